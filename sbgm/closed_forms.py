@@ -1,0 +1,162 @@
+"""What the theory says the samplers do, for Gaussian targets: the numbers that measurements are held against."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from sbgm._validate import check_count, check_positive, check_sigmas
+
+
+def langevin_variance(step_size: float, variance: float = 1.0) -> float:
+    """The stationary variance of Langevin dynamics (Eq. 4) on N(0, vI): v/(1 − ε/(4v)).
+
+    A step multiplies a chain's distance from the mean by 1 − ε/(2v) and adds variance ε; the fixed point of
+    V = (1 − ε/(2v))² V + ε is the above. The stationary law is Gaussian: its kurtosis is 3 at every ε.
+
+    Raises:
+        ValueError: ε ≥ 4v, where the chains diverge, or an argument is not positive.
+    """
+    step_size, variance = check_positive(step_size, "step_size"), check_positive(variance, "variance")
+    if step_size >= 4 * variance:
+        raise ValueError(f"step_size must be smaller than 4v = {4 * variance:g}, where chains diverge, got {step_size}")
+    return variance / (1 - step_size / (4 * variance))
+
+
+def langevin_kurtosis(step_size: float, noise_kurtosis: float = 3.0) -> float:
+    """The stationary kurtosis of Langevin dynamics on N(0, 1) whose noise z has mean 0, variance 1 and this kurtosis.
+
+    With a = 1 − ε/2 a chain is the sum Σ aᵗ √ε z, so its excess kurtosis is that of z times (1 − a²)/(1 + a²). Gaussian
+    noise gives 3. The product of two normal draws has kurtosis 9: the variance stays right, the kurtosis does not.
+
+    Raises:
+        ValueError: ε is not in (0, 4), or the kurtosis is below 1, the least that is possible.
+    """
+    langevin_variance(step_size)  # refuses ε outside (0, 4)
+    if not noise_kurtosis >= 1:
+        raise ValueError(f"noise_kurtosis must be at least 1, got {noise_kurtosis}")
+    squared = (1 - step_size / 2) ** 2
+    return 3 + (noise_kurtosis - 3) * (1 - squared) / (1 + squared)
+
+
+def metropolis_acceptance(step_size: float, n_points: int = 801) -> float:
+    """The mean acceptance of Metropolis-adjusted Langevin steps in equilibrium on N(0, 1), by quadrature.
+
+    With x, z ~ N(0, 1) and the proposal y = (1 − ε/2)x + √ε z, the log acceptance ratio is (ε/8)(x² − y²). The mean of
+    min{1, exp((ε/8)(x² − y²))} is summed over a grid on [−8, 8]².
+
+    Args:
+        step_size: ε.
+        n_points: grid points a side.
+    """
+    step_size = check_positive(step_size, "step_size")
+    axis = torch.linspace(-8, 8, check_count(n_points, "n_points"), dtype=torch.float64)
+    normal = torch.exp(-(axis**2) / 2)
+    normal /= normal.sum()
+    x, z = axis[:, None], axis[None, :]
+    y = (1 - step_size / 2) * x + math.sqrt(step_size) * z
+    acceptance = torch.exp((step_size / 8 * (x**2 - y**2)).clamp(max=0))
+    return float(normal @ acceptance @ normal)
+
+
+def largest_stable_step(sigmas: Tensor | Sequence[float], variance: float = 0.0) -> float:
+    """The bound on Algorithm 1's step size: ε < 4 σ_L² (1 + v/σ_1²) for Gaussian data of variance v.
+
+    At level i the perturbed data have variance V = v + σ_i², and a step multiplies distances by 1 − α_i/(2V), which is
+    below 1 in magnitude only while α_i = ε σ_i²/σ_L² < 4V. The first level is the strictest, since σ_1 is the largest.
+
+    Args:
+        sigmas: σ_1 > … > σ_L > 0.
+        variance: v of the data, in squared units; 0 gives the bound that is safe for any data.
+
+    Raises:
+        ValueError: sigmas is no descending ladder, or the variance is negative.
+    """
+    levels = check_sigmas(sigmas)
+    if not variance >= 0:
+        raise ValueError(f"variance must not be negative, got {variance}")
+    return 4 * levels[-1] ** 2 * (1 + variance / levels[0] ** 2)
+
+
+def annealed_variance(
+    sigmas: Tensor | Sequence[float], *, step_size: float, n_steps: int, variance: float, start: float
+) -> list[float]:
+    """The variance of Algorithm 1's chains at the end of each level, for data N(0, vI) and exact scores.
+
+    Within level i a step maps V to (1 − α_i/(2(v + σ_i²)))² V + α_i.
+
+    Args:
+        sigmas: σ_1 > … > σ_L > 0.
+        step_size: ε.
+        n_steps: T, steps a level.
+        variance: v of the data.
+        start: variance of the starting points around the mean.
+
+    Returns:
+        L variances, the last one that of the samples; beyond the stable step they grow without bound.
+    """
+    levels, current, result = check_sigmas(sigmas), start, []
+    for sigma in levels:
+        alpha = step_size * sigma**2 / levels[-1] ** 2
+        shrink = (1 - alpha / (2 * (variance + sigma**2))) ** 2
+        for _ in range(n_steps):
+            current = shrink * current + alpha
+        result.append(current)
+    return result
+
+
+def basin_weight(weight: float, mean: float = 5.0, extent: float = 8.0) -> float:
+    """The share of chains that Langevin dynamics brings to (m, m) from uniform starts on [−e, e]², where none crosses.
+
+    The target is (1 − w) N((−m, −m), I) + w N((m, m), I). The pulls of its components balance where both are equally
+    likely, on the line x₁ + x₂ = −c with c = ln(w/(1 − w))/(2m), and a chain goes to the mode on its side. The share is
+    ½ + c/(2e) to first order in c: ½ + ln 4/160 = .509 for w = 4/5, m = 5 and e = 8, so that w itself hardly counts.
+
+    Args:
+        weight: w, in (0, 1).
+        mean: m > 0.
+        extent: e > 0, half the side of the square.
+    """
+    weight, mean, extent = _check_weight(weight), check_positive(mean, "mean"), check_positive(extent, "extent")
+    shift = math.log(weight / (1 - weight)) / (2 * mean)
+    shift = max(-2 * extent, min(2 * extent, shift))  # a line beyond the corners sends all chains one way
+    return 0.5 + shift / (2 * extent) - shift * abs(shift) / (8 * extent**2)
+
+
+def half_plane_mass(weight: float, mean: float, std: float = 1.0) -> float:
+    """The mass of (1 − w) N((−m, −m), s²I) + w N((m, m), s²I) where x₁ + x₂ > 0: w Φ(√2 m/s) + (1 − w) Φ(−√2 m/s).
+
+    That half-plane holds the points nearest to (m, m), so that the mass is what `metrics.mode_weights` estimates.
+    """
+    weight, mean, std = _check_weight(weight), check_positive(mean, "mean"), check_positive(std, "std")
+    tail = 0.5 * math.erfc(mean / std)  # Φ(−√2 m/s)
+    return weight * (1 - tail) + (1 - weight) * tail
+
+
+def steps_between_switches(step_size: float, weight: float, mean: float, n_points: int = 20_001) -> float:
+    """The mean number of Langevin steps between two switches of mode, for small ε, by quadrature.
+
+    The target is (1 − w) N((−m, −m), I) + w N((m, m), I); p(u) is its density along the line through the means, which
+    are at u = ±√2 m. The diffusion dx = ½ s dt + dW takes the time 2 ∫ du/p(u), between the means, to go from one to
+    the other and back on average (the sum of its two mean hitting times), and a step is ε of time.
+
+    Args:
+        step_size: ε.
+        weight: w, in (0, 1).
+        mean: m > 0.
+        n_points: points of the trapezoidal rule.
+    """
+    weight, step_size = _check_weight(weight), check_positive(step_size, "step_size")
+    end = math.sqrt(2) * check_positive(mean, "mean")
+    u = torch.linspace(-end, end, check_count(n_points, "n_points"), dtype=torch.float64)
+    normals = [torch.exp(-((u - centre) ** 2) / 2) / math.sqrt(2 * math.pi) for centre in (-end, end)]
+    return float(torch.trapezoid(1 / ((1 - weight) * normals[0] + weight * normals[1]), u)) / step_size
+
+
+def _check_weight(weight: float) -> float:
+    if not 0 < weight < 1:
+        raise ValueError(f"weight must be in (0, 1), got {weight}")
+    return weight

@@ -1,0 +1,139 @@
+"""Mixtures of isotropic Gaussians, whose score is known exactly at every noise level."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from sbgm._validate import check_batch, check_count, check_generator, check_sigma
+
+
+class GaussianMixture:
+    """p(x) = Σ_k π_k N(x | μ_k, s_k² I), and the same mixture perturbed by noise, q_σ = p ∗ N(0, σ²I).
+
+    Adding noise only widens the components, q_σ(x) = Σ_k π_k N(x | μ_k, (s_k² + σ²) I), so that density, score and
+    samples are closed forms at every σ. A component of std 0 is a point: it has a density only once σ > 0.
+
+    Args:
+        weights: (K,) mixture weights π_k, positive, with sum 1.
+        means: (K, D) means μ_k.
+        stds: standard deviations s_k ≥ 0, one for all components or (K,).
+
+    Raises:
+        ValueError: shapes disagree, a value is not finite, the weights do not sum to 1, or a std is negative.
+    """
+
+    def __init__(
+        self,
+        weights: Tensor | Sequence[float],
+        means: Tensor | Sequence[Sequence[float]],
+        stds: float | Tensor | Sequence[float] = 1.0,
+    ) -> None:
+        means, weights = _floats(means), _floats(weights)
+        if means.ndim != 2 or means.numel() == 0:
+            raise ValueError(f"means must have shape (K, D), got {tuple(means.shape)}")
+        if weights.shape != means.shape[:1]:
+            raise ValueError(
+                f"weights must have shape ({len(means)},), one for each of the means, got {tuple(weights.shape)}"
+            )
+        stds = _floats(stds)
+        if stds.ndim == 0:
+            stds = stds.expand(len(means)).clone()
+        if stds.shape != weights.shape:
+            raise ValueError(f"stds must be a float or have shape ({len(means)},), got {tuple(stds.shape)}")
+        for name, value in (("weights", weights), ("means", means), ("stds", stds)):
+            if not bool(torch.isfinite(value).all()):
+                raise ValueError(f"{name} must be finite, got {value.tolist()}")
+        if bool((weights <= 0).any()) or abs(float(weights.sum()) - 1) > 1e-5:
+            raise ValueError(f"weights must be positive and sum to 1, got {weights.tolist()}")
+        if bool((stds < 0).any()):
+            raise ValueError(f"stds must not be negative, got {stds.tolist()}")
+        self.weights, self.means, self.stds = weights, means, stds
+
+    @property
+    def dim(self) -> int:
+        """D, the dimension of the space."""
+        return self.means.shape[1]
+
+    def __repr__(self) -> str:
+        weights, stds = ([float(f"{v:.4g}") for v in p.tolist()] for p in (self.weights, self.stds))
+        return f"GaussianMixture(weights={weights}, means={self.means.tolist()}, stds={stds})"
+
+    def sample(self, n: int, sigma: float = 0.0, *, generator: torch.Generator) -> Tensor:
+        """Draw n exact, independent samples of q_σ.
+
+        Args:
+            n: number of samples.
+            sigma: standard deviation of the added noise.
+            generator: source of randomness; the samples come on its device.
+
+        Returns:
+            (n, D) float tensor in the dtype of `means`.
+        """
+        check_count(n, "n")
+        device = check_generator(generator).device
+        which = torch.multinomial(self.weights.to(device), n, replacement=True, generator=generator)
+        z = torch.randn(n, self.dim, generator=generator, device=device, dtype=self.means.dtype)
+        variances = self.stds.to(device)[which] ** 2 + float(check_sigma(sigma, z)) ** 2
+        return self.means.to(device)[which] + variances.sqrt()[:, None] * z
+
+    def log_prob(self, x: Tensor, sigma: float | Tensor = 0.0) -> Tensor:
+        """The exact log-density log q_σ(x), in nats: (B, D) -> (B,)."""
+        log_joint, _, _ = self._log_joint(x, sigma)
+        return log_joint.logsumexp(dim=0)
+
+    def score(self, x: Tensor, sigma: float | Tensor = 0.0) -> Tensor:
+        """The exact score ∇_x log q_σ(x) = Σ_k r_k(x) (μ_k − x)/(s_k² + σ²), with r_k the posterior of component k.
+
+        Args:
+            x: (B, D) points.
+            sigma: noise level, a float or (B,).
+
+        Returns:
+            (B, D) scores.
+
+        Raises:
+            ValueError, TypeError: x is no finite (B, D) batch, sigma is negative, or a component has no density.
+        """
+        log_joint, offsets, variances = self._log_joint(x, sigma)
+        pull = log_joint.softmax(dim=0) / variances
+        return (pull[:, None, :] * offsets).sum(dim=0).T.contiguous()
+
+    def _log_joint(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """log π_k N(x | μ_k, v_k I) as (K, B), the offsets μ_k − x as (K, D, B), and v_k = s_k² + σ² as (K, ·).
+
+        The batch comes last, since sums over a short last dimension are slow: samplers spend their time here.
+        """
+        check_batch(x)
+        if x.shape[1:] != (self.dim,):
+            raise ValueError(f"x must have shape (B, {self.dim}), got {tuple(x.shape)}")
+        weights, means, stds = (p.to(x.device, x.dtype) for p in (self.weights, self.means, self.stds))
+        sigma = check_sigma(sigma, x)
+        noise = sigma.T if isinstance(sigma, Tensor) else sigma
+        variances = stds[:, None].square() + noise**2
+        if not bool((variances > 0).all()):
+            raise ValueError("sigma must be positive where a component has std 0: a point has no density by itself")
+        offsets = means[:, :, None] - x.T.contiguous()
+        squared = offsets.square().sum(dim=1)
+        log_height = weights.log()[:, None] - self.dim / 2 * torch.log(2 * math.pi * variances)
+        return log_height - squared / (2 * variances), offsets, variances
+
+
+def paper_mixture(stds: float = 1.0, *, weight: float = 0.8) -> GaussianMixture:
+    """The mixture of Sections 3 and 4: (1 − w) N((−5, −5), I) + w N((5, 5), I), with w = 4/5.
+
+    Args:
+        stds: standard deviation of both components; 0 gives two points, whose perturbation by σ is the form that the
+            authors' code anneals (there σ is the component's whole standard deviation).
+        weight: w, the weight of the mode at (5, 5), in (0, 1).
+    """
+    return GaussianMixture([1 - weight, weight], [[-5.0, -5.0], [5.0, 5.0]], stds)
+
+
+def _floats(value: float | Tensor | Sequence) -> Tensor:
+    """`value` as a floating-point tensor: float32 unless it is already a floating-point tensor."""
+    tensor = torch.as_tensor(value)
+    return tensor if tensor.is_floating_point() else tensor.float()

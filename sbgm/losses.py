@@ -1,0 +1,204 @@
+"""The score matching objectives: exact (Eq. 1), denoising (Eq. 2 and 5), sliced (Eq. 3) and over a ladder (Eq. 6).
+
+Each takes a score, any callable `score(x, sigma)`, and differentiates it one example at a time: a network whose output
+for one example depends on the others (batch normalisation in training mode) is not a score in this sense.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from sbgm._validate import (
+    check_batch,
+    check_choice,
+    check_count,
+    check_generator,
+    check_score,
+    check_sigma,
+    check_sigmas,
+)
+from sbgm.noise import randn_like
+
+Score = Callable[[Tensor, float | Tensor], Tensor]
+
+
+def score_matching_loss(score: Score, x: Tensor, sigma: float | Tensor = 0.0, *, reduction: str = "mean") -> Tensor:
+    """Exact score matching (Eq. 1; Hyvärinen 2005): E[tr(∇_x s(x)) + ½‖s(x)‖²].
+
+    It equals the Fisher divergence ½E‖s − ∇log p‖² up to a constant that does not depend on s. The trace takes D
+    backward passes for data of D dimensions.
+
+    Args:
+        score: the model s.
+        x: (B, *shape) samples of the distribution whose score is wanted.
+        sigma: passed on to the score.
+        reduction: "mean" gives a scalar, "none" one value an example, (B,).
+
+    Raises:
+        ValueError, TypeError: x is no finite floating-point batch, sigma is negative or of another shape, or the
+            score's output has another shape.
+    """
+    check_sigma(sigma, check_batch(x))
+    _check_reduction(reduction)
+    keep_graph = torch.is_grad_enabled()
+    with torch.enable_grad():  # ∇_x is needed even where no gradient of the loss is
+        x = x.detach().requires_grad_()
+        s = check_score(score(x, sigma), x)
+        loss = 0.5 * _squared_norm(s)
+        for d, component in enumerate(s.flatten(1).unbind(dim=1)):
+            loss = loss + _gradient(component, x, keep_graph).flatten(1)[:, d]
+    return _reduce(loss if keep_graph else loss.detach(), reduction)
+
+
+def denoising_score_matching_loss(
+    score: Score, x: Tensor, sigma: float | Tensor, *, generator: torch.Generator, reduction: str = "mean"
+) -> Tensor:
+    """Denoising score matching (Eq. 2 and 5; Vincent 2011): ½E‖s(x̃, σ) + (x̃ − x)/σ²‖², x̃ ~ N(x, σ²I).
+
+    Its minimiser is the score of the perturbed distribution q_σ, not that of the data.
+
+    Args:
+        score: the model s.
+        x: (B, *shape) clean data.
+        sigma: noise level, a positive float or (B,).
+        generator: source of the noise.
+        reduction: "mean" gives a scalar, "none" one value an example, (B,).
+
+    Raises:
+        ValueError, TypeError: x is no finite floating-point batch, sigma is not positive, or the score's output has
+            another shape.
+    """
+    scale = check_sigma(sigma, check_batch(x), positive=True)
+    _check_reduction(reduction)
+    z = randn_like(x, generator)
+    x_noisy = x + scale * z
+    target = -z / scale  # −(x̃ − x)/σ², without the rounding error of forming x̃ − x
+    s = check_score(score(x_noisy, sigma), x)
+    return _reduce(0.5 * _squared_norm(s - target), reduction)
+
+
+def sliced_score_matching_loss(
+    score: Score,
+    x: Tensor,
+    sigma: float | Tensor = 0.0,
+    *,
+    generator: torch.Generator,
+    n_projections: int = 1,
+    projection: str = "gaussian",
+    variance_reduced: bool = True,
+    autodiff: str = "reverse",
+    reduction: str = "mean",
+) -> Tensor:
+    """Sliced score matching (Eq. 3; Song et al. 2019): E_v E_x[vᵀ∇_x s(x) v + ½‖s(x)‖²].
+
+    It estimates the score of the distribution that x comes from; x is not perturbed here.
+
+    Args:
+        score: the model s.
+        x: (B, *shape) samples.
+        sigma: passed on to the score.
+        generator: source of the projections v.
+        n_projections: directions v an example.
+        projection: "gaussian", v ~ N(0, I), or "rademacher", v uniform on {−1, 1}^D.
+        variance_reduced: replace ½E_v(vᵀs)² by its expectation ½‖s‖², as Eq. 3 and the authors do.
+        autodiff: "reverse", vᵀ∇(vᵀs) by double backward, or "forward", (∇s)v by a Jacobian-vector product.
+        reduction: "mean" gives a scalar, "none" one value an example, (B,).
+
+    Raises:
+        ValueError, TypeError: x is no finite floating-point batch, an option is unknown, or the score's output has
+            another shape.
+    """
+    check_choice(projection, "projection", ("gaussian", "rademacher"))
+    check_choice(autodiff, "autodiff", ("reverse", "forward"))
+    check_count(n_projections, "n_projections")
+    check_sigma(sigma, check_batch(x))
+    check_generator(generator)
+    _check_reduction(reduction)
+    keep_graph = torch.is_grad_enabled()
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        if autodiff == "reverse":
+            s = check_score(score(x, sigma), x)
+        loss = torch.zeros(x.shape[0], dtype=x.dtype, device=x.device)
+        for _ in range(n_projections):
+            v = randn_like(x, generator)
+            if projection == "rademacher":
+                v = torch.where(v < 0, -torch.ones_like(v), torch.ones_like(v))
+            if autodiff == "reverse":
+                slope = _gradient(_dot(v, s), x, keep_graph)
+            else:
+                s, slope = torch.func.jvp(lambda x: check_score(score(x, sigma), x), (x,), (v,))
+            norm = _squared_norm(s) if variance_reduced else _dot(v, s) ** 2
+            loss = loss + (_dot(v, slope) + 0.5 * norm) / n_projections
+    return _reduce(loss if keep_graph else loss.detach(), reduction)
+
+
+def ncsn_loss(
+    score: Score,
+    x: Tensor,
+    sigmas: Tensor,
+    *,
+    generator: torch.Generator,
+    weighting: Callable[[Tensor], Tensor] = torch.square,
+    levels: Tensor | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """The noise conditional objective (Eq. 6): (1/L) Σ_i λ(σ_i) ℓ(θ; σ_i), with λ(σ) = σ² unless told otherwise.
+
+    The sum over levels is estimated by one level an example, drawn uniformly, as the authors do.
+
+    Args:
+        score: the noise conditional model s(x, σ).
+        x: (B, *shape) clean data.
+        sigmas: (L,) noise levels, descending.
+        generator: source of the levels and of the noise.
+        weighting: λ, from a (B,) tensor of σ to a (B,) tensor of weights.
+        levels: (B,) level indices, 0 for σ_1, in place of the draw: for the loss level by level.
+        reduction: "mean" gives a scalar, "none" one value an example, (B,).
+
+    Raises:
+        ValueError, TypeError: as `denoising_score_matching_loss`, or sigmas is no descending ladder, or a level is off
+            it.
+    """
+    ladder = torch.tensor(check_sigmas(sigmas), dtype=check_batch(x).dtype, device=x.device)
+    device = check_generator(generator).device
+    _check_reduction(reduction)
+    if levels is None:
+        levels = torch.randint(len(ladder), (len(x),), generator=generator, device=device).to(x.device)
+    elif (
+        not isinstance(levels, Tensor)
+        or levels.shape != x.shape[:1]
+        or levels.is_floating_point()
+        or not 0 <= int(levels.min()) <= int(levels.max()) < len(ladder)
+    ):
+        raise ValueError(f"levels must be ({len(x)},) whole numbers in 0 … {len(ladder) - 1}, got {levels}")
+    sigma = ladder[levels]
+    loss = denoising_score_matching_loss(score, x, sigma, generator=generator, reduction="none")
+    return _reduce(weighting(sigma) * loss, reduction)
+
+
+def _gradient(value: Tensor, x: Tensor, keep_graph: bool) -> Tensor:
+    """∇_x of each example's value, (B,) -> x's shape, differentiable if `keep_graph`; zero where x plays no part."""
+    if not value.requires_grad:
+        return torch.zeros_like(x)
+    (gradient,) = torch.autograd.grad(value.sum(), x, create_graph=keep_graph, retain_graph=True, allow_unused=True)
+    return torch.zeros_like(x) if gradient is None else gradient
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return (a * b).flatten(1).sum(dim=1)
+
+
+def _squared_norm(a: Tensor) -> Tensor:
+    return _dot(a, a)
+
+
+def _check_reduction(reduction: str) -> None:
+    check_choice(reduction, "reduction", ("mean", "none"))
+
+
+def _reduce(loss: Tensor, reduction: str) -> Tensor:
+    return loss.mean() if reduction == "mean" else loss

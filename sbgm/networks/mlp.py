@@ -1,0 +1,91 @@
+"""Multilayer perceptrons for scores in a few dimensions: the network of Fig. 2, and one conditioned on σ."""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+from torch import Tensor, nn
+
+from sbgm._validate import check_count, check_positive, check_sigma
+
+
+class MLP(nn.Module):
+    """A score s(x) that ignores σ: D → width → … → width → D with softplus between (Fig. 2: 2-128-128-2).
+
+    Softplus, unlike ReLU, has a second derivative, which sliced and exact score matching train through.
+
+    Args:
+        dim: D, the dimension of the data.
+        width: units in a hidden layer.
+        depth: number of hidden layers.
+        generator: source of the initial weights; None takes torch's global one.
+    """
+
+    def __init__(
+        self, dim: int = 2, width: int = 128, depth: int = 2, *, generator: torch.Generator | None = None
+    ) -> None:
+        super().__init__()
+        self.layers = softplus_layers(check_count(dim, "dim"), width, depth, dim, generator)
+
+    def forward(self, x: Tensor, sigma: float | Tensor = 0.0) -> Tensor:
+        """(B, D) points -> (B, D) scores, whatever sigma is."""
+        return self.layers(x)
+
+
+class ConditionalMLP(nn.Module):
+    """A noise conditional score s(x, σ) for data in a few dimensions: ‖s‖ ∝ 1/σ is built in, the rest is learned.
+
+    With c = √(σ² + σ_data²), about the standard deviation of x̃, the network sees the normalised point x/c and log σ,
+    and its output is divided by σ.
+
+    Args:
+        dim: D, the dimension of the data.
+        width: units in a hidden layer.
+        depth: number of hidden layers.
+        data_std: σ_data, the standard deviation of the clean data around the origin, in its units.
+        generator: source of the initial weights; None takes torch's global one.
+    """
+
+    def __init__(
+        self,
+        dim: int = 2,
+        width: int = 128,
+        depth: int = 3,
+        *,
+        data_std: float = 1.0,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.data_std = check_positive(data_std, "data_std")
+        self.layers = softplus_layers(check_count(dim, "dim") + 1, width, depth, dim, generator)
+
+    def forward(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        """(B, D) points, σ > 0 a float or (B,) -> (B, D) scores."""
+        point, sigma, _ = normalised(x, sigma, self.data_std)
+        return self.layers(torch.cat([point, sigma.log()], dim=1)) / sigma
+
+
+def normalised(x: Tensor, sigma: float | Tensor, data_std: float) -> tuple[Tensor, Tensor, Tensor]:
+    """x/c of shape (B, D), σ as (B, 1) and c = √(σ² + σ_data²) as (B, 1), about the standard deviation of x̃."""
+    sigma = torch.as_tensor(check_sigma(sigma, x, positive=True), dtype=x.dtype, device=x.device).expand(len(x), 1)
+    scale = (sigma**2 + data_std**2).sqrt()
+    return x / scale, sigma, scale
+
+
+def softplus_layers(
+    n_in: int, width: int, depth: int, n_out: int, generator: torch.Generator | None = None
+) -> nn.Sequential:
+    """Linear layers n_in → width (depth times) → n_out with softplus between, initialised as torch does by default."""
+    check_count(width, "width")
+    sizes = [n_in, *[width] * check_count(depth, "depth"), n_out]
+    layers: list[nn.Module] = []
+    for a, b in itertools.pairwise(sizes):
+        if generator is None:
+            linear = nn.Linear(a, b)
+        else:  # torch.nn.Linear's own law, U(−1/√a, 1/√a), from the generator and no other
+            linear = nn.utils.skip_init(nn.Linear, a, b)
+            for p in linear.parameters():
+                nn.init.uniform_(p, -(a**-0.5), a**-0.5, generator=generator)
+        layers += [linear, nn.Softplus()]
+    return nn.Sequential(*layers[:-1])

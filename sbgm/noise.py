@@ -1,0 +1,59 @@
+"""Gaussian noise: the ladder of levels σ_1 > … > σ_L and the perturbed data x + σz of Section 4."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sbgm._validate import check_batch, check_count, check_generator, check_positive, check_sigma
+
+
+def geometric_sigmas(sigma_max: float, sigma_min: float, n_levels: int) -> Tensor:
+    """The geometric ladder σ_1/σ_2 = … = σ_{L−1}/σ_L > 1 of Section 4.1.
+
+    Args:
+        sigma_max: σ_1, in the units of the data.
+        sigma_min: σ_L, positive and smaller than `sigma_max`.
+        n_levels: L ≥ 2.
+
+    Returns:
+        (L,) float32 tensor, descending, whose ends are exactly σ_1 and σ_L.
+
+    Raises:
+        ValueError: the ends are not 0 < σ_L < σ_1, or there are fewer than two levels.
+    """
+    sigma_max, sigma_min = check_positive(sigma_max, "sigma_max"), check_positive(sigma_min, "sigma_min")
+    if sigma_min >= sigma_max:
+        raise ValueError(f"sigma_min must be smaller than sigma_max = {sigma_max}, got {sigma_min}")
+    if check_count(n_levels, "n_levels") < 2:
+        raise ValueError(f"n_levels must be at least 2, got {n_levels}")
+    ratio = sigma_min / sigma_max
+    levels = [sigma_max * ratio ** (i / (n_levels - 1)) for i in range(n_levels - 1)]
+    return torch.tensor([*levels, sigma_min], dtype=torch.float32)
+
+
+def randn_like(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Standard normal noise z of x's shape and dtype, on x's device.
+
+    It is drawn on the generator's device and moved, so that a CPU generator gives the same noise to a CPU and a GPU.
+    """
+    check_generator(generator)
+    return torch.randn(x.shape, generator=generator, device=generator.device, dtype=x.dtype).to(x.device)
+
+
+def perturb(x: Tensor, sigma: float | Tensor, *, generator: torch.Generator) -> Tensor:
+    """A sample x̃ = x + σz of q_σ(x̃ | x) = N(x̃ | x, σ²I) (Section 4.2).
+
+    Args:
+        x: (B, *shape) data.
+        sigma: standard deviation of the noise, a float or one a (B,) example; 0 returns a copy of x.
+        generator: source of z.
+
+    Returns:
+        (B, *shape) perturbed data.
+
+    Raises:
+        ValueError, TypeError: x is no finite floating-point batch, or sigma is negative or of another shape.
+    """
+    sigma = check_sigma(sigma, check_batch(x))
+    return x + sigma * randn_like(x, generator)

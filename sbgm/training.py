@@ -1,0 +1,77 @@
+"""One training loop, a generator of steps, and checkpoints from which a run goes on exactly."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from sbgm._validate import check_count
+
+
+class Step(NamedTuple):
+    """What `fit` yields after each update: its number, from 1, and the loss before the update."""
+
+    step: int
+    loss: float
+
+
+def fit(
+    loss: Callable[[], Tensor],
+    optimizer: torch.optim.Optimizer,
+    n_steps: int,
+    *,
+    schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
+    first_step: int = 1,
+) -> Iterator[Step]:
+    """Minimise a loss by stochastic gradients, yielding after each step.
+
+    Args:
+        loss: draws a batch and returns its scalar loss; called once a step.
+        optimizer: holds the parameters that are trained.
+        n_steps: the number of the last step.
+        schedule: learning-rate schedule, advanced once a step.
+        first_step: the number of the first step, larger than 1 in a resumed run.
+
+    Yields:
+        Step(step, loss).
+
+    Raises:
+        FloatingPointError: a loss is NaN or infinite; the parameters are those of the step before.
+    """
+    for step in range(first_step, check_count(n_steps, "n_steps") + 1):
+        optimizer.zero_grad(set_to_none=True)
+        value = loss()
+        value.backward()
+        number = value.item()
+        if not math.isfinite(number):
+            raise FloatingPointError(f"the loss is {number} at step {step} of {n_steps}; lower the learning rate")
+        optimizer.step()
+        if schedule is not None:
+            schedule.step()
+        yield Step(step, number)
+
+
+def save_checkpoint(path: Path, **state: Any) -> None:
+    """Write state dictionaries, tensors and numbers to `path` at once: a kill leaves the old file or the new one."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read what `save_checkpoint` wrote. Only tensors and plain containers are unpickled, never code."""
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def n_parameters(network: nn.Module) -> int:
+    """The number of trainable numbers in a network."""
+    return sum(p.numel() for p in network.parameters() if p.requires_grad)

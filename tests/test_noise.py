@@ -1,0 +1,68 @@
+"""The ladder of noise levels and the perturbation of data."""
+
+import math
+
+import pytest
+import torch
+
+from sbgm import geometric_sigmas, perturb
+from sbgm.metrics import moments
+
+
+def test_the_ladder_is_geometric_and_ends_exactly():
+    sigmas = geometric_sigmas(1.0, 0.01, 10)
+    assert sigmas.dtype == torch.float32
+    assert sigmas[0] == 1.0
+    assert sigmas[-1] == torch.tensor(0.01)
+    ratios = sigmas[:-1] / sigmas[1:]
+    torch.testing.assert_close(ratios, torch.full((9,), 100 ** (1 / 9)))
+    assert geometric_sigmas(20, 1, 2).tolist() == [20, 1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ((0.1, 10.0, 10), "sigma_min must be smaller"),
+        ((1.0, 1.0, 10), "sigma_min must be smaller"),
+        ((1.0, 0.0, 10), "sigma_min must be finite and positive"),
+        ((math.inf, 0.1, 10), "sigma_max must be finite and positive"),
+        ((1.0, 0.1, 1), "n_levels must be at least 2"),
+        ((1.0, 0.1, 0), "n_levels must be at least 1"),
+    ],
+)
+def test_bad_ladders_are_named(arguments, named):
+    with pytest.raises(ValueError, match=named):
+        geometric_sigmas(*arguments)
+
+
+def test_noise_is_gaussian_with_each_examples_own_std():
+    x = torch.zeros(3, 200_000)
+    noise = perturb(x, torch.tensor([0.0, 0.5, 4.0]), generator=torch.Generator().manual_seed(0)) - x
+    assert bool((noise[0] == 0).all())
+    for row, sigma in ((noise[1], 0.5), (noise[2], 4.0)):
+        m = moments(row / sigma)
+        assert abs(m.mean.value) < 4 * m.mean.se
+        assert abs(m.variance.value - 1) < 4 * m.variance.se
+        assert abs(m.kurtosis.value - 3) < 4 * math.sqrt(24 / 200_000)
+
+
+def test_a_seed_gives_the_same_noise_again_and_x_is_left_alone():
+    x = torch.rand(5, 3, 4, 4)
+    before = x.clone()
+    first, second = (perturb(x, 0.1, generator=torch.Generator().manual_seed(7)) for _ in range(2))
+    assert torch.equal(first, second)
+    assert torch.equal(x, before)
+    assert not torch.equal(first, x)
+
+
+def test_torchs_global_generator_is_never_used():
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    perturb(torch.zeros(4, 2), 1.0, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("x", [torch.zeros(4, 2, dtype=torch.uint8), torch.zeros(4), torch.full((2, 2), math.inf)])
+def test_bad_data_are_named(x):
+    with pytest.raises((TypeError, ValueError), match="^x must"):
+        perturb(x, 0.1, generator=torch.Generator())
