@@ -24,7 +24,7 @@ def estimate(values: Tensor) -> Estimate:
     values = values.flatten()
     if len(values) < 2:
         raise ValueError(f"values must hold at least two numbers for a standard error, got {len(values)}")
-    values = values.to("cpu", torch.float64)
+    values = values.cpu().double()
     return Estimate(float(values.mean()), float(values.std() / math.sqrt(len(values))))
 
 
@@ -121,7 +121,7 @@ def moments(x: Tensor) -> Moments:
 
     The standard errors are those of the delta method, from the points themselves.
     """
-    x = x.flatten().to("cpu", torch.float64)
+    x = x.flatten().cpu().double()
     centred = x - x.mean()
     m2, m4 = centred.square().mean(), centred.pow(4).mean()
     m3 = centred.pow(3).mean()

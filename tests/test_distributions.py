@@ -136,7 +136,7 @@ def test_bad_parameters_are_named(arguments, named):
         (torch.zeros(0, 2), 0.0, ValueError, "x must hold at least one"),
         (torch.zeros(3, 2, dtype=torch.int64), 0.0, TypeError, "x must hold floating-point"),
         (torch.full((3, 2), math.nan), 0.0, ValueError, "x must be finite"),
-        ([[0.0, 0.0]], 0.0, TypeError, "x must be a torch.Tensor"),
+        ([[0.0, 0.0]], 0.0, TypeError, r"x must be a torch\.Tensor"),
         (torch.zeros(3, 2), -1.0, ValueError, "sigma must be finite and not negative"),
         (torch.zeros(3, 2), math.inf, ValueError, "sigma must be finite"),
         (torch.zeros(3, 2), torch.ones(2), ValueError, "sigma must be a float or a tensor of shape"),
@@ -159,7 +159,7 @@ def test_sample_needs_a_count_and_a_generator():
     for n, error in ((0, ValueError), (-3, ValueError), (2.0, TypeError), (True, TypeError)):
         with pytest.raises(error, match="n must be"):
             paper_mixture().sample(n, generator=generator)
-    with pytest.raises(TypeError, match="generator must be a torch.Generator"):
+    with pytest.raises(TypeError, match=r"generator must be a torch\.Generator"):
         paper_mixture().sample(3, generator=0)
 
 

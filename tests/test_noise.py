@@ -64,5 +64,5 @@ def test_torchs_global_generator_is_never_used():
 
 @pytest.mark.parametrize("x", [torch.zeros(4, 2, dtype=torch.uint8), torch.zeros(4), torch.full((2, 2), math.inf)])
 def test_bad_data_are_named(x):
-    with pytest.raises((TypeError, ValueError), match="^x must"):
+    with pytest.raises((TypeError, ValueError), match=r"^x must"):
         perturb(x, 0.1, generator=torch.Generator())

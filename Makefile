@@ -1,0 +1,62 @@
+# The project's commands; `make` alone lists them.
+# Another Python: make PYTHON=python3.12 test. Flags for JupyterLab: make lab LAB_FLAGS="--no-browser --port=8890".
+
+PYTHON ?= python3
+# In a container one is root, which JupyterLab refuses unless told.
+LAB_FLAGS ?= $(if $(filter 0,$(shell id -u)),--allow-root)
+
+VENV := .venv
+PY := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup lab test test-slow lint notebooks reproduce ledger bench clean
+
+help:  ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(INSTALLED)  ## make .venv and install the project into it
+
+# The stamp comes last, so a set-up that was interrupted is taken up again. Matplotlib makes its font cache before the
+# first figure, which would carry the warning that it does so.
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "sbgm needs Python 3.11 or newer, and '$(PYTHON)' is not one. If you have one under another name:"; \
+	  echo "    make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; } >&2
+	@$(PYTHON) -c 'import venv, ensurepip' || { \
+	  echo "'$(PYTHON)' can't make virtual environments. On Debian and Ubuntu: sudo apt install python3-venv"; \
+	  exit 1; } >&2
+	@$(PY) -m pip --version > /dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	$(PY) -m pip install -e '.[all]'
+	@$(PY) -c 'import matplotlib.font_manager'
+	@touch $@
+
+lab: $(INSTALLED)  ## set up, then open JupyterLab at chapter 0
+	$(PY) -m jupyterlab $(LAB_FLAGS) notebooks/00_start_here.ipynb
+
+test: $(INSTALLED)  ## set up, then run the unit tests and compare every notebook with a fresh run
+	$(PY) -m pytest
+	$(PY) -m pytest --nbval notebooks/
+
+test-slow: $(INSTALLED)  ## run the tests that take minutes
+	$(PY) -m pytest -m slow
+
+lint: $(INSTALLED)  ## check the code's style, and the notebooks' form without executing them
+	$(PY) -m ruff check .
+	$(PY) tools/notebooks.py check
+
+notebooks: $(INSTALLED)  ## execute every notebook in place, and put it in the form we commit
+	$(PY) tools/notebooks.py build
+
+reproduce: $(INSTALLED)  ## execute the whole series into runs/reproduce/, then print the ledger of claims
+	@$(PY) tools/notebooks.py run runs/reproduce; status=$$?; $(PY) -m sbgm ledger && exit $$status
+
+ledger: $(INSTALLED)  ## rebuild the README's table of claims from data/results/
+	$(PY) -m sbgm ledger --write
+
+bench: $(INSTALLED)  ## measure the speeds that the README states
+	$(PY) tools/bench.py
+
+clean:  ## remove .venv and caches; what runs/ and data/ hold stays
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache
+	find . \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +

@@ -1,0 +1,55 @@
+"""Pytest, set up so that a bare `pytest` and a bare `pytest --nbval notebooks/` do what this project means by them.
+
+Slow tests run only with `-m slow`, tests on CIFAR-10 only where it is at hand; notebooks run in this environment's
+kernel and are compared to the last printed digit (tools/comparison.py). nbval itself may be missing.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent
+NBVAL_DEFAULT_TIMEOUT = 2000.0
+CELL_TIMEOUT = 300.0
+
+
+def _nbval_is_on(config: pytest.Config) -> bool:
+    return getattr(config.option, "nbval", False) or getattr(config.option, "nbval_lax", False)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Run notebooks in this environment, a cell for at most CELL_TIMEOUT seconds, unless told otherwise."""
+    if not _nbval_is_on(config):
+        return
+    if config.option.nbval_kernel_name is None:
+        config.option.nbval_current_env = True
+    if config.option.nbval_cell_timeout == NBVAL_DEFAULT_TIMEOUT:
+        config.option.nbval_cell_timeout = CELL_TIMEOUT
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(file_path: Path, parent: pytest.Collector):
+    """Take a notebook from nbval and collect it as a Chapter."""
+    collectors = yield
+    if not (_nbval_is_on(parent.config) and file_path.suffix == ".ipynb"):
+        return collectors
+    from comparison import Chapter
+
+    return [Chapter.from_parent(parent, path=file_path)]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what takes minutes unless asked for, and what needs data that isn't there."""
+    skip_slow = pytest.mark.skip(reason="takes minutes; run by `make test-slow`")
+    skip_cifar10 = pytest.mark.skip(reason="needs CIFAR-10 at SBGM_DATA or in data/")
+    slow_asked_for = "slow" in config.option.markexpr
+    data_folder = Path(os.environ.get("SBGM_DATA") or ROOT / "data")
+    cifar10_at_hand = (data_folder / "cifar-10-batches-py").is_dir()
+    for item in items:
+        if item.get_closest_marker("slow") and not slow_asked_for:
+            item.add_marker(skip_slow)
+        if item.get_closest_marker("cifar10") and not cifar10_at_hand:
+            item.add_marker(skip_cifar10)

@@ -1,0 +1,335 @@
+"""The chapters as they are committed, and the tool that puts them into that form."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+import notebooks as tool
+from normal_form import faults, normalised, read, without_text_chunks
+
+ROOT = Path(__file__).resolve().parent.parent
+CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+FASTEST = [path for path in CHAPTERS if path.stem[:2] in ("00", "01", "03")]
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_chapter_has_no_faults(path):
+    assert faults(path) == []
+
+
+# --- each fault, made on purpose -------------------------------------------------------------------------------------
+
+
+def sound_notebook() -> NotebookNode:
+    """A notebook as it is committed: text, a number, a picture."""
+    figure = {"text/plain": "<Figure size 640x480 with 1 Axes>", "image/png": TINY_PNG}
+    notebook = new_notebook(
+        cells=[
+            new_markdown_cell("# A chapter"),
+            new_code_cell(
+                "%matplotlib inline\nx = 1\nprint('x =', x, '± 2.4 s.e.')",
+                execution_count=1,
+                outputs=[new_output("stream", name="stdout", text="x = 1 ± 2.4 s.e.\n")],
+            ),
+            new_code_cell("display(x)", execution_count=2, outputs=[new_output("display_data", figure)]),
+        ]
+    )
+    return normalised(notebook, "00_sound")
+
+
+# one black pixel
+TINY_PNG = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
+)
+
+
+def not_executed(notebook):
+    notebook.cells[1].execution_count = None
+
+
+def out_of_order(notebook):
+    notebook.cells[1].execution_count, notebook.cells[2].execution_count = 2, 1
+
+
+def stored_error(notebook):
+    notebook.cells[1].outputs = [new_output("error", ename="ValueError", evalue="wrong", traceback=[])]
+
+
+def stderr(notebook):
+    notebook.cells[1].outputs = [new_output("stream", name="stderr", text="UserWarning: odd")]
+
+
+def undefined_name(notebook):
+    notebook.cells[2].source = "display(y)"
+
+
+def defined_too_late(notebook):
+    notebook.cells[1].source, notebook.cells[2].source = notebook.cells[2].source, notebook.cells[1].source
+
+
+def empty_cell(notebook):
+    notebook.cells[2].source = " \n"
+
+
+def widget_state(notebook):
+    notebook.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": {"state": {}}}
+
+
+def widget_view(notebook):
+    notebook.cells[2].outputs[0].data["application/vnd.jupyter.widget-view+json"] = {"model_id": "1"}
+
+
+def html(notebook):
+    notebook.cells[2].outputs[0].data["text/html"] = "<p>"
+
+
+def unshowable(notebook):
+    notebook.cells[2].outputs = [new_output("display_data", {"text/plain": "<IPython.core.display.Math object>"})]
+
+
+def another_kernel(notebook):
+    notebook.metadata["kernelspec"]["name"] = "my-env"
+
+
+def another_id(notebook):
+    notebook.cells[1].id = "3f2a"
+
+
+def timing_metadata(notebook):
+    notebook.cells[1].metadata["execution"] = {"iopub.execute_input": "2026-01-01T00:00:00"}
+
+
+def address(notebook):
+    notebook.cells[1].outputs[0].text = "<function f at 0x7f3a5c0d1e50>"
+
+
+def timing(notebook):
+    notebook.cells[1].outputs[0].text = "trained in 3.2 s"
+
+
+def path_of_the_machine(notebook):
+    notebook.cells[1].outputs[0].text = "read from /home/me/sbgm/data"
+
+
+def skipped_by_nbval(notebook):
+    notebook.cells[1].metadata["tags"] = ["nbval-skip"]
+
+
+def allowed_to_raise(notebook):
+    notebook.cells[1].source += "\n# NBVAL_RAISES_EXCEPTION"
+
+
+FAULTS = {
+    not_executed: "cell 2: was not executed",
+    out_of_order: "cell 2: was executed out of order: its count is 2, not 1",
+    stored_error: "cell 2: holds an error: ValueError: wrong",
+    stderr: "cell 2: wrote to stderr (a warning?): 'UserWarning: odd'",
+    undefined_name: "cell 3: Undefined name `y`",
+    defined_too_late: "cell 2: Undefined name `x`",
+    empty_cell: "cell 3: is an empty code cell",
+    widget_state: "is not normalised: the notebook's metadata (widgets)",
+    widget_view: "cell 3: has an output that is neither text nor PNG: application/vnd.jupyter.widget-view+json",
+    html: "cell 3: has an output that is neither text nor PNG: text/html",
+    unshowable: (
+        "cell 3: shows what can't be stored (<IPython.core.display.Math object>); use text, Markdown or a figure"
+    ),
+    another_kernel: "is not normalised: the notebook's metadata (kernelspec)",
+    another_id: "cell 2: is not normalised: its id",
+    timing_metadata: "cell 2: is not normalised: its metadata",
+    address: "cell 2: prints a memory address: '0x7f3a5c0d1e50'",
+    timing: "cell 2: prints a timing: '3.2 s'",
+    path_of_the_machine: "cell 2: prints a path of this machine: '/home/'",
+    skipped_by_nbval: "cell 2: asks nbval not to run it, or to let it raise",
+    allowed_to_raise: "cell 2: asks nbval not to run it, or to let it raise",
+}
+
+
+def test_a_sound_notebook_has_no_faults(tmp_path):
+    path = tmp_path / "00_sound.ipynb"
+    tool.write(sound_notebook(), path)
+    assert faults(path) == []
+
+
+@pytest.mark.parametrize("mutate", FAULTS, ids=lambda mutate: mutate.__name__)
+def test_a_fault_is_named(mutate, tmp_path, capsys):
+    notebook = sound_notebook()
+    mutate(notebook)
+    path = tmp_path / "00_sound.ipynb"
+    tool.write(notebook, path)
+    assert FAULTS[mutate] in faults(path)
+    assert tool.main(["check", str(path)]) == 1
+    assert FAULTS[mutate] in capsys.readouterr().out
+
+
+def test_a_cell_tagged_to_be_ignored_may_print_a_timing(tmp_path):
+    notebook = sound_notebook()
+    timing(notebook)
+    notebook.cells[1].metadata["tags"] = ["nbval-ignore-output"]
+    tool.write(notebook, tmp_path / "00_sound.ipynb")
+    assert faults(tmp_path / "00_sound.ipynb") == []
+
+
+def test_another_layout_of_the_file_is_a_fault(tmp_path):
+    path = tmp_path / "00_sound.ipynb"
+    tool.write(sound_notebook(), path)
+    path.write_text(path.read_text() + "\n")
+    assert faults(path) == ["is not normalised: its format version or the file's layout"]
+
+
+# --- the tool --------------------------------------------------------------------------------------------------------
+
+
+SCRIPT = """\
+# %% [markdown]
+# # A chapter
+
+# %%
+import random
+import time
+from pathlib import Path
+
+import ipywidgets
+import matplotlib.pyplot as plt
+from IPython.display import Markdown, display
+from tqdm.auto import tqdm
+
+for i in tqdm(range(3)):
+    print("step", i, flush=True)
+    time.sleep(.1)
+
+# %%
+draw = random.Random(0)
+x = [draw.gauss() for _ in range(100)]
+plt.plot(x)
+plt.show()
+display(ipywidgets.IntSlider(), Markdown("**bold**"))
+print(f"mean {sum(x) / len(x):.3f}")
+Path.cwd().name
+
+# %% tags=["nbval-ignore-output"]
+print(time.time())
+"""
+
+
+@pytest.fixture
+def chapter(tmp_path) -> Path:
+    """An unexecuted chapter, made from SCRIPT."""
+    script = tmp_path / "chapter.py"
+    script.write_text(SCRIPT, encoding="utf-8")
+    path = tmp_path / "notebooks" / "04_tiny.ipynb"
+    assert tool.main(["new", str(script), str(path)]) == 0
+    return path
+
+
+def test_two_builds_are_byte_identical(chapter):
+    path = chapter
+    notebook = read(path)
+    notebook.cells.pop()  # it prints the time
+    tool.write(notebook, path)
+    builds = []
+    for _ in range(2):
+        assert tool.main(["build", str(path)]) == 0
+        builds.append(path.read_bytes())
+    assert builds[0] == builds[1]
+    assert faults(path) == []
+    assert list(path.parent.iterdir()) == [path]
+
+    steps, figure = read(path).cells[1:]
+    assert [output.text for output in steps.outputs] == ["step 0\nstep 1\nstep 2\n"]
+    kinds = [sorted(output.get("data", {})) for output in figure.outputs]
+    assert kinds == [["image/png", "text/plain"], ["text/plain"], ["text/markdown", "text/plain"], [], ["text/plain"]]
+    assert figure.outputs[-1].data["text/plain"] == "'notebooks'"
+
+
+def test_new_keeps_tags_and_numbers_the_cells(chapter):
+    notebook = read(chapter)
+    assert [cell.id for cell in notebook.cells] == ["04-000", "04-001", "04-002", "04-003"]
+    assert notebook.cells[3].metadata.tags == ["nbval-ignore-output"]
+    assert "cell 2: was not executed" in faults(chapter)
+
+
+@pytest.mark.parametrize(
+    ("source", "fault"),
+    [
+        ("raise ValueError('wrong')", "ValueError: wrong"),
+        ("import warnings\nwarnings.warn('odd')", "UserWarning: odd"),
+        ("import time\ntime.sleep(60)", "timed out"),
+    ],
+)
+def test_build_leaves_a_notebook_that_fails_as_it_was(source, fault, tmp_path, capsys):
+    path = tmp_path / "00_failing.ipynb"
+    tool.write(normalised(new_notebook(cells=[new_code_cell(source)]), path.stem), path)
+    before = path.read_bytes()
+    assert tool.main(["build", "--timeout", "2", str(path)]) == 1
+    printed = capsys.readouterr().out
+    assert fault in printed
+    assert source.splitlines()[-1] in printed
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_run_goes_on_after_a_failure_and_leaves_the_originals(tmp_path, capsys):
+    sources = {"00_failing": "raise ValueError('wrong')", "01_sound": "print(1)"}
+    for name, source in sources.items():
+        notebook = normalised(new_notebook(cells=[new_code_cell(source)]), name)
+        tool.write(notebook, tmp_path / f"{name}.ipynb")
+    paths = sorted(tmp_path.iterdir())
+    before = [path.read_bytes() for path in paths]
+
+    assert tool.main(["run", str(tmp_path / "out"), *map(str, paths)]) == 1
+    printed = capsys.readouterr().out
+    assert "ValueError: wrong" in printed
+    assert printed.splitlines()[-1].startswith("01_sound")
+    assert printed.splitlines()[-1].endswith("s  ok")
+    assert [path.read_bytes() for path in paths] == before
+    copies = [read(tmp_path / "out" / path.name).cells[0].outputs[0] for path in paths]
+    assert copies[0].evalue == "wrong"
+    assert copies[1].text == "1\n"
+
+
+def test_a_picture_loses_its_stamp_and_no_pixel(tmp_path):
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+    figure = Figure(figsize=(2, 1))
+    figure.subplots().plot([1, 3, 2])
+    stamped, plain = tmp_path / "stamped.png", tmp_path / "plain.png"
+    figure.savefig(stamped, dpi=50)
+    plain.write_bytes(without_text_chunks(stamped.read_bytes()))
+    with Image.open(stamped) as before, Image.open(plain) as after:
+        assert "Software" in before.info
+        assert "Software" not in after.info
+        assert after.info["dpi"] == before.info["dpi"]
+        assert after.tobytes() == before.tobytes()
+
+
+# --- slow: the chapters themselves -----------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", FASTEST, ids=lambda path: path.stem)
+def test_two_builds_of_a_chapter_are_byte_identical(path, tmp_path):
+    copy = Path(shutil.copy(path, tmp_path))
+    builds = []
+    for _ in range(2):
+        assert tool.main(["build", str(copy)]) == 0
+        builds.append(copy.read_bytes())
+    assert builds[0] == builds[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_the_fastest_chapters_pass_nbval_ten_times_running(n_threads):
+    command = [sys.executable, "-m", "pytest", "--nbval", *map(str, FASTEST)]
+    for turn in range(10):
+        environment = {**os.environ, "OMP_NUM_THREADS": str(n_threads)}
+        answer = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+        assert answer.returncode == 0, f"run {turn + 1} of 10:\n{answer.stdout}"
