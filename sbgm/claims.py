@@ -1,0 +1,193 @@
+"""The ledger: what the paper asserts, and how this project settled each claim.
+
+A chapter measures a claim, compares it with what was expected beforehand, and enters it by `settle`. What a run enters
+goes to `runs/ledger/`, which git ignores; `python -m sbgm ledger --write` turns it into the committed records of
+`data/results/` and the table in README.md.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+
+STATUSES = ("reproduced", "not reproduced", "reported", "waits for a GPU")
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """One assertion of the paper, as `claims.toml` lists it: where it stands, what it says, how it is measured, and
+    what was expected before measuring."""
+
+    id: str
+    section: str
+    claim: str
+    measure: str
+    expect: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """One measured number beside the interval [low, high] that it was expected in, and its standard error if it has
+    one."""
+
+    label: str
+    value: float
+    low: float = -math.inf
+    high: float = math.inf
+    se: float | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether the value lies in its interval (a NaN never does)."""
+        return self.low <= self.value <= self.high
+
+    def __str__(self) -> str:
+        spread = "" if self.se is None else f" ± {_short(2 * self.se)}"
+        return f"{self.label}: {_short(self.value)}{spread}   expected {interval(self.low, self.high)}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Settled:
+    """A claim with its measurements and status; its repr, such as `L3 reproduced`, is all that notebooks compare."""
+
+    id: str
+    status: str
+    checks: tuple[Check, ...]
+    data: str = ""
+    note: str = ""
+
+    def __repr__(self) -> str:
+        return f"{self.id} {self.status}"
+
+    def details(self) -> str:
+        """The claim, what was measured with twice its standard error, and what was expected, as text."""
+        lines = [f"{self.id} (§ {claims()[self.id].section}) {claims()[self.id].claim}: {self.status}"]
+        lines += [f"  {check}" for check in self.checks]
+        return "\n".join(lines + [f"  {text}" for text in (self.data and f"data: {self.data}", self.note) if text])
+
+
+def check(
+    label: str, value: float, *, low: float = -math.inf, high: float = math.inf, se: float | None = None
+) -> Check:
+    """One measured number and the interval it must lie in; see `Check`."""
+    return Check(label, float(value), float(low), float(high), None if se is None else float(se))
+
+
+def settle(
+    claim_id: str, checks: Sequence[Check], *, status: str = "reproduced", data: str = "", note: str = ""
+) -> Settled:
+    """Enter a claim in the ledger, if every check holds.
+
+    Args:
+        claim_id: such as "L3".
+        checks: the measurements; for a claim that is *not reproduced*, intervals that guard our own finding.
+        status: one of STATUSES.
+        data: what was measured on, where that can differ from run to run.
+        note: one sentence for the ledger's reader.
+
+    Returns:
+        The entry, whose repr is `L3 reproduced`.
+
+    Raises:
+        AssertionError: a check fails; the message shows it.
+        ValueError: the claim or the status is unknown, or nothing was checked.
+    """
+    if claim_id not in claims():
+        raise ValueError(f"claim_id must be one of {', '.join(claims())}, got {claim_id!r}")
+    if status not in STATUSES:
+        raise ValueError(f"status must be one of {', '.join(STATUSES)}, got {status!r}")
+    if not checks:
+        raise ValueError("checks must hold at least one measurement, got none")
+    if failed := [c for c in checks if not c.holds]:
+        raise AssertionError(f"{claim_id} failed\n" + "\n".join(str(c) for c in failed))
+    settled = Settled(claim_id, status, tuple(checks), data, note)
+    save_record(settled, run_folder())
+    return settled
+
+
+def claims() -> dict[str, Claim]:
+    """Every claim of the ledger by id, in the paper's order."""
+    table = tomllib.loads((Path(__file__).parent / "claims.toml").read_text(encoding="utf-8"))
+    return {claim_id: Claim(claim_id, **fields) for claim_id, fields in table.items()}
+
+
+def run_folder() -> Path:
+    """Where `settle` enters claims: $SBGM_LEDGER if set, else `runs/ledger/` of the repository."""
+    return Path(os.environ.get("SBGM_LEDGER") or _root() / "runs" / "ledger")
+
+
+def results_folder() -> Path:
+    """Where the committed records are: `data/results/` of the repository."""
+    return _root() / "data" / "results"
+
+
+def save_record(settled: Settled, folder: Path) -> None:
+    """Write a claim's record as `folder/ID.json`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    record = dataclasses.asdict(settled)
+    for c in record["checks"]:  # JSON has no infinity
+        c["low"], c["high"] = _finite(c["low"]), _finite(c["high"])
+    path = folder / f"{settled.id}.json"
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    partial.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def load_records(folder: Path) -> dict[str, Settled]:
+    """The records in a folder by claim id, in the paper's order."""
+    records = {}
+    for claim_id in claims():
+        path = folder / f"{claim_id}.json"
+        if path.exists():
+            fields = json.loads(path.read_text(encoding="utf-8"))
+            fields["checks"] = tuple(
+                Check(
+                    c["label"],
+                    c["value"],
+                    -math.inf if c["low"] is None else c["low"],
+                    math.inf if c["high"] is None else c["high"],
+                    c["se"],
+                )
+                for c in fields["checks"]
+            )
+            records[claim_id] = Settled(**fields)
+    return records
+
+
+def ledger_table(records: dict[str, Settled]) -> str:
+    """The ledger as a Markdown table: claim, section, what was measured with twice its standard error, and status."""
+    lines = ["| id | § | the paper's claim | expected | measured here | status |", "|---|---|---|---|---|---|"]
+    for claim_id, record in records.items():
+        claim = claims()[claim_id]
+        measured = "; ".join(
+            f"{c.label} {_short(c.value)}" + ("" if c.se is None else f" ± {_short(2 * c.se)}") for c in record.checks
+        )
+        cells = [claim_id, claim.section, claim.claim, claim.expect, measured, record.status]
+        lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
+    return "\n".join(lines)
+
+
+def interval(low: float, high: float) -> str:
+    """An interval in words: "0.499 to 0.519", "at least 5", "any"."""
+    if math.isinf(low) and math.isinf(high):
+        return "any"
+    if math.isinf(high):
+        return f"at least {low:g}"
+    return f"at most {high:g}" if math.isinf(low) else f"{low:g} to {high:g}"
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}"
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _root() -> Path:
+    return Path(__file__).resolve().parent.parent

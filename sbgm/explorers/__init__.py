@@ -1,0 +1,8 @@
+"""The sliders of the chapters, each a function that returns a widget."""
+
+from sbgm.explorers.base import FigureExplorer
+from sbgm.explorers.langevin import langevin_explorer
+from sbgm.explorers.score_field import score_field_explorer
+from sbgm.explorers.training import training_explorer
+
+__all__ = ["FigureExplorer", "langevin_explorer", "score_field_explorer", "training_explorer"]

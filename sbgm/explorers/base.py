@@ -1,0 +1,109 @@
+"""A figure with sliders that answers in milliseconds: only the artists that move are drawn again."""
+
+from __future__ import annotations
+
+import base64
+import io
+import statistics
+import time
+from collections.abc import Callable, Mapping
+
+import ipywidgets
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+
+class FigureExplorer(ipywidgets.VBox):
+    """Sliders above a Matplotlib figure, with a line of text that gives the number that matters.
+
+    The figure lives outside pyplot. Artists made with `animated=True` are redrawn on every move over a saved picture of
+    all the others (blitting), so axes, limits and colour ranges stay as they were at the start. A page that cannot run
+    widgets (GitHub, a printed page) shows the figure as a PNG, with the sliders' values as text.
+
+    Args:
+        figure: the finished figure; its moving artists are marked by `animated=True`.
+        update: called with the controls' values by name; moves the artists and returns the readout.
+        controls: widgets with a `value` and a `description`, by the name of update's argument.
+        alt: what the figure shows, for readers who cannot see it.
+
+    Attributes:
+        controls: the widgets, by name; set a `value` to move one from code.
+        readout: the widget whose `value` is the text.
+        image: the widget whose `value` is the PNG.
+    """
+
+    def __init__(
+        self, figure: Figure, update: Callable[..., str], controls: Mapping[str, ipywidgets.Widget], *, alt: str = ""
+    ) -> None:
+        self.figure, self.controls, self._update = figure, dict(controls), update
+        self._canvas = FigureCanvasAgg(figure)
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # a second layout would move the axes away from the saved picture
+        self._canvas.draw()  # animated artists are left out
+        self._background = self._canvas.copy_from_bbox(figure.bbox)
+        moving = [artist for artist in figure.findobj(lambda artist: artist.get_animated())]
+        self._moving = sorted(moving, key=lambda artist: artist.get_zorder())
+        width = round(figure.get_figwidth() * figure.dpi)
+        self.image = ipywidgets.Image(format="png", layout=ipywidgets.Layout(max_width=f"{width}px"))
+        self.image.add_class("sbgm-figure")
+        self.image.alt = alt
+        self.readout = ipywidgets.Label()
+        self.readout.add_class("sbgm-readout")
+        super().__init__([*self.controls.values(), self.readout, self.image])
+        for control in self.controls.values():
+            control.observe(lambda change: self.redraw(), "value")
+        self.redraw()
+
+    @property
+    def values(self) -> dict[str, float]:
+        """The controls' values by name."""
+        return {name: control.value for name, control in self.controls.items()}
+
+    def redraw(self) -> None:
+        """Update the moving artists from the controls and send the picture and the readout."""
+        self.readout.value = self._update(**self.values)
+        self._canvas.restore_region(self._background)
+        for artist in self._moving:
+            artist.axes.draw_artist(artist)
+        picture = io.BytesIO()
+        Image.fromarray(np.asarray(self._canvas.buffer_rgba())).convert("RGB").save(picture, "png", compress_level=1)
+        self.image.value = picture.getvalue()
+
+    def update_seconds(self, control: str, n_moves: int = 25) -> float:
+        """The median time from setting one control to the finished picture, over moves across its whole range.
+
+        Args:
+            control: its name.
+            n_moves: values to set, spread evenly; the control is put back afterwards.
+        """
+        widget, before, times = self.controls[control], self.controls[control].value, []
+        for value in _positions(widget, n_moves):
+            if value == widget.value:
+                continue
+            start = time.perf_counter()
+            widget.value = value
+            times.append(time.perf_counter() - start)
+        widget.value = before
+        return statistics.median(times)
+
+    def _repr_mimebundle_(self, **options: object) -> dict[str, str]:
+        bundle = super()._repr_mimebundle_(**options)
+        values = ", ".join(f"{control.description} = {control.value}" for control in self.controls.values())
+        bundle["text/plain"] = f"{type(self).__name__}({values})"
+        bundle["image/png"] = base64.b64encode(self.image.value).decode()
+        return bundle
+
+
+def _positions(widget: ipywidgets.Widget, n: int) -> list:
+    """Up to n values of a slider or a selection, from its first to its last."""
+    if hasattr(widget, "options"):
+        values = [option[1] if isinstance(option, tuple) else option for option in widget.options]
+        return [values[round(i)] for i in np.linspace(0, len(values) - 1, min(n, len(values)))]
+    positions = np.linspace(widget.min, widget.max, n)
+    if isinstance(widget, ipywidgets.FloatLogSlider):
+        return [float(widget.base**p) for p in positions]
+    steps = (positions - widget.min) / widget.step
+    values = [widget.min + round(s) * widget.step for s in steps]
+    return [type(widget.value)(v) for v in dict.fromkeys(values)]

@@ -1,0 +1,128 @@
+"""The pictures of the paper: densities in orange, score fields as arrows, clouds of samples, sheets of images.
+
+Each function draws into a Matplotlib Axes that the caller owns, and returns the artist, so that a slider can move it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
+from matplotlib.image import AxesImage
+from matplotlib.patches import Rectangle
+from matplotlib.quiver import Quiver
+from torch import Tensor
+
+from sbgm._validate import check_batch
+from sbgm.distributions import GaussianMixture
+from sbgm.losses import Score
+from sbgm.metrics import relative_squared_error
+
+EXTENT = 8.0  # the paper draws [−8, 8]²
+
+
+def grid(n: int, extent: float = EXTENT) -> Tensor:
+    """n × n points on [−extent, extent]², row by row from the bottom left: (n², 2)."""
+    axis = torch.linspace(-extent, extent, n)
+    y, x = torch.meshgrid(axis, axis, indexing="ij")
+    return torch.stack([x.flatten(), y.flatten()], dim=1)
+
+
+def draw_density(ax: Axes, density: Tensor, extent: float = EXTENT, **options: object) -> AxesImage:
+    """A density on `grid(n)` in orange, darker where it is higher: (n²,) values, each row scaled as it comes."""
+    n = round(len(density) ** 0.5)
+    _square(ax, extent)
+    return ax.imshow(
+        density.reshape(n, n).numpy(),
+        origin="lower",
+        extent=(-extent, extent, -extent, extent),
+        **{"cmap": "Oranges", "interpolation": "bilinear", **options},
+    )
+
+
+def density_values(mixture: GaussianMixture, sigma: float = 0.0, n: int = 100, extent: float = EXTENT) -> Tensor:
+    """The density q_σ on `grid(n)`: (n²,)."""
+    return mixture.log_prob(grid(n, extent), sigma).exp()
+
+
+def draw_field(ax: Axes, points: Tensor, scores: Tensor, extent: float = EXTENT, **options: object) -> Quiver:
+    """Scores as arrows from their points, both (N, 2); an arrow of length 10 spans one unit of the axes.
+
+    The scale is fixed, so that two fields can be compared and a slider can update one by `set_UVC`.
+    """
+    _square(ax, extent)
+    return ax.quiver(
+        *points.T.numpy(),
+        *scores.T.numpy(),
+        **{"angles": "xy", "scale_units": "xy", "scale": 10.0, "width": 0.004, "color": "#1f3b73", **options},
+    )
+
+
+def draw_samples(ax: Axes, x: Tensor, extent: float = EXTENT, **options: object) -> PathCollection:
+    """A cloud of samples, (N, 2)."""
+    _square(ax, extent)
+    return ax.scatter(*x.T.numpy(), **{"s": 4, "alpha": 0.5, "color": "#1f3b73", "linewidths": 0, **options})
+
+
+def draw_boxes(ax: Axes, boxes: Sequence[tuple[float, float, float]]) -> list[Rectangle]:
+    """Fig. 2's red rectangles: squares given as (centre x, centre y, half-width)."""
+    return [
+        ax.add_patch(Rectangle((x - r, y - r), 2 * r, 2 * r, fill=False, edgecolor="red", linewidth=2, zorder=3))
+        for x, y, r in boxes
+        if r > 0
+    ]
+
+
+def agreement_boxes(
+    score: Score, exact: Score, centres: Tensor, *, tolerance: float = 0.05, extent: float = EXTENT
+) -> list[tuple[float, float, float]]:
+    """Where two fields agree: for each centre the largest square around it in which they do.
+
+    Agreement is a relative squared error of at most `tolerance`, over the square, at points 0.25 apart; squares stay
+    within [−extent, extent]².
+
+    Args:
+        score, exact: the two fields.
+        centres: (K, 2).
+        tolerance: the largest relative squared error.
+        extent: half-width of the figure.
+
+    Returns:
+        (centre x, centre y, half-width) for each centre; half-width 0 where the fields agree nowhere.
+    """
+    boxes = []
+    for centre in centres:
+        radius, room = 0.0, extent - float(centre.abs().max())
+        for n in range(1, int(room / 0.25) + 1):  # small squares may fail, since the score itself is 0 at a mode
+            side = 0.25 * torch.arange(-n, n + 1)
+            points = centre + torch.cartesian_prod(side, side)
+            with torch.no_grad():
+                error = relative_squared_error(score(points, 0.0), exact(points, 0.0))
+            if error <= tolerance:
+                radius = 0.25 * n
+        boxes.append((float(centre[0]), float(centre[1]), radius))
+    return boxes
+
+
+def draw_images(ax: Axes, images: Tensor, n_columns: int = 8, **options: object) -> AxesImage:
+    """A sheet of images, (N, C, H, W) in [0, 1] (values outside are clamped), row by row with a white border."""
+    return ax.imshow(image_sheet(images, n_columns).numpy(), **_sheet_style(ax, options))
+
+
+def image_sheet(images: Tensor, n_columns: int = 8, border: int = 1) -> Tensor:
+    """Images laid out in rows, as one (H', W', 3) array in [0, 1]."""
+    from torchvision.utils import make_grid
+
+    check_batch(images, "images")
+    return make_grid(images.detach().cpu().clamp(0, 1), nrow=n_columns, padding=border, pad_value=1.0).permute(1, 2, 0)
+
+
+def _sheet_style(ax: Axes, options: dict) -> dict:
+    ax.set_axis_off()
+    return {"interpolation": "nearest", "vmin": 0, "vmax": 1, **options}
+
+
+def _square(ax: Axes, extent: float) -> None:
+    ax.set(xlim=(-extent, extent), ylim=(-extent, extent), aspect="equal")

@@ -1,0 +1,94 @@
+"""The package as a whole: what it exports, what it costs to import, and what every public name says of itself."""
+
+import ast
+import importlib
+import inspect
+import os
+import pathlib
+import pkgutil
+import subprocess
+import sys
+
+import pytest
+
+import sbgm
+
+SOURCE = pathlib.Path(sbgm.__file__).parent
+MODULES = [m.name for m in pkgutil.walk_packages(sbgm.__path__, "sbgm.") if not m.name.endswith("__main__")]
+
+
+def test_every_exported_name_can_be_imported_in_one_line():
+    for name in sbgm.__all__:
+        exec(f"from sbgm import {name}", {})
+    with pytest.raises(AttributeError, match="no attribute 'langevine'"):
+        _ = sbgm.langevine
+
+
+def test_import_sbgm_loads_no_plotting_learning_or_widget_library():
+    """What makes imports slow, and what a script on a server may lack; `make bench` measures the seconds."""
+    heavy = ["matplotlib", "sklearn", "skimage", "torchvision", "ipywidgets", "IPython", "pandas", "scipy"]
+    code = f"import sys, sbgm; print([m for m in {heavy!r} if m in sys.modules])"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_public_name_has_a_docstring(name):
+    module = importlib.import_module(name)
+    assert module.__doc__, name
+    for attribute, value in vars(module).items():
+        if attribute.startswith("_") or getattr(value, "__module__", None) != name:
+            continue
+        if inspect.isclass(value) or inspect.isfunction(value):
+            assert value.__doc__, f"{name}.{attribute}"
+        if inspect.isclass(value):
+            for method, function in vars(value).items():
+                if not method.startswith("_") and inspect.isfunction(function):
+                    assert function.__doc__, f"{name}.{attribute}.{method}"
+
+
+def library_files():
+    return [path for path in sorted(SOURCE.rglob("*.py")) if path.name != "__main__.py"]
+
+
+@pytest.mark.parametrize("path", library_files(), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_the_library_neither_prints_nor_touches_global_state(path):
+    forbidden_calls = {"print", "manual_seed", "set_default_dtype", "set_default_device", "cuda", "set_num_threads"}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Global):
+            raise AssertionError(f"{path.name}:{node.lineno} global {node.names}")
+        if isinstance(node, ast.Call):
+            function = node.func
+            called = function.id if isinstance(function, ast.Name) else getattr(function, "attr", "")
+            on_torch = isinstance(function, ast.Attribute) and ast.unparse(function.value) in ("torch", "torch.random")
+            if called == "manual_seed" and not on_torch:
+                continue  # of an explicit generator
+            inside_fork = path.name == "figure1.py" and called == "manual_seed"  # within fork_rng
+            assert called not in forbidden_calls or inside_fork, f"{path.name}:{node.lineno} {called}"
+
+
+def test_the_library_leaves_the_global_generator_alone(tmp_path):
+    code = """
+import torch, sbgm
+torch.manual_seed(5); before = torch.get_rng_state()
+m = sbgm.paper_mixture(); g = torch.Generator().manual_seed(0)
+x = m.sample(64, generator=g)
+sbgm.final(sbgm.langevin(m.score, x, step_size=.1, n_steps=3, generator=g))
+sbgm.final(sbgm.metropolis_langevin(m.score, x, log_prob=m.log_prob, step_size=.1, n_steps=3, generator=g))
+sbgm.final(sbgm.hamiltonian(m.score, x, step_size=.1, n_leapfrog=2, n_steps=3, log_prob=m.log_prob, generator=g))
+sbgm.final(sbgm.annealed_langevin(m.score, x, [2., 1.], step_size=.1, n_steps=3, generator=g))
+sbgm.ncsn_loss(m.score, x, [2., 1.], generator=g)
+sbgm.MLP(generator=g)
+from sbgm.experiments import Figure1, train_figure1
+list(train_figure1(torch.rand(4, 3, 32, 32, generator=g), Figure1(0., channels=8, batch_size=2, n_iterations=1)))
+assert torch.equal(before, torch.get_rng_state())
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+
+def test_bench_measures_every_explorer():
+    sys.path.insert(0, str(SOURCE.parent / "tools"))
+    import bench
+    from sbgm import explorers
+
+    wanted = [name for name in explorers.__all__ if name.endswith("_explorer")]
+    assert len(list(bench.every_explorer())) == len(wanted)

@@ -1,0 +1,172 @@
+"""Measure what the README says about speed: `make bench`, or `python tools/bench.py [--write]`.
+
+Every ratio is taken inside one run. On a busy machine nothing is timed. With --write the table goes into README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import psutil
+import torch
+
+from sbgm import MLP, annealed_langevin, explorers, final, geometric_sigmas, langevin, metrics, paper_mixture, plots
+from sbgm.data import load_images
+from sbgm.experiments import Figure2, train_figure2
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BUSY_PERCENT = 10.0
+CHAPTER_SECONDS = {"04": 120, "05": 120}
+
+
+class Row(NamedTuple):
+    """One line of the table: what was measured, the figure, and what it should be at most."""
+
+    what: str
+    value: float
+    target: float
+    unit: str
+
+    def __str__(self) -> str:
+        verdict = "yes" if self.value <= self.target else "**no**"
+        return f"| {self.what} | {self.value:.3g}{self.unit} | ≤ {self.target:g}{self.unit} | {verdict} |"
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Wall time of one call."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def import_time() -> Iterator[Row]:
+    """`import sbgm` against `import torch`, each in fresh interpreters, taken in turns."""
+    times: dict[str, list[float]] = {"torch": [], "sbgm": []}
+    for _ in range(7):
+        for package, taken in times.items():
+            taken.append(seconds(lambda p=package: subprocess.run([sys.executable, "-c", f"import {p}"], check=True)))
+    ratio = statistics.median(times["sbgm"]) / statistics.median(times["torch"])
+    yield Row("`import sbgm`, times `import torch`", ratio, 1.5, "×")
+
+
+def figure2() -> Iterator[Row]:
+    """Fig. 2's network by the quick and by the authors' recipe: time, Fisher divergence on the data, and L1's ratio."""
+    mixture = paper_mixture()
+    data = mixture.sample(50_000, generator=torch.Generator().manual_seed(99))
+    points = plots.grid(20)
+    distance = metrics.distance_to_modes(points, mixture.means)
+    spent, divergence, ratio = {}, {}, {}
+    for recipe, n_seeds in ((Figure2.authors, 2), (Figure2.quick, 5)):
+        results = []
+        for seed in range(n_seeds):
+            network = MLP(generator=torch.Generator().manual_seed(seed))
+            taken = seconds(lambda n=network, r=recipe, s=seed: list(train_figure2(n, mixture, r(s))))
+            with torch.no_grad():
+                far, near = (
+                    metrics.relative_squared_error(network(points[region]), mixture.score(points[region]))
+                    for region in (distance > 4, distance < 2)
+                )
+            results.append((taken, metrics.fisher_divergence(network, mixture.score, data).value, far / near))
+        name = recipe.__name__
+        spent[name], divergence[name], ratio[name] = (statistics.mean(column) for column in zip(*results, strict=True))
+    yield Row("Fig. 2 quick recipe, share of the time of the authors'", spent["quick"] / spent["authors"], 0.25, "×")
+    yield Row("… its Fisher divergence on the data, mean of 5 seeds", divergence["quick"], 0.002, "")
+    yield Row("… the authors' (10,000 iterations), mean of 2 seeds", divergence["authors"], 0.015, "")
+    yield Row("… near error over far error (L1: at most 1/5), authors'", 1 / ratio["authors"], 0.2, "")
+    yield Row("… the same, quick", 1 / ratio["quick"], 0.2, "")
+
+
+def figure3() -> Iterator[Row]:
+    """Fig. 3's three clouds: 20 seeds of 1,280 chains, by exact sampling, Langevin and annealed Langevin dynamics."""
+
+    def clouds() -> None:
+        generator = torch.Generator().manual_seed(0)
+        mixture, points, n = paper_mixture(), paper_mixture(stds=0.0), 20 * 1280
+        mixture.sample(n, generator=generator)
+        start = torch.rand(n, 2, generator=generator) * 16 - 8
+        final(langevin(mixture.score, start, step_size=0.1, n_steps=1000, generator=generator))
+        sigmas = geometric_sigmas(20, 1, 10)
+        final(annealed_langevin(points.score, start, sigmas, step_size=0.1, n_steps=100, generator=generator))
+
+    yield Row("Fig. 3: three clouds, 20 seeds × 1,280 chains", seconds(clouds), 10, " s")
+
+
+def every_explorer() -> Iterator[explorers.FigureExplorer]:
+    """One of each explorer that the package exports."""
+    needs = {"image_noise_explorer": lambda make: make(load_images("photo_patches", "test")[:8])}
+    for name in explorers.__all__:
+        if name.endswith("_explorer"):
+            yield needs.get(name, lambda make: make())(getattr(explorers, name))
+
+
+def sliders() -> Iterator[Row]:
+    """Every control of every explorer: the median time from a move to the finished picture."""
+    names = [name for name in explorers.__all__ if name.endswith("_explorer")]
+    for name, explorer in zip(names, every_explorer(), strict=True):
+        for control in explorer.controls:
+            label = f"{name.removesuffix('_explorer').replace('_', ' ')}: {control.replace('_', ' ')}"
+            yield Row(f"slider, {label}", 1000 * explorer.update_seconds(control), 50, " ms")
+
+
+def chapters() -> Iterator[Row]:
+    """Each chapter alone, on a fresh kernel."""
+    for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        command = [sys.executable, str(ROOT / "tools" / "notebooks.py"), "run"]
+        with tempfile.TemporaryDirectory() as folder:
+            taken = seconds(
+                lambda c=command, f=folder, n=notebook: subprocess.run(
+                    [*c, f, str(n)], check=True, stdout=subprocess.DEVNULL
+                )
+            )
+        number = notebook.stem[:2]
+        yield Row(f"chapter {number}", taken, CHAPTER_SECONDS.get(number, 60), " s")
+
+
+def refuse_if_busy() -> None:
+    """Exit unless the machine is idle: times on a shared machine say nothing."""
+    if (busy := psutil.cpu_percent(interval=3.0)) > BUSY_PERCENT:
+        sys.exit(f"bench: the machine is busy ({busy:.0f} % of its processors); stop what runs and try again")
+
+
+def write_table(table: str) -> None:
+    """Put the table into README.md, between its bench markers."""
+    readme = ROOT / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    head, opened, rest = text.partition("<!-- bench -->")
+    _, closed, tail = rest.partition("<!-- /bench -->")
+    if not (opened and closed):
+        sys.exit("bench: README.md must hold the markers <!-- bench --> and <!-- /bench -->")
+    readme.write_text(f"{head}{opened}\n{table}\n{closed}{tail}", encoding="utf-8")
+
+
+def main() -> None:
+    """Measure, print, and write the table if asked."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--write", action="store_true", help="put the table into README.md")
+    parser.add_argument("--skip-chapters", action="store_true", help="leave out the chapters' run times")
+    arguments = parser.parse_args()
+    refuse_if_busy()
+    torch.set_num_threads(1)
+    machine = f"{psutil.cpu_count()} processors ({platform.machine()}), torch {torch.__version__}, one thread"
+    lines = [f"Measured on {machine}.\n", "| what | measured | target | met |", "|---|---|---|---|"]
+    print("\n".join(lines), flush=True)
+    parts = [import_time, figure2, figure3, sliders] + ([] if arguments.skip_chapters else [chapters])
+    for part in parts:
+        for row in part():
+            lines.append(str(row))
+            print(row, flush=True)
+    if arguments.write:
+        write_table("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
