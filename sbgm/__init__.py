@@ -29,7 +29,7 @@ _HOMES = {
         "langevin",
         "metropolis_langevin",
     ],
-    "networks": ["MLP", "ConditionalMLP", "EnergyMLP", "ResNet"],
+    "networks": ["MLP", "ConditionalMLP", "EnergyMLP", "RefineNet", "ResNet"],
     "closed_forms": [],
     "data": ["load_images"],
     "metrics": [],
