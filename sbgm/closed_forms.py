@@ -108,20 +108,22 @@ def annealed_variance(
     return result
 
 
-def basin_weight(weight: float, mean: float = 5.0, extent: float = 8.0) -> float:
+def basin_weight(weight: float, mean: float = 5.0, extent: float = 8.0, std: float = 1.0) -> float:
     """The share of chains that Langevin dynamics brings to (m, m) from uniform starts on [−e, e]², where none crosses.
 
-    The target is (1 − w) N((−m, −m), I) + w N((m, m), I). The pulls of its components balance where both are equally
-    likely, on the line x₁ + x₂ = −c with c = ln(w/(1 − w))/(2m), and a chain goes to the mode on its side. The share is
-    ½ + c/(2e) to first order in c: ½ + ln 4/160 = .509 for w = 4/5, m = 5 and e = 8, so that w itself hardly counts.
+    The target is (1 − w) N((−m, −m), s²I) + w N((m, m), s²I). The pulls of its components balance where both are
+    equally likely, on the line x₁ + x₂ = −c with c = s² ln(w/(1 − w))/(2m), and a chain goes to the mode on its side.
+    The share is ½ + c/(2e) to first order in c: ½ + ln 4/160 = .509 for w = 4/5, m = 5, e = 8 and s = 1, so that w
+    itself hardly counts.
 
     Args:
         weight: w, in (0, 1).
         mean: m > 0.
         extent: e > 0, half the side of the square.
+        std: s > 0, the standard deviation of both components.
     """
     weight, mean, extent = _check_weight(weight), check_positive(mean, "mean"), check_positive(extent, "extent")
-    shift = math.log(weight / (1 - weight)) / (2 * mean)
+    shift = check_positive(std, "std") ** 2 * math.log(weight / (1 - weight)) / (2 * mean)
     shift = max(-2 * extent, min(2 * extent, shift))  # a line beyond the corners sends all chains one way
     return 0.5 + shift / (2 * extent) - shift * abs(shift) / (8 * extent**2)
 

@@ -108,6 +108,17 @@ def mode_weights(x: Tensor, means: Tensor) -> Tensor:
     return torch.bincount(nearest, minlength=len(means)) / len(x)
 
 
+def component_stds(x: Tensor, means: Tensor) -> Tensor:
+    """The spread of the points nearest to each mean, around it, in one coordinate: (B, D) and (K, D) -> (K,).
+
+    It estimates √V for components N(μ_k, V I) that do not overlap, with the relative standard error 1/√(2 n D) for n
+    points of a component; NaN where no point is near.
+    """
+    means = means.to(x.device, x.dtype)
+    nearest = torch.cdist(check_batch(x), means).argmin(dim=1)
+    return torch.stack([(x[nearest == k] - mean).square().mean().sqrt() for k, mean in enumerate(means)])
+
+
 class Moments(NamedTuple):
     """Mean, variance and kurtosis (3 for a Gaussian), each with its standard error for independent points."""
 

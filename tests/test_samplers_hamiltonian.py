@@ -1,0 +1,195 @@
+"""Hamiltonian Monte Carlo against closed forms and against Langevin dynamics, which is its shortest trajectory."""
+
+import math
+
+import pytest
+import torch
+
+from sbgm import GaussianMixture, SamplerDivergedError, final, hamiltonian, langevin, metropolis_langevin, paper_mixture
+from sbgm.metrics import estimate, moments
+
+N_CHAINS = 100_000
+NORMAL = GaussianMixture([1.0], [[0.0]])
+CLOSE_MODES = GaussianMixture([0.2, 0.8], [[-1.5, -1.5], [1.5, 1.5]])
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def check_normal(x, variance):
+    """Raise unless x looks like N(0, variance), within 4 s.e. of mean, variance and kurtosis."""
+    measured = moments(x)
+    assert abs(measured.mean.value) < 4 * math.sqrt(variance / len(x))
+    assert abs(measured.variance.value - variance) < 4 * variance * math.sqrt(2 / len(x))
+    assert abs(measured.kurtosis.value - 3) < 4 * math.sqrt(24 / len(x))
+
+
+@pytest.mark.parametrize(("step_size", "n_leapfrog"), [(0.3, 5), (1.0, 1), (1.0, 2), (1.6, 4)])
+@pytest.mark.parametrize("adjusted", [False, True])
+def test_the_stationary_law_from_a_wrong_start(step_size, n_leapfrog, adjusted):
+    """Leapfrog keeps p²/2 + (1 − h²/4) x²/2 on N(0, 1), so that without the test the variance is 1/(1 − h²/4)."""
+    x = torch.tensor([-3.0, 3.0]).repeat(N_CHAINS // 2)[:, None]
+    log_prob = NORMAL.log_prob if adjusted else None
+    states = hamiltonian(
+        NORMAL.score,
+        x,
+        step_size=step_size,
+        n_leapfrog=n_leapfrog,
+        n_steps=60 if adjusted else 40,
+        log_prob=log_prob,
+        generator=seeded(),
+    )
+    check_normal(final(states), 1.0 if adjusted else 1 / (1 - step_size**2 / 4))
+
+
+def test_one_unadjusted_leapfrog_step_is_a_langevin_step():
+    mixture, h = paper_mixture(), 0.4
+    x = 16 * torch.rand(200, 2, generator=seeded(1)) - 8
+    leapfrog = hamiltonian(mixture.score, x, step_size=h, n_leapfrog=1, n_steps=20, generator=seeded())
+    plain = langevin(mixture.score, x, step_size=h**2, n_steps=20, generator=seeded())
+    for a, b in zip(leapfrog, plain, strict=True):
+        torch.testing.assert_close(a.x, b.x, rtol=1e-5, atol=1e-5)
+
+
+def test_one_adjusted_leapfrog_step_is_a_metropolis_langevin_step():
+    h = 1.3
+    x = CLOSE_MODES.sample(500, generator=seeded(1)).double()
+    target = GaussianMixture(CLOSE_MODES.weights.double(), CLOSE_MODES.means.double())
+    leapfrog = hamiltonian(
+        target.score, x, step_size=h, n_leapfrog=1, n_steps=20, log_prob=target.log_prob, generator=seeded()
+    )
+    metropolis = metropolis_langevin(
+        target.score, x, log_prob=target.log_prob, step_size=h**2, n_steps=20, generator=seeded()
+    )
+    for a, b in zip(leapfrog, metropolis, strict=True):
+        assert torch.equal(a.accepted, b.accepted)
+        assert 0 < a.accepted.double().mean() < 1
+        torch.testing.assert_close(a.x, b.x)
+
+
+def leapfrog_by_hand(x, p, h, n):
+    """The textbook form, with whole half steps: p, x, p, p, x, p, …"""
+    for _ in range(n):
+        p = p + h / 2 * CLOSE_MODES.score(x)
+        x = x + h * p
+        p = p + h / 2 * CLOSE_MODES.score(x)
+    return x, p
+
+
+def test_a_trajectory_is_the_textbooks():
+    x = CLOSE_MODES.sample(100, generator=seeded(1))
+    p = torch.randn(100, 2, generator=seeded())
+    end, _ = leapfrog_by_hand(x, p, 0.3, 7)
+    states = hamiltonian(CLOSE_MODES.score, x, step_size=0.3, n_leapfrog=7, n_steps=1, generator=seeded())
+    torch.testing.assert_close(final(states), end)
+
+
+def test_small_steps_keep_the_energy_and_are_nearly_always_taken():
+    rates = []
+    for step_size in (0.4, 0.2, 0.1):
+        x = CLOSE_MODES.sample(20_000, generator=seeded(1))
+        states = hamiltonian(
+            CLOSE_MODES.score,
+            x,
+            step_size=step_size,
+            n_leapfrog=round(2 / step_size),
+            n_steps=1,
+            log_prob=CLOSE_MODES.log_prob,
+            generator=seeded(),
+        )
+        rates.append(1 - float(next(states).accepted.float().mean()))
+    assert rates[0] / rates[1] == pytest.approx(4, abs=1)  # the energy's error is of order h²
+    assert rates[1] / rates[2] == pytest.approx(4, abs=1.5)
+
+
+def check_detailed_balance(one_step, n=400_000):
+    """Raise unless, from exact samples x, one step to y gives (x, y) and (y, x) the same law (within 4 s.e.)."""
+    x = CLOSE_MODES.sample(n, generator=seeded(3))
+    y = one_step(x, seeded(4))
+    u, v = x.sum(dim=1) / math.sqrt(2), y.sum(dim=1) / math.sqrt(2)
+    sets = [lambda t: t < -1.0, lambda t: (t >= -1.0) & (t < 1.5), lambda t: t >= 1.5]
+    differences = [
+        (sets[i](u) & sets[j](v)).double() - (sets[j](u) & sets[i](v)).double() for i, j in ((0, 1), (0, 2), (1, 2))
+    ]
+    differences += [(v - u).double(), (v**3 - u**3).double(), (u * v * v - v * u * u).double()]
+    for difference in differences:
+        mean = estimate(difference)
+        assert abs(mean.value) < 4 * mean.se
+
+
+def one_step(x, generator, log_prob=CLOSE_MODES.log_prob):
+    states = hamiltonian(
+        CLOSE_MODES.score, x, step_size=1.2, n_leapfrog=3, n_steps=1, log_prob=log_prob, generator=generator
+    )
+    return final(states)
+
+
+def test_the_adjusted_step_is_in_detailed_balance_with_unequal_modes():
+    check_detailed_balance(one_step)
+
+
+def test_the_check_refuses_the_unadjusted_step():
+    with pytest.raises(AssertionError):
+        check_detailed_balance(lambda x, generator: one_step(x, generator, log_prob=None))
+
+
+def test_accepted_is_none_without_a_test_and_says_which_chains_moved_with_one():
+    x = CLOSE_MODES.sample(200, generator=seeded())
+    options = {"step_size": 1.5, "n_leapfrog": 2, "n_steps": 1}
+    assert next(hamiltonian(CLOSE_MODES.score, x, generator=seeded(1), **options)).accepted is None
+    state = next(hamiltonian(CLOSE_MODES.score, x, log_prob=CLOSE_MODES.log_prob, generator=seeded(1), **options))
+    assert torch.equal(state.accepted, (state.x != x).any(dim=1))
+    assert 0 < state.accepted.float().mean() < 1
+
+
+def test_states_are_kept_apart_and_the_start_stays():
+    x = CLOSE_MODES.sample(20, generator=seeded())
+    kept = x.clone()
+    states = list(hamiltonian(CLOSE_MODES.score, x, step_size=0.5, n_leapfrog=3, n_steps=4, generator=seeded(1)))
+    assert torch.equal(x, kept)
+    assert [state.step for state in states] == [1, 2, 3, 4]
+    assert all(not torch.equal(a.x, b.x) for i, a in enumerate(states) for b in states[:i])
+
+
+@pytest.mark.parametrize("n_leapfrog", [0, -1])
+def test_n_leapfrog_must_be_at_least_1(n_leapfrog):
+    with pytest.raises(ValueError, match=f"n_leapfrog must be at least 1, got {n_leapfrog}"):
+        hamiltonian(
+            NORMAL.score, torch.zeros(2, 1), step_size=0.1, n_leapfrog=n_leapfrog, n_steps=1, generator=seeded()
+        )
+
+
+def test_log_prob_must_be_callable():
+    with pytest.raises(TypeError, match="log_prob must be a callable"):
+        hamiltonian(
+            NORMAL.score, torch.zeros(2, 1), step_size=0.1, n_leapfrog=1, n_steps=1, log_prob=1.0, generator=seeded()
+        )
+
+
+@pytest.mark.parametrize("n_leapfrog", [1, 100])  # beyond the bound over trajectories, and within a single one
+def test_an_unadjusted_step_above_the_bound_diverges(n_leapfrog):
+    states = hamiltonian(
+        NORMAL.score, torch.ones(10, 1), step_size=2.5, n_leapfrog=n_leapfrog, n_steps=200, generator=seeded()
+    )
+    with pytest.raises(SamplerDivergedError, match=r"step_size = 2\.5 is too large.*bound is step_size < 2s") as caught:
+        final(states)
+    assert caught.value.step_size == 2.5
+    assert f"step {caught.value.step} of 200" in str(caught.value)
+    assert caught.value.step == 1 or n_leapfrog == 1
+
+
+def test_an_adjusted_trajectory_that_explodes_is_refused():
+    x = CLOSE_MODES.sample(50, generator=seeded())
+    states = hamiltonian(
+        CLOSE_MODES.score,
+        x,
+        step_size=5.0,
+        n_leapfrog=100,
+        n_steps=3,
+        log_prob=CLOSE_MODES.log_prob,
+        generator=seeded(1),
+    )
+    for state in states:
+        assert not bool(state.accepted.any())
+        assert torch.equal(state.x, x)

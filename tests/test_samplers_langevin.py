@@ -1,0 +1,481 @@
+"""Langevin dynamics, plain and with the Metropolis test, against closed forms; and proof that wrong samplers fail."""
+
+import functools
+import math
+import re
+
+import pytest
+import torch
+
+from sbgm import GaussianMixture, SamplerDivergedError, final, langevin, metropolis_langevin, paper_mixture
+from sbgm.closed_forms import half_plane_mass, langevin_kurtosis, langevin_variance, metropolis_acceptance
+from sbgm.metrics import estimate, mode_weights, moments
+from sbgm.samplers import hamiltonian
+from sbgm.samplers.langevin import metropolis_test
+
+N_CHAINS = 100_000
+CLOSE_MODES = GaussianMixture([0.2, 0.8], [[-1.5, -1.5], [1.5, 1.5]])
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def normal_score(x, sigma):
+    """The score of N(0, I), for any shape."""
+    return -x
+
+
+def normal_log_prob(x, sigma):
+    return -0.5 * x.flatten(1).square().sum(dim=1)
+
+
+def wrong_start(n=N_CHAINS):
+    """Half the chains at −3, half at 3: variance 9 and kurtosis 1, where 1 and 3 would be right."""
+    return torch.tensor([-3.0, 3.0]).repeat(n // 2)[:, None]
+
+
+# --- the stationary law ----------------------------------------------------------------------------------------------
+
+
+def check_stationary(sampler, step_size, variance, n_standard_errors=4):
+    """Raise unless the sampler brings the wrong start to a Gaussian of this variance (within 4 s.e.)."""
+    n_steps = math.ceil(12 / abs(math.log(max(abs(1 - step_size / 2), 0.02))))  # leaves e⁻²⁴ of the wrong start
+    measured = moments(sampler(wrong_start(), step_size, n_steps))
+    assert abs(measured.mean.value) < n_standard_errors * math.sqrt(variance / N_CHAINS)
+    assert abs(measured.variance.value - variance) < n_standard_errors * variance * math.sqrt(2 / N_CHAINS)
+    assert abs(measured.kurtosis.value - 3) < n_standard_errors * math.sqrt(24 / N_CHAINS)
+
+
+def run_langevin(x, step_size, n_steps):
+    return final(langevin(normal_score, x, step_size=step_size, n_steps=n_steps, generator=seeded()))
+
+
+def run_metropolis(x, step_size, n_steps):
+    states = metropolis_langevin(
+        normal_score, x, log_prob=normal_log_prob, step_size=step_size, n_steps=2 * n_steps, generator=seeded()
+    )
+    return final(states)
+
+
+@pytest.mark.parametrize("step_size", [0.1, 0.5, 1.0, 2.0, 3.5])
+def test_langevin_samples_a_gaussian_of_the_predicted_variance(step_size):
+    check_stationary(run_langevin, step_size, langevin_variance(step_size))
+
+
+def test_langevin_scales_with_the_variance_of_the_target():
+    target = GaussianMixture([1.0], [[2.0, -1.0]], 3.0)
+    start = torch.zeros(50_000, 2)
+    x = final(langevin(target.score, start, step_size=9.0, n_steps=40, generator=seeded()))
+    variance = langevin_variance(9.0, variance=9.0)
+    assert x.mean(dim=0).tolist() == pytest.approx([2.0, -1.0], abs=4 * math.sqrt(variance / 50_000))
+    assert x.var(dim=0).tolist() == pytest.approx([variance] * 2, rel=4 * math.sqrt(2 / 50_000))
+
+
+@pytest.mark.parametrize("step_size", [0.1, 0.5, 1.0, 2.0])
+def test_the_metropolis_test_makes_the_variance_exact(step_size):
+    check_stationary(run_metropolis, step_size, 1.0)
+
+
+def by_hand(drift, noise):
+    """A sampler x ← x − drift(ε) x + noise(ε), in place of `run_langevin`."""
+
+    def sampler(x, step_size, n_steps):
+        draw = functools.partial(torch.randn, x.shape, generator=seeded())
+        for _ in range(n_steps):
+            x = x - drift(step_size) * x + noise(step_size, draw)
+        return x
+
+    return sampler
+
+
+RIGHT = by_hand(lambda eps: eps / 2, lambda eps, z: math.sqrt(eps) * z())
+WRONG = {
+    "noise drawn twice": by_hand(lambda eps: eps / 2, lambda eps, z: math.sqrt(eps) * z() * z()),
+    "√ε dropped": by_hand(lambda eps: eps / 2, lambda eps, z: eps * z()),
+    "½ missing": by_hand(lambda eps: eps, lambda eps, z: math.sqrt(eps) * z()),
+    "the authors' step for the paper's": by_hand(lambda eps: eps, lambda eps, z: math.sqrt(2 * eps) * z()),
+    "uniform noise": by_hand(lambda eps: eps / 2, lambda eps, z: math.sqrt(12 * eps) * (torch.rand_like(z()) - 0.5)),
+    "no noise": by_hand(lambda eps: eps / 2, lambda eps, z: 0.0),
+    "half the steps": lambda x, step_size, n_steps: RIGHT(x, step_size, 2),
+}
+
+
+def test_the_check_passes_a_right_sampler_written_by_hand():
+    check_stationary(RIGHT, 0.5, langevin_variance(0.5))
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_the_check_refuses_a_wrong_sampler(name):
+    with pytest.raises(AssertionError):
+        check_stationary(WRONG[name], 0.5, langevin_variance(0.5))
+
+
+def test_noise_drawn_twice_keeps_the_variance_and_spoils_the_kurtosis():
+    measured = moments(WRONG["noise drawn twice"](wrong_start(), 1.0, 60))
+    assert measured.variance.value == pytest.approx(langevin_variance(1.0), abs=4 * measured.variance.se)
+    assert langevin_kurtosis(1.0, noise_kurtosis=9.0) == pytest.approx(6.6)
+    assert measured.kurtosis.value == pytest.approx(6.6, abs=4 * measured.kurtosis.se)
+
+
+# --- the Metropolis test ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step_size", [0.1, 0.5, 1.0, 2.0, 5.0])
+def test_the_acceptance_rate_is_that_of_quadrature(step_size):
+    x = torch.randn(20_000, 1, generator=seeded(1))  # in equilibrium from the start
+    states = metropolis_langevin(
+        normal_score, x, log_prob=normal_log_prob, step_size=step_size, n_steps=20, generator=seeded(2)
+    )
+    rate = estimate(torch.stack([state.accepted.double() for state in states]).mean(dim=0))  # chains are independent
+    assert 0 < rate.value < 1
+    assert rate.value == pytest.approx(metropolis_acceptance(step_size), abs=4 * rate.se)
+
+
+def check_detailed_balance(one_step, target=CLOSE_MODES, n=400_000):
+    """Raise unless, from exact samples x, one step to y gives (x, y) and (y, x) the same law (within 4 s.e.).
+
+    The law is compared through the flux between three pairs of sets and three antisymmetric functions.
+    """
+    x = target.sample(n, generator=seeded(3))
+    y = one_step(x, seeded(4))
+    u, v = x.sum(dim=1) / math.sqrt(2), y.sum(dim=1) / math.sqrt(2)  # along the line through the means
+    sets = [lambda t: t < -1.0, lambda t: (t >= -1.0) & (t < 1.5), lambda t: t >= 1.5]
+    differences = [
+        (sets[i](u) & sets[j](v)).double() - (sets[j](u) & sets[i](v)).double() for i, j in ((0, 1), (0, 2), (1, 2))
+    ]
+    differences += [(v - u).double(), (v**3 - u**3).double(), (u * v * v - v * u * u).double()]
+    for difference in differences:
+        mean = estimate(difference)
+        assert abs(mean.value) < 4 * mean.se
+
+
+def one_metropolis_step(x, generator, step_size=1.5):
+    states = metropolis_langevin(
+        CLOSE_MODES.score, x, log_prob=CLOSE_MODES.log_prob, step_size=step_size, n_steps=1, generator=generator
+    )
+    return final(states)
+
+
+def test_the_metropolis_step_is_in_detailed_balance_with_unequal_modes():
+    check_detailed_balance(one_metropolis_step)
+
+
+def test_the_metropolis_step_is_in_detailed_balance_for_a_field_that_is_no_score():
+    def rotated(x, sigma):
+        return CLOSE_MODES.score(x) @ torch.tensor([[0.8, 0.6], [-0.6, 0.8]])
+
+    def one_step(x, generator):
+        states = metropolis_langevin(
+            rotated, x, log_prob=CLOSE_MODES.log_prob, step_size=1.0, n_steps=1, generator=generator
+        )
+        return final(states)
+
+    check_detailed_balance(one_step)
+
+
+def test_the_check_refuses_a_step_without_the_test():
+    with pytest.raises(AssertionError):
+        check_detailed_balance(
+            lambda x, generator: final(langevin(CLOSE_MODES.score, x, step_size=1.5, n_steps=1, generator=generator))
+        )
+
+
+def test_the_check_refuses_a_test_that_forgets_the_proposals_density():
+    def one_step(x, generator):
+        y = final(langevin(CLOSE_MODES.score, x, step_size=1.5, n_steps=1, generator=generator))
+        accepted = metropolis_test(CLOSE_MODES.log_prob(y) - CLOSE_MODES.log_prob(x), generator)
+        return torch.where(accepted[:, None], y, x)
+
+    with pytest.raises(AssertionError):
+        check_detailed_balance(one_step)
+
+
+def test_metropolis_chains_find_the_weights_of_close_modes():
+    start = 16 * torch.rand(2_000, 2, generator=seeded()) - 8
+    states = metropolis_langevin(
+        CLOSE_MODES.score, start, log_prob=CLOSE_MODES.log_prob, step_size=0.5, n_steps=1_500, generator=seeded(1)
+    )
+    shares = [float(mode_weights(s.x, CLOSE_MODES.means)[1]) for s in states if s.step > 500 and s.step % 250 == 0]
+    standard_error = math.sqrt(0.79 * 0.21 / (len(shares) * 2_000))  # 250 steps are several relaxation times
+    assert sum(shares) / len(shares) == pytest.approx(half_plane_mass(0.8, 1.5), abs=4 * standard_error)
+
+
+def test_accepted_says_which_chains_moved():
+    x = before = CLOSE_MODES.sample(500, generator=seeded())
+    for state in metropolis_langevin(
+        CLOSE_MODES.score, x, log_prob=CLOSE_MODES.log_prob, step_size=2.0, n_steps=5, generator=seeded(1)
+    ):
+        assert state.accepted.dtype == torch.bool
+        assert torch.equal(state.accepted, (state.x != before).any(dim=1))
+        assert 0 < state.accepted.float().mean() < 1
+        before = state.x
+
+
+def test_a_proposal_without_density_is_refused():
+    def half_normal(x, sigma):  # no density left of 0
+        return torch.where(x[:, 0] > 0, normal_log_prob(x, sigma), -math.inf)
+
+    x = torch.ones(2_000, 1)
+    states = metropolis_langevin(normal_score, x, log_prob=half_normal, step_size=1.0, n_steps=50, generator=seeded())
+    x = final(states)
+    assert bool((x > 0).all())
+    assert float(x.mean()) == pytest.approx(math.sqrt(2 / math.pi), abs=0.06)
+
+
+@pytest.mark.parametrize("value", [math.nan, -math.inf, math.inf])
+def test_metropolis_refuses_starts_without_density(value):
+    states = metropolis_langevin(
+        normal_score,
+        torch.zeros(3, 1),
+        log_prob=lambda x, sigma: torch.full((3,), value),
+        step_size=0.1,
+        n_steps=1,
+        generator=seeded(),
+    )
+    with pytest.raises(ValueError, match="log_prob must be finite at the starting points x"):
+        next(states)
+
+
+def test_metropolis_refuses_a_log_prob_of_the_wrong_shape():
+    states = metropolis_langevin(
+        normal_score,
+        torch.zeros(3, 2),
+        log_prob=lambda x, sigma: -0.5 * x.square(),
+        step_size=0.1,
+        n_steps=1,
+        generator=seeded(),
+    )
+    with pytest.raises(ValueError, match=r"log_prob must return shape \(3,\).*got \(3, 2\)"):
+        next(states)
+
+
+# --- the recursion itself --------------------------------------------------------------------------------------------
+
+
+def test_a_step_is_equation_4():
+    mixture, generator = paper_mixture(), seeded()
+    x = start = 16 * torch.rand(64, 2, generator=seeded(1)) - 8
+    for state in langevin(mixture.score, start, step_size=0.1, n_steps=5, generator=seeded()):
+        x = x + 0.1 / 2 * mixture.score(x) + math.sqrt(0.1) * torch.randn(64, 2, generator=generator)
+        torch.testing.assert_close(state.x, x)
+
+
+def test_the_authors_step_h_is_half_of_epsilon():
+    """The authors' x + h s + √(2h) z with h = ε/2 and the same noise goes through the same states."""
+    mixture, generator, step_size = paper_mixture(), seeded(), 0.2
+    x = start = mixture.sample(100, generator=seeded(1))
+    h = step_size / 2
+    for state in langevin(mixture.score, start, step_size=step_size, n_steps=20, generator=seeded()):
+        x = x + h * mixture.score(x) + math.sqrt(2 * h) * torch.randn(100, 2, generator=generator)
+        torch.testing.assert_close(state.x, x, rtol=1e-5, atol=1e-5)
+
+
+def test_states_are_kept_apart_and_the_last_is_after_the_last_step():
+    start = wrong_start(100)
+    kept = start.clone()
+    states = list(langevin(normal_score, start, step_size=0.5, n_steps=7, generator=seeded()))
+    assert [state.step for state in states] == list(range(1, 8))
+    assert all(state.level == 1 and state.sigma == 0.0 and state.accepted is None for state in states)
+    assert torch.equal(start, kept)
+    assert len({state.x.data_ptr() for state in states} | {start.data_ptr()}) == 8
+    assert all(not torch.equal(a.x, b.x) for i, a in enumerate(states) for b in states[:i])
+    # 7 steps need 7 draws of noise: going on by hand from the sixth state gives the last
+    generator = seeded()
+    noise = [torch.randn(start.shape, generator=generator) for _ in range(7)][-1]
+    torch.testing.assert_close(states[-1].x, 0.75 * states[-2].x + math.sqrt(0.5) * noise)
+    again = final(langevin(normal_score, start, step_size=0.5, n_steps=7, generator=seeded()))
+    assert torch.equal(again, states[-1].x)
+
+
+def test_final_needs_a_state():
+    with pytest.raises(ValueError, match="states must hold at least one state, got none"):
+        final(iter([]))
+
+
+def test_nothing_runs_before_it_is_asked_for():
+    calls = []
+
+    def score(x, sigma):
+        calls.append(sigma)
+        return -x
+
+    states = langevin(score, torch.zeros(2, 1), step_size=0.1, n_steps=3, sigma=0.5, generator=seeded())
+    assert calls == []
+    next(states)
+    assert calls == [0.5]
+
+
+def test_gradients_are_off_inside_a_step_and_on_between_steps():
+    inside = []
+
+    def score(x, sigma):
+        inside.append(torch.is_grad_enabled())
+        return -x
+
+    for sampler in SAMPLERS.values():
+        for _ in sampler(score, torch.zeros(2, 1), step_size=0.1, n_steps=2, generator=seeded()):
+            assert torch.is_grad_enabled()
+    assert not any(inside)
+
+
+# --- shapes and types ------------------------------------------------------------------------------------------------
+
+
+def metropolis(score, x, **options):
+    return metropolis_langevin(score, x, log_prob=normal_log_prob, **options)
+
+
+def leapfrog(score, x, **options):
+    return hamiltonian(score, x, n_leapfrog=2, **options)
+
+
+def adjusted_leapfrog(score, x, **options):
+    return hamiltonian(score, x, n_leapfrog=2, log_prob=normal_log_prob, **options)
+
+
+SAMPLERS = {
+    "langevin": langevin,
+    "metropolis_langevin": metropolis,
+    "hamiltonian": leapfrog,
+    "adjusted hamiltonian": adjusted_leapfrog,
+}
+all_samplers = pytest.mark.parametrize("sampler", SAMPLERS.values(), ids=SAMPLERS)
+
+
+@all_samplers
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_states_keep_the_dtype(sampler, dtype):
+    x = torch.zeros(20, 3, dtype=dtype)
+    for state in sampler(normal_score, x, step_size=0.3, n_steps=3, generator=seeded()):
+        assert state.x.dtype == dtype
+        assert state.x.shape == x.shape
+
+
+@all_samplers
+def test_an_image_is_a_vector_in_another_shape(sampler):
+    images = torch.randn(10, 3, 4, 4, generator=seeded(1))
+    options = {"step_size": 0.3, "n_steps": 10}
+    as_images = final(sampler(normal_score, images, generator=seeded(), **options))
+    as_vectors = final(sampler(normal_score, images.flatten(1), generator=seeded(), **options))
+    assert as_images.shape == images.shape
+    torch.testing.assert_close(as_images.flatten(1), as_vectors)
+
+
+# --- bad input -------------------------------------------------------------------------------------------------------
+
+GOOD = {"step_size": 0.1, "n_steps": 3}
+BAD = {
+    "x is no tensor": ({"x": [[0.0]]}, TypeError, r"x must be a torch\.Tensor"),
+    "x holds integers": ({"x": torch.zeros(2, 1, dtype=torch.long)}, TypeError, "x must hold floating-point numbers"),
+    "x is no batch": ({"x": torch.zeros(2)}, ValueError, "x must be a batch"),
+    "x is empty": ({"x": torch.zeros(0, 1)}, ValueError, "x must hold at least one example"),
+    "x is NaN": ({"x": torch.tensor([[math.nan]])}, ValueError, "x must be finite"),
+    "x is infinite": ({"x": torch.tensor([[math.inf]])}, ValueError, "x must be finite"),
+    "step_size is negative": ({"step_size": -0.1}, ValueError, r"step_size must be finite and positive, got -0\.1"),
+    "step_size is 0": ({"step_size": 0}, ValueError, "step_size must be finite and positive"),
+    "step_size is NaN": ({"step_size": math.nan}, ValueError, "step_size must be finite and positive, got nan"),
+    "step_size is None": ({"step_size": None}, TypeError, "step_size must be a number, got None"),
+    "n_steps is 0": ({"n_steps": 0}, ValueError, "n_steps must be at least 1, got 0"),
+    "n_steps is a float": ({"n_steps": 1.5}, TypeError, r"n_steps must be a whole number, got 1\.5"),
+    "sigma is negative": ({"sigma": -1.0}, ValueError, "sigma must be finite and not negative"),
+    "generator is a seed": ({"generator": 0}, TypeError, r"generator must be a torch\.Generator.*got int"),
+    "score is no callable": ({"score": torch.zeros(2, 1)}, TypeError, "score must be a callable"),
+}
+
+
+@all_samplers
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_named_at_the_call(sampler, case):
+    change, error, message = BAD[case]
+    arguments = {"score": normal_score, "x": torch.zeros(2, 1), "generator": seeded(), **GOOD, **change}
+    with pytest.raises(error, match=message):
+        sampler(arguments.pop("score"), arguments.pop("x"), **arguments)
+
+
+def test_log_prob_must_be_callable():
+    with pytest.raises(TypeError, match="log_prob must be a callable"):
+        metropolis_langevin(normal_score, torch.zeros(2, 1), log_prob=None, generator=seeded(), **GOOD)
+
+
+@all_samplers
+def test_a_generator_is_required_by_name(sampler):
+    with pytest.raises(TypeError, match="generator"):
+        sampler(normal_score, torch.zeros(2, 1), **GOOD)
+
+
+BAD_SCORES = {
+    "one number an example": (
+        lambda x, sigma: x[:, 0],
+        ValueError,
+        r"score must return x's shape, \(4, 2\), got \(4,\)",
+    ),
+    "one dimension only": (
+        lambda x, sigma: x[:, :1],
+        ValueError,
+        r"score must return x's shape, \(4, 2\), got \(4, 1\)",
+    ),
+    "no tensor": (lambda x, sigma: 0.0, TypeError, r"score must return a torch\.Tensor, got float"),
+    "another device": (
+        lambda x, sigma: x.to("meta"),
+        ValueError,
+        "score must return a tensor on x's device, cpu, got meta",
+    ),
+}
+
+
+@all_samplers
+@pytest.mark.parametrize("case", BAD_SCORES)
+def test_a_score_of_the_wrong_kind_is_named_at_the_first_step(sampler, case):
+    score, error, message = BAD_SCORES[case]
+    with pytest.raises(error, match=message):
+        next(sampler(score, torch.zeros(4, 2), generator=seeded(), **GOOD))
+
+
+# --- divergence ------------------------------------------------------------------------------------------------------
+
+
+def test_divergence_raises_where_the_growth_is_10_to_the_6_though_finite():
+    step_size, n_steps = 5.0, 1_000  # each step multiplies distances by 1.5
+    seen = []
+
+    def run():
+        for state in langevin(normal_score, wrong_start(100), step_size=step_size, n_steps=n_steps, generator=seeded()):
+            seen.append(state)
+
+    with pytest.raises(SamplerDivergedError) as caught:
+        run()
+    error = caught.value
+    assert error.step_size == step_size
+    assert error.level == 1
+    assert error.step == len(seen) + 1
+    for part in ("step_size = 5", f"step {error.step} of 1000", "bound", "step_size < 4v", "10⁶"):
+        assert part in str(error)
+    # the state before was below the limit, and within one step of it: far from overflow
+    scale = math.sqrt(step_size * n_steps)  # the spread of its own noise, more than the start's 3
+    assert 1e6 * scale / 2 < float(seen[-1].x.abs().max()) <= 1e6 * scale
+
+
+@pytest.mark.parametrize("step_size", [4.2, 10.0, 1e30])
+def test_every_step_size_above_the_bound_diverges(step_size):
+    with pytest.raises(SamplerDivergedError, match=re.escape(f"step_size = {step_size:g} is too large")):
+        final(langevin(normal_score, wrong_start(100), step_size=step_size, n_steps=1_000, generator=seeded()))
+
+
+def test_just_below_the_bound_nothing_diverges():
+    x = final(langevin(normal_score, wrong_start(10_000), step_size=3.95, n_steps=1_000, generator=seeded()))
+    assert float(x.var()) == pytest.approx(langevin_variance(3.95), rel=0.06)  # 80; 4 s.e. are .057
+
+
+def test_a_score_that_gives_nan_is_a_divergence_at_that_step():
+    def score(x, sigma):
+        return -x / (x.abs() > 1e-9).all()  # 0/0 once the chain is at 0
+
+    with pytest.raises(SamplerDivergedError, match="step 1 of 3"):
+        final(langevin(score, torch.zeros(2, 1), step_size=0.1, n_steps=3, generator=seeded()))
+
+
+def test_a_step_too_large_for_plain_langevin_is_refused_by_the_metropolis_test_instead():
+    x = final(metropolis(normal_score, wrong_start(1_000), step_size=50.0, n_steps=200, generator=seeded()))
+    assert bool(torch.isfinite(x).all())
+    assert float(x.abs().max()) < 6
