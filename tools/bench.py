@@ -6,6 +6,7 @@ Every ratio is taken inside one run. On a busy machine nothing is timed. With --
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import pathlib
 import platform
 import statistics
@@ -102,10 +103,18 @@ def figure3() -> Iterator[Row]:
 
 def every_explorer() -> Iterator[explorers.FigureExplorer]:
     """One of each explorer that the package exports."""
-    needs = {"image_noise_explorer": lambda make: make(load_images("photo_patches", "test")[:8])}
+    settings = dataclasses.replace(Figure2.quick(), n_iterations=40)
+    network, points = MLP(generator=torch.Generator().manual_seed(0)), plots.grid(39)
+    snapshots = {0: network(points).detach()}
+    for step in train_figure2(network, paper_mixture(), settings):
+        snapshots[step.step] = network(points).detach()
+    arguments = {
+        "training_explorer": [snapshots],
+        "image_noise_explorer": [load_images("photo_patches", "test")[:8]],
+    }
     for name in explorers.__all__:
         if name.endswith("_explorer"):
-            yield needs.get(name, lambda make: make())(getattr(explorers, name))
+            yield getattr(explorers, name)(*arguments.get(name, []))
 
 
 def sliders() -> Iterator[Row]:

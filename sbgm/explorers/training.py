@@ -46,16 +46,17 @@ def training_explorer(snapshots: Mapping[int, Tensor], mixture: GaussianMixture 
     exact, distance = mixture.score(points), distance_to_modes(points, mixture.means)
     arrows = torch.arange(GRID**2).reshape(GRID, GRID)[::2, ::2].flatten()
 
-    figure = Figure(figsize=(5.6, 5.6), dpi=90, layout="constrained")
+    figure = Figure(figsize=(5.2, 5.4), dpi=90, layout="constrained")
     ax = figure.subplots()
     plots.draw_density(ax, plots.density_values(mixture), alpha=0.7)
-    plots.draw_field(ax, points[arrows], exact[arrows], color="0.62", width=0.009)
+    broad = {"color": "0.65", "width": 0.008, "headwidth": 2.2, "headlength": 2.5, "headaxislength": 2.5}
+    plots.draw_field(ax, points[arrows], exact[arrows], **broad)
     estimated = plots.draw_field(ax, points[arrows], exact[arrows], animated=True, zorder=3)
     region = ax.add_patch(Circle((0, 0), RADIUS, fill=False, linewidth=2, linestyle="--", animated=True, zorder=4))
     ax.set(xlabel="$x_1$", ylabel="$x_2$", title="score fields: exact and estimated")
     figure.legend(
         handles=[
-            Line2D([], [], color="0.62", linewidth=4, label="exact"),
+            Line2D([], [], color="0.65", linewidth=4, label="exact"),
             Line2D([], [], color="#1f3b73", linewidth=1.5, label="estimated"),
             Line2D([], [], color="black", linewidth=2, linestyle="--", label="region"),
         ],

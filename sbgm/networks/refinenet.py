@@ -160,8 +160,8 @@ class RefineNet(nn.Module):
     """NCSN: the noise conditional score network s_θ(x, σ) of Section 4 for images in [0, 1].
 
     An encoder of four stages (the second halves the image, the last two widen their view by dilation 2 and 4), and four
-    refine blocks that lead back from the last stage to the first. σ must be a level of the ladder; it selects the norms'
-    parameters. The output is not divided by σ.
+    refine blocks that lead back from the last stage to the first. σ must be a level of the ladder; it selects the
+    parameters of the norms. The output is not divided by σ.
 
     Args:
         sigmas: the ladder σ_1 > … > σ_L that the network is trained on.

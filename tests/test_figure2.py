@@ -1,0 +1,123 @@
+"""Fig. 2's training: the quick recipe, the authors' own, and where their estimates can be trusted (claim L1)."""
+
+import dataclasses
+import statistics
+
+import pytest
+import torch
+
+from sbgm import MLP, paper_mixture, plots
+from sbgm.experiments import Figure2, train_figure2
+from sbgm.metrics import fisher_divergence, region_errors
+
+# The issue's bound on the quick recipe is on the mean of five seeds; they spread from about .0011 to .0016.
+DIVERGENCE = 0.002
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    n = torch.get_num_threads()
+    torch.set_num_threads(1)  # many threads make these small steps slower, by far on a busy machine
+    yield
+    torch.set_num_threads(n)
+
+
+def trained(settings):
+    mixture = paper_mixture()
+    network = MLP(dim=2, width=128, depth=2, generator=torch.Generator().manual_seed(settings.seed))
+    steps = list(train_figure2(network, mixture, settings))
+    x = mixture.sample(20_000, generator=torch.Generator().manual_seed(99))
+    divergence = fisher_divergence(network, mixture.score, x)
+    return divergence, region_errors(network, mixture.score, plots.grid(100), mixture.means), steps
+
+
+def test_quick_recipe_reaches_its_fisher_divergence_and_is_reliable_only_near_the_modes():
+    divergence, errors, steps = trained(Figure2.quick())
+    assert divergence.value + 2 * divergence.se < 1.25 * DIVERGENCE  # one seed; the mean of five is the slow test
+    assert errors.near < 0.005
+    assert errors.far / errors.near >= 5
+    assert [step.step for step in steps] == list(range(1, 1_251))
+    # the loss ends about its minimum, −½E‖∇log p‖² = −1 (claim S1); one loss has the sd √(2·2/256 + …) ≈ .15
+    assert statistics.fmean(step.loss for step in steps[-200:]) == pytest.approx(-1, abs=0.05)
+
+
+@pytest.mark.slow
+def test_quick_recipe_over_five_seeds():
+    results = [trained(Figure2.quick(seed)) for seed in range(5)]
+    assert statistics.fmean(divergence.value for divergence, _, _ in results) <= DIVERGENCE
+    assert all(errors.far / errors.near >= 5 for _, errors, _ in results)
+
+
+def test_authors_recipe_is_the_one_they_state():
+    """Appendix B.1: Adam at 1e-3, batches of 128, 10,000 iterations, a constant rate."""
+    assert Figure2.authors() == Figure2(
+        n_iterations=10_000, batch_size=128, learning_rate=1e-3, one_cycle=False, seed=0
+    )
+
+
+def test_authors_recipe_learns():
+    """Its first 500 iterations: from the untrained network's divergence of about 1.5 to below .2."""
+    divergence, _, steps = trained(dataclasses.replace(Figure2.authors(), n_iterations=500))
+    assert len(steps) == 500
+    assert divergence.value < 0.2
+
+
+@pytest.mark.slow
+def test_authors_recipe_in_full():
+    """facts.md has a divergence of .009–.012 and errors of .02 and .22–.24; the bounds are wide enough for any seed."""
+    divergence, errors, _ = trained(Figure2.authors())
+    assert 0.005 < divergence.value < 0.02
+    assert errors.far == pytest.approx(0.23, abs=0.05)
+    assert errors.far / errors.near >= 5
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another():
+    def losses(seed):
+        network = MLP(width=8, generator=torch.Generator().manual_seed(0))
+        settings = dataclasses.replace(Figure2.quick(seed), n_iterations=5)
+        return [step.loss for step in train_figure2(network, paper_mixture(), settings)]
+
+    assert losses(0) == losses(0)
+    assert losses(0) != losses(1)
+
+
+# --- the figure's parts ----------------------------------------------------------------------------------------------
+
+
+def test_region_errors_of_a_field_that_is_wrong_by_a_known_factor():
+    """Half the exact score within 3 of a mode, none beyond: errors ¼ and 1."""
+    mixture, grid = paper_mixture(), plots.grid(40)
+
+    def score(x, sigma):
+        near = torch.cdist(x, mixture.means).amin(dim=1, keepdim=True) < 3
+        return torch.where(near, 0.5, 0.0) * mixture.score(x, sigma)
+
+    assert region_errors(score, mixture.score, grid, mixture.means) == pytest.approx((0.25, 1.0))
+    assert region_errors(score, mixture.score, grid, mixture.means, 2.0) == pytest.approx((0.25, 1.0))
+
+
+def test_region_errors_need_points_in_both_regions():
+    mixture = paper_mixture()
+    with pytest.raises(ValueError, match="points must reach into both regions, but none is far"):
+        region_errors(mixture.score, mixture.score, mixture.means, mixture.means)
+    with pytest.raises(ValueError, match="points must reach into both regions, but none is near"):
+        region_errors(mixture.score, mixture.score, torch.zeros(3, 2), mixture.means)
+
+
+def test_boxes_are_the_largest_squares_in_which_two_fields_agree():
+    """Right within 2 of (5, 5) in the maximum norm, doubled elsewhere: half-width 2 there, none at (−5, −5)."""
+    mixture = paper_mixture()
+
+    def score(x, sigma):
+        inside = (x - 5).abs().amax(dim=1, keepdim=True) < 2.01
+        return torch.where(inside, 1.0, 2.0) * mixture.score(x)
+
+    boxes = plots.agreement_boxes(score, mixture.score, mixture.means, tolerance=1e-6)
+    assert boxes == [(-5.0, -5.0, 0.0), (5.0, 5.0, 2.0)]
+
+
+def test_boxes_may_miss_the_mode_itself_where_the_score_is_zero():
+    """An offset of .3 is a large relative error in a small square, a small one in a large square."""
+    mixture = paper_mixture()
+    boxes = plots.agreement_boxes(lambda x, sigma: mixture.score(x) + 0.3, mixture.score, mixture.means)
+    assert [half_width for _, _, half_width in boxes] == [3.0, 3.0]  # up to the edge of the figure

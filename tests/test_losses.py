@@ -1,0 +1,503 @@
+"""The score matching objectives, against each other, closed forms for linear scores, and the formulas written out."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from sbgm import (
+    MLP,
+    ConditionalMLP,
+    EnergyMLP,
+    ResNet,
+    denoising_score_matching_loss,
+    geometric_sigmas,
+    ncsn_loss,
+    paper_mixture,
+    perturb,
+    plots,
+    randn_like,
+    score_matching_loss,
+    sliced_score_matching_loss,
+)
+from sbgm.metrics import estimate
+
+# torch's own warning, when forward-mode differentiation is first used
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def normal(*shape, seed=0, dtype=torch.float64):
+    return torch.randn(*shape, generator=seeded(seed), dtype=dtype)
+
+
+class Linear(nn.Module):
+    """s(x) = A x + b on flattened points, whose Jacobian is A."""
+
+    def __init__(self, matrix, offset=0.0):
+        super().__init__()
+        self.matrix = nn.Parameter(torch.as_tensor(matrix, dtype=torch.float64))
+        self.offset = nn.Parameter(torch.zeros(len(matrix), dtype=torch.float64) + offset)
+
+    def forward(self, x, sigma=0.0):
+        return (x.flatten(1) @ self.matrix.T.to(x.dtype) + self.offset.to(x.dtype)).reshape(x.shape)
+
+
+def zero(x, sigma):
+    return torch.zeros_like(x)
+
+
+SKEWED = torch.tensor([[-1.0, 0.8, 0.1], [-0.2, -0.5, 0.4], [0.3, 0.0, 0.6]], dtype=torch.float64)
+
+OBJECTIVES = {
+    "exact": lambda score, x, **options: score_matching_loss(score, x, 0.5, **options),
+    "denoising": lambda score, x, **options: denoising_score_matching_loss(
+        score, x, 0.5, generator=seeded(), **options
+    ),
+    "sliced": lambda score, x, **options: sliced_score_matching_loss(score, x, 0.5, generator=seeded(), **options),
+    "sliced forward": lambda score, x, **options: sliced_score_matching_loss(
+        score, x, 0.5, generator=seeded(), autodiff="forward", **options
+    ),
+    "ncsn": lambda score, x, **options: ncsn_loss(score, x, [1.0, 0.5], generator=seeded(), **options),
+}
+
+
+def objectives(function):
+    return pytest.mark.parametrize("objective", OBJECTIVES.values(), ids=OBJECTIVES.keys())(function)
+
+
+# --- exact score matching, Eq. 1 -------------------------------------------------------------------------------------
+
+
+def test_exact_objective_of_a_linear_score_is_its_closed_form():
+    score, x = Linear(SKEWED, offset=0.3), normal(50, 3)
+    expected = SKEWED.trace() + 0.5 * (x @ SKEWED.T + 0.3).square().sum(dim=1)
+    torch.testing.assert_close(score_matching_loss(score, x, reduction="none"), expected)
+    torch.testing.assert_close(score_matching_loss(score, x), expected.mean())
+
+
+def test_exact_objective_takes_the_trace_of_the_whole_jacobian():
+    network, x = MLP(dim=3, width=16, generator=seeded()).double(), normal(20, 3)
+    jacobian = torch.func.vmap(torch.func.jacrev(network))(x)
+    expected = jacobian.diagonal(dim1=1, dim2=2).sum(dim=1) + 0.5 * network(x).square().sum(dim=1)
+    torch.testing.assert_close(score_matching_loss(network, x, reduction="none"), expected)
+
+
+def test_exact_objective_is_the_fisher_divergence_up_to_a_constant():
+    """Claim S1 by quadrature, for a gradient and a field that is none: both differ by −½E‖∇log p‖²."""
+    mixture, points = paper_mixture(), plots.grid(121, extent=12.0).double()
+    weights = mixture.log_prob(points).exp() * 0.2**2
+    turn = torch.tensor([[0.0, 0.7], [-0.7, 0.0]], dtype=torch.float64)
+    exact = mixture.score(points)
+    for score in (lambda x, sigma: -0.3 * x, lambda x, sigma: mixture.score(x) + x @ turn):
+        with torch.no_grad():
+            objective = weights @ score_matching_loss(score, points, reduction="none")
+            divergence = weights @ (0.5 * (score(points, 0.0) - exact).square().sum(dim=1))
+        assert float(objective - divergence) == pytest.approx(-1, abs=1e-5)
+
+
+# --- sliced score matching, Eq. 3 ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("variance_reduced", [True, False])
+@pytest.mark.parametrize("projection", ["gaussian", "rademacher"])
+def test_sliced_objective_is_the_exact_one_in_the_mean(projection, variance_reduced):
+    """2,000 independent draws of directions on the same points, within 4 s.e."""
+    network, x = MLP(dim=3, width=16, generator=seeded(1)).double(), normal(20, 3)
+    generator = seeded(2)
+    options = {"projection": projection, "variance_reduced": variance_reduced, "generator": generator}
+    with torch.no_grad():
+        mean = estimate(torch.stack([sliced_score_matching_loss(network, x, **options) for _ in range(2_000)]))
+        exact = float(score_matching_loss(network, x))
+    assert mean.value == pytest.approx(exact, abs=4 * mean.se)
+    assert mean.se < 0.02 * abs(exact)
+
+
+@pytest.mark.parametrize(
+    ("projection", "expected"),
+    [
+        ("gaussian", 2 * (0.5 * (SKEWED + SKEWED.T)).square().sum()),
+        ("rademacher", 2 * ((0.5 * (SKEWED + SKEWED.T)).square().sum() - SKEWED.diagonal().square().sum())),
+    ],
+)
+def test_variance_of_the_trace_term(projection, expected):
+    """vᵀAv over 100,000 directions: variance 2‖sym A‖²_F, for Rademacher without the diagonal; within 4 s.e."""
+    x = torch.zeros(100_000, 3, dtype=torch.float64)  # where s(x) = 0, so that the trace term is all
+    options = {"generator": seeded(), "projection": projection, "reduction": "none"}
+    with torch.no_grad():
+        term = sliced_score_matching_loss(Linear(SKEWED), x, **options)
+    variance = estimate((term - SKEWED.trace()).square())
+    assert variance.value == pytest.approx(float(expected), abs=4 * variance.se)
+    assert variance.se < 0.02 * variance.value
+
+
+def test_rademacher_directions_know_the_trace_of_a_diagonal_jacobian():
+    score, x = Linear(torch.diag(torch.tensor([-1.0, 2.0, 5.0]))), normal(20, 3)
+    sliced = sliced_score_matching_loss(score, x, generator=seeded(), projection="rademacher", reduction="none")
+    torch.testing.assert_close(sliced, score_matching_loss(score, x, reduction="none"))
+
+
+@pytest.mark.parametrize("autodiff", ["reverse", "forward"])
+@pytest.mark.parametrize("variance_reduced", [True, False])
+def test_sliced_objective_is_its_formula(variance_reduced, autodiff):
+    score, x = Linear(SKEWED, offset=0.3), normal(7, 3)
+    v, s = randn_like(x, seeded(5)), x @ SKEWED.T + 0.3
+    norm = s.square().sum(dim=1) if variance_reduced else (v * s).sum(dim=1) ** 2
+    expected = torch.einsum("bi,ij,bj->b", v, SKEWED, v) + 0.5 * norm
+    options = {"variance_reduced": variance_reduced, "autodiff": autodiff, "reduction": "none"}
+    torch.testing.assert_close(sliced_score_matching_loss(score, x, generator=seeded(5), **options), expected)
+
+
+@pytest.mark.parametrize("autodiff", ["reverse", "forward"])
+def test_several_projections_are_averaged(autodiff):
+    network, x = MLP(width=8, generator=seeded()), normal(7, 2, dtype=torch.float32)
+    generator = seeded(1)
+    options = {"generator": generator, "autodiff": autodiff, "reduction": "none"}
+    single = torch.stack([sliced_score_matching_loss(network, x, **options) for _ in range(5)])
+    options["generator"] = seeded(1)
+    together = sliced_score_matching_loss(network, x, n_projections=5, **options)
+    torch.testing.assert_close(together, single.mean(dim=0))
+
+
+def image_network():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return ResNet(channels=8)
+
+
+NETWORKS = {
+    "MLP": lambda: MLP(dim=3, width=8, generator=seeded()),
+    "conditional": lambda: ConditionalMLP(dim=3, width=8, generator=seeded()),
+    "energy": lambda: EnergyMLP(dim=3, width=8, generator=seeded()),
+    "ResNet": image_network,
+}
+
+
+@pytest.mark.parametrize("projection", ["gaussian", "rademacher"])
+@pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS.keys())
+def test_forward_and_reverse_differentiation_agree(network, projection):
+    """Values and the gradients of all parameters, in float64."""
+    network = network().double()
+    x = normal(2, 3, 8, 8).sigmoid() if isinstance(network, ResNet) else normal(6, 3)
+    sigma = torch.linspace(0.3, 0.9, len(x), dtype=torch.float64)
+    values, gradients = [], []
+    for autodiff in ("reverse", "forward"):
+        network.zero_grad()
+        options = {"n_projections": 2, "projection": projection, "autodiff": autodiff, "reduction": "none"}
+        value = sliced_score_matching_loss(network, x, sigma, generator=seeded(1), **options)
+        value.mean().backward()
+        values.append(value.detach())
+        # an output bias shifts a score's potential or the score itself: it may have no part in the trace
+        gradients.append([torch.zeros_like(p) if p.grad is None else p.grad for p in network.parameters()])
+    torch.testing.assert_close(*values)
+    torch.testing.assert_close(*gradients)
+    assert sum(float(g.abs().sum()) for g in gradients[0]) > 0
+
+
+# --- denoising score matching, Eq. 2 and 5 ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sigma", [0.5, torch.tensor([0.1, 0.5, 1.0, 2.0], dtype=torch.float64)], ids=["one", "each"])
+@pytest.mark.parametrize("shape", [(4, 3), (4, 2, 3, 2)], ids=["points", "images"])
+def test_denoising_objective_is_its_formula(shape, sigma):
+    x, z = normal(*shape), randn_like(normal(*shape), seeded(3))
+    scale = torch.as_tensor(sigma, dtype=torch.float64).reshape(-1, *[1] * (len(shape) - 1))
+    noisy = x + scale * z
+    expected = 0.5 * (torch.sin(noisy) + (noisy - x) / scale**2).square().flatten(1).sum(dim=1)
+    loss = denoising_score_matching_loss(lambda x, sigma: torch.sin(x), x, sigma, generator=seeded(3), reduction="none")
+    torch.testing.assert_close(loss, expected)
+
+
+def test_denoising_target_survives_small_noise_on_large_data_in_float32():
+    """(x̃ − x)/σ² formed from x̃ in float32 would be off by half at x = 1000, σ = 10⁻³."""
+    x = torch.full((100, 3), 1000.0)
+    z = randn_like(x, seeded())
+    loss = denoising_score_matching_loss(zero, x, 1e-3, generator=seeded(), reduction="none")
+    torch.testing.assert_close(loss, 0.5 * (z / 1e-3).square().sum(dim=1))
+
+
+@pytest.mark.parametrize("slope", [-1.0, -0.25, 0.5])
+def test_denoising_is_exact_score_matching_on_the_perturbed_data_up_to_a_constant(slope):
+    """s(x) = a x and x ~ N(0, vI): the exact objective under q_σ is aD + ½a²D(v + σ²); DSM is D/(2σ²) more."""
+    dim, variance, sigma = 3, 2.0, 0.7
+    score = Linear(slope * torch.eye(dim))
+    x = math.sqrt(variance) * normal(200_000, dim)
+    expected = slope * dim + 0.5 * slope**2 * dim * (variance + sigma**2)
+    with torch.no_grad():
+        exact = score_matching_loss(score, perturb(x, sigma, generator=seeded(1)), reduction="none")
+        denoising = denoising_score_matching_loss(score, x, sigma, generator=seeded(2), reduction="none")
+    for losses, value in ((exact, expected), (denoising, expected + dim / (2 * sigma**2))):
+        mean = estimate(losses)
+        assert mean.value == pytest.approx(value, abs=4 * mean.se)
+
+
+def test_denoising_minimiser_is_the_perturbed_score_not_the_data_score():
+    """Among s(x) = −a x on N(0, vI), the slope of the loss is 0 at a = 1/(v + σ²), and clearly not at 1/v."""
+    variance, sigma = 1.0, 1.0
+    x = normal(100_000, 2)
+    slopes = {}
+    for rate in (1 / (variance + sigma**2), 1 / variance):
+        a = torch.tensor(rate, dtype=torch.float64, requires_grad=True)
+        losses = denoising_score_matching_loss(
+            lambda x, sigma, a=a: -a * x, x, sigma, generator=seeded(1), reduction="none"
+        )
+        (slopes[rate],) = torch.autograd.grad(losses.mean(), a)
+    assert abs(float(slopes[0.5])) < 0.03
+    assert float(slopes[1.0]) == pytest.approx(2, abs=0.1)  # aD(v + σ²) − D
+
+
+# --- the ladder, Eq. 6 -----------------------------------------------------------------------------------------------
+
+
+def test_ncsn_loss_is_the_weighted_denoising_loss_of_each_level():
+    network, x = ConditionalMLP(dim=2, width=8, generator=seeded()).double(), normal(6, 2)
+    sigmas, levels = geometric_sigmas(2.0, 0.1, 3), torch.tensor([0, 1, 2, 2, 1, 0])
+    loss = ncsn_loss(network, x, sigmas, generator=seeded(1), levels=levels, reduction="none")
+    sigma = sigmas.double()[levels]
+    plain = denoising_score_matching_loss(network, x, sigma, generator=seeded(1), reduction="none")
+    torch.testing.assert_close(loss, sigma**2 * plain)
+
+
+def test_ncsn_loss_is_the_mean_over_levels():
+    """One uniform level an example, against every level in turn; another weighting too. Within 4 s.e."""
+    network = ConditionalMLP(dim=2, width=8, data_std=5.0, generator=seeded()).double()
+    x, sigmas = paper_mixture().sample(60_000, generator=seeded()).double(), geometric_sigmas(5.0, 0.5, 3)
+    for weighting in (torch.square, lambda sigma: 3 * sigma):
+        with torch.no_grad():
+            drawn = estimate(ncsn_loss(network, x, sigmas, generator=seeded(1), weighting=weighting, reduction="none"))
+            each = [
+                estimate(
+                    weighting(sigma)
+                    * denoising_score_matching_loss(network, x, float(sigma), generator=seeded(2), reduction="none")
+                )
+                for sigma in sigmas
+            ]
+        error = math.sqrt(drawn.se**2 + sum(e.se**2 for e in each) / 9)
+        assert drawn.value == pytest.approx(sum(e.value for e in each) / 3, abs=4 * error)
+        assert error < 0.02 * drawn.value
+
+
+def test_ncsn_loss_draws_levels_uniformly_and_hands_their_sigmas_to_the_score():
+    sigmas, seen = geometric_sigmas(10.0, 1.0, 4), []
+
+    def score(x, sigma):
+        seen.append(sigma)
+        return torch.zeros_like(x)
+
+    loss = ncsn_loss(score, torch.zeros(40_000, 5), sigmas, generator=seeded(), reduction="none")
+    (sigma,) = seen
+    assert sigma.shape == (40_000,)
+    shares = torch.stack([(sigma == s).float().mean() for s in sigmas])
+    assert float(shares.sum()) == pytest.approx(1)
+    assert float((shares - 0.25).abs().max()) < 4 * math.sqrt(0.25 * 0.75 / 40_000)
+    mean = estimate(loss)  # λ = σ² makes the loss of s = 0 be ½‖z‖², D/2 in the mean, at every level
+    assert mean.value == pytest.approx(5 / 2, abs=4 * mean.se)
+
+
+# --- what holds for all ----------------------------------------------------------------------------------------------
+
+
+@objectives
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_dtype_is_kept_and_mean_is_the_mean(objective, dtype):
+    network = ConditionalMLP(dim=3, width=8, generator=seeded()).to(dtype)
+    x = normal(9, 3, dtype=dtype)
+    each = objective(network, x, reduction="none")
+    assert each.dtype == dtype
+    assert each.shape == (9,)
+    assert objective(network, x).shape == ()
+    torch.testing.assert_close(objective(network, x), each.mean())
+
+
+@objectives
+def test_images_are_treated_as_flat_points(objective):
+    x, matrix = normal(5, 1, 2, 3), normal(6, 6, seed=1)
+    torch.testing.assert_close(
+        objective(Linear(matrix), x, reduction="none"), objective(Linear(matrix), x.flatten(1), reduction="none")
+    )
+
+
+@objectives
+def test_gradient_with_respect_to_the_parameters_is_the_finite_difference(objective):
+    network, x = ConditionalMLP(dim=2, width=6, depth=2, generator=seeded()).double(), normal(8, 2)
+    parameters = list(network.parameters())
+    direction = [torch.randn(p.shape, generator=seeded(3), dtype=p.dtype) for p in parameters]
+    objective(network, x).backward()
+    assert all(p.grad is not None for p in parameters)
+    slope = sum(float((p.grad * d).sum()) for p, d in zip(parameters, direction, strict=True))
+
+    def shifted(step):
+        with torch.no_grad():
+            for p, d in zip(parameters, direction, strict=True):
+                p += step * d
+            value = float(objective(network, x))
+            for p, d in zip(parameters, direction, strict=True):
+                p -= step * d
+        return value
+
+    assert slope == pytest.approx((shifted(1e-5) - shifted(-1e-5)) / 2e-5, rel=1e-6)
+
+
+@objectives
+@pytest.mark.parametrize("network", [ConditionalMLP, EnergyMLP], ids=["score", "energy"])
+def test_without_gradients_the_value_is_the_same_and_no_graph_is_kept(objective, network):
+    network, x = network(dim=2, width=8, generator=seeded()), normal(8, 2, dtype=torch.float32)
+    with torch.no_grad():
+        value = objective(network, x)
+    assert not value.requires_grad
+    torch.testing.assert_close(value, objective(network, x).detach())
+
+
+@objectives
+def test_the_callers_batch_and_the_global_generator_are_left_alone(objective):
+    network, x = ConditionalMLP(dim=2, width=8, generator=seeded()), normal(8, 2, dtype=torch.float32)
+    before, state = x.clone(), torch.get_rng_state()
+    objective(network, x).backward()
+    assert torch.equal(x, before)
+    assert x.grad is None
+    assert not x.requires_grad
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@objectives
+def test_the_same_seed_gives_the_same_loss(objective):
+    network, x = ConditionalMLP(dim=2, width=8, generator=seeded()), normal(8, 2, dtype=torch.float32)
+    assert torch.equal(objective(network, x), objective(network, x))
+
+
+@objectives
+def test_a_score_that_ignores_x_has_no_trace(objective):
+    shift = torch.ones(2, requires_grad=True)
+    x = normal(8, 2, dtype=torch.float32)
+    loss = objective(lambda x, sigma: shift.expand_as(x), x)
+    assert bool(torch.isfinite(loss))
+    loss.backward()
+    assert shift.grad is not None
+    assert bool(torch.isfinite(objective(zero, x)))  # and one without parameters
+
+
+# --- bad input -------------------------------------------------------------------------------------------------------
+
+X = torch.zeros(4, 2)
+
+BAD_BATCHES = {
+    "no tensor": ([[0.0, 1.0]], TypeError, r"x must be a torch\.Tensor"),
+    "integers": (torch.zeros(4, 2, dtype=torch.uint8), TypeError, "x must hold floating-point numbers"),
+    "one axis": (torch.zeros(4), ValueError, r"x must be a batch of shape \(B, \*shape\)"),
+    "empty": (torch.zeros(0, 2), ValueError, "x must hold at least one example"),
+    "NaN": (torch.full((4, 2), math.nan), ValueError, "x must be finite"),
+    "infinite": (torch.full((4, 2), math.inf), ValueError, "x must be finite"),
+}
+
+BAD_SCORES = {
+    "flat": (lambda x, sigma: x.sum(dim=1), ValueError, r"score must return x's shape, \(4, 2\), got \(4,\)"),
+    "transposed": (lambda x, sigma: x.T, ValueError, r"score must return x's shape, \(4, 2\), got \(2, 4\)"),
+    "no tensor": (lambda x, sigma: None, TypeError, "score must return a torch.Tensor, got NoneType"),
+    "device": (lambda x, sigma: x.to("meta"), ValueError, "score must return a tensor on x's device, cpu, got meta"),
+}
+
+
+def never(x, sigma):
+    raise AssertionError("work started before the arguments were checked")
+
+
+@objectives
+@pytest.mark.parametrize(("x", "error", "message"), BAD_BATCHES.values(), ids=BAD_BATCHES.keys())
+def test_bad_batches_are_named(objective, x, error, message):
+    with pytest.raises(error, match=message):
+        objective(never, x)
+
+
+@objectives
+@pytest.mark.parametrize(("score", "error", "message"), BAD_SCORES.values(), ids=BAD_SCORES.keys())
+def test_bad_scores_are_named(objective, score, error, message):
+    with pytest.raises(error, match=message):
+        objective(score, X)
+
+
+@objectives
+def test_an_unknown_reduction_is_named(objective):
+    with pytest.raises(ValueError, match="reduction must be one of 'mean', 'none', got 'sum'"):
+        objective(never, X, reduction="sum")
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        score_matching_loss,
+        lambda score, x, sigma: denoising_score_matching_loss(score, x, sigma, generator=seeded()),
+        lambda score, x, sigma: sliced_score_matching_loss(score, x, sigma, generator=seeded()),
+    ],
+    ids=["exact", "denoising", "sliced"],
+)
+@pytest.mark.parametrize(
+    "sigma",
+    [-1.0, math.nan, math.inf, torch.ones(3), -torch.ones(4), torch.ones(4, device="meta")],
+    ids=["negative", "NaN", "infinite", "shape", "negatives", "device"],
+)
+def test_bad_sigmas_are_named(loss, sigma):
+    with pytest.raises(ValueError, match="sigma must be"):
+        loss(never, X, sigma)
+
+
+@pytest.mark.parametrize("sigma", [0.0, torch.tensor([1.0, 0.0, 1.0, 1.0])], ids=["float", "tensor"])
+def test_denoising_needs_noise(sigma):
+    with pytest.raises(ValueError, match="sigma must be finite and positive"):
+        denoising_score_matching_loss(never, X, sigma, generator=seeded())
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda generator: denoising_score_matching_loss(never, X, 1.0, generator=generator),
+        lambda generator: sliced_score_matching_loss(never, X, generator=generator),
+        lambda generator: ncsn_loss(never, X, [1.0], generator=generator),
+        lambda generator: ncsn_loss(never, X, [1.0], generator=generator, levels=torch.zeros(4, dtype=torch.int64)),
+    ],
+    ids=["denoising", "sliced", "ncsn", "ncsn at given levels"],
+)
+def test_a_seed_is_no_generator(loss):
+    with pytest.raises(TypeError, match=r"generator must be a torch\.Generator, .*got int"):
+        loss(0)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"projection": "uniform"}, ValueError, "projection must be one of 'gaussian', 'rademacher', got 'uniform'"),
+        ({"autodiff": "backward"}, ValueError, "autodiff must be one of 'reverse', 'forward', got 'backward'"),
+        ({"n_projections": 0}, ValueError, "n_projections must be at least 1, got 0"),
+        ({"n_projections": 1.5}, TypeError, "n_projections must be a whole number, got 1.5"),
+    ],
+)
+def test_bad_options_of_the_sliced_objective_are_named(options, error, message):
+    with pytest.raises(error, match=message):
+        sliced_score_matching_loss(never, X, generator=seeded(), **options)
+
+
+@pytest.mark.parametrize(
+    "sigmas", [[], [1.0, 2.0], [1.0, 1.0], [1.0, 0.0], [1.0, -1.0], [math.inf, 1.0], torch.tensor([0.1, 1.0])]
+)
+def test_a_ladder_that_does_not_descend_is_named(sigmas):
+    with pytest.raises(ValueError, match="sigmas must"):
+        ncsn_loss(never, X, sigmas, generator=seeded())
+
+
+@pytest.mark.parametrize(
+    "levels",
+    [
+        torch.tensor([0, 1, 2, 0]),
+        torch.tensor([0, -1, 0, 0]),
+        torch.tensor([0, 1]),
+        torch.zeros(4),
+        [0, 1, 0, 1],
+    ],
+    ids=["off the ladder", "negative", "too few", "floats", "a list"],
+)
+def test_bad_levels_are_named(levels):
+    with pytest.raises(ValueError, match=r"levels must be \(4,\) whole numbers in 0 … 1"):
+        ncsn_loss(never, X, [1.0, 0.5], generator=seeded(), levels=levels)

@@ -1,0 +1,170 @@
+"""The networks for points in a few dimensions: shapes, seeds, σ, and the energy whose gradient is its score."""
+
+import pytest
+import torch
+from torch import nn
+
+from sbgm import MLP, ConditionalMLP, EnergyMLP
+from sbgm.training import n_parameters
+
+CONDITIONAL = [ConditionalMLP, EnergyMLP]
+
+# torch's own warning, when forward-mode differentiation is first used
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def points(n=6, dim=2, seed=1, dtype=torch.float32):
+    return torch.randn(n, dim, generator=seeded(seed), dtype=dtype)
+
+
+def test_the_network_of_figure_2():
+    """2-128-128-2 with softplus between: 2·128 + 128 + 128² + 128 + 128·2 + 2 numbers."""
+    network = MLP()
+    assert [type(layer) for layer in network.layers] == [nn.Linear, nn.Softplus, nn.Linear, nn.Softplus, nn.Linear]
+    assert [layer.weight.shape for layer in network.layers[::2]] == [(128, 2), (128, 128), (2, 128)]
+    assert n_parameters(network) == 17_154
+
+
+@pytest.mark.parametrize("kind", [MLP, *CONDITIONAL])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_shape_and_dtype_are_kept(kind, dtype):
+    x = points(dim=3, dtype=dtype)
+    score = kind(dim=3, width=8, generator=seeded()).to(dtype)(x, 0.5)
+    assert score.shape == x.shape
+    assert score.dtype == dtype
+    assert bool(score.abs().sum() > 0)
+
+
+def test_the_network_of_figure_2_ignores_sigma():
+    network, x = MLP(width=8, generator=seeded()), points()
+    assert torch.equal(network(x), network(x, 3.0))
+    assert torch.equal(network(x), network(x, torch.rand(6)))
+
+
+@pytest.mark.parametrize("kind", CONDITIONAL)
+def test_conditional_networks_take_one_sigma_or_one_an_example(kind):
+    network, x = kind(width=8, generator=seeded()), points()
+    torch.testing.assert_close(network(x, 0.5), network(x, torch.full((6,), 0.5)))
+    sigma = torch.linspace(0.1, 2, 6)
+    each = torch.cat([network(x[i : i + 1], float(sigma[i])) for i in range(6)])
+    torch.testing.assert_close(network(x, sigma), each)
+
+
+@pytest.mark.parametrize("kind", [MLP, *CONDITIONAL])
+def test_examples_do_not_depend_on_each_other(kind):
+    network, x = kind(width=8, generator=seeded()), points()
+    changed = x.clone()
+    changed[1:] += 1
+    torch.testing.assert_close(network(x, 0.5)[0], network(changed, 0.5)[0])
+
+
+@pytest.mark.parametrize("kind", CONDITIONAL)
+def test_a_conditional_score_grows_as_one_over_sigma(kind):
+    """Where σ is far below the data's width, σ‖s‖ moves only as the network's view of log σ does."""
+    network, x = kind(width=32, generator=seeded()), points(500)
+    with torch.no_grad():
+        lengths = {sigma: float(network(x, sigma).norm(dim=1).mean()) for sigma in (1e-2, 1e-3)}
+    assert 5 < lengths[1e-3] / lengths[1e-2] < 20
+
+
+# --- the energy ------------------------------------------------------------------------------------------------------
+
+
+def test_the_score_of_an_energy_is_minus_its_gradient():
+    network = EnergyMLP(dim=3, width=8, data_std=2.0, generator=seeded()).double()
+    x = points(dim=3, dtype=torch.float64)
+    sigma = torch.linspace(0.1, 2, 6, dtype=torch.float64)
+    leaf = x.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(network.energy(leaf, sigma).sum(), leaf)
+    torch.testing.assert_close(network(x, sigma), -gradient)
+    assert torch.equal(network.log_prob(x, sigma), -network.energy(x, sigma))
+    assert network.energy(x, sigma).shape == (6,)
+
+
+def test_the_score_of_an_energy_is_minus_its_finite_difference():
+    network, x = EnergyMLP(width=8, generator=seeded()).double(), points(dtype=torch.float64)
+    step = torch.tensor([1e-6, 0.0], dtype=torch.float64)
+    slope = (network.energy(x + step, 0.5) - network.energy(x - step, 0.5)) / 2e-6
+    torch.testing.assert_close(network(x, 0.5)[:, 0], -slope, rtol=1e-6, atol=1e-6)
+
+
+def test_the_score_of_an_energy_turns_nowhere():
+    """A gradient's Jacobian is symmetric; that of a plain network is not."""
+    x, axes = points(dim=3, dtype=torch.float64), torch.eye(3, dtype=torch.float64)
+
+    def skewness(network):
+        columns = [torch.func.jvp(lambda x: network(x, 0.5), (x,), (axis.expand_as(x),))[1] for axis in axes]
+        jacobian = torch.stack(columns, dim=2)
+        return float((jacobian - jacobian.transpose(1, 2)).detach().abs().max())
+
+    assert skewness(EnergyMLP(dim=3, width=8, generator=seeded()).double()) < 1e-12
+    assert skewness(ConditionalMLP(dim=3, width=8, generator=seeded()).double()) > 1e-2
+
+
+def test_the_quadratic_part_makes_an_energy_integrable():
+    """With the last layer at 0, E = ½‖x/c‖² with c² = σ² + σ_data²: a Gaussian, whose score is −x/c²."""
+    network, x = EnergyMLP(width=8, data_std=3.0, generator=seeded()), points()
+    nn.init.zeros_(network.layers[-1].weight)
+    nn.init.zeros_(network.layers[-1].bias)
+    torch.testing.assert_close(network.energy(x, 4.0), x.square().sum(dim=1) / 50)
+    torch.testing.assert_close(network(x, 4.0), -x / 25)
+
+
+def test_an_energy_score_keeps_a_graph_only_where_gradients_are_wanted():
+    network, x = EnergyMLP(width=8, generator=seeded()), points()
+    network(x, 0.5).square().sum().backward()
+    assert all(p.grad is not None for p in network.layers[0].parameters())
+    assert x.grad is None
+    with torch.no_grad():
+        score = network(x, 0.5)
+    assert not score.requires_grad
+    torch.testing.assert_close(score, network(x, 0.5).detach())
+
+
+# --- seeds -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [MLP, *CONDITIONAL])
+def test_a_generator_settles_the_weights(kind):
+    a, b, other = (kind(width=8, generator=seeded(seed)).state_dict() for seed in (0, 0, 1))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert not any(torch.equal(a[name], other[name]) for name in a)
+
+
+def test_seeded_weights_follow_torchs_own_law():
+    """U(−1/√n, 1/√n) with n inputs, as an unseeded nn.Linear: range, and variance within 4 s.e."""
+    weight = MLP(dim=2, width=300, generator=seeded()).layers[2].weight.detach()
+    bound = 300**-0.5
+    assert 0.99 * bound < float(weight.abs().max()) <= bound
+    assert float(weight.var()) == pytest.approx(bound**2 / 3, rel=4 * (0.8 / weight.numel()) ** 0.5)
+    unseeded = nn.Linear(300, 300).weight.detach()
+    assert float(unseeded.abs().max()) <= bound * (1 + 1e-6)
+
+
+# --- bad input -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [MLP, *CONDITIONAL])
+@pytest.mark.parametrize("name", ["dim", "width", "depth"])
+@pytest.mark.parametrize(("value", "error"), [(0, ValueError), (-1, ValueError), (1.5, TypeError), (True, TypeError)])
+def test_sizes_are_whole_and_positive(kind, name, value, error):
+    with pytest.raises(error, match=f"{name} must be"):
+        kind(**{name: value})
+
+
+@pytest.mark.parametrize("kind", CONDITIONAL)
+@pytest.mark.parametrize("sigma", [0.0, -1.0, float("nan"), torch.ones(5), torch.zeros(6)])
+def test_conditional_networks_need_a_positive_sigma(kind, sigma):
+    with pytest.raises(ValueError, match="sigma must be"):
+        kind(width=8, generator=seeded())(points(), sigma)
+
+
+@pytest.mark.parametrize("kind", CONDITIONAL)
+@pytest.mark.parametrize("data_std", [0.0, -1.0, float("inf")])
+def test_data_std_is_positive(kind, data_std):
+    with pytest.raises(ValueError, match="data_std must be finite and positive"):
+        kind(data_std=data_std)
