@@ -34,6 +34,7 @@ _HOMES = {
     "data": ["load_images"],
     "metrics": [],
     "training": [],
+    "weights": ["load_weights", "save_weights"],
     "experiments": [],
     "plots": [],
     "explorers": [],

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral
 
 import torch
@@ -53,7 +53,10 @@ def check_sigma(sigma: float | Tensor, x: Tensor, *, positive: bool = False) -> 
 
 def check_sigmas(sigmas: Tensor | Sequence[float]) -> list[float]:
     """Return the noise levels σ_1 > … > σ_L > 0 as floats; raise if they are not such a ladder."""
-    levels = [float(s) for s in (sigmas.tolist() if isinstance(sigmas, Tensor) else sigmas)]
+    values = sigmas.tolist() if isinstance(sigmas, Tensor) else sigmas
+    if not isinstance(values, Iterable) or isinstance(values, str):
+        raise TypeError(f"sigmas must be a sequence of noise levels (L,), got {sigmas!r}")
+    levels = [_number(s, "sigmas") for s in values]
     if not levels:
         raise ValueError("sigmas must hold at least one noise level, got none")
     if not all(math.isfinite(s) and s > 0 for s in levels):

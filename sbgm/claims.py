@@ -8,6 +8,7 @@ goes to `runs/ledger/`, which git ignores; `python -m sbgm ledger --write` turns
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
 import os
@@ -53,13 +54,18 @@ class Check:
 
 @dataclasses.dataclass(frozen=True)
 class Settled:
-    """A claim with its measurements and status; its repr, such as `L3 reproduced`, is all that notebooks compare."""
+    """A claim with its measurements and status; its repr, such as `L3 reproduced`, is all that notebooks compare.
+
+    `facts` belong to recorded claims, which cost more than a cell may: how and on what `python -m sbgm evaluate`
+    measured them, the file that holds what they rest on ("file") and its "sha256".
+    """
 
     id: str
     status: str
     checks: tuple[Check, ...]
     data: str = ""
     note: str = ""
+    facts: dict[str, str | int | float] = dataclasses.field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"{self.id} {self.status}"
@@ -68,7 +74,8 @@ class Settled:
         """The claim, what was measured with twice its standard error, and what was expected, as text."""
         lines = [f"{self.id} (§ {claims()[self.id].section}) {claims()[self.id].claim}: {self.status}"]
         lines += [f"  {check}" for check in self.checks]
-        return "\n".join(lines + [f"  {text}" for text in (self.data and f"data: {self.data}", self.note) if text])
+        lines += [f"  {text}" for text in (self.data and f"data: {self.data}", self.note) if text]
+        return "\n".join(lines + [f"  {name}: {fact}" for name, fact in self.facts.items()])
 
 
 def check(
@@ -159,6 +166,48 @@ def load_records(folder: Path) -> dict[str, Settled]:
     return records
 
 
+def load_record(claim_id: str, folder: Path | None = None) -> Settled:
+    """The committed record of one claim, from `results_folder()` unless told otherwise.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    folder = results_folder() if folder is None else folder
+    records = load_records(folder)
+    if claim_id not in records:
+        raise FileNotFoundError(f"{folder} holds no record of {claim_id}; python -m sbgm evaluate makes recorded ones")
+    return records[claim_id]
+
+
+def attached_file(record: Settled, folder: Path | None = None) -> Path:
+    """The file that a recorded claim rests on, beside its record.
+
+    Raises:
+        ValueError: the record names no file, or the file is missing or not the one that was recorded.
+    """
+    if not {"file", "sha256"} <= record.facts.keys():
+        raise ValueError(f"the record of {record.id} names no file")
+    path = (results_folder() if folder is None else folder) / str(record.facts["file"])
+    if not path.is_file() or file_hash(path) != record.facts["sha256"]:
+        raise ValueError(f"{path} is missing or not the file that {record.id} was recorded with (its sha256 differs)")
+    return path
+
+
+def file_hash(path: Path) -> str:
+    """The sha256 of a file, in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def current_records() -> dict[str, Settled]:
+    """The latest word on every claim: what runs entered, else the committed record.
+
+    A recorded claim's committed record stands: a run re-measures a small case of it, which cannot replace it.
+    """
+    committed, entered = load_records(results_folder()), load_records(run_folder())
+    merged = committed | {i: record for i, record in entered.items() if i not in committed or not committed[i].facts}
+    return {claim_id: merged[claim_id] for claim_id in claims() if claim_id in merged}
+
+
 def ledger_table(records: dict[str, Settled]) -> str:
     """The ledger as a Markdown table: claim, section, what was measured with twice its standard error, and status."""
     lines = ["| id | § | the paper's claim | expected | measured here | status |", "|---|---|---|---|---|---|"]
@@ -182,7 +231,8 @@ def interval(low: float, high: float) -> str:
 
 
 def _short(value: float) -> str:
-    return f"{value:.3g}"
+    """Three significant digits; whole numbers below a million in full."""
+    return f"{value:.0f}" if abs(value) < 1e6 and value.is_integer() else f"{value:.3g}"
 
 
 def _finite(value: float) -> float | None:

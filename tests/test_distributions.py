@@ -96,6 +96,24 @@ def test_scores_stay_accurate_in_float32_far_from_every_mode():
     torch.testing.assert_close(exact.score(x).double(), precise.score(x.double()), rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.parametrize("sigma", [0.001, 0.01, 0.1])
+def test_scores_stay_accurate_in_float32_at_small_sigma(sigma):
+    """Two modes 10 σ apart, a third one far away: errors are those of rounding, in units of the score's own 1/σ."""
+    means = [[5.0, 5.0], [5.0 + 10 * sigma, 5.0], [-5.0, -5.0]]
+    single, double = (
+        GaussianMixture([0.25, 0.25, 0.5], torch.tensor(means).to(d), 0.0) for d in (torch.float32, torch.float64)
+    )
+    double.means = single.means.double()  # 5.001 is another number in float32
+    z = torch.randn(1_000, 2, generator=torch.Generator().manual_seed(0))
+    across = torch.linspace(0, 1, 1_000)[:, None] * (single.means[1] - single.means[0])
+    x = single.means[0] + across + sigma * z  # about both modes and on the ridge between them
+    torch.testing.assert_close(
+        single.score(x, sigma).double(), double.score(x.double(), sigma), rtol=1e-5, atol=1e-4 / sigma
+    )
+    errors = single.log_prob(x, sigma).double() - double.log_prob(x.double(), sigma)
+    assert float(errors.abs().max()) < 1e-4
+
+
 def test_points_have_a_score_only_under_noise():
     points = paper_mixture(stds=0.0)
     torch.testing.assert_close(points.score(plots.grid(9), 1.0), paper_mixture(stds=1.0).score(plots.grid(9)))

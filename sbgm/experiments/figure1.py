@@ -65,12 +65,13 @@ def train_figure1(
     generator = torch.Generator().manual_seed(settings.seed)
     with torch.random.fork_rng(devices=[]):  # layers draw their initial weights from torch's global generator
         torch.manual_seed(settings.seed)
-        network = ResNet(settings.channels, images.shape[1])
+        network = ResNet(settings.channels, images.shape[1]).to(images.device)
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
     losses: list[float] = []
 
-    identity = {**dataclasses.asdict(settings), "n_images": len(images), "image_sum": float(images.double().sum())}
+    identity = dataclasses.asdict(settings)
     identity.pop("n_iterations")
+    identity |= {"n_images": len(images), "image_sum": float(images.cpu().sum(dtype=torch.float64))}
     if checkpoint is not None and checkpoint.exists():
         state = load_checkpoint(checkpoint)
         if state["identity"] != identity:

@@ -1,0 +1,124 @@
+"""Claims that cost more than a cell may: measured once, resumably, by `python -m sbgm evaluate`, and recorded."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+from tqdm import tqdm
+
+from sbgm import claims
+from sbgm._validate import check_count
+from sbgm.claims import check
+from sbgm.data import load_images
+from sbgm.experiments.figure1 import Figure1, train_figure1
+from sbgm.experiments.loss_curves import relative_drift, relative_spread, running_mean
+from sbgm.training import load_checkpoint
+
+M2_NOISE_STD = 0.01
+
+
+def evaluate_m2(folder: Path, n_iterations: int = 6_000) -> claims.Settled:
+    """Measure M2: train Fig. 1's network on CIFAR-10, raw and with noise, and record the two loss curves.
+
+    The runs are kept in `folder` and resumed from there. The record, M2.json, and the curves, M2.safetensors, are
+    written to `claims.results_folder()` only if all that was expected holds.
+
+    Args:
+        folder: where the two checkpoints live, noise_0.pt and noise_0.01.pt.
+        n_iterations: of each run; the expectation asks for 5,000 or more.
+
+    Returns:
+        The record.
+
+    Raises:
+        DataNotFoundError: CIFAR-10 is not at hand.
+        ValueError: a checkpoint belongs to a run with other settings or data.
+        AssertionError: an expectation fails; the message shows it, and nothing is recorded.
+    """
+    check_count(n_iterations, "n_iterations")
+    images = load_images("cifar10")
+    folder.mkdir(parents=True, exist_ok=True)
+    raw, noised = (_losses(images, Figure1.laptop(std, n_iterations), folder) for std in (0.0, M2_NOISE_STD))
+    checks = m2_checks(raw, noised, dim=images[0].numel())
+    if failed := [c for c in checks if not c.holds]:
+        lines = "\n".join(map(str, failed))
+        raise AssertionError(f"M2 failed and was not recorded; more iterations go on with the runs in {folder}\n{lines}")
+
+    settings = Figure1.laptop(M2_NOISE_STD, n_iterations)
+    curves = claims.results_folder() / "M2.safetensors"
+    curves.parent.mkdir(parents=True, exist_ok=True)
+    curves.write_bytes(save({"raw": raw.float(), "noised": noised.float()}))
+    record = claims.Settled(
+        "M2",
+        "reproduced",
+        tuple(checks),
+        data=f"CIFAR-10, {len(images):,} training images",
+        note="One run each, at a laptop's scale: half the paper's channels, a quarter of its batch.",
+        facts={
+            "channels": settings.channels,
+            "batch_size": settings.batch_size,
+            "iterations": n_iterations,
+            "learning_rate": settings.learning_rate,
+            "seed": settings.seed,
+            "hardware": hardware(),
+            "torch": torch.__version__,
+            "command": f"python -m sbgm evaluate --claim M2 --iterations {n_iterations}",
+            "file": curves.name,
+            "sha256": claims.file_hash(curves),
+        },
+    )
+    claims.save_record(record, claims.results_folder())
+    return record
+
+
+def m2_checks(raw: Tensor, noised: Tensor, *, dim: int) -> list[claims.Check]:
+    """What M2 expects of two long loss curves, (T,) each, on data of `dim` dimensions.
+
+    At noise σ no model's mean loss can be lower than −½E‖∇log q_σ‖², which is at least −D/(2σ²).
+    """
+    spread_raw, spread_noised = (relative_spread(losses, detrended=True) for losses in (raw, noised))
+    bound = -dim / (2 * M2_NOISE_STD**2)
+    return [
+        check("iterations", len(noised), low=5_000),
+        check("raw: sd/|mean| over the last third, detrended", spread_raw),
+        check("noised: the same", spread_noised),
+        check("raw over noised", spread_raw / spread_noised, low=5),
+        check("noised: move of the mean over the last quarter", relative_drift(noised), high=0.1),
+        check("noised: lowest mean of 100 iterations", float(running_mean(noised, min(100, len(noised))).min()), low=bound),
+    ]
+
+
+RECORDED = {"M2": evaluate_m2}
+
+
+def hardware() -> str:
+    """The processor, its cores, and how many threads torch uses, as far as this machine tells."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        model = names[0] if names else model
+    return f"{model}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
+
+
+def _losses(images: Tensor, settings: Figure1, folder: Path) -> Tensor:
+    """The losses of one run, (T,), under a progress bar that starts where the checkpoint ends."""
+    path = folder / f"noise_{settings.noise_std:g}.pt"
+    n_done = len(load_checkpoint(path)["losses"]) if path.exists() else 0
+    losses = []
+    with tqdm(
+        total=settings.n_iterations,
+        initial=min(n_done, settings.n_iterations),
+        desc=f"noise {settings.noise_std:g}",
+        unit="it",
+    ) as bar:
+        for step in train_figure1(images, settings, checkpoint=path):
+            losses.append(step.loss)
+            if step.step > n_done:
+                bar.update()
+    return torch.tensor(losses, dtype=torch.float64)

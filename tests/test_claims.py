@@ -1,0 +1,211 @@
+"""The ledger: what may enter it, what is kept, and how it is shown."""
+
+import json
+import math
+
+import pytest
+
+from sbgm import claims
+from sbgm.claims import Check, Settled, check, settle
+
+FIRST_HALF = (
+    [f"S{i}" for i in range(1, 8)]
+    + [f"M{i}" for i in range(1, 5)]
+    + [f"L{i}" for i in range(1, 11)]
+    + ["N3", "N5", "F1", "F2", "F4"]
+)
+
+
+@pytest.fixture(autouse=True)
+def ledger(monkeypatch, tmp_path):
+    """The folder that these tests enter claims in."""
+    monkeypatch.setenv("SBGM_LEDGER", str(tmp_path / "ledger"))
+    return tmp_path / "ledger"
+
+
+@pytest.fixture
+def results(monkeypatch, tmp_path):
+    """An empty folder of committed records."""
+    monkeypatch.setattr(claims, "results_folder", lambda: tmp_path / "results")
+    return tmp_path / "results"
+
+
+def test_the_claims_are_those_of_the_papers_first_half():
+    assert list(claims.claims()) == FIRST_HALF
+    for claim in claims.claims().values():
+        assert all((claim.section, claim.claim, claim.measure, claim.expect))
+
+
+# --- settle ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_claim_whose_checks_hold_is_entered(ledger):
+    settled = settle("L3", [check("fraction in (5, 5)", 0.508, se=0.003, low=0.499, high=0.519)])
+    assert repr(settled) == "L3 reproduced"
+    assert [path.name for path in ledger.iterdir()] == ["L3.json"]
+    assert claims.load_records(ledger) == {"L3": settled}
+
+
+@pytest.mark.parametrize("value", [0.48, 0.52, math.nan, math.inf, -math.inf])
+def test_a_failing_check_raises_with_its_numbers_and_enters_nothing(ledger, value):
+    good = check("chains", 1280, low=1280)
+    with pytest.raises(AssertionError, match=r"L3 failed\nfraction: .* expected 0\.499 to 0\.519") as raised:
+        settle("L3", [good, check("fraction", value, low=0.499, high=0.519)])
+    assert "chains" not in str(raised.value)
+    assert not ledger.exists()
+
+
+def test_the_ends_of_an_interval_belong_to_it():
+    assert check("x", 1, low=1, high=1).holds
+    assert not check("x", math.nan).holds  # not even in the interval of all numbers
+
+
+@pytest.mark.parametrize("claim_id", ["L11", "l3", "", "I1"])
+def test_an_unknown_claim_is_refused(ledger, claim_id):
+    with pytest.raises(ValueError, match="claim_id must be one of S1, .*, F4, got"):
+        settle(claim_id, [check("x", 1)])
+    assert not ledger.exists()
+
+
+def test_an_unknown_status_and_an_empty_list_are_refused(ledger):
+    with pytest.raises(ValueError, match="status must be one of reproduced, not reproduced, .*, got 'ok'"):
+        settle("L3", [check("x", 1)], status="ok")
+    with pytest.raises(ValueError, match="checks must hold at least one measurement"):
+        settle("L3", [])
+    assert not ledger.exists()
+
+
+@pytest.mark.parametrize("status", claims.STATUSES)
+def test_a_finding_that_fell_the_other_way_is_guarded_too(status):
+    assert repr(settle("L6", [check("x", 1, low=0)], status=status)) == f"L6 {status}"
+    with pytest.raises(AssertionError):
+        settle("L6", [check("x", -1, low=0)], status=status)
+
+
+def test_settling_again_replaces_the_entry(ledger):
+    settle("S5", [check("ratio", 2.4, low=1)], status="reported")
+    again = settle("S5", [check("ratio", 2.6, low=1)], status="reported")
+    assert claims.load_records(ledger) == {"S5": again}
+    assert [path.name for path in ledger.iterdir()] == ["S5.json"]
+
+
+def test_the_details_name_the_claim_its_numbers_and_what_was_expected():
+    settled = settle("M1", [check("PSNR", 40.02, se=0.01, low=39.9, high=40.1)], data="photo patches", note="A note.")
+    assert settled.details().splitlines() == [
+        "M1 (§ 3.1) noise of variance 0.0001 is all but invisible: reproduced",
+        "  PSNR: 40 ± 0.02   expected 39.9 to 40.1",
+        "  data: photo patches",
+        "  A note.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (0.1, 0.2, "0.1 to 0.2"),
+        (5, math.inf, "at least 5"),
+        (-math.inf, 0.1, "at most 0.1"),
+        (-math.inf, math.inf, "any"),
+    ],
+)
+def test_an_interval_in_words(low, high, words):
+    assert claims.interval(low, high) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(6000, "6000"), (0.034715, "0.0347"), (-6.56e6, "-6.56e+06"), (68.87, "68.9"), (0, "0")]
+)
+def test_numbers_have_three_digits_and_counts_all(value, text):
+    assert str(check("x", value)).startswith(f"x: {text} ")
+
+
+# --- records ---------------------------------------------------------------------------------------------------------
+
+RECORD = Settled(
+    "M2",
+    "reproduced",
+    (Check("ratio", 68.9, low=5.0), Check("move", 0.0132, high=0.1, se=0.001), Check("raw", -1e300)),
+    data="CIFAR-10",
+    note="½ of one run – “so to say”",
+    facts={"iterations": 6000, "learning_rate": 0.001, "hardware": "two cores"},
+)
+
+
+def test_a_record_comes_back_as_it_was_and_is_strict_json(tmp_path):
+    claims.save_record(RECORD, tmp_path)
+    assert claims.load_record("M2", tmp_path) == RECORD
+    text = (tmp_path / "M2.json").read_text(encoding="utf-8")
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    json.loads(text, parse_constant=refuse)  # no NaN, no Infinity
+    assert "½ of one run" in text
+    claims.save_record(claims.load_record("M2", tmp_path), tmp_path)
+    assert (tmp_path / "M2.json").read_text(encoding="utf-8") == text
+    assert [path.name for path in tmp_path.iterdir()] == ["M2.json"]
+
+
+def test_records_come_in_the_papers_order_whatever_else_the_folder_holds(tmp_path):
+    for claim_id in ("F4", "M2", "S1", "L10", "L2"):
+        claims.save_record(Settled(claim_id, "reproduced", (Check("x", 1.0),)), tmp_path)
+    (tmp_path / "overview.png").write_bytes(b"")
+    (tmp_path / "X9.json").write_text("{}")
+    assert list(claims.load_records(tmp_path)) == ["S1", "M2", "L2", "L10", "F4"]
+    assert claims.load_records(tmp_path / "missing") == {}
+
+
+def test_a_missing_record_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="holds no record of M2; python -m sbgm evaluate"):
+        claims.load_record("M2", tmp_path)
+
+
+def test_an_attached_file_is_refused_unless_it_is_the_recorded_one(tmp_path):
+    path = tmp_path / "curves"
+    path.write_bytes(b"abc")
+    digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2's example
+    record = Settled("M2", "reproduced", (Check("x", 1.0),), facts={"file": "curves", "sha256": digest})
+    assert claims.attached_file(record, tmp_path) == path
+    for damage in (lambda: path.write_bytes(b"abd"), path.unlink):
+        damage()
+        with pytest.raises(ValueError, match="curves is missing or not the file that M2 was recorded with"):
+            claims.attached_file(record, tmp_path)
+    with pytest.raises(ValueError, match="the record of M2 names no file"):
+        claims.attached_file(RECORD, tmp_path)
+
+
+def test_the_shipped_record_of_m2_has_the_shipped_curves():
+    record = claims.load_record("M2")
+    assert claims.attached_file(record).name == "M2.safetensors"
+    assert all(c.holds for c in record.checks)
+
+
+def test_runs_come_before_records_but_leave_recorded_claims_standing(ledger, results):
+    claims.save_record(RECORD, results)
+    old = Settled("S1", "reproduced", (Check("x", 1.0),))
+    claims.save_record(old, results)
+    claims.save_record(Settled("L9", "reported", (Check("x", 1.0),)), results)
+    settle("M2", [check("short run", 9, low=5)])
+    new = settle("S1", [check("x", 1.1)])
+    current = claims.current_records()
+    assert list(current) == ["S1", "M2", "L9"]
+    assert current["S1"] == new != old
+    assert current["M2"] == RECORD
+
+
+# --- the table -------------------------------------------------------------------------------------------------------
+
+
+def test_the_table_has_a_row_a_claim_and_escapes_bars():
+    record = Settled("M2", "reproduced", (Check("sd/|mean|", 2.39), Check("move", 0.0132, se=0.001)))
+    lines = claims.ledger_table({"M2": record, "S5": Settled("S5", "reported", (Check("ratio", 2.5),))}).splitlines()
+    assert lines[0] == "| id | § | the paper's claim | expected | measured here | status |"
+    assert len(lines) == 4
+    assert lines[2].startswith("| M2 | 3.1, Fig. 1 | on raw images")
+    assert lines[2].endswith(r"| sd/\|mean\| 2.39; move 0.0132 ± 0.002 | reproduced |")
+    columns = [line.replace(r"\|", "").count("|") for line in lines]
+    assert columns == [7] * 4
+
+
+def test_the_table_of_nothing_is_its_head():
+    assert len(claims.ledger_table({}).splitlines()) == 2

@@ -1,0 +1,302 @@
+"""Images: what each set holds, and what happens when CIFAR-10 is missing, damaged, or can't be fetched."""
+
+import hashlib
+import pickle
+import tarfile
+import urllib.error
+
+import numpy as np
+import pytest
+import torch
+import torchvision.datasets.utils as torchvision_utils
+from sklearn.datasets import load_digits
+from sklearn.utils import Bunch
+from torchvision.datasets import CIFAR10
+
+from sbgm import data
+
+SIZES = {"digits": ((1, 8, 8), 1437, 360), "photo_patches": ((3, 32, 32), 5700, 1700)}
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_shipped_images_are_floats_between_0_and_1(name):
+    shape, n_train, n_test = SIZES[name]
+    for split, n in (("train", n_train), ("test", n_test)):
+        images = data.load_images(name, split)
+        assert images.shape == (n, *shape)
+        assert images.dtype == torch.float32
+        assert images.min() == 0
+        assert images.max() == 1
+        assert data.is_available(name)
+
+
+def test_digits_are_scikit_learns_own_each_in_one_split():
+    images = torch.cat([data.load_images("digits", split) for split in data.SPLITS])
+    assert torch.equal(images[:, 0] * 16, torch.tensor(load_digits().images, dtype=torch.float32))
+
+
+def test_train_and_test_patches_share_no_pixel(monkeypatch):
+    """Photographs whose every pixel has a number of its own (float32 counts exactly up to 2²⁴)."""
+    height, width = 427, 640
+    numbers = np.arange(2 * height * width).reshape(2, height, width)
+    photos = [np.stack([number] * 3, axis=-1) for number in numbers]
+    monkeypatch.setattr("sklearn.datasets.load_sample_images", lambda: Bunch(images=photos))
+    pixels = {}
+    for split in data.SPLITS:
+        patches = (data.load_images("photo_patches", split).double() * 255).round().long()
+        assert len(torch.unique(patches[:, :, 0, 0], dim=0)) == len(patches)  # no patch twice
+        # rows and columns are not exchanged: steps of 1 along a row, of the width down a column
+        assert (patches[..., 1:] - patches[..., :-1] == 1).all()
+        assert (patches[:, :, 1:] - patches[:, :, :-1] == width).all()
+        pixels[split] = set(patches.unique().tolist())
+    assert pixels["train"].isdisjoint(pixels["test"])
+    assert max(p % width for p in pixels["train"]) < width * 3 // 4 <= min(p % width for p in pixels["test"])
+
+
+@pytest.mark.parametrize("call", [data.load_images, data.is_available, data.download])
+def test_an_unknown_name_is_refused(call):
+    with pytest.raises(ValueError, match="name must be one of 'digits', 'photo_patches', 'cifar10', got 'cifar'"):
+        call("cifar")
+
+
+def test_an_unknown_split_is_refused():
+    with pytest.raises(ValueError, match="split must be one of 'train', 'test', got 'valid'"):
+        data.load_images("digits", "valid")
+
+
+def test_the_folder_is_sbgm_data_or_the_repositorys(monkeypatch, tmp_path):
+    monkeypatch.setenv("SBGM_DATA", str(tmp_path))
+    assert data.data_folder() == tmp_path
+    monkeypatch.delenv("SBGM_DATA")
+    assert data.data_folder().parts[-1] == "data"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SBGM_DATA", "~/sets")
+    assert data.data_folder() == tmp_path / "sets"
+
+
+# --- CIFAR-10, as tiny files with checksums of their own -------------------------------------------------------------
+
+N_TINY = 4  # images a batch file
+
+
+def tiny_cifar10(folder, monkeypatch):
+    """Write batch files of N_TINY images under `folder`, and tell torchvision their checksums."""
+    base = folder / CIFAR10.base_folder
+    base.mkdir(parents=True)
+    draw = np.random.default_rng(0)
+
+    def write(name, content):
+        (base / name).write_bytes(pickle.dumps(content))
+        return hashlib.md5((base / name).read_bytes()).hexdigest()
+
+    def batch(name):
+        pixels = draw.integers(0, 256, (N_TINY, 3072), dtype=np.uint8)
+        return [name, write(name, {"data": pixels, "labels": [0] * N_TINY})]
+
+    monkeypatch.setattr(CIFAR10, "train_list", [batch(f"data_batch_{i}") for i in range(1, 6)])
+    monkeypatch.setattr(CIFAR10, "test_list", [batch("test_batch")])
+    meta = {**CIFAR10.meta, "md5": write("batches.meta", {"label_names": ["a"]})}
+    monkeypatch.setattr(CIFAR10, "meta", meta)
+    return base
+
+
+@pytest.fixture
+def home(monkeypatch, tmp_path):
+    """An empty data folder."""
+    monkeypatch.setenv("SBGM_DATA", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def test_cifar10_is_read_as_it_was_written(home, monkeypatch):
+    base = tiny_cifar10(home, monkeypatch)
+    images = data.load_images("cifar10")
+    assert images.shape == (5 * N_TINY, 3, 32, 32)
+    written = np.concatenate([pickle.loads((base / f"data_batch_{i}").read_bytes())["data"] for i in range(1, 6)])
+    assert torch.equal((images * 255).round().flatten(1), torch.tensor(written, dtype=torch.float32))
+    assert images.dtype == torch.float32
+    assert images.is_contiguous()
+    assert len(data.load_images("cifar10", "test")) == N_TINY
+    assert data.is_available("cifar10")
+
+
+def test_a_missing_folder_gives_one_sentence_and_the_way_on(home):
+    assert not data.is_available("cifar10")
+    with pytest.raises(data.DataNotFoundError, match="CIFAR-10 is not in .*home") as raised:
+        data.load_images("cifar10")
+    assert 'sbgm.data.download("cifar10")' in str(raised.value)
+    assert "SBGM_DATA" in str(raised.value)
+
+
+def truncate(base):
+    (base / "data_batch_3").write_bytes((base / "data_batch_3").read_bytes()[:-1])
+    return "data_batch_3"
+
+
+def flip_a_byte(base):
+    content = bytearray((base / "test_batch").read_bytes())
+    content[len(content) // 2] ^= 1
+    (base / "test_batch").write_bytes(content)
+    return "test_batch"
+
+
+def remove(base):
+    (base / "batches.meta").unlink()
+    return "batches.meta"
+
+
+@pytest.mark.parametrize("damage", [truncate, flip_a_byte, remove])
+@pytest.mark.parametrize("split", data.SPLITS)
+def test_a_damaged_folder_is_named_with_its_files_and_never_used(home, monkeypatch, damage, split):
+    base = tiny_cifar10(home, monkeypatch)
+    broken = damage(base)
+    before = {path.name: path.read_bytes() for path in base.iterdir()}
+    assert data.is_available("cifar10")  # so that nothing falls back in silence
+    for call in (lambda: data.load_images("cifar10", split), lambda: data.download("cifar10")):
+        with pytest.raises(data.DataNotFoundError, match=f"incomplete or damaged: {broken} missing") as raised:
+            call()
+        assert str(base) in str(raised.value)
+        assert "Move that folder away" in str(raised.value)
+    assert {path.name: path.read_bytes() for path in base.iterdir()} == before
+
+
+def test_an_empty_folder_and_a_file_in_its_place_are_named(home):
+    base = home / CIFAR10.base_folder
+    base.mkdir(parents=True)
+    with pytest.raises(data.DataNotFoundError, match="incomplete or damaged: data_batch_1, .*, batches.meta missing"):
+        data.load_images("cifar10")
+    base.rmdir()
+    base.write_text("not a folder")
+    with pytest.raises(data.DataNotFoundError, match="incomplete or damaged"):
+        data.load_images("cifar10")
+
+
+# --- the download, with a network of our own -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def archive(tmp_path, monkeypatch):
+    """A CIFAR-10 archive on "the server", with its checksum known to torchvision."""
+    base = tiny_cifar10(tmp_path / "server", monkeypatch)
+    path = tmp_path / "server" / CIFAR10.filename
+    with tarfile.open(path, "w:gz") as file:
+        file.add(base, CIFAR10.base_folder)
+    monkeypatch.setattr(CIFAR10, "tgz_md5", hashlib.md5(path.read_bytes()).hexdigest())
+    monkeypatch.setattr(torchvision_utils, "_get_redirect_url", lambda url, **options: url)
+    return path.read_bytes()
+
+
+def serve(monkeypatch, content):
+    """Have torchvision's next downloads write `content`, or raise it."""
+    asked = []
+
+    def retrieve(url, filename, *args):
+        asked.append(url)
+        if isinstance(content, Exception):
+            raise content
+        with open(filename, "wb") as file:
+            file.write(content)
+
+    monkeypatch.setattr(torchvision_utils, "_urlretrieve", retrieve)
+    return asked
+
+
+def test_a_download_arrives_whole_and_is_not_repeated(home, archive, monkeypatch):
+    asked = serve(monkeypatch, archive)
+    data.download("cifar10")
+    assert len(data.load_images("cifar10")) == 5 * N_TINY
+    assert sorted(path.name for path in home.iterdir()) == [CIFAR10.base_folder, CIFAR10.filename]
+    data.download("cifar10")
+    assert len(asked) == 1
+
+
+def test_without_a_network_one_sentence_says_how_to_go_on(home, monkeypatch):
+    def no_network(*args, **options):
+        raise urllib.error.URLError("Temporary failure in name resolution")
+
+    monkeypatch.setattr("urllib.request.urlopen", no_network)
+    with pytest.raises(ConnectionError, match="could not be downloaded into .*name resolution") as raised:
+        data.download("cifar10")
+    for way_on in ('load_images("photo_patches")', "copy the folder cifar-10-batches-py", "SBGM_DATA"):
+        assert way_on in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert not data.is_available("cifar10")
+
+
+@pytest.mark.parametrize("page", [b"<html>quota exceeded</html>", b""])
+def test_a_web_page_saved_as_the_archive_is_not_unpacked_and_the_next_download_replaces_it(
+    home, archive, monkeypatch, page
+):
+    serve(monkeypatch, page)
+    with pytest.raises(ConnectionError, match="corrupted"):
+        data.download("cifar10")
+    assert not data.is_available("cifar10")
+    serve(monkeypatch, archive)
+    data.download("cifar10")
+    assert len(data.load_images("cifar10")) == 5 * N_TINY
+
+
+def test_half_an_archive_left_by_an_interruption_is_fetched_again(home, archive, monkeypatch):
+    home.mkdir()
+    (home / CIFAR10.filename).write_bytes(archive[: len(archive) // 2])
+    serve(monkeypatch, archive)
+    data.download("cifar10")
+    assert len(data.load_images("cifar10")) == 5 * N_TINY
+
+
+def test_an_archive_put_there_by_hand_is_unpacked_without_a_network(home, archive, monkeypatch):
+    home.mkdir()
+    (home / CIFAR10.filename).write_bytes(archive)
+    serve(monkeypatch, urllib.error.URLError("no network"))
+    data.download("cifar10")
+    assert len(data.load_images("cifar10")) == 5 * N_TINY
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, OSError("No space left on device")])
+def test_unpacking_that_is_interrupted_leaves_no_folder_behind(home, archive, monkeypatch, interruption):
+    """The archive's first file is out when it happens."""
+    extract = torchvision_utils.extract_archive
+
+    def half(path, folder, *args):
+        (tiny := home.parent / "server" / CIFAR10.base_folder / "data_batch_1").stat()
+        target = home.joinpath(folder, CIFAR10.base_folder)
+        target.mkdir()
+        (target / "data_batch_1").write_bytes(tiny.read_bytes())
+        raise interruption
+
+    serve(monkeypatch, archive)
+    monkeypatch.setattr(torchvision_utils, "extract_archive", half)
+    with pytest.raises((KeyboardInterrupt, ConnectionError)):
+        data.download("cifar10")
+    assert [path.name for path in home.iterdir()] == [CIFAR10.filename]
+    assert not data.is_available("cifar10")
+    monkeypatch.setattr(torchvision_utils, "extract_archive", extract)
+    data.download("cifar10")
+    assert len(data.load_images("cifar10")) == 5 * N_TINY
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setenv("SBGM_DATA", str(tmp_path / "file"))
+    with pytest.raises(ConnectionError, match="could not be downloaded into .*file"):
+        data.download("cifar10")
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_what_scikit_learn_carries_needs_no_download(name, home):
+    data.download(name)
+    assert not home.exists()
+
+
+# --- the real thing --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.cifar10
+def test_cifar10_is_the_real_one():
+    images = data.load_images("cifar10")
+    assert images.shape == (50_000, 3, 32, 32)
+    assert float(images.min()) == 0
+    assert float(images.max()) == 1
+    channels = [images[:, c].double() for c in range(3)]
+    assert [float(c.mean()) for c in channels] == pytest.approx([0.49140, 0.48216, 0.44653], abs=5e-6)
+    assert [float(c.std()) for c in channels] == pytest.approx([0.24703, 0.24349, 0.26159], abs=5e-6)
+    assert len(data.load_images("cifar10", "test")) == 10_000

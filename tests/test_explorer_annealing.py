@@ -1,0 +1,139 @@
+"""Chapter 04's sliders, without a browser."""
+
+import io
+import math
+import re
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sbgm import SamplerDivergedError, annealed_langevin, final, geometric_sigmas, paper_mixture
+from sbgm.closed_forms import largest_stable_step
+from sbgm.explorers import annealing_explorer
+from sbgm.metrics import mode_weights
+
+
+@pytest.fixture(scope="module")
+def explorer():
+    return annealing_explorer()
+
+
+def move(explorer, sigma_max=20.0, sigma_min=1.0, n_levels=10, step_size=0.1):
+    """Set all controls and return the readout."""
+    values = {"sigma_max": sigma_max, "sigma_min": sigma_min, "n_levels": n_levels, "step_size": step_size}
+    for name, value in values.items():
+        explorer.controls[name].value = value
+    return explorer.readout.value
+
+
+def run(sigmas, step_size, n_steps):
+    """What the explorer should run: 512 chains, the same starts and noise at every move."""
+    start = 8 * (2 * torch.rand(512, 2, generator=torch.Generator().manual_seed(0)) - 1)
+    options = {"step_size": step_size, "n_steps": n_steps, "generator": torch.Generator().manual_seed(1)}
+    return final(annealed_langevin(paper_mixture().score, start, sigmas, **options))
+
+
+def moving(explorer, kind):
+    (artist,) = [a for axes in explorer.figure.axes for a in getattr(axes, kind) if a.get_animated()]
+    return artist
+
+
+def pixels(explorer):
+    return np.asarray(Image.open(io.BytesIO(explorer.image.value)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "n_steps"),
+    [
+        ({}, 20),
+        ({"n_levels": 5}, 40),
+        ({"n_levels": 20}, 10),
+        ({"sigma_max": 10.0, "sigma_min": 0.1, "step_size": 0.005}, 20),
+        ({"sigma_max": 5.0, "step_size": 0.5}, 20),
+    ],
+)
+def test_the_readout_holds_the_weight_of_the_cloud_and_the_bound(explorer, settings, n_steps):
+    text = move(explorer, **settings)
+    settings = {"sigma_max": 20.0, "sigma_min": 1.0, "n_levels": 10, "step_size": 0.1} | settings
+    sigmas = geometric_sigmas(settings["sigma_max"], settings["sigma_min"], settings["n_levels"])
+    x = run(sigmas, settings["step_size"], n_steps)
+    weight = float(mode_weights(x, paper_mixture().means)[1])
+    shown, margin, bound = re.search(r"weight of \(5, 5\) ([\d.]+) ± ([\d.]+), .* ε < ([\d.]+)$", text).groups()
+    assert text.startswith(f"512 chains, {n_steps} steps a level: ")
+    assert float(shown) == pytest.approx(weight, abs=0.0051)
+    assert float(margin) == pytest.approx(2 * math.sqrt(weight * (1 - weight) / 512), abs=0.0051)
+    assert float(bound) == pytest.approx(largest_stable_step(sigmas, variance=1.0), rel=0.005)
+    assert np.allclose(moving(explorer, "collections").get_offsets().data, x.numpy(), atol=1e-4)
+
+
+def test_the_curve_holds_one_share_a_level_and_ends_at_the_readouts_weight(explorer):
+    text = move(explorer, n_levels=7)
+    sigmas, shares = moving(explorer, "lines").get_data()
+    assert np.allclose(sigmas, geometric_sigmas(20, 1, 7))
+    assert len(shares) == 7
+    assert f"weight of (5, 5) {shares[-1]:.2f}" in text
+
+
+def test_one_level_is_plain_langevin_dynamics_at_the_smallest_sigma(explorer):
+    text = move(explorer, n_levels=1)
+    weight = float(mode_weights(run([1.0], 0.1, 200), paper_mixture().means)[1])
+    assert text.startswith("512 chains, 200 steps a level")
+    assert f"weight of (5, 5) {weight:.2f}" in text
+    assert abs(weight - 0.517) < 0.07  # the basin of components of variance 2, three s.e.
+    assert text.endswith("stable for ε < 8")  # 4σ_L²(1 + v/σ_L²)
+
+
+def test_annealing_shows_in_the_default_settings_against_one_level(explorer):
+    def weight(**settings):
+        return float(re.search(r"weight of \(5, 5\) ([\d.]+)", move(explorer, **settings)).group(1))
+
+    assert weight(n_levels=1) < 0.6
+    assert weight() > 0.65
+    assert weight(step_size=0.4) > 0.72
+
+
+def test_divergence_is_a_sentence_that_names_bound_level_and_step(explorer):
+    text = move(explorer, sigma_max=10.0, sigma_min=0.1, step_size=0.1)
+    with pytest.raises(SamplerDivergedError) as caught:
+        run(geometric_sigmas(10, 0.1, 10), 0.1, 20)
+    assert text == (
+        "ε = 0.1 is beyond the bound 4σ_L²(1 + v/σ_1²) = 0.0404: "
+        f"the chains diverged at level 1, step {caught.value.step}"
+    )
+    assert not np.isfinite(moving(explorer, "collections").get_offsets().data).any()  # nothing is drawn
+    assert "0.70" in move(explorer)  # and all is well again
+
+
+def test_slow_divergence_beyond_the_bound_is_said_too(explorer):
+    text = move(explorer, sigma_max=10.0, sigma_min=0.1, step_size=0.041)
+    assert "weight of (5, 5)" in text
+    assert text.endswith("ε = 0.041 is beyond the bound 4σ_L²(1 + v/σ_1²) = 0.0404, and more steps would diverge")
+
+
+def test_every_corner_of_the_sliders_gives_a_picture_and_a_sentence(explorer):
+    for sigma_max in (10**0.5, 30.0):
+        for sigma_min in (0.1, 2.0):
+            for n_levels in (1, 2, 20):
+                for step_size in (1e-3, 10.0):
+                    text = move(explorer, sigma_max, sigma_min, n_levels, step_size)
+                    assert "weight of (5, 5)" in text or "diverged at level" in text
+                    assert bytes(explorer.image.value).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("sigma_max", 8.0), ("sigma_min", 0.3), ("n_levels", 3), ("step_size", 0.6)]
+)
+def test_every_slider_moves_the_picture_and_going_back_restores_it(explorer, name, value):
+    move(explorer)
+    before, start = pixels(explorer), explorer.controls[name].value
+    explorer.controls[name].value = value
+    assert (pixels(explorer) != before).mean() > 0.01
+    explorer.controls[name].value = start
+    assert np.array_equal(pixels(explorer), before)
+
+
+def test_pages_without_widgets_get_the_sliders_as_text():
+    bundle = annealing_explorer()._repr_mimebundle_()
+    assert bundle["text/plain"] == "FigureExplorer(σ_1 = 20.0, σ_L = 1.0, levels = 10, ε = 0.1)"

@@ -1,0 +1,268 @@
+"""The training loop, its checkpoints, and a run of Fig. 1 that is stopped, killed and continued."""
+
+import itertools
+import math
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from sbgm import training
+from sbgm.data import load_images
+from sbgm.experiments import Figure1, train_figure1
+from sbgm.training import Step, fit, load_checkpoint, n_parameters, save_checkpoint
+
+
+def line_fit(seed=0):
+    """A line y = 2x − 1 to be learned without noise: parameters, optimizer, loss."""
+    generator = torch.Generator().manual_seed(seed)
+    line = nn.Linear(1, 1)
+    with torch.no_grad():
+        line.weight.zero_(), line.bias.zero_()
+
+    def loss():
+        x = torch.randn(16, 1, generator=generator)
+        return (line(x) - (2 * x - 1)).square().mean()
+
+    return line, torch.optim.SGD(line.parameters(), lr=0.1), loss
+
+
+# --- fit -------------------------------------------------------------------------------------------------------------
+
+
+def test_fit_minimises_and_yields_every_loss_from_before_its_update():
+    line, optimizer, loss = line_fit()
+    steps = list(fit(loss, optimizer, 200))
+    assert [s.step for s in steps] == list(range(1, 201))
+    first = torch.randn(16, 1, generator=torch.Generator().manual_seed(0))
+    assert steps[0].loss == pytest.approx(float((2 * first - 1).square().mean()))  # at weight and bias zero
+    assert line.weight.item() == pytest.approx(2, abs=1e-4)
+    assert line.bias.item() == pytest.approx(-1, abs=1e-4)
+
+
+def test_fit_makes_a_step_only_when_asked_for_it():
+    line, optimizer, loss = line_fit()
+    steps = fit(loss, optimizer, 10)
+    assert line.weight.item() == 0
+    next(steps)
+    after_one = line.weight.item()
+    assert after_one != 0
+    steps.close()
+    assert line.weight.item() == after_one
+
+
+def test_fit_advances_the_schedule_once_a_step_and_counts_on_from_first_step():
+    _, optimizer, loss = line_fit()
+    schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+    steps = list(fit(loss, optimizer, 7, schedule=schedule, first_step=5))
+    assert [s.step for s in steps] == [5, 6, 7]
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.1 * 0.5**3)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_a_loss_that_is_no_number_raises_before_it_touches_the_parameters(bad):
+    line, optimizer, loss = line_fit()
+    losses = itertools.chain([1.0] * 3, [bad])
+    kept = []
+    with pytest.raises(FloatingPointError, match=f"the loss is {bad} at step 4 of 9; lower the learning rate"):
+        for _ in fit(lambda: loss() * next(losses), optimizer, 9):
+            kept.append({name: p.detach().clone() for name, p in line.named_parameters()})
+    assert len(kept) == 3
+    assert all(torch.equal(p, kept[-1][name]) for name, p in line.named_parameters())
+
+
+@pytest.mark.parametrize(("n_steps", "error"), [(0, ValueError), (-1, ValueError), (2.5, TypeError), (True, TypeError)])
+def test_a_bad_number_of_steps_is_named(n_steps, error):
+    _, optimizer, loss = line_fit()
+    with pytest.raises(error, match="n_steps must be"):
+        next(fit(loss, optimizer, n_steps))
+
+
+# --- checkpoints -----------------------------------------------------------------------------------------------------
+
+
+def test_a_checkpoint_gives_back_what_was_saved(tmp_path):
+    path = tmp_path / "run.pt"
+    state = {"network": nn.Linear(3, 2).state_dict(), "losses": torch.arange(3.0), "step": 7, "name": "a"}
+    save_checkpoint(path, **state)
+    loaded = load_checkpoint(path)
+    assert loaded.keys() == state.keys()
+    assert torch.equal(loaded["network"]["weight"], state["network"]["weight"])
+    assert torch.equal(loaded["losses"], state["losses"])
+    assert (loaded["step"], loaded["name"]) == (7, "a")
+    assert [p.name for p in tmp_path.iterdir()] == ["run.pt"]
+
+
+def test_code_in_a_checkpoint_is_not_run(tmp_path):
+    class Malicious:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "harm"),)
+
+    torch.save({"state": Malicious()}, tmp_path / "run.pt")
+    with pytest.raises(Exception, match="[Ww]eights"):
+        load_checkpoint(tmp_path / "run.pt")
+    assert not (tmp_path / "harm").exists()
+
+
+def test_a_write_that_fails_halfway_leaves_the_old_checkpoint(tmp_path, monkeypatch):
+    path = tmp_path / "run.pt"
+    save_checkpoint(path, step=1)
+
+    def half(state, file):
+        file.write(b"half of a checkp")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(training.torch, "save", half)
+    with pytest.raises(OSError, match="No space left"):
+        save_checkpoint(path, step=2)
+    monkeypatch.undo()
+    assert load_checkpoint(path) == {"step": 1}
+    save_checkpoint(path, step=3)  # what the failure left does not stand in the way
+    assert load_checkpoint(path) == {"step": 3}
+
+
+def test_a_kill_in_the_middle_of_a_write_leaves_the_old_checkpoint(tmp_path):
+    path = tmp_path / "run.pt"
+    save_checkpoint(path, step=1)
+    code = f"""
+import os, pathlib, signal, torch
+from sbgm import training
+def half(state, file):
+    file.write(b"half of a checkp")
+    file.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+training.torch.save = half
+training.save_checkpoint(pathlib.Path({str(path)!r}), step=2)
+"""
+    assert subprocess.run([sys.executable, "-c", code]).returncode == -signal.SIGKILL
+    assert load_checkpoint(path) == {"step": 1}
+
+
+def test_n_parameters_counts_what_is_trained():
+    layer = nn.Linear(3, 2)
+    assert n_parameters(layer) == 8
+    layer.bias.requires_grad_(False)
+    assert n_parameters(layer) == 6
+
+
+# --- a run of Fig. 1, interrupted -------------------------------------------------------------------------------------
+
+IMAGES = load_images("photo_patches", "test")[:50, :, :8, :8].clone()
+SMALL = Figure1(noise_std=0.01, channels=8, batch_size=2, n_iterations=12)
+
+
+def run(path, settings=SMALL, images=IMAGES, stop_after=None, save_every=4):
+    steps = train_figure1(images, settings, checkpoint=path, save_every=save_every)
+    return list(itertools.islice(steps, stop_after))
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    path = tmp_path_factory.mktemp("whole") / "run.pt"
+    return run(path), load_checkpoint(path)
+
+
+def same_run(steps, state, uninterrupted):
+    """Losses, weights, Adam's moments and the generator, all equal to the last bit."""
+    whole_steps, whole_state = uninterrupted
+    assert steps == whole_steps
+    for name, weight in whole_state["network"].items():
+        assert torch.equal(state["network"][name], weight), name
+    for i, moments in whole_state["optimizer"]["state"].items():
+        assert all(torch.equal(state["optimizer"]["state"][i][name], value) for name, value in moments.items())
+    assert torch.equal(state["generator"], whole_state["generator"])
+    assert torch.equal(state["losses"], whole_state["losses"])
+
+
+@pytest.mark.parametrize("stop_after", [1, 4, 5, 8, 11])
+def test_an_abandoned_run_is_continued_to_the_last_bit(tmp_path, uninterrupted, stop_after):
+    path = tmp_path / "run.pt"
+    assert run(path, stop_after=stop_after) == uninterrupted[0][:stop_after]
+    same_run(run(path), load_checkpoint(path), uninterrupted)
+
+
+def test_a_finished_run_is_replayed_without_training_and_continued_by_more_iterations(tmp_path, uninterrupted):
+    path = tmp_path / "run.pt"
+    run(path, Figure1(noise_std=0.01, channels=8, batch_size=2, n_iterations=5))
+    same_run(run(path), load_checkpoint(path), uninterrupted)
+    content = path.read_bytes()
+    assert run(path) == uninterrupted[0]
+    assert run(path, Figure1(noise_std=0.01, channels=8, batch_size=2, n_iterations=3)) == uninterrupted[0][:3]
+    assert path.read_bytes() == content
+
+
+def test_without_a_checkpoint_the_run_is_the_same(uninterrupted):
+    assert list(train_figure1(IMAGES, SMALL)) == uninterrupted[0]
+
+
+def test_a_killed_run_is_continued_to_the_last_bit(tmp_path, uninterrupted):
+    path = tmp_path / "run.pt"
+    code = f"""
+import pathlib, time
+from sbgm.data import load_images
+from sbgm.experiments import Figure1, train_figure1
+images = load_images("photo_patches", "test")[:50, :, :8, :8].clone()
+for step in train_figure1(images, Figure1(0.01, 8, 2, n_iterations=12), checkpoint=pathlib.Path({str(path)!r}),
+                          save_every=4):
+    print(step.step, flush=True)
+    if step.step == 7:
+        time.sleep(60)
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if line.strip() == "7":
+            process.kill()  # SIGKILL
+            break
+    assert process.wait() == -signal.SIGKILL
+    assert len(load_checkpoint(path)["losses"]) == 4
+    same_run(run(path), load_checkpoint(path), uninterrupted)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"settings": Figure1(noise_std=0.0, channels=8, batch_size=2, n_iterations=12)},
+        {"settings": Figure1(noise_std=0.01, channels=16, batch_size=2, n_iterations=12)},
+        {"settings": Figure1(noise_std=0.01, channels=8, batch_size=3, n_iterations=12)},
+        {"settings": Figure1(noise_std=0.01, channels=8, batch_size=2, n_iterations=12, learning_rate=1e-4)},
+        {"settings": Figure1(noise_std=0.01, channels=8, batch_size=2, n_iterations=12, seed=1)},
+        {"images": IMAGES[:49]},
+        {"images": 1 - IMAGES},
+    ],
+)
+def test_a_checkpoint_of_another_run_is_refused_and_left_alone(tmp_path, other):
+    path = tmp_path / "run.pt"
+    run(path, stop_after=4)
+    content = path.read_bytes()
+    with pytest.raises(ValueError, match=r"checkpoint .*run\.pt belongs to a run with"):
+        run(path, **other)
+    assert path.read_bytes() == content
+
+
+def test_the_run_leaves_torchs_global_generator_alone():
+    before = torch.get_rng_state()
+    run(None, stop_after=2)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_raw_and_noised_runs_start_from_the_same_weights_and_see_other_data():
+    raw = run(None, Figure1(0.0, 8, 2, n_iterations=1))
+    noised = run(None, SMALL, stop_after=1)
+    assert isinstance(raw[0], Step)
+    assert raw != noised
+
+
+def test_images_must_be_floats():
+    with pytest.raises(TypeError, match="images must hold floating-point numbers, got torch.uint8"):
+        next(train_figure1((IMAGES * 255).byte(), SMALL))
+
+
+def test_the_papers_settings_are_the_defaults():
+    paper = Figure1(noise_std=0.01)
+    assert (paper.channels, paper.batch_size, paper.learning_rate, paper.n_iterations) == (32, 128, 1e-3, 50_001)
+    laptop = Figure1.laptop(0.01)
+    assert (laptop.channels, laptop.batch_size, laptop.learning_rate, laptop.n_iterations) == (16, 32, 1e-3, 6_000)
