@@ -51,7 +51,7 @@ def load_images(name: str, split: str = "train") -> Tensor:
 
 
 def is_available(name: str) -> bool:
-    """Whether a data set is at hand. A damaged folder counts, so that `load_images` names it; nothing passes it over."""
+    """Whether a data set is at hand; a damaged folder counts, so that `load_images` names it, never skips it."""
     return check_choice(name, "name", NAMES) != "cifar10" or (data_folder() / "cifar-10-batches-py").exists()
 
 

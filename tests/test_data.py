@@ -121,7 +121,7 @@ def test_cifar10_is_read_as_it_was_written(home, monkeypatch):
 
 def test_a_missing_folder_gives_one_sentence_and_the_way_on(home):
     assert not data.is_available("cifar10")
-    with pytest.raises(data.DataNotFoundError, match="CIFAR-10 is not in .*home") as raised:
+    with pytest.raises(data.DataNotFoundError, match=r"CIFAR-10 is not in .*home") as raised:
         data.load_images("cifar10")
     assert 'sbgm.data.download("cifar10")' in str(raised.value)
     assert "SBGM_DATA" in str(raised.value)
@@ -162,7 +162,7 @@ def test_a_damaged_folder_is_named_with_its_files_and_never_used(home, monkeypat
 def test_an_empty_folder_and_a_file_in_its_place_are_named(home):
     base = home / CIFAR10.base_folder
     base.mkdir(parents=True)
-    with pytest.raises(data.DataNotFoundError, match="incomplete or damaged: data_batch_1, .*, batches.meta missing"):
+    with pytest.raises(data.DataNotFoundError, match=r"incomplete or damaged: data_batch_1, .*, batches.meta missing"):
         data.load_images("cifar10")
     base.rmdir()
     base.write_text("not a folder")
@@ -214,7 +214,7 @@ def test_without_a_network_one_sentence_says_how_to_go_on(home, monkeypatch):
         raise urllib.error.URLError("Temporary failure in name resolution")
 
     monkeypatch.setattr("urllib.request.urlopen", no_network)
-    with pytest.raises(ConnectionError, match="could not be downloaded into .*name resolution") as raised:
+    with pytest.raises(ConnectionError, match=r"could not be downloaded into .*name resolution") as raised:
         data.download("cifar10")
     for way_on in ('load_images("photo_patches")', "copy the folder cifar-10-batches-py", "SBGM_DATA"):
         assert way_on in str(raised.value)
@@ -277,7 +277,7 @@ def test_unpacking_that_is_interrupted_leaves_no_folder_behind(home, archive, mo
 def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("not a folder")
     monkeypatch.setenv("SBGM_DATA", str(tmp_path / "file"))
-    with pytest.raises(ConnectionError, match="could not be downloaded into .*file"):
+    with pytest.raises(ConnectionError, match=r"could not be downloaded into .*file"):
         data.download("cifar10")
 
 

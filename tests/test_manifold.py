@@ -179,5 +179,5 @@ def test_bad_arguments_are_named():
         Circle().log_prob(torch.zeros(3, 3), 0.1)
     with pytest.raises(ValueError, match="n must be at least 1, got 0"):
         Circle().sample(0, generator=generator())
-    with pytest.raises(TypeError, match="generator must be a torch.Generator"):
+    with pytest.raises(TypeError, match=r"generator must be a torch\.Generator"):
         Circle().sample(1, generator=0)

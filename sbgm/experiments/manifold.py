@@ -1,4 +1,4 @@
-"""A distribution on a manifold, simple enough to know everything about: points on a circle in the plane (Section 3.1)."""
+"""The simplest distribution on a manifold, points on a circle in the plane, and score matching there (Section 3.1)."""
 
 from __future__ import annotations
 
@@ -98,9 +98,7 @@ def train_on_circle(network: nn.Module, circle: Circle, settings: CircleTraining
     """
     generator = torch.Generator().manual_seed(settings.seed)
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, fused=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, settings.learning_rate, total_steps=settings.n_iterations
-    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total_steps=settings.n_iterations)
 
     def loss() -> Tensor:
         x = circle.sample(settings.batch_size, settings.noise_std, generator=generator)

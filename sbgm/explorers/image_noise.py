@@ -48,9 +48,7 @@ def image_noise_explorer(images: Tensor) -> FigureExplorer:
         return f"σ = {sigma:.3g}, variance {sigma**2:.2g}: PSNR {psnr(x_noisy, x):.1f} dB"
 
     controls = {
-        "sigma": ipywidgets.FloatLogSlider(
-            value=0.1, min=-3, max=0, step=0.1, description="σ", readout_format=".3g"
-        ),
+        "sigma": ipywidgets.FloatLogSlider(value=0.1, min=-3, max=0, step=0.1, description="σ", readout_format=".3g"),
         "image": ipywidgets.IntSlider(value=0, min=0, max=len(images) - 1, description="image"),
     }
     return FigureExplorer(figure, update, controls, alt="An image, and the same image with Gaussian noise of std σ")
