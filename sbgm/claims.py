@@ -16,6 +16,7 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
+MOST_SHOWN = 4
 STATUSES = ("reproduced", "not reproduced", "reported", "waits for a GPU")
 
 
@@ -209,13 +210,19 @@ def current_records() -> dict[str, Settled]:
 
 
 def ledger_table(records: dict[str, Settled]) -> str:
-    """The ledger as a Markdown table: claim, section, what was measured with twice its standard error, and status."""
+    """The ledger as a Markdown table: claim, section, what was measured with twice its standard error, and status.
+
+    A row shows a claim's first four measurements; its record holds them all.
+    """
     lines = ["| id | § | the paper's claim | expected | measured here | status |", "|---|---|---|---|---|---|"]
     for claim_id, record in records.items():
         claim = claims()[claim_id]
         measured = "; ".join(
-            f"{c.label} {_short(c.value)}" + ("" if c.se is None else f" ± {_short(2 * c.se)}") for c in record.checks
+            f"{c.label} {_short(c.value)}" + ("" if c.se is None else f" ± {_short(2 * c.se)}")
+            for c in record.checks[:MOST_SHOWN]
         )
+        if (n_more := len(record.checks) - MOST_SHOWN) > 0:
+            measured += f"; and {n_more} more"
         cells = [claim_id, claim.section, claim.claim, claim.expect, measured, record.status]
         lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
     return "\n".join(lines)
