@@ -218,7 +218,7 @@ def ledger_table(records: dict[str, Settled]) -> str:
     for claim_id, record in records.items():
         claim = claims()[claim_id]
         measured = "; ".join(
-            f"{c.label} {_short(c.value)}" + ("" if c.se is None else f" ± {_short(2 * c.se)}")
+            f"{c.label}: {_short(c.value)}" + ("" if c.se is None else f" ± {_short(2 * c.se)}")
             for c in record.checks[:MOST_SHOWN]
         )
         if (n_more := len(record.checks) - MOST_SHOWN) > 0:

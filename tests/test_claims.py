@@ -202,7 +202,7 @@ def test_the_table_has_a_row_a_claim_and_escapes_bars():
     assert lines[0] == "| id | § | the paper's claim | expected | measured here | status |"
     assert len(lines) == 4
     assert lines[2].startswith("| M2 | 3.1, Fig. 1 | on raw images")
-    assert lines[2].endswith(r"| sd/\|mean\| 2.39; move 0.0132 ± 0.002 | reproduced |")
+    assert lines[2].endswith(r"| sd/\|mean\|: 2.39; move: 0.0132 ± 0.002 | reproduced |")
     columns = [line.replace(r"\|", "").count("|") for line in lines]
     assert columns == [7] * 4
 

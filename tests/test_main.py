@@ -49,7 +49,7 @@ def test_the_ledger_is_printed_by_the_module(folders):
     settle("L9", [check("a weight", 0.123)])
     status, out, err = run("ledger")
     assert (status, err) == (0, "")
-    assert "| a weight 0.123 | reproduced |" in out
+    assert "| a weight: 0.123 | reproduced |" in out
 
 
 def readme(folder, text):
