@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+# The work here is small: on a busy machine two OpenMP threads that wait for each other are many times slower than one.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 ROOT = Path(__file__).parent
 NBVAL_DEFAULT_TIMEOUT = 2000.0
 CELL_TIMEOUT = 300.0
