@@ -165,7 +165,7 @@ def test_a_run_that_meets_what_was_expected_is_recorded_with_all_it_takes(tiny, 
     assert "50 training images" in record.data
     values = {c.label: c.value for c in record.checks}
     assert values["noised: the same"] == pytest.approx(0.03, rel=0.1)
-    assert values["raw over noised"] == pytest.approx(2 / 0.03, rel=0.1)
+    assert values["raw over noised sd/|mean|, last third, detrended"] == pytest.approx(2 / 0.03, rel=0.1)
     json.loads((folders / "results" / "M2.json").read_text(encoding="utf-8"))
     # the numbers follow from the shipped curves alone
     again = recorded.m2_checks(shipped["raw"], shipped["noised"], dim=tiny[0].numel())
