@@ -57,6 +57,23 @@ def fit(
         yield Step(step, number)
 
 
+def adam(
+    network: nn.Module, learning_rate: float, *, one_cycle_steps: int | None = None
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler | None]:
+    """Adam over a network's parameters, and its schedule, for `fit`.
+
+    Args:
+        network: what is trained.
+        learning_rate: constant, or the peak of the cycle.
+        one_cycle_steps: raise the rate to its peak and anneal it to zero over so many steps (Smith & Topin 2018); None
+            keeps it constant, and there is no schedule.
+    """
+    optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate, fused=True)
+    if one_cycle_steps is None:
+        return optimizer, None
+    return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=one_cycle_steps)
+
+
 def save_checkpoint(path: Path, **state: Any) -> None:
     """Write state dictionaries, tensors and numbers to `path` at once: a kill leaves the old file or the new one."""
     partial = path.with_name(path.name + ".partial")

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from sbgm.distributions import GaussianMixture
 from sbgm.losses import sliced_score_matching_loss
-from sbgm.training import Step, fit
+from sbgm.training import Step, adam, fit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,12 +54,9 @@ def train_figure2(network: nn.Module, mixture: GaussianMixture, settings: Figure
         Step(step, loss) after every iteration.
     """
     generator = torch.Generator().manual_seed(settings.seed)
-    optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, fused=True)
-    schedule = None
-    if settings.one_cycle:
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, settings.learning_rate, total_steps=settings.n_iterations
-        )
+    optimizer, schedule = adam(
+        network, settings.learning_rate, one_cycle_steps=settings.n_iterations if settings.one_cycle else None
+    )
 
     def loss() -> Tensor:
         x = mixture.sample(settings.batch_size, generator=generator)

@@ -16,7 +16,7 @@ from sbgm.losses import ncsn_loss, score_matching_loss, sliced_score_matching_lo
 from sbgm.metrics import relative_squared_error
 from sbgm.networks import ConditionalMLP, EnergyMLP
 from sbgm.noise import geometric_sigmas, perturb
-from sbgm.training import Step, fit
+from sbgm.training import Step, adam, fit
 from sbgm.weights import load_weights, save_weights, weights_folder
 
 DATA_STD = math.sqrt(26)  # of the mixture's coordinates around the origin: √(5² + 1)
@@ -74,12 +74,9 @@ def train_mixture(network: nn.Module, mixture: GaussianMixture, settings: Mixtur
 def _train_mixture(network, mixture, settings):
     generator = torch.Generator().manual_seed(settings.seed)
     sigmas = settings.sigmas
-    optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, fused=True)
-    schedule = None
-    if settings.one_cycle:
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, settings.learning_rate, total_steps=settings.n_iterations
-        )
+    optimizer, schedule = adam(
+        network, settings.learning_rate, one_cycle_steps=settings.n_iterations if settings.one_cycle else None
+    )
 
     def loss() -> Tensor:
         x = mixture.sample(settings.batch_size, generator=generator)
