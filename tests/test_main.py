@@ -2,7 +2,6 @@
 
 import json
 import os
-import pathlib
 import subprocess
 import sys
 
@@ -14,7 +13,9 @@ from sbgm import __main__ as command
 from sbgm import claims
 from sbgm.claims import Check, Settled, check, settle
 from sbgm.data import DataNotFoundError, load_images
+from sbgm.commands import ledger
 from sbgm.experiments import Figure1, recorded
+from sbgm.experiments.recorded import m2
 from sbgm.training import Step, load_checkpoint
 
 RECORDED = Settled("M2", "reproduced", (Check("ratio", 68.9),), facts={"iterations": 6000})
@@ -65,7 +66,7 @@ def test_writing_enters_runs_in_the_records_and_the_readme(capsys, folders):
     before, after = "# Title\n\nText “before”.\n\n", "\n\nText after.\n"
     path = readme(folders, f"{before}<!-- ledger -->\n| old |\n<!-- /ledger -->{after}")
     for _ in range(2):  # the second time changes nothing
-        assert command.print_ledger(write=True, readme=path) == 0
+        assert ledger.print_ledger(write=True, readme=path) == 0
         records = claims.load_records(folders / "results")
         assert list(records) == ["S1", "M2"]
         assert records["M2"] == RECORDED
@@ -88,17 +89,17 @@ def test_a_readme_without_its_markers_is_named_and_nothing_is_written(folders, t
     settle("S1", [check("x", 1)])
     path = readme(folders, text)
     with pytest.raises(ValueError, match=r"README.md must hold the markers <!-- ledger --> and <!-- /ledger --> once"):
-        command.print_ledger(write=True, readme=path)
+        ledger.print_ledger(write=True, readme=path)
     assert path.read_text(encoding="utf-8") == text
     assert not (folders / "results").exists()
 
 
 def test_the_repositorys_readme_has_the_markers():
-    text = (command.ROOT / "README.md").read_text(encoding="utf-8")
-    assert text.count(command.START) == text.count(command.END) == 1
+    text = ledger.README.read_text(encoding="utf-8")
+    assert text.count(ledger.START) == text.count(ledger.END) == 1
 
 
-@pytest.mark.parametrize("arguments", [[], ["train"], ["evaluate"], ["evaluate", "--claim", "S1"]])
+@pytest.mark.parametrize("arguments", [[], ["tran"], ["evaluate"], ["evaluate", "--claim", "S1"]])
 def test_wrong_commands_are_refused_with_the_usage(arguments, capsys):
     with pytest.raises(SystemExit) as stopped:
         command.main(arguments)
@@ -113,7 +114,7 @@ def test_wrong_commands_are_refused_with_the_usage(arguments, capsys):
 def tiny(monkeypatch):
     """Fifty small images in place of CIFAR-10, and a network that trains on them in no time."""
     images = load_images("photo_patches", "test")[:50, :, :8, :8].clone()
-    monkeypatch.setattr(recorded, "load_images", lambda name: {"cifar10": images}[name])
+    monkeypatch.setattr(m2, "load_images", lambda name: {"cifar10": images}[name])
     monkeypatch.setattr(Figure1, "laptop", classmethod(lambda cls, std, n: cls(std, 8, 2, n_iterations=n)))
     return images
 
@@ -150,7 +151,7 @@ def curves(images, settings, checkpoint):
 
 
 def test_a_run_that_meets_what_was_expected_is_recorded_with_all_it_takes(tiny, folders, capsys, monkeypatch):
-    monkeypatch.setattr(recorded, "train_figure1", curves)
+    monkeypatch.setattr(m2, "train_figure1", curves)
     assert command.main(["evaluate", "--claim", "M2", "--folder", str(folders / "runs")]) == 0
     assert capsys.readouterr().out.startswith("M2 (§ 3.1, Fig. 1) on raw images")
     record = claims.load_record("M2")
@@ -168,7 +169,7 @@ def test_a_run_that_meets_what_was_expected_is_recorded_with_all_it_takes(tiny, 
     assert values["raw over noised sd/|mean|, last third, detrended"] == pytest.approx(2 / 0.03, rel=0.1)
     json.loads((folders / "results" / "M2.json").read_text(encoding="utf-8"))
     # the numbers follow from the shipped curves alone
-    again = recorded.m2_checks(shipped["raw"], shipped["noised"], dim=tiny[0].numel())
+    again = m2.m2_checks(shipped["raw"], shipped["noised"], dim=tiny[0].numel())
     assert [c.value for c in again] == pytest.approx([c.value for c in record.checks], rel=1e-4)
 
 
@@ -177,7 +178,7 @@ def no_cifar10(name):
 
 
 def test_what_goes_wrong_is_one_line_without_a_traceback(folders, capsys, monkeypatch):
-    monkeypatch.setattr(recorded, "load_images", no_cifar10)
+    monkeypatch.setattr(m2, "load_images", no_cifar10)
     assert command.main(["evaluate", "--claim", "M2", "--folder", str(folders / "runs")]) == 1
     assert capsys.readouterr().err == "sbgm: CIFAR-10 is not in /nowhere. Run …\n"
 
@@ -195,7 +196,7 @@ def test_ctrl_c_says_how_to_go_on(tiny, folders, capsys, monkeypatch):
         raise KeyboardInterrupt
         yield
 
-    monkeypatch.setattr(recorded, "train_figure1", interrupted)
+    monkeypatch.setattr(m2, "train_figure1", interrupted)
     assert command.main(["evaluate", "--claim", "M2", "--folder", str(folders / "runs")]) == 130
     assert "The same command goes on from the last checkpoint" in capsys.readouterr().err
 
@@ -203,10 +204,10 @@ def test_ctrl_c_says_how_to_go_on(tiny, folders, capsys, monkeypatch):
 def test_runs_are_kept_in_the_repositorys_ignored_folder_unless_told_otherwise(monkeypatch):
     asked = []
 
-    def evaluate(folder, n_iterations):
-        asked.append((folder, n_iterations))
+    def evaluate(claim_id, folder, **options):
+        asked.append((claim_id, folder, options))
         return RECORDED
 
-    monkeypatch.setitem(recorded.RECORDED, "M2", evaluate)
+    monkeypatch.setattr(recorded, "evaluate", evaluate)
     command.main(["evaluate", "--claim", "M2"])
-    assert asked == [(pathlib.Path(command.ROOT) / "runs" / "M2", 6000)]
+    assert asked == [("M2", ledger.README.parent / "runs" / "M2", {})]

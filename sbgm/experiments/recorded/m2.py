@@ -1,9 +1,7 @@
-"""Claims that cost more than a cell may: measured once, resumably, by `python -m sbgm evaluate`, and recorded."""
+"""M2, Fig. 1 on CIFAR-10: the long loss curves, raw and with a little noise."""
 
 from __future__ import annotations
 
-import os
-import platform
 from pathlib import Path
 
 import torch
@@ -17,12 +15,13 @@ from sbgm.claims import check
 from sbgm.data import load_images
 from sbgm.experiments.figure1 import Figure1, train_figure1
 from sbgm.experiments.loss_curves import relative_drift, relative_spread, running_mean
+from sbgm.hardware import hardware
 from sbgm.training import load_checkpoint
 
 M2_NOISE_STD = 0.01
 
 
-def evaluate_m2(folder: Path, n_iterations: int = 6_000) -> claims.Settled:
+def evaluate(folder: Path, n_iterations: int = 6_000) -> claims.Settled:
     """Measure M2: train Fig. 1's network on CIFAR-10, raw and with noise, and record the two loss curves.
 
     The runs are kept in `folder` and resumed from there. The record, M2.json, and the curves, M2.safetensors, are
@@ -94,19 +93,6 @@ def m2_checks(raw: Tensor, noised: Tensor, *, dim: int) -> list[claims.Check]:
         check("raw: sd/|mean|, last third, detrended", spread_raw),
         check("noised: the same", spread_noised),
     ]
-
-
-RECORDED = {"M2": evaluate_m2}
-
-
-def hardware() -> str:
-    """The processor, its cores, and how many threads torch uses, as far as this machine tells."""
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
-        model = names[0] if names else model
-    return f"{model}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
 
 
 def _losses(images: Tensor, settings: Figure1, folder: Path) -> Tensor:
