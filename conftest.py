@@ -1,7 +1,7 @@
 """Pytest, set up so that a bare `pytest` and a bare `pytest --nbval notebooks/` do what this project means by them.
 
-Slow tests run only with `-m slow`, tests on CIFAR-10 only where it is at hand; notebooks run in this environment's
-kernel and are compared to the last printed digit (tools/comparison.py). nbval itself may be missing.
+Slow tests run only with `-m slow`, tests on a large data set only where it is at hand; notebooks run in this
+environment's kernel and are compared to the last printed digit (tools/comparison.py). nbval itself may be missing.
 """
 
 from __future__ import annotations
@@ -17,6 +17,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 ROOT = Path(__file__).parent
 NBVAL_DEFAULT_TIMEOUT = 2000.0
 CELL_TIMEOUT = 300.0
+# what a test with a marker needs, in the data folder
+DATA_SETS = {
+    "mnist": "MNIST/raw",
+    "fashion_mnist": "FashionMNIST/raw",
+    "cifar10": "cifar-10-batches-py",
+    "celeba": "celeba",
+    "celeba_sample": "faces/img_align_celeba",
+}
 
 
 def _nbval_is_on(config: pytest.Config) -> bool:
@@ -47,12 +55,12 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector):
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skip what takes minutes unless asked for, and what needs data that isn't there."""
     skip_slow = pytest.mark.skip(reason="takes minutes; run by `make test-slow`")
-    skip_cifar10 = pytest.mark.skip(reason="needs CIFAR-10 at SBGM_DATA or in data/")
     slow_asked_for = "slow" in config.option.markexpr
     data_folder = Path(os.environ.get("SBGM_DATA") or ROOT / "data")
-    cifar10_at_hand = (data_folder / "cifar-10-batches-py").is_dir()
+    missing = {name: place for name, place in DATA_SETS.items() if not (data_folder / place).is_dir()}
     for item in items:
         if item.get_closest_marker("slow") and not slow_asked_for:
             item.add_marker(skip_slow)
-        if item.get_closest_marker("cifar10") and not cifar10_at_hand:
-            item.add_marker(skip_cifar10)
+        for name, place in missing.items():
+            if item.get_closest_marker(name):
+                item.add_marker(pytest.mark.skip(reason=f"needs {place} at SBGM_DATA or in data/"))

@@ -7,7 +7,10 @@ import importlib
 import sys
 
 COMMANDS = {
-    "evaluate": "measure a recorded claim, resumably, and write its record",
+    "train": "train a noise conditional score network on images",
+    "sample": "draw images from a trained network",
+    "inpaint": "fill in the unknown pixels of images",
+    "evaluate": "judge samples, a network's loss level by level, or a recorded claim",
     "ledger": "print the ledger of claims",
 }
 

@@ -16,7 +16,10 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
+from sbgm.weights import weights_file
+
 MOST_SHOWN = 4
+WEIGHTS = "weights of "  # a record's facts hold the sha256 of each network's file under this and its name
 STATUSES = ("reproduced", "not reproduced", "reported", "waits for a GPU")
 
 
@@ -192,6 +195,36 @@ def attached_file(record: Settled, folder: Path | None = None) -> Path:
     if not path.is_file() or file_hash(path) != record.facts["sha256"]:
         raise ValueError(f"{path} is missing or not the file that {record.id} was recorded with (its sha256 differs)")
     return path
+
+
+def weights_facts(*names: str) -> dict[str, str]:
+    """The facts by which a record names the networks that it was measured with: the sha256 of each one's file.
+
+    Args:
+        names: of shipped networks, such as "mnist_ncsn", or files of weights.
+    """
+    files = [weights_file(name) for name in names]
+    return {f"{WEIGHTS}{file.stem}": file_hash(file) for file in files}
+
+
+def check_weights(record: Settled) -> Settled:
+    """Return a recorded claim if the networks that it was measured with are those that ship now.
+
+    Raises:
+        ValueError: the record names no network, or one whose shipped file is missing or another; the message says how
+            to measure anew.
+    """
+    named = {key.removeprefix(WEIGHTS): fact for key, fact in record.facts.items() if key.startswith(WEIGHTS)}
+    if not named:
+        raise ValueError(f"the record of {record.id} names no network that it was measured with")
+    for name, recorded in named.items():
+        path = weights_file(name)
+        if not path.is_file() or file_hash(path) != recorded:
+            raise ValueError(
+                f"{path} is missing or not the network that {record.id} was measured with (its sha256 differs); "
+                f"measure it anew: {record.facts.get('command', 'python -m sbgm evaluate --claim ' + record.id)}"
+            )
+    return record
 
 
 def file_hash(path: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -104,6 +105,47 @@ def annealed_variance(
         shrink = (1 - alpha / (2 * (variance + sigma**2))) ** 2
         for _ in range(n_steps):
             current = shrink * current + alpha
+        result.append(current)
+    return result
+
+
+def consistent_variance(
+    sigmas: Tensor | Sequence[float], *, step_size: float, variance: float, start: float
+) -> list[float]:
+    """The variance of `consistent_annealed`'s chains at each of the levels σ_2 … σ_L, for data N(0, vI), exact scores.
+
+    From level k to k + 1, V ← (1 − ησ_k²/(v + σ_k²))² V + σ_{k+1}² − (1 − η)²σ_k², with η = ε/(2σ_L²).
+
+    Args:
+        sigmas: σ_1 > … > σ_L > 0.
+        step_size: ε.
+        variance: v of the data.
+        start: variance of the starting points around the mean; v + σ_1² if they are right.
+    """
+    levels = check_sigmas(sigmas)
+    eta = step_size / (2 * levels[-1] ** 2)
+    return _level_to_level_variance(levels, [eta] * (len(levels) - 1), variance, start)
+
+
+def ancestral_variance(sigmas: Tensor | Sequence[float], *, variance: float, start: float) -> list[float]:
+    """The same for `ancestral`: η = 1 − σ_{k+1}²/σ_k² from level k to k + 1."""
+    levels = check_sigmas(sigmas)
+    return _level_to_level_variance(levels, [1 - (b / a) ** 2 for a, b in pairwise(levels)], variance, start)
+
+
+def flow_variance(sigma: float, *, sigma_max: float, variance: float, start: float) -> float:
+    """The variance of the probability flow at σ, for data N(0, vI): the start's times (v + σ²)/(v + σ_1²).
+
+    dx/dσ = σx/(v + σ²) has the solution x ∝ √(v + σ²): each chain keeps its number of standard deviations.
+    """
+    return start * (variance + sigma**2) / (variance + sigma_max**2)
+
+
+def _level_to_level_variance(sigmas: list[float], etas: list[float], variance: float, start: float) -> list[float]:
+    current, result = start, []
+    for (sigma, following), eta in zip(pairwise(sigmas), etas, strict=True):
+        fresh = max(0.0, following**2 - ((1 - eta) * sigma) ** 2)
+        current = (1 - eta * sigma**2 / (variance + sigma**2)) ** 2 * current + fresh
         result.append(current)
     return result
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
+import torch
 from torch import nn
 
-Fact = str | int | float | bool | list
+Fact = str | int | float | bool | list | dict
 
 
 def weights_folder() -> Path:
@@ -15,22 +18,87 @@ def weights_folder() -> Path:
     return Path(__file__).resolve().parent.parent / "data" / "weights"
 
 
-def save_weights(network: nn.Module, path: Path | str, **facts: Fact) -> None:
+def weights_file(name: Path | str) -> Path:
+    """The file of a shipped network's name, such as "mnist_ncsn"; the path of a file stays as it is."""
+    return Path(name) if Path(name).suffix else weights_folder() / f"{name}.safetensors"
+
+
+def save_weights(network: nn.Module, path: Path | str, *, dtype: torch.dtype | None = None, **facts: Fact) -> None:
     """Write a network's weights and the facts of its making to one file, the same bytes for the same content.
 
     Args:
         network: its `state_dict` is saved.
         path: the file, by convention `….safetensors`; its folder must exist. A kill leaves the old file or the new one.
+        dtype: of the parameters in the file; None keeps theirs.
         facts: how the weights were made, such as `seed=0, n_iterations=3000`; anything that JSON can hold.
     """
     from safetensors.torch import save
 
     tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    if dtype is not None:  # of the parameters; buffers, such as a ladder, stay exact
+        tensors |= {name: tensors[name].to(dtype) for name, _ in network.named_parameters()}
     content = save(tensors, metadata={"facts": json.dumps(facts, sort_keys=True)})  # one entry: their order varies
     path = Path(path)
     partial = path.with_name(path.name + ".partial")
     partial.write_bytes(content)
     partial.replace(path)
+
+
+def save_network(
+    network: nn.Module, path: Path | str, *, dtype: torch.dtype | None = None, **facts: Fact
+) -> None:
+    """Write a noise conditional network with all that `load_network` needs to build it again.
+
+    Args:
+        network: of a class of `sbgm.networks` with its ladder in `sigmas` and its other arguments in `arguments`.
+        path: as in `save_weights`.
+        dtype: of the parameters in the file; torch.float16 halves it. None keeps theirs.
+        facts: as in `save_weights`; `image_shape` [C, H, W] and `data_range` [low, high] say what images it is for.
+    """
+    for name in ("image_shape", "data_range"):
+        if name not in facts and (value := getattr(network, name, None)) is not None:
+            facts[name] = list(value)
+    made_by = {"class": type(network).__name__, "arguments": network.arguments, "sigmas": network.sigmas.tolist()}
+    save_weights(network, path, dtype=dtype, **facts, architecture=made_by)
+
+
+def load_network(path: Path | str) -> nn.Module:
+    """A noise conditional network from what `save_network` wrote, ready to use: `network(x, sigma)` is its score.
+
+    Args:
+        path: the file, or the name of a shipped network, such as "mnist_ncsn".
+
+    Returns:
+        The network, in evaluation mode, without gradients, in float32, with the attributes `sigmas` (L,), `image_shape`
+        (C, H, W), `data_range` (low, high) and `facts`, the facts of its making.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged, or says of no network that this version knows how to build it.
+    """
+    from sbgm import networks
+
+    path = weights_file(path)
+    facts = read_facts(path)
+    made_by = facts.get("architecture")
+    if not isinstance(made_by, dict) or made_by.get("class") not in networks.__all__:
+        raise ValueError(f"path must be a file of save_network, but {path} does not say which network it holds")
+    network = getattr(networks, made_by["class"])(sigmas=made_by["sigmas"], **made_by["arguments"])
+    load_weights(network, path)
+    network.image_shape = tuple(facts["image_shape"]) if "image_shape" in facts else None
+    network.data_range = tuple(facts.get("data_range", (0.0, 1.0)))
+    network.facts = facts
+    return network.eval().requires_grad_(False)
+
+
+def read_facts(path: Path | str) -> dict[str, Fact]:
+    """The facts that `save_weights` wrote into a file, without its weights.
+
+    Raises:
+        FileNotFoundError, ValueError: there is no such file, or it is damaged.
+    """
+    with _opened(path) as file:
+        return json.loads((file.metadata() or {}).get("facts", "{}"))
 
 
 def load_weights(network: nn.Module, path: Path | str) -> dict[str, Fact]:
@@ -42,17 +110,10 @@ def load_weights(network: nn.Module, path: Path | str) -> dict[str, Fact]:
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, or its tensors are not those of the network; the message names them.
     """
-    from safetensors import SafetensorError, safe_open
-
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"path must be a file of weights, but there is none at {path}")
-    try:
-        with safe_open(path, framework="pt") as file:
-            facts = json.loads((file.metadata() or {}).get("facts", "{}"))
-            saved = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    except SafetensorError as error:
-        raise ValueError(f"path must be a whole safetensors file, but {path} is not: {error}") from error
+    with _opened(path) as file:
+        facts = json.loads((file.metadata() or {}).get("facts", "{}"))
+        saved = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
     found = {name: tuple(value.shape) for name, value in saved.items()}
     wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     if found != wanted:
@@ -61,3 +122,18 @@ def load_weights(network: nn.Module, path: Path | str) -> dict[str, Fact]:
         raise ValueError(f"network must have the shapes saved in {path.name}, but there {differences}")
     network.load_state_dict(saved)
     return facts
+
+
+@contextlib.contextmanager
+def _opened(path: Path | str) -> Iterator:
+    """A safetensors file open for reading; what is wrong with it is raised in our words."""
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"path must be a file of weights, but there is none at {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except SafetensorError as error:
+        raise ValueError(f"path must be a whole safetensors file, but {path} is not: {error}") from error

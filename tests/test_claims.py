@@ -12,7 +12,9 @@ FIRST_HALF = (
     [f"S{i}" for i in range(1, 8)]
     + [f"M{i}" for i in range(1, 5)]
     + [f"L{i}" for i in range(1, 11)]
-    + ["N3", "N5", "F1", "F2", "F4"]
+    + [f"N{i}" for i in range(1, 6)]
+    + ["I1", "I2", "I3", "I4", "I6", "I7", "I8", "I11"]
+    + [f"F{i}" for i in range(1, 5)]
 )
 
 

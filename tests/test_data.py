@@ -1,5 +1,6 @@
-"""Images: what each set holds, and what happens when CIFAR-10 is missing, damaged, or can't be fetched."""
+"""Images and labels by name, what scikit-learn carries, and CIFAR-10: missing, damaged, or not to be fetched."""
 
+import errno
 import hashlib
 import pickle
 import tarfile
@@ -11,9 +12,11 @@ import torch
 import torchvision.datasets.utils as torchvision_utils
 from sklearn.datasets import load_digits
 from sklearn.utils import Bunch
-from torchvision.datasets import CIFAR10
+from torchvision.datasets import CIFAR10, CelebA
 
 from sbgm import data
+from sbgm.data import mnist
+from sbgm.data.folder import shipped_folder
 
 SIZES = {"digits": ((1, 8, 8), 1437, 360), "photo_patches": ((3, 32, 32), 5700, 1700)}
 
@@ -53,20 +56,48 @@ def test_train_and_test_patches_share_no_pixel(monkeypatch):
     assert max(p % width for p in pixels["train"]) < width * 3 // 4 <= min(p % width for p in pixels["test"])
 
 
+def test_each_digits_label_is_scikit_learns_in_the_order_of_the_images():
+    labels = [data.load_labels("digits", split) for split in data.SPLITS]
+    assert [len(split) for split in labels] == [1437, 360]
+    assert torch.cat(labels).tolist() == load_digits().target.tolist()
+    assert labels[0].dtype == torch.int64
+
+
 @pytest.mark.parametrize("call", [data.load_images, data.is_available, data.download])
 def test_an_unknown_name_is_refused(call):
-    with pytest.raises(ValueError, match="name must be one of 'digits', 'photo_patches', 'cifar10', got 'cifar'"):
+    with pytest.raises(ValueError, match=r"name must be one of 'digits', 'photo_patches', 'mnist_small', .* 'cifar'$"):
         call("cifar")
 
 
+@pytest.mark.parametrize("name", ["photo_patches", "celeba", "cifar"])
+def test_labels_that_do_not_exist_are_refused(name):
+    choices = "'digits', 'mnist_small', 'mnist', 'fashion_mnist', 'cifar10'"
+    with pytest.raises(ValueError, match=f"name must be one of {choices}, got '{name}'"):
+        data.load_labels(name)
+
+
+def test_every_name_is_documented_and_every_checksum_as_it_is_used():
+    readme = (shipped_folder() / "README.md").read_text(encoding="utf-8")
+    for name in data.NAMES:
+        assert f'"{name}"' in data.load_images.__doc__
+        assert f"| `{name}` |" in readme
+    for file, sha256 in zip(mnist.FILES, mnist.MNIST_SMALL.sha256, strict=True):
+        assert f"| `{file}` | `{sha256}` |" in readme
+    celeba = {name: md5 for _, md5, name in CelebA.file_list}
+    for md5 in (CIFAR10.tgz_md5, celeba["img_align_celeba.zip"], celeba["list_eval_partition.txt"]):
+        assert md5 in readme
+
+
 def test_an_unknown_split_is_refused():
-    with pytest.raises(ValueError, match="split must be one of 'train', 'test', got 'valid'"):
-        data.load_images("digits", "valid")
+    for load in (data.load_images, data.load_labels):
+        with pytest.raises(ValueError, match="split must be one of 'train', 'test', got 'valid'"):
+            load("digits", "valid")
 
 
 def test_the_folder_is_sbgm_data_or_the_repositorys(monkeypatch, tmp_path):
     monkeypatch.setenv("SBGM_DATA", str(tmp_path))
     assert data.data_folder() == tmp_path
+    assert data.cache_folder() == tmp_path / "cache"
     monkeypatch.delenv("SBGM_DATA")
     assert data.data_folder().parts[-1] == "data"
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -91,7 +122,7 @@ def tiny_cifar10(folder, monkeypatch):
 
     def batch(name):
         pixels = draw.integers(0, 256, (N_TINY, 3072), dtype=np.uint8)
-        return [name, write(name, {"data": pixels, "labels": [0] * N_TINY})]
+        return [name, write(name, {"data": pixels, "labels": draw.integers(0, 10, N_TINY).tolist()})]
 
     monkeypatch.setattr(CIFAR10, "train_list", [batch(f"data_batch_{i}") for i in range(1, 6)])
     monkeypatch.setattr(CIFAR10, "test_list", [batch("test_batch")])
@@ -111,8 +142,11 @@ def test_cifar10_is_read_as_it_was_written(home, monkeypatch):
     base = tiny_cifar10(home, monkeypatch)
     images = data.load_images("cifar10")
     assert images.shape == (5 * N_TINY, 3, 32, 32)
-    written = np.concatenate([pickle.loads((base / f"data_batch_{i}").read_bytes())["data"] for i in range(1, 6)])
+    batches = [pickle.loads((base / f"data_batch_{i}").read_bytes()) for i in range(1, 6)]
+    written = np.concatenate([batch["data"] for batch in batches])
     assert torch.equal((images * 255).round().flatten(1), torch.tensor(written, dtype=torch.float32))
+    assert data.load_labels("cifar10").tolist() == [label for batch in batches for label in batch["labels"]]
+    assert data.load_labels("cifar10").dtype == torch.int64
     assert images.dtype == torch.float32
     assert images.is_contiguous()
     assert len(data.load_images("cifar10", "test")) == N_TINY
@@ -222,23 +256,35 @@ def test_without_a_network_one_sentence_says_how_to_go_on(home, monkeypatch):
     assert not data.is_available("cifar10")
 
 
-@pytest.mark.parametrize("page", [b"<html>quota exceeded</html>", b""])
-def test_a_web_page_saved_as_the_archive_is_not_unpacked_and_the_next_download_replaces_it(
-    home, archive, monkeypatch, page
-):
+@pytest.mark.parametrize(
+    ("page", "reason"),
+    [
+        (b"<html>quota exceeded</html>", "it is a web page, not the data"),
+        (b"\n<!DOCTYPE HTML>log in", "it is a web page, not the data"),
+        (b"", "its 0 bytes have a wrong checksum: a broken transfer"),
+        (b"something", "its 9 bytes have a wrong checksum: a broken transfer"),
+    ],
+)
+def test_what_is_not_the_archive_is_explained_and_not_kept(home, archive, monkeypatch, page, reason):
     serve(monkeypatch, page)
-    with pytest.raises(ConnectionError, match="corrupted"):
+    with pytest.raises(ConnectionError, match=f"what came was not the file, {reason}"):
         data.download("cifar10")
-    assert not data.is_available("cifar10")
+    assert list(home.iterdir()) == []
     serve(monkeypatch, archive)
     data.download("cifar10")
     assert len(data.load_images("cifar10")) == 5 * N_TINY
 
 
-def test_half_an_archive_left_by_an_interruption_is_fetched_again(home, archive, monkeypatch):
+@pytest.mark.parametrize(("page", "reason"), [(b"<html>quota</html>", "a web page"), (None, "a wrong checksum")])
+def test_a_wrong_archive_put_there_by_hand_is_explained_and_not_overwritten(home, archive, monkeypatch, page, reason):
     home.mkdir()
-    (home / CIFAR10.filename).write_bytes(archive[: len(archive) // 2])
+    content = page or archive[: len(archive) // 2]
+    (home / CIFAR10.filename).write_bytes(content)
     serve(monkeypatch, archive)
+    with pytest.raises(data.DataNotFoundError, match=f"is not CIFAR-10's archive: .*{reason}.*Move it away"):
+        data.download("cifar10")
+    assert {path.name: path.read_bytes() for path in home.iterdir()} == {CIFAR10.filename: content}
+    (home / CIFAR10.filename).unlink()
     data.download("cifar10")
     assert len(data.load_images("cifar10")) == 5 * N_TINY
 
@@ -251,7 +297,7 @@ def test_an_archive_put_there_by_hand_is_unpacked_without_a_network(home, archiv
     assert len(data.load_images("cifar10")) == 5 * N_TINY
 
 
-@pytest.mark.parametrize("interruption", [KeyboardInterrupt, OSError("No space left on device")])
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, OSError(errno.ENOSPC, "No space left on device")])
 def test_unpacking_that_is_interrupted_leaves_no_folder_behind(home, archive, monkeypatch, interruption):
     """The archive's first file is out when it happens."""
     extract = torchvision_utils.extract_archive
@@ -265,8 +311,9 @@ def test_unpacking_that_is_interrupted_leaves_no_folder_behind(home, archive, mo
 
     serve(monkeypatch, archive)
     monkeypatch.setattr(torchvision_utils, "extract_archive", half)
-    with pytest.raises((KeyboardInterrupt, ConnectionError)):
+    with pytest.raises((KeyboardInterrupt, OSError)) as raised:
         data.download("cifar10")
+    assert interruption is KeyboardInterrupt or "The disk is full: CIFAR-10 takes 350 MB in" in str(raised.value)
     assert [path.name for path in home.iterdir()] == [CIFAR10.filename]
     assert not data.is_available("cifar10")
     monkeypatch.setattr(torchvision_utils, "extract_archive", extract)
@@ -300,3 +347,6 @@ def test_cifar10_is_the_real_one():
     assert [float(c.mean()) for c in channels] == pytest.approx([0.49140, 0.48216, 0.44653], abs=5e-6)
     assert [float(c.std()) for c in channels] == pytest.approx([0.24703, 0.24349, 0.26159], abs=5e-6)
     assert len(data.load_images("cifar10", "test")) == 10_000
+    assert data.load_labels("cifar10").bincount().tolist() == [5_000] * 10
+    assert data.load_labels("cifar10")[:10].tolist() == [6, 9, 9, 4, 1, 1, 2, 7, 8, 3]
+    assert data.load_labels("cifar10", "test").bincount().tolist() == [1_000] * 10

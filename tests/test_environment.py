@@ -56,7 +56,7 @@ def third_party(modules: set[str]) -> dict[str, set[str]]:
 
 @pytest.mark.parametrize(
     ("folders", "extras"),
-    [(("sbgm",), ("notebooks",)), (("sbgm", "tools", "tests"), ("notebooks", "test"))],
+    [(("sbgm",), ("fid", "notebooks")), (("sbgm", "tools", "tests"), ("fid", "notebooks", "test"))],
     ids=["sbgm", "tools and tests"],
 )
 def test_every_import_is_declared(folders, extras):

@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from sbgm import __main__ as command
 from sbgm import claims
 from sbgm.claims import Check, Settled, check, settle
-from sbgm.data import DataNotFoundError, load_images
 from sbgm.commands import ledger
+from sbgm.data import DataNotFoundError, load_images
 from sbgm.experiments import Figure1, recorded
 from sbgm.experiments.recorded import m2
 from sbgm.training import Step, load_checkpoint

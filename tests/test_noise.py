@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from sbgm import geometric_sigmas, perturb
+from sbgm import derived_generator, geometric_sigmas, perturb, power_sigmas
 from sbgm.metrics import moments
 
 
@@ -66,3 +66,45 @@ def test_torchs_global_generator_is_never_used():
 def test_bad_data_are_named(x):
     with pytest.raises((TypeError, ValueError), match=r"^x must"):
         perturb(x, 0.1, generator=torch.Generator())
+
+
+@pytest.mark.parametrize("power", [1.0, 2.0, 7.0])
+def test_a_power_ladder_is_even_in_its_root(power):
+    sigmas = power_sigmas(80, 0.002, 18, power)
+    assert sigmas.dtype == torch.float32
+    assert (float(sigmas[0]), float(sigmas[-1])) == (80.0, pytest.approx(0.002, rel=1e-7))
+    steps = sigmas.double().pow(1 / power).diff()
+    torch.testing.assert_close(steps, steps.mean().expand(17), rtol=1e-4, atol=0)
+
+
+def test_a_power_ladder_lies_between_the_even_and_the_geometric_one():
+    even, ours, geometric = power_sigmas(1, 0.01, 10, 1), power_sigmas(1, 0.01, 10), geometric_sigmas(1, 0.01, 10)
+    assert bool((even[1:-1] > ours[1:-1]).all())
+    assert bool((ours[1:-1] > geometric[1:-1]).all())
+    torch.testing.assert_close(power_sigmas(1, 0.01, 10, 1e5), geometric, rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((1, 0.01, 10, 0), "power must be finite and positive"),
+        ((1, 2, 10), "sigma_min must be smaller than sigma_max = 1"),
+        ((1, 0.1, 1), "n_levels must be at least 2, got 1"),
+    ],
+)
+def test_a_bad_power_ladder_is_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        power_sigmas(*arguments)
+
+
+def test_a_derived_generator_depends_on_the_seed_and_every_key_in_order():
+    keys = [(0, 1, 2), (0, 2, 1), (0, 1), (0, 1, 2, 0), (1, 1, 2), (0,)]
+    draws = [float(torch.rand(1, generator=derived_generator(*key))) for key in keys]
+    assert len(set(draws)) == len(keys)
+    assert draws == [float(torch.rand(1, generator=derived_generator(*key))) for key in keys]
+
+
+def test_streams_of_neighbouring_keys_are_uncorrelated():
+    x = torch.stack([torch.randn(10_000, generator=derived_generator(0, step, 3)) for step in range(20)])
+    correlations = torch.corrcoef(x)[~torch.eye(20, dtype=torch.bool)]
+    assert float(correlations.abs().max()) < 5 / 10_000**0.5

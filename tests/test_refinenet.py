@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sbgm import geometric_sigmas
-from sbgm.networks import RefineNet
+from sbgm.networks import RefineNet, rescaled
 from sbgm.networks.refinenet import ConditionalInstanceNorm
 
 SIGMAS = geometric_sigmas(1.0, 0.01, 10)
@@ -70,3 +70,49 @@ def test_the_baseline_is_the_same_at_every_sigma():
 def test_odd_sizes_are_refused():
     with pytest.raises(ValueError, match="even H and W"):
         small()(torch.rand(1, 1, 7, 8), 1.0)
+
+
+def test_dividing_by_sigma_divides_each_example_by_its_own():
+    plain, divided = small(), small(divide_by_sigma=True)
+    x = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    sigma = SIGMAS[[0, 4, 9]]
+    torch.testing.assert_close(divided(x, sigma), plain(x, sigma) / sigma[:, None, None, None])
+    torch.testing.assert_close(divided(x, 0.01), plain(x, 0.01) / 0.01)
+
+
+def test_ncsnv2s_network_takes_any_sigma():
+    network = small(conditional=False, divide_by_sigma=True)
+    x = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(network(x, 0.123) * 0.123, network(x, 7.0) * 7.0)
+    with pytest.raises(ValueError, match="sigma must be finite and positive"):
+        network(x, 0.0)
+
+
+def test_on_the_ladder_a_rescaled_network_is_the_network():
+    network, x = small(), torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    sigma = SIGMAS[[0, 4, 9]]
+    torch.testing.assert_close(rescaled(network)(x, sigma), network(x, sigma))
+    torch.testing.assert_close(rescaled(network)(x, 1.0), network(x, 1.0))
+
+
+@pytest.mark.parametrize(("sigma", "level"), [(0.9, 0), (0.75, 1), (0.0105, 9), (0.001, 9), (50.0, 0)])
+def test_off_the_ladder_a_score_is_that_of_the_level_nearest_in_ratio_times_sigma_i_over_sigma(sigma, level):
+    """Between σ_1 = 1 and σ_2 = 0.599 the border is their geometric mean, 0.774, not 0.8."""
+    network, x = small(), torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    expected = network(x, float(SIGMAS[level])) * float(SIGMAS[level]) / sigma
+    torch.testing.assert_close(rescaled(network)(x, sigma), expected)
+    torch.testing.assert_close(rescaled(network)(x, torch.full((2,), sigma)), expected)
+
+
+def test_a_rescaled_score_is_exact_where_only_the_ratio_to_sigma_matters():
+    """The score of N(0, σ²I), −x/σ², along the line x = σu."""
+
+    class PointMass(torch.nn.Module):
+        sigmas = SIGMAS
+
+        def forward(self, x, sigma):
+            return -x / sigma[:, None] ** 2
+
+    u = torch.randn(4, 2, generator=torch.Generator().manual_seed(0))
+    nearest = float(SIGMAS[1])
+    assert torch.allclose(rescaled(PointMass())(nearest * u, 0.55), -u / 0.55)

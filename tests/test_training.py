@@ -119,7 +119,7 @@ def test_a_write_that_fails_halfway_leaves_the_old_checkpoint(tmp_path, monkeypa
         file.write(b"half of a checkp")
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(training.torch, "save", half)
+    monkeypatch.setattr(training.checkpoint.torch, "save", half)
     with pytest.raises(OSError, match="No space left"):
         save_checkpoint(path, step=2)
     monkeypatch.undo()
@@ -138,7 +138,7 @@ def half(state, file):
     file.write(b"half of a checkp")
     file.flush()
     os.kill(os.getpid(), signal.SIGKILL)
-training.torch.save = half
+training.checkpoint.torch.save = half
 training.save_checkpoint(pathlib.Path({str(path)!r}), step=2)
 """
     assert subprocess.run([sys.executable, "-c", code]).returncode == -signal.SIGKILL

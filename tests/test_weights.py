@@ -3,7 +3,9 @@
 import pytest
 import torch
 
-from sbgm import MLP, ConditionalMLP, load_weights, save_weights
+from sbgm import MLP, ConditionalMLP, RefineNet, load_network, load_weights, save_network, save_weights
+from sbgm.networks.initial import initial_weights_from
+from sbgm.weights import weights_file, weights_folder
 
 
 def seeded(seed=0):
@@ -60,3 +62,58 @@ def test_a_damaged_file_is_refused(tmp_path, content):
     path.write_bytes(path.read_bytes()[:-100] if content is None else content)
     with pytest.raises(ValueError, match=r"path must be a whole safetensors file, but .*damaged"):
         load_weights(MLP(), path)
+
+
+# --- networks that know their ladder ---------------------------------------------------------------------------------
+
+
+def refinenet(**options):
+    with initial_weights_from(0):
+        return RefineNet([1.0, 0.3, 0.07], channels=4, image_channels=1, **options)
+
+
+@pytest.mark.parametrize("options", [{}, {"conditional": False, "divide_by_sigma": True}])
+def test_a_network_comes_back_with_its_ladder_and_its_images(tmp_path, options):
+    saved = refinenet(**options)
+    save_network(saved, tmp_path / "a.safetensors", image_shape=[1, 8, 8], data_range=[0.0, 1.0], steps=7)
+    loaded = load_network(tmp_path / "a.safetensors")
+    x = torch.rand(2, 1, 8, 8, generator=seeded())
+    assert torch.equal(loaded(x, 0.07), saved(x, 0.07))
+    assert torch.equal(loaded.sigmas, saved.sigmas)
+    assert (loaded.image_shape, loaded.data_range, loaded.facts["steps"]) == ((1, 8, 8), (0.0, 1.0), 7)
+    assert not loaded.training
+    assert not any(p.requires_grad for p in loaded.parameters())
+
+
+def test_what_was_loaded_can_be_saved_again(tmp_path):
+    save_network(refinenet(), tmp_path / "a.safetensors", image_shape=[1, 8, 8], data_range=[0.0, 1.0])
+    save_network(load_network(tmp_path / "a.safetensors"), tmp_path / "b.safetensors")
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+
+
+def test_half_precision_halves_the_file_and_keeps_the_ladder(tmp_path):
+    network = refinenet()
+    save_network(network, tmp_path / "whole.safetensors")
+    save_network(network, tmp_path / "half.safetensors", dtype=torch.float16)
+    sizes = [(tmp_path / f"{name}.safetensors").stat().st_size for name in ("half", "whole")]
+    assert 2 * sum(p.numel() for p in network.parameters()) < sizes[0] < 0.7 * sizes[1]
+    loaded = load_network(tmp_path / "half.safetensors")
+    assert torch.equal(loaded.sigmas, network.sigmas)  # 0.3 has no exact half-precision number
+    x = torch.rand(2, 1, 8, 8, generator=seeded())
+    torch.testing.assert_close(loaded(x, 0.3), network(x, 0.3), rtol=0.02, atol=0.02)
+    assert {p.dtype for p in loaded.parameters()} == {torch.float32}
+
+
+def test_a_shipped_network_has_a_name():
+    assert weights_file("mnist_ncsn") == weights_folder() / "mnist_ncsn.safetensors"
+    with pytest.raises(FileNotFoundError, match=r"none at .*data/weights/no_such_network.safetensors"):
+        load_network("no_such_network")
+
+
+def test_weights_of_no_known_network_are_refused(tmp_path):
+    save_weights(MLP(generator=seeded()), tmp_path / "a.safetensors", architecture="MLP")
+    with pytest.raises(ValueError, match="does not say which network it holds"):
+        load_network(tmp_path / "a.safetensors")
+    save_weights(refinenet(), tmp_path / "b.safetensors", architecture={"class": "system", "arguments": {}})
+    with pytest.raises(ValueError, match="does not say which network it holds"):
+        load_network(tmp_path / "b.safetensors")

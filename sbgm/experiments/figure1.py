@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sbgm._validate import check_batch
 from sbgm.losses import sliced_score_matching_loss
+from sbgm.networks.initial import initial_weights_from
 from sbgm.networks.resnet import ResNet
 from sbgm.noise import perturb
 from sbgm.training import Step, fit, load_checkpoint, save_checkpoint
@@ -63,8 +64,7 @@ def train_figure1(
     """
     check_batch(images, "images")
     generator = torch.Generator().manual_seed(settings.seed)
-    with torch.random.fork_rng(devices=[]):  # layers draw their initial weights from torch's global generator
-        torch.manual_seed(settings.seed)
+    with initial_weights_from(settings.seed):
         network = ResNet(settings.channels, images.shape[1]).to(images.device)
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
     losses: list[float] = []

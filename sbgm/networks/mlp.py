@@ -81,11 +81,15 @@ def softplus_layers(
     sizes = [n_in, *[width] * check_count(depth, "depth"), n_out]
     layers: list[nn.Module] = []
     for a, b in itertools.pairwise(sizes):
-        if generator is None:
-            linear = nn.Linear(a, b)
-        else:  # torch.nn.Linear's own law, U(−1/√a, 1/√a), from the generator and no other
-            linear = nn.utils.skip_init(nn.Linear, a, b)
-            for p in linear.parameters():
-                nn.init.uniform_(p, -(a**-0.5), a**-0.5, generator=generator)
-        layers += [linear, nn.Softplus()]
+        layers += [linear(a, b, generator), nn.Softplus()]
     return nn.Sequential(*layers[:-1])
+
+
+def linear(n_in: int, n_out: int, generator: torch.Generator | None = None) -> nn.Linear:
+    """A linear layer with torch's own law of initial weights, U(−1/√n_in, 1/√n_in), from the generator if given."""
+    if generator is None:
+        return nn.Linear(n_in, n_out)
+    layer = nn.utils.skip_init(nn.Linear, n_in, n_out)
+    for p in layer.parameters():
+        nn.init.uniform_(p, -(n_in**-0.5), n_in**-0.5, generator=generator)
+    return layer

@@ -71,16 +71,19 @@ def _annealed_langevin(score, x, sigmas, step_size, n_steps, generator, denoise_
         for step in range(1, n_steps + 1):
             x = langevin_step(score, x, alpha, sigma, generator)
             if has_diverged(x, scale):
-                raise _diverged(sigmas, step_size, n_steps, level, step)
+                raise diverged("annealed_langevin", sigmas, step_size, n_steps, level, step)
             yield State(x, step, sigma, level)
     if denoise_last:
         yield State(denoise(score, x, sigmas[-1]), n_steps + 1, sigmas[-1], len(sigmas))
 
 
-def _diverged(sigmas: list[float], step_size: float, n_steps: int, level: int, step: int) -> SamplerDivergedError:
+def diverged(
+    sampler: str, sigmas: list[float], step_size: float, n_steps: int, level: int, step: int
+) -> SamplerDivergedError:
+    """The error of a sampler that takes Langevin steps of size ε σ_i²/σ_L²: where it happened, and the bound on ε."""
     bound = largest_stable_step(sigmas, variance=0.0)
     return SamplerDivergedError(
-        f"annealed_langevin diverged at level {level} of {len(sigmas)} (sigma = {sigmas[level - 1]:g}), step {step} of "
+        f"{sampler} diverged at level {level} of {len(sigmas)} (sigma = {sigmas[level - 1]:g}), step {step} of "
         f"{n_steps}: the state is no longer finite, or beyond 10⁶ times its starting scale. step_size = {step_size:g} "
         f"is too large: the bound for data of variance v is 4σ_L²(1 + v/σ_1²), here {bound:g} × "
         f"(1 + v/{sigmas[0] ** 2:g})",

@@ -17,8 +17,8 @@ class State(NamedTuple):
     Attributes:
         x: (B, *shape) where the chains are.
         step: the step's number, from 1; in annealing, within its level.
-        sigma: the noise level that the score was asked for.
-        level: the level's number, from 1 (σ_1, the largest).
+        sigma: the noise level at which x stands; in Langevin dynamics the one that the score was asked for.
+        level: its number, from 1 (σ_1, the largest).
         accepted: (B,) whether each chain took its proposal; None where no Metropolis test is made.
     """
 

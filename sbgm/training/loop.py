@@ -1,12 +1,10 @@
-"""One training loop, a generator of steps, and checkpoints from which a run goes on exactly."""
+"""The plain training loop, a generator of steps, for networks that train in a cell."""
 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -72,21 +70,6 @@ def adam(
     if one_cycle_steps is None:
         return optimizer, None
     return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=one_cycle_steps)
-
-
-def save_checkpoint(path: Path, **state: Any) -> None:
-    """Write state dictionaries, tensors and numbers to `path` at once: a kill leaves the old file or the new one."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-
-
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read what `save_checkpoint` wrote. Only tensors and plain containers are unpickled, never code."""
-    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def n_parameters(network: nn.Module) -> int:

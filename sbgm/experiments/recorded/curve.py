@@ -1,0 +1,300 @@
+"""Distance against network evaluations for every sampler: drawn batch by batch, resumably, and kept as a record."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from sbgm import claims
+from sbgm.experiments.classifier import load_classifier
+from sbgm.experiments.recorded.recording import digit_distance
+from sbgm.experiments.sampler_curve import samplers_within
+from sbgm.generation import Start, fitted_start, gaussian_start, load_samples, save_samples, uniform_start
+from sbgm.hardware import hardware
+from sbgm.losses import Score
+from sbgm.metrics import confident_share, in_batches, quantise, shown
+from sbgm.metrics.reference import some_images
+from sbgm.networks import in_range, rescaled
+from sbgm.noise import derived_generator, geometric_sigmas
+from sbgm.precision import autocast
+from sbgm.samplers import NamedSampler, final
+from sbgm.techniques import best_step_size
+from sbgm.weights import load_network, weights_file
+
+BUDGETS, FULL = (10, 20, 50, 100), 1_000
+PAPER_LADDER = tuple(geometric_sigmas(1.0, 0.01, 10).tolist())
+CHOSEN = (
+    "ancestral, geometric",
+    "consistent, geometric",
+    "predictor-corrector, power",
+    "euler, power",
+    "heun, power",
+    "multistep, power",
+)
+CHOSEN_FROM_TOP = ("ancestral, geometric", "multistep, power")
+N_SHEET = 16
+"""Samples of each entry that the record keeps."""
+N_FITTED = 1_000
+"""Training digits that a fitted start is fitted to."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One sampler at one cost.
+
+    Attributes:
+        label: what curve it is a point of, such as "multistep, power".
+        sampler: with its ladder and settings.
+        start: "uniform" noise, the data's "mean" plus noise of level σ_1, or a normal law "fitted" to perturbed data.
+        clamped: keep the network's estimates within the data's range, see `in_range`.
+    """
+
+    label: str
+    sampler: NamedSampler
+    start: str
+    clamped: bool = True
+
+    @property
+    def evaluations(self) -> int:
+        """Of the network, a sample."""
+        return self.sampler.evaluations
+
+    @property
+    def key(self) -> str:
+        """Names the samples by label, cost, and a hash of all settings."""
+        words = hashlib.sha256(repr(self).encode()).hexdigest()[:8]
+        return f"{self.label.replace(' ', '-').replace(',', '')}-{self.evaluations}-{words}"
+
+
+@dataclasses.dataclass(frozen=True)
+class MeasuredPoint:
+    """What was measured of an entry's samples.
+
+    Attributes:
+        label, evaluations: the entry's.
+        distance, se: Fréchet distance to MNIST's test images in the features of the shipped classifier.
+        sure: the share of samples that the classifier is at least 90 % sure of.
+    """
+
+    label: str
+    evaluations: int
+    distance: float
+    se: float
+    sure: float
+
+
+@dataclasses.dataclass(frozen=True)
+class SamplerCurve:
+    """The points of all curves, how they were measured, and some samples of each.
+
+    Attributes:
+        points: in the order of `entries`.
+        facts: of the measurement; the hashes of network and classifier among them.
+        sheets: (N_SHEET, 1, 28, 28) uint8 by "label, evaluations".
+    """
+
+    points: tuple[MeasuredPoint, ...]
+    facts: dict[str, str | int | float]
+    sheets: dict[str, Tensor]
+
+    def __str__(self) -> str:
+        """The whole curve as a table: a row a label, with its distances ± 2 s.e. by evaluations."""
+        lines = [f"Fréchet distance ± 2 s.e., {self.facts['n_samples']:,} samples, by evaluations"]
+        for label in self.labels():
+            values = (f"{p.evaluations}: {p.distance:.3g} ± {2 * p.se:.2g}" for p in self.curve(label))
+            lines.append(f"{label:<32}" + "  ".join(f"{value:<20}" for value in values).rstrip())
+        return "\n".join(lines)
+
+    def labels(self) -> list[str]:
+        """The curves' labels, in order."""
+        return list(dict.fromkeys(point.label for point in self.points))
+
+    def curve(self, label: str) -> list[MeasuredPoint]:
+        """The points of one curve, by rising cost."""
+        return sorted((p for p in self.points if p.label == label), key=lambda p: p.evaluations)
+
+    def sheet(self, point: MeasuredPoint) -> Tensor:
+        """Some of a point's samples in [0, 1]: (N_SHEET, 1, 28, 28)."""
+        return self.sheets[_name(point)].float() / 255
+
+    def algorithm_1(self) -> MeasuredPoint:
+        """The best that Algorithm 1 does with all of its evaluations, 1,000 or a ladder's multiple just below."""
+        return min((p for p in self.points if p.label.startswith("Algorithm 1") and p.evaluations > 900), key=_distance)
+
+    def fast(self, n_fewer: int = 10) -> MeasuredPoint:
+        """The best of the other samplers with at most 1/n_fewer of Algorithm 1's evaluations."""
+        limit = self.algorithm_1().evaluations / n_fewer
+        others = (p for p in self.points if not p.label.startswith("Algorithm 1") and p.evaluations <= limit)
+        return min(others, key=_distance)
+
+
+def entries(sigmas: Tensor) -> list[Entry]:
+    """Every sampler at every budget of `BUDGETS`, for a network with this ladder; Algorithm 1 with up to 1,000.
+
+    Algorithm 1 is the paper's: σ from 1 to .01 in 10 levels, ε = 2e-5, from uniform noise. The samplers that go from
+    level to level run between the same ends, and end with a denoising step. Where the network's σ_1 is larger, there
+    are curves from there as well, and one of Algorithm 1 as NCSNv2 runs it: on the network's whole ladder, with ε by
+    technique 4, and denoised at the end.
+
+    Args:
+        sigmas: the network's ladder.
+    """
+    own, found = tuple(sigmas.tolist()), []
+    wide = own[0] > 1.01 * PAPER_LADDER[0]
+    for budget in (*BUDGETS, FULL):
+        found.append(Entry("Algorithm 1", samplers_within(budget, PAPER_LADDER)["annealed"], "uniform", clamped=False))
+    if wide:
+        for n_steps in (1, FULL // len(own)):
+            step_size = best_step_size(own[-1], own[0] / own[1], n_steps)
+            sampler = NamedSampler("annealed", own, step_size, n_steps, denoise_last=True)
+            found.append(Entry("Algorithm 1, NCSNv2", sampler, "mean", clamped=False))
+    for budget in BUDGETS:
+        within = samplers_within(budget, PAPER_LADDER, denoise_last=True)
+        found += [Entry(label, within[label], "fitted") for label in CHOSEN]
+        found.append(Entry("multistep, power, not clamped", within["multistep, power"], "fitted", clamped=False))
+        if wide:
+            within = samplers_within(budget, own, denoise_last=True)
+            found += [Entry(f"{label}, from σ₁", within[label], "mean") for label in CHOSEN_FROM_TOP]
+    return found
+
+
+def measure_curve(
+    folder: Path, network: str = "mnist_ncsnv2", n_samples: int = 1_000, batch_size: int = 50, seed: int = 0
+) -> SamplerCurve:
+    """Draw the samples of all `entries`, measure their distances, and write the record of a network.
+
+    The samples are kept batch by batch in `folder`, in a folder that the hash of the weights names; a run that was
+    stopped goes on from there, and one that asks for more samples with those already drawn.
+
+    Args:
+        folder: where samples are kept.
+        network: the name of a shipped network on MNIST, or a file of weights.
+        n_samples: of each entry; more than 128, the number of features.
+        batch_size: chains side by side.
+        seed: of all of it; entries with the same start begin alike.
+
+    Raises:
+        DataNotFoundError: MNIST is not at hand.
+        ValueError: there are too few samples for a distance.
+    """
+    if n_samples <= 128:
+        raise ValueError(f"n_samples must be more than 128, the number of features, got {n_samples}")
+    model = load_network(network)
+    file, wanted = weights_file(network), entries(model.sigmas)
+    kept = Path(folder) / f"{file.stem}-{claims.file_hash(file)[:12]}-curve-batch{batch_size}-seed{seed}"
+    classifier, points, sheets = load_classifier(), [], {}
+    with tqdm(total=n_samples * sum(entry.evaluations for entry in wanted), unit="evaluation", unit_scale=True) as bar:
+        for entry in wanted:
+            batches = []
+            for batch in draw_entry(entry, model, kept / entry.key, n_samples, batch_size, seed):
+                batches.append(batch)
+                bar.update(len(batch) * entry.evaluations)
+            samples = torch.cat(batches)[:n_samples]
+            distance = digit_distance(samples)
+            sure = confident_share(in_batches(classifier, shown(samples))).value
+            points.append(MeasuredPoint(entry.label, entry.evaluations, distance.value, distance.se, sure))
+            sheets[_name(points[-1])] = quantise(samples[:N_SHEET])
+    facts = {
+        "n_samples": n_samples,
+        "batch_size": batch_size,
+        "seed": seed,
+        "reference": "10,000 MNIST test images",
+        **claims.weights_facts(network, "mnist_classifier"),
+        "hardware": hardware(),
+        "torch": torch.__version__,
+        "command": f"python -m sbgm evaluate --curve {network} --n-samples {n_samples}",
+    }
+    return save_curve(SamplerCurve(tuple(points), facts, sheets), file.stem)
+
+
+def draw_entry(
+    entry: Entry, network: nn.Module, kept: Path, n_samples: int, batch_size: int = 50, seed: int = 0
+) -> Iterator[Tensor]:
+    """The batches of an entry's samples, (B, C, H, W) as the sampler left them, each drawn unless it is in `kept`.
+
+    Args:
+        entry: what to draw.
+        network: with its ladder in `sigmas` and its `image_shape`; another σ is reached by `rescaled` where the network
+            takes none.
+        kept: the folder of the batches, one file each, written whole.
+        n_samples: at least so many in all.
+        batch_size, seed: as for `measure_curve`.
+    """
+    kept.mkdir(parents=True, exist_ok=True)
+    score, start = _score(network, entry), _start(entry)
+    for batch in range(math.ceil(n_samples / batch_size)):
+        file = kept / f"batch-{batch:04d}.safetensors"
+        if not file.exists():
+            generator = derived_generator(seed, batch)
+            x = start((batch_size, *network.image_shape), generator)
+            save_samples(file, {"samples": final(entry.sampler.states(score, x, generator))}, entry=repr(entry))
+        yield load_samples(file)[0]["samples"]
+
+
+def _score(network: nn.Module, entry: Entry) -> Score:
+    """The network's score in bfloat16 layers, at any σ, clamped where the entry says so."""
+    any_sigma = not getattr(network, "conditional", True)
+    score = autocast(network if any_sigma else rescaled(network), "bf16")
+    return in_range(score, *network.data_range) if entry.clamped else score
+
+
+def _start(entry: Entry) -> Start:
+    if entry.start == "uniform":
+        return uniform_start
+    sigma = entry.sampler.sigmas[0]
+    images = some_images("mnist_small", "train", N_FITTED)
+    return fitted_start(images, sigma) if entry.start == "fitted" else gaussian_start(sigma, images.mean(dim=0))
+
+
+def curve_file(network: str) -> Path:
+    """Where the record of a network's curve is committed."""
+    return claims.results_folder() / f"sampler_curve_{network}.json"
+
+
+def save_curve(curve: SamplerCurve, network: str) -> SamplerCurve:
+    """Write a network's record to `claims.results_folder()`, its samples in a file beside it; return it as loaded."""
+    path = curve_file(network)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sheets = path.with_suffix(".safetensors")
+    sheets.write_bytes(save({name: sheet.contiguous() for name, sheet in curve.sheets.items()}))
+    facts = curve.facts | {"file": sheets.name, "sha256": claims.file_hash(sheets)}
+    content = {"facts": facts, "points": [dataclasses.asdict(point) for point in curve.points]}
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.replace(path)
+    return load_curve(network)
+
+
+def load_curve(network: str = "mnist_ncsnv2") -> SamplerCurve:
+    """The recorded curve of a network.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it was measured with other weights, or its samples are not those that were recorded; the message
+            says how to measure anew.
+    """
+    path = curve_file(network)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing; python -m sbgm evaluate --curve {network} measures it")
+    content = json.loads(path.read_text(encoding="utf-8"))
+    record = claims.Settled(path.stem, "reported", (), facts=content["facts"])
+    sheets = load_file(claims.attached_file(claims.check_weights(record)))
+    points = tuple(MeasuredPoint(**point) for point in content["points"])
+    return SamplerCurve(points, content["facts"], sheets)
+
+
+def _name(point: MeasuredPoint) -> str:
+    return f"{point.label}, {point.evaluations}"
+
+
+def _distance(point: MeasuredPoint) -> float:
+    return point.distance

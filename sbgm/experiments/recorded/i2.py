@@ -1,0 +1,85 @@
+"""I2, Fig. 5: samples of CIFAR-10 against a Gaussian that knows every pair of pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from sbgm import claims
+from sbgm.claims import Check, check
+from sbgm.data import load_images
+from sbgm.evaluation import feature_space, reference_for
+from sbgm.experiments.recorded.recording import command, enter
+from sbgm.experiments.recorded.samples import Drawing, draw
+from sbgm.metrics import GaussianBaseline, Measured, quantise
+from sbgm.metrics.inception import Inception, kid
+from sbgm.metrics.reference import TITLES
+
+N_SHOWN = 64
+
+
+def evaluate(
+    folder: Path, n_samples: int = 1_000, n_steps: int = 100, n_reference: int = 5_000, weights: str = "cifar10_ncsn"
+) -> claims.Settled:
+    """Measure I2: the kernel distance in Inception's features (KID) of samples, and of a Gaussian's, to test images.
+
+    Args:
+        folder: where samples are kept, those of other claims included.
+        n_samples: how many of each.
+        n_steps: T, fewer than the paper's 100 for a trial.
+        n_reference: test images to compare with.
+        weights: a shipped network's name, or a file.
+
+    Raises:
+        ImportError, ConnectionError: Inception is not at hand, see `sbgm.metrics.inception`.
+        DataNotFoundError: CIFAR-10 is not at hand.
+        AssertionError: an expectation fails; the message shows it, and nothing is recorded.
+    """
+    drawing = Drawing(weights, n_samples, n_steps)
+    return measure("I2", "cifar10", drawing, folder, n_reference, status="reproduced")
+
+
+def measure(
+    claim_id: str, data: str, drawing: Drawing, folder: Path, n_reference: int, *, status: str
+) -> claims.Settled:
+    """Draw samples of colour images, compare them, and enter the claim."""
+    inception = Inception()
+    drawn = draw(drawing, folder)
+    space = feature_space(data, inception)
+    reference = reference_for(data, space, "test", n_reference)
+    gaussian = GaussianBaseline(load_images(data)).sample(
+        drawing.n_samples, generator=torch.Generator().manual_seed(drawing.seed)
+    )
+
+    def distance(features: torch.Tensor) -> Measured:
+        return kid(features, reference.features, against=reference.images)
+
+    images = {"samples": drawn.states[-1], "denoised": drawn.denoised[-1], "Gaussian": gaussian}
+    distances = {name: distance(space.function(x)) for name, x in images.items()}
+    distances["training images"] = distance(reference_for(data, space, "train", drawing.n_samples).features)
+    return enter(
+        claim_id,
+        kid_checks(distances, bounded=claim_id == "I2"),
+        {"samples": quantise(drawn.states[-1][:N_SHOWN]), "gaussian": quantise(gaussian[:N_SHOWN])},
+        status=status,
+        data=f"{drawing.network}, {drawing.n_samples:,} samples; {n_reference:,} {TITLES[data]} test images",
+        note="KID: the kernel distance in Inception's features.",
+        networks=[drawing.network],
+        command=command(
+            claim_id,
+            n_samples=drawing.n_samples,
+            n_steps=drawing.n_steps,
+            n_reference=n_reference,
+            weights=drawing.network,
+        ),
+        facts=drawing.facts() | {"inception": inception.name},
+    )
+
+
+def kid_checks(distances: dict[str, Measured], *, bounded: bool) -> list[Check]:
+    """What I2 expects of the distances of samples and of a Gaussian's; the others, and all of I3's, are reported."""
+    ratio = distances["samples"].value / distances["Gaussian"].value
+    bound = {"high": 1} if bounded else {}
+    first = check("KID of samples over that of a Gaussian with the data's covariance", ratio, **bound)
+    return [first, *(check(f"KID, {name}", d.value, se=d.se) for name, d in distances.items())]

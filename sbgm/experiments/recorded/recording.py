@@ -1,0 +1,68 @@
+"""What recorded claims that sample have in common: entering a record, and judging digits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from sbgm import claims
+from sbgm.evaluation import feature_space, reference_for
+from sbgm.hardware import hardware
+from sbgm.metrics import Measured, frechet_distance
+
+
+def enter(
+    claim_id: str,
+    checks: Sequence[claims.Check],
+    tensors: dict[str, Tensor],
+    *,
+    status: str = "reproduced",
+    data: str,
+    note: str,
+    networks: Sequence[str],
+    command: str,
+    facts: dict[str, str | int | float],
+) -> claims.Settled:
+    """Write a recorded claim, ID.json, and what it rests on, ID.safetensors, to `claims.results_folder()`.
+
+    Args:
+        claim_id, checks, status, data, note: as for `claims.settle`.
+        tensors: kept beside the record, such as the samples as they would be shown, uint8.
+        networks: shipped ones, whose hashes the record keeps; see `claims.check_weights`.
+        command: measures it anew.
+        facts: how it was measured; those of the machine are added.
+
+    Raises:
+        AssertionError: an expectation fails; the message shows all checks, and nothing is written.
+    """
+    if not all(c.holds for c in checks):
+        raise AssertionError(f"{claim_id} failed and was not recorded\n" + "\n".join(map(str, checks)))
+    file = claims.results_folder() / f"{claim_id}.safetensors"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(save({name: value.contiguous() for name, value in tensors.items()}))
+    facts = {**facts, **claims.weights_facts(*networks), "hardware": hardware(), "torch": torch.__version__}
+    facts |= {"command": command, "file": file.name, "sha256": claims.file_hash(file)}
+    record = claims.Settled(claim_id, status, tuple(checks), data, note, facts)
+    claims.save_record(record, claims.results_folder())
+    return record
+
+
+def digit_distance(images: Tensor, data: str = "mnist") -> Measured:
+    """The Fréchet distance of grey images to a set's test images, in the features of the shipped classifier.
+
+    Args:
+        images: (N, 1, 28, 28) with N above the number of features, 128; clamped and quantised first.
+        data: "mnist", or "mnist_small", which ships.
+    """
+    space = feature_space(data)
+    reference = reference_for(data, space, "test")
+    return frechet_distance(space.function(images), reference.features, against=reference.images, features=space.name)
+
+
+def command(claim_id: str, **options: object) -> str:
+    """The command that measures a claim with these options."""
+    words = [f"--{name.replace('_', '-')} {value}" for name, value in options.items()]
+    return " ".join([f"python -m sbgm evaluate --claim {claim_id}", *words])

@@ -1,0 +1,43 @@
+"""Mixed precision: a score whose layers run in bfloat16."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from sbgm._validate import check_choice
+
+if TYPE_CHECKING:
+    from sbgm.losses import Score
+
+PRECISIONS = {"fp32": None, "bf16": torch.bfloat16}
+
+
+def autocast(score: Score, precision: str, device_type: str = "cpu") -> Score:
+    """A score whose layers run in the given precision, and which returns the dtype of x.
+
+    Args:
+        score: a network.
+        precision: "fp32" leaves it alone; "bf16" runs convolutions and linear layers in bfloat16.
+        device_type: where x is.
+    """
+    dtype = PRECISIONS[check_choice(precision, "precision", tuple(PRECISIONS))]
+    if dtype is None:
+        return score
+
+    def mixed(x: Tensor, sigma: float | Tensor) -> Tensor:
+        with torch.autocast(device_type, dtype=dtype):
+            return score(x, sigma).to(x.dtype)
+
+    return mixed
+
+
+def fast_precision(device_type: str = "cpu") -> str:
+    """Say "bf16" where the hardware multiplies bfloat16 itself, else "fp32", which is faster there."""
+    if device_type == "cuda":
+        return "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "fp32"
+    tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    has_bf16 = any(getattr(torch.cpu, test, lambda: False)() for test in tests)
+    return "bf16" if device_type == "cpu" and has_bf16 else "fp32"

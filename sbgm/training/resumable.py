@@ -1,0 +1,197 @@
+"""The training loop of runs that take hours: any number of processes, stopped and resumed at will."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from sbgm._validate import check_choice, check_count
+from sbgm.precision import PRECISIONS, autocast
+from sbgm.training.loop import Step, adam
+from sbgm.training.run import Run
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+    from sbgm.losses import Score
+
+PartLoss = Callable[["Score", int, int, int], Tensor]  # (score, step, part, n_parts) -> scalar
+Measure = Callable[["Score"], dict[str, float]]
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingSettings:
+    """How a network is trained. The defaults are the paper's (Appendix B.2), which keeps no average.
+
+    Attributes:
+        n_steps: the number of the last step.
+        batch_size: images a step, over all processes.
+        learning_rate: Adam's.
+        ema_decay: m of the moving average of the weights, θ̄ ← m θ̄ + (1 − m) θ; 0 keeps none. The average is saved
+            beside the weights and does not change the training.
+        precision: "fp32", or "bf16" for convolutions in bfloat16 with weights and loss in float32 (autocast).
+        accumulation: parts that a process cuts its share of the batch into, one after another, to save memory.
+        compile: let `torch.compile` fuse the network's layers; worth its minutes on a GPU only.
+        log_every: steps a row of the log.
+        measure_every: steps between two measurements on held-out data.
+        save_every: steps between two checkpoints.
+        keep_every: the checkpoints of every so many steps stay; 0 keeps the latest only.
+        seed: of weights, order of the data, levels and noise.
+    """
+
+    n_steps: int = 200_000
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    ema_decay: float = 0.0
+    precision: str = "fp32"
+    accumulation: int = 1
+    compile: bool = False
+    log_every: int = 100
+    measure_every: int = 1_000
+    save_every: int = 5_000
+    keep_every: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("n_steps", "batch_size", "accumulation", "log_every", "measure_every", "save_every"):
+            check_count(getattr(self, name), name)
+        check_choice(self.precision, "precision", tuple(PRECISIONS))
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"ema_decay must be at least 0 and below 1, got {self.ema_decay}")
+        if self.keep_every < 0:
+            raise ValueError(f"keep_every must not be negative, got {self.keep_every}")
+
+
+def train(
+    network: nn.Module,
+    part_loss: PartLoss,
+    run: Run,
+    settings: TrainingSettings,
+    *,
+    measure: Measure | None = None,
+    accelerator: Accelerator | None = None,
+) -> Iterator[Step]:
+    """Train a network in a run's folder, from its latest checkpoint if it has one, yielding after each step.
+
+    The batch is cut into `n_parts` = processes × accumulation equal parts. What a part draws depends on the seed, the
+    step and the part alone, so a resumed run needs no state of a random generator, and two processes do what one does
+    with twice the accumulation. On a CPU with the same number of threads, a run that was killed at any instant and
+    resumed ends with the same bits as one that never stopped.
+
+    Closing the generator, or interrupting it (Ctrl-C), saves the run first.
+
+    Args:
+        network: trained in place; `save_network` must know its class.
+        part_loss: the mean loss of a part of a step's batch, given the score to train, the step's number, the part's
+            number from 0 and the number of parts.
+        run: where to save; its settings must have been written.
+        settings: see `TrainingSettings`.
+        measure: named numbers for the log from a score, the averaged one where an average is kept.
+        accelerator: where and in how many processes to train; None lets Accelerate find out.
+
+    Yields:
+        Step(step, loss), the loss averaged over the batch.
+
+    Raises:
+        ValueError: the batch does not divide into the parts, before the first step.
+        FloatingPointError: a loss is NaN or infinite; the run keeps its last checkpoint.
+    """
+    if accelerator is None:
+        from accelerate import Accelerator
+
+        accelerator = Accelerator()
+    n_parts = accelerator.num_processes * settings.accumulation
+    if settings.batch_size % n_parts:
+        raise ValueError(
+            f"batch_size must divide into {n_parts} parts ({accelerator.num_processes} processes × accumulation "
+            f"{settings.accumulation}), got {settings.batch_size}"
+        )
+    return _train(network, part_loss, run, settings, measure, accelerator)
+
+
+def _train(network, part_loss, run, settings, measure, accelerator):
+    network.to(accelerator.device).train()
+    ema = average = None
+    if settings.ema_decay:
+        ema = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay))
+        average = ema.module
+    optimizer, _ = adam(network, settings.learning_rate)
+    done = {"step": 0, "losses": [], "rows": [], "seconds": 0.0}  # losses: those since the last row
+    if run.last_step:
+        state = run.load(network, average)
+        optimizer.load_state_dict(state["optimizer"])
+        done = state["done"]
+        if ema is not None:
+            ema.n_averaged.fill_(done["step"])
+    if settings.compile:
+        network.output = torch.compile(network.output)
+    model = accelerator.prepare_model(network)
+    score, measured_score = (
+        autocast(m, settings.precision, accelerator.device.type) for m in (model, average or network)
+    )
+    started, whole = time.perf_counter() - done["seconds"], True
+
+    def log() -> None:
+        step = done["step"]
+        last = step == settings.n_steps
+        if not done["losses"] or not (last or step % settings.log_every == 0):
+            return
+        row = {"step": step, "loss": sum(done["losses"]) / len(done["losses"])}
+        if measure is not None and (last or step % settings.measure_every == 0):
+            row |= measure(measured_score)
+        done["seconds"] = time.perf_counter() - started
+        done["rows"], done["losses"] = [*done["rows"], row | {"seconds": done["seconds"]}], []
+        if accelerator.is_main_process:
+            run.write_log(done["rows"])
+
+    def save() -> None:
+        if accelerator.is_main_process and done["step"] > run.last_step:
+            done["seconds"] = time.perf_counter() - started
+            state = {"optimizer": optimizer.state_dict(), "done": done}
+            run.save(done["step"], network, average, state, keep_every=settings.keep_every)
+
+    try:
+        log()  # a run that was stopped before its last row was written
+        while done["step"] < settings.n_steps:
+            step = done["step"] + 1
+            optimizer.zero_grad(set_to_none=True)
+            loss = _backward(model, score, part_loss, step, settings.accumulation, accelerator)
+            if not math.isfinite(loss):
+                raise FloatingPointError(f"the loss is {loss} at step {step}; lower the learning rate")
+            whole = False
+            optimizer.step()
+            if ema is not None:
+                ema.update_parameters(network)
+            done["step"] = step
+            done["losses"].append(loss)
+            whole = True
+            log()
+            if step % settings.save_every == 0 or step == settings.n_steps:
+                save()
+            yield Step(step, loss)
+    except (KeyboardInterrupt, GeneratorExit):
+        if whole:  # else the interrupt fell between the weights and their average, and the last checkpoint stands
+            save()
+        raise
+
+
+def _backward(model, score, part_loss, step, accumulation, accelerator) -> float:
+    """Average the gradients over the parts of all processes; return the mean loss of the batch."""
+    n_parts = accelerator.num_processes * accumulation
+    total = torch.zeros((), device=accelerator.device)
+    for i in range(accumulation):
+        more_to_come = i < accumulation - 1
+        with accelerator.no_sync(model) if more_to_come else contextlib.nullcontext():
+            part = i * accelerator.num_processes + accelerator.process_index
+            value = part_loss(score, step, part, n_parts) / accumulation
+            value.backward()
+        total += value.detach()
+    return float(accelerator.reduce(total, reduction="mean"))

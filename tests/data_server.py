@@ -1,0 +1,47 @@
+"""A web server on this machine whose answers fail in the ways that mirrors of data sets fail."""
+
+import contextlib
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+PAGE = b"<!DOCTYPE html><html><head><title>Google Drive - Quota exceeded</title></head></html>"
+
+
+@contextlib.contextmanager
+def serving(files):
+    """Serve `files`, {name: content}, at URL/whole/name; and at
+
+    * URL/forbidden/name: status 403;
+    * URL/page/name: a web page with status 200;
+    * URL/short/name: half the file, then the connection is closed;
+    * URL/other/name: another file of the same length.
+
+    Gives the URL and the list of the paths that were asked for by GET.
+    """
+    asked = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            _, manner, name = self.path.split("/")
+            if manner == "forbidden":
+                self.send_error(403)
+                return
+            content = {"page": PAGE, "other": bytes(len(files[name]))}.get(manner, files[name])
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content[: len(content) // 2] if manner == "short" else content)
+
+        def log_message(self, *args):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", asked
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,136 @@
+"""The digit classifier: its shape, its training, the images that are no digits, and the one that ships."""
+
+import pytest
+import torch
+
+from sbgm.data import load_images, load_labels
+from sbgm.experiments import ClassifierTraining, load_classifier, train_classifier, train_shipped_classifier
+from sbgm.experiments.classifier import accuracy, not_digits, shifted
+from sbgm.metrics import confident_share, in_batches
+from sbgm.networks.classifier import DigitClassifier
+from sbgm.training import n_parameters
+from sbgm.weights import read_facts, weights_folder
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_logits_are_a_linear_function_of_the_features():
+    network = DigitClassifier(8, generator=seeded()).eval()
+    x = torch.rand(3, 1, 28, 28, generator=seeded(1))
+    features = network.features(x)
+    assert features.shape == (3, 32)
+    assert torch.equal(network(x), features @ network.logits.weight.T + network.logits.bias)
+    assert n_parameters(DigitClassifier()) == 94_186
+
+
+def test_equal_seeds_give_equal_networks_and_leave_the_global_generator_alone():
+    before = torch.get_rng_state()
+    a, b = (DigitClassifier(4, generator=seeded(3)) for _ in range(2))
+    assert torch.equal(before, torch.get_rng_state())
+    assert all(torch.equal(p, q) for p, q in zip(a.parameters(), b.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 32, 32), (2, 3, 28, 28), (2, 784)])
+def test_other_shapes_are_refused(shape):
+    with pytest.raises(ValueError, match=r"x must be grey images \(B, 1, 28, 28\), got shape"):
+        DigitClassifier(4)(torch.zeros(shape))
+
+
+def test_shifts_move_whole_images_by_every_amount_and_let_black_in():
+    image = torch.zeros(1, 1, 28, 28)
+    image[0, 0, 10, 20] = 1
+    moved = shifted(image.expand(400, -1, -1, -1), 2, generator=seeded())
+    assert moved.shape == (400, 1, 28, 28)
+    assert moved.sum(dim=(1, 2, 3)).tolist() == [1] * 400
+    places = {tuple(place) for place in moved.nonzero()[:, 2:].tolist()}
+    assert places == {(10 + i, 20 + j) for i in range(-2, 3) for j in range(-2, 3)}
+    corner = torch.zeros(1, 1, 28, 28)
+    corner[0, 0, 0, 0] = 1
+    assert 0 < float(shifted(corner.expand(400, -1, -1, -1), 2, generator=seeded()).sum()) < 400  # nothing wraps round
+
+
+def test_not_digits_are_noise_blobs_and_jumbled_digits():
+    digits = torch.rand(30, 1, 28, 28, generator=seeded()) * 0.5
+    others = not_digits(digits, generator=seeded(1))
+    assert others.shape == digits.shape
+    assert others.min() >= 0
+    assert others.max() <= 1
+    for jumbled, digit in zip(others[2::3], digits[2::3], strict=True):  # the same pixels, in other places
+        assert torch.equal(jumbled.flatten().sort().values, digit.flatten().sort().values)
+        assert not torch.equal(jumbled, digit)
+    rough, smooth = ((x.diff(dim=-1).square().mean() / x.var()).item() for x in (others[0::3], others[1::3]))
+    assert rough > 3 * smooth
+
+
+def test_training_learns_in_place_and_ends_in_evaluation_mode():
+    images, labels = load_images("mnist_small"), load_labels("mnist_small")
+    network = DigitClassifier(8, generator=seeded())
+    settings = ClassifierTraining(channels=8, n_iterations=60, batch_size=64, n_not_digits=9, learning_rate=1e-2)
+    losses = [step.loss for step in train_classifier(network, images, labels, settings)]
+    assert losses[0] > 2.2
+    assert sum(losses[-10:]) / 10 < 1.8
+    assert not network.training
+    held_out = load_images("mnist_small", "test")[:1_000], load_labels("mnist_small", "test")[:1_000]
+    assert accuracy(network, *held_out) > 0.35
+
+
+def test_training_wants_a_label_an_image():
+    with pytest.raises(ValueError, match=r"labels must be \(3,\), one an image, got shape \(2,\)"):
+        train_classifier(DigitClassifier(4), torch.zeros(3, 1, 28, 28), torch.zeros(2), ClassifierTraining())
+
+
+# --- the one that ships ----------------------------------------------------------------------------------------------
+
+
+def test_the_shipped_classifier_is_right_99_times_in_100():
+    """On the half of MNIST's test images that ships: 99 % within 2 s.e. of a share."""
+    network = load_classifier()
+    assert not network.training
+    assert not any(p.requires_grad for p in network.parameters())
+    images, labels = load_images("mnist_small", "test"), load_labels("mnist_small", "test")
+    logits = in_batches(network, images)
+    assert float((logits.argmax(dim=1) == labels).float().mean()) > 0.99 - 2 * (0.99 * 0.01 / len(images)) ** 0.5
+    assert confident_share(logits).value > 0.94
+
+
+def test_the_shipped_classifier_is_sure_of_nothing_that_is_no_digit():
+    digits = load_images("mnist_small", "test")[:300]
+    others = torch.cat([not_digits(digits, generator=seeded()), torch.rand(100, 1, 28, 28, generator=seeded(1))])
+    assert confident_share(in_batches(load_classifier(), others)).value < 0.01
+    assert confident_share(load_classifier()(torch.zeros(1, 1, 28, 28))).value == 0
+
+
+def test_the_shipped_classifier_does_not_mind_the_noise_that_samples_carry():
+    images = load_images("mnist_small", "test")[:1_000]
+    clean, noisy = (
+        in_batches(load_classifier(), images + sigma * torch.randn(images.shape, generator=seeded()))
+        for sigma in (0, 0.02)
+    )
+    assert float((clean.argmax(dim=1) == noisy.argmax(dim=1)).float().mean()) > 0.98
+    assert abs(confident_share(clean).value - confident_share(noisy).value) < 0.02
+
+
+def test_the_shipped_file_says_how_it_was_made():
+    path = weights_folder() / "mnist_classifier.safetensors"
+    facts = read_facts(path)
+    assert facts["test_accuracy"] >= 0.99
+    assert {"command", "data", "data_sha256", "seed", "n_iterations", "seconds", "hardware"} <= facts.keys()
+    assert path.stat().st_size < 1_000_000
+
+
+@pytest.mark.mnist
+def test_the_shipped_accuracy_is_that_of_the_whole_test_split():
+    measured = accuracy(load_classifier(), load_images("mnist", "test"), load_labels("mnist", "test"))
+    facts = read_facts(weights_folder() / "mnist_classifier.safetensors")
+    assert measured == pytest.approx(facts["test_accuracy"], abs=5e-4)
+
+
+@pytest.mark.mnist
+def test_a_trial_of_the_shipped_training_saves_its_facts(tmp_path):
+    settings = ClassifierTraining(channels=32, n_iterations=2, batch_size=8, n_not_digits=3)
+    train_shipped_classifier(tmp_path / "made", settings)
+    path = tmp_path / "made" / "mnist_classifier.safetensors"
+    assert read_facts(path)["n_iterations"] == 2
+    assert load_classifier(path)(torch.zeros(1, 1, 28, 28)).shape == (1, 10)

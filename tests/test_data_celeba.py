@@ -1,0 +1,440 @@
+"""CelebA, as a few photographs of noise: the crop, the cache, and what is missing, damaged, or sent in its place."""
+
+import errno
+import hashlib
+import io
+import pathlib
+import sys
+import types
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+import torchvision.datasets
+from data_server import PAGE
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torchvision import transforms
+
+from sbgm import data
+from sbgm.data import celeba
+
+PARTITION = {"000001.jpg": 0, "000002.jpg": 2, "000003.jpg": 1, "000004.jpg": 0, "000005.jpg": 0, "000006.jpg": 2}
+FILES = {"train": ["000001.jpg", "000004.jpg", "000005.jpg"], "test": ["000002.jpg", "000006.jpg"]}
+
+
+def photograph(seed, size=(178, 218), mode="RGB"):
+    """A JPEG with detail at every scale: smooth waves, edges, and noise."""
+    draw = np.random.default_rng(seed)
+    y, x = np.mgrid[: size[1], : size[0]] / 20
+    pixels = np.stack([np.sin(x * f + seed) * np.cos(y * f) for f in (0.5, 1.0, 2.0)], axis=-1) * 80 + 128
+    pixels += draw.normal(0, 20, pixels.shape) + 60 * (x > y)[..., None]
+    file = io.BytesIO()
+    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).convert(mode).save(file, "JPEG", quality=95)
+    return file.getvalue()
+
+
+PHOTOS = {name: photograph(seed) for seed, name in enumerate(PARTITION)}
+ARCHIVE = io.BytesIO()
+with zipfile.ZipFile(ARCHIVE, "w") as packed:
+    for photo_name, content in PHOTOS.items():
+        packed.writestr(f"img_align_celeba/{photo_name}", content)
+WHOLE = {
+    "list_eval_partition.txt": "".join(f"{name} {part}\n" for name, part in PARTITION.items()).encode(),
+    "img_align_celeba.zip": ARCHIVE.getvalue(),
+}
+
+
+@pytest.fixture
+def home(monkeypatch, tmp_path):
+    """An empty data folder, and torchvision's checksums those of our few photographs."""
+    monkeypatch.setenv("SBGM_DATA", str(tmp_path))
+    files = [("id of " + name, hashlib.md5(content).hexdigest(), name) for name, content in WHOLE.items()]
+    monkeypatch.setattr(torchvision.datasets.CelebA, "file_list", files)
+    return tmp_path
+
+
+def put(home, *, unpacked):
+    """Lay CelebA out as torchvision does, or as it comes from Google Drive."""
+    base = home / "celeba"
+    base.mkdir()
+    (base / "list_eval_partition.txt").write_bytes(WHOLE["list_eval_partition.txt"])
+    if unpacked:
+        (base / "img_align_celeba").mkdir()
+        for name, content in PHOTOS.items():
+            (base / "img_align_celeba" / name).write_bytes(content)
+    else:
+        (base / "img_align_celeba.zip").write_bytes(WHOLE["img_align_celeba.zip"])
+    return base
+
+
+def everything_in(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def opened(name):
+    return Image.open(io.BytesIO(PHOTOS[name]))
+
+
+# --- the crop --------------------------------------------------------------------------------------------------------
+
+
+def triangle_filter(n_in, n_out):
+    """(n_out, n_in) weights of a bilinear reduction: a triangle of half-width n_in/n_out around each pixel's centre."""
+    scale = n_in / n_out
+    centres = (np.arange(n_out) + 0.5) * scale
+    weights = np.clip(1 - np.abs(np.arange(n_in) + 0.5 - centres[:, None]) / scale, 0, None)
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def reduced(image):
+    """The crop and the reduction from their definitions, in floating point."""
+    pixels = np.asarray(image.convert("RGB"), dtype=float)
+    middle = pixels[39:179, 19:159]  # (218 − 140)/2 rows and (178 − 140)/2 columns left out at each side
+    matrix = triangle_filter(140, 32)
+    return np.einsum("ip,jq,pqc->ijc", matrix, matrix, middle)
+
+
+@pytest.mark.parametrize("name", PARTITION)
+def test_the_crop_is_the_papers_by_torchvision_and_by_the_filters_definition(name):
+    """Pillow rounds to whole greys after each axis, so the definition may differ by one."""
+    small = celeba.crop_and_resize(opened(name))
+    theirs = transforms.Compose([transforms.CenterCrop(140), transforms.Resize(32)])(opened(name))
+    assert small.dtype == np.uint8
+    assert np.array_equal(small, np.asarray(theirs))
+    assert np.abs(small - reduced(opened(name))).max() <= 1
+
+
+def test_a_grey_photograph_becomes_colour():
+    small = celeba.crop_and_resize(Image.open(io.BytesIO(photograph(0, mode="L"))))
+    assert small.shape == (32, 32, 3)
+    assert (small[..., :1] == small).all()
+
+
+@pytest.mark.parametrize("size", [(218, 178), (178, 219), (32, 32)])
+def test_a_photograph_of_another_size_is_refused(size):
+    with pytest.raises(ValueError, match=f"photo must be 178×218 pixels, got {size[0]}×{size[1]}"):
+        celeba.crop_and_resize(Image.new("RGB", size))
+
+
+# --- reading, and the cache ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("unpacked", [True, False])
+@pytest.mark.parametrize("split", data.SPLITS)
+def test_a_split_is_its_photographs_cropped_in_the_lists_order(home, unpacked, split):
+    put(home, unpacked=unpacked)
+    images = data.load_images("celeba", split)
+    assert images.shape == (len(FILES[split]), 3, 32, 32)
+    assert images.dtype == torch.float32
+    assert images.is_contiguous()
+    for image, name in zip(images, FILES[split], strict=True):
+        expected = torch.tensor(celeba.crop_and_resize(opened(name))).permute(2, 0, 1)
+        assert torch.equal(image, expected.float() / 255)
+
+
+def test_what_was_prepared_is_kept_and_read_without_the_photographs(home):
+    base = put(home, unpacked=True)
+    first = data.load_images("celeba")
+    assert [path.name for path in (home / "cache").iterdir()] == ["celeba_crop140_bilinear32_train.safetensors"]
+    with safe_open(home / "cache" / "celeba_crop140_bilinear32_train.safetensors", "pt") as file:
+        assert file.get_tensor("images").dtype == torch.uint8
+        assert file.metadata()["terms"] == "non-commercial research"
+    for path in (base / "img_align_celeba").iterdir():
+        path.unlink()
+    assert torch.equal(data.load_images("celeba"), first)
+    with pytest.raises(data.DataNotFoundError, match="2 of 2 photographs are missing"):
+        data.load_images("celeba", "test")  # the other split was not prepared
+
+
+def test_with_both_splits_prepared_nothing_else_is_needed(home):
+    base = put(home, unpacked=False)
+    before = [data.load_images("celeba", split) for split in data.SPLITS]
+    for path in base.iterdir():
+        path.unlink()
+    base.rmdir()
+    assert data.is_available("celeba")
+    data.download("celeba")
+    assert not base.exists()
+    assert all(map(torch.equal, before, [data.load_images("celeba", split) for split in data.SPLITS]))
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def flip_a_byte(path):
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def another_tensor(path):
+    save_file({"faces": torch.zeros(1)}, path)
+
+
+def no_facts(path):
+    save_file({"images": torch.zeros(1, 3, 32, 32, dtype=torch.uint8)}, path)
+
+
+@pytest.mark.parametrize("damage", [cut, flip_a_byte, another_tensor, no_facts])
+def test_a_damaged_cache_is_named_and_never_used(home, damage):
+    put(home, unpacked=True)
+    whole = data.load_images("celeba")
+    (cache,) = (home / "cache").iterdir()
+    damage(cache)
+    with pytest.raises(data.DataNotFoundError, match=rf"{cache.name} is damaged. Delete it; the next call prepares it"):
+        data.load_images("celeba")
+    cache.unlink()
+    assert torch.equal(data.load_images("celeba"), whole)
+
+
+@pytest.mark.parametrize("when", ["saving", "moving"])
+def test_without_room_for_the_cache_the_images_are_still_given(home, monkeypatch, when):
+    put(home, unpacked=True)
+
+    def full(*args, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    if when == "saving":
+        monkeypatch.setattr("safetensors.torch.save_file", full)
+    else:
+        monkeypatch.setattr(pathlib.Path, "replace", full)
+    with pytest.warns(UserWarning, match="could not be kept in .*cache.*No space left.*prepares it again"):
+        images = data.load_images("celeba")
+    assert len(images) == 3
+    assert list((home / "cache").iterdir()) == []
+
+
+def test_preparing_that_is_interrupted_leaves_nothing(home, monkeypatch):
+    put(home, unpacked=True)
+    calls = []
+
+    def interrupted(photo):
+        calls.append(photo)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return np.zeros((32, 32, 3), np.uint8)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(celeba, "crop_and_resize", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            data.load_images("celeba")
+    assert not (home / "cache").exists()
+    assert len(data.load_images("celeba")) == 3
+
+
+# --- missing and damaged ---------------------------------------------------------------------------------------------
+
+
+def test_a_missing_folder_gives_the_way_on(home):
+    assert not data.is_available("celeba")
+    with pytest.raises(data.DataNotFoundError, match="CelebA is not in") as raised:
+        data.load_images("celeba")
+    for way_on in ('sbgm.data.download("celeba")', "by hand", "list_eval_partition.txt", "https://mmlab", "SBGM_DATA"):
+        assert way_on in str(raised.value)
+
+
+@pytest.mark.parametrize("missing", WHOLE)
+def test_a_missing_file_is_named(home, missing):
+    (put(home, unpacked=False) / missing).unlink()
+    assert data.is_available("celeba")  # so that nothing falls back in silence
+    with pytest.raises(data.DataNotFoundError, match=f"is incomplete: {missing} is missing. Run"):
+        data.load_images("celeba")
+
+
+@pytest.mark.parametrize("file", WHOLE)
+@pytest.mark.parametrize(
+    ("content", "reason"), [(PAGE, "it is a web page.*quota"), (b"half", "its 4 bytes have a wrong")]
+)
+def test_a_quota_page_saved_under_a_files_name_is_recognised_and_left(home, file, content, reason):
+    base = put(home, unpacked=False)
+    (base / file).write_bytes(content)
+    before = everything_in(home)
+    for call in (data.load_images, data.download):
+        with pytest.raises(data.DataNotFoundError, match=f"{file} is not CelebA's: {reason}.*Move it away") as raised:
+            call("celeba")
+        assert "try again tomorrow" in str(raised.value)
+    assert everything_in(home) == before
+
+
+def test_a_folder_that_lacks_photographs_is_named(home):
+    base = put(home, unpacked=True)
+    for name in ("000004.jpg", "000005.jpg"):
+        (base / "img_align_celeba" / name).unlink()
+    with pytest.raises(
+        data.DataNotFoundError, match=r"incomplete: 2 of 3 photographs are missing, the first is 000004.jpg"
+    ):
+        data.load_images("celeba")
+    assert not (home / "cache").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(PHOTOS["000004.jpg"][:2000], "truncated"), (PAGE, "cannot identify"), (photograph(0, (178, 200)), "178×218")],
+)
+def test_a_photograph_that_cannot_be_used_is_named(home, content, reason):
+    base = put(home, unpacked=True)
+    (base / "img_align_celeba" / "000004.jpg").write_bytes(content)
+    with pytest.raises(data.DataNotFoundError, match=f"is damaged: 000004.jpg can't be used .*{reason}"):
+        data.load_images("celeba")
+    assert not (home / "cache").exists()
+
+
+# --- the download: torchvision's own, with a gdown of ours -----------------------------------------------------------
+
+
+class QuotaError(Exception):
+    """As gdown's FileURLRetrievalError, an exception of no common kind."""
+
+
+def use_gdown(monkeypatch, answer):
+    """Have `answer(name, path)` stand for Google Drive; gives the names that were asked for."""
+    asked = []
+
+    def download(id, output, **options):
+        asked.append(id.removeprefix("id of "))
+        answer(asked[-1], pathlib.Path(output))
+
+    monkeypatch.setitem(sys.modules, "gdown", types.SimpleNamespace(download=download))
+    return asked
+
+
+def whole(name, path):
+    path.write_bytes(WHOLE[name])
+
+
+def test_a_download_arrives_whole_packed_and_is_not_repeated(home, monkeypatch):
+    asked = use_gdown(monkeypatch, whole)
+    data.download("celeba")
+    assert everything_in(home) == {f"celeba/{name}": content for name, content in WHOLE.items()}
+    assert [path.name for path in home.iterdir()] == ["celeba"]
+    data.download("celeba")
+    assert asked == list(WHOLE)
+    assert len(data.load_images("celeba")) == 3
+
+
+def test_only_what_is_missing_is_fetched(home, monkeypatch):
+    asked = use_gdown(monkeypatch, whole)
+    base = put(home, unpacked=True)
+    (base / "list_eval_partition.txt").unlink()
+    data.download("celeba")
+    assert asked == ["list_eval_partition.txt"]
+    (base / "img_align_celeba").rename(home / "away")
+    data.download("celeba")
+    assert asked == ["list_eval_partition.txt", "img_align_celeba.zip"]
+
+
+def page(name, path):
+    path.write_bytes(PAGE)
+
+
+def half(name, path):
+    path.write_bytes(WHOLE[name][: len(WHOLE[name]) // 2])
+
+
+def nothing(name, path):
+    pass
+
+
+def quota(name, path):
+    path.with_suffix(".part").write_bytes(b"half")
+    raise QuotaError("Too many users have viewed or\n\ndownloaded this file recently.")
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (page, "it is a web page, not the data: a quota notice"),
+        (half, "bytes have a wrong checksum: a broken transfer"),
+        (nothing, "File not found or corrupted"),
+        (quota, "Too many users have viewed or downloaded this file recently"),
+    ],
+)
+@pytest.mark.parametrize("failing", WHOLE)
+def test_what_google_drive_sends_instead_is_explained_and_not_kept(home, monkeypatch, answer, reason, failing):
+    use_gdown(monkeypatch, lambda name, path: (answer if name == failing else whole)(name, path))
+    with pytest.raises(
+        ConnectionError, match=f"CelebA could not be downloaded .*{failing} from Google Drive: .*{reason}"
+    ):
+        data.download("celeba")
+    kept = {"celeba/list_eval_partition.txt": WHOLE["list_eval_partition.txt"]}
+    assert everything_in(home) == (kept if failing.endswith("zip") else {})
+    use_gdown(monkeypatch, whole)
+    data.download("celeba")
+    assert len(data.load_images("celeba", "test")) == 2
+
+
+def test_the_failure_says_what_to_do_instead(home, monkeypatch):
+    use_gdown(monkeypatch, quota)
+    with pytest.raises(ConnectionError) as raised:
+        data.download("celeba")
+    for way_on in (
+        "try again tomorrow",
+        "in a browser",
+        "https://mmlab",
+        str(home / "celeba"),
+        'load_images("cifar10")',
+    ):
+        assert way_on in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_without_gdown_its_installation_is_proposed(home, monkeypatch):
+    monkeypatch.setitem(sys.modules, "gdown", None)
+    with pytest.raises(ConnectionError, match="pip install gdown"):
+        data.download("celeba")
+    assert everything_in(home) == {}
+
+
+@pytest.mark.parametrize("fault", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")])
+def test_a_fault_on_the_way_leaves_nothing_half_made(home, monkeypatch, fault):
+    def fail(name, path):
+        path.write_bytes(b"half")
+        raise fault
+
+    use_gdown(monkeypatch, fail)
+    with pytest.raises((KeyboardInterrupt, OSError)) as raised:
+        data.download("celeba")
+    assert list(home.iterdir()) == []
+    assert isinstance(fault, KeyboardInterrupt) or "The disk is full: CelebA takes 1.4 GB" in str(raised.value)
+
+
+# --- the real thing --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.celeba_sample
+def test_real_photographs_are_cropped_as_torchvision_and_the_definition_do():
+    paths = sorted((data.data_folder() / "faces" / "img_align_celeba").glob("*.jpg"))
+    theirs = transforms.Compose([transforms.CenterCrop(140), transforms.Resize(32)])
+    assert paths
+    for path in paths:
+        with Image.open(path) as photo:
+            small = celeba.crop_and_resize(photo)
+            assert np.array_equal(small, np.asarray(theirs(photo)))
+    with Image.open(paths[0]) as photo:
+        assert np.abs(celeba.crop_and_resize(photo) - reduced(photo)).max() <= 1
+
+
+@pytest.mark.celeba_sample
+def test_real_photographs_are_cropped_as_someone_else_prepared_them():
+    prepared = data.data_folder() / "faces" / "celeba32_ncsn_5000.npz"
+    if not prepared.exists():
+        pytest.skip(f"needs {prepared}")
+    with np.load(prepared) as file:
+        images = dict(zip(file["image_ids"].tolist(), file["images"], strict=True))
+    compared = 0
+    for path in (data.data_folder() / "faces" / "img_align_celeba").glob("*.jpg"):
+        if int(path.stem) in images:
+            with Image.open(path) as photo:
+                assert np.array_equal(celeba.crop_and_resize(photo), images[int(path.stem)])
+            compared += 1
+    assert compared > 0
+
+
+@pytest.mark.celeba
+def test_celeba_is_the_real_one():
+    for split, n in (("train", 162_770), ("test", 19_962)):
+        assert data.load_images("celeba", split).shape == (n, 3, 32, 32)

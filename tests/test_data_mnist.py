@@ -1,0 +1,398 @@
+"""MNIST and its kin: idx files, what ships, and downloads from a server of our own that fails as mirrors do."""
+
+import dataclasses
+import errno
+import gzip
+import hashlib
+import lzma
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torchvision.datasets
+import torchvision.datasets.utils as torchvision_utils
+from data_server import serving
+from torchvision.datasets.mnist import read_image_file, read_label_file
+
+from sbgm import data
+from sbgm.data import fetching, loading
+from sbgm.data.mnist import FASHION_MNIST, FILES, MNIST, MNIST_SMALL, read_idx
+
+N_TRAIN, N_TEST = 7, 3
+
+
+def idx(array):
+    """An idx file written with NumPy."""
+    return np.array([8 * 256 + array.ndim, *array.shape], ">i4").tobytes() + array.tobytes()
+
+
+# --- the format ------------------------------------------------------------------------------------------------------
+
+
+def test_an_idx_file_written_by_hand_is_read():
+    content = bytes([0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 3, 10, 20, 30, 40, 50, 255])
+    array = read_idx(content)
+    assert array.tolist() == [[10, 20, 30], [40, 50, 255]]
+    assert array.dtype == np.uint8
+    assert read_idx(bytes([0, 0, 8, 1, 0, 0, 1, 0, *range(256)])).tolist() == list(range(256))  # big-endian length
+
+
+def test_torchvision_reads_the_same_from_the_same_files(tmp_path):
+    draw = np.random.default_rng(0)
+    images, labels = draw.integers(0, 256, (5, 28, 28), np.uint8), draw.integers(0, 10, 5, np.uint8)
+    (tmp_path / "images").write_bytes(idx(images))
+    (tmp_path / "labels").write_bytes(idx(labels))
+    assert torch.equal(read_image_file(str(tmp_path / "images")), torch.tensor(read_idx(idx(images))))
+    assert torch.equal(read_label_file(str(tmp_path / "labels")), torch.tensor(read_idx(idx(labels)).astype(np.int64)))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "an idx file of unsigned bytes, got one that starts with b''"),
+        (b"<html></html>", "an idx file of unsigned bytes, got one that starts with b'<htm'"),
+        (bytes([0, 0, 9, 1, 0, 0, 0, 1, 5]), "an idx file of unsigned bytes"),  # signed bytes
+        (bytes([0, 0, 8, 1, 0, 0, 0, 2, 5]), r"content of shape \[2\] must have 10 bytes, got 9"),
+        (bytes([0, 0, 8, 1, 0, 0, 0, 2, 5, 6, 7]), r"content of shape \[2\] must have 10 bytes, got 11"),
+        (bytes([0, 0, 8, 3, 0, 0]), "must have"),
+    ],
+)
+def test_what_is_no_idx_file_is_refused(content, message):
+    with pytest.raises(ValueError, match=message):
+        read_idx(content)
+
+
+# --- a tiny MNIST, whose checksums replace the real ones -------------------------------------------------------------
+
+
+@pytest.fixture
+def home(monkeypatch, tmp_path):
+    """An empty data folder."""
+    monkeypatch.setenv("SBGM_DATA", str(tmp_path / "home"))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    return tmp_path / "home"
+
+
+@pytest.fixture(params=["mnist", "fashion_mnist"])
+def tiny(request, monkeypatch):
+    """A name, its place, and its four files' content: N_TRAIN and N_TEST images of noise."""
+    draw = np.random.default_rng(1)
+    arrays = [draw.integers(0, high, shape, np.uint8) for n in (N_TRAIN, N_TEST) for high, shape in parts(n)]
+    files = dict(zip(FILES, map(idx, arrays), strict=True))
+    real = {"mnist": MNIST, "fashion_mnist": FASHION_MNIST}[request.param]
+    idx_set = dataclasses.replace(real, sha256=tuple(hashlib.sha256(files[file]).hexdigest() for file in FILES))
+    monkeypatch.setitem(loading._SETS, request.param, loading._idx(idx_set))
+    return request.param, idx_set.home, files
+
+
+def parts(n):
+    return (256, (n, 28, 28)), (10, (n,))
+
+
+def put(folder, files, suffix=""):
+    folder.mkdir(parents=True)
+    compress = {"": bytes, ".gz": gzip.compress, ".xz": lzma.compress}[suffix]
+    for file, content in files.items():
+        (folder / (file + suffix)).write_bytes(compress(content))
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".xz"])
+def test_images_and_labels_are_read_as_they_were_written(home, tiny, suffix):
+    name, place, files = tiny
+    put(home / place, files, suffix)
+    assert data.is_available(name)
+    for split, n, prefix in (("train", N_TRAIN, "train"), ("test", N_TEST, "t10k")):
+        images, labels = data.load_images(name, split), data.load_labels(name, split)
+        assert images.shape == (n, 1, 28, 28)
+        assert images.dtype == torch.float32
+        written = np.frombuffer(files[f"{prefix}-images-idx3-ubyte"][16:], np.uint8).reshape(n, 1, 28, 28)
+        assert torch.equal(images, torch.tensor(written).float() / 255)
+        assert labels.tolist() == list(files[f"{prefix}-labels-idx1-ubyte"][8:])
+        assert labels.dtype == torch.int64
+
+
+def test_torchvisions_own_class_reads_what_a_download_leaves(home, tiny, mirrors):
+    name, place, _ = tiny
+    mirrors(name, ["whole"])
+    data.download(name)
+    theirs = getattr(torchvision.datasets, Path(place).parent.name)(str(home), train=False)
+    assert torch.equal(data.load_images(name, "test")[:, 0] * 255, theirs.data.float())
+    assert torch.equal(data.load_labels(name, "test"), theirs.targets)
+
+
+def test_a_missing_set_gives_one_sentence_and_the_way_on(home, tiny):
+    name, place, _ = tiny
+    assert not data.is_available(name)
+    for load in (data.load_images, data.load_labels):
+        with pytest.raises(data.DataNotFoundError, match=rf"MNIST is not in .*home\. Run .*\"{name}\"") as raised:
+            load(name)
+        assert f"SBGM_DATA to the folder that holds {place}" in str(raised.value)
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def flip_a_byte(path):
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def web_page(path):
+    path.write_bytes(b"<html>403</html>")
+
+
+@pytest.mark.parametrize("damage", [cut, flip_a_byte, web_page, Path.unlink])
+@pytest.mark.parametrize("suffix", ["", ".gz", ".xz"])
+def test_a_damaged_folder_is_named_with_its_file_and_left_as_it_is(home, tiny, suffix, damage):
+    name, place, files = tiny
+    put(home / place, files, suffix)
+    damage(home / place / ("t10k-images-idx3-ubyte" + suffix))
+    before = {path.name: path.read_bytes() for path in (home / place).iterdir()}
+    assert data.is_available(name)  # so that nothing falls back in silence
+    assert len(data.load_images(name, "train")) == N_TRAIN  # the other split is whole
+    for call in (lambda: data.load_images(name, "test"), lambda: data.download(name)):
+        with pytest.raises(data.DataNotFoundError, match="damaged: t10k-images-idx3-ubyte missing or with") as raised:
+            call()
+        assert "Move that folder away" in str(raised.value)
+    assert {path.name: path.read_bytes() for path in (home / place).iterdir()} == before
+
+
+# --- the download ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mirrors(tiny, monkeypatch):
+    """A function that gives torchvision mirrors on our server, each with its manner; it returns what they are asked."""
+    _, place, files = tiny
+    packed = {file + ".gz": gzip.compress(content) for file, content in files.items()}
+    source = getattr(torchvision.datasets, Path(place).parent.name)
+    resources = [(file, hashlib.md5(content).hexdigest()) for file, content in packed.items()]
+    monkeypatch.setattr(source, "resources", resources)
+    with serving(packed) as (url, asked):
+
+        def tell(name, manners):
+            monkeypatch.setattr(source, "mirrors", [f"{url}/{manner}/" for manner in manners])
+            return asked
+
+        yield tell
+
+
+@pytest.mark.parametrize("failing", [[], ["forbidden"], ["page"], ["short"], ["other", "forbidden"]])
+def test_the_first_mirror_that_sends_it_whole_is_enough(home, tiny, mirrors, failing):
+    name, place, files = tiny
+    asked = mirrors(name, [*failing, "whole"])
+    data.download(name)
+    assert {path.name: path.read_bytes() for path in (home / place).iterdir()} == files
+    assert [path.name for path in home.iterdir()] == [Path(place).parent.name]
+    assert len(data.load_images(name)) == N_TRAIN
+    n_asked = len(asked)
+    data.download(name)  # it is there, and nothing is fetched again
+    assert len(asked) == n_asked
+
+
+@pytest.mark.parametrize(
+    ("manner", "reason"),
+    [
+        ("forbidden", "HTTP Error 403"),
+        ("page", "it is a web page, not the data: a quota notice"),
+        ("short", "wrong checksum: a broken transfer|IncompleteRead"),
+        ("other", "wrong checksum: a broken transfer, or another file"),
+    ],
+)
+def test_where_no_mirror_gives_it_the_reason_and_the_way_on_are_told_and_nothing_is_left(
+    home, tiny, mirrors, manner, reason
+):
+    name, place, _ = tiny
+    mirrors(name, [manner, "forbidden"])
+    with pytest.raises(ConnectionError, match=reason) as raised:
+        data.download(name)
+    message = str(raised.value)
+    assert f"/{manner}/train-images-idx3-ubyte.gz: " in message
+    assert "/forbidden/train-images-idx3-ubyte.gz: HTTP Error 403" in message
+    for way_on in ('load_images("mnist_small")', f"copy the folder {place}", "SBGM_DATA"):
+        assert way_on in message
+    assert "\n" not in message
+    assert list(home.iterdir()) == []
+    assert not data.is_available(name)
+
+
+def test_a_server_that_is_not_there_is_told(home, tiny, monkeypatch):
+    name, place, _ = tiny
+    monkeypatch.setattr(getattr(torchvision.datasets, Path(place).parent.name), "mirrors", ["http://127.0.0.1:9/"])
+    with pytest.raises(ConnectionError, match=r"could not be downloaded into .*home \(http://127.0.0.1:9/train"):
+        data.download(name)
+    assert list(home.iterdir()) == []
+
+
+FAULTS = [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device"), OSError(errno.EIO, "I/O error")]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=["interrupted", "disk full", "broken disk"])
+@pytest.mark.parametrize("moment", ["fetching the third file", "writing the last file", "moving"])
+def test_a_fault_at_any_moment_leaves_nothing_and_the_next_download_succeeds(
+    home, tiny, mirrors, monkeypatch, fault, moment
+):
+    name, _, _ = tiny
+    mirrors(name, ["whole"])
+    with monkeypatch.context() as patch:
+        if moment == "fetching the third file":
+            fetch = torchvision_utils.download_url
+
+            def fail(url, root, filename, md5):
+                if filename.startswith("t10k-images"):
+                    (Path(root) / filename).write_bytes(b"half")
+                    raise fault
+                fetch(url, root, filename, md5)
+
+            patch.setattr(torchvision_utils, "download_url", fail)
+        elif moment == "writing the last file":
+            write = Path.write_bytes
+
+            def fail(path, content):
+                if path.name == FILES[-1]:
+                    write(path, content[: len(content) // 2])
+                    raise fault
+                return write(path, content)
+
+            patch.setattr(Path, "write_bytes", fail)
+        else:
+            patch.setattr(Path, "replace", lambda *args: (_ for _ in ()).throw(fault))
+        with pytest.raises((KeyboardInterrupt, OSError)) as raised:
+            data.download(name)
+    if getattr(fault, "errno", None) == errno.ENOSPC:
+        assert "The disk is full" in str(raised.value)
+        assert "70 MB in" in str(raised.value)
+        assert "SBGM_DATA to a folder on another disk" in str(raised.value)
+    elif isinstance(fault, OSError):
+        assert isinstance(raised.value, ConnectionError)
+        assert "I/O error" in str(raised.value)
+    assert not data.is_available(name)
+    assert [path.name for path in home.iterdir() if path.is_file() or list(path.iterdir())] == []
+    data.download(name)
+    assert len(data.load_images(name)) == N_TRAIN
+
+
+def test_a_full_disk_is_not_blamed_on_the_mirrors(home, tiny, mirrors, monkeypatch):
+    name, _, _ = tiny
+    mirrors(name, ["whole", "whole"])
+    tried = []
+
+    def full(url, *args):
+        tried.append(url)
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    monkeypatch.setattr(torchvision_utils, "download_url", full)
+    with pytest.raises(OSError, match="The disk is full"):
+        data.download(name)
+    assert len(tried) == 1
+
+
+def test_what_another_process_has_put_there_meanwhile_stays(tmp_path):
+    made, place = tmp_path / "made", tmp_path / "deep" / "place"
+    for folder, content in ((made, "ours"), (place, "theirs")):
+        folder.mkdir(parents=True)
+        (folder / "file").write_text(content)
+    fetching.move_into_place(made, place)
+    assert (place / "file").read_text() == "theirs"
+
+
+# --- what ships ------------------------------------------------------------------------------------------------------
+
+
+def test_what_ships_is_whole_small_and_has_every_digit(home):
+    """The class counts are MNIST's own shares of 10 % ± 1.6 %, and both groups of test writers are there."""
+    folder = MNIST_SMALL.folder()
+    assert folder.parent == Path(data.__file__).parents[2] / "data"  # wherever SBGM_DATA points
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 1.2e6
+    assert "creativecommons.org/licenses/by-sa/3.0" in (folder / "LICENSE").read_text()
+    for split, n in (("train", 3158), ("test", 5000)):
+        images, labels = data.load_images("mnist_small", split), data.load_labels("mnist_small", split)
+        assert images.shape == (n, 1, 28, 28)
+        assert images.dtype == torch.float32
+        assert float(images.min()) == 0
+        assert float(images.max()) == 1
+        assert len(labels) == n
+        shares = labels.bincount(minlength=10) / n
+        assert shares.min() > 0.084
+        assert shares.max() < 0.119
+    assert data.is_available("mnist_small")
+    data.download("mnist_small")
+    assert not home.exists()
+
+
+def test_each_shipped_label_names_its_image():
+    """A nearest-mean classifier, fitted on one split, is right on 80 % of the other; MNIST's usual figure is 82 %."""
+    train, test = (data.load_images("mnist_small", split).flatten(1) for split in data.SPLITS)
+    train_labels, test_labels = (data.load_labels("mnist_small", split) for split in data.SPLITS)
+    means = torch.stack([train[train_labels == digit].mean(dim=0) for digit in range(10)])
+    assert float((torch.cdist(test, means).argmin(dim=1) == test_labels).float().mean()) > 0.8
+
+
+def test_a_damaged_shipped_file_is_named(monkeypatch, tmp_path):
+    monkeypatch.setattr("sbgm.data.mnist.shipped_folder", lambda: tmp_path)
+    with pytest.raises(data.DataNotFoundError, match=r"MNIST's part that ships is not in .*git checkout data/mnist_sm"):
+        data.load_images("mnist_small")
+    put(tmp_path / "mnist_small", dict.fromkeys(FILES, b"something else"), ".xz")
+    with pytest.raises(
+        data.DataNotFoundError, match=r"damaged: t10k-labels-idx1-ubyte.*`git checkout data/mnist_small`"
+    ):
+        data.load_labels("mnist_small", "test")
+
+
+# --- the real things -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.mnist
+def test_mnist_is_the_real_one():
+    images, labels = data.load_images("mnist"), data.load_labels("mnist")
+    assert images.shape == (60_000, 1, 28, 28)
+    assert float(images.double().mean()) == pytest.approx(0.13066, abs=5e-6)
+    assert float(images.double().std()) == pytest.approx(0.30811, abs=5e-6)
+    assert labels.bincount().tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert labels[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
+    assert data.load_images("mnist", "test").shape == (10_000, 1, 28, 28)
+    assert data.load_labels("mnist", "test").bincount().tolist() == [
+        980,
+        1135,
+        1032,
+        1010,
+        982,
+        892,
+        958,
+        1028,
+        974,
+        1009,
+    ]
+
+
+@pytest.mark.mnist
+def test_what_ships_is_mnists_and_the_tool_makes_it_again():
+    import mnist_small
+
+    for split, every in (("train", 19), ("test", 2)):
+        assert torch.equal(data.load_images("mnist_small", split), data.load_images("mnist", split)[::every])
+        assert torch.equal(data.load_labels("mnist_small", split), data.load_labels("mnist", split)[::every])
+    made = mnist_small.contents()
+    assert tuple(hashlib.sha256(made[file]).hexdigest() for file in FILES) == MNIST_SMALL.sha256
+
+
+@pytest.mark.mnist
+def test_what_ships_represents_mnist():
+    """Its mean grey lies within 3 s.e. of the whole's: with an even stride the training images' would be 9 off."""
+    for split in data.SPLITS:
+        whole = data.load_images("mnist", split).mean(dim=(1, 2, 3))
+        part = data.load_images("mnist_small", split).mean(dim=(1, 2, 3))
+        assert abs(float(part.mean() - whole.mean())) < 3 * float(whole.std()) / len(part) ** 0.5
+
+
+@pytest.mark.fashion_mnist
+def test_fashion_mnist_is_the_real_one():
+    images = data.load_images("fashion_mnist")
+    assert images.shape == (60_000, 1, 28, 28)
+    assert float(images.double().mean()) == pytest.approx(0.2860, abs=5e-5)
+    assert float(images.double().std()) == pytest.approx(0.3530, abs=5e-5)
+    for split, n in (("train", 6_000), ("test", 1_000)):
+        assert data.load_labels("fashion_mnist", split).bincount().tolist() == [n] * 10

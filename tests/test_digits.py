@@ -1,0 +1,117 @@
+"""Training on the digits: what is drawn, that it learns, what a file says of its making, and what ships."""
+
+import dataclasses
+import hashlib
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sbgm import geometric_sigmas, load_images, load_network, ncsn_loss
+from sbgm.experiments import SHIPPED_DIGITS, DigitsTraining, sample_digits, train_digits, train_shipped_digits
+from sbgm.metrics import frechet_distance, level_losses
+from sbgm.samplers import annealed_langevin, final
+from sbgm.weights import read_facts, weights_folder
+
+IMAGES, HELD_OUT = load_images("digits"), load_images("digits", "test")
+SMALL = DigitsTraining(width=32, n_blocks=1, n_iterations=30)
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_the_ladder_is_the_papers_for_images():
+    torch.testing.assert_close(DigitsTraining().sigmas, geometric_sigmas(1.0, 0.01, 10))
+
+
+@pytest.mark.parametrize("weighting", ["sigma_squared", "one"])
+def test_a_step_is_one_of_adams_on_equation_6(weighting):
+    """By hand: the same batch, the same loss, and a first step of Adam that moves each weight by about the rate."""
+    settings = dataclasses.replace(SMALL, n_iterations=1, weighting=weighting, one_cycle=False, learning_rate=1e-3)
+    network, before = settings.network(), settings.network()
+    (step,) = train_digits(network, IMAGES, settings)
+    generator = seeded()
+    x = IMAGES[torch.randint(len(IMAGES), (128,), generator=generator)]
+    weight = {"sigma_squared": lambda s: s**2, "one": lambda s: 1.0}[weighting]
+    loss = ncsn_loss(before, x, before.sigmas, generator=generator, weighting=weight)
+    assert step.loss == pytest.approx(float(loss.detach()), rel=1e-5)
+    moved = (network.end.weight - before.end.weight).detach().abs()
+    assert float(moved.max()) == pytest.approx(1e-3, rel=0.01)
+
+
+def test_two_runs_from_one_seed_are_the_same_and_another_is_not():
+    losses = [
+        [step.loss for step in train_digits(settings.network(), IMAGES, settings)]
+        for settings in (SMALL, SMALL, dataclasses.replace(SMALL, seed=1))
+    ]
+    assert losses[0] == losses[1] != losses[2]
+
+
+def test_a_short_training_lowers_the_held_out_loss_at_the_larger_levels():
+    settings = dataclasses.replace(SMALL, n_iterations=400)
+    network = settings.network()
+    for _ in train_digits(network, IMAGES, settings):
+        pass
+    losses = level_losses(network, HELD_OUT, settings.sigmas, generator=seeded())
+    assert bool((losses.values[:6] + 3 * losses.se[:6] < 32).all())  # 32 is that of the score zero
+
+
+def test_samples_are_algorithm_1_from_uniform_noise():
+    network, generator = SMALL.network(), seeded(5)
+    start = torch.rand(3, 1, 8, 8, generator=generator)
+    expected = final(annealed_langevin(network, start, network.sigmas, step_size=2e-5, n_steps=2, generator=generator))
+    assert torch.equal(sample_digits(network, 3, n_steps=2, generator=seeded(5)), expected)
+
+
+def test_bad_settings_and_images_are_named():
+    with pytest.raises(ValueError, match="weighting must be one of 'sigma_squared', 'one', got 'two'"):
+        DigitsTraining(weighting="two")
+    with pytest.raises(TypeError, match="images must hold floating-point numbers"):
+        train_digits(SMALL.network(), IMAGES.byte(), SMALL)  # before the first step
+    with pytest.raises(ValueError, match="name must be one of 'digits_mlp'"):
+        train_shipped_digits("digits", weights_folder())
+
+
+# --- what ships ------------------------------------------------------------------------------------------------------
+
+
+def test_making_a_shipped_network_again_gives_the_same_weights(tmp_path):
+    for folder in ("a", "b"):
+        train_shipped_digits("digits_mlp", tmp_path / folder, n_iterations=20, n_samples=70)
+    first, second = (load_file(tmp_path / folder / "digits_mlp.safetensors") for folder in ("a", "b"))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert load_network(tmp_path / "a" / "digits_mlp.safetensors").facts["settings"]["n_iterations"] == 20
+
+
+@pytest.mark.parametrize("name", SHIPPED_DIGITS)
+def test_each_shipped_file_states_its_training_and_is_as_good_as_it_says(name):
+    facts = read_facts(weights_folder() / f"{name}.safetensors")
+    assert facts["settings"] == dataclasses.asdict(SHIPPED_DIGITS[name])
+    pixels = IMAGES.mul(16).round().byte().numpy().tobytes()
+    assert facts["data_sha256"] == hashlib.sha256(pixels).hexdigest()
+    assert {"command", "data", "seconds", "hardware", "torch"} <= facts.keys()
+    network = load_network(name)
+    losses = level_losses(network, HELD_OUT, network.sigmas, generator=seeded(3))
+    stated = torch.tensor(facts["held_out_loss_by_level"], dtype=torch.float64)
+    assert bool(((losses.values - stated).abs() < 5 * losses.se).all())  # other noise on the same digits
+
+
+def test_the_shipped_network_samples_as_well_as_it_says():
+    """Another 500 samples; the estimate depends a little on their number, and has a spread of its own."""
+    facts = read_facts(weights_folder() / "digits_mlp.safetensors")
+    samples = sample_digits(load_network("digits_mlp"), 500, n_steps=100, generator=seeded(4))
+    measured = frechet_distance(samples.flatten(1), IMAGES.flatten(1))
+    assert measured.value == pytest.approx(facts["frechet_distance"], abs=6 * measured.se + 0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SHIPPED_DIGITS)
+def test_the_shipped_weights_can_be_remade(name, tmp_path):
+    """To the last bit on the machine that made them; elsewhere as good a network."""
+    train_shipped_digits(name, tmp_path, n_samples=100)
+    new, old = load_file(tmp_path / f"{name}.safetensors"), load_file(weights_folder() / f"{name}.safetensors")
+    if not all(torch.equal(new[key], old[key]) for key in old):
+        stated = [read_facts(folder / f"{name}.safetensors") for folder in (tmp_path, weights_folder())]
+        for a, b in zip(*(facts["held_out_loss_by_level"] for facts in stated), strict=True):
+            assert a == pytest.approx(b, rel=0.2)

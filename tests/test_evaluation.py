@@ -1,0 +1,183 @@
+"""Samples judged: what applies to which data, the files that are read, and the command that prints it."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sbgm import __main__ as command
+from sbgm.data import load_images, load_labels
+from sbgm.evaluation import feature_space, judge, load_images_of, reference_for
+from sbgm.generation import save_samples
+from sbgm.metrics import frechet_distance, level_losses, nearest_neighbours, quantise
+from sbgm.metrics.measured import Measured
+from sbgm.networks import ImageMLP
+from sbgm.weights import save_network
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(autouse=True)
+def folder(monkeypatch, tmp_path):
+    """A data folder of our own, so that nothing is cached outside it."""
+    monkeypatch.setenv("SBGM_DATA", str(tmp_path / "data"))
+    return tmp_path
+
+
+# --- judging ---------------------------------------------------------------------------------------------------------
+
+
+def test_real_digits_are_near_and_noise_is_far():
+    real, noise = load_images("mnist_small")[:400], torch.rand(400, 1, 28, 28, generator=seeded())
+    near, far = (list(judge(samples, "mnist_small", n_reference=1_000)) for samples in (real, noise))
+    assert near[0].name == far[0].name == "Fréchet distance"
+    assert near[0].value < far[0].value / 100
+    assert (near[0].n, near[0].n_reference, near[0].features) == (400, 1_000, "classifier features")
+    assert near[2].name == "real train images instead: Fréchet distance"
+    assert near[2].value == pytest.approx(near[0].value, abs=0.5)  # of as many real images
+    assert near[-1].value == 0  # training images are their own nearest
+    assert far[-1].value > 10
+    text = "\n".join(map(str, near))
+    assert "(400 samples against 1,000 MNIST (small) test images, classifier features)" in text
+    assert "classifier at least 90 % sure: 9" in text
+    assert "classifier at least 90 % sure: 0.0 %" in "\n".join(map(str, far))
+    assert all(f"class {digit}: " in text for digit in range(10))
+
+
+def test_a_missing_class_shows():
+    real, labels = load_images("mnist_small"), load_labels("mnist_small")
+    without_ones = real[labels != 1][:400]
+    measures = list(judge(without_ones, "mnist_small", n_reference=1_000))
+    assert measures[0].value > 3 * measures[2].value
+    assert next(m for m in measures if str(m).startswith("class 1:")).startswith("class 1: 0.")
+
+
+def test_eight_by_eight_digits_are_judged_in_pixels():
+    samples = load_images("digits")[:100]
+    first, second, *_, last = judge(samples, "digits")
+    exact = frechet_distance(samples.flatten(1), load_images("digits", "test").flatten(1)).value
+    assert first.value == pytest.approx(exact, rel=0.02)  # 16 shades are not all among the 256
+    assert (first.features, first.n_reference, first.reference) == ("pixels", 360, "8×8 digits test images")
+    assert second.name == "kernel distance"
+    assert last.name == "median distance to the nearest"
+
+
+def test_too_few_samples_for_a_covariance_leave_the_kernel_distance():
+    names = [m.name for m in judge(load_images("digits")[:64], "digits") if isinstance(m, Measured)]
+    assert "kernel distance" in names
+    assert "Fréchet distance" not in names
+
+
+def test_the_number_of_reference_images_can_be_chosen():
+    first = next(judge(load_images("digits")[:100], "digits", n_reference=200))
+    assert first.n_reference == 200
+    assert "against 200 8×8 digits test images" in str(first)
+
+
+def test_colour_images_without_inception_have_their_nearest_images_alone():
+    patches = load_images("photo_patches", "test")[:20]
+    (measure,) = judge(patches, "photo_patches")
+    exact = nearest_neighbours(patches, load_images("photo_patches")).distances.median()
+    assert measure.value == pytest.approx(float(exact), rel=1e-3)
+    with pytest.raises(ValueError, match="photo patches needs Inception's features"):
+        feature_space("photo_patches")
+
+
+def test_features_of_mnist_are_kept_in_the_cache(folder):
+    space = feature_space("mnist_small")
+    first = reference_for("mnist_small", space, n=50)
+    (path,) = (folder / "data" / "cache").iterdir()
+    assert path.name == f"mnist_small-test-50-{space.key}.safetensors"
+    assert torch.equal(reference_for("mnist_small", space, n=50).features, first.features)
+
+
+def test_samples_of_another_shape_are_refused_before_any_measure():
+    with pytest.raises(ValueError, match=r"samples must be like the images of digits, \(N, 1, 8, 8\), got shape"):
+        judge(torch.zeros(5, 1, 28, 28), "digits")
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+def test_every_kind_of_file_gives_the_same_images(tmp_path):
+    images = torch.rand(3, 3, 4, 4, generator=seeded())
+    pixels = quantise(images)
+    images = pixels.float() / 255
+    save_samples(tmp_path / "a.safetensors", {"samples": images, "other": torch.zeros(1)})
+    np.savez(tmp_path / "b.npz", samples=images.numpy(), labels=np.zeros(3))
+    np.savez(tmp_path / "c.npz", pixels.permute(0, 2, 3, 1).numpy())
+    np.save(tmp_path / "d.npy", pixels.numpy())
+    (tmp_path / "e").mkdir()
+    for i, image in enumerate(pixels.permute(0, 2, 3, 1).numpy()):
+        Image.fromarray(image).save(tmp_path / "e" / f"{i:03}.png")
+    for name in ("a.safetensors", "b.npz", "c.npz", "d.npy", "e"):
+        assert torch.equal(load_images_of(tmp_path / name), images), name
+
+
+def test_grey_images_of_a_folder_have_one_channel(tmp_path):
+    pixels = (255 * np.random.default_rng(0).random((2, 6, 5))).astype(np.uint8)
+    for i, image in enumerate(pixels):
+        Image.fromarray(image).save(tmp_path / f"{i}.png")
+    assert torch.equal(load_images_of(tmp_path), torch.from_numpy(pixels)[:, None].float() / 255)
+
+
+def test_what_is_no_batch_of_images_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="path must be a file or folder of images, but there is none at"):
+        load_images_of(tmp_path / "absent.npz")
+    with pytest.raises(FileNotFoundError, match="path must be a folder of PNG files, but there is none in"):
+        load_images_of(tmp_path)
+    (tmp_path / "a.txt").write_text("no images")
+    with pytest.raises(ValueError, match=r"path must be \.safetensors, \.npz, \.npy or a folder of PNG files, got"):
+        load_images_of(tmp_path / "a.txt")
+    np.savez(tmp_path / "two.npz", a=np.zeros(1), b=np.zeros(1))
+    with pytest.raises(ValueError, match=r'path must hold "samples" or a single array, but .* holds a, b'):
+        load_images_of(tmp_path / "two.npz")
+    np.save(tmp_path / "flat.npy", np.zeros((3, 784)))
+    with pytest.raises(ValueError, match=r"path must hold images \(N, C, H, W\), but those in .* \(3, 784\)"):
+        load_images_of(tmp_path / "flat.npy")
+    (tmp_path / "sizes").mkdir()
+    for size in (4, 5):
+        Image.new("L", (size, size)).save(tmp_path / "sizes" / f"{size}.png")
+    with pytest.raises(ValueError, match="path must hold images of one size"):
+        load_images_of(tmp_path / "sizes")
+
+
+# --- the command -----------------------------------------------------------------------------------------------------
+
+
+def test_the_command_prints_every_measure_of_samples(folder, capsys):
+    samples = load_images("digits")[:100]
+    save_samples(folder / "samples.safetensors", {"samples": samples})
+    assert command.main(["evaluate", "--samples", str(folder / "samples.safetensors"), "--data", "digits"]) == 0
+    assert capsys.readouterr().out.splitlines() == [str(m) for m in judge(samples, "digits")]
+
+
+def test_the_command_prints_a_networks_losses(folder, capsys):
+    network = ImageMLP(sigmas=[1.0, 0.1], image_shape=(1, 8, 8), width=8, n_blocks=1)
+    save_network(network, folder / "network.safetensors")
+    arguments = ["evaluate", "--network", str(folder / "network.safetensors"), "--data", "digits", "--images", "360"]
+    assert command.main(arguments) == 0
+    out = capsys.readouterr().out
+    held_out = reference_for("digits", feature_space("digits"), n=360).features.reshape(-1, 1, 8, 8)
+    losses = level_losses(network, held_out, [1.0, 0.1], generator=seeded())
+    assert "360 8×8 digits test images" in out
+    for sigma, value in zip(("1", "0.1"), losses.values.tolist(), strict=True):
+        (line,) = (line for line in out.splitlines() if line.split()[0] == sigma)
+        assert float(line.split()[1]) == pytest.approx(value, rel=0.02)
+
+
+def test_the_command_asks_for_the_data(folder, capsys):
+    save_samples(folder / "samples.safetensors", {"samples": torch.zeros(3, 1, 8, 8)})
+    assert command.main(["evaluate", "--samples", str(folder / "samples.safetensors")]) == 1
+    assert "--data must name the data set" in capsys.readouterr().err
+    assert command.main(["evaluate", "--samples", str(folder / "samples.safetensors"), "--data", "digit"]) == 1
+    assert "must be one of 'digits'" in capsys.readouterr().err
+    assert command.main(["evaluate", "--samples", str(folder / "absent.npz"), "--data", "digits"]) == 1
+    assert "there is none at" in capsys.readouterr().err
+
+
+def test_one_thing_at_a_time(folder):
+    with pytest.raises(SystemExit):
+        command.main(["evaluate", "--samples", "a.npz", "--network", "b"])

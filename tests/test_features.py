@@ -1,0 +1,112 @@
+"""Images of 256 shades, features in batches, references in the cache, the Gaussian baseline, and hashes."""
+
+import pytest
+import torch
+
+from sbgm.data import cache_folder, dequantise, load_images
+from sbgm.hashing import content_hash
+from sbgm.metrics import GaussianBaseline, in_batches, quantise, shown
+from sbgm.metrics.reference import reference_features, some_images
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(autouse=True)
+def folder(monkeypatch, tmp_path):
+    """A data folder of our own, so that nothing is cached outside it."""
+    monkeypatch.setenv("SBGM_DATA", str(tmp_path))
+    return tmp_path
+
+
+def test_every_shade_comes_back_from_its_image_and_from_its_dequantised_image():
+    shades = torch.arange(256).expand(50, 1, 1, 256)
+    images = shades.float() / 255
+    assert torch.equal(quantise(images), shades.byte())
+    assert torch.equal(quantise(dequantise(images, generator=seeded())), shades.byte())
+    assert torch.equal(shown(images), images)
+
+
+def test_what_lies_outside_is_clamped():
+    assert quantise(torch.tensor([[-3.0, -1e-9, 1.0, 1.001, 40.0]])).tolist() == [[0, 0, 255, 255, 255]]
+
+
+def test_batches_make_no_difference():
+    x = torch.rand(7, 1, 2, 2, generator=seeded())
+    for batch_size in (1, 3, 100):
+        assert torch.equal(in_batches(lambda b: 2 * b.flatten(1), x, batch_size), 2 * x.flatten(1))
+
+
+def test_references_are_computed_once_and_recomputed_when_damaged():
+    calls = []
+
+    def function(images):
+        calls.append(len(images))
+        return images.flatten(1)[:, :3]
+
+    first = reference_features(function, "digits", "test", 50, key="corner")
+    again = reference_features(function, "digits", "test", 50, key="corner")
+    assert torch.equal(first.features, again.features)
+    assert (calls, first.images) == ([50], "8×8 digits test images")
+    (path,) = cache_folder().iterdir()
+    assert path.name == "digits-test-50-corner.safetensors"
+
+    path.write_bytes(path.read_bytes()[:-5])
+    assert torch.equal(reference_features(function, "digits", "test", 50, key="corner").features, first.features)
+    assert reference_features(function, "digits", "test", key="corner").features.shape == (360, 3)
+    reference_features(function, "digits", "test", 50, key="other")
+    assert calls == [50, 50, 360, 50]
+
+
+def test_some_images_are_the_same_ones_each_time_and_not_the_first():
+    images = load_images("digits", "test")
+    ten, twenty = (some_images("digits", "test", n) for n in (10, 20))
+    assert torch.equal(ten, twenty[:10])
+    assert not torch.equal(ten, images[:10])
+    assert torch.equal(some_images("digits", "test", 360).sum(dim=0), images.sum(dim=0))  # each once
+    assert torch.equal(some_images("digits", "test"), images)
+    with pytest.raises(ValueError, match="n must be at most the 360 test images of digits, got 361"):
+        some_images("digits", "test", 361)
+
+
+# --- the Gaussian baseline -------------------------------------------------------------------------------------------
+
+
+def test_the_baseline_has_the_images_mean_and_covariance():
+    """Far enough from 0 and 1 that clamping plays no part."""
+    mixing = 0.03 * torch.randn(12, 12, generator=seeded())
+    images = (0.5 + torch.randn(5_000, 12, generator=seeded(1)) @ mixing).reshape(5_000, 3, 2, 2)
+    baseline = GaussianBaseline(images, block_size=700)
+    covariance = images.flatten(1).double().T.cov()
+    assert torch.allclose(baseline.mean, images.flatten(1).double().mean(dim=0))
+    assert torch.allclose(baseline.root @ baseline.root.T, covariance)
+    samples = baseline.sample(20_000, generator=seeded(2))
+    assert samples.shape == (20_000, 3, 2, 2)
+    scale = covariance.diagonal().sqrt()
+    error = (samples.flatten(1).double().T.cov() - covariance) / (scale[:, None] * scale)
+    assert float(error.abs().max()) < 4 * (2 / 20_000) ** 0.5
+    shift = samples.flatten(1).double().mean(dim=0) - 0.5 / 255 - baseline.mean  # ⌊256 x⌋/255 is some half shade low
+    assert float((shift / scale).abs().max()) < 0.1
+
+
+def test_the_baseline_is_shown_as_images_are():
+    samples = GaussianBaseline(torch.rand(20, 1, 4, 4, generator=seeded()).round()).sample(50, generator=seeded(1))
+    assert torch.equal(samples, shown(samples))
+    assert (samples == 0).any()
+    assert (samples == 1).any()
+    with pytest.raises(ValueError, match="images must hold at least two for a covariance, got 1"):
+        GaussianBaseline(torch.rand(1, 1, 4, 4))
+
+
+# --- hashes ----------------------------------------------------------------------------------------------------------
+
+
+def test_hashes_tell_content_shape_and_type_apart():
+    x = torch.arange(6, dtype=torch.float32)
+    others = [x + 0, x.reshape(2, 3), x.double(), x.flip(0), x[:5]]
+    hashes = [content_hash(y) for y in (x, *others)]
+    assert hashes[0] == hashes[1]
+    assert len(set(hashes)) == 5
+    assert content_hash(x.reshape(2, 3).T) == content_hash(x.reshape(2, 3).T.contiguous())
+    assert content_hash(torch.tensor(3)) != content_hash(torch.tensor(4))

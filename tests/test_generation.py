@@ -1,0 +1,357 @@
+"""Batched generation: what depends on what, what is kept, other processes, and files of samples."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+import weakref
+
+import numpy as np
+import pytest
+import torch
+
+from sbgm import NamedSampler, RefineNet, annealed_langevin, final, generate, geometric_sigmas, save_network
+from sbgm import __main__ as command
+from sbgm.data import load_images
+from sbgm.generation import (
+    CountedScore,
+    fitted_start,
+    gaussian_start,
+    in_batches,
+    load_samples,
+    save_samples,
+    uniform_start,
+)
+from sbgm.masks import centre_box
+from sbgm.noise import derived_generator
+from sbgm.precision import autocast
+from sbgm.samplers import State
+
+SIGMAS = (1.0, 0.1, 0.01)
+SAMPLER = NamedSampler("annealed", SIGMAS, step_size=2e-5, n_steps=3)
+
+
+def score(x, sigma):
+    return (0.5 - x) / (0.04 + sigma**2)
+
+
+def sample(x, generator):
+    return SAMPLER.states(score, x, generator)
+
+
+# --- batches ---------------------------------------------------------------------------------------------------------
+
+
+def test_batch_b_is_the_sampler_run_from_the_generator_of_seed_and_b():
+    samples = generate(sample, 10, (1, 4, 4), seed=3, batch_size=4)
+    assert samples.shape == (10, 1, 4, 4)
+    for b, size in ((0, 4), (1, 4), (2, 2)):
+        generator = derived_generator(3, b)
+        x = torch.rand(size, 1, 4, 4, generator=generator)
+        expected = final(annealed_langevin(score, x, SIGMAS, step_size=2e-5, n_steps=3, generator=generator))
+        assert torch.equal(samples[4 * b : 4 * b + 4], expected)
+
+
+def test_seeds_and_batches_differ_and_a_seed_repeats():
+    first, again, other = (generate(sample, 8, (1, 4, 4), seed=s, batch_size=4) for s in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert not torch.equal(first[:4], first[4:])
+    assert len(torch.unique(torch.cat([first, other]).flatten(1), dim=0)) == 16
+
+
+def test_the_global_generator_is_left_alone():
+    before = torch.get_rng_state()
+    generate(sample, 4, (1, 4, 4), seed=0)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_samples_are_not_clamped_and_have_the_samplers_law():
+    """2,000 images of 16 pixels of N(.5, .2²), 1.2 % of which are outside [0, 1]."""
+    sampler = NamedSampler("heun", tuple(geometric_sigmas(10, 0.01, 40).tolist()))
+    start = gaussian_start(10.0)
+    samples = generate(lambda x, g: sampler.states(score, x, g), 2_000, (1, 4, 4), seed=0, batch_size=500, start=start)
+    std = math.sqrt(10**2 * (0.04 + 1e-4) / (0.04 + 10**2))  # the flow keeps each chain's number of standard deviations
+    assert float(samples.mean()) == pytest.approx(0.5, abs=5 * std / math.sqrt(32_000))
+    assert float(samples.std()) == pytest.approx(std, rel=0.01 + 5 / math.sqrt(64_000))
+    outside = float(((samples < 0) | (samples > 1)).double().mean())
+    assert outside == pytest.approx(math.erfc(0.5 / std / math.sqrt(2)), abs=5 * 0.11 / math.sqrt(32_000) + 1e-3)
+
+
+def test_states_are_shown_as_they_come_and_not_kept():
+    seen, alive, most = [], [], 0
+
+    def on_state(indices, state):
+        nonlocal most
+        seen.append((indices, state.level, state.step))
+        alive.append(weakref.ref(state.x))
+        most = max(most, sum(ref() is not None for ref in alive))
+
+    generate(sample, 6, (1, 4, 4), seed=0, batch_size=4, on_state=on_state)
+    assert seen == [
+        (indices, level, step) for indices in (range(4), range(4, 6)) for level in (1, 2, 3) for step in (1, 2, 3)
+    ]
+    assert len(seen) == 2 * SAMPLER.n_states
+    assert most <= 3  # the current one, the one being made, and the one just left
+
+
+def test_levels_can_be_kept_on_request():
+    kept = {}
+
+    def on_state(indices, state):
+        if state.step == 3:
+            kept.setdefault(state.level, []).append(state.x)
+
+    samples = generate(sample, 6, (1, 4, 4), seed=0, batch_size=4, on_state=on_state)
+    assert torch.equal(torch.cat(kept[3]), samples)
+    generator = derived_generator(0, 1)
+    states = list(sample(torch.rand(2, 1, 4, 4, generator=generator), generator))
+    for level in (1, 2, 3):
+        assert torch.equal(kept[level][1], states[3 * level - 1].x)
+
+
+def test_batches_may_differ_by_index():
+    def states_of(indices, generator):
+        yield State(torch.tensor(indices)[:, None].float() + torch.rand(1, generator=generator), 1, 1.0)
+
+    samples = in_batches(states_of, 7, (1,), seed=0, batch_size=3)[:, 0]
+    assert samples.floor().tolist() == list(range(7))
+    assert len(set((samples - samples.floor()).mul(1e4).round().tolist())) == 3
+
+
+class Process:
+    """As much of an Accelerator as `in_batches` needs, one of several that share a list."""
+
+    def __init__(self, index, others):
+        self.process_index, self.num_processes, self.device, self.others = (
+            index,
+            len(others),
+            torch.device("cpu"),
+            others,
+        )
+
+    def gather(self, tensor):
+        self.others[self.process_index] = tensor
+        return torch.cat([tensor if other is None else other for other in self.others])
+
+
+@pytest.mark.parametrize("n_processes", [2, 3, 5])
+@pytest.mark.parametrize(("n", "batch_size"), [(10, 4), (12, 4), (3, 4), (11, 2)])
+def test_any_number_of_processes_gives_the_samples_of_one(n_processes, n, batch_size):
+    options = {"seed": 5, "batch_size": batch_size}
+    alone = generate(sample, n, (1, 4, 4), **options)
+    shares = [None] * n_processes
+    for index in range(n_processes):
+        last = generate(sample, n, (1, 4, 4), accelerator=Process(index, shares), **options)
+    assert torch.equal(last, alone)  # the last process to come finds the shares of all
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"n": 0}, ValueError, "n must be at least 1, got 0"),
+        ({"batch_size": 0}, ValueError, "batch_size must be at least 1"),
+        ({"sampler": 3}, TypeError, "sampler must be a callable"),
+        ({"start": 3}, TypeError, "start must be a callable"),
+    ],
+)
+def test_bad_arguments_are_named(arguments, error, message):
+    with pytest.raises(error, match=message):
+        generate(**{"sampler": sample, "n": 4, "shape": (1, 4, 4), "seed": 0} | arguments)
+
+
+def test_starts():
+    uniform = uniform_start((20_000, 2), derived_generator(0))
+    assert 0 <= float(uniform.min()) < 0.001
+    assert 0.999 < float(uniform.max()) < 1
+    mean = torch.tensor([1.0, -2.0])
+    gaussian = gaussian_start(3.0, mean)((20_000, 2), derived_generator(0))
+    assert float((gaussian.mean(dim=0) - mean).abs().max()) < 5 * 3 / math.sqrt(20_000)
+    assert float((gaussian.std(dim=0) / 3 - 1).abs().max()) < 5 / math.sqrt(40_000)
+
+
+def test_a_counted_score_is_the_score():
+    counted = CountedScore(score)
+    x = torch.rand(3, 1, 4, 4, generator=derived_generator(0))
+    assert torch.equal(counted(x, 0.1), score(x, 0.1))
+    assert counted.evaluations == 1
+    final(SAMPLER.states(counted, x, derived_generator(0)))
+    assert counted.evaluations == 1 + SAMPLER.evaluations
+
+
+def test_bfloat16_layers_change_samples_within_their_rounding():
+    """15 steps of an untrained network: the difference is below 2 % of the samples (root mean squares), and not 0."""
+    network = small_network()
+    sampler = NamedSampler("annealed", SIGMAS, step_size=2e-5, n_steps=5)
+    runs = []
+    for precision in ("fp32", "bf16"):
+        layers = autocast(network, precision)
+        runs.append(generate(lambda x, g, s=layers: sampler.states(s, x, g), 4, (1, 8, 8), seed=0))
+    assert all(r.dtype == torch.float32 for r in runs)
+    assert 0 < float((runs[0] - runs[1]).square().mean().sqrt()) < 0.02 * float(runs[0].square().mean().sqrt())
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+def test_files_keep_tensors_and_facts(tmp_path):
+    tensors = {"samples": torch.rand(3, 1, 4, 4), "mask": torch.tensor([True, False])}
+    save_samples(tmp_path / "a.safetensors", tensors, seed=3, sigmas=[1.0, 0.5])
+    loaded, facts = load_samples(tmp_path / "a.safetensors")
+    assert facts == {"seed": 3, "sigmas": [1.0, 0.5]}
+    assert all(torch.equal(loaded[name], value) for name, value in tensors.items())
+    assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+# --- the commands ----------------------------------------------------------------------------------------------------
+
+
+def small_network(conditional=True, size=8):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = RefineNet(SIGMAS, 8, 1, conditional=conditional, divide_by_sigma=not conditional)
+    network.image_shape = (1, size, size)
+    return network.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
+    save_network(small_network(), path)
+    return path
+
+
+def run(*arguments):
+    return command.main([str(a) for a in arguments] + ["--cpu"])
+
+
+def test_sample_writes_what_generate_gives_and_a_sheet(weights, tmp_path, capsys):
+    out = tmp_path / "made" / "here"
+    assert run("sample", weights, "--out", out, "-n", 5, "--batch-size", 2, "--n-steps", 3, "--seed", 7) == 0
+    assert capsys.readouterr().out.startswith("5 images, 9 evaluations of the network each, in ")
+    loaded, facts = load_samples(out / "samples.safetensors")
+    network = small_network()
+    sigmas = tuple(network.sigmas.tolist())
+    sampler = NamedSampler("annealed", sigmas, step_size=0.2 * sigmas[-1] ** 2, n_steps=3)
+    options = {"seed": 7, "batch_size": 2}
+    assert torch.equal(loaded["samples"], generate(lambda x, g: sampler.states(network, x, g), 5, (1, 8, 8), **options))
+    assert facts["step_size"] == pytest.approx(2e-5)
+    assert (facts["sampler"], facts["evaluations"], facts["seed"], facts["n_steps"]) == ("annealed", 9, 7, 3)
+
+    from PIL import Image
+
+    with Image.open(out / "sheet.png") as sheet:
+        pixels = torch.from_numpy(np.array(sheet.convert("L")))
+    first = (loaded["samples"][0, 0].clamp(0, 1) * 255).round()
+    assert torch.equal(pixels[1:9, 1:9], first.byte())
+    assert sorted(p.name for p in out.iterdir()) == ["samples.safetensors", "sheet.png"]
+
+
+def test_nothing_is_overwritten_unasked(weights, tmp_path, capsys):
+    arguments = ["sample", weights, "--out", tmp_path, "-n", 1, "--n-steps", 1]
+    assert run(*arguments) == 0
+    before = (tmp_path / "samples.safetensors").read_bytes()
+    capsys.readouterr()
+    assert run(*arguments, "--seed", 1) == 1
+    assert "exists already; choose another --out, or add --overwrite" in capsys.readouterr().err
+    assert (tmp_path / "samples.safetensors").read_bytes() == before
+    assert run(*arguments, "--seed", 1, "--overwrite") == 0
+    assert (tmp_path / "samples.safetensors").read_bytes() != before
+
+
+@pytest.mark.parametrize(
+    ("options", "evaluations"),
+    [
+        (["--sampler", "heun", "--levels", 5, "--schedule", "power"], 8),
+        (["--sampler", "ancestral", "--denoise"], 3),
+        (["--sampler", "consistent", "--levels", 10, "--step-size", 1.5e-4], 9),
+        (["--sampler", "predictor-corrector", "--precision", "bf16"], 4),
+    ],
+)
+def test_other_samplers_ladders_and_precisions(weights, tmp_path, capsys, options, evaluations):
+    assert run("sample", weights, "--out", tmp_path, "-n", 2, *options) == 0
+    assert f"2 images, {evaluations} evaluations" in capsys.readouterr().out
+    loaded, facts = load_samples(tmp_path / "samples.safetensors")
+    assert bool(torch.isfinite(loaded["samples"]).all())
+    assert facts["start"] == "gaussian"
+
+
+def test_a_network_without_levels_takes_any_ladder(tmp_path):
+    save_network(small_network(conditional=False), tmp_path / "v2.safetensors")
+    options = ["--sampler", "euler", "--levels", 7]
+    assert run("sample", tmp_path / "v2.safetensors", "--out", tmp_path / "a", "-n", 1, *options) == 0
+    network, sampler = small_network(conditional=False), geometric_sigmas(1.0, 0.01, 7)
+    x = gaussian_start(1.0)((1, 1, 8, 8), derived_generator(0, 0))
+    expected = final(NamedSampler("euler", tuple(sampler.tolist())).states(network, x, None))
+    torch.testing.assert_close(load_samples(tmp_path / "a" / "samples.safetensors")[0]["samples"], expected)
+
+
+def test_a_start_may_be_fitted_to_data(weights, tmp_path, capsys):
+    options = ["--out", tmp_path, "-n", 2, "--sampler", "euler", "--start", "fitted"]
+    assert run("sample", weights, *options) == 1
+    assert "--data must be given with --start fitted, and only then, got None" in capsys.readouterr().err
+    assert run("sample", weights, *options, "--data", "photo_patches") == 1
+    assert "data must be images of shape (1, 8, 8)" in capsys.readouterr().err
+    assert run("sample", weights, *options, "--data", "digits") == 0
+    network = small_network()
+    sampler = NamedSampler("euler", tuple(network.sigmas.tolist()))
+    x = fitted_start(load_images("digits"), 1.0)((2, 1, 8, 8), derived_generator(0, 0))
+    expected = final(sampler.states(network, x, None))
+    torch.testing.assert_close(load_samples(tmp_path / "samples.safetensors")[0]["samples"], expected)
+
+
+def test_inpaint_keeps_what_is_known(weights, tmp_path, capsys):
+    out = tmp_path / "fills"
+    options = ["--mask", "centre-box", "--images", 3, "--fills", 2, "--n-steps", 2, "--batch-size", 4]
+    assert run("inpaint", weights, "digits", "--out", out, *options) == 0
+    assert capsys.readouterr().out.startswith("2 fills of 3 images, 6 evaluations of the network each, in ")
+    loaded, facts = load_samples(out / "fills.safetensors")
+    mask = centre_box((1, 8, 8))
+    assert torch.equal(loaded["mask"], mask)
+    assert loaded["fills"].shape == (3, 2, 1, 8, 8)
+    error = (loaded["fills"] - loaded["images"][:, None])[:, :, mask]
+    assert float(error.square().mean().sqrt()) == pytest.approx(0.01, rel=5 / math.sqrt(2 * error.numel()))
+    assert float((loaded["fills"][:, 0] - loaded["fills"][:, 1])[:, ~mask].abs().mean()) > 0.05
+    assert json.dumps(facts["mask"]) == '"centre-box"'
+    assert facts["split"] == "test"
+    assert run("inpaint", weights, "digits", "--out", out, *options) == 1
+
+
+def test_what_cannot_be_done_is_said(weights, tmp_path, capsys):
+    assert run("inpaint", weights, "photo_patches", "--out", tmp_path) == 1
+    assert "data must be images of shape (1, 8, 8)" in capsys.readouterr().err
+    assert run("sample", tmp_path / "none.safetensors", "--out", tmp_path) == 1
+    assert "there is none at" in capsys.readouterr().err
+    assert run("sample", weights, "--out", tmp_path, "--sampler", "consistent") == 1
+    assert "step_size must be given for consistent" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        run("sample", weights, "--out", tmp_path, "-n", 0)
+    assert "must be at least 1, got 0" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_writes_nothing_and_says_so(weights, tmp_path, capsys, monkeypatch):
+    def interrupted(self, score, x, generator):
+        yield State(x, 1, 1.0)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(NamedSampler, "states", interrupted)
+    with pytest.raises(SystemExit) as caught:
+        run("sample", weights, "--out", tmp_path)
+    assert caught.value.code == 130
+    assert "nothing was written" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_processes_write_what_one_writes(weights, tmp_path):
+    """On gloo over loopback; 3 batches for 2 processes."""
+    arguments = ["sample", str(weights), "-n", "10", "--batch-size", "4", "--n-steps", "2", "--cpu", "--out"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "sbgm"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*launch, *arguments, str(tmp_path / "two")], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("10 images") == 1
+    assert command.main([*arguments, str(tmp_path / "one")]) == 0
+    one, two = (load_samples(tmp_path / name / "samples.safetensors")[0]["samples"] for name in ("one", "two"))
+    assert torch.equal(one, two)

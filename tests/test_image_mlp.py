@@ -1,0 +1,140 @@
+"""The perceptron for small images: shapes, σ of any size, seeds, and what is built in before any training."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from sbgm import ImageMLP, load_network, ncsn_loss, save_network
+from sbgm.training import n_parameters
+
+SIGMAS = [1.0, 0.1, 0.01]
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def images(n=6, shape=(1, 8, 8), dtype=torch.float32):
+    return torch.rand(n, *shape, generator=seeded(1), dtype=dtype)
+
+
+def network(**options):
+    """A small one whose last layer is not zero, as after training."""
+    result = ImageMLP(SIGMAS, **{"width": 16, "n_blocks": 2, "generator": seeded(), **options})
+    nn.init.normal_(result.end.weight, generator=seeded(2))
+    return result
+
+
+@pytest.mark.parametrize(("shape", "norm"), [((1, 8, 8), "layer"), ((3, 4, 5), "layer"), ((1, 8, 8), "none")])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_shape_and_dtype_are_kept(shape, norm, dtype):
+    x = images(shape=shape, dtype=dtype)
+    score = network(image_shape=shape, norm=norm).to(dtype)(x, 0.5)
+    assert score.shape == x.shape
+    assert score.dtype == dtype
+    assert bool(score.abs().sum() > 0)
+
+
+def test_it_says_what_it_was_made_for():
+    made = network(image_shape=(3, 4, 5))
+    assert made.image_shape == (3, 4, 5)
+    assert made.sigmas.tolist() == pytest.approx(SIGMAS)
+
+
+def test_the_number_of_parameters_is_that_of_its_layers():
+    """First layer, n blocks of two layers, the level's layer and a norm, the last norm and the last layer."""
+    w, n, d, f = 32, 3, 64, 16
+    block = 2 * w + 2 * (w * w + w) + (f * w + w)
+    assert n_parameters(ImageMLP(SIGMAS, width=w, n_blocks=n)) == (d * w + w) + n * block + 2 * w + (w * d + d)
+    assert n_parameters(ImageMLP(SIGMAS, width=w, n_blocks=n, norm="none")) == (
+        (d * w + w) + n * (block - 2 * w) + (w * d + d)
+    )
+
+
+def test_an_untrained_network_is_the_zero_score_with_its_loss():
+    """λℓ = ½‖z‖² for the score 0: D/2 = 32 on average, with the standard error √(D/2 / n)."""
+    made, x = ImageMLP(SIGMAS, generator=seeded()), images(4_000)
+    assert torch.equal(made(x[:3], 0.5), torch.zeros(3, 1, 8, 8))
+    with torch.no_grad():
+        loss = float(ncsn_loss(made, x, made.sigmas, generator=seeded()))
+    assert abs(loss - 32) < 4 * math.sqrt(32 / 4_000)
+
+
+@pytest.mark.parametrize("sigma", [1e-4, 0.037, 1.0, 50.0])
+def test_any_positive_sigma_will_do(sigma):
+    assert bool(torch.isfinite(network()(images(), sigma)).all())
+
+
+def test_one_sigma_or_one_an_example():
+    made, x = network().double(), images(dtype=torch.float64)
+    torch.testing.assert_close(made(x, 0.5), made(x, torch.full((6,), 0.5)))
+    sigma = torch.linspace(0.1, 2, 6, dtype=torch.float64)
+    each = torch.cat([made(x[i : i + 1], float(sigma[i])) for i in range(6)])
+    torch.testing.assert_close(made(x, sigma), each)
+
+
+def test_the_output_is_divided_by_sigma():
+    """Without waves of log σ, and with the point scaled back, all that σ does is the division."""
+    made = network()
+    made.frequencies.zero_()
+    x = images() - 0.5
+    points = [0.5 + x * math.sqrt(1 + 4 * s**2) for s in (0.1, 0.7)]
+    torch.testing.assert_close(0.1 * made(points[0], 0.1), 0.7 * made(points[1], 0.7), rtol=1e-4, atol=1e-5)
+
+
+def test_sigma_steers_the_network():
+    made, x = network(), images()
+    assert not torch.allclose(0.1 * made(x, 0.1), 0.2 * made(x, 0.2), rtol=0.01)
+
+
+def test_examples_do_not_depend_on_each_other():
+    made, x = network(), images()
+    changed = x.clone()
+    changed[1:] += 1
+    torch.testing.assert_close(made(x, 0.3)[0], made(changed, 0.3)[0])
+
+
+def test_the_generator_alone_decides_the_weights():
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    a, b, c = (ImageMLP(SIGMAS, width=8, generator=seeded(s)) for s in (0, 0, 1))
+    assert torch.equal(before, torch.get_rng_state())
+    for name, value in a.state_dict().items():
+        assert torch.equal(value, b.state_dict()[name])
+    assert not torch.equal(a.begin.weight, c.begin.weight)
+
+
+def test_initial_weights_follow_torchs_law():
+    """U(−1/√n, 1/√n): variance 1/(3n), whose estimate from n·w numbers has a relative standard error of √(0.8/(n w))."""
+    weight = ImageMLP(SIGMAS, width=200, generator=seeded()).begin.weight.detach()
+    assert float(weight.abs().max()) <= 1 / 8
+    assert float(weight.var()) == pytest.approx(1 / (3 * 64), rel=4 * math.sqrt(0.8 / (64 * 200)))
+
+
+def test_a_saved_network_is_built_again(tmp_path):
+    made = network(image_shape=(3, 4, 4), width=8, norm="none")
+    save_network(made, tmp_path / "a.safetensors", seed=0)
+    loaded = load_network(tmp_path / "a.safetensors")
+    x = images(shape=(3, 4, 4))
+    assert torch.equal(loaded(x, 0.2), made(x, 0.2))
+    assert loaded.image_shape == (3, 4, 4)
+
+
+def test_other_images_and_bad_arguments_are_named():
+    made = network()
+    with pytest.raises(ValueError, match=r"x must be images \(B, 1, 8, 8\), got \(2, 1, 28, 28\)"):
+        made(torch.zeros(2, 1, 28, 28), 0.5)
+    with pytest.raises(ValueError, match="sigma must be finite and positive"):
+        made(images(), 0.0)
+    for options, message in (
+        ({"norm": "batch"}, "norm must be one of 'layer', 'none'"),
+        ({"image_shape": (8, 8)}, r"image_shape must be \(C, H, W\), got \(8, 8\)"),
+        ({"width": 0}, "width must be at least 1"),
+        ({"n_blocks": 0}, "n_blocks must be at least 1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            ImageMLP(SIGMAS, **options)
+    with pytest.raises(ValueError, match="sigmas must descend strictly"):
+        ImageMLP([0.1, 1.0])

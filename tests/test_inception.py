@@ -1,0 +1,196 @@
+"""KID, FID and the Inception Score: what they refuse, and agreement with torch-fidelity's own numbers.
+
+The tests on the real network need torch-fidelity (the extra "fid") and a file of weights at SBGM_FID_WEIGHTS.
+"""
+
+import importlib.util
+import math
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from sbgm.metrics import feature_statistics
+from sbgm.metrics.inception import Inception, fid, inception_score, kid
+
+has_torch_fidelity = importlib.util.find_spec("torch_fidelity") is not None
+needs_torch_fidelity = pytest.mark.skipif(not has_torch_fidelity, reason="torch-fidelity is not installed")
+needs_weights = pytest.mark.skipif(
+    not has_torch_fidelity or not os.environ.get("SBGM_FID_WEIGHTS"), reason="no torch-fidelity or no SBGM_FID_WEIGHTS"
+)
+
+
+def normal(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_fid_is_refused_below_2560_samples_and_says_why():
+    few, enough = torch.zeros(2_559, 2_048), torch.zeros(2_560, 2_048)
+    with pytest.raises(ValueError, match=r"samples must be at least 2,560 for FID, got 2,559: .*2,048 features.*KID"):
+        fid(few, enough)
+    with pytest.raises(ValueError, match=r"reference must be at least 2,560 for FID, got 2,559"):
+        fid(enough, few)
+
+
+def test_fid_is_refused_against_statistics_of_too_few_images():
+    statistics = feature_statistics(normal(100, 5))
+    with pytest.raises(ValueError, match=r"reference must be at least 2,560 for FID, got 100"):
+        fid(torch.zeros(2_560, 2_048), statistics)
+
+
+def test_kid_takes_few_samples_and_names_itself():
+    result = kid(normal(20, 2_048), normal(30, 2_048, seed=1), against="test images")
+    assert abs(result.value) < 4 * result.se
+    assert str(result).startswith("KID ")
+    assert str(result).endswith("(20 samples against 30 test images, Inception features)")
+
+
+@pytest.mark.parametrize("metric", [kid, fid])
+def test_other_features_are_refused(metric):
+    with pytest.raises(ValueError, match=r"samples must be Inception features \(N, 2048\), got shape \(9, 128\)"):
+        metric(torch.zeros(9, 128), torch.zeros(9, 128))
+
+
+def test_inception_score_by_hand():
+    """k classes equally often and certainly give k; one class, or no certainty, gives 1."""
+    certain = 100 * torch.eye(10).repeat(10, 1)
+    assert inception_score(certain, n_splits=2) == (pytest.approx(10), pytest.approx(0, abs=1e-6))
+    assert inception_score(torch.zeros(50, 10))[0] == pytest.approx(1)
+    assert inception_score(certain[:1].expand(50, -1))[0] == pytest.approx(1)
+    in_order = 100 * torch.eye(2).repeat_interleave(50, dim=0)
+    assert inception_score(in_order, n_splits=2)[0] == pytest.approx(1)  # each split sees one class
+    with pytest.raises(ValueError, match="logits must be at least 10, one a split, got 9"):
+        inception_score(torch.zeros(9, 4))
+
+
+@needs_torch_fidelity
+def test_inception_score_is_torch_fidelitys():
+    from torch_fidelity.metric_isc import isc_features_to_metric
+
+    logits = 2 * normal(105, 20)
+    theirs = isc_features_to_metric(logits, splits=10, shuffle=False)
+    ours = inception_score(logits)
+    assert ours == (
+        pytest.approx(theirs["inception_score_mean"]),
+        pytest.approx(theirs["inception_score_std"]),
+    )
+
+
+def test_without_torch_fidelity_the_message_says_how_to_get_it(tmp_path):
+    (tmp_path / "torch_fidelity.py").write_text("raise ImportError('no such module')")
+    code = "from sbgm.metrics.inception import Inception; Inception()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(tmp_path)}
+    )
+    assert 'ImportError: Inception features need torch-fidelity: pip install "sbgm[fid]"' in done.stderr
+
+
+@needs_torch_fidelity
+def test_missing_weights_are_named(tmp_path, monkeypatch):
+    with pytest.raises(FileNotFoundError, match=r"weights must be a file of Inception's weights, .*absent\.pth"):
+        Inception(tmp_path / "absent.pth")
+    monkeypatch.setenv("SBGM_FID_WEIGHTS", str(tmp_path / "elsewhere.pth"))
+    with pytest.raises(FileNotFoundError, match=r"elsewhere\.pth"):
+        Inception()
+
+
+@needs_torch_fidelity
+def test_a_file_of_weights_that_holds_code_is_refused_unrun(tmp_path):
+    import pickle
+
+    ran = tmp_path / "ran"
+
+    class Code:
+        def __reduce__(self):
+            return pathlib.Path.touch, (ran,)
+
+    torch.save({"fc.bias": Code()}, tmp_path / "code.pth")
+    with pytest.raises(pickle.UnpicklingError):
+        Inception(tmp_path / "code.pth")
+    assert not ran.exists()
+
+
+# --- the real network ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def inception():
+    return Inception()
+
+
+@needs_weights
+def test_features_are_of_quantised_images_and_batches_make_no_difference(inception):
+    images = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    features = inception.features(images)
+    assert features.shape == (3, 2_048)
+    assert torch.allclose(inception.features(images, batch_size=2), features, atol=1e-5)
+    assert torch.equal(inception.features((256 * images).floor() / 255), features)
+    assert torch.equal(inception.features(images + (images > 0.999).float()), features)  # clamped
+    with pytest.raises(ValueError, match=r"images must be colour images \(N, 3, H, W\), got shape \(2, 1, 28, 28\)"):
+        inception.features(torch.zeros(2, 1, 28, 28))
+
+
+@needs_weights
+def test_weights_without_logits_have_no_inception_score(inception):
+    if inception.has_logits:
+        assert inception.logits(torch.zeros(2, 3, 32, 32)).shape == (2, 1_008)
+    else:
+        with pytest.raises(ValueError, match=r"needs logits, and these weights have no last layer"):
+            inception.logits(torch.zeros(2, 3, 32, 32))
+
+
+@needs_weights
+@pytest.mark.slow
+def test_kid_and_frechet_distance_are_torch_fidelitys(inception):
+    """On the same images, dequantised for us and in bytes for torch-fidelity; KID over all pairs, so one subset.
+
+    torch-fidelity's FID of fewer images than features is what ours refuses, so FID is compared on features of a few
+    dimensions, by its own function.
+    """
+    from torch_fidelity import calculate_metrics
+    from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+
+    from sbgm.metrics import frechet_distance
+
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand(24, 3, 4, 4, generator=generator)
+    images = [
+        torch.nn.functional.interpolate(coarse, size=32, mode=mode).mul(255).round().byte()
+        for mode in ("nearest", "bilinear")
+    ]
+
+    class Bytes(torch.utils.data.Dataset):
+        def __init__(self, images):
+            self.images = images
+
+        def __len__(self):
+            return len(self.images)
+
+        def __getitem__(self, i):
+            return self.images[i]
+
+    theirs = calculate_metrics(
+        input1=Bytes(images[0]),
+        input2=Bytes(images[1]),
+        kid=True,
+        kid_subsets=1,
+        kid_subset_size=24,
+        cuda=False,
+        cache=False,
+        save_cpu_ram=True,
+        verbose=False,
+        feature_extractor_weights_path=os.environ["SBGM_FID_WEIGHTS"],
+    )["kernel_inception_distance_mean"]
+    features = [inception.features((x.float() + torch.rand(x.shape, generator=generator)) / 256) for x in images]
+    ours = kid(*features)
+    assert ours.value == pytest.approx(theirs, rel=1e-3)
+    assert ours.value > 4 * ours.se
+    assert math.isfinite(theirs)
+
+    few = [x[:, :10] for x in features]
+    statistics = [fid_features_to_statistics(x.double()) for x in few]
+    exact = fid_statistics_to_metric(*statistics, verbose=False)["frechet_inception_distance"]
+    assert frechet_distance(*few).value == pytest.approx(exact, rel=1e-6)

@@ -1,0 +1,114 @@
+"""N4: its table on disk, its numbers from made-up rows, and a small run that is stopped and goes on."""
+
+import dataclasses
+import math
+
+import pytest
+
+from sbgm import claims
+from sbgm.experiments import recorded
+from sbgm.experiments.recorded import n4
+from sbgm.experiments.recorded.n4 import NetworkRow
+
+
+def rows(losses, distances):
+    return [NetworkRow(64, 1, "layer", 10, 1000, a, b, 2 * b) for a, b in zip(losses, distances, strict=True)]
+
+
+def test_the_networks_differ_in_shape_alone():
+    settings = n4.networks(100)
+    assert len(settings) >= 8
+    shapes = {(s.width, s.n_blocks, s.norm) for s in settings}
+    assert len(shapes) == len(settings)
+    assert len({dataclasses.replace(s, width=1, n_blocks=1, norm="none") for s in settings}) == 1
+
+
+def test_the_rank_correlation_is_of_ranks():
+    losses = [1, 2, 3, 4, 5, 6, 7, 8]
+    agree = n4.n4_checks(rows(losses, [math.exp(v) for v in losses]), rows([1, 2, 3], [3, 2, 1]))
+    values = {c.label: c for c in agree}
+    correlation = values["rank correlation, held-out loss and distance to held-out digits"]
+    assert correlation.value == pytest.approx(1)
+    assert correlation.low == 0.8
+    assert values["the same among 3 late checkpoints of one run"].value == pytest.approx(-1)
+    assert all(c.holds for c in agree)
+    swapped = n4.n4_checks(rows(losses, [2, 1, 4, 3, 6, 5, 8, 7]), rows([1, 2], [1, 2]))
+    assert swapped[1].value == pytest.approx(1 - 6 * 8 / (8 * 63))  # 1 − 6Σd²/(n(n² − 1))
+
+
+def test_fewer_networks_or_another_order_fail():
+    few = n4.n4_checks(rows([1, 2], [1, 2]), rows([1, 2], [1, 2]))
+    assert not few[0].holds
+    reversed_order = n4.n4_checks(rows(range(1, 10), range(10, 1, -1)), rows([1, 2], [1, 2]))
+    assert not reversed_order[1].holds
+
+
+def test_the_table_is_read_as_it_was_written(tmp_path):
+    written = rows([1.25, 1 / 3], [0.1, 2e-17]), rows([7.0], [1.5])
+    n4.write_rows(tmp_path / "folder" / "N4.csv", *written)
+    assert n4.read_rows(tmp_path / "folder" / "N4.csv") == written
+
+
+@pytest.fixture
+def small(monkeypatch, tmp_path):
+    """Nine networks, each of width 4 more than the last, few samples, and an empty folder of records."""
+    shape = {"width": 8, "n_blocks": 1, "batch_size": 16}
+
+    def networks(n):
+        return [n4.DigitsTraining(**{**shape, "width": 4 * (i + 1)}, n_iterations=n) for i in range(9)]
+
+    monkeypatch.setattr(n4, "networks", networks)
+    monkeypatch.setattr(n4, "late", lambda n: n4.DigitsTraining(**shape, one_cycle=False, n_iterations=n))
+    monkeypatch.setattr(n4, "N_SAMPLES", 70)
+    monkeypatch.setattr(n4, "N_LATE", 2)
+    monkeypatch.setattr(n4, "measure", quick(n4.measure))
+    monkeypatch.setattr(claims, "results_folder", lambda: tmp_path / "results")
+    return tmp_path
+
+
+def quick(measure):
+    """Sampling stands for itself elsewhere: a distance that grows with the loss."""
+
+    def stand_in(network, settings, iteration, images, held_out):
+        loss = float(settings.width + iteration)
+        return NetworkRow(settings.width, 1, "layer", iteration, 1, -loss, 100 - loss, 90 - loss)
+
+    return stand_in
+
+
+def test_a_run_is_recorded_with_its_table_and_goes_on_where_it_was(small, monkeypatch):
+    measured = []
+    inner = n4._train_and_measure
+
+    def counted(settings, *rest):
+        measured.append(settings.width)
+        if len(measured) == 4:
+            raise KeyboardInterrupt
+        return inner(settings, *rest)
+
+    monkeypatch.setattr(n4, "_train_and_measure", counted)
+    with pytest.raises(KeyboardInterrupt):
+        recorded.evaluate("N4", small / "run", n_iterations=2)
+    assert not (small / "results").exists()
+    record = recorded.evaluate("N4", small / "run", n_iterations=2)
+    assert len(measured) == 4 + 7  # three are kept, the fourth is done again
+    assert repr(record) == "N4 reproduced"
+    assert claims.load_record("N4") == record
+    found, late = n4.read_rows(claims.attached_file(record))
+    assert [row.width for row in found] == [4 * (i + 1) for i in range(9)]
+    assert [row.iteration for row in late] == [1, 2]
+    assert record.facts["iterations"] == 2
+
+
+def test_numbers_of_other_settings_are_not_reused(small):
+    first = recorded.evaluate("N4", small / "run", n_iterations=2)
+    second = recorded.evaluate("N4", small / "run", n_iterations=4)
+    assert first.facts["iterations"] == 2
+    assert [row.iteration for row in n4.read_rows(claims.attached_file(second))[0]] == [4] * 9
+
+
+def test_a_failing_expectation_records_nothing(small, monkeypatch):
+    monkeypatch.setattr(n4, "networks", lambda n: [n4.DigitsTraining(width=8, n_blocks=1, n_iterations=n)])
+    with pytest.raises(AssertionError, match="networks: 1   expected at least 8"):
+        recorded.evaluate("N4", small / "run", n_iterations=2)
+    assert not (small / "results").exists()

@@ -1,0 +1,124 @@
+"""The chapters' scales, and what a full run takes."""
+
+import dataclasses
+
+import pytest
+import torch
+from torch import nn
+
+from sbgm.experiments import Scale
+from sbgm.experiments.cost import forward_flop, full_run, hours, saved_numbers
+from sbgm.experiments.ncsn import NCSN
+from sbgm.networks import RefineNet
+from sbgm.precision import fast_precision
+from sbgm.training import n_parameters
+from sbgm.weights import save_network
+
+SHAPE = (1, 8, 8)
+
+
+def test_the_laptop_is_the_default():
+    assert Scale.from_environment({}) == Scale.laptop() == Scale.from_environment({"SBGM_SCALE": "laptop"})
+
+
+def test_a_gpu_needs_one(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match="where torch sees no CUDA device"):
+        Scale.from_environment({"SBGM_SCALE": "gpu"})
+
+
+def test_another_scale_is_refused():
+    with pytest.raises(ValueError, match="SBGM_SCALE must be"):
+        Scale.from_environment({"SBGM_SCALE": "cluster"})
+
+
+def test_the_gpus_scale_is_the_papers_and_differs_in_settings_alone():
+    laptop, gpu = Scale.laptop(), Scale.gpu("cpu")
+    assert (gpu.n_steps, gpu.n_images, gpu.data) == (100, 1_000, "mnist")
+    assert {f.name for f in dataclasses.fields(Scale)} == vars(laptop).keys() == vars(gpu).keys()
+
+
+def test_a_network_of_ones_own_is_loaded_and_scored(tmp_path):
+    network = RefineNet([1.0, 0.1], channels=4, image_channels=1)
+    save_network(network, tmp_path / "mine.safetensors", image_shape=list(SHAPE))
+    scale = dataclasses.replace(Scale.laptop(), network=str(tmp_path / "mine.safetensors"), precision="fp32")
+    x = torch.rand(2, *SHAPE, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(scale.score(scale.load())(x, 0.1), network(x, 0.1))
+
+
+def test_bf16_is_chosen_where_the_processor_has_it(monkeypatch):
+    for test in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.setattr(torch.cpu, test, lambda: False, raising=False)
+    assert fast_precision("cpu") == "fp32"
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True, raising=False)
+    assert fast_precision("cpu") == "bf16"
+    assert fast_precision("mps") == "fp32"
+
+
+# --- what a full run takes -------------------------------------------------------------------------------------------
+
+
+class OneConvolution(nn.Module):
+    """Whose operations and saved numbers can be counted by hand."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 6, 3, padding=1)
+
+    def output(self, x, level):
+        return self.conv(x)
+
+
+def test_operations_are_two_for_each_multiplication():
+    assert forward_flop(OneConvolution(), SHAPE) == 2 * 64 * 6 * 9
+
+
+def test_a_convolution_keeps_its_input_and_no_weights():
+    assert saved_numbers(OneConvolution(), SHAPE) == 64
+
+
+@pytest.mark.parametrize(
+    ("data", "scale", "shape", "gflop"),
+    [("mnist", "laptop", (1, 28, 28), 0.95), ("mnist", "paper", (1, 28, 28), 3.8)],
+)
+def test_the_networks_operations_are_those_of_the_papers_facts(data, scale, shape, gflop):
+    network = NCSN.of_scale(data, scale).network(shape)
+    assert forward_flop(network, shape) / 1e9 == pytest.approx(gflop, rel=0.01)
+
+
+def test_saved_numbers_are_those_that_autograd_saves():
+    """On real tensors, every storage counted once."""
+    network = RefineNet([1.0, 0.1], channels=4, image_channels=1)
+    kept = {}
+    weights = {p.data_ptr() for p in network.parameters()}
+
+    def keep(tensor):
+        if tensor.untyped_storage().data_ptr() not in weights:
+            kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
+        network.output(torch.rand(1, *SHAPE), torch.zeros(1, dtype=torch.long))
+    found = sum(t.untyped_storage().nbytes() // t.element_size() for t in kept.values())
+    assert saved_numbers(network, SHAPE) == pytest.approx(found, rel=0.02)
+
+
+def test_a_full_run_is_the_sum_of_its_parts():
+    settings = dataclasses.replace(NCSN.of_scale("mnist", "laptop"), channels=4)
+    steps, batch = settings.training.n_steps, settings.training.batch_size
+    run = full_run(settings, SHAPE, n_samples=10, n_evaluations=7)
+    assert run.training == 3 * run.forward * steps * batch
+    assert run.sampling == 70 * run.forward
+    network = settings.network(SHAPE)
+    weights, kept = 4 * n_parameters(network), 4 * saved_numbers(network, SHAPE)
+    assert run.memory == 5 * weights + kept * batch  # averaged weights among them
+    halves = full_run(settings, SHAPE, n_samples=10, n_devices=2, bytes_per_number=2)
+    assert halves.memory == 5 * weights + kept * batch / 4
+    assert halves.training == run.training
+
+
+def test_hours():
+    assert hours(3_600e12, peak=10e12, share=0.1) == pytest.approx(1)
+    assert hours(3_600e12, peak=10e12, share=0.1, n_devices=8, scaling=0.5) == pytest.approx(1 / 4)
+    with pytest.raises(ValueError, match="share must be"):
+        hours(1, peak=1, share=0)

@@ -1,0 +1,43 @@
+"""Shares of a classifier's classes and of sure samples, with intervals that hold what they promise."""
+
+import pytest
+import torch
+
+from sbgm.metrics import class_shares, confident_share, share
+
+
+def test_shares_by_hand():
+    logits = torch.tensor([[0.0, 5.0, 0.0], [0.0, 1.0, 0.0], [9.0, 0.0, 0.0], [0.0, 9.0, 0.0]])
+    shares = class_shares(logits)
+    assert [s.value for s in shares] == [0.25, 0.75, 0]
+    assert (shares[2].low, shares[2].n) == (0, 4)
+    assert confident_share(logits).value == 0.75  # e⁵/(e⁵ + 2) = .987, e/(e + 2) = .58
+    assert confident_share(logits, 0.5).value == 1
+
+
+def test_a_confidence_of_just_the_threshold_counts():
+    logits = torch.tensor([[0.5, 0.5]]).log()
+    assert confident_share(logits, 0.5).value == 1
+    assert confident_share(logits, 0.500001).value == 0
+
+
+def test_wilsons_interval():
+    """Newcombe 1998, table 1: 81 of 263 gives .2553 to .3662, 0 of 20 gives 0 to .1611."""
+    assert share(81, 263)[1:3] == (pytest.approx(0.2553, abs=5e-5), pytest.approx(0.3662, abs=5e-5))
+    assert share(0, 20)[1:3] == (0, pytest.approx(0.1611, abs=5e-5))
+    assert share(20, 20)[1:3] == (pytest.approx(1 - 0.1611, abs=5e-5), 1)
+
+
+@pytest.mark.parametrize("p", [0.02, 0.1, 0.8])
+def test_the_interval_covers_the_truth_about_95_times_in_100(p):
+    counts = torch.binomial(
+        torch.full((4_000,), 200.0), torch.full((4_000,), p), generator=torch.Generator().manual_seed(0)
+    )
+    intervals = [share(int(c), 200) for c in counts]
+    assert sum(i.low <= p <= i.high for i in intervals) / 4_000 == pytest.approx(0.95, abs=0.025)
+
+
+def test_the_text_and_bad_input():
+    assert str(share(882, 1_000)) == "88.2 % (86.1 % to 90.1 %, 1,000 samples)"
+    with pytest.raises(ValueError, match=r"count must be between 0 and n with n of at least 1, got 3 of 2"):
+        share(3, 2)

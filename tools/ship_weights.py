@@ -1,0 +1,76 @@
+"""Ship a run's network: `tools/ship_weights.py runs/mnist_ncsn` writes data/weights/mnist_ncsn.safetensors and its log.
+
+The file says how it was made: command, data and its hash, seed, steps, seconds, hardware, held-out loss by level.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import shutil
+from pathlib import Path
+
+import torch
+
+from sbgm.data import load_images
+from sbgm.experiments.ncsn import NCSN
+from sbgm.hardware import hardware
+from sbgm.metrics import level_losses
+from sbgm.training import Run
+from sbgm.weights import save_network, weights_folder
+
+
+def main() -> None:
+    """Ship the runs named on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path, nargs="+", help="the run's folder; its name is the network's")
+    parser.add_argument("--to", type=Path, default=weights_folder(), help="the folder to write to")
+    options = parser.parse_args()
+    for folder in options.run:
+        print(ship(Run(folder), options.to))
+
+
+def ship(run: Run, to: Path, n_held_out: int = 256) -> Path:
+    """Write the averaged weights of a run's latest checkpoint in half precision, with the facts of their making."""
+    settings = NCSN.from_dict(run.settings)
+    network = run.network()
+    images = load_images(settings.data, "train")
+    held_out = load_images(settings.data, "test")[:n_held_out]
+    losses = level_losses(network, held_out, settings.sigmas, generator=torch.Generator().manual_seed(0))
+    log = run.log()
+    path = to / f"{run.folder.name}.safetensors"
+    save_network(
+        network,
+        path,
+        dtype=torch.float16,
+        image_shape=list(images.shape[1:]),
+        data_range=[0.0, 1.0],
+        command=command(settings, run.folder.name),
+        data=f"{settings.data}, {len(images):,} training images",
+        data_sha256=hashlib.sha256(images.mul(255).round().byte().numpy().tobytes()).hexdigest(),
+        settings=dataclasses.asdict(settings),
+        steps=run.last_step,
+        seconds=round(float(log["seconds"][log["step"] <= run.last_step].iloc[-1])),
+        hardware=hardware(),
+        held_out_images=n_held_out,
+        held_out_loss_by_level=[round(float(v), 3) for v in losses.values],
+    )
+    shutil.copyfile(run.folder / "log.csv", path.with_suffix(".log.csv"))
+    return path
+
+
+def command(settings: NCSN, name: str) -> str:
+    """The command that starts such a run."""
+    words = ["python -m sbgm train", settings.data, f"--out runs/{name}"]
+    usual = NCSN.of_scale(settings.data, "laptop")
+    options = {"channels": "--channels", "sigma_max": "--sigma-max", "sigma_min": "--sigma-min", "n_levels": "--levels"}
+    for name, option in options.items():
+        if (value := getattr(settings, name)) != getattr(usual, name):
+            words.append(f"{option} {value:g}")
+    words += ["--unconditional"] * (not settings.conditional) + ["--divide-by-sigma"] * settings.divide_by_sigma
+    return " ".join([*words, f"--steps {settings.training.n_steps}"])
+
+
+if __name__ == "__main__":
+    main()
