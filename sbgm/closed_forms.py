@@ -109,6 +109,22 @@ def annealed_variance(
     return result
 
 
+def noise_ratio(sigmas: Tensor | Sequence[float], *, step_size: float, n_steps: int, start: float = 1 / 3) -> float:
+    """The variance of the noise that Algorithm 1 leaves on its samples, over σ_L², for data that are a point.
+
+    The last of `annealed_variance` with v = 0. It counts what each level has not forgotten of the one before, where
+    `techniques.variance_ratio` takes a level that begins at the right width.
+
+    Args:
+        sigmas: σ_1 > … > σ_L > 0.
+        step_size: ε.
+        n_steps: T, steps a level.
+        start: mean square of the starting points; 1/3 for uniform noise and a black pixel.
+    """
+    last = annealed_variance(sigmas, step_size=step_size, n_steps=n_steps, variance=0.0, start=start)[-1]
+    return last / check_sigmas(sigmas)[-1] ** 2
+
+
 def consistent_variance(
     sigmas: Tensor | Sequence[float], *, step_size: float, variance: float, start: float
 ) -> list[float]:

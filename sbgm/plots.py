@@ -119,6 +119,39 @@ def image_sheet(images: Tensor, n_columns: int = 8, border: int = 1) -> Tensor:
     return make_grid(images.detach().cpu().clamp(0, 1), nrow=n_columns, padding=border, pad_value=1.0).permute(1, 2, 0)
 
 
+def draw_number_map(
+    ax: Axes, values: Tensor, rows: Sequence[object], columns: Sequence[object], **options: object
+) -> AxesImage:
+    """Positive numbers written into a map, darker where they are larger (on a log scale), white where they are NaN.
+
+    Args:
+        ax: where to draw.
+        values: (R, C).
+        rows, columns: the labels of rows and columns.
+        options: of `imshow`.
+    """
+    shades = values.log()
+    low, high = (float(v) for v in shades[~shades.isnan()].aminmax())
+    style = {"cmap": "Blues", "vmin": low, "vmax": max(high, low + 1e-6), "aspect": "auto", **options}
+    image = ax.imshow(shades.numpy(), **style)
+    for i, j in torch.cartesian_prod(torch.arange(len(rows)), torch.arange(len(columns))).tolist():
+        if not values[i, j].isnan():
+            colour = "white" if float(shades[i, j]) > (low + high) / 2 else "black"
+            value = float(values[i, j])
+            ax.text(
+                j,
+                i,
+                f"{value:.3g}" if value < 1000 else f"{value:,.0f}",
+                ha="center",
+                va="center",
+                fontsize=8,
+                color=colour,
+            )
+    ax.set_xticks(range(len(columns)), list(map(str, columns)), fontsize=8)
+    ax.set_yticks(range(len(rows)), list(map(str, rows)))
+    return image
+
+
 def _sheet_style(ax: Axes, options: dict) -> dict:
     ax.set_axis_off()
     return {"interpolation": "nearest", "vmin": 0, "vmax": 1, **options}

@@ -44,9 +44,7 @@ def save_weights(network: nn.Module, path: Path | str, *, dtype: torch.dtype | N
     partial.replace(path)
 
 
-def save_network(
-    network: nn.Module, path: Path | str, *, dtype: torch.dtype | None = None, **facts: Fact
-) -> None:
+def save_network(network: nn.Module, path: Path | str, *, dtype: torch.dtype | None = None, **facts: Fact) -> None:
     """Write a noise conditional network with all that `load_network` needs to build it again.
 
     Args:

@@ -107,7 +107,7 @@ def test_the_generator_alone_decides_the_weights():
 
 
 def test_initial_weights_follow_torchs_law():
-    """U(−1/√n, 1/√n): variance 1/(3n), whose estimate from n·w numbers has a relative standard error of √(0.8/(n w))."""
+    """U(−1/√n, 1/√n): variance 1/(3n); its estimate from n·w numbers has a relative standard error of √(0.8/(n w))."""
     weight = ImageMLP(SIGMAS, width=200, generator=seeded()).begin.weight.detach()
     assert float(weight.abs().max()) <= 1 / 8
     assert float(weight.var()) == pytest.approx(1 / (3 * 64), rel=4 * math.sqrt(0.8 / (64 * 200)))

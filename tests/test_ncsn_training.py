@@ -18,7 +18,7 @@ from sbgm import geometric_sigmas, ncsn_loss
 from sbgm.data import load_images
 from sbgm.experiments.ncsn import NCSN, ORDER, train_ncsn
 from sbgm.noise import derived_generator
-from sbgm.training import Run, TrainingSettings, train
+from sbgm.training import Run, TrainingSettings, load_trained, train
 
 TINY = NCSN(
     "digits",
@@ -415,3 +415,10 @@ def test_the_accelerator_is_where_the_training_runs(tmp_path):
     accelerator = Accelerator(cpu=True)
     next(train_ncsn(TINY, tmp_path / "run", accelerator=accelerator))
     assert accelerator.device.type == "cpu"
+
+
+def test_a_network_is_found_by_its_file_and_by_the_folder_of_its_run(whole):
+    by_run = load_trained(whole[0])
+    assert_same(by_run.state_dict(), weights(whole[0]))
+    by_file = load_trained(whole[0] / "step-0000012" / "network.safetensors")
+    assert_same(by_file.state_dict(), weights(whole[0], averaged=False))

@@ -29,14 +29,20 @@ from sbgm import (
     explorers,
     final,
     geometric_sigmas,
+    inpaint,
     langevin,
+    masks,
     metrics,
     paper_mixture,
     plots,
 )
 from sbgm.data import load_images
-from sbgm.experiments import Figure2, train_figure2
+from sbgm.experiments import Figure2, Trajectory, annealed_trajectory, train_figure2
 from sbgm.experiments.ncsn import NCSN, train_ncsn
+from sbgm.experiments.recorded.curve import MeasuredPoint, SamplerCurve
+from sbgm.experiments.recorded.i5 import digits_map
+from sbgm.experiments.step_map import StepMap
+from sbgm.samplers import State
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUSY_PERCENT = 10.0
@@ -159,6 +165,14 @@ def image_training(precision: str, n_steps: int = 6) -> Iterator[RefineNet]:
             yield network
 
 
+def small_curve() -> SamplerCurve:
+    """Two samplers at two costs each, with sixteen black images for samples."""
+    costs = {"Algorithm 1": (100, 1_000), "ancestral": (20, 100)}
+    points = tuple(MeasuredPoint(label, n, 1_000 / n, 0.1, 0.5) for label, budgets in costs.items() for n in budgets)
+    sheets = {f"{p.label}, {p.evaluations}": torch.zeros(16, 1, 28, 28, dtype=torch.uint8) for p in points}
+    return SamplerCurve(points, {"n_samples": 16}, sheets)
+
+
 def every_explorer() -> Iterator[explorers.FigureExplorer]:
     """One of each explorer that the package exports."""
     settings = dataclasses.replace(Figure2.quick(), n_iterations=40)
@@ -170,10 +184,41 @@ def every_explorer() -> Iterator[explorers.FigureExplorer]:
         "training_explorer": [snapshots],
         "image_noise_explorer": [load_images("photo_patches", "test")[:8]],
         "denoising_explorer": [ImageMLP([1.0, 0.1, 0.01]), load_images("digits", "test")[:8]],
+        "inpainting_explorer": inpaintings(),
+        "step_map_explorer": [small_step_map()],
+        "image_annealing_explorer": [small_trajectory()],
+        "sampler_curve_explorer": [small_curve()],
     }
     for name in explorers.__all__:
         if name.endswith("_explorer"):
             yield getattr(explorers, name)(*arguments.get(name, []))
+
+
+def inpaintings() -> tuple:
+    """A digit, its masks, and the states of four fills behind each, by the exact score of a normal law."""
+    image, generator = load_images("mnist_small", "test")[0], torch.Generator().manual_seed(0)
+    by_kind = {kind: masks.make_mask(kind, image.shape, generator=generator) for kind in masks.KINDS}
+
+    def fills(mask: torch.Tensor) -> list[State]:
+        start = torch.rand(4, *image.shape, generator=generator)
+        options = {"image": image, "mask": mask, "step_size": 0.004, "n_steps": 10, "generator": generator}
+        return list(inpaint(lambda x, sigma: (0.1 - x) / (0.1 + sigma**2), start, [1.0, 0.3, 0.1], **options))
+
+    return image, by_kind, {kind: fills(mask) for kind, mask in by_kind.items()}
+
+
+def small_trajectory() -> Trajectory:
+    """Sixteen chains of ten levels, by the exact score of a normal law."""
+    start, generator = torch.rand(16, 1, 28, 28, generator=torch.Generator().manual_seed(0)), torch.Generator()
+    options = {"step_size": 2e-5, "n_steps": 20, "generator": generator.manual_seed(1)}
+    sigmas = geometric_sigmas(1.0, 0.01, 10)
+    return annealed_trajectory(lambda x, sigma: (0.1 - x) / (0.1 + sigma**2), start, sigmas, **options)
+
+
+def small_step_map() -> StepMap:
+    """A map of few digits and few steps."""
+    with tempfile.TemporaryDirectory() as folder:
+        return digits_map(pathlib.Path(folder), n_steps=(1, 2), step_sizes=(1e-5, 2e-5), n_samples=80)
 
 
 def sliders() -> Iterator[Row]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     """The network, where it runs, and where the result goes."""
-    parser.add_argument("network", help="a file of weights, or the name of a shipped network, such as mnist_ncsn")
+    parser.add_argument("network", help="a shipped network's name, a file of weights, or a run's folder")
     parser.add_argument("--out", type=Path, required=True, help="the folder to write to")
     parser.add_argument("--overwrite", action="store_true", help="replace the files of an earlier run there")
     parser.add_argument("--seed", type=int, default=0, help="of all that is drawn (0)")
@@ -54,9 +54,9 @@ def check_free(files: list[Path], *, overwrite: bool) -> None:
 
 def load(options: argparse.Namespace, accelerator: Accelerator) -> nn.Module:
     """The network that the options name, on the accelerator's device."""
-    from sbgm.weights import load_network
+    from sbgm.training import load_trained
 
-    network = load_network(options.network).to(accelerator.device)
+    network = load_trained(options.network).to(accelerator.device)
     if network.image_shape is None:
         raise ValueError(f"network must be one for images, but {options.network} does not say of which shape")
     return network

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--samples", type=Path, help="images: .safetensors, .npz, .npy or a folder of PNG files")
-    what.add_argument("--network", help="a file of weights, or the name of a shipped network, such as mnist_ncsn")
+    what.add_argument("--network", help="a shipped network's name, a file of weights, or a run's folder")
     what.add_argument("--claim", choices=list(recorded.HOMES), help="a recorded claim's id")
     what.add_argument(
         "--curve", help="a network on MNIST, by name or file: distance against evaluations, every sampler"
@@ -86,9 +86,9 @@ def _network(options: argparse.Namespace) -> int:
 
     from sbgm.metrics.levels import level_losses, optimality_identity
     from sbgm.metrics.reference import TITLES, some_images
-    from sbgm.weights import load_network
+    from sbgm.training import load_trained
 
-    network = load_network(options.network).to(options.device)
+    network = load_trained(options.network).to(options.device)
     n = min(options.images or 1_000, len(_images(options)))
     images = some_images(options.data, options.split, n).to(options.device)
     losses, identity = (

@@ -8,6 +8,7 @@ from sbgm.experiments.loss_curves import relative_drift, relative_spread, runnin
 from sbgm.experiments.manifold import Circle, CircleTraining, direction_errors, train_on_circle
 from sbgm.experiments.mixture import SHIPPED, MixtureTraining, level_errors, load_shipped, train_mixture, train_shipped
 from sbgm.experiments.scale import Scale
+from sbgm.experiments.table1 import PublishedRow, published_table
 from sbgm.experiments.trajectory import Trajectory, annealed_trajectory
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Figure1",
     "Figure2",
     "MixtureTraining",
+    "PublishedRow",
     "Scale",
     "Trajectory",
     "annealed_trajectory",
@@ -27,6 +29,7 @@ __all__ = [
     "level_errors",
     "load_classifier",
     "load_shipped",
+    "published_table",
     "relative_drift",
     "relative_spread",
     "running_mean",

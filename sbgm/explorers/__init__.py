@@ -11,6 +11,7 @@ from sbgm.explorers.level_steps import level_steps_explorer
 from sbgm.explorers.live import LiveTraining
 from sbgm.explorers.sampler_curve import sampler_curve_explorer
 from sbgm.explorers.score_field import score_field_explorer
+from sbgm.explorers.step_map import step_map_explorer
 from sbgm.explorers.training import training_explorer
 
 __all__ = [
@@ -25,5 +26,6 @@ __all__ = [
     "level_steps_explorer",
     "sampler_curve_explorer",
     "score_field_explorer",
+    "step_map_explorer",
     "training_explorer",
 ]

@@ -34,11 +34,6 @@ def image_annealing_explorer(trajectory: Trajectory) -> FigureExplorer:
         (values - values[-1]).flatten(1).square().mean(dim=1).sqrt().tolist()
         for values in (trajectory.x, trajectory.denoised)
     ]
-    sheets = [
-        [plots.image_sheet(images[:N_SHOWN], n_columns=4).numpy() for images in values]
-        for values in (trajectory.x, trajectory.denoised)
-    ]
-
     figure = Figure(figsize=(9.6, 3.3), dpi=90, layout="constrained")
     axes = figure.subplots(1, 3, width_ratios=(1, 1, 1.3))
     titles = ("the chains, $x$", r"the network's estimate, $x + \sigma^2 s(x, \sigma)$")
@@ -56,8 +51,8 @@ def image_annealing_explorer(trajectory: Trajectory) -> FigureExplorer:
     here = axes[2].axvline(0, color="#d95f02", lw=2, animated=True)
 
     def update(step: int) -> str:
-        for picture, sheet in zip(pictures, sheets, strict=True):
-            picture.set_data(sheet[step])
+        for picture, values in zip(pictures, trajectory[:2], strict=True):
+            picture.set_data(plots.image_sheet(values[step, :N_SHOWN], n_columns=4).numpy())
         here.set_xdata([step, step])
         return (
             f"level {trajectory.levels[step]} of {n_levels}, σ = {trajectory.sigmas[step]:.2g}, after "
@@ -65,7 +60,8 @@ def image_annealing_explorer(trajectory: Trajectory) -> FigureExplorer:
             f"its estimate {off[1][step]:.2g}"
         )
 
-    slider = ipywidgets.IntSlider(value=0, min=0, max=len(trajectory.x) - 1, description="step")
+    last = len(trajectory.x) - 1
+    slider = ipywidgets.IntSlider(value=min(2 * n_steps, last), min=0, max=last, description="step")
     return FigureExplorer(
         figure,
         update,

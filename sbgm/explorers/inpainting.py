@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import ipywidgets
@@ -49,7 +50,7 @@ def inpainting_explorer(
     misses = {name: torch.stack([_miss(state.x, image, known[name]) for state in runs[name]]) for name in runs}
     first = next(iter(runs))
     n_states, n_levels = len(runs[first]), runs[first][-1].level
-    n_columns = max(2, round(len(runs[first][0].x) ** 0.5))
+    n_columns = max(2, math.ceil(len(runs[first][0].x) ** 0.5))
 
     figure = Figure(figsize=(9.6, 2.9), dpi=90, layout="constrained")
     axes = figure.subplots(1, 4, width_ratios=(1, 1, 1, 1.35))

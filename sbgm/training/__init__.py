@@ -3,7 +3,7 @@
 from sbgm.training.checkpoint import load_checkpoint, save_checkpoint
 from sbgm.training.loop import Step, adam, fit, n_parameters
 from sbgm.training.resumable import TrainingSettings, train
-from sbgm.training.run import Run
+from sbgm.training.run import Run, load_trained
 
 __all__ = [
     "Run",
@@ -12,6 +12,7 @@ __all__ = [
     "adam",
     "fit",
     "load_checkpoint",
+    "load_trained",
     "n_parameters",
     "save_checkpoint",
     "train",

@@ -145,6 +145,11 @@ class Run:
         return folder
 
 
+def load_trained(path: Path | str) -> nn.Module:
+    """A network by the name of a shipped one, by its file, or by the folder of a run, whose latest it then is."""
+    return Run(path).network() if Path(path).is_dir() else load_network(path)
+
+
 def step_of(checkpoint: Path) -> int:
     """The step in a checkpoint folder's name."""
     return int(checkpoint.name.removeprefix("step-"))

@@ -16,14 +16,16 @@ HOMES = {
     "I2": "i2",
     "I3": "i3",
     "I4": "i4",
+    "I5": "i5",
     "I6": "i6",
     "I7": "i7",
     "I8": "i8",
+    "I10": "i10",
     "I11": "i11",
 }
 """The recorded claims, and the module here whose `evaluate(folder, **options)` measures each."""
 
-SHARE_SAMPLES = ("I1", "I2", "I3", "I4", "I6", "I7", "I11")
+SHARE_SAMPLES = ("I1", "I2", "I3", "I4", "I5", "I6", "I7", "I10", "I11")
 """Those that keep the samples they draw in one folder, where each finds what another has drawn."""
 
 

@@ -40,6 +40,12 @@ CHOSEN = (
     "heun, power",
     "multistep, power",
 )
+RENEWING = (
+    ("renewing, c = 8", 8.0, True),
+    ("renewing, c = 20", 20.0, True),
+    ("renewing all", math.inf, True),
+    ("renewing all, not clamped", math.inf, False),
+)
 CHOSEN_FROM_TOP = ("ancestral, geometric", "multistep, power")
 N_SHEET = 16
 """Samples of each entry that the record keeps."""
@@ -141,9 +147,9 @@ def entries(sigmas: Tensor) -> list[Entry]:
     """Every sampler at every budget of `BUDGETS`, for a network with this ladder; Algorithm 1 with up to 1,000.
 
     Algorithm 1 is the paper's: σ from 1 to .01 in 10 levels, ε = 2e-5, from uniform noise. The samplers that go from
-    level to level run between the same ends, and end with a denoising step. Where the network's σ_1 is larger, there
-    are curves from there as well, and one of Algorithm 1 as NCSNv2 runs it: on the network's whole ladder, with ε by
-    technique 4, and denoised at the end.
+    level to level, `renewing` among them, run between the same ends, and end with a denoising step. Where the network's
+    σ_1 is larger, there are curves from there as well, and one of Algorithm 1 as NCSNv2 runs it: on the network's whole
+    ladder, with ε by technique 4, and denoised at the end.
 
     Args:
         sigmas: the network's ladder.
@@ -161,10 +167,29 @@ def entries(sigmas: Tensor) -> list[Entry]:
         within = samplers_within(budget, PAPER_LADDER, denoise_last=True)
         found += [Entry(label, within[label], "fitted") for label in CHOSEN]
         found.append(Entry("multistep, power, not clamped", within["multistep, power"], "fitted", clamped=False))
+        for label, c, clamped in RENEWING:
+            found.append(Entry(label, renewing(PAPER_LADDER[0], PAPER_LADDER[-1], budget, c), "fitted", clamped))
         if wide:
             within = samplers_within(budget, own, denoise_last=True)
             found += [Entry(f"{label}, from σ₁", within[label], "mean") for label in CHOSEN_FROM_TOP]
     return found
+
+
+def renewing(high: float, low: float, budget: int, c: float) -> NamedSampler:
+    """Consistent sampling with much fresh noise: η = 1 − r^{1+c} on a geometric ladder, denoised at the end.
+
+    c = 0 is Euler's step of the probability flow, c = 1 ancestral sampling; a large c renews nearly all of the noise in
+    every step, and c = ∞ all of it, so that errors of a learned score don't last.
+
+    Args:
+        high, low: the ends of the ladder.
+        budget: evaluations.
+        c: how much noise is renewed, above 0.
+    """
+    n_steps = budget - 1
+    eta = 1 - (low / high) ** ((1 + c) / n_steps)
+    sigmas = tuple(geometric_sigmas(high, low, n_steps + 1).tolist())
+    return NamedSampler("consistent", sigmas, 2 * low**2 * eta, denoise_last=True)
 
 
 def measure_curve(
@@ -191,11 +216,11 @@ def measure_curve(
     model = load_network(network)
     file, wanted = weights_file(network), entries(model.sigmas)
     kept = Path(folder) / f"{file.stem}-{claims.file_hash(file)[:12]}-curve-batch{batch_size}-seed{seed}"
-    classifier, points, sheets = load_classifier(), [], {}
+    digits, classifier, points, sheets = some_images("mnist_small", "train", N_FITTED), load_classifier(), [], {}
     with tqdm(total=n_samples * sum(entry.evaluations for entry in wanted), unit="evaluation", unit_scale=True) as bar:
         for entry in wanted:
             batches = []
-            for batch in draw_entry(entry, model, kept / entry.key, n_samples, batch_size, seed):
+            for batch in draw_entry(entry, model, digits, kept / entry.key, n_samples, batch_size, seed):
                 batches.append(batch)
                 bar.update(len(batch) * entry.evaluations)
             samples = torch.cat(batches)[:n_samples]
@@ -217,7 +242,7 @@ def measure_curve(
 
 
 def draw_entry(
-    entry: Entry, network: nn.Module, kept: Path, n_samples: int, batch_size: int = 50, seed: int = 0
+    entry: Entry, network: nn.Module, digits: Tensor, kept: Path, n_samples: int, batch_size: int = 50, seed: int = 0
 ) -> Iterator[Tensor]:
     """The batches of an entry's samples, (B, C, H, W) as the sampler left them, each drawn unless it is in `kept`.
 
@@ -225,12 +250,13 @@ def draw_entry(
         entry: what to draw.
         network: with its ladder in `sigmas` and its `image_shape`; another σ is reached by `rescaled` where the network
             takes none.
+        digits: (N, C, H, W), what starts are fitted to.
         kept: the folder of the batches, one file each, written whole.
         n_samples: at least so many in all.
         batch_size, seed: as for `measure_curve`.
     """
     kept.mkdir(parents=True, exist_ok=True)
-    score, start = _score(network, entry), _start(entry)
+    score, start = _score(network, entry), _start(entry, digits)
     for batch in range(math.ceil(n_samples / batch_size)):
         file = kept / f"batch-{batch:04d}.safetensors"
         if not file.exists():
@@ -247,12 +273,11 @@ def _score(network: nn.Module, entry: Entry) -> Score:
     return in_range(score, *network.data_range) if entry.clamped else score
 
 
-def _start(entry: Entry) -> Start:
+def _start(entry: Entry, digits: Tensor) -> Start:
     if entry.start == "uniform":
         return uniform_start
     sigma = entry.sampler.sigmas[0]
-    images = some_images("mnist_small", "train", N_FITTED)
-    return fitted_start(images, sigma) if entry.start == "fitted" else gaussian_start(sigma, images.mean(dim=0))
+    return fitted_start(digits, sigma) if entry.start == "fitted" else gaussian_start(sigma, digits.mean(dim=0))
 
 
 def curve_file(network: str) -> Path:
@@ -261,7 +286,7 @@ def curve_file(network: str) -> Path:
 
 
 def save_curve(curve: SamplerCurve, network: str) -> SamplerCurve:
-    """Write a network's record to `claims.results_folder()`, its samples in a file beside it; return it as loaded."""
+    """Write a network's record to `claims.results_folder()`, its samples in a file beside it; return what is kept."""
     path = curve_file(network)
     path.parent.mkdir(parents=True, exist_ok=True)
     sheets = path.with_suffix(".safetensors")
@@ -271,7 +296,7 @@ def save_curve(curve: SamplerCurve, network: str) -> SamplerCurve:
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     partial.replace(path)
-    return load_curve(network)
+    return dataclasses.replace(curve, facts=facts)
 
 
 def load_curve(network: str = "mnist_ncsnv2") -> SamplerCurve:

@@ -88,7 +88,7 @@ def evaluate(
 
     Args:
         folder: where the fills are kept.
-        n_images: fewer make a quicker record; 20 take 3½ hours of one core, or minutes of a GPU.
+        n_images: fewer make a quicker record; 20 take some 3½ hours of one quiet core.
         n_steps: T; the time is proportional to it.
         step_size: ε; with 5e-5, 40 steps go as far as the paper's 100 with 2e-5.
         weights: another network than the shipped one, by name or file.

@@ -1,0 +1,222 @@
+"""The recorded curve: its entries, a run that is stopped and goes on, and a record that must match its weights."""
+
+import json
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from sbgm import claims, geometric_sigmas
+from sbgm.__main__ import main
+from sbgm.experiments.recorded import curve
+from sbgm.experiments.recorded.curve import (
+    BUDGETS,
+    MeasuredPoint,
+    SamplerCurve,
+    entries,
+    load_curve,
+    measure_curve,
+    renewing,
+)
+from sbgm.metrics import Measured
+from sbgm.metrics.reference import some_images
+from sbgm.samplers import consistent_step_bounds
+
+DIGITS = some_images("mnist_small", "train", 500)
+PAPERS, WIDE = geometric_sigmas(1.0, 0.01, 10), geometric_sigmas(16.0, 0.01, 95)
+
+
+class Broad(nn.Module):
+    """The exact score of N(½, v I) images, v = 0.04, at any σ, which counts its calls."""
+
+    def __init__(self, sigmas=WIDE):
+        super().__init__()
+        self.sigmas, self.conditional, self.image_shape, self.data_range = sigmas, False, (1, 28, 28), (0.0, 1.0)
+        self.calls = 0
+
+    def forward(self, x, sigma):
+        self.calls += 1
+        return (0.5 - x) / (0.04 + sigma**2)
+
+
+@pytest.fixture
+def small(monkeypatch, tmp_path):
+    """An exact score, few entries, the mean for a distance, and an empty folder of records."""
+    network, weights = Broad(), tmp_path / "broad.safetensors"
+    weights.write_bytes(b"a network")
+    monkeypatch.setattr(curve, "load_network", lambda name: network)
+    monkeypatch.setattr(curve, "load_classifier", lambda: lambda x: x.flatten(1)[:, :10])
+    monkeypatch.setattr(curve, "BUDGETS", (10,))
+    monkeypatch.setattr(curve, "CHOSEN", ("multistep, power",))
+    monkeypatch.setattr(curve, "FULL", 190)
+    monkeypatch.setattr(curve, "digit_distance", lambda x: Measured("d", float(x.mean()), 0.1, len(x), 1, "", ""))
+    monkeypatch.setattr(claims, "results_folder", lambda: tmp_path / "results")
+    return network, str(weights)
+
+
+# --- the entries -----------------------------------------------------------------------------------------------------
+
+
+def test_every_sampler_has_a_point_at_every_budget_and_keeps_to_it():
+    found = entries(WIDE)
+    for label in {entry.label for entry in found} - {"Algorithm 1", "Algorithm 1, NCSNv2"}:
+        costs = sorted(entry.evaluations for entry in found if entry.label == label)
+        assert len(costs) == len(BUDGETS)
+        assert all(budget - 2 < cost <= budget for cost, budget in zip(costs, BUDGETS, strict=True)), label
+    assert [e.evaluations for e in found if e.label == "Algorithm 1"] == [10, 20, 50, 100, 1_000]
+    assert len({entry.key for entry in found}) == len(found)
+
+
+def test_algorithm_1_is_the_papers_and_ncsnv2s():
+    full = next(e for e in entries(WIDE) if e.label == "Algorithm 1" and e.evaluations == 1_000)
+    assert (full.sampler.n_steps, full.start, full.clamped) == (100, "uniform", False)
+    assert full.sampler.step_size == pytest.approx(2e-5)
+    assert full.sampler.sigmas == pytest.approx(PAPERS.tolist())
+    finer = [e for e in entries(WIDE) if e.label == "Algorithm 1, NCSNv2"]
+    assert [e.evaluations for e in finer] == [96, 951]
+    assert finer[1].sampler.step_size == pytest.approx(1.716e-5, rel=1e-3)
+    assert finer[1].sampler.sigmas == pytest.approx(WIDE.tolist())
+
+
+@pytest.mark.parametrize("c", [1, 8, 20, math.inf])
+def test_renewing_takes_one_minus_r_to_the_one_plus_c(c):
+    sampler = renewing(1.0, 0.01, 50, c)
+    r = sampler.sigmas[1] / sampler.sigmas[0]
+    assert sampler.evaluations == 50
+    assert sampler.step_size / (2 * 0.01**2) == pytest.approx(1 - r ** (1 + c), rel=1e-4)
+    low, high = consistent_step_bounds(sampler.sigmas)
+    assert low < sampler.step_size < high
+
+
+def test_a_ladder_that_begins_at_one_has_no_curves_from_above():
+    labels = {e.label for e in entries(PAPERS)}
+    assert {"Algorithm 1", "multistep, power, not clamped", "renewing, c = 8", *curve.CHOSEN} <= labels
+    assert not any("σ₁" in label or "NCSNv2" in label for label in labels)
+    assert all(e.sampler.sigmas[0] == 1 for e in entries(PAPERS))
+
+
+def test_starts_are_data_plus_noise_of_the_first_level():
+    for entry in entries(WIDE):
+        x = curve._start(entry, DIGITS)((200, 1, 28, 28), torch.Generator().manual_seed(0))
+        if entry.start == "uniform":
+            assert 0 <= float(x.min()) < float(x.max()) <= 1
+        else:  # MNIST's pixels have the standard deviation .31
+            sigma = entry.sampler.sigmas[0]
+            assert float(x.std()) == pytest.approx((sigma**2 + 0.31**2) ** 0.5, rel=0.02)
+
+
+# --- a measurement ---------------------------------------------------------------------------------------------------
+
+
+def test_a_stopped_measurement_goes_on_and_more_samples_are_added(small, tmp_path, monkeypatch):
+    network, weights = small
+    save, saved = curve.save_samples, []
+
+    def until_the_third(path, tensors, **facts):
+        if len(saved) == 3:
+            raise KeyboardInterrupt
+        saved.append(path)
+        save(path, tensors, **facts)
+
+    monkeypatch.setattr(curve, "save_samples", until_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        measure_curve(tmp_path / "samples", weights, n_samples=130, batch_size=65)
+    monkeypatch.setattr(curve, "save_samples", save)
+    stamps = [path.stat().st_mtime_ns for path in saved]
+    first = measure_curve(tmp_path / "samples", weights, n_samples=130, batch_size=65)
+    assert [path.stat().st_mtime_ns for path in saved] == stamps
+    before = network.calls
+    assert measure_curve(tmp_path / "samples", weights, n_samples=130, batch_size=65).points == first.points
+    assert network.calls == before  # all is kept
+    more = measure_curve(tmp_path / "samples", weights, n_samples=140, batch_size=65)
+    assert network.calls - before == sum(entry.evaluations for entry in entries(WIDE))  # one batch more of each
+    assert more.facts["n_samples"] == 140
+
+
+def test_the_record_holds_points_samples_and_facts(small, tmp_path):
+    _, weights = small
+    measured = measure_curve(tmp_path / "samples", weights, n_samples=130, batch_size=65)
+    assert [(p.label, p.evaluations) for p in measured.points] == [(e.label, e.evaluations) for e in entries(WIDE)]
+    for point in measured.points:
+        sheet = measured.sheet(point)
+        assert sheet.shape == (16, 1, 28, 28)
+        assert 0 <= float(sheet.min()) <= float(sheet.max()) <= 1
+        assert 0.3 < point.distance < 0.7  # the mean of the samples
+    facts = measured.facts
+    assert (facts["n_samples"], facts["seed"]) == (130, 0)
+    assert facts["command"] == f"python -m sbgm evaluate --curve {weights} --n-samples 130"
+    assert "weights of broad" in facts
+    assert "weights of mnist_classifier" in facts
+    assert "multistep, power  " in str(measured)
+
+
+def test_fewer_samples_than_features_make_no_distance(small, tmp_path):
+    with pytest.raises(ValueError, match="n_samples must be more than 128"):
+        measure_curve(tmp_path, small[1], n_samples=128)
+
+
+def test_the_command_writes_the_record(small, tmp_path, monkeypatch, capsys):
+    seen = {}
+
+    def measure(folder, network, **options):
+        seen.update(folder=folder, network=network, **options)
+        return SamplerCurve((), {"n_samples": 150}, {})
+
+    monkeypatch.setattr(curve, "measure_curve", measure)
+    assert main(["evaluate", "--curve", "mnist_ncsnv2", "--n-samples", "150", "--folder", str(tmp_path)]) == 0
+    assert seen == {"folder": tmp_path, "network": "mnist_ncsnv2", "n_samples": 150}
+    assert "150 samples" in capsys.readouterr().out
+
+
+# --- the record ------------------------------------------------------------------------------------------------------
+
+
+def test_a_missing_record_says_how_to_make_one(small):
+    with pytest.raises(FileNotFoundError, match="python -m sbgm evaluate --curve mnist_ncsnv2 measures it"):
+        load_curve("mnist_ncsnv2")
+
+
+def test_a_record_of_other_weights_or_samples_is_refused(small, tmp_path, monkeypatch):
+    _, weights = small
+    measure_curve(tmp_path / "samples", weights, n_samples=130, batch_size=65)
+    real = claims.weights_file
+    shipped = {"broad": tmp_path / "broad.safetensors"}
+    monkeypatch.setattr(claims, "weights_file", lambda name: shipped.get(name) or real(name))
+    assert len(load_curve("broad").points) == len(entries(WIDE))
+    path = tmp_path / "results" / "sampler_curve_broad.safetensors"
+    kept = path.read_bytes()
+    path.write_bytes(kept + b" ")
+    with pytest.raises(ValueError, match="is missing or not the file"):
+        load_curve("broad")
+    path.write_bytes(kept)
+    (tmp_path / "broad.safetensors").write_bytes(b"another network")
+    with pytest.raises(ValueError, match="measure it anew: python -m sbgm evaluate --curve"):
+        load_curve("broad")
+
+
+def test_the_best_of_algorithm_1_and_of_a_tenth_of_its_cost():
+    points = [
+        MeasuredPoint(label, evaluations, distance, 0.1, 0.5)
+        for label, evaluations, distance in [
+            ("Algorithm 1", 1_000, 3.0),
+            ("Algorithm 1, NCSNv2", 951, 2.0),
+            ("Algorithm 1", 100, 1.0),
+            ("heun, power", 99, 0.5),
+            ("euler, power", 50, 1.5),
+            ("multistep, power", 20, 1.7),
+        ]
+    ]
+    found = SamplerCurve(tuple(points), {}, {})
+    assert found.algorithm_1() == points[1]
+    assert found.fast() == points[4]  # Heun's 99 are more than a tenth of 951
+    assert found.fast(n_fewer=40) == points[5]
+    assert [p.evaluations for p in found.curve("Algorithm 1")] == [100, 1_000]
+    assert found.labels()[0] == "Algorithm 1"
+
+
+def test_json_is_plain(small, tmp_path):
+    measure_curve(tmp_path / "samples", small[1], n_samples=130, batch_size=65)
+    content = json.loads((tmp_path / "results" / "sampler_curve_broad.json").read_text())
+    assert set(content) == {"facts", "points"}
+    assert set(content["points"][0]) == {"label", "evaluations", "distance", "se", "sure"}

@@ -1,0 +1,95 @@
+"""I5 and I10: what is expected of maps and distances, and small runs of both."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from sbgm import claims
+from sbgm.claims import check
+from sbgm.data import load_images
+from sbgm.experiments.recorded import i5, i10
+from sbgm.experiments.recorded.samples import Drawn
+from sbgm.experiments.step_map import N_SHEET, Cell, StepMap
+from sbgm.metrics import Estimate, Measured, frechet_distance
+
+
+def the_map(distances):
+    """A map of the claim's corners with these distances by (T, ε)."""
+    predicted = {(30, 5e-6): 2.0, (100, 5e-5): 1.14, (30, 1e-4): 1.33}
+    cells = tuple(Cell(*place, d, 0.01, predicted.get(place, 1.05), 1.3, 0.1) for place, d in distances.items())
+    return StepMap(cells, torch.zeros(len(cells), N_SHEET, 1, 4, 4, dtype=torch.uint8))
+
+
+GOOD = {(30, 5e-6): 3.0, (100, 2e-5): 1.0, (100, 5e-5): 1.4, (30, 1e-4): 9.0, (10, 2e-5): 9.0}
+
+
+def test_the_claims_cells_are_judged_and_those_beyond_it_are_not():
+    checks = i5.i5_checks(the_map(GOOD), "digits")
+    assert all(c.holds for c in checks)
+    assert [c.value for c in checks[:2]] == pytest.approx([1.4, 3 / 1.4])
+
+
+@pytest.mark.parametrize(("place", "distance", "failing"), [((100, 5e-5), 1.6, 0), ((30, 5e-6), 1.3, 1)])
+def test_each_half_can_fail_and_is_then_guarded_from_the_other_side(place, distance, failing):
+    failed = i5.i5_checks(the_map(GOOD | {place: distance}), "digits")[failing]
+    assert not failed.holds
+    found = i5.as_found(failed)
+    assert found.holds
+    assert not dataclasses.replace(found, value=failed.high - 0.01 if failing == 0 else failed.low + 0.01).holds
+
+
+def test_what_holds_is_entered_as_expected():
+    kept = check("a", 1.0, high=2.0)
+    assert i5.as_found(kept) is kept
+
+
+def test_a_small_map_of_the_digits_is_measured_and_taken_from_its_folder_again(tmp_path, monkeypatch):
+    options = {"n_steps": (1, 2), "step_sizes": (2e-5,), "n_samples": 80}
+    first = i5.digits_map(tmp_path, **options)
+    assert [c.place for c in first.cells] == [(1, 2e-5), (2, 2e-5)]
+    monkeypatch.setattr("sbgm.experiments.recorded.samples.annealed_langevin", None)  # nothing is drawn again
+    assert i5.digits_map(tmp_path, **options).cells == first.cells
+
+
+def test_i5_writes_its_record_whichever_way_it_falls(tmp_path, monkeypatch):
+    monkeypatch.setattr(claims, "results_folder", lambda: tmp_path)
+    monkeypatch.setattr(i5, "digits_map", lambda *_: the_map(GOOD | {(100, 5e-5): 1.6}))
+    monkeypatch.setattr(i5, "mnist_map", lambda *_: the_map(GOOD))
+    record = i5.evaluate(tmp_path, weights="mnist_classifier")
+    assert record.status == "not reproduced"
+    assert all(c.holds for c in record.checks)
+    assert claims.check_weights(claims.load_record("I5", tmp_path)) == record
+
+
+def test_mnist_has_the_shared_cell_of_i1_once_and_no_more_steps_than_asked(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(claims, "results_folder", lambda: tmp_path)
+    monkeypatch.setattr(i5, "digits_map", lambda *_: the_map(GOOD))
+    monkeypatch.setattr(i5, "mnist_map", lambda folder, places, *_: asked.append(places) or the_map(GOOD))
+    i5.evaluate(tmp_path, n_steps=30, weights="mnist_classifier")
+    i5.evaluate(tmp_path, n_steps=100, weights="mnist_classifier")
+    assert sorted(asked[0]) == [(30, 5e-6), (30, 2e-5), (30, 5e-5), (100, 2e-5)]
+    assert sorted(asked[1]) == sorted((t, eps) for t in (30, 50, 100) for eps in i5.MNIST_STEP_SIZES)
+
+
+def test_i10_reports_both_distances_and_the_noise_that_is_left(tmp_path, monkeypatch):
+    images = load_images("digits")[:200]
+    noisy = images + 0.01 * torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
+    monkeypatch.setattr(claims, "results_folder", lambda: tmp_path)
+    monkeypatch.setattr(i10, "enter", lambda claim_id, checks, tensors, **_: (claim_id, checks, tensors))
+    monkeypatch.setattr(i10, "draw", lambda *_: Drawn(noisy[None], images[None]))
+    monkeypatch.setattr(i10, "some_images", lambda *_: images)
+    monkeypatch.setattr(i10, "digit_distance", lambda x: frechet_distance(x.flatten(1), images.flatten(1)))
+    monkeypatch.setattr(i10.Drawing, "facts", lambda self: {})
+    claim_id, checks, tensors = i10.evaluate(tmp_path, n_samples=200)
+    assert claim_id == "I10"
+    assert checks[1].value < 1e-6 < checks[0].value
+    assert checks[3].value == pytest.approx(1, abs=4 * checks[3].se)
+    assert checks[4].value == 0
+    assert tensors["samples"].shape == tensors["denoised"].shape == (16, 1, 8, 8)
+
+
+def test_i10_expects_nothing_of_the_distances():
+    measured = Measured("d", 2.0, 0.1, 200, 5_000, "images", "features")
+    assert all(c.holds for c in i10.i10_checks(measured, measured, Estimate(1.0, 0.1), Estimate(0.1, 0.1)))

@@ -1,0 +1,167 @@
+"""I5's map: the noise that Algorithm 1 leaves, by closed form and measured, and what is kept of each cell."""
+
+import dataclasses
+import math
+
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+from sbgm import annealed_langevin, final, geometric_sigmas, plots
+from sbgm.closed_forms import langevin_variance, noise_ratio
+from sbgm.data import load_images
+from sbgm.experiments import sample_digits
+from sbgm.experiments.step_map import (
+    N_SHEET,
+    Cell,
+    StepMap,
+    constant_pixels,
+    measure_cell,
+    noise_on_constant_pixels,
+)
+from sbgm.metrics import Measured
+from sbgm.techniques import variance_ratio
+from sbgm.weights import load_network
+
+LADDER = geometric_sigmas(1, 0.01, 10)
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def measured(value):
+    return Measured("distance", value, 0.1, 200, 5_000, "test images", "features")
+
+
+def step_map(places=((10, 1e-5), (10, 2e-5), (20, 1e-5), (20, 2e-5))):
+    cells = tuple(Cell(t, eps, t * eps, 0.1, 1 + t, 2 + t, 0.01) for t, eps in places)
+    sheets = torch.arange(len(cells), dtype=torch.uint8).reshape(-1, 1, 1, 1, 1).expand(-1, N_SHEET, 1, 4, 4)
+    return StepMap(cells, sheets * 10)
+
+
+# --- the closed form -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("n_steps", "step_size"), [(30, 5e-6), (10, 2e-5), (30, 1e-4), (3, 5e-5)])
+def test_the_noise_ratio_is_that_of_chains_on_a_point(n_steps, step_size):
+    def score(x, sigma):
+        return -x / sigma**2
+
+    start = torch.rand(20_000, 1, generator=seeded())
+    options = {"step_size": step_size, "n_steps": n_steps}
+    x = final(annealed_langevin(score, start, LADDER, generator=seeded(1), **options)).double()
+    ratio = float(x.square().mean()) / 1e-4
+    assert ratio == pytest.approx(noise_ratio(LADDER, **options), rel=4 * math.sqrt(2 / 20_000))  # 4 s.e.
+
+
+def test_with_many_steps_it_is_langevins_own():
+    expected = langevin_variance(2e-5, 1e-4) / 1e-4
+    assert noise_ratio(LADDER, step_size=2e-5, n_steps=1_000) == pytest.approx(expected, rel=1e-5)
+    assert expected == pytest.approx(1 / 0.95)
+
+
+def test_it_is_technique_4s_where_a_level_begins_at_the_right_width():
+    options = {"step_size": 1e-5, "n_steps": 30}
+    ratio = float(LADDER[0] / LADDER[1])
+    one_level = noise_ratio([0.01], start=(ratio * 0.01) ** 2, **options)
+    assert one_level == pytest.approx(variance_ratio(sigma_min=0.01, ratio=ratio, **options), rel=1e-5)
+    assert noise_ratio(LADDER, **options) > one_level
+
+
+# --- what is measured ------------------------------------------------------------------------------------------------
+
+
+def test_constant_pixels_are_those_that_no_image_changes():
+    images = torch.zeros(3, 1, 2, 2)
+    images[1, 0, 0, 1] = 0.5
+    images[:, 0, 1, 1] = 0.25
+    assert constant_pixels(images).tolist() == [[[True, False], [True, True]]]
+
+
+def test_noise_on_constant_pixels_is_the_variance_there_alone():
+    images = torch.zeros(5, 1, 4, 4)
+    images[:, :, :2] = torch.rand(5, 1, 2, 4, generator=seeded())
+    noise = 0.03 * torch.randn(4_000, 1, 4, 4, generator=seeded(1))
+    samples = images[torch.arange(4_000) % 5] + 0.002 + noise  # a shift is no noise
+    found = noise_on_constant_pixels(samples, images, 0.01)
+    assert found.value == pytest.approx(9, abs=4 * found.se)
+    assert found.se == pytest.approx(9 * math.sqrt(2 / 8 / 4_000), rel=0.1)
+
+
+def test_images_that_vary_everywhere_are_refused():
+    with pytest.raises(ValueError, match="pixels that never change, got none"):
+        noise_on_constant_pixels(torch.rand(3, 1, 2, 2), torch.rand(3, 1, 2, 2, generator=seeded()), 0.01)
+
+
+def test_the_shipped_perceptron_leaves_more_noise_than_the_exact_score_most_where_chains_lag():
+    network, images, over = load_network("digits_mlp"), load_images("digits"), {}
+    for n_steps, step_size in ((30, 5e-6), (20, 5e-5)):
+        options = {"n_steps": n_steps, "step_size": step_size}
+        found = noise_on_constant_pixels(sample_digits(network, 150, generator=seeded(), **options), images, 0.01)
+        over[n_steps] = found.value / noise_ratio(network.sigmas, **options)
+    assert 1 < over[20] < 1.4
+    assert over[30] > 3
+
+
+def test_a_cell_holds_its_numbers_and_its_sheet():
+    images, samples = torch.zeros(3, 1, 4, 4), 0.01 * torch.randn(30, 1, 4, 4, generator=seeded())
+    cell, sheet = measure_cell(
+        samples, images, lambda x: measured(float(len(x))), n_steps=7, step_size=1e-5, predicted=1.5, sigma_min=0.01
+    )
+    assert (cell.place, cell.distance, cell.se, cell.predicted) == ((7, 1e-5), 30.0, 0.1, 1.5)
+    assert cell.measured == noise_on_constant_pixels(samples, images, 0.01).value
+    assert torch.equal(sheet, (256 * samples[:N_SHEET]).floor().clamp(0, 255).to(torch.uint8))
+
+
+# --- the map ---------------------------------------------------------------------------------------------------------
+
+
+def test_cells_and_sheets_are_found_by_t_and_step_size():
+    found = step_map()
+    assert found.at(20, 1e-5) == found.cells[2]
+    assert torch.equal(found.sheet(20, 1e-5), torch.full((N_SHEET, 1, 4, 4), 20 / 255))
+    assert (found.n_steps(), found.step_sizes()) == ([10, 20], [1e-5, 2e-5])
+    with pytest.raises(KeyError, match="no cell at T = 30, ε = 1e-05"):
+        found.at(30, 1e-5)
+
+
+def test_a_grid_is_t_by_step_size_with_gaps():
+    grid = step_map(((20, 2e-5), (10, 1e-5), (20, 1e-5))).grid("predicted")
+    assert grid[0, 0] == 11
+    assert grid[1].tolist() == [21, 21]
+    assert grid[0, 1].isnan()
+
+
+def test_a_part_keeps_its_sheets():
+    part = step_map().within((20,), (1e-5, 3e-5))
+    assert [c.place for c in part.cells] == [(20, 1e-5)]
+    assert torch.equal(part.sheet(20, 1e-5), step_map().sheet(20, 1e-5))
+
+
+def test_a_map_comes_back_from_its_tensors_bit_for_bit():
+    tensors = step_map().tensors("digits")
+    back = StepMap.from_tensors(tensors, "digits")
+    assert back.cells == step_map().cells
+    assert all(isinstance(c.n_steps, int) for c in back.cells)
+    assert torch.equal(back.sheets, step_map().sheets)
+
+
+def test_a_cell_without_a_sheet_is_refused():
+    with pytest.raises(ValueError, match="one a cell, got 3 for 4 cells"):
+        StepMap(step_map().cells, step_map().sheets[:3])
+
+
+def test_a_number_map_writes_every_number_and_leaves_gaps_white():
+    ax = Figure().subplots()
+    values = torch.tensor([[1.0, torch.nan], [2.0, 40.0]])
+    image = plots.draw_number_map(ax, values, [10, 20], ["a", "b"])
+    assert [t.get_text() for t in ax.texts] == ["1", "2", "40"]
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["a", "b"]
+    assert math.isnan(image.get_array().filled(math.nan)[0, 1])
+    assert ax.texts[2].get_color() == "white"
+
+
+def test_settings_are_in_the_cell_and_immutable():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        step_map().cells[0].distance = 0.0
