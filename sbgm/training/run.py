@@ -89,7 +89,7 @@ class Run:
         average = folder / "average.safetensors"
         try:
             return load_network(average if averaged and average.exists() else folder / "network.safetensors")
-        except FileNotFoundError:
+        except (FileNotFoundError, RuntimeError):  # the second where the file went between two of its openings
             if step is None and self.last_step > step_of(folder):  # a new checkpoint took this one's place meanwhile
                 return self.network(averaged=averaged)
             raise
