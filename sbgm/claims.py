@@ -16,6 +16,7 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
+from sbgm.files import written_whole
 from sbgm.weights import weights_file
 
 MOST_SHOWN = 4
@@ -144,9 +145,8 @@ def save_record(settled: Settled, folder: Path) -> None:
     for c in record["checks"]:  # JSON has no infinity
         c["low"], c["high"] = _finite(c["low"]), _finite(c["high"])
     path = folder / f"{settled.id}.json"
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    partial.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+    with written_whole(path) as partial:
+        partial.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def load_records(folder: Path) -> dict[str, Settled]:

@@ -12,6 +12,7 @@ from torch import Tensor
 from sbgm._validate import check_batch, check_choice
 from sbgm.data import load_images
 from sbgm.experiments.classifier import load_classifier
+from sbgm.files import load_tensors
 from sbgm.hashing import content_hash
 from sbgm.metrics.features import in_batches, shown
 from sbgm.metrics.frechet import frechet_distance
@@ -167,9 +168,7 @@ def load_images_of(path: Path | str) -> Tensor:
     elif not path.is_file():
         raise FileNotFoundError(f"path must be a file or folder of images, but there is none at {path}")
     elif path.suffix == ".safetensors":
-        from sbgm.generation import load_samples
-
-        images = _only(load_samples(path)[0], path)
+        images = _only(load_tensors(path)[0], path)
     elif path.suffix in (".npz", ".npy"):
         import numpy as np
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -167,32 +165,3 @@ class CountedScore:
         """The score, counted."""
         self.evaluations += 1
         return self.score(x, sigma)
-
-
-def save_samples(path: Path | str, tensors: dict[str, Tensor], **facts: object) -> None:
-    """Write samples, and how they were made, to a safetensors file.
-
-    Args:
-        path: the file; a kill leaves the old one or the new one.
-        tensors: such as {"samples": (n, C, H, W)}.
-        facts: anything that JSON can hold.
-    """
-    from safetensors.torch import save
-
-    content = save(
-        {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
-        metadata={"facts": json.dumps(facts, sort_keys=True)},
-    )
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(content)
-    partial.replace(path)
-
-
-def load_samples(path: Path | str) -> tuple[dict[str, Tensor], dict]:
-    """The tensors and the facts that `save_samples` wrote."""
-    from safetensors import safe_open
-
-    with safe_open(path, framework="pt") as file:
-        facts = json.loads((file.metadata() or {}).get("facts", "{}"))
-        return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 - no mapping

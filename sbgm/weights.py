@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from torch import nn
 
-Fact = str | int | float | bool | list | dict
+from sbgm.files import Fact, load_tensors, read_facts, save_tensors
 
 
 def weights_folder() -> Path:
@@ -32,16 +29,10 @@ def save_weights(network: nn.Module, path: Path | str, *, dtype: torch.dtype | N
         dtype: of the parameters in the file; None keeps theirs.
         facts: how the weights were made, such as `seed=0, n_iterations=3000`; anything that JSON can hold.
     """
-    from safetensors.torch import save
-
-    tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    tensors = network.state_dict()
     if dtype is not None:  # of the parameters; buffers, such as a ladder, stay exact
         tensors |= {name: tensors[name].to(dtype) for name, _ in network.named_parameters()}
-    content = save(tensors, metadata={"facts": json.dumps(facts, sort_keys=True)})  # one entry: their order varies
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(content)
-    partial.replace(path)
+    save_tensors(path, tensors, **facts)
 
 
 def save_network(network: nn.Module, path: Path | str, *, dtype: torch.dtype | None = None, **facts: Fact) -> None:
@@ -89,16 +80,6 @@ def load_network(path: Path | str) -> nn.Module:
     return network.eval().requires_grad_(False)
 
 
-def read_facts(path: Path | str) -> dict[str, Fact]:
-    """The facts that `save_weights` wrote into a file, without its weights.
-
-    Raises:
-        FileNotFoundError, ValueError: there is no such file, or it is damaged.
-    """
-    with _opened(path) as file:
-        return json.loads((file.metadata() or {}).get("facts", "{}"))
-
-
 def load_weights(network: nn.Module, path: Path | str) -> dict[str, Fact]:
     """Load what `save_weights` wrote into a network of the same architecture, and return the facts.
 
@@ -108,30 +89,12 @@ def load_weights(network: nn.Module, path: Path | str) -> dict[str, Fact]:
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, or its tensors are not those of the network; the message names them.
     """
-    path = Path(path)
-    with _opened(path) as file:
-        facts = json.loads((file.metadata() or {}).get("facts", "{}"))
-        saved = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    saved, facts = load_tensors(path)
     found = {name: tuple(value.shape) for name, value in saved.items()}
     wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     if found != wanted:
         names = sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name))
         differences = ", ".join(f"{name} is {found.get(name)}, not {wanted.get(name)}" for name in names)
-        raise ValueError(f"network must have the shapes saved in {path.name}, but there {differences}")
+        raise ValueError(f"network must have the shapes saved in {Path(path).name}, but there {differences}")
     network.load_state_dict(saved)
     return facts
-
-
-@contextlib.contextmanager
-def _opened(path: Path | str) -> Iterator:
-    """A safetensors file open for reading; what is wrong with it is raised in our words."""
-    from safetensors import SafetensorError, safe_open
-
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"path must be a file of weights, but there is none at {path}")
-    try:
-        with safe_open(path, framework="pt") as file:
-            yield file
-    except SafetensorError as error:
-        raise ValueError(f"path must be a whole safetensors file, but {path} is not: {error}") from error

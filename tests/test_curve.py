@@ -111,7 +111,7 @@ def test_starts_are_data_plus_noise_of_the_first_level():
 
 def test_a_stopped_measurement_goes_on_and_more_samples_are_added(small, tmp_path, monkeypatch):
     network, weights = small
-    save, saved = curve.save_samples, []
+    save, saved = curve.save_tensors, []
 
     def until_the_third(path, tensors, **facts):
         if len(saved) == 3:
@@ -119,10 +119,10 @@ def test_a_stopped_measurement_goes_on_and_more_samples_are_added(small, tmp_pat
         saved.append(path)
         save(path, tensors, **facts)
 
-    monkeypatch.setattr(curve, "save_samples", until_the_third)
+    monkeypatch.setattr(curve, "save_tensors", until_the_third)
     with pytest.raises(KeyboardInterrupt):
         measure_curve(tmp_path / "samples", weights, n_samples=130, batch_size=65)
-    monkeypatch.setattr(curve, "save_samples", save)
+    monkeypatch.setattr(curve, "save_tensors", save)
     stamps = [path.stat().st_mtime_ns for path in saved]
     first = measure_curve(tmp_path / "samples", weights, n_samples=130, batch_size=65)
     assert [path.stat().st_mtime_ns for path in saved] == stamps

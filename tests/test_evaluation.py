@@ -8,7 +8,7 @@ from PIL import Image
 from sbgm import __main__ as command
 from sbgm.data import load_images, load_labels
 from sbgm.evaluation import feature_space, judge, load_images_of, reference_for
-from sbgm.generation import save_samples
+from sbgm.files import save_tensors
 from sbgm.metrics import frechet_distance, level_losses, nearest_neighbours, quantise
 from sbgm.metrics.measured import Measured
 from sbgm.networks import ImageMLP
@@ -105,7 +105,7 @@ def test_every_kind_of_file_gives_the_same_images(tmp_path):
     images = torch.rand(3, 3, 4, 4, generator=seeded())
     pixels = quantise(images)
     images = pixels.float() / 255
-    save_samples(tmp_path / "a.safetensors", {"samples": images, "other": torch.zeros(1)})
+    save_tensors(tmp_path / "a.safetensors", {"samples": images, "other": torch.zeros(1)})
     np.savez(tmp_path / "b.npz", samples=images.numpy(), labels=np.zeros(3))
     np.savez(tmp_path / "c.npz", pixels.permute(0, 2, 3, 1).numpy())
     np.save(tmp_path / "d.npy", pixels.numpy())
@@ -149,7 +149,7 @@ def test_what_is_no_batch_of_images_is_refused(tmp_path):
 
 def test_the_command_prints_every_measure_of_samples(folder, capsys):
     samples = load_images("digits")[:100]
-    save_samples(folder / "samples.safetensors", {"samples": samples})
+    save_tensors(folder / "samples.safetensors", {"samples": samples})
     assert command.main(["evaluate", "--samples", str(folder / "samples.safetensors"), "--data", "digits"]) == 0
     assert capsys.readouterr().out.splitlines() == [str(m) for m in judge(samples, "digits")]
 
@@ -169,7 +169,7 @@ def test_the_command_prints_a_networks_losses(folder, capsys):
 
 
 def test_the_command_asks_for_the_data(folder, capsys):
-    save_samples(folder / "samples.safetensors", {"samples": torch.zeros(3, 1, 8, 8)})
+    save_tensors(folder / "samples.safetensors", {"samples": torch.zeros(3, 1, 8, 8)})
     assert command.main(["evaluate", "--samples", str(folder / "samples.safetensors")]) == 1
     assert "--data must name the data set" in capsys.readouterr().err
     assert command.main(["evaluate", "--samples", str(folder / "samples.safetensors"), "--data", "digit"]) == 1

@@ -14,13 +14,12 @@ import torch
 from sbgm import NamedSampler, RefineNet, annealed_langevin, final, generate, geometric_sigmas, save_network
 from sbgm import __main__ as command
 from sbgm.data import load_images
+from sbgm.files import load_tensors
 from sbgm.generation import (
     CountedScore,
     fitted_start,
     gaussian_start,
     in_batches,
-    load_samples,
-    save_samples,
     uniform_start,
 )
 from sbgm.masks import centre_box
@@ -195,18 +194,6 @@ def test_bfloat16_layers_change_samples_within_their_rounding():
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
-def test_files_keep_tensors_and_facts(tmp_path):
-    tensors = {"samples": torch.rand(3, 1, 4, 4), "mask": torch.tensor([True, False])}
-    save_samples(tmp_path / "a.safetensors", tensors, seed=3, sigmas=[1.0, 0.5])
-    loaded, facts = load_samples(tmp_path / "a.safetensors")
-    assert facts == {"seed": 3, "sigmas": [1.0, 0.5]}
-    assert all(torch.equal(loaded[name], value) for name, value in tensors.items())
-    assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
-
-
-# --- the commands ----------------------------------------------------------------------------------------------------
-
-
 def small_network(conditional=True, size=8):
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -230,7 +217,7 @@ def test_sample_writes_what_generate_gives_and_a_sheet(weights, tmp_path, capsys
     out = tmp_path / "made" / "here"
     assert run("sample", weights, "--out", out, "-n", 5, "--batch-size", 2, "--n-steps", 3, "--seed", 7) == 0
     assert capsys.readouterr().out.startswith("5 images, 9 evaluations of the network each, in ")
-    loaded, facts = load_samples(out / "samples.safetensors")
+    loaded, facts = load_tensors(out / "samples.safetensors")
     network = small_network()
     sigmas = tuple(network.sigmas.tolist())
     sampler = NamedSampler("annealed", sigmas, step_size=0.2 * sigmas[-1] ** 2, n_steps=3)
@@ -272,7 +259,7 @@ def test_nothing_is_overwritten_unasked(weights, tmp_path, capsys):
 def test_other_samplers_ladders_and_precisions(weights, tmp_path, capsys, options, evaluations):
     assert run("sample", weights, "--out", tmp_path, "-n", 2, *options) == 0
     assert f"2 images, {evaluations} evaluations" in capsys.readouterr().out
-    loaded, facts = load_samples(tmp_path / "samples.safetensors")
+    loaded, facts = load_tensors(tmp_path / "samples.safetensors")
     assert bool(torch.isfinite(loaded["samples"]).all())
     assert facts["start"] == "gaussian"
 
@@ -284,7 +271,7 @@ def test_a_network_without_levels_takes_any_ladder(tmp_path):
     network, sampler = small_network(conditional=False), geometric_sigmas(1.0, 0.01, 7)
     x = gaussian_start(1.0)((1, 1, 8, 8), derived_generator(0, 0))
     expected = final(NamedSampler("euler", tuple(sampler.tolist())).states(network, x, None))
-    torch.testing.assert_close(load_samples(tmp_path / "a" / "samples.safetensors")[0]["samples"], expected)
+    torch.testing.assert_close(load_tensors(tmp_path / "a" / "samples.safetensors")[0]["samples"], expected)
 
 
 def test_a_start_may_be_fitted_to_data(weights, tmp_path, capsys):
@@ -298,7 +285,7 @@ def test_a_start_may_be_fitted_to_data(weights, tmp_path, capsys):
     sampler = NamedSampler("euler", tuple(network.sigmas.tolist()))
     x = fitted_start(load_images("digits"), 1.0)((2, 1, 8, 8), derived_generator(0, 0))
     expected = final(sampler.states(network, x, None))
-    torch.testing.assert_close(load_samples(tmp_path / "samples.safetensors")[0]["samples"], expected)
+    torch.testing.assert_close(load_tensors(tmp_path / "samples.safetensors")[0]["samples"], expected)
 
 
 def test_inpaint_keeps_what_is_known(weights, tmp_path, capsys):
@@ -306,7 +293,7 @@ def test_inpaint_keeps_what_is_known(weights, tmp_path, capsys):
     options = ["--mask", "centre-box", "--images", 3, "--fills", 2, "--n-steps", 2, "--batch-size", 4]
     assert run("inpaint", weights, "digits", "--out", out, *options) == 0
     assert capsys.readouterr().out.startswith("2 fills of 3 images, 6 evaluations of the network each, in ")
-    loaded, facts = load_samples(out / "fills.safetensors")
+    loaded, facts = load_tensors(out / "fills.safetensors")
     mask = centre_box((1, 8, 8))
     assert torch.equal(loaded["mask"], mask)
     assert loaded["fills"].shape == (3, 2, 1, 8, 8)
@@ -353,5 +340,5 @@ def test_two_processes_write_what_one_writes(weights, tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count("10 images") == 1
     assert command.main([*arguments, str(tmp_path / "one")]) == 0
-    one, two = (load_samples(tmp_path / name / "samples.safetensors")[0]["samples"] for name in ("one", "two"))
+    one, two = (load_tensors(tmp_path / name / "samples.safetensors")[0]["samples"] for name in ("one", "two"))
     assert torch.equal(one, two)

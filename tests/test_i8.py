@@ -126,8 +126,8 @@ def test_an_interrupted_run_goes_on_with_the_next_image_and_ends_the_same(weight
             raise KeyboardInterrupt
         keep(path, tensors)
 
-    keep = i8.save_samples
-    monkeypatch.setattr(i8, "save_samples", failing)
+    keep = i8.save_tensors
+    monkeypatch.setattr(i8, "save_tensors", failing)
     with pytest.raises(KeyboardInterrupt):
         i8.draw_fills(Broad(), images, settings, tmp_path / "parts")
     network = Broad()
@@ -242,7 +242,7 @@ def test_a_record_names_its_networks_and_rests_on_its_file(small, weights, tmp_p
     assert record.facts["command"].endswith(
         f"--claim I8 --n-images 2 --n-steps 30 --step-size 3e-05 --weights {weights}"
     )
-    kept = i8.load_samples(claims.attached_file(record))[0]
+    kept = i8.load_tensors(claims.attached_file(record))[0]
     again = i8.i8_checks(kept, sigma_min=record.facts["sigma_min"])
     assert [c.value for c in again] == pytest.approx([c.value for c in record.checks])
     assert kept["fills"].dtype == torch.uint8

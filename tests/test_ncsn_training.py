@@ -18,7 +18,7 @@ from sbgm import geometric_sigmas, ncsn_loss
 from sbgm.data import load_images
 from sbgm.experiments.ncsn import NCSN, ORDER, train_ncsn
 from sbgm.noise import derived_generator
-from sbgm.training import Run, TrainingSettings, load_trained, train
+from sbgm.training import Run, TrainingSettings, load_checkpoint, load_trained, train
 
 TINY = NCSN(
     "digits",
@@ -294,23 +294,28 @@ def test_resuming_with_other_settings_names_them(whole):
 
 
 def test_the_parts_of_a_batch_make_the_same_step_as_the_whole(tmp_path):
-    """Accumulation changes what is drawn but not the law: a loss without noise has the same gradient in parts."""
+    """A loss that draws nothing has the same value and gradient in parts. Adam hides the gradient's scale: the moments
+    that it keeps, (1 − β) g and (1 − β²) g², do not."""
     images = load_images("digits")[:16]
 
     def part_loss(score, step, part, n_parts):
         x = images[part::n_parts]
         return (score(x, 0.1) - x).square().mean()
 
-    networks = []
+    losses, moments = [], []
     for accumulation in (1, 4):
         run = Run(tmp_path / str(accumulation))
         run.create({})
-        settings = TrainingSettings(n_steps=4, batch_size=16, accumulation=accumulation, learning_rate=1e-3)
+        settings = TrainingSettings(n_steps=1, batch_size=16, accumulation=accumulation)
         network = dataclasses.replace(TINY, n_levels=2, sigma_min=0.1).network((1, 8, 8))
-        list(train(network, part_loss, run, settings))
-        networks.append(network.state_dict())
-    for name, value in networks[0].items():
-        torch.testing.assert_close(value, networks[1][name], rtol=1e-3, atol=2e-4)
+        losses += [step.loss for step in train(network, part_loss, run, settings)]
+        moments.append(load_checkpoint(run.checkpoints[-1] / "state.pt")["optimizer"]["state"])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+    for i, whole in moments[0].items():
+        for name in ("exp_avg", "exp_avg_sq"):
+            torch.testing.assert_close(
+                moments[1][i][name], whole[name], rtol=1e-3, atol=1e-3 * float(whole[name].abs().max())
+            )
 
 
 def test_a_batch_that_does_not_divide_into_the_parts_is_refused(tmp_path):
@@ -329,6 +334,10 @@ def test_two_processes_do_what_one_does_with_twice_the_accumulation(tmp_path):
     assert two.log()["loss"].tolist() == pytest.approx(one.log()["loss"].tolist(), rel=1e-4)
     for name, value in weights(one.folder).items():
         torch.testing.assert_close(value, weights(two.folder)[name], rtol=1e-3, atol=1e-4)
+    moments = [load_checkpoint(run.checkpoints[-1] / "state.pt")["optimizer"]["state"] for run in (one, two)]
+    for i, state in moments[0].items():  # which show the gradient's scale, as the weights after Adam's steps do not
+        size = float(state["exp_avg_sq"].abs().max())
+        torch.testing.assert_close(moments[1][i]["exp_avg_sq"], state["exp_avg_sq"], rtol=1e-2, atol=1e-3 * size)
     rest = subprocess.run(
         [a if a != "6" else "9" for a in launch] + ["--resume"],
         env=os.environ | {"OMP_NUM_THREADS": "1"},

@@ -52,7 +52,7 @@ def test_samples_are_those_of_generate(folder):
 
 def test_resumed_drawing_equals_an_uninterrupted_one(folder, monkeypatch):
     whole = draw(drawing(), folder / "whole")
-    kept = samples.save_samples
+    kept = samples.save_tensors
     written = []
 
     def stopped(file, tensors):
@@ -61,10 +61,10 @@ def test_resumed_drawing_equals_an_uninterrupted_one(folder, monkeypatch):
         written.append(file)
         kept(file, tensors)
 
-    monkeypatch.setattr(samples, "save_samples", stopped)
+    monkeypatch.setattr(samples, "save_tensors", stopped)
     with pytest.raises(KeyboardInterrupt):
         draw(drawing(), folder / "runs")
-    monkeypatch.setattr(samples, "save_samples", kept)
+    monkeypatch.setattr(samples, "save_tensors", kept)
     before = written[0].stat().st_mtime_ns
     resumed = draw(drawing(), folder / "runs")
     assert written[0].stat().st_mtime_ns == before

@@ -36,7 +36,7 @@ def test_a_path_may_be_text(tmp_path):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"path must be a file of weights, but there is none at .*absent"):
+    with pytest.raises(FileNotFoundError, match=r"path must be a safetensors file, but there is none at .*absent"):
         load_weights(MLP(), tmp_path / "absent.safetensors")
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import hashlib
 import shutil
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import torch
 from sbgm.data import load_images
 from sbgm.experiments.ncsn import NCSN
 from sbgm.hardware import hardware
+from sbgm.hashing import content_hash
 from sbgm.metrics import level_losses
 from sbgm.training import Run
 from sbgm.weights import save_network, weights_folder
@@ -48,7 +48,7 @@ def ship(run: Run, to: Path, n_held_out: int = 256) -> Path:
         data_range=[0.0, 1.0],
         command=command(settings, run.folder.name),
         data=f"{settings.data}, {len(images):,} training images",
-        data_sha256=hashlib.sha256(images.mul(255).round().byte().numpy().tobytes()).hexdigest(),
+        data_sha256=content_hash(images),
         settings=dataclasses.asdict(settings),
         steps=run.last_step,
         seconds=round(float(log["seconds"][log["step"] <= run.last_step].iloc[-1])),

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from sbgm.generation import OnState, save_samples
+from sbgm.files import save_tensors, written_whole
+from sbgm.generation import OnState
 from sbgm.precision import PRECISIONS
 from sbgm.samplers import State
 
@@ -99,8 +100,7 @@ def write(
     from sbgm.plots import image_sheet
 
     file.parent.mkdir(parents=True, exist_ok=True)
-    save_samples(file, tensors, **facts)
+    save_tensors(file, tensors, **facts)
     pixels = (image_sheet(pictures, n_columns) * 255).round().byte().numpy()
-    partial = sheet.with_name(sheet.name + ".partial")
-    Image.fromarray(pixels).save(partial, format="png")
-    partial.replace(sheet)
+    with written_whole(sheet) as partial:
+        Image.fromarray(pixels).save(partial, format="png")

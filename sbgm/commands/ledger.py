@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from sbgm import claims
+from sbgm.files import written_whole
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 START, END = "<!-- ledger -->", "<!-- /ledger -->"
@@ -35,8 +36,7 @@ def print_ledger(*, write: bool, readme: Path = README) -> int:
             claims.save_record(record, claims.results_folder())
         table = f"{START}\n\n{claims.ledger_table(records)}\n\n{END}"
         text = re.sub(f"{START}.*?{END}", lambda match: table, text, flags=re.DOTALL)
-        partial = readme.with_name(f".{readme.name}.tmp")
-        partial.write_text(text, encoding="utf-8", newline="\n")
-        partial.replace(readme)
+        with written_whole(readme) as partial:
+            partial.write_text(text, encoding="utf-8", newline="\n")
     print(claims.ledger_table(records))
     return 0

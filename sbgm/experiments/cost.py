@@ -95,10 +95,8 @@ def saved_numbers(network: nn.Module, image_shape: tuple[int, int, int]) -> int:
     def keep(tensor: torch.Tensor) -> torch.Tensor:
         storage = tensor.untyped_storage()
         if storage._cdata not in weights:
-            kept[storage._cdata] = (
-                tensor,
-                storage.nbytes() // tensor.element_size(),
-            )  # held: its address stays its own
+            n = storage.nbytes() // tensor.element_size()
+            kept[storage._cdata] = (tensor, n)  # held, so that its address stays its own
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):

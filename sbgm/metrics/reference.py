@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from sbgm._validate import check_choice, check_count
 from sbgm.data import SPLITS, cache_folder, load_images
+from sbgm.files import load_tensors, save_tensors
 
 TITLES = {
     "digits": "8×8 digits",
@@ -71,23 +73,14 @@ def some_images(name: str, split: str, n: int | None = None) -> Tensor:
 
 def _read(path: Path) -> dict[str, Tensor] | None:
     """The tensors of a file, or None if there is none or it is damaged."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     try:
-        return load_file(path) if path.is_file() else None
-    except SafetensorError:
+        return load_tensors(path)[0]
+    except (FileNotFoundError, ValueError):
         return None
 
 
 def _write(path: Path, tensors: dict[str, Tensor]) -> None:
     """Write a file at once; a folder that can't be written is left alone."""
-    from safetensors.torch import save
-
-    partial = path.with_name(path.name + ".partial")
-    try:
+    with contextlib.suppress(PermissionError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(save(tensors))
-        partial.replace(path)
-    except PermissionError:
-        return
+        save_tensors(path, tensors)

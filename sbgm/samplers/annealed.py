@@ -55,13 +55,26 @@ def annealed_langevin(
         SamplerDivergedError: the state stopped being finite or grew 10⁶-fold. Data of variance v diverge above
             ε = 4 σ_L² (1 + v/σ_1²), see `closed_forms.largest_stable_step`.
     """
+    levels = check_annealing(score, x, sigmas, step_size, n_steps, generator)
+    return _annealed_langevin(score, x, levels, step_size, n_steps, generator, denoise_last)
+
+
+def check_annealing(
+    score: Score,
+    x: Tensor,
+    sigmas: Tensor | Sequence[float],
+    step_size: float,
+    n_steps: int,
+    generator: torch.Generator,
+) -> list[float]:
+    """Return the levels if all that a sampler with Langevin steps at each of them takes is sound; raise otherwise."""
     check_callable(score, "score")
     check_batch(x)
     levels = check_sigmas(sigmas)
     check_positive(step_size, "step_size")
     check_count(n_steps, "n_steps")
     check_generator(generator)
-    return _annealed_langevin(score, x, levels, step_size, n_steps, generator, denoise_last)
+    return levels
 
 
 def _annealed_langevin(score, x, sigmas, step_size, n_steps, generator, denoise_last):

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from sbgm._validate import check_batch, check_callable, check_count, check_generator, check_positive, check_sigmas
+from sbgm._validate import check_batch
 from sbgm.losses import Score
 from sbgm.noise import randn_like
-from sbgm.samplers.annealed import denoise, diverged
+from sbgm.samplers.annealed import check_annealing, denoise, diverged
 from sbgm.samplers.chain import State, has_diverged, starting_scale
 from sbgm.samplers.langevin import langevin_step
 
@@ -52,17 +52,12 @@ def inpaint(
         ValueError, TypeError: a bad argument, before the first step.
         SamplerDivergedError: the state stopped being finite or grew 10⁶-fold, see `annealed_langevin`.
     """
-    check_callable(score, "score")
-    check_batch(x)
-    levels = check_sigmas(sigmas)
+    levels = check_annealing(score, x, sigmas, step_size, n_steps, generator)
     image = check_batch(_expand(image, x, "image"), "image").to(x.dtype)
     if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
         kind = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
         raise TypeError(f"mask must be a boolean tensor, True where a pixel is known, got {kind}")
     mask = _expand(mask, x, "mask")
-    check_positive(step_size, "step_size")
-    check_count(n_steps, "n_steps")
-    check_generator(generator)
     return _inpaint(score, x, levels, image, mask, step_size, n_steps, generator, denoise_last)
 
 

@@ -8,9 +8,8 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from sbgm._validate import check_batch, check_callable, check_count, check_generator, check_positive, check_sigmas
 from sbgm.losses import Score
-from sbgm.samplers.annealed import denoise, diverged
+from sbgm.samplers.annealed import check_annealing, denoise, diverged
 from sbgm.samplers.chain import State, has_diverged, starting_scale
 from sbgm.samplers.consistent import check_two, left_the_scale, transition
 from sbgm.samplers.langevin import langevin_step
@@ -47,12 +46,7 @@ def predictor_corrector(
         ValueError, TypeError: a bad argument, before the first step.
         SamplerDivergedError: the state stopped being finite or grew 10⁶-fold, see `annealed_langevin`.
     """
-    check_callable(score, "score")
-    check_batch(x)
-    levels = check_two(check_sigmas(sigmas))
-    check_positive(step_size, "step_size")
-    check_count(n_steps, "n_steps")
-    check_generator(generator)
+    levels = check_two(check_annealing(score, x, sigmas, step_size, n_steps, generator))
     return _predictor_corrector(score, x, levels, step_size, n_steps, generator, denoise_last)
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from sbgm.files import written_whole
 from sbgm.training.checkpoint import load_checkpoint, save_checkpoint
 from sbgm.weights import load_network, load_weights, save_network
 
@@ -45,7 +45,8 @@ class Run:
         if self.folder.exists() and any(self.folder.iterdir()):
             raise FileExistsError(f"{self.folder} is not empty; resume the run there, or choose another folder")
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.folder / "settings.json", json.dumps(settings, indent=1) + "\n")
+        with written_whole(self.folder / "settings.json") as partial:
+            partial.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -113,7 +114,6 @@ class Run:
         if average is not None:
             save_network(average, partial / "average.safetensors", step=step)
         save_checkpoint(partial / "state.pt", **state)
-        shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
         for old in self.checkpoints:
             if old != folder and not (keep_every and step_of(old) % keep_every == 0):
@@ -130,12 +130,13 @@ class Run:
     def write_log(self, rows: list[dict[str, float]]) -> None:
         """Replace `log.csv` by these rows; a column that a row lacks stays empty."""
         columns = list(dict.fromkeys(name for row in rows for name in row))
-        partial = self.folder / "log.csv.partial"
-        with partial.open("w", newline="", encoding="utf-8") as file:
+        with (
+            written_whole(self.folder / "log.csv") as partial,
+            partial.open("w", newline="", encoding="utf-8") as file,
+        ):
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(rows)
-        partial.replace(self.folder / "log.csv")
 
     def _checkpoint(self, step: int) -> Path:
         folder = self.folder / f"step-{step:07d}"
@@ -153,13 +154,3 @@ def load_trained(path: Path | str) -> nn.Module:
 def step_of(checkpoint: Path) -> int:
     """The step in a checkpoint folder's name."""
     return int(checkpoint.name.removeprefix("step-"))
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file at once: a kill leaves the old file or the new one."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -18,7 +17,8 @@ from sbgm import claims
 from sbgm.experiments.classifier import load_classifier
 from sbgm.experiments.recorded.recording import digit_distance
 from sbgm.experiments.sampler_curve import samplers_within
-from sbgm.generation import Start, fitted_start, gaussian_start, load_samples, save_samples, uniform_start
+from sbgm.files import load_tensors, save_tensors, written_whole
+from sbgm.generation import Start, fitted_start, gaussian_start, uniform_start
 from sbgm.hardware import hardware
 from sbgm.losses import Score
 from sbgm.metrics import confident_share, in_batches, quantise, shown
@@ -262,8 +262,8 @@ def draw_entry(
         if not file.exists():
             generator = derived_generator(seed, batch)
             x = start((batch_size, *network.image_shape), generator)
-            save_samples(file, {"samples": final(entry.sampler.states(score, x, generator))}, entry=repr(entry))
-        yield load_samples(file)[0]["samples"]
+            save_tensors(file, {"samples": final(entry.sampler.states(score, x, generator))}, entry=repr(entry))
+        yield load_tensors(file)[0]["samples"]
 
 
 def _score(network: nn.Module, entry: Entry) -> Score:
@@ -290,12 +290,11 @@ def save_curve(curve: SamplerCurve, network: str) -> SamplerCurve:
     path = curve_file(network)
     path.parent.mkdir(parents=True, exist_ok=True)
     sheets = path.with_suffix(".safetensors")
-    sheets.write_bytes(save({name: sheet.contiguous() for name, sheet in curve.sheets.items()}))
+    save_tensors(sheets, curve.sheets)
     facts = curve.facts | {"file": sheets.name, "sha256": claims.file_hash(sheets)}
     content = {"facts": facts, "points": [dataclasses.asdict(point) for point in curve.points]}
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+    with written_whole(path) as partial:
+        partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return dataclasses.replace(curve, facts=facts)
 
 
@@ -312,7 +311,7 @@ def load_curve(network: str = "mnist_ncsnv2") -> SamplerCurve:
         raise FileNotFoundError(f"{path} is missing; python -m sbgm evaluate --curve {network} measures it")
     content = json.loads(path.read_text(encoding="utf-8"))
     record = claims.Settled(path.stem, "reported", (), facts=content["facts"])
-    sheets = load_file(claims.attached_file(claims.check_weights(record)))
+    sheets, _ = load_tensors(claims.attached_file(claims.check_weights(record)))
     points = tuple(MeasuredPoint(**point) for point in content["points"])
     return SamplerCurve(points, content["facts"], sheets)
 

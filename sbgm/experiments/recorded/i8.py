@@ -16,7 +16,8 @@ from sbgm.claims import check
 from sbgm.data import load_images, load_labels
 from sbgm.experiments.classifier import SHIPPED_CLASSIFIER, load_classifier
 from sbgm.experiments.recorded.recording import command, enter
-from sbgm.generation import load_samples, save_samples, uniform_start
+from sbgm.files import load_tensors, save_tensors
+from sbgm.generation import uniform_start
 from sbgm.metrics import estimate, quantise, shown
 from sbgm.noise import derived_generator, randn_like
 from sbgm.precision import autocast
@@ -154,8 +155,8 @@ def draw_fills(
                 x = uniform_start((len(known), *image.shape), generator).to(device)
                 states = inpaint(score, x, network.sigmas, image=image, generator=generator, **options)
                 y = last_y(image, x, network.sigmas.tolist(), settings.n_steps, derived_generator(settings.seed, j))
-                save_samples(files[j], {"fills": final(_counted(states, bar.update)), "y": y})
-    parts = [load_samples(file)[0] for file in files]
+                save_tensors(files[j], {"fills": final(_counted(states, bar.update)), "y": y})
+    parts = [load_tensors(file)[0] for file in files]
     by_mask = (torch.stack([p[name] for p in parts]).unflatten(1, (-1, settings.n_fills)) for name in ("fills", "y"))
     fills, ys = (value.transpose(0, 1) for value in by_mask)
     return fills, ys

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from safetensors.torch import save
 from torch import Tensor
 from tqdm import tqdm
 
@@ -15,6 +14,7 @@ from sbgm.claims import check
 from sbgm.data import load_images
 from sbgm.experiments.figure1 import Figure1, train_figure1
 from sbgm.experiments.loss_curves import relative_drift, relative_spread, running_mean
+from sbgm.files import save_tensors
 from sbgm.hardware import hardware
 from sbgm.training import load_checkpoint
 
@@ -53,7 +53,7 @@ def evaluate(folder: Path, n_iterations: int = 6_000) -> claims.Settled:
     settings = Figure1.laptop(M2_NOISE_STD, n_iterations)
     curves = claims.results_folder() / "M2.safetensors"
     curves.parent.mkdir(parents=True, exist_ok=True)
-    curves.write_bytes(save({"raw": raw.float(), "noised": noised.float()}))
+    save_tensors(curves, {"raw": raw.float(), "noised": noised.float()})
     record = claims.Settled(
         "M2",
         "reproduced",

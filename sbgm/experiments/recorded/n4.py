@@ -18,11 +18,11 @@ from sbgm._validate import check_count
 from sbgm.claims import check
 from sbgm.data import load_images
 from sbgm.experiments.digits import DigitsTraining, sample_digits, train_digits
+from sbgm.files import written_whole
 from sbgm.hardware import hardware
 from sbgm.metrics import frechet_distance, level_losses
 from sbgm.networks import ImageMLP
 from sbgm.training import n_parameters
-from sbgm.training.run import write_atomically
 
 N_SAMPLES = 400
 N_LATE = 6  # checkpoints over the second half of one run
@@ -178,7 +178,8 @@ def _measured(
             return [NetworkRow(**row) for row in kept["rows"]]
     rows = list(_train_and_measure(settings, iterations, images, held_out))
     kept = {"settings": identity, "n_samples": N_SAMPLES, "rows": [dataclasses.asdict(row) for row in rows]}
-    write_atomically(path, json.dumps(kept, indent=1) + "\n")
+    with written_whole(path) as partial:
+        partial.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     return rows
 
 

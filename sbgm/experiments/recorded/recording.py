@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from safetensors.torch import save
 from torch import Tensor
 
 from sbgm import claims
 from sbgm.evaluation import feature_space, reference_for
+from sbgm.files import save_tensors
 from sbgm.hardware import hardware
 from sbgm.metrics import Measured, frechet_distance
 
@@ -42,7 +42,7 @@ def enter(
         raise AssertionError(f"{claim_id} failed and was not recorded\n" + "\n".join(map(str, checks)))
     file = claims.results_folder() / f"{claim_id}.safetensors"
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(save({name: value.contiguous() for name, value in tensors.items()}))
+    save_tensors(file, tensors)
     facts = {**facts, **claims.weights_facts(*networks), "hardware": hardware(), "torch": torch.__version__}
     facts |= {"command": command, "file": file.name, "sha256": claims.file_hash(file)}
     record = claims.Settled(claim_id, status, tuple(checks), data, note, facts)

@@ -14,7 +14,8 @@ from tqdm import tqdm
 
 from sbgm._validate import check_count
 from sbgm.claims import file_hash
-from sbgm.generation import load_samples, save_samples, uniform_start
+from sbgm.files import load_tensors, save_tensors
+from sbgm.generation import uniform_start
 from sbgm.noise import derived_generator
 from sbgm.precision import autocast
 from sbgm.samplers import annealed_langevin, denoise
@@ -99,8 +100,8 @@ def draw(
         with tqdm(total=len(missing) * len(network.sigmas) * drawing.n_steps, desc=kept.name, unit="step") as bar:
             for b, file in missing:
                 states, denoised = zip(*_levels(network, drawing, b, device, bar.update), strict=True)
-                save_samples(file, {"states": torch.stack(states), "denoised": torch.stack(denoised)})
-    parts = [load_samples(file)[0] for file in files]
+                save_tensors(file, {"states": torch.stack(states), "denoised": torch.stack(denoised)})
+    parts = [load_tensors(file)[0] for file in files]
     return Drawn(*(torch.cat([p[name] for p in parts], dim=1)[:, : drawing.n_samples] for name in Drawn._fields))
 
 

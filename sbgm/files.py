@@ -1,0 +1,91 @@
+"""Files that are whole or not there, and tensors kept with the facts of their making."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+Fact = str | int | float | bool | list | dict
+
+
+@contextlib.contextmanager
+def written_whole(path: Path | str) -> Iterator[Path]:
+    """Give a path to write to, and move what was written to `path` in one step.
+
+    A kill, an error or a full disk on the way leaves the old file, or none: `with written_whole(path) as partial: …`.
+
+    Args:
+        path: the file; its folder must exist.
+    """
+    path = Path(path)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")  # two processes may write the same file
+    try:
+        yield partial
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def save_tensors(path: Path | str, tensors: Mapping[str, Tensor], **facts: Fact) -> None:
+    """Write tensors, and facts about them, to a safetensors file, the same bytes for the same content.
+
+    Args:
+        path: the file, by convention `….safetensors`; its folder must exist.
+        tensors: by name, such as {"samples": (N, C, H, W)}.
+        facts: anything that JSON can hold, such as `seed=0, n_steps=100`.
+    """
+    from safetensors.torch import save
+
+    content = save(
+        {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
+        metadata={"facts": json.dumps(facts, sort_keys=True)},  # one entry: the order of several would vary
+    )
+    with written_whole(path) as partial:
+        partial.write_bytes(content)
+
+
+def load_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Fact]]:
+    """The tensors and the facts of a safetensors file; nothing but numbers and text is read, it holds no code.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged.
+    """
+    with _opened(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, _facts(file)  # noqa: SIM118 - no mapping
+
+
+def read_facts(path: Path | str) -> dict[str, Fact]:
+    """The facts of a safetensors file, without its tensors.
+
+    Raises:
+        FileNotFoundError, ValueError: there is no such file, or it is damaged.
+    """
+    with _opened(path) as file:
+        return _facts(file)
+
+
+@contextlib.contextmanager
+def _opened(path: Path | str) -> Iterator:
+    """A safetensors file open for reading; what is wrong with it is raised in our words."""
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"path must be a safetensors file, but there is none at {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except SafetensorError as error:
+        raise ValueError(f"path must be a whole safetensors file, but {path} is not: {error}") from error
+
+
+def _facts(file: object) -> dict[str, Fact]:
+    return json.loads((file.metadata() or {}).get("facts", "{}"))
