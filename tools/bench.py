@@ -46,7 +46,7 @@ from sbgm.samplers import State
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUSY_PERCENT = 10.0
-CHAPTER_SECONDS = {"04": 120, "05": 120}
+CHAPTER_SECONDS = {"04": 120, "05": 120, "06": 120}
 
 
 class Row(NamedTuple):
