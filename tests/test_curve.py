@@ -19,6 +19,7 @@ from sbgm.experiments.recorded.curve import (
     measure_curve,
     renewing,
 )
+from sbgm.experiments.recorded.samples import CPU
 from sbgm.metrics import Measured
 from sbgm.metrics.reference import some_images
 from sbgm.samplers import consistent_step_bounds
@@ -165,7 +166,7 @@ def test_the_command_writes_the_record(small, tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(curve, "measure_curve", measure)
     assert main(["evaluate", "--curve", "mnist_ncsnv2", "--n-samples", "150", "--folder", str(tmp_path)]) == 0
-    assert seen == {"folder": tmp_path, "network": "mnist_ncsnv2", "n_samples": 150}
+    assert seen == {"folder": tmp_path, "network": "mnist_ncsnv2", "n_samples": 150, "machine": CPU}
     assert "150 samples" in capsys.readouterr().out
 
 

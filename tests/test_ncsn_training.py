@@ -99,6 +99,25 @@ def test_the_average_does_not_change_the_training(tmp_path, whole):
     assert not list((tmp_path / "run").rglob("average*"))
 
 
+def test_a_run_can_start_from_a_trained_network(tmp_path, whole):
+    trained = str(whole[0] / "step-0000012" / "average.safetensors")
+    settings = dataclasses.replace(tiny(n_steps=1, learning_rate=1e-12, save_every=1), initial=trained)
+    list(train_ncsn(settings, tmp_path / "run"))
+    for name, value in weights(tmp_path / "run").items():
+        torch.testing.assert_close(value, weights(whole[0])[name], rtol=0, atol=1e-10)
+    assert NCSN.from_dict(Run(tmp_path / "run").settings).initial == trained
+
+
+def test_a_trained_network_of_another_shape_is_refused_before_the_run_begins(tmp_path, whole):
+    trained = str(whole[0] / "step-0000012" / "average.safetensors")
+    wider = dataclasses.replace(TINY, channels=8, initial=trained)
+    with pytest.raises(ValueError, match="network must have the shapes saved in average"):
+        train_ncsn(wider, tmp_path / "run")
+    with pytest.raises(FileNotFoundError):
+        train_ncsn(dataclasses.replace(TINY, initial="no_such_network"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_every_epoch_shows_each_image_once(monkeypatch, tmp_path):
     """Each image carries its own brightness; the batches are seen through the noise at a tiny σ."""
     from sbgm.experiments import ncsn

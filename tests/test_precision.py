@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from sbgm.precision import autocast, fast_precision
+from sbgm.precision import autocast, compiled, fast_precision
 
 
 class Layer(nn.Module):
@@ -41,3 +41,31 @@ def test_fp32_leaves_the_score_alone():
 def test_the_fast_precision_is_one_of_the_two():
     assert fast_precision() in ("fp32", "bf16")
     assert fast_precision("mps") == "fp32"
+
+
+class TwoPart(nn.Module):
+    """A network with its layers in `output`, and something before that can't be compiled as a whole."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(3, 3)
+
+    def output(self, x):
+        return self.linear(x)
+
+    def forward(self, x, sigma):
+        if bool((x > 1e6).any()):
+            raise ValueError("x")
+        return self.output(x) / sigma
+
+
+@pytest.mark.parametrize("network", [TwoPart, Layer])
+def test_a_compiled_network_gives_the_same_scores(network, monkeypatch):
+    seen, compile_ = [], torch.compile
+    monkeypatch.setattr(torch, "compile", lambda f, **k: (seen.append(f), compile_(f, backend="eager", **k))[1])
+    monkeypatch.setattr(nn.Module, "compile", lambda self: (seen.append(self.forward), self)[1])
+    plain, x = network(), torch.rand(4, 3, generator=torch.Generator().manual_seed(0))
+    expected = plain(x, 0.1)
+    assert compiled(plain) is plain
+    assert [f.__name__ for f in seen] == ["output" if network is TwoPart else "forward"]
+    torch.testing.assert_close(plain(x, 0.1), expected)

@@ -5,7 +5,7 @@ import torch
 
 from sbgm import annealed_langevin, generate, weights
 from sbgm.experiments.recorded import samples
-from sbgm.experiments.recorded.samples import Drawing, draw
+from sbgm.experiments.recorded.samples import Drawing, Machine, draw
 from sbgm.networks import RefineNet
 from sbgm.samplers import denoise
 from sbgm.weights import load_network, save_network
@@ -99,3 +99,12 @@ def test_samples_of_other_weights_are_kept_apart(folder):
 def test_bad_numbers_are_named(name):
     with pytest.raises(ValueError, match=f"{name} must be"):
         drawing(**{name: 0})
+
+
+def test_the_machine_changes_neither_the_name_of_samples_nor_the_samples(folder, monkeypatch):
+    seen = []
+    monkeypatch.setattr(samples, "compiled", lambda network: (seen.append(network), network)[1])
+    compiled = draw(drawing(), folder / "a", Machine(compile=True))
+    assert len(seen) == 1
+    plain = draw(drawing(), folder / "a")  # finds them
+    assert torch.equal(plain.states, compiled.states)

@@ -12,13 +12,15 @@ from pathlib import Path
 
 import torch
 
+from sbgm.claims import file_hash
 from sbgm.data import load_images
 from sbgm.experiments.ncsn import NCSN
+from sbgm.files import read_facts
 from sbgm.hardware import hardware
 from sbgm.hashing import content_hash
 from sbgm.metrics import level_losses
 from sbgm.training import Run
-from sbgm.weights import save_network, weights_folder
+from sbgm.weights import save_network, weights_file, weights_folder
 
 
 def main() -> None:
@@ -51,6 +53,7 @@ def ship(run: Run, to: Path, n_held_out: int = 256) -> Path:
         data_sha256=content_hash(images),
         settings=dataclasses.asdict(settings),
         steps=run.last_step,
+        **started_from(settings.initial),
         seconds=round(float(log["seconds"][log["step"] <= run.last_step].iloc[-1])),
         hardware=hardware(),
         held_out_images=n_held_out,
@@ -58,6 +61,16 @@ def ship(run: Run, to: Path, n_held_out: int = 256) -> Path:
     )
     shutil.copyfile(run.folder / "log.csv", path.with_suffix(".log.csv"))
     return path
+
+
+def started_from(initial: str | None) -> dict[str, object]:
+    """What a run started from, where that was a trained network: its file's hash and what it says of its own making."""
+    if initial is None:
+        return {}
+    file = weights_file(initial)
+    facts = read_facts(file)
+    kept = {name: facts[name] for name in ("command", "steps", "seconds", "started_from") if name in facts}
+    return {"started_from": {"name": file.stem, "sha256": file_hash(file), **kept}}
 
 
 def command(settings: NCSN, name: str) -> str:
@@ -68,6 +81,12 @@ def command(settings: NCSN, name: str) -> str:
     for name, option in options.items():
         if (value := getattr(settings, name)) != getattr(usual, name):
             words.append(f"{option} {value:g}")
+    if settings.initial is not None:
+        words.append(f"--from {settings.initial}")
+    for name, option in {"batch_size": "--batch-size", "learning_rate": "--learning-rate", "seed": "--seed"}.items():
+        if (value := getattr(settings.training, name)) != getattr(usual.training, name):
+            words.append(f"{option} {value:g}")
+    words += ["--compile"] * settings.training.compile
     words += ["--unconditional"] * (not settings.conditional) + ["--divide-by-sigma"] * settings.divide_by_sigma
     return " ".join([*words, f"--steps {settings.training.n_steps}"])
 

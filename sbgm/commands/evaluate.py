@@ -45,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     claim.add_argument("--n-images", type=count, help="test images, where the claim inpaints them (20)")
     claim.add_argument("--n-steps", type=count, help="T, Langevin steps a level, where the claim draws samples (100)")
     claim.add_argument("--step-size", type=float, help="ε, where the claim inpaints (2e-5)")
+    claim.add_argument("--compile", action="store_true", help="fuse the network's layers: minutes, then faster")
     claim.add_argument("--n-reference", type=count, help="test images that colour samples are compared with (5,000)")
     claim.add_argument("--weights", help="the network of a claim about colour images, by name or file")
     claim.add_argument(
@@ -113,10 +114,12 @@ def _images(options: argparse.Namespace):
 def _curve(options: argparse.Namespace) -> int:
     """Measure the curve of every sampler, write its record, and print it; on Ctrl-C say how to go on."""
     from sbgm.experiments.recorded.curve import measure_curve
+    from sbgm.experiments.recorded.samples import Machine
 
     folder = options.folder or Path(__file__).resolve().parents[2] / "runs" / "samples"
+    settings = {"n_samples": options.n_samples} if options.n_samples else {}
     try:
-        curve = measure_curve(folder, options.curve, **({"n_samples": options.n_samples} if options.n_samples else {}))
+        curve = measure_curve(folder, options.curve, machine=Machine(options.device, options.compile), **settings)
     except KeyboardInterrupt:
         print(f"\nStopped. The same command goes on from the batches in {folder}.", file=sys.stderr)
         return 130
@@ -126,11 +129,14 @@ def _curve(options: argparse.Namespace) -> int:
 
 def _claim(options: argparse.Namespace) -> int:
     """Measure the claim and print its record; on Ctrl-C say how to go on."""
+    from sbgm.experiments.recorded.samples import CPU, Machine
+
     folder = options.folder or Path(__file__).resolve().parents[2] / "runs" / recorded.folder_name(options.claim)
     given = {"n_iterations": options.iterations}
     names = ("n_samples", "n_images", "n_steps", "step_size", "n_reference", "weights")
     given |= {name: getattr(options, name) for name in names}
-    given["device"] = None if options.device == "cpu" else options.device
+    machine = Machine(options.device, options.compile)
+    given["machine"] = None if machine == CPU else machine
     settings = {name: value for name, value in given.items() if value is not None}
     try:
         record = recorded.evaluate(options.claim, folder, **settings)

@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     change = parser.add_argument_group("changes to the scale's settings")
     change.add_argument("--steps", type=int, help="training steps")
+    change.add_argument("--from", dest="initial", help="trained weights to start from: a shipped network or a file")
     change.add_argument("--channels", type=int, help="width C of the network")
     change.add_argument("--sigma-max", type=float, help="σ_1")
     change.add_argument("--sigma-min", type=float, help="σ_L")
@@ -37,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     change.add_argument("--learning-rate", type=float, help="Adam's")
     change.add_argument("--ema", type=float, help="decay of the averaged weights; 0 keeps none")
     change.add_argument("--precision", choices=["fp32", "bf16"], help="of the layers")
+    change.add_argument("--compile", action="store_true", help="fuse the layers by torch.compile: minutes, then faster")
     change.add_argument("--accumulation", type=int, help="parts of a process's share of the batch")
     change.add_argument("--save-every", type=int, help="steps between checkpoints")
     change.add_argument("--keep-every", type=int, help="keep the checkpoints of every so many steps")
@@ -95,6 +97,7 @@ def settings_from(options: argparse.Namespace):
         "n_levels": options.levels,
         "conditional": False if options.unconditional else None,
         "divide_by_sigma": True if options.divide_by_sigma else None,
+        "initial": options.initial,
     }
     training = {
         "n_steps": options.steps,
@@ -103,6 +106,7 @@ def settings_from(options: argparse.Namespace):
         "ema_decay": options.ema,
         "precision": options.precision,
         "accumulation": options.accumulation,
+        "compile": True if options.compile else None,
         "save_every": options.save_every,
         "keep_every": options.keep_every,
         "seed": options.seed,

@@ -18,6 +18,7 @@ from sbgm.networks import RefineNet
 from sbgm.networks.initial import initial_weights_from
 from sbgm.noise import derived_generator, geometric_sigmas
 from sbgm.training import Run, Step, TrainingSettings, train
+from sbgm.weights import load_weights, weights_file
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -38,6 +39,7 @@ class NCSN:
         conditional, divide_by_sigma: see `RefineNet`.
         flips: mirror every other image, chosen at random.
         n_held_out: images a level on which the held-out loss is measured.
+        initial: a trained network to start from, a shipped one's name or a file; None draws the weights from the seed.
         training: see `TrainingSettings`.
     """
 
@@ -50,6 +52,7 @@ class NCSN:
     divide_by_sigma: bool = False
     flips: bool = False
     n_held_out: int = 64
+    initial: str | None = None
     training: TrainingSettings = dataclasses.field(default_factory=TrainingSettings)
 
     @classmethod
@@ -87,7 +90,11 @@ class NCSN:
         return geometric_sigmas(self.sigma_max, self.sigma_min, self.n_levels)
 
     def network(self, image_shape: tuple[int, ...]) -> RefineNet:
-        """The untrained network for images of shape (C, H, W), with initial weights drawn from the seed."""
+        """The network that training starts from, for images of shape (C, H, W).
+
+        Raises:
+            FileNotFoundError, ValueError: `initial` names no file, or one of another architecture.
+        """
         with initial_weights_from(self.training.seed):
             network = RefineNet(
                 self.sigmas,
@@ -96,6 +103,8 @@ class NCSN:
                 conditional=self.conditional,
                 divide_by_sigma=self.divide_by_sigma,
             )
+        if self.initial is not None:
+            load_weights(network, weights_file(self.initial))
         network.image_shape, network.data_range = tuple(image_shape), (0.0, 1.0)
         return network
 
@@ -123,22 +132,25 @@ def train_ncsn(
 
     Raises:
         FileExistsError: the folder is not empty and `resume` is not set.
-        ValueError: the run in the folder was started with other settings, or the batch is larger than the data.
+        ValueError: the run in the folder was started with other settings, the batch is larger than the data, or
+            `settings.initial` is of another architecture.
     """
     if accelerator is None:
         from accelerate import Accelerator
 
         accelerator = Accelerator()
     run = Run(folder)
-    if resume and run.folder.exists():
+    resumed = resume and run.folder.exists()
+    if resumed:
         _check_same(NCSN.from_dict(run.settings), settings, folder)
-    elif accelerator.is_main_process:
-        run.create(dataclasses.asdict(settings))
-    accelerator.wait_for_everyone()
     images = check_batch(load_images(settings.data, "train") if images is None else images, "images")
     held_out = check_batch(load_images(settings.data, "test") if held_out is None else held_out, "held_out")
     if len(images) < settings.training.batch_size:
         raise ValueError(f"batch_size must be at most the {len(images)} images, got {settings.training.batch_size}")
+    network = settings.network(images.shape[1:]) if network is None else network
+    if accelerator.is_main_process and not resumed:
+        run.create(dataclasses.asdict(settings))
+    accelerator.wait_for_everyone()
     loss = _PartLoss(images, settings, accelerator.device)
     held_out = held_out[: settings.n_held_out].to(accelerator.device)
 
@@ -147,7 +159,6 @@ def train_ncsn(
         values = level_losses(score, held_out, settings.sigmas, generator=generator).values.tolist()
         return {"held_out": sum(values) / len(values)} | {f"level_{i}": v for i, v in enumerate(values, start=1)}
 
-    network = settings.network(images.shape[1:]) if network is None else network
     return train(network, loss, run, settings.training, measure=measure, accelerator=accelerator)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sbgm._validate import check_choice, check_count
-from sbgm.precision import PRECISIONS, autocast
+from sbgm.precision import PRECISIONS, autocast, compiled
 from sbgm.training.loop import Step, adam
 from sbgm.training.run import Run
 
@@ -39,7 +39,7 @@ class TrainingSettings:
             beside the weights and does not change the training.
         precision: "fp32", or "bf16" for convolutions in bfloat16 with weights and loss in float32 (autocast).
         accumulation: parts that a process cuts its share of the batch into, one after another, to save memory.
-        compile: let `torch.compile` fuse the network's layers; worth its minutes on a GPU only.
+        compile: fuse the network's layers, see `sbgm.precision.compiled`; worth its minutes in a run of hours.
         log_every: steps a row of the log.
         measure_every: steps between two measurements on held-out data.
         save_every: steps between two checkpoints.
@@ -132,7 +132,7 @@ def _train(network, part_loss, run, settings, measure, accelerator):
         if ema is not None:
             ema.n_averaged.fill_(done["step"])
     if settings.compile:
-        network.output = torch.compile(network.output)
+        compiled(network)
     model = accelerator.prepare_model(network)
     score, measured_score = (
         autocast(m, settings.precision, accelerator.device.type) for m in (model, average or network)

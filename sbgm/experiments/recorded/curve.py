@@ -16,6 +16,7 @@ from tqdm import tqdm
 from sbgm import claims
 from sbgm.experiments.classifier import load_classifier
 from sbgm.experiments.recorded.recording import digit_distance
+from sbgm.experiments.recorded.samples import CPU, Machine
 from sbgm.experiments.sampler_curve import samplers_within
 from sbgm.files import load_tensors, save_tensors, written_whole
 from sbgm.generation import Start, fitted_start, gaussian_start, uniform_start
@@ -193,7 +194,12 @@ def renewing(high: float, low: float, budget: int, c: float) -> NamedSampler:
 
 
 def measure_curve(
-    folder: Path, network: str = "mnist_ncsnv2", n_samples: int = 1_000, batch_size: int = 50, seed: int = 0
+    folder: Path,
+    network: str = "mnist_ncsnv2",
+    n_samples: int = 1_000,
+    batch_size: int = 50,
+    seed: int = 0,
+    machine: Machine = CPU,
 ) -> SamplerCurve:
     """Draw the samples of all `entries`, measure their distances, and write the record of a network.
 
@@ -206,6 +212,7 @@ def measure_curve(
         n_samples: of each entry; more than 128, the number of features.
         batch_size: chains side by side.
         seed: of all of it; entries with the same start begin alike.
+        machine: where and how the network runs.
 
     Raises:
         DataNotFoundError: MNIST is not at hand.
@@ -213,7 +220,7 @@ def measure_curve(
     """
     if n_samples <= 128:
         raise ValueError(f"n_samples must be more than 128, the number of features, got {n_samples}")
-    model = load_network(network)
+    model = machine.prepared(load_network(network))
     file, wanted = weights_file(network), entries(model.sigmas)
     kept = Path(folder) / f"{file.stem}-{claims.file_hash(file)[:12]}-curve-batch{batch_size}-seed{seed}"
     digits, classifier, points, sheets = some_images("mnist_small", "train", N_FITTED), load_classifier(), [], {}
@@ -261,15 +268,15 @@ def draw_entry(
         file = kept / f"batch-{batch:04d}.safetensors"
         if not file.exists():
             generator = derived_generator(seed, batch)
-            x = start((batch_size, *network.image_shape), generator)
-            save_tensors(file, {"samples": final(entry.sampler.states(score, x, generator))}, entry=repr(entry))
+            x = start((batch_size, *network.image_shape), generator).to(network.sigmas.device)
+            save_tensors(file, {"samples": final(entry.sampler.states(score, x, generator)).cpu()}, entry=repr(entry))
         yield load_tensors(file)[0]["samples"]
 
 
 def _score(network: nn.Module, entry: Entry) -> Score:
     """The network's score in bfloat16 layers, at any σ, clamped where the entry says so."""
     any_sigma = not getattr(network, "conditional", True)
-    score = autocast(network if any_sigma else rescaled(network), "bf16")
+    score = autocast(network if any_sigma else rescaled(network), "bf16", network.sigmas.device.type)
     return in_range(score, *network.data_range) if entry.clamped else score
 
 

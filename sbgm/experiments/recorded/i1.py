@@ -12,7 +12,7 @@ from sbgm.claims import check
 from sbgm.evaluation import feature_space
 from sbgm.experiments.classifier import load_classifier
 from sbgm.experiments.recorded.recording import command, digit_distance, enter
-from sbgm.experiments.recorded.samples import Drawing, draw
+from sbgm.experiments.recorded.samples import CPU, Drawing, Machine, draw
 from sbgm.metrics import class_shares, confident_share, frechet_distance, in_batches, quantise, shown
 from sbgm.metrics.reference import some_images
 from sbgm.noise import perturb
@@ -24,20 +24,21 @@ N_CHAINS = 16
 """Chains whose states after each level are kept with the record, for Fig. 4."""
 
 
-def evaluate(folder: Path, n_samples: int = 1_000, n_steps: int = 100) -> claims.Settled:
+def evaluate(folder: Path, n_samples: int = 1_000, n_steps: int = 100, machine: Machine = CPU) -> claims.Settled:
     """Measure I1: draw samples from the shipped MNIST network, and compare them with MNIST's test images.
 
     Args:
         folder: where samples are kept, those of other claims included.
         n_samples: how many; more than 128, the number of features.
         n_steps: T, fewer than the paper's 100 for a trial.
+        machine: where and how the network runs.
 
     Raises:
         DataNotFoundError: MNIST is not at hand.
         AssertionError: an expectation fails; the message shows it, and nothing is recorded.
     """
     drawing = Drawing("mnist_ncsn", n_samples, n_steps)
-    drawn = draw(drawing, folder)
+    drawn = draw(drawing, folder, machine)
     samples = drawn.states[-1]
     tensors = {"samples": samples, "states": drawn.states[:, :N_CHAINS], "denoised": drawn.denoised[:, :N_CHAINS]}
     return enter(

@@ -7,7 +7,7 @@ from pathlib import Path
 from sbgm import claims
 from sbgm.claims import check
 from sbgm.experiments.recorded.recording import command, digit_distance, enter
-from sbgm.experiments.recorded.samples import Drawing, draw
+from sbgm.experiments.recorded.samples import CPU, Drawing, Machine, draw
 from sbgm.experiments.step_map import noise_on_constant_pixels
 from sbgm.metrics import Estimate, Measured, quantise
 from sbgm.metrics.reference import some_images
@@ -16,17 +16,17 @@ SIGMA_L = 0.01
 N_SHOWN = 16
 
 
-def evaluate(folder: Path, n_samples: int = 1_000, n_steps: int = 100) -> claims.Settled:
+def evaluate(folder: Path, n_samples: int = 1_000, n_steps: int = 100, machine: Machine = CPU) -> claims.Settled:
     """Measure I10 on the samples of I1: the distance to MNIST's test images as they are, and denoised.
 
     Args:
-        folder, n_samples, n_steps: as for I1.
+        folder, n_samples, n_steps, machine: as for I1.
 
     Raises:
         DataNotFoundError: MNIST is not at hand.
     """
     drawing = Drawing("mnist_ncsn", n_samples, n_steps)
-    drawn = draw(drawing, folder)
+    drawn = draw(drawing, folder, machine)
     samples, denoised = drawn.states[-1], drawn.denoised[-1]
     images = some_images("mnist", "train")
     noise = [noise_on_constant_pixels(x, images, SIGMA_L) for x in (samples, denoised)]

@@ -12,7 +12,7 @@ from sbgm.claims import Check, check
 from sbgm.data import load_images
 from sbgm.evaluation import feature_space, reference_for
 from sbgm.experiments.recorded.recording import command, enter
-from sbgm.experiments.recorded.samples import Drawing, draw
+from sbgm.experiments.recorded.samples import CPU, Drawing, Machine, draw
 from sbgm.metrics import GaussianBaseline, Measured, quantise
 from sbgm.metrics.inception import Inception, kid
 from sbgm.metrics.reference import TITLES
@@ -21,7 +21,12 @@ N_SHOWN = 64
 
 
 def evaluate(
-    folder: Path, n_samples: int = 1_000, n_steps: int = 100, n_reference: int = 5_000, weights: str = "cifar10_ncsn"
+    folder: Path,
+    n_samples: int = 1_000,
+    n_steps: int = 100,
+    n_reference: int = 5_000,
+    weights: str = "cifar10_ncsn",
+    machine: Machine = CPU,
 ) -> claims.Settled:
     """Measure I2: the kernel distance in Inception's features (KID) of samples, and of a Gaussian's, to test images.
 
@@ -31,6 +36,7 @@ def evaluate(
         n_steps: T, fewer than the paper's 100 for a trial.
         n_reference: test images to compare with.
         weights: a shipped network's name, or a file.
+        machine: where and how networks run.
 
     Raises:
         ImportError, ConnectionError: Inception is not at hand, see `sbgm.metrics.inception`.
@@ -38,15 +44,15 @@ def evaluate(
         AssertionError: an expectation fails; the message shows it, and nothing is recorded.
     """
     drawing = Drawing(weights, n_samples, n_steps)
-    return measure("I2", "cifar10", drawing, folder, n_reference, status="reproduced")
+    return measure("I2", "cifar10", drawing, folder, n_reference, machine, status="reproduced")
 
 
 def measure(
-    claim_id: str, data: str, drawing: Drawing, folder: Path, n_reference: int, *, status: str
+    claim_id: str, data: str, drawing: Drawing, folder: Path, n_reference: int, machine: Machine, *, status: str
 ) -> claims.Settled:
     """Draw samples of colour images, compare them, and enter the claim."""
-    inception = Inception()
-    drawn = draw(drawing, folder)
+    inception = Inception(device=machine.device)
+    drawn = draw(drawing, folder, machine)
     space = feature_space(data, inception)
     reference = reference_for(data, space, "test", n_reference)
     gaussian = GaussianBaseline(load_images(data)).sample(

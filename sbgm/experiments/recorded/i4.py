@@ -10,22 +10,22 @@ from torch import Tensor
 from sbgm import claims
 from sbgm.claims import check
 from sbgm.experiments.recorded.recording import command, digit_distance, enter
-from sbgm.experiments.recorded.samples import Drawing, draw
+from sbgm.experiments.recorded.samples import CPU, Drawing, Machine, draw
 from sbgm.metrics import Measured
 
 
-def evaluate(folder: Path, n_samples: int = 1_000, n_steps: int = 100) -> claims.Settled:
+def evaluate(folder: Path, n_samples: int = 1_000, n_steps: int = 100, machine: Machine = CPU) -> claims.Settled:
     """Measure I4 on the samples of I1: the distance to MNIST's test images after each level.
 
     Args:
-        folder, n_samples, n_steps: as for I1.
+        folder, n_samples, n_steps, machine: as for I1.
 
     Raises:
         DataNotFoundError: MNIST is not at hand.
         AssertionError: an expectation fails; the message shows it, and nothing is recorded.
     """
     drawing = Drawing("mnist_ncsn", n_samples, n_steps)
-    drawn = draw(drawing, folder)
+    drawn = draw(drawing, folder, machine)
     denoised, states = ([digit_distance(x) for x in images] for images in (drawn.denoised, drawn.states))
     curves = {"denoised": denoised, "states": states}
     return enter(

@@ -15,7 +15,7 @@ from sbgm.claims import check
 from sbgm.closed_forms import noise_ratio
 from sbgm.data import load_images
 from sbgm.experiments.recorded.recording import command, digit_distance, enter
-from sbgm.experiments.recorded.samples import Drawing, draw
+from sbgm.experiments.recorded.samples import CPU, Drawing, Machine, draw
 from sbgm.experiments.step_map import StepMap, measure_cell
 from sbgm.metrics import Measured, frechet_distance
 from sbgm.metrics.reference import some_images
@@ -32,7 +32,9 @@ LOW, HIGH = 1.2, 1.3
 WITHIN = 1.5
 
 
-def evaluate(folder: Path, n_samples: int = 200, n_steps: int = 100, weights: str = "mnist_ncsn") -> claims.Settled:
+def evaluate(
+    folder: Path, n_samples: int = 200, n_steps: int = 100, weights: str = "mnist_ncsn", machine: Machine = CPU
+) -> claims.Settled:
     """Measure I5: draw samples at every T and ε, and compare them with real images.
 
     An expectation that fails is recorded as "not reproduced", with an interval that guards the finding.
@@ -42,13 +44,14 @@ def evaluate(folder: Path, n_samples: int = 200, n_steps: int = 100, weights: st
         n_samples: of MNIST in each cell; more than 128, the number of features. The digits' map has 1,000.
         n_steps: the largest T on MNIST besides 100 at ε = 2e-5; the time is proportional to the sum of them.
         weights: another network on MNIST than the shipped one, by name or file.
+        machine: where and how that network runs.
 
     Raises:
         DataNotFoundError: MNIST is not at hand.
     """
     digits = digits_map(folder, N_STEPS + BEYOND_N_STEPS, STEP_SIZES + BEYOND_STEP_SIZES)
     places = [(t, eps) for t in N_STEPS if t <= n_steps for eps in MNIST_STEP_SIZES]
-    mnist = mnist_map(folder, [*places, *({(100, 2e-5)} - set(places))], n_samples, weights)
+    mnist = mnist_map(folder, [*places, *({(100, 2e-5)} - set(places))], n_samples, weights, machine)
     name, expected = weights_file(weights).stem, i5_checks(digits, "digits") + i5_checks(mnist, "MNIST")
     return enter(
         "I5",
@@ -120,7 +123,11 @@ def digits_map(folder: Path, n_steps: Sequence[int], step_sizes: Sequence[float]
 
 
 def mnist_map(
-    folder: Path, places: Sequence[tuple[int, float]], n_samples: int, weights: str = "mnist_ncsn"
+    folder: Path,
+    places: Sequence[tuple[int, float]],
+    n_samples: int,
+    weights: str = "mnist_ncsn",
+    machine: Machine = CPU,
 ) -> StepMap:
     """The map of a network on MNIST: Fréchet distances in the classifier's features to the test images.
 
@@ -129,13 +136,18 @@ def mnist_map(
         places: (T, ε) of each cell.
         n_samples: of each; more than 128, the number of features.
         weights: of the network, a shipped one's name or a file.
+        machine: where and how it runs.
     """
     drawings = [Drawing(weights, n_samples, t, eps) for t, eps in places]
-    return measure_map(drawings, folder, some_images("mnist", "train"), digit_distance)
+    return measure_map(drawings, folder, some_images("mnist", "train"), digit_distance, machine)
 
 
 def measure_map(
-    drawings: Sequence[Drawing], folder: Path, images: Tensor, distance: Callable[[Tensor], Measured]
+    drawings: Sequence[Drawing],
+    folder: Path,
+    images: Tensor,
+    distance: Callable[[Tensor], Measured],
+    machine: Machine = CPU,
 ) -> StepMap:
     """Draw every cell's samples, or take them from `folder`, and measure them.
 
@@ -144,6 +156,7 @@ def measure_map(
         folder: of all such samples.
         images: training images, some of whose pixels never change.
         distance: of samples to real images.
+        machine: where and how the networks run.
     """
     measured = []
     for drawing in drawings:
@@ -151,7 +164,7 @@ def measure_map(
         settings = {"n_steps": drawing.n_steps, "step_size": drawing.step_size}
         measured.append(
             measure_cell(
-                draw(drawing, folder).states[-1],
+                draw(drawing, folder, machine).states[-1],
                 images,
                 distance,
                 predicted=noise_ratio(sigmas, **settings),

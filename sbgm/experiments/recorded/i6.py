@@ -7,27 +7,27 @@ from pathlib import Path
 from sbgm import claims
 from sbgm.claims import check
 from sbgm.experiments.recorded.recording import command, digit_distance, enter
-from sbgm.experiments.recorded.samples import Drawing, draw
+from sbgm.experiments.recorded.samples import CPU, Drawing, Machine, draw
 from sbgm.metrics import Measured, quantise
 
 N_SHOWN = 64
 
 
-def evaluate(folder: Path, n_samples: int = 1_000, n_steps: int = 100) -> claims.Settled:
+def evaluate(folder: Path, n_samples: int = 1_000, n_steps: int = 100, machine: Machine = CPU) -> claims.Settled:
     """Measure I6: 10 T steps of Langevin dynamics with the network of one level, beside the samples of I1.
 
     Args:
-        folder, n_samples, n_steps: as for I1; both ask their network 10 T times.
+        folder, n_samples, n_steps, machine: as for I1; both ask their network 10 T times.
 
     Raises:
         DataNotFoundError: MNIST is not at hand.
         AssertionError: an expectation fails; the message shows it, and nothing is recorded.
     """
     annealed, plain = drawings(n_samples, n_steps)
-    images = draw(plain, folder).states[-1]
+    images = draw(plain, folder, machine).states[-1]
     return enter(
         "I6",
-        i6_checks(digit_distance(images), digit_distance(draw(annealed, folder).states[-1])),
+        i6_checks(digit_distance(images), digit_distance(draw(annealed, folder, machine).states[-1])),
         {"samples": quantise(images[:N_SHOWN])},
         data=f"mnist_one_level and mnist_ncsn, {n_samples:,} samples each; 10,000 MNIST test images",
         note="Fréchet distances in the features of our own classifier; the baseline's network is half as wide.",

@@ -13,7 +13,7 @@ from sbgm.data import SPLITS, load_images, load_labels
 from sbgm.evaluation import feature_space, reference_for
 from sbgm.experiments.classifier import load_classifier
 from sbgm.experiments.recorded.recording import command, enter
-from sbgm.experiments.recorded.samples import Drawing, draw
+from sbgm.experiments.recorded.samples import CPU, Drawing, Machine, draw
 from sbgm.metrics import Share, in_batches, nearest_neighbours, quantise, share, shown
 from sbgm.noise import perturb
 
@@ -22,18 +22,18 @@ SIGMA_L = 0.01
 N_SHOWN, N_NEIGHBOURS = 10, 6
 
 
-def evaluate(folder: Path, n_samples: int = 1_000, n_steps: int = 100) -> claims.Settled:
+def evaluate(folder: Path, n_samples: int = 1_000, n_steps: int = 100, machine: Machine = CPU) -> claims.Settled:
     """Measure I7 on the samples of I1: how many are nearer to a training image than real digits are.
 
     Args:
-        folder, n_samples, n_steps: as for I1.
+        folder, n_samples, n_steps, machine: as for I1.
 
     Raises:
         DataNotFoundError: MNIST is not at hand.
         AssertionError: an expectation fails; the message shows it, and nothing is recorded.
     """
     drawing = Drawing("mnist_ncsn", n_samples, n_steps)
-    samples = draw(drawing, folder).states[-1]
+    samples = draw(drawing, folder, machine).states[-1]
     first, training = shown(samples[:N_SHOWN]), load_images("mnist")
     space = feature_space("mnist")
     in_features = nearest_neighbours(

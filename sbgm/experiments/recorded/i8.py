@@ -16,6 +16,7 @@ from sbgm.claims import check
 from sbgm.data import load_images, load_labels
 from sbgm.experiments.classifier import SHIPPED_CLASSIFIER, load_classifier
 from sbgm.experiments.recorded.recording import command, enter
+from sbgm.experiments.recorded.samples import CPU, Machine
 from sbgm.files import load_tensors, save_tensors
 from sbgm.generation import uniform_start
 from sbgm.metrics import estimate, quantise, shown
@@ -79,7 +80,7 @@ def evaluate(
     n_steps: int = 100,
     step_size: float = 2e-5,
     weights: str = "mnist_ncsn",
-    device: str = "cpu",
+    machine: Machine = CPU,
 ) -> claims.Settled:
     """Measure I8: inpaint the first test digits, and compare the fills with what was hidden.
 
@@ -93,7 +94,7 @@ def evaluate(
         n_steps: T; the time is proportional to it.
         step_size: ε; with 5e-5, 40 steps go as far as the paper's 100 with 2e-5.
         weights: another network than the shipped one, by name or file.
-        device: where it runs.
+        machine: where and how it runs.
 
     Returns:
         The record.
@@ -104,7 +105,7 @@ def evaluate(
     settings = Inpainting(weights, n_images=n_images, n_steps=n_steps, step_size=step_size)
     images, labels = (load(DATA, "test")[:n_images] for load in (load_images, load_labels))
     network = load_network(weights)
-    fills, ys = draw_fills(network, images, settings, folder, device=device)
+    fills, ys = draw_fills(network, images, settings, folder, machine)
     hidden = settings.masks(images.shape)
     measured = measure_fills(fills, ys, images, labels, hidden)
     sigma_min = round(float(network.sigmas[-1]), 6)  # a float32 of .01
@@ -125,7 +126,7 @@ def evaluate(
 
 
 def draw_fills(
-    network: nn.Module, images: Tensor, settings: Inpainting, folder: Path, *, device: str = "cpu"
+    network: nn.Module, images: Tensor, settings: Inpainting, folder: Path, machine: Machine = CPU
 ) -> tuple[Tensor, Tensor]:
     """The fills of each image behind each mask, from `folder` as far as they are there, and the last level's y.
 
@@ -137,7 +138,7 @@ def draw_fills(
         images: (N, C, H, W) in [0, 1].
         settings: `settings.network` and `n_images` only name them.
         folder: of all such fills.
-        device: where the network runs.
+        machine: where and how the network runs.
 
     Returns:
         Fills as the sampler left them, and y of the last level, both (M, N, F, C, H, W) for M masks and F fills.
@@ -145,17 +146,17 @@ def draw_fills(
     kept = Path(folder) / settings.key
     kept.mkdir(parents=True, exist_ok=True)
     files = [kept / f"image-{j:04d}.safetensors" for j in range(len(images))]
-    known = settings.masks(images.shape).repeat_interleave(settings.n_fills, dim=0).to(device)
+    known = settings.masks(images.shape).repeat_interleave(settings.n_fills, dim=0).to(machine.device)
     if missing := [j for j, file in enumerate(files) if not file.exists()]:
-        score = autocast(network.to(device), settings.precision, torch.device(device).type)
+        score = autocast(machine.prepared(network), settings.precision, torch.device(machine.device).type)
         options = {"mask": known, "step_size": settings.step_size, "n_steps": settings.n_steps}
         with tqdm(total=len(missing) * len(network.sigmas) * settings.n_steps, desc="I8", unit="step") as bar:
             for j in missing:
-                image, generator = images[j].to(device), derived_generator(settings.seed, j)
-                x = uniform_start((len(known), *image.shape), generator).to(device)
+                image, generator = images[j].to(machine.device), derived_generator(settings.seed, j)
+                x = uniform_start((len(known), *image.shape), generator).to(machine.device)
                 states = inpaint(score, x, network.sigmas, image=image, generator=generator, **options)
                 y = last_y(image, x, network.sigmas.tolist(), settings.n_steps, derived_generator(settings.seed, j))
-                save_tensors(files[j], {"fills": final(_counted(states, bar.update)), "y": y})
+                save_tensors(files[j], {"fills": final(_counted(states, bar.update)).cpu(), "y": y.cpu()})
     parts = [load_tensors(file)[0] for file in files]
     by_mask = (torch.stack([p[name] for p in parts]).unflatten(1, (-1, settings.n_fills)) for name in ("fills", "y"))
     fills, ys = (value.transpose(0, 1) for value in by_mask)

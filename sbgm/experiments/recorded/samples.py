@@ -17,7 +17,7 @@ from sbgm.claims import file_hash
 from sbgm.files import load_tensors, save_tensors
 from sbgm.generation import uniform_start
 from sbgm.noise import derived_generator
-from sbgm.precision import autocast
+from sbgm.precision import autocast, compiled
 from sbgm.samplers import annealed_langevin, denoise
 from sbgm.weights import load_network, weights_file
 
@@ -66,6 +66,27 @@ class Drawing:
         return {name: getattr(self, name) for name in ("n_samples", "n_steps", "step_size", "precision", "seed")}
 
 
+@dataclasses.dataclass(frozen=True)
+class Machine:
+    """Where networks run, and how. It moves samples by rounding only, so it is not part of what names them.
+
+    Attributes:
+        device: such as "cpu" or "cuda".
+        compile: fuse the layers, see `sbgm.precision.compiled`.
+    """
+
+    device: str = "cpu"
+    compile: bool = False
+
+    def prepared(self, network: nn.Module) -> nn.Module:
+        """The network on the device, compiled if asked for."""
+        network = network.to(self.device)
+        return compiled(network) if self.compile else network
+
+
+CPU = Machine()
+
+
 class Drawn(NamedTuple):
     """Chains after the last step of each level, and what the network then takes for the clean images behind them.
 
@@ -79,7 +100,11 @@ class Drawn(NamedTuple):
 
 
 def draw(
-    drawing: Drawing, folder: Path, *, load: Callable[[str], nn.Module] = load_network, device: str = "cpu"
+    drawing: Drawing,
+    folder: Path,
+    machine: Machine = CPU,
+    *,
+    load: Callable[[str], nn.Module] = load_network,
 ) -> Drawn:
     """Samples by `drawing`, from `folder` as far as they are there; a bar counts the steps of those that are not.
 
@@ -89,17 +114,17 @@ def draw(
     Args:
         drawing: what to draw.
         folder: of all such samples.
+        machine: where the network runs, and how.
         load: the network of a name, with its ladder in `sigmas` and its `image_shape`.
-        device: where the network runs.
     """
     kept = Path(folder) / drawing.key
     kept.mkdir(parents=True, exist_ok=True)
     files = [kept / f"batch-{b:04d}.safetensors" for b in range(math.ceil(drawing.n_samples / drawing.batch_size))]
     if missing := [(b, file) for b, file in enumerate(files) if not file.exists()]:
-        network = load(drawing.network).to(device)
+        network = machine.prepared(load(drawing.network))
         with tqdm(total=len(missing) * len(network.sigmas) * drawing.n_steps, desc=kept.name, unit="step") as bar:
             for b, file in missing:
-                states, denoised = zip(*_levels(network, drawing, b, device, bar.update), strict=True)
+                states, denoised = zip(*_levels(network, drawing, b, machine.device, bar.update), strict=True)
                 save_tensors(file, {"states": torch.stack(states), "denoised": torch.stack(denoised)})
     parts = [load_tensors(file)[0] for file in files]
     return Drawn(*(torch.cat([p[name] for p in parts], dim=1)[:, : drawing.n_samples] for name in Drawn._fields))
