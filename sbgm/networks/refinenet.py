@@ -15,6 +15,8 @@ from torch.nn import functional
 from sbgm._validate import check_count, check_sigma, check_sigmas
 from sbgm.losses import Score
 
+EPS = 1e-5
+
 
 class ConditionalInstanceNorm(nn.Module):
     """Conditional instance normalisation++: γ_i (x̂ + α_i μ̂) + β_i, with a γ, an α and a β for each noise level i.
@@ -29,7 +31,6 @@ class ConditionalInstanceNorm(nn.Module):
 
     def __init__(self, channels: int, n_levels: int) -> None:
         super().__init__()
-        self.norm = nn.InstanceNorm2d(channels)
         self.levels = nn.Embedding(n_levels, 3 * channels)
         with torch.no_grad():
             self.levels.weight[:, : 2 * channels].normal_(1.0, 0.02)  # γ and α
@@ -37,10 +38,14 @@ class ConditionalInstanceNorm(nn.Module):
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
         """(B, C, H, W) and level indices (B,), 0 for σ_1 -> (B, C, H, W)."""
-        gamma, alpha, beta = self.levels(level)[:, :, None, None].chunk(3, dim=1)
-        means = x.mean(dim=(2, 3), keepdim=True)
+        gamma, alpha, beta = self.levels(level).chunk(3, dim=1)
+        means = x.mean(dim=(2, 3), dtype=gamma.dtype)
         variance, mean = torch.var_mean(means, dim=1, keepdim=True)
-        return gamma * (self.norm(x) + alpha * (means - mean) / (variance + 1e-5).sqrt()) + beta
+        shift = beta + gamma * alpha * (means - mean) / (variance + EPS).sqrt()
+        # An instance norm is the batch norm of one example of B·C channels: γ and the shift cost no pass of their own.
+        one = x.reshape(1, -1, *x.shape[2:])
+        normed = functional.batch_norm(one, None, None, gamma.flatten(), shift.flatten(), training=True, eps=EPS)
+        return normed.reshape(x.shape)
 
 
 Norm = Callable[[int], ConditionalInstanceNorm]  # makes a norm for a number of channels
@@ -74,8 +79,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
         """(B, n_in, H, W) -> (B, n_out, H, W), or half of H and W."""
-        h = self.conv1(functional.elu(self.norm1(x, level)))
-        h = self.conv2(functional.elu(self.norm2(h, level)))
+        h = self.conv1(functional.elu(self.norm1(x, level), inplace=True))
+        h = self.conv2(functional.elu(self.norm2(h, level), inplace=True))
         return self.pool(h) + self.pool(self.shortcut(x))
 
 
@@ -90,8 +95,8 @@ class ResidualConvUnit(nn.Module):
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
         for i in range(0, len(self.convs), 2):
-            h = self.convs[i](functional.elu(self.norms[i](x, level)))
-            x = x + self.convs[i + 1](functional.elu(self.norms[i + 1](h, level)))
+            h = self.convs[i](functional.elu(self.norms[i](x, level), inplace=True))
+            x = x + self.convs[i + 1](functional.elu(self.norms[i + 1](h, level), inplace=True))
         return x
 
 
@@ -122,13 +127,13 @@ class ChainedPooling(nn.Module):
         super().__init__()
         self.norms = nn.ModuleList(norm(channels) for _ in range(n_stages))
         self.convs = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1, bias=False) for _ in range(n_stages))
-        self.pool = nn.AvgPool2d(5, stride=1, padding=2)
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
         total = stage = functional.elu(x)
         for norm, conv in zip(self.norms, self.convs, strict=True):
-            stage = conv(self.pool(norm(stage, level)))
+            stage = norm(stage, level).contiguous(memory_format=torch.channels_last)  # a CPU pools these 5 times faster
+            stage = conv(functional.avg_pool2d(stage, 5, stride=1, padding=2))
             total = total + stage
         return total
 
@@ -251,7 +256,7 @@ class RefineNet(nn.Module):
         refined = self.refines[0]([maps.pop()], level)
         for refine in self.refines[1:]:
             refined = refine([maps.pop(), refined], level)
-        return self.end(functional.elu(self.norm(refined, level)))
+        return self.end(functional.elu(self.norm(refined, level), inplace=True))
 
     def level(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """The index in the ladder of each example's σ, 0 for σ_1: (B,)."""
