@@ -9,6 +9,7 @@ from sbgm import claims
 from sbgm.claims import check
 from sbgm.data import load_images
 from sbgm.experiments.recorded import i5, i10
+from sbgm.experiments.recorded.outcome import as_found
 from sbgm.experiments.recorded.samples import Drawn
 from sbgm.experiments.step_map import N_SHEET, Cell, StepMap
 from sbgm.metrics import Estimate, Measured, frechet_distance
@@ -34,14 +35,14 @@ def test_the_claims_cells_are_judged_and_those_beyond_it_are_not():
 def test_each_half_can_fail_and_is_then_guarded_from_the_other_side(place, distance, failing):
     failed = i5.i5_checks(the_map(GOOD | {place: distance}), "digits")[failing]
     assert not failed.holds
-    found = i5.as_found(failed)
+    found = as_found(failed)
     assert found.holds
     assert not dataclasses.replace(found, value=failed.high - 0.01 if failing == 0 else failed.low + 0.01).holds
 
 
 def test_what_holds_is_entered_as_expected():
     kept = check("a", 1.0, high=2.0)
-    assert i5.as_found(kept) is kept
+    assert as_found(kept) is kept
 
 
 def test_a_small_map_of_the_digits_is_measured_and_taken_from_its_folder_again(tmp_path, monkeypatch):

@@ -210,4 +210,4 @@ def test_runs_are_kept_in_the_repositorys_ignored_folder_unless_told_otherwise(m
 
     monkeypatch.setattr(recorded, "evaluate", evaluate)
     command.main(["evaluate", "--claim", "M2"])
-    assert asked == [("M2", ledger.README.parent / "runs" / "M2", {})]
+    assert asked == [("M2", ledger.README.parent / "runs" / "M2", {"accept": False})]

@@ -18,7 +18,7 @@ from sbgm.experiments import load_classifier, raw_images, recorded
 from sbgm.experiments.figure1 import Figure1
 from sbgm.experiments.raw_images import RAW, load_raw
 from sbgm.experiments.recorded import i1, i2, i4, i6, i7, i11, recording
-from sbgm.experiments.recorded.samples import Drawing
+from sbgm.experiments.recorded.samples import Drawing, Machine
 from sbgm.metrics import Measured, kernel_distance, nearest_neighbours, shown
 from sbgm.metrics.reference import Reference
 from sbgm.networks import RefineNet, ResNet
@@ -99,6 +99,17 @@ def test_a_failing_expectation_records_nothing(small):
     with pytest.raises(AssertionError, match="I6 failed and was not recorded\nratio: 4   expected at least 5"):
         entered([check("ratio", 4, low=5)])
     assert not (small / "results").exists()
+
+
+def test_a_failing_expectation_is_recorded_as_not_reproduced_if_one_accepts_it(small, monkeypatch):
+    failing = [check("ratio", 4, low=5), check("a", 1, high=2)]
+    monkeypatch.setattr("sbgm.experiments.recorded.i6.evaluate", lambda folder, n_samples=1: entered(failing))
+    with pytest.raises(AssertionError, match="I6 failed"):
+        recorded.evaluate("I6", small)
+    record = recorded.evaluate("I6", small, accept=True, n_samples=2)
+    assert claims.load_record("I6") == record
+    assert record.status == "not reproduced"
+    assert [(c.value, c.low, c.high) for c in record.checks] == [(4, -math.inf, 5), (1, -math.inf, 2)]
 
 
 def test_the_command_is_the_one_that_measures_the_claim_again():
@@ -256,7 +267,7 @@ def test_claims_of_one_network_share_its_samples(small, few_digits):
 
 
 def test_an_option_that_a_claim_does_not_take_is_named(small):
-    with pytest.raises(ValueError, match="options of I1 must be among n_samples, n_steps, got n_iterations"):
+    with pytest.raises(ValueError, match="options of I1 must be among n_samples, n_steps, machine, got n_iterations"):
         recorded.evaluate("I1", small, n_iterations=3)
 
 
@@ -268,9 +279,10 @@ def test_the_command_line_passes_the_options_on(small, monkeypatch, capsys):
         return Settled(claim_id, "reproduced", (check("a", 1),))
 
     monkeypatch.setattr(recorded, "evaluate", evaluate)
-    assert command.main(["evaluate", "--claim", "I4", "--n-samples", "200", "--n-steps", "10"]) == 0
+    more = ["--accept", "--compile", "--device", "cuda"]
+    assert command.main(["evaluate", "--claim", "I4", "--n-samples", "200", "--n-steps", "10", *more]) == 0
     assert passed.pop("folder").parts[-2:] == ("runs", "samples")
-    assert passed == {"n_samples": 200, "n_steps": 10}
+    assert passed == {"n_samples": 200, "n_steps": 10, "accept": True, "machine": Machine("cuda", compile=True)}
     assert "I4" in capsys.readouterr().out
 
 
@@ -295,7 +307,7 @@ def test_colour_images_are_compared_with_a_gaussians(small, monkeypatch):
         torch.manual_seed(0)
         network = RefineNet([1.0, 0.1], channels=4, image_channels=3)
     save_network(network, weights.weights_folder() / "cifar10_ncsn.safetensors", image_shape=[3, 8, 8])
-    monkeypatch.setattr(i2, "Inception", lambda: FeatureSpace(features, "stand-in", "means"))
+    monkeypatch.setattr(i2, "Inception", lambda device: FeatureSpace(features, "stand-in", "means"))
     monkeypatch.setattr(i2, "feature_space", lambda name, inception: FeatureSpace(features, "means", "means"))
     monkeypatch.setattr(i2, "reference_for", reference_for)
     monkeypatch.setattr(i2, "load_images", lambda name: images["train"])

@@ -45,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     claim.add_argument("--n-images", type=count, help="test images, where the claim inpaints them (20)")
     claim.add_argument("--n-steps", type=count, help="T, Langevin steps a level, where the claim draws samples (100)")
     claim.add_argument("--step-size", type=float, help="ε, where the claim inpaints (2e-5)")
+    claim.add_argument("--accept", action="store_true", help='record one that fails, as "not reproduced"')
     claim.add_argument("--compile", action="store_true", help="fuse the network's layers: minutes, then faster")
     claim.add_argument("--n-reference", type=count, help="test images that colour samples are compared with (5,000)")
     claim.add_argument("--weights", help="the network of a claim about colour images, by name or file")
@@ -139,7 +140,7 @@ def _claim(options: argparse.Namespace) -> int:
     given["machine"] = None if machine == CPU else machine
     settings = {name: value for name, value in given.items() if value is not None}
     try:
-        record = recorded.evaluate(options.claim, folder, **settings)
+        record = recorded.evaluate(options.claim, folder, accept=options.accept, **settings)
     except KeyboardInterrupt:
         print(f"\nStopped. The same command goes on from the last checkpoint in {folder}.", file=sys.stderr)
         return 130

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sbgm._validate import check_choice
 from sbgm.claims import Settled
+from sbgm.experiments.recorded.outcome import NotReproducedError
 
 HOMES = {
     "M2": "m2",
@@ -34,21 +35,28 @@ def folder_name(claim_id: str) -> str:
     return "samples" if claim_id in SHARE_SAMPLES else claim_id
 
 
-def evaluate(claim_id: str, folder: Path, **options: int | str) -> Settled:
+def evaluate(claim_id: str, folder: Path, *, accept: bool = False, **options: int | str) -> Settled:
     """Measure a recorded claim and write its record to `claims.results_folder()`, only if all that was expected holds.
 
     Args:
         claim_id: a key of HOMES.
         folder: where the measurement is kept, and resumed from.
+        accept: record a claim that did not come out as expected as "not reproduced", with intervals that guard the
+            finding.
         options: passed on; each claim's `evaluate` says what it takes.
 
     Raises:
         ValueError: the claim is not a recorded one, or does not take one of the options.
-        AssertionError: an expectation fails; the message shows it, and nothing is recorded.
+        AssertionError: an expectation fails and was not accepted; the message shows it, and nothing is recorded.
     """
     home = HOMES[check_choice(claim_id, "claim_id", tuple(HOMES))]
     measure = importlib.import_module(f"sbgm.experiments.recorded.{home}").evaluate
     taken = list(inspect.signature(measure).parameters)[1:]
     if unknown := [name for name in options if name not in taken]:
         raise ValueError(f"options of {claim_id} must be among {', '.join(taken)}, got {', '.join(unknown)}")
-    return measure(folder, **options)
+    try:
+        return measure(folder, **options)
+    except NotReproducedError as error:
+        if not accept:
+            raise
+        return error.enter()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from sbgm import claims
 from sbgm.claims import check
 from sbgm.closed_forms import noise_ratio
 from sbgm.data import load_images
+from sbgm.experiments.recorded.outcome import as_found
 from sbgm.experiments.recorded.recording import command, digit_distance, enter
 from sbgm.experiments.recorded.samples import CPU, Drawing, Machine, draw
 from sbgm.experiments.step_map import StepMap, measure_cell
@@ -64,14 +64,6 @@ def evaluate(
         command=command("I5", n_samples=n_samples, n_steps=n_steps, weights=weights),
         facts={"n_samples": n_samples, "n_samples_digits": N_DIGITS, "largest_n_steps": n_steps, "seed": 0},
     )
-
-
-def as_found(expected: claims.Check) -> claims.Check:
-    """A check that guards what was found: as expected where that holds, else on the other side of the bound."""
-    if expected.holds:
-        return expected
-    low, high = (expected.high, math.inf) if expected.value > expected.high else (-math.inf, expected.low)
-    return dataclasses.replace(expected, low=low, high=high)
 
 
 def i5_checks(step_map: StepMap, name: str) -> list[claims.Check]:

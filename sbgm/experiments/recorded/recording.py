@@ -9,6 +9,7 @@ from torch import Tensor
 
 from sbgm import claims
 from sbgm.evaluation import feature_space, reference_for
+from sbgm.experiments.recorded.outcome import NotReproducedError, as_found
 from sbgm.files import save_tensors
 from sbgm.hardware import hardware
 from sbgm.metrics import Measured, frechet_distance
@@ -36,18 +37,22 @@ def enter(
         facts: how it was measured; those of the machine are added.
 
     Raises:
-        AssertionError: an expectation fails; the message shows all checks, and nothing is written.
+        NotReproducedError: an expectation fails; the message shows all checks, and nothing is written.
     """
-    if not all(c.holds for c in checks):
-        raise AssertionError(f"{claim_id} failed and was not recorded\n" + "\n".join(map(str, checks)))
-    file = claims.results_folder() / f"{claim_id}.safetensors"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    save_tensors(file, tensors)
-    facts = {**facts, **claims.weights_facts(*networks), "hardware": hardware(), "torch": torch.__version__}
-    facts |= {"command": command, "file": file.name, "sha256": claims.file_hash(file)}
-    record = claims.Settled(claim_id, status, tuple(checks), data, note, facts)
-    claims.save_record(record, claims.results_folder())
-    return record
+
+    def write(status: str, checks: Sequence[claims.Check]) -> claims.Settled:
+        file = claims.results_folder() / f"{claim_id}.safetensors"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        save_tensors(file, tensors)
+        known = {**facts, **claims.weights_facts(*networks), "hardware": hardware(), "torch": torch.__version__}
+        known |= {"command": command, "file": file.name, "sha256": claims.file_hash(file)}
+        record = claims.Settled(claim_id, status, tuple(checks), data, note, known)
+        claims.save_record(record, claims.results_folder())
+        return record
+
+    if all(c.holds for c in checks):
+        return write(status, checks)
+    raise NotReproducedError(claim_id, checks, lambda: write("not reproduced", [as_found(c) for c in checks]))
 
 
 def digit_distance(images: Tensor, data: str = "mnist") -> Measured:
