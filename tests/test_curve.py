@@ -9,17 +9,11 @@ from torch import nn
 
 from sbgm import claims, geometric_sigmas
 from sbgm.__main__ import main
-from sbgm.experiments.recorded import curve
-from sbgm.experiments.recorded.curve import (
-    BUDGETS,
-    MeasuredPoint,
-    SamplerCurve,
-    entries,
-    load_curve,
-    measure_curve,
-    renewing,
-)
+from sbgm.experiments.recorded import curve, curve_entries, samples
+from sbgm.experiments.recorded.curve import MeasuredPoint, SamplerCurve, load_curve, measure_curve
+from sbgm.experiments.recorded.curve_entries import BUDGETS, entries
 from sbgm.experiments.recorded.samples import CPU
+from sbgm.experiments.sampler_curve import renewing
 from sbgm.metrics import Measured
 from sbgm.metrics.reference import some_images
 from sbgm.samplers import consistent_step_bounds
@@ -48,9 +42,9 @@ def small(monkeypatch, tmp_path):
     weights.write_bytes(b"a network")
     monkeypatch.setattr(curve, "load_network", lambda name: network)
     monkeypatch.setattr(curve, "load_classifier", lambda: lambda x: x.flatten(1)[:, :10])
-    monkeypatch.setattr(curve, "BUDGETS", (10,))
-    monkeypatch.setattr(curve, "CHOSEN", ("multistep, power",))
-    monkeypatch.setattr(curve, "FULL", 190)
+    monkeypatch.setattr(curve_entries, "BUDGETS", (10,))
+    monkeypatch.setattr(curve_entries, "CHOSEN", ("multistep, power",))
+    monkeypatch.setattr(curve_entries, "FULL", 190)
     monkeypatch.setattr(curve, "digit_distance", lambda x: Measured("d", float(x.mean()), 0.1, len(x), 1, "", ""))
     monkeypatch.setattr(claims, "results_folder", lambda: tmp_path / "results")
     return network, str(weights)
@@ -92,14 +86,14 @@ def test_renewing_takes_one_minus_r_to_the_one_plus_c(c):
 
 def test_a_ladder_that_begins_at_one_has_no_curves_from_above():
     labels = {e.label for e in entries(PAPERS)}
-    assert {"Algorithm 1", "multistep, power, not clamped", "renewing, c = 8", *curve.CHOSEN} <= labels
+    assert {"Algorithm 1", "multistep, power, not clamped", "renewing, c = 8", *curve_entries.CHOSEN} <= labels
     assert not any("σ₁" in label or "NCSNv2" in label for label in labels)
     assert all(e.sampler.sigmas[0] == 1 for e in entries(PAPERS))
 
 
 def test_starts_are_data_plus_noise_of_the_first_level():
     for entry in entries(WIDE):
-        x = curve._start(entry, DIGITS)((200, 1, 28, 28), torch.Generator().manual_seed(0))
+        x = curve_entries._start(entry, DIGITS)((200, 1, 28, 28), torch.Generator().manual_seed(0))
         if entry.start == "uniform":
             assert 0 <= float(x.min()) < float(x.max()) <= 1
         else:  # MNIST's pixels have the standard deviation .31
@@ -112,7 +106,7 @@ def test_starts_are_data_plus_noise_of_the_first_level():
 
 def test_a_stopped_measurement_goes_on_and_more_samples_are_added(small, tmp_path, monkeypatch):
     network, weights = small
-    save, saved = curve.save_tensors, []
+    save, saved = samples.save_tensors, []
 
     def until_the_third(path, tensors, **facts):
         if len(saved) == 3:
@@ -120,10 +114,10 @@ def test_a_stopped_measurement_goes_on_and_more_samples_are_added(small, tmp_pat
         saved.append(path)
         save(path, tensors, **facts)
 
-    monkeypatch.setattr(curve, "save_tensors", until_the_third)
+    monkeypatch.setattr(samples, "save_tensors", until_the_third)
     with pytest.raises(KeyboardInterrupt):
         measure_curve(tmp_path / "samples", weights, n_samples=130, batch_size=65)
-    monkeypatch.setattr(curve, "save_tensors", save)
+    monkeypatch.setattr(samples, "save_tensors", save)
     stamps = [path.stat().st_mtime_ns for path in saved]
     first = measure_curve(tmp_path / "samples", weights, n_samples=130, batch_size=65)
     assert [path.stat().st_mtime_ns for path in saved] == stamps

@@ -76,6 +76,23 @@ def samplers_within(
     return found
 
 
+def renewing(high: float, low: float, budget: int, c: float) -> NamedSampler:
+    """Consistent sampling with much fresh noise: η = 1 − r^{1+c} on a geometric ladder, denoised at the end.
+
+    c = 0 is Euler's step of the probability flow, c = 1 ancestral sampling; a large c renews nearly all of the noise in
+    every step, and c = ∞ all of it, so that errors of a learned score don't last.
+
+    Args:
+        high, low: the ends of the ladder.
+        budget: evaluations.
+        c: how much noise is renewed, above 0.
+    """
+    n_steps = budget - 1
+    eta = 1 - (low / high) ** ((1 + c) / n_steps)
+    sigmas = tuple(geometric_sigmas(high, low, n_steps + 1).tolist())
+    return NamedSampler("consistent", sigmas, 2 * low**2 * eta, denoise_last=True)
+
+
 def sampler_curve(
     score: Score,
     samplers: dict[str, NamedSampler],

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from sbgm._validate import check_count
 from sbgm.claims import file_hash
-from sbgm.files import load_tensors, save_tensors
+from sbgm.files import Fact, load_tensors, save_tensors
 from sbgm.generation import uniform_start
 from sbgm.noise import derived_generator
 from sbgm.precision import autocast, compiled
@@ -117,28 +117,46 @@ def draw(
         machine: where the network runs, and how.
         load: the network of a name, with its ladder in `sigmas` and its `image_shape`.
     """
-    kept = Path(folder) / drawing.key
-    kept.mkdir(parents=True, exist_ok=True)
-    files = [kept / f"batch-{b:04d}.safetensors" for b in range(math.ceil(drawing.n_samples / drawing.batch_size))]
-    if missing := [(b, file) for b, file in enumerate(files) if not file.exists()]:
-        network = machine.prepared(load(drawing.network))
-        with tqdm(total=len(missing) * len(network.sigmas) * drawing.n_steps, desc=kept.name, unit="step") as bar:
-            for b, file in missing:
-                states, denoised = zip(*_levels(network, drawing, b, machine.device, bar.update), strict=True)
-                save_tensors(file, {"states": torch.stack(states), "denoised": torch.stack(denoised)})
-    parts = [load_tensors(file)[0] for file in files]
+    network = None
+
+    def drawn(batch: int) -> dict[str, Tensor]:
+        nonlocal network
+        network = network or machine.prepared(load(drawing.network))  # not loaded if nothing is left to draw
+        states, denoised = zip(*_levels(network, drawing, batch, machine.device), strict=True)
+        return {"states": torch.stack(states), "denoised": torch.stack(denoised)}
+
+    n_batches = math.ceil(drawing.n_samples / drawing.batch_size)
+    parts = list(kept_batches(Path(folder) / drawing.key, n_batches, drawn))
     return Drawn(*(torch.cat([p[name] for p in parts], dim=1)[:, : drawing.n_samples] for name in Drawn._fields))
 
 
-def _levels(
-    network: nn.Module, drawing: Drawing, batch: int, device: str, on_step: Callable[[], object]
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """State and denoised state of one batch at the end of each level, on the CPU."""
+def kept_batches(
+    folder: Path, n: int, draw: Callable[[int], dict[str, Tensor]], **facts: Fact
+) -> Iterator[dict[str, Tensor]]:
+    """Batches 0 … n − 1 of tensors, each drawn unless its file is there: a run that was stopped goes on from there.
+
+    Args:
+        folder: of the files, one a batch, each written whole.
+        n: batches.
+        draw: makes a batch from its number.
+        facts: kept in each file.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for batch in range(n):
+        file = folder / f"batch-{batch:04d}.safetensors"
+        if not file.exists():
+            save_tensors(file, draw(batch), **facts)
+        yield load_tensors(file)[0]
+
+
+def _levels(network: nn.Module, drawing: Drawing, batch: int, device: str) -> Iterator[tuple[Tensor, Tensor]]:
+    """State and denoised state of one batch at the end of each level, on the CPU, under a bar over the steps."""
     generator = derived_generator(drawing.seed, batch)
     start = uniform_start((drawing.batch_size, *network.image_shape), generator).to(device)
     score = autocast(network, drawing.precision, torch.device(device).type)
     settings = {"step_size": drawing.step_size, "n_steps": drawing.n_steps, "generator": generator}
-    for state in annealed_langevin(score, start, network.sigmas, **settings):
-        on_step()
+    states = annealed_langevin(score, start, network.sigmas, **settings)
+    n_states = len(network.sigmas) * drawing.n_steps
+    for state in tqdm(states, f"{drawing.network}, batch {batch}", n_states, unit="step"):
         if state.step == drawing.n_steps:
             yield state.x.cpu(), denoise(score, state.x, state.sigma).cpu()
