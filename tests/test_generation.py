@@ -264,6 +264,15 @@ def test_other_samplers_ladders_and_precisions(weights, tmp_path, capsys, option
     assert facts["start"] == "gaussian"
 
 
+def test_a_compiled_network_samples_the_same(weights, tmp_path, monkeypatch):
+    compile_ = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda f: compile_(f, backend="eager"))  # the graph without its minutes
+    for out, options in (("plain", []), ("compiled", ["--compile"])):
+        assert run("sample", weights, "--out", tmp_path / out, "-n", 2, "--n-steps", 2, *options) == 0
+    plain, compiled = (load_tensors(tmp_path / out / "samples.safetensors")[0] for out in ("plain", "compiled"))
+    torch.testing.assert_close(compiled["samples"], plain["samples"], rtol=1e-4, atol=1e-4)
+
+
 def test_a_network_without_levels_takes_any_ladder(tmp_path):
     save_network(small_network(conditional=False), tmp_path / "v2.safetensors")
     options = ["--sampler", "euler", "--levels", 7]
