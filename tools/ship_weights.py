@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import shutil
 from pathlib import Path
 
+import pandas
 import torch
 
 from sbgm.claims import file_hash
@@ -40,7 +40,8 @@ def ship(run: Run, to: Path, n_held_out: int = 256) -> Path:
     images = load_images(settings.data, "train")
     held_out = load_images(settings.data, "test")[:n_held_out]
     losses = level_losses(network, held_out, settings.sigmas, generator=torch.Generator().manual_seed(0))
-    log = run.log()
+    log, before = run.log(), started_from(settings.initial)
+    earlier = log_before(settings.initial)
     path = to / f"{run.folder.name}.safetensors"
     save_network(
         network,
@@ -53,13 +54,14 @@ def ship(run: Run, to: Path, n_held_out: int = 256) -> Path:
         data_sha256=content_hash(images),
         settings=dataclasses.asdict(settings),
         steps=run.last_step,
-        **started_from(settings.initial),
+        **before,
         seconds=round(float(log["seconds"][log["step"] <= run.last_step].iloc[-1])),
         hardware=hardware(),
         held_out_images=n_held_out,
         held_out_loss_by_level=[round(float(v), 3) for v in losses.values],
     )
-    shutil.copyfile(run.folder / "log.csv", path.with_suffix(".log.csv"))
+    whole = log if earlier is None else continued(earlier, log)
+    whole.to_csv(path.with_suffix(".log.csv"), index=False)
     return path
 
 
@@ -71,6 +73,19 @@ def started_from(initial: str | None) -> dict[str, object]:
     facts = read_facts(file)
     kept = {name: facts[name] for name in ("command", "steps", "seconds", "started_from") if name in facts}
     return {"started_from": {"name": file.stem, "sha256": file_hash(file), **kept}}
+
+
+def log_before(initial: str | None) -> pandas.DataFrame | None:
+    """The log beside the trained network that a run started from, if there is one."""
+    file = None if initial is None else weights_file(initial).with_suffix(".log.csv")
+    return pandas.read_csv(file) if file is not None and file.is_file() else None
+
+
+def continued(earlier: pandas.DataFrame, log: pandas.DataFrame) -> pandas.DataFrame:
+    """Two logs as one: the second's steps and seconds count on from the first's."""
+    last = earlier.iloc[-1]
+    shifted = log.assign(step=log["step"] + int(last["step"]), seconds=log["seconds"] + last["seconds"])
+    return pandas.concat([earlier, shifted], ignore_index=True)
 
 
 def command(settings: NCSN, name: str) -> str:
