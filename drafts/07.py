@@ -666,12 +666,12 @@ plt.show()
 #
 # The paper's networks are trained for 200,000 steps of 128 images. What does that cost? Its arithmetic can be counted from the
 # network itself, without running it, and so can the memory that a training step needs at least. **No GPU has been at hand for this
-# table**: its hours are the counted operations divided by an *assumed* rate, a fifth of the 312 · 10¹² bfloat16 operations a second
+# table**: its hours are the counted operations divided by an *assumed* rate, three tenths of the 312 · 10¹² bfloat16 operations a second
 # that the maker of the A100 states, and for eight of them 90 % of eight times that. A card that you have may be twice as good
 # or half as good at this.
 
 # %%
-RATE = {"peak": 312e12, "share": 0.2}
+RATE = {"peak": 312e12, "share": 0.3}
 runs = {
     "MNIST, C = 32 (laptop)": (NCSN.of_scale("mnist", "laptop"), (1, 28, 28)),
     "MNIST, C = 64 (paper)": (NCSN.of_scale("mnist", "paper"), (1, 28, 28)),
@@ -783,7 +783,7 @@ def settle_colour(claim_id, *, weights_ship):
     record = load_records(results_folder()).get(claim_id)
     if record is None or not record.facts:  # one without facts is what this cell entered before
         estimate = check(
-            f"hours on one GPU for training and 50,000 samples, estimated at {0.2 * 312:.0f}·10¹² op/s",
+            f"hours on one GPU for training and 50,000 samples, estimated at {0.3 * 312:.0f}·10¹² op/s",
             gpu_hours["CIFAR-10 or CelebA, C = 128 (paper)"],
         )
         settled = settle(
