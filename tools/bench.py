@@ -48,7 +48,7 @@ from sbgm.samplers import State
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUSY_PERCENT = 10.0
-CHAPTER_SECONDS = {"04": 120, "05": 120, "06": 120}
+CHAPTER_SECONDS = {"00": 60, "01": 60, "02": 60, "03": 60}
 
 
 class Row(NamedTuple):
@@ -257,7 +257,7 @@ def chapters() -> Iterator[Row]:
                 )
             )
         number = notebook.stem[:2]
-        yield Row(f"chapter {number}", taken, CHAPTER_SECONDS.get(number, 60), " s")
+        yield Row(f"chapter {number}", taken, CHAPTER_SECONDS.get(number, 120), " s")
 
 
 def refuse_if_busy() -> None:
