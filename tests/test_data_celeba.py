@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 import torchvision.datasets
-from data_server import PAGE
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torchvision import transforms
 
+from data_server import PAGE
 from sbgm import data
 from sbgm.data import celeba
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 import torchvision.datasets
 import torchvision.datasets.utils as torchvision_utils
-from data_server import serving
 from torchvision.datasets.mnist import read_image_file, read_label_file
 
+from data_server import serving
 from sbgm import data
 from sbgm.data import fetching, loading
 from sbgm.data.mnist import FASHION_MNIST, FILES, MNIST, MNIST_SMALL, read_idx

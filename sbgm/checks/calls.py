@@ -1,0 +1,130 @@
+"""One call of a student's function, on copies of the arguments, and what came of it.
+
+A call is made here, in the student's own kernel, or by the grader in another process; either way only arrays, numbers
+and the names of fields (`sbgm.checks.fields`) go in, and only a `Reply` comes out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from sbgm.checks.fields import MixtureField, TanhField, rebuilt
+
+
+@dataclasses.dataclass(frozen=True)
+class Seed:
+    """An argument that reaches the student's function as a `torch.Generator` with this seed."""
+
+    value: int
+
+
+@dataclasses.dataclass(frozen=True)
+class LogProb:
+    """An argument that reaches the student's function as the field's `log_prob`."""
+
+    field: MixtureField
+
+
+Argument = Tensor | MixtureField | TanhField | LogProb | Seed | float | int | str | Sequence[float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Reply:
+    """What one call of a student's function gave.
+
+    Attributes:
+        values: what it returned, as tensors; one of several for a tuple or list.
+        gradients: of the sum of `values[0]` by the parameters of the fields among the arguments or, where there is no
+            field, by the floating-point tensors; empty if none were asked for, or if the value depends on none.
+        problem: what went wrong, as a sentence; empty if nothing did.
+        attempted: whether there was anything to call: an untouched stub raises NotImplementedError.
+        changed: positions of the arguments that the function changed in place.
+        reseeded: whether it set the global seed.
+        drew: whether it drew from the global generator.
+    """
+
+    values: tuple[Tensor, ...] = ()
+    gradients: tuple[Tensor, ...] = ()
+    problem: str = ""
+    attempted: bool = True
+    changed: tuple[int, ...] = ()
+    reseeded: bool = False
+    drew: bool = False
+
+
+Runner = Callable[[Sequence[Argument], bool], Reply]
+
+
+def local(function: Callable[..., object]) -> Runner:
+    """The runner that calls a function right here."""
+    return lambda arguments, with_gradients: call(function, arguments, with_gradients)
+
+
+def call(function: Callable[..., object], arguments: Sequence[Argument], with_gradients: bool) -> Reply:
+    """Call `function` on copies of the arguments, and leave torch's global generator as it was."""
+    by_tensors = with_gradients and not any(isinstance(a, MixtureField | TanhField) for a in arguments)
+    given = [_prepared(argument, with_gradients, by_tensors) for argument in arguments]
+    before = [argument.detach().clone() if isinstance(argument, Tensor) else None for argument in given]
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        torch.manual_seed(_UNLIKELY_SEED)
+        state = torch.get_rng_state()
+        try:
+            returned = function(*given)
+        except NotImplementedError:
+            return Reply(attempted=False)
+        except Exception as error:
+            return Reply(problem=f"your function raised {type(error).__name__}: {error}")
+        reseeded = torch.initial_seed() != _UNLIKELY_SEED
+        drew = not torch.equal(state, torch.get_rng_state())
+        values, problem = _as_tensors(returned)
+        gradients = _gradients(values, given) if with_gradients and not problem else ()
+    changed = tuple(
+        position
+        for position, (argument, old) in enumerate(zip(given, before, strict=True))
+        if old is not None and not torch.equal(argument.detach(), old)
+    )
+    return Reply(tuple(v.detach() for v in values), gradients, problem, True, changed, reseeded, drew)
+
+
+_UNLIKELY_SEED = 0x5BD6_F00D
+
+
+def _prepared(argument: Argument, by_parameters: bool, by_tensors: bool) -> object:
+    match argument:
+        case Seed(value):
+            return torch.Generator().manual_seed(value)
+        case LogProb(field):
+            return rebuilt(field).log_prob
+        case MixtureField() | TanhField():
+            return rebuilt(argument, requires_grad=by_parameters)
+        case Tensor():
+            return argument.detach().clone().requires_grad_(by_tensors and argument.is_floating_point())
+        case _:
+            return argument
+
+
+def _as_tensors(returned: object) -> tuple[tuple[Tensor, ...], str]:
+    """What a function returned, as tensors, or a sentence that says why it can't be."""
+    if returned is None:
+        return (), "your function returned nothing: is its `return` missing?"
+    several = returned if isinstance(returned, tuple | list) else (returned,)
+    try:
+        return tuple(v if isinstance(v, Tensor) else torch.as_tensor(v, dtype=torch.float64) for v in several), ""
+    except (TypeError, ValueError, RuntimeError):
+        return (), f"your function must return tensors or numbers, it returned {type(returned).__name__}"
+
+
+def _gradients(values: tuple[Tensor, ...], given: Sequence[object]) -> tuple[Tensor, ...]:
+    """Gradients of the first value's sum; empty where it hangs on nothing that could be learned."""
+    leaves = [argument for argument in given if isinstance(argument, Tensor) and argument.requires_grad]
+    for argument in given:
+        if isinstance(argument, MixtureField | TanhField):
+            leaves += argument.parameters()
+    if not values or not values[0].requires_grad or not leaves:
+        return ()
+    found = torch.autograd.grad(values[0].sum(), leaves, allow_unused=True)
+    return tuple(torch.zeros_like(leaf) if g is None else g.detach() for g, leaf in zip(found, leaves, strict=True))

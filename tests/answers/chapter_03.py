@@ -1,0 +1,165 @@
+"""Answers to chapter 3's exercises."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from answers import Answers
+
+
+def noise(x, generator):
+    return torch.randn(x.shape, generator=generator, dtype=x.dtype)
+
+
+def step_row_by_row(score, x, step_size, generator):
+    rows = [row + 0.5 * step_size * s for row, s in zip(x, score(x, 0.0), strict=True)]
+    return torch.normal(torch.stack(rows), math.sqrt(step_size), generator=generator)
+
+
+def step_in_the_other_convention(score, x, step_size, generator):
+    h = step_size / 2
+    return x + h * score(x) + math.sqrt(2 * h) * noise(x, generator)
+
+
+def step_seeded_inside(score, x, step_size, generator):
+    generator.manual_seed(0)
+    return step_in_the_other_convention(score, x, step_size, generator)
+
+
+def step_one_draw_for_all(score, x, step_size, generator):
+    return x + step_size / 2 * score(x) + math.sqrt(step_size) * noise(x[:1], generator)
+
+
+def step_one_draw_a_row(score, x, step_size, generator):
+    return x + step_size / 2 * score(x) + math.sqrt(step_size) * noise(x[:, :1], generator)
+
+
+def step_noise_twice(score, x, step_size, generator):
+    z = noise(x, generator) * noise(x, generator)
+    return x + step_size / 2 * score(x) + math.sqrt(step_size) * z
+
+
+def step_in_place(score, x, step_size, generator):
+    x += step_size / 2 * score(x)
+    x += math.sqrt(step_size) * noise(x, generator)
+    return x
+
+
+def log_q(b, a, score, step_size):
+    """log q(b | a), normalised."""
+    mean = a + step_size / 2 * score(a)
+    return -(b - mean).square().sum(1) / (2 * step_size) - a.shape[1] / 2 * math.log(2 * math.pi * step_size)
+
+
+def acceptance_by_distribution(log_prob, score, x, y, step_size):
+    def q(a):
+        mean = a + step_size / 2 * score(a, 0.0)
+        scale = torch.full((), math.sqrt(step_size), dtype=a.dtype)
+        return torch.distributions.Independent(torch.distributions.Normal(mean, scale), 1)
+
+    return log_prob(y, 0.0) - log_prob(x, 0.0) + q(y).log_prob(x) - q(x).log_prob(y)
+
+
+def acceptance_one_by_one(log_prob, score, x, y, step_size):
+    result = []
+    for a, b in zip(x[:, None], y[:, None], strict=True):
+        back = ((a - b - step_size / 2 * score(b)) ** 2).sum()
+        forth = ((b - a - step_size / 2 * score(a)) ** 2).sum()
+        result.append((log_prob(b) - log_prob(a)).squeeze() + (forth - back) / (2 * step_size))
+    return torch.stack(result)
+
+
+ANSWERS = {
+    "langevin_step": Answers(
+        right={
+            "as written": lambda score, x, step_size, generator: (
+                x + step_size / 2 * score(x) + step_size**0.5 * noise(x, generator)
+            ),
+            "torch.normal, row by row": step_row_by_row,
+            "h = ε/2": step_in_the_other_convention,
+        },
+        wrong={
+            "drift without ½": lambda score, x, step_size, generator: (
+                x + step_size * score(x) + step_size**0.5 * noise(x, generator)
+            ),
+            "sign of the drift": lambda score, x, step_size, generator: (
+                x - step_size / 2 * score(x) + step_size**0.5 * noise(x, generator)
+            ),
+            "ε for √ε": lambda score, x, step_size, generator: (
+                x + step_size / 2 * score(x) + step_size * noise(x, generator)
+            ),
+            "two normal draws multiplied": step_noise_twice,
+            "the other convention with h = ε": lambda score, x, step_size, generator: (
+                x + step_size * score(x) + (2 * step_size) ** 0.5 * noise(x, generator)
+            ),
+            "uniform noise": lambda score, x, step_size, generator: (
+                x + step_size / 2 * score(x) + step_size**0.5 * torch.rand(x.shape, generator=generator, dtype=x.dtype)
+            ),
+            "no noise": lambda score, x, step_size, generator: x + step_size / 2 * score(x),
+            "x forgotten": lambda score, x, step_size, generator: (
+                step_size / 2 * score(x) + step_size**0.5 * noise(x, generator)
+            ),
+            "global generator": lambda score, x, step_size, generator: (
+                x + step_size / 2 * score(x) + step_size**0.5 * torch.randn_like(x)
+            ),
+            "seeded inside": step_seeded_inside,
+            "one draw for all chains": step_one_draw_for_all,
+            "one draw for a chain's coordinates": step_one_draw_a_row,
+            "in place": step_in_place,
+            "float32 whatever x": lambda score, x, step_size, generator: (
+                step_in_the_other_convention(score, x, step_size, generator).float()
+            ),
+        },
+    ),
+    "largest_stable_step": Answers(
+        right={
+            "as derived": lambda stds: 4 * stds.min() ** 2,
+            "a Python number": lambda stds: 4 * min(stds.tolist()) ** 2,
+            "from the curvature": lambda stds: 4 / torch.linalg.eigvalsh(torch.diag(stds**-2)).max(),
+        },
+        wrong={
+            "the widest direction": lambda stds: 4 * stds.max() ** 2,
+            "a factor 2": lambda stds: 2 * stds.min() ** 2,
+            "σ for σ²": lambda stds: 4 * stds.min(),
+            "mean of the variances": lambda stds: 4 * (stds**2).mean(),
+            "variance to the fourth": lambda stds: 4 * stds.min() ** 4,
+            "inverse": lambda stds: 4 / stds.min() ** 2,
+            "one bound a direction": lambda stds: 4 * stds**2,
+        },
+    ),
+    "log_acceptance": Answers(
+        right={
+            "normalised densities": lambda log_prob, score, x, y, step_size: (
+                log_prob(y) - log_prob(x) + log_q(x, y, score, step_size) - log_q(y, x, score, step_size)
+            ),
+            "torch.distributions": acceptance_by_distribution,
+            "one by one": acceptance_one_by_one,
+        },
+        wrong={
+            "upside down": lambda *a: -acceptance_by_distribution(*a),
+            "q swapped": lambda log_prob, score, x, y, step_size: (
+                log_prob(y) - log_prob(x) - log_q(x, y, score, step_size) + log_q(y, x, score, step_size)
+            ),
+            "no q": lambda log_prob, score, x, y, step_size: log_prob(y) - log_prob(x),
+            "no p": lambda log_prob, score, x, y, step_size: (
+                log_q(x, y, score, step_size) - log_q(y, x, score, step_size)
+            ),
+            "capped": lambda *a: acceptance_by_distribution(*a).clamp(max=0),
+            "the ratio, not its log": lambda *a: acceptance_by_distribution(*a).exp(),
+            "ε² for the variance": lambda log_prob, score, x, y, step_size: (
+                log_prob(y)
+                - log_prob(x)
+                - ((x - y - step_size / 2 * score(y)) ** 2 - (y - x - step_size / 2 * score(x)) ** 2).sum(1)
+                / (2 * step_size**2)
+            ),
+            "drift ε s": lambda log_prob, score, x, y, step_size: (
+                log_prob(y)
+                - log_prob(x)
+                - ((x - y - step_size * score(y)) ** 2 - (y - x - step_size * score(x)) ** 2).sum(1) / (2 * step_size)
+            ),
+            "summed over the batch": lambda *a: acceptance_by_distribution(*a).sum(),
+        },
+    ),
+}

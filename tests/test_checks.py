@@ -1,0 +1,45 @@
+"""Every check of an exercise refuses every wrong answer known and passes every right one."""
+
+from __future__ import annotations
+
+import pytest
+
+from answers import all_answers
+from sbgm import checks
+
+ANSWERS = all_answers()
+EXERCISES = checks.exercises()
+RIGHT = [(name, how) for name, answers in ANSWERS.items() for how in answers.right]
+WRONG = [(name, how) for name, answers in ANSWERS.items() for how in answers.all_wrong()]
+
+
+def unwritten(*arguments):
+    raise NotImplementedError
+
+
+def test_every_exercise_has_answers():
+    assert list(ANSWERS) == list(EXERCISES)
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_enough_answers(name):
+    assert len(ANSWERS[name].right) >= 3
+    assert len(ANSWERS[name].wrong) >= 6
+
+
+@pytest.mark.parametrize(("name", "how"), RIGHT)
+def test_right_answer_passes(name, how):
+    for seed in range(3):
+        assert repr(EXERCISES[name](ANSWERS[name].right[how], seed=seed)) == f"{name}: correct"
+
+
+@pytest.mark.parametrize(("name", "how"), WRONG)
+def test_wrong_answer_is_refused(name, how):
+    for seed in range(3):
+        with pytest.raises(checks.WrongAnswer):
+            EXERCISES[name](ANSWERS[name].all_wrong()[how], seed=seed)
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_untouched_stub_is_neutral(name):
+    assert repr(EXERCISES[name](unwritten)) == f"{name}: not attempted yet"

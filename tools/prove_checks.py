@@ -1,0 +1,50 @@
+"""Print, as a Markdown table, what every exercise's check says to each right and wrong answer known.
+
+    python tools/prove_checks.py [EXERCISE…]
+
+Exits with 1 if a right answer is refused or a wrong one passes.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+
+from answers import all_answers
+from sbgm import checks
+
+
+def rows(names: list[str]) -> Iterator[tuple[str, str, bool, str]]:
+    """Exercise, answer, whether the check is right about it, and what the check says."""
+    answers = all_answers()
+    for name in names:
+        exercise = checks.exercises()[name]
+        for is_right, known in ((True, answers[name].right), (False, answers[name].all_wrong())):
+            for how, function in known.items():
+                try:
+                    verdict, passed = repr(exercise(function)), True
+                except checks.WrongAnswer as error:
+                    verdict, passed = str(error), False
+                yield name, f"{'right' if is_right else 'wrong'}: {how}", passed == is_right, verdict
+
+
+def main(names: list[str]) -> int:
+    """Print the table for some exercises, or for all; return the exit status."""
+    exercises = checks.exercises()
+    if unknown := [name for name in names if name not in exercises]:
+        print(f"no exercise {', '.join(unknown)}; there are {', '.join(exercises)}", file=sys.stderr)
+        return 2
+    print("| exercise | answer | as it should be | what the check says |\n|---|---|---|---|")
+    n_faults = 0
+    for name, answer, sound, verdict in rows(names or list(exercises)):
+        n_faults += not sound
+        cells = (name, answer, "yes" if sound else "NO", verdict)
+        print("|", " | ".join(cell.replace("|", r"\|") for cell in cells), "|")
+    return 1 if n_faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
