@@ -50,6 +50,8 @@ _HOMES = {
     "plots": [],
     "explorers": [],
     "claims": [],
+    "checks": [],
+    "grading": [],
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -12,6 +12,7 @@ COMMANDS = {
     "inpaint": "fill in the unknown pixels of images",
     "evaluate": "judge samples, a network's loss level by level, or a recorded claim",
     "ledger": "print the ledger of claims",
+    "grade": "mark the exercises in students' notebooks",
 }
 
 

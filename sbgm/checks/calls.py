@@ -81,7 +81,12 @@ def call(function: Callable[..., object], arguments: Sequence[Argument], with_gr
         reseeded = torch.initial_seed() != _UNLIKELY_SEED
         drew = not torch.equal(state, torch.get_rng_state())
         values, problem = _as_tensors(returned)
-        gradients = _gradients(values, given) if with_gradients and not problem else ()
+        gradients: tuple[Tensor, ...] = ()
+        if with_gradients and not problem:
+            try:
+                gradients = _gradients(values, given)
+            except RuntimeError as error:
+                problem = f"no gradient of what your function returned can be taken: {error}"
     changed = tuple(
         position
         for position, (argument, old) in enumerate(zip(given, before, strict=True))

@@ -110,7 +110,7 @@ class Trial:
         """
         reply = self._run(arguments, True)
         if reply.problem:
-            raise WrongAnswer(f"with gradients asked for, {reply.problem}")
+            raise WrongAnswer(reply.problem)
         if not reply.gradients:
             raise WrongAnswer(
                 "no gradient flows back from your answer: a .detach(), .item(), torch.no_grad() or torch.tensor(...) "
