@@ -31,6 +31,7 @@ from sbgm.grading.messages import (
     send_call,
     send_reply,
 )
+from sbgm.techniques import count_levels
 
 CHAPTER_2 = {name: e for name, e in checks.exercises().items() if e.chapter == 2}
 RIGHT = "def dsm_target(x, x_noisy, sigma):\n    return -(x_noisy - x) / sigma**2"
@@ -199,6 +200,16 @@ def test_another_process_gives_the_verdict_that_this_one_gives(name):
             assert outcome.verdict == "wrong", how
             message = str(here.value)
         assert outcome.message == message
+
+
+def test_a_group_is_marked_by_its_variant():
+    problem = checks.ladder_problem(variant=7)
+    levels = count_levels(problem["sigma_max"], problem["sigma_min"], problem["dim"])
+    source = f"def levels_needed():\n    return {levels}"
+    assert marked(source, names=["levels_needed"], variant=7)["levels_needed"].verdict == "correct"
+    other_group = marked(source, names=["levels_needed"], variant=8)["levels_needed"]
+    assert other_group.verdict == "wrong"
+    assert "another group's answer" in other_group.message
 
 
 # --- attacks ----------------------------------------------------------------------------------------------------------

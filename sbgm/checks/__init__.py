@@ -7,25 +7,80 @@ what it draws.
 
 from __future__ import annotations
 
-from sbgm.checks import chapter_02, chapter_03
+from sbgm.checks import (
+    chapter_01,
+    chapter_02,
+    chapter_03,
+    chapter_04,
+    chapter_05,
+    chapter_06,
+    chapter_07,
+    chapter_08,
+    chapter_09,
+    chapter_10,
+)
+from sbgm.checks.chapter_01 import gaussian_score, log_ratio, mixture_score
 from sbgm.checks.chapter_02 import dsm_loss, dsm_target, sliced_loss
 from sbgm.checks.chapter_03 import langevin_step, largest_stable_step, log_acceptance
+from sbgm.checks.chapter_04 import annealed_langevin, geometric_ladder, step_sizes
+from sbgm.checks.chapter_05 import objective_on_line, psnr, score_near_line
+from sbgm.checks.chapter_06 import instance_norm_plus, ncsn_loss, score_from_denoiser
+from sbgm.checks.chapter_07 import denoised, dequantised, nearest
+from sbgm.checks.chapter_08 import fill_spread, inpaint_step
+from sbgm.checks.chapter_09 import frechet, inception_formula, squared_mmd
+from sbgm.checks.chapter_10 import consistent_step, flow_step, ladder_problem, ladder_ratio, levels_needed
 from sbgm.checks.comparison import WrongAnswer
 from sbgm.checks.exercise import Exercise, Verdict
 
-_CHAPTERS = (chapter_02, chapter_03)
+_CHAPTERS = (
+    chapter_01,
+    chapter_02,
+    chapter_03,
+    chapter_04,
+    chapter_05,
+    chapter_06,
+    chapter_07,
+    chapter_08,
+    chapter_09,
+    chapter_10,
+)
 
 __all__ = [
     "Exercise",
     "Verdict",
     "WrongAnswer",
+    "annealed_langevin",
+    "consistent_step",
+    "denoised",
+    "dequantised",
     "dsm_loss",
     "dsm_target",
     "exercises",
+    "fill_spread",
+    "flow_step",
+    "frechet",
+    "gaussian_score",
+    "geometric_ladder",
+    "inception_formula",
+    "inpaint_step",
+    "instance_norm_plus",
+    "ladder_problem",
+    "ladder_ratio",
     "langevin_step",
     "largest_stable_step",
+    "levels_needed",
     "log_acceptance",
+    "log_ratio",
+    "mixture_score",
+    "ncsn_loss",
+    "nearest",
+    "objective_on_line",
+    "psnr",
+    "score_from_denoiser",
+    "score_near_line",
     "sliced_loss",
+    "squared_mmd",
+    "step_sizes",
 ]
 
 

@@ -27,7 +27,14 @@ class Moments:
     kurtosis: float = 3.0
 
 
-def compare(answer: Tensor, expected: Tensor, mistakes: Mapping[str, Tensor], what: str = "your answer") -> None:
+def compare(
+    answer: Tensor,
+    expected: Tensor,
+    mistakes: Mapping[str, Tensor],
+    what: str = "your answer",
+    *,
+    tolerance: float | None = None,
+) -> None:
     """Raise WrongAnswer unless `answer` equals `expected` up to rounding.
 
     Args:
@@ -35,6 +42,7 @@ def compare(answer: Tensor, expected: Tensor, mistakes: Mapping[str, Tensor], wh
         expected: the right value; where it is no scalar, the answer must have its dtype too.
         mistakes: wrong values, by the sentence that names what leads to them; tried in order.
         what: the subject of the sentences.
+        tolerance: relative to the largest number; that of the dtypes if None.
     """
     if answer.shape != expected.shape:
         raise WrongAnswer(f"{what} has shape {tuple(answer.shape)}, and should have {tuple(expected.shape)}")
@@ -42,23 +50,26 @@ def compare(answer: Tensor, expected: Tensor, mistakes: Mapping[str, Tensor], wh
         raise WrongAnswer(f"{what} has dtype {answer.dtype} for arguments of {expected.dtype}: keep theirs")
     if expected.is_floating_point() and not bool(torch.isfinite(answer).all()):
         raise WrongAnswer(f"{what} holds NaN or infinity where every number should be finite")
-    if _close(answer, expected):
+    if _close(answer, expected, tolerance):
         return
     for sentence, wrong in mistakes.items():
-        if wrong.shape == expected.shape and _close(answer, wrong):
+        if wrong.shape == expected.shape and _close(answer, wrong, tolerance):
             raise WrongAnswer(sentence)
     if not bool(answer.any()):
         raise WrongAnswer(f"{what} is zero everywhere")
-    if _close(answer, -expected):
+    if _close(answer, -expected, tolerance):
         raise WrongAnswer(f"{what} has the wrong sign, and is right otherwise")
     distance = float((answer.double() - expected.double()).abs().max() / expected.double().abs().max().clamp(min=1e-30))
+    if distance < 1e-5:
+        raise WrongAnswer(f"{what} is right to {distance:.1g} only: is a part of it computed in single precision?")
     raise WrongAnswer(f"{what} is off by up to {distance:.2g} of the largest right value, and by no mistake known here")
 
 
-def _close(a: Tensor, b: Tensor) -> bool:
-    tolerance = max(TOLERANCES.get(a.dtype, 0.0), TOLERANCES.get(b.dtype, 0.0))
+def _close(a: Tensor, b: Tensor, tolerance: float | None = None) -> bool:
+    if tolerance is None:
+        tolerance = max(TOLERANCES.get(a.dtype, 0.0), TOLERANCES.get(b.dtype, 0.0))
     scale = max(float(b.double().abs().max()), 1e-12)
-    return bool(((a.double() - b.double()).abs() <= tolerance * scale).all())
+    return math.isfinite(scale) and bool(((a.double() - b.double()).abs() <= tolerance * scale).all())
 
 
 def compare_moments(

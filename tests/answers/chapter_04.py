@@ -1,0 +1,300 @@
+"""Answers to chapter 4's exercises."""
+
+from __future__ import annotations
+
+import math
+
+import numpy
+import torch
+
+import sbgm
+from answers import Answers
+
+
+def ladder_by_multiplying(sigma_max, sigma_min, n_levels):
+    ratio, levels = (sigma_min / sigma_max) ** (1 / (n_levels - 1)), [sigma_max]
+    while len(levels) < n_levels:
+        levels.append(levels[-1] * ratio)
+    return torch.tensor(levels)
+
+
+def anneal(score, x, sigmas, epsilon, n_steps, generator, *, alpha=None, at=None, drift=0.5, noise=None, n_levels=None):
+    """Algorithm 1, with any part replaced."""
+    draw = noise or (lambda x, alpha: math.sqrt(alpha) * normal(x, generator))
+    for i, sigma in enumerate(sigmas.tolist()[:n_levels]):
+        a = alpha(sigma) if alpha else epsilon * sigma**2 / float(sigmas[-1]) ** 2
+        for _ in range(n_steps):
+            x = x + drift * a * score(x, sigma if at is None else at(i)) + draw(x, a)
+    return x
+
+
+def normal(x, generator):
+    return torch.randn(x.shape, generator=generator, dtype=x.dtype)
+
+
+def by_package(score, x, sigmas, epsilon, n_steps, generator):
+    states = sbgm.annealed_langevin(score, x, sigmas, step_size=epsilon, n_steps=n_steps, generator=generator)
+    return sbgm.final(states)
+
+
+def by_tensors_in_the_other_convention(score, x, sigmas, epsilon, n_steps, generator):
+    halves = epsilon / 2 * (sigmas / sigmas[-1]) ** 2
+    for sigma, h in zip(sigmas, halves, strict=True):
+        for _ in range(n_steps):
+            x = torch.normal(x + h * score(x, sigma), (2 * h).sqrt(), generator=generator)
+    return x
+
+
+def by_counting_steps(score, x, sigmas, epsilon, n_steps, generator):
+    chains, step = x.clone(), 0
+    while step < n_steps * len(sigmas):
+        sigma = sigmas[step // n_steps].expand(len(x))
+        alpha = float(epsilon * (sigma[0] / sigmas[-1]) ** 2)
+        chains += alpha / 2 * score(chains, sigma)
+        chains += alpha**0.5 * normal(x, generator)
+        step += 1
+    return chains
+
+
+def from_x_at_every_level(score, x, sigmas, epsilon, n_steps, generator):
+    for sigma in sigmas.tolist():
+        chains, alpha = x, epsilon * sigma**2 / float(sigmas[-1]) ** 2
+        for _ in range(n_steps):
+            chains = chains + alpha / 2 * score(chains, sigma) + alpha**0.5 * normal(x, generator)
+    return chains
+
+
+def backwards(score, x, sigmas, epsilon, n_steps, generator):
+    for sigma in sigmas.flip(0).tolist():
+        alpha = epsilon * sigma**2 / float(sigmas[-1]) ** 2
+        for _ in range(n_steps):
+            x = x + alpha / 2 * score(x, sigma) + alpha**0.5 * normal(x, generator)
+    return x
+
+
+def state_before_the_update(score, x, sigmas, epsilon, n_steps, generator):
+    for sigma in sigmas.tolist():
+        alpha = epsilon * sigma**2 / float(sigmas[-1]) ** 2
+        for _ in range(n_steps):
+            before = x
+            x = x + alpha / 2 * score(x, sigma) + alpha**0.5 * normal(x, generator)
+    return before
+
+
+def loops_interchanged(score, x, sigmas, epsilon, n_steps, generator):
+    for _ in range(n_steps):
+        for sigma in sigmas.tolist():
+            alpha = epsilon * sigma**2 / float(sigmas[-1]) ** 2
+            x = x + alpha / 2 * score(x, sigma) + alpha**0.5 * normal(x, generator)
+    return x
+
+
+def denoised(score, x, sigmas, epsilon, n_steps, generator):
+    x = anneal(score, x, sigmas, epsilon, n_steps, generator)
+    return x + sigmas[-1] ** 2 * score(x, sigmas[-1])
+
+
+def one_noise_a_level(score, x, sigmas, epsilon, n_steps, generator):
+    for sigma in sigmas.tolist():
+        alpha, z = epsilon * sigma**2 / float(sigmas[-1]) ** 2, normal(x, generator)
+        for _ in range(n_steps):
+            x = x + alpha / 2 * score(x, sigma) + alpha**0.5 * z
+    return x
+
+
+def one_noise(score, x, sigmas, epsilon, n_steps, generator):
+    z = normal(x, generator)
+    return anneal(score, x, sigmas, epsilon, n_steps, generator, noise=lambda x, a: a**0.5 * z)
+
+
+def seeded_inside(score, x, sigmas, epsilon, n_steps, generator):
+    return anneal(score, x, sigmas, epsilon, n_steps, torch.Generator().manual_seed(0))
+
+
+def numpy_noise(score, x, sigmas, epsilon, n_steps, generator):
+    source = numpy.random.default_rng()
+    return anneal(
+        score,
+        x,
+        sigmas,
+        epsilon,
+        n_steps,
+        generator,
+        noise=lambda x, a: a**0.5 * torch.as_tensor(source.standard_normal(tuple(x.shape))).to(x.dtype),
+    )
+
+
+def every_state(score, x, sigmas, epsilon, n_steps, generator):
+    states = []
+    for sigma in sigmas.tolist():
+        alpha = epsilon * sigma**2 / float(sigmas[-1]) ** 2
+        for _ in range(n_steps):
+            x = x + alpha / 2 * score(x, sigma) + alpha**0.5 * normal(x, generator)
+            states.append(x)
+    return torch.stack(states)
+
+
+def yielding(score, x, sigmas, epsilon, n_steps, generator):
+    yield anneal(score, x, sigmas, epsilon, n_steps, generator)
+
+
+def in_place(score, x, sigmas, epsilon, n_steps, generator):
+    for sigma in sigmas.tolist():
+        alpha = epsilon * sigma**2 / float(sigmas[-1]) ** 2
+        for _ in range(n_steps):
+            x += alpha / 2 * score(x, sigma)
+            x += alpha**0.5 * normal(x, generator)
+    return x
+
+
+def with_noise(draw):
+    """Algorithm 1 with noise `draw(x, alpha, generator)`."""
+
+    def answer(score, x, sigmas, epsilon, n_steps, generator):
+        return anneal(score, x, sigmas, epsilon, n_steps, generator, noise=lambda x, a: draw(x, a, generator))
+
+    return answer
+
+
+def with_alpha(alpha):
+    """Algorithm 1 with step sizes `alpha(epsilon, sigma, sigmas)`."""
+
+    def answer(score, x, sigmas, epsilon, n_steps, generator):
+        levels = sigmas.tolist()
+        return anneal(score, x, sigmas, epsilon, n_steps, generator, alpha=lambda sigma: alpha(epsilon, sigma, levels))
+
+    return answer
+
+
+def with_score_at(level):
+    """Algorithm 1 with the score at σ = `level(sigmas, i)`."""
+
+    def answer(score, x, sigmas, epsilon, n_steps, generator):
+        return anneal(score, x, sigmas, epsilon, n_steps, generator, at=lambda i: level(sigmas.tolist(), i))
+
+    return answer
+
+
+ANSWERS = {
+    "geometric_ladder": Answers(
+        right={
+            "by powers": lambda high, low, n: high * (low / high) ** (torch.arange(n) / (n - 1)),
+            "logspace": lambda high, low, n: torch.logspace(math.log10(high), math.log10(low), n, dtype=torch.float64),
+            "by multiplying": ladder_by_multiplying,
+            "numpy, a linspace of logarithms": lambda high, low, n: numpy.exp(
+                numpy.linspace(math.log(high), math.log(low), n)
+            ),
+        },
+        wrong={
+            "ascending": lambda high, low, n: torch.logspace(math.log10(low), math.log10(high), n),
+            "equal differences": torch.linspace,
+            "L ratios": lambda high, low, n: high * (low / high) ** (torch.arange(n) / n),
+            "without σ_1": lambda high, low, n: high * (low / high) ** (torch.arange(1, n + 1) / n),
+            "the ends' ratio at every level": lambda high, low, n: high * (low / high) ** torch.arange(n),
+            "no exponential": lambda high, low, n: torch.linspace(math.log(high), math.log(low), n),
+            "natural logarithm, powers of ten": lambda high, low, n: torch.logspace(math.log(high), math.log(low), n),
+            "variances": lambda high, low, n: torch.logspace(math.log10(high), math.log10(low), n) ** 2,
+            "a level too many": lambda high, low, n: high * (low / high) ** (torch.arange(n + 1) / n),
+            "a list of numbers": lambda high, low, n: [high * (low / high) ** (i / (n - 1)) for i in range(n)],
+            "whole numbers": lambda high, low, n: torch.arange(n, 0, -1),
+        },
+        takes_tensors=False,
+    ),
+    "step_sizes": Answers(
+        right={
+            "as written": lambda epsilon, sigmas: epsilon * sigmas**2 / sigmas[-1] ** 2,
+            "ratio first": lambda epsilon, sigmas: (sigmas / sigmas.min()).square() * epsilon,
+            "one by one": lambda epsilon, sigmas: torch.stack([epsilon * (s / sigmas[-1]) ** 2 for s in sigmas]),
+        },
+        wrong={
+            "constant": lambda epsilon, sigmas: torch.full_like(sigmas, epsilon),
+            "σ for σ²": lambda epsilon, sigmas: epsilon * sigmas / sigmas[-1],
+            "upside down": lambda epsilon, sigmas: epsilon * sigmas[-1] ** 2 / sigmas**2,
+            "σ_1 for σ_L": lambda epsilon, sigmas: epsilon * sigmas**2 / sigmas[0] ** 2,
+            "not divided": lambda epsilon, sigmas: epsilon * sigmas**2,
+            "divided by σ_L": lambda epsilon, sigmas: epsilon * sigmas**2 / sigmas[-1],
+            "no ε": lambda epsilon, sigmas: (sigmas / sigmas[-1]) ** 2,
+            "half": lambda epsilon, sigmas: epsilon / 2 * (sigmas / sigmas[-1]) ** 2,
+            "square roots": lambda epsilon, sigmas: epsilon**0.5 * sigmas / sigmas[-1],
+            "ascending": lambda epsilon, sigmas: (epsilon * (sigmas / sigmas[-1]) ** 2).flip(0),
+            "only the first": lambda epsilon, sigmas: epsilon * (sigmas[0] / sigmas[-1]) ** 2,
+            "a geometric ladder taken for granted": lambda epsilon, sigmas: (
+                epsilon * torch.logspace(2 * math.log10(sigmas[0] / sigmas[-1]), 0, len(sigmas), dtype=sigmas.dtype)
+            ),
+        },
+    ),
+    "annealed_langevin": Answers(
+        right={
+            "as written": anneal,
+            "the package's": by_package,
+            "tensors, h = α/2, torch.normal": by_tensors_in_the_other_convention,
+            "one loop, on a copy": by_counting_steps,
+        },
+        wrong={
+            "constant step": with_alpha(lambda epsilon, sigma, sigmas: epsilon),
+            "σ for σ²": with_alpha(lambda epsilon, sigma, sigmas: epsilon * sigma / sigmas[-1]),
+            "σ_1 for σ_L": with_alpha(lambda epsilon, sigma, sigmas: epsilon * (sigma / sigmas[0]) ** 2),
+            "no σ_L": with_alpha(lambda epsilon, sigma, sigmas: epsilon * sigma**2),
+            "ascending ladder": lambda score, x, sigmas, *rest: anneal(score, x, sigmas.flip(0), *rest),
+            "ascending, steps as they should be": backwards,
+            "score at σ_L": with_score_at(lambda sigmas, i: sigmas[-1]),
+            "score at σ_1": with_score_at(lambda sigmas, i: sigmas[0]),
+            "score one level on": with_score_at(lambda sigmas, i: sigmas[min(i + 1, len(sigmas) - 1)]),
+            "score one level back": with_score_at(lambda sigmas, i: sigmas[max(i - 1, 0)]),
+            "score without σ": with_score_at(lambda sigmas, i: 0.0),
+            "T steps on the last level only": lambda score, x, sigmas, *rest: anneal(score, x, sigmas[-1:], *rest),
+            "each level from x": from_x_at_every_level,
+            "return inside the loop": lambda *arguments: anneal(*arguments, n_levels=1),
+            "one step a level": lambda score, x, sigmas, epsilon, n_steps, generator: anneal(
+                score, x, sigmas, epsilon, 1, generator
+            ),
+            "loops interchanged": loops_interchanged,
+            "T − 1 steps": lambda score, x, sigmas, epsilon, n_steps, generator: anneal(
+                score, x, sigmas, epsilon, n_steps - 1, generator
+            ),
+            "T + 1 steps": lambda score, x, sigmas, epsilon, n_steps, generator: anneal(
+                score, x, sigmas, epsilon, n_steps + 1, generator
+            ),
+            "the state before the last update": state_before_the_update,
+            "denoised at the end": denoised,
+            "drift without ½": lambda *arguments: anneal(*arguments, drift=1.0),
+            "sign of the drift": lambda *arguments: anneal(*arguments, drift=-0.5),
+            "ε for √ε": with_noise(lambda x, a, generator: a * normal(x, generator)),
+            "noise √(α/2)": with_noise(lambda x, a, generator: math.sqrt(a / 2) * normal(x, generator)),
+            "noise drawn twice and multiplied": with_noise(
+                lambda x, a, generator: math.sqrt(a) * normal(x, generator) * normal(x, generator)
+            ),
+            "noise drawn twice and added": with_noise(
+                lambda x, a, generator: math.sqrt(a) * (normal(x, generator) + normal(x, generator))
+            ),
+            "no noise": with_noise(lambda x, a, generator: 0.0),
+            "noise of variance 1": with_noise(lambda x, a, generator: normal(x, generator)),
+            "uniform noise": with_noise(
+                lambda x, a, generator: math.sqrt(a) * torch.rand(x.shape, generator=generator, dtype=x.dtype)
+            ),
+            "one draw for all chains": with_noise(lambda x, a, generator: math.sqrt(a) * normal(x[:1], generator)),
+            "one draw for a chain's coordinates": with_noise(
+                lambda x, a, generator: math.sqrt(a) * normal(x[:, :1], generator)
+            ),
+            "one draw a level": one_noise_a_level,
+            "one draw for all steps": one_noise,
+            "the other convention with h = α": lambda score, x, sigmas, epsilon, n_steps, generator: anneal(
+                score,
+                x,
+                sigmas,
+                epsilon,
+                n_steps,
+                generator,
+                drift=1.0,
+                noise=lambda x, a: math.sqrt(2 * a) * normal(x, generator),
+            ),
+            "global generator": with_noise(lambda x, a, generator: math.sqrt(a) * torch.randn_like(x)),
+            "seeded inside": seeded_inside,
+            "numpy's noise": numpy_noise,
+            "every state": every_state,
+            "a generator of states": yielding,
+            "float32 whatever x": lambda *arguments: anneal(*arguments).float(),
+            "in place": in_place,
+        },
+    ),
+}

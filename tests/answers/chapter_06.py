@@ -1,0 +1,215 @@
+"""Answers to chapter 6's exercises."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional
+
+from answers import Answers
+from sbgm.networks.refinenet import ConditionalInstanceNorm
+
+
+def wide(sigma, x):
+    """σ (B,) in a shape that broadcasts against x."""
+    return sigma.view(-1, *[1] * (x.ndim - 1))
+
+
+def ncsn(score, x, sigmas, levels, z, *, weight=torch.square, noise=None, target=None, told=None, reduce=None):
+    """The objective, with any part replaced."""
+    sigma = sigmas[levels]
+    s = wide(sigma, x)
+    residual = score(x + (s * z if noise is None else noise(s, z)), sigma if told is None else told(sigma))
+    residual = residual + (z / s if target is None else target(s, z))
+    losses = 0.5 * weight(sigma) * residual.flatten(1).square().sum(1)
+    return losses.mean() if reduce is None else reduce(losses)
+
+
+def ncsn_example_by_example(score, x, sigmas, levels, z):
+    total = 0.0
+    for x_i, level, z_i in zip(x, levels.tolist(), z, strict=True):
+        sigma = sigmas[level]
+        noisy = x_i + sigma * z_i
+        s = score(noisy[None], sigma[None])[0]
+        total = total + sigma**2 * ((s + (noisy - x_i) / sigma**2) ** 2).sum() / 2
+    return total / len(x)
+
+
+def ncsn_level_by_level(score, x, sigmas, levels, z):
+    total = 0.0
+    for level, sigma in enumerate(sigmas.tolist()):
+        of_level = levels == level
+        if of_level.any():
+            n = int(of_level.sum())
+            s = score(x[of_level] + sigma * z[of_level], torch.full((n,), sigma, dtype=x.dtype))
+            total = total + functional.mse_loss(sigma * s, -z[of_level], reduction="sum") / 2
+    return total / len(x)
+
+
+def decoupled(score, x, sigmas, levels, z):
+    return sigmas[levels].square().mean() * ncsn(score, x, sigmas, levels, z, weight=torch.ones_like)
+
+
+def norm_plus(x, gamma, alpha, beta, *, x_hat=None, mu_hat=None, form=None):
+    """The norm, with any part replaced."""
+    x_hat = functional.instance_norm(x) if x_hat is None else x_hat
+    mu_hat = normed_means(x) if mu_hat is None else mu_hat
+    gamma, alpha, beta, mu_hat = (v if v.ndim == 4 else v[:, :, None, None] for v in (gamma, alpha, beta, mu_hat))
+    return gamma * (x_hat + alpha * mu_hat) + beta if form is None else form(x_hat, mu_hat, gamma, alpha, beta)
+
+
+def normed_means(x, *, dim=1, correction=1, eps=1e-5):
+    mu = x.mean(dim=(2, 3))
+    return (mu - mu.mean(dim, keepdim=True)) / (mu.var(dim, keepdim=True, correction=correction) + eps).sqrt()
+
+
+def normed_pixels(x, *, dim=(2, 3), correction=0, eps=1e-5):
+    return (x - x.mean(dim, keepdim=True)) / (x.var(dim, keepdim=True, correction=correction) + eps).sqrt()
+
+
+def channel_by_channel(x, gamma, alpha, beta):
+    images = []
+    for image, g, a, b in zip(x, gamma, alpha, beta, strict=True):
+        mu = image.flatten(1).mean(1)
+        spread = (((mu - mu.mean()) ** 2).sum() / (len(mu) - 1) + 1e-5) ** 0.5
+        channels = []
+        for c, channel in enumerate(image):
+            hat = (channel - mu[c]) / ((channel - mu[c]).pow(2).mean() + 1e-5).sqrt()
+            channels.append(g[c] * (hat + a[c] * (mu[c] - mu.mean()) / spread) + b[c])
+        images.append(torch.stack(channels))
+    return torch.stack(images)
+
+
+def by_the_package(x, gamma, alpha, beta):
+    with torch.random.fork_rng(devices=[]):  # the layer draws its parameters, which are not used
+        norm = ConditionalInstanceNorm(x.shape[1], len(x))
+    del norm.levels.weight  # a plain tensor in its place, so that gradients reach the arguments
+    norm.levels.weight = torch.cat([gamma, alpha, beta], dim=1)
+    return norm(x, torch.arange(len(x)))
+
+
+def each_sigma(sigma, x):
+    return sigma.tolist() if isinstance(sigma, torch.Tensor) else [sigma] * len(x)
+
+
+def spread_out(sigma, x):
+    return wide(sigma, x) if isinstance(sigma, torch.Tensor) else sigma
+
+
+ANSWERS = {
+    "ncsn_loss": Answers(
+        right={
+            "vectorised": ncsn,
+            "example by example": ncsn_example_by_example,
+            "level by level": ncsn_level_by_level,
+        },
+        wrong={
+            "no ½": lambda *a: 2 * ncsn(*a),
+            "λ = 1": lambda *a: ncsn(*a, weight=torch.ones_like),
+            "λ = σ": lambda *a: ncsn(*a, weight=lambda s: s),
+            "λ = σ⁴": lambda *a: ncsn(*a, weight=lambda s: s**4),
+            "λ = 1/σ²": lambda *a: ncsn(*a, weight=lambda s: s**-2),
+            "mean weight times mean loss": decoupled,
+            "sign of the target": lambda *a: ncsn(*a, target=lambda s, z: -z / s),
+            "σ² in the target": lambda *a: ncsn(*a, target=lambda s, z: z / s**2),
+            "z for the target": lambda *a: ncsn(*a, target=lambda s, z: z),
+            "score at the clean point": lambda *a: ncsn(*a, noise=lambda s, z: 0),
+            "variance for the standard deviation": lambda *a: ncsn(*a, noise=lambda s, z: s**2 * z),
+            "noise not scaled": lambda *a: ncsn(*a, noise=lambda s, z: z),
+            "score without σ": lambda *a: ncsn(*a, told=torch.zeros_like),
+            "score told the index": lambda score, x, sigmas, levels, z: ncsn(
+                score, x, sigmas, levels, z, told=lambda sigma: levels.to(x.dtype)
+            ),
+            "sum over the batch": lambda *a: ncsn(*a, reduce=torch.sum),
+            "mean over everything": lambda score, x, *a: ncsn(score, x, *a) / x[0].numel(),
+            "divided by L too": lambda score, x, sigmas, levels, z: ncsn(score, x, sigmas, levels, z) / len(sigmas),
+            "one loss an example": lambda *a: ncsn(*a, reduce=lambda losses: losses),
+            "ladder from below": lambda score, x, sigmas, levels, z: ncsn(score, x, sigmas.flip(0), levels, z),
+            "levels from 1": lambda score, x, sigmas, levels, z: ncsn(score, x, sigmas, levels - 1, z),
+            "one level for all": lambda score, x, sigmas, levels, z: ncsn(
+                score, x, sigmas, levels[:1].expand(len(x)), z
+            ),
+            "its own levels": lambda score, x, sigmas, levels, z: ncsn(
+                score, x, sigmas, torch.randint(len(sigmas), (len(x),)), z
+            ),
+            "σ not broadcast": lambda score, x, sigmas, levels, z: (
+                (sigmas[levels] * score(x + sigmas[levels] * z, sigmas[levels]) + z).flatten(1).square().sum(1).mean()
+                / 2
+            ),
+            "detached": lambda *a: ncsn(*a).detach(),
+            "a Python number": lambda *a: ncsn(*a).item(),
+            "no_grad": torch.no_grad()(ncsn),
+        },
+    ),
+    "instance_norm_plus": Answers(
+        right={
+            "functional.instance_norm": norm_plus,
+            "channel by channel": channel_by_channel,
+            "the package's layer": by_the_package,
+            "by moments": lambda *a: norm_plus(*a, x_hat=normed_pixels(a[0])),
+        },
+        wrong={
+            "no means": lambda *a: norm_plus(*a, mu_hat=torch.zeros_like(a[1])),
+            "the paper's form": lambda *a: norm_plus(*a, form=lambda x, mu, g, al, b: g * x + al * mu + b),
+            "γ on β": lambda *a: norm_plus(*a, form=lambda x, mu, g, al, b: g * (x + al * mu + b)),
+            "no β": lambda *a: norm_plus(*a, form=lambda x, mu, g, al, b: g * (x + al * mu)),
+            "no γ": lambda *a: norm_plus(*a, form=lambda x, mu, g, al, b: x + al * mu + b),
+            "no α": lambda *a: norm_plus(*a, form=lambda x, mu, g, al, b: g * (x + mu) + b),
+            "γ and α interchanged": lambda x, gamma, alpha, beta: norm_plus(x, alpha, gamma, beta),
+            "μ̂ subtracted": lambda *a: norm_plus(*a, mu_hat=-normed_means(a[0])),
+            "μ as it is": lambda *a: norm_plus(*a, mu_hat=a[0].mean((2, 3))),
+            "μ centred only": lambda *a: norm_plus(
+                *a, mu_hat=a[0].mean((2, 3)) - a[0].mean((1, 2, 3), keepdim=True)[..., 0, 0]
+            ),
+            "biased variance over the channels": lambda *a: norm_plus(*a, mu_hat=normed_means(a[0], correction=0)),
+            "unbiased variance over the pixels": lambda *a: norm_plus(*a, x_hat=normed_pixels(a[0], correction=1)),
+            "means over the batch": lambda *a: norm_plus(*a, mu_hat=normed_means(a[0], dim=0)),
+            "layer norm": lambda *a: norm_plus(*a, x_hat=normed_pixels(a[0], dim=(1, 2, 3))),
+            "batch norm": lambda *a: norm_plus(*a, x_hat=functional.batch_norm(a[0], None, None, training=True)),
+            "no eps": lambda *a: norm_plus(*a, x_hat=normed_pixels(a[0], eps=0.0), mu_hat=normed_means(a[0], eps=0.0)),
+            "no eps over the channels": lambda *a: norm_plus(*a, mu_hat=normed_means(a[0], eps=0.0)),
+            "no eps over the pixels": lambda *a: norm_plus(*a, x_hat=normed_pixels(a[0], eps=0.0)),
+            "eps outside the root": lambda *a: norm_plus(
+                *a,
+                x_hat=(a[0] - a[0].mean((2, 3), keepdim=True)) / (a[0].std((2, 3), keepdim=True, correction=0) + 1e-5),
+            ),
+            "no_grad": torch.no_grad()(norm_plus),
+            "γ cut off": lambda x, gamma, alpha, beta: norm_plus(x, gamma.detach(), alpha, beta),
+        },
+    ),
+    "score_from_denoiser": Answers(
+        right={
+            "as written": lambda denoised, x, sigma: (denoised - x) / spread_out(sigma, x) ** 2,
+            "row by row": lambda denoised, x, sigma: torch.stack(
+                [(d - row) / s**2 for d, row, s in zip(denoised, x, each_sigma(sigma, x), strict=True)]
+            ),
+            "flattened": lambda denoised, x, sigma: (
+                (denoised - x).flatten(1).T.div(torch.as_tensor(sigma, dtype=x.dtype).square()).T.reshape(x.shape)
+            ),
+        },
+        wrong={
+            "sign": lambda denoised, x, sigma: (x - denoised) / spread_out(sigma, x) ** 2,
+            "σ for σ²": lambda denoised, x, sigma: (denoised - x) / spread_out(sigma, x),
+            "σ for σ², and the sign": lambda denoised, x, sigma: (x - denoised) / spread_out(sigma, x),
+            "not divided": lambda denoised, x, sigma: denoised - x,
+            "multiplied": lambda denoised, x, sigma: (denoised - x) * spread_out(sigma, x) ** 2,
+            "extra ½": lambda denoised, x, sigma: (denoised - x) / (2 * spread_out(sigma, x) ** 2),
+            "D alone": lambda denoised, x, sigma: denoised / spread_out(sigma, x) ** 2,
+            "x alone": lambda denoised, x, sigma: -x / spread_out(sigma, x) ** 2,
+            "Tweedie's formula the other way": lambda denoised, x, sigma: x + spread_out(sigma, x) ** 2 * denoised,
+            "σ not broadcast": lambda denoised, x, sigma: (denoised - x) / sigma**2,
+            "σ for images only": lambda denoised, x, sigma: (
+                (denoised - x) / torch.as_tensor(sigma, dtype=x.dtype).reshape(-1, 1, 1, 1) ** 2
+            ),
+            "a float made a tensor of single precision": lambda denoised, x, sigma: (
+                (denoised - x) / wide(torch.as_tensor(sigma).expand(len(x)), x) ** 2
+            ),
+            "floats only": lambda denoised, x, sigma: (denoised - x) / float(sigma) ** 2,
+            "the first σ for all": lambda denoised, x, sigma: (
+                (denoised - x) / torch.as_tensor(sigma, dtype=x.dtype).reshape(-1)[0] ** 2
+            ),
+            "the mean σ for all": lambda denoised, x, sigma: (
+                (denoised - x) / torch.as_tensor(sigma, dtype=x.dtype).mean() ** 2
+            ),
+        },
+    ),
+}

@@ -1,0 +1,141 @@
+"""The exercises as the chapters set them: stub, minutes, hint and solution, and the set that a course hands out."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sysconfig
+import venv
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from nbformat import NotebookNode
+
+import release
+from normal_form import content_faults, read
+from sbgm import checks
+
+ROOT = Path(__file__).resolve().parent.parent
+FROM_ROOT = {"cwd": ROOT, "capture_output": True, "text": True, "check": True}
+AUTHOR = ("-c", "user.name=test", "-c", "user.email=test@localhost")
+CHAPTERS = {int(path.stem[:2]): path for path in sorted((ROOT / "notebooks").glob("*.ipynb"))}
+EXERCISES = {name: e for name, e in checks.exercises().items() if e.chapter in CHAPTERS}
+FENCE = re.compile(r"```python\n(.*?)```", re.DOTALL)
+
+
+def tagged(cell: NotebookNode, tag: str) -> bool:
+    return tag in cell.metadata.get("tags", [])
+
+
+def place(name: str) -> tuple[list[NotebookNode], int]:
+    """The cells of an exercise's chapter, and the position of its stub among them."""
+    cells = read(CHAPTERS[EXERCISES[name].chapter]).cells
+    stubs = [i for i, cell in enumerate(cells) if tagged(cell, "exercise") and f"def {name}(" in cell.source]
+    assert len(stubs) == 1, f"chapter {EXERCISES[name].chapter} has {len(stubs)} stubs of {name}"
+    return cells, stubs[0]
+
+
+def signature(source: str, name: str) -> list[str]:
+    (function,) = (n for n in ast.parse(source).body if isinstance(n, ast.FunctionDef) and n.name == name)
+    return [a.arg for a in function.args.args]
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_an_exercise_has_stub_minutes_hint_and_solution(name):
+    cells, i = place(name)
+    statement, stub, solution = cells[i - 1].source, cells[i].source, cells[i + 1]
+    assert "raise NotImplementedError" in stub
+    assert re.search(rf"^checks\.{name}\({name}(, variant=0)?\)$", stub.splitlines()[-1])
+    assert f"({EXERCISES[name].minutes} min)" in statement
+    assert f"`{name}({', '.join(signature(stub, name))})`" in statement
+    assert "<summary>Hint" in statement
+    assert solution.cell_type == "markdown"
+    assert tagged(solution, "solution")
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_the_solution_is_right(name):
+    """With nothing but the chapter's imports at hand."""
+    cells, i = place(name)
+    (code,) = FENCE.findall(cells[i + 1].source)
+    assert signature(code, name) == signature(cells[i].source, name)
+    namespace = {}
+    for cell in cells:
+        if cell.cell_type == "code" and not cell.source.startswith("%"):
+            imports = [n for n in ast.parse(cell.source).body if isinstance(n, ast.Import | ast.ImportFrom)]
+            exec(compile(ast.Module(imports, []), "<imports>", "exec"), namespace)
+    problem = [line for line in cells[i].source.splitlines() if re.match(r"\w+ = checks\.", line)]
+    exec("\n".join([*problem, code]), namespace)
+    assert EXERCISES[name](namespace[name], seed=11).correct
+
+
+def test_every_chapter_has_two_to_four():
+    n_exercises = Counter(e.chapter for e in EXERCISES.values())
+    assert {chapter: n for chapter, n in n_exercises.items() if not 2 <= n <= 4} == {}
+    assert sorted(n_exercises) == [chapter for chapter in CHAPTERS if chapter > 0]
+
+
+# --- the set for a graded course --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory) -> dict[str, NotebookNode]:
+    folder = tmp_path_factory.mktemp("release") / "group"
+    assert release.main([str(folder), "--variant", "7"]) == 0
+    return {path.name: read(path) for path in sorted(folder.glob("*.ipynb"))}
+
+
+def test_no_solution_is_handed_out(course):
+    assert list(course) == [path.name for path in CHAPTERS.values()]
+    for name, notebook in course.items():
+        assert not any(tagged(cell, "solution") or "Solution of" in cell.source for cell in notebook.cells), name
+        assert content_faults(notebook) == [], name
+
+
+def test_the_stubs_are_handed_out_and_untouched(course):
+    stubs = {cell.source.splitlines()[-1] for n in course.values() for cell in n.cells if tagged(cell, "exercise")}
+    assert len(stubs) == len(EXERCISES)
+
+
+def test_a_group_gets_its_own_variant(course):
+    exercises = [cell for n in course.values() for cell in n.cells if tagged(cell, "exercise")]
+    assert not any("variant=0" in cell.source for cell in exercises)
+    assert any("variant=7" in cell.source for cell in exercises)
+
+
+def test_a_hosted_notebook_fetches_the_project(tmp_path):
+    """The first cell, run by a Python that has this environment's libraries and no sbgm."""
+    project, course = tmp_path / "project.git", tmp_path / "course"
+    tree = subprocess.run(["git", "ls-files", "sbgm", "pyproject.toml", "README.md", "LICENSE"], **FROM_ROOT).stdout
+    for file in tree.splitlines():
+        (project / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / file, project / file)
+    for command in (["init", "-q"], ["add", "."], [*AUTHOR, "commit", "-qm", "all"]):
+        subprocess.run(["git", *command], cwd=project, check=True)
+    release.main([str(course), "--source", project.as_uri()])
+    chapter = read(course / CHAPTERS[1].name)
+    assert chapter.cells[1].cell_type == "code"
+    script = chapter.cells[1].source + "\nimport sbgm\nprint(sbgm.__file__)"
+
+    venv.create(tmp_path / "venv", with_pip=False)
+    python = tmp_path / "venv" / "bin" / "python"
+    # .pth files of PYTHONPATH are not read: the editable install of sbgm stays out of sight
+    environment = {
+        **os.environ,
+        "PYTHONPATH": sysconfig.get_path("purelib"),
+        "PIP_NO_DEPS": "1",
+        "PIP_NO_INDEX": "1",
+        "PIP_NO_BUILD_ISOLATION": "0",  # pip's way to say "without isolation"
+    }
+    run = subprocess.run([python, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert run.stdout.strip() == str(tmp_path / "sbgm-course" / "sbgm" / "__init__.py"), run.stderr
+
+
+def test_nothing_is_overwritten(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        release.main([str(tmp_path)])
+    assert "nothing is overwritten" in capsys.readouterr().err
