@@ -31,7 +31,8 @@ def evaluate(folder: Path, n_samples: int = 1_000, n_steps: int = 100, machine: 
         i11_checks(digit_distance(images), digit_distance(draw(one_level, folder, machine).states[-1])),
         {"samples": quantise(images[:N_SHOWN])},
         data=f"{RAW} and mnist_one_level, {n_samples:,} samples each; 10,000 MNIST test images",
-        note="Fréchet distances in the features of our own classifier; the network without noise is Fig. 1's ResNet.",
+        note="Fréchet distances in the features of our own classifier; the network without noise is Fig. 1's ResNet. "
+        "Neither network makes digits; how far two failures are apart says little. I6 has the annealed distance.",
         networks=[RAW, "mnist_one_level", "mnist_classifier"],
         command=command("I11", n_samples=n_samples, n_steps=n_steps),
         facts=raw.facts(),
