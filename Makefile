@@ -10,10 +10,10 @@ PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test test-slow lint notebooks reproduce ledger bench clean
+.PHONY: help setup lab test test-browser test-slow lint notebooks reproduce ledger site checks release bench clean
 
 help:  ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(INSTALLED)  ## make .venv and install the project into it
 
@@ -38,6 +38,9 @@ test: $(INSTALLED)  ## set up, then run the unit tests and compare every noteboo
 	$(PY) -m pytest
 	$(PY) -m pytest --nbval notebooks/
 
+test-browser: $(INSTALLED)  ## drive the sliders and open the site in Chromium; fail where there is none
+	SBGM_REQUIRE_BROWSER=1 $(PY) -m pytest tests/browser
+
 test-slow: $(INSTALLED)  ## run the tests that take minutes
 	$(PY) -m pytest -m slow
 
@@ -53,6 +56,15 @@ reproduce: $(INSTALLED)  ## execute the whole series into runs/reproduce/, then 
 
 ledger: $(INSTALLED)  ## rebuild the README's table of claims from data/results/
 	$(PY) -m sbgm ledger --write
+
+site: $(INSTALLED)  ## build the site from the committed outputs, offline, into build/site/html/
+	$(PY) site/build.py
+
+checks: $(INSTALLED)  ## print what the exercises' checks say to every right and wrong answer known
+	$(PY) tools/prove_checks.py
+
+release: $(INSTALLED)  ## write the chapters without solutions: make release VARIANT=1
+	$(PY) tools/release.py $(or $(FOLDER),build/course) --variant $(or $(VARIANT),0) $(if $(SOURCE),--source $(SOURCE))
 
 bench: $(INSTALLED)  ## measure the speeds that the README states
 	$(PY) tools/bench.py

@@ -46,7 +46,8 @@ def imported(*folders: str) -> set[str]:
 
 def third_party(modules: set[str]) -> dict[str, set[str]]:
     """For each module from outside the project, the installed distributions that provide it."""
-    own = {"sbgm", "conftest", *(path.stem for folder in ("tools", "tests") for path in (ROOT / folder).glob("*.py"))}
+    files = [path for folder in ("tools", "tests") for path in (ROOT / folder).iterdir()]
+    own = {"sbgm", *(path.stem for path in files)}
     providers = importlib.metadata.packages_distributions()
     return {
         module: {normal(name) for name in providers.get(module, [])}

@@ -1,0 +1,79 @@
+"""How Sphinx builds the site; `build.py` prepares what it reads and runs it."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+import formulas
+from figures import Figure
+
+project = "sbgm"
+author = "The sbgm authors"
+copyright = "the sbgm authors; text and figures CC BY 4.0, code MIT"
+language = "en-GB"
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "sphinx-mathjax-offline"]
+
+# The chapters: outputs are the committed ones, anchors go down to the third heading.
+nb_execution_mode = "off"
+myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
+myst_dmath_double_inline = True
+myst_heading_anchors = 3
+
+# The reference: docstrings are Google style, with names in single backticks.
+default_role = "py:obj"
+autodoc_member_order = "bysource"
+autodoc_type_aliases = {"Score": "Score", "LogProb": "LogProb", "Start": "Start", "Sampler": "Sampler"}
+autodoc_typehints_format = "short"
+add_module_names = False
+python_maximum_signature_line_length = 88
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+
+mathjax_path = "mathjax/tex-chtml.js"  # a copy in the site, by sphinx-mathjax-offline
+html_theme = "furo"
+html_title = "sbgm"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_domain_indices = html_use_index = False
+html_show_search_summary = False  # it fetches pages, which a browser refuses where the site is opened as a file
+html_theme_options = {
+    "light_css_variables": {"color-brand-primary": "#1f3b73", "color-brand-content": "#2a5db0"},
+    "dark_css_variables": {"color-brand-primary": "#9db1d6", "color-brand-content": "#8fb4ff"},
+}
+
+EQUATIONS = formulas.equations()
+LITERAL = re.compile(r"(``.+?``|`.+?`)")
+
+
+def escape_markup(app, what, name, obj, options, lines):
+    """Let formulas in docstrings, such as "x* = σ_1|v|", through as they are; backticks keep their meaning."""
+    for index, line in enumerate(lines):
+        bullet, words = re.fullmatch(r"(\s*\* )?(.*)", line).groups()
+        parts = LITERAL.split(words)
+        parts[::2] = [re.sub(r"([*|]|_(?!\w))", r"\\\1", part) for part in parts[::2]]
+        lines[index] = (bullet or "") + "".join(parts)
+
+
+def add_equations(app, what, name, obj, options, lines):
+    """Put the typeset formula after the first paragraph of a docstring, once napoleon has read it."""
+    shown = []
+    for label, tex in EQUATIONS.get(name, ()):
+        shown += ["", f"{label}:", "", ".. math::", "", *(f"   {line}" for line in tex.strip().splitlines()), ""]
+    end = next((index for index, line in enumerate(lines) if not line.strip()), len(lines))
+    lines[end:end] = shown
+
+
+def skip_member(app, what, name, obj, skip, options):
+    """Leave out the fields of named tuples, which the class describes."""
+    return True if isinstance(obj, type(Figure.anchor)) else None
+
+
+def setup(app):
+    """Connect the above: napoleon's own handler has the priority 500."""
+    app.connect("autodoc-process-docstring", escape_markup, priority=400)
+    app.connect("autodoc-process-docstring", add_equations, priority=600)
+    app.connect("autodoc-skip-member", skip_member)

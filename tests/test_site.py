@@ -1,0 +1,242 @@
+"""The site, built once: every chapter and page is there, links and pictures lead somewhere, and nothing is fetched."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+import sbgm
+from sbgm.claims import claims, load_records, results_folder
+from test_environment import declared, imported, third_party
+
+ROOT = Path(__file__).resolve().parent.parent
+CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+PAGES = (
+    "index", "chapters", "formulas", "ledger", "gallery", "glossary", "instructors", "troubleshooting", "search",
+    "api/index", "api/command_line", "data/README", "data/weights/README",
+)  # fmt: skip
+
+# What a chapter may hold that Markdown and Sphinx could get wrong.
+SCRATCH = [
+    "# 99 · Scratch\n\n**You will be able to**\n\n- try it.\n\n**Needs** chapter 3. **Takes** a minute.\n\n## Words",
+    "See chapter 4, [the data](../data/README.md), [another](03_langevin_dynamics.ipynb) and [a file](../LICENSE), not "
+    "`chapter 4`.\n\n> Then $$a = \\frac{b}{2}\n> + \\sqrt{c}\\; d;$$ and\n> $e$.",
+    "<details><summary>Solution of 99.1</summary>\n\n```python\ndef answer(x):\n    return 2 * x  # chapter 4\n```\n\n"
+    "By $\\sigma_1 > \\sigma_L$,\n\n$$x = \\frac12$$\n\n</details>",
+]
+
+
+class Page(HTMLParser):
+    """What a page's HTML says of itself.
+
+    Attributes:
+        ids: what a link's fragment can lead to.
+        links: targets of <a>.
+        images: (src, alt) of each <img>.
+        resources: what a browser fetches to show the page.
+        has_viewport: whether it fits a phone's width.
+        prose: its text outside code, formulas and scripts.
+        details: the tags and classes within each <details>.
+    """
+
+    VOID = ("img", "meta", "link", "input", "br", "hr", "source", "wbr", "path", "use", "line", "circle", "rect")
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.ids, self.links, self.images, self.resources = set(), [], [], []
+        self.has_viewport, self.prose, self.details = False, "", []
+        self._open: list[tuple[str, bool]] = []  # tags, and whether they hold code, a formula or a script
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        classes = given.get("class", "").split()
+        self.ids.add(given.get("id", ""))
+        if tag == "a" and "href" in given:
+            self.links.append(given["href"])
+        if tag == "img":
+            self.images.append((given["src"], given.get("alt", "")))
+        if tag in ("img", "script", "source", "iframe", "video") and given.get("src"):
+            self.resources.append(given["src"])
+        if tag == "link" and given.get("rel") in ("stylesheet", "icon", "preload", "modulepreload"):
+            self.resources.append(given["href"])
+        self.has_viewport |= tag == "meta" and given.get("name") == "viewport"
+        if tag == "details":
+            self.details.append([])
+        if any(name == "details" for name, _ in self._open):
+            self.details[-1] += [tag, *classes]
+        if tag not in self.VOID:
+            is_code = tag in ("script", "style", "pre", "code", "title") or bool({"math", "sig"} & set(classes))
+            self._open.append((tag, is_code))
+
+    def handle_endtag(self, tag: str) -> None:
+        while self._open and self._open.pop()[0] != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        if not any(hidden for _, hidden in self._open):
+            self.prose += data
+
+
+@pytest.fixture(scope="session")
+def html(tmp_path_factory):
+    """The folder of a site with one chapter more, built without a warning."""
+    folder = tmp_path_factory.mktemp("site")
+    chapters = shutil.copytree(ROOT / "notebooks", folder / "notebooks", ignore=shutil.ignore_patterns(".*"))
+    scratch = json.loads(CHAPTERS[0].read_text(encoding="utf-8"))
+    scratch["cells"] = [
+        {"cell_type": "markdown", "id": f"99-{i:03}", "metadata": {}, "source": text} for i, text in enumerate(SCRATCH)
+    ]
+    (chapters / "99_scratch.ipynb").write_text(json.dumps(scratch), encoding="utf-8")
+    command = [sys.executable, ROOT / "site" / "build.py", folder / "built", "--notebooks", chapters]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "built" / "html"
+
+
+@pytest.fixture(scope="session")
+def pages(html):
+    """Every page by its path below the site's folder."""
+    return {path.relative_to(html).as_posix(): Page(path) for path in html.rglob("*.html")}
+
+
+def test_the_extra_names_what_the_build_imports():
+    own = {path.stem for path in (ROOT / "site").glob("*.py")}
+    assert {
+        name for name, homes in third_party(imported("site") - own).items() if not homes & declared("site")
+    } == set()
+
+
+def test_every_chapter_and_page_is_there(pages):
+    wanted = {f"notebooks/{path.stem}.html" for path in CHAPTERS} | {f"{page}.html" for page in PAGES}
+    assert wanted <= pages.keys()
+
+
+def test_every_link_within_the_site_leads_to_a_page_and_to_a_place_on_it(html, pages):
+    broken = []
+    for name, page in pages.items():
+        for link in page.links:
+            target, _, fragment = link.partition("#")
+            if re.match(r"[a-z]+:", target):
+                continue
+            path = (html / name).parent / unquote(target) if target else html / name
+            if not path.is_file():
+                broken.append(f"{name}: {link}")
+            elif fragment and path.suffix == ".html":
+                found = pages[path.resolve().relative_to(html.resolve()).as_posix()]
+                if unquote(fragment) not in found.ids:
+                    broken.append(f"{name}: {link}")
+    assert broken == []
+
+
+def test_all_that_a_browser_fetches_is_in_the_site(html, pages):
+    missing = []
+    for name, page in pages.items():
+        for resource in page.resources:
+            if resource.startswith("data:"):
+                continue
+            path = (html / name).parent / unquote(re.split(r"[?#]", resource)[0])
+            if re.match(r"([a-z]+:)?//", resource) or not path.is_file():
+                missing.append(f"{name}: {resource}")
+    for sheet in html.rglob("*.css"):
+        for url in re.findall(r"url\(\s*['\"]?([^'\")]+)|@import\s+['\"]([^'\"]+)", sheet.read_text(encoding="utf-8")):
+            url = "".join(url)
+            if not url.startswith(("data:", "#")) and not (sheet.parent / re.split(r"[?#]", url)[0]).is_file():
+                missing.append(f"{sheet.name}: {url}")
+    assert missing == []
+
+
+def test_formulas_are_set_by_a_copy_in_the_site(html, pages):
+    chapter = next(page for name, page in pages.items() if name.startswith("notebooks/03"))
+    (script,) = [source for source in chapter.resources if "mathjax" in source]
+    folder = (html / "notebooks" / re.sub(r"\?.*", "", script)).parent
+    assert (folder / "output" / "chtml" / "fonts" / "woff-v2" / "MathJax_Main-Regular.woff").is_file()
+
+
+def test_every_picture_says_what_it_shows_in_plain_words(pages):
+    images = [(name, source, alt) for name, page in pages.items() for source, alt in page.images]
+    assert len(images) > 100
+    assert [image for image in images if len(image[2]) < 10 or re.search(r"[$\\]|\*\*", image[2])] == []
+
+
+def test_every_page_fits_a_phone(pages):
+    assert [name for name, page in pages.items() if not page.has_viewport] == []
+
+
+def test_no_markup_is_left_in_the_text(pages):
+    marks = re.compile(r"\$\$|\\(?:mathbf|sigma|frac|nabla)|<details|```|\*\*")
+    found = {name: marks.search(page.prose) for name, page in pages.items()}
+    assert {name: mark[0] for name, mark in found.items() if mark} == {}
+
+
+def test_what_a_chapter_may_hold_is_shown(html, pages):
+    page = pages["notebooks/99_scratch.html"]
+    (details,) = page.details
+    assert {"summary", "math", "highlight-python"} <= set(details)
+    chapter = next(path.stem for path in CHAPTERS if path.name.startswith("04"))
+    assert page.links.count(f"{chapter}.html") == 2  # the sidebar's, and the text's one mention outside code
+    assert "../data/README.html" in page.links
+    assert any(link.endswith("/LICENSE") and link.startswith("../_downloads/") for link in page.links)
+    assert r"+ \sqrt{c}\; d;" in (html / "notebooks" / "99_scratch.html").read_text(encoding="utf-8")
+
+
+def test_the_ledger_shows_every_claim_with_every_measurement(pages):
+    ledger = pages["ledger.html"]
+    words = typed(ledger.prose)
+    for claim_id, claim in claims().items():
+        assert f"claim-{claim_id.lower()}" in ledger.ids
+        assert typed(claim.claim) in words
+    for record in load_records(results_folder()).values():
+        for check in record.checks:
+            assert typed(check.label) in words, (record.id, check.label)
+
+
+def typed(words: str) -> str:
+    """Words as one types them, with straight quotation marks and single spaces."""
+    return re.sub(r"[\"'“”‘’]", "'", " ".join(words.split()))
+
+
+def test_the_gallery_shows_every_figure_and_leads_to_it(pages):
+    expected = {}
+    for path in CHAPTERS:
+        outputs = [o for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] for o in cell.get("outputs", [])]
+        expected[path.stem] = sum("image/png" in output.get("data", {}) for output in outputs)
+    gallery = pages["gallery.html"]
+    assert len(gallery.images) == sum(expected.values()) > 50
+    for stem, n in expected.items():
+        assert sum(link.startswith(f"notebooks/{stem}.html#figure-") for link in gallery.links) == n
+        assert len(pages[f"notebooks/{stem}.html"].images) == n
+
+
+def test_the_reference_documents_every_public_name(pages):
+    ids = set().union(*(page.ids for name, page in pages.items() if name.startswith("api/")))
+    for name in sbgm.__all__:
+        value = getattr(sbgm, name)
+        if inspect.ismodule(value):
+            assert f"api/sbgm.{name}.html" in pages
+            assert f"module-sbgm.{name}" in ids
+            exported = [getattr(value, inner) for inner in getattr(value, "__all__", ())]
+            for inner in (e for e in exported if inspect.isclass(e) or inspect.isfunction(e)):
+                assert f"sbgm.{name}.{inner.__name__}" in ids
+        else:
+            assert f"sbgm.{value.__module__.split('.')[1]}.{name}" in ids
+
+
+def test_the_reference_has_typeset_equations(html):
+    page = (html / "api" / "sbgm.losses.html").read_text(encoding="utf-8")
+    assert page.count('<div class="math') >= 4
+
+
+def test_the_search_knows_chapters_and_reference(html):
+    index = (html / "searchindex.js").read_text(encoding="utf-8")
+    assert "kurtosi" in index  # a stem
+    assert "api/sbgm.closed_forms" in index

@@ -1,0 +1,126 @@
+"""The site's pages for readers are complete, and what they name exists."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import sbgm
+from sbgm.__main__ import COMMANDS
+
+ROOT = Path(__file__).resolve().parent.parent
+SITE = ROOT / "site"
+FORMULAS = [
+    formula
+    for group in tomllib.loads((SITE / "formulas.toml").read_text(encoding="utf-8"))["group"]
+    for formula in group["formula"]
+]
+CHAPTERS = {path.name[:2] for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")}
+
+# Every numbered equation and algorithm of the paper, and its formulas without a number.
+NUMBERED = ("Eq. 1", "Eq. 2", "Eq. 3", "Eq. 4", "Eq. 5", "Eq. 6", "Algorithm 1", "Algorithm 2")
+UNNUMBERED = (
+    "score", "Fisher divergence", "perturbed density", "denoising target", "Metropolis–Hastings test", "mixture",
+    "blindness to π", "ladder", "norm of the score", "signal-to-noise ratio", "energy", "Hamiltonian Monte Carlo",
+    "conditional instance normalisation++", "RefineNet", "stationary variance", "largest stable step",
+    "two step conventions", "Fig. 1", "Fig. 2", "dequantisation", "loss of the zero score", "Inception Score", "FID",
+    "one small noise level", "nearest neighbours", "denoising step", "largest level", "overlap",
+    "variance after a level", "consistent annealed sampling", "probability flow",
+)  # fmt: skip
+
+# What the field's users trip over (their public issue trackers), and what this project's own may, each as a word of the
+# heading that answers it.
+TRIPS = (
+    "σ or an index", "added twice", "hardly falls", "fails to load", "50,000", "`seed`", "variance", "step size",
+    "RCU, MSF and CRP", "minus sign", "CelebA", "403", "another code", "sqrtm", "step 0", "delete", "nobody sees",
+    "memory", "no `make`", "too old", "slower", "does not move", "nbval", "DataNotFoundError", "SamplerDivergedError",
+    "disk was full", "No module named",
+)  # fmt: skip
+TERMS = (
+    "sigma", "epsilon", "alpha", "$L$", "$T$", "$D$", "$\\mathbf v$", "$\\mathbf z$", "lambda", "$\\pi$", "q_\\sigma",
+    "gamma", "eta", "RCU", "CRP", "MSF", "instance norm++", "refine block", "residual block", "dilation", "ELU", "DSM",
+    "SSM", "ESM", "MALA", "HMC", "MCMC", "NFE", "SDE", "ODE", "EBM", "NCSN", "NCSNv2", "MLP", "EMA", "FID", "KID",
+    "IS,", "PSNR", "SSIM", "Tweedie", "Rademacher", "kurtosis", "claim", "chain", "basin",
+)  # fmt: skip
+
+
+def page(name: str) -> str:
+    return (SITE / f"{name}.md").read_text(encoding="utf-8")
+
+
+def resolve(name: str) -> object:
+    """What a dotted name such as "sbgm.GaussianMixture.score" stands for."""
+    module, *inner = name.split(".")
+    value = importlib.import_module(module)
+    for position, attribute in enumerate(inner):
+        if not hasattr(value, attribute):
+            importlib.import_module(".".join([module, *inner[: position + 1]]))
+        value = getattr(value, attribute)
+    return value
+
+
+def test_every_equation_and_algorithm_has_a_name_and_a_chapter():
+    by_id = {formula["id"]: formula for formula in FORMULAS}
+    assert len(by_id) == len(FORMULAS)
+    assert set(NUMBERED + UNNUMBERED) <= by_id.keys()
+    for label in NUMBERED:
+        assert by_id[label]["names"]
+        assert by_id[label]["chapters"]
+        assert by_id[label]["tex"].strip()
+
+
+@pytest.mark.parametrize("formula", FORMULAS, ids=lambda formula: formula["id"])
+def test_what_a_formula_leads_to_exists(formula):
+    assert formula["names"]
+    for name in formula["names"]:
+        assert callable(resolve(name)), name
+    assert set(formula["chapters"]) <= CHAPTERS
+    assert formula["chapters"] or "07" not in CHAPTERS  # those without a chapter wait for that one
+    assert formula.get("tex", "").count("{") == formula.get("tex", "").count("}")
+
+
+def test_troubleshooting_answers_what_people_trip_over():
+    headings = "\n".join(re.findall(r"^### (.+)$", page("troubleshooting"), re.MULTILINE))
+    assert [trip for trip in TRIPS if trip not in headings] == []
+
+
+def test_the_glossary_has_every_symbol_and_block():
+    terms = "\n".join(re.findall(r"^(\S.*)\n: ", page("glossary"), re.MULTILINE)).lower()
+    assert [term for term in TERMS if term.lower() not in terms] == []
+
+
+def test_the_instructors_page_covers_every_chapter_and_answers_its_questions():
+    text = page("instructors")
+    minutes, misconceptions, questions, grading = (
+        re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)[1]
+        for title in ("Minutes", "Misconceptions", "Questions for an exam", "Grading")
+    )
+    linked = re.findall(r"notebooks/(\d\d)_\w+\.ipynb\) \| (\d+) \|", minutes)
+    assert {number for number, _ in linked} == CHAPTERS
+    rows = re.findall(r"^\| .+ \| \[.+\]\(notebooks/\d\d_\w+\.ipynb#\S+\).* \|$", misconceptions, re.MULTILINE)
+    assert len(rows) >= 10
+    n_questions = len(re.findall(r"^\*\*\d+\.\*\* ", questions, re.MULTILINE))
+    assert questions.count("<details><summary>Answer</summary>") == n_questions >= 10
+    assert "python -m sbgm grade submissions/" in grading
+
+
+@pytest.mark.parametrize("name", ["index", "instructors", "glossary", "troubleshooting"])
+def test_the_names_and_options_on_a_page_exist(name):
+    code = re.findall(r"`([^`\n]+)`", page(name))
+    modules = "|".join(module for module in sbgm.__all__ if hasattr(getattr(sbgm, module), "__path__"))
+    modules = f"{modules}|closed_forms|techniques|masks|weights|generation|evaluation|precision"
+    for words in code:
+        for dotted in re.findall(rf"(?<![\w./])((?:{modules})\.\w+)", words):
+            assert resolve(f"sbgm.{dotted}"), dotted
+    options = {option for words in code for option in re.findall(r"(?<!\S)--[a-z-]+", words)}
+    known = {"--nbval", "--port"}  # of pytest and of JupyterLab
+    for command in COMMANDS:
+        parser = argparse.ArgumentParser()
+        importlib.import_module(f"sbgm.commands.{command}").add_arguments(parser)
+        known |= set(re.findall(r"--[a-z-]+", parser.format_help()))
+    assert options <= known
