@@ -1,0 +1,1 @@
+"""The chapters and the site as a reader's browser shows them."""

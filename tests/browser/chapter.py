@@ -1,0 +1,120 @@
+"""One chapter, open in JupyterLab and driven as a reader drives it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import nbformat
+import psutil
+
+from .explorer import Explorer
+from .lab import Lab
+from .watch import Watch
+
+if TYPE_CHECKING:
+    from playwright.sync_api import BrowserContext
+
+SOURCES = Path(__file__).resolve().parent.parent.parent / "notebooks"
+OPEN_SECONDS = 120
+RUN_SECONDS = 900  # chapter 4 takes two minutes on two cores that nobody else uses
+READY = '.jp-NotebookPanel-toolbar .jp-Notebook-ExecutionIndicator[data-status="idle"]'
+
+
+class Chapter:
+    """A copy of a chapter without its outputs, opened in a page.
+
+    Attributes:
+        number: the two digits that its file begins with.
+        page: the browser's page.
+        watch: what went wrong on it.
+    """
+
+    def __init__(self, number: str, lab: Lab, context: BrowserContext) -> None:
+        self.number, self.watch, self._lab = number, Watch(context), lab
+        self.page = page = context.new_page()
+        (source,) = SOURCES.glob(f"{number}_*.ipynb")
+        self._path = lab.notebooks / source.name
+        _copy_unexecuted(source, self._path)
+        page.goto(lab.url(f"/lab/tree/{source.name}") + "&reset")
+        page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=1e3 * OPEN_SECONDS)
+        self._until(lambda: self._kernel_state() == "idle", OPEN_SECONDS)
+        page.wait_for_selector(READY)
+
+    def run_all(self) -> None:
+        """Run All Cells, from the menu, and wait until nothing runs any more."""
+        for item in ("Run", "Run All Cells"):
+            self.page.get_by_role("menuitem", name=item, exact=True).click()
+        self._until(self._has_run, RUN_SECONDS)
+
+    def faults(self) -> list[str]:
+        """What is wrong with each cell that did not run, or raised, in the notebook as Lab saved it."""
+        found = []
+        for cell in self._code_cells():
+            errors = [output for output in cell.outputs if output.output_type == "error"]
+            found += [f"{error.ename}: {error.evalue}, in\n{cell.source}" for error in errors]
+            if cell.execution_count is None:
+                found.append(f"not run:\n{cell.source}")
+        return found
+
+    def explorer(self) -> Explorer:
+        """The chapter's sliders, scrolled into view."""
+        return Explorer(self.page)
+
+    def run_in_kernel(self, code: str) -> str:
+        """Run code in the chapter's kernel, past the browser; return what it prints."""
+        return self._lab.run_in_kernel(self._session()["kernel"]["id"], code)
+
+    def kernel_process(self) -> psutil.Process:
+        """The process of the chapter's kernel."""
+        name = f"kernel-{self._session()['kernel']['id']}.json"
+        return next(p for p in psutil.Process().children(recursive=True) if any(name in word for word in p.cmdline()))
+
+    def close(self) -> None:
+        """End the kernel and close the page."""
+        self._lab.ask(f"/api/sessions/{self._session()['id']}", method="DELETE")
+        self.page.context.close()
+
+    def _code_cells(self) -> list[nbformat.NotebookNode]:
+        notebook = nbformat.read(self._path, as_version=4)
+        return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source]
+
+    def _session(self) -> dict | None:
+        sessions = self._lab.ask("/api/sessions")
+        return next((session for session in sessions if session["path"] == self._path.name), None)
+
+    def _kernel_state(self) -> str:
+        """Jupyter's word for what the kernel does; "unconnected" while the page can't hear it."""
+        session = self._session()
+        if session is None or session["kernel"]["connections"] == 0:
+            return "unconnected"
+        return session["kernel"]["execution_state"]
+
+    def _has_run(self) -> bool:
+        """Whether the kernel rests, and the saved notebook holds the last cell or an error, which stops the run."""
+        for _ in range(5):  # between two cells it rests for a moment
+            if self._kernel_state() != "idle":
+                return False
+            self.page.wait_for_timeout(100)
+        self.page.keyboard.press("Control+s")
+        self.page.wait_for_timeout(1000)
+        cells = self._code_cells()
+        raised = any(output.output_type == "error" for cell in cells for output in cell.outputs)
+        return raised or cells[-1].execution_count is not None
+
+    def _until(self, condition: Callable[[], bool], seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"chapter {self.number}: {self._kernel_state()} after {seconds:g} s")
+            self.page.wait_for_timeout(200)
+
+
+def _copy_unexecuted(source: Path, path: Path) -> None:
+    notebook = nbformat.read(source, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    nbformat.write(notebook, path)

@@ -1,0 +1,61 @@
+"""The site, built for the tests and served on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+class Site(NamedTuple):
+    """A built site.
+
+    Attributes:
+        folder: of its pages.
+        address: of that folder on the server.
+    """
+
+    folder: Path
+    address: str
+
+    def pages(self) -> list[str]:
+        """The paths of all pages, from `folder`."""
+        return sorted(page.relative_to(self.folder).as_posix() for page in self.folder.rglob("*.html"))
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    """Serves files, and says nothing."""
+
+    def do_GET(self) -> None:
+        """Answer; a browser asks any server for an icon by itself, which no page of ours did."""
+        if self.path == "/favicon.ico":
+            self.send_response(204)
+            self.end_headers()
+        else:
+            super().do_GET()
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def served_site(folder: Path) -> Iterator[Site]:
+    """What `make site` builds, built into `folder` and served on a free port."""
+    subprocess.run([sys.executable, ROOT / "site" / "build.py", folder], check=True)
+    pages = folder / "html"
+    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(QuietHandler, directory=pages)) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield Site(pages, f"http://127.0.0.1:{server.server_port}")
+        finally:
+            server.shutdown()
+            thread.join()

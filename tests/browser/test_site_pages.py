@@ -1,0 +1,94 @@
+"""Every page of the site, opened in a browser as on a phone, by day and by night."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote, urldefrag
+
+import pytest
+
+from .site import served_site
+from .visit import visit
+from .watch import Watch
+
+
+@pytest.fixture(scope="module")
+def site(browser, tmp_path_factory):
+    """The site, built from the sources as they are."""
+    with served_site(tmp_path_factory.mktemp("site")) as site:
+        yield site
+
+
+@pytest.fixture(scope="module")
+def visits(browser, site):
+    """What was met on each page, by its address."""
+    return {f"{site.address}/{page}": visit(browser, f"{site.address}/{page}") for page in site.pages()}
+
+
+def met(visits, attribute):
+    """What is not empty of an attribute of the visits, by address."""
+    return {address: value for address, seen in visits.items() if (value := getattr(seen, attribute))}
+
+
+def test_nothing_goes_wrong_on_a_page(visits):
+    assert met(visits, "errors") == {}
+
+
+def test_all_that_a_page_asks_for_is_there_and_on_this_machine(visits):
+    assert met(visits, "failed") == {}
+    assert met(visits, "outside") == {}
+
+
+def test_every_figure_is_shown_and_described(visits):
+    assert met(visits, "missing") == {}
+    assert met(visits, "silent") == {}
+
+
+def test_every_formula_is_typeset(visits):
+    assert met(visits, "raw") == {}
+    assert sum(seen.formulas for seen in visits.values()) > 500
+
+
+def test_no_page_is_wider_than_a_phone(visits):
+    assert met(visits, "overflow") == {}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_can_be_read(visits, scheme):
+    assert {address: seen.contrast[scheme] for address, seen in visits.items() if seen.contrast[scheme]} == {}
+
+
+def test_every_link_within_the_site_leads_somewhere(site, visits):
+    broken = {}
+    for address, links in met(visits, "links").items():
+        for link in links:
+            target, fragment = urldefrag(link)
+            if target.startswith(site.address) and not leads_somewhere(site, visits, target, unquote(fragment)):
+                broken.setdefault(address, []).append(link)
+    assert broken == {}
+
+
+def leads_somewhere(site, visits, target, fragment):
+    """Whether there is such a file, and on it, if it is a page, such a name."""
+    if target.endswith("/"):
+        target += "index.html"
+    if target in visits:
+        return fragment in ("", *visits[target].names)
+    return (site.folder / unquote(target.removeprefix(f"{site.address}/"))).is_file()
+
+
+def test_a_page_opened_as_a_file_is_whole(browser, site):
+    context = browser.new_context()
+    watch, page = Watch(context), context.new_page()
+    page.goto((site.folder / "notebooks" / "01_score_functions.html").as_uri())
+    page.wait_for_selector("mjx-container")
+    assert (watch.errors, watch.failed, watch.outside) == ([], [], [])
+    context.close()
+
+
+def test_search_finds_a_page(browser, site):
+    context = browser.new_context()
+    watch, page = Watch(context), context.new_page()
+    page.goto((site.folder / "search.html").as_uri() + "?q=Metropolis")
+    assert "Langevin" in page.locator("#search-results li").first.inner_text()
+    assert (watch.errors, watch.failed, watch.outside) == ([], [], [])
+    context.close()

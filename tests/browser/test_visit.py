@@ -1,0 +1,95 @@
+"""A page with every fault, made on purpose: the visit that the site passes must see each."""
+
+from __future__ import annotations
+
+import pytest
+
+from .visit import visit
+from .watch import is_local
+
+PAGE = r"""<!DOCTYPE html>
+<title>A bad page</title>
+<style>
+  :root { color-scheme: light dark; }
+  body { background: white; color: black; }
+  .faint { color: #999; }
+  @media (prefers-color-scheme: dark) { body { color: #222; background: #111; } .faint { color: white; } }
+</style>
+<script>setTimeout(() => { throw new Error('thrown on purpose'); });</script>
+<script>console.error('said on purpose');</script>
+<link rel="stylesheet" href="https://example.org/style.css">
+<img src="missing.png" alt="not there">
+<img src="data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA=">
+<div style="width: 500px">wide</div>
+<article>
+  <p>Let $\sigma > 0$ be a noise level.</p> <p>Or \(\sigma\).</p>
+  <p>Code may cost <code>$5 or $6</code>, one thing $5.</p>
+  <span class="math">x^2</span>
+  <p class="faint">hard to read</p>
+  <p style="display: none; color: white">never seen $x$</p>
+</article>
+<a id="here" href="#there">nowhere</a>
+"""
+
+
+@pytest.fixture(scope="module")
+def seen(browser, tmp_path_factory):
+    page = tmp_path_factory.mktemp("bad") / "page.html"
+    page.write_text(PAGE, encoding="utf-8")
+    return visit(browser, page.as_uri())
+
+
+def test_errors(seen):
+    assert any("thrown on purpose" in error for error in seen.errors)
+    assert "console: said on purpose" in seen.errors
+
+
+def test_requests(seen):
+    assert seen.outside == ["https://example.org/style.css"]
+    assert sorted(failure.rpartition("/")[2].partition(":")[0] for failure in seen.failed) == [
+        "missing.png",
+        "style.css",
+    ]
+
+
+def test_images(seen):
+    (missing,), (silent,) = seen.missing, seen.silent
+    assert missing.endswith("missing.png")
+    assert silent.startswith("data:image/gif")
+
+
+def test_formulas(seen):
+    assert seen.raw == [r"Let $\sigma > 0$ be a noise level.", r"Or \(\sigma\).", "x^2"]
+    assert seen.formulas == 0
+
+
+def test_width(seen):
+    assert 125 <= seen.overflow < 150
+
+
+def test_contrast(seen):
+    assert seen.contrast["light"] == {"153,153,153 on 255,255,255: 2.8": "hard to read"}
+    assert list(seen.contrast["dark"]) == ["34,34,34 on 17,17,17: 1.2"]
+
+
+def test_links(seen):
+    assert [link.rpartition("/")[2] for link in seen.links] == ["page.html#there"]
+    assert seen.names == ["here"]
+
+
+@pytest.mark.parametrize(
+    ("url", "local"),
+    [
+        ("http://127.0.0.1:8888/lab", True),
+        ("ws://localhost:8888/api", True),
+        ("http://[::1]/", True),
+        ("data:image/png;base64,AAAA", True),
+        ("blob:http://127.0.0.1:8888/5e7f", True),
+        ("file:///tmp/index.html", True),
+        ("https://cdn.jsdelivr.net/npm/mathjax", False),
+        ("wss://127.0.0.1.example.org/", False),
+        ("http://10.0.0.1/", False),
+    ],
+)
+def test_what_stays_on_this_machine(url, local):
+    assert is_local(url) is local

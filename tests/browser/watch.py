@@ -1,0 +1,54 @@
+"""What a page says and asks for behind the reader's back: its errors, and its requests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from playwright.sync_api import BrowserContext, Page
+
+LOCAL_SCHEMES = ("data", "blob", "file")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class Watch:
+    """Listens to every page of a browser context, from now on.
+
+    Attributes:
+        errors: uncaught exceptions, and what was written to the console as an error.
+        failed: requests without an answer, or answered by a status of 400 or more.
+        outside: addresses asked for that are not on this machine.
+    """
+
+    def __init__(self, context: BrowserContext) -> None:
+        self.errors: list[str] = []
+        self.failed: list[str] = []
+        self.outside: list[str] = []
+        context.on("weberror", lambda error: self.errors.append(f"uncaught: {error.error}"))
+        context.on("console", lambda message: self._hear(message.type, message.text))
+        context.on("request", lambda request: self._see(request.url))
+        context.on("requestfailed", lambda request: self.failed.append(f"{request.url}: {request.failure}"))
+        context.on("response", lambda response: self._judge(response.status, response.url))
+        context.on("page", self._follow)
+
+    def _follow(self, page: Page) -> None:
+        page.on("websocket", lambda socket: self._see(socket.url))
+
+    def _hear(self, kind: str, text: str) -> None:
+        if kind == "error":
+            self.errors.append(f"console: {text}")
+
+    def _see(self, url: str) -> None:
+        if not is_local(url):
+            self.outside.append(url)
+
+    def _judge(self, status: int, url: str) -> None:
+        if status >= 400:
+            self.failed.append(f"{url}: status {status}")
+
+
+def is_local(url: str) -> bool:
+    """Whether a request for this URL stays on this machine."""
+    parts = urlsplit(url)
+    return parts.scheme in LOCAL_SCHEMES or parts.hostname in LOOPBACK
