@@ -48,7 +48,7 @@ class FigureExplorer(ipywidgets.VBox):
         width = round(figure.get_figwidth() * figure.dpi)
         self.image = ipywidgets.Image(format="png", layout=ipywidgets.Layout(max_width=f"{width}px"))
         self.image.add_class("sbgm-figure")
-        self.image.alt = alt
+        self.image.tooltip = alt  # the only text that an Image puts on the page
         self.readout = ipywidgets.Label()
         self.readout.add_class("sbgm-readout")
         super().__init__([*self.controls.values(), self.readout, self.image])
