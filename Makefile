@@ -70,5 +70,5 @@ bench: $(INSTALLED)  ## measure the speeds that the README states
 	$(PY) tools/bench.py
 
 clean:  ## remove .venv and caches; what runs/ and data/ hold stays
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .hypothesis .ruff_cache
 	find . \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +

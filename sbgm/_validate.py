@@ -11,17 +11,14 @@ from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def check_batch(x: Tensor, name: str = "x") -> Tensor:
     """Return `x` if it is a non-empty, finite, floating-point batch (B, *shape); raise otherwise."""
     if not isinstance(x, Tensor):
         raise TypeError(f"{name} must be a torch.Tensor of shape (B, *shape), got {type(x).__name__}")
-    if not x.is_floating_point():
-        raise TypeError(
-            f"{name} must hold floating-point numbers, got {x.dtype}; turn integer images into floats in [0, 1] first"
-        )
+    check_floating(x, name)
     if x.ndim < 2:
         raise ValueError(f"{name} must be a batch of shape (B, *shape), got shape {tuple(x.shape)}")
     if x.numel() == 0:
@@ -29,6 +26,29 @@ def check_batch(x: Tensor, name: str = "x") -> Tensor:
     if not math.isfinite(float(x.detach().abs().max())):  # NaN wins every max; several times faster than torch.isfinite
         raise ValueError(f"{name} must be finite, but it holds NaN or infinity")
     return x
+
+
+def check_floating(x: Tensor, name: str = "x") -> Tensor:
+    """Return `x` if it is a floating-point tensor, of any shape and with any values; raise otherwise."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name} must be a torch.Tensor, got {type(x).__name__}")
+    if not x.is_floating_point():
+        raise TypeError(
+            f"{name} must hold floating-point numbers, got {x.dtype}; turn integer images into floats in [0, 1] first"
+        )
+    return x
+
+
+def check_finite(values: Tensor, name: str) -> Tensor:
+    """Return `values` if it is a non-empty tensor of finite real numbers, of any shape; raise otherwise."""
+    if not isinstance(values, Tensor) or values.is_complex():
+        found = values.dtype if isinstance(values, Tensor) else type(values).__name__
+        raise TypeError(f"{name} must be a torch.Tensor of real numbers, got {found}")
+    if values.numel() == 0:
+        raise ValueError(f"{name} must hold at least one number, got shape {tuple(values.shape)}")
+    if not bool(torch.isfinite(values).all()):
+        raise ValueError(f"{name} must be finite, but it holds NaN or infinity")
+    return values
 
 
 def check_sigma(sigma: float | Tensor, x: Tensor, *, positive: bool = False) -> float | Tensor:
@@ -45,7 +65,7 @@ def check_sigma(sigma: float | Tensor, x: Tensor, *, positive: bool = False) -> 
         if not bool(torch.isfinite(sigma).all()) or low < 0 or (positive and low == 0):
             raise ValueError(f"sigma must be finite and {'positive' if positive else 'not negative'}, got {sigma}")
         return sigma.to(x.dtype).reshape(-1, *[1] * (x.ndim - 1))
-    value = _number(sigma, "sigma")
+    value = check_number(sigma, "sigma")
     if not math.isfinite(value) or value < 0 or (positive and value == 0):
         raise ValueError(f"sigma must be finite and {'positive' if positive else 'not negative'}, got {value}")
     return value
@@ -56,7 +76,7 @@ def check_sigmas(sigmas: Tensor | Sequence[float]) -> list[float]:
     values = sigmas.tolist() if isinstance(sigmas, Tensor) else sigmas
     if not isinstance(values, Iterable) or isinstance(values, str):
         raise TypeError(f"sigmas must be a sequence of noise levels (L,), got {sigmas!r}")
-    levels = [_number(s, "sigmas") for s in values]
+    levels = [check_number(s, "sigmas") for s in values]
     if not levels:
         raise ValueError("sigmas must hold at least one noise level, got none")
     if not all(math.isfinite(s) and s > 0 for s in levels):
@@ -66,28 +86,70 @@ def check_sigmas(sigmas: Tensor | Sequence[float]) -> list[float]:
     return levels
 
 
+def check_number(value: float, name: str) -> float:
+    """Return `value` as a float, be it NaN or infinite; raise if it is no number."""
+    try:
+        if not isinstance(value, str | bytes | bool):  # float() takes these too
+            return float(value)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        pass
+    raise TypeError(f"{name} must be a number, got {value!r}")
+
+
 def check_positive(value: float, name: str) -> float:
     """Return `value` as a finite float > 0; raise otherwise."""
-    value = _number(value, name)
+    value = check_number(value, name)
     if not math.isfinite(value) or value <= 0:
         raise ValueError(f"{name} must be finite and positive, got {value}")
     return value
 
 
-def check_count(value: int, name: str) -> int:
-    """Return `value` if it is a whole number ≥ 1; raise otherwise."""
+def check_at_least(value: float, name: str, least: float) -> float:
+    """Return `value` as a finite float ≥ `least`; raise otherwise."""
+    value = check_number(value, name)
+    if not math.isfinite(value):
+        raise ValueError(f"{name} must be finite, got {value}")
+    if value < least:
+        raise ValueError(f"{name} must {_bound(least)}, got {value}")
+    return value
+
+
+def check_inside(value: float, name: str, low: float = 0.0, high: float = 1.0) -> float:
+    """Return `value` as a float between `low` and `high`, which it must not reach; raise otherwise."""
+    value = check_number(value, name)
+    if not low < value < high:
+        raise ValueError(f"{name} must be in ({low:g}, {high:.4g}), got {value:g}")
+    return value
+
+
+def check_count(value: int, name: str, *, least: int = 1) -> int:
+    """Return `value` if it is a whole number ≥ `least`; raise otherwise."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be a whole number, got {value!r}")
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, got {value}")
+    if value < least:
+        raise ValueError(f"{name} must {_bound(least)}, got {value}")
     return value
 
 
-def check_callable(value: Callable, name: str) -> Callable:
+def check_shape(shape: Sequence[int], name: str = "shape") -> tuple[int, ...]:
+    """Return `shape` as a tuple if it is a sequence of one or more whole numbers ≥ 1; raise otherwise."""
+    if not isinstance(shape, Sequence) or not shape:
+        raise TypeError(f"{name} must be a sequence of one or more whole numbers, got {shape!r}")
+    return tuple(check_count(n, name) for n in shape)
+
+
+def check_callable(value: Callable, name: str, arguments: str = "x, sigma") -> Callable:
     """Return `value` if it can be called; raise otherwise."""
     if not callable(value):
-        raise TypeError(f"{name} must be a callable {name}(x, sigma), got {type(value).__name__}")
+        raise TypeError(f"{name} must be a callable {name}({arguments}), got {type(value).__name__}")
     return value
+
+
+def check_network(network: nn.Module) -> nn.Module:
+    """Return `network` if it is a torch.nn.Module; raise otherwise."""
+    if not isinstance(network, nn.Module):
+        raise TypeError(f"network must be a torch.nn.Module, got {type(network).__name__}")
+    return network
 
 
 def check_choice(value: str, name: str, choices: Sequence[str]) -> str:
@@ -118,8 +180,5 @@ def check_score(value: Tensor, x: Tensor) -> Tensor:
     return value
 
 
-def _number(value: float, name: str) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"{name} must be a number, got {value!r}") from None
+def _bound(least: float) -> str:
+    return "not be negative" if least == 0 else f"be at least {least:g}"

@@ -9,7 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from sbgm._validate import check_count, check_positive, check_sigmas
+from sbgm._validate import check_at_least, check_count, check_inside, check_positive, check_sigmas
 
 
 def langevin_variance(step_size: float, variance: float = 1.0) -> float:
@@ -37,8 +37,7 @@ def langevin_kurtosis(step_size: float, noise_kurtosis: float = 3.0) -> float:
         ValueError: ε is not in (0, 4), or the kurtosis is below 1, the least that is possible.
     """
     langevin_variance(step_size)  # refuses ε outside (0, 4)
-    if not noise_kurtosis >= 1:
-        raise ValueError(f"noise_kurtosis must be at least 1, got {noise_kurtosis}")
+    check_at_least(noise_kurtosis, "noise_kurtosis", 1)
     squared = (1 - step_size / 2) ** 2
     return 3 + (noise_kurtosis - 3) * (1 - squared) / (1 + squared)
 
@@ -77,8 +76,7 @@ def largest_stable_step(sigmas: Tensor | Sequence[float], variance: float = 0.0)
         ValueError: sigmas is no descending ladder, or the variance is negative.
     """
     levels = check_sigmas(sigmas)
-    if not variance >= 0:
-        raise ValueError(f"variance must not be negative, got {variance}")
+    check_at_least(variance, "variance", 0)
     return 4 * levels[-1] ** 2 * (1 + variance / levels[0] ** 2)
 
 
@@ -99,7 +97,10 @@ def annealed_variance(
     Returns:
         L variances, the last one that of the samples; beyond the stable step they grow without bound.
     """
-    levels, current, result = check_sigmas(sigmas), start, []
+    levels, current, result = check_sigmas(sigmas), check_at_least(start, "start", 0), []
+    check_positive(step_size, "step_size")
+    check_count(n_steps, "n_steps")
+    check_at_least(variance, "variance", 0)
     for sigma in levels:
         alpha = step_size * sigma**2 / levels[-1] ** 2
         shrink = (1 - alpha / (2 * (variance + sigma**2))) ** 2
@@ -139,7 +140,7 @@ def consistent_variance(
         start: variance of the starting points around the mean; v + σ_1² if they are right.
     """
     levels = check_sigmas(sigmas)
-    eta = step_size / (2 * levels[-1] ** 2)
+    eta = check_positive(step_size, "step_size") / (2 * levels[-1] ** 2)
     return _level_to_level_variance(levels, [eta] * (len(levels) - 1), variance, start)
 
 
@@ -154,11 +155,13 @@ def flow_variance(sigma: float, *, sigma_max: float, variance: float, start: flo
 
     dx/dσ = σx/(v + σ²) has the solution x ∝ √(v + σ²): each chain keeps its number of standard deviations.
     """
+    sigma, variance = check_at_least(sigma, "sigma", 0), check_at_least(variance, "variance", 0)
+    sigma_max, start = check_positive(sigma_max, "sigma_max"), check_at_least(start, "start", 0)
     return start * (variance + sigma**2) / (variance + sigma_max**2)
 
 
 def _level_to_level_variance(sigmas: list[float], etas: list[float], variance: float, start: float) -> list[float]:
-    current, result = start, []
+    variance, current, result = check_at_least(variance, "variance", 0), check_at_least(start, "start", 0), []
     for (sigma, following), eta in zip(pairwise(sigmas), etas, strict=True):
         fresh = max(0.0, following**2 - ((1 - eta) * sigma) ** 2)
         current = (1 - eta * sigma**2 / (variance + sigma**2)) ** 2 * current + fresh
@@ -180,7 +183,8 @@ def basin_weight(weight: float, mean: float = 5.0, extent: float = 8.0, std: flo
         extent: e > 0, half the side of the square.
         std: s > 0, the standard deviation of both components.
     """
-    weight, mean, extent = _check_weight(weight), check_positive(mean, "mean"), check_positive(extent, "extent")
+    weight, mean = check_inside(weight, "weight"), check_positive(mean, "mean")
+    check_positive(extent, "extent")
     shift = check_positive(std, "std") ** 2 * math.log(weight / (1 - weight)) / (2 * mean)
     shift = max(-2 * extent, min(2 * extent, shift))  # a line beyond the corners sends all chains one way
     return 0.5 + shift / (2 * extent) - shift * abs(shift) / (8 * extent**2)
@@ -191,7 +195,7 @@ def half_plane_mass(weight: float, mean: float, std: float = 1.0) -> float:
 
     That half-plane holds the points nearest to (m, m), so that the mass is what `metrics.mode_weights` estimates.
     """
-    weight, mean, std = _check_weight(weight), check_positive(mean, "mean"), check_positive(std, "std")
+    weight, mean, std = check_inside(weight, "weight"), check_positive(mean, "mean"), check_positive(std, "std")
     tail = 0.5 * math.erfc(mean / std)  # Φ(−√2 m/s)
     return weight * (1 - tail) + (1 - weight) * tail
 
@@ -209,14 +213,8 @@ def steps_between_switches(step_size: float, weight: float, mean: float, n_point
         mean: m > 0.
         n_points: points of the trapezoidal rule.
     """
-    weight, step_size = _check_weight(weight), check_positive(step_size, "step_size")
+    weight, step_size = check_inside(weight, "weight"), check_positive(step_size, "step_size")
     end = math.sqrt(2) * check_positive(mean, "mean")
     u = torch.linspace(-end, end, check_count(n_points, "n_points"), dtype=torch.float64)
     normals = [torch.exp(-((u - centre) ** 2) / 2) / math.sqrt(2 * math.pi) for centre in (-end, end)]
     return float(torch.trapezoid(1 / ((1 - weight) * normals[0] + weight * normals[1]), u)) / step_size
-
-
-def _check_weight(weight: float) -> float:
-    if not 0 < weight < 1:
-        raise ValueError(f"weight must be in (0, 1), got {weight}")
-    return weight

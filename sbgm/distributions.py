@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sbgm._validate import check_batch, check_count, check_generator, check_sigma
+from sbgm._validate import check_at_least, check_batch, check_count, check_generator, check_inside, check_sigma
 
 
 class GaussianMixture:
@@ -32,14 +32,14 @@ class GaussianMixture:
         means: Tensor | Sequence[Sequence[float]],
         stds: float | Tensor | Sequence[float] = 1.0,
     ) -> None:
-        means, weights = _floats(means), _floats(weights)
+        means, weights = _floats(means, "means"), _floats(weights, "weights")
         if means.ndim != 2 or means.numel() == 0:
             raise ValueError(f"means must have shape (K, D), got {tuple(means.shape)}")
         if weights.shape != means.shape[:1]:
             raise ValueError(
                 f"weights must have shape ({len(means)},), one for each of the means, got {tuple(weights.shape)}"
             )
-        stds = _floats(stds)
+        stds = _floats(stds, "stds")
         if stds.ndim == 0:
             stds = stds.expand(len(means)).clone()
         if stds.shape != weights.shape:
@@ -74,10 +74,11 @@ class GaussianMixture:
             (n, D) float tensor in the dtype of `means`.
         """
         check_count(n, "n")
+        check_at_least(sigma, "sigma", 0)
         device = check_generator(generator).device
         which = torch.multinomial(self.weights.to(device), n, replacement=True, generator=generator)
         z = torch.randn(n, self.dim, generator=generator, device=device, dtype=self.means.dtype)
-        variances = self.stds.to(device)[which] ** 2 + float(check_sigma(sigma, z)) ** 2
+        variances = self.stds.to(device)[which] ** 2 + float(sigma) ** 2
         return self.means.to(device)[which] + variances.sqrt()[:, None] * z
 
     def log_prob(self, x: Tensor, sigma: float | Tensor = 0.0) -> Tensor:
@@ -130,10 +131,14 @@ def paper_mixture(stds: float = 1.0, *, weight: float = 0.8) -> GaussianMixture:
             authors' code anneals (there σ is the component's whole standard deviation).
         weight: w, the weight of the mode at (5, 5), in (0, 1).
     """
+    check_inside(weight, "weight")
     return GaussianMixture([1 - weight, weight], [[-5.0, -5.0], [5.0, 5.0]], stds)
 
 
-def _floats(value: float | Tensor | Sequence) -> Tensor:
+def _floats(value: float | Tensor | Sequence, name: str) -> Tensor:
     """`value` as a floating-point tensor: float32 unless it is already a floating-point tensor."""
-    tensor = torch.as_tensor(value)
+    try:
+        tensor = torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"{name} must be a tensor or a sequence of numbers, got {value!r}") from error
     return tensor if tensor.is_floating_point() else tensor.float()

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sbgm._validate import check_batch, check_choice
+from sbgm._validate import check_batch, check_choice, check_count
 from sbgm.data import load_images
 from sbgm.experiments.classifier import load_classifier
 from sbgm.files import load_tensors
@@ -67,6 +67,8 @@ def reference_for(name: str, space: FeatureSpace, split: str = "test", n: int | 
         space: of `feature_space(name)`.
         n: so many of the images, always the same ones; None takes all.
     """
+    if not isinstance(space, FeatureSpace):
+        raise TypeError(f"space must be the FeatureSpace of feature_space(name), got {type(space).__name__}")
     if space.key == "pixels":
         return Reference(space.function(some_images(name, split, n)), f"{TITLES[name]} {split} images")
     return reference_features(space.function, name, split, n, key=space.key)
@@ -98,6 +100,8 @@ def judge(
         DataNotFoundError: the data set is not at hand.
     """
     other = {"test": "train", "train": "test"}[check_choice(split, "split", ("train", "test"))]
+    if n_reference is not None:
+        check_count(n_reference, "n_reference")
     training = load_images(check_choice(name, "name", tuple(TITLES)), "train")
     if check_batch(samples, "samples").shape[1:] != training.shape[1:]:
         raise ValueError(

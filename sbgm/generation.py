@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from sbgm._validate import check_batch, check_callable, check_count
+from sbgm._validate import (
+    check_batch,
+    check_callable,
+    check_count,
+    check_finite,
+    check_generator,
+    check_number,
+    check_positive,
+    check_shape,
+)
 from sbgm.losses import Score
 from sbgm.noise import derived_generator
 from sbgm.samplers.chain import State, final
@@ -24,7 +33,7 @@ OnState = Callable[[range, State], None]
 
 def uniform_start(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     """Uniform noise on [0, 1), from which Algorithm 1 starts on images: (B, *shape) float32."""
-    return torch.rand(shape, generator=generator, device=generator.device)
+    return torch.rand(check_shape(shape), generator=check_generator(generator), device=generator.device)
 
 
 def gaussian_start(sigma: float, mean: float | Tensor = 0.5) -> Start:
@@ -34,9 +43,13 @@ def gaussian_start(sigma: float, mean: float | Tensor = 0.5) -> Start:
         sigma: σ_1.
         mean: of the data, a number or (*shape).
     """
+    check_positive(sigma, "sigma")
+    check_finite(mean if isinstance(mean, Tensor) else torch.tensor(check_number(mean, "mean")), "mean")
 
     def start(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-        z = torch.randn(shape, generator=generator, device=generator.device)
+        if isinstance(mean, Tensor) and mean.shape != check_shape(shape)[1:]:
+            raise ValueError(f"shape must be (B, *shape) with the shape of mean, {tuple(mean.shape)}, got {shape}")
+        z = torch.randn(check_shape(shape), generator=check_generator(generator), device=generator.device)
         return (mean.to(z) if isinstance(mean, Tensor) else mean) + sigma * z
 
     return start
@@ -54,10 +67,14 @@ def fitted_start(images: Tensor, sigma: float) -> Start:
     """
     if len(check_batch(images, "images")) < 2:
         raise ValueError(f"images must hold at least two examples, got {len(images)}")
+    check_positive(sigma, "sigma")
     mean = images.mean(dim=0)
     rows = (images - mean).flatten(1) / math.sqrt(len(images) - 1)
 
     def start(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        if check_shape(shape)[1:] != mean.shape:
+            raise ValueError(f"shape must be (B, *shape) with the shape of images, {tuple(mean.shape)}, got {shape}")
+        check_generator(generator)
         w = torch.randn(shape[0], len(rows), generator=generator, device=generator.device)
         z = torch.randn(shape, generator=generator, device=generator.device)
         return mean.to(z) + (w @ rows.to(w)).reshape(shape) + sigma * z
@@ -96,9 +113,12 @@ def generate(
 
     Returns:
         (n, *shape) on the CPU, as the sampler left them: clamp to [0, 1] only to show or to score them.
+
+    Raises:
+        ValueError, TypeError: a bad argument, before the first batch.
     """
-    check_callable(sampler, "sampler")
-    check_callable(start, "start")
+    check_callable(sampler, "sampler", "x, generator")
+    check_callable(start, "start", "shape, generator")
     device = device if accelerator is None else accelerator.device
 
     def states_of(indices: range, generator: torch.Generator) -> Iterator[State]:
@@ -126,9 +146,17 @@ def in_batches(
 
     Returns:
         (n, *shape) on the CPU, in the order of the indices.
+
+    Raises:
+        ValueError, TypeError: a bad argument, before the first batch.
     """
+    check_callable(states_of, "states_of", "indices, generator")
     check_count(n, "n")
+    check_shape(shape)
+    check_count(seed, "seed", least=0)
     check_count(batch_size, "batch_size")
+    if on_state is not None:
+        check_callable(on_state, "on_state", "indices, state")
     process, n_processes = (0, 1) if accelerator is None else (accelerator.process_index, accelerator.num_processes)
     n_batches = math.ceil(n / batch_size)
     n_rounds = math.ceil(n_batches / n_processes)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sbgm._validate import (
     check_batch,
+    check_callable,
     check_choice,
     check_count,
     check_generator,
@@ -41,6 +42,7 @@ def score_matching_loss(score: Score, x: Tensor, sigma: float | Tensor = 0.0, *,
         ValueError, TypeError: x is no finite floating-point batch, sigma is negative or of another shape, or the
             score's output has another shape.
     """
+    check_callable(score, "score")
     check_sigma(sigma, check_batch(x))
     _check_reduction(reduction)
     keep_graph = torch.is_grad_enabled()
@@ -71,6 +73,7 @@ def denoising_score_matching_loss(
         ValueError, TypeError: x is no finite floating-point batch, sigma is not positive, or the score's output has
             another shape.
     """
+    check_callable(score, "score")
     scale = check_sigma(sigma, check_batch(x), positive=True)
     _check_reduction(reduction)
     z = randn_like(x, generator)
@@ -111,6 +114,7 @@ def sliced_score_matching_loss(
         ValueError, TypeError: x is no finite floating-point batch, an option is unknown, or the score's output has
             another shape.
     """
+    check_callable(score, "score")
     check_choice(projection, "projection", ("gaussian", "rademacher"))
     check_choice(autodiff, "autodiff", ("reverse", "forward"))
     check_count(n_projections, "n_projections")
@@ -155,14 +159,16 @@ def ncsn_loss(
         x: (B, *shape) clean data.
         sigmas: (L,) noise levels, descending.
         generator: source of the levels and of the noise.
-        weighting: λ, from a (B,) tensor of σ to a (B,) tensor of weights.
+        weighting: λ, from a (B,) tensor of σ to a (B,) tensor of weights, or to one number.
         levels: (B,) level indices, 0 for σ_1, in place of the draw: for the loss level by level.
         reduction: "mean" gives a scalar, "none" one value an example, (B,).
 
     Raises:
         ValueError, TypeError: as `denoising_score_matching_loss`, or sigmas is no descending ladder, or a level is off
-            it.
+            it, or weighting gives another shape than (B,).
     """
+    check_callable(score, "score")
+    check_callable(weighting, "weighting", "sigma")
     ladder = torch.tensor(check_sigmas(sigmas), dtype=check_batch(x).dtype, device=x.device)
     device = check_generator(generator).device
     _check_reduction(reduction)
@@ -172,12 +178,17 @@ def ncsn_loss(
         not isinstance(levels, Tensor)
         or levels.shape != x.shape[:1]
         or levels.is_floating_point()
+        or levels.is_complex()
+        or levels.dtype == torch.bool
         or not 0 <= int(levels.min()) <= int(levels.max()) < len(ladder)
     ):
         raise ValueError(f"levels must be ({len(x)},) whole numbers in 0 … {len(ladder) - 1}, got {levels}")
     sigma = ladder[levels]
+    weights = weighting(sigma)
+    if getattr(weights, "shape", ()) not in ((), sigma.shape):
+        raise ValueError(f"weighting must return one weight an example, shape ({len(x)},), got {tuple(weights.shape)}")
     loss = denoising_score_matching_loss(score, x, sigma, generator=generator, reduction="none")
-    return _reduce(weighting(sigma) * loss, reduction)
+    return _reduce(weights * loss, reduction)
 
 
 def _gradient(value: Tensor, x: Tensor, keep_graph: bool) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from sbgm._validate import check_choice, check_generator
+from sbgm._validate import check_choice, check_generator, check_inside, check_shape
 
 KINDS = ("right-half", "centre-box", "random")
 
@@ -35,7 +35,7 @@ def centre_box(shape: tuple[int, ...], fraction: float = 0.5) -> torch.Tensor:
         (1, H, W) boolean.
     """
     height, width = _size(shape)
-    _check_fraction(fraction)
+    check_inside(fraction, "fraction")
     rows, columns = round(fraction * height), round(fraction * width)
     top, left = (height - rows) // 2, (width - columns) // 2
     mask = torch.ones(1, height, width, dtype=torch.bool)
@@ -55,7 +55,7 @@ def random_mask(shape: tuple[int, ...], fraction: float = 0.5, *, generator: tor
         (1, H, W) boolean.
     """
     height, width = _size(shape)
-    _check_fraction(fraction)
+    check_inside(fraction, "fraction")
     check_generator(generator)
     mask = torch.ones(height * width, dtype=torch.bool)
     order = torch.randperm(height * width, generator=generator, device=generator.device).cpu()
@@ -66,17 +66,13 @@ def random_mask(shape: tuple[int, ...], fraction: float = 0.5, *, generator: tor
 def make_mask(kind: str, shape: tuple[int, ...], *, generator: torch.Generator) -> torch.Tensor:
     """The mask of that name, "right-half", "centre-box" or "random", with the defaults above."""
     check_choice(kind, "kind", KINDS)
+    check_generator(generator)
     if kind == "random":
         return random_mask(shape, generator=generator)
     return right_half(shape) if kind == "right-half" else centre_box(shape)
 
 
 def _size(shape: tuple[int, ...]) -> tuple[int, int]:
-    if len(shape) < 2 or min(shape[-2:]) < 2:
+    if len(check_shape(shape)) < 2 or min(shape[-2:]) < 2:
         raise ValueError(f"shape must be (…, H, W) with H and W at least 2, got {tuple(shape)}")
     return shape[-2], shape[-1]
-
-
-def _check_fraction(fraction: float) -> None:
-    if not 0 < fraction < 1:
-        raise ValueError(f"fraction must be in (0, 1), got {fraction}")

@@ -6,7 +6,7 @@ import numpy
 import torch
 from torch import Tensor
 
-from sbgm._validate import check_batch, check_count, check_generator, check_positive, check_sigma
+from sbgm._validate import check_batch, check_count, check_floating, check_generator, check_positive, check_sigma
 
 
 def geometric_sigmas(sigma_max: float, sigma_min: float, n_levels: int) -> Tensor:
@@ -67,6 +67,7 @@ def randn_like(x: Tensor, generator: torch.Generator) -> Tensor:
 
     It is drawn on the generator's device and moved, so that a CPU generator gives the same noise to a CPU and a GPU.
     """
+    check_floating(x)
     check_generator(generator)
     return torch.randn(x.shape, generator=generator, device=generator.device, dtype=x.dtype).to(x.device)
 
@@ -99,6 +100,12 @@ def derived_generator(seed: int, *keys: int, device: torch.device | str = "cpu")
         seed: of the whole work.
         keys: what numbers the piece; different keys give independent streams (numpy's SeedSequence mixes them).
         device: where the generator draws.
+
+    Raises:
+        ValueError, TypeError: the seed or a key is negative or no whole number.
     """
+    check_count(seed, "seed", least=0)
+    for key in keys:
+        check_count(key, "keys", least=0)
     words = numpy.random.SeedSequence(seed, spawn_key=keys).generate_state(1, numpy.uint64)
     return torch.Generator(device).manual_seed(int(words[0] >> numpy.uint64(1)))  # torch takes 63 bits on any device

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from sbgm._validate import check_choice
+from sbgm._validate import check_callable, check_choice
 
 if TYPE_CHECKING:
     from sbgm.losses import Score
@@ -23,6 +23,7 @@ def autocast(score: Score, precision: str, device_type: str = "cpu") -> Score:
         precision: "fp32" leaves it alone; "bf16" runs convolutions and linear layers in bfloat16.
         device_type: where x is.
     """
+    check_callable(score, "score")
     dtype = PRECISIONS[check_choice(precision, "precision", tuple(PRECISIONS))]
     if dtype is None:
         return score

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from sbgm._validate import check_batch, check_count, check_positive
+from sbgm._validate import check_at_least, check_batch, check_count, check_inside, check_positive
 
 GOLDEN = (math.sqrt(5) - 1) / 2
 
@@ -61,8 +61,7 @@ def overlap(ratio: float, dimensions: int) -> float:
         ratio: γ ≥ 1.
         dimensions: D.
     """
-    if not ratio >= 1:
-        raise ValueError(f"ratio must be at least 1, got {ratio}")
+    check_at_least(ratio, "ratio", 1)
     shift = math.sqrt(2 * check_count(dimensions, "dimensions")) * (ratio - 1)
     return _normal_cdf(shift + 3 * ratio) - _normal_cdf(shift - 3 * ratio)
 
@@ -80,8 +79,7 @@ def level_ratio(dimensions: int, target: float = 0.5) -> float:
         ValueError: no ratio does that.
     """
     largest = overlap(1.0, dimensions)
-    if not 0 < target < largest:
-        raise ValueError(f"target must be in (0, {largest:.4f}), got {target}")
+    check_inside(target, "target", 0, largest)
     low, high = 1.0, 2.0
     while overlap(high, dimensions) > target:
         low, high = high, 2 * high
@@ -116,12 +114,13 @@ def variance_ratio(step_size: float, sigma_min: float, ratio: float, n_steps: in
     Args:
         step_size: ε, in the paper's convention.
         sigma_min: σ_L.
-        ratio: γ = σ_{i−1}/σ_i.
+        ratio: γ = σ_{i−1}/σ_i ≥ 1.
         n_steps: T.
     """
     eta = check_positive(step_size, "step_size") / (2 * check_positive(sigma_min, "sigma_min") ** 2)
     if eta >= 2:
         raise ValueError(f"step_size must be smaller than 4σ_L² = {4 * sigma_min**2:g}, got {step_size}")
+    check_at_least(ratio, "ratio", 1)
     settled = 1 / (1 - eta / 2)
     return (1 - eta) ** (2 * check_count(n_steps, "n_steps")) * (ratio**2 - settled) + settled
 
@@ -136,8 +135,9 @@ def best_step_size(sigma_min: float, ratio: float, n_steps: int) -> float:
         ratio: γ = σ_{i−1}/σ_i > 1.
         n_steps: T.
     """
-    if not ratio > 1:
+    if check_positive(ratio, "ratio") <= 1:
         raise ValueError(f"ratio must be larger than 1, got {ratio}")
+    check_count(n_steps, "n_steps")
     largest = 2 * check_positive(sigma_min, "sigma_min") ** 2  # η = 1; beyond it chains overshoot
 
     def width(eta: float) -> float:

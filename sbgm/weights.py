@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from sbgm._validate import check_network
 from sbgm.files import Fact, load_tensors, read_facts, save_tensors
 
 
@@ -28,8 +29,13 @@ def save_weights(network: nn.Module, path: Path | str, *, dtype: torch.dtype | N
         path: the file, by convention `….safetensors`; its folder must exist. A kill leaves the old file or the new one.
         dtype: of the parameters in the file; None keeps theirs.
         facts: how the weights were made, such as `seed=0, n_iterations=3000`; anything that JSON can hold.
+
+    Raises:
+        TypeError: network is no module, or dtype is no floating-point torch.dtype.
     """
-    tensors = network.state_dict()
+    tensors = check_network(network).state_dict()
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise TypeError(f"dtype must be a floating-point torch.dtype, such as torch.float16, got {dtype!r}")
     if dtype is not None:  # of the parameters; buffers, such as a ladder, stay exact
         tensors |= {name: tensors[name].to(dtype) for name, _ in network.named_parameters()}
     save_tensors(path, tensors, **facts)
@@ -43,7 +49,14 @@ def save_network(network: nn.Module, path: Path | str, *, dtype: torch.dtype | N
         path: as in `save_weights`.
         dtype: of the parameters in the file; torch.float16 halves it. None keeps theirs.
         facts: as in `save_weights`; `image_shape` [C, H, W] and `data_range` [low, high] say what images it is for.
+
+    Raises:
+        TypeError: as `save_weights`, or the network lacks `sigmas` or `arguments`.
     """
+    if missing := [name for name in ("sigmas", "arguments") if not hasattr(check_network(network), name)]:
+        raise TypeError(
+            f"network must have {' and '.join(missing)} to be built again, {type(network).__name__} has not"
+        )
     for name in ("image_shape", "data_range"):
         if name not in facts and (value := getattr(network, name, None)) is not None:
             facts[name] = list(value)
@@ -89,6 +102,7 @@ def load_weights(network: nn.Module, path: Path | str) -> dict[str, Fact]:
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, or its tensors are not those of the network; the message names them.
     """
+    check_network(network)
     saved, facts = load_tensors(path)
     found = {name: tuple(value.shape) for name, value in saved.items()}
     wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}

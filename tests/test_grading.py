@@ -372,6 +372,13 @@ def test_a_link_is_not_followed(tmp_path):
     assert {o.verdict for o in graded.outcomes().values()} == {"failed"}
 
 
+def serves(process: psutil.Process) -> bool:
+    try:
+        return "sbgm.grading.student" in process.cmdline()
+    except psutil.Error:  # it ended meanwhile
+        return False
+
+
 def test_the_students_process_ends_with_its_grader(tmp_path):
     """A grader that is killed leaves nothing running."""
     hand_in(tmp_path, {"eve": "def dsm_target(*a):\n    while True: pass"})
@@ -382,8 +389,9 @@ def test_the_students_process_ends_with_its_grader(tmp_path):
     started: list[psutil.Process] = []
     while not started:  # beyond the trial of the isolation, to the student
         time.sleep(0.1)
+        assert grader.status() != psutil.STATUS_ZOMBIE, "the grader ended before its student started"
         below = grader.children(recursive=True)
-        started = below if any(p.cmdline()[-4:-2] == ["-m", "sbgm.grading.student"] for p in below) else []
+        started = below if any(serves(process) for process in below) else []
     grader.kill()
     grader.wait()
     assert psutil.wait_procs(started, timeout=10)[1] == []

@@ -26,6 +26,7 @@ class GaussianBaseline:
         n = len(check_batch(images, "images"))
         if n < 2:
             raise ValueError(f"images must hold at least two for a covariance, got {n}")
+        check_count(block_size, "block_size")
         self.shape = tuple(images.shape[1:])
         blocks = images.flatten(1).split(block_size)
         self.mean = sum(block.sum(dim=0, dtype=torch.float64) for block in blocks) / n

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from sbgm._validate import check_finite
+
 
 class Estimate(NamedTuple):
     """A Monte Carlo mean and its standard error."""
@@ -16,8 +18,8 @@ class Estimate(NamedTuple):
 
 
 def estimate(values: Tensor) -> Estimate:
-    """Mean of independent values and its standard error, sd/√n: (n,) with n ≥ 2."""
-    values = values.flatten()
+    """Mean of independent, finite values and its standard error, sd/√n: (n,) with n ≥ 2."""
+    values = check_finite(values, "values").flatten()
     if len(values) < 2:
         raise ValueError(f"values must hold at least two numbers for a standard error, got {len(values)}")
     values = values.cpu().double()
@@ -36,7 +38,12 @@ def moments(x: Tensor) -> Moments:
     """Moments of one-dimensional points, (B,) or (B, 1): several, since a wrong sampler can get the variance right.
 
     The standard errors are those of the delta method, from the points themselves.
+
+    Raises:
+        ValueError, TypeError: x holds fewer than two points, points of more dimensions, or NaN or infinity.
     """
+    if check_finite(x, "x").numel() != x.shape[:1].numel() or x.numel() < 2:
+        raise ValueError(f"x must be two or more points of one dimension, (B,) or (B, 1), got shape {tuple(x.shape)}")
     x = x.flatten().cpu().double()
     centred = x - x.mean()
     m2, m4 = centred.square().mean(), centred.pow(4).mean()

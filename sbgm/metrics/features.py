@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from sbgm._validate import check_batch, check_count
+from sbgm._validate import check_batch, check_callable, check_count
 
 
 def quantise(images: Tensor) -> Tensor:
@@ -37,4 +37,6 @@ def in_batches(function: Callable[[Tensor], Tensor], images: Tensor, batch_size:
         images: (N, *shape), N ≥ 1.
         batch_size: images in one call.
     """
-    return torch.cat([function(batch).cpu() for batch in images.split(check_count(batch_size, "batch_size"))])
+    check_callable(function, "function", "images")
+    batches = check_batch(images, "images").split(check_count(batch_size, "batch_size"))
+    return torch.cat([function(batch).cpu() for batch in batches])

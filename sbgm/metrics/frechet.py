@@ -26,9 +26,7 @@ def feature_statistics(features: Tensor) -> FeatureStatistics:
     Raises:
         ValueError: N ≤ F, where the covariance is singular and the distance meaningless.
     """
-    features = _points(features, "features")
-    _check_enough(len(features), features.shape[1])
-    return FeatureStatistics(features.mean(dim=0), features.T.cov(), len(features))
+    return _statistics(features, "features")
 
 
 def frechet_distance(
@@ -55,11 +53,9 @@ def frechet_distance(
     Raises:
         ValueError: the numbers of features differ, or a set has no more images than features.
     """
-    a, b = (s if isinstance(s, FeatureStatistics) else feature_statistics(s) for s in (samples, reference))
+    a, b = _statistics(samples, "samples"), _statistics(reference, "reference")
     if a.mean.shape != b.mean.shape:
         raise ValueError(f"samples must have the {len(b.mean):,} features of reference, got {len(a.mean):,}")
-    for statistics in (a, b):
-        _check_enough(statistics.n, len(statistics.mean))
     root_trace, transport = _root_trace(a.covariance, b.covariance)
     value = (a.mean - b.mean).square().sum() + a.covariance.trace() + b.covariance.trace() - 2 * root_trace
     variances = []
@@ -69,6 +65,17 @@ def frechet_distance(
         variances.append(_variance(reference, b, a, _root_trace(b.covariance, a.covariance)[1]))
     se = math.sqrt(sum(variances)) if variances else None
     return Measured(name, max(0.0, float(value)), se, a.n, b.n, against, features)
+
+
+def _statistics(features: Tensor | FeatureStatistics, name: str) -> FeatureStatistics:
+    """The mean and covariance of features, or what is given of them, checked."""
+    if isinstance(features, FeatureStatistics):
+        _check_enough(features.n, len(features.mean), name)
+        return features
+    points = _points(features, name)
+    _check_enough(len(points), points.shape[1], name)
+    covariance = points.T.cov().reshape(points.shape[1], -1)  # that of one feature comes without a shape
+    return FeatureStatistics(points.mean(dim=0), covariance, len(points))
 
 
 def _root_trace(own: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
@@ -91,15 +98,15 @@ def _variance(points: Tensor, own: FeatureStatistics, other: FeatureStatistics, 
 
     Weighing a point x more moves the distance by 2(m − m')·(x − m) + (x − m)ᵀ(1 − T)(x − m), up to a constant.
     """
-    centred = _points(points, "features") - own.mean
+    centred = points.detach().cpu().double() - own.mean
     influence = 2 * centred @ (own.mean - other.mean) + (centred.square() - centred * (centred @ transport)).sum(dim=1)
     return float(influence.var() / own.n)
 
 
-def _check_enough(n: int, n_features: int) -> None:
+def _check_enough(n: int, n_features: int, name: str) -> None:
     if n <= n_features:
         raise ValueError(
-            f"features must be of more images than there are features, since the covariance of fewer is singular, "
+            f"{name} must be of more images than there are features, since the covariance of fewer is singular, "
             f"got {n:,} images with {n_features:,} features each"
         )
 

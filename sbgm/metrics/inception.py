@@ -141,7 +141,9 @@ def inception_score(logits: Tensor, *, n_splits: int = 10) -> tuple[float, float
         logits: (N, K), N ≥ n_splits.
         n_splits: parts, each with its own p(y), taken in order; ten by custom.
     """
-    if len(check_batch(logits, "logits")) < check_count(n_splits, "n_splits"):
+    if check_batch(logits, "logits").ndim != 2:
+        raise ValueError(f"logits must be of shape (N, K), got shape {tuple(logits.shape)}")
+    if len(logits) < check_count(n_splits, "n_splits"):
         raise ValueError(f"logits must be at least {n_splits}, one a split, got {len(logits)}")
     n, scores = len(logits), []
     for i in range(n_splits):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from sbgm._validate import check_batch
+from sbgm._validate import check_batch, check_count
 from sbgm.metrics.measured import Measured
 
 
@@ -40,6 +40,7 @@ def kernel_distance(
     x, y = _points(samples, "samples"), _points(reference, "reference")
     if x.shape[1] != y.shape[1]:
         raise ValueError(f"samples must have the {y.shape[1]:,} features of reference, got {x.shape[1]:,}")
+    check_count(block_size, "block_size")
     n, m = len(x), len(y)
     xx, yy = _row_sums(x, x, block_size) - _kernel_norms(x), _row_sums(y, y, block_size) - _kernel_norms(y)
     xy, yx = torch.zeros(n, dtype=x.dtype), torch.zeros(m, dtype=y.dtype)

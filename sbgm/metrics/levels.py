@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sbgm._validate import check_batch, check_count, check_generator, check_score, check_sigmas
+from sbgm._validate import check_batch, check_callable, check_count, check_generator, check_score, check_sigmas
 from sbgm.losses import Score, ncsn_loss
 from sbgm.noise import randn_like
 
@@ -43,6 +43,7 @@ def level_losses(
         n_noise: draws of noise an image.
         batch_size: images in one call of the score.
     """
+    check_callable(score, "score")
     ladder = check_sigmas(sigmas)
 
     def loss(x: Tensor, level: int) -> Tensor:
@@ -66,6 +67,7 @@ def score_norms(
     Args:
         score, images, sigmas, generator, n_noise, batch_size: as for `level_losses`.
     """
+    check_callable(score, "score")
     ladder = check_sigmas(sigmas)
 
     def norm(x: Tensor, level: int) -> Tensor:
@@ -93,6 +95,7 @@ def optimality_identity(
     Args:
         score, images, sigmas, generator, n_noise, batch_size: as for `level_losses`.
     """
+    check_callable(score, "score")
     ladder = check_sigmas(sigmas)
 
     def both(x: Tensor, level: int) -> Tensor:

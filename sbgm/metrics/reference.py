@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sbgm._validate import check_choice, check_count
+from sbgm._validate import check_callable, check_choice, check_count
 from sbgm.data import SPLITS, cache_folder, load_images
 from sbgm.files import load_tensors, save_tensors
 
@@ -51,6 +51,7 @@ def reference_features(
         ValueError: there are fewer than n images.
         DataNotFoundError: neither the features nor the images are at hand.
     """
+    check_callable(function, "function", "images")
     check_choice(name, "name", tuple(TITLES))
     check_choice(split, "split", SPLITS)
     path = cache_folder() / f"{name}-{split}-{'all' if n is None else check_count(n, 'n')}-{key}.safetensors"
@@ -63,10 +64,12 @@ def reference_features(
 
 def some_images(name: str, split: str, n: int | None = None) -> Tensor:
     """n images of a data set, drawn without replacement, always the same ones; None takes all, in their order."""
+    if n is not None:
+        check_count(n, "n")
     images = load_images(name, split)
     if n is None:
         return images
-    if check_count(n, "n") > len(images):
+    if n > len(images):
         raise ValueError(f"n must be at most the {len(images):,} {split} images of {name}, got {n:,}")
     return images[torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[:n]]
 

@@ -7,10 +7,18 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sbgm._validate import check_batch
+from sbgm._validate import (
+    check_at_least,
+    check_batch,
+    check_callable,
+    check_finite,
+    check_floating,
+    check_positive,
+    check_sigma,
+)
 from sbgm.losses import Score
 from sbgm.metrics.estimates import Estimate, estimate
-from sbgm.metrics.modes import distance_to_modes
+from sbgm.metrics.modes import points_and_means
 
 
 def relative_squared_error(estimated: Tensor, exact: Tensor) -> float:
@@ -20,6 +28,8 @@ def relative_squared_error(estimated: Tensor, exact: Tensor) -> float:
         estimated: (B, *shape) scores of a model.
         exact: (B, *shape) exact scores at the same points.
     """
+    for scores, name in ((estimated, "estimated"), (exact, "exact")):
+        check_finite(check_floating(scores, name), name)
     if estimated.shape != exact.shape:
         raise ValueError(f"estimated must have the shape of exact, {tuple(exact.shape)}, got {tuple(estimated.shape)}")
     return float((estimated - exact).square().sum() / exact.square().sum())
@@ -35,7 +45,9 @@ def fisher_divergence(score: Score, exact: Score, x: Tensor, sigma: float | Tens
         x: (B, *shape) samples of the distribution that the mean is over.
         sigma: passed on to both.
     """
-    check_batch(x)
+    check_callable(score, "score")
+    check_callable(exact, "exact")
+    check_sigma(sigma, check_batch(x))
     return estimate(0.5 * (score(x, sigma) - exact(x, sigma)).flatten(1).square().sum(dim=1))
 
 
@@ -70,7 +82,12 @@ def region_errors(
     Raises:
         ValueError: no point lies in one of the regions.
     """
-    distance = distance_to_modes(points, means)
+    check_callable(score, "score")
+    check_callable(exact, "exact")
+    check_at_least(sigma, "sigma", 0)
+    check_positive(near, "near")
+    check_positive(far, "far")
+    distance = torch.cdist(*points_and_means(points, means, "points")).amin(dim=1)
     errors = []
     for name, inside in (("near", distance < near), ("far", distance > far)):
         if not bool(inside.any()):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from sbgm._validate import check_count, check_positive
-from sbgm.networks.mlp import normalised, softplus_layers
+from sbgm.networks.mlp import check_points, normalised, softplus_layers
 
 
 class EnergyMLP(nn.Module):
@@ -37,7 +37,12 @@ class EnergyMLP(nn.Module):
         self.layers = softplus_layers(check_count(dim, "dim") + 1, width, depth, 1, generator)
 
     def energy(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """E(x, σ): (B, D) points, σ > 0 a float or (B,) -> (B,)."""
+        """E(x, σ): (B, D) points, σ > 0 a float or (B,) -> (B,).
+
+        Raises:
+            ValueError, TypeError: x is no floating-point tensor of shape (B, D), or a σ is not positive.
+        """
+        check_points(x, self.layers[0].in_features - 1)
         point, sigma, scale = normalised(x, sigma, self.data_std)
         learned = self.layers(torch.cat([point, sigma.log()], dim=1))
         return (0.5 * point.square().sum(dim=1, keepdim=True) + scale / sigma * learned).squeeze(1)
@@ -47,5 +52,10 @@ class EnergyMLP(nn.Module):
         return -self.energy(x, sigma)
 
     def forward(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """The score −∇_x E, (B, D) -> (B, D), which can itself be differentiated, forward or backward."""
+        """The score −∇_x E, (B, D) -> (B, D), which can itself be differentiated, forward or backward.
+
+        Raises:
+            ValueError, TypeError: as `energy`.
+        """
+        check_points(x, self.layers[0].in_features - 1)
         return -torch.func.grad(lambda x: self.energy(x, sigma).sum())(x)

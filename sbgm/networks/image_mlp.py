@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sbgm._validate import check_choice, check_count, check_sigma, check_sigmas
+from sbgm._validate import check_choice, check_count, check_floating, check_shape, check_sigma, check_sigmas
 from sbgm.networks.mlp import linear
 
 NORMS = ("layer", "none")
@@ -68,9 +68,9 @@ class ImageMLP(nn.Module):
     ) -> None:
         super().__init__()
         check_choice(norm, "norm", NORMS)
-        if len(image_shape) != 3:
+        self.image_shape = check_shape(image_shape, "image_shape")
+        if len(self.image_shape) != 3:
             raise ValueError(f"image_shape must be (C, H, W), got {tuple(image_shape)}")
-        self.image_shape = tuple(check_count(n, "image_shape") for n in image_shape)
         self.register_buffer("sigmas", torch.tensor(check_sigmas(sigmas)))
         self.register_buffer("frequencies", torch.logspace(-0.5, 0.5, N_WAVES), persistent=False)
         self.arguments = {"image_shape": list(self.image_shape), "width": width, "n_blocks": n_blocks, "norm": norm}
@@ -89,9 +89,9 @@ class ImageMLP(nn.Module):
         """Images (B, C, H, W) of the network's shape, σ > 0 a float or (B,) -> scores of x's shape.
 
         Raises:
-            ValueError: x has another shape, or a σ is not positive.
+            ValueError, TypeError: x has another shape or is not of floating-point numbers, or a σ is not positive.
         """
-        if x.shape[1:] != self.image_shape:
+        if check_floating(x).shape[1:] != self.image_shape:
             raise ValueError(f"x must be images (B, {', '.join(map(str, self.image_shape))}), got {tuple(x.shape)}")
         sigma = torch.as_tensor(check_sigma(sigma, x, positive=True), dtype=x.dtype, device=x.device)
         sigma = sigma.reshape(-1, 1).expand(len(x), 1)

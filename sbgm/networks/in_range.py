@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from sbgm._validate import check_callable, check_sigma
+from sbgm._validate import check_callable, check_number, check_sigma
 from sbgm.losses import Score
 
 
@@ -26,7 +26,7 @@ def in_range(score: Score, low: float = 0.0, high: float = 1.0) -> Score:
         ValueError: the range is empty.
     """
     check_callable(score, "score")
-    if not low < high:
+    if not check_number(low, "low") < check_number(high, "high"):
         raise ValueError(f"low must be smaller than high = {high}, got {low}")
 
     def clamped(x: Tensor, sigma: float | Tensor) -> Tensor:

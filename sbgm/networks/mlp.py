@@ -7,7 +7,7 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-from sbgm._validate import check_count, check_positive, check_sigma
+from sbgm._validate import check_count, check_floating, check_generator, check_positive, check_sigma
 
 
 class MLP(nn.Module):
@@ -29,7 +29,14 @@ class MLP(nn.Module):
         self.layers = softplus_layers(check_count(dim, "dim"), width, depth, dim, generator)
 
     def forward(self, x: Tensor, sigma: float | Tensor = 0.0) -> Tensor:
-        """(B, D) points -> (B, D) scores, whatever sigma is."""
+        """(B, D) points -> (B, D) scores, whatever sigma is; or one point (D,) -> (D,).
+
+        Raises:
+            ValueError, TypeError: x is no floating-point tensor of points of D dimensions.
+        """
+        dim = self.layers[0].in_features
+        if check_floating(x).shape[-1:] != (dim,):
+            raise ValueError(f"x must have shape (B, {dim}), got {tuple(x.shape)}")
         return self.layers(x)
 
 
@@ -61,9 +68,21 @@ class ConditionalMLP(nn.Module):
         self.layers = softplus_layers(check_count(dim, "dim") + 1, width, depth, dim, generator)
 
     def forward(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """(B, D) points, σ > 0 a float or (B,) -> (B, D) scores."""
+        """(B, D) points, σ > 0 a float or (B,) -> (B, D) scores.
+
+        Raises:
+            ValueError, TypeError: x is no floating-point tensor of shape (B, D), or a σ is not positive.
+        """
+        check_points(x, self.layers[0].in_features - 1)
         point, sigma, _ = normalised(x, sigma, self.data_std)
         return self.layers(torch.cat([point, sigma.log()], dim=1)) / sigma
+
+
+def check_points(x: Tensor, dim: int) -> Tensor:
+    """Return `x` if it is a floating-point tensor (B, dim), whatever its values; raise otherwise."""
+    if check_floating(x).shape[1:] != (dim,):
+        raise ValueError(f"x must have shape (B, {dim}), got {tuple(x.shape)}")
+    return x
 
 
 def normalised(x: Tensor, sigma: float | Tensor, data_std: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -89,6 +108,7 @@ def linear(n_in: int, n_out: int, generator: torch.Generator | None = None) -> n
     """A linear layer with torch's own law of initial weights, U(−1/√n_in, 1/√n_in), from the generator if given."""
     if generator is None:
         return nn.Linear(n_in, n_out)
+    check_generator(generator)
     layer = nn.utils.skip_init(nn.Linear, n_in, n_out)
     for p in layer.parameters():
         nn.init.uniform_(p, -(n_in**-0.5), n_in**-0.5, generator=generator)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sbgm._validate import check_count, check_sigma, check_sigmas
+from sbgm._validate import check_callable, check_count, check_floating, check_sigma, check_sigmas
 from sbgm.losses import Score
 
 EPS = 1e-5
@@ -236,10 +236,13 @@ class RefineNet(nn.Module):
         """Images (B, C, H, W) with even H and W, σ a level of the ladder or (B,) levels -> scores of x's shape.
 
         Raises:
-            ValueError: x has an odd height or width, or a σ is not on the ladder.
+            ValueError, TypeError: x has another number of channels, an odd height or width, or no floating-point
+                numbers, or a σ is not on the ladder.
         """
-        if x.ndim != 4 or x.shape[2] % 2 or x.shape[3] % 2:
+        if check_floating(x).ndim != 4 or x.shape[2] % 2 or x.shape[3] % 2:
             raise ValueError(f"x must be images (B, C, H, W) with even H and W, got shape {tuple(x.shape)}")
+        if x.shape[1] != self.begin.in_channels:
+            raise ValueError(f"x must have {self.begin.in_channels} channels, got shape {tuple(x.shape)}")
         if self.conditional:
             output = self.output(x, self.level(x, sigma))
         else:
@@ -280,7 +283,12 @@ def rescaled(network: nn.Module) -> Score:
 
     Returns:
         A score that takes σ > 0, a float or (B,).
+
+    Raises:
+        TypeError: the network can't be called, or has no ladder.
     """
+    if not isinstance(getattr(check_callable(network, "network"), "sigmas", None), Tensor):
+        raise TypeError(f"network must have its ladder in `sigmas`, and {type(network).__name__} has none")
 
     def score(x: Tensor, sigma: float | Tensor) -> Tensor:
         wanted = torch.as_tensor(check_sigma(sigma, x, positive=True), device=x.device, dtype=x.dtype).reshape(-1)

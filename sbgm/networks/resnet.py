@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from sbgm._validate import check_count
+from sbgm._validate import check_count, check_floating
 
 
 class ResidualBlock(nn.Module):
@@ -54,7 +54,7 @@ class ResNet(nn.Module):
         if c % 8:
             raise ValueError(f"channels must be a multiple of 8, the groups of the norm, got {c}")
         self.layers = nn.Sequential(
-            nn.Conv2d(image_channels, c, 3, padding=1),
+            nn.Conv2d(check_count(image_channels, "image_channels"), c, 3, padding=1),
             ResidualBlock(c, c),
             ResidualBlock(c, 2 * c, "down"),
             ResidualBlock(2 * c, 2 * c),
@@ -69,7 +69,13 @@ class ResNet(nn.Module):
         )
 
     def forward(self, x: Tensor, sigma: float | Tensor = 0.0) -> Tensor:
-        """Images in [0, 1], (B, 3, H, W) with H and W multiples of 4 -> scores of the same shape, whatever sigma is."""
-        if x.ndim != 4 or x.shape[2] % 4 or x.shape[3] % 4:
+        """Images in [0, 1], (B, C, H, W) with H and W multiples of 4 -> scores of the same shape, whatever sigma is.
+
+        Raises:
+            ValueError, TypeError: x has another shape, or no floating-point numbers.
+        """
+        if check_floating(x).ndim != 4 or x.shape[2] % 4 or x.shape[3] % 4:
             raise ValueError(f"x must be images (B, C, H, W) with H and W multiples of 4, got shape {tuple(x.shape)}")
+        if x.shape[1] != self.layers[0].in_channels:
+            raise ValueError(f"x must have {self.layers[0].in_channels} channels, got shape {tuple(x.shape)}")
         return self.layers(2 * x - 1)

@@ -119,6 +119,7 @@ def denoise(score: Score, x: Tensor, sigma: float | Tensor) -> Tensor:
     Returns:
         (B, *shape) denoised points.
     """
+    check_callable(score, "score")
     scale = check_sigma(sigma, check_batch(x))
     return x + scale**2 * check_score(score(x, sigma), x)
 
@@ -130,4 +131,5 @@ def signal_to_noise(scores: Tensor, alpha: float) -> float:
         scores: (B, *shape) scores where the chains of a level stand.
         alpha: that level's step size α_i.
     """
-    return alpha / 4 * float(scores.flatten(1).square().sum(dim=1).mean())
+    check_batch(scores, "scores")
+    return check_positive(alpha, "alpha") / 4 * float(scores.flatten(1).square().sum(dim=1).mean())

@@ -49,12 +49,17 @@ def final(states: Iterable[State]) -> Tensor:
 
     Raises:
         ValueError: there was no state.
+        TypeError: `states` is no sampler's.
     """
+    if not isinstance(states, Iterable):
+        raise TypeError(f"states must be the states of a sampler, got {type(states).__name__}")
     last = None
     for last in states:  # noqa: B007 - the last value is what is wanted
         pass
     if last is None:
         raise ValueError("states must hold at least one state, got none")
+    if not isinstance(last, State):
+        raise TypeError(f"states must be the states of a sampler, got a {type(last).__name__} among them")
     return last.x
 
 

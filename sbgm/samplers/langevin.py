@@ -145,6 +145,8 @@ def metropolis_test(log_ratio: Tensor, generator: torch.Generator) -> Tensor:
 
 def check_log_prob(value: Tensor, x: Tensor) -> Tensor:
     """Return the log-density of the starting points if it is a finite (B,) tensor; raise otherwise."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"log_prob must return a torch.Tensor, got {type(value).__name__}")
     if value.shape != x.shape[:1]:
         raise ValueError(f"log_prob must return shape ({x.shape[0]},), one number an example, got {tuple(value.shape)}")
     if not bool(torch.isfinite(value).all()):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from sbgm._validate import check_choice, check_sigmas
+from sbgm._validate import check_choice, check_count, check_positive, check_sigmas
 from sbgm.losses import Score
 from sbgm.samplers.annealed import annealed_langevin
 from sbgm.samplers.chain import State
@@ -49,6 +49,10 @@ class NamedSampler:
             if given != (self.name in users):
                 what = f"must be given for {self.name}" if not given else f"has no meaning for {self.name}"
                 raise ValueError(f"{setting} {what}, got {getattr(self, setting)}")
+        if self.step_size is not None:
+            check_positive(self.step_size, "step_size")
+        if self.n_steps is not None:
+            check_count(self.n_steps, "n_steps")
 
     @property
     def evaluations(self) -> int:

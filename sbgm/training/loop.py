@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from sbgm._validate import check_count
+from sbgm._validate import check_count, check_network
 
 
 class Step(NamedTuple):
@@ -74,4 +74,4 @@ def adam(
 
 def n_parameters(network: nn.Module) -> int:
     """The number of trainable numbers in a network."""
-    return sum(p.numel() for p in network.parameters() if p.requires_grad)
+    return sum(p.numel() for p in check_network(network).parameters() if p.requires_grad)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from sbgm._validate import check_choice, check_count
+from sbgm._validate import check_choice, check_count, check_number, check_positive
 from sbgm.precision import PRECISIONS, autocast, compiled
 from sbgm.training.loop import Step, adam
 from sbgm.training.run import Run
@@ -64,10 +64,11 @@ class TrainingSettings:
         for name in ("n_steps", "batch_size", "accumulation", "log_every", "measure_every", "save_every"):
             check_count(getattr(self, name), name)
         check_choice(self.precision, "precision", tuple(PRECISIONS))
-        if not 0 <= self.ema_decay < 1:
+        check_positive(self.learning_rate, "learning_rate")
+        if not 0 <= check_number(self.ema_decay, "ema_decay") < 1:
             raise ValueError(f"ema_decay must be at least 0 and below 1, got {self.ema_decay}")
-        if self.keep_every < 0:
-            raise ValueError(f"keep_every must not be negative, got {self.keep_every}")
+        check_count(self.keep_every, "keep_every", least=0)
+        check_count(self.seed, "seed", least=0)
 
 
 def train(
