@@ -56,11 +56,6 @@ def test_pages_without_widgets_get_text_and_a_picture():
     assert base64.b64decode(bundle["image/png"]).startswith(b"\x89PNG")
 
 
-def test_the_page_says_what_the_figure_shows():
-    """As the title of the picture: an Image has no alternative text of its own to set."""
-    assert "score" in score_field_explorer().image.get_state()["tooltip"]
-
-
 def test_update_seconds_visits_the_whole_range_and_puts_the_slider_back():
     seen = []
     figure = Figure(figsize=(1, 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
 import statistics
 import time
@@ -13,6 +14,9 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
+
+# An Image widget has no alternative text, and one with a tooltip is not drawn at all (ipywidgets 8.1).
+FOR_SCREEN_READERS = "position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%)"
 
 
 class FigureExplorer(ipywidgets.VBox):
@@ -48,10 +52,10 @@ class FigureExplorer(ipywidgets.VBox):
         width = round(figure.get_figwidth() * figure.dpi)
         self.image = ipywidgets.Image(format="png", layout=ipywidgets.Layout(max_width=f"{width}px"))
         self.image.add_class("sbgm-figure")
-        self.image.tooltip = alt  # the only text that an Image puts on the page
         self.readout = ipywidgets.Label()
         self.readout.add_class("sbgm-readout")
-        super().__init__([*self.controls.values(), self.readout, self.image])
+        description = ipywidgets.HTML(f'<span style="{FOR_SCREEN_READERS}">{html.escape(alt)}</span>')
+        super().__init__([*self.controls.values(), self.readout, self.image, description])
         for control in self.controls.values():
             control.observe(lambda change: self.redraw(), "value")
         self.redraw()

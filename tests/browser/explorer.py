@@ -108,6 +108,10 @@ class Explorer:
         """The picture as it is on the screen, (height, width, 3)."""
         return np.asarray(Image.open(io.BytesIO(self.picture.screenshot())).convert("RGB"))
 
+    def spoken(self) -> str:
+        """The text for screen readers."""
+        return self._box.locator(".widget-html").inner_text()
+
     def _scroll_into_view(self) -> None:
         """Scroll until it stays: Lab lays cells out when they come into view, and moves those below."""
         last = None

@@ -65,6 +65,9 @@ CONTROLS: dict[str, dict[str, Control]] = {
     "08": {"step": Control(int, 1, 200, 199, (0.15, 0.7))},
 }
 
+# Words of the text for readers who cannot see the figure.
+SPOKEN = {"01": "score field", "03": "Langevin chains", "04": "annealed cloud", "08": "several fills"}
+
 
 def score_field(chapter: Chapter, values: Mapping[str, float]) -> Readout:
     """Chapter 01, at the origin: both means are 5√2 away, and their weights differ by 0.6."""

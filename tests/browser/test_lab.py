@@ -8,7 +8,7 @@ import pytest
 
 from .chapter import Chapter
 from .latency import best_of_rounds
-from .readouts import CONTROLS, READOUTS
+from .readouts import CONTROLS, READOUTS, SPOKEN
 
 LATENCY_LIMIT = 100.0  # milliseconds from key press to pixels, the median
 
@@ -52,6 +52,10 @@ def test_every_cell_runs(chapter):
 
 def test_the_sliders_are_those_that_are_tested_here(chapter):
     assert list(chapter.explorer().sliders) == list(CONTROLS[chapter.number])
+
+
+def test_those_who_cannot_see_the_figure_are_told_what_it_shows(chapter):
+    assert SPOKEN[chapter.number] in chapter.explorer().spoken()
 
 
 def test_a_key_moves_the_slider_by_a_step_and_picture_and_readout_follow(chapter, explorer):
