@@ -1,0 +1,73 @@
+"""What of `sbgm` is public, and which test exercises it."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterator
+from types import ModuleType
+
+import sbgm
+
+LEFT_OUT = {
+    "plots": "pictures, which the notebooks' figures and tests/test_explorer_*.py look at",
+    "explorers": "widgets, with a test file each",
+    "experiments": "the paper's experiments, whose results are settled claims, with a test file each",
+    "claims": "the ledger, tests/test_claims.py",
+    "checks": "the exercises' checks, proven on right and wrong answers in tests/test_exercises.py",
+    "grading": "student notebooks in their own processes, tests/test_grading.py",
+    "metrics.Inception": "needs its weights, tests/test_inception.py",
+    "precision.compiled": "takes minutes, tests/test_precision.py",
+    "data.download": "fetches, tests/test_data*.py",
+    "data.DataNotFoundError": "is raised where a data set is missing, tests/test_data*.py",
+    "data.cache_folder": "a path, tests/test_data.py",
+    "data.data_folder": "a path, tests/test_data.py",
+    "weights.weights_folder": "a path, tests/test_weights.py",
+    "training.Run": "a folder on disk, tests/test_ncsn_training.py",
+    "training.train": "a training loop, tests/test_ncsn_training.py",
+    "training.fit": "a training loop, tests/test_training.py",
+    "training.adam": "a training loop's, tests/test_training.py",
+    "training.Step": "what a training loop yields",
+    "training.load_checkpoint": "a file on disk, tests/test_training.py",
+    "training.save_checkpoint": "a file on disk, tests/test_training.py",
+    "training.load_trained": "a run's folder or a file, tests/test_ncsn_training.py",
+}
+"""Public modules and names that no property is asked of, and why."""
+
+
+def covers(*things: Callable) -> Callable[[Callable], Callable]:
+    """Mark a test as one that exercises public functions or classes: `@covers(sbgm.langevin)` above `@given`."""
+
+    def mark(test: Callable) -> Callable:
+        test.covers = things
+        return test
+
+    return mark
+
+
+def public() -> dict[str, Callable]:
+    """Every public function and class of `sbgm`'s modules but those left out, as {"samplers.langevin": langevin, …}."""
+    found = {}
+    for home in sbgm._HOMES:
+        if home not in LEFT_OUT:
+            module = importlib.import_module(f"sbgm.{home}")
+            found |= {f"{home}.{name}": value for name, value in _public_of(module)}
+    return {name: value for name, value in found.items() if name not in LEFT_OUT}
+
+
+def every_test_of(package: ModuleType) -> Iterator[Callable]:
+    """Every test function of a package's modules."""
+    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        if module.name.rpartition(".")[2].startswith("test_"):
+            functions = vars(importlib.import_module(module.name)).items()
+            yield from (function for name, function in functions if name.startswith("test_"))
+
+
+def _public_of(module: ModuleType) -> Iterator[tuple[str, Callable]]:
+    """What a module exports by `__all__`; without one, what it defines under a public name."""
+    for name, value in vars(module).items():
+        exported = getattr(module, "__all__", None)
+        mine = name in exported if exported else getattr(value, "__module__", None) == module.__name__
+        if mine and not name.startswith("_") and (inspect.isclass(value) or inspect.isfunction(value)):
+            yield name, value

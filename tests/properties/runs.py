@@ -1,0 +1,66 @@
+"""A run of each sampler, by name, with step sizes that are stable for any score drawn here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from hypothesis import strategies as st
+from torch import Tensor
+
+import sbgm
+from properties.strategies import Score, batches, ladders, scores
+from sbgm.samplers import NamedSampler, State, consistent_step_bounds
+from sbgm.samplers.named import NAMES
+
+FLOAT64 = st.just(torch.float64)
+Run = Callable[[Score, Tensor, list[float], torch.Generator], Iterator[State]]
+
+
+def named(name: str, sigmas: list[float], *, denoise_last: bool = False) -> NamedSampler:
+    """A sampler of a ladder with a step size that is stable, and two Langevin steps a level where it makes any."""
+    low, high = consistent_step_bounds(sigmas)
+    steps = {"consistent": low + 0.3 * (high - low)}.get(name, 0.1 * sigmas[-1] ** 2)
+    settings = {"step_size": steps} if name in ("annealed", "consistent", "predictor-corrector") else {}
+    settings |= {"n_steps": 2} if name in ("annealed", "predictor-corrector") else {}
+    return NamedSampler(name, tuple(sigmas), denoise_last=denoise_last, **settings)
+
+
+def log_prob(score: Score) -> Callable[[Tensor, float], Tensor]:
+    """½ x·s(x, σ), the log-density of a Gaussian score of mean 0; any density will do, since the field is free."""
+    return lambda x, sigma: 0.5 * (x * score(x, sigma)).flatten(1).sum(dim=1)
+
+
+def langevin(score, x, sigmas, generator):
+    return sbgm.langevin(score, x, step_size=0.1 * sigmas[-1] ** 2, n_steps=3, sigma=sigmas[-1], generator=generator)
+
+
+def metropolis(score, x, sigmas, generator):
+    options = {"step_size": 0.1 * sigmas[-1] ** 2, "n_steps": 3, "sigma": sigmas[-1], "generator": generator}
+    return sbgm.metropolis_langevin(score, x, log_prob=log_prob(score), **options)
+
+
+def hamiltonian(score, x, sigmas, generator):
+    options = {"step_size": 0.3 * sigmas[-1], "n_leapfrog": 2, "n_steps": 2, "sigma": sigmas[-1]}
+    return sbgm.hamiltonian(score, x, generator=generator, **options)
+
+
+def inpaint(score, x, sigmas, generator):
+    mask = torch.arange(x[0].numel()).reshape(x.shape[1:]) % 2 == 0
+    options = {"image": x, "mask": mask, "step_size": 0.1 * sigmas[-1] ** 2, "n_steps": 2}
+    return sbgm.inpaint(score, x, sigmas, generator=generator, **options)
+
+
+def by_name(name: str) -> Run:
+    return lambda score, x, sigmas, generator: named(name, sigmas).states(score, x, generator)
+
+
+RUNS: dict[str, Run] = {"langevin": langevin, "metropolis": metropolis, "hamiltonian": hamiltonian, "inpaint": inpaint}
+RUNS |= {name: by_name(name) for name in NAMES}
+
+
+@st.composite
+def problems(draw, dtypes=FLOAT64):
+    """A score, starting points, and a ladder of two levels or more."""
+    x = draw(batches(dtypes=dtypes, max_size=3))
+    return draw(scores(tuple(x.shape[1:]))), x, torch.as_tensor(draw(ladders(2, 4))).tolist()
