@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,10 @@ from torch import Tensor
 Fact = str | int | float | bool | list | dict
 
 
+class DiskFullError(OSError):
+    """There is no room for a file; the message names it, or its folder, and says what to do."""
+
+
 @contextlib.contextmanager
 def written_whole(path: Path | str) -> Iterator[Path]:
     """Give a path to write to, and move what was written to `path` in one step.
@@ -21,6 +26,9 @@ def written_whole(path: Path | str) -> Iterator[Path]:
 
     Args:
         path: the file; its folder must exist.
+
+    Raises:
+        DiskFullError: the message names the file.
     """
     path = Path(path)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")  # two processes may write the same file
@@ -29,8 +37,18 @@ def written_whole(path: Path | str) -> Iterator[Path]:
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(path)
+    except OSError as error:
+        if not disk_is_full(error):
+            raise
+        kept = "what it held before is untouched" if path.exists() else "nothing half made was left behind"
+        raise DiskFullError(f"The disk is full: there is no room for {path}; {kept}. Free some space there.") from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def disk_is_full(error: BaseException) -> bool:
+    """Whether an error says that the disk, or one's share of it, is full."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def save_tensors(path: Path | str, tensors: Mapping[str, Tensor], **facts: Fact) -> None:

@@ -51,6 +51,7 @@ def run(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from sbgm.experiments.ncsn import train_ncsn
+    from sbgm.files import DiskFullError
     from sbgm.training import Run
 
     settings = settings_from(options)
@@ -72,6 +73,10 @@ def run(options: argparse.Namespace) -> int:
                 bar.update()
                 if interrupted:
                     break
+    except DiskFullError as error:
+        saved = Run(options.out).last_step
+        after = f"The same command with --resume then goes on from step {saved}." if saved else ""
+        raise DiskFullError(f"{error} {after}".rstrip()) from error
     finally:
         signal.signal(signal.SIGINT, before)
     leave_together(accelerator)

@@ -7,13 +7,13 @@ already there is never overwritten.
 from __future__ import annotations
 
 import contextlib
-import errno
 import http.client
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sbgm.data.folder import DataNotFoundError, data_folder
+from sbgm.files import DiskFullError, disk_is_full
 
 _FAILURES = (OSError, RuntimeError, EOFError, http.client.HTTPException)  # a URLError is an OSError
 
@@ -28,7 +28,7 @@ def fetching(title: str, size: str, instead: str) -> Iterator[Path]:
         instead: what to do if it can't be fetched, whole sentences.
 
     Raises:
-        OSError: the disk is full; the message says how much is needed.
+        DiskFullError: the message says how much is needed.
         ConnectionError: the body failed in another way; the message says why, and what to do instead.
     """
     folder = data_folder()
@@ -40,7 +40,7 @@ def fetching(title: str, size: str, instead: str) -> Iterator[Path]:
         raise
     except _FAILURES as error:
         if disk_is_full(error):
-            raise OSError(
+            raise DiskFullError(
                 f"The disk is full: {title} takes {size} in {folder}. Free some space there, or set SBGM_DATA to a "
                 "folder on another disk. Nothing half made was left behind."
             ) from error
@@ -105,11 +105,6 @@ def what_is_wrong(path: Path) -> str:
             "downloaded the file) or a network's log-in page"
         )
     return f"its {path.stat().st_size:,} bytes have a wrong checksum: a broken transfer, or another file"
-
-
-def disk_is_full(error: BaseException) -> bool:
-    """Whether an error says that the disk, or one's share of it, is full."""
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _reason(error: Exception, path: Path) -> str:

@@ -103,7 +103,7 @@ def download(name: str) -> None:
 
     Raises:
         ConnectionError: the download failed; the message says why, and how to go on without it.
-        OSError: the disk is full.
+        DiskFullError: there is no room for it.
         DataNotFoundError: what is there is incomplete or damaged; it is left as it is.
     """
     _SETS[check_choice(name, "name", NAMES)].download()

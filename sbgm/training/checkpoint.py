@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from sbgm.files import written_whole
 
 def save_checkpoint(path: Path, **state: Any) -> None:
     """Write state dictionaries, tensors and numbers to `path` at once: a kill leaves the old file or the new one."""
-    with written_whole(path) as partial, partial.open("wb") as file:
-        torch.save(state, file)
+    content = io.BytesIO()
+    torch.save(state, content)  # not to the disk: torch reports a full one as a RuntimeError about its own positions
+    with written_whole(path) as partial:
+        partial.write_bytes(content.getbuffer())
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
