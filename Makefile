@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 # In a container one is root, which JupyterLab refuses unless told.
-LAB_FLAGS ?= $(if $(filter 0,$(shell id -u)),--allow-root)
+AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -32,7 +32,7 @@ $(INSTALLED): pyproject.toml
 	@touch $@
 
 lab: $(INSTALLED)  ## set up, then open JupyterLab at chapter 0
-	$(PY) -m jupyterlab $(LAB_FLAGS) notebooks/00_start_here.ipynb
+	$(PY) -m jupyterlab $(AS_ROOT) $(LAB_FLAGS) notebooks/00_start_here.ipynb
 
 test: $(INSTALLED)  ## set up, then run the unit tests and compare every notebook with a fresh run
 	$(PY) -m pytest

@@ -85,6 +85,8 @@ def dsm_loss(trial: Trial) -> None:
                         0.5 * by_variance.square().flatten(1).sum(dim=1).mean(),
                     "too little noise: is σ a variance or a standard deviation?":
                         0.5 * too_much_noise.square().flatten(1).sum(dim=1).mean(),
+                    "the score was not told σ: it is s(x̃, σ)":
+                        0.5 * (score(x + sigma * z, 0.0) + z / sigma).square().flatten(1).sum(dim=1).mean(),
                     "this is weighted by σ², as Eq. 6 does over a ladder; Eq. 2 is not": right * sigma**2,
                 },
             )  # fmt: skip
@@ -135,6 +137,7 @@ def sliced_loss(trial: Trial) -> None:
                     "½(vᵀs)² where Eq. 3 has its expectation over v, ½‖s‖²: right on average, but noisier":
                         (curvature + along).mean(),
                     "summed over the batch: the expectation is a mean over the examples": (curvature + norm).sum(),
+                    "the score was not told σ: it is s(x, σ)": loss(score, x, 0.0, v).detach(),
                 },
             )  # fmt: skip
             trial.expect_gradients(

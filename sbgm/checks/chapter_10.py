@@ -165,6 +165,10 @@ def consistent_step(trial: Trial) -> None:
                     "the root of the fresh noise's factor is missing": x + drift + after * (1 - kept**2) * z,
                     "variances are subtracted: is a square missing under the root?":
                         x + drift + after * math.sqrt(1 - kept) * z,
+                    "standard deviations are subtracted: what adds up for independent noises?":
+                        x + drift + after * (1 - kept) * z,
+                    "variances are subtracted, but the old noise's is not squared as a whole: what of (1 − η)/r?":
+                        x + drift + after * math.sqrt(max(0.0, 1 - (1 - eta) / r**2)) * z,
                     "r is missing: how much of the old noise is left, measured by the new level?":
                         x + drift + after * math.sqrt(1 - (1 - eta) ** 2) * z,
                     "r is upside down: which of the two levels is the smaller?":

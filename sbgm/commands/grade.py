@@ -47,5 +47,5 @@ def run(options: argparse.Namespace) -> int:
     graded = list(tqdm(marking, total=len(submissions), desc="grading", unit="student"))
     facts = {"seed": seed, "variant": options.variant, "isolation": isolation().describe()}
     path = write_marks(graded, options.out, facts)
-    print(f"{len(graded)} students: {path}; isolation: {facts['isolation']}")
+    print(f"{len(graded)} student{'s' if len(graded) != 1 else ''}: {path}; isolation: {facts['isolation']}")
     return 0

@@ -115,6 +115,9 @@ ANSWERS = {
             "full Jacobians, one by one": sliced_one_by_one,
         },
         wrong={
+            "no σ for the score": lambda score, x, sigma, v: (
+                slope(score, x, 0.0, v, create_graph=True) + half_norm(score, x, 0.0)
+            ).mean(),
             "no ½": lambda score, x, sigma, v: (
                 slope(score, x, sigma, v, create_graph=True) + 2 * half_norm(score, x, sigma)
             ).mean(),

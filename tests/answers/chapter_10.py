@@ -214,6 +214,8 @@ ANSWERS = {
             "σ for σ′ before the root": consistent_with(lambda a, b, eta: fresh(a, b, eta) * a / b),
             "no root": consistent_with(lambda a, b, eta: b * (1 - kept(a, b, eta) ** 2)),
             "a square missing": consistent_with(lambda a, b, eta: b * math.sqrt(1 - kept(a, b, eta))),
+            "standard deviations subtracted": consistent_with(lambda a, b, eta: b * (1 - kept(a, b, eta))),
+            "1 − η not squared": consistent_with(lambda a, b, eta: math.sqrt(max(0.0, b**2 - (1 - eta) * a**2))),
             "no r": consistent_with(lambda a, b, eta: b * math.sqrt(1 - (1 - eta) ** 2)),
             "r upside down": consistent_with(lambda a, b, eta: b * math.sqrt(1 - ((1 - eta) * b / a) ** 2)),
             "η for 1 − η": consistent_with(lambda a, b, eta: b * math.sqrt(max(0.0, 1 - (eta * a / b) ** 2))),
