@@ -450,3 +450,8 @@ def test_a_network_is_found_by_its_file_and_by_the_folder_of_its_run(whole):
     assert_same(by_run.state_dict(), weights(whole[0]))
     by_file = load_trained(whole[0] / "step-0000012" / "network.safetensors")
     assert_same(by_file.state_dict(), weights(whole[0], averaged=False))
+
+
+def test_a_network_that_is_nowhere_is_called_by_the_name_that_was_given(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"^.*/run is no run's folder, no file of weights, and no network"):
+        load_trained(tmp_path / "run")

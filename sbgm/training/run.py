@@ -12,7 +12,7 @@ from torch import nn
 
 from sbgm.files import written_whole
 from sbgm.training.checkpoint import load_checkpoint, save_checkpoint
-from sbgm.weights import load_network, load_weights, save_network
+from sbgm.weights import load_network, load_weights, save_network, weights_file
 
 if TYPE_CHECKING:
     import pandas
@@ -147,8 +147,19 @@ class Run:
 
 
 def load_trained(path: Path | str) -> nn.Module:
-    """A network by the name of a shipped one, by its file, or by the folder of a run, whose latest it then is."""
-    return Run(path).network() if Path(path).is_dir() else load_network(path)
+    """A network by the name of a shipped one, by its file, or by the folder of a run, whose latest it then is.
+
+    Raises:
+        FileNotFoundError: it is none of these, or the run has no checkpoint yet.
+        ValueError: as `load_network`.
+    """
+    if Path(path).is_dir():
+        return Run(path).network()
+    if not weights_file(path).is_file():
+        raise FileNotFoundError(
+            f"{path} is no run's folder, no file of weights, and no network that ships: data/weights/README.md names those"
+        )
+    return load_network(path)
 
 
 def step_of(checkpoint: Path) -> int:
