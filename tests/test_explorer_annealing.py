@@ -12,6 +12,7 @@ from PIL import Image
 from sbgm import SamplerDivergedError, annealed_langevin, final, geometric_sigmas, paper_mixture
 from sbgm.closed_forms import largest_stable_step
 from sbgm.explorers import annealing_explorer
+from sbgm.explorers.annealing import SIGMA_MAX, SIGMA_MIN
 from sbgm.metrics import mode_weights
 
 
@@ -113,7 +114,7 @@ def test_slow_divergence_beyond_the_bound_is_said_too(explorer):
 
 
 def test_every_corner_of_the_sliders_gives_a_picture_and_a_sentence(explorer):
-    for sigma_max in (10**0.5, 30.0):
+    for sigma_max in (3.0, 30.0):
         for sigma_min in (0.1, 2.0):
             for n_levels in (1, 2, 20):
                 for step_size in (1e-3, 10.0):
@@ -132,6 +133,20 @@ def test_every_slider_moves_the_picture_and_going_back_restores_it(explorer, nam
     assert (pixels(explorer) != before).mean() > 0.01
     explorer.controls[name].value = start
     assert np.array_equal(pixels(explorer), before)
+
+
+def test_the_sliders_start_on_places_that_a_page_can_show():
+    sigma_max, sigma_min, _, step_size = annealing_explorer().controls.values()
+    assert [sigma_max.options[sigma_max.index], sigma_min.options[sigma_min.index]] == [("20", 20.0), ("1", 1.0)]
+    places = (math.log10(step_size.value) - step_size.min) / step_size.step
+    assert places == pytest.approx(round(places), abs=1e-9)  # a page rounds, and the kernel does not hear
+
+
+@pytest.mark.parametrize(("name", "levels"), [("sigma_max", SIGMA_MAX), ("sigma_min", SIGMA_MIN)])
+def test_every_level_is_shown_as_the_number_it_is_and_the_texts_ladder_is_among_them(explorer, name, levels):
+    assert [(float(label), value) for label, value in explorer.controls[name].options] == [(v, v) for v in levels]
+    assert sorted(set(levels)) == list(levels)
+    assert {"sigma_max": 10.0, "sigma_min": 0.1}[name] in levels  # the chapter asks for them
 
 
 def test_pages_without_widgets_get_the_sliders_as_text():

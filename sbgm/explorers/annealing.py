@@ -19,6 +19,10 @@ from sbgm.metrics import mode_weights
 from sbgm.noise import geometric_sigmas
 from sbgm.samplers import SamplerDivergedError, annealed_langevin
 
+SIGMA_MAX = (3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 12.0, 14.0, 16.0, 18.0, 20.0, 25.0, 30.0)
+SIGMA_MIN = (0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 2.0)
+STEP_SIZE_EXPONENTS = (-3, 1, 100)  # of 10: the first, the last, the steps between, of which one ends at 0.1
+
 
 def annealing_explorer(n_chains: int = 512, total_steps: int = 200, *, seed: int = 0) -> FigureExplorer:
     """σ_1, σ_L, the number of levels L and the step size ε over an annealed cloud on the paper's mixture.
@@ -68,18 +72,19 @@ def annealing_explorer(n_chains: int = 512, total_steps: int = 200, *, seed: int
             return f"{text}; {beyond}, and more steps would diverge"
         return f"{text}; stable for ε < {bound:.3g}"
 
-    def log_slider(value: float, low: float, high: float, description: str) -> ipywidgets.FloatLogSlider:
-        low, high = math.log10(low), math.log10(high)
-        step = (high - low) / 100
-        return ipywidgets.FloatLogSlider(
-            value, min=low, max=high, step=step, description=description, readout_format=".3g"
+    def level_slider(value: float, levels: Sequence[float], description: str) -> ipywidgets.SelectionSlider:
+        return ipywidgets.SelectionSlider(
+            options=[(f"{level:g}", level) for level in levels], value=value, description=description
         )
 
+    low, high, n_moves = STEP_SIZE_EXPONENTS
     controls = {
-        "sigma_max": log_slider(20.0, 3.0, 30.0, "σ_1"),
-        "sigma_min": log_slider(1.0, 0.1, 2.0, "σ_L"),
+        "sigma_max": level_slider(20.0, SIGMA_MAX, "σ_1"),
+        "sigma_min": level_slider(1.0, SIGMA_MIN, "σ_L"),
         "n_levels": ipywidgets.IntSlider(10, min=1, max=20, description="levels"),
-        "step_size": log_slider(0.1, 1e-3, 10.0, "ε"),
+        "step_size": ipywidgets.FloatLogSlider(
+            0.1, min=low, max=high, step=(high - low) / n_moves, description="ε", readout_format=".3g"
+        ),
     }
     return FigureExplorer(figure, update, controls, alt="An annealed cloud, and its weight in (5, 5) after each level")
 

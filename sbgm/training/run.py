@@ -157,7 +157,8 @@ def load_trained(path: Path | str) -> nn.Module:
         return Run(path).network()
     if not weights_file(path).is_file():
         raise FileNotFoundError(
-            f"{path} is no run's folder, no file of weights, and no network that ships: data/weights/README.md names those"
+            f"{path} is no run's folder, no file of weights, and no network that ships; data/weights/README.md names "
+            "those that ship"
         )
     return load_network(path)
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from sbgm import annealed_langevin, final, geometric_sigmas, paper_mixture
+from sbgm.explorers.annealing import SIGMA_MAX, SIGMA_MIN, STEP_SIZE_EXPONENTS
 from sbgm.explorers.langevin import N_STEPS, STEP_SIZES
 from sbgm.metrics import mode_weights
 
@@ -57,10 +58,10 @@ CONTROLS: dict[str, dict[str, Control]] = {
         "steps": Control(lambda place: N_STEPS[round(place)], 0, 18, 18, (0.3, 0.8)),
     },
     "04": {
-        "σ_1": Control(power_of_ten, math.log10(3), math.log10(30), 100, (0.2, 0.7)),
-        "σ_L": Control(power_of_ten, -1, math.log10(2), 100, (0.5, 0.8)),
+        "σ_1": Control(lambda place: SIGMA_MAX[round(place)], 0, 14, 14, (0.2, 0.7)),
+        "σ_L": Control(lambda place: SIGMA_MIN[round(place)], 0, 13, 13, (0.5, 0.8)),
         "levels": Control(int, 1, 20, 19, (0.2, 0.6)),
-        "ε": Control(power_of_ten, -3, 1, 100, (0.3, 0.6)),
+        "ε": Control(power_of_ten, *STEP_SIZE_EXPONENTS, (0.3, 0.6)),
     },
     "08": {"step": Control(int, 1, 200, 199, (0.15, 0.7))},
 }
