@@ -139,3 +139,11 @@ def test_nothing_is_overwritten(tmp_path, capsys):
     with pytest.raises(SystemExit):
         release.main([str(tmp_path)])
     assert "nothing is overwritten" in capsys.readouterr().err
+
+
+def test_the_instructors_table_adds_up_the_minutes_that_the_exercises_state():
+    table = (ROOT / "site" / "instructors.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \[\d+ .*\(notebooks/(\d\d)_.*\) \| \d+ \| (\d*) ?\|", table, re.MULTILINE)
+    texts = {number: path.read_text(encoding="utf-8") for number, path in CHAPTERS.items()}
+    stated = {number: sum(map(int, re.findall(r"\((\d+) min\)", text))) for number, text in texts.items()}
+    assert {int(number): int(minutes or 0) for number, minutes in rows} == stated
