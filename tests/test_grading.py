@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import nbformat
 import psutil
@@ -372,26 +373,27 @@ def test_a_link_is_not_followed(tmp_path):
     assert {o.verdict for o in graded.outcomes().values()} == {"failed"}
 
 
-def serves(process: psutil.Process) -> bool:
+def runs_the_answer(process: psutil.Process) -> bool:
+    """Whether a process is the student's, and has come to the call that never ends."""
     try:
-        return "sbgm.grading.student" in process.cmdline()
+        return "sbgm.grading.student" in process.cmdline() and Path(process.cwd(), "busy").exists()
     except psutil.Error:  # it ended meanwhile
         return False
 
 
 def test_the_students_process_ends_with_its_grader(tmp_path):
-    """A grader that is killed leaves nothing running."""
-    hand_in(tmp_path, {"eve": "def dsm_target(*a):\n    while True: pass"})
+    """A grader that is killed leaves nothing running, however busy the student's code is."""
+    hand_in(tmp_path, {"eve": "def dsm_target(*a):\n    open('busy', 'w').close()\n    while True: pass"})
     if not isolation().namespaces:
         pytest.skip("needs unshare")
     command = [sys.executable, "-m", "sbgm", "grade", str(tmp_path), "--out", str(tmp_path / "out")]
     grader = psutil.Popen(command, stderr=subprocess.DEVNULL)
     started: list[psutil.Process] = []
-    while not started:  # beyond the trial of the isolation, to the student
+    while not started:
         time.sleep(0.1)
         assert grader.status() != psutil.STATUS_ZOMBIE, "the grader ended before its student started"
         below = grader.children(recursive=True)
-        started = below if any(serves(process) for process in below) else []
+        started = below if any(runs_the_answer(process) for process in below) else []
     grader.kill()
     grader.wait()
     assert psutil.wait_procs(started, timeout=10)[1] == []

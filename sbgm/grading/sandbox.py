@@ -75,7 +75,8 @@ def isolation() -> Isolation:
     orphaned = ("setpriv", "--pdeathsig", "KILL")  # ends with its grader, should that be killed
     unshare = ("--net", "--ipc", "--pid", "--fork", "--kill-child")
     namespaces = (*orphaned, "unshare", *unshare)
-    as_nobody = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--no-new-privs")
+    # once more at the end, for whoever becomes another user loses it
+    as_nobody = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--no-new-privs", *orphaned[1:])
     may_read = tuple(f"--{which}-caps=-all,+dac_read_search" for which in ("inh", "ambient"))
     if os.getuid() == 0:
         candidates = [
