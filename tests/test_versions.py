@@ -41,7 +41,7 @@ def find_python(uv: Path, minor: int) -> str | None:
 )
 def test_the_suite_passes(uv, tmp_path, record_property, resolution, minors):
     base = next(python for minor in minors if (python := find_python(uv, minor)))
-    subprocess.run([uv, "venv", "--quiet", "--python", base, tmp_path / "venv"], check=True)
+    subprocess.run([uv, "venv", "--quiet", "--seed", "--python", base, tmp_path / "venv"], check=True)
     python = tmp_path / "venv" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
     install = [uv, "pip", "install", "--quiet", "--python", python, "--resolution", resolution, "-e", ".[all]"]
     subprocess.run(install, cwd=ROOT, check=True)

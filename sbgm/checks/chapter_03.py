@@ -21,7 +21,8 @@ def langevin_step(trial: Trial) -> None:
     for dtype in (torch.float32, torch.float64):
         step_size, std = trial.uniform(0.2, 0.7), trial.uniform(1.5, 2.5)
         target = MixtureField(torch.ones(1), torch.zeros(1, 3), torch.tensor([std]))
-        x = 2 * trial.randn(1, 3, dtype=dtype).expand(20_000, 3)
+        x = trial.randn(1, 3, dtype=dtype)
+        x = (trial.uniform(4, 6) * x / x.norm()).expand(20_000, 3)  # so far out that the drift is seen in the noise
         s = target(x).double()
         mean = x + step_size / 2 * s
         mistakes = {
