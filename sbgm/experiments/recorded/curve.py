@@ -91,7 +91,7 @@ class SamplerCurve:
 
 def measure_curve(
     folder: Path,
-    network: str = "mnist_ncsnv2",
+    network: str = "mnist_ncsn",
     n_samples: int = 1_000,
     batch_size: int = 50,
     seed: int = 0,
@@ -162,7 +162,7 @@ def save_curve(curve: SamplerCurve, network: str) -> SamplerCurve:
     return dataclasses.replace(curve, facts=facts)
 
 
-def load_curve(network: str = "mnist_ncsnv2") -> SamplerCurve:
+def load_curve(network: str = "mnist_ncsn") -> SamplerCurve:
     """The recorded curve of a network.
 
     Raises:
