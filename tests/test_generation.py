@@ -318,7 +318,7 @@ def test_what_cannot_be_done_is_said(weights, tmp_path, capsys):
     assert run("inpaint", weights, "photo_patches", "--out", tmp_path) == 1
     assert "data must be images of shape (1, 8, 8)" in capsys.readouterr().err
     assert run("sample", tmp_path / "none.safetensors", "--out", tmp_path) == 1
-    assert "there is none at" in capsys.readouterr().err
+    assert "no run's folder" in capsys.readouterr().err
     assert run("sample", weights, "--out", tmp_path, "--sampler", "consistent") == 1
     assert "step_size must be given for consistent" in capsys.readouterr().err
     with pytest.raises(SystemExit):
