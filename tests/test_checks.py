@@ -40,6 +40,14 @@ def test_wrong_answer_is_refused(name, how):
             EXERCISES[name](ANSWERS[name].all_wrong()[how], seed=seed)
 
 
+def test_what_pytorch_does_not_implement_is_a_mistake_and_no_untouched_stub():
+    def answer(*arguments):
+        raise NotImplementedError("Subtraction with a bool tensor is not supported")
+
+    with pytest.raises(checks.WrongAnswer, match="your function raised NotImplementedError: Subtraction"):
+        checks.dsm_target(answer)
+
+
 @pytest.mark.parametrize("name", EXERCISES)
 def test_untouched_stub_is_neutral(name):
     assert repr(EXERCISES[name](unwritten)) == f"{name}: not attempted yet"

@@ -1,6 +1,6 @@
 """Checks of the exercises: `checks.dsm_target(dsm_target)` raises a WrongAnswer that names the likely mistake.
 
-An untouched stub (one that raises NotImplementedError) is neither right nor wrong: its check says so and goes on.
+An untouched stub, which raises a bare NotImplementedError, is neither right nor wrong: its check says so and goes on.
 Each check calls the function on several random inputs, dtypes and shapes, and looks at values, gradients or the law of
 what it draws.
 """

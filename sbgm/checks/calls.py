@@ -41,7 +41,7 @@ class Reply:
         gradients: of the sum of `values[0]` by the parameters of the fields among the arguments or, where there is no
             field, by the floating-point tensors; empty if none were asked for, or if the value depends on none.
         problem: what went wrong, as a sentence; empty if nothing did.
-        attempted: whether there was anything to call: an untouched stub raises NotImplementedError.
+        attempted: whether there was anything to call: an untouched stub raises a bare NotImplementedError.
         changed: positions of the arguments that the function changed in place.
         reseeded: whether it set the global seed.
         drew: whether it drew from the global generator.
@@ -74,9 +74,9 @@ def call(function: Callable[..., object], arguments: Sequence[Argument], with_gr
         state = torch.get_rng_state()
         try:
             returned = function(*given)
-        except NotImplementedError:
-            return Reply(attempted=False)
         except Exception as error:
+            if isinstance(error, NotImplementedError) and not error.args:  # PyTorch's own come with a message
+                return Reply(attempted=False)
             return Reply(problem=f"your function raised {type(error).__name__}: {error}")
         reseeded = torch.initial_seed() != _UNLIKELY_SEED
         drew = not torch.equal(state, torch.get_rng_state())
