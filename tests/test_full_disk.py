@@ -1,6 +1,7 @@
 """A disk that is really full, in the midst of a training: a small file system of its own, which takes root to mount."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,7 +14,11 @@ from sbgm.files import DiskFullError
 from sbgm.training import Run, TrainingSettings
 
 SETTINGS = NCSN(
-    "digits", channels=4, n_levels=2, n_held_out=8, training=TrainingSettings(n_steps=3, batch_size=8, save_every=1)
+    "digits",
+    channels=4,
+    n_levels=2,
+    n_held_out=8,
+    training=TrainingSettings(n_steps=3, batch_size=8, ema_decay=0.9, log_every=1, save_every=1),
 )
 PAGE = 4096
 
@@ -39,23 +44,29 @@ def leave_free(disk: Path, n_bytes: int) -> Path:
 
 
 def test_a_training_that_fills_the_disk_goes_on_where_it_was_once_there_is_room(disk, tmp_path):
-    """Wherever the write fails: in the network, the average, the state, or the log."""
-    *_, last = train_ncsn(SETTINGS, tmp_path / "whole")
-    sizes = [path.stat().st_size for path in sorted(Run(tmp_path / "whole").checkpoints[-1].iterdir())]
-    before = [sum(sizes[:n]) + 2 * PAGE for n in range(len(sizes))]  # room for so many of a checkpoint's files
-    for room in (0, *before):
-        folder = disk / f"run-{room}"
+    """Wherever the write fails."""
+    list(train_ncsn(SETTINGS, tmp_path / "whole"))
+    checkpoint = Run(tmp_path / "whole").checkpoints[-1]
+    sizes = {name: (checkpoint / name).stat().st_size for name in ("network.safetensors", "average.safetensors")}
+    room, failed = {"log.csv": 0, "network.safetensors": 2 * PAGE}, set()
+    room["average.safetensors"] = room["network.safetensors"] + sizes["network.safetensors"]
+    room["state.pt"] = room["average.safetensors"] + sizes["average.safetensors"]
+    for name, n_bytes in room.items():
+        folder = disk / name
         steps = train_ncsn(SETTINGS, folder)
         next(steps)
-        ballast = leave_free(disk, room)
-        with pytest.raises(DiskFullError, match=f"The disk is full: there is no room for {disk}"):
+        ballast = leave_free(disk, n_bytes)
+        with pytest.raises(DiskFullError, match=f"The disk is full: there is no room for {disk}") as caught:
             list(steps)
+        failed |= {file for file in room if f"/{file};" in str(caught.value)}
         assert Run(folder).last_step == 1
         ballast.unlink()
         assert [step.step for step in train_ncsn(SETTINGS, folder, resume=True)] == [2, 3]
-        weights = [Run(run).network(averaged=False).state_dict() for run in (folder, tmp_path / "whole")]
-        assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
-        assert last.step == Run(folder).last_step
+        for averaged in (True, False):
+            mended, whole = (Run(run).network(averaged=averaged).state_dict() for run in (folder, tmp_path / "whole"))
+            assert all(torch.equal(value, whole[key]) for key, value in mended.items())
+        shutil.rmtree(folder)
+    assert failed == set(room)
 
 
 def test_the_command_says_that_the_disk_is_full_and_how_to_go_on(disk, capsys, monkeypatch):

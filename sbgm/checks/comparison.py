@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 TOLERANCES = {torch.float64: 1e-8, torch.float32: 2e-4, torch.bfloat16: 3e-2, torch.float16: 3e-3}
-STANDARD_ERRORS = 5.0  # a right answer is refused in one check of two million
+STANDARD_ERRORS = 5.0  # a right number is refused once in two million
 
 
 class WrongAnswer(AssertionError):
