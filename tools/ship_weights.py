@@ -36,12 +36,14 @@ def main() -> None:
 def ship(run: Run, to: Path, n_held_out: int = 256) -> Path:
     """Write the averaged weights of a run's latest checkpoint in half precision, with the facts of their making."""
     settings = NCSN.from_dict(run.settings)
+    settings = dataclasses.replace(settings, training=dataclasses.replace(settings.training, n_steps=run.last_step))
     network = run.network()
     images = load_images(settings.data, "train")
     held_out = load_images(settings.data, "test")[:n_held_out]
     losses = level_losses(network, held_out, settings.sigmas, generator=torch.Generator().manual_seed(0))
     log, before = run.log(), started_from(settings.initial)
     earlier = log_before(settings.initial)
+    to.mkdir(parents=True, exist_ok=True)
     path = to / f"{run.folder.name}.safetensors"
     save_network(
         network,
@@ -89,7 +91,7 @@ def continued(earlier: pandas.DataFrame, log: pandas.DataFrame) -> pandas.DataFr
 
 
 def command(settings: NCSN, name: str) -> str:
-    """The command that starts such a run."""
+    """The command that makes such a run."""
     words = ["python -m sbgm train", settings.data, f"--out runs/{name}"]
     usual = NCSN.of_scale(settings.data, "laptop")
     options = {"channels": "--channels", "sigma_max": "--sigma-max", "sigma_min": "--sigma-min", "n_levels": "--levels"}
