@@ -41,7 +41,7 @@ test: $(INSTALLED)  ## set up, then run the unit tests and compare every noteboo
 test-browser: $(INSTALLED)  ## drive the sliders and open the site in Chromium; fail where there is none
 	SBGM_REQUIRE_BROWSER=1 $(PY) -m pytest tests/browser
 
-test-slow: $(INSTALLED)  ## run the tests that take minutes
+test-slow: $(INSTALLED)  ## run the tests that take long: hours in all
 	$(PY) -m pytest -m slow
 
 lint: $(INSTALLED)  ## check the code's style, and the notebooks' form without executing them
