@@ -321,7 +321,8 @@ def test_colour_images_are_compared_with_a_gaussians(small, monkeypatch):
     ]
     gaussian, samples = record.checks[3].value, record.checks[1].value
     assert record.checks[0].value == pytest.approx(samples - gaussian)
-    assert load_file(claims.attached_file(record))["gaussian"].shape == (50, 3, 8, 8)
+    assert load_file(claims.attached_file(record))["gaussian"].shape == (40, 3, 8, 8)
+    assert record.data == "cifar10_ncsn, 50 samples; 40 of the Gaussian and of CIFAR-10's test images"
     assert claims.check_weights(record).facts["command"].endswith("--n-reference 40 --weights cifar10_ncsn")
 
 

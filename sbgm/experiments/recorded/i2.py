@@ -32,9 +32,10 @@ def evaluate(
 
     Args:
         folder: where samples are kept, those of other claims included.
-        n_samples: how many of each.
+        n_samples: how many of the network.
         n_steps: T, fewer than the paper's 100 for a trial.
-        n_reference: test images to compare with.
+        n_reference: test images to compare with, and the Gaussian's samples, which are cheap; the distance's mean does
+            not depend on the number.
         weights: a shipped network's name, or a file.
         machine: where and how networks run.
 
@@ -56,7 +57,7 @@ def measure(
     space = feature_space(data, inception)
     reference = reference_for(data, space, "test", n_reference)
     gaussian = GaussianBaseline(load_images(data)).sample(
-        drawing.n_samples, generator=torch.Generator().manual_seed(drawing.seed)
+        n_reference, generator=torch.Generator().manual_seed(drawing.seed)
     )
 
     def distance(features: torch.Tensor) -> Measured:
@@ -70,7 +71,8 @@ def measure(
         kid_checks(distances, bounded=claim_id == "I2"),
         {"samples": quantise(drawn.states[-1][:N_SHOWN]), "gaussian": quantise(gaussian[:N_SHOWN])},
         status=status,
-        data=f"{drawing.network}, {drawing.n_samples:,} samples; {n_reference:,} {TITLES[data]} test images",
+        data=f"{drawing.network}, {drawing.n_samples:,} samples; "
+        f"{n_reference:,} of the Gaussian and of {TITLES[data]}'s test images",
         note="KID: the kernel distance in Inception's features.",
         networks=[drawing.network],
         command=command(
