@@ -44,5 +44,7 @@ def test_the_code_of_the_answers_runs(path: Path):
     notebook = read(path)
     answers = index_of(notebook.cells, "<details><summary>Answers")
     blocks = FENCE.findall(notebook.cells[answers].source)
+    assert blocks
+    assert all("assert " in block for block in blocks)
     notebook.cells[answers:] = [new_code_cell(block) for block in blocks]
     tool.execute(notebook, path.parent, 600)
