@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sbgm._validate import check_choice, check_count, check_number, check_positive
-from sbgm.precision import PRECISIONS, autocast, compiled
+from sbgm.precision import PRECISIONS, autocast, compiled_for_training
 from sbgm.training.loop import Step, adam
 from sbgm.training.run import Run
 
@@ -104,6 +104,7 @@ def train(
     Raises:
         ValueError: the batch does not divide into the parts, before the first step.
         FloatingPointError: a loss is NaN or infinite; the run keeps its last checkpoint.
+        ArithmeticError: the compiled network has another gradient than the plain one.
     """
     if accelerator is None:
         from accelerate import Accelerator
@@ -132,8 +133,10 @@ def _train(network, part_loss, run, settings, measure, accelerator):
         done = state["done"]
         if ema is not None:
             ema.n_averaged.fill_(done["step"])
-    if settings.compile:
-        compiled(network)
+    if settings.compile and done["step"] < settings.n_steps:
+        part = done["step"] + 1, accelerator.process_index, accelerator.num_processes * settings.accumulation
+        plain = autocast(network, settings.precision, accelerator.device.type)
+        compiled_for_training(network, lambda: part_loss(plain, *part))
     model = accelerator.prepare_model(network)
     score, measured_score = (
         autocast(m, settings.precision, accelerator.device.type) for m in (model, average or network)
