@@ -19,6 +19,7 @@ LEFT_OUT = {
     "grading": "student notebooks in their own processes, tests/test_grading.py",
     "metrics.Inception": "needs its weights, tests/test_inception.py",
     "precision.compiled": "takes minutes, tests/test_precision.py",
+    "precision.compiled_for_training": "takes minutes, tests/test_compiled.py",
     "data.download": "fetches, tests/test_data*.py",
     "data.DataNotFoundError": "is raised where a data set is missing, tests/test_data*.py",
     "data.cache_folder": "a path, tests/test_data.py",
