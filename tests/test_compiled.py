@@ -14,7 +14,8 @@ from torch.nn import functional
 from sbgm import RefineNet, autocast, geometric_sigmas, ncsn_loss
 from sbgm.experiments.ncsn import NCSN, train_ncsn
 from sbgm.networks.initial import initial_weights_from
-from sbgm.networks.refinenet import ConditionalInstanceNorm, MultiResolutionFusion, upsampled
+from sbgm.networks.refinenet import ConditionalInstanceNorm, MultiResolutionFusion
+from sbgm.networks.upsampling import upsampled
 from sbgm.precision import compiled
 from sbgm.training import Run, TrainingSettings
 
@@ -73,24 +74,26 @@ def test_a_compiled_network_has_every_gradient_of_the_plain_one(make, shape, pre
         assert error < tolerance, f"{name}: the compiled gradient is off by {error:.3f} of its size"
 
 
-def run_of_two_steps(folder, monkeypatch, backward):
-    """Train on digits with a stand-in for the compiler, which leaves what it is given or spoils the gradient."""
-    monkeypatch.setattr(torch, "compile", lambda output: lambda x, level: backward(output(x, level)))
-    training = TrainingSettings(n_steps=2, batch_size=4, log_every=1, measure_every=2, save_every=2, compile=True)
+def run_of_two_steps(folder, *, compile):
+    """The losses of a short training on digits, and its weights."""
+    training = TrainingSettings(n_steps=2, batch_size=4, log_every=1, measure_every=2, save_every=2, compile=compile)
     settings = NCSN("digits", channels=4, n_levels=3, n_held_out=8, training=training)
     return [step.loss for step in train_ncsn(settings, folder)], Run(folder).network().state_dict()
 
 
 def test_a_training_with_a_compiler_that_loses_gradients_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        torch, "compile", lambda output: lambda x, level: output(x, level).detach() + 0 * output(x, level)
+    )
     with pytest.raises(ArithmeticError, match=r"the compiled network is off by 1 of its size.*without compile"):
-        run_of_two_steps(tmp_path / "lost", monkeypatch, lambda score: score.detach() + 0 * score)
+        run_of_two_steps(tmp_path / "lost", compile=True)
     assert Run(tmp_path / "lost").last_step == 0
 
 
 def test_the_comparison_leaves_the_training_as_it_is(tmp_path, monkeypatch):
-    losses, weights = run_of_two_steps(tmp_path / "right", monkeypatch, lambda score: score)
-    plain = TrainingSettings(n_steps=2, batch_size=4, log_every=1, measure_every=2, save_every=2)
-    settings = NCSN("digits", channels=4, n_levels=3, n_held_out=8, training=plain)
-    assert [step.loss for step in train_ncsn(settings, tmp_path / "plain")] == losses
-    for name, value in Run(tmp_path / "plain").network().state_dict().items():
+    monkeypatch.setattr(torch, "compile", lambda output: output)
+    losses, weights = run_of_two_steps(tmp_path / "compared", compile=True)
+    plain_losses, plain_weights = run_of_two_steps(tmp_path / "plain", compile=False)
+    assert losses == plain_losses
+    for name, value in plain_weights.items():
         assert torch.equal(value, weights[name]), name

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from sbgm._validate import check_callable, check_count, check_floating, check_sigma, check_sigmas
 from sbgm.losses import Score
+from sbgm.networks.upsampling import upsampled
 
 EPS = 1e-5
 
@@ -114,24 +115,6 @@ class MultiResolutionFusion(nn.Module):
         for x, norm, conv in zip(maps, self.norms, self.convs, strict=True):
             total = total + upsampled(conv(norm(x, level)), size)
         return total
-
-
-def upsampled(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear interpolation with aligned corners, (B, C, H, W) -> (B, C, *size), as products with two matrices.
-
-    It is `functional.interpolate`, whose gradient `torch.compile` loses on a CPU: in bfloat16, with torch 2.13, it was
-    zero wherever the map was added to another (tests/test_compiled.py).
-    """
-    if x.shape[2:] == size:
-        return x
-    rows, columns = (_linear_interpolation(n, m).to(x) for n, m in zip(x.shape[2:], size, strict=True))
-    return rows @ x @ columns.T
-
-
-def _linear_interpolation(n_in: int, n_out: int) -> Tensor:
-    """The matrix (n_out, n_in) that takes n_in values at equal distances to n_out from the first to the last."""
-    at = torch.linspace(0, n_in - 1, n_out, dtype=torch.float64)
-    return (1 - (at[:, None] - torch.arange(n_in)).abs()).clamp(min=0)
 
 
 class ChainedPooling(nn.Module):
