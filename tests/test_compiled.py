@@ -14,7 +14,7 @@ from torch.nn import functional
 from sbgm import RefineNet, autocast, geometric_sigmas, ncsn_loss
 from sbgm.experiments.ncsn import NCSN, train_ncsn
 from sbgm.networks.initial import initial_weights_from
-from sbgm.networks.refinenet import ConditionalInstanceNorm, MultiResolutionFusion
+from sbgm.networks.refinenet_blocks import ConditionalInstanceNorm, MultiResolutionFusion
 from sbgm.networks.upsampling import upsampled
 from sbgm.precision import compiled
 from sbgm.training import Run, TrainingSettings

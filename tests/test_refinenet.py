@@ -5,7 +5,7 @@ import torch
 
 from sbgm import geometric_sigmas
 from sbgm.networks import RefineNet, rescaled
-from sbgm.networks.refinenet import ConditionalInstanceNorm
+from sbgm.networks.refinenet_blocks import ConditionalInstanceNorm
 
 SIGMAS = geometric_sigmas(1.0, 0.01, 10)
 
