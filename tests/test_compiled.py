@@ -14,36 +14,25 @@ from torch.nn import functional
 from sbgm import RefineNet, autocast, geometric_sigmas, ncsn_loss
 from sbgm.experiments.ncsn import NCSN, train_ncsn
 from sbgm.networks.initial import initial_weights_from
-from sbgm.networks.refinenet_blocks import ConditionalInstanceNorm, MultiResolutionFusion
-from sbgm.networks.upsampling import upsampled
+from sbgm.networks.refinenet_blocks import ChainedPooling, ConditionalInstanceNorm, MultiResolutionFusion
 from sbgm.precision import compiled
 from sbgm.training import Run, TrainingSettings
 
 needs_a_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile on a CPU needs g++")
 
 
-@pytest.mark.parametrize(
-    ("size", "target"), [((7, 7), (14, 14)), ((5, 3), (9, 11)), ((1, 2), (2, 4)), ((4, 4), (4, 4))]
-)
-def test_upsampling_is_bilinear_with_aligned_corners(size, target):
-    x = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0), dtype=torch.float64, requires_grad=True)
-    weights = torch.randn(2, 3, *target, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    expected = functional.interpolate(x, size=target, mode="bilinear", align_corners=True)
-    torch.testing.assert_close(upsampled(x, target), expected)
-    gradients = [torch.autograd.grad((y * weights).sum(), x)[0] for y in (upsampled(x, target), expected)]
-    torch.testing.assert_close(*gradients)
-
-
 class Fusion(nn.Module):
-    """A fusion of two maps, the second half the size of the first."""
+    """A fusion of two maps, the second half the size of the first, and the pooling that comes after."""
 
     def __init__(self):
         super().__init__()
         with initial_weights_from(0):
             self.fusion = MultiResolutionFusion([8, 8], 8, lambda n: ConditionalInstanceNorm(n, 3))
+            self.pooling = ChainedPooling(8, lambda n: ConditionalInstanceNorm(n, 3))
 
     def forward(self, x, sigma):
-        return self.fusion([x, functional.avg_pool2d(x, 2)], torch.tensor([0, 1, 2, 0]), x.shape[2:])
+        level = torch.tensor([0, 1, 2, 0])
+        return self.pooling(self.fusion([x, functional.avg_pool2d(x, 2)], level, x.shape[2:]), level)
 
 
 def refinenet():
