@@ -89,6 +89,7 @@ def annealing_explorer(n_chains: int = 512, total_steps: int = 200, *, seed: int
     return FigureExplorer(figure, update, controls, alt="An annealed cloud, and its weight in (5, 5) after each level")
 
 
+@torch.inference_mode()  # saves a fifth of a move's time: hundreds of steps, each of many small operations
 def _run(
     score: Score, start: Tensor, sigmas: Sequence[float], step_size: float, n_steps: int, generator: torch.Generator
 ) -> tuple[list[Tensor], SamplerDivergedError | None]:
