@@ -20,7 +20,12 @@ from chapters import page as chapters_page
 from sphinx.cmd.build import build_main
 
 HERE = Path(__file__).resolve().parent
-COPIED = ("data/README.md", "data/weights/README.md", "data/results/overview.png")
+COPIED = (
+    "data/README.md",
+    "data/weights/README.md",
+    "data/results/overview.png",
+    "data/results/overview_images.png",
+)
 
 
 def main() -> int:

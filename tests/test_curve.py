@@ -9,15 +9,17 @@ from torch import nn
 
 from sbgm import claims, geometric_sigmas
 from sbgm.__main__ import main
-from sbgm.experiments.recorded import curve, curve_entries, samples
-from sbgm.experiments.recorded.curve import MeasuredPoint, SamplerCurve, load_curve, measure_curve
+from sbgm.experiments.recorded import curve_entries, curve_measurement, samples
+from sbgm.experiments.recorded.curve import ConfirmedPoint, MeasuredPoint, SamplerCurve, load_curve
 from sbgm.experiments.recorded.curve_entries import BUDGETS, entries
+from sbgm.experiments.recorded.curve_measurement import measure_curve
 from sbgm.experiments.recorded.samples import CPU
 from sbgm.experiments.sampler_curve import renewing
 from sbgm.metrics import Measured
 from sbgm.metrics.reference import some_images
 from sbgm.samplers import consistent_step_bounds
 
+COUNTS = {"n_samples": 130, "n_confirmed": 130, "batch_size": 65}
 DIGITS = some_images("mnist_small", "train", 500)
 PAPERS, WIDE = geometric_sigmas(1.0, 0.01, 10), geometric_sigmas(16.0, 0.01, 95)
 
@@ -40,12 +42,14 @@ def small(monkeypatch, tmp_path):
     """An exact score, few entries, the mean for a distance, and an empty folder of records."""
     network, weights = Broad(), tmp_path / "broad.safetensors"
     weights.write_bytes(b"a network")
-    monkeypatch.setattr(curve, "load_network", lambda name: network)
-    monkeypatch.setattr(curve, "load_classifier", lambda: lambda x: x.flatten(1)[:, :10])
+    monkeypatch.setattr(curve_measurement, "load_network", lambda name: network)
+    monkeypatch.setattr(curve_measurement, "load_classifier", lambda: lambda x: x.flatten(1)[:, :10])
     monkeypatch.setattr(curve_entries, "BUDGETS", (10,))
     monkeypatch.setattr(curve_entries, "CHOSEN", ("multistep, power",))
     monkeypatch.setattr(curve_entries, "FULL", 190)
-    monkeypatch.setattr(curve, "digit_distance", lambda x: Measured("d", float(x.mean()), 0.1, len(x), 1, "", ""))
+    monkeypatch.setattr(
+        curve_measurement, "digit_distance", lambda x: Measured("d", float(x.mean()), 0.1, len(x), 1, "", "")
+    )
     monkeypatch.setattr(claims, "results_folder", lambda: tmp_path / "results")
     return network, str(weights)
 
@@ -116,22 +120,22 @@ def test_a_stopped_measurement_goes_on_and_more_samples_are_added(small, tmp_pat
 
     monkeypatch.setattr(samples, "save_tensors", until_the_third)
     with pytest.raises(KeyboardInterrupt):
-        measure_curve(tmp_path / "samples", weights, n_samples=130, batch_size=65)
+        measure_curve(tmp_path / "samples", weights, **COUNTS)
     monkeypatch.setattr(samples, "save_tensors", save)
     stamps = [path.stat().st_mtime_ns for path in saved]
-    first = measure_curve(tmp_path / "samples", weights, n_samples=130, batch_size=65)
+    first = measure_curve(tmp_path / "samples", weights, **COUNTS)
     assert [path.stat().st_mtime_ns for path in saved] == stamps
     before = network.calls
-    assert measure_curve(tmp_path / "samples", weights, n_samples=130, batch_size=65).points == first.points
+    assert measure_curve(tmp_path / "samples", weights, **COUNTS).points == first.points
     assert network.calls == before  # all is kept
-    more = measure_curve(tmp_path / "samples", weights, n_samples=140, batch_size=65)
+    more = measure_curve(tmp_path / "samples", weights, **(COUNTS | {"n_samples": 140}))
     assert network.calls - before == sum(entry.evaluations for entry in entries(WIDE))  # one batch more of each
     assert more.facts["n_samples"] == 140
 
 
 def test_the_record_holds_points_samples_and_facts(small, tmp_path):
     _, weights = small
-    measured = measure_curve(tmp_path / "samples", weights, n_samples=130, batch_size=65)
+    measured = measure_curve(tmp_path / "samples", weights, **COUNTS)
     assert [(p.label, p.evaluations) for p in measured.points] == [(e.label, e.evaluations) for e in entries(WIDE)]
     for point in measured.points:
         sheet = measured.sheet(point)
@@ -146,9 +150,28 @@ def test_the_record_holds_points_samples_and_facts(small, tmp_path):
     assert "multistep, power  " in str(measured)
 
 
+def test_the_best_are_measured_once_more_from_other_noise(small, tmp_path):
+    network, weights = small
+    measured = measure_curve(tmp_path / "samples", weights, **(COUNTS | {"n_confirmed": 140}))
+    first, *rest = measured.confirmed
+    assert (first.label, first.evaluations, first.n_samples) == (
+        measured.fast().label,
+        measured.fast().evaluations,
+        140,
+    )
+    assert [(p.label, p.evaluations) for p in rest] == [(p.label, p.evaluations) for p in [measured.surest()]]
+    assert first.distance != measured.fast().distance  # the mean of the samples
+    assert 0 <= first.smallest_class <= 0.1 <= first.largest_class <= 1
+    assert f"anew, 140 samples of {first.label}, {first.evaluations}: " in str(measured)
+    calls = network.calls
+    assert measure_curve(tmp_path / "samples", weights, **(COUNTS | {"n_confirmed": 140})).confirmed == (first, *rest)
+    assert network.calls == calls  # these are kept, too
+
+
 def test_fewer_samples_than_features_make_no_distance(small, tmp_path):
-    with pytest.raises(ValueError, match="n_samples must be more than 128"):
-        measure_curve(tmp_path, small[1], n_samples=128)
+    for name in ("n_samples", "n_confirmed"):
+        with pytest.raises(ValueError, match=f"{name} must be more than 128"):
+            measure_curve(tmp_path, small[1], **(COUNTS | {name: 128}))
 
 
 def test_the_command_writes_the_record(small, tmp_path, monkeypatch, capsys):
@@ -158,7 +181,7 @@ def test_the_command_writes_the_record(small, tmp_path, monkeypatch, capsys):
         seen.update(folder=folder, network=network, **options)
         return SamplerCurve((), {"n_samples": 150}, {})
 
-    monkeypatch.setattr(curve, "measure_curve", measure)
+    monkeypatch.setattr(curve_measurement, "measure_curve", measure)
     assert main(["evaluate", "--curve", "mnist_ncsnv2", "--n-samples", "150", "--folder", str(tmp_path)]) == 0
     assert seen == {"folder": tmp_path, "network": "mnist_ncsnv2", "n_samples": 150, "machine": CPU}
     assert "150 samples" in capsys.readouterr().out
@@ -174,11 +197,13 @@ def test_a_missing_record_says_how_to_make_one(small):
 
 def test_a_record_of_other_weights_or_samples_is_refused(small, tmp_path, monkeypatch):
     _, weights = small
-    measure_curve(tmp_path / "samples", weights, n_samples=130, batch_size=65)
+    measure_curve(tmp_path / "samples", weights, **COUNTS)
     real = claims.weights_file
     shipped = {"broad": tmp_path / "broad.safetensors"}
     monkeypatch.setattr(claims, "weights_file", lambda name: shipped.get(name) or real(name))
-    assert len(load_curve("broad").points) == len(entries(WIDE))
+    loaded = load_curve("broad")
+    assert len(loaded.points) == len(entries(WIDE))
+    assert all(isinstance(point, ConfirmedPoint) for point in loaded.confirmed)
     path = tmp_path / "results" / "sampler_curve_broad.safetensors"
     kept = path.read_bytes()
     path.write_bytes(kept + b" ")
@@ -192,26 +217,26 @@ def test_a_record_of_other_weights_or_samples_is_refused(small, tmp_path, monkey
 
 def test_the_best_of_algorithm_1_and_of_a_tenth_of_its_cost():
     points = [
-        MeasuredPoint(label, evaluations, distance, 0.1, 0.5)
-        for label, evaluations, distance in [
-            ("Algorithm 1", 1_000, 3.0),
-            ("Algorithm 1, NCSNv2", 951, 2.0),
-            ("Algorithm 1", 100, 1.0),
-            ("heun, power", 99, 0.5),
-            ("euler, power", 50, 1.5),
-            ("multistep, power", 20, 1.7),
+        MeasuredPoint(label, evaluations, distance, 0.1, sure)
+        for label, evaluations, distance, sure in [
+            ("Algorithm 1", 1_000, 3.0, 0.9),
+            ("Algorithm 1, NCSNv2", 951, 2.0, 0.9),
+            ("Algorithm 1", 100, 1.0, 0.9),
+            ("heun, power", 99, 0.5, 0.8),
+            ("euler, power", 50, 1.5, 0.5),
+            ("multistep, power", 20, 1.7, 0.6),
         ]
     ]
     found = SamplerCurve(tuple(points), {}, {})
     assert found.algorithm_1() == points[1]
     assert found.fast() == points[4]  # Heun's 99 are more than a tenth of 951
-    assert found.fast(n_fewer=40) == points[5]
+    assert found.fast(n_fewer=40) == found.surest() == points[5]
     assert [p.evaluations for p in found.curve("Algorithm 1")] == [100, 1_000]
     assert found.labels()[0] == "Algorithm 1"
 
 
 def test_json_is_plain(small, tmp_path):
-    measure_curve(tmp_path / "samples", small[1], n_samples=130, batch_size=65)
+    measure_curve(tmp_path / "samples", small[1], **COUNTS)
     content = json.loads((tmp_path / "results" / "sampler_curve_broad.json").read_text())
-    assert set(content) == {"facts", "points"}
+    assert set(content) == {"facts", "points", "confirmed"}
     assert set(content["points"][0]) == {"label", "evaluations", "distance", "se", "sure"}

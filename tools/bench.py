@@ -156,16 +156,16 @@ def compiled_loss() -> Iterator[Row]:
     """What 500 steps of the plain fp32 loop learn, and of the compiled bfloat16 one: no time is taken.
 
     The held-out loss is that of the averaged weights, which scatter less, and its noise what three seeds make of it.
+    The runs are kept in runs/learning, and gone on with if it is interrupted; without that folder they are made anew.
     """
     images, held_out = load_images("mnist_small"), load_images("mnist_small", "test")[:200]
     losses: dict[str, list[float]] = {"fp32": [], "bf16": []}
     for precision, seed in itertools.product(losses, range(3)):
         settings = image_settings(precision, n_steps=500, compile=precision == "bf16", ema_decay=0.99, seed=seed)
-        with tempfile.TemporaryDirectory() as folder:
-            run = Run(pathlib.Path(folder) / "run")
-            for _ in train_ncsn(settings, run.folder, images=images, held_out=images[:2]):
-                pass
-            network = run.network()
+        run = Run(ROOT / "runs" / "learning" / f"{precision}-{seed}")
+        for _ in train_ncsn(settings, run.folder, resume=True, images=images, held_out=images[:2]):
+            pass
+        network = run.network()
         measured = metrics.level_losses(network, held_out, network.sigmas, generator=torch.Generator().manual_seed(0))
         losses[precision].append(float(measured.values.mean()))
     plain, fused = (statistics.mean(losses[precision]) for precision in ("fp32", "bf16"))

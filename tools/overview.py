@@ -1,4 +1,7 @@
-"""Draw the README's figure, data/results/overview.png: `python tools/overview.py`. About ten seconds on one core."""
+"""Draw the README's figures, overview.png and overview_images.png in data/results: `python tools/overview.py`.
+
+About ten seconds on one core: the first is computed, the second is drawn from records.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,28 @@ import pathlib
 
 import matplotlib.pyplot as plt
 import torch
+from matplotlib.figure import Figure
+from torch import Tensor
 
-from sbgm import MLP, annealed_langevin, final, geometric_sigmas, langevin, paper_mixture, plots
+from sbgm import MLP, annealed_langevin, final, geometric_sigmas, langevin, masks, paper_mixture, plots
+from sbgm.claims import attached_file, check_weights, load_record
 from sbgm.experiments import Figure2, train_figure2
+from sbgm.files import load_tensors
 from sbgm.metrics import mode_weights
 
-OUTPUT = pathlib.Path(__file__).resolve().parent.parent / "data" / "results" / "overview.png"
+FOLDER = pathlib.Path(__file__).resolve().parent.parent / "data" / "results"
+N_ROWS = 6
 
 
 def main() -> None:
-    """Fig. 2 and Fig. 3 of the paper in one row, each panel with the number that settles it."""
+    """Draw both."""
     torch.set_num_threads(1)
+    for name, figure in (("overview", mixtures()), ("overview_images", images())):
+        figure.savefig(FOLDER / f"{name}.png", dpi=80, metadata={"Software": None})
+
+
+def mixtures() -> Figure:
+    """Fig. 2 and Fig. 3 of the paper in one row, each panel with the number that settles it."""
     generator = torch.Generator().manual_seed(0)
     mixture, n_chains = paper_mixture(), 1280
     network = MLP(generator=torch.Generator().manual_seed(0))
@@ -42,8 +56,38 @@ def main() -> None:
         ax.set_title(f"{title}\n{weight:.2f} of the chains near (5, 5); true: 0.80", fontsize=11)
     for ax in axes:
         ax.set(xlabel="$x_1$", ylabel="$x_2$")
-    OUTPUT.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(OUTPUT, dpi=80, metadata={"Software": None})
+    return figure
+
+
+def images() -> Figure:
+    """Fig. 4 to 6 of the paper in one row, from the records of I1, I8 and I2, and as many samples of each."""
+    chains, digits, filled, colour = (tensors_of(claim_id) for claim_id in ("I1", "I1", "I8", "I2"))
+    half = list(masks.KINDS).index("right-half")
+    mask, originals, fills = filled["masks"][half], filled["images"][:N_ROWS, None], filled["fills"][half, :N_ROWS]
+    panels = {
+        "from noise to digits, level by level": (chains["states"][:, :N_ROWS].transpose(0, 1).flatten(0, 1), 10),
+        "MNIST: samples": (digits["samples"][: 8 * N_ROWS], 8),
+        "the right half hidden; six fills; the original": (
+            torch.cat([masked(originals, mask), fills, originals], dim=1).flatten(0, 1),
+            8,
+        ),
+        "CIFAR-10: samples": (colour["samples"][: 8 * N_ROWS], 8),
+    }
+    figure, axes = plt.subplots(1, 4, figsize=(14.5, 2.9), layout="constrained", width_ratios=(10, 8, 8, 8))
+    for ax, (title, (pictures, n_columns)) in zip(axes, panels.items(), strict=True):
+        plots.draw_images(ax, pictures.float() / 255, n_columns=n_columns)
+        ax.set_title(title, fontsize=11)
+    return figure
+
+
+def tensors_of(claim_id: str) -> dict[str, Tensor]:
+    """What a record rests on, if the networks that made it are those that ship."""
+    return load_tensors(attached_file(check_weights(load_record(claim_id))))[0]
+
+
+def masked(pictures: Tensor, known: Tensor) -> Tensor:
+    """Pictures (…, H, W), uint8, with what is not known in grey."""
+    return torch.where(known, pictures, torch.full_like(pictures, 128))
 
 
 if __name__ == "__main__":

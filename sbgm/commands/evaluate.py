@@ -114,7 +114,7 @@ def _images(options: argparse.Namespace):
 
 def _curve(options: argparse.Namespace) -> int:
     """Measure the curve of every sampler, write its record, and print it; on Ctrl-C say how to go on."""
-    from sbgm.experiments.recorded.curve import measure_curve
+    from sbgm.experiments.recorded.curve_measurement import measure_curve
     from sbgm.experiments.recorded.samples import Machine
 
     folder = options.folder or Path(__file__).resolve().parents[2] / "runs" / "samples"

@@ -27,7 +27,6 @@ class Scale:
         name: "laptop" or "gpu".
         data: digits to compare with: a part of MNIST that ships, or all of it.
         network: the noise conditional network on MNIST, the name of a shipped one or a file.
-        fast_network: the one with a finer ladder and its output divided by σ (chapter 10).
         colour_network: the one on CIFAR-10.
         n_images: images drawn in a cell.
         n_steps: T, Langevin steps a level.
@@ -44,7 +43,6 @@ class Scale:
     device: str = "cpu"
     precision: str = "fp32"
     network: str = "mnist_ncsn"
-    fast_network: str = "mnist_ncsnv2"
     colour_network: str = "cifar10_ncsn"
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Distance against network evaluations for every sampler: drawn batch by batch, resumably, and kept as a record."""
+"""The record of a sampler curve: distance against network evaluations for every sampler, with samples of each."""
 
 from __future__ import annotations
 
@@ -6,25 +6,10 @@ import dataclasses
 import json
 from pathlib import Path
 
-import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from sbgm import claims
-from sbgm.experiments.classifier import load_classifier
-from sbgm.experiments.recorded.curve_entries import draw_entry, entries
-from sbgm.experiments.recorded.recording import digit_distance
-from sbgm.experiments.recorded.samples import CPU, Machine
 from sbgm.files import load_tensors, save_tensors, written_whole
-from sbgm.hardware import hardware
-from sbgm.metrics import confident_share, in_batches, quantise, shown
-from sbgm.metrics.reference import some_images
-from sbgm.weights import load_network, weights_file
-
-N_SHEET = 16
-"""Samples of each entry that the record keeps."""
-N_FITTED = 1_000
-"""Training digits that a fitted start is fitted to."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,18 +30,34 @@ class MeasuredPoint:
 
 
 @dataclasses.dataclass(frozen=True)
+class ConfirmedPoint(MeasuredPoint):
+    """A point measured once more, on other samples: the best of many is flattered by its choice.
+
+    Attributes:
+        n_samples: drawn anew.
+        smallest_class, largest_class: the shares of samples that the classifier puts in its rarest and commonest class.
+    """
+
+    n_samples: int
+    smallest_class: float
+    largest_class: float
+
+
+@dataclasses.dataclass(frozen=True)
 class SamplerCurve:
     """The points of all curves, how they were measured, and some samples of each.
 
     Attributes:
         points: in the order of `entries`.
         facts: of the measurement; the hashes of network and classifier among them.
-        sheets: (N_SHEET, 1, 28, 28) uint8 by "label, evaluations".
+        sheets: (16, 1, 28, 28) uint8 by "label, evaluations".
+        confirmed: `fast()` and `surest()` from other noise.
     """
 
     points: tuple[MeasuredPoint, ...]
     facts: dict[str, str | int | float]
     sheets: dict[str, Tensor]
+    confirmed: tuple[ConfirmedPoint, ...] = ()
 
     def __str__(self) -> str:
         """The whole curve as a table: a row a label, with its distances ± 2 s.e. by evaluations."""
@@ -64,6 +65,11 @@ class SamplerCurve:
         for label in self.labels():
             values = (f"{p.evaluations}: {p.distance:.3g} ± {2 * p.se:.2g}" for p in self.curve(label))
             lines.append(f"{label:<32}" + "  ".join(f"{value:<20}" for value in values).rstrip())
+        lines += [
+            f"anew, {p.n_samples:,} samples of {p.label}, {p.evaluations}: {p.distance:.3g} ± {2 * p.se:.2g}, "
+            f"sure of {p.sure:.1%}, classes {p.smallest_class:.1%} to {p.largest_class:.1%}"
+            for p in self.confirmed
+        ]
         return "\n".join(lines)
 
     def labels(self) -> list[str]:
@@ -75,73 +81,31 @@ class SamplerCurve:
         return sorted((p for p in self.points if p.label == label), key=lambda p: p.evaluations)
 
     def sheet(self, point: MeasuredPoint) -> Tensor:
-        """Some of a point's samples in [0, 1]: (N_SHEET, 1, 28, 28)."""
-        return self.sheets[_name(point)].float() / 255
+        """Some of a point's samples in [0, 1]: (16, 1, 28, 28)."""
+        return self.sheets[sheet_name(point)].float() / 255
 
     def algorithm_1(self) -> MeasuredPoint:
         """The best that Algorithm 1 does with all of its evaluations, 1,000 or a ladder's multiple just below."""
-        return min((p for p in self.points if p.label.startswith("Algorithm 1") and p.evaluations > 900), key=_distance)
+        points = [p for p in self.points if p.label.startswith("Algorithm 1")]
+        most = max(p.evaluations for p in points)
+        return min((p for p in points if p.evaluations > 0.9 * most), key=_distance)
 
     def fast(self, n_fewer: int = 10) -> MeasuredPoint:
-        """The best of the other samplers with at most 1/n_fewer of Algorithm 1's evaluations."""
+        """The nearest of the other samplers with at most 1/n_fewer of Algorithm 1's evaluations."""
+        return min(self._cheaper(n_fewer), key=_distance)
+
+    def surest(self, n_fewer: int = 10) -> MeasuredPoint:
+        """The one of these that the classifier is sure of most often."""
+        return max(self._cheaper(n_fewer), key=lambda p: p.sure)
+
+    def _cheaper(self, n_fewer: int) -> list[MeasuredPoint]:
         limit = self.algorithm_1().evaluations / n_fewer
-        others = (p for p in self.points if not p.label.startswith("Algorithm 1") and p.evaluations <= limit)
-        return min(others, key=_distance)
+        return [p for p in self.points if not p.label.startswith("Algorithm 1") and p.evaluations <= limit]
 
 
-def measure_curve(
-    folder: Path,
-    network: str = "mnist_ncsn",
-    n_samples: int = 1_000,
-    batch_size: int = 50,
-    seed: int = 0,
-    machine: Machine = CPU,
-) -> SamplerCurve:
-    """Draw the samples of all `entries`, measure their distances, and write the record of a network.
-
-    The samples are kept batch by batch in `folder`, in a folder that the hash of the weights names; a run that was
-    stopped goes on from there, and one that asks for more samples with those already drawn.
-
-    Args:
-        folder: where samples are kept.
-        network: the name of a shipped network on MNIST, or a file of weights.
-        n_samples: of each entry; more than 128, the number of features.
-        batch_size: chains side by side.
-        seed: of all of it; entries with the same start begin alike.
-        machine: where and how the network runs.
-
-    Raises:
-        DataNotFoundError: MNIST is not at hand.
-        ValueError: there are too few samples for a distance.
-    """
-    if n_samples <= 128:
-        raise ValueError(f"n_samples must be more than 128, the number of features, got {n_samples}")
-    model = machine.prepared(load_network(network))
-    file, wanted = weights_file(network), entries(model.sigmas)
-    kept = Path(folder) / f"{file.stem}-{claims.file_hash(file)[:12]}-curve-batch{batch_size}-seed{seed}"
-    digits, classifier, points, sheets = some_images("mnist_small", "train", N_FITTED), load_classifier(), [], {}
-    with tqdm(total=n_samples * sum(entry.evaluations for entry in wanted), unit="evaluation", unit_scale=True) as bar:
-        for entry in wanted:
-            batches = []
-            for batch in draw_entry(entry, model, digits, kept / entry.key, n_samples, batch_size, seed):
-                batches.append(batch)
-                bar.update(len(batch) * entry.evaluations)
-            samples = torch.cat(batches)[:n_samples]
-            distance = digit_distance(samples)
-            sure = confident_share(in_batches(classifier, shown(samples))).value
-            points.append(MeasuredPoint(entry.label, entry.evaluations, distance.value, distance.se, sure))
-            sheets[_name(points[-1])] = quantise(samples[:N_SHEET])
-    facts = {
-        "n_samples": n_samples,
-        "batch_size": batch_size,
-        "seed": seed,
-        "reference": "10,000 MNIST test images",
-        **claims.weights_facts(network, "mnist_classifier"),
-        "hardware": hardware(),
-        "torch": torch.__version__,
-        "command": f"python -m sbgm evaluate --curve {network} --n-samples {n_samples}",
-    }
-    return save_curve(SamplerCurve(tuple(points), facts, sheets), file.stem)
+def sheet_name(point: MeasuredPoint) -> str:
+    """What a point's samples are kept by."""
+    return f"{point.label}, {point.evaluations}"
 
 
 def curve_file(network: str) -> Path:
@@ -156,7 +120,9 @@ def save_curve(curve: SamplerCurve, network: str) -> SamplerCurve:
     sheets = path.with_suffix(".safetensors")
     save_tensors(sheets, curve.sheets)
     facts = curve.facts | {"file": sheets.name, "sha256": claims.file_hash(sheets)}
-    content = {"facts": facts, "points": [dataclasses.asdict(point) for point in curve.points]}
+    content = {"facts": facts} | {
+        name: [dataclasses.asdict(point) for point in getattr(curve, name)] for name in ("points", "confirmed")
+    }
     with written_whole(path) as partial:
         partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return dataclasses.replace(curve, facts=facts)
@@ -177,11 +143,8 @@ def load_curve(network: str = "mnist_ncsn") -> SamplerCurve:
     record = claims.Settled(path.stem, "reported", (), facts=content["facts"])
     sheets, _ = load_tensors(claims.attached_file(claims.check_weights(record)))
     points = tuple(MeasuredPoint(**point) for point in content["points"])
-    return SamplerCurve(points, content["facts"], sheets)
-
-
-def _name(point: MeasuredPoint) -> str:
-    return f"{point.label}, {point.evaluations}"
+    confirmed = tuple(ConfirmedPoint(**point) for point in content["confirmed"])
+    return SamplerCurve(points, content["facts"], sheets, confirmed)
 
 
 def _distance(point: MeasuredPoint) -> float:

@@ -30,7 +30,7 @@ def evaluate(folder: Path, n_samples: int = 1_000, n_steps: int = 100, machine: 
         i6_checks(digit_distance(images), digit_distance(draw(annealed, folder, machine).states[-1])),
         {"samples": quantise(images[:N_SHOWN])},
         data=f"mnist_one_level and mnist_ncsn, {n_samples:,} samples each; 10,000 MNIST test images",
-        note="Fréchet distances in the features of our own classifier; the network of one level was trained less.",
+        note="Fréchet distances in the features of our own classifier.",
         networks=["mnist_one_level", "mnist_ncsn", "mnist_classifier"],
         command=command("I6", n_samples=n_samples, n_steps=n_steps),
         facts=plain.facts(),
