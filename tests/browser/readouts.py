@@ -108,7 +108,7 @@ def langevin(chapter: Chapter, values: Mapping[str, float]) -> Readout:
 def annealing(chapter: Chapter, values: Mapping[str, float]) -> Readout:
     """Chapter 04: the sampler on the same starts and noise, and the bound 4σ_L²(1 + v/σ_1²), v = 1."""
     n_levels = values["levels"]
-    n_steps = 200 // n_levels
+    n_steps = 120 // n_levels
     sigmas = geometric_sigmas(values["σ_1"], values["σ_L"], n_levels)
     start = 8 * (2 * torch.rand(512, 2, generator=torch.Generator().manual_seed(0)) - 1)
     options = {"step_size": values["ε"], "n_steps": n_steps, "generator": torch.Generator().manual_seed(1)}
