@@ -20,6 +20,7 @@ N_ROUNDS = 3
 BUSY = 0.9  # of a core free: with less, the machine is busy
 REST = 50.0  # milliseconds of JupyterLab and the browser; beside a training, 28 to 58 were measured
 PACE = 61_000  # turns of a burst in a second of README's machine: a slow day's, times the ratio of Fig. 3's times
+MOST_SLOWER = 1.5  # what is allowed a slow processor: a slider that takes twice as long is found on any
 
 # From the time stamp of the key's event, until the new picture is decoded and a frame begins that draws it.
 LISTEN = """image => {
@@ -54,7 +55,7 @@ class Latency(NamedTuple):
     def idle(self) -> float:
         """The median on README's machine, idle: on a busy one what the work allows, on a slow one so much less."""
         median = self.median if self.free >= BUSY else min(self.median, self.work + REST)
-        return median / max(1.0, self.slower)
+        return median / min(max(1.0, self.slower), MOST_SLOWER)
 
     def __str__(self) -> str:
         return (
