@@ -2,15 +2,13 @@
 
 import json
 import math
-import os
-import subprocess
-import sys
 import weakref
 
 import numpy as np
 import pytest
 import torch
 
+from processes import torchrun
 from sbgm import NamedSampler, RefineNet, annealed_langevin, final, generate, geometric_sigmas, save_network
 from sbgm import __main__ as command
 from sbgm.data import load_images
@@ -342,12 +340,20 @@ def test_ctrl_c_writes_nothing_and_says_so(weights, tmp_path, capsys, monkeypatc
 
 def test_two_processes_write_what_one_writes(weights, tmp_path):
     """On gloo over loopback; 3 batches for 2 processes."""
-    arguments = ["sample", str(weights), "-n", "10", "--batch-size", "4", "--n-steps", "2", "--cpu", "--out"]
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "sbgm"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*launch, *arguments, str(tmp_path / "two")], env=environment, capture_output=True, text=True)
+    arguments = ["sample", weights, "-n", 10, "--batch-size", 4, "--n-steps", 2, "--out"]
+    done = torchrun("-m", "sbgm", *arguments, tmp_path / "two")
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count("10 images") == 1
-    assert command.main([*arguments, str(tmp_path / "one")]) == 0
+    assert run(*arguments, tmp_path / "one") == 0
     one, two = (load_tensors(tmp_path / name / "samples.safetensors")[0]["samples"] for name in ("one", "two"))
+    assert torch.equal(one, two)
+
+
+def test_two_processes_fill_in_what_one_fills_in(weights, tmp_path):
+    arguments = ["inpaint", weights, "digits", "--images", 3, "--fills", 2, "--batch-size", 2, "--n-steps", 2, "--out"]
+    done = torchrun("-m", "sbgm", *arguments, tmp_path / "two")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("2 fills of 3 images") == 1
+    assert run(*arguments, tmp_path / "one") == 0
+    one, two = (load_tensors(tmp_path / name / "fills.safetensors")[0]["fills"] for name in ("one", "two"))
     assert torch.equal(one, two)

@@ -13,6 +13,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
+from processes import torchrun
 from sbgm import __main__ as command
 from sbgm import geometric_sigmas, ncsn_loss
 from sbgm.data import load_images
@@ -343,12 +344,10 @@ def test_a_batch_that_does_not_divide_into_the_parts_is_refused(tmp_path):
 
 
 def test_two_processes_do_what_one_does_with_twice_the_accumulation(tmp_path):
-    arguments = ["train", *map(str, SMALL), "--cpu", "--steps", "6", "--out"]
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "sbgm"]
-    launch += [*arguments, str(tmp_path / "two")]
-    done = subprocess.run(launch, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    arguments = ["train", *map(str, SMALL), "--steps", "6", "--out"]
+    done = torchrun("-m", "sbgm", *arguments, tmp_path / "two")
     assert done.returncode == 0, done.stderr[-2000:]
-    assert command.main([*arguments, str(tmp_path / "one"), "--accumulation", "2"]) == 0
+    assert command.main([*arguments, str(tmp_path / "one"), "--cpu", "--accumulation", "2"]) == 0
     one, two = Run(tmp_path / "one"), Run(tmp_path / "two")
     assert two.log()["loss"].tolist() == pytest.approx(one.log()["loss"].tolist(), rel=1e-4)
     for name, value in weights(one.folder).items():
@@ -357,12 +356,7 @@ def test_two_processes_do_what_one_does_with_twice_the_accumulation(tmp_path):
     for i, state in moments[0].items():  # which show the gradient's scale, as the weights after Adam's steps do not
         size = float(state["exp_avg_sq"].abs().max())
         torch.testing.assert_close(moments[1][i]["exp_avg_sq"], state["exp_avg_sq"], rtol=1e-2, atol=1e-3 * size)
-    rest = subprocess.run(
-        [a if a != "6" else "9" for a in launch] + ["--resume"],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
+    rest = torchrun("-m", "sbgm", *arguments, tmp_path / "two", "--steps", "9", "--resume")
     assert rest.returncode == 0, rest.stderr[-2000:]
     assert two.last_step == 9
 

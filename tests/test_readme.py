@@ -6,8 +6,10 @@ import re
 import pytest
 import torch
 
+from processes import torchrun
 from sbgm import claims, paper_mixture
 from sbgm.metrics import mode_weights
+from sbgm.training import Run
 
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -24,6 +26,16 @@ def test_the_ten_lines_run_as_printed_and_recover_the_weights():
     assert abs(float(mode_weights(samples, means)[1]) - 0.8) < 0.05
     near = samples[torch.cdist(samples, means).argmin(dim=1) == 1]
     assert float(near.std()) == pytest.approx((1 + 0.5**2) ** 0.5, rel=0.1)
+
+
+def test_the_torchrun_command_trains_without_a_gpu(tmp_path):
+    """At toy size: another set and number of processes, and the last --scale counts (compiling takes minutes)."""
+    (printed,) = re.findall(r"`torchrun --nproc_per_node 8 (.*?)`", README)
+    small = {"cifar10": "digits", "runs/cifar10": tmp_path / "run"}
+    words = [small.get(word, word) for word in printed.split()]
+    done = torchrun(*words, "--scale", "laptop", "--channels", 8, "--batch-size", 8, "--steps", 2)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert Run(tmp_path / "run").last_step == 2
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#]+)\)", README))))

@@ -32,15 +32,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Inpaint, write, and say what it took."""
-    from accelerate import Accelerator
-
     from sbgm.data import load_images
     from sbgm.generation import in_batches, uniform_start
+    from sbgm.hardware import make_accelerator
     from sbgm.noise import derived_generator
     from sbgm.precision import autocast
     from sbgm.samplers import NamedSampler, inpaint
 
-    accelerator = Accelerator(cpu=options.cpu)
+    accelerator = make_accelerator(cpu=options.cpu)
     files = [options.out / "fills.safetensors", options.out / "sheet.png"]
     _sampling.check_free(files, overwrite=options.overwrite)
     network = _sampling.load(options, accelerator)

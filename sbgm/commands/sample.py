@@ -40,13 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Sample, write, and say what it took."""
-    from accelerate import Accelerator
-
     from sbgm.generation import generate
+    from sbgm.hardware import make_accelerator
     from sbgm.networks import rescaled
     from sbgm.precision import autocast
 
-    accelerator = Accelerator(cpu=options.cpu)
+    accelerator = make_accelerator(cpu=options.cpu)
     files = [options.out / "samples.safetensors", options.out / "sheet.png"]
     _sampling.check_free(files, overwrite=options.overwrite)
     network = _sampling.load(options, accelerator)

@@ -47,15 +47,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train, under a progress bar with rate, time left and loss."""
-    from accelerate import Accelerator
     from tqdm import tqdm
 
     from sbgm.experiments.ncsn import train_ncsn
     from sbgm.files import DiskFullError
+    from sbgm.hardware import make_accelerator
     from sbgm.training import Run
 
     settings = settings_from(options)
-    accelerator = Accelerator(cpu=options.cpu)
+    accelerator = make_accelerator(cpu=options.cpu)
     steps = train_ncsn(settings, options.out, resume=options.resume, accelerator=accelerator)
     interrupted = []
     before = signal.signal(signal.SIGINT, lambda *_: interrupted.append(True))  # the step under way is finished first

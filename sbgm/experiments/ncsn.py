@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sbgm._validate import check_batch, check_choice
 from sbgm.data import dequantise, load_images, random_flip
+from sbgm.hardware import make_accelerator
 from sbgm.losses import Score, ncsn_loss
 from sbgm.metrics import level_losses
 from sbgm.networks import RefineNet
@@ -135,10 +136,7 @@ def train_ncsn(
         ValueError: the run in the folder was started with other settings, the batch is larger than the data, or
             `settings.initial` is of another architecture.
     """
-    if accelerator is None:
-        from accelerate import Accelerator
-
-        accelerator = Accelerator()
+    accelerator = make_accelerator() if accelerator is None else accelerator
     run = Run(folder)
     resumed = resume and run.folder.exists()
     if resumed:

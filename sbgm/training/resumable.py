@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sbgm._validate import check_choice, check_count, check_number, check_positive
+from sbgm.hardware import make_accelerator
 from sbgm.precision import PRECISIONS, autocast, compiled_for_training
 from sbgm.training.loop import Step, adam
 from sbgm.training.run import Run
@@ -96,7 +97,7 @@ def train(
         run: where to save; its settings must have been written.
         settings: see `TrainingSettings`.
         measure: named numbers for the log from a score, the averaged one where an average is kept.
-        accelerator: where and in how many processes to train; None lets Accelerate find out.
+        accelerator: where and in how many processes to train; None is `make_accelerator()`.
 
     Yields:
         Step(step, loss), the loss averaged over the batch.
@@ -106,10 +107,7 @@ def train(
         FloatingPointError: a loss is NaN or infinite; the run keeps its last checkpoint.
         ArithmeticError: the compiled network has another gradient than the plain one.
     """
-    if accelerator is None:
-        from accelerate import Accelerator
-
-        accelerator = Accelerator()
+    accelerator = make_accelerator() if accelerator is None else accelerator
     n_parts = accelerator.num_processes * settings.accumulation
     if settings.batch_size % n_parts:
         raise ValueError(
