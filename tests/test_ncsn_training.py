@@ -224,7 +224,7 @@ for _ in range(10):
     start = Run(folder).last_step
     child = os.fork()  # of a process that has imported torch, and used none of its threads
     if not child:
-        os._exit(main([*arguments, "--resume", "--out", str(folder)]))
+        os._exit(main([*arguments, *(["--resume"] if start else []), "--out", str(folder)]))
     while Run(folder).last_step == start and not os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
         time.sleep(0.001)  # until it has written a checkpoint of its own
     time.sleep(moments.uniform(0, 0.2))
@@ -303,6 +303,22 @@ def test_a_folder_that_holds_something_else_is_not_taken_for_a_run(tmp_path):
     with pytest.raises(FileNotFoundError, match="holds no training run"):
         train_ncsn(TINY, tmp_path, resume=True)
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize("folder", ["nowhere", "empty", "other"])
+def test_resuming_where_there_is_no_run_is_refused_and_starts_none(folder, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").write_text("…")
+    before = sorted(tmp_path.rglob("*"))
+    out = tmp_path / folder
+    with pytest.raises(FileNotFoundError, match=f"/{folder} holds no training run"):
+        train_ncsn(TINY, out, resume=True)
+    assert command.main(["train", *map(str, SMALL), "--out", str(out), "--resume"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"sbgm: --resume must find a run in --out, but {out} holds no training run")
+    assert error.endswith("leave --resume out to start one, or give a run's folder\n")
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_resuming_with_other_settings_names_them(whole):

@@ -163,7 +163,8 @@ def compiled_loss() -> Iterator[Row]:
     for precision, seed in (("fp32", 0), ("fp32", 1), ("fp32", 2), ("bf16", 0)):
         settings = image_settings(precision, n_steps=500, compile=precision == "bf16", ema_decay=0.99, seed=seed)
         run = Run(ROOT / "runs" / "learning" / f"{precision}-{seed}")
-        for _ in train_ncsn(settings, run.folder, resume=True, images=images, held_out=images[:2]):
+        resume = run.folder.exists()
+        for _ in train_ncsn(settings, run.folder, resume=resume, images=images, held_out=images[:2]):
             pass
         network = run.network()
         measured = metrics.level_losses(network, held_out, network.sigmas, generator=torch.Generator().manual_seed(0))

@@ -91,9 +91,14 @@ def settings_from(options: argparse.Namespace):
     from sbgm.experiments.ncsn import NCSN
     from sbgm.training import Run
 
-    resumed = options.resume and options.out.exists()
-    settings = NCSN.from_dict(Run(options.out).settings) if resumed else NCSN.of_scale(options.data, options.scale)
-    if resumed and settings.data != options.data:
+    try:
+        started = Run(options.out).settings if options.resume else None
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"--resume must find a run in --out, but {error}; leave --resume out to start one, or give a run's folder"
+        ) from None
+    settings = NCSN.from_dict(started) if started else NCSN.of_scale(options.data, options.scale)
+    if settings.data != options.data:
         raise ValueError(f"data must be {settings.data!r}, as the run in {options.out} was started with")
     network = {
         "channels": options.channels,

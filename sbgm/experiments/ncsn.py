@@ -125,7 +125,7 @@ def train_ncsn(
     Args:
         settings: what to train; a resumed run may differ from what it was started with in its number of steps only.
         folder: of the run, see `Run`.
-        resume: go on with the run in this folder, or start one if there is none.
+        resume: go on with the run in this folder.
         network: what to train, in place; None makes `settings.network`.
         images: (N, C, H, W) in [0, 1] to train on; None loads `settings.data`.
         held_out: images for the held-out loss; None loads the test split.
@@ -133,20 +133,20 @@ def train_ncsn(
 
     Raises:
         FileExistsError: the folder is not empty and `resume` is not set.
+        FileNotFoundError: `resume` is set and the folder holds no run.
         ValueError: the run in the folder was started with other settings, the batch is larger than the data, or
             `settings.initial` is of another architecture.
     """
     accelerator = make_accelerator() if accelerator is None else accelerator
     run = Run(folder)
-    resumed = resume and run.folder.exists()
-    if resumed:
+    if resume:
         _check_same(NCSN.from_dict(run.settings), settings, folder)
     images = check_batch(load_images(settings.data, "train") if images is None else images, "images")
     held_out = check_batch(load_images(settings.data, "test") if held_out is None else held_out, "held_out")
     if len(images) < settings.training.batch_size:
         raise ValueError(f"batch_size must be at most the {len(images)} images, got {settings.training.batch_size}")
     network = settings.network(images.shape[1:]) if network is None else network
-    if accelerator.is_main_process and not resumed:
+    if accelerator.is_main_process and not resume:
         run.create(dataclasses.asdict(settings))
     accelerator.wait_for_everyone()
     loss = _PartLoss(images, settings, accelerator.device)
