@@ -53,16 +53,6 @@ def test_a_small_map_of_the_digits_is_measured_and_taken_from_its_folder_again(t
     assert i5.digits_map(tmp_path, **options).cells == first.cells
 
 
-def test_i5_writes_its_record_whichever_way_it_falls(tmp_path, monkeypatch):
-    monkeypatch.setattr(claims, "results_folder", lambda: tmp_path)
-    monkeypatch.setattr(i5, "digits_map", lambda *_: the_map(GOOD | {(100, 5e-5): 1.6}))
-    monkeypatch.setattr(i5, "mnist_map", lambda *_: the_map(GOOD))
-    record = i5.evaluate(tmp_path, weights="mnist_classifier")
-    assert record.status == "not reproduced"
-    assert all(c.holds for c in record.checks)
-    assert claims.check_weights(claims.load_record("I5", tmp_path)) == record
-
-
 def test_mnist_has_the_shared_cell_of_i1_once_and_no_more_steps_than_asked(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(claims, "results_folder", lambda: tmp_path)

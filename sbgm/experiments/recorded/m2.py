@@ -14,8 +14,7 @@ from sbgm.claims import check
 from sbgm.data import load_images
 from sbgm.experiments.figure1 import Figure1, train_figure1
 from sbgm.experiments.loss_curves import relative_drift, relative_spread, running_mean
-from sbgm.files import save_tensors
-from sbgm.hardware import hardware
+from sbgm.experiments.recorded.recording import command, enter
 from sbgm.training import load_checkpoint
 
 M2_NOISE_STD = 0.01
@@ -24,8 +23,8 @@ M2_NOISE_STD = 0.01
 def evaluate(folder: Path, n_iterations: int = 6_000) -> claims.Settled:
     """Measure M2: train Fig. 1's network on CIFAR-10, raw and with noise, and record the two loss curves.
 
-    The runs are kept in `folder` and resumed from there. The record, M2.json, and the curves, M2.safetensors, are
-    written to `claims.results_folder()` only if all that was expected holds.
+    The runs are kept in `folder`; a run that was stopped, or was too short, goes on from there. The record, M2.json,
+    and the curves, M2.safetensors, are written to `claims.results_folder()` only if all that was expected holds.
 
     Args:
         folder: where the two checkpoints live, noise_0.pt and noise_0.01.pt.
@@ -43,38 +42,23 @@ def evaluate(folder: Path, n_iterations: int = 6_000) -> claims.Settled:
     images = load_images("cifar10")
     folder.mkdir(parents=True, exist_ok=True)
     raw, noised = (_losses(images, Figure1.laptop(std, n_iterations), folder) for std in (0.0, M2_NOISE_STD))
-    checks = m2_checks(raw, noised, dim=images[0].numel())
-    if failed := [c for c in checks if not c.holds]:
-        raise AssertionError(
-            f"M2 failed and was not recorded; more iterations go on with the runs in {folder}\n"
-            + "\n".join(map(str, failed))
-        )
-
     settings = Figure1.laptop(M2_NOISE_STD, n_iterations)
-    curves = claims.results_folder() / "M2.safetensors"
-    curves.parent.mkdir(parents=True, exist_ok=True)
-    save_tensors(curves, {"raw": raw.float(), "noised": noised.float()})
-    record = claims.Settled(
+    return enter(
         "M2",
-        "reproduced",
-        tuple(checks),
+        m2_checks(raw, noised, dim=images[0].numel()),
+        {"raw": raw.float(), "noised": noised.float()},
         data=f"CIFAR-10, {len(images):,} training images",
         note="One run each, at a laptop's scale: half the paper's channels, a quarter of its batch.",
+        networks=[],
+        command=command("M2", iterations=n_iterations),
         facts={
             "channels": settings.channels,
             "batch_size": settings.batch_size,
             "iterations": n_iterations,
             "learning_rate": settings.learning_rate,
             "seed": settings.seed,
-            "hardware": hardware(),
-            "torch": torch.__version__,
-            "command": f"python -m sbgm evaluate --claim M2 --iterations {n_iterations}",
-            "file": curves.name,
-            "sha256": claims.file_hash(curves),
         },
     )
-    claims.save_record(record, claims.results_folder())
-    return record
 
 
 def m2_checks(raw: Tensor, noised: Tensor, *, dim: int) -> list[claims.Check]:

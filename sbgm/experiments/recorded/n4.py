@@ -18,8 +18,8 @@ from sbgm._validate import check_count
 from sbgm.claims import check
 from sbgm.data import load_images
 from sbgm.experiments.digits import DigitsTraining, sample_digits, train_digits
+from sbgm.experiments.recorded.recording import command, enter
 from sbgm.files import written_whole
-from sbgm.hardware import hardware
 from sbgm.metrics import frechet_distance, level_losses
 from sbgm.networks import ImageMLP
 from sbgm.training import n_parameters
@@ -87,31 +87,20 @@ def evaluate(folder: Path, n_iterations: int = 3_000) -> claims.Settled:
     for settings, iterations in tqdm([*runs, (late(n_iterations), steps)], desc="N4", unit="network"):
         measured.append(_measured(settings, iterations, images, held_out, folder))
     rows, late_rows = [row for run in measured[:-1] for row in run], measured[-1]
-    checks = n4_checks(rows, late_rows)
-    if failed := [c for c in checks if not c.holds]:
-        raise AssertionError("N4 failed and was not recorded\n" + "\n".join(map(str, failed)))
-
-    table = claims.results_folder() / "N4.csv"
-    write_rows(table, rows, late_rows)
-    record = claims.Settled(
+    return enter(
         "N4",
-        "reproduced",
-        tuple(checks),
+        n4_checks(rows, late_rows),
+        lambda path: write_rows(path, rows, late_rows),
         data=f"digits, {len(images):,} for training, {len(held_out)} held out (other writers)",
         note=f"Fréchet distances in pixels, {N_SAMPLES:,} samples each by Algorithm 1 with the paper's T and ε.",
+        networks=[],
+        command=command("N4", iterations=n_iterations),
         facts={
             "iterations": n_iterations,
             "batch_size": late(n_iterations).batch_size,
             "seed": late(n_iterations).seed,
-            "hardware": hardware(),
-            "torch": torch.__version__,
-            "command": f"python -m sbgm evaluate --claim N4 --iterations {n_iterations}",
-            "file": table.name,
-            "sha256": claims.file_hash(table),
         },
     )
-    claims.save_record(record, claims.results_folder())
-    return record
 
 
 def n4_checks(rows: Sequence[NetworkRow], late_rows: Sequence[NetworkRow]) -> list[claims.Check]:

@@ -1,8 +1,9 @@
-"""What recorded claims that sample have in common: entering a record, and judging digits."""
+"""What recorded claims have in common: entering a record, and judging digits."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from sbgm.metrics import Measured, frechet_distance
 def enter(
     claim_id: str,
     checks: Sequence[claims.Check],
-    tensors: dict[str, Tensor],
+    content: dict[str, Tensor] | Callable[[Path], object],
     *,
     status: str = "reproduced",
     data: str,
@@ -27,12 +28,13 @@ def enter(
     command: str,
     facts: dict[str, str | int | float],
 ) -> claims.Settled:
-    """Write a recorded claim, ID.json, and what it rests on, ID.safetensors, to `claims.results_folder()`.
+    """Write a recorded claim, ID.json, and what it rests on to `claims.results_folder()`: the one way to enter one.
 
     Args:
         claim_id, checks, status, data, note: as for `claims.settle`.
-        tensors: kept beside the record, such as the samples as they would be shown, uint8.
-        networks: shipped ones, whose hashes the record keeps; see `claims.check_weights`.
+        content: what it rests on: tensors, such as the samples as they would be shown, uint8, for ID.safetensors; or a
+            function that writes a table to the path that it is given, ID.csv.
+        networks: shipped ones, if any, whose hashes the record keeps; see `claims.check_weights`.
         command: measures it anew.
         facts: how it was measured; those of the machine are added.
 
@@ -41,13 +43,16 @@ def enter(
     """
 
     def write(status: str, checks: Sequence[claims.Check]) -> claims.Settled:
-        file = claims.results_folder() / f"{claim_id}.safetensors"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        save_tensors(file, tensors)
+        folder = claims.results_folder()
+        folder.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, dict):
+            save_tensors(file := folder / f"{claim_id}.safetensors", content)
+        else:
+            content(file := folder / f"{claim_id}.csv")
         known = {**facts, **claims.weights_facts(*networks), "hardware": hardware(), "torch": torch.__version__}
         known |= {"command": command, "file": file.name, "sha256": claims.file_hash(file)}
         record = claims.Settled(claim_id, status, tuple(checks), data, note, known)
-        claims.save_record(record, claims.results_folder())
+        claims.save_record(record, folder)
         return record
 
     if all(c.holds for c in checks):

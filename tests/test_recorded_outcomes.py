@@ -1,0 +1,111 @@
+"""Every recorded claim is entered in one way: as expected, as "not reproduced" if one accepts that, or not at all."""
+
+import importlib
+
+import pytest
+import torch
+
+from sbgm import claims
+from sbgm.claims import check
+from sbgm.evaluation import FeatureSpace
+from sbgm.experiments import recorded
+from sbgm.experiments.recorded import i2
+from sbgm.experiments.recorded.n4 import NetworkRow
+from sbgm.experiments.recorded.outcome import NotReproducedError
+from sbgm.experiments.recorded.samples import Drawn
+from sbgm.experiments.step_map import N_SHEET, Cell, StepMap
+from sbgm.metrics import Estimate, Measured
+from sbgm.metrics.reference import Reference
+from sbgm.training import Step
+
+COMMITTED = claims.load_records(claims.results_folder())
+IMAGES = torch.rand(20, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+CHAINS = torch.stack([IMAGES, IMAGES])
+CELL = Cell(100, 2e-5, 1.0, 0.1, 1.1, 1.1, 0.1)
+SPACE = FeatureSpace(lambda x: x.flatten(1), "pixels", "pixels")
+DISTANCE = Measured("distance", 1.0, 0.1, 20, 20, "images", "pixels")
+
+
+def the_map(*_):
+    return StepMap((CELL,), torch.zeros(1, N_SHEET, 1, 4, 4, dtype=torch.uint8))
+
+
+class Inception:
+    name = "none"
+
+    def __init__(self, *_, **__):
+        pass
+
+
+# what takes time or a data set, by the name under which a claim's module calls it
+STAND_INS = {
+    "draw": lambda *_, **__: Drawn(CHAINS, CHAINS),
+    "load_images": lambda *_: IMAGES,
+    "load_labels": lambda *_: torch.zeros(20, dtype=torch.long),
+    "some_images": lambda *_: IMAGES,
+    "feature_space": lambda *_: SPACE,
+    "reference_for": lambda *_: Reference(IMAGES.flatten(1), "images"),
+    "digit_distance": lambda *_: DISTANCE,
+    "kid": lambda *_, **__: DISTANCE,
+    "Inception": Inception,
+    "noise_on_constant_pixels": lambda *_: Estimate(1.0, 0.1),
+    "digits_map": the_map,
+    "mnist_map": the_map,
+    "draw_fills": lambda *_: (torch.zeros(3, 20, 6, 1, 4, 4), torch.zeros(3, 20, 6, 1, 4, 4)),
+    "measure_fills": lambda *_: {"changed": torch.zeros(3, 20, 6)},
+    "train_figure1": lambda *_, **__: iter([Step(1, -1.0)]),
+    "_measured": lambda *_: [NetworkRow(8, 1, "layer", 1, 1, 1.0, 1.0, 1.0)],
+}
+HOLDS, FAILS = check("as expected", 1, high=2), check("too large", 3, high=2)
+
+
+@pytest.fixture(params=recorded.HOMES)
+def measure(request, monkeypatch, tmp_path):
+    """Measure a claim, without its work, with checks of our own; the claim's id is in `measure.claim_id`."""
+    claim_id = request.param
+    home = importlib.import_module(f"sbgm.experiments.recorded.{recorded.HOMES[claim_id]}")
+    home = i2 if claim_id == "I3" else home
+    for name in STAND_INS.keys() & vars(home).keys():
+        monkeypatch.setattr(home, name, STAND_INS[name])
+    monkeypatch.setattr(claims, "results_folder", lambda: tmp_path / "results")
+    options = {"weights": "cifar10_ncsn"} if claim_id == "I3" else {}  # no network on CelebA ships
+
+    def evaluate(*checks, **accept):
+        name = "kid_checks" if home is i2 else f"{claim_id.lower()}_checks"
+        monkeypatch.setattr(home, name, lambda *_, **__: list(checks))
+        return recorded.evaluate(claim_id, tmp_path / "runs", **accept, **options)
+
+    evaluate.claim_id = claim_id
+    return evaluate
+
+
+def test_a_failure_is_entered_only_if_one_accepts_it(measure, tmp_path):
+    with pytest.raises(NotReproducedError, match=f"{measure.claim_id} failed and was not recorded\nas .*\ntoo large"):
+        measure(HOLDS, FAILS)
+    assert not (tmp_path / "results").exists()
+    record = measure(HOLDS, FAILS, accept=True)
+    assert repr(record) == f"{measure.claim_id} not reproduced"
+    assert {c.low for c in record.checks if c.label == "too large"} == {2}  # the other side of the bound
+    assert all(c.holds for c in record.checks)
+    assert claims.load_record(measure.claim_id) == record
+    assert claims.attached_file(record).parent == tmp_path / "results"
+
+
+@pytest.mark.parametrize("accept", [True, False])
+def test_a_record_has_the_form_of_the_committed_one(measure, accept):
+    record, committed = measure(HOLDS, accept=accept), COMMITTED[measure.claim_id]
+    assert record.status == ("reported" if measure.claim_id in ("I3", "I10") else "reproduced")
+    assert claims.load_record(measure.claim_id) == record
+    if committed.facts:  # I3 waits
+        assert list(record.facts) == list(committed.facts)
+        assert record.facts["file"] == committed.facts["file"]
+        assert record.facts["command"].split()[:6] == committed.facts["command"].split()[:6]
+
+
+def test_the_committed_records_can_be_read_with_their_files():
+    for claim_id in recorded.HOMES:
+        record = COMMITTED[claim_id]
+        assert all(c.holds for c in record.checks) or record.status == "not reproduced"
+        if record.facts:
+            assert claims.attached_file(record).is_file()
+    assert COMMITTED["I5"].status == "not reproduced"
