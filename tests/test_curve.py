@@ -17,7 +17,10 @@ from sbgm.experiments.recorded.samples import CPU
 from sbgm.experiments.sampler_curve import renewing
 from sbgm.metrics import Measured
 from sbgm.metrics.reference import some_images
+from sbgm.networks import rescaled
+from sbgm.precision import autocast
 from sbgm.samplers import consistent_step_bounds
+from sbgm.weights import load_network
 
 COUNTS = {"n_samples": 130, "n_confirmed": 130, "batch_size": 65}
 DIGITS = some_images("mnist_small", "train", 500)
@@ -29,7 +32,7 @@ class Broad(nn.Module):
 
     def __init__(self, sigmas=WIDE):
         super().__init__()
-        self.sigmas, self.conditional, self.image_shape, self.data_range = sigmas, False, (1, 28, 28), (0.0, 1.0)
+        self.sigmas, self.takes_any_sigma, self.image_shape, self.data_range = sigmas, True, (1, 28, 28), (0.0, 1.0)
         self.calls = 0
 
     def forward(self, x, sigma):
@@ -65,6 +68,15 @@ def test_every_sampler_has_a_point_at_every_budget_and_keeps_to_it():
         assert all(budget - 2 < cost <= budget for cost, budget in zip(costs, BUDGETS, strict=True)), label
     assert [e.evaluations for e in found if e.label == "Algorithm 1"] == [10, 20, 50, 100, 1_000]
     assert len({entry.key for entry in found}) == len(found)
+
+
+@pytest.mark.parametrize("name", ["digits_mlp", "mnist_ncsn"])
+def test_a_network_is_rescaled_only_if_it_needs_a_level_of_its_ladder(name):
+    network = load_network(name)
+    x = torch.rand(2, *network.image_shape, generator=torch.Generator().manual_seed(0))
+    score = curve_entries._score(network, entries(PAPERS)[0])
+    expected = autocast(network if name == "digits_mlp" else rescaled(network), "bf16")
+    assert torch.equal(score(x, 0.123), expected(x, 0.123))
 
 
 def test_algorithm_1_is_the_papers_and_ncsnv2s():

@@ -24,6 +24,7 @@ from sbgm.masks import centre_box
 from sbgm.noise import derived_generator
 from sbgm.precision import autocast
 from sbgm.samplers import State
+from sbgm.weights import load_network
 
 SIGMAS = (1.0, 0.1, 0.01)
 SAMPLER = NamedSampler("annealed", SIGMAS, step_size=2e-5, n_steps=3)
@@ -279,6 +280,16 @@ def test_a_network_without_levels_takes_any_ladder(tmp_path):
     x = gaussian_start(1.0)((1, 1, 8, 8), derived_generator(0, 0))
     expected = final(NamedSampler("euler", tuple(sampler.tolist())).states(network, x, None))
     torch.testing.assert_close(load_tensors(tmp_path / "a" / "samples.safetensors")[0]["samples"], expected)
+
+
+def test_a_perceptron_of_images_takes_any_ladder(tmp_path):
+    options = ["-n", 1, "--sampler", "euler", "--levels", 7]
+    assert run("sample", "digits_mlp", "--out", tmp_path, *options) == 0
+    network = load_network("digits_mlp")
+    sigmas = geometric_sigmas(float(network.sigmas[0]), float(network.sigmas[-1]), 7).tolist()
+    x = gaussian_start(sigmas[0])((1, 1, 8, 8), derived_generator(0, 0))
+    expected = final(NamedSampler("euler", tuple(sigmas)).states(network, x, None))
+    torch.testing.assert_close(load_tensors(tmp_path / "samples.safetensors")[0]["samples"], expected)
 
 
 def test_a_start_may_be_fitted_to_data(weights, tmp_path, capsys):

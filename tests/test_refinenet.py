@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sbgm import geometric_sigmas
-from sbgm.networks import RefineNet, rescaled
+from sbgm.networks import ImageMLP, RefineNet, rescaled
 from sbgm.networks.refinenet_blocks import ConditionalInstanceNorm
 
 SIGMAS = geometric_sigmas(1.0, 0.01, 10)
@@ -86,6 +86,12 @@ def test_ncsnv2s_network_takes_any_sigma():
     torch.testing.assert_close(network(x, 0.123) * 0.123, network(x, 7.0) * 7.0)
     with pytest.raises(ValueError, match="sigma must be finite and positive"):
         network(x, 0.0)
+
+
+def test_a_network_with_a_ladder_says_whether_it_takes_any_sigma():
+    assert not small().takes_any_sigma
+    assert small(conditional=False).takes_any_sigma
+    assert ImageMLP(SIGMAS).takes_any_sigma
 
 
 def test_on_the_ladder_a_rescaled_network_is_the_network():

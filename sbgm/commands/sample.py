@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     _sampling.check_free(files, overwrite=options.overwrite)
     network = _sampling.load(options, accelerator)
     sampler = sampler_from(options, network.sigmas.tolist())
-    off_ladder = options.levels is not None and getattr(network, "conditional", False)
+    off_ladder = options.levels is not None and not network.takes_any_sigma
     score = autocast(rescaled(network) if off_ladder else network, options.precision, accelerator.device.type)
     start = options.start or ("uniform" if sampler.name == "annealed" else "gaussian")
     draw_start = start_from(start, options.data, sampler.sigmas[0], network.image_shape)

@@ -56,6 +56,8 @@ class ImageMLP(nn.Module):
         ValueError: sigmas is no descending ladder, or image_shape is not (C, H, W).
     """
 
+    takes_any_sigma = True
+
     def __init__(
         self,
         sigmas: Tensor | Sequence[float],

@@ -83,6 +83,11 @@ class RefineNet(nn.Module):
         self.norm = norm(c)
         self.end = nn.Conv2d(c, image_channels, 3, padding=1)
 
+    @property
+    def takes_any_sigma(self) -> bool:
+        """Whether σ may lie off the ladder; `rescaled` takes the network there if not."""
+        return not self.conditional
+
     def forward(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """Images (B, C, H, W) with even H and W, σ a level of the ladder or (B,) levels -> scores of x's shape.
 

@@ -107,7 +107,7 @@ def draw_entry(
     Args:
         entry: what to draw.
         network: with its ladder in `sigmas` and its `image_shape`; another σ is reached by `rescaled` where the network
-            takes none.
+            does not have `takes_any_sigma` set.
         digits: (N, C, H, W), what starts are fitted to.
         kept: the folder of the batches, one file each, written whole.
         n_samples: at least so many in all.
@@ -126,8 +126,8 @@ def draw_entry(
 
 def _score(network: nn.Module, entry: Entry) -> Score:
     """The network's score in bfloat16 layers, at any σ, clamped where the entry says so."""
-    any_sigma = not getattr(network, "conditional", True)
-    score = autocast(network if any_sigma else rescaled(network), "bf16", network.sigmas.device.type)
+    any_sigma = network if network.takes_any_sigma else rescaled(network)
+    score = autocast(any_sigma, "bf16", network.sigmas.device.type)
     return in_range(score, *network.data_range) if entry.clamped else score
 
 
