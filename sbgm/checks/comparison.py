@@ -16,6 +16,10 @@ STANDARD_ERRORS = 5.0  # a right number is refused once in two million
 class WrongAnswer(AssertionError):
     """A student's answer is not right; the message says in what, and names the likely mistake where one is known."""
 
+    def _render_traceback_(self) -> list[str]:
+        """Return the one line that Jupyter and IPython show instead of a traceback."""
+        return [f"WrongAnswer: {' '.join(str(self).split())}"]
+
 
 @dataclasses.dataclass(frozen=True)
 class Moments:

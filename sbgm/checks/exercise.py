@@ -40,12 +40,14 @@ class Trial:
     Attributes:
         generator: the source of the inputs.
         variant: which of the seeded variants of the exercise is asked for.
+        returned: what the student's function returned last.
     """
 
     def __init__(self, run: Runner, seed: int, variant: int) -> None:
         self._run = run
         self.generator = torch.Generator().manual_seed(seed)
         self.variant = variant
+        self.returned: tuple[Tensor, ...] = ()
 
     def randn(self, *shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
         """Standard normal numbers, the same for every dtype up to rounding."""
@@ -93,6 +95,7 @@ class Trial:
                 if any(type(a).__name__ == "Seed" for a in arguments)
                 else "your function draws random numbers, and needs none: what is random is among its arguments"
             )
+        self.returned = reply.values
         return reply.values
 
     def answer(self, *arguments: Argument) -> Tensor:
@@ -173,11 +176,22 @@ class Exercise:
         return self.try_answer(local(answer), seed=seed, variant=variant)
 
     def try_answer(self, run: Runner, *, seed: int, variant: int) -> Verdict:
-        """Check an answer that is called by `run`; raises as the exercise itself does."""
+        """Check an answer that is called by `run`; raises as the exercise itself does.
+
+        Nothing that is raised, an interrupt included, carries a traceback into the check: it would show the solution.
+        """
+        trial = Trial(run, seed, variant)
         try:
-            self._judge(Trial(run, seed, variant))
+            self._judge(trial)
         except _NotAttempted:
             return Verdict(self.name, correct=False)
+        except BaseException as error:
+            if isinstance(error, Exception) and not isinstance(error, WrongAnswer):
+                error = WrongAnswer(
+                    "what your function returned can't be compared with a right answer"
+                    + "".join(f": it has shape {tuple(v.shape)} and dtype {v.dtype}" for v in trial.returned[:1])
+                )
+            raise error.with_traceback(None) from None
         return Verdict(self.name, correct=True)
 
 

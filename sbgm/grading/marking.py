@@ -38,8 +38,8 @@ class Outcome:
         return int(self.verdict == CORRECT)
 
 
-class _Gone(Exception):
-    """The student's process ended, or took too long; the message says which."""
+class _Gone(BaseException):
+    """The student's process ended, or took too long, and no check can go on; the message says which."""
 
 
 def mark_notebook(

@@ -1,0 +1,105 @@
+"""What a student sees of a wrong answer: one line, and nothing of the check, whose source holds the solution."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell, new_notebook
+
+from answers import all_answers
+from sbgm import checks
+
+EXERCISES = checks.exercises()
+SET_UP = f"""%xmode Verbose
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import torch
+from answers import all_answers
+from sbgm import checks
+answers, exercises = all_answers(), checks.exercises()
+def interrupted(*arguments): raise KeyboardInterrupt
+def wrong(name): return next(iter(answers[name].wrong.values()))
+"""
+ONE_LINE = {
+    "wrong": "exercises[{name!r}](wrong({name!r}))",
+    "shape": "exercises[{name!r}](lambda *arguments: torch.ones(1, 2, 3, 4, 5))",
+    "no number": "exercises[{name!r}](lambda *arguments: 'a word')",
+    "too large a number": "exercises[{name!r}](lambda *arguments: 10**400)",
+    "sparse": "exercises[{name!r}](lambda *arguments: torch.ones(2, 3).to_sparse())",
+    "error of two lines": "exercises[{name!r}](lambda *arguments: int('one\\n', base='two\\nthree'))",
+    "after an error": "try:\n    1 / 0\nexcept ZeroDivisionError:\n    exercises[{name!r}](wrong({name!r}))",
+    "shown again": "%tb",
+}
+SEVERAL_LINES = {
+    "cause": f"try:\n    {ONE_LINE['sparse']}\nexcept checks.WrongAnswer as e:\n    raise ValueError('mine') from e",
+    "context": f"try:\n    {ONE_LINE['wrong']}\nexcept checks.WrongAnswer:\n    raise ValueError('mine')",
+    "interrupted": "exercises[{name!r}](interrupted)",
+}
+CELLS = {(name, how): c.format(name=name) for name in EXERCISES for how, c in (ONE_LINE | SEVERAL_LINES).items()}
+TERMINAL = """
+import contextlib, io, json, sys
+from IPython.terminal.interactiveshell import TerminalInteractiveShell
+shell, shown = TerminalInteractiveShell.instance(), []
+for cell in json.load(sys.stdin):
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(out):
+        shell.run_cell(cell)
+    shown.append(out.getvalue())
+print(json.dumps(shown))
+"""
+
+
+def in_kernel(cells: list[str]) -> list[str]:
+    """What Jupyter shows below each cell."""
+    notebook = new_notebook(cells=[new_code_cell(cell) for cell in cells])
+    NotebookClient(notebook, kernel_name="python3", allow_errors=True, timeout=120).execute()
+    return ["\n".join(line for o in cell.outputs for line in o.get("traceback", [])) for cell in notebook.cells]
+
+
+def in_terminal(cells: list[str], folder: Path) -> list[str]:
+    """What IPython prints below each cell; its history goes to `folder`."""
+    environment = {**os.environ, "IPYTHONDIR": str(folder)}
+    command = [sys.executable, "-c", TERMINAL]
+    return json.loads(subprocess.check_output(command, input=json.dumps(cells), env=environment, text=True))
+
+
+@pytest.fixture(scope="module", params=["kernel", "terminal"])
+def shown(request, tmp_path_factory) -> dict[tuple[str, str], str]:
+    """What is shown for each of CELLS, without colours."""
+    cells = [SET_UP, *CELLS.values()]
+    texts = in_kernel(cells) if request.param == "kernel" else in_terminal(cells, tmp_path_factory.mktemp("ipython"))
+    return dict(zip(CELLS, (re.sub(r"\x1b\[[\d;]*m", "", text).strip() for text in texts[1:]), strict=True))
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_a_wrong_answer_is_one_line(name, shown):
+    for how in ONE_LINE:
+        assert re.fullmatch("WrongAnswer: .+", shown[name, how]), how
+    with pytest.raises(checks.WrongAnswer) as here:
+        EXERCISES[name](next(iter(all_answers()[name].wrong.values())))
+    assert shown[name, "wrong"] == f"WrongAnswer: {here.value}"
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_no_traceback_leads_through_a_check(name, shown):
+    source = [line.strip() for line in inspect.getsource(EXERCISES[name]).splitlines()[1:] if len(line.strip()) > 20]
+    assert len(source) > 3
+    for how in SEVERAL_LINES:
+        text = shown[name, how]
+        assert re.search(r"^(ValueError: mine|KeyboardInterrupt:)", text, re.MULTILINE), how
+        assert not re.search(r"chapter_\d\d|comparison\.py|calls\.py", text), how
+        assert not [line for line in source if line in text], how
+
+
+def test_a_script_shows_nothing_of_the_check():
+    script = "from sbgm import checks\nchecks.dsm_target(lambda x, x_noisy, sigma: x_noisy - x)"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert "WrongAnswer: off by a factor σ²" in run.stderr.splitlines()[-1]
+    assert "chapter_02" not in run.stderr
