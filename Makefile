@@ -58,7 +58,7 @@ ledger: $(INSTALLED)  ## rebuild the README's table of claims from data/results/
 	$(PY) -m sbgm ledger --write
 
 site: $(INSTALLED)  ## build the site from the committed outputs, offline, into build/site/html/
-	$(PY) site/build.py
+	$(PY) docs/build.py
 
 checks: $(INSTALLED)  ## print what the exercises' checks say to every right and wrong answer known
 	$(PY) tools/prove_checks.py

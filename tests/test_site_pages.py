@@ -14,7 +14,7 @@ import sbgm
 from sbgm.__main__ import COMMANDS
 
 ROOT = Path(__file__).resolve().parent.parent
-SITE = ROOT / "site"
+SITE = ROOT / "docs"
 FORMULAS = [
     formula
     for group in tomllib.loads((SITE / "formulas.toml").read_text(encoding="utf-8"))["group"]
@@ -102,7 +102,7 @@ def test_the_instructors_page_covers_every_chapter_and_answers_its_questions():
     )
     linked = re.findall(r"notebooks/(\d\d)_\w+\.ipynb\) \| (\d+) \|", minutes)
     assert {number for number, _ in linked} == CHAPTERS
-    rows = re.findall(r"^\| .+ \| \[.+\]\(notebooks/\d\d_\w+\.ipynb#\S+\).* \|$", misconceptions, re.MULTILINE)
+    rows = re.findall(r"^\| .+ \| \[.+\]\(\.\./notebooks/\d\d_\w+\.ipynb#\S+\).* \|$", misconceptions, re.MULTILINE)
     assert len(rows) >= 10
     n_questions = len(re.findall(r"^\*\*\d+\.\*\* ", questions, re.MULTILINE))
     assert questions.count("<details><summary>Answer</summary>") == n_questions >= 10

@@ -20,6 +20,7 @@ from typing import NamedTuple
 import psutil
 import torch
 
+from notebooks import found, place
 from sbgm import (
     MLP,
     ImageMLP,
@@ -276,8 +277,8 @@ def sliders() -> Iterator[Row]:
 
 
 def chapters() -> Iterator[Row]:
-    """Each chapter alone, on a fresh kernel."""
-    for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
+    """Each notebook alone, on a fresh kernel."""
+    for notebook in found():
         command = [sys.executable, str(ROOT / "tools" / "notebooks.py"), "run"]
         with tempfile.TemporaryDirectory() as folder:
             taken = seconds(
@@ -285,8 +286,9 @@ def chapters() -> Iterator[Row]:
                     [*c, f, str(n)], check=True, stdout=subprocess.DEVNULL
                 )
             )
-        number = notebook.stem[:2]
-        yield Row(f"chapter {number}", taken, CHAPTER_SECONDS.get(number, 120), " s")
+        *folders, name = place(notebook).parts
+        label = ", ".join([f"chapter {name[:2]}", *folders])
+        yield Row(label, taken, CHAPTER_SECONDS.get(name[:2], 120), " s")
 
 
 def refuse_if_busy() -> None:
