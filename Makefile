@@ -54,7 +54,7 @@ notebooks: $(INSTALLED)  ## execute every notebook in place, and put it in the f
 reproduce: $(INSTALLED)  ## execute the whole series into runs/reproduce/, then print the ledger of claims
 	@$(PY) tools/notebooks.py run runs/reproduce; status=$$?; $(PY) -m sbgm ledger && exit $$status
 
-ledger: $(INSTALLED)  ## rebuild the README's table of claims from data/results/
+ledger: $(INSTALLED)  ## rebuild data/results/README.md, the table of claims
 	$(PY) -m sbgm ledger --write
 
 site: $(INSTALLED)  ## build the site from the committed outputs, offline, into build/site/html/
@@ -66,7 +66,7 @@ checks: $(INSTALLED)  ## print what the exercises' checks say to every right and
 release: $(INSTALLED)  ## write the chapters without solutions: make release VARIANT=1
 	$(PY) tools/release.py $(or $(FOLDER),build/course) --variant $(or $(VARIANT),0) $(if $(SOURCE),--source $(SOURCE))
 
-bench: $(INSTALLED)  ## measure the speeds that the README states
+bench: $(INSTALLED)  ## measure the speeds that data/results/SPEED.md states
 	$(PY) tools/bench.py
 
 clean:  ## remove .venv and caches; what runs/ and data/ hold stays

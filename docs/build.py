@@ -23,6 +23,7 @@ HERE = Path(__file__).resolve().parent
 COPIED = (
     "data/README.md",
     "data/weights/README.md",
+    "data/results/SPEED.md",
     "data/results/overview.png",
     "data/results/overview_images.png",
 )

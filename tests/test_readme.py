@@ -6,7 +6,9 @@ import re
 import pytest
 import torch
 
+import bench
 from sbgm import claims, paper_mixture
+from sbgm.commands import ledger
 from sbgm.metrics import mode_weights
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -32,6 +34,21 @@ def test_every_local_link_leads_to_a_file(target):
         assert (ROOT / target).is_file()
 
 
-def test_the_ledger_is_the_one_the_records_give():
-    shown = README.partition("<!-- ledger -->")[2].partition("<!-- /ledger -->")[0].strip()
-    assert shown == claims.ledger_table(claims.load_records(claims.results_folder()))
+def test_the_ledger_and_its_count_are_those_the_records_give():
+    records = claims.load_records(claims.results_folder())
+    shown = README.partition(ledger.START)[2].partition(ledger.END)[0].strip()
+    assert shown == claims.count_line(records)
+    table = (claims.results_folder() / "README.md").read_text(encoding="utf-8")
+    assert table == f"{ledger.HEAD}\n{claims.ledger_table(records)}\n"
+
+
+@pytest.mark.parametrize("name", ["bench", "bench learning"])
+def test_a_table_of_speeds_is_replaced_between_its_markers_and_nothing_else_is(name, tmp_path, monkeypatch):
+    before = bench.SPEED.read_text(encoding="utf-8")
+    monkeypatch.setattr(bench, "SPEED", tmp_path / "SPEED.md")
+    bench.SPEED.write_text(before, encoding="utf-8")
+    bench.write_table(name, "| new |")
+    after = bench.SPEED.read_text(encoding="utf-8")
+    old = before.partition(f"<!-- {name} -->\n")[2].partition(f"\n<!-- /{name} -->")[0]
+    assert old.count("| yes |") >= 1
+    assert after == before.replace(old, "| new |")
