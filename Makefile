@@ -31,8 +31,8 @@ $(INSTALLED): pyproject.toml
 	@$(PY) -c 'import matplotlib.font_manager'
 	@touch $@
 
-lab: $(INSTALLED)  ## set up, then open JupyterLab at chapter 0
-	$(PY) -m jupyterlab $(AS_ROOT) $(LAB_FLAGS) notebooks/00_start_here.ipynb
+lab: $(INSTALLED)  ## set up, then open JupyterLab at chapter 0, in work/, your copy of the chapters
+	$(PY) tools/open_lab.py $(AS_ROOT) $(LAB_FLAGS)
 
 test: $(INSTALLED)  ## set up, then run the unit tests and compare every notebook with a fresh run
 	$(PY) -m pytest
@@ -69,6 +69,6 @@ release: $(INSTALLED)  ## write the chapters without solutions: make release VAR
 bench: $(INSTALLED)  ## measure the speeds that data/results/SPEED.md states
 	$(PY) tools/bench.py
 
-clean:  ## remove .venv and caches; what runs/ and data/ hold stays
+clean:  ## remove .venv and caches; what work/, runs/ and data/ hold stays
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .hypothesis .ruff_cache
 	find . \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +

@@ -50,6 +50,11 @@ def test_every_cell_runs(chapter):
     assert chapter.faults() == []
 
 
+def test_nothing_pops_up_over_a_corner_of_the_page(chapter):
+    """Such as Jupyter's question about news."""
+    assert chapter.page.locator(".Toastify__toast").all_inner_texts() == []
+
+
 def test_the_sliders_are_those_that_are_tested_here(chapter):
     assert list(chapter.explorer().sliders) == list(CONTROLS[chapter.number])
 
