@@ -24,6 +24,7 @@ COPIED = (
     "data/README.md",
     "data/weights/README.md",
     "data/results/SPEED.md",
+    "data/results/ladder.png",
     "data/results/overview.png",
     "data/results/overview_images.png",
 )

@@ -25,6 +25,7 @@ CHAPTERS = found()
 PAGES = (
     "index", "chapters", "formulas", "ledger", "gallery", "glossary", "instructors", "troubleshooting", "search",
     "api/index", "api/command_line", "data/README", "data/weights/README",
+    "data/results/SPEED", "using", "limits",
 )  # fmt: skip
 
 # What a chapter may hold that Markdown and Sphinx could get wrong.

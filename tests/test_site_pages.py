@@ -109,7 +109,7 @@ def test_the_instructors_page_covers_every_chapter_and_answers_its_questions():
     assert "python -m sbgm grade submissions/" in grading
 
 
-@pytest.mark.parametrize("name", ["index", "instructors", "glossary", "troubleshooting"])
+@pytest.mark.parametrize("name", ["index", "using", "limits", "instructors", "glossary", "troubleshooting"])
 def test_the_names_and_options_on_a_page_exist(name):
     code = re.findall(r"`([^`\n]+)`", page(name))
     modules = "|".join(module for module in sbgm.__all__ if hasattr(getattr(sbgm, module), "__path__"))
@@ -118,7 +118,7 @@ def test_the_names_and_options_on_a_page_exist(name):
         for dotted in re.findall(rf"(?<![\w./])((?:{modules})\.\w+)", words):
             assert resolve(f"sbgm.{dotted}"), dotted
     options = {option for words in code for option in re.findall(r"(?<!\S)--[a-z-]+", words)}
-    known = {"--nbval", "--port"}  # of pytest and of JupyterLab
+    known = {"--nbval", "--port", "--nproc"}  # of pytest, JupyterLab and torchrun
     for command in COMMANDS:
         parser = argparse.ArgumentParser()
         importlib.import_module(f"sbgm.commands.{command}").add_arguments(parser)
