@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -19,14 +20,22 @@ ROOT = Path(__file__).resolve().parent.parent
 def folders(tmp_path):
     """Two notebooks, one in a folder below, and the place for their copies."""
     originals = tmp_path / "notebooks"
-    (originals / "lab").mkdir(parents=True)
-    (originals / "00_start.ipynb").write_text("start")
-    (originals / "lab" / "01_more.ipynb").write_text("more")
+    write(originals / "00_start.ipynb", "start")
+    write(originals / "lab" / "01_more.ipynb", "more")
     return originals, tmp_path / "work"
 
 
+def write(path: Path, source: str, output: str = "") -> None:
+    """Write a notebook of one cell."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cell = {"cell_type": "code", "source": [source], "outputs": [output], "metadata": {}}
+    path.write_text(json.dumps({"cells": [cell]}), encoding="utf-8")
+
+
 def contents(folder: Path) -> dict[str, str]:
-    return {path.relative_to(folder).as_posix(): path.read_text() for path in found(folder)}
+    """What the cells of each notebook say, and show."""
+    cells = {path: json.loads(path.read_text(encoding="utf-8"))["cells"][0] for path in found(folder)}
+    return {p.relative_to(folder).as_posix(): " ".join(c["source"] + c["outputs"]).strip() for p, c in cells.items()}
 
 
 def test_the_first_start_copies_all_and_the_next_changes_nothing(folders):
@@ -39,12 +48,12 @@ def test_the_first_start_copies_all_and_the_next_changes_nothing(folders):
 def test_what_is_untouched_is_brought_up_to_date_and_what_is_changed_stays(folders):
     originals, work = folders
     open_lab.refresh(originals, work)
-    (work / "00_start.ipynb").write_text("my answers")
+    write(work / "00_start.ipynb", "my answers")
     assert open_lab.refresh(originals, work) == []  # nothing new that it would miss
 
-    (originals / "00_start.ipynb").write_text("start, better")
-    (originals / "lab" / "01_more.ipynb").write_text("more, better")
-    (originals / "02_new.ipynb").write_text("new")
+    write(originals / "00_start.ipynb", "start, better")
+    write(originals / "lab" / "01_more.ipynb", "more, better")
+    write(originals / "02_new.ipynb", "new")
     for _ in range(2):  # it is said at each start
         assert open_lab.refresh(originals, work) == [Path("00_start.ipynb")]
         assert contents(work) == {
@@ -59,11 +68,31 @@ def test_what_is_untouched_is_brought_up_to_date_and_what_is_changed_stays(folde
     assert contents(work)["00_start_mine.ipynb"] == "my answers"
 
 
+def test_running_is_no_change_and_its_outputs_stay_until_there_is_a_newer_chapter(folders):
+    originals, work = folders
+    open_lab.refresh(originals, work)
+    write(work / "00_start.ipynb", "start", "my output")
+    assert open_lab.refresh(originals, work) == []
+    assert contents(work)["00_start.ipynb"] == "start my output"
+    write(originals / "00_start.ipynb", "start, better")
+    assert open_lab.refresh(originals, work) == []
+    assert contents(work)["00_start.ipynb"] == "start, better"
+
+
+def test_a_damaged_copy_stays(folders):
+    originals, work = folders
+    open_lab.refresh(originals, work)
+    (work / "00_start.ipynb").write_text("not JSON")
+    write(originals / "00_start.ipynb", "start, better")
+    assert open_lab.refresh(originals, work) == [Path("00_start.ipynb")]
+    assert (work / "00_start.ipynb").read_text() == "not JSON"
+
+
 def test_a_copy_whose_record_is_lost_is_taken_for_changed(folders):
     originals, work = folders
     open_lab.refresh(originals, work)
     (work / open_lab.COPIED).unlink()
-    (originals / "00_start.ipynb").write_text("start, better")
+    write(originals / "00_start.ipynb", "start, better")
     assert open_lab.refresh(originals, work) == [Path("00_start.ipynb")]
     assert contents(work)["00_start.ipynb"] == "start"
 
@@ -82,8 +111,8 @@ def test_jupyterlab_opens_chapter_0_of_the_copy_and_says_what_it_left(folders, m
     started = []
     monkeypatch.setattr(open_lab.labapp, "main", lambda arguments: started.append(arguments) or 0)
     open_lab.main([])
-    (work / "00_start.ipynb").write_text("my answers")
-    (originals / "00_start.ipynb").write_text("start, better")
+    write(work / "00_start.ipynb", "my answers")
+    write(originals / "00_start.ipynb", "start, better")
     assert open_lab.main(["--no-browser"]) == 0
     assert started == [[str(work / "00_start.ipynb")], ["--no-browser", str(work / "00_start.ipynb")]]
     assert "work/00_start.ipynb stays as you changed it" in capsys.readouterr().out

@@ -1,8 +1,8 @@
 """Open JupyterLab at chapter 0, in a working copy of the notebooks: `make lab`, or `python tools/open_lab.py [FLAGS]`.
 
 The copy is work/, which git ignores, so that `git pull` never meets what you wrote in it. Each start copies the
-notebooks that are not there yet, and brings those up to date that you have not touched since. One that you have changed
-stays as it is; where the original has changed too, a line says so. FLAGS are JupyterLab's.
+notebooks that are not there yet, and brings those up to date in which you have changed no cell (running is no change).
+One that you have changed stays as it is; where the original has changed too, a line says so. FLAGS are JupyterLab's.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from notebooks import NOTEBOOKS, found
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / "work"
-COPIED = ".copied.json"  # in the copy: the sha256 of each notebook as it was copied
+COPIED = ".copied.json"  # in the copy: the fingerprints of each notebook as it was copied
 SETTINGS = Path(__file__).resolve().parent / "jupyter"  # defaults of JupyterLab's settings: it asks about no news
 
 
@@ -41,20 +41,28 @@ def refresh(originals: Path, copy: Path) -> list[Path]:
     left = []
     for original in found(originals):
         place = original.relative_to(originals)
-        mine, new, old = copy / place, sha256(original), copied.get(place.as_posix())
-        if not mine.exists() or sha256(mine) in (old, new):
+        mine, new, old = copy / place, fingerprints(original), copied.get(place.as_posix(), {})
+        if mine.exists() and new["file"] == old.get("file"):
+            continue
+        if not mine.exists() or fingerprints(mine)["cells"] in (old.get("cells"), new["cells"]):
             mine.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(original, mine)
             copied[place.as_posix()] = new
-        elif new != old:
+        else:
             left.append(place)
     record.write_text(json.dumps(copied, indent=1) + "\n", encoding="utf-8")
     return left
 
 
-def sha256(path: Path) -> str:
-    """A file's sha256, in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def fingerprints(path: Path) -> dict[str, str]:
+    """The sha256 of a notebook's file, and that of what its cells say, whatever their outputs."""
+    content = path.read_bytes()
+    try:
+        cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(content)["cells"]]
+    except (ValueError, KeyError):  # not a notebook any more: whatever it is, it stays
+        cells = content.decode(errors="replace")
+    named = {"file": content, "cells": json.dumps(cells).encode()}
+    return {name: hashlib.sha256(value).hexdigest() for name, value in named.items()}
 
 
 def main(flags: Sequence[str]) -> int:
