@@ -31,8 +31,8 @@ $(INSTALLED): pyproject.toml
 	@$(PY) -c 'import matplotlib.font_manager'
 	@touch $@
 
-lab: $(INSTALLED)  ## set up, then open JupyterLab at chapter 0
-	$(PY) -m jupyterlab $(AS_ROOT) $(LAB_FLAGS) notebooks/00_start_here.ipynb
+lab: $(INSTALLED)  ## set up, then open JupyterLab at chapter 0, in work/, your copy of the chapters
+	$(PY) tools/open_lab.py $(AS_ROOT) $(LAB_FLAGS)
 
 test: $(INSTALLED)  ## set up, then run the unit tests and compare every notebook with a fresh run
 	$(PY) -m pytest
@@ -54,11 +54,11 @@ notebooks: $(INSTALLED)  ## execute every notebook in place, and put it in the f
 reproduce: $(INSTALLED)  ## execute the whole series into runs/reproduce/, then print the ledger of claims
 	@$(PY) tools/notebooks.py run runs/reproduce; status=$$?; $(PY) -m sbgm ledger && exit $$status
 
-ledger: $(INSTALLED)  ## rebuild the README's table of claims from data/results/
+ledger: $(INSTALLED)  ## rebuild data/results/README.md, the table of claims
 	$(PY) -m sbgm ledger --write
 
 site: $(INSTALLED)  ## build the site from the committed outputs, offline, into build/site/html/
-	$(PY) site/build.py
+	$(PY) docs/build.py
 
 checks: $(INSTALLED)  ## print what the exercises' checks say to every right and wrong answer known
 	$(PY) tools/prove_checks.py
@@ -66,9 +66,9 @@ checks: $(INSTALLED)  ## print what the exercises' checks say to every right and
 release: $(INSTALLED)  ## write the chapters without solutions: make release VARIANT=1
 	$(PY) tools/release.py $(or $(FOLDER),build/course) --variant $(or $(VARIANT),0) $(if $(SOURCE),--source $(SOURCE))
 
-bench: $(INSTALLED)  ## measure the speeds that the README states
+bench: $(INSTALLED)  ## measure the speeds that data/results/SPEED.md states
 	$(PY) tools/bench.py
 
-clean:  ## remove .venv and caches; what runs/ and data/ hold stays
+clean:  ## remove .venv and caches; what work/, runs/ and data/ hold stays
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .hypothesis .ruff_cache
 	find . \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +

@@ -2,7 +2,7 @@
 
 A chapter measures a claim, compares it with what was expected beforehand, and enters it by `settle`. What a run enters
 goes to `runs/ledger/`, which git ignores; `python -m sbgm ledger --write` turns it into the committed records of
-`data/results/` and the table in README.md.
+`data/results/` and the table there.
 """
 
 from __future__ import annotations
@@ -259,6 +259,13 @@ def ledger_table(records: dict[str, Settled]) -> str:
         cells = [claim_id, claim.section, claim.claim, claim.expect, measured, record.status]
         lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
     return "\n".join(lines)
+
+
+def count_line(records: dict[str, Settled]) -> str:
+    """How many claims the ledger has of each status, such as "5 claims: 4 reproduced, 1 waits for a GPU"."""
+    counts = {status: sum(record.status == status for record in records.values()) for status in STATUSES}
+    words = [f"{n} {status.replace('waits', 'wait') if n > 1 else status}" for status, n in counts.items() if n]
+    return f"{len(records)} claims: {', '.join(words)}"
 
 
 def interval(low: float, high: float) -> str:

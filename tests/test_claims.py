@@ -209,5 +209,13 @@ def test_the_table_has_a_row_a_claim_and_escapes_bars():
     assert columns == [7] * 4
 
 
+def test_the_count_names_each_status_that_there_is():
+    statuses = ["reproduced", "not reproduced", "reproduced", "waits for a GPU"]
+    records = {f"S{i}": Settled(f"S{i}", status, ()) for i, status in enumerate(statuses, start=1)}
+    assert claims.count_line(records) == "4 claims: 2 reproduced, 1 not reproduced, 1 waits for a GPU"
+    records["S5"] = Settled("S5", "waits for a GPU", ())
+    assert claims.count_line(records) == "5 claims: 2 reproduced, 1 not reproduced, 2 wait for a GPU"
+
+
 def test_the_table_of_nothing_is_its_head():
     assert len(claims.ledger_table({}).splitlines()) == 2

@@ -17,6 +17,8 @@ from nbformat import NotebookNode
 
 import release
 from normal_form import content_faults, read
+from notebooks import found
+from notebooks import place as place_of
 from sbgm import checks
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -86,11 +88,11 @@ def test_every_chapter_has_two_to_four():
 def course(tmp_path_factory) -> dict[str, NotebookNode]:
     folder = tmp_path_factory.mktemp("release") / "group"
     assert release.main([str(folder), "--variant", "7"]) == 0
-    return {path.name: read(path) for path in sorted(folder.glob("*.ipynb"))}
+    return {path.relative_to(folder).as_posix(): read(path) for path in found(folder)}
 
 
 def test_no_solution_is_handed_out(course):
-    assert list(course) == [path.name for path in CHAPTERS.values()]
+    assert list(course) == [place_of(path).as_posix() for path in found()]
     for name, notebook in course.items():
         assert not any(tagged(cell, "solution") for cell in notebook.cells), name
         assert not re.search("Solution of|Answers to ex", "".join(cell.source for cell in notebook.cells)), name
@@ -143,8 +145,8 @@ def test_nothing_is_overwritten(tmp_path, capsys):
 
 
 def test_the_instructors_table_adds_up_the_minutes_that_the_exercises_state():
-    table = (ROOT / "site" / "instructors.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| \[\d+ .*\(notebooks/(\d\d)_.*\) \| \d+ \| (\d*) ?\|", table, re.MULTILINE)
+    table = (ROOT / "docs" / "instructors.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \[\d+ .*\(\.\./notebooks/(\d\d)_.*\) \| \d+ \| (\d*) ?\|", table, re.MULTILINE)
     texts = {number: path.read_text(encoding="utf-8") for number, path in CHAPTERS.items()}
     stated = {number: sum(map(int, re.findall(r"\((\d+) min\)", text))) for number, text in texts.items()}
     assert {int(number): int(minutes or 0) for number, minutes in rows} == stated

@@ -59,7 +59,7 @@ def readme(folder, text):
     return path
 
 
-def test_writing_enters_runs_in_the_records_and_the_readme(capsys, folders):
+def test_writing_enters_runs_in_the_records_the_table_and_the_readme(capsys, folders):
     claims.save_record(RECORDED, folders / "results")
     settle("M2", [check("short run", 9)])
     settle("S1", [check(r"a \1 and a | bar", 1)])
@@ -71,7 +71,9 @@ def test_writing_enters_runs_in_the_records_and_the_readme(capsys, folders):
         assert list(records) == ["S1", "M2"]
         assert records["M2"] == RECORDED
         text = path.read_text(encoding="utf-8")
-        assert text == f"{before}<!-- ledger -->\n\n{claims.ledger_table(records)}\n\n<!-- /ledger -->{after}"
+        assert text == f"{before}<!-- ledger -->\n2 claims: 2 reproduced\n<!-- /ledger -->{after}"
+        table = (folders / "results" / "README.md").read_text(encoding="utf-8")
+        assert table == f"{ledger.HEAD}\n{claims.ledger_table(records)}\n"
     assert sorted(p.name for p in folders.iterdir()) == ["README.md", "ledger", "results"]
 
 

@@ -12,11 +12,13 @@ import pytest
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+import bench
 import notebooks as tool
+import release
 from normal_form import faults, normalised, read, without_text_chunks
 
 ROOT = Path(__file__).resolve().parent.parent
-CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+CHAPTERS = tool.found()
 FASTEST = [path for path in CHAPTERS if path.stem[:2] in ("00", "01", "03")]
 
 
@@ -307,6 +309,39 @@ def test_a_picture_loses_its_stamp_and_no_pixel(tmp_path):
         assert "Software" not in after.info
         assert after.info["dpi"] == before.info["dpi"]
         assert after.tobytes() == before.tobytes()
+
+
+# --- notebooks in folders below --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def nested(tmp_path, monkeypatch) -> Path:
+    """A folder in place of notebooks/: a chapter, a notebook in a folder below, and Jupyter's checkpoint of it."""
+    folder = tmp_path / "notebooks"
+    for place in ("03_one.ipynb", "lab/03_two.ipynb", "lab/.ipynb_checkpoints/03_two-checkpoint.ipynb"):
+        path = folder / place
+        notebook = normalised(new_notebook(cells=[new_markdown_cell(f"# {place}"), new_code_cell("print(1)")]), "03")
+        tool.write(notebook, path)
+    monkeypatch.setattr(tool, "NOTEBOOKS", folder)
+    return folder
+
+
+def test_a_notebook_in_a_folder_below_is_found_and_keeps_its_place(nested, tmp_path, capsys):
+    both = ["03_one.ipynb", "lab/03_two.ipynb"]
+    assert [tool.place(path).as_posix() for path in tool.found()] == both
+    assert tool.main(["check"]) == 1
+    assert capsys.readouterr().out.count("was not executed") == 2
+    assert tool.main(["run", str(tmp_path / "out")]) == 0
+    assert [path.relative_to(tmp_path / "out").as_posix() for path in tool.found(tmp_path / "out")] == both
+    assert tool.main(["build"]) == 0
+    assert tool.main(["check"]) == 0
+    assert release.main([str(tmp_path / "course")]) == 0
+    assert [path.relative_to(tmp_path / "course").as_posix() for path in tool.found(tmp_path / "course")] == both
+
+
+def test_the_speed_of_a_notebook_in_a_folder_below_is_measured(nested, monkeypatch):
+    monkeypatch.setattr(bench.subprocess, "run", lambda command, **options: None)
+    assert [row.what for row in bench.chapters()] == ["chapter 03", "chapter 03, lab"]
 
 
 # --- slow: the chapters themselves -----------------------------------------------------------------------------------

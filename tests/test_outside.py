@@ -17,7 +17,7 @@ import notebooks as tool
 from normal_form import read
 
 ROOT = Path(__file__).resolve().parent.parent
-CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+CHAPTERS = tool.found()
 QUICK = ("00", "01")
 # Python and what it is built on, and what a process knows of its machine
 SYSTEM = [sys.prefix, sys.base_prefix, "/usr", "/lib", "/lib64", "/etc", "/proc", "/sys", "/dev"]

@@ -1,22 +1,57 @@
-"""The README's promises: its code runs as printed, its links lead somewhere, its tables are the generated ones."""
+"""The README's promises: its code and commands are sound, its links lead somewhere, its counts are the records'."""
 
+import argparse
+import importlib
 import pathlib
 import re
+import shlex
 
 import pytest
 import torch
 
+import bench
 from processes import torchrun
 from sbgm import claims, paper_mixture
+from sbgm.__main__ import main
+from sbgm.commands import ledger
 from sbgm.metrics import mode_weights
 from sbgm.training import Run
 
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+USING = (ROOT / "docs" / "using.md").read_text(encoding="utf-8")
+TEXTS = {
+    name: (ROOT / name).read_text(encoding="utf-8")
+    for name in ("README.md", "CONTRIBUTING.md", *(f"docs/{page.name}" for page in sorted(ROOT.glob("docs/*.md"))))
+}
+
+
+def code_blocks(text: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", text, re.S)
+
+
+def commands(text: str) -> list[str]:
+    """The lines of a text's blocks without a language, and what is between its backticks, without comments."""
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", text, re.S | re.M)
+    lines = [line for language, block in blocks if not language for line in block.splitlines()]
+    lines += re.findall(r"(?<!`)`([^`\n]+)`(?!`)", text)
+    return [line.partition("  #")[0].strip() for line in lines]
+
+
+def slug(heading: str) -> str:
+    """The fragment by which GitHub links to a heading."""
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+
+
+def test_the_readme_is_short_and_begins_with_what_a_newcomer_needs():
+    assert len(README) <= 10_000
+    assert README.index("data/results/ladder.png") == README.index("data/")
+    assert max(README.index("make lab  "), README.index("make test  ")) < 1_500
+    assert README.index(code_blocks(README)[0]) + len(code_blocks(README)[0]) < 3_000
 
 
 def test_the_ten_lines_run_as_printed_and_recover_the_weights():
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.S)
+    (code,) = code_blocks(README)
     torch.manual_seed(0)  # the network's initial weights
     names = {}
     exec(code, names)
@@ -30,7 +65,8 @@ def test_the_ten_lines_run_as_printed_and_recover_the_weights():
 
 def test_the_torchrun_command_trains_without_a_gpu(tmp_path):
     """At toy size: another set and number of processes, and the last --scale counts (compiling takes minutes)."""
-    (printed,) = re.findall(r"`torchrun --nproc_per_node 8 (.*?)`", README)
+    (printed,) = re.findall(r"^torchrun --nproc_per_node 8 (.*?) +#", README, re.M)
+    assert f"`torchrun --nproc_per_node 8 {printed}`" in USING
     small = {"cifar10": "digits", "runs/cifar10": tmp_path / "run"}
     words = [small.get(word, word) for word in printed.split()]
     done = torchrun(*words, "--scale", "laptop", "--channels", 8, "--batch-size", 8, "--steps", 2)
@@ -38,12 +74,65 @@ def test_the_torchrun_command_trains_without_a_gpu(tmp_path):
     assert Run(tmp_path / "run").last_step == 2
 
 
-@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#]+)\)", README))))
-def test_every_local_link_leads_to_a_file(target):
-    if not target.startswith("https://"):
-        assert (ROOT / target).is_file()
+def test_a_notebook_follows_a_run_as_printed(tmp_path, monkeypatch):
+    (code,) = code_blocks(USING)
+    monkeypatch.chdir(tmp_path)
+    small = ["--channels", "4", "--steps", "2", "--batch-size", "2", "--precision", "fp32", "--cpu"]
+    assert main(["train", "digits", "--out", "runs/mine", *small]) == 0
+    names = {}
+    exec(code, names)
+    assert names["run"].last_step == 2
+    assert len(names["run"].log()) >= 1
+    assert names["run"].network()(torch.rand(1, 1, 8, 8), 1.0).shape == (1, 1, 8, 8)
 
 
-def test_the_ledger_is_the_one_the_records_give():
-    shown = README.partition("<!-- ledger -->")[2].partition("<!-- /ledger -->")[0].strip()
-    assert shown == claims.ledger_table(claims.load_records(claims.results_folder()))
+@pytest.mark.parametrize("name", ["README.md", "docs/using.md", "docs/instructors.md"])
+def test_every_command_of_sbgm_is_taken(name):
+    found = [line.partition("-m sbgm ")[2] for line in commands(TEXTS[name]) if "-m sbgm " in line]
+    assert found
+    for words in map(shlex.split, found):
+        parser = argparse.ArgumentParser(" ".join(words))
+        importlib.import_module(f"sbgm.commands.{words[0]}").add_arguments(parser)
+        parser.parse_args(words[1:])
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_every_target_of_make_every_tool_and_every_import_exists(name):
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
+    for line in commands(TEXTS[name]):
+        assert re.findall(r"^make (?:[A-Z_]+=\S+ )*([a-z-]+)", line) in [[], *([target] for target in targets)], line
+        for tool in re.findall(r"python ((?:tools|docs)/\w+\.py)", line):
+            assert (ROOT / tool).is_file(), line
+        for statement in re.findall(r'^python -c "(from \S+ import \w+)', line):
+            exec(statement)
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_every_local_link_leads_to_a_file_and_a_heading(name):
+    for target, fragment in re.findall(r"\]\((?!https://)([^)#]*)#?([^)]*)\)", TEXTS[name]):
+        path = ((ROOT / name).parent / target).resolve() if target else ROOT / name
+        is_made = target in ("ledger.md", "formulas.md", "api/index.rst")  # when the site is built
+        assert path.is_file() or is_made, target
+        if fragment and path.suffix == ".md" and path.parent == ROOT / "docs":
+            text = path.read_text(encoding="utf-8")
+            assert fragment in [slug(heading) for heading in re.findall(r"^#+ (.+)$", text, re.M)]
+
+
+def test_the_ledger_and_its_count_are_those_the_records_give():
+    records = claims.load_records(claims.results_folder())
+    shown = README.partition(ledger.START)[2].partition(ledger.END)[0].strip()
+    assert shown == claims.count_line(records)
+    table = (claims.results_folder() / "README.md").read_text(encoding="utf-8")
+    assert table == f"{ledger.HEAD}\n{claims.ledger_table(records)}\n"
+
+
+@pytest.mark.parametrize("name", ["bench", "bench learning"])
+def test_a_table_of_speeds_is_replaced_between_its_markers_and_nothing_else_is(name, tmp_path, monkeypatch):
+    before = bench.SPEED.read_text(encoding="utf-8")
+    monkeypatch.setattr(bench, "SPEED", tmp_path / "SPEED.md")
+    bench.SPEED.write_text(before, encoding="utf-8")
+    bench.write_table(name, "| new |")
+    after = bench.SPEED.read_text(encoding="utf-8")
+    old = before.partition(f"<!-- {name} -->\n")[2].partition(f"\n<!-- /{name} -->")[0]
+    assert old.count("| yes |") >= 1
+    assert after == before.replace(old, "| new |")

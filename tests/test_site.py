@@ -15,14 +15,17 @@ from urllib.parse import unquote
 import pytest
 
 import sbgm
+from notebooks import found, place
 from sbgm.claims import claims, load_records, results_folder
 from test_environment import declared, imported, third_party
+from test_notebooks import TINY_PNG
 
 ROOT = Path(__file__).resolve().parent.parent
-CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+CHAPTERS = found()
 PAGES = (
     "index", "chapters", "formulas", "ledger", "gallery", "glossary", "instructors", "troubleshooting", "search",
     "api/index", "api/command_line", "data/README", "data/weights/README",
+    "data/results/SPEED", "using", "limits",
 )  # fmt: skip
 
 # What a chapter may hold that Markdown and Sphinx could get wrong.
@@ -33,6 +36,13 @@ SCRATCH = [
     "<details><summary>Solution of 99.1</summary>\n\n```python\ndef answer(x):\n    return 2 * x  # chapter 4\n```\n\n"
     "By $\\sigma_1 > \\sigma_L$,\n\n$$x = \\frac12$$\n\n</details>",
 ]
+
+
+# A notebook in a folder below: it is a page with its figures and claims, and no chapter.
+BELOW = {
+    "markdown": "# Evidence\n\nFor chapter 3, and [the chapter itself](../99_scratch.ipynb); [a file](../../LICENSE).",
+    "code": 'settle("L3", [])',
+}
 
 
 class Page(HTMLParser):
@@ -89,7 +99,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="session")
 def html(tmp_path_factory):
-    """The folder of a site with one chapter more, built without a warning."""
+    """The folder of a site with one chapter more and one notebook more in a folder below, built without a warning."""
     folder = tmp_path_factory.mktemp("site")
     chapters = shutil.copytree(ROOT / "notebooks", folder / "notebooks", ignore=shutil.ignore_patterns(".*"))
     scratch = json.loads(CHAPTERS[0].read_text(encoding="utf-8"))
@@ -97,7 +107,14 @@ def html(tmp_path_factory):
         {"cell_type": "markdown", "id": f"99-{i:03}", "metadata": {}, "source": text} for i, text in enumerate(SCRATCH)
     ]
     (chapters / "99_scratch.ipynb").write_text(json.dumps(scratch), encoding="utf-8")
-    command = [sys.executable, ROOT / "site" / "build.py", folder / "built", "--notebooks", chapters]
+    scratch["cells"] = [
+        {"cell_type": kind, "id": f"99-{kind}", "metadata": {}, "source": text} for kind, text in BELOW.items()
+    ]
+    picture = {"output_type": "display_data", "metadata": {}, "data": {"image/png": TINY_PNG, "text/plain": ""}}
+    scratch["cells"][1] |= {"execution_count": 1, "outputs": [picture]}
+    (chapters / "lab").mkdir(exist_ok=True)
+    (chapters / "lab" / "99_below.ipynb").write_text(json.dumps(scratch), encoding="utf-8")
+    command = [sys.executable, ROOT / "docs" / "build.py", folder / "built", "--notebooks", chapters]
     done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / "built" / "html"
@@ -110,15 +127,20 @@ def pages(html):
 
 
 def test_the_extra_names_what_the_build_imports():
-    own = {path.stem for path in (ROOT / "site").glob("*.py")}
+    own = {path.stem for path in (ROOT / "docs").glob("*.py")}
     assert {
-        name for name, homes in third_party(imported("site") - own).items() if not homes & declared("site")
+        name for name, homes in third_party(imported("docs") - own).items() if not homes & declared("site")
     } == set()
 
 
 def test_every_chapter_and_page_is_there(pages):
-    wanted = {f"notebooks/{path.stem}.html" for path in CHAPTERS} | {f"{page}.html" for page in PAGES}
+    wanted = {html_of(path) for path in CHAPTERS} | {f"{page}.html" for page in PAGES}
     assert wanted <= pages.keys()
+
+
+def html_of(path: Path) -> str:
+    """A notebook's page."""
+    return f"notebooks/{place(path).with_suffix('.html').as_posix()}"
 
 
 def test_every_link_within_the_site_leads_to_a_page_and_to_a_place_on_it(html, pages):
@@ -189,6 +211,18 @@ def test_what_a_chapter_may_hold_is_shown(html, pages):
     assert r"+ \sqrt{c}\; d;" in (html / "notebooks" / "99_scratch.html").read_text(encoding="utf-8")
 
 
+def test_a_notebook_in_a_folder_below_is_a_page_with_its_figures_and_claims(pages):
+    page = pages["notebooks/lab/99_below.html"]
+    chapter = next(path.stem for path in CHAPTERS if path.name.startswith("03"))
+    assert f"../{chapter}.html" in page.links
+    assert "../99_scratch.html" in page.links
+    assert "figure-lab-99-1" in page.ids
+    assert "notebooks/lab/99_below.html#figure-lab-99-1" in pages["gallery.html"].links
+    assert "notebooks/lab/99_below.html" in pages["ledger.html"].links
+    assert "Evidence" in pages["index.html"].prose
+    assert "ledger.html#claim-l3" in pages["chapters.html"].links
+
+
 def test_the_ledger_shows_every_claim_with_every_measurement(pages):
     ledger = pages["ledger.html"]
     words = typed(ledger.prose)
@@ -209,12 +243,12 @@ def test_the_gallery_shows_every_figure_and_leads_to_it(pages):
     expected = {}
     for path in CHAPTERS:
         outputs = [o for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] for o in cell.get("outputs", [])]
-        expected[path.stem] = sum("image/png" in output.get("data", {}) for output in outputs)
+        expected[html_of(path)] = sum("image/png" in output.get("data", {}) for output in outputs)
     gallery = pages["gallery.html"]
-    assert len(gallery.images) == sum(expected.values()) > 50
-    for stem, n in expected.items():
-        assert sum(link.startswith(f"notebooks/{stem}.html#figure-") for link in gallery.links) == n
-        assert len(pages[f"notebooks/{stem}.html"].images) == n
+    assert len(gallery.images) == sum(expected.values()) + 1 > 50  # and the one of BELOW
+    for name, n in expected.items():
+        assert sum(link.startswith(f"{name}#figure-") for link in gallery.links) == n
+        assert len(pages[name].images) == n
 
 
 def test_the_reference_documents_every_public_name(pages):

@@ -14,7 +14,7 @@ import sbgm
 from sbgm.__main__ import COMMANDS
 
 ROOT = Path(__file__).resolve().parent.parent
-SITE = ROOT / "site"
+SITE = ROOT / "docs"
 FORMULAS = [
     formula
     for group in tomllib.loads((SITE / "formulas.toml").read_text(encoding="utf-8"))["group"]
@@ -102,14 +102,14 @@ def test_the_instructors_page_covers_every_chapter_and_answers_its_questions():
     )
     linked = re.findall(r"notebooks/(\d\d)_\w+\.ipynb\) \| (\d+) \|", minutes)
     assert {number for number, _ in linked} == CHAPTERS
-    rows = re.findall(r"^\| .+ \| \[.+\]\(notebooks/\d\d_\w+\.ipynb#\S+\).* \|$", misconceptions, re.MULTILINE)
+    rows = re.findall(r"^\| .+ \| \[.+\]\(\.\./notebooks/\d\d_\w+\.ipynb#\S+\).* \|$", misconceptions, re.MULTILINE)
     assert len(rows) >= 10
     n_questions = len(re.findall(r"^\*\*\d+\.\*\* ", questions, re.MULTILINE))
     assert questions.count("<details><summary>Answer</summary>") == n_questions >= 10
     assert "python -m sbgm grade submissions/" in grading
 
 
-@pytest.mark.parametrize("name", ["index", "instructors", "glossary", "troubleshooting"])
+@pytest.mark.parametrize("name", ["index", "using", "limits", "instructors", "glossary", "troubleshooting"])
 def test_the_names_and_options_on_a_page_exist(name):
     code = re.findall(r"`([^`\n]+)`", page(name))
     modules = "|".join(module for module in sbgm.__all__ if hasattr(getattr(sbgm, module), "__path__"))
@@ -118,7 +118,7 @@ def test_the_names_and_options_on_a_page_exist(name):
         for dotted in re.findall(rf"(?<![\w./])((?:{modules})\.\w+)", words):
             assert resolve(f"sbgm.{dotted}"), dotted
     options = {option for words in code for option in re.findall(r"(?<!\S)--[a-z-]+", words)}
-    known = {"--nbval", "--port"}  # of pytest and of JupyterLab
+    known = {"--nbval", "--port", "--nproc"}  # of pytest, JupyterLab and torchrun
     for command in COMMANDS:
         parser = argparse.ArgumentParser()
         importlib.import_module(f"sbgm.commands.{command}").add_arguments(parser)

@@ -1,6 +1,6 @@
-"""Measure what the README says about speed: `make bench`, or `python tools/bench.py [--learning] [--write]`.
+"""Measure what data/results/SPEED.md says about speed: `make bench`, or `python tools/bench.py [--learning] [--write]`.
 
-Every ratio is taken inside one run. On a busy machine nothing is timed. With --write the table goes into README.md.
+Every ratio is taken inside one run. On a busy machine nothing is timed. With --write the table goes there.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import NamedTuple
 import psutil
 import torch
 
+from notebooks import found, place
 from sbgm import (
     MLP,
     ImageMLP,
@@ -49,6 +50,7 @@ from sbgm.samplers import State
 from sbgm.training import Run, Step
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+SPEED = ROOT / "data" / "results" / "SPEED.md"
 BUSY_PERCENT = 10.0
 CHAPTER_SECONDS = {"00": 60, "01": 60, "02": 60, "03": 60}
 
@@ -277,8 +279,8 @@ def sliders() -> Iterator[Row]:
 
 
 def chapters() -> Iterator[Row]:
-    """Each chapter alone, on a fresh kernel."""
-    for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
+    """Each notebook alone, on a fresh kernel."""
+    for notebook in found():
         command = [sys.executable, str(ROOT / "tools" / "notebooks.py"), "run"]
         with tempfile.TemporaryDirectory() as folder:
             taken = seconds(
@@ -286,8 +288,9 @@ def chapters() -> Iterator[Row]:
                     [*c, f, str(n)], check=True, stdout=subprocess.DEVNULL
                 )
             )
-        number = notebook.stem[:2]
-        yield Row(f"chapter {number}", taken, CHAPTER_SECONDS.get(number, 120), " s")
+        *folders, name = place(notebook).parts
+        label = ", ".join([f"chapter {name[:2]}", *folders])
+        yield Row(label, taken, CHAPTER_SECONDS.get(name[:2], 120), " s")
 
 
 def refuse_if_busy() -> None:
@@ -297,20 +300,19 @@ def refuse_if_busy() -> None:
 
 
 def write_table(name: str, table: str) -> None:
-    """Put a table into README.md, between the markers of its name."""
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
+    """Put a table into SPEED.md, between the markers of its name."""
+    text = SPEED.read_text(encoding="utf-8")
     head, opened, rest = text.partition(f"<!-- {name} -->")
     _, closed, tail = rest.partition(f"<!-- /{name} -->")
     if not (opened and closed):
-        sys.exit(f"bench: README.md must hold the markers <!-- {name} --> and <!-- /{name} -->")
-    readme.write_text(f"{head}{opened}\n{table}\n{closed}{tail}", encoding="utf-8")
+        sys.exit(f"bench: SPEED.md must hold the markers <!-- {name} --> and <!-- /{name} -->")
+    SPEED.write_text(f"{head}{opened}\n{table}\n{closed}{tail}", encoding="utf-8")
 
 
 def main() -> None:
     """Measure, print, and write the table if asked."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--write", action="store_true", help="put the table into README.md")
+    parser.add_argument("--write", action="store_true", help="put the table into data/results/SPEED.md")
     parser.add_argument("--skip-chapters", action="store_true", help="leave out the chapters' run times")
     parser.add_argument("--learning", action="store_true", help="only what compiled bfloat16 learns: most of an hour")
     arguments = parser.parse_args()

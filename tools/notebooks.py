@@ -5,7 +5,8 @@
     python tools/notebooks.py run FOLDER [NOTEBOOK…]     execute copies into FOLDER
     python tools/notebooks.py new SCRIPT.py NOTEBOOK     make a notebook from a jupytext percent script
 
-Without NOTEBOOK, all of notebooks/. A notebook is executed in a fresh kernel of this Python, in its own folder.
+Without NOTEBOOK, all of notebooks/ and of the folders below. A notebook is executed in a fresh kernel of this Python,
+in its own folder.
 """
 
 from __future__ import annotations
@@ -26,6 +27,17 @@ from normal_form import as_text, content_faults, faults, normalised, read
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 COLOURS = re.compile(r"\x1b\[[\d;]*m")
+
+
+def found(folder: Path | None = None) -> list[Path]:
+    """Every notebook in a folder, by default notebooks/, and in folders below it, without Jupyter's checkpoints."""
+    paths = (folder or NOTEBOOKS).rglob("*.ipynb")
+    return sorted(path for path in paths if ".ipynb_checkpoints" not in path.parts)
+
+
+def place(path: Path) -> Path:
+    """Where a notebook lies below notebooks/; for one from elsewhere its name."""
+    return path.resolve().relative_to(NOTEBOOKS) if path.resolve().is_relative_to(NOTEBOOKS) else Path(path.name)
 
 
 class NotebookError(Exception):
@@ -78,12 +90,12 @@ def check(path: Path) -> None:
 
 
 def run(path: Path, folder: Path, timeout: float) -> None:
-    """Execute a copy of the notebook at `path` and write it to `folder`, as far as it came."""
+    """Execute a copy of the notebook at `path` and write it to its place in `folder`, as far as it came."""
     notebook = read(path)
     try:
         execute(notebook, path.parent, timeout)
     finally:
-        write(normalised(notebook, path.stem), folder / path.name)
+        write(normalised(notebook, path.stem), folder / place(path))
 
 
 def new(script: Path, path: Path) -> None:
@@ -137,7 +149,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.command == "new":
         new(options.script, options.notebook)
         return 0
-    paths = options.notebooks or sorted(NOTEBOOKS.glob("*.ipynb"))
+    paths = options.notebooks or found()
     if options.command == "build":
         all_well = for_each(paths, lambda path: build(path, options.timeout))
     elif options.command == "run":

@@ -20,7 +20,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 
 from normal_form import normalised, read
-from notebooks import NOTEBOOKS, write
+from notebooks import found, place, write
 
 EXERCISE, SOLUTION = "exercise", "solution"
 VARIANT = re.compile(r"\bvariant=0\b")
@@ -74,9 +74,9 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"--variant must not be negative, got {options.variant}")
     if options.folder.exists():
         parser.error(f"{options.folder} exists: nothing is overwritten; name another folder, or remove it")
-    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
-        write(released(read(path), path.stem, options.variant, options.source), options.folder / path.name)
-    print(f"{options.folder}: {len(list(options.folder.glob('*.ipynb')))} chapters, variant {options.variant}")
+    for path in found():
+        write(released(read(path), path.stem, options.variant, options.source), options.folder / place(path))
+    print(f"{options.folder}: {len(found(options.folder))} notebooks, variant {options.variant}")
     return 0
 
 

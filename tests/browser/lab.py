@@ -15,6 +15,8 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+from open_lab import SETTINGS
+
 START_SECONDS = 120
 FOLDERS = {
     "JUPYTER_CONFIG_DIR": "config",
@@ -72,12 +74,11 @@ def running_lab(folder: Path) -> Iterator[Lab]:
         RuntimeError: it does not start; the message holds its log.
     """
     (folder / "notebooks").mkdir(parents=True)
-    _decline_news(folder / "settings")
     port, token = free_port(), secrets.token_hex(16)
     port, token = free_port(), secrets.token_hex(16)
     lab = Lab(folder, port, token)
     environment = os.environ | {name: str(folder / place) for name, place in FOLDERS.items()}
-    environment |= {"JUPYTER_TOKEN": token, "SBGM_SCALE": "laptop"}
+    environment |= {"JUPYTER_TOKEN": token, "SBGM_SCALE": "laptop", "JUPYTER_CONFIG_PATH": str(SETTINGS)}
     command = [sys.executable, "-m", "jupyterlab", *FLAGS, f"--port={port}", f"--ServerApp.root_dir={lab.notebooks}"]
     log = folder / "server.log"
     with log.open("w") as file:
@@ -99,13 +100,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-def _decline_news(settings: Path) -> None:
-    """Answer the question that Lab puts on its first start."""
-    file = settings / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
-    file.parent.mkdir(parents=True)
-    file.write_text('{"fetchNews": "false", "checkForUpdates": false}')
 
 
 def _wait_for(lab: Lab, server: subprocess.Popen, log: Path) -> None:

@@ -1,6 +1,6 @@
 """The time from a key press on a slider to the frame that draws the new picture, measured inside the page.
 
-It is judged as on the idle machine of README's speed table: two cores have been seen to take 2.5 times as long for the
+It is judged as on the idle machine of data/results/SPEED.md: two cores have been seen to take 2.5 times as long for the
 same work on another day, with nothing else running, and that says nothing about a slider.
 """
 
@@ -19,7 +19,7 @@ N_PRESSES = 15
 N_ROUNDS = 3
 BUSY = 0.9  # of a core free: with less, the machine is busy
 REST = 50.0  # milliseconds of JupyterLab and the browser; beside a training, 28 to 58 were measured
-PACE = 61_000  # turns of a burst in a second of README's machine: a slow day's, times the ratio of Fig. 3's times
+PACE = 61_000  # turns of a burst in a second of SPEED.md's machine: a slow day's, times the ratio of Fig. 3's times
 MOST_SLOWER = 1.5  # what is allowed a slow processor: a slider that takes twice as long is found on any
 
 # From the time stamp of the key's event, until the new picture is decoded and a frame begins that draws it.
@@ -43,7 +43,7 @@ class Latency(NamedTuple):
         median: over N_PRESSES.
         work: the kernel's processor time for a press, the mean.
         free: the share of a core that a burst of work gets between the presses, the median; 1 on an idle machine.
-        slower: how many times as long a burst's work takes as on the machine of README's speed table, the median.
+        slower: how many times as long a burst's work takes as on the machine of data/results/SPEED.md, the median.
     """
 
     median: float
@@ -53,14 +53,14 @@ class Latency(NamedTuple):
 
     @property
     def idle(self) -> float:
-        """The median on README's machine, idle: on a busy one what the work allows, on a slow one so much less."""
+        """The median on SPEED.md's machine, idle: on a busy one what the work allows, on a slow one so much less."""
         median = self.median if self.free >= BUSY else min(self.median, self.work + REST)
         return median / min(max(1.0, self.slower), MOST_SLOWER)
 
     def __str__(self) -> str:
         return (
             f"median {self.median:.0f} ms, {self.work:.0f} ms of it the kernel's work; {self.free:.0%} of a core free, "
-            f"{self.slower:.1f} times as slow as README's"
+            f"{self.slower:.1f} times as slow as SPEED.md's"
         )
 
 
@@ -95,7 +95,7 @@ def processor_time(process: psutil.Process) -> float:
 
 def burst(seconds: float = 0.03) -> tuple[float, float]:
     """A short burst of work after a pause, such as the work behind a press: the share of a core that it gets, and how
-    many times as long it takes as on README's machine."""
+    many times as long it takes as on SPEED.md's machine."""
     points = torch.zeros(2, 2, 512)  # small operations, as of a move in chapter 04, but none of our own code
     n_turns, wall, start = 0, time.perf_counter(), time.process_time()
     while (used := time.process_time() - start) < seconds:

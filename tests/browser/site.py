@@ -49,7 +49,7 @@ class QuietHandler(SimpleHTTPRequestHandler):
 @contextlib.contextmanager
 def served_site(folder: Path) -> Iterator[Site]:
     """What `make site` builds, built into `folder` and served on a free port."""
-    subprocess.run([sys.executable, ROOT / "site" / "build.py", folder], check=True)
+    subprocess.run([sys.executable, ROOT / "docs" / "build.py", folder], check=True)
     pages = folder / "html"
     with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(QuietHandler, directory=pages)) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})

@@ -50,6 +50,11 @@ def test_every_cell_runs(chapter):
     assert chapter.faults() == []
 
 
+def test_nothing_pops_up_over_a_corner_of_the_page(chapter):
+    """Such as Jupyter's question about news."""
+    assert chapter.page.locator(".Toastify__toast").all_inner_texts() == []
+
+
 def test_the_sliders_are_those_that_are_tested_here(chapter):
     assert list(chapter.explorer().sliders) == list(CONTROLS[chapter.number])
 
@@ -85,7 +90,7 @@ def test_dragging_moves_the_slider_to_the_mouse_and_picture_and_readout_follow(c
 
 
 def test_a_key_press_is_seen_within_a_tenth_of_a_second(chapter, explorer, measured):
-    """The limit is for README's machine, idle; a busy or a slow one is judged by what that would take, see Latency."""
+    """The limit is for SPEED.md's machine, idle; a busy or slow one is judged by what that would take, see Latency."""
     kernel, late = chapter.kernel_process(), {}
     for name, slider in explorer.sliders.items():
         latency = best_of_rounds(explorer, slider, kernel, LATENCY_LIMIT)

@@ -38,8 +38,8 @@ class Figure(NamedTuple):
     section: str
 
 
-def figures(chapter: str, cells: list[dict]) -> list[Figure]:
-    """The figures of a chapter whose file is called `chapter`, in their order.
+def figures(number: str, cells: list[dict]) -> list[Figure]:
+    """The figures of the chapter with this number, such as "03", in their order.
 
     Raises:
         ValueError: a cell shows two, which could not share one alternative text.
@@ -52,12 +52,12 @@ def figures(chapter: str, cells: list[dict]) -> list[Figure]:
             continue
         pictures = [output["data"] for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
         if len(pictures) > 1:
-            raise ValueError(f"cell {index} of {chapter} must show one figure, since one caption follows it")
+            raise ValueError(f"cell {index} of chapter {number} must show one figure, since one caption follows it")
         for data in pictures:
             caption = caption_of(cells[index + 1]) if index + 1 < len(cells) else ""
             values = re.search(r"\((.*)\)", "".join(data.get("text/plain", "")))
             alt = plain(caption) or slider_text(source, values[1] if values else "") or drawing_text(source, section)
-            anchor = f"figure-{chapter[:2]}-{len(found) + 1}"
+            anchor = f"figure-{number}-{len(found) + 1}"
             found.append(Figure(index, anchor, base64.b64decode("".join(data["image/png"])), caption, alt, section))
     return found
 

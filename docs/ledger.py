@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from chapters import called, place
+
 from sbgm.claims import Claim, Settled, claims, load_records, results_folder
 
 HEAD = """# The ledger
@@ -19,7 +21,7 @@ def page(settling: dict[str, Path]) -> str:
     """The page as Markdown.
 
     Args:
-        settling: the chapter that enters each claim, by id.
+        settling: the notebook that enters each claim, by id.
     """
     records = load_records(results_folder())
     lines = [HEAD]
@@ -35,7 +37,7 @@ def entry(claim: Claim, record: Settled | None, chapter: Path | None) -> list[st
     """One claim: what it says, how it is measured, and all that was found."""
     where = f"§ {escaped(claim.section)}" if claim.section[:1].isdigit() else escaped(claim.section)
     if chapter is not None:
-        where += f" · [chapter {int(chapter.name[:2])}](notebooks/{chapter.name})"
+        where += f" · [{called(chapter)}]({place(chapter)})"
     lines = [f"(claim-{claim.id.lower()})=", f"## {claim.id}: {escaped(claim.claim)}", ""]
     lines += [f"{badge(status_of(record))} {where}", ""]
     lines += [f"**Measure:** {escaped(claim.measure)}.", "", f"**Expected:** {escaped(claim.expect)}.", ""]

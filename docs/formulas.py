@@ -8,6 +8,8 @@ import tomllib
 from pathlib import Path
 from types import ModuleType
 
+from chapters import is_chapter, place
+
 HEAD = """# Formulas
 
 Every numbered equation and algorithm of the paper, and the formulas without a number that the chapters use: the name in
@@ -22,7 +24,7 @@ def load() -> list[dict]:
 
 def page(chapters: list[Path]) -> str:
     """The page as Markdown."""
-    by_number = {path.name[:2]: path.name for path in chapters}
+    by_number = {path.name[:2]: place(path) for path in filter(is_chapter, chapters)}
     lines = [HEAD]
     for group in load():
         lines += [f"## {group['title']}", ""]
@@ -38,7 +40,7 @@ def entry(formula: dict, by_number: dict[str, str]) -> list[str]:
         lines += ["$$", formula["tex"], "$$", ""]
     links = [formula["where"]]
     links += [f"{{py:obj}}`{name.removeprefix('sbgm.')} <{documented(name)}>`" for name in formula["names"]]
-    links += [f"[chapter {int(number)}](notebooks/{by_number[number]})" for number in formula["chapters"]]
+    links += [f"[chapter {int(number)}]({by_number[number]})" for number in formula["chapters"]]
     lines += [" · ".join(links), ""]
     return lines + ([formula["note"], ""] if "note" in formula else [])
 

@@ -28,9 +28,25 @@ ABLE = re.compile(r"\*\*You will be able to\*\*\n\n(.+?)\n\n(\*\*.+?)(?:\n\n|\Z)
 LINK = re.compile(r"\]\((?![a-z]+:|#)([^)#\s]+)")
 
 
-def notebooks(folder: Path | None = None) -> list[Path]:
-    """The chapters' files in their order."""
-    return sorted((ROOT / "notebooks" if folder is None else folder).glob("[0-9][0-9]_*.ipynb"))
+def notebooks(folder: Path = ROOT / "notebooks") -> list[Path]:
+    """The files of the chapters in their order, then those of the notebooks in folders below."""
+    found = (path for path in folder.rglob("[0-9][0-9]_*.ipynb") if ".ipynb_checkpoints" not in path.parts)
+    return sorted(found, key=lambda path: (not is_chapter(path), path))
+
+
+def is_chapter(path: Path) -> bool:
+    """Whether a notebook is a chapter, and not one of a folder below the chapters."""
+    return path.parent.name == "notebooks"
+
+
+def place(path: Path) -> str:
+    """Where a notebook lies in the site, as in the repository: such as "notebooks/03_langevin_dynamics.ipynb"."""
+    return f"notebooks/{path.as_posix().rpartition('/notebooks/')[2]}"
+
+
+def called(path: Path) -> str:
+    """What a link to a notebook says: "chapter 3", or "chapter 3, lab" for one in the folder lab."""
+    return f"chapter {int(path.name[:2])}" + ("" if is_chapter(path) else f", {path.parent.name}")
 
 
 def read(path: Path) -> dict:
@@ -51,21 +67,23 @@ def title(notebook: dict) -> str:
 def staged(path: Path, all_chapters: list[Path]) -> str:
     """A chapter for the site: each figure has an alternative text and an anchor, "chapter 3" is a link."""
     notebook = read(path)
-    for figure in figures(path.stem, notebook["cells"]):
+    for figure in chapter_figures(path):
         notebook["cells"][figure.cell]["metadata"]["mystnb"] = {
             "image": {"alt": figure.alt},
             "figure": {"name": figure.anchor},
         }
-    others = by_number(all_chapters, but=path)
+    others = by_number(all_chapters, seen_from=path)
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
             cell["source"] = linked(text(cell), others)
     return json.dumps(notebook, ensure_ascii=False, indent=1)
 
 
-def by_number(paths: list[Path], but: Path | None = None) -> dict[int, str]:
-    """The chapters' file names by their numbers."""
-    return {int(path.name[:2]): path.name for path in paths if path != but}
+def by_number(paths: list[Path], seen_from: Path) -> dict[int, str]:
+    """The chapters by their numbers, as links in the notebook `seen_from`, which is left out."""
+    folder = posixpath.dirname(place(seen_from))
+    chapters = (path for path in paths if is_chapter(path) and path != seen_from)
+    return {int(path.name[:2]): posixpath.relpath(place(path), folder) for path in chapters}
 
 
 def linked(markdown: str, names: dict[int, str]) -> str:
@@ -88,17 +106,17 @@ def on_one_line(formula: str) -> str:
 
 def page(paths: list[Path]) -> str:
     """The page of the chapters: what each one teaches, takes and settles."""
-    claims: dict[Path, list[str]] = {}
+    claims: dict[str, list[str]] = {}
     for claim_id, path in settling(paths).items():
-        claims.setdefault(path, []).append(f"[{claim_id}](#claim-{claim_id.lower()})")
+        claims.setdefault(path.name[:2], []).append(f"[{claim_id}](#claim-{claim_id.lower()})")
     lines = [HEAD]
-    for path in paths:
+    for path in filter(is_chapter, paths):
         notebook = read(path)
         able, takes = ABLE.search(text(notebook["cells"][0])).groups()
-        takes = LINK.sub(from_the_root, linked(takes, by_number(paths)))
-        lines += [f"## [{title(notebook)}](notebooks/{path.name})", "", "You will be able to", "", able, "", takes, ""]
-        if path in claims:
-            lines += [f"**Settles** {', '.join(claims[path])}.", ""]
+        takes = LINK.sub(from_the_root, linked(takes, by_number(paths, seen_from=path)))
+        lines += [f"## [{title(notebook)}]({place(path)})", "", "You will be able to", "", able, "", takes, ""]
+        if path.name[:2] in claims:
+            lines += [f"**Settles** {', '.join(claims[path.name[:2]])}.", ""]
     return "\n".join(lines)
 
 
@@ -108,9 +126,10 @@ def from_the_root(link: re.Match) -> str:
 
 
 def linked_files(path: Path) -> set[Path]:
-    """The repository's files that a chapter links to, other than chapters."""
+    """The repository's files that a notebook links to, other than notebooks."""
     texts = (text(cell) for cell in read(path)["cells"] if cell["cell_type"] == "markdown")
-    targets = {(ROOT / "notebooks" / target).resolve() for words in texts for target in LINK.findall(words)}
+    folder = (ROOT / place(path)).parent
+    targets = {(folder / target).resolve() for words in texts for target in LINK.findall(words)}
     return {file for file in targets if file.is_file() and file.suffix != ".ipynb" and file.is_relative_to(ROOT)}
 
 
@@ -125,7 +144,7 @@ def imported_names(paths: list[Path]) -> set[str]:
 
 
 def settling(paths: list[Path]) -> dict[str, Path]:
-    """The chapter that enters each claim in the ledger, by the claim's id."""
+    """The notebook that enters each claim in the ledger, by the claim's id."""
     pattern = re.compile(r"\bsettle\(\s*\"(\w+)\"")
     return {
         claim_id: path
@@ -136,6 +155,7 @@ def settling(paths: list[Path]) -> dict[str, Path]:
     }
 
 
-def all_figures(paths: list[Path]) -> dict[Path, list[Figure]]:
-    """Every chapter's figures."""
-    return {path: figures(path.stem, read(path)["cells"]) for path in paths}
+def chapter_figures(path: Path) -> list[Figure]:
+    """A notebook's figures, numbered within it: "03-1", or "lab-03-1" for one in the folder lab."""
+    number = path.name[:2] if is_chapter(path) else f"{path.parent.name}-{path.name[:2]}"
+    return figures(number, read(path)["cells"])

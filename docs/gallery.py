@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from chapters import read, title
+from chapters import place, read, title
 from figures import Figure
 
 HEAD = """# Gallery
@@ -24,7 +24,7 @@ def page(figures: dict[Path, list[Figure]]) -> str:
             lines += [
                 f"````{{figure}} figures/{figure.anchor}.png",
                 f":alt: {figure.alt}",
-                f":target: notebooks/{path.stem}.html#{figure.anchor}",
+                f":target: {place(path.with_suffix('.html'))}#{figure.anchor}",
                 "",
                 " ".join(figure.caption.split()) or figure.alt,
                 "````",

@@ -1,0 +1,79 @@
+"""Open JupyterLab at chapter 0, in a working copy of the notebooks: `make lab`, or `python tools/open_lab.py [FLAGS]`.
+
+The copy is work/, which git ignores, so that `git pull` never meets what you wrote in it. Each start copies the
+notebooks that are not there yet, and brings those up to date in which you have changed no cell (running is no change).
+One that you have changed stays as it is; where the original has changed too, a line says so. FLAGS are JupyterLab's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from jupyterlab import labapp
+
+from notebooks import NOTEBOOKS, found
+
+ROOT = Path(__file__).resolve().parent.parent
+WORK = ROOT / "work"
+COPIED = ".copied.json"  # in the copy: the fingerprints of each notebook as it was copied
+SETTINGS = Path(__file__).resolve().parent / "jupyter"  # defaults of JupyterLab's settings: it asks about no news
+
+
+def refresh(originals: Path, copy: Path) -> list[Path]:
+    """Bring a working copy up to date without touching what was changed in it.
+
+    Args:
+        originals: the folder of the notebooks.
+        copy: the folder of the copies, made if it is missing; they lie in it as in `originals`.
+
+    Returns:
+        The notebooks changed both in the copy and among the originals, by their place; the copy's are left.
+    """
+    copy.mkdir(parents=True, exist_ok=True)
+    record = copy / COPIED
+    copied = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
+    left = []
+    for original in found(originals):
+        place = original.relative_to(originals)
+        mine, new, old = copy / place, fingerprints(original), copied.get(place.as_posix(), {})
+        if mine.exists() and new["file"] == old.get("file"):
+            continue
+        if not mine.exists() or fingerprints(mine)["cells"] in (old.get("cells"), new["cells"]):
+            mine.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(original, mine)
+            copied[place.as_posix()] = new
+        else:
+            left.append(place)
+    record.write_text(json.dumps(copied, indent=1) + "\n", encoding="utf-8")
+    return left
+
+
+def fingerprints(path: Path) -> dict[str, str]:
+    """The sha256 of a notebook's file, and that of what its cells say, whatever their outputs."""
+    content = path.read_bytes()
+    try:
+        cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(content)["cells"]]
+    except (ValueError, KeyError):  # not a notebook any more: whatever it is, it stays
+        cells = content.decode(errors="replace")
+    named = {"file": content, "cells": json.dumps(cells).encode()}
+    return {name: hashlib.sha256(value).hexdigest() for name, value in named.items()}
+
+
+def main(flags: Sequence[str]) -> int:
+    """Refresh the copy and run JupyterLab on it; return its exit status."""
+    for place in refresh(NOTEBOOKS, WORK):
+        print(f"work/{place} stays as you changed it. To have the new one, rename yours and start again.")
+    paths = [str(SETTINGS), os.environ.get("JUPYTER_CONFIG_PATH", "")]
+    os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, paths))
+    first = WORK / found(NOTEBOOKS)[0].relative_to(NOTEBOOKS)
+    return labapp.main([*flags, str(first)])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
