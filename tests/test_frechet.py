@@ -168,3 +168,9 @@ def test_the_text_says_of_how_many_and_against_what():
     ours = frechet_distance(x, feature_statistics(y), against="points", features="coordinates")
     assert str(ours).endswith("(30 samples against 20 points, coordinates)")
     assert "±" not in str(frechet_distance(feature_statistics(x), feature_statistics(y)))
+
+
+def test_it_takes_a_single_feature():
+    x = torch.tensor([[0.0], [1.0], [2.0]], dtype=torch.float64)
+    assert frechet_distance(x, x + 3).value == pytest.approx(9)
+    assert feature_statistics(x).covariance.tolist() == [[1.0]]

@@ -501,3 +501,8 @@ def test_a_ladder_that_does_not_descend_is_named(sigmas):
 def test_bad_levels_are_named(levels):
     with pytest.raises(ValueError, match=r"levels must be \(4,\) whole numbers in 0 … 1"):
         ncsn_loss(never, X, [1.0, 0.5], generator=seeded(), levels=levels)
+
+
+def test_weighting_must_return_one_weight_an_example():
+    with pytest.raises(ValueError, match=r"weighting must return one weight an example, shape \(3,\), got \(3, 1\)"):
+        ncsn_loss(zero, torch.ones(3, 2), [2.0, 1.0], generator=seeded(), weighting=lambda sigma: sigma[:, None])

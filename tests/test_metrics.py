@@ -179,3 +179,8 @@ def test_ssim_is_1_for_equal_images_and_falls_with_noise():
 def test_images_must_have_one_shape(metric):
     with pytest.raises(ValueError, match=r"noisy must have the shape of clean, \(3, 8, 8\), got \(1, 8, 8\)"):
         metric(torch.zeros(1, 8, 8), torch.zeros(3, 8, 8))
+
+
+def test_ssim_needs_a_window_of_seven():
+    with pytest.raises(ValueError, match=r"noisy must be an image .* of at least 7"):
+        metrics.ssim(torch.ones(1, 4, 4), torch.ones(1, 4, 4))

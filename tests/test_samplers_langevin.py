@@ -237,16 +237,18 @@ def test_metropolis_refuses_starts_without_density(value):
         next(states)
 
 
-def test_metropolis_refuses_a_log_prob_of_the_wrong_shape():
+@pytest.mark.parametrize(
+    ("log_prob", "error", "message"),
+    [
+        (lambda x, sigma: -0.5 * x.square(), ValueError, r"log_prob must return shape \(3,\).*got \(3, 2\)"),
+        (lambda x, sigma: 0.0, TypeError, "log_prob must return a torch.Tensor, got float"),
+    ],
+)
+def test_metropolis_refuses_a_log_prob_of_the_wrong_shape(log_prob, error, message):
     states = metropolis_langevin(
-        normal_score,
-        torch.zeros(3, 2),
-        log_prob=lambda x, sigma: -0.5 * x.square(),
-        step_size=0.1,
-        n_steps=1,
-        generator=seeded(),
+        normal_score, torch.zeros(3, 2), log_prob=log_prob, step_size=0.1, n_steps=1, generator=seeded()
     )
-    with pytest.raises(ValueError, match=r"log_prob must return shape \(3,\).*got \(3, 2\)"):
+    with pytest.raises(error, match=message):
         next(states)
 
 
