@@ -15,14 +15,11 @@ from sbgm.samplers import NamedSampler, final
 from sbgm.samplers.annealed import signal_to_noise
 from sbgm.training import TrainingSettings, n_parameters
 from sbgm.weights import load_weights, save_network, save_weights
+from seeds import seeded
 
 X, IMAGE = torch.ones(3, 2), torch.ones(1, 1, 4, 4)
 ONE_DIMENSION = torch.tensor([[-1.0], [1.0]])
 CHAINS = {"step_size": 0.1, "n_steps": 3, "variance": 1.0, "start": 1.0}
-
-
-def seeded():
-    return torch.Generator().manual_seed(0)
 
 
 def score(x, sigma):

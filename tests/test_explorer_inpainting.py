@@ -12,14 +12,11 @@ from sbgm import inpaint
 from sbgm.data import load_images
 from sbgm.explorers import inpainting_explorer
 from sbgm.masks import centre_box, right_half
+from seeds import seeded
 
 IMAGE = load_images("digits", "test")[0]
 MASKS = {"right-half": right_half(IMAGE.shape), "centre-box": centre_box(IMAGE.shape)}
 SIGMAS = [1.0, 0.3, 0.1]
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def run(mask, seed=0, n=4):

@@ -11,6 +11,7 @@ from PIL import Image
 from sbgm import annealed_langevin
 from sbgm.experiments import Trajectory, annealed_trajectory
 from sbgm.explorers import image_annealing_explorer
+from seeds import seeded
 
 SIGMAS = [1.0, 0.3, 0.1]
 T = 4
@@ -19,10 +20,6 @@ T = 4
 def score(x, sigma):
     """Of N(½, v I) data, v = 0.1."""
     return (0.5 - x) / (0.1 + sigma**2)
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 @pytest.fixture(scope="module")
