@@ -1,13 +1,12 @@
 """Chapter 08's explorer, without a browser: what it shows at each step and behind each mask."""
 
-import io
 import re
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
+from moving import assert_moves_and_returns
 from sbgm import inpaint
 from sbgm.data import load_images
 from sbgm.explorers import inpainting_explorer
@@ -43,10 +42,6 @@ def explorer():
     return inpainting_explorer(IMAGE, MASKS, RUNS)
 
 
-def pixels(explorer):
-    return np.asarray(Image.open(io.BytesIO(explorer.image.value)))
-
-
 @pytest.mark.parametrize("step", [1, 4, 6])
 @pytest.mark.parametrize("mask", ["right-half", "centre-box"])
 def test_the_readout_is_what_an_independent_computation_gives(explorer, step, mask):
@@ -76,11 +71,7 @@ def test_the_pictures_are_the_image_its_noisy_known_part_and_the_fills(explorer)
 
 @pytest.mark.parametrize(("name", "value"), [("step", 1), ("step", 3), ("mask", "centre-box")])
 def test_every_control_changes_the_picture_and_back_again(explorer, name, value):
-    before, start = pixels(explorer), explorer.controls[name].value
-    explorer.controls[name].value = value
-    assert (pixels(explorer) != before).mean() > 0.02
-    explorer.controls[name].value = start
-    assert np.array_equal(pixels(explorer), before)
+    assert_moves_and_returns(explorer, name, value, share=0.02)
 
 
 def test_it_starts_at_the_end_and_moves_through_every_step(explorer):
