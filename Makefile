@@ -35,8 +35,7 @@ lab: $(INSTALLED)  ## set up, then open JupyterLab at chapter 0, in work/, your 
 	$(PY) tools/open_lab.py $(AS_ROOT) $(LAB_FLAGS)
 
 test: $(INSTALLED)  ## set up, then run the unit tests and compare every notebook with a fresh run
-	$(PY) -m pytest
-	$(PY) -m pytest --nbval notebooks/
+	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --nbval notebooks tests
 
 test-browser: $(INSTALLED)  ## drive the sliders and open the site in Chromium; fail where there is none
 	SBGM_REQUIRE_BROWSER=1 $(PY) -m pytest tests/browser

@@ -10,10 +10,7 @@ from sbgm.metrics import confident_share, in_batches
 from sbgm.networks.classifier import DigitClassifier
 from sbgm.training import n_parameters
 from sbgm.weights import read_facts, weights_folder
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
+from seeds import seeded
 
 
 def test_logits_are_a_linear_function_of_the_features():

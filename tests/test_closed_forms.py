@@ -7,11 +7,7 @@ import torch
 
 from sbgm import GaussianMixture, closed_forms, geometric_sigmas, paper_mixture, plots
 from sbgm.metrics import estimate, mode_weights
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
-
+from seeds import seeded
 
 # --- Langevin dynamics on a Gaussian ---------------------------------------------------------------------------------
 

@@ -5,10 +5,7 @@ import pytest
 import torch
 
 from sbgm.data import dequantise, random_flip
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
+from seeds import seeded
 
 
 def every_grey(n):
@@ -18,10 +15,10 @@ def every_grey(n):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_dequantise_is_the_formula(dtype):
-    x = torch.rand(5, 3, 4, 6, generator=generator(), dtype=dtype)
+    x = torch.rand(5, 3, 4, 6, generator=seeded(), dtype=dtype)
     before = x.clone()
-    u = torch.rand(x.shape, generator=generator(1), dtype=dtype)
-    y = dequantise(x, generator=generator(1))
+    u = torch.rand(x.shape, generator=seeded(1), dtype=dtype)
+    y = dequantise(x, generator=seeded(1))
     torch.testing.assert_close(y, x * 255 / 256 + u / 256, rtol=0, atol=2e-7)
     assert y.dtype == dtype
     assert torch.equal(x, before)
@@ -30,7 +27,7 @@ def test_dequantise_is_the_formula(dtype):
 def test_each_grey_value_is_spread_evenly_over_its_own_bin():
     """The offset within the bin: Kolmogorov's distance from the uniform law at its 0.1 % point, means within 4 s.e."""
     n = 400
-    y = dequantise(every_grey(n), generator=generator())
+    y = dequantise(every_grey(n), generator=seeded())
     assert y.min() >= 0
     assert y.max() <= 1
     u = (y.double() * 256 - torch.arange(256).reshape(1, 1, 16, 16)).flatten(1)
@@ -48,26 +45,26 @@ def test_each_grey_value_is_spread_evenly_over_its_own_bin():
 
 def test_dequantised_images_average_to_the_formulas_mean():
     """E = (255 x + ½)/256 for x of any mean."""
-    x = torch.rand(200, 1, 28, 28, generator=generator()).mul(255).round() / 255
-    y = dequantise(x, generator=generator(1))
+    x = torch.rand(200, 1, 28, 28, generator=seeded()).mul(255).round() / 255
+    y = dequantise(x, generator=seeded(1))
     error = float((y.double() - (x.double() * 255 + 0.5) / 256).mean())
     assert abs(error) < 4 * (1 / 12 / x.numel()) ** 0.5 / 256
 
 
 def test_every_call_draws_anew_and_a_seed_repeats_it():
     x = every_grey(1)
-    source = generator()
+    source = seeded()
     first, second = dequantise(x, generator=source), dequantise(x, generator=source)
     assert not torch.equal(first, second)
-    assert torch.equal(first, dequantise(x, generator=generator()))
+    assert torch.equal(first, dequantise(x, generator=seeded()))
 
 
 def test_a_flipped_image_is_numpys_and_half_of_them_are():
     """4,096 images; the share within 4 s.e. of ½, and no image tells of the next one's flip."""
     n = 4096
-    x = torch.rand(n, 2, 3, 5, generator=generator())
+    x = torch.rand(n, 2, 3, 5, generator=seeded())
     before = x.clone()
-    y = random_flip(x, generator=generator(1))
+    y = random_flip(x, generator=seeded(1))
     assert torch.equal(x, before)
     mirrored = torch.from_numpy(np.flip(x.numpy(), axis=3).copy())
     flipped = (y == mirrored).flatten(1).all(dim=1)
@@ -79,9 +76,9 @@ def test_a_flipped_image_is_numpys_and_half_of_them_are():
 
 
 def test_flips_follow_the_seed():
-    x = torch.rand(64, 1, 2, 2, generator=generator())
-    assert torch.equal(random_flip(x, generator=generator(3)), random_flip(x, generator=generator(3)))
-    assert not torch.equal(random_flip(x, generator=generator(3)), random_flip(x, generator=generator(4)))
+    x = torch.rand(64, 1, 2, 2, generator=seeded())
+    assert torch.equal(random_flip(x, generator=seeded(3)), random_flip(x, generator=seeded(3)))
+    assert not torch.equal(random_flip(x, generator=seeded(3)), random_flip(x, generator=seeded(4)))
 
 
 @pytest.mark.parametrize("function", [dequantise, random_flip])
@@ -98,7 +95,7 @@ def test_flips_follow_the_seed():
 )
 def test_what_is_no_batch_of_images_is_refused(function, x, error, message):
     with pytest.raises(error, match=message):
-        function(x, generator=generator())
+        function(x, generator=seeded())
 
 
 @pytest.mark.parametrize("function", [dequantise, random_flip])

@@ -12,13 +12,10 @@ from sbgm.experiments import SHIPPED_DIGITS, DigitsTraining, sample_digits, trai
 from sbgm.metrics import frechet_distance, level_losses
 from sbgm.samplers import annealed_langevin, final
 from sbgm.weights import read_facts, weights_folder
+from seeds import seeded
 
 IMAGES, HELD_OUT = load_images("digits"), load_images("digits", "test")
 SMALL = DigitsTraining(width=32, n_blocks=1, n_iterations=30)
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def test_the_ladder_is_the_papers_for_images():

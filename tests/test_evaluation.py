@@ -13,10 +13,7 @@ from sbgm.metrics import frechet_distance, level_losses, nearest_neighbours, qua
 from sbgm.metrics.measured import Measured
 from sbgm.networks import ImageMLP
 from sbgm.weights import save_network
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
+from seeds import seeded
 
 
 @pytest.fixture(autouse=True)

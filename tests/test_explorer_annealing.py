@@ -1,14 +1,13 @@
 """Chapter 04's sliders, without a browser."""
 
-import io
 import math
 import re
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
+from moving import assert_moves_and_returns
 from sbgm import SamplerDivergedError, annealed_langevin, final, geometric_sigmas, paper_mixture
 from sbgm.closed_forms import largest_stable_step
 from sbgm.explorers import annealing_explorer
@@ -39,10 +38,6 @@ def run(sigmas, step_size, n_steps):
 def moving(explorer, kind):
     (artist,) = [a for axes in explorer.figure.axes for a in getattr(axes, kind) if a.get_animated()]
     return artist
-
-
-def pixels(explorer):
-    return np.asarray(Image.open(io.BytesIO(explorer.image.value)))
 
 
 @pytest.mark.parametrize(
@@ -128,11 +123,7 @@ def test_every_corner_of_the_sliders_gives_a_picture_and_a_sentence(explorer):
 )
 def test_every_slider_moves_the_picture_and_going_back_restores_it(explorer, name, value):
     move(explorer)
-    before, start = pixels(explorer), explorer.controls[name].value
-    explorer.controls[name].value = value
-    assert (pixels(explorer) != before).mean() > 0.01
-    explorer.controls[name].value = start
-    assert np.array_equal(pixels(explorer), before)
+    assert_moves_and_returns(explorer, name, value, share=0.01)
 
 
 def test_the_sliders_start_on_places_that_a_page_can_show():

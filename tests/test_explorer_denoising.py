@@ -1,6 +1,5 @@
 """Chapter 06's widgets, without a browser: the sliders of the denoising explorer, and the view of a training."""
 
-import io
 import itertools
 import math
 import re
@@ -8,9 +7,9 @@ import re
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch import nn
 
+from moving import assert_moves_and_returns, pixels
 from sbgm.data import load_images
 from sbgm.explorers import LiveTraining, denoising_explorer
 
@@ -24,10 +23,6 @@ class Shrink(nn.Module):
 
     def forward(self, x, sigma):
         return -(x - 0.5) / (0.1 + sigma**2)
-
-
-def pixels(explorer):
-    return np.asarray(Image.open(io.BytesIO(explorer.image.value)))
 
 
 @pytest.mark.parametrize(("level", "image"), [(0, 0), (1, 3), (2, 4)])
@@ -68,11 +63,7 @@ def test_the_three_pictures_are_the_image_the_noisy_one_and_the_estimate():
 @pytest.mark.parametrize(("name", "value"), [("sigma", 1.0), ("image", 3)])
 def test_every_slider_changes_the_picture_and_back_again(name, value):
     explorer = denoising_explorer(Shrink(), DIGITS)
-    before, start = pixels(explorer), explorer.controls[name].value
-    explorer.controls[name].value = value
-    assert (pixels(explorer) != before).mean() > 0.02
-    explorer.controls[name].value = start
-    assert np.array_equal(pixels(explorer), before)
+    assert_moves_and_returns(explorer, name, value, share=0.02)
 
 
 def test_scores_are_computed_once_and_then_looked_up():

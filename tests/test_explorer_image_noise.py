@@ -1,22 +1,17 @@
 """Chapter 05's sliders, without a browser: the number shown is that of the picture shown, whatever the images."""
 
-import io
 import math
 import re
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
+from moving import assert_moves_and_returns, pixels
 from sbgm.data import load_images
 from sbgm.explorers import image_noise_explorer
 
 PATCHES = load_images("photo_patches", "test")[::400]
-
-
-def pixels(explorer):
-    return np.asarray(Image.open(io.BytesIO(explorer.image.value)))
 
 
 def shown_psnr(explorer):
@@ -61,11 +56,7 @@ def test_the_noisy_half_is_what_an_independent_drawing_gives():
 @pytest.mark.parametrize(("name", "value"), [("sigma", 0.3), ("sigma", 0.05), ("image", 3)])
 def test_every_slider_changes_the_picture_and_back_again(name, value):
     explorer = image_noise_explorer(PATCHES)
-    before, start = pixels(explorer), explorer.controls[name].value
-    explorer.controls[name].value = value
-    assert (pixels(explorer) != before).mean() > 0.05
-    explorer.controls[name].value = start
-    assert np.array_equal(pixels(explorer), before)
+    assert_moves_and_returns(explorer, name, value, share=0.05)
 
 
 def test_all_text_is_the_same_for_other_images():

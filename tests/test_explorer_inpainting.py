@@ -1,25 +1,21 @@
 """Chapter 08's explorer, without a browser: what it shows at each step and behind each mask."""
 
-import io
 import re
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
+from moving import assert_moves_and_returns
 from sbgm import inpaint
 from sbgm.data import load_images
 from sbgm.explorers import inpainting_explorer
 from sbgm.masks import centre_box, right_half
+from seeds import seeded
 
 IMAGE = load_images("digits", "test")[0]
 MASKS = {"right-half": right_half(IMAGE.shape), "centre-box": centre_box(IMAGE.shape)}
 SIGMAS = [1.0, 0.3, 0.1]
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def run(mask, seed=0, n=4):
@@ -44,10 +40,6 @@ RUNS = {name: run(mask, seed) for seed, (name, mask) in enumerate(MASKS.items())
 @pytest.fixture
 def explorer():
     return inpainting_explorer(IMAGE, MASKS, RUNS)
-
-
-def pixels(explorer):
-    return np.asarray(Image.open(io.BytesIO(explorer.image.value)))
 
 
 @pytest.mark.parametrize("step", [1, 4, 6])
@@ -79,11 +71,7 @@ def test_the_pictures_are_the_image_its_noisy_known_part_and_the_fills(explorer)
 
 @pytest.mark.parametrize(("name", "value"), [("step", 1), ("step", 3), ("mask", "centre-box")])
 def test_every_control_changes_the_picture_and_back_again(explorer, name, value):
-    before, start = pixels(explorer), explorer.controls[name].value
-    explorer.controls[name].value = value
-    assert (pixels(explorer) != before).mean() > 0.02
-    explorer.controls[name].value = start
-    assert np.array_equal(pixels(explorer), before)
+    assert_moves_and_returns(explorer, name, value, share=0.02)
 
 
 def test_it_starts_at_the_end_and_moves_through_every_step(explorer):

@@ -1,13 +1,12 @@
 """Chapter 10's first explorer, without a browser: the family of steps on the mixture."""
 
-import io
 import re
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
+from moving import assert_moves_and_returns
 from sbgm import final, geometric_sigmas, paper_mixture, probability_flow
 from sbgm.explorers import level_steps_explorer
 from sbgm.metrics import component_stds, mode_weights
@@ -65,12 +64,7 @@ def test_noise_makes_few_steps_too_narrow_and_many_mend_it(explorer):
 @pytest.mark.parametrize(("name", "value"), [("noise", 3.0), ("n_steps", 6)])
 def test_every_slider_moves_the_picture_and_going_back_restores_it(explorer, name, value):
     move(explorer)
-    before = np.asarray(Image.open(io.BytesIO(explorer.image.value)))
-    was = explorer.controls[name].value
-    explorer.controls[name].value = value
-    assert (np.asarray(Image.open(io.BytesIO(explorer.image.value))) != before).mean() > 0.005
-    explorer.controls[name].value = was
-    assert np.array_equal(np.asarray(Image.open(io.BytesIO(explorer.image.value))), before)
+    assert_moves_and_returns(explorer, name, value, share=0.005)
 
 
 def test_every_corner_gives_a_picture_and_the_density_has_mass_one(explorer):

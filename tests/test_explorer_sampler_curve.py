@@ -1,12 +1,11 @@
 """Chapter 10's second explorer, without a browser: stored samples by sampler and cost."""
 
-import io
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
+from moving import assert_moves_and_returns
 from sbgm import plots
 from sbgm.experiments.recorded.curve import MeasuredPoint, SamplerCurve
 from sbgm.explorers import sampler_curve_explorer
@@ -34,10 +33,6 @@ def explorer():
     return sampler_curve_explorer(CURVE)
 
 
-def pixels(explorer):
-    return np.asarray(Image.open(io.BytesIO(explorer.image.value)))
-
-
 def test_it_starts_at_the_best_of_a_tenth(explorer):
     assert explorer.values == {"label": "ancestral, geometric", "evaluations": 100}
     assert explorer.readout.value == (
@@ -61,11 +56,7 @@ def test_the_samples_are_those_of_the_point_nearest_in_cost(explorer, label, eva
 
 @pytest.mark.parametrize(("name", "value"), [("label", "heun, power"), ("evaluations", 20)])
 def test_every_control_changes_the_picture_and_back_again(explorer, name, value):
-    before, was = pixels(explorer), explorer.controls[name].value
-    explorer.controls[name].value = value
-    assert (pixels(explorer) != before).mean() > 0.01
-    explorer.controls[name].value = was
-    assert np.array_equal(pixels(explorer), before)
+    assert_moves_and_returns(explorer, name, value, share=0.01)
 
 
 def test_updates_are_quick(explorer):

@@ -1,7 +1,6 @@
 """The explorers' base class and chapter 01's slider, without a browser."""
 
 import base64
-import io
 import re
 
 import ipywidgets
@@ -9,14 +8,10 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
-from PIL import Image
 
+from moving import pixels
 from sbgm import paper_mixture
 from sbgm.explorers import FigureExplorer, score_field_explorer
-
-
-def pixels(explorer):
-    return np.asarray(Image.open(io.BytesIO(explorer.image.value)))
 
 
 def test_moving_sigma_redraws_and_gives_the_exact_density_at_the_origin():

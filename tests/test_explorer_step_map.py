@@ -1,13 +1,12 @@
 """Chapter 09's sliders, without a browser: the numbers and the samples shown are those of the chosen cell."""
 
-import io
 import re
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
+from moving import assert_moves_and_returns
 from sbgm import plots
 from sbgm.experiments.step_map import N_SHEET, Cell, StepMap
 from sbgm.explorers import step_map_explorer
@@ -17,10 +16,6 @@ PLACES = [(t, eps) for t in N_STEPS for eps in STEP_SIZES]
 CELLS = tuple(Cell(t, eps, 0.1 + 0.01 * t, 0.005, 1 + 1e5 * eps, 1.2 + 0.01 * t, 0.01) for t, eps in PLACES)
 SHEETS = torch.randint(256, (6, N_SHEET, 1, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 MAP = StepMap(CELLS, SHEETS)
-
-
-def pixels(explorer):
-    return np.asarray(Image.open(io.BytesIO(explorer.image.value)))
 
 
 @pytest.mark.parametrize("i", range(6))
@@ -55,11 +50,7 @@ def test_the_maps_show_distances_and_predictions():
 @pytest.mark.parametrize(("name", "value"), [("n_steps", 10), ("step_size", 5e-6)])
 def test_every_slider_changes_the_picture_and_back_again(name, value):
     explorer = step_map_explorer(MAP)
-    before, start = pixels(explorer), explorer.controls[name].value
-    explorer.controls[name].value = value
-    assert (pixels(explorer) != before).mean() > 0.02
-    explorer.controls[name].value = start
-    assert np.array_equal(pixels(explorer), before)
+    assert_moves_and_returns(explorer, name, value, share=0.02)
 
 
 def test_a_map_with_gaps_is_refused():

@@ -1,13 +1,11 @@
 """Chapter 02's sliders, without a browser: the numbers shown are those of the stored fields."""
 
-import io
 import re
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
+from moving import assert_moves_and_returns
 from sbgm import paper_mixture, plots
 from sbgm.explorers import training_explorer
 
@@ -15,10 +13,6 @@ POINTS = plots.grid(39)
 EXACT = paper_mixture().score(POINTS)
 # stands in for a training: nothing, half of the score, and the score plus something that the far region feels most
 SNAPSHOTS = {0: torch.zeros_like(EXACT), 10: 0.5 * EXACT, 200: EXACT + 0.001 * POINTS.norm(dim=1, keepdim=True) ** 3}
-
-
-def pixels(explorer):
-    return np.asarray(Image.open(io.BytesIO(explorer.image.value)))
 
 
 def numbers(explorer):
@@ -52,11 +46,7 @@ def test_no_arrows_and_half_arrows_have_their_errors():
 @pytest.mark.parametrize(("name", "value"), [("iteration", 10), ("centre_x", 5.0), ("centre_y", -3.0)])
 def test_every_slider_changes_the_picture_and_back_again(name, value):
     explorer = training_explorer(SNAPSHOTS)
-    before, start = pixels(explorer), explorer.controls[name].value
-    explorer.controls[name].value = value
-    assert (pixels(explorer) != before).any()
-    explorer.controls[name].value = start
-    assert np.array_equal(pixels(explorer), before)
+    assert_moves_and_returns(explorer, name, value, share=0)
 
 
 def test_it_starts_at_the_last_iteration_and_offers_the_stored_ones_in_order():

@@ -7,10 +7,7 @@ from sbgm.data import cache_folder, dequantise, load_images
 from sbgm.hashing import content_hash
 from sbgm.metrics import GaussianBaseline, in_batches, quantise, shown
 from sbgm.metrics.reference import reference_features, some_images
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
+from seeds import seeded
 
 
 @pytest.fixture(autouse=True)

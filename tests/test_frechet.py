@@ -6,10 +6,7 @@ import pytest
 import torch
 
 from sbgm.metrics import FeatureStatistics, Measured, feature_statistics, frechet_distance
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
+from seeds import seeded
 
 
 def normal(*shape, seed=0):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import os
 import subprocess
@@ -184,20 +185,26 @@ def test_every_kind_of_answer_gets_its_verdict():
 
 @pytest.mark.parametrize("name", ["sliced_loss", "langevin_step"])
 def test_another_process_gives_the_verdict_that_this_one_gives(name):
-    """On every third answer known, since each starts a process."""
-    answers = all_answers()[name]
+    """On every third answer known, all in one notebook, since a process takes seconds to start."""
+    exercise, answers = checks.exercises()[name], all_answers()[name]
+    sources = [
+        f"import sys; _ = sys.path.insert(0, {os.path.dirname(__file__)!r})\nfrom answers import all_answers\n"
+        f"known = all_answers()[{name!r}].right | all_answers()[{name!r}].all_wrong()"
+    ]
+    posed = {}
     for how in [*answers.right, *answers.all_wrong()][::3]:
-        source = (
-            f"import sys; _ = sys.path.insert(0, {os.path.dirname(__file__)!r})\nfrom answers import all_answers\n"
-            f"known = all_answers()[{name!r}]\n{name} = (known.right | known.all_wrong())[{how!r}]"
-        )
-        outcome = marked(source, names=[name])[name]
+        posed[how] = copy.copy(exercise)
+        posed[how].name = f"{name}_{len(posed)}"
+        sources.append(f"{posed[how].name} = known[{how!r}]")
+    submission = read_submission(notebook(*sources), {e.name for e in posed.values()})
+    outcomes = mark_notebook(submission, {e.name: e for e in posed.values()}, seed=1, limits=QUICK)
+    for how, outcome in zip(posed, outcomes, strict=True):
         message = ""
         if how in answers.right:
             assert outcome.verdict == "correct", how
         else:
             with pytest.raises(checks.WrongAnswer) as here:
-                checks.exercises()[name](answers.all_wrong()[how], seed=1)
+                exercise(answers.all_wrong()[how], seed=1)
             assert outcome.verdict == "wrong", how
             message = str(here.value)
         assert outcome.message == message

@@ -8,12 +8,9 @@ from torch import nn
 
 from sbgm import ImageMLP, load_network, ncsn_loss, save_network
 from sbgm.training import n_parameters
+from seeds import seeded
 
 SIGMAS = [1.0, 0.1, 0.01]
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def images(n=6, shape=(1, 8, 8), dtype=torch.float32):

@@ -4,10 +4,7 @@ import pytest
 import torch
 
 from sbgm import denoise, in_range, perturb
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
+from seeds import seeded
 
 
 def wrong(x, sigma):

@@ -6,13 +6,10 @@ import pytest
 import torch
 
 from sbgm import GaussianMixture, metrics, ncsn_loss, paper_mixture
+from seeds import seeded
 
 VARIANCE, DIM = 4.0, 3
 SIGMAS = [3.0, 1.0, 0.2]
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def gaussian():

@@ -22,13 +22,10 @@ from sbgm import (
     sliced_score_matching_loss,
 )
 from sbgm.metrics import estimate
+from seeds import seeded
 
 # torch's own warning, when forward-mode differentiation is first used
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def normal(*shape, seed=0, dtype=torch.float64):

@@ -8,10 +8,7 @@ import torch
 from sbgm import MLP, score_matching_loss
 from sbgm.experiments import Circle, CircleTraining, direction_errors, train_on_circle
 from sbgm.metrics import estimate
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
+from seeds import seeded
 
 
 def plane(n=600, extent=5.0):
@@ -29,7 +26,7 @@ def test_the_density_integrates_to_one(radius, sigma):
 @pytest.mark.parametrize("sigma", [0.05, 0.3, 2.0])
 def test_density_and_score_are_the_mean_over_many_points_of_the_circle(sigma):
     """The circle as 4,000 equally weighted Gaussians: log-sum-exp and its gradient by autograd, no Bessel function."""
-    x = torch.randn(50, 2, generator=generator(), dtype=torch.float64).requires_grad_()
+    x = torch.randn(50, 2, generator=seeded(), dtype=torch.float64).requires_grad_()
     angle = torch.arange(4000, dtype=torch.float64) * (2 * math.pi / 4000)
     centres = 1.5 * torch.stack([angle.cos(), angle.sin()], dim=1)
     squared = torch.cdist(x, centres).square()
@@ -41,7 +38,7 @@ def test_density_and_score_are_the_mean_over_many_points_of_the_circle(sigma):
 
 
 def test_sigma_may_differ_from_point_to_point():
-    circle, x = Circle(), torch.randn(5, 2, generator=generator())
+    circle, x = Circle(), torch.randn(5, 2, generator=seeded())
     sigmas = torch.tensor([0.1, 0.2, 0.3, 0.4, 0.5])
     for i, sigma in enumerate(sigmas.tolist()):
         torch.testing.assert_close(circle.score(x, sigmas)[i], circle.score(x[i : i + 1], sigma)[0])
@@ -63,7 +60,7 @@ def test_the_centre_has_score_zero():
 
 
 def test_samples_lie_on_the_circle_all_the_way_round():
-    x = Circle(2.0).sample(20_000, generator=generator())
+    x = Circle(2.0).sample(20_000, generator=seeded())
     torch.testing.assert_close(x.norm(dim=1), torch.full((20_000,), 2.0))
     turns = (torch.atan2(x[:, 1], x[:, 0]) / (2 * math.pi)).double() % 1
     for k in (1, 2, 3):  # E e^{ikθ} = 0, with standard error √(½/n) in each part
@@ -74,7 +71,7 @@ def test_samples_lie_on_the_circle_all_the_way_round():
 def test_noisy_samples_follow_the_density():
     """Stein's identity at the exact score, E xᵀs = −2, and the second moment R² + 2σ²."""
     circle, sigma = Circle(1.5), 0.4
-    x = circle.sample(200_000, sigma, generator=generator())
+    x = circle.sample(200_000, sigma, generator=seeded())
     stein = estimate((x * circle.score(x, sigma)).sum(dim=1))
     assert abs(stein.value + 2) < 4 * stein.se
     second = estimate(x.square().sum(dim=1))
@@ -106,7 +103,7 @@ def spiral(slope, twist, radius=1.0):
 @pytest.mark.parametrize("twist", [0.0, 1.0, -5.0])
 @pytest.mark.parametrize("slope", [1.0, 1e3, 1e6])
 def test_on_the_circle_the_exact_loss_of_a_field_is_minus_its_slope_whatever_its_direction(slope, twist):
-    x = Circle().sample(100, generator=generator()).double()
+    x = Circle().sample(100, generator=seeded()).double()
     x = x / x.norm(dim=1, keepdim=True)
     with torch.no_grad():
         loss = score_matching_loss(spiral(slope, twist), x)
@@ -117,7 +114,7 @@ def test_on_the_circle_the_exact_loss_of_a_field_is_minus_its_slope_whatever_its
 def test_with_noise_the_loss_has_a_floor_and_tells_a_twist():
     """No field is below −½E‖∇log q_σ‖²; a straight one comes near it, one twisted by 45° to half of it."""
     circle, sigma = Circle(), 0.1
-    x = circle.sample(20_000, sigma, generator=generator()).double()
+    x = circle.sample(20_000, sigma, generator=seeded()).double()
     floor = estimate(-0.5 * circle.score(x, sigma).square().sum(dim=1))
     losses = {}
     for slope, twist in ((1 / sigma**2, 0.0), (0.5 / sigma**2, 1.0), (1 / sigma**2, 1.0), (300.0, 0.0), (3.0, 0.0)):
@@ -147,11 +144,11 @@ def test_distances_without_a_direction_are_refused(distance):
 
 def test_training_on_noisy_points_finds_the_exact_score():
     circle, sigma = Circle(), 0.3
-    network = MLP(generator=generator(1))
+    network = MLP(generator=seeded(1))
     settings = CircleTraining(sigma, n_iterations=600, batch_size=256, learning_rate=5e-3)
     losses = [step.loss for step in train_on_circle(network, circle, settings)]
     assert len(losses) == 600
-    x = circle.sample(2000, sigma, generator=generator(2))
+    x = circle.sample(2000, sigma, generator=seeded(2))
     exact = circle.score(x, sigma)
     with torch.no_grad():
         error = float((network(x) - exact).square().sum() / exact.square().sum())
@@ -161,7 +158,7 @@ def test_training_on_noisy_points_finds_the_exact_score():
 def test_a_training_is_determined_by_its_seeds():
     runs = []
     for seed in (0, 0, 1):
-        network = MLP(width=8, generator=generator(3))
+        network = MLP(width=8, generator=seeded(3))
         settings = CircleTraining(0.0, n_iterations=5, batch_size=16, seed=seed)
         runs.append([step.loss for step in train_on_circle(network, Circle(), settings)])
     assert runs[0] == runs[1] != runs[2]
@@ -178,6 +175,6 @@ def test_bad_arguments_are_named():
     with pytest.raises(ValueError, match=r"x must have shape \(B, 2\), got \(3, 3\)"):
         Circle().log_prob(torch.zeros(3, 3), 0.1)
     with pytest.raises(ValueError, match="n must be at least 1, got 0"):
-        Circle().sample(0, generator=generator())
+        Circle().sample(0, generator=seeded())
     with pytest.raises(TypeError, match=r"generator must be a torch\.Generator"):
         Circle().sample(1, generator=0)

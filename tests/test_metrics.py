@@ -6,11 +6,7 @@ import pytest
 import torch
 
 from sbgm import GaussianMixture, metrics, paper_mixture
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
-
+from seeds import seeded
 
 # --- estimates and moments -------------------------------------------------------------------------------------------
 

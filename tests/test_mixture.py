@@ -17,10 +17,7 @@ from sbgm.experiments import (
     train_shipped,
 )
 from sbgm.weights import weights_folder
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
+from seeds import seeded
 
 
 @pytest.mark.parametrize("objective", ["denoising", "sliced", "exact"])

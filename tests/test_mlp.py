@@ -6,15 +6,12 @@ from torch import nn
 
 from sbgm import MLP, ConditionalMLP, EnergyMLP
 from sbgm.training import n_parameters
+from seeds import seeded
 
 CONDITIONAL = [ConditionalMLP, EnergyMLP]
 
 # torch's own warning, when forward-mode differentiation is first used
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def points(n=6, dim=2, seed=1, dtype=torch.float32):

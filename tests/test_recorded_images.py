@@ -24,12 +24,9 @@ from sbgm.metrics.reference import Reference
 from sbgm.networks import RefineNet, ResNet
 from sbgm.noise import perturb
 from sbgm.weights import save_network, save_weights, weights_folder
+from seeds import seeded
 
 SHIPPED = weights_folder()
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def measured(value):

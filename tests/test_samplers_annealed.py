@@ -21,16 +21,13 @@ from sbgm import (
 from sbgm.closed_forms import annealed_variance, langevin_variance, largest_stable_step
 from sbgm.metrics import component_stds, mode_weights, moments
 from sbgm.samplers.annealed import signal_to_noise
+from seeds import seeded
 
 N_SEEDS, N_CHAINS = 20, 1_280
 CODE_LADDER = geometric_sigmas(20, 1, 10)  # the authors' code
 TEXT_LADDER = geometric_sigmas(10, 0.1, 10)  # the paper's text, whose bound is ε < 0.0404
 MIXTURE = paper_mixture()
 AUTHORS_FORM = paper_mixture(stds=0.0)  # σ is a component's whole standard deviation
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def uniform_starts(n, seed=0, dtype=torch.float32):

@@ -7,14 +7,11 @@ import torch
 
 from sbgm import GaussianMixture, SamplerDivergedError, final, hamiltonian, langevin, metropolis_langevin, paper_mixture
 from sbgm.metrics import estimate, moments
+from seeds import seeded
 
 N_CHAINS = 100_000
 NORMAL = GaussianMixture([1.0], [[0.0]])
 CLOSE_MODES = GaussianMixture([0.2, 0.8], [[-1.5, -1.5], [1.5, 1.5]])
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def check_normal(x, variance):

@@ -8,6 +8,7 @@ import torch
 
 from sbgm import SamplerDivergedError, annealed_langevin, denoise, final, geometric_sigmas, inpaint
 from sbgm.masks import centre_box, make_mask, random_mask, right_half
+from seeds import seeded
 
 MEAN = torch.tensor([0.3, -0.2, 0.1, 0.5], dtype=torch.float64)
 FACTOR = torch.tensor(
@@ -18,10 +19,6 @@ KNOWN = torch.tensor([True, True, False, False])
 IMAGE = torch.tensor([1.2, 0.4, 77.0, -77.0], dtype=torch.float64)  # the unknown must count for nothing
 LADDER, STEP_SIZE, N_STEPS = [2.0, 1.0, 0.5], 0.3, 3
 N = 40_000
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def gaussian_score(covariance=COVARIANCE, mean=MEAN):

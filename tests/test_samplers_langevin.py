@@ -12,13 +12,10 @@ from sbgm.closed_forms import half_plane_mass, langevin_kurtosis, langevin_varia
 from sbgm.metrics import estimate, mode_weights, moments
 from sbgm.samplers import hamiltonian
 from sbgm.samplers.langevin import metropolis_test
+from seeds import seeded
 
 N_CHAINS = 100_000
 CLOSE_MODES = GaussianMixture([0.2, 0.8], [[-1.5, -1.5], [1.5, 1.5]])
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def normal_score(x, sigma):

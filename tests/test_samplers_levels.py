@@ -25,14 +25,11 @@ from sbgm.closed_forms import ancestral_variance, consistent_variance, flow_vari
 from sbgm.generation import CountedScore
 from sbgm.metrics import component_stds, mode_weights, moments
 from sbgm.samplers import consistent_step_bounds
+from seeds import seeded
 
 MIXTURE = paper_mixture()
 LADDER = geometric_sigmas(20, 0.5, 20).double()
 N = 40_000
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def gaussian(variance, dim=1):

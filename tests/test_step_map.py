@@ -22,12 +22,9 @@ from sbgm.experiments.step_map import (
 from sbgm.metrics import Measured
 from sbgm.techniques import variance_ratio
 from sbgm.weights import load_network
+from seeds import seeded
 
 LADDER = geometric_sigmas(1, 0.01, 10)
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def measured(value):

@@ -15,12 +15,9 @@ from sbgm.techniques import (
     step_size_of,
     variance_ratio,
 )
+from seeds import seeded
 
 PUBLISHED_RATIO = 5_000 ** (1 / 231)  # 232 levels from 50 to .01
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 # --- technique 1 -----------------------------------------------------------------------------------------------------

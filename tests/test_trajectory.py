@@ -1,16 +1,16 @@
 """Trajectories of Algorithm 1, and the explorer that seeks in one."""
 
-import io
 import re
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
+from moving import assert_moves_and_returns
 from sbgm import annealed_langevin
 from sbgm.experiments import Trajectory, annealed_trajectory
 from sbgm.explorers import image_annealing_explorer
+from seeds import seeded
 
 SIGMAS = [1.0, 0.3, 0.1]
 T = 4
@@ -19,10 +19,6 @@ T = 4
 def score(x, sigma):
     """Of N(½, v I) data, v = 0.1."""
     return (0.5 - x) / (0.1 + sigma**2)
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 @pytest.fixture(scope="module")
@@ -71,17 +67,9 @@ def test_estimates_cost_one_score_more_than_the_sampler(start):
 # --- the explorer ----------------------------------------------------------------------------------------------------
 
 
-def pixels(explorer):
-    return np.asarray(Image.open(io.BytesIO(explorer.image.value)))
-
-
 def test_moving_the_slider_changes_the_picture_and_back_again(trajectory):
     explorer = image_annealing_explorer(trajectory)
-    before, start = pixels(explorer), explorer.controls["step"].value
-    explorer.controls["step"].value = 1
-    assert (pixels(explorer) != before).mean() > 0.02
-    explorer.controls["step"].value = start
-    assert np.array_equal(pixels(explorer), before)
+    assert_moves_and_returns(explorer, "step", 1, share=0.02)
 
 
 @pytest.mark.parametrize("step", [0, 5, 12])

@@ -6,10 +6,7 @@ import torch
 from sbgm import MLP, ConditionalMLP, RefineNet, load_network, load_weights, save_network, save_weights
 from sbgm.networks.initial import initial_weights_from
 from sbgm.weights import weights_file, weights_folder
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
+from seeds import seeded
 
 
 def test_weights_and_facts_come_back(tmp_path):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from sbgm import ConditionalMLP, GaussianMixture
+from seeds import seeded
 
 Score = Callable[[Tensor, "float | Tensor"], Tensor]
 
@@ -24,10 +25,6 @@ DTYPES = st.sampled_from([torch.float32, torch.float64, torch.bfloat16])
 DIMENSIONS = st.integers(1, 4)
 POSITIVE = st.floats(0.05, 20.0)
 SCALES = st.sampled_from([0.25, 0.5, 2.0, 8.0])  # powers of two: scaling by them rounds nothing
-
-
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def normal(seed: int, *shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
