@@ -134,7 +134,7 @@ def linked_files(path: Path) -> set[Path]:
 
 
 def imported_names(paths: list[Path]) -> set[str]:
-    """The names that chapters import from sbgm, such as "sbgm.samplers.annealed.signal_to_noise"."""
+    """The names that chapters import from sbgm, such as "sbgm.samplers.signal_to_noise"."""
     names = set()
     for cell in (cell for path in paths for cell in read(path)["cells"] if cell["cell_type"] == "code"):
         for node in ast.walk(ast.parse(text(cell))):

@@ -8,7 +8,7 @@ import re
 import unicodedata
 from typing import NamedTuple
 
-from sbgm import explorers
+from sbgm import widgets
 
 SYMBOLS = {
     "nabla": "∇", "sum": "Σ", "sqrt": "√", "approx": "≈", "propto": "∝", "pm": "±", "cdot": "·", "times": "×",
@@ -74,7 +74,7 @@ def slider_text(source: str, values: str) -> str:
     name = re.search(r"^(\w+_explorer|live|FigureExplorer)\b", source, re.MULTILINE)
     if not name:
         return ""
-    maker = getattr(explorers, "LiveTraining" if name[1] == "live" else name[1])
+    maker = getattr(widgets, "LiveTraining" if name[1] == "live" else name[1])
     if name[1] != "FigureExplorer":
         source = inspect.getsource(inspect.getmodule(maker))
     words = re.search(r'alt="([^"]+)"', source)[1]

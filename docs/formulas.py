@@ -62,7 +62,7 @@ def equations() -> dict[str, list[tuple[str, str]]]:
 def documented(name: str) -> str:
     """The name under which the reference documents what can be imported as `name`.
 
-    It is a module's page and the name in it: "sbgm.langevin" is documented as "sbgm.samplers.langevin".
+    It is a module's page and the name in it: "sbgm.langevin" is documented as "sbgm.samplers".
 
     Raises:
         AttributeError: there is no such name.

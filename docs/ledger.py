@@ -7,7 +7,7 @@ from pathlib import Path
 
 from chapters import called, place
 
-from sbgm.claims import Claim, Settled, claims, load_records, results_folder
+from sbgm.lab.claims import Claim, Settled, claims, load_records, results_folder
 
 HEAD = """# The ledger
 

@@ -21,7 +21,7 @@ def pages(used: set[str]) -> dict[str, str]:
     """The pages as reStructuredText by name, "api/index" first.
 
     Args:
-        used: full names to document beside those that modules export, such as "sbgm.samplers.annealed.signal_to_noise".
+        used: full names to document beside those that modules export, such as "sbgm.samplers.signal_to_noise".
     """
     names = module_names()
     modules = {name: importlib.import_module(f"sbgm.{name}") for name in names}
@@ -72,7 +72,7 @@ def command_line() -> str:
     """What `python -m sbgm COMMAND --help` says, for every command."""
     lines = [*heading("The command line", "="), "``python -m sbgm COMMAND --help`` prints the same.", ""]
     for name, summary in COMMANDS.items():
-        module = importlib.import_module(f"sbgm.commands.{name}")
+        module = importlib.import_module(f"sbgm.cli.{name}")
         parser = argparse.ArgumentParser(
             prog=f"python -m sbgm {name}",
             description=module.__doc__,

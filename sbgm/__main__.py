@@ -1,4 +1,4 @@
-"""The command line, `python -m sbgm`: each command is a module of `sbgm.commands`."""
+"""The command line, `python -m sbgm`: each command is a module of `sbgm.cli`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Do what the command line asks; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m sbgm", description=__doc__)
     subparsers = parser.add_subparsers(dest="command", required=True)
-    modules = {name: importlib.import_module(f"sbgm.commands.{name}") for name in COMMANDS}
+    modules = {name: importlib.import_module(f"sbgm.cli.{name}") for name in COMMANDS}
     for name, summary in COMMANDS.items():
         modules[name].add_arguments(subparsers.add_parser(name, help=summary, description=modules[name].__doc__))
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sbgm._validate import check_at_least, check_batch, check_count, check_generator, check_inside, check_sigma
+from sbgm.checked import check_at_least, check_batch, check_count, check_generator, check_inside, check_sigma
 
 
 class GaussianMixture:

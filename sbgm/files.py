@@ -1,9 +1,10 @@
-"""Files that are whole or not there, and tensors kept with the facts of their making."""
+"""Hashes of tensors, which name what a measurement was made from."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -107,3 +108,12 @@ def _opened(path: Path | str) -> Iterator:
 
 def _facts(file: object) -> dict[str, Fact]:
     return json.loads((file.metadata() or {}).get("facts", "{}"))
+
+
+def content_hash(*tensors: Tensor) -> str:
+    """The sha256 of tensors, their types and shapes included, in hexadecimal: the same wherever they are kept."""
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(f"{tensor.dtype} {tuple(tensor.shape)} ".encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().data)
+    return digest.hexdigest()

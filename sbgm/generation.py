@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from sbgm._validate import (
+from sbgm.checked import (
     check_batch,
     check_callable,
     check_count,
@@ -21,7 +21,7 @@ from sbgm._validate import (
 )
 from sbgm.losses import Score
 from sbgm.noise import derived_generator
-from sbgm.samplers.chain import State, final
+from sbgm.samplers import State, final
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from sbgm._validate import (
+from sbgm.checked import (
     check_batch,
     check_callable,
     check_choice,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from sbgm._validate import check_choice, check_generator, check_inside, check_shape
+from sbgm.checked import check_choice, check_generator, check_inside, check_shape
 
 KINDS = ("right-half", "centre-box", "random")
 

@@ -6,7 +6,7 @@ import numpy
 import torch
 from torch import Tensor
 
-from sbgm._validate import check_batch, check_count, check_floating, check_generator, check_positive, check_sigma
+from sbgm.checked import check_batch, check_count, check_floating, check_generator, check_positive, check_sigma
 
 
 def geometric_sigmas(sigma_max: float, sigma_min: float, n_levels: int) -> Tensor:

@@ -15,10 +15,10 @@ from matplotlib.patches import Rectangle
 from matplotlib.quiver import Quiver
 from torch import Tensor
 
-from sbgm._validate import check_batch
+from sbgm.checked import check_batch
 from sbgm.distributions import GaussianMixture
 from sbgm.losses import Score
-from sbgm.metrics import relative_squared_error
+from sbgm.measure import relative_squared_error
 
 EXTENT = 8.0  # the paper draws [−8, 8]²
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from sbgm._validate import check_callable, check_choice
+from sbgm.checked import check_callable, check_choice
 
 if TYPE_CHECKING:
     from sbgm.losses import Score

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from sbgm._validate import check_network
+from sbgm.checked import check_network
 from sbgm.files import Fact, load_tensors, read_facts, save_tensors
 
 

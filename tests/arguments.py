@@ -20,10 +20,9 @@ from torch import Tensor
 import sbgm
 from properties.coverage import public
 from properties.strategies import gaussian_score, normal, seeded
-from sbgm import generation, metrics
-from sbgm.evaluation import feature_space
-from sbgm.samplers import NamedSampler, State
-from sbgm.samplers.annealed import signal_to_noise
+from sbgm import generation, measure
+from sbgm.measure.judging import feature_space
+from sbgm.samplers import NamedSampler, State, signal_to_noise
 
 
 class Spy:
@@ -48,8 +47,8 @@ SPECIAL = {  # methods, what functions return, what is public without being expo
     "GaussianMixture.sample": MIXTURE.sample,
     "GaussianMixture.score": MIXTURE.score,
     "GaussianMixture.log_prob": MIXTURE.log_prob,
-    "GaussianBaseline.sample": metrics.GaussianBaseline(BATCH).sample,
-    "SwitchCounter.update": metrics.SwitchCounter(MEANS).update,
+    "GaussianBaseline.sample": measure.GaussianBaseline(BATCH).sample,
+    "SwitchCounter.update": measure.SwitchCounter(MEANS).update,
     "NamedSampler.states": NamedSampler("ancestral", (2.0, 1.0)).states,
     "EnergyMLP.energy": ENERGY.energy,
     "EnergyMLP.log_prob": ENERGY.log_prob,
@@ -60,7 +59,7 @@ SPECIAL = {  # methods, what functions return, what is public without being expo
     "gaussian_start()": generation.gaussian_start(2.0, IMAGES[0]),
     "fitted_start()": generation.fitted_start(IMAGES, 2.0),
     "signal_to_noise": signal_to_noise,
-    "in_batches(function)": metrics.in_batches,
+    "in_batches(function)": measure.in_batches,
     "in_batches(states_of)": generation.in_batches,
 }
 FUNCTIONS = {f.__qualname__: f for f in public().values() if f not in SPECIAL.values()} | SPECIAL
@@ -183,7 +182,7 @@ GOOD = lookup(
         ("mnist_ncsn", "name", "weights_file"),
         (torch.ones(3, 2_048), "samples reference", "kid"),
         (torch.zeros(2_560, 1).expand(-1, 2_048), "samples", "fid"),
-        (metrics.FeatureStatistics(torch.zeros(2_048), torch.eye(2_048), 2_560), "reference", "fid"),
+        (measure.FeatureStatistics(torch.zeros(2_048), torch.eye(2_048), 2_560), "reference", "fid"),
     ]
 )
 

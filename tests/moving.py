@@ -7,7 +7,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from sbgm.explorers import FigureExplorer
+from sbgm.widgets import FigureExplorer
 
 
 def pixels(explorer: FigureExplorer) -> np.ndarray:

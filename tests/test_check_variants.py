@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from sbgm import checks
-from sbgm.techniques import count_levels
+from sbgm.theory import count_levels
 
 VARIANTS = range(6)
 

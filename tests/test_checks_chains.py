@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from sbgm.checks.chains import Step, chain_law
-from sbgm.closed_forms import annealed_variance, langevin_kurtosis, langevin_variance
+from sbgm.course.exercise import Step, chain_law
+from sbgm.theory import annealed_variance, langevin_kurtosis, langevin_variance
 
 OFFSET = torch.full((1, 1), 3.0, dtype=torch.float64)
 

@@ -5,8 +5,8 @@ import math
 
 import pytest
 
-from sbgm import claims
-from sbgm.claims import Check, Settled, check, settle
+from sbgm.lab import claims
+from sbgm.lab.claims import Check, Settled, check, settle
 
 FIRST_HALF = (
     [f"S{i}" for i in range(1, 8)]

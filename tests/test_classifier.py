@@ -4,12 +4,13 @@ import pytest
 import torch
 
 from sbgm.data import load_images, load_labels
-from sbgm.experiments import ClassifierTraining, load_classifier, train_classifier, train_shipped_classifier
-from sbgm.experiments.classifier import accuracy, not_digits, shifted
-from sbgm.metrics import confident_share, in_batches
-from sbgm.networks.classifier import DigitClassifier
+from sbgm.files import read_facts
+from sbgm.lab import ClassifierTraining, load_classifier, train_classifier, train_shipped_classifier
+from sbgm.lab.classifier import accuracy, not_digits, shifted
+from sbgm.measure import confident_share, in_batches
+from sbgm.measure.classifier import DigitClassifier
 from sbgm.training import n_parameters
-from sbgm.weights import read_facts, weights_folder
+from sbgm.weights import weights_folder
 from seeds import seeded
 
 

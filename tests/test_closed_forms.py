@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from sbgm import GaussianMixture, closed_forms, geometric_sigmas, paper_mixture, plots
-from sbgm.metrics import estimate, mode_weights
+from sbgm import GaussianMixture, geometric_sigmas, paper_mixture, plots, theory
+from sbgm.measure import estimate, mode_weights
 from seeds import seeded
 
 # --- Langevin dynamics on a Gaussian ---------------------------------------------------------------------------------
@@ -18,20 +18,20 @@ def test_langevin_variance_is_where_the_recursion_settles(variance, fraction):
     step_size, current = 4 * variance * fraction, 100.0
     for _ in range(20_000):
         current = (1 - step_size / (2 * variance)) ** 2 * current + step_size
-    assert closed_forms.langevin_variance(step_size, variance) == pytest.approx(current, rel=1e-9)
+    assert theory.langevin_variance(step_size, variance) == pytest.approx(current, rel=1e-9)
 
 
 def test_langevin_variance_tends_to_the_targets_as_epsilon_falls():
-    assert closed_forms.langevin_variance(1e-9, 2.0) == pytest.approx(2.0)
-    assert closed_forms.langevin_variance(1.0) == pytest.approx(4 / 3)
+    assert theory.langevin_variance(1e-9, 2.0) == pytest.approx(2.0)
+    assert theory.langevin_variance(1.0) == pytest.approx(4 / 3)
 
 
 @pytest.mark.parametrize("step_size", [4.0, 5.0])
 def test_langevin_variance_refuses_steps_at_the_bound(step_size):
     with pytest.raises(ValueError, match="step_size must be smaller than 4v = 4"):
-        closed_forms.langevin_variance(step_size)
+        theory.langevin_variance(step_size)
     with pytest.raises(ValueError, match="step_size must be smaller than 4v = 4"):
-        closed_forms.langevin_kurtosis(step_size)
+        theory.langevin_kurtosis(step_size)
 
 
 @pytest.mark.parametrize(("step_size", "expected"), [(1.0, 6.6), (0.01, 3.03), (2.0, 9.0)])
@@ -41,14 +41,14 @@ def test_langevin_kurtosis_is_where_the_fourth_moment_settles(step_size, expecte
     for _ in range(5_000):
         fourth = a**4 * fourth + 6 * a**2 * second * step_size + step_size**2 * 9.0
         second = a**2 * second + step_size
-    assert closed_forms.langevin_kurtosis(step_size, 9.0) == pytest.approx(fourth / second**2, rel=1e-9)
-    assert closed_forms.langevin_kurtosis(step_size, 9.0) == pytest.approx(expected, abs=0.005)
-    assert closed_forms.langevin_kurtosis(step_size) == 3
+    assert theory.langevin_kurtosis(step_size, 9.0) == pytest.approx(fourth / second**2, rel=1e-9)
+    assert theory.langevin_kurtosis(step_size, 9.0) == pytest.approx(expected, abs=0.005)
+    assert theory.langevin_kurtosis(step_size) == 3
 
 
 def test_langevin_kurtosis_refuses_an_impossible_noise():
     with pytest.raises(ValueError, match="noise_kurtosis must be at least 1"):
-        closed_forms.langevin_kurtosis(1.0, 0.5)
+        theory.langevin_kurtosis(1.0, 0.5)
 
 
 @pytest.mark.parametrize("step_size", [0.1, 0.5, 1.0, 2.0, 3.9, 8.0])
@@ -59,12 +59,12 @@ def test_metropolis_acceptance_against_monte_carlo(step_size):
     log_q_back = -((x - y + step_size / 2 * y) ** 2) / (2 * step_size)
     log_q_there = -((y - x + step_size / 2 * x) ** 2) / (2 * step_size)
     rate = estimate((-(y**2) / 2 + log_q_back + x**2 / 2 - log_q_there).clamp(max=0).exp())
-    assert closed_forms.metropolis_acceptance(step_size) == pytest.approx(rate.value, abs=4 * rate.se)
+    assert theory.metropolis_acceptance(step_size) == pytest.approx(rate.value, abs=4 * rate.se)
 
 
 def test_metropolis_acceptance_does_not_depend_on_the_grid():
     for step_size in (0.1, 2.0, 5.0):
-        coarse, fine = (closed_forms.metropolis_acceptance(step_size, n_points=n) for n in (401, 1601))
+        coarse, fine = (theory.metropolis_acceptance(step_size, n_points=n) for n in (401, 1601))
         assert coarse == pytest.approx(fine, abs=2e-4)
 
 
@@ -75,42 +75,42 @@ AUTHORS_LADDER = geometric_sigmas(20.0, 1.0, 10)
 
 
 def test_the_bound_of_the_texts_ladder_is_that_of_the_facts():
-    assert closed_forms.largest_stable_step(TEXT_LADDER, variance=1.0) == pytest.approx(0.0404)
+    assert theory.largest_stable_step(TEXT_LADDER, variance=1.0) == pytest.approx(0.0404)
 
 
 @pytest.mark.parametrize("ladder", [TEXT_LADDER, AUTHORS_LADDER, [1.0]])
 @pytest.mark.parametrize("variance", [0.0, 1.0, 50.0])
 def test_the_first_level_grows_just_above_the_bound_and_not_just_below(ladder, variance):
-    bound = closed_forms.largest_stable_step(ladder, variance)
+    bound = theory.largest_stable_step(ladder, variance)
     options = {"n_steps": 3_000, "variance": variance}
     start = 1e4
-    below = closed_forms.annealed_variance(ladder, step_size=0.99 * bound, start=start, **options)
-    above = closed_forms.annealed_variance(ladder, step_size=1.01 * bound, start=start, **options)
+    below = theory.annealed_variance(ladder, step_size=0.99 * bound, start=start, **options)
+    above = theory.annealed_variance(ladder, step_size=1.01 * bound, start=start, **options)
     assert below[0] < start * 10
     assert above[0] > start * 1e20
 
 
 def test_annealed_variance_is_the_recursion_and_ends_near_the_datas():
-    variances = closed_forms.annealed_variance(AUTHORS_LADDER, step_size=0.1, n_steps=100, variance=0.0, start=20.0)
+    variances = theory.annealed_variance(AUTHORS_LADDER, step_size=0.1, n_steps=100, variance=0.0, start=20.0)
     current = 20.0
     for sigma, reached in zip(AUTHORS_LADDER.tolist(), variances, strict=True):
         alpha = 0.1 * sigma**2
         for _ in range(100):
             current = current - alpha / sigma**2 * current + (alpha / (2 * sigma**2)) ** 2 * current + alpha
         assert reached == pytest.approx(current, rel=1e-5)
-    assert variances[-1] == pytest.approx(closed_forms.langevin_variance(0.1), rel=0.01)
+    assert variances[-1] == pytest.approx(theory.langevin_variance(0.1), rel=0.01)
 
 
 def test_one_level_run_for_long_settles_at_langevins_variance():
-    (reached,) = closed_forms.annealed_variance([2.0], step_size=3.0, n_steps=2_000, variance=1.0, start=0.0)
-    assert reached == pytest.approx(closed_forms.langevin_variance(3.0, variance=5.0))
+    (reached,) = theory.annealed_variance([2.0], step_size=3.0, n_steps=2_000, variance=1.0, start=0.0)
+    assert reached == pytest.approx(theory.langevin_variance(3.0, variance=5.0))
 
 
 def test_largest_stable_step_names_bad_input():
     with pytest.raises(ValueError, match="sigmas must descend strictly"):
-        closed_forms.largest_stable_step([1.0, 2.0])
+        theory.largest_stable_step([1.0, 2.0])
     with pytest.raises(ValueError, match="variance must not be negative"):
-        closed_forms.largest_stable_step([2.0, 1.0], variance=-1.0)
+        theory.largest_stable_step([2.0, 1.0], variance=-1.0)
 
 
 # --- the mixture -----------------------------------------------------------------------------------------------------
@@ -127,30 +127,30 @@ def test_basin_weight_is_the_area_where_a_component_is_the_likelier(weight, mean
         for w, m in ((1 - weight, -mean), (weight, mean))
     )
     share = float((near > far).double().mean())
-    assert closed_forms.basin_weight(weight, mean, extent, std) == pytest.approx(
+    assert theory.basin_weight(weight, mean, extent, std) == pytest.approx(
         share, abs=2 / 1_000
     )  # two rows of points
 
 
 def test_basin_weight_is_a_half_plus_ln_4_over_160_to_first_order():
-    assert closed_forms.basin_weight(0.8) == pytest.approx(0.5 + math.log(4) / 160, abs=5e-5)
-    assert closed_forms.basin_weight(0.5) == 0.5
-    assert closed_forms.basin_weight(0.8) + closed_forms.basin_weight(0.2) == pytest.approx(1)
-    assert closed_forms.basin_weight(0.999, mean=0.1, extent=1.0) == 1
+    assert theory.basin_weight(0.8) == pytest.approx(0.5 + math.log(4) / 160, abs=5e-5)
+    assert theory.basin_weight(0.5) == 0.5
+    assert theory.basin_weight(0.8) + theory.basin_weight(0.2) == pytest.approx(1)
+    assert theory.basin_weight(0.999, mean=0.1, extent=1.0) == 1
 
 
 @pytest.mark.parametrize("mean", [0.5, 1.5, 5.0])
 def test_half_plane_mass_against_samples(mean):
     mixture = GaussianMixture([0.2, 0.8], [[-mean] * 2, [mean] * 2])
     share = float(mode_weights(mixture.sample(400_000, generator=seeded()), mixture.means)[1])
-    exact = closed_forms.half_plane_mass(0.8, mean)
+    exact = theory.half_plane_mass(0.8, mean)
     assert share == pytest.approx(exact, abs=4 * math.sqrt(exact * (1 - exact) / 400_000))
 
 
 def test_half_plane_mass_of_the_papers_mixture_and_of_the_close_one():
-    assert closed_forms.half_plane_mass(0.8, 5.0) == pytest.approx(0.8)
-    assert closed_forms.half_plane_mass(0.8, 1.5) == pytest.approx(0.790, abs=5e-4)
-    assert closed_forms.half_plane_mass(0.8, 1.5, std=2.0) == pytest.approx(closed_forms.half_plane_mass(0.8, 0.75))
+    assert theory.half_plane_mass(0.8, 5.0) == pytest.approx(0.8)
+    assert theory.half_plane_mass(0.8, 1.5) == pytest.approx(0.790, abs=5e-4)
+    assert theory.half_plane_mass(0.8, 1.5, std=2.0) == pytest.approx(theory.half_plane_mass(0.8, 0.75))
 
 
 def mean_hitting_time(start, target, weight, mean, n=1_500):
@@ -176,21 +176,21 @@ def mean_hitting_time(start, target, weight, mean, n=1_500):
 def test_steps_between_switches_is_half_of_the_way_there_and_back(weight, mean):
     end = math.sqrt(2) * mean
     there_and_back = mean_hitting_time(-end, end, weight, end) + mean_hitting_time(end, -end, weight, end)
-    assert closed_forms.steps_between_switches(0.1, weight, mean) == pytest.approx(there_and_back / 2 / 0.1, rel=0.01)
+    assert theory.steps_between_switches(0.1, weight, mean) == pytest.approx(there_and_back / 2 / 0.1, rel=0.01)
 
 
 def test_steps_between_switches_grow_beyond_reach():
-    assert closed_forms.steps_between_switches(0.1, 0.8, 1.5) == pytest.approx(627, rel=0.01)
-    assert closed_forms.steps_between_switches(0.1, 0.8, 5.0) > 1e12
-    assert closed_forms.steps_between_switches(0.2, 0.8, 1.5) == pytest.approx(313.5, rel=0.01)
+    assert theory.steps_between_switches(0.1, 0.8, 1.5) == pytest.approx(627, rel=0.01)
+    assert theory.steps_between_switches(0.1, 0.8, 5.0) > 1e12
+    assert theory.steps_between_switches(0.2, 0.8, 1.5) == pytest.approx(313.5, rel=0.01)
 
 
 @pytest.mark.parametrize("weight", [0.0, 1.0, -1.0, math.nan])
 def test_a_weight_must_lie_between_0_and_1(weight):
     for form in (
-        lambda: closed_forms.basin_weight(weight),
-        lambda: closed_forms.half_plane_mass(weight, 5.0),
-        lambda: closed_forms.steps_between_switches(0.1, weight, 5.0),
+        lambda: theory.basin_weight(weight),
+        lambda: theory.half_plane_mass(weight, 5.0),
+        lambda: theory.steps_between_switches(0.1, weight, 5.0),
     ):
         with pytest.raises(ValueError, match=r"weight must be in \(0, 1\)"):
             form()

@@ -12,11 +12,11 @@ from torch import nn
 from torch.nn import functional
 
 from sbgm import RefineNet, autocast, geometric_sigmas, ncsn_loss
-from sbgm.experiments.ncsn import NCSN, train_ncsn
-from sbgm.networks.initial import initial_weights_from
-from sbgm.networks.refinenet_blocks import ChainedPooling, ConditionalInstanceNorm, MultiResolutionFusion
+from sbgm.lab.ncsn import NCSN, train_ncsn
+from sbgm.lab.runs import Run, TrainingSettings
+from sbgm.networks import initial_weights_from
 from sbgm.precision import compiled
-from sbgm.training import Run, TrainingSettings
+from sbgm.refinenet import ChainedPooling, ConditionalInstanceNorm, MultiResolutionFusion
 
 needs_a_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile on a CPU needs g++")
 

@@ -7,18 +7,24 @@ import pytest
 import torch
 from torch import nn
 
-from sbgm import claims, geometric_sigmas
+from sbgm import geometric_sigmas
 from sbgm.__main__ import main
-from sbgm.experiments.recorded import curve_entries, curve_measurement, samples
-from sbgm.experiments.recorded.curve import ConfirmedPoint, MeasuredPoint, SamplerCurve, load_curve
-from sbgm.experiments.recorded.curve_entries import BUDGETS, entries
-from sbgm.experiments.recorded.curve_measurement import measure_curve
-from sbgm.experiments.recorded.samples import CPU
-from sbgm.experiments.sampler_curve import renewing
-from sbgm.metrics import Measured
-from sbgm.metrics.reference import some_images
-from sbgm.networks import rescaled
+from sbgm.lab import claims, curve, drawing
+from sbgm.lab.curve import (
+    BUDGETS,
+    ConfirmedPoint,
+    MeasuredPoint,
+    SamplerCurve,
+    entries,
+    load_curve,
+    measure_curve,
+    renewing,
+)
+from sbgm.lab.drawing import CPU
+from sbgm.measure import Measured
+from sbgm.measure.judging import some_images
 from sbgm.precision import autocast
+from sbgm.refinenet import rescaled
 from sbgm.samplers import consistent_step_bounds
 from sbgm.weights import load_network
 
@@ -45,13 +51,13 @@ def small(monkeypatch, tmp_path):
     """An exact score, few entries, the mean for a distance, and an empty folder of records."""
     network, weights = Broad(), tmp_path / "broad.safetensors"
     weights.write_bytes(b"a network")
-    monkeypatch.setattr(curve_measurement, "load_network", lambda name: network)
-    monkeypatch.setattr(curve_measurement, "load_classifier", lambda: lambda x: x.flatten(1)[:, :10])
-    monkeypatch.setattr(curve_entries, "BUDGETS", (10,))
-    monkeypatch.setattr(curve_entries, "CHOSEN", ("multistep, power",))
-    monkeypatch.setattr(curve_entries, "FULL", 190)
+    monkeypatch.setattr(curve, "load_network", lambda name: network)
+    monkeypatch.setattr(curve, "load_classifier", lambda: lambda x: x.flatten(1)[:, :10])
+    monkeypatch.setattr(curve, "BUDGETS", (10,))
+    monkeypatch.setattr(curve, "CHOSEN", ("multistep, power",))
+    monkeypatch.setattr(curve, "FULL", 190)
     monkeypatch.setattr(
-        curve_measurement, "digit_distance", lambda x: Measured("d", float(x.mean()), 0.1, len(x), 1, "", "")
+        curve, "digit_distance", lambda x: Measured("d", float(x.mean()), 0.1, len(x), 1, "", "")
     )
     monkeypatch.setattr(claims, "results_folder", lambda: tmp_path / "results")
     return network, str(weights)
@@ -74,7 +80,7 @@ def test_every_sampler_has_a_point_at_every_budget_and_keeps_to_it():
 def test_a_network_is_rescaled_only_if_it_needs_a_level_of_its_ladder(name):
     network = load_network(name)
     x = torch.rand(2, *network.image_shape, generator=torch.Generator().manual_seed(0))
-    score = curve_entries._score(network, entries(PAPERS)[0])
+    score = curve._score(network, entries(PAPERS)[0])
     expected = autocast(network if name == "digits_mlp" else rescaled(network), "bf16")
     assert torch.equal(score(x, 0.123), expected(x, 0.123))
 
@@ -102,14 +108,14 @@ def test_renewing_takes_one_minus_r_to_the_one_plus_c(c):
 
 def test_a_ladder_that_begins_at_one_has_no_curves_from_above():
     labels = {e.label for e in entries(PAPERS)}
-    assert {"Algorithm 1", "multistep, power, not clamped", "renewing, c = 8", *curve_entries.CHOSEN} <= labels
+    assert {"Algorithm 1", "multistep, power, not clamped", "renewing, c = 8", *curve.CHOSEN} <= labels
     assert not any("σ₁" in label or "NCSNv2" in label for label in labels)
     assert all(e.sampler.sigmas[0] == 1 for e in entries(PAPERS))
 
 
 def test_starts_are_data_plus_noise_of_the_first_level():
     for entry in entries(WIDE):
-        x = curve_entries._start(entry, DIGITS)((200, 1, 28, 28), torch.Generator().manual_seed(0))
+        x = curve._start(entry, DIGITS)((200, 1, 28, 28), torch.Generator().manual_seed(0))
         if entry.start == "uniform":
             assert 0 <= float(x.min()) < float(x.max()) <= 1
         else:  # MNIST's pixels have the standard deviation .31
@@ -122,7 +128,7 @@ def test_starts_are_data_plus_noise_of_the_first_level():
 
 def test_a_stopped_measurement_goes_on_and_more_samples_are_added(small, tmp_path, monkeypatch):
     network, weights = small
-    save, saved = samples.save_tensors, []
+    save, saved = drawing.save_tensors, []
 
     def until_the_third(path, tensors, **facts):
         if len(saved) == 3:
@@ -130,10 +136,10 @@ def test_a_stopped_measurement_goes_on_and_more_samples_are_added(small, tmp_pat
         saved.append(path)
         save(path, tensors, **facts)
 
-    monkeypatch.setattr(samples, "save_tensors", until_the_third)
+    monkeypatch.setattr(drawing, "save_tensors", until_the_third)
     with pytest.raises(KeyboardInterrupt):
         measure_curve(tmp_path / "samples", weights, **COUNTS)
-    monkeypatch.setattr(samples, "save_tensors", save)
+    monkeypatch.setattr(drawing, "save_tensors", save)
     stamps = [path.stat().st_mtime_ns for path in saved]
     first = measure_curve(tmp_path / "samples", weights, **COUNTS)
     assert [path.stat().st_mtime_ns for path in saved] == stamps
@@ -193,7 +199,7 @@ def test_the_command_writes_the_record(small, tmp_path, monkeypatch, capsys):
         seen.update(folder=folder, network=network, **options)
         return SamplerCurve((), {"n_samples": 150}, {})
 
-    monkeypatch.setattr(curve_measurement, "measure_curve", measure)
+    monkeypatch.setattr(curve, "measure_curve", measure)
     assert main(["evaluate", "--curve", "mnist_ncsnv2", "--n-samples", "150", "--folder", str(tmp_path)]) == 0
     assert seen == {"folder": tmp_path, "network": "mnist_ncsnv2", "n_samples": 150, "machine": CPU}
     assert "150 samples" in capsys.readouterr().out

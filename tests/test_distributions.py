@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from sbgm import GaussianMixture, closed_forms, paper_mixture, plots
-from sbgm.metrics import mode_weights
+from sbgm import GaussianMixture, paper_mixture, plots, theory
+from sbgm.measure import mode_weights
 
 
 def three_component_mixture(dtype=torch.float64):
@@ -163,7 +163,7 @@ def test_bad_parameters_are_named(arguments, named):
 )
 def test_bad_points_and_noise_are_named(x, sigma, error, named):
     if isinstance(x, torch.Tensor) and x.device.type == "meta":
-        from sbgm._validate import check_sigma
+        from sbgm.checked import check_sigma
 
         with pytest.raises(error, match=named):
             check_sigma(sigma, x)
@@ -186,4 +186,4 @@ def test_paper_mixture_is_the_papers():
     assert mixture.weights.tolist() == pytest.approx([0.2, 0.8])
     assert mixture.means.tolist() == [[-5, -5], [5, 5]]
     assert mixture.stds.tolist() == [1, 1]
-    assert closed_forms.largest_stable_step([10.0, 0.1], 1.0) == pytest.approx(0.0404)
+    assert theory.largest_stable_step([10.0, 0.1], 1.0) == pytest.approx(0.0404)

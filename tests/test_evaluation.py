@@ -7,10 +7,10 @@ from PIL import Image
 
 from sbgm import __main__ as command
 from sbgm.data import load_images, load_labels
-from sbgm.evaluation import feature_space, judge, load_images_of, reference_for
 from sbgm.files import save_tensors
-from sbgm.metrics import frechet_distance, level_losses, nearest_neighbours, quantise
-from sbgm.metrics.measured import Measured
+from sbgm.measure import frechet_distance, level_losses, nearest_neighbours, quantise
+from sbgm.measure.estimates import Measured
+from sbgm.measure.judging import feature_space, judge, load_images_of, reference_for
 from sbgm.networks import ImageMLP
 from sbgm.weights import save_network
 from seeds import seeded

@@ -9,10 +9,10 @@ import torch
 
 from moving import assert_moves_and_returns
 from sbgm import SamplerDivergedError, annealed_langevin, final, geometric_sigmas, paper_mixture
-from sbgm.closed_forms import largest_stable_step
-from sbgm.explorers import annealing_explorer
-from sbgm.explorers.annealing import SIGMA_MAX, SIGMA_MIN
-from sbgm.metrics import mode_weights
+from sbgm.measure import mode_weights
+from sbgm.theory import largest_stable_step
+from sbgm.widgets import annealing_explorer
+from sbgm.widgets.mixtures import SIGMA_MAX, SIGMA_MIN
 
 
 @pytest.fixture(scope="module")

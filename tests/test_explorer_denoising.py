@@ -11,7 +11,7 @@ from torch import nn
 
 from moving import assert_moves_and_returns, pixels
 from sbgm.data import load_images
-from sbgm.explorers import LiveTraining, denoising_explorer
+from sbgm.widgets import LiveTraining, denoising_explorer
 
 DIGITS = load_images("digits", "test")[:5]
 

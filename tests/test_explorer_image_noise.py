@@ -9,7 +9,7 @@ import torch
 
 from moving import assert_moves_and_returns, pixels
 from sbgm.data import load_images
-from sbgm.explorers import image_noise_explorer
+from sbgm.widgets import image_noise_explorer
 
 PATCHES = load_images("photo_patches", "test")[::400]
 

@@ -9,8 +9,8 @@ import torch
 from moving import assert_moves_and_returns
 from sbgm import inpaint
 from sbgm.data import load_images
-from sbgm.explorers import inpainting_explorer
 from sbgm.masks import centre_box, right_half
+from sbgm.widgets import inpainting_explorer
 from seeds import seeded
 
 IMAGE = load_images("digits", "test")[0]

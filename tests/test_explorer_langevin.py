@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from sbgm import GaussianMixture, langevin, metropolis_langevin, paper_mixture
-from sbgm.closed_forms import langevin_variance, metropolis_acceptance
-from sbgm.explorers import langevin as module
-from sbgm.explorers import langevin_explorer
-from sbgm.metrics import mode_weights
+from sbgm.measure import mode_weights
+from sbgm.theory import langevin_variance, metropolis_acceptance
+from sbgm.widgets import langevin_explorer
+from sbgm.widgets import mixtures as module
 
 
 @pytest.fixture(scope="module")

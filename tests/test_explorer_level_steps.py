@@ -8,9 +8,9 @@ import torch
 
 from moving import assert_moves_and_returns
 from sbgm import final, geometric_sigmas, paper_mixture, probability_flow
-from sbgm.explorers import level_steps_explorer
-from sbgm.metrics import component_stds, mode_weights
+from sbgm.measure import component_stds, mode_weights
 from sbgm.samplers import ancestral
+from sbgm.widgets import level_steps_explorer
 
 MIXTURE = paper_mixture()
 

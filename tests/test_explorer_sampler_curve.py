@@ -7,8 +7,8 @@ import torch
 
 from moving import assert_moves_and_returns
 from sbgm import plots
-from sbgm.experiments.recorded.curve import MeasuredPoint, SamplerCurve
-from sbgm.explorers import sampler_curve_explorer
+from sbgm.lab.curve import MeasuredPoint, SamplerCurve
+from sbgm.widgets import sampler_curve_explorer
 
 POINTS = (
     MeasuredPoint("Algorithm 1", 100, 50.0, 2.0, 0.2),

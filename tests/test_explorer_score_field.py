@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from moving import pixels
 from sbgm import paper_mixture
-from sbgm.explorers import FigureExplorer, score_field_explorer
+from sbgm.widgets import FigureExplorer, score_field_explorer
 
 
 def test_moving_sigma_redraws_and_gives_the_exact_density_at_the_origin():

@@ -8,8 +8,8 @@ import torch
 
 from moving import assert_moves_and_returns
 from sbgm import plots
-from sbgm.experiments.step_map import N_SHEET, Cell, StepMap
-from sbgm.explorers import step_map_explorer
+from sbgm.lab.i5 import N_SHEET, Cell, StepMap
+from sbgm.widgets import step_map_explorer
 
 N_STEPS, STEP_SIZES = (10, 30, 100), (5e-6, 2e-5)
 PLACES = [(t, eps) for t in N_STEPS for eps in STEP_SIZES]

@@ -7,7 +7,7 @@ import torch
 
 from moving import assert_moves_and_returns
 from sbgm import paper_mixture, plots
-from sbgm.explorers import training_explorer
+from sbgm.widgets import training_explorer
 
 POINTS = plots.grid(39)
 EXACT = paper_mixture().score(POINTS)

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from sbgm.data import cache_folder, dequantise, load_images
-from sbgm.hashing import content_hash
-from sbgm.metrics import GaussianBaseline, in_batches, quantise, shown
-from sbgm.metrics.reference import reference_features, some_images
+from sbgm.files import content_hash
+from sbgm.measure import GaussianBaseline, in_batches, quantise, shown
+from sbgm.measure.judging import reference_features, some_images
 from seeds import seeded
 
 

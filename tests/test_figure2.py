@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from sbgm import MLP, paper_mixture, plots
-from sbgm.experiments import Figure2, train_figure2
-from sbgm.metrics import fisher_divergence, region_errors
+from sbgm.lab import Figure2, train_figure2
+from sbgm.measure import fisher_divergence, region_errors
 
 # The bound on the quick recipe is on the mean of five seeds; they spread from about .0011 to .0016.
 DIVERGENCE = 0.002

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from sbgm.metrics import FeatureStatistics, Measured, feature_statistics, frechet_distance
+from sbgm.measure import FeatureStatistics, Measured, feature_statistics, frechet_distance
 from seeds import seeded
 
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from sbgm import __main__ as command
-from sbgm.experiments.ncsn import NCSN, train_ncsn
 from sbgm.files import DiskFullError
-from sbgm.training import Run, TrainingSettings
+from sbgm.lab.ncsn import NCSN, train_ncsn
+from sbgm.lab.runs import Run, TrainingSettings
 
 SETTINGS = NCSN(
     "digits",

@@ -13,13 +13,7 @@ from sbgm import NamedSampler, RefineNet, annealed_langevin, final, generate, ge
 from sbgm import __main__ as command
 from sbgm.data import load_images
 from sbgm.files import load_tensors
-from sbgm.generation import (
-    CountedScore,
-    fitted_start,
-    gaussian_start,
-    in_batches,
-    uniform_start,
-)
+from sbgm.generation import CountedScore, fitted_start, gaussian_start, in_batches, uniform_start
 from sbgm.masks import centre_box
 from sbgm.noise import derived_generator
 from sbgm.precision import autocast

@@ -19,10 +19,10 @@ from nbformat.v4 import new_code_cell, new_notebook
 from answers import all_answers
 from sbgm import checks
 from sbgm.__main__ import main
-from sbgm.checks.calls import LogProb, Reply, Seed, call
-from sbgm.checks.fields import MixtureField, TanhField
-from sbgm.grading import Limits, find_submissions, grade, isolation, mark_notebook, read_submission
-from sbgm.grading.messages import (
+from sbgm.course.calls import LogProb, MixtureField, Reply, Seed, TanhField, call
+from sbgm.course.grading import find_submissions, grade
+from sbgm.course.marking import mark_notebook
+from sbgm.course.messages import (
     LENGTHS,
     MessageError,
     OutOfTimeError,
@@ -33,7 +33,9 @@ from sbgm.grading.messages import (
     send_call,
     send_reply,
 )
-from sbgm.techniques import count_levels
+from sbgm.course.sandbox import Limits, isolation
+from sbgm.course.submissions import read_submission
+from sbgm.theory import count_levels
 
 CHAPTER_2 = {name: e for name, e in checks.exercises().items() if e.chapter == 2}
 RIGHT = "def dsm_target(x, x_noisy, sigma):\n    return -(x_noisy - x) / sigma**2"
@@ -235,7 +237,7 @@ ATTACKS = {
         "torch.Tensor.all = lambda self, *a: torch.ones(()).bool()\n" + WRONG
     ),
     "the package patched": (
-        "import sbgm.checks.calls, sbgm.checks.comparison as c, sbgm.checks.exercise as e\n"
+        "import sbgm.course.calls, sbgm.course.exercise as c, sbgm.course.exercise as e\n"
         "c.compare = e.compare = lambda *a, **k: None\nc.WrongAnswer.__init__ = lambda *a: None\n" + WRONG
     ),
     "an answer equal to everything": (
@@ -253,7 +255,7 @@ ATTACKS = {
         "    return a[0]"
     ),
     "a reply without arrays": (
-        "from sbgm.grading import student\nfrom sbgm.checks.calls import Reply\n"
+        "from sbgm.course.grading import student\nfrom sbgm.course.calls import Reply\n"
         "student.call = lambda *a: Reply(attempted=False)\n" + WRONG
     ),
     "exit in the function": "def dsm_target(*a):\n    import sys; sys.exit(0)",
@@ -269,7 +271,7 @@ ATTACKS = {
         "        try: os.kill(pid, 9)\n        except OSError: pass\n    return x"
     ),
     "an instance of the check's own error": (
-        "from sbgm.checks import WrongAnswer\ndef dsm_target(*a): raise BaseException('correct')"
+        "from sbgm.course.checks import WrongAnswer\ndef dsm_target(*a): raise BaseException('correct')"
     ),
     "the stub's error raised late": (
         "n = [0]\ndef dsm_target(x, *a):\n    n[0] += 1\n    if n[0] > 1: raise NotImplementedError\n    return x"
@@ -389,7 +391,7 @@ def test_a_link_is_not_followed(tmp_path):
 def runs_the_answer(process: psutil.Process) -> bool:
     """Whether a process is the student's, and has come to the call that never ends."""
     try:
-        return "sbgm.grading.student" in process.cmdline() and Path(process.cwd(), "busy").exists()
+        return "sbgm.course.student" in process.cmdline() and Path(process.cwd(), "busy").exists()
     except psutil.Error:  # it ended meanwhile
         return False
 

@@ -5,14 +5,13 @@ import dataclasses
 import pytest
 import torch
 
-from sbgm import claims
-from sbgm.claims import check
 from sbgm.data import load_images
-from sbgm.experiments.recorded import i5, i10
-from sbgm.experiments.recorded.outcome import as_found
-from sbgm.experiments.recorded.samples import Drawn
-from sbgm.experiments.step_map import N_SHEET, Cell, StepMap
-from sbgm.metrics import Estimate, Measured, frechet_distance
+from sbgm.lab import claims, i5, mnist_claims
+from sbgm.lab.claims import check
+from sbgm.lab.drawing import Drawn
+from sbgm.lab.i5 import N_SHEET, Cell, StepMap
+from sbgm.lab.recording import as_found
+from sbgm.measure import Estimate, Measured, frechet_distance
 
 
 def the_map(distances):
@@ -49,7 +48,7 @@ def test_a_small_map_of_the_digits_is_measured_and_taken_from_its_folder_again(t
     options = {"n_steps": (1, 2), "step_sizes": (2e-5,), "n_samples": 80}
     first = i5.digits_map(tmp_path, **options)
     assert [c.place for c in first.cells] == [(1, 2e-5), (2, 2e-5)]
-    monkeypatch.setattr("sbgm.experiments.recorded.samples.annealed_langevin", None)  # nothing is drawn again
+    monkeypatch.setattr("sbgm.samplers.annealed_langevin", None)  # nothing is drawn again
     assert i5.digits_map(tmp_path, **options).cells == first.cells
 
 
@@ -68,12 +67,12 @@ def test_i10_reports_both_distances_and_the_noise_that_is_left(tmp_path, monkeyp
     images = load_images("digits")[:200]
     noisy = images + 0.01 * torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
     monkeypatch.setattr(claims, "results_folder", lambda: tmp_path)
-    monkeypatch.setattr(i10, "enter", lambda claim_id, checks, tensors, **_: (claim_id, checks, tensors))
-    monkeypatch.setattr(i10, "draw", lambda *_: Drawn(noisy[None], images[None]))
-    monkeypatch.setattr(i10, "some_images", lambda *_: images)
-    monkeypatch.setattr(i10, "digit_distance", lambda x: frechet_distance(x.flatten(1), images.flatten(1)))
-    monkeypatch.setattr(i10.Drawing, "facts", lambda self: {})
-    claim_id, checks, tensors = i10.evaluate(tmp_path, n_samples=200)
+    monkeypatch.setattr(mnist_claims, "enter", lambda claim_id, checks, tensors, **_: (claim_id, checks, tensors))
+    monkeypatch.setattr(mnist_claims, "draw", lambda *_: Drawn(noisy[None], images[None]))
+    monkeypatch.setattr(mnist_claims, "some_images", lambda *_: images)
+    monkeypatch.setattr(mnist_claims, "digit_distance", lambda x: frechet_distance(x.flatten(1), images.flatten(1)))
+    monkeypatch.setattr(mnist_claims.Drawing, "facts", lambda self: {})
+    claim_id, checks, tensors = mnist_claims.evaluate(tmp_path, n_samples=200)
     assert claim_id == "I10"
     assert checks[1].value < 1e-6 < checks[0].value
     assert checks[3].value == pytest.approx(1, abs=4 * checks[3].se)
@@ -83,4 +82,4 @@ def test_i10_reports_both_distances_and_the_noise_that_is_left(tmp_path, monkeyp
 
 def test_i10_expects_nothing_of_the_distances():
     measured = Measured("d", 2.0, 0.1, 200, 5_000, "images", "features")
-    assert all(c.holds for c in i10.i10_checks(measured, measured, Estimate(1.0, 0.1), Estimate(0.1, 0.1)))
+    assert all(c.holds for c in mnist_claims.i10_checks(measured, measured, Estimate(1.0, 0.1), Estimate(0.1, 0.1)))

@@ -6,12 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from sbgm import claims, masks
+from sbgm import masks
 from sbgm.__main__ import main
-from sbgm.experiments import recorded
-from sbgm.experiments.recorded import i8, i8_fills, samples
-from sbgm.experiments.recorded.i8_fills import Inpainting
 from sbgm.files import load_tensors
+from sbgm.lab import claims, drawing, i8, recorded
+from sbgm.lab.i8 import Inpainting
 
 IMAGES = torch.stack([torch.zeros(1, 28, 28), torch.ones(1, 28, 28)])
 LABELS = torch.tensor([3, 3])
@@ -48,7 +47,7 @@ def small(monkeypatch, tmp_path, weights):
     monkeypatch.setattr(i8, "load_images", lambda name, split: {("mnist_small", "test"): IMAGES}[name, split])
     monkeypatch.setattr(i8, "load_labels", lambda name, split: {("mnist_small", "test"): LABELS}[name, split])
     monkeypatch.setattr(i8, "load_network", lambda name: {weights: network}[name])
-    monkeypatch.setattr(i8_fills, "load_classifier", lambda: always(3))
+    monkeypatch.setattr(i8, "load_classifier", lambda: always(3))
     monkeypatch.setattr(claims, "results_folder", lambda: tmp_path / "results")
     return network
 
@@ -96,7 +95,7 @@ def test_known_pixels_are_the_last_y_and_unknown_ones_have_the_exact_spread(weig
     settings = Inpainting(weights, n_fills=4_000, n_steps=100, step_size=0.01, precision="fp32")
     network = Broad()
     network.sigmas = torch.tensor([1.0, 0.1])
-    fills, ys = i8_fills.draw_fills(network, IMAGES[:1, :, :4, :4], settings, tmp_path)
+    fills, ys = i8.draw_fills(network, IMAGES[:1, :, :4, :4], settings, tmp_path)
     known = settings.masks((4, 4))
     assert fills.shape == ys.shape == (3, 1, 4_000, 1, 4, 4)
     for i in range(3):
@@ -116,7 +115,7 @@ def test_an_interrupted_run_goes_on_with_the_next_image_and_ends_the_same(weight
     settings = Inpainting(weights, n_fills=3, n_steps=2)
     images = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     network = Broad()
-    whole = i8_fills.draw_fills(network, images, settings, tmp_path / "whole")
+    whole = i8.draw_fills(network, images, settings, tmp_path / "whole")
     assert network.calls == 3 * 6
 
     saved = []
@@ -127,16 +126,16 @@ def test_an_interrupted_run_goes_on_with_the_next_image_and_ends_the_same(weight
             raise KeyboardInterrupt
         keep(path, tensors)
 
-    keep = samples.save_tensors
-    monkeypatch.setattr(samples, "save_tensors", failing)
+    keep = drawing.save_tensors
+    monkeypatch.setattr(drawing, "save_tensors", failing)
     with pytest.raises(KeyboardInterrupt):
-        i8_fills.draw_fills(Broad(), images, settings, tmp_path / "parts")
+        i8.draw_fills(Broad(), images, settings, tmp_path / "parts")
     network = Broad()
-    again = i8_fills.draw_fills(network, images, settings, tmp_path / "parts")
+    again = i8.draw_fills(network, images, settings, tmp_path / "parts")
     assert network.calls == 2 * 6  # the first image is kept, the second is done again
     for one, other in zip(again, whole, strict=True):
         assert torch.equal(one, other)
-    for one, other in zip(i8_fills.draw_fills(network, images[:2], settings, tmp_path / "parts"), whole, strict=True):
+    for one, other in zip(i8.draw_fills(network, images[:2], settings, tmp_path / "parts"), whole, strict=True):
         assert torch.equal(one, other[:, :2])
     assert network.calls == 2 * 6
 
@@ -158,7 +157,7 @@ def test_every_number_is_what_a_loop_over_fills_gives():
     def classifier(x):  # by the brightness
         return torch.stack([0.5 - x.mean(dim=(1, 2, 3)), x.mean(dim=(1, 2, 3)) - 0.5], dim=1)
 
-    measured = i8_fills.measure_fills(fills, ys, images, labels, hidden, classifier=classifier)
+    measured = i8.measure_fills(fills, ys, images, labels, hidden, classifier=classifier)
     assert int(measured["changed"].sum()) == int(measured["changed"][1, 2, 3]) == 1
     for m in range(3):
         known = hidden[m]
@@ -260,7 +259,7 @@ def test_a_record_names_its_networks_and_rests_on_its_file(small, weights, tmp_p
 
 
 def test_a_failing_expectation_records_nothing(small, weights, tmp_path, monkeypatch):
-    monkeypatch.setattr(i8_fills, "load_classifier", lambda: always(4))
+    monkeypatch.setattr(i8, "load_classifier", lambda: always(4))
     with pytest.raises(AssertionError, match="I8 failed and was not recorded"):
         recorded.evaluate("I8", tmp_path / "run", n_images=2, n_steps=2, weights=weights)
     assert not (tmp_path / "results").exists()

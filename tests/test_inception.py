@@ -13,8 +13,8 @@ import sys
 import pytest
 import torch
 
-from sbgm.metrics import feature_statistics
-from sbgm.metrics.inception import Inception, fid, inception_score, kid
+from sbgm.measure import feature_statistics
+from sbgm.measure.inception import Inception, fid, inception_score, kid
 
 has_torch_fidelity = importlib.util.find_spec("torch_fidelity") is not None
 needs_torch_fidelity = pytest.mark.skipif(not has_torch_fidelity, reason="torch-fidelity is not installed")
@@ -81,7 +81,7 @@ def test_inception_score_is_torch_fidelitys():
 
 def test_without_torch_fidelity_the_message_says_how_to_get_it(tmp_path):
     (tmp_path / "torch_fidelity.py").write_text("raise ImportError('no such module')")
-    code = "from sbgm.metrics.inception import Inception; Inception()"
+    code = "from sbgm.measure.inception import Inception; Inception()"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(tmp_path)}
     )
@@ -153,7 +153,7 @@ def test_kid_and_frechet_distance_are_torch_fidelitys(inception):
     from torch_fidelity import calculate_metrics
     from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
-    from sbgm.metrics import frechet_distance
+    from sbgm.measure import frechet_distance
 
     generator = torch.Generator().manual_seed(0)
     coarse = torch.rand(24, 3, 4, 4, generator=generator)

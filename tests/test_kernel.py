@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from sbgm.metrics import kernel_distance
+from sbgm.measure import kernel_distance
 
 
 def normal(*shape, seed=0):

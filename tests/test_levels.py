@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from sbgm import GaussianMixture, metrics, ncsn_loss, paper_mixture
+from sbgm import GaussianMixture, measure, ncsn_loss, paper_mixture
 from seeds import seeded
 
 VARIANCE, DIM = 4.0, 3
@@ -29,37 +29,37 @@ def assert_equal(levels, exact):
 
 
 def test_losses_of_a_gaussians_score_are_half_d_v_over_v_plus_sigma_squared():
-    levels = metrics.level_losses(gaussian().score, gaussian_images(), SIGMAS, generator=seeded(1))
+    levels = measure.level_losses(gaussian().score, gaussian_images(), SIGMAS, generator=seeded(1))
     assert_equal(levels, [DIM * VARIANCE / (2 * (VARIANCE + s**2)) for s in SIGMAS])
     assert levels.n == 20_000
 
 
 def test_a_score_of_zero_has_half_d_at_every_level():
-    levels = metrics.level_losses(lambda x, sigma: 0 * x, gaussian_images(), SIGMAS, generator=seeded(1))
+    levels = measure.level_losses(lambda x, sigma: 0 * x, gaussian_images(), SIGMAS, generator=seeded(1))
     assert_equal(levels, [DIM / 2] * 3)
 
 
 def test_norms_of_a_gaussians_score():
     points = GaussianMixture([1.0], [[0.0]], math.sqrt(VARIANCE))
     x = points.sample(20_000, generator=seeded())
-    levels = metrics.score_norms(points.score, x, SIGMAS, generator=seeded(1))
+    levels = measure.score_norms(points.score, x, SIGMAS, generator=seeded(1))
     assert_equal(levels, [math.sqrt(2 / math.pi / (VARIANCE + s**2)) for s in SIGMAS])
 
 
 def test_the_identity_holds_for_exact_scores():
     assert_equal(
-        metrics.optimality_identity(gaussian().score, gaussian_images(), SIGMAS, generator=seeded(1)), [DIM] * 3
+        measure.optimality_identity(gaussian().score, gaussian_images(), SIGMAS, generator=seeded(1)), [DIM] * 3
     )
     mixture = paper_mixture()
     x = mixture.sample(20_000, generator=seeded())
-    assert_equal(metrics.optimality_identity(mixture.score, x, [20.0, 5.0, 1.0], generator=seeded(1)), [2] * 3)
+    assert_equal(measure.optimality_identity(mixture.score, x, [20.0, 5.0, 1.0], generator=seeded(1)), [2] * 3)
 
 
 @pytest.mark.parametrize("factor", [0.5, 1.5, -1.0])
 def test_the_identity_shows_a_score_of_the_wrong_size(factor):
     """D + 2c(c − 1) E‖σs‖², with E‖σs‖² = D σ²/(v + σ²)."""
     wrong = lambda x, sigma: factor * gaussian().score(x, sigma)  # noqa: E731
-    levels = metrics.optimality_identity(wrong, gaussian_images(), SIGMAS, generator=seeded(1))
+    levels = measure.optimality_identity(wrong, gaussian_images(), SIGMAS, generator=seeded(1))
     assert_equal(levels, [DIM + 2 * factor * (factor - 1) * DIM * s**2 / (VARIANCE + s**2) for s in SIGMAS])
 
 
@@ -70,8 +70,8 @@ def test_the_identity_is_norms_and_losses_of_the_same_noise():
     def score(x, sigma):
         return (x**2 - torch.as_tensor(sigma).reshape(-1, 1, 1, 1)) / 3
 
-    losses = metrics.level_losses(score, x, SIGMAS, generator=seeded(1), batch_size=4)
-    identity = metrics.optimality_identity(score, x, SIGMAS, generator=seeded(1), batch_size=4)
+    losses = measure.level_losses(score, x, SIGMAS, generator=seeded(1), batch_size=4)
+    identity = measure.optimality_identity(score, x, SIGMAS, generator=seeded(1), batch_size=4)
     generator = seeded(1)
     for level, sigma in enumerate(SIGMAS):
         z = torch.cat([torch.randn(n, 1, 2, 2, generator=generator, dtype=x.dtype) for n in (4, 2)])
@@ -82,8 +82,8 @@ def test_the_identity_is_norms_and_losses_of_the_same_noise():
 def test_losses_average_to_the_objective():
     x = gaussian_images(4_000)
     score = lambda x, sigma: -x / 7  # noqa: E731
-    levels = metrics.level_losses(score, x, SIGMAS, generator=seeded(1))
-    drawn = metrics.estimate(
+    levels = measure.level_losses(score, x, SIGMAS, generator=seeded(1))
+    drawn = measure.estimate(
         ncsn_loss(score, x.repeat(5, 1), torch.tensor(SIGMAS), generator=seeded(2), reduction="none")
     )
     assert float(levels.values.mean()) == pytest.approx(drawn.value, abs=4 * drawn.se)
@@ -92,7 +92,7 @@ def test_losses_average_to_the_objective():
 def test_standard_errors_are_the_spread_over_repeated_data():
     """Over 200 data sets of 100 points, within 4 s.e. of a spread; draws of noise of one image count as one."""
     runs = [
-        metrics.level_losses(
+        measure.level_losses(
             gaussian().score,
             gaussian().sample(100, generator=seeded(i)),
             SIGMAS,
@@ -110,7 +110,7 @@ def test_standard_errors_are_the_spread_over_repeated_data():
 def test_more_noise_an_image_narrows_the_error():
     x = torch.zeros(500, DIM)  # one image: all the spread comes from the noise
     one, four = (
-        metrics.level_losses(lambda x, sigma: 0 * x, x, SIGMAS, n_noise=n, generator=seeded(1)).se for n in (1, 4)
+        measure.level_losses(lambda x, sigma: 0 * x, x, SIGMAS, n_noise=n, generator=seeded(1)).se for n in (1, 4)
     )
     assert (one / four).tolist() == pytest.approx([2] * 3, rel=0.2)
 
@@ -118,10 +118,10 @@ def test_more_noise_an_image_narrows_the_error():
 def test_no_gradients_are_kept_and_bad_input_is_named():
     weight = torch.ones((), requires_grad=True)
     score = lambda x, sigma: weight * x  # noqa: E731
-    assert not metrics.level_losses(score, torch.rand(4, 2), SIGMAS, generator=seeded()).values.requires_grad
+    assert not measure.level_losses(score, torch.rand(4, 2), SIGMAS, generator=seeded()).values.requires_grad
     with pytest.raises(ValueError, match=r"images must hold at least two examples for a standard error, got 1"):
-        metrics.level_losses(score, torch.rand(1, 2), SIGMAS, generator=seeded())
+        measure.level_losses(score, torch.rand(1, 2), SIGMAS, generator=seeded())
     with pytest.raises(ValueError, match="sigmas must descend strictly"):
-        metrics.score_norms(score, torch.rand(4, 2), [1.0, 2.0], generator=seeded())
+        measure.score_norms(score, torch.rand(4, 2), [1.0, 2.0], generator=seeded())
     with pytest.raises(TypeError, match=r"generator must be a torch.Generator"):
-        metrics.optimality_identity(score, torch.rand(4, 2), SIGMAS, generator=0)
+        measure.optimality_identity(score, torch.rand(4, 2), SIGMAS, generator=0)

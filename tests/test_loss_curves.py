@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from sbgm.experiments import relative_drift, relative_spread, running_mean
+from sbgm.lab import relative_drift, relative_spread, running_mean
 
 NORMAL = torch.randn(30_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 

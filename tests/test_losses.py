@@ -21,7 +21,7 @@ from sbgm import (
     score_matching_loss,
     sliced_score_matching_loss,
 )
-from sbgm.metrics import estimate
+from sbgm.measure import estimate
 from seeds import seeded
 
 # torch's own warning, when forward-mode differentiation is first used

@@ -10,13 +10,12 @@ import torch
 from safetensors.torch import load_file
 
 from sbgm import __main__ as command
-from sbgm import claims
-from sbgm.claims import Check, Settled, check, settle
-from sbgm.commands import ledger
+from sbgm.cli import ledger
 from sbgm.data import DataNotFoundError, load_images
-from sbgm.experiments import Figure1, recorded
-from sbgm.experiments.recorded import m2
-from sbgm.training import Step, load_checkpoint
+from sbgm.lab import Figure1, claims, m2, recorded
+from sbgm.lab.claims import Check, Settled, check, settle
+from sbgm.lab.runs import load_checkpoint
+from sbgm.training import Step
 
 RECORDED = Settled("M2", "reproduced", (Check("ratio", 68.9),), facts={"iterations": 6000})
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from sbgm import MLP, score_matching_loss
-from sbgm.experiments import Circle, CircleTraining, direction_errors, train_on_circle
-from sbgm.metrics import estimate
+from sbgm.lab import Circle, CircleTraining, direction_errors, train_on_circle
+from sbgm.measure import estimate
 from seeds import seeded
 
 

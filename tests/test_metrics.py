@@ -5,21 +5,21 @@ import math
 import pytest
 import torch
 
-from sbgm import GaussianMixture, metrics, paper_mixture
+from sbgm import GaussianMixture, measure, paper_mixture
 from seeds import seeded
 
 # --- estimates and moments -------------------------------------------------------------------------------------------
 
 
 def test_estimate_is_the_mean_and_its_standard_error():
-    estimate = metrics.estimate(torch.tensor([[1.0, 2.0], [3.0, 6.0]]))
+    estimate = measure.estimate(torch.tensor([[1.0, 2.0], [3.0, 6.0]]))
     assert estimate.value == 3
     assert estimate.se == pytest.approx(math.sqrt(14 / 3 / 4))  # variance (4 + 1 + 0 + 9)/3
 
 
 def test_estimate_needs_two_values():
     with pytest.raises(ValueError, match="values must hold at least two numbers for a standard error, got 1"):
-        metrics.estimate(torch.ones(1))
+        measure.estimate(torch.ones(1))
 
 
 DRAWS = {
@@ -36,7 +36,7 @@ def test_standard_errors_are_the_spread_over_repeated_simulations(name):
     The exponential's kurtosis is left out: its standard error needs moments that 4,000 points don't pin down.
     """
     draw, variance, kurtosis = DRAWS[name]
-    runs = [metrics.moments(x) for x in draw((400, 4_000), seeded())]
+    runs = [measure.moments(x) for x in draw((400, 4_000), seeded())]
     for moment, exact in (("mean", None), ("variance", variance), ("kurtosis", kurtosis)):
         if (name, moment) == ("exponential", "kurtosis"):
             continue
@@ -48,14 +48,14 @@ def test_standard_errors_are_the_spread_over_repeated_simulations(name):
 
 
 def test_moments_of_a_coin():
-    m = metrics.moments(torch.tensor([-3.0, 3.0]).repeat(50)[:, None])
+    m = measure.moments(torch.tensor([-3.0, 3.0]).repeat(50)[:, None])
     assert (m.mean.value, m.variance.value, m.kurtosis.value) == (0, 9, 1)
     assert m.kurtosis.se == pytest.approx(0, abs=1e-12)
 
 
 def test_moments_do_not_depend_on_where_and_how_wide_the_points_are():
     x = torch.randn(1_000, generator=seeded())
-    a, b = metrics.moments(x), metrics.moments(1e3 + 5 * x.double())
+    a, b = measure.moments(x), measure.moments(1e3 + 5 * x.double())
     assert b.variance.value == pytest.approx(25 * a.variance.value, rel=1e-5)
     assert b.variance.se == pytest.approx(25 * a.variance.se, rel=1e-5)
     assert b.kurtosis == pytest.approx(a.kurtosis, rel=1e-5)
@@ -66,22 +66,22 @@ def test_moments_do_not_depend_on_where_and_how_wide_the_points_are():
 
 def test_relative_squared_error():
     exact = torch.tensor([[3.0, 4.0], [0.0, 0.0]])
-    assert metrics.relative_squared_error(exact, exact) == 0
-    assert metrics.relative_squared_error(torch.zeros(2, 2), exact) == 1
-    assert metrics.relative_squared_error(1.1 * exact, exact) == pytest.approx(0.01)
-    assert metrics.relative_squared_error(exact + torch.tensor([[0.0, 0.0], [1.0, 2.0]]), exact) == pytest.approx(0.2)
+    assert measure.relative_squared_error(exact, exact) == 0
+    assert measure.relative_squared_error(torch.zeros(2, 2), exact) == 1
+    assert measure.relative_squared_error(1.1 * exact, exact) == pytest.approx(0.01)
+    assert measure.relative_squared_error(exact + torch.tensor([[0.0, 0.0], [1.0, 2.0]]), exact) == pytest.approx(0.2)
 
 
 def test_relative_squared_error_names_a_shape_that_differs():
     with pytest.raises(ValueError, match=r"estimated must have the shape of exact, \(2, 2\), got \(2,\)"):
-        metrics.relative_squared_error(torch.zeros(2), torch.zeros(2, 2))
+        measure.relative_squared_error(torch.zeros(2), torch.zeros(2, 2))
 
 
 def test_fisher_divergence_of_two_gaussians():
     """½E‖−x + x/v‖² = ½ D (1 − 1/v)² v for x ~ N(0, vI)."""
     wide = GaussianMixture([1.0], [[0.0, 0.0, 0.0]], 2.0)
     x = wide.sample(50_000, generator=seeded())
-    divergence = metrics.fisher_divergence(lambda x, sigma: -x, wide.score, x)
+    divergence = measure.fisher_divergence(lambda x, sigma: -x, wide.score, x)
     assert divergence.value == pytest.approx(0.5 * 3 * (1 - 1 / 4) ** 2 * 4, abs=4 * divergence.se)
     assert 0 < divergence.se < 0.02
 
@@ -89,9 +89,9 @@ def test_fisher_divergence_of_two_gaussians():
 def test_fisher_divergence_passes_sigma_on_to_both():
     mixture = paper_mixture()
     x = mixture.sample(100, 2.0, generator=seeded())
-    assert metrics.fisher_divergence(mixture.score, mixture.score, x, 2.0) == (0, 0)
+    assert measure.fisher_divergence(mixture.score, mixture.score, x, 2.0) == (0, 0)
     wider = GaussianMixture(mixture.weights, mixture.means, math.sqrt(5))
-    same = metrics.fisher_divergence(mixture.score, lambda x, sigma: wider.score(x), x, 2.0)
+    same = measure.fisher_divergence(mixture.score, lambda x, sigma: wider.score(x), x, 2.0)
     assert same.value == pytest.approx(0, abs=1e-8)
 
 
@@ -102,20 +102,20 @@ MEANS = torch.tensor([[0.0, 0.0], [4.0, 0.0], [0.0, 10.0]])
 
 def test_mode_weights_and_distances_by_hand():
     x = torch.tensor([[1.9, 0.0], [2.1, 0.0], [4.0, 3.0], [0.0, 5.1]])
-    assert metrics.mode_weights(x, MEANS).tolist() == [0.25, 0.5, 0.25]
-    assert metrics.distance_to_modes(x, MEANS).tolist() == pytest.approx([1.9, 1.9, 3.0, 4.9])
-    assert metrics.mode_weights(x[:1], MEANS).tolist() == [1, 0, 0]
+    assert measure.mode_weights(x, MEANS).tolist() == [0.25, 0.5, 0.25]
+    assert measure.distance_to_modes(x, MEANS).tolist() == pytest.approx([1.9, 1.9, 3.0, 4.9])
+    assert measure.mode_weights(x[:1], MEANS).tolist() == [1, 0, 0]
 
 
 def test_mode_weights_of_exact_samples_are_the_mixtures():
     mixture = paper_mixture()
-    share = float(metrics.mode_weights(mixture.sample(100_000, generator=seeded()), mixture.means)[1])
+    share = float(measure.mode_weights(mixture.sample(100_000, generator=seeded()), mixture.means)[1])
     assert share == pytest.approx(0.8, abs=4 * math.sqrt(0.16 / 100_000))
 
 
 def switches(*paths, means=((-5.0,), (5.0,)), radius=1.0):
     """The switches of chains on a line, each given by its positions."""
-    counter = metrics.SwitchCounter(torch.tensor(means), radius)
+    counter = measure.SwitchCounter(torch.tensor(means), radius)
     for x in torch.tensor(paths).T:
         counter.update(x[:, None])
     return counter.switches.tolist()
@@ -145,9 +145,9 @@ def test_switches_among_three_modes():
 
 
 def test_switch_counter_is_none_before_the_first_state_and_refuses_overlapping_radii():
-    assert metrics.SwitchCounter(MEANS).switches is None
+    assert measure.SwitchCounter(MEANS).switches is None
     with pytest.raises(ValueError, match=r"radius must be at most half the distance of two means, got 2\.5"):
-        metrics.SwitchCounter(MEANS, radius=2.5)
+        measure.SwitchCounter(MEANS, radius=2.5)
 
 
 # --- images ----------------------------------------------------------------------------------------------------------
@@ -156,22 +156,22 @@ def test_switch_counter_is_none_before_the_first_state_and_refuses_overlapping_r
 def test_psnr_of_noise_of_std_001_is_40_decibels():
     clean = torch.rand(10, 3, 64, 64, generator=seeded())
     noisy = clean + 0.01 * torch.randn(clean.shape, generator=seeded(1))
-    assert metrics.psnr(noisy, clean) == pytest.approx(40, abs=4 * 10 / math.log(10) * math.sqrt(2 / clean.numel()))
-    assert metrics.psnr(clean + 0.1, clean) == pytest.approx(20, abs=1e-4)
-    assert metrics.psnr(clean, clean) == math.inf
+    assert measure.psnr(noisy, clean) == pytest.approx(40, abs=4 * 10 / math.log(10) * math.sqrt(2 / clean.numel()))
+    assert measure.psnr(clean + 0.1, clean) == pytest.approx(20, abs=1e-4)
+    assert measure.psnr(clean, clean) == math.inf
 
 
 def test_ssim_is_1_for_equal_images_and_falls_with_noise():
     rows = torch.linspace(0, 1, 32)
     clean = (rows[:, None] * rows[None, :]).expand(3, 32, 32).clone()
     z = torch.randn(clean.shape, generator=seeded())
-    assert metrics.ssim(clean, clean) == pytest.approx(1)
-    values = [metrics.ssim(clean + sigma * z, clean) for sigma in (0.01, 0.1, 0.5)]
+    assert measure.ssim(clean, clean) == pytest.approx(1)
+    values = [measure.ssim(clean + sigma * z, clean) for sigma in (0.01, 0.1, 0.5)]
     assert 1 > values[0] > values[1] > values[2]
     assert values[0] > 0.9
 
 
-@pytest.mark.parametrize("metric", [metrics.psnr, metrics.ssim])
+@pytest.mark.parametrize("metric", [measure.psnr, measure.ssim])
 def test_images_must_have_one_shape(metric):
     with pytest.raises(ValueError, match=r"noisy must have the shape of clean, \(3, 8, 8\), got \(1, 8, 8\)"):
         metric(torch.zeros(1, 8, 8), torch.zeros(3, 8, 8))
@@ -179,4 +179,4 @@ def test_images_must_have_one_shape(metric):
 
 def test_ssim_needs_a_window_of_seven():
     with pytest.raises(ValueError, match=r"noisy must be an image .* of at least 7"):
-        metrics.ssim(torch.ones(1, 4, 4), torch.ones(1, 4, 4))
+        measure.ssim(torch.ones(1, 4, 4), torch.ones(1, 4, 4))

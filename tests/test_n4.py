@@ -5,10 +5,8 @@ import math
 
 import pytest
 
-from sbgm import claims
-from sbgm.experiments import recorded
-from sbgm.experiments.recorded import n4
-from sbgm.experiments.recorded.n4 import NetworkRow
+from sbgm.lab import claims, n4, recorded
+from sbgm.lab.n4 import NetworkRow
 
 
 def rows(losses, distances):

@@ -17,9 +17,9 @@ from processes import torchrun
 from sbgm import __main__ as command
 from sbgm import geometric_sigmas, ncsn_loss
 from sbgm.data import load_images
-from sbgm.experiments.ncsn import NCSN, ORDER, train_ncsn
+from sbgm.lab.ncsn import NCSN, ORDER, train_ncsn
+from sbgm.lab.runs import Run, TrainingSettings, load_checkpoint, load_trained, train
 from sbgm.noise import derived_generator
-from sbgm.training import Run, TrainingSettings, load_checkpoint, load_trained, train
 
 TINY = NCSN(
     "digits",
@@ -121,7 +121,7 @@ def test_a_trained_network_of_another_shape_is_refused_before_the_run_begins(tmp
 
 def test_every_epoch_shows_each_image_once(monkeypatch, tmp_path):
     """Each image carries its own brightness; the batches are seen through the noise at a tiny σ."""
-    from sbgm.experiments import ncsn
+    from sbgm.lab import ncsn
 
     images = torch.arange(20.0).reshape(20, 1, 1, 1).expand(20, 1, 8, 8) / 20
     seen = []
@@ -138,7 +138,7 @@ def test_every_epoch_shows_each_image_once(monkeypatch, tmp_path):
 
 def test_the_loss_is_the_papers(monkeypatch, tmp_path):
     """The zero score's loss is D/2 at every level: 32 for 8×8 images (the shift of the dequantised data cancels)."""
-    from sbgm.experiments import ncsn
+    from sbgm.lab import ncsn
 
     monkeypatch.setattr(
         ncsn, "ncsn_loss", lambda score, x, *a, **k: ncsn_loss(lambda x, s: 0 * score(x, s), x, *a, **k)
@@ -179,7 +179,7 @@ def test_a_finished_run_is_left_alone_and_more_steps_continue_it(tmp_path, whole
 
 def test_an_interrupt_in_the_middle_of_a_step_saves_the_step_before(tmp_path, whole):
     """Ctrl-C in a cell: between the gradient and the update, nothing of the new step has happened yet."""
-    from sbgm.experiments import ncsn
+    from sbgm.lab import ncsn
 
     calls = []
 
@@ -267,7 +267,7 @@ def test_ctrl_c_at_the_command_line_saves_and_says_how_to_go_on(tmp_path):
 
 @pytest.mark.parametrize("part", ["network.safetensors", "state.pt"])
 def test_a_write_that_fails_leaves_the_checkpoint_before_it(tmp_path, monkeypatch, part):
-    from sbgm.training import run as module
+    from sbgm.lab import runs as module
 
     folder = tmp_path / "run"
     steps = train_ncsn(TINY, folder)
@@ -385,7 +385,7 @@ def test_bfloat16_trains_the_same_network_within_its_rounding(tmp_path, whole):
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_leaves_its_checkpoint(tmp_path, monkeypatch):
-    from sbgm.experiments import ncsn
+    from sbgm.lab import ncsn
 
     calls = []
 

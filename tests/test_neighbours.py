@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sbgm.metrics import nearest_neighbours
+from sbgm.measure import nearest_neighbours
 
 
 def rand(*shape, seed=0):

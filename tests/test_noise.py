@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sbgm import derived_generator, geometric_sigmas, perturb, power_sigmas
-from sbgm.metrics import moments
+from sbgm.measure import moments
 
 
 def test_the_ladder_is_geometric_and_ends_exactly():

@@ -81,7 +81,7 @@ sbgm.final(sbgm.hamiltonian(m.score, x, step_size=.1, n_leapfrog=2, n_steps=3, l
 sbgm.final(sbgm.annealed_langevin(m.score, x, [2., 1.], step_size=.1, n_steps=3, generator=g))
 sbgm.ncsn_loss(m.score, x, [2., 1.], generator=g)
 sbgm.MLP(generator=g)
-from sbgm.experiments import Figure1, train_figure1
+from sbgm.lab import Figure1, train_figure1
 list(train_figure1(torch.rand(4, 3, 32, 32, generator=g), Figure1(0., channels=8, batch_size=2, n_iterations=1)))
 assert torch.equal(before, torch.get_rng_state())
 """
@@ -91,7 +91,7 @@ assert torch.equal(before, torch.get_rng_state())
 def test_bench_measures_every_explorer():
     sys.path.insert(0, str(SOURCE.parent / "tools"))
     import bench
-    from sbgm import explorers
+    from sbgm import widgets
 
-    wanted = [name for name in explorers.__all__ if name.endswith("_explorer")]
+    wanted = [name for name in widgets.__all__ if name.endswith("_explorer")]
     assert len(list(bench.every_explorer())) == len(wanted)

@@ -11,11 +11,12 @@ import torch
 
 import bench
 from processes import torchrun
-from sbgm import claims, paper_mixture
+from sbgm import paper_mixture
 from sbgm.__main__ import main
-from sbgm.commands import ledger
-from sbgm.metrics import mode_weights
-from sbgm.training import Run
+from sbgm.cli import ledger
+from sbgm.lab import claims
+from sbgm.lab.runs import Run
+from sbgm.measure import mode_weights
 
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -92,7 +93,7 @@ def test_every_command_of_sbgm_is_taken(name):
     assert found
     for words in map(shlex.split, found):
         parser = argparse.ArgumentParser(" ".join(words))
-        importlib.import_module(f"sbgm.commands.{words[0]}").add_arguments(parser)
+        importlib.import_module(f"sbgm.cli.{words[0]}").add_arguments(parser)
         parser.parse_args(words[1:])
 
 

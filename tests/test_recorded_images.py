@@ -10,19 +10,17 @@ from safetensors.torch import load_file
 from torch.nn.functional import avg_pool2d
 
 from sbgm import __main__ as command
-from sbgm import claims, weights
-from sbgm.claims import Settled, check
+from sbgm import weights
 from sbgm.data import load_images, load_labels
-from sbgm.evaluation import FeatureSpace
-from sbgm.experiments import load_classifier, raw_images, recorded
-from sbgm.experiments.figure1 import Figure1
-from sbgm.experiments.raw_images import RAW, load_raw
-from sbgm.experiments.recorded import i1, i2, i4, i6, i7, i11, recording
-from sbgm.experiments.recorded.samples import Drawing, Machine
-from sbgm.metrics import Measured, kernel_distance, nearest_neighbours, shown
-from sbgm.metrics.reference import Reference
-from sbgm.networks import RefineNet, ResNet
+from sbgm.lab import claims, colour_claims, figure1, load_classifier, mnist_claims, recorded, recording
+from sbgm.lab.claims import Settled, check
+from sbgm.lab.drawing import Drawing, Machine
+from sbgm.lab.figure1 import RAW, Figure1, load_raw
+from sbgm.measure import Measured, kernel_distance, nearest_neighbours, shown
+from sbgm.measure.judging import FeatureSpace, Reference
+from sbgm.networks import ResNet
 from sbgm.noise import perturb
+from sbgm.refinenet import RefineNet
 from sbgm.weights import save_network, save_weights, weights_folder
 from seeds import seeded
 
@@ -100,7 +98,7 @@ def test_a_failing_expectation_records_nothing(small):
 
 def test_a_failing_expectation_is_recorded_as_not_reproduced_if_one_accepts_it(small, monkeypatch):
     failing = [check("ratio", 4, low=5), check("a", 1, high=2)]
-    monkeypatch.setattr("sbgm.experiments.recorded.i6.evaluate", lambda folder, n_samples=1: entered(failing))
+    monkeypatch.setattr("sbgm.lab.mnist_claims.measure_i6", lambda folder, n_samples=1: entered(failing))
     with pytest.raises(AssertionError, match="I6 failed"):
         recorded.evaluate("I6", small)
     record = recorded.evaluate("I6", small, accept=True, n_samples=2)
@@ -119,12 +117,12 @@ def test_the_command_is_the_one_that_measures_the_claim_again():
 
 def test_held_out_digits_are_sharp_and_varied_and_noise_is_not():
     digits = load_images("mnist_small", "test")[:300]
-    good = {c.label: c for c in i1.i1_checks(digits, "mnist_small")}
+    good = {c.label: c for c in mnist_claims.i1_checks(digits, "mnist_small")}
     assert all(c.holds for c in good.values())
     assert good["share that the classifier is 90 % sure of"].value > 0.9
     labels = torch.bincount(load_labels("mnist_small", "test")[:300], minlength=10) / 300
     assert good["smallest share of a class"].value == pytest.approx(float(labels.min()), abs=0.02)
-    bad = {c.label: c for c in i1.i1_checks(torch.rand(300, 1, 28, 28, generator=seeded(3)), "mnist_small")}
+    bad = {c.label: c for c in mnist_claims.i1_checks(torch.rand(300, 1, 28, 28, generator=seeded(3)), "mnist_small")}
     ratio = bad["Fréchet distance over that of uniform noise"]
     assert ratio.value == pytest.approx(1, rel=0.1)
     assert not ratio.holds
@@ -132,38 +130,38 @@ def test_held_out_digits_are_sharp_and_varied_and_noise_is_not():
 
 def test_one_class_alone_is_not_varied():
     ones = load_images("mnist_small")[load_labels("mnist_small") == 1][:200]
-    failed = {c.label for c in i1.i1_checks(ones, "mnist_small") if not c.holds}
+    failed = {c.label for c in mnist_claims.i1_checks(ones, "mnist_small") if not c.holds}
     assert {"smallest share of a class", "largest share of a class"} <= failed
 
 
 def test_distances_must_fall_by_rank():
-    falling = i4.i4_checks([measured(v) for v in (9, 7, 5, 3)], [measured(9)] * 3 + [measured(1)])
+    falling = mnist_claims.i4_checks([measured(v) for v in (9, 7, 5, 3)], [measured(9)] * 3 + [measured(1)])
     assert falling[0].value == pytest.approx(1)
-    swapped = i4.i4_checks([measured(v) for v in (9, 5, 7, 3)], [measured(9), measured(1)])[0]
+    swapped = mnist_claims.i4_checks([measured(v) for v in (9, 5, 7, 3)], [measured(9), measured(1)])[0]
     assert swapped.value == pytest.approx(1 - 6 * 2 / (4 * 15))  # 1 − 6Σd²/(n(n² − 1))
     assert not swapped.holds
 
 
 def test_the_shortcuts_are_compared_by_ratio():
-    assert [c.holds for c in i6.i6_checks(measured(50), measured(10))] == [True] * 3
-    assert not i6.i6_checks(measured(49), measured(10))[0].holds
-    assert i11.i11_checks(measured(50), measured(50))[0].holds
-    assert not i11.i11_checks(measured(49), measured(50))[0].holds
+    assert [c.holds for c in mnist_claims.i6_checks(measured(50), measured(10))] == [True] * 3
+    assert not mnist_claims.i6_checks(measured(49), measured(10))[0].holds
+    assert mnist_claims.i11_checks(measured(50), measured(50))[0].holds
+    assert not mnist_claims.i11_checks(measured(49), measured(50))[0].holds
 
 
 def test_the_gaussian_is_a_bound_for_i2_alone():
     distances = {"samples": measured(0.3), "Gaussian": measured(0.2)}
-    assert not i2.kid_checks(distances, bounded=True)[0].holds
-    assert all(c.holds for c in i2.kid_checks(distances, bounded=False))
+    assert not colour_claims.kid_checks(distances, bounded=True)[0].holds
+    assert all(c.holds for c in colour_claims.kid_checks(distances, bounded=False))
 
 
 # --- copies ----------------------------------------------------------------------------------------------------------
 
 
 def test_copies_are_flagged_and_held_out_digits_are_not():
-    copies = perturb(load_images("mnist_small")[:200], i7.SIGMA_L, generator=seeded())
-    unseen = perturb(load_images("mnist_small", "test")[:1000], i7.SIGMA_L, generator=seeded(1))
-    flagged, real = i7.too_near(torch.cat([copies, unseen]), "mnist_small", len(copies))
+    copies = perturb(load_images("mnist_small")[:200], mnist_claims.SIGMA_L, generator=seeded())
+    unseen = perturb(load_images("mnist_small", "test")[:1000], mnist_claims.SIGMA_L, generator=seeded(1))
+    flagged, real = mnist_claims.too_near(torch.cat([copies, unseen]), "mnist_small", len(copies))
     assert [s.n for s in (*flagged.values(), *real.values())] == [200, 200, 1000, 1000]
     assert all(s.value > 0.95 for s in flagged.values())
     assert all(s.value < 0.03 for s in real.values())  # 1 % by definition, but for the classifier's errors
@@ -186,15 +184,15 @@ def test_the_pixel_test_is_that_of_brute_force():
     classes = load_classifier()(flat(x).reshape(x.shape)).argmax(dim=1)
     expected = float((near < threshold[classes]).float().mean())
     assert 0.05 < expected < 0.95
-    (found,) = i7.too_near(x, "mnist_small")
+    (found,) = mnist_claims.too_near(x, "mnist_small")
     assert found["pixels"].value == pytest.approx(expected, abs=0.011)
 
 
 def test_quantiles_are_of_each_class():
     values, labels = torch.arange(6.0), torch.tensor([1, 0, 1, 0, 1, 0])
-    torch.testing.assert_close(i7.class_quantiles(values, labels, 0.5), torch.tensor([3.0, 2.0]))
+    torch.testing.assert_close(mnist_claims.class_quantiles(values, labels, 0.5), torch.tensor([3.0, 2.0]))
     with pytest.raises(ValueError, match=r"none of \[0\]"):
-        i7.class_quantiles(values, torch.ones(6, dtype=torch.long), 0.5)
+        mnist_claims.class_quantiles(values, torch.ones(6, dtype=torch.long), 0.5)
 
 
 # --- small runs ------------------------------------------------------------------------------------------------------
@@ -220,7 +218,7 @@ def few_digits(monkeypatch):
             monkeypatch.setattr(module, name, stand_ins[name])
 
 
-LENIENT = {"I1": i1, "I4": i4, "I6": i6, "I7": i7, "I11": i11}
+LENIENT = {"I1": mnist_claims, "I4": mnist_claims, "I6": mnist_claims, "I7": mnist_claims, "I11": i11}
 
 
 @pytest.mark.parametrize("claim_id", LENIENT)
@@ -304,14 +302,14 @@ def test_colour_images_are_compared_with_a_gaussians(small, monkeypatch):
         torch.manual_seed(0)
         network = RefineNet([1.0, 0.1], channels=4, image_channels=3)
     save_network(network, weights.weights_folder() / "cifar10_ncsn.safetensors", image_shape=[3, 8, 8])
-    monkeypatch.setattr(i2, "Inception", lambda device: FeatureSpace(features, "stand-in", "means"))
-    monkeypatch.setattr(i2, "feature_space", lambda name, inception: FeatureSpace(features, "means", "means"))
-    monkeypatch.setattr(i2, "reference_for", reference_for)
-    monkeypatch.setattr(i2, "load_images", lambda name: images["train"])
-    monkeypatch.setattr(i2, "kid", kernel_distance)
+    monkeypatch.setattr(colour_claims, "Inception", lambda device: FeatureSpace(features, "stand-in", "means"))
+    monkeypatch.setattr(colour_claims, "feature_space", lambda name, inception: FeatureSpace(features, "means", "means"))
+    monkeypatch.setattr(colour_claims, "reference_for", reference_for)
+    monkeypatch.setattr(colour_claims, "load_images", lambda name: images["train"])
+    monkeypatch.setattr(colour_claims, "kid", kernel_distance)
     with pytest.raises(AssertionError, match=r"KID of samples less that of a Gaussian .* expected at most 0"):
         recorded.evaluate("I2", small / "samples", n_samples=50, n_steps=1, n_reference=40)
-    monkeypatch.setattr(i2, "check", lambda *a, **k: check(*a, se=k.get("se")))
+    monkeypatch.setattr(colour_claims, "check", lambda *a, **k: check(*a, se=k.get("se")))
     record = recorded.evaluate("I2", small / "samples", n_samples=50, n_steps=1, n_reference=40)
     assert [c.label for c in record.checks[1:]] == [
         f"KID, {n}" for n in ("samples", "denoised", "Gaussian", "training images")
@@ -328,8 +326,8 @@ def test_colour_images_are_compared_with_a_gaussians(small, monkeypatch):
 
 def test_the_raw_network_is_saved_and_loaded(small, monkeypatch):
     images = load_images("mnist_small")[:64]
-    monkeypatch.setattr(raw_images, "load_images", lambda name: images)
-    path = raw_images.train_shipped_raw(small / "run", Figure1(0.0, channels=16, batch_size=2, n_iterations=2))
+    monkeypatch.setattr(figure1, "load_images", lambda name: images)
+    path = figure1.train_shipped_raw(small / "run", Figure1(0.0, channels=16, batch_size=2, n_iterations=2))
     network = load_raw(str(path))
     assert not network.training
     assert network.sigmas.tolist() == pytest.approx([0.01])

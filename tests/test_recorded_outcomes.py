@@ -5,17 +5,14 @@ import importlib
 import pytest
 import torch
 
-from sbgm import claims
-from sbgm.claims import check
-from sbgm.evaluation import FeatureSpace
-from sbgm.experiments import recorded
-from sbgm.experiments.recorded import i2
-from sbgm.experiments.recorded.n4 import NetworkRow
-from sbgm.experiments.recorded.outcome import NotReproducedError
-from sbgm.experiments.recorded.samples import Drawn
-from sbgm.experiments.step_map import N_SHEET, Cell, StepMap
-from sbgm.metrics import Estimate, Measured
-from sbgm.metrics.reference import Reference
+from sbgm.lab import claims, recorded
+from sbgm.lab.claims import check
+from sbgm.lab.drawing import Drawn
+from sbgm.lab.i5 import N_SHEET, Cell, StepMap
+from sbgm.lab.n4 import NetworkRow
+from sbgm.lab.recording import NotReproducedError
+from sbgm.measure import Estimate, Measured
+from sbgm.measure.judging import FeatureSpace, Reference
 from sbgm.training import Step
 
 COMMITTED = claims.load_records(claims.results_folder())
@@ -63,7 +60,7 @@ HOLDS, FAILS = check("as expected", 1, high=2), check("too large", 3, high=2)
 def measure(request, monkeypatch, tmp_path):
     """Measure a claim, without its work, with checks of our own; the claim's id is in `measure.claim_id`."""
     claim_id = request.param
-    home = importlib.import_module(f"sbgm.experiments.recorded.{recorded.HOMES[claim_id]}")
+    home = importlib.import_module(f"sbgm.lab.recorded.{recorded.HOMES[claim_id]}")
     home = i2 if claim_id == "I3" else home
     for name in STAND_INS.keys() & vars(home).keys():
         monkeypatch.setattr(home, name, STAND_INS[name])

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from sbgm import annealed_langevin, generate, weights
-from sbgm.experiments.recorded import samples
-from sbgm.experiments.recorded.samples import Drawing, Machine, draw
-from sbgm.networks import RefineNet
+from sbgm.lab import drawing
+from sbgm.lab.drawing import Drawing, Machine, draw
+from sbgm.refinenet import RefineNet
 from sbgm.samplers import denoise
 from sbgm.weights import load_network, save_network
 
@@ -52,7 +52,7 @@ def test_samples_are_those_of_generate(folder):
 
 def test_resumed_drawing_equals_an_uninterrupted_one(folder, monkeypatch):
     whole = draw(drawing(), folder / "whole")
-    kept = samples.save_tensors
+    kept = drawing.save_tensors
     written = []
 
     def stopped(file, tensors):
@@ -61,10 +61,10 @@ def test_resumed_drawing_equals_an_uninterrupted_one(folder, monkeypatch):
         written.append(file)
         kept(file, tensors)
 
-    monkeypatch.setattr(samples, "save_tensors", stopped)
+    monkeypatch.setattr(drawing, "save_tensors", stopped)
     with pytest.raises(KeyboardInterrupt):
         draw(drawing(), folder / "runs")
-    monkeypatch.setattr(samples, "save_tensors", kept)
+    monkeypatch.setattr(drawing, "save_tensors", kept)
     before = written[0].stat().st_mtime_ns
     resumed = draw(drawing(), folder / "runs")
     assert written[0].stat().st_mtime_ns == before
@@ -76,7 +76,7 @@ def test_more_samples_go_on_with_those_already_there(folder, monkeypatch):
     few = draw(drawing(n_samples=2), folder / "runs")
     more = draw(drawing(n_samples=6), folder / "runs")
     assert torch.equal(more.states[:, :2], few.states)
-    monkeypatch.setattr(samples, "load_network", None)  # nothing is left to draw
+    monkeypatch.setattr(drawing, "load_network", None)  # nothing is left to draw
     again = draw(drawing(n_samples=3), folder / "runs", load=None)
     assert torch.equal(again.states, more.states[:, :3])
 
@@ -103,7 +103,7 @@ def test_bad_numbers_are_named(name):
 
 def test_the_machine_changes_neither_the_name_of_samples_nor_the_samples(folder, monkeypatch):
     seen = []
-    monkeypatch.setattr(samples, "compiled", lambda network: (seen.append(network), network)[1])
+    monkeypatch.setattr(drawing, "compiled", lambda network: (seen.append(network), network)[1])
     compiled = draw(drawing(), folder / "a", Machine(compile=True))
     assert len(seen) == 1
     plain = draw(drawing(), folder / "a")  # finds them

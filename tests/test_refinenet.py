@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from sbgm import geometric_sigmas
-from sbgm.networks import ImageMLP, RefineNet, rescaled
-from sbgm.networks.refinenet_blocks import ConditionalInstanceNorm
+from sbgm.networks import ImageMLP
+from sbgm.refinenet import ConditionalInstanceNorm, RefineNet, rescaled
 
 SIGMAS = geometric_sigmas(1.0, 0.01, 10)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from sbgm.networks.resampling import pooled, upsampled
+from sbgm.refinenet import pooled, upsampled
 
 
 def agree(size, ours, theirs):

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from sbgm.experiments.sampler_curve import sampler_curve, samplers_within
 from sbgm.generation import CountedScore, fitted_start
+from sbgm.lab.curve import sampler_curve, samplers_within
 from sbgm.noise import derived_generator, geometric_sigmas
 
 LADDER = geometric_sigmas(1, 0.01, 10)

@@ -18,9 +18,9 @@ from sbgm import (
     langevin,
     paper_mixture,
 )
-from sbgm.closed_forms import annealed_variance, langevin_variance, largest_stable_step
-from sbgm.metrics import component_stds, mode_weights, moments
-from sbgm.samplers.annealed import signal_to_noise
+from sbgm.measure import component_stds, mode_weights, moments
+from sbgm.samplers import signal_to_noise
+from sbgm.theory import annealed_variance, langevin_variance, largest_stable_step
 from seeds import seeded
 
 N_SEEDS, N_CHAINS = 20, 1_280

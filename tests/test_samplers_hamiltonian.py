@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sbgm import GaussianMixture, SamplerDivergedError, final, hamiltonian, langevin, metropolis_langevin, paper_mixture
-from sbgm.metrics import estimate, moments
+from sbgm.measure import estimate, moments
 from seeds import seeded
 
 N_CHAINS = 100_000

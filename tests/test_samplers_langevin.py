@@ -8,10 +8,9 @@ import pytest
 import torch
 
 from sbgm import GaussianMixture, SamplerDivergedError, final, langevin, metropolis_langevin, paper_mixture
-from sbgm.closed_forms import half_plane_mass, langevin_kurtosis, langevin_variance, metropolis_acceptance
-from sbgm.metrics import estimate, mode_weights, moments
-from sbgm.samplers import hamiltonian
-from sbgm.samplers.langevin import metropolis_test
+from sbgm.measure import estimate, mode_weights, moments
+from sbgm.samplers import hamiltonian, metropolis_test
+from sbgm.theory import half_plane_mass, langevin_kurtosis, langevin_variance, metropolis_acceptance
 from seeds import seeded
 
 N_CHAINS = 100_000

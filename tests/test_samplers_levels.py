@@ -21,10 +21,10 @@ from sbgm import (
     predictor_corrector,
     probability_flow,
 )
-from sbgm.closed_forms import ancestral_variance, consistent_variance, flow_variance
 from sbgm.generation import CountedScore
-from sbgm.metrics import component_stds, mode_weights, moments
+from sbgm.measure import component_stds, mode_weights, moments
 from sbgm.samplers import consistent_step_bounds
+from sbgm.theory import ancestral_variance, consistent_variance, flow_variance
 from seeds import seeded
 
 MIXTURE = paper_mixture()

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from sbgm.experiments import Scale
-from sbgm.experiments.cost import forward_flop, full_run, hours, saved_numbers
-from sbgm.experiments.ncsn import NCSN
-from sbgm.networks import RefineNet
+from sbgm.lab import Scale
+from sbgm.lab.cost import forward_flop, full_run, hours, saved_numbers
+from sbgm.lab.ncsn import NCSN
 from sbgm.precision import fast_precision
+from sbgm.refinenet import RefineNet
 from sbgm.training import n_parameters
 from sbgm.weights import save_network
 

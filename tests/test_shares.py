@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sbgm.metrics import class_shares, confident_share, share
+from sbgm.measure import class_shares, confident_share, share
 
 
 def test_shares_by_hand():

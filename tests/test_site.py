@@ -16,7 +16,7 @@ import pytest
 
 import sbgm
 from notebooks import found, place
-from sbgm.claims import claims, load_records, results_folder
+from sbgm.lab.claims import claims, load_records, results_folder
 from test_environment import declared, imported, third_party
 from test_notebooks import TINY_PNG
 
@@ -273,4 +273,4 @@ def test_the_reference_has_typeset_equations(html):
 def test_the_search_knows_chapters_and_reference(html):
     index = (html / "searchindex.js").read_text(encoding="utf-8")
     assert "kurtosi" in index  # a stem
-    assert "api/sbgm.closed_forms" in index
+    assert "api/sbgm.theory" in index

@@ -121,6 +121,6 @@ def test_the_names_and_options_on_a_page_exist(name):
     known = {"--nbval", "--port", "--nproc"}  # of pytest, JupyterLab and torchrun
     for command in COMMANDS:
         parser = argparse.ArgumentParser()
-        importlib.import_module(f"sbgm.commands.{command}").add_arguments(parser)
+        importlib.import_module(f"sbgm.cli.{command}").add_arguments(parser)
         known |= set(re.findall(r"--[a-z-]+", parser.format_help()))
     assert options <= known

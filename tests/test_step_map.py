@@ -8,19 +8,11 @@ import torch
 from matplotlib.figure import Figure
 
 from sbgm import annealed_langevin, final, geometric_sigmas, plots
-from sbgm.closed_forms import langevin_variance, noise_ratio
 from sbgm.data import load_images
-from sbgm.experiments import sample_digits
-from sbgm.experiments.step_map import (
-    N_SHEET,
-    Cell,
-    StepMap,
-    constant_pixels,
-    measure_cell,
-    noise_on_constant_pixels,
-)
-from sbgm.metrics import Measured
-from sbgm.techniques import variance_ratio
+from sbgm.lab import sample_digits
+from sbgm.lab.i5 import N_SHEET, Cell, StepMap, constant_pixels, measure_cell, noise_on_constant_pixels
+from sbgm.measure import Measured
+from sbgm.theory import langevin_variance, noise_ratio, variance_ratio
 from sbgm.weights import load_network
 from seeds import seeded
 

@@ -1,6 +1,6 @@
 """The paper's Table 1, as published."""
 
-from sbgm.experiments import published_table
+from sbgm.lab import published_table
 
 
 def test_the_table_has_the_papers_rows():

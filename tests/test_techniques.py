@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sbgm import final, geometric_sigmas, langevin, perturb
-from sbgm.techniques import (
+from sbgm.theory import (
     best_step_size,
     count_levels,
     largest_distance,

@@ -13,8 +13,9 @@ from torch import nn
 
 from sbgm import training
 from sbgm.data import load_images
-from sbgm.experiments import Figure1, train_figure1
-from sbgm.training import Step, fit, load_checkpoint, n_parameters, save_checkpoint
+from sbgm.lab import Figure1, train_figure1
+from sbgm.lab.runs import load_checkpoint, save_checkpoint
+from sbgm.training import Step, fit, n_parameters
 
 
 def line_fit(seed=0):
@@ -207,7 +208,7 @@ def test_a_killed_run_is_continued_to_the_last_bit(tmp_path, uninterrupted):
     code = f"""
 import pathlib, time
 from sbgm.data import load_images
-from sbgm.experiments import Figure1, train_figure1
+from sbgm.lab import Figure1, train_figure1
 images = load_images("photo_patches", "test")[:50, :, :8, :8].clone()
 for step in train_figure1(images, Figure1(0.01, 8, 2, n_iterations=12), checkpoint=pathlib.Path({str(path)!r}),
                           save_every=4):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sbgm import MLP, ConditionalMLP, RefineNet, load_network, load_weights, save_network, save_weights
-from sbgm.networks.initial import initial_weights_from
+from sbgm.networks import initial_weights_from
 from sbgm.weights import weights_file, weights_folder
 from seeds import seeded
 

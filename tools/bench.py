@@ -26,28 +26,27 @@ from sbgm import (
     ImageMLP,
     annealed_langevin,
     autocast,
-    explorers,
     final,
     geometric_sigmas,
     inpaint,
     langevin,
     load_network,
     masks,
-    metrics,
+    measure,
     paper_mixture,
     plots,
+    widgets,
 )
 from sbgm.data import load_images
-from sbgm.experiments import Figure2, Trajectory, annealed_trajectory, train_figure2
-from sbgm.experiments.ncsn import NCSN, train_ncsn
-from sbgm.experiments.recorded.curve import MeasuredPoint, SamplerCurve, load_curve
-from sbgm.experiments.recorded.curve_entries import draw_entry, entries
-from sbgm.experiments.recorded.i5 import digits_map
-from sbgm.experiments.step_map import StepMap
-from sbgm.hardware import hardware
+from sbgm.lab import Figure2, Trajectory, annealed_trajectory, train_figure2
+from sbgm.lab.curve import MeasuredPoint, SamplerCurve, draw_entry, entries, load_curve
+from sbgm.lab.hardware import hardware
+from sbgm.lab.i5 import StepMap, digits_map
+from sbgm.lab.ncsn import NCSN, train_ncsn
+from sbgm.lab.runs import Run
 from sbgm.precision import fast_precision
 from sbgm.samplers import State
-from sbgm.training import Run, Step
+from sbgm.training import Step
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SPEED = ROOT / "data" / "results" / "SPEED.md"
@@ -99,7 +98,7 @@ def figure2() -> Iterator[Row]:
     mixture = paper_mixture()
     data = mixture.sample(50_000, generator=torch.Generator().manual_seed(99))
     points = plots.grid(20)
-    distance = metrics.distance_to_modes(points, mixture.means)
+    distance = measure.distance_to_modes(points, mixture.means)
     spent, divergence, ratio = {}, {}, {}
     for recipe, n_seeds in ((Figure2.authors, 2), (Figure2.quick, 5)):
         results = []
@@ -108,10 +107,10 @@ def figure2() -> Iterator[Row]:
             taken = seconds(lambda n=network, r=recipe, s=seed: list(train_figure2(n, mixture, r(s))))
             with torch.no_grad():
                 far, near = (
-                    metrics.relative_squared_error(network(points[region]), mixture.score(points[region]))
+                    measure.relative_squared_error(network(points[region]), mixture.score(points[region]))
                     for region in (distance > 4, distance < 2)
                 )
-            results.append((taken, metrics.fisher_divergence(network, mixture.score, data).value, far / near))
+            results.append((taken, measure.fisher_divergence(network, mixture.score, data).value, far / near))
         name = recipe.__name__
         spent[name], divergence[name], ratio[name] = (statistics.mean(column) for column in zip(*results, strict=True))
     yield Row("Fig. 2 quick recipe, share of the time of the authors'", spent["quick"] / spent["authors"], 0.25, "×")
@@ -169,7 +168,7 @@ def compiled_loss() -> Iterator[Row]:
         for _ in train_ncsn(settings, run.folder, resume=resume, images=images, held_out=images[:2]):
             pass
         network = run.network()
-        measured = metrics.level_losses(network, held_out, network.sigmas, generator=torch.Generator().manual_seed(0))
+        measured = measure.level_losses(network, held_out, network.sigmas, generator=torch.Generator().manual_seed(0))
         losses[precision].append(float(measured.values.mean()))
     plain, (fused,) = losses["fp32"], losses["bf16"]
     by_chance = statistics.stdev(plain) * math.sqrt(1 + 1 / len(plain))
@@ -221,7 +220,7 @@ def small_curve() -> SamplerCurve:
     return SamplerCurve(points, {"n_samples": 16}, sheets)
 
 
-def every_explorer() -> Iterator[explorers.FigureExplorer]:
+def every_explorer() -> Iterator[widgets.FigureExplorer]:
     """One of each explorer that the package exports."""
     settings = dataclasses.replace(Figure2.quick(), n_iterations=40)
     network, points = MLP(generator=torch.Generator().manual_seed(0)), plots.grid(39)
@@ -237,9 +236,9 @@ def every_explorer() -> Iterator[explorers.FigureExplorer]:
         "image_annealing_explorer": [small_trajectory()],
         "sampler_curve_explorer": [small_curve()],
     }
-    for name in explorers.__all__:
+    for name in widgets.__all__:
         if name.endswith("_explorer"):
-            yield getattr(explorers, name)(*arguments.get(name, []))
+            yield getattr(widgets, name)(*arguments.get(name, []))
 
 
 def inpaintings() -> tuple:
@@ -271,7 +270,7 @@ def small_step_map() -> StepMap:
 
 def sliders() -> Iterator[Row]:
     """Every control of every explorer: the median time from a move to the finished picture."""
-    names = [name for name in explorers.__all__ if name.endswith("_explorer")]
+    names = [name for name in widgets.__all__ if name.endswith("_explorer")]
     for name, explorer in zip(names, every_explorer(), strict=True):
         for control in explorer.controls:
             label = f"{name.removesuffix('_explorer').replace('_', ' ')}: {control.replace('_', ' ')}"

@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from sbgm import annealed_langevin, final, geometric_sigmas, langevin, paper_mixture, plots
-from sbgm.metrics import mode_weights
+from sbgm.measure import mode_weights
 
 FILE = pathlib.Path(__file__).resolve().parent.parent / "data" / "results" / "ladder.png"
 SHOWN_STEPS = (15, 100)  # of each level's hundred

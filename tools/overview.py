@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from sbgm import MLP, annealed_langevin, final, geometric_sigmas, langevin, masks, paper_mixture, plots
-from sbgm.claims import attached_file, check_weights, load_record
-from sbgm.experiments import Figure2, train_figure2
 from sbgm.files import load_tensors
-from sbgm.metrics import mode_weights
+from sbgm.lab import Figure2, train_figure2
+from sbgm.lab.claims import attached_file, check_weights, load_record
+from sbgm.measure import mode_weights
 
 FOLDER = pathlib.Path(__file__).resolve().parent.parent / "data" / "results"
 N_ROWS = 6

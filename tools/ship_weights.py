@@ -12,14 +12,13 @@ from pathlib import Path
 import pandas
 import torch
 
-from sbgm.claims import file_hash
 from sbgm.data import load_images
-from sbgm.experiments.ncsn import NCSN
-from sbgm.files import read_facts
-from sbgm.hardware import hardware
-from sbgm.hashing import content_hash
-from sbgm.metrics import level_losses
-from sbgm.training import Run
+from sbgm.files import content_hash, read_facts
+from sbgm.lab.claims import file_hash
+from sbgm.lab.hardware import hardware
+from sbgm.lab.ncsn import NCSN
+from sbgm.lab.runs import Run
+from sbgm.measure import level_losses
 from sbgm.weights import save_network, weights_file, weights_folder
 
 

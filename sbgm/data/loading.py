@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from sbgm._validate import check_choice
+from sbgm.checked import check_choice
 from sbgm.data import bundled, celeba, cifar10
 from sbgm.data.mnist import FASHION_MNIST, MNIST, MNIST_SMALL, IdxSet
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sbgm._validate import check_batch, check_generator
+from sbgm.checked import check_batch, check_generator
 
 
 def dequantise(x: Tensor, *, generator: torch.Generator) -> Tensor:

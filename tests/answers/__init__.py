@@ -1,4 +1,4 @@
-"""Right and wrong answers to every exercise: what the checks of `sbgm.checks` are proven on.
+"""Right and wrong answers to every exercise: what the checks of `sbgm.course.checks` are proven on.
 
 `right` holds at least three differently written answers, `wrong` at least six plausible mistakes; to these are added
 the mistakes that any function can make (`careless`).

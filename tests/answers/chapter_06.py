@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from answers import Answers
-from sbgm.networks.refinenet_blocks import ConditionalInstanceNorm
+from sbgm.refinenet import ConditionalInstanceNorm
 
 
 def wide(sigma, x):

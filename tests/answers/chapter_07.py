@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from answers import Answers
-from sbgm.metrics import nearest_neighbours
+from sbgm.measure import nearest_neighbours
 
 
 def column(sigma, x):

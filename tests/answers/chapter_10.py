@@ -11,7 +11,7 @@ from scipy.optimize import brentq
 
 from answers import Answers
 from sbgm import checks
-from sbgm.techniques import count_levels
+from sbgm.theory import count_levels
 
 NORMAL = statistics.NormalDist()
 PROBLEM = checks.ladder_problem(variant=0)

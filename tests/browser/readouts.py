@@ -12,9 +12,8 @@ import pytest
 import torch
 
 from sbgm import annealed_langevin, final, geometric_sigmas, paper_mixture
-from sbgm.explorers.annealing import SIGMA_MAX, SIGMA_MIN, STEP_SIZE_EXPONENTS
-from sbgm.explorers.langevin import N_STEPS, STEP_SIZES
-from sbgm.metrics import mode_weights
+from sbgm.measure import mode_weights
+from sbgm.widgets.mixtures import N_STEPS, SIGMA_MAX, SIGMA_MIN, STEP_SIZE_EXPONENTS, STEP_SIZES
 
 from .chapter import Chapter
 

@@ -10,8 +10,7 @@ from torch import Tensor
 
 import sbgm
 from properties.strategies import Score, batches, ladders, scores
-from sbgm.samplers import NamedSampler, State, consistent_step_bounds
-from sbgm.samplers.named import NAMES
+from sbgm.samplers import NAMES, NamedSampler, State, consistent_step_bounds
 
 FLOAT64 = st.just(torch.float64)
 Run = Callable[[Score, Tensor, list[float], torch.Generator], Iterator[State]]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from properties.comparing import assert_near
 from properties.coverage import covers
 from properties.strategies import EXACT, SCALES, SEEDS, batches, normal, seeded
-from sbgm.metrics import (
+from sbgm.measure import (
     FeatureStatistics,
     Measured,
     Neighbours,
@@ -22,7 +22,7 @@ from sbgm.metrics import (
     kid,
     nearest_neighbours,
 )
-from sbgm.techniques import largest_distance
+from sbgm.theory import largest_distance
 
 
 @st.composite

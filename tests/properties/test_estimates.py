@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from properties.comparing import assert_near
 from properties.coverage import covers
 from properties.strategies import SEEDS, batches, normal, seeded
-from sbgm.metrics import (
+from sbgm.measure import (
     Estimate,
     Moments,
     Share,

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from properties.coverage import covers
 from properties.strategies import SCALES, ladders
-from sbgm import closed_forms as forms
-from sbgm import techniques
+from sbgm import theory
+from sbgm import theory as forms
 
 VARIANCES = st.floats(0.05, 50.0)
 STEPS = st.integers(1, 30)
@@ -125,44 +125,44 @@ def test_what_two_modes_do_is_mirrored_with_their_weights_and_has_no_units(w, me
     assert (forms.basin_weight(w, mean, 8.0, std) - 0.5) * (w - 0.5) >= 0
 
 
-@covers(techniques.overlap, techniques.level_ratio)
+@covers(theory.overlap, theory.level_ratio)
 @given(st.integers(6, 5_000), st.floats(0.5, 0.99), PARTS)
 def test_the_ratio_of_levels_undoes_their_overlap_and_falls_with_the_dimension(dimensions, target, part):
-    ratio = techniques.level_ratio(dimensions, target)
-    assert techniques.overlap(ratio, dimensions) == pytest.approx(target)
+    ratio = theory.level_ratio(dimensions, target)
+    assert theory.overlap(ratio, dimensions) == pytest.approx(target)
     assert (
-        techniques.overlap(ratio + part, dimensions) < target < techniques.overlap(1 + part * (ratio - 1), dimensions)
+        theory.overlap(ratio + part, dimensions) < target < theory.overlap(1 + part * (ratio - 1), dimensions)
     )
-    assert 1 < techniques.level_ratio(4 * dimensions, target) < ratio
+    assert 1 < theory.level_ratio(4 * dimensions, target) < ratio
 
 
-@covers(techniques.count_levels)
+@covers(theory.count_levels)
 @given(st.floats(1.0, 100.0), st.floats(0.001, 0.5), st.integers(6, 5_000), SCALES)
 def test_the_number_of_levels_depends_on_the_ratio_of_the_ends(sigma_max, sigma_min, dimensions, c):
-    n = techniques.count_levels(sigma_max, sigma_min, dimensions)
+    n = theory.count_levels(sigma_max, sigma_min, dimensions)
     assert n >= 2
-    assert n == techniques.count_levels(c * sigma_max, c * sigma_min, dimensions)
-    assert n <= techniques.count_levels(2 * sigma_max, sigma_min, dimensions)
-    steps = math.log(sigma_max / sigma_min) / math.log(techniques.level_ratio(dimensions))
+    assert n == theory.count_levels(c * sigma_max, c * sigma_min, dimensions)
+    assert n <= theory.count_levels(2 * sigma_max, sigma_min, dimensions)
+    steps = math.log(sigma_max / sigma_min) / math.log(theory.level_ratio(dimensions))
     assert abs(n - 1 - steps) <= 0.5 or n == 2
 
 
-@covers(techniques.variance_ratio, techniques.best_step_size)
+@covers(theory.variance_ratio, theory.best_step_size)
 @given(st.floats(0.005, 2.0), st.floats(1.01, 3.0), st.integers(1, 100), PARTS, SCALES)
 def test_no_step_comes_nearer_to_the_right_width_than_the_best(sigma_min, ratio, n_steps, part, c):
-    best = techniques.best_step_size(sigma_min, ratio, n_steps)
-    width = techniques.variance_ratio(best, sigma_min, ratio, n_steps)
+    best = theory.best_step_size(sigma_min, ratio, n_steps)
+    width = theory.variance_ratio(best, sigma_min, ratio, n_steps)
     assert width >= 1 - 1e-9
-    assert width <= techniques.variance_ratio(2 * sigma_min**2 * part, sigma_min, ratio, n_steps) + 1e-6
-    assert techniques.best_step_size(c * sigma_min, ratio, n_steps) == pytest.approx(c**2 * best, rel=1e-6)
+    assert width <= theory.variance_ratio(2 * sigma_min**2 * part, sigma_min, ratio, n_steps) + 1e-6
+    assert theory.best_step_size(c * sigma_min, ratio, n_steps) == pytest.approx(c**2 * best, rel=1e-6)
     alone = forms.annealed_variance(
         [sigma_min], step_size=best, n_steps=n_steps, variance=0.0, start=(ratio * sigma_min) ** 2
     )
     assert alone[0] / sigma_min**2 == pytest.approx(width)
 
 
-@covers(techniques.step_size_of)
+@covers(theory.step_size_of)
 @given(VARIANCES, SCALES)
 def test_the_other_convention_has_half_the_step(h, c):
-    assert techniques.step_size_of(h) / 2 == h
-    assert techniques.step_size_of(c * h) == c * techniques.step_size_of(h)
+    assert theory.step_size_of(h) / 2 == h
+    assert theory.step_size_of(c * h) == c * theory.step_size_of(h)

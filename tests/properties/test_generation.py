@@ -15,10 +15,10 @@ import sbgm
 from properties.comparing import assert_near, untouched
 from properties.coverage import covers
 from properties.strategies import SEEDS, gaussian_score, images, normal, seeded
-from sbgm.evaluation import FeatureSpace, feature_space, judge, load_images_of, reference_for
 from sbgm.files import save_tensors
 from sbgm.generation import fitted_start, gaussian_start, generate, in_batches, uniform_start
-from sbgm.metrics import Measured, Reference, reference_features, some_images
+from sbgm.measure import Measured, Reference, reference_features, some_images
+from sbgm.measure.judging import FeatureSpace, feature_space, judge, load_images_of, reference_for
 from sbgm.weights import load_weights, save_weights, weights_file
 
 SHAPES = st.sampled_from([(1,), (3,), (2, 2), (1, 4, 4)])

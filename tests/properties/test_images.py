@@ -13,7 +13,7 @@ from properties.comparing import assert_like, assert_near, untouched
 from properties.coverage import covers
 from properties.strategies import EXACT, SEEDS, batches, images, seeded
 from sbgm import data
-from sbgm.metrics import GaussianBaseline, in_batches, psnr, quantise, shown, ssim
+from sbgm.measure import GaussianBaseline, in_batches, psnr, quantise, shown, ssim
 
 LARGE = st.tuples(st.integers(1, 3), st.integers(7, 10), st.integers(7, 10))
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from properties.comparing import assert_near, untouched
 from properties.coverage import covers
 from properties.strategies import SCALES, SEEDS, batches, ladders, scores, seeded, wide
-from sbgm.metrics import LevelValues, level_losses, optimality_identity, score_norms
+from sbgm.measure import LevelValues, level_losses, optimality_identity, score_norms
 
 MEASURES = {"losses": level_losses, "norms": score_norms, "identity": optimality_identity}
 DATA = batches(dtypes=st.just(torch.float64), min_size=2)

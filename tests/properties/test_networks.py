@@ -11,9 +11,10 @@ import sbgm
 from properties.comparing import assert_like, assert_near, assert_one_by_one, untouched
 from properties.coverage import covers
 from properties.strategies import DTYPES, EXACT, SEEDS, batches, images, points, scores, seeded, sigmas_of
-from sbgm.networks.initial import initial_weights_from
+from sbgm.lab.runs import TrainingSettings
+from sbgm.networks import initial_weights_from
 from sbgm.precision import PRECISIONS, fast_precision
-from sbgm.training import TrainingSettings, n_parameters
+from sbgm.training import n_parameters
 
 LADDER = (2.0, 0.5, 0.1)
 ON_PLANE = {"MLP": sbgm.MLP, "ConditionalMLP": sbgm.ConditionalMLP, "EnergyMLP": sbgm.EnergyMLP}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from properties.comparing import assert_like, assert_near
 from properties.coverage import covers
 from properties.strategies import EXACT, SCALES, SEEDS, batches, mixtures, normal, points, scores, seeded, sigmas_of
-from sbgm.metrics import (
+from sbgm.measure import (
     RegionErrors,
     SwitchCounter,
     component_stds,
@@ -22,7 +22,7 @@ from sbgm.metrics import (
     region_errors,
     relative_squared_error,
 )
-from sbgm.samplers.annealed import signal_to_noise
+from sbgm.samplers import signal_to_noise
 
 
 @st.composite

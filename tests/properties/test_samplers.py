@@ -13,8 +13,7 @@ from properties.coverage import covers
 from properties.runs import RUNS, named, problems
 from properties.strategies import DTYPES, SCALES, SEEDS, normal, seeded
 from sbgm.generation import CountedScore
-from sbgm.samplers import NamedSampler, State
-from sbgm.samplers.named import NAMES
+from sbgm.samplers import NAMES, NamedSampler, State
 
 EVERY = (
     sbgm.ancestral,

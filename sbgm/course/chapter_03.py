@@ -1,0 +1,112 @@
+"""Exercises of chapter 3: Langevin dynamics."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from sbgm.course.calls import LogProb, MixtureField, Seed
+from sbgm.course.exercise import Moments, Trial, WrongAnswer, compare, exercise
+
+
+@exercise(chapter=3, minutes=10)
+def langevin_step(trial: Trial) -> None:
+    """`langevin_step(score, x, step_size, generator)`: one step of Langevin dynamics (Eq. 4), x + (ε/2) s(x) + √ε z.
+
+    x is (B, D); z ~ N(0, I) is drawn from the generator. The result has x's shape and dtype.
+    """
+    for dtype in (torch.float32, torch.float64):
+        step_size, std = trial.uniform(0.2, 0.7), trial.uniform(1.5, 2.5)
+        target = MixtureField(torch.ones(1), torch.zeros(1, 3), torch.tensor([std]))
+        x = trial.randn(1, 3, dtype=dtype)
+        x = (trial.uniform(4, 6) * x / x.norm()).expand(20_000, 3)  # so far out that the drift is seen in the noise
+        s = target(x).double()
+        mean = x + step_size / 2 * s
+        mistakes = {
+            "the drift is twice what it should be": Moments(x + step_size * s, step_size),
+            "the drift has the wrong sign: a step goes up the density": Moments(x - step_size / 2 * s, step_size),
+            "the noise has the variance ε²: is it multiplied by ε or by √ε?": Moments(mean, step_size**2),
+            "the noise has the variance ε/2; in the paper's convention it is ε": Moments(mean, step_size / 2),
+            "the noise has the variance 2ε: this is the other convention, x + h s + √(2h) z with h = ε":
+                Moments(x + step_size * s, 2 * step_size),
+            "the noise is a product of two normal draws: its variance is right and its law is wrong":
+                Moments(mean, step_size, kurtosis=9.0),
+            "the noise has variance 1: it still has to be scaled": Moments(mean, 1.0),
+            "there is no noise: this climbs to the nearest mode": Moments(mean, 0.0),
+            "the noise is uniform in [0, 1): torch.rand where torch.randn belongs":
+                Moments(mean + 0.5 * math.sqrt(step_size), step_size / 12, kurtosis=1.8),
+            "the old x is lost: a step starts from where the chain is":
+                Moments(step_size / 2 * s, step_size),
+        }  # fmt: skip
+        seed = trial.integer(0, 2**31)
+        first = trial.answer(target, x, step_size, Seed(seed))
+        trial.expect_moments(Moments(mean, step_size), target, x, step_size, Seed(seed), mistakes=mistakes)
+        if first.dtype != dtype or first.shape != x.shape:
+            raise WrongAnswer(f"for x of {dtype} the step must keep its shape and dtype, it has {first.dtype}")
+        if torch.equal(first, trial.answer(target, x, step_size, Seed(seed + 1))):
+            raise WrongAnswer("the noise is the same whatever the generator: is it seeded inside the function?")
+
+
+@exercise(chapter=3, minutes=10)
+def largest_stable_step(trial: Trial) -> None:
+    """`largest_stable_step(stds)`: the ε at which Langevin dynamics on N(0, diag(stds²)) begins to diverge.
+
+    `stds` are D standard deviations, (D,); the answer is one number.
+    """
+    for dim in (1, 2, 5):
+        stds = 0.2 + 3 * trial.rand(dim)
+        narrow, wide = stds.min(), stds.max()
+        trial.expect(
+            4 * narrow**2,
+            stds,
+            mistakes={
+                "the widest direction does not set the bound: which one does a large step overshoot first?":
+                    4 * wide**2,
+                "a factor 2 is missing. Two causes are common: this bounds h in x + h s + √(2h) z, or it is the ε that "
+                "forgets the start in one step, beyond which the chain is still stable": 2 * narrow**2,
+                "a standard deviation where the variance belongs": 4 * narrow,
+                "the mean over the directions does not set the bound: every one of them must be stable":
+                    4 * (stds**2).mean(),
+            },
+        )  # fmt: skip
+
+
+@exercise(chapter=3, minutes=15)
+def log_acceptance(trial: Trial) -> None:
+    """`log_acceptance(log_prob, score, x, y, step_size)`: log of p(y) q(x|y) / (p(x) q(y|x)), not capped at 0.
+
+    x and y are (B, D), q(·|x) is one Langevin step from x; the result is (B,).
+    """
+    for dim in (1, 3):
+        for dtype in (torch.float32, torch.float64):
+            step_size = trial.uniform(0.4, 0.9)
+            means = trial.randn(2, dim)
+            target = MixtureField(torch.tensor([0.3, 0.7], dtype=torch.float64), means, 0.7 + trial.rand(2))
+            x, y = trial.randn(7, dim, dtype=dtype), trial.randn(7, dim, dtype=dtype)
+
+            def log_q(b, a, drift=0.5, variance=step_size, target=target, step_size=step_size):
+                return -(b - a - drift * step_size * target(a)).square().sum(dim=1) / (2 * variance)
+
+            ratio = target.log_prob(y) - target.log_prob(x)
+            proposal = log_q(x, y) - log_q(y, x)
+            compare(
+                trial.answer(LogProb(target), target, x, y, step_size),
+                ratio + proposal,
+                {
+                    "upside down: is p(y) above the line?": -(ratio + proposal),
+                    "the proposal's densities are swapped: q(x|y) belongs to the way back": ratio - proposal,
+                    "only p(y)/p(x): a Langevin step is not symmetric, q does not cancel": ratio,
+                    "only the proposal's ratio: where is p?": proposal,
+                    "the drift in q is twice what it should be":
+                        ratio + log_q(x, y, drift=1.0) - log_q(y, x, drift=1.0),
+                    "q's variance is ε: is its exponent divided by 2ε?":
+                        ratio + log_q(x, y, variance=step_size**2) - log_q(y, x, variance=step_size**2),
+                    "q's exponent lacks its ½": ratio + 2 * proposal,
+                    "capped at 0: here the ratio itself is asked for": (ratio + proposal).clamp(max=0),
+                    "the score is taken at the same point both ways: q(x|y) drifts from y":
+                        ratio
+                        - (x - y - step_size / 2 * target(x)).square().sum(dim=1) / (2 * step_size)
+                        - log_q(y, x),
+                },
+            )  # fmt: skip

@@ -1,0 +1,207 @@
+"""Exercises of chapter 4: annealed Langevin dynamics."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from sbgm.course.calls import MixtureField, Seed
+from sbgm.course.exercise import Moments, Step, Trial, WrongAnswer, chain_law, compare, compare_moments, exercise
+
+
+@exercise(chapter=4, minutes=5)
+def geometric_ladder(trial: Trial) -> None:
+    """`geometric_ladder(sigma_max, sigma_min, n_levels)`: σ_1 > … > σ_L with one ratio between neighbours (§ 4.1).
+
+    The ends are floats, L is an integer of at least 2; the ladder is one tensor (L,).
+    """
+    for n_levels in (10, 2, 5):
+        low = trial.uniform(0.01, 0.1)
+        high = low * trial.uniform(20, 200)
+        i = torch.arange(n_levels, dtype=torch.float64)
+        log_ratio, share = math.log(low / high), i / (n_levels - 1)
+        ladder = high * torch.exp(log_ratio * share)
+        values = trial.answers(high, low, n_levels)
+        if len(values) != 1:
+            raise WrongAnswer(f"your function must return one tensor, it returned {len(values)} numbers")
+        answer = values[0]
+        if not answer.is_floating_point():
+            raise WrongAnswer("your ladder holds whole numbers")
+        _compare_each(
+            answer,
+            ladder.to(answer.dtype),
+            {
+                "it ascends: which level comes first?": ladder.flip(0),
+                "these levels have equal differences, not equal ratios": high + (low - high) * share,
+                "it stops short of the smallest level: how many ratios lie between L levels?":
+                    high * torch.exp(log_ratio * i / n_levels),
+                "the largest level is missing at its start": high * torch.exp(log_ratio * (i + 1) / n_levels),
+                "the ratio of neighbours is that of the two ends: after how many of them must σ_min be reached?":
+                    high * torch.exp(log_ratio * i),
+                "these are the logarithms of the levels": ladder.log(),
+                "these are the logarithms of the levels, to the base 10": ladder.log10(),
+                "two bases are mixed: of which number does torch.logspace take powers, and which logarithm is given?":
+                    ladder ** math.log(10),
+                "these are variances: σ is a standard deviation": ladder**2,
+            },
+            "your ladder",
+        )  # fmt: skip
+
+
+@exercise(chapter=4, minutes=5)
+def step_sizes(trial: Trial) -> None:
+    """`step_sizes(epsilon, sigmas)`: the step size α_i of every level (Algorithm 1).
+
+    ε is a float, sigmas a descending tensor (L,); the result is (L,).
+    """
+    for n_levels in (10, 3, 1):
+        for dtype in (torch.float32, torch.float64):
+            epsilon = trial.uniform(0.01, 0.1)
+            steps = 1.2 + trial.rand(n_levels)  # the ratios differ: only the levels themselves tell the step sizes
+            sigmas = (trial.uniform(0.2, 0.5) * steps.cumprod(0).flip(0)).to(dtype)
+            first, last = sigmas[0], sigmas[-1]
+            right = epsilon * (sigmas / last) ** 2
+            share = torch.arange(n_levels).flip(0).to(dtype) / max(1, n_levels - 1)
+            _compare_each(
+                trial.answer(epsilon, sigmas),
+                right,
+                {
+                    "the same for every level: where are larger steps safe?": torch.full_like(sigmas, epsilon),
+                    "these grow too slowly with σ: is it the standard deviation or the variance that counts?":
+                        epsilon * sigmas / last,
+                    "upside down: are larger steps safe where the density is wide, or where it is narrow?":
+                        epsilon * (last / sigmas) ** 2,
+                    "measured by the wrong end of the ladder: at which level is the step size ε itself?":
+                        epsilon * (sigmas / first) ** 2,
+                    "not measured by any level: what must come out at the last one?": epsilon * sigmas**2,
+                    "the last level's σ should be squared as well: what must come out there?":
+                        epsilon * sigmas**2 / last,
+                    "ε is lost": (sigmas / last) ** 2,
+                    "half of it: the ½ belongs to the drift, not to the step size": right / 2,
+                    "these are square roots of step sizes, which scale the noise": right.sqrt(),
+                    "in the wrong order: α_i belongs to sigmas[i]": right.flip(0),
+                    "right at both ends only: the ladder need not be geometric":
+                        epsilon * (first / last) ** (2 * share),
+                },
+                "your answer",
+            )  # fmt: skip
+
+
+@exercise(chapter=4, minutes=15)
+def annealed_langevin(trial: Trial) -> None:
+    """`annealed_langevin(score, x, sigmas, epsilon, n_steps, generator)`: Algorithm 1, from x to the last level's end.
+
+    x is (B, D), sigmas a descending tensor (L,), the score takes (x, σ), and all noise is drawn from the generator. The
+    result is where the chains end, of x's shape and dtype.
+    """
+    for n_levels, n_steps, dim, dtype in ((3, 4, 2, torch.float32), (4, 5, 1, torch.float64)):
+        # Within these narrow ranges the laws of all known mistakes are well apart.
+        variance, last = trial.uniform(0.88, 0.92), trial.uniform(0.81, 0.83)
+        sigmas = last * trial.uniform(1.55, 1.57) ** torch.arange(n_levels - 1, -1, -1, dtype=torch.float64)
+        sigmas, epsilon = sigmas.to(dtype), trial.uniform(0.56, 0.58) * last**2
+        mean = trial.randn(1, dim)
+        target = MixtureField(torch.ones(1), mean, torch.tensor([math.sqrt(variance)]))
+        start = (mean + trial.uniform(55, 60) + trial.rand(1, dim)).to(dtype)  # far off, so that a lost step shows
+        arguments = sigmas, epsilon, n_steps
+        seed = trial.integer(0, 2**31)
+
+        chains = trial.answer(target, start.expand(30_000, dim), *arguments, Seed(seed))
+        if chains.shape != (30_000, dim) or chains.dtype != dtype:
+            raise WrongAnswer(
+                f"for x of shape {(30_000, dim)} and {dtype} the chains must keep both, they have shape "
+                f"{tuple(chains.shape)} and {chains.dtype}"
+            )
+        if torch.equal(chains, chains[:1].expand_as(chains)):
+            raise WrongAnswer(
+                "chains that start alike end alike: is there any noise, and does each chain have its own?"
+            )
+        law, mistakes = _laws(start.double(), mean, variance, sigmas.tolist(), epsilon, n_steps)
+        compare_moments(chains, law, mistakes, "your chains")
+
+        few = start.expand(5, dim)
+        first, again, other = (trial.answer(target, few, *arguments, Seed(s)) for s in (seed, seed, seed + 1))
+        if torch.equal(first, other):
+            raise WrongAnswer("the noise is the same whatever the generator: is it seeded inside the function?")
+        if not torch.equal(first, again):
+            raise WrongAnswer("two runs with the same seed differ: does all the noise come from the generator?")
+
+
+def _laws(
+    start: Tensor, mean: Tensor, variance: float, sigmas: list[float], epsilon: float, n_steps: int
+) -> tuple[Moments, dict[str, Moments]]:
+    """The law of Algorithm 1's chains on N(mean, variance·I), and what known mistakes make of it."""
+    first, last = sigmas[0], sigmas[-1]
+    alphas = [epsilon * (sigma / last) ** 2 for sigma in sigmas]
+
+    def levels(alphas=alphas, at=sigmas, drift=0.5, power=1.0, noise=1.0, n_steps=n_steps):
+        """n_steps steps x + drift·α s(x, at) + √(noise·α^power) z for every α."""
+        return [[Step(drift * a, noise * a**power, sigma)] * n_steps for a, sigma in zip(alphas, at, strict=True)]
+
+    right = levels()
+    up = sigmas[::-1]
+    alphas_up = [epsilon * (sigma / first) ** 2 for sigma in up]
+    one_step = [Step(alphas[-1] / 2, alphas[-1], last)]
+    wrong = {
+        "the drift is twice what it should be": levels(drift=1.0),
+        "the drift has the wrong sign: a step goes up the density": levels(drift=-0.5),
+        "the noise has the variance α²: is it multiplied by α or by √α?": levels(power=2.0),
+        "the noise has the variance α/2: the ½ belongs to the drift only": levels(noise=0.5),
+        "the noise has the variance 2α: is it added twice, or is this the other convention, with h = α?":
+            levels(noise=2.0),
+        "this is the other convention, x + h s + √(2h) z with h = α": levels(drift=1.0, noise=2.0),
+        "the noise has variance 1: it still has to be scaled": levels(power=0.0),
+        "the step size is the same at every level": levels([epsilon] * len(sigmas)),
+        "the step size grows as σ: is it the standard deviation or the variance that counts?":
+            levels([epsilon * sigma / last for sigma in sigmas]),
+        "the step size is measured by the wrong end of the ladder: at which level is it ε?":
+            levels([epsilon * (sigma / first) ** 2 for sigma in sigmas]),
+        "the step size is measured by no level: at the last one it should be ε":
+            levels([epsilon * sigma**2 for sigma in sigmas]),
+        "the levels are taken from the smallest to the largest: where should the noise be when the chains end?":
+            levels(alphas[::-1], up),
+        "the ladder ascends, and its last level is now the largest: where should the noise be when the chains end?":
+            levels(alphas_up, up),
+        "the score is always that of the last level": levels(at=[last] * len(sigmas)),
+        "the score is always that of the first level": levels(at=[first] * len(sigmas)),
+        "the score is that of the level after: step size and score belong to one level": levels(at=[*sigmas[1:], last]),
+        "the score is that of the level before: step size and score belong to one level":
+            levels(at=[first, *sigmas[:-1]]),
+        "the score is not told σ": levels(at=[0.0] * len(sigmas)),
+        "this is what the last level does by itself: are all levels run, each from where the one before ended?":
+            right[-1:],
+        "this is what the first level does by itself: is the return inside the loop?": right[:1],
+        "the last level is not run": right[:-1],
+        "the first level is not run": right[1:],
+        "there is one step a level: where is T?": levels(n_steps=1),
+        "T times down the whole ladder: for how long does a chain stay at a level?":
+            [[level[0] for level in right]] * n_steps,
+        "the last step is lost: is the state returned, or stored, before it is updated?": [*right[:-1], right[-1][1:]],
+        "each level has a step too few": levels(n_steps=n_steps - 1),
+        "each level has a step too many": levels(n_steps=n_steps + 1),
+        "there is a step of denoising at the end; Algorithm 1 has none": [*right, [Step(last**2, 0.0, last)]],
+        "there is a step too many": [*right, one_step],
+    }  # fmt: skip
+    shifted = start - mean
+    laws = {sentence: chain_law(shifted, variance, steps) for sentence, steps in wrong.items()} | {
+        "the noise is a product of two normal draws: its variance is right and its law is wrong":
+            chain_law(shifted, variance, right, kurtosis=9.0),
+        "the noise is uniform in [0, 1): torch.rand where torch.randn belongs":
+            chain_law(shifted, variance, levels(noise=1 / 12), kurtosis=1.8, noise_mean=math.sqrt(3)),
+        "the same noise is used in every step of a level": chain_law(shifted, variance, right, fresh="level"),
+        "the same noise is used in every step": chain_law(shifted, variance, right, fresh="never"),
+    }  # fmt: skip
+    known = {s: dataclasses.replace(law, mean=law.mean + mean) for s, law in laws.items()}
+    law = chain_law(shifted, variance, right)
+    return dataclasses.replace(law, mean=law.mean + mean), known
+
+
+def _compare_each(answer: Tensor, expected: Tensor, mistakes: Mapping[str, Tensor], what: str) -> None:
+    """`compare`, with each number measured by its own size: those of a ladder span orders of magnitude."""
+    if answer.shape == expected.shape and answer.dtype == expected.dtype:
+        answer, mistakes = answer / expected, {s: wrong / expected for s, wrong in mistakes.items()}
+        expected = torch.ones_like(expected)
+    compare(answer, expected, mistakes, what)

@@ -1,0 +1,213 @@
+"""Exercises of chapter 9: evaluation."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sbgm.course.exercise import Trial, WrongAnswer, compare, exercise
+
+FRECHET_TOLERANCE = 1e-3  # the roots of eigenvalues that should be 0 are those of their rounding errors
+
+
+@exercise(chapter=9, minutes=10)
+def inception_formula(trial: Trial) -> None:
+    """`inception_formula(probabilities)`: the Inception Score, exp E KL(p(y | x) ‖ p(y)), of all images together.
+
+    `probabilities` are p(y | x), (N, K), each row with sum 1; some may be exactly 0. The answer is one number.
+    """
+    for n, k, dtype in ((40, 10, torch.float32), (6, 3, torch.float64)):
+        for zeros in (False, True):
+            p = (2 * trial.randn(n, k)).softmax(dim=1)
+            if zeros:
+                p = p * (trial.rand(n, k) > 0.3)
+                p[:, 0] += 0.01
+                p[0, 1:] = 0.0  # an image that the classifier is sure of
+                p[:, -1] = 0.0  # a class that no image has
+                p = p / p.sum(dim=1, keepdim=True)
+            probabilities = p.to(dtype)
+            answer = trial.answer(probabilities)
+            if bool(answer.isnan().any()) and zeros:
+                raise WrongAnswer(
+                    "NaN where some probabilities are exactly 0: what does p log p tend to, and what does the computer "
+                    "make of 0 · log 0?"
+                )
+            p = probabilities.double()
+            marginal, kl = p.mean(dim=0), _divergences(p)
+            own_entropy, entropy = -torch.xlogy(p, p).sum(dim=1), -torch.xlogy(marginal, marginal).sum()
+            reverse = (torch.xlogy(marginal, marginal) - torch.xlogy(marginal, p)).sum(dim=1)
+            compare(
+                answer,
+                _score(p),
+                {
+                    "the exponential is missing": kl.mean(),
+                    "a logarithm to base 2 and an exponential to base e": (kl.mean() / torch.tensor(2.0).log()).exp(),
+                    "the exponential is missing, and the logarithm is to base 2":
+                        kl.mean() / torch.tensor(2.0).log(),
+                    "a logarithm to base 10 and an exponential to base e": (kl.mean() / torch.tensor(10.0).log()).exp(),
+                    "the divergence is the wrong way round: it is that of p(y | x) from p(y)": reverse.mean().exp(),
+                    "only the entropy of p(y): it sees that there are all kinds, not that each is sure": entropy.exp(),
+                    "only the entropy of p(y | x): it sees how unsure each is, not that there are all kinds":
+                        own_entropy.mean().exp(),
+                    "only the entropy of p(y | x), with the sign turned": (-own_entropy.mean()).exp(),
+                    "the divergence from the uniform distribution: p(y) is the mean over the images":
+                        k * (-own_entropy.mean()).exp(),
+                    "the exponential of each image's divergence, then the mean: which of the two comes first?":
+                        kl.exp().mean(),
+                    "summed over the images: the expectation is a mean": kl.sum().exp(),
+                    "averaged over the classes too: a divergence is a sum over them": (kl.mean() / k).exp(),
+                    "the sign is wrong: this is at most 1, and a score is at least 1": (-kl.mean()).exp(),
+                    "the mean over ten parts, as is the custom: here p(y) is that of all images together":
+                        torch.stack([_score(part) for part in p.chunk(10)]).mean(),
+                    "these are probabilities already: they need no softmax": _score(p.softmax(dim=1)),
+                },
+                tolerance=2e-4,
+            )  # fmt: skip
+
+
+def _divergences(p: Tensor) -> Tensor:
+    """KL(p(y | x) ‖ p(y)) of each image, (N,)."""
+    return (torch.xlogy(p, p) - torch.xlogy(p, p.mean(dim=0))).sum(dim=1)
+
+
+def _score(p: Tensor) -> Tensor:
+    return _divergences(p).mean().exp()
+
+
+@exercise(chapter=9, minutes=15)
+def frechet(trial: Trial) -> None:
+    """`frechet(mean_a, cov_a, mean_b, cov_b)`: ‖m − m′‖² + tr(C + C′ − 2(CC′)^½), squared, of two Gaussians.
+
+    Means are (F,), covariances (F, F), symmetric without negative eigenvalues; they need not commute, and may be
+    singular. The answer is one number.
+    """
+    for dim, n_points, dtype in (
+        (4, 9, torch.float64),
+        (1, 4, torch.float64),
+        (5, 12, torch.float32),
+        (7, 4, torch.float64),  # singular: four points span three directions
+    ):
+        points = [trial.randn(n_points, dim) @ trial.randn(dim, dim) for _ in range(2)]
+        means = [0.7 * trial.randn(dim).to(dtype) for _ in points]
+        covs = [x.T.cov().reshape(dim, dim).to(dtype) for x in points]
+        (m, n), (c, d) = ([v.double() for v in pair] for pair in (means, covs))
+        apart, traces = (m - n).square().sum(), c.trace() + d.trace()
+        root_c, root_d = _root(c), _root(d)
+        root_trace = torch.linalg.svdvals(root_c @ root_d).sum()
+        swapped = torch.linalg.svdvals(c @ d).clamp(min=0).sqrt().sum()
+        as_symmetric = torch.linalg.eigvalsh(c @ d).clamp(min=0).sqrt().sum()
+        answer = trial.answer(means[0], covs[0], means[1], covs[1])
+        if bool(answer.isnan().any()):
+            raise WrongAnswer(
+                "NaN: the root of a negative eigenvalue? One that should be 0 may come out just below it; and a matrix "
+                "that is not symmetric needs eigvals, not eigvalsh"
+            )
+        compare(
+            answer,
+            apart + traces - 2 * root_trace,
+            {
+                "the distance itself: its square is asked for, as FID is": (apart + traces - 2 * root_trace).sqrt(),
+                "the means are compared by their distance, and not by its square":
+                    apart.sqrt() + traces - 2 * root_trace,
+                "a factor 2 is missing in front of the root": apart + traces - root_trace,
+                "the last term has the wrong sign: equal Gaussians have the distance 0":
+                    apart + traces + 2 * root_trace,
+                "only the means are compared": apart,
+                "only the covariances are compared": traces - 2 * root_trace,
+                "the mean of the squared differences of the means: ‖·‖² is a sum":
+                    apart / dim + traces - 2 * root_trace,
+                "tr(C^½ C′^½) is not tr (CC′)^½, unless the two commute":
+                    apart + traces - 2 * (root_c @ root_d).trace(),
+                "the root is missing: this is tr CC′": apart + traces - 2 * (c @ d).trace(),
+                "the root of the trace is not the trace of the root": apart + traces - 2 * (c @ d).trace().sqrt(),
+                "the root is taken number by number: the root of a matrix is something else":
+                    apart + traces - 2 * (c @ d).clamp(min=0).sqrt().trace(),
+                "only the variances are compared: is there a * where @ belongs, or a diagonal too much?":
+                    apart + (c.diag().sqrt() - d.diag().sqrt()).square().sum(),
+                "C and C′ are multiplied number by number: with * where @ belongs?":
+                    apart + traces - 2 * torch.linalg.eigvalsh(c * d).clamp(min=0).sqrt().sum(),
+                "eigvalsh is for symmetric matrices, and the product of two of them is not one":
+                    apart + traces - 2 * as_symmetric,
+                "singular values of CC′ are not its eigenvalues: it is not symmetric": apart + traces - 2 * swapped,
+                "the difference of the covariances, squared: this is no Fréchet distance":
+                    apart + (c - d).square().sum(),
+            },
+            tolerance=FRECHET_TOLERANCE,
+        )  # fmt: skip
+
+
+def _root(covariance: Tensor) -> Tensor:
+    """The symmetric root of a matrix without negative eigenvalues."""
+    values, vectors = torch.linalg.eigh(covariance)
+    return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+
+
+@exercise(chapter=9, minutes=10)
+def squared_mmd(trial: Trial) -> None:
+    """`squared_mmd(a, b)`: the unbiased kernel distance of KID, with the kernel (a·b/F + 1)³.
+
+    a is (N, F), b is (M, F); the answer is one number, which may be negative.
+    """
+    for n, m, dim, dtype in ((5, 8, 3, torch.float64), (9, 9, 4, torch.float32)):
+        a, b = trial.randn(n, dim, dtype=dtype), (1.5 + 1.3 * trial.randn(m, dim)).to(dtype)
+        x, y = a.double(), b.double()
+        right = _distance(x, y)
+        mistakes = {
+            "the pairs i = j are counted: each image's pair with itself makes this too large":
+                _distance(x, y, own_pairs="counted"),
+            "the pairs i = j are left out of the sum, and still counted in its mean":
+                _distance(x, y, own_pairs="lost"),
+            "the pairs i = j are left out of the count, and still in the sum": _distance(x, y, own_pairs="uncounted"),
+            "the kernel lacks the division by F: is it the mean or the sum over the features?":
+                _distance(x, y, width=1),
+            "the kernel is divided by the number of images, not of features": _distance(x, y, width=n),
+            "the kernel has the power 2: it compares the first three moments": _distance(x, y, power=2),
+            "the kernel has the power 1: this compares the means only": _distance(x, y, power=1),
+            "the kernel lacks its + 1": _distance(x, y, offset=0.0),
+            "a factor 2 is missing: how often does the mixed mean come?": _distance(x, y, mixed=1.0),
+            "the mixed mean has the wrong sign: equal sets have no distance": _distance(x, y, mixed=-2.0),
+            "the mixed mean is missing: only each set with itself": _distance(x, y, mixed=0.0),
+            "this is only the mixed mean": _kernel(x, y).mean(),
+            "the sign is wrong: what is similar is near": -right,
+            "a root is taken: the root of an unbiased estimate is biased, and of a negative one no number":
+                right.sqrt(),
+        }  # fmt: skip
+        if n == m:
+            mixed = _kernel(x, y)
+            without = (mixed.sum() - mixed.trace()) / (n * (n - 1))
+            mistakes["the mixed pairs i = j are left out: x_i and y_i are two images, as any other two are"] = (
+                right + 2 * mixed.mean() - 2 * without
+            )
+        compare(_number(trial, a, b), right, mistakes)
+    a = trial.randn(6, 2)  # a set and itself, for which the unbiased estimate is negative
+    right = _distance(a, a)
+    compare(
+        _number(trial, a, a),
+        right,
+        {
+            "cut off at 0: an unbiased estimate of 0 has to be negative about half of the time": 0 * right,
+            "this is its absolute value: an unbiased estimate of 0 is negative about half of the time": -right,
+        },
+    )
+
+
+def _number(trial: Trial, a: Tensor, b: Tensor) -> Tensor:
+    answer = trial.answer(a, b)
+    if bool(answer.isnan().any()):
+        raise WrongAnswer("NaN: is a root taken, of what may be negative?")
+    return answer
+
+
+def _kernel(x: Tensor, y: Tensor, width: float | None = None, power: int = 3, offset: float = 1.0) -> Tensor:
+    return (x @ y.T / (width or x.shape[1]) + offset) ** power
+
+
+def _distance(x: Tensor, y: Tensor, *, own_pairs: str = "left out", mixed: float = 2.0, **kernel: float) -> Tensor:
+    """The kernel distance; `own_pairs` says what becomes of the pairs i = j."""
+
+    def mean(z: Tensor) -> Tensor:
+        k, n = _kernel(z, z, **kernel), len(z)
+        total = k.sum() if own_pairs in ("counted", "uncounted") else k.sum() - k.trace()
+        return total / (n * n if own_pairs in ("counted", "lost") else n * (n - 1))
+
+    return mean(x) + mean(y) - mixed * _kernel(x, y, **kernel).mean()

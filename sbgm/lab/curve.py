@@ -1,0 +1,493 @@
+"""Chapter 10's curve: what every sampler makes of a number of network evaluations, drawn, measured and recorded."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from sbgm.checked import check_count, check_sigmas
+from sbgm.files import load_tensors, save_tensors, written_whole
+from sbgm.generation import Start, fitted_start, gaussian_start, generate, uniform_start
+from sbgm.lab import claims
+from sbgm.lab.drawing import CPU, Machine, kept_batches
+from sbgm.lab.hardware import hardware
+from sbgm.lab.recording import digit_distance
+from sbgm.losses import Score
+from sbgm.measure import class_shares, confident_share, in_batches, quantise, shown
+from sbgm.measure.classifier import load_classifier
+from sbgm.measure.judging import some_images
+from sbgm.networks import in_range
+from sbgm.noise import derived_generator, geometric_sigmas, power_sigmas
+from sbgm.precision import autocast
+from sbgm.refinenet import rescaled
+from sbgm.samplers import NamedSampler, final
+from sbgm.theory import best_step_size
+from sbgm.weights import load_network, weights_file
+
+SCHEDULES = {"geometric": geometric_sigmas, "power": power_sigmas}
+
+
+class CurvePoint(NamedTuple):
+    """A sampler's samples at one cost.
+
+    Attributes:
+        label: the sampler and its schedule, such as "heun, power": what a curve is of.
+        sampler: with its settings.
+        evaluations: of the network, a sample.
+        samples: (n, *shape), not clamped.
+        seconds: for all of them, by the clock.
+    """
+
+    label: str
+    sampler: NamedSampler
+    evaluations: int
+    samples: Tensor
+    seconds: float
+
+
+def samplers_within(
+    budget: int, sigmas: Tensor | Sequence[float], *, denoise_last: bool = False
+) -> dict[str, NamedSampler]:
+    """Every sampler and schedule that asks for the score as often as the budget allows, by label.
+
+    * "annealed": Algorithm 1 on the given ladder with ε = 0.2 σ_L², the paper's, and budget/L steps a level; left out
+      where that is less than one.
+    * The others on ladders of their own between the same ends. Consistent sampling takes the η half way between the
+      Euler step's and the ancestral one's; the corrector one step a level with ε = 0.1 σ_L², which is about Song et
+      al.'s signal-to-noise ratio of .16.
+
+    Args:
+        budget: evaluations, 4 or more.
+        sigmas: the network's ladder σ_1 > … > σ_L.
+        denoise_last: spend one of them on x + σ_L² s(x, σ_L).
+    """
+    own, budget = tuple(check_sigmas(sigmas)), check_count(budget, "budget") - denoise_last
+    if budget < 3:
+        raise ValueError(f"budget must be at least 4, got {budget + denoise_last}")
+    last = {"denoise_last": denoise_last}
+    found = {}
+    if budget >= len(own):
+        found["annealed"] = NamedSampler("annealed", own, 0.2 * own[-1] ** 2, budget // len(own), **last)
+    for schedule, make in SCHEDULES.items():
+
+        def ladder(n_steps: int, make=make) -> tuple[float, ...]:
+            return tuple(make(own[0], own[-1], n_steps + 1).tolist())
+
+        for name, cost in (("euler", 1), ("multistep", 1), ("heun", 2), ("ancestral", 1)):
+            found[f"{name}, {schedule}"] = NamedSampler(name, ladder(budget // cost), **last)
+        found[f"predictor-corrector, {schedule}"] = NamedSampler(
+            "predictor-corrector", ladder(budget // 2), 0.1 * own[-1] ** 2, 1, **last
+        )
+    even = tuple(geometric_sigmas(own[0], own[-1], budget + 1).tolist())
+    r = (own[-1] / own[0]) ** (1 / budget)
+    eta = 1 - (r + r**2) / 2
+    found["consistent, geometric"] = NamedSampler("consistent", even, 2 * own[-1] ** 2 * eta, **last)
+    return found
+
+
+def renewing(high: float, low: float, budget: int, c: float) -> NamedSampler:
+    """Consistent sampling with much fresh noise: η = 1 − r^{1+c} on a geometric ladder, denoised at the end.
+
+    c = 0 is Euler's step of the probability flow, c = 1 ancestral sampling; a large c renews nearly all of the noise in
+    every step, and c = ∞ all of it, so that errors of a learned score don't last.
+
+    Args:
+        high, low: the ends of the ladder.
+        budget: evaluations.
+        c: how much noise is renewed, above 0.
+    """
+    n_steps = budget - 1
+    eta = 1 - (low / high) ** ((1 + c) / n_steps)
+    sigmas = tuple(geometric_sigmas(high, low, n_steps + 1).tolist())
+    return NamedSampler("consistent", sigmas, 2 * low**2 * eta, denoise_last=True)
+
+
+def sampler_curve(
+    score: Score,
+    samplers: dict[str, NamedSampler],
+    n: int,
+    shape: tuple[int, ...],
+    *,
+    seed: int,
+    start: Start,
+    **options: object,
+) -> Iterator[CurvePoint]:
+    """Sample with each of the samplers; only one set of samples is held at a time.
+
+    Args:
+        score: takes the σ of all the samplers, see `networks.rescaled`.
+        samplers: by label, see `samplers_within`.
+        n: samples of each.
+        shape: of one.
+        seed: the same for all, so that samplers with the same start begin alike.
+        start: starting points at level σ_1; Algorithm 1 starts from uniform noise, as in the paper.
+        options: `batch_size`, `device` and `accelerator` of `generate`.
+    """
+    for label, sampler in samplers.items():
+        begin = time.perf_counter()
+        samples = generate(
+            lambda x, generator, sampler=sampler: sampler.states(score, x, generator),
+            n,
+            shape,
+            seed=seed,
+            start=uniform_start if sampler.name == "annealed" else start,
+            **options,
+        )
+        yield CurvePoint(label, sampler, sampler.evaluations, samples, time.perf_counter() - begin)
+
+
+@dataclasses.dataclass(frozen=True)
+class MeasuredPoint:
+    """What was measured of an entry's samples.
+
+    Attributes:
+        label, evaluations: the entry's.
+        distance, se: Fréchet distance to MNIST's test images in the features of the shipped classifier.
+        sure: the share of samples that the classifier is at least 90 % sure of.
+    """
+
+    label: str
+    evaluations: int
+    distance: float
+    se: float
+    sure: float
+
+
+@dataclasses.dataclass(frozen=True)
+class ConfirmedPoint(MeasuredPoint):
+    """A point measured once more, on other samples: the best of many is flattered by its choice.
+
+    Attributes:
+        n_samples: drawn anew.
+        smallest_class, largest_class: the shares of samples that the classifier puts in its rarest and commonest class.
+    """
+
+    n_samples: int
+    smallest_class: float
+    largest_class: float
+
+
+@dataclasses.dataclass(frozen=True)
+class SamplerCurve:
+    """The points of all curves, how they were measured, and some samples of each.
+
+    Attributes:
+        points: in the order of `entries`.
+        facts: of the measurement; the hashes of network and classifier among them.
+        sheets: (16, 1, 28, 28) uint8 by "label, evaluations".
+        confirmed: `fast()` and `surest()` from other noise.
+    """
+
+    points: tuple[MeasuredPoint, ...]
+    facts: dict[str, str | int | float]
+    sheets: dict[str, Tensor]
+    confirmed: tuple[ConfirmedPoint, ...] = ()
+
+    def __str__(self) -> str:
+        """The whole curve as a table: a row a label, with its distances ± 2 s.e. by evaluations."""
+        lines = [f"Fréchet distance ± 2 s.e., {self.facts['n_samples']:,} samples, by evaluations"]
+        for label in self.labels():
+            values = (f"{p.evaluations}: {p.distance:.3g} ± {2 * p.se:.2g}" for p in self.curve(label))
+            lines.append(f"{label:<32}" + "  ".join(f"{value:<20}" for value in values).rstrip())
+        lines += [
+            f"anew, {p.n_samples:,} samples of {p.label}, {p.evaluations}: {p.distance:.3g} ± {2 * p.se:.2g}, "
+            f"sure of {p.sure:.1%}, classes {p.smallest_class:.1%} to {p.largest_class:.1%}"
+            for p in self.confirmed
+        ]
+        return "\n".join(lines)
+
+    def labels(self) -> list[str]:
+        """The curves' labels, in order."""
+        return list(dict.fromkeys(point.label for point in self.points))
+
+    def curve(self, label: str) -> list[MeasuredPoint]:
+        """The points of one curve, by rising cost."""
+        return sorted((p for p in self.points if p.label == label), key=lambda p: p.evaluations)
+
+    def sheet(self, point: MeasuredPoint) -> Tensor:
+        """Some of a point's samples in [0, 1]: (16, 1, 28, 28)."""
+        return self.sheets[sheet_name(point)].float() / 255
+
+    def algorithm_1(self) -> MeasuredPoint:
+        """The best that Algorithm 1 does with all of its evaluations, 1,000 or a ladder's multiple just below."""
+        points = [p for p in self.points if p.label.startswith("Algorithm 1")]
+        most = max(p.evaluations for p in points)
+        return min((p for p in points if p.evaluations > 0.9 * most), key=_distance)
+
+    def fast(self, n_fewer: int = 10) -> MeasuredPoint:
+        """The nearest of the other samplers with at most 1/n_fewer of Algorithm 1's evaluations."""
+        return min(self._cheaper(n_fewer), key=_distance)
+
+    def surest(self, n_fewer: int = 10) -> MeasuredPoint:
+        """The one of these that the classifier is sure of most often."""
+        return max(self._cheaper(n_fewer), key=lambda p: p.sure)
+
+    def _cheaper(self, n_fewer: int) -> list[MeasuredPoint]:
+        limit = self.algorithm_1().evaluations / n_fewer
+        return [p for p in self.points if not p.label.startswith("Algorithm 1") and p.evaluations <= limit]
+
+
+def sheet_name(point: MeasuredPoint) -> str:
+    """What a point's samples are kept by."""
+    return f"{point.label}, {point.evaluations}"
+
+
+def curve_file(network: str) -> Path:
+    """Where the record of a network's curve is committed."""
+    return claims.results_folder() / f"sampler_curve_{network}.json"
+
+
+def save_curve(curve: SamplerCurve, network: str) -> SamplerCurve:
+    """Write a network's record to `claims.results_folder()`, its samples in a file beside it; return what is kept."""
+    path = curve_file(network)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sheets = path.with_suffix(".safetensors")
+    save_tensors(sheets, curve.sheets)
+    facts = curve.facts | {"file": sheets.name, "sha256": claims.file_hash(sheets)}
+    content = {"facts": facts} | {
+        name: [dataclasses.asdict(point) for point in getattr(curve, name)] for name in ("points", "confirmed")
+    }
+    with written_whole(path) as partial:
+        partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return dataclasses.replace(curve, facts=facts)
+
+
+def load_curve(network: str = "mnist_ncsn") -> SamplerCurve:
+    """The recorded curve of a network.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it was measured with other weights, or its samples are not those that were recorded; the message
+            says how to measure anew.
+    """
+    path = curve_file(network)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing; python -m sbgm evaluate --curve {network} measures it")
+    content = json.loads(path.read_text(encoding="utf-8"))
+    record = claims.Settled(path.stem, "reported", (), facts=content["facts"])
+    sheets, _ = load_tensors(claims.attached_file(claims.check_weights(record)))
+    points = tuple(MeasuredPoint(**point) for point in content["points"])
+    confirmed = tuple(ConfirmedPoint(**point) for point in content["confirmed"])
+    return SamplerCurve(points, content["facts"], sheets, confirmed)
+
+
+def _distance(point: MeasuredPoint) -> float:
+    return point.distance
+
+
+BUDGETS, MIDDLE, FULL = (10, 20, 50), 100, 1_000
+PAPER_LADDER = tuple(geometric_sigmas(1.0, 0.01, 10).tolist())
+CHOSEN = (
+    "ancestral, geometric",
+    "consistent, geometric",
+    "predictor-corrector, power",
+    "euler, power",
+    "heun, power",
+    "multistep, power",
+)
+RENEWING = (
+    ("renewing, c = 8", 8.0, True),
+    ("renewing, c = 20", 20.0, True),
+    ("renewing all", math.inf, True),
+    ("renewing all, not clamped", math.inf, False),
+)
+CHOSEN_FROM_TOP = ("ancestral, geometric", "multistep, power")
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One sampler at one cost.
+
+    Attributes:
+        label: what curve it is a point of, such as "multistep, power".
+        sampler: with its ladder and settings.
+        start: "uniform" noise, the data's "mean" plus noise of level σ_1, or a normal law "fitted" to perturbed data.
+        clamped: keep the network's estimates within the data's range, see `in_range`.
+    """
+
+    label: str
+    sampler: NamedSampler
+    start: str
+    clamped: bool = True
+
+    @property
+    def evaluations(self) -> int:
+        """Of the network, a sample."""
+        return self.sampler.evaluations
+
+    @property
+    def key(self) -> str:
+        """Names the samples by label, cost, and a hash of all settings."""
+        words = hashlib.sha256(repr(self).encode()).hexdigest()[:8]
+        return f"{self.label.replace(' ', '-').replace(',', '')}-{self.evaluations}-{words}"
+
+
+def entries(sigmas: Tensor) -> list[Entry]:
+    """Every sampler at every budget of `BUDGETS`, for a network with this ladder; Algorithm 1 at two larger ones too.
+
+    Algorithm 1 is the paper's: σ from 1 to .01 in 10 levels, ε = 2e-5, from uniform noise. The samplers that go from
+    level to level, `renewing` among them, run between the same ends, and end with a denoising step. Where the network's
+    σ_1 is larger, there are curves from there as well, and one of Algorithm 1 as NCSNv2 runs it: on the network's whole
+    ladder, with ε by technique 4, and denoised at the end.
+
+    Args:
+        sigmas: the network's ladder.
+    """
+    own, found = tuple(sigmas.tolist()), []
+    wide = own[0] > 1.01 * PAPER_LADDER[0]
+    for budget in (*BUDGETS, MIDDLE, FULL):
+        found.append(Entry("Algorithm 1", samplers_within(budget, PAPER_LADDER)["annealed"], "uniform", clamped=False))
+    if wide:
+        for n_steps in (1, FULL // len(own)):
+            step_size = best_step_size(own[-1], own[0] / own[1], n_steps)
+            sampler = NamedSampler("annealed", own, step_size, n_steps, denoise_last=True)
+            found.append(Entry("Algorithm 1, NCSNv2", sampler, "mean", clamped=False))
+    for budget in BUDGETS:
+        within = samplers_within(budget, PAPER_LADDER, denoise_last=True)
+        found += [Entry(label, within[label], "fitted") for label in CHOSEN]
+        found.append(Entry("multistep, power, not clamped", within["multistep, power"], "fitted", clamped=False))
+        for label, c, clamped in RENEWING:
+            found.append(Entry(label, renewing(PAPER_LADDER[0], PAPER_LADDER[-1], budget, c), "fitted", clamped))
+        if wide:
+            within = samplers_within(budget, own, denoise_last=True)
+            found += [Entry(f"{label}, from σ₁", within[label], "mean") for label in CHOSEN_FROM_TOP]
+    return found
+
+
+def draw_entry(
+    entry: Entry, network: nn.Module, digits: Tensor, kept: Path, n_samples: int, batch_size: int = 50, seed: int = 0
+) -> Iterator[Tensor]:
+    """The batches of an entry's samples, (B, C, H, W) as the sampler left them, each drawn unless it is in `kept`.
+
+    Args:
+        entry: what to draw.
+        network: with its ladder in `sigmas` and its `image_shape`; another σ is reached by `rescaled` where the network
+            does not have `takes_any_sigma` set.
+        digits: (N, C, H, W), what starts are fitted to.
+        kept: the folder of the batches, one file each, written whole.
+        n_samples: at least so many in all.
+        batch_size, seed: as for `measure_curve`.
+    """
+    score, start = _score(network, entry), _start(entry, digits)
+
+    def drawn(batch: int) -> dict[str, Tensor]:
+        generator = derived_generator(seed, batch)
+        x = start((batch_size, *network.image_shape), generator).to(network.sigmas.device)
+        return {"samples": final(entry.sampler.states(score, x, generator)).cpu()}
+
+    for tensors in kept_batches(kept, math.ceil(n_samples / batch_size), drawn, entry=repr(entry)):
+        yield tensors["samples"]
+
+
+def _score(network: nn.Module, entry: Entry) -> Score:
+    """The network's score in bfloat16 layers, at any σ, clamped where the entry says so."""
+    any_sigma = network if network.takes_any_sigma else rescaled(network)
+    score = autocast(any_sigma, "bf16", network.sigmas.device.type)
+    return in_range(score, *network.data_range) if entry.clamped else score
+
+
+def _start(entry: Entry, digits: Tensor) -> Start:
+    if entry.start == "uniform":
+        return uniform_start
+    sigma = entry.sampler.sigmas[0]
+    return fitted_start(digits, sigma) if entry.start == "fitted" else gaussian_start(sigma, digits.mean(dim=0))
+
+
+N_SHEET = 16
+"""Samples of each entry that the record keeps."""
+N_FITTED = 1_000
+"""Training digits that a fitted start is fitted to."""
+
+
+def measure_curve(
+    folder: Path,
+    network: str = "mnist_ncsn",
+    n_samples: int = 1_000,
+    n_confirmed: int = 1_000,
+    batch_size: int = 50,
+    seed: int = 0,
+    machine: Machine = CPU,
+) -> SamplerCurve:
+    """Draw the samples of all `entries`, measure their distances, and write the record of a network.
+
+    Of the samplers with a tenth of Algorithm 1's evaluations or fewer, the nearest to the data and the one that the
+    classifier is surest of are then measured again, on samples from other noise.
+
+    The samples are kept batch by batch in `folder`, in a folder that the hash of the weights names; a run that was
+    stopped goes on from there, and one that asks for more samples with those already drawn.
+
+    Args:
+        folder: where samples are kept.
+        network: the name of a shipped network on MNIST, or a file of weights.
+        n_samples: of each entry; more than 128, the number of features.
+        n_confirmed: of each of the two; as many at least.
+        batch_size: chains side by side.
+        seed: of all of it, and the next one of the two; entries with the same start begin alike.
+        machine: where and how the network runs.
+
+    Raises:
+        DataNotFoundError: MNIST is not at hand.
+        ValueError: there are too few samples for a distance.
+    """
+    for name, n in (("n_samples", n_samples), ("n_confirmed", n_confirmed)):
+        if n <= 128:
+            raise ValueError(f"{name} must be more than 128, the number of features, got {n}")
+    model = machine.prepared(load_network(network))
+    file, wanted, digits = weights_file(network), entries(model.sigmas), some_images("mnist_small", "train", N_FITTED)
+
+    def samples(entry: Entry, n: int, seed: int, bar: tqdm) -> Tensor:
+        kept = Path(folder) / f"{file.stem}-{claims.file_hash(file)[:12]}-curve-batch{batch_size}-seed{seed}"
+        batches = []
+        for batch in draw_entry(entry, model, digits, kept / entry.key, n, batch_size, seed):
+            batches.append(batch)
+            bar.update(len(batch) * entry.evaluations)
+        return torch.cat(batches)[:n]
+
+    points, sheets = [], {}
+    with _bar(n_samples * sum(entry.evaluations for entry in wanted)) as bar:
+        for entry in wanted:
+            drawn = samples(entry, n_samples, seed, bar)
+            points.append(_measured(entry, drawn))
+            sheets[sheet_name(points[-1])] = quantise(drawn[:N_SHEET])
+    facts = {
+        "n_samples": n_samples,
+        "batch_size": batch_size,
+        "seed": seed,
+        "reference": "10,000 MNIST test images",
+        **claims.weights_facts(network, "mnist_classifier"),
+        "hardware": hardware(),
+        "torch": torch.__version__,
+        "command": f"python -m sbgm evaluate --curve {network} --n-samples {n_samples}",
+    }
+    curve = SamplerCurve(tuple(points), facts, sheets)
+    best = list(dict.fromkeys([curve.fast(), curve.surest()]))
+    confirmed = []
+    with _bar(n_confirmed * sum(point.evaluations for point in best)) as bar:
+        for entry in (wanted[points.index(point)] for point in best):
+            confirmed.append(_confirmed(entry, samples(entry, n_confirmed, seed + 1, bar)))
+    return save_curve(dataclasses.replace(curve, confirmed=tuple(confirmed)), file.stem)
+
+
+def _bar(n_evaluations: int) -> tqdm:
+    return tqdm(total=n_evaluations, unit="evaluation", unit_scale=True)
+
+
+def _measured(entry: Entry, samples: Tensor) -> MeasuredPoint:
+    distance, sure = digit_distance(samples), confident_share(in_batches(load_classifier(), shown(samples)))
+    return MeasuredPoint(entry.label, entry.evaluations, distance.value, distance.se, sure.value)
+
+
+def _confirmed(entry: Entry, samples: Tensor) -> ConfirmedPoint:
+    shares = [s.value for s in class_shares(in_batches(load_classifier(), shown(samples)))]
+    measured = dataclasses.asdict(_measured(entry, samples))
+    return ConfirmedPoint(**measured, n_samples=len(samples), smallest_class=min(shares), largest_class=max(shares))

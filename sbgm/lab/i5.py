@@ -1,0 +1,316 @@
+"""I5: how far Algorithm 1's samples are from real images over T and ε, and the noise that it leaves on them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sbgm.checked import check_batch, check_positive
+from sbgm.data import load_images
+from sbgm.lab import claims
+from sbgm.lab.claims import check
+from sbgm.lab.drawing import CPU, Drawing, Machine, draw
+from sbgm.lab.recording import command, digit_distance, enter
+from sbgm.measure import Estimate, Measured, estimate, frechet_distance, quantise
+from sbgm.measure.judging import some_images
+from sbgm.theory import noise_ratio
+from sbgm.weights import load_network, weights_file
+
+N_SHEET = 16
+"""Samples that a cell keeps to be looked at."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One T and ε of the map, and what was measured there.
+
+    Attributes:
+        n_steps: T, steps a level.
+        step_size: ε, in the paper's convention x + (ε/2) s + √ε z.
+        distance, se: Fréchet distance of the samples to real images.
+        predicted: variance of the noise on the samples over σ_L², by `closed_forms.noise_ratio`.
+        measured, measured_se: the same, of the samples, by `noise_on_constant_pixels`.
+    """
+
+    n_steps: int
+    step_size: float
+    distance: float
+    se: float
+    predicted: float
+    measured: float
+    measured_se: float
+
+    @property
+    def place(self) -> tuple[int, float]:
+        """(T, ε)."""
+        return self.n_steps, self.step_size
+
+
+@dataclasses.dataclass(frozen=True)
+class StepMap:
+    """The cells of one network's map.
+
+    Attributes:
+        cells: in any order.
+        sheets: (len(cells), N_SHEET, C, H, W) uint8, samples of each.
+    """
+
+    cells: tuple[Cell, ...]
+    sheets: Tensor
+
+    def __post_init__(self) -> None:
+        if len(self.cells) != len(self.sheets) or not self.cells:
+            raise ValueError(f"sheets must be one a cell, got {len(self.sheets)} for {len(self.cells)} cells")
+
+    def at(self, n_steps: int, step_size: float) -> Cell:
+        """The cell at T and ε.
+
+        Raises:
+            KeyError: it was not measured.
+        """
+        return self.cells[self._index(n_steps, step_size)]
+
+    def sheet(self, n_steps: int, step_size: float) -> Tensor:
+        """Samples at T and ε, in [0, 1]: (N_SHEET, C, H, W)."""
+        return self.sheets[self._index(n_steps, step_size)].float() / 255
+
+    def n_steps(self) -> list[int]:
+        """The T of the map, rising."""
+        return sorted({cell.n_steps for cell in self.cells})
+
+    def step_sizes(self) -> list[float]:
+        """The ε of the map, rising."""
+        return sorted({cell.step_size for cell in self.cells})
+
+    def grid(self, name: str) -> Tensor:
+        """A number of every cell as a table, T by ε, NaN where there is none: (len(n_steps()), len(step_sizes()))."""
+        rows, columns = self.n_steps(), self.step_sizes()
+        table = torch.full((len(rows), len(columns)), torch.nan, dtype=torch.float64)
+        for cell in self.cells:
+            table[rows.index(cell.n_steps), columns.index(cell.step_size)] = getattr(cell, name)
+        return table
+
+    def within(self, n_steps: Sequence[int], step_sizes: Sequence[float]) -> StepMap:
+        """The part of the map with T and ε among these."""
+        kept = [i for i, c in enumerate(self.cells) if c.n_steps in n_steps and c.step_size in step_sizes]
+        return StepMap(tuple(self.cells[i] for i in kept), self.sheets[kept])
+
+    def tensors(self, name: str) -> dict[str, Tensor]:
+        """The map as two tensors, to be saved: `name`, a row a cell, and `name_sheets`."""
+        rows = torch.tensor([dataclasses.astuple(cell) for cell in self.cells], dtype=torch.float64)
+        return {name: rows, f"{name}_sheets": self.sheets}
+
+    @classmethod
+    def from_tensors(cls, tensors: dict[str, Tensor], name: str) -> StepMap:
+        """What `tensors` made a map into."""
+        cells = (Cell(round(row[0]), *row[1:]) for row in tensors[name].tolist())
+        return cls(tuple(cells), tensors[f"{name}_sheets"])
+
+    def _index(self, n_steps: int, step_size: float) -> int:
+        for i, cell in enumerate(self.cells):
+            if cell.place == (n_steps, step_size):
+                return i
+        raise KeyError(f"the map has no cell at T = {n_steps}, ε = {step_size:g}")
+
+
+def measure_cell(
+    samples: Tensor,
+    images: Tensor,
+    distance: Callable[[Tensor], Measured],
+    *,
+    n_steps: int,
+    step_size: float,
+    predicted: float,
+    sigma_min: float,
+) -> tuple[Cell, Tensor]:
+    """A cell from its samples, and the sheet that it keeps.
+
+    Args:
+        samples: (N, C, H, W), as Algorithm 1 left them.
+        images: training images, some of whose pixels never change.
+        distance: of samples to real images.
+        n_steps, step_size, predicted: as for `Cell`.
+        sigma_min: σ_L.
+    """
+    far, noise = distance(samples), noise_on_constant_pixels(samples, images, sigma_min)
+    cell = Cell(n_steps, step_size, far.value, far.se or 0.0, predicted, noise.value, noise.se)
+    return cell, quantise(samples[:N_SHEET])
+
+
+def constant_pixels(images: Tensor) -> Tensor:
+    """Which pixels have the same value in all images, such as a digit's corners: (C, H, W) bool."""
+    return (check_batch(images, "images") == images[:1]).all(dim=0)
+
+
+def noise_on_constant_pixels(samples: Tensor, images: Tensor, sigma_min: float) -> Estimate:
+    """The variance of samples over σ_L² where images do not vary: all that varies there is noise.
+
+    Args:
+        samples: (N, C, H, W), N ≥ 2, neither clamped nor quantised.
+        images: training images.
+        sigma_min: σ_L.
+
+    Raises:
+        ValueError: every pixel of the images varies.
+    """
+    constant = constant_pixels(images)
+    if not constant.any():
+        raise ValueError("images must have pixels that never change, got none")
+    noise = check_batch(samples, "samples")[:, constant].double()
+    squares = (noise - noise.mean(dim=0)).square().mean(dim=1) * len(noise) / (len(noise) - 1)
+    return estimate(squares / check_positive(sigma_min, "sigma_min") ** 2)
+
+
+N_STEPS, STEP_SIZES = (30, 50, 100, 200), (5e-6, 1e-5, 2e-5, 4e-5, 5e-5)
+"""The claim's part of the map: T, and ε in the paper's convention over the range that its text names."""
+BEYOND_N_STEPS, BEYOND_STEP_SIZES = (10,), (1e-4,)
+"""What the digits' map shows besides: fewer steps, and the end of the range if the text's ε is the code's h = ε/2."""
+MNIST_STEP_SIZES = (5e-6, 2e-5, 5e-5)
+N_DIGITS = 1_000
+LOW, HIGH = 1.2, 1.3
+"""Predicted ratios up to LOW should do no harm; one above HIGH should."""
+WITHIN = 1.5
+
+
+def measure_i5(
+    folder: Path, n_samples: int = 200, n_steps: int = 100, weights: str = "mnist_ncsn", machine: Machine = CPU
+) -> claims.Settled:
+    """Measure I5: draw samples at every T and ε, and compare them with real images.
+
+    Args:
+        folder: where samples are kept, those of other claims included: I1 draws the first of T = 100, ε = 2e-5.
+        n_samples: of MNIST in each cell; more than 128, the number of features. The digits' map has 1,000.
+        n_steps: the largest T on MNIST besides 100 at ε = 2e-5; the time is proportional to the sum of them.
+        weights: another network on MNIST than the shipped one, by name or file.
+        machine: where and how that network runs.
+
+    Raises:
+        DataNotFoundError: MNIST is not at hand.
+        AssertionError: an expectation fails; the message shows it, and nothing is recorded.
+    """
+    digits = digits_map(folder, N_STEPS + BEYOND_N_STEPS, STEP_SIZES + BEYOND_STEP_SIZES)
+    places = [(t, eps) for t in N_STEPS if t <= n_steps for eps in MNIST_STEP_SIZES]
+    mnist = mnist_map(folder, [*places, *({(100, 2e-5)} - set(places))], n_samples, weights, machine)
+    return enter(
+        "I5",
+        i5_checks(digits, "digits") + i5_checks(mnist, "MNIST"),
+        {**digits.tensors("digits"), **mnist.tensors("mnist")},
+        data=f"digits_mlp, {N_DIGITS:,} samples a cell; {weights_file(weights).stem}, {n_samples} a cell, 10,000 MNIST "
+        "test images",
+        note="Fréchet distances: of digits in pixels to training digits, of MNIST in our own classifier's features.",
+        networks=["digits_mlp", weights, "mnist_classifier"],
+        command=command("I5", n_samples=n_samples, n_steps=n_steps, weights=weights),
+        facts={"n_samples": n_samples, "n_samples_digits": N_DIGITS, "largest_n_steps": n_steps, "seed": 0},
+    )
+
+
+def i5_checks(step_map: StepMap, name: str) -> list[claims.Check]:
+    """What I5 expects of a network's map: harmless where the predicted noise is, worse somewhere where it is not.
+
+    Args:
+        step_map: the claim's part of it is taken.
+        name: of the images.
+    """
+    cells = step_map.within(N_STEPS, STEP_SIZES).cells
+    best = min(cells, key=lambda c: c.distance)
+    harmless = [c for c in cells if c.predicted <= LOW]
+    harmed = [c for c in cells if c.predicted > HIGH]
+    worst = max(harmless, key=lambda c: c.distance)
+    return [
+        check(
+            f"{name}: worst of {len(harmless)} cells of ratio ≤ {LOW}, over the best",
+            worst.distance / best.distance,
+            high=WITHIN,
+        ),
+        check(
+            f"{name}: worst of {len(harmed)} of ratio > {HIGH}, over the worst of those",
+            max(c.distance for c in harmed) / worst.distance,
+            low=1,
+        ),
+        check(f"{name}: smallest distance", best.distance, se=best.se),
+        check(f"{name}: largest distance, ratio ≤ {LOW}", worst.distance, se=worst.se),
+        check(f"{name}: noise of T = 30, ε = 5e-6, over predicted", _over_predicted(step_map, 30, 5e-6)),
+        check(f"{name}: noise of T = 100, ε = 2e-5, over predicted", _over_predicted(step_map, 100, 2e-5)),
+    ]
+
+
+def digits_map(folder: Path, n_steps: Sequence[int], step_sizes: Sequence[float], n_samples: int = N_DIGITS) -> StepMap:
+    """The map of the shipped perceptron on 8×8 digits: Fréchet distances in pixels to the training digits.
+
+    Args:
+        folder: where samples are kept.
+        n_steps, step_sizes: T and ε; every pair is a cell.
+        n_samples: of each; more than 64, the number of pixels.
+    """
+    images = load_images("digits")
+
+    def distance(samples: Tensor) -> Measured:
+        return frechet_distance(samples.flatten(1), images.flatten(1), against="training digits", features="pixels")
+
+    batch_size = math.gcd(n_samples, 500)
+    drawings = [Drawing("digits_mlp", n_samples, t, eps, batch_size, "fp32") for t in n_steps for eps in step_sizes]
+    return measure_map(drawings, folder, images, distance)
+
+
+def mnist_map(
+    folder: Path,
+    places: Sequence[tuple[int, float]],
+    n_samples: int,
+    weights: str = "mnist_ncsn",
+    machine: Machine = CPU,
+) -> StepMap:
+    """The map of a network on MNIST: Fréchet distances in the classifier's features to the test images.
+
+    Args:
+        folder: where samples are kept.
+        places: (T, ε) of each cell.
+        n_samples: of each; more than 128, the number of features.
+        weights: of the network, a shipped one's name or a file.
+        machine: where and how it runs.
+    """
+    drawings = [Drawing(weights, n_samples, t, eps) for t, eps in places]
+    return measure_map(drawings, folder, some_images("mnist", "train"), digit_distance, machine)
+
+
+def measure_map(
+    drawings: Sequence[Drawing],
+    folder: Path,
+    images: Tensor,
+    distance: Callable[[Tensor], Measured],
+    machine: Machine = CPU,
+) -> StepMap:
+    """Draw every cell's samples, or take them from `folder`, and measure them.
+
+    Args:
+        drawings: one a cell.
+        folder: of all such samples.
+        images: training images, some of whose pixels never change.
+        distance: of samples to real images.
+        machine: where and how the networks run.
+    """
+    measured = []
+    for drawing in drawings:
+        sigmas = load_network(drawing.network).sigmas
+        settings = {"n_steps": drawing.n_steps, "step_size": drawing.step_size}
+        measured.append(
+            measure_cell(
+                draw(drawing, folder, machine).states[-1],
+                images,
+                distance,
+                predicted=noise_ratio(sigmas, **settings),
+                sigma_min=float(sigmas[-1]),
+                **settings,
+            )
+        )
+    cells, sheets = zip(*measured, strict=True)
+    return StepMap(cells, torch.stack(sheets))
+
+
+def _over_predicted(step_map: StepMap, n_steps: int, step_size: float) -> float:
+    cell = step_map.at(n_steps, step_size)
+    return cell.measured / cell.predicted

@@ -1,0 +1,193 @@
+"""N4: whether the held-out objective ranks noise conditional networks as their samples do, on the digits."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import itertools
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from sbgm.checked import check_count
+from sbgm.data import load_images
+from sbgm.files import written_whole
+from sbgm.lab import claims
+from sbgm.lab.claims import check
+from sbgm.lab.digits import DigitsTraining, sample_digits, train_digits
+from sbgm.lab.recording import command, enter
+from sbgm.measure import frechet_distance, level_losses
+from sbgm.networks import ImageMLP
+from sbgm.training import n_parameters
+
+N_SAMPLES = 400
+N_LATE = 6  # checkpoints over the second half of one run
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkRow:
+    """One network: what it is, its held-out loss, and how far its samples are from real digits.
+
+    Attributes:
+        width, n_blocks, norm, iteration: the network, and how long it was trained.
+        n_parameters: its size.
+        held_out_loss: Eq. 6 with λ = σ² on the held-out digits.
+        frechet_held_out, frechet_train: Fréchet distance in pixels of N_SAMPLES samples to the held-out digits and to
+            the training digits.
+    """
+
+    width: int
+    n_blocks: int
+    norm: str
+    iteration: int
+    n_parameters: int
+    held_out_loss: float
+    frechet_held_out: float
+    frechet_train: float
+
+
+def networks(n_iterations: int) -> list[DigitsTraining]:
+    """Settings that differ in width, depth and normalisation alone."""
+    chosen = [*itertools.product((16, 32, 64, 128, 256), (1, 3), ("layer",)), (64, 3, "none"), (256, 3, "none")]
+    return [DigitsTraining(width=w, n_blocks=n, norm=norm, n_iterations=n_iterations) for w, n, norm in chosen]
+
+
+def late(n_iterations: int) -> DigitsTraining:
+    """The run whose late checkpoints are reported: as the paper trains, at a constant rate."""
+    return DigitsTraining(learning_rate=1e-3, one_cycle=False, n_iterations=n_iterations)
+
+
+def measure_n4(folder: Path, n_iterations: int = 3_000) -> claims.Settled:
+    """Measure N4: train networks of many shapes on the digits at one budget, and rank them by loss and by samples.
+
+    Each network's numbers are kept in `folder`; a run that was stopped goes on with the next network. The record,
+    N4.json, and the numbers, N4.csv, are written to `claims.results_folder()` only if all that was expected holds.
+
+    Args:
+        folder: where the numbers of each network are kept.
+        n_iterations: of each network, and of the run whose late checkpoints are reported.
+
+    Returns:
+        The record.
+
+    Raises:
+        AssertionError: an expectation fails; the message shows it, and nothing is recorded.
+    """
+    check_count(n_iterations, "n_iterations")
+    folder.mkdir(parents=True, exist_ok=True)
+    images, held_out = load_images("digits"), load_images("digits", "test")
+    runs = [(s, [n_iterations]) for s in networks(n_iterations)]
+    first = n_iterations // 2
+    steps = torch.linspace(first, n_iterations, N_LATE).round().int().tolist()
+    measured: list[list[NetworkRow]] = []
+    for settings, iterations in tqdm([*runs, (late(n_iterations), steps)], desc="N4", unit="network"):
+        measured.append(_measured(settings, iterations, images, held_out, folder))
+    rows, late_rows = [row for run in measured[:-1] for row in run], measured[-1]
+    return enter(
+        "N4",
+        n4_checks(rows, late_rows),
+        lambda path: write_rows(path, rows, late_rows),
+        data=f"digits, {len(images):,} for training, {len(held_out)} held out (other writers)",
+        note=f"Fréchet distances in pixels, {N_SAMPLES:,} samples each by Algorithm 1 with the paper's T and ε.",
+        networks=[],
+        command=command("N4", iterations=n_iterations),
+        facts={
+            "iterations": n_iterations,
+            "batch_size": late(n_iterations).batch_size,
+            "seed": late(n_iterations).seed,
+        },
+    )
+
+
+def n4_checks(rows: Sequence[NetworkRow], late_rows: Sequence[NetworkRow]) -> list[claims.Check]:
+    """What N4 expects of the networks; what is only reported has no interval."""
+    return [
+        check("networks", len(rows), low=8),
+        check("rank correlation, held-out loss and distance to held-out digits", _agreement(rows), low=0.8),
+        check("the same, distance to training digits", _agreement(rows, "frechet_train")),
+        check(f"the same among {len(late_rows)} late checkpoints of one run", _agreement(late_rows)),
+        check("largest over smallest distance, networks", _spread(rows)),
+        check("the same, late checkpoints", _spread(late_rows)),
+    ]
+
+
+def measure(
+    network: ImageMLP, settings: DigitsTraining, iteration: int, images: Tensor, held_out: Tensor
+) -> NetworkRow:
+    """Held-out loss and Fréchet distances of a trained network."""
+    losses = level_losses(network, held_out, settings.sigmas, n_noise=4, generator=torch.Generator().manual_seed(1))
+    samples = sample_digits(network, N_SAMPLES, generator=torch.Generator().manual_seed(2)).flatten(1)
+    return NetworkRow(
+        settings.width,
+        settings.n_blocks,
+        settings.norm,
+        iteration,
+        n_parameters(network),
+        float(losses.values.mean()),
+        frechet_distance(samples, held_out.flatten(1)).value,
+        frechet_distance(samples, images.flatten(1)).value,
+    )
+
+
+def write_rows(path: Path, rows: Sequence[NetworkRow], late_rows: Sequence[NetworkRow]) -> None:
+    """Write the numbers as a table, the late checkpoints last and marked."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, ["run", *(f.name for f in dataclasses.fields(NetworkRow))], lineterminator="\n")
+        writer.writeheader()
+        for run, measured in (("network", rows), ("late", late_rows)):
+            writer.writerows({"run": run, **dataclasses.asdict(row)} for row in measured)
+
+
+def read_rows(path: Path) -> tuple[list[NetworkRow], list[NetworkRow]]:
+    """What `write_rows` wrote: the networks, and the late checkpoints of one run."""
+    kinds = {"width": int, "n_blocks": int, "norm": str, "iteration": int, "n_parameters": int}
+    found: dict[str, list[NetworkRow]] = {"network": [], "late": []}
+    with path.open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            run = row.pop("run")
+            found[run].append(NetworkRow(**{name: kinds.get(name, float)(value) for name, value in row.items()}))
+    return found["network"], found["late"]
+
+
+def _measured(
+    settings: DigitsTraining, iterations: list[int], images: Tensor, held_out: Tensor, folder: Path
+) -> list[NetworkRow]:
+    """The network's numbers at the given iterations, from the folder if it was measured before."""
+    identity = dataclasses.asdict(settings)
+    name = f"{settings.width}_{settings.n_blocks}_{settings.norm}_{'cycle' if settings.one_cycle else 'constant'}"
+    path = folder / f"{name}.json"
+    if path.exists():
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        if kept["settings"] == identity and kept["n_samples"] == N_SAMPLES:
+            return [NetworkRow(**row) for row in kept["rows"]]
+    rows = list(_train_and_measure(settings, iterations, images, held_out))
+    kept = {"settings": identity, "n_samples": N_SAMPLES, "rows": [dataclasses.asdict(row) for row in rows]}
+    with written_whole(path) as partial:
+        partial.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    return rows
+
+
+def _train_and_measure(
+    settings: DigitsTraining, iterations: list[int], images: Tensor, held_out: Tensor
+) -> Iterator[NetworkRow]:
+    network = settings.network()
+    for step in train_digits(network, images, settings):
+        if step.step in iterations:
+            yield measure(network, settings, step.step, images, held_out)
+
+
+def _agreement(rows: Sequence[NetworkRow], distance: str = "frechet_held_out") -> float:
+    """Spearman's rank correlation of held-out loss and distance."""
+    from scipy.stats import spearmanr
+
+    return float(spearmanr([r.held_out_loss for r in rows], [getattr(r, distance) for r in rows]).statistic)
+
+
+def _spread(rows: Sequence[NetworkRow]) -> float:
+    distances = [r.frechet_held_out for r in rows]
+    return max(distances) / min(distances)

@@ -1,0 +1,194 @@
+"""The noise conditional score network on images: the paper's settings and a laptop's, and its training."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from sbgm.checked import check_batch, check_choice
+from sbgm.data import dequantise, load_images, random_flip
+from sbgm.lab.hardware import make_accelerator
+from sbgm.lab.runs import Run, TrainingSettings, train
+from sbgm.losses import Score, ncsn_loss
+from sbgm.measure import level_losses
+from sbgm.networks import initial_weights_from
+from sbgm.noise import derived_generator, geometric_sigmas
+from sbgm.refinenet import RefineNet
+from sbgm.training import Step
+from sbgm.weights import load_weights, weights_file
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+DATA = ("digits", "mnist_small", "mnist", "fashion_mnist", "cifar10", "celeba")
+SCALES = ("laptop", "gpu", "paper")
+ORDER, PART, HELD_OUT = range(3)  # what a derived generator is for
+
+
+@dataclasses.dataclass(frozen=True)
+class NCSN:
+    """A noise conditional score network on images and its training (Sections 4.1, 4.2, Appendix B.2).
+
+    Attributes:
+        data: the images' name.
+        channels: C, the width of the RefineNet.
+        sigma_max, sigma_min, n_levels: the geometric ladder.
+        conditional, divide_by_sigma: see `RefineNet`.
+        flips: mirror every other image, chosen at random.
+        n_held_out: images a level on which the held-out loss is measured.
+        initial: a trained network to start from, a shipped one's name or a file; None draws the weights from the seed.
+        training: see `TrainingSettings`.
+    """
+
+    data: str
+    channels: int = 128
+    sigma_max: float = 1.0
+    sigma_min: float = 0.01
+    n_levels: int = 10
+    conditional: bool = True
+    divide_by_sigma: bool = False
+    flips: bool = False
+    n_held_out: int = 64
+    initial: str | None = None
+    training: TrainingSettings = dataclasses.field(default_factory=TrainingSettings)
+
+    @classmethod
+    def of_scale(cls, data: str, scale: str) -> NCSN:
+        """Settings by name: "paper", the paper's; "gpu", the same in bfloat16, compiled, with averaged weights beside
+        the raw ones; "laptop", a width of 32 and a quarter of the batch, averaged, for hours on two cores.
+
+        Raises:
+            ValueError: the data or the scale is unknown.
+        """
+        check_choice(data, "data", DATA)
+        check_choice(scale, "scale", SCALES)
+        flips = data in ("cifar10", "celeba")
+        if scale == "laptop":
+            steps = 20_000 if flips else 10_000
+            training = TrainingSettings(
+                steps, batch_size=32, ema_decay=0.999, precision="bf16", log_every=50, measure_every=500, save_every=250
+            )
+            return cls(data, channels=32, flips=flips, training=training)
+        training = TrainingSettings(keep_every=5_000)
+        if scale == "gpu":
+            training = dataclasses.replace(training, precision="bf16", ema_decay=0.999, compile=True)
+        return cls(data, channels=128 if flips else 64, flips=flips, n_held_out=1_000, training=training)
+
+    @classmethod
+    def from_dict(cls, settings: dict[str, Any]) -> NCSN:
+        """Settings from what `dataclasses.asdict` made of them."""
+        return cls(**{**settings, "training": TrainingSettings(**settings["training"])})
+
+    @property
+    def sigmas(self) -> Tensor:
+        """The ladder σ_1 > … > σ_L, or the one level σ_L where n_levels is 1 (Appendix C.1)."""
+        if self.n_levels == 1:
+            return torch.tensor([self.sigma_min])
+        return geometric_sigmas(self.sigma_max, self.sigma_min, self.n_levels)
+
+    def network(self, image_shape: tuple[int, ...]) -> RefineNet:
+        """The network that training starts from, for images of shape (C, H, W).
+
+        Raises:
+            FileNotFoundError, ValueError: `initial` names no file, or one of another architecture.
+        """
+        with initial_weights_from(self.training.seed):
+            network = RefineNet(
+                self.sigmas,
+                self.channels,
+                image_shape[0],
+                conditional=self.conditional,
+                divide_by_sigma=self.divide_by_sigma,
+            )
+        if self.initial is not None:
+            load_weights(network, weights_file(self.initial))
+        network.image_shape, network.data_range = tuple(image_shape), (0.0, 1.0)
+        return network
+
+
+def train_ncsn(
+    settings: NCSN,
+    folder: Path | str,
+    *,
+    resume: bool = False,
+    network: RefineNet | None = None,
+    images: Tensor | None = None,
+    held_out: Tensor | None = None,
+    accelerator: Accelerator | None = None,
+) -> Iterator[Step]:
+    """Train a noise conditional score network by Eq. 6 in a run's folder, yielding after each step.
+
+    Args:
+        settings: what to train; a resumed run may differ from what it was started with in its number of steps only.
+        folder: of the run, see `Run`.
+        resume: go on with the run in this folder.
+        network: what to train, in place; None makes `settings.network`.
+        images: (N, C, H, W) in [0, 1] to train on; None loads `settings.data`.
+        held_out: images for the held-out loss; None loads the test split.
+        accelerator: see `train`.
+
+    Raises:
+        FileExistsError: the folder is not empty and `resume` is not set.
+        FileNotFoundError: `resume` is set and the folder holds no run.
+        ValueError: the run in the folder was started with other settings, the batch is larger than the data, or
+            `settings.initial` is of another architecture.
+    """
+    accelerator = make_accelerator() if accelerator is None else accelerator
+    run = Run(folder)
+    if resume:
+        _check_same(NCSN.from_dict(run.settings), settings, folder)
+    images = check_batch(load_images(settings.data, "train") if images is None else images, "images")
+    held_out = check_batch(load_images(settings.data, "test") if held_out is None else held_out, "held_out")
+    if len(images) < settings.training.batch_size:
+        raise ValueError(f"batch_size must be at most the {len(images)} images, got {settings.training.batch_size}")
+    network = settings.network(images.shape[1:]) if network is None else network
+    if accelerator.is_main_process and not resume:
+        run.create(dataclasses.asdict(settings))
+    accelerator.wait_for_everyone()
+    loss = _PartLoss(images, settings, accelerator.device)
+    held_out = held_out[: settings.n_held_out].to(accelerator.device)
+
+    def measure(score: Score) -> dict[str, float]:
+        generator = derived_generator(settings.training.seed, HELD_OUT, device=held_out.device)
+        values = level_losses(score, held_out, settings.sigmas, generator=generator).values.tolist()
+        return {"held_out": sum(values) / len(values)} | {f"level_{i}": v for i, v in enumerate(values, start=1)}
+
+    return train(network, loss, run, settings.training, measure=measure, accelerator=accelerator)
+
+
+def _check_same(started: NCSN, wanted: NCSN, folder: Path | str) -> None:
+    """Raise unless two settings agree in all but the number of steps."""
+    a, b = ({**vars(settings), **vars(settings.training)} for settings in (started, wanted))
+    if differ := [name for name in a if a[name] != b[name] and name not in ("n_steps", "training")]:
+        says = ", ".join(f"{name} = {a[name]!r}, not {b[name]!r}" for name in differ)
+        raise ValueError(f"settings must be those that the run in {folder} was started with: {says}")
+
+
+class _PartLoss:
+    """Eq. 6 on a part of a step's batch: every epoch goes through the images once, in an order of its own."""
+
+    def __init__(self, images: Tensor, settings: NCSN, device: torch.device) -> None:
+        self.images, self.settings, self.device = images, settings, device
+        self.epoch, self.order = -1, torch.empty(0)
+
+    def __call__(self, score: Score, step: int, part: int, n_parts: int) -> Tensor:
+        seed = self.settings.training.seed
+        generator = derived_generator(seed, PART, step, part, device=self.device)
+        x = dequantise(self.images[self.rows(step)[part::n_parts]].to(self.device), generator=generator)
+        if self.settings.flips:
+            x = random_flip(x, generator=generator)
+        return ncsn_loss(score, x, self.settings.sigmas, generator=generator)
+
+    def rows(self, step: int) -> Tensor:
+        """The batch of a step, (batch_size,) indices."""
+        size = self.settings.training.batch_size
+        epoch, position = divmod(step - 1, len(self.images) // size)
+        if epoch != self.epoch:
+            generator = derived_generator(self.settings.training.seed, ORDER, epoch)
+            self.epoch, self.order = epoch, torch.randperm(len(self.images), generator=generator)
+        return self.order[position * size : (position + 1) * size]

@@ -1,0 +1,71 @@
+"""Algorithm 1 with every state kept, and what the network takes each for: for figures and sliders of a few chains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from sbgm.checked import check_callable
+from sbgm.losses import Score
+from sbgm.samplers import annealed_langevin, denoise
+
+
+class Trajectory(NamedTuple):
+    """Where the chains stood whenever the score was asked for, and where they ended: S = L·T + 1 states.
+
+    Attributes:
+        x: (S, B, *shape) on the CPU.
+        denoised: (S, B, *shape), x + σ² s(x, σ), from the same scores.
+        sigmas: the σ of each state's score; a level's first state is where the level before ended.
+        levels: its number, from 1.
+        steps: how many steps of the level were made before it, from 0.
+    """
+
+    x: Tensor
+    denoised: Tensor
+    sigmas: list[float]
+    levels: list[int]
+    steps: list[int]
+
+    def ends_of_levels(self) -> Trajectory:
+        """The start, and the states that each level ended at: L + 1 of them."""
+        kept = [i for i, step in enumerate(self.steps) if step == 0] + [len(self.steps) - 1]
+        return Trajectory(
+            self.x[kept], self.denoised[kept], *([values[i] for i in kept] for values in (self[2], self[3], self[4]))
+        )
+
+
+def annealed_trajectory(
+    score: Score,
+    x: Tensor,
+    sigmas: Tensor | Sequence[float],
+    *,
+    step_size: float,
+    n_steps: int,
+    generator: torch.Generator,
+) -> Trajectory:
+    """Run `annealed_langevin` and keep all: the estimates cost nothing, but for one more score at the end.
+
+    Args:
+        score, x, sigmas, step_size, n_steps, generator: as for `annealed_langevin`.
+    """
+    check_callable(score, "score")
+    states, estimates, asked = [], [], []
+
+    def watched(x: Tensor, sigma: float) -> Tensor:
+        value = score(x, sigma)
+        states.append(x.cpu())
+        estimates.append((x + sigma**2 * value).cpu())
+        asked.append(sigma)
+        return value
+
+    settings = {"step_size": step_size, "n_steps": n_steps, "generator": generator}
+    for last in annealed_langevin(watched, x, sigmas, **settings):  # noqa: B007 - the last one is used
+        pass
+    denoise(watched, last.x, last.sigma)
+    places = [(i // n_steps + 1, i % n_steps) for i in range(len(asked) - 1)] + [(last.level, n_steps)]
+    levels, steps = (list(values) for values in zip(*places, strict=True))
+    return Trajectory(torch.stack(states), torch.stack(estimates), asked, levels, steps)

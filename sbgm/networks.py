@@ -1,0 +1,386 @@
+"""Score networks, each a `torch.nn.Module` that is called as `network(x, sigma)`."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sbgm.checked import (
+    check_callable,
+    check_choice,
+    check_count,
+    check_floating,
+    check_generator,
+    check_number,
+    check_positive,
+    check_shape,
+    check_sigma,
+    check_sigmas,
+)
+from sbgm.losses import Score
+
+
+@contextlib.contextmanager
+def initial_weights_from(seed: int) -> Iterator[None]:
+    """Networks built inside draw their initial weights from a seed; the global generator is as before afterwards."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+class MLP(nn.Module):
+    """A score s(x) that ignores σ: D → width → … → width → D with softplus between (Fig. 2: 2-128-128-2).
+
+    Softplus, unlike ReLU, has a second derivative, which sliced and exact score matching train through.
+
+    Args:
+        dim: D, the dimension of the data.
+        width: units in a hidden layer.
+        depth: number of hidden layers.
+        generator: source of the initial weights; None takes torch's global one.
+    """
+
+    def __init__(
+        self, dim: int = 2, width: int = 128, depth: int = 2, *, generator: torch.Generator | None = None
+    ) -> None:
+        super().__init__()
+        self.layers = softplus_layers(check_count(dim, "dim"), width, depth, dim, generator)
+
+    def forward(self, x: Tensor, sigma: float | Tensor = 0.0) -> Tensor:
+        """(B, D) points -> (B, D) scores, whatever sigma is; or one point (D,) -> (D,).
+
+        Raises:
+            ValueError, TypeError: x is no floating-point tensor of points of D dimensions.
+        """
+        dim = self.layers[0].in_features
+        if check_floating(x).shape[-1:] != (dim,):
+            raise ValueError(f"x must have shape (B, {dim}), got {tuple(x.shape)}")
+        return self.layers(x)
+
+
+class ConditionalMLP(nn.Module):
+    """A noise conditional score s(x, σ) for data in a few dimensions: ‖s‖ ∝ 1/σ is built in, the rest is learned.
+
+    With c = √(σ² + σ_data²), about the standard deviation of x̃, the network sees the normalised point x/c and log σ,
+    and its output is divided by σ.
+
+    Args:
+        dim: D, the dimension of the data.
+        width: units in a hidden layer.
+        depth: number of hidden layers.
+        data_std: σ_data, the standard deviation of the clean data around the origin, in its units.
+        generator: source of the initial weights; None takes torch's global one.
+    """
+
+    def __init__(
+        self,
+        dim: int = 2,
+        width: int = 128,
+        depth: int = 3,
+        *,
+        data_std: float = 1.0,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.data_std = check_positive(data_std, "data_std")
+        self.layers = softplus_layers(check_count(dim, "dim") + 1, width, depth, dim, generator)
+
+    def forward(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        """(B, D) points, σ > 0 a float or (B,) -> (B, D) scores.
+
+        Raises:
+            ValueError, TypeError: x is no floating-point tensor of shape (B, D), or a σ is not positive.
+        """
+        check_points(x, self.layers[0].in_features - 1)
+        point, sigma, _ = normalised(x, sigma, self.data_std)
+        return self.layers(torch.cat([point, sigma.log()], dim=1)) / sigma
+
+
+def check_points(x: Tensor, dim: int) -> Tensor:
+    """Return `x` if it is a floating-point tensor (B, dim), whatever its values; raise otherwise."""
+    if check_floating(x).shape[1:] != (dim,):
+        raise ValueError(f"x must have shape (B, {dim}), got {tuple(x.shape)}")
+    return x
+
+
+def normalised(x: Tensor, sigma: float | Tensor, data_std: float) -> tuple[Tensor, Tensor, Tensor]:
+    """x/c of shape (B, D), σ as (B, 1) and c = √(σ² + σ_data²) as (B, 1), about the standard deviation of x̃."""
+    sigma = torch.as_tensor(check_sigma(sigma, x, positive=True), dtype=x.dtype, device=x.device).expand(len(x), 1)
+    scale = (sigma**2 + data_std**2).sqrt()
+    return x / scale, sigma, scale
+
+
+def softplus_layers(
+    n_in: int, width: int, depth: int, n_out: int, generator: torch.Generator | None = None
+) -> nn.Sequential:
+    """Linear layers n_in → width (depth times) → n_out with softplus between, initialised as torch does by default."""
+    check_count(width, "width")
+    sizes = [n_in, *[width] * check_count(depth, "depth"), n_out]
+    layers: list[nn.Module] = []
+    for a, b in itertools.pairwise(sizes):
+        layers += [linear(a, b, generator), nn.Softplus()]
+    return nn.Sequential(*layers[:-1])
+
+
+def linear(n_in: int, n_out: int, generator: torch.Generator | None = None) -> nn.Linear:
+    """A linear layer with torch's own law of initial weights, U(−1/√n_in, 1/√n_in), from the generator if given."""
+    if generator is None:
+        return nn.Linear(n_in, n_out)
+    check_generator(generator)
+    layer = nn.utils.skip_init(nn.Linear, n_in, n_out)
+    for p in layer.parameters():
+        nn.init.uniform_(p, -(n_in**-0.5), n_in**-0.5, generator=generator)
+    return layer
+
+
+class EnergyMLP(nn.Module):
+    """A noise conditional energy E(x, σ); the model is p(x, σ) ∝ exp(−E) and its score −∇_x E.
+
+    E = ½‖x/c‖² + (c/σ) f(x/c, log σ) with c = √(σ² + σ_data²) and f a multilayer perceptron. The quadratic part makes
+    exp(−E) integrable; the factor c/σ gives the learned part of the score the magnitude 1/σ.
+
+    Args:
+        dim: D, the dimension of the data.
+        width: units in a hidden layer.
+        depth: number of hidden layers.
+        data_std: σ_data, the standard deviation of the clean data around the origin, in its units.
+        generator: source of the initial weights; None takes torch's global one.
+    """
+
+    def __init__(
+        self,
+        dim: int = 2,
+        width: int = 128,
+        depth: int = 3,
+        *,
+        data_std: float = 1.0,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.data_std = check_positive(data_std, "data_std")
+        self.layers = softplus_layers(check_count(dim, "dim") + 1, width, depth, 1, generator)
+
+    def energy(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        """E(x, σ): (B, D) points, σ > 0 a float or (B,) -> (B,).
+
+        Raises:
+            ValueError, TypeError: x is no floating-point tensor of shape (B, D), or a σ is not positive.
+        """
+        check_points(x, self.layers[0].in_features - 1)
+        point, sigma, scale = normalised(x, sigma, self.data_std)
+        learned = self.layers(torch.cat([point, sigma.log()], dim=1))
+        return (0.5 * point.square().sum(dim=1, keepdim=True) + scale / sigma * learned).squeeze(1)
+
+    def log_prob(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        """−E(x, σ), the log-density up to a constant that depends on σ alone: all that a Metropolis step needs."""
+        return -self.energy(x, sigma)
+
+    def forward(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        """The score −∇_x E, (B, D) -> (B, D), which can itself be differentiated, forward or backward.
+
+        Raises:
+            ValueError, TypeError: as `energy`.
+        """
+        check_points(x, self.layers[0].in_features - 1)
+        return -torch.func.grad(lambda x: self.energy(x, sigma).sum())(x)
+
+
+NORMS = ("layer", "none")
+N_WAVES = 8  # that describe log σ
+
+
+class ResidualMLPBlock(nn.Module):
+    """h + W₂ silu(W₁ norm(h) + V f): a correction of h that depends on the noise level through its features f.
+
+    Args:
+        width: length of h.
+        norm: "layer" brings h to mean 0 and variance 1 first (layer norm), "none" takes it as it is.
+        generator: source of the initial weights; None takes torch's global one.
+    """
+
+    def __init__(self, width: int, norm: str = "layer", *, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width) if norm == "layer" else nn.Identity()
+        self.first = linear(width, width, generator)
+        self.level = linear(2 * N_WAVES, width, generator)
+        self.second = linear(width, width, generator)
+
+    def forward(self, h: Tensor, features: Tensor) -> Tensor:
+        """(B, width) and (B, 2·N_WAVES) -> (B, width)."""
+        return h + self.second(functional.silu(self.first(self.norm(h)) + self.level(features)))
+
+
+class ImageMLP(nn.Module):
+    """A noise conditional score s(x, σ) of small images without a convolution: pixels in, one score a pixel out.
+
+    x is mapped to (2x − 1)/√(1 + 4σ²), about the same size at every σ, and goes through a linear layer, residual
+    blocks and a linear layer that is zero at the start. Two choices are not the paper's: σ enters through sines and
+    cosines of log σ, so that any σ > 0 will do, and the output is divided by σ, as NCSNv2 does (Song & Ermon 2020).
+
+    Args:
+        sigmas: the ladder σ_1 > … > σ_L that the network is trained on; it is kept, and limits nothing.
+        image_shape: (C, H, W).
+        width: units in a hidden layer.
+        n_blocks: residual blocks, of two layers each.
+        norm: "layer" or "none", see `ResidualMLPBlock`.
+        generator: source of the initial weights; None takes torch's global one.
+
+    Raises:
+        ValueError: sigmas is no descending ladder, or image_shape is not (C, H, W).
+    """
+
+    takes_any_sigma = True
+
+    def __init__(
+        self,
+        sigmas: Tensor | Sequence[float],
+        image_shape: Sequence[int] = (1, 8, 8),
+        width: int = 256,
+        n_blocks: int = 3,
+        norm: str = "layer",
+        *,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        check_choice(norm, "norm", NORMS)
+        self.image_shape = check_shape(image_shape, "image_shape")
+        if len(self.image_shape) != 3:
+            raise ValueError(f"image_shape must be (C, H, W), got {tuple(image_shape)}")
+        self.register_buffer("sigmas", torch.tensor(check_sigmas(sigmas)))
+        self.register_buffer("frequencies", torch.logspace(-0.5, 0.5, N_WAVES), persistent=False)
+        self.arguments = {"image_shape": list(self.image_shape), "width": width, "n_blocks": n_blocks, "norm": norm}
+
+        n_pixels = math.prod(self.image_shape)
+        self.begin = linear(n_pixels, check_count(width, "width"), generator)
+        self.blocks = nn.ModuleList(
+            ResidualMLPBlock(width, norm, generator=generator) for _ in range(check_count(n_blocks, "n_blocks"))
+        )
+        self.norm = nn.LayerNorm(width) if norm == "layer" else nn.Identity()
+        self.end = nn.utils.skip_init(nn.Linear, width, n_pixels)
+        nn.init.zeros_(self.end.weight)
+        nn.init.zeros_(self.end.bias)
+
+    def forward(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        """Images (B, C, H, W) of the network's shape, σ > 0 a float or (B,) -> scores of x's shape.
+
+        Raises:
+            ValueError, TypeError: x has another shape or is not of floating-point numbers, or a σ is not positive.
+        """
+        if check_floating(x).shape[1:] != self.image_shape:
+            raise ValueError(f"x must be images (B, {', '.join(map(str, self.image_shape))}), got {tuple(x.shape)}")
+        sigma = torch.as_tensor(check_sigma(sigma, x, positive=True), dtype=x.dtype, device=x.device)
+        sigma = sigma.reshape(-1, 1).expand(len(x), 1)
+        waves = sigma.log() * self.frequencies
+        features = torch.cat([waves.sin(), waves.cos()], dim=1)
+        h = self.begin((2 * x.flatten(1) - 1) / (1 + 4 * sigma**2).sqrt())
+        for block in self.blocks:
+            h = block(h, features)
+        return (self.end(functional.silu(self.norm(h))) / sigma).reshape(x.shape)
+
+
+class ResidualBlock(nn.Module):
+    """ELU(x' + conv → norm → ELU → conv → norm), where the shortcut x' is x, projected if its shape changes.
+
+    The residual sum comes before the last ELU, as in the authors' code (the paper calls the blocks pre-activation).
+
+    Args:
+        n_in, n_out: channels in and out, multiples of 8 (GroupNorm has 8 groups).
+        resample: "none", "down" (halves height and width) or "up" (doubles them, by a transposed convolution).
+    """
+
+    def __init__(self, n_in: int, n_out: int, resample: str = "none") -> None:
+        super().__init__()
+
+        def first(kernel: int) -> nn.Module:
+            if resample == "up":
+                return nn.ConvTranspose2d(n_in, n_out, kernel, stride=2, padding=kernel // 2, output_padding=1)
+            return nn.Conv2d(n_in, n_out, kernel, stride=2 if resample == "down" else 1, padding=kernel // 2)
+
+        self.branch = nn.Sequential(
+            first(3), nn.GroupNorm(8, n_out), nn.ELU(), nn.Conv2d(n_out, n_out, 3, padding=1), nn.GroupNorm(8, n_out)
+        )
+        unchanged = n_in == n_out and resample == "none"
+        self.shortcut = nn.Identity() if unchanged else nn.Sequential(first(1), nn.GroupNorm(8, n_out))
+        self.activation = nn.ELU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, n_in, H, W) -> (B, n_out, H', W')."""
+        return self.activation(self.shortcut(x) + self.branch(x))
+
+
+class ResNet(nn.Module):
+    """The score network of Fig. 1: an encoder that halves the image twice and its mirror image; it ignores σ.
+
+    conv 3 → C; residual blocks C, 2C (down), 2C, 4C (down), 4C; the mirrored decoder with transposed convolutions;
+    conv C → 3. The input in [0, 1] is mapped to 2x − 1. ELU is smooth enough for sliced score matching.
+
+    Args:
+        channels: C, a multiple of 8; the authors take 32.
+        image_channels: 3 for colour images.
+    """
+
+    def __init__(self, channels: int = 32, image_channels: int = 3) -> None:
+        super().__init__()
+        c = check_count(channels, "channels")
+        if c % 8:
+            raise ValueError(f"channels must be a multiple of 8, the groups of the norm, got {c}")
+        self.layers = nn.Sequential(
+            nn.Conv2d(check_count(image_channels, "image_channels"), c, 3, padding=1),
+            ResidualBlock(c, c),
+            ResidualBlock(c, 2 * c, "down"),
+            ResidualBlock(2 * c, 2 * c),
+            ResidualBlock(2 * c, 4 * c, "down"),
+            ResidualBlock(4 * c, 4 * c),
+            ResidualBlock(4 * c, 4 * c),
+            ResidualBlock(4 * c, 2 * c, "up"),
+            ResidualBlock(2 * c, 2 * c),
+            ResidualBlock(2 * c, c, "up"),
+            ResidualBlock(c, c),
+            nn.Conv2d(c, image_channels, 3, padding=1),
+        )
+
+    def forward(self, x: Tensor, sigma: float | Tensor = 0.0) -> Tensor:
+        """Images in [0, 1], (B, C, H, W) with H and W multiples of 4 -> scores of the same shape, whatever sigma is.
+
+        Raises:
+            ValueError, TypeError: x has another shape, or no floating-point numbers.
+        """
+        if check_floating(x).ndim != 4 or x.shape[2] % 4 or x.shape[3] % 4:
+            raise ValueError(f"x must be images (B, C, H, W) with H and W multiples of 4, got shape {tuple(x.shape)}")
+        if x.shape[1] != self.layers[0].in_channels:
+            raise ValueError(f"x must have {self.layers[0].in_channels} channels, got shape {tuple(x.shape)}")
+        return self.layers(2 * x - 1)
+
+
+def in_range(score: Score, low: float = 0.0, high: float = 1.0) -> Score:
+    """Keep what a score takes for the clean point, D(x, σ) = x + σ² s(x, σ), between low and high.
+
+    s'(x, σ) = (min{max{D(x, σ), low}, high} − x)/σ². The true D is an expectation of data within [low, high] and lies
+    there itself, so that clamping brings every coordinate nearer to it or leaves it alone. It counts at large σ, where
+    a small relative error of the score is a large one of D.
+
+    Args:
+        score: noise conditional score s(x, sigma), such as a network's.
+        low, high: the data's range, such as a network's `data_range`.
+
+    Returns:
+        A score that takes what `score` takes; sigma must be positive.
+
+    Raises:
+        ValueError: the range is empty.
+    """
+    check_callable(score, "score")
+    if not check_number(low, "low") < check_number(high, "high"):
+        raise ValueError(f"low must be smaller than high = {high}, got {low}")
+
+    def clamped(x: Tensor, sigma: float | Tensor) -> Tensor:
+        variance = check_sigma(sigma, x, positive=True) ** 2
+        return ((x + variance * score(x, sigma)).clamp(low, high) - x) / variance
+
+    return clamped

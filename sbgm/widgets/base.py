@@ -1,0 +1,161 @@
+"""What every slider is made of: a figure redrawn in place, and one that follows a training."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import ipywidgets
+import numpy as np
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+from torch import Tensor
+
+from sbgm import plots
+from sbgm.checked import check_batch, check_count
+from sbgm.lab.figure1 import running_mean
+
+# An Image widget has no alternative text, and one with a tooltip is not drawn at all (ipywidgets 8.1).
+FOR_SCREEN_READERS = "position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%)"
+
+
+class FigureExplorer(ipywidgets.VBox):
+    """Sliders above a Matplotlib figure, with a line of text that gives the number that matters.
+
+    The figure lives outside pyplot. Artists made with `animated=True` are redrawn on every move over a saved picture of
+    all the others (blitting), so axes, limits and colour ranges stay as they were at the start. A page that cannot run
+    widgets (GitHub, a printed page) shows the figure as a PNG, with the sliders' values as text.
+
+    Args:
+        figure: the finished figure; its moving artists are marked by `animated=True`.
+        update: called with the controls' values by name; moves the artists and returns the readout.
+        controls: widgets with a `value` and a `description`, by the name of update's argument.
+        alt: what the figure shows, for readers who cannot see it.
+
+    Attributes:
+        controls: the widgets, by name; set a `value` to move one from code.
+        readout: the widget whose `value` is the text.
+        image: the widget whose `value` is the PNG.
+    """
+
+    def __init__(
+        self, figure: Figure, update: Callable[..., str], controls: Mapping[str, ipywidgets.Widget], *, alt: str = ""
+    ) -> None:
+        self.figure, self.controls, self._update = figure, dict(controls), update
+        self._canvas = FigureCanvasAgg(figure)
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # a second layout would move the axes away from the saved picture
+        self._canvas.draw()  # animated artists are left out
+        self._background = self._canvas.copy_from_bbox(figure.bbox)
+        moving = [artist for artist in figure.findobj(lambda artist: artist.get_animated())]
+        self._moving = sorted(moving, key=lambda artist: artist.get_zorder())
+        width = round(figure.get_figwidth() * figure.dpi)
+        self.image = ipywidgets.Image(format="png", layout=ipywidgets.Layout(max_width=f"{width}px"))
+        self.image.add_class("sbgm-figure")
+        self.readout = ipywidgets.Label()
+        self.readout.add_class("sbgm-readout")
+        description = ipywidgets.HTML(f'<span style="{FOR_SCREEN_READERS}">{html.escape(alt)}</span>')
+        super().__init__([*self.controls.values(), self.readout, self.image, description])
+        for control in self.controls.values():
+            control.observe(lambda change: self.redraw(), "value")
+        self.redraw()
+
+    @property
+    def values(self) -> dict[str, float]:
+        """The controls' values by name."""
+        return {name: control.value for name, control in self.controls.items()}
+
+    def redraw(self) -> None:
+        """Update the moving artists from the controls and send the picture and the readout."""
+        self.readout.value = self._update(**self.values)
+        self._canvas.restore_region(self._background)
+        for artist in self._moving:
+            artist.axes.draw_artist(artist)
+        picture = io.BytesIO()
+        Image.fromarray(np.asarray(self._canvas.buffer_rgba())).convert("RGB").save(picture, "png", compress_level=1)
+        self.image.value = picture.getvalue()
+
+    def update_seconds(self, control: str, n_moves: int = 25) -> float:
+        """The median time from setting one control to the finished picture, over moves across its whole range.
+
+        Args:
+            control: its name.
+            n_moves: values to set, spread evenly; the control is put back afterwards.
+        """
+        widget, before, times = self.controls[control], self.controls[control].value, []
+        for value in _positions(widget, n_moves):
+            if value == widget.value:
+                continue
+            start = time.perf_counter()
+            widget.value = value
+            times.append(time.perf_counter() - start)
+        widget.value = before
+        return statistics.median(times)
+
+    def _repr_mimebundle_(self, **options: object) -> dict[str, str]:
+        bundle = super()._repr_mimebundle_(**options)
+        values = ", ".join(f"{control.description} = {control.value}" for control in self.controls.values())
+        bundle["text/plain"] = f"{type(self).__name__}({values})"
+        bundle["image/png"] = base64.b64encode(self.image.value).decode()
+        return bundle
+
+
+def _positions(widget: ipywidgets.Widget, n: int) -> list:
+    """Up to n values of a slider or a selection, from its first to its last."""
+    if hasattr(widget, "options"):
+        values = [option[1] if isinstance(option, tuple) else option for option in widget.options]
+        return [values[round(i)] for i in np.linspace(0, len(values) - 1, min(n, len(values)))]
+    positions = np.linspace(widget.min, widget.max, n)
+    if isinstance(widget, ipywidgets.FloatLogSlider):
+        return [float(widget.base**p) for p in positions]
+    steps = (positions - widget.min) / widget.step
+    values = [widget.min + round(s) * widget.step for s in steps]
+    return [type(widget.value)(v) for v in dict.fromkeys(values)]
+
+
+class LiveTraining(FigureExplorer):
+    """A figure that a training loop redraws: display it once, then call `show` every few steps.
+
+    Args:
+        n_iterations: length of the training, the end of the loss axis.
+        ceiling: the end of the loss axis, which begins at 0.
+        n_columns: images in a row of the sheet.
+    """
+
+    def __init__(self, n_iterations: int, ceiling: float, *, n_columns: int = 8) -> None:
+        self.step, self._text, self._n_columns = 0, "no step yet", n_columns
+        figure = Figure(figsize=(8.4, 3.2), dpi=90, layout="constrained")
+        left, right = figure.subplots(1, 2)
+        (self._losses,) = left.plot([], [], color="#9db1d6", lw=0.5, label="each iteration", animated=True)
+        (self._mean,) = left.plot([], [], color="#1f3b73", lw=1.5, label="mean of 100", animated=True)
+        left.set(xlim=(0, check_count(n_iterations, "n_iterations")), ylim=(0, ceiling))
+        left.set(xlabel="iteration", ylabel="loss (Eq. 6)", title="loss")
+        left.legend(loc="upper right")
+        self._sheet = plots.draw_images(right, torch.ones(n_columns**2, 1, 8, 8), n_columns, animated=True)
+        right.set_title("samples of the network as it is")
+        super().__init__(figure, lambda: self._text, {}, alt="The loss of a training under way, and samples")
+
+    def show(self, losses: Sequence[float], images: Tensor) -> None:
+        """Draw the losses so far and a sheet of images, (N, C, H, W) in [0, 1]."""
+        values = torch.tensor(losses)
+        self.step = len(values)
+        self._losses.set_data(range(1, self.step + 1), values)
+        n_mean = min(100, self.step)
+        mean = running_mean(values, n_mean)
+        self._mean.set_data(range(n_mean, self.step + 1), mean)
+        self._sheet.set_data(plots.image_sheet(check_batch(images, "images"), self._n_columns).numpy())
+        self._text = f"iteration {self.step}: loss {float(mean[-1]):.1f}"
+        self.redraw()
+
+    def _repr_mimebundle_(self, **options: object) -> dict[str, str]:
+        bundle = super()._repr_mimebundle_(**options)
+        bundle["text/plain"] = "LiveTraining()"
+        if self.step == 0:
+            del bundle["image/png"]  # nothing to keep yet: a stored page shows the figure displayed at the end
+        return bundle
