@@ -10,6 +10,11 @@ from torch import Tensor
 
 from sbgm.checked import check_at_least, check_batch, check_count, check_generator, check_inside, check_sigma
 
+__all__ = [
+    "GaussianMixture",
+    "paper_mixture",
+]
+
 
 class GaussianMixture:
     """p(x) = Σ_k π_k N(x | μ_k, s_k² I), and the same mixture perturbed by noise, q_σ = p ∗ N(0, σ²I).

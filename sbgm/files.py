@@ -12,6 +12,16 @@ from pathlib import Path
 
 from torch import Tensor
 
+__all__ = [
+    "DiskFullError",
+    "content_hash",
+    "disk_is_full",
+    "load_tensors",
+    "read_facts",
+    "save_tensors",
+    "written_whole",
+]
+
 Fact = str | int | float | bool | list | dict
 
 

@@ -26,6 +26,15 @@ from sbgm.samplers import State, final
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+__all__ = [
+    "CountedScore",
+    "fitted_start",
+    "gaussian_start",
+    "generate",
+    "in_batches",
+    "uniform_start",
+]
+
 Sampler = Callable[[Tensor, torch.Generator], Iterator[State]]
 Start = Callable[[tuple[int, ...], torch.Generator], Tensor]
 OnState = Callable[[range, State], None]

@@ -23,6 +23,14 @@ from sbgm.checked import (
 )
 from sbgm.noise import randn_like
 
+__all__ = [
+    "Score",
+    "denoising_score_matching_loss",
+    "ncsn_loss",
+    "score_matching_loss",
+    "sliced_score_matching_loss",
+]
+
 Score = Callable[[Tensor, float | Tensor], Tensor]
 
 

@@ -6,6 +6,13 @@ import torch
 
 from sbgm.checked import check_choice, check_generator, check_inside, check_shape
 
+__all__ = [
+    "centre_box",
+    "make_mask",
+    "random_mask",
+    "right_half",
+]
+
 KINDS = ("right-half", "centre-box", "random")
 
 

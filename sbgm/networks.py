@@ -25,6 +25,15 @@ from sbgm.checked import (
 )
 from sbgm.losses import Score
 
+__all__ = [
+    "MLP",
+    "ConditionalMLP",
+    "EnergyMLP",
+    "ImageMLP",
+    "ResNet",
+    "in_range",
+]
+
 
 @contextlib.contextmanager
 def initial_weights_from(seed: int) -> Iterator[None]:

@@ -8,6 +8,14 @@ from torch import Tensor
 
 from sbgm.checked import check_batch, check_count, check_floating, check_generator, check_positive, check_sigma
 
+__all__ = [
+    "derived_generator",
+    "geometric_sigmas",
+    "perturb",
+    "power_sigmas",
+    "randn_like",
+]
+
 
 def geometric_sigmas(sigma_max: float, sigma_min: float, n_levels: int) -> Tensor:
     """The geometric ladder σ_1/σ_2 = … = σ_{L−1}/σ_L > 1 of Section 4.1.

@@ -20,6 +20,19 @@ from sbgm.distributions import GaussianMixture
 from sbgm.losses import Score
 from sbgm.measure import relative_squared_error
 
+__all__ = [
+    "agreement_boxes",
+    "density_values",
+    "draw_boxes",
+    "draw_density",
+    "draw_field",
+    "draw_images",
+    "draw_number_map",
+    "draw_samples",
+    "grid",
+    "image_sheet",
+]
+
 EXTENT = 8.0  # the paper draws [−8, 8]²
 
 

@@ -13,6 +13,13 @@ from sbgm.checked import check_callable, check_choice
 if TYPE_CHECKING:
     from sbgm.losses import Score
 
+__all__ = [
+    "autocast",
+    "compiled",
+    "compiled_for_training",
+    "fast_precision",
+]
+
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16}
 MAX_GRADIENT_ERROR = 0.1
 

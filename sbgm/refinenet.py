@@ -11,6 +11,11 @@ from torch.nn import functional
 from sbgm.checked import check_callable, check_count, check_floating, check_sigma, check_sigmas
 from sbgm.losses import Score
 
+__all__ = [
+    "RefineNet",
+    "rescaled",
+]
+
 
 def upsampled(x: Tensor, size: tuple[int, int]) -> Tensor:
     """Bilinear interpolation with aligned corners, (B, C, H, W) -> (B, C, *size).

@@ -29,6 +29,25 @@ from sbgm.losses import Score
 from sbgm.noise import randn_like
 from sbgm.theory import largest_stable_step
 
+__all__ = [
+    "NamedSampler",
+    "SamplerDivergedError",
+    "State",
+    "ancestral",
+    "annealed_langevin",
+    "consistent_annealed",
+    "consistent_step_bounds",
+    "denoise",
+    "final",
+    "hamiltonian",
+    "inpaint",
+    "langevin",
+    "metropolis_langevin",
+    "predictor_corrector",
+    "probability_flow",
+    "signal_to_noise",
+]
+
 GROWTH_LIMIT = 1e6
 
 

@@ -11,6 +11,28 @@ from torch import Tensor
 
 from sbgm.checked import check_at_least, check_batch, check_count, check_inside, check_positive, check_sigmas
 
+__all__ = [
+    "ancestral_variance",
+    "annealed_variance",
+    "basin_weight",
+    "best_step_size",
+    "consistent_variance",
+    "count_levels",
+    "flow_variance",
+    "half_plane_mass",
+    "langevin_kurtosis",
+    "langevin_variance",
+    "largest_distance",
+    "largest_stable_step",
+    "level_ratio",
+    "metropolis_acceptance",
+    "noise_ratio",
+    "overlap",
+    "step_size_of",
+    "steps_between_switches",
+    "variance_ratio",
+]
+
 
 def langevin_variance(step_size: float, variance: float = 1.0) -> float:
     """The stationary variance of Langevin dynamics (Eq. 4) on N(0, vI): v/(1 − ε/(4v)).

@@ -11,6 +11,13 @@ from torch import Tensor, nn
 
 from sbgm.checked import check_count, check_network
 
+__all__ = [
+    "Step",
+    "adam",
+    "fit",
+    "n_parameters",
+]
+
 
 class Step(NamedTuple):
     """What `fit` yields after each update: its number, from 1, and the loss before the update."""

@@ -10,6 +10,15 @@ from torch import nn
 from sbgm.checked import check_network
 from sbgm.files import Fact, load_tensors, read_facts, save_tensors
 
+__all__ = [
+    "load_network",
+    "load_weights",
+    "save_network",
+    "save_weights",
+    "weights_file",
+    "weights_folder",
+]
+
 
 def weights_folder() -> Path:
     """Where the shipped weights are: `data/weights/` of the repository."""
@@ -45,7 +54,7 @@ def save_network(network: nn.Module, path: Path | str, *, dtype: torch.dtype | N
     """Write a noise conditional network with all that `load_network` needs to build it again.
 
     Args:
-        network: of a class of `sbgm.networks` with its ladder in `sigmas` and its other arguments in `arguments`.
+        network: an `ImageMLP` or `RefineNet`, with its ladder in `sigmas` and its other arguments in `arguments`.
         path: as in `save_weights`.
         dtype: of the parameters in the file; torch.float16 halves it. None keeps theirs.
         facts: as in `save_weights`; `image_shape` [C, H, W] and `data_range` [low, high] say what images it is for.
@@ -78,14 +87,16 @@ def load_network(path: Path | str) -> nn.Module:
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, or says of no network that this version knows how to build it.
     """
-    from sbgm import networks
+    from sbgm.networks import ImageMLP
+    from sbgm.refinenet import RefineNet
 
     path = weights_file(path)
     facts = read_facts(path)
     made_by = facts.get("architecture")
-    if not isinstance(made_by, dict) or made_by.get("class") not in networks.__all__:
+    classes = {known.__name__: known for known in (ImageMLP, RefineNet)}
+    if not isinstance(made_by, dict) or made_by.get("class") not in classes:
         raise ValueError(f"path must be a file of save_network, but {path} does not say which network it holds")
-    network = getattr(networks, made_by["class"])(sigmas=made_by["sigmas"], **made_by["arguments"])
+    network = classes[made_by["class"]](sigmas=made_by["sigmas"], **made_by["arguments"])
     load_weights(network, path)
     network.image_shape = tuple(facts["image_shape"]) if "image_shape" in facts else None
     network.data_range = tuple(facts.get("data_range", (0.0, 1.0)))

@@ -31,12 +31,12 @@ def ship(path, seed=0):
     save_network(network, path)
 
 
-def drawing(**changes):
+def small_drawing(**changes):
     return Drawing(**{"network": "tiny", "n_samples": 5, "n_steps": 3, "batch_size": 2, "precision": "fp32", **changes})
 
 
 def test_samples_are_those_of_generate(folder):
-    drawn = draw(drawing(n_samples=4), folder / "runs")
+    drawn = draw(small_drawing(n_samples=4), folder / "runs")
     network = load_network("tiny")
     expected = generate(
         lambda x, g: annealed_langevin(network, x, SIGMAS, step_size=2e-5, n_steps=3, generator=g),
@@ -51,7 +51,7 @@ def test_samples_are_those_of_generate(folder):
 
 
 def test_resumed_drawing_equals_an_uninterrupted_one(folder, monkeypatch):
-    whole = draw(drawing(), folder / "whole")
+    whole = draw(small_drawing(), folder / "whole")
     kept = drawing.save_tensors
     written = []
 
@@ -63,34 +63,34 @@ def test_resumed_drawing_equals_an_uninterrupted_one(folder, monkeypatch):
 
     monkeypatch.setattr(drawing, "save_tensors", stopped)
     with pytest.raises(KeyboardInterrupt):
-        draw(drawing(), folder / "runs")
+        draw(small_drawing(), folder / "runs")
     monkeypatch.setattr(drawing, "save_tensors", kept)
     before = written[0].stat().st_mtime_ns
-    resumed = draw(drawing(), folder / "runs")
+    resumed = draw(small_drawing(), folder / "runs")
     assert written[0].stat().st_mtime_ns == before
     assert all(torch.equal(a, b) for a, b in zip(resumed, whole, strict=True))
     assert resumed.states.shape == (2, 5, 1, 4, 4)
 
 
 def test_more_samples_go_on_with_those_already_there(folder, monkeypatch):
-    few = draw(drawing(n_samples=2), folder / "runs")
-    more = draw(drawing(n_samples=6), folder / "runs")
+    few = draw(small_drawing(n_samples=2), folder / "runs")
+    more = draw(small_drawing(n_samples=6), folder / "runs")
     assert torch.equal(more.states[:, :2], few.states)
     monkeypatch.setattr(drawing, "load_network", None)  # nothing is left to draw
-    again = draw(drawing(n_samples=3), folder / "runs", load=None)
+    again = draw(small_drawing(n_samples=3), folder / "runs", load=None)
     assert torch.equal(again.states, more.states[:, :3])
 
 
 @pytest.mark.parametrize("change", [{"n_steps": 2}, {"step_size": 1e-5}, {"seed": 1}, {"batch_size": 3}])
 def test_samples_of_other_settings_are_kept_apart(folder, change):
-    assert drawing(**change).key != drawing().key
-    assert drawing(n_samples=9).key == drawing().key
+    assert drawing(**change).key != small_drawing().key
+    assert small_drawing(n_samples=9).key == small_drawing().key
 
 
 def test_samples_of_other_weights_are_kept_apart(folder):
-    before = draw(drawing(), folder / "runs")
+    before = draw(small_drawing(), folder / "runs")
     ship(folder / "weights" / "tiny.safetensors", seed=1)
-    after = draw(drawing(), folder / "runs")
+    after = draw(small_drawing(), folder / "runs")
     assert not torch.equal(after.states, before.states)
     assert len(list((folder / "runs").iterdir())) == 2
 
@@ -104,7 +104,7 @@ def test_bad_numbers_are_named(name):
 def test_the_machine_changes_neither_the_name_of_samples_nor_the_samples(folder, monkeypatch):
     seen = []
     monkeypatch.setattr(drawing, "compiled", lambda network: (seen.append(network), network)[1])
-    compiled = draw(drawing(), folder / "a", Machine(compile=True))
+    compiled = draw(small_drawing(), folder / "a", Machine(compile=True))
     assert len(seen) == 1
-    plain = draw(drawing(), folder / "a")  # finds them
+    plain = draw(small_drawing(), folder / "a")  # finds them
     assert torch.equal(plain.states, compiled.states)

@@ -13,18 +13,18 @@ from sbgm.lab.recording import NotReproducedError
 HOMES = {
     "M2": "m2",
     "N4": "n4",
-    "I1": "i1",
-    "I2": "i2",
-    "I3": "i3",
-    "I4": "i4",
+    "I1": "mnist_claims",
+    "I2": "colour_claims",
+    "I3": "colour_claims",
+    "I4": "mnist_claims",
     "I5": "i5",
-    "I6": "i6",
-    "I7": "i7",
+    "I6": "mnist_claims",
+    "I7": "mnist_claims",
     "I8": "i8",
-    "I10": "i10",
-    "I11": "i11",
+    "I10": "mnist_claims",
+    "I11": "mnist_claims",
 }
-"""The recorded claims, and the module here whose `evaluate(folder, **options)` measures each."""
+"""The recorded claims, and the module here whose `measure_ID(folder, **options)` measures each."""
 
 SHARE_SAMPLES = ("I1", "I2", "I3", "I4", "I5", "I6", "I7", "I10", "I11")
 """Those that keep the samples they draw in one folder, where each finds what another has drawn."""
@@ -43,14 +43,14 @@ def evaluate(claim_id: str, folder: Path, *, accept: bool = False, **options: in
         folder: where the measurement is kept, and resumed from.
         accept: record a claim that did not come out as expected as "not reproduced", with intervals that guard the
             finding.
-        options: passed on; each claim's `evaluate` says what it takes.
+        options: passed on; each claim's function says what it takes.
 
     Raises:
         ValueError: the claim is not a recorded one, or does not take one of the options.
         AssertionError: an expectation fails and was not accepted; the message shows it, and nothing is recorded.
     """
     home = HOMES[check_choice(claim_id, "claim_id", tuple(HOMES))]
-    measure = importlib.import_module(f"sbgm.lab.recorded.{home}").evaluate
+    measure = getattr(importlib.import_module(f"sbgm.lab.{home}"), f"measure_{claim_id.lower()}")
     taken = list(inspect.signature(measure).parameters)[1:]
     if unknown := [name for name in options if name not in taken]:
         raise ValueError(f"options of {claim_id} must be among {', '.join(taken)}, got {', '.join(unknown)}")

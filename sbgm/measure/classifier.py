@@ -12,6 +12,11 @@ from torch import Tensor, nn
 from sbgm.checked import check_count
 from sbgm.weights import load_weights, weights_folder
 
+__all__ = [
+    "DigitClassifier",
+    "load_classifier",
+]
+
 N_CLASSES = 10
 SHIPPED_CLASSIFIER = "mnist_classifier"
 

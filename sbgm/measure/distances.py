@@ -12,6 +12,21 @@ from torch import Tensor
 from sbgm.checked import check_batch, check_callable, check_count, check_finite, check_floating, check_generator
 from sbgm.measure.estimates import Measured
 
+__all__ = [
+    "FeatureStatistics",
+    "GaussianBaseline",
+    "Neighbours",
+    "feature_statistics",
+    "frechet_distance",
+    "in_batches",
+    "kernel_distance",
+    "nearest_neighbours",
+    "psnr",
+    "quantise",
+    "shown",
+    "ssim",
+]
+
 
 def quantise(images: Tensor) -> Tensor:
     """Images of 256 shades, uint8: ⌊256 x⌋ clamped to 0 … 255.

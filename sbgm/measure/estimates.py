@@ -12,6 +12,18 @@ from torch import Tensor
 
 from sbgm.checked import check_batch, check_count, check_finite, check_inside, check_positive
 
+__all__ = [
+    "Estimate",
+    "Measured",
+    "Moments",
+    "Share",
+    "class_shares",
+    "confident_share",
+    "estimate",
+    "moments",
+    "share",
+]
+
 
 class Estimate(NamedTuple):
     """A Monte Carlo mean and its standard error."""

@@ -18,6 +18,13 @@ from sbgm.files import content_hash
 from sbgm.measure.distances import FeatureStatistics, frechet_distance, in_batches, kernel_distance, quantise
 from sbgm.measure.estimates import Measured
 
+__all__ = [
+    "Inception",
+    "fid",
+    "inception_score",
+    "kid",
+]
+
 N_FEATURES = 2_048
 FEWEST_FOR_FID = 2_560
 FEATURES = "Inception features"

@@ -18,6 +18,17 @@ from sbgm.measure.distances import frechet_distance, in_batches, kernel_distance
 from sbgm.measure.estimates import Measured, class_shares, confident_share
 from sbgm.measure.inception import FEWEST_FOR_FID, Inception, fid, inception_score, kid
 
+__all__ = [
+    "FeatureSpace",
+    "Reference",
+    "feature_space",
+    "judge",
+    "load_images_of",
+    "reference_features",
+    "reference_for",
+    "some_images",
+]
+
 TITLES = {
     "digits": "8×8 digits",
     "photo_patches": "photo patches",

@@ -7,6 +7,15 @@ from torch import Tensor
 
 from sbgm.checked import check_batch, check_positive
 
+__all__ = [
+    "SwitchCounter",
+    "check_means",
+    "component_stds",
+    "distance_to_modes",
+    "mode_weights",
+    "points_and_means",
+]
+
 
 def distance_to_modes(x: Tensor, means: Tensor) -> Tensor:
     """Euclidean distance from each point to its nearest mean: (B, D) and (K, D) -> (B,)."""

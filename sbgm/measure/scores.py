@@ -27,6 +27,17 @@ from sbgm.measure.estimates import Estimate, estimate
 from sbgm.measure.modes import points_and_means
 from sbgm.noise import randn_like
 
+__all__ = [
+    "LevelValues",
+    "RegionErrors",
+    "fisher_divergence",
+    "level_losses",
+    "optimality_identity",
+    "region_errors",
+    "relative_squared_error",
+    "score_norms",
+]
+
 
 def relative_squared_error(estimated: Tensor, exact: Tensor) -> float:
     """Σ‖s − s*‖² / Σ‖s*‖² over a batch of points: 0 is perfect, 1 is as bad as s = 0.
