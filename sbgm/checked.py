@@ -1,34 +1,196 @@
-"""Checks of arguments, made before work starts.
+"""Arguments checked by their annotations, before work starts.
 
-Every message names the argument, says what it must be, and shows what it was.
+    @checked
+    def langevin(score: Score, x: Batch, *, step_size: Positive, …) -> Iterator[State]: …
+
+looks at every argument when `langevin` is called, also where `langevin` is a generator function, and passes on what the
+annotation makes of it: a `Ladder` arrives as a list of floats. The annotations below are ordinary types to an editor;
+beside them a `Literal[…]` admits its values alone, and `… | None` admits None. A message names the argument, says what
+it must be, and shows what it was.
+
+Values are looked at once, where a loss, sampler or training starts. A loop that calls a checked function at every step
+calls `unchecked(function)`, since on a GPU each look at a value is a wait.
 """
 
 from __future__ import annotations
 
+import functools
+import inspect
 import itertools
 import math
-from collections.abc import Callable, Iterable, Sequence
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral
+from typing import Annotated, Any, Literal, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+__all__ = [
+    "Batch",
+    "Count",
+    "Finite",
+    "Floats",
+    "Fraction",
+    "Generator",
+    "Ladder",
+    "LadderOfTwo",
+    "LogProb",
+    "Network",
+    "NonNegative",
+    "Number",
+    "Positive",
+    "PositiveSigma",
+    "Score",
+    "Shape",
+    "Sigma",
+    "Whole",
+    "against",
+    "at_least",
+    "checked",
+    "count_from",
+    "function_of",
+    "one_of",
+    "require_batch",
+    "require_floats",
+    "require_generator",
+    "require_score",
+    "require_sigma",
+    "unchecked",
+]
 
-def check_batch(x: Tensor, name: str = "x") -> Tensor:
-    """Return `x` if it is a non-empty, finite, floating-point batch (B, *shape); raise otherwise."""
-    if not isinstance(x, Tensor):
-        raise TypeError(f"{name} must be a torch.Tensor of shape (B, *shape), got {type(x).__name__}")
-    check_floating(x, name)
-    if x.ndim < 2:
-        raise ValueError(f"{name} must be a batch of shape (B, *shape), got shape {tuple(x.shape)}")
-    if x.numel() == 0:
-        raise ValueError(f"{name} must hold at least one example and one dimension, got shape {tuple(x.shape)}")
-    if not math.isfinite(float(x.detach().abs().max())):  # NaN wins every max; several times faster than torch.isfinite
-        raise ValueError(f"{name} must be finite, but it holds NaN or infinity")
-    return x
+P, R = ParamSpec("P"), TypeVar("R")
+Check = Callable[[Any, str, Mapping[str, Any]], Any]  # (value, name, arguments given) -> what to pass on
 
 
-def check_floating(x: Tensor, name: str = "x") -> Tensor:
+def checked(function: Callable[P, R]) -> Callable[P, R]:
+    """Check each argument of a function by the annotation of its parameter, whenever it is called.
+
+    Above a class it checks the arguments of its construction, a dataclass's fields among them.
+    """
+    if inspect.isclass(function):
+        function.__init__ = checked(function.__init__)
+        return function
+    signature = inspect.signature(function)
+
+    @functools.cache
+    def checks() -> dict[str, Check]:
+        hints = typing.get_type_hints(function, include_extras=True)
+        found = {name: _check_of(hint) for name, hint in hints.items() if name in signature.parameters}
+        return {name: check for name, check in found.items() if check is not None}
+
+    @functools.wraps(function)
+    def call(*arguments: P.args, **options: P.kwargs) -> R:
+        try:
+            given = signature.bind(*arguments, **options)
+        except TypeError:
+            return inspect.unwrap(function)(*arguments, **options)  # raises it in Python's own words
+        given.apply_defaults()
+        for name, check in checks().items():
+            value, kind = given.arguments[name], signature.parameters[name].kind
+            if kind is inspect.Parameter.VAR_POSITIONAL:
+                given.arguments[name] = tuple(check(item, name, given.arguments) for item in value)
+            else:
+                given.arguments[name] = check(value, name, given.arguments)
+        return function(*given.args, **given.kwargs)
+
+    return call
+
+
+def unchecked(function: Callable[P, R]) -> Callable[P, R]:
+    """Return what `@checked` was put above, for loops whose arguments were looked at before they started."""
+    return getattr(function, "__wrapped__", function)
+
+
+def _check_of(hint: Any) -> Check | None:
+    """The check that an annotation states, or None."""
+    if hasattr(hint, "__metadata__"):
+        return next(filter(callable, hint.__metadata__), None)
+    if typing.get_origin(hint) is Literal:
+        return one_of(typing.get_args(hint))
+    if typing.get_origin(hint) in (typing.Union, types.UnionType) and types.NoneType in typing.get_args(hint):
+        inner = next(filter(None, map(_check_of, typing.get_args(hint))), None)
+        return inner and (lambda value, name, given: None if value is None else inner(value, name, given))
+    return None
+
+
+# --- numbers ---------------------------------------------------------------------------------------------------------
+
+
+def _number(value: float, name: str, given: Mapping[str, Any] | None = None) -> float:
+    try:
+        if not isinstance(value, str | bytes | bool):  # float() takes these too
+            return float(value)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        pass
+    raise TypeError(f"{name} must be a number, got {value!r}")
+
+
+def _positive(value: float, name: str, given: Mapping[str, Any]) -> float:
+    value = _number(value, name)
+    if not math.isfinite(value) or value <= 0:
+        raise ValueError(f"{name} must be finite and positive, got {value}")
+    return value
+
+
+def at_least(least: float) -> Check:
+    """State in an annotation, `Annotated[float, at_least(1)]`, that a number must be finite and ≥ `least`."""
+
+    def check(value: float, name: str, given: Mapping[str, Any]) -> float:
+        value = _number(value, name)
+        if not math.isfinite(value):
+            raise ValueError(f"{name} must be finite, got {value}")
+        if value < least:
+            raise ValueError(f"{name} must {_bound(least)}, got {value}")
+        return value
+
+    return check
+
+
+def _fraction(value: float, name: str, given: Mapping[str, Any]) -> float:
+    value = _number(value, name)
+    if not 0 < value < 1:
+        raise ValueError(f"{name} must be in (0, 1), got {value:g}")
+    return value
+
+
+def count_from(least: int) -> Check:
+    """State in an annotation, `Annotated[int, count_from(2)]`, that a whole number must be ≥ `least`."""
+
+    def check(value: int, name: str, given: Mapping[str, Any] | None = None) -> int:
+        if isinstance(value, bool) or not isinstance(value, Integral):
+            raise TypeError(f"{name} must be a whole number, got {value!r}")
+        if value < least:
+            raise ValueError(f"{name} must {_bound(least)}, got {value}")
+        return value
+
+    return check
+
+
+def _bound(least: float) -> str:
+    return "not be negative" if least == 0 else f"be at least {least:g}"
+
+
+def _shape(shape: Sequence[int], name: str, given: Mapping[str, Any]) -> tuple[int, ...]:
+    if not isinstance(shape, Sequence) or not shape:
+        raise TypeError(f"{name} must be a sequence of one or more whole numbers, got {shape!r}")
+    return tuple(count_from(1)(n, name) for n in shape)
+
+
+Number = Annotated[float, _number]  # may be NaN or infinite
+Positive = Annotated[float, _positive]
+NonNegative = Annotated[float, at_least(0)]
+Fraction = Annotated[float, _fraction]  # in (0, 1)
+Count = Annotated[int, count_from(1)]
+Whole = Annotated[int, count_from(0)]
+Shape = Annotated[Sequence[int], _shape]
+
+
+# --- tensors ---------------------------------------------------------------------------------------------------------
+
+
+def require_floats(x: Tensor, name: str = "x", given: Mapping[str, Any] | None = None) -> Tensor:
     """Return `x` if it is a floating-point tensor, of any shape and with any values; raise otherwise."""
     if not isinstance(x, Tensor):
         raise TypeError(f"{name} must be a torch.Tensor, got {type(x).__name__}")
@@ -39,8 +201,21 @@ def check_floating(x: Tensor, name: str = "x") -> Tensor:
     return x
 
 
-def check_finite(values: Tensor, name: str) -> Tensor:
-    """Return `values` if it is a non-empty tensor of finite real numbers, of any shape; raise otherwise."""
+def require_batch(x: Tensor, name: str = "x", given: Mapping[str, Any] | None = None) -> Tensor:
+    """Return `x` if it is a non-empty, finite, floating-point batch (B, *shape); raise otherwise."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name} must be a torch.Tensor of shape (B, *shape), got {type(x).__name__}")
+    require_floats(x, name)
+    if x.ndim < 2:
+        raise ValueError(f"{name} must be a batch of shape (B, *shape), got shape {tuple(x.shape)}")
+    if x.numel() == 0:
+        raise ValueError(f"{name} must hold at least one example and one dimension, got shape {tuple(x.shape)}")
+    if not math.isfinite(float(x.detach().abs().max())):  # NaN wins every max; several times faster than torch.isfinite
+        raise ValueError(f"{name} must be finite, but it holds NaN or infinity")
+    return x
+
+
+def _finite(values: Tensor, name: str, given: Mapping[str, Any]) -> Tensor:
     if not isinstance(values, Tensor) or values.is_complex():
         found = values.dtype if isinstance(values, Tensor) else type(values).__name__
         raise TypeError(f"{name} must be a torch.Tensor of real numbers, got {found}")
@@ -51,8 +226,20 @@ def check_finite(values: Tensor, name: str) -> Tensor:
     return values
 
 
-def check_sigma(sigma: float | Tensor, x: Tensor, *, positive: bool = False) -> float | Tensor:
-    """Return σ in a form that broadcasts against x: a float, or a tensor of shape (B, 1, …, 1)."""
+Floats = Annotated[Tensor, require_floats]
+Batch = Annotated[Tensor, require_batch]  # finite, (B, *shape)
+Finite = Annotated[Tensor, _finite]  # of any shape
+
+
+# --- noise levels ----------------------------------------------------------------------------------------------------
+
+
+def require_sigma(sigma: float | Tensor, x: Tensor, *, positive: bool = False) -> float | Tensor:
+    """Return σ if it is a noise level of the batch x, a float or a (B,) tensor of finite numbers ≥ 0; raise otherwise.
+
+    It comes back in a form that broadcasts against x: a float, or a tensor of shape (B, 1, …, 1).
+    """
+    wanted = f"sigma must be finite and {'positive' if positive else 'not negative'}, got"
     if isinstance(sigma, Tensor) and sigma.ndim > 0:
         if sigma.shape != x.shape[:1]:
             raise ValueError(
@@ -63,114 +250,106 @@ def check_sigma(sigma: float | Tensor, x: Tensor, *, positive: bool = False) -> 
             raise ValueError(f"sigma must be on the device of x, {x.device}, got {sigma.device}")
         low = float(sigma.min())
         if not bool(torch.isfinite(sigma).all()) or low < 0 or (positive and low == 0):
-            raise ValueError(f"sigma must be finite and {'positive' if positive else 'not negative'}, got {sigma}")
-        return sigma.to(x.dtype).reshape(-1, *[1] * (x.ndim - 1))
-    value = check_number(sigma, "sigma")
+            raise ValueError(f"{wanted} {sigma}")
+        return against(sigma, x)
+    value = _number(sigma, "sigma")
     if not math.isfinite(value) or value < 0 or (positive and value == 0):
-        raise ValueError(f"sigma must be finite and {'positive' if positive else 'not negative'}, got {value}")
+        raise ValueError(f"{wanted} {value}")
     return value
 
 
-def check_sigmas(sigmas: Tensor | Sequence[float]) -> list[float]:
-    """Return the noise levels σ_1 > … > σ_L > 0 as floats; raise if they are not such a ladder."""
-    values = sigmas.tolist() if isinstance(sigmas, Tensor) else sigmas
-    if not isinstance(values, Iterable) or isinstance(values, str):
-        raise TypeError(f"sigmas must be a sequence of noise levels (L,), got {sigmas!r}")
-    levels = [check_number(s, "sigmas") for s in values]
-    if not levels:
-        raise ValueError("sigmas must hold at least one noise level, got none")
-    if not all(math.isfinite(s) and s > 0 for s in levels):
-        raise ValueError(f"sigmas must be finite and positive, got {levels}")
-    if any(a <= b for a, b in itertools.pairwise(levels)):
-        raise ValueError(f"sigmas must descend strictly, from σ_1 (largest) to σ_L (smallest), got {levels}")
-    return levels
+def against(sigma: float | Tensor, x: Tensor) -> float | Tensor:
+    """σ, a float or (B,), in a form that broadcasts against x: a float, or a tensor of shape (B, 1, …, 1)."""
+    if isinstance(sigma, Tensor) and sigma.ndim > 0:
+        return sigma.to(x.dtype).reshape(-1, *[1] * (x.ndim - 1))
+    return float(sigma)
 
 
-def check_number(value: float, name: str) -> float:
-    """Return `value` as a float, be it NaN or infinite; raise if it is no number."""
-    try:
-        if not isinstance(value, str | bytes | bool):  # float() takes these too
-            return float(value)
-    except (TypeError, ValueError, RuntimeError, OverflowError):
-        pass
-    raise TypeError(f"{name} must be a number, got {value!r}")
+def _sigma(positive: bool) -> Check:
+    def check(sigma: float | Tensor, name: str, given: Mapping[str, Any]) -> float | Tensor:
+        require_sigma(sigma, given["x"], positive=positive)
+        return sigma
+
+    return check
 
 
-def check_positive(value: float, name: str) -> float:
-    """Return `value` as a finite float > 0; raise otherwise."""
-    value = check_number(value, name)
-    if not math.isfinite(value) or value <= 0:
-        raise ValueError(f"{name} must be finite and positive, got {value}")
-    return value
+def _ladder(least: int) -> Check:
+    def check(sigmas: Tensor | Sequence[float], name: str, given: Mapping[str, Any]) -> list[float]:
+        values = sigmas.tolist() if isinstance(sigmas, Tensor) else sigmas
+        if not isinstance(values, Iterable) or isinstance(values, str):
+            raise TypeError(f"{name} must be a sequence of noise levels (L,), got {sigmas!r}")
+        levels = [_number(s, name) for s in values]
+        if not levels:
+            raise ValueError(f"{name} must hold at least one noise level, got none")
+        if not all(math.isfinite(s) and s > 0 for s in levels):
+            raise ValueError(f"{name} must be finite and positive, got {levels}")
+        if any(a <= b for a, b in itertools.pairwise(levels)):
+            raise ValueError(f"{name} must descend strictly, from σ_1 (largest) to σ_L (smallest), got {levels}")
+        if len(levels) < least:
+            raise ValueError(f"{name} must hold at least two noise levels to go from one to the next, got {levels}")
+        return levels
+
+    return check
 
 
-def check_at_least(value: float, name: str, least: float) -> float:
-    """Return `value` as a finite float ≥ `least`; raise otherwise."""
-    value = check_number(value, name)
-    if not math.isfinite(value):
-        raise ValueError(f"{name} must be finite, got {value}")
-    if value < least:
-        raise ValueError(f"{name} must {_bound(least)}, got {value}")
-    return value
+Sigma = Annotated[float | Tensor, _sigma(positive=False)]  # of the batch x: a float or (B,)
+PositiveSigma = Annotated[float | Tensor, _sigma(positive=True)]
+Ladder = Annotated[Tensor | Sequence[float], _ladder(1)]  # σ_1 > … > σ_L > 0, as a list of floats
+LadderOfTwo = Annotated[Tensor | Sequence[float], _ladder(2)]
 
 
-def check_inside(value: float, name: str, low: float = 0.0, high: float = 1.0) -> float:
-    """Return `value` as a float between `low` and `high`, which it must not reach; raise otherwise."""
-    value = check_number(value, name)
-    if not low < value < high:
-        raise ValueError(f"{name} must be in ({low:g}, {high:.4g}), got {value:g}")
-    return value
+# --- functions, networks, generators, choices ------------------------------------------------------------------------
 
 
-def check_count(value: int, name: str, *, least: int = 1) -> int:
-    """Return `value` if it is a whole number ≥ `least`; raise otherwise."""
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"{name} must be a whole number, got {value!r}")
-    if value < least:
-        raise ValueError(f"{name} must {_bound(least)}, got {value}")
-    return value
+def function_of(arguments: str) -> Check:
+    """State in an annotation, `Annotated[Callable[…], function_of("shape, generator")]`, that it must be callable."""
+
+    def check(value: Callable, name: str, given: Mapping[str, Any]) -> Callable:
+        if not callable(value):
+            raise TypeError(f"{name} must be a callable {name}({arguments}), got {type(value).__name__}")
+        return value
+
+    return check
 
 
-def check_shape(shape: Sequence[int], name: str = "shape") -> tuple[int, ...]:
-    """Return `shape` as a tuple if it is a sequence of one or more whole numbers ≥ 1; raise otherwise."""
-    if not isinstance(shape, Sequence) or not shape:
-        raise TypeError(f"{name} must be a sequence of one or more whole numbers, got {shape!r}")
-    return tuple(check_count(n, name) for n in shape)
-
-
-def check_callable(value: Callable, name: str, arguments: str = "x, sigma") -> Callable:
-    """Return `value` if it can be called; raise otherwise."""
-    if not callable(value):
-        raise TypeError(f"{name} must be a callable {name}({arguments}), got {type(value).__name__}")
-    return value
-
-
-def check_network(network: nn.Module) -> nn.Module:
-    """Return `network` if it is a torch.nn.Module; raise otherwise."""
+def _network(network: nn.Module, name: str, given: Mapping[str, Any]) -> nn.Module:
     if not isinstance(network, nn.Module):
-        raise TypeError(f"network must be a torch.nn.Module, got {type(network).__name__}")
+        raise TypeError(f"{name} must be a torch.nn.Module, got {type(network).__name__}")
     return network
 
 
-def check_choice(value: str, name: str, choices: Sequence[str]) -> str:
-    """Return `value` if it is one of `choices`; raise otherwise."""
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
-    return value
-
-
-def check_generator(generator: torch.Generator) -> torch.Generator:
+def require_generator(
+    generator: torch.Generator, name: str = "generator", given: Mapping[str, Any] | None = None
+) -> torch.Generator:
     """Return `generator` if it is a torch.Generator; raise otherwise."""
     if not isinstance(generator, torch.Generator):
         raise TypeError(
-            f"generator must be a torch.Generator, such as torch.Generator().manual_seed(0), "
+            f"{name} must be a torch.Generator, such as torch.Generator().manual_seed(0), "
             f"got {type(generator).__name__}"
         )
     return generator
 
 
-def check_score(value: Tensor, x: Tensor) -> Tensor:
-    """Return what a score gave for `x` if it has x's shape and device; raise otherwise."""
+def one_of(choices: Iterable[str]) -> Check:
+    """State in an annotation, `Annotated[str, one_of(NAMES)]`, that a value must be among `choices`."""
+    known = tuple(choices)
+
+    def check(value: str, name: str, given: Mapping[str, Any] | None = None) -> str:
+        if value not in known:
+            raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
+        return value
+
+    return check
+
+
+Score = Annotated[Callable[[Tensor, float | Tensor], Tensor], function_of("x, sigma")]
+LogProb = Annotated[Callable[[Tensor, float], Tensor], function_of("x, sigma")]
+Network = Annotated[nn.Module, _network]
+Generator = Annotated[torch.Generator, require_generator]
+
+
+def require_score(value: Tensor, x: Tensor) -> Tensor:
+    """Return what a score gave for `x` if it has x's shape and device; raise otherwise. No value is looked at."""
     if not isinstance(value, Tensor):
         raise TypeError(f"score must return a torch.Tensor, got {type(value).__name__}")
     if value.shape != x.shape:
@@ -180,5 +359,71 @@ def check_score(value: Tensor, x: Tensor) -> Tensor:
     return value
 
 
-def _bound(least: float) -> str:
-    return "not be negative" if least == 0 else f"be at least {least:g}"
+# --- by hand, for what is not annotated yet ---------------------------------------------------------------------------
+
+
+def check_batch(x, name="x"):
+    return require_batch(x, name)
+
+
+def check_floating(x, name="x"):
+    return require_floats(x, name)
+
+
+def check_finite(values, name):
+    return _finite(values, name, {})
+
+
+def check_sigma(sigma, x, *, positive=False):
+    return require_sigma(sigma, x, positive=positive)
+
+
+def check_sigmas(sigmas):
+    return _ladder(1)(sigmas, "sigmas", {})
+
+
+def check_number(value, name):
+    return _number(value, name)
+
+
+def check_positive(value, name):
+    return _positive(value, name, {})
+
+
+def check_at_least(value, name, least):
+    return at_least(least)(value, name, {})
+
+
+def check_inside(value, name, low=0.0, high=1.0):
+    value = _number(value, name)
+    if not low < value < high:
+        raise ValueError(f"{name} must be in ({low:g}, {high:.4g}), got {value:g}")
+    return value
+
+
+def check_count(value, name, *, least=1):
+    return count_from(least)(value, name)
+
+
+def check_shape(shape, name="shape"):
+    return _shape(shape, name, {})
+
+
+def check_callable(value, name, arguments="x, sigma"):
+    return function_of(arguments)(value, name, {})
+
+
+def check_network(network):
+    return _network(network, "network", {})
+
+
+def check_choice(value, name, choices):
+    return one_of(choices)(value, name)
+
+
+def check_generator(generator):
+    return require_generator(generator)
+
+
+def check_score(value, x):
+    return require_score(value, x)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sbgm.checked import check_at_least, check_batch, check_count, check_generator, check_inside, check_sigma
+from sbgm.checked import Batch, Count, Fraction, Generator, NonNegative, Sigma, checked, require_sigma
 
 __all__ = [
     "GaussianMixture",
@@ -67,7 +67,8 @@ class GaussianMixture:
         weights, stds = ([float(f"{v:.4g}") for v in p.tolist()] for p in (self.weights, self.stds))
         return f"GaussianMixture(weights={weights}, means={self.means.tolist()}, stds={stds})"
 
-    def sample(self, n: int, sigma: float = 0.0, *, generator: torch.Generator) -> Tensor:
+    @checked
+    def sample(self, n: Count, sigma: NonNegative = 0.0, *, generator: Generator) -> Tensor:
         """Draw n exact, independent samples of q_σ.
 
         Args:
@@ -78,20 +79,20 @@ class GaussianMixture:
         Returns:
             (n, D) float tensor in the dtype of `means`.
         """
-        check_count(n, "n")
-        check_at_least(sigma, "sigma", 0)
-        device = check_generator(generator).device
+        device = generator.device
         which = torch.multinomial(self.weights.to(device), n, replacement=True, generator=generator)
         z = torch.randn(n, self.dim, generator=generator, device=device, dtype=self.means.dtype)
-        variances = self.stds.to(device)[which] ** 2 + float(sigma) ** 2
+        variances = self.stds.to(device)[which] ** 2 + sigma**2
         return self.means.to(device)[which] + variances.sqrt()[:, None] * z
 
-    def log_prob(self, x: Tensor, sigma: float | Tensor = 0.0) -> Tensor:
+    @checked
+    def log_prob(self, x: Batch, sigma: Sigma = 0.0) -> Tensor:
         """The exact log-density log q_σ(x), in nats: (B, D) -> (B,)."""
         log_joint, _, _ = self._log_joint(x, sigma)
         return log_joint.logsumexp(dim=0)
 
-    def score(self, x: Tensor, sigma: float | Tensor = 0.0) -> Tensor:
+    @checked
+    def score(self, x: Batch, sigma: Sigma = 0.0) -> Tensor:
         """The exact score ∇_x log q_σ(x) = Σ_k r_k(x) (μ_k − x)/(s_k² + σ²), with r_k the posterior of component k.
 
         Args:
@@ -102,7 +103,7 @@ class GaussianMixture:
             (B, D) scores.
 
         Raises:
-            ValueError, TypeError: x is no finite (B, D) batch, sigma is negative, or a component has no density.
+            ValueError: x has another dimension, or a component has no density.
         """
         log_joint, offsets, variances = self._log_joint(x, sigma)
         pull = log_joint.softmax(dim=0) / variances
@@ -113,12 +114,11 @@ class GaussianMixture:
 
         The batch comes last, since sums over a short last dimension are slow: samplers spend their time here.
         """
-        check_batch(x)
         if x.shape[1:] != (self.dim,):
             raise ValueError(f"x must have shape (B, {self.dim}), got {tuple(x.shape)}")
         weights, means, stds = (p.to(x.device, x.dtype) for p in (self.weights, self.means, self.stds))
-        sigma = check_sigma(sigma, x)
-        noise = sigma.T if isinstance(sigma, Tensor) else sigma
+        noise = require_sigma(sigma, x)
+        noise = noise.T if isinstance(noise, Tensor) else noise
         variances = stds[:, None].square() + noise**2
         if not bool((variances > 0).all()):
             raise ValueError("sigma must be positive where a component has std 0: a point has no density by itself")
@@ -128,7 +128,8 @@ class GaussianMixture:
         return log_height - squared / (2 * variances), offsets, variances
 
 
-def paper_mixture(stds: float = 1.0, *, weight: float = 0.8) -> GaussianMixture:
+@checked
+def paper_mixture(stds: float = 1.0, *, weight: Fraction = 0.8) -> GaussianMixture:
     """The mixture of Sections 3 and 4: (1 − w) N((−5, −5), I) + w N((5, 5), I), with w = 4/5.
 
     Args:
@@ -136,7 +137,6 @@ def paper_mixture(stds: float = 1.0, *, weight: float = 0.8) -> GaussianMixture:
             authors' code anneals (there σ is the component's whole standard deviation).
         weight: w, the weight of the mode at (5, 5), in (0, 1).
     """
-    check_inside(weight, "weight")
     return GaussianMixture([1 - weight, weight], [[-5.0, -5.0], [5.0, 5.0]], stds)
 
 

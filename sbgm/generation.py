@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sbgm.checked import (
+    Score,
     check_batch,
     check_callable,
     check_count,
@@ -19,7 +20,6 @@ from sbgm.checked import (
     check_positive,
     check_shape,
 )
-from sbgm.losses import Score
 from sbgm.noise import derived_generator
 from sbgm.samplers import State, final
 

@@ -6,35 +6,40 @@ for one example depends on the others (batch normalisation in training mode) is 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor
 
 from sbgm.checked import (
-    check_batch,
-    check_callable,
-    check_choice,
-    check_count,
-    check_generator,
-    check_score,
-    check_sigma,
-    check_sigmas,
+    Batch,
+    Count,
+    Generator,
+    Ladder,
+    PositiveSigma,
+    Score,
+    Sigma,
+    against,
+    checked,
+    function_of,
+    require_score,
+    unchecked,
 )
 from sbgm.noise import randn_like
 
 __all__ = [
-    "Score",
     "denoising_score_matching_loss",
     "ncsn_loss",
     "score_matching_loss",
     "sliced_score_matching_loss",
 ]
 
-Score = Callable[[Tensor, float | Tensor], Tensor]
+Reduction = Literal["mean", "none"]  # a scalar, or one value an example, (B,)
 
 
-def score_matching_loss(score: Score, x: Tensor, sigma: float | Tensor = 0.0, *, reduction: str = "mean") -> Tensor:
+@checked
+def score_matching_loss(score: Score, x: Batch, sigma: Sigma = 0.0, *, reduction: Reduction = "mean") -> Tensor:
     """Exact score matching (Eq. 1; Hyvärinen 2005): E[tr(∇_x s(x)) + ½‖s(x)‖²].
 
     It equals the Fisher divergence ½E‖s − ∇log p‖² up to a constant that does not depend on s. The trace takes D
@@ -45,26 +50,20 @@ def score_matching_loss(score: Score, x: Tensor, sigma: float | Tensor = 0.0, *,
         x: (B, *shape) samples of the distribution whose score is wanted.
         sigma: passed on to the score.
         reduction: "mean" gives a scalar, "none" one value an example, (B,).
-
-    Raises:
-        ValueError, TypeError: x is no finite floating-point batch, sigma is negative or of another shape, or the
-            score's output has another shape.
     """
-    check_callable(score, "score")
-    check_sigma(sigma, check_batch(x))
-    _check_reduction(reduction)
     keep_graph = torch.is_grad_enabled()
     with torch.enable_grad():  # ∇_x is needed even where no gradient of the loss is
         x = x.detach().requires_grad_()
-        s = check_score(score(x, sigma), x)
+        s = require_score(score(x, sigma), x)
         loss = 0.5 * _squared_norm(s)
         for d, component in enumerate(s.flatten(1).unbind(dim=1)):
             loss = loss + _gradient(component, x, keep_graph).flatten(1)[:, d]
-    return _reduce(loss if keep_graph else loss.detach(), reduction)
+    return _reduced(loss if keep_graph else loss.detach(), reduction)
 
 
+@checked
 def denoising_score_matching_loss(
-    score: Score, x: Tensor, sigma: float | Tensor, *, generator: torch.Generator, reduction: str = "mean"
+    score: Score, x: Batch, sigma: PositiveSigma, *, generator: Generator, reduction: Reduction = "mean"
 ) -> Tensor:
     """Denoising score matching (Eq. 2 and 5; Vincent 2011): ½E‖s(x̃, σ) + (x̃ − x)/σ²‖², x̃ ~ N(x, σ²I).
 
@@ -76,32 +75,27 @@ def denoising_score_matching_loss(
         sigma: noise level, a positive float or (B,).
         generator: source of the noise.
         reduction: "mean" gives a scalar, "none" one value an example, (B,).
-
-    Raises:
-        ValueError, TypeError: x is no finite floating-point batch, sigma is not positive, or the score's output has
-            another shape.
     """
-    check_callable(score, "score")
-    scale = check_sigma(sigma, check_batch(x), positive=True)
-    _check_reduction(reduction)
+    scale = against(sigma, x)
     z = randn_like(x, generator)
     x_noisy = x + scale * z
     target = -z / scale  # −(x̃ − x)/σ², without the rounding error of forming x̃ − x
-    s = check_score(score(x_noisy, sigma), x)
-    return _reduce(0.5 * _squared_norm(s - target), reduction)
+    s = require_score(score(x_noisy, sigma), x)
+    return _reduced(0.5 * _squared_norm(s - target), reduction)
 
 
+@checked
 def sliced_score_matching_loss(
     score: Score,
-    x: Tensor,
-    sigma: float | Tensor = 0.0,
+    x: Batch,
+    sigma: Sigma = 0.0,
     *,
-    generator: torch.Generator,
-    n_projections: int = 1,
-    projection: str = "gaussian",
+    generator: Generator,
+    n_projections: Count = 1,
+    projection: Literal["gaussian", "rademacher"] = "gaussian",
     variance_reduced: bool = True,
-    autodiff: str = "reverse",
-    reduction: str = "mean",
+    autodiff: Literal["reverse", "forward"] = "reverse",
+    reduction: Reduction = "mean",
 ) -> Tensor:
     """Sliced score matching (Eq. 3; Song et al. 2019): E_v E_x[vᵀ∇_x s(x) v + ½‖s(x)‖²].
 
@@ -117,23 +111,12 @@ def sliced_score_matching_loss(
         variance_reduced: replace ½E_v(vᵀs)² by its expectation ½‖s‖², as Eq. 3 and the authors do.
         autodiff: "reverse", vᵀ∇(vᵀs) by double backward, or "forward", (∇s)v by a Jacobian-vector product.
         reduction: "mean" gives a scalar, "none" one value an example, (B,).
-
-    Raises:
-        ValueError, TypeError: x is no finite floating-point batch, an option is unknown, or the score's output has
-            another shape.
     """
-    check_callable(score, "score")
-    check_choice(projection, "projection", ("gaussian", "rademacher"))
-    check_choice(autodiff, "autodiff", ("reverse", "forward"))
-    check_count(n_projections, "n_projections")
-    check_sigma(sigma, check_batch(x))
-    check_generator(generator)
-    _check_reduction(reduction)
     keep_graph = torch.is_grad_enabled()
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         if autodiff == "reverse":
-            s = check_score(score(x, sigma), x)
+            s = require_score(score(x, sigma), x)
         loss = torch.zeros(x.shape[0], dtype=x.dtype, device=x.device)
         for _ in range(n_projections):
             v = randn_like(x, generator)
@@ -142,21 +125,36 @@ def sliced_score_matching_loss(
             if autodiff == "reverse":
                 slope = _gradient(_dot(v, s), x, keep_graph)
             else:
-                s, slope = torch.func.jvp(lambda x: check_score(score(x, sigma), x), (x,), (v,))
+                s, slope = torch.func.jvp(lambda x: require_score(score(x, sigma), x), (x,), (v,))
             norm = _squared_norm(s) if variance_reduced else _dot(v, s) ** 2
             loss = loss + (_dot(v, slope) + 0.5 * norm) / n_projections
-    return _reduce(loss if keep_graph else loss.detach(), reduction)
+    return _reduced(loss if keep_graph else loss.detach(), reduction)
 
 
+def _levels(levels: Tensor, name: str, given: Mapping[str, Any]) -> Tensor:
+    n, n_levels = len(given["x"]), len(given["sigmas"])
+    if (
+        not isinstance(levels, Tensor)
+        or levels.shape != (n,)
+        or levels.is_floating_point()
+        or levels.is_complex()
+        or levels.dtype == torch.bool
+        or not 0 <= int(levels.min()) <= int(levels.max()) < n_levels
+    ):
+        raise ValueError(f"{name} must be ({n},) whole numbers in 0 … {n_levels - 1}, got {levels}")
+    return levels
+
+
+@checked
 def ncsn_loss(
     score: Score,
-    x: Tensor,
-    sigmas: Tensor,
+    x: Batch,
+    sigmas: Ladder,
     *,
-    generator: torch.Generator,
-    weighting: Callable[[Tensor], Tensor] = torch.square,
-    levels: Tensor | None = None,
-    reduction: str = "mean",
+    generator: Generator,
+    weighting: Annotated[Callable[[Tensor], Tensor], function_of("sigma")] = torch.square,
+    levels: Annotated[Tensor, _levels] | None = None,
+    reduction: Reduction = "mean",
 ) -> Tensor:
     """The noise conditional objective (Eq. 6): (1/L) Σ_i λ(σ_i) ℓ(θ; σ_i), with λ(σ) = σ² unless told otherwise.
 
@@ -172,31 +170,17 @@ def ncsn_loss(
         reduction: "mean" gives a scalar, "none" one value an example, (B,).
 
     Raises:
-        ValueError, TypeError: as `denoising_score_matching_loss`, or sigmas is no descending ladder, or a level is off
-            it, or weighting gives another shape than (B,).
+        ValueError: weighting gives another shape than (B,).
     """
-    check_callable(score, "score")
-    check_callable(weighting, "weighting", "sigma")
-    ladder = torch.tensor(check_sigmas(sigmas), dtype=check_batch(x).dtype, device=x.device)
-    device = check_generator(generator).device
-    _check_reduction(reduction)
+    ladder = torch.tensor(sigmas, dtype=x.dtype, device=x.device)
     if levels is None:
-        levels = torch.randint(len(ladder), (len(x),), generator=generator, device=device).to(x.device)
-    elif (
-        not isinstance(levels, Tensor)
-        or levels.shape != x.shape[:1]
-        or levels.is_floating_point()
-        or levels.is_complex()
-        or levels.dtype == torch.bool
-        or not 0 <= int(levels.min()) <= int(levels.max()) < len(ladder)
-    ):
-        raise ValueError(f"levels must be ({len(x)},) whole numbers in 0 … {len(ladder) - 1}, got {levels}")
+        levels = torch.randint(len(ladder), (len(x),), generator=generator, device=generator.device).to(x.device)
     sigma = ladder[levels]
     weights = weighting(sigma)
     if getattr(weights, "shape", ()) not in ((), sigma.shape):
         raise ValueError(f"weighting must return one weight an example, shape ({len(x)},), got {tuple(weights.shape)}")
-    loss = denoising_score_matching_loss(score, x, sigma, generator=generator, reduction="none")
-    return _reduce(weights * loss, reduction)
+    loss = unchecked(denoising_score_matching_loss)(score, x, sigma, generator=generator, reduction="none")
+    return _reduced(weights * loss, reduction)
 
 
 def _gradient(value: Tensor, x: Tensor, keep_graph: bool) -> Tensor:
@@ -215,9 +199,5 @@ def _squared_norm(a: Tensor) -> Tensor:
     return _dot(a, a)
 
 
-def _check_reduction(reduction: str) -> None:
-    check_choice(reduction, "reduction", ("mean", "none"))
-
-
-def _reduce(loss: Tensor, reduction: str) -> Tensor:
+def _reduced(loss: Tensor, reduction: Reduction) -> Tensor:
     return loss.mean() if reduction == "mean" else loss

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sbgm.checked import (
+    Score,
     check_callable,
     check_choice,
     check_count,
@@ -23,7 +24,6 @@ from sbgm.checked import (
     check_sigma,
     check_sigmas,
 )
-from sbgm.losses import Score
 
 __all__ = [
     "MLP",

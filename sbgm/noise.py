@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy
 import torch
 from torch import Tensor
 
-from sbgm.checked import check_batch, check_count, check_floating, check_generator, check_positive, check_sigma
+from sbgm.checked import (
+    Batch,
+    Generator,
+    Positive,
+    Sigma,
+    Whole,
+    against,
+    checked,
+    count_from,
+    require_floats,
+    require_generator,
+)
 
 __all__ = [
     "derived_generator",
@@ -17,7 +30,8 @@ __all__ = [
 ]
 
 
-def geometric_sigmas(sigma_max: float, sigma_min: float, n_levels: int) -> Tensor:
+@checked
+def geometric_sigmas(sigma_max: Positive, sigma_min: Positive, n_levels: Annotated[int, count_from(2)]) -> Tensor:
     """The geometric ladder σ_1/σ_2 = … = σ_{L−1}/σ_L > 1 of Section 4.1.
 
     Args:
@@ -29,15 +43,18 @@ def geometric_sigmas(sigma_max: float, sigma_min: float, n_levels: int) -> Tenso
         (L,) float32 tensor, descending, whose ends are exactly σ_1 and σ_L.
 
     Raises:
-        ValueError: the ends are not 0 < σ_L < σ_1, or there are fewer than two levels.
+        ValueError: σ_L is not smaller than σ_1.
     """
-    _check_ends(sigma_max, sigma_min, n_levels)
+    _require_descent(sigma_max, sigma_min)
     ratio = sigma_min / sigma_max
     levels = [sigma_max * ratio ** (i / (n_levels - 1)) for i in range(n_levels - 1)]
     return torch.tensor([*levels, sigma_min], dtype=torch.float32)
 
 
-def power_sigmas(sigma_max: float, sigma_min: float, n_levels: int, power: float = 7.0) -> Tensor:
+@checked
+def power_sigmas(
+    sigma_max: Positive, sigma_min: Positive, n_levels: Annotated[int, count_from(2)], power: Positive = 7.0
+) -> Tensor:
     """The ladder σ_i = (σ_1^{1/ρ} + (i − 1)/(L − 1) (σ_L^{1/ρ} − σ_1^{1/ρ}))^ρ, for few levels (Karras et al. 2022).
 
     ρ = 1 spaces the levels evenly, ρ → ∞ geometrically; 7 puts more of them near σ_L than an even ladder and fewer than
@@ -53,21 +70,17 @@ def power_sigmas(sigma_max: float, sigma_min: float, n_levels: int, power: float
         (L,) float32 tensor, descending, whose ends are exactly σ_1 and σ_L.
 
     Raises:
-        ValueError: the ends are not 0 < σ_L < σ_1, there are fewer than two levels, or ρ is not positive.
+        ValueError: σ_L is not smaller than σ_1.
     """
-    _check_ends(sigma_max, sigma_min, n_levels)
-    check_positive(power, "power")
+    _require_descent(sigma_max, sigma_min)
     top, bottom = sigma_max ** (1 / power), sigma_min ** (1 / power)
     levels = [(top + i / (n_levels - 1) * (bottom - top)) ** power for i in range(1, n_levels - 1)]
     return torch.tensor([sigma_max, *levels, sigma_min], dtype=torch.float32)
 
 
-def _check_ends(sigma_max: float, sigma_min: float, n_levels: int) -> None:
-    sigma_max, sigma_min = check_positive(sigma_max, "sigma_max"), check_positive(sigma_min, "sigma_min")
+def _require_descent(sigma_max: float, sigma_min: float) -> None:
     if sigma_min >= sigma_max:
         raise ValueError(f"sigma_min must be smaller than sigma_max = {sigma_max}, got {sigma_min}")
-    if check_count(n_levels, "n_levels") < 2:
-        raise ValueError(f"n_levels must be at least 2, got {n_levels}")
 
 
 def randn_like(x: Tensor, generator: torch.Generator) -> Tensor:
@@ -75,12 +88,13 @@ def randn_like(x: Tensor, generator: torch.Generator) -> Tensor:
 
     It is drawn on the generator's device and moved, so that a CPU generator gives the same noise to a CPU and a GPU.
     """
-    check_floating(x)
-    check_generator(generator)
+    require_floats(x)
+    require_generator(generator)
     return torch.randn(x.shape, generator=generator, device=generator.device, dtype=x.dtype).to(x.device)
 
 
-def perturb(x: Tensor, sigma: float | Tensor, *, generator: torch.Generator) -> Tensor:
+@checked
+def perturb(x: Batch, sigma: Sigma, *, generator: Generator) -> Tensor:
     """A sample x̃ = x + σz of q_σ(x̃ | x) = N(x̃ | x, σ²I) (Section 4.2).
 
     Args:
@@ -90,15 +104,12 @@ def perturb(x: Tensor, sigma: float | Tensor, *, generator: torch.Generator) -> 
 
     Returns:
         (B, *shape) perturbed data.
-
-    Raises:
-        ValueError, TypeError: x is no finite floating-point batch, or sigma is negative or of another shape.
     """
-    sigma = check_sigma(sigma, check_batch(x))
-    return x + sigma * randn_like(x, generator)
+    return x + against(sigma, x) * randn_like(x, generator)
 
 
-def derived_generator(seed: int, *keys: int, device: torch.device | str = "cpu") -> torch.Generator:
+@checked
+def derived_generator(seed: Whole, *keys: Whole, device: torch.device | str = "cpu") -> torch.Generator:
     """A generator that depends on a seed and on whole numbers such as a step and a part of its batch, and on no past.
 
     Work that is cut into numbered pieces, each drawing from its own generator, gives the same result in any order,
@@ -108,12 +119,6 @@ def derived_generator(seed: int, *keys: int, device: torch.device | str = "cpu")
         seed: of the whole work.
         keys: what numbers the piece; different keys give independent streams (numpy's SeedSequence mixes them).
         device: where the generator draws.
-
-    Raises:
-        ValueError, TypeError: the seed or a key is negative or no whole number.
     """
-    check_count(seed, "seed", least=0)
-    for key in keys:
-        check_count(key, "keys", least=0)
     words = numpy.random.SeedSequence(seed, spawn_key=keys).generate_state(1, numpy.uint64)
     return torch.Generator(device).manual_seed(int(words[0] >> numpy.uint64(1)))  # torch takes 63 bits on any device

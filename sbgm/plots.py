@@ -15,9 +15,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.quiver import Quiver
 from torch import Tensor
 
-from sbgm.checked import check_batch
+from sbgm.checked import Score, check_batch
 from sbgm.distributions import GaussianMixture
-from sbgm.losses import Score
 from sbgm.measure import relative_squared_error
 
 __all__ = [

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from sbgm.checked import check_callable, check_choice
 
 if TYPE_CHECKING:
-    from sbgm.losses import Score
+    from sbgm.checked import Score
 
 __all__ = [
     "autocast",

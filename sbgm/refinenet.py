@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sbgm.checked import check_callable, check_count, check_floating, check_sigma, check_sigmas
-from sbgm.losses import Score
+from sbgm.checked import Score, check_callable, check_count, check_floating, check_sigma, check_sigmas
 
 __all__ = [
     "RefineNet",

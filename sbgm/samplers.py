@@ -1,6 +1,11 @@
 """Samplers that need a score only, and two that also use a log-density for a Metropolis test.
 
-Each is a generator: it yields a `State` after every step and keeps none, so a caller plots, logs or stops as it likes.
+Each is a generator: it yields a `State` after every step and keeps none, so a caller plots, logs or stops as it likes;
+`final` runs one to its end. The step size is the paper's ε: x + (ε/2) s + √ε z. (The authors' image code writes
+x + h s + √(2h) z, with h = ε/2.)
+
+In this order: Langevin dynamics (Eq. 4) with its relatives, annealing (Algorithms 1 and 2), and later samplers that go
+from one noise level straight to the next.
 """
 
 from __future__ import annotations
@@ -8,24 +13,28 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from sbgm.checked import (
-    check_batch,
-    check_callable,
-    check_choice,
-    check_count,
-    check_generator,
-    check_positive,
-    check_score,
-    check_sigma,
-    check_sigmas,
+    Batch,
+    Count,
+    Generator,
+    Ladder,
+    LadderOfTwo,
+    LogProb,
+    Positive,
+    Score,
+    Sigma,
+    against,
+    checked,
+    one_of,
+    require_batch,
+    require_score,
 )
-from sbgm.losses import Score
 from sbgm.noise import randn_like
 from sbgm.theory import largest_stable_step
 
@@ -103,21 +112,13 @@ def final(states: Iterable[State]) -> Tensor:
     return last.x
 
 
-def starting_scale(x: Tensor, noise: float) -> float:
-    """The size that a healthy run has at the start: max |x|, or the spread of its own noise where that is larger."""
-    return max(float(x.abs().max()), noise)
+# --- Langevin dynamics -----------------------------------------------------------------------------------------------
 
 
-def has_diverged(x: Tensor, scale: float) -> bool:
-    """Whether an entry is NaN, infinite, or beyond 10⁶ times `scale` (one comparison, which NaN fails)."""
-    return not float(x.abs().max()) <= GROWTH_LIMIT * scale
-
-
-LogProb = Callable[[Tensor, float], Tensor]
-
-
+@checked
+@torch.no_grad()
 def langevin(
-    score: Score, x: Tensor, *, step_size: float, n_steps: int, sigma: float = 0.0, generator: torch.Generator
+    score: Score, x: Batch, *, step_size: Positive, n_steps: Count, sigma: Sigma = 0.0, generator: Generator
 ) -> Iterator[State]:
     """Langevin dynamics (Eq. 4): x_t = x_{t−1} + (ε/2) s(x_{t−1}, σ) + √ε z_t, z_t ~ N(0, I).
 
@@ -136,22 +137,12 @@ def langevin(
         State after each step.
 
     Raises:
-        ValueError, TypeError: a bad argument, before the first step.
         SamplerDivergedError: the state stopped being finite or grew 10⁶-fold.
     """
-    check_callable(score, "score")
-    check_sigma(sigma, check_batch(x))
-    check_positive(step_size, "step_size")
-    check_count(n_steps, "n_steps")
-    check_generator(generator)
-    return _langevin(score, x, step_size, n_steps, sigma, generator)
-
-
-def _langevin(score, x, step_size, n_steps, sigma, generator):
-    scale = starting_scale(x, math.sqrt(step_size * n_steps))
+    scale = _starting_scale(x, math.sqrt(step_size * n_steps))
     for step in range(1, n_steps + 1):
-        x = langevin_step(score, x, step_size, sigma, generator)
-        if has_diverged(x, scale):
+        x = _langevin_step(score, x, step_size, sigma, generator)
+        if _has_diverged(x, scale):
             raise SamplerDivergedError(
                 f"langevin diverged at step {step} of {n_steps}: the state is no longer finite, or beyond 10⁶ times "
                 f"its starting scale. step_size = {step_size:g} is too large: where the density looks like a Gaussian "
@@ -163,22 +154,23 @@ def _langevin(score, x, step_size, n_steps, sigma, generator):
         yield State(x, step, sigma)
 
 
-@torch.no_grad()
-def langevin_step(score: Score, x: Tensor, step_size: float, sigma: float, generator: torch.Generator) -> Tensor:
+def _langevin_step(score: Score, x: Tensor, step_size: float, sigma: float, generator: torch.Generator) -> Tensor:
     """One step of Eq. 4, from (B, *shape) to (B, *shape)."""
-    s = check_score(score(x, sigma), x)
+    s = require_score(score(x, sigma), x)
     return x + step_size / 2 * s + math.sqrt(step_size) * randn_like(x, generator)
 
 
+@checked
+@torch.no_grad()
 def metropolis_langevin(
     score: Score,
-    x: Tensor,
+    x: Batch,
     *,
     log_prob: LogProb,
-    step_size: float,
-    n_steps: int,
-    sigma: float = 0.0,
-    generator: torch.Generator,
+    step_size: Positive,
+    n_steps: Count,
+    sigma: Sigma = 0.0,
+    generator: Generator,
 ) -> Iterator[State]:
     """Langevin dynamics with a Metropolis–Hastings test (MALA; Roberts & Tweedie 1996): exact at any step size.
 
@@ -188,7 +180,7 @@ def metropolis_langevin(
     Args:
         score: s(x, sigma); any vector field leaves p invariant, its score makes good proposals.
         x: (B, *shape) starting points, one chain each; left unchanged.
-        log_prob: log p(x, sigma) up to a constant, (B, *shape) -> (B,).
+        log_prob: log p(x, sigma) up to a constant, (B, *shape) -> (B,), finite where a chain starts.
         step_size: ε, in squared units of the data.
         n_steps: number of steps.
         sigma: passed on to both.
@@ -196,32 +188,18 @@ def metropolis_langevin(
 
     Yields:
         State after each step; `accepted` says which chains moved.
-
-    Raises:
-        ValueError, TypeError: a bad argument, before the first step; log_prob gives another shape than (B,), or is
-            NaN or infinite where a chain stands.
     """
-    check_callable(score, "score")
-    check_callable(log_prob, "log_prob")
-    check_sigma(sigma, check_batch(x))
-    check_positive(step_size, "step_size")
-    check_count(n_steps, "n_steps")
-    check_generator(generator)
-    return _metropolis_langevin(score, x, log_prob, step_size, n_steps, sigma, generator)
 
-
-@torch.no_grad()
-def _metropolis_langevin(score, x, log_prob, step_size, n_steps, sigma, generator):
     def log_q(y: Tensor, x: Tensor, s: Tensor) -> Tensor:  # log q(y | x) up to a constant
         return -(y - x - step_size / 2 * s).flatten(1).square().sum(dim=1) / (2 * step_size)
 
-    s, log_p = check_score(score(x, sigma), x), check_log_prob(log_prob(x, sigma), x)
+    s, log_p = require_score(score(x, sigma), x), _starting_log_prob(log_prob, x, sigma)
     for step in range(1, n_steps + 1):
         y = x + step_size / 2 * s + math.sqrt(step_size) * randn_like(x, generator)
-        s_y, log_p_y = check_score(score(y, sigma), y), log_prob(y, sigma)
+        s_y, log_p_y = require_score(score(y, sigma), y), log_prob(y, sigma)
         log_ratio = log_p_y + log_q(x, y, s_y) - log_p - log_q(y, x, s)
         accepted = metropolis_test(log_ratio, generator)
-        x, s = torch.where(_like(accepted, x), y, x), torch.where(_like(accepted, s), s_y, s)
+        x, s = _where(accepted, y, x), _where(accepted, s_y, s)
         log_p = torch.where(accepted, log_p_y, log_p)
         yield State(x, step, sigma, accepted=accepted)
 
@@ -232,29 +210,97 @@ def metropolis_test(log_ratio: Tensor, generator: torch.Generator) -> Tensor:
     return uniform.to(log_ratio.device).log() < log_ratio
 
 
-def check_log_prob(value: Tensor, x: Tensor) -> Tensor:
-    """Return the log-density of the starting points if it is a finite (B,) tensor; raise otherwise."""
-    if not isinstance(value, Tensor):
-        raise TypeError(f"log_prob must return a torch.Tensor, got {type(value).__name__}")
-    if value.shape != x.shape[:1]:
-        raise ValueError(f"log_prob must return shape ({x.shape[0]},), one number an example, got {tuple(value.shape)}")
-    if not bool(torch.isfinite(value).all()):
-        raise ValueError("log_prob must be finite at the starting points x")
-    return value
+@checked
+@torch.no_grad()
+def hamiltonian(
+    score: Score,
+    x: Batch,
+    *,
+    step_size: Positive,
+    n_leapfrog: Count,
+    n_steps: Count,
+    sigma: Sigma = 0.0,
+    log_prob: LogProb | None = None,
+    generator: Generator,
+) -> Iterator[State]:
+    """Hamiltonian Monte Carlo (Neal 2011): a fresh momentum p ~ N(0, I), then leapfrog steps along the score.
+
+    One leapfrog step is p ← p + (h/2) s(x); x ← x + h p; p ← p + (h/2) s(x). With a log-density the end is taken with
+    probability min{1, exp(H(start) − H(end))}, H = −log p(x) + ½‖p‖²; without one it is always taken, which leaves an
+    error of order h². A single leapfrog step without the test is a Langevin step of size ε = h².
+
+    Args:
+        score: s(x, sigma).
+        x: (B, *shape) starting points, one chain each; left unchanged.
+        step_size: h, in units of the data (not squared, unlike Langevin's ε).
+        n_leapfrog: leapfrog steps a trajectory.
+        n_steps: trajectories.
+        sigma: passed on to the score and the log-density.
+        log_prob: log p(x, sigma) up to a constant, (B, *shape) -> (B,), finite where a chain starts; None for no test.
+        generator: source of momenta and tests.
+
+    Yields:
+        State after each trajectory; `accepted` is None without a test.
+
+    Raises:
+        SamplerDivergedError: without a test, the state stopped being finite or grew 10⁶-fold.
+    """
+    limit = GROWTH_LIMIT * _starting_scale(x, step_size * n_leapfrog * n_steps**0.5)
+    log_p = None if log_prob is None else _starting_log_prob(log_prob, x, sigma)
+    for step in range(1, n_steps + 1):
+        p = randn_like(x, generator)
+        y, p_end, exploded = _leapfrog(score, x, p, step_size, n_leapfrog, sigma, limit)
+        if log_prob is None:
+            x, accepted = y, None
+            if bool(exploded.any()):
+                raise SamplerDivergedError(
+                    f"hamiltonian diverged at step {step} of {n_steps}: the state is no longer finite, or beyond 10⁶ "
+                    f"times its starting scale. step_size = {step_size:g} is too large: where the density looks like "
+                    f"a Gaussian of standard deviation s, the bound is step_size < 2s",
+                    step_size=step_size,
+                    level=1,
+                    step=step,
+                )
+        else:
+            log_p_y = log_prob(y, sigma)
+            log_ratio = log_p_y - _kinetic(p_end) - log_p + _kinetic(p)
+            accepted = metropolis_test(log_ratio, generator) & ~exploded
+            x, log_p = _where(accepted, y, x), torch.where(accepted, log_p_y, log_p)
+        yield State(x, step, sigma, accepted=accepted)
 
 
-def _like(mask: Tensor, x: Tensor) -> Tensor:
-    return mask.reshape(-1, *[1] * (x.ndim - 1))
+def _leapfrog(
+    score: Score, x: Tensor, p: Tensor, step_size: float, n_leapfrog: int, sigma: float, limit: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The end (x, p) of a trajectory, and which chains left [−limit, limit] on the way: those stop where they were."""
+    exploded = torch.zeros(len(x), dtype=torch.bool, device=x.device)
+    p = p + step_size / 2 * require_score(score(x, sigma), x)
+    for i in range(n_leapfrog):
+        y = x + step_size * p
+        exploded |= ~(y.flatten(1).abs().amax(dim=1) <= limit)  # a NaN fails the comparison too
+        x = _where(exploded, x, y)
+        last = i == n_leapfrog - 1  # the half steps between two moves merge into one
+        p = p + (step_size / 2 if last else step_size) * require_score(score(x, sigma), x)
+    return x, p, exploded
 
 
+def _kinetic(p: Tensor) -> Tensor:
+    return 0.5 * p.flatten(1).square().sum(dim=1)
+
+
+# --- annealing -------------------------------------------------------------------------------------------------------
+
+
+@checked
+@torch.no_grad()
 def annealed_langevin(
     score: Score,
-    x: Tensor,
-    sigmas: Tensor | Sequence[float],
+    x: Batch,
+    sigmas: Ladder,
     *,
-    step_size: float,
-    n_steps: int,
-    generator: torch.Generator,
+    step_size: Positive,
+    n_steps: Count,
+    generator: Generator,
     denoise_last: bool = False,
 ) -> Iterator[State]:
     """Annealed Langevin dynamics (Algorithm 1).
@@ -275,326 +321,61 @@ def annealed_langevin(
         State after each step; the one after the last step is the sample.
 
     Raises:
-        ValueError, TypeError: a bad argument, before the first step.
         SamplerDivergedError: the state stopped being finite or grew 10⁶-fold. Data of variance v diverge above
-            ε = 4 σ_L² (1 + v/σ_1²), see `closed_forms.largest_stable_step`.
+            ε = 4 σ_L² (1 + v/σ_1²), see `theory.largest_stable_step`.
     """
-    levels = check_annealing(score, x, sigmas, step_size, n_steps, generator)
-    return _annealed_langevin(score, x, levels, step_size, n_steps, generator, denoise_last)
-
-
-def check_annealing(
-    score: Score,
-    x: Tensor,
-    sigmas: Tensor | Sequence[float],
-    step_size: float,
-    n_steps: int,
-    generator: torch.Generator,
-) -> list[float]:
-    """Return the levels if all that a sampler with Langevin steps at each of them takes is sound; raise otherwise."""
-    check_callable(score, "score")
-    check_batch(x)
-    levels = check_sigmas(sigmas)
-    check_positive(step_size, "step_size")
-    check_count(n_steps, "n_steps")
-    check_generator(generator)
-    return levels
-
-
-def _annealed_langevin(score, x, sigmas, step_size, n_steps, generator, denoise_last):
-    scale = starting_scale(x, sigmas[0])
+    scale = _starting_scale(x, sigmas[0])
     for level, sigma in enumerate(sigmas, start=1):
         alpha = step_size * sigma**2 / sigmas[-1] ** 2
         for step in range(1, n_steps + 1):
-            x = langevin_step(score, x, alpha, sigma, generator)
-            if has_diverged(x, scale):
-                raise diverged("annealed_langevin", sigmas, step_size, n_steps, level, step)
+            x = _langevin_step(score, x, alpha, sigma, generator)
+            if _has_diverged(x, scale):
+                raise _step_too_large("annealed_langevin", sigmas, step_size, n_steps, level, step)
             yield State(x, step, sigma, level)
     if denoise_last:
-        yield State(denoise(score, x, sigmas[-1]), n_steps + 1, sigmas[-1], len(sigmas))
+        yield State(_denoised(score, x, sigmas[-1]), n_steps + 1, sigmas[-1], len(sigmas))
 
 
-def diverged(
-    sampler: str, sigmas: list[float], step_size: float, n_steps: int, level: int, step: int
-) -> SamplerDivergedError:
-    """The error of a sampler that takes Langevin steps of size ε σ_i²/σ_L²: where it happened, and the bound on ε."""
-    bound = largest_stable_step(sigmas, variance=0.0)
-    return SamplerDivergedError(
-        f"{sampler} diverged at level {level} of {len(sigmas)} (sigma = {sigmas[level - 1]:g}), step {step} of "
-        f"{n_steps}: the state is no longer finite, or beyond 10⁶ times its starting scale. step_size = {step_size:g} "
-        f"is too large: the bound for data of variance v is 4σ_L²(1 + v/σ_1²), here {bound:g} × "
-        f"(1 + v/{sigmas[0] ** 2:g})",
-        step_size=step_size,
-        level=level,
-        step=step,
-        bound=bound,
-    )
+def _known_image(image: Tensor, name: str, given: Mapping[str, Any]) -> Tensor:
+    return require_batch(_broadcast(image, name, given["x"]), name).to(given["x"].dtype)
 
 
-@torch.no_grad()
-def denoise(score: Score, x: Tensor, sigma: float | Tensor) -> Tensor:
-    """The expected clean point behind a noisy one (Tweedie; Miyasawa 1961): E[x | x̃] = x̃ + σ² s(x̃, σ).
-
-    Args:
-        score: noise conditional score s(x, sigma).
-        x: (B, *shape) noisy points.
-        sigma: their noise level, a float or (B,).
-
-    Returns:
-        (B, *shape) denoised points.
-    """
-    check_callable(score, "score")
-    scale = check_sigma(sigma, check_batch(x))
-    return x + scale**2 * check_score(score(x, sigma), x)
+def _known_mask(mask: Tensor, name: str, given: Mapping[str, Any]) -> Tensor:
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+        kind = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
+        raise TypeError(f"{name} must be a boolean tensor, True where a pixel is known, got {kind}")
+    return _broadcast(mask, name, given["x"])
 
 
-def signal_to_noise(scores: Tensor, alpha: float) -> float:
-    """Section 4.3's signal-to-noise ratio of a Langevin step, E‖α s/(2√α z)‖² taken as α E‖s‖²/4.
-
-    Args:
-        scores: (B, *shape) scores where the chains of a level stand.
-        alpha: that level's step size α_i.
-    """
-    check_batch(scores, "scores")
-    return check_positive(alpha, "alpha") / 4 * float(scores.flatten(1).square().sum(dim=1).mean())
-
-
-def consistent_annealed(
-    score: Score,
-    x: Tensor,
-    sigmas: Tensor | Sequence[float],
-    *,
-    step_size: float,
-    generator: torch.Generator,
-    denoise_last: bool = False,
-) -> Iterator[State]:
-    """Consistent annealed sampling (Jolicoeur-Martineau et al. 2020): the step above with η = ε/(2σ_L²) at each level.
-
-    Algorithm 1's drift, (ε σ_k²/(2σ_L²)) s, with less noise: where the data are a point, the chains have exactly the
-    standard deviation σ_{k+1} when they come to level k + 1. (The paper's ε is that of x + εs + √(2ε) z, half of ours.)
-
-    Args:
-        score: noise conditional score s(x, sigma).
-        x: (B, *shape) starting points at noise level σ_1; left unchanged.
-        sigmas: σ_1 > … > σ_L > 0, L ≥ 2.
-        step_size: ε, in squared units of the data, see `consistent_step_bounds`.
-        generator: source of the noise.
-        denoise_last: end with x + σ_L² s(x, σ_L), one evaluation and one state more.
-
-    Yields:
-        L − 1 states, one at each of the levels σ_2 … σ_L.
-
-    Raises:
-        ValueError, TypeError: a bad argument, before the first step; among them an ε for which some level has no real
-            amount of fresh noise.
-        SamplerDivergedError: the state stopped being finite or grew 10⁶-fold, which no exact score makes it do.
-    """
-    levels = _check(score, x, sigmas)
-    check_positive(step_size, "step_size")
-    low, high = consistent_step_bounds(levels)
-    if not low * (1 - 1e-6) <= step_size <= high * (1 + 1e-6):  # a float32 ladder's ratios differ by rounding
+def _broadcast(value: Tensor, name: str, x: Tensor) -> Tensor:
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name} must be a torch.Tensor, got {type(value).__name__}")
+    if value.device != x.device:
+        raise ValueError(f"{name} must be on the device of x, {x.device}, got {value.device}")
+    try:
+        return value.expand_as(x)
+    except RuntimeError:
         raise ValueError(
-            f"step_size must be between 2σ_L²(1 − r) = {low:g} and 2σ_L²(1 + r) = {high:g}, where r = σ_(k+1)/σ_k, for "
-            f"the noise to match from level to level, got {step_size:g}; a ladder of more levels allows smaller steps"
-        )
-    check_generator(generator)
-    eta = step_size / (2 * levels[-1] ** 2)
-    return level_to_level("consistent_annealed", score, x, levels, lambda r: eta, generator, denoise_last)
+            f"{name} must broadcast to the shape of x, {tuple(x.shape)}, got {tuple(value.shape)}"
+        ) from None
 
 
-def consistent_step_bounds(sigmas: Tensor | Sequence[float]) -> tuple[float, float]:
-    """The least and the largest ε of `consistent_annealed`: 2σ_L²(1 − r) and 2σ_L²(1 + r), at the strictest level.
-
-    From ((1 − η)/r)² ≤ 1. The least adds no noise at all.
-
-    Raises:
-        ValueError: sigmas is no descending ladder of two levels or more.
-    """
-    levels = check_two(check_sigmas(sigmas))
-    smallest = min(b / a for a, b in itertools.pairwise(levels))
-    return 2 * levels[-1] ** 2 * (1 - smallest), 2 * levels[-1] ** 2 * (1 + smallest)
+KnownImage = Annotated[Tensor, _known_image]  # finite, of a shape that broadcasts to x's
+KnownMask = Annotated[Tensor, _known_mask]  # boolean, likewise
 
 
-def ancestral(
-    score: Score,
-    x: Tensor,
-    sigmas: Tensor | Sequence[float],
-    *,
-    generator: torch.Generator,
-    denoise_last: bool = False,
-) -> Iterator[State]:
-    """Ancestral sampling of the variance exploding process (Song et al. 2021, Appendix F).
-
-    x ← x + (σ_k² − σ_{k+1}²) s(x, σ_k) + √(σ_{k+1}² (σ_k² − σ_{k+1}²)/σ_k²) z: from the mean of what x was at σ_{k+1}
-    given what it is at σ_k, with that law's spread where the data are a point. The step above with η = 1 − r².
-
-    Args:
-        score: noise conditional score s(x, sigma).
-        x: (B, *shape) starting points at noise level σ_1; left unchanged.
-        sigmas: σ_1 > … > σ_L > 0, L ≥ 2.
-        generator: source of the noise.
-        denoise_last: end with x + σ_L² s(x, σ_L), one evaluation and one state more.
-
-    Yields:
-        L − 1 states, one at each of the levels σ_2 … σ_L.
-
-    Raises:
-        ValueError, TypeError: a bad argument, before the first step.
-        SamplerDivergedError: the state stopped being finite or grew 10⁶-fold, which no exact score makes it do.
-    """
-    levels = _check(score, x, sigmas)
-    check_generator(generator)
-    return level_to_level("ancestral", score, x, levels, lambda r: 1 - r**2, generator, denoise_last)
-
-
-def level_to_level(name, score, x, sigmas, eta_of, generator, denoise_last):
-    """The states of the step above for η = eta_of(r); the arguments are checked."""
-    scale = starting_scale(x, sigmas[0])
-    for level, (sigma, following) in enumerate(itertools.pairwise(sigmas), start=2):
-        x = transition(score, x, sigma, following, eta_of(following / sigma), generator)
-        if has_diverged(x, scale):
-            raise left_the_scale(name, sigmas, level)
-        yield State(x, 1, following, level)
-    if denoise_last:
-        yield State(denoise(score, x, sigmas[-1]), 2, sigmas[-1], len(sigmas))
-
-
+@checked
 @torch.no_grad()
-def transition(
-    score: Score, x: Tensor, sigma: float, following: float, eta: float, generator: torch.Generator
-) -> Tensor:
-    """One step from σ_k to σ_{k+1}: (B, *shape) -> (B, *shape)."""
-    fresh = math.sqrt(max(0.0, following**2 - ((1 - eta) * sigma) ** 2))
-    return x + eta * sigma**2 * check_score(score(x, sigma), x) + fresh * randn_like(x, generator)
-
-
-def left_the_scale(name: str, sigmas: list[float], level: int) -> SamplerDivergedError:
-    """The error of a sampler whose steps are contractions under the score of any data."""
-    return SamplerDivergedError(
-        f"{name} diverged on the way from sigma = {sigmas[level - 2]:g} to level {level} of {len(sigmas)} (sigma = "
-        f"{sigmas[level - 1]:g}): the state is no longer finite, or beyond 10⁶ times its starting scale. No step of "
-        f"this ladder does that under the score of a Gaussian, so the score is wrong there: check that it is "
-        f"finite, and on the scale of 1/sigma",
-        step_size=math.nan,
-        level=level,
-        step=1,
-    )
-
-
-def _check(score: Score, x: Tensor, sigmas: Tensor | Sequence[float]) -> list[float]:
-    check_callable(score, "score")
-    check_batch(x)
-    return check_two(check_sigmas(sigmas))
-
-
-def check_two(levels: list[float]) -> list[float]:
-    """Return the levels if there are two or more; raise otherwise."""
-    if len(levels) < 2:
-        raise ValueError(f"sigmas must hold at least two noise levels to go from one to the next, got {levels}")
-    return levels
-
-
-def hamiltonian(
-    score: Score,
-    x: Tensor,
-    *,
-    step_size: float,
-    n_leapfrog: int,
-    n_steps: int,
-    sigma: float = 0.0,
-    log_prob: LogProb | None = None,
-    generator: torch.Generator,
-) -> Iterator[State]:
-    """Hamiltonian Monte Carlo (Neal 2011): a fresh momentum p ~ N(0, I), then leapfrog steps along the score.
-
-    One leapfrog step is p ← p + (h/2) s(x); x ← x + h p; p ← p + (h/2) s(x). With a log-density the end is taken with
-    probability min{1, exp(H(start) − H(end))}, H = −log p(x) + ½‖p‖²; without one it is always taken, which leaves an
-    error of order h². A single leapfrog step without the test is a Langevin step of size ε = h².
-
-    Args:
-        score: s(x, sigma).
-        x: (B, *shape) starting points, one chain each; left unchanged.
-        step_size: h, in units of the data (not squared, unlike Langevin's ε).
-        n_leapfrog: leapfrog steps a trajectory.
-        n_steps: trajectories.
-        sigma: passed on to the score and the log-density.
-        log_prob: log p(x, sigma) up to a constant, (B, *shape) -> (B,); None for no test.
-        generator: source of momenta and tests.
-
-    Yields:
-        State after each trajectory; `accepted` is None without a test.
-
-    Raises:
-        ValueError, TypeError: a bad argument, before the first step.
-        SamplerDivergedError: without a test, the state stopped being finite or grew 10⁶-fold.
-    """
-    check_callable(score, "score")
-    if log_prob is not None:
-        check_callable(log_prob, "log_prob")
-    check_sigma(sigma, check_batch(x))
-    check_positive(step_size, "step_size")
-    check_count(n_leapfrog, "n_leapfrog")
-    check_count(n_steps, "n_steps")
-    check_generator(generator)
-    return _hamiltonian(score, x, step_size, n_leapfrog, n_steps, sigma, log_prob, generator)
-
-
-@torch.no_grad()
-def _hamiltonian(score, x, step_size, n_leapfrog, n_steps, sigma, log_prob, generator):
-    scale = starting_scale(x, step_size * n_leapfrog * n_steps**0.5)
-    log_p = None if log_prob is None else check_log_prob(log_prob(x, sigma), x)
-    for step in range(1, n_steps + 1):
-        p = randn_like(x, generator)
-        y, p_end, exploded = _leapfrog(score, x, p, step_size, n_leapfrog, sigma, GROWTH_LIMIT * scale)
-        if log_prob is None:
-            x, accepted = y, None
-            if bool(exploded.any()):
-                raise SamplerDivergedError(
-                    f"hamiltonian diverged at step {step} of {n_steps}: the state is no longer finite, or beyond 10⁶ "
-                    f"times its starting scale. step_size = {step_size:g} is too large: where the density looks like "
-                    f"a Gaussian of standard deviation s, the bound is step_size < 2s",
-                    step_size=step_size,
-                    level=1,
-                    step=step,
-                )
-        else:
-            log_p_y = log_prob(y, sigma)
-            log_ratio = log_p_y - _kinetic(p_end) - log_p + _kinetic(p)
-            accepted = metropolis_test(log_ratio, generator) & ~exploded
-            x = torch.where(accepted.reshape(-1, *[1] * (x.ndim - 1)), y, x)
-            log_p = torch.where(accepted, log_p_y, log_p)
-        yield State(x, step, sigma, accepted=accepted)
-
-
-def _leapfrog(
-    score: Score, x: Tensor, p: Tensor, step_size: float, n_leapfrog: int, sigma: float, limit: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The end (x, p) of a trajectory, and which chains left [−limit, limit] on the way: those stop where they were."""
-    exploded = torch.zeros(len(x), dtype=torch.bool, device=x.device)
-    p = p + step_size / 2 * check_score(score(x, sigma), x)
-    for i in range(n_leapfrog):
-        y = x + step_size * p
-        exploded |= ~(y.flatten(1).abs().amax(dim=1) <= limit)  # a NaN fails the comparison too
-        x = torch.where(exploded.reshape(-1, *[1] * (x.ndim - 1)), x, y)
-        last = i == n_leapfrog - 1  # the half steps between two moves merge into one
-        p = p + (step_size / 2 if last else step_size) * check_score(score(x, sigma), x)
-    return x, p, exploded
-
-
-def _kinetic(p: Tensor) -> Tensor:
-    return 0.5 * p.flatten(1).square().sum(dim=1)
-
-
 def inpaint(
     score: Score,
-    x: Tensor,
-    sigmas: Tensor | Sequence[float],
+    x: Batch,
+    sigmas: Ladder,
     *,
-    image: Tensor,
-    mask: Tensor,
-    step_size: float,
-    n_steps: int,
-    generator: torch.Generator,
+    image: KnownImage,
+    mask: KnownMask,
+    step_size: Positive,
+    n_steps: Count,
+    generator: Generator,
     denoise_last: bool = False,
 ) -> Iterator[State]:
     """Inpainting (Algorithm 2): the unknown pixels drawn given the known ones.
@@ -619,54 +400,177 @@ def inpaint(
         carry noise of standard deviation σ_L at the end, as Algorithm 2 has it.
 
     Raises:
-        ValueError, TypeError: a bad argument, before the first step.
         SamplerDivergedError: the state stopped being finite or grew 10⁶-fold, see `annealed_langevin`.
     """
-    levels = check_annealing(score, x, sigmas, step_size, n_steps, generator)
-    image = check_batch(_expand(image, x, "image"), "image").to(x.dtype)
-    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
-        kind = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
-        raise TypeError(f"mask must be a boolean tensor, True where a pixel is known, got {kind}")
-    mask = _expand(mask, x, "mask")
-    return _inpaint(score, x, levels, image, mask, step_size, n_steps, generator, denoise_last)
-
-
-def _inpaint(score, x, sigmas, image, mask, step_size, n_steps, generator, denoise_last):
-    scale = starting_scale(x, sigmas[0])
+    scale = _starting_scale(x, sigmas[0])
     for level, sigma in enumerate(sigmas, start=1):
         alpha = step_size * sigma**2 / sigmas[-1] ** 2
         y = image + sigma * randn_like(x, generator)
         for step in range(1, n_steps + 1):
-            x = torch.where(mask, y, langevin_step(score, x, alpha, sigma, generator))
-            if has_diverged(x, scale):
-                raise diverged("inpaint", sigmas, step_size, n_steps, level, step)
+            x = torch.where(mask, y, _langevin_step(score, x, alpha, sigma, generator))
+            if _has_diverged(x, scale):
+                raise _step_too_large("inpaint", sigmas, step_size, n_steps, level, step)
             yield State(x, step, sigma, level)
     if denoise_last:
-        yield State(torch.where(mask, y, denoise(score, x, sigma)), n_steps + 1, sigma, level)
+        yield State(torch.where(mask, y, _denoised(score, x, sigma)), n_steps + 1, sigma, level)
 
 
-def _expand(value: Tensor, x: Tensor, name: str) -> Tensor:
-    """`value` broadcast to x's shape; raise if that cannot be."""
-    if not isinstance(value, Tensor):
-        raise TypeError(f"{name} must be a torch.Tensor, got {type(value).__name__}")
-    if value.device != x.device:
-        raise ValueError(f"{name} must be on the device of x, {x.device}, got {value.device}")
-    try:
-        return value.expand_as(x)
-    except RuntimeError:
+@checked
+@torch.no_grad()
+def denoise(score: Score, x: Batch, sigma: Sigma) -> Tensor:
+    """The expected clean point behind a noisy one (Tweedie; Miyasawa 1961): E[x | x̃] = x̃ + σ² s(x̃, σ).
+
+    Args:
+        score: noise conditional score s(x, sigma).
+        x: (B, *shape) noisy points.
+        sigma: their noise level, a float or (B,).
+
+    Returns:
+        (B, *shape) denoised points.
+    """
+    return _denoised(score, x, sigma)
+
+
+def _denoised(score: Score, x: Tensor, sigma: float | Tensor) -> Tensor:
+    return x + against(sigma, x) ** 2 * require_score(score(x, sigma), x)
+
+
+@checked
+def signal_to_noise(scores: Batch, alpha: Positive) -> float:
+    """Section 4.3's signal-to-noise ratio of a Langevin step, E‖α s/(2√α z)‖² taken as α E‖s‖²/4.
+
+    Args:
+        scores: (B, *shape) scores where the chains of a level stand.
+        alpha: that level's step size α_i.
+    """
+    return alpha / 4 * float(scores.flatten(1).square().sum(dim=1).mean())
+
+
+# --- from one noise level straight to the next -----------------------------------------------------------------------
+#
+# At σ_k the chains are data plus noise of standard deviation σ_k. A step takes some of that noise off along the score
+# and adds as much fresh noise as makes σ_{k+1} of it. How much is taken off tells these samplers apart:
+#
+#     x ← x + η σ_k² s(x, σ_k) + σ_{k+1} √(1 − ((1 − η)/r)²) z,   r = σ_{k+1}/σ_k
+#
+# η = 1 − r adds none (it is `probability_flow`'s Euler step), η = 1 − r² is `ancestral`, η = 1 replaces all the noise.
+
+
+@checked
+def consistent_annealed(
+    score: Score,
+    x: Batch,
+    sigmas: LadderOfTwo,
+    *,
+    step_size: Positive,
+    generator: Generator,
+    denoise_last: bool = False,
+) -> Iterator[State]:
+    """Consistent annealed sampling (Jolicoeur-Martineau et al. 2020): the step above with η = ε/(2σ_L²) at each level.
+
+    Algorithm 1's drift, (ε σ_k²/(2σ_L²)) s, with less noise: where the data are a point, the chains have exactly the
+    standard deviation σ_{k+1} when they come to level k + 1. (The paper's ε is that of x + εs + √(2ε) z, half of ours.)
+
+    Args:
+        score: noise conditional score s(x, sigma).
+        x: (B, *shape) starting points at noise level σ_1; left unchanged.
+        sigmas: σ_1 > … > σ_L > 0, L ≥ 2.
+        step_size: ε, in squared units of the data, between the bounds of `consistent_step_bounds`.
+        generator: source of the noise.
+        denoise_last: end with x + σ_L² s(x, σ_L), one evaluation and one state more.
+
+    Yields:
+        L − 1 states, one at each of the levels σ_2 … σ_L.
+
+    Raises:
+        ValueError: ε is such that some level has no real amount of fresh noise.
+        SamplerDivergedError: the state stopped being finite or grew 10⁶-fold, which no exact score makes it do.
+    """
+    low, high = consistent_step_bounds(sigmas)
+    if not low * (1 - 1e-6) <= step_size <= high * (1 + 1e-6):  # a float32 ladder's ratios differ by rounding
         raise ValueError(
-            f"{name} must broadcast to the shape of x, {tuple(x.shape)}, got {tuple(value.shape)}"
-        ) from None
+            f"step_size must be between 2σ_L²(1 − r) = {low:g} and 2σ_L²(1 + r) = {high:g}, where r = σ_(k+1)/σ_k, for "
+            f"the noise to match from level to level, got {step_size:g}; a ladder of more levels allows smaller steps"
+        )
+    eta = step_size / (2 * sigmas[-1] ** 2)
+    return level_to_level("consistent_annealed", score, x, sigmas, lambda r: eta, generator, denoise_last)
 
 
-def predictor_corrector(
+@checked
+def consistent_step_bounds(sigmas: LadderOfTwo) -> tuple[float, float]:
+    """The least and the largest ε of `consistent_annealed`: 2σ_L²(1 − r) and 2σ_L²(1 + r), at the strictest level.
+
+    From ((1 − η)/r)² ≤ 1. The least adds no noise at all.
+    """
+    smallest = min(b / a for a, b in itertools.pairwise(sigmas))
+    return 2 * sigmas[-1] ** 2 * (1 - smallest), 2 * sigmas[-1] ** 2 * (1 + smallest)
+
+
+@checked
+def ancestral(
+    score: Score, x: Batch, sigmas: LadderOfTwo, *, generator: Generator, denoise_last: bool = False
+) -> Iterator[State]:
+    """Ancestral sampling of the variance exploding process (Song et al. 2021, Appendix F).
+
+    x ← x + (σ_k² − σ_{k+1}²) s(x, σ_k) + √(σ_{k+1}² (σ_k² − σ_{k+1}²)/σ_k²) z: from the mean of what x was at σ_{k+1}
+    given what it is at σ_k, with that law's spread where the data are a point. The step above with η = 1 − r².
+
+    Args:
+        score: noise conditional score s(x, sigma).
+        x: (B, *shape) starting points at noise level σ_1; left unchanged.
+        sigmas: σ_1 > … > σ_L > 0, L ≥ 2.
+        generator: source of the noise.
+        denoise_last: end with x + σ_L² s(x, σ_L), one evaluation and one state more.
+
+    Yields:
+        L − 1 states, one at each of the levels σ_2 … σ_L.
+
+    Raises:
+        SamplerDivergedError: the state stopped being finite or grew 10⁶-fold, which no exact score makes it do.
+    """
+    return level_to_level("ancestral", score, x, sigmas, lambda r: 1 - r**2, generator, denoise_last)
+
+
+@torch.no_grad()
+def level_to_level(
+    name: str,
     score: Score,
     x: Tensor,
-    sigmas: Tensor | Sequence[float],
-    *,
-    step_size: float,
-    n_steps: int,
+    sigmas: list[float],
+    eta_of: Callable[[float], float],
     generator: torch.Generator,
+    denoise_last: bool,
+) -> Iterator[State]:
+    """The states of the step above for η = eta_of(r); the arguments have been looked at."""
+    scale = _starting_scale(x, sigmas[0])
+    for level, (sigma, following) in enumerate(itertools.pairwise(sigmas), start=2):
+        x = _transition(score, x, sigma, following, eta_of(following / sigma), generator)
+        if _has_diverged(x, scale):
+            raise _score_is_wrong(name, sigmas, level)
+        yield State(x, 1, following, level)
+    if denoise_last:
+        yield State(_denoised(score, x, sigmas[-1]), 2, sigmas[-1], len(sigmas))
+
+
+def _transition(
+    score: Score, x: Tensor, sigma: float, following: float, eta: float, generator: torch.Generator
+) -> Tensor:
+    """One step from σ_k to σ_{k+1}: (B, *shape) -> (B, *shape)."""
+    fresh = math.sqrt(max(0.0, following**2 - ((1 - eta) * sigma) ** 2))
+    z = randn_like(x, generator)
+    return x + eta * sigma**2 * require_score(score(x, sigma), x) + fresh * z
+
+
+@checked
+@torch.no_grad()
+def predictor_corrector(
+    score: Score,
+    x: Batch,
+    sigmas: LadderOfTwo,
+    *,
+    step_size: Positive,
+    n_steps: Count,
+    generator: Generator,
     denoise_last: bool = False,
 ) -> Iterator[State]:
     """Predictor–corrector sampling (Song et al. 2021, Algorithm 2): `ancestral` predicts, Langevin dynamics corrects.
@@ -687,42 +591,35 @@ def predictor_corrector(
         State after each step: at every level step 1 is the predictor's, those that follow the corrector's.
 
     Raises:
-        ValueError, TypeError: a bad argument, before the first step.
         SamplerDivergedError: the state stopped being finite or grew 10⁶-fold, see `annealed_langevin`.
     """
-    levels = check_two(check_annealing(score, x, sigmas, step_size, n_steps, generator))
-    return _predictor_corrector(score, x, levels, step_size, n_steps, generator, denoise_last)
-
-
-def _predictor_corrector(score, x, sigmas, step_size, n_steps, generator, denoise_last):
-    scale = starting_scale(x, sigmas[0])
+    scale = _starting_scale(x, sigmas[0])
     for level, (sigma, following) in enumerate(itertools.pairwise(sigmas), start=2):
-        x = transition(score, x, sigma, following, 1 - (following / sigma) ** 2, generator)
-        if has_diverged(x, scale):
-            raise left_the_scale("predictor_corrector", sigmas, level)
+        x = _transition(score, x, sigma, following, 1 - (following / sigma) ** 2, generator)
+        if _has_diverged(x, scale):
+            raise _score_is_wrong("predictor_corrector", sigmas, level)
         yield State(x, 1, following, level)
         alpha = step_size * following**2 / sigmas[-1] ** 2
         for step in range(2, n_steps + 2):
-            x = langevin_step(score, x, alpha, following, generator)
-            if has_diverged(x, scale):
-                raise diverged("predictor_corrector", sigmas, step_size, n_steps + 1, level, step)
+            x = _langevin_step(score, x, alpha, following, generator)
+            if _has_diverged(x, scale):
+                raise _step_too_large("predictor_corrector", sigmas, step_size, n_steps + 1, level, step)
             yield State(x, step, following, level)
     if denoise_last:
-        yield State(denoise(score, x, sigmas[-1]), n_steps + 2, sigmas[-1], len(sigmas))
+        yield State(_denoised(score, x, sigmas[-1]), n_steps + 2, sigmas[-1], len(sigmas))
 
 
-METHODS = ("euler", "heun", "multistep")
-
-
+@checked
+@torch.no_grad()
 def probability_flow(
     score: Score,
-    x: Tensor,
-    sigmas: Tensor | Sequence[float],
+    x: Batch,
+    sigmas: LadderOfTwo,
     *,
-    method: str = "heun",
+    method: Literal["euler", "heun", "multistep"] = "heun",
     denoise_last: bool = False,
 ) -> Iterator[State]:
-    """The ordinary differential equation dx/dσ = −σ s(x, σ), solved from σ_1 down to σ_L.
+    """The ordinary differential equation dx/dσ = −σ s(x, σ), solved from σ_1 down to σ_L (Song et al. 2021).
 
     Chains that start as the data perturbed at σ_1 are the data perturbed at σ on the whole way. Nothing is drawn: an
     end depends smoothly on its start. With D(x, σ) = x + σ² s(x, σ), the expected clean point, the steps are
@@ -743,22 +640,12 @@ def probability_flow(
         L − 1 states, one at each of the levels σ_2 … σ_L.
 
     Raises:
-        ValueError, TypeError: a bad argument, before the first step.
         SamplerDivergedError: the state stopped being finite or grew 10⁶-fold.
     """
-    check_callable(score, "score")
-    check_batch(x)
-    levels = check_two(check_sigmas(sigmas))
-    check_choice(method, "method", METHODS)
-    return _probability_flow(score, x, levels, method, denoise_last)
-
-
-@torch.no_grad()
-def _probability_flow(score, x, sigmas, method, denoise_last):
-    scale = starting_scale(x, sigmas[0])
+    scale = _starting_scale(x, sigmas[0])
     previous = None  # the last step's D and its length in ln σ
     for level, (sigma, following) in enumerate(itertools.pairwise(sigmas), start=2):
-        slope = -sigma * check_score(score(x, sigma), x)
+        slope = -sigma * require_score(score(x, sigma), x)
         if method == "multistep":
             clean, length = x - sigma * slope, math.log(sigma / following)
             ahead = clean if previous is None else clean + (clean - previous[0]) * (length / (2 * previous[1]))
@@ -767,19 +654,23 @@ def _probability_flow(score, x, sigmas, method, denoise_last):
         else:
             end = x + (following - sigma) * slope
             if method == "heun":
-                slope_there = -following * check_score(score(end, following), end)
+                slope_there = -following * require_score(score(end, following), end)
                 end = x + (following - sigma) / 2 * (slope + slope_there)
             x = end
-        if has_diverged(x, scale):
-            raise left_the_scale("probability_flow", sigmas, level)
+        if _has_diverged(x, scale):
+            raise _score_is_wrong("probability_flow", sigmas, level)
         yield State(x, 1, following, level)
     if denoise_last:
-        yield State(denoise(score, x, sigmas[-1]), 2, sigmas[-1], len(sigmas))
+        yield State(_denoised(score, x, sigmas[-1]), 2, sigmas[-1], len(sigmas))
 
 
-NAMES = ("annealed", "consistent", "ancestral", "predictor-corrector", *METHODS)
+# --- every sampler of a ladder by name, for commands and comparisons --------------------------------------------------
+
+FLOWS = ("euler", "heun", "multistep")
+NAMES = ("annealed", "consistent", "ancestral", "predictor-corrector", *FLOWS)
 
 
+@checked
 @dataclasses.dataclass(frozen=True)
 class NamedSampler:
     """A sampler with its settings: `NamedSampler("annealed", sigmas, step_size=4e-5, n_steps=100).states(score, x, …)`.
@@ -793,15 +684,14 @@ class NamedSampler:
         denoise_last: end with x + σ_L² s(x, σ_L).
     """
 
-    name: str
-    sigmas: tuple[float, ...]
-    step_size: float | None = None
-    n_steps: int | None = None
+    name: Annotated[str, one_of(NAMES)]
+    sigmas: Ladder
+    step_size: Positive | None = None
+    n_steps: Count | None = None
     denoise_last: bool = False
 
     def __post_init__(self) -> None:
-        check_choice(self.name, "name", NAMES)
-        object.__setattr__(self, "sigmas", tuple(check_sigmas(self.sigmas)))
+        object.__setattr__(self, "sigmas", tuple(self.sigmas))
         for setting, users in (
             ("step_size", ("annealed", "consistent", "predictor-corrector")),
             ("n_steps", ("annealed", "predictor-corrector")),
@@ -810,10 +700,6 @@ class NamedSampler:
             if given != (self.name in users):
                 what = f"must be given for {self.name}" if not given else f"has no meaning for {self.name}"
                 raise ValueError(f"{setting} {what}, got {getattr(self, setting)}")
-        if self.step_size is not None:
-            check_positive(self.step_size, "step_size")
-        if self.n_steps is not None:
-            check_count(self.n_steps, "n_steps")
 
     @property
     def evaluations(self) -> int:
@@ -829,13 +715,74 @@ class NamedSampler:
 
     def states(self, score: Score, x: Tensor, generator: torch.Generator) -> Iterator[State]:
         """Run it from the starting points x, (B, *shape)."""
-        if self.name in METHODS:
+        if self.name in FLOWS:
             return probability_flow(score, x, self.sigmas, method=self.name, denoise_last=self.denoise_last)
-        settings = {"generator": generator, "denoise_last": self.denoise_last}
-        if self.name == "ancestral":
-            return ancestral(score, x, self.sigmas, **settings)
-        settings["step_size"] = self.step_size
-        if self.name == "consistent":
-            return consistent_annealed(score, x, self.sigmas, **settings)
-        run = annealed_langevin if self.name == "annealed" else predictor_corrector
-        return run(score, x, self.sigmas, n_steps=self.n_steps, **settings)
+        run = {
+            "annealed": annealed_langevin,
+            "consistent": consistent_annealed,
+            "ancestral": ancestral,
+            "predictor-corrector": predictor_corrector,
+        }[self.name]
+        given = {"step_size": self.step_size, "n_steps": self.n_steps}
+        settings = {name: value for name, value in given.items() if value is not None}
+        return run(score, x, self.sigmas, generator=generator, denoise_last=self.denoise_last, **settings)
+
+
+# --- what they share -------------------------------------------------------------------------------------------------
+
+
+def _starting_scale(x: Tensor, noise: float) -> float:
+    """The size that a healthy run has at the start: max |x|, or the spread of its own noise where that is larger."""
+    return max(float(x.abs().max()), noise)
+
+
+def _has_diverged(x: Tensor, scale: float) -> bool:
+    """Whether an entry is NaN, infinite, or beyond 10⁶ times `scale` (one comparison, which NaN fails)."""
+    return not float(x.abs().max()) <= GROWTH_LIMIT * scale
+
+
+def _step_too_large(
+    sampler: str, sigmas: list[float], step_size: float, n_steps: int, level: int, step: int
+) -> SamplerDivergedError:
+    """The error of a sampler that takes Langevin steps of size ε σ_i²/σ_L²: where it happened, and the bound on ε."""
+    bound = largest_stable_step(sigmas, variance=0.0)
+    return SamplerDivergedError(
+        f"{sampler} diverged at level {level} of {len(sigmas)} (sigma = {sigmas[level - 1]:g}), step {step} of "
+        f"{n_steps}: the state is no longer finite, or beyond 10⁶ times its starting scale. step_size = {step_size:g} "
+        f"is too large: the bound for data of variance v is 4σ_L²(1 + v/σ_1²), here {bound:g} × "
+        f"(1 + v/{sigmas[0] ** 2:g})",
+        step_size=step_size,
+        level=level,
+        step=step,
+        bound=bound,
+    )
+
+
+def _score_is_wrong(name: str, sigmas: list[float], level: int) -> SamplerDivergedError:
+    """The error of a sampler whose steps are contractions under the score of any data."""
+    return SamplerDivergedError(
+        f"{name} diverged on the way from sigma = {sigmas[level - 2]:g} to level {level} of {len(sigmas)} (sigma = "
+        f"{sigmas[level - 1]:g}): the state is no longer finite, or beyond 10⁶ times its starting scale. No step of "
+        f"this ladder does that under the score of a Gaussian, so the score is wrong there: check that it is "
+        f"finite, and on the scale of 1/sigma",
+        step_size=math.nan,
+        level=level,
+        step=1,
+    )
+
+
+def _starting_log_prob(log_prob: LogProb, x: Tensor, sigma: float) -> Tensor:
+    """The log-density of the starting points, a finite (B,) tensor."""
+    value = log_prob(x, sigma)
+    if not isinstance(value, Tensor):
+        raise TypeError(f"log_prob must return a torch.Tensor, got {type(value).__name__}")
+    if value.shape != x.shape[:1]:
+        raise ValueError(f"log_prob must return shape ({x.shape[0]},), one number an example, got {tuple(value.shape)}")
+    if not bool(torch.isfinite(value).all()):
+        raise ValueError("log_prob must be finite at the starting points x")
+    return value
+
+
+def _where(chains: Tensor, x: Tensor, otherwise: Tensor) -> Tensor:
+    """x where a chain is among `chains`, (B,) bool, else the other; both (B, *shape)."""
+    return torch.where(chains.reshape(-1, *[1] * (x.ndim - 1)), x, otherwise)

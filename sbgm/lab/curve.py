@@ -15,14 +15,13 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from sbgm.checked import check_count, check_sigmas
+from sbgm.checked import Score, check_count, check_sigmas
 from sbgm.files import load_tensors, save_tensors, written_whole
 from sbgm.generation import Start, fitted_start, gaussian_start, generate, uniform_start
 from sbgm.lab import claims
 from sbgm.lab.drawing import CPU, Machine, kept_batches
 from sbgm.lab.hardware import hardware
 from sbgm.lab.recording import digit_distance
-from sbgm.losses import Score
 from sbgm.measure import class_shares, confident_share, in_batches, quantise, shown
 from sbgm.measure.classifier import load_classifier
 from sbgm.measure.judging import some_images

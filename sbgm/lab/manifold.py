@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from sbgm.checked import check_batch, check_count, check_generator, check_positive, check_sigma
-from sbgm.losses import Score, sliced_score_matching_loss
+from sbgm.checked import Score, check_batch, check_count, check_generator, check_positive, check_sigma
+from sbgm.losses import sliced_score_matching_loss
 from sbgm.training import Step, fit
 
 

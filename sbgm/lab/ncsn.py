@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from sbgm.checked import check_batch, check_choice
+from sbgm.checked import Score, check_batch, check_choice
 from sbgm.data import dequantise, load_images, random_flip
 from sbgm.lab.hardware import make_accelerator
 from sbgm.lab.runs import Run, TrainingSettings, train
-from sbgm.losses import Score, ncsn_loss
+from sbgm.losses import ncsn_loss
 from sbgm.measure import level_losses
 from sbgm.networks import initial_weights_from
 from sbgm.noise import derived_generator, geometric_sigmas

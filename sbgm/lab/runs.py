@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pandas
     from accelerate import Accelerator
 
-    from sbgm.losses import Score
+    from sbgm.checked import Score
 
 
 def save_checkpoint(path: Path, **state: Any) -> None:

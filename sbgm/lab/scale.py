@@ -9,8 +9,7 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from sbgm.checked import check_choice
-from sbgm.losses import Score
+from sbgm.checked import Score, check_choice
 from sbgm.precision import autocast, fast_precision
 from sbgm.weights import load_network
 

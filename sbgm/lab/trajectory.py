@@ -8,8 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sbgm.checked import check_callable
-from sbgm.losses import Score
+from sbgm.checked import Score, check_callable
 from sbgm.samplers import annealed_langevin, denoise
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sbgm.checked import (
+    Score,
     check_at_least,
     check_batch,
     check_callable,
@@ -22,7 +23,7 @@ from sbgm.checked import (
     check_sigma,
     check_sigmas,
 )
-from sbgm.losses import Score, ncsn_loss
+from sbgm.losses import ncsn_loss
 from sbgm.measure.estimates import Estimate, estimate
 from sbgm.measure.modes import points_and_means
 from sbgm.noise import randn_like

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from sbgm import plots
+from sbgm.checked import Score
 from sbgm.distributions import GaussianMixture, paper_mixture
-from sbgm.losses import Score
 from sbgm.measure import mode_weights, moments
 from sbgm.noise import geometric_sigmas
 from sbgm.samplers import SamplerDivergedError, annealed_langevin, langevin, metropolis_langevin
