@@ -27,7 +27,7 @@ def test_the_ladder_is_geometric_and_ends_exactly():
         ((1.0, 0.0, 10), "sigma_min must be finite and positive"),
         ((math.inf, 0.1, 10), "sigma_max must be finite and positive"),
         ((1.0, 0.1, 1), "n_levels must be at least 2"),
-        ((1.0, 0.1, 0), "n_levels must be at least 1"),
+        ((1.0, 0.1, 0), "n_levels must be at least 2"),
     ],
 )
 def test_bad_ladders_are_named(arguments, named):
