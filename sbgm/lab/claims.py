@@ -287,4 +287,4 @@ def _finite(value: float) -> float | None:
 
 
 def _root() -> Path:
-    return Path(__file__).resolve().parent.parent
+    return Path(__file__).resolve().parents[2]
