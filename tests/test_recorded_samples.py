@@ -83,7 +83,7 @@ def test_more_samples_go_on_with_those_already_there(folder, monkeypatch):
 
 @pytest.mark.parametrize("change", [{"n_steps": 2}, {"step_size": 1e-5}, {"seed": 1}, {"batch_size": 3}])
 def test_samples_of_other_settings_are_kept_apart(folder, change):
-    assert drawing(**change).key != small_drawing().key
+    assert small_drawing(**change).key != small_drawing().key
     assert small_drawing(n_samples=9).key == small_drawing().key
 
 
@@ -98,7 +98,7 @@ def test_samples_of_other_weights_are_kept_apart(folder):
 @pytest.mark.parametrize("name", ["n_samples", "n_steps", "batch_size"])
 def test_bad_numbers_are_named(name):
     with pytest.raises(ValueError, match=f"{name} must be"):
-        drawing(**{name: 0})
+        small_drawing(**{name: 0})
 
 
 def test_the_machine_changes_neither_the_name_of_samples_nor_the_samples(folder, monkeypatch):
