@@ -255,7 +255,7 @@ ATTACKS = {
         "    return a[0]"
     ),
     "a reply without arrays": (
-        "from sbgm.course.grading import student\nfrom sbgm.course.calls import Reply\n"
+        "from sbgm.course import student\nfrom sbgm.course.calls import Reply\n"
         "student.call = lambda *a: Reply(attempted=False)\n" + WRONG
     ),
     "exit in the function": "def dsm_target(*a):\n    import sys; sys.exit(0)",

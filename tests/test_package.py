@@ -20,7 +20,7 @@ MODULES = [m.name for m in pkgutil.walk_packages(sbgm.__path__, "sbgm.") if not 
 def test_every_exported_name_can_be_imported_in_one_line():
     for name in sbgm.__all__:
         exec(f"from sbgm import {name}", {})
-    with pytest.raises(AttributeError, match="no attribute 'langevine'"):
+    with pytest.raises(AttributeError, match="langevine"):
         _ = sbgm.langevine
 
 

@@ -113,12 +113,12 @@ def test_the_instructors_page_covers_every_chapter_and_answers_its_questions():
 def test_the_names_and_options_on_a_page_exist(name):
     code = re.findall(r"`([^`\n]+)`", page(name))
     modules = "|".join(module for module in sbgm.__all__ if hasattr(getattr(sbgm, module), "__path__"))
-    modules = f"{modules}|closed_forms|techniques|masks|weights|generation|evaluation|precision"
+    modules = f"{modules}|theory|masks|weights|generation|precision"
     for words in code:
         for dotted in re.findall(rf"(?<![\w./])((?:{modules})\.\w+)", words):
             assert resolve(f"sbgm.{dotted}"), dotted
     options = {option for words in code for option in re.findall(r"(?<!\S)--[a-z-]+", words)}
-    known = {"--nbval", "--port", "--nproc"}  # of pytest, JupyterLab and torchrun
+    known = {"--nbval", "--dist", "--port", "--nproc"}  # of pytest, JupyterLab and torchrun
     for command in COMMANDS:
         parser = argparse.ArgumentParser()
         importlib.import_module(f"sbgm.cli.{command}").add_arguments(parser)

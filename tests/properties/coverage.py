@@ -24,6 +24,7 @@ HOMES = (
     "training",
     "precision",
     "weights",
+    "lab.runs",
 )
 """The modules whose public functions have properties; rooms have test files of their own."""
 LEFT_OUT = {
@@ -38,6 +39,12 @@ LEFT_OUT = {
     "training.fit": "a training loop, tests/test_training.py",
     "training.adam": "a training loop's, tests/test_training.py",
     "training.Step": "what a training loop yields",
+    "lab.runs.Run": "a folder on disk, tests/test_ncsn_training.py",
+    "lab.runs.train": "a training loop, tests/test_ncsn_training.py",
+    "lab.runs.step_of": "a folder's name, tests/test_ncsn_training.py",
+    "lab.runs.load_checkpoint": "a file on disk, tests/test_training.py",
+    "lab.runs.save_checkpoint": "a file on disk, tests/test_training.py",
+    "lab.runs.load_trained": "a run's folder or a file, tests/test_ncsn_training.py",
 }
 """Public modules and names that no property is asked of, and why."""
 
