@@ -91,12 +91,12 @@ def lookup(rows: list[tuple[object, str, str]]) -> dict[str, object]:
 
 
 @functools.cache
-def files() -> Path:
-    """A folder with a file of weights and one of images."""
-    path = Path(tempfile.mkdtemp(prefix="sbgm-arguments-"))
-    sbgm.save_network(IMAGE_MLP, path / "network.safetensors")
-    sbgm.files.save_tensors(path / "images.safetensors", {"samples": IMAGES})
-    return path
+def files() -> tempfile.TemporaryDirectory:
+    """A folder with a file of weights and one of images, until the process ends."""
+    folder = tempfile.TemporaryDirectory(prefix="sbgm-arguments-")
+    sbgm.save_network(IMAGE_MLP, Path(folder.name) / "network.safetensors")
+    sbgm.files.save_tensors(Path(folder.name) / "images.safetensors", {"samples": IMAGES})
+    return folder
 
 
 def good(name: str) -> dict[str, object]:
@@ -125,9 +125,9 @@ GOOD = lookup(
         (torch.ones(3), "values", ""),
         (lambda: [State(BATCH, 1, 0.5)], "states", ""),
         (IMAGE_MLP, "network", ""),
-        (lambda: files() / "network.safetensors", "path", ""),
-        (lambda: files() / "saved.safetensors", "path", "save_weights save_network"),
-        (lambda: files() / "images.safetensors", "path", "load_images_of"),
+        (lambda: Path(files().name) / "network.safetensors", "path", ""),
+        (lambda: Path(files().name) / "saved.safetensors", "path", "save_weights save_network"),
+        (lambda: Path(files().name) / "images.safetensors", "path", "load_images_of"),
         ((2.0, 1.0), "sigmas", ""),
         (0.1, "step_size alpha h", ""),
         (0.5, "sigma", ""),

@@ -281,7 +281,7 @@ ATTACKS = {
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_no_notebook_earns_a_mark_by_other_means(attack):
-    limits = Limits(start_seconds=10 if "cell" in attack else 60, call_seconds=4, exercise_seconds=4)
+    limits = Limits(start_seconds=6 if "cell" in attack else 60, call_seconds=2, exercise_seconds=2)
     outcome = marked(ATTACKS[attack].replace("GRADER", str(os.getpid())), limits=limits)["dsm_target"]
     assert outcome.mark == 0
     assert outcome.verdict in ("wrong", "failed", "not attempted")

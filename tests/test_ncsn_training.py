@@ -104,8 +104,9 @@ def test_a_run_can_start_from_a_trained_network(tmp_path, whole):
     trained = str(whole[0] / "step-0000012" / "average.safetensors")
     settings = dataclasses.replace(tiny(n_steps=1, learning_rate=1e-12, save_every=1), initial=trained)
     list(train_ncsn(settings, tmp_path / "run"))
+    expected = weights(whole[0])
     for name, value in weights(tmp_path / "run").items():
-        torch.testing.assert_close(value, weights(whole[0])[name], rtol=0, atol=1e-10)
+        torch.testing.assert_close(value, expected[name], rtol=0, atol=1e-10)
     assert NCSN.from_dict(Run(tmp_path / "run").settings).initial == trained
 
 
@@ -197,27 +198,17 @@ def test_an_interrupt_in_the_middle_of_a_step_saves_the_step_before(tmp_path, wh
     assert list(train_ncsn(tiny(measure_every=100), tmp_path / "run", resume=True)) == whole[1][6:]
 
 
-def run_command(*arguments, **options):
-    """Start `python -m sbgm train …` in a process of its own."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "sbgm", "train", *map(str, arguments)],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **options,
-    )
-
-
 SMALL = ["digits", "--channels", 2, "--batch-size", 4, "--levels", 2, "--precision", "fp32", "--save-every", 3]
 
 
 KILLING = """
 import os, pathlib, random, signal, sys, time
+from accelerate import Accelerator
 from sbgm.__main__ import main
+from sbgm.data import load_images
 from sbgm.training import Run
 
+load_images("digits")  # for all ten, as are the modules above
 folder, arguments = pathlib.Path(sys.argv[1]), sys.argv[2:]
 moments = random.Random(0)
 for _ in range(10):
@@ -226,7 +217,7 @@ for _ in range(10):
     if not child:
         os._exit(main([*arguments, *(["--resume"] if start else []), "--out", str(folder)]))
     while Run(folder).last_step == start and not os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-        time.sleep(0.001)  # until it has written a checkpoint of its own
+        time.sleep(0.01)  # until it has written a checkpoint of its own
     time.sleep(moments.uniform(0, 0.2))
     os.kill(child, signal.SIGKILL)
     status = os.waitpid(child, 0)[1]
@@ -236,32 +227,56 @@ for _ in range(10):
 
 
 def test_a_run_killed_at_ten_random_moments_ends_with_the_same_bits(tmp_path):
-    """kill -9 of a process that saves every third step, at moments drawn over the time that many steps take."""
-    arguments = ["train", *map(str, SMALL), "--steps", "150"]
+    """kill -9 of a process that saves every third step, at moments drawn over the time that many steps take; then a few
+    steps more, and as many in a run that was never killed."""
+    arguments = ["train", *map(str, SMALL), "--steps"]
     killing = subprocess.run(
-        [sys.executable, "-c", KILLING, str(tmp_path / "killed"), *arguments],
+        [sys.executable, "-c", KILLING, str(tmp_path / "killed"), *arguments, "100000"],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
     )
     assert killing.returncode == 0, killing.stderr[-2000:]
-    assert len({int(step) for step in killing.stdout.split()}) == 10  # each life got further
+    reached = [int(step) for step in killing.stdout.split()]
+    assert len(set(reached)) == 10  # each life got further
+    arguments.append(str(reached[-1] + 4))
     assert command.main([*arguments, "--resume", "--out", str(tmp_path / "killed")]) == 0
-    assert command.main([*arguments, "--out", str(tmp_path / "whole")]) == 0
+    assert command.main([*arguments, "--save-every", "100000", "--out", str(tmp_path / "whole")]) == 0
     for averaged in (True, False):
         assert_same(weights(tmp_path / "killed", averaged=averaged), weights(tmp_path / "whole", averaged=averaged))
     killed, whole = Run(tmp_path / "killed").log(), Run(tmp_path / "whole").log()
     assert killed.drop(columns="seconds").equals(whole.drop(columns="seconds"))
 
 
-def test_ctrl_c_at_the_command_line_saves_and_says_how_to_go_on(tmp_path):
-    process = run_command(*SMALL, "--steps", 100_000, "--out", tmp_path / "run")
-    while not Run(tmp_path / "run").last_step:
-        time.sleep(0.01)
+@pytest.fixture(scope="module")
+def under_way(tmp_path_factory):
+    """A long run in a process of its own, which has written a checkpoint, and its folder."""
+    folder = tmp_path_factory.mktemp("under_way") / "run"
+    command = [sys.executable, "-m", "sbgm", "train", *map(str, SMALL), "--steps", "100000", "--out", str(folder)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        while not Run(folder).last_step and process.poll() is None:
+            time.sleep(0.01)
+        yield process, folder
+        process.kill()
+
+
+def test_a_notebook_attaches_to_a_run_that_another_process_writes(under_way):
+    process, folder = under_way
+    run, seen = Run(folder), set()
+    for _ in range(20):  # whatever instant it looks, what it reads is whole
+        seen.add(run.network().facts["step"])
+    assert min(seen) >= 3
+    assert process.poll() is None
+    assert json.loads((folder / "settings.json").read_text())["data"] == "digits"
+
+
+def test_ctrl_c_at_the_command_line_saves_and_says_how_to_go_on(under_way):
+    process, folder = under_way
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    saved = Run(tmp_path / "run").last_step
+    saved = Run(folder).last_step
     assert f"Stopped and saved at step {saved}. The same command with --resume goes on." in err
 
 
@@ -366,8 +381,9 @@ def test_two_processes_do_what_one_does_with_twice_the_accumulation(tmp_path):
     assert command.main([*arguments, str(tmp_path / "one"), "--cpu", "--accumulation", "2"]) == 0
     one, two = Run(tmp_path / "one"), Run(tmp_path / "two")
     assert two.log()["loss"].tolist() == pytest.approx(one.log()["loss"].tolist(), rel=1e-4)
+    found = weights(two.folder)
     for name, value in weights(one.folder).items():
-        torch.testing.assert_close(value, weights(two.folder)[name], rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(value, found[name], rtol=1e-3, atol=1e-4)
     moments = [load_checkpoint(run.checkpoints[-1] / "state.pt")["optimizer"]["state"] for run in (one, two)]
     for i, state in moments[0].items():  # which show the gradient's scale, as the weights after Adam's steps do not
         size = float(state["exp_avg_sq"].abs().max())
@@ -431,22 +447,6 @@ def test_checkpoints_to_keep_are_kept(tmp_path):
     assert [p.name for p in Run(tmp_path / "run").checkpoints] == ["step-0000004", "step-0000008", "step-0000012"]
     with pytest.raises(FileNotFoundError, match=r"no checkpoint of step 2; those there: \[4, 8, 12\]"):
         Run(tmp_path / "run").network(step=2)
-
-
-def test_a_notebook_attaches_to_a_run_that_another_process_writes(tmp_path):
-    process = run_command(*SMALL, "--steps", 100_000, "--out", tmp_path / "run")
-    try:
-        run = Run(tmp_path / "run")
-        while not run.last_step:
-            time.sleep(0.01)
-        seen = set()
-        for _ in range(20):  # whatever instant it looks, what it reads is whole
-            seen.add(run.network().facts["step"])
-        assert seen
-    finally:
-        process.kill()
-        process.communicate()
-    assert json.loads((tmp_path / "run" / "settings.json").read_text())["data"] == "digits"
 
 
 def test_the_accelerator_is_where_the_training_runs(tmp_path):

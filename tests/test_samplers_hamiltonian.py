@@ -1,5 +1,6 @@
 """Hamiltonian Monte Carlo against closed forms and against Langevin dynamics, which is its shortest trajectory."""
 
+import contextlib
 import math
 
 import pytest
@@ -174,6 +175,18 @@ def test_an_unadjusted_step_above_the_bound_diverges(n_leapfrog):
     assert caught.value.step_size == 2.5
     assert f"step {caught.value.step} of 200" in str(caught.value)
     assert caught.value.step == 1 or n_leapfrog == 1
+
+
+@pytest.mark.parametrize(("jump", "diverges"), [(5e6, False), (2e7, True)])
+def test_the_guards_scale_is_how_far_all_its_trajectories_may_wander(jump, diverges):
+    """From 0 with h = 1: √100 trajectories of one step, times 10⁶."""
+
+    def score(x, sigma):
+        return torch.where(x.abs() < 1e3, 2 * jump, 0.0)
+
+    states = hamiltonian(score, torch.zeros(3, 1), step_size=1.0, n_leapfrog=1, n_steps=100, generator=seeded())
+    with pytest.raises(SamplerDivergedError) if diverges else contextlib.nullcontext():
+        final(states)
 
 
 def test_an_adjusted_trajectory_that_explodes_is_refused():

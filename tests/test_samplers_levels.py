@@ -1,5 +1,6 @@
 """The samplers that go from level to level: closed forms on a Gaussian, orders of convergence, the paper's mixture."""
 
+import contextlib
 import itertools
 import math
 import re
@@ -130,6 +131,13 @@ def test_the_smallest_consistent_step_is_eulers():
     ours = consistent_annealed(MIXTURE.score, x, sigmas, step_size=low, generator=seeded(1))
     for a, b in zip(ours, probability_flow(MIXTURE.score, x, sigmas, method="euler"), strict=True):
         torch.testing.assert_close(a.x, b.x)
+
+
+def test_a_consistent_step_that_rounding_puts_below_the_smallest_adds_no_noise():
+    low, _ = consistent_step_bounds([4.0, 2.0, 1.0])
+    options = {"sigmas": [4.0, 2.0, 1.0], "step_size": low * (1 - 5e-7)}
+    ends = [final(consistent_annealed(MIXTURE.score, torch.ones(3, 2), **options, generator=seeded(i))) for i in (1, 2)]
+    assert torch.equal(*ends)
 
 
 def test_a_consistent_step_with_eta_one_minus_r_squared_is_the_ancestral_step():
@@ -276,11 +284,24 @@ def test_a_score_that_turns_nan_is_caught_at_that_level(index):
     name = of_each_kind([4.0, 2.0])[index].name
     at_once = name in ("heun", "predictor-corrector")  # those ask at σ_2 on arriving there
     assert error.level == (2 if at_once else 3)
+    assert error.step == (2 if name == "predictor-corrector" else 1)
     if name == "predictor-corrector":
         assert "predictor_corrector diverged at level 2 of 3 (sigma = 2), step 2 of 3" in str(error)
         assert error.bound == pytest.approx(4.0)
     else:
         assert "check that it is finite" in str(error)
+
+
+@pytest.mark.parametrize("index", range(6))
+@pytest.mark.parametrize(("pull", "diverges"), [(3e6, False), (1.2e7, True)])
+def test_the_guards_scale_is_the_largest_noise_level(index, pull, diverges):
+    """From 0 with σ_1 = 4, σ_2 = 1, a step of .38 to .98 of the pull: up to 4·10⁶ it is let pass."""
+
+    def score(x, sigma):
+        return torch.where(x.abs() < 1e3, pull / sigma**2, 0.0)
+
+    with pytest.raises(SamplerDivergedError) if diverges else contextlib.nullcontext():
+        run(of_each_kind([4.0, 1.0])[index], score, torch.zeros(3, 2))
 
 
 def test_a_corrector_beyond_the_bound_raises():

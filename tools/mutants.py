@@ -151,6 +151,7 @@ def prepare(folder: Path, files: set[str]) -> None:
             (folder / path.name).symlink_to(path)
     os.environ |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(folder)}
     os.chdir(folder)
+    tempfile.tempdir = str(folder)  # what the tests leave behind goes with it
     sys.path[:] = [str(folder), *(entry for entry in sys.path if Path(entry or ".").resolve() != ROOT)]
     pytest.main(["--collect-only", "-qq", "-p", "no:cacheprovider", *{t for file in files for t in tests_of(file)}])
     for name, module in list(sys.modules.items()):
