@@ -53,8 +53,10 @@ __all__ = [
     "function_of",
     "one_of",
     "require_batch",
+    "require_finite",
     "require_floats",
     "require_generator",
+    "require_number",
     "require_score",
     "require_sigma",
     "unchecked",
@@ -118,7 +120,8 @@ def _check_of(hint: Any) -> Check | None:
 # --- numbers ---------------------------------------------------------------------------------------------------------
 
 
-def _number(value: float, name: str, given: Mapping[str, Any] | None = None) -> float:
+def require_number(value: float, name: str, given: Mapping[str, Any] | None = None) -> float:
+    """Return `value` as a float if it is a number, NaN and infinity among them; raise otherwise."""
     try:
         if not isinstance(value, str | bytes | bool):  # float() takes these too
             return float(value)
@@ -128,7 +131,7 @@ def _number(value: float, name: str, given: Mapping[str, Any] | None = None) -> 
 
 
 def _positive(value: float, name: str, given: Mapping[str, Any]) -> float:
-    value = _number(value, name)
+    value = require_number(value, name)
     if not math.isfinite(value) or value <= 0:
         raise ValueError(f"{name} must be finite and positive, got {value}")
     return value
@@ -138,7 +141,7 @@ def at_least(least: float) -> Check:
     """State in an annotation, `Annotated[float, at_least(1)]`, that a number must be finite and ≥ `least`."""
 
     def check(value: float, name: str, given: Mapping[str, Any]) -> float:
-        value = _number(value, name)
+        value = require_number(value, name)
         if not math.isfinite(value):
             raise ValueError(f"{name} must be finite, got {value}")
         if value < least:
@@ -149,7 +152,7 @@ def at_least(least: float) -> Check:
 
 
 def _fraction(value: float, name: str, given: Mapping[str, Any]) -> float:
-    value = _number(value, name)
+    value = require_number(value, name)
     if not 0 < value < 1:
         raise ValueError(f"{name} must be in (0, 1), got {value:g}")
     return value
@@ -178,7 +181,7 @@ def _shape(shape: Sequence[int], name: str, given: Mapping[str, Any]) -> tuple[i
     return tuple(count_from(1)(n, name) for n in shape)
 
 
-Number = Annotated[float, _number]  # may be NaN or infinite
+Number = Annotated[float, require_number]  # may be NaN or infinite
 Positive = Annotated[float, _positive]
 NonNegative = Annotated[float, at_least(0)]
 Fraction = Annotated[float, _fraction]  # in (0, 1)
@@ -215,7 +218,8 @@ def require_batch(x: Tensor, name: str = "x", given: Mapping[str, Any] | None = 
     return x
 
 
-def _finite(values: Tensor, name: str, given: Mapping[str, Any]) -> Tensor:
+def require_finite(values: Tensor, name: str, given: Mapping[str, Any] | None = None) -> Tensor:
+    """Return `values` if it is a tensor of one or more finite real numbers, of any shape; raise otherwise."""
     if not isinstance(values, Tensor) or values.is_complex():
         found = values.dtype if isinstance(values, Tensor) else type(values).__name__
         raise TypeError(f"{name} must be a torch.Tensor of real numbers, got {found}")
@@ -228,7 +232,7 @@ def _finite(values: Tensor, name: str, given: Mapping[str, Any]) -> Tensor:
 
 Floats = Annotated[Tensor, require_floats]
 Batch = Annotated[Tensor, require_batch]  # finite, (B, *shape)
-Finite = Annotated[Tensor, _finite]  # of any shape
+Finite = Annotated[Tensor, require_finite]  # of any shape
 
 
 # --- noise levels ----------------------------------------------------------------------------------------------------
@@ -252,7 +256,7 @@ def require_sigma(sigma: float | Tensor, x: Tensor, *, positive: bool = False) -
         if not bool(torch.isfinite(sigma).all()) or low < 0 or (positive and low == 0):
             raise ValueError(f"{wanted} {sigma}")
         return against(sigma, x)
-    value = _number(sigma, "sigma")
+    value = require_number(sigma, "sigma")
     if not math.isfinite(value) or value < 0 or (positive and value == 0):
         raise ValueError(f"{wanted} {value}")
     return value
@@ -278,7 +282,7 @@ def _ladder(least: int) -> Check:
         values = sigmas.tolist() if isinstance(sigmas, Tensor) else sigmas
         if not isinstance(values, Iterable) or isinstance(values, str):
             raise TypeError(f"{name} must be a sequence of noise levels (L,), got {sigmas!r}")
-        levels = [_number(s, name) for s in values]
+        levels = [require_number(s, name) for s in values]
         if not levels:
             raise ValueError(f"{name} must hold at least one noise level, got none")
         if not all(math.isfinite(s) and s > 0 for s in levels):
@@ -342,7 +346,23 @@ def one_of(choices: Iterable[str]) -> Check:
     return check
 
 
-Score = Annotated[Callable[[Tensor, float | Tensor], Tensor], function_of("x, sigma")]
+def _score(score: Callable, name: str, given: Mapping[str, Any]) -> Callable:
+    function_of("x, sigma")(score, name, given)
+    try:
+        parameters = inspect.signature(score.forward if isinstance(score, nn.Module) else score)
+    except (TypeError, ValueError):  # of what is not written in Python nothing is known
+        return score
+    try:
+        parameters.bind("x", "sigma")
+    except TypeError:
+        raise TypeError(
+            f"{name} must be a callable {name}(x, sigma): x (B, *shape), sigma a float or a (B,) tensor, returning x's "
+            f"shape; this one takes {parameters}"
+        ) from None
+    return score
+
+
+Score = Annotated[Callable[[Tensor, float | Tensor], Tensor], _score]
 LogProb = Annotated[Callable[[Tensor, float], Tensor], function_of("x, sigma")]
 Network = Annotated[nn.Module, _network]
 Generator = Annotated[torch.Generator, require_generator]
@@ -371,7 +391,7 @@ def check_floating(x, name="x"):
 
 
 def check_finite(values, name):
-    return _finite(values, name, {})
+    return require_finite(values, name, {})
 
 
 def check_sigma(sigma, x, *, positive=False):
@@ -383,7 +403,7 @@ def check_sigmas(sigmas):
 
 
 def check_number(value, name):
-    return _number(value, name)
+    return require_number(value, name)
 
 
 def check_positive(value, name):
@@ -395,7 +415,7 @@ def check_at_least(value, name, least):
 
 
 def check_inside(value, name, low=0.0, high=1.0):
-    value = _number(value, name)
+    value = require_number(value, name)
     if not low < value < high:
         raise ValueError(f"{name} must be in ({low:g}, {high:.4g}), got {value:g}")
     return value
@@ -410,7 +430,7 @@ def check_shape(shape, name="shape"):
 
 
 def check_callable(value, name, arguments="x, sigma"):
-    return function_of(arguments)(value, name, {})
+    return (_score if arguments == "x, sigma" else function_of(arguments))(value, name, {})
 
 
 def check_network(network):
