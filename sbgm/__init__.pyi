@@ -35,6 +35,7 @@ from .networks import ConditionalMLP as ConditionalMLP
 from .networks import EnergyMLP as EnergyMLP
 from .networks import ImageMLP as ImageMLP
 from .networks import ResNet as ResNet
+from .networks import ScoreNetwork as ScoreNetwork
 from .networks import in_range as in_range
 from .noise import derived_generator as derived_generator
 from .noise import geometric_sigmas as geometric_sigmas
@@ -58,6 +59,7 @@ from .samplers import langevin as langevin
 from .samplers import metropolis_langevin as metropolis_langevin
 from .samplers import predictor_corrector as predictor_corrector
 from .samplers import probability_flow as probability_flow
+from .training import fit_score as fit_score
 from .weights import load_network as load_network
 from .weights import load_weights as load_weights
 from .weights import save_network as save_network

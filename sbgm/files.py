@@ -1,4 +1,4 @@
-"""Hashes of tensors, which name what a measurement was made from."""
+"""Files written whole, safetensors files with facts, and the hashes that name what a measurement was made from."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ __all__ = [
     "DiskFullError",
     "content_hash",
     "disk_is_full",
+    "file_hash",
     "load_tensors",
     "read_facts",
     "save_tensors",
@@ -118,6 +119,11 @@ def _opened(path: Path | str) -> Iterator:
 
 def _facts(file: object) -> dict[str, Fact]:
     return json.loads((file.metadata() or {}).get("facts", "{}"))
+
+
+def file_hash(path: Path) -> str:
+    """The sha256 of a file, in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def content_hash(*tensors: Tensor) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 
-from sbgm.checked import check_choice, check_generator, check_inside, check_shape
+from sbgm.checked import Fraction, Generator, Shape, checked, one_of
 
 __all__ = [
     "centre_box",
@@ -16,7 +18,8 @@ __all__ = [
 KINDS = ("right-half", "centre-box", "random")
 
 
-def right_half(shape: tuple[int, ...]) -> torch.Tensor:
+@checked
+def right_half(shape: Shape) -> torch.Tensor:
     """The right half is unknown (Fig. 6): the left W//2 columns are known, in all channels.
 
     Args:
@@ -31,7 +34,8 @@ def right_half(shape: tuple[int, ...]) -> torch.Tensor:
     return mask
 
 
-def centre_box(shape: tuple[int, ...], fraction: float = 0.5) -> torch.Tensor:
+@checked
+def centre_box(shape: Shape, fraction: Fraction = 0.5) -> torch.Tensor:
     """A box in the middle is unknown, whose height and width are `fraction` of the image's, rounded.
 
     Args:
@@ -42,7 +46,6 @@ def centre_box(shape: tuple[int, ...], fraction: float = 0.5) -> torch.Tensor:
         (1, H, W) boolean.
     """
     height, width = _size(shape)
-    check_inside(fraction, "fraction")
     rows, columns = round(fraction * height), round(fraction * width)
     top, left = (height - rows) // 2, (width - columns) // 2
     mask = torch.ones(1, height, width, dtype=torch.bool)
@@ -50,7 +53,8 @@ def centre_box(shape: tuple[int, ...], fraction: float = 0.5) -> torch.Tensor:
     return mask
 
 
-def random_mask(shape: tuple[int, ...], fraction: float = 0.5, *, generator: torch.Generator) -> torch.Tensor:
+@checked
+def random_mask(shape: Shape, fraction: Fraction = 0.5, *, generator: Generator) -> torch.Tensor:
     """Pixels are unknown at random, a share `fraction` of them, rounded to a whole number; all channels alike.
 
     Args:
@@ -62,24 +66,21 @@ def random_mask(shape: tuple[int, ...], fraction: float = 0.5, *, generator: tor
         (1, H, W) boolean.
     """
     height, width = _size(shape)
-    check_inside(fraction, "fraction")
-    check_generator(generator)
     mask = torch.ones(height * width, dtype=torch.bool)
     order = torch.randperm(height * width, generator=generator, device=generator.device).cpu()
     mask[order[: round(fraction * height * width)]] = False
     return mask.reshape(1, height, width)
 
 
-def make_mask(kind: str, shape: tuple[int, ...], *, generator: torch.Generator) -> torch.Tensor:
+@checked
+def make_mask(kind: Annotated[str, one_of(KINDS)], shape: Shape, *, generator: Generator) -> torch.Tensor:
     """The mask of that name, "right-half", "centre-box" or "random", with the defaults above."""
-    check_choice(kind, "kind", KINDS)
-    check_generator(generator)
     if kind == "random":
         return random_mask(shape, generator=generator)
     return right_half(shape) if kind == "right-half" else centre_box(shape)
 
 
 def _size(shape: tuple[int, ...]) -> tuple[int, int]:
-    if len(check_shape(shape)) < 2 or min(shape[-2:]) < 2:
-        raise ValueError(f"shape must be (…, H, W) with H and W at least 2, got {tuple(shape)}")
+    if len(shape) < 2 or min(shape[-2:]) < 2:
+        raise ValueError(f"shape must be (…, H, W) with H and W at least 2, got {shape}")
     return shape[-2], shape[-1]

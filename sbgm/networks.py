@@ -5,24 +5,24 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from sbgm.checked import (
+    Count,
+    Generator,
+    Ladder,
+    Number,
+    Positive,
     Score,
-    check_callable,
-    check_choice,
-    check_count,
-    check_floating,
-    check_generator,
-    check_number,
-    check_positive,
-    check_shape,
-    check_sigma,
-    check_sigmas,
+    Shape,
+    checked,
+    require_floats,
+    require_sigma,
 )
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "EnergyMLP",
     "ImageMLP",
     "ResNet",
+    "ScoreNetwork",
     "in_range",
 ]
 
@@ -41,6 +42,32 @@ def initial_weights_from(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
+
+
+class ScoreNetwork(nn.Module):
+    """A noise conditional score s(x, σ) of images that can be saved, built again and sampled from.
+
+    `type(network)(network.sigmas, **network.arguments)` builds a network of the same architecture. What a subclass
+    calls `output` is the part of `forward` that `precision.compiled` compiles as a whole.
+
+    Attributes:
+        sigmas: (L,) its ladder σ_1 > … > σ_L, a buffer.
+        arguments: the other arguments that it was built with; JSON holds them.
+        image_shape: (C, H, W) of the images that it is for, or None where it is not known.
+        data_range: (low, high) of their values.
+        takes_any_sigma: whether σ may lie off the ladder; if not, `refinenet.rescaled` takes the network there.
+        facts: of its making, by name, such as a file of weights holds them.
+    """
+
+    image_shape: tuple[int, ...] | None = None
+    data_range: tuple[float, float] = (0.0, 1.0)
+    takes_any_sigma: bool = True
+    facts: Mapping[str, Any] = {}
+
+    def __init__(self, sigmas: list[float], **arguments: Any) -> None:
+        super().__init__()
+        self.register_buffer("sigmas", torch.tensor(sigmas))
+        self.arguments = arguments
 
 
 class MLP(nn.Module):
@@ -55,20 +82,17 @@ class MLP(nn.Module):
         generator: source of the initial weights; None takes torch's global one.
     """
 
+    @checked
     def __init__(
-        self, dim: int = 2, width: int = 128, depth: int = 2, *, generator: torch.Generator | None = None
+        self, dim: Count = 2, width: Count = 128, depth: Count = 2, *, generator: Generator | None = None
     ) -> None:
         super().__init__()
-        self.layers = softplus_layers(check_count(dim, "dim"), width, depth, dim, generator)
+        self.layers = softplus_layers(dim, width, depth, dim, generator)
 
     def forward(self, x: Tensor, sigma: float | Tensor = 0.0) -> Tensor:
-        """(B, D) points -> (B, D) scores, whatever sigma is; or one point (D,) -> (D,).
-
-        Raises:
-            ValueError, TypeError: x is no floating-point tensor of points of D dimensions.
-        """
+        """(B, D) points -> (B, D) scores, whatever sigma is; or one point (D,) -> (D,)."""
         dim = self.layers[0].in_features
-        if check_floating(x).shape[-1:] != (dim,):
+        if require_floats(x).shape[-1:] != (dim,):
             raise ValueError(f"x must have shape (B, {dim}), got {tuple(x.shape)}")
         return self.layers(x)
 
@@ -87,40 +111,36 @@ class ConditionalMLP(nn.Module):
         generator: source of the initial weights; None takes torch's global one.
     """
 
+    @checked
     def __init__(
         self,
-        dim: int = 2,
-        width: int = 128,
-        depth: int = 3,
+        dim: Count = 2,
+        width: Count = 128,
+        depth: Count = 3,
         *,
-        data_std: float = 1.0,
-        generator: torch.Generator | None = None,
+        data_std: Positive = 1.0,
+        generator: Generator | None = None,
     ) -> None:
         super().__init__()
-        self.data_std = check_positive(data_std, "data_std")
-        self.layers = softplus_layers(check_count(dim, "dim") + 1, width, depth, dim, generator)
+        self.data_std = data_std
+        self.layers = softplus_layers(dim + 1, width, depth, dim, generator)
 
     def forward(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """(B, D) points, σ > 0 a float or (B,) -> (B, D) scores.
-
-        Raises:
-            ValueError, TypeError: x is no floating-point tensor of shape (B, D), or a σ is not positive.
-        """
-        check_points(x, self.layers[0].in_features - 1)
+        """(B, D) points, σ > 0 a float or (B,) -> (B, D) scores."""
+        require_points(x, self.layers[0].in_features - 1)
         point, sigma, _ = normalised(x, sigma, self.data_std)
         return self.layers(torch.cat([point, sigma.log()], dim=1)) / sigma
 
 
-def check_points(x: Tensor, dim: int) -> Tensor:
-    """Return `x` if it is a floating-point tensor (B, dim), whatever its values; raise otherwise."""
-    if check_floating(x).shape[1:] != (dim,):
+def require_points(x: Tensor, dim: int) -> None:
+    """Raise unless `x` is a floating-point tensor (B, dim), whatever its values."""
+    if require_floats(x).shape[1:] != (dim,):
         raise ValueError(f"x must have shape (B, {dim}), got {tuple(x.shape)}")
-    return x
 
 
 def normalised(x: Tensor, sigma: float | Tensor, data_std: float) -> tuple[Tensor, Tensor, Tensor]:
     """x/c of shape (B, D), σ as (B, 1) and c = √(σ² + σ_data²) as (B, 1), about the standard deviation of x̃."""
-    sigma = torch.as_tensor(check_sigma(sigma, x, positive=True), dtype=x.dtype, device=x.device).expand(len(x), 1)
+    sigma = torch.as_tensor(require_sigma(sigma, x, positive=True), dtype=x.dtype, device=x.device).expand(len(x), 1)
     scale = (sigma**2 + data_std**2).sqrt()
     return x / scale, sigma, scale
 
@@ -129,8 +149,7 @@ def softplus_layers(
     n_in: int, width: int, depth: int, n_out: int, generator: torch.Generator | None = None
 ) -> nn.Sequential:
     """Linear layers n_in → width (depth times) → n_out with softplus between, initialised as torch does by default."""
-    check_count(width, "width")
-    sizes = [n_in, *[width] * check_count(depth, "depth"), n_out]
+    sizes = [n_in, *[width] * depth, n_out]
     layers: list[nn.Module] = []
     for a, b in itertools.pairwise(sizes):
         layers += [linear(a, b, generator), nn.Softplus()]
@@ -141,7 +160,6 @@ def linear(n_in: int, n_out: int, generator: torch.Generator | None = None) -> n
     """A linear layer with torch's own law of initial weights, U(−1/√n_in, 1/√n_in), from the generator if given."""
     if generator is None:
         return nn.Linear(n_in, n_out)
-    check_generator(generator)
     layer = nn.utils.skip_init(nn.Linear, n_in, n_out)
     for p in layer.parameters():
         nn.init.uniform_(p, -(n_in**-0.5), n_in**-0.5, generator=generator)
@@ -162,26 +180,23 @@ class EnergyMLP(nn.Module):
         generator: source of the initial weights; None takes torch's global one.
     """
 
+    @checked
     def __init__(
         self,
-        dim: int = 2,
-        width: int = 128,
-        depth: int = 3,
+        dim: Count = 2,
+        width: Count = 128,
+        depth: Count = 3,
         *,
-        data_std: float = 1.0,
-        generator: torch.Generator | None = None,
+        data_std: Positive = 1.0,
+        generator: Generator | None = None,
     ) -> None:
         super().__init__()
-        self.data_std = check_positive(data_std, "data_std")
-        self.layers = softplus_layers(check_count(dim, "dim") + 1, width, depth, 1, generator)
+        self.data_std = data_std
+        self.layers = softplus_layers(dim + 1, width, depth, 1, generator)
 
     def energy(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """E(x, σ): (B, D) points, σ > 0 a float or (B,) -> (B,).
-
-        Raises:
-            ValueError, TypeError: x is no floating-point tensor of shape (B, D), or a σ is not positive.
-        """
-        check_points(x, self.layers[0].in_features - 1)
+        """E(x, σ): (B, D) points, σ > 0 a float or (B,) -> (B,)."""
+        require_points(x, self.layers[0].in_features - 1)
         point, sigma, scale = normalised(x, sigma, self.data_std)
         learned = self.layers(torch.cat([point, sigma.log()], dim=1))
         return (0.5 * point.square().sum(dim=1, keepdim=True) + scale / sigma * learned).squeeze(1)
@@ -191,16 +206,12 @@ class EnergyMLP(nn.Module):
         return -self.energy(x, sigma)
 
     def forward(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """The score −∇_x E, (B, D) -> (B, D), which can itself be differentiated, forward or backward.
-
-        Raises:
-            ValueError, TypeError: as `energy`.
-        """
-        check_points(x, self.layers[0].in_features - 1)
+        """The score −∇_x E, (B, D) -> (B, D), which can itself be differentiated, forward or backward."""
+        require_points(x, self.layers[0].in_features - 1)
         return -torch.func.grad(lambda x: self.energy(x, sigma).sum())(x)
 
 
-NORMS = ("layer", "none")
+Norm = Literal["layer", "none"]
 N_WAVES = 8  # that describe log σ
 
 
@@ -213,7 +224,7 @@ class ResidualMLPBlock(nn.Module):
         generator: source of the initial weights; None takes torch's global one.
     """
 
-    def __init__(self, width: int, norm: str = "layer", *, generator: torch.Generator | None = None) -> None:
+    def __init__(self, width: int, norm: Norm = "layer", *, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width) if norm == "layer" else nn.Identity()
         self.first = linear(width, width, generator)
@@ -225,7 +236,7 @@ class ResidualMLPBlock(nn.Module):
         return h + self.second(functional.silu(self.first(self.norm(h)) + self.level(features)))
 
 
-class ImageMLP(nn.Module):
+class ImageMLP(ScoreNetwork):
     """A noise conditional score s(x, σ) of small images without a convolution: pixels in, one score a pixel out.
 
     x is mapped to (2x − 1)/√(1 + 4σ²), about the same size at every σ, and goes through a linear layer, residual
@@ -241,49 +252,39 @@ class ImageMLP(nn.Module):
         generator: source of the initial weights; None takes torch's global one.
 
     Raises:
-        ValueError: sigmas is no descending ladder, or image_shape is not (C, H, W).
+        ValueError: image_shape is not (C, H, W).
     """
 
-    takes_any_sigma = True
-
+    @checked
     def __init__(
         self,
-        sigmas: Tensor | Sequence[float],
-        image_shape: Sequence[int] = (1, 8, 8),
-        width: int = 256,
-        n_blocks: int = 3,
-        norm: str = "layer",
+        sigmas: Ladder,
+        image_shape: Shape = (1, 8, 8),
+        width: Count = 256,
+        n_blocks: Count = 3,
+        norm: Norm = "layer",
         *,
-        generator: torch.Generator | None = None,
+        generator: Generator | None = None,
     ) -> None:
-        super().__init__()
-        check_choice(norm, "norm", NORMS)
-        self.image_shape = check_shape(image_shape, "image_shape")
-        if len(self.image_shape) != 3:
-            raise ValueError(f"image_shape must be (C, H, W), got {tuple(image_shape)}")
-        self.register_buffer("sigmas", torch.tensor(check_sigmas(sigmas)))
+        if len(image_shape) != 3:
+            raise ValueError(f"image_shape must be (C, H, W), got {image_shape}")
+        super().__init__(sigmas, image_shape=list(image_shape), width=width, n_blocks=n_blocks, norm=norm)
+        self.image_shape = image_shape
         self.register_buffer("frequencies", torch.logspace(-0.5, 0.5, N_WAVES), persistent=False)
-        self.arguments = {"image_shape": list(self.image_shape), "width": width, "n_blocks": n_blocks, "norm": norm}
 
-        n_pixels = math.prod(self.image_shape)
-        self.begin = linear(n_pixels, check_count(width, "width"), generator)
-        self.blocks = nn.ModuleList(
-            ResidualMLPBlock(width, norm, generator=generator) for _ in range(check_count(n_blocks, "n_blocks"))
-        )
+        n_pixels = math.prod(image_shape)
+        self.begin = linear(n_pixels, width, generator)
+        self.blocks = nn.ModuleList(ResidualMLPBlock(width, norm, generator=generator) for _ in range(n_blocks))
         self.norm = nn.LayerNorm(width) if norm == "layer" else nn.Identity()
         self.end = nn.utils.skip_init(nn.Linear, width, n_pixels)
         nn.init.zeros_(self.end.weight)
         nn.init.zeros_(self.end.bias)
 
     def forward(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """Images (B, C, H, W) of the network's shape, σ > 0 a float or (B,) -> scores of x's shape.
-
-        Raises:
-            ValueError, TypeError: x has another shape or is not of floating-point numbers, or a σ is not positive.
-        """
-        if check_floating(x).shape[1:] != self.image_shape:
+        """Images (B, C, H, W) of the network's shape, σ > 0 a float or (B,) -> scores of x's shape."""
+        if require_floats(x).shape[1:] != self.image_shape:
             raise ValueError(f"x must be images (B, {', '.join(map(str, self.image_shape))}), got {tuple(x.shape)}")
-        sigma = torch.as_tensor(check_sigma(sigma, x, positive=True), dtype=x.dtype, device=x.device)
+        sigma = torch.as_tensor(require_sigma(sigma, x, positive=True), dtype=x.dtype, device=x.device)
         sigma = sigma.reshape(-1, 1).expand(len(x), 1)
         waves = sigma.log() * self.frequencies
         features = torch.cat([waves.sin(), waves.cos()], dim=1)
@@ -334,13 +335,14 @@ class ResNet(nn.Module):
         image_channels: 3 for colour images.
     """
 
-    def __init__(self, channels: int = 32, image_channels: int = 3) -> None:
+    @checked
+    def __init__(self, channels: Count = 32, image_channels: Count = 3) -> None:
         super().__init__()
-        c = check_count(channels, "channels")
-        if c % 8:
-            raise ValueError(f"channels must be a multiple of 8, the groups of the norm, got {c}")
+        if channels % 8:
+            raise ValueError(f"channels must be a multiple of 8, the groups of the norm, got {channels}")
+        c = channels
         self.layers = nn.Sequential(
-            nn.Conv2d(check_count(image_channels, "image_channels"), c, 3, padding=1),
+            nn.Conv2d(image_channels, c, 3, padding=1),
             ResidualBlock(c, c),
             ResidualBlock(c, 2 * c, "down"),
             ResidualBlock(2 * c, 2 * c),
@@ -355,19 +357,16 @@ class ResNet(nn.Module):
         )
 
     def forward(self, x: Tensor, sigma: float | Tensor = 0.0) -> Tensor:
-        """Images in [0, 1], (B, C, H, W) with H and W multiples of 4 -> scores of the same shape, whatever sigma is.
-
-        Raises:
-            ValueError, TypeError: x has another shape, or no floating-point numbers.
-        """
-        if check_floating(x).ndim != 4 or x.shape[2] % 4 or x.shape[3] % 4:
+        """Images in [0, 1], (B, C, H, W) with H and W multiples of 4 -> scores of the same shape, whatever sigma is."""
+        if require_floats(x).ndim != 4 or x.shape[2] % 4 or x.shape[3] % 4:
             raise ValueError(f"x must be images (B, C, H, W) with H and W multiples of 4, got shape {tuple(x.shape)}")
         if x.shape[1] != self.layers[0].in_channels:
             raise ValueError(f"x must have {self.layers[0].in_channels} channels, got shape {tuple(x.shape)}")
         return self.layers(2 * x - 1)
 
 
-def in_range(score: Score, low: float = 0.0, high: float = 1.0) -> Score:
+@checked
+def in_range(score: Score, low: Number = 0.0, high: Number = 1.0) -> Score:
     """Keep what a score takes for the clean point, D(x, σ) = x + σ² s(x, σ), between low and high.
 
     s'(x, σ) = (min{max{D(x, σ), low}, high} − x)/σ². The true D is an expectation of data within [low, high] and lies
@@ -384,12 +383,11 @@ def in_range(score: Score, low: float = 0.0, high: float = 1.0) -> Score:
     Raises:
         ValueError: the range is empty.
     """
-    check_callable(score, "score")
-    if not check_number(low, "low") < check_number(high, "high"):
+    if not low < high:
         raise ValueError(f"low must be smaller than high = {high}, got {low}")
 
     def clamped(x: Tensor, sigma: float | Tensor) -> Tensor:
-        variance = check_sigma(sigma, x, positive=True) ** 2
+        variance = require_sigma(sigma, x, positive=True) ** 2
         return ((x + variance * score(x, sigma)).clamp(low, high) - x) / variance
 
     return clamped

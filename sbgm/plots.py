@@ -15,9 +15,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.quiver import Quiver
 from torch import Tensor
 
-from sbgm.checked import Score, check_batch
+from sbgm.checked import Batch, Score, checked
 from sbgm.distributions import GaussianMixture
-from sbgm.measure import relative_squared_error
 
 __all__ = [
     "agreement_boxes",
@@ -92,13 +91,13 @@ def agreement_boxes(
 ) -> list[tuple[float, float, float]]:
     """Where two fields agree: for each centre the largest square around it in which they do.
 
-    Agreement is a relative squared error of at most `tolerance`, over the square, at points 0.25 apart; squares stay
-    within [−extent, extent]².
+    Agreement is Σ‖s − s*‖² ≤ tolerance · Σ‖s*‖² over points of the square that are 0.25 apart; squares stay within
+    [−extent, extent]².
 
     Args:
         score, exact: the two fields.
         centres: (K, 2).
-        tolerance: the largest relative squared error.
+        tolerance: the largest relative squared error Σ‖s − s*‖²/Σ‖s*‖².
         extent: half-width of the figure.
 
     Returns:
@@ -111,23 +110,24 @@ def agreement_boxes(
             side = 0.25 * torch.arange(-n, n + 1)
             points = centre + torch.cartesian_prod(side, side)
             with torch.no_grad():
-                error = relative_squared_error(score(points, 0.0), exact(points, 0.0))
-            if error <= tolerance:
+                estimated, true = score(points, 0.0), exact(points, 0.0)
+            if float((estimated - true).square().sum() / true.square().sum()) <= tolerance:
                 radius = 0.25 * n
         boxes.append((float(centre[0]), float(centre[1]), radius))
     return boxes
 
 
-def draw_images(ax: Axes, images: Tensor, n_columns: int = 8, **options: object) -> AxesImage:
+@checked
+def draw_images(ax: Axes, images: Batch, n_columns: int = 8, **options: object) -> AxesImage:
     """A sheet of images, (N, C, H, W) in [0, 1] (values outside are clamped), row by row with a white border."""
     return ax.imshow(image_sheet(images, n_columns).numpy(), **_sheet_style(ax, options))
 
 
-def image_sheet(images: Tensor, n_columns: int = 8, border: int = 1) -> Tensor:
+@checked
+def image_sheet(images: Batch, n_columns: int = 8, border: int = 1) -> Tensor:
     """Images laid out in rows, as one (H', W', 3) array in [0, 1]."""
     from torchvision.utils import make_grid
 
-    check_batch(images, "images")
     return make_grid(images.detach().cpu().clamp(0, 1), nrow=n_columns, padding=border, pad_value=1.0).permute(1, 2, 0)
 
 

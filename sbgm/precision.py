@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
-from sbgm.checked import check_callable, check_choice
-
-if TYPE_CHECKING:
-    from sbgm.checked import Score
+from sbgm.checked import Score, checked, one_of
 
 __all__ = [
     "autocast",
@@ -24,7 +21,8 @@ PRECISIONS = {"fp32": None, "bf16": torch.bfloat16}
 MAX_GRADIENT_ERROR = 0.1
 
 
-def autocast(score: Score, precision: str, device_type: str = "cpu") -> Score:
+@checked
+def autocast(score: Score, precision: Annotated[str, one_of(PRECISIONS)], device_type: str = "cpu") -> Score:
     """A score whose layers run in the given precision, and which returns the dtype of x.
 
     Args:
@@ -32,8 +30,7 @@ def autocast(score: Score, precision: str, device_type: str = "cpu") -> Score:
         precision: "fp32" leaves it alone; "bf16" runs convolutions and linear layers in bfloat16.
         device_type: where x is.
     """
-    check_callable(score, "score")
-    dtype = PRECISIONS[check_choice(precision, "precision", tuple(PRECISIONS))]
+    dtype = PRECISIONS[precision]
     if dtype is None:
         return score
 

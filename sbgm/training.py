@@ -1,35 +1,86 @@
-"""The plain training loop, a generator of steps, for networks that train in a cell."""
+"""The plain training loop, a generator of steps, for networks that train in a cell.
+
+    loss = lambda score, x: ncsn_loss(score, x, sigmas, generator=g)
+    for step in fit_score(score, data, loss, n_steps=2_000, generator=g): …
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from sbgm.checked import check_count, check_network
+from sbgm.checked import Count, Generator, Network, Positive, checked, function_of, require_batch
 
 __all__ = [
     "Step",
     "adam",
     "fit",
+    "fit_score",
     "n_parameters",
 ]
 
 
 class Step(NamedTuple):
-    """What `fit` yields after each update: its number, from 1, and the loss before the update."""
+    """An update of the parameters: its number, from 1, and the loss before it."""
 
     step: int
     loss: float
 
 
+def _data(data: Tensor | Callable[[int], Tensor], name: str, given: Mapping[str, Any]) -> Callable[[int], Tensor]:
+    """What draws a batch of so many examples: `data` itself, or a draw from the rows of a tensor, with replacement."""
+    if callable(data):
+        return data
+    require_batch(data, name)
+    generator = given["generator"]
+    return lambda n: data[torch.randint(len(data), (n,), generator=generator, device=generator.device).to(data.device)]
+
+
+@checked
+def fit_score(
+    score: Network,
+    data: Annotated[Tensor | Callable[[int], Tensor], _data],
+    loss: Annotated[Callable[[nn.Module, Tensor], Tensor], function_of("score, x")],
+    *,
+    n_steps: Count,
+    batch_size: Count = 128,
+    learning_rate: Positive = 1e-3,
+    one_cycle: bool = False,
+    generator: Generator,
+) -> Iterator[Step]:
+    """Train a score network in place by Adam: each step draws a batch x and lowers loss(score, x).
+
+    Args:
+        score: the network s(x, sigma).
+        data: (N, *shape) training data, from which batches are drawn with replacement, or a function that draws so many
+            examples, such as `lambda n: mixture.sample(n, generator=g)`.
+        loss: of the score on a batch (B, *shape), a scalar, such as
+            `lambda score, x: ncsn_loss(score, x, sigmas, generator=g)`.
+        n_steps: the number of steps.
+        batch_size: B.
+        learning_rate: Adam's, at its peak where `one_cycle` is set.
+        one_cycle: raise the rate to its peak, then anneal it to zero (Smith & Topin 2018), in place of a constant one.
+        generator: draws the batches, where data is a tensor.
+
+    Yields:
+        Step(step, loss) after each step.
+
+    Raises:
+        FloatingPointError: a loss is NaN or infinite; the parameters are those of the step before.
+    """
+    optimizer, schedule = adam(score, learning_rate, one_cycle_steps=n_steps if one_cycle else None)
+    return fit(lambda: loss(score, data(batch_size)), optimizer, n_steps, schedule=schedule)
+
+
+@checked
 def fit(
     loss: Callable[[], Tensor],
     optimizer: torch.optim.Optimizer,
-    n_steps: int,
+    n_steps: Count,
     *,
     schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
     first_step: int = 1,
@@ -49,7 +100,7 @@ def fit(
     Raises:
         FloatingPointError: a loss is NaN or infinite; the parameters are those of the step before.
     """
-    for step in range(first_step, check_count(n_steps, "n_steps") + 1):
+    for step in range(first_step, n_steps + 1):
         optimizer.zero_grad(set_to_none=True)
         value = loss()
         value.backward()
@@ -79,6 +130,7 @@ def adam(
     return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=one_cycle_steps)
 
 
-def n_parameters(network: nn.Module) -> int:
+@checked
+def n_parameters(network: Network) -> int:
     """The number of trainable numbers in a network."""
-    return sum(p.numel() for p in check_network(network).parameters() if p.requires_grad)
+    return sum(p.numel() for p in network.parameters() if p.requires_grad)

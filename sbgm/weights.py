@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated, Any
 
 import torch
-from torch import nn
 
-from sbgm.checked import check_network
-from sbgm.files import Fact, load_tensors, read_facts, save_tensors
+from sbgm.checked import Network, checked
+from sbgm.files import Fact, file_hash, load_tensors, read_facts, save_tensors
+from sbgm.networks import ScoreNetwork
 
 __all__ = [
     "load_network",
     "load_weights",
+    "samples_key",
     "save_network",
     "save_weights",
     "weights_file",
@@ -30,7 +33,42 @@ def weights_file(name: Path | str) -> Path:
     return Path(name) if Path(name).suffix else weights_folder() / f"{name}.safetensors"
 
 
-def save_weights(network: nn.Module, path: Path | str, *, dtype: torch.dtype | None = None, **facts: Fact) -> None:
+def samples_key(network: Path | str, *settings: str) -> str:
+    """A name for samples of a network, by all that they depend on: "mnist_ncsn-0123456789ab-T100-seed0".
+
+    Args:
+        network: the name of a shipped network, or a file of weights, whose hash is part of the name.
+        settings: such as "T100" and "seed0".
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    file = weights_file(network)
+    if not file.is_file():
+        raise FileNotFoundError(f"network must be a shipped one or a file of weights, but there is none at {file}")
+    return "-".join([file.stem, file_hash(file)[:12], *settings])
+
+
+def _floating(dtype: torch.dtype, name: str, given: Mapping[str, Any]) -> torch.dtype:
+    if not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise TypeError(f"{name} must be a floating-point torch.dtype, such as torch.float16, got {dtype!r}")
+    return dtype
+
+
+def _score_network(network: ScoreNetwork, name: str, given: Mapping[str, Any]) -> ScoreNetwork:
+    if not isinstance(network, ScoreNetwork):
+        raise TypeError(
+            f"{name} must be a ScoreNetwork, which has the sigmas and the arguments to be built again, "
+            f"got {type(network).__name__}"
+        )
+    return network
+
+
+Precision = Annotated[torch.dtype, _floating]
+
+
+@checked
+def save_weights(network: Network, path: Path | str, *, dtype: Precision | None = None, **facts: Fact) -> None:
     """Write a network's weights and the facts of its making to one file, the same bytes for the same content.
 
     Args:
@@ -38,62 +76,57 @@ def save_weights(network: nn.Module, path: Path | str, *, dtype: torch.dtype | N
         path: the file, by convention `….safetensors`; its folder must exist. A kill leaves the old file or the new one.
         dtype: of the parameters in the file; None keeps theirs.
         facts: how the weights were made, such as `seed=0, n_iterations=3000`; anything that JSON can hold.
-
-    Raises:
-        TypeError: network is no module, or dtype is no floating-point torch.dtype.
     """
-    tensors = check_network(network).state_dict()
-    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
-        raise TypeError(f"dtype must be a floating-point torch.dtype, such as torch.float16, got {dtype!r}")
+    tensors = network.state_dict()
     if dtype is not None:  # of the parameters; buffers, such as a ladder, stay exact
         tensors |= {name: tensors[name].to(dtype) for name, _ in network.named_parameters()}
     save_tensors(path, tensors, **facts)
 
 
-def save_network(network: nn.Module, path: Path | str, *, dtype: torch.dtype | None = None, **facts: Fact) -> None:
+@checked
+def save_network(
+    network: Annotated[ScoreNetwork, _score_network],
+    path: Path | str,
+    *,
+    dtype: Precision | None = None,
+    **facts: Fact,
+) -> None:
     """Write a noise conditional network with all that `load_network` needs to build it again.
 
     Args:
-        network: an `ImageMLP` or `RefineNet`, with its ladder in `sigmas` and its other arguments in `arguments`.
+        network: an `ImageMLP`, a `RefineNet`, or a `ScoreNetwork` of your own.
         path: as in `save_weights`.
         dtype: of the parameters in the file; torch.float16 halves it. None keeps theirs.
-        facts: as in `save_weights`; `image_shape` [C, H, W] and `data_range` [low, high] say what images it is for.
-
-    Raises:
-        TypeError: as `save_weights`, or the network lacks `sigmas` or `arguments`.
+        facts: as in `save_weights`; `image_shape` [C, H, W] and `data_range` [low, high] say what images it is for,
+            and are the network's own unless given.
     """
-    if missing := [name for name in ("sigmas", "arguments") if not hasattr(check_network(network), name)]:
-        raise TypeError(
-            f"network must have {' and '.join(missing)} to be built again, {type(network).__name__} has not"
-        )
-    for name in ("image_shape", "data_range"):
-        if name not in facts and (value := getattr(network, name, None)) is not None:
-            facts[name] = list(value)
+    if network.image_shape is not None:
+        facts = {"image_shape": list(network.image_shape), **facts}
+    facts = {"data_range": list(network.data_range), **facts}
     made_by = {"class": type(network).__name__, "arguments": network.arguments, "sigmas": network.sigmas.tolist()}
     save_weights(network, path, dtype=dtype, **facts, architecture=made_by)
 
 
-def load_network(path: Path | str) -> nn.Module:
+def load_network(path: Path | str) -> ScoreNetwork:
     """A noise conditional network from what `save_network` wrote, ready to use: `network(x, sigma)` is its score.
 
     Args:
         path: the file, or the name of a shipped network, such as "mnist_ncsn".
 
     Returns:
-        The network, in evaluation mode, without gradients, in float32, with the attributes `sigmas` (L,), `image_shape`
-        (C, H, W), `data_range` (low, high) and `facts`, the facts of its making.
+        The network, in evaluation mode, without gradients, in float32, with the facts of its making in `facts`. A
+        `ScoreNetwork` of your own is found by the name of its class, once that is defined.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, or says of no network that this version knows how to build it.
     """
-    from sbgm.networks import ImageMLP
-    from sbgm.refinenet import RefineNet
+    import sbgm.refinenet  # noqa: F401 - so that RefineNet is among the subclasses
 
     path = weights_file(path)
     facts = read_facts(path)
     made_by = facts.get("architecture")
-    classes = {known.__name__: known for known in (ImageMLP, RefineNet)}
+    classes = {known.__name__: known for known in ScoreNetwork.__subclasses__()}
     if not isinstance(made_by, dict) or made_by.get("class") not in classes:
         raise ValueError(f"path must be a file of save_network, but {path} does not say which network it holds")
     network = classes[made_by["class"]](sigmas=made_by["sigmas"], **made_by["arguments"])
@@ -104,7 +137,8 @@ def load_network(path: Path | str) -> nn.Module:
     return network.eval().requires_grad_(False)
 
 
-def load_weights(network: nn.Module, path: Path | str) -> dict[str, Fact]:
+@checked
+def load_weights(network: Network, path: Path | str) -> dict[str, Fact]:
     """Load what `save_weights` wrote into a network of the same architecture, and return the facts.
 
     Nothing but numbers is read: a safetensors file holds no code. The network is left as it was if anything is wrong.
@@ -113,7 +147,6 @@ def load_weights(network: nn.Module, path: Path | str) -> dict[str, Fact]:
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, or its tensors are not those of the network; the message names them.
     """
-    check_network(network)
     saved, facts = load_tensors(path)
     found = {name: tuple(value.shape) for name, value in saved.items()}
     wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}

@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from sbgm import geometric_sigmas
-from sbgm.networks import ImageMLP
+from sbgm import ImageMLP, geometric_sigmas
 from sbgm.refinenet import ConditionalInstanceNorm, RefineNet, rescaled
 
 SIGMAS = geometric_sigmas(1.0, 0.01, 10)

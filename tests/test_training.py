@@ -11,11 +11,13 @@ import pytest
 import torch
 from torch import nn
 
-from sbgm import training
+from sbgm import MLP, annealed_langevin, final, geometric_sigmas, ncsn_loss, paper_mixture
 from sbgm.data import load_images
-from sbgm.lab import Figure1, train_figure1
+from sbgm.lab import Figure1, Figure2, runs, train_figure1, train_figure2
 from sbgm.lab.runs import load_checkpoint, save_checkpoint
-from sbgm.training import Step, fit, n_parameters
+from sbgm.losses import sliced_score_matching_loss
+from sbgm.networks import ConditionalMLP
+from sbgm.training import Step, fit, fit_score, n_parameters
 
 
 def line_fit(seed=0):
@@ -86,6 +88,84 @@ def test_a_bad_number_of_steps_is_named(n_steps, error):
         next(fit(loss, optimizer, n_steps))
 
 
+# --- fit_score -------------------------------------------------------------------------------------------------------
+
+
+def test_a_circle_is_trained_on_and_sampled_in_ten_lines():
+    """Chains end at a distance of 1 from the origin, all around."""
+    g = torch.Generator().manual_seed(0)
+    angle = 2 * math.pi * torch.rand(2_000, generator=g)
+    data = torch.stack([angle.cos(), angle.sin()], dim=1)
+    sigmas = geometric_sigmas(2.0, 0.1, 8)
+    score = ConditionalMLP(width=64, generator=g)
+    loss = lambda score, x: ncsn_loss(score, x, sigmas, generator=g)  # noqa: E731
+    for step in fit_score(score, data, loss, n_steps=1_000, learning_rate=1e-2, one_cycle=True, generator=g):
+        assert math.isfinite(step.loss)
+    start = 2 * torch.randn(500, 2, generator=g)
+    x = final(annealed_langevin(score, start, sigmas, step_size=2e-3, n_steps=30, generator=g, denoise_last=True))
+    assert step.step == 1_000
+    assert float((x.norm(dim=1) - 1).abs().median()) < 0.15
+    assert float(x.mean(dim=0).norm()) < 0.25
+
+
+@pytest.mark.parametrize("one_cycle", [True, False])
+def test_a_function_may_draw_the_data_and_the_steps_are_those_of_figure_2(one_cycle):
+    mixture, settings = paper_mixture(), Figure2(5, 32, 1e-2, one_cycle, seed=3)
+    networks = [MLP(width=8, generator=torch.Generator().manual_seed(0)) for _ in range(2)]
+    g = torch.Generator().manual_seed(3)
+    steps = fit_score(
+        networks[0],
+        lambda n: mixture.sample(n, generator=g),
+        lambda score, x: sliced_score_matching_loss(score, x, generator=g),
+        n_steps=5,
+        batch_size=32,
+        learning_rate=1e-2,
+        one_cycle=one_cycle,
+        generator=g,
+    )
+    assert list(steps) == list(train_figure2(networks[1], mixture, settings))
+    assert all(map(torch.equal, *(network.parameters() for network in networks)))
+
+
+def test_batches_are_rows_drawn_with_replacement_by_the_generator():
+    data, batches, g = torch.arange(10.0)[:, None].repeat(1, 2), [], torch.Generator().manual_seed(1)
+
+    def loss(score, x):
+        batches.append(x)
+        return score(x, 0.0).square().mean()
+
+    list(fit_score(MLP(width=4), data, loss, n_steps=2, batch_size=6, generator=g))
+    again = torch.Generator().manual_seed(1)
+    assert all(torch.equal(x, data[torch.randint(10, (6,), generator=again)]) for x in batches)
+
+
+@pytest.mark.parametrize(
+    ("bad", "error", "message"),
+    [
+        ({"score": lambda x, sigma: x}, TypeError, "score must be a torch.nn.Module, got function"),
+        ({"score": nn.Linear(2, 2)}, TypeError, r"score must be a callable score\(x, sigma\): x \(B, .* takes \(input"),
+        ({"data": [1.0]}, TypeError, r"data must be a torch.Tensor of shape \(B, \*shape\), got list"),
+        ({"data": torch.zeros(3)}, ValueError, "data must be a batch of shape"),
+        ({"loss": None}, TypeError, r"loss must be a callable loss\(score, x\)"),
+        ({"n_steps": 0}, ValueError, "n_steps must be at least 1"),
+        ({"batch_size": 2.5}, TypeError, "batch_size must be a whole number"),
+        ({"learning_rate": 0.0}, ValueError, "learning_rate must be finite and positive"),
+        ({"generator": 0}, TypeError, "generator must be a torch.Generator"),
+    ],
+)
+def test_what_fit_score_cannot_use_is_named(bad, error, message):
+    g = torch.Generator()
+    arguments = {
+        "score": MLP(),
+        "data": torch.zeros(3, 2),
+        "loss": lambda score, x: sliced_score_matching_loss(score, x, generator=g),
+        "n_steps": 1,
+        "generator": g,
+    }
+    with pytest.raises(error, match=message):
+        list(fit_score(**arguments | bad))
+
+
 # --- checkpoints -----------------------------------------------------------------------------------------------------
 
 
@@ -120,7 +200,7 @@ def test_a_write_that_fails_halfway_leaves_the_old_checkpoint(tmp_path, monkeypa
         file.write(b"half of a checkp")
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(training.checkpoint.torch, "save", half)
+    monkeypatch.setattr(runs.torch, "save", half)
     with pytest.raises(OSError, match="No space left"):
         save_checkpoint(path, step=2)
     monkeypatch.undo()
@@ -134,13 +214,13 @@ def test_a_kill_in_the_middle_of_a_write_leaves_the_old_checkpoint(tmp_path):
     save_checkpoint(path, step=1)
     code = f"""
 import os, pathlib, signal, torch
-from sbgm import training
+from sbgm.lab import runs
 def half(state, file):
     file.write(b"half of a checkp")
     file.flush()
     os.kill(os.getpid(), signal.SIGKILL)
-training.checkpoint.torch.save = half
-training.save_checkpoint(pathlib.Path({str(path)!r}), step=2)
+runs.torch.save = half
+runs.save_checkpoint(pathlib.Path({str(path)!r}), step=2)
 """
     assert subprocess.run([sys.executable, "-c", code]).returncode == -signal.SIGKILL
     assert load_checkpoint(path) == {"step": 1}

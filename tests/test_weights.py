@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from sbgm import MLP, ConditionalMLP, RefineNet, load_network, load_weights, save_network, save_weights
-from sbgm.networks import initial_weights_from
-from sbgm.weights import weights_file, weights_folder
+from sbgm.files import file_hash
+from sbgm.networks import ScoreNetwork, initial_weights_from
+from sbgm.weights import samples_key, weights_file, weights_folder
 from seeds import seeded
 
 
@@ -114,3 +115,31 @@ def test_weights_of_no_known_network_are_refused(tmp_path):
     save_weights(refinenet(), tmp_path / "b.safetensors", architecture={"class": "system", "arguments": {}})
     with pytest.raises(ValueError, match="does not say which network it holds"):
         load_network(tmp_path / "b.safetensors")
+
+
+class Shrinking(ScoreNetwork):
+    """The score of N(0, I), as a network of one's own."""
+
+    def __init__(self, sigmas, *, power=2):
+        super().__init__(sigmas, power=power)
+        self.weight = torch.nn.Parameter(torch.ones(1))
+
+    def forward(self, x, sigma):
+        return -self.weight * x / (1 + sigma ** self.arguments["power"])
+
+
+def test_a_network_of_ones_own_is_saved_and_built_again(tmp_path):
+    save_network(Shrinking([2.0, 1.0], power=3), tmp_path / "own.safetensors")
+    loaded = load_network(tmp_path / "own.safetensors")
+    assert isinstance(loaded, Shrinking)
+    assert torch.equal(loaded(torch.ones(1, 2), 1.0), torch.full((1, 2), -0.5))
+    assert (loaded.sigmas.tolist(), loaded.arguments) == ([2.0, 1.0], {"power": 3})
+    assert (loaded.image_shape, loaded.data_range, loaded.takes_any_sigma) == (None, (0.0, 1.0), True)
+
+
+def test_samples_are_named_by_the_weights_and_the_settings(tmp_path):
+    path = tmp_path / "net.safetensors"
+    with pytest.raises(FileNotFoundError, match="network must be a shipped one or a file of weights, but there is non"):
+        samples_key(path)
+    save_weights(MLP(generator=seeded()), path)
+    assert samples_key(path, "T100", "seed0") == f"net-{file_hash(path)[:12]}-T100-seed0"

@@ -83,21 +83,19 @@ def test_annealed_variances_scale_and_grow_with_the_start(sigmas, v, n_steps, pa
     assert ratio * levels[-1] ** 2 == pytest.approx(point[-1])
 
 
-@covers(forms.consistent_variance, forms.ancestral_variance)
+@covers(forms.consistent_variance)
 @given(ladders(2), VARIANCES, PARTS, SCALES)
-def test_level_to_level_samplers_are_exact_for_a_point_and_scale(sigmas, v, part, c):
+def test_the_consistent_sampler_is_exact_for_a_point_and_scales(sigmas, v, part, c):
     levels = levels_of(sigmas)
     low = 1 - min(b / a for a, b in pairwise(levels))
     step_size = 2 * levels[-1] ** 2 * (low + part * (2 - 2 * low))
-    for variances in (
-        lambda sigmas, c, **options: forms.consistent_variance(sigmas, step_size=c**2 * step_size, **options),
-        lambda sigmas, c, **options: forms.ancestral_variance(sigmas, **options),
-    ):
-        exact = variances(sigmas, 1, variance=0.0, start=levels[0] ** 2)
-        assert exact == pytest.approx([s**2 for s in levels[1:]], rel=1e-6)
-        found = variances(levels, 1, variance=v, start=v)
-        scaled = variances([c * s for s in levels], c, variance=c**2 * v, start=c**2 * v)
-        assert scaled == pytest.approx([c**2 * w for w in found])
+    exact = forms.consistent_variance(sigmas, step_size=step_size, variance=0.0, start=levels[0] ** 2)
+    assert exact == pytest.approx([s**2 for s in levels[1:]], rel=1e-6)
+    found = forms.consistent_variance(levels, step_size=step_size, variance=v, start=v)
+    scaled = forms.consistent_variance(
+        [c * s for s in levels], step_size=c**2 * step_size, variance=c**2 * v, start=c**2 * v
+    )
+    assert scaled == pytest.approx([c**2 * w for w in found])
 
 
 @covers(forms.flow_variance)
@@ -130,9 +128,7 @@ def test_what_two_modes_do_is_mirrored_with_their_weights_and_has_no_units(w, me
 def test_the_ratio_of_levels_undoes_their_overlap_and_falls_with_the_dimension(dimensions, target, part):
     ratio = theory.level_ratio(dimensions, target)
     assert theory.overlap(ratio, dimensions) == pytest.approx(target)
-    assert (
-        theory.overlap(ratio + part, dimensions) < target < theory.overlap(1 + part * (ratio - 1), dimensions)
-    )
+    assert theory.overlap(ratio + part, dimensions) < target < theory.overlap(1 + part * (ratio - 1), dimensions)
     assert 1 < theory.level_ratio(4 * dimensions, target) < ratio
 
 
