@@ -1,70 +1,78 @@
-"""Generating any number of images, in batches and on any number of processes, and files of them."""
+"""Any number of samples, drawn batch by batch: on several processes, or kept in files and resumed from there."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
 from sbgm.checked import (
-    Score,
-    check_batch,
-    check_callable,
-    check_count,
-    check_finite,
-    check_generator,
-    check_number,
-    check_positive,
-    check_shape,
+    Batch,
+    Count,
+    Generator,
+    Positive,
+    Shape,
+    Whole,
+    checked,
+    function_of,
+    require_finite,
+    require_number,
 )
+from sbgm.files import Fact, load_tensors, save_tensors
 from sbgm.noise import derived_generator
 from sbgm.samplers import State, final
 
-if TYPE_CHECKING:
-    from accelerate import Accelerator
-
 __all__ = [
-    "CountedScore",
+    "draw_batches",
     "fitted_start",
     "gaussian_start",
     "generate",
-    "in_batches",
     "uniform_start",
 ]
 
-Sampler = Callable[[Tensor, torch.Generator], Iterator[State]]
-Start = Callable[[tuple[int, ...], torch.Generator], Tensor]
-OnState = Callable[[range, State], None]
+Sampler = Annotated[Callable[..., Iterator[State]], function_of("x, generator")]
+Start = Annotated[Callable[[tuple[int, ...], torch.Generator], Tensor], function_of("shape, generator")]
+Accelerator = Any  # an accelerate.Accelerator: its device, process_index, num_processes and gather
+OnState = Annotated[Callable[[range, State], None], function_of("indices, state")]
+Draw = Annotated[Callable[[range, torch.Generator], dict[str, Tensor]], function_of("indices, generator")]
 
 
-def uniform_start(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+@checked
+def uniform_start(shape: Shape, generator: Generator) -> Tensor:
     """Uniform noise on [0, 1), from which Algorithm 1 starts on images: (B, *shape) float32."""
-    return torch.rand(check_shape(shape), generator=check_generator(generator), device=generator.device)
+    return torch.rand(shape, generator=generator, device=generator.device)
 
 
-def gaussian_start(sigma: float, mean: float | Tensor = 0.5) -> Start:
+def _finite_mean(mean: float | Tensor, name: str, given: Mapping[str, Any]) -> float | Tensor:
+    require_finite(mean if isinstance(mean, Tensor) else torch.tensor(require_number(mean, name)), name)
+    return mean
+
+
+@checked
+def gaussian_start(sigma: Positive, mean: Annotated[float | Tensor, _finite_mean] = 0.5) -> Start:
     """Starts mean + σ z for the samplers that take x to be data plus noise of level σ_1, which σ_1 must outweigh.
 
     Args:
         sigma: σ_1.
         mean: of the data, a number or (*shape).
     """
-    check_positive(sigma, "sigma")
-    check_finite(mean if isinstance(mean, Tensor) else torch.tensor(check_number(mean, "mean")), "mean")
 
-    def start(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-        if isinstance(mean, Tensor) and mean.shape != check_shape(shape)[1:]:
+    @checked
+    def start(shape: Shape, generator: Generator) -> Tensor:
+        if isinstance(mean, Tensor) and mean.shape != shape[1:]:
             raise ValueError(f"shape must be (B, *shape) with the shape of mean, {tuple(mean.shape)}, got {shape}")
-        z = torch.randn(check_shape(shape), generator=check_generator(generator), device=generator.device)
+        z = torch.randn(shape, generator=generator, device=generator.device)
         return (mean.to(z) if isinstance(mean, Tensor) else mean) + sigma * z
 
     return start
 
 
-def fitted_start(images: Tensor, sigma: float) -> Start:
+@checked
+def fitted_start(images: Batch, sigma: Positive) -> Start:
     """Starts from the normal law that has the mean and the covariance of data perturbed at σ_1.
 
     m + Σ_j w_j (x_j − m)/√(n − 1) + σ z with w and z standard normal has the images' mean m and covariance exactly. It
@@ -74,16 +82,15 @@ def fitted_start(images: Tensor, sigma: float) -> Start:
         images: (n, *shape) data, n ≥ 2; a thousand will do.
         sigma: σ_1.
     """
-    if len(check_batch(images, "images")) < 2:
+    if len(images) < 2:
         raise ValueError(f"images must hold at least two examples, got {len(images)}")
-    check_positive(sigma, "sigma")
     mean = images.mean(dim=0)
     rows = (images - mean).flatten(1) / math.sqrt(len(images) - 1)
 
-    def start(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-        if check_shape(shape)[1:] != mean.shape:
+    @checked
+    def start(shape: Shape, generator: Generator) -> Tensor:
+        if shape[1:] != mean.shape:
             raise ValueError(f"shape must be (B, *shape) with the shape of images, {tuple(mean.shape)}, got {shape}")
-        check_generator(generator)
         w = torch.randn(shape[0], len(rows), generator=generator, device=generator.device)
         z = torch.randn(shape, generator=generator, device=generator.device)
         return mean.to(z) + (w @ rows.to(w)).reshape(shape) + sigma * z
@@ -91,14 +98,16 @@ def fitted_start(images: Tensor, sigma: float) -> Start:
     return start
 
 
+@checked
 def generate(
     sampler: Sampler,
-    n: int,
-    shape: tuple[int, ...],
+    n: Count,
+    shape: Shape,
     *,
-    seed: int,
-    batch_size: int = 64,
+    seed: Whole,
+    batch_size: Count = 64,
     start: Start = uniform_start,
+    given: Tensor | None = None,
     device: torch.device | str = "cpu",
     accelerator: Accelerator | None = None,
     on_state: OnState | None = None,
@@ -115,6 +124,8 @@ def generate(
         seed: of all of it.
         batch_size: chains run side by side.
         start: draws the starting points, (B, *shape); uniform noise unless told otherwise.
+        given: (n, …), what each sample is drawn for, such as the image that is filled; the sampler is then called as
+            sampler(x, generator, rows) with the rows (B, …) of its batch.
         device: where the chains run; noise is drawn on the CPU, so that it is the same everywhere.
         accelerator: shares the batches out among its processes, on its devices; every process gets all samples.
         on_state: called after every step, as on_state(indices, state), with the batch's place among the samples: for
@@ -124,56 +135,23 @@ def generate(
         (n, *shape) on the CPU, as the sampler left them: clamp to [0, 1] only to show or to score them.
 
     Raises:
-        ValueError, TypeError: a bad argument, before the first batch.
+        ValueError: given holds another number of rows than n.
     """
-    check_callable(sampler, "sampler", "x, generator")
-    check_callable(start, "start", "shape, generator")
+    if given is not None and len(given) != n:
+        raise ValueError(f"given must hold a row for each of the n = {n} samples, got {len(given)}")
     device = device if accelerator is None else accelerator.device
 
-    def states_of(indices: range, generator: torch.Generator) -> Iterator[State]:
-        return sampler(start((len(indices), *shape), generator).to(device), generator)
+    def draw(indices: range, generator: torch.Generator) -> dict[str, Tensor]:
+        x = start((len(indices), *shape), generator).to(device)
+        rows = [] if given is None else [given[indices.start : indices.stop].to(device)]
+        return {"samples": final(_watched(sampler(x, generator, *rows), indices, on_state))}
 
-    options = {"seed": seed, "batch_size": batch_size, "accelerator": accelerator, "on_state": on_state}
-    return in_batches(states_of, n, shape, **options)
-
-
-def in_batches(
-    states_of: Callable[[range, torch.Generator], Iterator[State]],
-    n: int,
-    shape: tuple[int, ...],
-    *,
-    seed: int,
-    batch_size: int = 64,
-    accelerator: Accelerator | None = None,
-    on_state: OnState | None = None,
-) -> Tensor:
-    """`generate` for samples that differ by more than their noise, such as fills of different images.
-
-    Args:
-        states_of: from the indices of a batch's samples, and its generator, to the states of a sampler.
-        n, shape, seed, batch_size, accelerator, on_state: as in `generate`.
-
-    Returns:
-        (n, *shape) on the CPU, in the order of the indices.
-
-    Raises:
-        ValueError, TypeError: a bad argument, before the first batch.
-    """
-    check_callable(states_of, "states_of", "indices, generator")
-    check_count(n, "n")
-    check_shape(shape)
-    check_count(seed, "seed", least=0)
-    check_count(batch_size, "batch_size")
-    if on_state is not None:
-        check_callable(on_state, "on_state", "indices, state")
-    process, n_processes = (0, 1) if accelerator is None else (accelerator.process_index, accelerator.num_processes)
-    n_batches = math.ceil(n / batch_size)
-    n_rounds = math.ceil(n_batches / n_processes)
+    n_processes = 1 if accelerator is None else accelerator.num_processes
+    n_rounds = math.ceil(n / batch_size / n_processes)
     mine = torch.zeros(n_rounds, batch_size, *shape)  # alike in all processes, so that they can be gathered
-    for turn, batch in enumerate(range(process, n_batches, n_processes)):
-        indices = range(batch * batch_size, min(n, (batch + 1) * batch_size))
-        states = states_of(indices, derived_generator(seed, batch))
-        mine[turn, : len(indices)] = final(_watched(states, indices, on_state))
+    batches = draw_batches(draw, n, seed=seed, batch_size=batch_size, accelerator=accelerator)
+    for turn, batch in enumerate(batches):
+        mine[turn, : len(batch["samples"])] = batch["samples"]
     if n_processes == 1:
         return mine.flatten(0, 1)[:n]
     everyone = accelerator.gather(mine.to(accelerator.device)).cpu()  # process by process
@@ -181,24 +159,52 @@ def in_batches(
     return by_batch.flatten(0, 2)[:n].clone()
 
 
+@checked
+def draw_batches(
+    draw: Draw,
+    n: Count,
+    *,
+    seed: Whole,
+    batch_size: Count = 64,
+    folder: Path | str | None = None,
+    accelerator: Accelerator | None = None,
+    **facts: Fact,
+) -> Iterator[dict[str, Tensor]]:
+    """Draw batches of tensors one by one; with a folder, a run that was stopped goes on where it was.
+
+    Batch b is draw(indices, generator) with the generator of (seed, b), so that no batch depends on the others.
+
+    Args:
+        draw: from the indices of a batch's samples, and its generator, to its tensors by name.
+        n: samples.
+        seed: of all of it.
+        batch_size: samples of a batch; the last one may have fewer.
+        folder: keeps each batch in a file of its own, batch-0000.safetensors and so on, written whole, and gives those
+            that are there undrawn. Name it by all that the samples depend on (`weights.samples_key`) but n: the last
+            batch is then drawn whole too, so that more samples go on with those already there.
+        accelerator: draws only this process's share, the batches b whose remainder by the number of processes it is.
+        facts: kept in each file.
+
+    Yields:
+        {name: tensor}, in the order of the batches; from a folder, on the CPU.
+    """
+    process, n_processes = (0, 1) if accelerator is None else (accelerator.process_index, accelerator.num_processes)
+    for batch in range(process, math.ceil(n / batch_size), n_processes):
+        end = (batch + 1) * batch_size
+        indices = range(batch * batch_size, end if folder else min(n, end))
+        file = folder and Path(folder) / f"batch-{batch:04d}.safetensors"
+        if file and file.exists():
+            yield load_tensors(file)[0]
+            continue
+        tensors = draw(indices, derived_generator(seed, batch))
+        if file:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            save_tensors(file, tensors, **facts)
+        yield tensors
+
+
 def _watched(states: Iterator[State], indices: range, on_state: OnState | None) -> Iterator[State]:
     for state in states:
         if on_state is not None:
             on_state(indices, state)
         yield state
-
-
-class CountedScore:
-    """A score that counts how often it is asked, the cost of sampling.
-
-    Attributes:
-        evaluations: calls so far; a call scores a whole batch.
-    """
-
-    def __init__(self, score: Score) -> None:
-        self.score, self.evaluations = check_callable(score, "score"), 0
-
-    def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """The score, counted."""
-        self.evaluations += 1
-        return self.score(x, sigma)

@@ -258,11 +258,6 @@ class RefineNet(ScoreNetwork):
         self.norm = norm(c)
         self.end = nn.Conv2d(c, image_channels, 3, padding=1)
 
-    @property
-    def takes_any_sigma(self) -> bool:
-        """Whether σ may lie off the ladder; `rescaled` takes the network there if not."""
-        return not self.conditional
-
     def forward(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """Images (B, C, H, W) with even H and W, σ a level of the ladder or (B,) levels -> scores of x's shape."""
         if require_floats(x).ndim != 4 or x.shape[2] % 2 or x.shape[3] % 2:

@@ -13,7 +13,7 @@ from sbgm import NamedSampler, RefineNet, annealed_langevin, final, generate, ge
 from sbgm import __main__ as command
 from sbgm.data import load_images
 from sbgm.files import load_tensors
-from sbgm.generation import CountedScore, fitted_start, gaussian_start, in_batches, uniform_start
+from sbgm.generation import draw_batches, fitted_start, gaussian_start, uniform_start
 from sbgm.masks import centre_box
 from sbgm.noise import derived_generator
 from sbgm.precision import autocast
@@ -104,16 +104,45 @@ def test_levels_can_be_kept_on_request():
 
 
 def test_batches_may_differ_by_index():
-    def states_of(indices, generator):
-        yield State(torch.tensor(indices)[:, None].float() + torch.rand(1, generator=generator), 1, 1.0)
+    def sampler(x, generator, rows):
+        yield State(rows + torch.rand(1, generator=generator), 1, 1.0)
 
-    samples = in_batches(states_of, 7, (1,), seed=0, batch_size=3)[:, 0]
+    samples = generate(sampler, 7, (1,), given=torch.arange(7.0)[:, None], seed=0, batch_size=3)[:, 0]
     assert samples.floor().tolist() == list(range(7))
     assert len(set((samples - samples.floor()).mul(1e4).round().tolist())) == 3
 
 
+def draw(indices, generator):
+    return {"index": torch.tensor(indices), "noise": torch.rand(2, len(indices), generator=generator)}
+
+
+def test_batches_are_kept_whole_and_a_stopped_run_goes_on_with_them(tmp_path):
+    drawn = []
+
+    def counted(indices, generator):
+        drawn.append(indices)
+        return draw(indices, generator)
+
+    options = {"seed": 3, "batch_size": 4, "folder": tmp_path / "key", "sampler": "a"}
+    first = next(draw_batches(counted, 6, **options))
+    batches = list(draw_batches(counted, 6, **options))
+    assert drawn == [range(4), range(4, 8)]
+    assert torch.equal(batches[0]["noise"], first["noise"])
+    assert torch.equal(batches[1]["noise"], torch.rand(2, 4, generator=derived_generator(3, 1)))
+    files = [path.name for path in sorted((tmp_path / "key").iterdir())]
+    assert files == ["batch-0000.safetensors", "batch-0001.safetensors"]
+    assert load_tensors(tmp_path / "key" / files[0])[1] == {"sampler": "a"}
+    more = list(draw_batches(counted, 10, **options))
+    assert drawn[2:] == [range(8, 12)]
+    assert torch.cat([batch["index"] for batch in more]).tolist() == list(range(12))
+
+
+def test_without_a_folder_the_last_batch_has_what_is_left():
+    assert [len(batch["index"]) for batch in draw_batches(draw, 6, seed=0, batch_size=4)] == [4, 2]
+
+
 class Process:
-    """As much of an Accelerator as `in_batches` needs, one of several that share a list."""
+    """As much of an Accelerator as `generate` needs, one of several that share a list."""
 
     def __init__(self, index, others):
         self.process_index, self.num_processes, self.device, self.others = (
@@ -146,6 +175,7 @@ def test_any_number_of_processes_gives_the_samples_of_one(n_processes, n, batch_
         ({"batch_size": 0}, ValueError, "batch_size must be at least 1"),
         ({"sampler": 3}, TypeError, "sampler must be a callable"),
         ({"start": 3}, TypeError, "start must be a callable"),
+        ({"given": torch.zeros(3, 2)}, ValueError, "given must hold a row for each of the n = 4 samples, got 3"),
     ],
 )
 def test_bad_arguments_are_named(arguments, error, message):
@@ -161,15 +191,6 @@ def test_starts():
     gaussian = gaussian_start(3.0, mean)((20_000, 2), derived_generator(0))
     assert float((gaussian.mean(dim=0) - mean).abs().max()) < 5 * 3 / math.sqrt(20_000)
     assert float((gaussian.std(dim=0) / 3 - 1).abs().max()) < 5 / math.sqrt(40_000)
-
-
-def test_a_counted_score_is_the_score():
-    counted = CountedScore(score)
-    x = torch.rand(3, 1, 4, 4, generator=derived_generator(0))
-    assert torch.equal(counted(x, 0.1), score(x, 0.1))
-    assert counted.evaluations == 1
-    final(SAMPLER.states(counted, x, derived_generator(0)))
-    assert counted.evaluations == 1 + SAMPLER.evaluations
 
 
 def test_bfloat16_layers_change_samples_within_their_rounding():

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from sbgm.generation import CountedScore, fitted_start
+from counting import CountedScore
+from sbgm.generation import fitted_start
 from sbgm.lab.curve import sampler_curve, samplers_within
 from sbgm.noise import derived_generator, geometric_sigmas
 

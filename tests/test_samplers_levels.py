@@ -8,6 +8,7 @@ import re
 import pytest
 import torch
 
+from counting import CountedScore
 from sbgm import (
     GaussianMixture,
     NamedSampler,
@@ -22,10 +23,9 @@ from sbgm import (
     predictor_corrector,
     probability_flow,
 )
-from sbgm.generation import CountedScore
 from sbgm.measure import component_stds, mode_weights, moments
 from sbgm.samplers import consistent_step_bounds
-from sbgm.theory import ancestral_variance, consistent_variance, flow_variance
+from sbgm.theory import consistent_variance, flow_variance
 from seeds import seeded
 
 MIXTURE = paper_mixture()
@@ -77,6 +77,15 @@ def test_the_consistent_samplers_variance_follows_the_recursion(sigmas, variance
     options = {"step_size": low + position * (high - low)}
     states = consistent_annealed(gaussian(variance).score, starts(start), sigmas, generator=seeded(1), **options)
     check_variances(states, consistent_variance(sigmas, variance=variance, start=start, **options))
+
+
+def ancestral_variance(sigmas, *, variance, start):
+    """V ← (1 − (σ_k² − σ_{k+1}²)/(v + σ_k²))² V + σ_{k+1}²(σ_k² − σ_{k+1}²)/σ_k², at σ_2 … σ_L."""
+    result = []
+    for a, b in itertools.pairwise(float(s) ** 2 for s in sigmas):
+        start = (1 - (a - b) / (variance + a)) ** 2 * start + b * (a - b) / a
+        result.append(start)
+    return result
 
 
 @pytest.mark.parametrize("sigmas", [LADDER, torch.tensor([3.0, 2.0, 1.5, 0.5, 0.4]).double()])

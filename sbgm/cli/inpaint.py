@@ -33,8 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Inpaint, write, and say what it took."""
     from sbgm.data import load_images
-    from sbgm.generation import in_batches, uniform_start
     from sbgm.lab.hardware import make_accelerator
+    from sbgm.generation import generate
     from sbgm.noise import derived_generator
     from sbgm.precision import autocast
     from sbgm.samplers import NamedSampler, inpaint
@@ -57,18 +57,16 @@ def run(options: argparse.Namespace) -> int:
     cost = NamedSampler("annealed", tuple(sigmas), step_size, n_steps, denoise_last=options.denoise)
     device = accelerator.device
 
-    def fill(indices: range, generator: torch.Generator):
-        of = images[torch.tensor([i // options.fills for i in indices])].to(device)
-        x = uniform_start(of.shape, generator).to(device)
+    def fill(x: torch.Tensor, generator: torch.Generator, of: torch.Tensor):
         settings = {"step_size": step_size, "n_steps": n_steps, "denoise_last": options.denoise}
         return inpaint(score, x, sigmas, image=of, mask=mask.to(device), generator=generator, **settings)
 
     begin = time.perf_counter()
     n = len(images) * options.fills
     with options.progress(accelerator, n, options.batch_size, cost.n_states) as on_state:
-        fills = in_batches(
-            fill, n, network.image_shape, seed=options.seed, batch_size=options.batch_size, accelerator=accelerator,
-            on_state=on_state,
+        fills = generate(
+            fill, n, network.image_shape, given=images.repeat_interleave(options.fills, dim=0), seed=options.seed,
+            batch_size=options.batch_size, accelerator=accelerator, on_state=on_state,
         )  # fmt: skip
     if accelerator.is_main_process:
         seconds = time.perf_counter() - begin

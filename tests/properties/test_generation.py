@@ -16,7 +16,7 @@ from properties.comparing import assert_near, untouched
 from properties.coverage import covers
 from properties.strategies import SEEDS, gaussian_score, images, normal, seeded
 from sbgm.files import save_tensors
-from sbgm.generation import fitted_start, gaussian_start, generate, in_batches, uniform_start
+from sbgm.generation import draw_batches, fitted_start, gaussian_start, generate, uniform_start
 from sbgm.measure import Measured, Reference, reference_features, some_images
 from sbgm.measure.judging import FeatureSpace, feature_space, judge, load_images_of, reference_for
 from sbgm.weights import load_weights, save_weights, weights_file
@@ -49,7 +49,7 @@ def test_starts_are_the_seeds_own_and_follow_their_data(shape, n, sigma, seed):
     assert_near(moved - 3, starts["fitted"]((n, *shape), seeded(seed)))
 
 
-@covers(generate, in_batches)
+@covers(generate, draw_batches)
 @given(SHAPES, st.integers(1, 7), st.integers(1, 4), SEEDS)
 def test_samples_depend_on_the_seed_and_a_whole_batch_on_no_other(shape, n, batch_size, seed):
     seen = []
@@ -63,14 +63,13 @@ def test_samples_depend_on_the_seed_and_a_whole_batch_on_no_other(shape, n, batc
     more = generate(sample, n + batch_size, shape, seed=seed, batch_size=batch_size)
     whole = n - n % batch_size
     assert torch.equal(more[:whole], x[:whole])
-    by_index = in_batches(
-        lambda indices, generator: sample(uniform_start((len(indices), *shape), generator), generator),
+    batches = draw_batches(
+        lambda indices, g: {"x": sbgm.final(sample(uniform_start((len(indices), *shape), g), g))},
         n,
-        shape,
         seed=seed,
         batch_size=batch_size,
     )
-    assert torch.equal(by_index, x)
+    assert torch.equal(torch.cat([batch["x"] for batch in batches]), x)
 
 
 @covers(load_images_of)

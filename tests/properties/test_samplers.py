@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sbgm
+from counting import CountedScore
 from properties.comparing import assert_like, assert_near, assert_one_by_one, untouched
 from properties.coverage import covers
 from properties.runs import RUNS, named, problems
 from properties.strategies import DTYPES, SCALES, SEEDS, normal, seeded
-from sbgm.generation import CountedScore
 from sbgm.samplers import NAMES, NamedSampler, State
 
 EVERY = (
@@ -66,7 +66,7 @@ def test_a_problem_moved_elsewhere_has_its_chains_moved_with_it(name, problem, s
     assert_near(sbgm.final(moved) - shift, sbgm.final(RUNS[name](score, x, sigmas, seeded(seed))))
 
 
-@covers(NamedSampler, CountedScore, State)
+@covers(NamedSampler, State)
 @pytest.mark.parametrize("name", NAMES)
 @given(problems(), st.booleans(), SEEDS)
 def test_the_states_go_down_the_ladder_at_the_cost_that_was_said(name, problem, denoise_last, seed):
