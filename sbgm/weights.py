@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import torch
 
 from sbgm.checked import Network, checked
+from sbgm.data import shipped_folder
 from sbgm.files import Fact, file_hash, load_tensors, read_facts, save_tensors
 from sbgm.networks import ScoreNetwork
 
@@ -24,8 +25,8 @@ __all__ = [
 
 
 def weights_folder() -> Path:
-    """Where the shipped weights are: `data/weights/` of the repository."""
-    return Path(__file__).resolve().parent.parent / "data" / "weights"
+    """Where the shipped weights are, `weights/` in `data.shipped_folder()`."""
+    return shipped_folder() / "weights"
 
 
 def weights_file(name: Path | str) -> Path:

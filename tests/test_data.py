@@ -3,10 +3,11 @@
 import errno
 import hashlib
 import pickle
+import socket
 import tarfile
-import urllib.error
 
 import numpy as np
+import pooch
 import pytest
 import torch
 import torchvision.datasets.utils as torchvision_utils
@@ -15,8 +16,8 @@ from sklearn.utils import Bunch
 from torchvision.datasets import CIFAR10, CelebA
 
 from sbgm import data
-from sbgm.data import mnist
-from sbgm.data.folder import shipped_folder
+from sbgm.data import IDX_FILES, IDX_SHA256, shipped_folder
+from sbgm.lab.downloads import download
 
 SIZES = {"digits": ((1, 8, 8), 1437, 360), "photo_patches": ((3, 32, 32), 5700, 1700)}
 
@@ -63,7 +64,7 @@ def test_each_digits_label_is_scikit_learns_in_the_order_of_the_images():
     assert labels[0].dtype == torch.int64
 
 
-@pytest.mark.parametrize("call", [data.load_images, data.is_available, data.download])
+@pytest.mark.parametrize("call", [data.load_images, data.is_available, download])
 def test_an_unknown_name_is_refused(call):
     with pytest.raises(ValueError, match=r"name must be one of 'digits', 'photo_patches', 'mnist_small', .* 'cifar'$"):
         call("cifar")
@@ -81,7 +82,7 @@ def test_every_name_is_documented_and_every_checksum_as_it_is_used():
     for name in data.NAMES:
         assert f'"{name}"' in data.load_images.__doc__
         assert f"| `{name}` |" in readme
-    for file, sha256 in zip(mnist.FILES, mnist.MNIST_SMALL.sha256, strict=True):
+    for file, sha256 in zip(IDX_FILES, IDX_SHA256["mnist_small"], strict=True):
         assert f"| `{file}` | `{sha256}` |" in readme
     celeba = {name: md5 for _, md5, name in CelebA.file_list}
     for md5 in (CIFAR10.tgz_md5, celeba["img_align_celeba.zip"], celeba["list_eval_partition.txt"]):
@@ -153,11 +154,22 @@ def test_cifar10_is_read_as_it_was_written(home, monkeypatch):
     assert data.is_available("cifar10")
 
 
+def test_an_installed_package_has_its_own_data_and_downloads_elsewhere(monkeypatch, tmp_path):
+    monkeypatch.delenv("SBGM_DATA", raising=False)
+    package = tmp_path / "site-packages" / "sbgm"
+    monkeypatch.setattr(data, "__file__", str(package / "data.py"))
+    assert data.shipped_folder() == tmp_path / "site-packages" / "data"  # beside the package, as in a checkout
+    (package / "_data").mkdir(parents=True)
+    assert data.shipped_folder() == package / "_data"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert data.data_folder() == tmp_path / "cache" / "sbgm"
+
+
 def test_a_missing_folder_gives_one_sentence_and_the_way_on(home):
     assert not data.is_available("cifar10")
     with pytest.raises(data.DataNotFoundError, match=r"CIFAR-10 is not in .*home") as raised:
         data.load_images("cifar10")
-    assert 'sbgm.data.download("cifar10")' in str(raised.value)
+    assert "sbgm download cifar10" in str(raised.value)
     assert "SBGM_DATA" in str(raised.value)
 
 
@@ -185,7 +197,7 @@ def test_a_damaged_folder_is_named_with_its_files_and_never_used(home, monkeypat
     broken = damage(base)
     before = {path.name: path.read_bytes() for path in base.iterdir()}
     assert data.is_available("cifar10")  # so that nothing falls back in silence
-    for call in (lambda: data.load_images("cifar10", split), lambda: data.download("cifar10")):
+    for call in (lambda: data.load_images("cifar10", split), lambda: download("cifar10")):
         with pytest.raises(data.DataNotFoundError, match=f"incomplete or damaged: {broken} missing") as raised:
             call()
         assert str(base) in str(raised.value)
@@ -215,41 +227,39 @@ def archive(tmp_path, monkeypatch):
     with tarfile.open(path, "w:gz") as file:
         file.add(base, CIFAR10.base_folder)
     monkeypatch.setattr(CIFAR10, "tgz_md5", hashlib.md5(path.read_bytes()).hexdigest())
-    monkeypatch.setattr(torchvision_utils, "_get_redirect_url", lambda url, **options: url)
     return path.read_bytes()
 
 
 def serve(monkeypatch, content):
-    """Have torchvision's next downloads write `content`, or raise it."""
+    """Have pooch's next downloads write `content`, or raise it."""
     asked = []
 
-    def retrieve(url, filename, *args):
+    def retrieve(downloader, url, file, pooch):
         asked.append(url)
         if isinstance(content, Exception):
             raise content
-        with open(filename, "wb") as file:
-            file.write(content)
+        file.write(content)
 
-    monkeypatch.setattr(torchvision_utils, "_urlretrieve", retrieve)
+    monkeypatch.setattr(pooch.HTTPDownloader, "__call__", retrieve)
     return asked
 
 
 def test_a_download_arrives_whole_and_is_not_repeated(home, archive, monkeypatch):
     asked = serve(monkeypatch, archive)
-    data.download("cifar10")
+    download("cifar10")
     assert len(data.load_images("cifar10")) == 5 * N_TINY
     assert sorted(path.name for path in home.iterdir()) == [CIFAR10.base_folder, CIFAR10.filename]
-    data.download("cifar10")
+    download("cifar10")
     assert len(asked) == 1
 
 
 def test_without_a_network_one_sentence_says_how_to_go_on(home, monkeypatch):
     def no_network(*args, **options):
-        raise urllib.error.URLError("Temporary failure in name resolution")
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
-    monkeypatch.setattr("urllib.request.urlopen", no_network)
+    monkeypatch.setattr(socket, "getaddrinfo", no_network)
     with pytest.raises(ConnectionError, match=r"could not be downloaded into .*name resolution") as raised:
-        data.download("cifar10")
+        download("cifar10")
     for way_on in ('load_images("photo_patches")', "copy the folder cifar-10-batches-py", "SBGM_DATA"):
         assert way_on in str(raised.value)
     assert "\n" not in str(raised.value)
@@ -268,10 +278,10 @@ def test_without_a_network_one_sentence_says_how_to_go_on(home, monkeypatch):
 def test_what_is_not_the_archive_is_explained_and_not_kept(home, archive, monkeypatch, page, reason):
     serve(monkeypatch, page)
     with pytest.raises(ConnectionError, match=f"what came was not the file, {reason}"):
-        data.download("cifar10")
+        download("cifar10")
     assert list(home.iterdir()) == []
     serve(monkeypatch, archive)
-    data.download("cifar10")
+    download("cifar10")
     assert len(data.load_images("cifar10")) == 5 * N_TINY
 
 
@@ -282,18 +292,18 @@ def test_a_wrong_archive_put_there_by_hand_is_explained_and_not_overwritten(home
     (home / CIFAR10.filename).write_bytes(content)
     serve(monkeypatch, archive)
     with pytest.raises(data.DataNotFoundError, match=f"is not CIFAR-10's archive: .*{reason}.*Move it away"):
-        data.download("cifar10")
+        download("cifar10")
     assert {path.name: path.read_bytes() for path in home.iterdir()} == {CIFAR10.filename: content}
     (home / CIFAR10.filename).unlink()
-    data.download("cifar10")
+    download("cifar10")
     assert len(data.load_images("cifar10")) == 5 * N_TINY
 
 
 def test_an_archive_put_there_by_hand_is_unpacked_without_a_network(home, archive, monkeypatch):
     home.mkdir()
     (home / CIFAR10.filename).write_bytes(archive)
-    serve(monkeypatch, urllib.error.URLError("no network"))
-    data.download("cifar10")
+    serve(monkeypatch, OSError("no network"))
+    download("cifar10")
     assert len(data.load_images("cifar10")) == 5 * N_TINY
 
 
@@ -312,25 +322,33 @@ def test_unpacking_that_is_interrupted_leaves_no_folder_behind(home, archive, mo
     serve(monkeypatch, archive)
     monkeypatch.setattr(torchvision_utils, "extract_archive", half)
     with pytest.raises((KeyboardInterrupt, OSError)) as raised:
-        data.download("cifar10")
+        download("cifar10")
     assert interruption is KeyboardInterrupt or "The disk is full: CIFAR-10 takes 350 MB in" in str(raised.value)
     assert [path.name for path in home.iterdir()] == [CIFAR10.filename]
     assert not data.is_available("cifar10")
     monkeypatch.setattr(torchvision_utils, "extract_archive", extract)
-    data.download("cifar10")
+    download("cifar10")
     assert len(data.load_images("cifar10")) == 5 * N_TINY
+
+
+def test_a_server_that_sends_without_end_is_cut_off(home, archive, monkeypatch):
+    serve(monkeypatch, archive)
+    monkeypatch.setattr("sbgm.lab.downloads.LARGEST", 100)
+    with pytest.raises(ConnectionError, match="more than 100 bytes came, which is too many to be the file"):
+        download("cifar10")
+    assert list(home.iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("not a folder")
     monkeypatch.setenv("SBGM_DATA", str(tmp_path / "file"))
     with pytest.raises(ConnectionError, match=r"could not be downloaded into .*file"):
-        data.download("cifar10")
+        download("cifar10")
 
 
 @pytest.mark.parametrize("name", SIZES)
 def test_what_scikit_learn_carries_needs_no_download(name, home):
-    data.download(name)
+    download(name)
     assert not home.exists()
 
 

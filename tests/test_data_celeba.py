@@ -19,7 +19,9 @@ from torchvision import transforms
 
 from data_server import PAGE
 from sbgm import data
-from sbgm.data import celeba
+from sbgm.files import DiskFullError
+from sbgm.lab import downloads
+from sbgm.lab.downloads import crop_and_resize, download, prepare_celeba
 
 PARTITION = {"000001.jpg": 0, "000002.jpg": 2, "000003.jpg": 1, "000004.jpg": 0, "000005.jpg": 0, "000006.jpg": 2}
 FILES = {"train": ["000001.jpg", "000004.jpg", "000005.jpg"], "test": ["000002.jpg", "000006.jpg"]}
@@ -70,6 +72,13 @@ def put(home, *, unpacked):
     return base
 
 
+def prepared(split="train"):
+    """A split's images, prepared anew where the cache has none."""
+    if not data.celeba_cache(split).exists():
+        prepare_celeba(split)
+    return data.load_images("celeba", split)
+
+
 def everything_in(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -100,7 +109,7 @@ def reduced(image):
 @pytest.mark.parametrize("name", PARTITION)
 def test_the_crop_is_the_papers_by_torchvision_and_by_the_filters_definition(name):
     """Pillow rounds to whole greys after each axis, so the definition may differ by one."""
-    small = celeba.crop_and_resize(opened(name))
+    small = crop_and_resize(opened(name))
     theirs = transforms.Compose([transforms.CenterCrop(140), transforms.Resize(32)])(opened(name))
     assert small.dtype == np.uint8
     assert np.array_equal(small, np.asarray(theirs))
@@ -108,7 +117,7 @@ def test_the_crop_is_the_papers_by_torchvision_and_by_the_filters_definition(nam
 
 
 def test_a_grey_photograph_becomes_colour():
-    small = celeba.crop_and_resize(Image.open(io.BytesIO(photograph(0, mode="L"))))
+    small = crop_and_resize(Image.open(io.BytesIO(photograph(0, mode="L"))))
     assert small.shape == (32, 32, 3)
     assert (small[..., :1] == small).all()
 
@@ -116,7 +125,7 @@ def test_a_grey_photograph_becomes_colour():
 @pytest.mark.parametrize("size", [(218, 178), (178, 219), (32, 32)])
 def test_a_photograph_of_another_size_is_refused(size):
     with pytest.raises(ValueError, match=f"photo must be 178×218 pixels, got {size[0]}×{size[1]}"):
-        celeba.crop_and_resize(Image.new("RGB", size))
+        crop_and_resize(Image.new("RGB", size))
 
 
 # --- reading, and the cache ------------------------------------------------------------------------------------------
@@ -126,18 +135,18 @@ def test_a_photograph_of_another_size_is_refused(size):
 @pytest.mark.parametrize("split", data.SPLITS)
 def test_a_split_is_its_photographs_cropped_in_the_lists_order(home, unpacked, split):
     put(home, unpacked=unpacked)
-    images = data.load_images("celeba", split)
+    images = prepared(split)
     assert images.shape == (len(FILES[split]), 3, 32, 32)
     assert images.dtype == torch.float32
     assert images.is_contiguous()
     for image, name in zip(images, FILES[split], strict=True):
-        expected = torch.tensor(celeba.crop_and_resize(opened(name))).permute(2, 0, 1)
+        expected = torch.tensor(crop_and_resize(opened(name))).permute(2, 0, 1)
         assert torch.equal(image, expected.float() / 255)
 
 
 def test_what_was_prepared_is_kept_and_read_without_the_photographs(home):
     base = put(home, unpacked=True)
-    first = data.load_images("celeba")
+    first = prepared()
     assert [path.name for path in (home / "cache").iterdir()] == ["celeba_crop140_bilinear32_train.safetensors"]
     with safe_open(home / "cache" / "celeba_crop140_bilinear32_train.safetensors", "pt") as file:
         assert file.get_tensor("images").dtype == torch.uint8
@@ -145,18 +154,20 @@ def test_what_was_prepared_is_kept_and_read_without_the_photographs(home):
     for path in (base / "img_align_celeba").iterdir():
         path.unlink()
     assert torch.equal(data.load_images("celeba"), first)
+    with pytest.raises(data.DataNotFoundError, match="not prepared yet: `sbgm download celeba` does that once"):
+        data.load_images("celeba", "test")
     with pytest.raises(data.DataNotFoundError, match="2 of 2 photographs are missing"):
-        data.load_images("celeba", "test")  # the other split was not prepared
+        download("celeba")
 
 
 def test_with_both_splits_prepared_nothing_else_is_needed(home):
     base = put(home, unpacked=False)
-    before = [data.load_images("celeba", split) for split in data.SPLITS]
+    before = [prepared(split) for split in data.SPLITS]
     for path in base.iterdir():
         path.unlink()
     base.rmdir()
     assert data.is_available("celeba")
-    data.download("celeba")
+    download("celeba")
     assert not base.exists()
     assert all(map(torch.equal, before, [data.load_images("celeba", split) for split in data.SPLITS]))
 
@@ -182,30 +193,38 @@ def no_facts(path):
 @pytest.mark.parametrize("damage", [cut, flip_a_byte, another_tensor, no_facts])
 def test_a_damaged_cache_is_named_and_never_used(home, damage):
     put(home, unpacked=True)
-    whole = data.load_images("celeba")
+    whole = prepared()
     (cache,) = (home / "cache").iterdir()
     damage(cache)
-    with pytest.raises(data.DataNotFoundError, match=rf"{cache.name} is damaged. Delete it; the next call prepares it"):
+    with pytest.raises(
+        data.DataNotFoundError, match=rf"{cache.name} is damaged. Delete it; `sbgm download celeba` prep"
+    ):
         data.load_images("celeba")
     cache.unlink()
-    assert torch.equal(data.load_images("celeba"), whole)
+    assert torch.equal(prepared(), whole)
 
 
-@pytest.mark.parametrize("when", ["saving", "moving"])
-def test_without_room_for_the_cache_the_images_are_still_given(home, monkeypatch, when):
+@pytest.mark.parametrize("when", ["write_bytes", "replace"])
+def test_without_room_for_the_cache_that_is_said_and_nothing_is_left(home, monkeypatch, when):
     put(home, unpacked=True)
 
     def full(*args, **options):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    if when == "saving":
-        monkeypatch.setattr("safetensors.torch.save_file", full)
-    else:
-        monkeypatch.setattr(pathlib.Path, "replace", full)
-    with pytest.warns(UserWarning, match="could not be kept in .*cache.*No space left.*prepares it again"):
-        images = data.load_images("celeba")
-    assert len(images) == 3
+    with monkeypatch.context() as patch:
+        patch.setattr(pathlib.Path, when, full)
+        with pytest.raises(DiskFullError, match=r"no room for .*cache.*nothing half made was left"):
+            download("celeba")
     assert list((home / "cache").iterdir()) == []
+    assert len(prepared()) == 3
+
+
+def test_photographs_that_are_there_are_prepared_without_a_network(home, monkeypatch):
+    put(home, unpacked=True)
+    asked = use_gdown(monkeypatch, whole)
+    download("celeba")
+    assert asked == []
+    assert [len(data.load_images("celeba", split)) for split in data.SPLITS] == [3, 2]
 
 
 def test_preparing_that_is_interrupted_leaves_nothing(home, monkeypatch):
@@ -219,11 +238,11 @@ def test_preparing_that_is_interrupted_leaves_nothing(home, monkeypatch):
         return np.zeros((32, 32, 3), np.uint8)
 
     with monkeypatch.context() as patch:
-        patch.setattr(celeba, "crop_and_resize", interrupted)
+        patch.setattr(downloads, "crop_and_resize", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            data.load_images("celeba")
+            prepare_celeba("train")
     assert not (home / "cache").exists()
-    assert len(data.load_images("celeba")) == 3
+    assert len(prepared()) == 3
 
 
 # --- missing and damaged ---------------------------------------------------------------------------------------------
@@ -233,7 +252,13 @@ def test_a_missing_folder_gives_the_way_on(home):
     assert not data.is_available("celeba")
     with pytest.raises(data.DataNotFoundError, match="CelebA is not in") as raised:
         data.load_images("celeba")
-    for way_on in ('sbgm.data.download("celeba")', "by hand", "list_eval_partition.txt", "https://mmlab", "SBGM_DATA"):
+    for way_on in (
+        "`sbgm download celeba` once (1.4 GB)",
+        "by hand",
+        "list_eval_partition.txt",
+        "https://mmlab",
+        "SBGM_DATA",
+    ):
         assert way_on in str(raised.value)
 
 
@@ -242,7 +267,7 @@ def test_a_missing_file_is_named(home, missing):
     (put(home, unpacked=False) / missing).unlink()
     assert data.is_available("celeba")  # so that nothing falls back in silence
     with pytest.raises(data.DataNotFoundError, match=f"is incomplete: {missing} is missing. Run"):
-        data.load_images("celeba")
+        prepare_celeba("train")
 
 
 @pytest.mark.parametrize("file", WHOLE)
@@ -253,9 +278,9 @@ def test_a_quota_page_saved_under_a_files_name_is_recognised_and_left(home, file
     base = put(home, unpacked=False)
     (base / file).write_bytes(content)
     before = everything_in(home)
-    for call in (data.load_images, data.download):
+    for call in (lambda: prepare_celeba("train"), lambda: download("celeba")):
         with pytest.raises(data.DataNotFoundError, match=f"{file} is not CelebA's: {reason}.*Move it away") as raised:
-            call("celeba")
+            call()
         assert "try again tomorrow" in str(raised.value)
     assert everything_in(home) == before
 
@@ -267,7 +292,7 @@ def test_a_folder_that_lacks_photographs_is_named(home):
     with pytest.raises(
         data.DataNotFoundError, match=r"incomplete: 2 of 3 photographs are missing, the first is 000004.jpg"
     ):
-        data.load_images("celeba")
+        prepare_celeba("train")
     assert not (home / "cache").exists()
 
 
@@ -279,7 +304,7 @@ def test_a_photograph_that_cannot_be_used_is_named(home, content, reason):
     base = put(home, unpacked=True)
     (base / "img_align_celeba" / "000004.jpg").write_bytes(content)
     with pytest.raises(data.DataNotFoundError, match=f"is damaged: 000004.jpg can't be used .*{reason}"):
-        data.load_images("celeba")
+        prepare_celeba("train")
     assert not (home / "cache").exists()
 
 
@@ -308,10 +333,10 @@ def whole(name, path):
 
 def test_a_download_arrives_whole_packed_and_is_not_repeated(home, monkeypatch):
     asked = use_gdown(monkeypatch, whole)
-    data.download("celeba")
-    assert everything_in(home) == {f"celeba/{name}": content for name, content in WHOLE.items()}
-    assert [path.name for path in home.iterdir()] == ["celeba"]
-    data.download("celeba")
+    download("celeba")
+    assert everything_in(home / "celeba") == WHOLE
+    assert sorted(path.name for path in home.iterdir()) == ["cache", "celeba"]
+    download("celeba")
     assert asked == list(WHOLE)
     assert len(data.load_images("celeba")) == 3
 
@@ -320,10 +345,11 @@ def test_only_what_is_missing_is_fetched(home, monkeypatch):
     asked = use_gdown(monkeypatch, whole)
     base = put(home, unpacked=True)
     (base / "list_eval_partition.txt").unlink()
-    data.download("celeba")
+    download("celeba")
     assert asked == ["list_eval_partition.txt"]
+    data.celeba_cache("test").unlink()
     (base / "img_align_celeba").rename(home / "away")
-    data.download("celeba")
+    download("celeba")
     assert asked == ["list_eval_partition.txt", "img_align_celeba.zip"]
 
 
@@ -359,18 +385,18 @@ def test_what_google_drive_sends_instead_is_explained_and_not_kept(home, monkeyp
     with pytest.raises(
         ConnectionError, match=f"CelebA could not be downloaded .*{failing} from Google Drive: .*{reason}"
     ):
-        data.download("celeba")
+        download("celeba")
     kept = {"celeba/list_eval_partition.txt": WHOLE["list_eval_partition.txt"]}
     assert everything_in(home) == (kept if failing.endswith("zip") else {})
     use_gdown(monkeypatch, whole)
-    data.download("celeba")
+    download("celeba")
     assert len(data.load_images("celeba", "test")) == 2
 
 
 def test_the_failure_says_what_to_do_instead(home, monkeypatch):
     use_gdown(monkeypatch, quota)
     with pytest.raises(ConnectionError) as raised:
-        data.download("celeba")
+        download("celeba")
     for way_on in (
         "try again tomorrow",
         "in a browser",
@@ -385,7 +411,7 @@ def test_the_failure_says_what_to_do_instead(home, monkeypatch):
 def test_without_gdown_its_installation_is_proposed(home, monkeypatch):
     monkeypatch.setitem(sys.modules, "gdown", None)
     with pytest.raises(ConnectionError, match="pip install gdown"):
-        data.download("celeba")
+        download("celeba")
     assert everything_in(home) == {}
 
 
@@ -397,7 +423,7 @@ def test_a_fault_on_the_way_leaves_nothing_half_made(home, monkeypatch, fault):
 
     use_gdown(monkeypatch, fail)
     with pytest.raises((KeyboardInterrupt, OSError)) as raised:
-        data.download("celeba")
+        download("celeba")
     assert list(home.iterdir()) == []
     assert isinstance(fault, KeyboardInterrupt) or "The disk is full: CelebA takes 1.4 GB" in str(raised.value)
 
@@ -412,10 +438,10 @@ def test_real_photographs_are_cropped_as_torchvision_and_the_definition_do():
     assert paths
     for path in paths:
         with Image.open(path) as photo:
-            small = celeba.crop_and_resize(photo)
+            small = crop_and_resize(photo)
             assert np.array_equal(small, np.asarray(theirs(photo)))
     with Image.open(paths[0]) as photo:
-        assert np.abs(celeba.crop_and_resize(photo) - reduced(photo)).max() <= 1
+        assert np.abs(crop_and_resize(photo) - reduced(photo)).max() <= 1
 
 
 @pytest.mark.celeba_sample
@@ -429,7 +455,7 @@ def test_real_photographs_are_cropped_as_someone_else_prepared_them():
     for path in (data.data_folder() / "faces" / "img_align_celeba").glob("*.jpg"):
         if int(path.stem) in images:
             with Image.open(path) as photo:
-                assert np.array_equal(celeba.crop_and_resize(photo), images[int(path.stem)])
+                assert np.array_equal(crop_and_resize(photo), images[int(path.stem)])
             compared += 1
     assert compared > 0
 

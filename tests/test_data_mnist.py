@@ -1,6 +1,5 @@
 """MNIST and its kin: idx files, what ships, and downloads from a server of our own that fails as mirrors do."""
 
-import dataclasses
 import errno
 import gzip
 import hashlib
@@ -8,16 +7,17 @@ import lzma
 from pathlib import Path
 
 import numpy as np
+import pooch
 import pytest
 import torch
 import torchvision.datasets
-import torchvision.datasets.utils as torchvision_utils
 from torchvision.datasets.mnist import read_image_file, read_label_file
 
 from data_server import serving
 from sbgm import data
-from sbgm.data import fetching, loading
-from sbgm.data.mnist import FASHION_MNIST, FILES, MNIST, MNIST_SMALL, read_idx
+from sbgm.data import IDX_FILES, IDX_SHA256, SETS, read_idx, shipped_folder
+from sbgm.lab import downloads
+from sbgm.lab.downloads import download
 
 N_TRAIN, N_TEST = 7, 3
 
@@ -79,11 +79,10 @@ def tiny(request, monkeypatch):
     """A name, its place, and its four files' content: N_TRAIN and N_TEST images of noise."""
     draw = np.random.default_rng(1)
     arrays = [draw.integers(0, high, shape, np.uint8) for n in (N_TRAIN, N_TEST) for high, shape in parts(n)]
-    files = dict(zip(FILES, map(idx, arrays), strict=True))
-    real = {"mnist": MNIST, "fashion_mnist": FASHION_MNIST}[request.param]
-    idx_set = dataclasses.replace(real, sha256=tuple(hashlib.sha256(files[file]).hexdigest() for file in FILES))
-    monkeypatch.setitem(loading._SETS, request.param, loading._idx(idx_set))
-    return request.param, idx_set.home, files
+    files = dict(zip(IDX_FILES, map(idx, arrays), strict=True))
+    sha256 = tuple(hashlib.sha256(files[file]).hexdigest() for file in IDX_FILES)
+    monkeypatch.setitem(IDX_SHA256, request.param, sha256)
+    return request.param, SETS[request.param].home, files
 
 
 def parts(n):
@@ -115,7 +114,7 @@ def test_images_and_labels_are_read_as_they_were_written(home, tiny, suffix):
 def test_torchvisions_own_class_reads_what_a_download_leaves(home, tiny, mirrors):
     name, place, _ = tiny
     mirrors(name, ["whole"])
-    data.download(name)
+    download(name)
     theirs = getattr(torchvision.datasets, Path(place).parent.name)(str(home), train=False)
     assert torch.equal(data.load_images(name, "test")[:, 0] * 255, theirs.data.float())
     assert torch.equal(data.load_labels(name, "test"), theirs.targets)
@@ -125,7 +124,9 @@ def test_a_missing_set_gives_one_sentence_and_the_way_on(home, tiny):
     name, place, _ = tiny
     assert not data.is_available(name)
     for load in (data.load_images, data.load_labels):
-        with pytest.raises(data.DataNotFoundError, match=rf"MNIST is not in .*home\. Run .*\"{name}\"") as raised:
+        with pytest.raises(
+            data.DataNotFoundError, match=rf"MNIST is not in .*home\. Run `sbgm download {name}`"
+        ) as raised:
             load(name)
         assert f"SBGM_DATA to the folder that holds {place}" in str(raised.value)
 
@@ -153,7 +154,7 @@ def test_a_damaged_folder_is_named_with_its_file_and_left_as_it_is(home, tiny, s
     before = {path.name: path.read_bytes() for path in (home / place).iterdir()}
     assert data.is_available(name)  # so that nothing falls back in silence
     assert len(data.load_images(name, "train")) == N_TRAIN  # the other split is whole
-    for call in (lambda: data.load_images(name, "test"), lambda: data.download(name)):
+    for call in (lambda: data.load_images(name, "test"), lambda: download(name)):
         with pytest.raises(data.DataNotFoundError, match="damaged: t10k-images-idx3-ubyte missing or with") as raised:
             call()
         assert "Move that folder away" in str(raised.value)
@@ -184,19 +185,19 @@ def mirrors(tiny, monkeypatch):
 def test_the_first_mirror_that_sends_it_whole_is_enough(home, tiny, mirrors, failing):
     name, place, files = tiny
     asked = mirrors(name, [*failing, "whole"])
-    data.download(name)
+    download(name)
     assert {path.name: path.read_bytes() for path in (home / place).iterdir()} == files
     assert [path.name for path in home.iterdir()] == [Path(place).parent.name]
     assert len(data.load_images(name)) == N_TRAIN
     n_asked = len(asked)
-    data.download(name)  # it is there, and nothing is fetched again
+    download(name)  # it is there, and nothing is fetched again
     assert len(asked) == n_asked
 
 
 @pytest.mark.parametrize(
     ("manner", "reason"),
     [
-        ("forbidden", "HTTP Error 403"),
+        ("forbidden", "403 Client Error"),
         ("page", "it is a web page, not the data: a quota notice"),
         ("short", "wrong checksum: a broken transfer|IncompleteRead"),
         ("other", "wrong checksum: a broken transfer, or another file"),
@@ -208,10 +209,10 @@ def test_where_no_mirror_gives_it_the_reason_and_the_way_on_are_told_and_nothing
     name, place, _ = tiny
     mirrors(name, [manner, "forbidden"])
     with pytest.raises(ConnectionError, match=reason) as raised:
-        data.download(name)
+        download(name)
     message = str(raised.value)
     assert f"/{manner}/train-images-idx3-ubyte.gz: " in message
-    assert "/forbidden/train-images-idx3-ubyte.gz: HTTP Error 403" in message
+    assert "/forbidden/train-images-idx3-ubyte.gz: 403 Client Error" in message
     for way_on in ('load_images("mnist_small")', f"copy the folder {place}", "SBGM_DATA"):
         assert way_on in message
     assert "\n" not in message
@@ -223,7 +224,7 @@ def test_a_server_that_is_not_there_is_told(home, tiny, monkeypatch):
     name, place, _ = tiny
     monkeypatch.setattr(getattr(torchvision.datasets, Path(place).parent.name), "mirrors", ["http://127.0.0.1:9/"])
     with pytest.raises(ConnectionError, match=r"could not be downloaded into .*home \(http://127.0.0.1:9/train"):
-        data.download(name)
+        download(name)
     assert list(home.iterdir()) == []
 
 
@@ -239,20 +240,20 @@ def test_a_fault_at_any_moment_leaves_nothing_and_the_next_download_succeeds(
     mirrors(name, ["whole"])
     with monkeypatch.context() as patch:
         if moment == "fetching the third file":
-            fetch = torchvision_utils.download_url
+            get = pooch.HTTPDownloader.__call__
 
-            def fail(url, root, filename, md5):
-                if filename.startswith("t10k-images"):
-                    (Path(root) / filename).write_bytes(b"half")
+            def fail(downloader, url, file, pooch):
+                if "t10k-images" in url:
+                    file.write(b"half")
                     raise fault
-                fetch(url, root, filename, md5)
+                get(downloader, url, file, pooch)
 
-            patch.setattr(torchvision_utils, "download_url", fail)
+            patch.setattr(pooch.HTTPDownloader, "__call__", fail)
         elif moment == "writing the last file":
             write = Path.write_bytes
 
             def fail(path, content):
-                if path.name == FILES[-1]:
+                if path.name == IDX_FILES[-1]:
                     write(path, content[: len(content) // 2])
                     raise fault
                 return write(path, content)
@@ -261,7 +262,7 @@ def test_a_fault_at_any_moment_leaves_nothing_and_the_next_download_succeeds(
         else:
             patch.setattr(Path, "replace", lambda *args: (_ for _ in ()).throw(fault))
         with pytest.raises((KeyboardInterrupt, OSError)) as raised:
-            data.download(name)
+            download(name)
     if getattr(fault, "errno", None) == errno.ENOSPC:
         assert "The disk is full" in str(raised.value)
         assert "70 MB in" in str(raised.value)
@@ -271,7 +272,7 @@ def test_a_fault_at_any_moment_leaves_nothing_and_the_next_download_succeeds(
         assert "I/O error" in str(raised.value)
     assert not data.is_available(name)
     assert [path.name for path in home.iterdir() if path.is_file() or list(path.iterdir())] == []
-    data.download(name)
+    download(name)
     assert len(data.load_images(name)) == N_TRAIN
 
 
@@ -280,13 +281,13 @@ def test_a_full_disk_is_not_blamed_on_the_mirrors(home, tiny, mirrors, monkeypat
     mirrors(name, ["whole", "whole"])
     tried = []
 
-    def full(url, *args):
+    def full(downloader, url, *args):
         tried.append(url)
         raise OSError(errno.EDQUOT, "Disk quota exceeded")
 
-    monkeypatch.setattr(torchvision_utils, "download_url", full)
+    monkeypatch.setattr(pooch.HTTPDownloader, "__call__", full)
     with pytest.raises(OSError, match="The disk is full"):
-        data.download(name)
+        download(name)
     assert len(tried) == 1
 
 
@@ -295,7 +296,7 @@ def test_what_another_process_has_put_there_meanwhile_stays(tmp_path):
     for folder, content in ((made, "ours"), (place, "theirs")):
         folder.mkdir(parents=True)
         (folder / "file").write_text(content)
-    fetching.move_into_place(made, place)
+    downloads.move_into_place(made, place)
     assert (place / "file").read_text() == "theirs"
 
 
@@ -304,8 +305,8 @@ def test_what_another_process_has_put_there_meanwhile_stays(tmp_path):
 
 def test_what_ships_is_whole_small_and_has_every_digit(home):
     """The class counts are MNIST's own shares of 10 % ± 1.6 %, and both groups of test writers are there."""
-    folder = MNIST_SMALL.folder()
-    assert folder.parent == Path(data.__file__).parents[2] / "data"  # wherever SBGM_DATA points
+    folder = shipped_folder() / "mnist_small"
+    assert folder.parent == Path(data.__file__).parents[1] / "data"  # wherever SBGM_DATA points
     assert sum(path.stat().st_size for path in folder.iterdir()) < 1.2e6
     assert "creativecommons.org/licenses/by-sa/3.0" in (folder / "LICENSE").read_text()
     for split, n in (("train", 3158), ("test", 5000)):
@@ -319,7 +320,7 @@ def test_what_ships_is_whole_small_and_has_every_digit(home):
         assert shares.min() > 0.084
         assert shares.max() < 0.119
     assert data.is_available("mnist_small")
-    data.download("mnist_small")
+    download("mnist_small")
     assert not home.exists()
 
 
@@ -332,10 +333,10 @@ def test_each_shipped_label_names_its_image():
 
 
 def test_a_damaged_shipped_file_is_named(monkeypatch, tmp_path):
-    monkeypatch.setattr("sbgm.data.mnist.shipped_folder", lambda: tmp_path)
-    with pytest.raises(data.DataNotFoundError, match=r"MNIST's part that ships is not in .*git checkout data/mnist_sm"):
+    monkeypatch.setattr(data, "shipped_folder", lambda: tmp_path)
+    with pytest.raises(data.DataNotFoundError, match=r"MNIST \(small\) is not in .*git checkout data/mnist_sm"):
         data.load_images("mnist_small")
-    put(tmp_path / "mnist_small", dict.fromkeys(FILES, b"something else"), ".xz")
+    put(tmp_path / "mnist_small", dict.fromkeys(IDX_FILES, b"something else"), ".xz")
     with pytest.raises(
         data.DataNotFoundError, match=r"damaged: t10k-labels-idx1-ubyte.*`git checkout data/mnist_small`"
     ):
@@ -376,7 +377,7 @@ def test_what_ships_is_mnists_and_the_tool_makes_it_again():
         assert torch.equal(data.load_images("mnist_small", split), data.load_images("mnist", split)[::every])
         assert torch.equal(data.load_labels("mnist_small", split), data.load_labels("mnist", split)[::every])
     made = mnist_small.contents()
-    assert tuple(hashlib.sha256(made[file]).hexdigest() for file in FILES) == MNIST_SMALL.sha256
+    assert tuple(hashlib.sha256(made[file]).hexdigest() for file in IDX_FILES) == IDX_SHA256["mnist_small"]
 
 
 @pytest.mark.mnist

@@ -3,7 +3,7 @@
     python tools/mnist_small.py [FOLDER]
 
 reads MNIST from `sbgm.data.data_folder()`, checksummed, writes four idx files compressed with xz, and prints the sha256
-of their content, which `sbgm/data/mnist.py` records. The content is the same on any machine; the compressed bytes are
+of their content, which `sbgm/data.py` records. The content is the same on any machine; the compressed bytes are
 too, for one version of liblzma.
 """
 
@@ -16,9 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sbgm.data import load_images, load_labels
-from sbgm.data.folder import shipped_folder
-from sbgm.data.mnist import FILES
+from sbgm.data import IDX_FILES, load_images, load_labels, shipped_folder
 
 # The order mixes the classes, so a stride keeps their shares. Among the training images it must be odd: those at even
 # places are thinner (mean grey .123) than those at odd places (.139), since MNIST alternates between its two groups of
@@ -38,7 +36,7 @@ def contents() -> dict[str, bytes]:
     for split, every in EVERY.items():
         arrays.append((load_images("mnist", split)[::every, 0] * 255).round().byte().numpy())
         arrays.append(load_labels("mnist", split)[::every].byte().numpy())
-    return dict(zip(FILES, map(idx_content, arrays), strict=True))
+    return dict(zip(IDX_FILES, map(idx_content, arrays), strict=True))
 
 
 def main() -> None:

@@ -1,0 +1,421 @@
+"""Images as float tensors in [0, 1], their labels, and what the paper does to them before training.
+
+Some sets ship with this project or with scikit-learn; the others are read from `data_folder()`, where the command
+`sbgm download NAME` puts them. What comes from where, and under what terms, is in `data/README.md`.
+"""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import hashlib
+import lzma
+import math
+import os
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sbgm.checked import Batch, Generator, checked, one_of
+
+if TYPE_CHECKING:
+    from torchvision.datasets import CIFAR10
+
+__all__ = [
+    "LABELLED",
+    "NAMES",
+    "SETS",
+    "SPLITS",
+    "DataNotFoundError",
+    "DataSet",
+    "cache_folder",
+    "data_folder",
+    "dequantise",
+    "is_available",
+    "load_images",
+    "load_labels",
+    "random_flip",
+    "shipped_folder",
+]
+
+SPLITS = ("train", "test")
+
+
+class DataNotFoundError(FileNotFoundError):
+    """A data set is not at hand, or what is there is incomplete; the message says what to do."""
+
+
+# --- folders ---------------------------------------------------------------------------------------------------------
+
+
+def shipped_folder() -> Path:
+    """Where what ships lives, whatever $SBGM_DATA says: `_data/` of the installed package, or a checkout's `data/`."""
+    package = Path(__file__).resolve().parent
+    return package / "_data" if (package / "_data").is_dir() else package.parent / "data"
+
+
+def data_folder() -> Path:
+    """Where downloads live: $SBGM_DATA if it is set, else a checkout's `data/`, else the user's cache folder."""
+    if chosen := os.environ.get("SBGM_DATA"):
+        return Path(chosen).expanduser()
+    if shipped_folder().name == "data":
+        return shipped_folder()
+    import pooch
+
+    return Path(pooch.os_cache("sbgm"))
+
+
+def cache_folder() -> Path:
+    """Where what is computed from data sets is kept, `cache/` in `data_folder()`; it can be deleted at any time."""
+    return data_folder() / "cache"
+
+
+# --- data sets by name -----------------------------------------------------------------------------------------------
+
+
+@checked
+def load_images(name: Name, split: Split = "train") -> Tensor:
+    """A data set's images, without their labels.
+
+    Always at hand:
+
+    * "digits": scikit-learn's 1,797 handwritten digits, 8×8 grey; the last fifth is the test split (other writers).
+    * "photo_patches": 32×32 colour patches, 8 pixels apart, of scikit-learn's two photographs; the right quarter of
+      each is the test split.
+    * "mnist_small": every 19th of MNIST's training images and every 2nd of its test images: 3,158 and 5,000 28×28 grey
+      digits, which ship with this project.
+
+    Read from `data_folder()` and checksummed:
+
+    * "mnist": 60,000 and 10,000 28×28 grey digits (LeCun et al. 1998).
+    * "fashion_mnist": 60,000 and 10,000 28×28 grey articles of clothing (Xiao et al. 2017).
+    * "cifar10": 50,000 and 10,000 32×32 colour images (Krizhevsky 2009).
+    * "celeba": 162,770 and 19,962 faces (Liu et al. 2015), cropped to 140 and reduced to 32×32 as the paper does, which
+      `sbgm download celeba` prepares in `cache_folder()`.
+
+    Args:
+        name: one of the above.
+        split: "train" or "test".
+
+    Returns:
+        (N, C, H, W) float32 tensor in [0, 1]. MNIST's training split takes 188 MB, CIFAR-10's 614 MB, CelebA's 2 GB.
+
+    Raises:
+        DataNotFoundError: the set is not at hand, or its folder is incomplete; the message says how to get it.
+    """
+    return SETS[name].images(split)
+
+
+@checked
+def load_labels(name: Labelled, split: Split = "train") -> Tensor:
+    """The class of each image of `load_images(name, split)`, in its order.
+
+    Args:
+        name: one of LABELLED; "photo_patches" and "celeba" have none.
+        split: "train" or "test".
+
+    Returns:
+        (N,) int64 tensor.
+
+    Raises:
+        DataNotFoundError: as `load_images`.
+    """
+    return SETS[name].labels(split)
+
+
+@checked
+def is_available(name: Name) -> bool:
+    """Whether a data set is at hand; a damaged folder counts, so that `load_images` names it, never skips it."""
+    if name == "celeba" and all(celeba_cache(split).exists() for split in SPLITS):
+        return True
+    return SETS[name].home is None or (data_folder() / SETS[name].home).exists()
+
+
+def how_to_get(name: str) -> str:
+    """What to do where a data set is missing, one sentence."""
+    if name == "mnist_small":
+        return "It ships with the repository: `git checkout data/mnist_small` brings it back."
+    by_hand = f", or fetch {CELEBA_BY_HAND} {data_folder() / 'celeba'}" if name == "celeba" else ""
+    command = f"`sbgm download {name}` once ({SETS[name].size})"
+    return f"Run {command}{by_hand}, or set SBGM_DATA to the folder that holds {SETS[name].home}."
+
+
+# --- before training -------------------------------------------------------------------------------------------------
+
+
+@checked
+def dequantise(x: Batch, *, generator: Generator) -> Tensor:
+    """Spread each of the 256 grey values evenly over its own 1/256 of [0, 1].
+
+        x · 255/256 + u/256,  u ~ U[0, 1)                 (the authors' code)
+
+    A pixel k/255 becomes (k + u)/256, so that the density of the data has no spikes.
+
+    Args:
+        x: (B, C, H, W) images in [0, 1].
+        generator: source of u.
+
+    Returns:
+        (B, C, H, W) images in [0, 1].
+
+    Raises:
+        ValueError: x is no batch of images in [0, 1].
+    """
+    _require_images(x)
+    u = torch.rand(x.shape, generator=generator, device=generator.device, dtype=x.dtype)
+    return (x * 255 + u.to(x.device)) / 256
+
+
+@checked
+def random_flip(x: Batch, *, generator: Generator) -> Tensor:
+    """Mirror each image left to right with probability ½, as the authors do on CelebA and CIFAR-10.
+
+    Args:
+        x: (B, C, H, W) images in [0, 1].
+        generator: decides which.
+
+    Returns:
+        (B, C, H, W) images.
+
+    Raises:
+        ValueError: x is no batch of images in [0, 1].
+    """
+    _require_images(x)
+    u = torch.rand(len(x), 1, 1, 1, generator=generator, device=generator.device)
+    return torch.where((u < 0.5).to(x.device), x.flip(-1), x)
+
+
+def _require_images(x: Tensor) -> None:
+    if x.ndim != 4:
+        raise ValueError(f"x must be images of shape (B, C, H, W), got shape {tuple(x.shape)}")
+    low, high = (float(bound) for bound in x.detach().aminmax())
+    if low < 0 or high > 1:
+        raise ValueError(f"x must be images in [0, 1], got values from {low:g} to {high:g}")
+
+
+# --- scikit-learn's: handwritten digits, and patches of two photographs ----------------------------------------------
+
+
+def _digits(split: str, field: str = "images") -> Tensor:
+    """The images (N, 8, 8) or the "target" (N,) of the digits; the last fifth, by other writers, is the test split."""
+    from sklearn.datasets import load_digits
+
+    rows = torch.from_numpy(load_digits()[field])
+    n_train = len(rows) * 4 // 5
+    return rows[:n_train] if split == "train" else rows[n_train:]
+
+
+def _photo_patches(split: str, size: int = 32, stride: int = 8) -> Tensor:
+    """(N, 3, size, size) patches, `stride` apart; the photographs' right quarters are the test split."""
+    from sklearn.datasets import load_sample_images
+
+    patches = []
+    for photo in load_sample_images().images:
+        image = torch.tensor(photo, dtype=torch.float32).permute(2, 0, 1) / 255
+        border = image.shape[2] * 3 // 4
+        part = image[:, :, :border] if split == "train" else image[:, :, border:]
+        windows = part.unfold(1, size, stride).unfold(2, size, stride)  # (C, rows, columns, size, size)
+        patches.append(windows.permute(1, 2, 0, 3, 4).flatten(0, 1))
+    return torch.cat(patches)
+
+
+# --- MNIST and its kin: 28×28 grey images and labels in idx files, plain or compressed, checksummed -------------------
+
+PREFIXES = {"train": "train", "test": "t10k"}
+IDX_FILES = tuple(f"{prefix}-{kind}-ubyte" for prefix in PREFIXES.values() for kind in ("images-idx3", "labels-idx1"))
+IDX_SHA256 = {  # of the content of each of IDX_FILES, which recompression does not change
+    "mnist": (
+        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    ),
+    "fashion_mnist": (
+        "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+        "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+        "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+        "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+    ),
+    "mnist_small": (  # made by tools/mnist_small.py
+        "422c9dac1ad2c26fa217aa57f79ea39bb269fb61270104a9fdbc777fed18d5f4",
+        "45e05b417863e9c20a06bf2b77189b63127108b02e58bd8fc467fef7fb4fd2b3",
+        "a51e2d3dd51e45c9b4d3696ea77423669135a941d6f9dd0601b1f25118d2faeb",
+        "c8d9c1279793466699980474ba7404217cd19185782723424d76af81c28b86c4",
+    ),
+}
+OPENERS = {"": open, ".gz": gzip.open, ".xz": lzma.open}
+
+
+def _idx_images(name: str, split: str) -> Tensor:
+    pixels = read_idx(idx_content(name, f"{PREFIXES[split]}-images-idx3-ubyte"))
+    return torch.from_numpy(pixels[:, None].astype(np.float32)).div_(255)  # in place: 60,000 images are 188 MB
+
+
+def _idx_labels(name: str, split: str) -> Tensor:
+    return torch.from_numpy(read_idx(idx_content(name, f"{PREFIXES[split]}-labels-idx1-ubyte")).astype(np.int64))
+
+
+def idx_content(name: str, file: str) -> bytes:
+    """The content of one of IDX_FILES, checked.
+
+    Raises:
+        DataNotFoundError: there is no such set, or the file is missing or damaged.
+    """
+    base, home = (shipped_folder(), name) if name == "mnist_small" else (data_folder(), SETS[name].home)
+    title, folder = SETS[name].title, base / home
+    if not folder.exists():
+        raise DataNotFoundError(f"{title} is not in {base}. {how_to_get(name)}")
+    paths = [folder / (file + suffix) for suffix in OPENERS]
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None or hashlib.sha256(content := _read(path)).hexdigest() != IDX_SHA256[name][IDX_FILES.index(file)]:
+        raise DataNotFoundError(
+            f"{title} in {folder} is incomplete or damaged: {file} missing or with a wrong checksum. Move that folder "
+            f"away. {how_to_get(name)}"
+        )
+    return content
+
+
+def _read(path: Path) -> bytes:
+    """A file's content, decompressed; nothing, which no checksum fits, if it can't be."""
+    try:
+        with OPENERS[path.suffix if path.suffix in OPENERS else ""](path, "rb") as file:
+            return file.read()
+    except (gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError):
+        return b""
+
+
+def read_idx(content: bytes) -> np.ndarray:
+    """The unsigned bytes in an idx file: 0, 0, 8, the number of axes; each axis's length, big-endian; the bytes.
+
+    Raises:
+        ValueError: it is no such file, or its length is not the one that its axes give.
+    """
+    if len(content) < 4 or content[:3] != b"\0\0\x08":
+        raise ValueError(f"content must be an idx file of unsigned bytes, got one that starts with {content[:4]!r}")
+    start = 4 + 4 * content[3]
+    shape = [int.from_bytes(content[i : i + 4], "big") for i in range(4, start, 4)]
+    if len(content) != start + math.prod(shape):
+        raise ValueError(f"content of shape {shape} must have {start + math.prod(shape)} bytes, got {len(content)}")
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+
+
+# --- CIFAR-10, as torchvision unpacks it, checksummed ----------------------------------------------------------------
+
+
+def _cifar10_images(split: str) -> Tensor:
+    pixels = torch.from_numpy(cifar10(split).data)
+    return pixels.permute(0, 3, 1, 2).contiguous().float().div_(255)  # in place: 50,000 images are 614 MB
+
+
+def _cifar10_labels(split: str) -> Tensor:
+    return torch.tensor(cifar10(split).targets, dtype=torch.int64)
+
+
+def cifar10(split: str) -> CIFAR10:
+    """torchvision's CIFAR-10, once every batch file has the checksum that torchvision knows.
+
+    Raises:
+        DataNotFoundError: it is missing, incomplete or damaged.
+    """
+    from torchvision.datasets import CIFAR10
+    from torchvision.datasets.utils import check_integrity
+
+    base = data_folder() / CIFAR10.base_folder
+    if not base.exists():
+        raise DataNotFoundError(f"CIFAR-10 is not in {data_folder()}. {how_to_get('cifar10')}")
+    files = [*CIFAR10.train_list, *CIFAR10.test_list, [CIFAR10.meta["filename"], CIFAR10.meta["md5"]]]
+    broken = [name for name, md5 in files if not check_integrity(str(base / name), md5)]
+    if broken:
+        raise DataNotFoundError(
+            f"CIFAR-10 in {base} is incomplete or damaged: {', '.join(broken)} missing or with a wrong checksum. "
+            "Move that folder away, then run `sbgm download cifar10`, or copy a whole one there."
+        )
+    return CIFAR10(str(data_folder()), train=split == "train")
+
+
+# --- CelebA, as `sbgm download celeba` prepares it -------------------------------------------------------------------
+
+CELEBA_BY_HAND = (
+    "img_align_celeba.zip and list_eval_partition.txt by hand from https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html "
+    "(no need to unpack) and run it after that; they belong into"
+)
+
+
+def celeba_cache(split: str) -> Path:
+    """The file of a split's prepared images, whose name says what was done."""
+    return cache_folder() / f"celeba_crop140_bilinear32_{split}.safetensors"
+
+
+def _celeba(split: str) -> Tensor:
+    from safetensors import SafetensorError, safe_open
+
+    path, folder = celeba_cache(split), data_folder() / "celeba"
+    if not path.exists():
+        missing = f"CelebA is not in {data_folder()}. {how_to_get('celeba')}"
+        unprepared = f"CelebA in {folder} is not prepared yet: `sbgm download celeba` does that once, in some minutes."
+        raise DataNotFoundError(unprepared if folder.exists() else missing)
+    try:
+        with safe_open(path, "pt") as file:
+            pixels, sha256 = file.get_tensor("images"), file.metadata()["sha256"]
+        whole = hashlib.sha256(pixels.numpy()).hexdigest() == sha256
+    except (SafetensorError, KeyError, TypeError):  # no such file, tensor, fact, or facts
+        whole = False
+    if not whole:
+        raise DataNotFoundError(f"{path} is damaged. Delete it; `sbgm download celeba` prepares it from {folder} anew.")
+    return pixels.float().div_(255)  # in place: 162,770 images are 2 GB
+
+
+# --- the table -------------------------------------------------------------------------------------------------------
+
+
+class DataSet(NamedTuple):
+    """A data set.
+
+    Attributes:
+        title: its name in text.
+        shape: (C, H, W) of an image.
+        images: a split's images, (N, C, H, W) float32 in [0, 1].
+        labels: a split's classes, (N,) int64, or None where it has none.
+        home: the folder inside `data_folder()` that holds its files, or None where nothing need be fetched.
+        size: of what is fetched.
+    """
+
+    title: str
+    shape: tuple[int, int, int]
+    images: Callable[[str], Tensor]
+    labels: Callable[[str], Tensor] | None = None
+    home: str | None = None
+    size: str | None = None
+
+
+def _idx(title: str, name: str, home: str | None = None, size: str | None = None) -> DataSet:
+    images, labels = functools.partial(_idx_images, name), functools.partial(_idx_labels, name)
+    return DataSet(title, (1, 28, 28), images, labels, home, size)
+
+
+SETS = {
+    "digits": DataSet(
+        "8×8 digits",
+        (1, 8, 8),
+        images=lambda split: _digits(split)[:, None].float() / 16,
+        labels=lambda split: _digits(split, "target"),
+    ),
+    "photo_patches": DataSet("photo patches", (3, 32, 32), _photo_patches),
+    "mnist_small": _idx("MNIST (small)", "mnist_small"),
+    "mnist": _idx("MNIST", "mnist", "MNIST/raw", "12 MB"),
+    "fashion_mnist": _idx("Fashion-MNIST", "fashion_mnist", "FashionMNIST/raw", "31 MB"),
+    "cifar10": DataSet(
+        "CIFAR-10", (3, 32, 32), _cifar10_images, _cifar10_labels, home="cifar-10-batches-py", size="170 MB"
+    ),
+    "celeba": DataSet("CelebA", (3, 32, 32), _celeba, home="celeba", size="1.4 GB"),
+}
+NAMES = tuple(SETS)
+LABELLED = tuple(name for name in NAMES if SETS[name].labels)
+Name = Annotated[str, one_of(NAMES)]
+Labelled = Annotated[str, one_of(LABELLED)]
+Split = Annotated[str, one_of(SPLITS)]
