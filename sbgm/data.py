@@ -6,25 +6,21 @@ Some sets ship with this project or with scikit-learn; the others are read from 
 
 from __future__ import annotations
 
-import functools
 import gzip
 import hashlib
 import lzma
 import math
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sbgm.checked import Batch, Generator, checked, one_of
-
-if TYPE_CHECKING:
-    from torchvision.datasets import CIFAR10
+from sbgm.checked import Generator, checked, one_of, require_batch
 
 __all__ = [
     "LABELLED",
@@ -149,7 +145,7 @@ def how_to_get(name: str) -> str:
 
 
 @checked
-def dequantise(x: Batch, *, generator: Generator) -> Tensor:
+def dequantise(x: Annotated[Tensor, _images], *, generator: Generator) -> Tensor:
     """Spread each of the 256 grey values evenly over its own 1/256 of [0, 1].
 
         x · 255/256 + u/256,  u ~ U[0, 1)                 (the authors' code)
@@ -162,17 +158,13 @@ def dequantise(x: Batch, *, generator: Generator) -> Tensor:
 
     Returns:
         (B, C, H, W) images in [0, 1].
-
-    Raises:
-        ValueError: x is no batch of images in [0, 1].
     """
-    _require_images(x)
     u = torch.rand(x.shape, generator=generator, device=generator.device, dtype=x.dtype)
     return (x * 255 + u.to(x.device)) / 256
 
 
 @checked
-def random_flip(x: Batch, *, generator: Generator) -> Tensor:
+def random_flip(x: Annotated[Tensor, _images], *, generator: Generator) -> Tensor:
     """Mirror each image left to right with probability ½, as the authors do on CelebA and CIFAR-10.
 
     Args:
@@ -181,21 +173,19 @@ def random_flip(x: Batch, *, generator: Generator) -> Tensor:
 
     Returns:
         (B, C, H, W) images.
-
-    Raises:
-        ValueError: x is no batch of images in [0, 1].
     """
-    _require_images(x)
     u = torch.rand(len(x), 1, 1, 1, generator=generator, device=generator.device)
     return torch.where((u < 0.5).to(x.device), x.flip(-1), x)
 
 
-def _require_images(x: Tensor) -> None:
+def _images(x: Tensor, name: str, given: Mapping[str, Any]) -> Tensor:
+    require_batch(x, name)
     if x.ndim != 4:
-        raise ValueError(f"x must be images of shape (B, C, H, W), got shape {tuple(x.shape)}")
+        raise ValueError(f"{name} must be images of shape (B, C, H, W), got shape {tuple(x.shape)}")
     low, high = (float(bound) for bound in x.detach().aminmax())
     if low < 0 or high > 1:
-        raise ValueError(f"x must be images in [0, 1], got values from {low:g} to {high:g}")
+        raise ValueError(f"{name} must be images in [0, 1], got values from {low:g} to {high:g}")
+    return x
 
 
 # --- scikit-learn's: handwritten digits, and patches of two photographs ----------------------------------------------
@@ -251,13 +241,9 @@ IDX_SHA256 = {  # of the content of each of IDX_FILES, which recompression does 
 OPENERS = {"": open, ".gz": gzip.open, ".xz": lzma.open}
 
 
-def _idx_images(name: str, split: str) -> Tensor:
-    pixels = read_idx(idx_content(name, f"{PREFIXES[split]}-images-idx3-ubyte"))
-    return torch.from_numpy(pixels[:, None].astype(np.float32)).div_(255)  # in place: 60,000 images are 188 MB
-
-
-def _idx_labels(name: str, split: str) -> Tensor:
-    return torch.from_numpy(read_idx(idx_content(name, f"{PREFIXES[split]}-labels-idx1-ubyte")).astype(np.int64))
+def _idx(name: str, split: str, kind: str) -> Tensor:
+    """The images (N, 28, 28) or labels (N,) of a split, as bytes; kind is "images-idx3" or "labels-idx1"."""
+    return torch.from_numpy(read_idx(idx_content(name, f"{PREFIXES[split]}-{kind}-ubyte")).copy())
 
 
 def idx_content(name: str, file: str) -> bytes:
@@ -307,17 +293,8 @@ def read_idx(content: bytes) -> np.ndarray:
 # --- CIFAR-10, as torchvision unpacks it, checksummed ----------------------------------------------------------------
 
 
-def _cifar10_images(split: str) -> Tensor:
-    pixels = torch.from_numpy(cifar10(split).data)
-    return pixels.permute(0, 3, 1, 2).contiguous().float().div_(255)  # in place: 50,000 images are 614 MB
-
-
-def _cifar10_labels(split: str) -> Tensor:
-    return torch.tensor(cifar10(split).targets, dtype=torch.int64)
-
-
-def cifar10(split: str) -> CIFAR10:
-    """torchvision's CIFAR-10, once every batch file has the checksum that torchvision knows.
+def cifar10(split: str) -> Any:
+    """A split as a `torchvision.datasets.CIFAR10`, once every batch file has the checksum that torchvision knows.
 
     Raises:
         DataNotFoundError: it is missing, incomplete or damaged.
@@ -367,7 +344,12 @@ def _celeba(split: str) -> Tensor:
         whole = False
     if not whole:
         raise DataNotFoundError(f"{path} is damaged. Delete it; `sbgm download celeba` prepares it from {folder} anew.")
-    return pixels.float().div_(255)  # in place: 162,770 images are 2 GB
+    return _as_floats(pixels)
+
+
+def _as_floats(pixels: Tensor) -> Tensor:
+    """Bytes as floats in [0, 1]."""
+    return pixels.float().div_(255)  # in place: CelebA's 162,770 images are 2 GB
 
 
 # --- the table -------------------------------------------------------------------------------------------------------
@@ -393,9 +375,15 @@ class DataSet(NamedTuple):
     size: str | None = None
 
 
-def _idx(title: str, name: str, home: str | None = None, size: str | None = None) -> DataSet:
-    images, labels = functools.partial(_idx_images, name), functools.partial(_idx_labels, name)
-    return DataSet(title, (1, 28, 28), images, labels, home, size)
+def _idx_set(title: str, name: str, home: str | None = None, size: str | None = None) -> DataSet:
+    return DataSet(
+        title,
+        (1, 28, 28),
+        images=lambda split: _as_floats(_idx(name, split, "images-idx3")[:, None]),
+        labels=lambda split: _idx(name, split, "labels-idx1").long(),
+        home=home,
+        size=size,
+    )
 
 
 SETS = {
@@ -406,11 +394,16 @@ SETS = {
         labels=lambda split: _digits(split, "target"),
     ),
     "photo_patches": DataSet("photo patches", (3, 32, 32), _photo_patches),
-    "mnist_small": _idx("MNIST (small)", "mnist_small"),
-    "mnist": _idx("MNIST", "mnist", "MNIST/raw", "12 MB"),
-    "fashion_mnist": _idx("Fashion-MNIST", "fashion_mnist", "FashionMNIST/raw", "31 MB"),
+    "mnist_small": _idx_set("MNIST (small)", "mnist_small"),
+    "mnist": _idx_set("MNIST", "mnist", "MNIST/raw", "12 MB"),
+    "fashion_mnist": _idx_set("Fashion-MNIST", "fashion_mnist", "FashionMNIST/raw", "31 MB"),
     "cifar10": DataSet(
-        "CIFAR-10", (3, 32, 32), _cifar10_images, _cifar10_labels, home="cifar-10-batches-py", size="170 MB"
+        "CIFAR-10",
+        (3, 32, 32),
+        images=lambda split: _as_floats(torch.from_numpy(cifar10(split).data).permute(0, 3, 1, 2).contiguous()),
+        labels=lambda split: torch.tensor(cifar10(split).targets, dtype=torch.int64),
+        home="cifar-10-batches-py",
+        size="170 MB",
     ),
     "celeba": DataSet("CelebA", (3, 32, 32), _celeba, home="celeba", size="1.4 GB"),
 }

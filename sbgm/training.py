@@ -1,7 +1,7 @@
 """The plain training loop, a generator of steps, for networks that train in a cell.
 
-    loss = lambda score, x: ncsn_loss(score, x, sigmas, generator=g)
-    for step in fit_score(score, data, loss, n_steps=2_000, generator=g): …
+`fit_score` draws a batch of the data at each step and lowers a loss of the score on it; `fit`, the loop beneath it,
+takes any loss that draws what it needs.
 """
 
 from __future__ import annotations

@@ -101,9 +101,8 @@ def save_network(
         facts: as in `save_weights`; `image_shape` [C, H, W] and `data_range` [low, high] say what images it is for,
             and are the network's own unless given.
     """
-    if network.image_shape is not None:
-        facts = {"image_shape": list(network.image_shape), **facts}
-    facts = {"data_range": list(network.data_range), **facts}
+    images = {"image_shape": network.image_shape, "data_range": network.data_range}
+    facts = {name: list(value) for name, value in images.items() if value is not None} | facts
     made_by = {"class": type(network).__name__, "arguments": network.arguments, "sigmas": network.sigmas.tolist()}
     save_weights(network, path, dtype=dtype, **facts, architecture=made_by)
 
