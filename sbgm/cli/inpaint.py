@@ -33,8 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Inpaint, write, and say what it took."""
     from sbgm.data import load_images
-    from sbgm.lab.hardware import make_accelerator
     from sbgm.generation import generate
+    from sbgm.lab.hardware import make_accelerator
     from sbgm.noise import derived_generator
     from sbgm.precision import autocast
     from sbgm.samplers import NamedSampler, inpaint
