@@ -10,11 +10,10 @@ def rand(*shape, seed=0):
     return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("block_size", [3, 8, 1_000])
 @pytest.mark.parametrize("k", [1, 4])
-def test_they_are_those_of_brute_force(block_size, k):
+def test_they_are_those_of_brute_force(k):
     x, candidates = rand(10, 1, 3, 3), rand(23, 1, 3, 3, seed=1)
-    found = nearest_neighbours(x, candidates, k, block_size=block_size)
+    found = nearest_neighbours(x, candidates, k)
     everything = torch.tensor([[float((a - b).double().norm()) for b in candidates] for a in x])
     distances, indices = everything.sort(dim=1)
     assert found.distances.shape == found.indices.shape == (10, k)
@@ -33,7 +32,7 @@ def test_a_copy_has_the_distance_zero_and_a_near_copy_its_own_in_spite_of_large_
 
 def test_all_candidates_may_be_asked_for():
     x, candidates = rand(2, 4), rand(5, 4, seed=1)
-    found = nearest_neighbours(x, candidates, 5, block_size=2)
+    found = nearest_neighbours(x, candidates, 5)
     assert found.indices.sort(dim=1).values.tolist() == [[0, 1, 2, 3, 4]] * 2
     assert (found.distances.diff(dim=1) >= 0).all()
 

@@ -1,83 +1,8 @@
-"""Numbers that settle claims and judge samples, with their standard errors."""
+"""Numbers that settle claims and judge samples, with their standard errors.
 
-from sbgm.measure.distances import (
-    FeatureStatistics,
-    GaussianBaseline,
-    Neighbours,
-    feature_statistics,
-    frechet_distance,
-    in_batches,
-    kernel_distance,
-    nearest_neighbours,
-    psnr,
-    quantise,
-    shown,
-    ssim,
-)
-from sbgm.measure.estimates import (
-    Estimate,
-    Measured,
-    Moments,
-    Share,
-    class_shares,
-    confident_share,
-    estimate,
-    moments,
-    share,
-)
-from sbgm.measure.inception import Inception, fid, inception_score, kid
-from sbgm.measure.judging import Reference, reference_features, some_images
-from sbgm.measure.modes import SwitchCounter, component_stds, distance_to_modes, mode_weights
-from sbgm.measure.scores import (
-    LevelValues,
-    RegionErrors,
-    fisher_divergence,
-    level_losses,
-    optimality_identity,
-    region_errors,
-    relative_squared_error,
-    score_norms,
-)
+Names are loaded when first used. The stub `__init__.pyi` lists them.
+"""
 
-__all__ = [
-    "Estimate",
-    "FeatureStatistics",
-    "GaussianBaseline",
-    "Inception",
-    "LevelValues",
-    "Measured",
-    "Moments",
-    "Neighbours",
-    "Reference",
-    "RegionErrors",
-    "Share",
-    "SwitchCounter",
-    "class_shares",
-    "component_stds",
-    "confident_share",
-    "distance_to_modes",
-    "estimate",
-    "feature_statistics",
-    "fid",
-    "fisher_divergence",
-    "frechet_distance",
-    "in_batches",
-    "inception_score",
-    "kernel_distance",
-    "kid",
-    "level_losses",
-    "mode_weights",
-    "moments",
-    "nearest_neighbours",
-    "optimality_identity",
-    "psnr",
-    "quantise",
-    "reference_features",
-    "region_errors",
-    "relative_squared_error",
-    "score_norms",
-    "share",
-    "shown",
-    "some_images",
-    "ssim",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

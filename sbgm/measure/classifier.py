@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from sbgm.checked import check_count
+from sbgm.checked import Count, Generator, checked
 from sbgm.weights import load_weights, weights_folder
 
 __all__ = [
@@ -31,15 +30,23 @@ class DigitClassifier(nn.Module):
         generator: source of the initial weights; None takes torch's global one.
     """
 
-    def __init__(self, channels: int = 32, *, generator: torch.Generator | None = None) -> None:
+    @checked
+    def __init__(self, channels: Count = 32, *, generator: Generator | None = None) -> None:
         super().__init__()
-        c = check_count(channels, "channels")
-        stages = [
-            (_convolution(1, c, generator), nn.MaxPool2d(2), nn.BatchNorm2d(c), nn.ReLU()),
-            (_convolution(c, 2 * c, generator), nn.MaxPool2d(2), nn.BatchNorm2d(2 * c), nn.ReLU()),
-            (_convolution(2 * c, 4 * c, generator), nn.BatchNorm2d(4 * c), nn.ReLU()),
-        ]
-        self.layers = nn.Sequential(*itertools.chain(*stages))
+        c = channels
+        self.layers = nn.Sequential(
+            _convolution(1, c, generator),
+            nn.MaxPool2d(2),
+            nn.BatchNorm2d(c),
+            nn.ReLU(),
+            _convolution(c, 2 * c, generator),
+            nn.MaxPool2d(2),
+            nn.BatchNorm2d(2 * c),
+            nn.ReLU(),
+            _convolution(2 * c, 4 * c, generator),
+            nn.BatchNorm2d(4 * c),
+            nn.ReLU(),
+        )
         self.logits = _last_layer(4 * c, generator)
 
     def features(self, x: Tensor) -> Tensor:
@@ -58,7 +65,7 @@ class DigitClassifier(nn.Module):
 
 
 def load_classifier(path: Path | None = None) -> DigitClassifier:
-    """The classifier that ships, in evaluation mode, its weights fixed.
+    """Load the classifier that ships, in evaluation mode, its weights fixed.
 
     Args:
         path: another file of `train_shipped_classifier`'s at the shipped width; None is the shipped one.

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from sbgm.checked import check_batch, check_callable, check_count, check_finite, check_floating, check_generator
-from sbgm.measure.estimates import Measured
+from sbgm.checked import Batch, Check, Count, Finite, Generator, checked, function_of
+from sbgm.measure.estimates import Measured, require_alike, rows
 
 __all__ = [
+    "FeatureFunction",
     "FeatureStatistics",
     "GaussianBaseline",
     "Neighbours",
@@ -27,8 +28,11 @@ __all__ = [
     "ssim",
 ]
 
+FeatureFunction = Annotated[Callable[[Tensor], Tensor], function_of("images")]  # (B, *shape) -> (B, …)
 
-def quantise(images: Tensor) -> Tensor:
+
+@checked
+def quantise(images: Batch) -> Tensor:
     """Images of 256 shades, uint8: ⌊256 x⌋ clamped to 0 … 255.
 
     It undoes `dequantise`: both a pixel k/255 of a data set and its dequantised (k + u)/256 become k.
@@ -36,17 +40,19 @@ def quantise(images: Tensor) -> Tensor:
     Args:
         images: (B, *shape), of which what lies outside [0, 1] is clamped, such as samples as a sampler left them.
     """
-    return (256 * check_batch(images, "images")).floor().clamp(0, 255).to(torch.uint8)
+    return (256 * images).floor().clamp(0, 255).to(torch.uint8)
 
 
-def shown(images: Tensor) -> Tensor:
+@checked
+def shown(images: Batch) -> Tensor:
     """Images as they would be shown or saved, in [0, 1] in steps of 1/255: `quantise(images)/255`."""
     return quantise(images).to(images.dtype) / 255
 
 
+@checked
 @torch.no_grad()
-def in_batches(function: Callable[[Tensor], Tensor], images: Tensor, batch_size: int = 250) -> Tensor:
-    """A function of a batch of images applied to any number of them; the results are put together on the CPU.
+def in_batches(function: FeatureFunction, images: Batch, batch_size: Count = 250) -> Tensor:
+    """Apply a function of a batch of images to any number of them, and put the results together on the CPU.
 
     Such as `in_batches(load_classifier().features, shown(samples))`, (N, F).
 
@@ -55,31 +61,57 @@ def in_batches(function: Callable[[Tensor], Tensor], images: Tensor, batch_size:
         images: (N, *shape), N ≥ 1.
         batch_size: images in one call.
     """
-    check_callable(function, "function", "images")
-    batches = check_batch(images, "images").split(check_count(batch_size, "batch_size"))
-    return torch.cat([function(batch).cpu() for batch in batches])
+    return torch.cat([function(batch).cpu() for batch in images.split(batch_size)])
 
 
 class FeatureStatistics(NamedTuple):
-    """What the Fréchet distance needs of n features: their mean (F,) and unbiased covariance (F, F), float64."""
+    """The mean (F,) and the unbiased covariance (F, F) of the features of n images, float64."""
 
     mean: Tensor
     covariance: Tensor
     n: int
 
 
-def feature_statistics(features: Tensor) -> FeatureStatistics:
-    """The mean and covariance of features, (N, F) with N > F.
+def _features(least: int) -> Check:
+    """A check that turns features (N, F), N ≥ `least`, into float64 on the CPU."""
+    check = rows("F", least=least)
+    return lambda value, name, given: check(value, name, given).detach().cpu().double()
+
+
+def _of_enough(value: Tensor | FeatureStatistics, name: str, given: Mapping[str, Any]) -> Tensor | FeatureStatistics:
+    """Features as float64 on the CPU, or their statistics, of more images than features; refused otherwise."""
+    known = isinstance(value, FeatureStatistics)
+    features = value if known else _features(1)(value, name, given)
+    n, n_features = (value.n, len(value.mean)) if known else features.shape
+    if n <= n_features:
+        raise ValueError(
+            f"{name} must be of more images than there are features, since the covariance of fewer is singular, "
+            f"got {n:,} images with {n_features:,} features each"
+        )
+    return features
+
+
+ThreeFeatures = Annotated[Tensor, _features(3)]
+EnoughFeatures = Annotated[Tensor | FeatureStatistics, _of_enough]  # N > F
+
+
+@checked
+def feature_statistics(features: EnoughFeatures) -> FeatureStatistics:
+    """The mean and covariance of features, (N, F) with N > F; statistics come back as they are.
 
     Raises:
         ValueError: N ≤ F, where the covariance is singular and the distance meaningless.
     """
-    return _statistics(features, "features")
+    if isinstance(features, FeatureStatistics):
+        return features
+    covariance = features.T.cov().reshape(features.shape[1], -1)  # that of one feature comes without a shape
+    return FeatureStatistics(features.mean(dim=0), covariance, len(features))
 
 
+@checked
 def frechet_distance(
-    samples: Tensor | FeatureStatistics,
-    reference: Tensor | FeatureStatistics,
+    samples: EnoughFeatures,
+    reference: EnoughFeatures,
     *,
     name: str = "Fréchet distance",
     against: str = "reference images",
@@ -101,7 +133,7 @@ def frechet_distance(
     Raises:
         ValueError: the numbers of features differ, or a set has no more images than features.
     """
-    a, b = _statistics(samples, "samples"), _statistics(reference, "reference")
+    a, b = feature_statistics(samples), feature_statistics(reference)
     if a.mean.shape != b.mean.shape:
         raise ValueError(f"samples must have the {len(b.mean):,} features of reference, got {len(a.mean):,}")
     root_trace, transport = _root_trace(a.covariance, b.covariance)
@@ -113,17 +145,6 @@ def frechet_distance(
         variances.append(_variance(reference, b, a, _root_trace(b.covariance, a.covariance)[1]))
     se = math.sqrt(sum(variances)) if variances else None
     return Measured(name, max(0.0, float(value)), se, a.n, b.n, against, features)
-
-
-def _statistics(features: Tensor | FeatureStatistics, name: str) -> FeatureStatistics:
-    """The mean and covariance of features, or what is given of them, checked."""
-    if isinstance(features, FeatureStatistics):
-        _check_enough(features.n, len(features.mean), name)
-        return features
-    points = _points(features, name)
-    _check_enough(len(points), points.shape[1], name)
-    covariance = points.T.cov().reshape(points.shape[1], -1)  # that of one feature comes without a shape
-    return FeatureStatistics(points.mean(dim=0), covariance, len(points))
 
 
 def _root_trace(own: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
@@ -146,34 +167,20 @@ def _variance(points: Tensor, own: FeatureStatistics, other: FeatureStatistics, 
 
     Weighing a point x more moves the distance by 2(m − m')·(x − m) + (x − m)ᵀ(1 − T)(x − m), up to a constant.
     """
-    centred = points.detach().cpu().double() - own.mean
+    centred = points - own.mean
     influence = 2 * centred @ (own.mean - other.mean) + (centred.square() - centred * (centred @ transport)).sum(dim=1)
     return float(influence.var() / own.n)
 
 
-def _check_enough(n: int, n_features: int, name: str) -> None:
-    if n <= n_features:
-        raise ValueError(
-            f"{name} must be of more images than there are features, since the covariance of fewer is singular, "
-            f"got {n:,} images with {n_features:,} features each"
-        )
-
-
-def _points(features: Tensor, name: str) -> Tensor:
-    """Features as float64 on the CPU, checked: (N, F)."""
-    if check_batch(features, name).ndim != 2:
-        raise ValueError(f"{name} must be of shape (N, F), got shape {tuple(features.shape)}")
-    return features.detach().cpu().double()
-
-
+@checked
 def kernel_distance(
-    samples: Tensor,
-    reference: Tensor,
+    samples: ThreeFeatures,
+    reference: ThreeFeatures,
     *,
     name: str = "kernel distance",
     against: str = "reference images",
     features: str = "given features",
-    block_size: int = 2_000,
+    block_size: Count = 2_000,
 ) -> Measured:
     """The unbiased squared maximum mean discrepancy with the kernel k(x, y) = (x·y/F + 1)³ (Bińkowski et al. 2018).
 
@@ -189,17 +196,14 @@ def kernel_distance(
         block_size: rows of the kernel matrix in memory at once.
 
     Raises:
-        ValueError: the numbers of features differ, or a set has fewer than three points.
+        ValueError: the numbers of features differ.
     """
-    x, y = _at_least_three(samples, "samples"), _at_least_three(reference, "reference")
+    x, y, n, m = samples, reference, len(samples), len(reference)
     if x.shape[1] != y.shape[1]:
         raise ValueError(f"samples must have the {y.shape[1]:,} features of reference, got {x.shape[1]:,}")
-    check_count(block_size, "block_size")
-    n, m = len(x), len(y)
-    xx, yy = _row_sums(x, x, block_size) - _kernel_norms(x), _row_sums(y, y, block_size) - _kernel_norms(y)
-    xy, yx = torch.zeros(n, dtype=x.dtype), torch.zeros(m, dtype=y.dtype)
-    for rows, block in _blocks(x, y, block_size):
-        xy[rows], yx = block.sum(dim=1), yx + block.sum(dim=0)
+    # sums of the kernel over all partners of a point, itself left out
+    xx, yy = (_row_sums(z, z, block_size) - (z.square().mean(dim=1) + 1) ** 3 for z in (x, y))
+    xy, yx = _row_sums(x, y, block_size), _row_sums(y, x, block_size)
 
     def distance(xx: Tensor, yy: Tensor, xy: Tensor, n: int, m: int) -> Tensor:
         return xx / (n * (n - 1)) + yy / (m * (m - 1)) - 2 * xy / (n * m)
@@ -211,26 +215,9 @@ def kernel_distance(
     return Measured(name, float(value), math.sqrt(variance), n, m, against, features)
 
 
-def _blocks(x: Tensor, y: Tensor, block_size: int) -> Iterator[tuple[slice, Tensor]]:
-    """The kernel matrix of x and y, some rows at a time, with the rows' place."""
-    for start in range(0, len(x), block_size):
-        rows = slice(start, start + block_size)
-        yield rows, (x[rows] @ y.T / x.shape[1] + 1) ** 3
-
-
 def _row_sums(x: Tensor, y: Tensor, block_size: int) -> Tensor:
-    return torch.cat([block.sum(dim=1) for _, block in _blocks(x, y, block_size)])
-
-
-def _kernel_norms(x: Tensor) -> Tensor:
-    """k(x, x) of each point."""
-    return (x.square().mean(dim=1) + 1) ** 3
-
-
-def _at_least_three(features: Tensor, name: str) -> Tensor:
-    if check_batch(features, name).ndim != 2 or len(features) < 3:
-        raise ValueError(f"{name} must be of shape (N, F) with N of at least 3, got shape {tuple(features.shape)}")
-    return features.detach().cpu().double()
+    """Σ_j k(x_i, y_j) for each x_i, some rows of the kernel matrix at a time: (N,)."""
+    return torch.cat([((rows @ y.T / x.shape[1] + 1) ** 3).sum(dim=1) for rows in x.split(block_size)])
 
 
 class Neighbours(NamedTuple):
@@ -240,66 +227,55 @@ class Neighbours(NamedTuple):
     indices: Tensor
 
 
+@checked
 @torch.no_grad()
-def nearest_neighbours(x: Tensor, candidates: Tensor, k: int = 1, *, block_size: int = 1_000) -> Neighbours:
+def nearest_neighbours(x: Batch, candidates: Batch, k: Count = 1) -> Neighbours:
     """The k nearest candidates of each point in Euclidean distance: pixels, or features where these are given.
 
-    The candidates are found by ‖x‖² + ‖y‖² − 2 x·y, block by block, and the distances of those found then computed from
-    the differences, so that a copy has the distance 0 and no rounding error of large norms.
+    scikit-learn finds them; the distances are then computed from the differences, so that a copy has the distance 0 and
+    no rounding error of large norms.
 
     Args:
         x: (B, *shape), such as samples.
-        candidates: (N, *shape), such as training images, on any device; each block is moved to x's.
+        candidates: (N, *shape), such as training images.
         k: how many, at most N.
-        block_size: at most block_size² distances are in memory at once.
 
     Raises:
         ValueError: the shapes differ, or k is larger than N.
     """
-    check_batch(x, "x")
-    if check_batch(candidates, "candidates").shape[1:] != x.shape[1:]:
+    from sklearn.neighbors import NearestNeighbors
+
+    if candidates.shape[1:] != x.shape[1:]:
         raise ValueError(
             f"candidates must be of the shape of x, (N, {', '.join(map(str, x.shape[1:]))}), "
             f"got {tuple(candidates.shape)}"
         )
-    if check_count(k, "k") > len(candidates):
+    if k > len(candidates):
         raise ValueError(f"k must be at most the number of candidates, {len(candidates)}, got {k}")
-    x, candidates = x.flatten(1), candidates.flatten(1)
-    found = [_nearest(block, candidates, k, block_size) for block in x.split(check_count(block_size, "block_size"))]
-    return Neighbours(*(torch.cat(parts) for parts in zip(*found, strict=True)))
-
-
-def _nearest(x: Tensor, candidates: Tensor, k: int, block_size: int) -> tuple[Tensor, Tensor]:
-    """Distances and indices of one block of points, (b, k)."""
-    best = x.new_full((len(x), 0), 0)
-    indices = torch.empty(len(x), 0, dtype=torch.long, device=x.device)
-    for start in range(0, len(candidates), block_size):
-        y = candidates[start : start + block_size].to(x)
-        rank = y.square().sum(dim=1) - 2 * x @ y.T  # the squared distance less ‖x‖², which is the same for all y
-        best = torch.cat([best, rank], dim=1)
-        indices = torch.cat([indices, torch.arange(start, start + len(y), device=x.device).expand(len(x), -1)], dim=1)
-        best, kept = best.topk(min(k, best.shape[1]), dim=1, largest=False)
-        indices = indices.gather(1, kept)
-    chosen = candidates[indices.to(candidates.device)].to(x)
-    distances, order = (chosen - x[:, None]).norm(dim=2).sort(dim=1, stable=True)
-    return distances, indices.gather(1, order)
+    points, others = (images.detach().cpu().flatten(1) for images in (x, candidates))
+    search = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(others.numpy())
+    indices = torch.from_numpy(search.kneighbors(points.numpy(), return_distance=False))
+    distances, order = (others[indices] - points[:, None]).norm(dim=2).sort(dim=1, stable=True)
+    return Neighbours(distances.to(x), indices.gather(1, order).to(x.device))
 
 
 WINDOW = 7  # pixels a side over which scikit-image compares
 
 
-def psnr(noisy: Tensor, clean: Tensor) -> float:
+@checked
+def psnr(noisy: Finite, clean: Finite) -> float:
     """Peak signal-to-noise ratio in dB of images in [0, 1]: −10 log₁₀ of the mean squared difference (∞ if none)."""
-    _check_alike(noisy, clean)
+    require_alike(noisy, clean, "noisy", "clean")
     error = float((noisy - clean).square().mean())
     return -10 * math.log10(error) if error > 0 else math.inf
 
 
-def ssim(noisy: Tensor, clean: Tensor) -> float:
+@checked
+def ssim(noisy: Finite, clean: Finite) -> float:
     """Structural similarity of images in [0, 1], (C, H, W), by scikit-image: 1 for equal images."""
     from skimage.metrics import structural_similarity
 
-    _check_alike(noisy, clean)
+    require_alike(noisy, clean, "noisy", "clean")
     if noisy.ndim != 3 or min(noisy.shape[1:]) < WINDOW:
         raise ValueError(
             f"noisy must be an image (C, H, W) with H and W of at least {WINDOW}, got shape {tuple(noisy.shape)}"
@@ -307,15 +283,8 @@ def ssim(noisy: Tensor, clean: Tensor) -> float:
     return float(structural_similarity(noisy.numpy(), clean.numpy(), channel_axis=0, data_range=1.0))
 
 
-def _check_alike(noisy: Tensor, clean: Tensor) -> None:
-    for image, name in ((noisy, "noisy"), (clean, "clean")):
-        check_finite(check_floating(image, name), name)
-    if noisy.shape != clean.shape:
-        raise ValueError(f"noisy must have the shape of clean, {tuple(clean.shape)}, got {tuple(noisy.shape)}")
-
-
 class GaussianBaseline:
-    """N(m, C) with the mean m and covariance C of a set of images: it knows every pair of pixels and nothing more.
+    """N(m, C) with the mean m and covariance C of a set of images: a model of pairs of pixels and nothing more.
 
     Args:
         images: (N, *shape) in [0, 1], N ≥ 2; fewer images than pixels give samples in the images' span.
@@ -327,25 +296,22 @@ class GaussianBaseline:
         shape: of one image.
     """
 
-    def __init__(self, images: Tensor, *, block_size: int = 5_000) -> None:
-        n = len(check_batch(images, "images"))
+    @checked
+    def __init__(self, images: Batch, *, block_size: Count = 5_000) -> None:
+        n = len(images)
         if n < 2:
             raise ValueError(f"images must hold at least two for a covariance, got {n}")
-        check_count(block_size, "block_size")
         self.shape = tuple(images.shape[1:])
         blocks = images.flatten(1).split(block_size)
         self.mean = sum(block.sum(dim=0, dtype=torch.float64) for block in blocks) / n
-        covariance = torch.zeros(len(self.mean), len(self.mean), dtype=torch.float64)
-        for block in blocks:
-            centred = block.double() - self.mean
-            covariance += centred.T @ centred / (n - 1)
+        centred = (block.double() - self.mean for block in blocks)
+        covariance = sum(block.T @ block / (n - 1) for block in centred)
         values, vectors = torch.linalg.eigh(covariance)
         self.root = vectors * values.clamp(min=0).sqrt()
 
-    def sample(self, n: int, *, generator: torch.Generator) -> Tensor:
+    @checked
+    def sample(self, n: Count, *, generator: Generator) -> Tensor:
         """n images as they would be shown, clamped to [0, 1] and of 256 shades: (n, *shape) float32."""
-        z = torch.randn(
-            check_count(n, "n"), len(self.mean), generator=check_generator(generator), device=generator.device
-        )
+        z = torch.randn(n, len(self.mean), generator=generator, device=generator.device)
         x = self.mean + z.cpu().double() @ self.root.T
         return shown(x.float()).reshape(n, *self.shape)

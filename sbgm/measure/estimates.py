@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from statistics import NormalDist
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Annotated, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from sbgm.checked import check_batch, check_count, check_finite, check_inside, check_positive
+from sbgm.checked import (
+    Check,
+    Count,
+    Finite,
+    Fraction,
+    Positive,
+    Whole,
+    checked,
+    require_batch,
+    require_floats,
+    unchecked,
+)
 
 __all__ = [
     "Estimate",
+    "Logits",
     "Measured",
     "Moments",
     "Share",
@@ -21,8 +33,35 @@ __all__ = [
     "confident_share",
     "estimate",
     "moments",
+    "require_alike",
+    "rows",
     "share",
 ]
+
+
+def rows(columns: str, *, least: int = 1) -> Check:
+    """State in an annotation, `Annotated[Tensor, rows("K")]`, that a tensor must be a batch (N, K) with N ≥ `least`."""
+    wanted = f"(N, {columns})" if least == 1 else f"(N, {columns}) with N of at least {least}"
+
+    def check(value: Tensor, name: str, given: Mapping[str, Any]) -> Tensor:
+        if require_batch(value, name).ndim != 2 or len(value) < least:
+            raise ValueError(f"{name} must be of shape {wanted}, got shape {tuple(value.shape)}")
+        return value
+
+    return check
+
+
+def require_alike(first: Tensor, second: Tensor, first_name: str, second_name: str) -> None:
+    """Raise unless two tensors that are compared hold floating-point numbers and are of one shape."""
+    require_floats(first, first_name)
+    require_floats(second, second_name)
+    if first.shape != second.shape:
+        raise ValueError(
+            f"{first_name} must have the shape of {second_name}, {tuple(second.shape)}, got {tuple(first.shape)}"
+        )
+
+
+Logits = Annotated[Tensor, rows("K")]
 
 
 class Estimate(NamedTuple):
@@ -32,12 +71,12 @@ class Estimate(NamedTuple):
     se: float
 
 
-def estimate(values: Tensor) -> Estimate:
+@checked
+def estimate(values: Finite) -> Estimate:
     """Mean of independent, finite values and its standard error, sd/√n: (n,) with n ≥ 2."""
-    values = check_finite(values, "values").flatten()
+    values = values.flatten().cpu().double()
     if len(values) < 2:
         raise ValueError(f"values must hold at least two numbers for a standard error, got {len(values)}")
-    values = values.cpu().double()
     return Estimate(float(values.mean()), float(values.std() / math.sqrt(len(values))))
 
 
@@ -49,29 +88,24 @@ class Moments(NamedTuple):
     kurtosis: Estimate
 
 
-def moments(x: Tensor) -> Moments:
+@checked
+def moments(x: Finite) -> Moments:
     """Moments of one-dimensional points, (B,) or (B, 1): several, since a wrong sampler can get the variance right.
 
     The standard errors are those of the delta method, from the points themselves.
 
     Raises:
-        ValueError, TypeError: x holds fewer than two points, points of more dimensions, or NaN or infinity.
+        ValueError: x holds fewer than two points, or points of more dimensions.
     """
-    if check_finite(x, "x").numel() != x.shape[:1].numel() or x.numel() < 2:
+    if x.numel() != x.shape[:1].numel() or x.numel() < 2:
         raise ValueError(f"x must be two or more points of one dimension, (B,) or (B, 1), got shape {tuple(x.shape)}")
     x = x.flatten().cpu().double()
     centred = x - x.mean()
-    m2, m4 = centred.square().mean(), centred.pow(4).mean()
-    m3 = centred.pow(3).mean()
-    variance = centred.square()
-    # influence functions: of x̄, of the variance, and of m4/m2² (with the mean estimated)
-    kurtosis = (centred.pow(4) - 4 * m3 * centred - m4) / m2**2 - 2 * m4 / m2**3 * (variance - m2)
-    root_n = math.sqrt(len(x))
-    return Moments(
-        Estimate(float(x.mean()), float(x.std()) / root_n),
-        Estimate(float(m2), float(variance.std()) / root_n),
-        Estimate(float(m4 / m2**2), float(kurtosis.std()) / root_n),
-    )
+    m2, m3, m4 = (centred.pow(k).mean() for k in (2, 3, 4))
+    # the influence function of m4/m2², with the mean estimated
+    influence = (centred.pow(4) - 4 * m3 * centred - m4) / m2**2 - 2 * m4 / m2**3 * (centred.square() - m2)
+    kurtosis = Estimate(float(m4 / m2**2), unchecked(estimate)(influence).se)  # NaN where all points are one
+    return Moments(estimate(x), estimate(centred.square()), kurtosis)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +151,8 @@ class Share(NamedTuple):
         return f"{self.value:.1%} ({self.low:.1%} to {self.high:.1%}, {self.n:,} samples)".replace("%", " %")
 
 
-def share(count: int, n: int, *, confidence: float = 0.95) -> Share:
+@checked
+def share(count: Whole, n: Count, *, confidence: Fraction = 0.95) -> Share:
     """The share count/n with Wilson's interval, which is honest near 0 and 1 too: independent samples, binomial.
 
     Args:
@@ -126,32 +161,27 @@ def share(count: int, n: int, *, confidence: float = 0.95) -> Share:
         confidence: of the interval.
 
     Raises:
-        ValueError: count is not within 0 … n, or n is 0.
+        ValueError: count is larger than n.
     """
-    check_count(count, "count", least=0)
-    if check_count(n, "n") < count:
+    from scipy.stats import binomtest
+
+    if count > n:
         raise ValueError(f"count must be between 0 and n with n of at least 1, got {count} of {n}")
-    z, p = NormalDist().inv_cdf(0.5 + check_inside(confidence, "confidence") / 2), count / n
-    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-    return Share(p, 0.0 if count == 0 else centre - half, 1.0 if count == n else centre + half, n)
+    interval = binomtest(count, n).proportion_ci(confidence, method="wilson")
+    return Share(count / n, float(interval.low), float(interval.high), n)
 
 
-def class_shares(logits: Tensor) -> list[Share]:
+@checked
+def class_shares(logits: Logits) -> list[Share]:
     """The share of samples that a classifier puts in each class: logits (N, K) -> K shares, with sum 1."""
-    counts = torch.bincount(_check_logits(logits).argmax(dim=1), minlength=logits.shape[1])
+    counts = torch.bincount(logits.argmax(dim=1), minlength=logits.shape[1])
     return [share(count, len(logits)) for count in counts.tolist()]
 
 
-def confident_share(logits: Tensor, threshold: float = 0.9) -> Share:
+@checked
+def confident_share(logits: Logits, threshold: Positive = 0.9) -> Share:
     """The share of samples whose most probable class has at least the probability `threshold`: logits (N, K)."""
-    confidence = _check_logits(logits).softmax(dim=1).amax(dim=1)
-    if check_positive(threshold, "threshold") > 1:
+    if threshold > 1:
         raise ValueError(f"threshold must be at most 1, got {threshold}")
+    confidence = logits.softmax(dim=1).amax(dim=1)
     return share(int((confidence >= threshold).sum()), len(logits))
-
-
-def _check_logits(logits: Tensor) -> Tensor:
-    if check_batch(logits, "logits").ndim != 2:
-        raise ValueError(f"logits must be of shape (N, K), got shape {tuple(logits.shape)}")
-    return logits

@@ -6,17 +6,21 @@ it to 299×299 the way the original TensorFlow code did.
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
+import statistics
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
-from sbgm.checked import check_batch, check_count
+from sbgm.checked import Batch, Count, checked, require_batch
 from sbgm.files import content_hash
 from sbgm.measure.distances import FeatureStatistics, frechet_distance, in_batches, kernel_distance, quantise
-from sbgm.measure.estimates import Measured
+from sbgm.measure.estimates import Logits, Measured
 
 __all__ = [
     "Inception",
@@ -59,10 +63,11 @@ class Inception:
             if not Path(path).is_file():
                 raise FileNotFoundError(f"weights must be a file of Inception's weights, but there is none at {path}")
             torch.load(path, map_location="meta", weights_only=True)  # torch-fidelity would run code pickled in it
-        layers = ["2048", "logits_unbiased"]
         try:
             network = FeatureExtractorInceptionV3(
-                "inception-v3-compat", layers, feature_extractor_weights_path=None if path is None else str(path)
+                "inception-v3-compat",
+                ["2048", "logits_unbiased"],
+                feature_extractor_weights_path=None if path is None else str(path),
             )
         except OSError as error:  # a URLError is one
             raise ConnectionError(
@@ -73,11 +78,11 @@ class Inception:
         self.device = torch.device(device)
         self._network = network.to(self.device, memory_format=torch.channels_last)  # a quarter faster on a CPU
 
-    def features(self, images: Tensor, *, batch_size: int = 50) -> Tensor:
+    def features(self, images: Batch, *, batch_size: Count = 50) -> Tensor:
         """Colour images (N, 3, H, W), clamped to [0, 1] and quantised -> (N, 2048) float32 on the CPU."""
         return in_batches(lambda x: self._outputs(x)[0], images, batch_size)
 
-    def logits(self, images: Tensor, *, batch_size: int = 50) -> Tensor:
+    def logits(self, images: Batch, *, batch_size: Count = 50) -> Tensor:
         """Colour images (N, 3, H, W) -> (N, 1008) float32 on the CPU, without the bias, as the Inception Score's.
 
         Raises:
@@ -96,7 +101,20 @@ class Inception:
         return self._network(quantise(images).to(self.device))
 
 
-def kid(samples: Tensor, reference: Tensor, *, against: str = "reference images") -> Measured:
+def _inception(features: Tensor | FeatureStatistics, name: str, given: Mapping[str, Any]) -> Tensor | FeatureStatistics:
+    if isinstance(features, FeatureStatistics):
+        return features
+    if require_batch(features, name).ndim != 2 or features.shape[1] != N_FEATURES:
+        raise ValueError(f"{name} must be Inception features (N, {N_FEATURES}), got shape {tuple(features.shape)}")
+    return features
+
+
+InceptionFeatures = Annotated[Tensor, _inception]  # (N, 2048)
+InceptionStatistics = Annotated[Tensor | FeatureStatistics, _inception]
+
+
+@checked
+def kid(samples: InceptionFeatures, reference: InceptionFeatures, *, against: str = "reference images") -> Measured:
     """The kernel distance in Inception's features; its mean does not depend on the number of samples.
 
     Args:
@@ -104,16 +122,11 @@ def kid(samples: Tensor, reference: Tensor, *, against: str = "reference images"
         reference: (N', 2048) features of real images.
         against: what these are.
     """
-    return kernel_distance(
-        _inception(samples, "samples"),
-        _inception(reference, "reference"),
-        name="KID",
-        against=against,
-        features=FEATURES,
-    )
+    return kernel_distance(samples, reference, name="KID", against=against, features=FEATURES)
 
 
-def fid(samples: Tensor, reference: Tensor | FeatureStatistics, *, against: str = "reference images") -> Measured:
+@checked
+def fid(samples: InceptionFeatures, reference: InceptionStatistics, *, against: str = "reference images") -> Measured:
     """The Fréchet distance in Inception's features, from 2,560 samples up: compare it at equal numbers of samples.
 
     Args:
@@ -124,12 +137,8 @@ def fid(samples: Tensor, reference: Tensor | FeatureStatistics, *, against: str 
     Raises:
         ValueError: either set is smaller than 2,560.
     """
-    sizes = {"samples": len(_inception(samples, "samples"))}
-    if isinstance(reference, FeatureStatistics):
-        sizes["reference"] = reference.n
-    else:
-        sizes["reference"] = len(_inception(reference, "reference"))
-    for argument, n in sizes.items():
+    for argument, features in (("samples", samples), ("reference", reference)):
+        n = features.n if isinstance(features, FeatureStatistics) else len(features)
         if n < FEWEST_FOR_FID:
             raise ValueError(
                 f"{argument} must be at least {FEWEST_FOR_FID:,} for FID, got {n:,}: the covariance of {N_FEATURES:,} "
@@ -139,27 +148,20 @@ def fid(samples: Tensor, reference: Tensor | FeatureStatistics, *, against: str 
     return frechet_distance(samples, reference, name="FID", against=against, features=FEATURES)
 
 
-def inception_score(logits: Tensor, *, n_splits: int = 10) -> tuple[float, float]:
+@checked
+def inception_score(logits: Logits, *, n_splits: Count = 10) -> tuple[float, float]:
     """exp E KL(p(y | x) ‖ p(y)) of Salimans et al. 2016: mean and standard deviation over equal splits.
 
     Args:
         logits: (N, K), N ≥ n_splits.
         n_splits: parts, each with its own p(y), taken in order; ten by custom.
     """
-    if check_batch(logits, "logits").ndim != 2:
-        raise ValueError(f"logits must be of shape (N, K), got shape {tuple(logits.shape)}")
-    if len(logits) < check_count(n_splits, "n_splits"):
+    if len(logits) < n_splits:
         raise ValueError(f"logits must be at least {n_splits}, one a split, got {len(logits)}")
-    n, scores = len(logits), []
-    for i in range(n_splits):
-        log_p = logits[i * n // n_splits : (i + 1) * n // n_splits].double().log_softmax(dim=1)
+    ends = [i * len(logits) // n_splits for i in range(n_splits + 1)]
+    scores = []
+    for start, end in itertools.pairwise(ends):
+        log_p = logits[start:end].double().log_softmax(dim=1)
         p = log_p.exp()
-        scores.append(math.exp(float((p * (log_p - p.mean(dim=0).log())).sum(dim=1).mean())))
-    mean = sum(scores) / n_splits
-    return mean, math.sqrt(sum((score - mean) ** 2 for score in scores) / n_splits)
-
-
-def _inception(features: Tensor, name: str) -> Tensor:
-    if check_batch(features, name).ndim != 2 or features.shape[1] != N_FEATURES:
-        raise ValueError(f"{name} must be Inception features (N, {N_FEATURES}), got shape {tuple(features.shape)}")
-    return features
+        scores.append(math.exp((p * (log_p - p.mean(dim=0).log())).sum(dim=1).mean()))
+    return statistics.fmean(scores), statistics.pstdev(scores)

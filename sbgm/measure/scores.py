@@ -1,61 +1,150 @@
-"""How far a score is from the exact one, and a network's loss level by level."""
+"""Chains near the modes of a mixture, scores against the exact one, and a network's loss level by level."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from sbgm.checked import (
+    Batch,
+    Count,
+    Finite,
+    Generator,
+    Ladder,
+    NonNegative,
+    Positive,
     Score,
-    check_at_least,
-    check_batch,
-    check_callable,
-    check_count,
-    check_finite,
-    check_floating,
-    check_generator,
-    check_positive,
-    check_score,
-    check_sigma,
-    check_sigmas,
+    Sigma,
+    checked,
+    require_batch,
+    require_score,
+    unchecked,
 )
-from sbgm.losses import ncsn_loss
-from sbgm.measure.estimates import Estimate, estimate
-from sbgm.measure.modes import points_and_means
+from sbgm.measure.estimates import Estimate, estimate, require_alike
 from sbgm.noise import randn_like
 
 __all__ = [
     "LevelValues",
+    "Means",
     "RegionErrors",
+    "SwitchCounter",
+    "component_stds",
+    "distance_to_modes",
     "fisher_divergence",
     "level_losses",
+    "mode_weights",
+    "nearest_modes",
     "optimality_identity",
     "region_errors",
     "relative_squared_error",
     "score_norms",
 ]
 
+# --- points and modes ------------------------------------------------------------------------------------------------
 
-def relative_squared_error(estimated: Tensor, exact: Tensor) -> float:
+
+def _means(means: Tensor, name: str, given: Mapping[str, Any]) -> Tensor:
+    if require_batch(means, name).ndim != 2:
+        raise ValueError(f"{name} must have shape (K, D), got {tuple(means.shape)}")
+    return means
+
+
+Means = Annotated[Tensor, _means]  # (K, D)
+
+
+@checked
+def distance_to_modes(x: Batch, means: Means) -> Tensor:
+    """Euclidean distance from each point to its nearest mean: (B, D) and (K, D) -> (B,)."""
+    return nearest_modes(x, means)[0]
+
+
+@checked
+def mode_weights(x: Batch, means: Means) -> Tensor:
+    """The share of points nearest to each mean: (B, D) and (K, D) -> (K,), with sum 1.
+
+    A share w of B independent points has the standard error √(w(1 − w)/B).
+    """
+    return torch.bincount(nearest_modes(x, means)[1], minlength=len(means)) / len(x)
+
+
+@checked
+def component_stds(x: Batch, means: Means) -> Tensor:
+    """The spread of the points nearest to each mean, around it, in one coordinate: (B, D) and (K, D) -> (K,).
+
+    It estimates √V for components N(μ_k, V I) that do not overlap, with the relative standard error 1/√(2 n D) for n
+    points of a component; NaN where no point is near.
+    """
+    _, nearest = nearest_modes(x, means)
+    return torch.stack([(x[nearest == k] - mean).square().mean().sqrt() for k, mean in enumerate(means.to(x))])
+
+
+def nearest_modes(x: Tensor, means: Tensor, name: str = "x") -> tuple[Tensor, Tensor]:
+    """Euclidean distance from each point to its nearest mean, and which one it is: (B, D) and (K, D) -> (B,) and (B,).
+
+    Args:
+        x, means: finite; only their shapes are looked at here.
+        name: of the points in a message.
+    """
+    if x.shape[1:] != means.shape[1:]:
+        raise ValueError(f"{name} must have the shape (B, {means.shape[1]}) of points near means, got {tuple(x.shape)}")
+    return tuple(torch.cdist(x, means.to(x)).min(dim=1))
+
+
+class SwitchCounter:
+    """A count of how often chains go from near one mean to near another, from their states one by one.
+
+    A chain belongs to a mode from the moment it comes within `radius` of its mean until it comes as near to another, so
+    that jitter on the border counts for nothing.
+
+    Args:
+        means: (K, D) means.
+        radius: how near is near, in units of the data; at most half the distance of two means.
+
+    Attributes:
+        switches: (B,) switches of each chain so far; None before the first state.
+    """
+
+    @checked
+    def __init__(self, means: Means, radius: Positive = 1.0) -> None:
+        if len(means) > 1 and radius > float(torch.pdist(means).min()) / 2:
+            raise ValueError(f"radius must be at most half the distance of two means, got {radius}")
+        self.means, self.radius = means, radius
+        self.switches: Tensor | None = None
+        self._mode: Tensor | None = None
+
+    @checked
+    def update(self, x: Batch) -> None:
+        """Take in the chains' next positions, (B, D)."""
+        distance, nearest = nearest_modes(x, self.means)
+        mode = torch.where(distance <= self.radius, nearest, -1)
+        if self._mode is None:
+            self._mode, self.switches = mode, torch.zeros_like(mode)
+            return
+        self.switches += (mode >= 0) & (self._mode >= 0) & (mode != self._mode)
+        self._mode = torch.where(mode >= 0, mode, self._mode)
+
+
+# --- scores ----------------------------------------------------------------------------------------------------------
+
+
+@checked
+def relative_squared_error(estimated: Finite, exact: Finite) -> float:
     """Σ‖s − s*‖² / Σ‖s*‖² over a batch of points: 0 is perfect, 1 is as bad as s = 0.
 
     Args:
         estimated: (B, *shape) scores of a model.
         exact: (B, *shape) exact scores at the same points.
     """
-    for scores, name in ((estimated, "estimated"), (exact, "exact")):
-        check_finite(check_floating(scores, name), name)
-    if estimated.shape != exact.shape:
-        raise ValueError(f"estimated must have the shape of exact, {tuple(exact.shape)}, got {tuple(estimated.shape)}")
+    require_alike(estimated, exact, "estimated", "exact")
     return float((estimated - exact).square().sum() / exact.square().sum())
 
 
+@checked
 @torch.no_grad()
-def fisher_divergence(score: Score, exact: Score, x: Tensor, sigma: float | Tensor = 0.0) -> Estimate:
+def fisher_divergence(score: Score, exact: Score, x: Batch, sigma: Sigma = 0.0) -> Estimate:
     """½E‖s(x, σ) − s*(x, σ)‖² over the points x, with its standard error (the objective that Eq. 1 stands for).
 
     Args:
@@ -64,9 +153,6 @@ def fisher_divergence(score: Score, exact: Score, x: Tensor, sigma: float | Tens
         x: (B, *shape) samples of the distribution that the mean is over.
         sigma: passed on to both.
     """
-    check_callable(score, "score")
-    check_callable(exact, "exact")
-    check_sigma(sigma, check_batch(x))
     return estimate(0.5 * (score(x, sigma) - exact(x, sigma)).flatten(1).square().sum(dim=1))
 
 
@@ -77,16 +163,17 @@ class RegionErrors(NamedTuple):
     far: float
 
 
+@checked
 @torch.no_grad()
 def region_errors(
     score: Score,
     exact: Score,
-    points: Tensor,
-    means: Tensor,
-    sigma: float = 0.0,
+    points: Batch,
+    means: Means,
+    sigma: NonNegative = 0.0,
     *,
-    near: float = 2.0,
-    far: float = 4.0,
+    near: Positive = 2.0,
+    far: Positive = 4.0,
 ) -> RegionErrors:
     """Σ‖s − s*‖² / Σ‖s*‖² over the points within `near` of a mode, and over those beyond `far` from every mode.
 
@@ -101,18 +188,16 @@ def region_errors(
     Raises:
         ValueError: no point lies in one of the regions.
     """
-    check_callable(score, "score")
-    check_callable(exact, "exact")
-    check_at_least(sigma, "sigma", 0)
-    check_positive(near, "near")
-    check_positive(far, "far")
-    distance = torch.cdist(*points_and_means(points, means, "points")).amin(dim=1)
+    distance, _ = nearest_modes(points, means, "points")
     errors = []
     for name, inside in (("near", distance < near), ("far", distance > far)):
         if not bool(inside.any()):
             raise ValueError(f"points must reach into both regions, but none is {name} (near {near:g}, far {far:g})")
         errors.append(relative_squared_error(score(points[inside], sigma), exact(points[inside], sigma)))
     return RegionErrors(*errors)
+
+
+# --- level by level --------------------------------------------------------------------------------------------------
 
 
 class LevelValues(NamedTuple):
@@ -123,14 +208,15 @@ class LevelValues(NamedTuple):
     n: int
 
 
+@checked
 def level_losses(
     score: Score,
-    images: Tensor,
-    sigmas: Tensor | Sequence[float],
+    images: Batch,
+    sigmas: Ladder,
     *,
-    generator: torch.Generator,
-    n_noise: int = 1,
-    batch_size: int = 256,
+    generator: Generator,
+    n_noise: Count = 1,
+    batch_size: Count = 256,
 ) -> LevelValues:
     """The weighted loss of each level, λ(σ_i) ℓ(θ; σ_i) of Eq. 6 with λ(σ) = σ²; their mean is Eq. 6's objective.
 
@@ -144,48 +230,52 @@ def level_losses(
         n_noise: draws of noise an image.
         batch_size: images in one call of the score.
     """
-    check_callable(score, "score")
-    ladder = check_sigmas(sigmas)
+    return _level_means(
+        lambda s, z, sigma: 0.5 * (sigma * s + z).flatten(1).square().sum(dim=1),
+        score,
+        images,
+        sigmas,
+        generator,
+        n_noise,
+        batch_size,
+    )
 
-    def loss(x: Tensor, level: int) -> Tensor:
-        levels = torch.full((len(x),), level, device=x.device)
-        return ncsn_loss(score, x, ladder, levels=levels, generator=generator, reduction="none")
 
-    return _level_means(loss, images, len(ladder), generator, n_noise, batch_size)
-
-
+@checked
 def score_norms(
     score: Score,
-    images: Tensor,
-    sigmas: Tensor | Sequence[float],
+    images: Batch,
+    sigmas: Ladder,
     *,
-    generator: torch.Generator,
-    n_noise: int = 1,
-    batch_size: int = 256,
+    generator: Generator,
+    n_noise: Count = 1,
+    batch_size: Count = 256,
 ) -> LevelValues:
     """E‖s(x̃, σ_i)‖ of each level over x̃ ~ N(x, σ_i² I): about ∝ 1/σ for a trained network (Section 4.2).
 
     Args:
         score, images, sigmas, generator, n_noise, batch_size: as for `level_losses`.
     """
-    check_callable(score, "score")
-    ladder = check_sigmas(sigmas)
+    return _level_means(
+        lambda s, z, sigma: s.flatten(1).norm(dim=1),
+        score,
+        images,
+        sigmas,
+        generator,
+        n_noise,
+        batch_size,
+    )
 
-    def norm(x: Tensor, level: int) -> Tensor:
-        s, _ = _score_at(score, x, ladder[level], generator)
-        return s.flatten(1).norm(dim=1)
 
-    return _level_means(norm, images, len(ladder), generator, n_noise, batch_size)
-
-
+@checked
 def optimality_identity(
     score: Score,
-    images: Tensor,
-    sigmas: Tensor | Sequence[float],
+    images: Batch,
+    sigmas: Ladder,
     *,
-    generator: torch.Generator,
-    n_noise: int = 1,
-    batch_size: int = 256,
+    generator: Generator,
+    n_noise: Count = 1,
+    batch_size: Count = 256,
 ) -> LevelValues:
     """E‖σ s(x̃, σ)‖² + 2λℓ of each level, with λℓ as in `level_losses`: the dimension D, for the best score.
 
@@ -196,43 +286,37 @@ def optimality_identity(
     Args:
         score, images, sigmas, generator, n_noise, batch_size: as for `level_losses`.
     """
-    check_callable(score, "score")
-    ladder = check_sigmas(sigmas)
-
-    def both(x: Tensor, level: int) -> Tensor:
-        s, z = _score_at(score, x, ladder[level], generator)
-        scaled = ladder[level] * s
-        return (scaled.square() + (scaled + z).square()).flatten(1).sum(dim=1)
-
-    return _level_means(both, images, len(ladder), generator, n_noise, batch_size)
-
-
-def _score_at(score: Score, x: Tensor, sigma: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """s(x + σz, σ) and z."""
-    z = randn_like(x, generator)
-    return check_score(score(x + sigma * z, sigma), x), z
+    return _level_means(
+        lambda s, z, sigma: ((sigma * s).square() + (sigma * s + z).square()).flatten(1).sum(dim=1),
+        score,
+        images,
+        sigmas,
+        generator,
+        n_noise,
+        batch_size,
+    )
 
 
 @torch.no_grad()
 def _level_means(
-    value: Callable[[Tensor, int], Tensor],
+    value: Callable[[Tensor, Tensor, float], Tensor],
+    score: Score,
     images: Tensor,
-    n_levels: int,
+    sigmas: list[float],
     generator: torch.Generator,
     n_noise: int,
     batch_size: int,
 ) -> LevelValues:
-    """The mean over images of `value(x, level)`, one number an image, averaged over draws of noise first."""
-    n = len(check_batch(images, "images"))
-    if n < 2:
-        raise ValueError(f"images must hold at least two examples for a standard error, got {n}")
-    check_generator(generator)
-    check_count(n_noise, "n_noise")
-    batches = images.split(check_count(batch_size, "batch_size"))
-    means, errors = [], []
-    for level in range(n_levels):
-        draws = [torch.cat([value(x, level).cpu().double() for x in batches]) for _ in range(n_noise)]
-        values = torch.stack(draws).mean(dim=0)
-        means.append(values.mean())
-        errors.append(values.std() / math.sqrt(n))
-    return LevelValues(torch.stack(means), torch.stack(errors), n)
+    """The mean over images of `value(s, z, σ)`, where s = s(x + σz, σ), over an image's draws of z first."""
+    if len(images) < 2:
+        raise ValueError(f"images must hold at least two examples for a standard error, got {len(images)}")
+
+    def of_batch(x: Tensor, sigma: float) -> Tensor:
+        z = randn_like(x, generator)
+        return value(require_score(score(x + sigma * z, sigma), x), z, sigma).cpu().double()
+
+    levels = []
+    for sigma in sigmas:
+        draws = [torch.cat([of_batch(x, sigma) for x in images.split(batch_size)]) for _ in range(n_noise)]
+        levels.append(unchecked(estimate)(torch.stack(draws).mean(dim=0)))  # NaN stays NaN
+    return LevelValues(*torch.tensor(levels, dtype=torch.float64).T, len(images))

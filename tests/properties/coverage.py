@@ -82,8 +82,9 @@ def every_test_of(package: ModuleType) -> Iterator[Callable]:
 
 def _public_of(module: ModuleType) -> Iterator[tuple[str, Callable]]:
     """What a module exports by `__all__`; without one, what it defines under a public name."""
-    for name, value in vars(module).items():
-        exported = getattr(module, "__all__", None)
-        mine = name in exported if exported else getattr(value, "__module__", None) == module.__name__
+    exported = getattr(module, "__all__", None)
+    for name in exported or vars(module):
+        value = getattr(module, name)  # a lazily loaded name is not in vars() before
+        mine = exported or getattr(value, "__module__", None) == module.__name__
         if mine and not name.startswith("_") and (inspect.isclass(value) or inspect.isfunction(value)):
             yield name, value
