@@ -1,4 +1,4 @@
-"""What every slider is made of: a figure redrawn in place, and one that follows a training."""
+"""The parts of every explorer: a figure that sliders redraw in place, its panels, and one that follows a training."""
 
 from __future__ import annotations
 
@@ -12,14 +12,22 @@ from collections.abc import Callable, Mapping, Sequence
 import ipywidgets
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
 from sbgm import plots
-from sbgm.checked import check_batch, check_count
-from sbgm.lab.figure1 import running_mean
+from sbgm.checked import Batch, Count, checked
+
+__all__ = [
+    "FigureExplorer",
+    "LiveTraining",
+    "moving_images",
+    "panels",
+    "selection",
+]
 
 # An Image widget has no alternative text, and one with a tooltip is not drawn at all (ipywidgets 8.1).
 FOR_SCREEN_READERS = "position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%)"
@@ -53,7 +61,7 @@ class FigureExplorer(ipywidgets.VBox):
         figure.set_layout_engine("none")  # a second layout would move the axes away from the saved picture
         self._canvas.draw()  # animated artists are left out
         self._background = self._canvas.copy_from_bbox(figure.bbox)
-        moving = [artist for artist in figure.findobj(lambda artist: artist.get_animated())]
+        moving = figure.findobj(lambda artist: artist.get_animated())
         self._moving = sorted(moving, key=lambda artist: artist.get_zorder())
         width = round(figure.get_figwidth() * figure.dpi)
         self.image = ipywidgets.Image(format="png", layout=ipywidgets.Layout(max_width=f"{width}px"))
@@ -88,14 +96,16 @@ class FigureExplorer(ipywidgets.VBox):
             control: its name.
             n_moves: values to set, spread evenly; the control is put back afterwards.
         """
-        widget, before, times = self.controls[control], self.controls[control].value, []
-        for value in _positions(widget, n_moves):
-            if value == widget.value:
+        widget, times = self.controls[control], []
+        trait, places = _places(widget, n_moves)
+        before = getattr(widget, trait)
+        for place in places:
+            if place == getattr(widget, trait):
                 continue
             start = time.perf_counter()
-            widget.value = value
+            setattr(widget, trait, place)
             times.append(time.perf_counter() - start)
-        widget.value = before
+        setattr(widget, trait, before)
         return statistics.median(times)
 
     def _repr_mimebundle_(self, **options: object) -> dict[str, str]:
@@ -106,17 +116,38 @@ class FigureExplorer(ipywidgets.VBox):
         return bundle
 
 
-def _positions(widget: ipywidgets.Widget, n: int) -> list:
-    """Up to n values of a slider or a selection, from its first to its last."""
+def _places(widget: ipywidgets.Widget, n: int) -> tuple[str, list]:
+    """The trait that moves a control, "value" or "index", and up to n places of it, from the first to the last."""
     if hasattr(widget, "options"):
-        values = [option[1] if isinstance(option, tuple) else option for option in widget.options]
-        return [values[round(i)] for i in np.linspace(0, len(values) - 1, min(n, len(values)))]
-    positions = np.linspace(widget.min, widget.max, n)
+        return "index", sorted({round(i) for i in np.linspace(0, len(widget.options) - 1, n)})
+    values = np.linspace(widget.min, widget.max, n)
     if isinstance(widget, ipywidgets.FloatLogSlider):
-        return [float(widget.base**p) for p in positions]
-    steps = (positions - widget.min) / widget.step
-    values = [widget.min + round(s) * widget.step for s in steps]
-    return [type(widget.value)(v) for v in dict.fromkeys(values)]
+        values = widget.base**values
+    return "value", list(dict.fromkeys(type(widget.value)(value) for value in values))
+
+
+def panels(width: float, height: float, *ratios: float) -> tuple[Figure, Sequence[Axes]]:
+    """A figure outside pyplot with its axes in one row.
+
+    Args:
+        width, height: of the figure, in inches of 90 pixels.
+        ratios: the axes' widths against each other.
+    """
+    figure = Figure(figsize=(width, height), dpi=90, layout="constrained")
+    return figure, figure.subplots(1, len(ratios), width_ratios=ratios, squeeze=False)[0]
+
+
+def moving_images(ax: Axes, images: Tensor, title: str, n_columns: int = 8, **font: object) -> Callable[[Tensor], None]:
+    """Draw a sheet of images, (N, C, H, W), and return the function that puts others of their size in their place."""
+    artist = plots.draw_images(ax, images, n_columns, animated=True)
+    ax.set_title(title, **font)
+    return lambda images: artist.set_data(plots.image_sheet(images, n_columns).numpy())
+
+
+def selection(description: str, values: Sequence[float], value: float, form: str = "g") -> ipywidgets.SelectionSlider:
+    """A slider over given numbers, shown in the format `form`."""
+    options = [(f"{v:{form}}", v) for v in values]
+    return ipywidgets.SelectionSlider(options=options, value=value, description=description)
 
 
 class LiveTraining(FigureExplorer):
@@ -128,28 +159,27 @@ class LiveTraining(FigureExplorer):
         n_columns: images in a row of the sheet.
     """
 
-    def __init__(self, n_iterations: int, ceiling: float, *, n_columns: int = 8) -> None:
-        self.step, self._text, self._n_columns = 0, "no step yet", n_columns
-        figure = Figure(figsize=(8.4, 3.2), dpi=90, layout="constrained")
-        left, right = figure.subplots(1, 2)
+    @checked
+    def __init__(self, n_iterations: Count, ceiling: float, *, n_columns: Count = 8) -> None:
+        self.step, self._text = 0, "no step yet"
+        figure, (left, right) = panels(8.4, 3.2, 1, 1)
         (self._losses,) = left.plot([], [], color="#9db1d6", lw=0.5, label="each iteration", animated=True)
         (self._mean,) = left.plot([], [], color="#1f3b73", lw=1.5, label="mean of 100", animated=True)
-        left.set(xlim=(0, check_count(n_iterations, "n_iterations")), ylim=(0, ceiling))
-        left.set(xlabel="iteration", ylabel="loss (Eq. 6)", title="loss")
+        left.set(xlim=(0, n_iterations), ylim=(0, ceiling), xlabel="iteration", ylabel="loss (Eq. 6)", title="loss")
         left.legend(loc="upper right")
-        self._sheet = plots.draw_images(right, torch.ones(n_columns**2, 1, 8, 8), n_columns, animated=True)
-        right.set_title("samples of the network as it is")
+        blank = torch.ones(n_columns**2, 1, 8, 8)
+        self._show_images = moving_images(right, blank, "samples of the network as it is", n_columns)
         super().__init__(figure, lambda: self._text, {}, alt="The loss of a training under way, and samples")
 
-    def show(self, losses: Sequence[float], images: Tensor) -> None:
+    @checked
+    def show(self, losses: Sequence[float], images: Batch) -> None:
         """Draw the losses so far and a sheet of images, (N, C, H, W) in [0, 1]."""
         values = torch.tensor(losses)
-        self.step = len(values)
+        self.step, n_mean = len(values), min(100, len(values))
+        mean = values.double().unfold(0, n_mean, 1).mean(dim=1)
         self._losses.set_data(range(1, self.step + 1), values)
-        n_mean = min(100, self.step)
-        mean = running_mean(values, n_mean)
         self._mean.set_data(range(n_mean, self.step + 1), mean)
-        self._sheet.set_data(plots.image_sheet(check_batch(images, "images"), self._n_columns).numpy())
+        self._show_images(images)
         self._text = f"iteration {self.step}: loss {float(mean[-1]):.1f}"
         self.redraw()
 

@@ -1,25 +1,56 @@
-"""Sliders on images: noise, denoising, annealing and inpainting."""
+"""Sliders on images: noise, denoising, annealing, inpainting, and stored samples beside their measurements."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import ipywidgets
 import torch
-from matplotlib.figure import Figure
-from torch import Tensor, nn
+from matplotlib.patches import Rectangle
+from torch import Tensor
 
 from sbgm import plots
-from sbgm.checked import check_batch
-from sbgm.lab.trajectory import Trajectory
+from sbgm.checked import Network, checked, require_batch
 from sbgm.measure import psnr
 from sbgm.noise import randn_like
 from sbgm.samplers import State, denoise
-from sbgm.widgets.base import FigureExplorer
+from sbgm.widgets.base import FigureExplorer, moving_images, panels, selection
+
+if TYPE_CHECKING:  # rooms do not import each other
+    from sbgm.lab.curve import SamplerCurve
+    from sbgm.lab.i5 import StepMap
+    from sbgm.lab.trajectory import Trajectory
+
+__all__ = [
+    "denoising_explorer",
+    "image_annealing_explorer",
+    "image_noise_explorer",
+    "inpainting_explorer",
+    "sampler_curve_explorer",
+    "step_map_explorer",
+]
+
+BLUE, ORANGE = "#1f3b73", "#d95f02"
 
 
-def image_noise_explorer(images: Tensor) -> FigureExplorer:
+def _images(images: Tensor, name: str, given: Mapping[str, Any]) -> Tensor:
+    if require_batch(images, name).ndim != 4 or len(images) < 2 or images.shape[1] not in (1, 3):
+        raise ValueError(
+            f"{name} must be two or more, (N, C, H, W) with C = 1 or 3 channels, got shape {tuple(images.shape)}"
+        )
+    return images
+
+
+Images = Annotated[Tensor, _images]  # two or more
+
+
+# --- noise and denoising ---------------------------------------------------------------------------------------------
+
+
+@checked
+def image_noise_explorer(images: Images) -> FigureExplorer:
     """Sliders for σ and for the image, clean on the left and x + σz on the right; the readout gives the PSNR.
 
     One z serves every image and every σ, so that moving a slider changes nothing else. The PSNR is that of x + σz
@@ -27,40 +58,37 @@ def image_noise_explorer(images: Tensor) -> FigureExplorer:
 
     Args:
         images: (N, C, H, W) in [0, 1], N ≥ 2, grey or colour.
-
-    Raises:
-        ValueError, TypeError: images is no finite floating-point batch of two or more images.
     """
-    if check_batch(images, "images").ndim != 4 or len(images) < 2 or images.shape[1] not in (1, 3):
-        raise ValueError(
-            f"images must be two or more, (N, C, H, W) with C = 1 or 3 channels, got shape {tuple(images.shape)}"
-        )
     images = images.detach().cpu()
     z = randn_like(images[0], torch.Generator().manual_seed(0))
 
-    figure = Figure(figsize=(5.4, 3.0), dpi=90, layout="constrained")
-    left, right = figure.subplots(1, 2)
-    clean = plots.draw_images(left, images[:1], animated=True)
-    noisy = plots.draw_images(right, images[:1], animated=True)
-    left.set_title("clean, $x$")
-    right.set_title(r"noisy, $x + \sigma z$")
+    figure, (left, right) = panels(5.4, 3.0, 1, 1)
+    show_clean = moving_images(left, images[:1], "clean, $x$")
+    show_noisy = moving_images(right, images[:1], r"noisy, $x + \sigma z$")
 
     def update(sigma: float, image: int) -> str:
         x = images[image]
-        x_noisy = x + sigma * z
-        clean.set_data(plots.image_sheet(x[None]).numpy())
-        noisy.set_data(plots.image_sheet(x_noisy[None]).numpy())
-        return f"σ = {sigma:.3g}, variance {sigma**2:.2g}: PSNR {psnr(x_noisy, x):.1f} dB"
+        noisy = x + sigma * z
+        show_clean(x[None])
+        show_noisy(noisy[None])
+        return f"σ = {sigma:.3g}, variance {sigma**2:.2g}: PSNR {psnr(noisy, x):.1f} dB"
 
-    controls = {
-        "sigma": ipywidgets.FloatLogSlider(value=0.1, min=-3, max=0, step=0.1, description="σ", readout_format=".3g"),
-        "image": ipywidgets.IntSlider(value=0, min=0, max=len(images) - 1, description="image"),
-    }
-    return FigureExplorer(figure, update, controls, alt="An image, and the same image with Gaussian noise of std σ")
+    return FigureExplorer(
+        figure,
+        update,
+        {
+            "sigma": ipywidgets.FloatLogSlider(
+                value=0.1, min=-3, max=0, step=0.1, description="σ", readout_format=".3g"
+            ),
+            "image": ipywidgets.IntSlider(value=0, min=0, max=len(images) - 1, description="image"),
+        },
+        alt="An image, and the same image with Gaussian noise of std σ",
+    )
 
 
-def denoising_explorer(network: nn.Module, images: Tensor, *, seed: int = 0) -> FigureExplorer:
-    """The level σ of the ladder and the image: x, x̃ = x + σz and the estimate x̃ + σ² s(x̃, σ), with the score's length.
+@checked
+def denoising_explorer(network: Network, images: Images, *, seed: int = 0) -> FigureExplorer:
+    """Sliders for σ, a level of the ladder, and for the image, over x, x̃ = x + σz, x̃ + σ² s(x̃, σ) and ‖s‖ against σ.
 
     One z serves all levels of an image. Scores are computed here, once; the sliders look them up. The readout gives
     ‖s‖, σ‖s‖ beside √D, and the root mean squared distance to the clean image before and after.
@@ -69,63 +97,60 @@ def denoising_explorer(network: nn.Module, images: Tensor, *, seed: int = 0) -> 
         network: s(x, sigma) with its ladder in `sigmas`.
         images: (N, C, H, W) in [0, 1], N ≥ 2, that the network takes.
         seed: of z.
-
-    Raises:
-        ValueError, TypeError: images is no finite floating-point batch of two or more images.
     """
-    if check_batch(images, "images").ndim != 4 or len(images) < 2 or images.shape[1] not in (1, 3):
-        raise ValueError(
-            f"images must be two or more, (N, C, H, W) with C = 1 or 3 channels, got shape {tuple(images.shape)}"
-        )
     sigmas = network.sigmas.tolist()
     z = randn_like(images, torch.Generator().manual_seed(seed))
     noisy = {sigma: images + sigma * z for sigma in sigmas}
     estimates = {sigma: denoise(network, x, sigma) for sigma, x in noisy.items()}
-    norms = torch.stack([(estimates[s] - noisy[s]).flatten(1).norm(dim=1) / s**2 for s in sigmas])  # (L, N)
+    norms = {s: (estimates[s] - noisy[s]).flatten(1).norm(dim=1) / s**2 for s in sigmas}  # (N,) each
     root_dim = math.sqrt(images[0].numel())
 
-    figure = Figure(figsize=(9.6, 2.9), dpi=90, layout="constrained")
-    axes = figure.subplots(1, 4, width_ratios=(1, 1, 1, 1.35))
+    figure, (*axes, right) = panels(9.6, 2.9, 1, 1, 1, 1.35)
     titles = ("clean, $x$", r"noisy, $\tilde x = x + \sigma z$", r"estimate, $\tilde x + \sigma^2 s(\tilde x, \sigma)$")
-    pictures = []
-    for ax, title in zip(axes, titles, strict=False):
-        pictures.append(plots.draw_images(ax, images[:1], animated=True))
-        ax.set_title(title)
-    axes[3].loglog(sigmas, [root_dim / s for s in sigmas], "k--", lw=1, label=r"$\sqrt{D}/\sigma$")
-    (curve,) = axes[3].loglog(sigmas, norms[:, 0], "o-", ms=3, color="#1f3b73", label=r"$\|s\|$", animated=True)
-    (here,) = axes[3].loglog([], [], "o", ms=9, mfc="none", mew=2, color="#d95f02", animated=True)
-    axes[3].set(xlabel=r"$\sigma$", title="length of the score")
-    axes[3].set(ylim=(root_dim / sigmas[0] / 20, 2 * root_dim / sigmas[-1]))
-    axes[3].legend()
+    shows = [moving_images(ax, images[:1], title) for ax, title in zip(axes, titles, strict=True)]
+    right.loglog(sigmas, [root_dim / s for s in sigmas], "k--", lw=1, label=r"$\sqrt{D}/\sigma$")
+    (curve,) = right.loglog(sigmas, sigmas, "o-", ms=3, color=BLUE, label=r"$\|s\|$", animated=True)
+    (here,) = right.loglog([], [], "o", ms=9, mfc="none", mew=2, color=ORANGE, animated=True)
+    limits = root_dim / sigmas[0] / 20, 2 * root_dim / sigmas[-1]
+    right.set(xlabel=r"$\sigma$", title="length of the score", ylim=limits)
+    right.legend()
 
     def update(sigma: float, image: int) -> str:
-        level = sigmas.index(sigma)
-        x, x_noisy, estimate = images[image], noisy[sigma][image], estimates[sigma][image]
-        for picture, shown in zip(pictures, (x, x_noisy, estimate), strict=True):
-            picture.set_data(plots.image_sheet(shown[None]).numpy())
-        curve.set_data(sigmas, norms[:, image])
-        norm = float(norms[level, image])
+        shown = images[image], noisy[sigma][image], estimates[sigma][image]
+        for show, x in zip(shows, shown, strict=True):
+            show(x[None])
+        curve.set_data(sigmas, [float(norms[s][image]) for s in sigmas])
+        norm = float(norms[sigma][image])
         here.set_data([sigma], [norm])
-        before, after = (float((picture - x).square().mean().sqrt()) for picture in (x_noisy, estimate))
+        before, after = (_rms(x - shown[0]) for x in shown[1:])
         return (
             f"σ = {sigma:.2g}: ‖s‖ = {norm:.3g}, σ‖s‖ = {sigma * norm:.2g} (√D = {root_dim:.3g}); "
             f"off by {before:.2g} a pixel before, {after:.2g} after"
         )
 
-    controls = {
-        "sigma": ipywidgets.SelectionSlider(
-            options=[(f"{sigma:.2g}", sigma) for sigma in sigmas], value=sigmas[len(sigmas) // 2], description="σ"
-        ),
-        "image": ipywidgets.IntSlider(value=0, min=0, max=len(images) - 1, description="image"),
-    }
-    return FigureExplorer(figure, update, controls, alt="An image, the same with noise, and a network's estimate of it")
+    return FigureExplorer(
+        figure,
+        update,
+        {
+            "sigma": selection("σ", sigmas, sigmas[len(sigmas) // 2], ".2g"),
+            "image": ipywidgets.IntSlider(value=0, min=0, max=len(images) - 1, description="image"),
+        },
+        alt="An image, the same with noise, and a network's estimate of it",
+    )
 
+
+def _rms(values: Tensor) -> float:
+    """The root mean square, √E v²."""
+    return float(values.square().mean().sqrt())
+
+
+# --- annealing and inpainting ----------------------------------------------------------------------------------------
 
 N_SHOWN = 16
 
 
 def image_annealing_explorer(trajectory: Trajectory) -> FigureExplorer:
-    """The step of Algorithm 1 over the chains as they are, and over the clean images that the network sees in them.
+    """A slider for the step of Algorithm 1 over the chains x and the network's estimates of clean images in them.
 
     The states are stored; the slider looks them up. The third panel follows, from the start to the end, the root mean
     squared distance of a pixel from its last value, of the states and of the estimates x + σ² s(x, σ). The readout
@@ -141,30 +166,28 @@ def image_annealing_explorer(trajectory: Trajectory) -> FigureExplorer:
         raise ValueError(
             f"trajectory must be of images (S, B, C, H, W) with C = 1 or 3, got shape {tuple(trajectory.x.shape)}"
         )
-    n_levels, n_steps = trajectory.levels[-1], trajectory.steps[-1]
-    off = [
-        (values - values[-1]).flatten(1).square().mean(dim=1).sqrt().tolist()
-        for values in (trajectory.x, trajectory.denoised)
-    ]
-    figure = Figure(figsize=(9.6, 3.3), dpi=90, layout="constrained")
-    axes = figure.subplots(1, 3, width_ratios=(1, 1, 1.3))
+    n_levels, n_steps, last = trajectory.levels[-1], trajectory.steps[-1], len(trajectory.x) - 1
+    stored = trajectory.x, trajectory.denoised
+    off = [(values - values[-1]).flatten(1).square().mean(dim=1).sqrt().tolist() for values in stored]
+
+    figure, (*axes, right) = panels(9.6, 3.3, 1, 1, 1.3)
     titles = ("the chains, $x$", r"the network's estimate, $x + \sigma^2 s(x, \sigma)$")
-    pictures = []
-    for ax, title, values in zip(axes, titles, trajectory[:2], strict=False):
-        pictures.append(plots.draw_images(ax, values[0, :N_SHOWN], n_columns=4, animated=True))
-        ax.set_title(title, fontsize=10)
-    axes[2].plot(off[0], "--", color="0.4", label="chains")
-    axes[2].plot(off[1], "-", color="#1f3b73", label="estimate")
-    axes[2].set_xticks([i * n_steps for i in range(n_levels)], [f"{i + 1}" for i in range(n_levels)])
-    axes[2].set(xlabel="level", title="RMS distance of a pixel from its end")
-    axes[2].set_yscale("symlog", linthresh=0.01)
-    axes[2].set_ylim(0, 1.2 * max(map(max, off)))
-    axes[2].legend()
-    here = axes[2].axvline(0, color="#d95f02", lw=2, animated=True)
+    shows = [
+        moving_images(ax, values[0, :N_SHOWN], title, n_columns=4, fontsize=10)
+        for ax, values, title in zip(axes, stored, titles, strict=True)
+    ]
+    right.plot(off[0], "--", color="0.4", label="chains")
+    right.plot(off[1], "-", color=BLUE, label="estimate")
+    right.set_xticks([i * n_steps for i in range(n_levels)], [f"{i + 1}" for i in range(n_levels)])
+    right.set(xlabel="level", title="RMS distance of a pixel from its end")
+    right.set_yscale("symlog", linthresh=0.01)
+    right.set_ylim(0, 1.2 * max(map(max, off)))
+    right.legend()
+    here = right.axvline(0, color=ORANGE, lw=2, animated=True)
 
     def update(step: int) -> str:
-        for picture, values in zip(pictures, trajectory[:2], strict=True):
-            picture.set_data(plots.image_sheet(values[step, :N_SHOWN], n_columns=4).numpy())
+        for show, values in zip(shows, stored, strict=True):
+            show(values[step, :N_SHOWN])
         here.set_xdata([step, step])
         return (
             f"level {trajectory.levels[step]} of {n_levels}, σ = {trajectory.sigmas[step]:.2g}, after "
@@ -172,12 +195,10 @@ def image_annealing_explorer(trajectory: Trajectory) -> FigureExplorer:
             f"its estimate {off[1][step]:.2g}"
         )
 
-    last = len(trajectory.x) - 1
-    slider = ipywidgets.IntSlider(value=min(2 * n_steps, last), min=0, max=last, description="step")
     return FigureExplorer(
         figure,
         update,
-        {"step": slider},
+        {"step": ipywidgets.IntSlider(value=min(2 * n_steps, last), min=0, max=last, description="step")},
         alt="Chains of annealed Langevin dynamics, and the images a network sees in them",
     )
 
@@ -185,7 +206,7 @@ def image_annealing_explorer(trajectory: Trajectory) -> FigureExplorer:
 def inpainting_explorer(
     image: Tensor, masks: Mapping[str, Tensor], runs: Mapping[str, Sequence[State]]
 ) -> FigureExplorer:
-    """The step of the annealing and the mask: what is known, the level's y, the fills, and how far they are apart.
+    """Sliders for Algorithm 2's step and the mask over the image, its noisy known pixels y and several fills.
 
     Nothing is sampled here; the sliders look the stored states up. The readout gives the level and the step, the root
     mean squared distance of the known pixels to the image, about σ, and the fills' standard deviation in an unknown
@@ -199,7 +220,7 @@ def inpainting_explorer(
     Raises:
         ValueError: image is no image, the names differ, a run is empty or not of such fills, or runs differ in length.
     """
-    if check_batch(image, "image").ndim != 3 or image.shape[0] not in (1, 3):
+    if require_batch(image, "image").ndim != 3 or image.shape[0] not in (1, 3):
         raise ValueError(f"image must be (C, H, W) with C = 1 or 3 channels, got shape {tuple(image.shape)}")
     if not masks or masks.keys() != runs.keys():
         raise ValueError(f"runs must have the names of masks, {', '.join(masks) or 'none'}, got {', '.join(runs)}")
@@ -212,52 +233,149 @@ def inpainting_explorer(
                 f"runs must hold two or more fills (F, {', '.join(map(str, image.shape))}), but {name!r} has {shape}"
             )
     known = {name: mask.expand_as(image) for name, mask in masks.items()}
-    spreads = {name: torch.stack([_spread(state.x, known[name]) for state in runs[name]]) for name in runs}
-    misses = {name: torch.stack([_miss(state.x, image, known[name]) for state in runs[name]]) for name in runs}
-    first = next(iter(runs))
-    n_states, n_levels = len(runs[first]), runs[first][-1].level
-    n_columns = max(2, math.ceil(len(runs[first][0].x) ** 0.5))
+    spreads = {name: [_rms(state.x[:, ~known[name]].std(dim=0)) for state in states] for name, states in runs.items()}
+    misses = {name: [_rms((s.x - image)[:, known[name]]) for s in states] for name, states in runs.items()}
+    first, n_states = next(iter(runs)), lengths.pop()
+    n_levels, fills = runs[first][-1].level, torch.zeros_like(runs[first][0].x)
+    n_columns = max(2, math.ceil(len(fills) ** 0.5))
 
-    figure = Figure(figsize=(9.6, 2.9), dpi=90, layout="constrained")
-    axes = figure.subplots(1, 4, width_ratios=(1, 1, 1, 1.35))
-    fills, blank = runs[first][0].x, torch.zeros_like(image)[None]
-    pictures = [plots.draw_images(ax, blank, animated=True) for ax in axes[:2]]
-    pictures.append(plots.draw_images(axes[2], torch.zeros_like(fills), n_columns, animated=True))
-    for ax, title in zip(axes, ("the image, $x$", r"known now, $y = x + \sigma z$", "the fills"), strict=False):
-        ax.set_title(title)
+    figure, (*axes, right) = panels(9.6, 2.9, 1, 1, 1, 1.35)
+    titles = ("the image, $x$", r"known now, $y = x + \sigma z$", "the fills")
+    shows = [
+        moving_images(ax, blank, title, n_columns)
+        for ax, blank, title in zip(axes, (fills[:1], fills[:1], fills), titles, strict=True)
+    ]
     steps = range(1, n_states + 1)
-    (spread_curve,) = axes[3].semilogy(steps, spreads[first], color="#1f3b73", label="fills, unknown", animated=True)
-    (miss_curve,) = axes[3].semilogy(steps, misses[first], "--", color="#d95f02", label="known off by", animated=True)
-    here = axes[3].axvline(1, color="0.4", lw=1, animated=True)
-    every = torch.cat([*spreads.values(), *misses.values()])
-    axes[3].set(xlabel="step", title="how far apart", ylim=(float(every.min()) / 1.5, float(every.max()) * 1.5))
-    axes[3].legend(fontsize=8)
+    (spread_curve,) = right.semilogy(steps, spreads[first], color=BLUE, label="fills, unknown", animated=True)
+    (miss_curve,) = right.semilogy(steps, misses[first], "--", color=ORANGE, label="known off by", animated=True)
+    here = right.axvline(1, color="0.4", lw=1, animated=True)
+    every = [value for values in (*spreads.values(), *misses.values()) for value in values]
+    right.set(xlabel="step", title="how far apart", ylim=(min(every) / 1.5, max(every) * 1.5))
+    right.legend(fontsize=8)
 
     def update(step: int, mask: str) -> str:
-        state, m = runs[mask][step - 1], known[mask]
-        y = torch.where(m, state.x[0], 0.5)
-        for picture, shown in zip(pictures, (image[None], y[None], state.x), strict=True):
-            picture.set_data(plots.image_sheet(shown, n_columns).numpy())
-        spread_curve.set_ydata(spreads[mask])
-        miss_curve.set_ydata(misses[mask])
+        state, spread, miss = runs[mask][step - 1], spreads[mask], misses[mask]
+        y = torch.where(known[mask], state.x[0], 0.5)
+        for show, images in zip(shows, (image[None], y[None], state.x), strict=True):
+            show(images)
+        spread_curve.set_ydata(spread)
+        miss_curve.set_ydata(miss)
         here.set_xdata([step, step])
         return (
             f"level {state.level} of {n_levels}, σ = {state.sigma:.2g}, step {state.step}: known pixels off by "
-            f"{misses[mask][step - 1]:.2g}, fills apart by {spreads[mask][step - 1]:.2g} in the unknown"
+            f"{miss[step - 1]:.2g}, fills apart by {spread[step - 1]:.2g} in the unknown"
         )
 
-    controls = {
-        "step": ipywidgets.IntSlider(value=n_states, min=1, max=n_states, description="step"),
-        "mask": ipywidgets.ToggleButtons(options=list(runs), value=first, description="mask"),
+    return FigureExplorer(
+        figure,
+        update,
+        {
+            "step": ipywidgets.IntSlider(value=n_states, min=1, max=n_states, description="step"),
+            "mask": ipywidgets.ToggleButtons(options=list(runs), value=first, description="mask"),
+        },
+        alt="An image, its noisy known pixels, and several fills",
+    )
+
+
+# --- stored samples beside what was measured of them -----------------------------------------------------------------
+
+N_COLUMNS = 4
+
+
+def sampler_curve_explorer(curve: SamplerCurve) -> FigureExplorer:
+    """Selections of a sampler and its network evaluations over stored samples and the curve of distance against cost.
+
+    Nothing is sampled here. A sampler that was not measured at a cost shows the nearest one that was. The readout gives
+    the Fréchet distance with twice its standard error, and the share of samples that the classifier is sure of.
+
+    Args:
+        curve: from `load_curve` or `measure_curve`.
+    """
+    best, budgets = curve.fast(), sorted({point.evaluations for point in curve.points})
+    lines = {
+        label: list(zip(*((point.evaluations, point.distance) for point in curve.curve(label)), strict=True))
+        for label in curve.labels()
     }
-    return FigureExplorer(figure, update, controls, alt="An image, its noisy known pixels, and several fills")
+
+    figure, (left, right) = panels(8.8, 4.0, 1, 1.25)
+    show = moving_images(left, curve.sheet(best), "", N_COLUMNS)
+    for line in lines.values():
+        right.plot(*line, "-", color="0.75", lw=1)
+    (this,) = right.plot([], [], "o-", color=BLUE, animated=True, label="this sampler")
+    (here,) = right.plot([], [], "s", color=ORANGE, ms=10, animated=True, label="the samples shown")
+    right.axhline(curve.algorithm_1().distance, color="k", linestyle="--", lw=1, label="Algorithm 1, all evaluations")
+    right.set(xscale="log", yscale="log", xlabel="network evaluations", ylabel="Fréchet distance")
+    right.legend(loc="upper right", fontsize=8)
+
+    def update(label: str, evaluations: int) -> str:
+        point = min(curve.curve(label), key=lambda p: abs(math.log(p.evaluations / evaluations)))  # nearest in ratio
+        show(curve.sheet(point))
+        this.set_data(*lines[label])
+        here.set_data([point.evaluations], [point.distance])
+        return (
+            f"{label}, {point.evaluations} evaluations: Fréchet distance {point.distance:.3g} ± {2 * point.se:.2g}; "
+            f"the classifier is sure of {point.sure:.0%}"
+        )
+
+    return FigureExplorer(
+        figure,
+        update,
+        {
+            "label": ipywidgets.Dropdown(options=list(lines), value=best.label, description="sampler"),
+            "evaluations": ipywidgets.SelectionSlider(
+                options=budgets,
+                value=best.evaluations,
+                description="evaluations",
+                style={"description_width": "initial"},
+            ),
+        },
+        alt="Samples of a network by a sampler at a cost, and distance against evaluations",
+    )
 
 
-def _spread(fills: Tensor, known: Tensor) -> Tensor:
-    """The fills' standard deviation in an unknown pixel, root mean square over pixels."""
-    return fills.var(dim=0)[~known].mean().sqrt()
+def step_map_explorer(step_map: StepMap) -> FigureExplorer:
+    """Sliders for T and ε over stored samples of Algorithm 1 and two maps, of the distance and of the noise left.
 
+    Nothing is sampled here. The readout gives the Fréchet distance with twice its standard error, and the variance of
+    the noise on the samples over σ_L², as the closed form predicts it and as measured where images never change.
 
-def _miss(fills: Tensor, image: Tensor, known: Tensor) -> Tensor:
-    """The root mean squared distance of the fills' known pixels to the image."""
-    return (fills - image)[:, known].square().mean().sqrt()
+    Args:
+        step_map: every pair of its T and ε is a cell, such as the digits' of I5's record.
+
+    Raises:
+        ValueError: a pair is missing.
+    """
+    rows, columns = step_map.n_steps(), step_map.step_sizes()
+    if step_map.grid("distance").isnan().any():
+        raise ValueError(f"step_map must have a cell at every T in {rows} and ε in {columns}")
+    start = rows[len(rows) // 2], columns[len(columns) // 2]
+
+    figure, (left, *axes) = panels(9.9, 3.4, 1, 1.35, 1.35)
+    show = moving_images(left, step_map.sheet(*start), "samples", N_COLUMNS, fontsize=10)
+    maps, frames = {"distance": "Fréchet distance", "predicted": r"predicted noise / $\sigma_L^2$"}, []
+    for ax, (number, title) in zip(axes, maps.items(), strict=True):
+        labels = [f"{eps:.0e}".replace("e-0", "e-") for eps in columns]
+        plots.draw_number_map(ax, step_map.grid(number), rows, labels)
+        ax.set(xlabel="ε", ylabel="T")
+        ax.set_title(title, fontsize=10)
+        frames.append(ax.add_patch(Rectangle((0, 0), 1, 1, fill=False, ec=ORANGE, lw=3, animated=True)))
+
+    def update(n_steps: int, step_size: float) -> str:
+        cell = step_map.at(n_steps, step_size)
+        show(step_map.sheet(n_steps, step_size))
+        for frame in frames:
+            frame.set_xy((columns.index(step_size) - 0.5, rows.index(n_steps) - 0.5))
+        return (
+            f"T = {n_steps}, ε = {step_size:g} (h = {step_size / 2:g}): Fréchet distance {cell.distance:.3g} ± "
+            f"{2 * cell.se:.2g}; noise over σ_L² predicted {cell.predicted:.3g}, measured {cell.measured:.3g}"
+        )
+
+    return FigureExplorer(
+        figure,
+        update,
+        {
+            "n_steps": ipywidgets.SelectionSlider(options=rows, value=start[0], description="T"),
+            "step_size": selection("ε", columns, start[1]),
+        },
+        alt="Samples of Algorithm 1, and maps over T and ε of their distance and their noise",
+    )
