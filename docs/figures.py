@@ -76,7 +76,7 @@ def slider_text(source: str, values: str) -> str:
         return ""
     maker = getattr(widgets, "LiveTraining" if name[1] == "live" else name[1])
     if name[1] != "FigureExplorer":
-        source = inspect.getsource(inspect.getmodule(maker))
+        source = inspect.getsource(maker)
     words = re.search(r'alt="([^"]+)"', source)[1]
     values = re.sub(r"\d+\.\d{4,}", lambda number: f"{float(number[0]):.3g}", values)
     return f"{words} ({values})" if values else words
