@@ -136,13 +136,10 @@ def frechet_distance(
     a, b = feature_statistics(samples), feature_statistics(reference)
     if a.mean.shape != b.mean.shape:
         raise ValueError(f"samples must have the {len(b.mean):,} features of reference, got {len(a.mean):,}")
-    root_trace, transport = _root_trace(a.covariance, b.covariance)
+    root_trace, _ = _root_trace(a.covariance, b.covariance)
     value = (a.mean - b.mean).square().sum() + a.covariance.trace() + b.covariance.trace() - 2 * root_trace
-    variances = []
-    if samples is not a:
-        variances.append(_variance(samples, a, b, transport))
-    if reference is not b:
-        variances.append(_variance(reference, b, a, _root_trace(b.covariance, a.covariance)[1]))
+    sets = (samples, a, b), (reference, b, a)
+    variances = [_variance(points, own, other) for points, own, other in sets if points is not own]
     se = math.sqrt(sum(variances)) if variances else None
     return Measured(name, max(0.0, float(value)), se, a.n, b.n, against, features)
 
@@ -162,11 +159,12 @@ def _root_trace(own: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
     return inner_roots.sum(), half @ half.T
 
 
-def _variance(points: Tensor, own: FeatureStatistics, other: FeatureStatistics, transport: Tensor) -> float:
+def _variance(points: Tensor, own: FeatureStatistics, other: FeatureStatistics) -> float:
     """The variance of the distance that comes from one set of points, to first order.
 
     Weighing a point x more moves the distance by 2(m − m')·(x − m) + (x − m)ᵀ(1 − T)(x − m), up to a constant.
     """
+    _, transport = _root_trace(own.covariance, other.covariance)
     centred = points - own.mean
     influence = 2 * centred @ (own.mean - other.mean) + (centred.square() - centred * (centred @ transport)).sum(dim=1)
     return float(influence.var() / own.n)

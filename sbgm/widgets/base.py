@@ -64,10 +64,9 @@ class FigureExplorer(ipywidgets.VBox):
         moving = figure.findobj(lambda artist: artist.get_animated())
         self._moving = sorted(moving, key=lambda artist: artist.get_zorder())
         width = round(figure.get_figwidth() * figure.dpi)
-        self.image = ipywidgets.Image(format="png", layout=ipywidgets.Layout(max_width=f"{width}px"))
-        self.image.add_class("sbgm-figure")
-        self.readout = ipywidgets.Label()
-        self.readout.add_class("sbgm-readout")
+        layout = ipywidgets.Layout(max_width=f"{width}px")
+        self.image = ipywidgets.Image(format="png", layout=layout).add_class("sbgm-figure")
+        self.readout = ipywidgets.Label().add_class("sbgm-readout")
         description = ipywidgets.HTML(f'<span style="{FOR_SCREEN_READERS}">{html.escape(alt)}</span>')
         super().__init__([*self.controls.values(), self.readout, self.image, description])
         for control in self.controls.values():
