@@ -32,7 +32,14 @@ def test_the_numbers_of_a_variant_are_fixed():
     assert checks.ladder_problem() == checks.ladder_problem(0)
 
 
-@pytest.mark.parametrize("variant", [-1, 1.5, "A"])
-def test_a_bad_variant_is_named(variant):
-    with pytest.raises(ValueError, match="variant must be 0, 1, 2"):
+@pytest.mark.parametrize(
+    ("variant", "message"),
+    [
+        (-1, "variant must not be negative, got -1"),
+        (1.5, "variant must be a whole number, got 1.5"),
+        ("A", "variant must be a whole number, got 'A'"),
+    ],
+)
+def test_a_bad_variant_is_named(variant, message):
+    with pytest.raises((ValueError, TypeError), match=message):
         checks.ladder_problem(variant)

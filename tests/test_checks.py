@@ -13,12 +13,23 @@ RIGHT = [(name, how) for name, answers in ANSWERS.items() for how in answers.rig
 WRONG = [(name, how) for name, answers in ANSWERS.items() for how in answers.all_wrong()]
 
 
+def test_the_stub_names_every_exercise():
+    """`checks.dsm_target` completes in an editor, and each name is that of the function to write."""
+    assert EXERCISES.keys() <= set(checks.__all__)
+    assert {name: getattr(checks, name) for name in EXERCISES} == EXERCISES
+
+
 def unwritten(*arguments):
     raise NotImplementedError
 
 
 def test_every_exercise_has_answers():
     assert list(ANSWERS) == list(EXERCISES)
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_an_exercise_states_what_it_asks(name):
+    assert f"`{name}(" in EXERCISES[name].__doc__
 
 
 @pytest.mark.parametrize("name", EXERCISES)

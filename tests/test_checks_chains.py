@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from sbgm.course.exercise import Step, chain_law
+from sbgm.course.exercise import ChainStep, chain_law
 from sbgm.theory import annealed_variance, langevin_kurtosis, langevin_variance
 
 OFFSET = torch.full((1, 1), 3.0, dtype=torch.float64)
@@ -15,14 +15,14 @@ OFFSET = torch.full((1, 1), 3.0, dtype=torch.float64)
 
 def test_variance_of_algorithm_1():
     sigmas, epsilon, n_steps, v = [4.0, 2.0, 1.0], 0.3, 5, 0.7
-    levels = [[Step(epsilon * s**2 / 2, epsilon * s**2, s)] * n_steps for s in sigmas]
+    levels = [[ChainStep(epsilon * s**2 / 2, epsilon * s**2, s)] * n_steps for s in sigmas]
     expected = annealed_variance(sigmas, step_size=epsilon, n_steps=n_steps, variance=v, start=0.0)[-1]
     assert chain_law(OFFSET, v, levels).variance == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("step_size", [0.1, 1.0])
 def test_moments_of_langevin_dynamics_when_settled(step_size):
-    law = chain_law(OFFSET, 1.0, [[Step(step_size / 2, step_size, 0.0)] * 600], kurtosis=9.0)
+    law = chain_law(OFFSET, 1.0, [[ChainStep(step_size / 2, step_size, 0.0)] * 600], kurtosis=9.0)
     assert float(law.mean) == pytest.approx(0.0, abs=1e-12)
     assert law.variance == pytest.approx(langevin_variance(step_size), rel=1e-12)
     assert law.kurtosis == pytest.approx(langevin_kurtosis(step_size, 9.0), rel=1e-12)
@@ -30,7 +30,7 @@ def test_moments_of_langevin_dynamics_when_settled(step_size):
 
 @pytest.mark.parametrize(("fresh", "n_draws"), [("step", 6), ("level", 2), ("never", 1)])
 def test_law_equals_that_of_drawn_chains(fresh, n_draws):
-    levels = [[Step(0.5, 0.8, 1.0)] * 3, [Step(0.3, 0.4, 0.5)] * 3]
+    levels = [[ChainStep(0.5, 0.8, 1.0)] * 3, [ChainStep(0.3, 0.4, 0.5)] * 3]
     law = chain_law(OFFSET, 1.0, levels, noise_mean=0.2, fresh=fresh)
     n = 100_000
     z = torch.randn(n_draws, n, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

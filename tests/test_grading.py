@@ -19,7 +19,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from answers import all_answers
 from sbgm import checks
 from sbgm.__main__ import main
-from sbgm.course.calls import LogProb, MixtureField, Reply, Seed, TanhField, call
+from sbgm.course.calls import LogProbOf, MixtureField, Reply, Seed, TanhField, call
 from sbgm.course.grading import find_submissions, grade
 from sbgm.course.marking import mark_notebook
 from sbgm.course.messages import (
@@ -73,7 +73,7 @@ def test_arguments_cross_whole(pipe):
     field = TanhField.random(4, generator, torch.float64)
     x = torch.randn(5, 4, generator=generator)
     bits = torch.tensor(2.5, dtype=torch.bfloat16)
-    send_call(sink, "f", (x, field, LogProb(mixture), Seed(3), 0.5, 7, x.T, bits), True)
+    send_call(sink, "f", (x, field, LogProbOf(mixture), Seed(3), 0.5, 7, x.T, bits), True)
     fields, tensors = receive(source)
     assert (fields["call"], fields["gradients"]) == ("f", True)
     back = decoded_arguments(fields, tensors)

@@ -12,25 +12,23 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from sbgm.checked import against
 from sbgm.distributions import GaussianMixture
 
 
-class MixtureField:
-    """The exact score of a mixture of Gaussians, and its `log_prob`: see `GaussianMixture`."""
+class MixtureField(GaussianMixture):
+    """A mixture of Gaussians that is called as its exact score, ∇ log q_σ(x)."""
 
     kind = "mixture"
 
-    def __init__(self, weights: Tensor, means: Tensor, stds: Tensor) -> None:
-        self.tensors = {"weights": weights, "means": means, "stds": stds}
-        self._mixture = GaussianMixture(weights, means, stds)
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """Weights, means and standard deviations, by name."""
+        return vars(self)
 
     def __call__(self, x: Tensor, sigma: float | Tensor = 0.0) -> Tensor:
         """∇ log q_σ(x), (B, D)."""
-        return self._mixture.score(x, sigma)
-
-    def log_prob(self, x: Tensor, sigma: float | Tensor = 0.0) -> Tensor:
-        """log q_σ(x), (B,)."""
-        return self._mixture.log_prob(x, sigma)
+        return self.score(x, sigma)
 
     def parameters(self) -> list[Tensor]:
         """None: it has nothing to learn."""
@@ -62,8 +60,7 @@ class TanhField:
         """s(x, σ), of x's shape."""
         hidden = torch.tanh(x.flatten(1) @ self.tensors["inner"] + self.tensors["bias"])
         s = (hidden @ self.tensors["outer"]).reshape(x.shape)
-        scale = 1 + sigma.reshape(-1, *[1] * (x.ndim - 1)) if isinstance(sigma, Tensor) and sigma.ndim else 1 + sigma
-        return s / scale
+        return s / (1 + against(sigma, x))
 
     def parameters(self) -> list[Tensor]:
         """W₁, b and W₂."""
@@ -71,13 +68,12 @@ class TanhField:
 
 
 Field = MixtureField | TanhField
-FIELDS: dict[str, type[Field]] = {field.kind: field for field in (MixtureField, TanhField)}
 
 
 def rebuilt(field: Field, *, requires_grad: bool = False) -> Field:
     """A copy on tensors of its own, whose gradients can be asked for."""
     tensors = {name: value.detach().clone().requires_grad_(requires_grad) for name, value in field.tensors.items()}
-    return FIELDS[field.kind](**tensors)
+    return type(field)(**tensors)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,18 +84,18 @@ class Seed:
 
 
 @dataclasses.dataclass(frozen=True)
-class LogProb:
+class LogProbOf:
     """An argument that reaches the student's function as the field's `log_prob`."""
 
     field: MixtureField
 
 
-Argument = Tensor | MixtureField | TanhField | LogProb | Seed | float | int | str | Sequence[float]
+Argument = Tensor | Field | LogProbOf | Seed | float | int | str | Sequence[float]
 
 
 @dataclasses.dataclass(frozen=True)
 class Reply:
-    """What one call of a student's function gave.
+    """The outcome of one call of a student's function.
 
     Attributes:
         values: what it returned, as tensors; one of several for a tuple or list.
@@ -131,7 +127,7 @@ def local(function: Callable[..., object]) -> Runner:
 
 def call(function: Callable[..., object], arguments: Sequence[Argument], with_gradients: bool) -> Reply:
     """Call `function` on copies of the arguments, and leave torch's global generator as it was."""
-    by_tensors = with_gradients and not any(isinstance(a, MixtureField | TanhField) for a in arguments)
+    by_tensors = with_gradients and not any(isinstance(a, Field) for a in arguments)
     given = [_prepared(argument, with_gradients, by_tensors) for argument in arguments]
     before = [argument.detach().clone() if isinstance(argument, Tensor) else None for argument in given]
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
@@ -167,7 +163,7 @@ def _prepared(argument: Argument, by_parameters: bool, by_tensors: bool) -> obje
     match argument:
         case Seed(value):
             return torch.Generator().manual_seed(value)
-        case LogProb(field):
+        case LogProbOf(field):
             return rebuilt(field).log_prob
         case MixtureField() | TanhField():
             return rebuilt(argument, requires_grad=by_parameters)
@@ -178,7 +174,7 @@ def _prepared(argument: Argument, by_parameters: bool, by_tensors: bool) -> obje
 
 
 def _as_tensors(returned: object) -> tuple[tuple[Tensor, ...], str]:
-    """What a function returned, as tensors, or a sentence that says why it can't be."""
+    """Return what a function returned, as tensors, and a sentence that says why it can't be; "" if it can."""
     if returned is None:
         return (), "your function returned nothing: is its `return` missing?"
     several = returned if isinstance(returned, tuple | list) else (returned,)
@@ -191,9 +187,7 @@ def _as_tensors(returned: object) -> tuple[tuple[Tensor, ...], str]:
 def _gradients(values: tuple[Tensor, ...], given: Sequence[object]) -> tuple[Tensor, ...]:
     """Gradients of the first value's sum; empty where it hangs on nothing that could be learned."""
     leaves = [argument for argument in given if isinstance(argument, Tensor) and argument.requires_grad]
-    for argument in given:
-        if isinstance(argument, MixtureField | TanhField):
-            leaves += argument.parameters()
+    leaves += [parameter for argument in given if isinstance(argument, Field) for parameter in argument.parameters()]
     if not values or not values[0].requires_grad or not leaves:
         return ()
     found = torch.autograd.grad(values[0].sum(), leaves, allow_unused=True)

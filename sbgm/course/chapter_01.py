@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sbgm.course.calls import MixtureField
-from sbgm.course.exercise import Trial, WrongAnswer, compare, exercise
+from sbgm.course.exercise import Trial, WrongAnswer, compare, exercise, in_both_precisions, refuse
 
 
 @exercise(chapter=1, minutes=5)
@@ -18,39 +18,38 @@ def gaussian_score(trial: Trial) -> None:
 
     x is (B, D), mean is (D,), std is a float; the score has x's shape.
     """
-    for shape in ((6, 2), (5, 1), (3, 4)):
-        for dtype in (torch.float32, torch.float64):
-            std = trial.uniform(0.4, 0.8)
-            mean = trial.randn(shape[1], dtype=dtype)
-            x = mean + std * trial.randn(*shape, dtype=dtype)
-            offset = x - mean
-            right = -offset / std**2
-            density = torch.exp(-offset.square().sum(dim=1, keepdim=True) / (2 * std**2))
-            normaliser = (2 * math.pi * std**2) ** (shape[1] / 2)
-            trial.expect(
-                right,
-                x,
-                mean,
-                std,
-                mistakes={
-                    "the sign is wrong: on the right of the mean, which way does the density rise?": -right,
-                    "off by a factor std: is the difference divided by a standard deviation or by a variance?":
-                        right * std,
-                    "not divided by anything: is the score of a narrow Gaussian as steep as that of a wide one?":
-                        right * std**2,
-                    "the wrong way round: is a narrow Gaussian's score steeper than a wide one's, or flatter?":
-                        right * std**4,
-                    "off by a factor 2: what becomes of the exponent's ½ when its square is differentiated?": right / 2,
-                    "twice too long: has the exponent's ½ gone missing?": 2 * right,
-                    "the mean is lost: where should the score vanish?": -x / std**2,
-                    "this is the gradient of the density; a score is that of its logarithm":
-                        right * density / normaliser,
-                    "this is the gradient of an unnormalised density; a score is that of its logarithm":
-                        right * density,
-                    "these arrows all have length 1: does the log-density rise equally fast everywhere?":
-                        -offset / offset.norm(dim=1, keepdim=True),
-                },
-            )  # fmt: skip
+    for shape, dtype in in_both_precisions(((6, 2), (5, 1), (3, 4))):
+        std = trial.uniform(0.4, 0.8)
+        mean = trial.randn(shape[1], dtype=dtype)
+        x = mean + std * trial.randn(*shape, dtype=dtype)
+        offset = x - mean
+        right = -offset / std**2
+        density = torch.exp(-offset.square().sum(dim=1, keepdim=True) / (2 * std**2))
+        normaliser = (2 * math.pi * std**2) ** (shape[1] / 2)
+        trial.expect(
+            right,
+            x,
+            mean,
+            std,
+            mistakes={
+                "the sign is wrong: on the right of the mean, which way does the density rise?": -right,
+                "off by a factor std: is the difference divided by a standard deviation or by a variance?":
+                    right * std,
+                "not divided by anything: is the score of a narrow Gaussian as steep as that of a wide one?":
+                    right * std**2,
+                "the wrong way round: is a narrow Gaussian's score steeper than a wide one's, or flatter?":
+                    right * std**4,
+                "off by a factor 2: what becomes of the exponent's ½ when its square is differentiated?": right / 2,
+                "twice too long: has the exponent's ½ gone missing?": 2 * right,
+                "the mean is lost: where should the score vanish?": -x / std**2,
+                "this is the gradient of the density; a score is that of its logarithm":
+                    right * density / normaliser,
+                "this is the gradient of an unnormalised density; a score is that of its logarithm":
+                    right * density,
+                "these arrows all have length 1: does the log-density rise equally fast everywhere?":
+                    -offset / offset.norm(dim=1, keepdim=True),
+            },
+        )  # fmt: skip
 
 
 @exercise(chapter=1, minutes=15)
@@ -60,29 +59,28 @@ def mixture_score(trial: Trial) -> None:
     x is (B, D), weights (K,), means (K, D), the noise σ ≥ 0 a float; the score has x's shape, and must be right far
     from the modes too.
     """
-    for n_components, dim, sigma in ((2, 2, 0.4), (3, 1, 0.6), (4, 3, 0.5), (2, 3, 0.0)):
-        for dtype in (torch.float32, torch.float64):
-            sigma = sigma + trial.uniform(-0.1, 0.1) if sigma else 0.0
-            weights = torch.tensor([1.0, 2.5, 0.7, 1.6], dtype=dtype)[:n_components]
-            weights = weights / weights.sum()
-            means, x = 1.5 * trial.randn(n_components, dim, dtype=dtype), 1.5 * trial.randn(7, dim, dtype=dtype)
-            right, mistakes = _mixture_scores(x.double(), weights.double(), means.double(), sigma)
-            mistakes = {sentence: wrong.to(dtype) for sentence, wrong in mistakes.items()}
-            trial.expect(right.to(dtype), x, weights, means, sigma, mistakes=mistakes)
+    for (n_components, dim, sigma), dtype in in_both_precisions(((2, 2, 0.4), (3, 1, 0.6), (4, 3, 0.5), (2, 3, 0.0))):
+        sigma = sigma + trial.uniform(-0.1, 0.1) if sigma else 0.0
+        weights = torch.tensor([1.0, 2.5, 0.7, 1.6], dtype=dtype)[:n_components]
+        weights = weights / weights.sum()
+        means, x = 1.5 * trial.randn(n_components, dim, dtype=dtype), 1.5 * trial.randn(7, dim, dtype=dtype)
+        right, mistakes = _mixture_scores(x.double(), weights.double(), means.double(), sigma)
+        mistakes = {sentence: wrong.to(dtype) for sentence, wrong in mistakes.items()}
+        trial.expect(right.to(dtype), x, weights, means, sigma, mistakes=mistakes)
 
-            far = _far_points(trial, means.double()).to(dtype)
-            answer = trial.answer(far, weights, means, sigma)
-            if not bool(torch.isfinite(answer).all()):
-                raise WrongAnswer(
-                    "right near the modes, NaN or infinite far from them: what is exp(−1500) on a computer, and what "
-                    "do you divide by it?"
-                )
-            if bool((answer == 0).all(dim=-1).any()):
-                raise WrongAnswer(
-                    "right near the modes, but zero at some points far from them: what is exp(−1500) on a computer?"
-                )
-            expected = _mixture_score(far.double(), weights.double(), means.double(), 1 + sigma**2)
-            compare(answer, expected.to(dtype), {}, "far from the modes your answer")
+        far = _far_points(trial, means.double()).to(dtype)
+        answer = trial.answer(far, weights, means, sigma)
+        refuse(
+            not bool(torch.isfinite(answer).all()),
+            "right near the modes, NaN or infinite far from them: what is exp(−1500) on a computer, and what "
+            "do you divide by it?",
+        )
+        refuse(
+            (answer == 0).all(dim=-1).any(),
+            "right near the modes, but zero at some points far from them: what is exp(−1500) on a computer?",
+        )
+        expected = _mixture_score(far.double(), weights.double(), means.double(), 1 + sigma**2)
+        compare(answer, expected.to(dtype), {}, "far from the modes your answer")
 
 
 def _mixture_score(x: Tensor, weights: Tensor, means: Tensor, variance: float, width: float = 0.0) -> Tensor:
@@ -93,7 +91,7 @@ def _mixture_score(x: Tensor, weights: Tensor, means: Tensor, variance: float, w
 
 
 def _mixture_scores(x: Tensor, weights: Tensor, means: Tensor, sigma: float) -> tuple[Tensor, dict[str, Tensor]]:
-    """The right scores at x, and what known mistakes make of them."""
+    """Return the right scores at x, (B, D), and those that known mistakes lead to."""
     variance = 1 + sigma**2
     right = _mixture_score(x, weights, means, variance)
     offsets = means - x[:, None]
@@ -153,62 +151,56 @@ def log_ratio(trial: Trial) -> None:
 
     a and b are (D,); the score takes points (B, D). The answer is one number.
     """
-    for dim in (2, 5, 1):
-        for dtype in (torch.float32, torch.float64):
-            means = 1.5 * trial.randn(3, dim)
-            target = MixtureField(torch.tensor([0.2, 0.3, 0.5], dtype=torch.float64), means, 1 + trial.rand(3))
-            a, way = trial.randn(dim, dtype=dtype), trial.randn(dim, dtype=dtype)
-            b = a + trial.uniform(2.5, 3.5) * way / way.norm()
-            ends = torch.stack([a, b]).double()
-            log_a, log_b = target.log_prob(ends)
-            way = ends[1] - ends[0]
-            path = ends[0] + torch.linspace(0, 1, 2001, dtype=torch.float64)[:, None] * way
-            s = target(path)
-            right = log_b - log_a
-            _expect_near(
-                trial.answer(target, a, b),
-                right,
-                {
-                    "the wrong way round: from which point does the path start?": -right,
-                    "one step with the score at a: does the score stay what it is at a?": s[0] @ way,
-                    "one step with the score at b: the score changes on the way": s[-1] @ way,
-                    "one step with the mean of the scores at the two ends: the score changes on the way":
-                        (s[0] + s[-1]) @ way / 2,
-                    "one step with the score in the middle: the score changes on the way": s[1000] @ way,
-                    "the length of the score is summed up: which part of it changes log p along the way?":
-                        s.norm(dim=1).mean() * way.norm(),
-                    "off by the distance between the points: how far apart are two of your points?":
-                        right / way.norm(),
-                    "off by the distance between the points: is it counted twice?": right * way.norm(),
-                    "the components of the score are summed up as they are: where is the direction of the way?":
-                        s.mean(dim=0).sum(),
-                    "this is the ratio; its logarithm is asked for": right.exp(),
-                    "off by a factor 2: is there a ½ too many?": right / 2,
-                    "twice too much": 2 * right,
-                },
-            )  # fmt: skip
+    for dim, dtype in in_both_precisions((2, 5, 1)):
+        means = 1.5 * trial.randn(3, dim)
+        target = MixtureField(torch.tensor([0.2, 0.3, 0.5], dtype=torch.float64), means, 1 + trial.rand(3))
+        a, way = trial.randn(dim, dtype=dtype), trial.randn(dim, dtype=dtype)
+        b = a + trial.uniform(2.5, 3.5) * way / way.norm()
+        ends = torch.stack([a, b]).double()
+        log_a, log_b = target.log_prob(ends)
+        way = ends[1] - ends[0]
+        path = ends[0] + torch.linspace(0, 1, 2001, dtype=torch.float64)[:, None] * way
+        s = target(path)
+        right = log_b - log_a
+        _expect_near(
+            trial.answer(target, a, b),
+            right,
+            {
+                "the wrong way round: from which point does the path start?": -right,
+                "one step with the score at a: does the score stay what it is at a?": s[0] @ way,
+                "one step with the score at b: the score changes on the way": s[-1] @ way,
+                "one step with the mean of the scores at the two ends: the score changes on the way":
+                    (s[0] + s[-1]) @ way / 2,
+                "one step with the score in the middle: the score changes on the way": s[1000] @ way,
+                "the length of the score is summed up: which part of it changes log p along the way?":
+                    s.norm(dim=1).mean() * way.norm(),
+                "off by the distance between the points: how far apart are two of your points?":
+                    right / way.norm(),
+                "off by the distance between the points: is it counted twice?": right * way.norm(),
+                "the components of the score are summed up as they are: where is the direction of the way?":
+                    s.mean(dim=0).sum(),
+                "this is the ratio; its logarithm is asked for": right.exp(),
+                "off by a factor 2: is there a ½ too many?": right / 2,
+                "twice too much": 2 * right,
+            },
+        )  # fmt: skip
 
 
 def _expect_near(answer: Tensor, expected: Tensor, mistakes: Mapping[str, Tensor], tolerance: float = 1e-3) -> None:
     """`compare` for one number that an integration gives: equal within an absolute tolerance."""
-    if answer.shape != ():
-        raise WrongAnswer(f"your answer has shape {tuple(answer.shape)}, and should be one number")
+    refuse(answer.shape != (), f"your answer has shape {tuple(answer.shape)}, and should be one number")
     value, right = float(answer), float(expected)
-    if not math.isfinite(value):
-        raise WrongAnswer("your answer is NaN or infinite")
+    refuse(not math.isfinite(value), "your answer is NaN or infinite")
     if abs(value - right) <= tolerance:
         return
     for sentence, wrong in mistakes.items():
-        if abs(value - float(wrong)) <= tolerance:
-            raise WrongAnswer(sentence)
-    if value == 0:
-        raise WrongAnswer("your answer is zero")
+        refuse(abs(value - float(wrong)) <= tolerance, sentence)
+    refuse(value == 0, "your answer is zero")
     off = abs(value - right)
-    if off < 0.3 * max(1.0, abs(right)):
-        raise WrongAnswer(
-            f"close, but off by {off:.2g}, where {tolerance:g} is allowed: would more points help, or a rule that "
-            "counts both ends of a step?"
-        )
-    if abs(value) > 8 * abs(right):
-        raise WrongAnswer("far too large: is each summand multiplied by the length of its step?")
+    refuse(
+        off < 0.3 * max(1.0, abs(right)),
+        f"close, but off by {off:.2g}, where {tolerance:g} is allowed: would more points help, or a rule that "
+        "counts both ends of a step?",
+    )
+    refuse(abs(value) > 8 * abs(right), "far too large: is each summand multiplied by the length of its step?")
     raise WrongAnswer(f"your answer is off by {off:.2g}, and by no mistake known here")

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
 from sbgm.course.calls import TanhField
-from sbgm.course.exercise import Trial, exercise
+from sbgm.course.exercise import Trial, exercise, in_both_precisions
 
-SHAPES = ((6, 2), (3, 1, 4, 4))
+
+def _points(trial: Trial) -> Iterator[tuple[Tensor, Tensor, float]]:
+    """Points, as many standard normal numbers, both (B, *shape), and a noise level."""
+    for shape, dtype in in_both_precisions(((6, 2), (3, 1, 4, 4))):
+        sigma = trial.uniform(0.3, 0.8)
+        yield trial.randn(*shape, dtype=dtype), trial.randn(*shape, dtype=dtype), sigma
 
 
 @exercise(chapter=2, minutes=5)
@@ -17,32 +24,29 @@ def dsm_target(trial: Trial) -> None:
 
     x and x̃ are (B, *shape), σ is a float; the target has their shape.
     """
-    for shape in SHAPES:
-        for dtype in (torch.float32, torch.float64):
-            sigma = trial.uniform(0.3, 0.8)
-            x, z = trial.randn(*shape, dtype=dtype), trial.randn(*shape, dtype=dtype)
-            x_noisy = x + sigma * z
-            difference = x_noisy - x
-            trial.expect(
-                -difference / sigma**2,
-                x,
-                x_noisy,
-                sigma,
-                mistakes={
-                    "the sign is wrong: does the score point from the noisy point back to the data, or away from them?":
-                        difference / sigma**2,
-                    "off by a factor σ: is the difference divided by σ or by σ²?": -difference / sigma,
-                    "off by a factor σ² (and the sign is wrong): is the difference divided by σ²?": difference,
-                    "off by a factor σ²: the difference still has to be divided by the variance of the noise":
-                        -difference,
-                    "off by a factor σ²: is the variance squared once more?":
-                        -difference / sigma**4,
-                    "off by a factor 2: the ½ of the exponent goes when the square is differentiated":
-                        -difference / (2 * sigma**2),
-                    "this is the score of a standard normal at x̃: it does not know x": -x_noisy / sigma**2,
-                    "this pulls to the origin, not to x̃'s own x": -x / sigma**2,
-                },
-            )  # fmt: skip
+    for x, z, sigma in _points(trial):
+        x_noisy = x + sigma * z
+        difference = x_noisy - x
+        trial.expect(
+            -difference / sigma**2,
+            x,
+            x_noisy,
+            sigma,
+            mistakes={
+                "the sign is wrong: does the score point from the noisy point back to the data, or away from them?":
+                    difference / sigma**2,
+                "off by a factor σ: is the difference divided by σ or by σ²?": -difference / sigma,
+                "off by a factor σ² (and the sign is wrong): is the difference divided by σ²?": difference,
+                "off by a factor σ²: the difference still has to be divided by the variance of the noise":
+                    -difference,
+                "off by a factor σ²: is the variance squared once more?":
+                    -difference / sigma**4,
+                "off by a factor 2: the ½ of the exponent goes when the square is differentiated":
+                    -difference / (2 * sigma**2),
+                "this is the score of a standard normal at x̃: it does not know x": -x_noisy / sigma**2,
+                "this pulls to the origin, not to x̃'s own x": -x / sigma**2,
+            },
+        )  # fmt: skip
 
 
 @exercise(chapter=2, minutes=10)
@@ -57,40 +61,37 @@ def dsm_loss(trial: Trial) -> None:
         residual = score(x + sigma * z, sigma) + sign * z / sigma
         return scale * residual.square().flatten(1).sum(dim=1).mean()
 
-    for shape in SHAPES:
-        for dtype in (torch.float32, torch.float64):
-            sigma = trial.uniform(0.3, 0.8)
-            x, z = trial.randn(*shape, dtype=dtype), trial.randn(*shape, dtype=dtype)
-            score = trial.field(x[0].numel(), dtype)
-            right = loss(score, x, sigma, z)
-            at_clean = score(x, sigma) + z / sigma
-            by_variance = score(x + sigma * z, sigma) + z / sigma**2
-            too_much_noise = score(x + sigma**2 * z, sigma) + z / sigma
-            trial.expect(
-                right,
-                score,
-                x,
-                sigma,
-                z,
-                mistakes={
-                    "off by a factor 2: Eq. 2 has a ½ in front": 2 * right,
-                    "the target has the wrong sign: which way from x̃ are the data?":
-                        loss(score, x, sigma, z, sign=-1.0),
-                    "summed over the batch: the expectation is a mean over the examples": right * len(x),
-                    "averaged over the coordinates too: ‖·‖² is a sum over an example's numbers, only the batch is "
-                    "averaged": right / x[0].numel(),
-                    "the score is taken at the clean x: it has to be trained where the noise puts the points":
-                        0.5 * at_clean.square().flatten(1).sum(dim=1).mean(),
-                    "the target is off by a factor σ: x̃ − x is σz, so what is it over σ²?":
-                        0.5 * by_variance.square().flatten(1).sum(dim=1).mean(),
-                    "too little noise: is σ a variance or a standard deviation?":
-                        0.5 * too_much_noise.square().flatten(1).sum(dim=1).mean(),
-                    "the score was not told σ: it is s(x̃, σ)":
-                        0.5 * (score(x + sigma * z, 0.0) + z / sigma).square().flatten(1).sum(dim=1).mean(),
-                    "this is weighted by σ², as Eq. 6 does over a ladder; Eq. 2 is not": right * sigma**2,
-                },
-            )  # fmt: skip
-            trial.expect_gradients(loss, score, x, sigma, z)
+    for x, z, sigma in _points(trial):
+        score = trial.field(x[0].numel(), x.dtype)
+        right = loss(score, x, sigma, z)
+        at_clean = score(x, sigma) + z / sigma
+        by_variance = score(x + sigma * z, sigma) + z / sigma**2
+        too_much_noise = score(x + sigma**2 * z, sigma) + z / sigma
+        trial.expect(
+            right,
+            score,
+            x,
+            sigma,
+            z,
+            mistakes={
+                "off by a factor 2: Eq. 2 has a ½ in front": 2 * right,
+                "the target has the wrong sign: which way from x̃ are the data?":
+                    loss(score, x, sigma, z, sign=-1.0),
+                "summed over the batch: the expectation is a mean over the examples": right * len(x),
+                "averaged over the coordinates too: ‖·‖² is a sum over an example's numbers, only the batch is "
+                "averaged": right / x[0].numel(),
+                "the score is taken at the clean x: it has to be trained where the noise puts the points":
+                    0.5 * at_clean.square().flatten(1).sum(dim=1).mean(),
+                "the target is off by a factor σ: x̃ − x is σz, so what is it over σ²?":
+                    0.5 * by_variance.square().flatten(1).sum(dim=1).mean(),
+                "too little noise: is σ a variance or a standard deviation?":
+                    0.5 * too_much_noise.square().flatten(1).sum(dim=1).mean(),
+                "the score was not told σ: it is s(x̃, σ)":
+                    0.5 * (score(x + sigma * z, 0.0) + z / sigma).square().flatten(1).sum(dim=1).mean(),
+                "this is weighted by σ², as Eq. 6 does over a ladder; Eq. 2 is not": right * sigma**2,
+            },
+        )  # fmt: skip
+        trial.expect_gradients(loss, score, x, sigma, z)
 
 
 @exercise(chapter=2, minutes=15)
@@ -114,40 +115,37 @@ def sliced_loss(trial: Trial) -> None:
         curvature, norm, _ = parts(score, x, sigma, v)
         return (curvature + norm).mean()
 
-    for shape in SHAPES:
-        for dtype in (torch.float32, torch.float64):
-            sigma = trial.uniform(0.3, 0.8)
-            x, v = trial.randn(*shape, dtype=dtype), trial.randn(*shape, dtype=dtype)
-            score = trial.field(x[0].numel(), dtype)
-            curvature, norm, along = (part.detach() for part in parts(score, x, sigma, v))
-            trial.expect(
-                (curvature + norm).mean(),
-                score,
-                x,
-                sigma,
-                v,
-                mistakes={
-                    "the squared norm lacks its ½": (curvature + 2 * norm).mean(),
-                    "the sign of vᵀ∇s v is wrong: a large squared norm has to be paid for by a negative slope":
-                        (norm - curvature).mean(),
-                    "there is only the squared norm: is vᵀ∇s v lost, by a detach() or a gradient taken of it?":
-                        norm.mean(),
-                    "there is only vᵀ∇s v: the norm keeps it from running off": curvature.mean(),
-                    "the ½ belongs to the squared norm only": (0.5 * curvature + norm).mean(),
-                    "½(vᵀs)² where Eq. 3 has its expectation over v, ½‖s‖²: right on average, but noisier":
-                        (curvature + along).mean(),
-                    "summed over the batch: the expectation is a mean over the examples": (curvature + norm).sum(),
-                    "the score was not told σ: it is s(x, σ)": loss(score, x, 0.0, v).detach(),
-                },
-            )  # fmt: skip
-            trial.expect_gradients(
-                loss,
-                score,
-                x,
-                sigma,
-                v,
-                mistakes={
-                    "the value is right, but vᵀ∇s v does not pull on the network: its gradient needs create_graph=True":
-                        lambda score, x, sigma, v: 0.5 * score(x, sigma).square().flatten(1).sum(dim=1).mean(),
-                },
-            )  # fmt: skip
+    for x, v, sigma in _points(trial):
+        score = trial.field(x[0].numel(), x.dtype)
+        curvature, norm, along = (part.detach() for part in parts(score, x, sigma, v))
+        trial.expect(
+            (curvature + norm).mean(),
+            score,
+            x,
+            sigma,
+            v,
+            mistakes={
+                "the squared norm lacks its ½": (curvature + 2 * norm).mean(),
+                "the sign of vᵀ∇s v is wrong: a large squared norm has to be paid for by a negative slope":
+                    (norm - curvature).mean(),
+                "there is only the squared norm: is vᵀ∇s v lost, by a detach() or a gradient taken of it?":
+                    norm.mean(),
+                "there is only vᵀ∇s v: the norm keeps it from running off": curvature.mean(),
+                "the ½ belongs to the squared norm only": (0.5 * curvature + norm).mean(),
+                "½(vᵀs)² where Eq. 3 has its expectation over v, ½‖s‖²: right on average, but noisier":
+                    (curvature + along).mean(),
+                "summed over the batch: the expectation is a mean over the examples": (curvature + norm).sum(),
+                "the score was not told σ: it is s(x, σ)": loss(score, x, 0.0, v).detach(),
+            },
+        )  # fmt: skip
+        trial.expect_gradients(
+            loss,
+            score,
+            x,
+            sigma,
+            v,
+            mistakes={
+                "the value is right, but vᵀ∇s v does not pull on the network: its gradient needs create_graph=True":
+                    lambda score, x, sigma, v: 0.5 * score(x, sigma).square().flatten(1).sum(dim=1).mean(),
+            },
+        )  # fmt: skip

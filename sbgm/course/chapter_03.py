@@ -6,8 +6,8 @@ import math
 
 import torch
 
-from sbgm.course.calls import LogProb, MixtureField, Seed
-from sbgm.course.exercise import Moments, Trial, WrongAnswer, compare, exercise
+from sbgm.course.calls import LogProbOf, MixtureField, Seed
+from sbgm.course.exercise import SAME_NOISE, Law, Trial, compare, compare_law, exercise, in_both_precisions, refuse
 
 
 @exercise(chapter=3, minutes=10)
@@ -24,28 +24,29 @@ def langevin_step(trial: Trial) -> None:
         s = target(x).double()
         mean = x + step_size / 2 * s
         mistakes = {
-            "the drift is twice what it should be": Moments(x + step_size * s, step_size),
-            "the drift has the wrong sign: a step goes up the density": Moments(x - step_size / 2 * s, step_size),
-            "the noise has the variance ε²: is it multiplied by ε or by √ε?": Moments(mean, step_size**2),
-            "the noise has the variance ε/2; in the paper's convention it is ε": Moments(mean, step_size / 2),
+            "the drift is twice what it should be": Law(x + step_size * s, step_size),
+            "the drift has the wrong sign: a step goes up the density": Law(x - step_size / 2 * s, step_size),
+            "the noise has the variance ε²: is it multiplied by ε or by √ε?": Law(mean, step_size**2),
+            "the noise has the variance ε/2; in the paper's convention it is ε": Law(mean, step_size / 2),
             "the noise has the variance 2ε: this is the other convention, x + h s + √(2h) z with h = ε":
-                Moments(x + step_size * s, 2 * step_size),
+                Law(x + step_size * s, 2 * step_size),
             "the noise is a product of two normal draws: its variance is right and its law is wrong":
-                Moments(mean, step_size, kurtosis=9.0),
-            "the noise has variance 1: it still has to be scaled": Moments(mean, 1.0),
-            "there is no noise: this climbs to the nearest mode": Moments(mean, 0.0),
+                Law(mean, step_size, kurtosis=9.0),
+            "the noise has variance 1: it still has to be scaled": Law(mean, 1.0),
+            "there is no noise: this climbs to the nearest mode": Law(mean, 0.0),
             "the noise is uniform in [0, 1): torch.rand where torch.randn belongs":
-                Moments(mean + 0.5 * math.sqrt(step_size), step_size / 12, kurtosis=1.8),
+                Law(mean + 0.5 * math.sqrt(step_size), step_size / 12, kurtosis=1.8),
             "the old x is lost: a step starts from where the chain is":
-                Moments(step_size / 2 * s, step_size),
+                Law(step_size / 2 * s, step_size),
         }  # fmt: skip
         seed = trial.integer(0, 2**31)
         first = trial.answer(target, x, step_size, Seed(seed))
-        trial.expect_moments(Moments(mean, step_size), target, x, step_size, Seed(seed), mistakes=mistakes)
-        if first.dtype != dtype or first.shape != x.shape:
-            raise WrongAnswer(f"for x of {dtype} the step must keep its shape and dtype, it has {first.dtype}")
-        if torch.equal(first, trial.answer(target, x, step_size, Seed(seed + 1))):
-            raise WrongAnswer("the noise is the same whatever the generator: is it seeded inside the function?")
+        compare_law(first, Law(mean, step_size), mistakes)
+        refuse(
+            first.dtype != dtype or first.shape != x.shape,
+            f"for x of {dtype} the step must keep its shape and dtype, it has {first.dtype}",
+        )
+        refuse(torch.equal(first, trial.answer(target, x, step_size, Seed(seed + 1))), SAME_NOISE)
 
 
 @exercise(chapter=3, minutes=10)
@@ -78,35 +79,34 @@ def log_acceptance(trial: Trial) -> None:
 
     x and y are (B, D), q(·|x) is one Langevin step from x; the result is (B,).
     """
-    for dim in (1, 3):
-        for dtype in (torch.float32, torch.float64):
-            step_size = trial.uniform(0.4, 0.9)
-            means = trial.randn(2, dim)
-            target = MixtureField(torch.tensor([0.3, 0.7], dtype=torch.float64), means, 0.7 + trial.rand(2))
-            x, y = trial.randn(7, dim, dtype=dtype), trial.randn(7, dim, dtype=dtype)
+    for dim, dtype in in_both_precisions((1, 3)):
+        step_size = trial.uniform(0.4, 0.9)
+        means = trial.randn(2, dim)
+        target = MixtureField(torch.tensor([0.3, 0.7], dtype=torch.float64), means, 0.7 + trial.rand(2))
+        x, y = trial.randn(7, dim, dtype=dtype), trial.randn(7, dim, dtype=dtype)
 
-            def log_q(b, a, drift=0.5, variance=step_size, target=target, step_size=step_size):
-                return -(b - a - drift * step_size * target(a)).square().sum(dim=1) / (2 * variance)
+        def log_q(b, a, drift=0.5, variance=step_size, target=target, step_size=step_size):
+            return -(b - a - drift * step_size * target(a)).square().sum(dim=1) / (2 * variance)
 
-            ratio = target.log_prob(y) - target.log_prob(x)
-            proposal = log_q(x, y) - log_q(y, x)
-            compare(
-                trial.answer(LogProb(target), target, x, y, step_size),
-                ratio + proposal,
-                {
-                    "upside down: is p(y) above the line?": -(ratio + proposal),
-                    "the proposal's densities are swapped: q(x|y) belongs to the way back": ratio - proposal,
-                    "only p(y)/p(x): a Langevin step is not symmetric, q does not cancel": ratio,
-                    "only the proposal's ratio: where is p?": proposal,
-                    "the drift in q is twice what it should be":
-                        ratio + log_q(x, y, drift=1.0) - log_q(y, x, drift=1.0),
-                    "q's variance is ε: is its exponent divided by 2ε?":
-                        ratio + log_q(x, y, variance=step_size**2) - log_q(y, x, variance=step_size**2),
-                    "q's exponent lacks its ½": ratio + 2 * proposal,
-                    "capped at 0: here the ratio itself is asked for": (ratio + proposal).clamp(max=0),
-                    "the score is taken at the same point both ways: q(x|y) drifts from y":
-                        ratio
-                        - (x - y - step_size / 2 * target(x)).square().sum(dim=1) / (2 * step_size)
-                        - log_q(y, x),
-                },
-            )  # fmt: skip
+        ratio = target.log_prob(y) - target.log_prob(x)
+        proposal = log_q(x, y) - log_q(y, x)
+        compare(
+            trial.answer(LogProbOf(target), target, x, y, step_size),
+            ratio + proposal,
+            {
+                "upside down: is p(y) above the line?": -(ratio + proposal),
+                "the proposal's densities are swapped: q(x|y) belongs to the way back": ratio - proposal,
+                "only p(y)/p(x): a Langevin step is not symmetric, q does not cancel": ratio,
+                "only the proposal's ratio: where is p?": proposal,
+                "the drift in q is twice what it should be":
+                    ratio + log_q(x, y, drift=1.0) - log_q(y, x, drift=1.0),
+                "q's variance is ε: is its exponent divided by 2ε?":
+                    ratio + log_q(x, y, variance=step_size**2) - log_q(y, x, variance=step_size**2),
+                "q's exponent lacks its ½": ratio + 2 * proposal,
+                "capped at 0: here the ratio itself is asked for": (ratio + proposal).clamp(max=0),
+                "the score is taken at the same point both ways: q(x|y) drifts from y":
+                    ratio
+                    - (x - y - step_size / 2 * target(x)).square().sum(dim=1) / (2 * step_size)
+                    - log_q(y, x),
+            },
+        )  # fmt: skip

@@ -10,7 +10,18 @@ import torch
 from torch import Tensor
 
 from sbgm.course.calls import MixtureField, Seed
-from sbgm.course.exercise import Moments, Step, Trial, WrongAnswer, chain_law, compare, compare_moments, exercise
+from sbgm.course.exercise import (
+    SAME_NOISE,
+    ChainStep,
+    Law,
+    Trial,
+    chain_law,
+    compare,
+    compare_law,
+    exercise,
+    in_both_precisions,
+    refuse,
+)
 
 
 @exercise(chapter=4, minutes=5)
@@ -26,11 +37,9 @@ def geometric_ladder(trial: Trial) -> None:
         log_ratio, share = math.log(low / high), i / (n_levels - 1)
         ladder = high * torch.exp(log_ratio * share)
         values = trial.answers(high, low, n_levels)
-        if len(values) != 1:
-            raise WrongAnswer(f"your function must return one tensor, it returned {len(values)} numbers")
+        refuse(len(values) != 1, f"your function must return one tensor, it returned {len(values)} numbers")
         answer = values[0]
-        if not answer.is_floating_point():
-            raise WrongAnswer("your ladder holds whole numbers")
+        refuse(not answer.is_floating_point(), "your ladder holds whole numbers")
         _compare_each(
             answer,
             ladder.to(answer.dtype),
@@ -58,37 +67,36 @@ def step_sizes(trial: Trial) -> None:
 
     ε is a float, sigmas a descending tensor (L,); the result is (L,).
     """
-    for n_levels in (10, 3, 1):
-        for dtype in (torch.float32, torch.float64):
-            epsilon = trial.uniform(0.01, 0.1)
-            steps = 1.2 + trial.rand(n_levels)  # the ratios differ: only the levels themselves tell the step sizes
-            sigmas = (trial.uniform(0.2, 0.5) * steps.cumprod(0).flip(0)).to(dtype)
-            first, last = sigmas[0], sigmas[-1]
-            right = epsilon * (sigmas / last) ** 2
-            share = torch.arange(n_levels).flip(0).to(dtype) / max(1, n_levels - 1)
-            _compare_each(
-                trial.answer(epsilon, sigmas),
-                right,
-                {
-                    "the same for every level: where are larger steps safe?": torch.full_like(sigmas, epsilon),
-                    "these grow too slowly with σ: is it the standard deviation or the variance that counts?":
-                        epsilon * sigmas / last,
-                    "upside down: are larger steps safe where the density is wide, or where it is narrow?":
-                        epsilon * (last / sigmas) ** 2,
-                    "measured by the wrong end of the ladder: at which level is the step size ε itself?":
-                        epsilon * (sigmas / first) ** 2,
-                    "not measured by any level: what must come out at the last one?": epsilon * sigmas**2,
-                    "the last level's σ should be squared as well: what must come out there?":
-                        epsilon * sigmas**2 / last,
-                    "ε is lost": (sigmas / last) ** 2,
-                    "half of it: the ½ belongs to the drift, not to the step size": right / 2,
-                    "these are square roots of step sizes, which scale the noise": right.sqrt(),
-                    "in the wrong order: α_i belongs to sigmas[i]": right.flip(0),
-                    "right at both ends only: the ladder need not be geometric":
-                        epsilon * (first / last) ** (2 * share),
-                },
-                "your answer",
-            )  # fmt: skip
+    for n_levels, dtype in in_both_precisions((10, 3, 1)):
+        epsilon = trial.uniform(0.01, 0.1)
+        steps = 1.2 + trial.rand(n_levels)  # the ratios differ: only the levels themselves tell the step sizes
+        sigmas = (trial.uniform(0.2, 0.5) * steps.cumprod(0).flip(0)).to(dtype)
+        first, last = sigmas[0], sigmas[-1]
+        right = epsilon * (sigmas / last) ** 2
+        share = torch.arange(n_levels).flip(0).to(dtype) / max(1, n_levels - 1)
+        _compare_each(
+            trial.answer(epsilon, sigmas),
+            right,
+            {
+                "the same for every level: where are larger steps safe?": torch.full_like(sigmas, epsilon),
+                "these grow too slowly with σ: is it the standard deviation or the variance that counts?":
+                    epsilon * sigmas / last,
+                "upside down: are larger steps safe where the density is wide, or where it is narrow?":
+                    epsilon * (last / sigmas) ** 2,
+                "measured by the wrong end of the ladder: at which level is the step size ε itself?":
+                    epsilon * (sigmas / first) ** 2,
+                "not measured by any level: what must come out at the last one?": epsilon * sigmas**2,
+                "the last level's σ should be squared as well: what must come out there?":
+                    epsilon * sigmas**2 / last,
+                "ε is lost": (sigmas / last) ** 2,
+                "half of it: the ½ belongs to the drift, not to the step size": right / 2,
+                "these are square roots of step sizes, which scale the noise": right.sqrt(),
+                "in the wrong order: α_i belongs to sigmas[i]": right.flip(0),
+                "right at both ends only: the ladder need not be geometric":
+                    epsilon * (first / last) ** (2 * share),
+            },
+            "your answer",
+        )  # fmt: skip
 
 
 @exercise(chapter=4, minutes=15)
@@ -110,41 +118,42 @@ def annealed_langevin(trial: Trial) -> None:
         seed = trial.integer(0, 2**31)
 
         chains = trial.answer(target, start.expand(30_000, dim), *arguments, Seed(seed))
-        if chains.shape != (30_000, dim) or chains.dtype != dtype:
-            raise WrongAnswer(
-                f"for x of shape {(30_000, dim)} and {dtype} the chains must keep both, they have shape "
-                f"{tuple(chains.shape)} and {chains.dtype}"
-            )
-        if torch.equal(chains, chains[:1].expand_as(chains)):
-            raise WrongAnswer(
-                "chains that start alike end alike: is there any noise, and does each chain have its own?"
-            )
+        refuse(
+            chains.shape != (30_000, dim) or chains.dtype != dtype,
+            f"for x of shape {(30_000, dim)} and {dtype} the chains must keep both, they have shape "
+            f"{tuple(chains.shape)} and {chains.dtype}",
+        )
+        refuse(
+            torch.equal(chains, chains[:1].expand_as(chains)),
+            "chains that start alike end alike: is there any noise, and does each chain have its own?",
+        )
         law, mistakes = _laws(start.double(), mean, variance, sigmas.tolist(), epsilon, n_steps)
-        compare_moments(chains, law, mistakes, "your chains")
+        compare_law(chains, law, mistakes, "your chains")
 
         few = start.expand(5, dim)
         first, again, other = (trial.answer(target, few, *arguments, Seed(s)) for s in (seed, seed, seed + 1))
-        if torch.equal(first, other):
-            raise WrongAnswer("the noise is the same whatever the generator: is it seeded inside the function?")
-        if not torch.equal(first, again):
-            raise WrongAnswer("two runs with the same seed differ: does all the noise come from the generator?")
+        refuse(torch.equal(first, other), SAME_NOISE)
+        refuse(
+            not torch.equal(first, again),
+            "two runs with the same seed differ: does all the noise come from the generator?",
+        )
 
 
 def _laws(
     start: Tensor, mean: Tensor, variance: float, sigmas: list[float], epsilon: float, n_steps: int
-) -> tuple[Moments, dict[str, Moments]]:
+) -> tuple[Law, dict[str, Law]]:
     """The law of Algorithm 1's chains on N(mean, variance·I), and what known mistakes make of it."""
     first, last = sigmas[0], sigmas[-1]
     alphas = [epsilon * (sigma / last) ** 2 for sigma in sigmas]
 
     def levels(alphas=alphas, at=sigmas, drift=0.5, power=1.0, noise=1.0, n_steps=n_steps):
         """n_steps steps x + drift·α s(x, at) + √(noise·α^power) z for every α."""
-        return [[Step(drift * a, noise * a**power, sigma)] * n_steps for a, sigma in zip(alphas, at, strict=True)]
+        return [[ChainStep(drift * a, noise * a**power, sigma)] * n_steps for a, sigma in zip(alphas, at, strict=True)]
 
     right = levels()
     up = sigmas[::-1]
     alphas_up = [epsilon * (sigma / first) ** 2 for sigma in up]
-    one_step = [Step(alphas[-1] / 2, alphas[-1], last)]
+    one_step = [ChainStep(alphas[-1] / 2, alphas[-1], last)]
     wrong = {
         "the drift is twice what it should be": levels(drift=1.0),
         "the drift has the wrong sign: a step goes up the density": levels(drift=-0.5),
@@ -182,7 +191,7 @@ def _laws(
         "the last step is lost: is the state returned, or stored, before it is updated?": [*right[:-1], right[-1][1:]],
         "each level has a step too few": levels(n_steps=n_steps - 1),
         "each level has a step too many": levels(n_steps=n_steps + 1),
-        "there is a step of denoising at the end; Algorithm 1 has none": [*right, [Step(last**2, 0.0, last)]],
+        "there is a step of denoising at the end; Algorithm 1 has none": [*right, [ChainStep(last**2, 0.0, last)]],
         "there is a step too many": [*right, one_step],
     }  # fmt: skip
     shifted = start - mean

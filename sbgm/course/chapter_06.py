@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sbgm.course.calls import TanhField
-from sbgm.course.exercise import Trial, exercise
+from sbgm.course.exercise import Trial, exercise, in_both_precisions
 
 EPS = 1e-5  # of the norms
 
@@ -108,7 +108,7 @@ def instance_norm_plus(trial: Trial) -> None:
 
 
 def _instance_norm_plus(x: Tensor, gamma: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
-    """By sums over pixels and channels."""
+    """The right norm, by sums over pixels and channels, (B, C, H, W)."""
     n_pixels, n_channels = x.shape[2] * x.shape[3], x.shape[1]
     mu = x.sum(dim=(2, 3)) / n_pixels
     centred = x - mu[:, :, None, None]
@@ -121,7 +121,7 @@ def _instance_norm_plus(x: Tensor, gamma: Tensor, alpha: Tensor, beta: Tensor) -
 
 
 def _norm_mistakes(x: Tensor, gamma: Tensor, alpha: Tensor, beta: Tensor) -> dict[str, Tensor]:
-    """What known mistakes make of the norm."""
+    """The norms that known mistakes lead to, (B, C, H, W)."""
     gamma, alpha, beta = (p[:, :, None, None] for p in (gamma, alpha, beta))
     mu = x.mean(dim=(2, 3), keepdim=True)
     apart = mu - mu.mean(dim=1, keepdim=True)
@@ -182,34 +182,31 @@ def score_from_denoiser(trial: Trial) -> None:
 
     `denoised` and the noisy x are (B, *shape), σ is a float or (B,); the score has x's shape.
     """
-    for shape in ((4, 4), (5, 2), (3, 1, 4, 3)):
-        for dtype in (torch.float32, torch.float64):
-            x, z = trial.randn(*shape, dtype=dtype), trial.randn(*shape, dtype=dtype)
-            for sigma in (trial.uniform(0.3, 0.7), 0.3 + trial.rand(shape[0], dtype=dtype)):
-                each = sigma.reshape(-1, *[1] * (x.ndim - 1)) if isinstance(sigma, Tensor) else sigma
-                denoised = x + each * z
-                difference = denoised - x
-                right = difference / each**2
-                mistakes = {
-                    "the sign is wrong: does the score point to the denoised image, or away from it?": -right,
-                    "off by a factor σ: is it divided by a standard deviation or by a variance?": difference / each,
-                    "off by a factor σ (and the sign is wrong)": -difference / each,
-                    "not divided by anything: how does a score's length depend on σ?": difference,
-                    "multiplied where it should be divided: how does a score's length depend on σ?":
-                        difference * each**2,
-                    "off by a factor 2: Tweedie's formula has no ½": right / 2,
-                    "only the denoised image counts: what if it is equal to x?": denoised / each**2,
-                    "only x counts: where does the network come in?": -x / each**2,
-                    "the formula is turned the wrong way round: which of its terms is the score?":
-                        x + each**2 * denoised,
-                }  # fmt: skip
-                if isinstance(sigma, Tensor):
-                    mistakes |= {
-                        "all examples have the first one's σ": difference / sigma[0] ** 2,
-                        "all examples have one σ, a mean: each has its own": difference / sigma.mean() ** 2,
-                    }
-                    if shape[0] == shape[-1]:
-                        mistakes["σ is spread over the columns: how does (B,) broadcast against x?"] = (
-                            difference / sigma**2
-                        )
-                trial.expect(right, denoised, x, sigma, mistakes=mistakes)
+    for shape, dtype in in_both_precisions(((4, 4), (5, 2), (3, 1, 4, 3))):
+        x, z = trial.randn(*shape, dtype=dtype), trial.randn(*shape, dtype=dtype)
+        for sigma in (trial.uniform(0.3, 0.7), 0.3 + trial.rand(shape[0], dtype=dtype)):
+            each = sigma.reshape(-1, *[1] * (x.ndim - 1)) if isinstance(sigma, Tensor) else sigma
+            denoised = x + each * z
+            difference = denoised - x
+            right = difference / each**2
+            mistakes = {
+                "the sign is wrong: does the score point to the denoised image, or away from it?": -right,
+                "off by a factor σ: is it divided by a standard deviation or by a variance?": difference / each,
+                "off by a factor σ (and the sign is wrong)": -difference / each,
+                "not divided by anything: how does a score's length depend on σ?": difference,
+                "multiplied where it should be divided: how does a score's length depend on σ?":
+                    difference * each**2,
+                "off by a factor 2: Tweedie's formula has no ½": right / 2,
+                "only the denoised image counts: what if it is equal to x?": denoised / each**2,
+                "only x counts: where does the network come in?": -x / each**2,
+                "the formula is turned the wrong way round: which of its terms is the score?":
+                    x + each**2 * denoised,
+            }  # fmt: skip
+            if isinstance(sigma, Tensor):
+                mistakes |= {
+                    "all examples have the first one's σ": difference / sigma[0] ** 2,
+                    "all examples have one σ, a mean: each has its own": difference / sigma.mean() ** 2,
+                }
+                if shape[0] == shape[-1]:
+                    mistakes["σ is spread over the columns: how does (B,) broadcast against x?"] = difference / sigma**2
+            trial.expect(right, denoised, x, sigma, mistakes=mistakes)

@@ -8,7 +8,17 @@ import torch
 from torch import Tensor
 
 from sbgm.course.calls import Seed, TanhField
-from sbgm.course.exercise import Moments, Trial, WrongAnswer, compare, compare_moments, exercise
+from sbgm.course.exercise import (
+    SAME_NOISE,
+    Law,
+    Trial,
+    WrongAnswer,
+    compare,
+    compare_law,
+    exercise,
+    in_both_precisions,
+    refuse,
+)
 
 N_CHAINS = 16_000
 
@@ -31,16 +41,15 @@ def inpaint_step(trial: Trial) -> None:
         y = trial.rand(*shape, dtype=dtype) + sigma * trial.randn(N_CHAINS, *shape, dtype=dtype)
         seed = trial.integer(0, 2**31)
         first, other = (trial.answer(score, x, y, mask, sigma, step_size, Seed(seed + i)) for i in range(2))
-        if first.shape != x.shape or first.dtype != dtype:
-            raise WrongAnswer(
-                f"for x of shape {tuple(x.shape)} and {dtype} the step must keep both, it has {tuple(first.shape)} and "
-                f"{first.dtype}"
-            )
+        refuse(
+            first.shape != x.shape or first.dtype != dtype,
+            f"for x of shape {tuple(x.shape)} and {dtype} the step must keep both, it has {tuple(first.shape)} and "
+            f"{first.dtype}",
+        )
         step = x + step_size / 2 * score(x, sigma)
         _check_known(first, x, y, mask, step, score, sigma, step_size)
         _check_unknown(first, x, y, mask, step, score, sigma, step_size)
-        if torch.equal(first, other):
-            raise WrongAnswer("the noise is the same whatever the generator: is it seeded inside the function?")
+        refuse(torch.equal(first, other), SAME_NOISE)
 
 
 def _check_known(
@@ -49,21 +58,22 @@ def _check_known(
     """Raise WrongAnswer unless the known pixels are y's, bit for bit."""
     if torch.equal(answer[:, mask], y[:, mask]):
         return
-    if torch.equal(answer[:, ~mask], y[:, ~mask]):
-        raise WrongAnswer("the mask is the wrong way round: it is True where a pixel is known")
+    refuse(
+        torch.equal(answer[:, ~mask], y[:, ~mask]), "the mask is the wrong way round: it is True where a pixel is known"
+    )
     put_first = torch.where(mask, y, x)
     mistakes = {
         "the known pixels have the noise of a step: they are overwritten after the step, not before it":
-            Moments((put_first + step_size / 2 * score(put_first, sigma))[:, mask], step_size),
-        "no pixel is overwritten: this is a step of Algorithm 1": Moments(step[:, mask], step_size),
-        "the known pixels are x's, where they should be y's": Moments(x[:, mask], 0.0),
-        "the known pixels are noised once more: y has this level's noise already": Moments(y[:, mask], sigma**2),
+            Law((put_first + step_size / 2 * score(put_first, sigma))[:, mask], step_size),
+        "no pixel is overwritten: this is a step of Algorithm 1": Law(step[:, mask], step_size),
+        "the known pixels are x's, where they should be y's": Law(x[:, mask], 0.0),
+        "the known pixels are noised once more: y has this level's noise already": Law(y[:, mask], sigma**2),
         "the known pixels still hold what the step made of them, beside y: what does 1 − m do in Algorithm 2?":
-            Moments((y + step)[:, mask], step_size),
-        "the known pixels are only half y's": Moments((y + step)[:, mask] / 2, step_size / 4),
-        "the known pixels are zero: is y added where the mask is 1?": Moments(torch.zeros_like(y[:, mask]), 0.0),
+            Law((y + step)[:, mask], step_size),
+        "the known pixels are only half y's": Law((y + step)[:, mask] / 2, step_size / 4),
+        "the known pixels are zero: is y added where the mask is 1?": Law(torch.zeros_like(y[:, mask]), 0.0),
     }  # fmt: skip
-    compare_moments(answer[:, mask], Moments(y[:, mask], 0.0), mistakes, "your known pixels")
+    compare_law(answer[:, mask], Law(y[:, mask], 0.0), mistakes, "your known pixels")
     raise WrongAnswer("the known pixels are nearly y's, but not bit for bit: copy them, without arithmetic")
 
 
@@ -74,34 +84,34 @@ def _check_unknown(
     drift, put_first = (step - x)[:, ~mask], torch.where(mask, y, x)
     old, mean = x[:, ~mask], step[:, ~mask]
     mistakes = {
-        "there is no noise: a Langevin step has a random part": Moments(mean, 0.0),
-        "the drift is twice what it should be": Moments(old + 2 * drift, step_size),
-        "the drift has the wrong sign: a step goes up the density": Moments(old - drift, step_size),
-        "there is no drift: where is the score?": Moments(old, step_size),
-        "the unknown pixels do not move: it is these that the step is for": Moments(old, 0.0),
+        "there is no noise: a Langevin step has a random part": Law(mean, 0.0),
+        "the drift is twice what it should be": Law(old + 2 * drift, step_size),
+        "the drift has the wrong sign: a step goes up the density": Law(old - drift, step_size),
+        "there is no drift: where is the score?": Law(old, step_size),
+        "the unknown pixels do not move: it is these that the step is for": Law(old, 0.0),
         "the score is taken after y has been put in: first the step, then the known pixels":
-            Moments((put_first + step_size / 2 * score(put_first, sigma))[:, ~mask], step_size),
+            Law((put_first + step_size / 2 * score(put_first, sigma))[:, ~mask], step_size),
         "the score is not that of this level: it is s(x, σ)":
-            Moments((x + step_size / 2 * score(x, 0.0))[:, ~mask], step_size),
+            Law((x + step_size / 2 * score(x, 0.0))[:, ~mask], step_size),
         "the score is taken at y: it is the chain that moves, and y is only put into it":
-            Moments((x + step_size / 2 * score(y, sigma))[:, ~mask], step_size),
-        "the noise has the variance α²: is it multiplied by α or by √α?": Moments(mean, step_size**2),
-        "the noise has variance 1: it still has to be scaled": Moments(mean, 1.0),
+            Law((x + step_size / 2 * score(y, sigma))[:, ~mask], step_size),
+        "the noise has the variance α²: is it multiplied by α or by √α?": Law(mean, step_size**2),
+        "the noise has variance 1: it still has to be scaled": Law(mean, 1.0),
         "the noise has the variance 2α: this is the other convention, x + h s + √(2h) z with h = α":
-            Moments(old + 2 * drift, 2 * step_size),
+            Law(old + 2 * drift, 2 * step_size),
         "the noise has this level's standard deviation σ: in a Langevin step the step size sets it":
-            Moments(mean, sigma**2),
+            Law(mean, sigma**2),
         "the step is scaled by σ² once more: step_size is already that of this level":
-            Moments(old + sigma**2 * drift, sigma**2 * step_size),
+            Law(old + sigma**2 * drift, sigma**2 * step_size),
         "the noise is uniform in [0, 1): torch.rand where torch.randn belongs":
-            Moments(mean + 0.5 * math.sqrt(step_size), step_size / 12, kurtosis=1.8),
+            Law(mean + 0.5 * math.sqrt(step_size), step_size / 12, kurtosis=1.8),
         "the noise is a product of two normal draws: its variance is right and its law is wrong":
-            Moments(mean, step_size, kurtosis=9.0),
-        "the old x is lost: a step starts from where the chain is": Moments(drift, step_size),
-        "the unknown pixels are all zero: the step's own values belong there": Moments(torch.zeros_like(old), 0.0),
-        "the unknown pixels hold y as well: the image is not known there": Moments(mean + y[:, ~mask], step_size),
+            Law(mean, step_size, kurtosis=9.0),
+        "the old x is lost: a step starts from where the chain is": Law(drift, step_size),
+        "the unknown pixels are all zero: the step's own values belong there": Law(torch.zeros_like(old), 0.0),
+        "the unknown pixels hold y as well: the image is not known there": Law(mean + y[:, ~mask], step_size),
     }  # fmt: skip
-    compare_moments(answer[:, ~mask], Moments(mean, step_size), mistakes, "your unknown pixels")
+    compare_law(answer[:, ~mask], Law(mean, step_size), mistakes, "your unknown pixels")
 
 
 @exercise(chapter=8, minutes=5)
@@ -111,37 +121,38 @@ def fill_spread(trial: Trial) -> None:
     `fills` are (N, C, H, W); the mask is (C, H, W) or (1, H, W), boolean, True where a pixel is known. The variance of
     a pixel over the fills is unbiased, its mean is over the unknown pixels of all channels; the answer is one number.
     """
-    for n, shape, mask_shape in ((7, (1, 4, 4), (1, 4, 4)), (4, (3, 4, 5), (1, 4, 5)), (3, (2, 3, 3), (2, 3, 3))):
-        for dtype in (torch.float32, torch.float64):
-            mask = trial.rand(*mask_shape) < 0.5
-            mask.view(-1)[:2] = torch.tensor([True, False])
-            known = mask.expand(shape)
-            scale = torch.where(known, 0.02 + 0.05 * trial.rand(*shape), 0.05 + 0.4 * trial.rand(*shape))
-            fills = (trial.rand(*shape) + scale * trial.randn(n, *shape)).to(dtype)
-            variance, unknown = fills.var(dim=0), fills[:, ~known]
-            compare(
-                trial.answer(fills, mask),
-                unknown.var(dim=0).mean().sqrt(),
-                {
-                    "the standard deviations are averaged, which is less: it is variances that are averaged":
-                        unknown.std(dim=0).mean(),
-                    "this is a variance: its root is asked for, to compare it with σ": unknown.var(dim=0).mean(),
-                    "biased: the mean over the fills is itself an estimate, which costs one of them":
-                        unknown.var(dim=0, correction=0).mean().sqrt(),
-                    "averaged over all pixels: the known ones hardly differ, and tell nothing": variance.mean().sqrt(),
-                    "this is the spread of the known pixels: the mask is True where a pixel is known":
-                        fills[:, known].var(dim=0).mean().sqrt(),
-                    "the known pixels count as unknown ones that never differ: by how many pixels is the sum divided?":
-                        torch.where(known, 0, variance).mean().sqrt(),
-                    "the spread over pixels within a fill: it is the same pixel that is compared from fill to fill":
-                        unknown.var(dim=1).mean().sqrt(),
-                    "the spread of all unknown pixels in one heap: each pixel has its own mean over the fills":
-                        unknown.std(),
-                    "summed over the unknown pixels": unknown.var(dim=0).sum().sqrt(),
-                    "this compares the fills with nothing: their mean is to be taken off first":
-                        unknown.square().mean().sqrt(),
-                    "all pixels count, and the averaged numbers are standard deviations": variance.sqrt().mean(),
-                    "the standard deviations are averaged, and biased": unknown.std(dim=0, correction=0).mean(),
-                    "the largest spread of a pixel: the mean is asked for": unknown.std(dim=0).max(),
-                },
-            )  # fmt: skip
+    for (n, shape, mask_shape), dtype in in_both_precisions(
+        ((7, (1, 4, 4), (1, 4, 4)), (4, (3, 4, 5), (1, 4, 5)), (3, (2, 3, 3), (2, 3, 3)))
+    ):
+        mask = trial.rand(*mask_shape) < 0.5
+        mask.view(-1)[:2] = torch.tensor([True, False])
+        known = mask.expand(shape)
+        scale = torch.where(known, 0.02 + 0.05 * trial.rand(*shape), 0.05 + 0.4 * trial.rand(*shape))
+        fills = (trial.rand(*shape) + scale * trial.randn(n, *shape)).to(dtype)
+        variance, unknown = fills.var(dim=0), fills[:, ~known]
+        compare(
+            trial.answer(fills, mask),
+            unknown.var(dim=0).mean().sqrt(),
+            {
+                "the standard deviations are averaged, which is less: it is variances that are averaged":
+                    unknown.std(dim=0).mean(),
+                "this is a variance: its root is asked for, to compare it with σ": unknown.var(dim=0).mean(),
+                "biased: the mean over the fills is itself an estimate, which costs one of them":
+                    unknown.var(dim=0, correction=0).mean().sqrt(),
+                "averaged over all pixels: the known ones hardly differ, and tell nothing": variance.mean().sqrt(),
+                "this is the spread of the known pixels: the mask is True where a pixel is known":
+                    fills[:, known].var(dim=0).mean().sqrt(),
+                "the known pixels count as unknown ones that never differ: by how many pixels is the sum divided?":
+                    torch.where(known, 0, variance).mean().sqrt(),
+                "the spread over pixels within a fill: it is the same pixel that is compared from fill to fill":
+                    unknown.var(dim=1).mean().sqrt(),
+                "the spread of all unknown pixels in one heap: each pixel has its own mean over the fills":
+                    unknown.std(),
+                "summed over the unknown pixels": unknown.var(dim=0).sum().sqrt(),
+                "this compares the fills with nothing: their mean is to be taken off first":
+                    unknown.square().mean().sqrt(),
+                "all pixels count, and the averaged numbers are standard deviations": variance.sqrt().mean(),
+                "the standard deviations are averaged, and biased": unknown.std(dim=0, correction=0).mean(),
+                "the largest spread of a pixel: the mean is asked for": unknown.std(dim=0).max(),
+            },
+        )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sbgm.course.exercise import Trial, WrongAnswer, compare, exercise
+from sbgm.course.exercise import Trial, compare, exercise, refuse
 
 FRECHET_TOLERANCE = 1e-3  # the roots of eigenvalues that should be 0 are those of their rounding errors
 
@@ -27,11 +27,11 @@ def inception_formula(trial: Trial) -> None:
                 p = p / p.sum(dim=1, keepdim=True)
             probabilities = p.to(dtype)
             answer = trial.answer(probabilities)
-            if bool(answer.isnan().any()) and zeros:
-                raise WrongAnswer(
-                    "NaN where some probabilities are exactly 0: what does p log p tend to, and what does the computer "
-                    "make of 0 · log 0?"
-                )
+            refuse(
+                answer.isnan().any() and zeros,
+                "NaN where some probabilities are exactly 0: what does p log p tend to, and what does the computer "
+                "make of 0 · log 0?",
+            )
             p = probabilities.double()
             marginal, kl = p.mean(dim=0), _divergences(p)
             own_entropy, entropy = -torch.xlogy(p, p).sum(dim=1), -torch.xlogy(marginal, marginal).sum()
@@ -97,11 +97,11 @@ def frechet(trial: Trial) -> None:
         swapped = torch.linalg.svdvals(c @ d).clamp(min=0).sqrt().sum()
         as_symmetric = torch.linalg.eigvalsh(c @ d).clamp(min=0).sqrt().sum()
         answer = trial.answer(means[0], covs[0], means[1], covs[1])
-        if bool(answer.isnan().any()):
-            raise WrongAnswer(
-                "NaN: the root of a negative eigenvalue? One that should be 0 may come out just below it; and a matrix "
-                "that is not symmetric needs eigvals, not eigvalsh"
-            )
+        refuse(
+            answer.isnan().any(),
+            "NaN: the root of a negative eigenvalue? One that should be 0 may come out just below it; and a matrix "
+            "that is not symmetric needs eigvals, not eigvalsh",
+        )
         compare(
             answer,
             apart + traces - 2 * root_trace,
@@ -193,8 +193,7 @@ def squared_mmd(trial: Trial) -> None:
 
 def _number(trial: Trial, a: Tensor, b: Tensor) -> Tensor:
     answer = trial.answer(a, b)
-    if bool(answer.isnan().any()):
-        raise WrongAnswer("NaN: is a root taken, of what may be negative?")
+    refuse(answer.isnan().any(), "NaN: is a root taken, of what may be negative?")
     return answer
 
 

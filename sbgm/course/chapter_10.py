@@ -8,7 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from sbgm.course.exercise import Trial, WrongAnswer, compare, exercise
+from sbgm.checked import Whole, checked
+from sbgm.course.exercise import Trial, compare, exercise, in_both_precisions, refuse
 from sbgm.theory import level_ratio
 
 RATIO_TOLERANCE = 1e-4  # of γ − 1
@@ -24,8 +25,10 @@ def ladder_ratio(trial: Trial) -> None:
         overlap = trial.uniform(low, high)
         right = level_ratio(dim, overlap)
         answer = trial.answer(dim, overlap)
-        if answer.shape == () and RATIO_TOLERANCE < abs((float(answer) - right) / (right - 1)) < 0.01:
-            raise WrongAnswer("γ is nearly right: go on until four digits of γ − 1 no longer change")
+        refuse(
+            answer.shape == () and RATIO_TOLERANCE < abs((float(answer) - right) / (right - 1)) < 0.01,
+            "γ is nearly right: go on until four digits of γ − 1 no longer change",
+        )
         root = math.sqrt(2 * dim)
         known = {
             "this is γ − 1": _number(right - 1),
@@ -66,17 +69,13 @@ def _solved(function: Callable[[float], float], value: float) -> Tensor:
     return _number(high)
 
 
-def ladder_problem(variant: int = 0) -> dict[str, float | int]:
-    """The numbers of `levels_needed` for a group of students: `sigma_max`, `sigma_min` and `dim`, by the variant.
+@checked
+def ladder_problem(variant: Whole = 0) -> dict[str, float | int]:
+    """Return the numbers of `levels_needed` for a group of students: `sigma_max`, `sigma_min` and `dim`.
 
     Args:
-        variant: 0, 1, 2, …
-
-    Raises:
-        ValueError: it is none of these.
+        variant: 0, 1, 2, …, the group's.
     """
-    if not isinstance(variant, int) or variant < 0:
-        raise ValueError(f"variant must be 0, 1, 2, …, got {variant!r}")
     generator = torch.Generator().manual_seed(10_000 + variant)
     while True:
         sigma_max, hundredths, side = (
@@ -103,8 +102,7 @@ def levels_needed(trial: Trial) -> None:
     dim, gamma = problem["dim"], level_ratio(problem["dim"])
     exact = _exact_levels(problem)
     answer = trial.answer()
-    if answer.shape == () and float(answer) % 1 != 0:
-        raise WrongAnswer("a number of levels is whole")
+    refuse(answer.shape == () and float(answer) % 1 != 0, "a number of levels is whole")
 
     def levels(number: float) -> Tensor:
         return _number(float(round(number)))
@@ -146,49 +144,48 @@ def consistent_step(trial: Trial) -> None:
     x + ησ² s(x, σ) + σ′√(1 − ((1 − η)/r)²) z with r = σ′/σ, for σ′ < σ and 1 − r < η ≤ 1. x and z are (B, *shape), the
     others floats; the result has x's shape and dtype.
     """
-    for shape in ((6, 2), (3, 1, 4, 4)):
-        for dtype in (torch.float32, torch.float64):
-            sigma, r = trial.uniform(0.4, 0.9), trial.uniform(0.6, 0.9)
-            after = r * sigma
-            x, z = trial.randn(*shape, dtype=dtype), trial.randn(*shape, dtype=dtype)
-            score = trial.field(x[0].numel(), dtype)
-            for eta in (1 - r * trial.uniform(0.2, 0.8), 1.0):
-                s, kept = score(x, sigma), (1 - eta) / r
-                drift, fresh = eta * sigma**2 * s, after * math.sqrt(1 - kept**2)
-                mistakes = {
-                    "there is no fresh noise": x + drift,
-                    "the fresh noise has all of the next level's variance: some of the old noise is still there":
-                        x + drift + after * z,
-                    "the fresh noise is scaled by σ: it belongs to the level that the step goes to":
-                        x + drift + sigma * math.sqrt(1 - kept**2) * z,
-                    "the root of the fresh noise's factor is missing": x + drift + after * (1 - kept**2) * z,
-                    "variances are subtracted: is a square missing under the root?":
-                        x + drift + after * math.sqrt(1 - kept) * z,
-                    "standard deviations are subtracted: what adds up for independent noises?":
-                        x + drift + after * (1 - kept) * z,
-                    "variances are subtracted, but the old noise's is not squared as a whole: what of (1 − η)/r?":
-                        x + drift + after * math.sqrt(max(0.0, 1 - (1 - eta) / r**2)) * z,
-                    "r is missing: how much of the old noise is left, measured by the new level?":
-                        x + drift + after * math.sqrt(1 - (1 - eta) ** 2) * z,
-                    "r is upside down: which of the two levels is the smaller?":
-                        x + drift + after * math.sqrt(1 - ((1 - eta) * r) ** 2) * z,
-                    "η is what is taken off; what is left?":
-                        x + drift + after * math.sqrt(max(0.0, 1 - (eta / r) ** 2)) * z,
-                    "this is Langevin's noise, √(2η)σ, which is more": x + drift + sigma * math.sqrt(2 * eta) * z,
-                    "the drift is half of what it should be: η is ε/2σ_L², the ½ is in it": x + drift / 2 + fresh * z,
-                    "the drift is that of the next level: it starts from σ": x + eta * after**2 * s + fresh * z,
-                    "the drift is off by a factor σ: is it multiplied by a standard deviation or a variance?":
-                        x + eta * sigma * s + fresh * z,
-                    "the drift has no σ² in it": x + eta * s + fresh * z,
-                    "the drift has no η in it": x + sigma**2 * s + fresh * z,
-                    "the drift has the wrong sign: a step goes up the density": x - drift + fresh * z,
-                    "the noise has the wrong sign; its law is right, but here z is given": x + drift - fresh * z,
-                    "the score is taken at the next level: where is x now?":
-                        x + eta * sigma**2 * score(x, after) + fresh * z,
-                    "the score was not told σ: it is s(x, σ)": x + eta * sigma**2 * score(x, 0.0) + fresh * z,
-                    "the old x is lost: a step starts from where the chain is": drift + fresh * z,
-                }  # fmt: skip
-                trial.expect(x + drift + fresh * z, score, x, sigma, after, eta, z, mistakes=mistakes)
+    for shape, dtype in in_both_precisions(((6, 2), (3, 1, 4, 4))):
+        sigma, r = trial.uniform(0.4, 0.9), trial.uniform(0.6, 0.9)
+        after = r * sigma
+        x, z = trial.randn(*shape, dtype=dtype), trial.randn(*shape, dtype=dtype)
+        score = trial.field(x[0].numel(), dtype)
+        for eta in (1 - r * trial.uniform(0.2, 0.8), 1.0):
+            s, kept = score(x, sigma), (1 - eta) / r
+            drift, fresh = eta * sigma**2 * s, after * math.sqrt(1 - kept**2)
+            mistakes = {
+                "there is no fresh noise": x + drift,
+                "the fresh noise has all of the next level's variance: some of the old noise is still there":
+                    x + drift + after * z,
+                "the fresh noise is scaled by σ: it belongs to the level that the step goes to":
+                    x + drift + sigma * math.sqrt(1 - kept**2) * z,
+                "the root of the fresh noise's factor is missing": x + drift + after * (1 - kept**2) * z,
+                "variances are subtracted: is a square missing under the root?":
+                    x + drift + after * math.sqrt(1 - kept) * z,
+                "standard deviations are subtracted: what adds up for independent noises?":
+                    x + drift + after * (1 - kept) * z,
+                "variances are subtracted, but the old noise's is not squared as a whole: what of (1 − η)/r?":
+                    x + drift + after * math.sqrt(max(0.0, 1 - (1 - eta) / r**2)) * z,
+                "r is missing: how much of the old noise is left, measured by the new level?":
+                    x + drift + after * math.sqrt(1 - (1 - eta) ** 2) * z,
+                "r is upside down: which of the two levels is the smaller?":
+                    x + drift + after * math.sqrt(1 - ((1 - eta) * r) ** 2) * z,
+                "η is what is taken off; what is left?":
+                    x + drift + after * math.sqrt(max(0.0, 1 - (eta / r) ** 2)) * z,
+                "this is Langevin's noise, √(2η)σ, which is more": x + drift + sigma * math.sqrt(2 * eta) * z,
+                "the drift is half of what it should be: η is ε/2σ_L², the ½ is in it": x + drift / 2 + fresh * z,
+                "the drift is that of the next level: it starts from σ": x + eta * after**2 * s + fresh * z,
+                "the drift is off by a factor σ: is it multiplied by a standard deviation or a variance?":
+                    x + eta * sigma * s + fresh * z,
+                "the drift has no σ² in it": x + eta * s + fresh * z,
+                "the drift has no η in it": x + sigma**2 * s + fresh * z,
+                "the drift has the wrong sign: a step goes up the density": x - drift + fresh * z,
+                "the noise has the wrong sign; its law is right, but here z is given": x + drift - fresh * z,
+                "the score is taken at the next level: where is x now?":
+                    x + eta * sigma**2 * score(x, after) + fresh * z,
+                "the score was not told σ: it is s(x, σ)": x + eta * sigma**2 * score(x, 0.0) + fresh * z,
+                "the old x is lost: a step starts from where the chain is": drift + fresh * z,
+            }  # fmt: skip
+            trial.expect(x + drift + fresh * z, score, x, sigma, after, eta, z, mistakes=mistakes)
 
 
 @exercise(chapter=10, minutes=5)
@@ -198,40 +195,39 @@ def flow_step(trial: Trial) -> None:
     x is (B, *shape), σ and σ′ are floats, in either order: a step may go up or down. The result has x's shape and
     dtype.
     """
-    for shape in ((6, 2), (3, 1, 4, 4)):
-        for dtype in (torch.float32, torch.float64):
-            sigma = trial.uniform(0.4, 0.7)
-            x = trial.randn(*shape, dtype=dtype)
-            score = trial.field(x[0].numel(), dtype)
-            for after in (sigma * trial.uniform(0.5, 0.8), sigma * trial.uniform(1.2, 1.5)):
-                s, step = score(x, sigma), after - sigma
-                slope = -sigma * s
-                end = x + step * slope
-                heun = x + step / 2 * (slope - after * score(end, after))
-                mistakes = {
-                    "right on the way down, wrong on the way up: dσ has a sign"
-                    if step > 0 else
-                    "the step has the wrong sign: is dσ the new σ less the old, and is the equation's minus there?":
-                        x - step * slope,
-                    "there is no σ in the slope": x - step * s,
-                    "the slope has σ², and should have σ": x + step * sigma * slope,
-                    "the slope is not multiplied by the step dσ": x + slope,
-                    "the slope's factor σ is that of the end: Euler's step takes it all from the start":
-                        x - step * after * s,
-                    "the score is taken at the end's σ: Euler's step takes it all from the start":
-                        x - step * sigma * score(x, after),
-                    "the slope is taken at the end's σ: Euler's step takes it all from the start":
-                        x - step * after * score(x, after),
-                    "this is a step in σ² (or with the mean of both σ), not Euler's in σ":
-                        x + 0.5 * (sigma**2 - after**2) * s,
-                    "this is the drift of ancestral sampling, which goes with fresh noise":
-                        x + (sigma**2 - after**2) * s,
-                    "this is Heun's step, which is better: Euler's has one evaluation of the score": heun,
-                    "the slope has a ½ too much": x + step * slope / 2,
-                    "all noise is taken off: it is to be that of the next σ": x + sigma**2 * s,
-                    "the score was not told σ: it is s(x, σ)": x - step * sigma * score(x, 0.0),
-                    "this is the move alone: a step starts from x": step * slope,
-                    "this is the slope alone: where does a step of it lead to?": slope,
-                    "nothing moves": x,
-                }  # fmt: skip
-                trial.expect(end, score, x, sigma, after, mistakes=mistakes)
+    for shape, dtype in in_both_precisions(((6, 2), (3, 1, 4, 4))):
+        sigma = trial.uniform(0.4, 0.7)
+        x = trial.randn(*shape, dtype=dtype)
+        score = trial.field(x[0].numel(), dtype)
+        for after in (sigma * trial.uniform(0.5, 0.8), sigma * trial.uniform(1.2, 1.5)):
+            s, step = score(x, sigma), after - sigma
+            slope = -sigma * s
+            end = x + step * slope
+            heun = x + step / 2 * (slope - after * score(end, after))
+            mistakes = {
+                "right on the way down, wrong on the way up: dσ has a sign"
+                if step > 0 else
+                "the step has the wrong sign: is dσ the new σ less the old, and is the equation's minus there?":
+                    x - step * slope,
+                "there is no σ in the slope": x - step * s,
+                "the slope has σ², and should have σ": x + step * sigma * slope,
+                "the slope is not multiplied by the step dσ": x + slope,
+                "the slope's factor σ is that of the end: Euler's step takes it all from the start":
+                    x - step * after * s,
+                "the score is taken at the end's σ: Euler's step takes it all from the start":
+                    x - step * sigma * score(x, after),
+                "the slope is taken at the end's σ: Euler's step takes it all from the start":
+                    x - step * after * score(x, after),
+                "this is a step in σ² (or with the mean of both σ), not Euler's in σ":
+                    x + 0.5 * (sigma**2 - after**2) * s,
+                "this is the drift of ancestral sampling, which goes with fresh noise":
+                    x + (sigma**2 - after**2) * s,
+                "this is Heun's step, which is better: Euler's has one evaluation of the score": heun,
+                "the slope has a ½ too much": x + step * slope / 2,
+                "all noise is taken off: it is to be that of the next σ": x + sigma**2 * s,
+                "the score was not told σ: it is s(x, σ)": x - step * sigma * score(x, 0.0),
+                "this is the move alone: a step starts from x": step * slope,
+                "this is the slope alone: where does a step of it lead to?": slope,
+                "nothing moves": x,
+            }  # fmt: skip
+            trial.expect(end, score, x, sigma, after, mistakes=mistakes)

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import inspect
+import importlib
+import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from sbgm.course.calls import Argument, Runner, TanhField, local
+from sbgm.course.calls import Argument, Runner, Seed, TanhField, local
 
 TOLERANCES = {torch.float64: 1e-8, torch.float32: 2e-4, torch.bfloat16: 3e-2, torch.float16: 3e-3}
+SAME_NOISE = "the noise is the same whatever the generator: is it seeded inside the function?"
 STANDARD_ERRORS = 5.0  # a right number is refused once in two million
 
 
@@ -29,10 +32,26 @@ class WrongAnswer(AssertionError):
         return [f"WrongAnswer: {' '.join(str(self).split())}"]
 
 
+def refuse(wrong: bool | Tensor, sentence: str) -> None:
+    """Raise WrongAnswer with the sentence if something is wrong."""
+    if wrong:
+        raise WrongAnswer(sentence)
+
+
+def in_both_precisions(cases: Iterable[Any]) -> Iterator[tuple[Any, torch.dtype]]:
+    """Each case with torch.float32, then with torch.float64."""
+    return itertools.product(cases, (torch.float32, torch.float64))
+
+
 @dataclasses.dataclass(frozen=True)
-class Moments:
-    """What independent numbers should have: a mean (a number, or a tensor of one example's shape), a variance, and a
-    kurtosis E(x − mean)⁴/variance², 3 for a Gaussian."""
+class Law:
+    """The law expected of independent draws, by its moments.
+
+    Attributes:
+        mean: a number, or a tensor of one draw's shape.
+        variance: a number, or a tensor of one draw's shape.
+        kurtosis: E(x − mean)⁴/variance², 3 for a Gaussian.
+    """
 
     mean: Tensor | float
     variance: Tensor | float
@@ -56,24 +75,29 @@ def compare(
         what: the subject of the sentences.
         tolerance: relative to the largest number; that of the dtypes if None.
     """
-    if answer.shape != expected.shape:
-        raise WrongAnswer(f"{what} has shape {tuple(answer.shape)}, and should have {tuple(expected.shape)}")
-    if expected.ndim and answer.dtype != expected.dtype:
-        raise WrongAnswer(f"{what} has dtype {answer.dtype} for arguments of {expected.dtype}: keep theirs")
-    if expected.is_floating_point() and not bool(torch.isfinite(answer).all()):
-        raise WrongAnswer(f"{what} holds NaN or infinity where every number should be finite")
+    refuse(
+        answer.shape != expected.shape,
+        f"{what} has shape {tuple(answer.shape)}, and should have {tuple(expected.shape)}",
+    )
+    refuse(
+        expected.ndim and answer.dtype != expected.dtype,
+        f"{what} has dtype {answer.dtype} for arguments of {expected.dtype}: keep theirs",
+    )
+    refuse(
+        expected.is_floating_point() and not torch.isfinite(answer).all(),
+        f"{what} holds NaN or infinity where every number should be finite",
+    )
     if _close(answer, expected, tolerance):
         return
     for sentence, wrong in mistakes.items():
-        if wrong.shape == expected.shape and _close(answer, wrong, tolerance):
-            raise WrongAnswer(sentence)
-    if not bool(answer.any()):
-        raise WrongAnswer(f"{what} is zero everywhere")
-    if _close(answer, -expected, tolerance):
-        raise WrongAnswer(f"{what} has the wrong sign, and is right otherwise")
+        refuse(wrong.shape == expected.shape and _close(answer, wrong, tolerance), sentence)
+    refuse(not answer.any(), f"{what} is zero everywhere")
+    refuse(_close(answer, -expected, tolerance), f"{what} has the wrong sign, and is right otherwise")
     distance = float((answer.double() - expected.double()).abs().max() / expected.double().abs().max().clamp(min=1e-30))
-    if distance < 1e-5:
-        raise WrongAnswer(f"{what} is right to {distance:.1g} only: is a part of it computed in single precision?")
+    refuse(
+        distance < 1e-5,
+        f"{what} is right to {distance:.1g} only: is a part of it computed in single precision?",
+    )
     raise WrongAnswer(f"{what} is off by up to {distance:.2g} of the largest right value, and by no mistake known here")
 
 
@@ -84,47 +108,42 @@ def _close(a: Tensor, b: Tensor, tolerance: float | None = None) -> bool:
     return math.isfinite(scale) and bool(((a.double() - b.double()).abs() <= tolerance * scale).all())
 
 
-def compare_moments(
-    samples: Tensor, expected: Moments, mistakes: Mapping[str, Moments], what: str = "your samples"
-) -> None:
-    """Raise WrongAnswer unless independent samples (n, *shape) have the moments expected, within STANDARD_ERRORS.
+def compare_law(samples: Tensor, expected: Law, mistakes: Mapping[str, Law], what: str = "your samples") -> None:
+    """Raise WrongAnswer unless independent samples (n, *shape) have the law expected, within STANDARD_ERRORS.
 
     The numbers of one sample must be uncorrelated with one another, and so must neighbouring samples.
     """
-    if not bool(torch.isfinite(samples).all()):
-        raise WrongAnswer(f"{what} hold NaN or infinity")
-    if not (faults := _moment_faults(samples, expected)):
+    refuse(not torch.isfinite(samples).all(), f"{what} hold NaN or infinity")
+    if not (faults := _faults(samples, expected)):
         return
     for sentence, wrong in mistakes.items():
-        if not _moment_faults(samples, wrong):
-            raise WrongAnswer(sentence)
+        refuse(not _faults(samples, wrong), sentence)
     raise WrongAnswer(f"{what} have {' and '.join(faults)}")
 
 
-def _moment_faults(samples: Tensor, expected: Moments) -> list[str]:
-    """What is wrong with the samples' moments, as parts of a sentence; empty if nothing is."""
+def _faults(samples: Tensor, expected: Law) -> list[str]:
+    """How the samples depart from the law expected, as parts of a sentence; empty if they do not."""
     variance = torch.as_tensor(expected.variance, dtype=torch.float64)
+    offset = samples.double() - torch.as_tensor(expected.mean, dtype=torch.float64)
     if bool((variance <= 0).any()):  # a mistake that draws no noise at all
-        off = (samples.double() - torch.as_tensor(expected.mean, dtype=torch.float64)).abs().max()
-        return [] if float(off) < 1e-5 else ["noise where there should be none"]
-    u = ((samples.double() - torch.as_tensor(expected.mean, dtype=torch.float64)) / variance.sqrt()).flatten(1)
+        return [] if float(offset.abs().max()) < 1e-5 else ["noise where there should be none"]
+    u = (offset / variance.sqrt()).flatten(1)
     n = u.numel()
     mean, second = float(u.mean()), float(u.square().mean())
     kurtosis = float(u.pow(4).mean()) / second**2 if second else 0.0
-    faults = []
     apart = float(u.mean(dim=0).abs().max())  # each number's own mean: errors of two signs cancel in that of all
-    if abs(mean) > STANDARD_ERRORS / math.sqrt(n) or apart > STANDARD_ERRORS / math.sqrt(len(u)):
-        faults.append("the wrong mean")
-    # Var(u²) = kurtosis − 1, for whatever kurtosis is expected
-    if abs(second - 1) > STANDARD_ERRORS * math.sqrt((expected.kurtosis - 1) / n):
-        faults.append(f"a variance of {second:.3g} times the right one")
     # 24/n is a Gaussian's; a heavier tail is compared only as a mistake, where the margin may be wide
     spread = math.sqrt(24 / n) if expected.kurtosis == 3 else 0.15 * expected.kurtosis
-    if abs(kurtosis - expected.kurtosis) > STANDARD_ERRORS * spread:
-        faults.append(f"a kurtosis of {kurtosis:.3g}, not {expected.kurtosis:.3g}: the noise is not of the right law")
-    if not faults and _correlated(u):
-        faults.append("numbers that depend on one another: is one draw used more than once?")
-    return faults
+    departures = {
+        "the wrong mean": max(abs(mean) * math.sqrt(n), apart * math.sqrt(len(u))),
+        # Var(u²) = kurtosis − 1, for whatever kurtosis is expected
+        f"a variance of {second:.3g} times the right one": abs(second - 1) / math.sqrt((expected.kurtosis - 1) / n),
+        f"a kurtosis of {kurtosis:.3g}, not {expected.kurtosis:.3g}: the noise is not of the right law":
+            abs(kurtosis - expected.kurtosis) / spread,
+    }  # fmt: skip
+    faults = [fault for fault, standard_errors in departures.items() if standard_errors > STANDARD_ERRORS]
+    dependent = ["numbers that depend on one another: is one draw used more than once?"]
+    return faults or (dependent if _correlated(u) else [])
 
 
 def _correlated(u: Tensor) -> bool:
@@ -137,7 +156,7 @@ def _correlated(u: Tensor) -> bool:
 
 
 @dataclasses.dataclass(frozen=True)
-class Step:
+class ChainStep:
     """One step of a chain, x + drift·s(x, σ) + √noise·z."""
 
     drift: float
@@ -148,12 +167,12 @@ class Step:
 def chain_law(
     offset: Tensor,
     variance: float,
-    levels: Sequence[Sequence[Step]],
+    levels: Sequence[Sequence[ChainStep]],
     *,
     kurtosis: float = 3.0,
     noise_mean: float = 0.0,
     fresh: str = "step",
-) -> Moments:
+) -> Law:
     """The moments of chains on N(0, vI) that all start at one point, with exact scores −x/(v + σ²).
 
     A step multiplies x by 1 − drift/(v + σ²) and adds √noise·z; `closed_forms.annealed_variance` is the same for the
@@ -179,7 +198,7 @@ def chain_law(
         if fresh == "level":
             settled, current = settled + current**2, 0.0
     total = settled + current**2
-    return Moments(offset, total, 3 + fourth / total**2)
+    return Law(offset, total, 3 + fourth / total**2)
 
 
 class _NotAttempted(Exception):
@@ -245,27 +264,23 @@ class Trial:
         reply = self._run(arguments, False)
         if not reply.attempted:
             raise _NotAttempted
-        if reply.problem:
-            raise WrongAnswer(reply.problem)
-        if reply.changed:
-            names = ", ".join(str(position + 1) for position in reply.changed)
-            raise WrongAnswer(f"your function changes its argument number {names} in place: work on a copy")
-        if reply.reseeded:
-            raise WrongAnswer("your function sets torch's global seed, and so the random numbers of all other code")
-        if reply.drew and not may_draw:
-            raise WrongAnswer(
-                "your function draws from torch's global generator: pass the generator on to torch.randn"
-                if any(type(a).__name__ == "Seed" for a in arguments)
-                else "your function draws random numbers, and needs none: what is random is among its arguments"
-            )
+        refuse(reply.problem, reply.problem)
+        names = ", ".join(str(position + 1) for position in reply.changed)
+        refuse(names, f"your function changes its argument number {names} in place: work on a copy")
+        refuse(reply.reseeded, "your function sets torch's global seed, and so the random numbers of all other code")
+        refuse(
+            reply.drew and not may_draw,
+            "your function draws from torch's global generator: pass the generator on to torch.randn"
+            if any(isinstance(a, Seed) for a in arguments)
+            else "your function draws random numbers, and needs none: what is random is among its arguments",
+        )
         self.returned = reply.values
         return reply.values
 
     def answer(self, *arguments: Argument) -> Tensor:
         """Call the student's function and return its one value; raises as `answers` does."""
         values = self.answers(*arguments)
-        if len(values) != 1:
-            raise WrongAnswer(f"your function must return one value, it returned {len(values)}")
+        refuse(len(values) != 1, f"your function must return one value, it returned {len(values)}")
         return values[0]
 
     def gradients(self, *arguments: Argument) -> tuple[Tensor, ...]:
@@ -275,13 +290,12 @@ class Trial:
             WrongAnswer: the answer depends on none of them.
         """
         reply = self._run(arguments, True)
-        if reply.problem:
-            raise WrongAnswer(reply.problem)
-        if not reply.gradients:
-            raise WrongAnswer(
-                "no gradient flows back from your answer: a .detach(), .item(), torch.no_grad() or torch.tensor(...) "
-                "cuts it off, and nothing would be learned"
-            )
+        refuse(reply.problem, reply.problem)
+        refuse(
+            not reply.gradients,
+            "no gradient flows back from your answer: a .detach(), .item(), torch.no_grad() or torch.tensor(...) "
+            "cuts it off, and nothing would be learned",
+        )
         return reply.gradients
 
     def expect(self, expected: Tensor, *arguments: Argument, mistakes: Mapping[str, Tensor] | None = None) -> None:
@@ -297,12 +311,6 @@ class Trial:
         for i, (found, expected) in enumerate(zip(self.gradients(*arguments), right, strict=True)):
             known = {sentence: g[i] for sentence, g in wrong.items() if g}
             compare(found, expected, known, "the value is right, but its gradient")
-
-    def expect_moments(
-        self, expected: Moments, *arguments: Argument, mistakes: Mapping[str, Moments] | None = None
-    ) -> None:
-        """Call the student's function and compare its samples' moments; see `compare_moments`."""
-        compare_moments(self.answer(*arguments), expected, mistakes or {})
 
 
 class Exercise:
@@ -361,9 +369,10 @@ class Exercise:
 def exercise(*, chapter: int, minutes: int) -> Callable[[Callable[[Trial], None]], Exercise]:
     """Make an Exercise of a function that tries an answer, and raises WrongAnswer where it is wrong."""
 
-    def made(judge: Callable[[Trial], None]) -> Exercise:
-        if not inspect.getdoc(judge):
-            raise ValueError(f"{judge.__name__} needs a docstring that states the exercise")
-        return Exercise(judge, chapter, minutes)
+    return lambda judge: Exercise(judge, chapter, minutes)
 
-    return made
+
+def exercises() -> dict[str, Exercise]:
+    """Return every exercise by name, as the chapters set them."""
+    chapters = [importlib.import_module(f"sbgm.course.chapter_{number:02d}") for number in range(1, 11)]
+    return {name: value for chapter in chapters for name, value in vars(chapter).items() if isinstance(value, Exercise)}

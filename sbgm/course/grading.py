@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+import pandas
 
 from sbgm.course.checks import Exercise
 from sbgm.course.marking import Outcome, mark_notebook
@@ -121,28 +121,28 @@ def write_marks(graded: list[Graded], folder: Path, facts: Mapping[str, object])
     Raises:
         FileExistsError: the folder exists.
     """
-    if folder.exists():
-        raise FileExistsError(f"{folder} exists: marks are never overwritten; name another folder with --out")
+    require_new(folder)
     (folder / "reports").mkdir(parents=True)
-    names = list(dict.fromkeys(name for student in graded for name in student.outcomes()))
-    table = io.StringIO()
-    writer = csv.writer(table)
-    writer.writerow(["student", "marks", "of", *names])
+    rows = []
     for student in graded:
-        outcomes = student.outcomes()
-        marks = [outcomes[name].mark if name in outcomes else "" for name in names]
-        writer.writerow([_cell(student.student), sum(o.mark for o in outcomes.values()), len(outcomes), *marks])
-        report = folder / "reports" / f"{student.student}.md"
-        with written_whole(report) as partial:
+        marks = {name: outcome.mark for name, outcome in student.outcomes().items()}
+        rows.append({"student": _cell(student.student), "marks": sum(marks.values()), "of": len(marks)} | marks)
+        with written_whole(folder / "reports" / f"{student.student}.md") as partial:
             partial.write_text(report_of(student, facts), encoding="utf-8")
     path = folder / "grades.csv"
     with written_whole(path) as partial:
-        partial.write_text(table.getvalue(), encoding="utf-8")
+        pandas.DataFrame(rows, dtype=object).to_csv(partial, index=False)
     return path
 
 
+def require_new(folder: Path) -> None:
+    """Raise FileExistsError if the folder for the marks exists."""
+    if folder.exists():
+        raise FileExistsError(f"{folder} exists: marks are never overwritten; name another folder with --out")
+
+
 def _cell(text: str) -> str:
-    """A student's name that no spreadsheet takes for a formula."""
+    """The text in a form that no spreadsheet takes for a formula."""
     return "'" + text if text[:1] in "=+-@\t\r" else text
 
 

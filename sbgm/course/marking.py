@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from typing import Any
 
 from sbgm.course.calls import Argument, Reply
 from sbgm.course.checks import Exercise, WrongAnswer
@@ -18,7 +19,7 @@ CORRECT, WRONG, NOT_ATTEMPTED, MISSING, FAILED = "correct", "wrong", "not attemp
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What one exercise of one notebook got.
+    """The outcome of one exercise of one notebook.
 
     Attributes:
         exercise: its name.
@@ -111,18 +112,14 @@ class _Student:
             self._start()
         self._deadline = self._deadline or time.monotonic() + self._limits.exercise_seconds
         seconds = min(self._limits.call_seconds, self._deadline - time.monotonic())
-        try:
-            send_call(self._process.stdin.fileno(), self._name, arguments, with_gradients)
-            reply = as_reply(*receive(self._process.stdout.fileno(), max(seconds, 0.0)))
-        except OutOfTimeError:
-            raise _Gone(
-                f"your function took too long: one call may take {self._limits.call_seconds:g} seconds, "
-                f"all of an exercise's calls {self._limits.exercise_seconds:g}"
-            ) from None
-        except (EOFError, OSError):
-            raise _Gone("the process ended while your function ran: did it exit, or run out of memory?") from None
-        except MessageError as error:
-            raise _Gone(f"what your notebook's process sent can't be read: {error}") from error
+        reply = self._exchange(
+            lambda sink: send_call(sink, self._name, arguments, with_gradients),
+            as_reply,
+            max(seconds, 0.0),
+            late=f"your function took too long: one call may take {self._limits.call_seconds:g} seconds, "
+            f"all of an exercise's calls {self._limits.exercise_seconds:g}",
+            ended="the process ended while your function ran: did it exit, or run out of memory?",
+        )
         if reply.problem.startswith("there is no function") and self._errors:
             return dataclasses.replace(reply, problem=f"{reply.problem}; the notebook raised {'; '.join(self._errors)}")
         return reply
@@ -130,15 +127,26 @@ class _Student:
     def _start(self) -> None:
         self._own = self._outer.enter_context(ExitStack())
         self._process = self._own.enter_context(student_process(self._limits))
-        try:
-            send(self._process.stdin.fileno(), {"statements": list(self._submission.statements)})
-            fields, _ = receive(self._process.stdout.fileno(), self._limits.start_seconds)
-        except OutOfTimeError:
-            raise _Gone(f"the notebook's definitions took longer than {self._limits.start_seconds:g} seconds") from None
-        except (EOFError, OSError):
-            raise _Gone("the process ended while the notebook's definitions ran") from None
-        except MessageError as error:
-            raise _Gone(f"what your notebook's process sent can't be read: {error}") from error
-        errors = fields.get("errors")
+        errors = self._exchange(
+            lambda sink: send(sink, {"statements": list(self._submission.statements)}),
+            lambda fields, tensors: fields.get("errors"),
+            self._limits.start_seconds,
+            late=f"the notebook's definitions took longer than {self._limits.start_seconds:g} seconds",
+            ended="the process ended while the notebook's definitions ran",
+        )
         errors = errors[:5] if isinstance(errors, list) else []
         self._errors = [printable(e)[:200] for e in errors if isinstance(e, str)]
+
+    def _exchange(
+        self, ask: Callable[[int], None], read: Callable[..., Any], seconds: float, *, late: str, ended: str
+    ) -> Any:
+        """Ask the process something, and read its answer; raise _Gone if none that can be read comes in time."""
+        try:
+            ask(self._process.stdin.fileno())
+            return read(*receive(self._process.stdout.fileno(), seconds))
+        except OutOfTimeError:
+            raise _Gone(late) from None
+        except (EOFError, OSError):
+            raise _Gone(ended) from None
+        except MessageError as error:
+            raise _Gone(f"what your notebook's process sent can't be read: {error}") from error

@@ -6,6 +6,7 @@ from a student is read as data only; whatever is malformed, too large or of the 
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -19,7 +20,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from sbgm.course.calls import FIELDS, Argument, Field, LogProb, Reply, Seed
+from sbgm.course.calls import Argument, LogProbOf, MixtureField, Reply, Seed, TanhField
 
 LARGEST = 64 * 2**20  # bytes of one message
 MOST_TEXT = 2_000  # characters kept of what a student's process says
@@ -27,7 +28,7 @@ LENGTHS = struct.Struct("<QQ")
 
 
 class MessageError(ValueError):
-    """What was received is no message of this protocol."""
+    """Something received is no message of this protocol."""
 
 
 class OutOfTimeError(TimeoutError):
@@ -84,52 +85,44 @@ def _read(descriptor: int, n_bytes: int, deadline: float) -> bytes:
 
 def send_call(descriptor: int, name: str, arguments: Sequence[Argument], with_gradients: bool) -> None:
     """Ask a student's process to call its function `name`."""
-    specs, tensors = [], {}
-    for position, argument in enumerate(arguments):
-        spec, arrays = _encoded(argument)
-        specs.append(spec)
-        tensors |= {f"{position}.{key}": tensor for key, tensor in arrays.items()}
+    encoded = [_encoded(argument) for argument in arguments]
+    specs = [(kind, value) for kind, value, _ in encoded]
+    tensors = {f"{i}.{key}": tensor for i, (_, _, own) in enumerate(encoded) for key, tensor in own.items()}
     send(descriptor, {"call": name, "arguments": specs, "gradients": with_gradients}, tensors)
 
 
-def _encoded(argument: Argument) -> tuple[dict[str, object], dict[str, Tensor]]:
+def _encoded(argument: Argument) -> tuple[str, object, Mapping[str, Tensor]]:
+    """Return the kind of an argument, what of it JSON can hold, and its tensors by name."""
     match argument:
         case Tensor():
-            return {"kind": "tensor"}, {"value": argument}
+            return "tensor", None, {"value": argument}
+        case LogProbOf(field):
+            return "log_prob", None, field.tensors
+        case MixtureField() | TanhField():
+            return argument.kind, None, argument.tensors
         case Seed(value):
-            return {"kind": "seed", "value": value}, {}
-        case LogProb(field):
-            return {"kind": "log_prob", "field": field.kind}, field.tensors
-        case bool() | int() | float() | str():
-            return {"kind": "plain", "value": argument}, {}
-        case tuple() | list():
-            return {"kind": "plain", "value": list(argument)}, {}
+            return "seed", value, {}
         case _:
-            return {"kind": "field", "field": argument.kind}, argument.tensors
+            return "plain", argument, {}
+
+
+_DECODERS = {
+    "tensor": lambda value, tensors: tensors["value"],
+    "log_prob": lambda value, tensors: LogProbOf(MixtureField(**tensors)),
+    "mixture": lambda value, tensors: MixtureField(**tensors),
+    "tanh": lambda value, tensors: TanhField(**tensors),
+    "seed": lambda value, tensors: Seed(value),
+    "plain": lambda value, tensors: value,
+}
 
 
 def decoded_arguments(fields: Mapping[str, object], tensors: Mapping[str, Tensor]) -> list[Argument]:
     """The arguments of a call, as the student's side builds them."""
-    return [_decoded(spec, position, tensors) for position, spec in enumerate(fields["arguments"])]
-
-
-def _decoded(spec: Mapping[str, object], position: int, tensors: Mapping[str, Tensor]) -> Argument:
-    arrays = {key.split(".", 1)[1]: t for key, t in tensors.items() if key.startswith(f"{position}.")}
-    match spec["kind"]:
-        case "tensor":
-            return arrays["value"]
-        case "seed":
-            return Seed(spec["value"])
-        case "log_prob":
-            return LogProb(_field(spec, arrays))
-        case "field":
-            return _field(spec, arrays)
-        case _:
-            return spec["value"]
-
-
-def _field(spec: Mapping[str, object], arrays: Mapping[str, Tensor]) -> Field:
-    return FIELDS[spec["field"]](**arrays)
+    arrays = [{} for _ in fields["arguments"]]
+    for key, tensor in tensors.items():
+        position, name = key.split(".")
+        arrays[int(position)][name] = tensor
+    return [_DECODERS[kind](value, own) for own, (kind, value) in zip(arrays, fields["arguments"], strict=True)]
 
 
 def send_reply(descriptor: int, reply: Reply) -> None:
@@ -147,7 +140,7 @@ def send_reply(descriptor: int, reply: Reply) -> None:
 
 
 def as_reply(fields: Mapping[str, object], tensors: Mapping[str, Tensor]) -> Reply:
-    """What a student's process says that a call gave; raises MessageError where that has not the form of a Reply."""
+    """Return the reply that a student's process sent; raise MessageError where it has not the form of a Reply."""
     problem, attempted, changed = fields.get("problem"), fields.get("attempted"), fields.get("changed")
     sound = isinstance(problem, str) and isinstance(attempted, bool) and isinstance(changed, list)
     if not sound or not all(isinstance(c, int) for c in changed):
@@ -166,10 +159,8 @@ def as_reply(fields: Mapping[str, object], tensors: Mapping[str, Tensor]) -> Rep
 
 
 def _numbered(name: str, tensors: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
-    found = []
-    while (key := f"{name}.{len(found)}") in tensors:
-        found.append(tensors[key])
-    return tuple(found)
+    keys = itertools.takewhile(tensors.__contains__, (f"{name}.{i}" for i in itertools.count()))
+    return tuple(tensors[key] for key in keys)
 
 
 def printable(text: str) -> str:
