@@ -14,6 +14,7 @@ calls `unchecked(function)`, since on a GPU each look at a value is a wait.
 
 from __future__ import annotations
 
+import difflib
 import functools
 import inspect
 import itertools
@@ -340,10 +341,17 @@ def one_of(choices: Iterable[str]) -> Check:
 
     def check(value: str, name: str, given: Mapping[str, Any] | None = None) -> str:
         if value not in known:
-            raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
+            near = did_you_mean(value, known)
+            raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}{near}")
         return value
 
     return check
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """Return "; did you mean 'mnist'?" for a name that is nearly one of the known ones, "" for any other."""
+    near = difflib.get_close_matches(str(name), list(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _score(score: Callable, name: str, given: Mapping[str, Any]) -> Callable:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import torch
 
-from sbgm.checked import Network, checked
+from sbgm.checked import Network, checked, did_you_mean
 from sbgm.data import shipped_folder
 from sbgm.files import Fact, file_hash, load_tensors, read_facts, save_tensors
 from sbgm.networks import ScoreNetwork
@@ -48,6 +48,13 @@ def samples_key(network: Path | str, *settings: str) -> str:
     if not file.is_file():
         raise FileNotFoundError(f"network must be a shipped one or a file of weights, but there is none at {file}")
     return "-".join([file.stem, file_hash(file)[:12], *settings])
+
+
+def shipped_networks(name: Path | str) -> str:
+    """Say which networks `load_network` knows by name, and which of them is meant where `name` is nearly one."""
+    files = sorted(weights_folder().glob("*.safetensors"))
+    known = [file.stem for file in files if isinstance(read_facts(file).get("architecture"), dict)]
+    return f"those that ship are {', '.join(known)}{did_you_mean(name, known)}"
 
 
 def _floating(dtype: torch.dtype, name: str, given: Mapping[str, Any]) -> torch.dtype:
@@ -118,12 +125,14 @@ def load_network(path: Path | str) -> ScoreNetwork:
         `ScoreNetwork` of your own is found by the name of its class, once that is defined.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: there is no such file, or no shipped network of the name; the message lists their names.
         ValueError: the file is damaged, or says of no network that this version knows how to build it.
     """
     import sbgm.refinenet  # noqa: F401 - so that RefineNet is among the subclasses
 
-    path = weights_file(path)
+    name, path = path, weights_file(path)
+    if not path.is_file() and not Path(name).suffix:
+        raise FileNotFoundError(f"{name} is no network that ships; {shipped_networks(name)}")
     facts = read_facts(path)
     made_by = facts.get("architecture")
     classes = {known.__name__: known for known in ScoreNetwork.__subclasses__()}

@@ -104,8 +104,10 @@ def test_half_precision_halves_the_file_and_keeps_the_ladder(tmp_path):
 
 def test_a_shipped_network_has_a_name():
     assert weights_file("mnist_ncsn") == weights_folder() / "mnist_ncsn.safetensors"
-    with pytest.raises(FileNotFoundError, match=r"none at .*data/weights/no_such_network.safetensors"):
-        load_network("no_such_network")
+    with pytest.raises(FileNotFoundError, match=r"no_such is no network that ships; those .* mnist_ncsnv2, [a-z_]*$"):
+        load_network("no_such")
+    with pytest.raises(FileNotFoundError, match=r"mnist_ncs is no network .*; did you mean 'mnist_ncsn'\?$"):
+        load_network("mnist_ncs")
 
 
 def test_weights_of_no_known_network_are_refused(tmp_path):

@@ -23,7 +23,7 @@ from sbgm.files import written_whole
 from sbgm.lab.hardware import make_accelerator
 from sbgm.precision import PRECISIONS, autocast, compiled_for_training
 from sbgm.training import Step, adam
-from sbgm.weights import load_network, load_weights, save_network, weights_file
+from sbgm.weights import load_network, load_weights, save_network, shipped_networks, weights_file
 
 if TYPE_CHECKING:
     import pandas
@@ -184,8 +184,7 @@ def load_trained(path: Path | str) -> nn.Module:
         return Run(path).network()
     if not weights_file(path).is_file():
         raise FileNotFoundError(
-            f"{path} is no run's folder, no file of weights, and no network that ships; data/weights/README.md names "
-            "those that ship"
+            f"{path} is no run's folder, no file of weights, and no network that ships; {shipped_networks(path)}"
         )
     return load_network(path)
 
