@@ -18,7 +18,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from answers import all_answers
 from sbgm import checks
-from sbgm.__main__ import main
+from sbgm.cli import main
 from sbgm.course.calls import LogProbOf, MixtureField, Reply, Seed, TanhField, call
 from sbgm.course.grading import find_submissions, grade
 from sbgm.course.marking import mark_notebook

@@ -15,6 +15,20 @@ from torch import Tensor
 from sbgm.checked import against
 from sbgm.distributions import GaussianMixture
 
+__all__ = [
+    "Argument",
+    "Field",
+    "LogProbOf",
+    "MixtureField",
+    "Reply",
+    "Runner",
+    "Seed",
+    "TanhField",
+    "call",
+    "local",
+    "rebuilt",
+]
+
 
 class MixtureField(GaussianMixture):
     """A mixture of Gaussians that is called as its exact score, ∇ log q_σ(x)."""
@@ -31,7 +45,7 @@ class MixtureField(GaussianMixture):
         return self.score(x, sigma)
 
     def parameters(self) -> list[Tensor]:
-        """None: it has nothing to learn."""
+        """Return an empty list: a mixture has nothing to learn."""
         return []
 
 

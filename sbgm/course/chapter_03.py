@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 
 from sbgm.course.calls import LogProbOf, MixtureField, Seed
-from sbgm.course.exercise import SAME_NOISE, Law, Trial, compare, compare_law, exercise, in_both_precisions, refuse
+from sbgm.course.exercise import (
+    SAME_NOISE,
+    Law,
+    Trial,
+    compare,
+    compare_law,
+    exercise,
+    in_both_precisions,
+    refuse,
+    step_mistakes,
+)
 
 
 @exercise(chapter=3, minutes=10)
@@ -21,24 +29,12 @@ def langevin_step(trial: Trial) -> None:
         target = MixtureField(torch.ones(1), torch.zeros(1, 3), torch.tensor([std]))
         x = trial.randn(1, 3, dtype=dtype)
         x = (trial.uniform(4, 6) * x / x.norm()).expand(20_000, 3)  # so far out that the drift is seen in the noise
-        s = target(x).double()
-        mean = x + step_size / 2 * s
-        mistakes = {
-            "the drift is twice what it should be": Law(x + step_size * s, step_size),
-            "the drift has the wrong sign: a step goes up the density": Law(x - step_size / 2 * s, step_size),
-            "the noise has the variance ε²: is it multiplied by ε or by √ε?": Law(mean, step_size**2),
+        drift = step_size / 2 * target(x).double()
+        mean = x + drift
+        mistakes = step_mistakes(x, drift, step_size, "ε") | {
             "the noise has the variance ε/2; in the paper's convention it is ε": Law(mean, step_size / 2),
-            "the noise has the variance 2ε: this is the other convention, x + h s + √(2h) z with h = ε":
-                Law(x + step_size * s, 2 * step_size),
-            "the noise is a product of two normal draws: its variance is right and its law is wrong":
-                Law(mean, step_size, kurtosis=9.0),
-            "the noise has variance 1: it still has to be scaled": Law(mean, 1.0),
             "there is no noise: this climbs to the nearest mode": Law(mean, 0.0),
-            "the noise is uniform in [0, 1): torch.rand where torch.randn belongs":
-                Law(mean + 0.5 * math.sqrt(step_size), step_size / 12, kurtosis=1.8),
-            "the old x is lost: a step starts from where the chain is":
-                Law(step_size / 2 * s, step_size),
-        }  # fmt: skip
+        }
         seed = trial.integer(0, 2**31)
         first = trial.answer(target, x, step_size, Seed(seed))
         compare_law(first, Law(mean, step_size), mistakes)

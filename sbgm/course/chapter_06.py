@@ -8,7 +8,7 @@ from torch import Tensor
 from sbgm.course.calls import TanhField
 from sbgm.course.exercise import Trial, exercise, in_both_precisions
 
-EPS = 1e-5  # of the norms
+TINY = 1e-5  # of the norms
 
 
 @exercise(chapter=6, minutes=15)
@@ -115,8 +115,8 @@ def _instance_norm_plus(x: Tensor, gamma: Tensor, alpha: Tensor, beta: Tensor) -
     pixels = centred.square().sum(dim=(2, 3)) / n_pixels
     apart = mu - mu.sum(dim=1, keepdim=True) / n_channels
     channels = apart.square().sum(dim=1, keepdim=True) / (n_channels - 1)
-    x_hat = centred * (pixels + EPS).rsqrt()[:, :, None, None]
-    shift = gamma * alpha * apart * (channels + EPS).rsqrt() + beta
+    x_hat = centred * (pixels + TINY).rsqrt()[:, :, None, None]
+    shift = gamma * alpha * apart * (channels + TINY).rsqrt() + beta
     return gamma[:, :, None, None] * x_hat + shift[:, :, None, None]
 
 
@@ -127,15 +127,15 @@ def _norm_mistakes(x: Tensor, gamma: Tensor, alpha: Tensor, beta: Tensor) -> dic
     apart = mu - mu.mean(dim=1, keepdim=True)
     pixels, pixels_unbiased = (x.var(dim=(2, 3), keepdim=True, correction=c) for c in (0, 1))
     biased, channels = (mu.var(dim=1, keepdim=True, correction=c) for c in (0, 1))
-    x_hat, mu_hat = (x - mu) / (pixels + EPS).sqrt(), apart / (channels + EPS).sqrt()
-    over_batch = (mu - mu.mean(dim=0)) / (mu.var(dim=0) + EPS).sqrt()
-    over_all = (mu - mu.mean(dim=(0, 1))) / (mu.var(dim=(0, 1)) + EPS).sqrt()
+    x_hat, mu_hat = (x - mu) / (pixels + TINY).sqrt(), apart / (channels + TINY).sqrt()
+    over_batch = (mu - mu.mean(dim=0)) / (mu.var(dim=0) + TINY).sqrt()
+    over_all = (mu - mu.mean(dim=(0, 1))) / (mu.var(dim=(0, 1)) + TINY).sqrt()
 
     def normed(x_hat: Tensor = x_hat, mu_hat: Tensor = mu_hat) -> Tensor:
         return gamma * (x_hat + alpha * mu_hat) + beta
 
     def standard(*dims: int) -> Tensor:
-        return (x - x.mean(dim=dims, keepdim=True)) / (x.var(dim=dims, keepdim=True, correction=0) + EPS).sqrt()
+        return (x - x.mean(dim=dims, keepdim=True)) / (x.var(dim=dims, keepdim=True, correction=0) + TINY).sqrt()
 
     return {
         "the means are not added back: where are α and μ̂?": gamma * x_hat + beta,
@@ -148,31 +148,32 @@ def _norm_mistakes(x: Tensor, gamma: Tensor, alpha: Tensor, beta: Tensor) -> dic
         "μ̂ is subtracted: it gives the means back": normed(mu_hat=-mu_hat),
         "the means are added back as they are: they have to be normalised, too": normed(mu_hat=mu),
         "the means are added back without being divided by their spread": normed(mu_hat=apart),
-        "the means are divided by their spread, but not centred": normed(mu_hat=mu / (channels + EPS).sqrt()),
-        "the variance over the channels: is it divided by C or by C − 1?": normed(mu_hat=apart / (biased + EPS).sqrt()),
+        "the means are divided by their spread, but not centred": normed(mu_hat=mu / (channels + TINY).sqrt()),
+        "the variance over the channels: is it divided by C or by C − 1?":
+            normed(mu_hat=apart / (biased + TINY).sqrt()),
         "the variance over the pixels: is it divided by H·W or by H·W − 1? Instance norm has the former":
-            normed((x - mu) / (pixels_unbiased + EPS).sqrt()),
+            normed((x - mu) / (pixels_unbiased + TINY).sqrt()),
         "both variances have the wrong divisor: which of them is unbiased?":
-            normed((x - mu) / (pixels_unbiased + EPS).sqrt(), apart / (biased + EPS).sqrt()),
+            normed((x - mu) / (pixels_unbiased + TINY).sqrt(), apart / (biased + TINY).sqrt()),
         "the means are normalised over the batch: an image's channels are compared with one another":
             normed(mu_hat=over_batch),
         "the means are normalised over batch and channels: other images should not matter": normed(mu_hat=over_all),
         "x is normalised over its channels too: each channel has its own mean": normed(standard(1, 2, 3)),
         "x is normalised over the batch too: each image has its own mean": normed(standard(0, 2, 3)),
-        "x is not centred": normed(x / (pixels + EPS).sqrt()),
-        "x is divided by its variance: is that a standard deviation?": normed((x - mu) / (pixels + EPS)),
+        "x is not centred": normed(x / (pixels + TINY).sqrt()),
+        "x is divided by its variance: is that a standard deviation?": normed((x - mu) / (pixels + TINY)),
         "the means are divided by their variance: is that a standard deviation?":
-            normed(mu_hat=apart / (channels + EPS)),
+            normed(mu_hat=apart / (channels + TINY)),
         "10⁻⁵ is lost, or far too small, in both places: it matters where x hardly varies":
             normed((x - mu) / pixels.sqrt(), apart / channels.sqrt()),
         "10⁻⁵ is lost where x is normalised": normed((x - mu) / pixels.sqrt()),
         "10⁻⁵ is lost where the means are normalised": normed(mu_hat=apart / channels.sqrt()),
         "10⁻⁵ is added to standard deviations: is it added before the root, or after?":
-            normed((x - mu) / (pixels.sqrt() + EPS), apart / (channels.sqrt() + EPS)),
+            normed((x - mu) / (pixels.sqrt() + TINY), apart / (channels.sqrt() + TINY)),
         "10⁻⁵ is added to the pixels' standard deviation: is it added before the root, or after?":
-            normed((x - mu) / (pixels.sqrt() + EPS)),
+            normed((x - mu) / (pixels.sqrt() + TINY)),
         "10⁻⁵ is added to the channels' standard deviation: is it added before the root, or after?":
-            normed(mu_hat=apart / (channels.sqrt() + EPS)),
+            normed(mu_hat=apart / (channels.sqrt() + TINY)),
     }  # fmt: skip
 
 

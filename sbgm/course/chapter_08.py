@@ -18,9 +18,10 @@ from sbgm.course.exercise import (
     exercise,
     in_both_precisions,
     refuse,
+    step_mistakes,
 )
 
-N_CHAINS = 16_000
+N_DRAWS = 16_000
 
 
 @exercise(chapter=8, minutes=10)
@@ -37,8 +38,8 @@ def inpaint_step(trial: Trial) -> None:
         score = trial.field(math.prod(shape), dtype)
         mask = trial.rand(*shape) < 0.5
         mask.view(-1)[:2] = torch.tensor([True, False])  # neither all known nor all unknown
-        x = trial.randn(1, *shape, dtype=dtype).expand(N_CHAINS, *shape)
-        y = trial.rand(*shape, dtype=dtype) + sigma * trial.randn(N_CHAINS, *shape, dtype=dtype)
+        x = trial.randn(1, *shape, dtype=dtype).expand(N_DRAWS, *shape)
+        y = trial.rand(*shape, dtype=dtype) + sigma * trial.randn(N_DRAWS, *shape, dtype=dtype)
         seed = trial.integer(0, 2**31)
         first, other = (trial.answer(score, x, y, mask, sigma, step_size, Seed(seed + i)) for i in range(2))
         refuse(
@@ -83,10 +84,8 @@ def _check_unknown(
     """Raise WrongAnswer unless the unknown pixels have the law of a Langevin step."""
     drift, put_first = (step - x)[:, ~mask], torch.where(mask, y, x)
     old, mean = x[:, ~mask], step[:, ~mask]
-    mistakes = {
+    mistakes = step_mistakes(old, drift, step_size, "α") | {
         "there is no noise: a Langevin step has a random part": Law(mean, 0.0),
-        "the drift is twice what it should be": Law(old + 2 * drift, step_size),
-        "the drift has the wrong sign: a step goes up the density": Law(old - drift, step_size),
         "there is no drift: where is the score?": Law(old, step_size),
         "the unknown pixels do not move: it is these that the step is for": Law(old, 0.0),
         "the score is taken after y has been put in: first the step, then the known pixels":
@@ -95,19 +94,10 @@ def _check_unknown(
             Law((x + step_size / 2 * score(x, 0.0))[:, ~mask], step_size),
         "the score is taken at y: it is the chain that moves, and y is only put into it":
             Law((x + step_size / 2 * score(y, sigma))[:, ~mask], step_size),
-        "the noise has the variance α²: is it multiplied by α or by √α?": Law(mean, step_size**2),
-        "the noise has variance 1: it still has to be scaled": Law(mean, 1.0),
-        "the noise has the variance 2α: this is the other convention, x + h s + √(2h) z with h = α":
-            Law(old + 2 * drift, 2 * step_size),
         "the noise has this level's standard deviation σ: in a Langevin step the step size sets it":
             Law(mean, sigma**2),
         "the step is scaled by σ² once more: step_size is already that of this level":
             Law(old + sigma**2 * drift, sigma**2 * step_size),
-        "the noise is uniform in [0, 1): torch.rand where torch.randn belongs":
-            Law(mean + 0.5 * math.sqrt(step_size), step_size / 12, kurtosis=1.8),
-        "the noise is a product of two normal draws: its variance is right and its law is wrong":
-            Law(mean, step_size, kurtosis=9.0),
-        "the old x is lost: a step starts from where the chain is": Law(drift, step_size),
         "the unknown pixels are all zero: the step's own values belong there": Law(torch.zeros_like(old), 0.0),
         "the unknown pixels hold y as well: the image is not known there": Law(mean + y[:, ~mask], step_size),
     }  # fmt: skip

@@ -38,7 +38,7 @@ def inception_formula(trial: Trial) -> None:
             reverse = (torch.xlogy(marginal, marginal) - torch.xlogy(marginal, p)).sum(dim=1)
             compare(
                 answer,
-                _score(p),
+                _inception_score(p),
                 {
                     "the exponential is missing": kl.mean(),
                     "a logarithm to base 2 and an exponential to base e": (kl.mean() / torch.tensor(2.0).log()).exp(),
@@ -58,8 +58,8 @@ def inception_formula(trial: Trial) -> None:
                     "averaged over the classes too: a divergence is a sum over them": (kl.mean() / k).exp(),
                     "the sign is wrong: this is at most 1, and a score is at least 1": (-kl.mean()).exp(),
                     "the mean over ten parts, as is the custom: here p(y) is that of all images together":
-                        torch.stack([_score(part) for part in p.chunk(10)]).mean(),
-                    "these are probabilities already: they need no softmax": _score(p.softmax(dim=1)),
+                        torch.stack([_inception_score(part) for part in p.chunk(10)]).mean(),
+                    "these are probabilities already: they need no softmax": _inception_score(p.softmax(dim=1)),
                 },
                 tolerance=2e-4,
             )  # fmt: skip
@@ -70,7 +70,7 @@ def _divergences(p: Tensor) -> Tensor:
     return (torch.xlogy(p, p) - torch.xlogy(p, p.mean(dim=0))).sum(dim=1)
 
 
-def _score(p: Tensor) -> Tensor:
+def _inception_score(p: Tensor) -> Tensor:
     return _divergences(p).mean().exp()
 
 
@@ -92,7 +92,7 @@ def frechet(trial: Trial) -> None:
         covs = [x.T.cov().reshape(dim, dim).to(dtype) for x in points]
         (m, n), (c, d) = ([v.double() for v in pair] for pair in (means, covs))
         apart, traces = (m - n).square().sum(), c.trace() + d.trace()
-        root_c, root_d = _root(c), _root(d)
+        root_c, root_d = _matrix_root(c), _matrix_root(d)
         root_trace = torch.linalg.svdvals(root_c @ root_d).sum()
         swapped = torch.linalg.svdvals(c @ d).clamp(min=0).sqrt().sum()
         as_symmetric = torch.linalg.eigvalsh(c @ d).clamp(min=0).sqrt().sum()
@@ -136,7 +136,7 @@ def frechet(trial: Trial) -> None:
         )  # fmt: skip
 
 
-def _root(covariance: Tensor) -> Tensor:
+def _matrix_root(covariance: Tensor) -> Tensor:
     """The symmetric root of a matrix without negative eigenvalues."""
     values, vectors = torch.linalg.eigh(covariance)
     return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
@@ -151,22 +151,22 @@ def squared_mmd(trial: Trial) -> None:
     for n, m, dim, dtype in ((5, 8, 3, torch.float64), (9, 9, 4, torch.float32)):
         a, b = trial.randn(n, dim, dtype=dtype), (1.5 + 1.3 * trial.randn(m, dim)).to(dtype)
         x, y = a.double(), b.double()
-        right = _distance(x, y)
+        right = _mmd(x, y)
         mistakes = {
             "the pairs i = j are counted: each image's pair with itself makes this too large":
-                _distance(x, y, own_pairs="counted"),
+                _mmd(x, y, own_pairs="counted"),
             "the pairs i = j are left out of the sum, and still counted in its mean":
-                _distance(x, y, own_pairs="lost"),
-            "the pairs i = j are left out of the count, and still in the sum": _distance(x, y, own_pairs="uncounted"),
+                _mmd(x, y, own_pairs="lost"),
+            "the pairs i = j are left out of the count, and still in the sum": _mmd(x, y, own_pairs="uncounted"),
             "the kernel lacks the division by F: is it the mean or the sum over the features?":
-                _distance(x, y, width=1),
-            "the kernel is divided by the number of images, not of features": _distance(x, y, width=n),
-            "the kernel has the power 2: it compares the first three moments": _distance(x, y, power=2),
-            "the kernel has the power 1: this compares the means only": _distance(x, y, power=1),
-            "the kernel lacks its + 1": _distance(x, y, offset=0.0),
-            "a factor 2 is missing: how often does the mixed mean come?": _distance(x, y, mixed=1.0),
-            "the mixed mean has the wrong sign: equal sets have no distance": _distance(x, y, mixed=-2.0),
-            "the mixed mean is missing: only each set with itself": _distance(x, y, mixed=0.0),
+                _mmd(x, y, width=1),
+            "the kernel is divided by the number of images, not of features": _mmd(x, y, width=n),
+            "the kernel has the power 2: it compares the first three moments": _mmd(x, y, power=2),
+            "the kernel has the power 1: this compares the means only": _mmd(x, y, power=1),
+            "the kernel lacks its + 1": _mmd(x, y, offset=0.0),
+            "a factor 2 is missing: how often does the mixed mean come?": _mmd(x, y, mixed=1.0),
+            "the mixed mean has the wrong sign: equal sets have no distance": _mmd(x, y, mixed=-2.0),
+            "the mixed mean is missing: only each set with itself": _mmd(x, y, mixed=0.0),
             "this is only the mixed mean": _kernel(x, y).mean(),
             "the sign is wrong: what is similar is near": -right,
             "a root is taken: the root of an unbiased estimate is biased, and of a negative one no number":
@@ -178,11 +178,11 @@ def squared_mmd(trial: Trial) -> None:
             mistakes["the mixed pairs i = j are left out: x_i and y_i are two images, as any other two are"] = (
                 right + 2 * mixed.mean() - 2 * without
             )
-        compare(_number(trial, a, b), right, mistakes)
+        compare(_number_of(trial, a, b), right, mistakes)
     a = trial.randn(6, 2)  # a set and itself, for which the unbiased estimate is negative
-    right = _distance(a, a)
+    right = _mmd(a, a)
     compare(
-        _number(trial, a, a),
+        _number_of(trial, a, a),
         right,
         {
             "cut off at 0: an unbiased estimate of 0 has to be negative about half of the time": 0 * right,
@@ -191,7 +191,7 @@ def squared_mmd(trial: Trial) -> None:
     )
 
 
-def _number(trial: Trial, a: Tensor, b: Tensor) -> Tensor:
+def _number_of(trial: Trial, a: Tensor, b: Tensor) -> Tensor:
     answer = trial.answer(a, b)
     refuse(answer.isnan().any(), "NaN: is a root taken, of what may be negative?")
     return answer
@@ -201,7 +201,7 @@ def _kernel(x: Tensor, y: Tensor, width: float | None = None, power: int = 3, of
     return (x @ y.T / (width or x.shape[1]) + offset) ** power
 
 
-def _distance(x: Tensor, y: Tensor, *, own_pairs: str = "left out", mixed: float = 2.0, **kernel: float) -> Tensor:
+def _mmd(x: Tensor, y: Tensor, *, own_pairs: str = "left out", mixed: float = 2.0, **kernel: float) -> Tensor:
     """The kernel distance; `own_pairs` says what becomes of the pairs i = j."""
 
     def mean(z: Tensor) -> Tensor:

@@ -31,10 +31,10 @@ def ladder_ratio(trial: Trial) -> None:
         )
         root = math.sqrt(2 * dim)
         known = {
-            "this is γ − 1": _number(right - 1),
-            "upside down: γ is the larger level over the smaller one": _number(1 / right),
-            "γ is 1 here, where all of a level's noise overlaps: which half of the interval is kept?": _number(1),
-            "the other share: this overlap is 1 less the one that is asked for": _number(level_ratio(dim, 1 - overlap)),
+            "this is γ − 1": _scalar(right - 1),
+            "upside down: γ is the larger level over the smaller one": _scalar(1 / right),
+            "γ is 1 here, where all of a level's noise overlaps: which half of the interval is kept?": _scalar(1),
+            "the other share: this overlap is 1 less the one that is asked for": _scalar(level_ratio(dim, 1 - overlap)),
             "√D where √(2D) belongs: the noise's length has standard deviation σ/√2":
                 _solved(lambda g, dim=dim: _share(math.sqrt(dim) * (g - 1), 3 * g), overlap),
             "2D where √(2D) belongs": _solved(lambda g, dim=dim: _share(2 * dim * (g - 1), 3 * g), overlap),
@@ -46,10 +46,10 @@ def ladder_ratio(trial: Trial) -> None:
         if answer.shape == () and 1 < float(answer) < 1e6:
             there = _share(root * (float(answer) - 1), 3 * float(answer))
             known[f"in {dim:,} dimensions the overlap at your γ is {there:.3g}, and should be {overlap:.3g}"] = answer
-        compare(answer, _number(right), known, tolerance=RATIO_TOLERANCE * (right - 1))
+        compare(answer, _scalar(right), known, tolerance=RATIO_TOLERANCE * (right - 1))
 
 
-def _number(value: float) -> Tensor:
+def _scalar(value: float) -> Tensor:
     return torch.tensor(value, dtype=torch.float64)
 
 
@@ -59,14 +59,14 @@ def _share(shift: float, width: float) -> float:
 
 
 def _solved(function: Callable[[float], float], value: float) -> Tensor:
-    """Where a falling function has a value, by bisection between 1 and 100; NaN if nowhere there."""
+    """Return where a falling function has a value, by bisection between 1 and 100; NaN if nowhere there."""
     low, high = 1.0, 100.0
     if not function(high) < value < function(low):
-        return _number(math.nan)
+        return _scalar(math.nan)
     for _ in range(60):
         middle = (low + high) / 2
         low, high = (middle, high) if function(middle) > value else (low, middle)
-    return _number(high)
+    return _scalar(high)
 
 
 @checked
@@ -105,7 +105,7 @@ def levels_needed(trial: Trial) -> None:
     refuse(answer.shape == () and float(answer) % 1 != 0, "a number of levels is whole")
 
     def levels(number: float) -> Tensor:
-        return _number(float(round(number)))
+        return _scalar(float(round(number)))
 
     def levels_with(ratio: float) -> Tensor:
         return levels(_exact_levels(problem, ratio))

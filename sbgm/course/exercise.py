@@ -19,6 +19,24 @@ from torch import Tensor
 
 from sbgm.course.calls import Argument, Runner, Seed, TanhField, local
 
+__all__ = [
+    "SAME_NOISE",
+    "ChainStep",
+    "Exercise",
+    "Law",
+    "Trial",
+    "Verdict",
+    "WrongAnswer",
+    "chain_law",
+    "compare",
+    "compare_law",
+    "exercise",
+    "exercises",
+    "in_both_precisions",
+    "refuse",
+    "step_mistakes",
+]
+
 TOLERANCES = {torch.float64: 1e-8, torch.float32: 2e-4, torch.bfloat16: 3e-2, torch.float16: 3e-3}
 SAME_NOISE = "the noise is the same whatever the generator: is it seeded inside the function?"
 STANDARD_ERRORS = 5.0  # a right number is refused once in two million
@@ -32,7 +50,7 @@ class WrongAnswer(AssertionError):
         return [f"WrongAnswer: {' '.join(str(self).split())}"]
 
 
-def refuse(wrong: bool | Tensor, sentence: str) -> None:
+def refuse(wrong: object, sentence: str) -> None:
     """Raise WrongAnswer with the sentence if something is wrong."""
     if wrong:
         raise WrongAnswer(sentence)
@@ -122,7 +140,7 @@ def compare_law(samples: Tensor, expected: Law, mistakes: Mapping[str, Law], wha
 
 
 def _faults(samples: Tensor, expected: Law) -> list[str]:
-    """How the samples depart from the law expected, as parts of a sentence; empty if they do not."""
+    """Say how the samples depart from the law expected, as parts of a sentence; empty if they do not."""
     variance = torch.as_tensor(expected.variance, dtype=torch.float64)
     offset = samples.double() - torch.as_tensor(expected.mean, dtype=torch.float64)
     if bool((variance <= 0).any()):  # a mistake that draws no noise at all
@@ -147,12 +165,38 @@ def _faults(samples: Tensor, expected: Law) -> list[str]:
 
 
 def _correlated(u: Tensor) -> bool:
-    """Whether standardised numbers (n, D) are correlated within a sample, or between neighbouring samples."""
+    """Tell whether standardised numbers (n, D) are correlated within a sample, or between neighbouring samples."""
     n, dim = u.shape
     pairs = u.sum(dim=1).square() - u.square().sum(dim=1)  # Σ_{i≠j} u_i u_j: mean 0, variance 2D(D − 1)
     within = float(pairs.mean()) / math.sqrt(2 * dim * (dim - 1) / n) if dim > 1 else 0.0
     between = float((u[1:] * u[:-1]).mean()) * math.sqrt((n - 1) * dim)
     return max(abs(within), abs(between)) > STANDARD_ERRORS
+
+
+def step_mistakes(x: Tensor, drift: Tensor, step_size: float, symbol: str) -> dict[str, Law]:
+    """The laws that known mistakes make of a Langevin step, x + drift + √ε z, by the sentence that names each.
+
+    Args:
+        x: where the step starts.
+        drift: ε/2 times the score.
+        step_size: ε.
+        symbol: the step size's name in the sentences.
+    """
+    mean = x + drift
+    return {
+        "the drift is twice what it should be": Law(mean + drift, step_size),
+        "the drift has the wrong sign: a step goes up the density": Law(x - drift, step_size),
+        f"the noise has the variance {symbol}²: is it multiplied by {symbol} or by √{symbol}?":
+            Law(mean, step_size**2),
+        f"the noise has the variance 2{symbol}: this is the other convention, x + h s + √(2h) z with h = {symbol}":
+            Law(mean + drift, 2 * step_size),
+        "the noise has variance 1: it still has to be scaled": Law(mean, 1.0),
+        "the noise is a product of two normal draws: its variance is right and its law is wrong":
+            Law(mean, step_size, kurtosis=9.0),
+        "the noise is uniform in [0, 1): torch.rand where torch.randn belongs":
+            Law(mean + 0.5 * math.sqrt(step_size), step_size / 12, kurtosis=1.8),
+        "the old x is lost: a step starts from where the chain is": Law(drift, step_size),
+    }  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,7 +251,7 @@ class _NotAttempted(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """What came of a check that did not raise: `dsm_target: correct`, or `dsm_target: not attempted yet`."""
+    """The outcome of a check that did not raise: `dsm_target: correct`, or `dsm_target: not attempted yet`."""
 
     exercise: str
     correct: bool
@@ -283,11 +327,19 @@ class Trial:
         refuse(len(values) != 1, f"your function must return one value, it returned {len(values)}")
         return values[0]
 
-    def gradients(self, *arguments: Argument) -> tuple[Tensor, ...]:
-        """Gradients of the answer's sum by the fields' parameters or, where there is no field, by the tensors.
+    def expect(self, expected: Tensor, *arguments: Argument, mistakes: Mapping[str, Tensor] | None = None) -> None:
+        """Call the student's function and compare its value; see `compare`."""
+        compare(self.answer(*arguments), expected, mistakes or {})
+
+    def expect_gradients(
+        self, function: Callable[..., Tensor], *arguments: Argument, mistakes: Mapping[str, Callable[..., Tensor]] = {}
+    ) -> None:
+        """Compare the gradients of the answer's sum with those of a right `function` of the same arguments.
+
+        They are by the fields' parameters or, where there is no field, by the tensors; see `compare`.
 
         Raises:
-            WrongAnswer: the answer depends on none of them.
+            WrongAnswer: they are wrong, or the answer depends on none of these.
         """
         reply = self._run(arguments, True)
         refuse(reply.problem, reply.problem)
@@ -296,19 +348,9 @@ class Trial:
             "no gradient flows back from your answer: a .detach(), .item(), torch.no_grad() or torch.tensor(...) "
             "cuts it off, and nothing would be learned",
         )
-        return reply.gradients
-
-    def expect(self, expected: Tensor, *arguments: Argument, mistakes: Mapping[str, Tensor] | None = None) -> None:
-        """Call the student's function and compare its value; see `compare`."""
-        compare(self.answer(*arguments), expected, mistakes or {})
-
-    def expect_gradients(
-        self, function: Callable[..., Tensor], *arguments: Argument, mistakes: Mapping[str, Callable[..., Tensor]] = {}
-    ) -> None:
-        """Compare the answer's gradients with those of a right `function` of the same arguments; see `compare`."""
         right = local(function)(arguments, True).gradients
         wrong = {sentence: local(f)(arguments, True).gradients for sentence, f in mistakes.items()}
-        for i, (found, expected) in enumerate(zip(self.gradients(*arguments), right, strict=True)):
+        for i, (found, expected) in enumerate(zip(reply.gradients, right, strict=True)):
             known = {sentence: g[i] for sentence, g in wrong.items() if g}
             compare(found, expected, known, "the value is right, but its gradient")
 

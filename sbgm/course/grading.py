@@ -15,6 +15,8 @@ from sbgm.course.sandbox import Limits, hide_memory, isolation
 from sbgm.course.submissions import Submission, read_submission
 from sbgm.files import written_whole
 
+__all__ = ["Graded", "find_submissions", "grade", "report_of", "require_new", "write_marks"]
+
 LARGEST_NOTEBOOK = 32 * 2**20  # bytes
 
 
@@ -86,7 +88,8 @@ def grade(
     hide_memory()
     isolation()
     read = {
-        student: {str(path): _read(path, set(exercises)) for path in paths} for student, paths in submissions.items()
+        student: {str(path): _submission_at(path, set(exercises)) for path in paths}
+        for student, paths in submissions.items()
     }
 
     def graded(student: str) -> Graded:
@@ -101,7 +104,7 @@ def grade(
         yield from pool.map(graded, read)
 
 
-def _read(path: Path, names: set[str]) -> Submission:
+def _submission_at(path: Path, names: set[str]) -> Submission:
     try:
         if path.is_symlink() or path.stat().st_size > LARGEST_NOTEBOOK:
             return Submission(problem=f"the notebook is a link, or larger than {LARGEST_NOTEBOOK} bytes")

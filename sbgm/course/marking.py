@@ -14,6 +14,8 @@ from sbgm.course.messages import MessageError, OutOfTimeError, as_reply, printab
 from sbgm.course.sandbox import Limits, student_process
 from sbgm.course.submissions import Submission
 
+__all__ = ["Outcome", "mark_notebook"]
+
 CORRECT, WRONG, NOT_ATTEMPTED, MISSING, FAILED = "correct", "wrong", "not attempted", "missing", "failed"
 
 

@@ -1,4 +1,4 @@
-"""What crosses between the grader and a student's process: JSON and arrays, never code or pickles.
+"""Messages between the grader and a student's process: JSON and arrays, never code or pickles.
 
 A message is two lengths (8 bytes each, little endian), a JSON object, and tensors in the safetensors format. What comes
 from a student is read as data only; whatever is malformed, too large or of the wrong type raises MessageError.
@@ -21,6 +21,19 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from sbgm.course.calls import Argument, LogProbOf, MixtureField, Reply, Seed, TanhField
+
+__all__ = [
+    "LENGTHS",
+    "MessageError",
+    "OutOfTimeError",
+    "as_reply",
+    "decoded_arguments",
+    "printable",
+    "receive",
+    "send",
+    "send_call",
+    "send_reply",
+]
 
 LARGEST = 64 * 2**20  # bytes of one message
 MOST_TEXT = 2_000  # characters kept of what a student's process says
@@ -56,10 +69,10 @@ def receive(descriptor: int, seconds: float = math.inf) -> tuple[dict[str, objec
         MessageError: it is none.
     """
     deadline = time.monotonic() + seconds
-    text_length, blob_length = LENGTHS.unpack(_read(descriptor, LENGTHS.size, deadline))
+    text_length, blob_length = LENGTHS.unpack(_read_bytes(descriptor, LENGTHS.size, deadline))
     if text_length + blob_length > LARGEST:
         raise MessageError(f"a message of {text_length + blob_length} bytes was announced, {LARGEST} are allowed")
-    text, blob = _read(descriptor, text_length, deadline), _read(descriptor, blob_length, deadline)
+    text, blob = _read_bytes(descriptor, text_length, deadline), _read_bytes(descriptor, blob_length, deadline)
     try:
         fields, tensors = json.loads(text), safetensors.torch.load(blob)
     except (ValueError, RecursionError, SafetensorError, KeyError) as error:
@@ -69,7 +82,7 @@ def receive(descriptor: int, seconds: float = math.inf) -> tuple[dict[str, objec
     return fields, tensors
 
 
-def _read(descriptor: int, n_bytes: int, deadline: float) -> bytes:
+def _read_bytes(descriptor: int, n_bytes: int, deadline: float) -> bytes:
     data = bytearray()
     while len(data) < n_bytes:
         if deadline < math.inf:

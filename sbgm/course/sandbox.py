@@ -20,6 +20,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+__all__ = ["Isolation", "Limits", "hide_memory", "isolation", "student_process"]
+
 NOBODY = 65534
 PR_SET_DUMPABLE = 4
 # that nobody's Python is this one, and not another whose library happens to be readable
@@ -28,7 +30,7 @@ TRIAL = "import sys, sbgm.course.student; assert sys.base_prefix == {!r}"
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """What a student's process may use.
+    """Limits on what a student's process may use.
 
     Attributes:
         start_seconds: until the answers are defined, imports included.
@@ -47,14 +49,14 @@ class Limits:
 
 @dataclasses.dataclass(frozen=True)
 class Isolation:
-    """How a process is kept apart: the words put before its command."""
+    """A way to keep a process apart: the words put before its command, and what they give."""
 
     prefix: tuple[str, ...]
     namespaces: bool
     as_nobody: bool
 
     def describe(self) -> str:
-        """What keeps a student's process apart, in a sentence."""
+        """Say in a sentence what keeps a student's process apart."""
         parts = ["process and time and memory limits of its own"]
         parts += ["no network, no other process in sight"] if self.namespaces else []
         parts += ["the user nobody, who can write nothing of yours"] if self.as_nobody else []
@@ -131,7 +133,7 @@ def hide_memory() -> None:
 
 
 def _environment(folder: str) -> dict[str, str]:
-    """Nothing of the grader's environment but where programs are."""
+    """The variables that a student's process gets: of the grader's own, only where programs are."""
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": folder,

@@ -1,4 +1,4 @@
-"""What of a student's notebook is run, and which exercises it answers."""
+"""A student's notebook reduced to what is run of it, and the exercises that it answers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import dataclasses
 import json
 
 from IPython.core.inputtransformer2 import TransformerManager
+
+__all__ = ["Submission", "read_submission"]
 
 EXERCISE_TAG = "exercise"
 DEFINITIONS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -51,18 +53,17 @@ def read_submission(notebook: bytes, exercises: set[str]) -> Submission:
         for node in tree.body:
             if _is_run(node, is_exercise):
                 statements.append(ast.unparse(node))
-            if isinstance(node, ast.FunctionDef):
-                defined = {node.name}
-            elif isinstance(node, ast.Assign):  # name = lambda …
-                defined = {target.id for target in node.targets if isinstance(target, ast.Name)}
-            else:
-                defined = set()
-            answers |= {name: ast.get_source_segment(python, node) or "" for name in defined & exercises}
+            names = [node.name] if isinstance(node, ast.FunctionDef) else _assigned(node)  # name = lambda …
+            answers |= {name: ast.get_source_segment(python, node) or "" for name in exercises.intersection(names)}
     return Submission(tuple(statements), answers)
 
 
 def _text(source: str | list[str]) -> str:
     return source if isinstance(source, str) else "".join(source)
+
+
+def _assigned(node: ast.stmt) -> list[str]:
+    return [t.id for t in node.targets if isinstance(t, ast.Name)] if isinstance(node, ast.Assign) else []
 
 
 def _is_run(node: ast.stmt, is_exercise: bool) -> bool:
