@@ -8,7 +8,7 @@ import pkgutil
 from types import ModuleType
 
 import sbgm
-from sbgm.__main__ import COMMANDS
+from sbgm.cli import COMMANDS
 
 FIRST = (
     "distributions", "noise", "losses", "samplers", "networks", "training", "weights", "generation", "evaluation",
@@ -69,12 +69,12 @@ def home(value: object) -> str:
 
 
 def command_line() -> str:
-    """What `python -m sbgm COMMAND --help` says, for every command."""
-    lines = [*heading("The command line", "="), "``python -m sbgm COMMAND --help`` prints the same.", ""]
+    """What `sbgm COMMAND --help` says, for every command."""
+    lines = [*heading("The command line", "="), "``sbgm COMMAND --help`` prints the same.", ""]
     for name, summary in COMMANDS.items():
         module = importlib.import_module(f"sbgm.cli.{name}")
         parser = argparse.ArgumentParser(
-            prog=f"python -m sbgm {name}",
+            prog=f"sbgm {name}",
             description=module.__doc__,
             formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, width=88),
         )

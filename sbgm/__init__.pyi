@@ -64,3 +64,5 @@ from .weights import load_network as load_network
 from .weights import load_weights as load_weights
 from .weights import save_network as save_network
 from .weights import save_weights as save_weights
+
+__version__: str

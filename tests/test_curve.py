@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from sbgm import geometric_sigmas
-from sbgm.__main__ import main
+from sbgm.cli import main
 from sbgm.lab import claims, curve, drawing
 from sbgm.lab.curve import (
     BUDGETS,
@@ -20,7 +20,6 @@ from sbgm.lab.curve import (
     measure_curve,
     renewing,
 )
-from sbgm.lab.drawing import CPU
 from sbgm.measure import Measured
 from sbgm.measure.judging import some_images
 from sbgm.precision import autocast
@@ -201,7 +200,7 @@ def test_the_command_writes_the_record(small, tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(curve, "measure_curve", measure)
     assert main(["evaluate", "--curve", "mnist_ncsnv2", "--n-samples", "150", "--folder", str(tmp_path)]) == 0
-    assert seen == {"folder": tmp_path, "network": "mnist_ncsnv2", "n_samples": 150, "machine": CPU}
+    assert seen == {"folder": tmp_path, "network": "mnist_ncsnv2", "n_samples": 150}
     assert "150 samples" in capsys.readouterr().out
 
 

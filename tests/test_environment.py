@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+import sbgm
+
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
@@ -83,7 +85,7 @@ def test_environment_yml_adds_nothing_to_pyproject():
 
 def test_citation_agrees_with_pyproject():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
-    assert (str(citation["version"]), citation["license"]) == (PROJECT["version"], PROJECT["license"])
+    assert (str(citation["version"]), citation["license"]) == (sbgm.__version__, PROJECT["license"])
 
 
 @pytest.mark.slow

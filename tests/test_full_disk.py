@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sbgm import __main__ as command
+from sbgm import cli as command
 from sbgm.files import DiskFullError
 from sbgm.lab.ncsn import NCSN, train_ncsn
 from sbgm.lab.runs import Run, TrainingSettings

@@ -10,7 +10,7 @@ import torch
 
 from processes import torchrun
 from sbgm import NamedSampler, RefineNet, annealed_langevin, final, generate, geometric_sigmas, save_network
-from sbgm import __main__ as command
+from sbgm import cli as command
 from sbgm.data import load_images
 from sbgm.files import load_tensors
 from sbgm.generation import draw_batches, fitted_start, gaussian_start, uniform_start
@@ -344,7 +344,7 @@ def test_what_cannot_be_done_is_said(weights, tmp_path, capsys):
     assert run("sample", tmp_path / "none.safetensors", "--out", tmp_path) == 1
     assert "no run's folder" in capsys.readouterr().err
     assert run("sample", weights, "--out", tmp_path, "--sampler", "consistent") == 1
-    assert "step_size must be given for consistent" in capsys.readouterr().err
+    assert "--step-size must be given for consistent" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         run("sample", weights, "--out", tmp_path, "-n", 0)
     assert "must be at least 1, got 0" in capsys.readouterr().err

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from sbgm import masks
-from sbgm.__main__ import main
+from sbgm.cli import main
 from sbgm.files import load_tensors
 from sbgm.lab import claims, drawing, i8, recorded
 from sbgm.lab.i8 import Inpainting

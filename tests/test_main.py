@@ -1,5 +1,6 @@
 """The command line: the ledger printed and written, and a recorded claim measured on tiny runs."""
 
+import argparse
 import json
 import os
 import subprocess
@@ -9,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sbgm import __main__ as command
+from sbgm import cli as command
 from sbgm.cli import ledger
 from sbgm.data import DataNotFoundError, load_images
 from sbgm.lab import Figure1, claims, m2, recorded
@@ -17,6 +18,7 @@ from sbgm.lab.claims import Check, Settled, check, settle
 from sbgm.lab.runs import load_checkpoint
 from sbgm.training import Step
 
+WRITE = argparse.Namespace(write=True)
 RECORDED = Settled("M2", "reproduced", (Check("ratio", 68.9),), facts={"iterations": 6000})
 
 
@@ -65,7 +67,7 @@ def test_writing_enters_runs_in_the_records_the_table_and_the_readme(capsys, fol
     before, after = "# Title\n\nText “before”.\n\n", "\n\nText after.\n"
     path = readme(folders, f"{before}<!-- ledger -->\n| old |\n<!-- /ledger -->{after}")
     for _ in range(2):  # the second time changes nothing
-        assert ledger.print_ledger(write=True, readme=path) == 0
+        assert ledger.run(WRITE, path) == 0
         records = claims.load_records(folders / "results")
         assert list(records) == ["S1", "M2"]
         assert records["M2"] == RECORDED
@@ -90,7 +92,7 @@ def test_a_readme_without_its_markers_is_named_and_nothing_is_written(folders, t
     settle("S1", [check("x", 1)])
     path = readme(folders, text)
     with pytest.raises(ValueError, match=r"README.md must hold the markers <!-- ledger --> and <!-- /ledger --> once"):
-        ledger.print_ledger(write=True, readme=path)
+        ledger.run(WRITE, path)
     assert path.read_text(encoding="utf-8") == text
     assert not (folders / "results").exists()
 
@@ -105,7 +107,7 @@ def test_wrong_commands_are_refused_with_the_usage(arguments, capsys):
     with pytest.raises(SystemExit) as stopped:
         command.main(arguments)
     assert stopped.value.code == 2
-    assert "usage: python -m sbgm" in capsys.readouterr().err
+    assert "usage: sbgm" in capsys.readouterr().err
 
 
 # --- evaluate --------------------------------------------------------------------------------------------------------
@@ -139,7 +141,7 @@ def test_a_run_too_short_for_the_claim_is_not_recorded_and_goes_on_later(tiny, f
 @pytest.mark.parametrize("n", ["0", "-5"])
 def test_a_bad_number_of_iterations_is_named(n, tiny, folders, capsys):
     assert command.main(["evaluate", "--claim", "M2", "--folder", str(folders / "runs"), "--iterations", n]) == 1
-    assert "sbgm: n_iterations must be at least 1" in capsys.readouterr().err
+    assert "sbgm: --iterations must be at least 1" in capsys.readouterr().err
 
 
 def curves(images, settings, checkpoint):
@@ -199,7 +201,7 @@ def test_ctrl_c_says_how_to_go_on(tiny, folders, capsys, monkeypatch):
 
     monkeypatch.setattr(m2, "train_figure1", interrupted)
     assert command.main(["evaluate", "--claim", "M2", "--folder", str(folders / "runs")]) == 130
-    assert "The same command goes on from the last checkpoint" in capsys.readouterr().err
+    assert "The same command goes on from what is in" in capsys.readouterr().err
 
 
 def test_runs_are_kept_in_the_repositorys_ignored_folder_unless_told_otherwise(monkeypatch):

@@ -14,7 +14,7 @@ import torch
 from accelerate import Accelerator
 
 from processes import torchrun
-from sbgm import __main__ as command
+from sbgm import cli as command
 from sbgm import geometric_sigmas, ncsn_loss
 from sbgm.data import load_images
 from sbgm.lab.ncsn import NCSN, ORDER, train_ncsn
@@ -204,9 +204,9 @@ SMALL = ["digits", "--channels", 2, "--batch-size", 4, "--levels", 2, "--precisi
 KILLING = """
 import os, pathlib, random, signal, sys, time
 from accelerate import Accelerator
-from sbgm.__main__ import main
+from sbgm.cli import main
 from sbgm.data import load_images
-from sbgm.training import Run
+from sbgm.lab.runs import Run
 
 load_images("digits")  # for all ten, as are the modules above
 folder, arguments = pathlib.Path(sys.argv[1]), sys.argv[2:]

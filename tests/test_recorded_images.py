@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 from torch.nn.functional import avg_pool2d
 
-from sbgm import __main__ as command
+from sbgm import cli as command
 from sbgm import weights
 from sbgm.data import load_images, load_labels
 from sbgm.lab import claims, colour_claims, figure1, load_classifier, mnist_claims, recorded, recording

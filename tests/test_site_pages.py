@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import sbgm
-from sbgm.__main__ import COMMANDS
+from sbgm.cli import COMMANDS
 
 ROOT = Path(__file__).resolve().parent.parent
 SITE = ROOT / "docs"

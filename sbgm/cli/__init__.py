@@ -1,1 +1,72 @@
-"""The commands of `python -m sbgm`: each module adds its arguments, runs, and may print."""
+"""The command line, `sbgm` or `python -m sbgm`: each command is a module here, loaded when it is used.
+
+A command's module says in `add_arguments(parser)` what it takes, and does it in `run(options)`. It may print.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import re
+import sys
+
+import sbgm
+
+COMMANDS = {
+    "train": "train a noise conditional score network on images",
+    "sample": "draw images from a trained network",
+    "inpaint": "fill in the unknown pixels of images",
+    "evaluate": "judge samples, a network's loss level by level, or a recorded claim",
+    "download": "fetch a data set",
+    "ledger": "print the ledger of claims",
+    "grade": "mark the exercises in students' notebooks",
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Do what the command line asks; return the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    command = next((word for word in arguments if word in COMMANDS), None)
+    if command and sys.stderr.isatty() and "torch" not in sys.modules:
+        print(f"sbgm {command}: loading torch …", file=sys.stderr)
+    options = parser_for(command).parse_args(arguments)
+    try:
+        return options.run(options)
+    except (OSError, ValueError, ArithmeticError, AssertionError) as error:
+        print(f"sbgm: {_with_flag(str(error), options)}", file=sys.stderr)
+        return 1
+
+
+def parser_for(command: str | None) -> Parser:
+    """Make the parser of the command line, which knows the arguments of one command only."""
+    parser = Parser(prog="sbgm", description=sbgm.__doc__.partition("\n")[0])
+    parser.add_argument("--version", action="version", version=f"sbgm {sbgm.__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    parsers = {name: commands.add_parser(name, help=summary) for name, summary in COMMANDS.items()}
+    if command:
+        module, chosen = importlib.import_module(f"sbgm.cli.{command}"), parsers[command]
+        chosen.description, chosen.formatter_class = module.__doc__, argparse.RawDescriptionHelpFormatter
+        chosen.set_defaults(run=module.run, parser=chosen)
+        module.add_arguments(chosen)
+    return parser
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that suggests a near name for a mistyped one."""
+
+    def error(self, message: str) -> None:
+        """Print the usage and what is wrong, and exit."""
+        if found := re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message):
+            from sbgm.checked import did_you_mean
+
+            message += did_you_mean(found[1], re.findall(r"[\w-]+", found[2]))
+        super().error(message)
+
+
+def _with_flag(message: str, options: argparse.Namespace) -> str:
+    """Return the message with the name of an argument at its beginning replaced by the flag that sets it."""
+    name, space, rest = message.partition(" ")
+    for action in options.parser._actions:
+        if action.dest == name and action.option_strings and getattr(options, name, "") is not None:
+            name = action.option_strings[0]
+    return f"{name}{space}{rest}"

@@ -30,21 +30,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Grade, write the marks, and print where they are."""
     # here, since they need IPython and what only Linux and macOS have
-    from sbgm import checks
-    from sbgm.course.grading import find_submissions, grade, write_marks
+    from sbgm.course.exercise import exercises
+    from sbgm.course.grading import find_submissions, grade, require_new, write_marks
     from sbgm.course.sandbox import Limits, isolation
 
-    if options.out.exists():
-        raise FileExistsError(f"{options.out} exists: marks are never overwritten; name another folder with --out")
+    require_new(options.out)
     for name in ("jobs", "seconds", "memory"):
         if getattr(options, name) <= 0:
             raise ValueError(f"--{name} must be positive, got {getattr(options, name)}")
     submissions = find_submissions(options.submissions)
     seed = secrets.randbits(31) if options.seed is None else options.seed
     limits = Limits(exercise_seconds=options.seconds, memory=int(options.memory * 2**30))
-    marking = grade(
-        submissions, checks.exercises(), seed=seed, variant=options.variant, limits=limits, n_jobs=options.jobs
-    )
+    marking = grade(submissions, exercises(), seed=seed, variant=options.variant, limits=limits, n_jobs=options.jobs)
     graded = list(tqdm(marking, total=len(submissions), desc="grading", unit="student"))
     facts = {"seed": seed, "variant": options.variant, "isolation": isolation().describe()}
     path = write_marks(graded, options.out, facts)

@@ -27,15 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(options: argparse.Namespace) -> int:
-    """Print the ledger, and write it where asked to."""
-    return print_ledger(write=options.write)
-
-
-def print_ledger(*, write: bool, readme: Path = README) -> int:
+def run(options: argparse.Namespace, readme: Path = README) -> int:
     """Print the ledger; with `write`, enter it beside its records, and how many claims have which status in README."""
     records = claims.current_records()
-    if write:
+    if options.write:
         text = readme.read_text(encoding="utf-8")
         if text.count(START) != 1 or text.count(END) != 1 or text.index(START) > text.index(END):
             raise ValueError(f"{readme} must hold the markers {START} and {END} once each, in this order")

@@ -1,4 +1,4 @@
-"""What the commands share: options, the network, the progress bar, processes, and files that are never overwritten."""
+"""Common to several commands: options, networks, samplers, the progress bar, processes, and files."""
 
 from __future__ import annotations
 
@@ -6,17 +6,22 @@ import argparse
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
+from sbgm.checked import Score
 from sbgm.files import save_tensors, written_whole
 from sbgm.generation import OnState
-from sbgm.precision import PRECISIONS, compiled
-from sbgm.samplers import State
+from sbgm.lab.runs import load_trained
+from sbgm.noise import geometric_sigmas, power_sigmas
+from sbgm.plots import image_sheet
+from sbgm.precision import PRECISIONS, autocast, compiled
+from sbgm.refinenet import rescaled
+from sbgm.samplers import NamedSampler, State
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -32,8 +37,8 @@ def leave_together(accelerator: Accelerator) -> None:
     accelerator.end_training()
 
 
-def add_network_arguments(parser: argparse.ArgumentParser) -> None:
-    """The network, where it runs, and where the result goes."""
+def add_drawing_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of a command that draws: the network, the steps, where it runs, and where the result goes."""
     parser.add_argument("network", help="a shipped network's name, a file of weights, or a run's folder")
     parser.add_argument("--out", type=Path, required=True, help="the folder to write to")
     parser.add_argument("--overwrite", action="store_true", help="replace the files of an earlier run there")
@@ -42,47 +47,95 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--precision", choices=list(PRECISIONS), default="fp32", help="of the network's layers (fp32)")
     parser.add_argument("--compile", action="store_true", help="fuse the layers by torch.compile: minutes, then faster")
     parser.add_argument("--cpu", action="store_true", help="run on the CPU even where there is a GPU")
-
-
-def add_langevin_arguments(parser: argparse.ArgumentParser) -> None:
-    """Step size, steps, and the last step."""
     parser.add_argument("--n-steps", type=count, help="T, Langevin steps a level (100)")
     parser.add_argument("--step-size", type=float, help="ε of x + (ε/2) s + √ε z at σ_L (the paper's, 0.2 σ_L²: 2e-5)")
     parser.add_argument("--denoise", action="store_true", help="end with the expected clean image, x + σ_L² s")
+    parser.add_argument(
+        "--levels", type=count, help="levels of a ladder between the network's ends, instead of its own"
+    )
+    parser.add_argument("--schedule", choices=["geometric", "power"], default="geometric", help="of such a ladder")
 
 
 def count(text: str) -> int:
-    """A whole number from 1 on, for argparse."""
+    """Return the whole number from 1 on that argparse read."""
     if (value := int(text)) < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
     return value
 
 
-def check_free(files: list[Path], *, overwrite: bool) -> None:
-    """Raise if one of the files is there and must not be replaced."""
+def files_in(folder: Path, name: str, *, overwrite: bool) -> tuple[Path, Path]:
+    """Return the paths of the tensors and of the sheet; raise FileExistsError if one must not be replaced."""
+    files = folder / name, folder / "sheet.png"
     taken = [str(file) for file in files if file.exists()]
     if taken and not overwrite:
         raise FileExistsError(f"{' and '.join(taken)} exists already; choose another --out, or add --overwrite")
+    return files
 
 
-def load(options: argparse.Namespace, accelerator: Accelerator) -> nn.Module:
-    """The network that the options name, on the accelerator's device."""
-    from sbgm.lab.runs import load_trained
-
+def network_from(options: argparse.Namespace, accelerator: Accelerator) -> nn.Module:
+    """Return the network that the options name, one for images, on the accelerator's device."""
     network = load_trained(options.network).to(accelerator.device)
     if network.image_shape is None:
         raise ValueError(f"network must be one for images, but {options.network} does not say of which shape")
     return compiled(network) if options.compile else network
 
 
-def default_step_size(sigmas: list[float]) -> float:
-    """The paper's ε = 2e-5 at σ_L = .01, kept in proportion to σ_L²."""
-    return 0.2 * sigmas[-1] ** 2
+def require_shape(images: Tensor, name: str, network: nn.Module) -> Tensor:
+    """Return `images` if they are of the network's shape, (N, C, H, W); raise otherwise."""
+    if tuple(images.shape[1:]) != network.image_shape:
+        raise ValueError(
+            f"data must be images of shape {network.image_shape}, as the network was trained on, but {name} has "
+            f"{tuple(images.shape[1:])}"
+        )
+    return images
+
+
+def sampler_from(options: argparse.Namespace, network: nn.Module, name: str = "annealed") -> tuple[NamedSampler, Score]:
+    """Return the sampler that the options ask for, on the network's own ladder or on another between its ends.
+
+    With it comes the score that it asks, in the precision wanted. Unless told otherwise ε is the paper's 2e-5 at
+    σ_L = .01, kept in proportion to σ_L², and T is 100, or a predictor-corrector's 1.
+    """
+    sigmas, score = network.sigmas.tolist(), network
+    if options.levels is not None:
+        ladder = geometric_sigmas if options.schedule == "geometric" else power_sigmas
+        sigmas = ladder(sigmas[0], sigmas[-1], options.levels).tolist()
+        score = network if network.takes_any_sigma else rescaled(network)
+    step_size, n_steps = options.step_size, options.n_steps
+    if name in ("annealed", "predictor-corrector"):
+        step_size = 0.2 * sigmas[-1] ** 2 if step_size is None else step_size
+        n_steps = (100 if name == "annealed" else 1) if n_steps is None else n_steps
+    sampler = NamedSampler(name, tuple(sigmas), step_size, n_steps, denoise_last=options.denoise)
+    return sampler, autocast(score, options.precision, network.sigmas.device.type)
+
+
+def draw(
+    options: argparse.Namespace,
+    accelerator: Accelerator,
+    sampler: NamedSampler,
+    n: int,
+    sampling: Callable[..., Tensor],
+) -> tuple[Tensor, dict[str, object]]:
+    """Draw n images under a progress bar; return them, and how they were drawn.
+
+    Args:
+        options: seed and batch size among them.
+        accelerator: shares the batches out among its processes.
+        sampler: says how many states and evaluations a chain takes.
+        n: images.
+        sampling: `generate`, given all arguments but seed, batch size, accelerator and `on_state`.
+    """
+    begin = time.perf_counter()
+    with _progress(accelerator, n, options.batch_size, sampler.n_states) as on_state:
+        images = sampling(seed=options.seed, batch_size=options.batch_size, accelerator=accelerator, on_state=on_state)
+    facts = {name: getattr(options, name) for name in ("network", "denoise", "seed", "batch_size", "precision")}
+    facts |= {name: getattr(sampler, name) for name in ("step_size", "n_steps", "evaluations")}
+    return images, facts | {"sigmas": list(sampler.sigmas), "seconds": round(time.perf_counter() - begin, 3)}
 
 
 @contextmanager
-def progress(accelerator: Accelerator, n: int, batch_size: int, n_states: int) -> Iterator[OnState]:
-    """A bar over the steps of this process's batches, shown by the first process."""
+def _progress(accelerator: Accelerator, n: int, batch_size: int, n_states: int) -> Iterator[OnState]:
+    """Show a bar over the steps of this process's batches, in the first process."""
     from tqdm import tqdm
 
     n_batches = math.ceil(n / batch_size)
@@ -104,13 +157,12 @@ def progress(accelerator: Accelerator, n: int, batch_size: int, n_states: int) -
 
 
 def write(
-    file: Path, sheet: Path, tensors: dict[str, Tensor], pictures: Tensor, n_columns: int, **facts: object
+    files: tuple[Path, Path], tensors: dict[str, Tensor], pictures: Tensor, n_columns: int, **facts: object
 ) -> None:
     """Write the tensors as they are, and pictures, clamped to [0, 1], as a sheet."""
     from PIL import Image
 
-    from sbgm.plots import image_sheet
-
+    file, sheet = files
     file.parent.mkdir(parents=True, exist_ok=True)
     save_tensors(file, tensors, **facts)
     pixels = (image_sheet(pictures, n_columns) * 255).round().byte().numpy()

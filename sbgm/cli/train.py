@@ -8,54 +8,82 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import re
 import signal
 import sys
 from pathlib import Path
 
+import pandas
+from tqdm import tqdm
+
 from sbgm.cli.options import leave_together
+from sbgm.files import DiskFullError
+from sbgm.lab.hardware import make_accelerator
+from sbgm.lab.ncsn import DATA, NCSN, SCALES, train_ncsn
+from sbgm.lab.runs import Run, TrainingSettings
+
+FLAGS = {
+    "conditional": "--unconditional",
+    "ema_decay": "--ema",
+    "initial": "--from",
+    "n_held_out": "--held-out",
+    "n_levels": "--levels",
+    "n_steps": "--steps",
+}
+"""The flags of settings whose flag is not their name."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    from sbgm.lab.ncsn import DATA, SCALES
-
+    """Declare the options: a flag for each setting of `NCSN` and `TrainingSettings`, and what is no setting."""
     parser.add_argument("data", choices=DATA, help="what to train on")
     parser.add_argument("--scale", choices=SCALES, default="laptop", help="the settings to start from (laptop)")
     parser.add_argument("--out", type=Path, required=True, help="the run's folder, by habit runs/NAME")
     parser.add_argument("--resume", action="store_true", help="go on with the run in that folder")
     parser.add_argument("--cpu", action="store_true", help="train on the CPU even where there is a GPU")
+    change = parser.add_argument_group("changes to the scale's settings", "in brackets the paper's")
+    for settings in (NCSN, TrainingSettings):
+        meanings = dict(re.findall(r"^ +(\w+): ((?:.+\n)+?)(?= +\w+: |\s*$)", settings.__doc__, re.MULTILINE))
+        for field in dataclasses.fields(settings):
+            if field.default is not dataclasses.MISSING:
+                _add_setting(change, field, " ".join(meanings[field.name].split()).removesuffix("."))
+    parser.epilog = f"What each scale sets:\n\n{scale_table()}"
 
-    change = parser.add_argument_group("changes to the scale's settings")
-    change.add_argument("--steps", type=int, help="training steps")
-    change.add_argument("--from", dest="initial", help="trained weights to start from: a shipped network or a file")
-    change.add_argument("--channels", type=int, help="width C of the network")
-    change.add_argument("--sigma-max", type=float, help="σ_1")
-    change.add_argument("--sigma-min", type=float, help="σ_L")
-    change.add_argument("--levels", type=int, help="L; 1 trains at σ_L alone")
-    change.add_argument("--unconditional", action="store_true", help="one set of norms for all levels")
-    change.add_argument("--divide-by-sigma", action="store_true", help="divide the output by σ, as NCSNv2 does")
-    change.add_argument("--batch-size", type=int, help="images a step, over all processes")
-    change.add_argument("--learning-rate", type=float, help="Adam's")
-    change.add_argument("--ema", type=float, help="decay of the averaged weights; 0 keeps none")
-    change.add_argument("--precision", choices=["fp32", "bf16"], help="of the layers")
-    change.add_argument("--compile", action="store_true", help="fuse the layers by torch.compile: minutes, then faster")
-    change.add_argument("--accumulation", type=int, help="parts of a process's share of the batch")
-    change.add_argument("--save-every", type=int, help="steps between checkpoints")
-    change.add_argument("--keep-every", type=int, help="keep the checkpoints of every so many steps")
-    change.add_argument("--seed", type=int, help="of weights, data order and noise")
+
+def _add_setting(group: argparse._ArgumentGroup, field: dataclasses.Field, meaning: str) -> None:
+    if field.default is True:
+        how = {"action": "store_false"}
+    elif field.default is False:
+        how = {"action": argparse.BooleanOptionalAction}
+    elif field.default is None:
+        how = {"metavar": "NAME"}
+    else:
+        how = {"type": type(field.default), "metavar": "N" if isinstance(field.default, int) else "X"}
+        meaning = f"{meaning} ({field.default})"
+    group.add_argument(_flag(field.name), dest=field.name, default=argparse.SUPPRESS, help=meaning, **how)
+
+
+def _flag(setting: str) -> str:
+    return FLAGS.get(setting, f"--{setting.replace('_', '-')}")
+
+
+def scale_table() -> str:
+    """Lay out the settings in which the scales differ, a row each, for grey and for colour images."""
+    scales = {
+        (images, scale): NCSN.of_scale(data, scale)
+        for images, data in (("grey", "mnist"), ("colour", "cifar10"))
+        for scale in SCALES
+    }
+    table = pandas.DataFrame({name: vars(settings) | vars(settings.training) for name, settings in scales.items()})
+    table = table.drop(["data", "training"]).rename(index=_flag)
+    return table[table.nunique(axis=1) > 1].to_string()
 
 
 def run(options: argparse.Namespace) -> int:
     """Train, under a progress bar with rate, time left and loss."""
-    from tqdm import tqdm
-
-    from sbgm.files import DiskFullError
-    from sbgm.lab.hardware import make_accelerator
-    from sbgm.lab.ncsn import train_ncsn
-    from sbgm.lab.runs import Run
-
     settings = settings_from(options)
     accelerator = make_accelerator(cpu=options.cpu)
+    if options.scale != "laptop" and accelerator.device.type == "cpu":
+        print(f"sbgm train: no GPU is used; --scale {options.scale} takes weeks on a CPU", file=sys.stderr)
     steps = train_ncsn(settings, options.out, resume=options.resume, accelerator=accelerator)
     interrupted = []
     before = signal.signal(signal.SIGINT, lambda *_: interrupted.append(True))  # the step under way is finished first
@@ -86,11 +114,13 @@ def run(options: argparse.Namespace) -> int:
     return 130 if interrupted else 0
 
 
-def settings_from(options: argparse.Namespace):
-    """The scale's settings with the changes that the command line asks for; --resume starts from the run's own."""
-    from sbgm.lab.ncsn import NCSN
-    from sbgm.lab.runs import Run
+def settings_from(options: argparse.Namespace) -> NCSN:
+    """Return the scale's settings with the changes that the command line asks for; --resume starts from the run's own.
 
+    Raises:
+        FileNotFoundError: --resume is given, and --out holds no run.
+        ValueError: a setting can't be, or the run in --out is of other data.
+    """
     try:
         started = Run(options.out).settings if options.resume else None
     except FileNotFoundError as error:
@@ -100,26 +130,10 @@ def settings_from(options: argparse.Namespace):
     settings = NCSN.from_dict(started) if started else NCSN.of_scale(options.data, options.scale)
     if settings.data != options.data:
         raise ValueError(f"data must be {settings.data!r}, as the run in {options.out} was started with")
-    network = {
-        "channels": options.channels,
-        "sigma_max": options.sigma_max,
-        "sigma_min": options.sigma_min,
-        "n_levels": options.levels,
-        "conditional": False if options.unconditional else None,
-        "divide_by_sigma": True if options.divide_by_sigma else None,
-        "initial": options.initial,
-    }
-    training = {
-        "n_steps": options.steps,
-        "batch_size": options.batch_size,
-        "learning_rate": options.learning_rate,
-        "ema_decay": options.ema,
-        "precision": options.precision,
-        "accumulation": options.accumulation,
-        "compile": True if options.compile else None,
-        "save_every": options.save_every,
-        "keep_every": options.keep_every,
-        "seed": options.seed,
-    }
-    changed = dataclasses.replace(settings.training, **{k: v for k, v in training.items() if v is not None})
-    return dataclasses.replace(settings, training=changed, **{k: v for k, v in network.items() if v is not None})
+    return _changed(settings, options, training=_changed(settings.training, options))
+
+
+def _changed(settings: object, options: argparse.Namespace, **more: object) -> object:
+    """Return a dataclass with its fields changed to what the options say."""
+    names = {field.name for field in dataclasses.fields(settings)}
+    return dataclasses.replace(settings, **{k: v for k, v in vars(options).items() if k in names}, **more)

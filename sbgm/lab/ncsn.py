@@ -37,8 +37,11 @@ class NCSN:
     Attributes:
         data: the images' name.
         channels: C, the width of the RefineNet.
-        sigma_max, sigma_min, n_levels: the geometric ladder.
-        conditional, divide_by_sigma: see `RefineNet`.
+        sigma_max: σ_1, the largest level of the geometric ladder.
+        sigma_min: σ_L, its smallest level.
+        n_levels: L, the number of levels; 1 trains at σ_L alone.
+        conditional: norms of each level's own; an unconditional network has one set of norms for all levels.
+        divide_by_sigma: divide the network's output by σ, as NCSNv2 does.
         flips: mirror every other image, chosen at random.
         n_held_out: images a level on which the held-out loss is measured.
         initial: a trained network to start from, a shipped one's name or a file; None draws the weights from the seed.

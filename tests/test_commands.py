@@ -1,0 +1,185 @@
+"""The command line's options: every command that is printed somewhere parses, and messages name flags."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import sbgm
+from sbgm import cli
+from sbgm.cli import train
+from sbgm.lab.ncsn import NCSN
+from sbgm.lab.runs import TrainingSettings
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [
+    path
+    for pattern in ("*.md", "data/**/*.md", "data/results/*.json", "site/*.md", "docs/**/*.md", "notebooks/**/*.ipynb")
+    for path in sorted(ROOT.glob(pattern))
+]
+COMMAND = re.compile(rf"(?:python -m |`|^)sbgm ((?:{'|'.join(cli.COMMANDS)})\b[^`\n]*)", re.MULTILINE)
+MENTIONS = {"train", "sample --seed", "evaluate", "evaluate --claim", "ledger"}  # of a command or option in a sentence
+
+
+def strings(value: object) -> list[str]:
+    """All text in a JSON document."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list):
+        joined = ["".join(value)] if value and all(isinstance(v, str) for v in value) else []
+        return joined or [text for v in value for text in strings(v)]
+    return [text for v in value.values() for text in strings(v)] if isinstance(value, dict) else []
+
+
+def commands() -> list[str]:
+    """Every command on the pages, with the variables of the shell functions on model cards filled in."""
+    found = []
+    for path in PAGES:
+        text = path.read_text(encoding="utf-8")
+        for part in [text] if path.suffix == ".md" else strings(json.loads(text)):
+            found += COMMAND.findall(part.replace("\\\n", " "))
+    found = [re.sub(r"\$\{\w+:\+(.+?)\}", r"\1", words).replace('"$@"', "--out runs/x") for words in found]
+    found = [re.sub(r"\$\d|\bID\b", "1", words).replace("--claim 1", "--claim I1") for words in found]
+    return sorted({re.split(r"#|;|, ", words)[0].strip() for words in found} - MENTIONS)
+
+
+def parsed(words: str) -> argparse.Namespace:
+    arguments = shlex.split(words)
+    return cli.parser_for(arguments[0]).parse_args(arguments)
+
+
+def test_there_are_commands_to_try():
+    assert {words.split()[0] for words in commands()} >= {"train", "sample", "inpaint", "evaluate", "grade"}
+    assert len(commands()) >= 25
+
+
+@pytest.mark.parametrize("words", commands())
+def test_a_printed_command_parses(words):
+    assert callable(parsed(words).run)
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_every_command_says_what_it_takes(command, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([command, "--help"])
+    assert stopped.value.code == 0
+    assert f"usage: sbgm {command}" in capsys.readouterr().out
+
+
+def test_help_and_version_come_without_torch():
+    code = "import sys; from sbgm import cli\ntry: cli.main([{!r}])\nexcept SystemExit: print('torch' in sys.modules)"
+    for option, said in (("--help", "evaluate"), ("--version", f"sbgm {sbgm.__version__}")):
+        done = subprocess.run([sys.executable, "-c", code.format(option)], capture_output=True, text=True, check=True)
+        assert said in done.stdout
+        assert done.stdout.endswith("False\n")
+
+
+# --- training's settings ----------------------------------------------------------------------------------------------
+
+
+def test_the_flags_of_training_set_what_they_say():
+    flags = {
+        "--steps": ("n_steps", "7", 7),
+        "--from": ("initial", "mnist_ncsn", "mnist_ncsn"),
+        "--channels": ("channels", "9", 9),
+        "--sigma-max": ("sigma_max", "2", 2.0),
+        "--sigma-min": ("sigma_min", "0.1", 0.1),
+        "--levels": ("n_levels", "5", 5),
+        "--unconditional": ("conditional", "", False),
+        "--divide-by-sigma": ("divide_by_sigma", "", True),
+        "--batch-size": ("batch_size", "3", 3),
+        "--learning-rate": ("learning_rate", "0.5", 0.5),
+        "--ema": ("ema_decay", "0.25", 0.25),
+        "--precision": ("precision", "fp32", "fp32"),
+        "--compile": ("compile", "", True),
+        "--accumulation": ("accumulation", "2", 2),
+        "--save-every": ("save_every", "4", 4),
+        "--keep-every": ("keep_every", "6", 6),
+        "--seed": ("seed", "8", 8),
+    }
+    for flag, (name, word, value) in flags.items():
+        settings = train.settings_from(parsed(f"train mnist --out x {flag} {word}"))
+        before = NCSN.of_scale("mnist", "laptop")
+        assert ({**vars(settings), **vars(settings.training)})[name] == value, flag
+        differ = [k for k, v in vars(before).items() if k != "training" and vars(settings)[k] != v]
+        differ += [k for k, v in vars(before.training).items() if vars(settings.training)[k] != v]
+        assert set(differ) <= {name}, flag
+
+
+def test_what_a_scale_switches_on_can_be_switched_off():
+    assert not train.settings_from(parsed("train cifar10 --scale gpu --out x --no-compile")).training.compile
+    assert not train.settings_from(parsed("train cifar10 --out x --no-flips")).flips
+
+
+def test_every_setting_is_explained(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["train", "--help"])
+    text = capsys.readouterr().out
+    for settings in (NCSN, TrainingSettings):
+        for field in dataclasses.fields(settings):
+            if field.name not in ("data", "training"):
+                flag = train.FLAGS.get(field.name, f"--{field.name.replace('_', '-')}")
+                assert re.search(rf"^  {flag}[ ,].*\n? *\S", text, re.MULTILINE), flag
+    assert "(200000)" in text
+    assert re.search(r"^--channels +32 +64 +64 +32 +128 +128$", text, re.MULTILINE)
+
+
+def test_a_large_scale_without_a_gpu_is_said_before_it_starts(tmp_path, capsys, monkeypatch):
+    def stop(*arguments, **options):
+        raise ValueError("enough")
+
+    monkeypatch.setattr(train, "train_ncsn", stop)
+    for scale, warned in (("laptop", False), ("gpu", True), ("paper", True)):
+        assert cli.main(["train", "digits", "--scale", scale, "--cpu", "--out", str(tmp_path)]) == 1
+        assert (f"no GPU is used; --scale {scale}" in capsys.readouterr().err) == warned
+
+
+# --- messages ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("train digits --out x --steps 0", "sbgm: --steps must be at least 1, got 0"),
+        ("train digits --out x --levels 0", "sbgm: --levels must"),
+        ("train digits --out x --ema 2", "sbgm: --ema must be"),
+        ("train digits --out x --precision fp31", "got 'fp31'; did you mean 'fp32'?"),
+        ("evaluate --samples nowhere --data digits", "sbgm: --samples must be a file or folder of images"),
+        ("evaluate --network mnist_ncs --data mnist_small", "; did you mean 'mnist_ncsn'?"),
+        ("sample mnist_ncs --out x", "those that ship are cifar10_ncsn, "),
+    ],
+)
+def test_messages_name_the_flag_and_a_near_name(words, message, capsys):
+    assert cli.main(shlex.split(words)) == 1
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "near"),
+    [
+        ("tran mnist", "train"),
+        ("train mnits --out x", "mnist"),
+        ("download cifar", "cifar10"),
+        ("evaluate --samples x --data digit", "digits"),
+        ("evaluate --claim i11", "I11"),
+        ("sample mnist_ncsn --out x --sampler anealed", "annealed"),
+    ],
+)
+def test_a_near_name_is_suggested(words, near, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(shlex.split(words))
+    assert f"did you mean {near!r}?" in capsys.readouterr().err
+
+
+def test_download_says_where_the_data_are(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("SBGM_DATA", str(tmp_path))
+    assert cli.main(["download", "digits"]) == 0
+    assert capsys.readouterr().out == f"digits is at hand; downloads are kept in {tmp_path}\n"
