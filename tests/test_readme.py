@@ -12,7 +12,7 @@ import torch
 import bench
 from processes import torchrun
 from sbgm import paper_mixture
-from sbgm.__main__ import main
+from sbgm.cli import main
 from sbgm.cli import ledger
 from sbgm.lab import claims
 from sbgm.lab.runs import Run
