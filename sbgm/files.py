@@ -20,6 +20,7 @@ __all__ = [
     "load_tensors",
     "read_facts",
     "save_tensors",
+    "write_json",
     "written_whole",
 ]
 
@@ -56,6 +57,12 @@ def written_whole(path: Path | str) -> Iterator[Path]:
         raise DiskFullError(f"The disk is full: there is no room for {path}; {kept}. Free some space there.") from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_json(path: Path | str, content: object) -> None:
+    """Write what JSON can hold to a file of text, indented by one space a level; its folder must exist."""
+    with written_whole(path) as partial:
+        partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def disk_is_full(error: BaseException) -> bool:

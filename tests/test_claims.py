@@ -64,13 +64,13 @@ def test_the_ends_of_an_interval_belong_to_it():
 
 @pytest.mark.parametrize("claim_id", ["L11", "l3", "", "I12"])
 def test_an_unknown_claim_is_refused(ledger, claim_id):
-    with pytest.raises(ValueError, match=r"claim_id must be one of S1, .*, F4, got"):
+    with pytest.raises(ValueError, match=r"claim_id must be one of 'S1', .*, 'F4', got"):
         settle(claim_id, [check("x", 1)])
     assert not ledger.exists()
 
 
 def test_an_unknown_status_and_an_empty_list_are_refused(ledger):
-    with pytest.raises(ValueError, match=r"status must be one of reproduced, not reproduced, .*, got 'ok'"):
+    with pytest.raises(ValueError, match=r"status must be one of 'reproduced', 'not reproduced', .*, got 'ok'"):
         settle("L3", [check("x", 1)], status="ok")
     with pytest.raises(ValueError, match="checks must hold at least one measurement"):
         settle("L3", [])

@@ -13,9 +13,9 @@ from safetensors.torch import load_file
 from sbgm import cli as command
 from sbgm.cli import ledger
 from sbgm.data import DataNotFoundError, load_images
-from sbgm.lab import Figure1, claims, m2, recorded
+from sbgm.lab import Figure1, claims, figure1, recorded
 from sbgm.lab.claims import Check, Settled, check, settle
-from sbgm.lab.runs import load_checkpoint
+from sbgm.lab.runs import Run
 from sbgm.training import Step
 
 WRITE = argparse.Namespace(write=True)
@@ -117,8 +117,8 @@ def test_wrong_commands_are_refused_with_the_usage(arguments, capsys):
 def tiny(monkeypatch):
     """Fifty small images in place of CIFAR-10, and a network that trains on them in no time."""
     images = load_images("photo_patches", "test")[:50, :, :8, :8].clone()
-    monkeypatch.setattr(m2, "load_images", lambda name: {"cifar10": images}[name])
-    monkeypatch.setattr(Figure1, "laptop", classmethod(lambda cls, std, n: cls(std, 8, 2, n_iterations=n)))
+    monkeypatch.setattr(figure1, "load_images", lambda name: {"cifar10": images}[name])
+    monkeypatch.setattr(Figure1, "laptop", classmethod(lambda cls, std, n: cls(std, 8, batch_size=2, n_iterations=n)))
     return images
 
 
@@ -130,10 +130,11 @@ def test_a_run_too_short_for_the_claim_is_not_recorded_and_goes_on_later(tiny, f
     assert "iterations: 12   expected at least 5000" in err
     assert "12/12" in err  # the progress bar
     assert not (folders / "results").exists()
-    first = {std: load_checkpoint(folders / "runs" / f"noise_{std}.pt")["losses"] for std in ("0", "0.01")}
+    runs = {std: Run(folders / "runs" / f"noise_{std}") for std in ("0", "0.01")}
+    first = {std: run.load({})["losses"] for std, run in runs.items()}
     assert command.main([*arguments, "20"]) == 1
     for std, losses in first.items():
-        more = load_checkpoint(folders / "runs" / f"noise_{std}.pt")["losses"]
+        more = runs[std].load({})["losses"]
         assert len(more) == 20
         assert torch.equal(more[:12], losses)
 
@@ -144,7 +145,7 @@ def test_a_bad_number_of_iterations_is_named(n, tiny, folders, capsys):
     assert "sbgm: --iterations must be at least 1" in capsys.readouterr().err
 
 
-def curves(images, settings, checkpoint):
+def curves(images, settings, folder):
     """Stands in for the training: the noised curve settles, the raw one swings more and more."""
     draw = torch.Generator().manual_seed(settings.seed)
     for step in range(1, settings.n_iterations + 1):
@@ -154,7 +155,7 @@ def curves(images, settings, checkpoint):
 
 
 def test_a_run_that_meets_what_was_expected_is_recorded_with_all_it_takes(tiny, folders, capsys, monkeypatch):
-    monkeypatch.setattr(m2, "train_figure1", curves)
+    monkeypatch.setattr(figure1, "train_figure1", curves)
     assert command.main(["evaluate", "--claim", "M2", "--folder", str(folders / "runs")]) == 0
     assert capsys.readouterr().out.startswith("M2 (§ 3.1, Fig. 1) on raw images")
     record = claims.load_record("M2")
@@ -172,7 +173,7 @@ def test_a_run_that_meets_what_was_expected_is_recorded_with_all_it_takes(tiny, 
     assert values["raw over noised sd/|mean|, last third, detrended"] == pytest.approx(2 / 0.03, rel=0.1)
     json.loads((folders / "results" / "M2.json").read_text(encoding="utf-8"))
     # the numbers follow from the shipped curves alone
-    again = m2.m2_checks(shipped["raw"], shipped["noised"], dim=tiny[0].numel())
+    again = figure1.m2_checks(shipped["raw"], shipped["noised"], dim=tiny[0].numel())
     assert [c.value for c in again] == pytest.approx([c.value for c in record.checks], rel=1e-4)
 
 
@@ -181,7 +182,7 @@ def no_cifar10(name):
 
 
 def test_what_goes_wrong_is_one_line_without_a_traceback(folders, capsys, monkeypatch):
-    monkeypatch.setattr(m2, "load_images", no_cifar10)
+    monkeypatch.setattr(figure1, "load_images", no_cifar10)
     assert command.main(["evaluate", "--claim", "M2", "--folder", str(folders / "runs")]) == 1
     assert capsys.readouterr().err == "sbgm: CIFAR-10 is not in /nowhere. Run …\n"
 
@@ -199,7 +200,7 @@ def test_ctrl_c_says_how_to_go_on(tiny, folders, capsys, monkeypatch):
         raise KeyboardInterrupt
         yield
 
-    monkeypatch.setattr(m2, "train_figure1", interrupted)
+    monkeypatch.setattr(figure1, "train_figure1", interrupted)
     assert command.main(["evaluate", "--claim", "M2", "--folder", str(folders / "runs")]) == 130
     assert "The same command goes on from what is in" in capsys.readouterr().err
 

@@ -43,8 +43,13 @@ def test_fewer_networks_or_another_order_fail():
 
 def test_the_table_is_read_as_it_was_written(tmp_path):
     written = rows([1.25, 1 / 3], [0.1, 2e-17]), rows([7.0], [1.5])
-    n4.write_rows(tmp_path / "folder" / "N4.csv", *written)
-    assert n4.read_rows(tmp_path / "folder" / "N4.csv") == written
+    n4.table(*written).to_csv(tmp_path / "N4.csv", index=False)
+    assert n4.read_rows(tmp_path / "N4.csv") == written
+
+
+def test_the_committed_table_is_that_of_its_rows():
+    path = claims.attached_file(claims.load_record("N4"))
+    assert n4.table(*n4.read_rows(path)).to_csv(index=False) == path.read_text(encoding="utf-8")
 
 
 @pytest.fixture

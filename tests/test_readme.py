@@ -12,8 +12,7 @@ import torch
 import bench
 from processes import torchrun
 from sbgm import paper_mixture
-from sbgm.cli import main
-from sbgm.cli import ledger
+from sbgm.cli import ledger, main
 from sbgm.lab import claims
 from sbgm.lab.runs import Run
 from sbgm.measure import mode_weights

@@ -1,16 +1,15 @@
 """Every recorded claim is entered in one way: as expected, as "not reproduced" if one accepts that, or not at all."""
 
-import importlib
+import inspect
 
 import pytest
 import torch
 
 from sbgm.lab import claims, recorded
-from sbgm.lab.claims import check
+from sbgm.lab.claims import NotReproducedError, check
 from sbgm.lab.drawing import Drawn
 from sbgm.lab.i5 import N_SHEET, Cell, StepMap
 from sbgm.lab.n4 import NetworkRow
-from sbgm.lab.recording import NotReproducedError
 from sbgm.measure import Estimate, Measured
 from sbgm.measure.judging import FeatureSpace, Reference
 from sbgm.training import Step
@@ -56,11 +55,12 @@ STAND_INS = {
 HOLDS, FAILS = check("as expected", 1, high=2), check("too large", 3, high=2)
 
 
-@pytest.fixture(params=recorded.HOMES)
+@pytest.fixture(params=recorded.MEASURES)
 def measure(request, monkeypatch, tmp_path):
     """Measure a claim, without its work, with checks of our own; the claim's id is in `measure.claim_id`."""
     claim_id = request.param
-    home = importlib.import_module(f"sbgm.lab.{recorded.HOMES[claim_id]}")
+    function = recorded.MEASURES[claim_id]
+    home = inspect.getmodule(getattr(function, "func", function))
     for name in STAND_INS.keys() & vars(home).keys():
         monkeypatch.setattr(home, name, STAND_INS[name])
     monkeypatch.setattr(claims, "results_folder", lambda: tmp_path / "results")
@@ -99,7 +99,7 @@ def test_a_record_has_the_form_of_the_committed_one(measure, accept):
 
 
 def test_the_committed_records_can_be_read_with_their_files():
-    for claim_id in recorded.HOMES:
+    for claim_id in recorded.MEASURES:
         record = COMMITTED[claim_id]
         assert all(c.holds for c in record.checks) or record.status == "not reproduced"
         if record.facts:

@@ -14,7 +14,7 @@ from torch import nn
 from sbgm import MLP, annealed_langevin, final, geometric_sigmas, ncsn_loss, paper_mixture
 from sbgm.data import load_images
 from sbgm.lab import Figure1, Figure2, runs, train_figure1, train_figure2
-from sbgm.lab.runs import load_checkpoint, save_checkpoint
+from sbgm.lab.runs import Run, load_checkpoint, save_checkpoint
 from sbgm.losses import sliced_score_matching_loss
 from sbgm.networks import ConditionalMLP
 from sbgm.training import Step, fit, fit_score, n_parameters
@@ -240,14 +240,18 @@ SMALL = Figure1(noise_std=0.01, channels=8, batch_size=2, n_iterations=12)
 
 
 def run(path, settings=SMALL, images=IMAGES, stop_after=None, save_every=4):
-    steps = train_figure1(images, settings, checkpoint=path, save_every=save_every)
+    steps = train_figure1(images, settings, folder=path, save_every=save_every)
     return list(itertools.islice(steps, stop_after))
+
+
+def saved(path):
+    return Run(path).load({})
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
-    path = tmp_path_factory.mktemp("whole") / "run.pt"
-    return run(path), load_checkpoint(path)
+    path = tmp_path_factory.mktemp("whole")
+    return run(path), saved(path)
 
 
 def same_run(steps, state, uninterrupted):
@@ -264,19 +268,19 @@ def same_run(steps, state, uninterrupted):
 
 @pytest.mark.parametrize("stop_after", [1, 4, 5, 8, 11])
 def test_an_abandoned_run_is_continued_to_the_last_bit(tmp_path, uninterrupted, stop_after):
-    path = tmp_path / "run.pt"
+    path = tmp_path / "run"
     assert run(path, stop_after=stop_after) == uninterrupted[0][:stop_after]
-    same_run(run(path), load_checkpoint(path), uninterrupted)
+    same_run(run(path), saved(path), uninterrupted)
 
 
 def test_a_finished_run_is_replayed_without_training_and_continued_by_more_iterations(tmp_path, uninterrupted):
-    path = tmp_path / "run.pt"
+    path = tmp_path / "run"
     run(path, Figure1(noise_std=0.01, channels=8, batch_size=2, n_iterations=5))
-    same_run(run(path), load_checkpoint(path), uninterrupted)
-    content = path.read_bytes()
+    same_run(run(path), saved(path), uninterrupted)
+    content = (Run(path).checkpoints[-1] / "state.pt").read_bytes()
     assert run(path) == uninterrupted[0]
     assert run(path, Figure1(noise_std=0.01, channels=8, batch_size=2, n_iterations=3)) == uninterrupted[0][:3]
-    assert path.read_bytes() == content
+    assert (Run(path).checkpoints[-1] / "state.pt").read_bytes() == content
 
 
 def test_without_a_checkpoint_the_run_is_the_same(uninterrupted):
@@ -284,14 +288,13 @@ def test_without_a_checkpoint_the_run_is_the_same(uninterrupted):
 
 
 def test_a_killed_run_is_continued_to_the_last_bit(tmp_path, uninterrupted):
-    path = tmp_path / "run.pt"
+    path = tmp_path / "run"
     code = f"""
-import pathlib, time
+import time
 from sbgm.data import load_images
 from sbgm.lab import Figure1, train_figure1
 images = load_images("photo_patches", "test")[:50, :, :8, :8].clone()
-for step in train_figure1(images, Figure1(0.01, 8, 2, n_iterations=12), checkpoint=pathlib.Path({str(path)!r}),
-                          save_every=4):
+for step in train_figure1(images, Figure1(0.01, 8, batch_size=2, n_iterations=12), folder={str(path)!r}, save_every=4):
     print(step.step, flush=True)
     if step.step == 7:
         time.sleep(60)
@@ -302,8 +305,8 @@ for step in train_figure1(images, Figure1(0.01, 8, 2, n_iterations=12), checkpoi
             process.kill()  # SIGKILL
             break
     assert process.wait() == -signal.SIGKILL
-    assert len(load_checkpoint(path)["losses"]) == 4
-    same_run(run(path), load_checkpoint(path), uninterrupted)
+    assert len(saved(path)["losses"]) == 4
+    same_run(run(path), saved(path), uninterrupted)
 
 
 @pytest.mark.parametrize(
@@ -318,13 +321,13 @@ for step in train_figure1(images, Figure1(0.01, 8, 2, n_iterations=12), checkpoi
         {"images": 1 - IMAGES},
     ],
 )
-def test_a_checkpoint_of_another_run_is_refused_and_left_alone(tmp_path, other):
-    path = tmp_path / "run.pt"
+def test_a_run_with_other_settings_or_images_is_refused_and_left_alone(tmp_path, other):
+    path = tmp_path / "run"
     run(path, stop_after=4)
-    content = path.read_bytes()
-    with pytest.raises(ValueError, match=r"checkpoint .*run\.pt belongs to a run with"):
+    content = (Run(path).checkpoints[-1] / "state.pt").read_bytes()
+    with pytest.raises(ValueError, match=r"settings must be those that the run in .*/run was started with: \w+ = "):
         run(path, **other)
-    assert path.read_bytes() == content
+    assert (Run(path).checkpoints[-1] / "state.pt").read_bytes() == content
 
 
 def test_the_run_leaves_torchs_global_generator_alone():
@@ -334,7 +337,7 @@ def test_the_run_leaves_torchs_global_generator_alone():
 
 
 def test_raw_and_noised_runs_start_from_the_same_weights_and_see_other_data():
-    raw = run(None, Figure1(0.0, 8, 2, n_iterations=1))
+    raw = run(None, Figure1(0.0, 8, batch_size=2, n_iterations=1))
     noised = run(None, SMALL, stop_after=1)
     assert isinstance(raw[0], Step)
     assert raw != noised

@@ -40,10 +40,9 @@ from sbgm import (
 from sbgm.data import load_images
 from sbgm.lab import Figure2, Trajectory, annealed_trajectory, train_figure2
 from sbgm.lab.curve import MeasuredPoint, SamplerCurve, draw_entry, entries, load_curve
-from sbgm.lab.hardware import hardware
 from sbgm.lab.i5 import StepMap, digits_map
 from sbgm.lab.ncsn import NCSN, train_ncsn
-from sbgm.lab.runs import Run
+from sbgm.lab.runs import Run, hardware
 from sbgm.precision import fast_precision
 from sbgm.samplers import State
 from sbgm.training import Step

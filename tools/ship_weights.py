@@ -13,11 +13,9 @@ import pandas
 import torch
 
 from sbgm.data import load_images
-from sbgm.files import content_hash, read_facts
-from sbgm.lab.claims import file_hash
-from sbgm.lab.hardware import hardware
+from sbgm.files import content_hash, file_hash, read_facts
 from sbgm.lab.ncsn import NCSN
-from sbgm.lab.runs import Run
+from sbgm.lab.runs import Run, hardware
 from sbgm.measure import level_losses
 from sbgm.weights import save_network, weights_file, weights_folder
 

@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="images: .safetensors, .npz, .npy or a folder of PNG",
     )
     what.add_argument("--network", help="a shipped network's name, a file of weights, or a run's folder")
-    what.add_argument("--claim", choices=list(recorded.HOMES), help="a recorded claim's id")
+    what.add_argument("--claim", choices=list(recorded.MEASURES), help="a recorded claim's id")
     what.add_argument(
         "--curve", help="a network on MNIST, by name or file: distance against evaluations, every sampler"
     )

@@ -26,7 +26,7 @@ from sbgm.cli.options import (
 )
 from sbgm.data import NAMES, SPLITS, load_images
 from sbgm.generation import generate
-from sbgm.lab.hardware import make_accelerator
+from sbgm.lab.runs import make_accelerator
 from sbgm.noise import derived_generator
 from sbgm.samplers import State, inpaint
 

@@ -23,7 +23,7 @@ from sbgm.cli.options import (
     write,
 )
 from sbgm.generation import Start, fitted_start, gaussian_start, generate, uniform_start
-from sbgm.lab.hardware import make_accelerator
+from sbgm.lab.runs import make_accelerator
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

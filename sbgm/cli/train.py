@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import re
 import signal
 import sys
 from pathlib import Path
@@ -18,9 +17,8 @@ from tqdm import tqdm
 
 from sbgm.cli.options import leave_together
 from sbgm.files import DiskFullError
-from sbgm.lab.hardware import make_accelerator
 from sbgm.lab.ncsn import DATA, NCSN, SCALES, train_ncsn
-from sbgm.lab.runs import Run, TrainingSettings
+from sbgm.lab.runs import Run, TrainingSettings, make_accelerator
 
 FLAGS = {
     "conditional": "--unconditional",
@@ -42,14 +40,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cpu", action="store_true", help="train on the CPU even where there is a GPU")
     change = parser.add_argument_group("changes to the scale's settings", "in brackets the paper's")
     for settings in (NCSN, TrainingSettings):
-        meanings = dict(re.findall(r"^ +(\w+): ((?:.+\n)+?)(?= +\w+: |\s*$)", settings.__doc__, re.MULTILINE))
         for field in dataclasses.fields(settings):
             if field.default is not dataclasses.MISSING:
-                _add_setting(change, field, " ".join(meanings[field.name].split()).removesuffix("."))
+                _add_setting(change, field)
     parser.epilog = f"What each scale sets:\n\n{scale_table()}"
 
 
-def _add_setting(group: argparse._ArgumentGroup, field: dataclasses.Field, meaning: str) -> None:
+def _add_setting(group: argparse._ArgumentGroup, field: dataclasses.Field) -> None:
+    meaning = field.metadata["help"]
     if field.default is True:
         how = {"action": "store_false"}
     elif field.default is False:

@@ -2,26 +2,60 @@
 
 A chapter measures a claim, compares it with what was expected beforehand, and enters it by `settle`. What a run enters
 goes to `runs/ledger/`, which git ignores; `python -m sbgm ledger --write` turns it into the committed records of
-`data/results/` and the table there.
+`data/results/` and the table there. A claim that costs more than a cell may is measured by `python -m sbgm evaluate`,
+which enters it in `data/results/` by `enter`; its chapter confirms it on a small case by `settle_again`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import math
 import os
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Annotated, Any, Protocol
 
-from sbgm.files import written_whole
+import torch
+from torch import Tensor
+
+from sbgm.checked import Number, checked, one_of
+from sbgm.files import file_hash, save_tensors, write_json
+from sbgm.lab.runs import hardware
 from sbgm.weights import weights_file
+
+__all__ = [
+    "Check",
+    "Claim",
+    "NotReproducedError",
+    "Settled",
+    "as_found",
+    "attached_file",
+    "check",
+    "check_weights",
+    "claims",
+    "command",
+    "current_records",
+    "enter",
+    "interval",
+    "ledger_table",
+    "load_record",
+    "load_records",
+    "results_folder",
+    "run_folder",
+    "save_record",
+    "settle",
+    "settle_again",
+    "weights_facts",
+]
 
 MOST_SHOWN = 4
 WEIGHTS = "weights of "  # a record's facts hold the sha256 of each network's file under this and its name
 STATUSES = ("reproduced", "not reproduced", "reported", "waits for a GPU")
+
+
+# --- claims, measurements and records --------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,25 +70,55 @@ class Claim:
     expect: str
 
 
+def claims() -> dict[str, Claim]:
+    """Every claim of the ledger by id, in the paper's order."""
+    table = tomllib.loads((Path(__file__).parent / "claims.toml").read_text(encoding="utf-8"))
+    return {claim_id: Claim(claim_id, **fields) for claim_id, fields in table.items()}
+
+
+@checked
 @dataclasses.dataclass(frozen=True)
 class Check:
     """One measured number beside the interval [low, high] that it was expected in, and its standard error if it has
     one."""
 
     label: str
-    value: float
-    low: float = -math.inf
-    high: float = math.inf
-    se: float | None = None
+    value: Number
+    low: Number = -math.inf
+    high: Number = math.inf
+    se: Number | None = None
 
     @property
     def holds(self) -> bool:
         """Whether the value lies in its interval (a NaN never does)."""
         return self.low <= self.value <= self.high
 
+    @property
+    def measured(self) -> str:
+        """The label and the value, with twice its standard error, to three digits."""
+        return f"{self.label}: {_short(self.value)}" + ("" if self.se is None else f" ± {_short(2 * self.se)}")
+
     def __str__(self) -> str:
-        spread = "" if self.se is None else f" ± {_short(2 * self.se)}"
-        return f"{self.label}: {_short(self.value)}{spread}   expected {interval(self.low, self.high)}"
+        return f"{self.measured}   expected {interval(self.low, self.high)}"
+
+
+def check(
+    label: str, value: float, *, low: float = -math.inf, high: float = math.inf, se: float | None = None
+) -> Check:
+    """One measured number and the interval it must lie in; see `Check`."""
+    return Check(label, value, low, high, se)
+
+
+def interval(low: float, high: float) -> str:
+    """An interval in words: "0.499 to 0.519", "at least 5", "any"."""
+    if math.isinf(high):
+        return "any" if math.isinf(low) else f"at least {low:g}"
+    return f"at most {high:g}" if math.isinf(low) else f"{low:g} to {high:g}"
+
+
+def _short(value: float) -> str:
+    """Three significant digits; whole numbers below a million in full."""
+    return f"{value:.0f}" if abs(value) < 1e6 and value.is_integer() else f"{value:.3g}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,21 +141,42 @@ class Settled:
 
     def details(self) -> str:
         """The claim, what was measured with twice its standard error, and what was expected, as text."""
-        lines = [f"{self.id} (§ {claims()[self.id].section}) {claims()[self.id].claim}: {self.status}"]
+        claim = claims()[self.id]
+        lines = [f"{self.id} (§ {claim.section}) {claim.claim}: {self.status}"]
         lines += [f"  {check}" for check in self.checks]
         lines += [f"  {text}" for text in (self.data and f"data: {self.data}", self.note) if text]
         return "\n".join(lines + [f"  {name}: {fact}" for name, fact in self.facts.items()])
 
 
-def check(
-    label: str, value: float, *, low: float = -math.inf, high: float = math.inf, se: float | None = None
-) -> Check:
-    """One measured number and the interval it must lie in; see `Check`."""
-    return Check(label, float(value), float(low), float(high), None if se is None else float(se))
+class Recorded(Protocol):
+    """What names the file and the networks that it rests on: a `Settled`, or a curve of samplers."""
+
+    id: str
+    facts: dict[str, str | int | float]
 
 
+# --- entering a claim ------------------------------------------------------------------------------------------------
+
+
+def _known(claim_id: str, name: str, given: Mapping[str, Any]) -> str:
+    return one_of(claims())(claim_id, name)
+
+
+def _some(checks: Sequence[Check], name: str, given: Mapping[str, Any]) -> tuple[Check, ...]:
+    if not checks:
+        raise ValueError(f"{name} must hold at least one measurement, got none")
+    return tuple(checks)
+
+
+ClaimId = Annotated[str, _known]
+Checks = Annotated[Sequence[Check], _some]
+Status = Annotated[str, one_of(STATUSES)]
+Table = Any  # a pandas.DataFrame; pandas is loaded where there is one
+
+
+@checked
 def settle(
-    claim_id: str, checks: Sequence[Check], *, status: str = "reproduced", data: str = "", note: str = ""
+    claim_id: ClaimId, checks: Checks, *, status: Status = "reproduced", data: str = "", note: str = ""
 ) -> Settled:
     """Enter a claim in the ledger, if every check holds.
 
@@ -107,25 +192,89 @@ def settle(
 
     Raises:
         AssertionError: a check fails; the message shows it.
-        ValueError: the claim or the status is unknown, or nothing was checked.
     """
-    if claim_id not in claims():
-        raise ValueError(f"claim_id must be one of {', '.join(claims())}, got {claim_id!r}")
-    if status not in STATUSES:
-        raise ValueError(f"status must be one of {', '.join(STATUSES)}, got {status!r}")
-    if not checks:
-        raise ValueError("checks must hold at least one measurement, got none")
     if failed := [c for c in checks if not c.holds]:
-        raise AssertionError(f"{claim_id} failed\n" + "\n".join(str(c) for c in failed))
-    settled = Settled(claim_id, status, tuple(checks), data, note)
-    save_record(settled, run_folder())
-    return settled
+        raise AssertionError(f"{claim_id} failed\n" + "\n".join(map(str, failed)))
+    return save_record(Settled(claim_id, status, checks, data, note), run_folder())
 
 
-def claims() -> dict[str, Claim]:
-    """Every claim of the ledger by id, in the paper's order."""
-    table = tomllib.loads((Path(__file__).parent / "claims.toml").read_text(encoding="utf-8"))
-    return {claim_id: Claim(claim_id, **fields) for claim_id, fields in table.items()}
+def settle_again(record: Settled, checks: Sequence[Check] = ()) -> Settled:
+    """Enter a recorded claim in the ledger, with its status, data and note, if its own checks and those added hold.
+
+    Args:
+        record: the committed one, see `load_record`.
+        checks: what was measured anew, such as on a small case.
+    """
+    added = [*record.checks, *checks]
+    return settle(record.id, added, status=record.status, data=record.data, note=record.note)
+
+
+class NotReproducedError(AssertionError):
+    """A recorded claim that did not come out as expected; nothing is written until `enter()` records just that."""
+
+    def __init__(self, claim_id: str, checks: Sequence[Check], enter: Callable[[], Settled]) -> None:
+        super().__init__(f"{claim_id} failed and was not recorded\n" + "\n".join(map(str, checks)))
+        self.enter = enter
+
+
+@checked
+def enter(
+    claim_id: ClaimId,
+    checks: Checks,
+    content: dict[str, Tensor] | Table,
+    *,
+    status: Status = "reproduced",
+    data: str,
+    note: str,
+    networks: Sequence[str],
+    command: str,
+    facts: dict[str, str | int | float],
+) -> Settled:
+    """Write a recorded claim, ID.json, and what it rests on to `results_folder()`: the one way to record a claim.
+
+    Args:
+        claim_id, checks, status, data, note: as for `settle`.
+        content: what it rests on: tensors, such as the samples as they would be shown, uint8, for ID.safetensors; or a
+            table, for ID.csv.
+        networks: shipped ones, if any, whose hashes the record keeps; see `check_weights`.
+        command: measures it anew.
+        facts: how it was measured; those of the machine are added.
+
+    Raises:
+        NotReproducedError: an expectation fails; the message shows all checks, and nothing is written.
+    """
+
+    def write(status: str, checks: Sequence[Check]) -> Settled:
+        folder = results_folder()
+        folder.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, dict):
+            save_tensors(file := folder / f"{claim_id}.safetensors", content)
+        else:
+            content.to_csv(file := folder / f"{claim_id}.csv", index=False, lineterminator="\n")
+        known = {**facts, **weights_facts(*networks), "hardware": hardware(), "torch": torch.__version__}
+        known |= {"command": command, "file": file.name, "sha256": file_hash(file)}
+        return save_record(Settled(claim_id, status, tuple(checks), data, note, known), folder)
+
+    if all(c.holds for c in checks):
+        return write(status, checks)
+    raise NotReproducedError(claim_id, checks, lambda: write("not reproduced", [as_found(c) for c in checks]))
+
+
+def as_found(expected: Check) -> Check:
+    """A check that guards what was found: as expected where that holds, else on the other side of the bound."""
+    if expected.holds:
+        return expected
+    low, high = (expected.high, math.inf) if expected.value > expected.high else (-math.inf, expected.low)
+    return dataclasses.replace(expected, low=low, high=high)
+
+
+def command(claim_id: str, **options: object) -> str:
+    """The command that measures a claim with these options."""
+    words = [f"--{name.replace('_', '-')} {value}" for name, value in options.items()]
+    return " ".join([f"python -m sbgm evaluate --claim {claim_id}", *words])
+
+
+# --- records on the disk ---------------------------------------------------------------------------------------------
 
 
 def run_folder() -> Path:
@@ -138,36 +287,30 @@ def results_folder() -> Path:
     return _root() / "data" / "results"
 
 
-def save_record(settled: Settled, folder: Path) -> None:
-    """Write a claim's record as `folder/ID.json`."""
+def _root() -> Path:
+    return Path(__file__).resolve().parents[2]
+
+
+def save_record(settled: Settled, folder: Path) -> Settled:
+    """Write a claim's record as `folder/ID.json`, and return it."""
     folder.mkdir(parents=True, exist_ok=True)
     record = dataclasses.asdict(settled)
     for c in record["checks"]:  # JSON has no infinity
-        c["low"], c["high"] = _finite(c["low"]), _finite(c["high"])
-    path = folder / f"{settled.id}.json"
-    with written_whole(path) as partial:
-        partial.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        c |= {bound: c[bound] if math.isfinite(c[bound]) else None for bound in ("low", "high")}
+    write_json(folder / f"{settled.id}.json", record)
+    return settled
 
 
 def load_records(folder: Path) -> dict[str, Settled]:
     """The records in a folder by claim id, in the paper's order."""
-    records = {}
-    for claim_id in claims():
-        path = folder / f"{claim_id}.json"
-        if path.exists():
-            fields = json.loads(path.read_text(encoding="utf-8"))
-            fields["checks"] = tuple(
-                Check(
-                    c["label"],
-                    c["value"],
-                    -math.inf if c["low"] is None else c["low"],
-                    math.inf if c["high"] is None else c["high"],
-                    c["se"],
-                )
-                for c in fields["checks"]
-            )
-            records[claim_id] = Settled(**fields)
-    return records
+    paths = {claim_id: folder / f"{claim_id}.json" for claim_id in claims()}
+    return {claim_id: _read(path) for claim_id, path in paths.items() if path.exists()}
+
+
+def _read(path: Path) -> Settled:
+    fields = json.loads(path.read_text(encoding="utf-8"))
+    bounded = [{name: value for name, value in c.items() if value is not None} for c in fields.pop("checks")]
+    return Settled(**fields, checks=tuple(Check(**c) for c in bounded))
 
 
 def load_record(claim_id: str, folder: Path | None = None) -> Settled:
@@ -183,7 +326,7 @@ def load_record(claim_id: str, folder: Path | None = None) -> Settled:
     return records[claim_id]
 
 
-def attached_file(record: Settled, folder: Path | None = None) -> Path:
+def attached_file(record: Recorded, folder: Path | None = None) -> Path:
     """The file that a recorded claim rests on, beside its record.
 
     Raises:
@@ -203,11 +346,10 @@ def weights_facts(*names: str) -> dict[str, str]:
     Args:
         names: of shipped networks, such as "mnist_ncsn", or files of weights.
     """
-    files = [weights_file(name) for name in names]
-    return {f"{WEIGHTS}{file.stem}": file_hash(file) for file in files}
+    return {f"{WEIGHTS}{file.stem}": file_hash(file) for file in map(weights_file, names)}
 
 
-def check_weights(record: Settled) -> Settled:
+def check_weights(record: Recorded) -> Recorded:
     """Return a recorded claim if the networks that it was measured with are those that ship now.
 
     Raises:
@@ -227,9 +369,7 @@ def check_weights(record: Settled) -> Settled:
     return record
 
 
-def file_hash(path: Path) -> str:
-    """The sha256 of a file, in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+# --- the ledger ------------------------------------------------------------------------------------------------------
 
 
 def current_records() -> dict[str, Settled]:
@@ -249,14 +389,9 @@ def ledger_table(records: dict[str, Settled]) -> str:
     """
     lines = ["| id | § | the paper's claim | expected | measured here | status |", "|---|---|---|---|---|---|"]
     for claim_id, record in records.items():
-        claim = claims()[claim_id]
-        measured = "; ".join(
-            f"{c.label}: {_short(c.value)}" + ("" if c.se is None else f" ± {_short(2 * c.se)}")
-            for c in record.checks[:MOST_SHOWN]
-        )
-        if (n_more := len(record.checks) - MOST_SHOWN) > 0:
-            measured += f"; and {n_more} more"
-        cells = [claim_id, claim.section, claim.claim, claim.expect, measured, record.status]
+        claim, n_more = claims()[claim_id], len(record.checks) - MOST_SHOWN
+        measured = [c.measured for c in record.checks[:MOST_SHOWN]] + ([f"and {n_more} more"] if n_more > 0 else [])
+        cells = [claim_id, claim.section, claim.claim, claim.expect, "; ".join(measured), record.status]
         lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
     return "\n".join(lines)
 
@@ -266,25 +401,3 @@ def count_line(records: dict[str, Settled]) -> str:
     counts = {status: sum(record.status == status for record in records.values()) for status in STATUSES}
     words = [f"{n} {status.replace('waits', 'wait') if n > 1 else status}" for status, n in counts.items() if n]
     return f"{len(records)} claims: {', '.join(words)}"
-
-
-def interval(low: float, high: float) -> str:
-    """An interval in words: "0.499 to 0.519", "at least 5", "any"."""
-    if math.isinf(low) and math.isinf(high):
-        return "any"
-    if math.isinf(high):
-        return f"at least {low:g}"
-    return f"at most {high:g}" if math.isinf(low) else f"{low:g} to {high:g}"
-
-
-def _short(value: float) -> str:
-    """Three significant digits; whole numbers below a million in full."""
-    return f"{value:.0f}" if abs(value) < 1e6 and value.is_integer() else f"{value:.3g}"
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def _root() -> Path:
-    return Path(__file__).resolve().parents[2]

@@ -4,24 +4,39 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import KW_ONLY
 from pathlib import Path
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sbgm.checked import check_batch
+from sbgm.checked import Batch, Count, Network, NonNegative, Positive, Whole, checked
+from sbgm.data import load_images, load_labels
 from sbgm.files import content_hash
-from sbgm.lab.hardware import hardware
-from sbgm.measure.classifier import SHIPPED_CLASSIFIER, DigitClassifier
+from sbgm.lab.recipes import Training
+from sbgm.lab.runs import hardware
+from sbgm.measure.classifier import SHIPPED_CLASSIFIER, DigitClassifier, load_classifier
 from sbgm.noise import perturb
-from sbgm.training import Step, adam, fit
+from sbgm.training import Step
 from sbgm.weights import save_weights
 
+__all__ = [
+    "ClassifierTraining",
+    "accuracy",
+    "load_classifier",
+    "not_digits",
+    "shifted",
+    "train_classifier",
+    "train_shipped_classifier",
+]
 
+
+@checked
 @dataclasses.dataclass(frozen=True)
-class ClassifierTraining:
+class ClassifierTraining(Training):
     """Settings of the classifier's training.
 
     A plain classifier is sure of almost anything. This one also sees images that are no digits (`not_digits`) and
@@ -30,27 +45,32 @@ class ClassifierTraining:
 
     Attributes:
         channels: width of the network.
-        n_iterations: Adam steps, one cycle.
-        batch_size: digits a step, each shifted and perturbed at random.
         n_not_digits: images a step that are no digits.
-        learning_rate: the peak of the cycle.
         max_shift: the digits move by up to so many pixels each way.
         max_noise: the digits carry noise of a standard deviation between 0 and this, as samples do.
-        seed: of weights, batches, shifts, noise and images that are no digits.
+        n_iterations, batch_size, learning_rate, one_cycle, seed: as for `Training`; each digit of a batch is shifted
+            and perturbed at random.
     """
 
-    channels: int = 32
-    n_iterations: int = 3_500
-    batch_size: int = 128
-    n_not_digits: int = 24
-    learning_rate: float = 3e-3
-    max_shift: int = 2
-    max_noise: float = 0.05
-    seed: int = 0
+    channels: Count = 32
+    _: KW_ONLY
+    n_iterations: Count = 3_500
+    n_not_digits: Count = 24
+    learning_rate: Positive = 3e-3
+    max_shift: Whole = 2
+    max_noise: NonNegative = 0.05
 
 
+def _one_an_image(labels: Tensor, name: str, given: Mapping[str, Any]) -> Tensor:
+    if labels.shape != given["images"].shape[:1]:
+        n = len(given["images"])
+        raise ValueError(f"{name} must be ({n},), one an image, got shape {tuple(labels.shape)}")
+    return labels
+
+
+@checked
 def train_classifier(
-    network: nn.Module, images: Tensor, labels: Tensor, settings: ClassifierTraining
+    network: Network, images: Batch, labels: Annotated[Tensor, _one_an_image], settings: ClassifierTraining
 ) -> Iterator[Step]:
     """Train a classifier by cross-entropy, in place, and leave it in evaluation mode.
 
@@ -62,21 +82,10 @@ def train_classifier(
 
     Yields:
         Step(step, loss) after every iteration.
-
-    Raises:
-        ValueError: there is not one label an image.
     """
-    if labels.shape != check_batch(images, "images").shape[:1]:
-        raise ValueError(f"labels must be ({len(images)},), one an image, got shape {tuple(labels.shape)}")
-    return _train_classifier(network, images, labels, settings)
-
-
-def _train_classifier(network, images, labels, settings):
-    generator = torch.Generator().manual_seed(settings.seed)
-    optimizer, schedule = adam(network, settings.learning_rate, one_cycle_steps=settings.n_iterations)
     network.train().to(memory_format=torch.channels_last)  # a third faster on a CPU
 
-    def loss() -> Tensor:
+    def loss(generator: torch.Generator) -> Tensor:
         drawn = torch.randint(len(images), (settings.batch_size,), generator=generator)
         digits = shifted(images[drawn], settings.max_shift, generator=generator)
         others = not_digits(digits[: settings.n_not_digits], generator=generator)
@@ -87,7 +96,7 @@ def _train_classifier(network, images, labels, settings):
         unsure = -functional.log_softmax(logits[len(digits) :], dim=1).mean(dim=1).sum()  # against 1/10 each
         return (known + unsure) / len(logits)
 
-    yield from fit(loss, optimizer, settings.n_iterations, schedule=schedule)
+    yield from settings.fit(network, loss)
     network.eval()
 
 
@@ -146,8 +155,6 @@ def train_shipped_classifier(folder: Path, settings: ClassifierTraining | None =
     Raises:
         DataNotFoundError: MNIST is not at hand.
     """
-    from sbgm.data import load_images, load_labels
-
     settings = ClassifierTraining() if settings is None else settings
     network = DigitClassifier(settings.channels, generator=torch.Generator().manual_seed(settings.seed))
     images, labels = load_images("mnist"), load_labels("mnist")

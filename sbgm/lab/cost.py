@@ -13,9 +13,19 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from sbgm.checked import check_count, check_positive
+from sbgm.checked import Count, Positive, checked
 from sbgm.lab.ncsn import NCSN
 from sbgm.training import n_parameters
+
+__all__ = [
+    "FullRun",
+    "PublishedRow",
+    "forward_flop",
+    "full_run",
+    "hours",
+    "published_table",
+    "saved_numbers",
+]
 
 
 class FullRun(NamedTuple):
@@ -35,14 +45,15 @@ class FullRun(NamedTuple):
     memory: float
 
 
+@checked
 def full_run(
     settings: NCSN,
     image_shape: tuple[int, int, int],
     *,
-    n_samples: int,
-    n_evaluations: int = 1_000,
-    n_devices: int = 1,
-    bytes_per_number: int = 4,
+    n_samples: Count,
+    n_evaluations: Count = 1_000,
+    n_devices: Count = 1,
+    bytes_per_number: Count = 4,
 ) -> FullRun:
     """Count what a run of these settings takes.
 
@@ -56,7 +67,7 @@ def full_run(
     """
     network = settings.network(image_shape)
     forward, training = forward_flop(network, image_shape), settings.training
-    images = math.ceil(training.batch_size / check_count(n_devices, "n_devices"))
+    images = math.ceil(training.batch_size / n_devices)
     kept = saved_numbers(network, image_shape) * images * bytes_per_number
     return FullRun(
         forward=forward,
@@ -66,7 +77,10 @@ def full_run(
     )
 
 
-def hours(operations: float, *, peak: float, share: float, n_devices: int = 1, scaling: float = 1.0) -> float:
+@checked
+def hours(
+    operations: float, *, peak: Positive, share: Positive, n_devices: Count = 1, scaling: Positive = 1.0
+) -> float:
     """Hours that so many operations take at a share of a device's peak rate.
 
     Args:
@@ -76,9 +90,7 @@ def hours(operations: float, *, peak: float, share: float, n_devices: int = 1, s
         n_devices: how many work together.
         scaling: how well, 1 if n devices are n times as fast.
     """
-    for name, value in (("peak", peak), ("share", share), ("scaling", scaling)):
-        check_positive(value, name)
-    return operations / (peak * share * check_count(n_devices, "n_devices") * scaling) / 3_600
+    return operations / (peak * share * n_devices * scaling) / 3_600
 
 
 def forward_flop(network: nn.Module, image_shape: tuple[int, int, int]) -> int:

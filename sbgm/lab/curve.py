@@ -6,57 +6,55 @@ import dataclasses
 import hashlib
 import json
 import math
-import time
-from collections.abc import Iterator, Sequence
+import operator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from sbgm.checked import Score, check_count, check_sigmas
-from sbgm.files import load_tensors, save_tensors, written_whole
-from sbgm.generation import Start, fitted_start, gaussian_start, generate, uniform_start
+from sbgm.checked import Count, Ladder, Score, Whole, checked, count_from
+from sbgm.files import file_hash, load_tensors, save_tensors, write_json
+from sbgm.generation import Start, fitted_start, gaussian_start, uniform_start
 from sbgm.lab import claims
-from sbgm.lab.drawing import CPU, Machine, kept_batches
-from sbgm.lab.hardware import hardware
-from sbgm.lab.recording import digit_distance
+from sbgm.lab.drawing import CPU, Machine, digit_distance, draw_batches, samples_key
+from sbgm.lab.runs import hardware
 from sbgm.measure import class_shares, confident_share, in_batches, quantise, shown
 from sbgm.measure.classifier import load_classifier
 from sbgm.measure.judging import some_images
 from sbgm.networks import in_range
-from sbgm.noise import derived_generator, geometric_sigmas, power_sigmas
+from sbgm.noise import geometric_sigmas, power_sigmas
 from sbgm.precision import autocast
 from sbgm.refinenet import rescaled
 from sbgm.samplers import NamedSampler, final
 from sbgm.theory import best_step_size
 from sbgm.weights import load_network, weights_file
 
+__all__ = [
+    "BUDGETS",
+    "ConfirmedPoint",
+    "Entry",
+    "MeasuredPoint",
+    "SamplerCurve",
+    "draw_entry",
+    "entries",
+    "load_curve",
+    "measure_curve",
+    "renewing",
+    "samplers_within",
+    "save_curve",
+]
+
 SCHEDULES = {"geometric": geometric_sigmas, "power": power_sigmas}
 
 
-class CurvePoint(NamedTuple):
-    """A sampler's samples at one cost.
-
-    Attributes:
-        label: the sampler and its schedule, such as "heun, power": what a curve is of.
-        sampler: with its settings.
-        evaluations: of the network, a sample.
-        samples: (n, *shape), not clamped.
-        seconds: for all of them, by the clock.
-    """
-
-    label: str
-    sampler: NamedSampler
-    evaluations: int
-    samples: Tensor
-    seconds: float
+# --- samplers of a given cost -----------------------------------------------------------------------------------------
 
 
-def samplers_within(
-    budget: int, sigmas: Tensor | Sequence[float], *, denoise_last: bool = False
-) -> dict[str, NamedSampler]:
+@checked
+def samplers_within(budget: Count, sigmas: Ladder, *, denoise_last: bool = False) -> dict[str, NamedSampler]:
     """Every sampler and schedule that asks for the score as often as the budget allows, by label.
 
     * "annealed": Algorithm 1 on the given ladder with ε = 0.2 σ_L², the paper's, and budget/L steps a level; left out
@@ -70,7 +68,7 @@ def samplers_within(
         sigmas: the network's ladder σ_1 > … > σ_L.
         denoise_last: spend one of them on x + σ_L² s(x, σ_L).
     """
-    own, budget = tuple(check_sigmas(sigmas)), check_count(budget, "budget") - denoise_last
+    own, budget = tuple(sigmas), budget - denoise_last
     if budget < 3:
         raise ValueError(f"budget must be at least 4, got {budget + denoise_last}")
     last = {"denoise_last": denoise_last}
@@ -111,43 +109,12 @@ def renewing(high: float, low: float, budget: int, c: float) -> NamedSampler:
     return NamedSampler("consistent", sigmas, 2 * low**2 * eta, denoise_last=True)
 
 
-def sampler_curve(
-    score: Score,
-    samplers: dict[str, NamedSampler],
-    n: int,
-    shape: tuple[int, ...],
-    *,
-    seed: int,
-    start: Start,
-    **options: object,
-) -> Iterator[CurvePoint]:
-    """Sample with each of the samplers; only one set of samples is held at a time.
-
-    Args:
-        score: takes the σ of all the samplers, see `networks.rescaled`.
-        samplers: by label, see `samplers_within`.
-        n: samples of each.
-        shape: of one.
-        seed: the same for all, so that samplers with the same start begin alike.
-        start: starting points at level σ_1; Algorithm 1 starts from uniform noise, as in the paper.
-        options: `batch_size`, `device` and `accelerator` of `generate`.
-    """
-    for label, sampler in samplers.items():
-        begin = time.perf_counter()
-        samples = generate(
-            lambda x, generator, sampler=sampler: sampler.states(score, x, generator),
-            n,
-            shape,
-            seed=seed,
-            start=uniform_start if sampler.name == "annealed" else start,
-            **options,
-        )
-        yield CurvePoint(label, sampler, sampler.evaluations, samples, time.perf_counter() - begin)
+# --- the record -------------------------------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True)
 class MeasuredPoint:
-    """What was measured of an entry's samples.
+    """The measurements of an entry's samples.
 
     Attributes:
         label, evaluations: the entry's.
@@ -160,6 +127,11 @@ class MeasuredPoint:
     distance: float
     se: float
     sure: float
+
+    @property
+    def name(self) -> str:
+        """The label and the evaluations, by which the record keeps its samples."""
+        return f"{self.label}, {self.evaluations}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,6 +164,11 @@ class SamplerCurve:
     sheets: dict[str, Tensor]
     confirmed: tuple[ConfirmedPoint, ...] = ()
 
+    @property
+    def id(self) -> str:
+        """The name of its record, see `claims.Recorded`."""
+        return Path(str(self.facts["file"])).stem
+
     def __str__(self) -> str:
         """The whole curve as a table: a row a label, with its distances ± 2 s.e. by evaluations."""
         lines = [f"Fréchet distance ± 2 s.e., {self.facts['n_samples']:,} samples, by evaluations"]
@@ -215,17 +192,17 @@ class SamplerCurve:
 
     def sheet(self, point: MeasuredPoint) -> Tensor:
         """Some of a point's samples in [0, 1]: (16, 1, 28, 28)."""
-        return self.sheets[sheet_name(point)].float() / 255
+        return self.sheets[point.name].float() / 255
 
     def algorithm_1(self) -> MeasuredPoint:
         """The best that Algorithm 1 does with all of its evaluations, 1,000 or a ladder's multiple just below."""
         points = [p for p in self.points if p.label.startswith("Algorithm 1")]
         most = max(p.evaluations for p in points)
-        return min((p for p in points if p.evaluations > 0.9 * most), key=_distance)
+        return min((p for p in points if p.evaluations > 0.9 * most), key=operator.attrgetter("distance"))
 
     def fast(self, n_fewer: int = 10) -> MeasuredPoint:
         """The nearest of the other samplers with at most 1/n_fewer of Algorithm 1's evaluations."""
-        return min(self._cheaper(n_fewer), key=_distance)
+        return min(self._cheaper(n_fewer), key=operator.attrgetter("distance"))
 
     def surest(self, n_fewer: int = 10) -> MeasuredPoint:
         """The one of these that the classifier is sure of most often."""
@@ -236,29 +213,16 @@ class SamplerCurve:
         return [p for p in self.points if not p.label.startswith("Algorithm 1") and p.evaluations <= limit]
 
 
-def sheet_name(point: MeasuredPoint) -> str:
-    """What a point's samples are kept by."""
-    return f"{point.label}, {point.evaluations}"
-
-
-def curve_file(network: str) -> Path:
-    """Where the record of a network's curve is committed."""
-    return claims.results_folder() / f"sampler_curve_{network}.json"
-
-
 def save_curve(curve: SamplerCurve, network: str) -> SamplerCurve:
     """Write a network's record to `claims.results_folder()`, its samples in a file beside it; return what is kept."""
-    path = curve_file(network)
+    path = _record(network)
     path.parent.mkdir(parents=True, exist_ok=True)
     sheets = path.with_suffix(".safetensors")
     save_tensors(sheets, curve.sheets)
-    facts = curve.facts | {"file": sheets.name, "sha256": claims.file_hash(sheets)}
-    content = {"facts": facts} | {
-        name: [dataclasses.asdict(point) for point in getattr(curve, name)] for name in ("points", "confirmed")
-    }
-    with written_whole(path) as partial:
-        partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return dataclasses.replace(curve, facts=facts)
+    curve = dataclasses.replace(curve, facts=curve.facts | {"file": sheets.name, "sha256": file_hash(sheets)})
+    points = {name: list(map(dataclasses.asdict, getattr(curve, name))) for name in ("points", "confirmed")}
+    write_json(path, {"facts": curve.facts, **points})
+    return curve
 
 
 def load_curve(network: str = "mnist_ncsn") -> SamplerCurve:
@@ -269,20 +233,21 @@ def load_curve(network: str = "mnist_ncsn") -> SamplerCurve:
         ValueError: it was measured with other weights, or its samples are not those that were recorded; the message
             says how to measure anew.
     """
-    path = curve_file(network)
+    path = _record(network)
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing; python -m sbgm evaluate --curve {network} measures it")
     content = json.loads(path.read_text(encoding="utf-8"))
-    record = claims.Settled(path.stem, "reported", (), facts=content["facts"])
-    sheets, _ = load_tensors(claims.attached_file(claims.check_weights(record)))
     points = tuple(MeasuredPoint(**point) for point in content["points"])
     confirmed = tuple(ConfirmedPoint(**point) for point in content["confirmed"])
-    return SamplerCurve(points, content["facts"], sheets, confirmed)
+    curve = claims.check_weights(SamplerCurve(points, content["facts"], {}, confirmed))
+    return dataclasses.replace(curve, sheets=load_tensors(claims.attached_file(curve))[0])
 
 
-def _distance(point: MeasuredPoint) -> float:
-    return point.distance
+def _record(network: str) -> Path:
+    return claims.results_folder() / f"sampler_curve_{network}.json"
 
+
+# --- the entries ------------------------------------------------------------------------------------------------------
 
 BUDGETS, MIDDLE, FULL = (10, 20, 50), 100, 1_000
 PAPER_LADDER = tuple(geometric_sigmas(1.0, 0.01, 10).tolist())
@@ -308,7 +273,7 @@ class Entry:
     """One sampler at one cost.
 
     Attributes:
-        label: what curve it is a point of, such as "multistep, power".
+        label: of the curve that it is a point of, such as "multistep, power".
         sampler: with its ladder and settings.
         start: "uniform" noise, the data's "mean" plus noise of level σ_1, or a normal law "fitted" to perturbed data.
         clamped: keep the network's estimates within the data's range, see `in_range`.
@@ -379,12 +344,12 @@ def draw_entry(
     """
     score, start = _score(network, entry), _start(entry, digits)
 
-    def drawn(batch: int) -> dict[str, Tensor]:
-        generator = derived_generator(seed, batch)
-        x = start((batch_size, *network.image_shape), generator).to(network.sigmas.device)
+    def drawn(indices: range, generator: torch.Generator) -> dict[str, Tensor]:
+        x = start((len(indices), *network.image_shape), generator).to(network.sigmas.device)
         return {"samples": final(entry.sampler.states(score, x, generator)).cpu()}
 
-    for tensors in kept_batches(kept, math.ceil(n_samples / batch_size), drawn, entry=repr(entry)):
+    sizes = {"seed": seed, "batch_size": batch_size}
+    for tensors in draw_batches(drawn, n_samples, folder=kept, **sizes, entry=repr(entry)):
         yield tensors["samples"]
 
 
@@ -408,13 +373,20 @@ N_FITTED = 1_000
 """Training digits that a fitted start is fitted to."""
 
 
+def _enough(n: int, name: str, given: Mapping[str, Any]) -> int:
+    if count_from(1)(n, name) <= 128:
+        raise ValueError(f"{name} must be more than 128, the number of features, got {n}")
+    return n
+
+
+@checked
 def measure_curve(
     folder: Path,
     network: str = "mnist_ncsn",
-    n_samples: int = 1_000,
-    n_confirmed: int = 1_000,
-    batch_size: int = 50,
-    seed: int = 0,
+    n_samples: Annotated[int, _enough] = 1_000,
+    n_confirmed: Annotated[int, _enough] = 1_000,
+    batch_size: Count = 50,
+    seed: Whole = 0,
     machine: Machine = CPU,
 ) -> SamplerCurve:
     """Draw the samples of all `entries`, measure their distances, and write the record of a network.
@@ -436,16 +408,12 @@ def measure_curve(
 
     Raises:
         DataNotFoundError: MNIST is not at hand.
-        ValueError: there are too few samples for a distance.
     """
-    for name, n in (("n_samples", n_samples), ("n_confirmed", n_confirmed)):
-        if n <= 128:
-            raise ValueError(f"{name} must be more than 128, the number of features, got {n}")
     model = machine.prepared(load_network(network))
-    file, wanted, digits = weights_file(network), entries(model.sigmas), some_images("mnist_small", "train", N_FITTED)
+    wanted, digits = entries(model.sigmas), some_images("mnist_small", "train", N_FITTED)
 
     def samples(entry: Entry, n: int, seed: int, bar: tqdm) -> Tensor:
-        kept = Path(folder) / f"{file.stem}-{claims.file_hash(file)[:12]}-curve-batch{batch_size}-seed{seed}"
+        kept = Path(folder) / samples_key(network, "curve", f"batch{batch_size}", f"seed{seed}")
         batches = []
         for batch in draw_entry(entry, model, digits, kept / entry.key, n, batch_size, seed):
             batches.append(batch)
@@ -457,7 +425,7 @@ def measure_curve(
         for entry in wanted:
             drawn = samples(entry, n_samples, seed, bar)
             points.append(_measured(entry, drawn))
-            sheets[sheet_name(points[-1])] = quantise(drawn[:N_SHEET])
+            sheets[points[-1].name] = quantise(drawn[:N_SHEET])
     facts = {
         "n_samples": n_samples,
         "batch_size": batch_size,
@@ -474,7 +442,7 @@ def measure_curve(
     with _bar(n_confirmed * sum(point.evaluations for point in best)) as bar:
         for entry in (wanted[points.index(point)] for point in best):
             confirmed.append(_confirmed(entry, samples(entry, n_confirmed, seed + 1, bar)))
-    return save_curve(dataclasses.replace(curve, confirmed=tuple(confirmed)), file.stem)
+    return save_curve(dataclasses.replace(curve, confirmed=tuple(confirmed)), weights_file(network).stem)
 
 
 def _bar(n_evaluations: int) -> tqdm:

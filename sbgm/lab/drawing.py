@@ -1,69 +1,91 @@
-"""The samples that recorded claims share: drawn once, batch by batch, kept in a folder, and resumed from there."""
+"""The samples that recorded claims share, drawn once and kept batch by batch, and their distance to real digits."""
 
-from __future__ import annotations
-
+# Annotations are not put off here: classes of other modules inherit the fields, and look their kinds up where they are.
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import KW_ONLY
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from sbgm.checked import check_count
-from sbgm.files import Fact, load_tensors, save_tensors
+from sbgm.checked import Count, Positive, Score, Whole, checked, one_of
+from sbgm.files import Fact, file_hash, load_tensors, save_tensors
 from sbgm.generation import uniform_start
-from sbgm.lab.claims import file_hash
+from sbgm.measure import Measured, frechet_distance
+from sbgm.measure.judging import feature_space, reference_for
 from sbgm.noise import derived_generator
-from sbgm.precision import autocast, compiled
+from sbgm.precision import PRECISIONS, autocast, compiled
 from sbgm.samplers import annealed_langevin, denoise
 from sbgm.weights import load_network, weights_file
 
+__all__ = [
+    "CPU",
+    "Chains",
+    "Drawing",
+    "Drawn",
+    "Machine",
+    "digit_distance",
+    "draw",
+    "draw_batches",
+    "samples_key",
+]
 
-@dataclasses.dataclass(frozen=True)
-class Drawing:
-    """Algorithm 1 from uniform noise, at the paper's settings unless told otherwise.
 
-    A network of one level makes it plain Langevin dynamics of n_steps steps of size ε.
+# --- any samples, kept in files ---------------------------------------------------------------------------------------
 
-    Attributes:
-        network: the name of a shipped network, or a file of weights.
-        n_samples: how many.
-        n_steps: T, steps a level.
-        step_size: ε.
-        batch_size: chains side by side. Batches are drawn whole, so that more samples go on with those already there.
-        precision: of the network's layers, see `sbgm.precision`.
-        seed: of all of it.
+
+def samples_key(network: Path | str, *settings: str) -> str:
+    """A name for samples of a network, by all that they depend on: "mnist_ncsn-0123456789ab-T100-seed0".
+
+    Args:
+        network: the name of a shipped network, or a file of weights, whose hash is part of the name.
+        settings: such as "T100" and "seed0".
+
+    Raises:
+        FileNotFoundError: there is no such file.
     """
+    file = weights_file(network)
+    if not file.is_file():
+        raise FileNotFoundError(f"network must be a shipped one or a file of weights, but there is none at {file}")
+    return "-".join([file.stem, file_hash(file)[:12], *settings])
 
-    network: str
-    n_samples: int = 1_000
-    n_steps: int = 100
-    step_size: float = 2e-5
-    batch_size: int = 50
-    precision: str = "bf16"
-    seed: int = 0
 
-    def __post_init__(self) -> None:
-        for name in ("n_samples", "n_steps", "batch_size"):
-            check_count(getattr(self, name), name)
+def draw_batches(
+    draw: Callable[[range, torch.Generator], dict[str, Tensor]],
+    n: int,
+    *,
+    seed: int,
+    batch_size: int,
+    folder: Path | str,
+    **facts: Fact,
+) -> Iterator[dict[str, Tensor]]:
+    """Draw batches of tensors, or take those that a folder holds: a run that was stopped goes on where it was.
 
-    @property
-    def key(self) -> str:
-        """Names the samples by all that they depend on, the hash of the weights included, but not their number."""
-        file = weights_file(self.network)
-        if not file.is_file():
-            raise FileNotFoundError(f"network must be a shipped one or a file of weights, but there is none at {file}")
-        return (
-            f"{file.stem}-{file_hash(file)[:12]}-T{self.n_steps}-eps{self.step_size:g}-batch{self.batch_size}"
-            f"-{self.precision}-seed{self.seed}"
-        )
+    Batch b is draw(indices, generator) with the generator of (seed, b), so that no batch depends on the others.
 
-    def facts(self) -> dict[str, str | int | float]:
-        """How the samples were drawn, for a record."""
-        return {name: getattr(self, name) for name in ("n_samples", "n_steps", "step_size", "precision", "seed")}
+    Args:
+        draw: from the indices of a batch's samples, and its generator, to its tensors by name.
+        n: samples.
+        seed: of all of it.
+        batch_size: samples of a batch; the last one is drawn whole, too, so that more samples go on with those there.
+        folder: of the files, one a batch, each written whole; named by all that the samples depend on but n.
+        facts: kept in each file.
+
+    Yields:
+        {name: tensor} on the CPU, in the order of the batches.
+    """
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for batch in range(math.ceil(n / batch_size)):
+        file = Path(folder) / f"batch-{batch:04d}.safetensors"
+        if not file.exists():
+            indices = range(batch * batch_size, (batch + 1) * batch_size)
+            save_tensors(file, draw(indices, derived_generator(seed, batch)), **facts)
+        yield load_tensors(file)[0]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,8 +105,69 @@ class Machine:
         network = network.to(self.device)
         return compiled(network) if self.compile else network
 
+    def score(self, network: nn.Module, precision: str) -> Score:
+        """The score of a network on the device, with its layers in a precision, see `sbgm.precision.autocast`."""
+        return autocast(network, precision, torch.device(self.device).type)
+
 
 CPU = Machine()
+
+
+@checked
+@dataclasses.dataclass(frozen=True)
+class Chains:
+    """Chains of annealed Langevin dynamics from uniform noise, at the paper's settings unless told otherwise.
+
+    Attributes:
+        network: the name of a shipped network, or a file of weights.
+        n_steps: T, steps a level.
+        step_size: ε.
+        precision: of the network's layers, see `sbgm.precision`.
+        seed: of all of it.
+    """
+
+    network: str
+    _: KW_ONLY
+    n_steps: Count = 100
+    step_size: Positive = 2e-5
+    precision: Annotated[str, one_of(PRECISIONS)] = "bf16"
+    seed: Whole = 0
+
+    def named(self, group: str) -> str:
+        """Name the samples by all that they depend on, the hash of the weights included, but not their number.
+
+        Args:
+            group: what is drawn together, such as "batch50".
+        """
+        steps = f"T{self.n_steps}", f"eps{self.step_size:g}"
+        return samples_key(self.network, *steps, group, self.precision, f"seed{self.seed}")
+
+    def facts(self, *names: str) -> dict[str, str | int | float]:
+        """The settings of these names, for a record."""
+        return {name: getattr(self, name) for name in names}
+
+
+# --- samples by Algorithm 1 -------------------------------------------------------------------------------------------
+
+
+@checked
+@dataclasses.dataclass(frozen=True)
+class Drawing(Chains):
+    """Samples by Algorithm 1. A network of one level makes it plain Langevin dynamics of n_steps steps of size ε.
+
+    Attributes:
+        n_samples: how many.
+        batch_size: chains side by side. Batches are drawn whole, so that more samples go on with those already there.
+        network, n_steps, step_size, precision, seed: as for `Chains`.
+    """
+
+    n_samples: Count = 1_000
+    batch_size: Count = 50
+
+    @property
+    def key(self) -> str:
+        """The name of the samples, see `named`."""
+        return self.named(f"batch{self.batch_size}")
 
 
 class Drawn(NamedTuple):
@@ -106,10 +189,10 @@ def draw(
     *,
     load: Callable[[str], nn.Module] = load_network,
 ) -> Drawn:
-    """Samples by `drawing`, from `folder` as far as they are there; a bar counts the steps of those that are not.
+    """Draw samples by `drawing`, or take them from `folder`; a bar counts the steps of those that are not there.
 
-    Each batch is a file in a folder of its own name, `Drawing.key`, written whole. Batch b draws from the generator
-    of (seed, b), as in `generate`: the samples are the same however often they were interrupted.
+    Each batch is a file in a folder of its own name, `Drawing.key`. Batch b draws from the generator of (seed, b), as
+    in `generate`: the samples are the same however often they were interrupted.
 
     Args:
         drawing: what to draw.
@@ -117,46 +200,35 @@ def draw(
         machine: where the network runs, and how.
         load: the network of a name, with its ladder in `sigmas` and its `image_shape`.
     """
-    network = None
 
-    def drawn(batch: int) -> dict[str, Tensor]:
-        nonlocal network
-        network = network or machine.prepared(load(drawing.network))  # not loaded if nothing is left to draw
-        states, denoised = zip(*_levels(network, drawing, batch, machine.device), strict=True)
+    @functools.cache
+    def network() -> nn.Module:  # not loaded if nothing is left to draw
+        return machine.prepared(load(drawing.network))
+
+    def batch(indices: range, generator: torch.Generator) -> dict[str, Tensor]:
+        score, sigmas = machine.score(network(), drawing.precision), network().sigmas
+        x = uniform_start((len(indices), *network().image_shape), generator).to(machine.device)
+        settings = {"step_size": drawing.step_size, "n_steps": drawing.n_steps, "generator": generator}
+        title = f"{drawing.network}, batch {indices.start // drawing.batch_size}"
+        chains, states, denoised = annealed_langevin(score, x, sigmas, **settings), [], []
+        for state in tqdm(chains, title, len(sigmas) * drawing.n_steps, unit="step"):
+            if state.step == drawing.n_steps:
+                states.append(state.x.cpu())
+                denoised.append(denoise(score, state.x, state.sigma).cpu())
         return {"states": torch.stack(states), "denoised": torch.stack(denoised)}
 
-    n_batches = math.ceil(drawing.n_samples / drawing.batch_size)
-    parts = list(kept_batches(Path(folder) / drawing.key, n_batches, drawn))
-    return Drawn(*(torch.cat([p[name] for p in parts], dim=1)[:, : drawing.n_samples] for name in Drawn._fields))
+    n, sizes = drawing.n_samples, {"seed": drawing.seed, "batch_size": drawing.batch_size}
+    parts = list(draw_batches(batch, n, folder=Path(folder) / drawing.key, **sizes))
+    return Drawn(*(torch.cat([p[name] for p in parts], dim=1)[:, :n] for name in Drawn._fields))
 
 
-def kept_batches(
-    folder: Path, n: int, draw: Callable[[int], dict[str, Tensor]], **facts: Fact
-) -> Iterator[dict[str, Tensor]]:
-    """Batches 0 … n − 1 of tensors, each drawn unless its file is there: a run that was stopped goes on from there.
+def digit_distance(images: Tensor, data: str = "mnist") -> Measured:
+    """The Fréchet distance of grey images to a set's test images, in the features of the shipped classifier.
 
     Args:
-        folder: of the files, one a batch, each written whole.
-        n: batches.
-        draw: makes a batch from its number.
-        facts: kept in each file.
+        images: (N, 1, 28, 28) with N above the number of features, 128; clamped and quantised first.
+        data: "mnist", or "mnist_small", which ships.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    for batch in range(n):
-        file = folder / f"batch-{batch:04d}.safetensors"
-        if not file.exists():
-            save_tensors(file, draw(batch), **facts)
-        yield load_tensors(file)[0]
-
-
-def _levels(network: nn.Module, drawing: Drawing, batch: int, device: str) -> Iterator[tuple[Tensor, Tensor]]:
-    """State and denoised state of one batch at the end of each level, on the CPU, under a bar over the steps."""
-    generator = derived_generator(drawing.seed, batch)
-    start = uniform_start((drawing.batch_size, *network.image_shape), generator).to(device)
-    score = autocast(network, drawing.precision, torch.device(device).type)
-    settings = {"step_size": drawing.step_size, "n_steps": drawing.n_steps, "generator": generator}
-    states = annealed_langevin(score, start, network.sigmas, **settings)
-    n_states = len(network.sigmas) * drawing.n_steps
-    for state in tqdm(states, f"{drawing.network}, batch {batch}", n_states, unit="step"):
-        if state.step == drawing.n_steps:
-            yield state.x.cpu(), denoise(score, state.x, state.sigma).cpu()
+    space = feature_space(data)
+    reference = reference_for(data, space, "test")
+    return frechet_distance(space.function(images), reference.features, against=reference.images, features=space.name)

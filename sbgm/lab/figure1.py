@@ -1,29 +1,46 @@
-"""Fig. 1: sliced score matching on images, raw and with a little noise."""
+"""Fig. 1: sliced score matching on images, raw and with a little noise, its long curves (M2), and the raw network."""
 
 from __future__ import annotations
 
 import dataclasses
 import time
 from collections.abc import Iterator
+from dataclasses import KW_ONLY
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
-from sbgm.checked import check_batch
+from sbgm.checked import Batch, Count, NonNegative, Positive, checked
 from sbgm.data import load_images
 from sbgm.files import content_hash
-from sbgm.lab.hardware import hardware
-from sbgm.lab.runs import load_checkpoint, save_checkpoint
+from sbgm.lab.claims import Check, Settled, check, command, enter
+from sbgm.lab.recipes import Training
+from sbgm.lab.runs import Run, hardware
 from sbgm.losses import sliced_score_matching_loss
 from sbgm.networks import ResNet, initial_weights_from
 from sbgm.noise import perturb
 from sbgm.training import Step, fit
 from sbgm.weights import load_weights, save_weights, weights_file
 
+__all__ = [
+    "RAW",
+    "Figure1",
+    "load_raw",
+    "m2_checks",
+    "measure_m2",
+    "relative_drift",
+    "relative_spread",
+    "running_mean",
+    "train_figure1",
+    "train_shipped_raw",
+]
 
+
+@checked
 @dataclasses.dataclass(frozen=True)
-class Figure1:
+class Figure1(Training):
     """Sliced score matching on images, raw or perturbed by N(0, noise_std² I) (Section 3.1, Appendix B.1).
 
     The defaults are the paper's; `Figure1.laptop` is a sixteenth of the work an iteration.
@@ -31,18 +48,15 @@ class Figure1:
     Attributes:
         noise_std: standard deviation of the noise: 0 for the left panel, 0.01 (variance 0.0001) for the right.
         channels: width of the ResNet.
-        batch_size: images an iteration.
-        learning_rate: Adam's.
-        n_iterations: iterations.
-        seed: of weights, batches, noise and projections.
+        n_iterations, batch_size, learning_rate, one_cycle, seed: as for `Training`.
     """
 
-    noise_std: float
-    channels: int = 32
-    batch_size: int = 128
-    learning_rate: float = 1e-3
-    n_iterations: int = 50_001
-    seed: int = 0
+    noise_std: NonNegative
+    channels: Count = 32
+    _: KW_ONLY
+    n_iterations: Count = 50_001
+    learning_rate: Positive = 1e-3
+    one_cycle: bool = False
 
     @classmethod
     def laptop(cls, noise_std: float, n_iterations: int = 6_000) -> Figure1:
@@ -50,37 +64,32 @@ class Figure1:
         return cls(noise_std, channels=16, batch_size=32, n_iterations=n_iterations)
 
 
+@checked
 def train_figure1(
-    images: Tensor, settings: Figure1, *, checkpoint: Path | None = None, save_every: int = 200
+    images: Batch, settings: Figure1, *, folder: Path | str | None = None, save_every: Count = 200
 ) -> Iterator[Step]:
     """Train the ResNet of Fig. 1 by sliced score matching, yielding the loss of every iteration.
 
-    With a `checkpoint`, the run is saved there every `save_every` iterations and at the end. Called again, it first
-    yields the steps already made, then goes on exactly as if it had never stopped; more iterations continue the run.
+    With a `folder`, the run is saved there every `save_every` iterations and at the end, see `Run`. Called again, it
+    first yields the steps already made, then goes on exactly as if it had never stopped; more iterations continue it.
 
     Args:
         images: (N, C, H, W) in [0, 1].
         settings: see `Figure1`.
-        checkpoint: file that holds the run.
+        folder: of the run.
         save_every: iterations between two savings.
 
     Raises:
-        ValueError: the checkpoint belongs to a run with other settings.
+        ValueError: the folder holds a run with other settings or images.
     """
-    check_batch(images, "images")
     generator = torch.Generator().manual_seed(settings.seed)
     with initial_weights_from(settings.seed):
         network = ResNet(settings.channels, images.shape[1]).to(images.device)
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
     losses: list[float] = []
-
-    identity = dataclasses.asdict(settings)
-    identity.pop("n_iterations")
-    identity |= {"n_images": len(images), "image_sum": float(images.cpu().sum(dtype=torch.float64))}
-    if checkpoint is not None and checkpoint.exists():
-        state = load_checkpoint(checkpoint)
-        if state["identity"] != identity:
-            raise ValueError(f"checkpoint {checkpoint} belongs to a run with {state['identity']}, not {identity}")
+    run = None if folder is None else _begun(Run(folder), images, settings)
+    if run is not None and run.last_step:
+        state = run.load({})
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
         generator.set_state(state["generator"])
@@ -88,27 +97,32 @@ def train_figure1(
         yield from (Step(i, value) for i, value in enumerate(losses[: settings.n_iterations], start=1))
 
     def loss() -> Tensor:
-        chosen = torch.randint(len(images), (settings.batch_size,), generator=generator)
-        x = images[chosen]
+        x = images[torch.randint(len(images), (settings.batch_size,), generator=generator)]
         if settings.noise_std > 0:
             x = perturb(x, settings.noise_std, generator=generator)
         return sliced_score_matching_loss(network, x, generator=generator)
 
-    def save() -> None:
-        save_checkpoint(
-            checkpoint,
-            identity=identity,
-            network=network.state_dict(),
-            optimizer=optimizer.state_dict(),
-            generator=generator.get_state(),
-            losses=torch.tensor(losses, dtype=torch.float64),
-        )
-
     for step in fit(loss, optimizer, settings.n_iterations, first_step=len(losses) + 1):
         losses.append(step.loss)
-        if checkpoint is not None and (step.step % save_every == 0 or step.step == settings.n_iterations):
-            save()
+        if run is not None and (step.step % save_every == 0 or step.step == settings.n_iterations):
+            state = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
+            state |= {"generator": generator.get_state(), "losses": torch.tensor(losses, dtype=torch.float64)}
+            run.save(step.step, {}, state)
         yield step
+
+
+def _begun(run: Run, images: Tensor, settings: Figure1) -> Run:
+    """The run of these settings and images, made if it is new."""
+    identity = {"n_images": len(images), "image_sum": float(images.cpu().sum(dtype=torch.float64))}
+    wanted = dataclasses.asdict(settings) | identity
+    if run.begun:
+        run.require(wanted, but="n_iterations")
+    else:
+        run.create(wanted)
+    return run
+
+
+# --- its curves -------------------------------------------------------------------------------------------------------
 
 
 def relative_spread(losses: Tensor, *, detrended: bool = False) -> float:
@@ -155,6 +169,76 @@ def _line(values: Tensor) -> Tensor:
     return values.mean() + (t * values).sum() / t.square().sum() * t
 
 
+# --- M2, Fig. 1 on CIFAR-10 -------------------------------------------------------------------------------------------
+
+M2_NOISE_STD = 0.01
+
+
+@checked
+def measure_m2(folder: Path, n_iterations: Count = 6_000) -> Settled:
+    """Measure M2: train Fig. 1's network on CIFAR-10, raw and with noise, and record the two loss curves.
+
+    The runs are kept in `folder`; a run that was stopped, or was too short, goes on from there. The record, M2.json,
+    and the curves, M2.safetensors, are written to `claims.results_folder()` only if all that was expected holds.
+
+    Args:
+        folder: where the two runs live, noise_0 and noise_0.01.
+        n_iterations: of each run; the expectation asks for 5,000 or more.
+
+    Returns:
+        The record.
+
+    Raises:
+        DataNotFoundError: CIFAR-10 is not at hand.
+        ValueError: a run was started with other settings or data.
+        AssertionError: an expectation fails; the message shows it, and nothing is recorded.
+    """
+    images = load_images("cifar10")
+    raw, noised = (_losses(images, Figure1.laptop(std, n_iterations), folder) for std in (0.0, M2_NOISE_STD))
+    settings = dataclasses.asdict(Figure1.laptop(M2_NOISE_STD, n_iterations))
+    return enter(
+        "M2",
+        m2_checks(raw, noised, dim=images[0].numel()),
+        {"raw": raw.float(), "noised": noised.float()},
+        data=f"CIFAR-10, {len(images):,} training images",
+        note="One run each, at a laptop's scale: half the paper's channels, a quarter of its batch.",
+        networks=[],
+        command=command("M2", iterations=n_iterations),
+        facts={
+            **{name: settings[name] for name in ("channels", "batch_size")},
+            "iterations": n_iterations,
+            **{name: settings[name] for name in ("learning_rate", "seed")},
+        },
+    )
+
+
+def m2_checks(raw: Tensor, noised: Tensor, *, dim: int) -> list[Check]:
+    """The measurements of M2, of two long loss curves, (T,) each, on data of `dim` dimensions.
+
+    At noise σ no model's mean loss can be lower than −½E‖∇log q_σ‖², which is at least −D/(2σ²).
+    """
+    spread_raw, spread_noised = (relative_spread(losses, detrended=True) for losses in (raw, noised))
+    lowest_mean = float(running_mean(noised, min(100, len(noised))).min())
+    bound = -dim / (2 * M2_NOISE_STD**2)
+    return [
+        check("raw over noised sd/|mean|, last third, detrended", spread_raw / spread_noised, low=5),
+        check("noised: move of the mean over the last quarter", relative_drift(noised), high=0.1),
+        check("noised: lowest mean of 100 iterations", lowest_mean, low=bound),
+        check("iterations", len(noised), low=5_000),
+        check("raw: sd/|mean|, last third, detrended", spread_raw),
+        check("noised: the same", spread_noised),
+    ]
+
+
+def _losses(images: Tensor, settings: Figure1, folder: Path) -> Tensor:
+    """The losses of one run, (T,), under a progress bar."""
+    name = f"noise_{settings.noise_std:g}"
+    steps = tqdm(train_figure1(images, settings, folder=folder / name), name, settings.n_iterations, unit="it")
+    return torch.tensor([step.loss for step in steps], dtype=torch.float64)
+
+
+# --- the network on raw images that ships -----------------------------------------------------------------------------
+
 RAW = "mnist_raw"
 SETTINGS = Figure1.laptop(noise_std=0.0, n_iterations=500)
 IMAGE_SHAPE = (1, 28, 28)
@@ -164,7 +248,7 @@ def train_shipped_raw(folder: Path, settings: Figure1 = SETTINGS) -> Path:
     """Train the shipped network again by sliced score matching on raw MNIST, and save it with the facts of its making.
 
     Args:
-        folder: for `mnist_raw.safetensors` and the run's checkpoint, `mnist_raw.pt`, from which it goes on.
+        folder: for `mnist_raw.safetensors` and the run, in a folder `mnist_raw`, from which it goes on.
         settings: other than the shipped ones, for a trial.
 
     Returns:
@@ -173,14 +257,12 @@ def train_shipped_raw(folder: Path, settings: Figure1 = SETTINGS) -> Path:
     Raises:
         DataNotFoundError: MNIST is not at hand.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    run, path = Run(Path(folder) / RAW), Path(folder) / f"{RAW}.safetensors"
     images = load_images("mnist")
     start = time.perf_counter()
-    losses = [s.loss for s in train_figure1(images, settings, checkpoint=folder / f"{RAW}.pt")]
+    losses = [s.loss for s in train_figure1(images, settings, folder=run.folder)]
     network = ResNet(settings.channels, IMAGE_SHAPE[0])
-    network.load_state_dict(load_checkpoint(folder / f"{RAW}.pt")["network"])
-    path = folder / f"{RAW}.safetensors"
+    network.load_state_dict(run.load({})["network"])
     save_weights(
         network,
         path,
@@ -202,8 +284,7 @@ def load_raw(name: str = RAW) -> nn.Module:
 
     Its `sigmas` are the one level 0.01, so that Algorithm 1 is plain Langevin dynamics with the step size ε.
     """
-    path = weights_file(name)
     network = ResNet(SETTINGS.channels, IMAGE_SHAPE[0])
-    load_weights(network, path)
+    load_weights(network, weights_file(name))
     network.sigmas, network.image_shape = torch.tensor([0.01]), IMAGE_SHAPE
     return network.eval().requires_grad_(False)

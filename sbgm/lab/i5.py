@@ -10,16 +10,28 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sbgm.checked import check_batch, check_positive
+from sbgm.checked import Batch, Positive, checked
 from sbgm.data import load_images
-from sbgm.lab import claims
-from sbgm.lab.claims import check
-from sbgm.lab.drawing import CPU, Drawing, Machine, draw
-from sbgm.lab.recording import command, digit_distance, enter
+from sbgm.lab.claims import Check, Settled, check, command, enter
+from sbgm.lab.drawing import CPU, Drawing, Machine, digit_distance, draw
 from sbgm.measure import Estimate, Measured, estimate, frechet_distance, quantise
 from sbgm.measure.judging import some_images
 from sbgm.theory import noise_ratio
 from sbgm.weights import load_network, weights_file
+
+__all__ = [
+    "N_SHEET",
+    "Cell",
+    "StepMap",
+    "constant_pixels",
+    "digits_map",
+    "i5_checks",
+    "measure_cell",
+    "measure_i5",
+    "measure_map",
+    "mnist_map",
+    "noise_on_constant_pixels",
+]
 
 N_SHEET = 16
 """Samples that a cell keeps to be looked at."""
@@ -33,7 +45,7 @@ class Cell:
         n_steps: T, steps a level.
         step_size: ε, in the paper's convention x + (ε/2) s + √ε z.
         distance, se: Fréchet distance of the samples to real images.
-        predicted: variance of the noise on the samples over σ_L², by `closed_forms.noise_ratio`.
+        predicted: variance of the noise on the samples over σ_L², by `theory.noise_ratio`.
         measured, measured_se: the same, of the samples, by `noise_on_constant_pixels`.
     """
 
@@ -107,15 +119,15 @@ class StepMap:
 
     @classmethod
     def from_tensors(cls, tensors: dict[str, Tensor], name: str) -> StepMap:
-        """What `tensors` made a map into."""
+        """The map that `tensors` turned into two tensors of this name."""
         cells = (Cell(round(row[0]), *row[1:]) for row in tensors[name].tolist())
         return cls(tuple(cells), tensors[f"{name}_sheets"])
 
     def _index(self, n_steps: int, step_size: float) -> int:
-        for i, cell in enumerate(self.cells):
-            if cell.place == (n_steps, step_size):
-                return i
-        raise KeyError(f"the map has no cell at T = {n_steps}, ε = {step_size:g}")
+        places = [cell.place for cell in self.cells]
+        if (n_steps, step_size) not in places:
+            raise KeyError(f"the map has no cell at T = {n_steps}, ε = {step_size:g}")
+        return places.index((n_steps, step_size))
 
 
 def measure_cell(
@@ -142,12 +154,14 @@ def measure_cell(
     return cell, quantise(samples[:N_SHEET])
 
 
-def constant_pixels(images: Tensor) -> Tensor:
-    """Which pixels have the same value in all images, such as a digit's corners: (C, H, W) bool."""
-    return (check_batch(images, "images") == images[:1]).all(dim=0)
+@checked
+def constant_pixels(images: Batch) -> Tensor:
+    """Whether a pixel has the same value in all images, such as one in a digit's corner: (C, H, W) bool."""
+    return (images == images[:1]).all(dim=0)
 
 
-def noise_on_constant_pixels(samples: Tensor, images: Tensor, sigma_min: float) -> Estimate:
+@checked
+def noise_on_constant_pixels(samples: Batch, images: Batch, sigma_min: Positive) -> Estimate:
     """The variance of samples over σ_L² where images do not vary: all that varies there is noise.
 
     Args:
@@ -161,15 +175,15 @@ def noise_on_constant_pixels(samples: Tensor, images: Tensor, sigma_min: float) 
     constant = constant_pixels(images)
     if not constant.any():
         raise ValueError("images must have pixels that never change, got none")
-    noise = check_batch(samples, "samples")[:, constant].double()
+    noise = samples[:, constant].double()
     squares = (noise - noise.mean(dim=0)).square().mean(dim=1) * len(noise) / (len(noise) - 1)
-    return estimate(squares / check_positive(sigma_min, "sigma_min") ** 2)
+    return estimate(squares / sigma_min**2)
 
 
 N_STEPS, STEP_SIZES = (30, 50, 100, 200), (5e-6, 1e-5, 2e-5, 4e-5, 5e-5)
 """The claim's part of the map: T, and ε in the paper's convention over the range that its text names."""
 BEYOND_N_STEPS, BEYOND_STEP_SIZES = (10,), (1e-4,)
-"""What the digits' map shows besides: fewer steps, and the end of the range if the text's ε is the code's h = ε/2."""
+"""The digits' map shows besides: fewer steps, and the end of the range if the text's ε is the code's h = ε/2."""
 MNIST_STEP_SIZES = (5e-6, 2e-5, 5e-5)
 N_DIGITS = 1_000
 LOW, HIGH = 1.2, 1.3
@@ -179,7 +193,7 @@ WITHIN = 1.5
 
 def measure_i5(
     folder: Path, n_samples: int = 200, n_steps: int = 100, weights: str = "mnist_ncsn", machine: Machine = CPU
-) -> claims.Settled:
+) -> Settled:
     """Measure I5: draw samples at every T and ε, and compare them with real images.
 
     Args:
@@ -209,8 +223,8 @@ def measure_i5(
     )
 
 
-def i5_checks(step_map: StepMap, name: str) -> list[claims.Check]:
-    """What I5 expects of a network's map: harmless where the predicted noise is, worse somewhere where it is not.
+def i5_checks(step_map: StepMap, name: str) -> list[Check]:
+    """The measurements of I5 on a network's map: no harm where little noise is predicted, some where much is.
 
     Args:
         step_map: the claim's part of it is taken.
@@ -252,8 +266,8 @@ def digits_map(folder: Path, n_steps: Sequence[int], step_sizes: Sequence[float]
     def distance(samples: Tensor) -> Measured:
         return frechet_distance(samples.flatten(1), images.flatten(1), against="training digits", features="pixels")
 
-    batch_size = math.gcd(n_samples, 500)
-    drawings = [Drawing("digits_mlp", n_samples, t, eps, batch_size, "fp32") for t in n_steps for eps in step_sizes]
+    common = {"n_samples": n_samples, "batch_size": math.gcd(n_samples, 500), "precision": "fp32"}
+    drawings = [Drawing("digits_mlp", n_steps=t, step_size=eps, **common) for t in n_steps for eps in step_sizes]
     return measure_map(drawings, folder, images, distance)
 
 
@@ -273,7 +287,7 @@ def mnist_map(
         weights: of the network, a shipped one's name or a file.
         machine: where and how it runs.
     """
-    drawings = [Drawing(weights, n_samples, t, eps) for t, eps in places]
+    drawings = [Drawing(weights, n_samples=n_samples, n_steps=t, step_size=eps) for t, eps in places]
     return measure_map(drawings, folder, some_images("mnist", "train"), digit_distance, machine)
 
 
@@ -295,18 +309,10 @@ def measure_map(
     """
     measured = []
     for drawing in drawings:
-        sigmas = load_network(drawing.network).sigmas
-        settings = {"n_steps": drawing.n_steps, "step_size": drawing.step_size}
-        measured.append(
-            measure_cell(
-                draw(drawing, folder, machine).states[-1],
-                images,
-                distance,
-                predicted=noise_ratio(sigmas, **settings),
-                sigma_min=float(sigmas[-1]),
-                **settings,
-            )
-        )
+        sigmas, settings = load_network(drawing.network).sigmas, drawing.facts("n_steps", "step_size")
+        expected = {"predicted": noise_ratio(sigmas, **settings), "sigma_min": float(sigmas[-1])}
+        samples = draw(drawing, folder, machine).states[-1]
+        measured.append(measure_cell(samples, images, distance, **settings, **expected))
     cells, sheets = zip(*measured, strict=True)
     return StepMap(cells, torch.stack(sheets))
 

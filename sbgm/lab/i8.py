@@ -3,66 +3,64 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY
 from pathlib import Path
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from sbgm import masks
-from sbgm.checked import check_count, check_positive
+from sbgm.checked import Count, checked, count_from
 from sbgm.data import load_images, load_labels
 from sbgm.generation import uniform_start
-from sbgm.lab import claims
-from sbgm.lab.claims import check
-from sbgm.lab.drawing import CPU, Machine, kept_batches
-from sbgm.lab.recording import command, enter
+from sbgm.lab.claims import Check, Settled, check, command, enter
+from sbgm.lab.drawing import CPU, Chains, Machine, draw_batches
 from sbgm.measure import estimate, quantise, shown
 from sbgm.measure.classifier import SHIPPED_CLASSIFIER, load_classifier
 from sbgm.noise import derived_generator, randn_like
-from sbgm.precision import autocast
 from sbgm.samplers import final, inpaint
 from sbgm.weights import load_network, weights_file
 
+__all__ = [
+    "Inpainting",
+    "draw_fills",
+    "i8_checks",
+    "last_y",
+    "measure_fills",
+    "measure_i8",
+]
 
+
+def _several(n_images: int, name: str, given: Mapping[str, Any]) -> int:
+    if count_from(1)(n_images, name) < 2:
+        raise ValueError(f"{name} must be at least 2, since images are compared with others, got {n_images}")
+    return n_images
+
+
+@checked
 @dataclasses.dataclass(frozen=True)
-class Inpainting:
+class Inpainting(Chains):
     """Fills of the first test images by Algorithm 2 from uniform noise, at the paper's settings unless told otherwise.
 
     Attributes:
-        network: the name of a shipped network, or a file of weights.
         n_images: how many images, two or more; each is occluded by every mask of `masks.KINDS`.
         n_fills: of each image behind each mask.
-        n_steps: T, steps a level.
-        step_size: ε.
-        precision: of the network's layers, see `sbgm.precision`.
-        seed: of all of it.
+        network, n_steps, step_size, precision, seed: as for `Chains`.
     """
 
     network: str = "mnist_ncsn"
-    n_images: int = 20
-    n_fills: int = 20
-    n_steps: int = 100
-    step_size: float = 2e-5
-    precision: str = "bf16"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("n_images", "n_fills", "n_steps"):
-            check_count(getattr(self, name), name)
-        check_positive(self.step_size, "step_size")
-        if self.n_images < 2:
-            raise ValueError(f"n_images must be at least 2, since images are compared with others, got {self.n_images}")
+    _: KW_ONLY
+    n_images: Annotated[int, _several] = 20
+    n_fills: Count = 20
 
     @property
     def key(self) -> str:
-        """Names the fills by all that they depend on, the hash of the weights included, but not how many images."""
-        file = weights_file(self.network)
-        return (
-            f"{file.stem}-{claims.file_hash(file)[:12]}-T{self.n_steps}-eps{self.step_size:g}-fills{self.n_fills}"
-            f"-{self.precision}-seed{self.seed}"
-        )
+        """The name of the fills, see `named`."""
+        return self.named(f"fills{self.n_fills}")
 
     def masks(self, shape: tuple[int, ...]) -> Tensor:
         """One mask of each kind, (M, 1, H, W), the random one drawn from the seed."""
@@ -89,19 +87,21 @@ def draw_fills(
         Fills as the sampler left them, and y of the last level, both (M, N, F, C, H, W) for M masks and F fills.
     """
     known = settings.masks(images.shape).repeat_interleave(settings.n_fills, dim=0).to(machine.device)
-    score = autocast(machine.prepared(network), settings.precision, torch.device(machine.device).type)
+    score, sigmas = machine.score(machine.prepared(network), settings.precision), network.sigmas
     options = {"mask": known, "step_size": settings.step_size, "n_steps": settings.n_steps}
 
-    def drawn(j: int) -> dict[str, Tensor]:
-        image, generator = images[j].to(machine.device), derived_generator(settings.seed, j)
+    def fill(indices: range, generator: torch.Generator) -> dict[str, Tensor]:
+        (j,) = indices
+        image = images[j].to(machine.device)
         x = uniform_start((len(known), *image.shape), generator).to(machine.device)
-        states = inpaint(score, x, network.sigmas, image=image, generator=generator, **options)
-        n_states = len(network.sigmas) * settings.n_steps
-        fills = final(tqdm(states, f"image {j + 1} of {len(images)}", n_states, unit="step"))
-        y = last_y(image, x, network.sigmas.tolist(), settings.n_steps, derived_generator(settings.seed, j))
+        states = inpaint(score, x, sigmas, image=image, generator=generator, **options)
+        title, n_states = f"image {j + 1} of {len(images)}", len(sigmas) * settings.n_steps
+        fills = final(tqdm(states, title, n_states, unit="step"))
+        y = last_y(image, x, sigmas.tolist(), settings.n_steps, derived_generator(settings.seed, j))
         return {"fills": fills.cpu(), "y": y.cpu()}
 
-    parts = list(kept_batches(Path(folder) / settings.key, len(images), drawn))
+    sizes = {"seed": settings.seed, "batch_size": 1, "folder": Path(folder) / settings.key}
+    parts = list(draw_batches(fill, len(images), **sizes))
     by_mask = (torch.stack([p[name] for p in parts]).unflatten(1, (-1, settings.n_fills)) for name in ("fills", "y"))
     fills, ys = (value.transpose(0, 1) for value in by_mask)
     return fills, ys
@@ -133,7 +133,7 @@ def measure_fills(
     *,
     classifier: Callable[[Tensor], Tensor] | None = None,
 ) -> dict[str, Tensor]:
-    """What I8 is judged by, fill by fill; M masks, N images, F fills.
+    """Measure what I8 is judged by, fill by fill; M masks, N images, F fills.
 
     Args:
         fills: (M, N, F, C, H, W), as the sampler left them.
@@ -184,7 +184,7 @@ def measure_i8(
     step_size: float = 2e-5,
     weights: str = "mnist_ncsn",
     machine: Machine = CPU,
-) -> claims.Settled:
+) -> Settled:
     """Measure I8: inpaint the first test digits, and compare the fills with what was hidden.
 
     The fills of each image are kept in `folder`; a run that was stopped goes on with the next image. The record,
@@ -222,38 +222,42 @@ def measure_i8(
         networks=[weights, SHIPPED_CLASSIFIER],
         command=command("I8", n_images=n_images, n_steps=n_steps, step_size=step_size, weights=weights),
         facts={
-            **{name: getattr(settings, name) for name in ("n_images", "n_fills", "n_steps", "step_size")},
-            **{"sigma_min": sigma_min, "precision": settings.precision, "seed": settings.seed},
+            **settings.facts("n_images", "n_fills", "n_steps", "step_size"),
+            "sigma_min": sigma_min,
+            **settings.facts("precision", "seed"),
         },
     )
 
 
-def i8_checks(measured: dict[str, Tensor], *, sigma_min: float, least_fills: int = 20) -> list[claims.Check]:
-    """What I8 expects of `measure_fills`; what is only reported has no interval.
+def i8_checks(measured: dict[str, Tensor], *, sigma_min: float, least_fills: int = 20) -> list[Check]:
+    """The measurements of I8, from those of `measure_fills`; what is only reported has no interval.
 
     Args:
         measured: of two images or more.
         sigma_min: σ_L.
         least_fills: of each image behind each mask.
     """
-    n_fills = measured["kept"].shape[2]
-    checks = [
-        check("fills of an image behind a mask", n_fills, low=least_fills),
+    kinds = dict(enumerate(masks.KINDS))
+    kept = {kind: estimate(measured["kept"][i].double().mean(dim=1)) for i, kind in kinds.items()}
+    known_miss, spread = (
+        {kind: float(measured[name][i].double().square().mean().sqrt()) for i, kind in kinds.items()}
+        for name in ("known_miss", "spread")
+    )
+    ratios = {
+        kind: estimate(measured["miss"][i].mean(dim=1) / measured["others"][i].mean(dim=1)) for i, kind in kinds.items()
+    }
+    off = {"low": 0.98 * sigma_min, "high": 1.02 * sigma_min}
+    return [
+        check("fills of an image behind a mask", measured["kept"].shape[2], low=least_fills),
         check("known pixels that are not the last y", int(measured["changed"].sum()), high=0),
+        *(
+            check(f"{kind}: class kept", share.value, se=share.se, low=LEAST_KEPT.get(kind, -math.inf))
+            for kind, share in kept.items()
+        ),
+        *(check(f"{kind}: known pixels off by, RMS", miss, **off) for kind, miss in known_miss.items()),
+        *(check(f"{kind}: sd of unknown pixels over fills", sd, low=3 * sigma_min) for kind, sd in spread.items()),
+        *(
+            check(f"{kind}: distance to the truth, over another image's", ratio.value, se=ratio.se, high=1)
+            for kind, ratio in ratios.items()
+        ),
     ]
-    for i, kind in enumerate(masks.KINDS):
-        kept = estimate(measured["kept"][i].double().mean(dim=1))
-        least = {"low": LEAST_KEPT[kind]} if kind in LEAST_KEPT else {}
-        checks.append(check(f"{kind}: class kept", kept.value, se=kept.se, **least))
-    for i, kind in enumerate(masks.KINDS):
-        known_miss = float(measured["known_miss"][i].double().square().mean().sqrt())
-        checks.append(
-            check(f"{kind}: known pixels off by, RMS", known_miss, low=0.98 * sigma_min, high=1.02 * sigma_min)
-        )
-    for i, kind in enumerate(masks.KINDS):
-        spread = float(measured["spread"][i].double().square().mean().sqrt())
-        checks.append(check(f"{kind}: sd of unknown pixels over fills", spread, low=3 * sigma_min))
-    for i, kind in enumerate(masks.KINDS):
-        ratio = estimate(measured["miss"][i].mean(dim=1) / measured["others"][i].mean(dim=1))
-        checks.append(check(f"{kind}: distance to the truth, over another image's", ratio.value, se=ratio.se, high=1))
-    return checks

@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import itertools
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from sbgm.checked import check_count
+from sbgm.checked import Count, checked
 from sbgm.data import load_images
-from sbgm.files import written_whole
-from sbgm.lab import claims
-from sbgm.lab.claims import check
-from sbgm.lab.digits import DigitsTraining, sample_digits, train_digits
-from sbgm.lab.recording import command, enter
+from sbgm.files import write_json
+from sbgm.lab.claims import Check, Settled, check, command, enter
+from sbgm.lab.recipes import DigitsTraining, sample_digits, train_digits
 from sbgm.measure import frechet_distance, level_losses
 from sbgm.networks import ImageMLP
 from sbgm.training import n_parameters
+
+if TYPE_CHECKING:
+    import pandas
+
+__all__ = [
+    "NetworkRow",
+    "late",
+    "measure",
+    "measure_n4",
+    "n4_checks",
+    "networks",
+    "read_rows",
+    "table",
+]
 
 N_SAMPLES = 400
 N_LATE = 6  # checkpoints over the second half of one run
@@ -61,7 +73,8 @@ def late(n_iterations: int) -> DigitsTraining:
     return DigitsTraining(learning_rate=1e-3, one_cycle=False, n_iterations=n_iterations)
 
 
-def measure_n4(folder: Path, n_iterations: int = 3_000) -> claims.Settled:
+@checked
+def measure_n4(folder: Path, n_iterations: Count = 3_000) -> Settled:
     """Measure N4: train networks of many shapes on the digits at one budget, and rank them by loss and by samples.
 
     Each network's numbers are kept in `folder`; a run that was stopped goes on with the next network. The record,
@@ -77,20 +90,16 @@ def measure_n4(folder: Path, n_iterations: int = 3_000) -> claims.Settled:
     Raises:
         AssertionError: an expectation fails; the message shows it, and nothing is recorded.
     """
-    check_count(n_iterations, "n_iterations")
     folder.mkdir(parents=True, exist_ok=True)
     images, held_out = load_images("digits"), load_images("digits", "test")
-    runs = [(s, [n_iterations]) for s in networks(n_iterations)]
-    first = n_iterations // 2
-    steps = torch.linspace(first, n_iterations, N_LATE).round().int().tolist()
-    measured: list[list[NetworkRow]] = []
-    for settings, iterations in tqdm([*runs, (late(n_iterations), steps)], desc="N4", unit="network"):
-        measured.append(_measured(settings, iterations, images, held_out, folder))
+    steps = torch.linspace(n_iterations // 2, n_iterations, N_LATE).round().int().tolist()
+    runs = [*((s, [n_iterations]) for s in networks(n_iterations)), (late(n_iterations), steps)]
+    measured = [_measured(*run, images, held_out, folder) for run in tqdm(runs, desc="N4", unit="network")]
     rows, late_rows = [row for run in measured[:-1] for row in run], measured[-1]
     return enter(
         "N4",
         n4_checks(rows, late_rows),
-        lambda path: write_rows(path, rows, late_rows),
+        table(rows, late_rows),
         data=f"digits, {len(images):,} for training, {len(held_out)} held out (other writers)",
         note=f"Fréchet distances in pixels, {N_SAMPLES:,} samples each by Algorithm 1 with the paper's T and ε.",
         networks=[],
@@ -103,8 +112,8 @@ def measure_n4(folder: Path, n_iterations: int = 3_000) -> claims.Settled:
     )
 
 
-def n4_checks(rows: Sequence[NetworkRow], late_rows: Sequence[NetworkRow]) -> list[claims.Check]:
-    """What N4 expects of the networks; what is only reported has no interval."""
+def n4_checks(rows: Sequence[NetworkRow], late_rows: Sequence[NetworkRow]) -> list[Check]:
+    """The measurements of N4 on the networks; what is only reported has no interval."""
     return [
         check("networks", len(rows), low=8),
         check("rank correlation, held-out loss and distance to held-out digits", _agreement(rows), low=0.8),
@@ -118,7 +127,7 @@ def n4_checks(rows: Sequence[NetworkRow], late_rows: Sequence[NetworkRow]) -> li
 def measure(
     network: ImageMLP, settings: DigitsTraining, iteration: int, images: Tensor, held_out: Tensor
 ) -> NetworkRow:
-    """Held-out loss and Fréchet distances of a trained network."""
+    """Measure the held-out loss and the Fréchet distances of a trained network."""
     losses = level_losses(network, held_out, settings.sigmas, n_noise=4, generator=torch.Generator().manual_seed(1))
     samples = sample_digits(network, N_SAMPLES, generator=torch.Generator().manual_seed(2)).flatten(1)
     return NetworkRow(
@@ -133,25 +142,21 @@ def measure(
     )
 
 
-def write_rows(path: Path, rows: Sequence[NetworkRow], late_rows: Sequence[NetworkRow]) -> None:
-    """Write the numbers as a table, the late checkpoints last and marked."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, ["run", *(f.name for f in dataclasses.fields(NetworkRow))], lineterminator="\n")
-        writer.writeheader()
-        for run, measured in (("network", rows), ("late", late_rows)):
-            writer.writerows({"run": run, **dataclasses.asdict(row)} for row in measured)
+def table(rows: Sequence[NetworkRow], late_rows: Sequence[NetworkRow]) -> pandas.DataFrame:
+    """The numbers as a table, a row a network, marked in the column "run" as "network" or "late" checkpoint."""
+    import pandas
+
+    runs = {"network": rows, "late": late_rows}
+    return pandas.DataFrame([{"run": run, **dataclasses.asdict(row)} for run in runs for row in runs[run]])
 
 
 def read_rows(path: Path) -> tuple[list[NetworkRow], list[NetworkRow]]:
-    """What `write_rows` wrote: the networks, and the late checkpoints of one run."""
-    kinds = {"width": int, "n_blocks": int, "norm": str, "iteration": int, "n_parameters": int}
-    found: dict[str, list[NetworkRow]] = {"network": [], "late": []}
-    with path.open(encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            run = row.pop("run")
-            found[run].append(NetworkRow(**{name: kinds.get(name, float)(value) for name, value in row.items()}))
-    return found["network"], found["late"]
+    """The rows of a file of `table`: the networks, and the late checkpoints of one run."""
+    import pandas
+
+    runs = dict(list(pandas.read_csv(path, float_precision="round_trip", keep_default_na=False).groupby("run")))
+    networks, late_rows = (runs[run].drop(columns="run").to_dict("records") for run in ("network", "late"))
+    return [NetworkRow(**row) for row in networks], [NetworkRow(**row) for row in late_rows]
 
 
 def _measured(
@@ -167,8 +172,7 @@ def _measured(
             return [NetworkRow(**row) for row in kept["rows"]]
     rows = list(_train_and_measure(settings, iterations, images, held_out))
     kept = {"settings": identity, "n_samples": N_SAMPLES, "rows": [dataclasses.asdict(row) for row in rows]}
-    with written_whole(path) as partial:
-        partial.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    write_json(path, kept)
     return rows
 
 

@@ -4,72 +4,66 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from dataclasses import KW_ONLY, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
-from sbgm.checked import Score, check_batch, check_choice
+from sbgm.checked import Batch, Count, Positive, Score, checked, one_of
 from sbgm.data import dequantise, load_images, random_flip
-from sbgm.lab.hardware import make_accelerator
-from sbgm.lab.runs import Run, TrainingSettings, train
+from sbgm.lab.recipes import GeometricLadder
+from sbgm.lab.runs import Run, TrainingSettings, make_accelerator, train
 from sbgm.losses import ncsn_loss
 from sbgm.measure import level_losses
 from sbgm.networks import initial_weights_from
-from sbgm.noise import derived_generator, geometric_sigmas
+from sbgm.noise import derived_generator
 from sbgm.refinenet import RefineNet
 from sbgm.training import Step
 from sbgm.weights import load_weights, weights_file
 
-if TYPE_CHECKING:
-    from accelerate import Accelerator
+__all__ = [
+    "DATA",
+    "NCSN",
+    "SCALES",
+    "train_ncsn",
+]
 
 DATA = ("digits", "mnist_small", "mnist", "fashion_mnist", "cifar10", "celeba")
 SCALES = ("laptop", "gpu", "paper")
 ORDER, PART, HELD_OUT = range(3)  # what a derived generator is for
+Accelerator = Any  # an accelerate.Accelerator; Accelerate is loaded where there is one
+Data, ScaleName = Annotated[str, one_of(DATA)], Annotated[str, one_of(SCALES)]
 
 
+@checked
 @dataclasses.dataclass(frozen=True)
-class NCSN:
+class NCSN(GeometricLadder):
     """A noise conditional score network on images and its training (Sections 4.1, 4.2, Appendix B.2).
 
-    Attributes:
-        data: the images' name.
-        channels: C, the width of the RefineNet.
-        sigma_max: σ_1, the largest level of the geometric ladder.
-        sigma_min: σ_L, its smallest level.
-        n_levels: L, the number of levels; 1 trains at σ_L alone.
-        conditional: norms of each level's own; an unconditional network has one set of norms for all levels.
-        divide_by_sigma: divide the network's output by σ, as NCSNv2 does.
-        flips: mirror every other image, chosen at random.
-        n_held_out: images a level on which the held-out loss is measured.
-        initial: a trained network to start from, a shipped one's name or a file; None draws the weights from the seed.
-        training: see `TrainingSettings`.
+    `training` holds the `TrainingSettings`; the metadata "help" of the other fields says what they are.
     """
 
-    data: str
-    channels: int = 128
-    sigma_max: float = 1.0
-    sigma_min: float = 0.01
-    n_levels: int = 10
-    conditional: bool = True
-    divide_by_sigma: bool = False
-    flips: bool = False
-    n_held_out: int = 64
-    initial: str | None = None
-    training: TrainingSettings = dataclasses.field(default_factory=TrainingSettings)
+    data: str = field(metadata={"help": "the images' name"})
+    channels: Count = field(default=128, metadata={"help": "C, the width of the RefineNet"})
+    _: KW_ONLY
+    sigma_max: Positive = field(default=1.0, metadata={"help": "the largest noise level, σ_1"})
+    sigma_min: Positive = field(default=0.01, metadata={"help": "the smallest noise level, σ_L"})
+    n_levels: Count = field(default=10, metadata={"help": "L, noise levels of the geometric ladder"})
+    conditional: bool = field(default=True, metadata={"help": "tell the network the level, by its instance norms"})
+    divide_by_sigma: bool = field(default=False, metadata={"help": "divide the network's output by σ"})
+    flips: bool = field(default=False, metadata={"help": "mirror every other image, chosen at random"})
+    n_held_out: Count = field(default=64, metadata={"help": "images a level that the held-out loss is measured on"})
+    initial: str | None = field(default=None, metadata={"help": "a trained network to start from, by name or file"})
+    training: TrainingSettings = field(default_factory=TrainingSettings)
 
     @classmethod
-    def of_scale(cls, data: str, scale: str) -> NCSN:
+    @checked
+    def of_scale(cls, data: Data, scale: ScaleName) -> NCSN:
         """Settings by name: "paper", the paper's; "gpu", the same in bfloat16, compiled, with averaged weights beside
         the raw ones; "laptop", a width of 32 and a quarter of the batch, averaged, for hours on two cores.
-
-        Raises:
-            ValueError: the data or the scale is unknown.
         """
-        check_choice(data, "data", DATA)
-        check_choice(scale, "scale", SCALES)
         flips = data in ("cifar10", "celeba")
         if scale == "laptop":
             steps = 20_000 if flips else 10_000
@@ -84,15 +78,8 @@ class NCSN:
 
     @classmethod
     def from_dict(cls, settings: dict[str, Any]) -> NCSN:
-        """Settings from what `dataclasses.asdict` made of them."""
+        """The settings that `dataclasses.asdict` turned into a dictionary."""
         return cls(**{**settings, "training": TrainingSettings(**settings["training"])})
-
-    @property
-    def sigmas(self) -> Tensor:
-        """The ladder σ_1 > … > σ_L, or the one level σ_L where n_levels is 1 (Appendix C.1)."""
-        if self.n_levels == 1:
-            return torch.tensor([self.sigma_min])
-        return geometric_sigmas(self.sigma_max, self.sigma_min, self.n_levels)
 
     def network(self, image_shape: tuple[int, ...]) -> RefineNet:
         """The network that training starts from, for images of shape (C, H, W).
@@ -114,14 +101,15 @@ class NCSN:
         return network
 
 
+@checked
 def train_ncsn(
     settings: NCSN,
     folder: Path | str,
     *,
     resume: bool = False,
     network: RefineNet | None = None,
-    images: Tensor | None = None,
-    held_out: Tensor | None = None,
+    images: Batch | None = None,
+    held_out: Batch | None = None,
     accelerator: Accelerator | None = None,
 ) -> Iterator[Step]:
     """Train a noise conditional score network by Eq. 6 in a run's folder, yielding after each step.
@@ -142,16 +130,16 @@ def train_ncsn(
             `settings.initial` is of another architecture.
     """
     accelerator = make_accelerator() if accelerator is None else accelerator
-    run = Run(folder)
+    run, started = Run(folder), dataclasses.asdict(settings)
     if resume:
-        _check_same(NCSN.from_dict(run.settings), settings, folder)
-    images = check_batch(load_images(settings.data, "train") if images is None else images, "images")
-    held_out = check_batch(load_images(settings.data, "test") if held_out is None else held_out, "held_out")
+        run.require(started, but="n_steps")
+    images = load_images(settings.data, "train") if images is None else images
+    held_out = load_images(settings.data, "test") if held_out is None else held_out
     if len(images) < settings.training.batch_size:
         raise ValueError(f"batch_size must be at most the {len(images)} images, got {settings.training.batch_size}")
     network = settings.network(images.shape[1:]) if network is None else network
     if accelerator.is_main_process and not resume:
-        run.create(dataclasses.asdict(settings))
+        run.create(started)
     accelerator.wait_for_everyone()
     loss = _PartLoss(images, settings, accelerator.device)
     held_out = held_out[: settings.n_held_out].to(accelerator.device)
@@ -162,14 +150,6 @@ def train_ncsn(
         return {"held_out": sum(values) / len(values)} | {f"level_{i}": v for i, v in enumerate(values, start=1)}
 
     return train(network, loss, run, settings.training, measure=measure, accelerator=accelerator)
-
-
-def _check_same(started: NCSN, wanted: NCSN, folder: Path | str) -> None:
-    """Raise unless two settings agree in all but the number of steps."""
-    a, b = ({**vars(settings), **vars(settings.training)} for settings in (started, wanted))
-    if differ := [name for name in a if a[name] != b[name] and name not in ("n_steps", "training")]:
-        says = ", ".join(f"{name} = {a[name]!r}, not {b[name]!r}" for name in differ)
-        raise ValueError(f"settings must be those that the run in {folder} was started with: {says}")
 
 
 class _PartLoss:

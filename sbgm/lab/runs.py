@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import dataclasses
 import io
 import json
 import math
+import os
+import platform
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from sbgm.checked import check_choice, check_count, check_number, check_positive
-from sbgm.files import written_whole
-from sbgm.lab.hardware import make_accelerator
-from sbgm.precision import PRECISIONS, autocast, compiled_for_training
+from sbgm.checked import Count, Positive, Whole, at_least, checked
+from sbgm.files import write_json, written_whole
+from sbgm.precision import autocast, compiled_for_training
 from sbgm.training import Step, adam
 from sbgm.weights import load_network, load_weights, save_network, shipped_networks, weights_file
 
@@ -30,6 +31,47 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
     from sbgm.checked import Score
+
+__all__ = [
+    "Run",
+    "TrainingSettings",
+    "hardware",
+    "load_checkpoint",
+    "load_trained",
+    "make_accelerator",
+    "save_checkpoint",
+    "step_of",
+    "train",
+]
+
+
+# --- where ------------------------------------------------------------------------------------------------------------
+
+
+def hardware() -> str:
+    """The processor, its cores, and how many threads torch uses, as far as this machine tells."""
+    model, cpuinfo = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        model = names[0] if names else model
+    return f"{model}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
+
+
+def make_accelerator(*, cpu: bool = False) -> Accelerator:
+    """Choose where to compute: the device that Accelerate finds, or the CPU where processes share no CUDA GPUs.
+
+    Accelerate joins processes on the CPU only if told to: otherwise each, without a GPU, takes itself for the only one.
+
+    Args:
+        cpu: take the CPU even where there is a GPU.
+    """
+    from accelerate import Accelerator
+
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1  # torchrun sets it
+    return Accelerator(cpu=cpu or (several and not torch.cuda.is_available()))
+
+
+# --- the folder of a run ----------------------------------------------------------------------------------------------
 
 
 def save_checkpoint(path: Path, **state: Any) -> None:
@@ -50,8 +92,9 @@ class Run:
 
     * `settings.json`: what the run was started with.
     * `log.csv`: a row every few steps, empty where a quantity was not measured.
-    * `step-0005000/`: a checkpoint, `network.safetensors`, `average.safetensors` where weights are averaged, and
-      `state.pt`. It is written under another name and renamed, so that a folder with this name is whole.
+    * `step-0005000/`: a checkpoint, a file of weights for each of the run's networks, such as `network.safetensors` and
+      `average.safetensors`, and `state.pt`. It is written under another name and renamed, so that a folder with this
+      name is whole.
 
     Args:
         folder: where the run is or will be.
@@ -72,8 +115,12 @@ class Run:
         if self.folder.exists() and any(self.folder.iterdir()):
             raise FileExistsError(f"{self.folder} is not empty; resume the run there, or choose another folder")
         self.folder.mkdir(parents=True, exist_ok=True)
-        with written_whole(self.folder / "settings.json") as partial:
-            partial.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+        write_json(self.folder / "settings.json", settings)
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is a run in this folder."""
+        return (self.folder / "settings.json").is_file()
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -82,10 +129,25 @@ class Run:
         Raises:
             FileNotFoundError: there is no run in this folder.
         """
-        path = self.folder / "settings.json"
-        if not path.is_file():
+        if not self.begun:
             raise FileNotFoundError(f"{self.folder} holds no training run: it has no settings.json")
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads((self.folder / "settings.json").read_text(encoding="utf-8"))
+
+    def require(self, settings: dict[str, Any], *, but: str) -> None:
+        """Raise unless the run was started with these settings.
+
+        Args:
+            settings: as for `create`; those under "training" count as their own.
+            but: the one that may differ, the number of steps.
+
+        Raises:
+            FileNotFoundError: there is no run in this folder.
+            ValueError: some differ; the message names them.
+        """
+        a, b = ({**s, **s.get("training", {})} for s in (self.settings, settings))
+        if differ := [name for name in b if a.get(name) != b[name] and name not in (but, "training")]:
+            says = ", ".join(f"{name} = {a.get(name)!r}, not {b[name]!r}" for name in differ)
+            raise ValueError(f"settings must be those that the run in {self.folder} was started with: {says}")
 
     @property
     def checkpoints(self) -> list[Path]:
@@ -122,48 +184,39 @@ class Run:
                 return self.network(averaged=averaged)
             raise
 
-    def save(
-        self, step: int, network: nn.Module, average: nn.Module | None, state: dict[str, Any], *, keep_every: int = 0
-    ) -> None:
+    def save(self, step: int, networks: Mapping[str, nn.Module], state: dict[str, Any], *, keep_every: int = 0) -> None:
         """Write a checkpoint, then remove those before it but every `keep_every`-th step's (0 keeps the new one only).
 
         Args:
             step: steps made.
-            network: its weights.
-            average: the moving average of them.
+            networks: what `load_network` can load from it, by the stem of the file.
             state: what else the run needs to go on: tensors, numbers, strings and containers of them.
         """
         folder = self.folder / f"step-{step:07d}"
         partial = folder.with_suffix(".partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
-        save_network(network, partial / "network.safetensors", step=step)
-        if average is not None:
-            save_network(average, partial / "average.safetensors", step=step)
+        for name, network in networks.items():
+            save_network(network, partial / f"{name}.safetensors", step=step)
         save_checkpoint(partial / "state.pt", **state)
         partial.rename(folder)
         for old in self.checkpoints:
             if old != folder and not (keep_every and step_of(old) % keep_every == 0):
                 shutil.rmtree(old)
 
-    def load(self, network: nn.Module, average: nn.Module | None) -> dict[str, Any]:
+    def load(self, networks: Mapping[str, nn.Module]) -> dict[str, Any]:
         """Load the latest checkpoint into the networks and return its state."""
         folder = self._checkpoint(self.last_step)
-        load_weights(network, folder / "network.safetensors")
-        if average is not None:
-            load_weights(average, folder / "average.safetensors")
+        for name, network in networks.items():
+            load_weights(network, folder / f"{name}.safetensors")
         return load_checkpoint(folder / "state.pt")
 
     def write_log(self, rows: list[dict[str, float]]) -> None:
         """Replace `log.csv` by these rows; a column that a row lacks stays empty."""
-        columns = list(dict.fromkeys(name for row in rows for name in row))
-        with (
-            written_whole(self.folder / "log.csv") as partial,
-            partial.open("w", newline="", encoding="utf-8") as file,
-        ):
-            writer = csv.DictWriter(file, columns)
-            writer.writeheader()
-            writer.writerows(rows)
+        import pandas
+
+        with written_whole(self.folder / "log.csv") as partial:
+            pandas.DataFrame(rows).to_csv(partial, index=False)
 
     def _checkpoint(self, step: int) -> Path:
         folder = self.folder / f"step-{step:07d}"
@@ -194,52 +247,48 @@ def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.removeprefix("step-"))
 
 
+# --- training ---------------------------------------------------------------------------------------------------------
+
 PartLoss = Callable[["Score", int, int, int], Tensor]  # (score, step, part, n_parts) -> scalar
 Measure = Callable[["Score"], dict[str, float]]
 
 
+def _decay(value: float, name: str, given: Mapping[str, Any]) -> float:
+    if at_least(0)(value, name, given) >= 1:
+        raise ValueError(f"{name} must be at least 0 and below 1, got {value}")
+    return value
+
+
+@checked
 @dataclasses.dataclass(frozen=True)
 class TrainingSettings:
     """How a network is trained. The defaults are the paper's (Appendix B.2), which keeps no average.
 
-    Attributes:
-        n_steps: the number of the last step.
-        batch_size: images a step, over all processes.
-        learning_rate: Adam's.
-        ema_decay: m of the moving average of the weights, θ̄ ← m θ̄ + (1 − m) θ; 0 keeps none. The average is saved
-            beside the weights and does not change the training.
-        precision: "fp32", or "bf16" for convolutions in bfloat16 with weights and loss in float32 (autocast).
-        accumulation: parts that a process cuts its share of the batch into, one after another, to save memory.
-        compile: fuse the network's layers, see `sbgm.precision.compiled`; worth its minutes in a run of hours.
-        log_every: steps a row of the log.
-        measure_every: steps between two measurements on held-out data.
-        save_every: steps between two checkpoints.
-        keep_every: the checkpoints of every so many steps stay; 0 keeps the latest only.
-        seed: of weights, order of the data, levels and noise.
+    The average of the weights is θ̄ ← m θ̄ + (1 − m) θ. It is saved beside the weights and does not change the training.
     """
 
-    n_steps: int = 200_000
-    batch_size: int = 128
-    learning_rate: float = 1e-3
-    ema_decay: float = 0.0
-    precision: str = "fp32"
-    accumulation: int = 1
-    compile: bool = False
-    log_every: int = 100
-    measure_every: int = 1_000
-    save_every: int = 5_000
-    keep_every: int = 0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("n_steps", "batch_size", "accumulation", "log_every", "measure_every", "save_every"):
-            check_count(getattr(self, name), name)
-        check_choice(self.precision, "precision", tuple(PRECISIONS))
-        check_positive(self.learning_rate, "learning_rate")
-        if not 0 <= check_number(self.ema_decay, "ema_decay") < 1:
-            raise ValueError(f"ema_decay must be at least 0 and below 1, got {self.ema_decay}")
-        check_count(self.keep_every, "keep_every", least=0)
-        check_count(self.seed, "seed", least=0)
+    n_steps: Count = field(default=200_000, metadata={"help": "the number of the last step"})
+    batch_size: Count = field(default=128, metadata={"help": "images a step, over all processes"})
+    learning_rate: Positive = field(default=1e-3, metadata={"help": "Adam's"})
+    ema_decay: Annotated[float, _decay] = field(
+        default=0.0, metadata={"help": "m of the moving average of the weights; 0 keeps none"}
+    )
+    precision: Literal["fp32", "bf16"] = field(
+        default="fp32", metadata={"help": "of layers; weights and loss stay in float32"}
+    )
+    accumulation: Count = field(
+        default=1, metadata={"help": "parts that a process cuts its batch into, to save memory"}
+    )
+    compile: bool = field(
+        default=False, metadata={"help": "fuse the network's layers; worth its minutes in a run of hours"}
+    )
+    log_every: Count = field(default=100, metadata={"help": "steps a row of the log"})
+    measure_every: Count = field(default=1_000, metadata={"help": "steps between two measurements on held-out data"})
+    save_every: Count = field(default=5_000, metadata={"help": "steps between two checkpoints"})
+    keep_every: Whole = field(
+        default=0, metadata={"help": "the checkpoints of every so many steps stay; 0: the latest only"}
+    )
+    seed: Whole = field(default=0, metadata={"help": "of weights, order of the data, levels and noise"})
 
 
 def train(
@@ -289,14 +338,14 @@ def train(
 
 def _train(network, part_loss, run, settings, measure, accelerator):
     network.to(accelerator.device).train()
-    ema = average = None
+    ema, networks = None, {"network": network}
     if settings.ema_decay:
         ema = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay))
-        average = ema.module
+        networks["average"] = ema.module
     optimizer, _ = adam(network, settings.learning_rate)
     done = {"step": 0, "losses": [], "rows": [], "seconds": 0.0}  # losses: those since the last row
     if run.last_step:
-        state = run.load(network, average)
+        state = run.load(networks)
         optimizer.load_state_dict(state["optimizer"])
         done = state["done"]
         if ema is not None:
@@ -307,7 +356,7 @@ def _train(network, part_loss, run, settings, measure, accelerator):
         compiled_for_training(network, lambda: part_loss(plain, *part))
     model = accelerator.prepare_model(network)
     score, measured_score = (
-        autocast(m, settings.precision, accelerator.device.type) for m in (model, average or network)
+        autocast(m, settings.precision, accelerator.device.type) for m in (model, networks.get("average", network))
     )
     started, whole = time.perf_counter() - done["seconds"], True
 
@@ -328,7 +377,7 @@ def _train(network, part_loss, run, settings, measure, accelerator):
         if accelerator.is_main_process and done["step"] > run.last_step:
             done["seconds"] = time.perf_counter() - started
             state = {"optimizer": optimizer.state_dict(), "done": done}
-            run.save(done["step"], network, average, state, keep_every=settings.keep_every)
+            run.save(done["step"], networks, state, keep_every=settings.keep_every)
 
     try:
         log()  # a run that was stopped before its last row was written

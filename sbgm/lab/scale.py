@@ -9,9 +9,13 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from sbgm.checked import Score, check_choice
+from sbgm.checked import Score, one_of
 from sbgm.precision import autocast, fast_precision
 from sbgm.weights import load_network
+
+__all__ = [
+    "Scale",
+]
 
 VARIABLE = "SBGM_SCALE"
 
@@ -62,7 +66,7 @@ class Scale:
         Raises:
             ValueError: it names another, or "gpu" where torch sees no GPU.
         """
-        if check_choice(environment.get(VARIABLE, "laptop"), VARIABLE, ("laptop", "gpu")) == "laptop":
+        if one_of(("laptop", "gpu"))(environment.get(VARIABLE, "laptop"), VARIABLE) == "laptop":
             return cls.laptop()
         if not torch.cuda.is_available():
             raise ValueError(f'{VARIABLE} must be "laptop" where torch sees no CUDA device, got "gpu"')

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from sbgm.checked import Score, check_callable
+from sbgm.checked import Batch, Count, Generator, Ladder, Positive, Score, checked
 from sbgm.samplers import annealed_langevin, denoise
+
+__all__ = [
+    "Trajectory",
+    "annealed_trajectory",
+]
 
 
 class Trajectory(NamedTuple):
@@ -37,21 +41,15 @@ class Trajectory(NamedTuple):
         )
 
 
+@checked
 def annealed_trajectory(
-    score: Score,
-    x: Tensor,
-    sigmas: Tensor | Sequence[float],
-    *,
-    step_size: float,
-    n_steps: int,
-    generator: torch.Generator,
+    score: Score, x: Batch, sigmas: Ladder, *, step_size: Positive, n_steps: Count, generator: Generator
 ) -> Trajectory:
     """Run `annealed_langevin` and keep all: the estimates cost nothing, but for one more score at the end.
 
     Args:
         score, x, sigmas, step_size, n_steps, generator: as for `annealed_langevin`.
     """
-    check_callable(score, "score")
     states, estimates, asked = [], [], []
 
     def watched(x: Tensor, sigma: float) -> Tensor:

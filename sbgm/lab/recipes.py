@@ -1,0 +1,528 @@
+"""Trainings that fit in a cell, on the mixture, on a circle and on the digits, and the networks of them that ship."""
+
+# Annotations are not put off here: classes of other modules inherit the fields, and look their kinds up where they are.
+import dataclasses
+import hashlib
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import KW_ONLY
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+from torch import Tensor, nn
+
+from sbgm.checked import (
+    Batch,
+    Count,
+    Generator,
+    Network,
+    NonNegative,
+    Number,
+    Positive,
+    PositiveSigma,
+    Score,
+    Whole,
+    against,
+    checked,
+    one_of,
+)
+from sbgm.data import load_images
+from sbgm.distributions import GaussianMixture, paper_mixture
+from sbgm.generation import uniform_start
+from sbgm.lab.runs import hardware
+from sbgm.losses import ncsn_loss, score_matching_loss, sliced_score_matching_loss
+from sbgm.measure import frechet_distance, level_losses, relative_squared_error
+from sbgm.networks import ConditionalMLP, EnergyMLP, ImageMLP
+from sbgm.noise import geometric_sigmas, perturb
+from sbgm.samplers import annealed_langevin, final
+from sbgm.training import Step, adam, fit
+from sbgm.weights import load_weights, save_network, save_weights, weights_folder
+
+__all__ = [
+    "SHIPPED",
+    "SHIPPED_DIGITS",
+    "Circle",
+    "CircleTraining",
+    "DigitsTraining",
+    "Figure2",
+    "GeometricLadder",
+    "MixtureTraining",
+    "Training",
+    "direction_errors",
+    "level_errors",
+    "load_shipped",
+    "sample_digits",
+    "train_digits",
+    "train_figure2",
+    "train_mixture",
+    "train_on_circle",
+    "train_shipped",
+    "train_shipped_digits",
+]
+
+
+# --- what trainings share ---------------------------------------------------------------------------------------------
+
+
+@checked
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Training:
+    """How a network is trained in a cell: Adam on a loss of random batches.
+
+    Attributes:
+        n_iterations: Adam steps.
+        batch_size: samples a step.
+        learning_rate: Adam's; the peak where `one_cycle` is set.
+        one_cycle: raise the rate, then anneal it to zero (Smith & Topin 2018), in place of a constant one.
+        seed: of all that the training draws, and of weights.
+    """
+
+    n_iterations: Count
+    batch_size: Count = 128
+    learning_rate: Positive = 2e-3
+    one_cycle: bool = True
+    seed: Whole = 0
+
+    def fit(self, network: nn.Module, loss: Callable[[torch.Generator], Tensor]) -> Iterator[Step]:
+        """Train a network in place by these settings.
+
+        Args:
+            network: holds the parameters.
+            loss: draws a batch from the generator of the seed, and returns its scalar loss.
+
+        Yields:
+            Step(step, loss) after every iteration.
+        """
+        generator = torch.Generator().manual_seed(self.seed)
+        cycle = self.n_iterations if self.one_cycle else None
+        optimizer, schedule = adam(network, self.learning_rate, one_cycle_steps=cycle)
+        return fit(lambda: loss(generator), optimizer, self.n_iterations, schedule=schedule)
+
+
+@checked
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GeometricLadder:
+    """Noise levels whose neighbours have one ratio; the paper's for images unless told otherwise.
+
+    Attributes:
+        sigma_max, sigma_min, n_levels: σ_1, σ_L and L.
+    """
+
+    sigma_max: Positive = 1.0
+    sigma_min: Positive = 0.01
+    n_levels: Count = 10
+
+    @property
+    def sigmas(self) -> Tensor:
+        """The ladder σ_1 > … > σ_L as a float32 tensor, or the one level σ_L where n_levels is 1 (Appendix C.1)."""
+        if self.n_levels == 1:
+            return torch.tensor([self.sigma_min])
+        return geometric_sigmas(self.sigma_max, self.sigma_min, self.n_levels)
+
+
+# --- the mixture: Fig. 2's perceptron, and noise conditional networks -------------------------------------------------
+
+
+@checked
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Figure2(Training):
+    """Settings of the training behind Fig. 2 (Appendix B.1); a batch is of fresh samples."""
+
+    @classmethod
+    def authors(cls, seed: int = 0) -> "Figure2":
+        """The authors' recipe: 10,000 iterations of 128 samples at a constant rate of 1e-3."""
+        return cls(n_iterations=10_000, batch_size=128, learning_rate=1e-3, one_cycle=False, seed=seed)
+
+    @classmethod
+    def quick(cls, seed: int = 0) -> "Figure2":
+        """A better estimate in less than a quarter of the time: 1,250 iterations of 256 samples, one cycle to 1e-2."""
+        return cls(n_iterations=1_250, batch_size=256, learning_rate=1e-2, one_cycle=True, seed=seed)
+
+
+@checked
+def train_figure2(network: Network, mixture: GaussianMixture, settings: Figure2) -> Iterator[Step]:
+    """Train a score network on samples of a mixture by sliced score matching (Eq. 3), in place.
+
+    Args:
+        network: s(x, sigma); the paper's is `MLP(dim=2, width=128, depth=2)`.
+        mixture: where the samples come from.
+        settings: `Figure2.authors()` or `Figure2.quick()`.
+
+    Yields:
+        Step(step, loss) after every iteration.
+    """
+
+    def loss(generator: torch.Generator) -> Tensor:
+        x = mixture.sample(settings.batch_size, generator=generator)
+        return sliced_score_matching_loss(network, x, generator=generator)
+
+    return settings.fit(network, loss)
+
+
+DATA_STD = math.sqrt(26)  # of the mixture's coordinates around the origin: √(5² + 1)
+
+
+@checked
+@dataclasses.dataclass(frozen=True)
+class MixtureTraining(Training, GeometricLadder):
+    """Settings of a training on the mixture: the objective (Eq. 6) and how it is minimised.
+
+    Attributes:
+        objective: what stands for ℓ(θ; σ): "denoising" (Eq. 5), "sliced" (Eq. 3) or "exact" (Eq. 1) score matching, the
+            last two on perturbed samples.
+        n_iterations, batch_size, learning_rate, one_cycle, seed: as for `Training`; a batch is of fresh samples, at one
+            uniform level each.
+        sigma_max, sigma_min, n_levels: the geometric ladder.
+    """
+
+    objective: Literal["denoising", "sliced", "exact"] = "denoising"
+    _: KW_ONLY
+    n_iterations: Count = 3_000
+    batch_size: Count = 512
+    learning_rate: Positive = 1e-2
+    sigma_max: Positive = 20.0
+    sigma_min: Positive = 1.0
+
+
+@checked
+def train_mixture(network: Network, mixture: GaussianMixture, settings: MixtureTraining) -> Iterator[Step]:
+    """Train a noise conditional score network on samples of a mixture (Eq. 6 with λ(σ) = σ²), in place.
+
+    Args:
+        network: s(x, sigma), such as `ConditionalMLP` or `EnergyMLP`.
+        mixture: where the clean samples come from.
+        settings: see `MixtureTraining`.
+
+    Yields:
+        Step(step, loss) after every iteration.
+    """
+    sigmas = settings.sigmas
+
+    def loss(generator: torch.Generator) -> Tensor:
+        x = mixture.sample(settings.batch_size, generator=generator)
+        if settings.objective == "denoising":
+            return ncsn_loss(network, x, sigmas, generator=generator)
+        sigma = sigmas[torch.randint(len(sigmas), (len(x),), generator=generator)]
+        x_noisy = perturb(x, sigma, generator=generator)
+        if settings.objective == "sliced":
+            values = sliced_score_matching_loss(network, x_noisy, sigma, generator=generator, reduction="none")
+        else:
+            values = score_matching_loss(network, x_noisy, sigma, reduction="none")
+        return (sigma**2 * values).mean()
+
+    return settings.fit(network, loss)
+
+
+@torch.no_grad()
+def level_errors(
+    network: nn.Module, mixture: GaussianMixture, sigmas: Tensor, *, n: int = 10_000, generator: torch.Generator
+) -> Tensor:
+    """The relative squared error of a score at each level, over n samples of q_σ there: (L,)."""
+    samples = [(mixture.sample(n, sigma, generator=generator), sigma) for sigma in sigmas.tolist()]
+    return torch.tensor([relative_squared_error(network(x, s), mixture.score(x, s)) for x, s in samples])
+
+
+SHIPPED = {
+    **{f"mixture_denoising_{seed}": (ConditionalMLP, MixtureTraining("denoising", seed=seed)) for seed in range(5)},
+    **{f"mixture_sliced_{seed}": (ConditionalMLP, MixtureTraining("sliced", seed=seed)) for seed in range(5)},
+    "mixture_exact_0": (ConditionalMLP, MixtureTraining("exact")),
+    "mixture_energy_0": (EnergyMLP, MixtureTraining("denoising")),
+}
+"""The networks that ship in `data/weights/`, by the stem of their file: architecture and training."""
+
+
+ShippedName = Annotated[str, one_of(SHIPPED)]
+
+
+@checked
+def train_shipped(name: ShippedName, folder: Path, *, n_iterations: Count | None = None) -> nn.Module:
+    """Train one of the shipped networks again and save it with the facts of its making.
+
+    On one machine and with one thread, the file comes out the same to the last bit.
+
+    Args:
+        name: a key of SHIPPED.
+        folder: where to save `name.safetensors`; it is made if need be.
+        n_iterations: fewer steps than shipped, for a trial.
+
+    Returns:
+        The trained network.
+    """
+    network, settings = _untrained(name)
+    if n_iterations is not None:
+        settings = dataclasses.replace(settings, n_iterations=n_iterations)
+    mixture = paper_mixture()
+    losses = [step.loss for step in train_mixture(network, mixture, settings)]
+    last_tenth = losses[-math.ceil(len(losses) / 10) :]
+    errors = level_errors(network, mixture, settings.sigmas, generator=torch.Generator().manual_seed(0))
+    folder.mkdir(parents=True, exist_ok=True)
+    save_weights(
+        network,
+        folder / f"{name}.safetensors",
+        architecture=type(network).__name__,
+        data="paper_mixture()",
+        mean_loss_of_last_tenth=sum(last_tenth) / len(last_tenth),
+        relative_squared_error_by_level=errors.tolist(),
+        **dataclasses.asdict(settings),
+    )
+    return network
+
+
+@checked
+def load_shipped(name: ShippedName, folder: Path | None = None) -> nn.Module:
+    """One of the shipped networks, ready to use.
+
+    Args:
+        name: a key of SHIPPED, such as "mixture_denoising_0".
+        folder: where `train_shipped` put it; None is `data/weights/`.
+    """
+    network, _ = _untrained(name)
+    load_weights(network, (weights_folder() if folder is None else folder) / f"{name}.safetensors")
+    return network.requires_grad_(False)
+
+
+def _untrained(name: str) -> tuple[nn.Module, MixtureTraining]:
+    architecture, settings = SHIPPED[name]
+    generator = torch.Generator().manual_seed(settings.seed)
+    return architecture(dim=2, width=64, depth=3, data_std=DATA_STD, generator=generator), settings
+
+
+# --- a circle in the plane, the simplest manifold (Section 3.1) -------------------------------------------------------
+
+
+class Circle:
+    """The uniform distribution on a circle around the origin, and its perturbations q_σ, in closed form.
+
+    The circle has no area, so it has no density in the plane, and no score. With noise it has both: at distance r from
+    the origin, and with the modified Bessel functions I₀ and I₁,
+
+        q_σ(x) = exp(−(r² + R²)/(2σ²)) I₀(rR/σ²) / (2πσ²),
+        ∇log q_σ(x) = (R I₁(rR/σ²)/I₀(rR/σ²) − r)/σ² · x/r.
+
+    Args:
+        radius: R.
+    """
+
+    @checked
+    def __init__(self, radius: Positive = 1.0) -> None:
+        self.radius = radius
+
+    @checked
+    def sample(self, n: Count, sigma: NonNegative = 0.0, *, generator: Generator) -> Tensor:
+        """Draw n independent samples of q_σ, (n, 2); of the circle itself at σ = 0."""
+        angle = 2 * math.pi * torch.rand(n, generator=generator, device=generator.device)
+        x = self.radius * torch.stack([angle.cos(), angle.sin()], dim=1)
+        return perturb(x, sigma, generator=generator) if sigma > 0 else x
+
+    @checked
+    def log_prob(self, x: Batch, sigma: PositiveSigma) -> Tensor:
+        """The exact log-density log q_σ(x), σ > 0, in nats: (B, 2) -> (B,)."""
+        r, sigma = self._polar(x, sigma)
+        # i0e(z) = exp(−z) I₀(z) neither overflows nor vanishes
+        log_density = torch.special.i0e(r * self.radius / sigma**2).log() - (r - self.radius) ** 2 / (2 * sigma**2)
+        return (log_density - (2 * math.pi * sigma**2).log()).squeeze(1)
+
+    @checked
+    def score(self, x: Batch, sigma: PositiveSigma) -> Tensor:
+        """The exact score ∇_x log q_σ(x), σ > 0: (B, 2) -> (B, 2); zero at the centre."""
+        r, sigma = self._polar(x, sigma)
+        z = r * self.radius / sigma**2
+        radial = (self.radius * torch.special.i1e(z) / torch.special.i0e(z) - r) / sigma**2
+        return radial * self.outwards(x)
+
+    def outwards(self, x: Tensor) -> Tensor:
+        """The unit vector x/r that points away from the centre, (B, 2); zero at the centre."""
+        r = x.norm(dim=1, keepdim=True)
+        return torch.where(r > 0, x / r.clamp_min(torch.finfo(x.dtype).tiny), torch.zeros_like(x))
+
+    def _polar(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
+        """r and σ, both (B, 1) or broadcastable to it."""
+        if x.shape[1:] != (2,):
+            raise ValueError(f"x must have shape (B, 2), got {tuple(x.shape)}")
+        return x.norm(dim=1, keepdim=True), torch.as_tensor(against(sigma, x), dtype=x.dtype, device=x.device)
+
+
+@checked
+@dataclasses.dataclass(frozen=True)
+class CircleTraining(Training):
+    """Settings of sliced score matching on a circle (M4).
+
+    Attributes:
+        noise_std: σ of the noise that the samples carry; 0 trains on the circle itself.
+        n_iterations, batch_size, learning_rate, one_cycle, seed: as for `Training`; a batch is of fresh samples.
+    """
+
+    noise_std: NonNegative
+    _: KW_ONLY
+    n_iterations: Count = 1_500
+
+
+@checked
+def train_on_circle(network: Network, circle: Circle, settings: CircleTraining) -> Iterator[Step]:
+    """Train a score network on samples of a circle by sliced score matching (Eq. 3), in place.
+
+    Args:
+        network: s(x, sigma) in the plane, such as `MLP(dim=2)`.
+        circle: where the samples come from.
+        settings: see `CircleTraining`.
+
+    Yields:
+        Step(step, loss) after every iteration.
+    """
+
+    def loss(generator: torch.Generator) -> Tensor:
+        x = circle.sample(settings.batch_size, settings.noise_std, generator=generator)
+        return sliced_score_matching_loss(network, x, generator=generator)
+
+    return settings.fit(network, loss)
+
+
+@torch.no_grad()
+@checked
+def direction_errors(score: Score, circle: Circle, distance: Number, n_points: Count = 360) -> Tensor:
+    """The angles between a score and the way to the circle, in degrees, on a ring of points at a distance from it.
+
+    Args:
+        score: s(x, sigma).
+        circle: the data.
+        distance: of the points to the circle, d ≠ 0; negative on the inside.
+        n_points: points, evenly spread around the ring.
+
+    Returns:
+        (n_points,) angles in [0, 180].
+    """
+    if distance == 0 or distance <= -circle.radius:
+        raise ValueError(f"distance must not be 0, and larger than −radius = {-circle.radius}, got {distance}")
+    angle = torch.arange(n_points) * (2 * math.pi / n_points)
+    outwards = torch.stack([angle.cos(), angle.sin()], dim=1)
+    s = score((circle.radius + distance) * outwards, 0.0)
+    cosine = -math.copysign(1, distance) * (s * outwards).sum(dim=1) / s.norm(dim=1)
+    return cosine.clamp(-1, 1).acos().rad2deg()
+
+
+# --- the 8×8 digits that scikit-learn carries -------------------------------------------------------------------------
+
+WEIGHTINGS = {"sigma_squared": torch.square, "one": torch.ones_like}
+
+
+@checked
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DigitsTraining(Training, GeometricLadder):
+    """Settings of a training on the digits: the network, the ladder and how Eq. 6 is minimised.
+
+    Pixels take 17 values, i/16. They are not dequantised: spreading each evenly to the next value would add noise of
+    standard deviation 1/(16 √12) = .018, more than σ_L = .01. (The paper's 256 values lie closer than σ_L.)
+
+    Attributes:
+        width, n_blocks, norm: of the `ImageMLP`.
+        weighting: λ(σ), "sigma_squared" or "one".
+        n_iterations, batch_size, learning_rate, one_cycle, seed: as for `Training`; each digit of a batch has one
+            uniform level.
+        sigma_max, sigma_min, n_levels: the geometric ladder.
+    """
+
+    width: Count = 256
+    n_blocks: Count = 3
+    norm: Literal["layer", "none"] = "layer"
+    weighting: Literal["sigma_squared", "one"] = "sigma_squared"
+    n_iterations: Count = 6_000
+
+    def network(self, image_shape: tuple[int, ...] = (1, 8, 8)) -> ImageMLP:
+        """The untrained network, its initial weights drawn from the seed."""
+        generator = torch.Generator().manual_seed(self.seed)
+        return ImageMLP(self.sigmas, image_shape, self.width, self.n_blocks, self.norm, generator=generator)
+
+
+@checked
+def train_digits(network: Network, images: Batch, settings: DigitsTraining) -> Iterator[Step]:
+    """Train a noise conditional score network on small images by Eq. 6, in place.
+
+    Args:
+        network: s(x, sigma), such as `settings.network()`.
+        images: (N, C, H, W) in [0, 1].
+        settings: see `DigitsTraining`.
+
+    Yields:
+        Step(step, loss) after every iteration.
+    """
+    sigmas, weighting = settings.sigmas, WEIGHTINGS[settings.weighting]
+
+    def loss(generator: torch.Generator) -> Tensor:
+        x = images[torch.randint(len(images), (settings.batch_size,), generator=generator)]
+        return ncsn_loss(network, x, sigmas, generator=generator, weighting=weighting)
+
+    return settings.fit(network, loss)
+
+
+def sample_digits(
+    network: ImageMLP, n: int, *, n_steps: int = 100, step_size: float = 2e-5, generator: torch.Generator
+) -> Tensor:
+    """Samples by Algorithm 1 from uniform noise, with the paper's T and ε unless told otherwise: (n, C, H, W).
+
+    Args:
+        network: with its ladder in `sigmas` and its `image_shape`.
+        n: images.
+        n_steps: T, steps a level.
+        step_size: ε, in the paper's convention.
+        generator: source of starts and noise.
+    """
+    start, options = uniform_start((n, *network.image_shape), generator), {"n_steps": n_steps, "generator": generator}
+    return final(annealed_langevin(network, start, network.sigmas, step_size=step_size, **options))
+
+
+SHIPPED_DIGITS = {"digits_mlp": DigitsTraining(), "digits_mlp_lambda_1": DigitsTraining(weighting="one")}
+"""The networks that ship in `data/weights/`, by the stem of their file; `load_network` loads them by it."""
+
+
+@checked
+def train_shipped_digits(
+    name: Annotated[str, one_of(SHIPPED_DIGITS)],
+    folder: Path,
+    *,
+    n_iterations: Count | None = None,
+    n_samples: Count = 1_000,
+) -> ImageMLP:
+    """Train one of the shipped networks again and save it with the facts of its making.
+
+    On one machine and with one thread, the weights come out the same to the last bit.
+
+    Args:
+        name: a key of SHIPPED_DIGITS.
+        folder: where to save `name.safetensors`; it is made if need be.
+        n_iterations: fewer steps than shipped, for a trial.
+        n_samples: how many samples its distance is measured on.
+
+    Returns:
+        The trained network.
+    """
+    settings = SHIPPED_DIGITS[name]
+    if n_iterations is not None:
+        settings = dataclasses.replace(settings, n_iterations=n_iterations)
+    images, held_out = load_images("digits"), load_images("digits", "test")
+    network = settings.network()
+    start = time.perf_counter()
+    for _ in train_digits(network, images, settings):
+        pass
+    seconds = time.perf_counter() - start
+    losses = level_losses(network, held_out, settings.sigmas, generator=torch.Generator().manual_seed(1))
+    samples = sample_digits(network, n_samples, generator=torch.Generator().manual_seed(2))
+    folder.mkdir(parents=True, exist_ok=True)
+    save_network(
+        network,
+        folder / f"{name}.safetensors",
+        data_range=[0.0, 1.0],
+        command=f"sbgm.lab.train_shipped_digits({name!r}, folder)",
+        data=f"digits, {len(images):,} training images",
+        data_sha256=hashlib.sha256(images.mul(16).round().byte().numpy().tobytes()).hexdigest(),
+        settings=dataclasses.asdict(settings),
+        seconds=round(seconds),
+        hardware=hardware(),
+        torch=torch.__version__,
+        held_out_images=len(held_out),
+        held_out_loss_by_level=[round(float(value), 3) for value in losses.values],
+        frechet_distance=round(frechet_distance(samples.flatten(1), images.flatten(1)).value, 3),
+        frechet_distance_of=f"{n_samples:,} samples (T = 100, ε = 2e-5) to the training images, in pixels",
+    )
+    return network
