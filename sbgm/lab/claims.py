@@ -149,7 +149,7 @@ class Settled:
 
 
 class Recorded(Protocol):
-    """What names the file and the networks that it rests on: a `Settled`, or a curve of samplers."""
+    """A record that names the file and the networks that it rests on: a `Settled`, or a curve of samplers."""
 
     id: str
     facts: dict[str, str | int | float]
@@ -278,12 +278,12 @@ def command(claim_id: str, **options: object) -> str:
 
 
 def run_folder() -> Path:
-    """Where `settle` enters claims: $SBGM_LEDGER if set, else `runs/ledger/` of the repository."""
+    """The folder that `settle` enters claims in: $SBGM_LEDGER if set, else `runs/ledger/` of the repository."""
     return Path(os.environ.get("SBGM_LEDGER") or _root() / "runs" / "ledger")
 
 
 def results_folder() -> Path:
-    """Where the committed records are: `data/results/` of the repository."""
+    """The folder of the committed records: `data/results/` of the repository."""
     return _root() / "data" / "results"
 
 

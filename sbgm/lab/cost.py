@@ -1,4 +1,4 @@
-"""What the paper's run costs in operations and hours, and the numbers of its Table 1."""
+"""The cost of the paper's run in operations and hours, and the numbers of its Table 1."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def forward_flop(network: nn.Module, image_shape: tuple[int, int, int]) -> int:
 
 
 def saved_numbers(network: nn.Module, image_shape: tuple[int, int, int]) -> int:
-    """How many numbers autograd keeps from one image's forward pass for its backward pass, weights apart."""
+    """Count the numbers that autograd keeps from one image's forward pass for its backward pass, weights apart."""
     network, x, level = _shadow(network, image_shape)
     weights = {p.untyped_storage()._cdata for p in network.parameters()}
     kept = {}

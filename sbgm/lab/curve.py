@@ -1,4 +1,4 @@
-"""Chapter 10's curve: what every sampler makes of a number of network evaluations, drawn, measured and recorded."""
+"""Chapter 10's curve: the distance of every sampler's samples by its number of network evaluations."""
 
 from __future__ import annotations
 
@@ -286,12 +286,12 @@ class Entry:
 
     @property
     def evaluations(self) -> int:
-        """Of the network, a sample."""
+        """Evaluations of the network for a sample."""
         return self.sampler.evaluations
 
     @property
     def key(self) -> str:
-        """Names the samples by label, cost, and a hash of all settings."""
+        """A name for the samples: label, cost, and a hash of all settings."""
         words = hashlib.sha256(repr(self).encode()).hexdigest()[:8]
         return f"{self.label.replace(' ', '-').replace(',', '')}-{self.evaluations}-{words}"
 

@@ -90,7 +90,7 @@ def draw_batches(
 
 @dataclasses.dataclass(frozen=True)
 class Machine:
-    """Where networks run, and how. It moves samples by rounding only, so it is not part of what names them.
+    """The device that networks run on. It moves samples by rounding only, so their name does not depend on it.
 
     Attributes:
         device: such as "cpu" or "cuda".

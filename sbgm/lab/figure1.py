@@ -138,7 +138,7 @@ def relative_spread(losses: Tensor, *, detrended: bool = False) -> float:
 
 
 def relative_drift(losses: Tensor) -> float:
-    """How far the mean of a loss moves over the last quarter of its curve, (T,), as a share of its size.
+    """The move of the mean of a loss over the last quarter of its curve, (T,), as a share of its size.
 
     The change, from end to end, of a straight line fitted to that quarter, over |mean|.
     """

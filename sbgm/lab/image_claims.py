@@ -53,7 +53,7 @@ __all__ = [
 ]
 
 DISTANCE_BOUND = 1 / 20
-"""Of uniform noise's distance: set before any network was measured."""
+"""The largest share of uniform noise's distance: set before any network was measured."""
 SIGMA_L = 0.01
 N_CHAINS = 16
 """Chains whose states after each level are kept with the record of I1, for Fig. 4."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from dataclasses import KW_ONLY, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch import Tensor
 from sbgm.checked import Batch, Count, Positive, Score, checked, one_of
 from sbgm.data import dequantise, load_images, random_flip
 from sbgm.lab.recipes import GeometricLadder
-from sbgm.lab.runs import Run, TrainingSettings, make_accelerator, train
+from sbgm.lab.runs import PartLoss, Run, TrainingSettings, make_accelerator, train
 from sbgm.losses import ncsn_loss
 from sbgm.measure import level_losses
 from sbgm.networks import initial_weights_from
@@ -141,7 +142,7 @@ def train_ncsn(
     if accelerator.is_main_process and not resume:
         run.create(started)
     accelerator.wait_for_everyone()
-    loss = _PartLoss(images, settings, accelerator.device)
+    loss = _part_loss(images, settings, accelerator.device)
     held_out = held_out[: settings.n_held_out].to(accelerator.device)
 
     def measure(score: Score) -> dict[str, float]:
@@ -152,26 +153,21 @@ def train_ncsn(
     return train(network, loss, run, settings.training, measure=measure, accelerator=accelerator)
 
 
-class _PartLoss:
+def _part_loss(images: Tensor, settings: NCSN, device: torch.device) -> PartLoss:
     """Eq. 6 on a part of a step's batch: every epoch goes through the images once, in an order of its own."""
+    seed, size = settings.training.seed, settings.training.batch_size
 
-    def __init__(self, images: Tensor, settings: NCSN, device: torch.device) -> None:
-        self.images, self.settings, self.device = images, settings, device
-        self.epoch, self.order = -1, torch.empty(0)
+    @functools.lru_cache(maxsize=1)
+    def order(epoch: int) -> Tensor:
+        return torch.randperm(len(images), generator=derived_generator(seed, ORDER, epoch))
 
-    def __call__(self, score: Score, step: int, part: int, n_parts: int) -> Tensor:
-        seed = self.settings.training.seed
-        generator = derived_generator(seed, PART, step, part, device=self.device)
-        x = dequantise(self.images[self.rows(step)[part::n_parts]].to(self.device), generator=generator)
-        if self.settings.flips:
+    def loss(score: Score, step: int, part: int, n_parts: int) -> Tensor:
+        epoch, position = divmod(step - 1, len(images) // size)
+        rows = order(epoch)[position * size : (position + 1) * size]
+        generator = derived_generator(seed, PART, step, part, device=device)
+        x = dequantise(images[rows[part::n_parts]].to(device), generator=generator)
+        if settings.flips:
             x = random_flip(x, generator=generator)
-        return ncsn_loss(score, x, self.settings.sigmas, generator=generator)
+        return ncsn_loss(score, x, settings.sigmas, generator=generator)
 
-    def rows(self, step: int) -> Tensor:
-        """The batch of a step, (batch_size,) indices."""
-        size = self.settings.training.batch_size
-        epoch, position = divmod(step - 1, len(self.images) // size)
-        if epoch != self.epoch:
-            generator = derived_generator(self.settings.training.seed, ORDER, epoch)
-            self.epoch, self.order = epoch, torch.randperm(len(self.images), generator=generator)
-        return self.order[position * size : (position + 1) * size]
+    return loss

@@ -69,7 +69,7 @@ __all__ = [
 @checked
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Training:
-    """How a network is trained in a cell: Adam on a loss of random batches.
+    """Settings of a training in a cell: Adam on a loss of random batches.
 
     Attributes:
         n_iterations: Adam steps.

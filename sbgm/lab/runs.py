@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from sbgm.checked import Score
 
 __all__ = [
+    "Measure",
+    "PartLoss",
     "Run",
     "TrainingSettings",
     "hardware",
@@ -45,7 +47,7 @@ __all__ = [
 ]
 
 
-# --- where ------------------------------------------------------------------------------------------------------------
+# --- the hardware -----------------------------------------------------------------------------------------------------
 
 
 def hardware() -> str:
@@ -124,7 +126,7 @@ class Run:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the run was started with.
+        """The settings that the run was started with.
 
         Raises:
             FileNotFoundError: there is no run in this folder.
@@ -262,7 +264,7 @@ def _decay(value: float, name: str, given: Mapping[str, Any]) -> float:
 @checked
 @dataclasses.dataclass(frozen=True)
 class TrainingSettings:
-    """How a network is trained. The defaults are the paper's (Appendix B.2), which keeps no average.
+    """Settings of a training of hours. The defaults are the paper's (Appendix B.2), which keeps no average.
 
     The average of the weights is θ̄ ← m θ̄ + (1 − m) θ. It is saved beside the weights and does not change the training.
     """

@@ -22,7 +22,7 @@ VARIABLE = "SBGM_SCALE"
 
 @dataclasses.dataclass(frozen=True)
 class Scale:
-    """How much a chapter does: its cells are the same at every scale.
+    """The amount of work of a chapter: its cells are the same at every scale.
 
     `dataclasses.replace(scale, network="runs/weights/mine.safetensors")` takes a network of your own.
 

@@ -1,4 +1,4 @@
-"""Algorithm 1 with every state kept, and what the network takes each for: for figures and sliders of a few chains."""
+"""Algorithm 1 with every state kept, and the network's clean estimate of each: for figures and sliders."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sbgm.checked import Batch, Count, Generator, Ladder, Positive, Score, checked
-from sbgm.samplers import annealed_langevin, denoise
+from sbgm.samplers import annealed_langevin, denoise, final
 
 __all__ = [
     "Trajectory",
@@ -17,7 +17,7 @@ __all__ = [
 
 
 class Trajectory(NamedTuple):
-    """Where the chains stood whenever the score was asked for, and where they ended: S = L·T + 1 states.
+    """The states of chains at which the score was asked for, and the last ones: S = L·T + 1 of them.
 
     Attributes:
         x: (S, B, *shape) on the CPU.
@@ -60,9 +60,8 @@ def annealed_trajectory(
         return value
 
     settings = {"step_size": step_size, "n_steps": n_steps, "generator": generator}
-    for last in annealed_langevin(watched, x, sigmas, **settings):  # noqa: B007 - the last one is used
-        pass
-    denoise(watched, last.x, last.sigma)
-    places = [(i // n_steps + 1, i % n_steps) for i in range(len(asked) - 1)] + [(last.level, n_steps)]
-    levels, steps = (list(values) for values in zip(*places, strict=True))
-    return Trajectory(torch.stack(states), torch.stack(estimates), asked, levels, steps)
+    end = final(annealed_langevin(watched, x, sigmas, **settings))
+    denoise(watched, end, sigmas[-1])
+    made = range(len(sigmas) * n_steps)
+    levels, steps = [i // n_steps + 1 for i in made], [i % n_steps for i in made]
+    return Trajectory(torch.stack(states), torch.stack(estimates), asked, [*levels, len(sigmas)], [*steps, n_steps])
