@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from sbgm import geometric_sigmas
+from sbgm import generation, geometric_sigmas
 from sbgm.cli import main
-from sbgm.lab import claims, curve, drawing
+from sbgm.lab import claims, curve
 from sbgm.lab.curve import (
     BUDGETS,
     ConfirmedPoint,
@@ -127,7 +127,7 @@ def test_starts_are_data_plus_noise_of_the_first_level():
 
 def test_a_stopped_measurement_goes_on_and_more_samples_are_added(small, tmp_path, monkeypatch):
     network, weights = small
-    save, saved = drawing.save_tensors, []
+    save, saved = generation.save_tensors, []
 
     def until_the_third(path, tensors, **facts):
         if len(saved) == 3:
@@ -135,10 +135,10 @@ def test_a_stopped_measurement_goes_on_and_more_samples_are_added(small, tmp_pat
         saved.append(path)
         save(path, tensors, **facts)
 
-    monkeypatch.setattr(drawing, "save_tensors", until_the_third)
+    monkeypatch.setattr(generation, "save_tensors", until_the_third)
     with pytest.raises(KeyboardInterrupt):
         measure_curve(tmp_path / "samples", weights, **COUNTS)
-    monkeypatch.setattr(drawing, "save_tensors", save)
+    monkeypatch.setattr(generation, "save_tensors", save)
     stamps = [path.stat().st_mtime_ns for path in saved]
     first = measure_curve(tmp_path / "samples", weights, **COUNTS)
     assert [path.stat().st_mtime_ns for path in saved] == stamps

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from sbgm import masks
+from sbgm import generation, masks
 from sbgm.cli import main
 from sbgm.files import load_tensors
-from sbgm.lab import claims, drawing, i8, recorded
+from sbgm.lab import claims, i8, recorded
 from sbgm.lab.i8 import Inpainting
 
 IMAGES = torch.stack([torch.zeros(1, 28, 28), torch.ones(1, 28, 28)])
@@ -126,8 +126,8 @@ def test_an_interrupted_run_goes_on_with_the_next_image_and_ends_the_same(weight
             raise KeyboardInterrupt
         keep(path, tensors)
 
-    keep = drawing.save_tensors
-    monkeypatch.setattr(drawing, "save_tensors", failing)
+    keep = generation.save_tensors
+    monkeypatch.setattr(generation, "save_tensors", failing)
     with pytest.raises(KeyboardInterrupt):
         i8.draw_fills(Broad(), images, settings, tmp_path / "parts")
     network = Broad()

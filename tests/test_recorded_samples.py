@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sbgm import annealed_langevin, generate, weights
+from sbgm import annealed_langevin, generate, generation, weights
 from sbgm.lab import drawing
 from sbgm.lab.drawing import Drawing, Machine, draw
 from sbgm.refinenet import RefineNet
@@ -52,7 +52,7 @@ def test_samples_are_those_of_generate(folder):
 
 def test_resumed_drawing_equals_an_uninterrupted_one(folder, monkeypatch):
     whole = draw(small_drawing(), folder / "whole")
-    kept = drawing.save_tensors
+    kept = generation.save_tensors
     written = []
 
     def stopped(file, tensors):
@@ -61,10 +61,10 @@ def test_resumed_drawing_equals_an_uninterrupted_one(folder, monkeypatch):
         written.append(file)
         kept(file, tensors)
 
-    monkeypatch.setattr(drawing, "save_tensors", stopped)
+    monkeypatch.setattr(generation, "save_tensors", stopped)
     with pytest.raises(KeyboardInterrupt):
         draw(small_drawing(), folder / "runs")
-    monkeypatch.setattr(drawing, "save_tensors", kept)
+    monkeypatch.setattr(generation, "save_tensors", kept)
     before = written[0].stat().st_mtime_ns
     resumed = draw(small_drawing(), folder / "runs")
     assert written[0].stat().st_mtime_ns == before

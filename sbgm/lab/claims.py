@@ -36,6 +36,7 @@ __all__ = [
     "check_weights",
     "claims",
     "command",
+    "count_line",
     "current_records",
     "enter",
     "interval",

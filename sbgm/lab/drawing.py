@@ -3,8 +3,7 @@
 # Annotations are not put off here: classes of other modules inherit the fields, and look their kinds up where they are.
 import dataclasses
 import functools
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import KW_ONLY
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -14,14 +13,12 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from sbgm.checked import Count, Positive, Score, Whole, checked, one_of
-from sbgm.files import Fact, file_hash, load_tensors, save_tensors
-from sbgm.generation import uniform_start
+from sbgm.generation import draw_batches, uniform_start
 from sbgm.measure import Measured, frechet_distance
 from sbgm.measure.judging import feature_space, reference_for
-from sbgm.noise import derived_generator
 from sbgm.precision import PRECISIONS, autocast, compiled
 from sbgm.samplers import annealed_langevin, denoise
-from sbgm.weights import load_network, weights_file
+from sbgm.weights import load_network, samples_key
 
 __all__ = [
     "CPU",
@@ -31,61 +28,10 @@ __all__ = [
     "Machine",
     "digit_distance",
     "draw",
-    "draw_batches",
-    "samples_key",
 ]
 
 
-# --- any samples, kept in files ---------------------------------------------------------------------------------------
-
-
-def samples_key(network: Path | str, *settings: str) -> str:
-    """A name for samples of a network, by all that they depend on: "mnist_ncsn-0123456789ab-T100-seed0".
-
-    Args:
-        network: the name of a shipped network, or a file of weights, whose hash is part of the name.
-        settings: such as "T100" and "seed0".
-
-    Raises:
-        FileNotFoundError: there is no such file.
-    """
-    file = weights_file(network)
-    if not file.is_file():
-        raise FileNotFoundError(f"network must be a shipped one or a file of weights, but there is none at {file}")
-    return "-".join([file.stem, file_hash(file)[:12], *settings])
-
-
-def draw_batches(
-    draw: Callable[[range, torch.Generator], dict[str, Tensor]],
-    n: int,
-    *,
-    seed: int,
-    batch_size: int,
-    folder: Path | str,
-    **facts: Fact,
-) -> Iterator[dict[str, Tensor]]:
-    """Draw batches of tensors, or take those that a folder holds: a run that was stopped goes on where it was.
-
-    Batch b is draw(indices, generator) with the generator of (seed, b), so that no batch depends on the others.
-
-    Args:
-        draw: from the indices of a batch's samples, and its generator, to its tensors by name.
-        n: samples.
-        seed: of all of it.
-        batch_size: samples of a batch; the last one is drawn whole, too, so that more samples go on with those there.
-        folder: of the files, one a batch, each written whole; named by all that the samples depend on but n.
-        facts: kept in each file.
-
-    Yields:
-        {name: tensor} on the CPU, in the order of the batches.
-    """
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    for batch in range(math.ceil(n / batch_size)):
-        file = Path(folder) / f"batch-{batch:04d}.safetensors"
-        if not file.exists():
-            indices = range(batch * batch_size, (batch + 1) * batch_size)
-            save_tensors(file, draw(indices, derived_generator(seed, batch)), **facts)
-        yield load_tensors(file)[0]
+# --- where, and how -------------------------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,9 +16,9 @@ from tqdm import tqdm
 from sbgm import masks
 from sbgm.checked import Count, checked, count_from
 from sbgm.data import load_images, load_labels
-from sbgm.generation import uniform_start
+from sbgm.generation import draw_batches, uniform_start
 from sbgm.lab.claims import Check, Settled, check, command, enter
-from sbgm.lab.drawing import CPU, Chains, Machine, draw_batches
+from sbgm.lab.drawing import CPU, Chains, Machine
 from sbgm.measure import estimate, quantise, shown
 from sbgm.measure.classifier import SHIPPED_CLASSIFIER, load_classifier
 from sbgm.noise import derived_generator, randn_like
