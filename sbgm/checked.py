@@ -350,7 +350,7 @@ def one_of(choices: Iterable[str]) -> Check:
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
     """Return "; did you mean 'mnist'?" for a name that is nearly one of the known ones, "" for any other."""
-    near = difflib.get_close_matches(str(name), list(known), n=1)
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.7) if isinstance(name, str) else []
     return f"; did you mean {near[0]!r}?" if near else ""
 
 

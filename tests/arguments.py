@@ -59,8 +59,7 @@ SPECIAL = {  # methods, what functions return, what is public without being expo
     "gaussian_start()": generation.gaussian_start(2.0, IMAGES[0]),
     "fitted_start()": generation.fitted_start(IMAGES, 2.0),
     "signal_to_noise": signal_to_noise,
-    "in_batches(function)": measure.in_batches,
-    "in_batches(states_of)": generation.in_batches,
+    "in_batches": measure.in_batches,
 }
 FUNCTIONS = {f.__qualname__: f for f in public().values() if f not in SPECIAL.values()} | SPECIAL
 
@@ -113,7 +112,8 @@ def good(name: str) -> dict[str, object]:
 GOOD = lookup(
     [  # a function makes a value afresh
         (lambda: Spy(gaussian_score(0.0, 1.0)), "score exact", ""),
-        (lambda: Spy(lambda x, generator: [State(torch.zeros(3, 2), 1, 0.0)]), "sampler states_of", ""),
+        (lambda: Spy(lambda x, generator: [State(torch.zeros(3, 2), 1, 0.0)]), "sampler", ""),
+        (lambda: Spy(lambda indices, generator: {"x": torch.zeros(len(indices))}), "draw", ""),
         (lambda: Spy(lambda x, sigma: -0.5 * x.square().sum(dim=1)), "log_prob", ""),
         (lambda: Spy(torch.square), "function", ""),
         (lambda: seeded(0), "generator", ""),
@@ -162,7 +162,7 @@ GOOD = lookup(
         (1.0, "sigma", "RefineNet.forward"),
         (REFINENET, "network", "rescaled"),
         ((2, 1, 4, 4), "shape", "gaussian_start() fitted_start()"),
-        ((2,), "shape", "generate in_batches(states_of)"),
+        ((2,), "shape", "generate"),
         (1.5, "step_size", "consistent_annealed"),
         ("annealed", "name", "NamedSampler"),
         (0.1, "step_size", "NamedSampler"),
@@ -251,7 +251,7 @@ BAD: dict[str, list[object]] = lookup(
         (OUTSIDE_0_1, "confidence fraction target weight", ""),
         (BELOW_1, "noise_kurtosis ratio", ""),
         (NO_CHOICE, "autodiff kind method name norm precision projection reduction split", ""),
-        (NO_CALLABLE, "exact function log_prob on_state sampler score start states_of weighting", ""),
+        (NO_CALLABLE, "draw exact function log_prob on_state sampler score start weighting", ""),
         (NO_GENERATOR, "generator", ""),
         (NO_SHAPE, "shape", ""),
         (NO_DTYPE, "dtype", ""),
@@ -280,7 +280,7 @@ BAD: dict[str, list[object]] = lookup(
         ([*NOT_POSITIVE, 4.0, 5.0], "step_size", "langevin_variance langevin_kurtosis variance_ratio"),
         (NEGATIVE, "variance", ""),
         (NOT_POSITIVE, "variance", "langevin_variance"),
-        (NEGATIVE, "start", "annealed_variance noise_ratio consistent_variance ancestral_variance flow_variance"),
+        (NEGATIVE, "start", "annealed_variance noise_ratio consistent_variance flow_variance"),
         (NEGATIVE, "sigma", "flow_variance region_errors"),
         (NO_SET_OF_TWO, "x", "largest_distance"),
         ([*NO_COUNT, 1, 2], "dimensions", "level_ratio count_levels"),
@@ -301,6 +301,7 @@ BAD: dict[str, list[object]] = lookup(
         ([*NO_NETWORK, CONDITIONAL], "network", "rescaled"),
         ([*NO_NETWORK, torch.nn.Linear(2, 2)], "network", "save_network load_weights"),
         # starts and data
+        ([torch.ones(2, 2), torch.ones(4, 1)], "given", ""),
         ([*NO_SHAPE, (2, 1, 4, 5), (2, 4)], "shape", "gaussian_start() fitted_start()"),
         (NOT_POSITIVE, "sigma", "gaussian_start fitted_start"),
         ([None, "0.5", NAN, INF, *holes(2)], "mean", "gaussian_start"),
@@ -335,11 +336,12 @@ BAD: dict[str, list[object]] = lookup(
 FREE: dict[str, str] = lookup(
     [  # of what takes anything, the reason why; of a function's name, all its parameters
         ("holds a result, as the functions that make it fill it in", HOLDERS, ""),
-        ("a flag: anything is true or false", "compile conditional denoise_last divide_by_sigma variance_reduced", ""),
+        ("a flag: anything is true or false", "compile conditional cpu denoise_last divide_by_sigma", ""),
+        ("a flag: anything is true or false", "variance_reduced", ""),
         ("for the result's text", "name features", "frechet_distance kernel_distance"),
         ("for the result's text", "against", ""),
         ("torch names the devices that it knows", "device device_type accelerator", ""),
-        ("a path: the system says what is wrong with it", "path", ""),
+        ("a path: the system says what is wrong with it", "folder path", ""),
         ("a path: the system says what is wrong with it", "name", "weights_file"),
         ("goes unused: the network knows no noise level", "sigma", "MLP.forward ResNet.forward"),
         ("anything that JSON can hold", "facts", ""),
