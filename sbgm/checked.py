@@ -123,6 +123,7 @@ def instance_of(kind: type, words: str) -> Check:
     """State in an annotation, `Annotated[nn.Module, instance_of(nn.Module, "a torch.nn.Module")]`, what it must be."""
 
     def check(value: Any, name: str, given: Mapping[str, Any] | None = None) -> Any:
+        """Return `value` if it is of its kind; raise otherwise."""
         if not isinstance(value, kind):
             raise TypeError(f"{name} must be {words}, got {type(value).__name__}")
         return value
