@@ -14,6 +14,7 @@ calls `unchecked(function)`, since on a GPU each look at a value is a wait.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 import inspect
@@ -21,7 +22,7 @@ import itertools
 import math
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from numbers import Integral
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar
 
@@ -51,6 +52,7 @@ __all__ = [
     "at_least",
     "checked",
     "count_from",
+    "from_extra",
     "function_of",
     "one_of",
     "require_batch",
@@ -63,7 +65,8 @@ __all__ = [
     "unchecked",
 ]
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")  # one a line, for type checkers
+R = TypeVar("R")
 Check = Callable[[Any, str, Mapping[str, Any]], Any]  # (value, name, arguments given) -> what to pass on
 
 
@@ -385,6 +388,26 @@ def require_score(value: Tensor, x: Tensor) -> Tensor:
     if value.device != x.device:
         raise ValueError(f"score must return a tensor on x's device, {x.device}, got {value.device}")
     return value
+
+
+# --- what is installed -----------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def from_extra(extra: str, need: str) -> Iterator[None]:
+    """Import inside the block what only an extra of this package brings; where that fails, say so in one sentence.
+
+    Args:
+        extra: "notebooks" or "fid".
+        need: such as "the sliders need ipywidgets".
+
+    Raises:
+        ImportError: the message says how to get it.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise ImportError(f'{need}: pip install "sbgm[{extra}]"') from error
 
 
 # --- by hand, for what is not annotated yet ---------------------------------------------------------------------------

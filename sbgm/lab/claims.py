@@ -16,6 +16,7 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
+from sbgm.data import runs_folder, shipped_folder
 from sbgm.files import written_whole
 from sbgm.weights import weights_file
 
@@ -129,13 +130,13 @@ def claims() -> dict[str, Claim]:
 
 
 def run_folder() -> Path:
-    """Where `settle` enters claims: $SBGM_LEDGER if set, else `runs/ledger/` of the repository."""
-    return Path(os.environ.get("SBGM_LEDGER") or _root() / "runs" / "ledger")
+    """Where `settle` enters claims: $SBGM_LEDGER if set, else `ledger/` in `data.runs_folder()`."""
+    return Path(os.environ.get("SBGM_LEDGER") or runs_folder() / "ledger")
 
 
 def results_folder() -> Path:
-    """Where the committed records are: `data/results/` of the repository."""
-    return _root() / "data" / "results"
+    """Where the committed records are: `results/` in `data.shipped_folder()`."""
+    return shipped_folder() / "results"
 
 
 def save_record(settled: Settled, folder: Path) -> None:
@@ -284,7 +285,3 @@ def _short(value: float) -> str:
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _root() -> Path:
-    return Path(__file__).resolve().parents[2]
