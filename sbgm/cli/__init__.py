@@ -67,6 +67,6 @@ def _with_flag(message: str, options: argparse.Namespace) -> str:
     """Return the message with the name of an argument at its beginning replaced by the flag that sets it."""
     name, space, rest = message.partition(" ")
     for action in options.parser._actions:
-        if action.dest == name and action.option_strings and getattr(options, name, "") is not None:
+        if action.dest == name and action.option_strings and name in options:
             name = action.option_strings[0]
     return f"{name}{space}{rest}"

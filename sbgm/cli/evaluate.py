@@ -30,7 +30,13 @@ SETTINGS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--samples", dest="path", type=Path, help="images: .safetensors, .npz, .npy or a folder of PNG")
+    what.add_argument(
+        "--samples",
+        dest="path",
+        default=argparse.SUPPRESS,
+        type=Path,
+        help="images: .safetensors, .npz, .npy or a folder of PNG",
+    )
     what.add_argument("--network", help="a shipped network's name, a file of weights, or a run's folder")
     what.add_argument("--claim", choices=list(recorded.HOMES), help="a recorded claim's id")
     what.add_argument(
@@ -68,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
         return _record(options)
     if options.data is None:
         raise ValueError("--data must name the data set to compare with, such as --data mnist")
-    return _samples(options) if options.path is not None else _network_losses(options)
+    return _samples(options) if "path" in options else _network_losses(options)
 
 
 def _samples(options: argparse.Namespace) -> int:

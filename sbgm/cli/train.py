@@ -59,7 +59,7 @@ def _add_setting(group: argparse._ArgumentGroup, field: dataclasses.Field, meani
     else:
         how = {"type": type(field.default), "metavar": "N" if isinstance(field.default, int) else "X"}
         meaning = f"{meaning} ({field.default})"
-    group.add_argument(_flag(field.name), dest=field.name, default=argparse.SUPPRESS, help=meaning, **how)
+    group.add_argument(_flag(field.name), dest=field.name, default=None, help=meaning, **how)
 
 
 def _flag(setting: str) -> str:
@@ -135,5 +135,5 @@ def settings_from(options: argparse.Namespace) -> NCSN:
 
 def _changed(settings: object, options: argparse.Namespace, **more: object) -> object:
     """Return a dataclass with its fields changed to what the options say."""
-    names = {field.name for field in dataclasses.fields(settings)}
-    return dataclasses.replace(settings, **{k: v for k, v in vars(options).items() if k in names}, **more)
+    given = {field.name: getattr(options, field.name, None) for field in dataclasses.fields(settings)}
+    return dataclasses.replace(settings, **{k: v for k, v in given.items() if v is not None} | more)
