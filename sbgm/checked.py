@@ -33,7 +33,6 @@ __all__ = [
     "Batch",
     "Count",
     "Finite",
-    "Floats",
     "Fraction",
     "Generator",
     "Ladder",
@@ -54,6 +53,8 @@ __all__ = [
     "count_from",
     "from_extra",
     "function_of",
+    "instance_of",
+    "number_that",
     "one_of",
     "require_batch",
     "require_finite",
@@ -121,6 +122,18 @@ def _check_of(hint: Any) -> Check | None:
     return None
 
 
+def instance_of(kind: type, words: str) -> Check:
+    """State in an annotation, `Annotated[nn.Module, instance_of(nn.Module, "a torch.nn.Module")]`, what it must be."""
+
+    def check(value: Any, name: str, given: Mapping[str, Any] | None = None) -> Any:
+        """Return `value` if it is of its kind; raise otherwise."""
+        if not isinstance(value, kind):
+            raise TypeError(f"{name} must be {words}, got {type(value).__name__}")
+        return value
+
+    return check
+
+
 # --- numbers ---------------------------------------------------------------------------------------------------------
 
 
@@ -134,32 +147,22 @@ def require_number(value: float, name: str, given: Mapping[str, Any] | None = No
     raise TypeError(f"{name} must be a number, got {value!r}")
 
 
-def _positive(value: float, name: str, given: Mapping[str, Any]) -> float:
-    value = require_number(value, name)
-    if not math.isfinite(value) or value <= 0:
-        raise ValueError(f"{name} must be finite and positive, got {value}")
-    return value
-
-
-def at_least(least: float) -> Check:
-    """State in an annotation, `Annotated[float, at_least(1)]`, that a number must be finite and ≥ `least`."""
+def number_that(*wanted: tuple[str, Callable[[float], bool]]) -> Check:
+    """State in an annotation what a number must be: in words that follow "must", each with the test of it."""
 
     def check(value: float, name: str, given: Mapping[str, Any]) -> float:
         value = require_number(value, name)
-        if not math.isfinite(value):
-            raise ValueError(f"{name} must be finite, got {value}")
-        if value < least:
-            raise ValueError(f"{name} must {_bound(least)}, got {value}")
+        for words, holds in wanted:
+            if not holds(value):
+                raise ValueError(f"{name} must {words}, got {value}")
         return value
 
     return check
 
 
-def _fraction(value: float, name: str, given: Mapping[str, Any]) -> float:
-    value = require_number(value, name)
-    if not 0 < value < 1:
-        raise ValueError(f"{name} must be in (0, 1), got {value:g}")
-    return value
+def at_least(least: float) -> Check:
+    """State in an annotation, `Annotated[float, at_least(1)]`, that a number must be finite and ≥ `least`."""
+    return number_that(("be finite", math.isfinite), (_bound(least), lambda value: value >= least))
 
 
 def count_from(least: int) -> Check:
@@ -186,9 +189,9 @@ def _shape(shape: Sequence[int], name: str, given: Mapping[str, Any]) -> tuple[i
 
 
 Number = Annotated[float, require_number]  # may be NaN or infinite
-Positive = Annotated[float, _positive]
+Positive = Annotated[float, number_that(("be finite and positive", lambda value: 0 < value < math.inf))]
 NonNegative = Annotated[float, at_least(0)]
-Fraction = Annotated[float, _fraction]  # in (0, 1)
+Fraction = Annotated[float, number_that(("be in (0, 1)", lambda value: 0 < value < 1))]
 Count = Annotated[int, count_from(1)]
 Whole = Annotated[int, count_from(0)]
 Shape = Annotated[Sequence[int], _shape]
@@ -199,8 +202,7 @@ Shape = Annotated[Sequence[int], _shape]
 
 def require_floats(x: Tensor, name: str = "x", given: Mapping[str, Any] | None = None) -> Tensor:
     """Return `x` if it is a floating-point tensor, of any shape and with any values; raise otherwise."""
-    if not isinstance(x, Tensor):
-        raise TypeError(f"{name} must be a torch.Tensor, got {type(x).__name__}")
+    instance_of(Tensor, "a torch.Tensor")(x, name)
     if not x.is_floating_point():
         raise TypeError(
             f"{name} must hold floating-point numbers, got {x.dtype}; turn integer images into floats in [0, 1] first"
@@ -210,8 +212,7 @@ def require_floats(x: Tensor, name: str = "x", given: Mapping[str, Any] | None =
 
 def require_batch(x: Tensor, name: str = "x", given: Mapping[str, Any] | None = None) -> Tensor:
     """Return `x` if it is a non-empty, finite, floating-point batch (B, *shape); raise otherwise."""
-    if not isinstance(x, Tensor):
-        raise TypeError(f"{name} must be a torch.Tensor of shape (B, *shape), got {type(x).__name__}")
+    instance_of(Tensor, "a torch.Tensor of shape (B, *shape)")(x, name)
     require_floats(x, name)
     if x.ndim < 2:
         raise ValueError(f"{name} must be a batch of shape (B, *shape), got shape {tuple(x.shape)}")
@@ -234,7 +235,6 @@ def require_finite(values: Tensor, name: str, given: Mapping[str, Any] | None = 
     return values
 
 
-Floats = Annotated[Tensor, require_floats]
 Batch = Annotated[Tensor, require_batch]  # finite, (B, *shape)
 Finite = Annotated[Tensor, require_finite]  # of any shape
 
@@ -320,24 +320,6 @@ def function_of(arguments: str) -> Check:
     return check
 
 
-def _network(network: nn.Module, name: str, given: Mapping[str, Any]) -> nn.Module:
-    if not isinstance(network, nn.Module):
-        raise TypeError(f"{name} must be a torch.nn.Module, got {type(network).__name__}")
-    return network
-
-
-def require_generator(
-    generator: torch.Generator, name: str = "generator", given: Mapping[str, Any] | None = None
-) -> torch.Generator:
-    """Return `generator` if it is a torch.Generator; raise otherwise."""
-    if not isinstance(generator, torch.Generator):
-        raise TypeError(
-            f"{name} must be a torch.Generator, such as torch.Generator().manual_seed(0), "
-            f"got {type(generator).__name__}"
-        )
-    return generator
-
-
 def one_of(choices: Iterable[str]) -> Check:
     """State in an annotation, `Annotated[str, one_of(NAMES)]`, that a value must be among `choices`."""
     known = tuple(choices)
@@ -375,7 +357,8 @@ def _score(score: Callable, name: str, given: Mapping[str, Any]) -> Callable:
 
 Score = Annotated[Callable[[Tensor, float | Tensor], Tensor], _score]
 LogProb = Annotated[Callable[[Tensor, float], Tensor], function_of("x, sigma")]
-Network = Annotated[nn.Module, _network]
+Network = Annotated[nn.Module, instance_of(nn.Module, "a torch.nn.Module")]
+require_generator = instance_of(torch.Generator, "a torch.Generator, such as torch.Generator().manual_seed(0)")
 Generator = Annotated[torch.Generator, require_generator]
 
 
@@ -438,7 +421,7 @@ def check_number(value, name):
 
 
 def check_positive(value, name):
-    return _positive(value, name, {})
+    return number_that(("be finite and positive", lambda value: 0 < value < math.inf))(value, name, {})
 
 
 def check_at_least(value, name, least):
@@ -465,7 +448,7 @@ def check_callable(value, name, arguments="x, sigma"):
 
 
 def check_network(network):
-    return _network(network, "network", {})
+    return instance_of(nn.Module, "a torch.nn.Module")(network, "network", {})
 
 
 def check_choice(value, name, choices):
@@ -473,7 +456,7 @@ def check_choice(value, name, choices):
 
 
 def check_generator(generator):
-    return require_generator(generator)
+    return require_generator(generator, "generator")
 
 
 def check_score(value, x):

@@ -6,10 +6,10 @@ Some sets ship with this project or with scikit-learn; the others are read from 
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import lzma
-import math
 import os
 import zlib
 from collections.abc import Callable, Mapping
@@ -175,6 +175,22 @@ def how_to_get(name: str) -> str:
     return f"Run {command}{by_hand}, or set SBGM_DATA to the folder that holds {SETS[name].home}."
 
 
+def _folder(name: str) -> Path:
+    """The folder of a data set's files, which is there."""
+    base, home = (shipped_folder(), name) if name == "mnist_small" else (data_folder(), SETS[name].home)
+    if not (base / home).exists():
+        raise DataNotFoundError(f"{SETS[name].title} is not in {base}. {how_to_get(name)}")
+    return base / home
+
+
+def _damaged(name: str, folder: Path, *files: str) -> DataNotFoundError:
+    """The error of a data set's folder that does not hold these files as they should be."""
+    return DataNotFoundError(
+        f"{SETS[name].title} in {folder} is incomplete or damaged: {', '.join(files)} missing or with a wrong "
+        f"checksum. Move that folder away. {how_to_get(name)}"
+    )
+
+
 # --- before training -------------------------------------------------------------------------------------------------
 
 
@@ -272,12 +288,15 @@ IDX_SHA256 = {  # of the content of each of IDX_FILES, which recompression does 
         "c8d9c1279793466699980474ba7404217cd19185782723424d76af81c28b86c4",
     ),
 }
-OPENERS = {"": open, ".gz": gzip.open, ".xz": lzma.open}
+UNPACK = {"": bytes, ".gz": gzip.decompress, ".xz": lzma.decompress}
 
 
 def _idx(name: str, split: str, kind: str) -> Tensor:
     """The images (N, 28, 28) or labels (N,) of a split, as bytes; kind is "images-idx3" or "labels-idx1"."""
-    return torch.from_numpy(read_idx(idx_content(name, f"{PREFIXES[split]}-{kind}-ubyte")).copy())
+    content = idx_content(name, f"{PREFIXES[split]}-{kind}-ubyte")
+    n_axes = content[3]  # 0, 0, 8 for unsigned bytes, the number of axes; each axis's length, big-endian; the bytes
+    shape = np.frombuffer(content, ">u4", n_axes, offset=4)
+    return torch.from_numpy(np.frombuffer(content, np.uint8, offset=4 + 4 * n_axes).reshape(shape).copy())
 
 
 def idx_content(name: str, file: str) -> bytes:
@@ -286,42 +305,20 @@ def idx_content(name: str, file: str) -> bytes:
     Raises:
         DataNotFoundError: there is no such set, or the file is missing or damaged.
     """
-    base, home = (shipped_folder(), name) if name == "mnist_small" else (data_folder(), SETS[name].home)
-    title, folder = SETS[name].title, base / home
-    if not folder.exists():
-        raise DataNotFoundError(f"{title} is not in {base}. {how_to_get(name)}")
-    paths = [folder / (file + suffix) for suffix in OPENERS]
-    path = next((path for path in paths if path.is_file()), None)
-    if path is None or hashlib.sha256(content := _read(path)).hexdigest() != IDX_SHA256[name][IDX_FILES.index(file)]:
-        raise DataNotFoundError(
-            f"{title} in {folder} is incomplete or damaged: {file} missing or with a wrong checksum. Move that folder "
-            f"away. {how_to_get(name)}"
-        )
+    folder = _folder(name)
+    content = _unpacked(folder / file)
+    if hashlib.sha256(content).hexdigest() != IDX_SHA256[name][IDX_FILES.index(file)]:
+        raise _damaged(name, folder, file)
     return content
 
 
-def _read(path: Path) -> bytes:
-    """A file's content, decompressed; nothing, which no checksum fits, if it can't be."""
-    try:
-        with OPENERS[path.suffix if path.suffix in OPENERS else ""](path, "rb") as file:
-            return file.read()
-    except (gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError):
-        return b""
-
-
-def read_idx(content: bytes) -> np.ndarray:
-    """The unsigned bytes in an idx file: 0, 0, 8, the number of axes; each axis's length, big-endian; the bytes.
-
-    Raises:
-        ValueError: it is no such file, or its length is not the one that its axes give.
-    """
-    if len(content) < 4 or content[:3] != b"\0\0\x08":
-        raise ValueError(f"content must be an idx file of unsigned bytes, got one that starts with {content[:4]!r}")
-    start = 4 + 4 * content[3]
-    shape = [int.from_bytes(content[i : i + 4], "big") for i in range(4, start, 4)]
-    if len(content) != start + math.prod(shape):
-        raise ValueError(f"content of shape {shape} must have {start + math.prod(shape)} bytes, got {len(content)}")
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+def _unpacked(path: Path) -> bytes:
+    """The content of a file, or of the compressed one of that name; nothing, which no checksum fits, without either."""
+    missing = FileNotFoundError, NotADirectoryError, IsADirectoryError
+    for suffix, unpack in UNPACK.items():
+        with contextlib.suppress(*missing, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError):
+            return unpack(path.with_name(path.name + suffix).read_bytes())
+    return b""
 
 
 # --- CIFAR-10, as torchvision unpacks it, checksummed ----------------------------------------------------------------
@@ -336,16 +333,11 @@ def cifar10(split: str) -> Any:
     from torchvision.datasets import CIFAR10
     from torchvision.datasets.utils import check_integrity
 
-    base = data_folder() / CIFAR10.base_folder
-    if not base.exists():
-        raise DataNotFoundError(f"CIFAR-10 is not in {data_folder()}. {how_to_get('cifar10')}")
+    folder = _folder("cifar10")
     files = [*CIFAR10.train_list, *CIFAR10.test_list, [CIFAR10.meta["filename"], CIFAR10.meta["md5"]]]
-    broken = [name for name, md5 in files if not check_integrity(str(base / name), md5)]
+    broken = [name for name, md5 in files if not check_integrity(str(folder / name), md5)]
     if broken:
-        raise DataNotFoundError(
-            f"CIFAR-10 in {base} is incomplete or damaged: {', '.join(broken)} missing or with a wrong checksum. "
-            "Move that folder away, then run `sbgm download cifar10`, or copy a whole one there."
-        )
+        raise _damaged("cifar10", folder, *broken)
     return CIFAR10(str(data_folder()), train=split == "train")
 
 
@@ -365,11 +357,12 @@ def celeba_cache(split: str) -> Path:
 def _celeba(split: str) -> Tensor:
     from safetensors import SafetensorError, safe_open
 
-    path, folder = celeba_cache(split), data_folder() / "celeba"
+    path = celeba_cache(split)
     if not path.exists():
-        missing = f"CelebA is not in {data_folder()}. {how_to_get('celeba')}"
-        unprepared = f"CelebA in {folder} is not prepared yet: `sbgm download celeba` does that once, in some minutes."
-        raise DataNotFoundError(unprepared if folder.exists() else missing)
+        folder = _folder("celeba")
+        raise DataNotFoundError(
+            f"CelebA in {folder} is not prepared yet: `sbgm download celeba` does that once, in some minutes."
+        )
     try:
         with safe_open(path, "pt") as file:
             pixels, sha256 = file.get_tensor("images"), file.metadata()["sha256"]
@@ -377,7 +370,9 @@ def _celeba(split: str) -> Tensor:
     except (SafetensorError, KeyError, TypeError):  # no such file, tensor, fact, or facts
         whole = False
     if not whole:
-        raise DataNotFoundError(f"{path} is damaged. Delete it; `sbgm download celeba` prepares it from {folder} anew.")
+        raise DataNotFoundError(
+            f"{path} is damaged. Delete it; `sbgm download celeba` prepares it from {data_folder() / 'celeba'} anew."
+        )
     return _as_floats(pixels)
 
 

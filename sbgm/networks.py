@@ -127,8 +127,7 @@ class ConditionalMLP(nn.Module):
 
     def forward(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """(B, D) points, σ > 0 a float or (B,) -> (B, D) scores."""
-        require_points(x, self.layers[0].in_features - 1)
-        point, sigma, _ = normalised(x, sigma, self.data_std)
+        point, sigma, _ = normalised(x, sigma, self.data_std, self.layers[0].in_features - 1)
         return self.layers(torch.cat([point, sigma.log()], dim=1)) / sigma
 
 
@@ -138,8 +137,9 @@ def require_points(x: Tensor, dim: int) -> None:
         raise ValueError(f"x must have shape (B, {dim}), got {tuple(x.shape)}")
 
 
-def normalised(x: Tensor, sigma: float | Tensor, data_std: float) -> tuple[Tensor, Tensor, Tensor]:
-    """x/c of shape (B, D), σ as (B, 1) and c = √(σ² + σ_data²) as (B, 1), about the standard deviation of x̃."""
+def normalised(x: Tensor, sigma: float | Tensor, data_std: float, dim: int) -> tuple[Tensor, Tensor, Tensor]:
+    """x/c of shape (B, dim), σ as (B, 1) and c = √(σ² + σ_data²) as (B, 1), about the standard deviation of x̃."""
+    require_points(x, dim)
     sigma = torch.as_tensor(require_sigma(sigma, x, positive=True), dtype=x.dtype, device=x.device).expand(len(x), 1)
     scale = (sigma**2 + data_std**2).sqrt()
     return x / scale, sigma, scale
@@ -196,8 +196,7 @@ class EnergyMLP(nn.Module):
 
     def energy(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """E(x, σ): (B, D) points, σ > 0 a float or (B,) -> (B,)."""
-        require_points(x, self.layers[0].in_features - 1)
-        point, sigma, scale = normalised(x, sigma, self.data_std)
+        point, sigma, scale = normalised(x, sigma, self.data_std, self.layers[0].in_features - 1)
         learned = self.layers(torch.cat([point, sigma.log()], dim=1))
         return (0.5 * point.square().sum(dim=1, keepdim=True) + scale / sigma * learned).squeeze(1)
 

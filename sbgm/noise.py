@@ -89,7 +89,7 @@ def randn_like(x: Tensor, generator: torch.Generator) -> Tensor:
     It is drawn on the generator's device and moved, so that a CPU generator gives the same noise to a CPU and a GPU.
     """
     require_floats(x)
-    require_generator(generator)
+    require_generator(generator, "generator")
     return torch.randn(x.shape, generator=generator, device=generator.device, dtype=x.dtype).to(x.device)
 
 

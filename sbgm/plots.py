@@ -120,7 +120,9 @@ def agreement_boxes(
 @checked
 def draw_images(ax: Axes, images: Batch, n_columns: int = 8, **options: object) -> AxesImage:
     """A sheet of images, (N, C, H, W) in [0, 1] (values outside are clamped), row by row with a white border."""
-    return ax.imshow(image_sheet(images, n_columns).numpy(), **_sheet_style(ax, options))
+    ax.set_axis_off()
+    style = {"interpolation": "nearest", "vmin": 0, "vmax": 1, **options}
+    return ax.imshow(image_sheet(images, n_columns).numpy(), **style)
 
 
 @checked
@@ -146,27 +148,13 @@ def draw_number_map(
     low, high = (float(v) for v in shades[~shades.isnan()].aminmax())
     style = {"cmap": "Blues", "vmin": low, "vmax": max(high, low + 1e-6), "aspect": "auto", **options}
     image = ax.imshow(shades.numpy(), **style)
-    for i, j in torch.cartesian_prod(torch.arange(len(rows)), torch.arange(len(columns))).tolist():
-        if not values[i, j].isnan():
-            colour = "white" if float(shades[i, j]) > (low + high) / 2 else "black"
-            value = float(values[i, j])
-            ax.text(
-                j,
-                i,
-                f"{value:.3g}" if value < 1000 else f"{value:,.0f}",
-                ha="center",
-                va="center",
-                fontsize=8,
-                color=colour,
-            )
+    for i, j in (~values.isnan()).nonzero().tolist():
+        value, dark = float(values[i, j]), float(shades[i, j]) > (low + high) / 2
+        text = f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+        ax.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if dark else "black")
     ax.set_xticks(range(len(columns)), list(map(str, columns)), fontsize=8)
     ax.set_yticks(range(len(rows)), list(map(str, rows)))
     return image
-
-
-def _sheet_style(ax: Axes, options: dict) -> dict:
-    ax.set_axis_off()
-    return {"interpolation": "nearest", "vmin": 0, "vmax": 1, **options}
 
 
 def _square(ax: Axes, extent: float) -> None:

@@ -142,10 +142,8 @@ class MultiResolutionFusion(nn.Module):
 
     def forward(self, maps: Sequence[Tensor], level: Tensor, size: tuple[int, int]) -> Tensor:
         """Feature maps (B, n_in[i], H_i, W_i) -> (B, n_out, *size)."""
-        total = 0
-        for x, norm, conv in zip(maps, self.norms, self.convs, strict=True):
-            total = total + upsampled(conv(norm(x, level)), size)
-        return total
+        layers = zip(maps, self.norms, self.convs, strict=True)
+        return sum([upsampled(conv(norm(x, level)), size) for x, norm, conv in layers])
 
 
 class ChainedPooling(nn.Module):

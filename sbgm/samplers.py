@@ -10,6 +10,7 @@ from one noise level straight to the next.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import itertools
 import math
@@ -33,6 +34,7 @@ from sbgm.checked import (
     checked,
     one_of,
     require_batch,
+    require_floats,
     require_score,
 )
 from sbgm.noise import randn_like
@@ -102,14 +104,12 @@ def final(states: Iterable[State]) -> Tensor:
     """
     if not isinstance(states, Iterable):
         raise TypeError(f"states must be the states of a sampler, got {type(states).__name__}")
-    last = None
-    for last in states:  # noqa: B007 - the last value is what is wanted
-        pass
-    if last is None:
+    last = collections.deque(states, maxlen=1)
+    if not last:
         raise ValueError("states must hold at least one state, got none")
-    if not isinstance(last, State):
-        raise TypeError(f"states must be the states of a sampler, got a {type(last).__name__} among them")
-    return last.x
+    if not isinstance(last[0], State):
+        raise TypeError(f"states must be the states of a sampler, got a {type(last[0]).__name__} among them")
+    return last[0].x
 
 
 # --- Langevin dynamics -----------------------------------------------------------------------------------------------
@@ -337,7 +337,7 @@ def annealed_langevin(
 
 
 def _known_image(image: Tensor, name: str, given: Mapping[str, Any]) -> Tensor:
-    return require_batch(_broadcast(image, name, given["x"]), name).to(given["x"].dtype)
+    return require_batch(_broadcast(require_floats(image, name), name, given["x"]), name).to(given["x"].dtype)
 
 
 def _known_mask(mask: Tensor, name: str, given: Mapping[str, Any]) -> Tensor:
@@ -348,8 +348,6 @@ def _known_mask(mask: Tensor, name: str, given: Mapping[str, Any]) -> Tensor:
 
 
 def _broadcast(value: Tensor, name: str, x: Tensor) -> Tensor:
-    if not isinstance(value, Tensor):
-        raise TypeError(f"{name} must be a torch.Tensor, got {type(value).__name__}")
     if value.device != x.device:
         raise ValueError(f"{name} must be on the device of x, {x.device}, got {value.device}")
     try:
@@ -666,8 +664,16 @@ def probability_flow(
 
 # --- every sampler of a ladder by name, for commands and comparisons --------------------------------------------------
 
-FLOWS = ("euler", "heun", "multistep")
-NAMES = ("annealed", "consistent", "ancestral", "predictor-corrector", *FLOWS)
+SETTINGS = {  # of each sampler, beside the ladder
+    "annealed": ("step_size", "n_steps"),
+    "consistent": ("step_size",),
+    "ancestral": (),
+    "predictor-corrector": ("step_size", "n_steps"),
+    "euler": (),
+    "heun": (),
+    "multistep": (),
+}
+NAMES = tuple(SETTINGS)
 
 
 @checked
@@ -692,14 +698,11 @@ class NamedSampler:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sigmas", tuple(self.sigmas))
-        for setting, users in (
-            ("step_size", ("annealed", "consistent", "predictor-corrector")),
-            ("n_steps", ("annealed", "predictor-corrector")),
-        ):
-            given = getattr(self, setting) is not None
-            if given != (self.name in users):
-                what = f"must be given for {self.name}" if not given else f"has no meaning for {self.name}"
-                raise ValueError(f"{setting} {what}, got {getattr(self, setting)}")
+        for setting in ("step_size", "n_steps"):
+            value, wanted = getattr(self, setting), setting in SETTINGS[self.name]
+            if (value is not None) != wanted:
+                what = "must be given" if wanted else "has no meaning"
+                raise ValueError(f"{setting} {what} for {self.name}, got {value}")
 
     @property
     def evaluations(self) -> int:
@@ -715,17 +718,16 @@ class NamedSampler:
 
     def states(self, score: Score, x: Tensor, generator: torch.Generator) -> Iterator[State]:
         """Run it from the starting points x, (B, *shape)."""
-        if self.name in FLOWS:
-            return probability_flow(score, x, self.sigmas, method=self.name, denoise_last=self.denoise_last)
-        run = {
+        samplers = {
             "annealed": annealed_langevin,
             "consistent": consistent_annealed,
             "ancestral": ancestral,
             "predictor-corrector": predictor_corrector,
-        }[self.name]
-        given = {"step_size": self.step_size, "n_steps": self.n_steps}
-        settings = {name: value for name, value in given.items() if value is not None}
-        return run(score, x, self.sigmas, generator=generator, denoise_last=self.denoise_last, **settings)
+        }
+        settings = {name: getattr(self, name) for name in ("denoise_last", *SETTINGS[self.name])}
+        if self.name not in samplers:
+            return probability_flow(score, x, self.sigmas, method=self.name, **settings)
+        return samplers[self.name](score, x, self.sigmas, generator=generator, **settings)
 
 
 # --- what they share -------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import torch
 
-from sbgm.checked import Network, checked, did_you_mean
+from sbgm.checked import Network, checked, did_you_mean, instance_of
 from sbgm.data import shipped_folder
 from sbgm.files import Fact, file_hash, load_tensors, read_facts, save_tensors
 from sbgm.networks import ScoreNetwork
@@ -63,16 +63,8 @@ def _floating(dtype: torch.dtype, name: str, given: Mapping[str, Any]) -> torch.
     return dtype
 
 
-def _score_network(network: ScoreNetwork, name: str, given: Mapping[str, Any]) -> ScoreNetwork:
-    if not isinstance(network, ScoreNetwork):
-        raise TypeError(
-            f"{name} must be a ScoreNetwork, which has the sigmas and the arguments to be built again, "
-            f"got {type(network).__name__}"
-        )
-    return network
-
-
 Precision = Annotated[torch.dtype, _floating]
+REBUILT = "a ScoreNetwork, which has the sigmas and the arguments to be built again"
 
 
 @checked
@@ -93,7 +85,7 @@ def save_weights(network: Network, path: Path | str, *, dtype: Precision | None 
 
 @checked
 def save_network(
-    network: Annotated[ScoreNetwork, _score_network],
+    network: Annotated[ScoreNetwork, instance_of(ScoreNetwork, REBUILT)],
     path: Path | str,
     *,
     dtype: Precision | None = None,

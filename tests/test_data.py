@@ -66,7 +66,8 @@ def test_each_digits_label_is_scikit_learns_in_the_order_of_the_images():
 
 @pytest.mark.parametrize("call", [data.load_images, data.is_available, download])
 def test_an_unknown_name_is_refused(call):
-    with pytest.raises(ValueError, match=r"name must be one of 'digits', 'photo_patches', 'mnist_small', .* 'cifar'$"):
+    known = "'digits', 'photo_patches', 'mnist_small', 'mnist', 'fashion_mnist', 'cifar10', 'celeba'"
+    with pytest.raises(ValueError, match=rf"name must be one of {known}, got 'cifar'; did you mean 'cifar10'\?$"):
         call("cifar")
 
 
@@ -291,7 +292,7 @@ def test_a_wrong_archive_put_there_by_hand_is_explained_and_not_overwritten(home
     content = page or archive[: len(archive) // 2]
     (home / CIFAR10.filename).write_bytes(content)
     serve(monkeypatch, archive)
-    with pytest.raises(data.DataNotFoundError, match=f"is not CIFAR-10's archive: .*{reason}.*Move it away"):
+    with pytest.raises(data.DataNotFoundError, match=f"is not CIFAR-10's: .*{reason}.*Move it away"):
         download("cifar10")
     assert {path.name: path.read_bytes() for path in home.iterdir()} == {CIFAR10.filename: content}
     (home / CIFAR10.filename).unlink()

@@ -11,11 +11,10 @@ import pooch
 import pytest
 import torch
 import torchvision.datasets
-from torchvision.datasets.mnist import read_image_file, read_label_file
 
 from data_server import serving
 from sbgm import data
-from sbgm.data import IDX_FILES, IDX_SHA256, SETS, read_idx, shipped_folder
+from sbgm.data import IDX_FILES, IDX_SHA256, SETS, shipped_folder
 from sbgm.lab import downloads
 from sbgm.lab.downloads import download
 
@@ -25,42 +24,6 @@ N_TRAIN, N_TEST = 7, 3
 def idx(array):
     """An idx file written with NumPy."""
     return np.array([8 * 256 + array.ndim, *array.shape], ">i4").tobytes() + array.tobytes()
-
-
-# --- the format ------------------------------------------------------------------------------------------------------
-
-
-def test_an_idx_file_written_by_hand_is_read():
-    content = bytes([0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 3, 10, 20, 30, 40, 50, 255])
-    array = read_idx(content)
-    assert array.tolist() == [[10, 20, 30], [40, 50, 255]]
-    assert array.dtype == np.uint8
-    assert read_idx(bytes([0, 0, 8, 1, 0, 0, 1, 0, *range(256)])).tolist() == list(range(256))  # big-endian length
-
-
-def test_torchvision_reads_the_same_from_the_same_files(tmp_path):
-    draw = np.random.default_rng(0)
-    images, labels = draw.integers(0, 256, (5, 28, 28), np.uint8), draw.integers(0, 10, 5, np.uint8)
-    (tmp_path / "images").write_bytes(idx(images))
-    (tmp_path / "labels").write_bytes(idx(labels))
-    assert torch.equal(read_image_file(str(tmp_path / "images")), torch.tensor(read_idx(idx(images))))
-    assert torch.equal(read_label_file(str(tmp_path / "labels")), torch.tensor(read_idx(idx(labels)).astype(np.int64)))
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", "an idx file of unsigned bytes, got one that starts with b''"),
-        (b"<html></html>", "an idx file of unsigned bytes, got one that starts with b'<htm'"),
-        (bytes([0, 0, 9, 1, 0, 0, 0, 1, 5]), "an idx file of unsigned bytes"),  # signed bytes
-        (bytes([0, 0, 8, 1, 0, 0, 0, 2, 5]), r"content of shape \[2\] must have 10 bytes, got 9"),
-        (bytes([0, 0, 8, 1, 0, 0, 0, 2, 5, 6, 7]), r"content of shape \[2\] must have 10 bytes, got 11"),
-        (bytes([0, 0, 8, 3, 0, 0]), "must have"),
-    ],
-)
-def test_what_is_no_idx_file_is_refused(content, message):
-    with pytest.raises(ValueError, match=message):
-        read_idx(content)
 
 
 # --- a tiny MNIST, whose checksums replace the real ones -------------------------------------------------------------
@@ -232,7 +195,7 @@ FAULTS = [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device"),
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=["interrupted", "disk full", "broken disk"])
-@pytest.mark.parametrize("moment", ["fetching the third file", "writing the last file", "moving"])
+@pytest.mark.parametrize("moment", ["fetching the third file", "unpacking the last file", "moving"])
 def test_a_fault_at_any_moment_leaves_nothing_and_the_next_download_succeeds(
     home, tiny, mirrors, monkeypatch, fault, moment
 ):
@@ -249,16 +212,15 @@ def test_a_fault_at_any_moment_leaves_nothing_and_the_next_download_succeeds(
                 get(downloader, url, file, pooch)
 
             patch.setattr(pooch.HTTPDownloader, "__call__", fail)
-        elif moment == "writing the last file":
-            write = Path.write_bytes
+        elif moment == "unpacking the last file":
+            unpack = torchvision.datasets.utils.extract_archive
 
-            def fail(path, content):
-                if path.name == IDX_FILES[-1]:
-                    write(path, content[: len(content) // 2])
+            def fail(path, folder):
+                unpack(path, folder)
+                if Path(path).stem == IDX_FILES[-1]:
                     raise fault
-                return write(path, content)
 
-            patch.setattr(Path, "write_bytes", fail)
+            patch.setattr(torchvision.datasets.utils, "extract_archive", fail)
         else:
             patch.setattr(Path, "replace", lambda *args: (_ for _ in ()).throw(fault))
         with pytest.raises((KeyboardInterrupt, OSError)) as raised:

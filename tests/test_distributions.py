@@ -163,10 +163,10 @@ def test_bad_parameters_are_named(arguments, named):
 )
 def test_bad_points_and_noise_are_named(x, sigma, error, named):
     if isinstance(x, torch.Tensor) and x.device.type == "meta":
-        from sbgm.checked import check_sigma
+        from sbgm.checked import require_sigma
 
         with pytest.raises(error, match=named):
-            check_sigma(sigma, x)
+            require_sigma(sigma, x)
         return
     with pytest.raises(error, match=named):
         paper_mixture().score(x, sigma)

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from sbgm.cli.options import count
-from sbgm.data import NAMES, SPLITS, load_images, require_checkout, runs_folder
+from sbgm.data import NAMES, SETS, SPLITS, load_images, require_checkout, runs_folder
 from sbgm.lab import recorded
 
 N_INCEPTION_REFERENCE = 5_000  # of real images, unless told otherwise: ten minutes on two cores
@@ -80,10 +80,10 @@ def run(options: argparse.Namespace) -> int:
 def _samples(options: argparse.Namespace) -> int:
     """Print each measure as soon as it is known."""
     from sbgm.measure.inception import Inception
-    from sbgm.measure.judging import COLOUR, judge, load_images_of
+    from sbgm.measure.judging import judge, load_images_of
 
     samples, inception, n_reference = load_images_of(options.path), None, options.n_reference
-    if options.data in COLOUR:
+    if SETS[options.data].shape[0] == 3:
         try:
             inception = Inception(options.fid_weights, options.device)
         except (ImportError, ConnectionError) as error:
@@ -100,7 +100,7 @@ def _network_losses(options: argparse.Namespace) -> int:
     import torch
 
     from sbgm.lab.runs import load_trained
-    from sbgm.measure.judging import TITLES, some_images
+    from sbgm.measure.judging import some_images
     from sbgm.measure.scores import level_losses, optimality_identity
 
     network = load_trained(options.network).to(options.device)
@@ -116,7 +116,8 @@ def _network_losses(options: argparse.Namespace) -> int:
         f"E|sigma s|^2 + 2 sigma^2 loss (best: {images[0].numel()})":
             [f"{x:.1f} ± {2 * se:.1f}" for x, se in zip(*identity[:2], strict=True)],
     }  # fmt: skip
-    print(f"{options.network}: {n:,} {TITLES[options.data]} {options.split} images, one draw of noise each, ± 2 s.e.")
+    title = SETS[options.data].title
+    print(f"{options.network}: {n:,} {title} {options.split} images, one draw of noise each, ± 2 s.e.")
     print(pandas.DataFrame(table).to_string(index=False))
     print(f"mean over the levels: {losses.values.mean():.3f}")
     return 0

@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from sbgm.checked import Batch, Count, checked, one_of
-from sbgm.data import cache_folder, load_images
+from sbgm.checked import Batch, Count, checked, instance_of
+from sbgm.data import SETS, Name, Split, cache_folder, load_images
 from sbgm.files import content_hash, load_tensors, save_tensors
 from sbgm.measure.classifier import load_classifier
 from sbgm.measure.distances import (
@@ -38,21 +38,8 @@ __all__ = [
     "some_images",
 ]
 
-TITLES = {
-    "digits": "8×8 digits",
-    "photo_patches": "photo patches",
-    "mnist_small": "MNIST (small)",
-    "mnist": "MNIST",
-    "fashion_mnist": "Fashion-MNIST",
-    "cifar10": "CIFAR-10",
-    "celeba": "CelebA",
-}
-"""The data sets' names in text."""
+TITLES = {name: known.title for name, known in SETS.items()}
 DIGITS = ("mnist", "mnist_small")
-COLOUR = ("photo_patches", "cifar10", "celeba")
-
-DataSet = Annotated[str, one_of(TITLES)]
-Split = Literal["train", "test"]
 
 
 class Reference(NamedTuple):
@@ -64,7 +51,7 @@ class Reference(NamedTuple):
 
 @checked
 def reference_features(
-    function: FeatureFunction, name: DataSet, split: Split, n: Count | None = None, *, key: str
+    function: FeatureFunction, name: Name, split: Split, n: Count | None = None, *, key: str
 ) -> Reference:
     """Features of a data set's images, from the cache if they were computed before.
 
@@ -88,7 +75,7 @@ def reference_features(
         with contextlib.suppress(PermissionError):
             path.parent.mkdir(parents=True, exist_ok=True)
             save_tensors(path, {"features": features})
-    return Reference(features, f"{TITLES[name]} {split} images")
+    return Reference(features, f"{SETS[name].title} {split} images")
 
 
 def _kept(path: Path) -> Tensor | None:
@@ -100,7 +87,7 @@ def _kept(path: Path) -> Tensor | None:
 
 
 @checked
-def some_images(name: DataSet, split: Split, n: Count | None = None) -> Tensor:
+def some_images(name: Name, split: Split, n: Count | None = None) -> Tensor:
     """n images of a data set, drawn without replacement, always the same ones; None takes all, in their order."""
     images = load_images(name, split)
     if n is None:
@@ -119,7 +106,7 @@ class FeatureSpace(NamedTuple):
 
 
 @checked
-def feature_space(name: DataSet, inception: Inception | None = None) -> FeatureSpace:
+def feature_space(name: Name, inception: Inception | None = None) -> FeatureSpace:
     """The features that a data set's samples are compared in.
 
     The shipped classifier's for MNIST, Inception's for colour images, the pixels of other grey ones.
@@ -135,15 +122,20 @@ def feature_space(name: DataSet, inception: Inception | None = None) -> FeatureS
         classifier = load_classifier()
         key = f"classifier-{content_hash(*classifier.state_dict().values())[:8]}"
         return FeatureSpace(lambda x: in_batches(classifier.features, shown(x)), "classifier features", key)
-    if name not in COLOUR:
+    if SETS[name].shape[0] == 1:
         return FeatureSpace(lambda x: shown(x).flatten(1), "pixels", "pixels")
     if inception is None:
-        raise ValueError(f"{TITLES[name]} needs Inception's features; pass inception=Inception(…)")
+        raise ValueError(f"{SETS[name].title} needs Inception's features; pass inception=Inception(…)")
     return FeatureSpace(inception.features, "Inception features", inception.name)
 
 
 @checked
-def reference_for(name: DataSet, space: FeatureSpace, split: Split = "test", n: Count | None = None) -> Reference:
+def reference_for(
+    name: Name,
+    space: Annotated[FeatureSpace, instance_of(FeatureSpace, "the FeatureSpace of feature_space(name)")],
+    split: Split = "test",
+    n: Count | None = None,
+) -> Reference:
     """The features of real images that samples are compared with, kept in the cache once computed.
 
     Args:
@@ -151,17 +143,15 @@ def reference_for(name: DataSet, space: FeatureSpace, split: Split = "test", n: 
         space: of `feature_space(name)`.
         n: so many of the images, always the same ones; None takes all.
     """
-    if not isinstance(space, FeatureSpace):
-        raise TypeError(f"space must be the FeatureSpace of feature_space(name), got {type(space).__name__}")
     if space.key == "pixels":
-        return Reference(space.function(some_images(name, split, n)), f"{TITLES[name]} {split} images")
+        return Reference(space.function(some_images(name, split, n)), f"{SETS[name].title} {split} images")
     return reference_features(space.function, name, split, n, key=space.key)
 
 
 @checked
 def judge(
     samples: Batch,
-    name: DataSet,
+    name: Name,
     *,
     split: Split = "test",
     n_reference: Count | None = None,
@@ -195,7 +185,7 @@ def judge(
 
 def _judge(samples, name, split, n_reference, inception, training):
     """The measures of `judge`, whose arguments have been looked at."""
-    if name not in COLOUR:
+    if SETS[name].shape[0] == 1:
         yield from _in_features(samples, name, split, n_reference)
     elif inception is not None:
         yield from _in_inception(samples, name, split, n_reference, inception)
@@ -204,7 +194,7 @@ def _judge(samples, name, split, n_reference, inception, training):
         yield f"classifier at least 90 % sure: {confident_share(logits)}"
         yield from (f"class {digit}: {share}" for digit, share in enumerate(class_shares(logits)))
     median = float(nearest_neighbours(shown(samples), training).distances.median())
-    sizes, against = (len(samples), len(training)), f"{TITLES[name]} training images"
+    sizes, against = (len(samples), len(training)), f"{SETS[name].title} training images"
     yield Measured("median distance to the nearest", median, None, *sizes, against, "pixels")
 
 
