@@ -1,5 +1,5 @@
 # The project's commands; `make` alone lists them.
-# Another Python: make PYTHON=python3.12 test. Flags for JupyterLab: make lab LAB_FLAGS="--no-browser --port=8890".
+# Another Python: make PYTHON=python3.12 test. The versions we tested: make LOCKED=1 lab. Flags for JupyterLab: make lab LAB_FLAGS="--no-browser --port=8890".
 
 PYTHON ?= python3
 # In a container one is root, which JupyterLab refuses unless told.
@@ -7,19 +7,23 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 VENV := .venv
 PY := $(VENV)/bin/python
-INSTALLED := $(VENV)/.installed
+# A stamp for each of pyproject.toml's extras that is installed: a reader needs `notebooks`, the other commands `all`,
+# which holds it. With LOCKED=1 the versions are those in constraints.txt, which the tests passed with.
+READER := $(VENV)/.installed-notebooks$(if $(LOCKED),-locked)
+ALL := $(VENV)/.installed-all$(if $(LOCKED),-locked)
+LIMITS := $(if $(LOCKED),constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test test-browser test-slow lint notebooks reproduce ledger site checks release bench clean
+.PHONY: help setup lab test test-browser test-slow lint notebooks reproduce ledger site checks release bench lock clean
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(INSTALLED)  ## make .venv and install the project into it
+setup: $(ALL)  ## make .venv and install the project into it, with all that its other commands need
 
 # The stamp comes last, so a set-up that was interrupted is taken up again. Matplotlib makes its font cache before the
 # first figure, which would carry the warning that it does so.
-$(INSTALLED): pyproject.toml
+$(READER) $(ALL): pyproject.toml $(LIMITS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "sbgm needs Python 3.11 or newer, and '$(PYTHON)' is not one. If you have one under another name:"; \
 	  echo "    make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; } >&2
@@ -27,46 +31,55 @@ $(INSTALLED): pyproject.toml
 	  echo "'$(PYTHON)' can't make virtual environments. On Debian and Ubuntu: sudo apt install python3-venv"; \
 	  exit 1; } >&2
 	@$(PY) -m pip --version > /dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
-	$(PY) -m pip install -e '.[all]'
+	$(PY) -m pip install -e '.[$(if $(filter $(ALL),$@),all,notebooks)]' $(LIMITS:%=-c %)
 	@$(PY) -c 'import matplotlib.font_manager'
-	@touch $@
+	@touch $(READER) $@
 
-lab: $(INSTALLED)  ## set up, then open JupyterLab at chapter 0, in work/, your copy of the chapters
+lab: $(READER)  ## set up, then open JupyterLab at chapter 0, in work/, your copy of the chapters
 	$(PY) tools/open_lab.py $(AS_ROOT) $(LAB_FLAGS)
 
-test: $(INSTALLED)  ## set up, then run the unit tests and compare every notebook with a fresh run
+test: $(ALL)  ## set up, then run the unit tests and compare every notebook with a fresh run
 	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --nbval notebooks tests
 
-test-browser: $(INSTALLED)  ## drive the sliders and open the site in Chromium; fail where there is none
+test-browser: $(ALL)  ## drive the sliders and open the site in Chromium; fail where there is none
 	SBGM_REQUIRE_BROWSER=1 $(PY) -m pytest tests/browser
 
-test-slow: $(INSTALLED)  ## run the tests that take long: hours in all
+test-slow: $(ALL)  ## run the tests that take long: hours in all
 	$(PY) -m pytest -m slow
 
-lint: $(INSTALLED)  ## check the code's style, and the notebooks' form without executing them
+lint: $(ALL)  ## check the code's style, the library's types, and the notebooks' form without executing them
 	$(PY) -m ruff check .
+	$(PY) -m pyright
 	$(PY) tools/notebooks.py check
 
-notebooks: $(INSTALLED)  ## execute every notebook in place, and put it in the form we commit
+notebooks: $(ALL)  ## execute every notebook in place, and put it in the form we commit
 	$(PY) tools/notebooks.py build
 
-reproduce: $(INSTALLED)  ## execute the whole series into runs/reproduce/, then print the ledger of claims
+reproduce: $(ALL)  ## execute the whole series into runs/reproduce/, then print the ledger of claims
 	@$(PY) tools/notebooks.py run runs/reproduce; status=$$?; $(PY) -m sbgm ledger && exit $$status
 
-ledger: $(INSTALLED)  ## rebuild data/results/README.md, the table of claims
+ledger: $(ALL)  ## rebuild data/results/README.md, the table of claims
 	$(PY) -m sbgm ledger --write
 
-site: $(INSTALLED)  ## build the site from the committed outputs, offline, into build/site/html/
+site: $(ALL)  ## build the site from the committed outputs, offline, into build/site/html/
 	$(PY) docs/build.py
 
-checks: $(INSTALLED)  ## print what the exercises' checks say to every right and wrong answer known
+checks: $(ALL)  ## print what the exercises' checks say to every right and wrong answer known
 	$(PY) tools/prove_checks.py
 
-release: $(INSTALLED)  ## write the chapters without solutions: make release VARIANT=1
+release: $(ALL)  ## write the chapters without solutions: make release VARIANT=1
 	$(PY) tools/release.py $(or $(FOLDER),build/course) --variant $(or $(VARIANT),0) $(if $(SOURCE),--source $(SOURCE))
 
-bench: $(INSTALLED)  ## measure the speeds that data/results/SPEED.md states
+bench: $(ALL)  ## measure the speeds that data/results/SPEED.md states
 	$(PY) tools/bench.py
+
+# uv keeps the versions that it finds in the file, and adds what other platforms need. A local label, such as +cpu,
+# names a build that only some package index has.
+lock: $(ALL)  ## write constraints.txt, the versions in .venv, completed for every platform
+	$(PY) -m pip install --quiet uv
+	$(PY) -m pip freeze | grep == | sed 's/+.*//' > constraints.txt
+	$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate \
+	  --custom-compile-command 'make lock' pyproject.toml -o constraints.txt
 
 clean:  ## remove .venv and caches; what work/, runs/ and data/ hold stays
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .hypothesis .ruff_cache

@@ -14,6 +14,7 @@ calls `unchecked(function)`, since on a GPU each look at a value is a wait.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 import inspect
@@ -21,7 +22,7 @@ import itertools
 import math
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from numbers import Integral
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar
 
@@ -50,6 +51,7 @@ __all__ = [
     "at_least",
     "checked",
     "count_from",
+    "from_extra",
     "function_of",
     "instance_of",
     "number_that",
@@ -64,7 +66,8 @@ __all__ = [
     "unchecked",
 ]
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")  # one a line, for type checkers
+R = TypeVar("R")
 Check = Callable[[Any, str, Mapping[str, Any]], Any]  # (value, name, arguments given) -> what to pass on
 
 
@@ -370,71 +373,21 @@ def require_score(value: Tensor, x: Tensor) -> Tensor:
     return value
 
 
-# --- by hand, for what is not annotated yet ---------------------------------------------------------------------------
+# --- what is installed -----------------------------------------------------------------------------------------------
 
 
-def check_batch(x, name="x"):
-    return require_batch(x, name)
+@contextlib.contextmanager
+def from_extra(extra: str, need: str) -> Iterator[None]:
+    """Import inside the block what only an extra of this package brings; where that fails, say so in one sentence.
 
+    Args:
+        extra: "notebooks" or "fid".
+        need: such as "the sliders need ipywidgets".
 
-def check_floating(x, name="x"):
-    return require_floats(x, name)
-
-
-def check_finite(values, name):
-    return require_finite(values, name, {})
-
-
-def check_sigma(sigma, x, *, positive=False):
-    return require_sigma(sigma, x, positive=positive)
-
-
-def check_sigmas(sigmas):
-    return _ladder(1)(sigmas, "sigmas", {})
-
-
-def check_number(value, name):
-    return require_number(value, name)
-
-
-def check_positive(value, name):
-    return number_that(("be finite and positive", lambda value: 0 < value < math.inf))(value, name, {})
-
-
-def check_at_least(value, name, least):
-    return at_least(least)(value, name, {})
-
-
-def check_inside(value, name, low=0.0, high=1.0):
-    value = require_number(value, name)
-    if not low < value < high:
-        raise ValueError(f"{name} must be in ({low:g}, {high:.4g}), got {value:g}")
-    return value
-
-
-def check_count(value, name, *, least=1):
-    return count_from(least)(value, name)
-
-
-def check_shape(shape, name="shape"):
-    return _shape(shape, name, {})
-
-
-def check_callable(value, name, arguments="x, sigma"):
-    return (_score if arguments == "x, sigma" else function_of(arguments))(value, name, {})
-
-
-def check_network(network):
-    return instance_of(nn.Module, "a torch.nn.Module")(network, "network", {})
-
-
-def check_choice(value, name, choices):
-    return one_of(choices)(value, name)
-
-
-def check_generator(generator):
-    return require_generator(generator, "generator")
-
-
-def check_score(value, x):
-    return require_score(value, x)
+    Raises:
+        ImportError: the message says how to get it.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise ImportError(f'{need}: pip install "sbgm[{extra}]"') from error

@@ -30,12 +30,15 @@ __all__ = [
     "DataNotFoundError",
     "DataSet",
     "cache_folder",
+    "checkout",
     "data_folder",
     "dequantise",
     "is_available",
     "load_images",
     "load_labels",
     "random_flip",
+    "require_checkout",
+    "runs_folder",
     "shipped_folder",
 ]
 
@@ -49,21 +52,52 @@ class DataNotFoundError(FileNotFoundError):
 # --- folders ---------------------------------------------------------------------------------------------------------
 
 
+PACKAGE = Path(__file__).resolve().parent
+
+
+def checkout() -> Path | None:
+    """The folder of the checkout of the repository that this package is part of; None where it is an installed one."""
+    return None if (PACKAGE / "_data").is_dir() else PACKAGE.parent
+
+
+def require_checkout(purpose: str) -> Path:
+    """Return `checkout()`; raise where there is none.
+
+    Args:
+        purpose: begins the message, such as "--write enters records in the repository".
+
+    Raises:
+        FileNotFoundError: the package was installed from a wheel.
+    """
+    root = checkout()
+    if root is None:
+        raise FileNotFoundError(
+            f"{purpose}, and needs a checkout of it; the sbgm that runs is installed in {PACKAGE.parent}. Clone the "
+            "repository, and in it run `make setup`, then this command by .venv/bin/python -m sbgm"
+        )
+    return root
+
+
 def shipped_folder() -> Path:
-    """Where what ships lives, whatever $SBGM_DATA says: `_data/` of the installed package, or a checkout's `data/`."""
-    package = Path(__file__).resolve().parent
-    return package / "_data" if (package / "_data").is_dir() else package.parent / "data"
+    """Where what ships lives, whatever $SBGM_DATA says: a checkout's `data/`, or `_data/` of the installed package."""
+    root = checkout()
+    return root / "data" if root else PACKAGE / "_data"
 
 
 def data_folder() -> Path:
     """Where downloads live: $SBGM_DATA if it is set, else a checkout's `data/`, else the user's cache folder."""
     if chosen := os.environ.get("SBGM_DATA"):
         return Path(chosen).expanduser()
-    if shipped_folder().name == "data":
-        return shipped_folder()
+    if root := checkout():
+        return root / "data"
     import pooch
 
     return Path(pooch.os_cache("sbgm"))
+
+
+def runs_folder() -> Path:
+    """Where runs are kept unless told otherwise: `runs/` of a checkout, or else of the working folder."""
+    return (checkout() or Path.cwd()) / "runs"
 
 
 def cache_folder() -> Path:
@@ -135,7 +169,7 @@ def is_available(name: Name) -> bool:
 def how_to_get(name: str) -> str:
     """What to do where a data set is missing, one sentence."""
     if name == "mnist_small":
-        return "It ships with the repository: `git checkout data/mnist_small` brings it back."
+        return "It ships with this project: in a clone `git checkout data/mnist_small` brings it back."
     by_hand = f", or fetch {CELEBA_BY_HAND} {data_folder() / 'celeba'}" if name == "celeba" else ""
     command = f"`sbgm download {name}` once ({SETS[name].size})"
     return f"Run {command}{by_hand}, or set SBGM_DATA to the folder that holds {SETS[name].home}."

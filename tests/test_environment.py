@@ -1,19 +1,23 @@
-"""pyproject.toml is the one list of what the project needs, and environment.yml and CITATION.cff agree with it."""
+"""pyproject.toml is the one list of what the project needs; what is derived from it, or repeats it, agrees with it."""
 
 from __future__ import annotations
 
 import ast
 import importlib.metadata
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
 import tomllib
 import venv
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 import sbgm
 
@@ -23,11 +27,14 @@ ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-
 PIP_SECTION = next(entry["pip"] for entry in ENVIRONMENT["dependencies"] if isinstance(entry, dict))
 
 
-def declared(*extras: str) -> set[str]:
-    """The distributions that pyproject.toml names, for sbgm itself and for `extras`."""
-    lists = [PROJECT["dependencies"], *(PROJECT["optional-dependencies"][extra] for extra in extras)]
-    names = {re.match(r"[\w.-]+", requirement).group() for requirements in lists for requirement in requirements}
-    return {normal(name) for name in names} - {"sbgm"}
+EXTRAS = PROJECT["optional-dependencies"]
+READERS_TOOLS = ("open_lab", "notebooks", "normal_form")  # what `make lab` runs, which installs one extra only
+
+
+def requirements(*extras: str) -> dict[str, Requirement]:
+    """What pyproject.toml asks for, for sbgm itself and for `extras`, by the distribution's name."""
+    lines = [line for lines in (PROJECT["dependencies"], *map(EXTRAS.get, extras)) for line in lines]
+    return {normal(needed.name): needed for needed in map(Requirement, lines) if needed.name != "sbgm"}
 
 
 def normal(name: str) -> str:
@@ -36,13 +43,22 @@ def normal(name: str) -> str:
 
 def imported(*folders: str) -> set[str]:
     """The top-level modules that Python files under `folders` import, inside functions too."""
+    paths = (path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+    return imported_in(node for path in paths for node in ast.walk(parsed(path)))
+
+
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imported_in(nodes: Iterable[ast.AST]) -> set[str]:
+    """The top-level modules that those of the nodes which are import statements name."""
     modules = set()
-    for path in (path for folder in folders for path in (ROOT / folder).rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                modules |= {alias.name for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.level == 0:
-                modules.add(node.module)
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            modules.add(node.module)
     return {module.split(".")[0] for module in modules}
 
 
@@ -63,14 +79,21 @@ def third_party(modules: set[str]) -> dict[str, set[str]]:
     ids=["sbgm", "tools and tests"],
 )
 def test_every_import_is_declared(folders, extras):
-    allowed = declared(*extras)
+    allowed = requirements(*extras).keys()
     undeclared = {module for module, names in third_party(imported(*folders)).items() if not names & allowed}
     assert undeclared == set()
 
 
+def test_make_lab_runs_with_what_its_extra_brings():
+    modules = imported_in(node for name in READERS_TOOLS for node in parsed(ROOT / "tools" / f"{name}.py").body)
+    assert modules & {"notebooks", "normal_form"} | {"open_lab"} == set(READERS_TOOLS)
+    allowed = requirements("notebooks").keys()
+    assert {module for module, names in third_party(modules).items() if not names & allowed} == set()
+
+
 def test_the_extra_all_holds_every_other():
-    named = set(re.findall(r"[\w-]+", " ".join(PROJECT["optional-dependencies"]["all"]).partition("[")[2]))
-    assert named == set(PROJECT["optional-dependencies"]) - {"all"}
+    (everything,) = map(Requirement, EXTRAS["all"])
+    assert everything.extras == EXTRAS.keys() - {"all"}
 
 
 def test_there_is_no_second_list_of_dependencies():
@@ -80,12 +103,107 @@ def test_there_is_no_second_list_of_dependencies():
 
 def test_environment_yml_adds_nothing_to_pyproject():
     assert ENVIRONMENT["name"] == PROJECT["name"]
-    assert ENVIRONMENT["dependencies"] == [f"python{PROJECT['requires-python']}", "pip", {"pip": ["-e .[all]"]}]
+    assert ENVIRONMENT["dependencies"] == [f"python{PROJECT['requires-python']}", "pip", {"pip": ["-e .[notebooks]"]}]
 
 
-def test_citation_agrees_with_pyproject():
+def test_citation_and_changelog_agree_on_the_version():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert (str(citation["version"]), citation["license"]) == (sbgm.__version__, PROJECT["license"])
+    latest = re.search(r"^## \[(.*?)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)
+    assert latest[1] == sbgm.__version__
+
+
+# --- constraints.txt -------------------------------------------------------------------------------------------------
+
+
+def locked() -> dict[str, list[Requirement]]:
+    """The lines of constraints.txt by the distribution's name; several where platforms or Pythons differ."""
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    found = {}
+    for line in lines:
+        if not line.startswith("#"):
+            pin = Requirement(line)
+            found.setdefault(normal(pin.name), []).append(pin)
+    return found
+
+
+def test_constraints_are_versions_that_every_index_has():
+    """One version each, without a local label such as +cpu; pip takes no extras and no addresses in constraints."""
+    for pins in locked().values():
+        for pin in pins:
+            assert re.fullmatch(r"==[\w.]+", str(pin.specifier)), pin
+            assert not pin.extras, pin
+            assert pin.url is None, pin
+
+
+def test_constraints_hold_every_direct_dependency_within_its_range():
+    pins, wanted = locked(), requirements(*EXTRAS)
+    assert wanted.keys() <= pins.keys()
+    for name, needed in wanted.items():
+        for pin in pins[name]:
+            (version,) = (specifier.version for specifier in pin.specifier)
+            assert version in needed.specifier, f"make lock: {pin} is not {needed}"
+
+
+@pytest.mark.parametrize("minor", range(11, 15))
+def test_constraints_leave_one_version_on_each_system_and_python(minor):
+    for system in ("linux", "darwin", "win32"):
+        environment = {"sys_platform": system, "python_version": f"3.{minor}", "python_full_version": f"3.{minor}.0"}
+        for name, pins in locked().items():
+            chosen = {str(pin.specifier) for pin in pins if pin.marker is None or pin.marker.evaluate(environment)}
+            assert len(chosen) <= 1, f"{name} on {system}, Python 3.{minor}"
+            assert chosen or name not in requirements(*EXTRAS)
+    assert f"3.{minor}" in SpecifierSet(PROJECT["requires-python"])
+
+
+# --- setting up ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def make(tmp_path):
+    """`make TARGETS` in a folder with the Makefile, where `python` notes what it is asked to install, and does nothing.
+
+    Returns what each call installs, extra and limits, such as [("notebooks", "")].
+    """
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\ncase "$*" in *"install -e"*) echo "$*" >> installed;; esac\n')
+    python.chmod(0o755)
+
+    def make(*words: str) -> list[str]:
+        log = tmp_path / "installed"
+        log.write_text("")
+        subprocess.run(["make", "PYTHON=.venv/bin/python", *words], cwd=tmp_path, check=True, capture_output=True)
+        return re.findall(r"\.\[(\w+)\](.*)", log.read_text())
+
+    return make
+
+
+needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+
+
+@needs_make
+def test_a_reader_gets_one_extra_and_a_test_upgrades_in_place(make):
+    assert make("lab") == [("notebooks", "")]
+    assert make("lab") == []
+    assert make("test") == [("all", "")]
+    assert make("lint") == make("lab") == []
+
+
+@needs_make
+def test_what_a_test_needs_is_enough_for_a_reader(make):
+    assert make("test") == [("all", "")]
+    assert make("lab") == []
+
+
+@needs_make
+def test_locked_versions_are_installed_when_asked_for(make):
+    assert make("lab") == [("notebooks", "")]
+    assert make("LOCKED=1", "lab") == [("notebooks", " -c constraints.txt")]
+    assert make("LOCKED=1", "test") == [("all", " -c constraints.txt")]
+    assert make("LOCKED=1", "lint") == []
 
 
 @pytest.mark.slow
@@ -96,4 +214,4 @@ def test_environment_ymls_pip_section_installs():
         arguments = [word for requirement in PIP_SECTION for word in requirement.split()]
         subprocess.run([python, "-m", "pip", "install", "--quiet", *arguments], cwd=ROOT, check=True)
         subprocess.run([python, "-m", "pip", "check"], cwd=folder, check=True)
-        subprocess.run([python, "-c", "import sbgm, jupyterlab, nbval, pytest"], cwd=folder, check=True)
+        subprocess.run([python, "-c", "import sbgm.widgets, open_lab"], cwd=ROOT / "tools", check=True)

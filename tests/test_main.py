@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from sbgm.lab.claims import Check, Settled, check, settle
 from sbgm.lab.runs import Run
 from sbgm.training import Step
 
+ROOT = Path(__file__).resolve().parent.parent
 WRITE = argparse.Namespace(write=True)
 RECORDED = Settled("M2", "reproduced", (Check("ratio", 68.9),), facts={"iterations": 6000})
 
@@ -98,7 +100,7 @@ def test_a_readme_without_its_markers_is_named_and_nothing_is_written(folders, t
 
 
 def test_the_repositorys_readme_has_the_markers():
-    text = ledger.README.read_text(encoding="utf-8")
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert text.count(ledger.START) == text.count(ledger.END) == 1
 
 
@@ -214,4 +216,4 @@ def test_runs_are_kept_in_the_repositorys_ignored_folder_unless_told_otherwise(m
 
     monkeypatch.setattr(recorded, "evaluate", evaluate)
     command.main(["evaluate", "--claim", "M2"])
-    assert asked == [("M2", ledger.README.parent / "runs" / "M2", {"accept": False})]
+    assert asked == [("M2", ROOT / "runs" / "M2", {"accept": False})]

@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import jupytext
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
@@ -100,6 +99,8 @@ def run(path: Path, folder: Path, timeout: float) -> None:
 
 def new(script: Path, path: Path) -> None:
     """Write the jupytext percent `script` as an unexecuted notebook at `path`."""
+    import jupytext  # `make lab`, which opens notebooks and writes none, does without it
+
     write(normalised(jupytext.read(script, fmt="py:percent"), path.stem), path)
 
 

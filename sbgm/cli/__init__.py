@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser_for(command).parse_args(arguments)
     try:
         return options.run(options)
-    except (OSError, ValueError, ArithmeticError, AssertionError) as error:
+    except (OSError, ValueError, ArithmeticError, AssertionError, ImportError) as error:
         print(f"sbgm: {_with_flag(str(error), options)}", file=sys.stderr)
         return 1
 

@@ -12,10 +12,9 @@ import sys
 from pathlib import Path
 
 from sbgm.cli.options import count
-from sbgm.data import NAMES, SETS, SPLITS, load_images
+from sbgm.data import NAMES, SETS, SPLITS, load_images, require_checkout, runs_folder
 from sbgm.lab import recorded
 
-ROOT = Path(__file__).resolve().parents[2]
 N_INCEPTION_REFERENCE = 5_000  # of real images, unless told otherwise: ten minutes on two cores
 SETTINGS = {
     "n_iterations": ("--iterations", int, "of each training, where the claim trains"),
@@ -129,12 +128,13 @@ def _record(options: argparse.Namespace) -> int:
     from sbgm.lab.curve import measure_curve
     from sbgm.lab.drawing import CPU, Machine
 
+    require_checkout(f"{'--claim' if options.claim else '--curve'} enters a record in the repository")
     given = {name: getattr(options, name) for name in (*SETTINGS, "n_reference")}
     given = {name: value for name, value in given.items() if value is not None}
     machine = Machine(options.device, options.compile)
     if machine != CPU:
         given["machine"] = machine
-    folder = options.folder or ROOT / "runs" / (recorded.folder_name(options.claim) if options.claim else "samples")
+    folder = options.folder or runs_folder() / (recorded.folder_name(options.claim) if options.claim else "samples")
     try:
         if options.claim:
             print(recorded.evaluate(options.claim, folder, accept=options.accept, **given).details())

@@ -6,10 +6,10 @@ import argparse
 import re
 from pathlib import Path
 
+from sbgm.data import require_checkout
 from sbgm.files import written_whole
 from sbgm.lab import claims
 
-README = Path(__file__).resolve().parents[2] / "README.md"
 START, END = "<!-- ledger -->", "<!-- /ledger -->"
 HEAD = """# The ledger
 
@@ -27,10 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(options: argparse.Namespace, readme: Path = README) -> int:
+def run(options: argparse.Namespace, readme: Path | None = None) -> int:
     """Print the ledger; with `write`, enter it beside its records, and how many claims have which status in README."""
     records = claims.current_records()
     if options.write:
+        readme = readme or require_checkout("--write enters records in the repository") / "README.md"
         text = readme.read_text(encoding="utf-8")
         if text.count(START) != 1 or text.count(END) != 1 or text.index(START) > text.index(END):
             raise ValueError(f"{readme} must hold the markers {START} and {END} once each, in this order")

@@ -6,7 +6,10 @@ import ast
 import dataclasses
 import json
 
-from IPython.core.inputtransformer2 import TransformerManager
+from sbgm.checked import from_extra
+
+with from_extra("notebooks", "reading students' notebooks needs IPython"):
+    from IPython.core.inputtransformer2 import TransformerManager
 
 __all__ = ["Submission", "read_submission"]
 

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from sbgm.checked import Number, checked, one_of
+from sbgm.data import runs_folder, shipped_folder
 from sbgm.files import file_hash, save_tensors, write_json
 from sbgm.lab.runs import hardware
 from sbgm.weights import weights_file
@@ -279,17 +280,13 @@ def command(claim_id: str, **options: object) -> str:
 
 
 def run_folder() -> Path:
-    """The folder that `settle` enters claims in: $SBGM_LEDGER if set, else `runs/ledger/` of the repository."""
-    return Path(os.environ.get("SBGM_LEDGER") or _root() / "runs" / "ledger")
+    """Where `settle` enters claims: $SBGM_LEDGER if set, else `ledger/` in `data.runs_folder()`."""
+    return Path(os.environ.get("SBGM_LEDGER") or runs_folder() / "ledger")
 
 
 def results_folder() -> Path:
-    """The folder of the committed records: `data/results/` of the repository."""
-    return _root() / "data" / "results"
-
-
-def _root() -> Path:
-    return Path(__file__).resolve().parents[2]
+    """Where the committed records are: `results/` in `data.shipped_folder()`."""
+    return shipped_folder() / "results"
 
 
 def save_record(settled: Settled, folder: Path) -> Settled:

@@ -1,0 +1,134 @@
+"""The wheel, installed into an empty folder and used from another one: no file of the repository is at hand."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import sbgm
+from sbgm.lab import claims
+
+ROOT = Path(__file__).resolve().parent.parent
+# Without `site`, no .pth file of this environment leads back to the checkout; its packages come after the wheel's.
+RUN = f"""
+import sys
+sys.path[:] = [{{folder!r}}, *sys.path, {sysconfig.get_path("purelib")!r}, {sysconfig.get_path("platlib")!r}]
+import sbgm
+assert sbgm.__file__.startswith({{folder!r}}), sbgm.__file__
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The wheel of this checkout, built by what is installed here."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    return next(folder.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    """The folder that the wheel is installed in; whatever the tests do, its files stay as they are."""
+    folder = tmp_path_factory.mktemp("site")
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-compile", "--target"]
+    subprocess.run([*install, str(folder), str(wheel)], check=True, capture_output=True)
+    before = listing(folder)
+    yield folder
+    assert listing(folder) == before
+
+
+def listing(folder: Path) -> dict[str, tuple[int, int]]:
+    """Size and time of change of every file below a folder."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in files}
+
+
+@pytest.fixture
+def run(installed, tmp_path, monkeypatch):
+    """Run code with the installed package, in an empty folder and without this project's environment variables."""
+    for name in ("SBGM_DATA", "SBGM_LEDGER", "PYTHONPATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MPLBACKEND", "agg")
+
+    def run(code: str) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-I", "-S", "-B", "-c", RUN.format(folder=str(installed)) + code]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+
+    return run
+
+
+def test_the_wheel_holds_the_package_with_its_stubs_tables_and_data_and_nothing_else(wheel):
+    with zipfile.ZipFile(wheel) as file:
+        names = {name for name in file.namelist() if ".dist-info/" not in name}
+    tracked = subprocess.run(["git", "ls-files", "sbgm", "data"], cwd=ROOT, check=True, capture_output=True, text=True)
+    wanted = {name.replace("data/", "sbgm/_data/") if name.startswith("data/") else name for name in
+              tracked.stdout.splitlines()}  # fmt: skip
+    assert names == wanted
+    assert {"sbgm/py.typed", "sbgm/__init__.pyi", "sbgm/lab/claims.toml"} <= names
+    assert wheel.name.startswith(f"sbgm-{sbgm.__version__}-")
+
+
+def test_networks_and_images_load_and_the_ledger_is_printed(run, tmp_path):
+    done = run(
+        "from sbgm import cli, load_images, load_network\n"
+        "load_network('mnist_ncsn'), load_images('mnist_small')\n"
+        "sys.exit(cli.main(['ledger']))"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.findall(r"^\| (\w+) \|", done.stdout, re.M)[1:] == list(claims.claims())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_nine_lines_of_inpainting_run_as_printed(run, tmp_path):
+    """With two of the 25 steps a level; the picture shows a test image and its four fills."""
+    using = (ROOT / "docs" / "using.md").read_text(encoding="utf-8")
+    code = re.search(r"in nine lines.*?```python\n(.*?)```", using, re.S)[1]
+    assert len(code.splitlines()) == 9
+    done = run(code.replace("n_steps=25", "n_steps=2") + "print(*fills.shape, bool((fills[..., :14] - image[..., :14]"
+               ").abs().max() < 0.1), fills[..., 14:].isfinite().all().item())")  # fmt: skip
+    assert (done.stdout, done.stderr) == ("4 1 28 28 True True\n", "")
+    assert [path.name for path in tmp_path.iterdir()] == ["fills.png"]
+
+
+def test_what_writes_to_the_repository_says_that_it_needs_a_checkout(run, installed):
+    done = run("from sbgm.cli import main; main(['ledger', '--write']), main(['evaluate', '--claim', 'M2'])")
+    flags = re.findall(
+        r"^sbgm: (--\w+) enters .* in the repository, and needs a checkout of it; the sbgm that runs is installed in "
+        rf"{re.escape(str(installed))}\. Clone the repository, .*$",
+        done.stderr,
+        re.M,
+    )
+    assert flags == ["--write", "--claim"], done.stderr
+
+
+def test_a_missing_extra_is_named(run):
+    done = run("""
+sys.modules |= dict.fromkeys(["ipywidgets", "IPython", "torch_fidelity"])  # None: not to be had
+def use_sliders(): from sbgm.widgets import langevin_explorer
+def judge(): from sbgm.measure.inception import Inception; Inception()
+for use in (use_sliders, judge):
+    try: use()
+    except ImportError as error: print(error)
+from sbgm import cli
+sys.exit(cli.main(["grade", "."]))
+""")
+    assert done.stdout.splitlines() == [
+        'the sliders need ipywidgets: pip install "sbgm[notebooks]"',
+        'Inception features need torch-fidelity: pip install "sbgm[fid]"',
+    ]
+    assert done.stderr == 'sbgm: reading students\' notebooks needs IPython: pip install "sbgm[notebooks]"\n'
+    assert done.returncode == 1
+
+
+def test_runs_go_to_the_working_folder_and_downloads_to_the_users_cache(run, installed, tmp_path):
+    done = run("from sbgm import data; print(data.checkout(), data.runs_folder(), data.data_folder(), sep='\\n')")
+    checkout, runs, downloads = done.stdout.splitlines()
+    assert (checkout, runs) == ("None", str(tmp_path / "runs"))
+    assert not Path(downloads).is_relative_to(installed)
