@@ -26,7 +26,8 @@ PAGES = [
     for path in sorted(ROOT.glob(pattern))
 ]
 COMMAND = re.compile(rf"(?:python -m |`|^)sbgm ((?:{'|'.join(cli.COMMANDS)})\b[^`\n]*)", re.MULTILINE)
-MENTIONS = {"train", "sample --seed", "evaluate", "evaluate --claim", "ledger"}  # of a command or option in a sentence
+# commands and options in a sentence
+MENTIONS = {"train", "download NAME", "sample --seed", "evaluate", "evaluate --claim", "ledger"}
 
 
 def strings(value: object) -> list[str]:
