@@ -82,12 +82,10 @@ def _with(node: ast.AST, **fields: object) -> ast.AST:
 
 def draw(folder: Path) -> list[tuple[str, str, str, str, str]]:
     """N faults at different places: (file, function, line before, line after, the file's new text)."""
-    places = []
-    for file in sorted(path.relative_to(folder).as_posix() for path in folder.glob("sbgm/**/*.py")):
-        if any(fnmatch(file, target) for target in TARGETS):
-            source = (folder / file).read_bytes()
-            changeable = [(node, function) for node, function in nodes(ast.parse(source)) if variants(node)]
-            places += [(file, function, node, source) for node, function in changeable]
+    files = sorted(path.relative_to(folder).as_posix() for path in folder.glob("sbgm/**/*.py"))
+    sources = {file: (folder / file).read_bytes() for file in files if any(fnmatch(file, target) for target in TARGETS)}
+    found = [(file, function, node) for file, text in sources.items() for node, function in nodes(ast.parse(text))]
+    places = [(file, function, node, sources[file]) for file, function, node in found if variants(node)]
     draws, faults = random.Random(SEED), []
     for file, function, node, source in draws.sample(places, N):
         starts = [0, *itertools.accumulate(map(len, source.splitlines(keepends=True)))]
