@@ -12,7 +12,6 @@ import sbgm
 from sbgm.samplers import State
 
 project = "sbgm"
-author = "The sbgm authors"
 copyright = "the sbgm authors; text and figures CC BY 4.0, code MIT"
 language = "en-GB"
 extensions = [

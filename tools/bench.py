@@ -274,11 +274,9 @@ def main() -> None:
     parser.add_argument("--skip-chapters", action="store_true", help="leave out the chapters' run times")
     parser.add_argument("--learning", action="store_true", help="only what compiled bfloat16 learns: most of an hour")
     arguments = parser.parse_args()
-    parts = [import_time, figure2, figure3, training_steps, sampling, sliders]
-    parts += [] if arguments.skip_chapters else [chapters]
-    if arguments.learning:
-        parts = [compiled_loss]
-    else:
+    timed = (import_time, figure2, figure3, training_steps, sampling, sliders, chapters)
+    parts = [compiled_loss] if arguments.learning else timed[:-1] if arguments.skip_chapters else timed
+    if not arguments.learning:
         refuse_if_busy()
     torch.set_num_threads(1)
     lines = [f"Measured on {hardware()}, torch {torch.__version__}.\n"]
