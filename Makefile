@@ -68,7 +68,7 @@ checks: $(ALL)  ## print what the exercises' checks say to every right and wrong
 	$(PY) tools/prove_checks.py
 
 release: $(ALL)  ## write the chapters without solutions: make release VARIANT=1
-	$(PY) tools/release.py $(or $(FOLDER),build/course) --variant $(or $(VARIANT),0) $(if $(SOURCE),--source $(SOURCE))
+	$(PY) tools/notebooks.py release $(or $(FOLDER),build/course) --variant $(or $(VARIANT),0) $(if $(SOURCE),--source $(SOURCE))
 
 bench: $(ALL)  ## measure the speeds that data/results/SPEED.md states
 	$(PY) tools/bench.py

@@ -1,25 +1,30 @@
 """Build the site offline from the committed notebooks, records and docstrings: python docs/build.py [FOLDER]
 
 The pages come to FOLDER/html (build/site/html unless told otherwise). Beside them FOLDER/source holds what Sphinx read:
-the pages of this folder, the chapters, and the pages that are made of records, figures and docstrings.
+the pages of this folder, the chapters, and the pages that are made of records, figures and help texts.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
+import os
 import shutil
 import sys
 from pathlib import Path
 
-import formulas
-import gallery
-import ledger
-import reference
-from chapters import ROOT, chapter_figures, imported_names, linked_files, notebooks, place, settling, staged
-from chapters import page as chapters_page
 from sphinx.cmd.build import build_main
 
-HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # this package, whichever is installed
+
+import formulas
+import ledger
+from chapters import ROOT, found, gallery, overview
+
+from sbgm import cli
+
+HERE = ROOT / "docs"
 COPIED = (
     "data/README.md",
     "data/weights/README.md",
@@ -40,7 +45,7 @@ def main() -> int:
     folder = options.folder.resolve()
     for name in ("source", "doctrees", "html", "jupyter_execute"):  # nothing stays of a page whose source is gone
         shutil.rmtree(folder / name, ignore_errors=True)
-    stage(folder / "source", notebooks(options.notebooks.resolve()))
+    stage(folder / "source", options.notebooks.resolve())
     arguments = ["-b", "html", "-c", HERE, "-d", folder / "doctrees", "-W", "--keep-going", "-q"]
     status = build_main([*map(str, arguments), str(folder / "source"), str(folder / "html")])
     if status == 0:
@@ -48,27 +53,32 @@ def main() -> int:
     return status
 
 
-def stage(source: Path, chapters: list[Path]) -> None:
+def stage(source: Path, notebooks: Path) -> None:
     """Write all that Sphinx reads into one folder, in the repository's layout."""
-    figures = {path: chapter_figures(path) for path in chapters}
-    names = {name for group in formulas.load() for formula in group["formula"] for name in formula["names"]}
-    texts = {place(path): staged(path, chapters) for path in chapters}
-    texts |= {path.name: path.read_text(encoding="utf-8").replace("](../", "](") for path in HERE.glob("*.md")}
-    texts |= {f"{name}.rst": page for name, page in reference.pages(imported_names(chapters) | names).items()}
-    texts |= {
-        "chapters.md": chapters_page(chapters),
-        "formulas.md": formulas.page(chapters),
-        "gallery.md": gallery.page(figures),
-        "ledger.md": ledger.page(settling(chapters)),
-    }
-    content = {name: text.encode() for name, text in texts.items()}
-    content |= {f"figures/{figure.anchor}.png": figure.png for found in figures.values() for figure in found}
-    files = [ROOT / name for name in COPIED] + [file for path in chapters for file in linked_files(path)]
-    content |= {str(file.relative_to(ROOT)): file.read_bytes() for file in files}
-
+    series = found(notebooks)
+    written = [*HERE.glob("*.md"), HERE / "api" / "index.rst"]
+    pages = {path.relative_to(HERE): path.read_text("utf-8").replace("](../", "](") for path in written}
+    pages |= {notebook.place: notebook.staged(series) for notebook in series}
+    pages |= {"chapters.md": overview(series), "gallery.md": gallery(series), "ledger.md": ledger.page(series)}
+    pages |= {"formulas.md": formulas.page(series), "api/command_line.md": command_line()}
+    content = {name: text.encode() for name, text in pages.items()}
+    content |= {f"figures/{figure.anchor}.png": figure.png for notebook in series for figure in notebook.figures()}
+    files = {*(ROOT / name for name in COPIED), *(path for notebook in series for path in notebook.linked_files())}
+    content |= {path.relative_to(ROOT): path.read_bytes() for path in files}
     for name, value in content.items():
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).write_bytes(value)
+
+
+def command_line() -> str:
+    """The page of what `sbgm COMMAND --help` says, for every command."""
+    lines = ["# The command line", "", "`sbgm COMMAND --help` prints the same."]
+    os.environ["COLUMNS"] = "90"
+    for name, summary in cli.COMMANDS.items():
+        with contextlib.redirect_stdout(io.StringIO()) as printed, contextlib.suppress(SystemExit):
+            cli.main([name, "--help"])
+        lines += ["", f"## {name}: {summary}", "", "```text", printed.getvalue().rstrip(), "```"]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

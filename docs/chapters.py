@@ -1,21 +1,27 @@
-"""The chapters as the site shows them: the committed notebooks, with alternative texts, anchors and links added."""
+"""The notebooks as the site shows them, with alternative texts, anchors and links, and the pages that list them."""
 
 from __future__ import annotations
 
-import ast
-import json
+import base64
+import copy
 import posixpath
 import re
 from pathlib import Path
+from typing import NamedTuple
 
-from figures import Figure, figures
+import nbformat
+from alternatives import caption_of, drawing_text, plain, slider_text
 
 ROOT = Path(__file__).resolve().parent.parent
 
-HEAD = """# The chapters
+CHAPTERS_HEAD = """# The chapters
 
 Each can be run by itself: `make lab` opens them in JupyterLab, where the sliders move. Here they are as committed, with
 the outputs of their last run. The claims that a chapter settles are in the [ledger](ledger.md).
+"""
+GALLERY_HEAD = """# Gallery
+
+Every figure of the chapters, as committed. A click leads to where it is drawn and explained.
 """
 
 # What a link must not be put into: HTML up to the next blank line, code, formulas, and links.
@@ -26,77 +32,109 @@ VERBATIM = re.compile(
 MENTION = re.compile(r"\b([Cc]hapter)(\s)(\d{1,2})\b(?!\.\d)")
 ABLE = re.compile(r"\*\*You will be able to\*\*\n\n(.+?)\n\n(\*\*.+?)(?:\n\n|\Z)", re.DOTALL)
 LINK = re.compile(r"\]\((?![a-z]+:|#)([^)#\s]+)")
+SETTLE = re.compile(r"\bsettle\(\s*\"(\w+)\"")
 
 
-def notebooks(folder: Path = ROOT / "notebooks") -> list[Path]:
-    """The files of the chapters in their order, then those of the notebooks in folders below."""
-    found = (path for path in folder.rglob("[0-9][0-9]_*.ipynb") if ".ipynb_checkpoints" not in path.parts)
-    return sorted(found, key=lambda path: (not is_chapter(path), path))
+class Figure(NamedTuple):
+    """One figure of a notebook.
+
+    Attributes:
+        cell: the index of the cell that draws it.
+        anchor: its id on the notebook's page.
+        png: the picture.
+        caption: the paragraph in italics after it, as Markdown without the asterisks around it; "" if there is none.
+        alt: what it shows, as plain text.
+    """
+
+    cell: int
+    anchor: str
+    png: bytes
+    caption: str
+    alt: str
 
 
-def is_chapter(path: Path) -> bool:
-    """Whether a notebook is a chapter, and not one of a folder below the chapters."""
-    return path.parent.name == "notebooks"
+class Notebook:
+    """A notebook of the series: a chapter, or one of a folder below the chapters.
+
+    Attributes:
+        place: where it lies in the site, as in the repository: such as "notebooks/03_langevin_dynamics.ipynb".
+        number: its chapter's.
+        is_chapter: whether it is the chapter itself.
+        called: what a link to it says: "chapter 3", or "chapter 3, lab" for one in the folder lab.
+        content: the notebook.
+        title: its heading.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.place = f"notebooks/{path.as_posix().rpartition('/notebooks/')[2]}"
+        self.number, self.is_chapter = int(path.name[:2]), path.parent.name == "notebooks"
+        self.called = f"chapter {self.number}" + ("" if self.is_chapter else f", {path.parent.name}")
+        self.content = nbformat.read(path, as_version=4)
+        self.title = self.content.cells[0].source.partition("\n")[0].removeprefix("# ")
+        self._anchor = f"figure-{path.name[:2]}" if self.is_chapter else f"figure-{path.parent.name}-{path.name[:2]}"
+
+    def figures(self) -> list[Figure]:
+        """Its figures in their order; their anchors are such as "figure-03-1", or "figure-lab-03-1" in the folder lab.
+
+        Raises:
+            ValueError: a cell shows two, which could not share one alternative text.
+        """
+        found, section, cells = [], "", self.content.cells
+        for index, cell in enumerate(cells):
+            if cell.cell_type == "markdown":
+                section = (re.findall(r"^#+ (.+)$", cell.source, re.MULTILINE) or [section])[-1]
+            pictures = [o.data for o in cell.get("outputs", []) if "image/png" in o.get("data", {})]
+            if len(pictures) > 1:
+                raise ValueError(f"cell {index} of {self.place} must show one figure, since one caption follows it")
+            for data in pictures:
+                caption = caption_of(cells[index + 1]) if index + 1 < len(cells) else ""
+                values = re.search(r"\((.*)\)|$", data.get("text/plain", ""))[1] or ""
+                alt = plain(caption) or slider_text(cell.source, values) or drawing_text(cell.source, section)
+                anchor, png = f"{self._anchor}-{len(found) + 1}", base64.b64decode(data["image/png"])
+                found.append(Figure(index, anchor, png, caption, alt))
+        return found
+
+    def settled(self) -> list[str]:
+        """The claims that it enters in the ledger, by id."""
+        code = (cell.source for cell in self.content.cells if cell.cell_type == "code")
+        return [claim for source in code for claim in SETTLE.findall(source)]
+
+    def linked_files(self) -> set[Path]:
+        """The repository's files that it links to, other than notebooks."""
+        texts = (cell.source for cell in self.content.cells if cell.cell_type == "markdown")
+        targets = {(ROOT / self.place / ".." / link).resolve() for text in texts for link in LINK.findall(text)}
+        return {path for path in targets if path.is_file() and path.suffix != ".ipynb" and path.is_relative_to(ROOT)}
+
+    def staged(self, series: list[Notebook]) -> str:
+        """Its file for the site: each figure has an alternative text and an anchor, "chapter 3" is a link."""
+        content = copy.deepcopy(self.content)
+        for figure in self.figures():
+            shown = {"image": {"alt": figure.alt}, "figure": {"name": figure.anchor}}
+            content.cells[figure.cell].metadata["mystnb"] = shown
+        for cell in content.cells:
+            if cell.cell_type == "markdown":
+                cell.source = self.linked(cell.source, series)
+        return nbformat.writes(content)
+
+    def linked(self, markdown: str, series: list[Notebook]) -> str:
+        """Markdown of it in which each mention of another chapter that there is, such as "chapter 3", links to it."""
+        folder = posixpath.dirname(self.place)
+        others = {n.number: posixpath.relpath(n.place, folder) for n in series if n.is_chapter and n is not self}
+
+        def link(mention: re.Match) -> str:
+            target = others.get(int(mention[3]))
+            return f"[{mention[0]}]({target})" if target else mention[0]
+
+        parts = VERBATIM.split(markdown)
+        parts[::2] = [MENTION.sub(link, part) for part in parts[::2]]
+        parts[1::2] = [on_one_line(part) if part.startswith("$") else part for part in parts[1::2]]
+        return "".join(parts)
 
 
-def place(path: Path) -> str:
-    """Where a notebook lies in the site, as in the repository: such as "notebooks/03_langevin_dynamics.ipynb"."""
-    return f"notebooks/{path.as_posix().rpartition('/notebooks/')[2]}"
-
-
-def called(path: Path) -> str:
-    """What a link to a notebook says: "chapter 3", or "chapter 3, lab" for one in the folder lab."""
-    return f"chapter {int(path.name[:2])}" + ("" if is_chapter(path) else f", {path.parent.name}")
-
-
-def read(path: Path) -> dict:
-    """A notebook as JSON."""
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def text(cell: dict) -> str:
-    """A cell's source."""
-    return "".join(cell["source"])
-
-
-def title(notebook: dict) -> str:
-    """A chapter's heading."""
-    return text(notebook["cells"][0]).partition("\n")[0].removeprefix("# ")
-
-
-def staged(path: Path, all_chapters: list[Path]) -> str:
-    """A chapter for the site: each figure has an alternative text and an anchor, "chapter 3" is a link."""
-    notebook = read(path)
-    for figure in chapter_figures(path):
-        notebook["cells"][figure.cell]["metadata"]["mystnb"] = {
-            "image": {"alt": figure.alt},
-            "figure": {"name": figure.anchor},
-        }
-    others = by_number(all_chapters, seen_from=path)
-    for cell in notebook["cells"]:
-        if cell["cell_type"] == "markdown":
-            cell["source"] = linked(text(cell), others)
-    return json.dumps(notebook, ensure_ascii=False, indent=1)
-
-
-def by_number(paths: list[Path], seen_from: Path) -> dict[int, str]:
-    """The chapters by their numbers, as links in the notebook `seen_from`, which is left out."""
-    folder = posixpath.dirname(place(seen_from))
-    chapters = (path for path in paths if is_chapter(path) and path != seen_from)
-    return {int(path.name[:2]): posixpath.relpath(place(path), folder) for path in chapters}
-
-
-def linked(markdown: str, names: dict[int, str]) -> str:
-    """Markdown in which each mention of a chapter that there is, such as "chapter 3", links to it."""
-
-    def link(mention: re.Match) -> str:
-        target = names.get(int(mention[3]))
-        return f"[{mention[0]}]({target})" if target else mention[0]
-
-    parts = VERBATIM.split(markdown)
-    parts[::2] = [MENTION.sub(link, part) for part in parts[::2]]
-    parts[1::2] = [on_one_line(part) if part.startswith("$") else part for part in parts[1::2]]
-    return "".join(parts)
+def found(folder: Path) -> list[Notebook]:
+    """The chapters in a folder called notebooks in their order, then the notebooks in folders below it."""
+    paths = (path for path in folder.rglob("[0-9][0-9]_*.ipynb") if ".ipynb_checkpoints" not in path.parts)
+    return sorted(map(Notebook, sorted(paths)), key=lambda notebook: not notebook.is_chapter)
 
 
 def on_one_line(formula: str) -> str:
@@ -104,19 +142,16 @@ def on_one_line(formula: str) -> str:
     return re.sub(r"\s*\n[ >]*", " ", formula)
 
 
-def page(paths: list[Path]) -> str:
+def overview(series: list[Notebook]) -> str:
     """The page of the chapters: what each one teaches, takes and settles."""
-    claims: dict[str, list[str]] = {}
-    for claim_id, path in settling(paths).items():
-        claims.setdefault(path.name[:2], []).append(f"[{claim_id}](#claim-{claim_id.lower()})")
-    lines = [HEAD]
-    for path in filter(is_chapter, paths):
-        notebook = read(path)
-        able, takes = ABLE.search(text(notebook["cells"][0])).groups()
-        takes = LINK.sub(from_the_root, linked(takes, by_number(paths, seen_from=path)))
-        lines += [f"## [{title(notebook)}]({place(path)})", "", "You will be able to", "", able, "", takes, ""]
-        if path.name[:2] in claims:
-            lines += [f"**Settles** {', '.join(claims[path.name[:2]])}.", ""]
+    lines = [CHAPTERS_HEAD]
+    for chapter in (notebook for notebook in series if notebook.is_chapter):
+        able, takes = ABLE.search(chapter.content.cells[0].source).groups()
+        takes = LINK.sub(from_the_root, chapter.linked(takes, series))
+        lines += [f"## [{chapter.title}]({chapter.place})", "", "You will be able to", "", able, "", takes, ""]
+        settled = [claim for notebook in series if notebook.number == chapter.number for claim in notebook.settled()]
+        if settled:
+            lines += [f"**Settles** {', '.join(f'[{claim}](#claim-{claim.lower()})' for claim in settled)}.", ""]
     return "\n".join(lines)
 
 
@@ -125,37 +160,16 @@ def from_the_root(link: re.Match) -> str:
     return f"]({posixpath.normpath(f'notebooks/{link[1]}')}"
 
 
-def linked_files(path: Path) -> set[Path]:
-    """The repository's files that a notebook links to, other than notebooks."""
-    texts = (text(cell) for cell in read(path)["cells"] if cell["cell_type"] == "markdown")
-    folder = (ROOT / place(path)).parent
-    targets = {(folder / target).resolve() for words in texts for target in LINK.findall(words)}
-    return {file for file in targets if file.is_file() and file.suffix != ".ipynb" and file.is_relative_to(ROOT)}
-
-
-def imported_names(paths: list[Path]) -> set[str]:
-    """The names that chapters import from sbgm, such as "sbgm.samplers.signal_to_noise"."""
-    names = set()
-    for cell in (cell for path in paths for cell in read(path)["cells"] if cell["cell_type"] == "code"):
-        for node in ast.walk(ast.parse(text(cell))):
-            if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "sbgm":
-                names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
-
-
-def settling(paths: list[Path]) -> dict[str, Path]:
-    """The notebook that enters each claim in the ledger, by the claim's id."""
-    pattern = re.compile(r"\bsettle\(\s*\"(\w+)\"")
-    return {
-        claim_id: path
-        for path in paths
-        for cell in read(path)["cells"]
-        if cell["cell_type"] == "code"
-        for claim_id in pattern.findall(text(cell))
-    }
-
-
-def chapter_figures(path: Path) -> list[Figure]:
-    """A notebook's figures, numbered within it: "03-1", or "lab-03-1" for one in the folder lab."""
-    number = path.name[:2] if is_chapter(path) else f"{path.parent.name}-{path.name[:2]}"
-    return figures(number, read(path)["cells"])
+def gallery(series: list[Notebook]) -> str:
+    """The page of every figure, with its caption, linked to where it is explained; they are at `figures/ANCHOR.png`."""
+    lines = [GALLERY_HEAD]
+    for notebook in series:
+        figures = [
+            f"````{{figure}} figures/{figure.anchor}.png\n:alt: {figure.alt}\n"
+            f":target: {notebook.place.removesuffix('.ipynb')}.html#{figure.anchor}\n\n"
+            f"{' '.join(figure.caption.split()) or figure.alt}\n````\n"
+            for figure in notebook.figures()
+        ]
+        if figures:
+            lines += [f"## {notebook.title}", "", "`````{container} gallery", "", *figures, "`````", ""]
+    return "\n".join(lines)

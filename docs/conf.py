@@ -6,15 +6,18 @@ import re
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
 import formulas
-from figures import Figure
+
+import sbgm
+from sbgm.samplers import State
 
 project = "sbgm"
-author = "The sbgm authors"
 copyright = "the sbgm authors; text and figures CC BY 4.0, code MIT"
 language = "en-GB"
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "sphinx-mathjax-offline"]
+extensions = [
+    "myst_nb", "sphinx.ext.autosummary", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "sphinx-mathjax-offline",
+]  # fmt: skip
+templates_path = [str(Path(__file__).parent / "_templates")]
 
 # The chapters: outputs are the committed ones, anchors go down to the third heading.
 nb_execution_mode = "off"
@@ -24,6 +27,7 @@ myst_heading_anchors = 3
 
 # The reference: docstrings are Google style, with names in single backticks.
 default_role = "py:obj"
+autosummary_context = {"exported": sbgm.__all__}
 autodoc_member_order = "bysource"
 autodoc_type_aliases = {"Score": "Score", "LogProb": "LogProb", "Start": "Start", "Sampler": "Sampler"}
 autodoc_typehints_format = "short"
@@ -45,6 +49,7 @@ html_theme_options = {
     "dark_css_variables": {"color-brand-primary": "#9db1d6", "color-brand-content": "#8fb4ff"},
 }
 
+TUPLE_FIELD = type(State.sigma)
 EQUATIONS = formulas.equations()
 LITERAL = re.compile(r"(``.+?``|`.+?`)")
 
@@ -68,8 +73,11 @@ def add_equations(app, what, name, obj, options, lines):
 
 
 def skip_member(app, what, name, obj, skip, options):
-    """Leave out the fields of named tuples, which the class describes."""
-    return True if isinstance(obj, type(Figure.anchor)) else None
+    """Leave out of a room's file what the room itself documents, and the fields of named tuples."""
+    room = sys.modules.get(str(getattr(obj, "__module__", "")).rpartition(".")[0])
+    is_a_file = getattr(options, "ignore_module_all", False)  # autosummary hands over a plain dictionary
+    in_room = is_a_file and room is not sbgm and name in getattr(room, "__all__", ())
+    return True if in_room or isinstance(obj, TUPLE_FIELD) else None
 
 
 def setup(app):

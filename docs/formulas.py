@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
+import inspect
 import re
 import tomllib
 from pathlib import Path
-from types import ModuleType
 
-from chapters import is_chapter, place
+from chapters import Notebook
+
+import sbgm
 
 HEAD = """# Formulas
 
@@ -22,25 +23,25 @@ def load() -> list[dict]:
     return tomllib.loads((Path(__file__).parent / "formulas.toml").read_text(encoding="utf-8"))["group"]
 
 
-def page(chapters: list[Path]) -> str:
+def page(series: list[Notebook]) -> str:
     """The page as Markdown."""
-    by_number = {path.name[:2]: place(path) for path in filter(is_chapter, chapters)}
+    places = {notebook.number: notebook.place for notebook in series if notebook.is_chapter}
     lines = [HEAD]
     for group in load():
         lines += [f"## {group['title']}", ""]
         for formula in group["formula"]:
-            lines += entry(formula, by_number)
+            lines += entry(formula, places)
     return "\n".join(lines)
 
 
-def entry(formula: dict, by_number: dict[str, str]) -> list[str]:
+def entry(formula: dict, places: dict[int, str]) -> list[str]:
     """One formula: its name, the formula, and where it leads."""
     lines = [f"({anchor(formula)})=", f"### {formula['id']}: {formula['title']}", ""]
     if "tex" in formula:
         lines += ["$$", formula["tex"], "$$", ""]
     links = [formula["where"]]
     links += [f"{{py:obj}}`{name.removeprefix('sbgm.')} <{documented(name)}>`" for name in formula["names"]]
-    links += [f"[chapter {int(number)}]({by_number[number]})" for number in formula["chapters"]]
+    links += [f"[chapter {int(number)}]({places[int(number)]})" for number in formula["chapters"]]
     lines += [" · ".join(links), ""]
     return lines + ([formula["note"], ""] if "note" in formula else [])
 
@@ -60,26 +61,8 @@ def equations() -> dict[str, list[tuple[str, str]]]:
 
 
 def documented(name: str) -> str:
-    """The name under which the reference documents what can be imported as `name`.
-
-    It is a module's page and the name in it: "sbgm.langevin" is documented as "sbgm.samplers".
-
-    Raises:
-        AttributeError: there is no such name.
-    """
-    module, *inner = name.split(".")
-    value = importlib.import_module(module)
-    while inner and isinstance(child := getattr(value, inner[0], None) or submodule(value, inner[0]), ModuleType):
-        value, inner = child, inner[1:]
-    attribute = getattr(value, inner[0])
-    for further in inner[1:]:
-        getattr(attribute, further)
-    if value.__name__ != "sbgm":
-        return name
-    home = attribute.__module__.split(".")[1]
-    return ".".join(["sbgm", home, *inner])
-
-
-def submodule(package: ModuleType, name: str) -> ModuleType:
-    """A module within a package, imported."""
-    return importlib.import_module(f"{package.__name__}.{name}")
+    """The name under which the reference documents what can be imported as `name`: "sbgm.samplers.langevin" for
+    "sbgm.langevin"."""
+    inner = name.removeprefix("sbgm.")
+    value = getattr(sbgm, inner.partition(".")[0])
+    return name if inspect.ismodule(value) else f"{value.__module__}.{inner}"

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
-from chapters import called, place
+from chapters import Notebook
 
 from sbgm.lab.claims import Claim, Settled, claims, load_records, results_folder
 
@@ -17,52 +16,38 @@ the standard error. The last column of a table is the interval that a test holds
 """
 
 
-def page(settling: dict[str, Path]) -> str:
-    """The page as Markdown.
-
-    Args:
-        settling: the notebook that enters each claim, by id.
-    """
-    records = load_records(results_folder())
-    lines = [HEAD]
-    for claim_id, claim in claims().items():
-        link = f"[{claim_id}](#claim-{claim_id.lower()})"
-        lines.append(f"- {link}: {escaped(claim.claim)} {badge(status_of(records.get(claim_id)))}")
-    for claim_id, claim in claims().items():
-        lines += ["", *entry(claim, records.get(claim_id), settling.get(claim_id))]
-    return "\n".join(lines) + "\n"
+def page(series: list[Notebook]) -> str:
+    """The page as Markdown."""
+    entered = {claim_id: notebook for notebook in series for claim_id in notebook.settled()}
+    records, listing, entries = load_records(results_folder()), [], []
+    for claim in claims().values():
+        record = records.get(claim.id)
+        status = "not measured yet" if record is None else record.status
+        badge = f'<span class="status {status.replace(" ", "-")}">{status}</span>'
+        listing.append(f"- [{claim.id}](#claim-{claim.id.lower()}): {escaped(claim.claim)} {badge}")
+        entries += [*asked(claim, badge, entered.get(claim.id)), *(measured(record) if record else []), ""]
+    return "\n".join([HEAD, *listing, "", *entries])
 
 
-def entry(claim: Claim, record: Settled | None, chapter: Path | None) -> list[str]:
-    """One claim: what it says, how it is measured, and all that was found."""
-    where = f"§ {escaped(claim.section)}" if claim.section[:1].isdigit() else escaped(claim.section)
-    if chapter is not None:
-        where += f" · [{called(chapter)}]({place(chapter)})"
-    lines = [f"(claim-{claim.id.lower()})=", f"## {claim.id}: {escaped(claim.claim)}", ""]
-    lines += [f"{badge(status_of(record))} {where}", ""]
-    lines += [f"**Measure:** {escaped(claim.measure)}.", "", f"**Expected:** {escaped(claim.expect)}.", ""]
-    if record is None:
-        return lines
-    lines += ["| measured | value | held to |", "|---|---|---|"]
+def asked(claim: Claim, badge: str, notebook: Notebook | None) -> list[str]:
+    """What one claim says, where, how it is measured, and what was expected."""
+    where = escaped(f"§ {claim.section}" if claim.section[:1].isdigit() else claim.section)
+    link = f" · [{notebook.called}]({notebook.place})" if notebook else ""
+    lines = [f"(claim-{claim.id.lower()})=", f"## {claim.id}: {escaped(claim.claim)}", "", f"{badge} {where}{link}", ""]
+    return [*lines, f"**Measure:** {escaped(claim.measure)}.", "", f"**Expected:** {escaped(claim.expect)}.", ""]
+
+
+def measured(record: Settled) -> list[str]:
+    """All that was found, in a table, and how it was recorded, folded."""
+    lines = ["| measured | value | held to |", "|---|---|---|"]
     for check in record.checks:
         value, _, interval = str(check).removeprefix(f"{check.label}: ").partition("   expected ")
         lines.append(f"| {escaped(check.label)} | {escaped(value)} | {escaped(interval)} |")
     lines += [f"\n{escaped(words)}" for words in (record.note, record.data and f"Data: {record.data}") if words]
     if record.facts:
-        lines += ["", "<details><summary>How it was recorded</summary>", ""]
-        lines += [f"- {escaped(name)}: {escaped(str(fact))}" for name, fact in record.facts.items()]
-        lines += ["", "</details>"]
+        facts = [f"- {escaped(name)}: {escaped(str(fact))}" for name, fact in record.facts.items()]
+        lines += ["", "<details><summary>How it was recorded</summary>", "", *facts, "", "</details>"]
     return lines
-
-
-def status_of(record: Settled | None) -> str:
-    """A record's status."""
-    return "not measured yet" if record is None else record.status
-
-
-def badge(status: str) -> str:
-    """A status as a coloured word."""
-    return f'<span class="status {status.replace(" ", "-")}">{status}</span>'
 
 
 def escaped(words: str) -> str:

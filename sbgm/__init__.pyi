@@ -59,7 +59,6 @@ from .samplers import langevin as langevin
 from .samplers import metropolis_langevin as metropolis_langevin
 from .samplers import predictor_corrector as predictor_corrector
 from .samplers import probability_flow as probability_flow
-
 from .training import fit_score as fit_score
 from .weights import load_network as load_network
 from .weights import load_weights as load_weights

@@ -15,9 +15,8 @@ from pathlib import Path
 import pytest
 from nbformat import NotebookNode
 
-import release
-from normal_form import content_faults, read
-from notebooks import found
+import notebooks as tool
+from notebooks import content_faults, found, read
 from notebooks import place as place_of
 from sbgm import checks
 
@@ -87,7 +86,7 @@ def test_every_chapter_has_two_to_four():
 @pytest.fixture(scope="module")
 def course(tmp_path_factory) -> dict[str, NotebookNode]:
     folder = tmp_path_factory.mktemp("release") / "group"
-    assert release.main([str(folder), "--variant", "7"]) == 0
+    assert tool.main(["release", str(folder), "--variant", "7"]) == 0
     return {path.relative_to(folder).as_posix(): read(path) for path in found(folder)}
 
 
@@ -119,7 +118,7 @@ def test_a_hosted_notebook_fetches_the_project(tmp_path):
         shutil.copy(ROOT / file, project / file)
     for command in (["init", "-q"], ["add", "."], [*AUTHOR, "commit", "-qm", "all"]):
         subprocess.run(["git", *command], cwd=project, check=True)
-    release.main([str(course), "--source", project.as_uri()])
+    tool.main(["release", str(course), "--source", project.as_uri()])
     chapter = read(course / CHAPTERS[1].name)
     assert chapter.cells[1].cell_type == "code"
     script = chapter.cells[1].source + "\nimport sbgm\nprint(sbgm.__file__)"
@@ -140,7 +139,7 @@ def test_a_hosted_notebook_fetches_the_project(tmp_path):
 
 def test_nothing_is_overwritten(tmp_path, capsys):
     with pytest.raises(SystemExit):
-        release.main([str(tmp_path)])
+        tool.main(["release", str(tmp_path)])
     assert "nothing is overwritten" in capsys.readouterr().err
 
 

@@ -14,8 +14,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 import bench
 import notebooks as tool
-import release
-from normal_form import faults, normalised, read, without_text_chunks
+from notebooks import faults, normalised, read, without_text_chunks
 
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTERS = tool.found()
@@ -142,8 +141,8 @@ FAULTS = {
         "cell 3: shows what can't be stored (<IPython.core.display.Math object>); use text, Markdown or a figure"
     ),
     another_kernel: "is not normalised: the notebook's metadata (kernelspec)",
-    another_id: "cell 2: is not normalised: its id",
-    timing_metadata: "cell 2: is not normalised: its metadata",
+    another_id: "is not normalised: cell 2 (id)",
+    timing_metadata: "is not normalised: cell 2 (metadata)",
     address: "cell 2: prints a memory address: '0x7f3a5c0d1e50'",
     timing: "cell 2: prints a timing: '3.2 s'",
     path_of_the_machine: "cell 2: prints a path of this machine: '/home/'",
@@ -335,12 +334,12 @@ def test_a_notebook_in_a_folder_below_is_found_and_keeps_its_place(nested, tmp_p
     assert [path.relative_to(tmp_path / "out").as_posix() for path in tool.found(tmp_path / "out")] == both
     assert tool.main(["build"]) == 0
     assert tool.main(["check"]) == 0
-    assert release.main([str(tmp_path / "course")]) == 0
+    assert tool.main(["release", str(tmp_path / "course")]) == 0
     assert [path.relative_to(tmp_path / "course").as_posix() for path in tool.found(tmp_path / "course")] == both
 
 
 def test_the_speed_of_a_notebook_in_a_folder_below_is_measured(nested, monkeypatch):
-    monkeypatch.setattr(bench.subprocess, "run", lambda command, **options: None)
+    monkeypatch.setattr(bench, "run", lambda *arguments: None)
     assert [row.what for row in bench.chapters()] == ["chapter 03", "chapter 03, lab"]
 
 

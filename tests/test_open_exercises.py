@@ -10,7 +10,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 
 import notebooks as tool
-from normal_form import read
+from notebooks import read
 
 CHAPTERS = [path for path in tool.NOTEBOOKS.glob("*.ipynb") if path.stem[:2] != "00"]
 FENCE = re.compile(r"^ *```python\n(.*?)^ *```", re.DOTALL | re.MULTILINE)

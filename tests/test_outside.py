@@ -14,7 +14,7 @@ import matplotlib
 import pytest
 
 import notebooks as tool
-from normal_form import read
+from notebooks import read
 
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTERS = tool.found()

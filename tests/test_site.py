@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import json
 import re
@@ -19,6 +20,7 @@ from notebooks import found, place
 from sbgm.lab.claims import claims, load_records, results_folder
 from test_environment import declared, imported, third_party
 from test_notebooks import TINY_PNG
+from test_site_pages import FORMULAS, resolve
 
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTERS = found()
@@ -252,17 +254,33 @@ def test_the_gallery_shows_every_figure_and_leads_to_it(pages):
 
 
 def test_the_reference_documents_every_public_name(pages):
-    ids = set().union(*(page.ids for name, page in pages.items() if name.startswith("api/")))
-    for name in sbgm.__all__:
-        value = getattr(sbgm, name)
-        if inspect.ismodule(value):
-            assert f"api/sbgm.{name}.html" in pages
-            assert f"module-sbgm.{name}" in ids
-            exported = [getattr(value, inner) for inner in getattr(value, "__all__", ())]
-            for inner in (e for e in exported if inspect.isclass(e) or inspect.isfunction(e)):
-                assert f"sbgm.{name}.{inner.__name__}" in ids
-        else:
-            assert f"sbgm.{value.__module__.split('.')[1]}.{name}" in ids
+    ids = reference_ids(pages)
+    values = {name: getattr(sbgm, name) for name in sbgm.__all__ if name not in ("cli", "course")}
+    modules = {value for value in values.values() if inspect.ismodule(value)}
+    wanted = {f"{value.__module__}.{name}" for name, value in values.items() if value not in modules}
+    for module in modules:
+        assert f"api/{module.__name__}.html" in pages
+        assert f"module-{module.__name__}" in ids
+        exported = {inner: getattr(module, inner) for inner in getattr(module, "__all__", ())}
+        wanted |= {f"{module.__name__}.{e}" for e, v in exported.items() if inspect.isclass(v) or inspect.isfunction(v)}
+    assert wanted - ids == set()
+
+
+def test_the_reference_documents_what_chapters_import_and_formulas_name(pages):
+    nodes = [node for path in CHAPTERS for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
+             if cell["cell_type"] == "code" for node in ast.walk(ast.parse("".join(cell["source"])))]  # fmt: skip
+    imports = [node for node in nodes if isinstance(node, ast.ImportFrom) and node.module.startswith("sbgm.")]
+    names = {f"{node.module}.{alias.name}" for node in imports for alias in node.names}
+    names |= {name for formula in FORMULAS for name in formula["names"] if name.count(".") > 1 and name[5].islower()}
+    names = {name for name in names if callable(resolve(name))}
+    rooms = {name: ".".join([*name.split(".")[:2], name.split(".")[-1]]) for name in names}  # may export it
+    assert len(names) > 50
+    assert [name for name in names if not {name, rooms[name]} & reference_ids(pages)] == []
+
+
+def reference_ids(pages) -> set[str]:
+    """What a link into the reference can lead to."""
+    return set().union(*(page.ids for name, page in pages.items() if name.startswith("api/")))
 
 
 def test_the_reference_has_typeset_equations(html):

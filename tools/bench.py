@@ -8,19 +8,22 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
-import pathlib
+import re
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import psutil
 import torch
+from torch import Tensor
 
-from notebooks import found, place
+from notebooks import found, place, run
 from sbgm import (
     MLP,
     ImageMLP,
@@ -38,19 +41,21 @@ from sbgm import (
     widgets,
 )
 from sbgm.data import load_images
-from sbgm.lab import Figure2, Trajectory, annealed_trajectory, train_figure2
-from sbgm.lab.curve import MeasuredPoint, SamplerCurve, draw_entry, entries, load_curve
-from sbgm.lab.i5 import StepMap, digits_map
+from sbgm.files import load_tensors
+from sbgm.lab import Figure2, annealed_trajectory, train_figure2
+from sbgm.lab.claims import attached_file, load_record
+from sbgm.lab.curve import draw_entry, entries, load_curve
+from sbgm.lab.i5 import StepMap
 from sbgm.lab.ncsn import NCSN, train_ncsn
 from sbgm.lab.runs import Run, hardware
 from sbgm.precision import fast_precision
-from sbgm.samplers import State
 from sbgm.training import Step
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent
 SPEED = ROOT / "data" / "results" / "SPEED.md"
 BUSY_PERCENT = 10.0
 CHAPTER_SECONDS = {"00": 60, "01": 60, "02": 60, "03": 60}
+CELL_SECONDS = 300.0
 
 
 class Row(NamedTuple):
@@ -75,127 +80,116 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
+def medians(works: Sequence[Callable[[], object]], n: int) -> list[float]:
+    """The median wall time of n calls of each, called by turns."""
+    times = [[seconds(work) for work in works] for _ in range(n)]
+    return [statistics.median(column) for column in zip(*times, strict=True)]
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    """A generator with this seed."""
+    return torch.Generator().manual_seed(seed)
+
+
 def import_time() -> Iterator[Row]:
     """`import sbgm`, alone and with its losses, samplers and networks, against `import torch`: fresh interpreters."""
-    codes = {
-        "torch": "import torch",
-        "sbgm": "import sbgm",
-        "used": "from sbgm import MLP, annealed_langevin, ncsn_loss, paper_mixture",
-    }
-    times: dict[str, list[float]] = {name: [] for name in codes}
-    for _ in range(7):
-        for name, code in codes.items():
-            times[name].append(seconds(lambda c=code: subprocess.run([sys.executable, "-c", c], check=True)))
-    torch_alone = statistics.median(times["torch"])
-    yield Row("`import sbgm`, times `import torch`", statistics.median(times["sbgm"]) / torch_alone, 1.5, "×")
-    label = "the same with a network, a loss, a sampler and the mixture loaded"
-    yield Row(label, statistics.median(times["used"]) / torch_alone, 1.5, "×")
+    codes = ("import torch", "import sbgm", "from sbgm import MLP, annealed_langevin, ncsn_loss, paper_mixture")
+    works = [partial(subprocess.run, [sys.executable, "-c", code], check=True) for code in codes]
+    torch_alone, alone, used = medians(works, 7)
+    yield Row("`import sbgm`, times `import torch`", alone / torch_alone, 1.5, "×")
+    yield Row("the same with a network, a loss, a sampler and the mixture loaded", used / torch_alone, 1.5, "×")
 
 
 def figure2() -> Iterator[Row]:
     """Fig. 2's network by the quick and by the authors' recipe: time, Fisher divergence on the data, and L1's ratio."""
-    mixture = paper_mixture()
-    data = mixture.sample(50_000, generator=torch.Generator().manual_seed(99))
-    points = plots.grid(20)
-    distance = measure.distance_to_modes(points, mixture.means)
-    spent, divergence, ratio = {}, {}, {}
-    for recipe, n_seeds in ((Figure2.authors, 2), (Figure2.quick, 5)):
-        results = []
-        for seed in range(n_seeds):
-            network = MLP(generator=torch.Generator().manual_seed(seed))
-            taken = seconds(lambda n=network, r=recipe, s=seed: list(train_figure2(n, mixture, r(s))))
-            with torch.no_grad():
-                far, near = (
-                    measure.relative_squared_error(network(points[region]), mixture.score(points[region]))
-                    for region in (distance > 4, distance < 2)
-                )
-            results.append((taken, measure.fisher_divergence(network, mixture.score, data).value, far / near))
-        name = recipe.__name__
-        spent[name], divergence[name], ratio[name] = (statistics.mean(column) for column in zip(*results, strict=True))
-    yield Row("Fig. 2 quick recipe, share of the time of the authors'", spent["quick"] / spent["authors"], 0.25, "×")
-    yield Row("… its Fisher divergence on the data, mean of 5 seeds", divergence["quick"], 0.002, "")
-    yield Row("… the authors' (10,000 iterations), mean of 2 seeds", divergence["authors"], 0.015, "")
-    yield Row("… near error over far error (L1: at most 1/5), authors'", 1 / ratio["authors"], 0.2, "")
-    yield Row("… the same, quick", 1 / ratio["quick"], 0.2, "")
+    mixture, points = paper_mixture(), plots.grid(20)
+    data = mixture.sample(50_000, generator=seeded(99))
+
+    def train(recipe: Callable[[int], Figure2], seed: int) -> tuple[float, float, float]:
+        network = MLP(generator=seeded(seed))
+        taken = seconds(lambda: list(train_figure2(network, mixture, recipe(seed))))
+        near, far = measure.region_errors(network, mixture.score, points, mixture.means)
+        return taken, measure.fisher_divergence(network, mixture.score, data).value, near / far
+
+    authors, quick = (
+        [statistics.mean(column) for column in zip(*(train(recipe, seed) for seed in range(n_seeds)), strict=True)]
+        for recipe, n_seeds in ((Figure2.authors, 2), (Figure2.quick, 5))
+    )
+    yield Row("Fig. 2 quick recipe, share of the time of the authors'", quick[0] / authors[0], 0.25, "×")
+    yield Row("… its Fisher divergence on the data, mean of 5 seeds", quick[1], 0.002, "")
+    yield Row("… the authors' (10,000 iterations), mean of 2 seeds", authors[1], 0.015, "")
+    yield Row("… near error over far error (L1: at most 1/5), authors'", authors[2], 0.2, "")
+    yield Row("… the same, quick", quick[2], 0.2, "")
 
 
 def figure3() -> Iterator[Row]:
     """Fig. 3's three clouds: 20 seeds of 1,280 chains, by exact sampling, Langevin and annealed Langevin dynamics."""
 
     def clouds() -> None:
-        generator = torch.Generator().manual_seed(0)
-        mixture, points, n = paper_mixture(), paper_mixture(stds=0.0), 20 * 1280
+        generator, mixture, points, n = seeded(), paper_mixture(), paper_mixture(stds=0.0), 20 * 1280
         mixture.sample(n, generator=generator)
-        start = torch.rand(n, 2, generator=generator) * 16 - 8
+        start, sigmas = torch.rand(n, 2, generator=generator) * 16 - 8, geometric_sigmas(20, 1, 10)
         final(langevin(mixture.score, start, step_size=0.1, n_steps=1000, generator=generator))
-        sigmas = geometric_sigmas(20, 1, 10)
         final(annealed_langevin(points.score, start, sigmas, step_size=0.1, n_steps=100, generator=generator))
 
     yield Row("Fig. 3: three clouds, 20 seeds × 1,280 chains", seconds(clouds), 10, " s")
 
 
-def training_step(compile: bool = False) -> Iterator[Row]:
-    """The laptop's training step, bfloat16 layers against the plain fp32 loop, one after the other: C = 32, 28×28."""
-    steps = {"fp32": image_training("fp32"), "bf16": image_training("bf16", compile=compile)}
-    times: dict[str, list[float]] = {precision: [] for precision in steps}
-    for _ in range(5):
-        for precision, training in steps.items():
-            times[precision].append(seconds(lambda t=training: next(t)))
-    share = statistics.median(times["bf16"]) / statistics.median(times["fp32"])
-    label = "training step in bfloat16, share of fp32's time (C = 32, 28×28, batch 64)"
-    yield Row("… compiled, which takes minutes to start" if compile else label, share, 1 / 1.6, "×")
-
-
-def compiled_step() -> Iterator[Row]:
-    """The same with compiled layers."""
-    yield from training_step(compile=True)
-
-
-def compiled_loss() -> Iterator[Row]:
-    """What 500 steps of the plain fp32 loop learn, and of the compiled bfloat16 one: no time is taken.
-
-    The held-out loss is that of the averaged weights, which scatter less. Three seeds of the plain loop show how far a
-    run is from their mean by chance; the compiled run should be no farther. The runs are kept in runs/learning, and
-    gone on with if they are interrupted; without that folder they are made anew.
-    """
-    images, held_out = load_images("mnist_small"), load_images("mnist_small", "test")[:200]
-    losses: dict[str, list[float]] = {"fp32": [], "bf16": []}
-    for precision, seed in (("fp32", 0), ("fp32", 1), ("fp32", 2), ("bf16", 0)):
-        settings = image_settings(precision, n_steps=500, compile=precision == "bf16", ema_decay=0.99, seed=seed)
-        run = Run(ROOT / "runs" / "learning" / f"{precision}-{seed}")
-        resume = run.folder.exists()
-        for _ in train_ncsn(settings, run.folder, resume=resume, images=images, held_out=images[:2]):
-            pass
-        network = run.network()
-        measured = measure.level_losses(network, held_out, network.sigmas, generator=torch.Generator().manual_seed(0))
-        losses[precision].append(float(measured.values.mean()))
-    plain, (fused,) = losses["fp32"], losses["bf16"]
-    by_chance = statistics.stdev(plain) * math.sqrt(1 + 1 / len(plain))
-    yield Row("held-out loss after 500 steps in fp32, mean of three seeds", statistics.mean(plain), None, "")
-    yield Row("… standard deviation of one run more from that mean", by_chance, None, "")
-    yield Row("… of a run compiled in bfloat16", fused, None, "")
-    yield Row("… its distance from the mean, in these", abs(fused - statistics.mean(plain)) / by_chance, 2, "")
-
-
-def image_settings(precision: str, **training) -> NCSN:
+def image_settings(precision: str, **training: object) -> NCSN:
     """The laptop's training on the shipped digits, batch 64, with other settings of the training."""
     settings = NCSN.of_scale("mnist_small", "laptop")
     changes = {"batch_size": 64, "precision": precision, "log_every": training["n_steps"], "ema_decay": 0.0} | training
     return dataclasses.replace(settings, training=dataclasses.replace(settings.training, **changes))
 
 
-def image_training(precision: str, *, compile: bool = False, n_steps: int = 6) -> Iterator[Step]:
-    """Train the laptop's RefineNet on the shipped digits."""
-    images = load_images("mnist_small")
+def image_training(precision: str, *, compile: bool) -> Iterator[Step]:
+    """Six steps of training the laptop's RefineNet on the shipped digits."""
+    images, settings = load_images("mnist_small"), image_settings(precision, n_steps=6, compile=compile)
     with tempfile.TemporaryDirectory() as folder:
-        settings = image_settings(precision, n_steps=n_steps, compile=compile)
         yield from train_ncsn(settings, f"{folder}/run", images=images, held_out=images[:2])
+
+
+def training_steps() -> Iterator[Row]:
+    """The laptop's training step, bfloat16 layers against the plain fp32 loop, by turns: C = 32, 28×28."""
+    for compile, label in (
+        (False, "training step in bfloat16, share of fp32's time (C = 32, 28×28, batch 64)"),
+        (True, "… compiled, which takes minutes to start"),
+    ):
+        trainings = image_training("fp32", compile=False), image_training("bf16", compile=compile)
+        plain, fast = medians([partial(next, training) for training in trainings], 5)
+        yield Row(label, fast / plain, 1 / 1.6, "×")
+
+
+def held_out_loss(precision: str, seed: int) -> float:
+    """The held-out loss of the averaged weights, which scatter less, after 500 steps; bfloat16 layers are compiled.
+
+    The run is kept in runs/learning, and gone on with if it is interrupted; without that folder it is made anew.
+    """
+    images, held_out = load_images("mnist_small"), load_images("mnist_small", "test")[:200]
+    settings = image_settings(precision, n_steps=500, compile=precision == "bf16", ema_decay=0.99, seed=seed)
+    folder = ROOT / "runs" / "learning" / f"{precision}-{seed}"
+    list(train_ncsn(settings, folder, resume=folder.exists(), images=images, held_out=images[:2]))
+    network = Run(folder).network()
+    return float(measure.level_losses(network, held_out, network.sigmas, generator=seeded()).values.mean())
+
+
+def compiled_loss() -> Iterator[Row]:
+    """What the plain fp32 loop learns, and the compiled bfloat16 one: no time is taken.
+
+    Three seeds of the plain loop show how far a run is from their mean by chance; the compiled should be no farther.
+    """
+    *plain, fused = (held_out_loss(*which) for which in (("fp32", 0), ("fp32", 1), ("fp32", 2), ("bf16", 0)))
+    mean, by_chance = statistics.mean(plain), statistics.stdev(plain) * math.sqrt(1 + 1 / len(plain))
+    yield Row("held-out loss after 500 steps in fp32, mean of three seeds", mean, None, "")
+    yield Row("… standard deviation of one run more from that mean", by_chance, None, "")
+    yield Row("… of a run compiled in bfloat16", fused, None, "")
+    yield Row("… its distance from the mean, in these", abs(fused - mean) / by_chance, 2, "")
 
 
 def sampling() -> Iterator[Row]:
     """Sixteen digits by Algorithm 1, its 1,000 evaluations timed on 100 of them, and 64 by the curve's fast sampler."""
     network = load_network("mnist_ncsn")
-    start = torch.rand(16, *network.image_shape, generator=torch.Generator().manual_seed(0))
+    start = torch.rand(16, *network.image_shape, generator=seeded())
     score, options = autocast(network, fast_precision()), {"step_size": 2e-5, "generator": torch.Generator()}
     fast, digits = load_curve("mnist_ncsn").fast(), load_images("mnist_small")[:1_000]
     entry = next(e for e in entries(network.sigmas) if (e.label, e.evaluations) == (fast.label, fast.evaluations))
@@ -204,91 +198,57 @@ def sampling() -> Iterator[Row]:
         final(annealed_langevin(score, start, network.sigmas[:1], n_steps=2, **options))
         slow = seconds(lambda: final(annealed_langevin(score, start, network.sigmas, n_steps=10, **options)))
         with tempfile.TemporaryDirectory() as folder:
-            quick = seconds(lambda: list(draw_entry(entry, network, digits, pathlib.Path(folder), 64, batch_size=64)))
+            quick = seconds(lambda: list(draw_entry(entry, network, digits, Path(folder), 64, batch_size=64)))
     finally:
         torch.set_num_threads(1)
     yield Row("16 MNIST images by Algorithm 1, C = 32: ten times 100 evaluations", 10 * slow, 100, " s")
     yield Row(f"64 by the fast path, {entry.label}, {entry.evaluations} evaluations", quick, 40, " s")
 
 
-def small_curve() -> SamplerCurve:
-    """Two samplers at two costs each, with sixteen black images for samples."""
-    costs = {"Algorithm 1": (100, 1_000), "ancestral": (20, 100)}
-    points = tuple(MeasuredPoint(label, n, 1_000 / n, 0.1, 0.5) for label, budgets in costs.items() for n in budgets)
-    sheets = {f"{p.label}, {p.evaluations}": torch.zeros(16, 1, 28, 28, dtype=torch.uint8) for p in points}
-    return SamplerCurve(points, {"n_samples": 16}, sheets)
-
-
-def every_explorer() -> Iterator[widgets.FigureExplorer]:
-    """One of each explorer that the package exports."""
-    settings = dataclasses.replace(Figure2.quick(), n_iterations=40)
-    network, points = MLP(generator=torch.Generator().manual_seed(0)), plots.grid(39)
-    snapshots = {0: network(points).detach()}
-    for step in train_figure2(network, paper_mixture(), settings):
-        snapshots[step.step] = network(points).detach()
+def every_explorer() -> Iterator[tuple[str, widgets.FigureExplorer]]:
+    """Each explorer that the package exports, by name; what has no record is made by the score of a normal law."""
+    generator, digit = seeded(), load_images("mnist_small", "test")[0]
+    start, sigmas = torch.rand(16, *digit.shape, generator=generator), geometric_sigmas(1.0, 0.01, 10)
+    options = {"step_size": 2e-5, "n_steps": 20, "generator": generator}
+    hidden = {kind: masks.make_mask(kind, digit.shape, generator=generator) for kind in masks.KINDS}
+    fills = {
+        kind: list(inpaint(normal_score, start[:4], sigmas[:3], image=digit, mask=mask, **options))
+        for kind, mask in hidden.items()
+    }
     arguments = {
-        "training_explorer": [snapshots],
+        "training_explorer": [{n: MLP(generator=generator)(plots.grid(39)).detach() for n in range(40)}],
         "image_noise_explorer": [load_images("photo_patches", "test")[:8]],
         "denoising_explorer": [ImageMLP([1.0, 0.1, 0.01]), load_images("digits", "test")[:8]],
-        "inpainting_explorer": inpaintings(),
-        "step_map_explorer": [small_step_map()],
-        "image_annealing_explorer": [small_trajectory()],
-        "sampler_curve_explorer": [small_curve()],
+        "inpainting_explorer": [digit, hidden, fills],
+        "step_map_explorer": [StepMap.from_tensors(load_tensors(attached_file(load_record("I5")))[0], "digits")],
+        "image_annealing_explorer": [annealed_trajectory(normal_score, start, sigmas, **options)],
+        "sampler_curve_explorer": [load_curve("mnist_ncsn")],
     }
     for name in widgets.__all__:
         if name.endswith("_explorer"):
-            yield getattr(widgets, name)(*arguments.get(name, []))
+            yield name.removesuffix("_explorer"), getattr(widgets, name)(*arguments.get(name, []))
 
 
-def inpaintings() -> tuple:
-    """A digit, its masks, and the states of four fills behind each, by the exact score of a normal law."""
-    image, generator = load_images("mnist_small", "test")[0], torch.Generator().manual_seed(0)
-    by_kind = {kind: masks.make_mask(kind, image.shape, generator=generator) for kind in masks.KINDS}
-
-    def fills(mask: torch.Tensor) -> list[State]:
-        start = torch.rand(4, *image.shape, generator=generator)
-        options = {"image": image, "mask": mask, "step_size": 0.004, "n_steps": 10, "generator": generator}
-        return list(inpaint(lambda x, sigma: (0.1 - x) / (0.1 + sigma**2), start, [1.0, 0.3, 0.1], **options))
-
-    return image, by_kind, {kind: fills(mask) for kind, mask in by_kind.items()}
-
-
-def small_trajectory() -> Trajectory:
-    """Sixteen chains of ten levels, by the exact score of a normal law."""
-    start, generator = torch.rand(16, 1, 28, 28, generator=torch.Generator().manual_seed(0)), torch.Generator()
-    options = {"step_size": 2e-5, "n_steps": 20, "generator": generator.manual_seed(1)}
-    sigmas = geometric_sigmas(1.0, 0.01, 10)
-    return annealed_trajectory(lambda x, sigma: (0.1 - x) / (0.1 + sigma**2), start, sigmas, **options)
-
-
-def small_step_map() -> StepMap:
-    """A map of few digits and few steps."""
-    with tempfile.TemporaryDirectory() as folder:
-        return digits_map(pathlib.Path(folder), n_steps=(1, 2), step_sizes=(1e-5, 2e-5), n_samples=80)
+def normal_score(x: Tensor, sigma: float) -> Tensor:
+    """The score of pixels of mean and variance 0.1 with noise σ on them."""
+    return (0.1 - x) / (0.1 + sigma**2)
 
 
 def sliders() -> Iterator[Row]:
     """Every control of every explorer: the median time from a move to the finished picture."""
-    names = [name for name in widgets.__all__ if name.endswith("_explorer")]
-    for name, explorer in zip(names, every_explorer(), strict=True):
+    for name, explorer in every_explorer():
         for control in explorer.controls:
-            label = f"{name.removesuffix('_explorer').replace('_', ' ')}: {control.replace('_', ' ')}"
-            yield Row(f"slider, {label}", 1000 * explorer.update_seconds(control), 50, " ms")
+            label = f"slider, {name}: {control}".replace("_", " ")
+            yield Row(label, 1000 * explorer.update_seconds(control), 50, " ms")
 
 
 def chapters() -> Iterator[Row]:
     """Each notebook alone, on a fresh kernel."""
     for notebook in found():
-        command = [sys.executable, str(ROOT / "tools" / "notebooks.py"), "run"]
         with tempfile.TemporaryDirectory() as folder:
-            taken = seconds(
-                lambda c=command, f=folder, n=notebook: subprocess.run(
-                    [*c, f, str(n)], check=True, stdout=subprocess.DEVNULL
-                )
-            )
+            taken = seconds(partial(run, notebook, Path(folder), CELL_SECONDS))
         *folders, name = place(notebook).parts
-        label = ", ".join([f"chapter {name[:2]}", *folders])
-        yield Row(label, taken, CHAPTER_SECONDS.get(name[:2], 120), " s")
+        yield Row(", ".join([f"chapter {name[:2]}", *folders]), taken, CHAPTER_SECONDS.get(name[:2], 120), " s")
 
 
 def refuse_if_busy() -> None:
@@ -299,12 +259,11 @@ def refuse_if_busy() -> None:
 
 def write_table(name: str, table: str) -> None:
     """Put a table into SPEED.md, between the markers of its name."""
-    text = SPEED.read_text(encoding="utf-8")
-    head, opened, rest = text.partition(f"<!-- {name} -->")
-    _, closed, tail = rest.partition(f"<!-- /{name} -->")
-    if not (opened and closed):
+    between = re.compile(rf"(?<=<!-- {name} -->\n).*?(?=\n<!-- /{name} -->)", re.DOTALL)
+    text, n_replaced = between.subn(lambda _: table, SPEED.read_text(encoding="utf-8"))
+    if n_replaced != 1:
         sys.exit(f"bench: SPEED.md must hold the markers <!-- {name} --> and <!-- /{name} -->")
-    SPEED.write_text(f"{head}{opened}\n{table}\n{closed}{tail}", encoding="utf-8")
+    SPEED.write_text(text, encoding="utf-8")
 
 
 def main() -> None:
@@ -314,20 +273,17 @@ def main() -> None:
     parser.add_argument("--skip-chapters", action="store_true", help="leave out the chapters' run times")
     parser.add_argument("--learning", action="store_true", help="only what compiled bfloat16 learns: most of an hour")
     arguments = parser.parse_args()
-    parts = [import_time, figure2, figure3, training_step, compiled_step, sampling, sliders]
-    parts += [] if arguments.skip_chapters else [chapters]
-    if arguments.learning:
-        parts = [compiled_loss]
-    else:
+    timed = (import_time, figure2, figure3, training_steps, sampling, sliders, chapters)
+    parts = [compiled_loss] if arguments.learning else timed[:-1] if arguments.skip_chapters else timed
+    if not arguments.learning:
         refuse_if_busy()
     torch.set_num_threads(1)
-    head = ["| what | measured | target | met |", "|---|---|---|---|"]
-    lines = [f"Measured on {hardware()}, torch {torch.__version__}.\n", *head]
-    print("\n".join(lines), flush=True)
-    for part in parts:
-        for row in part():
-            lines.append(str(row))
-            print(row, flush=True)
+    lines = [f"Measured on {hardware()}, torch {torch.__version__}.\n"]
+    lines += ["| what | measured | target | met |", "|---|---|---|---|"]
+    print(*lines, sep="\n", flush=True)
+    for row in (row for part in parts for row in part()):
+        lines.append(str(row))
+        print(row, flush=True)
     if arguments.write:
         write_table("bench learning" if arguments.learning else "bench", "\n".join(lines))
 

@@ -13,7 +13,7 @@ from decimal import Decimal
 from nbformat import NotebookNode
 from nbval.plugin import IPyNbCell, IPyNbFile
 
-from normal_form import stored_outputs
+from notebooks import stored_outputs
 
 # .509, -3.2, 1.5e-4, 2e-05 and the .5 of ".5σ"; not the integer 12, the version 2.13.0 or the 3.5 of "x3.5"
 DECIMAL = re.compile(r"((?<![\w.])[-+]?(?:\d*\.\d+(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+)(?!\d|\.\d))")
@@ -26,11 +26,10 @@ def same_to_last_digit(old: str, new: str) -> bool:
     that a minus sign widens.
     """
     old_parts, new_parts = DECIMAL.split(old), DECIMAL.split(new)  # words at even places, decimals at odd ones
-    if len(old_parts) != len(new_parts):
-        return False
-    same_words = all(a.split() == b.split() for a, b in zip(old_parts[::2], new_parts[::2], strict=True))
-    return same_words and all(
-        _within_a_unit(Decimal(a), Decimal(b)) for a, b in zip(old_parts[1::2], new_parts[1::2], strict=True)
+    return (
+        len(old_parts) == len(new_parts)
+        and all(a.split() == b.split() for a, b in zip(old_parts[::2], new_parts[::2], strict=True))
+        and all(_within_a_unit(Decimal(a), Decimal(b)) for a, b in zip(old_parts[1::2], new_parts[1::2], strict=True))
     )
 
 

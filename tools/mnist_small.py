@@ -32,10 +32,10 @@ def idx_content(array: np.ndarray) -> bytes:
 
 def contents() -> dict[str, bytes]:
     """The four files, by name."""
-    arrays = []
-    for split, every in EVERY.items():
-        arrays.append((load_images("mnist", split)[::every, 0] * 255).round().byte().numpy())
-        arrays.append(load_labels("mnist", split)[::every].byte().numpy())
+    pairs = [
+        (load_images("mnist", split)[::n, 0] * 255, load_labels("mnist", split)[::n]) for split, n in EVERY.items()
+    ]
+    arrays = [tensor.round().byte().numpy() for pair in pairs for tensor in pair]
     return dict(zip(IDX_FILES, map(idx_content, arrays), strict=True))
 
 

@@ -15,16 +15,19 @@ import os
 import random
 import resource
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = ROOT / "tests" / "mutants.csv"
+SECONDS = Path("seconds.json")  # how long each test took, in the copy
 N, SEED, CPU_SECONDS = 150, 0, 300  # a loop without an end is caught after these
 ALL = ("tests/test_dtypes.py", "tests/test_refusals.py")
 TARGETS = {  # files -> tests
@@ -82,12 +85,10 @@ def _with(node: ast.AST, **fields: object) -> ast.AST:
 
 def draw(folder: Path) -> list[tuple[str, str, str, str, str]]:
     """N faults at different places: (file, function, line before, line after, the file's new text)."""
-    places = []
-    for file in sorted(path.relative_to(folder).as_posix() for path in folder.glob("sbgm/**/*.py")):
-        if any(fnmatch(file, target) for target in TARGETS):
-            source = (folder / file).read_bytes()
-            changeable = [(node, function) for node, function in nodes(ast.parse(source)) if variants(node)]
-            places += [(file, function, node, source) for node, function in changeable]
+    files = sorted(path.relative_to(folder).as_posix() for path in folder.glob("sbgm/**/*.py"))
+    sources = {file: (folder / file).read_bytes() for file in files if any(fnmatch(file, target) for target in TARGETS)}
+    found = [(file, function, node) for file, text in sources.items() for node, function in nodes(ast.parse(text))]
+    places = [(file, function, node, sources[file]) for file, function, node in found if variants(node)]
     draws, faults = random.Random(SEED), []
     for file, function, node, source in draws.sample(places, N):
         starts = [0, *itertools.accumulate(map(len, source.splitlines(keepends=True)))]
@@ -101,34 +102,25 @@ def draw(folder: Path) -> list[tuple[str, str, str, str, str]]:
     return sorted(faults)
 
 
-class CheapestFirst:
-    """A plugin of pytest that runs tests in the order of how long they last took, and measures that."""
-
-    def __init__(self, seconds: dict[str, float]) -> None:
-        self.seconds = seconds
-
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Put the cheapest first."""
-        items.sort(key=lambda item: self.seconds.get(item.nodeid, 0.0))
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note how long a test took."""
-        self.seconds[report.nodeid] = max(report.duration, self.seconds.get(report.nodeid, 0.0))
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """As a plugin of pytest, put the tests first that took the least time when they last passed."""
+    seconds = json.loads(SECONDS.read_text()) if SECONDS.exists() else {}
+    items.sort(key=lambda item: seconds.get(item.nodeid, 0.0))
 
 
-def passes(file: str, seconds: Path) -> bool:
-    """Run a file's tests in a process of their own, which has all loaded but the package and the tests."""
-    child = os.fork()
-    if child == 0:
-        resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
-        for stream in (1, 2):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
-        plugin = CheapestFirst(json.loads(seconds.read_text()) if seconds.exists() else {})
-        status = pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests_of(file)], [plugin])
-        if status == 0:
-            seconds.write_text(json.dumps(plugin.seconds))
-        os._exit(status)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
+    """As a plugin of pytest, note how long each test took if all passed."""
+    seconds = json.loads(SECONDS.read_text()) if SECONDS.exists() else {}
+    if exitstatus == 0:
+        seconds |= {report.nodeid: report.duration for report in terminalreporter.getreports("passed")}
+        SECONDS.write_text(json.dumps(seconds))
+
+
+def passes(file: str) -> bool:
+    """Run a file's tests in a process of their own."""
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "mutants", *tests_of(file)]
+    limit = partial(resource.setrlimit, resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+    status = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=limit).returncode
     if status in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.NO_TESTS_COLLECTED, pytest.ExitCode.INTERNAL_ERROR):
         raise RuntimeError(f"pytest could not run the tests of {file}: {status}")
     return status == 0
@@ -141,7 +133,7 @@ def tests_of(file: str) -> list[str]:
 
 
 def prepare(folder: Path, files: set[str]) -> None:
-    """Copy the repository, load what its tests load, forget the package and the tests, and see that the tests pass."""
+    """Copy the repository, work in the copy, and see that its tests pass."""
     for path in ROOT.iterdir():
         if path.name in ("sbgm", "tests", "tools"):
             shutil.copytree(path, folder / path.name)
@@ -149,16 +141,14 @@ def prepare(folder: Path, files: set[str]) -> None:
             shutil.copy2(path, folder)
         elif not path.name.startswith("."):
             (folder / path.name).symlink_to(path)
-    os.environ |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(folder)}
-    os.chdir(folder)
-    tempfile.tempdir = str(folder)  # what the tests leave behind goes with it
-    sys.path[:] = [str(folder), *(entry for entry in sys.path if Path(entry or ".").resolve() != ROOT)]
-    pytest.main(["--collect-only", "-qq", "-p", "no:cacheprovider", *{t for file in files for t in tests_of(file)}])
-    for name, module in list(sys.modules.items()):
-        if str(getattr(module, "__file__", None)).startswith(str(folder)):
-            del sys.modules[name]
+    os.chdir(folder)  # what the tests leave behind goes with it
+    os.environ |= {
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": f"{folder}{os.pathsep}{folder / 'tools'}",
+        "TMPDIR": str(folder),
+    }
     for file in {target: file for file in files for target in TARGETS if fnmatch(file, target)}.values():
-        if not passes(file, folder / "seconds.json"):
+        if not passes(file):
             raise RuntimeError(f"the tests of {file} fail without a fault")
 
 
@@ -175,7 +165,7 @@ def main(only_survivors: bool) -> None:
                 path, original = Path(key[0]), Path(key[0]).read_bytes()
                 path.write_text(text, encoding="utf-8")
                 os.utime(path, (0, i))  # a date of its own, so that no compiled file is taken for it
-                outcome = "survived" if passes(key[0], Path("seconds.json")) else "caught"
+                outcome = "survived" if passes(key[0]) else "caught"
                 path.write_bytes(original)
                 print(f"{i:3d} {outcome:8s}", " | ".join(key), flush=True)
             table.append((*key, outcome, why))

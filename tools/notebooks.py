@@ -1,31 +1,87 @@
-"""Build, check and run the notebooks.
+"""Build, check, run and release the notebooks.
 
     python tools/notebooks.py build [NOTEBOOK…]          execute in place, normalise; nothing changes on failure
     python tools/notebooks.py check [NOTEBOOK…]          name every fault, without executing
     python tools/notebooks.py run FOLDER [NOTEBOOK…]     execute copies into FOLDER
     python tools/notebooks.py new SCRIPT.py NOTEBOOK     make a notebook from a jupytext percent script
+    python tools/notebooks.py release FOLDER [--variant N] [--source URL]
 
 Without NOTEBOOK, all of notebooks/ and of the folders below. A notebook is executed in a fresh kernel of this Python,
-in its own folder.
+in its own folder. Two builds on one machine are byte-identical.
+
+A release is for a graded course: a cell tagged "solution" is left out, and `variant=0` in an exercise's cell becomes
+the group's. Hand the folder out, and grade with `python -m sbgm grade … --variant N`. With --source each chapter begins
+with a cell that fetches the project from that git repository, where `sbgm` isn't installed: then it runs on a hosted
+service (Colab, a JupyterHub) from nothing but the one file.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
+import copy
+import json
 import re
+import struct
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import jupytext
+import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell
 
-from normal_form import as_text, content_faults, faults, normalised, read
+from sbgm.files import written_whole
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+KEPT_MIME_TYPES = ("text/plain", "text/markdown", "image/png")
+IGNORED_TAG, EXERCISE_TAG, SOLUTION_TAG = "nbval-ignore-output", "exercise", "solution"
+
 COLOURS = re.compile(r"\x1b\[[\d;]*m")
+VARIANT = re.compile(r"\bvariant=0\b")
+# A tqdm bar, whatever its description: it is watched live, and neither stored nor compared.
+PROGRESS_BAR = re.compile(r"[^\n]*\[\d+:\d\d[<,][^\n]*\]\s*")
+# Text that another machine, or the next run, would print differently.
+MACHINE_DEPENDENT = {
+    "a memory address": re.compile(r"\b0x[0-9a-fA-F]{6,}"),
+    # "2.4 s.e.", "2 s(x, σ)" and "s = 3" are none
+    "a timing": re.compile(
+        r"(?<![\w.])(\d*\.)?\d+ ?(ns|µs|us|ms|s|sec|seconds|min|minutes|it/s|s/it)(?![\w(/]|\.\w| ?=)"
+    ),
+    "a path of this machine": re.compile(r"(?<![\w/.])/(home|root|tmp|Users|work|var)/|\b[A-Z]:\\"),
+}
+NOT_RUN_OR_RAISING = re.compile(r"nbval[-_]skip|(nbval[-_])?raises[-_]exception", re.IGNORECASE)
+
+# A hosted kernel has started before the project is there: hence sys.path.
+FETCH = """\
+# On a hosted notebook this fetches the project and installs it, once. Where sbgm is installed it does nothing.
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+if importlib.util.find_spec("sbgm") is None:
+    project = Path("sbgm-course").resolve()
+    if not project.exists():
+        subprocess.run(["git", "clone", "--quiet", "--depth=1", {source!r}, str(project)], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "-e", f"{{project}}[fid,notebooks]"], check=True)
+    sys.path.insert(0, str(project))"""
+
+
+class NotebookError(Exception):
+    """A notebook that can't be built; the message says what is wrong."""
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
 
 
 def found(folder: Path | None = None) -> list[Path]:
@@ -39,8 +95,145 @@ def place(path: Path) -> Path:
     return path.resolve().relative_to(NOTEBOOKS) if path.resolve().is_relative_to(NOTEBOOKS) else Path(path.name)
 
 
-class NotebookError(Exception):
-    """A notebook that can't be built; the message says what is wrong."""
+def read(path: Path) -> NotebookNode:
+    """Read a notebook of any version 4 format."""
+    return nbformat.read(path, as_version=4)
+
+
+def as_text(notebook: NotebookNode) -> str:
+    """The notebook as its file holds it."""
+    return nbformat.writes(notebook) + "\n"
+
+
+def write(notebook: NotebookNode, path: Path) -> None:
+    """Write `notebook` to `path` whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with written_whole(path) as partial:
+        partial.write_text(as_text(notebook), encoding="utf-8", newline="\n")
+
+
+# --- the form in which a notebook is committed -----------------------------------------------------------------------
+
+
+def normalised(notebook: NotebookNode, name: str) -> NotebookNode:
+    """Return a copy in the committed form: fixed cell ids, no timing, no widget state, text and PNG outputs only.
+
+    Args:
+        notebook: any.
+        name: its file's stem, e.g. "04_annealed_langevin_dynamics".
+    """
+    chapter = re.sub(r"[^A-Za-z0-9-]", "-", name.split("_")[0])[:32]
+    result = copy.deepcopy(notebook)
+    result.update(nbformat=4, nbformat_minor=5, metadata=nbformat.from_dict(METADATA))
+    for index, cell in enumerate(result.cells):
+        cell.id = f"{chapter}-{index:03d}"
+        cell.metadata = nbformat.from_dict({"tags": tags_of(cell)} if tags_of(cell) else {})
+        if cell.cell_type == "code":
+            cell.outputs = stored_outputs(cell.outputs)
+    return result
+
+
+def tags_of(cell: NotebookNode) -> list[str]:
+    """A cell's tags."""
+    return cell.metadata.get("tags", [])
+
+
+def stored_outputs(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """Return what is kept of a cell's outputs: text and PNG, each run of prints in one piece, no progress bars."""
+    kept: list[NotebookNode] = []
+    for output in copy.deepcopy(outputs):
+        if output.output_type == "stream" and kept and kept[-1].get("name") == output.name:
+            kept[-1].text += output.text  # how prints are cut into messages depends on timing
+        elif "data" not in output:
+            kept.append(output)
+        elif not PROGRESS_BAR.fullmatch(output.data.get("text/plain", "")):
+            output.data = {kind: output.data[kind] for kind in KEPT_MIME_TYPES if kind in output.data}
+            if png := output.data.get("image/png"):
+                output.data["image/png"] = base64.b64encode(without_text_chunks(base64.b64decode(png))).decode()
+            output.metadata = {kind: value for kind, value in output.metadata.items() if kind == "image/png"}
+            kept.append(output)
+    return [nbformat.from_dict(output) for output in kept]
+
+
+def without_text_chunks(png: bytes) -> bytes:
+    """Return the same PNG, pixel for pixel, without its text and date: Matplotlib stamps its version there."""
+    kept, position = png[:8], 8  # the signature
+    while position < len(png):
+        length, kind = struct.unpack_from(">I4s", png, position)
+        end = position + 12 + length  # length, kind, data and checksum
+        kept += b"" if kind in (b"tEXt", b"zTXt", b"iTXt", b"tIME") else png[position:end]
+        position = end
+    return kept
+
+
+# --- what keeps a notebook from it -----------------------------------------------------------------------------------
+
+
+def faults(path: Path) -> list[str]:
+    """Return all that is wrong with the notebook at `path`, one sentence each; nothing is executed."""
+    notebook = read(path)
+    return [*content_faults(notebook), *_form_faults(path, notebook), *_undefined_names(path)]
+
+
+def content_faults(notebook: NotebookNode) -> list[str]:
+    """Return what is wrong with a notebook's cells and outputs."""
+    code = [(index, cell) for index, cell in enumerate(notebook.cells, start=1) if cell.cell_type == "code"]
+    counted = enumerate(code, start=1)
+    return [f"cell {index}: {fault}" for count, (index, cell) in counted for fault in _cell_faults(cell, count)]
+
+
+def _cell_faults(cell: NotebookNode, expected_count: int) -> list[str]:
+    tags, count = tags_of(cell), cell.execution_count
+    marks = "\n".join([*tags, *re.findall(r"^\s*#.*", cell.source, re.MULTILINE)])
+    possible = {
+        "is an empty code cell": not cell.source.strip(),
+        "was not executed": count is None,
+        f"was executed out of order: its count is {count}, not {expected_count}": count not in (None, expected_count),
+        "asks nbval not to run it, or to let it raise": NOT_RUN_OR_RAISING.search(marks),
+    }
+    outputs = (fault for output in cell.outputs for fault in _output_faults(output, compared=IGNORED_TAG not in tags))
+    return [*(fault for fault, is_there in possible.items() if is_there), *outputs]
+
+
+def _output_faults(output: NotebookNode, *, compared: bool) -> list[str]:
+    data = output.get("data", {})
+    others = sorted({*data} - {*KEPT_MIME_TYPES})
+    text = output.get("text") or "\n".join(value for kind, value in data.items() if kind.startswith("text/"))
+    is_a_name = {*data} == {"text/plain"} and text.startswith("<IPython.core.display.")
+    if output.output_type == "error":
+        return [f"holds an error: {output.ename}: {output.evalue}"]
+    if output.get("name") == "stderr":
+        return [f"wrote to stderr (a warning?): {text.strip()[:300]!r}"]
+    if others:
+        return [f"has an output that is neither text nor PNG: {', '.join(others)}"]
+    if is_a_name or not (data or output.output_type == "stream"):
+        return [f"shows what can't be stored ({text}); use text, Markdown or a figure"]
+    matches = {what: pattern.search(text) for what, pattern in MACHINE_DEPENDENT.items() if compared}
+    return [f"prints {what}: {match.group()!r}" for what, match in matches.items() if match]
+
+
+def _form_faults(path: Path, notebook: NotebookNode) -> list[str]:
+    """Name the first thing in which the file differs from its normalised form."""
+    normal = normalised(notebook, path.stem)
+    cells = enumerate(zip(notebook.cells, normal.cells, strict=True), start=1)
+    parts = [("the notebook's metadata", (notebook.metadata, normal.metadata)), *((f"cell {i}", c) for i, c in cells)]
+    for what, (given, wanted) in parts:
+        if keys := [key for key in sorted({*given, *wanted}) if given.get(key) != wanted.get(key)]:
+            return [f"is not normalised: {what} ({', '.join(keys)})"]
+    as_it_is = path.read_text(encoding="utf-8") == as_text(normal)
+    return [] if as_it_is else ["is not normalised: its format version or the file's layout"]
+
+
+def _undefined_names(path: Path) -> list[str]:
+    """Ask ruff, which reads a notebook's cells as one module and knows IPython's magics and `display`."""
+    command = ["ruff", "check", "--isolated", "--no-cache", "--select", "F821", "--output-format", "json", str(path)]
+    answer = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True)
+    if answer.returncode not in (0, 1):
+        raise RuntimeError(f"ruff failed on {path}: {answer.stderr}")
+    return [f"cell {fault['cell']}: {fault['message']}" for fault in json.loads(answer.stdout)]
+
+
+# --- the commands ----------------------------------------------------------------------------------------------------
 
 
 def execute(notebook: NotebookNode, folder: Path, timeout: float) -> None:
@@ -54,7 +247,7 @@ def execute(notebook: NotebookNode, folder: Path, timeout: float) -> None:
     """
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
+            cell.update(outputs=[], execution_count=None)
     client = NotebookClient(
         notebook,
         kernel_name="python3",
@@ -75,15 +268,12 @@ def build(path: Path, timeout: float) -> None:
     notebook = read(path)
     execute(notebook, path.parent, timeout)
     notebook = normalised(notebook, path.stem)
-    found = content_faults(notebook)
-    if found:
-        raise NotebookError("\n".join(found))
+    refuse(content_faults(notebook))
     write(notebook, path)
 
 
-def check(path: Path) -> None:
-    """Raise NotebookError naming every fault of the notebook at `path`."""
-    found = faults(path)
+def refuse(found: list[str]) -> None:
+    """Raise a NotebookError that names every fault, if there is one."""
     if found:
         raise NotebookError("\n".join(found))
 
@@ -97,22 +287,23 @@ def run(path: Path, folder: Path, timeout: float) -> None:
         write(normalised(notebook, path.stem), folder / place(path))
 
 
-def new(script: Path, path: Path) -> None:
-    """Write the jupytext percent `script` as an unexecuted notebook at `path`."""
-    import jupytext  # `make lab`, which opens notebooks and writes none, does without it
+def released(notebook: NotebookNode, name: str, variant: int, source: str = "") -> NotebookNode:
+    """A copy of a chapter without its solutions, its exercises in the group's variant.
 
-    write(normalised(jupytext.read(script, fmt="py:percent"), path.stem), path)
-
-
-def write(notebook: NotebookNode, path: Path) -> None:
-    """Write `notebook` to `path` whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        temporary.write_text(as_text(notebook), encoding="utf-8", newline="\n")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    Args:
+        notebook: the chapter.
+        name: its file's stem.
+        variant: the group's; 0 is the one that the chapters themselves have.
+        source: git repository to fetch the project from where it isn't installed; none if empty.
+    """
+    result = copy.deepcopy(notebook)
+    result.cells = [cell for cell in result.cells if SOLUTION_TAG not in tags_of(cell)]
+    for cell in result.cells:
+        if variant and EXERCISE_TAG in tags_of(cell) and VARIANT.search(cell.source):
+            cell.update(source=VARIANT.sub(f"variant={variant}", cell.source), outputs=[])  # they were of variant 0
+    if source:
+        result.cells.insert(1, new_code_cell(FETCH.format(source=source)))
+    return normalised(result, name)
 
 
 def for_each(paths: list[Path], work: Callable[[Path], None]) -> bool:
@@ -134,30 +325,34 @@ def for_each(paths: list[Path], work: Callable[[Path], None]) -> bool:
 def main(arguments: list[str] | None = None) -> int:
     """Do what the command line asks; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True)
+    subparsers = parser.add_subparsers(dest="command", required=True)
+    commands = {name: subparsers.add_parser(name) for name in ("build", "check", "run", "new", "release")}
+    for name in ("run", "release"):
+        commands[name].add_argument("folder", type=Path)
+    for name in ("build", "run"):
+        commands[name].add_argument("--timeout", type=float, default=300.0, help="seconds that a cell may take (300)")
     for name in ("build", "check", "run"):
-        command = commands.add_parser(name)
-        if name == "run":
-            command.add_argument("folder", type=Path)
-        if name != "check":
-            command.add_argument("--timeout", type=float, default=300.0, help="seconds that a cell may take (300)")
-        command.add_argument("notebooks", type=Path, nargs="*", metavar="NOTEBOOK")
-    command = commands.add_parser("new")
-    command.add_argument("script", type=Path)
-    command.add_argument("notebook", type=Path)
+        commands[name].add_argument("notebooks", type=Path, nargs="*", metavar="NOTEBOOK")
+    commands["new"].add_argument("script", type=Path)
+    commands["new"].add_argument("notebook", type=Path)
+    commands["release"].add_argument("--variant", type=int, default=0, help="of the exercises that have several (0)")
+    commands["release"].add_argument("--source", default="", metavar="URL", help="for hosted notebooks to fetch from")
     options = parser.parse_args(arguments)
-
-    if options.command == "new":
-        new(options.script, options.notebook)
-        return 0
-    paths = options.notebooks or found()
-    if options.command == "build":
-        all_well = for_each(paths, lambda path: build(path, options.timeout))
-    elif options.command == "run":
-        all_well = for_each(paths, lambda path: run(path, options.folder, options.timeout))
-    else:
-        all_well = for_each(paths, check)
-    return 0 if all_well else 1
+    works = {
+        "build": lambda path: build(path, options.timeout),
+        "check": lambda path: refuse(faults(path)),
+        "run": lambda path: run(path, options.folder, options.timeout),
+        "new": lambda path: write(normalised(jupytext.read(options.script, fmt="py:percent"), path.stem), path),
+        "release": lambda path: write(
+            released(read(path), path.stem, options.variant, options.source), options.folder / place(path)
+        ),
+    }
+    if options.command == "release" and options.variant < 0:
+        parser.error(f"--variant must not be negative, got {options.variant}")
+    if options.command == "release" and options.folder.exists():
+        parser.error(f"{options.folder} exists: nothing is overwritten; name another folder, or remove it")
+    paths = [options.notebook] if options.command == "new" else getattr(options, "notebooks", None) or found()
+    return 0 if for_each(paths, works[options.command]) else 1
 
 
 if __name__ == "__main__":

@@ -69,10 +69,9 @@ def main(flags: Sequence[str]) -> int:
     """Refresh the copy and run JupyterLab on it; return its exit status."""
     for place in refresh(NOTEBOOKS, WORK):
         print(f"work/{place} stays as you changed it. To have the new one, rename yours and start again.")
-    paths = [str(SETTINGS), os.environ.get("JUPYTER_CONFIG_PATH", "")]
-    os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, paths))
-    first = WORK / found(NOTEBOOKS)[0].relative_to(NOTEBOOKS)
-    return labapp.main([*flags, str(first)])
+    configured = os.environ.get("JUPYTER_CONFIG_PATH")
+    os.environ["JUPYTER_CONFIG_PATH"] = f"{SETTINGS}{os.pathsep}{configured}" if configured else str(SETTINGS)
+    return labapp.main([*flags, str(WORK / found(NOTEBOOKS)[0].relative_to(NOTEBOOKS))])
 
 
 if __name__ == "__main__":

@@ -22,13 +22,13 @@ def rows(names: list[str]) -> Iterator[tuple[str, str, bool, str]]:
     answers = all_answers()
     for name in names:
         exercise = checks.exercises()[name]
-        for is_right, known in ((True, answers[name].right), (False, answers[name].all_wrong())):
-            for how, function in known.items():
-                try:
-                    verdict, passed = repr(exercise(function)), True
-                except checks.WrongAnswer as error:
-                    verdict, passed = str(error), False
-                yield name, f"{'right' if is_right else 'wrong'}: {how}", passed == is_right, verdict
+        known = {"right": answers[name].right, "wrong": answers[name].all_wrong()}
+        for kind, how, function in ((kind, *answer) for kind, those in known.items() for answer in those.items()):
+            try:
+                verdict, passed = repr(exercise(function)), "right"
+            except checks.WrongAnswer as error:
+                verdict, passed = str(error), "wrong"
+            yield name, f"{kind}: {how}", passed == kind, verdict
 
 
 def main(names: list[str]) -> int:

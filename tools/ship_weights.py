@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas
 import torch
 
+from sbgm.cli.train import FLAGS, flag
 from sbgm.data import load_images
 from sbgm.files import content_hash, file_hash, read_facts
 from sbgm.lab.ncsn import NCSN
@@ -34,14 +35,12 @@ def ship(run: Run, to: Path, n_held_out: int = 256) -> Path:
     """Write the averaged weights of a run's latest checkpoint in half precision, with the facts of their making."""
     settings = NCSN.from_dict(run.settings)
     settings = dataclasses.replace(settings, training=dataclasses.replace(settings.training, n_steps=run.last_step))
-    network = run.network()
-    images = load_images(settings.data, "train")
+    network, log, images = run.network(), run.log(), load_images(settings.data, "train")
     held_out = load_images(settings.data, "test")[:n_held_out]
     losses = level_losses(network, held_out, settings.sigmas, generator=torch.Generator().manual_seed(0))
-    log, before = run.log(), started_from(settings.initial)
-    earlier = log_before(settings.initial)
     to.mkdir(parents=True, exist_ok=True)
     path = to / f"{run.folder.name}.safetensors"
+    before = {} if settings.initial is None else {"started_from": origin(weights_file(settings.initial))}
     save_network(
         network,
         path,
@@ -59,25 +58,17 @@ def ship(run: Run, to: Path, n_held_out: int = 256) -> Path:
         held_out_images=n_held_out,
         held_out_loss_by_level=[round(float(v), 3) for v in losses.values],
     )
-    whole = log if earlier is None else continued(earlier, log)
+    earlier = settings.initial and weights_file(settings.initial).with_suffix(".log.csv")
+    whole = continued(pandas.read_csv(earlier), log) if earlier and earlier.is_file() else log
     whole.to_csv(path.with_suffix(".log.csv"), index=False)
     return path
 
 
-def started_from(initial: str | None) -> dict[str, object]:
-    """What a run started from, where that was a trained network: its file's hash and what it says of its own making."""
-    if initial is None:
-        return {}
-    file = weights_file(initial)
+def origin(file: Path) -> dict[str, object]:
+    """What tells where a run started: a trained network's name, its file's hash and what it says of its own making."""
     facts = read_facts(file)
     kept = {name: facts[name] for name in ("command", "steps", "seconds", "started_from") if name in facts}
-    return {"started_from": {"name": file.stem, "sha256": file_hash(file), **kept}}
-
-
-def log_before(initial: str | None) -> pandas.DataFrame | None:
-    """The log beside the trained network that a run started from, if there is one."""
-    file = None if initial is None else weights_file(initial).with_suffix(".log.csv")
-    return pandas.read_csv(file) if file is not None and file.is_file() else None
+    return {"name": file.stem, "sha256": file_hash(file), **kept}
 
 
 def continued(earlier: pandas.DataFrame, log: pandas.DataFrame) -> pandas.DataFrame:
@@ -88,21 +79,18 @@ def continued(earlier: pandas.DataFrame, log: pandas.DataFrame) -> pandas.DataFr
 
 
 def command(settings: NCSN, name: str) -> str:
-    """The command that makes such a run."""
-    words = ["python -m sbgm train", settings.data, f"--out runs/{name}"]
+    """The command that makes such a run: each setting that is not the laptop's, and the number of steps."""
     usual = NCSN.of_scale(settings.data, "laptop")
-    options = {"channels": "--channels", "sigma_max": "--sigma-max", "sigma_min": "--sigma-min", "n_levels": "--levels"}
-    for name, option in options.items():
-        if (value := getattr(settings, name)) != getattr(usual, name):
-            words.append(f"{option} {value:g}")
-    if settings.initial is not None:
-        words.append(f"--from {settings.initial}")
-    for name, option in {"batch_size": "--batch-size", "learning_rate": "--learning-rate", "seed": "--seed"}.items():
-        if (value := getattr(settings.training, name)) != getattr(usual.training, name):
-            words.append(f"{option} {value:g}")
-    words += ["--compile"] * settings.training.compile
-    words += ["--unconditional"] * (not settings.conditional) + ["--divide-by-sigma"] * settings.divide_by_sigma
-    return " ".join([*words, f"--steps {settings.training.n_steps}"])
+    now, before = ({**vars(s), **vars(s.training), "training": None} for s in (settings, usual))
+    changes = [option(k, value) for k, value in now.items() if value != before[k] or k == "n_steps"]
+    return " ".join(["python -m sbgm train", settings.data, f"--out runs/{name}", *changes])
+
+
+def option(setting: str, value: object) -> str:
+    """What gives a setting this value on the command line."""
+    if isinstance(value, bool):
+        return flag(setting) if value or setting in FLAGS else flag(setting).replace("--", "--no-")
+    return f"{flag(setting)} {value}"
 
 
 if __name__ == "__main__":

@@ -57,10 +57,11 @@ def _add_setting(group: argparse._ArgumentGroup, field: dataclasses.Field) -> No
     else:
         how = {"type": type(field.default), "metavar": "N" if isinstance(field.default, int) else "X"}
         meaning = f"{meaning} ({field.default})"
-    group.add_argument(_flag(field.name), dest=field.name, default=None, help=meaning, **how)
+    group.add_argument(flag(field.name), dest=field.name, default=argparse.SUPPRESS, help=meaning, **how)
 
 
-def _flag(setting: str) -> str:
+def flag(setting: str) -> str:
+    """Return the flag that sets a setting."""
     return FLAGS.get(setting, f"--{setting.replace('_', '-')}")
 
 
@@ -72,7 +73,7 @@ def scale_table() -> str:
         for scale in SCALES
     }
     table = pandas.DataFrame({name: vars(settings) | vars(settings.training) for name, settings in scales.items()})
-    table = table.drop(["data", "training"]).rename(index=_flag)
+    table = table.drop(["data", "training"]).rename(index=flag)
     return table[table.nunique(axis=1) > 1].to_string()
 
 

@@ -4,18 +4,18 @@ import pytest
 import torch
 from PIL import Image
 
-import ladder
+import pictures
 
 
 @pytest.fixture(scope="module")
 def scenes():
     generator = torch.Generator().manual_seed(0)
-    return ladder.descent(torch.rand(1280, 2, generator=generator) * 16 - 8, generator)
+    return pictures.descent(torch.rand(1280, 2, generator=generator) * 16 - 8, generator)
 
 
 def test_the_committed_picture_moves_and_holds_its_end(scenes):
-    assert ladder.FILE.stat().st_size <= 400_000
-    with Image.open(ladder.FILE) as picture:
+    assert pictures.LADDER.stat().st_size <= 400_000
+    with Image.open(pictures.LADDER) as picture:
         assert picture.n_frames == len(scenes)
         assert picture.info["loop"] == 0
         assert 340 <= picture.height <= 380
@@ -29,13 +29,13 @@ def test_the_chains_go_down_the_ladder_and_find_the_true_share(scenes):
     assert (sigmas[0], sigmas[-1]) == pytest.approx((20, 1))
     error = (0.25 / 1280) ** 0.5  # of a share of 1,280 chains, at most
     assert scenes[0].share == pytest.approx(0.5, abs=3 * error)
-    assert scenes[-1].share == pytest.approx(ladder.TRUE_SHARE, abs=0.02 + 3 * error)  # L5: within 0.02
+    assert scenes[-1].share == pytest.approx(pictures.TRUE_SHARE, abs=0.02 + 3 * error)  # L5: within 0.02
 
 
 def test_frames_are_drawn_alike_each_time_and_written_whole(scenes, tmp_path):
-    first, again, last = (ladder.picture(ladder.draw(scenes, n, 0.5)) for n in (0, 0, len(scenes) - 1))
+    first, again, last = (pictures.picture(pictures.draw(scenes, n, 0.5)) for n in (0, 0, len(scenes) - 1))
     assert first.tobytes() == again.tobytes() != last.tobytes()
-    ladder.write(tmp_path / "ladder.png", [first, last])
+    pictures.write(tmp_path / "ladder.png", [first, last])
     with Image.open(tmp_path / "ladder.png") as picture:
         for n, frame in enumerate((first, last)):
             picture.seek(n)
