@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -117,7 +118,7 @@ def _opened(path: Path | str) -> Iterator:
         raise ValueError(f"path must be a whole safetensors file, but {path} is not: {error}") from error
 
 
-def _facts(file: object) -> dict[str, Fact]:
+def _facts(file: Any) -> dict[str, Fact]:
     return json.loads((file.metadata() or {}).get("facts", "{}"))
 
 
