@@ -49,7 +49,7 @@ test-slow: $(ALL)  ## run the tests that take long: hours in all
 
 lint: $(ALL)  ## check the code's style, the library's types, and the notebooks' form without executing them
 	$(PY) -m ruff check .
-	$(PY) -m pyright
+	$(PY) -m pyright --pythonpath $(PY)
 	$(PY) tools/notebooks.py check
 
 notebooks: $(ALL)  ## execute every notebook in place, and put it in the form we commit

@@ -24,7 +24,7 @@ import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from numbers import Integral
-from typing import Annotated, Any, Literal, ParamSpec, TypeVar
+from typing import Annotated, Any, Literal, ParamSpec, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -68,7 +68,7 @@ __all__ = [
 
 P = ParamSpec("P")  # one a line, for type checkers
 R = TypeVar("R")
-Check = Callable[[Any, str, Mapping[str, Any]], Any]  # (value, name, arguments given) -> what to pass on
+Check = Callable[..., Any]  # (value, name, arguments given) -> what to pass on; by hand without the last
 
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:
@@ -137,7 +137,7 @@ def instance_of(kind: type, words: str) -> Check:
 # --- numbers ---------------------------------------------------------------------------------------------------------
 
 
-def require_number(value: float, name: str, given: Mapping[str, Any] | None = None) -> float:
+def require_number(value: Any, name: str, given: Mapping[str, Any] | None = None) -> float:
     """Return `value` as a float if it is a number, NaN and infinity among them; raise otherwise."""
     try:
         if not isinstance(value, str | bytes | bool):  # float() takes these too
@@ -300,10 +300,18 @@ def _ladder(least: int) -> Check:
     return check
 
 
+class Levels(Protocol):
+    """A tensor (L,) or a sequence of floats; a checked function gets a list of floats, hence the `Any`."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[Any]: ...
+    def __getitem__(self, index: int, /) -> Any: ...
+
+
 Sigma = Annotated[float | Tensor, _sigma(positive=False)]  # of the batch x: a float or (B,)
 PositiveSigma = Annotated[float | Tensor, _sigma(positive=True)]
-Ladder = Annotated[Tensor | Sequence[float], _ladder(1)]  # σ_1 > … > σ_L > 0, as a list of floats
-LadderOfTwo = Annotated[Tensor | Sequence[float], _ladder(2)]
+Ladder = Annotated[Levels, _ladder(1)]  # σ_1 > … > σ_L > 0, as a list of floats
+LadderOfTwo = Annotated[Levels, _ladder(2)]
 
 
 # --- functions, networks, generators, choices ------------------------------------------------------------------------
@@ -356,7 +364,7 @@ def _score(score: Callable, name: str, given: Mapping[str, Any]) -> Callable:
 
 
 Score = Annotated[Callable[[Tensor, float | Tensor], Tensor], _score]
-LogProb = Annotated[Callable[[Tensor, float], Tensor], function_of("x, sigma")]
+LogProb = Annotated[Callable[[Tensor, float | Tensor], Tensor], function_of("x, sigma")]
 Network = Annotated[nn.Module, instance_of(nn.Module, "a torch.nn.Module")]
 require_generator = instance_of(torch.Generator, "a torch.Generator, such as torch.Generator().manual_seed(0)")
 Generator = Annotated[torch.Generator, require_generator]

@@ -155,7 +155,7 @@ def load_labels(name: Labelled, split: Split = "train") -> Tensor:
     Raises:
         DataNotFoundError: as `load_images`.
     """
-    return SETS[name].labels(split)
+    return SETS[name].labels(split)  # pyright: ignore[reportOptionalCall] - LABELLED has those with labels
 
 
 @checked
@@ -163,7 +163,7 @@ def is_available(name: Name) -> bool:
     """Whether a data set is at hand; a damaged folder counts, so that `load_images` names it, never skips it."""
     if name == "celeba" and all(celeba_cache(split).exists() for split in SPLITS):
         return True
-    return SETS[name].home is None or (data_folder() / SETS[name].home).exists()
+    return not SETS[name].home or (data_folder() / SETS[name].home).exists()
 
 
 def how_to_get(name: str) -> str:
@@ -245,7 +245,7 @@ def _digits(split: str, field: str = "images") -> Tensor:
     """The images (N, 8, 8) or the "target" (N,) of the digits; the last fifth, by other writers, is the test split."""
     from sklearn.datasets import load_digits
 
-    rows = torch.from_numpy(load_digits()[field])
+    rows = torch.from_numpy(getattr(load_digits(), field))
     n_train = len(rows) * 4 // 5
     return rows[:n_train] if split == "train" else rows[n_train:]
 
@@ -392,7 +392,7 @@ class DataSet(NamedTuple):
         shape: (C, H, W) of an image.
         images: a split's images, (N, C, H, W) float32 in [0, 1].
         labels: a split's classes, (N,) int64, or None where it has none.
-        home: the folder inside `data_folder()` that holds its files, or None where nothing need be fetched.
+        home: the folder inside `data_folder()` that holds its files, empty where nothing need be fetched.
         size: of what is fetched.
     """
 
@@ -400,11 +400,11 @@ class DataSet(NamedTuple):
     shape: tuple[int, int, int]
     images: Callable[[str], Tensor]
     labels: Callable[[str], Tensor] | None = None
-    home: str | None = None
-    size: str | None = None
+    home: str = ""
+    size: str = ""
 
 
-def _idx_set(title: str, name: str, home: str | None = None, size: str | None = None) -> DataSet:
+def _idx_set(title: str, name: str, home: str = "", size: str = "") -> DataSet:
     return DataSet(
         title,
         (1, 28, 28),

@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -126,7 +126,7 @@ def _opened(path: Path | str) -> Iterator:
         raise ValueError(f"path must be a whole safetensors file, but {path} is not: {error}") from error
 
 
-def _facts(file: object) -> dict[str, Fact]:
+def _facts(file: Any) -> dict[str, Fact]:
     return json.loads((file.metadata() or {}).get("facts", "{}"))
 
 

@@ -152,7 +152,7 @@ def generate(
     batches = draw_batches(draw, n, seed=seed, batch_size=batch_size, accelerator=accelerator)
     for turn, batch in enumerate(batches):
         mine[turn, : len(batch["samples"])] = batch["samples"]
-    if n_processes == 1:
+    if accelerator is None or n_processes == 1:
         return mine.flatten(0, 1)[:n]
     everyone = accelerator.gather(mine.to(accelerator.device)).cpu()  # process by process
     by_batch = everyone.unflatten(0, (n_processes, n_rounds)).transpose(0, 1)  # batch b is round b // n_processes

@@ -125,7 +125,7 @@ def sliced_score_matching_loss(
             if autodiff == "reverse":
                 slope = _gradient(_dot(v, s), x, keep_graph)
             else:
-                s, slope = torch.func.jvp(lambda x: require_score(score(x, sigma), x), (x,), (v,))
+                s, slope = torch.func.jvp(lambda x: require_score(score(x, sigma), x), (x,), (v,))[:2]
             norm = _squared_norm(s) if variance_reduced else _dot(v, s) ** 2
             loss = loss + (_dot(v, slope) + 0.5 * norm) / n_projections
     return _reduced(loss if keep_graph else loss.detach(), reduction)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import torch
@@ -80,7 +81,7 @@ def make_mask(kind: Annotated[str, one_of(KINDS)], shape: Shape, *, generator: G
     return right_half(shape) if kind == "right-half" else centre_box(shape)
 
 
-def _size(shape: tuple[int, ...]) -> tuple[int, int]:
+def _size(shape: Sequence[int]) -> tuple[int, int]:
     if len(shape) < 2 or min(shape[-2:]) < 2:
         raise ValueError(f"shape must be (…, H, W) with H and W at least 2, got {shape}")
     return shape[-2], shape[-1]

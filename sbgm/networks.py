@@ -63,8 +63,9 @@ class ScoreNetwork(nn.Module):
     data_range: tuple[float, float] = (0.0, 1.0)
     takes_any_sigma: bool = True
     facts: Mapping[str, Any] = {}
+    sigmas: Tensor
 
-    def __init__(self, sigmas: list[float], **arguments: Any) -> None:
+    def __init__(self, sigmas: Ladder, **arguments: Any) -> None:
         super().__init__()
         self.register_buffer("sigmas", torch.tensor(sigmas))
         self.arguments = arguments
@@ -87,13 +88,13 @@ class MLP(nn.Module):
         self, dim: Count = 2, width: Count = 128, depth: Count = 2, *, generator: Generator | None = None
     ) -> None:
         super().__init__()
+        self.dim = dim
         self.layers = softplus_layers(dim, width, depth, dim, generator)
 
     def forward(self, x: Tensor, sigma: float | Tensor = 0.0) -> Tensor:
         """(B, D) points -> (B, D) scores, whatever sigma is; or one point (D,) -> (D,)."""
-        dim = self.layers[0].in_features
-        if require_floats(x).shape[-1:] != (dim,):
-            raise ValueError(f"x must have shape (B, {dim}), got {tuple(x.shape)}")
+        if require_floats(x).shape[-1:] != (self.dim,):
+            raise ValueError(f"x must have shape (B, {self.dim}), got {tuple(x.shape)}")
         return self.layers(x)
 
 
@@ -122,12 +123,12 @@ class ConditionalMLP(nn.Module):
         generator: Generator | None = None,
     ) -> None:
         super().__init__()
-        self.data_std = data_std
+        self.dim, self.data_std = dim, data_std
         self.layers = softplus_layers(dim + 1, width, depth, dim, generator)
 
     def forward(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """(B, D) points, σ > 0 a float or (B,) -> (B, D) scores."""
-        point, sigma, _ = normalised(x, sigma, self.data_std, self.layers[0].in_features - 1)
+        point, sigma, _ = normalised(x, sigma, self.data_std, self.dim)
         return self.layers(torch.cat([point, sigma.log()], dim=1)) / sigma
 
 
@@ -156,7 +157,7 @@ def softplus_layers(
     return nn.Sequential(*layers[:-1])
 
 
-def linear(n_in: int, n_out: int, generator: torch.Generator | None = None) -> nn.Linear:
+def linear(n_in: int, n_out: int, generator: torch.Generator | None = None) -> nn.Module:
     """A linear layer with torch's own law of initial weights, U(−1/√n_in, 1/√n_in), from the generator if given."""
     if generator is None:
         return nn.Linear(n_in, n_out)
@@ -191,12 +192,12 @@ class EnergyMLP(nn.Module):
         generator: Generator | None = None,
     ) -> None:
         super().__init__()
-        self.data_std = data_std
+        self.dim, self.data_std = dim, data_std
         self.layers = softplus_layers(dim + 1, width, depth, 1, generator)
 
     def energy(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """E(x, σ): (B, D) points, σ > 0 a float or (B,) -> (B,)."""
-        point, sigma, scale = normalised(x, sigma, self.data_std, self.layers[0].in_features - 1)
+        point, sigma, scale = normalised(x, sigma, self.data_std, self.dim)
         learned = self.layers(torch.cat([point, sigma.log()], dim=1))
         return (0.5 * point.square().sum(dim=1, keepdim=True) + scale / sigma * learned).squeeze(1)
 
@@ -206,7 +207,7 @@ class EnergyMLP(nn.Module):
 
     def forward(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """The score −∇_x E, (B, D) -> (B, D), which can itself be differentiated, forward or backward."""
-        require_points(x, self.layers[0].in_features - 1)
+        require_points(x, self.dim)
         return -torch.func.grad(lambda x: self.energy(x, sigma).sum())(x)
 
 
@@ -254,6 +255,8 @@ class ImageMLP(ScoreNetwork):
         ValueError: image_shape is not (C, H, W).
     """
 
+    frequencies: Tensor
+
     @checked
     def __init__(
         self,
@@ -268,7 +271,7 @@ class ImageMLP(ScoreNetwork):
         if len(image_shape) != 3:
             raise ValueError(f"image_shape must be (C, H, W), got {image_shape}")
         super().__init__(sigmas, image_shape=list(image_shape), width=width, n_blocks=n_blocks, norm=norm)
-        self.image_shape = image_shape
+        self.image_shape = tuple(image_shape)
         self.register_buffer("frequencies", torch.logspace(-0.5, 0.5, N_WAVES), persistent=False)
 
         n_pixels = math.prod(image_shape)
@@ -276,13 +279,14 @@ class ImageMLP(ScoreNetwork):
         self.blocks = nn.ModuleList(ResidualMLPBlock(width, norm, generator=generator) for _ in range(n_blocks))
         self.norm = nn.LayerNorm(width) if norm == "layer" else nn.Identity()
         self.end = nn.utils.skip_init(nn.Linear, width, n_pixels)
-        nn.init.zeros_(self.end.weight)
-        nn.init.zeros_(self.end.bias)
+        for p in self.end.parameters():
+            nn.init.zeros_(p)
 
     def forward(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """Images (B, C, H, W) of the network's shape, σ > 0 a float or (B,) -> scores of x's shape."""
-        if require_floats(x).shape[1:] != self.image_shape:
-            raise ValueError(f"x must be images (B, {', '.join(map(str, self.image_shape))}), got {tuple(x.shape)}")
+        shape = self.image_shape or ()
+        if require_floats(x).shape[1:] != shape:
+            raise ValueError(f"x must be images (B, {', '.join(map(str, shape))}), got {tuple(x.shape)}")
         sigma = torch.as_tensor(require_sigma(sigma, x, positive=True), dtype=x.dtype, device=x.device)
         sigma = sigma.reshape(-1, 1).expand(len(x), 1)
         waves = sigma.log() * self.frequencies

@@ -11,7 +11,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.image import AxesImage
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Patch, Rectangle
 from matplotlib.quiver import Quiver
 from torch import Tensor
 
@@ -77,7 +77,7 @@ def draw_samples(ax: Axes, x: Tensor, extent: float = EXTENT, **options: object)
     return ax.scatter(*x.T.numpy(), **{"s": 4, "alpha": 0.5, "color": "#1f3b73", "linewidths": 0, **options})
 
 
-def draw_boxes(ax: Axes, boxes: Sequence[tuple[float, float, float]]) -> list[Rectangle]:
+def draw_boxes(ax: Axes, boxes: Sequence[tuple[float, float, float]]) -> list[Patch]:
     """Fig. 2's red rectangles: squares given as (centre x, centre y, half-width)."""
     return [
         ax.add_patch(Rectangle((x - r, y - r), 2 * r, 2 * r, fill=False, edgecolor="red", linewidth=2, zorder=3))

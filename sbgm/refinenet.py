@@ -143,7 +143,7 @@ class MultiResolutionFusion(nn.Module):
     def forward(self, maps: Sequence[Tensor], level: Tensor, size: tuple[int, int]) -> Tensor:
         """Feature maps (B, n_in[i], H_i, W_i) -> (B, n_out, *size)."""
         layers = zip(maps, self.norms, self.convs, strict=True)
-        return sum([upsampled(conv(norm(x, level)), size) for x, norm, conv in layers])
+        return sum([upsampled(conv(norm(x, level)), size) for x, norm, conv in layers])  # pyright: ignore[reportReturnType] - 0 of no map
 
 
 class ChainedPooling(nn.Module):
@@ -270,7 +270,7 @@ class RefineNet(ScoreNetwork):
         """The layers on images and level indices (B,): the part that `torch.compile` can take as a whole."""
         h, maps = self.begin(2 * x - 1), []
         for stage in self.stages:
-            for block in stage:
+            for block in stage:  # pyright: ignore[reportGeneralTypeIssues] - a ModuleList
                 h = block(h, level)
             maps.append(h)
         refined = self.refines[0]([maps.pop()], level)
@@ -305,12 +305,13 @@ def rescaled(network: Score) -> Score:
     Raises:
         TypeError: the network has no ladder.
     """
-    if not isinstance(getattr(network, "sigmas", None), Tensor):
+    ladder = getattr(network, "sigmas", None)
+    if not isinstance(ladder, Tensor):
         raise TypeError(f"network must have its ladder in `sigmas`, and {type(network).__name__} has none")
 
     def score(x: Tensor, sigma: float | Tensor) -> Tensor:
         wanted = torch.as_tensor(require_sigma(sigma, x, positive=True), device=x.device, dtype=x.dtype).reshape(-1)
-        sigmas = network.sigmas.to(x)
+        sigmas = ladder.to(x)
         nearest = sigmas[(wanted[:, None] / sigmas).log().abs().argmin(dim=1)].expand(len(x))
         ratio = (nearest / wanted).reshape(-1, *[1] * (x.ndim - 1))
         return network(x, nearest) * ratio

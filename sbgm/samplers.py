@@ -75,7 +75,7 @@ class State(NamedTuple):
 
     x: Tensor
     step: int
-    sigma: float
+    sigma: float | Tensor
     level: int = 1
     accepted: Tensor | None = None
 
@@ -154,7 +154,9 @@ def langevin(
         yield State(x, step, sigma)
 
 
-def _langevin_step(score: Score, x: Tensor, step_size: float, sigma: float, generator: torch.Generator) -> Tensor:
+def _langevin_step(
+    score: Score, x: Tensor, step_size: float, sigma: float | Tensor, generator: torch.Generator
+) -> Tensor:
     """One step of Eq. 4, from (B, *shape) to (B, *shape)."""
     s = require_score(score(x, sigma), x)
     return x + step_size / 2 * s + math.sqrt(step_size) * randn_like(x, generator)
@@ -250,7 +252,7 @@ def hamiltonian(
     for step in range(1, n_steps + 1):
         p = randn_like(x, generator)
         y, p_end, exploded = _leapfrog(score, x, p, step_size, n_leapfrog, sigma, limit)
-        if log_prob is None:
+        if log_prob is None or log_p is None:
             x, accepted = y, None
             if bool(exploded.any()):
                 raise SamplerDivergedError(
@@ -270,7 +272,7 @@ def hamiltonian(
 
 
 def _leapfrog(
-    score: Score, x: Tensor, p: Tensor, step_size: float, n_leapfrog: int, sigma: float, limit: float
+    score: Score, x: Tensor, p: Tensor, step_size: float, n_leapfrog: int, sigma: float | Tensor, limit: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The end (x, p) of a trajectory, and which chains left [−limit, limit] on the way: those stop where they were."""
     exploded = torch.zeros(len(x), dtype=torch.bool, device=x.device)
@@ -534,7 +536,7 @@ def level_to_level(
     name: str,
     score: Score,
     x: Tensor,
-    sigmas: list[float],
+    sigmas: Ladder,
     eta_of: Callable[[float], float],
     generator: torch.Generator,
     denoise_last: bool,
@@ -707,9 +709,10 @@ class NamedSampler:
     @property
     def evaluations(self) -> int:
         """How often it asks for the score."""
-        steps = len(self.sigmas) - 1
-        per_step = {"heun": 2, "predictor-corrector": 1 + (self.n_steps or 0)}.get(self.name, 1)
-        return (len(self.sigmas) * self.n_steps if self.name == "annealed" else steps * per_step) + self.denoise_last
+        n_steps = self.n_steps or 0
+        per_step = {"heun": 2, "predictor-corrector": 1 + n_steps}.get(self.name, 1)
+        on_the_way = len(self.sigmas) * n_steps if self.name == "annealed" else (len(self.sigmas) - 1) * per_step
+        return on_the_way + self.denoise_last
 
     @property
     def n_states(self) -> int:
@@ -725,7 +728,7 @@ class NamedSampler:
             "predictor-corrector": predictor_corrector,
         }
         settings = {name: getattr(self, name) for name in ("denoise_last", *SETTINGS[self.name])}
-        if self.name not in samplers:
+        if self.name in ("euler", "heun", "multistep"):
             return probability_flow(score, x, self.sigmas, method=self.name, **settings)
         return samplers[self.name](score, x, self.sigmas, generator=generator, **settings)
 
@@ -744,7 +747,7 @@ def _has_diverged(x: Tensor, scale: float) -> bool:
 
 
 def _step_too_large(
-    sampler: str, sigmas: list[float], step_size: float, n_steps: int, level: int, step: int
+    sampler: str, sigmas: Ladder, step_size: float, n_steps: int, level: int, step: int
 ) -> SamplerDivergedError:
     """The error of a sampler that takes Langevin steps of size ε σ_i²/σ_L²: where it happened, and the bound on ε."""
     bound = largest_stable_step(sigmas, variance=0.0)
@@ -760,7 +763,7 @@ def _step_too_large(
     )
 
 
-def _score_is_wrong(name: str, sigmas: list[float], level: int) -> SamplerDivergedError:
+def _score_is_wrong(name: str, sigmas: Ladder, level: int) -> SamplerDivergedError:
     """The error of a sampler whose steps are contractions under the score of any data."""
     return SamplerDivergedError(
         f"{name} diverged on the way from sigma = {sigmas[level - 2]:g} to level {level} of {len(sigmas)} (sigma = "
@@ -773,7 +776,7 @@ def _score_is_wrong(name: str, sigmas: list[float], level: int) -> SamplerDiverg
     )
 
 
-def _starting_log_prob(log_prob: LogProb, x: Tensor, sigma: float) -> Tensor:
+def _starting_log_prob(log_prob: LogProb, x: Tensor, sigma: float | Tensor) -> Tensor:
     """The log-density of the starting points, a finite (B,) tensor."""
     value = log_prob(x, sigma)
     if not isinstance(value, Tensor):

@@ -292,7 +292,8 @@ def level_ratio(dimensions: Count, target: Number = 0.5) -> float:
         raise ValueError(f"target must be in (0, {largest:.4g}), got {target:g}")
     if overlap(limit, dimensions) > target:
         raise ValueError(f"dimensions must be more than {dimensions} for an overlap as small as target = {target}")
-    return brentq(lambda ratio: overlap(ratio, dimensions) - target, 1.0, limit, xtol=1e-15)
+    ratio = brentq(lambda ratio: overlap(ratio, dimensions) - target, 1.0, limit, xtol=1e-15)
+    return ratio  # pyright: ignore[reportReturnType] - the tuple comes with full_output alone
 
 
 @checked

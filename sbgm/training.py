@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -73,7 +73,8 @@ def fit_score(
         FloatingPointError: a loss is NaN or infinite; the parameters are those of the step before.
     """
     optimizer, schedule = adam(score, learning_rate, one_cycle_steps=n_steps if one_cycle else None)
-    return fit(lambda: loss(score, data(batch_size)), optimizer, n_steps, schedule=schedule)
+    draw = cast(Callable[[int], Tensor], data)  # `_data` made one of a tensor
+    return fit(lambda: loss(score, draw(batch_size)), optimizer, n_steps, schedule=schedule)
 
 
 @checked

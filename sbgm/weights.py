@@ -125,7 +125,7 @@ def load_network(path: Path | str) -> ScoreNetwork:
     name, path = path, weights_file(path)
     if not path.is_file() and not Path(name).suffix:
         raise FileNotFoundError(f"{name} is no network that ships; {shipped_networks(name)}")
-    facts = read_facts(path)
+    facts: dict[str, Any] = read_facts(path)
     made_by = facts.get("architecture")
     classes = {known.__name__: known for known in ScoreNetwork.__subclasses__()}
     if not isinstance(made_by, dict) or made_by.get("class") not in classes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata
+import pkgutil
 import re
 import shutil
 import subprocess
@@ -24,6 +25,7 @@ import sbgm
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 PIP_SECTION = next(entry["pip"] for entry in ENVIRONMENT["dependencies"] if isinstance(entry, dict))
 
 
@@ -109,8 +111,13 @@ def test_environment_yml_adds_nothing_to_pyproject():
 def test_citation_and_changelog_agree_on_the_version():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert (str(citation["version"]), citation["license"]) == (sbgm.__version__, PROJECT["license"])
-    latest = re.search(r"^## \[(.*?)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)
+    latest = re.search(r"^## \[(.*?)\]", CHANGELOG, re.M)
     assert latest[1] == sbgm.__version__
+
+
+@pytest.mark.parametrize("place", re.findall(r"^\| `sbgm\..*` \| `([\w.]+)`", CHANGELOG, re.M))
+def test_the_changelog_names_places_that_exist(place):
+    pkgutil.resolve_name(place)
 
 
 # --- constraints.txt -------------------------------------------------------------------------------------------------

@@ -29,7 +29,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import jupytext
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
@@ -287,6 +286,13 @@ def run(path: Path, folder: Path, timeout: float) -> None:
         write(normalised(notebook, path.stem), folder / place(path))
 
 
+def new(script: Path, path: Path) -> None:
+    """Write the jupytext percent `script` as an unexecuted notebook at `path`."""
+    import jupytext  # `make lab`, which opens notebooks and writes none, does without it
+
+    write(normalised(jupytext.read(script, fmt="py:percent"), path.stem), path)
+
+
 def released(notebook: NotebookNode, name: str, variant: int, source: str = "") -> NotebookNode:
     """A copy of a chapter without its solutions, its exercises in the group's variant.
 
@@ -342,7 +348,7 @@ def main(arguments: list[str] | None = None) -> int:
         "build": lambda path: build(path, options.timeout),
         "check": lambda path: refuse(faults(path)),
         "run": lambda path: run(path, options.folder, options.timeout),
-        "new": lambda path: write(normalised(jupytext.read(options.script, fmt="py:percent"), path.stem), path),
+        "new": lambda path: new(options.script, path),
         "release": lambda path: write(
             released(read(path), path.stem, options.variant, options.source), options.folder / place(path)
         ),

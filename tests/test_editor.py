@@ -1,0 +1,90 @@
+"""What an editor shows of the library: names, signatures and types, by the two engines that editors use."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import jedi
+import pytest
+
+import sbgm
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = jedi.Project(ROOT)
+LANGEVIN = ["score", "x", "sigmas", "step_size", "n_steps", "generator", "denoise_last"]
+
+
+def script(code: str) -> jedi.Script:
+    return jedi.Script(code, path=ROOT / "chapter.py", project=PROJECT)
+
+
+def names(completions: list) -> list[str]:
+    return [completion.name for completion in completions]
+
+
+def test_jedi_completes_the_names_that_the_package_exports():
+    assert names(script("from sbgm import annealed_l").complete()) == ["annealed_langevin"]
+    assert set(sbgm.__all__) <= set(names(script("import sbgm\nsbgm.").complete()))
+    assert "level_losses" in names(script("from sbgm.measure import level_").complete())
+    assert "langevin_explorer" in names(script("from sbgm.widgets import langevin").complete())
+
+
+@pytest.mark.parametrize(
+    ("code", "parameters"),
+    [
+        ("from sbgm import annealed_langevin\nannealed_langevin(", LANGEVIN),
+        ("import sbgm\nsbgm.annealed_langevin(", LANGEVIN),
+        ("from sbgm import dequantise\ndequantise(", ["x", "generator"]),
+    ],
+)
+def test_jedi_shows_signatures_and_docstrings_through_checked(code, parameters):
+    (signature,) = script(code).get_signatures()
+    assert [parameter.name for parameter in signature.params] == parameters
+    (name,) = script(code[:-1]).help()
+    assert name.docstring().partition("\n\n")[2] == inspect.getdoc(getattr(sbgm, signature.name))
+
+
+TYPES = """
+import sbgm
+from sbgm import GaussianMixture, annealed_langevin, final, load_network, paper_mixture
+reveal_type(annealed_langevin)
+reveal_type(paper_mixture().sample)
+reveal_type(sbgm.MLP(2).dim)
+network = load_network("mnist_ncsn")
+reveal_type(network.sigmas)
+annealed_langevin(network, network.sigmas, network.sigmas, step_size=0.1, n_steps=1)
+final("no sampler's states")
+"""
+
+
+def test_pyright_knows_types_through_checked_and_names_a_wrong_argument(tmp_path):
+    (tmp_path / "using.py").write_text(TYPES)
+    (tmp_path / "pyrightconfig.json").write_text(json.dumps({"extraPaths": [str(ROOT)]}))
+    command = [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable]
+    done = subprocess.run([*command, "--project", str(tmp_path)], capture_output=True, text=True)
+    found = [(entry["severity"], entry["message"]) for entry in json.loads(done.stdout)["generalDiagnostics"]]
+    revealed = [message.partition(" is ")[2].strip('"') for severity, message in found if severity == "information"]
+    assert revealed == [
+        "(score: (Tensor, float | Tensor) -> Tensor, x: Tensor, sigmas: Levels, *, step_size: float, n_steps: int, "
+        "generator: Generator, denoise_last: bool = False) -> Iterator[State]",
+        "(n: int, sigma: float = 0, *, generator: Generator) -> Tensor",
+        "int",
+        "Tensor",
+    ]
+    errors = [message for severity, message in found if severity == "error"]
+    assert ["generator" in errors[0], '"Iterable[State]"' in errors[1], len(errors)] == [True, True, 2], errors
+
+
+def test_an_editable_install_is_one_path_that_editors_follow(tmp_path):
+    """An import hook, as other build backends write, hides the package from pyright and jedi."""
+    code = f"from hatchling.build import build_editable; print(build_editable({str(tmp_path)!r}))"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        installed = [name for name in wheel.namelist() if ".dist-info/" not in name]
+        assert installed == ["_sbgm.pth"]
+        assert wheel.read("_sbgm.pth").decode().split() == [str(ROOT)]
