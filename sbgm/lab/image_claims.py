@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sbgm.data import SPLITS, load_images, load_labels
+from sbgm.data import SETS, SPLITS, load_images, load_labels
 from sbgm.lab.claims import Check, Settled, check, command, enter
 from sbgm.lab.drawing import CPU, Drawing, Drawn, Machine, digit_distance, draw
 from sbgm.lab.figure1 import RAW, load_raw
@@ -31,7 +31,7 @@ from sbgm.measure import (
 )
 from sbgm.measure.classifier import SHIPPED_CLASSIFIER, load_classifier
 from sbgm.measure.inception import Inception, kid
-from sbgm.measure.judging import TITLES, feature_space, reference_for, some_images
+from sbgm.measure.judging import feature_space, reference_for, some_images
 from sbgm.noise import perturb
 from sbgm.weights import load_network
 
@@ -390,7 +390,7 @@ def measure_colour(
         {"samples": quantise(drawn.states[-1][:N_SHOWN]), "gaussian": quantise(gaussian[:N_SHOWN])},
         status=status,
         data=f"{drawing.network}, {n_samples:,} samples; "
-        f"{n_reference:,} of the Gaussian and of {TITLES[data]}'s test images",
+        f"{n_reference:,} of the Gaussian and of {SETS[data].title}'s test images",
         note="KID: the kernel distance in Inception's features.",
         networks=[drawing.network],
         command=command(claim_id, **options),

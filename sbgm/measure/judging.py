@@ -38,7 +38,6 @@ __all__ = [
     "some_images",
 ]
 
-TITLES = {name: known.title for name, known in SETS.items()}
 DIGITS = ("mnist", "mnist_small")
 
 
