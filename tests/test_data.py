@@ -158,9 +158,11 @@ def test_cifar10_is_read_as_it_was_written(home, monkeypatch):
 def test_an_installed_package_has_its_own_data_and_downloads_elsewhere(monkeypatch, tmp_path):
     monkeypatch.delenv("SBGM_DATA", raising=False)
     package = tmp_path / "site-packages" / "sbgm"
-    monkeypatch.setattr(data, "__file__", str(package / "data.py"))
-    assert data.shipped_folder() == tmp_path / "site-packages" / "data"  # beside the package, as in a checkout
+    monkeypatch.setattr(data, "PACKAGE", package)
+    assert data.checkout() == tmp_path / "site-packages"  # as in a checkout
+    assert data.shipped_folder() == tmp_path / "site-packages" / "data"
     (package / "_data").mkdir(parents=True)
+    assert data.checkout() is None
     assert data.shipped_folder() == package / "_data"
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert data.data_folder() == tmp_path / "cache" / "sbgm"

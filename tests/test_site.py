@@ -18,7 +18,7 @@ import pytest
 import sbgm
 from notebooks import found, place
 from sbgm.lab.claims import claims, load_records, results_folder
-from test_environment import declared, imported, third_party
+from test_environment import imported, requirements, third_party
 from test_notebooks import TINY_PNG
 from test_site_pages import FORMULAS, resolve
 
@@ -130,9 +130,8 @@ def pages(html):
 
 def test_the_extra_names_what_the_build_imports():
     own = {path.stem for path in (ROOT / "docs").glob("*.py")}
-    assert {
-        name for name, homes in third_party(imported("docs") - own).items() if not homes & declared("site")
-    } == set()
+    allowed = requirements("docs").keys()
+    assert {name for name, homes in third_party(imported("docs") - own).items() if not homes & allowed} == set()
 
 
 def test_every_chapter_and_page_is_there(pages):
