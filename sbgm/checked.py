@@ -343,8 +343,9 @@ def one_of(choices: Iterable[str]) -> Check:
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
     """Return "; did you mean 'mnist'?" for a name that is nearly one of the known ones, "" for any other."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.7) if isinstance(name, str) else []
-    return f"; did you mean {near[0]!r}?" if near else ""
+    plain = {word.lower(): word for word in known}
+    near = difflib.get_close_matches(name.lower(), plain, n=1, cutoff=0.7) if isinstance(name, str) else []
+    return f"; did you mean {plain[near[0]]!r}?" if near else ""
 
 
 def _score(score: Callable, name: str, given: Mapping[str, Any]) -> Callable:

@@ -336,7 +336,7 @@ BAD: dict[str, list[object]] = lookup(
 FREE: dict[str, str] = lookup(
     [  # of what takes anything, the reason why; of a function's name, all its parameters
         ("holds a result, as the functions that make it fill it in", HOLDERS, ""),
-        ("a flag: anything is true or false", "compile conditional cpu denoise_last divide_by_sigma", ""),
+        ("a flag: anything is true or false", "compile conditional denoise_last divide_by_sigma", ""),
         ("a flag: anything is true or false", "variance_reduced", ""),
         ("for the result's text", "name features", "frechet_distance kernel_distance"),
         ("for the result's text", "against", ""),

@@ -30,7 +30,7 @@ PIP_SECTION = next(entry["pip"] for entry in ENVIRONMENT["dependencies"] if isin
 
 
 EXTRAS = PROJECT["optional-dependencies"]
-READERS_TOOLS = ("open_lab", "notebooks", "normal_form")  # what `make lab` runs, which installs one extra only
+READERS_TOOLS = ("open_lab", "notebooks")  # what `make lab` runs, which installs one extra only
 
 
 def requirements(*extras: str) -> dict[str, Requirement]:
@@ -88,7 +88,7 @@ def test_every_import_is_declared(folders, extras):
 
 def test_make_lab_runs_with_what_its_extra_brings():
     modules = imported_in(node for name in READERS_TOOLS for node in parsed(ROOT / "tools" / f"{name}.py").body)
-    assert modules & {"notebooks", "normal_form"} | {"open_lab"} == set(READERS_TOOLS)
+    assert modules & {"notebooks"} | {"open_lab"} == set(READERS_TOOLS)
     allowed = requirements("notebooks").keys()
     assert {module for module, names in third_party(modules).items() if not names & allowed} == set()
 
