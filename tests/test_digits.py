@@ -95,6 +95,7 @@ def test_each_shipped_file_states_its_training_and_is_as_good_as_it_says(name):
     assert bool(((losses.values - stated).abs() < 5 * losses.se).all())  # other noise on the same digits
 
 
+@pytest.mark.slow  # chapter 06 measures the same, whenever it runs
 def test_the_shipped_network_samples_as_well_as_it_says():
     """Another 500 samples; the estimate depends a little on their number, and has a spread of its own."""
     facts = read_facts(weights_folder() / "digits_mlp.safetensors")

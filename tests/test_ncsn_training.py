@@ -208,10 +208,10 @@ from sbgm.cli import main
 from sbgm.data import load_images
 from sbgm.lab.runs import Run
 
-load_images("digits")  # for all ten, as are the modules above
-folder, arguments = pathlib.Path(sys.argv[1]), sys.argv[2:]
+load_images("digits")  # for all lives, as are the modules above
+folder, n_kills, arguments = pathlib.Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
 moments = random.Random(0)
-for _ in range(10):
+for _ in range(n_kills):
     start = Run(folder).last_step
     child = os.fork()  # of a process that has imported torch, and used none of its threads
     if not child:
@@ -226,19 +226,20 @@ for _ in range(10):
 """
 
 
-def test_a_run_killed_at_ten_random_moments_ends_with_the_same_bits(tmp_path):
+@pytest.mark.parametrize("n_kills", [3, pytest.param(30, marks=pytest.mark.slow)])
+def test_a_run_killed_at_random_moments_ends_with_the_same_bits(n_kills, tmp_path):
     """kill -9 of a process that saves every third step, at moments drawn over the time that many steps take; then a few
     steps more, and as many in a run that was never killed."""
     arguments = ["train", *map(str, SMALL), "--steps"]
     killing = subprocess.run(
-        [sys.executable, "-c", KILLING, str(tmp_path / "killed"), *arguments, "100000"],
+        [sys.executable, "-c", KILLING, str(tmp_path / "killed"), str(n_kills), *arguments, "100000"],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
     )
     assert killing.returncode == 0, killing.stderr[-2000:]
     reached = [int(step) for step in killing.stdout.split()]
-    assert len(set(reached)) == 10  # each life got further
+    assert len(set(reached)) == n_kills  # each life got further
     arguments.append(str(reached[-1] + 4))
     assert command.main([*arguments, "--resume", "--out", str(tmp_path / "killed")]) == 0
     assert command.main([*arguments, "--save-every", "100000", "--out", str(tmp_path / "whole")]) == 0
