@@ -167,7 +167,7 @@ def is_available(name: Name) -> bool:
 
 
 def how_to_get(name: str) -> str:
-    """What to do where a data set is missing, one sentence."""
+    """Say in one sentence how to get a data set that is missing."""
     if name == "mnist_small":
         return "It ships with this project: in a clone `git checkout data/mnist_small` brings it back."
     by_hand = f", or fetch {CELEBA_BY_HAND} {data_folder() / 'celeba'}" if name == "celeba" else ""

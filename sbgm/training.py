@@ -32,7 +32,7 @@ class Step(NamedTuple):
 
 
 def _data(data: Tensor | Callable[[int], Tensor], name: str, given: Mapping[str, Any]) -> Callable[[int], Tensor]:
-    """What draws a batch of so many examples: `data` itself, or a draw from the rows of a tensor, with replacement."""
+    """Return a function that draws n examples: `data` itself, or draws with replacement from the rows of a tensor."""
     if callable(data):
         return data
     require_batch(data, name)

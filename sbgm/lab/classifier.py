@@ -109,7 +109,7 @@ def shifted(images: Tensor, max_shift: int, *, generator: torch.Generator) -> Te
 
 
 def not_digits(digits: Tensor, *, generator: torch.Generator) -> Tensor:
-    """As many images that are no digits as there are digits, a third of each kind: noise, blobs, jumbled digits.
+    """Make B images that are no digits, (B, 1, 28, 28), a third of each kind: noise, blobs, jumbled digits.
 
     Noise and blobs (noise smoothed over 7×7 pixels) come at any brightness and contrast, flat grey and pure black and
     white included.
