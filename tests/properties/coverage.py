@@ -30,7 +30,6 @@ HOMES = (
 LEFT_OUT = {
     "measure.Inception": "needs its weights, tests/test_inception.py",
     "precision.compiled": "takes minutes, tests/test_precision.py",
-    "precision.compiled_for_training": "takes minutes, tests/test_compiled.py",
     "data.DataSet": "a row of the table of data sets",
     "data.shipped_folder": "a path, tests/test_data.py",
     "data.DataNotFoundError": "is raised where a data set is missing, tests/test_data*.py",
