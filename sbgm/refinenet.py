@@ -43,8 +43,7 @@ def _linear_interpolation(n_in: int, n_out: int) -> Tensor:
 
 def _band(n: int, reach: int) -> Tensor:
     """The symmetric matrix (n, n) that adds up the values at a distance of at most `reach`."""
-    index = torch.arange(n)
-    return ((index[:, None] - index).abs() <= reach).float()
+    return torch.ones(n, n).triu(-reach).tril(reach)
 
 
 EPS = 1e-5
