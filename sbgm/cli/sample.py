@@ -30,9 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add_drawing_arguments(parser)
     parser.add_argument("-n", type=count, default=64, help="images (64)")
-    parser.add_argument(
-        "--sampler", choices=SAMPLERS, default="annealed", help="annealed is Algorithm 1, the default"
-    )
+    parser.add_argument("--sampler", choices=SAMPLERS, default="annealed", help="annealed is Algorithm 1, the default")
     parser.add_argument(
         "--start",
         choices=["uniform", "gaussian", "fitted"],
