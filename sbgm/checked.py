@@ -46,6 +46,7 @@ __all__ = [
     "Shape",
     "Sigma",
     "Whole",
+    "WideBatch",
     "against",
     "at_least",
     "checked",
@@ -62,6 +63,7 @@ __all__ = [
     "require_score",
     "require_sigma",
     "unchecked",
+    "widened",
 ]
 
 P = ParamSpec("P")  # one a line, for type checkers
@@ -142,7 +144,7 @@ def require_number(value: Any, name: str, given: Mapping[str, Any] | None = None
     """Return `value` as a float if it is a number, NaN and infinity among them; raise otherwise."""
     try:
         if not isinstance(value, str | bytes | bool):  # float() takes these too
-            return float(value)
+            return float(value.detach() if isinstance(value, Tensor) else value)
     except (TypeError, ValueError, RuntimeError, OverflowError):
         pass
     raise TypeError(f"{name} must be a number, got {value!r}")
@@ -204,7 +206,7 @@ Shape = Annotated[Sequence[int], _shape]
 def require_floats(x: Tensor, name: str = "x", given: Mapping[str, Any] | None = None) -> Tensor:
     """Return `x` if it is a floating-point tensor, of any shape and with any values; raise otherwise."""
     instance_of(Tensor, "a torch.Tensor")(x, name)
-    if not x.is_floating_point():
+    if not x.is_floating_point() or x.element_size() == 1:  # of 8-bit floats torch knows next to nothing
         raise TypeError(
             f"{name} must hold floating-point numbers, got {x.dtype}; turn integer images into floats in [0, 1] first"
         )
@@ -235,8 +237,22 @@ def require_finite(
     return values
 
 
+def widened(x: Tensor) -> Tensor:
+    """x in float32 if it is in half precision, in which sums overflow and some of torch's functions are missing.
+
+    Points and scores keep their dtype throughout. Sums over their dimensions (losses, log-densities, distances), and
+    what is measured of them, are in float32 at least.
+    """
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def _wide(check: Check) -> Check:
+    return lambda value, name, given: widened(check(value, name))
+
+
 Batch = Annotated[Tensor, require_batch]  # finite, (B, *shape)
-Finite = Annotated[Tensor, require_finite]  # of any shape
+WideBatch = Annotated[Tensor, _wide(require_batch)]  # the same, widened
+Finite = Annotated[Tensor, _wide(require_finite)]  # of any shape, widened
 
 
 # --- noise levels ----------------------------------------------------------------------------------------------------
@@ -257,16 +273,20 @@ def require_sigma(sigma: float | Tensor, x: Tensor, *, positive: bool = False) -
             raise ValueError(f"sigma must be on the device of x, {x.device}, got {sigma.device}")
         low, high = (float(bound) for bound in sigma.detach().aminmax())
     else:
-        low = high = sigma = require_number(sigma, "sigma")
+        low = high = require_number(sigma, "sigma")
     if not 0 <= low <= high < math.inf or (positive and low == 0):
-        raise ValueError(f"sigma must be finite and {'positive' if positive else 'not negative'}, got {sigma}")
+        found = sigma if isinstance(sigma, Tensor) else low
+        raise ValueError(f"sigma must be finite and {'positive' if positive else 'not negative'}, got {found}")
     return against(sigma, x)
 
 
 def against(sigma: float | Tensor, x: Tensor) -> float | Tensor:
-    """σ, a float or (B,), in a form that broadcasts against x: a float, or a tensor of shape (B, 1, …, 1)."""
-    if isinstance(sigma, Tensor) and sigma.ndim > 0:
-        return sigma.to(x.dtype).reshape(-1, *[1] * (x.ndim - 1))
+    """σ, a float or (B,), in a form that broadcasts against x: a float, or a tensor of shape (B, 1, …, 1).
+
+    A tensor without dimensions counts as a float, unless it wants a gradient: then it has the shape (1, 1, …, 1).
+    """
+    if isinstance(sigma, Tensor) and (sigma.ndim > 0 or sigma.requires_grad):
+        return sigma.to(x).reshape(-1, *[1] * (x.ndim - 1))
     return float(sigma)
 
 

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from sbgm.checked import (
-    Batch,
     Count,
     Generator,
     Ladder,
@@ -23,6 +22,7 @@ from sbgm.checked import (
     Score,
     Shape,
     Whole,
+    WideBatch,
     checked,
     function_of,
     one_of,
@@ -152,7 +152,7 @@ def gaussian_start(sigma: Positive, mean: Annotated[float | Tensor, _finite_mean
 
 
 @checked
-def fitted_start(images: Batch, sigma: Positive) -> Start:
+def fitted_start(images: WideBatch, sigma: Positive) -> Start:
     """Starts from the normal law that has the mean and the covariance of data perturbed at σ_1.
 
     m + Σ_j w_j (x_j − m)/√(n − 1) + σ z with w and z standard normal has the images' mean m and covariance exactly. It

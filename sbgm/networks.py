@@ -84,15 +84,17 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor, sigma: float | Tensor = 0.0) -> Tensor:
         """(B, D) points -> (B, D) scores, whatever sigma is; or one point (D,) -> (D,)."""
-        if require_floats(x).shape[-1:] != (self.dim,):
+        if require_dtype(x, self).shape[-1:] != (self.dim,):
             raise ValueError(f"x must have shape (B, {self.dim}), got {tuple(x.shape)}")
         return self.layers(x)
 
 
-def require_points(x: Tensor, dim: int) -> None:
-    """Raise unless `x` is a floating-point tensor (B, dim), whatever its values."""
-    if require_floats(x).shape[1:] != (dim,):
-        raise ValueError(f"x must have shape (B, {dim}), got {tuple(x.shape)}")
+def require_dtype(x: Tensor, network: nn.Module) -> Tensor:
+    """Return `x` if it has the dtype of a network's parameters, or any where autocast chooses it; raise otherwise."""
+    dtype = next(network.parameters()).dtype
+    if require_floats(x).dtype != dtype and not torch.is_autocast_enabled(x.device.type):
+        raise TypeError(f"x must be {dtype}, as the network's parameters are, got {x.dtype}; convert one of them")
+    return x
 
 
 class ConditionalMLP(nn.Module):
@@ -125,9 +127,14 @@ class ConditionalMLP(nn.Module):
         self.dim, self.data_std = dim, data_std
         self.layers = softplus_layers(dim + 1, width, depth, self.n_out or dim, generator)
 
+    def require_points(self, x: Tensor) -> None:
+        """Raise unless `x` is of shape (B, D) and of the dtype of the parameters, whatever its values."""
+        if require_dtype(x, self).shape[1:] != (self.dim,):
+            raise ValueError(f"x must have shape (B, {self.dim}), got {tuple(x.shape)}")
+
     def normalised(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """x/c of shape (B, D), σ as (B, 1) and c as (B, 1)."""
-        require_points(x, self.dim)
+        self.require_points(x)
         level = torch.as_tensor(require_sigma(sigma, x, positive=True), dtype=x.dtype, device=x.device)
         level = level.expand(len(x), 1)
         scale = (level**2 + self.data_std**2).sqrt()
@@ -151,9 +158,7 @@ def softplus_layers(
 
 
 def linear(n_in: int, n_out: int, generator: torch.Generator | None = None) -> nn.Module:
-    """A linear layer with torch's own law of initial weights, U(−1/√n_in, 1/√n_in), from the generator if given."""
-    if generator is None:
-        return nn.Linear(n_in, n_out)
+    """A linear layer with torch's own law of initial weights, U(−1/√n_in, 1/√n_in); None is the global generator."""
     layer = nn.utils.skip_init(nn.Linear, n_in, n_out)
     for p in layer.parameters():
         nn.init.uniform_(p, -(n_in**-0.5), n_in**-0.5, generator=generator)
@@ -185,7 +190,7 @@ class EnergyMLP(ConditionalMLP):
 
     def forward(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """The score −∇_x E, (B, D) -> (B, D), which can itself be differentiated, forward or backward."""
-        require_points(x, self.dim)
+        self.require_points(x)
         return -torch.func.grad(lambda x: self.energy(x, sigma).sum())(x)
 
 
@@ -263,7 +268,7 @@ class ImageMLP(ScoreNetwork):
     def forward(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """Images (B, C, H, W) of the network's shape, σ > 0 a float or (B,) -> scores of x's shape."""
         shape = self.image_shape or ()
-        if require_floats(x).shape[1:] != shape:
+        if require_dtype(x, self).shape[1:] != shape:
             raise ValueError(f"x must be images (B, {', '.join(map(str, shape))}), got {tuple(x.shape)}")
         sigma = torch.as_tensor(require_sigma(sigma, x, positive=True), dtype=x.dtype, device=x.device)
         sigma = sigma.reshape(-1, 1).expand(len(x), 1)
@@ -339,7 +344,7 @@ class ResNet(nn.Module):
 
     def forward(self, x: Tensor, sigma: float | Tensor = 0.0) -> Tensor:
         """Images in [0, 1], (B, C, H, W) with H and W multiples of 4 -> scores of the same shape, whatever sigma is."""
-        if require_floats(x).ndim != 4 or x.shape[2] % 4 or x.shape[3] % 4:
+        if require_dtype(x, self).ndim != 4 or x.shape[2] % 4 or x.shape[3] % 4:
             raise ValueError(f"x must be images (B, C, H, W) with H and W multiples of 4, got shape {tuple(x.shape)}")
         if x.shape[1] != self.layers[0].in_channels:
             raise ValueError(f"x must have {self.layers[0].in_channels} channels, got shape {tuple(x.shape)}")

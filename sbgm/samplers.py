@@ -29,11 +29,13 @@ from sbgm.checked import (
     Positive,
     Score,
     Sigma,
+    WideBatch,
     against,
     checked,
     require_batch,
     require_floats,
     require_score,
+    widened,
 )
 from sbgm.noise import randn_like
 from sbgm.theory import largest_stable_step
@@ -190,7 +192,7 @@ def metropolis_langevin(
     """
 
     def log_q(y: Tensor, x: Tensor, s: Tensor) -> Tensor:  # log q(y | x) up to a constant
-        return -(y - x - step_size / 2 * s).flatten(1).square().sum(dim=1) / (2 * step_size)
+        return -widened(y - x - step_size / 2 * s).flatten(1).square().sum(dim=1) / (2 * step_size)
 
     s, log_p = require_score(score(x, sigma), x), _starting_log_prob(log_prob, x, sigma)
     for step in range(1, n_steps + 1):
@@ -284,7 +286,7 @@ def _leapfrog(
 
 
 def _kinetic(p: Tensor) -> Tensor:
-    return 0.5 * p.flatten(1).square().sum(dim=1)
+    return 0.5 * widened(p).flatten(1).square().sum(dim=1)
 
 
 # --- annealing -------------------------------------------------------------------------------------------------------
@@ -433,7 +435,7 @@ def _denoised(score: Score, x: Tensor, sigma: float | Tensor) -> Tensor:
 
 
 @checked
-def signal_to_noise(scores: Batch, alpha: Positive) -> float:
+def signal_to_noise(scores: WideBatch, alpha: Positive) -> float:
     """Section 4.3's signal-to-noise ratio of a Langevin step, E‖α s/(2√α z)‖² taken as α E‖s‖²/4.
 
     Args:
