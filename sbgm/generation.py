@@ -232,8 +232,7 @@ def generate(
     n_processes = 1 if accelerator is None else accelerator.num_processes
     n_rounds = math.ceil(n / batch_size / n_processes)
     mine = torch.zeros(n_rounds, batch_size, *shape)  # alike in all processes, so that they can be gathered
-    batches = draw_batches(draw, n, seed=seed, batch_size=batch_size, accelerator=accelerator)
-    for turn, batch in enumerate(batches):
+    for turn, batch in enumerate(draw_batches(draw, n, seed=seed, batch_size=batch_size, accelerator=accelerator)):
         mine[turn, : len(batch["samples"])] = batch["samples"]
     if accelerator is None or n_processes == 1:
         return mine.flatten(0, 1)[:n]
@@ -263,8 +262,8 @@ def draw_batches(
         seed: of all of it.
         batch_size: samples of a batch; the last one may have fewer.
         folder: keeps each batch in a file of its own, batch-0000.safetensors and so on, written whole, and gives those
-            that are there undrawn. Name it by all that the samples depend on (`weights.samples_key`) but n: the last
-            batch is then drawn whole too, so that more samples go on with those already there.
+            that are there undrawn. Name it by all that the samples depend on but n: the last batch is then drawn whole
+            too, so that more samples go on with those already there.
         accelerator: draws only this process's share, the batches b whose remainder by the number of processes it is.
         facts: kept in each file.
 

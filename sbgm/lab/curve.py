@@ -19,7 +19,7 @@ from sbgm.checked import Count, Ladder, Score, Whole, checked, count_from
 from sbgm.files import file_hash, load_tensors, save_tensors, write_json
 from sbgm.generation import NamedSampler, Start, draw_batches, fitted_start, gaussian_start, uniform_start
 from sbgm.lab import claims
-from sbgm.lab.drawing import CPU, Machine, digit_distance
+from sbgm.lab.drawing import CPU, Machine, digit_distance, samples_key
 from sbgm.lab.runs import hardware
 from sbgm.measure import class_shares, confident_share, in_batches, quantise, shown
 from sbgm.measure.classifier import load_classifier
@@ -30,7 +30,7 @@ from sbgm.precision import autocast
 from sbgm.refinenet import rescaled
 from sbgm.samplers import final
 from sbgm.theory import best_step_size
-from sbgm.weights import load_network, samples_key, weights_file
+from sbgm.weights import load_network, weights_file
 
 __all__ = [
     "BUDGETS",

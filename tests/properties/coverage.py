@@ -42,7 +42,6 @@ LEFT_OUT = {
     "lab.runs.hardware": "the machine's, tests/test_hardware.py",
     "lab.runs.make_accelerator": "the machine's, tests/test_hardware.py",
     "weights.weights_folder": "a path, tests/test_weights.py",
-    "weights.samples_key": "a file's name, tests/test_weights.py",
     "training.fit": "a training loop, tests/test_training.py",
     "training.fit_score": "a training loop, tests/test_training.py",
     "training.adam": "a training loop's, tests/test_training.py",
