@@ -30,6 +30,7 @@ __all__ = [
     "Check",
     "Claim",
     "NotReproducedError",
+    "PublishedRow",
     "Settled",
     "as_found",
     "attached_file",
@@ -44,6 +45,7 @@ __all__ = [
     "ledger_table",
     "load_record",
     "load_records",
+    "published_table",
     "results_folder",
     "run_folder",
     "save_record",
@@ -74,8 +76,12 @@ class Claim:
 
 def claims() -> dict[str, Claim]:
     """Every claim of the ledger by id, in the paper's order."""
-    table = tomllib.loads((Path(__file__).parent / "claims.toml").read_text(encoding="utf-8"))
-    return {claim_id: Claim(claim_id, **fields) for claim_id, fields in table.items()}
+    return {claim_id: Claim(claim_id, **fields) for claim_id, fields in _toml("claims").items()}
+
+
+def _toml(stem: str) -> dict[str, Any]:
+    """The content of a TOML file beside this one."""
+    return tomllib.loads((Path(__file__).parent / f"{stem}.toml").read_text(encoding="utf-8"))
 
 
 @checked
@@ -399,3 +405,36 @@ def count_line(records: dict[str, Settled]) -> str:
     counts = {status: sum(record.status == status for record in records.values()) for status in STATUSES}
     words = [f"{n} {status.replace('waits', 'wait') if n > 1 else status}" for status, n in counts.items() if n]
     return f"{len(records)} claims: {', '.join(words)}"
+
+
+# --- the paper's own numbers ------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class PublishedRow:
+    """One row of the paper's Table 1.
+
+    Attributes:
+        model, reference: its name, and whom the paper cites for it.
+        conditional: whether the model is told an image's class.
+        score: Inception Score.
+        score_spread: what stands after its ±, None where nothing does.
+        fid: Fréchet Inception Distance, None where the table has a dash.
+    """
+
+    model: str
+    reference: str
+    conditional: bool
+    score: float
+    score_spread: float | None = None
+    fid: float | None = None
+
+
+def published_table() -> list[PublishedRow]:
+    """The eleven rows of Table 1 in its order, unconditional models first; `table1.toml` says how they were checked."""
+    table = _toml("table1")
+    return [
+        PublishedRow(conditional=kind == "conditional", **row)
+        for kind in ("unconditional", "conditional")
+        for row in table[kind]
+    ]
