@@ -33,6 +33,7 @@ __all__ = [
     "PublishedRow",
     "Settled",
     "as_found",
+    "attach",
     "attached_file",
     "check",
     "check_weights",
@@ -56,6 +57,7 @@ __all__ = [
 
 MOST_SHOWN = 4
 WEIGHTS = "weights of "  # a record's facts hold the sha256 of each network's file under this and its name
+Facts = dict[str, str | int | float]
 STATUSES = ("reproduced", "not reproduced", "reported", "waits for a GPU")
 
 
@@ -142,7 +144,7 @@ class Settled:
     checks: tuple[Check, ...]
     data: str = ""
     note: str = ""
-    facts: dict[str, str | int | float] = dataclasses.field(default_factory=dict)
+    facts: Facts = dataclasses.field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"{self.id} {self.status}"
@@ -160,14 +162,10 @@ class Recorded(Protocol):
     """A record that names the file and the networks that it rests on: a `Settled`, or a curve of samplers."""
 
     id: str
-    facts: dict[str, str | int | float]
+    facts: Facts
 
 
 # --- entering a claim ------------------------------------------------------------------------------------------------
-
-
-def _known(claim_id: str, name: str, given: Mapping[str, Any]) -> str:
-    return one_of(claims())(claim_id, name)
 
 
 def _some(checks: Sequence[Check], name: str, given: Mapping[str, Any]) -> tuple[Check, ...]:
@@ -176,7 +174,7 @@ def _some(checks: Sequence[Check], name: str, given: Mapping[str, Any]) -> tuple
     return tuple(checks)
 
 
-ClaimId = Annotated[str, _known]
+ClaimId = Annotated[str, one_of(claims())]
 Checks = Annotated[Sequence[Check], _some]
 Status = Annotated[str, one_of(STATUSES)]
 Table = Any  # a pandas.DataFrame; pandas is loaded where there is one
@@ -236,7 +234,7 @@ def enter(
     note: str,
     networks: Sequence[str],
     command: str,
-    facts: dict[str, str | int | float],
+    facts: Facts,
 ) -> Settled:
     """Write a recorded claim, ID.json, and what it rests on to `results_folder()`: the one way to record a claim.
 
@@ -253,19 +251,29 @@ def enter(
     """
 
     def write(status: str, checks: Sequence[Check]) -> Settled:
-        folder = results_folder()
-        folder.mkdir(parents=True, exist_ok=True)
-        if isinstance(content, dict):
-            save_tensors(file := folder / f"{claim_id}.safetensors", content)
-        else:
-            content.to_csv(file := folder / f"{claim_id}.csv", index=False, lineterminator="\n")
-        known = {**facts, **weights_facts(*networks), "hardware": hardware(), "torch": torch.__version__}
-        known |= {"command": command, "file": file.name, "sha256": file_hash(file)}
-        return save_record(Settled(claim_id, status, tuple(checks), data, note, known), folder)
+        known = attach(claim_id, content, facts, networks=networks, command=command)
+        return save_record(Settled(claim_id, status, tuple(checks), data, note, known), results_folder())
 
     if all(c.holds for c in checks):
         return write(status, checks)
     raise NotReproducedError(claim_id, checks, lambda: write("not reproduced", [as_found(c) for c in checks]))
+
+
+def attach(
+    stem: str, content: dict[str, Tensor] | Table, facts: Facts, *, networks: Sequence[str], command: str
+) -> Facts:
+    """Write what a record rests on to `results_folder()`, as STEM.safetensors or STEM.csv; return the record's facts.
+
+    To those that are given they add the networks' hashes, the machine, the command, and the file with its hash.
+    """
+    folder = results_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    if isinstance(content, dict):
+        save_tensors(file := folder / f"{stem}.safetensors", content)
+    else:
+        content.to_csv(file := folder / f"{stem}.csv", index=False, lineterminator="\n")
+    known = {**facts, **weights_facts(*networks), "hardware": hardware(), "torch": torch.__version__}
+    return known | {"command": command, "file": file.name, "sha256": file_hash(file)}
 
 
 def as_found(expected: Check) -> Check:

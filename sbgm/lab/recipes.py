@@ -6,7 +6,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import KW_ONLY
+from dataclasses import KW_ONLY, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -62,6 +62,7 @@ __all__ = [
     "not_digits",
     "sample_digits",
     "shifted",
+    "timed",
     "train_classifier",
     "train_digits",
     "train_figure2",
@@ -121,15 +122,11 @@ def timed(steps: Iterator[Step]) -> tuple[list[float], int]:
 @checked
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GeometricLadder:
-    """Noise levels whose neighbours have one ratio; the paper's for images unless told otherwise.
+    """Noise levels σ_1 > … > σ_L whose neighbours have one ratio; the paper's for images unless told otherwise."""
 
-    Attributes:
-        sigma_max, sigma_min, n_levels: σ_1, σ_L and L.
-    """
-
-    sigma_max: Positive = 1.0
-    sigma_min: Positive = 0.01
-    n_levels: Count = 10
+    sigma_max: Positive = field(default=1.0, metadata={"help": "the largest noise level, σ_1"})
+    sigma_min: Positive = field(default=0.01, metadata={"help": "the smallest noise level, σ_L"})
+    n_levels: Count = field(default=10, metadata={"help": "L, noise levels of the geometric ladder"})
 
     @property
     def sigmas(self) -> Tensor:

@@ -116,9 +116,10 @@ def _i4(drawn: Drawn) -> Found:
     return Found(i4_checks(denoised, states), tensors)
 
 
-def _i6(one_level: Drawn, annealed: Drawn) -> Found:
-    distances = (digit_distance(drawn.states[-1]) for drawn in (one_level, annealed))
-    return Found(i6_checks(*distances), {"samples": quantise(one_level.states[-1][:N_SHOWN])})
+def _against(checks: Callable[..., list[Check]], shortcut: Drawn, other: Drawn) -> Found:
+    """A shortcut's measurements beside those of another way to sample, from the two distances."""
+    distances = (digit_distance(drawn.states[-1]) for drawn in (shortcut, other))
+    return Found(checks(*distances), {"samples": quantise(shortcut.states[-1][:N_SHOWN])})
 
 
 def _i7(drawn: Drawn) -> Found:
@@ -141,16 +142,11 @@ def _i10(drawn: Drawn) -> Found:
     return Found(i10_checks(*distances, *noise), tensors, {"rms_change": round(change, 5)})
 
 
-def _i11(raw: Drawn, one_level: Drawn) -> Found:
-    distances = (digit_distance(drawn.states[-1]) for drawn in (raw, one_level))
-    return Found(i11_checks(*distances), {"samples": quantise(raw.states[-1][:N_SHOWN])})
-
-
 FEATURES = "Fréchet distances in the features of our own classifier"
 COMPARISONS = {
     "I1": Comparison(("mnist_ncsn",), _i1, f"{FEATURES}, of as many samples as of noise and digits."),
     "I4": Comparison(("mnist_ncsn",), _i4, f"The denoised state is x + σ²s(x, σ); {FEATURES}."),
-    "I6": Comparison(("mnist_one_level", "mnist_ncsn"), _i6, f"{FEATURES}."),
+    "I6": Comparison(("mnist_one_level", "mnist_ncsn"), lambda *drawn: _against(i6_checks, *drawn), f"{FEATURES}."),
     "I7": Comparison(
         ("mnist_ncsn",),
         _i7,
@@ -162,7 +158,7 @@ COMPARISONS = {
     ),
     "I11": Comparison(
         (RAW, "mnist_one_level"),
-        _i11,
+        lambda *drawn: _against(i11_checks, *drawn),
         f"{FEATURES}; the network without noise is Fig. 1's ResNet. Neither network makes digits; how far two failures "
         "are apart says little. I6 has the annealed distance.",
     ),
