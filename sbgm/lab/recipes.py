@@ -2,6 +2,7 @@
 
 # Annotations are not put off here: classes of other modules inherit the fields, and look their kinds up where they are.
 import dataclasses
+import functools
 import hashlib
 import math
 import time
@@ -40,7 +41,7 @@ from sbgm.measure.classifier import SHIPPED_CLASSIFIER, DigitClassifier, load_cl
 from sbgm.networks import ConditionalMLP, EnergyMLP, ImageMLP
 from sbgm.noise import geometric_sigmas, perturb
 from sbgm.samplers import annealed_langevin, final
-from sbgm.training import Step, adam, fit
+from sbgm.training import Step, fit_score
 from sbgm.weights import load_weights, save_network, save_weights, weights_folder
 
 __all__ = [
@@ -96,20 +97,30 @@ class Training:
     one_cycle: bool = True
     seed: Whole = 0
 
-    def fit(self, network: nn.Module, loss: Callable[[torch.Generator], Tensor]) -> Iterator[Step]:
-        """Train a network in place by these settings.
+    def fit(
+        self, network: nn.Module, data: Tensor | Callable[..., Tensor], loss: Callable[..., Tensor]
+    ) -> Iterator[Step]:
+        """Train a network in place by these settings, with one generator, of the seed, for all that is drawn.
 
         Args:
             network: holds the parameters.
-            loss: draws a batch from the generator of the seed, and returns its scalar loss.
+            data: (N, *shape), or a function data(n, generator=…) that draws n examples.
+            loss: loss(network, x, generator=…) of a batch x, a scalar.
 
         Yields:
             Step(step, loss) after every iteration.
         """
-        generator = torch.Generator().manual_seed(self.seed)
-        cycle = self.n_iterations if self.one_cycle else None
-        optimizer, schedule = adam(network, self.learning_rate, one_cycle_steps=cycle)
-        return fit(lambda: loss(generator), optimizer, self.n_iterations, schedule=schedule)
+        g = torch.Generator().manual_seed(self.seed)
+        return fit_score(
+            network,
+            data if isinstance(data, Tensor) else functools.partial(data, generator=g),
+            lambda network, x: loss(network, x, generator=g),
+            n_steps=self.n_iterations,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            one_cycle=self.one_cycle,
+            generator=g,
+        )
 
 
 def timed(steps: Iterator[Step]) -> tuple[list[float], int]:
@@ -167,12 +178,7 @@ def train_figure2(network: Network, mixture: GaussianMixture, settings: Figure2)
     Yields:
         Step(step, loss) after every iteration.
     """
-
-    def loss(generator: torch.Generator) -> Tensor:
-        x = mixture.sample(settings.batch_size, generator=generator)
-        return sliced_score_matching_loss(network, x, generator=generator)
-
-    return settings.fit(network, loss)
+    return settings.fit(network, mixture.sample, sliced_score_matching_loss)
 
 
 DATA_STD = math.sqrt(26)  # of the mixture's coordinates around the origin: √(5² + 1)
@@ -214,8 +220,7 @@ def train_mixture(network: Network, mixture: GaussianMixture, settings: MixtureT
     """
     sigmas = settings.sigmas
 
-    def loss(generator: torch.Generator) -> Tensor:
-        x = mixture.sample(settings.batch_size, generator=generator)
+    def loss(network: Score, x: Tensor, *, generator: torch.Generator) -> Tensor:
         if settings.objective == "denoising":
             return ncsn_loss(network, x, sigmas, generator=generator)
         sigma = sigmas[torch.randint(len(sigmas), (len(x),), generator=generator)]
@@ -226,7 +231,7 @@ def train_mixture(network: Network, mixture: GaussianMixture, settings: MixtureT
             values = score_matching_loss(network, x_noisy, sigma, reduction="none")
         return (sigma**2 * values).mean()
 
-    return settings.fit(network, loss)
+    return settings.fit(network, mixture.sample, loss)
 
 
 @torch.no_grad()
@@ -383,12 +388,7 @@ def train_on_circle(network: Network, circle: Circle, settings: CircleTraining) 
     Yields:
         Step(step, loss) after every iteration.
     """
-
-    def loss(generator: torch.Generator) -> Tensor:
-        x = circle.sample(settings.batch_size, settings.noise_std, generator=generator)
-        return sliced_score_matching_loss(network, x, generator=generator)
-
-    return settings.fit(network, loss)
+    return settings.fit(network, functools.partial(circle.sample, sigma=settings.noise_std), sliced_score_matching_loss)
 
 
 @torch.no_grad()
@@ -459,13 +459,8 @@ def train_digits(network: Network, images: Batch, settings: DigitsTraining) -> I
     Yields:
         Step(step, loss) after every iteration.
     """
-    sigmas, weighting = settings.sigmas, WEIGHTINGS[settings.weighting]
-
-    def loss(generator: torch.Generator) -> Tensor:
-        x = images[torch.randint(len(images), (settings.batch_size,), generator=generator)]
-        return ncsn_loss(network, x, sigmas, generator=generator, weighting=weighting)
-
-    return settings.fit(network, loss)
+    weighted = functools.partial(ncsn_loss, sigmas=settings.sigmas, weighting=WEIGHTINGS[settings.weighting])
+    return settings.fit(network, images, weighted)
 
 
 def sample_digits(
@@ -585,8 +580,7 @@ def train_classifier(
     """
     network.train().to(memory_format=torch.channels_last)  # a third faster on a CPU
 
-    def loss(generator: torch.Generator) -> Tensor:
-        drawn = torch.randint(len(images), (settings.batch_size,), generator=generator)
+    def loss(network: nn.Module, drawn: Tensor, *, generator: torch.Generator) -> Tensor:
         digits = shifted(images[drawn], settings.max_shift, generator=generator)
         others = not_digits(digits[: settings.n_not_digits], generator=generator)
         stds = settings.max_noise * torch.rand(len(digits), generator=generator)
@@ -596,7 +590,7 @@ def train_classifier(
         unsure = -functional.log_softmax(logits[len(digits) :], dim=1).mean(dim=1).sum()  # against 1/10 each
         return (known + unsure) / len(logits)
 
-    yield from settings.fit(network, loss)
+    yield from settings.fit(network, lambda n, generator: torch.randint(len(images), (n,), generator=generator), loss)
     network.eval()
 
 
