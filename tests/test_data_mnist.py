@@ -4,6 +4,7 @@ import errno
 import gzip
 import hashlib
 import lzma
+import socket
 import time
 import tracemalloc
 from pathlib import Path
@@ -222,6 +223,20 @@ def test_a_server_that_is_not_there_is_told(home, tiny, monkeypatch):
     monkeypatch.setattr(getattr(torchvision.datasets, Path(place).parent.name), "mirrors", ["http://127.0.0.1:9/"])
     with pytest.raises(ConnectionError, match=r"could not be downloaded into .*home \(http://127.0.0.1:9/train"):
         download(name)
+    assert list(home.iterdir()) == []
+
+
+def test_a_server_that_never_takes_the_call_is_left(home, tiny, monkeypatch):
+    name, place, _ = tiny
+    monkeypatch.setattr(downloads, "TIMEOUT", 0.3)
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        with socket.create_connection(server.getsockname()):  # the one call that waits; the next finds no room
+            url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+            monkeypatch.setattr(getattr(torchvision.datasets, Path(place).parent.name), "mirrors", [url])
+            with pytest.raises(ConnectionError, match=r"timed out.*, after 0\.3 seconds without a word"):
+                download(name)
     assert list(home.iterdir()) == []
 
 

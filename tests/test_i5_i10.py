@@ -55,7 +55,13 @@ def test_mnist_has_the_shared_cell_of_i1_once_and_no_more_steps_than_asked(tmp_p
     asked = []
     monkeypatch.setattr(claims, "results_folder", lambda: tmp_path)
     monkeypatch.setattr(i5, "digits_map", lambda *_: the_map(GOOD))
-    monkeypatch.setattr(i5, "mnist_map", lambda folder, places, *_: asked.append(places) or the_map(GOOD))
+    monkeypatch.setattr(i5, "some_images", lambda *_: None)
+
+    def measured(drawings, *_):
+        asked.append([(drawing.n_steps, drawing.step_size) for drawing in drawings])
+        return the_map(GOOD)
+
+    monkeypatch.setattr(i5, "measure_map", measured)
     i5.measure_i5(tmp_path, n_steps=30, weights="mnist_classifier")
     i5.measure_i5(tmp_path, n_steps=100, weights="mnist_classifier")
     assert sorted(asked[0]) == [(30, 5e-6), (30, 2e-5), (30, 5e-5), (100, 2e-5)]

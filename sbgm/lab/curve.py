@@ -20,9 +20,8 @@ from sbgm.files import load_tensors, write_json
 from sbgm.generation import Start, draw_batches, fitted_start, gaussian_start, uniform_start
 from sbgm.lab import claims
 from sbgm.lab.drawing import CPU, Machine, digit_distance
-from sbgm.measure import class_shares, confident_share, in_batches, quantise, shown
+from sbgm.measure import class_shares, confident_share, in_batches, quantise, shown, some_images
 from sbgm.measure.classifier import SHIPPED_CLASSIFIER, load_classifier
-from sbgm.measure.judging import some_images
 from sbgm.networks import in_range
 from sbgm.noise import geometric_sigmas, power_sigmas
 from sbgm.precision import autocast

@@ -54,12 +54,13 @@ def download(name: Name) -> None:
         DiskFullError: there is no room for it.
         DataNotFoundError: what is there is incomplete or damaged; it is left as it is.
     """
-    if name in ("mnist", "fashion_mnist"):
-        _download_idx(name)
-    elif name == "cifar10":
-        _download_cifar10()
-    elif name == "celeba":
-        _download_celeba()
+    match name:
+        case "mnist" | "fashion_mnist":
+            _download_idx(name)
+        case "cifar10":
+            _download_cifar10()
+        case "celeba":
+            _download_celeba()
 
 
 def _download_idx(name: str) -> None:
@@ -268,7 +269,7 @@ def fetch(name: str, urls: Sequence[str], path: Path, md5: str) -> None:
         try:
             with path.open("wb") as file:
                 pooch.HTTPDownloader(progressbar=True, timeout=TIMEOUT)(url, _Limited(file, LARGEST[name]), None)
-        except OSError as error:  # those of requests are
+        except (OSError, ValueError) as error:  # those of requests are the first; the second: a nonsensical header
             if disk_is_full(error):
                 raise
             silent = f", after {TIMEOUT:g} seconds without a word" if "timed out" in str(error) else ""

@@ -27,20 +27,22 @@ from sbgm.lab.n4 import measure_n4
 from sbgm.measure import (
     Estimate,
     GaussianBaseline,
+    Inception,
     Measured,
     Share,
     class_shares,
     confident_share,
     frechet_distance,
     in_batches,
+    kid,
     nearest_neighbours,
     quantise,
     share,
     shown,
+    some_images,
 )
 from sbgm.measure.classifier import SHIPPED_CLASSIFIER, load_classifier
-from sbgm.measure.inception import Inception, kid
-from sbgm.measure.judging import feature_space, reference_for, some_images
+from sbgm.measure.judging import feature_space, reference_for
 from sbgm.noise import perturb
 from sbgm.weights import load_network
 
