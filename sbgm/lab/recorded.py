@@ -386,10 +386,7 @@ def measure_colour(
     drawn, space, seeded = draw(drawing, folder, machine), feature_space(data, inception), torch.Generator()
     reference = reference_for(data, space, "test", n_reference)
     gaussian = GaussianBaseline(load_images(data)).sample(n_reference, generator=seeded.manual_seed(drawing.seed))
-
-    def distance(features: Tensor) -> Measured:
-        return kid(features, reference.features, against=reference.images)
-
+    distance = partial(kid, reference=reference.features, against=reference.images)
     images = {"samples": drawn.states[-1], "denoised": drawn.denoised[-1], "Gaussian": gaussian}
     distances = {name: distance(space.function(x)) for name, x in images.items()}
     distances["training images"] = distance(reference_for(data, space, "train", n_samples).features)
