@@ -288,7 +288,12 @@ IDX_SHA256 = {  # of the content of each of IDX_FILES, which recompression does 
         "c8d9c1279793466699980474ba7404217cd19185782723424d76af81c28b86c4",
     ),
 }
-UNPACK = {"": bytes, ".gz": gzip.decompress, ".xz": lzma.decompress}
+IDX_SIZES = {  # bytes of that content; no more is unpacked
+    "mnist": (47_040_016, 60_008, 7_840_016, 10_008),
+    "fashion_mnist": (47_040_016, 60_008, 7_840_016, 10_008),
+    "mnist_small": (2_475_888, 3_166, 3_920_016, 5_008),
+}
+OPENERS = {"": open, ".gz": gzip.open, ".xz": lzma.open}
 
 
 def _idx(name: str, split: str, kind: str) -> Tensor:
@@ -305,19 +310,25 @@ def idx_content(name: str, file: str) -> bytes:
     Raises:
         DataNotFoundError: there is no such set, or the file is missing or damaged.
     """
-    folder = _folder(name)
-    content = _unpacked(folder / file)
-    if hashlib.sha256(content).hexdigest() != IDX_SHA256[name][IDX_FILES.index(file)]:
-        raise _damaged(name, folder, file)
+    folder, i = _folder(name), IDX_FILES.index(file)
+    content = _unpacked(folder / file, IDX_SIZES[name][i])
+    if hashlib.sha256(content).hexdigest() != IDX_SHA256[name][i]:
+        raise _damaged(name, folder, f"{file} ({IDX_SIZES[name][i]:,} bytes unpacked)")
     return content
 
 
-def _unpacked(path: Path) -> bytes:
-    """The content of a file, or of the compressed one of that name; nothing, which no checksum fits, without either."""
+def _unpacked(path: Path, size: int) -> bytes:
+    """The content of a file, or of the compressed one of that name, and nothing without either.
+
+    Where it is longer than `size`, one byte more than that is read, so that its checksum is wrong.
+    """
     missing = FileNotFoundError, NotADirectoryError, IsADirectoryError
-    for suffix, unpack in UNPACK.items():
-        with contextlib.suppress(*missing, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError):
-            return unpack(path.with_name(path.name + suffix).read_bytes())
+    for suffix, opened in OPENERS.items():
+        with (
+            contextlib.suppress(*missing, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError),
+            opened(path.with_name(path.name + suffix), "rb") as file,
+        ):
+            return file.read(size + 1)
     return b""
 
 

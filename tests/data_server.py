@@ -14,11 +14,14 @@ def serving(files):
     * URL/forbidden/name: status 403;
     * URL/page/name: a web page with status 200;
     * URL/short/name: half the file, then the connection is closed;
-    * URL/other/name: another file of the same length.
+    * URL/other/name: another file of the same length;
+    * URL/silent/name: nothing at all, until the block ends;
+    * URL/stalled/name: half the file, then nothing more;
+    * URL/endless/name: the file again and again.
 
     Gives the URL and the list of the paths that were asked for by GET.
     """
-    asked = []
+    asked, ended = [], threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
@@ -27,11 +30,20 @@ def serving(files):
             if manner == "forbidden":
                 self.send_error(403)
                 return
+            if manner == "silent":
+                ended.wait()
+                return
             content = {"page": PAGE, "other": bytes(len(files[name]))}.get(manner, files[name])
             self.send_response(200)
-            self.send_header("Content-Length", str(len(content)))
+            if manner != "endless":
+                self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(content[: len(content) // 2] if manner == "short" else content)
+            self.wfile.write(content[: len(content) // 2] if manner in ("short", "stalled") else content)
+            if manner == "stalled":
+                ended.wait()
+            with contextlib.suppress(ConnectionError):
+                while manner == "endless":
+                    self.wfile.write(content)
 
         def log_message(self, *args):
             pass
@@ -42,6 +54,7 @@ def serving(files):
     try:
         yield f"http://127.0.0.1:{server.server_port}", asked
     finally:
+        ended.set()
         server.shutdown()
         server.server_close()
         thread.join()

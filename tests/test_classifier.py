@@ -6,7 +6,7 @@ import torch
 from sbgm.data import load_images, load_labels
 from sbgm.files import read_facts
 from sbgm.lab import ClassifierTraining, load_classifier, train_classifier, train_shipped_classifier
-from sbgm.lab.classifier import accuracy, not_digits, shifted
+from sbgm.lab.recipes import accuracy, not_digits, shifted
 from sbgm.measure import confident_share, in_batches
 from sbgm.measure.classifier import DigitClassifier
 from sbgm.training import n_parameters
@@ -127,8 +127,7 @@ def test_the_shipped_accuracy_is_that_of_the_whole_test_split():
 
 @pytest.mark.mnist
 def test_a_trial_of_the_shipped_training_saves_its_facts(tmp_path):
-    settings = ClassifierTraining(channels=32, n_iterations=2, batch_size=8, n_not_digits=3)
-    train_shipped_classifier(tmp_path / "made", settings)
+    train_shipped_classifier(tmp_path / "made", n_iterations=2, batch_size=8, n_not_digits=3)
     path = tmp_path / "made" / "mnist_classifier.safetensors"
     assert read_facts(path)["n_iterations"] == 2
     assert load_classifier(path)(torch.zeros(1, 1, 28, 28)).shape == (1, 10)

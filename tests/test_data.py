@@ -17,7 +17,7 @@ from torchvision.datasets import CIFAR10, CelebA
 
 from sbgm import data
 from sbgm.data import IDX_FILES, IDX_SHA256, shipped_folder
-from sbgm.lab.downloads import download
+from sbgm.lab.downloads import LARGEST, download
 
 SIZES = {"digits": ((1, 8, 8), 1437, 360), "photo_patches": ((3, 32, 32), 5700, 1700)}
 
@@ -336,7 +336,7 @@ def test_unpacking_that_is_interrupted_leaves_no_folder_behind(home, archive, mo
 
 def test_a_server_that_sends_without_end_is_cut_off(home, archive, monkeypatch):
     serve(monkeypatch, archive)
-    monkeypatch.setattr("sbgm.lab.downloads.LARGEST", 100)
+    monkeypatch.setitem(LARGEST, "cifar10", 100)
     with pytest.raises(ConnectionError, match="more than 100 bytes came, which is too many to be the file"):
         download("cifar10")
     assert list(home.iterdir()) == []

@@ -4,12 +4,12 @@ import errno
 import hashlib
 import io
 import pathlib
-import sys
-import types
 import zipfile
 
 import numpy as np
+import pooch
 import pytest
+import requests
 import torch
 import torchvision.datasets
 from PIL import Image
@@ -221,7 +221,7 @@ def test_without_room_for_the_cache_that_is_said_and_nothing_is_left(home, monke
 
 def test_photographs_that_are_there_are_prepared_without_a_network(home, monkeypatch):
     put(home, unpacked=True)
-    asked = use_gdown(monkeypatch, whole)
+    asked = use_drive(monkeypatch, whole)
     download("celeba")
     assert asked == []
     assert [len(data.load_images("celeba", split)) for split in data.SPLITS] == [3, 2]
@@ -300,31 +300,27 @@ def test_a_photograph_that_cannot_be_used_is_named(home, content, reason):
     assert not (home / "cache").exists()
 
 
-# --- the download: torchvision's own, with a gdown of ours -----------------------------------------------------------
+# --- the download, from a Google Drive of ours -----------------------------------------------------------------------
 
 
-class QuotaError(Exception):
-    """As gdown's FileURLRetrievalError, an exception of no common kind."""
-
-
-def use_gdown(monkeypatch, answer):
-    """Have `answer(name, path)` stand for Google Drive; gives the names that were asked for."""
+def use_drive(monkeypatch, answer):
+    """Have `answer(name, file)` stand for Google Drive; gives the names that were asked for."""
     asked = []
 
-    def download(id, output, **options):
-        asked.append(id.removeprefix("id of "))
-        answer(asked[-1], pathlib.Path(output))
+    def retrieve(downloader, url, file, pooch):
+        asked.append(url.removeprefix(downloads.GOOGLE_DRIVE + "id of "))
+        answer(asked[-1], file)
 
-    monkeypatch.setitem(sys.modules, "gdown", types.SimpleNamespace(download=download))
+    monkeypatch.setattr(pooch.HTTPDownloader, "__call__", retrieve)
     return asked
 
 
-def whole(name, path):
-    path.write_bytes(WHOLE[name])
+def whole(name, file):
+    file.write(WHOLE[name])
 
 
 def test_a_download_arrives_whole_packed_and_is_not_repeated(home, monkeypatch):
-    asked = use_gdown(monkeypatch, whole)
+    asked = use_drive(monkeypatch, whole)
     download("celeba")
     assert everything_in(home / "celeba") == WHOLE
     assert sorted(path.name for path in home.iterdir()) == ["cache", "celeba"]
@@ -334,7 +330,7 @@ def test_a_download_arrives_whole_packed_and_is_not_repeated(home, monkeypatch):
 
 
 def test_only_what_is_missing_is_fetched(home, monkeypatch):
-    asked = use_gdown(monkeypatch, whole)
+    asked = use_drive(monkeypatch, whole)
     base = put(home, unpacked=True)
     (base / "list_eval_partition.txt").unlink()
     download("celeba")
@@ -345,21 +341,21 @@ def test_only_what_is_missing_is_fetched(home, monkeypatch):
     assert asked == ["list_eval_partition.txt", "img_align_celeba.zip"]
 
 
-def page(name, path):
-    path.write_bytes(PAGE)
+def page(name, file):
+    file.write(PAGE)
 
 
-def half(name, path):
-    path.write_bytes(WHOLE[name][: len(WHOLE[name]) // 2])
+def half(name, file):
+    file.write(WHOLE[name][: len(WHOLE[name]) // 2])
 
 
-def nothing(name, path):
+def nothing(name, file):
     pass
 
 
-def quota(name, path):
-    path.with_suffix(".part").write_bytes(b"half")
-    raise QuotaError("Too many users have viewed or\n\ndownloaded this file recently.")
+def quota(name, file):
+    file.write(b"half")
+    raise requests.HTTPError("429 Client Error: Too many\n\nRequests.")
 
 
 @pytest.mark.parametrize(
@@ -367,26 +363,24 @@ def quota(name, path):
     [
         (page, "it is a web page, not the data: a quota notice"),
         (half, "bytes have a wrong checksum: a broken transfer"),
-        (nothing, "File not found or corrupted"),
-        (quota, "Too many users have viewed or downloaded this file recently"),
+        (nothing, "its 0 bytes have a wrong checksum"),
+        (quota, "429 Client Error: Too many Requests"),
     ],
 )
 @pytest.mark.parametrize("failing", WHOLE)
 def test_what_google_drive_sends_instead_is_explained_and_not_kept(home, monkeypatch, answer, reason, failing):
-    use_gdown(monkeypatch, lambda name, path: (answer if name == failing else whole)(name, path))
-    with pytest.raises(
-        ConnectionError, match=f"CelebA could not be downloaded .*{failing} from Google Drive: .*{reason}"
-    ):
+    use_drive(monkeypatch, lambda name, file: (answer if name == failing else whole)(name, file))
+    with pytest.raises(ConnectionError, match=f"CelebA could not be downloaded .*drive.*id of {failing}: .*{reason}"):
         download("celeba")
     kept = {"celeba/list_eval_partition.txt": WHOLE["list_eval_partition.txt"]}
     assert everything_in(home) == (kept if failing.endswith("zip") else {})
-    use_gdown(monkeypatch, whole)
+    use_drive(monkeypatch, whole)
     download("celeba")
     assert len(data.load_images("celeba", "test")) == 2
 
 
 def test_the_failure_says_what_to_do_instead(home, monkeypatch):
-    use_gdown(monkeypatch, quota)
+    use_drive(monkeypatch, quota)
     with pytest.raises(ConnectionError) as raised:
         download("celeba")
     for way_on in (
@@ -400,20 +394,13 @@ def test_the_failure_says_what_to_do_instead(home, monkeypatch):
     assert "\n" not in str(raised.value)
 
 
-def test_without_gdown_its_installation_is_proposed(home, monkeypatch):
-    monkeypatch.setitem(sys.modules, "gdown", None)
-    with pytest.raises(ConnectionError, match="pip install gdown"):
-        download("celeba")
-    assert everything_in(home) == {}
-
-
 @pytest.mark.parametrize("fault", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")])
 def test_a_fault_on_the_way_leaves_nothing_half_made(home, monkeypatch, fault):
-    def fail(name, path):
-        path.write_bytes(b"half")
+    def fail(name, file):
+        file.write(b"half")
         raise fault
 
-    use_gdown(monkeypatch, fail)
+    use_drive(monkeypatch, fail)
     with pytest.raises((KeyboardInterrupt, OSError)) as raised:
         download("celeba")
     assert list(home.iterdir()) == []

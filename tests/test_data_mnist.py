@@ -4,6 +4,9 @@ import errno
 import gzip
 import hashlib
 import lzma
+import socket
+import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +17,7 @@ import torchvision.datasets
 
 from data_server import serving
 from sbgm import data
-from sbgm.data import IDX_FILES, IDX_SHA256, SETS, shipped_folder
+from sbgm.data import IDX_FILES, IDX_SHA256, IDX_SIZES, SETS, shipped_folder
 from sbgm.lab import downloads
 from sbgm.lab.downloads import download
 
@@ -45,6 +48,7 @@ def tiny(request, monkeypatch):
     files = dict(zip(IDX_FILES, map(idx, arrays), strict=True))
     sha256 = tuple(hashlib.sha256(files[file]).hexdigest() for file in IDX_FILES)
     monkeypatch.setitem(IDX_SHA256, request.param, sha256)
+    monkeypatch.setitem(IDX_SIZES, request.param, tuple(len(files[file]) for file in IDX_FILES))
     return request.param, SETS[request.param].home, files
 
 
@@ -94,6 +98,11 @@ def test_a_missing_set_gives_one_sentence_and_the_way_on(home, tiny):
         assert f"SBGM_DATA to the folder that holds {place}" in str(raised.value)
 
 
+def damaged(name, file):
+    """How a damaged file is named, with the bytes that it should have."""
+    return rf"damaged: {file} \({IDX_SIZES[name][IDX_FILES.index(file)]:,} bytes unpacked\) missing or with"
+
+
 def cut(path):
     path.write_bytes(path.read_bytes()[:-1])
 
@@ -118,10 +127,28 @@ def test_a_damaged_folder_is_named_with_its_file_and_left_as_it_is(home, tiny, s
     assert data.is_available(name)  # so that nothing falls back in silence
     assert len(data.load_images(name, "train")) == N_TRAIN  # the other split is whole
     for call in (lambda: data.load_images(name, "test"), lambda: download(name)):
-        with pytest.raises(data.DataNotFoundError, match="damaged: t10k-images-idx3-ubyte missing or with") as raised:
+        with pytest.raises(data.DataNotFoundError, match=damaged(name, "t10k-images-idx3-ubyte")) as raised:
             call()
         assert "Move that folder away" in str(raised.value)
     assert {path.name: path.read_bytes() for path in (home / place).iterdir()} == before
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".xz"])
+def test_a_file_that_unpacks_to_more_than_it_should_is_not_unpacked_to_its_end(home, tiny, suffix):
+    name, place, files = tiny
+    put(home / place, files | {IDX_FILES[0]: files[IDX_FILES[0]] + bytes(40_000_000)}, suffix)
+    tracemalloc.start()
+    with pytest.raises(data.DataNotFoundError, match=damaged(name, IDX_FILES[0])):
+        data.load_images(name)
+    assert tracemalloc.get_traced_memory()[1] < 20_000_000  # of which 8 are the dictionary of xz
+    tracemalloc.stop()
+
+
+def test_the_sizes_are_those_of_so_many_images():
+    """60,000 and 10,000 of MNIST and Fashion-MNIST, every 19th and every 2nd in what ships."""
+    for name, n_train, n_test in (("mnist", 60_000, 10_000), ("fashion_mnist", 60_000, 10_000)):
+        assert IDX_SIZES[name] == (16 + 784 * n_train, 8 + n_train, 16 + 784 * n_test, 8 + n_test)
+    assert IDX_SIZES["mnist_small"] == tuple(len(data.idx_content("mnist_small", file)) for file in IDX_FILES)
 
 
 # --- the download ----------------------------------------------------------------------------------------------------
@@ -144,10 +171,11 @@ def mirrors(tiny, monkeypatch):
         yield tell
 
 
-@pytest.mark.parametrize("failing", [[], ["forbidden"], ["page"], ["short"], ["other", "forbidden"]])
-def test_the_first_mirror_that_sends_it_whole_is_enough(home, tiny, mirrors, failing):
+@pytest.mark.parametrize("failing", [[], ["forbidden"], ["page"], ["short"], ["other", "forbidden"], ["stalled"]])
+def test_the_first_mirror_that_sends_it_whole_is_enough(home, tiny, mirrors, failing, monkeypatch):
     name, place, files = tiny
     asked = mirrors(name, [*failing, "whole"])
+    monkeypatch.setattr(downloads, "TIMEOUT", 0.3)
     download(name)
     assert {path.name: path.read_bytes() for path in (home / place).iterdir()} == files
     assert [path.name for path in home.iterdir()] == [Path(place).parent.name]
@@ -164,15 +192,22 @@ def test_the_first_mirror_that_sends_it_whole_is_enough(home, tiny, mirrors, fai
         ("page", "it is a web page, not the data: a quota notice"),
         ("short", "wrong checksum: a broken transfer|IncompleteRead"),
         ("other", "wrong checksum: a broken transfer, or another file"),
+        ("silent", r"timed out.*, after 0\.3 seconds without a word"),
+        ("stalled", r"timed out.*, after 0\.3 seconds without a word"),
+        ("endless", "more than 9,000 bytes came, which is too many to be the file"),
     ],
 )
 def test_where_no_mirror_gives_it_the_reason_and_the_way_on_are_told_and_nothing_is_left(
-    home, tiny, mirrors, manner, reason
+    home, tiny, mirrors, manner, reason, monkeypatch
 ):
     name, place, _ = tiny
     mirrors(name, [manner, "forbidden"])
+    monkeypatch.setattr(downloads, "TIMEOUT", 0.3)
+    monkeypatch.setitem(downloads.LARGEST, name, 9_000)
+    began = time.monotonic()
     with pytest.raises(ConnectionError, match=reason) as raised:
         download(name)
+    assert time.monotonic() - began < 5
     message = str(raised.value)
     assert f"/{manner}/train-images-idx3-ubyte.gz: " in message
     assert "/forbidden/train-images-idx3-ubyte.gz: 403 Client Error" in message
@@ -188,6 +223,20 @@ def test_a_server_that_is_not_there_is_told(home, tiny, monkeypatch):
     monkeypatch.setattr(getattr(torchvision.datasets, Path(place).parent.name), "mirrors", ["http://127.0.0.1:9/"])
     with pytest.raises(ConnectionError, match=r"could not be downloaded into .*home \(http://127.0.0.1:9/train"):
         download(name)
+    assert list(home.iterdir()) == []
+
+
+def test_a_server_that_never_takes_the_call_is_left(home, tiny, monkeypatch):
+    name, place, _ = tiny
+    monkeypatch.setattr(downloads, "TIMEOUT", 0.3)
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        with socket.create_connection(server.getsockname()):  # the one call that waits; the next finds no room
+            url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+            monkeypatch.setattr(getattr(torchvision.datasets, Path(place).parent.name), "mirrors", [url])
+            with pytest.raises(ConnectionError, match=r"timed out.*, after 0\.3 seconds without a word"):
+                download(name)
     assert list(home.iterdir()) == []
 
 
@@ -300,7 +349,8 @@ def test_a_damaged_shipped_file_is_named(monkeypatch, tmp_path):
         data.load_images("mnist_small")
     put(tmp_path / "mnist_small", dict.fromkeys(IDX_FILES, b"something else"), ".xz")
     with pytest.raises(
-        data.DataNotFoundError, match=r"damaged: t10k-labels-idx1-ubyte.*`git checkout data/mnist_small`"
+        data.DataNotFoundError,
+        match=r"damaged: t10k-labels-idx1-ubyte \(5,008 bytes unpacked\).*`git checkout data/mnist_small`",
     ):
         data.load_labels("mnist_small", "test")
 

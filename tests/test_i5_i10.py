@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sbgm.data import load_images
-from sbgm.lab import claims, i5, image_claims
+from sbgm.lab import claims, i5, recorded
 from sbgm.lab.claims import as_found, check
 from sbgm.lab.drawing import Drawn
 from sbgm.lab.i5 import N_SHEET, Cell, StepMap
@@ -55,7 +55,13 @@ def test_mnist_has_the_shared_cell_of_i1_once_and_no_more_steps_than_asked(tmp_p
     asked = []
     monkeypatch.setattr(claims, "results_folder", lambda: tmp_path)
     monkeypatch.setattr(i5, "digits_map", lambda *_: the_map(GOOD))
-    monkeypatch.setattr(i5, "mnist_map", lambda folder, places, *_: asked.append(places) or the_map(GOOD))
+    monkeypatch.setattr(i5, "some_images", lambda *_: None)
+
+    def measured(drawings, *_):
+        asked.append([(drawing.n_steps, drawing.step_size) for drawing in drawings])
+        return the_map(GOOD)
+
+    monkeypatch.setattr(i5, "measure_map", measured)
     i5.measure_i5(tmp_path, n_steps=30, weights="mnist_classifier")
     i5.measure_i5(tmp_path, n_steps=100, weights="mnist_classifier")
     assert sorted(asked[0]) == [(30, 5e-6), (30, 2e-5), (30, 5e-5), (100, 2e-5)]
@@ -66,12 +72,12 @@ def test_i10_reports_both_distances_and_the_noise_that_is_left(tmp_path, monkeyp
     images = load_images("digits")[:200]
     noisy = images + 0.01 * torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
     monkeypatch.setattr(claims, "results_folder", lambda: tmp_path)
-    monkeypatch.setattr(image_claims, "enter", lambda claim_id, checks, tensors, **_: (claim_id, checks, tensors))
-    monkeypatch.setattr(image_claims, "draw", lambda *_, **__: Drawn(noisy[None], images[None]))
-    monkeypatch.setattr(image_claims, "some_images", lambda *_: images)
-    monkeypatch.setattr(image_claims, "digit_distance", lambda x: frechet_distance(x.flatten(1), images.flatten(1)))
-    monkeypatch.setattr(image_claims.Drawing, "facts", lambda *_: {})
-    claim_id, checks, tensors = image_claims.measure_digits("I10", tmp_path, n_samples=200)
+    monkeypatch.setattr(recorded, "enter", lambda claim_id, checks, tensors, **_: (claim_id, checks, tensors))
+    monkeypatch.setattr(recorded, "draw", lambda *_, **__: Drawn(noisy[None], images[None]))
+    monkeypatch.setattr(recorded, "some_images", lambda *_: images)
+    monkeypatch.setattr(recorded, "digit_distance", lambda x: frechet_distance(x.flatten(1), images.flatten(1)))
+    monkeypatch.setattr(recorded.Drawing, "facts", lambda *_: {})
+    claim_id, checks, tensors = recorded.measure_digits("I10", tmp_path, n_samples=200)
     assert claim_id == "I10"
     assert checks[1].value < 1e-6 < checks[0].value
     assert checks[3].value == pytest.approx(1, abs=4 * checks[3].se)
@@ -81,4 +87,4 @@ def test_i10_reports_both_distances_and_the_noise_that_is_left(tmp_path, monkeyp
 
 def test_i10_expects_nothing_of_the_distances():
     measured = Measured("d", 2.0, 0.1, 200, 5_000, "images", "features")
-    assert all(c.holds for c in image_claims.i10_checks(measured, measured, Estimate(1.0, 0.1), Estimate(0.1, 0.1)))
+    assert all(c.holds for c in recorded.i10_checks(measured, measured, Estimate(1.0, 0.1), Estimate(0.1, 0.1)))

@@ -12,7 +12,7 @@ from torch.nn.functional import avg_pool2d
 from sbgm import cli as command
 from sbgm import weights
 from sbgm.data import load_images, load_labels
-from sbgm.lab import claims, drawing, figure1, image_claims, load_classifier, recorded
+from sbgm.lab import claims, drawing, figure1, load_classifier, recorded
 from sbgm.lab.claims import Settled, check
 from sbgm.lab.drawing import Drawing, Machine
 from sbgm.lab.figure1 import RAW, Figure1, load_raw
@@ -117,12 +117,12 @@ def test_the_command_is_the_one_that_measures_the_claim_again():
 
 def test_held_out_digits_are_sharp_and_varied_and_noise_is_not():
     digits = load_images("mnist_small", "test")[:300]
-    good = {c.label: c for c in image_claims.i1_checks(digits, "mnist_small")}
+    good = {c.label: c for c in recorded.i1_checks(digits, "mnist_small")}
     assert all(c.holds for c in good.values())
     assert good["share that the classifier is 90 % sure of"].value > 0.9
     labels = torch.bincount(load_labels("mnist_small", "test")[:300], minlength=10) / 300
     assert good["smallest share of a class"].value == pytest.approx(float(labels.min()), abs=0.02)
-    bad = {c.label: c for c in image_claims.i1_checks(torch.rand(300, 1, 28, 28, generator=seeded(3)), "mnist_small")}
+    bad = {c.label: c for c in recorded.i1_checks(torch.rand(300, 1, 28, 28, generator=seeded(3)), "mnist_small")}
     ratio = bad["Fréchet distance over that of uniform noise"]
     assert ratio.value == pytest.approx(1, rel=0.1)
     assert not ratio.holds
@@ -130,38 +130,38 @@ def test_held_out_digits_are_sharp_and_varied_and_noise_is_not():
 
 def test_one_class_alone_is_not_varied():
     ones = load_images("mnist_small")[load_labels("mnist_small") == 1][:200]
-    failed = {c.label for c in image_claims.i1_checks(ones, "mnist_small") if not c.holds}
+    failed = {c.label for c in recorded.i1_checks(ones, "mnist_small") if not c.holds}
     assert {"smallest share of a class", "largest share of a class"} <= failed
 
 
 def test_distances_must_fall_by_rank():
-    falling = image_claims.i4_checks([measured(v) for v in (9, 7, 5, 3)], [measured(9)] * 3 + [measured(1)])
+    falling = recorded.i4_checks([measured(v) for v in (9, 7, 5, 3)], [measured(9)] * 3 + [measured(1)])
     assert falling[0].value == pytest.approx(1)
-    swapped = image_claims.i4_checks([measured(v) for v in (9, 5, 7, 3)], [measured(9), measured(1)])[0]
+    swapped = recorded.i4_checks([measured(v) for v in (9, 5, 7, 3)], [measured(9), measured(1)])[0]
     assert swapped.value == pytest.approx(1 - 6 * 2 / (4 * 15))  # 1 − 6Σd²/(n(n² − 1))
     assert not swapped.holds
 
 
 def test_the_shortcuts_are_compared_by_ratio():
-    assert [c.holds for c in image_claims.i6_checks(measured(50), measured(10))] == [True] * 3
-    assert not image_claims.i6_checks(measured(49), measured(10))[0].holds
-    assert image_claims.i11_checks(measured(50), measured(50))[0].holds
-    assert not image_claims.i11_checks(measured(49), measured(50))[0].holds
+    assert [c.holds for c in recorded.i6_checks(measured(50), measured(10))] == [True] * 3
+    assert not recorded.i6_checks(measured(49), measured(10))[0].holds
+    assert recorded.i11_checks(measured(50), measured(50))[0].holds
+    assert not recorded.i11_checks(measured(49), measured(50))[0].holds
 
 
 def test_the_gaussian_is_a_bound_for_i2_alone():
     distances = {"samples": measured(0.3), "Gaussian": measured(0.2)}
-    assert not image_claims.kid_checks(distances, bounded=True)[0].holds
-    assert all(c.holds for c in image_claims.kid_checks(distances, bounded=False))
+    assert not recorded.kid_checks(distances, bounded=True)[0].holds
+    assert all(c.holds for c in recorded.kid_checks(distances, bounded=False))
 
 
 # --- copies ----------------------------------------------------------------------------------------------------------
 
 
 def test_copies_are_flagged_and_held_out_digits_are_not():
-    copies = perturb(load_images("mnist_small")[:200], image_claims.SIGMA_L, generator=seeded())
-    unseen = perturb(load_images("mnist_small", "test")[:1000], image_claims.SIGMA_L, generator=seeded(1))
-    flagged, real = image_claims.too_near(torch.cat([copies, unseen]), "mnist_small", len(copies))
+    copies = perturb(load_images("mnist_small")[:200], recorded.SIGMA_L, generator=seeded())
+    unseen = perturb(load_images("mnist_small", "test")[:1000], recorded.SIGMA_L, generator=seeded(1))
+    flagged, real = recorded.too_near(torch.cat([copies, unseen]), "mnist_small", len(copies))
     assert [s.n for s in (*flagged.values(), *real.values())] == [200, 200, 1000, 1000]
     assert all(s.value > 0.95 for s in flagged.values())
     assert all(s.value < 0.03 for s in real.values())  # 1 % by definition, but for the classifier's errors
@@ -184,15 +184,15 @@ def test_the_pixel_test_is_that_of_brute_force():
     classes = load_classifier()(flat(x).reshape(x.shape)).argmax(dim=1)
     expected = float((near < threshold[classes]).float().mean())
     assert 0.05 < expected < 0.95
-    (found,) = image_claims.too_near(x, "mnist_small")
+    (found,) = recorded.too_near(x, "mnist_small")
     assert found["pixels"].value == pytest.approx(expected, abs=0.011)
 
 
 def test_quantiles_are_of_each_class():
     values, labels = torch.arange(6.0), torch.tensor([1, 0, 1, 0, 1, 0])
-    torch.testing.assert_close(image_claims.class_quantiles(values, labels, 0.5), torch.tensor([3.0, 2.0]))
+    torch.testing.assert_close(recorded.class_quantiles(values, labels, 0.5), torch.tensor([3.0, 2.0]))
     with pytest.raises(ValueError, match=r"none of \[0\]"):
-        image_claims.class_quantiles(values, torch.ones(6, dtype=torch.long), 0.5)
+        recorded.class_quantiles(values, torch.ones(6, dtype=torch.long), 0.5)
 
 
 # --- small runs ------------------------------------------------------------------------------------------------------
@@ -213,7 +213,7 @@ def few_digits(monkeypatch):
         "feature_space": lambda name: space,
         "reference_for": lambda name, space, split: Reference(space.function(images(name, split)), f"{split} images"),
     }
-    for module in (image_claims, drawing):
+    for module in (recorded, drawing):
         for name in stand_ins.keys() & vars(module).keys():
             monkeypatch.setattr(module, name, stand_ins[name])
 
@@ -222,12 +222,12 @@ def few_digits(monkeypatch):
 def test_a_claim_is_measured_and_recorded(claim_id, small, few_digits, monkeypatch):
     """An untrained network fails, so that the expectations are lifted for this test."""
     name = f"{claim_id.lower()}_checks"
-    strict = getattr(image_claims, name)
+    strict = getattr(recorded, name)
 
     def lenient(*arguments):
         return [dataclasses.replace(c, low=-math.inf, high=math.inf) for c in strict(*arguments)]
 
-    monkeypatch.setattr(image_claims, name, lenient)
+    monkeypatch.setattr(recorded, name, lenient)
     assert recorded.folder_name(claim_id) == "samples"
     record = recorded.evaluate(claim_id, small / "samples", n_samples=60, n_steps=1)
     assert claims.check_weights(claims.load_record(claim_id)) == record
@@ -299,15 +299,15 @@ def test_colour_images_are_compared_with_a_gaussians(small, monkeypatch):
         torch.manual_seed(0)
         network = RefineNet([1.0, 0.1], channels=4, image_channels=3)
     save_network(network, weights.weights_folder() / "cifar10_ncsn.safetensors", image_shape=[3, 8, 8])
-    monkeypatch.setattr(image_claims, "Inception", lambda device: FeatureSpace(features, "stand-in", "means"))
+    monkeypatch.setattr(recorded, "Inception", lambda device: FeatureSpace(features, "stand-in", "means"))
     space = FeatureSpace(features, "means", "means")
-    monkeypatch.setattr(image_claims, "feature_space", lambda name, inception: space)
-    monkeypatch.setattr(image_claims, "reference_for", reference_for)
-    monkeypatch.setattr(image_claims, "load_images", lambda name: images["train"])
-    monkeypatch.setattr(image_claims, "kid", kernel_distance)
+    monkeypatch.setattr(recorded, "feature_space", lambda name, inception: space)
+    monkeypatch.setattr(recorded, "reference_for", reference_for)
+    monkeypatch.setattr(recorded, "load_images", lambda name: images["train"])
+    monkeypatch.setattr(recorded, "kid", kernel_distance)
     with pytest.raises(AssertionError, match=r"KID of samples less that of a Gaussian .* expected at most 0"):
         recorded.evaluate("I2", small / "samples", n_samples=50, n_steps=1, n_reference=40)
-    monkeypatch.setattr(image_claims, "check", lambda *a, **k: check(*a, se=k.get("se")))
+    monkeypatch.setattr(recorded, "check", lambda *a, **k: check(*a, se=k.get("se")))
     record = recorded.evaluate("I2", small / "samples", n_samples=50, n_steps=1, n_reference=40)
     assert [c.label for c in record.checks[1:]] == [
         f"KID, {n}" for n in ("samples", "denoised", "Gaussian", "training images")

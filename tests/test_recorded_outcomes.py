@@ -46,11 +46,11 @@ STAND_INS = {
     "Inception": Inception,
     "noise_on_constant_pixels": lambda *_: Estimate(1.0, 0.1),
     "digits_map": the_map,
-    "mnist_map": the_map,
+    "measure_map": the_map,
     "draw_fills": lambda *_: (torch.zeros(3, 20, 6, 1, 4, 4), torch.zeros(3, 20, 6, 1, 4, 4)),
     "measure_fills": lambda *_: {"changed": torch.zeros(3, 20, 6)},
     "train_figure1": lambda *_, **__: iter([Step(1, -1.0)]),
-    "_measured": lambda *_: [NetworkRow(8, 1, "layer", 1, 1, 1.0, 1.0, 1.0)],
+    "_train_and_measure": lambda *_: [NetworkRow(8, 1, "layer", 1, 1, 1.0, 1.0, 1.0)],
 }
 HOLDS, FAILS = check("as expected", 1, high=2), check("too large", 3, high=2)
 

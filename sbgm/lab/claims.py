@@ -30,8 +30,10 @@ __all__ = [
     "Check",
     "Claim",
     "NotReproducedError",
+    "PublishedRow",
     "Settled",
     "as_found",
+    "attach",
     "attached_file",
     "check",
     "check_weights",
@@ -44,6 +46,7 @@ __all__ = [
     "ledger_table",
     "load_record",
     "load_records",
+    "published_table",
     "results_folder",
     "run_folder",
     "save_record",
@@ -54,6 +57,7 @@ __all__ = [
 
 MOST_SHOWN = 4
 WEIGHTS = "weights of "  # a record's facts hold the sha256 of each network's file under this and its name
+Facts = dict[str, str | int | float]
 STATUSES = ("reproduced", "not reproduced", "reported", "waits for a GPU")
 
 
@@ -74,8 +78,12 @@ class Claim:
 
 def claims() -> dict[str, Claim]:
     """Every claim of the ledger by id, in the paper's order."""
-    table = tomllib.loads((Path(__file__).parent / "claims.toml").read_text(encoding="utf-8"))
-    return {claim_id: Claim(claim_id, **fields) for claim_id, fields in table.items()}
+    return {claim_id: Claim(claim_id, **fields) for claim_id, fields in _toml("claims").items()}
+
+
+def _toml(stem: str) -> dict[str, Any]:
+    """The content of a TOML file beside this one."""
+    return tomllib.loads((Path(__file__).parent / f"{stem}.toml").read_text(encoding="utf-8"))
 
 
 @checked
@@ -136,7 +144,7 @@ class Settled:
     checks: tuple[Check, ...]
     data: str = ""
     note: str = ""
-    facts: dict[str, str | int | float] = dataclasses.field(default_factory=dict)
+    facts: Facts = dataclasses.field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"{self.id} {self.status}"
@@ -154,14 +162,10 @@ class Recorded(Protocol):
     """A record that names the file and the networks that it rests on: a `Settled`, or a curve of samplers."""
 
     id: str
-    facts: dict[str, str | int | float]
+    facts: Facts
 
 
 # --- entering a claim ------------------------------------------------------------------------------------------------
-
-
-def _known(claim_id: str, name: str, given: Mapping[str, Any]) -> str:
-    return one_of(claims())(claim_id, name)
 
 
 def _some(checks: Sequence[Check], name: str, given: Mapping[str, Any]) -> tuple[Check, ...]:
@@ -170,7 +174,7 @@ def _some(checks: Sequence[Check], name: str, given: Mapping[str, Any]) -> tuple
     return tuple(checks)
 
 
-ClaimId = Annotated[str, _known]
+ClaimId = Annotated[str, one_of(claims())]
 Checks = Annotated[Sequence[Check], _some]
 Status = Annotated[str, one_of(STATUSES)]
 Table = Any  # a pandas.DataFrame; pandas is loaded where there is one
@@ -230,7 +234,7 @@ def enter(
     note: str,
     networks: Sequence[str],
     command: str,
-    facts: dict[str, str | int | float],
+    facts: Facts,
 ) -> Settled:
     """Write a recorded claim, ID.json, and what it rests on to `results_folder()`: the one way to record a claim.
 
@@ -247,19 +251,29 @@ def enter(
     """
 
     def write(status: str, checks: Sequence[Check]) -> Settled:
-        folder = results_folder()
-        folder.mkdir(parents=True, exist_ok=True)
-        if isinstance(content, dict):
-            save_tensors(file := folder / f"{claim_id}.safetensors", content)
-        else:
-            content.to_csv(file := folder / f"{claim_id}.csv", index=False, lineterminator="\n")
-        known = {**facts, **weights_facts(*networks), "hardware": hardware(), "torch": torch.__version__}
-        known |= {"command": command, "file": file.name, "sha256": file_hash(file)}
-        return save_record(Settled(claim_id, status, tuple(checks), data, note, known), folder)
+        known = attach(claim_id, content, facts, networks=networks, command=command)
+        return save_record(Settled(claim_id, status, tuple(checks), data, note, known), results_folder())
 
     if all(c.holds for c in checks):
         return write(status, checks)
     raise NotReproducedError(claim_id, checks, lambda: write("not reproduced", [as_found(c) for c in checks]))
+
+
+def attach(
+    stem: str, content: dict[str, Tensor] | Table, facts: Facts, *, networks: Sequence[str], command: str
+) -> Facts:
+    """Write what a record rests on to `results_folder()`, as STEM.safetensors or STEM.csv; return the record's facts.
+
+    To those that are given they add the networks' hashes, the machine, the command, and the file with its hash.
+    """
+    folder = results_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    if isinstance(content, dict):
+        save_tensors(file := folder / f"{stem}.safetensors", content)
+    else:
+        content.to_csv(file := folder / f"{stem}.csv", index=False, lineterminator="\n")
+    known = {**facts, **weights_facts(*networks), "hardware": hardware(), "torch": torch.__version__}
+    return known | {"command": command, "file": file.name, "sha256": file_hash(file)}
 
 
 def as_found(expected: Check) -> Check:
@@ -399,3 +413,36 @@ def count_line(records: dict[str, Settled]) -> str:
     counts = {status: sum(record.status == status for record in records.values()) for status in STATUSES}
     words = [f"{n} {status.replace('waits', 'wait') if n > 1 else status}" for status, n in counts.items() if n]
     return f"{len(records)} claims: {', '.join(words)}"
+
+
+# --- the paper's own numbers ------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class PublishedRow:
+    """One row of the paper's Table 1.
+
+    Attributes:
+        model, reference: its name, and whom the paper cites for it.
+        conditional: whether the model is told an image's class.
+        score: Inception Score.
+        score_spread: what stands after its ±, None where nothing does.
+        fid: Fréchet Inception Distance, None where the table has a dash.
+    """
+
+    model: str
+    reference: str
+    conditional: bool
+    score: float
+    score_spread: float | None = None
+    fid: float | None = None
+
+
+def published_table() -> list[PublishedRow]:
+    """The eleven rows of Table 1 in its order, unconditional models first; `table1.toml` says how they were checked."""
+    table = _toml("table1")
+    return [
+        PublishedRow(conditional=kind == "conditional", **row)
+        for kind in ("unconditional", "conditional")
+        for row in table[kind]
+    ]

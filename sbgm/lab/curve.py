@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import operator
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,14 +16,12 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from sbgm.checked import Count, Ladder, Score, Whole, checked, count_from
-from sbgm.files import file_hash, load_tensors, save_tensors, write_json
+from sbgm.files import load_tensors, write_json
 from sbgm.generation import NamedSampler, Start, draw_batches, fitted_start, gaussian_start, uniform_start
 from sbgm.lab import claims
 from sbgm.lab.drawing import CPU, Machine, digit_distance, samples_key
-from sbgm.lab.runs import hardware
-from sbgm.measure import class_shares, confident_share, in_batches, quantise, shown
-from sbgm.measure.classifier import load_classifier
-from sbgm.measure.judging import some_images
+from sbgm.measure import class_shares, confident_share, in_batches, quantise, shown, some_images
+from sbgm.measure.classifier import SHIPPED_CLASSIFIER, load_classifier
 from sbgm.networks import in_range
 from sbgm.noise import geometric_sigmas, power_sigmas
 from sbgm.precision import autocast
@@ -44,7 +42,6 @@ __all__ = [
     "measure_curve",
     "renewing",
     "samplers_within",
-    "save_curve",
 ]
 
 SCHEDULES = {"geometric": geometric_sigmas, "power": power_sigmas}
@@ -73,22 +70,23 @@ def samplers_within(budget: Count, sigmas: Ladder, *, denoise_last: bool = False
         raise ValueError(f"budget must be at least 4, got {budget + denoise_last}")
     last = {"denoise_last": denoise_last}
     found = {}
+
+    def ladder(make: Callable[..., Tensor], n_steps: int) -> tuple[float, ...]:
+        return tuple(make(own[0], own[-1], n_steps + 1).tolist())
+
     if budget >= len(own):
         found["annealed"] = NamedSampler("annealed", own, 0.2 * own[-1] ** 2, budget // len(own), **last)
     for schedule, make in SCHEDULES.items():
-
-        def ladder(n_steps: int, make=make) -> tuple[float, ...]:
-            return tuple(make(own[0], own[-1], n_steps + 1).tolist())
-
         for name, cost in (("euler", 1), ("multistep", 1), ("heun", 2), ("ancestral", 1)):
-            found[f"{name}, {schedule}"] = NamedSampler(name, ladder(budget // cost), **last)
+            found[f"{name}, {schedule}"] = NamedSampler(name, ladder(make, budget // cost), **last)
         found[f"predictor-corrector, {schedule}"] = NamedSampler(
-            "predictor-corrector", ladder(budget // 2), 0.1 * own[-1] ** 2, 1, **last
+            "predictor-corrector", ladder(make, budget // 2), 0.1 * own[-1] ** 2, 1, **last
         )
-    even = tuple(geometric_sigmas(own[0], own[-1], budget + 1).tolist())
     r = (own[-1] / own[0]) ** (1 / budget)
     eta = 1 - (r + r**2) / 2
-    found["consistent, geometric"] = NamedSampler("consistent", even, 2 * own[-1] ** 2 * eta, **last)
+    found["consistent, geometric"] = NamedSampler(
+        "consistent", ladder(geometric_sigmas, budget), 2 * own[-1] ** 2 * eta, **last
+    )
     return found
 
 
@@ -213,18 +211,6 @@ class SamplerCurve:
         return [p for p in self.points if not p.label.startswith("Algorithm 1") and p.evaluations <= limit]
 
 
-def save_curve(curve: SamplerCurve, network: str) -> SamplerCurve:
-    """Write a network's record to `claims.results_folder()`, its samples in a file beside it; return what is kept."""
-    path = _record(network)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sheets = path.with_suffix(".safetensors")
-    save_tensors(sheets, curve.sheets)
-    curve = dataclasses.replace(curve, facts=curve.facts | {"file": sheets.name, "sha256": file_hash(sheets)})
-    points = {name: list(map(dataclasses.asdict, getattr(curve, name))) for name in ("points", "confirmed")}
-    write_json(path, {"facts": curve.facts, **points})
-    return curve
-
-
 def load_curve(network: str = "mnist_ncsn") -> SamplerCurve:
     """The recorded curve of a network.
 
@@ -307,10 +293,10 @@ def entries(sigmas: Tensor) -> list[Entry]:
     Args:
         sigmas: the network's ladder.
     """
-    own, found = tuple(sigmas.tolist()), []
+    own = tuple(sigmas.tolist())
     wide = own[0] > 1.01 * PAPER_LADDER[0]
-    for budget in (*BUDGETS, MIDDLE, FULL):
-        found.append(Entry("Algorithm 1", samplers_within(budget, PAPER_LADDER)["annealed"], "uniform", clamped=False))
+    papers = [samplers_within(budget, PAPER_LADDER)["annealed"] for budget in (*BUDGETS, MIDDLE, FULL)]
+    found = [Entry("Algorithm 1", sampler, "uniform", clamped=False) for sampler in papers]
     if wide:
         for n_steps in (1, FULL // len(own)):
             step_size = best_step_size(own[-1], own[0] / own[1], n_steps)
@@ -320,8 +306,8 @@ def entries(sigmas: Tensor) -> list[Entry]:
         within = samplers_within(budget, PAPER_LADDER, denoise_last=True)
         found += [Entry(label, within[label], "fitted") for label in CHOSEN]
         found.append(Entry("multistep, power, not clamped", within["multistep, power"], "fitted", clamped=False))
-        for label, c, clamped in RENEWING:
-            found.append(Entry(label, renewing(PAPER_LADDER[0], PAPER_LADDER[-1], budget, c), "fitted", clamped))
+        ends = PAPER_LADDER[0], PAPER_LADDER[-1]
+        found += [Entry(label, renewing(*ends, budget, c), "fitted", clamped) for label, c, clamped in RENEWING]
         if wide:
             within = samplers_within(budget, own, denoise_last=True)
             found += [Entry(f"{label}, from σ₁", within[label], "mean") for label in CHOSEN_FROM_TOP]
@@ -412,7 +398,7 @@ def measure_curve(
     model = machine.prepared(load_network(network))
     wanted, digits = entries(model.sigmas), some_images("mnist_small", "train", N_FITTED)
 
-    def samples(entry: Entry, n: int, seed: int, bar: tqdm) -> Tensor:
+    def samples(entry: Entry, n: int, seed: int) -> Tensor:
         kept = Path(folder) / samples_key(network, "curve", f"batch{batch_size}", f"seed{seed}")
         batches = []
         for batch in draw_entry(entry, model, digits, kept / entry.key, n, batch_size, seed):
@@ -421,32 +407,27 @@ def measure_curve(
         return torch.cat(batches)[:n]
 
     points, sheets = [], {}
-    with _bar(n_samples * sum(entry.evaluations for entry in wanted)) as bar:
+    with tqdm(total=n_samples * sum(e.evaluations for e in wanted), unit="evaluation", unit_scale=True) as bar:
         for entry in wanted:
-            drawn = samples(entry, n_samples, seed, bar)
+            drawn = samples(entry, n_samples, seed)
             points.append(_measured(entry, drawn))
             sheets[points[-1].name] = quantise(drawn[:N_SHEET])
-    facts = {
-        "n_samples": n_samples,
-        "batch_size": batch_size,
-        "seed": seed,
-        "reference": "10,000 MNIST test images",
-        **claims.weights_facts(network, "mnist_classifier"),
-        "hardware": hardware(),
-        "torch": torch.__version__,
-        "command": f"python -m sbgm evaluate --curve {network} --n-samples {n_samples}",
-    }
-    curve = SamplerCurve(tuple(points), facts, sheets)
-    best = list(dict.fromkeys([curve.fast(), curve.surest()]))
-    confirmed = []
-    with _bar(n_confirmed * sum(point.evaluations for point in best)) as bar:
-        for entry in (wanted[points.index(point)] for point in best):
-            confirmed.append(_confirmed(entry, samples(entry, n_confirmed, seed + 1, bar)))
-    return save_curve(dataclasses.replace(curve, confirmed=tuple(confirmed)), weights_file(network).stem)
-
-
-def _bar(n_evaluations: int) -> tqdm:
-    return tqdm(total=n_evaluations, unit="evaluation", unit_scale=True)
+        curve = SamplerCurve(tuple(points), {}, sheets)
+        best = [wanted[points.index(point)] for point in dict.fromkeys([curve.fast(), curve.surest()])]
+        bar.total += n_confirmed * sum(entry.evaluations for entry in best)
+        confirmed = [_confirmed(entry, samples(entry, n_confirmed, seed + 1)) for entry in best]
+    stem, sizes = weights_file(network).stem, {"n_samples": n_samples, "batch_size": batch_size, "seed": seed}
+    facts = claims.attach(
+        _record(stem).stem,
+        sheets,
+        {**sizes, "reference": "10,000 MNIST test images"},
+        networks=[network, SHIPPED_CLASSIFIER],
+        command=f"python -m sbgm evaluate --curve {network} --n-samples {n_samples}",
+    )
+    measured = {"points": points, "confirmed": confirmed}
+    rows = {name: [dataclasses.asdict(point) for point in measured[name]] for name in measured}
+    write_json(_record(stem), {"facts": facts, **rows})
+    return dataclasses.replace(curve, facts=facts, confirmed=tuple(confirmed))
 
 
 def _measured(entry: Entry, samples: Tensor) -> MeasuredPoint:

@@ -1,17 +1,17 @@
 """Fetching data sets so that nothing half made is ever in its place, and a failure says what to do instead.
 
 Files are fetched and unpacked in a temporary folder beside the place, checked there, and moved in one step. What is
-already there is never overwritten.
+already there is never overwritten. A server that says nothing for `TIMEOUT` seconds, or sends more than `LARGEST`
+allows, is left; an archive is unpacked only once its checksum is right, so that how much comes out of it is known.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -41,30 +41,26 @@ from sbgm.files import DiskFullError, disk_is_full, written_whole
 
 __all__ = ["download"]
 
-TIMEOUT = 30.0  # seconds without a word from a server
-
 
 @checked
 def download(name: Name) -> None:
     """Fetch a data set into `data_folder()` from torchvision's addresses; nothing that is there and whole is fetched.
 
     An interrupted download leaves nothing that looks like a data set, and the next one starts afresh. Nothing is
-    overwritten. CelebA comes from Google Drive, needs the package gdown, and is then prepared, which takes minutes.
+    overwritten. CelebA comes from Google Drive, and is then prepared, which takes minutes.
 
     Raises:
         ConnectionError: the download failed; the message says why, and how to go on without it.
         DiskFullError: there is no room for it.
         DataNotFoundError: what is there is incomplete or damaged; it is left as it is.
     """
-    unprepared = [split for split in SPLITS if name == "celeba" and not celeba_cache(split).exists()]
-    if name in ("mnist", "fashion_mnist"):
-        _download_idx(name)
-    elif name == "cifar10":
-        _download_cifar10()
-    elif unprepared:
-        _download_celeba()
-    for split in unprepared:
-        prepare_celeba(split)
+    match name:
+        case "mnist" | "fashion_mnist":
+            _download_idx(name)
+        case "cifar10":
+            _download_cifar10()
+        case "celeba":
+            _download_celeba()
 
 
 def _download_idx(name: str) -> None:
@@ -78,7 +74,7 @@ def _download_idx(name: str) -> None:
     with fetching(name) as bench:
         (bench / "raw").mkdir()
         for file, md5 in source.resources:
-            fetch(by_http([mirror + file for mirror in source.mirrors]), bench / file, md5)
+            fetch(name, [mirror + file for mirror in source.mirrors], bench / file, md5)
             utils.extract_archive(str(bench / file), str(bench / "raw"))
         move_into_place(bench / "raw", folder)
 
@@ -91,7 +87,7 @@ def _download_cifar10() -> None:
         return
     archive = folder / source.filename
     with fetching("cifar10") as bench:
-        obtain("cifar10", by_http([source.url]), archive, source.tgz_md5, bench)
+        obtain("cifar10", source.url, archive, source.tgz_md5, bench)
         utils.extract_archive(str(archive), str(bench))
         move_into_place(bench / source.base_folder, folder / source.base_folder)
 
@@ -101,20 +97,25 @@ def _download_cifar10() -> None:
 CROP, SIZE = 140, 32
 PHOTO_SIZE = (178, 218)  # width, height
 PARTITION, PHOTOS, ARCHIVE = "list_eval_partition.txt", "img_align_celeba", "img_align_celeba.zip"
+GOOGLE_DRIVE = "https://drive.usercontent.google.com/download?confirm=t&id="
 PARTS = {"train": "0", "test": "2"}  # as the partition's file counts; 1 is for validation, which the paper leaves out
 
 
 def _download_celeba() -> None:
-    """Fetch the list of splits, and the archive of photographs unless they are there unpacked; both are kept.
+    """Fetch the list of splits, and the archive of photographs unless they are there unpacked, and prepare each split.
 
-    torchvision's sender needs the package gdown, and says so.
+    Both files are kept. With both splits prepared nothing is fetched.
     """
-    folder, unpacked = _celeba_folder(), (_celeba_folder() / PHOTOS).is_dir()
+    unprepared, folder = [split for split in SPLITS if not celeba_cache(split).exists()], _celeba_folder()
+    wanted = (PARTITION,) if (folder / PHOTOS).is_dir() else (PARTITION, ARCHIVE)
+    if not unprepared:
+        return
     with fetching("celeba") as bench:
         for file_id, md5, file in torchvision.datasets.CelebA.file_list:
-            if file == PARTITION or (file == ARCHIVE and not unpacked):
-                send = functools.partial(utils.download_file_from_google_drive, file_id)
-                obtain("celeba", {f"{file} from Google Drive": send}, folder / file, md5, bench)
+            if file in wanted:
+                obtain("celeba", GOOGLE_DRIVE + file_id, folder / file, md5, bench)
+    for split in unprepared:
+        prepare_celeba(split)
 
 
 def prepare_celeba(split: str) -> None:
@@ -188,7 +189,9 @@ def _celeba_photos(names: list[str]) -> Path | zipfile.Path:
 
 # --- fetching --------------------------------------------------------------------------------------------------------
 
-LARGEST = 400_000_000  # bytes that a server may send; CIFAR-10 is 170,498,071
+TIMEOUT = 30.0  # seconds without a word from a server
+LARGEST = {"mnist": 9_912_422, "fashion_mnist": 26_421_880, "cifar10": 170_498_071, "celeba": 1_443_490_838}
+"""The bytes of a set's largest file; a server may send no more."""
 DISK = {
     "mnist": "70 MB",
     "fashion_mnist": "70 MB",
@@ -211,7 +214,6 @@ INSTEAD = {  # of a download
         'machine. Without them, work with load_images("cifar10") or load_images("photo_patches").'
     ),
 }
-Send = Callable[[str, str], None]  # writes a file into a folder, under a name
 
 
 @contextlib.contextmanager
@@ -229,7 +231,7 @@ def fetching(name: str) -> Iterator[Path]:
             yield Path(bench)
     except DataNotFoundError:
         raise
-    except (OSError, RuntimeError, EOFError) as error:  # those of requests are OSErrors
+    except OSError as error:
         if disk_is_full(error):
             raise DiskFullError(
                 f"The disk is full: {title} takes {DISK[name]} in {folder}. Free some space there, or set SBGM_DATA to "
@@ -240,14 +242,14 @@ def fetching(name: str) -> Iterator[Path]:
         ) from error
 
 
-def obtain(name: str, senders: Mapping[str, Send], place: Path, md5: str, bench: Path) -> None:
+def obtain(name: str, url: str, place: Path, md5: str, bench: Path) -> None:
     """Fetch a file that is kept, on the bench, and move it into its place; one that is there already must be whole.
 
     Raises:
         DataNotFoundError: the one that is there is not whole; it is left as it is.
     """
     if not place.exists():
-        fetch(senders, bench / place.name, md5)
+        fetch(name, [url], bench / place.name, md5)
         move_into_place(bench / place.name, place)
     elif not utils.check_integrity(str(place), md5):
         raise DataNotFoundError(
@@ -256,47 +258,39 @@ def obtain(name: str, senders: Mapping[str, Send], place: Path, md5: str, bench:
         )
 
 
-def fetch(senders: Mapping[str, Send], path: Path, md5: str) -> None:
-    """Write the file to `path`, from the first of several senders, by their names, that sends it whole.
+def fetch(name: str, urls: Sequence[str], path: Path, md5: str) -> None:
+    """Write a data set's file to `path`, from the first of several addresses that sends it whole.
 
     Raises:
         ConnectionError: none did; the message gives each one's reason.
     """
     reasons = []
-    for name, send in senders.items():
+    for url in urls:
         try:
-            send(str(path.parent), path.name)
-        except Exception as error:  # gdown's own errors share no class
+            with path.open("wb") as file:
+                pooch.HTTPDownloader(progressbar=True, timeout=TIMEOUT)(url, _Limited(file, LARGEST[name]), None)
+        except (OSError, ValueError) as error:  # those of requests are the first; the second: a nonsensical header
             if disk_is_full(error):
                 raise
-            reasons.append(f"{name}: {_words(error)}")
+            silent = f", after {TIMEOUT:g} seconds without a word" if "timed out" in str(error) else ""
+            reasons.append(f"{url}: {_words(error)}{silent}")
             continue
         if utils.check_integrity(str(path), md5):
             return
-        reasons.append(f"{name}: what came was not the file, {what_is_wrong(path)}")
+        reasons.append(f"{url}: what came was not the file, {what_is_wrong(path)}")
     raise ConnectionError("; ".join(reasons))
 
 
-def by_http(urls: Sequence[str]) -> dict[str, Send]:
-    """Senders of the file at these addresses, of LARGEST bytes at most."""
-
-    def send(url: str, folder: str, name: str) -> None:
-        with Path(folder, name).open("wb") as file:
-            pooch.HTTPDownloader(progressbar=True, timeout=TIMEOUT)(url, _Limited(file), None)
-
-    return {url: functools.partial(send, url) for url in urls}
-
-
 class _Limited:
-    """A file that takes LARGEST bytes at most."""
+    """A file that takes so many bytes at most."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self.file, self.flush = file, file.flush
+    def __init__(self, file: BinaryIO, most: int) -> None:
+        self.file, self.most, self.flush = file, most, file.flush
 
     def write(self, chunk: bytes) -> None:
         self.file.write(chunk)
-        if self.file.tell() > LARGEST:
-            raise OSError(f"more than {LARGEST:,} bytes came, which is too many to be the file")
+        if self.file.tell() > self.most:
+            raise OSError(f"more than {self.most:,} bytes came, which is too many to be the file")
 
 
 def move_into_place(made: Path, place: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Iterator
 from dataclasses import KW_ONLY
 from pathlib import Path
@@ -16,7 +15,7 @@ from sbgm.checked import Batch, Count, NonNegative, Positive, checked
 from sbgm.data import load_images
 from sbgm.files import content_hash
 from sbgm.lab.claims import Check, Settled, check, command, enter
-from sbgm.lab.recipes import Training
+from sbgm.lab.recipes import Training, timed
 from sbgm.lab.runs import Run, hardware
 from sbgm.losses import sliced_score_matching_loss
 from sbgm.networks import ResNet
@@ -260,8 +259,7 @@ def train_shipped_raw(folder: Path, settings: Figure1 = SETTINGS) -> Path:
     """
     run, path = Run(Path(folder) / RAW), Path(folder) / f"{RAW}.safetensors"
     images = load_images("mnist")
-    start = time.perf_counter()
-    losses = [s.loss for s in train_figure1(images, settings, folder=run.folder)]
+    losses, seconds = timed(train_figure1(images, settings, folder=run.folder))
     network = ResNet(settings.channels, IMAGE_SHAPE[0])
     network.load_state_dict(run.load({})["network"])
     save_weights(
@@ -272,7 +270,7 @@ def train_shipped_raw(folder: Path, settings: Figure1 = SETTINGS) -> Path:
         data=f"MNIST, {len(images):,} training images, without noise",
         data_sha256=content_hash(images),
         settings=dataclasses.asdict(settings),
-        seconds=round(time.perf_counter() - start),
+        seconds=seconds,
         last_losses=[float(f"{loss:.4g}") for loss in losses[-5:]],
         hardware=hardware(),
         torch=torch.__version__,

@@ -14,8 +14,7 @@ from sbgm.checked import Batch, Positive, checked
 from sbgm.data import load_images
 from sbgm.lab.claims import Check, Settled, check, command, enter
 from sbgm.lab.drawing import CPU, Drawing, Machine, digit_distance, draw
-from sbgm.measure import Estimate, Measured, estimate, frechet_distance, quantise
-from sbgm.measure.judging import some_images
+from sbgm.measure import Estimate, Measured, estimate, frechet_distance, quantise, some_images
 from sbgm.theory import noise_ratio
 from sbgm.weights import load_network, weights_file
 
@@ -29,7 +28,6 @@ __all__ = [
     "measure_cell",
     "measure_i5",
     "measure_map",
-    "mnist_map",
     "noise_on_constant_pixels",
 ]
 
@@ -101,11 +99,10 @@ class StepMap:
 
     def grid(self, name: str) -> Tensor:
         """A number of every cell as a table, T by ε, NaN where there is none: (len(n_steps()), len(step_sizes()))."""
-        rows, columns = self.n_steps(), self.step_sizes()
-        table = torch.full((len(rows), len(columns)), torch.nan, dtype=torch.float64)
-        for cell in self.cells:
-            table[rows.index(cell.n_steps), columns.index(cell.step_size)] = getattr(cell, name)
-        return table
+        import pandas
+
+        cells = pandas.DataFrame(list(self.cells))
+        return torch.tensor(cells.pivot(index="n_steps", columns="step_size", values=name).to_numpy("float64"))
 
     def within(self, n_steps: Sequence[int], step_sizes: Sequence[float]) -> StepMap:
         """The part of the map with T and ε among these."""
@@ -209,7 +206,9 @@ def measure_i5(
     """
     digits = digits_map(folder, N_STEPS + BEYOND_N_STEPS, STEP_SIZES + BEYOND_STEP_SIZES)
     places = [(t, eps) for t in N_STEPS if t <= n_steps for eps in MNIST_STEP_SIZES]
-    mnist = mnist_map(folder, [*places, *({(100, 2e-5)} - set(places))], n_samples, weights, machine)
+    places += {(100, 2e-5)} - set(places)
+    drawings = [Drawing(weights, n_samples=n_samples, n_steps=t, step_size=eps) for t, eps in places]
+    mnist = measure_map(drawings, folder, some_images("mnist", "train"), digit_distance, machine)
     return enter(
         "I5",
         i5_checks(digits, "digits") + i5_checks(mnist, "MNIST"),
@@ -269,26 +268,6 @@ def digits_map(folder: Path, n_steps: Sequence[int], step_sizes: Sequence[float]
     common = {"n_samples": n_samples, "batch_size": math.gcd(n_samples, 500), "precision": "fp32"}
     drawings = [Drawing("digits_mlp", n_steps=t, step_size=eps, **common) for t in n_steps for eps in step_sizes]
     return measure_map(drawings, folder, images, distance)
-
-
-def mnist_map(
-    folder: Path,
-    places: Sequence[tuple[int, float]],
-    n_samples: int,
-    weights: str = "mnist_ncsn",
-    machine: Machine = CPU,
-) -> StepMap:
-    """The map of a network on MNIST: Fréchet distances in the classifier's features to the test images.
-
-    Args:
-        folder: where samples are kept.
-        places: (T, ε) of each cell.
-        n_samples: of each; more than 128, the number of features.
-        weights: of the network, a shipped one's name or a file.
-        machine: where and how it runs.
-    """
-    drawings = [Drawing(weights, n_samples=n_samples, n_steps=t, step_size=eps) for t, eps in places]
-    return measure_map(drawings, folder, some_images("mnist", "train"), digit_distance, machine)
 
 
 def measure_map(

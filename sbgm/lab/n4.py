@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
+import hashlib
 import itertools
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,7 +14,7 @@ from tqdm import tqdm
 
 from sbgm.checked import Count, checked
 from sbgm.data import load_images
-from sbgm.files import write_json
+from sbgm.generation import draw_batches
 from sbgm.lab.claims import Check, Settled, check, command, enter
 from sbgm.lab.recipes import DigitsTraining, sample_digits, train_digits
 from sbgm.measure import frechet_distance, level_losses
@@ -40,8 +39,7 @@ N_SAMPLES = 400
 N_LATE = 6  # checkpoints over the second half of one run
 
 
-@dataclasses.dataclass(frozen=True)
-class NetworkRow:
+class NetworkRow(NamedTuple):
     """One network: what it is, its held-out loss, and how far its samples are from real digits.
 
     Attributes:
@@ -90,12 +88,18 @@ def measure_n4(folder: Path, n_iterations: Count = 3_000) -> Settled:
     Raises:
         AssertionError: an expectation fails; the message shows it, and nothing is recorded.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     images, held_out = load_images("digits"), load_images("digits", "test")
     steps = torch.linspace(n_iterations // 2, n_iterations, N_LATE).round().int().tolist()
     runs = [*((s, [n_iterations]) for s in networks(n_iterations)), (late(n_iterations), steps)]
-    measured = [_measured(*run, images, held_out, folder) for run in tqdm(runs, desc="N4", unit="network")]
-    rows, late_rows = [row for run in measured[:-1] for row in run], measured[-1]
+
+    def numbers(indices: range, generator: torch.Generator) -> dict[str, Tensor]:
+        rows = _train_and_measure(*runs[indices.start], images, held_out)
+        return {"numbers": torch.tensor([row[3:] for row in rows], dtype=torch.float64)}
+
+    kept = Path(folder) / hashlib.sha256(repr((runs, N_SAMPLES)).encode()).hexdigest()[:12]
+    bar = tqdm(draw_batches(numbers, len(runs), seed=0, batch_size=1, folder=kept), "N4", len(runs), unit="network")
+    *by_network, late_rows = (_rows(settings, found) for (settings, _), found in zip(runs, bar, strict=True))
+    rows = list(itertools.chain(*by_network))
     return enter(
         "N4",
         n4_checks(rows, late_rows),
@@ -147,7 +151,7 @@ def table(rows: Sequence[NetworkRow], late_rows: Sequence[NetworkRow]) -> pandas
     import pandas
 
     runs = {"network": rows, "late": late_rows}
-    return pandas.DataFrame([{"run": run, **dataclasses.asdict(row)} for run in runs for row in runs[run]])
+    return pandas.DataFrame([{"run": run, **row._asdict()} for run in runs for row in runs[run]])
 
 
 def read_rows(path: Path) -> tuple[list[NetworkRow], list[NetworkRow]]:
@@ -159,21 +163,9 @@ def read_rows(path: Path) -> tuple[list[NetworkRow], list[NetworkRow]]:
     return [NetworkRow(**row) for row in networks], [NetworkRow(**row) for row in late_rows]
 
 
-def _measured(
-    settings: DigitsTraining, iterations: list[int], images: Tensor, held_out: Tensor, folder: Path
-) -> list[NetworkRow]:
-    """The network's numbers at the given iterations, from the folder if it was measured before."""
-    identity = dataclasses.asdict(settings)
-    name = f"{settings.width}_{settings.n_blocks}_{settings.norm}_{'cycle' if settings.one_cycle else 'constant'}"
-    path = folder / f"{name}.json"
-    if path.exists():
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        if kept["settings"] == identity and kept["n_samples"] == N_SAMPLES:
-            return [NetworkRow(**row) for row in kept["rows"]]
-    rows = list(_train_and_measure(settings, iterations, images, held_out))
-    kept = {"settings": identity, "n_samples": N_SAMPLES, "rows": [dataclasses.asdict(row) for row in rows]}
-    write_json(path, kept)
-    return rows
+def _rows(settings: DigitsTraining, found: dict[str, Tensor]) -> list[NetworkRow]:
+    shape = settings.width, settings.n_blocks, settings.norm
+    return [NetworkRow(*shape, round(i), round(n), *rest) for i, n, *rest in found["numbers"].tolist()]
 
 
 def _train_and_measure(

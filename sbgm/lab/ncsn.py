@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from sbgm.checked import Batch, Count, Positive, Score, checked, one_of
+from sbgm.checked import Batch, Count, Score, checked, one_of
 from sbgm.data import dequantise, load_images, random_flip
 from sbgm.lab.recipes import GeometricLadder
 from sbgm.lab.runs import PartLoss, Run, TrainingSettings, make_accelerator, train
@@ -48,9 +48,6 @@ class NCSN(GeometricLadder):
     data: str = field(metadata={"help": "the images' name"})
     channels: Count = field(default=128, metadata={"help": "C, the width of the RefineNet"})
     _: KW_ONLY
-    sigma_max: Positive = field(default=1.0, metadata={"help": "the largest noise level, σ_1"})
-    sigma_min: Positive = field(default=0.01, metadata={"help": "the smallest noise level, σ_L"})
-    n_levels: Count = field(default=10, metadata={"help": "L, noise levels of the geometric ladder"})
     conditional: bool = field(default=True, metadata={"help": "tell the network the level, by its instance norms"})
     divide_by_sigma: bool = field(default=False, metadata={"help": "divide the network's output by σ"})
     flips: bool = field(default=False, metadata={"help": "mirror every other image, chosen at random"})

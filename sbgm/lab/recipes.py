@@ -1,17 +1,19 @@
-"""Trainings that fit in a cell, on the mixture, on a circle and on the digits, and the networks of them that ship."""
+"""Trainings of seconds and minutes, on the mixture, a circle and digits; which of their networks ship, and how made."""
 
 # Annotations are not put off here: classes of other modules inherit the fields, and look their kinds up where they are.
 import dataclasses
+import functools
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import KW_ONLY
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import KW_ONLY, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from sbgm.checked import (
     Batch,
@@ -28,16 +30,18 @@ from sbgm.checked import (
     checked,
     one_of,
 )
-from sbgm.data import load_images
+from sbgm.data import load_images, load_labels
 from sbgm.distributions import GaussianMixture, paper_mixture
+from sbgm.files import content_hash
 from sbgm.generation import uniform_start
 from sbgm.lab.runs import hardware
 from sbgm.losses import ncsn_loss, score_matching_loss, sliced_score_matching_loss
-from sbgm.measure import frechet_distance, level_losses, relative_squared_error
+from sbgm.measure import frechet_distance, in_batches, level_losses, relative_squared_error
+from sbgm.measure.classifier import SHIPPED_CLASSIFIER, DigitClassifier, load_classifier
 from sbgm.networks import ConditionalMLP, EnergyMLP, ImageMLP
 from sbgm.noise import geometric_sigmas, perturb
 from sbgm.samplers import annealed_langevin, final
-from sbgm.training import Step, adam, fit
+from sbgm.training import Step, fit_score
 from sbgm.weights import load_weights, save_network, save_weights, weights_folder
 
 __all__ = [
@@ -45,20 +49,28 @@ __all__ = [
     "SHIPPED_DIGITS",
     "Circle",
     "CircleTraining",
+    "ClassifierTraining",
     "DigitsTraining",
     "Figure2",
     "GeometricLadder",
     "MixtureTraining",
     "Training",
+    "accuracy",
     "direction_errors",
     "level_errors",
+    "load_classifier",
     "load_shipped",
+    "not_digits",
     "sample_digits",
+    "shifted",
+    "timed",
+    "train_classifier",
     "train_digits",
     "train_figure2",
     "train_mixture",
     "train_on_circle",
     "train_shipped",
+    "train_shipped_classifier",
     "train_shipped_digits",
 ]
 
@@ -85,34 +97,47 @@ class Training:
     one_cycle: bool = True
     seed: Whole = 0
 
-    def fit(self, network: nn.Module, loss: Callable[[torch.Generator], Tensor]) -> Iterator[Step]:
-        """Train a network in place by these settings.
+    def fit(
+        self, network: nn.Module, data: Tensor | Callable[..., Tensor], loss: Callable[..., Tensor]
+    ) -> Iterator[Step]:
+        """Train a network in place by these settings, with one generator, of the seed, for all that is drawn.
 
         Args:
             network: holds the parameters.
-            loss: draws a batch from the generator of the seed, and returns its scalar loss.
+            data: (N, *shape), or a function data(n, generator=…) that draws n examples.
+            loss: loss(network, x, generator=…) of a batch x, a scalar.
 
         Yields:
             Step(step, loss) after every iteration.
         """
-        generator = torch.Generator().manual_seed(self.seed)
-        cycle = self.n_iterations if self.one_cycle else None
-        optimizer, schedule = adam(network, self.learning_rate, one_cycle_steps=cycle)
-        return fit(lambda: loss(generator), optimizer, self.n_iterations, schedule=schedule)
+        g = torch.Generator().manual_seed(self.seed)
+        return fit_score(
+            network,
+            data if isinstance(data, Tensor) else functools.partial(data, generator=g),
+            lambda network, x: loss(network, x, generator=g),
+            n_steps=self.n_iterations,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            one_cycle=self.one_cycle,
+            generator=g,
+        )
+
+
+def timed(steps: Iterator[Step]) -> tuple[list[float], int]:
+    """Train to the end; return the losses, and the seconds that it took."""
+    start = time.perf_counter()
+    losses = [step.loss for step in steps]
+    return losses, round(time.perf_counter() - start)
 
 
 @checked
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GeometricLadder:
-    """Noise levels whose neighbours have one ratio; the paper's for images unless told otherwise.
+    """Noise levels σ_1 > … > σ_L whose neighbours have one ratio; the paper's for images unless told otherwise."""
 
-    Attributes:
-        sigma_max, sigma_min, n_levels: σ_1, σ_L and L.
-    """
-
-    sigma_max: Positive = 1.0
-    sigma_min: Positive = 0.01
-    n_levels: Count = 10
+    sigma_max: Positive = field(default=1.0, metadata={"help": "the largest noise level, σ_1"})
+    sigma_min: Positive = field(default=0.01, metadata={"help": "the smallest noise level, σ_L"})
+    n_levels: Count = field(default=10, metadata={"help": "L, noise levels of the geometric ladder"})
 
     @property
     def sigmas(self) -> Tensor:
@@ -153,12 +178,7 @@ def train_figure2(network: Network, mixture: GaussianMixture, settings: Figure2)
     Yields:
         Step(step, loss) after every iteration.
     """
-
-    def loss(generator: torch.Generator) -> Tensor:
-        x = mixture.sample(settings.batch_size, generator=generator)
-        return sliced_score_matching_loss(network, x, generator=generator)
-
-    return settings.fit(network, loss)
+    return settings.fit(network, mixture.sample, sliced_score_matching_loss)
 
 
 DATA_STD = math.sqrt(26)  # of the mixture's coordinates around the origin: √(5² + 1)
@@ -200,8 +220,7 @@ def train_mixture(network: Network, mixture: GaussianMixture, settings: MixtureT
     """
     sigmas = settings.sigmas
 
-    def loss(generator: torch.Generator) -> Tensor:
-        x = mixture.sample(settings.batch_size, generator=generator)
+    def loss(network: Score, x: Tensor, *, generator: torch.Generator) -> Tensor:
         if settings.objective == "denoising":
             return ncsn_loss(network, x, sigmas, generator=generator)
         sigma = sigmas[torch.randint(len(sigmas), (len(x),), generator=generator)]
@@ -212,7 +231,7 @@ def train_mixture(network: Network, mixture: GaussianMixture, settings: MixtureT
             values = score_matching_loss(network, x_noisy, sigma, reduction="none")
         return (sigma**2 * values).mean()
 
-    return settings.fit(network, loss)
+    return settings.fit(network, mixture.sample, loss)
 
 
 @torch.no_grad()
@@ -237,7 +256,7 @@ ShippedName = Annotated[str, one_of(SHIPPED)]
 
 
 @checked
-def train_shipped(name: ShippedName, folder: Path, *, n_iterations: Count | None = None) -> nn.Module:
+def train_shipped(name: ShippedName, folder: Path, **changes: object) -> nn.Module:
     """Train one of the shipped networks again and save it with the facts of its making.
 
     On one machine and with one thread, the file comes out the same to the last bit.
@@ -245,16 +264,14 @@ def train_shipped(name: ShippedName, folder: Path, *, n_iterations: Count | None
     Args:
         name: a key of SHIPPED.
         folder: where to save `name.safetensors`; it is made if need be.
-        n_iterations: fewer steps than shipped, for a trial.
+        changes: to the settings, such as n_iterations=100 for a trial.
 
     Returns:
         The trained network.
     """
     network, settings = _untrained(name)
-    if n_iterations is not None:
-        settings = dataclasses.replace(settings, n_iterations=n_iterations)
-    mixture = paper_mixture()
-    losses = [step.loss for step in train_mixture(network, mixture, settings)]
+    settings, mixture = dataclasses.replace(settings, **changes), paper_mixture()
+    losses, _ = timed(train_mixture(network, mixture, settings))
     last_tenth = losses[-math.ceil(len(losses) / 10) :]
     errors = level_errors(network, mixture, settings.sigmas, generator=torch.Generator().manual_seed(0))
     folder.mkdir(parents=True, exist_ok=True)
@@ -371,12 +388,7 @@ def train_on_circle(network: Network, circle: Circle, settings: CircleTraining) 
     Yields:
         Step(step, loss) after every iteration.
     """
-
-    def loss(generator: torch.Generator) -> Tensor:
-        x = circle.sample(settings.batch_size, settings.noise_std, generator=generator)
-        return sliced_score_matching_loss(network, x, generator=generator)
-
-    return settings.fit(network, loss)
+    return settings.fit(network, functools.partial(circle.sample, sigma=settings.noise_std), sliced_score_matching_loss)
 
 
 @torch.no_grad()
@@ -447,13 +459,8 @@ def train_digits(network: Network, images: Batch, settings: DigitsTraining) -> I
     Yields:
         Step(step, loss) after every iteration.
     """
-    sigmas, weighting = settings.sigmas, WEIGHTINGS[settings.weighting]
-
-    def loss(generator: torch.Generator) -> Tensor:
-        x = images[torch.randint(len(images), (settings.batch_size,), generator=generator)]
-        return ncsn_loss(network, x, sigmas, generator=generator, weighting=weighting)
-
-    return settings.fit(network, loss)
+    weighted = functools.partial(ncsn_loss, sigmas=settings.sigmas, weighting=WEIGHTINGS[settings.weighting])
+    return settings.fit(network, images, weighted)
 
 
 def sample_digits(
@@ -478,11 +485,7 @@ SHIPPED_DIGITS = {"digits_mlp": DigitsTraining(), "digits_mlp_lambda_1": DigitsT
 
 @checked
 def train_shipped_digits(
-    name: Annotated[str, one_of(SHIPPED_DIGITS)],
-    folder: Path,
-    *,
-    n_iterations: Count | None = None,
-    n_samples: Count = 1_000,
+    name: Annotated[str, one_of(SHIPPED_DIGITS)], folder: Path, *, n_samples: Count = 1_000, **changes: object
 ) -> ImageMLP:
     """Train one of the shipped networks again and save it with the facts of its making.
 
@@ -491,21 +494,16 @@ def train_shipped_digits(
     Args:
         name: a key of SHIPPED_DIGITS.
         folder: where to save `name.safetensors`; it is made if need be.
-        n_iterations: fewer steps than shipped, for a trial.
         n_samples: how many samples its distance is measured on.
+        changes: to the settings, such as n_iterations=20 for a trial.
 
     Returns:
         The trained network.
     """
-    settings = SHIPPED_DIGITS[name]
-    if n_iterations is not None:
-        settings = dataclasses.replace(settings, n_iterations=n_iterations)
+    settings = dataclasses.replace(SHIPPED_DIGITS[name], **changes)
     images, held_out = load_images("digits"), load_images("digits", "test")
     network = settings.network()
-    start = time.perf_counter()
-    for _ in train_digits(network, images, settings):
-        pass
-    seconds = time.perf_counter() - start
+    _, seconds = timed(train_digits(network, images, settings))
     losses = level_losses(network, held_out, settings.sigmas, generator=torch.Generator().manual_seed(1))
     samples = sample_digits(network, n_samples, generator=torch.Generator().manual_seed(2))
     folder.mkdir(parents=True, exist_ok=True)
@@ -517,12 +515,151 @@ def train_shipped_digits(
         data=f"digits, {len(images):,} training images",
         data_sha256=hashlib.sha256(images.mul(16).round().byte().numpy().tobytes()).hexdigest(),
         settings=dataclasses.asdict(settings),
-        seconds=round(seconds),
+        seconds=seconds,
         hardware=hardware(),
         torch=torch.__version__,
         held_out_images=len(held_out),
         held_out_loss_by_level=[round(float(value), 3) for value in losses.values],
         frechet_distance=round(frechet_distance(samples.flatten(1), images.flatten(1)).value, 3),
         frechet_distance_of=f"{n_samples:,} samples (T = 100, ε = 2e-5) to the training images, in pixels",
+    )
+    return network
+
+
+# --- the classifier that measures samples: MNIST, once, in minutes ----------------------------------------------------
+
+
+@checked
+@dataclasses.dataclass(frozen=True)
+class ClassifierTraining(Training):
+    """Settings of the classifier's training.
+
+    A plain classifier is sure of almost anything. This one also sees images that are no digits (`not_digits`) and
+    learns to give every class the same probability there (outlier exposure, Hendrycks et al. 2019), so that being sure
+    of a sample says something about the sample.
+
+    Attributes:
+        channels: width of the network.
+        n_not_digits: images a step that are no digits.
+        max_shift: the digits move by up to so many pixels each way.
+        max_noise: the digits carry noise of a standard deviation between 0 and this, as samples do.
+        n_iterations, batch_size, learning_rate, one_cycle, seed: as for `Training`; each digit of a batch is shifted
+            and perturbed at random.
+    """
+
+    channels: Count = 32
+    _: KW_ONLY
+    n_iterations: Count = 3_500
+    n_not_digits: Count = 24
+    learning_rate: Positive = 3e-3
+    max_shift: Whole = 2
+    max_noise: NonNegative = 0.05
+
+
+def _one_an_image(labels: Tensor, name: str, given: Mapping[str, Any]) -> Tensor:
+    if labels.shape != given["images"].shape[:1]:
+        n = len(given["images"])
+        raise ValueError(f"{name} must be ({n},), one an image, got shape {tuple(labels.shape)}")
+    return labels
+
+
+@checked
+def train_classifier(
+    network: Network, images: Batch, labels: Annotated[Tensor, _one_an_image], settings: ClassifierTraining
+) -> Iterator[Step]:
+    """Train a classifier by cross-entropy, in place, and leave it in evaluation mode.
+
+    Args:
+        network: images -> logits, such as `DigitClassifier`.
+        images: (N, 1, 28, 28) in [0, 1].
+        labels: (N,) classes, int64.
+        settings: see `ClassifierTraining`.
+
+    Yields:
+        Step(step, loss) after every iteration.
+    """
+    network.train().to(memory_format=torch.channels_last)  # a third faster on a CPU
+
+    def loss(network: nn.Module, drawn: Tensor, *, generator: torch.Generator) -> Tensor:
+        digits = shifted(images[drawn], settings.max_shift, generator=generator)
+        others = not_digits(digits[: settings.n_not_digits], generator=generator)
+        stds = settings.max_noise * torch.rand(len(digits), generator=generator)
+        digits = perturb(digits, stds, generator=generator).clamp(0, 1)
+        logits = network(torch.cat([digits, others]).contiguous(memory_format=torch.channels_last))
+        known = functional.cross_entropy(logits[: len(digits)], labels[drawn], reduction="sum")
+        unsure = -functional.log_softmax(logits[len(digits) :], dim=1).mean(dim=1).sum()  # against 1/10 each
+        return (known + unsure) / len(logits)
+
+    yield from settings.fit(network, lambda n, generator: torch.randint(len(images), (n,), generator=generator), loss)
+    network.eval()
+
+
+def shifted(images: Tensor, max_shift: int, *, generator: torch.Generator) -> Tensor:
+    """Images moved by whole pixels, each by its own draw from −max_shift … max_shift each way; black moves in."""
+    n, _, height, width = images.shape
+    windows = functional.pad(images, [max_shift] * 4).unfold(2, height, 1).unfold(3, width, 1)
+    rows, columns = torch.randint(2 * max_shift + 1, (2, n), generator=generator)
+    return windows[torch.arange(n), :, rows, columns]
+
+
+def not_digits(digits: Tensor, *, generator: torch.Generator) -> Tensor:
+    """Make B images that are no digits, (B, 1, 28, 28), a third of each kind: noise, blobs, jumbled digits.
+
+    Noise and blobs (noise smoothed over 7×7 pixels) come at any brightness and contrast, flat grey and pure black and
+    white included.
+
+    Args:
+        digits: (B, 1, 28, 28); the jumbled ones are cut into sixteen 7×7 tiles and put together in another order.
+        generator: source of the noise and the orders.
+
+    Returns:
+        (B, 1, 28, 28) in [0, 1].
+    """
+    n, size = len(digits), digits.shape[2:]
+    noise = torch.randn(digits.shape, generator=generator)
+    smooth = 7 * functional.avg_pool2d(functional.pad(noise, [3] * 4, mode="reflect"), 7, stride=1)  # variance 1 too
+    grey, contrast = torch.rand(2, n, 1, 1, 1, generator=generator)
+    orders = torch.rand(n, 16, generator=generator).argsort(dim=1)
+    tiles = functional.unfold(digits, 7, stride=7)  # (B, 49, 16)
+    jumbled = functional.fold(tiles.gather(2, orders[:, None].expand_as(tiles)), size, 7, stride=7)
+    kinds = torch.stack([(grey + contrast * noise).clamp(0, 1), (grey + contrast * smooth).clamp(0, 1), jumbled])
+    return kinds[torch.arange(n) % 3, torch.arange(n)]
+
+
+def accuracy(network: nn.Module, images: Tensor, labels: Tensor, *, batch_size: int = 500) -> float:
+    """The share of images that a classifier gives their label."""
+    return float((in_batches(network, images, batch_size).argmax(dim=1) == labels).double().mean())
+
+
+def train_shipped_classifier(folder: Path, **changes: object) -> DigitClassifier:
+    """Train the classifier that ships, on MNIST, and save it with the facts of its making.
+
+    Args:
+        folder: where to save `mnist_classifier.safetensors`; it is made if need be.
+        changes: to the settings, such as n_iterations=2 for a trial.
+
+    Returns:
+        The trained network, in evaluation mode.
+
+    Raises:
+        DataNotFoundError: MNIST is not at hand.
+    """
+    settings = ClassifierTraining(**changes)
+    network = DigitClassifier(settings.channels, generator=torch.Generator().manual_seed(settings.seed))
+    images, labels = load_images("mnist"), load_labels("mnist")
+    _, seconds = timed(train_classifier(network, images, labels, settings))
+    folder.mkdir(parents=True, exist_ok=True)
+    save_weights(
+        network,
+        folder / f"{SHIPPED_CLASSIFIER}.safetensors",
+        architecture=type(network).__name__,
+        command="sbgm.lab.train_shipped_classifier",
+        data=f"MNIST, {len(images):,} training images",
+        data_sha256=content_hash(images, labels),
+        test_accuracy=accuracy(network, load_images("mnist", "test"), load_labels("mnist", "test")),
+        seconds=seconds,
+        hardware=hardware(),
+        torch=torch.__version__,
+        **dataclasses.asdict(settings),
     )
     return network

@@ -1,25 +1,423 @@
-"""Claims that cost more than a cell may: measured once, resumably, by `python -m sbgm evaluate`, and recorded."""
+"""Claims that cost more than a cell may: measured once, resumably, by `python -m sbgm evaluate`, and recorded.
+
+`evaluate` measures any of them. Those on generated images stand here, I1, I4, I6, I7, I10 and I11 on MNIST, I2 on
+CIFAR-10 and I3 on CelebA; M2, N4, I5 and I8 have files of their own.
+"""
 
 from __future__ import annotations
 
 import inspect
+import math
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
+
+import torch
+from torch import Tensor
 
 from sbgm.checked import checked, one_of
-from sbgm.lab.claims import NotReproducedError, Settled
-from sbgm.lab.figure1 import measure_m2
-from sbgm.lab.i5 import measure_i5
+from sbgm.data import SETS, SPLITS, load_images, load_labels
+from sbgm.lab.claims import Check, NotReproducedError, Settled, check, command, enter
+from sbgm.lab.drawing import CPU, Drawing, Drawn, Machine, digit_distance, draw
+from sbgm.lab.figure1 import RAW, load_raw, measure_m2
+from sbgm.lab.i5 import measure_i5, noise_on_constant_pixels
 from sbgm.lab.i8 import measure_i8
-from sbgm.lab.image_claims import measure_colour, measure_digits
 from sbgm.lab.n4 import measure_n4
+from sbgm.measure import (
+    Estimate,
+    GaussianBaseline,
+    Inception,
+    Measured,
+    Share,
+    class_shares,
+    confident_share,
+    frechet_distance,
+    in_batches,
+    kid,
+    nearest_neighbours,
+    quantise,
+    share,
+    shown,
+    some_images,
+)
+from sbgm.measure.classifier import SHIPPED_CLASSIFIER, load_classifier
+from sbgm.measure.judging import feature_space, reference_for
+from sbgm.noise import perturb
+from sbgm.weights import load_network
 
 __all__ = [
+    "COMPARISONS",
     "MEASURES",
+    "PERCENTILE",
+    "class_quantiles",
     "evaluate",
+    "falling",
     "folder_name",
+    "i1_checks",
+    "i4_checks",
+    "i6_checks",
+    "i7_checks",
+    "i10_checks",
+    "i11_checks",
+    "kid_checks",
+    "measure_colour",
+    "measure_digits",
+    "too_near",
 ]
+
+DISTANCE_BOUND = 1 / 20
+"""The largest share of uniform noise's distance: set before any network was measured."""
+SIGMA_L = 0.01
+N_CHAINS = 16
+"""Chains whose states after each level are kept with the record of I1, for Fig. 4."""
+N_SHOWN, N_DENOISED_SHOWN, N_NEAREST_SHOWN, N_NEIGHBOURS = 64, 16, 10, 6
+PERCENTILE = 0.01
+HOW_DRAWN = ("n_samples", "n_steps", "step_size", "precision", "seed")
+
+
+# --- how each claim on MNIST is measured ------------------------------------------------------------------------------
+
+
+class Found(NamedTuple):
+    """A claim's measurements, the tensors that they rest on, and facts besides those of the samples."""
+
+    checks: list[Check]
+    tensors: dict[str, Tensor]
+    facts: dict[str, float] | None = None
+
+
+class Comparison(NamedTuple):
+    """A claim on samples of MNIST.
+
+    Attributes:
+        networks: that the samples are of; the first is the claim's subject.
+        measure: from the samples of each to what was found.
+        note: one sentence for the ledger's reader.
+        images: of MNIST, with which samples are compared.
+        status: of the claim if its expectations hold.
+    """
+
+    networks: tuple[str, ...]
+    measure: Callable[..., Found]
+    note: str
+    images: str = "10,000 MNIST test images"
+    status: str = "reproduced"
+
+
+def _i1(drawn: Drawn) -> Found:
+    first = {"states": drawn.states[:, :N_CHAINS], "denoised": drawn.denoised[:, :N_CHAINS]}
+    tensors = {"samples": drawn.states[-1], **first}
+    return Found(i1_checks(drawn.states[-1]), {name: quantise(images) for name, images in tensors.items()})
+
+
+def _i4(drawn: Drawn) -> Found:
+    denoised, states = ([digit_distance(x) for x in images] for images in (drawn.denoised, drawn.states))
+    curves = {"denoised": denoised, "states": states}
+    tensors = {name: torch.tensor([[d.value, d.se or 0.0] for d in curve]) for name, curve in curves.items()}
+    return Found(i4_checks(denoised, states), tensors)
+
+
+def _against(checks: Callable[..., list[Check]], shortcut: Drawn, other: Drawn) -> Found:
+    """A shortcut's measurements beside those of another way to sample, from the two distances."""
+    distances = (digit_distance(drawn.states[-1]) for drawn in (shortcut, other))
+    return Found(checks(*distances), {"samples": quantise(shortcut.states[-1][:N_SHOWN])})
+
+
+def _i7(drawn: Drawn) -> Found:
+    samples, training, space = drawn.states[-1], load_images("mnist"), feature_space("mnist")
+    first, features = shown(samples[:N_NEAREST_SHOWN]), reference_for("mnist", space, "train").features
+    found = {
+        "pixels": nearest_neighbours(first, training, N_NEIGHBOURS),
+        "features": nearest_neighbours(space.function(first), features, N_NEIGHBOURS),
+    }
+    nearest = {name: quantise(training[n.indices]) for name, n in found.items()}
+    return Found(i7_checks(samples), {"samples": quantise(first), **nearest})
+
+
+def _i10(drawn: Drawn) -> Found:
+    images, both = some_images("mnist", "train"), {"samples": drawn.states[-1], "denoised": drawn.denoised[-1]}
+    distances = [digit_distance(x) for x in both.values()]
+    noise = [noise_on_constant_pixels(x, images, SIGMA_L) for x in both.values()]
+    change = float((both["denoised"] - both["samples"]).square().mean().sqrt())
+    tensors = {name: quantise(x[:N_DENOISED_SHOWN]) for name, x in both.items()}
+    return Found(i10_checks(*distances, *noise), tensors, {"rms_change": round(change, 5)})
+
+
+FEATURES = "Fréchet distances in the features of our own classifier"
+COMPARISONS = {
+    "I1": Comparison(("mnist_ncsn",), _i1, f"{FEATURES}, of as many samples as of noise and digits."),
+    "I4": Comparison(("mnist_ncsn",), _i4, f"The denoised state is x + σ²s(x, σ); {FEATURES}."),
+    "I6": Comparison(("mnist_one_level", "mnist_ncsn"), lambda *drawn: _against(i6_checks, *drawn), f"{FEATURES}."),
+    "I7": Comparison(
+        ("mnist_ncsn",),
+        _i7,
+        "The control: as many training images with noise σ_L. All images compared carry this noise.",
+        images="60,000 MNIST training and 10,000 test images",
+    ),
+    "I10": Comparison(
+        ("mnist_ncsn",), _i10, f"{FEATURES}; the same chains with and without the step.", status="reported"
+    ),
+    "I11": Comparison(
+        (RAW, "mnist_one_level"),
+        lambda *drawn: _against(i11_checks, *drawn),
+        f"{FEATURES}; the network without noise is Fig. 1's ResNet. Neither network makes digits; how far two failures "
+        "are apart says little. I6 has the annealed distance.",
+    ),
+}
+"""The claims on samples of MNIST, by id."""
+
+
+def measure_digits(
+    claim_id: str, folder: Path, n_samples: int = 1_000, n_steps: int = 100, machine: Machine = CPU
+) -> Settled:
+    """Measure a claim of `COMPARISONS` on samples of networks on MNIST.
+
+    Args:
+        claim_id: such as "I1".
+        folder: where samples are kept, those of other claims included.
+        n_samples: how many of each network; more than 128, the number of features.
+        n_steps: T, fewer than the paper's 100 for a trial; a network of one level makes 10 T steps, so that each is
+            asked 10 T times.
+        machine: where and how the networks run.
+
+    Raises:
+        DataNotFoundError: MNIST is not at hand.
+        AssertionError: an expectation fails; the message shows it, and nothing is recorded.
+    """
+    claim = COMPARISONS[claim_id]
+    drawings = [_drawing(name, n_samples, n_steps) for name in claim.networks]
+    loads = [load_raw if name == RAW else load_network for name in claim.networks]
+    samples = [draw(drawing, folder, machine, load=load) for drawing, load in zip(drawings, loads, strict=True)]
+    found = claim.measure(*samples)
+    each = " each" if len(drawings) > 1 else ""
+    return enter(
+        claim_id,
+        found.checks,
+        found.tensors,
+        status=claim.status,
+        data=f"{' and '.join(claim.networks)}, {n_samples:,} samples{each}; {claim.images}",
+        note=claim.note,
+        networks=[*claim.networks, SHIPPED_CLASSIFIER],
+        command=command(claim_id, n_samples=n_samples, n_steps=n_steps),
+        facts=drawings[0].facts(*HOW_DRAWN) | (found.facts or {}),
+    )
+
+
+def _drawing(network: str, n_samples: int, n_steps: int) -> Drawing:
+    """Samples of a network with T steps a level, or 10 T where it has one level, so that all are asked as often."""
+    steps = n_steps if network == "mnist_ncsn" else 10 * n_steps
+    return Drawing(network, n_samples=n_samples, n_steps=steps, precision="fp32" if network == RAW else "bf16")
+
+
+# --- their measurements -----------------------------------------------------------------------------------------------
+
+
+def i1_checks(samples: Tensor, data: str = "mnist") -> list[Check]:
+    """The measurements of I1 on samples; what is only reported has no interval.
+
+    Args:
+        samples: (N, 1, 28, 28), N > 128.
+        data: the set they are compared with, "mnist" or "mnist_small".
+    """
+    noise = torch.rand(samples.shape, generator=torch.Generator().manual_seed(0))
+    distance, far = digit_distance(samples, data), digit_distance(noise, data)
+    logits = in_batches(load_classifier(), shown(samples))
+    shares, sure = class_shares(logits), confident_share(logits)
+    training = some_images(data, "train", min(len(samples), 3_000))
+    space = feature_space(data)
+    test = space.function(some_images(data, "test"))
+    noisy = perturb(training, SIGMA_L, generator=torch.Generator().manual_seed(1))
+    real, real_noisy = (frechet_distance(space.function(x), test) for x in (training, noisy))
+    return [
+        check("Fréchet distance over that of uniform noise", distance.value / far.value, high=DISTANCE_BOUND),
+        check("smallest share of a class", min(s.value for s in shares), low=0.04),
+        check("largest share of a class", max(s.value for s in shares), high=0.18),
+        check("share that the classifier is 90 % sure of", sure.value),
+        check("Fréchet distance", distance.value, se=distance.se),
+        check("Fréchet distance of uniform noise", far.value, se=far.se),
+        check("Fréchet distance of as many training digits", real.value, se=real.se),
+        check("the same with noise σ_L, as samples carry it", real_noisy.value, se=real_noisy.se),
+    ]
+
+
+def i4_checks(denoised: list[Measured], states: list[Measured]) -> list[Check]:
+    """The measurements of I4, from the distances after each level, σ_1 first."""
+    return [
+        check(
+            "rank correlation, level and nearness of the denoised state", falling([d.value for d in denoised]), low=0.9
+        ),
+        check("the same, state as it is", falling([d.value for d in states])),
+        check("Fréchet distance of the denoised state after σ_1", denoised[0].value, se=denoised[0].se),
+        check("the same after σ_L", denoised[-1].value, se=denoised[-1].se),
+        check("the state as it is after σ_1", states[0].value, se=states[0].se),
+        check("the same after σ_L", states[-1].value, se=states[-1].se),
+    ]
+
+
+def falling(distances: list[float] | Tensor) -> float:
+    """Spearman's rank correlation of place and nearness: 1 if every distance is smaller than the one before."""
+    from scipy.stats import spearmanr
+
+    return float(spearmanr(range(len(distances)), [-float(d) for d in distances]).statistic)
+
+
+def i6_checks(one_level: Measured, annealed: Measured) -> list[Check]:
+    """The measurements of I6, from the two distances."""
+    return [
+        check("Fréchet distance, one level over annealed", one_level.value / annealed.value, low=5),
+        check("Fréchet distance, one level", one_level.value, se=one_level.se),
+        check("Fréchet distance, annealed", annealed.value, se=annealed.se),
+    ]
+
+
+def i7_checks(samples: Tensor, data: str = "mnist") -> list[Check]:
+    """The measurements of I7 on samples (N, 1, 28, 28) of a network trained on a set's training images."""
+    training = load_images(data)
+    chosen = torch.randperm(len(training), generator=torch.Generator().manual_seed(0))[: len(samples)]
+    control = perturb(training[chosen], SIGMA_L, generator=torch.Generator().manual_seed(1))
+    near = "nearer to a training image than 99 % of test images"
+    found, flagged = too_near(torch.cat([samples, control]), data, len(samples))
+    return [
+        *(check(f"{near}, {space}", s.value, high=0.05) for space, s in found.items()),
+        *(check(f"control: the same, {space}", s.value, low=0.95) for space, s in flagged.items()),
+    ]
+
+
+def too_near(images: Tensor, data: str, *sizes: int) -> list[dict[str, Share]]:
+    """The share of images nearer to a training image than the 1st percentile of test images of their class.
+
+    Samples carry the noise σ_L of the ladder's last level. So training and test images are given as much, lest the
+    distances tell noise from its absence: in the classifier's features this noise, which nobody sees, moves an image as
+    far as the nearest of its kin.
+
+    Args:
+        images: (N, 1, 28, 28) with noise σ_L, clamped and quantised first; their classes are the classifier's.
+        data: "mnist" or "mnist_small".
+        sizes: of the groups that the images come in, but for the last; none is one group.
+
+    Returns:
+        For each group, by "pixels" and "features".
+    """
+    space, generator = feature_space(data), torch.Generator().manual_seed(2)
+    classes = in_batches(load_classifier(), shown(images)).argmax(dim=1)
+    labels = load_labels(data, "test")
+    training, held_out = (perturb(load_images(data, split), SIGMA_L, generator=generator) for split in SPLITS)
+    groups: list[dict[str, Share]] = [{} for _ in range(len(sizes) + 1)]
+    for name, function in (("pixels", shown), ("features", space.function)):
+        candidates = function(training)
+        real = nearest_neighbours(function(held_out), candidates).distances[:, 0]
+        distances = nearest_neighbours(function(images), candidates).distances[:, 0]
+        near = distances < class_quantiles(real, labels, PERCENTILE)[classes]
+        for group, part in zip(groups, near.tensor_split(torch.tensor(sizes).cumsum(0).tolist()), strict=True):
+            group[name] = share(int(part.sum()), len(part))
+    return groups
+
+
+def class_quantiles(values: Tensor, labels: Tensor, q: float) -> Tensor:
+    """The q-quantile of the values (N,) of each class 0 … K−1 by their labels (N,): (K,).
+
+    Raises:
+        ValueError: a class below the largest label has no value.
+    """
+    n_classes = int(labels.max()) + 1
+    if empty := [k for k in range(n_classes) if not bool((labels == k).any())]:
+        raise ValueError(f"labels must have every class up to the largest, but there is none of {empty}")
+    return torch.stack([values[labels == k].quantile(q) for k in range(n_classes)])
+
+
+def i10_checks(samples: Measured, denoised: Measured, noise: Estimate, noise_left: Estimate) -> list[Check]:
+    """The measurements of I10; nothing was expected of the distances, since later work found both signs.
+
+    Args:
+        samples, denoised: distances without and with the step.
+        noise, noise_left: on pixels that never change, over σ_L²; see `noise_on_constant_pixels`.
+    """
+    return [
+        check("Fréchet distance, as Algorithm 1 ends", samples.value, se=samples.se),
+        check("Fréchet distance, denoised", denoised.value, se=denoised.se),
+        check("denoised over not", denoised.value / samples.value),
+        check("noise on constant pixels over σ_L², as Algorithm 1 ends", noise.value, se=noise.se),
+        check("the same, denoised", noise_left.value, se=noise_left.se),
+    ]
+
+
+def i11_checks(raw: Measured, one_level: Measured) -> list[Check]:
+    """The measurements of I11, from the two distances."""
+    return [
+        check("Fréchet distance, no noise over one level", raw.value / one_level.value, low=1),
+        check("Fréchet distance, no noise", raw.value, se=raw.se),
+        check("Fréchet distance, one level", one_level.value, se=one_level.se),
+    ]
+
+
+# --- colour -----------------------------------------------------------------------------------------------------------
+
+
+def measure_colour(
+    claim_id: str,
+    folder: Path,
+    n_samples: int = 1_000,
+    n_steps: int = 100,
+    n_reference: int = 5_000,
+    weights: str | None = None,
+    machine: Machine = CPU,
+) -> Settled:
+    """Measure I2, or report I3: the kernel distance in Inception's features (KID) of samples, and of a Gaussian's.
+
+    Args:
+        claim_id: "I2", on CIFAR-10, or "I3", on CelebA.
+        folder: where samples are kept, those of other claims included.
+        n_samples: how many of the network.
+        n_steps: T, fewer than the paper's 100 for a trial.
+        n_reference: test images to compare with, and the Gaussian's samples, which are cheap; the distance's mean does
+            not depend on the number.
+        weights: a shipped network's name, or a file; None is "cifar10_ncsn" or "celeba_ncsn".
+        machine: where and how networks run.
+
+    Raises:
+        ImportError, ConnectionError: Inception is not at hand, see `sbgm.measure.inception`.
+        DataNotFoundError: the images are not at hand.
+        AssertionError: an expectation fails; the message shows it, and nothing is recorded.
+    """
+    data, status = {"I2": ("cifar10", "reproduced"), "I3": ("celeba", "reported")}[claim_id]
+    drawing = Drawing(weights or f"{data}_ncsn", n_samples=n_samples, n_steps=n_steps)
+    inception = Inception(device=machine.device)
+    drawn, space, seeded = draw(drawing, folder, machine), feature_space(data, inception), torch.Generator()
+    reference = reference_for(data, space, "test", n_reference)
+    gaussian = GaussianBaseline(load_images(data)).sample(n_reference, generator=seeded.manual_seed(drawing.seed))
+    distance = partial(kid, reference=reference.features, against=reference.images)
+    images = {"samples": drawn.states[-1], "denoised": drawn.denoised[-1], "Gaussian": gaussian}
+    distances = {name: distance(space.function(x)) for name, x in images.items()}
+    distances["training images"] = distance(reference_for(data, space, "train", n_samples).features)
+    options = {"n_samples": n_samples, "n_steps": n_steps, "n_reference": n_reference, "weights": drawing.network}
+    return enter(
+        claim_id,
+        kid_checks(distances, bounded=claim_id == "I2"),
+        {"samples": quantise(drawn.states[-1][:N_SHOWN]), "gaussian": quantise(gaussian[:N_SHOWN])},
+        status=status,
+        data=f"{drawing.network}, {n_samples:,} samples; "
+        f"{n_reference:,} of the Gaussian and of {SETS[data].title}'s test images",
+        note="KID: the kernel distance in Inception's features.",
+        networks=[drawing.network],
+        command=command(claim_id, **options),
+        facts=drawing.facts(*HOW_DRAWN) | {"inception": inception.name},
+    )
+
+
+def kid_checks(distances: dict[str, Measured], *, bounded: bool) -> list[Check]:
+    """The measurements of I2 and I3, from the distances of "samples", "Gaussian" and others; I2's are bounded."""
+    samples, gaussian = distances["samples"], distances["Gaussian"]
+    less = check(  # a difference: a ratio of what can be 0 or negative says nothing
+        "KID of samples less that of a Gaussian with the data's covariance",
+        samples.value - gaussian.value,
+        se=math.hypot(samples.se or 0.0, gaussian.se or 0.0),
+        **({"high": 0} if bounded else {}),
+    )
+    return [less, *(check(f"KID, {name}", d.value, se=d.se) for name, d in distances.items())]
+
+
+# --- all of them ------------------------------------------------------------------------------------------------------
 
 MEASURES = {
     "M2": measure_m2,

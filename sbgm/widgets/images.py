@@ -20,8 +20,8 @@ from sbgm.widgets.base import FigureExplorer, moving_images, panels, selection
 
 if TYPE_CHECKING:  # rooms do not import each other
     from sbgm.lab.curve import SamplerCurve
+    from sbgm.lab.drawing import Trajectory
     from sbgm.lab.i5 import StepMap
-    from sbgm.lab.trajectory import Trajectory
 
 __all__ = [
     "denoising_explorer",
