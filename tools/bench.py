@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
-import re
 import statistics
 import subprocess
 import sys
@@ -40,6 +39,7 @@ from sbgm import (
     plots,
     widgets,
 )
+from sbgm.cli.ledger import with_section
 from sbgm.data import load_images
 from sbgm.files import load_tensors
 from sbgm.lab import Figure2, annealed_trajectory, train_figure2
@@ -257,15 +257,6 @@ def refuse_if_busy() -> None:
         sys.exit(f"bench: the machine is busy ({busy:.0f} % of its processors); stop what runs and try again")
 
 
-def write_table(name: str, table: str) -> None:
-    """Put a table into SPEED.md, between the markers of its name."""
-    between = re.compile(rf"(?<=<!-- {name} -->\n).*?(?=\n<!-- /{name} -->)", re.DOTALL)
-    text, n_replaced = between.subn(lambda _: table, SPEED.read_text(encoding="utf-8"))
-    if n_replaced != 1:
-        sys.exit(f"bench: SPEED.md must hold the markers <!-- {name} --> and <!-- /{name} -->")
-    SPEED.write_text(text, encoding="utf-8")
-
-
 def main() -> None:
     """Measure, print, and write the table if asked."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -285,7 +276,8 @@ def main() -> None:
         lines.append(str(row))
         print(row, flush=True)
     if arguments.write:
-        write_table("bench learning" if arguments.learning else "bench", "\n".join(lines))
+        name = "bench learning" if arguments.learning else "bench"
+        SPEED.write_text(with_section(SPEED, name, "\n".join(lines)), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -47,15 +47,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_setting(group: argparse._ArgumentGroup, field: dataclasses.Field) -> None:
-    meaning = field.metadata["help"]
-    if field.default is True:
-        how = {"action": "store_false"}
-    elif field.default is False:
-        how = {"action": argparse.BooleanOptionalAction}
+    kind, meaning = type(field.default), field.metadata["help"]
+    if kind is bool:
+        how = {"action": "store_false" if field.default else argparse.BooleanOptionalAction}
     elif field.default is None:
         how = {"metavar": "NAME"}
     else:
-        how = {"type": type(field.default), "metavar": "N" if isinstance(field.default, int) else "X"}
+        how = {"type": kind, "metavar": "N" if kind is int else "X"}
         meaning = f"{meaning} ({field.default})"
     group.add_argument(flag(field.name), dest=field.name, default=argparse.SUPPRESS, help=meaning, **how)
 
@@ -108,8 +106,10 @@ def run(options: argparse.Namespace) -> int:
         signal.signal(signal.SIGINT, before)
     leave_together(accelerator)
     if interrupted and accelerator.is_main_process:
-        saved = Run(options.out).last_step
-        print(f"\nStopped and saved at step {saved}. The same command with --resume goes on.", file=sys.stderr)
+        print(
+            f"\nStopped and saved at step {Run(options.out).last_step}. The same command with --resume goes on.",
+            file=sys.stderr,
+        )
     return 130 if interrupted else 0
 
 
