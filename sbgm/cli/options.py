@@ -126,7 +126,7 @@ class Drawing:
         sampler: NamedSampler,
         sampling: Callable[..., Tensor],
         lay_out: Callable[[Tensor], tuple[dict[str, Tensor], Tensor, int]],
-        **facts: object,
+        facts: dict[str, object],
     ) -> int:
         """Draw n images under a progress bar, write them as they are and as a sheet, and say what it took.
 
@@ -136,7 +136,7 @@ class Drawing:
             sampler: says how many states and evaluations a chain takes.
             sampling: `generate`, given all arguments but seed, batch size, accelerator and `on_state`.
             lay_out: from the images to the tensors to write, the sheet's pictures and its columns.
-            facts: to write beside how they were drawn.
+            facts: to write; how the images were drawn is added to them.
         """
         options, begin = self.options, time.perf_counter()
         shared = {"seed": options.seed, "batch_size": options.batch_size, "accelerator": self.accelerator}
@@ -146,7 +146,7 @@ class Drawing:
         facts |= {name: getattr(sampler, name) for name in ("step_size", "n_steps", "evaluations", "sigmas")}
         facts["seconds"] = round(time.perf_counter() - begin, 3)
         if self.accelerator.is_main_process:
-            self._write(*lay_out(images), **facts)
+            self._write(facts, *lay_out(images))
             print(
                 f"{what}, {sampler.evaluations} evaluations of the network each, in {facts['seconds']:.1f} s: "
                 f"{self.files[0]}"
@@ -154,7 +154,7 @@ class Drawing:
         leave_together(self.accelerator)
         return 0
 
-    def _write(self, tensors: dict[str, Tensor], pictures: Tensor, n_columns: int, **facts: object) -> None:
+    def _write(self, facts: dict[str, object], tensors: dict[str, Tensor], pictures: Tensor, n_columns: int) -> None:
         """Write the tensors as they are, and pictures, clamped to [0, 1], as a sheet."""
         from PIL import Image
 

@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     )
     facts = {"sampler": sampler.name, "start": start}
     return drawing.draw(
-        f"{options.n} images", options.n, sampler, sampling, lambda x: ({"samples": x}, x[:64], 8), **facts
+        f"{options.n} images", options.n, sampler, sampling, lambda x: ({"samples": x}, x[:64], 8), facts
     )
 
 
