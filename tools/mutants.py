@@ -166,15 +166,12 @@ def run(folder: Path, tests: list[str]) -> bool:
 @contextmanager
 def copied() -> Iterator[Path]:
     """Copy the repository into a temporary folder, which takes with it what the tests leave behind."""
+    left = shutil.ignore_patterns(".*", "build", "data", "notebooks", "runs", "work")
     with tempfile.TemporaryDirectory(prefix="sbgm-mutants-") as name:
-        for path in ROOT.iterdir():
-            if path.name in ("sbgm", "tests", "tools"):
-                shutil.copytree(path, Path(name) / path.name)
-            elif path.is_file():
-                shutil.copy2(path, name)
-            elif not path.name.startswith("."):
-                (Path(name) / path.name).symlink_to(path)
-        yield Path(name).resolve()
+        folder = shutil.copytree(ROOT, Path(name).resolve(), dirs_exist_ok=True, ignore=left)
+        for linked in ("data", "notebooks"):
+            (folder / linked).symlink_to(ROOT / linked)
+        yield folder
 
 
 def calls() -> list[Call]:
