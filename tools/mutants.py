@@ -195,10 +195,10 @@ def attempt(calls: list[Call], fault: Fault) -> tuple[Fault, str]:
         return fault, "survived" if run(folder, sorted(files)) else "caught"
 
 
-def read() -> dict[tuple[str, ...], list[str]]:
-    """Read the table: file, function, line before and line after → outcome and why."""
+def read(again: tuple[str, ...]) -> dict[tuple[str, ...], list[str]]:
+    """Read the table, without outcomes that are to be found again: file, function, before, after → outcome, why."""
     rows = csv.reader(TABLE.read_text(encoding="utf-8").splitlines()) if TABLE.exists() else ()
-    return {tuple(row[:4]): row[4:] for row in rows}
+    return {tuple(key): ["" if outcome in again else outcome, why] for *key, outcome, why in rows}
 
 
 def write(table: dict[Fault, list[str]]) -> None:
@@ -214,15 +214,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="faults that are tried at a time (default: 1)")
     parser.add_argument("--anew", action="store_const", dest="again", const=("caught", "survived"), default=())
-    parser.add_argument("--survivors", action="store_const", dest="again", const=("survived",))
-    args = parser.parse_args()
-    known = read()
+    parser.add_argument("--survivors", action="store_const", dest="again", const=("survived",), default=())
+    options = parser.parse_args()
+    known = read(options.again)
     table = {fault: known.get(fault[:4], ["", ""]) for fault in draw()}
-    table = {fault: ["" if outcome in args.again else outcome, why] for fault, (outcome, why) in table.items()}
     write(table)
-    open_faults = [fault for fault, (outcome, _) in table.items() if not outcome]
-    with ThreadPool(args.jobs) as pool:
-        for fault, outcome in pool.imap_unordered(partial(attempt, calls()), open_faults):
+    to_try = [fault for fault, (outcome, _) in table.items() if not outcome]
+    with ThreadPool(options.jobs) as pool:
+        for fault, outcome in pool.imap_unordered(partial(attempt, calls()), to_try):
             table[fault][0] = outcome
             write(table)
             print(f"{outcome:8s}", " | ".join(fault[:4]), flush=True)
