@@ -213,8 +213,9 @@ def main() -> None:
     """Try the faults that have no outcome yet."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="faults that are tried at a time (default: 1)")
-    parser.add_argument("--anew", action="store_const", dest="again", const=("caught", "survived"), default=())
-    parser.add_argument("--survivors", action="store_const", dest="again", const=("survived",), default=())
+    again = {"action": "store_const", "dest": "again", "default": ()}
+    parser.add_argument("--anew", const=("caught", "survived"), help="forget all outcomes first", **again)
+    parser.add_argument("--survivors", const=("survived",), help="try again those that survived", **again)
     options = parser.parse_args()
     known = read(options.again)
     table = {fault: known.get(fault[:4], ["", ""]) for fault in draw()}

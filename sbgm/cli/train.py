@@ -38,7 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="the run's folder, by habit runs/NAME")
     parser.add_argument("--resume", action="store_true", help="go on with the run in that folder")
     parser.add_argument("--cpu", action="store_true", help="train on the CPU even where there is a GPU")
-    change = parser.add_argument_group("changes to the scale's settings", "in brackets the paper's")
+    change = parser.add_argument_group(
+        "changes to the scale's settings", "in brackets what holds where the table below says nothing else"
+    )
     for settings in (NCSN, TrainingSettings):
         for field in dataclasses.fields(settings):
             if field.default is not dataclasses.MISSING:
@@ -48,8 +50,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_setting(group: argparse._ArgumentGroup, field: dataclasses.Field) -> None:
     kind, meaning = type(field.default), field.metadata["help"]
-    if kind is bool:
-        how = {"action": "store_false" if field.default else argparse.BooleanOptionalAction}
+    if field.default is True:
+        how, meaning = {"action": "store_false"}, f"do not {meaning}"
+    elif field.default is False:
+        how = {"action": argparse.BooleanOptionalAction}
     elif field.default is None:
         how = {"metavar": "NAME"}
     else:
