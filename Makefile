@@ -47,8 +47,9 @@ test-browser: $(ALL)  ## drive the sliders and open the site in Chromium; fail w
 test-slow: $(ALL)  ## run the tests that take long: hours in all
 	$(PY) -m pytest -m slow
 
-lint: $(ALL)  ## check the code's style, the library's types, and the notebooks' form without executing them
+lint: $(ALL)  ## check the code's style, the library's types, and the notebooks' names and form without executing them
 	$(PY) -m ruff check .
+	$(PY) -m ruff check --isolated --select F821 notebooks
 	$(PY) -m pyright --pythonpath $(PY)
 	$(PY) tools/notebooks.py check
 

@@ -1,14 +1,11 @@
-"""What a chapter's figures show, as plain text: made of their captions, else of the code that draws them."""
+"""A figure's caption, and Markdown with formulas as plain text, for alternative texts."""
 
 from __future__ import annotations
 
-import inspect
 import re
 
 from docutils.utils.math import tex2unichar as tex
 from nbformat import NotebookNode
-
-from sbgm import widgets
 
 SYMBOLS = {
     **{name: sign for table in (tex.mathord, tex.mathbin, tex.mathrel, tex.mathop, tex.mathalpha, tex.mathpunct)
@@ -23,26 +20,6 @@ def caption_of(cell: NotebookNode) -> str:
     first = cell.source.partition("\n\n")[0].strip()
     is_caption = cell.cell_type == "markdown" and re.fullmatch(r"\*(?!\*).+(?<!\*)\*", first, re.DOTALL)
     return first[1:-1] if is_caption else ""
-
-
-def slider_text(source: str, values: str) -> str:
-    """What a slider's author says that its figure shows, with the sliders' values; "" for other cells."""
-    name = re.search(r"^(\w+_explorer|live|FigureExplorer)\b", source, re.MULTILINE)
-    if not name:
-        return ""
-    if name[1] != "FigureExplorer":
-        source = inspect.getsource(widgets.LiveTraining if name[1] == "live" else getattr(widgets, name[1]))
-    words = re.search(r'alt="([^"]+)"', source)[1]
-    values = re.sub(r"\d+\.\d{4,}", lambda number: f"{float(number[0]):.3g}", values)
-    return f"{words} ({values})" if values else words
-
-
-def drawing_text(source: str, section: str) -> str:
-    """What a drawing's code calls its panels and axes, for a figure without a caption."""
-    titles = re.findall(r'(?:\btitle=|set_title\()"([^"]+)"', source)
-    axes = re.findall(r'(?:\b[xy]label=|set_[xy]label\()"([^"]+)"', source)
-    what = plain("; ".join(dict.fromkeys([*titles, *axes])))
-    return f"{what} (figure of the section {plain(section)!r})" if what else f"Figure of the section {plain(section)!r}"
 
 
 def plain(markdown: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import nbformat
-from alternatives import caption_of, drawing_text, plain, slider_text
+from alternatives import caption_of, plain
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -88,8 +88,7 @@ class Notebook:
                 raise ValueError(f"cell {index} of {self.place} must show one figure, since one caption follows it")
             for data in pictures:
                 caption = caption_of(cells[index + 1]) if index + 1 < len(cells) else ""
-                values = re.search(r"\((.*)\)|$", data.get("text/plain", ""))[1] or ""
-                alt = plain(caption) or slider_text(cell.source, values) or drawing_text(cell.source, section)
+                alt = plain(caption) or f"Figure of the section {plain(section)!r}"
                 anchor, png = f"{self._anchor}-{len(found) + 1}", base64.b64decode(data["image/png"])
                 found.append(Figure(index, anchor, png, caption, alt))
         return found

@@ -9,6 +9,7 @@ from pathlib import Path
 import formulas
 
 import sbgm
+from sbgm import checked
 from sbgm.samplers import State
 
 project = "sbgm"
@@ -29,8 +30,10 @@ myst_heading_anchors = 3
 default_role = "py:obj"
 autosummary_context = {"exported": sbgm.__all__}
 autodoc_member_order = "bysource"
-autodoc_type_aliases = {"Score": "Score", "LogProb": "LogProb", "Start": "Start", "Sampler": "Sampler"}
+annotated = [name for name in checked.__all__ if hasattr(getattr(checked, name), "__metadata__")]
+autodoc_type_aliases = {name: name for name in (*annotated, "Start", "Sampler")}
 autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
 add_module_names = False
 python_maximum_signature_line_length = 88
 napoleon_numpy_docstring = False
@@ -51,6 +54,7 @@ html_theme_options = {
 
 TUPLE_FIELD = type(State.sigma)
 EQUATIONS = formulas.equations()
+ANNOTATED = re.compile(r"~?[\w.]*Annotated\[(.+?), <function .*?>\]")
 LITERAL = re.compile(r"(``.+?``|`.+?`)")
 
 
@@ -72,6 +76,11 @@ def add_equations(app, what, name, obj, options, lines):
     lines[end:end] = shown
 
 
+def plain_signature(app, what, name, obj, options, signature, returns):
+    """Leave out what looks at an argument: `Annotated[int, <function …>]`, which has no name, is shown as an int."""
+    return tuple(text and ANNOTATED.sub(r"\1", text) for text in (signature, returns))
+
+
 def skip_member(app, what, name, obj, skip, options):
     """Leave out of a room's file what the room itself documents, and the fields of named tuples."""
     room = sys.modules.get(str(getattr(obj, "__module__", "")).rpartition(".")[0])
@@ -84,4 +93,5 @@ def setup(app):
     """Connect the above: napoleon's own handler has the priority 500."""
     app.connect("autodoc-process-docstring", escape_markup, priority=400)
     app.connect("autodoc-process-docstring", add_equations, priority=600)
+    app.connect("autodoc-process-signature", plain_signature)
     app.connect("autodoc-skip-member", skip_member)

@@ -101,7 +101,7 @@ def test_a_readme_without_its_markers_is_named_and_nothing_is_written(folders, t
 
 def test_the_repositorys_readme_has_the_markers():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert text.count(ledger.START) == text.count(ledger.END) == 1
+    assert text.count("<!-- ledger -->") == text.count("<!-- /ledger -->") == 1
 
 
 @pytest.mark.parametrize("arguments", [[], ["tran"], ["evaluate"], ["evaluate", "--claim", "S1"]])

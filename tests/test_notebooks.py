@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import jupytext
 import pytest
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
@@ -64,14 +66,6 @@ def stored_error(notebook):
 
 def stderr(notebook):
     notebook.cells[1].outputs = [new_output("stream", name="stderr", text="UserWarning: odd")]
-
-
-def undefined_name(notebook):
-    notebook.cells[2].source = "display(y)"
-
-
-def defined_too_late(notebook):
-    notebook.cells[1].source, notebook.cells[2].source = notebook.cells[2].source, notebook.cells[1].source
 
 
 def empty_cell(notebook):
@@ -131,8 +125,6 @@ FAULTS = {
     out_of_order: "cell 2: was executed out of order: its count is 2, not 1",
     stored_error: "cell 2: holds an error: ValueError: wrong",
     stderr: "cell 2: wrote to stderr (a warning?): 'UserWarning: odd'",
-    undefined_name: "cell 3: Undefined name `y`",
-    defined_too_late: "cell 2: Undefined name `x`",
     empty_cell: "cell 3: is an empty code cell",
     widget_state: "is not normalised: the notebook's metadata (widgets)",
     widget_view: "cell 3: has an output that is neither text nor PNG: application/vnd.jupyter.widget-view+json",
@@ -183,6 +175,24 @@ def test_another_layout_of_the_file_is_a_fault(tmp_path):
     assert faults(path) == ["is not normalised: its format version or the file's layout"]
 
 
+@pytest.mark.parametrize(
+    ("sources", "fault"),
+    [
+        (["x = 1", "display(y)"], "cell 3:1:9: F821 Undefined name `y`"),
+        (["display(x)", "x = 1"], "cell 2:1:9: F821 Undefined name `x`"),
+    ],
+    ids=["nowhere", "too late"],
+)
+def test_a_name_that_is_not_defined_is_named_by_lint(sources, fault, tmp_path):
+    cells = [new_code_cell(source) for source in ["%matplotlib inline", *sources]]
+    tool.write(normalised(new_notebook(cells=cells), "00"), tmp_path / "00_names.ipynb")
+    (arguments,) = re.findall(r"\$\(PY\) -m ruff (check .+) notebooks\n", (ROOT / "Makefile").read_text())
+    command = [sys.executable, "-m", "ruff", *arguments.split(), "--output-format", "concise", str(tmp_path)]
+    answer = subprocess.run(command, capture_output=True, text=True)
+    assert answer.returncode == 1
+    assert fault in answer.stdout
+
+
 # --- the tool --------------------------------------------------------------------------------------------------------
 
 
@@ -221,10 +231,8 @@ print(time.time())
 @pytest.fixture
 def chapter(tmp_path) -> Path:
     """An unexecuted chapter, made from SCRIPT."""
-    script = tmp_path / "chapter.py"
-    script.write_text(SCRIPT, encoding="utf-8")
     path = tmp_path / "notebooks" / "04_tiny.ipynb"
-    assert tool.main(["new", str(script), str(path)]) == 0
+    tool.write(jupytext.reads(SCRIPT, fmt="py:percent"), path)
     return path
 
 
@@ -248,11 +256,12 @@ def test_two_builds_are_byte_identical(chapter):
     assert figure.outputs[-1].data["text/plain"] == "'notebooks'"
 
 
-def test_new_keeps_tags_and_numbers_the_cells(chapter):
+def test_a_build_keeps_tags_and_numbers_the_cells(chapter):
+    assert "cell 2: was not executed" in faults(chapter)
+    assert tool.main(["build", str(chapter)]) == 0
     notebook = read(chapter)
     assert [cell.id for cell in notebook.cells] == ["04-000", "04-001", "04-002", "04-003"]
     assert notebook.cells[3].metadata.tags == ["nbval-ignore-output"]
-    assert "cell 2: was not executed" in faults(chapter)
 
 
 @pytest.mark.parametrize(

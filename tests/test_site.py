@@ -287,6 +287,13 @@ def test_the_reference_has_typeset_equations(html):
     assert page.count('<div class="math') >= 4
 
 
+def test_signatures_have_types_that_one_can_read(html):
+    marked = {path.stem: path.read_text(encoding="utf-8") for path in (html / "api").glob("*.html")}
+    texts = {name: re.sub(r"<[^>]+>", "", text) for name, text in marked.items()}
+    assert [name for name, text in texts.items() if " at 0x" in text] == []
+    assert "sigma_max: Positive" in texts["sbgm.noise"]
+
+
 def test_the_search_knows_chapters_and_reference(html):
     index = (html / "searchindex.js").read_text(encoding="utf-8")
     assert "kurtosi" in index  # a stem

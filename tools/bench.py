@@ -8,12 +8,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
-import re
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
+import timeit
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -40,6 +39,7 @@ from sbgm import (
     plots,
     widgets,
 )
+from sbgm.cli.ledger import with_section
 from sbgm.data import load_images
 from sbgm.files import load_tensors
 from sbgm.lab import Figure2, annealed_trajectory, train_figure2
@@ -56,6 +56,7 @@ SPEED = ROOT / "data" / "results" / "SPEED.md"
 BUSY_PERCENT = 10.0
 CHAPTER_SECONDS = {"00": 60, "01": 60, "02": 60, "03": 60}
 CELL_SECONDS = 300.0
+seconds = partial(timeit.timeit, number=1)  # wall time of one call
 
 
 class Row(NamedTuple):
@@ -71,13 +72,6 @@ class Row(NamedTuple):
             return f"| {self.what} | {self.value:.3g}{self.unit} | | |"
         verdict = "yes" if self.value <= self.target else "**no**"
         return f"| {self.what} | {self.value:.3g}{self.unit} | ≤ {self.target:g}{self.unit} | {verdict} |"
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Wall time of one call."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 def medians(works: Sequence[Callable[[], object]], n: int) -> list[float]:
@@ -251,21 +245,6 @@ def chapters() -> Iterator[Row]:
         yield Row(", ".join([f"chapter {name[:2]}", *folders]), taken, CHAPTER_SECONDS.get(name[:2], 120), " s")
 
 
-def refuse_if_busy() -> None:
-    """Exit unless the machine is idle: times on a shared machine say nothing."""
-    if (busy := psutil.cpu_percent(interval=3.0)) > BUSY_PERCENT:
-        sys.exit(f"bench: the machine is busy ({busy:.0f} % of its processors); stop what runs and try again")
-
-
-def write_table(name: str, table: str) -> None:
-    """Put a table into SPEED.md, between the markers of its name."""
-    between = re.compile(rf"(?<=<!-- {name} -->\n).*?(?=\n<!-- /{name} -->)", re.DOTALL)
-    text, n_replaced = between.subn(lambda _: table, SPEED.read_text(encoding="utf-8"))
-    if n_replaced != 1:
-        sys.exit(f"bench: SPEED.md must hold the markers <!-- {name} --> and <!-- /{name} -->")
-    SPEED.write_text(text, encoding="utf-8")
-
-
 def main() -> None:
     """Measure, print, and write the table if asked."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -275,8 +254,8 @@ def main() -> None:
     arguments = parser.parse_args()
     timed = (import_time, figure2, figure3, training_steps, sampling, sliders, chapters)
     parts = [compiled_loss] if arguments.learning else timed[:-1] if arguments.skip_chapters else timed
-    if not arguments.learning:
-        refuse_if_busy()
+    if not arguments.learning and (busy := psutil.cpu_percent(interval=3.0)) > BUSY_PERCENT:
+        sys.exit(f"bench: the machine is busy ({busy:.0f} % of its processors); stop what runs and try again")
     torch.set_num_threads(1)
     lines = [f"Measured on {hardware()}, torch {torch.__version__}.\n"]
     lines += ["| what | measured | target | met |", "|---|---|---|---|"]
@@ -285,7 +264,8 @@ def main() -> None:
         lines.append(str(row))
         print(row, flush=True)
     if arguments.write:
-        write_table("bench learning" if arguments.learning else "bench", "\n".join(lines))
+        name = "bench learning" if arguments.learning else "bench"
+        SPEED.write_text(with_section(SPEED, name, "\n".join(lines)), encoding="utf-8")
 
 
 if __name__ == "__main__":

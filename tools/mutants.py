@@ -1,41 +1,50 @@
 """Small faults put into the package one at a time, and whether the tests notice them.
 
-`python tools/mutants.py` draws N faults from the syntax trees of the files in TARGETS, tries each in a copy of the
-repository, and writes tests/mutants.csv; with `--survivors` it tries again those that the table says survived. What is
-written by hand in the table's last column, why a survivor is no fault, stays.
+`python tools/mutants.py` draws N faults from the syntax trees of FILES, tries each in a copy of the repository, two at
+a time with `--jobs 2`, and enters in tests/mutants.csv what came of it. A fault that has an outcome there is not tried
+again, so a run that was stopped goes on where it stood: `--anew` forgets all outcomes first, `--survivors` those of the
+faults that survived. What is written by hand in the table's last column, why a survivor is no fault, stays.
+
+A first run without a fault, some minutes, notes what each test calls. A fault is then tried on the test files that call
+its function, those tests first that do so, the quickest at the front, until one fails or runs past its limit.
 """
 
 from __future__ import annotations
 
+import argparse
 import ast
 import csv
 import itertools
 import json
 import os
 import random
-import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
-from fnmatch import fnmatch
+from contextlib import contextmanager
 from functools import partial
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = ROOT / "tests" / "mutants.csv"
-SECONDS = Path("seconds.json")  # how long each test took, in the copy
-N, SEED, CPU_SECONDS = 150, 0, 300  # a loop without an end is caught after these
-ALL = ("tests/test_dtypes.py", "tests/test_refusals.py")
-TARGETS = {  # files -> tests
-    "sbgm/losses.py": ("tests/**/test_losses.py", *ALL),
-    "sbgm/noise.py": ("tests/**/test_noise.py", "tests/test_losses.py", *ALL),
-    "sbgm/distributions.py": ("tests/test_distributions.py", "tests/properties/test_mixtures.py", *ALL),
-    "sbgm/samplers*": ("tests/**/test_samplers*.py", "tests/properties/test_sampler_relations.py", *ALL),
-}
+N, SEED = 150, 0
+FILES = ("sbgm/distributions.py", "sbgm/losses.py", "sbgm/noise.py", "sbgm/samplers.py")
+TESTS = (
+    *("test_distributions.py", "properties/test_mixtures.py", "test_dtypes.py", "test_refusals.py"),
+    *("**/test_losses.py", "**/test_noise.py", "**/test_samplers*.py", "properties/test_sampler_relations.py"),
+)
+LEAST_SECONDS = 60  # a test may take ten times what it took without the fault, and these
+CALLS = Path("calls.jsonl")  # in a copy without a fault: what each test calls
+PLAN = Path("plan.json")  # in a copy with a fault: each test's place in the queue, and its limit in seconds
+
 SWAPS = {  # operator -> what may stand in its place
     **{ast.Add: [ast.Sub], ast.Sub: [ast.Add], ast.Mult: [ast.Div], ast.Div: [ast.Mult], ast.Pow: [ast.Mult]},
     **{ast.FloorDiv: [ast.Div], ast.Mod: [ast.Mult], ast.And: [ast.Or], ast.Or: [ast.And]},
@@ -83,10 +92,19 @@ def _with(node: ast.AST, **fields: object) -> ast.AST:
     return type(node)(**{**dict(ast.iter_fields(node)), **fields})
 
 
-def draw(folder: Path) -> list[tuple[str, str, str, str, str]]:
-    """N faults at different places: (file, function, line before, line after, the file's new text)."""
-    files = sorted(path.relative_to(folder).as_posix() for path in folder.glob("sbgm/**/*.py"))
-    sources = {file: (folder / file).read_bytes() for file in files if any(fnmatch(file, target) for target in TARGETS)}
+class Fault(NamedTuple):
+    """A line changed in a function of a file, the line as it was, and the file's text with the change."""
+
+    file: str
+    function: str
+    before: str
+    after: str
+    text: str
+
+
+def draw() -> list[Fault]:
+    """N faults at different places, in the order of their files."""
+    sources = {file: (ROOT / file).read_bytes() for file in FILES}
     found = [(file, function, node) for file, text in sources.items() for node, function in nodes(ast.parse(text))]
     places = [(file, function, node, sources[file]) for file, function, node in found if variants(node)]
     draws, faults = random.Random(SEED), []
@@ -98,82 +116,119 @@ def draw(folder: Path) -> list[tuple[str, str, str, str, str]]:
         text = f"({text})" if isinstance(node, ast.BinOp | ast.BoolOp | ast.Compare | ast.UnaryOp) else text
         before, after = source[first:last].decode(), (source[first:start] + text.encode() + source[end:last]).decode()
         new = source[:first].decode() + after + source[last:].decode()
-        faults.append((file, function, " ".join(before.split()), " ".join(after.split()), new))
+        faults.append(Fault(file, function, " ".join(before.split()), " ".join(after.split()), new))
     return sorted(faults)
 
 
+class Call(NamedTuple):
+    """A test, the seconds it takes, and the functions of the package that it calls."""
+
+    test: str
+    seconds: float
+    functions: list[str]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """As a plugin of pytest, end the process at a test's limit, or note what the test calls and how long it takes."""
+    if PLAN.exists():
+        signal.alarm(json.loads(PLAN.read_text()).get(item.nodeid, [0, LEAST_SECONDS])[1])
+        return (yield)
+    start, codes = time.monotonic(), set()
+    sys.setprofile(lambda frame, event, _: codes.add(frame.f_code) if event == "call" else None)
+    try:
+        return (yield)
+    finally:
+        sys.setprofile(None)
+        own = [code for code in codes if Path(code.co_filename).is_relative_to(Path("sbgm").resolve())]
+        called = [f"{os.path.relpath(code.co_filename)} {code.co_qualname}".replace(".<locals>", "") for code in own]
+        with CALLS.open("a") as file:
+            print(json.dumps([item.nodeid, time.monotonic() - start, called]), file=file)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """As a plugin of pytest, put the tests first that took the least time when they last passed."""
-    seconds = json.loads(SECONDS.read_text()) if SECONDS.exists() else {}
-    items.sort(key=lambda item: seconds.get(item.nodeid, 0.0))
+    """As a plugin of pytest, put the tests into the plan's order; one that is only there with the fault comes first."""
+    plan = json.loads(PLAN.read_text()) if PLAN.exists() else {}
+    items.sort(key=lambda item: plan.get(item.nodeid, [-1])[0])
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
-    """As a plugin of pytest, note how long each test took if all passed."""
-    seconds = json.loads(SECONDS.read_text()) if SECONDS.exists() else {}
-    if exitstatus == 0:
-        seconds |= {report.nodeid: report.duration for report in terminalreporter.getreports("passed")}
-        SECONDS.write_text(json.dumps(seconds))
-
-
-def passes(file: str) -> bool:
-    """Run a file's tests in a process of their own."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "mutants", *tests_of(file)]
-    limit = partial(resource.setrlimit, resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
-    status = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=limit).returncode
+def run(folder: Path, tests: list[str]) -> bool:
+    """Whether test files pass in a copy of the repository, run in a process of their own with this file as a plugin."""
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "mutants", *tests]
+    path = os.pathsep.join([str(folder), str(folder / "tools")])
+    variables = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path, "TMPDIR": str(folder)}
+    status = subprocess.run(command, cwd=folder, env=variables, capture_output=True).returncode
     if status in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.NO_TESTS_COLLECTED, pytest.ExitCode.INTERNAL_ERROR):
-        raise RuntimeError(f"pytest could not run the tests of {file}: {status}")
-    return status == 0
+        raise RuntimeError(f"pytest could not run {tests} in {folder}: {status}")
+    return status == pytest.ExitCode.OK
 
 
-def tests_of(file: str) -> list[str]:
-    """The test files of a file's target, in the working folder."""
-    patterns = next(tests for target, tests in TARGETS.items() if fnmatch(file, target))
-    return sorted(str(path) for pattern in patterns for path in Path().glob(pattern))
-
-
-def prepare(folder: Path, files: set[str]) -> None:
-    """Copy the repository, work in the copy, and see that its tests pass."""
-    for path in ROOT.iterdir():
-        if path.name in ("sbgm", "tests", "tools"):
-            shutil.copytree(path, folder / path.name)
-        elif path.is_file():
-            shutil.copy2(path, folder)
-        elif not path.name.startswith("."):
-            (folder / path.name).symlink_to(path)
-    os.chdir(folder)  # what the tests leave behind goes with it
-    os.environ |= {
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": f"{folder}{os.pathsep}{folder / 'tools'}",
-        "TMPDIR": str(folder),
-    }
-    for file in {target: file for file in files for target in TARGETS if fnmatch(file, target)}.values():
-        if not passes(file):
-            raise RuntimeError(f"the tests of {file} fail without a fault")
-
-
-def main(only_survivors: bool) -> None:
-    """Try the faults and write the table."""
-    rows = csv.reader(TABLE.read_text(encoding="utf-8").splitlines()) if TABLE.exists() else ()
-    known = {tuple(row[:4]): row[4:] for row in rows}
-    faults, table = draw(ROOT), [("file", "function", "before", "after", "outcome", "why")]
+@contextmanager
+def copied() -> Iterator[Path]:
+    """Copy the repository into a temporary folder, which takes with it what the tests leave behind."""
+    left = shutil.ignore_patterns(".*", "build", "data", "notebooks", "runs", "work")
     with tempfile.TemporaryDirectory(prefix="sbgm-mutants-") as name:
-        prepare(Path(name), {fault[0] for fault in faults})
-        for i, (*key, text) in enumerate(faults, start=1):
-            outcome, why = known.get(tuple(key), ("", ""))
-            if not (only_survivors and outcome == "caught"):
-                path, original = Path(key[0]), Path(key[0]).read_bytes()
-                path.write_text(text, encoding="utf-8")
-                os.utime(path, (0, i))  # a date of its own, so that no compiled file is taken for it
-                outcome = "survived" if passes(key[0]) else "caught"
-                path.write_bytes(original)
-                print(f"{i:3d} {outcome:8s}", " | ".join(key), flush=True)
-            table.append((*key, outcome, why))
+        folder = shutil.copytree(ROOT, Path(name).resolve(), dirs_exist_ok=True, ignore=left)
+        for linked in ("data", "notebooks"):
+            (folder / linked).symlink_to(ROOT / linked)
+        yield folder
+
+
+def calls() -> list[Call]:
+    """Run the tests without a fault, and return what each of them calls."""
+    files = [path for tests in TESTS for path in (ROOT / "tests").glob(tests)]
+    with copied() as folder:
+        if not run(folder, sorted(str(path.relative_to(ROOT)) for path in files)):
+            raise RuntimeError("the tests fail without a fault")
+        return [Call(*json.loads(line)) for line in (folder / CALLS).read_text().splitlines()]
+
+
+def attempt(calls: list[Call], fault: Fault) -> tuple[Fault, str]:
+    """Try a fault on the tests that could notice it, and return it with its outcome."""
+    callers = {call.test for call in calls if f"{fault.file} {fault.function}" in call.functions}
+    queue = sorted(calls, key=lambda call: (call.test not in callers, call.seconds))
+    plan = {call.test: (i, LEAST_SECONDS + round(10 * call.seconds)) for i, call in enumerate(queue)}
+    with copied() as folder:
+        (folder / fault.file).write_text(fault.text, encoding="utf-8")
+        (folder / PLAN).write_text(json.dumps(plan))
+        files = {test.split("::")[0] for test in callers or plan}
+        return fault, "survived" if run(folder, sorted(files)) else "caught"
+
+
+def read(again: tuple[str, ...]) -> dict[tuple[str, ...], list[str]]:
+    """Read the table, without outcomes that are to be found again: file, function, before, after → outcome, why."""
+    rows = csv.reader(TABLE.read_text(encoding="utf-8").splitlines()) if TABLE.exists() else ()
+    return {tuple(key): ["" if outcome in again else outcome, why] for *key, outcome, why in rows}
+
+
+def write(table: dict[Fault, list[str]]) -> None:
+    """Write the table, the faults that are still to be tried with an empty outcome."""
     with TABLE.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows(table)
-    caught = sum(row[4] == "caught" for row in table)
-    print(f"{caught} of {len(table) - 1} caught, {caught / (len(table) - 1):.1%}")
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(("file", "function", "before", "after", "outcome", "why"))
+        rows.writerows((*fault[:4], *outcome) for fault, outcome in table.items())
+
+
+def main() -> None:
+    """Try the faults that have no outcome yet."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="faults that are tried at a time (default: 1)")
+    again = {"action": "store_const", "dest": "again", "default": ()}
+    parser.add_argument("--anew", const=("caught", "survived"), help="forget all outcomes first", **again)
+    parser.add_argument("--survivors", const=("survived",), help="try again those that survived", **again)
+    options = parser.parse_args()
+    known = read(options.again)
+    table = {fault: known.get(fault[:4], ["", ""]) for fault in draw()}
+    write(table)
+    to_try = [fault for fault, (outcome, _) in table.items() if not outcome]
+    with ThreadPool(options.jobs) as pool:
+        for fault, outcome in pool.imap_unordered(partial(attempt, calls()), to_try):
+            table[fault][0] = outcome
+            write(table)
+            print(f"{outcome:8s}", " | ".join(fault[:4]), flush=True)
+    caught = sum(outcome == "caught" for outcome, _ in table.values())
+    print(f"{caught} of {len(table)} caught, {caught / len(table):.1%}")
 
 
 if __name__ == "__main__":
-    main("--survivors" in sys.argv[1:])
+    main()

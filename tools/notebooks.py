@@ -3,7 +3,6 @@
     python tools/notebooks.py build [NOTEBOOK…]          execute in place, normalise; nothing changes on failure
     python tools/notebooks.py check [NOTEBOOK…]          name every fault, without executing
     python tools/notebooks.py run FOLDER [NOTEBOOK…]     execute copies into FOLDER
-    python tools/notebooks.py new SCRIPT.py NOTEBOOK     make a notebook from a jupytext percent script
     python tools/notebooks.py release FOLDER [--variant N] [--source URL]
 
 Without NOTEBOOK, all of notebooks/ and of the folders below. A notebook is executed in a fresh kernel of this Python,
@@ -20,10 +19,8 @@ from __future__ import annotations
 import argparse
 import base64
 import copy
-import json
 import re
 import struct
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -171,7 +168,7 @@ def without_text_chunks(png: bytes) -> bytes:
 def faults(path: Path) -> list[str]:
     """Return all that is wrong with the notebook at `path`, one sentence each; nothing is executed."""
     notebook = read(path)
-    return [*content_faults(notebook), *_form_faults(path, notebook), *_undefined_names(path)]
+    return [*content_faults(notebook), *_form_faults(path, notebook)]
 
 
 def content_faults(notebook: NotebookNode) -> list[str]:
@@ -221,15 +218,6 @@ def _form_faults(path: Path, notebook: NotebookNode) -> list[str]:
             return [f"is not normalised: {what} ({', '.join(keys)})"]
     as_it_is = path.read_text(encoding="utf-8") == as_text(normal)
     return [] if as_it_is else ["is not normalised: its format version or the file's layout"]
-
-
-def _undefined_names(path: Path) -> list[str]:
-    """Ask ruff, which reads a notebook's cells as one module and knows IPython's magics and `display`."""
-    command = ["ruff", "check", "--isolated", "--no-cache", "--select", "F821", "--output-format", "json", str(path)]
-    answer = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True)
-    if answer.returncode not in (0, 1):
-        raise RuntimeError(f"ruff failed on {path}: {answer.stderr}")
-    return [f"cell {fault['cell']}: {fault['message']}" for fault in json.loads(answer.stdout)]
 
 
 # --- the commands ----------------------------------------------------------------------------------------------------
@@ -286,13 +274,6 @@ def run(path: Path, folder: Path, timeout: float) -> None:
         write(normalised(notebook, path.stem), folder / place(path))
 
 
-def new(script: Path, path: Path) -> None:
-    """Write the jupytext percent `script` as an unexecuted notebook at `path`."""
-    import jupytext  # `make lab`, which opens notebooks and writes none, does without it
-
-    write(normalised(jupytext.read(script, fmt="py:percent"), path.stem), path)
-
-
 def released(notebook: NotebookNode, name: str, variant: int, source: str = "") -> NotebookNode:
     """A copy of a chapter without its solutions, its exercises in the group's variant.
 
@@ -332,15 +313,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Do what the command line asks; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     subparsers = parser.add_subparsers(dest="command", required=True)
-    commands = {name: subparsers.add_parser(name) for name in ("build", "check", "run", "new", "release")}
+    commands = {name: subparsers.add_parser(name) for name in ("build", "check", "run", "release")}
     for name in ("run", "release"):
         commands[name].add_argument("folder", type=Path)
     for name in ("build", "run"):
         commands[name].add_argument("--timeout", type=float, default=300.0, help="seconds that a cell may take (300)")
     for name in ("build", "check", "run"):
         commands[name].add_argument("notebooks", type=Path, nargs="*", metavar="NOTEBOOK")
-    commands["new"].add_argument("script", type=Path)
-    commands["new"].add_argument("notebook", type=Path)
     commands["release"].add_argument("--variant", type=int, default=0, help="of the exercises that have several (0)")
     commands["release"].add_argument("--source", default="", metavar="URL", help="for hosted notebooks to fetch from")
     options = parser.parse_args(arguments)
@@ -348,7 +327,6 @@ def main(arguments: list[str] | None = None) -> int:
         "build": lambda path: build(path, options.timeout),
         "check": lambda path: refuse(faults(path)),
         "run": lambda path: run(path, options.folder, options.timeout),
-        "new": lambda path: new(options.script, path),
         "release": lambda path: write(
             released(read(path), path.stem, options.variant, options.source), options.folder / place(path)
         ),
@@ -357,8 +335,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"--variant must not be negative, got {options.variant}")
     if options.command == "release" and options.folder.exists():
         parser.error(f"{options.folder} exists: nothing is overwritten; name another folder, or remove it")
-    paths = [options.notebook] if options.command == "new" else getattr(options, "notebooks", None) or found()
-    return 0 if for_each(paths, works[options.command]) else 1
+    return 0 if for_each(getattr(options, "notebooks", None) or found(), works[options.command]) else 1
 
 
 if __name__ == "__main__":

@@ -66,7 +66,5 @@ class Parser(argparse.ArgumentParser):
 def _with_flag(message: str, options: argparse.Namespace) -> str:
     """Return the message with the name of an argument at its beginning replaced by the flag that sets it."""
     name, space, rest = message.partition(" ")
-    for action in options.parser._actions:
-        if action.dest == name and action.option_strings and name in options:
-            name = action.option_strings[0]
-    return f"{name}{space}{rest}"
+    actions = [action for action in options.parser._actions if action.dest == name and action.option_strings]
+    return f"{actions[0].option_strings[0] if actions and name in options else name}{space}{rest}"

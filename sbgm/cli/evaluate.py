@@ -129,8 +129,7 @@ def _record(options: argparse.Namespace) -> int:
     from sbgm.lab.drawing import CPU, Machine
 
     require_checkout(f"{'--claim' if options.claim else '--curve'} enters a record in the repository")
-    given = {name: getattr(options, name) for name in (*SETTINGS, "n_reference")}
-    given = {name: value for name, value in given.items() if value is not None}
+    given = {name: value for name in (*SETTINGS, "n_reference") if (value := getattr(options, name)) is not None}
     machine = Machine(options.device, options.compile)
     if machine != CPU:
         given["machine"] = machine

@@ -11,22 +11,12 @@ import functools
 from collections.abc import Iterator
 
 import torch
+from torch import Tensor
 
 from sbgm import masks
-from sbgm.cli.options import (
-    add_drawing_arguments,
-    count,
-    draw,
-    files_in,
-    leave_together,
-    network_from,
-    require_shape,
-    sampler_from,
-    write,
-)
+from sbgm.cli.options import Drawing, add_drawing_arguments, count, require_shape
 from sbgm.data import NAMES, SPLITS, load_images
 from sbgm.generation import generate
-from sbgm.lab.runs import make_accelerator
 from sbgm.noise import derived_generator
 from sbgm.samplers import State, inpaint
 
@@ -43,29 +33,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Inpaint, write, and say what it took."""
-    accelerator = make_accelerator(cpu=options.cpu)
-    files = files_in(options.out, "fills.safetensors", overwrite=options.overwrite)
-    network = network_from(options, accelerator)
-    images = require_shape(load_images(options.data, options.split)[: options.images], options.data, network)
-    mask = masks.make_mask(options.mask, network.image_shape, generator=derived_generator(options.seed))
-    sampler, score = sampler_from(options, network)
+    drawing = Drawing(options, "fills.safetensors")
+    images = require_shape(load_images(options.data, options.split)[: options.images], options.data, drawing.network)
+    mask = masks.make_mask(options.mask, drawing.network.image_shape, generator=derived_generator(options.seed))
+    sampler, score = drawing.sampler()
     settings = {"step_size": sampler.step_size, "n_steps": sampler.n_steps, "denoise_last": options.denoise}
 
-    def fill(x: torch.Tensor, generator: torch.Generator, of: torch.Tensor) -> Iterator[State]:
+    def fill(x: Tensor, generator: torch.Generator, of: Tensor) -> Iterator[State]:
         return inpaint(score, x, sampler.sigmas, image=of, mask=mask.to(of.device), generator=generator, **settings)
 
-    n = len(images) * options.fills
-    of_each = images.repeat_interleave(options.fills, dim=0)
-    sampling = functools.partial(generate, fill, n, network.image_shape, given=of_each)
-    fills, facts = draw(options, accelerator, sampler, n, sampling)
-    if accelerator.is_main_process:
+    def lay_out(fills: Tensor) -> tuple[dict[str, Tensor], Tensor, int]:
         fills = fills.unflatten(0, (len(images), options.fills))
         rows = torch.cat([images[:, None], torch.where(mask, images, 0.5)[:, None], fills], dim=1).flatten(0, 1)
-        facts |= {name: getattr(options, name) for name in ("data", "split", "mask")}
-        write(files, {"images": images, "mask": mask, "fills": fills}, rows, 2 + options.fills, **facts)
-        print(
-            f"{options.fills} fills of {len(images)} images, {sampler.evaluations} evaluations of the network each, in "
-            f"{facts['seconds']:.1f} s: {files[0]}"
-        )
-    leave_together(accelerator)
-    return 0
+        return {"images": images, "mask": mask, "fills": fills}, rows, 2 + options.fills
+
+    n, of_each = len(images) * options.fills, images.repeat_interleave(options.fills, dim=0)
+    sampling = functools.partial(generate, fill, n, drawing.network.image_shape, given=of_each)
+    facts = {name: getattr(options, name) for name in ("data", "split", "mask")}
+    return drawing.draw(f"{options.fills} fills of {len(images)} images", n, sampler, sampling, lay_out, facts)

@@ -10,7 +10,6 @@ from sbgm.data import require_checkout
 from sbgm.files import written_whole
 from sbgm.lab import claims
 
-START, END = "<!-- ledger -->", "<!-- /ledger -->"
 HEAD = """# The ledger
 
 What the paper claims, what was expected before measuring, and what came out, with twice the standard error. Written by
@@ -32,17 +31,22 @@ def run(options: argparse.Namespace, readme: Path | None = None) -> int:
     records = claims.current_records()
     if options.write:
         readme = readme or require_checkout("--write enters records in the repository") / "README.md"
-        text = readme.read_text(encoding="utf-8")
-        if text.count(START) != 1 or text.count(END) != 1 or text.index(START) > text.index(END):
-            raise ValueError(f"{readme} must hold the markers {START} and {END} once each, in this order")
+        text = with_section(readme, "ledger", claims.count_line(records))
         for record in records.values():
             claims.save_record(record, claims.results_folder())
-        line = f"{START}\n{claims.count_line(records)}\n{END}"
-        table = claims.results_folder() / "README.md"
-        _write(readme, re.sub(f"{START}.*?{END}", line, text, flags=re.DOTALL))
-        _write(table, f"{HEAD}\n{claims.ledger_table(records)}\n")
+        _write(readme, text)
+        _write(claims.results_folder() / "README.md", f"{HEAD}\n{claims.ledger_table(records)}\n")
     print(claims.ledger_table(records))
     return 0
+
+
+def with_section(page: Path, name: str, content: str) -> str:
+    """Return a page's text with other content between its markers, <!-- name --> and <!-- /name -->."""
+    start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    parts = re.split(f"({start}|{end})", page.read_text(encoding="utf-8"))
+    if parts[1::2] != [start, end]:
+        raise ValueError(f"{page} must hold the markers {start} and {end} once each, in this order")
+    return f"{parts[0]}{start}\n{content}\n{end}{parts[-1]}"
 
 
 def _write(path: Path, text: str) -> None:

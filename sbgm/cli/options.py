@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from sbgm.checked import Score
 from sbgm.files import save_tensors, written_whole
 from sbgm.generation import NamedSampler, OnState
-from sbgm.lab.runs import load_trained
+from sbgm.lab.runs import load_trained, make_accelerator
 from sbgm.noise import geometric_sigmas, power_sigmas
 from sbgm.plots import image_sheet
 from sbgm.precision import PRECISIONS, autocast, compiled
@@ -63,23 +63,6 @@ def count(text: str) -> int:
     return value
 
 
-def files_in(folder: Path, name: str, *, overwrite: bool) -> tuple[Path, Path]:
-    """Return the paths of the tensors and of the sheet; raise FileExistsError if one must not be replaced."""
-    files = folder / name, folder / "sheet.png"
-    taken = [str(file) for file in files if file.exists()]
-    if taken and not overwrite:
-        raise FileExistsError(f"{' and '.join(taken)} exists already; choose another --out, or add --overwrite")
-    return files
-
-
-def network_from(options: argparse.Namespace, accelerator: Accelerator) -> nn.Module:
-    """Return the network that the options name, one for images, on the accelerator's device."""
-    network = load_trained(options.network).to(accelerator.device)
-    if network.image_shape is None:
-        raise ValueError(f"network must be one for images, but {options.network} does not say of which shape")
-    return compiled(network) if options.compile else network
-
-
 def require_shape(images: Tensor, name: str, network: nn.Module) -> Tensor:
     """Return `images` if they are of the network's shape, (N, C, H, W); raise otherwise."""
     if tuple(images.shape[1:]) != network.image_shape:
@@ -90,47 +73,97 @@ def require_shape(images: Tensor, name: str, network: nn.Module) -> Tensor:
     return images
 
 
-def sampler_from(options: argparse.Namespace, network: nn.Module, name: str = "annealed") -> tuple[NamedSampler, Score]:
-    """Return the sampler that the options ask for, on the network's own ladder or on another between its ends.
-
-    With it comes the score that it asks, in the precision wanted. Unless told otherwise ε is the paper's 2e-5 at
-    σ_L = .01, kept in proportion to σ_L², and T is 100, or a predictor-corrector's 1.
-    """
-    sigmas, score = network.sigmas.tolist(), network
-    if options.levels is not None:
-        ladder = geometric_sigmas if options.schedule == "geometric" else power_sigmas
-        sigmas = ladder(sigmas[0], sigmas[-1], options.levels).tolist()
-        score = network if network.takes_any_sigma else rescaled(network)
-    step_size, n_steps = options.step_size, options.n_steps
-    if name in ("annealed", "predictor-corrector"):
-        step_size = 0.2 * sigmas[-1] ** 2 if step_size is None else step_size
-        n_steps = (100 if name == "annealed" else 1) if n_steps is None else n_steps
-    sampler = NamedSampler(name, tuple(sigmas), step_size, n_steps, denoise_last=options.denoise)
-    return sampler, autocast(score, options.precision, network.sigmas.device.type)
-
-
-def draw(
-    options: argparse.Namespace,
-    accelerator: Accelerator,
-    sampler: NamedSampler,
-    n: int,
-    sampling: Callable[..., Tensor],
-) -> tuple[Tensor, dict[str, object]]:
-    """Draw n images under a progress bar; return them, and how they were drawn.
+class Drawing:
+    """A command that draws images: where it runs, the network that it asks, and the files that it writes.
 
     Args:
-        options: seed and batch size among them.
+        options: those of `add_drawing_arguments`.
+        name: of the file of tensors in the folder --out.
+
+    Attributes:
         accelerator: shares the batches out among its processes.
-        sampler: says how many states and evaluations a chain takes.
-        n: images.
-        sampling: `generate`, given all arguments but seed, batch size, accelerator and `on_state`.
+        files: the paths of the tensors and of the sheet.
+        network: one for images, on the accelerator's device.
+
+    Raises:
+        FileExistsError: one of the files must not be replaced.
+        ValueError: the network is none for images.
     """
-    begin = time.perf_counter()
-    with _progress(accelerator, n, options.batch_size, sampler.n_states) as on_state:
-        images = sampling(seed=options.seed, batch_size=options.batch_size, accelerator=accelerator, on_state=on_state)
-    facts = {name: getattr(options, name) for name in ("network", "denoise", "seed", "batch_size", "precision")}
-    facts |= {name: getattr(sampler, name) for name in ("step_size", "n_steps", "evaluations")}
-    return images, facts | {"sigmas": list(sampler.sigmas), "seconds": round(time.perf_counter() - begin, 3)}
+
+    def __init__(self, options: argparse.Namespace, name: str) -> None:
+        self.options, self.accelerator = options, make_accelerator(cpu=options.cpu)
+        self.files = options.out / name, options.out / "sheet.png"
+        taken = [str(file) for file in self.files if file.exists()]
+        if taken and not options.overwrite:
+            raise FileExistsError(f"{' and '.join(taken)} exists already; choose another --out, or add --overwrite")
+        network = load_trained(options.network).to(self.accelerator.device)
+        if network.image_shape is None:
+            raise ValueError(f"network must be one for images, but {options.network} does not say of which shape")
+        self.network = compiled(network) if options.compile else network
+
+    def sampler(self, name: str = "annealed") -> tuple[NamedSampler, Score]:
+        """Return the sampler that the options ask for, on the network's own ladder or on another between its ends.
+
+        With it comes the score that it asks, in the precision wanted. Unless told otherwise ε is the paper's 2e-5 at
+        σ_L = .01, kept in proportion to σ_L², and T is 100, or a predictor-corrector's 1.
+        """
+        options, score, sigmas = self.options, self.network, self.network.sigmas.tolist()
+        if options.levels is not None:
+            ladder = geometric_sigmas if options.schedule == "geometric" else power_sigmas
+            sigmas = ladder(sigmas[0], sigmas[-1], options.levels).tolist()
+            score = score if score.takes_any_sigma else rescaled(score)
+        step_size, n_steps = options.step_size, options.n_steps
+        if name in ("annealed", "predictor-corrector"):
+            step_size = 0.2 * sigmas[-1] ** 2 if step_size is None else step_size
+            n_steps = (100 if name == "annealed" else 1) if n_steps is None else n_steps
+        sampler = NamedSampler(name, tuple(sigmas), step_size, n_steps, denoise_last=options.denoise)
+        return sampler, autocast(score, options.precision, self.accelerator.device.type)
+
+    def draw(
+        self,
+        what: str,
+        n: int,
+        sampler: NamedSampler,
+        sampling: Callable[..., Tensor],
+        lay_out: Callable[[Tensor], tuple[dict[str, Tensor], Tensor, int]],
+        facts: dict[str, object],
+    ) -> int:
+        """Draw n images under a progress bar, write them as they are and as a sheet, and say what it took.
+
+        Args:
+            what: is drawn, in words.
+            n: images.
+            sampler: says how many states and evaluations a chain takes.
+            sampling: `generate`, given all arguments but seed, batch size, accelerator and `on_state`.
+            lay_out: from the images to the tensors to write, the sheet's pictures and its columns.
+            facts: to write; how the images were drawn is added to them.
+        """
+        options, begin = self.options, time.perf_counter()
+        shared = {"seed": options.seed, "batch_size": options.batch_size, "accelerator": self.accelerator}
+        with _progress(self.accelerator, n, options.batch_size, sampler.n_states) as on_state:
+            images = sampling(on_state=on_state, **shared)
+        facts |= {name: getattr(options, name) for name in ("network", "denoise", "seed", "batch_size", "precision")}
+        facts |= {name: getattr(sampler, name) for name in ("step_size", "n_steps", "evaluations", "sigmas")}
+        facts["seconds"] = round(time.perf_counter() - begin, 3)
+        if self.accelerator.is_main_process:
+            self._write(facts, *lay_out(images))
+            print(
+                f"{what}, {sampler.evaluations} evaluations of the network each, in {facts['seconds']:.1f} s: "
+                f"{self.files[0]}"
+            )
+        leave_together(self.accelerator)
+        return 0
+
+    def _write(self, facts: dict[str, object], tensors: dict[str, Tensor], pictures: Tensor, n_columns: int) -> None:
+        """Write the tensors as they are, and pictures, clamped to [0, 1], as a sheet."""
+        from PIL import Image
+
+        file, sheet = self.files
+        file.parent.mkdir(parents=True, exist_ok=True)
+        save_tensors(file, tensors, **facts)
+        pixels = (image_sheet(pictures, n_columns) * 255).round().byte().numpy()
+        with written_whole(sheet) as partial:
+            Image.fromarray(pixels).save(partial, format="png")
 
 
 @contextmanager
@@ -154,17 +187,3 @@ def _progress(accelerator: Accelerator, n: int, batch_size: int, n_states: int) 
     except KeyboardInterrupt:
         print("Stopped; nothing was written.", file=sys.stderr)
         raise SystemExit(130) from None
-
-
-def write(
-    files: tuple[Path, Path], tensors: dict[str, Tensor], pictures: Tensor, n_columns: int, **facts: object
-) -> None:
-    """Write the tensors as they are, and pictures, clamped to [0, 1], as a sheet."""
-    from PIL import Image
-
-    file, sheet = files
-    file.parent.mkdir(parents=True, exist_ok=True)
-    save_tensors(file, tensors, **facts)
-    pixels = (image_sheet(pictures, n_columns) * 255).round().byte().numpy()
-    with written_whole(sheet) as partial:
-        Image.fromarray(pixels).save(partial, format="png")

@@ -11,19 +11,8 @@ import functools
 from torch import nn
 
 from sbgm import data
-from sbgm.cli.options import (
-    add_drawing_arguments,
-    count,
-    draw,
-    files_in,
-    leave_together,
-    network_from,
-    require_shape,
-    sampler_from,
-    write,
-)
+from sbgm.cli.options import Drawing, add_drawing_arguments, count, require_shape
 from sbgm.generation import SAMPLERS, Start, fitted_start, gaussian_start, generate, uniform_start
-from sbgm.lab.runs import make_accelerator
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,27 +33,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Sample, write, and say what it took."""
-    accelerator = make_accelerator(cpu=options.cpu)
-    files = files_in(options.out, "samples.safetensors", overwrite=options.overwrite)
-    network = network_from(options, accelerator)
-    sampler, score = sampler_from(options, network, options.sampler)
+    drawing = Drawing(options, "samples.safetensors")
+    sampler, score = drawing.sampler(options.sampler)
     start = options.start or ("uniform" if sampler.name == "annealed" else "gaussian")
     sampling = functools.partial(
         generate,
         lambda x, generator: sampler.states(score, x, generator),
         options.n,
-        network.image_shape,
-        start=_start(start, options.data, sampler.sigmas[0], network),
+        drawing.network.image_shape,
+        start=_start(start, options.data, sampler.sigmas[0], drawing.network),
     )
-    samples, facts = draw(options, accelerator, sampler, options.n, sampling)
-    if accelerator.is_main_process:
-        write(files, {"samples": samples}, samples[:64], 8, sampler=sampler.name, start=start, **facts)
-        print(
-            f"{options.n} images, {sampler.evaluations} evaluations of the network each, in {facts['seconds']:.1f} s: "
-            f"{files[0]}"
-        )
-    leave_together(accelerator)
-    return 0
+    facts = {"sampler": sampler.name, "start": start}
+    return drawing.draw(
+        f"{options.n} images", options.n, sampler, sampling, lambda x: ({"samples": x}, x[:64], 8), facts
+    )
 
 
 def _start(start: str, name: str | None, sigma: float, network: nn.Module) -> Start:

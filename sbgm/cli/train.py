@@ -38,7 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="the run's folder, by habit runs/NAME")
     parser.add_argument("--resume", action="store_true", help="go on with the run in that folder")
     parser.add_argument("--cpu", action="store_true", help="train on the CPU even where there is a GPU")
-    change = parser.add_argument_group("changes to the scale's settings", "in brackets the paper's")
+    change = parser.add_argument_group(
+        "changes to the scale's settings", "in brackets what holds where the table below says nothing else"
+    )
     for settings in (NCSN, TrainingSettings):
         for field in dataclasses.fields(settings):
             if field.default is not dataclasses.MISSING:
@@ -47,15 +49,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_setting(group: argparse._ArgumentGroup, field: dataclasses.Field) -> None:
-    meaning = field.metadata["help"]
+    kind, meaning = type(field.default), field.metadata["help"]
     if field.default is True:
-        how = {"action": "store_false"}
+        how, meaning = {"action": "store_false"}, f"do not {meaning}"
     elif field.default is False:
         how = {"action": argparse.BooleanOptionalAction}
     elif field.default is None:
         how = {"metavar": "NAME"}
     else:
-        how = {"type": type(field.default), "metavar": "N" if isinstance(field.default, int) else "X"}
+        how = {"type": kind, "metavar": "N" if kind is int else "X"}
         meaning = f"{meaning} ({field.default})"
     group.add_argument(flag(field.name), dest=field.name, default=argparse.SUPPRESS, help=meaning, **how)
 
@@ -108,8 +110,10 @@ def run(options: argparse.Namespace) -> int:
         signal.signal(signal.SIGINT, before)
     leave_together(accelerator)
     if interrupted and accelerator.is_main_process:
-        saved = Run(options.out).last_step
-        print(f"\nStopped and saved at step {saved}. The same command with --resume goes on.", file=sys.stderr)
+        print(
+            f"\nStopped and saved at step {Run(options.out).last_step}. The same command with --resume goes on.",
+            file=sys.stderr,
+        )
     return 130 if interrupted else 0
 
 

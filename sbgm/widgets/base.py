@@ -6,8 +6,9 @@ import base64
 import html
 import io
 import statistics
-import time
+import timeit
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import ipywidgets
 import numpy as np
@@ -61,10 +62,8 @@ class FigureExplorer(ipywidgets.VBox):
         figure.set_layout_engine("none")  # a second layout would move the axes away from the saved picture
         self._canvas.draw()  # animated artists are left out
         self._background = self._canvas.copy_from_bbox(figure.bbox)
-        moving = figure.findobj(lambda artist: artist.get_animated())
-        self._moving = sorted(moving, key=lambda artist: artist.get_zorder())
-        width = round(figure.get_figwidth() * figure.dpi)
-        layout = ipywidgets.Layout(max_width=f"{width}px")
+        self._moving = sorted(figure.findobj(lambda artist: artist.get_animated()), key=lambda a: a.get_zorder())
+        layout = ipywidgets.Layout(max_width=f"{figure.bbox.width:.0f}px")
         self.image = ipywidgets.Image(format="png", layout=layout).add_class("sbgm-figure")
         self.readout = ipywidgets.Label().add_class("sbgm-readout")
         description = ipywidgets.HTML(f'<span style="{FOR_SCREEN_READERS}">{html.escape(alt)}</span>')
@@ -95,15 +94,11 @@ class FigureExplorer(ipywidgets.VBox):
             control: its name.
             n_moves: values to set, spread evenly; the control is put back afterwards.
         """
-        widget, times = self.controls[control], []
+        widget = self.controls[control]
         trait, places = _places(widget, n_moves)
         before = getattr(widget, trait)
-        for place in places:
-            if place == getattr(widget, trait):
-                continue
-            start = time.perf_counter()
-            setattr(widget, trait, place)
-            times.append(time.perf_counter() - start)
+        setattr(widget, trait, places[-1])  # so that the first is a move too
+        times = [timeit.timeit(partial(setattr, widget, trait, place), number=1) for place in places]
         setattr(widget, trait, before)
         return statistics.median(times)
 
@@ -136,11 +131,19 @@ def panels(width: float, height: float, *ratios: float) -> tuple[Figure, Sequenc
     return figure, figure.subplots(1, len(ratios), width_ratios=ratios, squeeze=False)[0]
 
 
-def moving_images(ax: Axes, images: Tensor, title: str, n_columns: int = 8, **font: object) -> Callable[[Tensor], None]:
-    """Draw a sheet of images, (N, C, H, W), and return the function that puts others of their size in their place."""
-    artist = plots.draw_images(ax, images, n_columns, animated=True)
-    ax.set_title(title, **font)
-    return lambda images: artist.set_data(plots.image_sheet(images, n_columns).numpy())
+def moving_images(
+    axes: Sequence[Axes], sheets: Mapping[str, Tensor], n_columns: int = 8, **font: object
+) -> Callable[..., None]:
+    """Draw sheets of images, (N, C, H, W), by their titles, one on each axes, and return what shows others there."""
+    artists = [plots.draw_images(ax, x, n_columns, animated=True) for ax, x in zip(axes, sheets.values(), strict=True)]
+    for ax, title in zip(axes, sheets, strict=True):
+        ax.set_title(title, **font)
+
+    def show(*sheets: Tensor) -> None:
+        for artist, images in zip(artists, sheets, strict=True):
+            artist.set_data(plots.image_sheet(images, n_columns).numpy())
+
+    return show
 
 
 def selection(description: str, values: Sequence[float], value: float, form: str = "g") -> ipywidgets.SelectionSlider:
@@ -166,8 +169,8 @@ class LiveTraining(FigureExplorer):
         (self._mean,) = left.plot([], [], color="#1f3b73", lw=1.5, label="mean of 100", animated=True)
         left.set(xlim=(0, n_iterations), ylim=(0, ceiling), xlabel="iteration", ylabel="loss (Eq. 6)", title="loss")
         left.legend(loc="upper right")
-        blank = torch.ones(n_columns**2, 1, 8, 8)
-        self._show_images = moving_images(right, blank, "samples of the network as it is", n_columns)
+        blank = {"samples of the network as it is": torch.ones(n_columns**2, 1, 8, 8)}
+        self._show_images = moving_images([right], blank, n_columns)
         super().__init__(figure, lambda: self._text, {}, alt="The loss of a training under way, and samples")
 
     @checked
@@ -184,7 +187,6 @@ class LiveTraining(FigureExplorer):
 
     def _repr_mimebundle_(self, **options: object) -> dict[str, str]:
         bundle = super()._repr_mimebundle_(**options)
-        bundle["text/plain"] = "LiveTraining()"
         if self.step == 0:
             del bundle["image/png"]  # nothing to keep yet: a stored page shows the figure displayed at the end
         return bundle

@@ -62,15 +62,13 @@ def image_noise_explorer(images: Images) -> FigureExplorer:
     images = images.detach().cpu()
     z = randn_like(images[0], torch.Generator().manual_seed(0))
 
-    figure, (left, right) = panels(5.4, 3.0, 1, 1)
-    show_clean = moving_images(left, images[:1], "clean, $x$")
-    show_noisy = moving_images(right, images[:1], r"noisy, $x + \sigma z$")
+    figure, axes = panels(5.4, 3.0, 1, 1)
+    show = moving_images(axes, {"clean, $x$": images[:1], r"noisy, $x + \sigma z$": images[:1]})
 
     def update(sigma: float, image: int) -> str:
         x = images[image]
         noisy = x + sigma * z
-        show_clean(x[None])
-        show_noisy(noisy[None])
+        show(x[None], noisy[None])
         return f"σ = {sigma:.3g}, variance {sigma**2:.2g}: PSNR {psnr(noisy, x):.1f} dB"
 
     return FigureExplorer(
@@ -107,7 +105,7 @@ def denoising_explorer(network: Network, images: Images, *, seed: int = 0) -> Fi
 
     figure, (*axes, right) = panels(9.6, 2.9, 1, 1, 1, 1.35)
     titles = ("clean, $x$", r"noisy, $\tilde x = x + \sigma z$", r"estimate, $\tilde x + \sigma^2 s(\tilde x, \sigma)$")
-    shows = [moving_images(ax, images[:1], title) for ax, title in zip(axes, titles, strict=True)]
+    show = moving_images(axes, dict.fromkeys(titles, images[:1]))
     right.loglog(sigmas, [root_dim / s for s in sigmas], "k--", lw=1, label=r"$\sqrt{D}/\sigma$")
     (curve,) = right.loglog(sigmas, sigmas, "o-", ms=3, color=BLUE, label=r"$\|s\|$", animated=True)
     (here,) = right.loglog([], [], "o", ms=9, mfc="none", mew=2, color=ORANGE, animated=True)
@@ -117,8 +115,7 @@ def denoising_explorer(network: Network, images: Images, *, seed: int = 0) -> Fi
 
     def update(sigma: float, image: int) -> str:
         shown = images[image], noisy[sigma][image], estimates[sigma][image]
-        for show, x in zip(shows, shown, strict=True):
-            show(x[None])
+        show(*(x[None] for x in shown))
         curve.set_data(sigmas, [float(norms[s][image]) for s in sigmas])
         norm = float(norms[sigma][image])
         here.set_data([sigma], [norm])
@@ -172,10 +169,8 @@ def image_annealing_explorer(trajectory: Trajectory) -> FigureExplorer:
 
     figure, (*axes, right) = panels(9.6, 3.3, 1, 1, 1.3)
     titles = ("the chains, $x$", r"the network's estimate, $x + \sigma^2 s(x, \sigma)$")
-    shows = [
-        moving_images(ax, values[0, :N_SHOWN], title, n_columns=4, fontsize=10)
-        for ax, values, title in zip(axes, stored, titles, strict=True)
-    ]
+    start = {title: values[0, :N_SHOWN] for title, values in zip(titles, stored, strict=True)}
+    show = moving_images(axes, start, n_columns=4, fontsize=10)
     right.plot(off[0], "--", color="0.4", label="chains")
     right.plot(off[1], "-", color=BLUE, label="estimate")
     right.set_xticks([i * n_steps for i in range(n_levels)], [f"{i + 1}" for i in range(n_levels)])
@@ -186,8 +181,7 @@ def image_annealing_explorer(trajectory: Trajectory) -> FigureExplorer:
     here = right.axvline(0, color=ORANGE, lw=2, animated=True)
 
     def update(step: int) -> str:
-        for show, values in zip(shows, stored, strict=True):
-            show(values[step, :N_SHOWN])
+        show(*(values[step, :N_SHOWN] for values in stored))
         here.set_xdata([step, step])
         return (
             f"level {trajectory.levels[step]} of {n_levels}, σ = {trajectory.sigmas[step]:.2g}, after "
@@ -240,11 +234,8 @@ def inpainting_explorer(
     n_columns = max(2, math.ceil(len(fills) ** 0.5))
 
     figure, (*axes, right) = panels(9.6, 2.9, 1, 1, 1, 1.35)
-    titles = ("the image, $x$", r"known now, $y = x + \sigma z$", "the fills")
-    shows = [
-        moving_images(ax, blank, title, n_columns)
-        for ax, blank, title in zip(axes, (fills[:1], fills[:1], fills), titles, strict=True)
-    ]
+    blank = {"the image, $x$": fills[:1], r"known now, $y = x + \sigma z$": fills[:1], "the fills": fills}
+    show = moving_images(axes, blank, n_columns)
     steps = range(1, n_states + 1)
     (spread_curve,) = right.semilogy(steps, spreads[first], color=BLUE, label="fills, unknown", animated=True)
     (miss_curve,) = right.semilogy(steps, misses[first], "--", color=ORANGE, label="known off by", animated=True)
@@ -256,8 +247,7 @@ def inpainting_explorer(
     def update(step: int, mask: str) -> str:
         state, spread, miss = runs[mask][step - 1], spreads[mask], misses[mask]
         y = torch.where(known[mask], state.x[0], 0.5)
-        for show, images in zip(shows, (image[None], y[None], state.x), strict=True):
-            show(images)
+        show(image[None], y[None], state.x)
         spread_curve.set_ydata(spread)
         miss_curve.set_ydata(miss)
         here.set_xdata([step, step])
@@ -298,7 +288,7 @@ def sampler_curve_explorer(curve: SamplerCurve) -> FigureExplorer:
     }
 
     figure, (left, right) = panels(8.8, 4.0, 1, 1.25)
-    show = moving_images(left, curve.sheet(best), "", N_COLUMNS)
+    show = moving_images([left], {"": curve.sheet(best)}, N_COLUMNS)
     for line in lines.values():
         right.plot(*line, "-", color="0.75", lw=1)
     (this,) = right.plot([], [], "o-", color=BLUE, animated=True, label="this sampler")
@@ -351,7 +341,7 @@ def step_map_explorer(step_map: StepMap) -> FigureExplorer:
     start = rows[len(rows) // 2], columns[len(columns) // 2]
 
     figure, (left, *axes) = panels(9.9, 3.4, 1, 1.35, 1.35)
-    show = moving_images(left, step_map.sheet(*start), "samples", N_COLUMNS, fontsize=10)
+    show = moving_images([left], {"samples": step_map.sheet(*start)}, N_COLUMNS, fontsize=10)
     maps, frames = {"distance": "Fréchet distance", "predicted": r"predicted noise / $\sigma_L^2$"}, []
     for ax, (number, title) in zip(axes, maps.items(), strict=True):
         labels = [f"{eps:.0e}".replace("e-0", "e-") for eps in columns]

@@ -188,8 +188,14 @@ def annealing_explorer(n_chains: int = 512, total_steps: int = 120, *, seed: int
     left.set(**PLANE, title="where the chains end, over the data's density")
     right.plot(axis, [half_plane_mass(0.8, 5.0, math.hypot(1, s)) for s in axis], "k--", lw=1.2, label="exact")
     (path,) = right.plot([], [], "o-", color="#1f3b73", ms=4, label="chains", animated=True)
-    right.set(xscale="log", xlim=(40, 0.08), ylim=(0.3, 1), title="the weight after each level")
-    right.set(xlabel=r"$\sigma$ of the level (falling)", ylabel="share nearer to (5, 5)")
+    right.set(
+        xscale="log",
+        xlim=(40, 0.08),
+        ylim=(0.3, 1),
+        title="the weight after each level",
+        xlabel=r"$\sigma$ of the level (falling)",
+        ylabel="share nearer to (5, 5)",
+    )
     right.set_xticks([30, 10, 3, 1, 0.3, 0.1], ["30", "10", "3", "1", "0.3", "0.1"])
     right.legend(loc="lower right")
 
@@ -351,8 +357,8 @@ def langevin_explorer(n_chains: int = 320, *, seed: int = 0) -> FigureExplorer:
         seed: of starts and noise.
     """
     targets = {"N(0, 1)": GaussianMixture([1.0], [[0.0]]), "mixture": paper_mixture()}
-    pictures = targets | {"N(0, 1)": GaussianMixture([1.0], [[0.0, 0.0]])}
-    densities = {name: plots.density_values(picture) for name, picture in pictures.items()}
+    in_the_plane = targets | {"N(0, 1)": GaussianMixture([1.0], [[0.0, 0.0]])}
+    densities = {name: plots.density_values(mixture) for name, mixture in in_the_plane.items()}
     runs = _run_all(targets, n_chains, torch.Generator().manual_seed(seed))
     acceptances = {step_size: metropolis_acceptance(step_size, n_points=401) for step_size in STEP_SIZES}
     axis, edges = torch.linspace(-plots.EXTENT, plots.EXTENT, 200), torch.linspace(-plots.EXTENT, plots.EXTENT, 41)
@@ -380,16 +386,14 @@ def langevin_explorer(n_chains: int = 320, *, seed: int = 0) -> FigureExplorer:
 
         if sampler == "plain" and step_size >= BOUND:
             return _divergence(run, step_size, n_steps)
-        text = f"{len(x)} chains after {n_steps} steps: "
         if target == "N(0, 1)":
             measured, limit = moments(x).variance, f"1/(1 − ε/4) = {variance:.2f}" if predicted else "1"
-            text += f"variance {measured.value:.2f} ± {2 * measured.se:.2f}, to settle at {limit}"
+            text = f"variance {measured.value:.2f} ± {2 * measured.se:.2f}, to settle at {limit}"
+            settling = f", to settle at {acceptances[step_size]:.0%}"
         else:
-            text += f"share in (5, 5) {_weight(x, mixture)}"
-        if sampler == "Metropolis" and n_steps > 0:
-            text += f"; accepted {run.acceptance[index]:.0%}"
-            text += f", to settle at {acceptances[step_size]:.0%}" if target == "N(0, 1)" else ""
-        return text
+            text, settling = f"share in (5, 5) {_weight(x, mixture)}", ""
+        accepted = f"; accepted {run.acceptance[index]:.0%}{settling}" if sampler == "Metropolis" and n_steps else ""
+        return f"{len(x)} chains after {n_steps} steps: {text}{accepted}"
 
     return FigureExplorer(
         figure,
