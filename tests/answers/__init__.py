@@ -1,7 +1,7 @@
 """Right and wrong answers to every exercise: what the checks of `sbgm.course.checks` are proven on.
 
 `right` holds at least three differently written answers, `wrong` at least six plausible mistakes; to these are added
-the mistakes that any function can make (`careless`).
+the mistakes that any function can make (`careless`), and right numbers in a wrong form (`of_wrong_form`).
 """
 
 from __future__ import annotations
@@ -19,18 +19,52 @@ Function = Callable[..., object]
 
 @dataclasses.dataclass(frozen=True)
 class Answers:
-    """Answers to one exercise, by a few words that say how they are written, or what is wrong with them."""
+    """Answers to one exercise, by a few words that say how they are written, or what is wrong with them.
+
+    Attributes:
+        takes_tensors: whether any argument is a tensor.
+        gives_number: whether one number is asked for, and no tensor.
+    """
 
     right: dict[str, Function]
     wrong: dict[str, Function]
     takes_tensors: bool = True
+    gives_number: bool = False
 
     def all_wrong(self) -> dict[str, Function]:
         """The exercise's own mistakes and those that any function can make."""
-        mistakes = careless(next(iter(self.right.values())))
+        right = next(iter(self.right.values()))
+        mistakes = careless(right)
         if not self.takes_tensors:
             del mistakes["argument changed in place"]
-        return self.wrong | mistakes
+        return self.wrong | mistakes | self.of_wrong_form()
+
+    def of_wrong_form(self) -> dict[str, Function]:
+        """The right numbers in another shape, dtype or type than is asked for, where these matter."""
+        right = next(iter(self.right.values()))
+
+        def then(change: Callable[[torch.Tensor], object]) -> Function:
+            return functools.wraps(right)(lambda *arguments: change(torch.as_tensor(right(*arguments)).detach()))
+
+        forms = {
+            "an axis too many in front": lambda t: t[None],
+            "an axis too many at the end": lambda t: t[..., None],
+            "twice, in a tuple": lambda t: (t, t),
+            "in a tuple of one": lambda t: (t,),
+            "in half precision": lambda t: t.half(),
+        }
+        if not self.gives_number:
+            forms |= {
+                "one number for all": lambda t: t.flatten()[0],
+                "its first part, which broadcasts": lambda t: t[:1],
+                "as a list": lambda t: t.tolist(),
+            }
+        if self.takes_tensors and not self.gives_number:
+            forms |= {
+                "in another precision": lambda t: t.float() if t.dtype == torch.float64 else t.double(),
+                "as a NumPy array": lambda t: t.numpy(),
+            }
+        return {how: then(change) for how, change in forms.items()}
 
 
 def careless(right: Function) -> dict[str, Function]:
