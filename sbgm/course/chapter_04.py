@@ -93,7 +93,9 @@ def annealed_langevin(trial: Trial) -> None:
     x is (B, D), sigmas a descending tensor (L,), the score takes (x, σ), and all noise is drawn from the generator. The
     result is where the chains end, of x's shape and dtype.
     """
-    for n_levels, n_steps, n, dim, dtype in ((3, 4, 100, 300, torch.float32), (4, 5, 150, 200, torch.float64)):
+    # at last a single step, in which every draw is seen as it is
+    for n_levels, n_steps, n, dim in ((3, 4, 100, 300), (4, 5, 150, 200), (1, 1, 120, 250)):
+        dtype = torch.float32 if n_levels == 3 else torch.float64
         # Within these narrow ranges the laws of all known mistakes are well apart.
         variance, last = trial.uniform(0.88, 0.92), trial.uniform(0.81, 0.83)
         sigmas = last * trial.uniform(1.55, 1.57) ** torch.arange(n_levels - 1, -1, -1, dtype=torch.float64)
@@ -166,7 +168,9 @@ def _laws(
             chain_law(start, variance, right, kurtosis=9.0),
         "the noise is uniform in [0, 1): torch.rand where torch.randn belongs":
             chain_law(start, variance, levels(noise=1 / 12), kurtosis=1.8, noise_mean=math.sqrt(3)),
-        "the same noise is used in every step of a level": chain_law(start, variance, right, fresh="level"),
-        "the same noise is used in every step": chain_law(start, variance, right, fresh="never"),
+        "the same noise is used in every step of a level":
+            chain_law(start, variance, right, draw=lambda i: i // n_steps),
+        "the same noise is used at every level": chain_law(start, variance, right, draw=lambda i: i % n_steps),
+        "the same noise is used in every step": chain_law(start, variance, right, draw=lambda i: 0),
     }  # fmt: skip
     return chain_law(start, variance, right), known

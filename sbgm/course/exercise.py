@@ -175,24 +175,23 @@ def _require_independence(runs: Tensor, law: Law, what: str) -> None:
     refuse(torch.equal(first, other), "the noise is the same whatever the generator: is it seeded inside the function?")
     u = _standardised(runs, law)
     for rows, those in ((u - u.mean(dim=0), "two examples of the batch"), (u.T, "two numbers of every example")):
-        correlation, limit = _strongest_correlation(rows)
-        how = "share their noise" if correlation > 0 else "have opposite noise, z and −z"
-        refuse(abs(correlation) > limit, f"{those} {how}: is a draw used more than once?")
-    repeated = u.abs().flatten().sort().values.diff() < 1e-6  # of 60,000 independent draws some 4 % are so close
-    refuse(repeated.double().mean() > 0.2, "the same draws come up again in another place: is noise copied, or shuffled?")
+        correlations, limit = _correlations(rows)
+        refuse(correlations.max() > limit, f"{those} share their noise: is a draw used more than once?")
+        refuse(correlations.min() < -limit, f"{those} have opposite noise, z and −z: is a draw used more than once?")
+    repeated = (u / u.std()).abs().flatten().sort().values.diff() < 1e-6  # 4 % of 60,000 independent draws
+    refuse(repeated.double().mean() > 0.2, "the same draws come up again elsewhere: is noise copied, or shuffled?")
 
 
-def _strongest_correlation(rows: Tensor) -> tuple[float, float]:
-    """Return the strongest correlation of two of the rows (m, D), and a limit that it passes with chance FALSE_ALARM.
+def _correlations(rows: Tensor) -> tuple[Tensor, float]:
+    """Return the correlations of all pairs of the rows (m, D), and the limit that any passes with chance FALSE_ALARM.
 
     For two independent Gaussian rows r² is Beta(½, (D − 2)/2); there are m(m − 1)/2 pairs.
     """
     m, dim = rows.shape
     rows = rows - rows.mean(dim=1, keepdim=True)
     rows = rows / rows.norm(dim=1, keepdim=True).clamp(min=1e-3)  # what only rounding tells apart has no correlation
-    correlations = (rows @ rows.T).triu(diagonal=1).flatten()
     limit = math.sqrt(1 - betaincinv((dim - 2) / 2, 0.5, FALSE_ALARM / (m * (m - 1) / 2)))
-    return float(correlations[correlations.abs().argmax()]), limit
+    return (rows @ rows.T).triu(diagonal=1), limit
 
 
 def step_mistakes(x: Tensor, drift: Tensor, step_size: float, symbol: str) -> dict[str, Law]:
@@ -237,12 +236,12 @@ def chain_law(
     *,
     kurtosis: float = 3.0,
     noise_mean: float = 0.0,
-    fresh: str = "step",
+    draw: Callable[[int], int] = int,
 ) -> Law:
     """The moments of chains on N(0, vI) that all start at one point, with exact scores −x/(v + σ²).
 
-    A step multiplies x by 1 − drift/(v + σ²) and adds √noise·z; `closed_forms.annealed_variance` is the same for the
-    variance of Algorithm 1. The fourth cumulant follows with the fourth power of that factor.
+    A step multiplies x by 1 − drift/(v + σ²) and adds √noise·z; `theory.annealed_variance` is the same for the
+    variance of Algorithm 1. Cumulants of independent draws add up, the fourth with the fourth power of their weights.
 
     Args:
         offset: (1, D) the start.
@@ -250,21 +249,17 @@ def chain_law(
         levels: the steps of each level.
         kurtosis: of z.
         noise_mean: of z, whose variance is counted in the steps' noise.
-        fresh: whether a new z is drawn every "step", every "level", or "never" after the first.
+        draw: the number of the draw of z that step i = 0, 1, … uses; each its own by default.
     """
-    settled, current, fourth = 0.0, 0.0, 0.0  # variance due to earlier draws, weight of the present one, 4th cumulant
-    for steps in levels:
-        for step in steps:
-            if fresh == "step":
-                settled, current = settled + current**2, 0.0
-            keep = 1 - step.drift / (variance + step.sigma**2)
-            offset = keep * offset + noise_mean * math.sqrt(step.noise)
-            settled, current = keep**2 * settled, keep * current + math.sqrt(step.noise)
-            fourth = keep**4 * fourth + (kurtosis - 3) * step.noise**2
-        if fresh == "level":
-            settled, current = settled + current**2, 0.0
-    total = settled + current**2
-    return Law(offset, total, 3 + fourth / total**2)
+    weights: dict[int, float] = {}
+    for i, step in enumerate(itertools.chain.from_iterable(levels)):
+        keep = 1 - step.drift / (variance + step.sigma**2)
+        offset = keep * offset + noise_mean * math.sqrt(step.noise)
+        weights = {number: keep * weight for number, weight in weights.items()}
+        weights[draw(i)] = weights.get(draw(i), 0.0) + math.sqrt(step.noise)
+    total = sum(weight**2 for weight in weights.values())
+    fourth = (kurtosis - 3) * sum(weight**4 for weight in weights.values())
+    return Law(offset, total, 3 + (fourth / total**2 if total else 0.0))
 
 
 class _NotAttempted(Exception):
@@ -319,19 +314,22 @@ class Trial:
             score = TanhField.random(math.prod(shape[1:]), self.generator, dtype)
             yield score, self.randn(*shape, dtype=dtype), self.randn(*shape, dtype=dtype)
 
-    def answers(self, *arguments: Argument, may_draw: bool = False) -> tuple[Tensor, ...]:
-        """Call the student's function and return all that it returned.
+    def answer(self, like: Tensor | float, *arguments: Argument) -> Tensor:
+        """Call the student's function and return its one value, of the shape and dtype of `like`.
+
+        Where no argument is a tensor, or one number is asked for, single and double precision will both do.
 
         Args:
-            arguments: what it is called with; a `Seed` reaches it as a generator, a `LogProb` as a function.
-            may_draw: whether it may use torch's global generator.
+            like: of the right shape and dtype.
+            arguments: what it is called with; a `Seed` reaches it as a generator, a `LogProbOf` as a function.
 
         Raises:
-            WrongAnswer: it raised, returned nothing, changed an argument, or touched the global generator.
+            WrongAnswer: it raised, returned anything else, changed an argument, or touched the global generator.
         """
-        reply = self._run(arguments, False)
+        reply, like = self._run(arguments, False), as_tensor(like)
         if not reply.attempted:
             raise _NotAttempted
+        self.returned = reply.values
         shapes = ", ".join(str(tuple(a.shape)) for a in arguments if isinstance(a, Tensor))
         sizes = f" (the tensors given have shapes {shapes}: does your function fit any size?)"
         refuse(reply.problem, reply.problem + sizes * ("RuntimeError" in reply.problem and "size" in reply.problem))
@@ -339,36 +337,17 @@ class Trial:
         refuse(names, f"your function changes its argument number {names} in place: work on a copy")
         refuse(reply.reseeded, "your function sets torch's global seed, and so the random numbers of all other code")
         refuse(
-            reply.drew and not may_draw,
+            reply.drew,
             "your function draws from torch's global generator: pass the generator on to torch.randn"
             if any(isinstance(a, Seed) for a in arguments)
             else "your function draws random numbers, and needs none: what is random is among its arguments",
         )
-        self.returned = reply.values
-        return reply.values
-
-    def answer(self, like: Tensor | float, *arguments: Argument) -> Tensor:
-        """Call the student's function and return its one value, of the shape and dtype of `like`.
-
-        Where no argument is a tensor, or one number is asked for, single and double precision will both do.
-
-        Raises:
-            WrongAnswer: it is of another shape or dtype; and as `answers` does.
-        """
-        values, like = self.answers(*arguments), as_tensor(like)
         kind = f"have shape {tuple(like.shape)}" if like.ndim else "be one number"
-        refuse(len(values) != 1, f"your function returned {len(values)} values: only one, which should {kind}, is asked for")
-        (answer,) = values
+        n_values = len(reply.values)
+        refuse(n_values != 1, f"your function returned {n_values} values: only one, which should {kind}, is asked for")
+        (answer,) = reply.values
         refuse(answer.shape != like.shape, f"your answer has shape {tuple(answer.shape)}, and should {kind}")
-        coarse = answer.is_floating_point() and answer.dtype.itemsize < 4
-        refuse(coarse, f"your answer has dtype {answer.dtype}, which is too coarse: keep that of the arguments")
-        free = like.ndim == 0 or not any(isinstance(a, Tensor) for a in arguments)
-        hint = "keep that of the arguments" if like.is_floating_point() else "it should hold indices, not values"
-        array = " (a NumPy array counts as torch.float64)" if answer.dtype == torch.float64 else ""
-        refuse(
-            not free and answer.dtype != like.dtype,
-            f"your answer has dtype {answer.dtype} and should have {like.dtype}: {hint}{array}",
-        )
+        _require_dtype(answer, like, free=like.ndim == 0 or not shapes)
         return answer
 
     def expect(
@@ -389,12 +368,13 @@ class Trial:
         """
         seed = self.integer(0, 2**31)
         first, again, other = (self.answer(like, *arguments, Seed(s)) for s in (seed, seed, seed + 1))
-        refuse(not torch.isfinite(first).all(), "your answer holds NaN or infinity")
+        samples = torch.stack([first, other])
+        refuse(not samples.isfinite().all(), "your answer holds NaN or infinity where every number should be finite")
         refuse(
             not torch.equal(first, again),
             "two runs with the same seed differ: does all the noise come from the generator?",
         )
-        return torch.stack([first, other])
+        return samples
 
     def expect_gradients(
         self, function: Callable[..., Tensor], *arguments: Argument, mistakes: Mapping[str, Callable[..., Tensor]] = {}
@@ -418,6 +398,16 @@ class Trial:
         for i, (found, expected) in enumerate(zip(reply.gradients, right, strict=True)):
             known = {sentence: g[i] for sentence, g in wrong.items() if g}
             compare(found, expected, known, "the value is right, but its gradient")
+
+
+def _require_dtype(answer: Tensor, like: Tensor, *, free: bool) -> None:
+    """Raise WrongAnswer unless an answer has the dtype of `like` or, if that is `free`, at least single precision."""
+    if not free and answer.dtype != like.dtype:
+        hint = "keep that of the arguments" if like.is_floating_point() else "it should hold indices, not values"
+        array = " (a NumPy array counts as torch.float64)" if answer.dtype == torch.float64 else ""
+        raise WrongAnswer(f"your answer has dtype {answer.dtype} and should have {like.dtype}: {hint}{array}")
+    coarse = answer.is_floating_point() and answer.dtype.itemsize < 4
+    refuse(coarse, f"your answer has dtype {answer.dtype}, which is too coarse: keep that of the arguments")
 
 
 class Exercise:
