@@ -331,8 +331,9 @@ class Trial:
             raise _NotAttempted
         self.returned = reply.values
         shapes = ", ".join(str(tuple(a.shape)) for a in arguments if isinstance(a, Tensor))
-        sizes = f" (the tensors given have shapes {shapes}: does your function fit any size?)"
-        refuse(reply.problem, reply.problem + sizes * ("RuntimeError" in reply.problem and "size" in reply.problem))
+        unfit = reply.problem.startswith("your function raised RuntimeError") and "size" in reply.problem
+        hint = f" (the tensors given have shapes {shapes}: does your function fit any size?)" if unfit else ""
+        refuse(reply.problem, reply.problem + hint)
         names = ", ".join(str(position + 1) for position in reply.changed)
         refuse(names, f"your function changes its argument number {names} in place: work on a copy")
         refuse(reply.reseeded, "your function sets torch's global seed, and so the random numbers of all other code")
