@@ -51,6 +51,12 @@ def test_wrong_answer_is_refused(name, how):
             EXERCISES[name](ANSWERS[name].all_wrong()[how], seed=seed)
 
 
+@pytest.mark.parametrize(("name", "how"), [(name, how) for name in ANSWERS for how in ANSWERS[name].of_wrong_form()])
+def test_a_wrong_form_is_told_as_one(name, how):
+    with pytest.raises(checks.WrongAnswer, match=r"has (shape|dtype)|returned \d+ values|must return tensors"):
+        EXERCISES[name](ANSWERS[name].of_wrong_form()[how])
+
+
 def test_what_pytorch_does_not_implement_is_a_mistake_and_no_untouched_stub():
     def answer(*arguments):
         raise NotImplementedError("Subtraction with a bool tensor is not supported")

@@ -28,16 +28,16 @@ def test_moments_of_langevin_dynamics_when_settled(step_size):
     assert law.kurtosis == pytest.approx(langevin_kurtosis(step_size, 9.0), rel=1e-12)
 
 
-@pytest.mark.parametrize(("fresh", "n_draws"), [("step", 6), ("level", 2), ("never", 1)])
-def test_law_equals_that_of_drawn_chains(fresh, n_draws):
+@pytest.mark.parametrize(("draw", "n_draws"), [(int, 6), (lambda i: i // 3, 2), (lambda i: i % 3, 3), (lambda i: 0, 1)])
+def test_law_equals_that_of_drawn_chains(draw, n_draws):
     levels = [[ChainStep(0.5, 0.8, 1.0)] * 3, [ChainStep(0.3, 0.4, 0.5)] * 3]
-    law = chain_law(OFFSET, 1.0, levels, noise_mean=0.2, fresh=fresh)
+    law = chain_law(OFFSET, 1.0, levels, noise_mean=0.2, draw=draw)
     n = 100_000
     z = torch.randn(n_draws, n, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     x, means = OFFSET[0].expand(n), OFFSET[0]
     for i, step in enumerate(s for level in levels for s in level):
         keep = 1 - step.drift / (1 + step.sigma**2)
         means = keep * means + 0.2 * math.sqrt(step.noise)
-        x = keep * x + math.sqrt(step.noise) * z[i * n_draws // 6]
+        x = keep * x + math.sqrt(step.noise) * z[draw(i)]
     assert float(law.mean) == pytest.approx(float(means), rel=1e-12)
     assert law.variance == pytest.approx(float(x.var()), rel=5 * math.sqrt(2 / n))

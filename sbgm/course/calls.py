@@ -191,7 +191,7 @@ def _as_tensors(returned: object) -> tuple[tuple[Tensor, ...], str]:
     """Return what a function returned, as tensors, and a sentence that says why it can't be; "" if it can."""
     if returned is None:
         return (), "your function returned nothing: is its `return` missing?"
-    several = returned if isinstance(returned, tuple | list) else (returned,)
+    several = returned if isinstance(returned, tuple | list) and len(returned) > 1 else (returned,)
     try:
         return tuple(v if isinstance(v, Tensor) else torch.as_tensor(v, dtype=torch.float64) for v in several), ""
     except (TypeError, ValueError, RuntimeError):

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 
 from sbgm.course.calls import TanhField
-from sbgm.course.exercise import Trial, exercise, in_both_precisions
+from sbgm.course.exercise import Trial, exercise
 
-
-def _points(trial: Trial) -> Iterator[tuple[Tensor, Tensor, float]]:
-    """Points, as many standard normal numbers, both (B, *shape), and a noise level."""
-    for shape, dtype in in_both_precisions(((6, 2), (3, 1, 4, 4))):
-        sigma = trial.uniform(0.3, 0.8)
-        yield trial.randn(*shape, dtype=dtype), trial.randn(*shape, dtype=dtype), sigma
+SHAPES = ((6, 2), (3, 1, 4, 4))
 
 
 @exercise(chapter=2, minutes=5)
@@ -24,7 +17,8 @@ def dsm_target(trial: Trial) -> None:
 
     x and x̃ are (B, *shape), σ is a float; the target has their shape.
     """
-    for x, z, sigma in _points(trial):
+    for _, x, z in trial.batches(*SHAPES):
+        sigma = trial.uniform(0.3, 0.8)
         x_noisy = x + sigma * z
         difference = x_noisy - x
         trial.expect(
@@ -61,8 +55,8 @@ def dsm_loss(trial: Trial) -> None:
         residual = score(x + sigma * z, sigma) + sign * z / sigma
         return scale * residual.square().flatten(1).sum(dim=1).mean()
 
-    for x, z, sigma in _points(trial):
-        score = trial.field(x[0].numel(), x.dtype)
+    for score, x, z in trial.batches(*SHAPES):
+        sigma = trial.uniform(0.3, 0.8)
         right = loss(score, x, sigma, z)
         at_clean = score(x, sigma) + z / sigma
         by_variance = score(x + sigma * z, sigma) + z / sigma**2
@@ -115,8 +109,8 @@ def sliced_loss(trial: Trial) -> None:
         curvature, norm, _ = parts(score, x, sigma, v)
         return (curvature + norm).mean()
 
-    for x, v, sigma in _points(trial):
-        score = trial.field(x[0].numel(), x.dtype)
+    for score, x, v in trial.batches(*SHAPES):
+        sigma = trial.uniform(0.3, 0.8)
         curvature, norm, along = (part.detach() for part in parts(score, x, sigma, v))
         trial.expect(
             (curvature + norm).mean(),

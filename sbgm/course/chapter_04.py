@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-from sbgm.course.calls import MixtureField, Seed
-from sbgm.course.exercise import (
-    SAME_NOISE,
-    ChainStep,
-    Law,
-    Trial,
-    chain_law,
-    compare,
-    compare_law,
-    exercise,
-    in_both_precisions,
-    refuse,
-)
+from sbgm.course.calls import MixtureField
+from sbgm.course.exercise import ChainStep, Law, Trial, chain_law, compare, compare_law, exercise, in_both_precisions
 
 
 @exercise(chapter=4, minutes=5)
@@ -36,14 +23,12 @@ def geometric_ladder(trial: Trial) -> None:
         i = torch.arange(n_levels, dtype=torch.float64)
         log_ratio, share = math.log(low / high), i / (n_levels - 1)
         ladder = high * torch.exp(log_ratio * share)
-        values = trial.answers(high, low, n_levels)
-        refuse(len(values) != 1, f"your function must return one tensor, it returned {len(values)} numbers")
-        answer = values[0]
-        refuse(not answer.is_floating_point(), "your ladder holds whole numbers")
-        _compare_each(
+        answer = trial.answer(ladder, high, low, n_levels)
+        compare(
             answer,
-            ladder.to(answer.dtype),
+            ladder,
             {
+                "your ladder holds whole numbers": not answer.is_floating_point(),
                 "it ascends: which level comes first?": ladder.flip(0),
                 "these levels have equal differences, not equal ratios": high + (low - high) * share,
                 "it stops short of the smallest level: how many ratios lie between L levels?":
@@ -58,6 +43,7 @@ def geometric_ladder(trial: Trial) -> None:
                 "these are variances: σ is a standard deviation": ladder**2,
             },
             "your ladder",
+            each=True,
         )  # fmt: skip
 
 
@@ -74,10 +60,11 @@ def step_sizes(trial: Trial) -> None:
         first, last = sigmas[0], sigmas[-1]
         right = epsilon * (sigmas / last) ** 2
         share = torch.arange(n_levels).flip(0).to(dtype) / max(1, n_levels - 1)
-        _compare_each(
-            trial.answer(epsilon, sigmas),
+        trial.expect(
             right,
-            {
+            epsilon,
+            sigmas,
+            mistakes={
                 "the same for every level: where are larger steps safe?": torch.full_like(sigmas, epsilon),
                 "these grow too slowly with σ: is it the standard deviation or the variance that counts?":
                     epsilon * sigmas / last,
@@ -95,7 +82,7 @@ def step_sizes(trial: Trial) -> None:
                 "right at both ends only: the ladder need not be geometric":
                     epsilon * (first / last) ** (2 * share),
             },
-            "your answer",
+            each=True,
         )  # fmt: skip
 
 
@@ -106,7 +93,9 @@ def annealed_langevin(trial: Trial) -> None:
     x is (B, D), sigmas a descending tensor (L,), the score takes (x, σ), and all noise is drawn from the generator. The
     result is where the chains end, of x's shape and dtype.
     """
-    for n_levels, n_steps, dim, dtype in ((3, 4, 2, torch.float32), (4, 5, 1, torch.float64)):
+    # at last a single step, in which every draw is seen as it is
+    for n_levels, n_steps, n, dim in ((3, 4, 100, 300), (4, 5, 150, 200), (1, 1, 120, 250)):
+        dtype = torch.float32 if n_levels == 3 else torch.float64
         # Within these narrow ranges the laws of all known mistakes are well apart.
         variance, last = trial.uniform(0.88, 0.92), trial.uniform(0.81, 0.83)
         sigmas = last * trial.uniform(1.55, 1.57) ** torch.arange(n_levels - 1, -1, -1, dtype=torch.float64)
@@ -114,35 +103,15 @@ def annealed_langevin(trial: Trial) -> None:
         mean = trial.randn(1, dim)
         target = MixtureField(torch.ones(1), mean, torch.tensor([math.sqrt(variance)]))
         start = (mean + trial.uniform(55, 60) + trial.rand(1, dim)).to(dtype)  # far off, so that a lost step shows
-        arguments = sigmas, epsilon, n_steps
-        seed = trial.integer(0, 2**31)
-
-        chains = trial.answer(target, start.expand(30_000, dim), *arguments, Seed(seed))
-        refuse(
-            chains.shape != (30_000, dim) or chains.dtype != dtype,
-            f"for x of shape {(30_000, dim)} and {dtype} the chains must keep both, they have shape "
-            f"{tuple(chains.shape)} and {chains.dtype}",
-        )
-        refuse(
-            torch.equal(chains, chains[:1].expand_as(chains)),
-            "chains that start alike end alike: is there any noise, and does each chain have its own?",
-        )
-        law, mistakes = _laws(start.double(), mean, variance, sigmas.tolist(), epsilon, n_steps)
-        compare_law(chains, law, mistakes, "your chains")
-
-        few = start.expand(5, dim)
-        first, again, other = (trial.answer(target, few, *arguments, Seed(s)) for s in (seed, seed, seed + 1))
-        refuse(torch.equal(first, other), SAME_NOISE)
-        refuse(
-            not torch.equal(first, again),
-            "two runs with the same seed differ: does all the noise come from the generator?",
-        )
+        law, mistakes = _laws(start.double() - mean, variance, sigmas.tolist(), epsilon, n_steps)
+        runs = trial.runs(start.expand(n, dim), target, start.expand(n, dim), sigmas, epsilon, n_steps)
+        compare_law(runs - mean, law, mistakes, "your chains")
 
 
 def _laws(
-    start: Tensor, mean: Tensor, variance: float, sigmas: list[float], epsilon: float, n_steps: int
+    start: Tensor, variance: float, sigmas: list[float], epsilon: float, n_steps: int
 ) -> tuple[Law, dict[str, Law]]:
-    """The law of Algorithm 1's chains on N(mean, variance·I), and what known mistakes make of it."""
+    """The law of Algorithm 1's chains on N(0, variance·I), and what known mistakes make of it."""
     first, last = sigmas[0], sigmas[-1]
     alphas = [epsilon * (sigma / last) ** 2 for sigma in sigmas]
 
@@ -194,23 +163,14 @@ def _laws(
         "there is a step of denoising at the end; Algorithm 1 has none": [*right, [ChainStep(last**2, 0.0, last)]],
         "there is a step too many": [*right, one_step],
     }  # fmt: skip
-    shifted = start - mean
-    laws = {sentence: chain_law(shifted, variance, steps) for sentence, steps in wrong.items()} | {
+    known = {sentence: chain_law(start, variance, steps) for sentence, steps in wrong.items()} | {
         "the noise is a product of two normal draws: its variance is right and its law is wrong":
-            chain_law(shifted, variance, right, kurtosis=9.0),
+            chain_law(start, variance, right, kurtosis=9.0),
         "the noise is uniform in [0, 1): torch.rand where torch.randn belongs":
-            chain_law(shifted, variance, levels(noise=1 / 12), kurtosis=1.8, noise_mean=math.sqrt(3)),
-        "the same noise is used in every step of a level": chain_law(shifted, variance, right, fresh="level"),
-        "the same noise is used in every step": chain_law(shifted, variance, right, fresh="never"),
+            chain_law(start, variance, levels(noise=1 / 12), kurtosis=1.8, noise_mean=math.sqrt(3)),
+        "the same noise is used in every step of a level":
+            chain_law(start, variance, right, draw=lambda i: i // n_steps),
+        "the same noise is used at every level": chain_law(start, variance, right, draw=lambda i: i % n_steps),
+        "the same noise is used in every step": chain_law(start, variance, right, draw=lambda i: 0),
     }  # fmt: skip
-    known = {s: dataclasses.replace(law, mean=law.mean + mean) for s, law in laws.items()}
-    law = chain_law(shifted, variance, right)
-    return dataclasses.replace(law, mean=law.mean + mean), known
-
-
-def _compare_each(answer: Tensor, expected: Tensor, mistakes: Mapping[str, Tensor], what: str) -> None:
-    """`compare`, with each number measured by its own size: those of a ladder span orders of magnitude."""
-    if answer.shape == expected.shape and answer.dtype == expected.dtype:
-        answer, mistakes = answer / expected, {s: wrong / expected for s, wrong in mistakes.items()}
-        expected = torch.ones_like(expected)
-    compare(answer, expected, mistakes, what)
+    return chain_law(start, variance, right), known

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sbgm.checked import against
 from sbgm.course.calls import TanhField
 from sbgm.course.exercise import Trial, exercise, in_both_precisions
 
@@ -19,74 +20,71 @@ def ncsn_loss(trial: Trial) -> None:
     and the score takes (x, σ) with σ of shape (B,). The loss is one number, averaged over the batch, and must be
     differentiable by the score's parameters.
     """
-    for shape in ((6, 2), (5, 1, 4, 4)):
-        for dtype in (torch.float64, torch.float32):  # by 1e-8 few mistakes look alike
-            sigmas = 2.0 * trial.uniform(0.4, 0.6) ** torch.arange(4, dtype=dtype)
-            levels = torch.arange(shape[0])[torch.randperm(shape[0], generator=trial.generator)] % 4
-            x, z = trial.randn(*shape, dtype=dtype), trial.randn(*shape, dtype=dtype)
-            score = trial.field(x[0].numel(), dtype)
-            right = _ncsn_losses(score, x, sigmas[levels], z)
-            loss = right.mean()
-            unweighted = right / sigmas[levels] ** 2
-            sigma = sigmas[levels].reshape(-1, *[1] * (x.ndim - 1))
-            noisy = x + sigma * z
+    for score, x, z in trial.batches((6, 2), (5, 1, 4, 4)):
+        sigmas = 2.0 * trial.uniform(0.4, 0.6) ** torch.arange(4, dtype=x.dtype)
+        levels = torch.randperm(len(x), generator=trial.generator) % 4
+        sigma = against(sigmas[levels], x)
+        right = _ncsn_losses(score, x, sigmas[levels], z)
+        loss = right.mean()
+        unweighted = right / sigmas[levels] ** 2
+        noisy = x + sigma * z
 
-            def weighted(residual, sigma=sigma):
-                return 0.5 * (sigma * residual).flatten(1).square().sum(dim=1).mean()
+        def weighted(residual, sigma=sigma):
+            return 0.5 * (sigma * residual).flatten(1).square().sum(dim=1).mean()
 
-            trial.expect(
-                loss,
-                score,
-                x,
-                sigmas,
-                levels,
-                z,
-                mistakes={
-                    "off by a factor 2: Eq. 5 has a ½ in front": 2 * loss,
-                    "the levels are not weighted: where is λ?": unweighted.mean(),
-                    "weighted by σ where λ(σ) = σ²": (unweighted * sigmas[levels]).mean(),
-                    "weighted twice: is λ applied to a loss that has it already?": (right * sigmas[levels] ** 2).mean(),
-                    "divided by λ: which levels have the largest targets?": (unweighted / sigmas[levels] ** 2).mean(),
-                    "the mean weight times the mean loss: each example's loss has its own weight":
-                        (sigmas[levels] ** 2).mean() * unweighted.mean(),
-                    "λ is averaged over the whole ladder: each example's loss has its own weight":
-                        (sigmas**2).mean() * unweighted.mean(),
-                    "the target has the wrong sign: which way from x̃ are the data?":
-                        weighted(score(noisy, sigma) - z / sigma),
-                    "the target is off by a factor σ: x̃ − x is σz, so what is it over σ²?":
-                        weighted(score(noisy, sigma) + z / sigma**2),
-                    "the target lacks its division: a score's length goes like 1/σ": weighted(score(noisy, sigma) + z),
-                    "the score is taken at the clean x: it has to be trained where the noise puts the points":
-                        weighted(score(x, sigma) + z / sigma),
-                    "too little or too much noise: is σ a variance or a standard deviation?":
-                        weighted(score(x + sigma**2 * z, sigma) + z / sigma),
-                    "x̃ is x + z: the noise has to be scaled": weighted(score(x + z, sigma) + z / sigma),
-                    "the score is not told σ": weighted(score(noisy) + z / sigma),
-                    "the score is told the level's index: which is its second argument?":
-                        weighted(score(noisy, levels.to(dtype)) + z / sigma),
-                    "summed over the batch: the expectation is a mean over the examples": right.sum(),
-                    "averaged over the coordinates too: ‖·‖² is a sum over an example's numbers": loss / x[0].numel(),
-                    "divided by the number of levels, too: one level an example is already a mean over them": loss / 4,
-                    "the ladder is read from its wrong end: which σ has index 0?":
-                        _ncsn_losses(score, x, sigmas.flip(0)[levels], z).mean(),
-                    "off by one level: indices begin at 0": _ncsn_losses(score, x, sigmas[levels - 1], z).mean(),
-                    "all examples have the level of the first one":
-                        _ncsn_losses(score, x, sigmas[levels[:1]].expand(len(x)), z).mean(),
-                },
-            )  # fmt: skip
-            trial.expect_gradients(
-                lambda score, x, sigmas, levels, z: _ncsn_losses(score, x, sigmas[levels], z).mean(),
-                score,
-                x,
-                sigmas,
-                levels,
-                z,
-            )
+        trial.expect(
+            loss,
+            score,
+            x,
+            sigmas,
+            levels,
+            z,
+            mistakes={
+                "off by a factor 2: Eq. 5 has a ½ in front": 2 * loss,
+                "the levels are not weighted: where is λ?": unweighted.mean(),
+                "weighted by σ where λ(σ) = σ²": (unweighted * sigmas[levels]).mean(),
+                "weighted twice: is λ applied to a loss that has it already?": (right * sigmas[levels] ** 2).mean(),
+                "divided by λ: which levels have the largest targets?": (unweighted / sigmas[levels] ** 2).mean(),
+                "the mean weight times the mean loss: each example's loss has its own weight":
+                    (sigmas[levels] ** 2).mean() * unweighted.mean(),
+                "λ is averaged over the whole ladder: each example's loss has its own weight":
+                    (sigmas**2).mean() * unweighted.mean(),
+                "the target has the wrong sign: which way from x̃ are the data?":
+                    weighted(score(noisy, sigma) - z / sigma),
+                "the target is off by a factor σ: x̃ − x is σz, so what is it over σ²?":
+                    weighted(score(noisy, sigma) + z / sigma**2),
+                "the target lacks its division: a score's length goes like 1/σ": weighted(score(noisy, sigma) + z),
+                "the score is taken at the clean x: it has to be trained where the noise puts the points":
+                    weighted(score(x, sigma) + z / sigma),
+                "too little or too much noise: is σ a variance or a standard deviation?":
+                    weighted(score(x + sigma**2 * z, sigma) + z / sigma),
+                "x̃ is x + z: the noise has to be scaled": weighted(score(x + z, sigma) + z / sigma),
+                "the score is not told σ": weighted(score(noisy) + z / sigma),
+                "the score is told the level's index: which is its second argument?":
+                    weighted(score(noisy, levels.to(x.dtype)) + z / sigma),
+                "summed over the batch: the expectation is a mean over the examples": right.sum(),
+                "averaged over the coordinates too: ‖·‖² is a sum over an example's numbers": loss / x[0].numel(),
+                "divided by the number of levels, too: one level an example is already a mean over them": loss / 4,
+                "the ladder is read from its wrong end: which σ has index 0?":
+                    _ncsn_losses(score, x, sigmas.flip(0)[levels], z).mean(),
+                "off by one level: indices begin at 0": _ncsn_losses(score, x, sigmas[levels - 1], z).mean(),
+                "all examples have the level of the first one":
+                    _ncsn_losses(score, x, sigmas[levels[:1]].expand(len(x)), z).mean(),
+            },
+        )  # fmt: skip
+        trial.expect_gradients(
+            lambda score, x, sigmas, levels, z: _ncsn_losses(score, x, sigmas[levels], z).mean(),
+            score,
+            x,
+            sigmas,
+            levels,
+            z,
+        )
 
 
 def _ncsn_losses(score: TanhField, x: Tensor, sigma: Tensor, z: Tensor) -> Tensor:
     """λℓ of each example at its own σ, (B,)."""
-    each = sigma.reshape(-1, *[1] * (x.ndim - 1))
+    each = against(sigma, x)
     return 0.5 * (each * score(x + each * z, sigma) + z).flatten(1).square().sum(dim=1)
 
 
@@ -96,13 +94,13 @@ def instance_norm_plus(trial: Trial) -> None:
 
     x is (B, C, H, W), the three parameters of its levels are (B, C); the result has x's shape and is differentiable.
     """
-    for shape, size in (((3, 4, 5, 6), 1.0), ((2, 3, 4, 4), 1.0), ((3, 5, 4, 6), 0.004)):  # at last, as small as √ε
-        for dtype in (torch.float32, torch.float64):
-            offsets = 0.7 * trial.randn(*shape[:2], 1, 1, dtype=dtype)
-            x = size * (offsets + (0.5 + trial.rand(*shape[:2], 1, 1, dtype=dtype)) * trial.randn(*shape, dtype=dtype))
-            gamma, alpha, beta = (1 + 0.5 * trial.randn(*shape[:2], dtype=dtype) for _ in range(3))
-            right = _instance_norm_plus(x, gamma, alpha, beta)
-            trial.expect(right, x, gamma, alpha, beta, mistakes=_norm_mistakes(x, gamma, alpha, beta))
+    cases = ((3, 4, 5, 6), 1.0), ((2, 3, 4, 4), 1.0), ((3, 5, 4, 6), 0.004)  # at last, as small as √ε
+    for (shape, size), dtype in in_both_precisions(cases):
+        offsets = 0.7 * trial.randn(*shape[:2], 1, 1, dtype=dtype)
+        x = size * (offsets + (0.5 + trial.rand(*shape[:2], 1, 1, dtype=dtype)) * trial.randn(*shape, dtype=dtype))
+        gamma, alpha, beta = (1 + 0.5 * trial.randn(*shape[:2], dtype=dtype) for _ in range(3))
+        right = _instance_norm_plus(x, gamma, alpha, beta)
+        trial.expect(right, x, gamma, alpha, beta, mistakes=_norm_mistakes(x, gamma, alpha, beta))
     x, parameters = trial.randn(2, 3, 4, 4), [1 + 0.5 * trial.randn(2, 3) for _ in range(3)]
     trial.expect_gradients(_instance_norm_plus, x, *parameters)
 
@@ -183,10 +181,9 @@ def score_from_denoiser(trial: Trial) -> None:
 
     `denoised` and the noisy x are (B, *shape), σ is a float or (B,); the score has x's shape.
     """
-    for shape, dtype in in_both_precisions(((4, 4), (5, 2), (3, 1, 4, 3))):
-        x, z = trial.randn(*shape, dtype=dtype), trial.randn(*shape, dtype=dtype)
-        for sigma in (trial.uniform(0.3, 0.7), 0.3 + trial.rand(shape[0], dtype=dtype)):
-            each = sigma.reshape(-1, *[1] * (x.ndim - 1)) if isinstance(sigma, Tensor) else sigma
+    for _, x, z in trial.batches((4, 4), (5, 2), (3, 1, 4, 3)):
+        for sigma in (trial.uniform(0.3, 0.7), 0.3 + trial.rand(len(x), dtype=x.dtype)):
+            each = against(sigma, x)
             denoised = x + each * z
             difference = denoised - x
             right = difference / each**2
@@ -208,6 +205,6 @@ def score_from_denoiser(trial: Trial) -> None:
                     "all examples have the first one's σ": difference / sigma[0] ** 2,
                     "all examples have one σ, a mean: each has its own": difference / sigma.mean() ** 2,
                 }
-                if shape[0] == shape[-1]:
+                if len(x) == x.shape[-1]:
                     mistakes["σ is spread over the columns: how does (B,) broadcast against x?"] = difference / sigma**2
             trial.expect(right, denoised, x, sigma, mistakes=mistakes)

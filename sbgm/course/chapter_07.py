@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from sbgm.course.exercise import Trial, compare, exercise, in_both_precisions, refuse
+from sbgm.checked import against
+from sbgm.course.exercise import Trial, exercise, in_both_precisions
 
 
 @exercise(chapter=7, minutes=5)
@@ -13,11 +14,9 @@ def denoised(trial: Trial) -> None:
 
     x is (B, *shape), σ a float or (B,), one for each example; the result has x's shape and dtype.
     """
-    for shape, dtype in in_both_precisions(((4, 1, 4, 4), (6, 2))):
-        x = trial.randn(*shape, dtype=dtype)
-        score = trial.field(x[0].numel(), dtype)
-        for sigma in (trial.uniform(0.3, 0.8), (0.3 + 0.5 * trial.rand(shape[0])).to(dtype)):
-            per_example = torch.as_tensor(sigma, dtype=dtype).reshape(-1, *[1] * (len(shape) - 1))
+    for score, x, _ in trial.batches((4, 1, 4, 4), (6, 2)):
+        for sigma in (trial.uniform(0.3, 0.8), 0.3 + 0.5 * trial.rand(len(x), dtype=x.dtype)):
+            per_example = against(sigma, x)
             move = per_example**2 * score(x, sigma)
             mistakes = {
                 "the move is off by a factor σ: is the score multiplied by a standard deviation or by a variance?":
@@ -35,7 +34,7 @@ def denoised(trial: Trial) -> None:
             if isinstance(sigma, torch.Tensor):
                 by_mean = x + sigma.mean() ** 2 * score(x, sigma)
                 mistakes["all examples were given the mean of the σ: each has its own"] = by_mean
-                if shape[-1] == shape[0]:
+                if len(x) == x.shape[-1]:
                     by_column = x + sigma**2 * score(x, sigma)
                     mistakes["σ was spread over an image's columns: it is one number an example"] = by_column
             trial.expect(x + move, score, x, sigma, mistakes=mistakes)
@@ -52,10 +51,11 @@ def dequantised(trial: Trial) -> None:
         images = torch.randint(0, 256, shape, generator=trial.generator).to(torch.uint8)
         images.view(-1)[:2] = torch.tensor([0, 255], dtype=torch.uint8)  # black and white are always there
         u, v = trial.rand(*shape, dtype=dtype), images.to(dtype)
-        compare(
-            trial.answer(images, u),
+        trial.expect(
             (v + u) / 256,
-            {
+            images,
+            u,
+            mistakes={
                 "white comes out above 1: there are 256 values, and each needs as much room as the others":
                     (v + u) / 255,
                 "white comes out above 1: x has to shrink a little to make room for the noise": v / 255 + u / 256,
@@ -94,17 +94,12 @@ def nearest(trial: Trial) -> None:
         q, d = queries.flatten(1).double(), data.flatten(1).double()
         difference = q[:, None] - d
         distances = difference.norm(dim=2)
-        answer = trial.answer(queries, data)
-        refuse(
-            answer.is_floating_point() or answer.dtype == torch.bool,
-            f"your answer is of {answer.dtype}: the index of the nearest image is asked for, not its distance",
-        )
-        refuse(answer.dtype != torch.int64, f"your answer is of {answer.dtype}; indices are of torch.int64")
         unit_q, unit_d = q / q.norm(dim=1, keepdim=True), d / d.norm(dim=1, keepdim=True)
-        compare(
-            answer,
+        trial.expect(
             distances.argmin(dim=1),
-            {
+            queries,
+            data,
+            mistakes={
                 "these are the farthest images": distances.argmax(dim=1),
                 "the minimum runs over the queries: this is the query nearest to each training image":
                     distances.argmin(dim=0),

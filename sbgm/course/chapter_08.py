@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
-from torch import Tensor
 
-from sbgm.course.calls import Seed, TanhField
 from sbgm.course.exercise import (
-    SAME_NOISE,
     Law,
     Trial,
     WrongAnswer,
-    compare,
     compare_law,
     exercise,
     in_both_precisions,
     refuse,
     step_mistakes,
 )
-
-N_DRAWS = 16_000
 
 
 @exercise(chapter=8, minutes=10)
@@ -32,76 +24,54 @@ def inpaint_step(trial: Trial) -> None:
     are overwritten by those of y, which is the image with this level's noise. x and y are (B, C, H, W), the mask is
     (C, H, W), boolean, True where a pixel is known; the result has x's shape and dtype.
     """
-    for shape, dtype in (((1, 4, 4), torch.float32), ((2, 3, 2), torch.float64)):
+    for score, start, z in trial.batches((100, 1, 20, 30), (150, 2, 14, 15)):
         # such that no two of the mistakes below lead to nearly the same law
         sigma, step_size = trial.uniform(0.45, 0.55), trial.uniform(0.6, 0.85)
-        score = trial.field(math.prod(shape), dtype)
-        mask = trial.rand(*shape) < 0.5
-        mask.view(-1)[:2] = torch.tensor([True, False])  # neither all known nor all unknown
-        x = trial.randn(1, *shape, dtype=dtype).expand(N_DRAWS, *shape)
-        y = trial.rand(*shape, dtype=dtype) + sigma * trial.randn(N_DRAWS, *shape, dtype=dtype)
-        seed = trial.integer(0, 2**31)
-        first, other = (trial.answer(score, x, y, mask, sigma, step_size, Seed(seed + i)) for i in range(2))
-        refuse(
-            first.shape != x.shape or first.dtype != dtype,
-            f"for x of shape {tuple(x.shape)} and {dtype} the step must keep both, it has {tuple(first.shape)} and "
-            f"{first.dtype}",
-        )
-        step = x + step_size / 2 * score(x, sigma)
-        _check_known(first, x, y, mask, step, score, sigma, step_size)
-        _check_unknown(first, x, y, mask, step, score, sigma, step_size)
-        refuse(torch.equal(first, other), SAME_NOISE)
+        mask = trial.rand(*start.shape[1:]) < 0.5
+        x, y = start[:1].expand_as(start), trial.rand(*start.shape[1:], dtype=start.dtype) + sigma * z
 
+        def drift(at, score=score, sigma=sigma, step_size=step_size):
+            return step_size / 2 * score(at, sigma)
 
-def _check_known(
-    answer: Tensor, x: Tensor, y: Tensor, mask: Tensor, step: Tensor, score: TanhField, sigma: float, step_size: float
-) -> None:
-    """Raise WrongAnswer unless the known pixels are y's, bit for bit."""
-    if torch.equal(answer[:, mask], y[:, mask]):
-        return
-    refuse(
-        torch.equal(answer[:, ~mask], y[:, ~mask]), "the mask is the wrong way round: it is True where a pixel is known"
-    )
-    put_first = torch.where(mask, y, x)
-    mistakes = {
-        "the known pixels have the noise of a step: they are overwritten after the step, not before it":
-            Law((put_first + step_size / 2 * score(put_first, sigma))[:, mask], step_size),
-        "no pixel is overwritten: this is a step of Algorithm 1": Law(step[:, mask], step_size),
-        "the known pixels are x's, where they should be y's": Law(x[:, mask], 0.0),
-        "the known pixels are noised once more: y has this level's noise already": Law(y[:, mask], sigma**2),
-        "the known pixels still hold what the step made of them, beside y: what does 1 − m do in Algorithm 2?":
-            Law((y + step)[:, mask], step_size),
-        "the known pixels are only half y's": Law((y + step)[:, mask] / 2, step_size / 4),
-        "the known pixels are zero: is y added where the mask is 1?": Law(torch.zeros_like(y[:, mask]), 0.0),
-    }  # fmt: skip
-    compare_law(answer[:, mask], Law(y[:, mask], 0.0), mistakes, "your known pixels")
-    raise WrongAnswer("the known pixels are nearly y's, but not bit for bit: copy them, without arithmetic")
+        runs = trial.runs(x, score, x, y, mask, sigma, step_size)
+        step, put_first = x + drift(x), torch.where(mask, y, x)
+        known, unknown, rest = runs[:, :, mask], runs[:, :, ~mask], x[:, ~mask]
+        if not torch.equal(known, y[:, mask].expand_as(known)):
+            wrong_way = torch.equal(unknown, y[:, ~mask].expand_as(unknown))
+            refuse(wrong_way, "the mask is the wrong way round: it is True where a pixel is known")
+            mistakes = {
+                "the known pixels have the noise of a step: they are overwritten after the step, not before it":
+                    Law((put_first + drift(put_first))[:, mask], step_size),
+                "no pixel is overwritten: this is a step of Algorithm 1": Law(step[:, mask], step_size),
+                "the known pixels are x's, where they should be y's": Law(x[:, mask], 0.0),
+                "the known pixels are noised once more: y has this level's noise already": Law(y[:, mask], sigma**2),
+                "the known pixels still hold what the step made of them, beside y: what does 1 − m do in Algorithm 2?":
+                    Law((y + step)[:, mask], step_size),
+                "the known pixels are only half y's": Law((y + step)[:, mask] / 2, step_size / 4),
+                "the known pixels are zero: is y added where the mask is 1?": Law(0.0, 0.0),
+            }  # fmt: skip
+            compare_law(known, Law(y[:, mask], 0.0), mistakes, "your known pixels")
+            raise WrongAnswer("the known pixels are nearly y's, but not bit for bit: copy them, without arithmetic")
 
-
-def _check_unknown(
-    answer: Tensor, x: Tensor, y: Tensor, mask: Tensor, step: Tensor, score: TanhField, sigma: float, step_size: float
-) -> None:
-    """Raise WrongAnswer unless the unknown pixels have the law of a Langevin step."""
-    drift, put_first = (step - x)[:, ~mask], torch.where(mask, y, x)
-    old, mean = x[:, ~mask], step[:, ~mask]
-    mistakes = step_mistakes(old, drift, step_size, "α") | {
-        "there is no noise: a Langevin step has a random part": Law(mean, 0.0),
-        "there is no drift: where is the score?": Law(old, step_size),
-        "the unknown pixels do not move: it is these that the step is for": Law(old, 0.0),
-        "the score is taken after y has been put in: first the step, then the known pixels":
-            Law((put_first + step_size / 2 * score(put_first, sigma))[:, ~mask], step_size),
-        "the score is not that of this level: it is s(x, σ)":
-            Law((x + step_size / 2 * score(x, 0.0))[:, ~mask], step_size),
-        "the score is taken at y: it is the chain that moves, and y is only put into it":
-            Law((x + step_size / 2 * score(y, sigma))[:, ~mask], step_size),
-        "the noise has this level's standard deviation σ: in a Langevin step the step size sets it":
-            Law(mean, sigma**2),
-        "the step is scaled by σ² once more: step_size is already that of this level":
-            Law(old + sigma**2 * drift, sigma**2 * step_size),
-        "the unknown pixels are all zero: the step's own values belong there": Law(torch.zeros_like(old), 0.0),
-        "the unknown pixels hold y as well: the image is not known there": Law(mean + y[:, ~mask], step_size),
-    }  # fmt: skip
-    compare_law(answer[:, ~mask], Law(mean, step_size), mistakes, "your unknown pixels")
+        mean = step[:, ~mask]
+        mistakes = step_mistakes(rest, drift(x)[:, ~mask], step_size, "α") | {
+            "there is no noise: a Langevin step has a random part": Law(mean, 0.0),
+            "there is no drift: where is the score?": Law(rest, step_size),
+            "the unknown pixels do not move: it is these that the step is for": Law(rest, 0.0),
+            "the score is taken after y has been put in: first the step, then the known pixels":
+                Law((x + drift(put_first))[:, ~mask], step_size),
+            "the score is not that of this level: it is s(x, σ)":
+                Law((x + step_size / 2 * score(x, 0.0))[:, ~mask], step_size),
+            "the score is taken at y: it is the chain that moves, and y is only put into it":
+                Law((x + drift(y))[:, ~mask], step_size),
+            "the noise has this level's standard deviation σ: in a Langevin step the step size sets it":
+                Law(mean, sigma**2),
+            "the step is scaled by σ² once more: step_size is already that of this level":
+                Law(rest + sigma**2 * drift(x)[:, ~mask], sigma**2 * step_size),
+            "the unknown pixels are all zero: the step's own values belong there": Law(0.0, 0.0),
+            "the unknown pixels hold y as well: the image is not known there": Law(mean + y[:, ~mask], step_size),
+        }  # fmt: skip
+        compare_law(unknown, Law(mean, step_size), mistakes, "your unknown pixels")
 
 
 @exercise(chapter=8, minutes=5)
@@ -120,10 +90,11 @@ def fill_spread(trial: Trial) -> None:
         scale = torch.where(known, 0.02 + 0.05 * trial.rand(*shape), 0.05 + 0.4 * trial.rand(*shape))
         fills = (trial.rand(*shape) + scale * trial.randn(n, *shape)).to(dtype)
         variance, unknown = fills.var(dim=0), fills[:, ~known]
-        compare(
-            trial.answer(fills, mask),
+        trial.expect(
             unknown.var(dim=0).mean().sqrt(),
-            {
+            fills,
+            mask,
+            mistakes={
                 "the standard deviations are averaged, which is less: it is variances that are averaged":
                     unknown.std(dim=0).mean(),
                 "this is a variance: its root is asked for, to compare it with σ": unknown.var(dim=0).mean(),

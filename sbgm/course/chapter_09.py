@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sbgm.course.exercise import Trial, compare, exercise, refuse
+from sbgm.course.exercise import Trial, compare, exercise
 
 FRECHET_TOLERANCE = 1e-3  # the roots of eigenvalues that should be 0 are those of their rounding errors
 
@@ -26,20 +26,18 @@ def inception_formula(trial: Trial) -> None:
                 p[:, -1] = 0.0  # a class that no image has
                 p = p / p.sum(dim=1, keepdim=True)
             probabilities = p.to(dtype)
-            answer = trial.answer(probabilities)
-            refuse(
-                answer.isnan().any() and zeros,
-                "NaN where some probabilities are exactly 0: what does p log p tend to, and what does the computer "
-                "make of 0 · log 0?",
-            )
             p = probabilities.double()
             marginal, kl = p.mean(dim=0), _divergences(p)
             own_entropy, entropy = -torch.xlogy(p, p).sum(dim=1), -torch.xlogy(marginal, marginal).sum()
             reverse = (torch.xlogy(marginal, marginal) - torch.xlogy(marginal, p)).sum(dim=1)
+            right = _inception_score(p)
+            answer = trial.answer(right, probabilities)
             compare(
                 answer,
-                _inception_score(p),
+                right,
                 {
+                    "NaN where some probabilities are exactly 0: what does p log p tend to, and what does the computer "
+                    "make of 0 · log 0?": zeros and bool(answer.isnan()),
                     "the exponential is missing": kl.mean(),
                     "a logarithm to base 2 and an exponential to base e": (kl.mean() / torch.tensor(2.0).log()).exp(),
                     "the exponential is missing, and the logarithm is to base 2":
@@ -96,17 +94,15 @@ def frechet(trial: Trial) -> None:
         root_trace = torch.linalg.svdvals(root_c @ root_d).sum()
         swapped = torch.linalg.svdvals(c @ d).clamp(min=0).sqrt().sum()
         as_symmetric = torch.linalg.eigvalsh(c @ d).clamp(min=0).sqrt().sum()
-        answer = trial.answer(means[0], covs[0], means[1], covs[1])
-        refuse(
-            answer.isnan().any(),
-            "NaN: the root of a negative eigenvalue? One that should be 0 may come out just below it; and a matrix "
-            "that is not symmetric needs eigvals, not eigvalsh",
-        )
+        right = apart + traces - 2 * root_trace
+        answer = trial.answer(right, means[0], covs[0], means[1], covs[1])
         compare(
             answer,
-            apart + traces - 2 * root_trace,
+            right,
             {
-                "the distance itself: its square is asked for, as FID is": (apart + traces - 2 * root_trace).sqrt(),
+                "NaN: the root of a negative eigenvalue? One that should be 0 may come out just below it; and a matrix "
+                "that is not symmetric needs eigvals, not eigvalsh": bool(answer.isnan()),
+                "the distance itself: its square is asked for, as FID is": right.sqrt(),
                 "the means are compared by their distance, and not by its square":
                     apart.sqrt() + traces - 2 * root_trace,
                 "a factor 2 is missing in front of the root": apart + traces - root_trace,
@@ -178,23 +174,18 @@ def squared_mmd(trial: Trial) -> None:
             mistakes["the mixed pairs i = j are left out: x_i and y_i are two images, as any other two are"] = (
                 right + 2 * mixed.mean() - 2 * without
             )
-        compare(_number_of(trial, a, b), right, mistakes)
+        trial.expect(right, a, b, mistakes=mistakes)
     a = trial.randn(6, 2)  # a set and itself, for which the unbiased estimate is negative
     right = _mmd(a, a)
-    compare(
-        _number_of(trial, a, a),
+    trial.expect(
         right,
-        {
+        a,
+        a,
+        mistakes={
             "cut off at 0: an unbiased estimate of 0 has to be negative about half of the time": 0 * right,
             "this is its absolute value: an unbiased estimate of 0 is negative about half of the time": -right,
         },
     )
-
-
-def _number_of(trial: Trial, a: Tensor, b: Tensor) -> Tensor:
-    answer = trial.answer(a, b)
-    refuse(answer.isnan().any(), "NaN: is a root taken, of what may be negative?")
-    return answer
 
 
 def _kernel(x: Tensor, y: Tensor, width: float | None = None, power: int = 3, offset: float = 1.0) -> Tensor:

@@ -6,10 +6,9 @@ import math
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
 
 from sbgm.checked import Whole, checked
-from sbgm.course.exercise import Trial, compare, exercise, in_both_precisions, refuse
+from sbgm.course.exercise import Trial, as_tensor, compare, exercise
 from sbgm.theory import level_ratio
 
 RATIO_TOLERANCE = 1e-4  # of γ − 1
@@ -24,17 +23,16 @@ def ladder_ratio(trial: Trial) -> None:
     for dim, low, high in ((3_072, 0.3, 0.45), (784, 0.55, 0.65), (64, 0.3, 0.45), (16, 0.55, 0.65)):
         overlap = trial.uniform(low, high)
         right = level_ratio(dim, overlap)
-        answer = trial.answer(dim, overlap)
-        refuse(
-            answer.shape == () and RATIO_TOLERANCE < abs((float(answer) - right) / (right - 1)) < 0.01,
-            "γ is nearly right: go on until four digits of γ − 1 no longer change",
-        )
+        gamma = float(trial.answer(right, dim, overlap))
         root = math.sqrt(2 * dim)
+        there = f"{_share(root * (gamma - 1), 3 * gamma):.3g}"
         known = {
-            "this is γ − 1": _scalar(right - 1),
-            "upside down: γ is the larger level over the smaller one": _scalar(1 / right),
-            "γ is 1 here, where all of a level's noise overlaps: which half of the interval is kept?": _scalar(1),
-            "the other share: this overlap is 1 less the one that is asked for": _scalar(level_ratio(dim, 1 - overlap)),
+            "γ is nearly right: go on until four digits of γ − 1 no longer change":
+                abs((gamma - right) / (right - 1)) < 0.01,
+            "this is γ − 1": right - 1,
+            "upside down: γ is the larger level over the smaller one": 1 / right,
+            "γ is 1 here, where all of a level's noise overlaps: which half of the interval is kept?": 1.0,
+            "the other share: this overlap is 1 less the one that is asked for": level_ratio(dim, 1 - overlap),
             "√D where √(2D) belongs: the noise's length has standard deviation σ/√2":
                 _solved(lambda g, dim=dim: _share(math.sqrt(dim) * (g - 1), 3 * g), overlap),
             "2D where √(2D) belongs": _solved(lambda g, dim=dim: _share(2 * dim * (g - 1), 3 * g), overlap),
@@ -42,15 +40,9 @@ def ladder_ratio(trial: Trial) -> None:
                 _solved(lambda g, root=root: _share(root * (g - 1), 3), overlap),
             "within one standard deviation of the shell, where three are asked for":
                 _solved(lambda g, root=root: _share(root * (g - 1), g), overlap),
+            f"in {dim:,} dimensions the overlap at your γ is {there}, and should be {overlap:.3g}": 1 < gamma < 1e6,
         }  # fmt: skip
-        if answer.shape == () and 1 < float(answer) < 1e6:
-            there = _share(root * (float(answer) - 1), 3 * float(answer))
-            known[f"in {dim:,} dimensions the overlap at your γ is {there:.3g}, and should be {overlap:.3g}"] = answer
-        compare(answer, _scalar(right), known, tolerance=RATIO_TOLERANCE * (right - 1))
-
-
-def _scalar(value: float) -> Tensor:
-    return torch.tensor(value, dtype=torch.float64)
+        compare(as_tensor(gamma), right, known, tolerance=RATIO_TOLERANCE * (right - 1))
 
 
 def _share(shift: float, width: float) -> float:
@@ -58,15 +50,15 @@ def _share(shift: float, width: float) -> float:
     return 0.5 * (math.erf((shift + width) / math.sqrt(2)) - math.erf((shift - width) / math.sqrt(2)))
 
 
-def _solved(function: Callable[[float], float], value: float) -> Tensor:
+def _solved(function: Callable[[float], float], value: float) -> float:
     """Return where a falling function has a value, by bisection between 1 and 100; NaN if nowhere there."""
     low, high = 1.0, 100.0
     if not function(high) < value < function(low):
-        return _scalar(math.nan)
+        return math.nan
     for _ in range(60):
         middle = (low + high) / 2
         low, high = (middle, high) if function(middle) > value else (low, middle)
-    return _scalar(high)
+    return high
 
 
 @checked
@@ -101,40 +93,37 @@ def levels_needed(trial: Trial) -> None:
     problem = ladder_problem(trial.variant)
     dim, gamma = problem["dim"], level_ratio(problem["dim"])
     exact = _exact_levels(problem)
-    answer = trial.answer()
-    refuse(answer.shape == () and float(answer) % 1 != 0, "a number of levels is whole")
+    answer = float(trial.answer(exact))
+    others = [ladder_problem(v) for v in range(max(10, trial.variant + 2)) if v != trial.variant]
 
-    def levels(number: float) -> Tensor:
-        return _scalar(float(round(number)))
-
-    def levels_with(ratio: float) -> Tensor:
-        return levels(_exact_levels(problem, ratio))
+    def levels_with(ratio: float) -> int:
+        return round(_exact_levels(problem, ratio))
 
     mistakes = {
+        "a number of levels is whole": answer % 1 != 0,
         "one level too few: how many ratios lie between L levels, and is the result cut off instead of rounded?":
-            levels(exact - 1),
+            round(exact - 1),
         "two levels too few: how many ratios lie between L levels, and is the result cut off instead of rounded?":
-            levels(exact - 2),
+            round(exact - 2),
         "one level too many: is γ exact enough? An error in its fourth digit after the point moves L":
-            levels(exact + 1),
+            round(exact + 1),
         "ln γ is not γ − 1, though nearly": levels_with(math.exp(gamma - 1)),
         "ln γ is not γ − 1, though nearly, and L levels have fewer ratios than L":
-            levels(_exact_levels(problem, math.exp(gamma - 1)) - 1),
+            round(_exact_levels(problem, math.exp(gamma - 1)) - 1),
         "the ladder is geometric: its levels have equal ratios, not equal differences":
-            levels(1 + (problem["sigma_max"] - problem["sigma_min"]) / (gamma - 1)),
+            round(1 + (problem["sigma_max"] - problem["sigma_min"]) / (gamma - 1)),
         "this γ is that of √D where √(2D) belongs":
-            levels_with(float(_solved(lambda g: _share(math.sqrt(dim) * (g - 1), 3 * g), 0.5))),
+            levels_with(_solved(lambda g: _share(math.sqrt(dim) * (g - 1), 3 * g), 0.5)),
         "this γ is that of 3 where 3γ belongs":
-            levels_with(float(_solved(lambda g: _share(math.sqrt(2 * dim) * (g - 1), 3), 0.5))),
+            levels_with(_solved(lambda g: _share(math.sqrt(2 * dim) * (g - 1), 3), 0.5)),
         "this γ is that of CIFAR-10: with the dimension it changes": levels_with(level_ratio(3_072)),
         "γ is rounded to two digits after the point, too few by far": levels_with(round(gamma, 2)),
         "γ is rounded to three digits after the point, too few": levels_with(round(gamma, 3)),
-        "σ_1/σ_L is upside down": levels(2 - exact),
+        "σ_1/σ_L is upside down": round(2 - exact),
+        "this is another group's answer: is `problem` made with your variant?":
+            answer in [round(_exact_levels(other)) for other in others],
     }  # fmt: skip
-    others = [ladder_problem(v) for v in range(max(10, trial.variant + 2)) if v != trial.variant]
-    if any(torch.equal(answer.double(), levels(_exact_levels(other))) for other in others):
-        mistakes["this is another group's answer: is `problem` made with your variant?"] = answer
-    compare(answer, levels(exact), mistakes)
+    compare(as_tensor(answer), round(exact), mistakes)
 
 
 @exercise(chapter=10, minutes=10)
@@ -144,12 +133,10 @@ def consistent_step(trial: Trial) -> None:
     x + ησ² s(x, σ) + σ′√(1 − ((1 − η)/r)²) z with r = σ′/σ, for σ′ < σ and 1 − r < η ≤ 1. x and z are (B, *shape), the
     others floats; the result has x's shape and dtype.
     """
-    for shape, dtype in in_both_precisions(((6, 2), (3, 1, 4, 4))):
+    for score, x, z in trial.batches((6, 2), (3, 1, 4, 4)):
         sigma, r = trial.uniform(0.4, 0.9), trial.uniform(0.6, 0.9)
         after = r * sigma
-        x, z = trial.randn(*shape, dtype=dtype), trial.randn(*shape, dtype=dtype)
-        score = trial.field(x[0].numel(), dtype)
-        for eta in (1 - r * trial.uniform(0.2, 0.8), 1.0):
+        for eta in (1 - r * trial.uniform(0.7, 0.9), 1.0):
             s, kept = score(x, sigma), (1 - eta) / r
             drift, fresh = eta * sigma**2 * s, after * math.sqrt(1 - kept**2)
             mistakes = {
@@ -195,10 +182,8 @@ def flow_step(trial: Trial) -> None:
     x is (B, *shape), σ and σ′ are floats, in either order: a step may go up or down. The result has x's shape and
     dtype.
     """
-    for shape, dtype in in_both_precisions(((6, 2), (3, 1, 4, 4))):
+    for score, x, _ in trial.batches((6, 2), (3, 1, 4, 4)):
         sigma = trial.uniform(0.4, 0.7)
-        x = trial.randn(*shape, dtype=dtype)
-        score = trial.field(x[0].numel(), dtype)
         for after in (sigma * trial.uniform(0.5, 0.8), sigma * trial.uniform(1.2, 1.5)):
             s, step = score(x, sigma), after - sigma
             slope = -sigma * s

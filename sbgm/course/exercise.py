@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
+from scipy.special import betaincinv
 from torch import Tensor
 
 from sbgm.course.calls import Argument, Runner, Seed, TanhField, local
 
 __all__ = [
-    "SAME_NOISE",
     "ChainStep",
     "Exercise",
     "Law",
@@ -37,9 +37,9 @@ __all__ = [
     "step_mistakes",
 ]
 
-TOLERANCES = {torch.float64: 1e-8, torch.float32: 2e-4, torch.bfloat16: 3e-2, torch.float16: 3e-3}
-SAME_NOISE = "the noise is the same whatever the generator: is it seeded inside the function?"
-STANDARD_ERRORS = 5.0  # a right number is refused once in two million
+TOLERANCES = {torch.float64: 1e-8, torch.float32: 2e-4}
+STANDARD_ERRORS = 5.5  # of the moments; beyond them is one right answer in 26 million
+FALSE_ALARM = 1e-7  # the chance that of right samples two are too alike, or two of their numbers
 
 
 class WrongAnswer(AssertionError):
@@ -57,60 +57,52 @@ def refuse(wrong: object, sentence: str) -> None:
 
 
 def in_both_precisions(cases: Iterable[Any]) -> Iterator[tuple[Any, torch.dtype]]:
-    """Each case with torch.float32, then with torch.float64."""
-    return itertools.product(cases, (torch.float32, torch.float64))
+    """Each case with torch.float64, by whose 1e-8 few mistakes look alike, then with torch.float32."""
+    return itertools.product(cases, TOLERANCES)
 
 
-@dataclasses.dataclass(frozen=True)
-class Law:
-    """The law expected of independent draws, by its moments.
-
-    Attributes:
-        mean: a number, or a tensor of one draw's shape.
-        variance: a number, or a tensor of one draw's shape.
-        kurtosis: E(x − mean)⁴/variance², 3 for a Gaussian.
-    """
-
-    mean: Tensor | float
-    variance: Tensor | float
-    kurtosis: float = 3.0
+def as_tensor(value: Tensor | float) -> Tensor:
+    """A tensor as it is; a number in double precision, ()."""
+    return value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
 
 
 def compare(
     answer: Tensor,
-    expected: Tensor,
-    mistakes: Mapping[str, Tensor],
+    expected: Tensor | float,
+    mistakes: Mapping[str, Tensor | float | bool],
     what: str = "your answer",
     *,
     tolerance: float | None = None,
+    each: bool = False,
 ) -> None:
-    """Raise WrongAnswer unless `answer` equals `expected` up to rounding.
+    """Raise WrongAnswer unless `answer` equals `expected`, which has the same shape, up to rounding.
 
     Args:
         answer: what the student's function returned.
-        expected: the right value; where it is no scalar, the answer must have its dtype too.
-        mistakes: wrong values, by the sentence that names what leads to them; tried in order.
+        expected: the right value.
+        mistakes: by the sentence that names a mistake, the wrong value that it leads to, or whether it was made; tried
+            in order.
         what: the subject of the sentences.
         tolerance: relative to the largest number; that of the dtypes if None.
+        each: whether each number is measured by its own size, and not by the largest.
     """
-    refuse(
-        answer.shape != expected.shape,
-        f"{what} has shape {tuple(answer.shape)}, and should have {tuple(expected.shape)}",
-    )
-    refuse(
-        expected.ndim and answer.dtype != expected.dtype,
-        f"{what} has dtype {answer.dtype} for arguments of {expected.dtype}: keep theirs",
-    )
-    refuse(
-        expected.is_floating_point() and not torch.isfinite(answer).all(),
-        f"{what} holds NaN or infinity where every number should be finite",
-    )
-    if _close(answer, expected, tolerance):
+    expected = as_tensor(expected)
+    if tolerance is None:
+        tolerance = max(TOLERANCES.get(value.dtype, 0.0) for value in (answer, expected))
+
+    def close(value: Tensor) -> bool:
+        sizes = value.double().abs().clamp(min=1e-12)
+        within = tolerance * (sizes if each else sizes.max())
+        return bool(sizes.isfinite().all() and ((answer.double() - value.double()).abs() <= within).all())
+
+    if close(expected):
         return
     for sentence, wrong in mistakes.items():
-        refuse(wrong.shape == expected.shape and _close(answer, wrong, tolerance), sentence)
+        value = as_tensor(wrong)
+        refuse(wrong if isinstance(wrong, bool) else value.shape == expected.shape and close(value), sentence)
+    refuse(not torch.isfinite(answer).all(), f"{what} holds NaN or infinity where every number should be finite")
     refuse(not answer.any(), f"{what} is zero everywhere")
-    refuse(_close(answer, -expected, tolerance), f"{what} has the wrong sign, and is right otherwise")
+    refuse(close(-expected), f"{what} has the wrong sign, and is right otherwise")
     distance = float((answer.double() - expected.double()).abs().max() / expected.double().abs().max().clamp(min=1e-30))
     refuse(
         distance < 1e-5,
@@ -119,58 +111,87 @@ def compare(
     raise WrongAnswer(f"{what} is off by up to {distance:.2g} of the largest right value, and by no mistake known here")
 
 
-def _close(a: Tensor, b: Tensor, tolerance: float | None = None) -> bool:
-    if tolerance is None:
-        tolerance = max(TOLERANCES.get(a.dtype, 0.0), TOLERANCES.get(b.dtype, 0.0))
-    scale = max(float(b.double().abs().max()), 1e-12)
-    return math.isfinite(scale) and bool(((a.double() - b.double()).abs() <= tolerance * scale).all())
+@dataclasses.dataclass(frozen=True)
+class Law:
+    """The law expected of independent draws, by its moments.
 
-
-def compare_law(samples: Tensor, expected: Law, mistakes: Mapping[str, Law], what: str = "your samples") -> None:
-    """Raise WrongAnswer unless independent samples (n, *shape) have the law expected, within STANDARD_ERRORS.
-
-    The numbers of one sample must be uncorrelated with one another, and so must neighbouring samples.
+    Attributes:
+        mean: a number, or a tensor that broadcasts against the samples.
+        variance: 0 for no noise.
+        kurtosis: E(x − mean)⁴/variance², 3 for a Gaussian.
     """
-    refuse(not torch.isfinite(samples).all(), f"{what} hold NaN or infinity")
-    if not (faults := _faults(samples, expected)):
-        return
-    for sentence, wrong in mistakes.items():
-        refuse(not _faults(samples, wrong), sentence)
-    raise WrongAnswer(f"{what} have {' and '.join(faults)}")
+
+    mean: Tensor | float
+    variance: float
+    kurtosis: float = 3.0
 
 
-def _faults(samples: Tensor, expected: Law) -> list[str]:
-    """Say how the samples depart from the law expected, as parts of a sentence; empty if they do not."""
-    variance = torch.as_tensor(expected.variance, dtype=torch.float64)
-    offset = samples.double() - torch.as_tensor(expected.mean, dtype=torch.float64)
-    if bool((variance <= 0).any()):  # a mistake that draws no noise at all
-        return [] if float(offset.abs().max()) < 1e-5 else ["noise where there should be none"]
-    u = (offset / variance.sqrt()).flatten(1)
-    n = u.numel()
+def compare_law(runs: Tensor, expected: Law, mistakes: Mapping[str, Law], what: str = "your samples") -> None:
+    """Raise WrongAnswer unless samples (2, n, *shape), of two runs, have the Gaussian law expected and are independent.
+
+    All 2n samples must be uncorrelated with one another, and so must all numbers of a sample. Right samples are refused
+    less than once in a million times.
+    """
+    if faults := _faults(runs, expected):
+        for sentence, wrong in mistakes.items():
+            refuse(not _faults(runs, wrong), sentence)
+    if expected.variance:
+        _require_independence(runs, expected, what)
+    refuse(faults, f"{what} have {' and '.join(faults)}")
+
+
+def _standardised(runs: Tensor, law: Law) -> Tensor:
+    """(x − mean)/std of all samples and numbers, (2n, D)."""
+    return ((runs.double() - law.mean) / math.sqrt(law.variance)).flatten(2).flatten(0, 1)
+
+
+def _faults(runs: Tensor, law: Law) -> list[str]:
+    """Say how the moments depart from those of a law, as parts of a sentence; empty if they do not."""
+    if law.variance == 0:  # a mistake that draws no noise at all
+        return ["noise where there should be none"] if float((runs.double() - law.mean).abs().max()) > 1e-5 else []
+    u = _standardised(runs, law)
+    n, (n_samples, dim) = u.numel(), u.shape
     mean, second = float(u.mean()), float(u.square().mean())
     kurtosis = float(u.pow(4).mean()) / second**2 if second else 0.0
-    apart = float(u.mean(dim=0).abs().max())  # each number's own mean: errors of two signs cancel in that of all
+    # each number's own mean, for errors of two signs cancel in that of all: χ² of D, whose cube root is nearly normal
+    own = (n_samples * float(u.mean(dim=0).square().mean())) ** (1 / 3)
     # 24/n is a Gaussian's; a heavier tail is compared only as a mistake, where the margin may be wide
-    spread = math.sqrt(24 / n) if expected.kurtosis == 3 else 0.15 * expected.kurtosis
+    spread = math.sqrt(24 / n) if law.kurtosis == 3 else 0.15 * law.kurtosis
     departures = {
-        "the wrong mean": max(abs(mean) * math.sqrt(n), apart * math.sqrt(len(u))),
+        "the wrong mean": max(abs(mean) * math.sqrt(n), abs(own - 1 + 2 / (9 * dim)) / math.sqrt(2 / (9 * dim))),
         # Var(u²) = kurtosis − 1, for whatever kurtosis is expected
-        f"a variance of {second:.3g} times the right one": abs(second - 1) / math.sqrt((expected.kurtosis - 1) / n),
-        f"a kurtosis of {kurtosis:.3g}, not {expected.kurtosis:.3g}: the noise is not of the right law":
-            abs(kurtosis - expected.kurtosis) / spread,
+        f"a variance of {second:.3g} times the right one": abs(second - 1) / math.sqrt((law.kurtosis - 1) / n),
+        f"a kurtosis of {kurtosis:.3g}, not {law.kurtosis:.3g}: the noise is not of the right law":
+            abs(kurtosis - law.kurtosis) / spread,
     }  # fmt: skip
-    faults = [fault for fault, standard_errors in departures.items() if standard_errors > STANDARD_ERRORS]
-    dependent = ["numbers that depend on one another: is one draw used more than once?"]
-    return faults or (dependent if _correlated(u) else [])
+    return [fault for fault, standard_errors in departures.items() if standard_errors > STANDARD_ERRORS]
 
 
-def _correlated(u: Tensor) -> bool:
-    """Tell whether standardised numbers (n, D) are correlated within a sample, or between neighbouring samples."""
-    n, dim = u.shape
-    pairs = u.sum(dim=1).square() - u.square().sum(dim=1)  # Σ_{i≠j} u_i u_j: mean 0, variance 2D(D − 1)
-    within = float(pairs.mean()) / math.sqrt(2 * dim * (dim - 1) / n) if dim > 1 else 0.0
-    between = float((u[1:] * u[:-1]).mean()) * math.sqrt((n - 1) * dim)
-    return max(abs(within), abs(between)) > STANDARD_ERRORS
+def _require_independence(runs: Tensor, law: Law, what: str) -> None:
+    """Raise WrongAnswer if samples share noise, or numbers within them, or if draws come up again elsewhere."""
+    first, other = runs
+    alike = torch.equal(first, first[:1].expand_as(first))
+    refuse(alike, f"{what} are all alike: is there any noise, and does each have its own?")
+    refuse(torch.equal(first, other), "the noise is the same whatever the generator: is it seeded inside the function?")
+    u = _standardised(runs, law)
+    for rows, those in ((u - u.mean(dim=0), "two examples of the batch"), (u.T, "two numbers of every example")):
+        correlations, limit = _correlations(rows)
+        refuse(correlations.max() > limit, f"{those} share their noise: is a draw used more than once?")
+        refuse(correlations.min() < -limit, f"{those} have opposite noise, z and −z: is a draw used more than once?")
+    repeated = (u / u.std()).abs().flatten().sort().values.diff() < 1e-6  # 4 % of 60,000 independent draws
+    refuse(repeated.double().mean() > 0.2, "the same draws come up again elsewhere: is noise copied, or shuffled?")
+
+
+def _correlations(rows: Tensor) -> tuple[Tensor, float]:
+    """Return the correlations of all pairs of the rows (m, D), and the limit that any passes with chance FALSE_ALARM.
+
+    For two independent Gaussian rows r² is Beta(½, (D − 2)/2); there are m(m − 1)/2 pairs.
+    """
+    m, dim = rows.shape
+    rows = rows - rows.mean(dim=1, keepdim=True)
+    rows = rows / rows.norm(dim=1, keepdim=True).clamp(min=1e-3)  # what only rounding tells apart has no correlation
+    limit = math.sqrt(1 - betaincinv((dim - 2) / 2, 0.5, FALSE_ALARM / (m * (m - 1) / 2)))
+    return (rows @ rows.T).triu(diagonal=1), limit
 
 
 def step_mistakes(x: Tensor, drift: Tensor, step_size: float, symbol: str) -> dict[str, Law]:
@@ -215,12 +236,12 @@ def chain_law(
     *,
     kurtosis: float = 3.0,
     noise_mean: float = 0.0,
-    fresh: str = "step",
+    draw: Callable[[int], int] = int,
 ) -> Law:
     """The moments of chains on N(0, vI) that all start at one point, with exact scores −x/(v + σ²).
 
-    A step multiplies x by 1 − drift/(v + σ²) and adds √noise·z; `closed_forms.annealed_variance` is the same for the
-    variance of Algorithm 1. The fourth cumulant follows with the fourth power of that factor.
+    A step multiplies x by 1 − drift/(v + σ²) and adds √noise·z; `theory.annealed_variance` is the same for the
+    variance of Algorithm 1. Cumulants of independent draws add up, the fourth with the fourth power of their weights.
 
     Args:
         offset: (1, D) the start.
@@ -228,21 +249,17 @@ def chain_law(
         levels: the steps of each level.
         kurtosis: of z.
         noise_mean: of z, whose variance is counted in the steps' noise.
-        fresh: whether a new z is drawn every "step", every "level", or "never" after the first.
+        draw: the number of the draw of z that step i = 0, 1, … uses; each its own by default.
     """
-    settled, current, fourth = 0.0, 0.0, 0.0  # variance due to earlier draws, weight of the present one, 4th cumulant
-    for steps in levels:
-        for step in steps:
-            if fresh == "step":
-                settled, current = settled + current**2, 0.0
-            keep = 1 - step.drift / (variance + step.sigma**2)
-            offset = keep * offset + noise_mean * math.sqrt(step.noise)
-            settled, current = keep**2 * settled, keep * current + math.sqrt(step.noise)
-            fourth = keep**4 * fourth + (kurtosis - 3) * step.noise**2
-        if fresh == "level":
-            settled, current = settled + current**2, 0.0
-    total = settled + current**2
-    return Law(offset, total, 3 + fourth / total**2)
+    weights: dict[int, float] = {}
+    for i, step in enumerate(itertools.chain.from_iterable(levels)):
+        keep = 1 - step.drift / (variance + step.sigma**2)
+        offset = keep * offset + noise_mean * math.sqrt(step.noise)
+        weights = {number: keep * weight for number, weight in weights.items()}
+        weights[draw(i)] = weights.get(draw(i), 0.0) + math.sqrt(step.noise)
+    total = sum(weight**2 for weight in weights.values())
+    fourth = (kurtosis - 3) * sum(weight**4 for weight in weights.values())
+    return Law(offset, total, 3 + (fourth / total**2 if total else 0.0))
 
 
 class _NotAttempted(Exception):
@@ -291,45 +308,74 @@ class Trial:
         """An integer from `low` to `high` − 1."""
         return int(torch.randint(low, high, (1,), generator=self.generator))
 
-    def field(self, dim: int, dtype: torch.dtype = torch.float64) -> TanhField:
-        """A random differentiable score of `dim` dimensions."""
-        return TanhField.random(dim, self.generator, dtype)
+    def batches(self, *shapes: tuple[int, ...]) -> Iterator[tuple[TanhField, Tensor, Tensor]]:
+        """A random differentiable score and two standard normal batches, for each shape (B, *shape) and precision."""
+        for shape, dtype in in_both_precisions(shapes):
+            score = TanhField.random(math.prod(shape[1:]), self.generator, dtype)
+            yield score, self.randn(*shape, dtype=dtype), self.randn(*shape, dtype=dtype)
 
-    def answers(self, *arguments: Argument, may_draw: bool = False) -> tuple[Tensor, ...]:
-        """Call the student's function and return all that it returned.
+    def answer(self, like: Tensor | float, *arguments: Argument) -> Tensor:
+        """Call the student's function and return its one value, of the shape and dtype of `like`.
+
+        Where no argument is a tensor, or one number is asked for, single and double precision will both do.
 
         Args:
-            arguments: what it is called with; a `Seed` reaches it as a generator, a `LogProb` as a function.
-            may_draw: whether it may use torch's global generator.
+            like: of the right shape and dtype.
+            arguments: what it is called with; a `Seed` reaches it as a generator, a `LogProbOf` as a function.
 
         Raises:
-            WrongAnswer: it raised, returned nothing, changed an argument, or touched the global generator.
+            WrongAnswer: it raised, returned anything else, changed an argument, or touched the global generator.
         """
-        reply = self._run(arguments, False)
+        reply, like = self._run(arguments, False), as_tensor(like)
         if not reply.attempted:
             raise _NotAttempted
-        refuse(reply.problem, reply.problem)
+        self.returned = reply.values
+        shapes = ", ".join(str(tuple(a.shape)) for a in arguments if isinstance(a, Tensor))
+        unfit = reply.problem.startswith("your function raised RuntimeError") and "size" in reply.problem
+        hint = f" (the tensors given have shapes {shapes}: does your function fit any size?)" if unfit else ""
+        refuse(reply.problem, reply.problem + hint)
         names = ", ".join(str(position + 1) for position in reply.changed)
         refuse(names, f"your function changes its argument number {names} in place: work on a copy")
         refuse(reply.reseeded, "your function sets torch's global seed, and so the random numbers of all other code")
         refuse(
-            reply.drew and not may_draw,
+            reply.drew,
             "your function draws from torch's global generator: pass the generator on to torch.randn"
             if any(isinstance(a, Seed) for a in arguments)
             else "your function draws random numbers, and needs none: what is random is among its arguments",
         )
-        self.returned = reply.values
-        return reply.values
+        kind = f"have shape {tuple(like.shape)}" if like.ndim else "be one number"
+        n_values = len(reply.values)
+        refuse(n_values != 1, f"your function returned {n_values} values: only one, which should {kind}, is asked for")
+        (answer,) = reply.values
+        refuse(answer.shape != like.shape, f"your answer has shape {tuple(answer.shape)}, and should {kind}")
+        _require_dtype(answer, like, free=like.ndim == 0 or not shapes)
+        return answer
 
-    def answer(self, *arguments: Argument) -> Tensor:
-        """Call the student's function and return its one value; raises as `answers` does."""
-        values = self.answers(*arguments)
-        refuse(len(values) != 1, f"your function must return one value, it returned {len(values)}")
-        return values[0]
+    def expect(
+        self,
+        expected: Tensor | float,
+        *arguments: Argument,
+        mistakes: Mapping[str, Tensor | float | bool],
+        **options: Any,
+    ) -> None:
+        """Call the student's function and compare its value; see `compare`, which takes the options."""
+        compare(self.answer(expected, *arguments), expected, mistakes, **options)
 
-    def expect(self, expected: Tensor, *arguments: Argument, mistakes: Mapping[str, Tensor] | None = None) -> None:
-        """Call the student's function and compare its value; see `compare`."""
-        compare(self.answer(*arguments), expected, mistakes or {})
+    def runs(self, like: Tensor, *arguments: Argument) -> Tensor:
+        """Call a student's function that draws, with two generators after the arguments, for samples (2, *like.shape).
+
+        Raises:
+            WrongAnswer: twice the same generator gives two results; and as `answer` does.
+        """
+        seed = self.integer(0, 2**31)
+        first, again, other = (self.answer(like, *arguments, Seed(s)) for s in (seed, seed, seed + 1))
+        samples = torch.stack([first, other])
+        refuse(not samples.isfinite().all(), "your answer holds NaN or infinity where every number should be finite")
+        refuse(
+            not torch.equal(first, again),
+            "two runs with the same seed differ: does all the noise come from the generator?",
+        )
+        return samples
 
     def expect_gradients(
         self, function: Callable[..., Tensor], *arguments: Argument, mistakes: Mapping[str, Callable[..., Tensor]] = {}
@@ -353,6 +399,16 @@ class Trial:
         for i, (found, expected) in enumerate(zip(reply.gradients, right, strict=True)):
             known = {sentence: g[i] for sentence, g in wrong.items() if g}
             compare(found, expected, known, "the value is right, but its gradient")
+
+
+def _require_dtype(answer: Tensor, like: Tensor, *, free: bool) -> None:
+    """Raise WrongAnswer unless an answer has the dtype of `like` or, if that is `free`, at least single precision."""
+    if not free and answer.dtype != like.dtype:
+        hint = "keep that of the arguments" if like.is_floating_point() else "it should hold indices, not values"
+        array = " (a NumPy array counts as torch.float64)" if answer.dtype == torch.float64 else ""
+        raise WrongAnswer(f"your answer has dtype {answer.dtype} and should have {like.dtype}: {hint}{array}")
+    coarse = answer.is_floating_point() and answer.dtype.itemsize < 4
+    refuse(coarse, f"your answer has dtype {answer.dtype}, which is too coarse: keep that of the arguments")
 
 
 class Exercise:

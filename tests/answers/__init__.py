@@ -1,7 +1,7 @@
 """Right and wrong answers to every exercise: what the checks of `sbgm.course.checks` are proven on.
 
 `right` holds at least three differently written answers, `wrong` at least six plausible mistakes; to these are added
-the mistakes that any function can make (`careless`).
+the mistakes that any function can make (`careless`), and right numbers in a wrong form (`of_wrong_form`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -19,18 +19,52 @@ Function = Callable[..., object]
 
 @dataclasses.dataclass(frozen=True)
 class Answers:
-    """Answers to one exercise, by a few words that say how they are written, or what is wrong with them."""
+    """Answers to one exercise, by a few words that say how they are written, or what is wrong with them.
+
+    Attributes:
+        takes_tensors: whether any argument is a tensor.
+        gives_number: whether one number is asked for, and no tensor.
+    """
 
     right: dict[str, Function]
     wrong: dict[str, Function]
     takes_tensors: bool = True
+    gives_number: bool = False
 
     def all_wrong(self) -> dict[str, Function]:
         """The exercise's own mistakes and those that any function can make."""
-        mistakes = careless(next(iter(self.right.values())))
+        right = next(iter(self.right.values()))
+        mistakes = careless(right)
         if not self.takes_tensors:
             del mistakes["argument changed in place"]
-        return self.wrong | mistakes
+        return self.wrong | mistakes | self.of_wrong_form()
+
+    def of_wrong_form(self) -> dict[str, Function]:
+        """The right numbers in another shape, dtype or type than is asked for, where these matter."""
+        right = next(iter(self.right.values()))
+
+        def then(change: Callable[[torch.Tensor], object]) -> Function:
+            return functools.wraps(right)(lambda *arguments: change(torch.as_tensor(right(*arguments)).detach()))
+
+        forms = {
+            "an axis too many in front": lambda t: t[None],
+            "an axis too many at the end": lambda t: t[..., None],
+            "twice, in a tuple": lambda t: (t, t),
+            "in a tuple of one": lambda t: (t,),
+            "in half precision": lambda t: t.half(),
+        }
+        if not self.gives_number:
+            forms |= {
+                "one number for all": lambda t: t.flatten()[0],
+                "its first part, which broadcasts": lambda t: t[:1],
+                "as a list": lambda t: t.tolist(),
+            }
+        if self.takes_tensors and not self.gives_number:
+            forms |= {
+                "in another precision": lambda t: t.float() if t.dtype == torch.float64 else t.double(),
+                "as a NumPy array": lambda t: t.numpy(),
+            }
+        return {how: then(change) for how, change in forms.items()}
 
 
 def careless(right: Function) -> dict[str, Function]:
@@ -66,6 +100,65 @@ def careless(right: Function) -> dict[str, Function]:
         "argument changed in place": in_place,
         "global seed set": reseeding,
     }
+
+
+def normal(shape: Sequence[int], x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    return torch.randn(shape, generator=generator, dtype=x.dtype)
+
+
+def by_examples(x: torch.Tensor, generator: torch.Generator, arrange: Callable) -> torch.Tensor:
+    """Noise of half as many examples, and what `arrange` makes of it for the others."""
+    z = normal((len(x) // 2, *x.shape[1:]), x, generator)
+    return torch.cat([z, arrange(z)])
+
+
+def by_numbers(x: torch.Tensor, generator: torch.Generator, arrange: Callable) -> torch.Tensor:
+    """Noise of half the numbers of each example, and what `arrange` makes of it for the others."""
+    z = normal((len(x), x[0].numel() // 2), x, generator)
+    return torch.cat([z, arrange(z)], dim=1).reshape(x.shape)
+
+
+def shuffled(z: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    return z.flatten()[torch.randperm(z.numel(), generator=generator)].reshape(z.shape)
+
+
+def rolled(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    z = normal((x[0].numel(),), x, generator)
+    return torch.stack([z.roll(i) for i in range(len(x))]).reshape(x.shape)
+
+
+def last_for_first(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    z = normal(x.shape, x, generator)
+    return torch.cat([z[-1:], z[1:]])
+
+
+def cached_half(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    half = normal((len(x) // 2, *x.shape[1:]), x, torch.Generator().manual_seed(0))
+    return torch.cat([half, normal((len(x) - len(half), *x.shape[1:]), x, generator)])
+
+
+# noise for x, (B, *shape), of the right law, whose numbers depend on one another or are as many as once drawn
+DEPENDENT_NOISE: dict[str, Callable[[torch.Tensor, torch.Generator], torch.Tensor]] = {
+    "one half's noise for the other half": lambda x, g: by_examples(x, g, lambda z: z),
+    "one half's noise for the other half, in reverse": lambda x, g: by_examples(x, g, lambda z: z.flip(0)),
+    "one half's noise for the other half, shuffled": lambda x, g: by_examples(x, g, lambda z: shuffled(z, g)),
+    "z and −z for the two halves": lambda x, g: by_examples(x, g, torch.neg),
+    "z and −z in turn": lambda x, g: (
+        torch.stack([z := normal((len(x) // 2, *x.shape[1:]), x, g), -z], dim=1).reshape(x.shape)
+    ),
+    "one draw for half the numbers of an example": lambda x, g: by_numbers(x, g, lambda z: z),
+    "z and −z for the numbers of an example": lambda x, g: by_numbers(x, g, torch.neg),
+    "one example's draw, rolled for the others": rolled,
+    "the last example's noise for the first one, too": last_for_first,
+    "half of the variance is shared": lambda x, g: 0.5**0.5 * (normal(x.shape, x, g) + normal(x[:1].shape, x, g)),
+    "each shares with the next": lambda x, g: 0.5**0.5 * ((z := normal(x.shape, x, g)) + z.roll(1, dims=0)),
+    "ten draws in turn": lambda x, g: normal((10, *x.shape[1:]), x, g).repeat(len(x) // 10, *[1] * (x.ndim - 1)),
+    "half of the noise whatever the generator": cached_half,
+    "three numbers an example": lambda x, g: normal((len(x), *[1] * (x.ndim - 2), 3), x, g),
+    "two numbers an example": lambda x, g: normal((len(x), *[1] * (x.ndim - 2), 2), x, g),
+    "one number an example": lambda x, g: normal((len(x), *[1] * (x.ndim - 1)), x, g),
+    "ten examples": lambda x, g: normal((10, *x.shape[1:]), x, g),
+}  # fmt: skip
 
 
 def all_answers() -> dict[str, Answers]:

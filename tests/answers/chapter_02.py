@@ -105,6 +105,7 @@ ANSWERS = {
                 0.5 * (score(x + sigma * z) + z / sigma).flatten(1).pow(2).sum(1).mean()
             ),
         },
+        gives_number=True,
     ),
     "sliced_loss": Answers(
         right={
@@ -143,5 +144,6 @@ ANSWERS = {
             ).mean(),
             "no_grad": torch.no_grad()(lambda score, x, sigma, v: half_norm(score, x, sigma).mean()),
         },
+        gives_number=True,
     ),
 }

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from answers import Answers
+from answers import DEPENDENT_NOISE, Answers
 
 
 def noise(x, generator):
@@ -39,6 +39,13 @@ def step_one_draw_a_row(score, x, step_size, generator):
 def step_noise_twice(score, x, step_size, generator):
     z = noise(x, generator) * noise(x, generator)
     return x + step_size / 2 * score(x) + math.sqrt(step_size) * z
+
+
+def step_with(draw):
+    """A step with noise `draw(x, generator)`."""
+    return lambda score, x, step_size, generator: (
+        x + step_size / 2 * score(x) + math.sqrt(step_size) * draw(x, generator)
+    )
 
 
 def step_in_place(score, x, step_size, generator):
@@ -108,10 +115,11 @@ ANSWERS = {
             "one draw for all chains": step_one_draw_for_all,
             "one draw for a chain's coordinates": step_one_draw_a_row,
             "in place": step_in_place,
-            "float32 whatever x": lambda score, x, step_size, generator: (
-                step_in_the_other_convention(score, x, step_size, generator).float()
-            ),
-        },
+            "float32 whatever x": lambda score, x, step_size, generator: step_in_the_other_convention(
+                score, x, step_size, generator
+            ).float(),
+        }
+        | {how: step_with(draw) for how, draw in DEPENDENT_NOISE.items()},
     ),
     "largest_stable_step": Answers(
         right={
@@ -128,6 +136,7 @@ ANSWERS = {
             "inverse": lambda stds: 4 / stds.min() ** 2,
             "one bound a direction": lambda stds: 4 * stds**2,
         },
+        gives_number=True,
     ),
     "log_acceptance": Answers(
         right={

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy
 import torch
 
 import sbgm
-from answers import Answers
+from answers import DEPENDENT_NOISE, Answers
 
 
 def ladder_by_multiplying(sigma_max, sigma_min, n_levels):
@@ -105,6 +106,21 @@ def one_noise_a_level(score, x, sigmas, epsilon, n_steps, generator):
 def one_noise(score, x, sigmas, epsilon, n_steps, generator):
     z = normal(x, generator)
     return anneal(score, x, sigmas, epsilon, n_steps, generator, noise=lambda x, a: a**0.5 * z)
+
+
+def same_noise_at_every_level(score, x, sigmas, epsilon, n_steps, generator):
+    drawn = itertools.cycle([normal(x, generator) for _ in range(n_steps)])
+    return anneal(score, x, sigmas, epsilon, n_steps, generator, noise=lambda x, a: a**0.5 * next(drawn))
+
+
+def opposite_noise_in_turn(score, x, sigmas, epsilon, n_steps, generator):
+    drawn = (sign * z for z in iter(lambda: normal(x, generator), None) for sign in (1, -1))
+    return anneal(score, x, sigmas, epsilon, n_steps, generator, noise=lambda x, a: a**0.5 * next(drawn))
+
+
+def noise_passed_on(score, x, sigmas, epsilon, n_steps, generator):
+    z, step = normal(x, generator), itertools.count()
+    return anneal(score, x, sigmas, epsilon, n_steps, generator, noise=lambda x, a: a**0.5 * z.roll(next(step), dims=0))
 
 
 def seeded_inside(score, x, sigmas, epsilon, n_steps, generator):
@@ -295,6 +311,13 @@ ANSWERS = {
             "a generator of states": yielding,
             "float32 whatever x": lambda *arguments: anneal(*arguments).float(),
             "in place": in_place,
+            "the same noise at every level": same_noise_at_every_level,
+            "z and −z in turn, step by step": opposite_noise_in_turn,
+            "a chain's noise is the next one's at the next step": noise_passed_on,
+        }
+        | {
+            how: with_noise(lambda x, a, generator, draw=draw: math.sqrt(a) * draw(x, generator))
+            for how, draw in DEPENDENT_NOISE.items()
         },
     ),
 }

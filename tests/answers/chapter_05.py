@@ -155,5 +155,6 @@ ANSWERS = {
             ),
         },
         takes_tensors=False,
+        gives_number=True,
     ),
 }

@@ -139,6 +139,7 @@ ANSWERS = {
             "a Python number": lambda *a: ncsn(*a).item(),
             "no_grad": torch.no_grad()(ncsn),
         },
+        gives_number=True,
     ),
     "instance_norm_plus": Answers(
         right={

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from answers import Answers
+from answers import DEPENDENT_NOISE, Answers
 
 
 def noise(x, generator):
@@ -71,6 +71,16 @@ def step_seeded_inside(score, x, y, mask, sigma, step_size, generator):
 def step_one_draw_for_all(score, x, y, mask, sigma, step_size, generator):
     z = noise(x[:1], generator)
     return torch.where(mask, y, x + step_size / 2 * score(x, sigma) + math.sqrt(step_size) * z)
+
+
+def step_with(draw):
+    """A step with noise `draw(x, generator)`."""
+
+    def answer(score, x, y, mask, sigma, step_size, generator):
+        step = x + step_size / 2 * score(x, sigma) + math.sqrt(step_size) * draw(x, generator)
+        return torch.where(mask, y, step)
+
+    return answer
 
 
 def step_in_place(score, x, y, mask, sigma, step_size, generator):
@@ -160,7 +170,8 @@ ANSWERS = {
             ),
             "in place": step_in_place,
             "float64 whatever x": lambda *a: step_by_where(*a).double(),
-        },
+        }
+        | {how: step_with(draw) for how, draw in DEPENDENT_NOISE.items()},
     ),
     "fill_spread": Answers(
         right={
@@ -186,5 +197,6 @@ ANSWERS = {
             "the largest": lambda fills, mask: of_unknown(fills, mask).std(dim=0).max(),
             "one number a pixel": lambda fills, mask: of_unknown(fills, mask).std(dim=0),
         },
+        gives_number=True,
     ),
 }

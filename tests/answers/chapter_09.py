@@ -148,6 +148,7 @@ ANSWERS = {
                 sum(divergences(part).mean().exp() for part in p.chunk(10)) / len(p.chunk(10))
             ),
         },
+        gives_number=True,
     ),
     "frechet": Answers(
         right={
@@ -186,6 +187,7 @@ ANSWERS = {
             ),
             "the matrix, not its trace": lambda m, c, n, d: apart(m, n) + c + d - 2 * root(root(c) @ d @ root(c)),
         },
+        gives_number=True,
     ),
     "squared_mmd": Answers(
         right={
@@ -218,5 +220,6 @@ ANSWERS = {
             "cut off at 0": lambda a, b: mmd(a, b).clamp(min=0),
             "absolute value": lambda a, b: mmd(a, b).abs(),
         },
+        gives_number=True,
     ),
 }

@@ -169,6 +169,7 @@ ANSWERS = {
             "linear interpolation": lambda dim, overlap: 1 + (1 - overlap) * 3 / math.sqrt(2 * dim),
         },
         takes_tensors=False,
+        gives_number=True,
     ),
     "levels_needed": Answers(
         right={
@@ -201,6 +202,7 @@ ANSWERS = {
             "the ratio": lambda: gamma_of(PROBLEM["dim"]),
         },
         takes_tensors=False,
+        gives_number=True,
     ),
     "consistent_step": Answers(
         right={
