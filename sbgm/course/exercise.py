@@ -398,6 +398,7 @@ class Trial:
         wrong = {sentence: local(f)(arguments, True).gradients for sentence, f in mistakes.items()}
         for i, (found, expected) in enumerate(zip(reply.gradients, right, strict=True)):
             known = {sentence: g[i] for sentence, g in wrong.items() if g}
+            refuse(found.shape != expected.shape, f"a gradient has shape {tuple(found.shape)}")  # a forged reply's
             compare(found, expected, known, "the value is right, but its gradient")
 
 
