@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from answers import all_answers
 from sbgm import checks
+from sbgm.course.calls import local
 
 ANSWERS = all_answers()
 EXERCISES = checks.exercises()
@@ -55,6 +58,19 @@ def test_wrong_answer_is_refused(name, how):
 def test_a_wrong_form_is_told_as_one(name, how):
     with pytest.raises(checks.WrongAnswer, match=r"has (shape|dtype)|returned \d+ values|must return tensors"):
         EXERCISES[name](ANSWERS[name].of_wrong_form()[how])
+
+
+@pytest.mark.parametrize("name", ["dsm_loss", "sliced_loss", "ncsn_loss", "instance_norm_plus"])
+def test_gradients_of_no_size_are_refused(name):
+    """A reply forged in a student's process may hold them; of no numbers all are equal to the right ones."""
+    run = local(next(iter(ANSWERS[name].right.values())))
+
+    def forged(arguments, with_gradients):
+        reply = run(arguments, with_gradients)
+        return dataclasses.replace(reply, gradients=tuple(g.new_empty(0, *g.shape) for g in reply.gradients))
+
+    with pytest.raises(checks.WrongAnswer, match="a gradient has shape"):
+        EXERCISES[name].try_answer(forged, seed=0, variant=0)
 
 
 def test_what_pytorch_does_not_implement_is_a_mistake_and_no_untouched_stub():

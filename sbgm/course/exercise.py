@@ -39,7 +39,7 @@ __all__ = [
 
 TOLERANCES = {torch.float64: 1e-8, torch.float32: 2e-4}
 STANDARD_ERRORS = 5.5  # of the moments; beyond them is one right answer in 26 million
-FALSE_ALARM = 1e-7  # the chance that of right samples two are too alike, or two of their numbers
+FALSE_ALARM = 5e-8  # the chance that of right samples two are too alike, or two of their numbers
 
 
 class WrongAnswer(AssertionError):
@@ -130,7 +130,7 @@ def compare_law(runs: Tensor, expected: Law, mistakes: Mapping[str, Law], what: 
     """Raise WrongAnswer unless samples (2, n, *shape), of two runs, have the Gaussian law expected and are independent.
 
     All 2n samples must be uncorrelated with one another, and so must all numbers of a sample. Right samples are refused
-    less than once in a million times.
+    with a chance of 3e-7: four departures of the moments by STANDARD_ERRORS, and twice FALSE_ALARM.
     """
     if faults := _faults(runs, expected):
         for sentence, wrong in mistakes.items():
@@ -398,6 +398,7 @@ class Trial:
         wrong = {sentence: local(f)(arguments, True).gradients for sentence, f in mistakes.items()}
         for i, (found, expected) in enumerate(zip(reply.gradients, right, strict=True)):
             known = {sentence: g[i] for sentence, g in wrong.items() if g}
+            refuse(found.shape != expected.shape, f"a gradient has shape {tuple(found.shape)}")  # a forged reply's
             compare(found, expected, known, "the value is right, but its gradient")
 
 
