@@ -17,6 +17,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 ROOT = Path(__file__).parent
 NBVAL_DEFAULT_TIMEOUT = 2000.0
 CELL_TIMEOUT = 300.0
+# What takes longest begins first, lest one worker is left with it at the end.
+LONGEST = (
+    "tests/browser", "notebooks", "tests/test_ncsn_training.py", "tests/test_recorded_images.py",
+    "tests/test_generation.py", "tests/test_site.py", "tests/test_checks.py", "tests/test_wrong_answer.py",
+    "tests/test_readme.py", "tests/test_wheel.py", "tests/test_grading.py", "tests/test_training.py",
+)  # fmt: skip
 # what a test with a marker needs, in the data folder
 DATA_SETS = {
     "mnist": "MNIST/raw",
@@ -52,8 +58,24 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector):
     return [Chapter.from_parent(parent, path=file_path)]
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item):
+    """Fork the kernel that a notebook's first cell starts."""
+    if not (_nbval_is_on(item.config) and item.path.suffix == ".ipynb"):
+        return (yield)
+    from forked_kernels import forked_kernels
+
+    with forked_kernels():
+        return (yield)
+
+
+def _turn(item: pytest.Item) -> int:
+    return next((i for i, path in enumerate(LONGEST) if item.nodeid.startswith(path)), len(LONGEST))
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip what takes minutes unless asked for, and what needs data that isn't there."""
+    """Begin with the longest files; skip what takes minutes unless asked for, and what needs data that isn't there."""
+    items.sort(key=_turn)
     skip_slow = pytest.mark.skip(reason="takes minutes; run by `make test-slow`")
     slow_asked_for = "slow" in config.option.markexpr
     data_folder = Path(os.environ.get("SBGM_DATA") or ROOT / "data")

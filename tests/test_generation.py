@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from processes import torchrun
+from processes import sbgm_on_processes
 from sbgm import NamedSampler, RefineNet, annealed_langevin, final, generate, geometric_sigmas, save_network
 from sbgm import cli as command
 from sbgm.data import load_images
@@ -367,7 +367,7 @@ def test_ctrl_c_writes_nothing_and_says_so(weights, tmp_path, capsys, monkeypatc
 def test_two_processes_write_what_one_writes(weights, tmp_path):
     """On gloo over loopback; 3 batches for 2 processes."""
     arguments = ["sample", weights, "-n", 10, "--batch-size", 4, "--n-steps", 2, "--out"]
-    done = torchrun("-m", "sbgm", *arguments, tmp_path / "two")
+    done = sbgm_on_processes(*arguments, tmp_path / "two")
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count("10 images") == 1
     assert run(*arguments, tmp_path / "one") == 0
@@ -377,7 +377,7 @@ def test_two_processes_write_what_one_writes(weights, tmp_path):
 
 def test_two_processes_fill_in_what_one_fills_in(weights, tmp_path):
     arguments = ["inpaint", weights, "digits", "--images", 3, "--fills", 2, "--batch-size", 2, "--n-steps", 2, "--out"]
-    done = torchrun("-m", "sbgm", *arguments, tmp_path / "two")
+    done = sbgm_on_processes(*arguments, tmp_path / "two")
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count("2 fills of 3 images") == 1
     assert run(*arguments, tmp_path / "one") == 0

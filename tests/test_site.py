@@ -6,9 +6,6 @@ import ast
 import inspect
 import json
 import re
-import shutil
-import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -18,8 +15,8 @@ import pytest
 import sbgm
 from notebooks import found, place
 from sbgm.lab.claims import claims, load_records, results_folder
+from scratch_site import built_once
 from test_environment import imported, requirements, third_party
-from test_notebooks import TINY_PNG
 from test_site_pages import FORMULAS, resolve
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,22 +26,6 @@ PAGES = (
     "api/index", "api/command_line", "data/README", "data/weights/README",
     "data/results/SPEED", "using", "limits",
 )  # fmt: skip
-
-# What a chapter may hold that Markdown and Sphinx could get wrong.
-SCRATCH = [
-    "# 99 · Scratch\n\n**You will be able to**\n\n- try it.\n\n**Needs** chapter 3. **Takes** a minute.\n\n## Words",
-    "See chapter 4, [the data](../data/README.md), [another](03_langevin_dynamics.ipynb) and [a file](../LICENSE), not "
-    "`chapter 4`.\n\n> Then $$a = \\frac{b}{2}\n> + \\sqrt{c}\\; d;$$ and\n> $e$.",
-    "<details><summary>Solution of 99.1</summary>\n\n```python\ndef answer(x):\n    return 2 * x  # chapter 4\n```\n\n"
-    "By $\\sigma_1 > \\sigma_L$,\n\n$$x = \\frac12$$\n\n</details>",
-]
-
-
-# A notebook in a folder below: it is a page with its figures and claims, and no chapter.
-BELOW = {
-    "markdown": "# Evidence\n\nFor chapter 3, and [the chapter itself](../99_scratch.ipynb); [a file](../../LICENSE).",
-    "code": 'settle("L3", [])',
-}
 
 
 class Page(HTMLParser):
@@ -101,25 +82,8 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="session")
 def html(tmp_path_factory):
-    """The folder of a site with one chapter more and one notebook more in a folder below, built without a warning."""
-    folder = tmp_path_factory.mktemp("site")
-    chapters = shutil.copytree(ROOT / "notebooks", folder / "notebooks", ignore=shutil.ignore_patterns(".*"))
-    scratch = json.loads(CHAPTERS[0].read_text(encoding="utf-8"))
-    scratch["cells"] = [
-        {"cell_type": "markdown", "id": f"99-{i:03}", "metadata": {}, "source": text} for i, text in enumerate(SCRATCH)
-    ]
-    (chapters / "99_scratch.ipynb").write_text(json.dumps(scratch), encoding="utf-8")
-    scratch["cells"] = [
-        {"cell_type": kind, "id": f"99-{kind}", "metadata": {}, "source": text} for kind, text in BELOW.items()
-    ]
-    picture = {"output_type": "display_data", "metadata": {}, "data": {"image/png": TINY_PNG, "text/plain": ""}}
-    scratch["cells"][1] |= {"execution_count": 1, "outputs": [picture]}
-    (chapters / "lab").mkdir(exist_ok=True)
-    (chapters / "lab" / "99_below.ipynb").write_text(json.dumps(scratch), encoding="utf-8")
-    command = [sys.executable, ROOT / "docs" / "build.py", folder / "built", "--notebooks", chapters]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder / "built" / "html"
+    """The site's folder."""
+    return built_once(tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
@@ -246,7 +210,7 @@ def test_the_gallery_shows_every_figure_and_leads_to_it(pages):
         outputs = [o for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] for o in cell.get("outputs", [])]
         expected[html_of(path)] = sum("image/png" in output.get("data", {}) for output in outputs)
     gallery = pages["gallery.html"]
-    assert len(gallery.images) == sum(expected.values()) + 1 > 50  # and the one of BELOW
+    assert len(gallery.images) == sum(expected.values()) + 1 > 50  # and the scratch notebook's
     for name, n in expected.items():
         assert sum(link.startswith(f"{name}#figure-") for link in gallery.links) == n
         assert len(pages[name].images) == n

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import nbformat
 import psutil
+from nbformat import NotebookNode
 
 from .explorer import Explorer
 from .lab import Lab
@@ -19,12 +22,15 @@ if TYPE_CHECKING:
 
 SOURCES = Path(__file__).resolve().parent.parent.parent / "notebooks"
 OPEN_SECONDS = 120
-RUN_SECONDS = 900  # chapter 4 takes two minutes on two cores that nobody else uses
+RUN_SECONDS = 900  # on a busy machine; chapter 08 takes half a minute on two cores that nobody else uses
 READY = '.jp-NotebookPanel-toolbar .jp-Notebook-ExecutionIndicator[data-status="idle"]'
 
 
 class Chapter:
     """A copy of a chapter without its outputs, opened in a page.
+
+    Args:
+        whole: with all its cells of code, not only the explorer's and those that this needs.
 
     Attributes:
         number: the two digits that its file begins with.
@@ -32,12 +38,16 @@ class Chapter:
         watch: what went wrong on it.
     """
 
-    def __init__(self, number: str, lab: Lab, context: BrowserContext) -> None:
+    def __init__(self, number: str, lab: Lab, context: BrowserContext, *, whole: bool) -> None:
         self.number, self.watch, self._lab = number, Watch(context), lab
         self.page = page = context.new_page()
         (source,) = SOURCES.glob(f"{number}_*.ipynb")
         self._path = lab.notebooks / source.name
-        _copy_unexecuted(source, self._path)
+        notebook = unexecuted(source)
+        if not whole:
+            kept = needed_by_explorer([cell for cell in notebook.cells if cell.cell_type == "code"])
+            notebook.cells = [cell for cell in notebook.cells if cell.cell_type != "code" or cell in kept]
+        nbformat.write(notebook, self._path)
         page.goto(lab.url(f"/lab/tree/{source.name}") + "&reset")
         page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=1e3 * OPEN_SECONDS)
         self._until(lambda: self._kernel_state() == "idle", OPEN_SECONDS)
@@ -77,7 +87,7 @@ class Chapter:
         self._lab.ask(f"/api/sessions/{self._session()['id']}", method="DELETE")
         self.page.context.close()
 
-    def _code_cells(self) -> list[nbformat.NotebookNode]:
+    def _code_cells(self) -> list[NotebookNode]:
         notebook = nbformat.read(self._path, as_version=4)
         return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source]
 
@@ -112,9 +122,35 @@ class Chapter:
             self.page.wait_for_timeout(200)
 
 
-def _copy_unexecuted(source: Path, path: Path) -> None:
+def unexecuted(source: Path) -> NotebookNode:
+    """A notebook without its outputs."""
     notebook = nbformat.read(source, as_version=4)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
-    nbformat.write(notebook, path)
+    return notebook
+
+
+def needed_by_explorer(cells: list[NotebookNode]) -> list[NotebookNode]:
+    """The cells of code up to the explorer's that bind a name which it needs, or which one of them needs."""
+    position = max(i for i, cell in enumerate(cells) if re.search(r"^\w+_explorer\(", cell.source, re.MULTILINE))
+    kept, wanted = [], set()
+    for cell in reversed(cells[: position + 1]):
+        bound, used = names(cell.source)
+        if not kept or bound & wanted:
+            kept.append(cell)
+            wanted |= used
+    return kept
+
+
+def names(code: str) -> tuple[set[str], set[str]]:
+    """What code binds, by assignment, import or definition, and what it uses."""
+    bound, used = set(), set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Name):
+            (used if isinstance(node.ctx, ast.Load) else bound).add(node.id)
+        elif isinstance(node, ast.alias):
+            bound.add(node.asname or node.name.partition(".")[0])
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            bound.add(node.name)
+    return bound, used

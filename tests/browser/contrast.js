@@ -1,20 +1,24 @@
 // Text of too little contrast against what is behind it (WCAG 2: at least 4.5), an example for each pair of colours.
 () => {
   const canvas = new OffscreenCanvas(1, 1).getContext('2d', {willReadFrequently: true});
-  const rgba = colour => {  // whatever the notation
+  const remembered = (make, seen = new Map()) => key => {  // a page has few colours, and its elements few ancestors
+    if (!seen.has(key)) seen.set(key, make(key));
+    return seen.get(key);
+  };
+  const rgba = remembered(colour => {  // whatever the notation
     canvas.clearRect(0, 0, 1, 1);
     canvas.fillStyle = colour;
     canvas.fillRect(0, 0, 1, 1);
     const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data;
     return [r, g, b, a / 255];
-  };
+  });
   const over = (top, below) => [0, 1, 2].map(i => top[i] * top[3] + below[i] * (1 - top[3]));
   const luminance = colour => {
     const [r, g, b] = colour.map(c => c / 255).map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
-  const behind = element => element === null ? [255, 255, 255]
-    : over(rgba(getComputedStyle(element).backgroundColor), behind(element.parentElement));
+  const behind = remembered(element => element === null ? [255, 255, 255]
+    : over(rgba(getComputedStyle(element).backgroundColor), behind(element.parentElement)));
 
   const found = {};
   for (const element of document.querySelectorAll('article *')) {

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from open_lab import SETTINGS
+from processes import free_port
 
 START_SECONDS = 120
 FOLDERS = {
@@ -75,7 +75,6 @@ def running_lab(folder: Path) -> Iterator[Lab]:
     """
     (folder / "notebooks").mkdir(parents=True)
     port, token = free_port(), secrets.token_hex(16)
-    port, token = free_port(), secrets.token_hex(16)
     lab = Lab(folder, port, token)
     environment = os.environ | {name: str(folder / place) for name, place in FOLDERS.items()}
     environment |= {"JUPYTER_TOKEN": token, "SBGM_SCALE": "laptop", "JUPYTER_CONFIG_PATH": str(SETTINGS)}
@@ -93,13 +92,6 @@ def running_lab(folder: Path) -> Iterator[Lab]:
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
-
-
-def free_port() -> int:
-    """A port of this machine that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def _wait_for(lab: Lab, server: subprocess.Popen, log: Path) -> None:

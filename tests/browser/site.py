@@ -1,22 +1,18 @@
-"""The site, built for the tests and served on this machine."""
+"""A site, served on this machine."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-
 
 class Site(NamedTuple):
-    """A built site.
+    """A site that is served.
 
     Attributes:
         folder: of its pages.
@@ -48,14 +44,12 @@ class QuietHandler(SimpleHTTPRequestHandler):
 
 @contextlib.contextmanager
 def served_site(folder: Path) -> Iterator[Site]:
-    """What `make site` builds, built into `folder` and served on a free port."""
-    subprocess.run([sys.executable, ROOT / "docs" / "build.py", folder], check=True)
-    pages = folder / "html"
-    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(QuietHandler, directory=pages)) as server:
+    """The pages of a folder, served on a free port."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(QuietHandler, directory=folder)) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
-            yield Site(pages, f"http://127.0.0.1:{server.server_port}")
+            yield Site(folder, f"http://127.0.0.1:{server.server_port}")
         finally:
             server.shutdown()
             thread.join()

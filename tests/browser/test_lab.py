@@ -10,19 +10,21 @@ from .chapter import Chapter
 from .latency import best_of_rounds
 from .readouts import CONTROLS, READOUTS, SPOKEN
 
+WHOLE = "01"
 LATENCY_LIMIT = 100.0  # milliseconds from key press to pixels, the median
 
 
 @pytest.fixture(scope="module", params=CONTROLS)
 def chapter(request, browser, lab):
-    """A chapter after Run All Cells."""
-    chapter = Chapter(request.param, lab, browser.new_context(viewport={"width": 1280, "height": 1000}))
+    """A chapter after Run All Cells: one whole, of the others, which nbval runs whole, what their sliders need."""
+    context = browser.new_context(viewport={"width": 1280, "height": 1000})
+    chapter = Chapter(request.param, lab, context, whole=request.param == WHOLE)
     chapter.run_all()
     yield chapter
     chapter.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def explorer(chapter):
     """Its explorer, every slider moved once: until then the page rounds values that the kernel does not."""
     explorer = chapter.explorer()

@@ -6,6 +6,8 @@ from urllib.parse import unquote, urldefrag
 
 import pytest
 
+from scratch_site import built_once
+
 from .site import served_site
 from .visit import visit
 from .watch import Watch
@@ -13,15 +15,16 @@ from .watch import Watch
 
 @pytest.fixture(scope="module")
 def site(browser, tmp_path_factory):
-    """The site, built from the sources as they are."""
-    with served_site(tmp_path_factory.mktemp("site")) as site:
+    """The tests' site, on a server."""
+    with served_site(built_once(tmp_path_factory)) as site:
         yield site
 
 
 @pytest.fixture(scope="module")
 def visits(browser, site):
     """What was met on each page, by its address."""
-    return {f"{site.address}/{page}": visit(browser, f"{site.address}/{page}") for page in site.pages()}
+    addresses = [f"{site.address}/{page}" for page in site.pages()]
+    return dict(zip(addresses, visit(browser, addresses), strict=True))
 
 
 def met(visits, attribute):

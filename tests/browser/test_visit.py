@@ -36,7 +36,8 @@ PAGE = r"""<!DOCTYPE html>
 def seen(browser, tmp_path_factory):
     page = tmp_path_factory.mktemp("bad") / "page.html"
     page.write_text(PAGE, encoding="utf-8")
-    return visit(browser, page.as_uri())
+    (seen,) = visit(browser, [page.as_uri()])
+    return seen
 
 
 def test_errors(seen):

@@ -1,7 +1,8 @@
-"""One visit to a page of the site on a phone, in daylight and at night, and everything that was met there."""
+"""A visit to pages of the site on a phone, in daylight and at night, and everything that was met there."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -43,16 +44,19 @@ class Visit(NamedTuple):
     names: list[str]
 
 
-def visit(browser: Browser, address: str) -> Visit:
-    """Open a page and look at everything."""
-    context = browser.new_context(viewport=PHONE, color_scheme="light")
+def visit(browser: Browser, addresses: Iterable[str]) -> Iterator[Visit]:
+    """Open one page after the other, as a reader does, and look at everything on each."""
+    context = browser.new_context(viewport=PHONE)
     watch, page = Watch(context), context.new_page()
-    page.goto(address, wait_until="load")
-    page.wait_for_function(TYPESET)
-    met = page.evaluate((HERE / "visit.js").read_text(encoding="utf-8"))
-    contrast = {}
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)
-        contrast[scheme] = page.evaluate((HERE / "contrast.js").read_text(encoding="utf-8"))
+    for address in addresses:
+        watch.begin_anew()
+        page.emulate_media(color_scheme="light")
+        page.goto(address, wait_until="load")
+        page.wait_for_function(TYPESET)
+        met = page.evaluate((HERE / "visit.js").read_text(encoding="utf-8"))
+        contrast = {}
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            contrast[scheme] = page.evaluate((HERE / "contrast.js").read_text(encoding="utf-8"))
+        yield Visit(watch.errors, watch.failed, watch.outside, contrast=contrast, **met)
     context.close()
-    return Visit(watch.errors, watch.failed, watch.outside, contrast=contrast, **met)

@@ -22,15 +22,19 @@ class Watch:
     """
 
     def __init__(self, context: BrowserContext) -> None:
-        self.errors: list[str] = []
-        self.failed: list[str] = []
-        self.outside: list[str] = []
+        self.begin_anew()
         context.on("weberror", lambda error: self.errors.append(f"uncaught: {error.error}"))
         context.on("console", lambda message: self._hear(message.type, message.text))
         context.on("request", lambda request: self._see(request.url))
         context.on("requestfailed", lambda request: self.failed.append(f"{request.url}: {request.failure}"))
         context.on("response", lambda response: self._judge(response.status, response.url))
         context.on("page", self._follow)
+
+    def begin_anew(self) -> None:
+        """Forget what was heard so far, as of another page."""
+        self.errors: list[str] = []
+        self.failed: list[str] = []
+        self.outside: list[str] = []
 
     def _follow(self, page: Page) -> None:
         page.on("websocket", lambda socket: self._see(socket.url))
