@@ -93,13 +93,15 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _told_if_damaged(path: Path, way_on: str) -> Iterator[None]:
-    """Name a file that can't be read, and the way on, whatever its reader raises: that depends on the place damaged."""
+    """Name a file that can't be read, and the way on, in place of whatever its reader says, which may mislead."""
     try:
         yield
     except OSError:  # which names it
         raise
     except Exception as error:
-        raise ValueError(f"path must be a whole file, but {path} is damaged: {error}; {way_on}") from error
+        raise ValueError(
+            f"path must be a whole file, but {path} is damaged ({type(error).__name__}); {way_on}"
+        ) from error
 
 
 class Run:
