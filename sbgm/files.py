@@ -22,6 +22,7 @@ __all__ = [
     "load_tensors",
     "read_facts",
     "save_tensors",
+    "write_bytes",
     "write_json",
     "written_whole",
 ]
@@ -61,10 +62,15 @@ def written_whole(path: Path | str) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def write_bytes(path: Path | str, content: bytes | memoryview) -> None:
+    """Write a file at once, as `written_whole` does."""
+    with written_whole(path) as partial:
+        partial.write_bytes(content)
+
+
 def write_json(path: Path | str, content: object) -> None:
     """Write what JSON can hold to a file of text, indented by one space a level; its folder must exist."""
-    with written_whole(path) as partial:
-        partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_bytes(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def disk_is_full(error: BaseException) -> bool:
@@ -82,12 +88,8 @@ def save_tensors(path: Path | str, tensors: Mapping[str, Tensor], **facts: Fact)
     """
     from safetensors.torch import save
 
-    content = save(
-        {name: value.detach().cpu().contiguous() for name, value in tensors.items()},
-        metadata={"facts": json.dumps(facts, sort_keys=True)},  # one entry: the order of several would vary
-    )
-    with written_whole(path) as partial:
-        partial.write_bytes(content)
+    content = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    write_bytes(path, save(content, {"facts": json.dumps(facts, sort_keys=True)}))  # the order of several would vary
 
 
 def load_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Fact]]:
@@ -97,8 +99,8 @@ def load_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Fact]]:
         FileNotFoundError: there is no such file.
         ValueError: it is damaged.
     """
-    with _opened(path) as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, _facts(file)  # noqa: SIM118 - no mapping
+    with _opened(path) as (file, facts):
+        return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 - no mapping
 
 
 def read_facts(path: Path | str) -> dict[str, Fact]:
@@ -107,13 +109,13 @@ def read_facts(path: Path | str) -> dict[str, Fact]:
     Raises:
         FileNotFoundError, ValueError: there is no such file, or it is damaged.
     """
-    with _opened(path) as file:
-        return _facts(file)
+    with _opened(path) as (_, facts):
+        return facts
 
 
 @contextlib.contextmanager
-def _opened(path: Path | str) -> Iterator:
-    """A safetensors file open for reading; what is wrong with it is raised in our words."""
+def _opened(path: Path | str) -> Iterator[tuple[Any, dict[str, Fact]]]:
+    """A safetensors file open for reading, and its facts; what is wrong with it is raised in our words."""
     from safetensors import SafetensorError, safe_open
 
     path = Path(path)
@@ -121,13 +123,9 @@ def _opened(path: Path | str) -> Iterator:
         raise FileNotFoundError(f"path must be a safetensors file, but there is none at {path}")
     try:
         with safe_open(path, framework="pt") as file:
-            yield file
-    except SafetensorError as error:
+            yield file, json.loads((file.metadata() or {}).get("facts", "{}"))
+    except (SafetensorError, ValueError) as error:
         raise ValueError(f"path must be a whole safetensors file, but {path} is not: {error}") from error
-
-
-def _facts(file: Any) -> dict[str, Fact]:
-    return json.loads((file.metadata() or {}).get("facts", "{}"))
 
 
 def file_hash(path: Path) -> str:

@@ -21,6 +21,7 @@ __all__ = [
     "fit",
     "fit_score",
     "n_parameters",
+    "require_finite",
 ]
 
 
@@ -70,7 +71,7 @@ def fit_score(
         Step(step, loss) after each step.
 
     Raises:
-        FloatingPointError: a loss is NaN or infinite; the parameters are those of the step before.
+        FloatingPointError: as `fit`.
     """
     optimizer, schedule = adam(score, learning_rate, one_cycle_steps=n_steps if one_cycle else None)
     draw = cast(Callable[[int], Tensor], data)  # `_data` made one of a tensor
@@ -99,19 +100,30 @@ def fit(
         Step(step, loss).
 
     Raises:
-        FloatingPointError: a loss is NaN or infinite; the parameters are those of the step before.
+        FloatingPointError: a loss or a gradient is NaN or infinite; the parameters are those of the step before.
     """
     for step in range(first_step, n_steps + 1):
         optimizer.zero_grad(set_to_none=True)
         value = loss()
         value.backward()
         number = value.item()
-        if not math.isfinite(number):
-            raise FloatingPointError(f"the loss is {number} at step {step} of {n_steps}; lower the learning rate")
+        require_finite(number, optimizer, step, n_steps)
         optimizer.step()
         if schedule is not None:
             schedule.step()
         yield Step(step, number)
+
+
+def require_finite(loss: float, optimizer: torch.optim.Optimizer, step: int, n_steps: int) -> None:
+    """Raise FloatingPointError if the loss of a step, or the gradient that its parameters wait for, is NaN or infinite.
+
+    A gradient is judged by the sum of all its numbers, which one of them that is not finite makes not finite: one look
+    at a value, since on a GPU each is a wait.
+    """
+    gradient = sum(p.grad.sum() for group in optimizer.param_groups for p in group["params"] if p.grad is not None)
+    for name, value in (("loss", loss), ("sum of the gradient", float(gradient))):
+        if not math.isfinite(value):
+            raise FloatingPointError(f"the {name} is {value} at step {step} of {n_steps}; lower the learning rate")
 
 
 def adam(

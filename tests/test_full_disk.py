@@ -1,25 +1,20 @@
 """A disk that is really full, in the midst of a training: a small file system of its own, which takes root to mount."""
 
+import itertools
+import math
 import os
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
-import torch
 
 from sbgm import cli as command
 from sbgm.files import DiskFullError
-from sbgm.lab.ncsn import NCSN, train_ncsn
-from sbgm.lab.runs import Run, TrainingSettings
+from sbgm.lab.runs import Run
+from small_run import as_a_command, assert_same_run, changed, steps_of
 
-SETTINGS = NCSN(
-    "digits",
-    channels=4,
-    n_levels=2,
-    n_held_out=8,
-    training=TrainingSettings(n_steps=3, batch_size=8, ema_decay=0.9, log_every=1, save_every=1),
-)
+SETTINGS = changed(n_steps=3, save_every=1)
 PAGE = 4096
 
 
@@ -45,38 +40,39 @@ def leave_free(disk: Path, n_bytes: int) -> Path:
 
 def test_a_training_that_fills_the_disk_goes_on_where_it_was_once_there_is_room(disk, tmp_path):
     """Wherever the write fails."""
-    list(train_ncsn(SETTINGS, tmp_path / "whole"))
-    checkpoint = Run(tmp_path / "whole").checkpoints[-1]
-    sizes = {name: (checkpoint / name).stat().st_size for name in ("network.safetensors", "average.safetensors")}
-    room, failed = {"log.csv": 0, "network.safetensors": 2 * PAGE}, set()
-    room["average.safetensors"] = room["network.safetensors"] + sizes["network.safetensors"]
-    room["state.pt"] = room["average.safetensors"] + sizes["average.safetensors"]
+    list(steps_of(tmp_path / "whole", SETTINGS))
+    checkpoint, room, failed = Run(tmp_path / "whole").checkpoints[0], {"log.csv": 0}, set()
+    room["network.safetensors"] = PAGE  # which the new log takes, and gives back with the old one
+    files = ("network.safetensors", "average.safetensors", "state.pt", "SHA256SUMS")  # the page is for settings.json
+    for name, following in itertools.pairwise(files):
+        room[following] = room[name] + PAGE * math.ceil((checkpoint / name).stat().st_size / PAGE)
     for name, n_bytes in room.items():
         folder = disk / name
-        steps = train_ncsn(SETTINGS, folder)
+        steps = steps_of(folder, SETTINGS)
         next(steps)
         ballast = leave_free(disk, n_bytes)
         with pytest.raises(DiskFullError, match=f"The disk is full: there is no room for {disk}") as caught:
             list(steps)
+        assert str(caught.value).endswith("stands at step 1: resume it, or start another from its weights)")
         failed |= {file for file in room if f"/{file};" in str(caught.value)}
         assert Run(folder).last_step == 1
+        assert not list(folder.rglob("*.partial"))
         ballast.unlink()
-        assert [step.step for step in train_ncsn(SETTINGS, folder, resume=True)] == [2, 3]
-        for averaged in (True, False):
-            mended, whole = (Run(run).network(averaged=averaged).state_dict() for run in (folder, tmp_path / "whole"))
-            assert all(torch.equal(value, whole[key]) for key, value in mended.items())
+        assert [step.step for step in steps_of(folder, SETTINGS, resume=True)] == [2, 3]
+        assert_same_run(folder, tmp_path / "whole")
         shutil.rmtree(folder)
     assert failed == set(room)
 
 
 def test_the_command_says_that_the_disk_is_full_and_how_to_go_on(disk, capsys, monkeypatch):
-    monkeypatch.setattr(NCSN, "of_scale", lambda data, scale: SETTINGS)
+    as_a_command(monkeypatch)
     arguments = ["train", "digits", "--cpu", "--out", str(disk / "run")]
     assert command.main([*arguments, "--steps", "1"]) == 0
-    ballast = leave_free(disk, 3 * PAGE)
+    ballast = leave_free(disk, PAGE)
     assert command.main([*arguments, "--steps", "3", "--resume"]) == 1
     error = capsys.readouterr().err
     assert "sbgm: The disk is full: there is no room for" in error
-    assert error.rstrip().endswith("Free some space there. The same command with --resume then goes on from step 1.")
+    way_on = "stands at step 1: resume it, or start another from its weights)"
+    assert error.rstrip().endswith(f"Free some space there. ({disk}/run {way_on}")
     ballast.unlink()
     assert command.main([*arguments, "--steps", "3", "--resume"]) == 0

@@ -1,4 +1,4 @@
-"""Train a noise conditional score network on images; Ctrl-C saves, --resume goes on.
+"""Train a noise conditional score network on images; Ctrl-C and SIGTERM save, --resume goes on.
 
 On several GPUs: torchrun --nproc_per_node 8 -m sbgm train …
 """
@@ -10,13 +10,13 @@ import contextlib
 import dataclasses
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas
 from tqdm import tqdm
 
 from sbgm.cli.options import leave_together
-from sbgm.files import DiskFullError
 from sbgm.lab.ncsn import DATA, NCSN, SCALES, train_ncsn
 from sbgm.lab.runs import Run, TrainingSettings, make_accelerator
 
@@ -86,35 +86,41 @@ def run(options: argparse.Namespace) -> int:
     if options.scale != "laptop" and accelerator.device.type == "cpu":
         print(f"sbgm train: no GPU is used; --scale {options.scale} takes weeks on a CPU", file=sys.stderr)
     steps = train_ncsn(settings, options.out, resume=options.resume, accelerator=accelerator)
-    interrupted = []
-    before = signal.signal(signal.SIGINT, lambda *_: interrupted.append(True))  # the step under way is finished first
-    try:
-        bar = tqdm(
+    with (
+        _noted(signal.SIGINT, signal.SIGTERM) as came,
+        contextlib.closing(steps),
+        tqdm(
             total=settings.training.n_steps,
             initial=Run(options.out).last_step,
             desc=str(options.out),
             unit="step",
             disable=not accelerator.is_main_process,
-        )
-        with contextlib.closing(steps), bar:
-            for step in steps:
-                bar.set_postfix(loss=f"{step.loss:.1f}", refresh=False)
-                bar.update()
-                if interrupted:
-                    break
-    except DiskFullError as error:
-        saved = Run(options.out).last_step
-        after = f"The same command with --resume then goes on from step {saved}." if saved else ""
-        raise DiskFullError(f"{error} {after}".rstrip()) from error
-    finally:
-        signal.signal(signal.SIGINT, before)
+        ) as bar,
+    ):
+        for step in steps:
+            bar.set_postfix(loss=f"{step.loss:.1f}", refresh=False)
+            bar.update()
+            if came:
+                break
     leave_together(accelerator)
-    if interrupted and accelerator.is_main_process:
+    if came and accelerator.is_main_process:
         print(
             f"\nStopped and saved at step {Run(options.out).last_step}. The same command with --resume goes on.",
             file=sys.stderr,
         )
-    return 130 if interrupted else 0
+    return 128 + came[0] if came else 0
+
+
+@contextlib.contextmanager
+def _noted(*signals: signal.Signals) -> Iterator[list[int]]:
+    """Give a list of those of these signals that came, none of which ends the step under way."""
+    came: list[int] = []
+    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in signals}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def settings_from(options: argparse.Namespace) -> NCSN:

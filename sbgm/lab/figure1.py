@@ -116,7 +116,7 @@ def _begun(run: Run, images: Tensor, settings: Figure1) -> Run:
     identity = {"n_images": len(images), "image_sum": float(images.cpu().sum(dtype=torch.float64))}
     wanted = dataclasses.asdict(settings) | identity
     if run.begun:
-        run.require(wanted, but="n_iterations")
+        run.resume(wanted, but="n_iterations")
     else:
         run.create(wanted)
     return run

@@ -18,6 +18,7 @@ from sbgm.lab.recipes import GeometricLadder
 from sbgm.lab.runs import PartLoss, Run, TrainingSettings, make_accelerator, train
 from sbgm.losses import ncsn_loss
 from sbgm.measure import level_losses
+from sbgm.networks import ScoreNetwork
 from sbgm.noise import derived_generator
 from sbgm.refinenet import RefineNet
 from sbgm.training import Step
@@ -105,7 +106,7 @@ def train_ncsn(
     folder: Path | str,
     *,
     resume: bool = False,
-    network: RefineNet | None = None,
+    network: ScoreNetwork | None = None,
     images: Batch | None = None,
     held_out: Batch | None = None,
     accelerator: Accelerator | None = None,
@@ -116,7 +117,7 @@ def train_ncsn(
         settings: what to train; a resumed run may differ from what it was started with in its number of steps only.
         folder: of the run, see `Run`.
         resume: go on with the run in this folder.
-        network: what to train, in place; None makes `settings.network`.
+        network: what to train, in place, one for these images; None makes `settings.network`.
         images: (N, C, H, W) in [0, 1] to train on; None loads `settings.data`.
         held_out: images for the held-out loss; None loads the test split.
         accelerator: see `train`.
@@ -124,19 +125,20 @@ def train_ncsn(
     Raises:
         FileExistsError: the folder is not empty and `resume` is not set.
         FileNotFoundError: `resume` is set and the folder holds no run.
-        ValueError: the run in the folder was started with other settings, the batch is larger than the data, or
-            `settings.initial` is of another architecture.
+        BlockingIOError: another process trains the run.
+        ValueError: the run in the folder was started with other settings, or its latest checkpoint is damaged, the
+            batch is larger than the data, or `settings.initial` is of another architecture.
     """
     accelerator = make_accelerator() if accelerator is None else accelerator
     run, started = Run(folder), dataclasses.asdict(settings)
-    if resume:
-        run.require(started, but="n_steps")
+    if resume and accelerator.is_main_process:
+        run.resume(started, but="n_steps")
     images = load_images(settings.data, "train") if images is None else images
     held_out = load_images(settings.data, "test") if held_out is None else held_out
     if len(images) < settings.training.batch_size:
         raise ValueError(f"batch_size must be at most the {len(images)} images, got {settings.training.batch_size}")
     network = settings.network(images.shape[1:]) if network is None else network
-    if accelerator.is_main_process and not resume:
+    if not resume and accelerator.is_main_process:
         run.create(started)
     accelerator.wait_for_everyone()
     loss = _part_loss(images, settings, accelerator.device)

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import io
 import json
-import math
 import os
 import platform
 import shutil
@@ -17,20 +16,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from sbgm.checked import Count, Positive, Whole, at_least, checked
-from sbgm.files import write_json, written_whole
+from sbgm.checked import Count, Positive, Score, Whole, checked, number_that
+from sbgm.files import DiskFullError, file_hash, write_bytes, write_json
 from sbgm.precision import autocast, compiled
-from sbgm.training import Step, adam
+from sbgm.training import Step, adam, require_finite
 from sbgm.weights import load_network, load_weights, save_network, shipped_networks, weights_file
 
 if TYPE_CHECKING:
     import pandas
     from accelerate import Accelerator
-
-    from sbgm.checked import Score
 
 __all__ = [
     "Measure",
@@ -54,8 +52,8 @@ def hardware() -> str:
     """The processor, its cores, and how many threads torch uses, as far as this machine tells."""
     model, cpuinfo = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
     if cpuinfo.exists():
-        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
-        model = names[0] if names else model
+        lines = cpuinfo.read_text().splitlines()
+        model = next((line.split(":", 1)[1].strip() for line in lines if "model name" in line), model)
     return f"{model}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
 
 
@@ -80,13 +78,30 @@ def save_checkpoint(path: Path, **state: Any) -> None:
     """Write state dictionaries, tensors and numbers to `path` at once: a kill leaves the old file or the new one."""
     content = io.BytesIO()
     torch.save(state, content)  # not to the disk: torch reports a full one as a RuntimeError about its own positions
-    with written_whole(path) as partial:
-        partial.write_bytes(content.getbuffer())
+    write_bytes(path, content.getbuffer())
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read what `save_checkpoint` wrote. Only tensors and plain containers are unpickled, never code."""
-    return torch.load(path, map_location="cpu", weights_only=True)
+    """Read what `save_checkpoint` wrote. Only tensors and plain containers are unpickled, never code.
+
+    Raises:
+        ValueError: the file is damaged, or holds more than that.
+    """
+    with _told_if_damaged(path, "remove its folder to go on from the checkpoint before"):
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+@contextlib.contextmanager
+def _told_if_damaged(path: Path, way_on: str) -> Iterator[None]:
+    """Name a file that can't be read, and the way on, in place of whatever its reader says, which may mislead."""
+    try:
+        yield
+    except OSError:  # which names it
+        raise
+    except Exception as error:
+        raise ValueError(
+            f"path must be a whole file, but {path} is damaged ({type(error).__name__}); {way_on}"
+        ) from error
 
 
 class Run:
@@ -95,8 +110,9 @@ class Run:
     * `settings.json`: what the run was started with.
     * `log.csv`: a row every few steps, empty where a quantity was not measured.
     * `step-0005000/`: a checkpoint, a file of weights for each of the run's networks, such as `network.safetensors` and
-      `average.safetensors`, and `state.pt`. It is written under another name and renamed, so that a folder with this
-      name is whole.
+      `average.safetensors`, `state.pt`, a copy of `settings.json`, and `SHA256SUMS`, which `sha256sum -c` can check. It
+      is written under another name and renamed, so that a folder with this name is whole. The last two stay.
+    * `.lock`: held by the process that trains. Reading needs no lock.
 
     Args:
         folder: where the run is or will be.
@@ -104,20 +120,44 @@ class Run:
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
+        self.lock = FileLock(self.folder / ".lock", timeout=0, thread_local=False, is_singleton=True)  # one a process
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r}), {self.last_step} steps"
 
     def create(self, settings: dict[str, Any]) -> None:
-        """Make the folder and write the settings.
+        """Make the folder, hold it, and write the settings.
 
         Raises:
-            FileExistsError: something is there already; it is left as it is.
+            FileExistsError: something is there already, other than a start that was killed; it is left as it is.
+            BlockingIOError: as `hold`.
         """
-        if self.folder.exists() and any(self.folder.iterdir()):
+        if any(not (p.name == ".lock" or p.match("settings.json.*.partial")) for p in self.folder.glob("*")):
             raise FileExistsError(f"{self.folder} is not empty; resume the run there, or choose another folder")
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.hold()
         write_json(self.folder / "settings.json", settings)
+
+    def hold(self) -> None:
+        """Keep other processes from writing to the folder, and remove what a killed one left half made.
+
+        The folder is free again after `lock.release()`, once no `Run` of it is in use, or when this process ends,
+        however it does.
+
+        Raises:
+            BlockingIOError: another process holds it.
+        """
+        try:
+            self.lock.acquire()
+        except Timeout:
+            raise BlockingIOError(
+                f"{self.folder} is in use: another process trains the run there; stop it, or choose another folder"
+            ) from None
+        for left in self.folder.glob("*.partial"):
+            if left.is_dir():
+                shutil.rmtree(left)
+            else:
+                left.unlink()
 
     @property
     def begun(self) -> bool:
@@ -126,17 +166,21 @@ class Run:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings that the run was started with.
+        """The settings that the run was started with: the copy in the latest checkpoint, which has a checksum.
 
         Raises:
             FileNotFoundError: there is no run in this folder.
+            ValueError: they are damaged.
         """
         if not self.begun:
             raise FileNotFoundError(f"{self.folder} holds no training run: it has no settings.json")
-        return json.loads((self.folder / "settings.json").read_text(encoding="utf-8"))
+        copy = self.checkpoint() / "settings.json" if self.last_step else self.folder
+        path = copy if copy.is_file() else self.folder / "settings.json"  # older versions made no copies
+        with _told_if_damaged(path, "replace it by that of a run started with the same settings elsewhere"):
+            return json.loads(path.read_bytes())
 
-    def require(self, settings: dict[str, Any], *, but: str) -> None:
-        """Raise unless the run was started with these settings.
+    def resume(self, settings: dict[str, Any], *, but: str) -> None:
+        """Hold the folder of a run that was started with these settings.
 
         Args:
             settings: as for `create`; those under "training" count as their own.
@@ -144,12 +188,15 @@ class Run:
 
         Raises:
             FileNotFoundError: there is no run in this folder.
-            ValueError: some differ; the message names them.
+            ValueError: some differ, which the message names, or `settings.json` is damaged.
+            BlockingIOError: as `hold`.
         """
         a, b = ({**s, **s.get("training", {})} for s in (self.settings, settings))
         if differ := [name for name in b if a.get(name) != b[name] and name not in (but, "training")]:
             says = ", ".join(f"{name} = {a.get(name)!r}, not {b[name]!r}" for name in differ)
             raise ValueError(f"settings must be those that the run in {self.folder} was started with: {says}")
+        self.hold()
+        write_json(self.folder / "settings.json", self.settings)  # as the checkpoint has them
 
     @property
     def checkpoints(self) -> list[Path]:
@@ -161,54 +208,97 @@ class Run:
         """The step of the latest checkpoint, 0 if there is none."""
         return step_of(self.checkpoints[-1]) if self.checkpoints else 0
 
+    def checkpoint(self, step: int | None = None) -> Path:
+        """The folder of a checkpoint whose files are as they were written.
+
+        Args:
+            step: None is the latest.
+
+        Raises:
+            FileNotFoundError: there is no such checkpoint (yet).
+            ValueError: it is damaged; the message names the files, and the checkpoint before it that is not.
+        """
+        step = self.last_step if step is None else step
+        folder = self.folder / f"step-{step:07d}"
+        if not folder.is_dir():
+            raise FileNotFoundError(
+                f"{self.folder} holds no checkpoint of step {step}; those there: "
+                f"{[step_of(p) for p in self.checkpoints] or 'none'}"
+            )
+        if damaged := _damaged(folder):
+            whole = [p.name for p in self.checkpoints if p < folder and not _damaged(p)]
+            way_on = f"remove it to go on from {whole[-1]}" if whole else "no whole one is left before it: start anew"
+            raise ValueError(f"{folder} is damaged: {', '.join(damaged)} changed since it was written; {way_on}")
+        return folder
+
     def log(self) -> pandas.DataFrame:
-        """The log so far, a row every few steps."""
+        """The log so far, a row every few steps.
+
+        Raises:
+            FileNotFoundError: there is no row yet.
+            ValueError: the file is damaged.
+        """
         import pandas
 
-        return pandas.read_csv(self.folder / "log.csv")
+        path = self.folder / "log.csv"
+        with _told_if_damaged(path, "the run writes it again from its checkpoint when it is resumed"):
+            return pandas.read_csv(path)
 
     def network(self, step: int | None = None, *, averaged: bool = True) -> nn.Module:
-        """A network of the run, ready to use.
+        """A network of the run, ready to use; also while another process trains it, since two checkpoints stay.
 
         Args:
             step: of the checkpoint; None is the latest.
             averaged: the moving average of the weights where the run keeps one, else the weights themselves.
 
         Raises:
-            FileNotFoundError: there is no such checkpoint (yet).
+            FileNotFoundError, ValueError: as `checkpoint`.
         """
-        folder = self._checkpoint(self.last_step if step is None else step)
+        folder = self.checkpoint(step)
         average = folder / "average.safetensors"
-        try:
-            return load_network(average if averaged and average.exists() else folder / "network.safetensors")
-        except (FileNotFoundError, RuntimeError):  # the second where the file went between two of its openings
-            if step is None and self.last_step > step_of(folder):  # a new checkpoint took this one's place meanwhile
-                return self.network(averaged=averaged)
-            raise
+        return load_network(average if averaged and average.exists() else folder / "network.safetensors")
 
     def save(self, step: int, networks: Mapping[str, nn.Module], state: dict[str, Any], *, keep_every: int = 0) -> None:
-        """Write a checkpoint, then remove those before it but every `keep_every`-th step's (0 keeps the new one only).
+        """Write a checkpoint, then remove those before it but the last, and but every `keep_every`-th step's.
 
         Args:
             step: steps made.
             networks: what `load_network` can load from it, by the stem of the file.
             state: what else the run needs to go on: tensors, numbers, strings and containers of them.
+            keep_every: 0 keeps the last two only.
+
+        Raises:
+            FloatingPointError: a weight, or a tensor of a dictionary in `state`, is NaN or infinite; nothing is saved.
+            DiskFullError: nothing is left of what was written.
         """
+        groups = [dict(network.named_parameters()) for network in networks.values()]
+        groups += [value for value in state.values() if isinstance(value, Mapping)]
+        if any(isinstance(w, Tensor) and not bool(w.isfinite().all()) for group in groups for w in group.values()):
+            raise FloatingPointError(f"the weights are not finite at step {step}; lower the learning rate")
         folder = self.folder / f"step-{step:07d}"
         partial = folder.with_suffix(".partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        for name, network in networks.items():
-            save_network(network, partial / f"{name}.safetensors", step=step)
-        save_checkpoint(partial / "state.pt", **state)
-        partial.rename(folder)
-        for old in self.checkpoints:
-            if old != folder and not (keep_every and step_of(old) % keep_every == 0):
-                shutil.rmtree(old)
+        try:
+            partial.mkdir()
+            for name, network in networks.items():
+                save_network(network, partial / f"{name}.safetensors", step=step)
+            save_checkpoint(partial / "state.pt", **state)
+            write_bytes(partial / "settings.json", (self.folder / "settings.json").read_bytes())
+            sums = "".join(f"{file_hash(file)}  {file.name}\n" for file in sorted(partial.iterdir()))
+            write_bytes(partial / "SHA256SUMS", sums.encode())
+            partial.rename(folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        for old in self.checkpoints[:-2]:
+            if not (keep_every and step_of(old) % keep_every == 0):
+                shutil.rmtree(old.rename(old.with_suffix(".partial")))  # what a kill leaves of it is no checkpoint
 
     def load(self, networks: Mapping[str, nn.Module]) -> dict[str, Any]:
-        """Load the latest checkpoint into the networks and return its state."""
-        folder = self._checkpoint(self.last_step)
+        """Load the latest checkpoint into the networks and return its state.
+
+        Raises:
+            FileNotFoundError, ValueError: as `checkpoint`.
+        """
+        folder = self.checkpoint()
         for name, network in networks.items():
             load_weights(network, folder / f"{name}.safetensors")
         return load_checkpoint(folder / "state.pt")
@@ -217,15 +307,15 @@ class Run:
         """Replace `log.csv` by these rows; a column that a row lacks stays empty."""
         import pandas
 
-        with written_whole(self.folder / "log.csv") as partial:
-            pandas.DataFrame(rows).to_csv(partial, index=False)
+        write_bytes(self.folder / "log.csv", pandas.DataFrame(rows).to_csv(index=False).encode())
 
-    def _checkpoint(self, step: int) -> Path:
-        folder = self.folder / f"step-{step:07d}"
-        if not folder.is_dir():
-            steps = [step_of(p) for p in self.checkpoints]
-            raise FileNotFoundError(f"{self.folder} holds no checkpoint of step {step}; those there: {steps or 'none'}")
-        return folder
+
+def _damaged(checkpoint: Path) -> list[str]:
+    """The names of the files that are not as they were written; none where an older version wrote no checksums."""
+    sums = checkpoint / "SHA256SUMS"
+    lines = sums.read_text(encoding="utf-8", errors="replace").splitlines() if sums.is_file() else []
+    written = {checkpoint / line[66:]: line[:64] for line in lines}
+    return [file.name for file, value in written.items() if not file.is_file() or file_hash(file) != value]
 
 
 def load_trained(path: Path | str) -> nn.Module:
@@ -251,14 +341,8 @@ def step_of(checkpoint: Path) -> int:
 
 # --- training ---------------------------------------------------------------------------------------------------------
 
-PartLoss = Callable[["Score", int, int, int], Tensor]  # (score, step, part, n_parts) -> scalar
-Measure = Callable[["Score"], dict[str, float]]
-
-
-def _decay(value: float, name: str, given: Mapping[str, Any]) -> float:
-    if at_least(0)(value, name, given) >= 1:
-        raise ValueError(f"{name} must be at least 0 and below 1, got {value}")
-    return value
+PartLoss = Callable[[Score, int, int, int], Tensor]  # (score, step, part, n_parts) -> scalar
+Measure = Callable[[Score], dict[str, float]]
 
 
 @checked
@@ -272,7 +356,7 @@ class TrainingSettings:
     n_steps: Count = field(default=200_000, metadata={"help": "the number of the last step"})
     batch_size: Count = field(default=128, metadata={"help": "images a step, over all processes"})
     learning_rate: Positive = field(default=1e-3, metadata={"help": "Adam's"})
-    ema_decay: Annotated[float, _decay] = field(
+    ema_decay: Annotated[float, number_that(("be at least 0 and below 1", lambda value: 0 <= value < 1))] = field(
         default=0.0, metadata={"help": "m of the moving average of the weights; 0 keeps none"}
     )
     precision: Literal["fp32", "bf16"] = field(
@@ -315,7 +399,7 @@ def train(
         network: trained in place; `save_network` must know its class.
         part_loss: the mean loss of a part of a step's batch, given the score to train, the step's number, the part's
             number from 0 and the number of parts.
-        run: where to save; its settings must have been written.
+        run: where to save, created or resumed by this process, the first of them if there are several.
         settings: see `TrainingSettings`.
         measure: named numbers for the log from a score, the averaged one where an average is kept.
         accelerator: where and in how many processes to train; None is `make_accelerator()`.
@@ -325,7 +409,9 @@ def train(
 
     Raises:
         ValueError: the batch does not divide into the parts, before the first step.
-        FloatingPointError: a loss is NaN or infinite; the run keeps its last checkpoint.
+        BlockingIOError: another process trains the run.
+        DiskFullError, FloatingPointError: there is no room, or a loss, gradient or weight is NaN or infinite; the
+            message says which step is saved.
         ArithmeticError: the compiled network has another gradient than the plain one.
     """
     accelerator = make_accelerator() if accelerator is None else accelerator
@@ -335,10 +421,10 @@ def train(
             f"batch_size must divide into {n_parts} parts ({accelerator.num_processes} processes × accumulation "
             f"{settings.accumulation}), got {settings.batch_size}"
         )
-    return _train(network, part_loss, run, settings, measure, accelerator)
+    return _train(network, part_loss, n_parts, run, settings, measure, accelerator)
 
 
-def _train(network, part_loss, run, settings, measure, accelerator):
+def _train(network, part_loss, n_parts, run, settings, measure, accelerator):
     network.to(accelerator.device).train()
     ema, networks = None, {"network": network}
     if settings.ema_decay:
@@ -350,12 +436,9 @@ def _train(network, part_loss, run, settings, measure, accelerator):
         state = run.load(networks)
         optimizer.load_state_dict(state["optimizer"])
         done = state["done"]
-        if ema is not None:
-            ema.n_averaged.fill_(done["step"])
     if settings.compile and done["step"] < settings.n_steps:
-        part = done["step"] + 1, accelerator.process_index, accelerator.num_processes * settings.accumulation
-        plain = autocast(network, settings.precision, accelerator.device.type)
-        _compiled_for_training(network, lambda: part_loss(plain, *part))
+        plain, step = autocast(network, settings.precision, accelerator.device.type), done["step"] + 1
+        _compiled_for_training(network, lambda: part_loss(plain, step, accelerator.process_index, n_parts))
     model = accelerator.prepare_model(network)
     score, measured_score = (
         autocast(m, settings.precision, accelerator.device.type) for m in (model, networks.get("average", network))
@@ -363,37 +446,34 @@ def _train(network, part_loss, run, settings, measure, accelerator):
     started, whole = time.perf_counter() - done["seconds"], True
 
     def log() -> None:
-        step = done["step"]
-        last = step == settings.n_steps
-        if not done["losses"] or not (last or step % settings.log_every == 0):
-            return
-        row = {"step": step, "loss": sum(done["losses"]) / len(done["losses"])}
-        if measure is not None and (last or step % settings.measure_every == 0):
-            row |= measure(measured_score)
-        done["seconds"] = time.perf_counter() - started
-        done["rows"], done["losses"] = [*done["rows"], row | {"seconds": done["seconds"]}], []
-        if accelerator.is_main_process:
-            run.write_log(done["rows"])
+        last = done["step"] == settings.n_steps
+        if done["losses"] and (last or done["step"] % settings.log_every == 0):
+            row = {"step": done["step"], "loss": sum(done["losses"]) / len(done["losses"])}
+            if measure is not None and (last or done["step"] % settings.measure_every == 0):
+                row |= measure(measured_score)
+            done["rows"], done["losses"] = [*done["rows"], row | {"seconds": done["seconds"]}], []
+            if accelerator.is_main_process:
+                run.write_log(done["rows"])
 
     def save() -> None:
         if accelerator.is_main_process and done["step"] > run.last_step:
-            done["seconds"] = time.perf_counter() - started
             state = {"optimizer": optimizer.state_dict(), "done": done}
             run.save(done["step"], networks, state, keep_every=settings.keep_every)
 
     try:
+        if accelerator.is_main_process and done["rows"]:
+            run.write_log(done["rows"])  # as the checkpoint has it
         log()  # a run that was stopped before its last row was written
-        while done["step"] < settings.n_steps:
-            step = done["step"] + 1
+        for step in range(done["step"] + 1, settings.n_steps + 1):
             optimizer.zero_grad(set_to_none=True)
-            loss = _backward(model, score, part_loss, step, settings.accumulation, accelerator)
-            if not math.isfinite(loss):
-                raise FloatingPointError(f"the loss is {loss} at step {step}; lower the learning rate")
+            loss = _backward(model, score, part_loss, step, n_parts, accelerator)
+            require_finite(loss, optimizer, step, settings.n_steps)
             whole = False
             optimizer.step()
             if ema is not None:
+                ema.n_averaged.fill_(step - 1)
                 ema.update_parameters(network)
-            done["step"] = step
+            done["step"], done["seconds"] = step, time.perf_counter() - started
             done["losses"].append(loss)
             whole = True
             log()
@@ -404,17 +484,20 @@ def _train(network, part_loss, run, settings, measure, accelerator):
         if whole:  # else the interrupt fell between the weights and their average, and the last checkpoint stands
             save()
         raise
+    except (DiskFullError, FloatingPointError) as error:
+        way_on = "resume it, or start another from its weights"
+        raise type(error)(f"{error} ({run.folder} stands at step {run.last_step}: {way_on})") from error
+    finally:
+        run.lock.release()
 
 
-def _backward(model, score, part_loss, step, accumulation, accelerator) -> float:
+def _backward(model, score, part_loss, step, n_parts, accelerator) -> float:
     """Average the gradients over the parts of all processes; return the mean loss of the batch."""
-    n_parts = accelerator.num_processes * accumulation
+    mine = range(accelerator.process_index, n_parts, accelerator.num_processes)
     total = torch.zeros((), device=accelerator.device)
-    for i in range(accumulation):
-        more_to_come = i < accumulation - 1
-        with accelerator.no_sync(model) if more_to_come else contextlib.nullcontext():
-            part = i * accelerator.num_processes + accelerator.process_index
-            value = part_loss(score, step, part, n_parts) / accumulation
+    for part in mine:
+        with contextlib.nullcontext() if part == mine[-1] else accelerator.no_sync(model):
+            value = part_loss(score, step, part, n_parts) / len(mine)
             value.backward()
         total += value.detach()
     return float(accelerator.reduce(total, reduction="mean"))

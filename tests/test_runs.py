@@ -1,0 +1,368 @@
+"""Runs that nothing loses: killed, stopped, damaged, out of room, or taken by two processes."""
+
+import math
+import os
+import random
+import shutil
+import signal
+import time
+
+import pytest
+import torch
+from torch import nn
+
+from processes import FORKS
+from sbgm import cli as command
+from sbgm import ncsn_loss
+from sbgm.lab import ncsn
+from sbgm.lab.runs import Run, load_trained
+from small_run import SETTINGS, as_a_command, assert_same_run, changed, live, small_network, steps_of
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run that never stopped, and its steps."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    return folder, list(steps_of(folder))
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+# --- stopped and resumed ---------------------------------------------------------------------------------------------
+
+
+def test_a_run_keeps_its_last_two_checkpoints_each_with_all_that_it_needs(whole):
+    folder, _ = whole
+    assert names(folder) == [".lock", "log.csv", "settings.json", "step-0000006", "step-0000008"]
+    files = ["SHA256SUMS", "average.safetensors", "network.safetensors", "settings.json", "state.pt"]
+    assert all(names(checkpoint) == files for checkpoint in Run(folder).checkpoints)
+
+
+def test_checkpoints_to_keep_are_kept(tmp_path):
+    list(steps_of(tmp_path / "run", changed(save_every=1, keep_every=3)))
+    assert [int(p.name[5:]) for p in Run(tmp_path / "run").checkpoints] == [3, 6, 7, 8]
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint of step 2; those there: \[3, 6, 7, 8\]"):
+        Run(tmp_path / "run").network(step=2)
+
+
+@pytest.mark.parametrize("stop_after", [1, 4, 5, 7])
+def test_a_run_that_is_closed_saves_and_goes_on_as_if_it_had_not_stopped(whole, tmp_path, stop_after):
+    steps = steps_of(tmp_path / "run")
+    first = [next(steps) for _ in range(stop_after)]
+    steps.close()
+    assert Run(tmp_path / "run").last_step == stop_after
+    assert first + list(steps_of(tmp_path / "run", resume=True)) == whole[1]
+    assert_same_run(tmp_path / "run", whole[0])
+
+
+def test_a_finished_run_is_left_alone_and_more_steps_continue_it(tmp_path, whole):
+    folder = tmp_path / "run"
+    list(steps_of(folder, changed(n_steps=5)))
+    before = (folder / "step-0000005" / "state.pt").stat().st_mtime_ns
+    assert list(steps_of(folder, changed(n_steps=5), resume=True)) == []
+    assert (folder / "step-0000005" / "state.pt").stat().st_mtime_ns == before
+    assert list(steps_of(folder, resume=True)) == whole[1][5:]
+
+
+def break_call(monkeypatch, number, effect):
+    """Let `effect` take the place of the loss at its call of this number, in training and held-out measurements."""
+    calls = []
+
+    def loss(*arguments, **options):
+        calls.append(None)
+        value = ncsn_loss(*arguments, **options)
+        return effect(value) if len(calls) == number else value
+
+    monkeypatch.setattr(ncsn, "ncsn_loss", loss)
+
+
+def interrupt(value):
+    raise KeyboardInterrupt
+
+
+def test_an_interrupt_in_the_middle_of_a_step_saves_the_step_before(tmp_path, whole, monkeypatch):
+    """Ctrl-C in a cell: between the gradient and the update, nothing of the new step has happened yet."""
+    break_call(monkeypatch, 6, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        list(steps_of(tmp_path / "run"))
+    assert Run(tmp_path / "run").last_step == 5
+    assert list(steps_of(tmp_path / "run", resume=True)) == whole[1][5:]
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_lets_the_command_finish_its_step_and_save(tmp_path, whole, monkeypatch, capsys, number, status):
+    def send(value):
+        os.kill(os.getpid(), number)
+        return value
+
+    as_a_command(monkeypatch)
+    break_call(monkeypatch, 5, send)
+    before = signal.getsignal(number)
+    arguments = ["train", "digits", "--cpu", "--out", str(tmp_path / "run")]
+    assert command.main(arguments) == status
+    assert signal.getsignal(number) == before
+    assert "Stopped and saved at step 5. The same command with --resume goes on." in capsys.readouterr().err
+    assert command.main([*arguments, "--resume"]) == 0
+    assert_same_run(tmp_path / "run", whole[0])
+
+
+@pytest.mark.parametrize("n_kills", [3, pytest.param(30, marks=pytest.mark.slow)])
+def test_a_run_killed_at_random_moments_ends_with_the_same_bits(n_kills, tmp_path):
+    """kill -9 of a process that saves every third step, at moments drawn over the time that many steps take; then a few
+    steps more, and as many in a run that was never killed."""
+    folder, moments, often = tmp_path / "killed", random.Random(0), {"save_every": 3, "measure_every": 20}
+    for _ in range(n_kills):
+        start = Run(folder).last_step
+        process = FORKS.Process(target=live, args=(folder, changed(n_steps=100_000, **often)))
+        process.start()
+        wait_for_a_checkpoint_after(start, folder, process)
+        time.sleep(moments.uniform(0, 0.2))
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL, "it ended before it was killed"
+    n_steps = Run(folder).last_step + 4
+    list(steps_of(folder, changed(n_steps=n_steps, **often), resume=True))
+    list(steps_of(tmp_path / "whole", changed(n_steps=n_steps, save_every=100_000, measure_every=20)))
+    assert_same_run(folder, tmp_path / "whole")
+
+
+def wait_for_a_checkpoint_after(step, folder, process):
+    while Run(folder).last_step == step and process.is_alive():
+        time.sleep(0.01)
+
+
+# --- one process a folder --------------------------------------------------------------------------------------------
+
+
+def test_a_notebook_reads_a_run_that_another_process_trains_and_can_take_it_over_once_that_is_dead(tmp_path):
+    folder, settings = tmp_path / "run", changed(n_steps=100_000, save_every=20, measure_every=1_000)
+    process = FORKS.Process(target=live, args=(folder, settings))
+    process.start()
+    wait_for_a_checkpoint_after(0, folder, process)
+    run, seen = Run(folder), set()
+    while len(seen) < 3:  # whatever instant it looks, what it reads is whole
+        seen.add(run.network().facts["step"])
+    assert min(seen) >= 20
+    with pytest.raises(BlockingIOError, match=r"run is in use: another process trains the run there; stop it, or"):
+        steps_of(folder, settings, resume=True)
+    assert process.is_alive()
+    process.kill()
+    process.join()
+    assert (folder / ".lock").exists()  # and is nobody's
+    assert next(steps_of(folder, settings, resume=True)).step == Run(folder).last_step + 1
+
+
+def test_the_folder_is_free_again_once_a_run_ends_however_it_does(tmp_path, monkeypatch):
+    """A cell that was interrupted keeps its traceback, and with it the run."""
+    break_call(monkeypatch, 2, interrupt)
+    with pytest.raises(KeyboardInterrupt) as kept:
+        list(steps_of(tmp_path / "run"))
+    process = FORKS.Process(target=live, args=(tmp_path / "run", SETTINGS))
+    process.start()
+    process.join()
+    assert (process.exitcode, Run(tmp_path / "run").last_step) == (0, 8)
+    assert kept
+
+
+# --- what is written is whole ----------------------------------------------------------------------------------------
+
+
+def gradient_of_nan(value):
+    """The value, whose gradient is NaN: 0 · ∂√u/∂u at u = 0."""
+    return value + 0 * (value - value).sqrt()
+
+
+@pytest.mark.parametrize(
+    ("effect", "message"),
+    [
+        (lambda value: value * math.nan, "the loss is nan at step 4 of 8"),
+        (gradient_of_nan, "the sum of the gradient is nan at step 4 of 8"),
+    ],
+)
+def test_a_nan_at_a_saving_step_stops_the_run_which_stands_at_its_last_checkpoint(
+    tmp_path, whole, monkeypatch, effect, message
+):
+    break_call(monkeypatch, 4, effect)
+    after = r"; lower the learning rate \(.*/run stands at step 2: resume it, or start another from its weights\)"
+    with pytest.raises(FloatingPointError, match=message + after):
+        list(steps_of(tmp_path / "run"))
+    monkeypatch.undo()
+    assert Run(tmp_path / "run").last_step == 2
+    assert list(steps_of(tmp_path / "run", resume=True)) == whole[1][2:]
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_weights_that_are_not_finite_are_never_saved(tmp_path, bad):
+    """Those of a network, and those in a run's state, where Fig. 1's run has them."""
+    run, good = Run(tmp_path / "run"), small_network()
+    run.create({})
+    run.save(1, {"network": good}, {"losses": torch.tensor(math.nan)})
+    broken = small_network()
+    nn.init.constant_(broken.end.bias, bad)
+    for networks, state in (({"network": good, "average": broken}, {}), ({}, {"network": broken.state_dict()})):
+        with pytest.raises(FloatingPointError, match="the weights are not finite at step 2; lower the learning rate"):
+            run.save(2, networks, state)
+    assert names(run.folder) == [".lock", "settings.json", "step-0000001"]
+
+
+@pytest.mark.parametrize("part", ["save_network", "save_checkpoint"])
+def test_a_write_that_fails_leaves_the_checkpoint_before_it_and_nothing_else(tmp_path, monkeypatch, part, whole):
+    def fail(*arguments, **options):
+        raise OSError("the disk is gone")
+
+    folder = tmp_path / "run"
+    steps = steps_of(folder)
+    next(steps), next(steps)
+    monkeypatch.setattr(f"sbgm.lab.runs.{part}", fail)
+    with pytest.raises(OSError, match="the disk is gone"):
+        list(steps)
+    monkeypatch.undo()
+    assert names(folder) == [".lock", "log.csv", "settings.json", "step-0000002"]
+    assert list(steps_of(folder, resume=True)) == whole[1][2:]
+
+
+# --- damage ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def damaged(tmp_path, whole):
+    """A copy of a run that stopped, to be damaged."""
+    folder = tmp_path / "run"
+    steps = steps_of(folder)
+    [next(steps) for _ in range(5)]
+    steps.close()
+    return folder
+
+
+@pytest.mark.parametrize("n_flips", [1, pytest.param(30, marks=pytest.mark.slow)])
+def test_a_flipped_bit_in_any_file_is_named_or_does_no_harm(damaged, tmp_path, whole, n_flips):
+    """A checkpoint that is named can be removed; the run then goes on from the one before it. The sums of the older
+    checkpoint are not looked at until it is needed."""
+    draw, named = random.Random(0), set()
+    files = [path.relative_to(damaged) for path in sorted(damaged.rglob("*")) if path.is_file() and path.stat().st_size]
+    assert len(files) == 12
+    for file in files * n_flips:
+        folder = shutil.copytree(damaged, tmp_path / "copy")
+        content = bytearray((folder / file).read_bytes())
+        content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
+        (folder / file).write_bytes(content)
+        try:
+            list(steps_of(folder, resume=True))
+        except ValueError as error:
+            assert f"{file.parent} is damaged" in str(error)  # noqa: PT017
+            assert str(error).endswith("remove it to go on from step-0000004")  # noqa: PT017
+            named.add(file)
+            shutil.rmtree(folder / file.parent)
+            list(steps_of(folder, resume=True))
+        assert_same_run(folder, whole[0])
+        shutil.rmtree(folder)
+    assert named == {file for file in files if file.parent.name == "step-0000005"}
+
+
+def test_a_damaged_checkpoint_is_named_also_where_it_is_only_read(damaged):
+    with (damaged / "step-0000005" / "average.safetensors").open("ab") as file:
+        file.write(b"\0")
+    with pytest.raises(ValueError, match=r"step-0000005 is damaged: average.safetensors changed since it was written"):
+        load_trained(damaged)
+    (damaged / "step-0000004" / "state.pt").unlink()
+    with pytest.raises(ValueError, match=r"no whole one is left before it: start anew"):
+        load_trained(damaged)
+
+
+def older(folder):
+    """Make a run that of an older version, whose checkpoints had no sums and no settings."""
+    for checkpoint in Run(folder).checkpoints:
+        (checkpoint / "SHA256SUMS").unlink()
+        (checkpoint / "settings.json").unlink()
+    (folder / ".lock").unlink()
+
+
+def test_a_run_of_an_older_version_goes_on(damaged, whole):
+    older(damaged)
+    assert list(steps_of(damaged, resume=True)) == whole[1][5:]
+    assert_same_run(damaged, whole[0])
+
+
+@pytest.mark.parametrize(
+    ("file", "way_on"),
+    [
+        ("settings.json", "replace it by that of a run started with the same settings elsewhere"),
+        ("step-0000005/state.pt", "remove its folder to go on from the checkpoint before"),
+        ("step-0000005/network.safetensors", ""),
+    ],
+)
+def test_a_damaged_file_of_an_older_version_is_named(damaged, file, way_on, capsys, monkeypatch):
+    older(damaged)
+    (damaged / file).write_bytes(b"\xff" + (damaged / file).read_bytes()[:50])
+    with pytest.raises(ValueError, match=rf"path must be a whole .*{file}.*; {way_on}" if way_on else file):
+        list(steps_of(damaged, resume=True))
+    as_a_command(monkeypatch)
+    assert command.main(["train", "digits", "--cpu", "--out", str(damaged), "--resume"]) == 1
+    assert str(damaged / file) in capsys.readouterr().err
+
+
+def test_a_damaged_log_is_named_and_written_again_from_the_checkpoint(damaged):
+    (damaged / "log.csv").write_bytes(b'step,"\n1,2\n')
+    with pytest.raises(ValueError, match=r"log.csv is damaged \(ParserError\); the run writes it again from"):
+        Run(damaged).log()
+    assert list(steps_of(damaged, changed(n_steps=5), resume=True)) == []
+    assert Run(damaged).log()["step"].tolist() == [1, 2, 3, 4, 5]
+
+
+# --- nothing is overwritten ------------------------------------------------------------------------------------------
+
+
+def test_a_run_whose_start_was_killed_can_be_started_again(tmp_path, monkeypatch, whole):
+    """While its settings were written; and what a later kill leaves half made is gone once the run goes on."""
+    monkeypatch.setattr("os.fsync", interrupt)
+    monkeypatch.setattr("pathlib.Path.unlink", lambda *arguments, **options: None)
+    with pytest.raises(KeyboardInterrupt):
+        steps_of(tmp_path / "run")
+    monkeypatch.undo()
+    assert len(names(tmp_path / "run")) == 2  # the lock, and what was written
+    assert next(steps_of(tmp_path / "run")) == whole[1][0]
+    (tmp_path / "run" / "step-0000002.partial").mkdir()
+    (tmp_path / "run" / "log.csv.4711.partial").write_text("step,lo")
+    list(steps_of(tmp_path / "run", resume=True))
+    assert names(tmp_path / "run") == names(whole[0])
+
+
+def test_an_existing_run_is_not_overwritten_unasked(whole, monkeypatch):
+    before = {p: p.read_bytes() for p in whole[0].rglob("*") if p.is_file()}
+    with pytest.raises(FileExistsError, match="is not empty; resume the run there, or choose another folder"):
+        steps_of(whole[0])
+    as_a_command(monkeypatch)
+    assert command.main(["train", "digits", "--cpu", "--out", str(whole[0])]) == 1
+    assert {p: p.read_bytes() for p in whole[0].rglob("*") if p.is_file()} == before
+
+
+def test_a_folder_that_holds_something_else_is_not_taken_for_a_run(tmp_path):
+    (tmp_path / "thesis.partial").write_text("…")
+    with pytest.raises(FileExistsError, match="not empty"):
+        steps_of(tmp_path)
+    with pytest.raises(FileNotFoundError, match="holds no training run"):
+        steps_of(tmp_path, resume=True)
+    assert names(tmp_path) == ["thesis.partial"]
+
+
+@pytest.mark.parametrize("folder", ["nowhere", "empty", "other"])
+def test_resuming_where_there_is_no_run_is_refused_and_starts_none(folder, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").write_text("…")
+    before = sorted(tmp_path.rglob("*"))
+    out = tmp_path / folder
+    with pytest.raises(FileNotFoundError, match=f"/{folder} holds no training run"):
+        steps_of(out, resume=True)
+    assert command.main(["train", "digits", "--cpu", "--out", str(out), "--resume"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"sbgm: --resume must find a run in --out, but {out} holds no training run")
+    assert error.endswith("leave --resume out to start one, or give a run's folder\n")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_resuming_with_other_settings_names_them(whole):
+    with pytest.raises(ValueError, match=r"started with: batch_size = 8, not 4, learning_rate = 0.01, not 0.1"):
+        steps_of(whole[0], changed(learning_rate=0.1, batch_size=4), resume=True)
