@@ -236,7 +236,7 @@ def damaged(tmp_path, whole):
     return folder
 
 
-@pytest.mark.parametrize("n_flips", [1, pytest.param(30, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_flips", [1, pytest.param(10, marks=pytest.mark.slow)])
 def test_a_flipped_bit_in_any_file_is_named_or_does_no_harm(damaged, tmp_path, whole, n_flips):
     """A checkpoint that is named can be removed; the run then goes on from the one before it. The sums of the older
     checkpoint are not looked at until it is needed."""
@@ -301,6 +301,15 @@ def test_a_damaged_file_of_an_older_version_is_named(damaged, file, way_on, caps
     as_a_command(monkeypatch)
     assert command.main(["train", "digits", "--cpu", "--out", str(damaged), "--resume"]) == 1
     assert str(damaged / file) in capsys.readouterr().err
+
+
+def test_a_setting_of_an_older_version_whose_name_is_damaged_is_named(damaged, capsys):
+    older(damaged)
+    content = (damaged / "settings.json").read_text()
+    (damaged / "settings.json").write_text(content.replace("seed", "sefd"))
+    assert command.main(["train", "digits", "--cpu", "--out", str(damaged), "--resume"]) == 1
+    assert f"in {damaged}/settings.json, but there" in (error := capsys.readouterr().err)
+    assert "sefd" in error
 
 
 def test_a_damaged_log_is_named_and_written_again_from_the_checkpoint(damaged):

@@ -128,15 +128,21 @@ def settings_from(options: argparse.Namespace) -> NCSN:
 
     Raises:
         FileNotFoundError: --resume is given, and --out holds no run.
-        ValueError: a setting can't be, or the run in --out is of other data.
+        ValueError: a setting can't be, or the run in --out is of other data, or its settings are damaged.
     """
     try:
-        started = Run(options.out).settings if options.resume else None
+        settings = (
+            NCSN.from_dict(Run(options.out).settings) if options.resume else NCSN.of_scale(options.data, options.scale)
+        )
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"--resume must find a run in --out, but {error}; leave --resume out to start one, or give a run's folder"
         ) from None
-    settings = NCSN.from_dict(started) if started else NCSN.of_scale(options.data, options.scale)
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"--resume must find a run's settings in {options.out}/settings.json, but there {error}; replace it by "
+            "that of a run started with the same settings elsewhere"
+        ) from error
     if settings.data != options.data:
         raise ValueError(f"data must be {settings.data!r}, as the run in {options.out} was started with")
     return _changed(settings, options, training=_changed(settings.training, options))

@@ -438,7 +438,7 @@ def _train(network, part_loss, n_parts, run, settings, measure, accelerator):
         done = state["done"]
     if settings.compile and done["step"] < settings.n_steps:
         plain, step = autocast(network, settings.precision, accelerator.device.type), done["step"] + 1
-        _compiled_for_training(network, lambda: part_loss(plain, step, accelerator.process_index, n_parts))
+        _compile(network, lambda: part_loss(plain, step, accelerator.process_index, n_parts))
     model = accelerator.prepare_model(network)
     score, measured_score = (
         autocast(m, settings.precision, accelerator.device.type) for m in (model, networks.get("average", network))
@@ -503,8 +503,8 @@ def _backward(model, score, part_loss, step, n_parts, accelerator) -> float:
     return float(accelerator.reduce(total, reduction="mean"))
 
 
-def _compiled_for_training(network: nn.Module, loss: Callable[[], Tensor]) -> nn.Module:
-    """`compiled(network)`, once its gradient has been compared with the plain network's.
+def _compile(network: nn.Module, loss: Callable[[], Tensor]) -> None:
+    """Compile a network, and compare its gradient with that of the plain one.
 
     A compiler's fault in the backward pass is silent: the network learns, with some of its weights standing still.
 
@@ -523,7 +523,6 @@ def _compiled_for_training(network: nn.Module, loss: Callable[[], Tensor]) -> nn
             f"the gradient of the compiled network is off by {error:.2g} of its size with torch {torch.__version__}: "
             "its layers would learn wrongly; train without compile"
         )
-    return network
 
 
 def _gradient(network: nn.Module, loss: Callable[[], Tensor]) -> Tensor:
