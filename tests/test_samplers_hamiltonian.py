@@ -177,14 +177,17 @@ def test_an_unadjusted_step_above_the_bound_diverges(n_leapfrog):
     assert caught.value.step == 1 or n_leapfrog == 1
 
 
+@pytest.mark.parametrize("n_leapfrog", [1, 4])
 @pytest.mark.parametrize(("jump", "diverges"), [(5e6, False), (2e7, True)])
-def test_the_guards_scale_is_how_far_all_its_trajectories_may_wander(jump, diverges):
-    """From 0 with h = 1: √100 trajectories of one step, times 10⁶."""
+def test_the_guards_scale_is_how_far_all_its_trajectories_may_wander(n_leapfrog, jump, diverges):
+    """From 0 with h = 1: √100 trajectories of `n_leapfrog` steps, times 10⁶; each step of the first is a jump."""
 
     def score(x, sigma):
         return torch.where(x.abs() < 1e3, 2 * jump, 0.0)
 
-    states = hamiltonian(score, torch.zeros(3, 1), step_size=1.0, n_leapfrog=1, n_steps=100, generator=seeded())
+    states = hamiltonian(
+        score, torch.zeros(3, 1), step_size=1.0, n_leapfrog=n_leapfrog, n_steps=100, generator=seeded()
+    )
     with pytest.raises(SamplerDivergedError) if diverges else contextlib.nullcontext():
         final(states)
 
