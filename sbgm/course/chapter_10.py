@@ -8,8 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from sbgm.checked import Whole, checked
 from sbgm.course.exercise import Trial, compare, exercise, in_both_precisions, refuse
+from sbgm.course.problems import exact_levels, ladder_problem
 from sbgm.theory import level_ratio
 
 RATIO_TOLERANCE = 1e-4  # of γ − 1
@@ -69,29 +69,6 @@ def _solved(function: Callable[[float], float], value: float) -> Tensor:
     return _scalar(high)
 
 
-@checked
-def ladder_problem(variant: Whole = 0) -> dict[str, float | int]:
-    """Return the numbers of `levels_needed` for a group of students: `sigma_max`, `sigma_min` and `dim`.
-
-    Args:
-        variant: 0, 1, 2, …, the group's.
-    """
-    generator = torch.Generator().manual_seed(10_000 + variant)
-    while True:
-        sigma_max, hundredths, side = (
-            int(torch.randint(*ends, (1,), generator=generator)) for ends in ((10, 100), (1, 6), (12, 97))
-        )
-        problem = {"sigma_max": sigma_max, "sigma_min": hundredths / 100, "dim": 3 * side**2}
-        if 0.6 < _exact_levels(problem) % 1 < 0.9:  # so that it does not depend on how exactly γ is known
-            return problem
-
-
-def _exact_levels(problem: dict[str, float | int], gamma: float | None = None) -> float:
-    """1 + ln(σ_1/σ_L)/ln γ, with technique 2's γ unless it is given."""
-    gamma = level_ratio(problem["dim"]) if gamma is None else gamma
-    return 1 + math.log(problem["sigma_max"] / problem["sigma_min"]) / math.log(gamma)
-
-
 @exercise(chapter=10, minutes=10)
 def levels_needed(trial: Trial) -> None:
     """`levels_needed()`: how many levels technique 2 with overlap ½ asks for, from σ_1 to σ_L in D dimensions.
@@ -100,7 +77,7 @@ def levels_needed(trial: Trial) -> None:
     """
     problem = ladder_problem(trial.variant)
     dim, gamma = problem["dim"], level_ratio(problem["dim"])
-    exact = _exact_levels(problem)
+    exact = exact_levels(problem)
     answer = trial.answer()
     refuse(answer.shape == () and float(answer) % 1 != 0, "a number of levels is whole")
 
@@ -108,7 +85,7 @@ def levels_needed(trial: Trial) -> None:
         return _scalar(float(round(number)))
 
     def levels_with(ratio: float) -> Tensor:
-        return levels(_exact_levels(problem, ratio))
+        return levels(exact_levels(problem, ratio))
 
     mistakes = {
         "one level too few: how many ratios lie between L levels, and is the result cut off instead of rounded?":
@@ -119,7 +96,7 @@ def levels_needed(trial: Trial) -> None:
             levels(exact + 1),
         "ln γ is not γ − 1, though nearly": levels_with(math.exp(gamma - 1)),
         "ln γ is not γ − 1, though nearly, and L levels have fewer ratios than L":
-            levels(_exact_levels(problem, math.exp(gamma - 1)) - 1),
+            levels(exact_levels(problem, math.exp(gamma - 1)) - 1),
         "the ladder is geometric: its levels have equal ratios, not equal differences":
             levels(1 + (problem["sigma_max"] - problem["sigma_min"]) / (gamma - 1)),
         "this γ is that of √D where √(2D) belongs":
@@ -132,7 +109,7 @@ def levels_needed(trial: Trial) -> None:
         "σ_1/σ_L is upside down": levels(2 - exact),
     }  # fmt: skip
     others = [ladder_problem(v) for v in range(max(10, trial.variant + 2)) if v != trial.variant]
-    if any(torch.equal(answer.double(), levels(_exact_levels(other))) for other in others):
+    if any(torch.equal(answer.double(), levels(exact_levels(other))) for other in others):
         mistakes["this is another group's answer: is `problem` made with your variant?"] = answer
     compare(answer, levels(exact), mistakes)
 
