@@ -40,7 +40,7 @@ from sbgm.course.marking import Outcome, mark_student
 from sbgm.course.messages import LENGTHS, MessageError, OutOfTimeError, receive, send
 from sbgm.course.notebook import read_notebook
 from sbgm.course.sandbox import PACKAGE, Limits, describe, readable, refusal
-from sbgm.course.submissions import find_students, read_submission
+from sbgm.course.submissions import find_students, read_submission, shown
 from sbgm.theory import count_levels
 
 CHAPTER_2 = {name: e for name, e in checks.exercises().items() if e.chapter == 2}
@@ -48,7 +48,7 @@ RIGHT = "def dsm_target(x, x_noisy, sigma):\n    return -(x_noisy - x) / sigma**
 WRONG = "def dsm_target(x, x_noisy, sigma):\n    return (x_noisy - x) / sigma**2"
 QUICK = Limits(call_seconds=10, exercise_seconds=10)
 
-needs_isolation = pytest.mark.skipif(bool(refusal()), reason=f"needs bubblewrap: {refusal()}")
+needs_isolation = pytest.mark.skipif(bool(refusal()) and not os.environ.get("SBGM_REQUIRE_ISOLATION"), reason=refusal())
 
 
 def notebook(*sources: str, tag: str = "exercise") -> bytes:
@@ -722,7 +722,8 @@ NAMES = ["x;=1+1", " =1+1", "\uff1d1+1", "@x", "-x", "+x", "<img src=x onerror=a
 
 @pytest.mark.parametrize("name", [*NAMES, os.fsdecode(b"andr\xe9"), "Doe, Jane_123_assignsubmission_file_", "..."])
 def test_a_name_is_only_text(tmp_path, name):
-    graded = Graded(name, [Outcome("dsm_target", "correct", "", RIGHT, f"{name}.ipynb")], [name], "")
+    name = shown(name)
+    graded = Graded(name, [Outcome("dsm_target", "correct", "", RIGHT, name)], [name], "")
     facts = {"seed": 1, "variant": 0, "chapters": [2], "isolation": ""}
     Marks(tmp_path, facts, resume=False).add(graded)
     assert Marks(tmp_path, facts, resume=True).graded == {name: graded}

@@ -6,7 +6,6 @@ import csv
 import dataclasses
 import hashlib
 import json
-import os
 import re
 import secrets
 from collections.abc import Iterator, Mapping
@@ -17,7 +16,7 @@ from sbgm.course.exercise import Exercise
 from sbgm.course.marking import Outcome, mark_student
 from sbgm.course.messages import printable
 from sbgm.course.sandbox import Limits
-from sbgm.course.submissions import Submission, read_submission, shown
+from sbgm.course.submissions import Submission, read_submission
 from sbgm.files import write_json, written_whole
 
 __all__ = ["Graded", "Marks", "grade", "report_of"]
@@ -30,7 +29,7 @@ class Graded:
     """One student's marks.
 
     Attributes:
-        student: the name of the entry that was handed in.
+        student: of `find_students`.
         outcomes: one for each exercise.
         problems: what of it could not be read, in words.
         fingerprint: of what was handed in.
@@ -154,7 +153,7 @@ class Marks:
         """Write `grades.csv` and `points.csv` of the students who are done; return the path of the first."""
         done = [self.graded[student] for student in sorted(self.graded)]
         rows = [
-            {"student": _cell(shown(g.student)), "marks": g.marks, "of": len(g.outcomes)}
+            {"student": _cell(g.student), "marks": g.marks, "of": len(g.outcomes)}
             | {outcome.exercise: outcome.mark for outcome in g.outcomes}
             | {"note": _cell("; ".join(g.problems))}
             for g in done
@@ -186,14 +185,14 @@ def _cell(text: str) -> str:
 def _platform_id(student: str) -> str:
     """The id of a student on a learning platform: Moodle's, from `NAME_123_assignsubmission_file`, or the name."""
     moodle = re.search(r"_(\d+)_assignsubmission_", student)
-    return moodle[1] if moodle else _cell(shown(student))
+    return moodle[1] if moodle else _cell(student)
 
 
 def _file_name(student: str) -> str:
     """The student's name where it can be that of a file anywhere; elsewhere the beginning of it and a hash."""
     plain = re.sub(r"[^\w .,@=+-]", "_", student)[:40].strip()
     is_own = plain == student and not re.search(r"-[0-9a-f]{8}$", student)
-    return plain if is_own else f"{plain}-{hashlib.sha256(os.fsencode(student)).hexdigest()[:8]}"
+    return plain if is_own else f"{plain}-{hashlib.sha256(student.encode()).hexdigest()[:8]}"
 
 
 def report_of(graded: Graded, facts: Mapping[str, object]) -> str:
@@ -201,7 +200,7 @@ def report_of(graded: Graded, facts: Mapping[str, object]) -> str:
 
     All that the student wrote stands in fences, where neither a browser nor a terminal takes it for more than text.
     """
-    lines = [f"# {graded.marks} of {len(graded.outcomes)}", "", _fenced(shown(graded.student)), ""]
+    lines = [f"# {graded.marks} of {len(graded.outcomes)}", "", _fenced(graded.student), ""]
     lines += [_fenced("\n".join(graded.problems)), ""] if graded.problems else []
     for outcome in graded.outcomes:
         lines += [f"## {outcome.exercise}: {outcome.verdict}", ""]

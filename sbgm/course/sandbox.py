@@ -31,7 +31,8 @@ PACKAGE = Path(__file__).resolve().parents[1]
 # what of the package an answer may use, and what the student's process itself is
 IN_SIGHT = ("*.py", "*.pyi", "measure/*.py", "measure/*.pyi", "course/__init__.py", "course/checks.py*")
 IN_SIGHT += tuple(f"course/{name}.py" for name in ("problems", "calls", "messages", "notebook", "student"))
-SYSTEM_LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache")
+SETPRIV = "/usr/bin/setpriv"
+SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache", SETPRIV)
 SCRATCH_FOLDERS, SCRATCH = ("/tmp", "/dev/shm"), 64 * 2**20  # bytes of each
 MOST_TASKS = 64  # processes and threads
 POLL_SECONDS = 0.1
@@ -89,13 +90,9 @@ def readable() -> list[Path]:
     prefixes = [Path(sys.prefix), Path(sys.base_prefix)]
     libraries = [prefix / name for prefix in prefixes for name in ("lib", "lib64", "pyvenv.cfg")]
     libraries += [Path(place) for place in sys.path if Path(place).name in ("site-packages", "dist-packages")]
-    found = [path for path in [*map(Path, SYSTEM_LIBRARIES), *libraries, Path(sys.executable)] if path.exists()]
-    outermost = [path for path in found if not set(path.parents) & set(found)]
-    return [*dict.fromkeys(outermost), *_own_files()]
-
-
-def _own_files() -> list[Path]:
-    return [path for pattern in IN_SIGHT for path in sorted(PACKAGE.glob(pattern))]
+    found = [path for path in [*map(Path, SYSTEM), *libraries, Path(sys.executable)] if path.exists()]
+    outermost = dict.fromkeys(path for path in found if not set(path.parents) & set(found))
+    return [*outermost, *(path for pattern in IN_SIGHT for path in sorted(PACKAGE.glob(pattern)))]
 
 
 def describe(limits: Limits, *, isolated: bool) -> str:
@@ -131,11 +128,9 @@ def refusal() -> str:
 @contextlib.contextmanager
 def _isolated(command: list[str]) -> Iterator[dict[str, Any]]:
     """What `subprocess` is given to start a command under bubblewrap."""
-    own = _own_files()
-    others = [path for path in readable() if path not in own]
-    scratch = [
-        word for place in SCRATCH_FOLDERS for word in ("--perms", "1777", "--size", str(SCRATCH), "--tmpfs", place)
-    ]
+    others, own = ([path for path in readable() if (PACKAGE in path.parents) is ours] for ours in (False, True))
+    folder = ("--perms", "1777", "--size", str(SCRATCH), "--tmpfs")
+    scratch = [word for place in SCRATCH_FOLDERS for word in (*folder, place)]
     closed = [word for place in (PACKAGE, "/dev", "/proc", "/") for word in ("--remount-ro", str(place))]
     # Python may lie below /tmp, and the package among its libraries: what comes later is put on top
     seen = ["--proc", "/proc", "--dev", "/dev", *scratch, *_shown(others)]
@@ -143,9 +138,9 @@ def _isolated(command: list[str]) -> Iterator[dict[str, Any]]:
     apart = [f"--unshare-{kind}" for kind in ("ipc", "pid", "net", "uts", "cgroup-try")]
     apart += ["--hostname", "student", "--new-session", "--die-with-parent", "--chdir", "/tmp", "--cap-drop", "ALL"]
     if os.getuid() == 0:  # a user whom no one else is: the system limits no number of root's processes
-        user, setpriv = str(2**30 + secrets.randbelow(2**29)), shutil.which("setpriv") or "setpriv"
-        apart += ["--ro-bind", setpriv, setpriv, "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
-        command = [setpriv, "--reuid", user, "--regid", user, "--clear-groups", *command]
+        user = str(2**30 + secrets.randbelow(2**29))
+        apart += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]  # for setpriv, which leaves it none
+        command = [SETPRIV, "--reuid", user, "--regid", user, "--clear-groups", *command]
     else:
         apart += ["--unshare-user", "--uid", "65534", "--gid", "65534"]
     with tempfile.TemporaryFile() as file:
@@ -225,7 +220,7 @@ class Sandbox:
         self._stack.close()
 
     def _kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # the latter of macOS, for one that has ended
             os.killpg(self._process.pid, signal.SIGKILL)  # bubblewrap's own two; its namespace ends with them
 
     def _watch(self) -> None:

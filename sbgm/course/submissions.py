@@ -40,7 +40,7 @@ class Submission:
 def find_students(paths: Iterable[Path]) -> dict[str, Path]:
     """Where each student's submission lies, by the student: everything in a folder is one, and so is a notebook.
 
-    A student's name is that of the entry, without ".ipynb"; one that is taken gets a number.
+    A student's name is that of the entry as it can be printed, without ".ipynb"; one that is taken gets a number.
 
     Raises:
         FileNotFoundError: a path does not exist.
@@ -51,7 +51,7 @@ def find_students(paths: Iterable[Path]) -> dict[str, Path]:
         if not path.exists():
             raise FileNotFoundError(f"there is no {path}; name a folder of notebooks, or notebooks")
         for entry in sorted(path.iterdir()) if path.is_dir() else [path]:
-            name = entry.name.removesuffix(".ipynb")
+            name = shown(entry.name.removesuffix(".ipynb"))
             if entry.name not in NOT_HANDED_IN:
                 names = itertools.chain([name], (f"{name} ({n})" for n in itertools.count(2)))
                 found[next(free for free in names if free not in found)] = entry
