@@ -116,15 +116,12 @@ def judge(): from sbgm.measure.inception import Inception; Inception()
 for use in (use_sliders, judge):
     try: use()
     except ImportError as error: print(error)
-from sbgm import cli
-sys.exit(cli.main(["grade", "."]))
 """)
     assert done.stdout.splitlines() == [
         'the sliders need ipywidgets: pip install "sbgm[notebooks]"',
         'Inception features need torch-fidelity: pip install "sbgm[fid]"',
     ]
-    assert done.stderr == 'sbgm: reading students\' notebooks needs IPython: pip install "sbgm[notebooks]"\n'
-    assert done.returncode == 1
+    assert done.returncode == 0, done.stderr
 
 
 def test_runs_go_to_the_working_folder_and_downloads_to_the_users_cache(run, installed, tmp_path):

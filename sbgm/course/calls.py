@@ -1,18 +1,22 @@
 """One call of a student's function, on copies of the arguments, and what came of it.
 
 A call is made here, in the student's own kernel, or by the grader in another process; either way only arrays, numbers
-and the names of fields go in, and only a `Reply` comes out.
+and the names of fields go in, and only a `Reply` comes out. Between processes both are JSON and tensors in the
+safetensors format, and what comes from a student's process is read as data only.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 
+import safetensors.torch
 import torch
 from torch import Tensor
 
 from sbgm.checked import against
+from sbgm.course.messages import MOST_TEXT, MessageError, printable
 from sbgm.distributions import GaussianMixture
 
 __all__ = [
@@ -24,10 +28,21 @@ __all__ = [
     "Runner",
     "Seed",
     "TanhField",
+    "as_reply",
     "call",
+    "decoded_arguments",
+    "encoded_arguments",
+    "encoded_reply",
     "local",
     "rebuilt",
 ]
+
+# of the numbers that an answer may hold: those that every comparison knows
+KINDS_OF_NUMBER = frozenset(
+    {torch.float64, torch.float32, torch.bfloat16, torch.float16, torch.int64, torch.int32, torch.int16, torch.int8}
+    | {torch.uint8, torch.bool}
+)
+MOST_HEADER = 2**16  # bytes that may name tensors
 
 
 class MixtureField(GaussianMixture):
@@ -193,9 +208,13 @@ def _as_tensors(returned: object) -> tuple[tuple[Tensor, ...], str]:
         return (), "your function returned nothing: is its `return` missing?"
     several = returned if isinstance(returned, tuple | list) and len(returned) > 1 else (returned,)
     try:
-        return tuple(v if isinstance(v, Tensor) else torch.as_tensor(v, dtype=torch.float64) for v in several), ""
-    except (TypeError, ValueError, RuntimeError):
+        values = tuple(v if isinstance(v, Tensor) else torch.as_tensor(v, dtype=torch.float64) for v in several)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
         return (), f"your function must return tensors or numbers, it returned {type(returned).__name__}"
+    for value in values:
+        if value.dtype not in KINDS_OF_NUMBER or value.layout != torch.strided:
+            return (), f"your function must return plain real numbers, it returned {value.dtype}, {value.layout}"
+    return values, ""
 
 
 def _gradients(values: tuple[Tensor, ...], given: Sequence[object]) -> tuple[Tensor, ...]:
@@ -206,3 +225,86 @@ def _gradients(values: tuple[Tensor, ...], given: Sequence[object]) -> tuple[Ten
         return ()
     found = torch.autograd.grad(values[0].sum(), leaves, allow_unused=True)
     return tuple(torch.zeros_like(leaf) if g is None else g.detach() for g, leaf in zip(found, leaves, strict=True))
+
+
+# --- between processes ------------------------------------------------------------------------------------------------
+
+
+def encoded_arguments(arguments: Sequence[Argument]) -> tuple[list[tuple[str, object]], bytes]:
+    """Return the kind of each argument with what of it JSON can hold, and the bytes of its tensors."""
+    encoded = [_encoded(argument) for argument in arguments]
+    tensors = {f"{i}.{key}": tensor for i, (_, _, own) in enumerate(encoded) for key, tensor in own.items()}
+    return [(kind, value) for kind, value, _ in encoded], _packed(tensors)
+
+
+def _encoded(argument: Argument) -> tuple[str, object, Mapping[str, Tensor]]:
+    match argument:
+        case Tensor():
+            return "tensor", None, {"value": argument}
+        case LogProbOf(field):
+            return "log_prob", None, field.tensors
+        case MixtureField() | TanhField():
+            return argument.kind, None, argument.tensors
+        case Seed(value):
+            return "seed", value, {}
+        case _:
+            return "plain", argument, {}
+
+
+_DECODERS = {
+    "tensor": lambda value, tensors: tensors["value"],
+    "log_prob": lambda value, tensors: LogProbOf(MixtureField(**tensors)),
+    "mixture": lambda value, tensors: MixtureField(**tensors),
+    "tanh": lambda value, tensors: TanhField(**tensors),
+    "seed": lambda value, tensors: Seed(value),
+    "plain": lambda value, tensors: value,
+}
+
+
+def decoded_arguments(kinds: Sequence[tuple[str, object]], blob: bytes) -> list[Argument]:
+    """The arguments of a call, of `encoded_arguments`, as the student's side builds them."""
+    arrays = [{} for _ in kinds]
+    for key, tensor in _unpacked(blob).items():
+        position, name = key.split(".")
+        arrays[int(position)][name] = tensor
+    return [_DECODERS[kind](value, own) for own, (kind, value) in zip(arrays, kinds, strict=True)]
+
+
+def encoded_reply(reply: Reply) -> tuple[dict[str, object], bytes]:
+    """Return what of a reply JSON can hold, and the bytes of its tensors."""
+    fields = dataclasses.asdict(dataclasses.replace(reply, values=(), gradients=(), problem=reply.problem[:MOST_TEXT]))
+    tensors = {f"value.{i}": tensor for i, tensor in enumerate(reply.values)}
+    return fields, _packed(tensors | {f"gradient.{i}": tensor for i, tensor in enumerate(reply.gradients)})
+
+
+def as_reply(fields: Mapping[str, object], blob: bytes) -> Reply:
+    """Return the reply that a student's process sent; raise MessageError where it has not the form of a Reply."""
+    problem, attempted, changed = fields.get("problem"), fields.get("attempted"), fields.get("changed")
+    if not (isinstance(problem, str) and isinstance(attempted, bool) and isinstance(changed, list)):
+        raise MessageError("a reply lacks a field, or has one of another type")
+    if not all(type(position) is int and 0 <= position < 16 for position in changed):
+        raise MessageError("a reply names arguments that there are not")
+    tensors = _unpacked(blob)
+    if any(tensor.dtype not in KINDS_OF_NUMBER for tensor in tensors.values()):
+        raise MessageError("a reply holds tensors that are not plain real numbers")
+    flags = (bool(fields.get("reseeded")), bool(fields.get("drew")))
+    values, gradients = _numbered("value", tensors), _numbered("gradient", tensors)
+    return Reply(values, gradients, printable(problem), attempted, tuple(changed), *flags)
+
+
+def _numbered(name: str, tensors: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+    keys = itertools.takewhile(tensors.__contains__, (f"{name}.{i}" for i in itertools.count()))
+    return tuple(tensors[key] for key in keys)
+
+
+def _packed(tensors: Mapping[str, Tensor]) -> bytes:
+    return safetensors.torch.save({name: t.detach().cpu().clone().contiguous() for name, t in tensors.items()})
+
+
+def _unpacked(blob: bytes) -> dict[str, Tensor]:
+    if int.from_bytes(blob[:8], "little") > MOST_HEADER:
+        raise MessageError(f"the names and shapes of tensors take more than {MOST_HEADER} bytes")
+    try:
+        return safetensors.torch.load(blob)
+    except Exception as error:  # whatever another hand may have put there
+        raise MessageError(f"tensors could not be read: {type(error).__name__}") from error

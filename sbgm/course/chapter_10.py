@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-import torch
-
-from sbgm.checked import Whole, checked
 from sbgm.course.exercise import Trial, as_tensor, compare, exercise
+from sbgm.course.problems import exact_levels, ladder_problem
 from sbgm.theory import level_ratio
 
 RATIO_TOLERANCE = 1e-4  # of γ − 1
@@ -61,29 +59,6 @@ def _solved(function: Callable[[float], float], value: float) -> float:
     return high
 
 
-@checked
-def ladder_problem(variant: Whole = 0) -> dict[str, float | int]:
-    """Return the numbers of `levels_needed` for a group of students: `sigma_max`, `sigma_min` and `dim`.
-
-    Args:
-        variant: 0, 1, 2, …, the group's.
-    """
-    generator = torch.Generator().manual_seed(10_000 + variant)
-    while True:
-        sigma_max, hundredths, side = (
-            int(torch.randint(*ends, (1,), generator=generator)) for ends in ((10, 100), (1, 6), (12, 97))
-        )
-        problem = {"sigma_max": sigma_max, "sigma_min": hundredths / 100, "dim": 3 * side**2}
-        if 0.6 < _exact_levels(problem) % 1 < 0.9:  # so that it does not depend on how exactly γ is known
-            return problem
-
-
-def _exact_levels(problem: dict[str, float | int], gamma: float | None = None) -> float:
-    """1 + ln(σ_1/σ_L)/ln γ, with technique 2's γ unless it is given."""
-    gamma = level_ratio(problem["dim"]) if gamma is None else gamma
-    return 1 + math.log(problem["sigma_max"] / problem["sigma_min"]) / math.log(gamma)
-
-
 @exercise(chapter=10, minutes=10)
 def levels_needed(trial: Trial) -> None:
     """`levels_needed()`: how many levels technique 2 with overlap ½ asks for, from σ_1 to σ_L in D dimensions.
@@ -92,12 +67,12 @@ def levels_needed(trial: Trial) -> None:
     """
     problem = ladder_problem(trial.variant)
     dim, gamma = problem["dim"], level_ratio(problem["dim"])
-    exact = _exact_levels(problem)
+    exact = exact_levels(problem)
     answer = float(trial.answer(exact))
     others = [ladder_problem(v) for v in range(max(10, trial.variant + 2)) if v != trial.variant]
 
     def levels_with(ratio: float) -> int:
-        return round(_exact_levels(problem, ratio))
+        return round(exact_levels(problem, ratio))
 
     mistakes = {
         "a number of levels is whole": answer % 1 != 0,
@@ -109,7 +84,7 @@ def levels_needed(trial: Trial) -> None:
             round(exact + 1),
         "ln γ is not γ − 1, though nearly": levels_with(math.exp(gamma - 1)),
         "ln γ is not γ − 1, though nearly, and L levels have fewer ratios than L":
-            round(_exact_levels(problem, math.exp(gamma - 1)) - 1),
+            round(exact_levels(problem, math.exp(gamma - 1)) - 1),
         "the ladder is geometric: its levels have equal ratios, not equal differences":
             round(1 + (problem["sigma_max"] - problem["sigma_min"]) / (gamma - 1)),
         "this γ is that of √D where √(2D) belongs":
@@ -121,7 +96,7 @@ def levels_needed(trial: Trial) -> None:
         "γ is rounded to three digits after the point, too few": levels_with(round(gamma, 3)),
         "σ_1/σ_L is upside down": round(2 - exact),
         "this is another group's answer: is `problem` made with your variant?":
-            answer in [round(_exact_levels(other)) for other in others],
+            answer in [round(exact_levels(other)) for other in others],
     }  # fmt: skip
     compare(as_tensor(answer), round(exact), mistakes)
 

@@ -26,10 +26,10 @@ from .chapter_09 import inception_formula as inception_formula
 from .chapter_09 import squared_mmd as squared_mmd
 from .chapter_10 import consistent_step as consistent_step
 from .chapter_10 import flow_step as flow_step
-from .chapter_10 import ladder_problem as ladder_problem
 from .chapter_10 import ladder_ratio as ladder_ratio
 from .chapter_10 import levels_needed as levels_needed
 from .exercise import Exercise as Exercise
 from .exercise import Verdict as Verdict
 from .exercise import WrongAnswer as WrongAnswer
 from .exercise import exercises as exercises
+from .problems import ladder_problem as ladder_problem

@@ -1,171 +1,218 @@
-"""Grading a folder: who handed in what, marks for all of them, a CSV and a report for each."""
+"""Grading a class: marks for everyone, a row and a report for each student as soon as they are known."""
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import hashlib
+import json
+import re
+import secrets
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-import pandas
-
-from sbgm.course.checks import Exercise
-from sbgm.course.marking import Outcome, mark_notebook
-from sbgm.course.sandbox import Limits, hide_memory, isolation
+from sbgm.course.exercise import Exercise
+from sbgm.course.marking import Outcome, mark_student
+from sbgm.course.messages import printable
+from sbgm.course.sandbox import Limits
 from sbgm.course.submissions import Submission, read_submission
-from sbgm.files import written_whole
+from sbgm.files import write_json, written_whole
 
-__all__ = ["Graded", "find_submissions", "grade", "report_of", "require_new", "write_marks"]
+__all__ = ["Graded", "Marks", "grade", "report_of"]
 
-LARGEST_NOTEBOOK = 32 * 2**20  # bytes
+CHANGED = "changed since it was marked; name another --out to mark it anew"
 
 
 @dataclasses.dataclass(frozen=True)
 class Graded:
-    """One student's outcomes, notebook by notebook."""
+    """One student's marks.
+
+    Attributes:
+        student: of `find_students`.
+        outcomes: one for each exercise.
+        problems: what of it could not be read, in words.
+        fingerprint: of what was handed in.
+    """
 
     student: str
-    notebooks: dict[str, list[Outcome]]
+    outcomes: list[Outcome]
+    problems: list[str]
+    fingerprint: str
 
-    def outcomes(self) -> dict[str, Outcome]:
-        """The best outcome of each exercise, should a student have handed in one twice."""
-        best: dict[str, Outcome] = {}
-        for outcome in (o for outcomes in self.notebooks.values() for o in outcomes):
-            if outcome.exercise not in best or outcome.mark > best[outcome.exercise].mark:
-                best[outcome.exercise] = outcome
-        return best
-
-
-def find_submissions(paths: list[Path]) -> dict[str, list[Path]]:
-    """Notebooks by student: below a folder each entry is a student, a notebook or a folder of them; a notebook given by
-    itself is its own student's.
-
-    Raises:
-        FileNotFoundError: a path does not exist, or there is no notebook at all.
-        ValueError: two entries are the same student.
-    """
-    found: dict[str, list[Path]] = {}
-    for path in paths:
-        if not path.exists():
-            raise FileNotFoundError(f"there is no {path}; name a folder of notebooks, or notebooks")
-        for entry in sorted(path.iterdir()) if path.is_dir() else [path]:
-            if entry.name.startswith("."):
-                continue
-            below = entry.rglob("*.ipynb") if entry.is_dir() else [entry]
-            notebooks = sorted(n for n in below if n.suffix == ".ipynb" and ".ipynb_checkpoints" not in n.parts)
-            student = entry.stem if entry.is_file() else entry.name
-            if notebooks and student in found:
-                raise ValueError(f"two submissions are called {student!r}: {found[student][0]} and {notebooks[0]}")
-            if notebooks:
-                found[student] = notebooks
-    if not found:
-        raise FileNotFoundError(f"no notebook (.ipynb) in {', '.join(map(str, paths))}")
-    return found
+    @property
+    def marks(self) -> int:
+        """How many answers are correct."""
+        return sum(outcome.mark for outcome in self.outcomes)
 
 
 def grade(
-    submissions: Mapping[str, list[Path]],
+    students: Mapping[str, Path],
     exercises: Mapping[str, Exercise],
     *,
     seed: int,
     variant: int = 0,
     limits: Limits | None = None,
     n_jobs: int = 1,
+    isolated: bool = True,
 ) -> Iterator[Graded]:
-    """Mark every student's notebooks, and yield each student when done, in the order given.
-
-    All notebooks are read before the first one runs, and nothing is written meanwhile: no notebook can change another.
-    An exercise is marked if the notebook names it; the other exercises of its chapters count as missing.
+    """Mark every student, and yield each when done. Whatever a submission does ends in that student's marks.
 
     Args:
-        submissions: of `find_submissions`.
-        exercises: all exercises, by name.
+        students: of `find_students`.
+        exercises: those to mark, by name; one that a student did not hand in counts as missing.
         seed: of the random inputs, the same for everyone.
         variant: the seeded variant that this group was given.
-        limits: on each student's process.
+        limits: on each student's processes.
         n_jobs: students marked at a time.
+        isolated: whether their processes run under bubblewrap; see `sandbox.refusal`.
     """
-    hide_memory()
-    isolation()
-    read = {
-        student: {str(path): _submission_at(path, set(exercises)) for path in paths}
-        for student, paths in submissions.items()
-    }
 
     def graded(student: str) -> Graded:
-        notebooks = {}
-        for path, submission in read[student].items():
-            chapters = {exercises[name].chapter for name in submission.answers}
-            asked = {name: e for name, e in exercises.items() if e.chapter in chapters or submission.problem}
-            notebooks[path] = mark_notebook(submission, asked, seed=seed, variant=variant, limits=limits)
-        return Graded(student, notebooks)
+        submission = read_submission(students[student])
+        try:
+            outcomes, problems = mark_student(
+                submission.files, exercises, seed=seed, variant=variant, limits=limits, isolated=isolated
+            )
+        except Exception as error:  # a fault of ours, or one that no one thought of: it is this student's alone
+            outcomes, problems = [Outcome(name, "failed") for name in exercises], [f"the grader failed: {error!r}"]
+        problems = [printable(problem) for problem in [*submission.problems, *problems]]
+        return Graded(student, outcomes, problems, submission.fingerprint)
 
-    with ThreadPoolExecutor(n_jobs) as pool:
-        yield from pool.map(graded, read)
-
-
-def _submission_at(path: Path, names: set[str]) -> Submission:
+    pool = ThreadPoolExecutor(n_jobs)
     try:
-        if path.is_symlink() or path.stat().st_size > LARGEST_NOTEBOOK:
-            return Submission(problem=f"the notebook is a link, or larger than {LARGEST_NOTEBOOK} bytes")
-        return read_submission(path.read_bytes(), names)
-    except OSError as error:
-        return Submission(problem=f"the notebook can't be read: {error.strerror}")
+        for future in as_completed([pool.submit(graded, student) for student in students]):
+            yield future.result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
-def write_marks(graded: list[Graded], folder: Path, facts: Mapping[str, object]) -> Path:
-    """Write `grades.csv`, a row a student, and `reports/STUDENT.md`; return the path of the CSV.
+class Marks:
+    """A folder of marks: `grades.csv` with a row a student, `points.csv` for a learning platform, and `reports/`.
 
-    Args:
-        graded: every student.
-        folder: new; it is created.
-        facts: how it was graded, for the reports: seed, variant, isolation.
+    `grading.json` says how it is graded, and `students/` holds a file for each student who is done: after a kill they
+    are read again, and stay as they are.
 
-    Raises:
-        FileExistsError: the folder exists.
+    Attributes:
+        facts: how it is graded; after a resume, as it began.
+        graded: the students who are done, by name.
     """
-    require_new(folder)
-    (folder / "reports").mkdir(parents=True)
-    rows = []
-    for student in graded:
-        marks = {name: outcome.mark for name, outcome in student.outcomes().items()}
-        rows.append({"student": _cell(student.student), "marks": sum(marks.values()), "of": len(marks)} | marks)
-        with written_whole(folder / "reports" / f"{student.student}.md") as partial:
-            partial.write_text(report_of(student, facts), encoding="utf-8")
-    path = folder / "grades.csv"
-    with written_whole(path) as partial:
-        pandas.DataFrame(rows, dtype=object).to_csv(partial, index=False)
+
+    def __init__(self, folder: Path, facts: Mapping[str, object], *, resume: bool) -> None:
+        """Start a folder, or go on in one.
+
+        Args:
+            folder: where; a new or empty one, unless to go on.
+            facts: seed, variant, chapters and isolation; a seed of None is drawn, or taken from what is there.
+            resume: whether to go on.
+
+        Raises:
+            FileExistsError: the folder holds something, and it is not to be gone on with.
+            ValueError: it was begun with other facts, or a file in it is damaged.
+        """
+        self.folder, self.graded = folder, {}
+        settings = folder / "grading.json"
+        if settings.exists() and resume:
+            began = _read_json(settings)
+            for name in ("seed", "variant", "chapters"):
+                if facts[name] not in (began[name], None):
+                    raise ValueError(f"{name} must be {began[name]}, as {folder} was begun with, got {facts[name]}")
+            self.facts = began
+        elif folder.exists() and not all(path.suffix == ".partial" for path in folder.iterdir()):
+            way = "add --resume to go on" if settings.exists() else "it holds other files"
+            raise FileExistsError(f"{folder} exists: marks are never overwritten; {way}, or name another --out")
+        else:
+            self.facts = {**facts, "seed": secrets.randbits(31) if facts["seed"] is None else facts["seed"]}
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(settings, self.facts)
+        for path in sorted((folder / "students").glob("*.json")):
+            fields = _read_json(path)
+            outcomes = [Outcome(**outcome) for outcome in fields.pop("outcomes")]
+            self.graded[fields["student"]] = Graded(outcomes=outcomes, **fields)
+        for partial in folder.rglob("*.partial"):
+            partial.unlink()
+
+    def add(self, graded: Graded) -> None:
+        """Keep a student's marks, on disk before this returns: the report, then the marks, then the tables."""
+        for name in ("reports", "students"):
+            (self.folder / name).mkdir(exist_ok=True)
+        name = _file_name(graded.student)
+        with written_whole(self.folder / "reports" / f"{name}.md") as partial:
+            partial.write_text(report_of(graded, self.facts), encoding="utf-8")
+        write_json(self.folder / "students" / f"{name}.json", dataclasses.asdict(graded))
+        self.graded[graded.student] = graded
+        self.write_tables()
+
+    def compare(self, student: str, submission: Submission) -> None:
+        """Say in a finished student's row if what was handed in is no longer what was marked; the marks stay."""
+        graded = self.graded[student]
+        if submission.fingerprint != graded.fingerprint and CHANGED not in graded.problems:
+            self.add(dataclasses.replace(graded, problems=[*graded.problems, CHANGED]))
+
+    def write_tables(self) -> Path:
+        """Write `grades.csv` and `points.csv` of the students who are done; return the path of the first."""
+        done = [self.graded[student] for student in sorted(self.graded)]
+        rows = [
+            {"student": _cell(g.student), "marks": g.marks, "of": len(g.outcomes)}
+            | {outcome.exercise: outcome.mark for outcome in g.outcomes}
+            | {"note": _cell("; ".join(g.problems))}
+            for g in done
+        ]
+        _write_table(self.folder / "points.csv", [{"id": _platform_id(g.student), "points": g.marks} for g in done])
+        return _write_table(self.folder / "grades.csv", rows)
+
+
+def _write_table(path: Path, rows: list[dict[str, object]]) -> Path:
+    with written_whole(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, rows[0] if rows else [], quoting=csv.QUOTE_NONNUMERIC)
+        table.writeheader()
+        table.writerows(rows)
     return path
 
 
-def require_new(folder: Path) -> None:
-    """Raise FileExistsError if the folder for the marks exists."""
-    if folder.exists():
-        raise FileExistsError(f"{folder} exists: marks are never overwritten; name another folder with --out")
+def _read_json(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}); restore it, or grade into another --out") from error
 
 
 def _cell(text: str) -> str:
-    """The text in a form that no spreadsheet takes for a formula."""
-    return "'" + text if text[:1] in "=+-@\t\r" else text
+    """The text in a form in which no spreadsheet takes a part of it for a formula, whatever divides its columns."""
+    return re.sub(r"(^|[;,|\t\n])(?=\s*[=+\-@＝＋－＠])", r"\1'", text)
 
 
-def report_of(student: Graded, facts: Mapping[str, object]) -> str:
-    """One student's report, in Markdown: a verdict and a reason for each exercise, and the source that was judged."""
-    outcomes = student.outcomes()
-    lines = [f"# {student.student}: {sum(o.mark for o in outcomes.values())} of {len(outcomes)}", ""]
-    for path, marked in student.notebooks.items():
-        lines += [f"## {Path(path).name}", ""]
-        lines += [] if marked else ["No exercise of this course is answered in this notebook.", ""]
-        for outcome in marked:
-            lines += [f"### {outcome.exercise}: {outcome.verdict}", ""]
-            lines += [_fenced(outcome.message, "text"), ""] if outcome.message else []
-            lines += [_fenced(outcome.answer, "python"), ""] if outcome.answer else []
-    return "\n".join([*lines, "---", "", "; ".join(f"{name}: {fact}" for name, fact in facts.items()), ""])
+def _platform_id(student: str) -> str:
+    """The id of a student on a learning platform: Moodle's, from `NAME_123_assignsubmission_file`, or the name."""
+    moodle = re.search(r"_(\d+)_assignsubmission_", student)
+    return moodle[1] if moodle else _cell(student)
 
 
-def _fenced(text: str, language: str) -> str:
+def _file_name(student: str) -> str:
+    """The student's name where it can be that of a file anywhere; elsewhere the beginning of it and a hash."""
+    plain = re.sub(r"[^\w .,@=+-]", "_", student)[:40].strip()
+    is_own = plain == student and not re.search(r"-[0-9a-f]{8}$", student)
+    return plain if is_own else f"{plain}-{hashlib.sha256(student.encode()).hexdigest()[:8]}"
+
+
+def report_of(graded: Graded, facts: Mapping[str, object]) -> str:
+    """One student's report, in Markdown: a verdict and a reason for each exercise, and the source that was judged.
+
+    All that the student wrote stands in fences, where neither a browser nor a terminal takes it for more than text.
+    """
+    lines = [f"# {graded.marks} of {len(graded.outcomes)}", "", _fenced(graded.student), ""]
+    lines += [_fenced("\n".join(graded.problems)), ""] if graded.problems else []
+    for outcome in graded.outcomes:
+        lines += [f"## {outcome.exercise}: {outcome.verdict}", ""]
+        where = [f"in {outcome.notebook}"] if outcome.notebook else []
+        reason = "\n".join(where + [outcome.message] * bool(outcome.message))
+        lines += [_fenced(reason), ""] if reason else []
+        lines += [_fenced(outcome.answer, "python"), ""] if outcome.answer else []
+    return "\n".join([*lines, "---", "", f"seed: {facts['seed']}; variant: {facts['variant']}", ""])
+
+
+def _fenced(text: str, language: str = "text") -> str:
     """Text in a fence that it can't close."""
-    fence = "```"
-    while fence in text:
-        fence += "`"
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{text}\n{fence}"

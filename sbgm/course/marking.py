@@ -1,39 +1,40 @@
-"""Marking one notebook: the checks run here, the student's functions in a process of their own."""
+"""Marking one student: the checks run here, the student's functions in processes of their own."""
 
 from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-from sbgm.course.calls import Argument, Reply
+from sbgm.course.calls import Argument, Reply, Runner, as_reply, encoded_arguments
 from sbgm.course.checks import Exercise, WrongAnswer
-from sbgm.course.messages import MessageError, OutOfTimeError, as_reply, printable, receive, send, send_call
-from sbgm.course.sandbox import Limits, student_process
-from sbgm.course.submissions import Submission
+from sbgm.course.messages import MessageError, OutOfTimeError, printable, receive, send
+from sbgm.course.notebook import Answer, Notebook
+from sbgm.course.sandbox import Limits, Sandbox
 
-__all__ = ["Outcome", "mark_notebook"]
+__all__ = ["Outcome", "mark_student"]
 
-CORRECT, WRONG, NOT_ATTEMPTED, MISSING, FAILED = "correct", "wrong", "not attempted", "missing", "failed"
+MISSING, NOT_ATTEMPTED, FAILED, WRONG, CORRECT = VERDICTS = "missing", "not attempted", "failed", "wrong", "correct"
+MOST_SOURCE = 20_000  # characters kept of an answer
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """The outcome of one exercise of one notebook.
+    """The outcome of one exercise.
 
     Attributes:
         exercise: its name.
-        verdict: "correct", "wrong", "not attempted", "missing" (no such function) or "failed" (it could not be called).
+        verdict: "correct", "wrong", "failed" (it could not be called), "not attempted" or "missing" (no such function).
         message: why, for the student; empty for a correct answer.
         answer: the student's source.
+        notebook: the file that it stands in.
     """
 
     exercise: str
     verdict: str
     message: str = ""
     answer: str = ""
+    notebook: str = ""
 
     @property
     def mark(self) -> int:
@@ -41,114 +42,165 @@ class Outcome:
         return int(self.verdict == CORRECT)
 
 
-class _Gone(BaseException):
-    """The student's process ended, or took too long, and no check can go on; the message says which."""
-
-
-def mark_notebook(
-    submission: Submission,
+def mark_student(
+    files: Mapping[str, bytes],
     exercises: Mapping[str, Exercise],
     *,
     seed: int,
     variant: int = 0,
     limits: Limits | None = None,
-) -> list[Outcome]:
-    """Try each exercise's answer on inputs made from `seed`; an untrusted notebook can't raise here.
+    isolated: bool = True,
+) -> tuple[list[Outcome], list[str]]:
+    """Try a student's answer to each exercise on inputs made from `seed`; nothing untrusted can raise here.
 
     Args:
-        submission: of `read_submission`.
+        files: the content of each notebook, by its name.
         exercises: those to mark, by name.
         seed: of the random inputs; keep it to yourself until the marks are out.
         variant: the seeded variant that this student's group was given.
-        limits: on the student's process.
+        limits: on the student's processes.
+        isolated: whether they run under bubblewrap.
+
+    Returns:
+        An outcome for each exercise, the best where several notebooks answer it; and what is wrong with the notebooks.
     """
-    limits = limits or Limits()
-    if submission.problem:
-        return [Outcome(name, FAILED, submission.problem) for name in exercises]
-    outcomes = []
-    with ExitStack() as stack:
-        student = _Student(submission, limits, stack)
+    with _Student(limits or Limits(), isolated) as student:
+        notebooks = {name: student.read(name, content, list(exercises)) for name, content in files.items()}
+        outcomes = []
         for name, exercise in exercises.items():
-            answer = submission.answers.get(name, "")
-            verdict, message = _tried(student, exercise, seed, variant) if answer else (MISSING, _MISSING.format(name))
-            outcomes.append(Outcome(name, verdict, message, answer))
-    return outcomes
+            best = Outcome(name, MISSING, f"no notebook defines a function {name}")
+            for file, notebook in notebooks.items():
+                if name in notebook.answers and best.verdict != CORRECT:
+                    verdict, message = student.judge(exercise, file, notebook, seed, variant)
+                    source = printable(notebook.answers[name].source, MOST_SOURCE)
+                    best = max(best, Outcome(name, verdict, message, source, file), key=_rank)
+            outcomes.append(best)
+    return outcomes, [f"{name}: {notebook.problem}" for name, notebook in notebooks.items() if notebook.problem]
 
 
-_MISSING = "the notebook defines no function {}"
+def _rank(outcome: Outcome) -> int:
+    return VERDICTS.index(outcome.verdict)
 
 
-def _tried(student: _Student, exercise: Exercise, seed: int, variant: int) -> tuple[str, str]:
-    student.begin(exercise.name)
-    try:
-        verdict = exercise.try_answer(student.run, seed=seed, variant=variant)
-    except WrongAnswer as error:
-        return WRONG, str(error)
-    except _Gone as error:
-        student.stop()
-        return FAILED, str(error)
-    return (CORRECT, "") if verdict.correct else (NOT_ATTEMPTED, "")
+class _Gone(BaseException):
+    """The student's process ended, or took too long, and no check can go on; the message says which."""
 
 
 class _Student:
     """A student's process, started when first needed and anew after it was lost."""
 
-    def __init__(self, submission: Submission, limits: Limits, stack: ExitStack) -> None:
-        self._submission, self._limits, self._outer = submission, limits, stack
-        self._process, self._own, self._errors = None, None, []
-        self._name, self._deadline = "", 0.0
+    def __init__(self, limits: Limits, isolated: bool) -> None:
+        self._limits, self._isolated, self._sandbox = limits, isolated, None
+        self._errors: dict[str, list[str]] = {}  # of the definitions, by notebook, in the process that runs
+        self._lost: dict[str, str] = {}  # why a notebook can't be defined, and is not tried again
+        self._end = time.monotonic() + limits.student_seconds
 
-    def begin(self, name: str) -> None:
-        """Turn to the exercise `name`; its time starts with its first call."""
-        self._name, self._deadline = name, 0.0
+    def __enter__(self) -> _Student:
+        return self
 
-    def stop(self) -> None:
-        """End the process."""
-        if self._own is not None:
-            self._own.close()
-        self._process, self._own = None, None
+    def __exit__(self, *_: object) -> None:
+        if self._sandbox:
+            self._sandbox.close()
+        self._sandbox, self._errors = None, {}
 
-    def run(self, arguments: Sequence[Argument], with_gradients: bool) -> Reply:
-        """Have the student's function called; a Runner."""
-        if self._process is None:
-            self._start()
-        self._deadline = self._deadline or time.monotonic() + self._limits.exercise_seconds
-        seconds = min(self._limits.call_seconds, self._deadline - time.monotonic())
-        reply = self._exchange(
-            lambda sink: send_call(sink, self._name, arguments, with_gradients),
-            as_reply,
-            max(seconds, 0.0),
-            late=f"your function took too long: one call may take {self._limits.call_seconds:g} seconds, "
-            f"all of an exercise's calls {self._limits.exercise_seconds:g}",
-            ended="the process ended while your function ran: did it exit, or run out of memory?",
-        )
-        if reply.problem.startswith("there is no function") and self._errors:
-            return dataclasses.replace(reply, problem=f"{reply.problem}; the notebook raised {'; '.join(self._errors)}")
-        return reply
-
-    def _start(self) -> None:
-        self._own = self._outer.enter_context(ExitStack())
-        self._process = self._own.enter_context(student_process(self._limits))
-        errors = self._exchange(
-            lambda sink: send(sink, {"statements": list(self._submission.statements)}),
-            lambda fields, tensors: fields.get("errors"),
-            self._limits.start_seconds,
-            late=f"the notebook's definitions took longer than {self._limits.start_seconds:g} seconds",
-            ended="the process ended while the notebook's definitions ran",
-        )
-        errors = errors[:5] if isinstance(errors, list) else []
-        self._errors = [printable(e)[:200] for e in errors if isinstance(e, str)]
-
-    def _exchange(
-        self, ask: Callable[[int], None], read: Callable[..., Any], seconds: float, *, late: str, ended: str
-    ) -> Any:
-        """Ask the process something, and read its answer; raise _Gone if none that can be read comes in time."""
+    def read(self, file: str, content: bytes, exercises: list[str]) -> Notebook:
+        """Reduce a notebook to what is run of it."""
+        late = f"this notebook can't be read within {self._limits.read_seconds:g} seconds"
         try:
-            ask(self._process.stdin.fileno())
-            return read(*receive(self._process.stdout.fileno(), seconds))
+            fields, _ = self._asked(
+                {"ask": "read", "exercises": exercises},
+                content,
+                seconds=self._limits.read_seconds,
+                late=late,
+                ended="this notebook can't be read: the process that did ended",
+            )
+        except _Gone as gone:
+            return Notebook(problem=str(gone))
+        answers = {name: Answer(**answer) for name, answer in fields.pop("answers").items()}
+        return Notebook(answers=answers, **fields)
+
+    def judge(self, exercise: Exercise, file: str, notebook: Notebook, seed: int, variant: int) -> tuple[str, str]:
+        """Return the verdict on a notebook's answer to an exercise, and the reason; an untouched one is not called."""
+        answer = notebook.answers[exercise.name]
+        if answer.untouched:
+            return NOT_ATTEMPTED, ""
+        if answer.problem:
+            return FAILED, printable(answer.problem)
+        try:
+            verdict = exercise.try_answer(self._runner(exercise.name, file, notebook), seed=seed, variant=variant)
+        except WrongAnswer as error:
+            return WRONG, printable(str(error))
+        except _Gone as gone:
+            return FAILED, printable(str(gone))
+        return (CORRECT, "") if verdict.correct else (NOT_ATTEMPTED, "")
+
+    def _runner(self, name: str, file: str, notebook: Notebook) -> Runner:
+        """Return what has a notebook's function called; its time starts with its first call."""
+        limits, begin = self._limits, None
+
+        def run(arguments: Sequence[Argument], with_gradients: bool) -> Reply:
+            nonlocal begin
+            self._define(file, notebook)
+            begin = begin or time.monotonic()
+            kinds, blob = encoded_arguments(arguments)
+            fields, blob = self._asked(
+                {"ask": "call", "notebook": file, "name": name, "arguments": kinds, "gradients": with_gradients},
+                blob,
+                seconds=min(limits.call_seconds, begin + limits.exercise_seconds - time.monotonic()),
+                late=f"your function took too long: one call may take {limits.call_seconds:g} seconds, all of an "
+                f"exercise's calls {limits.exercise_seconds:g}",
+                ended="the process ended while your function ran: did it exit, or run out of memory?",
+            )
+            try:
+                reply = as_reply(fields, blob)
+            except MessageError as error:
+                self._give_up(f"what your notebook's process sent can't be read: {error}")
+            errors = self._errors[file] if reply.problem.startswith("there is no function") else []
+            return dataclasses.replace(reply, problem="; the notebook raised ".join([reply.problem, *errors]))
+
+        return run
+
+    def _define(self, file: str, notebook: Notebook) -> None:
+        """Run a notebook's definitions, unless this process has; once they were the end of one, not again."""
+        if file in self._lost:
+            raise _Gone(self._lost[file])
+        if self._sandbox and file in self._errors:
+            return
+        seconds = self._limits.start_seconds
+        try:
+            fields, _ = self._asked(
+                {"ask": "define", "notebook": file, "statements": notebook.statements},
+                seconds=seconds,
+                late=f"the notebook's definitions took longer than {seconds:g} seconds",
+                ended="the process ended while the notebook's definitions ran",
+            )
+        except _Gone as gone:
+            self._lost[file] = str(gone)
+            raise
+        errors = fields.get("errors")
+        self._errors[file] = [printable(str(e)) for e in errors[:5]] if isinstance(errors, list) else []
+
+    def _asked(
+        self, fields: Mapping[str, object], blob: bytes = b"", *, seconds: float, late: str, ended: str
+    ) -> tuple[dict, bytes]:
+        """Ask the process something and return its answer; raise _Gone if none that can be read comes in time."""
+        left = self._end - time.monotonic()
+        if left <= 0:
+            self._give_up(f"your notebooks took longer than {self._limits.student_seconds:g} seconds in all")
+        self._sandbox = self._sandbox or Sandbox(self._limits, isolated=self._isolated)
+        try:
+            deadline = time.monotonic() + min(seconds, left)
+            send(self._sandbox.sink, fields, blob, deadline - time.monotonic())
+            return receive(self._sandbox.source, deadline - time.monotonic())
         except OutOfTimeError:
-            raise _Gone(late) from None
+            problem = late
         except (EOFError, OSError):
-            raise _Gone(ended) from None
+            problem = ended
         except MessageError as error:
-            raise _Gone(f"what your notebook's process sent can't be read: {error}") from error
+            problem = f"what your notebook's process sent can't be read: {error}"
+        self._give_up(f"{problem} ({self._sandbox.exceeded})" if self._sandbox.exceeded else problem)
+
+    def _give_up(self, problem: str) -> None:
+        """End the process; raise _Gone."""
+        self.__exit__()
+        raise _Gone(problem)

@@ -1,146 +1,274 @@
-"""A process for a student's code: its own folder, little memory, no network and no other process in sight.
+"""A process for a student's code, with nothing in sight but Python, and little to spend.
 
-What the system offers is used: where `unshare` of util-linux works, the process has namespaces of its own, so that it
-sees no network, can signal nothing outside, and all that it starts ends with it; where the grader is root, it runs as
-the user nobody, who can write only in the process's own folder. `Isolation.describe()` says what was had.
+On Linux bubblewrap (`bwrap`) gives it mounts, processes, network and user of its own, none of the grader's rights, and
+an end with the grader's; `resource` limits what one process may use; and what all of them use together is looked at
+ten times a second, since one account may not make a group of processes with a limit of its own (a cgroup).
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import dataclasses
 import functools
 import os
+import platform
+import resource
+import secrets
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-__all__ = ["Isolation", "Limits", "hide_memory", "isolation", "student_process"]
+__all__ = ["Limits", "Sandbox", "describe", "readable", "refusal"]
 
-NOBODY = 65534
-PR_SET_DUMPABLE = 4
-# that nobody's Python is this one, and not another whose library happens to be readable
-TRIAL = "import sys, sbgm.course.student; assert sys.base_prefix == {!r}"
+PACKAGE = Path(__file__).resolve().parents[1]
+# what of the package an answer may use, and what the student's process itself is
+IN_SIGHT = ("*.py", "*.pyi", "measure/*.py", "measure/*.pyi", "course/__init__.py", "course/checks.py*")
+IN_SIGHT += tuple(f"course/{name}.py" for name in ("problems", "calls", "messages", "notebook", "student"))
+SETPRIV = "/usr/bin/setpriv"
+SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache", SETPRIV)
+SCRATCH_FOLDERS, SCRATCH = ("/tmp", "/dev/shm"), 64 * 2**20  # bytes of each
+MOST_TASKS = 64  # processes and threads
+POLL_SECONDS = 0.1
+# System calls that keep memory where no process' size shows it, reach the account's keys, or make namespaces: of each
+# machine its mark, the number of `clone`, which may not make a user, and the numbers of those that are not had at all.
+SYSTEM_CALLS = {
+    "x86_64": (0xC000003E, 56, (29, 68, 248, 249, 250, 272, 308, 319, 425, 435, 447)),
+    "aarch64": (0xC00000B7, 220, (194, 186, 217, 218, 219, 97, 268, 279, 425, 435, 447)),
+}  # shmget, msgget, add_key, request_key, keyctl, unshare, setns, memfd_create, io_uring_setup, clone3, memfd_secret
+LOST = (
+    "a notebook can read and change your files, see your other processes, use the network, and leave processes behind; "
+    "use a machine or an account that holds nothing else"
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """Limits on what a student's process may use.
+    """Limits on what a student's processes may use.
 
     Attributes:
-        start_seconds: until the answers are defined, imports included.
+        read_seconds: for the reading of one notebook.
+        start_seconds: until the answers of one notebook are defined, imports included.
         call_seconds: for one call of an answer.
         exercise_seconds: for all calls of one exercise.
-        memory: bytes of memory of its own.
-        file: bytes of any one file it writes.
+        student_seconds: for all of a student's notebooks.
+        memory: bytes of memory, of all processes together.
+        file: bytes of any one file.
     """
 
+    read_seconds: float = 10.0
     start_seconds: float = 60.0
     call_seconds: float = 20.0
     exercise_seconds: float = 60.0
+    student_seconds: float = 900.0
     memory: int = 2 * 2**30
     file: int = 2**24
 
+    def of_one_process(self, isolated: bool) -> dict[str, int]:
+        """The limits that the system holds for each process, by their names in `resource`.
 
-@dataclasses.dataclass(frozen=True)
-class Isolation:
-    """A way to keep a process apart: the words put before its command, and what they give."""
+        That on the number of processes counts those of a user: only one who is isolated has none but the student's.
+        """
+        return {
+            "RLIMIT_CORE": 0,
+            "RLIMIT_DATA": self.memory,
+            "RLIMIT_AS": self.memory + 2 * 2**30,  # shared memory too; libraries take some 2 GiB of addresses
+            "RLIMIT_FSIZE": self.file,
+            "RLIMIT_NOFILE": 256,
+            "RLIMIT_CPU": int(self.student_seconds),
+        } | ({"RLIMIT_NPROC": MOST_TASKS} if isolated else {})
 
-    prefix: tuple[str, ...]
-    namespaces: bool
-    as_nobody: bool
 
-    def describe(self) -> str:
-        """Say in a sentence what keeps a student's process apart."""
-        parts = ["process and time and memory limits of its own"]
-        parts += ["no network, no other process in sight"] if self.namespaces else []
-        parts += ["the user nobody, who can write nothing of yours"] if self.as_nobody else []
-        missing = [] if self.namespaces else ["namespaces: it can reach the network and your other processes"]
-        missing += [] if self.as_nobody else ["another user: it can write what you can, so use an account made for it"]
-        return "; ".join(parts) + (f". Not had here: {'; '.join(missing)}." if missing else ".")
+def readable() -> list[Path]:
+    """The files and folders of this machine that a student's process can read, besides its own."""
+    prefixes = [Path(sys.prefix), Path(sys.base_prefix)]
+    libraries = [prefix / name for prefix in prefixes for name in ("lib", "lib64", "pyvenv.cfg")]
+    libraries += [Path(place) for place in sys.path if Path(place).name in ("site-packages", "dist-packages")]
+    found = [path for path in [*map(Path, SYSTEM), *libraries, Path(sys.executable)] if path.exists()]
+    outermost = dict.fromkeys(path for path in found if not set(path.parents) & set(found))
+    return [*outermost, *(path for pattern in IN_SIGHT for path in sorted(PACKAGE.glob(pattern)))]
+
+
+def describe(limits: Limits, *, isolated: bool) -> str:
+    """Say in a few sentences what keeps a student's processes apart, and what they may read and use."""
+    used = (
+        f"{limits.memory / 2**30:g} GiB of memory, {MOST_TASKS} processes and threads, files of "
+        f"{limits.file / 2**20:g} MiB, {limits.student_seconds:g} seconds in all"
+    )
+    if not isolated:
+        return f"none but limits on time and memory, in each process by itself ({used}); {LOST}"
+    others = [path for path in readable() if PACKAGE not in path.parents]
+    return (
+        "bubblewrap: users, processes, network, mounts and devices of its own, no capability. In sight are "
+        f"{', '.join(map(str, others))}, and of {PACKAGE} the library, measure, and what calls an answer; /proc shows "
+        f"its own processes. It writes to /tmp and /dev/shm, its own, {SCRATCH / 2**20:g} MiB each. "
+        f"All of its processes together may use {used}"
+    )
 
 
 @functools.cache
-def isolation() -> Isolation:
-    """The strongest isolation that works on this machine, found by trying it on the very imports that are needed.
-
-    Raises:
-        OSError: this is Windows, which has no such limits.
-    """
-    if os.name != "posix":
-        raise OSError("grading needs Linux or macOS: Windows can't limit what a process may use")
-    orphaned = ("setpriv", "--pdeathsig", "KILL")  # ends with its grader, should that be killed
-    unshare = ("--net", "--ipc", "--pid", "--fork", "--kill-child")
-    namespaces = (*orphaned, "unshare", *unshare)
-    # once more at the end, for whoever becomes another user loses it
-    as_nobody = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--no-new-privs", *orphaned[1:])
-    may_read = tuple(f"--{which}-caps=-all,+dac_read_search" for which in ("inh", "ambient"))
-    if os.getuid() == 0:
-        candidates = [
-            Isolation((*namespaces, *as_nobody), True, True),
-            Isolation((*namespaces, *as_nobody, *may_read), True, True),  # Python itself lies where only root reads
-            Isolation(namespaces, True, False),
-        ]
-    else:
-        candidates = [Isolation((*orphaned, "unshare", "--map-root-user", *unshare), True, False)]
-    if shutil.which("unshare"):
-        for candidate in candidates:
-            trial = [*candidate.prefix, sys.executable, "-c", TRIAL.format(sys.base_prefix)]
-            with tempfile.TemporaryDirectory() as folder:
-                os.chmod(folder, 0o755)  # for nobody to enter
-                if subprocess.run(trial, capture_output=True, cwd=folder, env=_environment(folder)).returncode == 0:
-                    return candidate
-    return Isolation((), False, False)
+def refusal() -> str:
+    """Say why bubblewrap can't isolate processes here, found by trying; "" if it can."""
+    if not shutil.which("bwrap"):
+        return "bubblewrap is not installed (on Debian and Ubuntu: apt install bubblewrap; it needs Linux)"
+    if platform.machine() not in SYSTEM_CALLS:
+        return f"which system calls to forbid on a {platform.machine()} is not known here"
+    with _isolated([sys.executable, "-c", "import sbgm.course.calls, sbgm.course.student"]) as options:
+        trial = subprocess.run(**options, capture_output=True, text=True, timeout=300)
+    lines = trial.stderr.strip().splitlines() or [f"exit status {trial.returncode}"]
+    return f"the system refuses it ({lines[-1]})" if trial.returncode else ""
 
 
 @contextlib.contextmanager
-def student_process(limits: Limits) -> Iterator[subprocess.Popen]:
-    """Start a student's process in a folder of its own, and end it, and all that it started, on leaving."""
-    apart = isolation()
-    with tempfile.TemporaryDirectory(prefix="sbgm-student-", ignore_cleanup_errors=True) as folder:
-        if apart.as_nobody:
-            os.chown(folder, NOBODY, NOBODY)
-        process = subprocess.Popen(
-            [*apart.prefix, sys.executable, "-m", "sbgm.course.student", str(limits.memory), str(limits.file)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            bufsize=0,
-            cwd=folder,
-            env=_environment(folder),
-            start_new_session=True,
-        )
-        try:
-            yield process
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            for pipe in (process.stdin, process.stdout):
-                with contextlib.suppress(OSError):
-                    pipe.close()
+def _isolated(command: list[str]) -> Iterator[dict[str, Any]]:
+    """What `subprocess` is given to start a command under bubblewrap."""
+    others, own = ([path for path in readable() if (PACKAGE in path.parents) is ours] for ours in (False, True))
+    folder = ("--perms", "1777", "--size", str(SCRATCH), "--tmpfs")
+    scratch = [word for place in SCRATCH_FOLDERS for word in (*folder, place)]
+    closed = [word for place in (PACKAGE, "/dev", "/proc", "/") for word in ("--remount-ro", str(place))]
+    # Python may lie below /tmp, and the package among its libraries: what comes later is put on top
+    seen = ["--proc", "/proc", "--dev", "/dev", *scratch, *_shown(others)]
+    seen += ["--perms", "0755", "--tmpfs", str(PACKAGE), *_shown(own), *closed]
+    apart = [f"--unshare-{kind}" for kind in ("ipc", "pid", "net", "uts", "cgroup-try")]
+    apart += ["--hostname", "student", "--new-session", "--die-with-parent", "--chdir", "/tmp", "--cap-drop", "ALL"]
+    if os.getuid() == 0:  # a user whom no one else is: the system limits no number of root's processes
+        user = str(2**30 + secrets.randbelow(2**29))
+        apart += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]  # for setpriv, which leaves it none
+        command = [SETPRIV, "--reuid", user, "--regid", user, "--clear-groups", *command]
+    else:
+        apart += ["--unshare-user", "--uid", "65534", "--gid", "65534"]
+    with tempfile.TemporaryFile() as file:
+        file.write(_filter())
+        file.seek(0)
+        bubblewrap = [shutil.which("bwrap"), *apart, *seen, "--seccomp", str(file.fileno()), "--"]
+        yield {"args": [*bubblewrap, *command], "env": _variables("/tmp"), "pass_fds": [file.fileno()]}
 
 
-def hide_memory() -> None:
-    """Keep other processes of this user from reading this one's memory, where its seeds are; does nothing off Linux."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+def _shown(paths: list[Path]) -> list[str]:
+    """The words that put paths in sight, in folders that anyone may enter."""
+    folders = sorted({parent for path in paths for parent in path.parents} - {Path("/")})
+    entered = [word for folder in folders for word in ("--perms", "0755", "--dir", str(folder))]
+    return entered + [word for path in paths for word in ("--ro-bind", str(path), str(path))]
 
 
-def _environment(folder: str) -> dict[str, str]:
-    """The variables that a student's process gets: of the grader's own, only where programs are."""
+def _filter() -> bytes:
+    """The program (BPF) by which the system answers that it does not have a system call."""
+    machine, clone, absent = SYSTEM_CALLS[platform.machine()]
+    load, equal, at_least, has_bits, leave = 0x20, 0x15, 0x35, 0x45, 0x06
+    rules = [(load, 0, 0, 4), (equal, 1, 0, machine), (leave, 0, 0, 0x8000_0000), (load, 0, 0, 0)]  # killed elsewhere
+    rules += [(equal, len(absent) + 4 - i, 0, number) for i, number in enumerate(absent)]
+    rules += [(at_least, 4, 0, 0x4000_0000), (equal, 0, 2, clone)]  # from 2³⁰ on they are those of another interface
+    rules += [(load, 0, 0, 16), (has_bits, 1, 0, 0x1000_0000), (leave, 0, 0, 0x7FFF_0000), (leave, 0, 0, 0x0005_0026)]
+    return b"".join(struct.pack("HBBI", *rule) for rule in rules)
+
+
+def _variables(home: str) -> dict[str, str]:
+    """The environment of a student's process, and of bubblewrap, which it can look into; none of the grader's own."""
     return {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "HOME": folder,
-        "TMPDIR": folder,
+        "PATH": os.defpath,
+        "HOME": home,
+        "TMPDIR": home,
+        "USER": "student",
         "LANG": "C.UTF-8",
         "MPLBACKEND": "Agg",
         "OMP_NUM_THREADS": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
+        "PYTHONPATH": str(PACKAGE.parent),
     }
+
+
+class Sandbox:
+    """A student's process, from its start until `close`.
+
+    Attributes:
+        sink: the descriptor to write to; it does not block.
+        source: the descriptor to read from.
+        exceeded: which limit all its processes together exceeded, as a sentence; they were ended then. "" if none.
+    """
+
+    def __init__(self, limits: Limits, *, isolated: bool) -> None:
+        self._limits, self.exceeded, self._stack = limits, "", contextlib.ExitStack()
+        given = [f"{name}={value}" for name, value in limits.of_one_process(isolated).items()]
+        command = [sys.executable, "-m", "sbgm.course.student", *given]
+        if isolated:
+            options = self._stack.enter_context(_isolated(command))
+        else:
+            folder = self._stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
+            options = {"args": command, "env": _variables(folder), "cwd": folder}
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        self._process = subprocess.Popen(**options, **pipes, bufsize=0, start_new_session=True)
+        self.sink, self.source = self._process.stdin.fileno(), self._process.stdout.fileno()
+        os.set_blocking(self.sink, False)
+        self._closed = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+        self._watcher.start()
+
+    def close(self) -> None:
+        """End the process and all that it started."""
+        self._closed.set()
+        self._watcher.join()
+        self._kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            pipe.close()
+        self._stack.close()
+
+    def _kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # the latter of macOS, for one that has ended
+            os.killpg(self._process.pid, signal.SIGKILL)  # bubblewrap's own two; its namespace ends with them
+
+    def _watch(self) -> None:
+        while not self._closed.wait(POLL_SECONDS):
+            if not _fit(_descendants(self._process.pid), self._limits.memory):
+                self.exceeded = f"they took more than {self._limits.memory / 2**30:g} GiB of memory"
+                self._kill()
+                return
+
+
+def _descendants(root: int) -> list[int]:
+    """A process and all below it; few, since their number is limited."""
+    found = [root]
+    for process in found:  # it grows meanwhile
+        with contextlib.suppress(OSError):
+            for thread in os.listdir(f"/proc/{process}/task"):
+                found += map(int, Path(f"/proc/{process}/task/{thread}/children").read_text().split())
+    return found
+
+
+def _fit(processes: list[int], memory: int) -> bool:
+    """Whether processes take at most `memory` bytes together, with the files in their /tmp and /dev/shm.
+
+    What several share counts once; the sizes that count it in each of them are quicker to read, and mostly suffice.
+    """
+    left = memory - max(map(_scratch, processes), default=0)
+    return any(sum(map(size, processes)) <= left for size in (_resident, _proportional))
+
+
+def _resident(process: int) -> int:
+    """The bytes of a process in memory; 0 once it is gone."""
+    with contextlib.suppress(OSError, IndexError):
+        return resource.getpagesize() * int(Path(f"/proc/{process}/statm").read_text().split()[1])
+    return 0
+
+
+def _proportional(process: int) -> int:
+    """The bytes of a process in memory, its share of what it shares; all of that where the shares may not be read."""
+    with contextlib.suppress(OSError, IndexError):
+        return 1024 * int(Path(f"/proc/{process}/smaps_rollup").read_text().partition("\nPss:")[2].split()[0])
+    return _resident(process)
+
+
+def _scratch(process: int) -> int:
+    """The bytes of the files in a process' /tmp and /dev/shm, a KiB more for each; 0 where these are the grader's."""
+    with contextlib.suppress(OSError):
+        ours = {os.stat(place).st_dev for place in SCRATCH_FOLDERS}
+        folders = [f"/proc/{process}/root{place}" for place in SCRATCH_FOLDERS]
+        used = [os.statvfs(folder) for folder in folders if os.stat(folder).st_dev not in ours]
+        return sum((u.f_blocks - u.f_bfree) * u.f_frsize + (u.f_files - u.f_ffree) * 1024 for u in used)
+    return 0

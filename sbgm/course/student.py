@@ -1,69 +1,80 @@
-"""The student's process, `python -m sbgm.course.student MEMORY FILE`: defines the answers, calls them when asked.
+"""The student's process, `python -m sbgm.course.student LIMIT=VALUE …`: does what the grader asks, in this order.
 
-It reads messages from standard input and answers on a copy of standard output; what the student's code prints goes
+"read" reduces a notebook to statements, "define" executes them in a namespace of that notebook's own, "call" calls an
+answer. Messages come from standard input and go to a copy of standard output; what the student's code prints goes
 nowhere. Nothing here is trusted: the grader takes from it arrays, and judges them itself.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
 import os
 import resource
 import sys
 import traceback
 
-from sbgm.course.calls import Reply, call
-from sbgm.course.messages import MessageError, decoded_arguments, receive, send, send_reply
-
-MOST_PROCESSES = 512
-MOST_CPU_SECONDS = 900
+from sbgm.course.messages import receive, send
+from sbgm.course.notebook import read_notebook
 
 
 def serve(source: int, sink: int) -> None:
-    """Run the statements of the first message, then answer calls until the grader hangs up."""
-    fields, _ = receive(source)
-    namespace: dict[str, object] = {"__name__": "__main__"}
+    """Do what the messages ask until the grader hangs up."""
+    namespaces: dict[str, dict[str, object]] = {}
+    while True:
+        try:
+            fields, blob = receive(source)
+        except EOFError:
+            return
+        match fields["ask"]:
+            case "read":
+                send(sink, dataclasses.asdict(read_notebook(blob, fields["exercises"])))
+            case "define":
+                importlib.import_module("sbgm.course.calls")  # with torch: seconds that no call should be charged with
+                namespaces[fields["notebook"]] = namespace = {"__name__": "__main__"}
+                send(sink, {"errors": _execute(fields["statements"], namespace)})
+            case "call":
+                _call(namespaces[fields["notebook"]].get(fields["name"]), fields, blob, sink)
+
+
+def _execute(statements: list[str], namespace: dict[str, object]) -> list[str]:
+    """Execute each statement, whatever became of those before it, and return the first errors, a line each."""
     errors = []
-    for statement in fields["statements"]:
+    for statement in statements:
         try:
             exec(compile(statement, "<notebook>", "exec"), namespace)
         except Exception as error:
-            errors.append(traceback.format_exception_only(error)[-1].strip())
-    send(sink, {"errors": errors[:20]})
-    while True:
-        try:
-            fields, tensors = receive(source)
-        except EOFError:
-            return
-        function = namespace.get(fields["call"])
-        if not callable(function):
-            send_reply(sink, Reply(problem=f"there is no function {fields['call']}"))
-            continue
-        reply = call(function, decoded_arguments(fields, tensors), fields["gradients"])
-        try:
-            send_reply(sink, reply)
-        except (MessageError, TypeError, ValueError, RuntimeError) as error:
-            send_reply(sink, Reply(problem=f"what your function returned can't be sent: {error}"))
+            errors.append(traceback.format_exception_only(error)[-1].strip()[:200])
+    return errors[:5]
+
+
+def _call(function: object, fields: dict, blob: bytes, sink: int) -> None:
+    """Call an answer and send the reply, or the reason why there is none."""
+    from sbgm.course.calls import Reply, call, decoded_arguments, encoded_reply
+
+    try:
+        reply = Reply(problem=f"there is no function {fields['name']}")
+        if callable(function):
+            reply = call(function, decoded_arguments(fields["arguments"], blob), fields["gradients"])
+        send(sink, *encoded_reply(reply))
+    except Exception as error:
+        send(sink, *encoded_reply(Reply(problem=f"your function gave nothing that can be judged: {error}")))
 
 
 def main() -> None:
-    """Give up what a student's code needs not, then serve the grader that started this process."""
-    memory, file = (int(argument) for argument in sys.argv[1:])
-    for limit, value in (
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_DATA, memory),
-        (resource.RLIMIT_FSIZE, file),
-        (resource.RLIMIT_NPROC, MOST_PROCESSES),
-        (resource.RLIMIT_CPU, MOST_CPU_SECONDS),  # the grader's own limits come first
-    ):
-        hard = resource.getrlimit(limit)[1]
-        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(limit, (value, value))
+    """Limit what this process may use, then serve the grader that started it."""
+    for name, value in (argument.split("=") for argument in sys.argv[1:]):
+        kind, hard = getattr(resource, name), resource.getrlimit(getattr(resource, name))[1]
+        most = int(value) if hard == resource.RLIM_INFINITY else min(int(value), hard)
+        resource.setrlimit(kind, (most, most))
     source, sink = os.dup(0), os.dup(1)
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)
-    sys.setrecursionlimit(1_000)
-    serve(source, sink)
+    try:
+        serve(source, sink)
+    finally:
+        os._exit(0)  # at once, whatever a student's code has set to be done at the end
 
 
 if __name__ == "__main__":

@@ -1,83 +1,111 @@
-"""A student's notebook reduced to what is run of it, and the exercises that it answers."""
+"""Who handed in what: an entry of a folder is a student, and nothing that lies there is trusted to be a plain file."""
 
 from __future__ import annotations
 
-import ast
 import dataclasses
-import json
+import hashlib
+import itertools
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
-try:
-    from IPython.core.inputtransformer2 import TransformerManager
-except ImportError as error:
-    raise ImportError('reading students\' notebooks needs IPython: pip install "sbgm[notebooks]"') from error
+__all__ = ["Submission", "find_students", "read_submission", "shown"]
 
-__all__ = ["Submission", "read_submission"]
-
-EXERCISE_TAG = "exercise"
-DEFINITIONS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+LARGEST_NOTEBOOK, MOST_BYTES = 32 * 2**20, 128 * 2**20  # of one file, and of all files of a student
+MOST_NOTEBOOKS, MOST_FILES = 40, 2_000
+NOT_HANDED_IN = {".ipynb_checkpoints", "__MACOSX", ".DS_Store"}  # what editors and systems put there themselves
 
 
 @dataclasses.dataclass(frozen=True)
 class Submission:
-    """A student's notebook, reduced to what defines the answers.
+    """The notebooks that a student handed in.
 
     Attributes:
-        statements: Python source to execute one after the other.
-        answers: source of each exercise's function, by its name; the last definition counts, as in the notebook.
-        problem: why the notebook could not be read; empty if it could.
+        files: the content of each, by its path below the student's folder.
+        problems: what was found there and not read, in words.
     """
 
-    statements: tuple[str, ...] = ()
-    answers: dict[str, str] = dataclasses.field(default_factory=dict)
-    problem: str = ""
+    files: dict[str, bytes]
+    problems: list[str]
+
+    @property
+    def fingerprint(self) -> str:
+        """The sha256 of the names and contents, and of the problems, in hexadecimal."""
+        parts = [part for name, content in self.files.items() for part in (name.encode(), content)]
+        digests = [hashlib.sha256(part).digest() for part in [*parts, "\n".join(self.problems).encode()]]
+        return hashlib.sha256(b"".join(digests)).hexdigest()
 
 
-def read_submission(notebook: bytes, exercises: set[str]) -> Submission:
-    """Take from a notebook's bytes what has to be run to define its answers.
+def find_students(paths: Iterable[Path]) -> dict[str, Path]:
+    """Where each student's submission lies, by the student: everything in a folder is one, and so is a notebook.
 
-    Of a cell tagged "exercise" that is everything but bare expressions (the call of the check, prints, figures). Of any
-    other cell it is imports, functions, classes, and assignments of literals: a chapter's own figures and measurements,
-    which take minutes, are not run.
+    A student's name is that of the entry as it can be printed, without ".ipynb"; one that is taken gets a number.
+
+    Raises:
+        FileNotFoundError: a path does not exist.
+        ValueError: there is nothing in any of them.
     """
+    found: dict[str, Path] = {}
+    for path in paths:
+        if not path.exists():
+            raise FileNotFoundError(f"there is no {path}; name a folder of notebooks, or notebooks")
+        for entry in sorted(path.iterdir()) if path.is_dir() else [path]:
+            name = shown(entry.name.removesuffix(".ipynb"))
+            if entry.name not in NOT_HANDED_IN:
+                names = itertools.chain([name], (f"{name} ({n})" for n in itertools.count(2)))
+                found[next(free for free in names if free not in found)] = entry
+    if not found:
+        raise ValueError(f"submissions must hold an entry for each student, got {', '.join(map(str, paths))}")
+    return found
+
+
+def read_submission(entry: Path) -> Submission:
+    """Read the notebooks of one student, within limits of number and size; follow no link, and raise nothing."""
+    files: dict[str, bytes] = {}
+    problems: list[str] = []
     try:
-        cells = [c for c in json.loads(notebook)["cells"] if c["cell_type"] == "code"]
-        sources = [(_text(c["source"]), EXERCISE_TAG in c.get("metadata", {}).get("tags", [])) for c in cells]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        return Submission(problem=f"this is no Jupyter notebook: {type(error).__name__}")
-    statements, answers = [], {}
-    for source, is_exercise in sources:
-        try:
-            python = TransformerManager().transform_cell(source)  # magics become function calls
-            tree = ast.parse(python)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            # run as it is, so that the student's process reports the error where an answer may be lost by it
-            statements += [source] if is_exercise else []
-            continue
-        for node in tree.body:
-            if _is_run(node, is_exercise):
-                statements.append(ast.unparse(node))
-            names = [node.name] if isinstance(node, ast.FunctionDef) else _assigned(node)  # name = lambda …
-            answers |= {name: ast.get_source_segment(python, node) or "" for name in exercises.intersection(names)}
-    return Submission(tuple(statements), answers)
+        for n_seen, path in enumerate(_below(entry, problems)):
+            if n_seen >= MOST_FILES or len(files) >= MOST_NOTEBOOKS:
+                problems.append(f"of more than {MOST_NOTEBOOKS} notebooks or {MOST_FILES} files the rest was not read")
+                break
+            name = shown(str(path.relative_to(entry)) if path != entry else path.name)
+            try:
+                if path.suffix == ".ipynb" or path.is_symlink():
+                    files[name] = _content(path, MOST_BYTES - sum(map(len, files.values())))
+            except OSError as error:
+                problems.append(f"{name}: {error.strerror or error}")
+    except RecursionError:
+        problems.append("folders lie too deep in one another")
+    return Submission(files, problems if files or problems else ["no notebook"])
 
 
-def _text(source: str | list[str]) -> str:
-    return source if isinstance(source, str) else "".join(source)
+def _below(entry: Path, problems: list[str]) -> Iterator[Path]:
+    """An entry, or the files and links below it where it is a folder, in order; what can't be seen is a problem."""
+    if entry.is_symlink() or not entry.is_dir():
+        yield entry
+        return
+    for folder, folders, names in os.walk(entry, onerror=lambda error: problems.append(f"a folder: {error.strerror}")):
+        folders[:] = sorted(set(folders) - NOT_HANDED_IN)
+        links = [name for name in folders if Path(folder, name).is_symlink()]
+        yield from (Path(folder, name) for name in sorted([*names, *links]))
 
 
-def _assigned(node: ast.stmt) -> list[str]:
-    return [t.id for t in node.targets if isinstance(t, ast.Name)] if isinstance(node, ast.Assign) else []
+def _content(path: Path, most: int) -> bytes:
+    """The bytes of a plain file; raise OSError for anything else, and where they are too many."""
+    if path.is_symlink():
+        raise OSError("a link is not followed")
+    if not stat.S_ISREG(path.lstat().st_mode):
+        raise OSError("this is no plain file")
+    most = min(most, LARGEST_NOTEBOOK)
+    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(f"this is larger than {LARGEST_NOTEBOOK} bytes, or all are larger than {MOST_BYTES}")
+    return content
 
 
-def _is_run(node: ast.stmt, is_exercise: bool) -> bool:
-    if isinstance(node, DEFINITIONS):
-        return True
-    if is_exercise:
-        return not isinstance(node, ast.Expr)
-    if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
-        try:
-            ast.literal_eval(node.value)
-        except (ValueError, TypeError, RecursionError, MemoryError):
-            return isinstance(node.value, ast.Lambda)
-        return True
-    return False
+def shown(name: str) -> str:
+    """A name of any bytes as text that can be printed and written: é stays, a lone byte becomes \\xe9."""
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

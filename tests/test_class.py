@@ -1,0 +1,157 @@
+"""A whole class graded: right and partly right, honest blunders and attacks; killed on the way and gone on with."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from sbgm import checks
+from sbgm.course.marking import mark_student
+from sbgm.course.sandbox import refusal
+from sbgm.course.submissions import find_students, shown
+from students import CHAPTERS, EXERCISES, chapter, class_of, hand_in, names_of, solutions
+
+MEMORY = 2**30 + os.getpid()  # bytes for a student, a number that no other process is given
+
+pytestmark = pytest.mark.skipif(bool(refusal()) and not os.environ.get("SBGM_REQUIRE_ISOLATION"), reason=refusal())
+
+
+def rows_of(out: Path) -> dict[str, dict[str, str]]:
+    """The rows of a table of marks, by student; none where there is no table yet."""
+    table = out / "grades.csv"
+    return {row["student"]: row for row in csv.DictReader(table.open(encoding="utf-8"))} if table.exists() else {}
+
+
+def processes_left() -> list[list[str]]:
+    """The command lines of students' processes that run now, known by their limit on memory."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            found += [process.cmdline()] if f"RLIMIT_DATA={MEMORY}" in process.cmdline() else []
+    return found
+
+
+def grade_and_kill(tmp_path: Path, kill_at: list[int]) -> dict[str, dict[str, str]]:
+    """Grade tmp_path/in into tmp_path/out, killed when so many rows are there, and return the rows of each time."""
+    command = [sys.executable, "-m", "sbgm", "grade", str(tmp_path / "in"), "--out", str(tmp_path / "out")]
+    command += ["--jobs", "2", "--seconds", "20", "--seed", "7", "--memory", str(MEMORY / 2**30)]
+    environment = os.environ | {"TMPDIR": str(tmp_path / "temporary")}
+    seen: dict[str, dict[str, str]] = {}
+    for i, n_rows in enumerate([*kill_at, None]):
+        grader = subprocess.Popen([*command, *["--resume"] * (i > 0)], stdout=subprocess.DEVNULL, env=environment)
+        while grader.poll() is None:
+            time.sleep(0.2)
+            if n_rows is not None and len(rows_of(tmp_path / "out")) >= n_rows:
+                grader.kill()
+        grader.wait()
+        assert grader.returncode == (0 if n_rows is None else -9)
+        now = rows_of(tmp_path / "out")
+        assert {name: now[name] for name in seen} == seen, "a finished mark changed"
+        seen = now
+    return seen
+
+
+def check_class(tmp_path: Path, n: int, kill_at: list[int]) -> None:
+    """Grade a class; every mark must be as expected, and nothing be left or have been read."""
+    decoys = [tmp_path / "secret" / "solution.ipynb", Path.home() / f"sbgm-decoy-{os.getpid()}"]
+    decoys[0].parent.mkdir()
+    secret = "decoy-7f3a"
+    mounts = Path("/proc/mounts").read_text()
+    students = class_of(n, decoys)
+    for name in ("in", "temporary"):
+        (tmp_path / name).mkdir()
+    hand_in(students, tmp_path / "in")
+    try:
+        decoys[0].write_bytes(chapter(2, {"dsm_target": f"def dsm_target(*a):\n    return {secret!r}\n"}))
+        decoys[1].write_text(secret)
+        rows = grade_and_kill(tmp_path, kill_at)
+    finally:
+        decoys[1].unlink(missing_ok=True)
+    assert len(rows) == n == len(find_students([tmp_path / "in"]))
+    states = {row["student"].replace("'", ""): row for row in rows.values()}
+    wrong = {}
+    for student in students:
+        row = states[shown(student.name)]
+        marks = {name for name in EXERCISES if row[name] == "1"}
+        if marks != student.marks or int(row["marks"]) != len(marks) or int(row["of"]) != len(EXERCISES):
+            wrong[student.name] = (sorted(marks), sorted(student.marks), row["note"])
+    assert wrong == {}
+    reports = {path.name: path.read_text(encoding="utf-8") for path in (tmp_path / "out" / "reports").iterdir()}
+    assert len(reports) == n
+    assert not [name for name, text in reports.items() if secret in text]
+    for student in students:
+        said = states[shown(student.name)]["note"] + "".join(t for t in reports.values() if shown(student.name) in t)
+        assert student.said in said, student.kind
+    assert not list((tmp_path / "out").rglob("*.partial"))
+    time.sleep(1)
+    assert processes_left() == []
+    assert Path("/proc/mounts").read_text() == mounts
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_a_class_of_twelve(tmp_path):
+    check_class(tmp_path, 12, [4])
+
+
+@pytest.mark.slow
+def test_a_class_of_a_hundred_killed_twice(tmp_path):
+    start = time.monotonic()
+    check_class(tmp_path, 100, [25, 70])
+    print(f"\n100 students: {time.monotonic() - start:.0f} s")
+
+
+class Meter(threading.Thread):
+    """Adds up the processor seconds of this process' children while it runs, those of grandchildren too."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.spent: dict[int, float] = {}
+        self.over = threading.Event()
+
+    def run(self) -> None:
+        while not self.over.wait(0.02):
+            for process in psutil.Process().children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    times = process.cpu_times()
+                    self.spent[process.pid] = times.user + times.system
+
+
+@pytest.mark.parametrize(("answered", "most"), [(False, 2.0), (True, 8.0)], ids=["untouched", "answered"])
+def test_ten_chapters_take_few_seconds_of_processor(answered, most):
+    """Beyond what the answers and their checks take themselves, measured here."""
+    answers = solutions() if answered else {}
+    files = {
+        f"{CHAPTERS[n].stem}.ipynb": chapter(
+            n, {name: answers[name] for name in names_of(n) if answered}, with_outputs=True
+        )
+        for n in range(1, 11)
+    }
+    meter, own = Meter(), time.process_time()
+    meter.start()
+    outcomes, problems = mark_student(files, checks.exercises(), seed=0)
+    meter.over.set()
+    meter.join()
+    assert problems == []
+    assert {o.verdict for o in outcomes} == {"correct" if answered else "not attempted"}, outcomes
+    spent = sum(meter.spent.values()) + time.process_time() - own
+    print(f"{spent:.1f} processor seconds")
+    assert spent < most + answers_own_seconds(answers)
+
+
+def answers_own_seconds(answers: dict[str, str]) -> float:
+    """The processor seconds of the answers and their checks, in this process."""
+    from answers import all_answers
+
+    start = time.process_time()
+    for name in answers:
+        checks.exercises()[name](next(iter(all_answers()[name].right.values())), seed=0)
+    return time.process_time() - start
