@@ -138,6 +138,7 @@ HOSTILE = {  # an answer to dsm_target each, beside a right one to dsm_loss
     "600 brackets": f"def dsm_target(x, *a):\n    return {'(' * 600}x{')' * 600}\n",
     "a sum of 5,000": f"def dsm_target(x, *a):\n    return x{' + 1' * 5_000}\n",
 }
+SPOILS_ITS_OWN = {"a reply of impossible numbers", "the package patched"}  # other answers too
 PROBE = """
 def dsm_target(*arguments):
     import glob
@@ -194,7 +195,8 @@ def hostile(decoys: list[Path]) -> Iterator[Student]:
     """Twenty kinds of attack; one that is not on the marks leaves them as they are."""
     second, both = frozenset({"dsm_loss"}), frozenset({"dsm_loss", "dsm_target"})
     for kind, answer in HOSTILE.items():
-        yield Student(kind, _with(answer), second, kind)
+        marks = frozenset() if kind in SPOILS_ITS_OWN else second
+        yield Student(kind, _with(answer), marks, kind)
     right = _with(RIGHT)
     probe = PROBE.format(decoys=[str(path) for path in decoys], folder=decoys[0].parent)
     yield Student("reads", _with(probe), second, "reads decoys", said="read: []")

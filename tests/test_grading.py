@@ -48,7 +48,14 @@ RIGHT = "def dsm_target(x, x_noisy, sigma):\n    return -(x_noisy - x) / sigma**
 WRONG = "def dsm_target(x, x_noisy, sigma):\n    return (x_noisy - x) / sigma**2"
 QUICK = Limits(call_seconds=10, exercise_seconds=10)
 
-needs_isolation = pytest.mark.skipif(bool(refusal()) and not os.environ.get("SBGM_REQUIRE_ISOLATION"), reason=refusal())
+needs_isolation = pytest.mark.usefixtures("isolation")
+
+
+@pytest.fixture
+def isolation():
+    """Skip where bubblewrap can't be had, unless that is to fail."""
+    if refusal() and not os.environ.get("SBGM_REQUIRE_ISOLATION"):
+        pytest.skip(refusal())
 
 
 def notebook(*sources: str, tag: str = "exercise") -> bytes:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from sbgm.course.calls import Argument, Reply, Runner, as_reply, encoded_arguments
 from sbgm.course.checks import Exercise, WrongAnswer
@@ -64,7 +66,7 @@ def mark_student(
     Returns:
         An outcome for each exercise, the best where several notebooks answer it; and what is wrong with the notebooks.
     """
-    with _Student(limits or Limits(), isolated) as student:
+    with contextlib.closing(_Student(limits or Limits(), isolated)) as student:
         notebooks = {name: student.read(name, content, list(exercises)) for name, content in files.items()}
         outcomes = []
         for name, exercise in exercises.items():
@@ -95,10 +97,8 @@ class _Student:
         self._lost: dict[str, str] = {}  # why a notebook can't be defined, and is not tried again
         self._end = time.monotonic() + limits.student_seconds
 
-    def __enter__(self) -> _Student:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """End the process."""
         if self._sandbox:
             self._sandbox.close()
         self._sandbox, self._errors = None, {}
@@ -107,7 +107,7 @@ class _Student:
         """Reduce a notebook to what is run of it."""
         late = f"this notebook can't be read within {self._limits.read_seconds:g} seconds"
         try:
-            fields, _ = self._asked(
+            fields = self._asked(
                 {"ask": "read", "exercises": exercises},
                 content,
                 seconds=self._limits.read_seconds,
@@ -116,8 +116,8 @@ class _Student:
             )
         except _Gone as gone:
             return Notebook(problem=str(gone))
-        answers = {name: Answer(**answer) for name, answer in fields.pop("answers").items()}
-        return Notebook(answers=answers, **fields)
+        answers = {name: Answer(**answer) for name, answer in fields["answers"].items()}
+        return Notebook(fields["statements"], answers, fields["problem"])
 
     def judge(self, exercise: Exercise, file: str, notebook: Notebook, seed: int, variant: int) -> tuple[str, str]:
         """Return the verdict on a notebook's answer to an exercise, and the reason; an untouched one is not called."""
@@ -143,18 +143,15 @@ class _Student:
             self._define(file, notebook)
             begin = begin or time.monotonic()
             kinds, blob = encoded_arguments(arguments)
-            fields, blob = self._asked(
+            reply = self._asked(
                 {"ask": "call", "notebook": file, "name": name, "arguments": kinds, "gradients": with_gradients},
                 blob,
+                as_reply,
                 seconds=min(limits.call_seconds, begin + limits.exercise_seconds - time.monotonic()),
                 late=f"your function took too long: one call may take {limits.call_seconds:g} seconds, all of an "
                 f"exercise's calls {limits.exercise_seconds:g}",
                 ended="the process ended while your function ran: did it exit, or run out of memory?",
             )
-            try:
-                reply = as_reply(fields, blob)
-            except MessageError as error:
-                self._give_up(f"what your notebook's process sent can't be read: {error}")
             errors = self._errors[file] if reply.problem.startswith("there is no function") else []
             return dataclasses.replace(reply, problem="; the notebook raised ".join([reply.problem, *errors]))
 
@@ -168,8 +165,9 @@ class _Student:
             return
         seconds = self._limits.start_seconds
         try:
-            fields, _ = self._asked(
+            errors = self._asked(
                 {"ask": "define", "notebook": file, "statements": notebook.statements},
+                as_found=_errors,
                 seconds=seconds,
                 late=f"the notebook's definitions took longer than {seconds:g} seconds",
                 ended="the process ended while the notebook's definitions ran",
@@ -177,30 +175,39 @@ class _Student:
         except _Gone as gone:
             self._lost[file] = str(gone)
             raise
-        errors = fields.get("errors")
-        self._errors[file] = [printable(str(e)) for e in errors[:5]] if isinstance(errors, list) else []
+        self._errors[file] = errors
 
     def _asked(
-        self, fields: Mapping[str, object], blob: bytes = b"", *, seconds: float, late: str, ended: str
-    ) -> tuple[dict, bytes]:
-        """Ask the process something and return its answer; raise _Gone if none that can be read comes in time."""
+        self,
+        fields: Mapping[str, object],
+        blob: bytes = b"",
+        as_found: Callable[[dict, bytes], Any] = lambda fields, blob: fields,
+        *,
+        seconds: float,
+        late: str,
+        ended: str,
+    ) -> Any:
+        """Ask the process something and return its answer; raise _Gone, and end it, if none comes as it should."""
         left = self._end - time.monotonic()
-        if left <= 0:
-            self._give_up(f"your notebooks took longer than {self._limits.student_seconds:g} seconds in all")
-        self._sandbox = self._sandbox or Sandbox(self._limits, isolated=self._isolated)
+        deadline = time.monotonic() + min(seconds, left)
+        problem = f"your notebooks took longer than {self._limits.student_seconds:g} seconds in all"
         try:
-            deadline = time.monotonic() + min(seconds, left)
-            send(self._sandbox.sink, fields, blob, deadline - time.monotonic())
-            return receive(self._sandbox.source, deadline - time.monotonic())
+            if left > 0:
+                self._sandbox = self._sandbox or Sandbox(self._limits, isolated=self._isolated)
+                send(self._sandbox.sink, fields, blob, deadline - time.monotonic())
+                return as_found(*receive(self._sandbox.source, deadline - time.monotonic()))
         except OutOfTimeError:
             problem = late
         except (EOFError, OSError):
             problem = ended
         except MessageError as error:
             problem = f"what your notebook's process sent can't be read: {error}"
-        self._give_up(f"{problem} ({self._sandbox.exceeded})" if self._sandbox.exceeded else problem)
+        exceeded = f" ({self._sandbox.exceeded})" if self._sandbox and self._sandbox.exceeded else ""
+        self.close()
+        raise _Gone(problem + exceeded)
 
-    def _give_up(self, problem: str) -> None:
-        """End the process; raise _Gone."""
-        self.__exit__()
-        raise _Gone(problem)
+
+def _errors(fields: dict, blob: bytes) -> list[str]:
+    """The errors that definitions raised, as a student's process names them."""
+    errors = fields.get("errors")
+    return [printable(str(error)) for error in errors[:5]] if isinstance(errors, list) else []
