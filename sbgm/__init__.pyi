@@ -25,6 +25,7 @@ from .data import load_labels as load_labels
 from .data import random_flip as random_flip
 from .distributions import GaussianMixture as GaussianMixture
 from .distributions import paper_mixture as paper_mixture
+from .generation import NamedSampler as NamedSampler
 from .generation import generate as generate
 from .losses import denoising_score_matching_loss as denoising_score_matching_loss
 from .losses import ncsn_loss as ncsn_loss
@@ -45,7 +46,6 @@ from .noise import randn_like as randn_like
 from .precision import autocast as autocast
 from .refinenet import RefineNet as RefineNet
 from .refinenet import rescaled as rescaled
-from .samplers import NamedSampler as NamedSampler
 from .samplers import SamplerDivergedError as SamplerDivergedError
 from .samplers import State as State
 from .samplers import ancestral as ancestral

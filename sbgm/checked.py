@@ -14,7 +14,6 @@ calls `unchecked(function)`, since on a GPU each look at a value is a wait.
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import functools
 import inspect
@@ -47,11 +46,11 @@ __all__ = [
     "Shape",
     "Sigma",
     "Whole",
+    "WideBatch",
     "against",
     "at_least",
     "checked",
     "count_from",
-    "from_extra",
     "function_of",
     "instance_of",
     "number_that",
@@ -64,6 +63,7 @@ __all__ = [
     "require_score",
     "require_sigma",
     "unchecked",
+    "widened",
 ]
 
 P = ParamSpec("P")  # one a line, for type checkers
@@ -122,13 +122,16 @@ def _check_of(hint: Any) -> Check | None:
     return None
 
 
-def instance_of(kind: type, words: str) -> Check:
-    """State in an annotation, `Annotated[nn.Module, instance_of(nn.Module, "a torch.nn.Module")]`, what it must be."""
+def instance_of(kind: Any, words: str) -> Check:
+    """State in an annotation, `Annotated[nn.Module, instance_of(nn.Module, "a torch.nn.Module")]`, what it must be.
+
+    The argument's name stands in the message for "{name}" in the words.
+    """
 
     def check(value: Any, name: str, given: Mapping[str, Any] | None = None) -> Any:
         """Return `value` if it is of its kind; raise otherwise."""
         if not isinstance(value, kind):
-            raise TypeError(f"{name} must be {words}, got {type(value).__name__}")
+            raise TypeError(f"{name} must be {words.format(name=name)}, got {type(value).__name__}")
         return value
 
     return check
@@ -141,7 +144,7 @@ def require_number(value: Any, name: str, given: Mapping[str, Any] | None = None
     """Return `value` as a float if it is a number, NaN and infinity among them; raise otherwise."""
     try:
         if not isinstance(value, str | bytes | bool):  # float() takes these too
-            return float(value)
+            return float(value.detach() if isinstance(value, Tensor) else value)
     except (TypeError, ValueError, RuntimeError, OverflowError):
         pass
     raise TypeError(f"{name} must be a number, got {value!r}")
@@ -203,7 +206,7 @@ Shape = Annotated[Sequence[int], _shape]
 def require_floats(x: Tensor, name: str = "x", given: Mapping[str, Any] | None = None) -> Tensor:
     """Return `x` if it is a floating-point tensor, of any shape and with any values; raise otherwise."""
     instance_of(Tensor, "a torch.Tensor")(x, name)
-    if not x.is_floating_point():
+    if not x.is_floating_point() or x.element_size() == 1:  # of 8-bit floats torch knows next to nothing
         raise TypeError(
             f"{name} must hold floating-point numbers, got {x.dtype}; turn integer images into floats in [0, 1] first"
         )
@@ -216,27 +219,40 @@ def require_batch(x: Tensor, name: str = "x", given: Mapping[str, Any] | None = 
     require_floats(x, name)
     if x.ndim < 2:
         raise ValueError(f"{name} must be a batch of shape (B, *shape), got shape {tuple(x.shape)}")
-    if x.numel() == 0:
-        raise ValueError(f"{name} must hold at least one example and one dimension, got shape {tuple(x.shape)}")
-    if not math.isfinite(float(x.detach().abs().max())):  # NaN wins every max; several times faster than torch.isfinite
-        raise ValueError(f"{name} must be finite, but it holds NaN or infinity")
-    return x
+    return require_finite(x, name, least="one example and one dimension")
 
 
-def require_finite(values: Tensor, name: str, given: Mapping[str, Any] | None = None) -> Tensor:
+def require_finite(
+    values: Tensor, name: str, given: Mapping[str, Any] | None = None, *, least: str = "one number"
+) -> Tensor:
     """Return `values` if it is a tensor of one or more finite real numbers, of any shape; raise otherwise."""
     if not isinstance(values, Tensor) or values.is_complex():
         found = values.dtype if isinstance(values, Tensor) else type(values).__name__
         raise TypeError(f"{name} must be a torch.Tensor of real numbers, got {found}")
     if values.numel() == 0:
-        raise ValueError(f"{name} must hold at least one number, got shape {tuple(values.shape)}")
-    if not bool(torch.isfinite(values).all()):
+        raise ValueError(f"{name} must hold at least {least}, got shape {tuple(values.shape)}")
+    # NaN wins every max; several times faster than torch.isfinite
+    if values.is_floating_point() and not math.isfinite(float(values.detach().abs().max())):
         raise ValueError(f"{name} must be finite, but it holds NaN or infinity")
     return values
 
 
+def widened(x: Tensor) -> Tensor:
+    """x in float32 if it is in half precision, in which sums overflow and some of torch's functions are missing.
+
+    Points and scores keep their dtype throughout. Sums over their dimensions (losses, log-densities, distances), and
+    what is measured of them, are in float32 at least.
+    """
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def _wide(check: Check) -> Check:
+    return lambda value, name, given: widened(check(value, name))
+
+
 Batch = Annotated[Tensor, require_batch]  # finite, (B, *shape)
-Finite = Annotated[Tensor, require_finite]  # of any shape
+WideBatch = Annotated[Tensor, _wide(require_batch)]  # the same, widened
+Finite = Annotated[Tensor, _wide(require_finite)]  # of any shape, widened
 
 
 # --- noise levels ----------------------------------------------------------------------------------------------------
@@ -247,7 +263,6 @@ def require_sigma(sigma: float | Tensor, x: Tensor, *, positive: bool = False) -
 
     It comes back in a form that broadcasts against x: a float, or a tensor of shape (B, 1, …, 1).
     """
-    wanted = f"sigma must be finite and {'positive' if positive else 'not negative'}, got"
     if isinstance(sigma, Tensor) and sigma.ndim > 0:
         if sigma.shape != x.shape[:1]:
             raise ValueError(
@@ -256,48 +271,44 @@ def require_sigma(sigma: float | Tensor, x: Tensor, *, positive: bool = False) -
             )
         if sigma.device != x.device:
             raise ValueError(f"sigma must be on the device of x, {x.device}, got {sigma.device}")
-        low = float(sigma.min())
-        if not bool(torch.isfinite(sigma).all()) or low < 0 or (positive and low == 0):
-            raise ValueError(f"{wanted} {sigma}")
-        return against(sigma, x)
-    value = require_number(sigma, "sigma")
-    if not math.isfinite(value) or value < 0 or (positive and value == 0):
-        raise ValueError(f"{wanted} {value}")
-    return value
+        low, high = (float(bound) for bound in sigma.detach().aminmax())
+    else:
+        low = high = require_number(sigma, "sigma")
+    if not 0 <= low <= high < math.inf or (positive and low == 0):
+        found = sigma if isinstance(sigma, Tensor) else low
+        raise ValueError(f"sigma must be finite and {'positive' if positive else 'not negative'}, got {found}")
+    return against(sigma, x)
 
 
 def against(sigma: float | Tensor, x: Tensor) -> float | Tensor:
-    """σ, a float or (B,), in a form that broadcasts against x: a float, or a tensor of shape (B, 1, …, 1)."""
-    if isinstance(sigma, Tensor) and sigma.ndim > 0:
-        return sigma.to(x.dtype).reshape(-1, *[1] * (x.ndim - 1))
+    """σ, a float or (B,), in a form that broadcasts against x: a float, or a tensor of shape (B, 1, …, 1).
+
+    A tensor without dimensions counts as a float, unless it wants a gradient: then it has the shape (1, 1, …, 1).
+    """
+    if isinstance(sigma, Tensor) and (sigma.ndim > 0 or sigma.requires_grad):
+        return sigma.to(x).reshape(-1, *[1] * (x.ndim - 1))
     return float(sigma)
 
 
-def _sigma(positive: bool) -> Check:
-    def check(sigma: float | Tensor, name: str, given: Mapping[str, Any]) -> float | Tensor:
-        require_sigma(sigma, given["x"], positive=positive)
-        return sigma
-
-    return check
+def _sigma(sigma: float | Tensor, name: str, given: Mapping[str, Any], *, positive: bool = False) -> float | Tensor:
+    require_sigma(sigma, given["x"], positive=positive)
+    return sigma
 
 
-def _ladder(least: int) -> Check:
-    def check(sigmas: Tensor | Sequence[float], name: str, given: Mapping[str, Any]) -> list[float]:
-        values = sigmas.tolist() if isinstance(sigmas, Tensor) else sigmas
-        if not isinstance(values, Iterable) or isinstance(values, str):
-            raise TypeError(f"{name} must be a sequence of noise levels (L,), got {sigmas!r}")
-        levels = [require_number(s, name) for s in values]
-        if not levels:
-            raise ValueError(f"{name} must hold at least one noise level, got none")
-        if not all(math.isfinite(s) and s > 0 for s in levels):
-            raise ValueError(f"{name} must be finite and positive, got {levels}")
-        if any(a <= b for a, b in itertools.pairwise(levels)):
-            raise ValueError(f"{name} must descend strictly, from σ_1 (largest) to σ_L (smallest), got {levels}")
-        if len(levels) < least:
-            raise ValueError(f"{name} must hold at least two noise levels to go from one to the next, got {levels}")
-        return levels
-
-    return check
+def _ladder(sigmas: Levels, name: str, given: Mapping[str, Any], *, least: int = 1) -> list[float]:
+    values = sigmas.tolist() if isinstance(sigmas, Tensor) else sigmas
+    if not isinstance(values, Iterable) or isinstance(values, str):
+        raise TypeError(f"{name} must be a sequence of noise levels (L,), got {sigmas!r}")
+    levels = [require_number(s, name) for s in values]
+    if not levels:
+        raise ValueError(f"{name} must hold at least one noise level, got none")
+    if not all(math.isfinite(s) and s > 0 for s in levels):
+        raise ValueError(f"{name} must be finite and positive, got {levels}")
+    if any(a <= b for a, b in itertools.pairwise(levels)):
+        raise ValueError(f"{name} must descend strictly, from σ_1 (largest) to σ_L (smallest), got {levels}")
+    if len(levels) < least:
+        raise ValueError(f"{name} must hold at least two noise levels to go from one to the next, got {levels}")
+    return levels
 
 
 class Levels(Protocol):
@@ -308,10 +319,10 @@ class Levels(Protocol):
     def __getitem__(self, index: int, /) -> Any: ...
 
 
-Sigma = Annotated[float | Tensor, _sigma(positive=False)]  # of the batch x: a float or (B,)
-PositiveSigma = Annotated[float | Tensor, _sigma(positive=True)]
-Ladder = Annotated[Levels, _ladder(1)]  # σ_1 > … > σ_L > 0, as a list of floats
-LadderOfTwo = Annotated[Levels, _ladder(2)]
+Sigma = Annotated[float | Tensor, _sigma]  # of the batch x: a float or (B,)
+PositiveSigma = Annotated[float | Tensor, functools.partial(_sigma, positive=True)]
+Ladder = Annotated[Levels, _ladder]  # σ_1 > … > σ_L > 0, as a list of floats
+LadderOfTwo = Annotated[Levels, functools.partial(_ladder, least=2)]
 
 
 # --- functions, networks, generators, choices ------------------------------------------------------------------------
@@ -319,13 +330,7 @@ LadderOfTwo = Annotated[Levels, _ladder(2)]
 
 def function_of(arguments: str) -> Check:
     """State in an annotation, `Annotated[Callable[…], function_of("shape, generator")]`, that it must be callable."""
-
-    def check(value: Callable, name: str, given: Mapping[str, Any]) -> Callable:
-        if not callable(value):
-            raise TypeError(f"{name} must be a callable {name}({arguments}), got {type(value).__name__}")
-        return value
-
-    return check
+    return instance_of(Callable, f"a callable {{name}}({arguments})")
 
 
 def one_of(choices: Iterable[str]) -> Check:
@@ -380,23 +385,3 @@ def require_score(value: Tensor, x: Tensor) -> Tensor:
     if value.device != x.device:
         raise ValueError(f"score must return a tensor on x's device, {x.device}, got {value.device}")
     return value
-
-
-# --- what is installed -----------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def from_extra(extra: str, need: str) -> Iterator[None]:
-    """Import inside the block what only an extra of this package brings; where that fails, say so in one sentence.
-
-    Args:
-        extra: "notebooks" or "fid".
-        need: such as "the sliders need ipywidgets".
-
-    Raises:
-        ImportError: the message says how to get it.
-    """
-    try:
-        yield
-    except ImportError as error:
-        raise ImportError(f'{need}: pip install "sbgm[{extra}]"') from error

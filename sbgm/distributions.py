@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sbgm.checked import Batch, Count, Fraction, Generator, NonNegative, Sigma, checked, require_sigma
+from sbgm.checked import Batch, Count, Fraction, Generator, NonNegative, Sigma, checked, require_sigma, widened
 
 __all__ = [
     "GaussianMixture",
@@ -87,7 +87,7 @@ class GaussianMixture:
 
     @checked
     def log_prob(self, x: Batch, sigma: Sigma = 0.0) -> Tensor:
-        """The exact log-density log q_σ(x), in nats: (B, D) -> (B,)."""
+        """The exact log-density log q_σ(x), in nats: (B, D) -> (B,), float32 where x is in half precision."""
         log_joint, _, _ = self._log_joint(x, sigma)
         return log_joint.logsumexp(dim=0)
 
@@ -107,7 +107,7 @@ class GaussianMixture:
         """
         log_joint, offsets, variances = self._log_joint(x, sigma)
         pull = log_joint.softmax(dim=0) / variances
-        return (pull[:, None, :] * offsets).sum(dim=0).T.contiguous()
+        return (pull[:, None, :] * offsets).sum(dim=0).T.contiguous().to(x.dtype)
 
     def _log_joint(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """log π_k N(x | μ_k, v_k I) as (K, B), the offsets μ_k − x as (K, D, B), and v_k = s_k² + σ² as (K, ·).
@@ -116,6 +116,7 @@ class GaussianMixture:
         """
         if x.shape[1:] != (self.dim,):
             raise ValueError(f"x must have shape (B, {self.dim}), got {tuple(x.shape)}")
+        x = widened(x)
         weights, means, stds = (p.to(x.device, x.dtype) for p in (self.weights, self.means, self.stds))
         noise = require_sigma(sigma, x)
         noise = noise.T if isinstance(noise, Tensor) else noise
@@ -141,9 +142,9 @@ def paper_mixture(stds: float = 1.0, *, weight: Fraction = 0.8) -> GaussianMixtu
 
 
 def _floats(value: float | Tensor | Sequence, name: str) -> Tensor:
-    """`value` as a floating-point tensor: float32 unless it is already a floating-point tensor."""
+    """`value` as a floating-point tensor of its dtype, and float32 for whole numbers and half precision."""
     try:
         tensor = torch.as_tensor(value)
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"{name} must be a tensor or a sequence of numbers, got {value!r}") from error
-    return tensor if tensor.is_floating_point() else tensor.float()
+    return widened(tensor) if tensor.is_floating_point() else tensor.float()

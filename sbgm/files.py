@@ -137,8 +137,12 @@ def file_hash(path: Path) -> str:
 
 def content_hash(*tensors: Tensor) -> str:
     """The sha256 of tensors, their types and shapes included, in hexadecimal: the same wherever they are kept."""
+    import torch
+
     digest = hashlib.sha256()
     for tensor in tensors:
+        if not isinstance(tensor, torch.Tensor):
+            raise TypeError(f"tensors must be torch.Tensors, got {type(tensor).__name__}")
         digest.update(f"{tensor.dtype} {tuple(tensor.shape)} ".encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().data)
+        digest.update(tensor.detach().cpu().flatten().view(torch.uint8).numpy().data)  # numpy has no bfloat16
     return digest.hexdigest()

@@ -1,7 +1,11 @@
-"""Any number of samples, drawn batch by batch: on several processes, or kept in files and resumed from there."""
+"""Any number of samples, drawn batch by batch: on several processes, or kept in files and resumed from there.
+
+In this order: samplers by name, for commands and comparisons; where their chains start; and the batches.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -11,22 +15,35 @@ import torch
 from torch import Tensor
 
 from sbgm.checked import (
-    Batch,
     Count,
     Generator,
+    Ladder,
     Positive,
+    Score,
     Shape,
     Whole,
+    WideBatch,
     checked,
     function_of,
+    one_of,
     require_finite,
     require_number,
 )
 from sbgm.files import Fact, load_tensors, save_tensors
 from sbgm.noise import derived_generator
-from sbgm.samplers import State, final
+from sbgm.samplers import (
+    State,
+    ancestral,
+    annealed_langevin,
+    consistent_annealed,
+    final,
+    predictor_corrector,
+    probability_flow,
+)
 
 __all__ = [
+    "SAMPLERS",
+    "NamedSampler",
     "draw_batches",
     "fitted_start",
     "gaussian_start",
@@ -39,6 +56,69 @@ Start = Annotated[Callable[[tuple[int, ...], torch.Generator], Tensor], function
 Accelerator = Any  # an accelerate.Accelerator: its device, process_index, num_processes and gather
 OnState = Annotated[Callable[[range, State], None], function_of("indices, state")]
 Draw = Annotated[Callable[[range, torch.Generator], dict[str, Tensor]], function_of("indices, generator")]
+
+
+# --- samplers by name ------------------------------------------------------------------------------------------------
+
+SAMPLERS = {  # each with its settings beside the ladder
+    "annealed": (annealed_langevin, ("step_size", "n_steps")),
+    "consistent": (consistent_annealed, ("step_size",)),
+    "ancestral": (ancestral, ()),
+    "predictor-corrector": (predictor_corrector, ("step_size", "n_steps")),
+    **dict.fromkeys(("euler", "heun", "multistep"), (probability_flow, ())),
+}
+
+
+@checked
+@dataclasses.dataclass(frozen=True)
+class NamedSampler:
+    """A sampler with its settings: `NamedSampler("annealed", sigmas, step_size=4e-5, n_steps=100).states(score, x, …)`.
+
+    Attributes:
+        name: "annealed" (Algorithm 1), "consistent", "ancestral", "predictor-corrector", or a method of the probability
+            flow, "euler", "heun" or "multistep".
+        sigmas: its ladder.
+        step_size: ε, where the sampler has one: annealed, consistent, predictor-corrector.
+        n_steps: Langevin steps a level: annealed, predictor-corrector.
+        denoise_last: end with x + σ_L² s(x, σ_L).
+    """
+
+    name: Annotated[str, one_of(SAMPLERS)]
+    sigmas: Ladder
+    step_size: Positive | None = None
+    n_steps: Count | None = None
+    denoise_last: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sigmas", tuple(self.sigmas))
+        for setting in ("step_size", "n_steps"):
+            value, wanted = getattr(self, setting), setting in SAMPLERS[self.name][1]
+            if (value is not None) != wanted:
+                what = "must be given" if wanted else "has no meaning"
+                raise ValueError(f"{setting} {what} for {self.name}, got {value}")
+
+    @property
+    def evaluations(self) -> int:
+        """How often it asks for the score."""
+        n_steps = self.n_steps or 0
+        per_step = {"heun": 2, "predictor-corrector": 1 + n_steps}.get(self.name, 1)
+        on_the_way = len(self.sigmas) * n_steps if self.name == "annealed" else (len(self.sigmas) - 1) * per_step
+        return on_the_way + self.denoise_last
+
+    @property
+    def n_states(self) -> int:
+        """How many states it yields."""
+        return self.evaluations - (len(self.sigmas) - 1 if self.name == "heun" else 0)
+
+    def states(self, score: Score, x: Tensor, generator: torch.Generator) -> Iterator[State]:
+        """Run it from the starting points x, (B, *shape)."""
+        sampler, settings = SAMPLERS[self.name]
+        options = {"method": self.name} if sampler is probability_flow else {"generator": generator}
+        options |= {name: getattr(self, name) for name in ("denoise_last", *settings)}
+        return sampler(score, x, self.sigmas, **options)
+
+
+# --- where chains start ----------------------------------------------------------------------------------------------
 
 
 @checked
@@ -72,7 +152,7 @@ def gaussian_start(sigma: Positive, mean: Annotated[float | Tensor, _finite_mean
 
 
 @checked
-def fitted_start(images: Batch, sigma: Positive) -> Start:
+def fitted_start(images: WideBatch, sigma: Positive) -> Start:
     """Starts from the normal law that has the mean and the covariance of data perturbed at σ_1.
 
     m + Σ_j w_j (x_j − m)/√(n − 1) + σ z with w and z standard normal has the images' mean m and covariance exactly. It
@@ -96,6 +176,9 @@ def fitted_start(images: Batch, sigma: Positive) -> Start:
         return mean.to(z) + (w @ rows.to(w)).reshape(shape) + sigma * z
 
     return start
+
+
+# --- the batches -----------------------------------------------------------------------------------------------------
 
 
 @checked
@@ -149,8 +232,7 @@ def generate(
     n_processes = 1 if accelerator is None else accelerator.num_processes
     n_rounds = math.ceil(n / batch_size / n_processes)
     mine = torch.zeros(n_rounds, batch_size, *shape)  # alike in all processes, so that they can be gathered
-    batches = draw_batches(draw, n, seed=seed, batch_size=batch_size, accelerator=accelerator)
-    for turn, batch in enumerate(batches):
+    for turn, batch in enumerate(draw_batches(draw, n, seed=seed, batch_size=batch_size, accelerator=accelerator)):
         mine[turn, : len(batch["samples"])] = batch["samples"]
     if accelerator is None or n_processes == 1:
         return mine.flatten(0, 1)[:n]
@@ -180,8 +262,8 @@ def draw_batches(
         seed: of all of it.
         batch_size: samples of a batch; the last one may have fewer.
         folder: keeps each batch in a file of its own, batch-0000.safetensors and so on, written whole, and gives those
-            that are there undrawn. Name it by all that the samples depend on (`weights.samples_key`) but n: the last
-            batch is then drawn whole too, so that more samples go on with those already there.
+            that are there undrawn. Name it by all that the samples depend on but n: the last batch is then drawn whole
+            too, so that more samples go on with those already there.
         accelerator: draws only this process's share, the batches b whose remainder by the number of processes it is.
         facts: kept in each file.
 

@@ -1,7 +1,8 @@
 """The score matching objectives: exact (Eq. 1), denoising (Eq. 2 and 5), sliced (Eq. 3) and over a ladder (Eq. 6).
 
 Each takes a score, any callable `score(x, sigma)`, and differentiates it one example at a time: a network whose output
-for one example depends on the others (batch normalisation in training mode) is not a score in this sense.
+for one example depends on the others (batch normalisation in training mode) is not a score in this sense. A loss has
+the dtype of x, or float32 where x is in half precision.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from sbgm.checked import (
     function_of,
     require_score,
     unchecked,
+    widened,
 )
 from sbgm.noise import randn_like
 
@@ -172,7 +174,7 @@ def ncsn_loss(
     Raises:
         ValueError: weighting gives another shape than (B,).
     """
-    ladder = torch.tensor(sigmas, dtype=x.dtype, device=x.device)
+    ladder = torch.tensor(sigmas, dtype=torch.promote_types(x.dtype, torch.float32), device=x.device)
     if levels is None:
         levels = torch.randint(len(ladder), (len(x),), generator=generator, device=generator.device).to(x.device)
     sigma = ladder[levels]
@@ -192,7 +194,7 @@ def _gradient(value: Tensor, x: Tensor, keep_graph: bool) -> Tensor:
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
-    return (a * b).flatten(1).sum(dim=1)
+    return (widened(a) * widened(b)).flatten(1).sum(dim=1)
 
 
 def _squared_norm(a: Tensor) -> Tensor:

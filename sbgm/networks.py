@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
@@ -34,14 +33,6 @@ __all__ = [
     "ScoreNetwork",
     "in_range",
 ]
-
-
-@contextlib.contextmanager
-def initial_weights_from(seed: int) -> Iterator[None]:
-    """Networks built inside draw their initial weights from a seed; the global generator is as before afterwards."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
 
 
 class ScoreNetwork(nn.Module):
@@ -93,9 +84,17 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor, sigma: float | Tensor = 0.0) -> Tensor:
         """(B, D) points -> (B, D) scores, whatever sigma is; or one point (D,) -> (D,)."""
-        if require_floats(x).shape[-1:] != (self.dim,):
+        if require_dtype(x, self).shape[-1:] != (self.dim,):
             raise ValueError(f"x must have shape (B, {self.dim}), got {tuple(x.shape)}")
         return self.layers(x)
+
+
+def require_dtype(x: Tensor, network: nn.Module) -> Tensor:
+    """Return `x` if it has the dtype of a network's parameters, or any where autocast chooses it; raise otherwise."""
+    dtype = next(network.parameters()).dtype
+    if require_floats(x).dtype != dtype and not torch.is_autocast_enabled(x.device.type):
+        raise TypeError(f"x must be {dtype}, as the network's parameters are, got {x.dtype}; convert one of them")
+    return x
 
 
 class ConditionalMLP(nn.Module):
@@ -112,6 +111,8 @@ class ConditionalMLP(nn.Module):
         generator: source of the initial weights; None takes torch's global one.
     """
 
+    n_out: int | None = None  # numbers that the layers give, None for D of them
+
     @checked
     def __init__(
         self,
@@ -124,26 +125,25 @@ class ConditionalMLP(nn.Module):
     ) -> None:
         super().__init__()
         self.dim, self.data_std = dim, data_std
-        self.layers = softplus_layers(dim + 1, width, depth, dim, generator)
+        self.layers = softplus_layers(dim + 1, width, depth, self.n_out or dim, generator)
+
+    def require_points(self, x: Tensor) -> None:
+        """Raise unless `x` is of shape (B, D) and of the dtype of the parameters, whatever its values."""
+        if require_dtype(x, self).shape[1:] != (self.dim,):
+            raise ValueError(f"x must have shape (B, {self.dim}), got {tuple(x.shape)}")
+
+    def normalised(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """x/c of shape (B, D), σ as (B, 1) and c as (B, 1)."""
+        self.require_points(x)
+        level = torch.as_tensor(require_sigma(sigma, x, positive=True), dtype=x.dtype, device=x.device)
+        level = level.expand(len(x), 1)
+        scale = (level**2 + self.data_std**2).sqrt()
+        return x / scale, level, scale
 
     def forward(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """(B, D) points, σ > 0 a float or (B,) -> (B, D) scores."""
-        point, sigma, _ = normalised(x, sigma, self.data_std, self.dim)
-        return self.layers(torch.cat([point, sigma.log()], dim=1)) / sigma
-
-
-def require_points(x: Tensor, dim: int) -> None:
-    """Raise unless `x` is a floating-point tensor (B, dim), whatever its values."""
-    if require_floats(x).shape[1:] != (dim,):
-        raise ValueError(f"x must have shape (B, {dim}), got {tuple(x.shape)}")
-
-
-def normalised(x: Tensor, sigma: float | Tensor, data_std: float, dim: int) -> tuple[Tensor, Tensor, Tensor]:
-    """x/c of shape (B, dim), σ as (B, 1) and c = √(σ² + σ_data²) as (B, 1), about the standard deviation of x̃."""
-    require_points(x, dim)
-    sigma = torch.as_tensor(require_sigma(sigma, x, positive=True), dtype=x.dtype, device=x.device).expand(len(x), 1)
-    scale = (sigma**2 + data_std**2).sqrt()
-    return x / scale, sigma, scale
+        point, level, _ = self.normalised(x, sigma)
+        return self.layers(torch.cat([point, level.log()], dim=1)) / level
 
 
 def softplus_layers(
@@ -158,48 +158,31 @@ def softplus_layers(
 
 
 def linear(n_in: int, n_out: int, generator: torch.Generator | None = None) -> nn.Module:
-    """A linear layer with torch's own law of initial weights, U(−1/√n_in, 1/√n_in), from the generator if given."""
-    if generator is None:
-        return nn.Linear(n_in, n_out)
+    """A linear layer with torch's own law of initial weights, U(−1/√n_in, 1/√n_in); None is the global generator."""
     layer = nn.utils.skip_init(nn.Linear, n_in, n_out)
     for p in layer.parameters():
         nn.init.uniform_(p, -(n_in**-0.5), n_in**-0.5, generator=generator)
     return layer
 
 
-class EnergyMLP(nn.Module):
+class EnergyMLP(ConditionalMLP):
     """A noise conditional energy E(x, σ); the model is p(x, σ) ∝ exp(−E) and its score −∇_x E.
 
-    E = ½‖x/c‖² + (c/σ) f(x/c, log σ) with c = √(σ² + σ_data²) and f a multilayer perceptron. The quadratic part makes
-    exp(−E) integrable; the factor c/σ gives the learned part of the score the magnitude 1/σ.
+    E = ½‖x/c‖² + (c/σ) f(x/c, log σ) with c = √(σ² + σ_data²) and f the layers of a `ConditionalMLP`, which here give
+    one number. The quadratic part makes exp(−E) integrable; the factor c/σ gives the learned part of the score the
+    magnitude 1/σ.
 
     Args:
-        dim: D, the dimension of the data.
-        width: units in a hidden layer.
-        depth: number of hidden layers.
-        data_std: σ_data, the standard deviation of the clean data around the origin, in its units.
-        generator: source of the initial weights; None takes torch's global one.
+        dim, width, depth, data_std, generator: as for `ConditionalMLP`.
     """
 
-    @checked
-    def __init__(
-        self,
-        dim: Count = 2,
-        width: Count = 128,
-        depth: Count = 3,
-        *,
-        data_std: Positive = 1.0,
-        generator: Generator | None = None,
-    ) -> None:
-        super().__init__()
-        self.dim, self.data_std = dim, data_std
-        self.layers = softplus_layers(dim + 1, width, depth, 1, generator)
+    n_out = 1
 
     def energy(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """E(x, σ): (B, D) points, σ > 0 a float or (B,) -> (B,)."""
-        point, sigma, scale = normalised(x, sigma, self.data_std, self.dim)
-        learned = self.layers(torch.cat([point, sigma.log()], dim=1))
-        return (0.5 * point.square().sum(dim=1, keepdim=True) + scale / sigma * learned).squeeze(1)
+        point, level, scale = self.normalised(x, sigma)
+        learned = self.layers(torch.cat([point, level.log()], dim=1))
+        return (0.5 * point.square().sum(dim=1, keepdim=True) + scale / level * learned).squeeze(1)
 
     def log_prob(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """−E(x, σ), the log-density up to a constant that depends on σ alone: all that a Metropolis step needs."""
@@ -207,7 +190,7 @@ class EnergyMLP(nn.Module):
 
     def forward(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """The score −∇_x E, (B, D) -> (B, D), which can itself be differentiated, forward or backward."""
-        require_points(x, self.dim)
+        self.require_points(x)
         return -torch.func.grad(lambda x: self.energy(x, sigma).sum())(x)
 
 
@@ -285,7 +268,7 @@ class ImageMLP(ScoreNetwork):
     def forward(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """Images (B, C, H, W) of the network's shape, σ > 0 a float or (B,) -> scores of x's shape."""
         shape = self.image_shape or ()
-        if require_floats(x).shape[1:] != shape:
+        if require_dtype(x, self).shape[1:] != shape:
             raise ValueError(f"x must be images (B, {', '.join(map(str, shape))}), got {tuple(x.shape)}")
         sigma = torch.as_tensor(require_sigma(sigma, x, positive=True), dtype=x.dtype, device=x.device)
         sigma = sigma.reshape(-1, 1).expand(len(x), 1)
@@ -361,7 +344,7 @@ class ResNet(nn.Module):
 
     def forward(self, x: Tensor, sigma: float | Tensor = 0.0) -> Tensor:
         """Images in [0, 1], (B, C, H, W) with H and W multiples of 4 -> scores of the same shape, whatever sigma is."""
-        if require_floats(x).ndim != 4 or x.shape[2] % 4 or x.shape[3] % 4:
+        if require_dtype(x, self).ndim != 4 or x.shape[2] % 4 or x.shape[3] % 4:
             raise ValueError(f"x must be images (B, C, H, W) with H and W multiples of 4, got shape {tuple(x.shape)}")
         if x.shape[1] != self.layers[0].in_channels:
             raise ValueError(f"x must have {self.layers[0].in_channels} channels, got shape {tuple(x.shape)}")

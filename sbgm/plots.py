@@ -15,7 +15,7 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.quiver import Quiver
 from torch import Tensor
 
-from sbgm.checked import Batch, Score, checked
+from sbgm.checked import Score, WideBatch, checked, widened
 from sbgm.distributions import GaussianMixture
 
 __all__ = [
@@ -46,7 +46,7 @@ def draw_density(ax: Axes, density: Tensor, extent: float = EXTENT, **options: o
     n = round(len(density) ** 0.5)
     _square(ax, extent)
     return ax.imshow(
-        density.reshape(n, n).numpy(),
+        widened(density).reshape(n, n).numpy(),
         origin="lower",
         extent=(-extent, extent, -extent, extent),
         **{"cmap": "Oranges", "interpolation": "bilinear", **options},
@@ -65,8 +65,8 @@ def draw_field(ax: Axes, points: Tensor, scores: Tensor, extent: float = EXTENT,
     """
     _square(ax, extent)
     return ax.quiver(
-        *points.T.numpy(),
-        *scores.T.numpy(),
+        *widened(points).T.numpy(),
+        *widened(scores).T.numpy(),
         **{"angles": "xy", "scale_units": "xy", "scale": 10.0, "width": 0.004, "color": "#1f3b73", **options},
     )
 
@@ -74,7 +74,7 @@ def draw_field(ax: Axes, points: Tensor, scores: Tensor, extent: float = EXTENT,
 def draw_samples(ax: Axes, x: Tensor, extent: float = EXTENT, **options: object) -> PathCollection:
     """A cloud of samples, (N, 2)."""
     _square(ax, extent)
-    return ax.scatter(*x.T.numpy(), **{"s": 4, "alpha": 0.5, "color": "#1f3b73", "linewidths": 0, **options})
+    return ax.scatter(*widened(x).T.numpy(), **{"s": 4, "alpha": 0.5, "color": "#1f3b73", "linewidths": 0, **options})
 
 
 def draw_boxes(ax: Axes, boxes: Sequence[tuple[float, float, float]]) -> list[Patch]:
@@ -118,7 +118,7 @@ def agreement_boxes(
 
 
 @checked
-def draw_images(ax: Axes, images: Batch, n_columns: int = 8, **options: object) -> AxesImage:
+def draw_images(ax: Axes, images: WideBatch, n_columns: int = 8, **options: object) -> AxesImage:
     """A sheet of images, (N, C, H, W) in [0, 1] (values outside are clamped), row by row with a white border."""
     ax.set_axis_off()
     style = {"interpolation": "nearest", "vmin": 0, "vmax": 1, **options}
@@ -126,7 +126,7 @@ def draw_images(ax: Axes, images: Batch, n_columns: int = 8, **options: object) 
 
 
 @checked
-def image_sheet(images: Batch, n_columns: int = 8, border: int = 1) -> Tensor:
+def image_sheet(images: WideBatch, n_columns: int = 8, border: int = 1) -> Tensor:
     """Images laid out in rows, as one (H', W', 3) array in [0, 1]."""
     from torchvision.utils import make_grid
 
@@ -144,7 +144,7 @@ def draw_number_map(
         rows, columns: the labels of rows and columns.
         options: of `imshow`.
     """
-    shades = values.log()
+    shades = widened(values).log()
     low, high = (float(v) for v in shades[~shades.isnan()].aminmax())
     style = {"cmap": "Blues", "vmin": low, "vmax": max(high, low + 1e-6), "aspect": "auto", **options}
     image = ax.imshow(shades.numpy(), **style)

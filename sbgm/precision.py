@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated
 
 import torch
@@ -13,12 +12,9 @@ from sbgm.checked import Score, checked, one_of
 __all__ = [
     "autocast",
     "compiled",
-    "compiled_for_training",
-    "fast_precision",
 ]
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16}
-MAX_GRADIENT_ERROR = 0.1
 
 
 @checked
@@ -41,15 +37,6 @@ def autocast(score: Score, precision: Annotated[str, one_of(PRECISIONS)], device
     return mixed
 
 
-def fast_precision(device_type: str = "cpu") -> str:
-    """Say "bf16" where the hardware multiplies bfloat16 itself, else "fp32", which is faster there."""
-    if device_type == "cuda":
-        return "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "fp32"
-    tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    has_bf16 = any(getattr(torch.cpu, test, lambda: False)() for test in tests)
-    return "bf16" if device_type == "cpu" and has_bf16 else "fp32"
-
-
 def compiled(network: nn.Module) -> nn.Module:
     """Let `torch.compile` fuse the layers of a network, in place, and return it.
 
@@ -62,34 +49,3 @@ def compiled(network: nn.Module) -> nn.Module:
     else:
         network.compile()
     return network
-
-
-def compiled_for_training(network: nn.Module, loss: Callable[[], Tensor]) -> nn.Module:
-    """`compiled(network)`, once its gradient has been compared with the plain network's.
-
-    A compiler's fault in the backward pass is silent: the network learns, with some of its weights standing still.
-
-    Args:
-        network: compiled in place; its gradients are cleared.
-        loss: the network's loss on one batch, a scalar, the same at every call.
-
-    Raises:
-        ArithmeticError: the two gradients differ by more than a tenth of their size (bfloat16 rounds far less).
-    """
-    plain = _gradient(network, loss)
-    found = _gradient(compiled(network), loss)
-    error = float((found - plain).norm() / plain.norm())
-    if not error <= MAX_GRADIENT_ERROR:
-        raise ArithmeticError(
-            f"the gradient of the compiled network is off by {error:.2g} of its size with torch {torch.__version__}: "
-            "its layers would learn wrongly; train without compile"
-        )
-    return network
-
-
-def _gradient(network: nn.Module, loss: Callable[[], Tensor]) -> Tensor:
-    """The gradient of a loss in all weights together, as one vector."""
-    loss().backward()
-    gradient = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in network.parameters()])
-    network.zero_grad(set_to_none=True)
-    return gradient

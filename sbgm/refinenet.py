@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sbgm.checked import Count, Ladder, Score, checked, require_floats, require_sigma
-from sbgm.networks import ScoreNetwork
+from sbgm.checked import Count, Ladder, Score, checked, require_sigma
+from sbgm.networks import ScoreNetwork, require_dtype
 
 __all__ = [
     "RefineNet",
@@ -43,8 +43,7 @@ def _linear_interpolation(n_in: int, n_out: int) -> Tensor:
 
 def _band(n: int, reach: int) -> Tensor:
     """The symmetric matrix (n, n) that adds up the values at a distance of at most `reach`."""
-    index = torch.arange(n)
-    return ((index[:, None] - index).abs() <= reach).float()
+    return torch.ones(n, n).triu(-reach).tril(reach)
 
 
 EPS = 1e-5
@@ -258,7 +257,7 @@ class RefineNet(ScoreNetwork):
 
     def forward(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """Images (B, C, H, W) with even H and W, σ a level of the ladder or (B,) levels -> scores of x's shape."""
-        if require_floats(x).ndim != 4 or x.shape[2] % 2 or x.shape[3] % 2:
+        if require_dtype(x, self).ndim != 4 or x.shape[2] % 2 or x.shape[3] % 2:
             raise ValueError(f"x must be images (B, C, H, W) with even H and W, got shape {tuple(x.shape)}")
         if x.shape[1] != self.begin.in_channels:
             raise ValueError(f"x must have {self.begin.in_channels} channels, got shape {tuple(x.shape)}")
@@ -280,7 +279,8 @@ class RefineNet(ScoreNetwork):
 
     def level(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """The index in the ladder of each example's σ, 0 for σ_1: (B,)."""
-        wanted = torch.as_tensor(require_sigma(sigma, x, positive=True), device=x.device, dtype=self.sigmas.dtype)
+        require_sigma(sigma, x, positive=True)
+        wanted = torch.as_tensor(sigma, device=x.device, dtype=self.sigmas.dtype)
         wanted = wanted.reshape(-1).expand(len(x))
         distance, index = (wanted[:, None] / self.sigmas - 1).abs().min(dim=1)
         if bool((distance > 1e-3).any()):

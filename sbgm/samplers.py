@@ -11,7 +11,6 @@ from one noise level straight to the next.
 from __future__ import annotations
 
 import collections
-import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -30,18 +29,18 @@ from sbgm.checked import (
     Positive,
     Score,
     Sigma,
+    WideBatch,
     against,
     checked,
-    one_of,
     require_batch,
     require_floats,
     require_score,
+    widened,
 )
 from sbgm.noise import randn_like
 from sbgm.theory import largest_stable_step
 
 __all__ = [
-    "NamedSampler",
     "SamplerDivergedError",
     "State",
     "ancestral",
@@ -193,7 +192,7 @@ def metropolis_langevin(
     """
 
     def log_q(y: Tensor, x: Tensor, s: Tensor) -> Tensor:  # log q(y | x) up to a constant
-        return -(y - x - step_size / 2 * s).flatten(1).square().sum(dim=1) / (2 * step_size)
+        return -widened(y - x - step_size / 2 * s).flatten(1).square().sum(dim=1) / (2 * step_size)
 
     s, log_p = require_score(score(x, sigma), x), _starting_log_prob(log_prob, x, sigma)
     for step in range(1, n_steps + 1):
@@ -287,7 +286,7 @@ def _leapfrog(
 
 
 def _kinetic(p: Tensor) -> Tensor:
-    return 0.5 * p.flatten(1).square().sum(dim=1)
+    return 0.5 * widened(p).flatten(1).square().sum(dim=1)
 
 
 # --- annealing -------------------------------------------------------------------------------------------------------
@@ -436,7 +435,7 @@ def _denoised(score: Score, x: Tensor, sigma: float | Tensor) -> Tensor:
 
 
 @checked
-def signal_to_noise(scores: Batch, alpha: Positive) -> float:
+def signal_to_noise(scores: WideBatch, alpha: Positive) -> float:
     """Section 4.3's signal-to-noise ratio of a Langevin step, E‖α s/(2√α z)‖² taken as α E‖s‖²/4.
 
     Args:
@@ -540,29 +539,38 @@ def level_to_level(
     eta_of: Callable[[float], float],
     generator: torch.Generator,
     denoise_last: bool,
+    *,
+    step_size: float = 0.0,
+    n_steps: int = 0,
 ) -> Iterator[State]:
-    """The states of the step above for η = eta_of(r); the arguments have been looked at."""
+    """The states of the step above for η = eta_of(r), and of n_steps Langevin steps after each; nothing is looked at.
+
+    Args:
+        name: of the sampler, for its errors.
+        score, x, sigmas, generator, denoise_last: see `ancestral`.
+        eta_of: from r to η.
+        step_size: ε of the Langevin steps, of size ε σ_i²/σ_L².
+        n_steps: of these a level.
+    """
     scale = _starting_scale(x, sigmas[0])
     for level, (sigma, following) in enumerate(itertools.pairwise(sigmas), start=2):
-        x = _transition(score, x, sigma, following, eta_of(following / sigma), generator)
+        eta = eta_of(following / sigma)
+        fresh = math.sqrt(max(0.0, following**2 - ((1 - eta) * sigma) ** 2))
+        z = randn_like(x, generator)
+        x = x + eta * sigma**2 * require_score(score(x, sigma), x) + fresh * z
         if _has_diverged(x, scale):
             raise _score_is_wrong(name, sigmas, level)
         yield State(x, 1, following, level)
+        for step in range(2, n_steps + 2):
+            x = _langevin_step(score, x, step_size * following**2 / sigmas[-1] ** 2, following, generator)
+            if _has_diverged(x, scale):
+                raise _step_too_large(name, sigmas, step_size, n_steps + 1, level, step)
+            yield State(x, step, following, level)
     if denoise_last:
-        yield State(_denoised(score, x, sigmas[-1]), 2, sigmas[-1], len(sigmas))
-
-
-def _transition(
-    score: Score, x: Tensor, sigma: float, following: float, eta: float, generator: torch.Generator
-) -> Tensor:
-    """One step from σ_k to σ_{k+1}: (B, *shape) -> (B, *shape)."""
-    fresh = math.sqrt(max(0.0, following**2 - ((1 - eta) * sigma) ** 2))
-    z = randn_like(x, generator)
-    return x + eta * sigma**2 * require_score(score(x, sigma), x) + fresh * z
+        yield State(_denoised(score, x, sigmas[-1]), n_steps + 2, sigmas[-1], len(sigmas))
 
 
 @checked
-@torch.no_grad()
 def predictor_corrector(
     score: Score,
     x: Batch,
@@ -593,20 +601,17 @@ def predictor_corrector(
     Raises:
         SamplerDivergedError: the state stopped being finite or grew 10⁶-fold, see `annealed_langevin`.
     """
-    scale = _starting_scale(x, sigmas[0])
-    for level, (sigma, following) in enumerate(itertools.pairwise(sigmas), start=2):
-        x = _transition(score, x, sigma, following, 1 - (following / sigma) ** 2, generator)
-        if _has_diverged(x, scale):
-            raise _score_is_wrong("predictor_corrector", sigmas, level)
-        yield State(x, 1, following, level)
-        alpha = step_size * following**2 / sigmas[-1] ** 2
-        for step in range(2, n_steps + 2):
-            x = _langevin_step(score, x, alpha, following, generator)
-            if _has_diverged(x, scale):
-                raise _step_too_large("predictor_corrector", sigmas, step_size, n_steps + 1, level, step)
-            yield State(x, step, following, level)
-    if denoise_last:
-        yield State(_denoised(score, x, sigmas[-1]), n_steps + 2, sigmas[-1], len(sigmas))
+    return level_to_level(
+        "predictor_corrector",
+        score,
+        x,
+        sigmas,
+        lambda r: 1 - r**2,
+        generator,
+        denoise_last,
+        step_size=step_size,
+        n_steps=n_steps,
+    )
 
 
 @checked
@@ -662,75 +667,6 @@ def probability_flow(
         yield State(x, 1, following, level)
     if denoise_last:
         yield State(_denoised(score, x, sigmas[-1]), 2, sigmas[-1], len(sigmas))
-
-
-# --- every sampler of a ladder by name, for commands and comparisons --------------------------------------------------
-
-SETTINGS = {  # of each sampler, beside the ladder
-    "annealed": ("step_size", "n_steps"),
-    "consistent": ("step_size",),
-    "ancestral": (),
-    "predictor-corrector": ("step_size", "n_steps"),
-    "euler": (),
-    "heun": (),
-    "multistep": (),
-}
-NAMES = tuple(SETTINGS)
-
-
-@checked
-@dataclasses.dataclass(frozen=True)
-class NamedSampler:
-    """A sampler with its settings: `NamedSampler("annealed", sigmas, step_size=4e-5, n_steps=100).states(score, x, …)`.
-
-    Attributes:
-        name: "annealed" (Algorithm 1), "consistent", "ancestral", "predictor-corrector", or a method of the probability
-            flow, "euler", "heun" or "multistep".
-        sigmas: its ladder.
-        step_size: ε, where the sampler has one: annealed, consistent, predictor-corrector.
-        n_steps: Langevin steps a level: annealed, predictor-corrector.
-        denoise_last: end with x + σ_L² s(x, σ_L).
-    """
-
-    name: Annotated[str, one_of(NAMES)]
-    sigmas: Ladder
-    step_size: Positive | None = None
-    n_steps: Count | None = None
-    denoise_last: bool = False
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "sigmas", tuple(self.sigmas))
-        for setting in ("step_size", "n_steps"):
-            value, wanted = getattr(self, setting), setting in SETTINGS[self.name]
-            if (value is not None) != wanted:
-                what = "must be given" if wanted else "has no meaning"
-                raise ValueError(f"{setting} {what} for {self.name}, got {value}")
-
-    @property
-    def evaluations(self) -> int:
-        """How often it asks for the score."""
-        n_steps = self.n_steps or 0
-        per_step = {"heun": 2, "predictor-corrector": 1 + n_steps}.get(self.name, 1)
-        on_the_way = len(self.sigmas) * n_steps if self.name == "annealed" else (len(self.sigmas) - 1) * per_step
-        return on_the_way + self.denoise_last
-
-    @property
-    def n_states(self) -> int:
-        """How many states it yields."""
-        return self.evaluations - (len(self.sigmas) - 1 if self.name == "heun" else 0)
-
-    def states(self, score: Score, x: Tensor, generator: torch.Generator) -> Iterator[State]:
-        """Run it from the starting points x, (B, *shape)."""
-        samplers = {
-            "annealed": annealed_langevin,
-            "consistent": consistent_annealed,
-            "ancestral": ancestral,
-            "predictor-corrector": predictor_corrector,
-        }
-        settings = {name: getattr(self, name) for name in ("denoise_last", *SETTINGS[self.name])}
-        if self.name in ("euler", "heun", "multistep"):
-            return probability_flow(score, x, self.sigmas, method=self.name, **settings)
-        return samplers[self.name](score, x, self.sigmas, generator=generator, **settings)
 
 
 # --- what they share -------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import Annotated
 import torch
 from scipy.optimize import brentq
 
-from sbgm.checked import Batch, Count, Fraction, Ladder, NonNegative, Number, Positive, at_least, checked
+from sbgm.checked import Count, Fraction, Ladder, NonNegative, Number, Positive, at_least, checked
 
 __all__ = [
     "annealed_variance",
@@ -21,7 +21,6 @@ __all__ = [
     "half_plane_mass",
     "langevin_kurtosis",
     "langevin_variance",
-    "largest_distance",
     "largest_stable_step",
     "level_ratio",
     "metropolis_acceptance",
@@ -222,40 +221,6 @@ def steps_between_switches(step_size: Positive, weight: Fraction, mean: Positive
     u = torch.linspace(-end, end, n_points, dtype=torch.float64)
     normals = [torch.exp(-((u - centre) ** 2) / 2) / math.sqrt(2 * math.pi) for centre in (-end, end)]
     return float(torch.trapezoid(1 / ((1 - weight) * normals[0] + weight * normals[1]), u)) / step_size
-
-
-@checked
-@torch.no_grad()
-def largest_distance(x: Batch, *, block: Count = 2_048) -> float:
-    """The largest Euclidean distance between two examples, which technique 1 takes for σ_1.
-
-    A chain can then come from any image to any other while the noise is at its largest. NCSNv2 takes 50 for CIFAR-10;
-    over all pairs of its training images it is 53.4, and 16.9 for MNIST.
-
-    The pairs are gone through block by block, those farthest from the mean first: ‖a − b‖ ≤ ‖a − m‖ + ‖b − m‖, so that
-    the search ends where no pair that is left can be farther apart.
-
-    Args:
-        x: (B, *shape) data, B ≥ 2.
-        block: examples on each side of the blocks; memory is its square.
-    """
-    if len(x) < 2:
-        raise ValueError(f"x must hold at least two examples, got {len(x)}")
-    rows = x.flatten(1)
-    rows = rows - rows.mean(dim=0)
-    from_mean, order = rows.norm(dim=1).sort(descending=True)
-    rows, largest = rows[order], 0.0
-    for i in range(0, len(rows), block):
-        if float(2 * from_mean[i]) <= largest:
-            break
-        for j in range(i, len(rows), block):
-            if float(from_mean[i] + from_mean[j]) <= largest:
-                break
-            a, b = rows[i : i + block], rows[j : j + block]
-            farthest = int(torch.cdist(a, b).argmax())
-            difference = a[farthest // len(b)] - b[farthest % len(b)]  # cdist rounds more than this does
-            largest = max(largest, float(difference.norm()))
-    return largest
 
 
 @checked

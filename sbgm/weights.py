@@ -10,13 +10,12 @@ import torch
 
 from sbgm.checked import Network, checked, did_you_mean, instance_of
 from sbgm.data import shipped_folder
-from sbgm.files import Fact, file_hash, load_tensors, read_facts, save_tensors
+from sbgm.files import Fact, load_tensors, read_facts, save_tensors
 from sbgm.networks import ScoreNetwork
 
 __all__ = [
     "load_network",
     "load_weights",
-    "samples_key",
     "save_network",
     "save_weights",
     "weights_file",
@@ -32,22 +31,6 @@ def weights_folder() -> Path:
 def weights_file(name: Path | str) -> Path:
     """The file of a shipped network's name, such as "mnist_ncsn"; the path of a file stays as it is."""
     return Path(name) if Path(name).suffix else weights_folder() / f"{name}.safetensors"
-
-
-def samples_key(network: Path | str, *settings: str) -> str:
-    """A name for samples of a network, by all that they depend on: "mnist_ncsn-0123456789ab-T100-seed0".
-
-    Args:
-        network: the name of a shipped network, or a file of weights, whose hash is part of the name.
-        settings: such as "T100" and "seed0".
-
-    Raises:
-        FileNotFoundError: there is no such file.
-    """
-    file = weights_file(network)
-    if not file.is_file():
-        raise FileNotFoundError(f"network must be a shipped one or a file of weights, but there is none at {file}")
-    return "-".join([file.stem, file_hash(file)[:12], *settings])
 
 
 def shipped_networks(name: Path | str) -> str:

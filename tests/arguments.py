@@ -20,9 +20,9 @@ from torch import Tensor
 import sbgm
 from properties.coverage import public
 from properties.strategies import gaussian_score, normal, seeded
-from sbgm import generation, measure
+from sbgm import NamedSampler, generation, measure
 from sbgm.measure.judging import feature_space
-from sbgm.samplers import NamedSampler, State, signal_to_noise
+from sbgm.samplers import State, signal_to_noise
 
 
 class Spy:

@@ -14,9 +14,9 @@ from torch.nn import functional
 from sbgm import RefineNet, autocast, geometric_sigmas, ncsn_loss
 from sbgm.lab.ncsn import NCSN, train_ncsn
 from sbgm.lab.runs import Run, TrainingSettings
-from sbgm.networks import initial_weights_from
 from sbgm.precision import compiled
 from sbgm.refinenet import ChainedPooling, ConditionalInstanceNorm, MultiResolutionFusion
+from seeds import initial_weights_from
 
 needs_a_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile on a CPU needs g++")
 

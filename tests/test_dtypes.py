@@ -1,12 +1,24 @@
-"""Every loss and sampler keeps to its input's dtype, and makes no float64 on the way: Apple's MPS has none."""
+"""Every sampler keeps to its input's dtype, as losses do in full precision, and no float64 is made: MPS has none.
+
+Half precision is taken wherever floats are, or refused by name.
+"""
+
+import dataclasses
+from collections.abc import Iterator
 
 import pytest
 import torch
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import sbgm
+from arguments import FREE, FUNCTIONS, call, good
+from seeds import initial_weights_from, seeded
 
-DTYPES = [torch.float32, torch.float64, torch.bfloat16]
+HALF = [torch.float16, torch.bfloat16]
+DTYPES = [torch.float32, torch.float64, *HALF]
+SLOW = ("fid",)  # its good arguments take a minute
+STEPPED = ("judge",)  # rounds to 256 shades first, and a number near the border may fall on either side
 
 
 class RefuseFloat64(TorchDispatchMode):
@@ -51,10 +63,14 @@ def every_use(dtype):
     return uses
 
 
+SUMS = ("log_prob", "exact", "denoising", "sliced", "ncsn")  # over dimensions, in which half precision overflows
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("name", every_use(torch.float32))
 def test_the_result_has_the_inputs_dtype(name, dtype):
-    assert every_use(dtype)[name]().dtype == dtype
+    wanted = torch.float32 if dtype in HALF and name.split()[-1] in SUMS else dtype
+    assert every_use(dtype)[name]().dtype == wanted
 
 
 @pytest.mark.parametrize("name", every_use(torch.float32))
@@ -62,3 +78,116 @@ def test_no_float64_is_made_from_float32(name):
     use = every_use(torch.float32)[name]
     with RefuseFloat64():
         use()
+
+
+# --- half precision --------------------------------------------------------------------------------------------------
+
+
+def numbers(result) -> Iterator[Tensor]:
+    """All tensors and numbers in a result."""
+    if dataclasses.is_dataclass(result):
+        result = dataclasses.astuple(result)
+    if isinstance(result, (Tensor, float, int)):
+        yield torch.as_tensor(result)
+    elif isinstance(result, (tuple, list, Iterator)):
+        for value in result:
+            yield from numbers(value)
+
+
+def in_dtype(value, dtype):
+    return value.to(dtype) if isinstance(value, Tensor) and value.is_floating_point() else value
+
+
+def of_networks(name: str) -> bool:
+    return name.endswith((".forward", ".energy")) or name == "EnergyMLP.log_prob"
+
+
+def takes_floats(name: str) -> bool:
+    arguments = good(name).values() if name not in FREE and name not in SLOW else ()
+    return any(isinstance(value, Tensor) and value.is_floating_point() for value in arguments)
+
+
+TAKE_FLOATS = list(filter(takes_floats, FUNCTIONS))
+
+
+@pytest.mark.parametrize("dtype", HALF, ids=str)
+@pytest.mark.parametrize("name", [name for name in TAKE_FLOATS if not of_networks(name)])
+def test_half_precision_gives_about_the_same(name, dtype):
+    arguments = {parameter: in_dtype(value, dtype) for parameter, value in good(name).items()}
+    for value, exact in zip(numbers(call(name, arguments)), numbers(call(name, good(name))), strict=True):
+        assert value.dtype in (exact.dtype, dtype)
+        assert torch.equal(value.isfinite(), exact.isfinite())
+        if name not in STEPPED:
+            scale = float(exact.detach().double().nan_to_num().abs().amax()) if exact.numel() else 0.0
+            close = {"rtol": 0.0, "atol": 2 * torch.finfo(dtype).eps * max(scale, 1e-6), "equal_nan": True}
+            torch.testing.assert_close(value.double(), exact.double(), **close)
+
+
+@pytest.mark.parametrize("dtype", [*HALF, torch.float64], ids=str)
+@pytest.mark.parametrize("name", [name for name in TAKE_FLOATS if of_networks(name)])
+def test_a_network_of_another_dtype_says_so(name, dtype):
+    arguments = good(name)
+    with pytest.raises(TypeError, match=f"x must be torch.float32, as the network's parameters are, got {dtype}"):
+        call(name, arguments | {"x": arguments["x"].to(dtype)})
+
+
+def test_floats_of_eight_bits_are_refused_by_name():
+    x = torch.ones(3, 2).to(torch.float8_e4m3fn)
+    for use in (
+        lambda: sbgm.perturb(x, 1.0, generator=seeded()),
+        lambda: sbgm.measure.quantise(x),
+        lambda: sbgm.MLP()(x),
+    ):
+        with pytest.raises(TypeError, match=r"must hold floating-point numbers, got torch\.float8_e4m3fn"):
+            use()
+
+
+@pytest.mark.parametrize("dtype", HALF, ids=str)
+def test_mixtures_losses_and_measures_do_not_overflow_in_half_precision(dtype):
+    points = torch.full((9, 784), 200.0, dtype=dtype)  # whose squares are beyond float16
+    mixture = sbgm.GaussianMixture([1.0], torch.zeros(1, 784, dtype=dtype), 100.0)
+
+    def score(x, sigma):
+        return 0 * x
+
+    losses = [
+        sbgm.denoising_score_matching_loss(score, points, 0.001, generator=seeded()),
+        sbgm.ncsn_loss(score, points, [1.0, 0.01], generator=seeded()),
+        sbgm.score_matching_loss(lambda x, sigma: x, points),
+        sbgm.sliced_score_matching_loss(lambda x, sigma: x, points, generator=seeded()),
+    ]
+    measured = [
+        sbgm.measure.relative_squared_error(points, 2 * points),
+        sbgm.measure.fisher_divergence(score, lambda x, sigma: x, points).value,
+        sbgm.measure.largest_distance(torch.cat([points, -points])),
+        sbgm.measure.distance_to_modes(points, -points),
+        sbgm.samplers.signal_to_noise(points, 1.0),
+        mixture.log_prob(points),
+        mixture.score(points),
+    ]
+    assert all(bool(value.isfinite().all()) for value in numbers([*losses, *measured]))
+
+
+LEVELS = (1.0, 0.3, 0.01)
+IMAGE_NETWORKS = {
+    "ImageMLP": lambda: sbgm.ImageMLP(LEVELS, (1, 8, 8), 16, 1),
+    "RefineNet": lambda: sbgm.RefineNet(LEVELS, 4, 1),
+    "RefineNet, any sigma": lambda: sbgm.RefineNet(LEVELS, 4, 1, conditional=False, divide_by_sigma=True),
+    "ResNet": lambda: sbgm.ResNet(8, 1),
+}
+
+
+@pytest.mark.parametrize("dtype", HALF, ids=str)
+@pytest.mark.parametrize("kind", IMAGE_NETWORKS)
+def test_image_networks_score_and_learn_in_half_precision(kind, dtype):
+    with initial_weights_from(0):
+        network = IMAGE_NETWORKS[kind]()
+    x, levels = torch.rand(3, 1, 8, 8, generator=seeded()), torch.arange(3)
+    exact = sbgm.ncsn_loss(network, x, LEVELS, generator=seeded(), levels=levels)
+    x = x.to(dtype)
+    network.to(dtype)
+    loss = sbgm.ncsn_loss(network, x, LEVELS, generator=seeded(), levels=levels)
+    loss.backward()
+    assert network(x, torch.tensor(LEVELS)).dtype == dtype
+    assert all(bool(p.grad.isfinite().all()) for p in network.parameters() if p.grad is not None)
+    torch.testing.assert_close(loss, exact, rtol=0.2, atol=0.0)  # noise of half precision is other noise

@@ -310,6 +310,19 @@ def test_dtype_is_kept_and_mean_is_the_mean(objective, dtype):
     torch.testing.assert_close(objective(network, x), each.mean())
 
 
+@pytest.mark.filterwarnings("error:Converting a tensor with requires_grad=True")
+@pytest.mark.parametrize("loss", [score_matching_loss, sliced_score_matching_loss, denoising_score_matching_loss])
+def test_sigma_may_want_a_gradient_as_a_number_and_one_an_example(loss):
+    network, x = ConditionalMLP(dim=2, width=8, generator=seeded()).double(), normal(6, 2)
+
+    def slope(shape):
+        sigma = torch.full(shape, 0.5, dtype=torch.float64, requires_grad=True)
+        options = {} if loss is score_matching_loss else {"generator": seeded(1)}
+        return torch.autograd.grad(loss(network, x, sigma, **options), sigma)[0].sum()
+
+    torch.testing.assert_close(slope(()), slope((6,)))
+
+
 @objectives
 def test_images_are_treated_as_flat_points(objective):
     x, matrix = normal(5, 1, 2, 3), normal(6, 6, seed=1)

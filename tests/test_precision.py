@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from sbgm.precision import autocast, compiled, fast_precision
+from sbgm.precision import autocast, compiled
 
 
 class Layer(nn.Module):
@@ -36,11 +36,6 @@ def test_fp32_leaves_the_score_alone():
     assert autocast(layer, "fp32") is layer
     with pytest.raises(ValueError, match="precision must be one of 'fp32', 'bf16', got 'fp16'"):
         autocast(layer, "fp16")
-
-
-def test_the_fast_precision_is_one_of_the_two():
-    assert fast_precision() in ("fp32", "bf16")
-    assert fast_precision("mps") == "fp32"
 
 
 class TwoPart(nn.Module):

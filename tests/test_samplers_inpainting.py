@@ -277,6 +277,7 @@ def test_a_random_mask_hides_its_share_anywhere():
 def test_masks_by_name_and_bad_ones():
     assert torch.equal(make_mask("right-half", (1, 8, 8), generator=seeded()), right_half((1, 8, 8)))
     assert torch.equal(make_mask("centre-box", (1, 8, 8), generator=seeded()), centre_box((1, 8, 8)))
+    assert torch.equal(centre_box((1, 8, 8), torch.tensor(0.25, dtype=torch.bfloat16)), centre_box((1, 8, 8), 0.25))
     with pytest.raises(ValueError, match="kind must be one of 'right-half', 'centre-box', 'random', got 'left'"):
         make_mask("left", (1, 8, 8), generator=seeded())
     with pytest.raises(ValueError, match=r"fraction must be in \(0, 1\), got 1"):

@@ -9,7 +9,7 @@ from torch import nn
 from sbgm.lab import Scale
 from sbgm.lab.cost import forward_flop, full_run, hours, saved_numbers
 from sbgm.lab.ncsn import NCSN
-from sbgm.precision import fast_precision
+from sbgm.lab.scale import fast_precision
 from sbgm.refinenet import RefineNet
 from sbgm.training import n_parameters
 from sbgm.weights import save_network

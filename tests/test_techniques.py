@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from sbgm import final, geometric_sigmas, langevin, perturb
+from sbgm.measure import largest_distance
 from sbgm.theory import (
     best_step_size,
     count_levels,
-    largest_distance,
     level_ratio,
     overlap,
     step_size_of,

@@ -5,9 +5,10 @@ import torch
 
 from sbgm import MLP, ConditionalMLP, RefineNet, load_network, load_weights, save_network, save_weights
 from sbgm.files import file_hash
-from sbgm.networks import ScoreNetwork, initial_weights_from
-from sbgm.weights import samples_key, weights_file, weights_folder
-from seeds import seeded
+from sbgm.lab.drawing import samples_key
+from sbgm.networks import ScoreNetwork
+from sbgm.weights import weights_file, weights_folder
+from seeds import initial_weights_from, seeded
 
 
 def test_weights_and_facts_come_back(tmp_path):

@@ -48,7 +48,7 @@ from sbgm.lab.curve import draw_entry, entries, load_curve
 from sbgm.lab.i5 import StepMap
 from sbgm.lab.ncsn import NCSN, train_ncsn
 from sbgm.lab.runs import Run, hardware
-from sbgm.precision import fast_precision
+from sbgm.lab.scale import fast_precision
 from sbgm.training import Step
 
 ROOT = Path(__file__).resolve().parent.parent

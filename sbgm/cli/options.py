@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from sbgm.checked import Score
 from sbgm.files import save_tensors, written_whole
-from sbgm.generation import OnState
+from sbgm.generation import NamedSampler, OnState
 from sbgm.lab.runs import load_trained
 from sbgm.noise import geometric_sigmas, power_sigmas
 from sbgm.plots import image_sheet
 from sbgm.precision import PRECISIONS, autocast, compiled
 from sbgm.refinenet import rescaled
-from sbgm.samplers import NamedSampler, State
+from sbgm.samplers import State
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

@@ -10,7 +10,7 @@ import functools
 
 from torch import nn
 
-from sbgm import data, samplers
+from sbgm import data
 from sbgm.cli.options import (
     add_drawing_arguments,
     count,
@@ -22,7 +22,7 @@ from sbgm.cli.options import (
     sampler_from,
     write,
 )
-from sbgm.generation import Start, fitted_start, gaussian_start, generate, uniform_start
+from sbgm.generation import SAMPLERS, Start, fitted_start, gaussian_start, generate, uniform_start
 from sbgm.lab.runs import make_accelerator
 
 
@@ -30,9 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add_drawing_arguments(parser)
     parser.add_argument("-n", type=count, default=64, help="images (64)")
-    parser.add_argument(
-        "--sampler", choices=samplers.NAMES, default="annealed", help="annealed is Algorithm 1, the default"
-    )
+    parser.add_argument("--sampler", choices=SAMPLERS, default="annealed", help="annealed is Algorithm 1, the default")
     parser.add_argument(
         "--start",
         choices=["uniform", "gaussian", "fitted"],

@@ -6,10 +6,10 @@ import ast
 import dataclasses
 import json
 
-from sbgm.checked import from_extra
-
-with from_extra("notebooks", "reading students' notebooks needs IPython"):
+try:
     from IPython.core.inputtransformer2 import TransformerManager
+except ImportError as error:
+    raise ImportError('reading students\' notebooks needs IPython: pip install "sbgm[notebooks]"') from error
 
 __all__ = ["Submission", "read_submission"]
 

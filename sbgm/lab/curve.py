@@ -17,9 +17,9 @@ from tqdm import tqdm
 
 from sbgm.checked import Count, Ladder, Score, Whole, checked, count_from
 from sbgm.files import file_hash, load_tensors, save_tensors, write_json
-from sbgm.generation import Start, draw_batches, fitted_start, gaussian_start, uniform_start
+from sbgm.generation import NamedSampler, Start, draw_batches, fitted_start, gaussian_start, uniform_start
 from sbgm.lab import claims
-from sbgm.lab.drawing import CPU, Machine, digit_distance
+from sbgm.lab.drawing import CPU, Machine, digit_distance, samples_key
 from sbgm.lab.runs import hardware
 from sbgm.measure import class_shares, confident_share, in_batches, quantise, shown
 from sbgm.measure.classifier import load_classifier
@@ -28,9 +28,9 @@ from sbgm.networks import in_range
 from sbgm.noise import geometric_sigmas, power_sigmas
 from sbgm.precision import autocast
 from sbgm.refinenet import rescaled
-from sbgm.samplers import NamedSampler, final
+from sbgm.samplers import final
 from sbgm.theory import best_step_size
-from sbgm.weights import load_network, samples_key, weights_file
+from sbgm.weights import load_network, weights_file
 
 __all__ = [
     "BUDGETS",

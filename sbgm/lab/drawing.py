@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from sbgm.checked import Count, Positive, Score, Whole, checked, one_of
+from sbgm.files import file_hash
 from sbgm.generation import draw_batches, uniform_start
 from sbgm.measure import Measured, frechet_distance
 from sbgm.measure.judging import feature_space, reference_for
 from sbgm.precision import PRECISIONS, autocast, compiled
 from sbgm.samplers import annealed_langevin, denoise
-from sbgm.weights import load_network, samples_key
+from sbgm.weights import load_network, weights_file
 
 __all__ = [
     "CPU",
@@ -28,6 +29,7 @@ __all__ = [
     "Machine",
     "digit_distance",
     "draw",
+    "samples_key",
 ]
 
 
@@ -178,3 +180,19 @@ def digit_distance(images: Tensor, data: str = "mnist") -> Measured:
     space = feature_space(data)
     reference = reference_for(data, space, "test")
     return frechet_distance(space.function(images), reference.features, against=reference.images, features=space.name)
+
+
+def samples_key(network: Path | str, *settings: str) -> str:
+    """A name for samples of a network, by all that they depend on: "mnist_ncsn-0123456789ab-T100-seed0".
+
+    Args:
+        network: the name of a shipped network, or a file of weights, whose hash is part of the name.
+        settings: such as "T100" and "seed0".
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    file = weights_file(network)
+    if not file.is_file():
+        raise FileNotFoundError(f"network must be a shipped one or a file of weights, but there is none at {file}")
+    return "-".join([file.stem, file_hash(file)[:12], *settings])

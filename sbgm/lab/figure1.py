@@ -19,7 +19,7 @@ from sbgm.lab.claims import Check, Settled, check, command, enter
 from sbgm.lab.recipes import Training
 from sbgm.lab.runs import Run, hardware
 from sbgm.losses import sliced_score_matching_loss
-from sbgm.networks import ResNet, initial_weights_from
+from sbgm.networks import ResNet
 from sbgm.noise import perturb
 from sbgm.training import Step, fit
 from sbgm.weights import load_weights, save_weights, weights_file
@@ -83,7 +83,8 @@ def train_figure1(
         ValueError: the folder holds a run with other settings or images.
     """
     generator = torch.Generator().manual_seed(settings.seed)
-    with initial_weights_from(settings.seed):
+    with torch.random.fork_rng(devices=[]):  # weights come from torch's global generator, which is left as it was
+        torch.manual_seed(settings.seed)
         network = ResNet(settings.channels, images.shape[1]).to(images.device)
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
     losses: list[float] = []

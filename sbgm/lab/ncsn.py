@@ -18,7 +18,6 @@ from sbgm.lab.recipes import GeometricLadder
 from sbgm.lab.runs import PartLoss, Run, TrainingSettings, make_accelerator, train
 from sbgm.losses import ncsn_loss
 from sbgm.measure import level_losses
-from sbgm.networks import initial_weights_from
 from sbgm.noise import derived_generator
 from sbgm.refinenet import RefineNet
 from sbgm.training import Step
@@ -88,7 +87,8 @@ class NCSN(GeometricLadder):
         Raises:
             FileNotFoundError, ValueError: `initial` names no file, or one of another architecture.
         """
-        with initial_weights_from(self.training.seed):
+        with torch.random.fork_rng(devices=[]):  # weights come from torch's global generator, which is left as it was
+            torch.manual_seed(self.training.seed)
             network = RefineNet(
                 self.sigmas,
                 self.channels,

@@ -22,7 +22,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sbgm.checked import Count, Positive, Whole, at_least, checked
 from sbgm.files import write_json, written_whole
-from sbgm.precision import autocast, compiled_for_training
+from sbgm.precision import autocast, compiled
 from sbgm.training import Step, adam
 from sbgm.weights import load_network, load_weights, save_network, shipped_networks, weights_file
 
@@ -355,7 +355,7 @@ def _train(network, part_loss, run, settings, measure, accelerator):
     if settings.compile and done["step"] < settings.n_steps:
         part = done["step"] + 1, accelerator.process_index, accelerator.num_processes * settings.accumulation
         plain = autocast(network, settings.precision, accelerator.device.type)
-        compiled_for_training(network, lambda: part_loss(plain, *part))
+        _compiled_for_training(network, lambda: part_loss(plain, *part))
     model = accelerator.prepare_model(network)
     score, measured_score = (
         autocast(m, settings.precision, accelerator.device.type) for m in (model, networks.get("average", network))
@@ -418,3 +418,32 @@ def _backward(model, score, part_loss, step, accumulation, accelerator) -> float
             value.backward()
         total += value.detach()
     return float(accelerator.reduce(total, reduction="mean"))
+
+
+def _compiled_for_training(network: nn.Module, loss: Callable[[], Tensor]) -> nn.Module:
+    """`compiled(network)`, once its gradient has been compared with the plain network's.
+
+    A compiler's fault in the backward pass is silent: the network learns, with some of its weights standing still.
+
+    Args:
+        network: compiled in place.
+        loss: the network's loss on one batch, a scalar, the same at every call.
+
+    Raises:
+        ArithmeticError: the two gradients differ by more than a tenth of their size (bfloat16 rounds far less).
+    """
+    plain = _gradient(network, loss)
+    found = _gradient(compiled(network), loss)
+    error = float((found - plain).norm() / plain.norm())
+    if not error <= 0.1:
+        raise ArithmeticError(
+            f"the gradient of the compiled network is off by {error:.2g} of its size with torch {torch.__version__}: "
+            "its layers would learn wrongly; train without compile"
+        )
+    return network
+
+
+def _gradient(network: nn.Module, loss: Callable[[], Tensor]) -> Tensor:
+    """The gradient of a loss in all weights together, as one vector."""
+    gradients = torch.autograd.grad(loss(), list(network.parameters()), materialize_grads=True)
+    return torch.cat([gradient.flatten() for gradient in gradients])

@@ -10,11 +10,12 @@ import torch
 from torch import nn
 
 from sbgm.checked import Score, one_of
-from sbgm.precision import autocast, fast_precision
+from sbgm.precision import autocast
 from sbgm.weights import load_network
 
 __all__ = [
     "Scale",
+    "fast_precision",
 ]
 
 VARIABLE = "SBGM_SCALE"
@@ -79,3 +80,12 @@ class Scale:
     def score(self, network: nn.Module) -> Score:
         """The network's score in this scale's precision."""
         return autocast(network, self.precision, torch.device(self.device).type)
+
+
+def fast_precision(device_type: str = "cpu") -> str:
+    """Say "bf16" where the hardware multiplies bfloat16 itself, else "fp32", which is faster there."""
+    if device_type == "cuda":
+        return "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "fp32"
+    tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    has_bf16 = any(getattr(torch.cpu, test, lambda: False)() for test in tests)
+    return "bf16" if device_type == "cpu" and has_bf16 else "fp32"

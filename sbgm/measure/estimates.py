@@ -21,6 +21,7 @@ from sbgm.checked import (
     require_batch,
     require_floats,
     unchecked,
+    widened,
 )
 
 __all__ = [
@@ -40,13 +41,13 @@ __all__ = [
 
 
 def rows(columns: str, *, least: int = 1) -> Check:
-    """State in an annotation, `Annotated[Tensor, rows("K")]`, that a tensor must be a batch (N, K) with N ≥ `least`."""
+    """State in an annotation, `Annotated[Tensor, rows("K")]`, that a tensor must be (N, K), N ≥ `least`; widen it."""
     wanted = f"(N, {columns})" if least == 1 else f"(N, {columns}) with N of at least {least}"
 
     def check(value: Tensor, name: str, given: Mapping[str, Any]) -> Tensor:
         if require_batch(value, name).ndim != 2 or len(value) < least:
             raise ValueError(f"{name} must be of shape {wanted}, got shape {tuple(value.shape)}")
-        return value
+        return widened(value)
 
     return check
 

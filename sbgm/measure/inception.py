@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from sbgm.checked import Batch, Count, checked, from_extra, require_batch
+from sbgm.checked import Batch, Count, checked, require_batch
 from sbgm.files import content_hash
 from sbgm.measure.distances import FeatureStatistics, frechet_distance, in_batches, kernel_distance, quantise
 from sbgm.measure.estimates import Logits, Measured
@@ -54,8 +54,10 @@ class Inception:
     """
 
     def __init__(self, weights: Path | str | None = None, device: torch.device | str = "cpu") -> None:
-        with from_extra("fid", "Inception features need torch-fidelity"):
+        try:
             from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+        except ImportError as error:
+            raise ImportError('Inception features need torch-fidelity: pip install "sbgm[fid]"') from error
         path = weights if weights is not None else os.environ.get(WEIGHTS_VARIABLE)
         if path is not None:
             if not Path(path).is_file():

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from sbgm.checked import Batch, Count, checked, instance_of
+from sbgm.checked import Count, WideBatch, checked, instance_of
 from sbgm.data import SETS, Name, Split, cache_folder, load_images
 from sbgm.files import content_hash, load_tensors, save_tensors
 from sbgm.measure.classifier import load_classifier
@@ -149,7 +149,7 @@ def reference_for(
 
 @checked
 def judge(
-    samples: Batch,
+    samples: WideBatch,
     name: Name,
     *,
     split: Split = "test",

@@ -18,10 +18,12 @@ from sbgm.checked import (
     Positive,
     Score,
     Sigma,
+    WideBatch,
     checked,
     require_batch,
     require_score,
     unchecked,
+    widened,
 )
 from sbgm.measure.estimates import Estimate, estimate, require_alike
 from sbgm.noise import randn_like
@@ -49,7 +51,7 @@ __all__ = [
 def _means(means: Tensor, name: str, given: Mapping[str, Any]) -> Tensor:
     if require_batch(means, name).ndim != 2:
         raise ValueError(f"{name} must have shape (K, D), got {tuple(means.shape)}")
-    return means
+    return widened(means)
 
 
 Means = Annotated[Tensor, _means]  # (K, D)
@@ -71,7 +73,7 @@ def mode_weights(x: Batch, means: Means) -> Tensor:
 
 
 @checked
-def component_stds(x: Batch, means: Means) -> Tensor:
+def component_stds(x: WideBatch, means: Means) -> Tensor:
     """The spread of the points nearest to each mean, around it, in one coordinate: (B, D) and (K, D) -> (K,).
 
     It estimates √V for components N(μ_k, V I) that do not overlap, with the relative standard error 1/√(2 n D) for n
@@ -90,6 +92,7 @@ def nearest_modes(x: Tensor, means: Tensor, name: str = "x") -> tuple[Tensor, Te
     """
     if x.shape[1:] != means.shape[1:]:
         raise ValueError(f"{name} must have the shape (B, {means.shape[1]}) of points near means, got {tuple(x.shape)}")
+    x = widened(x)
     return tuple(torch.cdist(x, means.to(x)).min(dim=1))
 
 
@@ -153,7 +156,8 @@ def fisher_divergence(score: Score, exact: Score, x: Batch, sigma: Sigma = 0.0) 
         x: (B, *shape) samples of the distribution that the mean is over.
         sigma: passed on to both.
     """
-    return estimate(0.5 * (score(x, sigma) - exact(x, sigma)).flatten(1).square().sum(dim=1))
+    difference = widened(score(x, sigma)) - widened(exact(x, sigma))
+    return estimate(0.5 * difference.flatten(1).square().sum(dim=1))
 
 
 class RegionErrors(NamedTuple):
@@ -257,13 +261,7 @@ def score_norms(
         score, images, sigmas, generator, n_noise, batch_size: as for `level_losses`.
     """
     return _level_means(
-        lambda s, z, sigma: s.flatten(1).norm(dim=1),
-        score,
-        images,
-        sigmas,
-        generator,
-        n_noise,
-        batch_size,
+        lambda s, z, sigma: s.flatten(1).norm(dim=1), score, images, sigmas, generator, n_noise, batch_size
     )
 
 
@@ -313,7 +311,8 @@ def _level_means(
 
     def of_batch(x: Tensor, sigma: float) -> Tensor:
         z = randn_like(x, generator)
-        return value(require_score(score(x + sigma * z, sigma), x), z, sigma).cpu().double()
+        s = require_score(score(x + sigma * z, sigma), x)
+        return value(widened(s), widened(z), sigma).cpu().double()
 
     levels = []
     for sigma in sigmas:

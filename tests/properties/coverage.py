@@ -30,7 +30,6 @@ HOMES = (
 LEFT_OUT = {
     "measure.Inception": "needs its weights, tests/test_inception.py",
     "precision.compiled": "takes minutes, tests/test_precision.py",
-    "precision.compiled_for_training": "takes minutes, tests/test_compiled.py",
     "data.DataSet": "a row of the table of data sets",
     "data.shipped_folder": "a path, tests/test_data.py",
     "data.DataNotFoundError": "is raised where a data set is missing, tests/test_data*.py",
@@ -43,7 +42,6 @@ LEFT_OUT = {
     "lab.runs.hardware": "the machine's, tests/test_hardware.py",
     "lab.runs.make_accelerator": "the machine's, tests/test_hardware.py",
     "weights.weights_folder": "a path, tests/test_weights.py",
-    "weights.samples_key": "a file's name, tests/test_weights.py",
     "training.fit": "a training loop, tests/test_training.py",
     "training.fit_score": "a training loop, tests/test_training.py",
     "training.adam": "a training loop's, tests/test_training.py",

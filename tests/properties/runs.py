@@ -10,7 +10,8 @@ from torch import Tensor
 
 import sbgm
 from properties.strategies import Score, batches, ladders, scores
-from sbgm.samplers import NAMES, NamedSampler, State, consistent_step_bounds
+from sbgm.generation import SAMPLERS, NamedSampler
+from sbgm.samplers import State, consistent_step_bounds
 
 FLOAT64 = st.just(torch.float64)
 Run = Callable[[Score, Tensor, list[float], torch.Generator], Iterator[State]]
@@ -55,7 +56,7 @@ def by_name(name: str) -> Run:
 
 
 RUNS: dict[str, Run] = {"langevin": langevin, "metropolis": metropolis, "hamiltonian": hamiltonian, "inpaint": inpaint}
-RUNS |= {name: by_name(name) for name in NAMES}
+RUNS |= {name: by_name(name) for name in SAMPLERS}
 
 
 @st.composite

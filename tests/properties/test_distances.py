@@ -20,9 +20,9 @@ from sbgm.measure import (
     inception,
     kernel_distance,
     kid,
+    largest_distance,
     nearest_neighbours,
 )
-from sbgm.theory import largest_distance
 
 
 @st.composite

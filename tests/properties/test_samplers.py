@@ -13,7 +13,8 @@ from properties.comparing import assert_like, assert_near, assert_one_by_one, un
 from properties.coverage import covers
 from properties.runs import RUNS, named, problems
 from properties.strategies import DTYPES, SCALES, SEEDS, normal, seeded
-from sbgm.samplers import NAMES, NamedSampler, State
+from sbgm.generation import SAMPLERS, NamedSampler
+from sbgm.samplers import State
 
 EVERY = (
     sbgm.ancestral,
@@ -67,7 +68,7 @@ def test_a_problem_moved_elsewhere_has_its_chains_moved_with_it(name, problem, s
 
 
 @covers(NamedSampler, State)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SAMPLERS)
 @given(problems(), st.booleans(), SEEDS)
 def test_the_states_go_down_the_ladder_at_the_cost_that_was_said(name, problem, denoise_last, seed):
     score, x, sigmas = problem
