@@ -16,13 +16,17 @@ from unittest import mock
 
 from jupyter_client.provisioning import local_provisioner
 
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(
-    [
-        *("torch", "torch._dynamo", "safetensors.torch", "scipy.stats", "scipy.optimize", "sklearn.linear_model"),
-        *("pandas", "matplotlib.pyplot", "tqdm.auto", "ipywidgets", "ipykernel.kernelapp", "jedi"),
-    ]
+# Libraries that do the same wherever they are imported: tqdm and ipywidgets look whether they are in a notebook.
+PRELOADED = (
+    "torch._dynamo",
+    "scipy.stats",
+    "sklearn.linear_model",
+    "pandas",
+    "matplotlib.pyplot",
+    "ipykernel.kernelapp",
 )
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(list(PRELOADED))
 TESTS = Path(__file__).resolve().parent
 INLINE = "module://matplotlib_inline.backend_inline"
 
