@@ -58,17 +58,6 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector):
     return [Chapter.from_parent(parent, path=file_path)]
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_setup(item: pytest.Item):
-    """Fork the kernel that a notebook's first cell starts."""
-    if not (_nbval_is_on(item.config) and item.path.suffix == ".ipynb"):
-        return (yield)
-    from forked_kernels import forked_kernels
-
-    with forked_kernels():
-        return (yield)
-
-
 def _turn(item: pytest.Item) -> int:
     return next((i for i, path in enumerate(LONGEST) if item.nodeid.startswith(path)), len(LONGEST))
 

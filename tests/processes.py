@@ -1,5 +1,6 @@
 """Commands on several processes, as `torchrun` starts them, where there is no GPU."""
 
+import multiprocessing
 import os
 import socket
 import subprocess
@@ -8,8 +9,11 @@ import tempfile
 from multiprocessing.connection import wait
 from pathlib import Path
 
-from forked_kernels import FORKS
 from sbgm.cli import main
+
+# Most of torchrun's time goes into imports, its own and each process's. This server has made them, and is forked.
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["accelerate", "torch._dynamo", "sbgm.cli.train", "sbgm.cli.sample", "sbgm.cli.inpaint"])
 
 
 def torchrun(*words, n_processes=2):
@@ -21,7 +25,6 @@ def torchrun(*words, n_processes=2):
 def sbgm_on_processes(*words, n_processes=2):
     """Do `sbgm WORDS` in processes that find the environment of torchrun's; as one finished process.
 
-    Most of torchrun's time goes into imports, its own and each process's: these are forked from one that has made them.
     Once one fails, the others are ended.
     """
     port, words = free_port(), list(map(str, words))
