@@ -54,7 +54,7 @@ html_theme_options = {
 
 TUPLE_FIELD = type(State.sigma)
 EQUATIONS = formulas.equations()
-ANNOTATED = re.compile(r"~?[\w.]*Annotated\[(.+?), <function .*?>\]")
+ANNOTATED = re.compile(r"~?[\w.]*Annotated\[(.+?), [^\]]*<function [^\]]*\]")
 LITERAL = re.compile(r"(``.+?``|`.+?`)")
 
 

@@ -433,7 +433,7 @@ MEASURES = {
     "I10": partial(measure_digits, "I10"),
     "I11": partial(measure_digits, "I11"),
 }
-"""The recorded claims, and the function (folder, **options) that measures each."""
+"""The recorded claims, and the function of a folder and options that measures each."""
 
 KEEP_THEIR_OWN = ("M2", "N4", "I8")
 """Those whose folder nothing else uses; the others find there what any of them has drawn."""
