@@ -21,7 +21,7 @@ __all__ = [
     "fit",
     "fit_score",
     "n_parameters",
-    "require_finite",
+    "require_finite_step",
 ]
 
 
@@ -107,14 +107,14 @@ def fit(
         value = loss()
         value.backward()
         number = value.item()
-        require_finite(number, optimizer, step, n_steps)
+        require_finite_step(number, optimizer, step, n_steps)
         optimizer.step()
         if schedule is not None:
             schedule.step()
         yield Step(step, number)
 
 
-def require_finite(loss: float, optimizer: torch.optim.Optimizer, step: int, n_steps: int) -> None:
+def require_finite_step(loss: float, optimizer: torch.optim.Optimizer, step: int, n_steps: int) -> None:
     """Raise FloatingPointError if the loss of a step, or the gradient that its parameters wait for, is NaN or infinite.
 
     A gradient is judged by the sum of all its numbers, which one of them that is not finite makes not finite: one look

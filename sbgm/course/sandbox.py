@@ -127,7 +127,7 @@ def refusal() -> str:
 
 @contextlib.contextmanager
 def _isolated(command: list[str]) -> Iterator[dict[str, Any]]:
-    """What `subprocess` is given to start a command under bubblewrap."""
+    """Give the arguments with which `subprocess` starts a command under bubblewrap; the filter is open meanwhile."""
     others, own = ([path for path in readable() if (PACKAGE in path.parents) is ours] for ours in (False, True))
     folder = ("--perms", "1777", "--size", str(SCRATCH), "--tmpfs")
     scratch = [word for place in SCRATCH_FOLDERS for word in (*folder, place)]

@@ -23,7 +23,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from sbgm.checked import Count, Positive, Score, Whole, checked, number_that
 from sbgm.files import DiskFullError, file_hash, write_bytes, write_json
 from sbgm.precision import autocast, compiled
-from sbgm.training import Step, adam, require_finite
+from sbgm.training import Step, adam, require_finite_step
 from sbgm.weights import load_network, load_weights, save_network, shipped_networks, weights_file
 
 if TYPE_CHECKING:
@@ -467,7 +467,7 @@ def _train(network, part_loss, n_parts, run, settings, measure, accelerator):
         for step in range(done["step"] + 1, settings.n_steps + 1):
             optimizer.zero_grad(set_to_none=True)
             loss = _backward(model, score, part_loss, step, n_parts, accelerator)
-            require_finite(loss, optimizer, step, settings.n_steps)
+            require_finite_step(loss, optimizer, step, settings.n_steps)
             whole = False
             optimizer.step()
             if ema is not None:

@@ -45,7 +45,7 @@ LEFT_OUT = {
     "training.fit": "a training loop, tests/test_training.py",
     "training.fit_score": "a training loop, tests/test_training.py",
     "training.adam": "a training loop's, tests/test_training.py",
-    "training.require_finite": "a training loop's, tests/test_training.py",
+    "training.require_finite_step": "a training loop's, tests/test_training.py",
     "training.Step": "what a training loop yields",
     "lab.runs.Run": "a folder on disk, tests/test_runs.py",
     "lab.runs.train": "a training loop, tests/test_ncsn_training.py",
