@@ -117,16 +117,17 @@ def test_a_class_of_a_hundred_killed_twice(tmp_path):
 
 
 class Meter(threading.Thread):
-    """Adds up the processor seconds of this process' children while it runs, those of grandchildren too."""
+    """Adds up the processor seconds of the children that this process starts while it runs, of grandchildren too."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
+        self.before = set(psutil.Process().children(recursive=True))  # such as other tests' servers
         self.spent: dict[int, float] = {}
         self.over = threading.Event()
 
     def run(self) -> None:
         while not self.over.wait(0.02):
-            for process in psutil.Process().children(recursive=True):
+            for process in set(psutil.Process().children(recursive=True)) - self.before:
                 with contextlib.suppress(psutil.Error):
                     times = process.cpu_times()
                     self.spent[process.pid] = times.user + times.system
