@@ -268,8 +268,8 @@ def _losses(images: Tensor, settings: Figure1, folder: Path, name: str) -> Tenso
         tensors, known = load_tensors(file)
         if facts.items() <= known.items():
             return tensors["losses"]
-    steps = tqdm(train_figure1(images, settings, folder=folder / name), name, settings.n_iterations, unit="it")
-    losses = torch.tensor([step.loss for step in steps])
+    steps = train_figure1(images, settings, folder=folder / name, save_every=50)  # a minute of one core
+    losses = torch.tensor([step.loss for step in tqdm(steps, name, settings.n_iterations, unit="it")])
     if len(losses) >= M2_ITERATIONS:
         file.parent.mkdir(parents=True, exist_ok=True)
         save_tensors(file, {"losses": losses}, **facts, hardware=hardware(), torch=torch.__version__)
