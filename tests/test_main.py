@@ -15,13 +15,13 @@ from sbgm import cli as command
 from sbgm.cli import ledger
 from sbgm.data import DataNotFoundError, load_images
 from sbgm.lab import Figure1, claims, figure1, recorded
-from sbgm.lab.claims import Check, Settled, check, settle
+from sbgm.lab.claims import Settled, expected, reported, settle
 from sbgm.lab.runs import Run
 from sbgm.training import Step
 
 ROOT = Path(__file__).resolve().parent.parent
 WRITE = argparse.Namespace(write=True)
-RECORDED = Settled("M2", "reproduced", (Check("ratio", 68.9),), facts={"iterations": 6000})
+RECORDED = Settled("M2", "reproduced", (expected("ratio", 68.9, low=5),), facts={"iterations": 6000})
 
 
 @pytest.fixture(autouse=True)
@@ -43,14 +43,14 @@ def run(*arguments):
 
 def test_the_ledger_is_printed_from_runs_and_records(capsys, folders):
     claims.save_record(RECORDED, folders / "results")
-    settle("S5", [check("ratio", 2.5)], status="reported")
+    settle("S5", [reported("ratio", 2.5)])
     assert command.main(["ledger"]) == 0
     assert capsys.readouterr().out == claims.ledger_table(claims.current_records()) + "\n"
     assert list(claims.load_records(folders / "results")) == ["M2"]  # printing commits nothing
 
 
 def test_the_ledger_is_printed_by_the_module(folders):
-    settle("L9", [check("a weight", 0.123)])
+    settle("L9", [expected("a weight", 0.123, low=0)])
     status, out, err = run("ledger")
     assert (status, err) == (0, "")
     assert "| a weight: 0.123 | reproduced |" in out
@@ -64,8 +64,8 @@ def readme(folder, text):
 
 def test_writing_enters_runs_in_the_records_the_table_and_the_readme(capsys, folders):
     claims.save_record(RECORDED, folders / "results")
-    settle("M2", [check("short run", 9)])
-    settle("S1", [check(r"a \1 and a | bar", 1)])
+    settle("M2", [reported("short run", 9)])
+    settle("S1", [expected(r"a \1 and a | bar", 1, low=0)])
     before, after = "# Title\n\nText “before”.\n\n", "\n\nText after.\n"
     path = readme(folders, f"{before}<!-- ledger -->\n| old |\n<!-- /ledger -->{after}")
     for _ in range(2):  # the second time changes nothing
@@ -74,7 +74,7 @@ def test_writing_enters_runs_in_the_records_the_table_and_the_readme(capsys, fol
         assert list(records) == ["S1", "M2"]
         assert records["M2"] == RECORDED
         text = path.read_text(encoding="utf-8")
-        assert text == f"{before}<!-- ledger -->\n2 claims: 2 reproduced\n<!-- /ledger -->{after}"
+        assert text == f"{before}<!-- ledger -->\n2 claims: 2 reproduced whole\n<!-- /ledger -->{after}"
         table = (folders / "results" / "README.md").read_text(encoding="utf-8")
         assert table == f"{ledger.HEAD}\n{claims.ledger_table(records)}\n"
     assert sorted(p.name for p in folders.iterdir()) == ["README.md", "ledger", "results"]
@@ -91,7 +91,7 @@ def test_writing_enters_runs_in_the_records_the_table_and_the_readme(capsys, fol
     ],
 )
 def test_a_readme_without_its_markers_is_named_and_nothing_is_written(folders, text):
-    settle("S1", [check("x", 1)])
+    settle("S1", [reported("x", 1)])
     path = readme(folders, text)
     with pytest.raises(ValueError, match=r"README.md must hold the markers <!-- ledger --> and <!-- /ledger --> once"):
         ledger.run(WRITE, path)
@@ -128,7 +128,7 @@ def test_a_run_too_short_for_the_claim_is_not_recorded_and_goes_on_later(tiny, f
     arguments = ["evaluate", "--claim", "M2", "--folder", str(folders / "runs"), "--iterations"]
     assert command.main([*arguments, "12"]) == 1
     err = capsys.readouterr().err
-    assert "M2 failed and was not recorded" in err
+    assert "M2 inconclusive and was not recorded" in err
     assert "iterations: 12   expected at least 5000" in err
     assert "12/12" in err  # the progress bar
     assert not (folders / "results").exists()
@@ -170,13 +170,13 @@ def test_a_run_that_meets_what_was_expected_is_recorded_with_all_it_takes(tiny, 
     assert "cores" in record.facts["hardware"]
     assert record.facts["command"] == "python -m sbgm evaluate --claim M2 --iterations 6000"
     assert "50 training images" in record.data
-    values = {c.label: c.value for c in record.checks}
-    assert values["noised: the same"] == pytest.approx(0.03, rel=0.1)
+    values = {c.label: c.value for c in record.measurements}
+    assert values["noised: sd/|mean|, last third, detrended"] == pytest.approx(0.03, rel=0.1)
     assert values["raw over noised sd/|mean|, last third, detrended"] == pytest.approx(2 / 0.03, rel=0.1)
     json.loads((folders / "results" / "M2.json").read_text(encoding="utf-8"))
     # the numbers follow from the shipped curves alone
-    again = figure1.m2_checks(shipped["raw"], shipped["noised"], dim=tiny[0].numel())
-    assert [c.value for c in again] == pytest.approx([c.value for c in record.checks], rel=1e-4)
+    again = figure1.m2_measurements(shipped["raw"], shipped["noised"], dim=tiny[0].numel())
+    assert [c.value for c in again] == pytest.approx([c.value for c in record.measurements], rel=1e-4)
 
 
 def no_cifar10(name):
