@@ -112,6 +112,6 @@ def test_numbers_of_other_settings_are_not_reused(small):
 
 def test_a_failing_expectation_records_nothing(small, monkeypatch):
     monkeypatch.setattr(n4, "networks", lambda n: [n4.DigitsTraining(width=8, n_blocks=1, n_iterations=n)])
-    with pytest.raises(AssertionError, match="(?s)N4 .* networks: 1   expected at least 8"):
+    with pytest.raises(AssertionError, match=r"(?s)N4 .* networks: 1   expected at least 8"):
         recorded.evaluate("N4", small / "run", n_iterations=2)
     assert not (small / "results").exists()
