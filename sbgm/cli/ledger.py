@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, readme: Path | None = None) -> int:
-    """Print the ledger; with `write`, enter it beside its records, its count in README, its verdicts in the chapters."""
+    """Print the ledger; with `write`, enter it beside its records, in README and in the chapters."""
     records = claims.current_records()
     if options.write:
         readme = readme or require_checkout("--write enters records in the repository") / "README.md"

@@ -122,7 +122,7 @@ def n4_measurements(rows: Sequence[NetworkRow], late_rows: Sequence[NetworkRow])
     """The measurements of N4 on the networks; what is only reported has no interval."""
     return [
         expected("rank correlation, held-out loss and distance to held-out digits", _agreement(rows), low=0.8),
-        reported("networks", len(rows)),
+        expected("networks", len(rows), low=8, yardstick=True),
         reported("rank correlation, distance to training digits", _agreement(rows, "frechet_train")),
         reported(f"the same among {len(late_rows)} late checkpoints of one run", _agreement(late_rows)),
         reported("largest over smallest distance, networks", _spread(rows)),
