@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -18,7 +18,18 @@ from torch import Tensor
 
 from sbgm.checked import checked, one_of
 from sbgm.data import SETS, SPLITS, load_images, load_labels
-from sbgm.lab.claims import Measurement, NotReproducedError, Settled, command, enter, expected, reported
+from sbgm.lab.claims import (
+    Measurement,
+    NotReproducedError,
+    Settled,
+    check_weights,
+    command,
+    enter,
+    expected,
+    load_record,
+    reported,
+    weights_facts,
+)
 from sbgm.lab.drawing import CPU, Drawing, Drawn, Machine, digit_distance, draw
 from sbgm.lab.figure1 import RAW, load_raw, measure_m2
 from sbgm.lab.i5 import measure_i5, noise_on_constant_pixels
@@ -85,7 +96,7 @@ class Found(NamedTuple):
 
     measurements: list[Measurement]
     tensors: dict[str, Tensor]
-    facts: dict[str, float] | None = None
+    facts: Mapping[str, str | float] | None = None
 
 
 class Comparison(NamedTuple):
@@ -121,10 +132,20 @@ def _i4(drawn: Drawn) -> Found:
     return Found(i4_measurements(denoised, states), tensors)
 
 
-def _against(compare: Callable[..., list[Measurement]], shortcut: Drawn, other: Drawn) -> Found:
-    """A shortcut's measurements beside those of another way to sample, from the two distances."""
-    distances = (digit_distance(drawn.states[-1]) for drawn in (shortcut, other))
-    return Found(compare(*distances), {"samples": quantise(shortcut.states[-1][:N_SHOWN])})
+def _i6(one_level: Drawn, annealed: Drawn) -> Found:
+    distances = (digit_distance(drawn.states[-1]) for drawn in (one_level, annealed))
+    return Found(i6_measurements(*distances), {"samples": quantise(one_level.states[-1][:N_SHOWN])})
+
+
+def _i11(raw: Drawn) -> Found:
+    """The distance without noise, of as many samples as that of one level is, which the record of I6 has."""
+    record, samples = load_record("I6"), raw.states[-1]
+    check_weights(record)
+    if len(samples) < (n := int(record.facts["n_samples"])):
+        raise ValueError(f"n_samples must be at least {n}, as many as the record of I6 has, got {len(samples)}")
+    known = record.measurement(ONE_LEVEL)
+    found = i11_measurements(digit_distance(samples[:n]), Estimate(known.value, known.se or 0.0))
+    return Found(found, {"samples": quantise(samples[:N_SHOWN])}, weights_facts("mnist_one_level"))
 
 
 def _i7(drawn: Drawn) -> Found:
@@ -147,13 +168,12 @@ def _i10(drawn: Drawn) -> Found:
     return Found(i10_measurements(*distances, *noise), tensors, {"rms_change": round(change, 5)})
 
 
+ONE_LEVEL = "Fréchet distance, one level"
 FEATURES = "Fréchet distances in the features of our own classifier"
 COMPARISONS = {
     "I1": Comparison(("mnist_ncsn",), _i1, f"{FEATURES}, of as many samples as of noise and digits."),
     "I4": Comparison(("mnist_ncsn",), _i4, f"The denoised state is x + σ²s(x, σ); {FEATURES}."),
-    "I6": Comparison(
-        ("mnist_one_level", "mnist_ncsn"), lambda *drawn: _against(i6_measurements, *drawn), f"{FEATURES}."
-    ),
+    "I6": Comparison(("mnist_one_level", "mnist_ncsn"), _i6, f"{FEATURES}."),
     "I7": Comparison(
         ("mnist_ncsn",),
         _i7,
@@ -164,10 +184,10 @@ COMPARISONS = {
         ("mnist_ncsn",), _i10, f"{FEATURES}; the same chains with and without the step.", status="reported"
     ),
     "I11": Comparison(
-        (RAW, "mnist_one_level"),
-        lambda *drawn: _against(i11_measurements, *drawn),
-        f"{FEATURES}; the network without noise is Fig. 1's ResNet. Neither network makes digits; how far two failures "
-        "are apart says little. I6 has the annealed distance.",
+        (RAW,),
+        _i11,
+        f"{FEATURES}; the network without noise is Fig. 1's ResNet. Neither it nor one level makes digits; how far two "
+        "failures are apart says little. I6 has the distance of one level, of as many samples, and the annealed one.",
     ),
 }
 """The claims on samples of MNIST, by id."""
@@ -206,7 +226,7 @@ def measure_digits(
         note=claim.note,
         networks=[*claim.networks, SHIPPED_CLASSIFIER],
         command=command(claim_id, n_samples=n_samples, n_steps=n_steps),
-        facts=drawings[0].facts(*HOW_DRAWN) | (found.facts or {}),
+        facts={**drawings[0].facts(*HOW_DRAWN), **(found.facts or {})},
     )
 
 
@@ -282,7 +302,7 @@ def i6_measurements(one_level: Measured, annealed: Measured) -> list[Measurement
             ratio(one_level, annealed),
             low=5,
         ),
-        reported("Fréchet distance, one level", one_level),
+        reported(ONE_LEVEL, one_level),
         reported("Fréchet distance, annealed", annealed),
     ]
 
@@ -358,7 +378,7 @@ def i10_measurements(samples: Measured, denoised: Measured, noise: Estimate, noi
     ]
 
 
-def i11_measurements(raw: Measured, one_level: Measured) -> list[Measurement]:
+def i11_measurements(raw: Measured, one_level: Measured | Estimate) -> list[Measurement]:
     """The measurements of I11, from the two distances."""
     return [
         expected(  # how far two failures are apart says little
@@ -368,7 +388,7 @@ def i11_measurements(raw: Measured, one_level: Measured) -> list[Measurement]:
             yardstick=True,
         ),
         reported("Fréchet distance, no noise", raw),
-        reported("Fréchet distance, one level", one_level),
+        reported(ONE_LEVEL, one_level),
     ]
 
 
