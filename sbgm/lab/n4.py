@@ -160,7 +160,8 @@ def read_rows(path: Path) -> tuple[list[NetworkRow], list[NetworkRow]]:
     """The rows of a file of `table`: the networks, and the late checkpoints of one run."""
     import pandas
 
-    runs = dict(list(pandas.read_csv(path, float_precision="round_trip", keep_default_na=False).groupby("run")))
+    exactly = dict.fromkeys(NetworkRow._fields[5:], float)  # which not every version of pandas reads by itself
+    runs = dict(list(pandas.read_csv(path, converters=exactly, keep_default_na=False).groupby("run")))
     networks, late_rows = (runs[run].drop(columns="run").to_dict("records") for run in ("network", "late"))
     return [NetworkRow(**row) for row in networks], [NetworkRow(**row) for row in late_rows]
 
