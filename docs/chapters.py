@@ -32,7 +32,7 @@ VERBATIM = re.compile(
 MENTION = re.compile(r"\b([Cc]hapter)(\s)(\d{1,2})\b(?!\.\d)")
 ABLE = re.compile(r"\*\*You will be able to\*\*\n\n(.+?)\n\n(\*\*.+?)(?:\n\n|\Z)", re.DOTALL)
 LINK = re.compile(r"\]\((?![a-z]+:|#)([^)#\s]+)")
-SETTLE = re.compile(r"\bsettle\(\s*\"(\w+)\"")
+SETTLE = re.compile(r"\bsettle(?:_again)?\(\s*\"(\w+)\"")
 
 
 class Figure(NamedTuple):

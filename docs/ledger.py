@@ -6,13 +6,13 @@ import re
 
 from chapters import Notebook
 
-from sbgm.lab.claims import Claim, Settled, claims, load_records, results_folder
+from sbgm.lab.claims import Claim, Settled, claims, interval, load_records, results_folder
 
 HEAD = """# The ledger
 
 What the paper claims, what was expected before measuring, and what came out. A number such as 0.509 ± 0.008 gives twice
-the standard error. The last column of a table is the interval that a test holds the number to. Made from the records in
-`data/results/` when this site was built.
+the standard error. The last column of a table is the interval that was expected beforehand, or, where it says so, one
+set afterwards that guards the finding. Made from the records in `data/results/` when this site was built.
 """
 
 
@@ -40,10 +40,18 @@ def asked(claim: Claim, badge: str, notebook: Notebook | None) -> list[str]:
 def measured(record: Settled) -> list[str]:
     """All that was found, in a table, and how it was recorded, folded."""
     lines = ["| measured | value | held to |", "|---|---|---|"]
-    for check in record.checks:
-        value, _, interval = str(check).removeprefix(f"{check.label}: ").partition("   expected ")
-        lines.append(f"| {escaped(check.label)} | {escaped(value)} | {escaped(interval)} |")
-    lines += [f"\n{escaped(words)}" for words in (record.note, record.data and f"Data: {record.data}") if words]
+    for m in record.measurements:
+        held = "" if m.kind == "reported" else f"{interval(m.low, m.high)}{' (set afterwards)' * (m.kind == 'guard')}"
+        lines.append(f"| {escaped(m.label)} | {escaped(m.number)} | {escaped(held)} |")
+    lines += [
+        f"\n{escaped(words)}"
+        for words in (
+            record.narrower and f"In part: {record.narrower}.",
+            record.note,
+            record.data and f"Data: {record.data}",
+        )
+        if words
+    ]
     if record.facts:
         facts = [f"- {escaped(name)}: {escaped(str(fact))}" for name, fact in record.facts.items()]
         lines += ["", "<details><summary>How it was recorded</summary>", "", *facts, "", "</details>"]

@@ -1,12 +1,16 @@
 """The ledger: what may enter it, what is kept, and how it is shown."""
 
+import dataclasses
 import json
 import math
 
 import pytest
+import torch
 
 from sbgm.lab import claims
-from sbgm.lab.claims import Check, Settled, check, settle
+from sbgm.lab.claims import Settled, expected, guard, reported, settle
+from sbgm.measure import Estimate
+from sbgm.measure.estimates import share
 
 FIRST_HALF = (
     [f"S{i}" for i in range(1, 8)]
@@ -38,67 +42,115 @@ def test_the_claims_are_those_of_the_papers_first_half():
         assert all((claim.section, claim.claim, claim.measure, claim.expect))
 
 
+# --- the word ---------------------------------------------------------------------------------------------------------
+
+WORDS = {  # what was measured, and the word that it bears
+    "whole": ([expected("x", 0.6, low=0.5, se=0.05)], {}, "reproduced"),
+    "narrower": ([expected("x", 0.6, low=0.5, se=0.05)], {"narrower": "half the width"}, "reproduced in part"),
+    "straddles": ([expected("x", 0.6, low=0.5, se=0.051)], {"narrower": "half the width"}, "inconclusive"),
+    "straddles from outside": ([expected("x", 0.4, low=0.5, se=0.051)], {}, "inconclusive"),
+    "misses": ([expected("x", 0.4, low=0.5, se=0.04)], {"granted": "reported"}, "not reproduced"),
+    "misses our yardstick": ([expected("x", 0.4, low=0.5, se=0.04, yardstick=True)], {}, "inconclusive"),
+    "one of two": ([expected("x", 1, low=0, yardstick=True), expected("y", 1, high=0)], {}, "not reproduced"),
+    "worst first": ([expected("x", 0, low=1, yardstick=True), expected("y", 1, high=0)], {}, "not reproduced"),
+    "without error, on the bound": ([expected("x", 1, low=1, high=1)], {}, "reproduced"),
+    "not a number": ([expected("x", math.nan, low=0)], {}, "not reproduced"),
+    "infinite": ([expected("x", math.inf, high=0)], {}, "not reproduced"),
+    "nothing expected": ([reported("x", 1), guard("y", 1, low=0)], {}, "reported"),
+    "granted": ([expected("x", 1, low=0)], {"granted": "waits for a GPU"}, "waits for a GPU"),
+    "guards decide nothing": ([expected("x", 1, low=0), guard("y", 1, low=2)], {}, "reproduced"),
+}
+
+
+@pytest.mark.parametrize("case", WORDS)
+def test_the_word_follows_from_what_was_expected(case):
+    measurements, options, bears = WORDS[case]
+    assert claims.word(measurements, **options) == bears
+
+
+def test_an_estimate_brings_its_standard_error():
+    assert expected("x", Estimate(0.5, 0.1), low=0) == expected("x", 0.5, se=0.1, low=0)
+    assert reported("x", share(9, 100)).se == pytest.approx(math.sqrt(0.09 * 0.91 / 100))
+    assert guard("x", torch.tensor(2.0), high=3) == guard("x", 2, high=3)
+
+
 # --- settle ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_claim_whose_checks_hold_is_entered(ledger):
-    settled = settle("L3", [check("fraction in (5, 5)", 0.508, se=0.003, low=0.499, high=0.519)])
+def test_a_claim_is_entered_with_its_word(ledger):
+    settled = settle("L3", [expected("fraction in (5, 5)", 0.508, se=0.003, low=0.499, high=0.519)])
     assert repr(settled) == "L3 reproduced"
     assert [path.name for path in ledger.iterdir()] == ["L3.json"]
     assert claims.load_records(ledger) == {"L3": settled}
+    assert repr(settle("L3", settled.measurements, narrower="one seed")) == "L3 reproduced in part"
+    assert repr(settle("L3", [expected("fraction", 0.53, low=0.499, high=0.519)])) == "L3 not reproduced"
 
 
 @pytest.mark.parametrize("value", [0.48, 0.52, math.nan, math.inf, -math.inf])
-def test_a_failing_check_raises_with_its_numbers_and_enters_nothing(ledger, value):
-    good = check("chains", 1280, low=1280)
-    with pytest.raises(AssertionError, match=r"L3 failed\nfraction: .* expected 0\.499 to 0\.519") as raised:
-        settle("L3", [good, check("fraction", value, low=0.499, high=0.519)])
+def test_a_guard_that_fails_raises_with_its_numbers_and_enters_nothing(ledger, value):
+    good = expected("chains", 1280, low=1280)
+    with pytest.raises(
+        AssertionError, match=r"what we found has changed\nfraction: .* guarded: 0\.499 to 0\.519"
+    ) as raised:
+        settle("L3", [good, guard("fraction", value, low=0.499, high=0.519)])
     assert "chains" not in str(raised.value)
     assert not ledger.exists()
-
-
-def test_the_ends_of_an_interval_belong_to_it():
-    assert check("x", 1, low=1, high=1).holds
-    assert not check("x", math.nan).holds  # not even in the interval of all numbers
 
 
 @pytest.mark.parametrize("claim_id", ["L11", "l3", "", "I12"])
 def test_an_unknown_claim_is_refused(ledger, claim_id):
     with pytest.raises(ValueError, match=r"claim_id must be one of 'S1', .*, 'F4', got"):
-        settle(claim_id, [check("x", 1)])
+        settle(claim_id, [reported("x", 1)])
     assert not ledger.exists()
 
 
-def test_an_unknown_status_and_an_empty_list_are_refused(ledger):
-    with pytest.raises(ValueError, match=r"status must be one of 'reproduced', 'not reproduced', .*, got 'ok'"):
-        settle("L3", [check("x", 1)], status="ok")
-    with pytest.raises(ValueError, match="checks must hold at least one measurement"):
+def test_a_word_that_is_not_granted_and_an_empty_list_are_refused(ledger):
+    with pytest.raises(ValueError, match=r"status must be one of 'reported', 'waits for a GPU', got 'reproduced'"):
+        settle("L3", [reported("x", 1)], status="reproduced")
+    with pytest.raises(ValueError, match="measurements must hold at least one measurement"):
         settle("L3", [])
     assert not ledger.exists()
 
 
-@pytest.mark.parametrize("status", claims.STATUSES)
-def test_a_finding_that_fell_the_other_way_is_guarded_too(status):
-    assert repr(settle("L6", [check("x", 1, low=0)], status=status)) == f"L6 {status}"
-    with pytest.raises(AssertionError):
-        settle("L6", [check("x", -1, low=0)], status=status)
+def test_a_recorded_claim_is_entered_as_it_is_recorded(ledger, results):
+    claims.save_record(RECORD, results)
+    again = claims.settle_again("M2", [guard("short run", 9, low=5)])
+    assert again.measurements == (*RECORD.measurements, guard("short run", 9, low=5))
+    assert (again.status, again.note) == (RECORD.status, RECORD.note)
+    with pytest.raises(AssertionError, match="what we found has changed\nshort run: 4"):
+        claims.settle_again("M2", [guard("short run", 4, low=5)])
+    claims.save_record(dataclasses.replace(RECORD, status="reproduced in part"), results)
+    with pytest.raises(
+        AssertionError, match="M2 is recorded as 'reproduced in part', but its numbers bear 'reproduced'"
+    ):
+        claims.settle_again("M2")
 
 
 def test_settling_again_replaces_the_entry(ledger):
-    settle("S5", [check("ratio", 2.4, low=1)], status="reported")
-    again = settle("S5", [check("ratio", 2.6, low=1)], status="reported")
+    settle("S5", [reported("ratio", 2.4)])
+    again = settle("S5", [reported("ratio", 2.6)])
     assert claims.load_records(ledger) == {"S5": again}
     assert [path.name for path in ledger.iterdir()] == ["S5.json"]
 
 
-def test_the_details_name_the_claim_its_numbers_and_what_was_expected():
-    settled = settle("M1", [check("PSNR", 40.02, se=0.01, low=39.9, high=40.1)], data="photo patches", note="A note.")
+def test_the_details_tell_what_was_expected_from_guards():
+    measurements = [
+        expected("PSNR", 40.02, se=0.01, low=39.9, high=40.1),
+        guard("SSIM", 0.949, low=0.9),
+        reported("images", 60),
+    ]
+    settled = settle("M1", measurements, narrower="60 images", data="photo patches", note="A note.")
     assert settled.details().splitlines() == [
-        "M1 (§ 3.1) noise of variance 0.0001 is all but invisible: reproduced",
+        "M1 (§ 3.1) noise of variance 0.0001 is all but invisible: reproduced in part",
         "  PSNR: 40 ± 0.02   expected 39.9 to 40.1",
+        "  SSIM: 0.949   guarded: at least 0.9",
+        "  images: 60",
+        "  in part: 60 images",
         "  data: photo patches",
         "  A note.",
     ]
+    line = "> **M1: reproduced in part.** PSNR: 40 ± 0.02, expected 39.9 to 40.1. [How it was measured](lab/05.ipynb)"
+    assert claims.verdict(settled, "lab/05.ipynb") == line
 
 
 @pytest.mark.parametrize(
@@ -118,7 +170,7 @@ def test_an_interval_in_words(low, high, words):
     ("value", "text"), [(6000, "6000"), (0.034715, "0.0347"), (-6.56e6, "-6.56e+06"), (68.87, "68.9"), (0, "0")]
 )
 def test_numbers_have_three_digits_and_counts_all(value, text):
-    assert str(check("x", value)).startswith(f"x: {text} ")
+    assert str(reported("x", value)) == f"x: {text}"
 
 
 # --- records ---------------------------------------------------------------------------------------------------------
@@ -126,7 +178,11 @@ def test_numbers_have_three_digits_and_counts_all(value, text):
 RECORD = Settled(
     "M2",
     "reproduced",
-    (Check("ratio", 68.9, low=5.0), Check("move", 0.0132, high=0.1, se=0.001), Check("raw", -1e300)),
+    (
+        expected("ratio", 68.9, low=5.0),
+        guard("move", 0.0, high=0.1, se=0.001),
+        reported("raw", -1e300),
+    ),
     data="CIFAR-10",
     note="½ of one run – “so to say”",
     facts={"iterations": 6000, "learning_rate": 0.001, "hardware": "two cores"},
@@ -150,7 +206,7 @@ def test_a_record_comes_back_as_it_was_and_is_strict_json(tmp_path):
 
 def test_records_come_in_the_papers_order_whatever_else_the_folder_holds(tmp_path):
     for claim_id in ("F4", "M2", "S1", "L10", "L2"):
-        claims.save_record(Settled(claim_id, "reproduced", (Check("x", 1.0),)), tmp_path)
+        claims.save_record(Settled(claim_id, "reproduced", (reported("x", 1.0),)), tmp_path)
     (tmp_path / "overview.png").write_bytes(b"")
     (tmp_path / "X9.json").write_text("{}")
     assert list(claims.load_records(tmp_path)) == ["S1", "M2", "L2", "L10", "F4"]
@@ -166,7 +222,7 @@ def test_an_attached_file_is_refused_unless_it_is_the_recorded_one(tmp_path):
     path = tmp_path / "curves"
     path.write_bytes(b"abc")
     digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2's example
-    record = Settled("M2", "reproduced", (Check("x", 1.0),), facts={"file": "curves", "sha256": digest})
+    record = Settled("M2", "reproduced", (reported("x", 1.0),), facts={"file": "curves", "sha256": digest})
     assert claims.attached_file(record, tmp_path) == path
     for damage in (lambda: path.write_bytes(b"abd"), path.unlink):
         damage()
@@ -179,16 +235,15 @@ def test_an_attached_file_is_refused_unless_it_is_the_recorded_one(tmp_path):
 def test_the_shipped_record_of_m2_has_the_shipped_curves():
     record = claims.load_record("M2")
     assert claims.attached_file(record).name == "M2.safetensors"
-    assert all(c.holds for c in record.checks)
 
 
 def test_runs_come_before_records_but_leave_recorded_claims_standing(ledger, results):
     claims.save_record(RECORD, results)
-    old = Settled("S1", "reproduced", (Check("x", 1.0),))
+    old = Settled("S1", "reproduced", (reported("x", 1.0),))
     claims.save_record(old, results)
-    claims.save_record(Settled("L9", "reported", (Check("x", 1.0),)), results)
-    settle("M2", [check("short run", 9, low=5)])
-    new = settle("S1", [check("x", 1.1)])
+    claims.save_record(Settled("L9", "reported", (reported("x", 1.0),)), results)
+    settle("M2", [guard("short run", 9, low=5)])
+    new = settle("S1", [reported("x", 1.1)])
     current = claims.current_records()
     assert list(current) == ["S1", "M2", "L9"]
     assert current["S1"] == new != old
@@ -199,8 +254,8 @@ def test_runs_come_before_records_but_leave_recorded_claims_standing(ledger, res
 
 
 def test_the_table_has_a_row_a_claim_and_escapes_bars():
-    record = Settled("M2", "reproduced", (Check("sd/|mean|", 2.39), Check("move", 0.0132, se=0.001)))
-    lines = claims.ledger_table({"M2": record, "S5": Settled("S5", "reported", (Check("ratio", 2.5),))}).splitlines()
+    record = Settled("M2", "reproduced", (reported("sd/|mean|", 2.39), reported("move", 0.0132, se=0.001)))
+    lines = claims.ledger_table({"M2": record, "S5": Settled("S5", "reported", (reported("ratio", 2.5),))}).splitlines()
     assert lines[0] == "| id | § | the paper's claim | expected | measured here | status |"
     assert len(lines) == 4
     assert lines[2].startswith("| M2 | 3.1, Fig. 1 | on raw images")
@@ -212,9 +267,9 @@ def test_the_table_has_a_row_a_claim_and_escapes_bars():
 def test_the_count_names_each_status_that_there_is():
     statuses = ["reproduced", "not reproduced", "reproduced", "waits for a GPU"]
     records = {f"S{i}": Settled(f"S{i}", status, ()) for i, status in enumerate(statuses, start=1)}
-    assert claims.count_line(records) == "4 claims: 2 reproduced, 1 not reproduced, 1 waits for a GPU"
-    records["S5"] = Settled("S5", "waits for a GPU", ())
-    assert claims.count_line(records) == "5 claims: 2 reproduced, 1 not reproduced, 2 wait for a GPU"
+    assert claims.count_line(records) == "4 claims: 2 reproduced whole, 1 not reproduced, 1 waits for a GPU"
+    records["S5"] = Settled("S5", "reproduced in part", ())
+    assert claims.count_line(records) == "5 claims: 2 reproduced whole, 1 in part, 1 not reproduced, 1 waits for a GPU"
 
 
 def test_the_table_of_nothing_is_its_head():

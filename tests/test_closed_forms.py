@@ -127,9 +127,7 @@ def test_basin_weight_is_the_area_where_a_component_is_the_likelier(weight, mean
         for w, m in ((1 - weight, -mean), (weight, mean))
     )
     share = float((near > far).double().mean())
-    assert theory.basin_weight(weight, mean, extent, std) == pytest.approx(
-        share, abs=2 / 1_000
-    )  # two rows of points
+    assert theory.basin_weight(weight, mean, extent, std) == pytest.approx(share, abs=2 / 1_000)  # two rows of points
 
 
 def test_basin_weight_is_a_half_plus_ln_4_over_160_to_first_order():

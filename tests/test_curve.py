@@ -55,9 +55,7 @@ def small(monkeypatch, tmp_path):
     monkeypatch.setattr(curve, "BUDGETS", (10,))
     monkeypatch.setattr(curve, "CHOSEN", ("multistep, power",))
     monkeypatch.setattr(curve, "FULL", 190)
-    monkeypatch.setattr(
-        curve, "digit_distance", lambda x: Measured("d", float(x.mean()), 0.1, len(x), 1, "", "")
-    )
+    monkeypatch.setattr(curve, "digit_distance", lambda x: Measured("d", float(x.mean()), 0.1, len(x), 1, "", ""))
     monkeypatch.setattr(claims, "results_folder", lambda: tmp_path / "results")
     return network, str(weights)
 

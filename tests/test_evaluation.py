@@ -1,5 +1,10 @@
 """Samples judged: what applies to which data, the files that are read, and the command that prints it."""
 
+import io
+import struct
+import zipfile
+import zlib
+
 import numpy as np
 import pytest
 import torch
@@ -139,6 +144,74 @@ def test_what_is_no_batch_of_images_is_refused(tmp_path):
         Image.new("L", (size, size)).save(tmp_path / "sizes" / f"{size}.png")
     with pytest.raises(ValueError, match="path must hold images of one size"):
         load_images_of(tmp_path / "sizes")
+
+
+def array_that_claims(shape: tuple[int, ...]) -> bytes:
+    """The beginning of a .npy file of such an array."""
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"shape": shape, "fortran_order": False, "descr": "<f8"})
+    return file.getvalue() + bytes(100)
+
+
+def png_that_claims(width: int, height: int) -> bytes:
+    """A PNG file that says that it is so large."""
+    file = io.BytesIO()
+    Image.new("L", (1, 1)).save(file, "png")
+    header = b"IHDR" + struct.pack(">II", width, height) + file.getvalue()[24:29]
+    return file.getvalue()[:12] + header + struct.pack(">I", zlib.crc32(header)) + file.getvalue()[33:]
+
+
+UNREADABLE = {  # what is in the file, and a part of what is said
+    "huge.npz": (array_that_claims((10**6, 3, 10**5, 10**5)), "Unable to allocate"),
+    "huge.npy": (array_that_claims((10**6, 3, 10**5, 10**5)), "Unable to allocate"),
+    "overflow.npy": (array_that_claims((2**62, 2**62, 1, 1)), ""),
+    "short.npy": (array_that_claims((3, 1, 8, 8)), "read"),
+    "empty.npy": (b"", "No data left"),
+    "text.npy": (b"text", "pickle"),
+    "no_archive.npz": (b"PK\3\4", "not a zip file"),
+    "words.npz": (np.array(["word"]), "str_"),
+    "no_images.safetensors": (b"12345678{", "safetensors"),
+    "folder/huge.png": (png_that_claims(20_000, 20_000), "exceeds limit of"),
+    "folder/short.png": (png_that_claims(90, 90), ""),
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_a_file_that_cant_be_read_is_named_by_the_command(folder, capsys, name):
+    content, said = UNREADABLE[name]
+    path = folder / name
+    path.parent.mkdir(exist_ok=True)
+    if isinstance(content, np.ndarray):
+        np.savez(path, content)
+    elif path.suffix == ".npz" and b"NUMPY" in content:
+        with zipfile.ZipFile(path, "w") as file:
+            file.writestr("samples.npy", content)
+    else:
+        path.write_bytes(content)
+    given = path.parent if path.suffix == ".png" else path
+    assert command.main(["evaluate", "--samples", str(given), "--data", "digits"]) == 1
+    error = capsys.readouterr().err
+    assert str(path) in error
+    assert said in error
+    assert error.startswith("sbgm: --samples must be a whole")
+    assert error.count("must") == 1
+    assert path.suffix == ".safetensors" or "of at most 2 GiB" in error
+
+
+def test_no_more_is_unpacked_than_the_limit(folder, monkeypatch):
+    """Told by sizes alone; with a limit of 3,000 bytes."""
+    monkeypatch.setattr("sbgm.measure.judging.MOST_BYTES", 3_000)
+    np.savez_compressed(folder / "zeros.npz", np.zeros((1, 1, 100, 100), np.uint8))
+    assert (folder / "zeros.npz").stat().st_size < 1_000
+    np.save(folder / "zeros.npy", np.zeros((1, 1, 100, 100), np.uint8))
+    (folder / "png").mkdir()
+    for i in range(3):
+        Image.new("RGB", (20, 20)).save(folder / "png" / f"{i}.png")
+    for name in ("zeros.npz", "zeros.npy", "png"):
+        with pytest.raises(ValueError, match=rf"path must be a whole file .*{name}.* is not: there are .* GiB to read"):
+            load_images_of(folder / name)
+    (folder / "png" / "2.png").unlink()
+    assert load_images_of(folder / "png").shape == (2, 3, 20, 20)
 
 
 # --- the command -----------------------------------------------------------------------------------------------------

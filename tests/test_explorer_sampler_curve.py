@@ -1,6 +1,5 @@
 """Chapter 10's second explorer, without a browser: stored samples by sampler and cost."""
 
-
 import numpy as np
 import pytest
 import torch

@@ -46,6 +46,7 @@ from sbgm.theory import count_levels
 CHAPTER_2 = {name: e for name, e in checks.exercises().items() if e.chapter == 2}
 RIGHT = "def dsm_target(x, x_noisy, sigma):\n    return -(x_noisy - x) / sigma**2"
 WRONG = "def dsm_target(x, x_noisy, sigma):\n    return (x_noisy - x) / sigma**2"
+UNTOUCHED = "def dsm_target(x, x_noisy, sigma):\n    raise NotImplementedError"
 QUICK = Limits(call_seconds=10, exercise_seconds=10)
 
 needs_isolation = pytest.mark.usefixtures("isolation")
@@ -646,21 +647,74 @@ def test_a_grading_goes_on_where_it_stopped_and_changes_no_mark(tmp_path, capsys
     assert bob["note"] == ""
     assert not list((tmp_path / "out").rglob("*.partial"))
     capsys.readouterr()
-    for other in (["--seed", "4"], ["--variant", "1"]):
+    for other in (["--seed", "4"], ["--variant", "1"], ["--seconds", "2"], ["--memory", "0.5"]):
         assert grading(tmp_path, "--chapters", "2", "--resume", *other) == 1
         assert f"{other[0]} must be" in capsys.readouterr().err
 
 
 def test_a_start_that_was_killed_can_be_started_again(tmp_path):
-    facts = {"seed": None, "variant": 0, "chapters": [2], "isolation": ""}
+    facts = {"seed": None, "variant": 0, "chapters": [2]}
     (tmp_path / "grading.json.77.partial").write_text("{")
     seed = Marks(tmp_path, facts, resume=False).facts["seed"]
     assert Marks(tmp_path, facts, resume=True).facts["seed"] == seed
     with pytest.raises(FileExistsError, match="--resume"):
         Marks(tmp_path, facts, resume=False)
-    (tmp_path / "grading.json").write_text("{")
-    with pytest.raises(ValueError, match="damaged"):
-        Marks(tmp_path, facts, resume=True)
+    for damaged in ("{", "[1]", '{"seed": 1}'):
+        (tmp_path / "grading.json").write_text(damaged)
+        with pytest.raises(ValueError, match=r"grading\.json is damaged"):
+            Marks(tmp_path, facts, resume=True)
+
+
+def test_what_else_lies_in_a_folder_is_left_alone(tmp_path):
+    (tmp_path / "film.partial").write_text("half")
+    with pytest.raises(FileExistsError, match="other files"):
+        Marks(tmp_path, {"seed": None}, resume=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["film.partial"]
+
+
+def test_a_damaged_students_file_is_named(tmp_path):
+    facts = {"seed": 1, "variant": 0}
+    Marks(tmp_path, facts, resume=False).add(Graded("ann", [Outcome("dsm_target", "correct")], [], "", ""))
+    path = tmp_path / "students" / "ann.json"
+    whole = path.read_text()
+    for damaged in (whole[:40], whole.replace("student", "stvdent"), whole.replace("verdict", "verdikt"), "3"):
+        path.write_text(damaged)
+        with pytest.raises(ValueError, match=r"ann\.json is damaged"):
+            Marks(tmp_path, facts, resume=True)
+
+
+def test_of_two_graders_of_one_folder_the_second_is_refused(tmp_path, capsys):
+    hand_in(tmp_path / "in", {"ann": UNTOUCHED})
+    hold = "import sys; from filelock import FileLock\nwith FileLock(sys.argv[1]): print(flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", hold, str(tmp_path / "out" / ".lock")]
+    for options in ([], ["--resume"]):
+        (tmp_path / "out").mkdir(exist_ok=True)
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as first:
+            first.stdout.readline()
+            assert grading(tmp_path, *options) == 1
+            assert "in use: another process grades into it" in capsys.readouterr().err
+            assert [path.name for path in (tmp_path / "out").iterdir()] == [".lock"]
+            first.communicate()
+    assert grading(tmp_path, "--chapters", "2") == 0
+
+
+def test_a_row_says_how_its_own_student_was_isolated(tmp_path, capsys):
+    hand_in(tmp_path / "in", {"ann": UNTOUCHED})
+    assert grading(tmp_path, "--chapters", "2") == 0
+    hand_in(tmp_path / "in", {"bob": UNTOUCHED})
+    capsys.readouterr()
+    assert grading(tmp_path, "--chapters", "2", "--resume", "--without-isolation") == 0
+    said = capsys.readouterr().out
+    ways = {
+        path.stem: json.loads(path.read_text(encoding="utf-8"))["isolation"]
+        for path in (tmp_path / "out" / "students").iterdir()
+    }
+    assert ways == {
+        "ann": describe(Limits(), isolated=not refusal()),
+        "bob": describe(Limits(), isolated=False),
+    }
+    for way in ways.values():
+        assert f"isolation of {list(ways.values()).count(way)}: {way}\n" in said
 
 
 def test_the_same_seed_gives_the_same_marks(tmp_path):
@@ -730,8 +784,8 @@ NAMES = ["x;=1+1", " =1+1", "\uff1d1+1", "@x", "-x", "+x", "<img src=x onerror=a
 @pytest.mark.parametrize("name", [*NAMES, os.fsdecode(b"andr\xe9"), "Doe, Jane_123_assignsubmission_file_", "..."])
 def test_a_name_is_only_text(tmp_path, name):
     name = shown(name)
-    graded = Graded(name, [Outcome("dsm_target", "correct", "", RIGHT, name)], [name], "")
-    facts = {"seed": 1, "variant": 0, "chapters": [2], "isolation": ""}
+    graded = Graded(name, [Outcome("dsm_target", "correct", "", RIGHT, name)], [name], "", "")
+    facts = {"seed": 1, "variant": 0, "chapters": [2]}
     Marks(tmp_path, facts, resume=False).add(graded)
     assert Marks(tmp_path, facts, resume=True).graded == {name: graded}
     (row,) = table(tmp_path / "grades.csv")
@@ -747,7 +801,7 @@ def test_a_name_is_only_text(tmp_path, name):
 
 def test_no_source_closes_its_fence():
     outcome = Outcome("dsm_target", "wrong", "`" * 50_000, "`" * 7 + "\n<img>", "02.ipynb")
-    report = report_of(Graded("eve", [outcome], [], ""), {"seed": 0, "variant": 0})
+    report = report_of(Graded("eve", [outcome], [], "", ""), {"seed": 0, "variant": 0})
     assert "`" * 8 + "python\n" in report
     assert "\n" + "`" * 50_001 + "text\n" in report
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from sbgm.lab import relative_drift, relative_spread, running_mean
+from sbgm.lab.figure1 import first_change
 
 NORMAL = torch.randn(30_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
@@ -31,6 +32,14 @@ def test_the_drift_is_the_lines_change_over_the_last_quarter(sign):
     assert relative_drift(line) == pytest.approx(0.5 / 2.75, rel=1e-3)
     flat = torch.cat([line[:20_000], line.new_full((10_000,), -5)])
     assert relative_drift(flat) < 1e-12
+
+
+def test_the_first_change_is_that_of_iterations_51_to_100_from_the_first_ten():
+    losses = torch.cat([7 + NORMAL[:10], 1e3 * NORMAL[10:50], 3 + NORMAL[50:100], 1e3 * NORMAL[100:200]])
+    change = first_change(losses)
+    assert change.value == pytest.approx(float(losses[50:100].mean() - losses[:10].mean()))
+    assert abs(change.value + 4) < 3 * change.se
+    assert change.se == pytest.approx(math.sqrt(1 / 10 + 1 / 50), rel=0.5)  # of ten numbers' spread
 
 
 def test_numbers_do_not_depend_on_the_unit():

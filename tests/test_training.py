@@ -346,5 +346,3 @@ def test_images_must_be_floats():
 def test_the_papers_settings_are_the_defaults():
     paper = Figure1(noise_std=0.01)
     assert (paper.channels, paper.batch_size, paper.learning_rate, paper.n_iterations) == (32, 128, 1e-3, 50_001)
-    laptop = Figure1.laptop(0.01)
-    assert (laptop.channels, laptop.batch_size, laptop.learning_rate, laptop.n_iterations) == (16, 32, 1e-3, 6_000)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections import Counter
 from pathlib import Path
 
 from tqdm import tqdm
@@ -39,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     # here, since they need what only Linux and macOS have
     from sbgm.course.exercise import exercises
     from sbgm.course.grading import Marks, grade
-    from sbgm.course.sandbox import LOST, Limits, describe, refusal
+    from sbgm.course.sandbox import LOST, Limits, refusal
     from sbgm.course.submissions import find_students, read_submission
 
     for name in ("jobs", "seconds", "memory"):
@@ -57,7 +58,8 @@ def run(options: argparse.Namespace) -> int:
         "seed": options.seed,
         "variant": options.variant,
         "chapters": sorted({e.chapter for e in asked.values()}),
-        "isolation": describe(limits, isolated=isolated),
+        "seconds": options.seconds,
+        "memory": options.memory,
     }
     marks = Marks(options.out, facts, resume=options.resume)
     for student in students.keys() & marks.graded:
@@ -78,6 +80,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"Stopped; {options.out} holds what is done, and --resume goes on.", file=sys.stderr, flush=True)
         os._exit(130)  # at once: what students' processes still do is for nothing, and ends with this one
     path = marks.write_tables()
-    n = len(marks.graded)
-    print(f"{n} student{'s' if n != 1 else ''}: {path}; isolation: {facts['isolation']}")
+    print(f"{len(marks.graded)} student{'s' if len(marks.graded) != 1 else ''}: {path}")
+    for isolation, n in Counter(graded.isolation for graded in marks.graded.values()).items():
+        print(f"isolation of {n}: {isolation}")
     return 0

@@ -8,19 +8,23 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from typing import TypeVar
+
+from filelock import FileLock, Timeout
 
 from sbgm.course.exercise import Exercise
 from sbgm.course.marking import Outcome, mark_student
 from sbgm.course.messages import printable
-from sbgm.course.sandbox import Limits
+from sbgm.course.sandbox import Limits, describe
 from sbgm.course.submissions import Submission, read_submission
 from sbgm.files import write_json, written_whole
 
 __all__ = ["Graded", "Marks", "grade", "report_of"]
 
+T = TypeVar("T")
 CHANGED = "changed since it was marked; name another --out to mark it anew"
 
 
@@ -33,12 +37,14 @@ class Graded:
         outcomes: one for each exercise.
         problems: what of it could not be read, in words.
         fingerprint: of what was handed in.
+        isolation: what kept the student's processes apart, as `sandbox.describe` says it.
     """
 
     student: str
     outcomes: list[Outcome]
     problems: list[str]
     fingerprint: str
+    isolation: str
 
     @property
     def marks(self) -> int:
@@ -67,6 +73,8 @@ def grade(
         n_jobs: students marked at a time.
         isolated: whether their processes run under bubblewrap; see `sandbox.refusal`.
     """
+    limits = limits or Limits()
+    isolation = describe(limits, isolated=isolated)
 
     def graded(student: str) -> Graded:
         submission = read_submission(students[student])
@@ -77,7 +85,7 @@ def grade(
         except Exception as error:  # a fault of ours, or one that no one thought of: it is this student's alone
             outcomes, problems = [Outcome(name, "failed") for name in exercises], [f"the grader failed: {error!r}"]
         problems = [printable(problem) for problem in [*submission.problems, *problems]]
-        return Graded(student, outcomes, problems, submission.fingerprint)
+        return Graded(student, outcomes, problems, submission.fingerprint, isolation)
 
     pool = ThreadPoolExecutor(n_jobs)
     try:
@@ -90,8 +98,9 @@ def grade(
 class Marks:
     """A folder of marks: `grades.csv` with a row a student, `points.csv` for a learning platform, and `reports/`.
 
-    `grading.json` says how it is graded, and `students/` holds a file for each student who is done: after a kill they
-    are read again, and stay as they are.
+    `grading.json` says how it is graded, and `students/` holds a file for each student who is done, which says how that
+    one's processes were isolated: after a kill they are read again, and stay as they are. `.lock` is held by the
+    process that grades, until it ends or this object does.
 
     Attributes:
         facts: how it is graded; after a resume, as it began.
@@ -103,32 +112,42 @@ class Marks:
 
         Args:
             folder: where; a new or empty one, unless to go on.
-            facts: seed, variant, chapters and isolation; a seed of None is drawn, or taken from what is there.
+            facts: seed, variant, chapters, seconds and memory; a seed of None is drawn, or taken from what is there.
             resume: whether to go on.
 
         Raises:
             FileExistsError: the folder holds something, and it is not to be gone on with.
+            BlockingIOError: another process grades into it.
             ValueError: it was begun with other facts, or a file in it is damaged.
         """
         self.folder, self.graded = folder, {}
         settings = folder / "grading.json"
-        if settings.exists() and resume:
-            began = _read_json(settings)
-            for name in ("seed", "variant", "chapters"):
-                if facts[name] not in (began[name], None):
-                    raise ValueError(f"{name} must be {began[name]}, as {folder} was begun with, got {facts[name]}")
-            self.facts = began
-        elif folder.exists() and not all(path.suffix == ".partial" for path in folder.iterdir()):
-            way = "add --resume to go on" if settings.exists() else "it holds other files"
-            raise FileExistsError(f"{folder} exists: marks are never overwritten; {way}, or name another --out")
-        else:
+        others = (p for p in folder.glob("*") if not (p.name == ".lock" or p.match("grading.json.*.partial")))
+        if not settings.exists() and any(others):
+            raise FileExistsError(f"{folder} holds other files, and marks never replace any; name another --out")
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(folder / ".lock", timeout=0, thread_local=False, is_singleton=True)  # one a process
+        try:
+            self._lock.acquire()
+        except Timeout:
+            raise BlockingIOError(
+                f"{folder} is in use: another process grades into it; wait for it, or name another --out"
+            ) from None
+        if not settings.exists():
             self.facts = {**facts, "seed": secrets.randbits(31) if facts["seed"] is None else facts["seed"]}
-            folder.mkdir(parents=True, exist_ok=True)
             write_json(settings, self.facts)
+        elif not resume:
+            raise FileExistsError(
+                f"{folder} exists: marks are never overwritten; add --resume to go on, or name another --out"
+            )
+        else:
+            self.facts = _read_json(settings, lambda began: {name: began[name] for name in facts})
+            for name, began in self.facts.items():
+                if facts[name] not in (began, None):
+                    raise ValueError(f"{name} must be {began}, as {folder} was begun with, got {facts[name]}")
         for path in sorted((folder / "students").glob("*.json")):
-            fields = _read_json(path)
-            outcomes = [Outcome(**outcome) for outcome in fields.pop("outcomes")]
-            self.graded[fields["student"]] = Graded(outcomes=outcomes, **fields)
+            graded = _read_json(path, _graded)
+            self.graded[graded.student] = graded
         for partial in folder.rglob("*.partial"):
             partial.unlink()
 
@@ -170,11 +189,15 @@ def _write_table(path: Path, rows: list[dict[str, object]]) -> Path:
     return path
 
 
-def _read_json(path: Path) -> dict:
+def _read_json(path: Path, made: Callable[[dict], T]) -> T:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        return made(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError, LookupError) as error:
         raise ValueError(f"{path} is damaged ({error}); restore it, or grade into another --out") from error
+
+
+def _graded(fields: dict) -> Graded:
+    return Graded(**fields | {"outcomes": [Outcome(**outcome) for outcome in fields["outcomes"]]})
 
 
 def _cell(text: str) -> str:

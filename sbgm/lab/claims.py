@@ -1,9 +1,11 @@
 """The ledger: what the paper asserts, and how this project settled each claim.
 
-A chapter measures a claim, compares it with what was expected beforehand, and enters it by `settle`. What a run enters
-goes to `runs/ledger/`, which git ignores; `python -m sbgm ledger --write` turns it into the committed records of
-`data/results/` and the table there. A claim that costs more than a cell may is measured by `python -m sbgm evaluate`,
-which enters it in `data/results/` by `enter`; its chapter confirms it on a small case by `settle_again`.
+A lab notebook measures a claim and enters it by `settle`. Each number is `expected`, if the interval it should lie in
+was written down before the first measurement, a `guard` of what we found, or `reported`. The status follows from those
+that were expected; nobody chooses it. What a run enters goes to `runs/ledger/`, which git ignores; `python -m sbgm
+ledger --write` turns it into the committed records of `data/results/`, the table there, and the chapters' verdicts. A
+claim that costs more than a cell may is measured by `python -m sbgm evaluate`, which enters it in `data/results/` by
+`enter`; its lab notebook confirms it on a small case by `settle_again`.
 """
 
 from __future__ import annotations
@@ -27,38 +29,50 @@ from sbgm.lab.runs import hardware
 from sbgm.weights import weights_file
 
 __all__ = [
-    "Check",
     "Claim",
+    "Measurement",
     "NotReproducedError",
     "PublishedRow",
     "Settled",
-    "as_found",
     "attach",
     "attached_file",
-    "check",
     "check_weights",
     "claims",
     "command",
     "count_line",
     "current_records",
     "enter",
+    "expected",
+    "guard",
     "interval",
     "ledger_table",
     "load_record",
     "load_records",
     "published_table",
+    "reported",
     "results_folder",
     "run_folder",
     "save_record",
     "settle",
     "settle_again",
+    "verdict",
     "weights_facts",
+    "word",
 ]
 
 MOST_SHOWN = 4
 WEIGHTS = "weights of "  # a record's facts hold the sha256 of each network's file under this and its name
 Facts = dict[str, str | int | float]
-STATUSES = ("reproduced", "not reproduced", "reported", "waits for a GPU")
+STATUSES = (
+    "reproduced",
+    "reproduced in part",
+    "not reproduced",
+    "inconclusive",
+    "reported",
+    "waits for a GPU",
+)
+GRANTED = STATUSES[4:]
+KINDS = ("expected", "guard", "reported")
 
 
 # --- claims, measurements and records --------------------------------------------------------------------------------
@@ -86,17 +100,35 @@ def _toml(stem: str) -> dict[str, Any]:
     return tomllib.loads((Path(__file__).parent / f"{stem}.toml").read_text(encoding="utf-8"))
 
 
+class Estimated(Protocol):
+    """A number with its standard error: `measure.Estimate`, `Measured` or `Share`."""
+
+    @property
+    def value(self) -> float: ...
+
+    @property
+    def se(self) -> float | None: ...
+
+
 @checked
 @dataclasses.dataclass(frozen=True)
-class Check:
-    """One measured number beside the interval [low, high] that it was expected in, and its standard error if it has
-    one."""
+class Measurement:
+    """One measured number, with its standard error if it has one, and the interval [low, high] that it is held to.
 
+    Attributes:
+        kind: "expected", "guard" or "reported": see the functions of these names.
+        label, value, se: what was measured; se is None for a number without sampling error.
+        low, high: the interval; infinite on both sides for what is only reported.
+        yardstick: whether missing the interval says that our way to measure failed, not the paper's statement.
+    """
+
+    kind: Annotated[str, one_of(KINDS)]
     label: str
     value: Number
     low: Number = -math.inf
     high: Number = math.inf
     se: Number | None = None
+    yardstick: bool = False
 
     @property
     def holds(self) -> bool:
@@ -104,19 +136,76 @@ class Check:
         return self.low <= self.value <= self.high
 
     @property
+    def met(self) -> bool:
+        """Whether all of value ± 2 se lies in the interval."""
+        return self.low <= self.value - self._half_width and self.value + self._half_width <= self.high
+
+    @property
+    def missed(self) -> bool:
+        """Whether none of value ± 2 se lies in the interval; one that is neither met nor missed straddles a bound."""
+        return not (self.value + self._half_width >= self.low and self.value - self._half_width <= self.high)
+
+    @property
+    def _half_width(self) -> float:
+        return 2 * (self.se or 0.0)
+
+    @property
     def measured(self) -> str:
         """The label and the value, with twice its standard error, to three digits."""
-        return f"{self.label}: {_short(self.value)}" + ("" if self.se is None else f" ± {_short(2 * self.se)}")
+        return f"{self.label}: {self.number}"
+
+    @property
+    def number(self) -> str:
+        """The value, with twice its standard error, to three digits."""
+        return _short(self.value) + ("" if self.se is None else f" ± {_short(self._half_width)}")
 
     def __str__(self) -> str:
-        return f"{self.measured}   expected {interval(self.low, self.high)}"
+        held = {"expected": "expected ", "guard": "guarded: "}.get(self.kind)
+        return self.measured + (f"   {held}{interval(self.low, self.high)}" if held else "")
 
 
-def check(
-    label: str, value: float, *, low: float = -math.inf, high: float = math.inf, se: float | None = None
-) -> Check:
-    """One measured number and the interval it must lie in; see `Check`."""
-    return Check(label, value, low, high, se)
+def expected(
+    label: str,
+    value: float | Estimated,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    se: float | None = None,
+    yardstick: bool = False,
+) -> Measurement:
+    """A number and the interval that it was expected in **before** the first measurement; see `Measurement`.
+
+    Args:
+        label, low, high, yardstick: see `Measurement`.
+        value: the number, or an estimate, which brings its standard error.
+        se: the standard error of a plain number, if it has one.
+    """
+    return Measurement("expected", label, *_with_error(value, se, low, high), yardstick)
+
+
+def guard(
+    label: str,
+    value: float | Estimated,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    se: float | None = None,
+) -> Measurement:
+    """A number and an interval set afterwards, so that a change of what we found is noticed; see `expected`."""
+    return Measurement("guard", label, *_with_error(value, se, low, high))
+
+
+def reported(label: str, value: float | Estimated, *, se: float | None = None) -> Measurement:
+    """A number that nothing was expected of; see `expected`."""
+    return Measurement("reported", label, *_with_error(value, se, -math.inf, math.inf))
+
+
+def _with_error(
+    value: float | Estimated, se: float | None, low: float, high: float
+) -> tuple[float, float, float, float | None]:
+    if isinstance(value, float | int | Tensor):
+        return float(value), low, high, se
+    return value.value, low, high, value.se
 
 
 def interval(low: float, high: float) -> str:
@@ -141,7 +230,8 @@ class Settled:
 
     id: str
     status: str
-    checks: tuple[Check, ...]
+    measurements: tuple[Measurement, ...]
+    narrower: str = ""
     data: str = ""
     note: str = ""
     facts: Facts = dataclasses.field(default_factory=dict)
@@ -149,13 +239,45 @@ class Settled:
     def __repr__(self) -> str:
         return f"{self.id} {self.status}"
 
+    def of_kind(self, *kinds: str) -> list[Measurement]:
+        """Its measurements that are "expected", "guard" or "reported", in their order."""
+        return [m for m in self.measurements if m.kind in kinds]
+
+    def measurement(self, label: str) -> Measurement:
+        """The one of this label.
+
+        Raises:
+            KeyError: there is none.
+        """
+        return {m.label: m for m in self.measurements}[label]
+
     def details(self) -> str:
         """The claim, what was measured with twice its standard error, and what was expected, as text."""
         claim = claims()[self.id]
         lines = [f"{self.id} (§ {claim.section}) {claim.claim}: {self.status}"]
-        lines += [f"  {check}" for check in self.checks]
-        lines += [f"  {text}" for text in (self.data and f"data: {self.data}", self.note) if text]
+        lines += [f"  {m}" for m in self.measurements]
+        narrower = self.narrower and f"in part: {self.narrower}"
+        lines += [f"  {text}" for text in (narrower, self.data and f"data: {self.data}", self.note) if text]
         return "\n".join(lines + [f"  {name}: {fact}" for name, fact in self.facts.items()])
+
+
+def word(measurements: Sequence[Measurement], *, narrower: str = "", granted: str | None = None) -> str:
+    """The status that the expected measurements bear, the first that fits.
+
+    1. *not reproduced*: one misses its interval, all of its value ± 2 se;
+    2. *inconclusive*: one straddles a bound, or misses one that is our own yardstick;
+    3. what is granted in words: *reported* or *waits for a GPU*; *reported* also where nothing was expected;
+    4. *reproduced in part*, if the measurement is narrower than the statement;
+    5. *reproduced*.
+    """
+    expected = [m for m in measurements if m.kind == "expected"]
+    if any(m.missed and not m.yardstick for m in expected):
+        return "not reproduced"
+    if not all(m.met for m in expected):
+        return "inconclusive"
+    if granted is not None or not expected:
+        return granted or "reported"
+    return "reproduced in part" if narrower else "reproduced"
 
 
 class Recorded(Protocol):
@@ -168,28 +290,49 @@ class Recorded(Protocol):
 # --- entering a claim ------------------------------------------------------------------------------------------------
 
 
-def _some(checks: Sequence[Check], name: str, given: Mapping[str, Any]) -> tuple[Check, ...]:
-    if not checks:
+def _some(measurements: Sequence[Measurement], name: str, given: Mapping[str, Any]) -> tuple[Measurement, ...]:
+    if not measurements:
         raise ValueError(f"{name} must hold at least one measurement, got none")
-    return tuple(checks)
+    return tuple(measurements)
 
 
 ClaimId = Annotated[str, one_of(claims())]
-Checks = Annotated[Sequence[Check], _some]
-Status = Annotated[str, one_of(STATUSES)]
+Measurements = Annotated[Sequence[Measurement], _some]
+Granted = Annotated[str, one_of(GRANTED)]
 Table = Any  # a pandas.DataFrame; pandas is loaded where there is one
+
+
+def _settled(
+    claim_id: str, measurements: Sequence[Measurement], status: str | None, narrower: str, **words: Any
+) -> Settled:
+    """The claim with the status that its measurements bear.
+
+    Raises:
+        AssertionError: a guard does not hold; the message shows it.
+    """
+    if moved := [m for m in measurements if m.kind == "guard" and not m.holds]:
+        raise AssertionError(f"{claim_id}: what we found has changed\n" + "\n".join(map(str, moved)))
+    status = word(measurements, narrower=narrower, granted=status)
+    return Settled(claim_id, status, tuple(measurements), narrower, **words)
 
 
 @checked
 def settle(
-    claim_id: ClaimId, checks: Checks, *, status: Status = "reproduced", data: str = "", note: str = ""
+    claim_id: ClaimId,
+    measurements: Measurements,
+    *,
+    narrower: str = "",
+    status: Granted | None = None,
+    data: str = "",
+    note: str = "",
 ) -> Settled:
-    """Enter a claim in the ledger, if every check holds.
+    """Enter a claim in the ledger, with the status that its measurements bear; see `word`.
 
     Args:
         claim_id: such as "L3".
-        checks: the measurements; for a claim that is *not reproduced*, intervals that guard our own finding.
-        status: one of STATUSES.
+        measurements: by `expected`, `guard` and `reported`; the first is the verdict's number.
+        narrower: in what the measurement is narrower than the paper's statement, such as "half the paper's width".
+        status: "reported" or "waits for a GPU", where one of them says more.
         data: what was measured on, where that can differ from run to run.
         note: one sentence for the ledger's reader.
 
@@ -197,39 +340,51 @@ def settle(
         The entry, whose repr is `L3 reproduced`.
 
     Raises:
-        AssertionError: a check fails; the message shows it.
+        AssertionError: a guard does not hold; the message shows it.
     """
-    if failed := [c for c in checks if not c.holds]:
-        raise AssertionError(f"{claim_id} failed\n" + "\n".join(map(str, failed)))
-    return save_record(Settled(claim_id, status, checks, data, note), run_folder())
+    return save_record(_settled(claim_id, measurements, status, narrower, data=data, note=note), run_folder())
 
 
-def settle_again(record: Settled, checks: Sequence[Check] = ()) -> Settled:
-    """Enter a recorded claim in the ledger, with its status, data and note, if its own checks and those added hold.
+@checked
+def settle_again(claim_id: ClaimId, guards: Sequence[Measurement] = ()) -> Settled:
+    """Enter a recorded claim in the ledger as it is recorded, if its guards and those added hold.
 
     Args:
-        record: the committed one, see `load_record`.
-        checks: what was measured anew, such as on a small case.
+        claim_id: such as "I1".
+        guards: what was measured anew, such as on a small case.
+
+    Raises:
+        FileNotFoundError: there is no record.
+        ValueError: it was measured with other networks than those that ship.
+        AssertionError: a guard does not hold, or the record's status is not what its measurements bear.
     """
-    added = [*record.checks, *checks]
-    return settle(record.id, added, status=record.status, data=record.data, note=record.note)
+    record = load_record(claim_id)
+    if any(name.startswith(WEIGHTS) for name in record.facts):
+        check_weights(record)
+    granted = record.status if record.status in GRANTED else None
+    known, words = [*record.measurements, *guards], {"data": record.data, "note": record.note}
+    again = _settled(record.id, known, granted, record.narrower, **words)
+    if again.status != record.status:
+        raise AssertionError(f"{record.id} is recorded as {record.status!r}, but its numbers bear {again.status!r}")
+    return save_record(again, run_folder())
 
 
 class NotReproducedError(AssertionError):
     """A recorded claim that did not come out as expected; nothing is written until `enter()` records just that."""
 
-    def __init__(self, claim_id: str, checks: Sequence[Check], enter: Callable[[], Settled]) -> None:
-        super().__init__(f"{claim_id} failed and was not recorded\n" + "\n".join(map(str, checks)))
+    def __init__(self, settled: Settled, enter: Callable[[], Settled]) -> None:
+        super().__init__(f"{settled} and was not recorded; --accept records it\n{settled.details()}")
         self.enter = enter
 
 
 @checked
 def enter(
     claim_id: ClaimId,
-    checks: Checks,
+    measurements: Measurements,
     content: dict[str, Tensor] | Table,
     *,
-    status: Status = "reproduced",
+    narrower: str = "",
+    status: Granted | None = None,
     data: str,
     note: str,
     networks: Sequence[str],
@@ -239,7 +394,7 @@ def enter(
     """Write a recorded claim, ID.json, and what it rests on to `results_folder()`: the one way to record a claim.
 
     Args:
-        claim_id, checks, status, data, note: as for `settle`.
+        claim_id, measurements, narrower, status, data, note: as for `settle`.
         content: what it rests on: tensors, such as the samples as they would be shown, uint8, for ID.safetensors; or a
             table, for ID.csv.
         networks: shipped ones, if any, whose hashes the record keeps; see `check_weights`.
@@ -247,16 +402,17 @@ def enter(
         facts: how it was measured; those of the machine are added.
 
     Raises:
-        NotReproducedError: an expectation fails; the message shows all checks, and nothing is written.
+        NotReproducedError: the claim is not reproduced, or inconclusive; the message shows why, and nothing is written.
     """
+    found = _settled(claim_id, measurements, status, narrower, data=data, note=note)
 
-    def write(status: str, checks: Sequence[Check]) -> Settled:
+    def write() -> Settled:
         known = attach(claim_id, content, facts, networks=networks, command=command)
-        return save_record(Settled(claim_id, status, tuple(checks), data, note, known), results_folder())
+        return save_record(dataclasses.replace(found, facts=known), results_folder())
 
-    if all(c.holds for c in checks):
-        return write(status, checks)
-    raise NotReproducedError(claim_id, checks, lambda: write("not reproduced", [as_found(c) for c in checks]))
+    if found.status in ("not reproduced", "inconclusive"):
+        raise NotReproducedError(found, write)
+    return write()
 
 
 def attach(
@@ -274,14 +430,6 @@ def attach(
         content.to_csv(file := folder / f"{stem}.csv", index=False, lineterminator="\n")
     known = {**facts, **weights_facts(*networks), "hardware": hardware(), "torch": torch.__version__}
     return known | {"command": command, "file": file.name, "sha256": file_hash(file)}
-
-
-def as_found(expected: Check) -> Check:
-    """A check that guards what was found: as expected where that holds, else on the other side of the bound."""
-    if expected.holds:
-        return expected
-    low, high = (expected.high, math.inf) if expected.value > expected.high else (-math.inf, expected.low)
-    return dataclasses.replace(expected, low=low, high=high)
 
 
 def command(claim_id: str, **options: object) -> str:
@@ -307,8 +455,8 @@ def save_record(settled: Settled, folder: Path) -> Settled:
     """Write a claim's record as `folder/ID.json`, and return it."""
     folder.mkdir(parents=True, exist_ok=True)
     record = dataclasses.asdict(settled)
-    for c in record["checks"]:  # JSON has no infinity
-        c |= {bound: c[bound] if math.isfinite(c[bound]) else None for bound in ("low", "high")}
+    said = {field.name: field.default for field in dataclasses.fields(Measurement)}  # JSON has no infinity
+    record["measurements"] = [{k: x for k, x in m.items() if x != said[k]} for m in record["measurements"]]
     write_json(folder / f"{settled.id}.json", record)
     return settled
 
@@ -321,8 +469,7 @@ def load_records(folder: Path) -> dict[str, Settled]:
 
 def _read(path: Path) -> Settled:
     fields = json.loads(path.read_text(encoding="utf-8"))
-    bounded = [{name: value for name, value in c.items() if value is not None} for c in fields.pop("checks")]
-    return Settled(**fields, checks=tuple(Check(**c) for c in bounded))
+    return Settled(**fields | {"measurements": tuple(Measurement(**m) for m in fields["measurements"])})
 
 
 def load_record(claim_id: str, folder: Path | None = None) -> Settled:
@@ -401,18 +548,33 @@ def ledger_table(records: dict[str, Settled]) -> str:
     """
     lines = ["| id | § | the paper's claim | expected | measured here | status |", "|---|---|---|---|---|---|"]
     for claim_id, record in records.items():
-        claim, n_more = claims()[claim_id], len(record.checks) - MOST_SHOWN
-        measured = [c.measured for c in record.checks[:MOST_SHOWN]] + ([f"and {n_more} more"] if n_more > 0 else [])
-        cells = [claim_id, claim.section, claim.claim, claim.expect, "; ".join(measured), record.status]
+        claim, found = claims()[claim_id], record.of_kind("expected", "reported")
+        n_more = len(found) - MOST_SHOWN
+        measured = [m.measured for m in found[:MOST_SHOWN]] + ([f"and {n_more} more"] if n_more > 0 else [])
+        status = record.status + (f": {record.narrower}" if record.status == "reproduced in part" else "")
+        cells = [claim_id, claim.section, claim.claim, claim.expect, "; ".join(measured), status]
         lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
     return "\n".join(lines)
 
 
 def count_line(records: dict[str, Settled]) -> str:
-    """How many claims the ledger has of each status, such as "5 claims: 4 reproduced, 1 waits for a GPU"."""
+    """How many claims the ledger has of each status, such as "5 claims: 4 reproduced whole, 1 waits for a GPU"."""
     counts = {status: sum(record.status == status for record in records.values()) for status in STATUSES}
-    words = [f"{n} {status.replace('waits', 'wait') if n > 1 else status}" for status, n in counts.items() if n]
+    named = {"reproduced": "reproduced whole", "reproduced in part": "in part"}
+    words = [f"{n} {named.get(status, status)}" for status, n in counts.items() if n]
     return f"{len(records)} claims: {', '.join(words)}"
+
+
+def verdict(record: Settled, lab: str) -> str:
+    """The line that a chapter has for a claim: the status, the first number with its interval, and where it comes from.
+
+    Args:
+        record: of the claim.
+        lab: the lab notebook, relative to the chapter.
+    """
+    first = record.measurements[0]
+    held = f", expected {interval(first.low, first.high)}" if first.kind == "expected" else ""
+    return f"> **{record.id}: {record.status}.** {first.measured}{held}. [How it was measured]({lab})"
 
 
 # --- the paper's own numbers ------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from .estimates import class_shares as class_shares
 from .estimates import confident_share as confident_share
 from .estimates import estimate as estimate
 from .estimates import moments as moments
+from .estimates import ratio as ratio
 from .estimates import share as share
 from .inception import Inception as Inception
 from .inception import fid as fid

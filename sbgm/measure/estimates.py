@@ -81,6 +81,12 @@ def estimate(values: Finite) -> Estimate:
     return Estimate(float(values.mean()), float(values.std() / math.sqrt(len(values))))
 
 
+def ratio(numerator: Estimate | Measured, denominator: Estimate | Measured) -> Estimate:
+    """The ratio of two independent estimates; its standard error to first order, |a/b| √((se_a/a)² + (se_b/b)²)."""
+    (a, se_a), (b, se_b) = ((x.value, x.se or 0.0) for x in (numerator, denominator))
+    return Estimate(a / b, math.hypot(se_a / b, a * se_b / b**2))
+
+
 class Moments(NamedTuple):
     """Mean, variance and kurtosis (3 for a Gaussian), each with its standard error for independent points."""
 
@@ -147,6 +153,11 @@ class Share(NamedTuple):
     low: float
     high: float
     n: int
+
+    @property
+    def se(self) -> float:
+        """The standard error √(p(1 − p)/n); 0 where the share is 0 or 1, so the interval says more there."""
+        return math.sqrt(self.value * (1 - self.value) / self.n)
 
     def __str__(self) -> str:
         return f"{self.value:.1%} ({self.low:.1%} to {self.high:.1%}, {self.n:,} samples)".replace("%", " %")

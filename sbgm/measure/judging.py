@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -39,6 +40,7 @@ __all__ = [
 ]
 
 DIGITS = ("mnist", "mnist_small")
+MOST_BYTES = 2**31  # of all arrays in a file, unpacked, or of all pixels in a folder: 170,000 images of CIFAR-10's size
 
 
 class Reference(NamedTuple):
@@ -237,7 +239,7 @@ def load_images_of(path: Path | str) -> Tensor:
 
     Raises:
         FileNotFoundError: there is no such file or folder, or no PNG file in it.
-        ValueError: it is of another kind, or holds no batch of images.
+        ValueError: it is of another kind, damaged or too large, or holds no batch of images.
     """
     path = Path(path)
     if path.is_dir():
@@ -247,7 +249,9 @@ def load_images_of(path: Path | str) -> Tensor:
     elif path.suffix not in READERS:
         raise ValueError(f"path must be .safetensors, .npz, .npy or a folder of PNG files, got {path}")
     else:
-        images = _only(READERS[path.suffix](path), path)
+        with _told_if_unreadable(path):
+            _require_small(_unpacked_size(path))
+            images = _only(READERS[path.suffix](path), path)
     if images.ndim != 4:
         raise ValueError(
             f"path must hold images (N, C, H, W), but those in {path} have the shape {tuple(images.shape)}"
@@ -265,6 +269,33 @@ READERS = {
 """By the end of a file's name, what reads its arrays by their names."""
 
 
+@contextlib.contextmanager
+def _told_if_unreadable(path: Path) -> Iterator[None]:
+    """Name a file that can't be read, whatever its reader raises: a MemoryError where an array says that it is huge."""
+    try:
+        yield
+    except Exception as error:
+        if str(path) in str(error):
+            raise
+        reason = str(error) or type(error).__name__
+        raise ValueError(
+            f"path must be a whole file of at most {MOST_BYTES / 2**30:g} GiB, but {path} is not: {reason}"
+        ) from error
+
+
+def _require_small(n_bytes: int) -> None:
+    if n_bytes > MOST_BYTES:
+        raise ValueError(f"there are {n_bytes / 2**30:.3g} GiB to read")
+
+
+def _unpacked_size(path: Path) -> int:
+    """The bytes that are read of a file of arrays, at most."""
+    if path.suffix != ".npz":
+        return path.stat().st_size
+    with zipfile.ZipFile(path) as file:
+        return sum(array.file_size for array in file.infolist())
+
+
 def _only(arrays: Mapping[str, Tensor | np.ndarray], path: Path) -> Tensor:
     """The array that is called "samples", or the only one."""
     if "samples" not in arrays and len(arrays) != 1:
@@ -279,7 +310,8 @@ def _folder_of_png(folder: Path) -> Tensor:
         raise FileNotFoundError(f"path must be a folder of PNG files, but there is none in {folder}")
     images = []
     for file in files:
-        with Image.open(file) as image:
+        with _told_if_unreadable(file), Image.open(file) as image:  # which has a limit of its own on one image
+            _require_small(3 * image.width * image.height * len(files))
             pixels = np.array(image.convert("L" if image.mode in ("1", "L", "I;16") else "RGB"))
         images.append(np.atleast_3d(pixels))
     if len(shapes := {image.shape for image in images}) > 1:
