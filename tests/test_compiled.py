@@ -72,7 +72,7 @@ def run_of_two_steps(folder, *, compile):
 
 def test_a_training_with_a_compiler_that_loses_gradients_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        torch, "compile", lambda output: lambda x, level: output(x, level).detach() + 0 * output(x, level)
+        torch, "compile", lambda output, **_: lambda x, level: output(x, level).detach() + 0 * output(x, level)
     )
     with pytest.raises(ArithmeticError, match=r"the compiled network is off by 1 of its size.*without compile"):
         run_of_two_steps(tmp_path / "lost", compile=True)
@@ -80,7 +80,7 @@ def test_a_training_with_a_compiler_that_loses_gradients_is_refused(tmp_path, mo
 
 
 def test_the_comparison_leaves_the_training_as_it_is(tmp_path, monkeypatch):
-    monkeypatch.setattr(torch, "compile", lambda output: output)
+    monkeypatch.setattr(torch, "compile", lambda output, **_: output)
     losses, weights = run_of_two_steps(tmp_path / "compared", compile=True)
     plain_losses, plain_weights = run_of_two_steps(tmp_path / "plain", compile=False)
     assert losses == plain_losses

@@ -280,7 +280,7 @@ def test_other_samplers_ladders_and_precisions(weights, tmp_path, capsys, option
 
 def test_a_compiled_network_samples_the_same(weights, tmp_path, monkeypatch):
     compile_ = torch.compile
-    monkeypatch.setattr(torch, "compile", lambda f: compile_(f, backend="eager"))  # the graph without its minutes
+    monkeypatch.setattr(torch, "compile", lambda f, **_: compile_(f, backend="eager"))  # the graph without its minutes
     for out, options in (("plain", []), ("compiled", ["--compile"])):
         assert run("sample", weights, "--out", tmp_path / out, "-n", 2, "--n-steps", 2, *options) == 0
     plain, compiled = (load_tensors(tmp_path / out / "samples.safetensors")[0] for out in ("plain", "compiled"))

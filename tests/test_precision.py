@@ -57,8 +57,8 @@ class TwoPart(nn.Module):
 @pytest.mark.parametrize("network", [TwoPart, Layer])
 def test_a_compiled_network_gives_the_same_scores(network, monkeypatch):
     seen, compile_ = [], torch.compile
-    monkeypatch.setattr(torch, "compile", lambda f, **k: (seen.append(f), compile_(f, backend="eager", **k))[1])
-    monkeypatch.setattr(nn.Module, "compile", lambda self: (seen.append(self.forward), self)[1])
+    monkeypatch.setattr(torch, "compile", lambda f, **_: (seen.append(f), compile_(f, backend="eager"))[1])
+    monkeypatch.setattr(nn.Module, "compile", lambda self, **_: (seen.append(self.forward), self)[1])
     plain, x = network(), torch.rand(4, 3, generator=torch.Generator().manual_seed(0))
     expected = plain(x, 0.1)
     assert compiled(plain) is plain

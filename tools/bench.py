@@ -20,12 +20,14 @@ from typing import NamedTuple
 
 import psutil
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
 from notebooks import found, place, run
 from sbgm import (
     MLP,
     ImageMLP,
+    RefineNet,
     annealed_langevin,
     autocast,
     final,
@@ -35,10 +37,12 @@ from sbgm import (
     load_network,
     masks,
     measure,
+    ncsn_loss,
     paper_mixture,
     plots,
     widgets,
 )
+from sbgm.checked import Score
 from sbgm.cli.ledger import with_section
 from sbgm.data import load_images
 from sbgm.files import load_tensors
@@ -49,7 +53,8 @@ from sbgm.lab.i5 import StepMap
 from sbgm.lab.ncsn import NCSN, train_ncsn
 from sbgm.lab.runs import Run, hardware
 from sbgm.lab.scale import fast_precision
-from sbgm.training import Step
+from sbgm.precision import compiled
+from sbgm.training import adam
 
 ROOT = Path(__file__).resolve().parent.parent
 SPEED = ROOT / "data" / "results" / "SPEED.md"
@@ -129,29 +134,171 @@ def figure3() -> Iterator[Row]:
     yield Row("Fig. 3: three clouds, 20 seeds × 1,280 chains", seconds(clouds), 10, " s")
 
 
+class PlainNorm(nn.Module):
+    """Conditional instance norm++, term by term; the parameters have our names, so that our weights fit."""
+
+    def __init__(self, channels: int, n_levels: int) -> None:
+        super().__init__()
+        self.normalise, self.levels = nn.InstanceNorm2d(channels), nn.Embedding(n_levels, 3 * channels)
+
+    def forward(self, x: Tensor, level: Tensor) -> Tensor:
+        gamma, alpha, beta = self.levels(level)[..., None, None].chunk(3, dim=1)
+        means = x.mean(dim=(2, 3), keepdim=True)
+        variance, mean = torch.var_mean(means, dim=1, keepdim=True)
+        return gamma * (self.normalise(x) + alpha * (means - mean) / torch.sqrt(variance + 1e-5)) + beta
+
+
+class PlainResidual(nn.Module):
+    """The encoder's block: norm, ELU, convolution, twice, plus a shortcut; then the mean over 2×2 if it halves."""
+
+    def __init__(self, n_in: int, n_out: int, n_levels: int, dilation: int, *, halve: bool, project: bool) -> None:
+        super().__init__()
+        hidden = n_in if halve else n_out
+        self.norm1, self.norm2 = PlainNorm(n_in, n_levels), PlainNorm(hidden, n_levels)
+        self.conv1 = nn.Conv2d(n_in, hidden, 3, padding=dilation, dilation=dilation)
+        self.conv2 = nn.Conv2d(hidden, n_out, 3, padding=dilation, dilation=dilation)
+        self.shortcut: nn.Module = nn.Identity()
+        if halve:
+            self.shortcut = nn.Conv2d(n_in, n_out, 1)
+        elif project:
+            self.shortcut = nn.Conv2d(n_in, n_out, 3, padding=dilation, dilation=dilation)
+        self.pool: nn.Module = nn.AvgPool2d(2) if halve else nn.Identity()
+
+    def forward(self, x: Tensor, level: Tensor) -> Tensor:
+        h = self.conv1(functional.elu(self.norm1(x, level)))
+        h = self.conv2(functional.elu(self.norm2(h, level)))
+        return self.pool(h) + self.pool(self.shortcut(x))
+
+
+class PlainUnit(nn.Module):
+    """A residual convolution unit, or, `chained`, the chained residual pooling: norms and convolutions in turn."""
+
+    def __init__(self, channels: int, n_levels: int, n_convs: int, *, chained: bool = False) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(PlainNorm(channels, n_levels) for _ in range(n_convs))
+        self.convs = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1, bias=False) for _ in range(n_convs))
+        self.pool = nn.AvgPool2d(5, stride=1, padding=2) if chained else None
+
+    def forward(self, x: Tensor, level: Tensor) -> Tensor:
+        if self.pool is not None:
+            h = x = functional.elu(x)
+            for norm, conv in zip(self.norms, self.convs, strict=True):
+                h = conv(self.pool(norm(h, level)))
+                x = h + x
+            return x
+        for i in range(0, len(self.convs), 2):
+            h = self.convs[i](functional.elu(self.norms[i](x, level)))
+            x = self.convs[i + 1](functional.elu(self.norms[i + 1](h, level))) + x
+        return x
+
+
+class PlainFusion(nn.Module):
+    """Multi-resolution fusion: norm, convolution, bilinear resize with aligned corners, sum."""
+
+    def __init__(self, n_in: Sequence[int], n_out: int, n_levels: int) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(PlainNorm(n, n_levels) for n in n_in)
+        self.convs = nn.ModuleList(nn.Conv2d(n, n_out, 3, padding=1) for n in n_in)
+
+    def forward(self, maps: Sequence[Tensor], level: Tensor) -> Tensor:
+        layers = zip(maps, self.norms, self.convs, strict=True)
+        resize = partial(functional.interpolate, size=maps[0].shape[2:], mode="bilinear", align_corners=True)
+        return torch.stack([resize(conv(norm(x, level))) for x, norm, conv in layers]).sum(dim=0)
+
+
+class PlainRefine(nn.Module):
+    """A refine block: a unit for each map, fusion, chained pooling, a unit."""
+
+    def __init__(self, n_in: Sequence[int], n_out: int, n_levels: int, n_blocks: int = 1) -> None:
+        super().__init__()
+        self.inputs = nn.ModuleList(PlainUnit(n, n_levels, 4) for n in n_in)
+        self.fusion = PlainFusion(n_in, n_out, n_levels) if len(n_in) > 1 else None
+        self.pooling = PlainUnit(n_out, n_levels, 2, chained=True)
+        self.output = PlainUnit(n_out, n_levels, 2 * n_blocks)
+
+    def forward(self, maps: Sequence[Tensor], level: Tensor) -> Tensor:
+        hidden = [unit(x, level) for unit, x in zip(self.inputs, maps, strict=True)]
+        x = hidden[0] if self.fusion is None else self.fusion(hidden, level)
+        return self.output(self.pooling(x, level), level)
+
+
+class PlainRefineNet(nn.Module):
+    """The authors' network, CondRefineNetDilated, in ordinary modules: what ours is timed against.
+
+    Args:
+        sigmas: the ladder, whose nearest level σ selects.
+        channels: C.
+        image_channels: 1 or 3.
+    """
+
+    def __init__(self, sigmas: Tensor, channels: int, image_channels: int) -> None:
+        super().__init__()
+        self.register_buffer("sigmas", sigmas)
+        n, c = len(sigmas), channels
+        self.begin, self.end = (nn.Conv2d(a, b, 3, padding=1) for a, b in ((image_channels, c), (c, image_channels)))
+        d = 2 * c
+        stages = (c, c, 1, False, False), (c, d, 1, True, False), (d, d, 2, False, True), (d, d, 4, False, True)
+        self.stages = nn.ModuleList(
+            nn.ModuleList(
+                [
+                    PlainResidual(a, b, n, dilation, halve=halve, project=project),
+                    PlainResidual(b, b, n, dilation, halve=False, project=False),
+                ]
+            )
+            for a, b, dilation, halve, project in stages
+        )
+        refines = ([d], d), ([d, d], d), ([d, d], c), ([c, c], c, 3)
+        self.refines = nn.ModuleList(PlainRefine(*sizes[:2], n, *sizes[2:]) for sizes in refines)
+        self.norm = PlainNorm(c, n)
+
+    def forward(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        level = (torch.as_tensor(sigma).reshape(-1, 1) - self.sigmas).abs().argmin(dim=1).expand(len(x))
+        h, maps = self.begin(2 * x - 1), []
+        for first, second in self.stages:
+            h = second(first(h, level), level)
+            maps.append(h)
+        refined = self.refines[0]([maps.pop()], level)
+        for refine in self.refines[1:]:
+            refined = refine([maps.pop(), refined], level)
+        return self.end(functional.elu(self.norm(refined, level)))
+
+
+def both_networks(channels: int, image_channels: int) -> tuple[RefineNet, PlainRefineNet]:
+    """Our network and the plain one of the same weights."""
+    ours = RefineNet(geometric_sigmas(1.0, 0.01, 10), channels, image_channels)
+    plain = PlainRefineNet(ours.sigmas, channels, image_channels)
+    plain.load_state_dict(ours.state_dict())
+    return ours, plain
+
+
+def network_speed() -> Iterator[Row]:
+    """A step of training and an evaluation: ours, compiled in bfloat16, against the authors' network in fp32."""
+    (ours, plain), images = both_networks(32, 1), load_images("mnist_small")[:64]
+    scores = plain, autocast(compiled(ours), "bf16")
+
+    def step(score: Score, optimizer: torch.optim.Optimizer) -> None:
+        optimizer.zero_grad(set_to_none=True)
+        ncsn_loss(score, images, ours.sigmas, generator=seeded()).backward()
+        optimizer.step()
+
+    def evaluate(score: Score) -> None:
+        with torch.no_grad():
+            score(images, 1.0)
+
+    steps = [partial(step, score, adam(net, 1e-3)[0]) for score, net in zip(scores, (plain, ours), strict=True)]
+    evaluations = [partial(evaluate, score) for score in scores]
+    for what, works, target in (("training step", steps, 0.30), ("evaluation", evaluations, 0.45)):
+        medians(works, 1)  # compiles
+        slow, fast = medians(works, 7)
+        yield Row(f"the authors' network, plain fp32, C = 32, 28×28, batch 64: {what}", slow, None, " s")
+        yield Row(f"… ours, compiled in bfloat16, share of that: {what}", fast / slow, target, "×")
+
+
 def image_settings(precision: str, **training: object) -> NCSN:
     """The laptop's training on the shipped digits, batch 64, with other settings of the training."""
     settings = NCSN.of_scale("mnist_small", "laptop")
     changes = {"batch_size": 64, "precision": precision, "log_every": training["n_steps"], "ema_decay": 0.0} | training
     return dataclasses.replace(settings, training=dataclasses.replace(settings.training, **changes))
-
-
-def image_training(precision: str, *, compile: bool) -> Iterator[Step]:
-    """Six steps of training the laptop's RefineNet on the shipped digits."""
-    images, settings = load_images("mnist_small"), image_settings(precision, n_steps=6, compile=compile)
-    with tempfile.TemporaryDirectory() as folder:
-        yield from train_ncsn(settings, f"{folder}/run", images=images, held_out=images[:2])
-
-
-def training_steps() -> Iterator[Row]:
-    """The laptop's training step, bfloat16 layers against the plain fp32 loop, by turns: C = 32, 28×28."""
-    for compile, label in (
-        (False, "training step in bfloat16, share of fp32's time (C = 32, 28×28, batch 64)"),
-        (True, "… compiled, which takes minutes to start"),
-    ):
-        trainings = image_training("fp32", compile=False), image_training("bf16", compile=compile)
-        plain, fast = medians([partial(next, training) for training in trainings], 5)
-        yield Row(label, fast / plain, 1 / 1.6, "×")
 
 
 def held_out_loss(precision: str, seed: int) -> float:
@@ -252,7 +399,7 @@ def main() -> None:
     parser.add_argument("--skip-chapters", action="store_true", help="leave out the chapters' run times")
     parser.add_argument("--learning", action="store_true", help="only what compiled bfloat16 learns: most of an hour")
     arguments = parser.parse_args()
-    timed = (import_time, figure2, figure3, training_steps, sampling, sliders, chapters)
+    timed = (import_time, figure2, figure3, network_speed, sampling, sliders, chapters)
     parts = [compiled_loss] if arguments.learning else timed[:-1] if arguments.skip_chapters else timed
     if not arguments.learning and (busy := psutil.cpu_percent(interval=3.0)) > BUSY_PERCENT:
         sys.exit(f"bench: the machine is busy ({busy:.0f} % of its processors); stop what runs and try again")
