@@ -334,7 +334,7 @@ def draw_entry(
         x = start((len(indices), *network.image_shape), generator).to(network.sigmas.device)
         return {"samples": final(entry.sampler.states(score, x, generator)).cpu()}
 
-    sizes = {"seed": seed, "batch_size": batch_size}
+    sizes = {"seed": seed, "batch_size": batch_size, "device": network.sigmas.device}
     for tensors in draw_batches(drawn, n_samples, folder=kept, **sizes, entry=repr(entry)):
         yield tensors["samples"]
 

@@ -211,7 +211,7 @@ def measure_digits(
         NotReproducedError: it is not reproduced, or inconclusive; the message shows why, and nothing is recorded.
     """
     claim = COMPARISONS[claim_id]
-    drawings = [_drawing(name, n_samples, n_steps) for name in claim.networks]
+    drawings = [_drawing(name, n_samples, n_steps, machine) for name in claim.networks]
     loads = [load_raw if name == RAW else load_network for name in claim.networks]
     samples = [draw(drawing, folder, machine, load=load) for drawing, load in zip(drawings, loads, strict=True)]
     found = claim.measure(*samples)
@@ -230,10 +230,11 @@ def measure_digits(
     )
 
 
-def _drawing(network: str, n_samples: int, n_steps: int) -> Drawing:
+def _drawing(network: str, n_samples: int, n_steps: int, machine: Machine) -> Drawing:
     """Samples of a network with T steps a level, or 10 T where it has one level, so that all are asked as often."""
     steps = n_steps if network == "mnist_ncsn" else 10 * n_steps
-    return Drawing(network, n_samples=n_samples, n_steps=steps, precision="fp32" if network == RAW else "bf16")
+    settings = {"n_samples": n_samples, "n_steps": steps, "batch_size": machine.n_chains}
+    return Drawing(network, precision="fp32" if network == RAW else "bf16", **settings)
 
 
 # --- their measurements -----------------------------------------------------------------------------------------------
@@ -425,7 +426,8 @@ def measure_colour(
         NotReproducedError: it is not reproduced, or inconclusive; the message shows why, and nothing is recorded.
     """
     data, status = {"I2": ("cifar10", None), "I3": ("celeba", "reported")}[claim_id]
-    drawing = Drawing(weights or f"{data}_ncsn", n_samples=n_samples, n_steps=n_steps)
+    sizes = {"n_samples": n_samples, "batch_size": machine.n_chains, "every_level": False}
+    drawing = Drawing(weights or f"{data}_ncsn", n_steps=n_steps, **sizes)
     inception = Inception(device=machine.device)
     drawn, space, seeded = draw(drawing, folder, machine), feature_space(data, inception), torch.Generator()
     reference = reference_for(data, space, "test", n_reference)
