@@ -1,7 +1,7 @@
 """Claims that cost more than a cell may: measured once, resumably, by `python -m sbgm evaluate`, and recorded.
 
 `evaluate` measures any of them. Those on generated images stand here, I1, I4, I6, I7, I10 and I11 on MNIST, I2 on
-CIFAR-10 and I3 on CelebA; M2, N4, I5 and I8 have files of their own.
+CIFAR-10 and I3 on CelebA; M2, N4, I5, I8 and I9 have files of their own.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from sbgm.lab.drawing import CPU, Drawing, Drawn, Machine, digit_distance, draw
 from sbgm.lab.figure1 import RAW, load_raw, measure_m2
 from sbgm.lab.i5 import measure_i5, noise_on_constant_pixels
 from sbgm.lab.i8 import measure_i8
+from sbgm.lab.i9 import measure_i9
 from sbgm.lab.n4 import measure_n4
 from sbgm.measure import (
     Estimate,
@@ -406,6 +407,7 @@ def measure_colour(
     n_steps: int = 100,
     n_reference: int = 5_000,
     weights: str | None = None,
+    fid_weights: Path | None = None,
     machine: Machine = CPU,
 ) -> Settled:
     """Measure I2, or report I3: the kernel distance in Inception's features (KID) of samples, and of a Gaussian's.
@@ -418,6 +420,7 @@ def measure_colour(
         n_reference: test images to compare with, and the Gaussian's samples, which are cheap; the distance's mean does
             not depend on the number.
         weights: a shipped network's name, or a file; None is "cifar10_ncsn" or "celeba_ncsn".
+        fid_weights: Inception's, see `Inception`.
         machine: where and how networks run.
 
     Raises:
@@ -428,7 +431,7 @@ def measure_colour(
     data, status = {"I2": ("cifar10", None), "I3": ("celeba", "reported")}[claim_id]
     sizes = {"n_samples": n_samples, "batch_size": machine.n_chains, "every_level": False}
     drawing = Drawing(weights or f"{data}_ncsn", n_steps=n_steps, **sizes)
-    inception = Inception(device=machine.device)
+    inception = Inception(fid_weights, machine.device)
     drawn, space, seeded = draw(drawing, folder, machine), feature_space(data, inception), torch.Generator()
     reference = reference_for(data, space, "test", n_reference)
     gaussian = GaussianBaseline(load_images(data)).sample(n_reference, generator=seeded.manual_seed(drawing.seed))
@@ -477,6 +480,7 @@ MEASURES = {
     "I6": partial(measure_digits, "I6"),
     "I7": partial(measure_digits, "I7"),
     "I8": measure_i8,
+    "I9": measure_i9,
     "I10": partial(measure_digits, "I10"),
     "I11": partial(measure_digits, "I11"),
 }

@@ -261,6 +261,17 @@ class Run:
         """A network of the run, ready to use; also while another process trains it, since two checkpoints stay.
 
         Args:
+            step, averaged: as for `weights`.
+
+        Raises:
+            FileNotFoundError, ValueError: as `checkpoint`.
+        """
+        return load_network(self.weights(step, averaged=averaged))
+
+    def weights(self, step: int | None = None, *, averaged: bool = True) -> Path:
+        """The file of a network's weights.
+
+        Args:
             step: of the checkpoint; None is the latest.
             averaged: the moving average of the weights where the run keeps one, else the weights themselves.
 
@@ -269,7 +280,7 @@ class Run:
         """
         folder = self.checkpoint(step)
         average = folder / "average.safetensors"
-        return load_network(average if averaged and average.exists() else folder / "network.safetensors")
+        return average if averaged and average.exists() else folder / "network.safetensors"
 
     def save(self, step: int, networks: Mapping[str, nn.Module], state: dict[str, Any], *, keep_every: int = 0) -> None:
         """Write a checkpoint, then remove those before it but the last, and but every `keep_every`-th step's.
