@@ -21,7 +21,17 @@ from sbgm.lab.curve import Entry, draw_entry, renewing
 from sbgm.lab.drawing import CPU, Machine, samples_key
 from sbgm.lab.runs import Run, step_of
 from sbgm.lab.scale import fast_precision
-from sbgm.measure import Estimate, Inception, Measured, feature_statistics, fid, inception_score, kid, quantise, some_images
+from sbgm.measure import (
+    Estimate,
+    Inception,
+    Measured,
+    feature_statistics,
+    fid,
+    inception_score,
+    kid,
+    quantise,
+    some_images,
+)
 from sbgm.measure.inception import checkpoint_fid, require_enough
 from sbgm.measure.judging import Reference, feature_space, reference_for
 from sbgm.training import n_parameters
