@@ -410,6 +410,8 @@ GREEDY = {
     "held.append(m)",
     "children": "import os, time\nfor _ in range(30):\n    if os.fork() == 0:\n        hog = bytearray(2**26); "
     "time.sleep(100)\ntime.sleep(100)",
+    "busy processes": "import os, time\nfor _ in range(12):\n    if os.fork() == 0:\n        while True: pass\n"
+    "time.sleep(100)",
     "files in memory": "import itertools, time\nfor i in itertools.count():\n    open(f'/dev/shm/{i}', 'w').close()",
 }
 
@@ -436,20 +438,27 @@ def test_the_number_of_processes_is_limited():
     assert marked(source + RIGHT.partition("\n")[2])["dsm_target"].verdict == "correct"
 
 
-@needs_isolation
-@pytest.mark.parametrize(
-    "call",
-    [
-        "shmget(0, 4096, 0o1600)",
-        "memfd_create(b'x', 0)",
-        "msgget(0, 0o1600)",
-        "unshare(0x10000000)",
-        "syscall(56, 0x10000011, 0, 0, 0, 0)",
-    ],
+ABSENT = (
+    "shmget(0, 4096, 0o1600)",
+    "memfd_create(b'x', 0)",
+    "msgget(0, 0o1600)",
+    "unshare(0x10000000)",
+    "syscall(56, 0x10000011, 0, 0, 0, 0)",
+    "socketpair(1, 1, 0, None)",
+    "vmsplice(1, None, 0, 0)",
+    "inotify_init()",
 )
-def test_no_memory_is_had_that_no_process_shows(call):
-    source = f"import ctypes\ndef dsm_target(x, x_noisy, sigma):\n    assert ctypes.CDLL(None).{call} == -1\n"
-    assert marked(source + RIGHT.partition("\n")[2])["dsm_target"].verdict == "correct"
+
+
+@needs_isolation
+def test_no_memory_is_had_that_no_process_shows():
+    calls = ", ".join(f"(library.{call}, ctypes.get_errno())" for call in ABSENT)
+    source = (
+        "import ctypes, errno\nlibrary = ctypes.CDLL(None, use_errno=True)\ndef dsm_target(x, x_noisy, sigma):\n"
+        f"    had = [{calls}]\n    assert had == [(-1, errno.ENOSYS)] * {len(ABSENT)}, had\n"
+    )
+    outcome = marked(source + RIGHT.partition("\n")[2])["dsm_target"]
+    assert outcome.verdict == "correct", outcome.message
 
 
 @needs_isolation
@@ -778,7 +787,59 @@ def test_too_many_files_and_folders_are_not_read(tmp_path):
     assert "the rest was not read" in submission.problems[0]
 
 
-NAMES = ["x;=1+1", " =1+1", "\uff1d1+1", "@x", "-x", "+x", "<img src=x onerror=alert(1)>", "a\tb", "a\nb", "é" * 120]
+def test_folders_too_deep_cost_only_themselves(tmp_path):
+    """A path longer than the system takes, made step by step."""
+    (tmp_path / "a.ipynb").write_bytes(b"")
+    folder = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(20):
+        os.mkdir("d" * 250, dir_fd=folder)
+        below = os.open("d" * 250, os.O_RDONLY, dir_fd=folder)
+        os.close(folder)
+        folder = below
+    os.close(folder)
+    submission = read_submission(tmp_path)
+    assert list(submission.files) == ["a.ipynb"]
+    assert "too" in submission.problems[0]
+
+
+def test_a_note_fits_into_a_cell(tmp_path):
+    folder = tmp_path / "eve"
+    folder.mkdir()
+    for i in range(100):
+        (folder / f"{i}{'x' * 200}.ipynb").symlink_to("nowhere")
+    problems = read_submission(folder).problems
+    assert len(problems) == 21
+    assert problems[-1] == "80 more of the kind"
+    Marks(tmp_path / "out", {"seed": 1, "variant": 0}, resume=False).add(Graded("eve", [], problems, "", ""))
+    assert len(table(tmp_path / "out" / "grades.csv")[0]["note"]) <= 2_000
+
+
+def test_points_are_those_of_an_id(tmp_path):
+    """Several entries of one id count together; an id within a name that its owner chose is not believed."""
+    marks = Marks(tmp_path, {"seed": 1, "variant": 0}, resume=False)
+    for name, right in (
+        ("Ann_123_assignsubmission_file_02.ipynb", ["dsm_target"]),
+        ("Ann_123_assignsubmission_file_02b.ipynb", ["dsm_target", "dsm_loss"]),
+        ("Ann_123_assignsubmission_onlinetext_", []),
+        ("Eve_123_assignsubmission_456_assignsubmission_file_", ["sliced_loss"]),
+    ):
+        outcomes = [Outcome(e, "correct" if e in right else "missing") for e in CHAPTER_2]
+        marks.add(Graded(name, outcomes, [], "", ""))
+    eve = "Eve_123_assignsubmission_456_assignsubmission_file_"
+    points = [(row["id"], row["points"]) for row in table(tmp_path / "points.csv")]
+    assert points == [("123", "2"), (eve, "1")]
+
+
+def test_marks_among_the_submissions_are_none(tmp_path):
+    hand_in(tmp_path / "in", {"ann": UNTOUCHED})
+    (tmp_path / "out").symlink_to(tmp_path / "in" / "grades")
+    (tmp_path / "in" / "grades").mkdir()
+    for options in ([], ["--resume"]):
+        assert grading(tmp_path, "--chapters", "2", *options) == 0
+        assert [row["student"] for row in table(tmp_path / "out" / "grades.csv")] == ["ann"]
+
+
+NAMES = ["x;=1+1", " =1+1", "\uff1d1+1", "@x", "-x", "+x", "<img src=x onerror=alert(1)>", "a\tb", "a\nb", "é" * 99, ""]
 
 
 @pytest.mark.parametrize("name", [*NAMES, os.fsdecode(b"andr\xe9"), "Doe, Jane_123_assignsubmission_file_", "..."])

@@ -52,7 +52,8 @@ def run(options: argparse.Namespace) -> int:
     asked = {name: e for name, e in exercises().items() if not options.chapters or e.chapter in options.chapters}
     if not asked:
         raise ValueError(f"chapters must be among 1 to 10, got {options.chapters}")
-    students = find_students(options.submissions)
+    found, out = find_students(options.submissions), options.out.resolve()
+    students = {student: path for student, path in found.items() if path.resolve() != out}
     limits = Limits(exercise_seconds=options.seconds, memory=int(options.memory * 2**30))
     facts = {
         "seed": options.seed,

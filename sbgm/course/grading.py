@@ -77,8 +77,9 @@ def grade(
     isolation = describe(limits, isolated=isolated)
 
     def graded(student: str) -> Graded:
-        submission = read_submission(students[student])
+        submission = Submission({}, [])
         try:
+            submission = read_submission(students[student])
             outcomes, problems = mark_student(
                 submission.files, exercises, seed=seed, variant=variant, limits=limits, isolated=isolated
             )
@@ -174,10 +175,14 @@ class Marks:
         rows = [
             {"student": _cell(g.student), "marks": g.marks, "of": len(g.outcomes)}
             | {outcome.exercise: outcome.mark for outcome in g.outcomes}
-            | {"note": _cell("; ".join(g.problems))}
+            | {"note": _cell(printable("; ".join(g.problems)))}  # a spreadsheet's cell holds 32,767 characters
             for g in done
         ]
-        _write_table(self.folder / "points.csv", [{"id": _platform_id(g.student), "points": g.marks} for g in done])
+        solved: dict[str, set[str]] = {}  # one id may have several entries: a file each, or a text beside the files
+        for g in done:
+            solved.setdefault(_platform_id(g.student), set()).update(o.exercise for o in g.outcomes if o.mark)
+        points: list[dict[str, object]] = [{"id": name, "points": len(found)} for name, found in solved.items()]
+        _write_table(self.folder / "points.csv", points)
         return _write_table(self.folder / "grades.csv", rows)
 
 
@@ -206,9 +211,12 @@ def _cell(text: str) -> str:
 
 
 def _platform_id(student: str) -> str:
-    """The id of a student on a learning platform: Moodle's, from `NAME_123_assignsubmission_file`, or the name."""
-    moodle = re.search(r"_(\d+)_assignsubmission_", student)
-    return moodle[1] if moodle else _cell(student)
+    """The id of a student on a learning platform: Moodle's, from `NAME_123_assignsubmission_file`, or the name.
+
+    A part of that is of a student's choosing: where there are two such numbers, neither is believed.
+    """
+    numbers = re.findall(r"_(\d+)(?=_assignsubmission_)", student)
+    return numbers[0] if len(numbers) == 1 else _cell(student)
 
 
 def _file_name(student: str) -> str:

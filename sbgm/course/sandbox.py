@@ -36,12 +36,15 @@ SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache", SETPRI
 SCRATCH_FOLDERS, SCRATCH = ("/tmp", "/dev/shm"), 64 * 2**20  # bytes of each
 MOST_TASKS = 64  # processes and threads
 POLL_SECONDS = 0.1
+MOST_BUSY, BUSY_LOOKS = 8, 5  # threads that want a processor, and how often in a row there may be more
 # System calls that keep memory where no process' size shows it, reach the account's keys, or make namespaces: of each
-# machine its mark, the number of `clone`, which may not make a user, and the numbers of those that are not had at all.
+# machine its mark, the number of `clone`, which may not make a user, and the numbers of those that are not had at all:
+# shmget, socket, socketpair, msgget, add_key, request_key, keyctl, unshare, vmsplice, inotify_init1, fanotify_init,
+# setns, memfd_create, io_uring_setup, clone3, memfd_secret, and the older inotify_init.
 SYSTEM_CALLS = {
-    "x86_64": (0xC000003E, 56, (29, 68, 248, 249, 250, 272, 308, 319, 425, 435, 447)),
-    "aarch64": (0xC00000B7, 220, (194, 186, 217, 218, 219, 97, 268, 279, 425, 435, 447)),
-}  # shmget, msgget, add_key, request_key, keyctl, unshare, setns, memfd_create, io_uring_setup, clone3, memfd_secret
+    "x86_64": (0xC000003E, 56, (29, 41, 53, 68, 248, 249, 250, 272, 278, 294, 300, 308, 319, 425, 435, 447, 253)),
+    "aarch64": (0xC00000B7, 220, (194, 198, 199, 186, 217, 218, 219, 97, 75, 26, 262, 268, 279, 425, 435, 447)),
+}
 LOST = (
     "a notebook can read and change your files, see your other processes, use the network, and leave processes behind; "
     "use a machine or an account that holds nothing else"
@@ -98,8 +101,8 @@ def readable() -> list[Path]:
 def describe(limits: Limits, *, isolated: bool) -> str:
     """Say in a few sentences what keeps a student's processes apart, and what they may read and use."""
     used = (
-        f"{limits.memory / 2**30:g} GiB of memory, {MOST_TASKS} processes and threads, files of "
-        f"{limits.file / 2**20:g} MiB, {limits.student_seconds:g} seconds in all"
+        f"{limits.memory / 2**30:g} GiB of memory, {MOST_TASKS} processes and threads, {MOST_BUSY} of them busy, "
+        f"files of {limits.file / 2**20:g} MiB, {limits.student_seconds:g} seconds in all"
     )
     if not isolated:
         return f"none but limits on time and memory, in each process by itself ({used}); {LOST}"
@@ -224,11 +227,16 @@ class Sandbox:
             os.killpg(self._process.pid, signal.SIGKILL)  # bubblewrap's own two; its namespace ends with them
 
     def _watch(self) -> None:
-        while not self._closed.wait(POLL_SECONDS):
-            if not _fit(_descendants(self._process.pid), self._limits.memory):
+        looks = 0
+        while not self._closed.wait(POLL_SECONDS) and not self.exceeded:
+            processes = _descendants(self._process.pid)
+            looks = looks + 1 if _busy(processes) > MOST_BUSY else 0
+            if looks == BUSY_LOOKS:
+                self.exceeded = f"more than {MOST_BUSY} processes or threads were busy at a time"
+            if not _fit(processes, self._limits.memory):
                 self.exceeded = f"they took more than {self._limits.memory / 2**30:g} GiB of memory"
-                self._kill()
-                return
+        if self.exceeded:
+            self._kill()
 
 
 def _descendants(root: int) -> list[int]:
@@ -239,6 +247,16 @@ def _descendants(root: int) -> list[int]:
             for thread in os.listdir(f"/proc/{process}/task"):
                 found += map(int, Path(f"/proc/{process}/task/{thread}/children").read_text().split())
     return found
+
+
+def _busy(processes: list[int]) -> int:
+    """How many threads of processes run or wait for a processor, which other students' then have less of."""
+    states = []
+    for process in processes:
+        with contextlib.suppress(OSError):
+            for thread in os.listdir(f"/proc/{process}/task"):
+                states.append(Path(f"/proc/{process}/task/{thread}/stat").read_bytes().rpartition(b") ")[2][:1])
+    return states.count(b"R")
 
 
 def _fit(processes: list[int], memory: int) -> bool:

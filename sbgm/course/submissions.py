@@ -13,7 +13,7 @@ from pathlib import Path
 __all__ = ["Submission", "find_students", "read_submission", "shown"]
 
 LARGEST_NOTEBOOK, MOST_BYTES = 32 * 2**20, 128 * 2**20  # of one file, and of all files of a student
-MOST_NOTEBOOKS, MOST_FILES = 40, 2_000
+MOST_NOTEBOOKS, MOST_FILES, MOST_PROBLEMS = 40, 2_000, 20
 NOT_HANDED_IN = {".ipynb_checkpoints", "__MACOSX", ".DS_Store"}  # what editors and systems put there themselves
 
 
@@ -51,7 +51,7 @@ def find_students(paths: Iterable[Path]) -> dict[str, Path]:
         if not path.exists():
             raise FileNotFoundError(f"there is no {path}; name a folder of notebooks, or notebooks")
         for entry in sorted(path.iterdir()) if path.is_dir() else [path]:
-            name = shown(entry.name.removesuffix(".ipynb"))
+            name = shown(entry.name.removesuffix(".ipynb") or entry.name)
             if entry.name not in NOT_HANDED_IN:
                 names = itertools.chain([name], (f"{name} ({n})" for n in itertools.count(2)))
                 found[next(free for free in names if free not in found)] = entry
@@ -75,9 +75,11 @@ def read_submission(entry: Path) -> Submission:
                     files[name] = _content(path, MOST_BYTES - sum(map(len, files.values())))
             except OSError as error:
                 problems.append(f"{name}: {error.strerror or error}")
-    except RecursionError:
+    except (RecursionError, OSError):  # the latter where a path is longer than the system takes
         problems.append("folders lie too deep in one another")
-    return Submission(files, problems if files or problems else ["no notebook"])
+    told, n_more = list(dict.fromkeys(problems))[:MOST_PROBLEMS], len(set(problems)) - MOST_PROBLEMS
+    told += [f"{n_more} more of the kind"] if n_more > 0 else []
+    return Submission(files, told if files or told else ["no notebook"])
 
 
 def _below(entry: Path, problems: list[str]) -> Iterator[Path]:
