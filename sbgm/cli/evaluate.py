@@ -21,7 +21,7 @@ SETTINGS = {
     "n_samples": ("--n-samples", count, "samples, where the claim draws them (1,000)"),
     "n_images": ("--n-images", count, "test images, where the claim inpaints them (20)"),
     "n_steps": ("--n-steps", count, "T, Langevin steps a level, where the claim draws samples (100)"),
-    "step_size": ("--step-size", float, "ε, where the claim inpaints (2e-5)"),
+    "step_size": ("--step-size", float, "ε, where the claim inpaints, or draws faces (2e-5)"),
     "weights": ("--weights", str, "the network of a claim about colour images, by name or file"),
 }
 """The settings of claims' measurements, by their argument: flag, type and meaning."""
