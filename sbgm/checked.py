@@ -9,7 +9,7 @@ beside them a `Literal[…]` admits its values alone, and `… | None` admits No
 it must be, and shows what it was.
 
 Values are looked at once, where a loss, sampler or training starts. A loop that calls a checked function at every step
-calls `unchecked(function)`, since on a GPU each look at a value is a wait.
+calls `unchecked(function)`, since on a GPU each look at a value is a wait; nor does a network look at any there.
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ __all__ = [
     "require_number",
     "require_score",
     "require_sigma",
+    "sigma_tensor",
     "unchecked",
     "widened",
 ]
@@ -258,10 +259,15 @@ Finite = Annotated[Tensor, _wide(require_finite)]  # of any shape, widened
 # --- noise levels ----------------------------------------------------------------------------------------------------
 
 
-def require_sigma(sigma: float | Tensor, x: Tensor, *, positive: bool = False) -> float | Tensor:
+def require_sigma(sigma: float | Tensor, x: Tensor, *, positive: bool = False, on_gpu: bool = False) -> float | Tensor:
     """Return σ if it is a noise level of the batch x, a float or a (B,) tensor of finite numbers ≥ 0; raise otherwise.
 
     It comes back in a form that broadcasts against x: a float, or a tensor of shape (B, 1, …, 1).
+
+    Args:
+        sigma, x: as above.
+        positive: refuse 0 too.
+        on_gpu: look at the numbers of a tensor even where that is a wait, as samplers and losses do once at the start.
     """
     if isinstance(sigma, Tensor) and sigma.ndim > 0:
         if sigma.shape != x.shape[:1]:
@@ -271,13 +277,20 @@ def require_sigma(sigma: float | Tensor, x: Tensor, *, positive: bool = False) -
             )
         if sigma.device != x.device:
             raise ValueError(f"sigma must be on the device of x, {x.device}, got {sigma.device}")
-        low, high = (float(bound) for bound in sigma.detach().aminmax())
+        look = on_gpu or sigma.device.type == "cpu"
+        low, high = (float(bound) for bound in sigma.detach().aminmax()) if look else (1.0, 1.0)
     else:
         low = high = require_number(sigma, "sigma")
     if not 0 <= low <= high < math.inf or (positive and low == 0):
         found = sigma if isinstance(sigma, Tensor) else low
         raise ValueError(f"sigma must be finite and {'positive' if positive else 'not negative'}, got {found}")
     return against(sigma, x)
+
+
+def sigma_tensor(sigma: float | Tensor, x: Tensor) -> Tensor:
+    """σ > 0 of the batch x, a float or (B,), as a tensor (1, …, 1) or (B, 1, …, 1), made on x's device."""
+    sigma = require_sigma(sigma, x, positive=True)
+    return sigma if isinstance(sigma, Tensor) else x.new_full((1,) * x.ndim, sigma)
 
 
 def against(sigma: float | Tensor, x: Tensor) -> float | Tensor:
@@ -291,7 +304,7 @@ def against(sigma: float | Tensor, x: Tensor) -> float | Tensor:
 
 
 def _sigma(sigma: float | Tensor, name: str, given: Mapping[str, Any], *, positive: bool = False) -> float | Tensor:
-    require_sigma(sigma, given["x"], positive=positive)
+    require_sigma(sigma, given["x"], positive=positive, on_gpu=True)
     return sigma
 
 

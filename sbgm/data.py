@@ -195,7 +195,7 @@ def _damaged(name: str, folder: Path, *files: str) -> DataNotFoundError:
 
 
 @checked
-def dequantise(x: Annotated[Tensor, _images], *, generator: Generator) -> Tensor:
+def dequantise(x: Images, *, generator: Generator) -> Tensor:
     """Spread each of the 256 grey values evenly over its own 1/256 of [0, 1].
 
         x · 255/256 + u/256,  u ~ U[0, 1)                 (the authors' code)
@@ -214,7 +214,7 @@ def dequantise(x: Annotated[Tensor, _images], *, generator: Generator) -> Tensor
 
 
 @checked
-def random_flip(x: Annotated[Tensor, _images], *, generator: Generator) -> Tensor:
+def random_flip(x: Images, *, generator: Generator) -> Tensor:
     """Mirror each image left to right with probability ½, as the authors do on CelebA and CIFAR-10.
 
     Args:
@@ -236,6 +236,9 @@ def _images(x: Tensor, name: str, given: Mapping[str, Any]) -> Tensor:
     if low < 0 or high > 1:
         raise ValueError(f"{name} must be images in [0, 1], got values from {low:g} to {high:g}")
     return x
+
+
+Images = Annotated[Tensor, _images]  # (B, C, H, W) in [0, 1]
 
 
 # --- scikit-learn's: handwritten digits, and patches of two photographs ----------------------------------------------

@@ -192,6 +192,7 @@ def generate(
     start: Start = uniform_start,
     given: Tensor | None = None,
     device: torch.device | str = "cpu",
+    noise_device: torch.device | str | None = None,
     accelerator: Accelerator | None = None,
     on_state: OnState | None = None,
 ) -> Tensor:
@@ -209,7 +210,9 @@ def generate(
         start: draws the starting points, (B, *shape); uniform noise unless told otherwise.
         given: (n, …), what each sample is drawn for, such as the image that is filled; the sampler is then called as
             sampler(x, generator, rows) with the rows (B, …) of its batch.
-        device: where the chains run; noise is drawn on the CPU, so that it is the same everywhere.
+        device: where the chains run.
+        noise_device: where noise is drawn: there too, unless told otherwise; "cpu" draws the same for every device, and
+            costs a GPU a wait at every step.
         accelerator: shares the batches out among its processes, on its devices; every process gets all samples.
         on_state: called after every step, as on_state(indices, state), with the batch's place among the samples: for
             progress, or to keep intermediate states. Nothing but the current state is kept otherwise.
@@ -223,6 +226,7 @@ def generate(
     if given is not None and len(given) != n:
         raise ValueError(f"given must hold a row for each of the n = {n} samples, got {len(given)}")
     device = device if accelerator is None else accelerator.device
+    shared = {"seed": seed, "batch_size": batch_size, "accelerator": accelerator, "device": noise_device or device}
 
     def draw(indices: range, generator: torch.Generator) -> dict[str, Tensor]:
         x = start((len(indices), *shape), generator).to(device)
@@ -232,7 +236,7 @@ def generate(
     n_processes = 1 if accelerator is None else accelerator.num_processes
     n_rounds = math.ceil(n / batch_size / n_processes)
     mine = torch.zeros(n_rounds, batch_size, *shape)  # alike in all processes, so that they can be gathered
-    for turn, batch in enumerate(draw_batches(draw, n, seed=seed, batch_size=batch_size, accelerator=accelerator)):
+    for turn, batch in enumerate(draw_batches(draw, n, **shared)):
         mine[turn, : len(batch["samples"])] = batch["samples"]
     if accelerator is None or n_processes == 1:
         return mine.flatten(0, 1)[:n]
@@ -249,6 +253,7 @@ def draw_batches(
     seed: Whole,
     batch_size: Count = 64,
     folder: Path | str | None = None,
+    device: torch.device | str = "cpu",
     accelerator: Accelerator | None = None,
     **facts: Fact,
 ) -> Iterator[dict[str, Tensor]]:
@@ -264,21 +269,24 @@ def draw_batches(
         folder: keeps each batch in a file of its own, batch-0000.safetensors and so on, written whole, and gives those
             that are there undrawn. Name it by all that the samples depend on but n: the last batch is then drawn whole
             too, so that more samples go on with those already there.
+        device: where the generators draw. What a GPU draws is kept in a folder of its own inside `folder`.
         accelerator: draws only this process's share, the batches b whose remainder by the number of processes it is.
         facts: kept in each file.
 
     Yields:
         {name: tensor}, in the order of the batches; from a folder, on the CPU.
     """
+    drawn_on = torch.device(device).type
+    kept = folder and Path(folder) / ("" if drawn_on == "cpu" else f"noise-{drawn_on}")
     process, n_processes = (0, 1) if accelerator is None else (accelerator.process_index, accelerator.num_processes)
     for batch in range(process, math.ceil(n / batch_size), n_processes):
         end = (batch + 1) * batch_size
-        indices = range(batch * batch_size, end if folder else min(n, end))
-        file = folder and Path(folder) / f"batch-{batch:04d}.safetensors"
+        indices = range(batch * batch_size, end if kept else min(n, end))
+        file = kept and kept / f"batch-{batch:04d}.safetensors"
         if file and file.exists():
             yield load_tensors(file)[0]
             continue
-        tensors = draw(indices, derived_generator(seed, batch))
+        tensors = draw(indices, derived_generator(seed, batch, device=device))
         if file:
             file.parent.mkdir(parents=True, exist_ok=True)
             save_tensors(file, tensors, **facts)

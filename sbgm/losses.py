@@ -174,7 +174,7 @@ def ncsn_loss(
     Raises:
         ValueError: weighting gives another shape than (B,).
     """
-    ladder = torch.tensor(sigmas, dtype=torch.promote_types(x.dtype, torch.float32), device=x.device)
+    ladder = torch.as_tensor(sigmas, dtype=torch.promote_types(x.dtype, torch.float32), device=x.device)
     if levels is None:
         levels = torch.randint(len(ladder), (len(x),), generator=generator, device=generator.device).to(x.device)
     sigma = ladder[levels]

@@ -23,6 +23,7 @@ from sbgm.checked import (
     checked,
     require_floats,
     require_sigma,
+    sigma_tensor,
 )
 
 __all__ = [
@@ -44,6 +45,7 @@ class ScoreNetwork(nn.Module):
 
     Attributes:
         sigmas: (L,) its ladder σ_1 > … > σ_L, a buffer.
+        ladder: the same numbers for Python, so that a σ is looked up without a wait for a GPU.
         arguments: the other arguments that it was built with; JSON holds them.
         image_shape: (C, H, W) of the images that it is for, or None where it is not known.
         data_range: (low, high) of their values.
@@ -60,7 +62,13 @@ class ScoreNetwork(nn.Module):
     def __init__(self, sigmas: Ladder, **arguments: Any) -> None:
         super().__init__()
         self.register_buffer("sigmas", torch.tensor(sigmas))
+        self.ladder = torch.tensor(sigmas, device="cpu").tolist()
+        self.register_load_state_dict_post_hook(_read_ladder)
         self.arguments = arguments
+
+
+def _read_ladder(network: ScoreNetwork, keys: object) -> None:
+    network.ladder = network.sigmas.tolist()
 
 
 class MLP(nn.Module):
@@ -136,8 +144,7 @@ class ConditionalMLP(nn.Module):
     def normalised(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """x/c of shape (B, D), σ as (B, 1) and c as (B, 1)."""
         self.require_points(x)
-        level = torch.as_tensor(require_sigma(sigma, x, positive=True), dtype=x.dtype, device=x.device)
-        level = level.expand(len(x), 1)
+        level = sigma_tensor(sigma, x).expand(len(x), 1)
         scale = (level**2 + self.data_std**2).sqrt()
         return x / scale, level, scale
 
@@ -271,8 +278,7 @@ class ImageMLP(ScoreNetwork):
         shape = self.image_shape or ()
         if require_dtype(x, self).shape[1:] != shape:
             raise ValueError(f"x must be images (B, {', '.join(map(str, shape))}), got {tuple(x.shape)}")
-        sigma = torch.as_tensor(require_sigma(sigma, x, positive=True), dtype=x.dtype, device=x.device)
-        sigma = sigma.reshape(-1, 1).expand(len(x), 1)
+        sigma = sigma_tensor(sigma, x).reshape(-1, 1).expand(len(x), 1)
         waves = sigma.log() * self.frequencies
         features = torch.cat([waves.sin(), waves.cos()], dim=1)
         h = self.begin((2 * x.flatten(1) - 1) / (1 + 4 * sigma**2).sqrt())

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sbgm.checked import Count, Ladder, Score, checked, require_sigma
+from sbgm.checked import Count, Ladder, Score, checked, require_sigma, sigma_tensor
 from sbgm.networks import ScoreNetwork, require_dtype
 
 __all__ = [
@@ -25,25 +26,36 @@ def upsampled(x: Tensor, size: tuple[int, int]) -> Tensor:
     """
     if x.shape[2:] == size:
         return x
-    rows, columns = (_linear_interpolation(n, m).to(x) for n, m in zip(x.shape[2:], size, strict=True))
+    rows, columns = (_linear_interpolation(n, m, x) for n, m in zip(x.shape[2:], size, strict=True))
     return rows @ x @ columns.T
 
 
 def pooled(x: Tensor, width: int = 5) -> Tensor:
     """The mean over width × width pixels around each, with zeros beyond the border, (B, C, H, W) -> (B, C, H, W)."""
-    rows, columns = (_band(n, width // 2).to(x) for n in x.shape[2:])
+    if channels_last(x):
+        return functional.avg_pool2d(x, width, stride=1, padding=width // 2)
+    rows, columns = (_band(n, width // 2, x) for n in x.shape[2:])
     return rows @ x @ columns / width**2  # sums first: 1/width is no number of bfloat16
 
 
-def _linear_interpolation(n_in: int, n_out: int) -> Tensor:
-    """The matrix (n_out, n_in) that takes n_in values at equal distances to n_out from the first to the last."""
-    at = torch.linspace(0, n_in - 1, n_out, dtype=torch.float64)
-    return (1 - (at[:, None] - torch.arange(n_in)).abs()).clamp(min=0)
+def channels_last(x: Tensor) -> bool:
+    """Whether the channels of a pixel (B, C, H, W) lie side by side, as a GPU's convolutions want them."""
+    return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
 
 
-def _band(n: int, reach: int) -> Tensor:
-    """The symmetric matrix (n, n) that adds up the values at a distance of at most `reach`."""
-    return torch.ones(n, n).triu(-reach).tril(reach)
+def _linear_interpolation(n_in: int, n_out: int, like: Tensor) -> Tensor:
+    """The matrix (n_out, n_in) that takes n_in values at equal distances to n_out from the first to the last.
+
+    It is made on the device of `like`, with its dtype, so that nothing is copied there.
+    """
+    exact = {"device": like.device, "dtype": torch.float64 if like.device.type == "cpu" else torch.float32}
+    at = torch.linspace(0, n_in - 1, n_out, **exact)
+    return (1 - (at[:, None] - torch.arange(n_in, **exact)).abs()).clamp(min=0).to(like)
+
+
+def _band(n: int, reach: int, like: Tensor) -> Tensor:
+    """The symmetric matrix (n, n) that adds up the values at a distance of at most `reach`, made where `like` is."""
+    return like.new_ones(n, n).triu(-reach).tril(reach)
 
 
 EPS = 1e-5
@@ -73,6 +85,9 @@ class ConditionalInstanceNorm(nn.Module):
         means = x.mean(dim=(2, 3), dtype=gamma.dtype)
         variance, mean = torch.var_mean(means, dim=1, keepdim=True)
         shift = beta + gamma * alpha * (means - mean) / (variance + EPS).sqrt()
+        if channels_last(x):  # which the view below would undo
+            scale = gamma * (x.to(gamma.dtype).var(dim=(2, 3), correction=0) + EPS).rsqrt()
+            return (x * scale[:, :, None, None] + (shift - scale * means)[:, :, None, None]).to(x.dtype)
         # An instance norm is the batch norm of one example of B·C channels: γ and the shift cost no pass of their own.
         one = x.reshape(1, -1, *x.shape[2:])
         normed = functional.batch_norm(one, None, None, gamma.flatten(), shift.flatten(), training=True, eps=EPS)
@@ -256,13 +271,19 @@ class RefineNet(ScoreNetwork):
         self.end = nn.Conv2d(c, image_channels, 3, padding=1)
 
     def forward(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """Images (B, C, H, W) with even H and W, σ a level of the ladder or (B,) levels -> scores of x's shape."""
+        """Images (B, C, H, W) with even H and W, σ a level of the ladder or (B,) levels -> scores of x's shape.
+
+        A σ off the ladder is an error; among (B,) on a GPU, at whose numbers no evaluation looks, its scores are NaN.
+        """
         if require_dtype(x, self).ndim != 4 or x.shape[2] % 2 or x.shape[3] % 2:
             raise ValueError(f"x must be images (B, C, H, W) with even H and W, got shape {tuple(x.shape)}")
         if x.shape[1] != self.begin.in_channels:
             raise ValueError(f"x must have {self.begin.in_channels} channels, got shape {tuple(x.shape)}")
         level = x.new_zeros(len(x), dtype=torch.long) if self.takes_any_sigma else self.level(x, sigma)
         output = self.output(x, level)
+        if not self.takes_any_sigma and isinstance(sigma, Tensor) and sigma.ndim > 0 and sigma.device.type != "cpu":
+            off = (sigma / self.sigmas[level] - 1).abs() > 1e-3  # an error here would be a wait
+            output = output.masked_fill(off.reshape(-1, 1, 1, 1), math.nan)
         return output / require_sigma(sigma, x, positive=True) if self.divide_by_sigma else output
 
     def output(self, x: Tensor, level: Tensor) -> Tensor:
@@ -280,13 +301,14 @@ class RefineNet(ScoreNetwork):
     def level(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """The index in the ladder of each example's σ, 0 for σ_1: (B,)."""
         require_sigma(sigma, x, positive=True)
-        wanted = torch.as_tensor(sigma, device=x.device, dtype=self.sigmas.dtype)
-        wanted = wanted.reshape(-1).expand(len(x))
-        distance, index = (wanted[:, None] / self.sigmas - 1).abs().min(dim=1)
-        if bool((distance > 1e-3).any()):
+        several = isinstance(sigma, Tensor) and sigma.ndim > 0
+        wanted = sigma if several else torch.tensor([float(sigma)])  # looked up on the CPU
+        ladder = self.sigmas if several else torch.tensor(self.ladder)
+        distance, index = (wanted[:, None].to(ladder.dtype) / ladder - 1).abs().min(dim=1)
+        if index.device.type == "cpu" and bool((distance > 1e-3).any()):
             off = float(wanted[distance.argmax()])
-            raise ValueError(f"sigma must be a level of the network's ladder {self.sigmas.tolist()}, got {off:g}")
-        return index
+            raise ValueError(f"sigma must be a level of the network's ladder {self.ladder}, got {off:g}")
+        return index if several else x.new_full((len(x),), int(index), dtype=torch.long)
 
 
 @checked
@@ -310,7 +332,7 @@ def rescaled(network: Score) -> Score:
         raise TypeError(f"network must have its ladder in `sigmas`, and {type(network).__name__} has none")
 
     def score(x: Tensor, sigma: float | Tensor) -> Tensor:
-        wanted = torch.as_tensor(require_sigma(sigma, x, positive=True), device=x.device, dtype=x.dtype).reshape(-1)
+        wanted = sigma_tensor(sigma, x).reshape(-1)
         sigmas = ladder.to(x)
         nearest = sigmas[(wanted[:, None] / sigmas).log().abs().argmin(dim=1)].expand(len(x))
         ratio = (nearest / wanted).reshape(-1, *[1] * (x.ndim - 1))

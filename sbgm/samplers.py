@@ -11,6 +11,7 @@ from one noise level straight to the next.
 from __future__ import annotations
 
 import collections
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -59,6 +60,7 @@ __all__ = [
 ]
 
 GROWTH_LIMIT = 1e6
+LOOK_EVERY = {"cpu": 1}  # states; 50 on other devices, where a look at a value is a wait
 
 
 class State(NamedTuple):
@@ -138,19 +140,21 @@ def langevin(
     Raises:
         SamplerDivergedError: the state stopped being finite or grew 10⁶-fold.
     """
-    scale = _starting_scale(x, math.sqrt(step_size * n_steps))
+
+    def error(level: int, step: int) -> SamplerDivergedError:
+        return SamplerDivergedError(
+            f"langevin diverged at step {step} of {n_steps}: the state is no longer finite, or beyond 10⁶ times its "
+            f"starting scale. step_size = {step_size:g} is too large: where the density looks like a Gaussian of "
+            f"variance v, the bound is step_size < 4v",
+            step_size=step_size,
+            level=level,
+            step=step,
+        )
+
+    watched = _watch(x, math.sqrt(step_size * n_steps), n_steps, error)
     for step in range(1, n_steps + 1):
         x = _langevin_step(score, x, step_size, sigma, generator)
-        if _has_diverged(x, scale):
-            raise SamplerDivergedError(
-                f"langevin diverged at step {step} of {n_steps}: the state is no longer finite, or beyond 10⁶ times "
-                f"its starting scale. step_size = {step_size:g} is too large: where the density looks like a Gaussian "
-                f"of variance v, the bound is step_size < 4v",
-                step_size=step_size,
-                level=1,
-                step=step,
-            )
-        yield State(x, step, sigma)
+        yield watched(State(x, step, sigma))
 
 
 def _langevin_step(
@@ -246,28 +250,31 @@ def hamiltonian(
     Raises:
         SamplerDivergedError: without a test, the state stopped being finite or grew 10⁶-fold.
     """
-    limit = GROWTH_LIMIT * _starting_scale(x, step_size * n_leapfrog * n_steps**0.5)
+
+    def error(level: int, step: int) -> SamplerDivergedError:
+        return SamplerDivergedError(
+            f"hamiltonian diverged at step {step} of {n_steps}: the state is no longer finite, or beyond 10⁶ times its "
+            f"starting scale. step_size = {step_size:g} is too large: where the density looks like a Gaussian of "
+            f"standard deviation s, the bound is step_size < 2s",
+            step_size=step_size,
+            level=level,
+            step=step,
+        )
+
+    noise = step_size * n_leapfrog * n_steps**0.5
+    watched, limit = _watch(x, noise, n_steps, error), _growth_limit(x, noise)
     log_p = None if log_prob is None else _starting_log_prob(log_prob, x, sigma)
     for step in range(1, n_steps + 1):
         p = randn_like(x, generator)
         y, p_end, exploded = _leapfrog(score, x, p, step_size, n_leapfrog, sigma, limit)
         if log_prob is None or log_p is None:
-            x, accepted = y, None
-            if bool(exploded.any()):
-                raise SamplerDivergedError(
-                    f"hamiltonian diverged at step {step} of {n_steps}: the state is no longer finite, or beyond 10⁶ "
-                    f"times its starting scale. step_size = {step_size:g} is too large: where the density looks like "
-                    f"a Gaussian of standard deviation s, the bound is step_size < 2s",
-                    step_size=step_size,
-                    level=1,
-                    step=step,
-                )
+            x, accepted = _where(exploded, torch.full_like(y, math.nan), y), None
         else:
             log_p_y = log_prob(y, sigma)
             log_ratio = log_p_y - _kinetic(p_end) - log_p + _kinetic(p)
             accepted = metropolis_test(log_ratio, generator) & ~exploded
             x, log_p = _where(accepted, y, x), torch.where(accepted, log_p_y, log_p)
-        yield State(x, step, sigma, accepted=accepted)
+        yield watched(State(x, step, sigma, accepted=accepted))
 
 
 def _leapfrog(
@@ -325,14 +332,13 @@ def annealed_langevin(
         SamplerDivergedError: the state stopped being finite or grew 10⁶-fold. Data of variance v diverge above
             ε = 4 σ_L² (1 + v/σ_1²), see `theory.largest_stable_step`.
     """
-    scale = _starting_scale(x, sigmas[0])
+    error = functools.partial(_step_too_large, "annealed_langevin", sigmas, step_size, n_steps)
+    watched = _watch(x, sigmas[0], len(sigmas) * n_steps, error)
     for level, sigma in enumerate(sigmas, start=1):
         alpha = step_size * sigma**2 / sigmas[-1] ** 2
         for step in range(1, n_steps + 1):
             x = _langevin_step(score, x, alpha, sigma, generator)
-            if _has_diverged(x, scale):
-                raise _step_too_large("annealed_langevin", sigmas, step_size, n_steps, level, step)
-            yield State(x, step, sigma, level)
+            yield watched(State(x, step, sigma, level))
     if denoise_last:
         yield State(_denoised(score, x, sigmas[-1]), n_steps + 1, sigmas[-1], len(sigmas))
 
@@ -401,15 +407,14 @@ def inpaint(
     Raises:
         SamplerDivergedError: the state stopped being finite or grew 10⁶-fold, see `annealed_langevin`.
     """
-    scale = _starting_scale(x, sigmas[0])
+    error = functools.partial(_step_too_large, "inpaint", sigmas, step_size, n_steps)
+    watched = _watch(x, sigmas[0], len(sigmas) * n_steps, error)
     for level, sigma in enumerate(sigmas, start=1):
         alpha = step_size * sigma**2 / sigmas[-1] ** 2
         y = image + sigma * randn_like(x, generator)
         for step in range(1, n_steps + 1):
             x = torch.where(mask, y, _langevin_step(score, x, alpha, sigma, generator))
-            if _has_diverged(x, scale):
-                raise _step_too_large("inpaint", sigmas, step_size, n_steps, level, step)
-            yield State(x, step, sigma, level)
+            yield watched(State(x, step, sigma, level))
     if denoise_last:
         yield State(torch.where(mask, y, _denoised(score, x, sigma)), n_steps + 1, sigma, level)
 
@@ -552,20 +557,22 @@ def level_to_level(
         step_size: ε of the Langevin steps, of size ε σ_i²/σ_L².
         n_steps: of these a level.
     """
-    scale = _starting_scale(x, sigmas[0])
+
+    def error(level: int, step: int) -> SamplerDivergedError:
+        if step == 1:
+            return _score_is_wrong(name, sigmas, level, step)
+        return _step_too_large(name, sigmas, step_size, n_steps + 1, level, step)
+
+    watched = _watch(x, sigmas[0], (len(sigmas) - 1) * (1 + n_steps), error)
     for level, (sigma, following) in enumerate(itertools.pairwise(sigmas), start=2):
         eta = eta_of(following / sigma)
         fresh = math.sqrt(max(0.0, following**2 - ((1 - eta) * sigma) ** 2))
         z = randn_like(x, generator)
         x = x + eta * sigma**2 * require_score(score(x, sigma), x) + fresh * z
-        if _has_diverged(x, scale):
-            raise _score_is_wrong(name, sigmas, level)
-        yield State(x, 1, following, level)
+        yield watched(State(x, 1, following, level))
         for step in range(2, n_steps + 2):
             x = _langevin_step(score, x, step_size * following**2 / sigmas[-1] ** 2, following, generator)
-            if _has_diverged(x, scale):
-                raise _step_too_large(name, sigmas, step_size, n_steps + 1, level, step)
-            yield State(x, step, following, level)
+            yield watched(State(x, step, following, level))
     if denoise_last:
         yield State(_denoised(score, x, sigmas[-1]), n_steps + 2, sigmas[-1], len(sigmas))
 
@@ -647,7 +654,8 @@ def probability_flow(
     Raises:
         SamplerDivergedError: the state stopped being finite or grew 10⁶-fold.
     """
-    scale = _starting_scale(x, sigmas[0])
+    error = functools.partial(_score_is_wrong, "probability_flow", sigmas)
+    watched = _watch(x, sigmas[0], len(sigmas) - 1, error)
     previous = None  # the last step's D and its length in ln σ
     for level, (sigma, following) in enumerate(itertools.pairwise(sigmas), start=2):
         slope = -sigma * require_score(score(x, sigma), x)
@@ -662,9 +670,7 @@ def probability_flow(
                 slope_there = -following * require_score(score(end, following), end)
                 end = x + (following - sigma) / 2 * (slope + slope_there)
             x = end
-        if _has_diverged(x, scale):
-            raise _score_is_wrong("probability_flow", sigmas, level)
-        yield State(x, 1, following, level)
+        yield watched(State(x, 1, following, level))
     if denoise_last:
         yield State(_denoised(score, x, sigmas[-1]), 2, sigmas[-1], len(sigmas))
 
@@ -672,14 +678,40 @@ def probability_flow(
 # --- what they share -------------------------------------------------------------------------------------------------
 
 
-def _starting_scale(x: Tensor, noise: float) -> float:
-    """The size that a healthy run has at the start: max |x|, or the spread of its own noise where that is larger."""
-    return max(float(x.abs().max()), noise)
+def _growth_limit(x: Tensor, noise: float) -> float:
+    """10⁶ times the size that a healthy run has at the start: max |x|, or the spread of its noise if that is larger."""
+    return GROWTH_LIMIT * max(float(x.abs().max()), noise)
 
 
-def _has_diverged(x: Tensor, scale: float) -> bool:
-    """Whether an entry is NaN, infinite, or beyond 10⁶ times `scale` (one comparison, which NaN fails)."""
-    return not float(x.abs().max()) <= GROWTH_LIMIT * scale
+def _watch(
+    x: Tensor, noise: float, n_states: int, error: Callable[[int, int], SamplerDivergedError]
+) -> Callable[[State], State]:
+    """Return a function that gives each of n_states states back, and raises error(level, step) of the first too large.
+
+    On the CPU it looks at every state. Elsewhere it looks at 50 at once, and at what is left when the last one comes:
+    some more states are yielded before the error, which names the same step.
+
+    Args:
+        x: (B, *shape) starting points.
+        noise: the spread of all noise that the chains are given.
+        n_states: how many there will be.
+        error: of a state with an entry that is NaN, infinite, or beyond `_growth_limit(x, noise)`.
+    """
+    limit, together = _growth_limit(x, noise), LOOK_EVERY.get(x.device.type, 50)
+    counted, places, sizes = itertools.count(1), [], []
+
+    def watched(state: State) -> State:
+        places.append((state.level, state.step))
+        sizes.append(state.x.abs().max())
+        if next(counted) == n_states or len(sizes) == together:
+            for place, size in zip(places, torch.stack(sizes).tolist(), strict=True):
+                if not size <= limit:  # which a NaN fails too
+                    raise error(*place)
+            places.clear()
+            sizes.clear()
+        return state
+
+    return watched
 
 
 def _step_too_large(
@@ -699,7 +731,7 @@ def _step_too_large(
     )
 
 
-def _score_is_wrong(name: str, sigmas: Ladder, level: int) -> SamplerDivergedError:
+def _score_is_wrong(name: str, sigmas: Ladder, level: int, step: int) -> SamplerDivergedError:
     """The error of a sampler whose steps are contractions under the score of any data."""
     return SamplerDivergedError(
         f"{name} diverged on the way from sigma = {sigmas[level - 2]:g} to level {level} of {len(sigmas)} (sigma = "
@@ -708,7 +740,7 @@ def _score_is_wrong(name: str, sigmas: Ladder, level: int) -> SamplerDivergedErr
         f"finite, and on the scale of 1/sigma",
         step_size=math.nan,
         level=level,
-        step=1,
+        step=step,
     )
 
 

@@ -106,24 +106,25 @@ def fit(
         optimizer.zero_grad(set_to_none=True)
         value = loss()
         value.backward()
-        number = value.item()
-        require_finite_step(number, optimizer, step, n_steps)
+        number = require_finite_step(value, optimizer, step, n_steps)
         optimizer.step()
         if schedule is not None:
             schedule.step()
         yield Step(step, number)
 
 
-def require_finite_step(loss: float, optimizer: torch.optim.Optimizer, step: int, n_steps: int) -> None:
-    """Raise FloatingPointError if the loss of a step, or the gradient that its parameters wait for, is NaN or infinite.
+def require_finite_step(loss: Tensor, optimizer: torch.optim.Optimizer, step: int, n_steps: int) -> float:
+    """Return the loss of a step; raise FloatingPointError if it, or the gradient of the parameters, is not finite.
 
-    A gradient is judged by the sum of all its numbers, which one of them that is not finite makes not finite: one look
-    at a value, since on a GPU each is a wait.
+    A gradient is judged by the sum of all its numbers, which one of them that is not finite makes not finite. Both come
+    from the device at once: the one look at a value in a step, since on a GPU each is a wait.
     """
     gradient = sum(p.grad.sum() for group in optimizer.param_groups for p in group["params"] if p.grad is not None)
-    for name, value in (("loss", loss), ("sum of the gradient", float(gradient))):
+    values = torch.stack([loss.detach().reshape(()), torch.as_tensor(gradient).to(loss)]).tolist()
+    for name, value in zip(("loss", "sum of the gradient"), values, strict=True):
         if not math.isfinite(value):
             raise FloatingPointError(f"the {name} is {value} at step {step} of {n_steps}; lower the learning rate")
+    return values[0]
 
 
 def adam(

@@ -340,7 +340,7 @@ FREE: dict[str, str] = lookup(
         ("a flag: anything is true or false", "variance_reduced", ""),
         ("for the result's text", "name features", "frechet_distance kernel_distance"),
         ("for the result's text", "against", ""),
-        ("torch names the devices that it knows", "device device_type accelerator", ""),
+        ("torch names the devices that it knows", "device device_type accelerator noise_device", ""),
         ("a path: the system says what is wrong with it", "folder path", ""),
         ("a path: the system says what is wrong with it", "name", "weights_file"),
         ("goes unused: the network knows no noise level", "sigma", "MLP.forward ResNet.forward"),

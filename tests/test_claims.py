@@ -153,6 +153,14 @@ def test_the_details_tell_what_was_expected_from_guards():
     assert claims.verdict(settled, "lab/05.ipynb") == line
 
 
+def test_the_verdict_shows_the_number_that_decides():
+    measurements = [expected("met", 1, low=0), reported("so", 2), expected("straddles", 3, se=1, low=2)]
+    line = claims.verdict(settle("M1", measurements), "lab/05.ipynb")
+    assert line.startswith("> **M1: inconclusive.** straddles: 3 ± 2, expected at least 2.")
+    line = claims.verdict(settle("M1", [*measurements, expected("misses", 4, high=3)]), "lab/05.ipynb")
+    assert line.startswith("> **M1: not reproduced.** misses: 4, expected at most 3.")
+
+
 @pytest.mark.parametrize(
     ("low", "high", "words"),
     [

@@ -3,18 +3,22 @@
 The tests on the real network need torch-fidelity (the extra "fid") and a file of weights at SBGM_FID_WEIGHTS.
 """
 
+import hashlib
 import importlib.util
 import math
 import os
 import pathlib
+import pickle
 import subprocess
 import sys
 
 import pytest
 import torch
 
-from sbgm.measure import feature_statistics
-from sbgm.measure.inception import Inception, fid, inception_score, kid
+from data_server import serving
+from sbgm.measure import feature_statistics, frechet_distance
+from sbgm.measure import inception as module
+from sbgm.measure.inception import Inception, checkpoint_fid, fid, inception_score, kid
 
 has_torch_fidelity = importlib.util.find_spec("torch_fidelity") is not None
 needs_torch_fidelity = pytest.mark.skipif(not has_torch_fidelity, reason="torch-fidelity is not installed")
@@ -39,6 +43,26 @@ def test_fid_is_refused_against_statistics_of_too_few_images():
     statistics = feature_statistics(normal(100, 5))
     with pytest.raises(ValueError, match=r"reference must be at least 2,560 for FID, got 100"):
         fid(torch.zeros(2_560, 2_048), statistics)
+
+
+def test_fid_for_choosing_a_checkpoint_takes_few_samples_and_says_what_it_is_for(monkeypatch):
+    """Where the covariance is not singular it is the Fréchet distance; where it is, torch-fidelity's."""
+    monkeypatch.setattr(module, "N_FEATURES", 12)
+    monkeypatch.setattr(module, "FEWEST_FOR_FID", 20)
+    few, many, real = normal(8, 12) + 0.5, normal(40, 12), 2 * normal(60, 12, seed=1)
+    assert checkpoint_fid(many, real).value == pytest.approx(frechet_distance(many, real).value, rel=1e-9)
+    found = checkpoint_fid(few, feature_statistics(real), against="training images")
+    assert str(found).startswith("FID of 8 samples, for choosing a checkpoint; not comparable with FID of 50,000 ")
+    if has_torch_fidelity:
+        from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+
+        statistics = [fid_features_to_statistics(x.double()) for x in (few, real)]
+        exact = fid_statistics_to_metric(*statistics, verbose=False)["frechet_inception_distance"]
+        assert found.value == pytest.approx(exact, rel=1e-5)
+    with pytest.raises(ValueError, match="samples must be at least 2 for a covariance, got 1"):
+        checkpoint_fid(few[:1], real)
+    with pytest.raises(ValueError, match="reference must be at least 20 for FID, got 19"):
+        checkpoint_fid(few, real[:19])
 
 
 def test_kid_takes_few_samples_and_names_itself():
@@ -99,8 +123,6 @@ def test_missing_weights_are_named(tmp_path, monkeypatch):
 
 @needs_torch_fidelity
 def test_a_file_of_weights_that_holds_code_is_refused_unrun(tmp_path):
-    import pickle
-
     ran = tmp_path / "ran"
 
     class Code:
@@ -111,6 +133,67 @@ def test_a_file_of_weights_that_holds_code_is_refused_unrun(tmp_path):
     with pytest.raises(pickle.UnpicklingError):
         Inception(tmp_path / "code.pth")
     assert not ran.exists()
+
+
+@needs_torch_fidelity
+@pytest.mark.parametrize("manner", ["silent", "forbidden", "other", "stalled"])
+def test_a_download_of_weights_that_fails_says_so_soon_and_leaves_nothing(manner, tmp_path, monkeypatch):
+    monkeypatch.delenv("SBGM_FID_WEIGHTS", raising=False)
+    monkeypatch.setattr(module, "TIMEOUT", 0.1)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    with serving({"w.pth": bytes(1_000)}) as (url, _):
+        monkeypatch.setattr(module, "URL", f"{url}/{manner}/w.pth")
+        with pytest.raises(ConnectionError, match=r"weights could not be downloaded .* Set SBGM_FID_WEIGHTS to a file"):
+            Inception()
+    assert not list((tmp_path / "checkpoints").iterdir())
+
+
+@needs_torch_fidelity
+def test_weights_are_downloaded_once(tmp_path, monkeypatch):
+    """By their checksum; here a file that holds no weights."""
+    content = b"no weights"
+    monkeypatch.delenv("SBGM_FID_WEIGHTS", raising=False)
+    monkeypatch.setattr(module, "SHA256", hashlib.sha256(content).hexdigest())
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    with serving({"w.pth": content}) as (url, asked):
+        monkeypatch.setattr(module, "URL", f"{url}/whole/w.pth")
+        for _ in range(2):
+            with pytest.raises(pickle.UnpicklingError):
+                Inception()
+    assert len(asked) == 1
+    assert (tmp_path / "checkpoints" / "w.pth").read_bytes() == content
+
+
+@needs_torch_fidelity
+def test_the_weights_address_is_torch_fidelitys():
+    from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
+
+    assert module.URL == URL_INCEPTION_V3
+    assert module.SHA256[:8] == URL_INCEPTION_V3.removesuffix(".pth")[-8:]
+
+
+@needs_torch_fidelity
+def test_logits_are_torch_fidelitys_on_random_weights(tmp_path, monkeypatch):
+    """Random weights, since those at hand have no logits; the score of samples from logits is compared above."""
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3 as Theirs
+
+    state, load = {}, Theirs.load_state_dict
+    monkeypatch.setattr(Theirs, "load_state_dict", lambda self, _: state.update(self.state_dict()))
+    torch.save({}, tmp_path / "random.pth")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        Theirs("random", ["2048"], feature_extractor_weights_path=tmp_path / "random.pth")
+    monkeypatch.setattr(Theirs, "load_state_dict", load)
+    torch.save(state, tmp_path / "random.pth")
+    ours = Inception(tmp_path / "random.pth")
+    assert ours.has_logits
+    images = torch.randint(256, (2, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    features = ours.features(images.float() / 255)
+    theirs = Theirs("random", ["2048", "logits_unbiased"], feature_extractor_weights_path=tmp_path / "random.pth")
+    expected, logits = theirs(images)
+    torch.testing.assert_close(features, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(ours.logits(features), logits, rtol=1e-4, atol=1e-5)
+    assert ours.logits(features).shape == (2, 1_008)
 
 
 # --- the real network ------------------------------------------------------------------------------------------------
@@ -136,10 +219,10 @@ def test_features_are_of_quantised_images_and_batches_make_no_difference(incepti
 @needs_weights
 def test_weights_without_logits_have_no_inception_score(inception):
     if inception.has_logits:
-        assert inception.logits(torch.zeros(2, 3, 32, 32)).shape == (2, 1_008)
+        assert inception.logits(torch.zeros(2, 2_048)).shape == (2, 1_008)
     else:
         with pytest.raises(ValueError, match=r"needs logits, and these weights have no last layer"):
-            inception.logits(torch.zeros(2, 3, 32, 32))
+            inception.logits(torch.zeros(2, 2_048))
 
 
 @needs_weights
@@ -152,8 +235,6 @@ def test_kid_and_frechet_distance_are_torch_fidelitys(inception):
     """
     from torch_fidelity import calculate_metrics
     from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
-
-    from sbgm.measure import frechet_distance
 
     generator = torch.Generator().manual_seed(0)
     coarse = torch.rand(24, 3, 4, 4, generator=generator)

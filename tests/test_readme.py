@@ -13,7 +13,7 @@ from sklearn.datasets import make_moons
 import bench
 from processes import torchrun
 from sbgm.cli import ledger, main
-from sbgm.lab import claims
+from sbgm.lab import claims, scale
 from sbgm.lab.runs import Run
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -121,6 +121,12 @@ def test_the_ledger_and_its_count_are_those_the_records_give():
     assert shown == claims.count_line(records)
     table = (claims.results_folder() / "README.md").read_text(encoding="utf-8")
     assert table == f"{ledger.HEAD}\n{claims.ledger_table(records)}\n"
+
+
+def test_what_an_hour_of_gpu_gives_is_counted():
+    table = scale.gpu_hour_table()
+    assert ledger.with_section(ROOT / "README.md", "gpu-hour", table) == README
+    assert max(len(line) for line in table.splitlines()) <= 120
 
 
 @pytest.mark.parametrize("name", ["bench", "bench learning"])

@@ -306,7 +306,7 @@ def test_colour_images_are_compared_with_a_gaussians(small, monkeypatch):
         torch.manual_seed(0)
         network = RefineNet([1.0, 0.1], channels=4, image_channels=3)
     save_network(network, weights.weights_folder() / "cifar10_ncsn.safetensors", image_shape=[3, 8, 8])
-    monkeypatch.setattr(recorded, "Inception", lambda device: FeatureSpace(features, "stand-in", "means"))
+    monkeypatch.setattr(recorded, "Inception", lambda *_: FeatureSpace(features, "stand-in", "means"))
     space = FeatureSpace(features, "means", "means")
     monkeypatch.setattr(recorded, "feature_space", lambda name, inception: space)
     monkeypatch.setattr(recorded, "reference_for", reference_for)

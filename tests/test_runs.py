@@ -14,6 +14,7 @@ from torch import nn
 from processes import FORKS
 from sbgm import cli as command
 from sbgm import ncsn_loss
+from sbgm.cli import train
 from sbgm.lab import ncsn
 from sbgm.lab.runs import Run, load_trained
 from small_run import SETTINGS, as_a_command, assert_same_run, changed, live, small_network, steps_of
@@ -103,8 +104,23 @@ def test_a_signal_lets_the_command_finish_its_step_and_save(tmp_path, whole, mon
     arguments = ["train", "digits", "--cpu", "--out", str(tmp_path / "run")]
     assert command.main(arguments) == status
     assert signal.getsignal(number) == before
-    assert "Stopped and saved at step 5. The same command with --resume goes on." in capsys.readouterr().err
+    assert "Stopped and saved at step 5 of 8. The same command with --resume goes on." in capsys.readouterr().err
     assert command.main([*arguments, "--resume"]) == 0
+    assert_same_run(tmp_path / "run", whole[0])
+
+
+def test_a_run_stops_when_its_minutes_are_over_and_goes_on(tmp_path, whole, monkeypatch, capsys):
+    """A clock that jumps by an hour at the fifth step."""
+    hours = []
+    as_a_command(monkeypatch)
+    break_call(monkeypatch, 5, lambda value: (hours.append(3_600), value)[1])
+    now = time.monotonic
+    monkeypatch.setattr(train.time, "monotonic", lambda: now() + sum(hours))
+    arguments = ["train", "digits", "--cpu", "--out", str(tmp_path / "run")]
+    assert command.main([*arguments, "--minutes", "50"]) == 0
+    assert "Stopped and saved at step 5 of 8. The same command with --resume goes on." in capsys.readouterr().err
+    assert command.main([*arguments, "--resume", "--minutes", "50"]) == 0
+    assert "Stopped" not in capsys.readouterr().err
     assert_same_run(tmp_path / "run", whole[0])
 
 

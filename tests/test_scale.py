@@ -8,7 +8,7 @@ from torch import nn
 
 from sbgm.lab import Scale
 from sbgm.lab.ncsn import NCSN
-from sbgm.lab.scale import fast_precision, forward_flop, full_run, hours, saved_numbers
+from sbgm.lab.scale import fast_precision, forward_flop, full_run, gpu_hour_table, hours, saved_numbers
 from sbgm.refinenet import RefineNet
 from sbgm.training import n_parameters
 from sbgm.weights import save_network
@@ -52,6 +52,13 @@ def test_bf16_is_chosen_where_the_processor_has_it(monkeypatch):
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True, raising=False)
     assert fast_precision("cpu") == "bf16"
     assert fast_precision("mps") == "fp32"
+
+
+@pytest.mark.parametrize(("capability", "precision"), [((7, 5), "fp32"), ((8, 0), "bf16"), ((9, 0), "bf16")])
+def test_bf16_is_not_chosen_on_a_t4_which_emulates_it(monkeypatch, capability, precision):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
+    assert fast_precision("cuda") == precision
 
 
 # --- what a full run takes -------------------------------------------------------------------------------------------
@@ -121,3 +128,15 @@ def test_hours():
     assert hours(3_600e12, peak=10e12, share=0.1, n_devices=8, scaling=0.5) == pytest.approx(1 / 4)
     with pytest.raises(ValueError, match="share must be"):
         hours(1, peak=1, share=0)
+
+
+def test_an_hour_of_gpu_by_hand():
+    """An H100 at three tenths of 989e12, 50 minutes; 19.85e9 operations an evaluation; three evaluations a step."""
+    rows = [row.strip("| ").split(" | ") for row in gpu_hour_table().splitlines()]
+    cells = {name: values for name, *values in rows}
+    steps = 50 * 60 * 0.3 * 989e12 / (3 * 128 * 19.847e9)
+    width, found, seen, drawing = cells["H100, bf16, 989 TFLOP/s"]
+    assert (width, float(found.replace(",", ""))) == ("128", pytest.approx(steps, abs=60))
+    assert seen == f"{steps * 128 / 50_000:.0f} times"
+    assert drawing == f"{10_000 * 50 * 19.847e9 / (0.3 * 989e12) / 60:.1f} minutes"
+    assert cells["T4, fp32, 8.1 TFLOP/s"][0] == "32"

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from sbgm.checked import Score
 from sbgm.files import save_tensors, written_whole
 from sbgm.generation import NamedSampler, OnState
-from sbgm.lab.runs import load_trained, make_accelerator
+from sbgm.lab.runs import load_trained, make_accelerator, on_device
 from sbgm.noise import geometric_sigmas, power_sigmas
 from sbgm.plots import image_sheet
 from sbgm.precision import PRECISIONS, autocast, compiled
@@ -47,6 +47,7 @@ def add_drawing_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--precision", choices=list(PRECISIONS), default="fp32", help="of the network's layers (fp32)")
     parser.add_argument("--compile", action="store_true", help="fuse the layers by torch.compile: minutes, then faster")
     parser.add_argument("--cpu", action="store_true", help="run on the CPU even where there is a GPU")
+    parser.add_argument("--cpu-noise", action="store_true", help="draw noise on the CPU, the same for every device")
     parser.add_argument("--n-steps", type=count, help="T, Langevin steps a level (100)")
     parser.add_argument("--step-size", type=float, help="ε of x + (ε/2) s + √ε z at σ_L (the paper's, 0.2 σ_L²: 2e-5)")
     parser.add_argument("--denoise", action="store_true", help="end with the expected clean image, x + σ_L² s")
@@ -96,7 +97,7 @@ class Drawing:
         taken = [str(file) for file in self.files if file.exists()]
         if taken and not options.overwrite:
             raise FileExistsError(f"{' and '.join(taken)} exists already; choose another --out, or add --overwrite")
-        network = load_trained(options.network).to(self.accelerator.device)
+        network = on_device(load_trained(options.network), self.accelerator.device)
         if network.image_shape is None:
             raise ValueError(f"network must be one for images, but {options.network} does not say of which shape")
         self.network = compiled(network) if options.compile else network
@@ -140,6 +141,7 @@ class Drawing:
         """
         options, begin = self.options, time.perf_counter()
         shared = {"seed": options.seed, "batch_size": options.batch_size, "accelerator": self.accelerator}
+        shared["noise_device"] = "cpu" if options.cpu_noise else None
         with _progress(self.accelerator, n, options.batch_size, sampler.n_states) as on_state:
             images = sampling(on_state=on_state, **shared)
         facts |= {name: getattr(options, name) for name in ("network", "denoise", "seed", "batch_size", "precision")}

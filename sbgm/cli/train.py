@@ -1,4 +1,4 @@
-"""Train a noise conditional score network on images; Ctrl-C and SIGTERM save, --resume goes on.
+"""Train a noise conditional score network on images; Ctrl-C, SIGTERM and --minutes save, --resume goes on.
 
 On several GPUs: torchrun --nproc_per_node 8 -m sbgm train …
 """
@@ -8,17 +8,25 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import math
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas
+import torch
 from tqdm import tqdm
 
+from sbgm.checked import Positive, checked
 from sbgm.cli.options import leave_together
 from sbgm.lab.ncsn import DATA, NCSN, SCALES, train_ncsn
 from sbgm.lab.runs import Run, TrainingSettings, make_accelerator
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 FLAGS = {
     "conditional": "--unconditional",
@@ -38,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="the run's folder, by habit runs/NAME")
     parser.add_argument("--resume", action="store_true", help="go on with the run in that folder")
     parser.add_argument("--cpu", action="store_true", help="train on the CPU even where there is a GPU")
+    parser.add_argument("--minutes", type=float, help="save and stop after so long, compiling included")
     change = parser.add_argument_group(
         "changes to the scale's settings", "in brackets what holds where the table below says nothing else"
     )
@@ -81,11 +90,12 @@ def scale_table() -> str:
 
 def run(options: argparse.Namespace) -> int:
     """Train, under a progress bar with rate, time left and loss."""
+    deadline = _deadline(options.minutes)
     settings = settings_from(options)
     accelerator = make_accelerator(cpu=options.cpu)
     if options.scale != "laptop" and accelerator.device.type == "cpu":
         print(f"sbgm train: no GPU is used; --scale {options.scale} takes weeks on a CPU", file=sys.stderr)
-    steps = train_ncsn(settings, options.out, resume=options.resume, accelerator=accelerator)
+    stopped, steps = False, train_ncsn(settings, options.out, resume=options.resume, accelerator=accelerator)
     with (
         _noted(signal.SIGINT, signal.SIGTERM) as came,
         contextlib.closing(steps),
@@ -100,15 +110,29 @@ def run(options: argparse.Namespace) -> int:
         for step in steps:
             bar.set_postfix(loss=f"{step.loss:.1f}", refresh=False)
             bar.update()
-            if came:
+            if stopped := _any_stops(bool(came) or time.monotonic() >= deadline, accelerator):
                 break
     leave_together(accelerator)
-    if came and accelerator.is_main_process:
+    if stopped and accelerator.is_main_process:
         print(
-            f"\nStopped and saved at step {Run(options.out).last_step}. The same command with --resume goes on.",
+            f"\nStopped and saved at step {Run(options.out).last_step:,} of {settings.training.n_steps:,}. "
+            "The same command with --resume goes on.",
             file=sys.stderr,
         )
     return 128 + came[0] if came else 0
+
+
+@checked
+def _deadline(minutes: Positive | None) -> float:
+    """Return the time, of the monotonic clock, when so many minutes are over."""
+    return math.inf if minutes is None else time.monotonic() + 60 * minutes
+
+
+def _any_stops(stopped: bool, accelerator: Accelerator) -> bool:
+    """Return whether one of the processes stops: all do so after the same step, or the others wait for it for ever."""
+    if accelerator.num_processes == 1:
+        return stopped
+    return bool(accelerator.reduce(torch.tensor(int(stopped), device=accelerator.device)))
 
 
 @contextlib.contextmanager

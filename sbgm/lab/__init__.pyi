@@ -5,6 +5,7 @@ from . import faces as faces
 from . import figure1 as figure1
 from . import i5 as i5
 from . import i8 as i8
+from . import i9 as i9
 from . import n4 as n4
 from . import ncsn as ncsn
 from . import recipes as recipes

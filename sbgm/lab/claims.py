@@ -330,7 +330,7 @@ def settle(
 
     Args:
         claim_id: such as "L3".
-        measurements: by `expected`, `guard` and `reported`; the first is the verdict's number.
+        measurements: by `expected`, `guard` and `reported`; the first is the verdict's number, if all are met.
         narrower: in what the measurement is narrower than the paper's statement, such as "half the paper's width".
         status: "reported" or "waits for a GPU", where one of them says more.
         data: what was measured on, where that can differ from run to run.
@@ -566,15 +566,18 @@ def count_line(records: dict[str, Settled]) -> str:
 
 
 def verdict(record: Settled, lab: str) -> str:
-    """The line that a chapter has for a claim: the status, the first number with its interval, and where it comes from.
+    """The line that a chapter has for a claim: the status, the number that decides it, and where it comes from.
+
+    That is an expected one that misses its bound, or straddles it; the first of all where there is none.
 
     Args:
         record: of the claim.
         lab: the lab notebook, relative to the chapter.
     """
-    first = record.measurements[0]
-    held = f", expected {interval(first.low, first.high)}" if first.kind == "expected" else ""
-    return f"> **{record.id}: {record.status}.** {first.measured}{held}. [How it was measured]({lab})"
+    failed = (m for m in record.of_kind("expected") if not m.met)
+    decides = max(failed, key=lambda m: m.missed and not m.yardstick, default=record.measurements[0])
+    held = f", expected {interval(decides.low, decides.high)}" if decides.kind == "expected" else ""
+    return f"> **{record.id}: {record.status}.** {decides.measured}{held}. [How it was measured]({lab})"
 
 
 # --- the paper's own numbers ------------------------------------------------------------------------------------------

@@ -315,7 +315,14 @@ def entries(sigmas: Tensor) -> list[Entry]:
 
 
 def draw_entry(
-    entry: Entry, network: nn.Module, digits: Tensor, kept: Path, n_samples: int, batch_size: int = 50, seed: int = 0
+    entry: Entry,
+    network: nn.Module,
+    digits: Tensor,
+    kept: Path,
+    n_samples: int,
+    batch_size: int = 50,
+    seed: int = 0,
+    precision: str = "bf16",
 ) -> Iterator[Tensor]:
     """The batches of an entry's samples, (B, C, H, W) as the sampler left them, each drawn unless it is in `kept`.
 
@@ -327,22 +334,23 @@ def draw_entry(
         kept: the folder of the batches, one file each, written whole.
         n_samples: at least so many in all.
         batch_size, seed: as for `measure_curve`.
+        precision: of the network's layers, see `sbgm.precision`.
     """
-    score, start = _score(network, entry), _start(entry, digits)
+    score, start = _score(network, entry, precision), _start(entry, digits)
 
     def drawn(indices: range, generator: torch.Generator) -> dict[str, Tensor]:
         x = start((len(indices), *network.image_shape), generator).to(network.sigmas.device)
         return {"samples": final(entry.sampler.states(score, x, generator)).cpu()}
 
-    sizes = {"seed": seed, "batch_size": batch_size}
+    sizes = {"seed": seed, "batch_size": batch_size, "device": network.sigmas.device}
     for tensors in draw_batches(drawn, n_samples, folder=kept, **sizes, entry=repr(entry)):
         yield tensors["samples"]
 
 
-def _score(network: nn.Module, entry: Entry) -> Score:
-    """The network's score in bfloat16 layers, at any σ, clamped where the entry says so."""
+def _score(network: nn.Module, entry: Entry, precision: str) -> Score:
+    """The network's score at any σ, clamped where the entry says so."""
     any_sigma = network if network.takes_any_sigma else rescaled(network)
-    score = autocast(any_sigma, "bf16", network.sigmas.device.type)
+    score = autocast(any_sigma, precision, network.sigmas.device.type)
     return in_range(score, *network.data_range) if entry.clamped else score
 
 

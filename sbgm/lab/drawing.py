@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from sbgm.checked import Batch, Count, Generator, Ladder, Positive, Score, Whole, checked, one_of
+from sbgm.checked import Batch, Count, Generator, Ladder, Positive, Score, Whole, checked, one_of, unchecked
 from sbgm.files import file_hash
 from sbgm.generation import draw_batches, uniform_start
+from sbgm.lab.runs import on_device
 from sbgm.measure import Measured, frechet_distance
 from sbgm.measure.judging import feature_space, reference_for
 from sbgm.precision import PRECISIONS, autocast, compiled
@@ -40,7 +41,7 @@ __all__ = [
 
 @dataclasses.dataclass(frozen=True)
 class Machine:
-    """The device that networks run on. It moves samples by rounding only, so their name does not depend on it.
+    """The device that networks run on, and where their noise is drawn, see `sbgm.generation.draw_batches`.
 
     Attributes:
         device: such as "cpu" or "cuda".
@@ -50,9 +51,14 @@ class Machine:
     device: str = "cpu"
     compile: bool = False
 
+    @property
+    def n_chains(self) -> int:
+        """How many chains to run side by side: 50 on the CPU, more where that costs little time."""
+        return 50 if torch.device(self.device).type == "cpu" else 500
+
     def prepared(self, network: nn.Module) -> nn.Module:
         """The network on the device, compiled if asked for."""
-        network = network.to(self.device)
+        network = on_device(network, torch.device(self.device))
         return compiled(network) if self.compile else network
 
     def score(self, network: nn.Module, precision: str) -> Score:
@@ -108,23 +114,25 @@ class Drawing(Chains):
     Attributes:
         n_samples: how many.
         batch_size: chains side by side. Batches are drawn whole, so that more samples go on with those already there.
+        every_level: keep the chains after each level; False keeps the last alone, for many samples of large images.
         network, n_steps, step_size, precision, seed: as for `Chains`.
     """
 
     n_samples: Count = 1_000
     batch_size: Count = 50
+    every_level: bool = True
 
     @property
     def key(self) -> str:
         """The name of the samples, see `named`."""
-        return self.named(f"batch{self.batch_size}")
+        return self.named(f"batch{self.batch_size}{'' if self.every_level else '-last'}")
 
 
 class Drawn(NamedTuple):
     """Chains after the last step of each level, and what the network then takes for the clean images behind them.
 
     Attributes:
-        states: (L, N, C, H, W), as the sampler left them; `states[-1]` are the samples.
+        states: (L, N, C, H, W), as the sampler left them; `states[-1]` are the samples. L = 1 without `every_level`.
         denoised: (L, N, C, H, W), x + σ_i² s(x, σ_i) of each.
     """
 
@@ -162,12 +170,12 @@ def draw(
         title = f"{drawing.network}, batch {indices.start // drawing.batch_size}"
         chains, states, denoised = annealed_langevin(score, x, sigmas, **settings), [], []
         for state in tqdm(chains, title, len(sigmas) * drawing.n_steps, unit="step"):
-            if state.step == drawing.n_steps:
-                states.append(state.x.cpu())
-                denoised.append(denoise(score, state.x, state.sigma).cpu())
-        return {"states": torch.stack(states), "denoised": torch.stack(denoised)}
+            if state.step == drawing.n_steps and (drawing.every_level or state.level == len(sigmas)):
+                states.append(state.x)
+                denoised.append(unchecked(denoise)(score, state.x, state.sigma))
+        return {"states": torch.stack(states).cpu(), "denoised": torch.stack(denoised).cpu()}
 
-    n, sizes = drawing.n_samples, {"seed": drawing.seed, "batch_size": drawing.batch_size}
+    n, sizes = drawing.n_samples, {"seed": drawing.seed, "batch_size": drawing.batch_size, "device": machine.device}
     parts = list(draw_batches(batch, n, folder=Path(folder) / drawing.key, **sizes))
     return Drawn(*(torch.cat([p[name] for p in parts], dim=1)[:, :n] for name in Drawn._fields))
 

@@ -212,7 +212,8 @@ def measure_i5(
     digits = digits_map(folder, N_STEPS + BEYOND_N_STEPS, STEP_SIZES + BEYOND_STEP_SIZES)
     places = [(t, eps) for t in N_STEPS if t <= n_steps for eps in MNIST_STEP_SIZES]
     places += {(100, 2e-5)} - set(places)
-    drawings = [Drawing(weights, n_samples=n_samples, n_steps=t, step_size=eps) for t, eps in places]
+    common = {"n_samples": n_samples, "batch_size": machine.n_chains}
+    drawings = [Drawing(weights, n_steps=t, step_size=eps, **common) for t, eps in places]
     mnist = measure_map(drawings, folder, some_images("mnist", "train"), digit_distance, machine)
     return enter(
         "I5",

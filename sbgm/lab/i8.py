@@ -96,10 +96,11 @@ def draw_fills(
         states = inpaint(score, x, sigmas, image=image, generator=generator, **options)
         title, n_states = f"image {j + 1} of {len(images)}", len(sigmas) * settings.n_steps
         fills = final(tqdm(states, title, n_states, unit="step"))
-        y = last_y(image, x, sigmas.tolist(), settings.n_steps, derived_generator(settings.seed, j))
+        again = derived_generator(settings.seed, j, device=machine.device)
+        y = last_y(image, x, sigmas.tolist(), settings.n_steps, again)
         return {"fills": fills.cpu(), "y": y.cpu()}
 
-    sizes = {"seed": settings.seed, "batch_size": 1, "folder": Path(folder) / settings.key}
+    sizes = {"seed": settings.seed, "batch_size": 1, "folder": Path(folder) / settings.key, "device": machine.device}
     parts = list(draw_batches(fill, len(images), **sizes))
     by_mask = (torch.stack([p[name] for p in parts]).unflatten(1, (-1, settings.n_fills)) for name in ("fills", "y"))
     fills, ys = (value.transpose(0, 1) for value in by_mask)

@@ -12,8 +12,8 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from sbgm.checked import Batch, Count, Score, checked, one_of
-from sbgm.data import dequantise, load_images, random_flip
+from sbgm.checked import Batch, Count, Score, checked, one_of, unchecked
+from sbgm.data import Images, dequantise, load_images, random_flip
 from sbgm.lab.recipes import GeometricLadder
 from sbgm.lab.runs import PartLoss, Run, TrainingSettings, make_accelerator, train
 from sbgm.losses import ncsn_loss
@@ -107,7 +107,7 @@ def train_ncsn(
     *,
     resume: bool = False,
     network: ScoreNetwork | None = None,
-    images: Batch | None = None,
+    images: Images | None = None,
     held_out: Batch | None = None,
     accelerator: Accelerator | None = None,
 ) -> Iterator[Step]:
@@ -141,7 +141,7 @@ def train_ncsn(
     if not resume and accelerator.is_main_process:
         run.create(started)
     accelerator.wait_for_everyone()
-    loss = _part_loss(images, settings, accelerator.device)
+    loss = _part_loss(resident(images, accelerator.device), settings, accelerator.device)
     held_out = held_out[: settings.n_held_out].to(accelerator.device)
 
     def measure(score: Score) -> dict[str, float]:
@@ -152,21 +152,32 @@ def train_ncsn(
     return train(network, loss, run, settings.training, measure=measure, accelerator=accelerator)
 
 
+def resident(images: Tensor, device: torch.device) -> Tensor:
+    """The training images on a device, or where they are if a CUDA GPU has less than four times the memory free."""
+    if device.type == "cuda" and 4 * images.nbytes > torch.cuda.mem_get_info(device)[0]:
+        return images
+    return images.to(device)
+
+
 def _part_loss(images: Tensor, settings: NCSN, device: torch.device) -> PartLoss:
-    """Eq. 6 on a part of a step's batch: every epoch goes through the images once, in an order of its own."""
+    """Eq. 6 on a part of a step's batch: every epoch goes through the images once, in an order of its own.
+
+    The images were looked at when the training began: a look at a value in each step would be a wait for a GPU.
+    """
     seed, size = settings.training.seed, settings.training.batch_size
+    sigmas = torch.as_tensor(settings.sigmas, device=device)
 
     @functools.lru_cache(maxsize=1)
     def order(epoch: int) -> Tensor:
-        return torch.randperm(len(images), generator=derived_generator(seed, ORDER, epoch))
+        return torch.randperm(len(images), generator=derived_generator(seed, ORDER, epoch)).to(images.device)
 
     def loss(score: Score, step: int, part: int, n_parts: int) -> Tensor:
         epoch, position = divmod(step - 1, len(images) // size)
         rows = order(epoch)[position * size : (position + 1) * size]
         generator = derived_generator(seed, PART, step, part, device=device)
-        x = dequantise(images[rows[part::n_parts]].to(device), generator=generator)
+        x = unchecked(dequantise)(images[rows[part::n_parts]].to(device), generator=generator)
         if settings.flips:
-            x = random_flip(x, generator=generator)
-        return ncsn_loss(score, x, settings.sigmas, generator=generator)
+            x = unchecked(random_flip)(x, generator=generator)
+        return unchecked(ncsn_loss)(score, x, sigmas, generator=generator)
 
     return loss

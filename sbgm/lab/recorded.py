@@ -1,7 +1,7 @@
 """Claims that cost more than a cell may: measured once, resumably, by `python -m sbgm evaluate`, and recorded.
 
 `evaluate` measures any of them. Those on generated images stand here, I1, I4, I6, I7, I10 and I11 on MNIST, I2 on
-CIFAR-10; M2, N4, I3, I5 and I8 have files of their own.
+CIFAR-10; M2, N4, I3, I5, I8 and I9 have files of their own.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from sbgm.lab.faces import measure_faces
 from sbgm.lab.figure1 import RAW, load_raw, measure_m2
 from sbgm.lab.i5 import measure_i5, noise_on_constant_pixels
 from sbgm.lab.i8 import measure_i8
+from sbgm.lab.i9 import measure_i9
 from sbgm.lab.n4 import measure_n4
 from sbgm.measure import (
     Estimate,
@@ -212,7 +213,7 @@ def measure_digits(
         NotReproducedError: it is not reproduced, or inconclusive; the message shows why, and nothing is recorded.
     """
     claim = COMPARISONS[claim_id]
-    drawings = [_drawing(name, n_samples, n_steps) for name in claim.networks]
+    drawings = [_drawing(name, n_samples, n_steps, machine) for name in claim.networks]
     loads = [load_raw if name == RAW else load_network for name in claim.networks]
     samples = [draw(drawing, folder, machine, load=load) for drawing, load in zip(drawings, loads, strict=True)]
     found = claim.measure(*samples)
@@ -231,10 +232,11 @@ def measure_digits(
     )
 
 
-def _drawing(network: str, n_samples: int, n_steps: int) -> Drawing:
+def _drawing(network: str, n_samples: int, n_steps: int, machine: Machine) -> Drawing:
     """Samples of a network with T steps a level, or 10 T where it has one level, so that all are asked as often."""
     steps = n_steps if network == "mnist_ncsn" else 10 * n_steps
-    return Drawing(network, n_samples=n_samples, n_steps=steps, precision="fp32" if network == RAW else "bf16")
+    settings = {"n_samples": n_samples, "n_steps": steps, "batch_size": machine.n_chains}
+    return Drawing(network, precision="fp32" if network == RAW else "bf16", **settings)
 
 
 # --- their measurements -----------------------------------------------------------------------------------------------
@@ -279,7 +281,10 @@ def i4_measurements(denoised: list[Measured], states: list[Measured]) -> list[Me
             "rank correlation, level and nearness of the denoised state", falling([d.value for d in denoised]), low=0.9
         ),
         expected(  # the number is ours: the paper shows images
-            "the same, state as it is", falling([d.value for d in states]), low=0.9, yardstick=True
+            "rank correlation, level and nearness of the state as it is",
+            falling([d.value for d in states]),
+            low=0.9,
+            yardstick=True,
         ),
         reported("Fréchet distance of the denoised state after σ_1", denoised[0]),
         reported("Fréchet distance of the denoised state after σ_L", denoised[-1]),
@@ -403,6 +408,7 @@ def measure_colour(
     n_steps: int = 100,
     n_reference: int = 5_000,
     weights: str | None = None,
+    fid_weights: Path | None = None,
     machine: Machine = CPU,
 ) -> Settled:
     """Measure I2, or report I3: the kernel distance in Inception's features (KID) of samples, and of a Gaussian's.
@@ -415,6 +421,7 @@ def measure_colour(
         n_reference: test images to compare with, and the Gaussian's samples, which are cheap; the distance's mean does
             not depend on the number.
         weights: a shipped network's name, or a file; None is "cifar10_ncsn" or "celeba_ncsn".
+        fid_weights: Inception's, see `Inception`.
         machine: where and how networks run.
 
     Raises:
@@ -423,8 +430,9 @@ def measure_colour(
         NotReproducedError: it is not reproduced, or inconclusive; the message shows why, and nothing is recorded.
     """
     data, status = {"I2": ("cifar10", None), "I3": ("celeba", "reported")}[claim_id]
-    drawing = Drawing(weights or f"{data}_ncsn", n_samples=n_samples, n_steps=n_steps)
-    inception = Inception(device=machine.device)
+    sizes = {"n_samples": n_samples, "batch_size": machine.n_chains, "every_level": False}
+    drawing = Drawing(weights or f"{data}_ncsn", n_steps=n_steps, **sizes)
+    inception = Inception(fid_weights, machine.device)
     drawn, space, seeded = draw(drawing, folder, machine), feature_space(data, inception), torch.Generator()
     reference = reference_for(data, space, "test", n_reference)
     gaussian = GaussianBaseline(load_images(data)).sample(n_reference, generator=seeded.manual_seed(drawing.seed))
@@ -473,6 +481,7 @@ MEASURES = {
     "I6": partial(measure_digits, "I6"),
     "I7": partial(measure_digits, "I7"),
     "I8": measure_i8,
+    "I9": measure_i9,
     "I10": partial(measure_digits, "I10"),
     "I11": partial(measure_digits, "I11"),
 }

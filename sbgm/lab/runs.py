@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import io
 import json
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import torch
 from filelock import FileLock, Timeout
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from sbgm.checked import Count, Positive, Score, Whole, checked, number_that
 from sbgm.files import DiskFullError, file_hash, write_bytes, write_json
@@ -69,6 +70,18 @@ def make_accelerator(*, cpu: bool = False) -> Accelerator:
 
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1  # torchrun sets it
     return Accelerator(cpu=cpu or (several and not torch.cuda.is_available()))
+
+
+def on_device(network: nn.Module, device: torch.device) -> nn.Module:
+    """Move a network to a device, and return it: to a CUDA GPU in the memory format that is fast there.
+
+    The process then rounds float32 factors to TF32 on such a GPU, and lets cuDNN try out which convolution is fastest.
+    """
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.benchmark = True
+        network = network.to(memory_format=torch.channels_last)
+    return network.to(device)
 
 
 # --- the folder of a run ----------------------------------------------------------------------------------------------
@@ -248,6 +261,17 @@ class Run:
         """A network of the run, ready to use; also while another process trains it, since two checkpoints stay.
 
         Args:
+            step, averaged: as for `weights`.
+
+        Raises:
+            FileNotFoundError, ValueError: as `checkpoint`.
+        """
+        return load_network(self.weights(step, averaged=averaged))
+
+    def weights(self, step: int | None = None, *, averaged: bool = True) -> Path:
+        """The file of a network's weights.
+
+        Args:
             step: of the checkpoint; None is the latest.
             averaged: the moving average of the weights where the run keeps one, else the weights themselves.
 
@@ -256,7 +280,7 @@ class Run:
         """
         folder = self.checkpoint(step)
         average = folder / "average.safetensors"
-        return load_network(average if averaged and average.exists() else folder / "network.safetensors")
+        return average if averaged and average.exists() else folder / "network.safetensors"
 
     def save(self, step: int, networks: Mapping[str, nn.Module], state: dict[str, Any], *, keep_every: int = 0) -> None:
         """Write a checkpoint, then remove those before it but the last, and but every `keep_every`-th step's.
@@ -425,11 +449,11 @@ def train(
 
 
 def _train(network, part_loss, n_parts, run, settings, measure, accelerator):
-    network.to(accelerator.device).train()
-    ema, networks = None, {"network": network}
+    on_device(network, accelerator.device).train()
+    average, networks = None, {"network": network}
     if settings.ema_decay:
-        ema = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay))
-        networks["average"] = ema.module
+        average = networks["average"] = copy.deepcopy(network)
+    follow = get_ema_multi_avg_fn(settings.ema_decay)
     optimizer, _ = adam(network, settings.learning_rate)
     done = {"step": 0, "losses": [], "rows": [], "seconds": 0.0}  # losses: those since the last row
     if run.last_step:
@@ -439,6 +463,8 @@ def _train(network, part_loss, n_parts, run, settings, measure, accelerator):
     if settings.compile and done["step"] < settings.n_steps:
         plain, step = autocast(network, settings.precision, accelerator.device.type), done["step"] + 1
         _compile(network, lambda: part_loss(plain, step, accelerator.process_index, n_parts))
+        if average is not None:
+            compiled(average)
     model = accelerator.prepare_model(network)
     score, measured_score = (
         autocast(m, settings.precision, accelerator.device.type) for m in (model, networks.get("average", network))
@@ -466,13 +492,14 @@ def _train(network, part_loss, n_parts, run, settings, measure, accelerator):
         log()  # a run that was stopped before its last row was written
         for step in range(done["step"] + 1, settings.n_steps + 1):
             optimizer.zero_grad(set_to_none=True)
-            loss = _backward(model, score, part_loss, step, n_parts, accelerator)
-            require_finite_step(loss, optimizer, step, settings.n_steps)
+            value = _backward(model, score, part_loss, step, n_parts, accelerator)
+            loss = require_finite_step(value, optimizer, step, settings.n_steps)
             whole = False
             optimizer.step()
-            if ema is not None:
-                ema.n_averaged.fill_(step - 1)
-                ema.update_parameters(network)
+            if average is not None and step > 1:
+                follow(list(average.parameters()), list(network.parameters()), None)
+            elif average is not None:
+                average.load_state_dict(network.state_dict())
             done["step"], done["seconds"] = step, time.perf_counter() - started
             done["losses"].append(loss)
             whole = True
@@ -491,7 +518,7 @@ def _train(network, part_loss, n_parts, run, settings, measure, accelerator):
         run.lock.release()
 
 
-def _backward(model, score, part_loss, step, n_parts, accelerator) -> float:
+def _backward(model, score, part_loss, step, n_parts, accelerator) -> Tensor:
     """Average the gradients over the parts of all processes; return the mean loss of the batch."""
     mine = range(accelerator.process_index, n_parts, accelerator.num_processes)
     total = torch.zeros((), device=accelerator.device)
@@ -500,7 +527,7 @@ def _backward(model, score, part_loss, step, n_parts, accelerator) -> float:
             value = part_loss(score, step, part, n_parts) / len(mine)
             value.backward()
         total += value.detach()
-    return float(accelerator.reduce(total, reduction="mean"))
+    return accelerator.reduce(total, reduction="mean")
 
 
 def _compile(network: nn.Module, loss: Callable[[], Tensor]) -> None:

@@ -20,11 +20,13 @@ from sbgm.training import n_parameters
 from sbgm.weights import load_network
 
 __all__ = [
+    "GPUS",
     "FullRun",
     "Scale",
     "fast_precision",
     "forward_flop",
     "full_run",
+    "gpu_hour_table",
     "hours",
     "saved_numbers",
 ]
@@ -96,7 +98,8 @@ class Scale:
 def fast_precision(device_type: str = "cpu") -> str:
     """Say "bf16" where the hardware multiplies bfloat16 itself, else "fp32", which is faster there."""
     if device_type == "cuda":
-        return "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "fp32"
+        # By capability: torch also counts what a T4 (7.5) does by slow emulation.
+        return "bf16" if torch.cuda.is_available() and torch.cuda.get_device_capability() >= (8, 0) else "fp32"
     tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     has_bf16 = any(getattr(torch.cpu, test, lambda: False)() for test in tests)
     return "bf16" if device_type == "cpu" and has_bf16 else "fp32"
@@ -168,6 +171,38 @@ def hours(
         scaling: how well, 1 if n devices are n times as fast.
     """
     return operations / (peak * share * n_devices * scaling) / 3_600
+
+
+TRAINING_SHARE = 5 / 6
+"""Of the minutes of `make gpu-hour`, those in which it trains; in the rest it draws and measures."""
+ASSUMED_SHARE = 0.3
+
+
+GPUS = {"T4, fp32": (8.1e12, 32), "A100, bf16": (312e12, 128), "H100, bf16": (989e12, 128)}
+"""GPUs with the arithmetic of a training: operations a second for dense matrices, as the maker states them, and C, the
+widest network for an hour. A T4 has no bfloat16, and its 65e12 in float16 are not used.
+"""
+
+
+def gpu_hour_table(minutes: float = 60.0, n_samples: int = 10_000, n_evaluations: int = 50) -> str:
+    """Estimate what `make gpu-hour` gets out of each of GPUS, from counted operations, as a Markdown table.
+
+    Args:
+        minutes: in all, of which it trains TRAINING_SHARE.
+        n_samples, n_evaluations: of the samples that it draws.
+    """
+    said = f"GPU, at {100 * ASSUMED_SHARE:.0f} % of its peak", "C", f"steps in {TRAINING_SHARE * minutes:.0f} minutes"
+    heads = *said, "each image is seen", f"{n_samples:,} samples of {n_evaluations} evaluations take"
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for name, (peak, channels) in GPUS.items():
+        settings = dataclasses.replace(NCSN.of_scale("cifar10", "gpu"), channels=channels)
+        work = full_run(settings, (3, 32, 32), n_samples=n_samples, n_evaluations=n_evaluations)
+        training, drawing = (60 * hours(x, peak=peak, share=ASSUMED_SHARE) for x in (work.training, work.sampling))
+        steps = round(settings.training.n_steps * TRAINING_SHARE * minutes / training, -2)
+        times = steps * settings.training.batch_size / 50_000
+        cells = f"{name}, {peak / 1e12:.3g} TFLOP/s", channels, f"{steps:,.0f}", f"{times:.0f} times"
+        lines.append(f"| {' | '.join(map(str, cells))} | {drawing:.1f} minutes |")
+    return "\n".join(lines)
 
 
 def forward_flop(network: nn.Module, image_shape: tuple[int, int, int]) -> int:

@@ -14,16 +14,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
+import pooch
 import torch
 from torch import Tensor
 
 from sbgm.checked import Batch, Count, checked, require_batch
 from sbgm.files import content_hash
-from sbgm.measure.distances import FeatureStatistics, frechet_distance, in_batches, kernel_distance, quantise
+from sbgm.measure.distances import (
+    FeatureStatistics,
+    feature_statistics,
+    frechet_distance,
+    in_batches,
+    kernel_distance,
+    quantise,
+)
 from sbgm.measure.estimates import Logits, Measured
 
 __all__ = [
     "Inception",
+    "checkpoint_fid",
     "fid",
     "inception_score",
     "kid",
@@ -33,6 +42,9 @@ N_FEATURES = 2_048
 FEWEST_FOR_FID = 2_560
 FEATURES = "Inception features"
 WEIGHTS_VARIABLE = "SBGM_FID_WEIGHTS"
+URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
+SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+TIMEOUT = 30.0  # seconds without a word from the server; torch-fidelity's own download waits for ever
 
 
 class Inception:
@@ -40,7 +52,7 @@ class Inception:
 
     Args:
         weights: a file of its weights in torch-fidelity's form; None takes the file that $SBGM_FID_WEIGHTS names, and
-            where that is not set torch-fidelity's own download (95 MB, once, into torch's cache).
+            where that is not set the one that torch-fidelity's makers publish (95 MB, once, into torch's cache).
         device: where it runs.
 
     Attributes:
@@ -59,20 +71,12 @@ class Inception:
         except ImportError as error:
             raise ImportError('Inception features need torch-fidelity: pip install "sbgm[fid]"') from error
         path = weights if weights is not None else os.environ.get(WEIGHTS_VARIABLE)
-        if path is not None:
-            if not Path(path).is_file():
-                raise FileNotFoundError(f"weights must be a file of Inception's weights, but there is none at {path}")
-            torch.load(path, map_location="meta", weights_only=True)  # torch-fidelity would run code pickled in it
-        try:
-            network = FeatureExtractorInceptionV3(
-                "inception-v3-compat",
-                ["2048", "logits_unbiased"],
-                feature_extractor_weights_path=None if path is None else str(path),
-            )
-        except OSError as error:  # a URLError is one
-            raise ConnectionError(
-                f"Inception's weights could not be downloaded ({error}). Set {WEIGHTS_VARIABLE} to a file of them."
-            ) from error
+        if path is None:
+            path = _published_weights()
+        elif not Path(path).is_file():
+            raise FileNotFoundError(f"weights must be a file of Inception's weights, but there is none at {path}")
+        torch.load(path, map_location="meta", weights_only=True)  # torch-fidelity would run code pickled in it
+        network = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], feature_extractor_weights_path=str(path))
         self.has_logits = bool(network.fc.weight.any())
         self.name = f"inception-{content_hash(*network.state_dict().values())[:8]}"
         self.device = torch.device(device)
@@ -80,10 +84,12 @@ class Inception:
 
     def features(self, images: Batch, *, batch_size: Count = 50) -> Tensor:
         """Colour images (N, 3, H, W), clamped to [0, 1] and quantised -> (N, 2048) float32 on the CPU."""
-        return in_batches(lambda x: self._outputs(x)[0], images, batch_size)
+        if images.ndim != 4 or images.shape[1] != 3:
+            raise ValueError(f"images must be colour images (N, 3, H, W), got shape {tuple(images.shape)}")
+        return in_batches(lambda x: self._network(quantise(x).to(self.device))[0], images, batch_size)
 
-    def logits(self, images: Batch, *, batch_size: Count = 50) -> Tensor:
-        """Colour images (N, 3, H, W) -> (N, 1008) float32 on the CPU, without the bias, as the Inception Score's.
+    def logits(self, features: Tensor) -> Tensor:
+        """Features (N, 2048) -> (N, 1008) float32 on the CPU, without the bias, as the Inception Score's.
 
         Raises:
             ValueError: the weights have no last layer.
@@ -93,12 +99,18 @@ class Inception:
                 "the Inception Score needs logits, and these weights have no last layer (theirs is all zeros); "
                 "torch-fidelity's own weights have one"
             )
-        return in_batches(lambda x: self._outputs(x)[1], images, batch_size)
+        return features @ self._network.fc.weight.cpu().T
 
-    def _outputs(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        if images.ndim != 4 or images.shape[1] != 3:
-            raise ValueError(f"images must be colour images (N, 3, H, W), got shape {tuple(images.shape)}")
-        return self._network(quantise(images).to(self.device))
+
+def _published_weights() -> str:
+    """Fetch the weights that torch-fidelity's makers publish, into the place where torch keeps such files."""
+    file = {"fname": URL.rsplit("/", 1)[1], "path": Path(torch.hub.get_dir()) / "checkpoints"}
+    try:
+        return pooch.retrieve(URL, SHA256, **file, downloader=pooch.HTTPDownloader(progressbar=True, timeout=TIMEOUT))
+    except (OSError, ValueError) as error:  # those of requests are the first; the second: what came is not the file
+        raise ConnectionError(
+            f"Inception's weights could not be downloaded ({error}). Set {WEIGHTS_VARIABLE} to a file of them."
+        ) from error
 
 
 def _inception(features: Tensor | FeatureStatistics, name: str, given: Mapping[str, Any]) -> Tensor | FeatureStatistics:
@@ -137,15 +149,56 @@ def fid(samples: InceptionFeatures, reference: InceptionStatistics, *, against: 
     Raises:
         ValueError: either set is smaller than 2,560.
     """
-    for argument, features in (("samples", samples), ("reference", reference)):
-        n = features.n if isinstance(features, FeatureStatistics) else len(features)
-        if n < FEWEST_FOR_FID:
-            raise ValueError(
-                f"{argument} must be at least {FEWEST_FOR_FID:,} for FID, got {n:,}: the covariance of {N_FEATURES:,} "
-                "features is singular from fewer images than features, and poor from barely more. Report KID, whose "
-                "mean does not depend on the number"
-            )
+    require_enough(_number(samples), "samples")
+    require_enough(_number(reference), "reference")
     return frechet_distance(samples, reference, name="FID", against=against, features=FEATURES)
+
+
+def require_enough(n: int, name: str, given: Mapping[str, Any] | None = None) -> int:
+    """Return `n` if FID can be taken of so many images; raise otherwise."""
+    if n < FEWEST_FOR_FID:
+        raise ValueError(
+            f"{name} must be at least {FEWEST_FOR_FID:,} for FID, got {n:,}: the covariance of {N_FEATURES:,} features "
+            "is singular from fewer images than features, and poor from barely more. Report KID, whose mean does not "
+            "depend on the number"
+        )
+    return n
+
+
+def _number(features: Tensor | FeatureStatistics) -> int:
+    return features.n if isinstance(features, FeatureStatistics) else len(features)
+
+
+@checked
+def checkpoint_fid(
+    samples: InceptionFeatures, reference: InceptionStatistics, *, against: str = "reference images"
+) -> Measured:
+    """The Fréchet distance of few samples, such as the paper's 1,000, by which it chooses among checkpoints.
+
+    It exists however singular the samples' covariance C is: the eigenvalues of C C' other than 0 are those of
+    X C' Xᵀ/(n − 1), where the rows of X are the samples' features less their mean. But it is far too large, so that it
+    compares checkpoints at one number of samples and nothing else, as its name says.
+
+    Args:
+        samples: (n, 2048) features of samples, n ≥ 2.
+        reference: (N', 2048) features of real images, N' ≥ 2,560, or their statistics.
+        against: what these are.
+
+    Raises:
+        ValueError: there is one sample only, or the reference is too small.
+    """
+    n = len(samples)
+    if n < 2:
+        raise ValueError(f"samples must be at least 2 for a covariance, got {n}")
+    require_enough(_number(reference), "reference")
+    real = feature_statistics(reference)
+    mean = samples.double().mean(dim=0)
+    rows = (samples.double() - mean) / math.sqrt(n - 1)
+    values = torch.linalg.eigvalsh(rows @ real.covariance @ rows.T)[-min(n - 1, N_FEATURES) :]  # the others are 0
+    roots = values.clamp(min=0).sqrt()
+    value = (mean - real.mean).square().sum() + rows.square().sum() + real.covariance.trace() - 2 * roots.sum()
+    name = f"FID of {n:,} samples, for choosing a checkpoint; not comparable with FID of 50,000"
+    return Measured(name, float(value), None, n, real.n, against, FEATURES)
 
 
 @checked

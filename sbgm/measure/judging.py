@@ -224,7 +224,7 @@ def _in_inception(samples, name, split, n_reference, inception):
     else:
         yield f"FID: needs {FEWEST_FOR_FID:,} samples and as many real images; from fewer it would mislead"
     if inception.has_logits:
-        mean, spread = inception_score(inception.logits(samples))
+        mean, spread = inception_score(inception.logits(features))
         yield f"Inception Score {mean:.2f}, sd over 10 splits {spread:.2f} ({len(samples):,} samples)"
     else:
         yield "Inception Score: these weights have no logits"

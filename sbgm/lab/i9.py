@@ -1,0 +1,224 @@
+"""I9, the last row of Table 1: FID, KID and Inception Score of a network on colour images, in Inception's features.
+
+A run's checkpoint is chosen as the paper does it: by the FID of 1,000 samples of each that the run kept.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from sbgm.checked import Count, checked, one_of
+from sbgm.data import SETS, Name
+from sbgm.generation import NamedSampler
+from sbgm.lab.claims import Facts, Measurement, Settled, command, enter, expected, reported
+from sbgm.lab.curve import Entry, draw_entry, renewing
+from sbgm.lab.drawing import CPU, Machine, samples_key
+from sbgm.lab.runs import Run, step_of
+from sbgm.lab.scale import fast_precision
+from sbgm.measure import (
+    Estimate,
+    Inception,
+    Measured,
+    feature_statistics,
+    fid,
+    inception_score,
+    kid,
+    quantise,
+    some_images,
+)
+from sbgm.measure.inception import checkpoint_fid, require_enough
+from sbgm.measure.judging import Reference, feature_space, reference_for
+from sbgm.training import n_parameters
+from sbgm.weights import load_network, load_weights, weights_file
+
+__all__ = [
+    "ColourSamples",
+    "checkpoint_fids",
+    "i9_measurements",
+    "measure_i9",
+]
+
+PAPERS_FID, PAPERS_SCORE, PAPERS_SAMPLES = 25.32, 8.87, 50_000
+N_CHOOSING = 1_000  # samples of each checkpoint
+N_FITTED = 2_000  # training images that the fast sampler's start is fitted to
+N_KERNEL = 10_000  # of the reference, for KID, whose work is quadratic
+N_SHOWN = 64
+SamplerName = Annotated[str, one_of(("annealed", "renewing"))]
+
+
+class ColourSamples:
+    """Samples of networks of one architecture, kept batch by batch by the hash of their weights, and their features.
+
+    Args:
+        data: the set that the networks were trained on.
+        folder: of all such samples; drawing goes on from what is there.
+        inception: whose features are taken.
+        sampler: "annealed", Algorithm 1 with the paper's step size, or "renewing", chapter 10's of 50 evaluations.
+        n_steps: T of Algorithm 1.
+        batch_size: chains side by side.
+        n_reference: so many training images to compare with; None takes all.
+        machine: where networks run.
+
+    Attributes:
+        model: the network that drew last; None before.
+        reference: features of training images.
+        statistics: their mean and covariance.
+    """
+
+    @checked
+    def __init__(
+        self,
+        data: Name,
+        folder: Path,
+        inception: Inception,
+        *,
+        sampler: SamplerName = "renewing",
+        n_steps: Count = 100,
+        batch_size: Count = 500,
+        n_reference: Count | None = None,
+        machine: Machine = CPU,
+    ) -> None:
+        self.data, self.folder, self.inception, self.machine, self.model = data, folder, inception, machine, None
+        self.sampler, self.n_steps, self.batch_size = sampler, n_steps, batch_size
+        self.precision = fast_precision(torch.device(machine.device).type)
+        self.reference: Reference = reference_for(data, feature_space(data, inception), "train", n_reference)
+        self.statistics = feature_statistics(self.reference.features)
+
+    def entry(self, sigmas: Tensor) -> Entry:
+        """The sampler on a network's ladder."""
+        ladder = tuple(sigmas.tolist())
+        if self.sampler == "renewing":
+            return Entry("renewing, c = 8", renewing(ladder[0], ladder[-1], 50, 8.0), "fitted")
+        paper = NamedSampler("annealed", ladder, 0.2 * ladder[-1] ** 2, self.n_steps)
+        return Entry("Algorithm 1", paper, "uniform", clamped=False)
+
+    def draw(self, weights: Path | str, n: int) -> tuple[Tensor, Tensor]:
+        """n samples of a network, uint8 as they would be shown, and their features."""
+        if self.model is None:
+            self.model = self.machine.prepared(load_network(weights))
+        else:  # in place, since compiling takes minutes
+            load_weights(self.model, weights_file(weights))
+        entry, images, features = self.entry(self.model.sigmas), [], []
+        key = samples_key(weights, f"batch{self.batch_size}", self.precision, "seed0")
+        fitted = some_images(self.data, "train")[:N_FITTED]
+        batches = draw_entry(
+            entry, self.model, fitted, self.folder / key / entry.key, n, self.batch_size, precision=self.precision
+        )
+        for batch in tqdm(batches, key, math.ceil(n / self.batch_size), unit="batch"):
+            images.append(quantise(batch))
+            features.append(self.inception.features(batch))
+        return torch.cat(images)[:n], torch.cat(features)[:n]
+
+    def facts(self) -> Facts:
+        """How the last samples were drawn and measured, and where, for a record."""
+        on_gpu = torch.device(self.machine.device).type == "cuda"
+        return {
+            "evaluations": self.entry(self.model.sigmas).evaluations,
+            "parameters": n_parameters(self.model),
+            "precision": self.precision,
+            "seed": 0,
+            "inception": self.inception.name,
+            "device": torch.cuda.get_device_name(self.machine.device) if on_gpu else self.machine.device,
+        }
+
+    def distances(self, features: Tensor) -> tuple[Measured, Measured]:
+        """FID and KID of samples' features."""
+        against = self.reference.images
+        kernel = kid(features, self.reference.features[:N_KERNEL], against=against)
+        return fid(features, self.statistics, against=against), kernel
+
+
+def checkpoint_fids(run: Run, samples: ColourSamples) -> dict[Path, Measured]:
+    """The FID of 1,000 samples of each checkpoint that a run kept, by its file of weights, oldest first.
+
+    Raises:
+        FileNotFoundError: the run has no checkpoint yet.
+        ValueError: one of them is damaged.
+    """
+    files = [run.weights(step_of(folder)) for folder in run.checkpoints] or [run.weights()]
+    known = {"reference": samples.statistics, "against": samples.reference.images}
+    return {file: checkpoint_fid(samples.draw(file, N_CHOOSING)[1], **known) for file in files}
+
+
+@checked
+def measure_i9(
+    folder: Path,
+    n_samples: Annotated[int, require_enough] = PAPERS_SAMPLES,
+    n_steps: Count = 100,
+    n_reference: Annotated[int, require_enough] | None = None,
+    sampler: SamplerName = "annealed",
+    batch_size: Count = 500,
+    weights: str = "cifar10_ncsn",
+    fid_weights: Path | None = None,
+    machine: Machine = CPU,
+) -> Settled:
+    """Measure I9, against the paper's numbers where there are as many samples as the paper's, else to be reported.
+
+    Args:
+        folder: where samples are kept.
+        n_samples: how many; 2,560 at least, which is checked before any is drawn.
+        n_reference: training images that they are compared with; None takes all.
+        weights: a shipped network's name, a file, or the folder of a run, whose checkpoint of the lowest FID of 1,000
+            samples is taken.
+        fid_weights: Inception's, see `Inception`.
+        n_steps, sampler, batch_size, machine: as for `ColourSamples`.
+
+    Raises:
+        ImportError, ConnectionError, FileNotFoundError: Inception is not at hand.
+        DataNotFoundError: CIFAR-10 is not at hand.
+        NotReproducedError: it is not reproduced, or inconclusive; the message shows why, and nothing is recorded.
+    """
+    inception, how = Inception(fid_weights, machine.device), {"n_reference": n_reference, "machine": machine}
+    asked = {"n_steps": n_steps, "sampler": sampler, "batch_size": batch_size}
+    samples = ColourSamples("cifar10", folder, inception, **asked, **how)
+    chosen, file, how = None, weights, {}
+    if Path(weights).is_dir():
+        distances = checkpoint_fids(Run(weights), samples)
+        file = min(distances, key=lambda file: distances[file].value)
+        chosen, how = distances[file], {"checkpoint": file.parent.name, "checkpoints": len(distances)}
+    images, features = samples.draw(file, n_samples)
+    score = inception_score(inception.logits(features)) if inception.has_logits else None
+    bounded = n_samples >= PAPERS_SAMPLES
+    asked["n_samples"] = n_samples
+    n_real = len(samples.reference.features)
+    return enter(
+        "I9",
+        i9_measurements(*samples.distances(features), score, chosen, bounded=bounded),
+        {"samples": images[:N_SHOWN]},
+        status=None if bounded else "reported",
+        data=f"{n_samples:,} samples; {n_real:,} of {SETS['cifar10'].title}'s training images, {N_KERNEL:,} for KID",
+        note=f"FID from fewer samples is larger.{'' if score else ' No Inception Score: its weights have no logits.'}",
+        networks=[str(file)],
+        command=command("I9", **asked, n_reference=n_real, weights=weights),
+        facts={**asked, **how, **samples.facts()},
+    )
+
+
+def i9_measurements(
+    distance: Measured,
+    kernel: Measured,
+    score: tuple[float, float] | None,
+    chosen: Measured | None = None,
+    *,
+    bounded: bool,
+) -> list[Measurement]:
+    """The measurements of I9.
+
+    Args:
+        distance, kernel: FID and KID.
+        score: Inception Score and its standard deviation over ten splits, where the weights have logits.
+        chosen: FID of few samples, by which the checkpoint was chosen.
+        bounded: hold FID and score to the paper's numbers.
+    """
+    found = {f"FID, {distance.n:,} samples": (distance, {"high": PAPERS_FID})}
+    if score is not None:
+        found["Inception Score"] = Estimate(score[0], score[1] / math.sqrt(10)), {"low": PAPERS_SCORE}
+    measured = [expected(k, x, **bound) if bounded else reported(k, x) for k, (x, bound) in found.items()]
+    measured.append(reported("KID", kernel))
+    return measured if chosen is None else [*measured, reported(chosen.name, chosen)]

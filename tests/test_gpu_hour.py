@@ -1,0 +1,161 @@
+"""An hour of GPU at toy size: the same command, from training to records, on small images and a small Inception."""
+
+import functools
+import math
+
+import pytest
+import torch
+from torch.nn.functional import avg_pool2d
+
+import gpu_hour
+from sbgm import data, generation, geometric_sigmas
+from sbgm.data import DataSet
+from sbgm.files import load_tensors
+from sbgm.lab import claims, downloads, i9, recorded
+from sbgm.lab.i9 import ColourSamples
+from sbgm.lab.runs import Run
+from sbgm.measure import Inception, Measured, inception, shown
+from sbgm.refinenet import RefineNet
+from sbgm.weights import save_network
+from seeds import seeded
+
+N_FEATURES, FEWEST = 48, 60
+TOY = ["--levels", "2", "--batch-size", "8", "--held-out", "4", "--no-compile", "--save-every", "1", "--cpu"]
+
+
+class SmallInception:
+    """In place of Inception: means of 2×2 pixels for features, and logits that are linear in them."""
+
+    name, has_logits = "means", True
+
+    def __init__(self, weights=None, device="cpu"):
+        self.weight = torch.randn(N_FEATURES, 10, generator=seeded())
+
+    def features(self, images):
+        return avg_pool2d(shown(images), 2).flatten(1)
+
+    def logits(self, features):
+        return features @ self.weight
+
+
+@pytest.fixture
+def toy(monkeypatch, tmp_path):
+    """Images of 8×8 pixels in place of CIFAR-10, a small Inception, and no records."""
+    images = {
+        split: torch.rand(400, 3, 8, 8, generator=seeded(seed)) ** 2 for seed, split in enumerate(("train", "test"))
+    }
+    monkeypatch.setitem(data.SETS, "cifar10", DataSet("CIFAR-10", (3, 8, 8), images=images.__getitem__))
+    for module in (gpu_hour, i9, recorded):
+        monkeypatch.setattr(module, "Inception", SmallInception)
+    monkeypatch.setattr(inception, "N_FEATURES", N_FEATURES)
+    monkeypatch.setattr(inception, "FEWEST_FOR_FID", FEWEST)
+    monkeypatch.setattr(i9, "N_CHOOSING", 30)
+    monkeypatch.setattr(downloads, "download", lambda name: None)
+    monkeypatch.setattr(claims, "results_folder", lambda: tmp_path / "results")
+    monkeypatch.setenv("SBGM_DATA", str(tmp_path / "data"))
+    return tmp_path
+
+
+def modified(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_command_trains_chooses_draws_measures_and_records(toy, monkeypatch, capsys):
+    monkeypatch.setattr(gpu_hour, "N_ALGORITHM_1", 50)
+    quick = functools.partial(recorded.measure_colour, "I2", n_steps=1, n_reference=100)
+    monkeypatch.setitem(recorded.MEASURES, "I2", quick)
+    out = toy / "out"
+    sizes = ["--minutes", "0.05", "--channels", "2", "--n-samples", "60", "--chains", "30"]
+    words = ["cifar10", "--out", str(out), *sizes, *TOY]
+    assert gpu_hour.main(words) == 0
+    said, run = capsys.readouterr(), Run(out / "run")
+    checkpoints = [folder.name for folder in run.checkpoints]
+    assert f"Stopped and saved at step {run.last_step:,} of 200,000" in said.err
+    choice = "FID of 30 samples, for choosing a checkpoint; not comparable with FID of 50,000"
+    assert [line.partition(":")[0] for line in said.out.splitlines() if line.startswith("step-")] == checkpoints
+    assert said.out.count(f": {choice} ") >= len(checkpoints)
+    record = claims.load_record("I9")
+    labels = [m.label for m in record.measurements]
+    assert labels == ["FID, 60 samples", "Inception Score", "KID", choice]
+    assert record.status == "reported"
+    assert record.facts["checkpoint"] in checkpoints
+    assert (record.facts["evaluations"], record.facts["checkpoints"]) == (50, len(checkpoints))
+    assert load_tensors(claims.attached_file(record))[0]["samples"].shape == (60, 3, 8, 8)
+    assert claims.load_record("I2").facts["n_samples"] == 50
+    assert {"I2.png", "I9.png"} <= {path.name for path in out.iterdir()}
+    # The same command trains no further and draws nothing anew.
+    before = modified(out / "run") | modified(out / "samples")
+    assert gpu_hour.main(words) == 0
+    assert modified(out / "run") | modified(out / "samples") == before
+    assert claims.load_record("I9") == record
+
+
+def test_what_is_missing_is_said_before_the_training(toy, monkeypatch, capsys):
+    for words, message in (
+        (["--n-samples", "59"], "gpu_hour: --n-samples must be at least 60 for FID, got 59"),
+        (["--minutes", "-1", "--n-samples", "60"], "sbgm: --minutes must be finite and positive"),
+    ):
+        assert gpu_hour.main(["cifar10", "--out", str(toy / "out"), *words]) == 1
+        assert message in capsys.readouterr().err
+    monkeypatch.setattr(gpu_hour, "Inception", Inception)
+    monkeypatch.setenv("SBGM_FID_WEIGHTS", "nowhere.pth")
+    assert gpu_hour.main(["cifar10", "--out", str(toy / "out"), "--n-samples", "60"]) == 1
+    assert "gpu_hour: weights must be a file of Inception's weights, but there is none at nowhere.pth" in (
+        capsys.readouterr().err
+    )
+    assert not (toy / "out" / "run").exists()
+
+
+# --- I9 --------------------------------------------------------------------------------------------------------------
+
+
+def network(path, seed=0):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        untrained = RefineNet([1.0, 0.1], channels=2, image_channels=3)
+    save_network(untrained, path, image_shape=[3, 8, 8], data_range=[0.0, 1.0])
+    return path
+
+
+def test_an_interrupted_measurement_goes_on_and_other_weights_have_samples_of_their_own(toy, monkeypatch):
+    options = {"n_samples": 60, "n_steps": 1, "batch_size": 30, "weights": str(network(toy / "a.safetensors"))}
+    kept = generation.save_tensors
+    monkeypatch.setattr(generation, "save_tensors", lambda file, *a, **k: kept(file, *a, **k) or interrupt())
+    with pytest.raises(KeyboardInterrupt):
+        recorded.evaluate("I9", toy / "samples", **options)
+    before = modified(toy / "samples")
+    monkeypatch.setattr(generation, "save_tensors", kept)
+    record = recorded.evaluate("I9", toy / "samples", **options)
+    assert before.items() < modified(toy / "samples").items()
+    assert recorded.evaluate("I9", toy / "whole", **options) == record
+    assert claims.weights_facts(options["weights"]).items() <= record.facts.items()
+    network(toy / "a.safetensors", seed=1)
+    assert recorded.evaluate("I9", toy / "samples", **options).measurements != record.measurements
+    assert len(list((toy / "samples").iterdir())) == 2
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+def test_algorithm_1_is_the_papers_and_the_fast_path_takes_fifty_evaluations(toy):
+    sigmas = geometric_sigmas(1.0, 0.01, 10)
+    paper, fast = (
+        ColourSamples("cifar10", toy, SmallInception(), sampler=name).entry(sigmas) for name in ("annealed", "renewing")
+    )
+    assert (paper.evaluations, paper.sampler.step_size, paper.start) == (1_000, pytest.approx(2e-5), "uniform")
+    assert paper.sampler.sigmas == tuple(sigmas.tolist())
+    assert (fast.evaluations, fast.start) == (50, "fitted")
+    assert (fast.sampler.sigmas[0], fast.sampler.sigmas[-1]) == (1.0, pytest.approx(0.01))
+
+
+def test_fifty_thousand_samples_are_held_to_the_papers_numbers_and_fewer_are_reported():
+    distance, kernel = (
+        Measured(name, value, 0.1, 50_000, 50_000, "images", "features") for name, value in (("FID", 25), ("KID", 0.01))
+    )
+    found = i9.i9_measurements(distance, kernel, (8.9, 0.12), bounded=True)
+    assert [(c.low, c.high) for c in found] == [(-math.inf, 25.32), (8.87, math.inf), (-math.inf, math.inf)]
+    assert all(c.holds for c in found)
+    few = i9.i9_measurements(distance, kernel, None, distance, bounded=False)
+    assert [c.label for c in few] == ["FID, 50,000 samples", "KID", "FID"]
+    assert all((c.low, c.high) == (-math.inf, math.inf) for c in few)

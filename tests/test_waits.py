@@ -1,0 +1,332 @@
+"""What a GPU would wait for, shown without one: values read and tensors copied between devices, with all on `meta`."""
+
+import contextlib
+import functools
+import itertools
+import traceback
+from collections import Counter
+
+import pytest
+import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from sbgm import ImageMLP, generate, geometric_sigmas, inpaint, langevin, power_sigmas, samplers
+from sbgm.generation import NamedSampler, draw_batches, gaussian_start, uniform_start
+from sbgm.lab import drawing, ncsn, runs
+from sbgm.lab.drawing import Drawing, Machine, draw
+from sbgm.lab.ncsn import NCSN, resident, train_ncsn
+from sbgm.lab.runs import Run, TrainingSettings
+from sbgm.networks import in_range
+from sbgm.noise import derived_generator
+from sbgm.refinenet import ConditionalInstanceNorm, RefineNet, rescaled
+from sbgm.samplers import SamplerDivergedError, annealed_langevin
+from seeds import initial_weights_from, seeded
+
+META = torch.device("meta")
+SIGMAS = geometric_sigmas(1.0, 0.01, 3).tolist()
+
+
+class MetaGenerator(torch.Generator):
+    """A generator whose draws lie on `meta`, of which torch makes none."""
+
+    device = META
+
+
+def generator_of(*numbers, device="cpu"):
+    """`derived_generator`, on `meta` too."""
+    return derived_generator(*numbers) if torch.device(device).type == "cpu" else MetaGenerator()
+
+
+class _Dispatched(TorchDispatchMode):
+    """Counts reads of `meta` values, which are 1 or False here, and copies between devices."""
+
+    def __init__(self, note):
+        super().__init__()
+        self.note = note
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        tensors = [a for a in torch.utils._pytree.tree_leaves((args, kwargs)) if isinstance(a, torch.Tensor)]
+        on_meta = any(t.device == META for t in tensors)
+        name = function.overloadpacket.__name__
+        if name == "_local_scalar_dense" and on_meta:
+            self.note("read")
+            return tensors[0].dtype != torch.bool and tensors[0].new_ones((), device="cpu").item()
+        if name == "_to_copy" and on_meta and kwargs.get("device", META) != META:
+            self.note("copy")
+            return torch.ones(tensors[0].shape, dtype=kwargs.get("dtype") or tensors[0].dtype)
+        if name == "copy_" and args[0].device != args[1].device:
+            self.note("copy")
+            return args[0]
+        result = function(*args, **kwargs)
+        moved = name == "_to_copy" and not on_meta and result.device == META
+        if moved or (on_meta and any(t.device != META and t.ndim > 0 for t in tensors)):
+            self.note("copy")
+        return result
+
+
+class _Called(TorchFunctionMode):
+    """Counts tensors that are made of Python's numbers on the CPU and moved to `meta`, which no dispatch shows."""
+
+    def __init__(self, note):
+        super().__init__()
+        self.note = note
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        made = getattr(function, "__name__", "") in ("tensor", "as_tensor", "new_tensor")
+        if made and result.device == META and not isinstance(args[-1], torch.Tensor):
+            self.note("copy")
+        return result
+
+
+@contextlib.contextmanager
+def waits():
+    """Count the reads and copies in a block, by the line of sbgm that asked for them."""
+    found = Counter()
+
+    def note(kind):
+        frames = [frame for frame in traceback.extract_stack() if "/sbgm/" in frame.filename]
+        found[f"{kind} at {frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno}" if frames else kind] += 1
+
+    with _Called(note), _Dispatched(note):
+        yield found
+
+
+def refinenet(image_channels=1, sigmas=SIGMAS, **options):
+    with initial_weights_from(0):
+        return RefineNet(sigmas, channels=4, image_channels=image_channels, **options).requires_grad_(False)
+
+
+def image_mlp():
+    return ImageMLP(SIGMAS, (1, 8, 8), width=8, n_blocks=1).requires_grad_(False)
+
+
+def images(n=2):
+    return torch.empty(n, 1, 8, 8, device=META)
+
+
+# --- an evaluation, and sampling -------------------------------------------------------------------------------------
+
+
+SCORES = {
+    "RefineNet": lambda: refinenet().to(META),
+    "divided, rescaled and clamped": lambda: in_range(rescaled(refinenet(divide_by_sigma=True).to(META))),
+    "ImageMLP": lambda: image_mlp().to(META),
+}
+
+
+@pytest.mark.parametrize("sigma", [0.01, torch.full((2,), 0.1, device=META)], ids=["float", "tensor"])
+@pytest.mark.parametrize("name", SCORES)
+def test_an_evaluation_waits_for_nothing(name, sigma):
+    score = SCORES[name]()
+    with waits() as found:
+        assert score(images(), sigma).device == META
+    assert not found
+
+
+def looks(start):
+    """The numbers, from 1, of a sampler's states before which a value was read or copied, beside the first."""
+    with waits() as found:
+        counts = [sum(found.values()) for _ in start()]
+    return [i for i, (before, after) in enumerate(itertools.pairwise(counts), start=2) if after > before]
+
+
+NAMED = {
+    "annealed": NamedSampler("annealed", SIGMAS, 2e-5, 2),
+    "consistent": NamedSampler("consistent", geometric_sigmas(1.0, 0.1, 9), 0.01),
+    "predictor-corrector": NamedSampler("predictor-corrector", SIGMAS, 2e-5, 2),
+    **{name: NamedSampler(name, power_sigmas(1.0, 0.01, 5)) for name in ("ancestral", "euler", "heun", "multistep")},
+}
+
+
+@pytest.mark.parametrize("name", [*NAMED, "inpaint"])
+def test_a_step_waits_for_nothing_but_the_look_at_the_last(name):
+    """And the first, before which the arguments are looked at."""
+    score, x = image_mlp().to(META), images()
+    if name == "inpaint":
+        known = {"image": images(1)[0], "mask": torch.empty(8, 8, dtype=torch.bool, device=META)}
+        settings = {"step_size": 2e-5, "n_steps": 2, "generator": MetaGenerator()}
+        assert looks(lambda: inpaint(score, x, SIGMAS, **known, **settings)) == [6]
+    else:
+        assert looks(lambda: NAMED[name].states(score, x, MetaGenerator())) == [NAMED[name].n_states]
+
+
+@pytest.mark.parametrize("levels", [1, 3])
+def test_the_states_are_looked_at_fifty_together(levels):
+    settings = {"step_size": 2e-5, "n_steps": 120 // levels, "generator": MetaGenerator()}
+    start = functools.partial(annealed_langevin, lambda x, sigma: -x, images(), SIGMAS[:levels], **settings)
+    assert looks(start) == [50, 100, 120]
+
+
+class Shrinking(torch.nn.Module):
+    """A score with a ladder that stays on the CPU, where the sampler reads it."""
+
+    sigmas, image_shape = torch.tensor(SIGMAS), (1, 8, 8)
+
+    def forward(self, x, sigma):
+        return -x
+
+
+def test_drawing_waits_no_more_often(tmp_path, monkeypatch):
+    """Three looks, and the two copies of a batch when it is done."""
+    monkeypatch.setattr("sbgm.generation.derived_generator", generator_of)
+    monkeypatch.setattr(drawing, "samples_key", lambda *names: "key")
+    network = Shrinking()
+    plain = {"batch_size": 2, "precision": "fp32"}
+    with waits() as few:
+        draw(Drawing("n", n_samples=2, n_steps=1, **plain), tmp_path / "a", Machine("meta"), load=lambda _: network)
+    with waits() as found:
+        draw(Drawing("n", n_samples=2, n_steps=40, **plain), tmp_path / "b", Machine("meta"), load=lambda _: network)
+    assert sum(found.values()) == sum(few.values()) + 2  # one step a level has one look, 40 have three
+    assert sum(n for where, n in found.items() if "drawing.py" in where) == 2
+
+
+def test_noise_is_drawn_where_the_chains_run_unless_told_otherwise(monkeypatch):
+    monkeypatch.setattr("sbgm.generation.derived_generator", generator_of)
+    places = []
+
+    def sampler(x, generator):
+        places.append((x.device.type, generator.device.type))
+        return langevin(lambda x, sigma: -x, x, step_size=0.1, n_steps=1, generator=generator)
+
+    for options in ({}, {"device": META}, {"device": META, "noise_device": "cpu"}):
+        with waits():
+            generate(sampler, 2, (3,), seed=0, start=gaussian_start(1.0), **options)
+    assert places == [("cpu", "cpu"), ("meta", "meta"), ("meta", "cpu")]
+
+
+def test_what_a_gpu_draws_is_kept_apart(tmp_path, monkeypatch):
+    monkeypatch.setattr("sbgm.generation.derived_generator", generator_of)
+
+    def batch(indices, generator):
+        return {"x": uniform_start((len(indices), 3), generator).cpu()}
+
+    for device in ("cpu", META):
+        with waits():
+            list(draw_batches(batch, 2, seed=0, batch_size=2, folder=tmp_path, device=device))
+    files = sorted(str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*.safetensors"))
+    assert files == ["batch-0000.safetensors", "noise-meta/batch-0000.safetensors"]
+
+
+# --- divergence ------------------------------------------------------------------------------------------------------
+
+
+def run_until_error(together, monkeypatch, **options):
+    """How many states a run yields before its error, and the error."""
+    monkeypatch.setitem(samplers.LOOK_EVERY, "cpu", together)
+    states = annealed_langevin(lambda x, sigma: -x / sigma**2, torch.ones(2, 3), SIGMAS, **options)
+    n, last = 0, None
+    while last is None:
+        try:
+            next(states)
+            n += 1
+        except SamplerDivergedError as error:
+            last = error
+    return n, last
+
+
+@pytest.mark.parametrize(("n_steps", "yielded"), [(30, 49), (4, 11)])
+def test_a_later_look_names_the_step_that_diverged(n_steps, yielded, monkeypatch):
+    """At ε = 50 σ_L² the chains grow 24-fold a step. Of 90 states the first 50 are looked at together, of 12 all."""
+    options = {"step_size": 50 * SIGMAS[-1] ** 2, "n_steps": n_steps}
+    before, at_once = run_until_error(1, monkeypatch, generator=seeded(), **options)
+    until, later = run_until_error(50, monkeypatch, generator=seeded(), **options)
+    assert (at_once.level, at_once.step, str(at_once)) == (later.level, later.step, str(later))
+    assert (before, until) == ((at_once.level - 1) * n_steps + at_once.step - 1, yielded)
+
+
+# --- training --------------------------------------------------------------------------------------------------------
+
+
+class OneDevice:
+    """What `train` asks of an Accelerator, for a device that Accelerate does not know."""
+
+    device, process_index, num_processes, is_main_process = META, 0, 1, True
+
+    def wait_for_everyone(self):
+        pass
+
+    def no_sync(self, model):
+        return contextlib.nullcontext()
+
+    def prepare_model(self, model):
+        return model
+
+    def reduce(self, value, reduction):
+        return value
+
+
+@pytest.mark.parametrize(("make", "n_parts"), [(refinenet, 1), (image_mlp, 2)])
+def test_a_training_step_reads_its_loss_and_gradient_together_and_nothing_else(make, n_parts, tmp_path, monkeypatch):
+    """Also where the batch comes in parts, and beside the step in which an epoch begins."""
+    monkeypatch.setattr(ncsn, "derived_generator", generator_of)
+    monkeypatch.setattr(runs, "adam", lambda network, rate: (torch.optim.Adam(network.parameters(), rate), None))
+    monkeypatch.setattr(Run, "save", lambda *arguments, **options: None)  # which reads all weights
+    training = TrainingSettings(n_steps=9, batch_size=4, accumulation=n_parts, ema_decay=0.9)
+    settings = NCSN("digits", n_levels=3, flips=True, n_held_out=2, training=training)
+    data = {"images": torch.rand(40, 1, 8, 8, generator=seeded()), "held_out": torch.rand(2, 1, 8, 8)}
+    network = make().requires_grad_()
+    with waits() as found:
+        steps = train_ncsn(settings, tmp_path / "run", network=network, **data, accelerator=OneDevice())
+        next(steps)
+        found.clear()
+        next(steps)
+        assert sum(found.values()) == 1, found
+        steps.close()
+
+
+def test_the_images_lie_on_the_gpu_if_they_leave_room(monkeypatch):
+    """A device is where torch says that its memory is."""
+    moved = []
+
+    class Images(torch.Tensor):
+        def to(self, device):
+            moved.append(device)
+            return self
+
+    data, gpu = torch.zeros(10, 1, 8, 8).as_subclass(Images), torch.device("cuda", 1)
+    for free in (4 * data.nbytes, 4 * data.nbytes - 1):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, 10 * free))
+        resident(data, gpu)
+    resident(data, META)
+    assert moved == [gpu, META]
+
+
+# --- the memory format of a GPU's convolutions -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("image_channels", "size"), [(1, (28, 28)), (3, (32, 32))])
+def test_channels_last_stays_through_the_network_and_changes_rounding_only(image_channels, size):
+    plain, fast = (refinenet(image_channels).requires_grad_() for _ in range(2))
+    fast = fast.to(memory_format=torch.channels_last)
+    seen = []
+    for module in fast.modules():
+        if isinstance(module, ConditionalInstanceNorm | torch.nn.Conv2d):
+            module.register_forward_hook(lambda module, given, result: seen.extend((given[0], result)))
+    x = torch.rand(2, image_channels, *size, generator=seeded())
+    expected, found = plain(x, 0.1), fast(x, 0.1)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    inside = seen[1:-1]  # what the first convolution takes and the last one gives may lie as the images do
+    assert len(inside) == 290
+    assert all(t.is_contiguous(memory_format=torch.channels_last) for t in inside)
+    for result in (expected, found):
+        result.square().sum().backward()
+    for a, b in zip(plain.parameters(), fast.parameters(), strict=True):
+        torch.testing.assert_close(b.grad, a.grad, rtol=1e-3, atol=1e-3 * float(a.grad.abs().max()))
+
+
+def test_a_float_off_the_ladder_is_an_error_there_too():
+    network = refinenet().to(META)
+    with pytest.raises(ValueError, match="sigma must be a level of the network's ladder"):
+        network(images(), 0.5)
+
+
+def test_a_ladder_that_is_loaded_is_the_one_that_a_float_is_looked_up_in():
+    network, other = refinenet(), refinenet(sigmas=[2.0, 0.5, 0.1])
+    network.load_state_dict(other.state_dict())
+    x = torch.rand(2, 1, 8, 8, generator=seeded())
+    assert torch.equal(network(x, 2.0), network(x, torch.full((2,), 2.0)))
+    with pytest.raises(ValueError, match=r"ladder \[2.0, 0.5, 0.1"):
+        network(x, 1.0)
