@@ -9,6 +9,7 @@ import torch
 from sbgm.lab import claims, recorded
 from sbgm.lab.claims import NotReproducedError, expected
 from sbgm.lab.drawing import Drawn
+from sbgm.lab.faces import Faces
 from sbgm.lab.i5 import N_SHEET, Cell, StepMap
 from sbgm.lab.n4 import NetworkRow
 from sbgm.measure import Estimate, Measured, quantise
@@ -50,6 +51,7 @@ class ColourSamples(Inception):
 # what takes time or a data set, by the name under which a claim's module calls it
 STAND_INS = {
     "draw": lambda *_, **__: Drawn(CHAINS, CHAINS),
+    "draw_faces": lambda *_, **__: Faces(IMAGES, IMAGES, IMAGES[None], IMAGES),
     "load_images": lambda *_: IMAGES,
     "load_labels": lambda *_: torch.zeros(20, dtype=torch.long),
     "some_images": lambda *_: IMAGES,
@@ -84,7 +86,7 @@ def measure(request, monkeypatch, tmp_path):
     options = {"weights": "cifar10_ncsn"} if claim_id == "I3" else {}  # no network on CelebA ships
 
     def evaluate(*measurements, **accept):
-        name = "kid_measurements" if claim_id in ("I2", "I3") else f"{claim_id.lower()}_measurements"
+        name = "kid_measurements" if claim_id == "I2" else f"{claim_id.lower()}_measurements"
         monkeypatch.setattr(home, name, lambda *_, **__: list(measurements))
         return recorded.evaluate(claim_id, tmp_path / "runs", **accept, **options)
 

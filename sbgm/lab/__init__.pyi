@@ -1,6 +1,7 @@
 from . import claims as claims
 from . import curve as curve
 from . import drawing as drawing
+from . import faces as faces
 from . import figure1 as figure1
 from . import i5 as i5
 from . import i8 as i8

@@ -1,0 +1,174 @@
+"""I3: faces by Algorithm 1, the way to them, and fills of generated faces, shown only if none is near a photograph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from sbgm.data import load_images
+from sbgm.files import file_hash
+from sbgm.generation import draw_batches, uniform_start
+from sbgm.lab.claims import Measurement, Settled, command, enter, guard, reported
+from sbgm.lab.drawing import CPU, Drawing, Machine
+from sbgm.masks import right_half
+from sbgm.measure import GaussianBaseline, Inception, Measured, Neighbours, kid, nearest_neighbours, quantise, shown
+from sbgm.measure.judging import feature_space, reference_for
+from sbgm.samplers import annealed_langevin, denoise, final, inpaint
+from sbgm.weights import load_network, weights_file
+
+__all__ = [
+    "Faces",
+    "draw_faces",
+    "i3_measurements",
+    "measure_faces",
+]
+
+BATCH = 32  # one size for all chains: a compiled network is compiled once
+N_SHOWN, N_FILM, N_FILLS = 64, 8, 8
+PERCENTILE = 0.01
+
+
+class Faces(NamedTuple):
+    """What a network draws.
+
+    Attributes:
+        samples: (N, C, H, W), as Algorithm 1 leaves them.
+        denoised: (N, C, H, W), x + σ_L² s(x, σ_L) of each.
+        film: (2L + 1, N_FILM, C, H, W), the first chains at the start, and in the middle and at the end of each level.
+        fills: (BATCH, C, H, W), N_FILLS by Algorithm 2 of each of the first denoised, its right half hidden; denoised.
+    """
+
+    samples: Tensor
+    denoised: Tensor
+    film: Tensor
+    fills: Tensor
+
+
+def draw_faces(drawing: Drawing, folder: Path, machine: Machine = CPU) -> Faces:
+    """Draw samples and fills batch by batch; those that are in `folder` are taken from there.
+
+    Args:
+        drawing: what to draw; the fills are of the first of its samples, with the same settings.
+        folder: of all such samples.
+        machine: where the network runs, and how.
+    """
+    network = machine.prepared(load_network(drawing.network))
+    score, shape, sigmas = machine.score(network, drawing.precision), network.image_shape, network.sigmas
+    settings = {"step_size": drawing.step_size, "n_steps": drawing.n_steps}
+    watched, n_states = (max(1, drawing.n_steps // 2), drawing.n_steps), len(sigmas) * drawing.n_steps
+    place, sizes = Path(folder) / drawing.named("faces"), {"seed": drawing.seed, "batch_size": BATCH}
+
+    def sample(indices: range, generator: torch.Generator) -> dict[str, Tensor]:
+        x = uniform_start((len(indices), *shape), generator).to(machine.device)
+        film, states = [x], annealed_langevin(score, x, sigmas, generator=generator, **settings)
+        for state in tqdm(states, f"faces from {indices.start}", n_states, unit="step"):
+            x = state.x
+            if state.step in watched:
+                film.append(x)
+        clean = denoise(score, x, sigmas[-1])
+        frames = torch.stack([frame[:N_FILM] for frame in film])
+        return {"samples": x.cpu(), "denoised": clean.cpu(), "film": frames.cpu()}
+
+    parts = list(draw_batches(sample, drawing.n_samples, folder=place / "samples", **sizes))
+    samples, denoised = (torch.cat([part[name] for part in parts])[: drawing.n_samples] for name in Faces._fields[:2])
+
+    def fill(indices: range, generator: torch.Generator) -> dict[str, Tensor]:
+        x = uniform_start((len(indices), *shape), generator).to(machine.device)
+        image = shown(denoised[torch.tensor(indices) // N_FILLS]).to(machine.device)
+        hidden = {"image": image, "mask": right_half(shape).to(machine.device), "denoise_last": True}
+        states = inpaint(score, x, sigmas, generator=generator, **hidden, **settings)
+        return {"fills": final(tqdm(states, "fills", n_states + 1, unit="step")).cpu()}
+
+    (filled,) = draw_batches(fill, BATCH, folder=place / "fills", **sizes)
+    return Faces(samples, denoised, parts[0]["film"], filled["fills"])
+
+
+def measure_faces(
+    folder: Path,
+    n_samples: int = 1_000,
+    n_steps: int = 100,
+    n_reference: int = 1_000,
+    step_size: float = 2e-5,
+    weights: str = "celeba_ncsn",
+    machine: Machine = CPU,
+) -> Settled:
+    """Report I3: draw faces, compare them with test faces by KID, and look how near they come to training faces.
+
+    Args:
+        folder: where samples are kept, those of other claims included.
+        n_samples: how many, at least the 64 that are shown.
+        n_steps: T, fewer than the paper's 100 for a trial.
+        n_reference: test faces to compare with.
+        step_size: ε; with 5e-5, 40 steps go as far as the paper's 100 with 2e-5.
+        weights: a file of a network's weights.
+        machine: where and how networks run.
+
+    Raises:
+        ImportError, ConnectionError: Inception is not at hand, see `sbgm.measure.inception`.
+        DataNotFoundError: the faces are not at hand.
+        AssertionError: a face that would be shown is too near to a training face; nothing is recorded.
+    """
+    drawing = Drawing(weights, n_samples=n_samples, n_steps=n_steps, step_size=step_size, batch_size=BATCH)
+    faces, inception = draw_faces(drawing, folder, machine), Inception(device=machine.device)
+    space, training = feature_space("celeba", inception), load_images("celeba")
+    gaussian = GaussianBaseline(training).sample(n_samples, generator=torch.Generator().manual_seed(0))
+    features = {
+        "samples": space.function(faces.samples),
+        "denoised": space.function(faces.denoised),
+        "Gaussian": space.function(gaussian),
+        "training images": reference_for("celeba", space, "train", n_samples).features,
+    }
+    reference = reference_for("celeba", space, "test", n_reference)
+    distances = {name: kid(f, reference.features, against=reference.images) for name, f in features.items()}
+    sheets = faces.samples[:N_SHOWN], faces.denoised[:N_SHOWN], faces.fills
+    in_features = features["samples"][:N_SHOWN], features["denoised"][:N_SHOWN], space.function(faces.fills)
+    real = {
+        "pixels": (training, load_images("celeba", "test")),
+        "features": [reference_for("celeba", space, split).features for split in ("train", "test")],
+    }
+    pictures = {"pixels": shown(torch.cat(sheets)), "features": torch.cat(in_features)}
+    near = {
+        name: (nearest_neighbours(pictures[name], train), nearest_neighbours(test, train))
+        for name, (train, test) in real.items()
+    }
+    names = ("samples", "denoised", "fills")
+    tensors = {name: quantise(x) for name, x in zip(names, sheets, strict=True)} | {"film": quantise(faces.film)}
+    options = {"n_samples": n_samples, "n_steps": n_steps, "n_reference": n_reference, "step_size": step_size}
+    return enter(
+        "I3",
+        i3_measurements(distances, near),
+        tensors,
+        narrower=f"{load_network(weights).arguments['channels']} channels of the paper's 128, trained on {len(training):,} faces",
+        status="reported",
+        data=f"{n_samples:,} samples; {n_reference:,} CelebA test images",
+        note="KID: the kernel distance in Inception's features. The network does not ship; no photograph is shown.",
+        networks=[],
+        command=command("I3", **options, weights=weights),
+        facts=drawing.facts("n_samples", "n_steps", "step_size", "precision", "seed")
+        | {"inception": inception.name, "network": file_hash(weights_file(weights))},
+    )
+
+
+def i3_measurements(
+    distances: dict[str, Measured], near: dict[str, tuple[Neighbours, Neighbours]]
+) -> list[Measurement]:
+    """The measurements of I3.
+
+    Args:
+        distances: KID to test faces, by what is compared with them.
+        near: by "pixels" and "features", the nearest training faces of the pictures shown, and those of test faces.
+    """
+    found = [reported(f"KID, {name}", distance) for name, distance in distances.items()]
+    for space, (pictures, held_out) in near.items():
+        least = held_out.distances.quantile(PERCENTILE)
+        too_near = int((pictures.distances < least).sum())
+        found += [
+            guard(f"pictures shown nearer to a training face than 99 % of test faces, {space}", too_near, high=0),
+            reported(f"the nearest of them, {space}", float(pictures.distances.min())),
+            reported(f"1 % of test faces are nearer than, {space}", float(least)),
+        ]
+    return found
