@@ -301,14 +301,15 @@ class RefineNet(ScoreNetwork):
     def level(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """The index in the ladder of each example's σ, 0 for σ_1: (B,)."""
         require_sigma(sigma, x, positive=True)
-        several = isinstance(sigma, Tensor) and sigma.ndim > 0
-        wanted = sigma if several else torch.tensor([float(sigma)])  # looked up on the CPU
-        ladder = self.sigmas if several else torch.tensor(self.ladder)
+        if isinstance(sigma, Tensor) and sigma.ndim > 0:
+            wanted, ladder = sigma, self.sigmas
+        else:  # on the CPU, as the ladder is
+            wanted, ladder = torch.tensor([float(sigma)]), torch.tensor(self.ladder)
         distance, index = (wanted[:, None].to(ladder.dtype) / ladder - 1).abs().min(dim=1)
         if index.device.type == "cpu" and bool((distance > 1e-3).any()):
             off = float(wanted[distance.argmax()])
             raise ValueError(f"sigma must be a level of the network's ladder {self.ladder}, got {off:g}")
-        return index if several else x.new_full((len(x),), int(index), dtype=torch.long)
+        return index if wanted is sigma else x.new_full((len(x),), int(index), dtype=torch.long)
 
 
 @checked

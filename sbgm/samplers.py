@@ -141,16 +141,8 @@ def langevin(
         SamplerDivergedError: the state stopped being finite or grew 10⁶-fold.
     """
 
-    def error(level: int, step: int) -> SamplerDivergedError:
-        return SamplerDivergedError(
-            f"langevin diverged at step {step} of {n_steps}: the state is no longer finite, or beyond 10⁶ times its "
-            f"starting scale. step_size = {step_size:g} is too large: where the density looks like a Gaussian of "
-            f"variance v, the bound is step_size < 4v",
-            step_size=step_size,
-            level=level,
-            step=step,
-        )
-
+    bound = "of variance v, the bound is step_size < 4v"
+    error = functools.partial(_beyond_a_gaussians_bound, "langevin", n_steps, step_size, bound)
     watched = _watch(x, math.sqrt(step_size * n_steps), n_steps, error)
     for step in range(1, n_steps + 1):
         x = _langevin_step(score, x, step_size, sigma, generator)
@@ -251,16 +243,8 @@ def hamiltonian(
         SamplerDivergedError: without a test, the state stopped being finite or grew 10⁶-fold.
     """
 
-    def error(level: int, step: int) -> SamplerDivergedError:
-        return SamplerDivergedError(
-            f"hamiltonian diverged at step {step} of {n_steps}: the state is no longer finite, or beyond 10⁶ times its "
-            f"starting scale. step_size = {step_size:g} is too large: where the density looks like a Gaussian of "
-            f"standard deviation s, the bound is step_size < 2s",
-            step_size=step_size,
-            level=level,
-            step=step,
-        )
-
+    bound = "of standard deviation s, the bound is step_size < 2s"
+    error = functools.partial(_beyond_a_gaussians_bound, "hamiltonian", n_steps, step_size, bound)
     noise = step_size * n_leapfrog * n_steps**0.5
     watched, limit = _watch(x, noise, n_steps, error), _growth_limit(x, noise)
     log_p = None if log_prob is None else _starting_log_prob(log_prob, x, sigma)
@@ -557,13 +541,13 @@ def level_to_level(
         step_size: ε of the Langevin steps, of size ε σ_i²/σ_L².
         n_steps: of these a level.
     """
-
-    def error(level: int, step: int) -> SamplerDivergedError:
-        if step == 1:
-            return _score_is_wrong(name, sigmas, level, step)
-        return _step_too_large(name, sigmas, step_size, n_steps + 1, level, step)
-
-    watched = _watch(x, sigmas[0], (len(sigmas) - 1) * (1 + n_steps), error)
+    step_too_large = functools.partial(_step_too_large, name, sigmas, step_size, n_steps + 1)
+    watched = _watch(
+        x,
+        sigmas[0],
+        (len(sigmas) - 1) * (1 + n_steps),
+        lambda level, step: step_too_large(level, step) if step > 1 else _score_is_wrong(name, sigmas, level, step),
+    )
     for level, (sigma, following) in enumerate(itertools.pairwise(sigmas), start=2):
         eta = eta_of(following / sigma)
         fresh = math.sqrt(max(0.0, following**2 - ((1 - eta) * sigma) ** 2))
@@ -712,6 +696,19 @@ def _watch(
         return state
 
     return watched
+
+
+def _beyond_a_gaussians_bound(
+    sampler: str, n_steps: int, step_size: float, bound: str, level: int, step: int
+) -> SamplerDivergedError:
+    """The error of a sampler at one σ; `bound` is that of a Gaussian, in words that follow "a Gaussian"."""
+    return SamplerDivergedError(
+        f"{sampler} diverged at step {step} of {n_steps}: the state is no longer finite, or beyond 10⁶ times its "
+        f"starting scale. step_size = {step_size:g} is too large: where the density looks like a Gaussian {bound}",
+        step_size=step_size,
+        level=level,
+        step=step,
+    )
 
 
 def _step_too_large(
