@@ -62,7 +62,7 @@ def modified(folder):
 
 def test_the_command_trains_chooses_draws_measures_and_records(toy, monkeypatch, capsys):
     monkeypatch.setattr(gpu_hour, "N_ALGORITHM_1", 50)
-    quick = functools.partial(recorded.measure_colour, "I2", n_steps=1, n_reference=100)
+    quick = functools.partial(recorded.measure_i2, n_steps=1, n_reference=100)
     monkeypatch.setitem(recorded.MEASURES, "I2", quick)
     out = toy / "out"
     sizes = ["--minutes", "0.05", "--channels", "2", "--n-samples", "60", "--chains", "30"]

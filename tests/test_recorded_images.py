@@ -150,10 +150,10 @@ def test_the_shortcuts_are_compared_by_ratio():
     assert not recorded.i11_measurements(measured(49), measured(50))[0].holds
 
 
-def test_the_gaussian_is_a_bound_for_i2_alone():
-    distances = {"samples": measured(0.3), "Gaussian": measured(0.2)}
-    assert not recorded.kid_measurements(distances, bounded=True)[0].holds
-    assert all(c.holds for c in recorded.kid_measurements(distances, bounded=False))
+def test_samples_must_be_nearer_than_shuffled_photographs():
+    for value, holds in ((0.06, True), (0.1, False)):
+        distances = {"samples": measured(value), "shuffled blocks": measured(0.08), "Gaussian": measured(0.2)}
+        assert recorded.kid_measurements(distances)[0].holds == holds
 
 
 # --- copies ----------------------------------------------------------------------------------------------------------
@@ -290,7 +290,7 @@ def test_a_network_that_is_not_there_is_named(small):
         _ = Drawing("celeba_ncsn").key
 
 
-def test_colour_images_are_compared_with_a_gaussians(small, monkeypatch):
+def test_colour_images_are_compared_with_the_controls(small, monkeypatch):
     """Small random images in place of CIFAR-10's, and means of 2×2 pixels in place of Inception's features."""
     images = {
         split: torch.rand(60, 3, 8, 8, generator=seeded(seed)) ** 4 for seed, split in enumerate(("train", "test"))
@@ -312,17 +312,17 @@ def test_colour_images_are_compared_with_a_gaussians(small, monkeypatch):
     monkeypatch.setattr(recorded, "reference_for", reference_for)
     monkeypatch.setattr(recorded, "load_images", lambda name: images["train"])
     monkeypatch.setattr(recorded, "kid", kernel_distance)
-    with pytest.raises(AssertionError, match=r"KID of samples less that of a Gaussian .* expected at most 0"):
+    with pytest.raises(AssertionError, match=r"(?s)KID of samples less that of photographs with shuffled blocks.*expected at most 0"):
         recorded.evaluate("I2", small / "samples", n_samples=50, n_steps=1, n_reference=40)
     monkeypatch.setattr(recorded, "expected", lambda label, value, **_: reported(label, value))
     record = recorded.evaluate("I2", small / "samples", n_samples=50, n_steps=1, n_reference=40)
     assert [c.label for c in record.measurements[1:]] == [
-        f"KID, {n}" for n in ("samples", "denoised", "Gaussian", "training images")
+        f"KID, {n}" for n in ("samples", "denoised", "real images", "shuffled blocks", "low resolution", "Gaussian")
     ]
-    gaussian, samples = record.measurements[3].value, record.measurements[1].value
-    assert record.measurements[0].value == pytest.approx(samples - gaussian)
+    less, samples, shuffled = (record.measurements[i].value for i in (0, 1, 4))
+    assert less == pytest.approx(samples - shuffled)
     assert load_file(claims.attached_file(record))["gaussian"].shape == (40, 3, 8, 8)
-    assert record.data == "cifar10_ncsn, 50 samples; 40 of the Gaussian and of CIFAR-10's test images"
+    assert record.data == "cifar10_ncsn, 50 samples; 40 of CIFAR-10's test images"
     assert claims.check_weights(record).facts["command"].endswith("--n-reference 40 --weights cifar10_ncsn")
 
 

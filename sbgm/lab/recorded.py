@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from sbgm.checked import checked, one_of
-from sbgm.data import SETS, SPLITS, load_images, load_labels
+from sbgm.data import SPLITS, load_images, load_labels
 from sbgm.lab.claims import (
     Measurement,
     NotReproducedError,
@@ -39,12 +39,12 @@ from sbgm.lab.i9 import measure_i9
 from sbgm.lab.n4 import measure_n4
 from sbgm.measure import (
     Estimate,
-    GaussianBaseline,
     Inception,
     Measured,
     Share,
     class_shares,
     confident_share,
+    controls,
     frechet_distance,
     in_batches,
     kid,
@@ -75,8 +75,8 @@ __all__ = [
     "i10_measurements",
     "i11_measurements",
     "kid_measurements",
-    "measure_colour",
     "measure_digits",
+    "measure_i2",
     "too_near",
 ]
 
@@ -85,6 +85,7 @@ DISTANCE_BOUND = 1 / 20
 SIGMA_L = 0.01
 N_CHAINS = 16
 """Chains whose states after each level are kept with the record of I1, for Fig. 4."""
+N_CONTROL = 1_000
 N_SHOWN, N_DENOISED_SHOWN, N_NEAREST_SHOWN, N_NEIGHBOURS = 64, 16, 10, 6
 PERCENTILE = 0.01
 HOW_DRAWN = ("n_samples", "n_steps", "step_size", "precision", "seed")
@@ -401,26 +402,23 @@ def i11_measurements(raw: Measured, one_level: Measured | Estimate) -> list[Meas
 # --- colour -----------------------------------------------------------------------------------------------------------
 
 
-def measure_colour(
-    claim_id: str,
+def measure_i2(
     folder: Path,
     n_samples: int = 1_000,
     n_steps: int = 100,
     n_reference: int = 5_000,
-    weights: str | None = None,
+    weights: str = "cifar10_ncsn",
     fid_weights: Path | None = None,
     machine: Machine = CPU,
 ) -> Settled:
-    """Measure I2, or report I3: the kernel distance in Inception's features (KID) of samples, and of a Gaussian's.
+    """Measure I2: the kernel distance in Inception's features (KID) of samples of CIFAR-10, and of the controls.
 
     Args:
-        claim_id: "I2", on CIFAR-10, or "I3", on CelebA.
         folder: where samples are kept, those of other claims included.
         n_samples: how many of the network.
         n_steps: T, fewer than the paper's 100 for a trial.
-        n_reference: test images to compare with, and the Gaussian's samples, which are cheap; the distance's mean does
-            not depend on the number.
-        weights: a shipped network's name, or a file; None is "cifar10_ncsn" or "celeba_ncsn".
+        n_reference: test images to compare with; the distance's mean does not depend on the number.
+        weights: a shipped network's name, or a file.
         fid_weights: Inception's, see `Inception`.
         machine: where and how networks run.
 
@@ -429,41 +427,39 @@ def measure_colour(
         DataNotFoundError: the images are not at hand.
         NotReproducedError: it is not reproduced, or inconclusive; the message shows why, and nothing is recorded.
     """
-    data, status = {"I2": ("cifar10", None), "I3": ("celeba", "reported")}[claim_id]
     sizes = {"n_samples": n_samples, "batch_size": machine.n_chains, "every_level": False}
-    drawing = Drawing(weights or f"{data}_ncsn", n_steps=n_steps, **sizes)
-    inception = Inception(fid_weights, machine.device)
-    drawn, space, seeded = draw(drawing, folder, machine), feature_space(data, inception), torch.Generator()
-    reference = reference_for(data, space, "test", n_reference)
-    gaussian = GaussianBaseline(load_images(data)).sample(n_reference, generator=seeded.manual_seed(drawing.seed))
-    distance = partial(kid, reference=reference.features, against=reference.images)
-    images = {"samples": drawn.states[-1], "denoised": drawn.denoised[-1], "Gaussian": gaussian}
-    distances = {name: distance(space.function(x)) for name, x in images.items()}
-    distances["training images"] = distance(reference_for(data, space, "train", n_samples).features)
+    drawing, inception = Drawing(weights, n_steps=n_steps, **sizes), Inception(fid_weights, machine.device)
+    drawn, space = draw(drawing, folder, machine), feature_space("cifar10", inception)
+    reference = reference_for("cifar10", space, "test", n_reference)
+    made = controls(
+        load_images("cifar10"), min(n_reference, N_CONTROL), generator=torch.Generator().manual_seed(drawing.seed)
+    )
+    images = {"samples": drawn.states[-1], "denoised": drawn.denoised[-1]} | made
+    distances = {
+        name: kid(space.function(x), reference.features, against=reference.images) for name, x in images.items()
+    }
     options = {"n_samples": n_samples, "n_steps": n_steps, "n_reference": n_reference, "weights": drawing.network}
     return enter(
-        claim_id,
-        kid_measurements(distances, bounded=claim_id == "I2"),
-        {"samples": quantise(drawn.states[-1][:N_SHOWN]), "gaussian": quantise(gaussian[:N_SHOWN])},
+        "I2",
+        kid_measurements(distances),
+        {"samples": quantise(drawn.states[-1][:N_SHOWN]), "gaussian": quantise(made["Gaussian"][:N_SHOWN])},
         narrower="a quarter of the paper's width, and KID of few samples in place of FID",
-        status=status,
-        data=f"{drawing.network}, {n_samples:,} samples; "
-        f"{n_reference:,} of the Gaussian and of {SETS[data].title}'s test images",
-        note="KID: the kernel distance in Inception's features.",
+        data=f"{drawing.network}, {n_samples:,} samples; {n_reference:,} of CIFAR-10's test images",
+        note="KID: the kernel distance in Inception's features; the controls are made of training images.",
         networks=[drawing.network],
-        command=command(claim_id, **options),
+        command=command("I2", **options),
         facts=drawing.facts(*HOW_DRAWN) | {"inception": inception.name},
     )
 
 
-def kid_measurements(distances: dict[str, Measured], *, bounded: bool) -> list[Measurement]:
-    """The measurements of I2 and I3, from the distances of "samples", "Gaussian" and others; I2's are bounded."""
-    samples, gaussian = distances["samples"], distances["Gaussian"]
-    less = (expected if bounded else reported)(  # a difference: a ratio of what can be 0 or negative says nothing
-        "KID of samples less that of a Gaussian with the data's covariance",
-        samples.value - gaussian.value,
-        se=math.hypot(samples.se or 0.0, gaussian.se or 0.0),
-        **({"high": 0} if bounded else {}),
+def kid_measurements(distances: dict[str, Measured]) -> list[Measurement]:
+    """The measurements of I2, from the distances of "samples", of the `controls`, and of others."""
+    samples, shuffled = distances["samples"], distances["shuffled blocks"]
+    less = expected(  # a difference: a ratio of what can be 0 or negative says nothing
+        "KID of samples less that of photographs with shuffled blocks",
+        samples.value - shuffled.value,
+        se=math.hypot(samples.se or 0.0, shuffled.se or 0.0),
+        high=0,
     )
     return [less, *(reported(f"KID, {name}", d) for name, d in distances.items())]
 
@@ -474,7 +470,7 @@ MEASURES = {
     "M2": measure_m2,
     "N4": measure_n4,
     "I1": partial(measure_digits, "I1"),
-    "I2": partial(measure_colour, "I2"),
+    "I2": measure_i2,
     "I3": measure_faces,
     "I4": partial(measure_digits, "I4"),
     "I5": measure_i5,
