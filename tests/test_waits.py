@@ -270,11 +270,12 @@ def test_a_training_step_reads_its_loss_and_gradient_together_and_nothing_else(m
     network = make().requires_grad_()
     with waits() as found:
         steps = train_ncsn(settings, tmp_path / "run", network=network, **data, accelerator=OneDevice())
-        next(steps)
-        found.clear()
-        next(steps)
-        assert sum(found.values()) == 1, found
-        steps.close()
+        with contextlib.closing(steps):
+            next(steps)
+            found.clear()
+            next(steps)
+            counted = dict(found)
+    assert sum(counted.values()) == 1, counted
 
 
 def test_the_images_lie_on_the_gpu_if_they_leave_room(monkeypatch):

@@ -463,8 +463,6 @@ def _train(network, part_loss, n_parts, run, settings, measure, accelerator):
     if settings.compile and done["step"] < settings.n_steps:
         plain, step = autocast(network, settings.precision, accelerator.device.type), done["step"] + 1
         _compile(network, lambda: part_loss(plain, step, accelerator.process_index, n_parts))
-        if average is not None:
-            compiled(average)
     model = accelerator.prepare_model(network)
     score, measured_score = (
         autocast(m, settings.precision, accelerator.device.type) for m in (model, networks.get("average", network))
