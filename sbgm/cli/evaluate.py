@@ -21,16 +21,11 @@ SETTINGS = {
     "n_samples": ("--n-samples", count, "samples, where the claim draws them (1,000)"),
     "n_images": ("--n-images", count, "test images, where the claim inpaints them (20)"),
     "n_steps": ("--n-steps", count, "T, Langevin steps a level, where the claim draws samples (100)"),
-<<<<<<< HEAD
-    "step_size": ("--step-size", float, "ε, where the claim inpaints, or draws faces (2e-5)"),
-    "weights": ("--weights", str, "the network of a claim about colour images, by name or file"),
-=======
     "sampler": ("--sampler", str, "I9's: annealed, which is Algorithm 1, or renewing, of 50 evaluations (annealed)"),
     "batch_size": ("--batch-size", count, "I9's chains side by side (500)"),
-    "step_size": ("--step-size", float, "ε, where the claim inpaints (2e-5)"),
+    "step_size": ("--step-size", float, "ε, where the claim inpaints, or draws faces (2e-5)"),
     "weights": ("--weights", str, "the network of a claim about colour images, by name or file; I9's by run, too"),
     "fid_weights": ("--fid-weights", Path, "Inception's weights, a file ($SBGM_FID_WEIGHTS, or a download)"),
->>>>>>> int
 }
 """The settings of claims' measurements, by their argument: flag, type and meaning."""
 

@@ -142,7 +142,7 @@ def measure_faces(
         "I3",
         i3_measurements(distances, near),
         tensors,
-        narrower=f"{load_network(weights).arguments['channels']} channels of the paper's 128, trained on {len(training):,} faces",
+        narrower=f"C = {load_network(weights).arguments['channels']}, {len(training):,} faces to train on",
         status="reported",
         data=f"{n_samples:,} samples; {n_reference:,} CelebA test images",
         note="KID: the kernel distance in Inception's features. The network does not ship; no photograph is shown.",
