@@ -167,6 +167,7 @@ def test_the_verdict_shows_the_number_that_decides():
         (0.1, 0.2, "0.1 to 0.2"),
         (5, math.inf, "at least 5"),
         (-math.inf, 0.1, "at most 0.1"),
+        (4, 4, "4"),
         (-math.inf, math.inf, "any"),
     ],
 )
@@ -275,9 +276,9 @@ def test_the_table_has_a_row_a_claim_and_escapes_bars():
 def test_the_count_names_each_status_that_there_is():
     statuses = ["reproduced", "not reproduced", "reproduced", "waits for a GPU"]
     records = {f"S{i}": Settled(f"S{i}", status, ()) for i, status in enumerate(statuses, start=1)}
-    assert claims.count_line(records) == "4 claims: 2 reproduced whole, 1 not reproduced, 1 waits for a GPU"
+    assert claims.count_line(records) == "4 claims: 2 reproduced whole, 1 not reproduced, 1 waiting for a GPU"
     records["S5"] = Settled("S5", "reproduced in part", ())
-    assert claims.count_line(records) == "5 claims: 2 reproduced whole, 1 in part, 1 not reproduced, 1 waits for a GPU"
+    assert claims.count_line(records) == "5 claims: 2 reproduced whole, 1 in part, 1 not reproduced, 1 waiting for a GPU"
 
 
 def test_the_table_of_nothing_is_its_head():

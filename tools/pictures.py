@@ -1,8 +1,8 @@
 """Draw the README's pictures in data/results, the same bytes each time: `python tools/pictures.py`.
 
 ladder.png moves: a cloud of chains goes down the ladder σ = 20 … 1 by annealed Langevin dynamics (Algorithm 1) with the
-exact scores of Fig. 3's mixture. overview.png is computed too, overview_images.png drawn from records. Twenty seconds
-on one core.
+exact scores of Fig. 3's mixture; moving_faces.png from noise to faces. overview.png is computed, the other three are
+drawn from records. Twenty seconds on one core.
 """
 
 from __future__ import annotations
@@ -24,12 +24,14 @@ from sbgm import MLP, annealed_langevin, final, geometric_sigmas, langevin, mask
 from sbgm.files import load_tensors
 from sbgm.lab import Figure2, train_figure2
 from sbgm.lab.claims import attached_file, check_weights, load_record
+from sbgm.lab.faces import N_FILLS
 from sbgm.measure import mode_weights
 
 FOLDER = Path(__file__).resolve().parent.parent / "data" / "results"
 LADDER = FOLDER / "ladder.png"
 SHOWN_STEPS = (15, 100)  # of each level's hundred
 N_ROWS = 6  # of images
+FACE_COLOURS = 128
 TRUE_SHARE = 0.8
 POINTS = paper_mixture(stds=0.0)  # at σ = 1, the ladder's end, this is the mixture
 BLUE, ORANGE = "#0072b2", "#d55e00"  # Okabe and Ito's, which the colour-blind tell apart too
@@ -37,13 +39,14 @@ COLOURS = {BLUE: 8, ORANGE: 8, "#000000": 12}  # the picture's, each in so many 
 
 
 def main() -> None:
-    """Draw all three."""
+    """Draw all five."""
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(0)
     start = torch.rand(1280, 2, generator=generator) * 16 - 8
     scenes, plain = descent(start, generator), share_of(without_ladder(start, generator))
     write(LADDER, [picture(draw(scenes, n, plain)) for n in range(len(scenes))])
-    for name, figure in (("overview", mixtures()), ("overview_images", images())):
+    write(FOLDER / "moving_faces.png", moving_faces())
+    for name, figure in (("overview", mixtures()), ("overview_images", images()), ("faces", faces())):
         figure.savefig(FOLDER / f"{name}.png", dpi=80, metadata={"Software": None})
 
 
@@ -184,6 +187,35 @@ def images() -> Figure:
         plots.draw_images(ax, pictures.float() / 255, n_columns=n_columns)
         ax.set_title(title, fontsize=11)
     return figure
+
+
+def faces() -> Figure:
+    """Fig. 4 to 6 on faces, all that the record of I3 holds: no photograph, and no network that would have to ship."""
+    drawn = load_tensors(attached_file(load_record("I3")))[0]
+    fills = drawn["fills"].unflatten(0, (-1, N_FILLS))
+    face = drawn["denoised"][: len(fills), None]
+    hidden = face.where(masks.right_half(face.shape), torch.full_like(face, 128))  # grey
+    panels = {
+        "64 faces by Algorithm 1, uncurated": (drawn["samples"], 8),
+        "the same, denoised": (drawn["denoised"], 8),
+        "from noise to faces, level by level": (drawn["film"][::2].transpose(0, 1).flatten(0, 1), 11),
+        "the right half hidden; eight fills; the face": (torch.cat([hidden, fills, face], 1).flatten(0, 1), 10),
+    }
+    figure = Figure(figsize=(11, 11.4), layout="constrained")
+    grid = figure.subplot_mosaic("AB;CC;DD", height_ratios=(5.4, 4, 2.2))
+    for ax, (title, (pictures, n_columns)) in zip(grid.values(), panels.items(), strict=True):
+        plots.draw_images(ax, pictures.float() / 255, n_columns=n_columns)
+        ax.set_title(title, fontsize=11)
+    return figure
+
+
+def moving_faces() -> list[Image.Image]:
+    """The chains of the record of I3 from noise to faces, two frames a level, in few colours."""
+    film = load_tensors(attached_file(load_record("I3")))[0]["film"].float() / 255
+    sheets = [(255 * plots.image_sheet(frame, n_columns=4)).round().byte() for frame in film]
+    palette = Image.fromarray(torch.cat(sheets).numpy()).quantize(FACE_COLOURS)
+    frames = [Image.fromarray(s.numpy()).quantize(palette=palette, dither=Image.Dither.NONE) for s in sheets]
+    return [frame.resize((3 * frame.width, 3 * frame.height), Image.Resampling.NEAREST) for frame in frames]
 
 
 def tensors_of(claim_id: str) -> dict[str, Tensor]:

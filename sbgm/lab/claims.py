@@ -212,7 +212,9 @@ def interval(low: float, high: float) -> str:
     """An interval in words: "0.499 to 0.519", "at least 5", "any"."""
     if math.isinf(high):
         return "any" if math.isinf(low) else f"at least {low:g}"
-    return f"at most {high:g}" if math.isinf(low) else f"{low:g} to {high:g}"
+    if math.isinf(low) or low == high:
+        return f"{'at most ' if low < high else ''}{high:g}"
+    return f"{low:g} to {high:g}"
 
 
 def _short(value: float) -> str:
@@ -558,9 +560,9 @@ def ledger_table(records: dict[str, Settled]) -> str:
 
 
 def count_line(records: dict[str, Settled]) -> str:
-    """How many claims the ledger has of each status, such as "5 claims: 4 reproduced whole, 1 waits for a GPU"."""
+    """How many claims the ledger has of each status, such as "5 claims: 4 reproduced whole, 1 waiting for a GPU"."""
     counts = {status: sum(record.status == status for record in records.values()) for status in STATUSES}
-    named = {"reproduced": "reproduced whole", "reproduced in part": "in part"}
+    named = {"reproduced": "reproduced whole", "reproduced in part": "in part", "waits for a GPU": "waiting for a GPU"}
     words = [f"{n} {named.get(status, status)}" for status, n in counts.items() if n]
     return f"{len(records)} claims: {', '.join(words)}"
 

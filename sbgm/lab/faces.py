@@ -18,7 +18,6 @@ from sbgm.masks import right_half
 from sbgm.measure import GaussianBaseline, Inception, Measured, Neighbours, kid, nearest_neighbours, quantise, shown
 from sbgm.measure.judging import feature_space, reference_for
 from sbgm.samplers import annealed_langevin, denoise, final, inpaint
-from sbgm.training import n_parameters
 from sbgm.weights import load_network, weights_file
 
 __all__ = [
@@ -143,7 +142,7 @@ def measure_faces(
         "I3",
         i3_measurements(distances, near),
         tensors,
-        narrower=f"a network of {n_parameters(load_network(weights)):,} parameters, trained on {len(training):,} faces",
+        narrower=f"C = {load_network(weights).arguments['channels']}, {len(training):,} faces to train on",
         status="reported",
         data=f"{n_samples:,} samples; {n_reference:,} CelebA test images",
         note="KID: the kernel distance in Inception's features. The network does not ship; no photograph is shown.",
