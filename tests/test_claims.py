@@ -278,7 +278,9 @@ def test_the_count_names_each_status_that_there_is():
     records = {f"S{i}": Settled(f"S{i}", status, ()) for i, status in enumerate(statuses, start=1)}
     assert claims.count_line(records) == "4 claims: 2 reproduced whole, 1 not reproduced, 1 waiting for a GPU"
     records["S5"] = Settled("S5", "reproduced in part", ())
-    assert claims.count_line(records) == "5 claims: 2 reproduced whole, 1 in part, 1 not reproduced, 1 waiting for a GPU"
+    assert (
+        claims.count_line(records) == "5 claims: 2 reproduced whole, 1 in part, 1 not reproduced, 1 waiting for a GPU"
+    )
 
 
 def test_the_table_of_nothing_is_its_head():
