@@ -176,6 +176,9 @@ GOOD = lookup(
         (3, "n", "reference_for reference_features some_images"),
         (DIGITS, "samples", "judge"),
         (2, "n_splits", "inception_score"),
+        (IMAGES, "images", "controls"),
+        (torch.ones(10, 2), "logits", "class_test"),
+        (torch.tensor([0, 1]), "labels", ""),
         (9 * torch.eye(2), "points", "region_errors"),
         (torch.tensor([[9.0, 0.0]]), "means", "region_errors"),
         (BATCH, "exact", "relative_squared_error"),
@@ -238,8 +241,8 @@ NO_MEANS = [None, "ab", 1.0, [1.0, 2.0], [[1.0], [1.0, 2.0]], torch.ones(2, 0), 
 NETWORK_CALLS = "MLP.forward ConditionalMLP.forward EnergyMLP.forward EnergyMLP.energy EnergyMLP.log_prob"
 IMAGE_CALLS = "ImageMLP.forward RefineNet.forward ResNet.forward"
 TWO_LEVELS = "ancestral consistent_annealed consistent_step_bounds predictor_corrector probability_flow"
-HOLDERS = "Estimate FeatureSpace FeatureStatistics LevelValues Measured Moments Neighbours Reference RegionErrors"
-HOLDERS += " SamplerDivergedError Share State"
+HOLDERS = "ChiSquared Estimate FeatureSpace FeatureStatistics LevelValues Measured Moments Neighbours PRDC Reference"
+HOLDERS += " RegionErrors SamplerDivergedError Share State"
 BAD: dict[str, list[object]] = lookup(
     [
         (NO_COUNT, "accumulation batch_size block block_size channels depth dim dimensions image_channels k", ""),
@@ -322,6 +325,13 @@ BAD: dict[str, list[object]] = lookup(
         ([*NO_ROWS, torch.ones(2, 2_048)], "samples reference", "kid"),
         ([*NO_ROWS, torch.ones(3, 2_048)], "samples reference", "fid"),
         (NO_ROWS, "logits", ""),
+        ([*NO_ROWS, torch.ones(9, 2)], "logits", "class_test"),
+        ([None, [0, 1], torch.ones(2), torch.tensor([[0], [1]]), torch.tensor([0, 0]), torch.arange(3)], "labels", ""),
+        ([*NO_FEATURES, FEATURES[:5]], "samples reference", "prdc"),
+        ([*NO_COUNT, 9], "k", "prdc"),
+        ([*NO_BATCH, IMAGES[0], torch.ones(3, 1, 4, 5), torch.ones(3, 1, 6, 4)], "images", "controls"),
+        ([*NO_COUNT, 4], "n", "controls"),
+        (NO_CHOICE, "classifier", ""),
         ([*NEGATIVE_COUNT, 4], "count", ""),
         ([*NOT_POSITIVE, 1.1, 90], "threshold", ""),
         ([*NO_FLOATS, torch.ones(3), torch.ones(0, 2), *holes(3, 2)], "estimated exact", "relative_squared_error"),

@@ -37,14 +37,18 @@ def test_real_digits_are_near_and_noise_is_far():
     assert near[0].name == far[0].name == "Fréchet distance"
     assert near[0].value < far[0].value / 100
     assert (near[0].n, near[0].n_reference, near[0].features) == (400, 1_000, "classifier features")
-    assert near[2].name == "real train images instead: Fréchet distance"
+    assert near[2].name == "control, real images (train split): Fréchet distance"
     assert near[2].value == pytest.approx(near[0].value, abs=0.5)  # of as many real images
+    assert all(measure.value > 5 * near[0].value for measure in near[4:10:2])  # shuffled, coarse, of pairs of pixels
     assert near[-1].value == 0  # training images are their own nearest
     assert far[-1].value > 10
     text = "\n".join(map(str, near))
     assert "(400 samples against 1,000 MNIST (small) test images, classifier features)" in text
-    assert "classifier at least 90 % sure: 9" in text
-    assert "classifier at least 90 % sure: 0.0 %" in "\n".join(map(str, far))
+    for classifier in ("mnist_classifier", "mnist_judge"):
+        assert f"{classifier} at least 90 % sure: 9" in text
+        assert f"{classifier} at least 90 % sure: 0.0 %" in "\n".join(map(str, far))
+    assert "(400 samples against 400 MNIST (small) test images, judge features)" in text
+    assert next(str(m) for m in far if "coverage" in str(m)).startswith("precision 0.000 ± 0, recall 0.000 ± 0,")
     assert all(f"class {digit}: " in text for digit in range(10))
 
 
@@ -54,6 +58,14 @@ def test_a_missing_class_shows():
     measures = list(judge(without_ones, "mnist_small", n_reference=1_000))
     assert measures[0].value > 3 * measures[2].value
     assert next(m for m in measures if str(m).startswith("class 1:")).startswith("class 1: 0.")
+    found = next(m for m in measures if str(m).startswith("classes against the training split's: χ² = "))
+    assert float(found.rpartition("p = ")[2]) < 1e-5
+
+
+def test_a_set_too_small_for_a_measure_is_told_how_many_it_takes():
+    text = "\n".join(map(str, judge(load_images("mnist_small")[:5], "mnist_small", n_reference=200)))
+    assert "samples must be at least 6 points, more than k = 5, got 5 (5 samples against 5" in text
+    assert "logits must be of at least 56 samples, 5 for the rarest class, got 5" in text
 
 
 def test_eight_by_eight_digits_are_judged_in_pixels():

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sbgm.measure import class_shares, confident_share, share
+from sbgm.measure import class_shares, class_test, confident_share, share
 
 
 def test_shares_by_hand():
@@ -41,3 +41,31 @@ def test_the_text_and_bad_input():
     assert str(share(882, 1_000)) == "88.2 % (86.1 % to 90.1 %, 1,000 samples)"
     with pytest.raises(ValueError, match=r"count must be between 0 and n with n of at least 1, got 3 of 2"):
         share(3, 2)
+
+
+# --- the test of class shares ----------------------------------------------------------------------------------------
+
+
+def one_hot(classes):
+    return torch.nn.functional.one_hot(torch.as_tensor(classes), 3).float()
+
+
+def test_chi_squared_by_hand():
+    """Of 40 samples 20, 10, 10 are expected: 15, 20, 5 give 25/20 + 100/10 + 25/10 = 13.75, and p = e^−6.875."""
+    labels = torch.tensor([0, 0, 1, 2])
+    found = class_test(one_hot([0] * 15 + [1] * 20 + [2] * 5), labels)
+    assert found.statistic == pytest.approx(13.75)
+    assert found.n_degrees == 2
+    assert found.p == pytest.approx(2.718281828**-6.875)
+    assert str(found) == "χ² = 13.8 with 2 degrees of freedom, p = 0.001"
+
+
+def test_its_p_is_below_a_twentieth_one_time_in_twenty():
+    labels, generator = torch.tensor([0, 0, 1, 2]), torch.Generator().manual_seed(0)
+    runs = [class_test(one_hot(labels[torch.randint(4, (200,), generator=generator)]), labels) for _ in range(1_000)]
+    assert sum(run.p < 0.05 for run in runs) / 1_000 == pytest.approx(0.05, abs=0.02)  # 3 s.e.
+
+
+def test_too_few_samples_are_refused_with_the_number_needed():
+    with pytest.raises(ValueError, match="logits must be of at least 20 samples, 5 for the rarest class, got 19"):
+        class_test(torch.zeros(19, 3), torch.tensor([0, 0, 1, 2]))

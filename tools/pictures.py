@@ -1,13 +1,18 @@
 """Draw the README's pictures in data/results, the same bytes each time: `python tools/pictures.py`.
 
 ladder.png moves: a cloud of chains goes down the ladder σ = 20 … 1 by annealed Langevin dynamics (Algorithm 1) with the
-exact scores of Fig. 3's mixture; moving_faces.png from noise to faces. overview.png is computed, the other three are
-drawn from records. Twenty seconds on one core.
+exact scores of Fig. 3's mixture; moving_faces.png from noise to faces. overview.png is computed too, the others are
+drawn from records. Half a minute on one core.
+
+controls.png has its numbers from controls.json, which `python tools/pictures.py kid` writes: KID of CIFAR-10's
+controls. That takes CIFAR-10, Inception's weights (SBGM_FID_WEIGHTS) and six minutes of one core.
 """
 
 from __future__ import annotations
 
 import io
+import json
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,20 +23,32 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 from PIL import Image
+from skimage import data
+from sklearn.datasets import load_sample_images
 from torch import Tensor
+from torchvision.transforms.v2.functional import center_crop, resize
 
 from sbgm import MLP, annealed_langevin, final, geometric_sigmas, langevin, masks, paper_mixture, plots
-from sbgm.files import load_tensors
+from sbgm.data import load_images
+from sbgm.files import load_tensors, write_json
 from sbgm.lab import Figure2, train_figure2
 from sbgm.lab.claims import attached_file, check_weights, load_record
 from sbgm.lab.faces import N_FILLS
-from sbgm.measure import mode_weights
+from sbgm.measure import Inception, controls, kid, mode_weights, some_images
 
 FOLDER = Path(__file__).resolve().parent.parent / "data" / "results"
 LADDER = FOLDER / "ladder.png"
+CONTROLS = FOLDER / "controls.json"
 SHOWN_STEPS = (15, 100)  # of each level's hundred
 N_ROWS = 6  # of images
 FACE_COLOURS = 128
+WORDS = {
+    "real images": "photographs",
+    "shuffled blocks": "the same with their 8×8 blocks shuffled",
+    "our samples": "our network's samples",
+    "low resolution": "photographs at 8×8 resolution",
+    "Gaussian": "a Gaussian with CIFAR-10's mean and covariance",
+}
 TRUE_SHARE = 0.8
 POINTS = paper_mixture(stds=0.0)  # at σ = 1, the ladder's end, this is the mixture
 BLUE, ORANGE = "#0072b2", "#d55e00"  # Okabe and Ito's, which the colour-blind tell apart too
@@ -39,15 +56,16 @@ COLOURS = {BLUE: 8, ORANGE: 8, "#000000": 12}  # the picture's, each in so many 
 
 
 def main() -> None:
-    """Draw all five."""
+    """Draw all six."""
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(0)
     start = torch.rand(1280, 2, generator=generator) * 16 - 8
     scenes, plain = descent(start, generator), share_of(without_ladder(start, generator))
     write(LADDER, [picture(draw(scenes, n, plain)) for n in range(len(scenes))])
     write(FOLDER / "moving_faces.png", moving_faces())
-    for name, figure in (("overview", mixtures()), ("overview_images", images()), ("faces", faces())):
-        figure.savefig(FOLDER / f"{name}.png", dpi=80, metadata={"Software": None})
+    figures = {"overview": mixtures, "overview_images": images, "controls": fooled, "faces": faces}
+    for name, draw_figure in figures.items():
+        draw_figure().savefig(FOLDER / f"{name}.png", dpi=80, metadata={"Software": None})
 
 
 # --- the ladder ------------------------------------------------------------------------------------------------------
@@ -218,10 +236,49 @@ def moving_faces() -> list[Image.Image]:
     return [frame.resize((3 * frame.width, 3 * frame.height), Image.Resampling.NEAREST) for frame in frames]
 
 
+# --- the controls ----------------------------------------------------------------------------------------------------
+
+
+def measure_controls(inception: Inception, n: int = 500, n_reference: int = 1_000) -> None:
+    """Write KID and its standard error for each control of CIFAR-10."""
+    made = controls(load_images("cifar10"), n, generator=torch.Generator().manual_seed(0))
+    reference = inception.features(some_images("cifar10", "test", n_reference))
+    found = {name: kid(inception.features(x), reference) for name, x in made.items()}
+    facts = {"command": "python tools/pictures.py kid", "inception": inception.name, "n": n, "n_reference": n_reference}
+    facts["kid"] = {name: [round(d.value, 5), round(d.se or 0.0, 5)] for name, d in found.items()}
+    write_json(CONTROLS, facts)
+
+
+def photographs() -> Tensor:
+    """The middle square of six photographs, and the middle of it, as CIFAR-10's are: (12, 3, 32, 32)."""
+    photos = data.astronaut(), data.chelsea(), data.coffee(), data.rocket(), *load_sample_images().images
+    squares = [center_crop(torch.tensor(p).permute(2, 0, 1), [min(p.shape[:2])] * 2) for p in photos]
+    parts = [part for square in squares for part in (square, center_crop(square, [square.shape[1] // 2] * 2))]
+    return torch.stack([resize(part, [32, 32], antialias=True) for part in parts]).float() / 255
+
+
+def fooled() -> Figure:
+    """Photographs, the controls and our samples, from the smallest KID to the largest."""
+    ours = load_record("I2").measurement("KID, samples")
+    kids = json.loads(CONTROLS.read_text(encoding="utf-8"))["kid"] | {"our samples": [ours.value, ours.se]}
+    photos, recorded = photographs(), tensors_of("I2")
+    rows = controls(photos, len(photos), generator=torch.Generator().manual_seed(0))
+    for name, key in (("our samples", "samples"), ("Gaussian", "gaussian")):
+        rows[name] = recorded[key][: len(photos)].float() / 255
+    figure, axes = plt.subplots(len(rows), 1, figsize=(8.5, 5.6), layout="constrained")
+    title = "KID to CIFAR-10's test images; in place of CIFAR-10's photographs, six others are shown"
+    figure.suptitle(title, fontsize=11)
+    for ax, name in zip(axes, sorted(rows, key=kids.get), strict=True):
+        plots.draw_images(ax, rows[name], n_columns=len(photos))
+        value, se = kids[name]
+        ax.set_title(f"{WORDS[name]}: {value:.3f} ± {2 * se:.3f}", fontsize=11, loc="left")
+    return figure
+
+
 def tensors_of(claim_id: str) -> dict[str, Tensor]:
     """What a record rests on, if the networks that made it are those that ship."""
     return load_tensors(attached_file(check_weights(load_record(claim_id))))[0]
 
 
 if __name__ == "__main__":
-    main()
+    measure_controls(Inception()) if sys.argv[1:] == ["kid"] else main()

@@ -37,7 +37,8 @@ from sbgm.generation import uniform_start
 from sbgm.lab.runs import hardware
 from sbgm.losses import ncsn_loss, score_matching_loss, sliced_score_matching_loss
 from sbgm.measure import frechet_distance, in_batches, level_losses, relative_squared_error
-from sbgm.measure.classifier import SHIPPED_CLASSIFIER, DigitClassifier, load_classifier
+from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, DigitClassifier, LeNet, load_classifier
+from sbgm.measure.distances import shuffled_blocks
 from sbgm.networks import ConditionalMLP, EnergyMLP, ImageMLP
 from sbgm.noise import geometric_sigmas, perturb
 from sbgm.samplers import annealed_langevin, final
@@ -46,6 +47,7 @@ from sbgm.weights import load_weights, save_network, save_weights, weights_folde
 
 __all__ = [
     "SHIPPED",
+    "SHIPPED_CLASSIFIERS",
     "SHIPPED_DIGITS",
     "Circle",
     "CircleTraining",
@@ -615,13 +617,11 @@ def not_digits(digits: Tensor, *, generator: torch.Generator) -> Tensor:
     Returns:
         (B, 1, 28, 28) in [0, 1].
     """
-    n, size = len(digits), digits.shape[2:]
+    n = len(digits)
     noise = torch.randn(digits.shape, generator=generator)
     smooth = 7 * functional.avg_pool2d(functional.pad(noise, [3] * 4, mode="reflect"), 7, stride=1)  # variance 1 too
     grey, contrast = torch.rand(2, n, 1, 1, 1, generator=generator)
-    orders = torch.rand(n, 16, generator=generator).argsort(dim=1)
-    tiles = functional.unfold(digits, 7, stride=7)  # (B, 49, 16)
-    jumbled = functional.fold(tiles.gather(2, orders[:, None].expand_as(tiles)), size, 7, stride=7)
+    jumbled = shuffled_blocks(digits, generator=generator)
     kinds = torch.stack([(grey + contrast * noise).clamp(0, 1), (grey + contrast * smooth).clamp(0, 1), jumbled])
     return kinds[torch.arange(n) % 3, torch.arange(n)]
 
@@ -631,29 +631,46 @@ def accuracy(network: nn.Module, images: Tensor, labels: Tensor, *, batch_size: 
     return float((in_batches(network, images, batch_size).argmax(dim=1) == labels).double().mean())
 
 
-def train_shipped_classifier(folder: Path, **changes: object) -> DigitClassifier:
-    """Train the classifier that ships, on MNIST, and save it with the facts of its making.
+SHIPPED_CLASSIFIERS = {
+    SHIPPED_CLASSIFIER: (DigitClassifier, ClassifierTraining()),
+    JUDGE: (LeNet, ClassifierTraining(24, n_iterations=6_000, n_not_digits=16, seed=1)),
+}
+"""The classifiers that ship in `data/weights/`, by the stem of their file: their class, and how they were trained."""
+
+
+@checked
+def train_shipped_classifier(
+    folder: Path, name: Annotated[str, one_of(SHIPPED_CLASSIFIERS)] = SHIPPED_CLASSIFIER, **changes: object
+) -> DigitClassifier:
+    """Train one of the classifiers that ship, on MNIST, and save it with the facts of its making.
+
+    On one machine and with one thread, the weights come out the same to the last bit.
 
     Args:
-        folder: where to save `mnist_classifier.safetensors`; it is made if need be.
+        folder: where to save `name.safetensors`; it is made if need be.
+        name: a key of SHIPPED_CLASSIFIERS.
         changes: to the settings, such as n_iterations=2 for a trial.
 
     Returns:
-        The trained network, in evaluation mode.
+        The trained network as it was saved, in evaluation mode.
 
     Raises:
         DataNotFoundError: MNIST is not at hand.
     """
-    settings = ClassifierTraining(**changes)
-    network = DigitClassifier(settings.channels, generator=torch.Generator().manual_seed(settings.seed))
+    kind, settings = SHIPPED_CLASSIFIERS[name]
+    settings = dataclasses.replace(settings, **changes)
+    network = kind(settings.channels, generator=torch.Generator().manual_seed(settings.seed))
     images, labels = load_images("mnist"), load_labels("mnist")
     _, seconds = timed(train_classifier(network, images, labels, settings))
+    if name == JUDGE:
+        network.half().float()  # the file's precision, so that it holds what was tested
     folder.mkdir(parents=True, exist_ok=True)
     save_weights(
         network,
-        folder / f"{SHIPPED_CLASSIFIER}.safetensors",
-        architecture=type(network).__name__,
-        command="sbgm.lab.train_shipped_classifier",
+        folder / f"{name}.safetensors",
+        dtype=torch.float16 if name == JUDGE else None,
+        architecture=kind.__name__,
+        command=f"sbgm.lab.train_shipped_classifier(folder, {name!r})",
         data=f"MNIST, {len(images):,} training images",
         data_sha256=content_hash(images, labels),
         test_accuracy=accuracy(network, load_images("mnist", "test"), load_labels("mnist", "test")),

@@ -1,4 +1,4 @@
-"""A small classifier of 28×28 grey digits, whose features measure how like real digits samples are."""
+"""Two small classifiers of 28×28 grey digits: one measures distances in its features, the other gives the verdict."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ import torch
 from torch import Tensor, nn
 
 from sbgm.checked import Count, Generator, checked
-from sbgm.weights import load_weights, weights_folder
+from sbgm.files import read_facts
+from sbgm.weights import load_weights, weights_file
 
 __all__ = [
     "DigitClassifier",
+    "LeNet",
     "load_classifier",
 ]
 
 N_CLASSES = 10
 SHIPPED_CLASSIFIER = "mnist_classifier"
+JUDGE = "mnist_judge"
+"""The classifier that gives the verdict on samples: no training, checkpoint or setting was ever chosen by it."""
 
 
 class DigitClassifier(nn.Module):
@@ -30,20 +34,22 @@ class DigitClassifier(nn.Module):
         generator: source of the initial weights; None takes torch's global one.
     """
 
+    kernel_size, padding = 3, (1, 1, 1)
+
     @checked
     def __init__(self, channels: Count = 32, *, generator: Generator | None = None) -> None:
         super().__init__()
-        c = channels
+        c, k, (first, second, third) = channels, self.kernel_size, self.padding
         self.layers = nn.Sequential(
-            _convolution(1, c, generator),
+            _convolution(1, c, k, first, generator),
             nn.MaxPool2d(2),
             nn.BatchNorm2d(c),
             nn.ReLU(),
-            _convolution(c, 2 * c, generator),
+            _convolution(c, 2 * c, k, second, generator),
             nn.MaxPool2d(2),
             nn.BatchNorm2d(2 * c),
             nn.ReLU(),
-            _convolution(2 * c, 4 * c, generator),
+            _convolution(2 * c, 4 * c, k, third, generator),
             nn.BatchNorm2d(4 * c),
             nn.ReLU(),
         )
@@ -64,21 +70,44 @@ class DigitClassifier(nn.Module):
         return self.logits(self.features(x))
 
 
-def load_classifier(path: Path | None = None) -> DigitClassifier:
-    """Load the classifier that ships, in evaluation mode, its weights fixed.
+class LeNet(DigitClassifier):
+    """LeNet-5's layout (LeCun et al. 1998) with ReLU and batch normalisation: 5×5 convolutions, the last to one pixel.
+
+    1 → C → 2C → 4C channels at 28, 10 and 1 pixels: unlike a mean over a map, its features know where a stroke lies.
 
     Args:
-        path: another file of `train_shipped_classifier`'s at the shipped width; None is the shipped one.
+        channels: C; 24 makes 96 features and 145,906 parameters.
+        generator: source of the initial weights; None takes torch's global one.
     """
-    network = DigitClassifier()
-    load_weights(network, weights_folder() / f"{SHIPPED_CLASSIFIER}.safetensors" if path is None else path)
+
+    kernel_size, padding = 5, (2, 0, 0)
+
+
+def load_classifier(path: Path | str = SHIPPED_CLASSIFIER) -> DigitClassifier:
+    """Load a classifier of `train_shipped_classifier`, in evaluation mode, its weights fixed.
+
+    Args:
+        path: the file, or the name of one that ships: "mnist_classifier", in whose features distances are measured and
+            which may guide a training, or "mnist_judge", which gives the verdict.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged, or holds no classifier.
+    """
+    path = weights_file(path)
+    facts = read_facts(path)
+    classes = {known.__name__: known for known in (DigitClassifier, LeNet)}
+    if facts.get("architecture") not in classes:
+        raise ValueError(f"path must be a file of train_shipped_classifier, but {path} holds no classifier")
+    network = classes[facts["architecture"]](facts["channels"])
+    load_weights(network, path)
     return network.eval().requires_grad_(False)
 
 
-def _convolution(n_in: int, n_out: int, generator: torch.Generator | None) -> nn.Conv2d:
-    """3×3 without bias; initial weights of variance 2/fan-in (He et al. 2015), for the ReLU that follows."""
-    layer = nn.utils.skip_init(nn.Conv2d, n_in, n_out, 3, padding=1, bias=False)
-    nn.init.normal_(layer.weight, std=math.sqrt(2 / (9 * n_in)), generator=generator)
+def _convolution(n_in: int, n_out: int, size: int, padding: int, generator: torch.Generator | None) -> nn.Conv2d:
+    """One without bias; initial weights of variance 2/fan-in (He et al. 2015), for the ReLU that follows."""
+    layer = nn.utils.skip_init(nn.Conv2d, n_in, n_out, size, padding=padding, bias=False)
+    nn.init.normal_(layer.weight, std=math.sqrt(2 / (size**2 * n_in)), generator=generator)
     return layer
 
 

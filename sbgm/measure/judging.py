@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -13,19 +14,21 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from sbgm.checked import Count, WideBatch, checked, instance_of
-from sbgm.data import SETS, Name, Split, cache_folder, load_images
+from sbgm.checked import Count, WideBatch, checked, instance_of, one_of
+from sbgm.data import SETS, Name, Split, cache_folder, load_images, load_labels
 from sbgm.files import content_hash, load_tensors, save_tensors
-from sbgm.measure.classifier import load_classifier
+from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, load_classifier
 from sbgm.measure.distances import (
     FeatureFunction,
+    controls,
     frechet_distance,
     in_batches,
     kernel_distance,
     nearest_neighbours,
+    prdc,
     shown,
 )
-from sbgm.measure.estimates import Measured, class_shares, confident_share
+from sbgm.measure.estimates import Measured, class_shares, class_test, confident_share
 from sbgm.measure.inception import FEWEST_FOR_FID, Inception, fid, inception_score, kid
 
 __all__ = [
@@ -41,6 +44,7 @@ __all__ = [
 
 DIGITS = ("mnist", "mnist_small")
 MOST_BYTES = 2**31  # of all arrays in a file, unpacked, or of all pixels in a folder: 170,000 images of CIFAR-10's size
+MOST_IN_INCEPTION = 1_000  # images of a control: KID's mean does not depend on the number, and each takes 0.1 s here
 
 
 class Reference(NamedTuple):
@@ -107,22 +111,27 @@ class FeatureSpace(NamedTuple):
 
 
 @checked
-def feature_space(name: Name, inception: Inception | None = None) -> FeatureSpace:
+def feature_space(
+    name: Name,
+    inception: Inception | None = None,
+    classifier: Annotated[str, one_of((SHIPPED_CLASSIFIER, JUDGE))] = SHIPPED_CLASSIFIER,
+) -> FeatureSpace:
     """The features that a data set's samples are compared in.
 
-    The shipped classifier's for MNIST, Inception's for colour images, the pixels of other grey ones.
+    A shipped classifier's for MNIST, Inception's for colour images, the pixels of other grey ones.
 
     Args:
         name: of the data set.
         inception: needed for colour images.
+        classifier: which of the two that ship, for MNIST.
 
     Raises:
         ValueError: the images are in colour and there is no Inception.
     """
     if name in DIGITS:
-        classifier = load_classifier()
-        key = f"classifier-{content_hash(*classifier.state_dict().values())[:8]}"
-        return FeatureSpace(lambda x: in_batches(classifier.features, shown(x)), "classifier features", key)
+        network, short = load_classifier(classifier), classifier.removeprefix("mnist_")
+        key = f"{short}-{content_hash(*network.state_dict().values())[:8]}"
+        return FeatureSpace(lambda x: in_batches(network.features, shown(x)), f"{short} features", key)
     if SETS[name].shape[0] == 1:
         return FeatureSpace(lambda x: shown(x).flatten(1), "pixels", "pixels")
     if inception is None:
@@ -160,9 +169,10 @@ def judge(
 ) -> Iterator[Measured | str]:
     """Take every measure of samples that applies to a data set, each yielded as soon as it is known; str() is its text.
 
-    Fréchet and kernel distances in the features of `feature_space`, beside those of as many images of the other split;
-    for MNIST what the classifier says; how far the nearest training images are, in pixels. Samples are clamped to
-    [0, 1] and quantised first.
+    Fréchet and kernel distances in the features of `feature_space`, beside those of the `controls` of as many images of
+    the other split; precision, recall, density and coverage against as many of the reference's images as there are
+    samples; for MNIST what both classifiers say, and whether classes come as often as they should; how far the nearest
+    training images are, in pixels. Samples are clamped to [0, 1] and quantised first.
 
     Args:
         samples: (N, C, H, W), as a sampler left them.
@@ -191,33 +201,34 @@ def _judge(samples, name, split, n_reference, inception, training):
     elif inception is not None:
         yield from _in_inception(samples, name, split, n_reference, inception)
     if name in DIGITS:
-        logits = in_batches(load_classifier(), shown(samples))
-        yield f"classifier at least 90 % sure: {confident_share(logits)}"
+        for classifier in (SHIPPED_CLASSIFIER, JUDGE):
+            logits = in_batches(load_classifier(classifier), shown(samples))
+            yield f"{classifier} at least 90 % sure: {confident_share(logits)}"
         yield from (f"class {digit}: {share}" for digit, share in enumerate(class_shares(logits)))
+        yield f"classes against the training split's: {_or_why_not(class_test, logits, load_labels(name))}"
     median = float(nearest_neighbours(shown(samples), training).distances.median())
     sizes, against = (len(samples), len(training)), f"{SETS[name].title} training images"
     yield Measured("median distance to the nearest", median, None, *sizes, against, "pixels")
 
 
 def _in_features(samples, name, split, n_reference):
-    """Both distances in a data set's own features, of the samples and of as many real images of the other split."""
-    space, other = feature_space(name), "train" if split == "test" else "test"
+    """Both distances in a data set's own features, beside those of as many of each control, and `prdc`."""
+    space, verdict = feature_space(name), feature_space(name, classifier=JUDGE)
     reference = reference_for(name, space, split, n_reference)
-    n_real = min(len(samples), len(load_images(name, other)))
-    for features, prefix in (
-        (space.function(samples), ""),
-        (reference_for(name, space, other, n_real).features, f"real {other} images instead: "),
-    ):
+    for prefix, images in ({"": samples} | _controls(name, split, len(samples))).items():
+        features = space.function(images)
         options = {"against": reference.images, "features": space.name}
         if min(len(features), len(reference.features)) > features.shape[1]:
             yield frechet_distance(features, reference.features, name=f"{prefix}Fréchet distance", **options)
         yield kernel_distance(features, reference.features, name=f"{prefix}kernel distance", **options)
+    real = some_images(name, split, min(len(samples), len(load_images(name, split))))
+    yield _prdc(verdict.function(samples), verdict.function(real), f"{reference.images}, {verdict.name}")
 
 
 def _in_inception(samples, name, split, n_reference, inception):
-    """KID, FID from 2,560 samples up, and the Inception Score where the weights have logits."""
-    features = inception.features(samples)
+    """KID, FID from 2,560 samples up, the Inception Score where there are logits, `prdc`, and KID of the controls."""
     reference = reference_for(name, feature_space(name, inception), split, n_reference)
+    features = inception.features(samples)
     yield kid(features, reference.features, against=reference.images)
     if min(len(features), len(reference.features)) >= FEWEST_FOR_FID:
         yield fid(features, reference.features, against=reference.images)
@@ -228,6 +239,32 @@ def _in_inception(samples, name, split, n_reference, inception):
         yield f"Inception Score {mean:.2f}, sd over 10 splits {spread:.2f} ({len(samples):,} samples)"
     else:
         yield "Inception Score: these weights have no logits"
+    yield _prdc(features, reference.features[: len(features)], f"{reference.images}, Inception features")
+    for prefix, images in _controls(name, split, min(len(samples), MOST_IN_INCEPTION)).items():
+        distance = kid(inception.features(images), reference.features, against=reference.images)
+        yield dataclasses.replace(distance, name=f"{prefix}KID")
+
+
+def _controls(name, split, n):
+    """n images of each control, or as many as the other split has, by what the names of their distances begin with."""
+    other = "train" if split == "test" else "test"
+    images = load_images(name, other)
+    made = controls(images, min(n, len(images)), generator=torch.Generator().manual_seed(0))
+    return {f"control, {control} ({other} split): ": x for control, x in made.items()}
+
+
+def _prdc(samples, reference, text):
+    """The text of `prdc`, with the numbers of points and what they are."""
+    sizes = f"{len(samples):,} samples against {len(reference):,} {text}"
+    return f"{_or_why_not(prdc, samples, reference)} ({sizes})"
+
+
+def _or_why_not(measure: Callable[..., object], *arguments: Tensor) -> str:
+    """The text of a measure, or why it refuses sets of this size."""
+    try:
+        return str(measure(*arguments))
+    except ValueError as error:
+        return str(error)
 
 
 def load_images_of(path: Path | str) -> Tensor:

@@ -11,9 +11,11 @@ from properties.comparing import assert_near
 from properties.coverage import covers
 from properties.strategies import EXACT, SCALES, SEEDS, batches, normal, seeded
 from sbgm.measure import (
+    PRDC,
     FeatureStatistics,
     Measured,
     Neighbours,
+    controls,
     feature_statistics,
     fid,
     frechet_distance,
@@ -22,6 +24,7 @@ from sbgm.measure import (
     kid,
     largest_distance,
     nearest_neighbours,
+    prdc,
 )
 
 
@@ -126,3 +129,26 @@ def test_the_largest_distance_is_that_of_all_pairs(x, block, c, seed):
     assert_near(found, float((rows[:, None] - rows[None]).norm(dim=2).max()), x.dtype)
     moved = c * (x.flip(0).double() + normal(seed, *x.shape[1:]))
     assert_near(largest_distance(moved), c * found, x.dtype)
+
+
+@covers(prdc, PRDC)
+@given(SEEDS, st.integers(1, 4), st.integers(1, 3), SCALES)
+def test_prdc_knows_no_order_or_scale_and_turns_precision_into_recall(seed, k, n_features, c):
+    a, b = normal(seed, 8, n_features), 1.5 * normal(seed + 1, 11, n_features)
+    there, back, again = prdc(a, b, k), prdc(b, a, k), prdc(c * a.flip(0), c * b, k)
+    assert_near([*there.precision, *there.recall], [*back.recall, *back.precision])
+    assert_near([v for number in there for v in number], [v for number in again for v in number])
+    assert there.precision.value <= min(1, k * there.density.value)
+    same = prdc(a, a, k)
+    assert (same.precision.value, same.recall.value, same.coverage.value) == (1, 1, 1)
+
+
+@covers(controls)
+@given(SEEDS, st.integers(1, 5), st.sampled_from([(1, 4, 4), (3, 8, 4), (1, 28, 28)]))
+def test_controls_are_images_of_the_shape_given_and_repeat_themselves(seed, n, shape):
+    images = torch.rand(5, *shape, generator=seeded(seed))
+    made, again = (controls(images, n, generator=seeded(seed)) for _ in range(2))
+    for name, x in made.items():
+        assert x.shape == (n, *shape)
+        assert 0 <= x.min() <= x.max() <= 1
+        assert torch.equal(x, again[name])

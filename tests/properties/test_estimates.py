@@ -13,10 +13,12 @@ from properties.comparing import assert_near
 from properties.coverage import covers
 from properties.strategies import SEEDS, batches, normal, seeded
 from sbgm.measure import (
+    ChiSquared,
     Estimate,
     Moments,
     Share,
     class_shares,
+    class_test,
     confident_share,
     estimate,
     inception_score,
@@ -98,3 +100,14 @@ def test_the_inception_score_is_between_one_and_the_number_of_classes(logits, n_
     assert_near(inception_score(logits[order], n_splits=1)[0], inception_score(logits, n_splits=1)[0])
     alike = inception_score(logits[:1].expand(len(logits), -1), n_splits=n_splits)
     assert_near([*alike], [1.0, 0.0])
+
+
+@covers(class_test, ChiSquared)
+@given(SEEDS, st.integers(2, 5))
+def test_the_class_test_knows_no_order_and_is_0_where_classes_are_the_datas(seed, n_classes):
+    labels = torch.arange(10 * n_classes) % n_classes
+    logits = torch.nn.functional.one_hot(labels).double()
+    found = class_test(logits, labels)
+    assert (found.statistic, found.n_degrees, found.p) == (0, n_classes - 1, 1)
+    drawn = normal(seed, 10 * n_classes, n_classes)
+    assert class_test(drawn, labels) == class_test(drawn.flip(0), labels.flip(0))
