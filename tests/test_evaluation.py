@@ -48,7 +48,10 @@ def test_real_digits_are_near_and_noise_is_far():
         assert f"{classifier} at least 90 % sure: 9" in text
         assert f"{classifier} at least 90 % sure: 0.0 %" in "\n".join(map(str, far))
     assert "(400 samples against 400 MNIST (small) test images, judge features)" in text
-    assert next(str(m) for m in far if "coverage" in str(m)).startswith("precision 0.000 ± 0, recall 0.000 ± 0,")
+    # Noise looks all alike to the judge, and lies in the large ball of an outlier: precision and density are fooled.
+    found = next(str(m) for m in far if "coverage" in str(m))
+    assert "recall 0.000 ± 0," in found
+    assert float(found.partition("coverage ")[2].partition(" ")[0]) < 0.05
     assert all(f"class {digit}: " in text for digit in range(10))
 
 

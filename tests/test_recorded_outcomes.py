@@ -61,6 +61,7 @@ STAND_INS = {
     "check_weights": lambda record: record,
     "digit_distance": lambda *_: DISTANCE,
     "kid": lambda *_, **__: DISTANCE,
+    "controls": lambda *_, **__: {"Gaussian": IMAGES},
     "Inception": Inception,
     "ColourSamples": ColourSamples,
     "noise_on_constant_pixels": lambda *_: Estimate(1.0, 0.1),

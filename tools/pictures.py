@@ -271,7 +271,7 @@ def fooled() -> Figure:
     for ax, name in zip(axes, sorted(rows, key=kids.get), strict=True):
         plots.draw_images(ax, rows[name], n_columns=len(photos))
         value, se = kids[name]
-        ax.set_title(f"{WORDS[name]}: {value:.3f} ± {2 * se:.3f}", fontsize=11, loc="left")
+        ax.set_title(f"{WORDS[name]}: {value:.3g} ± {2 * se:.2g}", fontsize=11, loc="left")
     return figure
 
 

@@ -97,7 +97,7 @@ def load_classifier(path: Path | str = SHIPPED_CLASSIFIER) -> DigitClassifier:
     path = weights_file(path)
     facts = read_facts(path)
     classes = {known.__name__: known for known in (DigitClassifier, LeNet)}
-    if facts.get("architecture") not in classes:
+    if str(facts.get("architecture")) not in classes:  # a network's is a mapping
         raise ValueError(f"path must be a file of train_shipped_classifier, but {path} holds no classifier")
     network = classes[facts["architecture"]](facts["channels"])
     load_weights(network, path)
