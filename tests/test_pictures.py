@@ -50,3 +50,10 @@ def test_frames_are_drawn_alike_each_time_and_written_whole(scenes, tmp_path):
         for n, frame in enumerate((first, last)):
             picture.seek(n)
             assert picture.convert("RGB").tobytes() == frame.convert("RGB").tobytes()
+
+
+def test_the_moving_faces_are_few_bytes_and_turn_from_noise_into_faces():
+    path = pictures.FOLDER / "moving_faces.png"
+    assert path.stat().st_size <= 250_000
+    with Image.open(path) as picture:
+        assert picture.n_frames == 21

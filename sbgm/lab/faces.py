@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from sbgm.data import load_images
+from sbgm.data import SPLITS, load_images
 from sbgm.files import file_hash
 from sbgm.generation import draw_batches, uniform_start
 from sbgm.lab.claims import Measurement, Settled, command, enter, guard, reported
 from sbgm.lab.drawing import CPU, Drawing, Machine
 from sbgm.masks import right_half
-from sbgm.measure import GaussianBaseline, Inception, Measured, Neighbours, kid, nearest_neighbours, quantise, shown
+from sbgm.measure import Inception, Measured, Neighbours, controls, kid, nearest_neighbours, quantise, shown
 from sbgm.measure.judging import feature_space, reference_for
 from sbgm.samplers import annealed_langevin, denoise, final, inpaint
 from sbgm.weights import load_network, weights_file
@@ -29,6 +29,7 @@ __all__ = [
 
 BATCH = 32  # one size for all chains: a compiled network is compiled once
 N_SHOWN, N_FILM, N_FILLS = 64, 8, 8
+N_CONTROL = 100  # images of each control
 PERCENTILE = 0.01
 
 
@@ -91,9 +92,9 @@ def measure_faces(
     folder: Path,
     n_samples: int = 1_000,
     n_steps: int = 100,
-    n_reference: int = 1_000,
     step_size: float = 2e-5,
     weights: str = "celeba_ncsn",
+    fid_weights: Path | None = None,
     machine: Machine = CPU,
 ) -> Settled:
     """Report I3: draw faces, compare them with test faces by KID, and look how near they come to training faces.
@@ -102,9 +103,9 @@ def measure_faces(
         folder: where samples are kept, those of other claims included.
         n_samples: how many, at least the 64 that are shown.
         n_steps: T, fewer than the paper's 100 for a trial.
-        n_reference: test faces to compare with.
         step_size: ε; with 5e-5, 40 steps go as far as the paper's 100 with 2e-5.
         weights: a file of a network's weights.
+        fid_weights: Inception's, see `Inception`.
         machine: where and how networks run.
 
     Raises:
@@ -113,41 +114,37 @@ def measure_faces(
         AssertionError: a face that would be shown is too near to a training face; nothing is recorded.
     """
     drawing = Drawing(weights, n_samples=n_samples, n_steps=n_steps, step_size=step_size, batch_size=BATCH)
-    faces, inception = draw_faces(drawing, folder, machine), Inception(device=machine.device)
+    faces, inception = draw_faces(drawing, folder, machine), Inception(fid_weights, machine.device)
     space, training = feature_space("celeba", inception), load_images("celeba")
-    gaussian = GaussianBaseline(training).sample(n_samples, generator=torch.Generator().manual_seed(0))
+    train, test = (reference_for("celeba", space, split) for split in SPLITS)
+    made = controls(training, min(n_samples, N_CONTROL), generator=torch.Generator().manual_seed(drawing.seed))
     features = {
-        "samples": space.function(faces.samples),
-        "denoised": space.function(faces.denoised),
-        "Gaussian": space.function(gaussian),
-        "training images": reference_for("celeba", space, "train", n_samples).features,
+        name: space.function(x) for name, x in ({"samples": faces.samples, "denoised": faces.denoised} | made).items()
     }
-    reference = reference_for("celeba", space, "test", n_reference)
-    distances = {name: kid(f, reference.features, against=reference.images) for name, f in features.items()}
+    distances = {name: kid(x, test.features, against=test.images) for name, x in features.items()}
     sheets = faces.samples[:N_SHOWN], faces.denoised[:N_SHOWN], faces.fills
     in_features = features["samples"][:N_SHOWN], features["denoised"][:N_SHOWN], space.function(faces.fills)
-    real = {
-        "pixels": (training, load_images("celeba", "test")),
-        "features": [reference_for("celeba", space, split).features for split in ("train", "test")],
+    compared = {
+        "pixels": (shown(torch.cat(sheets)), load_images("celeba", "test"), training),
+        "features": (torch.cat(in_features), test.features, train.features),
     }
-    pictures = {"pixels": shown(torch.cat(sheets)), "features": torch.cat(in_features)}
     near = {
-        name: (nearest_neighbours(pictures[name], train), nearest_neighbours(test, train))
-        for name, (train, test) in real.items()
+        name: (nearest_neighbours(pictures, known), nearest_neighbours(held_out, known))
+        for name, (pictures, held_out, known) in compared.items()
     }
     names = ("samples", "denoised", "fills")
     tensors = {name: quantise(x) for name, x in zip(names, sheets, strict=True)} | {"film": quantise(faces.film)}
-    options = {"n_samples": n_samples, "n_steps": n_steps, "n_reference": n_reference, "step_size": step_size}
+    options = {"n_samples": n_samples, "n_steps": n_steps, "step_size": step_size, "weights": weights}
     return enter(
         "I3",
         i3_measurements(distances, near),
         tensors,
         narrower=f"C = {load_network(weights).arguments['channels']}, {len(training):,} faces to train on",
         status="reported",
-        data=f"{n_samples:,} samples; {n_reference:,} CelebA test images",
+        data=f"{n_samples:,} samples; {len(test.features):,} CelebA test images",
         note="KID: the kernel distance in Inception's features. The network does not ship; no photograph is shown.",
         networks=[],
-        command=command("I3", **options, weights=weights),
+        command=command("I3", **options),
         facts=drawing.facts("n_samples", "n_steps", "step_size", "precision", "seed")
         | {"inception": inception.name, "network": file_hash(weights_file(weights))},
     )
