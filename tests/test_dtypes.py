@@ -18,7 +18,8 @@ from seeds import initial_weights_from, seeded
 HALF = [torch.float16, torch.bfloat16]
 DTYPES = [torch.float32, torch.float64, *HALF]
 SLOW = ("fid",)  # its good arguments take a minute
-STEPPED = ("judge",)  # rounds to 256 shades first, and a number near the border may fall on either side
+# Those that round to 256 shades first, or count what is within a distance: a number near the border may fall on either side.
+STEPPED = ("judge", "prdc")
 
 
 class RefuseFloat64(TorchDispatchMode):

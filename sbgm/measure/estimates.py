@@ -91,8 +91,22 @@ def estimate(values: Finite) -> Estimate:
     return Estimate(float(values.mean()), float(values.std() / math.sqrt(len(values))))
 
 
-def ratio(numerator: Estimate | Measured, denominator: Estimate | Measured) -> Estimate:
-    """The ratio of two independent estimates; its standard error to first order, |a/b| √((se_a/a)² + (se_b/b)²)."""
+def _estimated(x: Any, name: str, given: Mapping[str, Any]) -> Any:
+    if not hasattr(x, "value") or not hasattr(x, "se"):
+        raise ValueError(f"{name} must be an estimate with its standard error, got {x!r}")
+    return x
+
+
+Estimated = Annotated[Any, _estimated]
+
+
+@checked
+def ratio(numerator: Estimated, denominator: Estimated) -> Estimate:
+    """The ratio of two independent estimates; its standard error to first order, |a/b| √((se_a/a)² + (se_b/b)²).
+
+    Args:
+        numerator, denominator: an `Estimate`, `Measured` or `Share`; the denominator is not 0.
+    """
     (a, se_a), (b, se_b) = ((x.value, x.se or 0.0) for x in (numerator, denominator))
     return Estimate(a / b, math.hypot(se_a / b, a * se_b / b**2))
 

@@ -23,6 +23,7 @@ from sbgm.measure import (
     estimate,
     inception_score,
     moments,
+    ratio,
     share,
 )
 
@@ -111,3 +112,13 @@ def test_the_class_test_knows_no_order_and_is_0_where_classes_are_the_datas(seed
     assert (found.statistic, found.n_degrees, found.p) == (0, n_classes - 1, 1)
     drawn = normal(seed, 10 * n_classes, n_classes)
     assert class_test(drawn, labels) == class_test(drawn.flip(0), labels.flip(0))
+
+
+@covers(ratio)
+@given(st.floats(0.5, 5), st.floats(0.5, 5), st.floats(0, 0.1), st.floats(0, 0.1))
+def test_a_ratio_and_its_inverse_have_the_same_relative_error(a, b, relative_a, relative_b):
+    first, second = Estimate(a, relative_a * a), Estimate(b, relative_b * b)
+    there, back = ratio(first, second), ratio(second, first)
+    assert_near(there.value * back.value, 1.0)
+    for found in (there, back):
+        assert_near(found.se / found.value, math.hypot(relative_a, relative_b))
