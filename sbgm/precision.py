@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,9 @@ PRECISIONS = {"fp32": None, "bf16": torch.bfloat16}
 # For a processor that it does not know, GCC 12 tunes code for none in particular. At -O3, its turning of scalars into
 # vectors (SLP) then spoils torch's transposition of bfloat16 blocks by AVX-512: gradients were NaN on an Intel Xeon
 # with AMX. Inductor writes vector instructions itself, and can do without.
-OPTIONS = {"cpp.march": "native -fno-tree-slp-vectorize"} if "AVX512" in torch.backends.cpu.get_cpu_capability() else {}
+OPTIONS: dict[str, Any] = (
+    {"cpp.march": "native -fno-tree-slp-vectorize"} if "AVX512" in torch.backends.cpu.get_cpu_capability() else {}
+)
 
 
 @checked

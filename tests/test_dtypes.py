@@ -18,7 +18,7 @@ from seeds import initial_weights_from, seeded
 HALF = [torch.float16, torch.bfloat16]
 DTYPES = [torch.float32, torch.float64, *HALF]
 SLOW = ("fid",)  # its good arguments take a minute
-# Those that round to 256 shades first, or count what is within a distance: a number near the border may fall on either side.
+# They round to 256 shades, or count what is within a distance: a number near the border may fall on either side.
 STEPPED = ("judge", "prdc")
 
 

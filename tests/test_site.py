@@ -195,8 +195,8 @@ def test_the_ledger_shows_every_claim_with_every_measurement(pages):
         assert f"claim-{claim_id.lower()}" in ledger.ids
         assert typed(claim.claim) in words
     for record in load_records(results_folder()).values():
-        for check in record.checks:
-            assert typed(check.label) in words, (record.id, check.label)
+        for measurement in record.measurements:
+            assert typed(measurement.label) in words, (record.id, measurement.label)
 
 
 def typed(words: str) -> str:

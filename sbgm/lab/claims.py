@@ -173,7 +173,7 @@ def expected(
     se: float | None = None,
     yardstick: bool = False,
 ) -> Measurement:
-    """A number and the interval that it was expected in **before** the first measurement; see `Measurement`.
+    """A number and the interval that it was expected in before the first measurement; see `Measurement`.
 
     Args:
         label, low, high, yardstick: see `Measurement`.
