@@ -3,16 +3,11 @@
 ladder.png moves: a cloud of chains goes down the ladder σ = 20 … 1 by annealed Langevin dynamics (Algorithm 1) with the
 exact scores of Fig. 3's mixture; moving_faces.png from noise to faces. overview.png is computed too, the others are
 drawn from records. Half a minute on one core.
-
-controls.png has its numbers from controls.json, which `python tools/pictures.py kid` writes: KID of CIFAR-10's
-controls. That takes CIFAR-10, Inception's weights (SBGM_FID_WEIGHTS) and six minutes of one core.
 """
 
 from __future__ import annotations
 
 import io
-import json
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,23 +24,21 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import center_crop, resize
 
 from sbgm import MLP, annealed_langevin, final, geometric_sigmas, langevin, masks, paper_mixture, plots
-from sbgm.data import load_images
-from sbgm.files import load_tensors, write_json
+from sbgm.files import load_tensors
 from sbgm.lab import Figure2, train_figure2
 from sbgm.lab.claims import attached_file, check_weights, load_record
 from sbgm.lab.faces import N_FILLS
-from sbgm.measure import Inception, controls, kid, mode_weights, some_images
+from sbgm.measure import controls, mode_weights
 
 FOLDER = Path(__file__).resolve().parent.parent / "data" / "results"
 LADDER = FOLDER / "ladder.png"
-CONTROLS = FOLDER / "controls.json"
 SHOWN_STEPS = (15, 100)  # of each level's hundred
 N_ROWS = 6  # of images
 FACE_COLOURS = 128
 WORDS = {
     "real images": "photographs",
     "shuffled blocks": "the same with their 8×8 blocks shuffled",
-    "our samples": "our network's samples",
+    "samples": "our network's samples",
     "low resolution": "photographs at 8×8 resolution",
     "Gaussian": "a Gaussian with CIFAR-10's mean and covariance",
 }
@@ -239,16 +232,6 @@ def moving_faces() -> list[Image.Image]:
 # --- the controls ----------------------------------------------------------------------------------------------------
 
 
-def measure_controls(inception: Inception, n: int = 500, n_reference: int = 1_000) -> None:
-    """Write KID and its standard error for each control of CIFAR-10."""
-    made = controls(load_images("cifar10"), n, generator=torch.Generator().manual_seed(0))
-    reference = inception.features(some_images("cifar10", "test", n_reference))
-    found = {name: kid(inception.features(x), reference) for name, x in made.items()}
-    facts = {"command": "python tools/pictures.py kid", "inception": inception.name, "n": n, "n_reference": n_reference}
-    facts["kid"] = {name: [round(d.value, 5), round(d.se or 0.0, 5)] for name, d in found.items()}
-    write_json(CONTROLS, facts)
-
-
 def photographs() -> Tensor:
     """The middle square of six photographs, and the middle of it, as CIFAR-10's are: (12, 3, 32, 32)."""
     photos = data.astronaut(), data.chelsea(), data.coffee(), data.rocket(), *load_sample_images().images
@@ -259,19 +242,18 @@ def photographs() -> Tensor:
 
 def fooled() -> Figure:
     """Photographs, the controls and our samples, from the smallest KID to the largest."""
-    ours = load_record("I2").measurement("KID, samples")
-    kids = json.loads(CONTROLS.read_text(encoding="utf-8"))["kid"] | {"our samples": [ours.value, ours.se]}
+    record = load_record("I2")
+    kids = {name: record.measurement(f"KID, {name}") for name in WORDS}
     photos, recorded = photographs(), tensors_of("I2")
     rows = controls(photos, len(photos), generator=torch.Generator().manual_seed(0))
-    for name, key in (("our samples", "samples"), ("Gaussian", "gaussian")):
+    for name, key in (("samples", "samples"), ("Gaussian", "gaussian")):
         rows[name] = recorded[key][: len(photos)].float() / 255
     figure, axes = plt.subplots(len(rows), 1, figsize=(8.5, 5.6), layout="constrained")
     title = "KID to CIFAR-10's test images; in place of CIFAR-10's photographs, six others are shown"
     figure.suptitle(title, fontsize=11)
-    for ax, name in zip(axes, sorted(rows, key=kids.get), strict=True):
+    for ax, name in zip(axes, sorted(rows, key=lambda name: kids[name].value), strict=True):
         plots.draw_images(ax, rows[name], n_columns=len(photos))
-        value, se = kids[name]
-        ax.set_title(f"{WORDS[name]}: {value:.3g} ± {2 * se:.2g}", fontsize=11, loc="left")
+        ax.set_title(f"{WORDS[name]}: {kids[name].number}", fontsize=11, loc="left")
     return figure
 
 
@@ -281,4 +263,4 @@ def tensors_of(claim_id: str) -> dict[str, Tensor]:
 
 
 if __name__ == "__main__":
-    measure_controls(Inception()) if sys.argv[1:] == ["kid"] else main()
+    main()
