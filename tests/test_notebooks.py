@@ -17,15 +17,33 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 import bench
 import notebooks as tool
 from notebooks import faults, normalised, read, without_text_chunks
+from sbgm.cli.ledger import VERDICT, with_verdicts
+from sbgm.lab.claims import claims, load_records, results_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTERS = tool.found()
+ENTERS = re.compile(r"\bsettle(?:_again)?\(\s*\"(\w+)\"")
 FASTEST = [path for path in CHAPTERS if path.stem[:2] in ("00", "01", "03")]
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_chapter_has_no_faults(path):
     assert faults(path) == []
+
+
+def test_each_claim_is_entered_by_one_lab_notebook_and_told_as_recorded_in_its_chapter():
+    entered, told = {claim: set() for claim in claims()}, {claim: set() for claim in claims()}
+    for path in CHAPTERS:
+        for cell in read(path).cells:
+            for claim in (ENTERS if cell.cell_type == "code" else VERDICT).findall(cell.source):
+                (entered if cell.cell_type == "code" else told)[claim].add(path)
+    assert {claim: len(paths) for claim, paths in entered.items()} == dict.fromkeys(claims(), 1)
+    for claim, (lab,) in entered.items():
+        assert told[claim] == {ROOT / "notebooks" / lab.name}, claim
+        assert lab.parent.name == "lab"
+    records = load_records(results_folder())
+    for path in set.union(*told.values()):
+        assert with_verdicts(path, records) == path.read_text(encoding="utf-8")
 
 
 # --- each fault, made on purpose -------------------------------------------------------------------------------------
