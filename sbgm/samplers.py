@@ -60,7 +60,7 @@ __all__ = [
 ]
 
 GROWTH_LIMIT = 1e6
-LOOK_EVERY = {"cpu": 1}  # states; 50 on other devices, where a look at a value is a wait
+LOOK_EVERY = {"cpu": 1, "elsewhere": 50}  # states, for divergence: off the CPU a look at a value is a wait
 
 
 class State(NamedTuple):
@@ -140,7 +140,6 @@ def langevin(
     Raises:
         SamplerDivergedError: the state stopped being finite or grew 10⁶-fold.
     """
-
     bound = "of variance v, the bound is step_size < 4v"
     error = functools.partial(_beyond_a_gaussians_bound, "langevin", n_steps, step_size, bound)
     watched = _watch(x, math.sqrt(step_size * n_steps), n_steps, error)
@@ -242,7 +241,6 @@ def hamiltonian(
     Raises:
         SamplerDivergedError: without a test, the state stopped being finite or grew 10⁶-fold.
     """
-
     bound = "of standard deviation s, the bound is step_size < 2s"
     error = functools.partial(_beyond_a_gaussians_bound, "hamiltonian", n_steps, step_size, bound)
     noise = step_size * n_leapfrog * n_steps**0.5
@@ -681,7 +679,7 @@ def _watch(
         n_states: how many there will be.
         error: of a state with an entry that is NaN, infinite, or beyond `_growth_limit(x, noise)`.
     """
-    limit, together = _growth_limit(x, noise), LOOK_EVERY.get(x.device.type, 50)
+    limit, together = _growth_limit(x, noise), LOOK_EVERY["cpu" if x.device.type == "cpu" else "elsewhere"]
     counted, places, sizes = itertools.count(1), [], []
 
     def watched(state: State) -> State:

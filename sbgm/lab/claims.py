@@ -26,6 +26,7 @@ from sbgm.checked import Number, checked, one_of
 from sbgm.data import runs_folder, shipped_folder
 from sbgm.files import file_hash, save_tensors, write_json
 from sbgm.lab.runs import hardware
+from sbgm.measure.estimates import Estimated
 from sbgm.weights import weights_file
 
 __all__ = [
@@ -98,16 +99,6 @@ def claims() -> dict[str, Claim]:
 def _toml(stem: str) -> dict[str, Any]:
     """The content of a TOML file beside this one."""
     return tomllib.loads((Path(__file__).parent / f"{stem}.toml").read_text(encoding="utf-8"))
-
-
-class Estimated(Protocol):
-    """A number with its standard error: `measure.Estimate`, `Measured` or `Share`."""
-
-    @property
-    def value(self) -> float: ...
-
-    @property
-    def se(self) -> float | None: ...
 
 
 @checked

@@ -34,7 +34,7 @@ PERCENTILE = 0.01
 
 
 class Faces(NamedTuple):
-    """What a network draws.
+    """Samples of a network on faces, the way to them, and fills.
 
     Attributes:
         samples: (N, C, H, W), as Algorithm 1 leaves them.

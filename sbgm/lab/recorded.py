@@ -496,8 +496,7 @@ def folder_name(claim_id: str) -> str:
 def evaluate(
     claim_id: Annotated[str, one_of(MEASURES)], folder: Path, *, accept: bool = False, **options: object
 ) -> Settled:
-    """Measure a recorded claim and write its record to `claims.results_folder()`, unless it is not
-    reproduced, or inconclusive.
+    """Measure a recorded claim and write its record, unless it is not reproduced or inconclusive.
 
     Args:
         claim_id: a key of MEASURES.

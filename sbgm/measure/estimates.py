@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -91,17 +91,27 @@ def estimate(values: Finite) -> Estimate:
     return Estimate(float(values.mean()), float(values.std() / math.sqrt(len(values))))
 
 
-def _estimated(x: Any, name: str, given: Mapping[str, Any]) -> Any:
+class Estimated(Protocol):
+    """A number with its standard error: an `Estimate`, `Measured` or `Share`."""
+
+    @property
+    def value(self) -> float: ...
+
+    @property
+    def se(self) -> float | None: ...
+
+
+def _estimated(x: Any, name: str, given: Mapping[str, Any]) -> Estimated:
     if not hasattr(x, "value") or not hasattr(x, "se"):
         raise ValueError(f"{name} must be an estimate with its standard error, got {x!r}")
     return x
 
 
-Estimated = Annotated[Any, _estimated]
+AnEstimate = Annotated[Estimated, _estimated]
 
 
 @checked
-def ratio(numerator: Estimated, denominator: Estimated) -> Estimate:
+def ratio(numerator: AnEstimate, denominator: AnEstimate) -> Estimate:
     """The ratio of two independent estimates; its standard error to first order, |a/b| √((se_a/a)² + (se_b/b)²).
 
     Args:
