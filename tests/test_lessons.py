@@ -1,0 +1,129 @@
+"""The lessons' form: short, with few names and little audit, and a picture that moves in each."""
+
+from __future__ import annotations
+
+import ast
+import base64
+import io
+import re
+from pathlib import Path
+
+import pytest
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell
+from PIL import Image
+
+import notebooks as tool
+from notebooks import SOLUTION_TAG, read, tags_of
+
+LESSONS = sorted(tool.NOTEBOOKS.glob("*.ipynb"))
+DERIVATION_TAG = "derivation"
+WORDS = {"04": 3_500, "06": 3_500}  # of Markdown, solutions and derivations apart; others have 3,000
+FENCE = re.compile(r"^ *```python\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
+CLAIMS = re.compile(r"\b(assert\b|assert_close|settle)")
+A_MOVE = 250_000  # bytes
+ALL_NOTEBOOKS = 14_000_000
+by_lesson = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+by_chapter = pytest.mark.parametrize("path", LESSONS[1:], ids=lambda path: path.stem)
+
+
+def texts(path: Path, *, tagged: str | None = None) -> list[str]:
+    """The Markdown cells that are solutions or derivations, or by default neither."""
+    return sources(read(path).cells, tagged=tagged)
+
+
+def sources(cells: list[NotebookNode], *, tagged: str | None = None) -> list[str]:
+    """The Markdown among cells that is a solution or a derivation, or by default neither."""
+    apart, wanted = {SOLUTION_TAG, DERIVATION_TAG}, {tagged} if tagged else set()
+    return [c.source for c in cells if c.cell_type == "markdown" and apart & {*tags_of(c)} == wanted]
+
+
+def code(path: Path) -> list[str]:
+    return [cell.source for cell in read(path).cells if cell.cell_type == "code"]
+
+
+def lines(source: str) -> list[str]:
+    return [line for line in source.splitlines() if line.strip()]
+
+
+def pictures(path: Path) -> list[tuple[int, NotebookNode, bytes]]:
+    """The index of each cell that shows a picture, the cell, and the picture."""
+    return [
+        (i, cell, base64.b64decode(output.data["image/png"]))
+        for i, cell in enumerate(read(path).cells)
+        for output in cell.get("outputs", [])
+        if "image/png" in output.get("data", {})
+    ]
+
+
+@by_lesson
+def test_a_lesson_is_short(path):
+    assert sum(len(text.split()) for text in texts(path)) <= WORDS.get(path.stem[:2], 3_000)
+    assert sum(len(lines(source)) for source in code(path)) <= 250
+    assert max(len(lines(source)) for source in code(path)) <= 25
+    for text in texts(path, tagged=DERIVATION_TAG):
+        assert text.startswith("<details><summary>")
+        assert len(text.split()) <= 400
+
+
+@by_lesson
+def test_a_lesson_imports_few_names_and_audits_little(path):
+    trees = [ast.parse(re.sub(r"^[%!].*$", "", source, flags=re.MULTILINE)) for source in code(path)]
+    imports = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = {name.asname or name.name for node in imports for name in node.names}
+    assert len(names) <= 12, sorted(names)
+    all_lines = [line for source in code(path) for line in lines(source)]
+    audits = [line for line in all_lines if CLAIMS.search(line)]
+    assert len(audits) <= 0.05 * len(all_lines), audits
+
+
+@by_chapter
+def test_a_chapter_moves_and_stands_still(path):
+    found = pictures(path)
+    moving = [n for n, (_, _, png) in enumerate(found) if getattr(Image.open(io.BytesIO(png)), "n_frames", 1) > 1]
+    assert moving
+    for n in moving:
+        index, _, png = found[n]
+        assert len(png) <= A_MOVE, f"cell {index} holds {len(png):,} bytes"
+        assert Image.open(io.BytesIO(png)).n_frames >= 12
+        assert ".strip(" in found[n + 1][1].source  # a strip that stands still follows in a cell of its own
+
+
+@by_lesson
+def test_every_picture_has_a_caption(path):
+    cells = read(path).cells
+    for index, _, _ in pictures(path):
+        assert re.match(r"\*[^*\s]", cells[index + 1].source), f"cell {index + 1} must begin with a caption, in italics"
+
+
+def test_all_notebooks_together_are_light():
+    assert sum(path.stat().st_size for path in tool.found()) <= ALL_NOTEBOOKS
+
+
+@by_chapter
+def test_an_exercise_stands_where_its_idea_does(path):
+    cells = read(path).cells
+    places = [i for i, cell in enumerate(cells) if re.match(r"\*\*Exercise \d+\.\d+ · ", cell.source)]
+    assert len(places) >= 4
+    assert sum(len(cell.source.split()) for cell in cells[: places[0]]) <= 0.5 * sum(
+        map(len, map(str.split, texts(path)))
+    )
+    for number, place in enumerate(places, start=1):
+        head = rf"\*\*Exercise {int(path.stem[:2])}\.{number} · [^*]+\*\* [★☆]{{3}} \(\d+ min\)"
+        assert re.match(head, cells[place].source), cells[place].source[:80]
+        after = [cell for cell in cells[place + 1 : place + 3] if SOLUTION_TAG in tags_of(cell)]
+        assert len(after) == 1, f"exercise {number} must be followed by its answer, tagged {SOLUTION_TAG!r}"
+        assert after[0].source.startswith("<details><summary>")
+
+
+@pytest.mark.slow
+@by_chapter
+def test_the_code_of_the_answers_runs(path):
+    """Of questions that no check settles: each block runs where it stands, and asserts the numbers that it states."""
+    notebook, cells = read(path), []
+    for before, cell in zip([None, *notebook.cells], notebook.cells, strict=False):
+        cells.append(cell)
+        is_open = before is not None and before.cell_type == "markdown" and SOLUTION_TAG in tags_of(cell)
+        cells += [new_code_cell(block) for block in FENCE.findall(cell.source) if is_open]
+    notebook.cells = cells
+    tool.execute(notebook, path.parent, 600)
