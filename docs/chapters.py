@@ -93,6 +93,11 @@ class Notebook:
                 found.append(Figure(index, anchor, png, caption, alt))
         return found
 
+    def aims(self) -> tuple[str, str]:
+        """What its reader will be able to do, as a list in Markdown, and what it needs and how long it takes."""
+        texts = [cell.source for cell in self.content.cells if cell.cell_type == "markdown"]
+        return next(match.groups() for match in map(ABLE.search, texts) if match)
+
     def settled(self) -> list[str]:
         """The claims that it enters in the ledger, by id."""
         code = (cell.source for cell in self.content.cells if cell.cell_type == "code")
@@ -145,7 +150,7 @@ def overview(series: list[Notebook]) -> str:
     """The page of the chapters: what each one teaches, takes and settles."""
     lines = [CHAPTERS_HEAD]
     for chapter in (notebook for notebook in series if notebook.is_chapter):
-        able, takes = ABLE.search(chapter.content.cells[0].source).groups()
+        able, takes = chapter.aims()
         takes = LINK.sub(from_the_root, chapter.linked(takes, series))
         lines += [f"## [{chapter.title}]({chapter.place})", "", "You will be able to", "", able, "", takes, ""]
         settled = [claim for notebook in series if notebook.number == chapter.number for claim in notebook.settled()]

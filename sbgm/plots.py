@@ -236,12 +236,17 @@ def moving_picture(
     drawn = [_drawn(figure, dpi) for figure in figures]
     if len({frame.size for frame in drawn}) != 1:
         raise ValueError(f"figures must be one or more of one size, got {[frame.size for frame in drawn]}")
-    pixels = np.concatenate([np.asarray(frame).reshape(-1, 3) for frame in drawn])
-    shades, times = np.unique(pixels @ [1, 256, 256**2], return_counts=True)
-    shades = np.repeat(shades, np.ceil(times**0.5).astype(int))  # so that small points count beside a large background
-    shades = np.stack([shades % 256, shades // 256 % 256, shades // 256**2], axis=1)
-    palette = Image.fromarray(shades[None].astype(np.uint8)).quantize(colours)
-    frames = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in drawn]
+    pixels = np.stack([np.asarray(frame) for frame in drawn]) @ [1, 256, 256**2]
+    codes, places, times = np.unique(pixels, return_inverse=True, return_counts=True)
+    shades = np.stack([codes % 256, codes // 256 % 256, codes // 256**2], axis=1)
+    some = np.repeat(shades, np.ceil(times**0.5).astype(int), axis=0)  # small points count beside a large background
+    chosen = Image.fromarray(some[None].astype(np.uint8)).quantize(colours).getpalette()
+    palette, commonest = torch.tensor(chosen).reshape(-1, 3).double(), torch.tensor(shades[times.argmax()])
+    palette[(palette - commonest).norm(dim=1).argmin()] = commonest.double()  # white stays white
+    nearest = torch.cdist(torch.tensor(shades).double(), palette).argmin(dim=1).byte().numpy()
+    frames = [Image.fromarray(frame, "P") for frame in nearest[places.reshape(pixels.shape)]]
+    for frame in frames:
+        frame.putpalette(palette.byte().flatten().tolist())
     return MovingPicture(frames, [first, *[milliseconds] * (len(frames) - 2), last][-len(frames) :])
 
 

@@ -1,10 +1,16 @@
 """The README's moving picture: small, moving, its end held, and its numbers those of Fig. 3."""
 
+import io
+
+import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 
 import pictures
+from sbgm import plots
 
 
 @pytest.fixture(scope="module")
@@ -42,14 +48,55 @@ def test_the_picture_of_the_controls_orders_its_rows_by_their_distance():
     assert pictures.photographs().shape == (12, 3, 32, 32)
 
 
-def test_frames_are_drawn_alike_each_time_and_written_whole(scenes, tmp_path):
-    first, again, last = (pictures.picture(pictures.draw(scenes, n, 0.5)) for n in (0, 0, len(scenes) - 1))
-    assert first.tobytes() == again.tobytes() != last.tobytes()
-    pictures.write(tmp_path / "ladder.png", [first, last])
-    with Image.open(tmp_path / "ladder.png") as picture:
-        for n, frame in enumerate((first, last)):
+def test_frames_are_drawn_alike_each_time_and_written_whole(scenes):
+    first, again = (plots.moving_picture(pictures.draw(scenes, n, 0.5) for n in (0, len(scenes) - 1)) for _ in range(2))
+    assert first.png == again.png
+    with Image.open(io.BytesIO(first.png)) as picture:
+        for n, frame in enumerate(first.frames):
             picture.seek(n)
             assert picture.convert("RGB").tobytes() == frame.convert("RGB").tobytes()
+
+
+def coloured(colour: str) -> Figure:
+    """A white square inch with a letter in one colour."""
+    figure = plt.figure(figsize=(1, 1))
+    figure.text(0.2, 0.2, "o", color=colour, fontsize=30, weight="bold")
+    return figure
+
+
+def test_a_moving_picture_holds_its_ends_and_keeps_the_colours_of_small_things():
+    open_before = plt.get_fignums()
+    picture = plots.moving_picture(map(coloured, ("#0072b2", "#d55e00", "#009e73")), milliseconds=50, colours=24)
+    assert plt.get_fignums() == open_before
+    with Image.open(io.BytesIO(picture.png)) as file:
+        durations = []
+        for frame, colour in enumerate(((0, 114, 178), (213, 94, 0), (0, 158, 115))):
+            file.seek(frame)
+            durations.append(file.info["duration"])
+            distances = np.abs(np.asarray(file.convert("RGB")).astype(int) - colour).sum(axis=2)
+            assert distances.min() <= 30
+            assert file.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
+    assert durations == [700, 50, 2000]
+    assert repr(picture) == "MovingPicture(3 frames)"
+
+
+def test_a_strip_shows_frames_side_by_side():
+    picture = plots.moving_picture(map(coloured, ("#0072b2", "#d55e00", "#009e73")))
+    strip = picture.strip(0, -1, 1, n_columns=2)
+    with Image.open(io.BytesIO(strip.png)) as file:
+        assert getattr(file, "n_frames", 1) == 1
+        sheet = np.asarray(file.convert("RGB"))
+    assert sheet.shape == (144, 144, 3)
+    for place, number in (((0, 0), 0), ((0, 72), 2), ((72, 0), 1)):
+        part = sheet[place[0] : place[0] + 72, place[1] : place[1] + 72]
+        assert (part == np.asarray(picture.frames[number].convert("RGB"))).all()
+    assert repr(strip) == "MovingPicture(1 frame)"
+
+
+def test_figures_of_two_sizes_and_none_are_refused():
+    for figures in ([], [Figure(figsize=(1, 1)), Figure(figsize=(2, 1))]):
+        with pytest.raises(ValueError, match="figures must be one or more of one size"):
+            plots.moving_picture(figures)
 
 
 def test_the_moving_faces_are_few_bytes_and_turn_from_noise_into_faces():

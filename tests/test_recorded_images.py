@@ -17,6 +17,7 @@ from sbgm.lab.claims import Settled, expected, reported
 from sbgm.lab.drawing import Drawing, Machine
 from sbgm.lab.figure1 import RAW, Figure1, load_raw
 from sbgm.measure import Measured, kernel_distance, nearest_neighbours, shown
+from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER
 from sbgm.measure.judging import FeatureSpace, Reference
 from sbgm.networks import ResNet
 from sbgm.noise import perturb
@@ -33,10 +34,11 @@ def measured(value):
 
 @pytest.fixture
 def small(monkeypatch, tmp_path):
-    """Untrained networks under the shipped names, the shipped classifier, small MNIST for MNIST, and no records."""
+    """Untrained networks under the shipped names, the shipped classifiers, small MNIST for MNIST, and no records."""
     folder = tmp_path / "weights"
     folder.mkdir()
-    (folder / "mnist_classifier.safetensors").write_bytes((SHIPPED / "mnist_classifier.safetensors").read_bytes())
+    for name in (SHIPPED_CLASSIFIER, JUDGE):
+        (folder / f"{name}.safetensors").write_bytes((SHIPPED / f"{name}.safetensors").read_bytes())
     with torch.random.fork_rng():
         torch.manual_seed(0)
         for name, sigmas in (("mnist_ncsn", [1.0, 0.1]), ("mnist_one_level", [0.01])):
@@ -210,8 +212,8 @@ def few_digits(monkeypatch):
     stand_ins = {
         "load_images": images,
         "some_images": lambda name, split, n=400: images(name, split, n),
-        "load_labels": lambda name, split: load_labels("mnist_small", split)[:400],
-        "feature_space": lambda name: space,
+        "load_labels": lambda name, split="train": load_labels("mnist_small", split)[:400],
+        "feature_space": lambda name, classifier=None: space,
         "reference_for": lambda name, space, split: Reference(space.function(images(name, split)), f"{split} images"),
     }
     for module in (recorded, drawing):
@@ -230,13 +232,13 @@ def test_a_claim_is_measured_and_recorded(claim_id, small, few_digits, monkeypat
         name = f"{measured_id.lower()}_measurements"
         monkeypatch.setattr(recorded, name, partial(lenient, getattr(recorded, name)))
         assert recorded.folder_name(measured_id) == "samples"
-        record = recorded.evaluate(measured_id, small / "samples", n_samples=60, n_steps=1)
+        record = recorded.evaluate(measured_id, small / "samples", n_samples=80, n_steps=1)
     assert claims.check_weights(claims.load_record(claim_id)) == record
-    assert record.facts["n_samples"] == 60
-    assert record.facts["command"] == f"python -m sbgm evaluate --claim {claim_id} --n-samples 60 --n-steps 1"
+    assert record.facts["n_samples"] == 80
+    assert record.facts["command"] == f"python -m sbgm evaluate --claim {claim_id} --n-samples 80 --n-steps 1"
     tensors = load_file(claims.attached_file(record))
     if claim_id == "I1":
-        assert tensors["samples"].shape == (60, 1, 28, 28)
+        assert tensors["samples"].shape == (80, 1, 28, 28)
         assert tensors["states"].shape == tensors["denoised"].shape == (2, 16, 1, 28, 28)
         assert torch.equal(tensors["states"][-1], tensors["samples"][:16])
     if claim_id == "I7":

@@ -7,17 +7,14 @@ drawn from records. Half a minute on one core.
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import torch
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
-from PIL import Image
 from skimage import data
 from sklearn.datasets import load_sample_images
 from torch import Tensor
@@ -45,7 +42,7 @@ WORDS = {
 TRUE_SHARE = 0.8
 POINTS = paper_mixture(stds=0.0)  # at σ = 1, the ladder's end, this is the mixture
 BLUE, ORANGE = "#0072b2", "#d55e00"  # Okabe and Ito's, which the colour-blind tell apart too
-COLOURS = {BLUE: 8, ORANGE: 8, "#000000": 12}  # the picture's, each in so many shades down to white
+DURATIONS = {"first": 700, "milliseconds": 250, "last": 2500}
 
 
 def main() -> None:
@@ -54,8 +51,9 @@ def main() -> None:
     generator = torch.Generator().manual_seed(0)
     start = torch.rand(1280, 2, generator=generator) * 16 - 8
     scenes, plain = descent(start, generator), share_of(without_ladder(start, generator))
-    write(LADDER, [picture(draw(scenes, n, plain)) for n in range(len(scenes))])
-    write(FOLDER / "moving_faces.png", moving_faces())
+    ladder = plots.moving_picture((draw(scenes, n, plain) for n in range(len(scenes))), colours=28, dpi=96, **DURATIONS)
+    LADDER.write_bytes(ladder.png)
+    (FOLDER / "moving_faces.png").write_bytes(moving_faces().png)
     figures = {"overview": mixtures, "overview_images": images, "controls": fooled, "faces": faces}
     for name, draw_figure in figures.items():
         draw_figure().savefig(FOLDER / f"{name}.png", dpi=80, metadata={"Software": None})
@@ -92,7 +90,7 @@ def share_of(x: Tensor) -> float:
 
 def draw(scenes: list[Scene], n: int, plain: float) -> Figure:
     """Frame n: the cloud on the left, and on the right how far down the ladder it is, with the share that it has."""
-    figure, scene = Figure(figsize=(7.6, 3.8), dpi=96), scenes[n]
+    figure, scene = Figure(figsize=(7.6, 3.8)), scenes[n]
     cloud, ladder = figure.add_axes((0.05, 0.08, 0.42, 0.8)), figure.add_axes((0.56, 0.15, 0.42, 0.73))
     draw_cloud(cloud, scene)
     draw_ladder(ladder, scenes, n, plain)
@@ -134,24 +132,6 @@ def draw_ladder(ax: Axes, scenes: list[Scene], n: int, plain: float) -> None:
     ax.set(ylim=(0.8, 25), yscale="log", ylabel="noise level σ")
     ax.set_yticks([20, 10, 5, 2, 1], ["20", "10", "5", "2", "1"])
     ax.yaxis.set_minor_locator(NullLocator())
-
-
-def picture(figure: Figure) -> Image.Image:
-    """A figure as an image in the picture's colours."""
-    file = io.BytesIO()
-    figure.savefig(file, format="png")
-    shades = [(to_rgb(colour), k / n) for colour, n in COLOURS.items() for k in range(1, n + 1)]
-    mixed = [round(255 * (1 - part * (1 - channel))) for colour, part in shades for channel in colour]
-    palette = Image.new("P", (1, 1))
-    palette.putpalette([255, 255, 255, *mixed])
-    return Image.open(file).convert("RGB").quantize(palette=palette, dither=Image.Dither.NONE)
-
-
-def write(path: Path, frames: list[Image.Image]) -> None:
-    """Write frames as an animated PNG, the first held for a moment and the last for longer."""
-    first, *rest = frames
-    durations = [700] + [250] * (len(rest) - 1) + [2500]  # milliseconds
-    first.save(path, format="png", save_all=True, append_images=rest, duration=durations, loop=0, optimize=True)
 
 
 # --- the overviews ---------------------------------------------------------------------------------------------------
@@ -220,13 +200,18 @@ def faces() -> Figure:
     return figure
 
 
-def moving_faces() -> list[Image.Image]:
+def moving_faces() -> plots.MovingPicture:
     """The chains of the record of I3 from noise to faces, two frames a level, in few colours."""
     film = load_tensors(attached_file(load_record("I3")))[0]["film"].float() / 255
-    sheets = [(255 * plots.image_sheet(frame, n_columns=4)).round().byte() for frame in film]
-    palette = Image.fromarray(torch.cat(sheets).numpy()).quantize(FACE_COLOURS)
-    frames = [Image.fromarray(s.numpy()).quantize(palette=palette, dither=Image.Dither.NONE) for s in sheets]
-    return [frame.resize((3 * frame.width, 3 * frame.height), Image.Resampling.NEAREST) for frame in frames]
+    return plots.moving_picture((sheet_of(frame) for frame in film), colours=FACE_COLOURS, dpi=100, **DURATIONS)
+
+
+def sheet_of(faces: Tensor) -> Figure:
+    """Faces, each pixel three wide, four a row."""
+    sheet = plots.image_sheet(faces, n_columns=4)
+    figure = Figure(figsize=(3 * sheet.shape[1] / 100, 3 * sheet.shape[0] / 100))
+    plots.draw_images(figure.add_axes((0, 0, 1, 1)), faces, n_columns=4)
+    return figure
 
 
 # --- the controls ----------------------------------------------------------------------------------------------------

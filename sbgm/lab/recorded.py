@@ -43,19 +43,21 @@ from sbgm.measure import (
     Measured,
     Share,
     class_shares,
+    class_test,
     confident_share,
     controls,
     frechet_distance,
     in_batches,
     kid,
     nearest_neighbours,
+    prdc,
     quantise,
     ratio,
     share,
     shown,
     some_images,
 )
-from sbgm.measure.classifier import SHIPPED_CLASSIFIER, load_classifier
+from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, load_classifier
 from sbgm.measure.judging import feature_space, reference_for
 from sbgm.noise import perturb
 from sbgm.weights import load_network
@@ -125,7 +127,8 @@ class Comparison(NamedTuple):
 def _i1(drawn: Drawn) -> Found:
     first = {"states": drawn.states[:, :N_CHAINS], "denoised": drawn.denoised[:, :N_CHAINS]}
     tensors = {"samples": drawn.states[-1], **first}
-    return Found(i1_measurements(drawn.states[-1]), {name: quantise(images) for name, images in tensors.items()})
+    kept = {name: quantise(images) for name, images in tensors.items()}
+    return Found(i1_measurements(drawn.states[-1]), kept, weights_facts(JUDGE))
 
 
 def _i4(drawn: Drawn) -> Found:
@@ -174,7 +177,11 @@ def _i10(drawn: Drawn) -> Found:
 ONE_LEVEL = "Fréchet distance, one level"
 FEATURES = "Fréchet distances in the features of our own classifier"
 COMPARISONS = {
-    "I1": Comparison(("mnist_ncsn",), _i1, f"{FEATURES}, of as many samples as of noise and digits."),
+    "I1": Comparison(
+        ("mnist_ncsn",),
+        _i1,
+        f"{FEATURES}, of as many samples as of noise and digits; classes and precision by a second one, trained apart.",
+    ),
     "I4": Comparison(("mnist_ncsn",), _i4, f"The denoised state is x + σ²s(x, σ); {FEATURES}."),
     "I6": Comparison(("mnist_one_level", "mnist_ncsn"), _i6, f"{FEATURES}."),
     "I7": Comparison(
@@ -246,14 +253,18 @@ def _drawing(network: str, n_samples: int, n_steps: int, machine: Machine) -> Dr
 def i1_measurements(samples: Tensor, data: str = "mnist") -> list[Measurement]:
     """The measurements of I1 on samples; what is only reported has no interval.
 
+    Classes, precision and recall are by the second classifier, distances in the features of the first.
+
     Args:
         samples: (N, 1, 28, 28), N > 128.
         data: the set they are compared with, "mnist" or "mnist_small".
     """
     noise = torch.rand(samples.shape, generator=torch.Generator().manual_seed(0))
     distance, far = digit_distance(samples, data), digit_distance(noise, data)
-    logits = in_batches(load_classifier(), shown(samples))
-    shares, sure = class_shares(logits), confident_share(logits)
+    guide, verdict = (in_batches(load_classifier(name), shown(samples)) for name in (SHIPPED_CLASSIFIER, JUDGE))
+    shares, classes = class_shares(verdict), class_test(verdict, load_labels(data))
+    features = feature_space(data, classifier=JUDGE).function
+    quality = prdc(features(samples), features(some_images(data, "test", min(len(samples), 3_000))))
     training = some_images(data, "train", min(len(samples), 3_000))
     space = feature_space(data)
     test = space.function(some_images(data, "test"))
@@ -267,7 +278,10 @@ def i1_measurements(samples: Tensor, data: str = "mnist") -> list[Measurement]:
         ),
         expected("smallest share of a class", min(shares), low=0.04),
         expected("largest share of a class", max(shares), high=0.18),
-        reported("share that the classifier is 90 % sure of", sure),
+        reported("share that the second classifier is 90 % sure of", confident_share(verdict)),
+        reported("share that the classifier is 90 % sure of", confident_share(guide)),
+        reported(f"χ² of the classes, {classes.n_degrees} degrees of freedom", classes.statistic),
+        *(reported(*number) for number in quality._asdict().items()),
         reported("Fréchet distance", distance),
         reported("Fréchet distance of uniform noise", far),
         reported("Fréchet distance of as many training digits", real),
