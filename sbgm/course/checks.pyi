@@ -24,10 +24,10 @@ from .chapter_08 import inpaint_step as inpaint_step
 from .chapter_09 import frechet as frechet
 from .chapter_09 import inception_formula as inception_formula
 from .chapter_09 import squared_mmd as squared_mmd
-from .chapter_10 import consistent_step as consistent_step
 from .chapter_10 import flow_step as flow_step
-from .chapter_10 import ladder_ratio as ladder_ratio
+from .chapter_10 import guided_score as guided_score
 from .chapter_10 import levels_needed as levels_needed
+from .chapter_10 import score_of_ddpm as score_of_ddpm
 from .exercise import Exercise as Exercise
 from .exercise import Verdict as Verdict
 from .exercise import WrongAnswer as WrongAnswer

@@ -275,13 +275,14 @@ N_COLUMNS = 4
 def sampler_curve_explorer(curve: SamplerCurve) -> FigureExplorer:
     """Selections of a sampler and its network evaluations over stored samples and the curve of distance against cost.
 
-    Nothing is sampled here. A sampler that was not measured at a cost shows the nearest one that was. The readout gives
-    the Fréchet distance with twice its standard error, and the share of samples that the classifier is sure of.
+    Nothing is sampled here. The slider holds the costs at which the chosen sampler was measured, so that every move
+    shows other samples; another sampler begins at its nearest cost. The readout gives the Fréchet distance with twice
+    its standard error, and the share of samples that the classifier is sure of.
 
     Args:
         curve: from `load_curve` or `measure_curve`.
     """
-    best, budgets = curve.fast(), sorted({point.evaluations for point in curve.points})
+    best = curve.fast()
     lines = {
         label: list(zip(*((point.evaluations, point.distance) for point in curve.curve(label)), strict=True))
         for label in curve.labels()
@@ -297,8 +298,24 @@ def sampler_curve_explorer(curve: SamplerCurve) -> FigureExplorer:
     right.set(xscale="log", yscale="log", xlabel="network evaluations", ylabel="Fréchet distance")
     right.legend(loc="upper right", fontsize=8)
 
+    sampler = ipywidgets.Dropdown(options=list(lines), value=best.label, description="sampler")
+    cost = ipywidgets.SelectionSlider(
+        options=lines[best.label][0],
+        value=best.evaluations,
+        description="evaluations",
+        style={"description_width": "initial"},
+    )
+
+    def offer_costs(change: Mapping[str, Any]) -> None:
+        costs = lines[change["new"]][0]
+        nearest = min(costs, key=lambda n: abs(math.log(n / cost.value)))  # in ratio
+        cost.options = costs
+        cost.value = nearest
+
+    sampler.observe(offer_costs, "value")  # before the figure is redrawn
+
     def update(label: str, evaluations: int) -> str:
-        point = min(curve.curve(label), key=lambda p: abs(math.log(p.evaluations / evaluations)))  # nearest in ratio
+        point = next(p for p in curve.curve(label) if p.evaluations == evaluations)
         show(curve.sheet(point))
         this.set_data(*lines[label])
         here.set_data([point.evaluations], [point.distance])
@@ -310,15 +327,7 @@ def sampler_curve_explorer(curve: SamplerCurve) -> FigureExplorer:
     return FigureExplorer(
         figure,
         update,
-        {
-            "label": ipywidgets.Dropdown(options=list(lines), value=best.label, description="sampler"),
-            "evaluations": ipywidgets.SelectionSlider(
-                options=budgets,
-                value=best.evaluations,
-                description="evaluations",
-                style={"description_width": "initial"},
-            ),
-        },
+        {"label": sampler, "evaluations": cost},
         alt="Samples of a network by a sampler at a cost, and distance against evaluations",
     )
 
