@@ -59,8 +59,12 @@ LITERAL = re.compile(r"(``.+?``|`.+?`)")
 
 
 def escape_markup(app, what, name, obj, options, lines):
-    """Let formulas in docstrings, such as "x* = σ_1|v|", through as they are; backticks keep their meaning."""
+    """Let formulas in docstrings, such as "x* = σ_1|v|", through as they are, and examples whole."""
+    is_example = False
     for index, line in enumerate(lines):
+        is_example = bool(line.strip()) and (is_example or line.lstrip().startswith(">>>"))
+        if is_example:
+            continue
         bullet, words = re.fullmatch(r"(\s*\* )?(.*)", line).groups()
         parts = LITERAL.split(words)
         parts[::2] = [re.sub(r"([*|]|_(?!\w))", r"\\\1", part) for part in parts[::2]]
