@@ -10,6 +10,7 @@ from .chapter_03 import log_acceptance as log_acceptance
 from .chapter_04 import annealed_langevin as annealed_langevin
 from .chapter_04 import geometric_ladder as geometric_ladder
 from .chapter_04 import step_sizes as step_sizes
+from .chapter_04 import train_score as train_score
 from .chapter_05 import objective_on_line as objective_on_line
 from .chapter_05 import psnr as psnr
 from .chapter_05 import score_near_line as score_near_line
