@@ -17,8 +17,8 @@ from .chapter_05 import score_near_line as score_near_line
 from .chapter_06 import instance_norm_plus as instance_norm_plus
 from .chapter_06 import ncsn_loss as ncsn_loss
 from .chapter_06 import score_from_denoiser as score_from_denoiser
+from .chapter_07 import best_guess as best_guess
 from .chapter_07 import denoised as denoised
-from .chapter_07 import dequantised as dequantised
 from .chapter_07 import nearest as nearest
 from .chapter_08 import fill_spread as fill_spread
 from .chapter_08 import inpaint_step as inpaint_step
