@@ -93,9 +93,18 @@ def skip_member(app, what, name, obj, skip, options):
     return True if in_room or isinstance(obj, TUPLE_FIELD) else None
 
 
+def add_playground(app, pagename, templatename, context, doctree):
+    """Load the playground on the pages that have one: classic scripts, since a page opened as a file has no modules."""
+    if 'class="playground"' in context.get("body", ""):
+        app.add_css_file("playground/playground.css")
+        for name in ("score", "draw", "playground"):
+            app.add_js_file(f"playground/{name}.js", loading_method="defer")
+
+
 def setup(app):
     """Connect the above: napoleon's own handler has the priority 500."""
     app.connect("autodoc-process-docstring", escape_markup, priority=400)
     app.connect("autodoc-process-docstring", add_equations, priority=600)
     app.connect("autodoc-process-signature", plain_signature)
     app.connect("autodoc-skip-member", skip_member)
+    app.connect("html-page-context", add_playground)

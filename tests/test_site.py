@@ -24,7 +24,7 @@ CHAPTERS = found()
 PAGES = (
     "index", "chapters", "formulas", "ledger", "gallery", "glossary", "instructors", "troubleshooting", "search",
     "api/index", "api/command_line", "data/README", "data/weights/README",
-    "data/results/SPEED", "using", "limits",
+    "data/results/SPEED", "using", "limits", "playground",
 )  # fmt: skip
 
 
