@@ -162,5 +162,6 @@ def answers_own_seconds(answers: dict[str, str]) -> float:
 
     start = time.process_time()
     for name in answers:
-        checks.exercises()[name](next(iter(all_answers()[name].right.values())), seed=0)
+        *_, right = all_answers()[name].right.values()  # the first may keep what it has trained
+        checks.exercises()[name](right, seed=0)
     return time.process_time() - start

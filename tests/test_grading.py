@@ -24,6 +24,7 @@ from answers import all_answers
 from sbgm import checks
 from sbgm.cli import main
 from sbgm.course.calls import (
+    Descent,
     LogProbOf,
     MixtureField,
     Reply,
@@ -83,6 +84,10 @@ def pipe():
         os.close(descriptor)
 
 
+def mixture_score(x, sigma):
+    return -x / (1 + sigma**2)
+
+
 def test_arguments_cross_whole(pipe):
     source, sink = pipe
     generator = torch.Generator().manual_seed(0)
@@ -90,7 +95,8 @@ def test_arguments_cross_whole(pipe):
     field = TanhField.random(4, generator, torch.float64)
     x = torch.randn(5, 4, generator=generator)
     bits = torch.tensor(2.5, dtype=torch.bfloat16)
-    kinds, blob = encoded_arguments((x, field, LogProbOf(mixture), Seed(3), 0.5, 7, x.T, bits))
+    descent = Descent(x, x + 1, torch.tensor([2.0, 1.0]), step_size=0.1, n_steps=3, seed=4)
+    kinds, blob = encoded_arguments((x, field, LogProbOf(mixture), Seed(3), 0.5, 7, x.T, bits, descent))
     send(sink, {"arguments": kinds}, blob, 5.0)
     fields, blob = receive(source)
     back = decoded_arguments(fields["arguments"], blob)
@@ -101,6 +107,7 @@ def test_arguments_cross_whole(pipe):
     assert torch.equal(back[6], x.T)
     assert back[7].dtype == torch.bfloat16
     assert back[7] == bits
+    assert torch.equal(back[8].of(mixture_score), descent.of(mixture_score))
 
 
 def test_a_reply_crosses_whole(pipe):

@@ -198,7 +198,7 @@ def train_score(trial: Trial) -> None:
     angles = torch.tensor([turn + 2 * math.pi * i / 3 + trial.uniform(-0.3, 0.3) for i in range(3)])
     radii = torch.tensor([trial.uniform(3.5, 4.5) for _ in range(3)])
     means = radii[:, None] * torch.stack([angles.cos(), angles.sin()], dim=1)
-    weights = torch.tensor([0.2, 0.3, 0.5])[torch.randperm(3, generator=trial.generator)]
+    weights = torch.tensor([0.15, 0.25, 0.6])[torch.randperm(3, generator=trial.generator)]
     target = MixtureField(weights, means, torch.tensor([trial.uniform(0.35, 0.5) for _ in range(3)]))
     data, sigmas = target.sample(2000, generator=trial.generator), geometric_sigmas(8.0, 0.2, 8)
 
@@ -266,15 +266,15 @@ def _refuse_samples(x: Tensor, target: MixtureField, noise: float) -> None:
     shares = nearest.bincount(minlength=3) / len(x)
     found, right = (" / ".join(f"{w:.2f}" for w in those.tolist()) for those in (shares, target.weights))
     refuse(
-        (shares - target.weights).abs().max() > 0.12,
+        (shares - target.weights).abs().max() > 0.14,
         f"your samples' clusters have the shares {found}, and should have {right}: train longer, and let the learning "
         "rate fall towards the end",
     )
     stray = float((distance > 5 * widths[nearest]).double().mean())
-    refuse(stray > 0.03, f"{stray:.0%} of your samples lie far from all data: {TOO_FLAT}")
+    refuse(stray > 0.04, f"{stray:.0%} of your samples lie far from all data: {TOO_FLAT}")
     spread = torch.stack([distance[nearest == k].square().mean().sqrt() / math.sqrt(2) / widths[k] for k in range(3)])
     widest, narrowest = float(spread.max()), float(spread.min())
-    refuse(widest > 1.5, f"a cluster of your samples is {widest:.2g} times too wide: {TOO_FLAT}")
+    refuse(widest > 1.6, f"a cluster of your samples is {widest:.2g} times too wide: {TOO_FLAT}")
     refuse(narrowest < 0.75, f"a cluster of your samples has {narrowest:.2g} times its width: is the score too large?")
 
 

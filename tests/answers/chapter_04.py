@@ -209,7 +209,7 @@ class Net(nn.Module):
         return self.layers(torch.cat([x / (16 + sigma**2).sqrt(), sigma.log()], dim=1)) / sigma
 
 
-def trained(data, sigmas, generator, *, n_steps=1500, levels=None, lr=5e-3, net=None):
+def trained(data, sigmas, generator, *, n_steps=1000, levels=None, lr=1e-2, net=None):
     """Return a network after denoising score matching on the ladder, or on some of its levels."""
     net = net or Net()
     chosen = sigmas if levels is None else sigmas[levels]
@@ -266,8 +266,8 @@ def one_hot(data, sigmas, generator):
     """The network sees the level's number, and predicts −z."""
     layers = nn.Sequential(nn.Linear(2 + len(sigmas), 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 2))
     optimiser = torch.optim.Adam(layers.parameters(), 1e-2)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 1500)
-    for _ in range(1500):
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 1000)
+    for _ in range(1000):
         x = data[torch.randint(len(data), (256,), generator=generator)]
         level = torch.randint(len(sigmas), (256,), generator=generator)
         sigma, z = sigmas[level][:, None], torch.randn(x.shape, generator=generator)
