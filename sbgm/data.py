@@ -129,7 +129,8 @@ def load_images(name: Name, split: Split = "train") -> Tensor:
 
     Always at hand:
 
-    * "digits": scikit-learn's 1,797 handwritten digits, 8×8 grey; the last fifth is the test split (other writers).
+    * "digits": scikit-learn's 1,797 handwritten digits, 8×8 grey; the last fifth is the test split. They come writer by
+      writer, and 22 of the training digits are by a writer of some 100 of the 360 test digits.
     * "photo_patches": 32×32 colour patches, 8 pixels apart, of scikit-learn's two photographs; the right quarter of
       each is the test split.
     * "mnist_small": every 19th of MNIST's training images and every 2nd of its test images: 3,158 and 5,000 28×28 grey
@@ -288,7 +289,7 @@ Images = Annotated[Tensor, _images]  # (B, C, H, W) in [0, 1]
 
 
 def _digits(split: str, field: str = "images") -> Tensor:
-    """The images (N, 8, 8) or the "target" (N,) of the digits; the last fifth, by other writers, is the test split."""
+    """The images (N, 8, 8) or the "target" (N,) of the digits; the last fifth is the test split."""
     from sklearn.datasets import load_digits
 
     rows = torch.from_numpy(getattr(load_digits(), field))

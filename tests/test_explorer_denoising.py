@@ -60,7 +60,7 @@ def test_the_three_pictures_are_the_image_the_noisy_one_and_the_estimate():
         torch.testing.assert_close(shown.float(), expected.clamp(0, 1), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize(("name", "value"), [("sigma", 1.0), ("image", 3)])
+@pytest.mark.parametrize(("name", "value"), [("sigma", float(Shrink.sigmas[1])), ("image", 3)])
 def test_every_slider_changes_the_picture_and_back_again(name, value):
     explorer = denoising_explorer(Shrink(), DIGITS)
     assert_moves_and_returns(explorer, name, value, share=0.02)

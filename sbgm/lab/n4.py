@@ -105,7 +105,7 @@ def measure_n4(folder: Path, n_iterations: Count = 3_000) -> Settled:
         "N4",
         n4_measurements(rows, late_rows),
         table(rows, late_rows),
-        data=f"digits, {len(images):,} for training, {len(held_out)} held out (other writers)",
+        data=f"digits, {len(images):,} for training, {len(held_out)} held out",
         note=f"Fréchet distances in pixels, {N_SAMPLES:,} samples each by Algorithm 1 with the paper's T and ε.",
         narrower="it tells networks that work from those that do not; among those that work the ranks agree less",
         networks=[],

@@ -129,7 +129,7 @@ def denoising_explorer(network: Network, images: Images, *, seed: int = 0) -> Fi
         figure,
         update,
         {
-            "sigma": selection("σ", sigmas, sigmas[len(sigmas) // 2], ".2g"),
+            "sigma": selection("σ", sigmas, sigmas[0], ".2g"),
             "image": ipywidgets.IntSlider(value=0, min=0, max=len(images) - 1, description="image"),
         },
         alt="An image, the same with noise, and a network's estimate of it",
