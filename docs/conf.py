@@ -59,8 +59,12 @@ LITERAL = re.compile(r"(``.+?``|`.+?`)")
 
 
 def escape_markup(app, what, name, obj, options, lines):
-    """Let formulas in docstrings, such as "x* = σ_1|v|", through as they are; backticks keep their meaning."""
+    """Let formulas in docstrings, such as "x* = σ_1|v|", through as they are, and examples whole."""
+    is_example = False
     for index, line in enumerate(lines):
+        is_example = bool(line.strip()) and (is_example or line.lstrip().startswith(">>>"))
+        if is_example:
+            continue
         bullet, words = re.fullmatch(r"(\s*\* )?(.*)", line).groups()
         parts = LITERAL.split(words)
         parts[::2] = [re.sub(r"([*|]|_(?!\w))", r"\\\1", part) for part in parts[::2]]
@@ -89,9 +93,18 @@ def skip_member(app, what, name, obj, skip, options):
     return True if in_room or isinstance(obj, TUPLE_FIELD) else None
 
 
+def add_playground(app, pagename, templatename, context, doctree):
+    """Load the playground on the pages that have one: classic scripts, since a page opened as a file has no modules."""
+    if 'class="playground"' in context.get("body", ""):
+        app.add_css_file("playground/playground.css")
+        for name in ("score", "draw", "playground"):
+            app.add_js_file(f"playground/{name}.js", loading_method="defer")
+
+
 def setup(app):
     """Connect the above: napoleon's own handler has the priority 500."""
     app.connect("autodoc-process-docstring", escape_markup, priority=400)
     app.connect("autodoc-process-docstring", add_equations, priority=600)
     app.connect("autodoc-process-signature", plain_signature)
     app.connect("autodoc-skip-member", skip_member)
+    app.connect("html-page-context", add_playground)

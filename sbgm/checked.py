@@ -76,6 +76,17 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     """Check each argument of a function by the annotation of its parameter, whenever it is called.
 
     Above a class it checks the arguments of its construction, a dataclass's fields among them.
+
+    Example:
+        >>> from sbgm.checked import Positive, checked
+        >>> @checked
+        ... def half(sigma: Positive):
+        ...     return sigma / 2
+        >>> half(3)
+        1.5
+        >>> half(-3)
+        Traceback (most recent call last):
+        ValueError: sigma must be finite and positive, got -3.0
     """
     if inspect.isclass(function):
         function.__init__ = checked(function.__init__)
@@ -107,7 +118,13 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def unchecked(function: Callable[P, R]) -> Callable[P, R]:
-    """Return what `@checked` was put above, for loops whose arguments were looked at before they started."""
+    """Return what `@checked` was put above, for loops whose arguments were looked at before they started.
+
+    Example:
+        >>> from sbgm.checked import unchecked
+        >>> unchecked(sbgm.theory.step_size_of)(-1.0)  # where step_size_of(-1.0) raises
+        -2.0
+    """
     return getattr(function, "__wrapped__", function)
 
 
@@ -127,6 +144,13 @@ def instance_of(kind: Any, words: str) -> Check:
     """State in an annotation, `Annotated[nn.Module, instance_of(nn.Module, "a torch.nn.Module")]`, what it must be.
 
     The argument's name stands in the message for "{name}" in the words.
+
+    Example:
+        >>> from sbgm.checked import instance_of
+        >>> check = instance_of(torch.Tensor, "a torch.Tensor")
+        >>> check([1.0, 2.0], "weights")
+        Traceback (most recent call last):
+        TypeError: weights must be a torch.Tensor, got list
     """
 
     def check(value: Any, name: str, given: Mapping[str, Any] | None = None) -> Any:
@@ -142,7 +166,16 @@ def instance_of(kind: Any, words: str) -> Check:
 
 
 def require_number(value: Any, name: str, given: Mapping[str, Any] | None = None) -> float:
-    """Return `value` as a float if it is a number, NaN and infinity among them; raise otherwise."""
+    """Return `value` as a float if it is a number, NaN and infinity among them; raise otherwise.
+
+    Example:
+        >>> from sbgm.checked import require_number
+        >>> require_number(torch.tensor(0.5), "sigma")
+        0.5
+        >>> require_number("0.5", "sigma")
+        Traceback (most recent call last):
+        TypeError: sigma must be a number, got '0.5'
+    """
     try:
         if not isinstance(value, str | bytes | bool):  # float() takes these too
             return float(value.detach() if isinstance(value, Tensor) else value)
@@ -152,7 +185,14 @@ def require_number(value: Any, name: str, given: Mapping[str, Any] | None = None
 
 
 def number_that(*wanted: tuple[str, Callable[[float], bool]]) -> Check:
-    """State in an annotation what a number must be: in words that follow "must", each with the test of it."""
+    """State in an annotation what a number must be: in words that follow "must", each with the test of it.
+
+    Example:
+        >>> from sbgm.checked import number_that
+        >>> number_that(("exceed 1", lambda value: value > 1))(0.5, "ratio", {})
+        Traceback (most recent call last):
+        ValueError: ratio must exceed 1, got 0.5
+    """
 
     def check(value: float, name: str, given: Mapping[str, Any]) -> float:
         value = require_number(value, name)
@@ -165,12 +205,28 @@ def number_that(*wanted: tuple[str, Callable[[float], bool]]) -> Check:
 
 
 def at_least(least: float) -> Check:
-    """State in an annotation, `Annotated[float, at_least(1)]`, that a number must be finite and ≥ `least`."""
+    """State in an annotation, `Annotated[float, at_least(1)]`, that a number must be finite and ≥ `least`.
+
+    Example:
+        >>> from sbgm.checked import at_least
+        >>> at_least(1)(0.5, "ratio", {})
+        Traceback (most recent call last):
+        ValueError: ratio must be at least 1, got 0.5
+    """
     return number_that(("be finite", math.isfinite), (_bound(least), lambda value: value >= least))
 
 
 def count_from(least: int) -> Check:
-    """State in an annotation, `Annotated[int, count_from(2)]`, that a whole number must be ≥ `least`."""
+    """State in an annotation, `Annotated[int, count_from(2)]`, that a whole number must be ≥ `least`.
+
+    Example:
+        >>> from sbgm.checked import count_from
+        >>> count_from(2)(10, "n_levels")
+        10
+        >>> count_from(2)(1, "n_levels")
+        Traceback (most recent call last):
+        ValueError: n_levels must be at least 2, got 1
+    """
 
     def check(value: int, name: str, given: Mapping[str, Any] | None = None) -> int:
         if isinstance(value, bool) or not isinstance(value, Integral):
@@ -205,7 +261,16 @@ Shape = Annotated[Sequence[int], _shape]
 
 
 def require_floats(x: Tensor, name: str = "x", given: Mapping[str, Any] | None = None) -> Tensor:
-    """Return `x` if it is a floating-point tensor, of any shape and with any values; raise otherwise."""
+    """Return `x` if it is a floating-point tensor, of any shape and with any values; raise otherwise.
+
+    Example:
+        >>> from sbgm.checked import require_floats
+        >>> require_floats(torch.zeros(3)).dtype
+        torch.float32
+        >>> require_floats(torch.arange(3))
+        Traceback (most recent call last):
+        TypeError: x must hold floating-point numbers, got torch.int64; turn integer images into floats in [0, 1] first
+    """
     instance_of(Tensor, "a torch.Tensor")(x, name)
     if not x.is_floating_point() or x.element_size() == 1:  # of 8-bit floats torch knows next to nothing
         raise TypeError(
@@ -215,7 +280,16 @@ def require_floats(x: Tensor, name: str = "x", given: Mapping[str, Any] | None =
 
 
 def require_batch(x: Tensor, name: str = "x", given: Mapping[str, Any] | None = None) -> Tensor:
-    """Return `x` if it is a non-empty, finite, floating-point batch (B, *shape); raise otherwise."""
+    """Return `x` if it is a non-empty, finite, floating-point batch (B, *shape); raise otherwise.
+
+    Example:
+        >>> from sbgm.checked import require_batch
+        >>> require_batch(torch.zeros(4, 3)).shape
+        torch.Size([4, 3])
+        >>> require_batch(torch.zeros(3))
+        Traceback (most recent call last):
+        ValueError: x must be a batch of shape (B, *shape), got shape (3,)
+    """
     instance_of(Tensor, "a torch.Tensor of shape (B, *shape)")(x, name)
     require_floats(x, name)
     if x.ndim < 2:
@@ -226,7 +300,14 @@ def require_batch(x: Tensor, name: str = "x", given: Mapping[str, Any] | None = 
 def require_finite(
     values: Tensor, name: str, given: Mapping[str, Any] | None = None, *, least: str = "one number"
 ) -> Tensor:
-    """Return `values` if it is a tensor of one or more finite real numbers, of any shape; raise otherwise."""
+    """Return `values` if it is a tensor of one or more finite real numbers, of any shape; raise otherwise.
+
+    Example:
+        >>> from sbgm.checked import require_finite
+        >>> require_finite(torch.tensor([1.0, float("nan")]), "mean")
+        Traceback (most recent call last):
+        ValueError: mean must be finite, but it holds NaN or infinity
+    """
     if not isinstance(values, Tensor) or values.is_complex():
         found = values.dtype if isinstance(values, Tensor) else type(values).__name__
         raise TypeError(f"{name} must be a torch.Tensor of real numbers, got {found}")
@@ -243,6 +324,11 @@ def widened(x: Tensor) -> Tensor:
 
     Points and scores keep their dtype throughout. Sums over their dimensions (losses, log-densities, distances), and
     what is measured of them, are in float32 at least.
+
+    Example:
+        >>> from sbgm.checked import widened
+        >>> [widened(torch.zeros(3, dtype=dtype)).dtype for dtype in (torch.float16, torch.float64)]
+        [torch.float32, torch.float64]
     """
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
@@ -268,6 +354,15 @@ def require_sigma(sigma: float | Tensor, x: Tensor, *, positive: bool = False, o
         sigma, x: as above.
         positive: refuse 0 too.
         on_gpu: look at the numbers of a tensor even where that is a wait, as samplers and losses do once at the start.
+
+    Example:
+        >>> from sbgm.checked import require_sigma
+        >>> x = torch.zeros(4, 3)
+        >>> require_sigma(0.5, x), require_sigma(torch.ones(4), x).shape
+        (0.5, torch.Size([4, 1]))
+        >>> require_sigma(-0.5, x)
+        Traceback (most recent call last):
+        ValueError: sigma must be finite and not negative, got -0.5
     """
     if isinstance(sigma, Tensor) and sigma.ndim > 0:
         if sigma.shape != x.shape[:1]:
@@ -288,7 +383,13 @@ def require_sigma(sigma: float | Tensor, x: Tensor, *, positive: bool = False, o
 
 
 def sigma_tensor(sigma: float | Tensor, x: Tensor) -> Tensor:
-    """σ > 0 of the batch x, a float or (B,), as a tensor (1, …, 1) or (B, 1, …, 1), made on x's device."""
+    """σ > 0 of the batch x, a float or (B,), as a tensor (1, …, 1) or (B, 1, …, 1), made on x's device.
+
+    Example:
+        >>> from sbgm.checked import sigma_tensor
+        >>> sigma_tensor(0.5, torch.zeros(4, 3)), sigma_tensor(torch.ones(4), torch.zeros(4, 3)).shape
+        (tensor([[0.5000]]), torch.Size([4, 1]))
+    """
     sigma = require_sigma(sigma, x, positive=True)
     return sigma if isinstance(sigma, Tensor) else x.new_full((1,) * x.ndim, sigma)
 
@@ -297,6 +398,12 @@ def against(sigma: float | Tensor, x: Tensor) -> float | Tensor:
     """σ, a float or (B,), in a form that broadcasts against x: a float, or a tensor of shape (B, 1, …, 1).
 
     A tensor without dimensions counts as a float, unless it wants a gradient: then it has the shape (1, 1, …, 1).
+
+    Example:
+        >>> from sbgm.checked import against
+        >>> against(torch.tensor([1.0, 2.0]), torch.zeros(2, 3)) * torch.ones(2, 3)
+        tensor([[1., 1., 1.],
+                [2., 2., 2.]])
     """
     if isinstance(sigma, Tensor) and (sigma.ndim > 0 or sigma.requires_grad):
         return sigma.to(x).reshape(-1, *[1] * (x.ndim - 1))
@@ -342,12 +449,26 @@ LadderOfTwo = Annotated[Levels, functools.partial(_ladder, least=2)]
 
 
 def function_of(arguments: str) -> Check:
-    """State in an annotation, `Annotated[Callable[…], function_of("shape, generator")]`, that it must be callable."""
+    """State in an annotation, `Annotated[Callable[…], function_of("shape, generator")]`, that it must be callable.
+
+    Example:
+        >>> from sbgm.checked import function_of
+        >>> function_of("shape, generator")(0.5, "start")
+        Traceback (most recent call last):
+        TypeError: start must be a callable start(shape, generator), got float
+    """
     return instance_of(Callable, f"a callable {{name}}({arguments})")
 
 
 def one_of(choices: Iterable[str]) -> Check:
-    """State in an annotation, `Annotated[str, one_of(NAMES)]`, that a value must be among `choices`."""
+    """State in an annotation, `Annotated[str, one_of(NAMES)]`, that a value must be among `choices`.
+
+    Example:
+        >>> from sbgm.checked import one_of
+        >>> one_of(["mnist", "digits"])("minst", "name")
+        Traceback (most recent call last):
+        ValueError: name must be one of 'mnist', 'digits', got 'minst'; did you mean 'mnist'?
+    """
     known = tuple(choices)
 
     def check(value: str, name: str, given: Mapping[str, Any] | None = None) -> str:
@@ -390,7 +511,14 @@ Generator = Annotated[torch.Generator, require_generator]
 
 
 def require_score(value: Tensor, x: Tensor) -> Tensor:
-    """Return what a score gave for `x` if it has x's shape and device; raise otherwise. No value is looked at."""
+    """Return what a score gave for `x` if it has x's shape and device; raise otherwise. No value is looked at.
+
+    Example:
+        >>> from sbgm.checked import require_score
+        >>> require_score(torch.zeros(4, 1), x=torch.zeros(4, 3))
+        Traceback (most recent call last):
+        ValueError: score must return x's shape, (4, 3), got (4, 1)
+    """
     if not isinstance(value, Tensor):
         raise TypeError(f"score must return a torch.Tensor, got {type(value).__name__}")
     if value.shape != x.shape:

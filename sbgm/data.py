@@ -79,7 +79,12 @@ def require_checkout(purpose: str) -> Path:
 
 
 def shipped_folder() -> Path:
-    """Where what ships lives, whatever $SBGM_DATA says: a checkout's `data/`, or `_data/` of the installed package."""
+    """Where what ships lives, whatever $SBGM_DATA says: a checkout's `data/`, or `_data/` of the installed package.
+
+    Example:
+        >>> (sbgm.data.shipped_folder() / "weights").is_dir()
+        True
+    """
     root = checkout()
     return root / "data" if root else PACKAGE / "_data"
 
@@ -96,12 +101,22 @@ def data_folder() -> Path:
 
 
 def runs_folder() -> Path:
-    """Where runs are kept unless told otherwise: `runs/` of a checkout, or else of the working folder."""
+    """Where runs are kept unless told otherwise: `runs/` of a checkout, or else of the working folder.
+
+    Example:
+        >>> sbgm.data.runs_folder().name
+        'runs'
+    """
     return (checkout() or Path.cwd()) / "runs"
 
 
 def cache_folder() -> Path:
-    """Where what is computed from data sets is kept, `cache/` in `data_folder()`; it can be deleted at any time."""
+    """Where what is computed from data sets is kept, `cache/` in `data_folder()`; it can be deleted at any time.
+
+    Example:
+        >>> sbgm.data.cache_folder() == sbgm.data.data_folder() / "cache"
+        True
+    """
     return data_folder() / "cache"
 
 
@@ -137,6 +152,13 @@ def load_images(name: Name, split: Split = "train") -> Tensor:
 
     Raises:
         DataNotFoundError: the set is not at hand, or its folder is incomplete; the message says how to get it.
+
+    Example:
+        >>> images = sbgm.load_images("digits")
+        >>> images.shape, images.dtype
+        (torch.Size([1437, 1, 8, 8]), torch.float32)
+        >>> float(images.min()), float(images.max())
+        (0.0, 1.0)
     """
     return SETS[name].images(split)
 
@@ -154,13 +176,22 @@ def load_labels(name: Labelled, split: Split = "train") -> Tensor:
 
     Raises:
         DataNotFoundError: as `load_images`.
+
+    Example:
+        >>> sbgm.load_labels("digits")[:5]
+        tensor([0, 1, 2, 3, 4])
     """
     return SETS[name].labels(split)  # pyright: ignore[reportOptionalCall] - LABELLED has those with labels
 
 
 @checked
 def is_available(name: Name) -> bool:
-    """Whether a data set is at hand; a damaged folder counts, so that `load_images` names it, never skips it."""
+    """Whether a data set is at hand; a damaged folder counts, so that `load_images` names it, never skips it.
+
+    Example:
+        >>> sbgm.data.is_available("digits")
+        True
+    """
     if name == "celeba" and all(celeba_cache(split).exists() for split in SPLITS):
         return True
     return not SETS[name].home or (data_folder() / SETS[name].home).exists()
@@ -208,6 +239,12 @@ def dequantise(x: Images, *, generator: Generator) -> Tensor:
 
     Returns:
         (B, C, H, W) images in [0, 1].
+
+    Example:
+        >>> x = torch.tensor([[[[0.0, 1.0]]]])
+        >>> y = sbgm.dequantise(x, generator=torch.Generator().manual_seed(0))
+        >>> (256 * y).floor()  # every grey value stays in its own bin
+        tensor([[[[  0., 255.]]]])
     """
     u = torch.rand(x.shape, generator=generator, device=generator.device, dtype=x.dtype)
     return (x * 255 + u.to(x.device)) / 256
@@ -223,6 +260,12 @@ def random_flip(x: Images, *, generator: Generator) -> Tensor:
 
     Returns:
         (B, C, H, W) images.
+
+    Example:
+        >>> x = torch.tensor([0.0, 1.0]).expand(1000, 1, 1, 2)  # a thousand images, black left and white right
+        >>> flipped = sbgm.random_flip(x, generator=torch.Generator().manual_seed(0))
+        >>> f"{flipped[..., 0].mean():.1f}"  # the share that is white on the left
+        '0.5'
     """
     u = torch.rand(len(x), 1, 1, 1, generator=generator, device=generator.device)
     return torch.where((u < 0.5).to(x.device), x.flip(-1), x)
@@ -408,6 +451,10 @@ class DataSet(NamedTuple):
         labels: a split's classes, (N,) int64, or None where it has none.
         home: the folder inside `data_folder()` that holds its files, empty where nothing need be fetched.
         size: of what is fetched.
+
+    Example:
+        >>> sbgm.data.SETS["cifar10"].shape, sbgm.data.SETS["cifar10"].size
+        ((3, 32, 32), '170 MB')
     """
 
     title: str

@@ -29,6 +29,14 @@ class GaussianMixture:
 
     Raises:
         ValueError: shapes disagree, a value is not finite, the weights do not sum to 1, or a std is negative.
+
+    Example:
+        >>> mixture = sbgm.GaussianMixture([0.5, 0.5], [[-3.0], [3.0]])  # N(−3, 1) and N(3, 1), equally likely
+        >>> mixture.score(torch.tensor([[0.0], [4.0]])).round(decimals=2)  # 0 halfway, and −(x − 3) near the mode at 3
+        tensor([[ 0.],
+                [-1.]])
+        >>> mixture.sample(100, sigma=0.5, generator=torch.Generator().manual_seed(0)).shape
+        torch.Size([100, 1])
     """
 
     def __init__(
@@ -137,6 +145,12 @@ def paper_mixture(stds: float = 1.0, *, weight: Fraction = 0.8) -> GaussianMixtu
         stds: standard deviation of both components; 0 gives two points, whose perturbation by σ is the form that the
             authors' code anneals (there σ is the component's whole standard deviation).
         weight: w, the weight of the mode at (5, 5), in (0, 1).
+
+    Example:
+        >>> sbgm.paper_mixture()
+        GaussianMixture(weights=[0.2, 0.8], means=[[-5.0, -5.0], [5.0, 5.0]], stds=[1.0, 1.0])
+        >>> sbgm.paper_mixture().score(torch.tensor([[5.0, 7.0]]))  # two above a mode of std 1
+        tensor([[ 0., -2.]])
     """
     return GaussianMixture([1 - weight, weight], [[-5.0, -5.0], [5.0, 5.0]], stds)
 

@@ -45,6 +45,13 @@ def written_whole(path: Path | str) -> Iterator[Path]:
 
     Raises:
         DiskFullError: the message names the file.
+
+    Example:
+        >>> from pathlib import Path
+        >>> with sbgm.files.written_whole("log.txt") as partial:
+        ...     _ = partial.write_text("step 1")
+        >>> Path("log.txt").read_text()
+        'step 1'
     """
     path = Path(path)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")  # two processes may write the same file
@@ -63,18 +70,40 @@ def written_whole(path: Path | str) -> Iterator[Path]:
 
 
 def write_bytes(path: Path | str, content: bytes | memoryview) -> None:
-    """Write a file at once, as `written_whole` does."""
+    """Write a file at once, as `written_whole` does.
+
+    Example:
+        >>> from pathlib import Path
+        >>> sbgm.files.write_bytes("log.txt", b"step 1")
+        >>> Path("log.txt").read_bytes()
+        b'step 1'
+    """
     with written_whole(path) as partial:
         partial.write_bytes(content)
 
 
 def write_json(path: Path | str, content: object) -> None:
-    """Write what JSON can hold to a file of text, indented by one space a level; its folder must exist."""
+    """Write what JSON can hold to a file of text, indented by one space a level; its folder must exist.
+
+    Example:
+        >>> from pathlib import Path
+        >>> sbgm.files.write_json("ladder.json", {"n_levels": 10})
+        >>> print(Path("ladder.json").read_text().strip())
+        {
+         "n_levels": 10
+        }
+    """
     write_bytes(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def disk_is_full(error: BaseException) -> bool:
-    """Whether an error says that the disk, or one's share of it, is full."""
+    """Whether an error says that the disk, or one's share of it, is full.
+
+    Example:
+        >>> import errno
+        >>> sbgm.files.disk_is_full(OSError(errno.ENOSPC, "No space left on device"))
+        True
+    """
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -85,6 +114,12 @@ def save_tensors(path: Path | str, tensors: Mapping[str, Tensor], **facts: Fact)
         path: the file, by convention `….safetensors`; its folder must exist.
         tensors: by name, such as {"samples": (N, C, H, W)}.
         facts: anything that JSON can hold, such as `seed=0, n_steps=100`.
+
+    Example:
+        >>> sbgm.files.save_tensors("samples.safetensors", {"samples": torch.zeros(4, 2)}, seed=0)
+        >>> tensors, facts = sbgm.files.load_tensors("samples.safetensors")
+        >>> tensors["samples"].shape, facts
+        (torch.Size([4, 2]), {'seed': 0})
     """
     from safetensors.torch import save
 
@@ -98,6 +133,11 @@ def load_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Fact]]:
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is damaged.
+
+    Example:
+        >>> sbgm.files.save_tensors("ladder.safetensors", {"sigmas": torch.tensor([1.0, 0.1])}, n_levels=2)
+        >>> sbgm.files.load_tensors("ladder.safetensors")
+        ({'sigmas': tensor([1.0000, 0.1000])}, {'n_levels': 2})
     """
     with _opened(path) as (file, facts):
         return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 - no mapping
@@ -108,6 +148,11 @@ def read_facts(path: Path | str) -> dict[str, Fact]:
 
     Raises:
         FileNotFoundError, ValueError: there is no such file, or it is damaged.
+
+    Example:
+        >>> facts = sbgm.files.read_facts(sbgm.weights.weights_file("mnist_ncsn"))
+        >>> facts["image_shape"]
+        [1, 28, 28]
     """
     with _opened(path) as (_, facts):
         return facts
@@ -129,12 +174,26 @@ def _opened(path: Path | str) -> Iterator[tuple[Any, dict[str, Fact]]]:
 
 
 def file_hash(path: Path) -> str:
-    """The sha256 of a file, in hexadecimal."""
+    """The sha256 of a file, in hexadecimal.
+
+    Example:
+        >>> from pathlib import Path
+        >>> sbgm.files.write_bytes("abc.txt", b"abc")
+        >>> sbgm.files.file_hash(Path("abc.txt"))[:8]
+        'ba7816bf'
+    """
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def content_hash(*tensors: Tensor) -> str:
-    """The sha256 of tensors, their types and shapes included, in hexadecimal: the same wherever they are kept."""
+    """The sha256 of tensors, their types and shapes included, in hexadecimal: the same wherever they are kept.
+
+    Example:
+        >>> sbgm.files.content_hash(torch.zeros(4)) == sbgm.files.content_hash(torch.zeros(4))
+        True
+        >>> sbgm.files.content_hash(torch.zeros(4)) == sbgm.files.content_hash(torch.zeros(2, 2))
+        False
+    """
     import torch
 
     digest = hashlib.sha256()

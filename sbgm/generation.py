@@ -81,6 +81,12 @@ class NamedSampler:
         step_size: ε, where the sampler has one: annealed, consistent, predictor-corrector.
         n_steps: Langevin steps a level: annealed, predictor-corrector.
         denoise_last: end with x + σ_L² s(x, σ_L).
+
+    Example:
+        >>> sbgm.NamedSampler("annealed", [1.0, 0.5, 0.1], step_size=0.01, n_steps=100).evaluations  # 3 levels of 100
+        300
+        >>> sbgm.NamedSampler("heun", [1.0, 0.5, 0.1]).evaluations  # 2 steps of 2
+        4
     """
 
     name: Annotated[str, one_of(SAMPLERS)]
@@ -123,7 +129,12 @@ class NamedSampler:
 
 @checked
 def uniform_start(shape: Shape, generator: Generator) -> Tensor:
-    """Uniform noise on [0, 1), from which Algorithm 1 starts on images: (B, *shape) float32."""
+    """Uniform noise on [0, 1), from which Algorithm 1 starts on images: (B, *shape) float32.
+
+    Example:
+        >>> sbgm.generation.uniform_start((4, 1, 28, 28), torch.Generator().manual_seed(0)).shape
+        torch.Size([4, 1, 28, 28])
+    """
     return torch.rand(shape, generator=generator, device=generator.device)
 
 
@@ -139,6 +150,12 @@ def gaussian_start(sigma: Positive, mean: Annotated[float | Tensor, _finite_mean
     Args:
         sigma: σ_1.
         mean: of the data, a number or (*shape).
+
+    Example:
+        >>> start = sbgm.generation.gaussian_start(20.0, mean=0.5)
+        >>> x = start((10000, 2), torch.Generator().manual_seed(0))
+        >>> x.shape, f"{x.std():.0f}"
+        (torch.Size([10000, 2]), '20')
     """
 
     @checked
@@ -161,6 +178,12 @@ def fitted_start(images: WideBatch, sigma: Positive) -> Start:
     Args:
         images: (n, *shape) data, n ≥ 2; a thousand will do.
         sigma: σ_1.
+
+    Example:
+        >>> data = torch.tensor([[0.0, 0.0], [2.0, 2.0]])  # all of it on one line
+        >>> x = sbgm.generation.fitted_start(data, sigma=0.1)((1000, 2), torch.Generator().manual_seed(0))
+        >>> f"{torch.corrcoef(x.T)[0, 1]:.1f}"  # the starts lie along that line
+        '1.0'
     """
     if len(images) < 2:
         raise ValueError(f"images must hold at least two examples, got {len(images)}")
@@ -222,6 +245,13 @@ def generate(
 
     Raises:
         ValueError: given holds another number of rows than n.
+
+    Example:
+        >>> mixture, ladder = sbgm.paper_mixture(), sbgm.geometric_sigmas(20.0, 1.0, 10)
+        >>> sampler = lambda x, generator: sbgm.ancestral(mixture.score, x, ladder, generator=generator)
+        >>> start = sbgm.generation.gaussian_start(20.0, mean=0.0)
+        >>> sbgm.generate(sampler, 100, (2,), seed=0, start=start, batch_size=32).shape
+        torch.Size([100, 2])
     """
     if given is not None and len(given) != n:
         raise ValueError(f"given must hold a row for each of the n = {n} samples, got {len(given)}")
@@ -275,6 +305,11 @@ def draw_batches(
 
     Yields:
         {name: tensor}, in the order of the batches; from a folder, on the CPU.
+
+    Example:
+        >>> draw = lambda indices, generator: {"u": torch.rand(len(indices), generator=generator)}
+        >>> [len(batch["u"]) for batch in sbgm.generation.draw_batches(draw, 5, seed=0, batch_size=2)]
+        [2, 2, 1]
     """
     drawn_on = torch.device(device).type
     kept = folder and Path(folder) / ("" if drawn_on == "cpu" else f"noise-{drawn_on}")

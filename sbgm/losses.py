@@ -52,6 +52,11 @@ def score_matching_loss(score: Score, x: Batch, sigma: Sigma = 0.0, *, reduction
         x: (B, *shape) samples of the distribution whose score is wanted.
         sigma: passed on to the score.
         reduction: "mean" gives a scalar, "none" one value an example, (B,).
+
+    Example:
+        >>> x = torch.tensor([[0.0], [2.0]])
+        >>> sbgm.score_matching_loss(lambda x, sigma: -x, x, reduction="none").tolist()  # s' + s²/2 = −1 + x²/2
+        [-1.0, 1.0]
     """
     keep_graph = torch.is_grad_enabled()
     with torch.enable_grad():  # ∇_x is needed even where no gradient of the loss is
@@ -77,6 +82,13 @@ def denoising_score_matching_loss(
         sigma: noise level, a positive float or (B,).
         generator: source of the noise.
         reduction: "mean" gives a scalar, "none" one value an example, (B,).
+
+    Example:
+        >>> zero = lambda x, sigma: torch.zeros_like(x)
+        >>> x, g = torch.zeros(100_000, 2), torch.Generator().manual_seed(0)
+        >>> loss = sbgm.denoising_score_matching_loss(zero, x, sigma=0.5, generator=g)
+        >>> f"{loss:.1f}"  # D/(2σ²), the loss of the zero score
+        '4.0'
     """
     scale = against(sigma, x)
     z = randn_like(x, generator)
@@ -113,6 +125,12 @@ def sliced_score_matching_loss(
         variance_reduced: replace ½E_v(vᵀs)² by its expectation ½‖s‖², as Eq. 3 and the authors do.
         autodiff: "reverse", vᵀ∇(vᵀs) by double backward, or "forward", (∇s)v by a Jacobian-vector product.
         reduction: "mean" gives a scalar, "none" one value an example, (B,).
+
+    Example:
+        >>> x, g = torch.tensor([[0.0], [2.0]]), torch.Generator().manual_seed(0)
+        >>> options = {"projection": "rademacher", "reduction": "none"}  # v² = 1: in one dimension the trace itself
+        >>> sbgm.sliced_score_matching_loss(lambda x, sigma: -x, x, generator=g, **options).tolist()  # −1 + x²/2
+        [-1.0, 1.0]
     """
     keep_graph = torch.is_grad_enabled()
     with torch.enable_grad():
@@ -173,6 +191,12 @@ def ncsn_loss(
 
     Raises:
         ValueError: weighting gives another shape than (B,).
+
+    Example:
+        >>> zero = lambda x, sigma: torch.zeros_like(x)
+        >>> x, g = torch.zeros(100_000, 2), torch.Generator().manual_seed(0)
+        >>> f"{sbgm.ncsn_loss(zero, x, [3.0, 1.0, 0.3], generator=g):.2f}"  # σ²·D/(2σ²) = D/2 at every level
+        '1.00'
     """
     ladder = torch.as_tensor(sigmas, dtype=torch.promote_types(x.dtype, torch.float32), device=x.device)
     if levels is None:

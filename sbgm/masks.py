@@ -28,6 +28,10 @@ def right_half(shape: Shape) -> torch.Tensor:
 
     Returns:
         (1, H, W) boolean.
+
+    Example:
+        >>> sbgm.masks.right_half((2, 4)).int().tolist()
+        [[[1, 1, 0, 0], [1, 1, 0, 0]]]
     """
     height, width = _size(shape)
     mask = torch.zeros(1, height, width, dtype=torch.bool)
@@ -45,6 +49,10 @@ def centre_box(shape: Shape, fraction: Fraction = 0.5) -> torch.Tensor:
 
     Returns:
         (1, H, W) boolean.
+
+    Example:
+        >>> sbgm.masks.centre_box((4, 4)).int().tolist()
+        [[[1, 1, 1, 1], [1, 0, 0, 1], [1, 0, 0, 1], [1, 1, 1, 1]]]
     """
     height, width = _size(shape)
     rows, columns = round(fraction * height), round(fraction * width)
@@ -65,6 +73,11 @@ def random_mask(shape: Shape, fraction: Fraction = 0.5, *, generator: Generator)
 
     Returns:
         (1, H, W) boolean.
+
+    Example:
+        >>> mask = sbgm.masks.random_mask((3, 8, 8), fraction=0.25, generator=torch.Generator().manual_seed(0))
+        >>> mask.shape, int((~mask).sum())  # a quarter of 64 pixels
+        (torch.Size([1, 8, 8]), 16)
     """
     height, width = _size(shape)
     mask = torch.ones(height * width, dtype=torch.bool)
@@ -75,7 +88,13 @@ def random_mask(shape: Shape, fraction: Fraction = 0.5, *, generator: Generator)
 
 @checked
 def make_mask(kind: Annotated[str, one_of(KINDS)], shape: Shape, *, generator: Generator) -> torch.Tensor:
-    """The mask of that name, "right-half", "centre-box" or "random", with the defaults above."""
+    """The mask of that name, "right-half", "centre-box" or "random", with the defaults above.
+
+    Example:
+        >>> mask = sbgm.masks.make_mask("centre-box", (8, 8), generator=torch.Generator().manual_seed(0))
+        >>> int((~mask).sum())  # 4 × 4 pixels are unknown
+        16
+    """
     if kind == "random":
         return random_mask(shape, generator=generator)
     return right_half(shape) if kind == "right-half" else centre_box(shape)

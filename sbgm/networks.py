@@ -51,6 +51,12 @@ class ScoreNetwork(nn.Module):
         data_range: (low, high) of their values.
         takes_any_sigma: whether σ may lie off the ladder; if not, `refinenet.rescaled` takes the network there.
         facts: of its making, by name, such as a file of weights holds them.
+
+    Example:
+        >>> network = sbgm.ImageMLP([1.0, 0.5], width=16, generator=torch.Generator().manual_seed(0))  # a subclass
+        >>> twin = type(network)(network.sigmas, **network.arguments)
+        >>> twin.ladder, twin.image_shape
+        ([1.0, 0.5], (1, 8, 8))
     """
 
     image_shape: tuple[int, ...] | None = None
@@ -81,6 +87,13 @@ class MLP(nn.Module):
         width: units in a hidden layer.
         depth: number of hidden layers.
         generator: source of the initial weights; None takes torch's global one.
+
+    Example:
+        >>> network = sbgm.MLP(generator=torch.Generator().manual_seed(0))
+        >>> network(torch.zeros(5, 2)).shape
+        torch.Size([5, 2])
+        >>> sbgm.training.n_parameters(network)  # (2 + 1)·128 + (128 + 1)·128 + (128 + 1)·2
+        17154
     """
 
     @checked
@@ -118,6 +131,11 @@ class ConditionalMLP(nn.Module):
         depth: number of hidden layers.
         data_std: σ_data, the standard deviation of the clean data around the origin, in its units.
         generator: source of the initial weights; None takes torch's global one.
+
+    Example:
+        >>> network = sbgm.ConditionalMLP(dim=3, generator=torch.Generator().manual_seed(0))
+        >>> network(torch.zeros(5, 3), 0.1).shape, network(torch.zeros(5, 3), torch.ones(5)).shape
+        (torch.Size([5, 3]), torch.Size([5, 3]))
     """
 
     n_out: int | None = None  # numbers that the layers give, None for D of them
@@ -182,6 +200,15 @@ class EnergyMLP(ConditionalMLP):
 
     Args:
         dim, width, depth, data_std, generator: as for `ConditionalMLP`.
+
+    Example:
+        >>> network = sbgm.EnergyMLP(generator=torch.Generator().manual_seed(0))
+        >>> x = torch.tensor([[1.0, 2.0]])
+        >>> network.energy(x, 0.5).shape, network(x, 0.5).shape
+        (torch.Size([1]), torch.Size([1, 2]))
+        >>> jacobian = torch.func.jacrev(lambda x: network(x, 0.5))(x).reshape(2, 2)
+        >>> torch.allclose(jacobian, jacobian.T, atol=1e-5)  # a gradient field has a symmetric Jacobian
+        True
     """
 
     n_out = 1
@@ -244,6 +271,12 @@ class ImageMLP(ScoreNetwork):
 
     Raises:
         ValueError: image_shape is not (C, H, W).
+
+    Example:
+        >>> network = sbgm.ImageMLP([1.0, 0.1], image_shape=(1, 8, 8), generator=torch.Generator().manual_seed(0))
+        >>> scores = network(torch.ones(5, 1, 8, 8), sigma=0.3)
+        >>> scores.shape, bool((scores == 0).all())  # untrained, it is the zero score
+        (torch.Size([5, 1, 8, 8]), True)
     """
 
     frequencies: Tensor
@@ -329,6 +362,11 @@ class ResNet(nn.Module):
     Args:
         channels: C, a multiple of 8; the authors take 32.
         image_channels: 3 for colour images.
+
+    Example:
+        >>> network = sbgm.ResNet()
+        >>> sbgm.training.n_parameters(network), network(torch.zeros(1, 3, 32, 32)).shape
+        (1379651, torch.Size([1, 3, 32, 32]))
     """
 
     @checked
@@ -370,6 +408,11 @@ def in_range(score: Score, low: Number = 0.0, high: Number = 1.0) -> Score:
 
     Raises:
         ValueError: the range is empty.
+
+    Example:
+        >>> zero = lambda x, sigma: torch.zeros_like(x)  # takes every x for clean
+        >>> sbgm.in_range(zero)(torch.tensor([[0.5, 3.0]]), 1.0)  # 3 is no pixel: towards 1
+        tensor([[ 0., -2.]])
     """
     if not low < high:
         raise ValueError(f"low must be smaller than high = {high}, got {low}")

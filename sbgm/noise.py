@@ -44,6 +44,10 @@ def geometric_sigmas(sigma_max: Positive, sigma_min: Positive, n_levels: Annotat
 
     Raises:
         ValueError: σ_L is not smaller than σ_1.
+
+    Example:
+        >>> sbgm.geometric_sigmas(8.0, 1.0, 4)
+        tensor([8., 4., 2., 1.])
     """
     _require_descent(sigma_max, sigma_min)
     ratio = sigma_min / sigma_max
@@ -71,6 +75,12 @@ def power_sigmas(
 
     Raises:
         ValueError: σ_L is not smaller than σ_1.
+
+    Example:
+        >>> sbgm.power_sigmas(4.0, 1.0, 4, power=1.0)
+        tensor([4., 3., 2., 1.])
+        >>> sbgm.power_sigmas(9.0, 1.0, 3, power=2.0)  # (3, 2, 1)²
+        tensor([9., 4., 1.])
     """
     _require_descent(sigma_max, sigma_min)
     top, bottom = sigma_max ** (1 / power), sigma_min ** (1 / power)
@@ -87,6 +97,12 @@ def randn_like(x: Tensor, generator: torch.Generator) -> Tensor:
     """Standard normal noise z of x's shape and dtype, on x's device.
 
     It is drawn on the generator's device and moved, so that a CPU generator gives the same noise to a CPU and a GPU.
+
+    Example:
+        >>> x = torch.zeros(3, 2)
+        >>> z, again = (sbgm.randn_like(x, torch.Generator().manual_seed(0)) for _ in range(2))
+        >>> z.shape, torch.equal(z, again)
+        (torch.Size([3, 2]), True)
     """
     require_floats(x)
     require_generator(generator, "generator")
@@ -104,6 +120,12 @@ def perturb(x: Batch, sigma: Sigma, *, generator: Generator) -> Tensor:
 
     Returns:
         (B, *shape) perturbed data.
+
+    Example:
+        >>> x, g = torch.full((10_000, 1), 3.0), torch.Generator().manual_seed(0)
+        >>> noisy = sbgm.perturb(x, sigma=0.5, generator=g)
+        >>> f"{noisy.mean():.1f}, {noisy.std():.1f}"
+        '3.0, 0.5'
     """
     return x + against(sigma, x) * randn_like(x, generator)
 
@@ -119,6 +141,12 @@ def derived_generator(seed: Whole, *keys: Whole, device: torch.device | str = "c
         seed: of the whole work.
         keys: what numbers the piece; different keys give independent streams (numpy's SeedSequence mixes them).
         device: where the generator draws.
+
+    Example:
+        >>> first, second, again = (sbgm.derived_generator(0, batch) for batch in (1, 2, 1))
+        >>> a, b, c = (torch.rand(3, generator=g) for g in (first, second, again))
+        >>> torch.equal(a, b), torch.equal(a, c)
+        (False, True)
     """
     words = numpy.random.SeedSequence(seed, spawn_key=keys).generate_state(1, numpy.uint64)
     return torch.Generator(device).manual_seed(int(words[0] >> numpy.uint64(1)))  # torch takes 63 bits on any device

@@ -42,14 +42,29 @@ EXTENT = 8.0  # the paper draws [−8, 8]²
 
 
 def grid(n: int, extent: float = EXTENT) -> Tensor:
-    """n × n points on [−extent, extent]², row by row from the bottom left: (n², 2)."""
+    """n × n points on [−extent, extent]², row by row from the bottom left: (n², 2).
+
+    Example:
+        >>> sbgm.plots.grid(2, extent=1.0)
+        tensor([[-1., -1.],
+                [ 1., -1.],
+                [-1.,  1.],
+                [ 1.,  1.]])
+    """
     axis = torch.linspace(-extent, extent, n)
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     return torch.stack([x.flatten(), y.flatten()], dim=1)
 
 
 def draw_density(ax: Axes, density: Tensor, extent: float = EXTENT, **options: object) -> AxesImage:
-    """A density on `grid(n)` in orange, darker where it is higher: (n²,) values, each row scaled as it comes."""
+    """A density on `grid(n)` in orange, darker where it is higher: (n²,) values, each row scaled as it comes.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> ax = Figure().subplots()
+        >>> sbgm.plots.draw_density(ax, sbgm.plots.density_values(sbgm.paper_mixture(), n=50)).get_array().shape
+        (50, 50)
+    """
     n = round(len(density) ** 0.5)
     _square(ax, extent)
     return ax.imshow(
@@ -61,7 +76,13 @@ def draw_density(ax: Axes, density: Tensor, extent: float = EXTENT, **options: o
 
 
 def density_values(mixture: GaussianMixture, sigma: float = 0.0, n: int = 100, extent: float = EXTENT) -> Tensor:
-    """The density q_σ on `grid(n)`: (n²,)."""
+    """The density q_σ on `grid(n)`: (n²,).
+
+    Example:
+        >>> density = sbgm.plots.density_values(sbgm.paper_mixture(), n=100)
+        >>> f"{density.sum() * (16 / 99) ** 2:.2f}"  # of points 16/99 apart: all of its mass
+        '1.00'
+    """
     return mixture.log_prob(grid(n, extent), sigma).exp()
 
 
@@ -69,6 +90,13 @@ def draw_field(ax: Axes, points: Tensor, scores: Tensor, extent: float = EXTENT,
     """Scores as arrows from their points, both (N, 2); an arrow of length 10 spans one unit of the axes.
 
     The scale is fixed, so that two fields can be compared and a slider can update one by `set_UVC`.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> points = sbgm.plots.grid(20)
+        >>> arrows = sbgm.plots.draw_field(Figure().subplots(), points, sbgm.paper_mixture().score(points))
+        >>> arrows.N
+        400
     """
     _square(ax, extent)
     return ax.quiver(
@@ -79,13 +107,27 @@ def draw_field(ax: Axes, points: Tensor, scores: Tensor, extent: float = EXTENT,
 
 
 def draw_samples(ax: Axes, x: Tensor, extent: float = EXTENT, **options: object) -> PathCollection:
-    """A cloud of samples, (N, 2)."""
+    """A cloud of samples, (N, 2).
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> x = sbgm.paper_mixture().sample(100, generator=torch.Generator().manual_seed(0))
+        >>> len(sbgm.plots.draw_samples(Figure().subplots(), x).get_offsets())
+        100
+    """
     _square(ax, extent)
     return ax.scatter(*widened(x).T.numpy(), **{"s": 4, "alpha": 0.5, "color": "#1f3b73", "linewidths": 0, **options})
 
 
 def draw_boxes(ax: Axes, boxes: Sequence[tuple[float, float, float]]) -> list[Patch]:
-    """Fig. 2's red rectangles: squares given as (centre x, centre y, half-width)."""
+    """Fig. 2's red rectangles: squares given as (centre x, centre y, half-width).
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> (box,) = sbgm.plots.draw_boxes(Figure().subplots(), [(5.0, 5.0, 1.5), (-5.0, -5.0, 0.0)])
+        >>> box.get_width()
+        3.0
+    """
     return [
         ax.add_patch(Rectangle((x - r, y - r), 2 * r, 2 * r, fill=False, edgecolor="red", linewidth=2, zorder=3))
         for x, y, r in boxes
@@ -109,6 +151,12 @@ def agreement_boxes(
 
     Returns:
         (centre x, centre y, half-width) for each centre; half-width 0 where the fields agree nowhere.
+
+    Example:
+        >>> exact = sbgm.paper_mixture().score
+        >>> learned = lambda x, sigma: 1.1 * exact(x, sigma)  # a relative squared error of 0.01 everywhere
+        >>> sbgm.plots.agreement_boxes(learned, exact, torch.tensor([[5.0, 5.0]]))  # as far as the border at 8
+        [(5.0, 5.0, 3.0)]
     """
     boxes = []
     for centre in centres:
@@ -126,7 +174,14 @@ def agreement_boxes(
 
 @checked
 def draw_images(ax: Axes, images: WideBatch, n_columns: int = 8, **options: object) -> AxesImage:
-    """A sheet of images, (N, C, H, W) in [0, 1] (values outside are clamped), row by row with a white border."""
+    """A sheet of images, (N, C, H, W) in [0, 1] (values outside are clamped), row by row with a white border.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> images = sbgm.load_images("digits")[:16]
+        >>> sbgm.plots.draw_images(Figure().subplots(), images, n_columns=8).get_array().shape  # 2·(8 + 1) + 1 rows
+        (19, 73, 3)
+    """
     ax.set_axis_off()
     style = {"interpolation": "nearest", "vmin": 0, "vmax": 1, **options}
     return ax.imshow(image_sheet(images, n_columns).numpy(), **style)
@@ -134,7 +189,12 @@ def draw_images(ax: Axes, images: WideBatch, n_columns: int = 8, **options: obje
 
 @checked
 def image_sheet(images: WideBatch, n_columns: int = 8, border: int = 1) -> Tensor:
-    """Images laid out in rows, as one (H', W', 3) array in [0, 1]."""
+    """Images laid out in rows, as one (H', W', 3) array in [0, 1].
+
+    Example:
+        >>> sbgm.plots.image_sheet(torch.zeros(4, 1, 28, 28), n_columns=2).shape  # 1 + 28 + 1 + 28 + 1
+        torch.Size([59, 59, 3])
+    """
     from torchvision.utils import make_grid
 
     return make_grid(images.detach().cpu().clamp(0, 1), nrow=n_columns, padding=border, pad_value=1.0).permute(1, 2, 0)
@@ -150,6 +210,13 @@ def draw_number_map(
         values: (R, C).
         rows, columns: the labels of rows and columns.
         options: of `imshow`.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> ax = Figure().subplots()
+        >>> _ = sbgm.plots.draw_number_map(ax, torch.tensor([[1.0, 20.0]]), rows=["FID"], columns=["NCSN", "other"])
+        >>> [text.get_text() for text in ax.texts]
+        ['1', '20']
     """
     shades = widened(values).log()
     low, high = (float(v) for v in shades[~shades.isnan()].aminmax())
@@ -177,6 +244,14 @@ class MovingPicture:
         frames: pictures of one size, in the colours of one palette.
         milliseconds: how long each is seen.
         png: the file's bytes.
+
+    Example:
+        >>> from PIL import Image
+        >>> picture = sbgm.plots.MovingPicture([Image.new("P", (30, 20)), Image.new("P", (30, 20), 1)], [700, 2000])
+        >>> picture, picture.png[1:4]
+        (MovingPicture(2 frames), b'PNG')
+        >>> picture.strip(0, 1).frames[0].size  # side by side
+        (60, 20)
     """
 
     def __init__(self, frames: Sequence[Image.Image], milliseconds: Sequence[int]) -> None:
@@ -230,6 +305,13 @@ def moving_picture(
 
     Raises:
         ValueError: there is no figure, they differ in size, or a palette can't hold so many colours.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> figures = (Figure(figsize=(2, 1), facecolor=(shade, 0, 0)) for shade in (0.0, 0.5, 1.0))
+        >>> picture = sbgm.plots.moving_picture(figures, colours=4)
+        >>> picture, picture.frames[0].size, picture.milliseconds
+        (MovingPicture(3 frames), (144, 72), [700, 200, 2000])
     """
     if not 2 <= colours <= 256:
         raise ValueError(f"colours must be 2 … 256, got {colours}")

@@ -31,6 +31,13 @@ def autocast(score: Score, precision: Annotated[str, one_of(PRECISIONS)], device
         score: a network.
         precision: "fp32" leaves it alone; "bf16" runs convolutions and linear layers in bfloat16.
         device_type: where x is.
+
+    Example:
+        >>> network = sbgm.MLP(generator=torch.Generator().manual_seed(0))
+        >>> x = torch.ones(5, 2)
+        >>> exact, fast = network(x), sbgm.autocast(network, "bf16")(x, 0.0)
+        >>> fast.dtype, torch.allclose(exact, fast, atol=0.02)
+        (torch.float32, True)
     """
     dtype = PRECISIONS[precision]
     if dtype is None:

@@ -218,6 +218,14 @@ class RefineNet(ScoreNetwork):
         conditional: False gives the norms one set of parameters for all levels (the baseline of Appendix C.1).
         divide_by_sigma: divide the output by σ, as NCSNv2 does (Song & Ermon 2020, technique 3). Without `conditional`
             the network then takes any σ > 0.
+
+    Example:
+        >>> network = sbgm.RefineNet([1.0, 0.5], channels=8, image_channels=1)
+        >>> network(torch.zeros(2, 1, 8, 8), 0.5).shape
+        torch.Size([2, 1, 8, 8])
+        >>> network(torch.zeros(2, 1, 8, 8), 0.25)
+        Traceback (most recent call last):
+        ValueError: sigma must be a level of the network's ladder [1.0, 0.5], got 0.25
     """
 
     @checked
@@ -327,6 +335,11 @@ def rescaled(network: Score) -> Score:
 
     Raises:
         TypeError: the network has no ladder.
+
+    Example:
+        >>> network, x = sbgm.RefineNet([1.0, 0.5], channels=8, image_channels=1), torch.zeros(2, 1, 8, 8)
+        >>> torch.allclose(sbgm.rescaled(network)(x, 0.25), 2 * network(x, 0.5))  # half the σ, twice the score
+        True
     """
     ladder = getattr(network, "sigmas", None)
     if not isinstance(ladder, Tensor):

@@ -72,6 +72,12 @@ class State(NamedTuple):
         sigma: the noise level at which x stands; in Langevin dynamics the one that the score was asked for.
         level: its number, from 1 (σ_1, the largest).
         accepted: (B,) whether each chain took its proposal; None where no Metropolis test is made.
+
+    Example:
+        >>> g = torch.Generator().manual_seed(0)
+        >>> state = next(sbgm.langevin(lambda x, sigma: -x, torch.zeros(5, 2), step_size=0.1, n_steps=100, generator=g))
+        >>> state.x.shape, state.step, state.sigma, state.accepted
+        (torch.Size([5, 2]), 1, 0.0, None)
     """
 
     x: Tensor
@@ -89,6 +95,14 @@ class SamplerDivergedError(FloatingPointError):
         level, step: where it happened, both from 1.
         bound: the largest stable step size, for data of variance 0 under this noise (more is stable for wider data);
             NaN where none is known.
+
+    Example:
+        >>> options = {"step_size": 5.0, "n_steps": 1000, "generator": torch.Generator().manual_seed(0)}
+        >>> try:  # on N(0, 1), where the bound is 4
+        ...     sbgm.final(sbgm.langevin(lambda x, sigma: -x, torch.ones(5, 1), **options))
+        ... except sbgm.SamplerDivergedError as error:
+        ...     print(error.step_size, error.step < 1000)
+        5.0 True
     """
 
     def __init__(self, message: str, *, step_size: float, level: int, step: int, bound: float = math.nan) -> None:
@@ -102,6 +116,12 @@ def final(states: Iterable[State]) -> Tensor:
     Raises:
         ValueError: there was no state.
         TypeError: `states` is no sampler's.
+
+    Example:
+        >>> g = torch.Generator().manual_seed(0)
+        >>> states = sbgm.langevin(lambda x, sigma: -x, torch.zeros(5, 2), step_size=0.1, n_steps=100, generator=g)
+        >>> sbgm.final(states).shape
+        torch.Size([5, 2])
     """
     if not isinstance(states, Iterable):
         raise TypeError(f"states must be the states of a sampler, got {type(states).__name__}")
@@ -139,6 +159,13 @@ def langevin(
 
     Raises:
         SamplerDivergedError: the state stopped being finite or grew 10⁶-fold.
+
+    Example:
+        >>> g = torch.Generator().manual_seed(0)
+        >>> x = torch.randn(40_000, 1, generator=g)  # from N(0, 1), whose score is −x
+        >>> x = sbgm.final(sbgm.langevin(lambda x, sigma: -x, x, step_size=2.0, n_steps=20, generator=g))
+        >>> f"{x.var():.1f}"  # 1/(1 − 2/4)
+        '2.0'
     """
     bound = "of variance v, the bound is step_size < 4v"
     error = functools.partial(_beyond_a_gaussians_bound, "langevin", n_steps, step_size, bound)
@@ -184,6 +211,14 @@ def metropolis_langevin(
 
     Yields:
         State after each step; `accepted` says which chains moved.
+
+    Example:
+        >>> g = torch.Generator().manual_seed(0)
+        >>> x = torch.randn(40_000, 1, generator=g)
+        >>> normal = {"score": lambda x, sigma: -x, "log_prob": lambda x, sigma: -x[:, 0] ** 2 / 2}
+        >>> x = sbgm.final(sbgm.metropolis_langevin(x=x, **normal, step_size=2.0, n_steps=20, generator=g))
+        >>> f"{x.var():.1f}"  # exact, where Langevin dynamics gives 2
+        '1.0'
     """
 
     def log_q(y: Tensor, x: Tensor, s: Tensor) -> Tensor:  # log q(y | x) up to a constant
@@ -240,6 +275,14 @@ def hamiltonian(
 
     Raises:
         SamplerDivergedError: without a test, the state stopped being finite or grew 10⁶-fold.
+
+    Example:
+        >>> g = torch.Generator().manual_seed(0)
+        >>> x = torch.randn(40_000, 1, generator=g)
+        >>> normal = {"score": lambda x, sigma: -x, "log_prob": lambda x, sigma: -x[:, 0] ** 2 / 2}
+        >>> *_, state = sbgm.hamiltonian(x=x, **normal, step_size=0.2, n_leapfrog=8, n_steps=5, generator=g)
+        >>> f"{state.x.var():.1f}", bool(state.accepted.float().mean() > 0.95)
+        ('1.0', True)
     """
     bound = "of standard deviation s, the bound is step_size < 2s"
     error = functools.partial(_beyond_a_gaussians_bound, "hamiltonian", n_steps, step_size, bound)
@@ -313,6 +356,14 @@ def annealed_langevin(
     Raises:
         SamplerDivergedError: the state stopped being finite or grew 10⁶-fold. Data of variance v diverge above
             ε = 4 σ_L² (1 + v/σ_1²), see `theory.largest_stable_step`.
+
+    Example:
+        >>> mixture, g = sbgm.paper_mixture(), torch.Generator().manual_seed(0)
+        >>> x = 16 * torch.rand(1000, 2, generator=g) - 8  # uniform on [−8, 8]²
+        >>> ladder = sbgm.geometric_sigmas(20.0, 1.0, 10)
+        >>> x = sbgm.final(sbgm.annealed_langevin(mixture.score, x, ladder, step_size=0.1, n_steps=100, generator=g))
+        >>> f"{(x.sum(dim=1) > 0).float().mean():.1f}"  # the share in the mode of weight 0.8
+        '0.8'
     """
     error = functools.partial(_step_too_large, "annealed_langevin", sigmas, step_size, n_steps)
     watched = _watch(x, sigmas[0], len(sigmas) * n_steps, error)
@@ -388,6 +439,14 @@ def inpaint(
 
     Raises:
         SamplerDivergedError: the state stopped being finite or grew 10⁶-fold, see `annealed_langevin`.
+
+    Example:
+        >>> mixture, g = sbgm.paper_mixture(), torch.Generator().manual_seed(0)
+        >>> known = {"image": torch.tensor([5.0, 0.0]), "mask": torch.tensor([True, False])}
+        >>> x, ladder = torch.zeros(1000, 2), sbgm.geometric_sigmas(20.0, 0.1, 20)
+        >>> x = sbgm.final(sbgm.inpaint(mixture.score, x, ladder, **known, step_size=0.01, n_steps=10, generator=g))
+        >>> f"{x[:, 1].mean():.0f}"  # x₁ = 5 is known, so x₂ belongs to the mode (5, 5)
+        '5'
     """
     error = functools.partial(_step_too_large, "inpaint", sigmas, step_size, n_steps)
     watched = _watch(x, sigmas[0], len(sigmas) * n_steps, error)
@@ -413,6 +472,11 @@ def denoise(score: Score, x: Batch, sigma: Sigma) -> Tensor:
 
     Returns:
         (B, *shape) denoised points.
+
+    Example:
+        >>> standard = sbgm.GaussianMixture([1.0], [[0.0]])  # N(0, 1)
+        >>> sbgm.denoise(standard.score, torch.tensor([[3.0]]), sigma=1.0)  # x̃/(1 + σ²)
+        tensor([[1.5000]])
     """
     return _denoised(score, x, sigma)
 
@@ -428,6 +492,10 @@ def signal_to_noise(scores: WideBatch, alpha: Positive) -> float:
     Args:
         scores: (B, *shape) scores where the chains of a level stand.
         alpha: that level's step size α_i.
+
+    Example:
+        >>> sbgm.samplers.signal_to_noise(torch.ones(5, 4), alpha=1.0)  # α‖s‖²/4, and ‖s‖² = 4
+        1.0
     """
     return alpha / 4 * float(scores.flatten(1).square().sum(dim=1).mean())
 
@@ -471,6 +539,13 @@ def consistent_annealed(
     Raises:
         ValueError: ε is such that some level has no real amount of fresh noise.
         SamplerDivergedError: the state stopped being finite or grew 10⁶-fold, which no exact score makes it do.
+
+    Example:
+        >>> point, g = sbgm.GaussianMixture([1.0], [[0.0]], stds=0.0), torch.Generator().manual_seed(0)
+        >>> x = 4 * torch.randn(10_000, 1, generator=g)  # the point, perturbed by σ_1
+        >>> x = sbgm.final(sbgm.consistent_annealed(point.score, x, [4.0, 2.0, 1.0], step_size=2.0, generator=g))
+        >>> f"{x.std():.1f}"  # and by σ_L
+        '1.0'
     """
     low, high = consistent_step_bounds(sigmas)
     if not low * (1 - 1e-6) <= step_size <= high * (1 + 1e-6):  # a float32 ladder's ratios differ by rounding
@@ -487,6 +562,10 @@ def consistent_step_bounds(sigmas: LadderOfTwo) -> tuple[float, float]:
     """The least and the largest ε of `consistent_annealed`: 2σ_L²(1 − r) and 2σ_L²(1 + r), at the strictest level.
 
     From ((1 − η)/r)² ≤ 1. The least adds no noise at all.
+
+    Example:
+        >>> sbgm.samplers.consistent_step_bounds([4.0, 2.0, 1.0])  # 2(1 ∓ ½)
+        (1.0, 3.0)
     """
     smallest = min(b / a for a, b in itertools.pairwise(sigmas))
     return 2 * sigmas[-1] ** 2 * (1 - smallest), 2 * sigmas[-1] ** 2 * (1 + smallest)
@@ -513,6 +592,13 @@ def ancestral(
 
     Raises:
         SamplerDivergedError: the state stopped being finite or grew 10⁶-fold, which no exact score makes it do.
+
+    Example:
+        >>> point, g = sbgm.GaussianMixture([1.0], [[0.0]], stds=0.0), torch.Generator().manual_seed(0)
+        >>> x = 4 * torch.randn(10_000, 1, generator=g)  # the point, perturbed by σ_1
+        >>> x = sbgm.final(sbgm.ancestral(point.score, x, [4.0, 2.0, 1.0], generator=g))
+        >>> f"{x.std():.1f}"  # and by σ_L
+        '1.0'
     """
     return level_to_level("ancestral", score, x, sigmas, lambda r: 1 - r**2, generator, denoise_last)
 
@@ -589,6 +675,13 @@ def predictor_corrector(
 
     Raises:
         SamplerDivergedError: the state stopped being finite or grew 10⁶-fold, see `annealed_langevin`.
+
+    Example:
+        >>> mixture, g = sbgm.paper_mixture(), torch.Generator().manual_seed(0)
+        >>> x, ladder = 20 * torch.randn(5, 2, generator=g), sbgm.geometric_sigmas(20.0, 1.0, 10)
+        >>> states = list(sbgm.predictor_corrector(mixture.score, x, ladder, step_size=0.1, n_steps=3, generator=g))
+        >>> len(states), states[-1].sigma  # 9 levels, each of 1 + 3 steps
+        (36, 1.0)
     """
     return level_to_level(
         "predictor_corrector",
@@ -635,6 +728,12 @@ def probability_flow(
 
     Raises:
         SamplerDivergedError: the state stopped being finite or grew 10⁶-fold.
+
+    Example:
+        >>> standard = sbgm.GaussianMixture([1.0], [[0.0]])  # N(0, 1): the flow is x ∝ √(1 + σ²)
+        >>> x, ladder = torch.tensor([[10.0]]), sbgm.geometric_sigmas(10.0, 0.01, 50)
+        >>> f"{sbgm.final(sbgm.probability_flow(standard.score, x, ladder)).item():.2f}"  # 10/√101
+        '1.00'
     """
     error = functools.partial(_score_is_wrong, "probability_flow", sigmas)
     watched = _watch(x, sigmas[0], len(sigmas) - 1, error)

@@ -41,6 +41,10 @@ def langevin_variance(step_size: Positive, variance: Positive = 1.0) -> float:
 
     Raises:
         ValueError: ε ≥ 4v, where the chains diverge.
+
+    Example:
+        >>> sbgm.theory.langevin_variance(2.0)  # 1/(1 − 2/4)
+        2.0
     """
     if step_size >= 4 * variance:
         raise ValueError(f"step_size must be smaller than 4v = {4 * variance:g}, where chains diverge, got {step_size}")
@@ -57,6 +61,12 @@ def langevin_kurtosis(step_size: Positive, noise_kurtosis: Annotated[float, at_l
 
     Raises:
         ValueError: ε ≥ 4, where the chains diverge.
+
+    Example:
+        >>> sbgm.theory.langevin_kurtosis(0.1)
+        3.0
+        >>> sbgm.theory.langevin_kurtosis(2.0, noise_kurtosis=9.0)  # at ε = 2 a chain is its last noise
+        9.0
     """
     langevin_variance(step_size)  # refuses ε ≥ 4
     squared = (1 - step_size / 2) ** 2
@@ -73,6 +83,10 @@ def metropolis_acceptance(step_size: Positive, n_points: Count = 801) -> float:
     Args:
         step_size: ε.
         n_points: grid points a side.
+
+    Example:
+        >>> round(sbgm.theory.metropolis_acceptance(0.1), 3), round(sbgm.theory.metropolis_acceptance(2.0), 3)
+        (0.997, 0.784)
     """
     axis = torch.linspace(-8, 8, n_points, dtype=torch.float64)
     normal = torch.exp(-(axis**2) / 2)
@@ -93,6 +107,12 @@ def largest_stable_step(sigmas: Ladder, variance: NonNegative = 0.0) -> float:
     Args:
         sigmas: σ_1 > … > σ_L > 0.
         variance: v of the data, in squared units; 0 gives the bound that is safe for any data.
+
+    Example:
+        >>> sbgm.theory.largest_stable_step([20.0, 1.0])
+        4.0
+        >>> sbgm.theory.largest_stable_step([20.0, 1.0], variance=400.0)  # 4·(1 + 400/20²)
+        8.0
     """
     return 4 * sigmas[-1] ** 2 * (1 + variance / sigmas[0] ** 2)
 
@@ -114,6 +134,11 @@ def annealed_variance(
 
     Returns:
         L variances, the last one that of the samples; beyond the stable step they grow without bound.
+
+    Example:
+        >>> options = {"variance": 0.0, "start": 9.0}  # a point; ε = 2σ_L² then forgets the start, and V = α_i
+        >>> sbgm.theory.annealed_variance([2.0, 1.0], step_size=2.0, n_steps=1, **options)
+        [8.0, 2.0]
     """
     current, result = start, []
     for sigma in sigmas:
@@ -137,6 +162,12 @@ def noise_ratio(sigmas: Ladder, *, step_size: Positive, n_steps: Count, start: N
         step_size: ε.
         n_steps: T, steps a level.
         start: mean square of the starting points; 1/3 for uniform noise and a black pixel.
+
+    Example:
+        >>> sbgm.theory.noise_ratio([2.0, 1.0], step_size=2.0, n_steps=1)  # 0·V + 2
+        2.0
+        >>> round(sbgm.theory.noise_ratio(sbgm.geometric_sigmas(1.0, 0.01, 10), step_size=2e-5, n_steps=100), 2)
+        1.05
     """
     last = annealed_variance(sigmas, step_size=step_size, n_steps=n_steps, variance=0.0, start=start)[-1]
     return last / sigmas[-1] ** 2
@@ -155,6 +186,11 @@ def consistent_variance(
         step_size: ε.
         variance: v of the data.
         start: variance of the starting points around the mean; v + σ_1² if they are right.
+
+    Example:
+        >>> options = {"variance": 0.0, "start": 16.0}  # a point, perturbed by σ_1: σ_k² all the way
+        >>> sbgm.theory.consistent_variance([4.0, 2.0, 1.0], step_size=2.0, **options)
+        [4.0, 1.0]
     """
     eta, current, result = step_size / (2 * sigmas[-1] ** 2), start, []
     for sigma, following in pairwise(sigmas):
@@ -169,6 +205,10 @@ def flow_variance(sigma: NonNegative, *, sigma_max: Positive, variance: NonNegat
     """The variance of the probability flow at σ, for data N(0, vI): the start's times (v + σ²)/(v + σ_1²).
 
     dx/dσ = σx/(v + σ²) has the solution x ∝ √(v + σ²): each chain keeps its number of standard deviations.
+
+    Example:
+        >>> sbgm.theory.flow_variance(0.0, sigma_max=3.0, variance=1.0, start=10.0)  # 10·1/(1 + 9)
+        1.0
     """
     return start * (variance + sigma**2) / (variance + sigma_max**2)
 
@@ -187,6 +227,10 @@ def basin_weight(weight: Fraction, mean: Positive = 5.0, extent: Positive = 8.0,
         mean: m > 0.
         extent: e > 0, half the side of the square.
         std: s > 0, the standard deviation of both components.
+
+    Example:
+        >>> round(sbgm.theory.basin_weight(0.8), 3), sbgm.theory.basin_weight(0.5)
+        (0.509, 0.5)
     """
     shift = std**2 * math.log(weight / (1 - weight)) / (2 * mean)
     shift = max(-2 * extent, min(2 * extent, shift))  # a line beyond the corners sends all chains one way
@@ -198,6 +242,10 @@ def half_plane_mass(weight: Fraction, mean: Positive, std: Positive = 1.0) -> fl
     """The mass of (1 − w) N((−m, −m), s²I) + w N((m, m), s²I) where x₁ + x₂ > 0: w Φ(√2 m/s) + (1 − w) Φ(−√2 m/s).
 
     That half-plane holds the points nearest to (m, m), so that the mass is what `measure.mode_weights` estimates.
+
+    Example:
+        >>> [round(sbgm.theory.half_plane_mass(0.8, mean), 3) for mean in (1.0, 2.0, 5.0)]
+        [0.753, 0.799, 0.8]
     """
     tail = 0.5 * math.erfc(mean / std)  # Φ(−√2 m/s)
     return weight * (1 - tail) + (1 - weight) * tail
@@ -216,6 +264,10 @@ def steps_between_switches(step_size: Positive, weight: Fraction, mean: Positive
         weight: w, in (0, 1).
         mean: m > 0.
         n_points: points of the trapezoidal rule.
+
+    Example:
+        >>> [f"{sbgm.theory.steps_between_switches(0.1, 0.8, mean):.1e}" for mean in (1.0, 2.0, 5.0)]
+        ['2.0e+02', '2.5e+03', '1.0e+12']
     """
     end = math.sqrt(2) * mean
     u = torch.linspace(-end, end, n_points, dtype=torch.float64)
@@ -234,6 +286,10 @@ def overlap(ratio: Annotated[float, at_least(1)], dimensions: Count) -> float:
     Args:
         ratio: γ ≥ 1.
         dimensions: D.
+
+    Example:
+        >>> round(sbgm.theory.overlap(1.0, 3072), 3), round(sbgm.theory.overlap(1.04, 3072), 2)
+        (0.997, 0.49)
     """
     shift = math.sqrt(2 * dimensions) * (ratio - 1)
     return _normal_cdf(shift + 3 * ratio) - _normal_cdf(shift - 3 * ratio)
@@ -251,6 +307,10 @@ def level_ratio(dimensions: Count, target: Number = 0.5) -> float:
 
     Raises:
         ValueError: no ratio does that.
+
+    Example:
+        >>> round(sbgm.theory.level_ratio(3072), 3)
+        1.04
     """
     largest, limit = overlap(1.0, dimensions), 1e6
     if not 0 < target < largest:
@@ -266,6 +326,10 @@ def count_levels(sigma_max: Positive, sigma_min: Positive, dimensions: Count, ta
     """The number of levels L of a geometric ladder with the ratio of technique 2: 1 + ln(σ_1/σ_L)/ln γ, rounded.
 
     CIFAR-10 (50 → .01, D = 3072) gives 219; NCSNv2 publishes 232, whose overlap is .57.
+
+    Example:
+        >>> sbgm.theory.count_levels(50.0, 0.01, 3072)
+        219
     """
     if sigma_min >= sigma_max:
         raise ValueError(f"sigma_min must be smaller than sigma_max = {sigma_max}, got {sigma_min}")
@@ -286,6 +350,10 @@ def variance_ratio(
         sigma_min: σ_L.
         ratio: γ = σ_{i−1}/σ_i ≥ 1.
         n_steps: T.
+
+    Example:
+        >>> sbgm.theory.variance_ratio(2.0, sigma_min=1.0, ratio=1.5, n_steps=1)  # η = 1 forgets γ, and b = 2
+        2.0
     """
     eta = step_size / (2 * sigma_min**2)
     if eta >= 2:
@@ -304,6 +372,10 @@ def best_step_size(sigma_min: Positive, ratio: Positive, n_steps: Count) -> floa
         sigma_min: σ_L.
         ratio: γ = σ_{i−1}/σ_i > 1.
         n_steps: T.
+
+    Example:
+        >>> f"{sbgm.theory.best_step_size(0.01, ratio=5000 ** (1 / 231), n_steps=5):.2e}"
+        '1.24e-05'
     """
     if ratio <= 1:
         raise ValueError(f"ratio must be larger than 1, got {ratio}")
@@ -324,7 +396,12 @@ def best_step_size(sigma_min: Positive, ratio: Positive, n_steps: Count) -> floa
 
 @checked
 def step_size_of(h: Positive) -> float:
-    """The paper's ε of x + (ε/2) s + √ε z from the h of x + h s + √(2h) z, the convention of code and of NCSNv2: 2h."""
+    """The paper's ε of x + (ε/2) s + √ε z from the h of x + h s + √(2h) z, the convention of code and of NCSNv2: 2h.
+
+    Example:
+        >>> sbgm.theory.step_size_of(1e-5)
+        2e-05
+    """
     return 2 * h
 
 

@@ -26,7 +26,13 @@ __all__ = [
 
 
 class Step(NamedTuple):
-    """An update of the parameters: its number, from 1, and the loss before it."""
+    """An update of the parameters: its number, from 1, and the loss before it.
+
+    Example:
+        >>> step = sbgm.training.Step(step=1, loss=0.5)
+        >>> f"{step.loss:.3f} before step {step.step}"
+        '0.500 before step 1'
+    """
 
     step: int
     loss: float
@@ -72,6 +78,14 @@ def fit_score(
 
     Raises:
         FloatingPointError: as `fit`.
+
+    Example:
+        >>> g = torch.Generator().manual_seed(0)
+        >>> data, network = torch.randn(1000, 2, generator=g), sbgm.MLP(generator=g)
+        >>> steps = list(sbgm.fit_score(network, data, sbgm.score_matching_loss, n_steps=200, generator=g))
+        >>> score = network(torch.tensor([[1.0, 0.0]]))  # that of N(0, I) is −x
+        >>> torch.allclose(score, torch.tensor([[-1.0, 0.0]]), atol=0.3)
+        True
     """
     optimizer, schedule = adam(score, learning_rate, one_cycle_steps=n_steps if one_cycle else None)
     draw = cast(Callable[[int], Tensor], data)  # `_data` made one of a tensor
@@ -101,6 +115,12 @@ def fit(
 
     Raises:
         FloatingPointError: a loss or a gradient is NaN or infinite; the parameters are those of the step before.
+
+    Example:
+        >>> w = torch.nn.Parameter(torch.tensor(0.0))
+        >>> optimizer = torch.optim.SGD([w], lr=0.5)
+        >>> list(sbgm.training.fit(lambda: (w - 3) ** 2, optimizer, n_steps=2))  # w ← w − ½·2(w − 3) = 3 at once
+        [Step(step=1, loss=9.0), Step(step=2, loss=0.0)]
     """
     for step in range(first_step, n_steps + 1):
         optimizer.zero_grad(set_to_none=True)
@@ -118,6 +138,14 @@ def require_finite_step(loss: Tensor, optimizer: torch.optim.Optimizer, step: in
 
     A gradient is judged by the sum of all its numbers, which one of them that is not finite makes not finite. Both come
     from the device at once: the one look at a value in a step, since on a GPU each is a wait.
+
+    Example:
+        >>> optimizer = torch.optim.SGD(sbgm.MLP().parameters(), lr=0.1)
+        >>> sbgm.training.require_finite_step(torch.tensor(0.5), optimizer, step=1, n_steps=10)
+        0.5
+        >>> sbgm.training.require_finite_step(torch.tensor(float("nan")), optimizer, step=2, n_steps=10)
+        Traceback (most recent call last):
+        FloatingPointError: the loss is nan at step 2 of 10; lower the learning rate
     """
     gradient = sum(p.grad.sum() for group in optimizer.param_groups for p in group["params"] if p.grad is not None)
     values = torch.stack([loss.detach().reshape(()), torch.as_tensor(gradient).to(loss)]).tolist()
@@ -137,6 +165,11 @@ def adam(
         learning_rate: constant, or the peak of the cycle.
         one_cycle_steps: raise the rate to its peak and anneal it to zero over so many steps (Smith & Topin 2018); None
             keeps it constant, and there is no schedule.
+
+    Example:
+        >>> optimizer, schedule = sbgm.training.adam(sbgm.MLP(), 0.01, one_cycle_steps=100)
+        >>> schedule.total_steps, sbgm.training.adam(sbgm.MLP(), 0.01)[1]
+        (100, None)
     """
     optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate, fused=True)
     if one_cycle_steps is None:
@@ -146,5 +179,10 @@ def adam(
 
 @checked
 def n_parameters(network: Network) -> int:
-    """The number of trainable numbers in a network."""
+    """The number of trainable numbers in a network.
+
+    Example:
+        >>> sbgm.training.n_parameters(torch.nn.Linear(3, 2))  # 3·2 weights and 2 biases
+        8
+    """
     return sum(p.numel() for p in network.parameters() if p.requires_grad)

@@ -24,12 +24,24 @@ __all__ = [
 
 
 def weights_folder() -> Path:
-    """Where the shipped weights are, `weights/` in `data.shipped_folder()`."""
+    """Where the shipped weights are, `weights/` in `data.shipped_folder()`.
+
+    Example:
+        >>> sbgm.weights.weights_folder().name
+        'weights'
+    """
     return shipped_folder() / "weights"
 
 
 def weights_file(name: Path | str) -> Path:
-    """The file of a shipped network's name, such as "mnist_ncsn"; the path of a file stays as it is."""
+    """The file of a shipped network's name, such as "mnist_ncsn"; the path of a file stays as it is.
+
+    Example:
+        >>> sbgm.weights.weights_file("mnist_ncsn").name
+        'mnist_ncsn.safetensors'
+        >>> sbgm.weights.weights_file("runs/mine.safetensors").as_posix()
+        'runs/mine.safetensors'
+    """
     return Path(name) if Path(name).suffix else weights_folder() / f"{name}.safetensors"
 
 
@@ -59,6 +71,12 @@ def save_weights(network: Network, path: Path | str, *, dtype: Precision | None 
         path: the file, by convention `….safetensors`; its folder must exist. A kill leaves the old file or the new one.
         dtype: of the parameters in the file; None keeps theirs.
         facts: how the weights were made, such as `seed=0, n_iterations=3000`; anything that JSON can hold.
+
+    Example:
+        >>> sbgm.save_weights(sbgm.MLP(generator=torch.Generator().manual_seed(0)), "mlp.safetensors", seed=0)
+        >>> network = sbgm.MLP()
+        >>> sbgm.load_weights(network, "mlp.safetensors")
+        {'seed': 0}
     """
     tensors = network.state_dict()
     if dtype is not None:  # of the parameters; buffers, such as a ladder, stay exact
@@ -82,6 +100,12 @@ def save_network(
         dtype: of the parameters in the file; torch.float16 halves it. None keeps theirs.
         facts: as in `save_weights`; `image_shape` [C, H, W] and `data_range` [low, high] say what images it is for,
             and are the network's own unless given.
+
+    Example:
+        >>> network = sbgm.ImageMLP([1.0, 0.1], width=16, generator=torch.Generator().manual_seed(0))
+        >>> sbgm.save_network(network, "digits.safetensors", seed=0)
+        >>> sbgm.load_network("digits.safetensors").facts["seed"]
+        0
     """
     images = {"image_shape": network.image_shape, "data_range": network.data_range}
     facts = {name: list(value) for name, value in images.items() if value is not None} | facts
@@ -102,6 +126,13 @@ def load_network(path: Path | str) -> ScoreNetwork:
     Raises:
         FileNotFoundError: there is no such file, or no shipped network of the name; the message lists their names.
         ValueError: the file is damaged, or says of no network that this version knows how to build it.
+
+    Example:
+        >>> network = sbgm.load_network("mnist_ncsn")
+        >>> type(network).__name__, network.image_shape, len(network.ladder)
+        ('RefineNet', (1, 28, 28), 10)
+        >>> network(torch.zeros(1, 1, 28, 28), network.ladder[0]).shape
+        torch.Size([1, 1, 28, 28])
     """
     import sbgm.refinenet  # noqa: F401 - so that RefineNet is among the subclasses
 
@@ -130,6 +161,14 @@ def load_weights(network: Network, path: Path | str) -> dict[str, Fact]:
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, or its tensors are not those of the network; the message names them.
+
+    Example:
+        >>> network, other = sbgm.MLP(), sbgm.MLP()
+        >>> sbgm.save_weights(network, "mlp.safetensors", n_steps=0)
+        >>> sbgm.load_weights(other, "mlp.safetensors")
+        {'n_steps': 0}
+        >>> torch.equal(network(torch.ones(1, 2)), other(torch.ones(1, 2)))
+        True
     """
     saved, facts = load_tensors(path)
     found = {name: tuple(value.shape) for name, value in saved.items()}

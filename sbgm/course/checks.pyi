@@ -10,14 +10,15 @@ from .chapter_03 import log_acceptance as log_acceptance
 from .chapter_04 import annealed_langevin as annealed_langevin
 from .chapter_04 import geometric_ladder as geometric_ladder
 from .chapter_04 import step_sizes as step_sizes
+from .chapter_04 import train_score as train_score
 from .chapter_05 import objective_on_line as objective_on_line
 from .chapter_05 import psnr as psnr
 from .chapter_05 import score_near_line as score_near_line
 from .chapter_06 import instance_norm_plus as instance_norm_plus
 from .chapter_06 import ncsn_loss as ncsn_loss
 from .chapter_06 import score_from_denoiser as score_from_denoiser
+from .chapter_07 import best_guess as best_guess
 from .chapter_07 import denoised as denoised
-from .chapter_07 import dequantised as dequantised
 from .chapter_07 import nearest as nearest
 from .chapter_08 import fill_spread as fill_spread
 from .chapter_08 import inpaint_step as inpaint_step

@@ -144,6 +144,7 @@ def _rms(values: Tensor) -> float:
 # --- annealing and inpainting ----------------------------------------------------------------------------------------
 
 N_SHOWN = 16
+WIDE = "600px"  # a track of hundreds of steps
 
 
 def image_annealing_explorer(trajectory: Trajectory) -> FigureExplorer:
@@ -170,7 +171,8 @@ def image_annealing_explorer(trajectory: Trajectory) -> FigureExplorer:
     figure, (*axes, right) = panels(9.6, 3.3, 1, 1, 1.3)
     titles = ("the chains, $x$", r"the network's estimate, $x + \sigma^2 s(x, \sigma)$")
     start = {title: values[0, :N_SHOWN] for title, values in zip(titles, stored, strict=True)}
-    show = moving_images(axes, start, n_columns=4, fontsize=10)
+    n_columns = math.ceil(min(trajectory.x.shape[1], N_SHOWN) ** 0.5)
+    show = moving_images(axes, start, n_columns=n_columns, fontsize=10)
     right.plot(off[0], "--", color="0.4", label="chains")
     right.plot(off[1], "-", color=BLUE, label="estimate")
     right.set_xticks([i * n_steps for i in range(n_levels)], [f"{i + 1}" for i in range(n_levels)])
@@ -192,7 +194,11 @@ def image_annealing_explorer(trajectory: Trajectory) -> FigureExplorer:
     return FigureExplorer(
         figure,
         update,
-        {"step": ipywidgets.IntSlider(value=min(2 * n_steps, last), min=0, max=last, description="step")},
+        {
+            "step": ipywidgets.IntSlider(
+                value=min(2 * n_steps - 1, last), min=0, max=last, description="step", layout={"width": WIDE}
+            )
+        },
         alt="Chains of annealed Langevin dynamics, and the images a network sees in them",
     )
 
@@ -260,7 +266,9 @@ def inpainting_explorer(
         figure,
         update,
         {
-            "step": ipywidgets.IntSlider(value=n_states, min=1, max=n_states, description="step"),
+            "step": ipywidgets.IntSlider(
+                value=n_states, min=1, max=n_states, description="step", layout={"width": WIDE}
+            ),
             "mask": ipywidgets.ToggleButtons(options=list(runs), value=first, description="mask"),
         },
         alt="An image, its noisy known pixels, and several fills",
