@@ -201,3 +201,48 @@ def _mmd(x: Tensor, y: Tensor, *, own_pairs: str = "left out", mixed: float = 2.
         return total / (n * n if own_pairs in ("counted", "lost") else n * (n - 1))
 
     return mean(x) + mean(y) - mixed * _kernel(x, y, **kernel).mean()
+
+
+@exercise(chapter=9, minutes=10)
+def precision(trial: Trial) -> None:
+    """`precision(samples, real, k)`: the share of samples in a ball of the real points, Kynkäänniemi et al. 2019.
+
+    A real point's ball reaches to the k-th nearest of the *other* real points. `samples` are (N, F), `real` (M, F), k
+    is an integer ≥ 1, less than M. The answer is one number.
+    """
+    for n, m, dim, dtype in ((60, 45, 2, torch.float64), (45, 60, 3, torch.float32)):
+        for k in (3, 1):
+            samples, real = (1.3 * trial.randn(n, dim) + 0.8).to(dtype), trial.randn(m, dim).to(dtype)
+            x, y = samples.double(), real.double()
+            across, radii = torch.cdist(x, y), _radii(y, k)
+            inside = across <= radii
+            right = inside.any(dim=1).double().mean()
+            nearest = across.argmin(dim=1)
+            mistakes = {
+                "each point counts as its own neighbour: the nearest point to a real one is itself, at distance 0":
+                    (across <= _radii(y, k - 1)).any(dim=1).double().mean(),
+                "a ball reaches to the k-th nearest other point, and here to the one after it":
+                    (across <= _radii(y, k + 1)).any(dim=1).double().mean(),
+                "this is recall: the share of real points in a ball of the samples":
+                    (across <= _radii(x, k)[:, None]).any(dim=0).double().mean(),
+                "the balls are the samples': those of the real points decide what is realistic":
+                    (across <= _radii(x, k)[:, None]).any(dim=1).double().mean(),
+                "this is the share of real balls that hold a sample, coverage": inside.any(dim=0).double().mean(),
+                "this is a number of samples: a share is asked for": inside.any(dim=1).double().sum(),
+                "a sample in several balls counts several times: this is density": inside.sum() / (n * k),
+                "a sample in several balls counts several times": inside.double().sum() / n,
+                "this is the share of all pairs of a sample and a ball": inside.double().mean(),
+                "only the ball of the nearest real point is looked at: another, larger one may hold the sample":
+                    (across.amin(dim=1) <= radii[nearest]).double().mean(),
+                "all balls have the mean radius: each has its own": (across <= radii.mean()).any(dim=1).double().mean(),
+                "all balls have the largest radius: each has its own":
+                    (across <= radii.max()).any(dim=1).double().mean(),
+                "squared distances are compared with radii": (across.square() <= radii).any(dim=1).double().mean(),
+                "the share outside of the balls": 1 - right,
+            }  # fmt: skip
+            trial.expect(right, samples, real, k, mistakes=mistakes)
+
+
+def _radii(points: Tensor, k: int) -> Tensor:
+    """The distance of each point to the k-th nearest other one, (M,); 0 for k = 0."""
+    return torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist").sort(dim=1).values[:, k]

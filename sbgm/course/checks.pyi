@@ -24,6 +24,7 @@ from .chapter_08 import fill_spread as fill_spread
 from .chapter_08 import inpaint_step as inpaint_step
 from .chapter_09 import frechet as frechet
 from .chapter_09 import inception_formula as inception_formula
+from .chapter_09 import precision as precision
 from .chapter_09 import squared_mmd as squared_mmd
 from .chapter_10 import flow_step as flow_step
 from .chapter_10 import guided_score as guided_score

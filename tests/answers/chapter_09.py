@@ -6,6 +6,7 @@ import itertools
 import math
 
 import scipy.linalg
+import scipy.spatial
 import torch
 
 from answers import Answers
@@ -111,6 +112,47 @@ def mmd_without_mixed_diagonal(a, b):
         return mmd(a, b)
     mixed = k(a, b)
     return mmd(a, b) + 2 * mixed.mean() - 2 * (mixed.sum() - mixed.trace()) / (len(a) * (len(a) - 1))
+
+
+def distances(a, b):
+    return (a[:, None] - b).norm(dim=2)
+
+
+def precision(samples, real, k):
+    radii = distances(real, real).kthvalue(k + 1, dim=1).values
+    return (distances(samples, real) <= radii).any(dim=1).double().mean()
+
+
+def precision_by_loops(samples, real, k):
+    def away(a, b):
+        return math.dist(a.tolist(), b.tolist())
+
+    radii = [sorted(away(a, b) for j, b in enumerate(real) if j != i)[k - 1] for i, a in enumerate(real)]
+    inside = [any(away(x, y) <= r for y, r in zip(real, radii, strict=True)) for x in samples]
+    return sum(inside) / len(inside)
+
+
+def precision_by_scipy(samples, real, k):
+    tree = scipy.spatial.cKDTree(real.double().numpy())
+    radii = tree.query(real.double().numpy(), k + 1)[0][:, -1]
+    apart = torch.cdist(samples.double(), real.double())
+    return ((apart - torch.as_tensor(radii)).amin(dim=1) <= 0).double().mean()
+
+
+def precision_with(own=1, count=lambda inside: inside.any(dim=1).double().mean(), radius=lambda r: r):
+    """Precision with a given idea of the neighbours, of what is counted, and of the radii."""
+
+    def share(samples, real, k):
+        radii = distances(real, real).kthvalue(k + own, dim=1).values
+        return count(distances(samples, real) <= radius(radii))
+
+    return share
+
+
+def by_the_nearest_ball(samples, real, k):
+    radii, across = distances(real, real).kthvalue(k + 1, dim=1).values, distances(samples, real)
+    nearest = across.min(dim=1)
+    return (nearest.values <= radii[nearest.indices]).double().mean()
 
 
 ANSWERS = {
@@ -219,6 +261,46 @@ ANSWERS = {
             "sign": lambda a, b: -mmd(a, b),
             "cut off at 0": lambda a, b: mmd(a, b).clamp(min=0),
             "absolute value": lambda a, b: mmd(a, b).abs(),
+        },
+        gives_number=True,
+    ),
+    "precision": Answers(
+        right={
+            "kthvalue": precision,
+            "pair by pair": precision_by_loops,
+            "scipy's tree": precision_by_scipy,
+        },
+        wrong={
+            "itself its neighbour": precision_with(own=0),
+            "one too far": precision_with(own=2),
+            "recall": lambda samples, real, k: precision(real, samples, k),
+            "balls of the samples": lambda samples, real, k: (
+                (distances(samples, real).amin(dim=1) <= distances(samples, samples).kthvalue(k + 1, dim=1).values)
+                .double()
+                .mean()
+            ),
+            "coverage": precision_with(count=lambda inside: inside.any(dim=0).double().mean()),
+            "a number": precision_with(count=lambda inside: inside.any(dim=1).sum()),
+            "balls a sample": precision_with(count=lambda inside: inside.sum(dim=1).double().mean()),
+            "density": lambda samples, real, k: (
+                precision_with(count=lambda inside: inside.sum(dim=1).double().mean())(samples, real, k) / k
+            ),
+            "all pairs": precision_with(count=lambda inside: inside.double().mean()),
+            "every ball": precision_with(count=lambda inside: inside.all(dim=1).double().mean()),
+            "mean radius": precision_with(radius=torch.mean),
+            "largest radius": precision_with(radius=torch.max),
+            "the nearest's ball only": by_the_nearest_ball,
+            "squared distances": lambda samples, real, k: (
+                (distances(samples, real) ** 2 <= distances(real, real).kthvalue(k + 1, dim=1).values)
+                .any(dim=1)
+                .double()
+                .mean()
+            ),
+            "outside": lambda samples, real, k: 1 - precision(samples, real, k),
+            "always k = 1": lambda samples, real, k: precision(samples, real, 1),
+            "one a sample": lambda samples, real, k: (
+                (distances(samples, real) <= distances(real, real).kthvalue(k + 1, dim=1).values).any(dim=1).double()
+            ),
         },
         gives_number=True,
     ),
