@@ -44,6 +44,7 @@ html_theme = "furo"
 html_title = "sbgm"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = [("site.js", {"defer": "defer"})]
 html_copy_source = False
 html_domain_indices = html_use_index = False
 html_show_search_summary = False  # it fetches pages, which a browser refuses where the site is opened as a file
@@ -101,10 +102,19 @@ def add_playground(app, pagename, templatename, context, doctree):
             app.add_js_file(f"playground/{name}.js", loading_method="defer")
 
 
+def mend_markup(app, pagename, templatename, context, doctree):
+    """Add what screen readers miss in Furo's sidebar and in Sphinx's signatures: a heading's level, a list's role."""
+    context["furo_navigation_tree"] = re.sub(
+        'role="heading"(?! aria-level)', 'role="heading" aria-level="2"', context.get("furo_navigation_tree", "")
+    )
+    context["body"] = context.get("body", "").replace("<dl>\n<dd>", '<dl role="presentation">\n<dd>')
+
+
 def setup(app):
-    """Connect the above: napoleon's own handler has the priority 500."""
+    """Connect the above: napoleon's and Furo's own handlers have the priority 500."""
     app.connect("autodoc-process-docstring", escape_markup, priority=400)
     app.connect("autodoc-process-docstring", add_equations, priority=600)
     app.connect("autodoc-process-signature", plain_signature)
     app.connect("autodoc-skip-member", skip_member)
     app.connect("html-page-context", add_playground)
+    app.connect("html-page-context", mend_markup, priority=900)  # once Furo has made its tree
