@@ -156,7 +156,7 @@ class Descent:
             if not isinstance(value, Tensor):
                 raise UnfitError(f"the score that your function returns must return tensors, not {_kind(value)}")
             for what in ("shape", "dtype"):
-                found, right = (str(getattr(t, what)).removeprefix("torch.Size") for t in (value, self.points))
+                found, right = (tuple(t.shape) if what == "shape" else t.dtype for t in (value, self.points))
                 if found != right:
                     raise UnfitError(f"the score that your function returns has {what} {found} at points of {right}")
         options = {"step_size": self.step_size, "n_steps": self.n_steps}

@@ -209,15 +209,15 @@ class Net(nn.Module):
         return self.layers(torch.cat([x / (16 + sigma**2).sqrt(), sigma.log()], dim=1)) / sigma
 
 
-def trained(data, sigmas, generator, *, n_steps=1000, levels=None, lr=1e-2, net=None):
+def trained(data, sigmas, generator, *, n_steps=500, levels=None, lr=2e-2, net=None):
     """Return a network after denoising score matching on the ladder, or on some of its levels."""
     net = net or Net()
     chosen = sigmas if levels is None else sigmas[levels]
     optimiser = torch.optim.Adam(net.parameters(), lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, n_steps)
     for _ in range(n_steps):
-        x = data[torch.randint(len(data), (256,), generator=generator)]
-        sigma = chosen[torch.randint(len(chosen), (256, 1), generator=generator)]
+        x = data[torch.randint(len(data), (1000,), generator=generator)]
+        sigma = chosen[torch.randint(len(chosen), (1000, 1), generator=generator)]
         z = torch.randn(x.shape, generator=generator)
         loss = ((sigma * net(x + sigma * z, sigma) + z) ** 2).sum(dim=1).mean() / 2
         optimiser.zero_grad()
@@ -251,9 +251,9 @@ def at_level(choose):
 def with_the_package(data, sigmas, generator):
     net = sbgm.ConditionalMLP(dim=2, width=64, generator=generator)
     optimiser = torch.optim.Adam(net.parameters(), 1e-2)
-    schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1, 0.01, total_iters=1000)
-    for _ in range(1000):
-        x = data[torch.randint(len(data), (400,), generator=generator)]
+    schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1, 0.01, total_iters=600)
+    for _ in range(600):
+        x = data[torch.randint(len(data), (800,), generator=generator)]
         loss = sbgm.ncsn_loss(net, x, sigmas, generator=generator)
         optimiser.zero_grad()
         loss.backward()
@@ -265,11 +265,11 @@ def with_the_package(data, sigmas, generator):
 def one_hot(data, sigmas, generator):
     """The network sees the level's number, and predicts −z."""
     layers = nn.Sequential(nn.Linear(2 + len(sigmas), 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 2))
-    optimiser = torch.optim.Adam(layers.parameters(), 1e-2)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 1000)
-    for _ in range(1000):
-        x = data[torch.randint(len(data), (256,), generator=generator)]
-        level = torch.randint(len(sigmas), (256,), generator=generator)
+    optimiser = torch.optim.Adam(layers.parameters(), 2e-2)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 600)
+    for _ in range(600):
+        x = data[torch.randint(len(data), (800,), generator=generator)]
+        level = torch.randint(len(sigmas), (800,), generator=generator)
         sigma, z = sigmas[level][:, None], torch.randn(x.shape, generator=generator)
         noisy = (x + sigma * z) / (16 + sigma**2).sqrt()
         out = layers(torch.cat([noisy, nn.functional.one_hot(level, len(sigmas))], dim=1))
@@ -425,7 +425,7 @@ ANSWERS = {
             "not trained": functools.partial(trained, n_steps=0),
             "hardly trained": functools.partial(trained, n_steps=10),
             "the learning rate forgotten": functools.partial(trained, n_steps=50, lr=1e-6),
-            "not told σ": lambda data, sigmas, g: trained(data, sigmas, g, n_steps=500, net=Net(told=False)),
+            "not told σ": lambda data, sigmas, g: trained(data, sigmas, g, n_steps=200, net=Net(told=False)),
             "at one σ whatever is asked": at_level(lambda sigmas, sigma: sigmas[-1]),
             "the target's sign": changed(network, lambda s, x, sigma: -s),
             "noise for the score": changed(network, lambda s, x, sigma: s * sigma),
@@ -433,8 +433,8 @@ ANSWERS = {
             "divided by σ twice": changed(network, lambda s, x, sigma: s / sigma),
             "half the score": changed(network, lambda s, x, sigma: s / 2),
             "twice the score": changed(network, lambda s, x, sigma: 2 * s),
-            "the last level only": functools.partial(trained, n_steps=500, levels=[-1]),
-            "the first level only": functools.partial(trained, n_steps=500, levels=[0]),
+            "the last level only": functools.partial(trained, n_steps=200, levels=[-1]),
+            "the first level only": functools.partial(trained, n_steps=200, levels=[0]),
             "the levels in the wrong order": at_level(lambda sigmas, sigma: sigmas[0] * sigmas[-1] / sigma),
             "not a number": changed(network, lambda s, x, sigma: s * math.nan),
             "a batch of one point only": changed(network, lambda s, x, sigma: s[:1]),
