@@ -57,6 +57,7 @@ class Notebook:
     """A notebook of the series: a chapter, or one of a folder below the chapters.
 
     Attributes:
+        file: where it is read from.
         place: where it lies in the site, as in the repository: such as "notebooks/03_langevin_dynamics.ipynb".
         number: its chapter's.
         is_chapter: whether it is the chapter itself.
@@ -66,6 +67,7 @@ class Notebook:
     """
 
     def __init__(self, path: Path) -> None:
+        self.file = path
         self.place = f"notebooks/{path.as_posix().rpartition('/notebooks/')[2]}"
         self.number, self.is_chapter = int(path.name[:2]), path.parent.name == "notebooks"
         self.called = f"chapter {self.number}" + ("" if self.is_chapter else f", {path.parent.name}")
@@ -118,7 +120,22 @@ class Notebook:
         for cell in content.cells:
             if cell.cell_type == "markdown":
                 cell.source = self.linked(cell.source, series)
+        heading, _, text = content.cells[0].source.partition("\n")
+        content.cells[0].source = f"{heading}\n\n{self.offers()}\n{text}"
         return nbformat.writes(content)
+
+    def offers(self) -> str:
+        """The line below its heading: links to what `downloads` gives."""
+        notebook, text = (f"{'../' * self.place.count('/')}{place}" for place in self.downloads())
+        links = f"<a href='{notebook}' download>Download this notebook</a>", f"<a href='{text}'>Its source as text</a>"
+        return "\n".join([":::{container} offers", *links, ":::"])
+
+    def downloads(self) -> dict[str, bytes]:
+        """The notebook as it is, and its text and code without outputs, by the places of these files in the site."""
+        fences = {"markdown": "{}", "code": "```python\n{}\n```"}
+        text = "\n\n".join(fences[cell.cell_type].format(cell.source) for cell in self.content.cells)
+        encoded = text.encode("utf-8-sig")  # whose first bytes tell a browser, where no server does
+        return {f"files/{self.place}": self.file.read_bytes(), f"files/{self.place[:-6]}.txt": encoded}
 
     def linked(self, markdown: str, series: list[Notebook]) -> str:
         """Markdown of it in which each mention of another chapter that there is, such as "chapter 3", links to it."""
