@@ -32,6 +32,13 @@ VERBATIM = re.compile(
 MENTION = re.compile(r"\b([Cc]hapter)(\s)(\d{1,2})\b(?!\.\d)")
 ABLE = re.compile(r"\*\*You will be able to\*\*\n\n(.+?)\n\n(\*\*.+?)(?:\n\n|\Z)", re.DOTALL)
 LINK = re.compile(r"\]\((?![a-z]+:|#)([^)#\s]+)")
+EXPLORER = re.compile(r"^(\w+)_explorer\(", re.MULTILINE)
+SCENES = {"score_field": "field", "langevin": "langevin", "annealing": "annealing"}  # of the playground, by explorer
+PLAYGROUND = """<div class="playground" data-scene="{scene}"><p>Here is a playground, where JavaScript runs.</p></div>
+
+*The picture above is the notebook's slider as it starts. This one moves here, without a kernel: [what to
+try](../playground.md#play-{scene}).*
+"""
 SETTLE = re.compile(r"\bsettle(?:_again)?\(\s*\"(\w+)\"")
 
 
@@ -112,7 +119,9 @@ class Notebook:
         return {path for path in targets if path.is_file() and path.suffix != ".ipynb" and path.is_relative_to(ROOT)}
 
     def staged(self, series: list[Notebook]) -> str:
-        """Its file for the site: each figure has an alternative text and an anchor, "chapter 3" is a link."""
+        """Its file for the site: each figure has an alternative text and an anchor, "chapter 3" is a link, and a slider
+        of which the playground has a scene is followed by it.
+        """
         content = copy.deepcopy(self.content)
         for figure in self.figures():
             shown = {"image": {"alt": figure.alt}, "figure": {"name": figure.anchor}}
@@ -122,6 +131,11 @@ class Notebook:
                 cell.source = self.linked(cell.source, series)
         heading, _, text = content.cells[0].source.partition("\n")
         content.cells[0].source = f"{heading}\n\n{self.offers()}\n{text}"
+        for index, cell in reversed([*enumerate(content.cells)]):
+            explorers = EXPLORER.findall(cell.source) if cell.cell_type == "code" else ()
+            for scene in filter(None, map(SCENES.get, explorers)):
+                playground = nbformat.v4.new_markdown_cell(PLAYGROUND.format(scene=scene), id=f"playground-{scene}")
+                content.cells.insert(index + 1, playground)
         return nbformat.writes(content)
 
     def offers(self) -> str:

@@ -108,6 +108,14 @@ def find_the_way_back(app, pagename, templatename, context, doctree):
         context["body"] = context["body"].replace(wrong, right)
 
 
+def add_playground(app, pagename, templatename, context, doctree):
+    """Load the playground on the pages that have one: classic scripts, since a page opened as a file has no modules."""
+    if 'class="playground"' in context.get("body", ""):
+        app.add_css_file("playground/playground.css")
+        for name in ("score", "draw", "playground"):
+            app.add_js_file(f"playground/{name}.js", loading_method="defer")
+
+
 def setup(app):
     """Connect the above: napoleon's own handler has the priority 500."""
     app.connect("autodoc-process-docstring", escape_markup, priority=400)
@@ -115,3 +123,4 @@ def setup(app):
     app.connect("autodoc-process-signature", plain_signature)
     app.connect("autodoc-skip-member", skip_member)
     app.connect("html-page-context", find_the_way_back)
+    app.connect("html-page-context", add_playground)

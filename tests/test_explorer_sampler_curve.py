@@ -1,10 +1,12 @@
 """Chapter 10's second explorer, without a browser: stored samples by sampler and cost."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
 
-from moving import assert_moves_and_returns
+from moving import assert_moves_and_returns, pixels
 from sbgm import plots
 from sbgm.lab.curve import MeasuredPoint, SamplerCurve
 from sbgm.widgets import sampler_curve_explorer
@@ -41,10 +43,11 @@ def test_it_starts_at_the_best_of_a_tenth(explorer):
 
 @pytest.mark.parametrize(
     ("label", "evaluations", "shown"),
-    [("ancestral, geometric", 20, 2), ("heun, power", 1_000, 4), ("Algorithm 1", 1_000, 1), ("Algorithm 1", 19, 0)],
+    [("ancestral, geometric", 20, 2), ("heun, power", 19, 4), ("Algorithm 1", 1_000, 1), ("Algorithm 1", 100, 0)],
 )
-def test_the_samples_are_those_of_the_point_nearest_in_cost(explorer, label, evaluations, shown):
-    explorer.controls["evaluations"].value, explorer.controls["label"].value = evaluations, label
+def test_the_samples_are_those_of_sampler_and_cost(explorer, label, evaluations, shown):
+    explorer.controls["label"].value = label
+    explorer.controls["evaluations"].value = evaluations
     point, (picture,) = POINTS[shown], explorer.figure.axes[0].images
     expected = plots.image_sheet(sheet(shown).float() / 255, n_columns=4).numpy()
     np.testing.assert_allclose(np.asarray(picture.get_array()), expected, atol=1e-6)
@@ -53,8 +56,29 @@ def test_the_samples_are_those_of_the_point_nearest_in_cost(explorer, label, eva
     assert (list(here.get_xdata()), list(here.get_ydata())) == ([point.evaluations], [point.distance])
 
 
+@pytest.mark.parametrize("label", CURVE.labels())
+def test_every_press_shows_other_samples(explorer, label):
+    explorer.controls["label"].value = label
+    evaluations, seen = explorer.controls["evaluations"], []
+    for cost in evaluations.options:
+        evaluations.value = cost
+        seen.append(pixels(explorer))
+    assert list(evaluations.options) == [point.evaluations for point in CURVE.curve(label)]
+    assert all((a != b).any() for a, b in pairwise(seen))
+
+
+def test_another_sampler_begins_at_its_nearest_cost(explorer):
+    explorer.controls["label"].value = "heun, power"
+    assert explorer.values == {"label": "heun, power", "evaluations": 19}
+    explorer.controls["label"].value = "ancestral, geometric"
+    assert explorer.values == {"label": "ancestral, geometric", "evaluations": 20}
+    explorer.controls["label"].value = "Algorithm 1"
+    assert explorer.readout.value.startswith("Algorithm 1, 100 evaluations")
+
+
 @pytest.mark.parametrize(("name", "value"), [("label", "heun, power"), ("evaluations", 20)])
 def test_every_control_changes_the_picture_and_back_again(explorer, name, value):
+    explorer.controls["evaluations"].value = 20 if name == "label" else 100
     assert_moves_and_returns(explorer, name, value, share=0.01)
 
 

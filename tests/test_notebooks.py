@@ -16,7 +16,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 import bench
 import notebooks as tool
-from notebooks import faults, normalised, read, without_text_chunks
+from notebooks import FOLDED_TAG, faults, normalised, read, without_text_chunks
 from sbgm.cli.ledger import VERDICT, with_verdicts
 from sbgm.lab.claims import claims, load_records, results_folder
 
@@ -319,6 +319,13 @@ def test_run_goes_on_after_a_failure_and_leaves_the_originals(tmp_path, capsys):
     copies = [read(tmp_path / "out" / path.name).cells[0].outputs[0] for path in paths]
     assert copies[0].evalue == "wrong"
     assert copies[1].text == "1\n"
+
+
+def test_a_cell_whose_output_is_seen_first_is_folded_and_no_other():
+    cells = [new_code_cell("x = 1", metadata={"tags": [FOLDED_TAG]}), new_code_cell("x", metadata={"jupyter": {"a": 1}})]
+    first, second = normalised(new_notebook(cells=cells), "00_folded").cells
+    assert first.metadata == {"tags": ["hide-input"], "jupyter": {"source_hidden": True}}
+    assert second.metadata == {}
 
 
 def test_a_picture_loses_its_stamp_and_no_pixel(tmp_path):

@@ -24,7 +24,7 @@ CHAPTERS = found()
 PAGES = (
     "index", "chapters", "formulas", "ledger", "gallery", "glossary", "instructors", "troubleshooting", "search",
     "api/index", "api/command_line", "data/README", "data/weights/README",
-    "data/results/SPEED", "using", "limits",
+    "data/results/SPEED", "using", "limits", "playground",
 )  # fmt: skip
 
 
@@ -273,15 +273,17 @@ def typed(words: str) -> str:
 
 
 def test_the_gallery_shows_every_figure_and_leads_to_it(pages):
-    expected = {}
+    expected, files = {}, {}
     for path in CHAPTERS:
-        outputs = [o for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] for o in cell.get("outputs", [])]
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        outputs = [o for cell in cells for o in cell.get("outputs", [])]
         expected[html_of(path)] = sum("image/png" in output.get("data", {}) for output in outputs)
+        files[html_of(path)] = sum("".join(c["source"]).count("![") for c in cells if c["cell_type"] == "markdown")
     gallery = pages["gallery.html"]
     assert len(gallery.images) == sum(expected.values()) + 1 > 50  # and the scratch notebook's
     for name, n in expected.items():
         assert sum(link.startswith(f"{name}#figure-") for link in gallery.links) == n
-        assert len(pages[name].images) == n
+        assert len(pages[name].images) == n + files[name]
 
 
 def test_the_reference_documents_every_public_name(pages):

@@ -30,7 +30,7 @@ UNNUMBERED = (
     "conditional instance normalisation++", "RefineNet", "stationary variance", "largest stable step",
     "two step conventions", "Fig. 1", "Fig. 2", "dequantisation", "loss of the zero score", "Inception Score", "FID",
     "one small noise level", "nearest neighbours", "denoising step", "largest level", "overlap",
-    "variance after a level", "consistent annealed sampling", "probability flow",
+    "noise prediction", "consistent annealed sampling", "probability flow",
 )  # fmt: skip
 
 # What the field's users trip over (their public issue trackers), and what this project's own may, each as a word of the

@@ -41,6 +41,7 @@ METADATA = {
 }
 KEPT_MIME_TYPES = ("text/plain", "text/markdown", "image/png")
 IGNORED_TAG, EXERCISE_TAG, SOLUTION_TAG = "nbval-ignore-output", "exercise", "solution"
+FOLDED_TAG = "hide-input"  # the output is seen first: the site folds the code by the tag, JupyterLab by other metadata
 
 COLOURS = re.compile(r"\x1b\[[\d;]*m")
 VARIANT = re.compile(r"\bvariant=0\b")
@@ -123,7 +124,9 @@ def normalised(notebook: NotebookNode, name: str) -> NotebookNode:
     result.update(nbformat=4, nbformat_minor=5, metadata=nbformat.from_dict(METADATA))
     for index, cell in enumerate(result.cells):
         cell.id = f"{chapter}-{index:03d}"
-        cell.metadata = nbformat.from_dict({"tags": tags_of(cell)} if tags_of(cell) else {})
+        tagged = {"tags": tags_of(cell)} if tags_of(cell) else {}
+        folded = {"jupyter": {"source_hidden": True}} if FOLDED_TAG in tags_of(cell) else {}
+        cell.metadata = nbformat.from_dict(tagged | folded)
         if cell.cell_type == "code":
             cell.outputs = stored_outputs(cell.outputs)
     return result

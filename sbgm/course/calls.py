@@ -18,9 +18,11 @@ from torch import Tensor
 from sbgm.checked import against
 from sbgm.course.messages import MOST_TEXT, MessageError, printable
 from sbgm.distributions import GaussianMixture
+from sbgm.samplers import SamplerDivergedError, annealed_langevin, final
 
 __all__ = [
     "Argument",
+    "Descent",
     "Field",
     "LogProbOf",
     "MixtureField",
@@ -119,7 +121,58 @@ class LogProbOf:
     field: MixtureField
 
 
-Argument = Tensor | Field | LogProbOf | Seed | float | int | str | Sequence[float]
+class UnfitError(Exception):
+    """What a student's function returned is no score; the message is a sentence for the student."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Descent:
+    """No argument, but what becomes of a score that the student's function returns: its values, then its samples.
+
+    Attributes:
+        points: (P, 2) where it is asked at every level.
+        x: (N, 2) where the chains of Algorithm 1 start.
+        sigmas: (L,) the ladder.
+        step_size, n_steps: ε and T.
+        seed: of the chains' noise.
+    """
+
+    points: Tensor
+    x: Tensor
+    sigmas: Tensor
+    step_size: float
+    n_steps: int
+    seed: int
+
+    @torch.no_grad()
+    def of(self, score: object) -> Tensor | None:
+        """The scores and the chains' ends, (L·P + N, 2); the ends are NaN if the chains diverge."""
+        if score is None:  # which has its own sentence
+            return None
+        if not callable(score):
+            raise UnfitError(f"your function must return a score, to be called with x and σ, not {_kind(score)}")
+        values = [score(self.points.clone(), sigma) for sigma in self.sigmas.tolist()]
+        for value in values:
+            if not isinstance(value, Tensor):
+                raise UnfitError(f"the score that your function returns must return tensors, not {_kind(value)}")
+            for what in ("shape", "dtype"):
+                found, right = (str(getattr(tensor, what)) for tensor in (value, self.points))
+                if found != right:
+                    raise UnfitError(f"the score that your function returns has {what} {found} at points of {right}")
+        options = {"step_size": self.step_size, "n_steps": self.n_steps}
+        generator = torch.Generator().manual_seed(self.seed)
+        try:
+            ends = final(annealed_langevin(score, self.x, self.sigmas, generator=generator, **options))
+        except SamplerDivergedError:
+            ends = torch.full_like(self.x, torch.nan)
+        return torch.cat([*values, ends])
+
+
+def _kind(value: object) -> str:
+    return type(value).__name__
+
+
+Argument = Tensor | Field | LogProbOf | Seed | Descent | float | int | str | Sequence[float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,7 +187,7 @@ class Reply:
         attempted: whether there was anything to call: an untouched stub raises a bare NotImplementedError.
         changed: positions of the arguments that the function changed in place.
         reseeded: whether it set the global seed.
-        drew: whether it drew from the global generator.
+        drew: whether it drew from the global generator, where there is no `Descent`: first weights come from there.
     """
 
     values: tuple[Tensor, ...] = ()
@@ -157,19 +210,24 @@ def local(function: Callable[..., object]) -> Runner:
 def call(function: Callable[..., object], arguments: Sequence[Argument], with_gradients: bool) -> Reply:
     """Call `function` on copies of the arguments, and leave torch's global generator as it was."""
     by_tensors = with_gradients and not any(isinstance(a, Field) for a in arguments)
-    given = [_prepared(argument, with_gradients, by_tensors) for argument in arguments]
+    descents = [argument for argument in arguments if isinstance(argument, Descent)]
+    given = [_prepared(a, with_gradients, by_tensors) for a in arguments if not isinstance(a, Descent)]
     before = [argument.detach().clone() if isinstance(argument, Tensor) else None for argument in given]
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(_UNLIKELY_SEED)
         state = torch.get_rng_state()
         try:
             returned = function(*given)
+            for descent in descents:
+                returned = descent.of(returned)
+        except UnfitError as error:
+            return Reply(problem=str(error))
         except Exception as error:
             if isinstance(error, NotImplementedError) and not error.args:  # PyTorch's own come with a message
                 return Reply(attempted=False)
             return Reply(problem=f"your function raised {type(error).__name__}: {error}")
         reseeded = torch.initial_seed() != _UNLIKELY_SEED
-        drew = not torch.equal(state, torch.get_rng_state())
+        drew = not descents and not torch.equal(state, torch.get_rng_state())
         values, problem = _as_tensors(returned)
         gradients: tuple[Tensor, ...] = ()
         if with_gradients and not problem:
@@ -247,6 +305,9 @@ def _encoded(argument: Argument) -> tuple[str, object, Mapping[str, Tensor]]:
             return argument.kind, None, argument.tensors
         case Seed(value):
             return "seed", value, {}
+        case Descent(points, x, sigmas):
+            numbers = {name: getattr(argument, name) for name in ("step_size", "n_steps", "seed")}
+            return "descent", numbers, {"points": points, "x": x, "sigmas": sigmas}
         case _:
             return "plain", argument, {}
 
@@ -257,6 +318,7 @@ _DECODERS = {
     "mixture": lambda value, tensors: MixtureField(**tensors),
     "tanh": lambda value, tensors: TanhField(**tensors),
     "seed": lambda value, tensors: Seed(value),
+    "descent": lambda value, tensors: Descent(**tensors, **value),
     "plain": lambda value, tensors: value,
 }
 

@@ -7,8 +7,19 @@ import math
 import torch
 from torch import Tensor
 
-from sbgm.course.calls import MixtureField
-from sbgm.course.exercise import ChainStep, Law, Trial, chain_law, compare, compare_law, exercise, in_both_precisions
+from sbgm.course.calls import Descent, MixtureField, Seed
+from sbgm.course.exercise import (
+    ChainStep,
+    Law,
+    Trial,
+    chain_law,
+    compare,
+    compare_law,
+    exercise,
+    in_both_precisions,
+    refuse,
+)
+from sbgm.noise import geometric_sigmas
 
 
 @exercise(chapter=4, minutes=5)
@@ -174,3 +185,97 @@ def _laws(
         "the same noise is used in every step": chain_law(start, variance, right, draw=lambda i: 0),
     }  # fmt: skip
     return chain_law(start, variance, right), known
+
+
+@exercise(chapter=4, minutes=30)
+def train_score(trial: Trial) -> None:
+    """`train_score(data, sigmas, generator)`: a network trained on data (N, 2), as a score that takes (x, σ).
+
+    sigmas is the ladder (L,). The score is called with points (B, 2) and with σ as a float, and returns (B, 2); it is
+    judged by what Algorithm 1 draws with it. Batches, levels and noise come from the generator.
+    """
+    turn = trial.uniform(0, 2 * math.pi)
+    angles = torch.tensor([turn + 2 * math.pi * i / 3 + trial.uniform(-0.3, 0.3) for i in range(3)])
+    radii = torch.tensor([trial.uniform(3.5, 4.5) for _ in range(3)])
+    means = radii[:, None] * torch.stack([angles.cos(), angles.sin()], dim=1)
+    weights = torch.tensor([0.2, 0.3, 0.5])[torch.randperm(3, generator=trial.generator)]
+    target = MixtureField(weights, means, torch.tensor([trial.uniform(0.35, 0.5) for _ in range(3)]))
+    data, sigmas = target.sample(2000, generator=trial.generator), geometric_sigmas(8.0, 0.2, 8)
+
+    points = torch.cat([target.sample(POINTS, sigma, generator=trial.generator) for sigma in sigmas.tolist()])
+    start = 16 * trial.rand(1000, 2, dtype=torch.float32) - 8
+    descent = Descent(points, start, sigmas, step_size=0.5 * 0.2**2, n_steps=50, seed=trial.integer(0, 2**31))
+    like = torch.cat([points.repeat(len(sigmas), 1), start])
+    answer = trial.answer(like, data, sigmas, Seed(trial.integer(0, 2**31)), descent)
+    scores, samples = answer[: -len(start)].reshape(len(sigmas), *points.shape), answer[-len(start) :]
+
+    refuse(not scores.isfinite().all(), "your score holds NaN or infinity: is the learning rate too large?")
+    _refuse_scores(scores, points, target, sigmas)
+    refuse(
+        not samples.isfinite().all(),
+        "the chains of Algorithm 1 diverge with your score, which is far too large somewhere: what should it do far "
+        "from the data?",
+    )
+    _refuse_samples(samples, target, math.sqrt(0.2**2 / (1 - 0.5 / 4)))
+
+
+POINTS = 150  # of each level, at which a score is compared with the exact one
+
+
+def _refuse_scores(scores: Tensor, points: Tensor, target: MixtureField, sigmas: Tensor) -> None:
+    """Raise WrongAnswer if scores (L, L·POINTS, 2) show a known mistake, by their fit to the exact ones by level."""
+    alike = (scores - scores[:1]).abs().max() < 1e-6 * scores.abs().max()
+    refuse(alike, "your score is the same at every level: is the network given σ?")
+    levels = range(len(sigmas))
+    found = torch.stack([scores[i, i * POINTS : (i + 1) * POINTS] for i in levels]).double()
+    places = points.unflatten(0, (len(sigmas), POINTS))
+    exact = torch.stack([target.score(places[i], float(sigmas[i])) for i in levels]).double()
+    product, size, own = ((a * b).sum(dim=(1, 2)) for a, b in ((found, exact), (exact, exact), (found, found)))
+    factor, cosine = product / size, product / (size * own).sqrt().clamp(min=1e-30)
+    error = ((found - exact) ** 2).sum(dim=(1, 2)) / size
+
+    refuse((cosine < -0.5).sum() > len(sigmas) / 2, "your score points away from the data: the target is −z/σ")
+    if (cosine > 0.8).all():
+        u, v = sigmas.double().log(), factor.log()
+        power = float(((u - u.mean()) * (v - v.mean())).sum() / ((u - u.mean()) ** 2).sum())
+        for near, sentence in {
+            1: "your score is right times σ: a network that predicts −z has still to be divided by σ",
+            2: "your score is right times σ²: a network that predicts x − x̃ has still to be divided by σ²",
+            -1: "your score is right divided by σ: is it divided twice, or is the target −z/σ²?",
+        }.items():
+            refuse(abs(power - near) < 0.25, sentence)
+        times = float(factor.log().mean().exp())
+        refuse(not 0.7 < times < 1.4, f"your score is {times:.2g} times the right one at every level")
+    good, bad = (error < 0.3).tolist(), (error > 0.6).tolist()
+    only = f"at σ = {float(sigmas[good.index(True)]):.2g} only" if sum(good) == 1 else "at few levels only"
+    refuse(
+        0 < sum(good) <= 2 and sum(bad) >= len(sigmas) / 2,
+        f"your score is right {only}: is a level drawn for every example, from the whole ladder?",
+    )
+    refuse(
+        sum(bad) > len(sigmas) / 2,
+        f"your score is hardly better than zero at most levels, with a relative squared error of "
+        f"{float(error.median()):.2g}: is the network trained long enough, on levels drawn from the whole ladder?",
+    )
+
+
+def _refuse_samples(x: Tensor, target: MixtureField, noise: float) -> None:
+    """Raise WrongAnswer unless samples (N, 2) have the target's weights and widths, and keep to its components."""
+    distance, nearest = torch.cdist(x, target.means).min(dim=1)
+    widths = (target.stds**2 + noise**2).sqrt()
+    shares = nearest.bincount(minlength=3) / len(x)
+    found, right = (" / ".join(f"{w:.2f}" for w in those.tolist()) for those in (shares, target.weights))
+    refuse(
+        (shares - target.weights).abs().max() > 0.12,
+        f"your samples' clusters have the shares {found}, and should have {right}: train longer, and let the learning "
+        "rate fall towards the end",
+    )
+    stray = float((distance > 5 * widths[nearest]).double().mean())
+    refuse(stray > 0.03, f"{stray:.0%} of your samples lie far from all data: {TOO_FLAT}")
+    spread = torch.stack([distance[nearest == k].square().mean().sqrt() / math.sqrt(2) / widths[k] for k in range(3)])
+    widest, narrowest = float(spread.max()), float(spread.min())
+    refuse(widest > 1.5, f"a cluster of your samples is {widest:.2g} times too wide: {TOO_FLAT}")
+    refuse(narrowest < 0.75, f"a cluster of your samples has {narrowest:.2g} times its width: is the score too large?")
+
+
+TOO_FLAT = "train longer; and since scores grow as 1/σ, let the network divide its output by σ"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from sbgm.checked import against
-from sbgm.course.exercise import Trial, exercise, in_both_precisions
+from sbgm.course.exercise import Trial, compare, exercise, in_both_precisions, refuse
 
 
 @exercise(chapter=7, minutes=5)
@@ -40,41 +40,52 @@ def denoised(trial: Trial) -> None:
             trial.expect(x + move, score, x, sigma, mistakes=mistakes)
 
 
-@exercise(chapter=7, minutes=5)
-def dequantised(trial: Trial) -> None:
-    """`dequantised(images, u)`: x·255/256 + u/256, each of the 256 grey values spread over its own 1/256 of [0, 1).
+@exercise(chapter=7, minutes=15)
+def best_guess(trial: Trial) -> None:
+    """`best_guess(x, data, sigma)`: the mean of the images in `data`, weighted by exp(−‖x̃ − x_i‖²/2σ²) for each x̃ in x.
 
-    `images` is (B, C, H, W) of torch.uint8, x is images/255, u is uniform in [0, 1), of the same shape; the result has
-    u's shape and dtype.
+    x is (B, *shape), `data` are (N, *shape), σ is a float; the result has x's shape and dtype. It is x + σ² s(x, σ) of
+    the exact score of N points with noise σ.
     """
-    for shape, dtype in in_both_precisions(((3, 1, 5, 5), (2, 3, 4, 6))):
-        images = torch.randint(0, 256, shape, generator=trial.generator).to(torch.uint8)
-        images.view(-1)[:2] = torch.tensor([0, 255], dtype=torch.uint8)  # black and white are always there
-        u, v = trial.rand(*shape, dtype=dtype), images.to(dtype)
-        trial.expect(
-            (v + u) / 256,
-            images,
-            u,
-            mistakes={
-                "white comes out above 1: there are 256 values, and each needs as much room as the others":
-                    (v + u) / 255,
-                "white comes out above 1: x has to shrink a little to make room for the noise": v / 255 + u / 256,
-                "the noise is not scaled: how far apart are two neighbouring values?": v / 256 + u,
-                "the noise is not scaled, and x has to shrink a little to make room for it": v / 255 + u,
-                "u has no effect: is it added, and not made whole on the way?": v / 256,
-                "these are images in [0, 1], but without the noise": v / 255,
-                "the values run from 0 to 256, and should run from 0 to 1": v + u,
-                "the noise is centred, so that black comes out below 0: where does u begin?": (v + u - 0.5) / 256,
-                "the sum is rounded, and the noise is gone again": (v + u).round() / 256,
-                "the values were multiplied as torch.uint8, which has no room above 255: convert them first":
-                    (images * 255).to(dtype) / 256 + u / 256,
-                "u is subtracted: what becomes of black?": (v - u) / 256,
-                "the values are whole numbers from 0 to 255; was x taken to be these, and not in [0, 1]?":
-                    v * 255 / 256 + u / 256,
-                "shrunk twice: once is enough to stay below 1": (v + u) / 256 * 255 / 256,
-            },
-            tolerance=1e-5,  # images/255 is of float32, whatever u is
-        )  # fmt: skip
+    for (n_queries, n_data, shape), dtype in in_both_precisions(((5, 12, (1, 3, 4)), (8, 8, (2, 2, 3)))):
+        data, sigma = trial.rand(n_data, *shape, dtype=dtype), trial.uniform(0.35, 0.6)
+        x = data[trial.integer(0, n_data)] + sigma * trial.randn(n_queries, *shape, dtype=dtype)
+        far = x + 30 * trial.rand(*shape, dtype=dtype)  # where exp(−‖·‖²/2σ²) is zero for every image
+        squared = (x.flatten(1)[:, None] - data.flatten(1)).square().sum(dim=2)
+
+        def mean_of(weights, data=data):
+            return torch.einsum("bn,n...->b...", weights, data)
+
+        fit = -squared / (2 * sigma**2)
+        right = mean_of(fit.softmax(dim=1))
+        mistakes = {
+            "the ½ is missing: a Gaussian's exponent is ‖x̃ − x_i‖²/(2σ²)": mean_of((2 * fit).softmax(dim=1)),
+            "the exponent holds 2σ where 2σ² belongs": mean_of((sigma * fit).softmax(dim=1)),
+            "σ is not in the weights: the less noise, the less any but the nearest image counts":
+                mean_of((-squared / 2).softmax(dim=1)),
+            "the distances are not squared": mean_of((-squared.sqrt() / (2 * sigma**2)).softmax(dim=1)),
+            "the squared differences are averaged over the pixels: every pixel adds to the evidence":
+                mean_of((fit / x[0].numel()).softmax(dim=1)),
+            "the farthest images count most: is a minus sign missing?": mean_of((-fit).softmax(dim=1)),
+            "the weights add up to 1 over x, where they should over the images of data":
+                mean_of(fit.softmax(dim=0)),
+            "the weights do not add up to 1": mean_of(fit.exp()),
+            "this is the nearest image alone: the others count as well, by how well they fit":
+                data[squared.argmin(dim=1)],
+            "all images count alike, whatever x is": data.mean(dim=0).expand_as(x),
+            "this is the score: the mean itself is asked for": (right - x) / sigma**2,
+            "this is the way from x to the mean: the mean itself is asked for": right - x,
+        }  # fmt: skip
+        trial.expect(right, x, data, sigma, mistakes=mistakes)
+        found = trial.answer(far, far, data, sigma)
+        refuse(
+            not found.isfinite().all(),
+            "far from the data your answer is NaN or infinite: every weight is rounded to 0, and 0/0 is no mean. "
+            "A softmax takes the largest exponent off first",
+        )
+        at_far = (far.flatten(1).double()[:, None] - data.flatten(1).double()).square().sum(dim=2)
+        expected = mean_of((-at_far / (2 * sigma**2)).softmax(dim=1).to(dtype))
+        compare(found, expected, {}, "far from the data, your answer", tolerance=0.05)
 
 
 @exercise(chapter=7, minutes=10)

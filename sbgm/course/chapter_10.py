@@ -5,58 +5,49 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from sbgm.course.calls import TanhField
 from sbgm.course.exercise import Trial, as_tensor, compare, exercise
 from sbgm.course.problems import exact_levels, ladder_problem
 from sbgm.theory import level_ratio
 
-RATIO_TOLERANCE = 1e-4  # of γ − 1
 
+@exercise(chapter=10, minutes=10)
+def score_of_ddpm(trial: Trial) -> None:
+    """`score_of_ddpm(predict_noise, x, sigma)`: s(x, σ) = −ε̂(√ᾱ x, ᾱ)/σ with ᾱ = 1/(1 + σ²), of a DDPM network ε̂.
 
-@exercise(chapter=10, minutes=15)
-def ladder_ratio(trial: Trial) -> None:
-    """`ladder_ratio(dim, overlap)`: technique 2's γ, Φ(√(2D)(γ − 1) + 3γ) − Φ(√(2D)(γ − 1) − 3γ) = overlap.
-
-    `dim` is D, `overlap` a number between 0.3 and 0.65; the answer is one number, with γ − 1 right to four digits.
+    predict_noise takes y = √ᾱ x, (B, *shape), and the float ᾱ; x is (B, *shape), σ a float. The result has x's shape
+    and dtype.
     """
-    for dim, low, high in ((3_072, 0.3, 0.45), (784, 0.55, 0.65), (64, 0.3, 0.45), (16, 0.55, 0.65)):
-        overlap = trial.uniform(low, high)
-        right = level_ratio(dim, overlap)
-        gamma = float(trial.answer(right, dim, overlap))
-        root = math.sqrt(2 * dim)
-        there = f"{_share(root * (gamma - 1), 3 * gamma):.3g}"
-        known = {
-            "γ is nearly right: go on until four digits of γ − 1 no longer change":
-                abs((gamma - right) / (right - 1)) < 0.01,
-            "this is γ − 1": right - 1,
-            "upside down: γ is the larger level over the smaller one": 1 / right,
-            "γ is 1 here, where all of a level's noise overlaps: which half of the interval is kept?": 1.0,
-            "the other share: this overlap is 1 less the one that is asked for": level_ratio(dim, 1 - overlap),
-            "√D where √(2D) belongs: the noise's length has standard deviation σ/√2":
-                _solved(lambda g, dim=dim: _share(math.sqrt(dim) * (g - 1), 3 * g), overlap),
-            "2D where √(2D) belongs": _solved(lambda g, dim=dim: _share(2 * dim * (g - 1), 3 * g), overlap),
-            "the shell's width grows with γ too: is it 3 where it should be 3γ?":
-                _solved(lambda g, root=root: _share(root * (g - 1), 3), overlap),
-            "within one standard deviation of the shell, where three are asked for":
-                _solved(lambda g, root=root: _share(root * (g - 1), g), overlap),
-            f"in {dim:,} dimensions the overlap at your γ is {there}, and should be {overlap:.3g}": 1 < gamma < 1e6,
+    for predict_noise, x, _ in trial.batches((6, 2), (3, 1, 4, 4)):
+        sigma = trial.uniform(0.4, 0.9)
+        alpha_bar = 1 / (1 + sigma**2)
+        y, root = math.sqrt(alpha_bar) * x, math.sqrt(1 - alpha_bar)
+        noise = predict_noise(y, alpha_bar)
+        mistakes = {
+            "this is the predicted noise: a score is shorter or longer, by what factor?": noise,
+            "this is minus the predicted noise: what does a score have in its denominator?": -noise,
+            "the sign is wrong: the noise points away from the data, the score towards them": noise / sigma,
+            "noise is divided by σ², and it is measured in units of σ: s = −(x̃ − x)/σ² and x̃ − x = σz":
+                -noise / sigma**2,
+            "noise is multiplied by σ: the smaller σ, the longer the score": -sigma * noise,
+            "this is the score of y, −ε̂/√(1 − ᾱ): that of x, which is y/√ᾱ, is asked for": -noise / root,
+            "the network was given x: it has seen y = √ᾱ x in training": -predict_noise(x, alpha_bar) / sigma,
+            "the network was given x/√ᾱ: y is the shorter one":
+                -predict_noise(x / math.sqrt(alpha_bar), alpha_bar) / sigma,
+            "the network was given ᾱ x: variances have the factor ᾱ, and x its root":
+                -predict_noise(alpha_bar * x, alpha_bar) / sigma,
+            "the network was told σ: it knows levels by ᾱ": -predict_noise(y, sigma) / sigma,
+            "the network was told 1 − ᾱ: ᾱ is the share of the data, 1 where there is no noise":
+                -predict_noise(y, 1 - alpha_bar) / sigma,
+            "ᾱ and 1 − ᾱ are exchanged: ᾱ is 1 where there is no noise":
+                -predict_noise(root * x, 1 - alpha_bar) / sigma,
+            "the network was told √ᾱ: it knows levels by ᾱ": -predict_noise(y, math.sqrt(alpha_bar)) / sigma,
+            "σ² = 1 − ᾱ is the noise of y: on x, which is y/√ᾱ, it is (1 − ᾱ)/ᾱ":
+                -predict_noise(math.sqrt(1 - sigma**2) * x, 1 - sigma**2) / sigma,
+            "ᾱ = 1/(1 + σ) has no square: it is variances that are compared":
+                -predict_noise(x / math.sqrt(1 + sigma), 1 / (1 + sigma)) / sigma,
         }  # fmt: skip
-        compare(as_tensor(gamma), right, known, tolerance=RATIO_TOLERANCE * (right - 1))
-
-
-def _share(shift: float, width: float) -> float:
-    """The share of a standard normal within `width` of −`shift`."""
-    return 0.5 * (math.erf((shift + width) / math.sqrt(2)) - math.erf((shift - width) / math.sqrt(2)))
-
-
-def _solved(function: Callable[[float], float], value: float) -> float:
-    """Return where a falling function has a value, by bisection between 1 and 100; NaN if nowhere there."""
-    low, high = 1.0, 100.0
-    if not function(high) < value < function(low):
-        return math.nan
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if function(middle) > value else (low, middle)
-    return high
+        trial.expect(-noise / sigma, predict_noise, x, sigma, mistakes=mistakes)
 
 
 @exercise(chapter=10, minutes=10)
@@ -101,53 +92,20 @@ def levels_needed(trial: Trial) -> None:
     compare(as_tensor(answer), round(exact), mistakes)
 
 
-@exercise(chapter=10, minutes=10)
-def consistent_step(trial: Trial) -> None:
-    """`consistent_step(score, x, sigma, sigma_next, eta, z)`: one step of consistent annealed sampling.
+def _share(shift: float, width: float) -> float:
+    """The share of a standard normal within `width` of −`shift`."""
+    return 0.5 * (math.erf((shift + width) / math.sqrt(2)) - math.erf((shift - width) / math.sqrt(2)))
 
-    x + ησ² s(x, σ) + σ′√(1 − ((1 − η)/r)²) z with r = σ′/σ, for σ′ < σ and 1 − r < η ≤ 1. x and z are (B, *shape), the
-    others floats; the result has x's shape and dtype.
-    """
-    for score, x, z in trial.batches((6, 2), (3, 1, 4, 4)):
-        sigma, r = trial.uniform(0.4, 0.9), trial.uniform(0.6, 0.9)
-        after = r * sigma
-        for eta in (1 - r * trial.uniform(0.7, 0.9), 1.0):
-            s, kept = score(x, sigma), (1 - eta) / r
-            drift, fresh = eta * sigma**2 * s, after * math.sqrt(1 - kept**2)
-            mistakes = {
-                "there is no fresh noise": x + drift,
-                "the fresh noise has all of the next level's variance: some of the old noise is still there":
-                    x + drift + after * z,
-                "the fresh noise is scaled by σ: it belongs to the level that the step goes to":
-                    x + drift + sigma * math.sqrt(1 - kept**2) * z,
-                "the root of the fresh noise's factor is missing": x + drift + after * (1 - kept**2) * z,
-                "variances are subtracted: is a square missing under the root?":
-                    x + drift + after * math.sqrt(1 - kept) * z,
-                "standard deviations are subtracted: what adds up for independent noises?":
-                    x + drift + after * (1 - kept) * z,
-                "variances are subtracted, but the old noise's is not squared as a whole: what of (1 − η)/r?":
-                    x + drift + after * math.sqrt(max(0.0, 1 - (1 - eta) / r**2)) * z,
-                "r is missing: how much of the old noise is left, measured by the new level?":
-                    x + drift + after * math.sqrt(1 - (1 - eta) ** 2) * z,
-                "r is upside down: which of the two levels is the smaller?":
-                    x + drift + after * math.sqrt(1 - ((1 - eta) * r) ** 2) * z,
-                "η is what is taken off; what is left?":
-                    x + drift + after * math.sqrt(max(0.0, 1 - (eta / r) ** 2)) * z,
-                "this is Langevin's noise, √(2η)σ, which is more": x + drift + sigma * math.sqrt(2 * eta) * z,
-                "the drift is half of what it should be: η is ε/2σ_L², the ½ is in it": x + drift / 2 + fresh * z,
-                "the drift is that of the next level: it starts from σ": x + eta * after**2 * s + fresh * z,
-                "the drift is off by a factor σ: is it multiplied by a standard deviation or a variance?":
-                    x + eta * sigma * s + fresh * z,
-                "the drift has no σ² in it": x + eta * s + fresh * z,
-                "the drift has no η in it": x + sigma**2 * s + fresh * z,
-                "the drift has the wrong sign: a step goes up the density": x - drift + fresh * z,
-                "the noise has the wrong sign; its law is right, but here z is given": x + drift - fresh * z,
-                "the score is taken at the next level: where is x now?":
-                    x + eta * sigma**2 * score(x, after) + fresh * z,
-                "the score was not told σ: it is s(x, σ)": x + eta * sigma**2 * score(x, 0.0) + fresh * z,
-                "the old x is lost: a step starts from where the chain is": drift + fresh * z,
-            }  # fmt: skip
-            trial.expect(x + drift + fresh * z, score, x, sigma, after, eta, z, mistakes=mistakes)
+
+def _solved(function: Callable[[float], float], value: float) -> float:
+    """Return where a falling function has a value, by bisection between 1 and 100; NaN if nowhere there."""
+    low, high = 1.0, 100.0
+    if not function(high) < value < function(low):
+        return math.nan
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if function(middle) > value else (low, middle)
+    return high
 
 
 @exercise(chapter=10, minutes=5)
@@ -191,3 +149,32 @@ def flow_step(trial: Trial) -> None:
                 "nothing moves": x,
             }  # fmt: skip
             trial.expect(end, score, x, sigma, after, mistakes=mistakes)
+
+
+@exercise(chapter=10, minutes=5)
+def guided_score(trial: Trial) -> None:
+    """`guided_score(score, score_of_class, x, sigma, weight)`: s(x, σ) + w (s(x, σ | c) − s(x, σ)), guidance.
+
+    Both scores take x, (B, *shape), and the float σ; the weight is a float, 0 for no guidance and 1 for the class's own
+    score. The result has x's shape and dtype.
+    """
+    for score, x, _ in trial.batches((6, 2), (3, 1, 4, 4)):
+        of_class = TanhField.random(x[0].numel(), trial.generator, x.dtype)
+        sigma = trial.uniform(0.4, 0.9)
+        for weight in (trial.uniform(2, 4), trial.uniform(0.2, 0.8)):
+            s, c = score(x, sigma), of_class(x, sigma)
+            mistakes = {
+                "this is the other convention, (1 + w) s_c − w s, in which w = 0 is the class's own score":
+                    c + weight * (c - s),
+                "the difference has the wrong sign: it should lead from all classes to the one": s - weight * (c - s),
+                "the two scores are exchanged: w = 0 is to be no guidance": c + weight * (s - c),
+                "the class's score is added whole: what do both scores have in common?": s + weight * c,
+                "this is the difference alone: to what is it added?": weight * (c - s),
+                "this is the class's score, w = 1, whatever the weight": c,
+                "this is the score without guidance, w = 0, whatever the weight": s,
+                "the weight is used as its square": s + weight**2 * (c - s),
+                "the scores were not told σ: they are s(x, σ)":
+                    score(x, 0.0) + weight * (of_class(x, 0.0) - score(x, 0.0)),
+                "the result is moved on by x: a score is asked for, not a step": x + s + weight * (c - s),
+            }  # fmt: skip
+            trial.expect(s + weight * (c - s), score, of_class, x, sigma, weight, mistakes=mistakes)

@@ -144,6 +144,7 @@ def _rms(values: Tensor) -> float:
 # --- annealing and inpainting ----------------------------------------------------------------------------------------
 
 N_SHOWN = 16
+WIDE = "600px"  # a track of hundreds of steps
 
 
 def image_annealing_explorer(trajectory: Trajectory) -> FigureExplorer:
@@ -170,7 +171,8 @@ def image_annealing_explorer(trajectory: Trajectory) -> FigureExplorer:
     figure, (*axes, right) = panels(9.6, 3.3, 1, 1, 1.3)
     titles = ("the chains, $x$", r"the network's estimate, $x + \sigma^2 s(x, \sigma)$")
     start = {title: values[0, :N_SHOWN] for title, values in zip(titles, stored, strict=True)}
-    show = moving_images(axes, start, n_columns=4, fontsize=10)
+    n_columns = math.ceil(min(trajectory.x.shape[1], N_SHOWN) ** 0.5)
+    show = moving_images(axes, start, n_columns=n_columns, fontsize=10)
     right.plot(off[0], "--", color="0.4", label="chains")
     right.plot(off[1], "-", color=BLUE, label="estimate")
     right.set_xticks([i * n_steps for i in range(n_levels)], [f"{i + 1}" for i in range(n_levels)])
@@ -192,7 +194,11 @@ def image_annealing_explorer(trajectory: Trajectory) -> FigureExplorer:
     return FigureExplorer(
         figure,
         update,
-        {"step": ipywidgets.IntSlider(value=min(2 * n_steps, last), min=0, max=last, description="step")},
+        {
+            "step": ipywidgets.IntSlider(
+                value=min(2 * n_steps - 1, last), min=0, max=last, description="step", layout={"width": WIDE}
+            )
+        },
         alt="Chains of annealed Langevin dynamics, and the images a network sees in them",
     )
 
@@ -260,7 +266,9 @@ def inpainting_explorer(
         figure,
         update,
         {
-            "step": ipywidgets.IntSlider(value=n_states, min=1, max=n_states, description="step"),
+            "step": ipywidgets.IntSlider(
+                value=n_states, min=1, max=n_states, description="step", layout={"width": WIDE}
+            ),
             "mask": ipywidgets.ToggleButtons(options=list(runs), value=first, description="mask"),
         },
         alt="An image, its noisy known pixels, and several fills",
@@ -275,13 +283,14 @@ N_COLUMNS = 4
 def sampler_curve_explorer(curve: SamplerCurve) -> FigureExplorer:
     """Selections of a sampler and its network evaluations over stored samples and the curve of distance against cost.
 
-    Nothing is sampled here. A sampler that was not measured at a cost shows the nearest one that was. The readout gives
-    the Fréchet distance with twice its standard error, and the share of samples that the classifier is sure of.
+    Nothing is sampled here. The slider holds the costs at which the chosen sampler was measured, so that every move
+    shows other samples; another sampler begins at its nearest cost. The readout gives the Fréchet distance with twice
+    its standard error, and the share of samples that the classifier is sure of.
 
     Args:
         curve: from `load_curve` or `measure_curve`.
     """
-    best, budgets = curve.fast(), sorted({point.evaluations for point in curve.points})
+    best = curve.fast()
     lines = {
         label: list(zip(*((point.evaluations, point.distance) for point in curve.curve(label)), strict=True))
         for label in curve.labels()
@@ -297,8 +306,24 @@ def sampler_curve_explorer(curve: SamplerCurve) -> FigureExplorer:
     right.set(xscale="log", yscale="log", xlabel="network evaluations", ylabel="Fréchet distance")
     right.legend(loc="upper right", fontsize=8)
 
+    sampler = ipywidgets.Dropdown(options=list(lines), value=best.label, description="sampler")
+    cost = ipywidgets.SelectionSlider(
+        options=lines[best.label][0],
+        value=best.evaluations,
+        description="evaluations",
+        style={"description_width": "initial"},
+    )
+
+    def offer_costs(change: Mapping[str, Any]) -> None:
+        costs = lines[change["new"]][0]
+        nearest = min(costs, key=lambda n: abs(math.log(n / cost.value)))  # in ratio
+        cost.options = costs
+        cost.value = nearest
+
+    sampler.observe(offer_costs, "value")  # before the figure is redrawn
+
     def update(label: str, evaluations: int) -> str:
-        point = min(curve.curve(label), key=lambda p: abs(math.log(p.evaluations / evaluations)))  # nearest in ratio
+        point = next(p for p in curve.curve(label) if p.evaluations == evaluations)
         show(curve.sheet(point))
         this.set_data(*lines[label])
         here.set_data([point.evaluations], [point.distance])
@@ -310,15 +335,7 @@ def sampler_curve_explorer(curve: SamplerCurve) -> FigureExplorer:
     return FigureExplorer(
         figure,
         update,
-        {
-            "label": ipywidgets.Dropdown(options=list(lines), value=best.label, description="sampler"),
-            "evaluations": ipywidgets.SelectionSlider(
-                options=budgets,
-                value=best.evaluations,
-                description="evaluations",
-                style={"description_width": "initial"},
-            ),
-        },
+        {"label": sampler, "evaluations": cost},
         alt="Samples of a network by a sampler at a cost, and distance against evaluations",
     )
 

@@ -165,12 +165,13 @@ SIGMA_MIN = (0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 2
 STEP_SIZE_EXPONENTS = (-3, 1, 100)  # of 10: the first, the last, the steps between, of which one ends at 0.1
 
 
-def annealing_explorer(n_chains: int = 512, total_steps: int = 120, *, seed: int = 0) -> FigureExplorer:
+def annealing_explorer(n_chains: int = 400, total_steps: int = 300, *, seed: int = 0) -> FigureExplorer:
     """Sliders for σ_1, σ_L, the number of levels L and the step size ε over an annealed cloud on the paper's mixture.
 
     The chains start uniformly on [−8, 8]² and run anew at every move, `total_steps` shared evenly by the levels: fewer
-    than the chapter's 1,000, so that a move takes milliseconds. One level is plain Langevin dynamics at σ_L. The
-    readout holds the weight of (5, 5) with twice its standard error, and the stability bound 4σ_L²(1 + v/σ_1²) for the
+    than the chapter's 1,000, so that a move takes a tenth of a second. The ladder at first is one on which so few steps
+    do. One level is plain Langevin dynamics at σ_L. The readout holds the weight of (5, 5) with twice its standard
+    error, its component's standard deviation beside that of the data, and the stability bound 4σ_L²(1 + v/σ_1²) for the
     components' variance v = 1. The right panel follows the weight down the ladder.
 
     Args:
@@ -214,9 +215,11 @@ def annealing_explorer(n_chains: int = 512, total_steps: int = 120, *, seed: int
         if error is not None:
             return f"{beyond}: the chains diverged at level {error.level}, step {error.step}"
         stability = f"{beyond}, and more steps would diverge" if step_size >= bound else f"stable for ε < {bound:.3g}"
+        std = float(component_stds(ends[-1], mixture.means)[1])
+        unused = "" if n_levels > 1 else " (at σ_L: one level has no σ_1)"
         return (
-            f"{n_chains} chains, {options['n_steps']} steps a level: weight of (5, 5) "
-            f"{_weight(ends[-1], mixture)}; {stability}"
+            f"{n_chains} chains, {options['n_steps']} steps a level{unused}: weight of (5, 5) "
+            f"{_weight(ends[-1], mixture)}; its standard deviation {std:.2f}, exact 1; {stability}"
         )
 
     low, high, n_moves = STEP_SIZE_EXPONENTS
@@ -224,11 +227,11 @@ def annealing_explorer(n_chains: int = 512, total_steps: int = 120, *, seed: int
         figure,
         update,
         {
-            "sigma_max": selection("σ_1", SIGMA_MAX, 20.0),
-            "sigma_min": selection("σ_L", SIGMA_MIN, 1.0),
+            "sigma_max": selection("σ_1", SIGMA_MAX, 10.0),
+            "sigma_min": selection("σ_L", SIGMA_MIN, 0.3),
             "n_levels": ipywidgets.IntSlider(10, min=1, max=20, description="levels"),
             "step_size": ipywidgets.FloatLogSlider(
-                0.1, min=low, max=high, step=(high - low) / n_moves, description="ε", readout_format=".3g"
+                10**-1.28, min=low, max=high, step=(high - low) / n_moves, description="ε", readout_format=".3g"
             ),
         },
         alt="An annealed cloud, and its weight in (5, 5) after each level",

@@ -24,12 +24,14 @@ class Answers:
     Attributes:
         takes_tensors: whether any argument is a tensor.
         gives_number: whether one number is asked for, and no tensor.
+        gives_score: whether a function of x and σ is asked for.
     """
 
     right: dict[str, Function]
     wrong: dict[str, Function]
     takes_tensors: bool = True
     gives_number: bool = False
+    gives_score: bool = False
 
     def all_wrong(self) -> dict[str, Function]:
         """The exercise's own mistakes and those that any function can make."""
@@ -46,6 +48,15 @@ class Answers:
         def then(change: Callable[[torch.Tensor], object]) -> Function:
             return functools.wraps(right)(lambda *arguments: change(torch.as_tensor(right(*arguments)).detach()))
 
+        if self.gives_score:
+            return {
+                "a tensor for a score": functools.wraps(right)(lambda *arguments: torch.zeros(5, 2)),
+                "in a tuple with something else": functools.wraps(right)(lambda *arguments: (right(*arguments), [1.0])),
+                "a score of one number a point": changed(right, lambda s, x, sigma: s[:, 0]),
+                "a score of one number a point, in a column": changed(right, lambda s, x, sigma: s[:, :1]),
+                "a score in double precision": changed(right, lambda s, x, sigma: s.double()),
+                "a score that is a list": changed(right, lambda s, x, sigma: s.tolist()),
+            }
         forms = {
             "an axis too many in front": lambda t: t[None],
             "an axis too many at the end": lambda t: t[..., None],
@@ -67,12 +78,25 @@ class Answers:
         return {how: then(change) for how, change in forms.items()}
 
 
+def changed(right: Function, change: Callable[..., object]) -> Function:
+    """An answer that returns a score, which returns `change(s, x, σ)` in place of s."""
+
+    @functools.wraps(right)
+    def answer(*arguments):
+        score = right(*arguments)
+        return lambda x, sigma: change(score(x, sigma), x, sigma)
+
+    return answer
+
+
 def careless(right: Function) -> dict[str, Function]:
     """Mistakes made of a right answer: constant 0, no return, an argument changed in place, the global seed set."""
 
     @functools.wraps(right)
     def zero(*arguments):
         result = right(*arguments)
+        if callable(result):
+            return lambda x, sigma: 0 * x
         if isinstance(result, tuple | list):
             return tuple(torch.zeros_like(torch.as_tensor(r)) for r in result)
         return result * 0

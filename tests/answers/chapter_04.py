@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 
 import numpy
 import torch
+from torch import nn
 
 import sbgm
-from answers import DEPENDENT_NOISE, Answers
+from answers import DEPENDENT_NOISE, Answers, changed
 
 
 def ladder_by_multiplying(sigma_max, sigma_min, n_levels):
@@ -191,6 +193,99 @@ def with_score_at(level):
     return answer
 
 
+class Net(nn.Module):
+    """A small network of x and log σ, divided by σ, or one of x alone."""
+
+    def __init__(self, *, width=64, told=True):
+        super().__init__()
+        self.told = told
+        layers = [nn.Linear(3, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 2)]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x, sigma):
+        sigma = torch.as_tensor(sigma, dtype=x.dtype).reshape(-1, 1).expand(len(x), 1)
+        if not self.told:
+            return self.layers(torch.cat([x / 4, 0 * sigma], dim=1))
+        return self.layers(torch.cat([x / (16 + sigma**2).sqrt(), sigma.log()], dim=1)) / sigma
+
+
+def trained(data, sigmas, generator, *, n_steps=1500, levels=None, lr=5e-3, net=None):
+    """Return a network after denoising score matching on the ladder, or on some of its levels."""
+    net = net or Net()
+    chosen = sigmas if levels is None else sigmas[levels]
+    optimiser = torch.optim.Adam(net.parameters(), lr)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, n_steps)
+    for _ in range(n_steps):
+        x = data[torch.randint(len(data), (256,), generator=generator)]
+        sigma = chosen[torch.randint(len(chosen), (256, 1), generator=generator)]
+        z = torch.randn(x.shape, generator=generator)
+        loss = ((sigma * net(x + sigma * z, sigma) + z) ** 2).sum(dim=1).mean() / 2
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+    return net
+
+
+KEPT = {}  # networks, by the seed of the generator: several answers change what one training gives
+
+
+def network(data, sigmas, generator):
+    """A good network, trained once for each trial."""
+    key = generator.initial_seed()
+    if key not in KEPT:
+        KEPT[key] = trained(data, sigmas, generator)
+    return KEPT[key]
+
+
+def at_level(choose):
+    """A good network, asked at σ = `choose(sigmas, σ)`."""
+
+    def answer(data, sigmas, generator):
+        net = network(data, sigmas, generator)
+        return lambda x, sigma: net(x, float(choose(sigmas, sigma)))
+
+    return answer
+
+
+def with_the_package(data, sigmas, generator):
+    net = sbgm.ConditionalMLP(dim=2, width=64, generator=generator)
+    optimiser = torch.optim.Adam(net.parameters(), 1e-2)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1, 0.01, total_iters=1000)
+    for _ in range(1000):
+        x = data[torch.randint(len(data), (400,), generator=generator)]
+        loss = sbgm.ncsn_loss(net, x, sigmas, generator=generator)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+    return net
+
+
+def one_hot(data, sigmas, generator):
+    """The network sees the level's number, and predicts −z."""
+    layers = nn.Sequential(nn.Linear(2 + len(sigmas), 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 2))
+    optimiser = torch.optim.Adam(layers.parameters(), 1e-2)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 1500)
+    for _ in range(1500):
+        x = data[torch.randint(len(data), (256,), generator=generator)]
+        level = torch.randint(len(sigmas), (256,), generator=generator)
+        sigma, z = sigmas[level][:, None], torch.randn(x.shape, generator=generator)
+        noisy = (x + sigma * z) / (16 + sigma**2).sqrt()
+        out = layers(torch.cat([noisy, nn.functional.one_hot(level, len(sigmas))], dim=1))
+        optimiser.zero_grad()
+        (out + z).square().mean().backward()
+        optimiser.step()
+        schedule.step()
+
+    def score(x, sigma):
+        number = int((sigmas - sigma).abs().argmin())
+        code = nn.functional.one_hot(torch.full((len(x),), number), len(sigmas))
+        return layers(torch.cat([x / math.sqrt(16 + sigma**2), code], dim=1)) / sigma
+
+    return score
+
+
 ANSWERS = {
     "geometric_ladder": Answers(
         right={
@@ -319,5 +414,31 @@ ANSWERS = {
             how: with_noise(lambda x, a, generator, draw=draw: math.sqrt(a) * draw(x, generator))
             for how, draw in DEPENDENT_NOISE.items()
         },
+    ),
+    "train_score": Answers(
+        right={
+            "a network divided by σ": network,
+            "the package's network and loss": with_the_package,
+            "the level as one of L, noise predicted": one_hot,
+        },
+        wrong={
+            "not trained": functools.partial(trained, n_steps=0),
+            "hardly trained": functools.partial(trained, n_steps=10),
+            "the learning rate forgotten": functools.partial(trained, n_steps=50, lr=1e-6),
+            "not told σ": lambda data, sigmas, g: trained(data, sigmas, g, n_steps=500, net=Net(told=False)),
+            "at one σ whatever is asked": at_level(lambda sigmas, sigma: sigmas[-1]),
+            "the target's sign": changed(network, lambda s, x, sigma: -s),
+            "noise for the score": changed(network, lambda s, x, sigma: s * sigma),
+            "the clean point's direction for the score": changed(network, lambda s, x, sigma: s * sigma**2),
+            "divided by σ twice": changed(network, lambda s, x, sigma: s / sigma),
+            "half the score": changed(network, lambda s, x, sigma: s / 2),
+            "twice the score": changed(network, lambda s, x, sigma: 2 * s),
+            "the last level only": functools.partial(trained, n_steps=500, levels=[-1]),
+            "the first level only": functools.partial(trained, n_steps=500, levels=[0]),
+            "the levels in the wrong order": at_level(lambda sigmas, sigma: sigmas[0] * sigmas[-1] / sigma),
+            "not a number": changed(network, lambda s, x, sigma: s * math.nan),
+            "a batch of one point only": changed(network, lambda s, x, sigma: s[:1]),
+        },
+        gives_score=True,
     ),
 }

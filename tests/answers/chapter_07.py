@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from answers import Answers
+from sbgm import GaussianMixture
 from sbgm.measure import nearest_neighbours
 
 
@@ -26,6 +27,44 @@ def denoised_from_the_last_axis(score, x, sigma):
 
 def denoised_noisily(score, x, sigma):
     return x + column(sigma, x) ** 2 * score(x, sigma) + column(sigma, x) * torch.randn_like(x)
+
+
+def fit_of(x, data, sigma):
+    """−‖x̃ − x_i‖²/(2σ²), (B, N)."""
+    return -(x.flatten(1)[:, None] - data.flatten(1)).square().sum(dim=2) / (2 * sigma**2)
+
+
+def weighted(weights, data):
+    return (weights @ data.flatten(1)).view(-1, *data.shape[1:])
+
+
+def spikes(data):
+    return GaussianMixture(torch.full((len(data),), 1 / len(data), dtype=data.dtype), data.flatten(1), 0.0)
+
+
+def best_guess_one_by_one(x, data, sigma):
+    guesses = []
+    for one in x:
+        exponents = torch.stack([-(one - image).pow(2).sum() / (2 * sigma * sigma) for image in data])
+        weights = torch.exp(exponents - exponents.max())
+        guesses.append(sum(w * image for w, image in zip(weights / weights.sum(), data, strict=True)))
+    return torch.stack(guesses)
+
+
+def best_guess_by_exponents(x, data, sigma):
+    fit = fit_of(x, data, sigma)
+    return weighted((fit - fit.logsumexp(dim=1, keepdim=True)).exp(), data)
+
+
+def best_guess_by_expansion(x, data, sigma):
+    q, d = x.flatten(1), data.flatten(1)
+    squared = q.square().sum(1)[:, None] + d.square().sum(1) - 2 * q @ d.T
+    return weighted((-squared / (2 * sigma**2)).softmax(dim=1), data)
+
+
+def best_guess_with_a_floor(x, data, sigma):
+    weights = fit_of(x, data, sigma).exp() + 1e-12
+    return weighted(weights / weights.sum(dim=1, keepdim=True), data)
 
 
 def nearest_one_by_one(queries, data):
@@ -70,31 +109,37 @@ ANSWERS = {
             "float64 whatever x": lambda score, x, sigma: denoised_one_by_one(score, x, sigma).double(),
         },
     ),
-    "dequantised": Answers(
+    "best_guess": Answers(
         right={
-            "of whole numbers": lambda images, u: (images + u) / 256,
-            "as the paper has it": lambda images, u: images / 255 * 255 / 256 + u / 256,
-            "in place on a copy": lambda images, u: images.to(u.dtype).add_(u).mul_(2**-8),
-            "value by value": lambda images, u: (torch.arange(256, dtype=u.dtype) / 256)[images.long()] + u / 256,
+            "softmax of cdist": lambda x, data, sigma: weighted(fit_of(x, data, sigma).softmax(dim=1), data),
+            "one by one": best_guess_one_by_one,
+            "largest exponent taken off": best_guess_by_exponents,
+            "‖a‖² + ‖b‖² − 2 a·b": best_guess_by_expansion,
+            "by sbgm's score": lambda x, data, sigma: (
+                x + (sigma**2 * spikes(data).score(x.flatten(1), sigma)).view_as(x)
+            ),
         },
         wrong={
-            "divided by 255": lambda images, u: (images + u) / 255,
-            "x not shrunk": lambda images, u: images / 255 + u / 256,
-            "noise not scaled": lambda images, u: images.to(u.dtype) / 256 + u,
-            "noise not scaled, x not shrunk": lambda images, u: images.to(u.dtype) / 255 + u,
-            "no noise": lambda images, u: images.to(u.dtype) / 256,
-            "no noise, in [0, 1]": lambda images, u: images.to(u.dtype) / 255,
-            "not divided": lambda images, u: images + u,
-            "noise centred": lambda images, u: (images + u - 0.5) / 256,
-            "rounded": lambda images, u: (images + u).round() / 256,
-            "u made whole": lambda images, u: (images + u.to(torch.uint8)).to(u.dtype) / 256,
-            "overflow of uint8": lambda images, u: (images * 255) / 256 + u / 256,
-            "noise subtracted": lambda images, u: (images - u) / 256,
-            "x = v": lambda images, u: images.to(u.dtype) * 255 / 256 + u / 256,
-            "shrunk twice": lambda images, u: (images + u) / 256 * 255 / 256,
-            "its own noise": lambda images, u: (images + torch.rand_like(u)) / 256,
-            "normal noise": lambda images, u: (images + torch.erfinv(2 * u - 1)) / 256,
-            "stays uint8": lambda images, u: (images + u).to(torch.uint8),
+            "½ missing": lambda x, data, sigma: weighted((2 * fit_of(x, data, sigma)).softmax(dim=1), data),
+            "σ for σ²": lambda x, data, sigma: weighted((sigma * fit_of(x, data, sigma)).softmax(dim=1), data),
+            "no σ": lambda x, data, sigma: weighted(fit_of(x, data, 1.0).softmax(dim=1), data),
+            "not squared": lambda x, data, sigma: weighted(
+                (-torch.cdist(x.flatten(1), data.flatten(1)) / (2 * sigma**2)).softmax(dim=1), data
+            ),
+            "mean over pixels": lambda x, data, sigma: weighted(
+                (fit_of(x, data, sigma) / x[0].numel()).softmax(dim=1), data
+            ),
+            "sign": lambda x, data, sigma: weighted((-fit_of(x, data, sigma)).softmax(dim=1), data),
+            "wrong axis": lambda x, data, sigma: weighted(fit_of(x, data, sigma).softmax(dim=0), data),
+            "not normalised": lambda x, data, sigma: weighted(fit_of(x, data, sigma).exp(), data),
+            "nearest alone": lambda x, data, sigma: data[fit_of(x, data, sigma).argmax(dim=1)],
+            "plain mean": lambda x, data, sigma: data.mean(dim=0).expand_as(x).clone(),
+            "score": lambda x, data, sigma: (best_guess_by_exponents(x, data, sigma) - x) / sigma**2,
+            "the way": lambda x, data, sigma: best_guess_by_exponents(x, data, sigma) - x,
+            "0/0 far away": lambda x, data, sigma: weighted(
+                fit_of(x, data, sigma).exp() / fit_of(x, data, sigma).exp().sum(dim=1, keepdim=True), data
+            ),
+            "plain mean far away": best_guess_with_a_floor,
         },
     ),
     "nearest": Answers(

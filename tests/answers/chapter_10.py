@@ -7,7 +7,6 @@ import math
 import statistics
 
 import torch
-from scipy.optimize import brentq
 
 from answers import Answers
 from sbgm import checks
@@ -38,31 +37,27 @@ def ratio_by_bisection(dim, overlap):
     return bisected(lambda g: share(g, dim), overlap)
 
 
-def ratio_by_scipy(dim, overlap):
-    return brentq(lambda g: share(g, dim) - overlap, 1, 10)
+def ddpm_one_by_one(predict_noise, x, sigma):
+    alpha_bar = 1 / (1 + sigma**2)
+    noise = predict_noise(torch.stack([a * alpha_bar**0.5 for a in x]), alpha_bar)
+    return torch.stack([-e / sigma for e in noise])
 
 
-def ratio_in_closed_form(dim, overlap):  # the first Φ is 1 there
-    root = math.sqrt(2 * dim)
-    return (root + NORMAL.inv_cdf(1 - overlap)) / (root - 3)
+def ddpm_through_the_clean_image(predict_noise, x, sigma):
+    keep = 1 / math.sqrt(1 + sigma**2)  # √ᾱ
+    y = keep * x
+    clean = (y - math.sqrt(1 - keep**2) * predict_noise(y, keep**2)) / keep
+    return (clean - x) / sigma**2
 
 
-def ratio_in_tensors(dim, overlap):
-    low, high = torch.ones((), dtype=torch.float64), torch.full((), 4.0, dtype=torch.float64)
-    while high - low > 1e-12:
-        middle = (low + high) / 2
-        ends = math.sqrt(2 * dim) * (middle - 1) + torch.tensor([3.0, -3.0]) * middle
-        above, below = torch.special.ndtr(ends)
-        low, high = (middle, high) if above - below > overlap else (low, middle)
-    return high
+def ddpm(y_of=lambda x, a: math.sqrt(a) * x, level=lambda a, sigma: a, scale=lambda a, sigma: -1 / sigma, alpha=None):
+    """The score with given ideas of the network's input, of what it is told, and of the factor of its noise."""
 
+    def score(predict_noise, x, sigma):
+        alpha_bar = 1 / (1 + sigma**2) if alpha is None else alpha(sigma)
+        return scale(alpha_bar, sigma) * predict_noise(y_of(x, alpha_bar), level(alpha_bar, sigma))
 
-def ratio_keeping_the_wrong_half(dim, overlap):
-    low, high = 1.0, 3.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (low, middle) if share(middle, dim) > overlap else (middle, high)
-    return middle
+    return score
 
 
 def levels_by_hand():
@@ -81,43 +76,6 @@ def levels(gamma=None, high=None, low=None):
 
 def gamma_of(dim, **options):
     return bisected(lambda g: share(g, dim, **options), 0.5)
-
-
-def fresh(sigma, sigma_next, eta):
-    return sigma_next * math.sqrt(1 - ((1 - eta) * sigma / sigma_next) ** 2)
-
-
-def consistent(score, x, sigma, sigma_next, eta, z):
-    return x + eta * sigma**2 * score(x, sigma) + fresh(sigma, sigma_next, eta) * z
-
-
-def consistent_one_by_one(score, x, sigma, sigma_next, eta, z):
-    s, scale = score(x, sigma), (sigma_next**2 - (1 - eta) ** 2 * sigma**2) ** 0.5
-    return torch.stack([a + eta * sigma**2 * b + scale * c for a, b, c in zip(x, s, z, strict=True)])
-
-
-def consistent_through_the_clean_image(score, x, sigma, sigma_next, eta, z):
-    clean = x + sigma**2 * score(x, sigma)
-    kept = 1 - eta
-    return clean + kept * (x - clean) + math.sqrt(sigma_next**2 - (kept * sigma) ** 2) * z
-
-
-def consistent_with(scale):
-    """The step with a given idea of the fresh noise's scale."""
-    return lambda score, x, sigma, sigma_next, eta, z: (
-        x + eta * sigma**2 * score(x, sigma) + scale(sigma, sigma_next, eta) * z
-    )
-
-
-def consistent_drift(drift):
-    """The step with a given idea of what the score is multiplied by."""
-    return lambda score, x, sigma, sigma_next, eta, z: (
-        x + drift(sigma, sigma_next, eta) * score(x, sigma) + fresh(sigma, sigma_next, eta) * z
-    )
-
-
-def kept(sigma, sigma_next, eta):
-    return (1 - eta) * sigma / sigma_next
 
 
 def flow_through_the_clean_image(score, x, sigma, sigma_next):
@@ -143,33 +101,42 @@ def flow_in_small_steps(score, x, sigma, sigma_next):
     return x
 
 
+def guided(score, score_of_class, x, sigma, weight):
+    s = score(x, sigma)
+    return s + weight * (score_of_class(x, sigma) - s)
+
+
+def guided_with(combine):
+    """The guided score with a given idea of how the two are put together."""
+    return lambda score, score_of_class, x, sigma, weight: combine(score(x, sigma), score_of_class(x, sigma), weight)
+
+
 ANSWERS = {
-    "ladder_ratio": Answers(
+    "score_of_ddpm": Answers(
         right={
-            "bisection": ratio_by_bisection,
-            "scipy's brentq": ratio_by_scipy,
-            "closed form": ratio_in_closed_form,
-            "bisection in tensors": ratio_in_tensors,
+            "as written": ddpm(),
+            "one by one": ddpm_one_by_one,
+            "through the clean image": ddpm_through_the_clean_image,
         },
         wrong={
-            "γ − 1": lambda dim, overlap: ratio_by_bisection(dim, overlap) - 1,
-            "1/γ": lambda dim, overlap: 1 / ratio_by_bisection(dim, overlap),
-            "the wrong half kept": ratio_keeping_the_wrong_half,
-            "1 − overlap": lambda dim, overlap: ratio_by_bisection(dim, 1 - overlap),
-            "√D": lambda dim, overlap: bisected(lambda g: share(g, dim, math.sqrt(dim)), overlap),
-            "2D": lambda dim, overlap: bisected(lambda g: share(g, dim, 2 * dim), overlap),
-            "3 for 3γ": lambda dim, overlap: bisected(lambda g: share(g, dim, width=3), overlap),
-            "γ for 3γ": lambda dim, overlap: bisected(lambda g: share(g, dim, width=g), overlap),
-            "six bisections": lambda dim, overlap: bisected(lambda g: share(g, dim), overlap, 6),
-            "ten bisections": lambda dim, overlap: bisected(lambda g: share(g, dim), overlap, 10),
-            "rounded": lambda dim, overlap: round(ratio_by_bisection(dim, overlap), 3),
-            "too short an interval": lambda dim, overlap: bisected(lambda g: share(g, dim), overlap, high=1.02),
-            "overlap ½ whatever is asked": lambda dim, overlap: ratio_by_bisection(dim, 0.5),
-            "D of CIFAR-10": lambda dim, overlap: ratio_by_bisection(3_072, overlap),
-            "linear interpolation": lambda dim, overlap: 1 + (1 - overlap) * 3 / math.sqrt(2 * dim),
+            "the noise": ddpm(scale=lambda a, sigma: 1.0),
+            "minus the noise": ddpm(scale=lambda a, sigma: -1.0),
+            "sign": ddpm(scale=lambda a, sigma: 1 / sigma),
+            "σ²": ddpm(scale=lambda a, sigma: -1 / sigma**2),
+            "times σ": ddpm(scale=lambda a, sigma: -sigma),
+            "the score of y": ddpm(scale=lambda a, sigma: -1 / math.sqrt(1 - a)),
+            "x for y": ddpm(y_of=lambda x, a: x),
+            "x/√ᾱ for y": ddpm(y_of=lambda x, a: x / math.sqrt(a)),
+            "ᾱx for y": ddpm(y_of=lambda x, a: a * x),
+            "told σ": ddpm(level=lambda a, sigma: sigma),
+            "told 1 − ᾱ": ddpm(level=lambda a, sigma: 1 - a),
+            "told √ᾱ": ddpm(level=lambda a, sigma: math.sqrt(a)),
+            "told nothing": lambda predict_noise, x, sigma: -predict_noise(x / math.sqrt(1 + sigma**2)) / sigma,
+            "ᾱ for 1 − ᾱ": ddpm(alpha=lambda sigma: sigma**2 / (1 + sigma**2)),
+            "σ² = 1 − ᾱ": ddpm(alpha=lambda sigma: 1 - sigma**2),
+            "1/(1 + σ)": ddpm(alpha=lambda sigma: 1 / (1 + sigma)),
+            "the clean image": lambda predict_noise, x, sigma: x + sigma**2 * ddpm()(predict_noise, x, sigma),
         },
-        takes_tensors=False,
-        gives_number=True,
     ),
     "levels_needed": Answers(
         right={
@@ -204,42 +171,6 @@ ANSWERS = {
         takes_tensors=False,
         gives_number=True,
     ),
-    "consistent_step": Answers(
-        right={
-            "as written": consistent,
-            "variances subtracted, one by one": consistent_one_by_one,
-            "through the clean image": consistent_through_the_clean_image,
-        },
-        wrong={
-            "no fresh noise": consistent_with(lambda a, b, eta: 0.0),
-            "all of the next level's noise": consistent_with(lambda a, b, eta: b),
-            "σ for σ′ before the root": consistent_with(lambda a, b, eta: fresh(a, b, eta) * a / b),
-            "no root": consistent_with(lambda a, b, eta: b * (1 - kept(a, b, eta) ** 2)),
-            "a square missing": consistent_with(lambda a, b, eta: b * math.sqrt(1 - kept(a, b, eta))),
-            "standard deviations subtracted": consistent_with(lambda a, b, eta: b * (1 - kept(a, b, eta))),
-            "1 − η not squared": consistent_with(lambda a, b, eta: math.sqrt(max(0.0, b**2 - (1 - eta) * a**2))),
-            "no r": consistent_with(lambda a, b, eta: b * math.sqrt(1 - (1 - eta) ** 2)),
-            "r upside down": consistent_with(lambda a, b, eta: b * math.sqrt(1 - ((1 - eta) * b / a) ** 2)),
-            "η for 1 − η": consistent_with(lambda a, b, eta: b * math.sqrt(max(0.0, 1 - (eta * a / b) ** 2))),
-            "Langevin's noise": consistent_with(lambda a, b, eta: a * math.sqrt(2 * eta)),
-            "½ in the drift": consistent_drift(lambda a, b, eta: eta * a**2 / 2),
-            "σ′² in the drift": consistent_drift(lambda a, b, eta: eta * b**2),
-            "σ in the drift": consistent_drift(lambda a, b, eta: eta * a),
-            "no σ² in the drift": consistent_drift(lambda a, b, eta: eta),
-            "no η in the drift": consistent_drift(lambda a, b, eta: a**2),
-            "sign of the drift": consistent_drift(lambda a, b, eta: -eta * a**2),
-            "sign of z": consistent_with(lambda a, b, eta: -fresh(a, b, eta)),
-            "score at σ′": lambda score, x, sigma, sigma_next, eta, z: (
-                x + eta * sigma**2 * score(x, sigma_next) + fresh(sigma, sigma_next, eta) * z
-            ),
-            "no σ for the score": lambda score, x, sigma, sigma_next, eta, z: (
-                x + eta * sigma**2 * score(x) + fresh(sigma, sigma_next, eta) * z
-            ),
-            "x forgotten": lambda score, x, *rest: consistent(score, x, *rest) - x,
-            "its own noise": lambda score, x, a, b, eta, z: consistent(score, x, a, b, eta, torch.randn_like(z)),
-            "ancestral whatever η": lambda score, x, a, b, eta, z: consistent(score, x, a, b, 1 - (b / a) ** 2, z),
-        },
-    ),
     "flow_step": Answers(
         right={
             "as written": lambda score, x, sigma, sigma_next: x + (sigma_next - sigma) * (-sigma * score(x, sigma)),
@@ -265,6 +196,27 @@ ANSWERS = {
             "the slope": lambda score, x, a, b: -a * score(x, a),
             "ten small steps": flow_in_small_steps,
             "nothing moves": lambda score, x, a, b: x.clone(),
+        },
+    ),
+    "guided_score": Answers(
+        right={
+            "as written": guided,
+            "weighted mean": guided_with(lambda s, c, w: (1 - w) * s + w * c),
+            "torch.lerp": guided_with(torch.lerp),
+        },
+        wrong={
+            "1 + w": guided_with(lambda s, c, w: (1 + w) * c - w * s),
+            "sign": guided_with(lambda s, c, w: s - w * (c - s)),
+            "exchanged": guided_with(lambda s, c, w: c + w * (s - c)),
+            "no difference": guided_with(lambda s, c, w: s + w * c),
+            "the difference alone": guided_with(lambda s, c, w: w * (c - s)),
+            "the class alone": guided_with(lambda s, c, w: c),
+            "no guidance": guided_with(lambda s, c, w: s),
+            "w²": guided_with(lambda s, c, w: s + w**2 * (c - s)),
+            "weighted the wrong way": guided_with(lambda s, c, w: w * s + (1 - w) * c),
+            "clamped to a mean": guided_with(lambda s, c, w: s + min(w, 1.0) * (c - s)),
+            "no σ for the scores": lambda score, of_class, x, sigma, w: score(x) + w * (of_class(x) - score(x)),
+            "a step": lambda score, of_class, x, sigma, w: x + guided(score, of_class, x, sigma, w),
         },
     ),
 }

@@ -1,0 +1,864 @@
+// The playground: fills each <div class="playground" data-scene="…"> of a page with a scene that a reader plays with.
+(() => {
+  'use strict';
+
+  const {Random, Mixture, Chains, Annealing} = Score, {text} = Draw;
+  const STEP_MILLISECONDS = 5;  // of each frame: a slow machine, or very many points, get fewer steps a frame
+  const MOST_POINTS = 300;
+  const calm = matchMedia('(prefers-reduced-motion: reduce)');
+
+  // --- what a scene is made of -------------------------------------------------------------------------------------
+
+  const range = (name, label, from, to, value, step = 1) => ({name, label, kind: 'range', from, to, value, step});
+  const logarithmic = (...all) => ({...range(...all, 0.02), log: true});
+  const choice = (name, label, options) => ({name, label, kind: 'select', options, value: Object.keys(options)[0]});
+  const check = (name, label, value) => ({name, label, kind: 'check', value});
+  const SEED = {name: 'seed', label: 'seed', kind: 'number', value: 0};
+  const WEIGHT = range('weight', 'weight w (second)', 0.05, 0.95, 0.8, 0.05);
+  const CHAINS = range('chains', 'chains', 100, 2000, 1280, 20);
+  const SPEED = range('speed', 'steps a frame', 1, 50, 4);
+
+  const element = (tag, attributes = {}, ...children) => {
+    const made = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+    made.append(...children);
+    return made;
+  };
+
+  const percent = share => `${Math.round(100 * share)}\u00a0%`;
+  const twoErrors = (share, n) => `${share.toFixed(2)} ± ${(2 * Math.sqrt(share * (1 - share) / n)).toFixed(2)}`;
+  const squared = (x, i, means, k) => (x[2 * i] - means[2 * k]) ** 2 + (x[2 * i + 1] - means[2 * k + 1]) ** 2;
+  const shareOf = (n, is) => {
+    let count = 0;
+    for (let i = 0; i < n; i++) if (is(i)) count++;
+    return count / n;
+  };
+  const nearerToSecond = (x, means) => shareOf(x.length / 2, i => squared(x, i, means, 1) < squared(x, i, means, 0));
+  const gaussian = (u, mean, v) => Math.exp(-((u - mean) ** 2) / (2 * v)) / Math.sqrt(2 * Math.PI * v);
+  const axisOf = (from, to, n = 160) => Array.from({length: n + 1}, (_, i) => from + (to - from) * i / n);
+
+  // A scene: controls, a plane with handles, a chart, a readout. Its kind says what is in them:
+  //   controls; live: names of those that need no new start; handles: [{name, at}]; alt
+  //   begin(): a new start;  step(): one step;  done: nothing is left to do
+  //   groups(): points to draw;  chart(fit);  readout()
+  class Scene {
+    constructor(root) {
+      this.root = root;
+      this.handles = this.constructor.handles().map(handle => ({...handle, at: [...handle.at]}));
+      this.values = this.defaults();
+      this.times = new Float64Array(600);  // milliseconds of script, of the last frames
+      this.frames = 0;
+      this.playing = this.visible = this.seen = false;
+      this.build();
+      this.restore();
+      this.start();
+      new ResizeObserver(() => this.draw()).observe(this.plane.still);
+      new IntersectionObserver(([entry]) => this.appear(entry), {threshold: [0, 0.5]}).observe(this.stage);
+    }
+
+    static handles() {
+      return [];
+    }
+
+    defaults() {
+      return Object.fromEntries(this.constructor.controls.map(({name, value}) => [name, value]));
+    }
+
+    // --- the page's elements
+
+    build() {
+      const still = element('canvas'), moving = element('canvas', {role: 'img', 'aria-label': this.constructor.alt});
+      this.stage = element('div', {class: 'plane'}, still, moving);
+      this.plane = new Draw.Plane(still, moving);
+      this.side = element('canvas', {role: 'img', 'aria-label': this.constructor.chartAlt});
+      this.words = element('p', {class: 'readout'});
+      this.status = element('span', {role: 'status'});
+      const button = (label, does, name = '') => {
+        const made = element('button', {type: 'button', class: name}, label);
+        made.addEventListener('click', does);
+        return made;
+      };
+      this.playButton = button('Play', () => this.playing ? this.pause() : this.play(), 'play');
+      const buttons = element('div', {class: 'buttons'}, this.playButton, button('Step', () => this.oneStep()),
+        button('End', () => this.finish()), button('Restart', () => this.start()), button('Reset', () => this.reset()),
+        button('Link', () => this.link()), this.status);
+      this.inputs = new Map();
+      const controls = element('div', {class: 'controls'}, ...this.constructor.controls.map(c => this.control(c)));
+      this.root.replaceChildren(
+        element('div', {class: 'pictures'}, this.stage, element('div', {class: 'chart'}, this.side)),
+        this.words, buttons, controls);
+      this.root.setAttribute('role', 'group');
+      this.root.setAttribute('aria-label', `Playground: ${this.constructor.title}`);
+      for (const handle of this.handles) this.buildHandle(handle);
+    }
+
+    control({name, label, kind, from, to, step, log, options}) {
+      let input, shown = '';
+      if (kind === 'select') {
+        const entries = Object.entries(options);
+        input = element('select', {}, ...entries.map(([value, words]) => element('option', {value}, words)));
+      } else if (kind === 'range') {
+        const [min, max] = log ? [Math.log10(from), Math.log10(to)] : [from, to];
+        input = element('input', {type: 'range', min, max, step});
+        shown = element('span', {class: 'value', 'aria-hidden': 'true'});  // the slider itself says it
+      } else {
+        input = element('input', kind === 'check' ? {type: 'checkbox'} : {type: 'number', min: 0, max: 999999, step: 1});
+      }
+      const read = () => {
+        if (kind === 'check') return input.checked;
+        if (kind === 'select') return input.value;
+        return log ? +(10 ** +input.value).toPrecision(3) : Math.max(0, +input.value);
+      };
+      const show = () => {
+        const value = this.values[name];
+        if (kind === 'check') input.checked = value;
+        else input.value = log ? Math.log10(value) : value;
+        if (kind !== 'range') return;
+      shown.textContent = text(value);
+        input.setAttribute('aria-valuetext', text(value));
+      };
+      input.addEventListener('input', () => {
+        this.values[name] = read();
+        if (kind === 'range') show();
+        this.changed(name);
+      });
+      this.inputs.set(name, show);
+      const words = element('span', {}, label);
+      return element('label', {class: kind}, ...(kind === 'check' ? [input, words] : kind === 'range' ? [words, shown, input] : [words, input]));
+    }
+
+    // A handle is a button that is dragged, or moved by the arrow keys.
+    buildHandle(handle) {
+      const made = element('button', {type: 'button', class: `handle ${handle.shape ?? ''}`});
+      const moveTo = (x, y) => {
+        const inside = value => Math.max(-7.9, Math.min(7.9, value));
+        handle.at = [inside(x), inside(y)];
+        this.placeHandles();
+        this.changed(handle.name);
+      };
+      made.addEventListener('pointerdown', event => made.setPointerCapture(event.pointerId));
+      made.addEventListener('pointermove', event => {
+        if (made.hasPointerCapture(event.pointerId)) moveTo(...this.pointOf(event).map(v => +v.toFixed(1)));
+      });
+      made.addEventListener('keydown', event => {
+        const direction = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1]}[event.key];
+        if (!direction) return;
+        event.preventDefault();
+        const [x, y] = handle.at, step = event.shiftKey ? 1 : 0.2;
+        moveTo(+(x + step * direction[0]).toFixed(2), +(y + step * direction[1]).toFixed(2));
+      });
+      handle.button = made;
+      this.stage.append(made);
+    }
+
+    placeHandles() {
+      for (const {button, at: [x, y], called, hidden} of this.handles) {
+        button.style.left = `${50 * (1 + x / this.plane.extent)}%`;
+        button.style.top = `${50 * (1 - y / this.plane.extent)}%`;
+        button.hidden = Boolean(hidden?.(this.values));
+        button.setAttribute('aria-label', `${called} at (${text(x)}, ${text(y)}); move it with the arrow keys`);
+      }
+    }
+
+    // Where on the plane a pointer is.
+    pointOf(event) {
+      const box = this.stage.getBoundingClientRect(), {extent} = this.plane;
+      return [(2 * (event.clientX - box.left) / box.width - 1) * extent, (1 - 2 * (event.clientY - box.top) / box.height) * extent];
+    }
+
+    // --- running
+
+    appear({isIntersecting, intersectionRatio}) {
+      this.visible = isIntersecting;
+      if (intersectionRatio >= 0.5 && !this.seen) {
+        this.seen = true;
+        if (!calm.matches && this.constructor.beginsByItself) this.play();
+      }
+      if (this.visible) this.wake();
+    }
+
+    play() {
+      if (this.done) this.start();
+      this.playing = true;
+      this.showPlaying();
+      this.wake();
+    }
+
+    pause() {
+      this.playing = false;
+      this.showPlaying();
+      this.draw();
+    }
+
+    showPlaying() {
+      this.playButton.textContent = this.playing ? 'Pause' : 'Play';
+      this.words.setAttribute('aria-live', this.playing ? 'off' : 'polite');
+    }
+
+    wake() {
+      if (!this.awake && this.playing && this.visible) {
+        this.awake = true;
+        requestAnimationFrame(() => this.frame());
+      }
+    }
+
+    frame() {
+      const began = performance.now();
+      this.awake = false;
+      if (!this.playing) return;
+      for (let i = 0; i < this.values.speed && !this.done; i++) {
+        this.step();
+        if (performance.now() - began > STEP_MILLISECONDS) break;
+      }
+      if (this.done) this.pause();
+      else this.drawMoving(this.frames % 4 === 0);
+      this.times[this.frames++ % this.times.length] = performance.now() - began;
+      this.wake();
+    }
+
+    oneStep() {
+      if (this.done) this.start();
+      this.step();
+      this.pause();
+    }
+
+    finish() {
+      if (this.done) this.start();
+      while (!this.done) this.step();
+      this.pause();
+    }
+
+    start() {
+      this.random = new Random(this.values.seed);
+      this.begin();
+      this.draw();
+      this.wake();
+    }
+
+    reset() {
+      this.values = this.defaults();
+      this.constructor.handles().forEach(({at}, i) => { this.handles[i].at = [...at]; });
+      this.emptied?.();
+      this.show();
+      this.start();
+    }
+
+    changed(name) {
+      if (this.constructor.live.includes(name)) this.refresh?.();
+      else this.begin(this.random = new Random(this.values.seed));
+      this.draw();
+      this.wake();
+    }
+
+    // --- drawing
+
+    show() {
+      for (const show of this.inputs.values()) show();
+    }
+
+    draw() {
+      if (!this.stage.clientWidth) return;
+      this.paint = Draw.colours(this.root);
+      this.placeHandles();
+      this.plane.background(this.mixture, this.sigma, this.constructor.shade, this.paint);
+      this.drawMoving(true);
+    }
+
+    drawMoving(withChart) {
+      if (this.drawnSigma !== this.sigma) {
+        this.drawnSigma = this.sigma;
+        this.placeHandles();
+        this.plane.background(this.mixture, this.sigma, this.constructor.shade, this.paint);
+      }
+      const top = this.plane.points(this.groups(), this.paint);
+      this.over?.(top);
+      if (!withChart) return;
+      this.chart(Draw.fitted(this.side), this.paint);
+      this.words.textContent = this.readout();
+    }
+
+    // --- the link: #scene&name=value&…, of what is not as at the start
+
+    link() {
+      const usual = this.defaults();
+      const parts = Object.entries(this.values).filter(([name, value]) => value !== usual[name]);
+      this.constructor.handles().forEach(({name, at}, i) => {
+        if (String(at) !== String(this.handles[i].at)) parts.push([name, this.handles[i].at.join('_')]);
+      });
+      parts.push(...this.drawn?.() ?? []);
+      history.replaceState(null, '', `#${[this.root.dataset.scene, ...parts.map(part => part.join('='))].join('&')}`);
+      navigator.clipboard?.writeText(location.href).catch(() => {});
+      this.status.textContent = 'The address bar has a link to these settings.';
+    }
+
+    restore() {
+      const [scene, ...parts] = decodeURIComponent(location.hash.slice(1)).split('&');
+      const given = new Map(scene === this.root.dataset.scene ? parts.map(part => part.split('=')) : []);
+      for (const {name, kind, from, to, options} of this.constructor.controls) {
+        if (!given.has(name)) continue;
+        const value = given.get(name);
+        if (kind === 'check') this.values[name] = value === 'true';
+        else if (kind === 'select') this.values[name] = value in options ? value : this.values[name];
+        else if (Number.isFinite(+value)) this.values[name] = Math.max(from ?? 0, Math.min(to ?? 999999, +value));
+      }
+      for (const handle of this.handles) {
+        const at = (given.get(handle.name) ?? '').split('_').map(Number);
+        if (at.length === 2 && at.every(Number.isFinite)) handle.at = at.map(v => Math.max(-7.9, Math.min(7.9, v)));
+      }
+      this.redrawn?.(given);
+      this.show();
+      if (given.size || scene === this.root.dataset.scene) this.root.scrollIntoView({block: 'center', behavior: 'instant'});
+    }
+
+    get sigma() {
+      return 0;
+    }
+  }
+
+  // --- two modes ---------------------------------------------------------------------------------------------------
+
+  const MODES = () => [
+    {name: 'first', called: 'First mode', at: [-5, -5]},
+    {name: 'second', called: 'Second mode', at: [5, 5]},
+  ];
+
+  // The mixture of the handles, and what depends on it.
+  class TwoModes extends Scene {
+    static handles() {
+      return MODES();
+    }
+
+    refresh() {
+      const {weight, std} = this.values;
+      this.means = [...this.handles[0].at, ...this.handles[1].at];
+      this.distance = Math.hypot(this.means[2] - this.means[0], this.means[3] - this.means[1]);
+      this.mixture = new Mixture([1 - weight, weight], this.means, [std, std]);
+    }
+
+    // n uniform starting points: first those nearer to the first mode. A chain keeps the colour of its side.
+    starts(n) {
+      const x = Score.uniformStart(n, this.random), {means} = this;
+      const second = Array.from({length: n}, (_, i) => squared(x, i, means, 1) < squared(x, i, means, 0));
+      const order = [...second.keys()].sort((a, b) => second[a] - second[b] || a - b);
+      this.border = n - second.filter(Boolean).length;
+      return Float64Array.from(order.flatMap(i => [x[2 * i], x[2 * i + 1]]));
+    }
+
+    groups() {
+      const {x} = this.chains;
+      return [{x, to: this.border, colour: 'first'}, {x, from: this.border, colour: 'second'}];
+    }
+
+    // Chains that are now nearer to the other mode than at their start.
+    crossed() {
+      const {x, n} = this.chains, {means, border} = this;
+      return shareOf(n, i => (squared(x, i, means, 1) < squared(x, i, means, 0)) !== (i >= border));
+    }
+
+    // Points along the line through the modes, and their place on it from the middle between these.
+    alongModes(positions) {
+      const [a1, a2, b1, b2] = this.means, d = this.distance || 1, e1 = (b1 - a1) / d, e2 = (b2 - a2) / d;
+      return Float64Array.from(positions.flatMap(u => [(a1 + b1) / 2 + u * e1, (a2 + b2) / 2 + u * e2]));
+    }
+
+    onLine(x) {
+      const [a1, a2, b1, b2] = this.means, d = this.distance || 1, e1 = (b1 - a1) / d, e2 = (b2 - a2) / d;
+      return Float64Array.from({length: x.length / 2}, (_, i) =>
+        (x[2 * i] - (a1 + b1) / 2) * e1 + (x[2 * i + 1] - (a2 + b2) / 2) * e2);
+    }
+  }
+
+  // --- (a) the score under noise -----------------------------------------------------------------------------------
+
+  class Field extends TwoModes {
+    static title = 'density and score under noise';
+    static alt = 'Density of the mixture under noise, as shading; its score, as arrows; perturbed data, as points.';
+    static chartAlt = 'Density, and score, along the line through the two modes.';
+    static shade = 'density';
+    static controls = [
+      range('noise', 'noise σ', 0, 10, 3, 0.1), WEIGHT, range('std', 'standard deviation s', 0.3, 3, 1, 0.1),
+      check('data', 'show 500 data with noise', true), SEED,
+    ];
+
+    static live = ['noise', 'weight', 'std', 'data', 'first', 'second', 'probe'];
+
+    static handles() {
+      return [...MODES(), {name: 'probe', called: 'Cross', shape: 'cross', at: [0, 0]}];
+    }
+
+    get sigma() {
+      return this.values.noise;
+    }
+
+    get done() {
+      return this.values.noise === 0;
+    }
+
+    begin() {
+      const n = 500;
+      this.normals = this.random.normals(new Float64Array(4 * n));
+      this.which = Float64Array.from({length: n}, () => this.random.uniform());
+      this.data = new Float64Array(2 * n);
+      if (this.done) this.values.noise = 10;
+      this.show();
+      this.refresh();
+    }
+
+    // The same data and the same noise, whatever the sliders say: x̃ = x + σ z.
+    refresh() {
+      super.refresh();
+      const {data, normals, which, means, values} = this, n = which.length;
+      for (let j = 0; j < 2 * n; j++) {
+        const k = which[j >> 1] < values.weight ? 1 : 0;
+        data[j] = means[2 * k + j % 2] + values.std * normals[j] + values.noise * normals[2 * n + j];
+      }
+    }
+
+    step() {
+      this.values.noise = Math.max(0, +(this.values.noise - 0.1).toFixed(1));
+      this.show();
+      this.refresh();
+    }
+
+    play() {
+      if (this.done) this.values.noise = 10;
+      super.play();
+    }
+
+    oneStep() {
+      if (!this.done) this.step();
+      this.pause();
+    }
+
+    groups() {
+      return this.values.data ? [{x: this.data, colour: 'second'}] : [];
+    }
+
+    // From the cross, an arrow to the mean of the clean points behind it.
+    over({context, width}) {
+      const {plane, paint} = this, [x, y] = this.handles[2].at, [toX, toY] = this.denoised();
+      context.beginPath();
+      Draw.arrow(context, plane.across(x, width), plane.down(y, width), plane.across(toX, width), plane.down(toY, width));
+      context.strokeStyle = paint.first;
+      context.lineWidth = 2.5;
+      context.stroke();
+    }
+
+    denoised() {
+      const at = this.handles[2].at, score = this.scoreAt(Float64Array.from(at)).score;
+      return at.map((value, j) => value + this.sigma ** 2 * score[j]);
+    }
+
+    scoreAt(x) {
+      const logDensity = new Float64Array(x.length / 2), score = new Float64Array(x.length);
+      this.mixture.evaluate(x, this.sigma, logDensity, score);
+      return {logDensity, score};
+    }
+
+    chart(fit, paint) {
+      const positions = axisOf(-10, 10), {logDensity, score} = this.scoreAt(this.alongModes(positions));
+      const [from, to] = this.alongModes([0, 1]).reduce(([a, b], v, i) => i < 2 ? [[...a, v], b] : [a, [...b, v]], [[], []]);
+      const along = positions.map((_, i) => score[2 * i] * (to[0] - from[0]) + score[2 * i + 1] * (to[1] - from[1]));
+      const x = {from: -10, to: 10, ticks: [-10, -5, 0, 5, 10], label: 'place on the line through the modes'};
+      const density = [...logDensity].map(Math.exp), highest = Math.max(...density);
+      new Draw.Chart(fit, paint, {title: 'density, over its highest', x, y: {from: 0, to: 1.05, ticks: [0, 0.5, 1]}}, 0, 2)
+        .line(positions, density.map(v => v / highest), 'density', {width: 2.5});
+      const chart = new Draw.Chart(fit, paint, {title: 'score along the line', x, y: {from: -6, to: 6, ticks: [-5, 0, 5]}}, 1, 2);
+      chart.line([-10, 10], [0, 0], 'muted', {width: 1});
+      chart.line(positions, along, 'second');
+    }
+
+    readout() {
+      const at = this.handles[2].at, {logDensity, score} = this.scoreAt(Float64Array.from(at));
+      const pair = values => `(${[...values].map(v => text(v)).join(', ')})`;
+      return `σ = ${text(this.sigma)}. At the cross ${pair(at)}: density ${Math.exp(logDensity[0]).toExponential(1)}, ` +
+        `log-density ${text(logDensity[0])}, score ${pair(score)}, of length ${text(Math.hypot(...score))}. ` +
+        `The clean points behind it have the mean x + σ² s = ${pair(this.denoised())}, where the bold arrow ends.`;
+    }
+  }
+
+  // --- (b) Langevin dynamics ---------------------------------------------------------------------------------------
+
+  class Langevin extends TwoModes {
+    static title = 'Langevin dynamics';
+    static alt = 'Chains of Langevin dynamics, as points in two colours by the side they started on, over the density.';
+    static chartAlt = 'A histogram of the chains along a line, with the density of the target and of what theory predicts.';
+    static shade = 'cloud';
+    static beginsByItself = true;
+    static controls = [
+      choice('target', 'target', {mixture: 'two modes', gaussian: 'one Gaussian'}),
+      choice('sampler', 'sampler', {plain: 'plain', metropolis: 'with Metropolis test'}),
+      logarithmic('step', 'step size ε', 0.01, 10, 0.1), range('std', 'standard deviation s', 0.3, 3, 1, 0.1),
+      WEIGHT, choice('start', 'start', {uniform: 'uniform on the square', first: 'all at the first mode', far: 'half at −3, half at 3'}),
+      logarithmic('total', 'steps T', 10, 100000, 1000), CHAINS, SPEED, SEED,
+    ];
+
+    static live = ['step', 'weight', 'std', 'sampler', 'speed', 'total', 'first', 'second'];
+
+    static handles() {
+      const [first, second] = MODES();
+      return [first, second].map(mode => ({...mode, hidden: ({target}) => target === 'gaussian'}));
+    }
+
+    get v() {
+      return this.values.std ** 2;
+    }
+
+    get done() {
+      return this.diverged || this.steps >= this.values.total;
+    }
+
+    refresh() {
+      super.refresh();
+      if (this.values.target === 'gaussian') {
+        this.means = [-1e-9, 0, 1e-9, 0];  // the line is the first axis
+        this.distance = 2e-9;
+        this.mixture = new Mixture([1], [0, 0], [this.values.std]);
+      }
+    }
+
+    begin() {
+      this.refresh();
+      const {chains, start, step, total} = this.values;
+      const x = this.starts(chains);
+      if (start === 'first') {
+        for (let i = 0; i < x.length; i++) x[i] = this.mixture.means[i % 2];
+        this.border = chains;
+      } else if (start === 'far') {
+        for (let i = 0; i < x.length; i++) x[i] = (i >> 1) < chains / 2 ? -3 : 3;
+        this.border = Math.ceil(chains / 2);
+      }
+      // Of the two that pull, the likelier one where a chain starts wins where steps are small and modes far apart.
+      const {weight} = this.values, bias = 2 * this.v * Math.log(weight / (1 - weight));
+      this.basin = shareOf(chains, i => squared(x, i, this.means, 1) - bias < squared(x, i, this.means, 0));
+      this.chains = new Chains(x, this.random);
+      this.limit = Score.GROWTH * Math.max(this.chains.size(), Math.sqrt(step * total));
+      this.steps = this.taken = 0;
+      this.diverged = false;
+    }
+
+    step() {
+      const {step, sampler} = this.values;
+      if (sampler === 'plain') this.chains.langevin(this.mixture, 0, step);
+      else this.taken = this.chains.metropolis(this.mixture, 0, step);
+      this.steps++;
+      this.diverged = !(this.chains.size() <= this.limit);
+    }
+
+    // The variance in one coordinate, of chains around the nearer mode.
+    variance() {
+      const {x, n} = this.chains, {means} = this;
+      let sum = 0;
+      for (let i = 0; i < n; i++) sum += Math.min(squared(x, i, means, 0), squared(x, i, means, 1));
+      return sum / (2 * n);
+    }
+
+    chart(fit, paint) {
+      const {values, v, distance} = this, two = values.target === 'mixture', half = two ? distance / 2 : 0;
+      const settled = values.sampler === 'plain' ? Score.langevinVariance(values.step, v) : v;
+      const highest = (two ? 1.15 * Math.max(values.weight, 1 - values.weight) : 1.3) * gaussian(0, 0, v);
+      const chart = new Draw.Chart(fit, paint, {
+        title: two ? 'density along the line of the modes' : 'density along x₁',
+        x: {from: -10, to: 10, ticks: [-10, -5, 0, 5, 10], label: two ? 'place on the line of the modes' : 'x₁'},
+        y: {from: 0, to: highest, ticks: [0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1].filter(tick => tick < highest)},
+      });
+      const positions = axisOf(-10, 10, 240), curve = (weight, variance) =>
+        positions.map(u => (1 - weight) * gaussian(u, -half, variance) + weight * gaussian(u, half, variance));
+      chart.histogram(this.onLine(this.chains.x), 50, 'second');
+      chart.line(positions, curve(values.weight, v), 'density', {width: 2.5});
+      const predicted = Number.isFinite(settled) && (!two || distance > 6 * values.std);
+      if (predicted) chart.line(positions, curve(two ? this.basin : 0.5, settled), 'ink', {dash: [5, 4], width: 1.5});
+      chart.legend([['chains', 'second'], ['target', 'density'], ...predicted ? [['predicted', 'ink', [5, 4]]] : []], !two);
+    }
+
+    readout() {
+      const {values, v, chains, steps} = this, {step, total, weight} = values, plain = values.sampler === 'plain';
+      const head = `Step ${steps} of ${text(total)}, ${chains.n} chains. `;
+      if (plain && step >= 4 * v) {
+        const factor = text(Math.abs(1 - step / (2 * v)));
+        const end = this.diverged ? `the chains diverged at step ${steps}.` : `the variance is now ${text(this.variance())}.`;
+        return `${head}ε = ${text(step)} is not below the bound 4v = ${text(4 * v)}: a step multiplies distances from a mode by ${factor}, and ${end}`;
+      }
+      const test = plain ? '' : ` Accepted in the last step: ${percent(this.taken)}.`;
+      const limit = plain ? `v/(1\u00a0−\u00a0ε/4v)\u00a0= ${Score.langevinVariance(step, v).toFixed(3)}` : `v = ${v.toFixed(3)}`;
+      const variance = this.variance(), error = variance * Math.sqrt(4 / (2 * chains.n));
+      const spread = `Variance around the nearer mode ${variance.toFixed(3)} ± ${error.toFixed(3)}, to settle at ${limit}.`;
+      if (values.target === 'gaussian') return `${head}${spread.replace('around the nearer mode ', '')}${test}`;
+      const share = nearerToSecond(chains.x, this.means), exact = Score.nearerMass(weight, this.distance, values.std);
+      return `${head}Nearer to the second mode: ${twoErrors(share, chains.n)}; exact ${exact.toFixed(2)}; ` +
+        `${this.basin.toFixed(2)} of the starts lay where it pulls harder. Not on the side where they started: ` +
+        `${percent(this.crossed())}. ${this.distance > 6 * values.std ? spread : ''}${test}`;
+    }
+  }
+
+  // --- (c) annealing -----------------------------------------------------------------------------------------------
+
+  const LADDER = (first, last, levels, steps, stepSize) => [
+    logarithmic('first_sigma', 'first level σ₁', 2, 40, first), logarithmic('last_sigma', 'last level σ_L', 0.05, 2, last),
+    range('levels', 'levels L', 1, 20, levels), range('steps', 'steps a level T', 5, 200, steps, 5),
+    logarithmic('step', 'step size ε', 0.0005, 10, stepSize),
+  ];
+
+  // Algorithm 1 on this.mixture.
+  const annealed = Base => class extends Base {
+    get sigma() {
+      return this.run.sigma;
+    }
+
+    get done() {
+      return this.run.done;
+    }
+
+    anneal(x) {
+      const {first_sigma, last_sigma, levels, steps, step} = this.values;
+      this.chains = new Chains(x, this.random);
+      this.run = new Annealing(this.mixture, this.chains, Score.geometricSigmas(first_sigma, last_sigma, levels), step, steps);
+    }
+
+    step() {
+      this.run.advance();
+    }
+
+    head() {
+      const {run, chains} = this;
+      return `Level ${run.level + 1} of ${run.sigmas.length}, σ = ${text(run.sigma)}, step ${run.step} of ${run.nSteps}, ` +
+        `${chains.n} chains. `;
+    }
+
+    stability(v) {
+      const {run} = this, bound = Score.largestStableStep(run.sigmas, v), rule = `4σ_L²(1\u00a0+\u00a0v/σ₁²)\u00a0= ${text(bound)}`;
+      if (run.diverged) return `ε = ${text(run.stepSize)} is beyond the bound ${rule}: the chains diverged.`;
+      return run.stepSize < bound ? `Stable for ε < ${rule}.` : `ε = ${text(run.stepSize)} is beyond the bound ${rule}: enough steps diverge.`;
+    }
+  };
+
+  class Anneal extends annealed(TwoModes) {
+    static title = 'annealed Langevin dynamics';
+    static alt = 'Annealed chains, as points in two colours by the side they started on, over the density at the level.';
+    static chartAlt = 'The share of the chains nearer to the second mode, level by level, with the exact share.';
+    static shade = 'cloud';
+    static beginsByItself = true;
+    static controls = [
+      ...LADDER(20, 1, 10, 100, 0.1), WEIGHT, range('std', 'standard deviation s', 0, 2, 1, 0.1), CHAINS, SPEED, SEED,
+    ];
+
+    static live = ['speed'];
+
+    begin() {
+      this.refresh();
+      this.shares = [];
+      this.anneal(this.starts(this.values.chains));
+      this.zoom();
+    }
+
+    // From how far the plane is seen, by σ.
+    zoom() {
+      this.plane.extent = [8, 10, 14, 20, 30, 44, 60].find(e => e >= 2.2 * this.run.sigma + 1) ?? 80;
+    }
+
+    step() {
+      super.step();
+      this.zoom();
+      this.shares[this.run.level] = nearerToSecond(this.chains.x, this.means);
+    }
+
+    exact(sigma) {
+      return Score.nearerMass(this.values.weight, this.distance, Math.hypot(this.values.std, sigma));
+    }
+
+    chart(fit, paint) {
+      const {sigmas} = this.run, from = 1.25 * Math.max(sigmas[0], 2), to = 0.8 * sigmas[sigmas.length - 1];
+      const ticks = [40, 20, 10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05].filter(tick => tick <= from && tick >= to);
+      const chart = new Draw.Chart(fit, paint, {
+        title: 'share nearer to the second mode',
+        x: {from, to, ticks, label: 'σ of the level, falling', log: true},
+        y: {from: 0, to: 1, ticks: [0, 0.2, 0.4, 0.6, 0.8, 1]},
+      });
+      const axis = axisOf(Math.log(from), Math.log(to)).map(Math.exp);
+      chart.line(axis, axis.map(sigma => this.exact(sigma)), 'density', {width: 2.5});
+      chart.line(sigmas.slice(0, this.shares.length), this.shares, 'second', {dots: true});
+      chart.legend([['after each level', 'second'], ['exact', 'density']]);
+    }
+
+    readout() {
+      const {chains, run} = this;
+      if (run.diverged) return this.head() + this.stability(this.values.std ** 2);
+      return `${this.head()}Nearer to the second mode: ${twoErrors(nearerToSecond(chains.x, this.means), chains.n)}; ` +
+        `exact at this level ${this.exact(run.sigma).toFixed(2)}, without noise ${this.exact(0).toFixed(2)}. ` +
+        `Not on the side where they started: ${percent(this.crossed())}. ${this.stability(this.values.std ** 2)}`;
+    }
+  }
+
+  // --- (d) data of your own ----------------------------------------------------------------------------------------
+
+  const turn = (n, f) => Array.from({length: n}, (_, i) => f(i / n, 2 * Math.PI * i / n));
+  const SHAPES = {
+    spiral: () => turn(110, t => {
+      const angle = 15 * Math.sqrt(0.04 + 0.96 * t), radius = 0.43 * angle;
+      return [radius * Math.cos(angle), radius * Math.sin(angle)];
+    }),
+    ring: () => turn(90, (_, a) => [5 * Math.cos(a), 5 * Math.sin(a)]),
+    moons: () => turn(100, t => {
+      const upper = t < 0.5, a = 2 * Math.PI * (upper ? t : t - 0.5);
+      return upper ? [4 * Math.cos(a) - 2, 4 * Math.sin(a) - 1] : [2 - 4 * Math.cos(a), 1 - 4 * Math.sin(a)];
+    }),
+    face: () => [...turn(70, (_, a) => [6 * Math.cos(a), 6 * Math.sin(a)]), ...turn(12, (_, a) => [0.5 * Math.cos(a) - 2.2, 0.5 * Math.sin(a) + 2]),
+      ...turn(12, (_, a) => [0.5 * Math.cos(a) + 2.2, 0.5 * Math.sin(a) + 2]), ...turn(26, t => [7 * t - 3.37, (7 * t - 3.37) ** 2 / 6 - 3.2])],
+    nothing: () => [],
+  };
+  const SPACING = 0.3;  // of painted points
+
+  class Painted extends annealed(Scene) {
+    static title = 'data of your own';
+    static alt = 'Painted points, the density that they have under noise, and annealed chains.';
+    static chartAlt = 'A histogram of the distance from each chain to the nearest painted point.';
+    static shade = 'density';
+    static beginsByItself = true;
+    static controls = [
+      choice('shape', 'begin with', {spiral: 'a spiral', ring: 'a ring', moons: 'two moons', face: 'a face', nothing: 'nothing'}),
+      choice('brush', 'the pointer', {paint: 'paints', erase: 'erases'}),
+      ...LADDER(10, 0.15, 12, 40, 0.01), {...CHAINS, value: 1000}, SPEED, SEED,
+    ];
+
+    static live = ['speed', 'brush', 'cursor'];
+
+    static handles() {
+      return [{name: 'cursor', called: 'Brush; the space bar paints or erases', shape: 'cross', at: [0, 0]}];
+    }
+
+    build() {
+      super.build();
+      const {moving} = this.plane;
+      moving.classList.add('paintable');
+      let drawing = false;
+      moving.addEventListener('pointerdown', event => {
+        drawing = true;
+        moving.setPointerCapture(event.pointerId);
+        this.touch(this.pointOf(event));
+      });
+      moving.addEventListener('pointermove', event => {
+        if (drawing) for (const e of event.getCoalescedEvents?.() ?? [event]) this.touch(this.pointOf(e));
+      });
+      for (const kind of ['pointerup', 'pointercancel']) moving.addEventListener(kind, () => { drawing = false; });
+      this.handles[0].button.addEventListener('keydown', event => {
+        if (event.key !== ' ' && event.key !== 'Enter') return;
+        event.preventDefault();
+        this.touch(this.handles[0].at);
+      });
+    }
+
+    // Paint or erase at a point, and begin anew: the data are others.
+    touch([x, y]) {
+      const near = (a, distance) => Math.hypot(a[0] - x, a[1] - y) < distance, before = this.data.length;
+      if (this.values.brush === 'erase') this.data = this.data.filter(a => !near(a, 2 * SPACING));
+      else if (before < MOST_POINTS && Math.max(Math.abs(x), Math.abs(y)) < 8 && !this.data.some(a => near(a, SPACING))) {
+        this.data.push(unpack(pack([x, y])));
+      }
+      if (this.data.length === before) return;
+      this.painted = true;
+      this.changed('painted');
+      if (!calm.matches) this.play();
+    }
+
+    emptied() {
+      this.data = null;
+    }
+
+    changed(name) {
+      if (name === 'shape') this.data = null;
+      super.changed(name);
+    }
+
+    begin() {
+      if (!this.data) {
+        this.data = SHAPES[this.values.shape]().map(point => unpack(pack(point)));
+        this.painted = false;
+      }
+      const n = this.data.length, data = n ? this.data : [[0, 0]];
+      this.mixture = new Mixture(new Float64Array(data.length).fill(1 / data.length), data.flat(), new Float64Array(data.length));
+      this.points = Float64Array.from(this.data.flat());
+      this.anneal(Score.uniformStart(n ? this.values.chains : 0, this.random));
+    }
+
+    get done() {
+      return this.data.length === 0 || super.done;
+    }
+
+    play() {
+      if (this.data.length) super.play();
+    }
+
+    groups() {
+      return [{x: this.chains.x, colour: 'second'}, {x: this.points, colour: 'first', size: 4}];
+    }
+
+    // For each chain, the distance to the nearest painted point; and how many of these are someone's nearest.
+    nearest() {
+      const {x, n} = this.chains, points = this.points, visited = new Uint8Array(points.length / 2);
+      const distances = new Float64Array(n);
+      for (let i = 0; i < n; i++) {
+        let best = Infinity, which = 0;
+        for (let k = 0; k < points.length; k += 2) {
+          const d = (x[2 * i] - points[k]) ** 2 + (x[2 * i + 1] - points[k + 1]) ** 2;
+          if (d < best) [best, which] = [d, k >> 1];
+        }
+        distances[i] = Math.sqrt(best);
+        visited[which] = 1;
+      }
+      return {distances, visited: visited.reduce((a, b) => a + b, 0)};
+    }
+
+    chart(fit, paint) {
+      const chart = new Draw.Chart(fit, paint, {
+        title: 'distance to the nearest painted point',
+        x: {from: 0, to: 5, ticks: [0, 1, 2, 3, 4, 5], label: 'distance, in units of σ'},
+        y: {from: 0, to: 1.5, ticks: [0, 0.5, 1, 1.5]},
+      });
+      this.near = this.nearest();
+      if (this.data.length) chart.histogram(this.near.distances.map(d => d / this.sigma), 40, 'second');
+      const axis = axisOf(0, 5);
+      chart.line(axis, axis.map(r => r * Math.exp(-r * r / 2)), 'density', {width: 2.5});
+      chart.legend([['chains', 'second'], ['noise around one point', 'density']]);
+    }
+
+    readout() {
+      const n = this.data.length, {distances, visited} = this.near;
+      if (!n) return `Paint on the plane: up to ${MOST_POINTS} points.`;
+      const close = shareOf(distances.length, i => distances[i] < 3 * this.sigma);
+      return `${n} painted points. ${this.head()}Within 3σ of a painted point: ${percent(close)} of the chains ` +
+        `(99 % of noise around a point). ${visited} of the ${n} points have a chain nearest to them. ${this.stability(0)}`;
+    }
+
+    drawn() {
+      return this.painted ? [['points', this.data.map(pack).join('')]] : [];
+    }
+
+    redrawn(given) {
+      const codes = given.get('points')?.match(/[0-9a-z]{4}/g);
+      if (!codes) return;
+      this.data = codes.slice(0, MOST_POINTS).map(unpack);
+      this.painted = true;
+    }
+  }
+
+  // A point of the plane as four characters, two for each coordinate, and back: 1,296 steps a side.
+  const pack = point => point.map(v => Math.max(0, Math.min(1295, Math.round((v + 8) / 16 * 1295))).toString(36).padStart(2, '0')).join('');
+  const unpack = code => [code.slice(0, 2), code.slice(2)].map(part => parseInt(part, 36) / 1295 * 16 - 8);
+
+  // --- the page ----------------------------------------------------------------------------------------------------
+
+  const KINDS = {field: Field, langevin: Langevin, annealing: Anneal, draw: Painted};
+  const scenes = [...document.querySelectorAll('.playground')].map(root => {
+    root.playground = new KINDS[root.dataset.scene](root);
+    return root.playground;
+  });
+  const redraw = () => scenes.forEach(scene => scene.draw());
+  new MutationObserver(redraw).observe(document.body, {attributeFilter: ['data-theme']});
+  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', redraw);
+  addEventListener('hashchange', () => scenes.forEach(scene => {
+    if (!location.hash.startsWith(`#${scene.root.dataset.scene}`)) return;
+    scene.values = scene.defaults();
+    scene.restore();
+    scene.start();
+  }));
+})();

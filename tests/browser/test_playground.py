@@ -1,0 +1,423 @@
+"""The playground: its formulas against the package's, and its scenes as a reader uses them."""
+
+from __future__ import annotations
+
+import math
+import re
+import statistics
+
+import pytest
+import torch
+
+from sbgm import GaussianMixture, geometric_sigmas, paper_mixture
+from sbgm.theory import half_plane_mass, langevin_variance, largest_stable_step
+from scratch_site import ROOT, built_once
+
+from .site import served_site
+from .visit import TYPESET
+from .watch import Watch
+
+SCRIPTS = ROOT / "docs" / "_static" / "playground"
+SCENES = ("field", "langevin", "annealing", "draw")
+EMBEDDED = {
+    "01_score_functions": "field",
+    "03_langevin_dynamics": "langevin",
+    "04_annealed_langevin_dynamics": "annealing",
+}
+
+
+def normal(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+# --- formulas --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def formulas(browser):
+    """A page that holds score.js and nothing else; call it with a function of an argument, and the argument."""
+    context = browser.new_context()
+    page = context.new_page()
+    page.add_script_tag(path=SCRIPTS / "score.js")
+    yield page.evaluate
+    context.close()
+
+
+FIVE = torch.tensor([[0.1, 0.1, 0.2, 0.25, 0.35], [0.3, 1.0, 0.5, 2.0, 0.0]], dtype=torch.float64)
+MIXTURES = {
+    "the paper's": (paper_mixture(), [0.0, 1.0, 20.0]),
+    "two points": (paper_mixture(0.0), [0.3, 20.0]),
+    "five of any width": (GaussianMixture(FIVE[0], 4 * normal(5, 2), FIVE[1]), [0.1, 2.0]),
+    "300 points": (GaussianMixture(torch.ones(300) / 300, 4 * normal(300, 2).float(), 0.0), [0.1, 1.0, 5.0]),
+}
+
+EVALUATE = """({weights, means, stds, x, sigma}) => {
+  const n = x.length / 2, logDensity = new Float64Array(n), score = new Float64Array(2 * n);
+  new Score.Mixture(weights, means, stds).evaluate(Float64Array.from(x), sigma, logDensity, score);
+  return [[...logDensity], [...score]];
+}"""
+
+
+@pytest.mark.parametrize("name", MIXTURES)
+def test_log_densities_and_scores_are_the_packages(formulas, name):
+    mixture, sigmas = MIXTURES[name]
+    x = torch.cat([6 * normal(900, 2, seed=1), 40 * normal(100, 2, seed=2)])
+    parts = {"weights": mixture.weights, "means": mixture.means.flatten(), "stds": mixture.stds, "x": x.flatten()}
+    for sigma in sigmas:
+        given = {key: value.double().tolist() for key, value in parts.items()}
+        log_density, score = map(torch.tensor, formulas(EVALUATE, given | {"sigma": sigma}))
+        exact = GaussianMixture(mixture.weights.double(), mixture.means.double(), mixture.stds.double())
+        torch.testing.assert_close(log_density.double(), exact.log_prob(x, sigma), rtol=1e-6, atol=0)
+        error = (score.double().reshape(-1, 2) - exact.score(x, sigma)).norm(dim=1) / exact.score(x, sigma).norm(dim=1)
+        assert float(error.max()) < 1e-6
+
+
+def test_theory_is_the_packages(formulas):
+    assert formulas("() => Score.geometricSigmas(20, 1, 10)") == pytest.approx(geometric_sigmas(20.0, 1.0, 10).tolist())
+    assert formulas("() => Score.geometricSigmas(20, 1, 1)") == [1]
+    for step_size, variance in ((0.1, 1.0), (2.0, 1.0), (0.3, 0.25)):
+        ours = formulas("([e, v]) => Score.langevinVariance(e, v)", [step_size, variance])
+        assert ours == pytest.approx(langevin_variance(step_size, variance))
+    assert formulas("() => Score.langevinVariance(4, 1)") == math.inf
+    for sigmas, variance in (([10.0, 0.1], 1.0), ([20.0, 1.0], 0.0)):
+        ours = formulas("([s, v]) => Score.largestStableStep(s, v)", [sigmas, variance])
+        assert ours == pytest.approx(largest_stable_step(sigmas, variance))
+    for weight, std in ((0.8, 1.0), (0.3, 4.0), (0.8, 20.0)):
+        ours = formulas("([w, s]) => Score.nearerMass(w, 10 * Math.SQRT2, s)", [weight, std])
+        assert ours == pytest.approx(half_plane_mass(weight, 5.0, std), abs=1e-12)
+
+
+SETTLED = """([stepSize, std, sampler]) => {
+  const random = new Score.Random(1), mixture = new Score.Mixture([1], [0, 0], [std]);
+  const chains = new Score.Chains(mixture.sample(20000, 0, random).map(v => 3 * v), random);
+  for (let i = 0; i < 60; i++) chains[sampler](mixture, 0, stepSize);
+  const mean = f => chains.x.reduce((sum, v) => sum + f(v), 0) / chains.x.length;
+  return [mean(v => v), mean(v => v * v), mean(v => v ** 4)];
+}"""
+
+
+@pytest.mark.parametrize("sampler", ["langevin", "metropolis"])
+@pytest.mark.parametrize(("step_size", "std"), [(0.5, 1.0), (2.0, 1.0), (0.3, 0.5)])
+def test_langevin_dynamics_settles_where_theory_says(formulas, sampler, step_size, std):
+    first, second, fourth = formulas(SETTLED, [step_size, std, sampler])
+    variance = langevin_variance(step_size, std**2) if sampler == "langevin" else std**2
+    assert first == pytest.approx(0, abs=4 * math.sqrt(variance / 40_000))
+    assert second == pytest.approx(variance, rel=4 * math.sqrt(2 / 40_000))
+    assert fourth / second**2 == pytest.approx(3, abs=4 * math.sqrt(24 / 40_000))
+
+
+SHARES = """([first, last, nLevels, nSteps, std]) => Array.from({length: 20}, (_, seed) => {
+  const random = new Score.Random(seed), mixture = new Score.Mixture([0.2, 0.8], [-5, -5, 5, 5], [std, std]);
+  const chains = new Score.Chains(Score.uniformStart(1280, random), random);
+  if (nLevels) {
+    const run = new Score.Annealing(mixture, chains, Score.geometricSigmas(first, last, nLevels), 0.1, nSteps);
+    while (!run.done) run.advance();
+  } else for (let i = 0; i < nSteps; i++) chains.langevin(mixture, 0, 0.1);
+  let upper = 0;
+  for (let i = 0; i < chains.n; i++) upper += chains.x[2 * i] + chains.x[2 * i + 1] > 0;
+  return upper / chains.n;
+})"""
+
+
+def test_langevin_dynamics_halves_the_mixture_and_annealing_finds_its_weights(formulas):
+    langevin = torch.tensor(formulas(SHARES, [0, 0, 0, 300, 1.0]))  # which after 100 steps hardly change
+    assert float(langevin.mean()) == pytest.approx(0.509, abs=0.01)
+    annealed = torch.tensor(formulas(SHARES, [20, 1, 10, 100, 1.0]))
+    assert float(annealed.mean()) == pytest.approx(0.785, abs=0.012)
+
+
+DIVERGES = """stepSize => {
+  const random = new Score.Random(0), mixture = new Score.Mixture([0.2, 0.8], [-5, -5, 5, 5], [1, 1]);
+  const chains = new Score.Chains(Score.uniformStart(16, random), random);
+  const run = new Score.Annealing(mixture, chains, Score.geometricSigmas(10, 0.1, 10), stepSize, 400);
+  while (!run.done) run.advance();
+  return run.diverged;
+}"""
+
+
+def test_annealing_diverges_at_the_bound(formulas):
+    bound = largest_stable_step(geometric_sigmas(10.0, 0.1, 10).tolist(), variance=1.0)
+    low, high = 0.9 * bound, 1.1 * bound
+    assert not formulas(DIVERGES, low)
+    assert formulas(DIVERGES, high)
+    while high - low > 0.005 * bound:
+        middle = (low + high) / 2
+        low, high = (low, middle) if formulas(DIVERGES, middle) else (middle, high)
+    assert high == pytest.approx(bound, rel=0.05)
+
+
+# --- the page --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def site(browser, tmp_path_factory):
+    """The tests' site, on a server."""
+    with served_site(built_once(tmp_path_factory)) as site:
+        yield site
+
+
+class Playground:
+    """A page with scenes, watched.
+
+    Args:
+        address: of the page.
+        options: of the browser's context.
+    """
+
+    def __init__(self, browser, address, **options):
+        self.context = browser.new_context(viewport={"width": 1366, "height": 900}, **options)
+        self.watch, self.page = Watch(self.context), self.context.new_page()
+        self.page.goto(address)
+        self.page.wait_for_function(TYPESET)  # until then what is below moves
+
+    def scene(self, name):
+        return Scene(self.page.locator(f".playground[data-scene={name}]"))
+
+    def close(self):
+        assert (self.watch.errors, self.watch.failed, self.watch.outside) == ([], [], [])
+        self.context.close()
+
+
+class Scene:
+    """One scene, in view, by what a reader sees and presses."""
+
+    def __init__(self, root):
+        self.root, self.page = root, root.page
+        root.evaluate("root => root.scrollIntoView({block: 'center', behavior: 'instant'})")
+
+    def press(self, name):
+        self.root.get_by_role("button", name=name, exact=True).click()
+
+    def control(self, label):
+        return self.root.locator("label", has_text=label).locator("input, select")
+
+    def handle(self, name):
+        return self.root.get_by_role("button", name=name)
+
+    @property
+    def readout(self):
+        return self.root.locator(".readout").inner_text().replace("\N{NO-BREAK SPACE}", " ")
+
+    def number(self, pattern):
+        """The number that the readout has where the pattern has a #."""
+        found = re.search(re.escape(pattern).replace(r"\#", r"(−?\d+\.?\d*)"), self.readout)
+        assert found, self.readout
+        return float(found[1].replace("−", "-"))
+
+    @property
+    def pixels(self):
+        return self.root.locator(".plane").screenshot()
+
+    def until(self, condition):
+        self.page.wait_for_function(f"root => ({condition})(root.playground)", arg=self.root.element_handle())
+
+
+@pytest.fixture(scope="module")
+def opened(browser, site):
+    """The playground, opened once by a reader who wants no motion: nothing plays by itself."""
+    playground = Playground(browser, f"{site.address}/playground.html", reduced_motion="reduce")
+    yield playground
+    playground.close()
+
+
+@pytest.fixture
+def scene(opened, request):
+    """The scene that a test is marked with, as at the start."""
+    scene = opened.scene(request.param)
+    scene.press("Reset")
+    return scene
+
+
+def using(*names):
+    return pytest.mark.parametrize("scene", names, indirect=True)
+
+
+@using("langevin")
+def test_play_pause_step_end_and_restart(scene):
+    assert scene.root.evaluate("root => root.playground.frames") == 0
+    assert scene.number("Step # of 1000") == 0
+    scene.press("Step")
+    assert scene.number("Step # of 1000") == 1
+    scene.press("Play")
+    scene.until("scene => scene.steps > 20")
+    scene.press("Pause")
+    steps = scene.number("Step # of 1000")
+    scene.page.wait_for_timeout(100)
+    assert scene.number("Step # of 1000") == steps > 20
+    scene.press("End")
+    ended = scene.readout
+    assert scene.number("second mode: #") == pytest.approx(0.509, abs=0.06)
+    assert scene.number("nearer mode #") == pytest.approx(1 / (1 - 0.1 / 4), abs=0.1)
+    scene.press("Restart")
+    scene.press("End")
+    assert scene.readout == ended  # the same seed
+    scene.control("seed").fill("1")
+    scene.press("End")
+    assert scene.readout != ended
+    scene.press("Reset")
+    scene.press("End")
+    assert scene.readout == ended
+
+
+@using("langevin")
+def test_a_gaussian_is_too_wide_until_it_is_tested_and_diverges_from_the_bound_on(scene):
+    def set_step_size(value):
+        scene.root.evaluate("(root, e) => { root.playground.values.step = e; root.playground.changed('step'); }", value)
+
+    scene.control("target").select_option("one Gaussian")
+    set_step_size(2)
+    scene.press("End")
+    assert scene.number("to settle at v/(1 − ε/4v) = #") == 2
+    assert scene.number("Variance #") == pytest.approx(2, abs=0.24)
+    scene.control("sampler").select_option("with Metropolis test")
+    scene.press("End")
+    assert scene.number("Variance #") == pytest.approx(1, abs=0.12)
+    scene.control("sampler").select_option("plain")
+    set_step_size(4.5)
+    scene.press("End")
+    assert "not below the bound 4v = 4: a step multiplies distances from a mode by 1.25" in scene.readout
+    assert "diverged at step" in scene.readout
+
+
+@using("annealing")
+def test_annealing_gives_the_weight_and_diverges_beyond_the_bound(scene):
+    scene.press("End")
+    assert scene.number("second mode: #") == pytest.approx(0.785, abs=0.05)
+    assert scene.number("exact at this level #") == 0.8
+    shares = scene.root.evaluate("root => root.playground.shares")
+    exact = [half_plane_mass(0.8, 5.0, math.hypot(1, sigma)) for sigma in geometric_sigmas(20.0, 1.0, 10).tolist()]
+    assert shares == pytest.approx(exact, abs=0.07)
+    scene.control("last level").press("Home")
+    scene.press("End")
+    assert "the chains diverged" in scene.readout
+
+
+@using("field")
+def test_a_mode_moves_by_arrow_keys_and_by_drag_and_a_slider_by_keys(scene):
+    mode, before, mouse = scene.handle("Second mode"), scene.pixels, scene.page.mouse
+    mode.press("ArrowLeft")
+    assert mode.get_attribute("aria-label").startswith("Second mode at (4.8, 5)")
+    assert scene.pixels != before
+    plane, ring = scene.root.locator(".plane").bounding_box(), mode.bounding_box()
+    mouse.move(ring["x"] + 14, ring["y"] + 14)
+    mouse.down()
+    mouse.move(plane["x"] + 0.75 * plane["width"], plane["y"] + 0.5 * plane["height"], steps=4)
+    mouse.up()
+    x, y = re.search(r"\((.+), (.+)\)", mode.get_attribute("aria-label").replace("−", "-")).groups()
+    assert (float(x), float(y)) == pytest.approx((4, 0), abs=0.1)
+    before = scene.pixels
+    scene.control("noise σ").press("ArrowRight")
+    assert scene.number("σ = #") == 3.1
+    assert scene.pixels != before
+
+
+@using("field")
+def test_the_readout_at_the_cross_is_the_packages(scene):
+    x = torch.zeros(1, 2)
+    assert scene.number("log-density #") == pytest.approx(float(paper_mixture().log_prob(x, 3.0)), rel=1e-2)
+    assert scene.number("of length #") == pytest.approx(float(paper_mixture().score(x, 3.0).norm()), rel=1e-2)
+
+
+@using("draw")
+def test_painted_points_are_remembered(scene):
+    scene.control("begin with").select_option("nothing")
+    assert scene.readout.startswith("Paint on the plane")
+    for key in ("Space", "Shift+ArrowRight", "Shift+ArrowRight", "Space"):
+        scene.handle("Brush").press(key)
+    plane, mouse = scene.root.locator(".plane").bounding_box(), scene.page.mouse
+    mouse.move(plane["x"] + 50, plane["y"] + 50)
+    mouse.down()
+    mouse.move(plane["x"] + 200, plane["y"] + 50, steps=10)
+    mouse.up()
+    n = scene.number("# painted points")
+    assert 8 <= n <= 14
+    scene.press("End")
+    assert scene.number("Within 3σ of a painted point: # %") >= 98
+    assert scene.number("of the chains (99 % of noise around a point). # of") == n
+
+
+@using(*SCENES)
+def test_a_link_brings_back_the_state(scene):
+    scene.control("seed").fill("7")
+    scene.root.locator("input[type=range]").first.press("ArrowRight")
+    scene.root.locator(".handle").last.press("ArrowUp")
+    scene.root.locator(".handle").last.press("Space")  # which paints
+    for name in ("Restart", "Link", "Step"):
+        scene.press(name)
+    before, link = scene.readout, scene.page.evaluate("location.hash")
+    scene.press("Reset")
+    scene.page.evaluate("location.hash = ''")
+    scene.press("Step")
+    assert scene.readout != before
+    scene.page.evaluate("link => { location.hash = link }", link)
+    scene.press("Step")
+    assert scene.readout == before
+
+
+def test_a_link_opens_at_its_scene_which_plays_once_seen(browser, site):
+    moving = Playground(browser, f"{site.address}/playground.html#annealing&seed=7&levels=2")
+    scene = moving.scene("annealing")
+    scene.until("scene => scene.playing && scene.frames > 2")
+    assert scene.root.evaluate("root => root.playground.run.sigmas") == [20, 1]
+    assert scene.control("seed").input_value() == "7"
+    moving.close()
+
+
+def test_chapters_have_the_scene_of_their_slider_and_work_as_files(browser, site):
+    for chapter, name in EMBEDDED.items():
+        text = (site.folder / "notebooks" / f"{chapter}.html").read_text(encoding="utf-8")
+        assert re.findall(r'class="playground" data-scene="(\w+)"', text) == [name]
+    playground = Playground(browser, (site.folder / "notebooks" / f"{chapter}.html").as_uri(), reduced_motion="reduce")
+    playground.scene(name).press("Step")
+    playground.close()
+
+
+def test_the_scripts_are_small():
+    assert sum(path.stat().st_size for path in SCRIPTS.iterdir()) < 100_000  # of 600,000 that the site may have
+
+
+# --- speed -----------------------------------------------------------------------------------------------------------
+
+FAST = {
+    "langevin": "#langevin&chains=2000&speed=10&total=100000",
+    "annealing": "#annealing&chains=2000&speed=10&steps=200&levels=20",
+}
+
+
+@pytest.fixture
+def fast(browser, site, request):
+    """A scene at play, with 2,000 chains and 10 steps a frame."""
+    playground = Playground(browser, f"{site.address}/playground.html{FAST[request.param]}")
+    scene = playground.scene(request.param)
+    scene.until("scene => scene.frames > 60")
+    yield scene
+    playground.close()
+
+
+@pytest.mark.parametrize("fast", FAST, indirect=True)
+def test_two_thousand_chains_take_little_of_a_frame(fast, measured):
+    for _ in range(3):  # other programs come and go
+        times = fast.root.evaluate("""async root => {
+          const {playground} = root, from = playground.frames;
+          while (playground.frames < from + 60) await new Promise(requestAnimationFrame);
+          return Array.from({length: 60}, (_, i) => playground.times[(from + i) % playground.times.length]);
+        }""")
+        if (median := statistics.median(times)) <= 8:
+            break
+    measured(f"{fast.root.get_attribute('aria-label')}: 2,000 chains, 10 steps a frame: {median:.1f} ms of script")
+    assert median <= 8
+
+
+@pytest.mark.slow  # ten seconds each, on a machine where nothing else runs
+@pytest.mark.parametrize("fast", FAST, indirect=True)
+def test_58_frames_a_second(fast, measured):
+    rate = fast.root.evaluate("""async root => {
+      const {playground} = root, frames = playground.frames, from = performance.now();
+      while (performance.now() < from + 10000) {
+        if (playground.done) playground.play();
+        await new Promise(requestAnimationFrame);
+      }
+      return 1000 * (playground.frames - frames) / (performance.now() - from);
+    }""")
+    measured(f"{fast.root.get_attribute('aria-label')}: {rate:.1f} frames a second over 10 s")
+    assert rate >= 58
