@@ -17,11 +17,13 @@ from pathlib import Path
 from sphinx.cmd.build import build_main
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # this package, whichever is installed
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
 
 import formulas
 import ledger
 from chapters import ROOT, Notebook, found, gallery, overview
 
+import notebooks
 from sbgm import cli
 
 HERE = ROOT / "docs"
@@ -49,8 +51,9 @@ def main() -> int:
     stage(folder / "source", series)
     arguments = ["-b", "html", "-c", HERE, "-d", folder / "doctrees", "-W", "--keep-going", "-q"]
     status = build_main([*map(str, arguments), str(folder / "source"), str(folder / "html")])
+    address = notebooks.repository()
     for notebook in series:
-        write(folder / "html", notebook.downloads())
+        write(folder / "html", notebook.downloads() | (notebook.hosted(address) if address else {}))
     if status == 0:
         print(f"The site is at {folder / 'html' / 'index.html'}")
     return status

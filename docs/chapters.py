@@ -12,6 +12,8 @@ from typing import NamedTuple
 import nbformat
 from alternatives import caption_of, plain
 
+import notebooks as tool
+
 ROOT = Path(__file__).resolve().parent.parent
 
 CHAPTERS_HEAD = """# The chapters
@@ -130,7 +132,7 @@ class Notebook:
             if cell.cell_type == "markdown":
                 cell.source = self.linked(cell.source, series)
         heading, _, text = content.cells[0].source.partition("\n")
-        content.cells[0].source = f"{heading}\n\n{self.offers()}\n{text}"
+        content.cells[0].source = f"{heading}\n\n{self.offers(tool.repository())}\n{text}"
         for index, cell in reversed([*enumerate(content.cells)]):
             explorers = EXPLORER.findall(cell.source) if cell.cell_type == "code" else ()
             for scene in filter(None, map(SCENES.get, explorers)):
@@ -138,11 +140,42 @@ class Notebook:
                 content.cells.insert(index + 1, playground)
         return nbformat.writes(content)
 
-    def offers(self) -> str:
-        """The line below its heading: links to what `downloads` gives."""
+    def offers(self, address: str) -> str:
+        """The line below its heading: links to what `downloads` gives, and to where it runs.
+
+        Args:
+            address: the project's; Colab and Binder open notebooks of one on GitHub.
+        """
         notebook, text = (f"{'../' * self.place.count('/')}{place}" for place in self.downloads())
-        links = f"<a href='{notebook}' download>Download this notebook</a>", f"<a href='{text}'>Its source as text</a>"
+        links = [
+            f"<a href='{notebook}' download>Download this notebook</a>",
+            f"<a href='{text}'>Its source as text</a>",
+        ]
+        if colab := tool.in_colab(self.hosted_at(address)):
+            binder = f"https://mybinder.org/v2/gh/{address.removeprefix(tool.GITHUB)}/HEAD?labpath={self.place}"
+            links += [f"<a href='{colab}'>Open in Colab</a>", f"<a href='{binder}'>Open in Binder</a>"]
+            links += [f"<a href='{address}/blob/HEAD/{self.place}'>See it on GitHub</a>"]
         return "\n".join([":::{container} offers", *links, ":::"])
+
+    def hosted_at(self, address: str) -> str:
+        """Where its copy for Colab lies, on the branch that `make publish` puts the site on."""
+        return f"{address}/blob/gh-pages/{self.place.replace('notebooks', 'hosted', 1)}"
+
+    def hosted(self, address: str) -> dict[str, bytes]:
+        """The copy that runs in Colab, by its place in the site: it fetches the project, and its links go to GitHub."""
+
+        def outward(link: re.Match) -> str:
+            target = posixpath.normpath(f"{posixpath.dirname(self.place)}/{link[1]}")
+            return f"]({address}/{'raw' if target.endswith('.png') else 'blob'}/HEAD/{target}"
+
+        content = copy.deepcopy(self.content)
+        for cell in content.cells:
+            if cell.cell_type == "markdown":
+                parts = VERBATIM.split(cell.source)
+                parts[1::2] = [LINK.sub(outward, part) if part.startswith("[") else part for part in parts[1::2]]
+                cell.source = "".join(parts)
+        notebook = tool.hosted(content, self.file.stem, address, self.hosted_at(address))
+        return {self.place.replace("notebooks", "hosted", 1): tool.as_text(notebook).encode()}
 
     def downloads(self) -> dict[str, bytes]:
         """The notebook as it is, and its text and code without outputs, by the places of these files in the site."""

@@ -17,7 +17,7 @@ copyright = "the sbgm authors; text and figures CC BY 4.0, code MIT"
 language = "en-GB"
 extensions = [
     "myst_nb", "sphinx.ext.autosummary", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "sphinx.ext.mathjax",
-    "sphinx-mathjax-offline", "sphinx_copybutton",
+    "sphinx.ext.githubpages", "sphinx-mathjax-offline", "sphinx_copybutton",
 ]  # fmt: skip
 templates_path = [str(Path(__file__).parent / "_templates")]
 

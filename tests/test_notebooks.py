@@ -322,7 +322,8 @@ def test_run_goes_on_after_a_failure_and_leaves_the_originals(tmp_path, capsys):
 
 
 def test_a_cell_whose_output_is_seen_first_is_folded_and_no_other():
-    cells = [new_code_cell("x = 1", metadata={"tags": [FOLDED_TAG]}), new_code_cell("x", metadata={"jupyter": {"a": 1}})]
+    folded = new_code_cell("x = 1", metadata={"tags": [FOLDED_TAG]})
+    cells = [folded, new_code_cell("x", metadata={"jupyter": {"a": 1}})]
     first, second = normalised(new_notebook(cells=cells), "00_folded").cells
     assert first.metadata == {"tags": ["hide-input"], "jupyter": {"source_hidden": True}}
     assert second.metadata == {}
