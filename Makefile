@@ -14,7 +14,7 @@ ALL := $(VENV)/.installed-all$(if $(LOCKED),-locked)
 LIMITS := $(if $(LOCKED),constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test test-browser test-slow lint notebooks reproduce ledger site checks release bench gpu-hour lock clean
+.PHONY: help setup lab test test-browser test-slow lint notebooks reproduce ledger site publish checks release bench gpu-hour lock clean
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,11 +66,19 @@ ledger: $(ALL)  ## rebuild data/results/README.md, the table of claims
 site: $(ALL)  ## build the site from the committed outputs, offline, into build/site/html/
 	$(PY) docs/build.py
 
+# The branch holds the pages alone, in one commit without a past.
+publish: site  ## build the site, and put it on the branch gh-pages of origin
+	@export GIT_DIR=$$(git rev-parse --absolute-git-dir) GIT_INDEX_FILE=$(CURDIR)/build/site/index; rm -f $$GIT_INDEX_FILE; \
+	  git -C build/site/html --work-tree=. add --all --force . && tree=$$(git write-tree) && \
+	  commit=$$(git commit-tree $$tree -m "The site of $$(git rev-parse --short HEAD)") && \
+	  git push --force origin $$commit:refs/heads/gh-pages
+
 checks: $(ALL)  ## print what the exercises' checks say to every right and wrong answer known
 	$(PY) tools/prove_checks.py
 
 release: $(ALL)  ## write the chapters without solutions: make release VARIANT=1
-	$(PY) tools/notebooks.py release $(or $(FOLDER),build/course) --variant $(or $(VARIANT),0) $(if $(SOURCE),--source $(SOURCE))
+	$(PY) tools/notebooks.py release $(or $(FOLDER),build/course) --variant $(or $(VARIANT),0) $(if $(SOURCE),--source $(SOURCE)) \
+	  $(if $(AT),--at $(AT))
 
 bench: $(ALL)  ## measure the speeds that data/results/SPEED.md states
 	$(PY) tools/bench.py

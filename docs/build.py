@@ -17,11 +17,13 @@ from pathlib import Path
 from sphinx.cmd.build import build_main
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # this package, whichever is installed
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
 
 import formulas
 import ledger
-from chapters import ROOT, found, gallery, overview
+from chapters import ROOT, Notebook, found, gallery, overview
 
+import notebooks
 from sbgm import cli
 
 HERE = ROOT / "docs"
@@ -45,17 +47,20 @@ def main() -> int:
     folder = options.folder.resolve()
     for name in ("source", "doctrees", "html", "jupyter_execute"):  # nothing stays of a page whose source is gone
         shutil.rmtree(folder / name, ignore_errors=True)
-    stage(folder / "source", options.notebooks.resolve())
+    series = found(options.notebooks.resolve())
+    stage(folder / "source", series)
     arguments = ["-b", "html", "-c", HERE, "-d", folder / "doctrees", "-W", "--keep-going", "-q"]
     status = build_main([*map(str, arguments), str(folder / "source"), str(folder / "html")])
+    address = notebooks.repository()
+    for notebook in series:
+        write(folder / "html", notebook.downloads() | (notebook.hosted(address) if address else {}))
     if status == 0:
         print(f"The site is at {folder / 'html' / 'index.html'}")
     return status
 
 
-def stage(source: Path, notebooks: Path) -> None:
+def stage(source: Path, series: list[Notebook]) -> None:
     """Write all that Sphinx reads into one folder, in the repository's layout."""
-    series = found(notebooks)
     written = [*HERE.glob("*.md"), HERE / "api" / "index.rst"]
     pages = {path.relative_to(HERE): path.read_text("utf-8").replace("](../", "](") for path in written}
     pages |= {notebook.place: notebook.staged(series) for notebook in series}
@@ -65,9 +70,14 @@ def stage(source: Path, notebooks: Path) -> None:
     content |= {f"figures/{figure.anchor}.png": figure.png for notebook in series for figure in notebook.figures()}
     files = {*(ROOT / name for name in COPIED), *(path for notebook in series for path in notebook.linked_files())}
     content |= {path.relative_to(ROOT): path.read_bytes() for path in files}
+    write(source, content)
+
+
+def write(folder: Path, content: dict[str, bytes]) -> None:
+    """Write files by their places in a folder."""
     for name, value in content.items():
-        (source / name).parent.mkdir(parents=True, exist_ok=True)
-        (source / name).write_bytes(value)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(value)
 
 
 def command_line() -> str:

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import nbformat
 from alternatives import caption_of, plain
 
+import notebooks as tool
+
 ROOT = Path(__file__).resolve().parent.parent
 
 CHAPTERS_HEAD = """# The chapters
@@ -64,6 +66,7 @@ class Notebook:
     """A notebook of the series: a chapter, or one of a folder below the chapters.
 
     Attributes:
+        file: where it is read from.
         place: where it lies in the site, as in the repository: such as "notebooks/03_langevin_dynamics.ipynb".
         number: its chapter's.
         is_chapter: whether it is the chapter itself.
@@ -73,6 +76,7 @@ class Notebook:
     """
 
     def __init__(self, path: Path) -> None:
+        self.file = path
         self.place = f"notebooks/{path.as_posix().rpartition('/notebooks/')[2]}"
         self.number, self.is_chapter = int(path.name[:2]), path.parent.name == "notebooks"
         self.called = f"chapter {self.number}" + ("" if self.is_chapter else f", {path.parent.name}")
@@ -127,12 +131,58 @@ class Notebook:
         for cell in content.cells:
             if cell.cell_type == "markdown":
                 cell.source = self.linked(cell.source, series)
+        heading, _, text = content.cells[0].source.partition("\n")
+        content.cells[0].source = f"{heading}\n\n{self.offers(tool.repository())}\n{text}"
         for index, cell in reversed([*enumerate(content.cells)]):
             explorers = EXPLORER.findall(cell.source) if cell.cell_type == "code" else ()
             for scene in filter(None, map(SCENES.get, explorers)):
                 playground = nbformat.v4.new_markdown_cell(PLAYGROUND.format(scene=scene), id=f"playground-{scene}")
                 content.cells.insert(index + 1, playground)
         return nbformat.writes(content)
+
+    def offers(self, address: str) -> str:
+        """The line below its heading: links to what `downloads` gives, and to where it runs.
+
+        Args:
+            address: the project's; Colab and Binder open notebooks of one on GitHub.
+        """
+        notebook, text = (f"{'../' * self.place.count('/')}{place}" for place in self.downloads())
+        links = [
+            f"<a href='{notebook}' download>Download this notebook</a>",
+            f"<a href='{text}'>Its source as text</a>",
+        ]
+        if colab := tool.in_colab(self.hosted_at(address)):
+            binder = f"https://mybinder.org/v2/gh/{address.removeprefix(tool.GITHUB)}/HEAD?labpath={self.place}"
+            links += [f"<a href='{colab}'>Open in Colab</a>", f"<a href='{binder}'>Open in Binder</a>"]
+            links += [f"<a href='{address}/blob/HEAD/{self.place}'>See it on GitHub</a>"]
+        return "\n".join([":::{container} offers", *links, ":::"])
+
+    def hosted_at(self, address: str) -> str:
+        """Where its copy for Colab lies, on the branch that `make publish` puts the site on."""
+        return f"{address}/blob/gh-pages/{self.place.replace('notebooks', 'hosted', 1)}"
+
+    def hosted(self, address: str) -> dict[str, bytes]:
+        """The copy that runs in Colab, by its place in the site: it fetches the project, and its links go to GitHub."""
+
+        def outward(link: re.Match) -> str:
+            target = posixpath.normpath(f"{posixpath.dirname(self.place)}/{link[1]}")
+            return f"]({address}/{'raw' if target.endswith('.png') else 'blob'}/HEAD/{target}"
+
+        content = copy.deepcopy(self.content)
+        for cell in content.cells:
+            if cell.cell_type == "markdown":
+                parts = VERBATIM.split(cell.source)
+                parts[1::2] = [LINK.sub(outward, part) if part.startswith("[") else part for part in parts[1::2]]
+                cell.source = "".join(parts)
+        notebook = tool.hosted(content, self.file.stem, address, self.hosted_at(address))
+        return {self.place.replace("notebooks", "hosted", 1): tool.as_text(notebook).encode()}
+
+    def downloads(self) -> dict[str, bytes]:
+        """The notebook as it is, and its text and code without outputs, by the places of these files in the site."""
+        fences = {"markdown": "{}", "code": "```python\n{}\n```"}
+        text = "\n\n".join(fences[cell.cell_type].format(cell.source) for cell in self.content.cells)
+        encoded = text.encode("utf-8-sig")  # whose first bytes tell a browser, where no server does
+        return {f"files/{self.place}": self.file.read_bytes(), f"files/{self.place[:-6]}.txt": encoded}
 
     def linked(self, markdown: str, series: list[Notebook]) -> str:
         """Markdown of it in which each mention of another chapter that there is, such as "chapter 3", links to it."""

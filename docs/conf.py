@@ -16,7 +16,8 @@ project = "sbgm"
 copyright = "the sbgm authors; text and figures CC BY 4.0, code MIT"
 language = "en-GB"
 extensions = [
-    "myst_nb", "sphinx.ext.autosummary", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "sphinx-mathjax-offline",
+    "myst_nb", "sphinx.ext.autosummary", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "sphinx.ext.mathjax",
+    "sphinx.ext.githubpages", "sphinx-mathjax-offline", "sphinx_copybutton",
 ]  # fmt: skip
 templates_path = [str(Path(__file__).parent / "_templates")]
 
@@ -38,6 +39,10 @@ add_module_names = False
 python_maximum_signature_line_length = 88
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
+
+# Copied are code and examples without their prompts; not what a cell printed.
+copybutton_selector = "div:not(.output) > div.highlight > pre"
+copybutton_prompt_text, copybutton_prompt_is_regexp = r">>> |\.\.\. ", True
 
 mathjax_path = "mathjax/tex-chtml.js"  # a copy in the site, by sphinx-mathjax-offline
 html_theme = "furo"
@@ -94,6 +99,16 @@ def skip_member(app, what, name, obj, skip, options):
     return True if in_room or isinstance(obj, TUPLE_FIELD) else None
 
 
+def find_the_way_back(app, pagename, templatename, context, doctree):
+    """Lead from a file's source to the page that documents each name: viewcode takes one page for all of a file."""
+    module = pagename.removeprefix("_modules/").replace("/", ".")
+    _, _, documents, first = getattr(app.env, "_viewcode_modules", {}).get(module) or ("", {}, {}, "")
+    for name, document in documents.items():
+        page = f"{document}.html#"  # called as the module that it documents
+        wrong, right = f'{page}{first}.{name}"', f'{page}{document.removeprefix("api/")}.{name}"'
+        context["body"] = context["body"].replace(wrong, right)
+
+
 def add_playground(app, pagename, templatename, context, doctree):
     """Load the playground on the pages that have one: classic scripts, since a page opened as a file has no modules."""
     if 'class="playground"' in context.get("body", ""):
@@ -116,5 +131,6 @@ def setup(app):
     app.connect("autodoc-process-docstring", add_equations, priority=600)
     app.connect("autodoc-process-signature", plain_signature)
     app.connect("autodoc-skip-member", skip_member)
+    app.connect("html-page-context", find_the_way_back)
     app.connect("html-page-context", add_playground)
     app.connect("html-page-context", mend_markup, priority=900)  # once Furo has made its tree

@@ -34,6 +34,7 @@ class Page(HTMLParser):
     Attributes:
         ids: what a link's fragment can lead to.
         links: targets of <a>.
+        next: the target of the link to the page that follows, "" on the last one.
         images: (src, alt) of each <img>.
         resources: what a browser fetches to show the page.
         has_viewport: whether it fits a phone's width.
@@ -46,7 +47,7 @@ class Page(HTMLParser):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.ids, self.links, self.images, self.resources = set(), [], [], []
-        self.has_viewport, self.prose, self.details = False, "", []
+        self.has_viewport, self.prose, self.details, self.next = False, "", [], ""
         self._open: list[tuple[str, bool]] = []  # tags, and whether they hold code, a formula or a script
         self.feed(path.read_text(encoding="utf-8"))
 
@@ -56,6 +57,7 @@ class Page(HTMLParser):
         self.ids.add(given.get("id", ""))
         if tag == "a" and "href" in given:
             self.links.append(given["href"])
+            self.next = given["href"] if "next-page" in classes else self.next
         if tag == "img":
             self.images.append((given["src"], given.get("alt", "")))
         if tag in ("img", "script", "source", "iframe", "video") and given.get("src"):
@@ -186,6 +188,72 @@ def test_a_notebook_in_a_folder_below_is_a_page_with_its_figures_and_claims(page
     assert "notebooks/lab/99_below.html" in pages["ledger.html"].links
     assert "Evidence" in pages["index.html"].prose
     assert "ledger.html#claim-l3" in pages["chapters.html"].links
+
+
+def test_a_notebook_offers_itself_and_its_source(html, pages):
+    for path in CHAPTERS:
+        page = html_of(path)
+        for suffix in ("ipynb", "txt"):
+            (link,) = (link for link in pages[page].links if link.endswith(f"{path.stem}.{suffix}"))
+            file = (html / page).parent / link
+            if suffix == "ipynb":
+                assert file.read_bytes() == path.read_bytes()
+            else:
+                cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+                text = file.read_text(encoding="utf-8-sig")
+                assert [cell for cell in cells if "".join(cell["source"]) not in text] == []
+
+
+def test_pages_follow_each_other_in_the_order_of_reading(html, pages):
+    order, name = [], "index.html"
+    while name not in order:
+        order.append(name)
+        following = ((html / name).parent / pages[name].next).resolve()
+        name = following.relative_to(html.resolve()).as_posix() if pages[name].next else name
+    chapters = [html_of(path) for path in CHAPTERS if path.parent.name == "notebooks"]
+    labs = [html_of(path) for path in CHAPTERS if path.parent.name == "lab"]
+    scratch = ["notebooks/99_scratch.html"], ["notebooks/lab/99_below.html"]
+    first = order.index(chapters[0])
+    series = [*chapters, *scratch[0], *labs, *scratch[1]]
+    assert order[first : first + len(series)] == series
+    assert order.index("chapters.html") < first
+    listed = [
+        name for name in pages if not name.startswith("_modules") and name not in ("search.html", "genindex.html")
+    ]
+    assert set(listed) == set(order)
+
+
+def test_the_first_page_moves_then_says_in_three_lines_what_this_is_and_where_to_begin(html, pages):
+    text = (html / "index.html").read_text(encoding="utf-8")
+    begin = text.index("ladder.png")
+    head = text[begin : text.index("<h2", begin)]
+    assert "<img" not in text[text.index("<h1") : begin].partition("<img")[2]
+    assert len(re.findall(r"<p><strong>", head)) == 3
+    assert len(words_of(head).split()) < 150
+    assert f'href="notebooks/{CHAPTERS[0].stem}.html"' in head
+
+
+def words_of(html: str) -> str:
+    """A piece of HTML without its tags."""
+    return re.sub(r"<[^>]*>", " ", html)
+
+
+def test_code_can_be_copied_without_prompts(html, pages):
+    for name in (html_of(CHAPTERS[3]), "api/sbgm.samplers.html"):
+        scripts = [re.sub(r".*/|\?.*", "", source) for source in pages[name].resources]
+        assert {"clipboard.min.js", "copybutton.js"} <= set(scripts)
+    script = (html / "_static" / "copybutton.js").read_text(encoding="utf-8")
+    assert "'>>> |\\\\.\\\\.\\\\. ', true" in script
+
+
+def test_every_function_and_class_leads_to_its_source(html):
+    heads = re.compile(
+        r'<dl class="py (?:function|class|exception|method)">\s*<dt [^>]*id="([^"]+)">(.*?)</dt>', re.DOTALL
+    )
+    texts = [path.read_text(encoding="utf-8") for path in (html / "api").glob("*.html")]
+    found = {name: "../_modules/" in head for text in texts for name, head in heads.findall(text)}
+    assert len(found) > 300
+    assert [name for name in found if not found[name]] == ["sbgm.checked.require_generator"]  # made by `instance_of`
 
 
 def test_the_ledger_shows_every_claim_with_every_measurement(pages):

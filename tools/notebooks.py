@@ -23,6 +23,7 @@ import re
 import struct
 import sys
 import time
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,6 +59,8 @@ MACHINE_DEPENDENT = {
 }
 NOT_RUN_OR_RAISING = re.compile(r"nbval[-_]skip|(nbval[-_])?raises[-_]exception", re.IGNORECASE)
 
+GITHUB = "https://github.com/"
+
 # A hosted kernel has started before the project is there: hence sys.path.
 FETCH = """\
 # On a hosted notebook this fetches the project and installs it, once. Where sbgm is installed it does nothing.
@@ -70,7 +73,8 @@ if importlib.util.find_spec("sbgm") is None:
     project = Path("sbgm-course").resolve()
     if not project.exists():
         subprocess.run(["git", "clone", "--quiet", "--depth=1", {source!r}, str(project)], check=True)
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "-e", f"{{project}}[fid,notebooks]"], check=True)
+    extras = "fid" if "google.colab" in sys.modules else "fid,notebooks"  # Colab has its own kernel
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "-e", f"{{project}}[{{extras}}]"], check=True)
     sys.path.insert(0, str(project))"""
 
 
@@ -277,7 +281,35 @@ def run(path: Path, folder: Path, timeout: float) -> None:
         write(normalised(notebook, path.stem), folder / place(path))
 
 
-def released(notebook: NotebookNode, name: str, variant: int, source: str = "") -> NotebookNode:
+def repository() -> str:
+    """The project's public address, `Repository` in pyproject.toml's [project.urls]; "" while it has none."""
+    urls = tomllib.loads((NOTEBOOKS.parent / "pyproject.toml").read_text("utf-8"))["project"].get("urls", {})
+    return urls.get("Repository", "").rstrip("/").removesuffix(".git")
+
+
+def in_colab(address: str) -> str:
+    """The address at which Colab opens a notebook that lies at this one, on GitHub; "" for one that lies elsewhere."""
+    return address.replace(GITHUB, "https://colab.research.google.com/github/", 1) if address.startswith(GITHUB) else ""
+
+
+def hosted(notebook: NotebookNode, name: str, source: str, at: str = "") -> NotebookNode:
+    """A copy of a notebook that runs where sbgm isn't installed: its first cell fetches the project.
+
+    Args:
+        notebook: a chapter.
+        name: its file's stem.
+        source: git repository to fetch from.
+        at: the address where the copy will lie; where it is on GitHub, a link below the heading opens it in Colab.
+    """
+    result = copy.deepcopy(notebook)
+    if link := in_colab(at):
+        heading, _, text = result.cells[0].source.partition("\n")
+        result.cells[0].source = f"{heading}\n\n[Open in Colab]({link})\n{text}"
+    result.cells.insert(1, new_code_cell(FETCH.format(source=source)))
+    return normalised(result, name)
+
+
+def released(notebook: NotebookNode, name: str, variant: int, source: str = "", at: str = "") -> NotebookNode:
     """A copy of a chapter without its solutions, its exercises in the group's variant.
 
     Args:
@@ -285,15 +317,14 @@ def released(notebook: NotebookNode, name: str, variant: int, source: str = "") 
         name: its file's stem.
         variant: the group's; 0 is the one that the chapters themselves have.
         source: git repository to fetch the project from where it isn't installed; none if empty.
+        at: see `hosted`.
     """
     result = copy.deepcopy(notebook)
     result.cells = [cell for cell in result.cells if SOLUTION_TAG not in tags_of(cell)]
     for cell in result.cells:
         if variant and EXERCISE_TAG in tags_of(cell) and VARIANT.search(cell.source):
             cell.update(source=VARIANT.sub(f"variant={variant}", cell.source), outputs=[])  # they were of variant 0
-    if source:
-        result.cells.insert(1, new_code_cell(FETCH.format(source=source)))
-    return normalised(result, name)
+    return hosted(result, name, source, at) if source else normalised(result, name)
 
 
 def for_each(paths: list[Path], work: Callable[[Path], None]) -> bool:
@@ -324,14 +355,23 @@ def main(arguments: list[str] | None = None) -> int:
     for name in ("build", "check", "run"):
         commands[name].add_argument("notebooks", type=Path, nargs="*", metavar="NOTEBOOK")
     commands["release"].add_argument("--variant", type=int, default=0, help="of the exercises that have several (0)")
-    commands["release"].add_argument("--source", default="", metavar="URL", help="for hosted notebooks to fetch from")
+    release = commands["release"].add_argument
+    release("--source", default=repository(), metavar="URL", help="to fetch from where sbgm isn't; Repository, if set")
+    release("--at", default="", metavar="URL", help="the folder on GitHub where they will lie, for links to Colab")
     options = parser.parse_args(arguments)
     works = {
         "build": lambda path: build(path, options.timeout),
         "check": lambda path: refuse(faults(path)),
         "run": lambda path: run(path, options.folder, options.timeout),
         "release": lambda path: write(
-            released(read(path), path.stem, options.variant, options.source), options.folder / place(path)
+            released(
+                read(path),
+                path.stem,
+                options.variant,
+                options.source,
+                options.at and f"{options.at.rstrip('/')}/{place(path).as_posix()}",
+            ),
+            options.folder / place(path),
         ),
     }
     if options.command == "release" and options.variant < 0:

@@ -95,3 +95,17 @@ def test_search_finds_a_page(browser, site):
     assert "Langevin" in page.locator("#search-results li").first.inner_text()
     assert (watch.errors, watch.failed, watch.outside) == ([], [], [])
     context.close()
+
+
+def test_a_copied_example_is_without_prompts_and_outputs(browser, site):
+    context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    page.goto(f"{site.address}/api/sbgm.samplers.html")
+    example = page.locator(".doctest", has_text="mixture, g = sbgm.paper_mixture()").first
+    example.hover()
+    example.locator("button.copybtn").click()
+    page.wait_for_selector("button.copybtn.success")
+    copied = page.evaluate("navigator.clipboard.readText()")
+    shown = example.locator("pre").inner_text().splitlines()
+    context.close()
+    assert copied.splitlines() == [line.removeprefix(">>> ") for line in shown if line.startswith(">>> ")]
