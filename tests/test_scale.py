@@ -1,4 +1,4 @@
-"""The chapters' scales, and what a full run takes."""
+"""The precision that a machine is fast in, and what a full run takes."""
 
 import dataclasses
 
@@ -6,43 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from sbgm.lab import Scale
 from sbgm.lab.ncsn import NCSN
 from sbgm.lab.scale import fast_precision, forward_flop, full_run, gpu_hour_table, hours, saved_numbers
 from sbgm.refinenet import RefineNet
 from sbgm.training import n_parameters
-from sbgm.weights import save_network
 
 SHAPE = (1, 8, 8)
-
-
-def test_the_laptop_is_the_default():
-    assert Scale.from_environment({}) == Scale.laptop() == Scale.from_environment({"SBGM_SCALE": "laptop"})
-
-
-def test_a_gpu_needs_one(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ValueError, match="where torch sees no CUDA device"):
-        Scale.from_environment({"SBGM_SCALE": "gpu"})
-
-
-def test_another_scale_is_refused():
-    with pytest.raises(ValueError, match="SBGM_SCALE must be"):
-        Scale.from_environment({"SBGM_SCALE": "cluster"})
-
-
-def test_the_gpus_scale_is_the_papers_and_differs_in_settings_alone():
-    laptop, gpu = Scale.laptop(), Scale.gpu("cpu")
-    assert (gpu.n_steps, gpu.n_images, gpu.data) == (100, 1_000, "mnist")
-    assert {f.name for f in dataclasses.fields(Scale)} == vars(laptop).keys() == vars(gpu).keys()
-
-
-def test_a_network_of_ones_own_is_loaded_and_scored(tmp_path):
-    network = RefineNet([1.0, 0.1], channels=4, image_channels=1)
-    save_network(network, tmp_path / "mine.safetensors", image_shape=list(SHAPE))
-    scale = dataclasses.replace(Scale.laptop(), network=str(tmp_path / "mine.safetensors"), precision="fp32")
-    x = torch.rand(2, *SHAPE, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(scale.score(scale.load())(x, 0.1), network(x, 0.1))
 
 
 def test_bf16_is_chosen_where_the_processor_has_it(monkeypatch):
@@ -59,9 +28,6 @@ def test_bf16_is_not_chosen_on_a_t4_which_emulates_it(monkeypatch, capability, p
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
     assert fast_precision("cuda") == precision
-
-
-# --- what a full run takes -------------------------------------------------------------------------------------------
 
 
 class OneConvolution(nn.Module):

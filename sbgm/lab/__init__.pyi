@@ -42,4 +42,3 @@ from .recipes import train_on_circle as train_on_circle
 from .recipes import train_shipped as train_shipped
 from .recipes import train_shipped_classifier as train_shipped_classifier
 from .recipes import train_shipped_digits as train_shipped_digits
-from .scale import Scale as Scale

@@ -77,7 +77,7 @@ def running_lab(folder: Path) -> Iterator[Lab]:
     port, token = free_port(), secrets.token_hex(16)
     lab = Lab(folder, port, token)
     environment = os.environ | {name: str(folder / place) for name, place in FOLDERS.items()}
-    environment |= {"JUPYTER_TOKEN": token, "SBGM_SCALE": "laptop", "JUPYTER_CONFIG_PATH": str(SETTINGS)}
+    environment |= {"JUPYTER_TOKEN": token, "JUPYTER_CONFIG_PATH": str(SETTINGS)}
     command = [sys.executable, "-m", "jupyterlab", *FLAGS, f"--port={port}", f"--ServerApp.root_dir={lab.notebooks}"]
     log = folder / "server.log"
     with log.open("w") as file:
