@@ -50,7 +50,7 @@ def processes_left() -> list[list[str]]:
 def grade_and_kill(tmp_path: Path, kill_at: list[int]) -> dict[str, dict[str, str]]:
     """Grade tmp_path/in into tmp_path/out, killed when so many rows are there, and return the rows of each time."""
     command = [sys.executable, "-m", "sbgm", "grade", str(tmp_path / "in"), "--out", str(tmp_path / "out")]
-    command += ["--jobs", "2", "--seconds", "20", "--seed", "7", "--memory", str(MEMORY / 2**30)]
+    command += ["--jobs", "2", "--seconds", "30", "--seed", "7", "--memory", str(MEMORY / 2**30)]
     environment = os.environ | {"TMPDIR": str(tmp_path / "temporary")}
     seen: dict[str, dict[str, str]] = {}
     for i, n_rows in enumerate([*kill_at, None]):

@@ -67,7 +67,7 @@ class Limits:
 
     read_seconds: float = 10.0
     start_seconds: float = 60.0
-    call_seconds: float = 20.0
+    call_seconds: float = 40.0
     exercise_seconds: float = 60.0
     student_seconds: float = 900.0
     memory: int = 2 * 2**30
