@@ -34,7 +34,7 @@ const Draw = (() => {
       Object.assign(this, {still, moving, extent: 8, grid: document.createElement('canvas')});
     }
 
-    // The density of a mixture under noise, darkest at its highest, and its score: each arrow reaches a tenth of the way
+    // The density of a mixture under noise, darkest at its highest, and its score: an arrow reaches a tenth of the way
     // to where (v + σ²) times the score leads, which far from all other components is the nearest mean.
     background(mixture, sigma, colour, paint) {
       const {context, width} = fitted(this.still), {extent} = this;

@@ -102,7 +102,7 @@
         input = element('input', {type: 'range', min, max, step});
         shown = element('span', {class: 'value', 'aria-hidden': 'true'});  // the slider itself says it
       } else {
-        input = element('input', kind === 'check' ? {type: 'checkbox'} : {type: 'number', min: 0, max: 999999, step: 1});
+        input = element('input', kind === 'check' ? {type: 'checkbox'} : {type: 'number', min: 0, max: 999999});
       }
       const read = () => {
         if (kind === 'check') return input.checked;
@@ -124,7 +124,8 @@
       });
       this.inputs.set(name, show);
       const words = element('span', {}, label);
-      return element('label', {class: kind}, ...(kind === 'check' ? [input, words] : kind === 'range' ? [words, shown, input] : [words, input]));
+      const parts = {check: [input, words], range: [words, shown, input]}[kind] ?? [words, input];
+      return element('label', {class: kind}, ...parts);
     }
 
     // A handle is a button that is dragged, or moved by the arrow keys.
@@ -163,7 +164,8 @@
     // Where on the plane a pointer is.
     pointOf(event) {
       const box = this.stage.getBoundingClientRect(), {extent} = this.plane;
-      return [(2 * (event.clientX - box.left) / box.width - 1) * extent, (1 - 2 * (event.clientY - box.top) / box.height) * extent];
+      const x = 2 * (event.clientX - box.left) / box.width - 1, y = 1 - 2 * (event.clientY - box.top) / box.height;
+      return [x * extent, y * extent];
     }
 
     // --- running
@@ -206,7 +208,7 @@
       const began = performance.now();
       this.awake = false;
       if (!this.playing) return;
-      for (let i = 0; i < this.values.speed && !this.done; i++) {
+      for (let i = 0; i < (this.values.speed ?? 1) && !this.done; i++) {
         this.step();
         if (performance.now() - began > STEP_MILLISECONDS) break;
       }
@@ -230,12 +232,15 @@
 
     start() {
       this.random = new Random(this.values.seed);
+      this.status.textContent = '';
       this.begin();
       this.draw();
       this.wake();
     }
 
     reset() {
+      this.playing = false;
+      this.showPlaying();
       this.values = this.defaults();
       this.constructor.handles().forEach(({at}, i) => { this.handles[i].at = [...at]; });
       this.emptied?.();
@@ -244,10 +249,14 @@
     }
 
     changed(name) {
-      if (this.constructor.live.includes(name)) this.refresh?.();
-      else this.begin(this.random = new Random(this.values.seed));
-      this.draw();
-      this.wake();
+      if (this.constructor.live.includes(name)) {
+        this.refresh?.();
+        this.draw();
+        return;
+      }
+      const ended = this.done && this.frames > 0;  // what has played to its end is played again
+      this.start();
+      if (ended && !calm.matches) this.play();
     }
 
     // --- drawing
@@ -307,7 +316,7 @@
       }
       this.redrawn?.(given);
       this.show();
-      if (given.size || scene === this.root.dataset.scene) this.root.scrollIntoView({block: 'center', behavior: 'instant'});
+      if (scene === this.root.dataset.scene) this.root.scrollIntoView({block: 'center', behavior: 'instant'});
     }
 
     get sigma() {
@@ -376,7 +385,7 @@
     static chartAlt = 'Density, and score, along the line through the two modes.';
     static shade = 'density';
     static controls = [
-      range('noise', 'noise σ', 0, 10, 3, 0.1), WEIGHT, range('std', 'standard deviation s', 0.3, 3, 1, 0.1),
+      range('noise', 'noise σ', 0, 10, 3, 0.05), WEIGHT, range('std', 'standard deviation s', 0.3, 3, 1, 0.1),
       check('data', 'show 500 data with noise', true), SEED,
     ];
 
@@ -415,7 +424,7 @@
     }
 
     step() {
-      this.values.noise = Math.max(0, +(this.values.noise - 0.1).toFixed(1));
+      this.values.noise = Math.max(0, +(this.values.noise - 0.05).toFixed(2));
       this.show();
       this.refresh();
     }
@@ -438,7 +447,8 @@
     over({context, width}) {
       const {plane, paint} = this, [x, y] = this.handles[2].at, [toX, toY] = this.denoised();
       context.beginPath();
-      Draw.arrow(context, plane.across(x, width), plane.down(y, width), plane.across(toX, width), plane.down(toY, width));
+      const places = [plane.across(x, width), plane.down(y, width), plane.across(toX, width), plane.down(toY, width)];
+      Draw.arrow(context, ...places);
       context.strokeStyle = paint.first;
       context.lineWidth = 2.5;
       context.stroke();
@@ -457,13 +467,14 @@
 
     chart(fit, paint) {
       const positions = axisOf(-10, 10), {logDensity, score} = this.scoreAt(this.alongModes(positions));
-      const [from, to] = this.alongModes([0, 1]).reduce(([a, b], v, i) => i < 2 ? [[...a, v], b] : [a, [...b, v]], [[], []]);
-      const along = positions.map((_, i) => score[2 * i] * (to[0] - from[0]) + score[2 * i + 1] * (to[1] - from[1]));
+      const [a1, a2, b1, b2] = this.alongModes([0, 1]);
+      const along = positions.map((_, i) => score[2 * i] * (b1 - a1) + score[2 * i + 1] * (b2 - a2));
       const x = {from: -10, to: 10, ticks: [-10, -5, 0, 5, 10], label: 'place on the line through the modes'};
       const density = [...logDensity].map(Math.exp), highest = Math.max(...density);
-      new Draw.Chart(fit, paint, {title: 'density, over its highest', x, y: {from: 0, to: 1.05, ticks: [0, 0.5, 1]}}, 0, 2)
-        .line(positions, density.map(v => v / highest), 'density', {width: 2.5});
-      const chart = new Draw.Chart(fit, paint, {title: 'score along the line', x, y: {from: -6, to: 6, ticks: [-5, 0, 5]}}, 1, 2);
+      const upper = {title: 'density, over its highest', x, y: {from: 0, to: 1.05, ticks: [0, 0.5, 1]}};
+      const lower = {title: 'score along the line', x, y: {from: -6, to: 6, ticks: [-5, 0, 5]}};
+      new Draw.Chart(fit, paint, upper, 0, 2).line(positions, density.map(v => v / highest), 'density', {width: 2.5});
+      const chart = new Draw.Chart(fit, paint, lower, 1, 2);
       chart.line([-10, 10], [0, 0], 'muted', {width: 1});
       chart.line(positions, along, 'second');
     }
@@ -471,7 +482,8 @@
     readout() {
       const at = this.handles[2].at, {logDensity, score} = this.scoreAt(Float64Array.from(at));
       const pair = values => `(${[...values].map(v => text(v)).join(', ')})`;
-      return `σ = ${text(this.sigma)}. At the cross ${pair(at)}: density ${Math.exp(logDensity[0]).toExponential(1)}, ` +
+      const density = Math.exp(logDensity[0]).toExponential(1).replace('-', '−');
+      return `σ = ${text(this.sigma)}. At the cross ${pair(at)}: density ${density}, ` +
         `log-density ${text(logDensity[0])}, score ${pair(score)}, of length ${text(Math.hypot(...score))}. ` +
         `The clean points behind it have the mean x + σ² s = ${pair(this.denoised())}, where the bold arrow ends.`;
     }
@@ -482,15 +494,15 @@
   class Langevin extends TwoModes {
     static title = 'Langevin dynamics';
     static alt = 'Chains of Langevin dynamics, as points in two colours by the side they started on, over the density.';
-    static chartAlt = 'A histogram of the chains along a line, with the density of the target and of what theory predicts.';
+    static chartAlt = 'A histogram of the chains along a line, with the target, and what theory predicts.';
     static shade = 'cloud';
     static beginsByItself = true;
     static controls = [
       choice('target', 'target', {mixture: 'two modes', gaussian: 'one Gaussian'}),
       choice('sampler', 'sampler', {plain: 'plain', metropolis: 'with Metropolis test'}),
-      logarithmic('step', 'step size ε', 0.01, 10, 0.1), range('std', 'standard deviation s', 0.3, 3, 1, 0.1),
-      WEIGHT, choice('start', 'start', {uniform: 'uniform on the square', first: 'all at the first mode', far: 'half at −3, half at 3'}),
-      logarithmic('total', 'steps T', 10, 100000, 1000), CHAINS, SPEED, SEED,
+      logarithmic('step', 'step size ε', 0.01, 10, 0.1), range('std', 'standard deviation s', 0.3, 3, 1, 0.1), WEIGHT,
+      choice('start', 'start', {uniform: 'uniform', first: 'all at the first mode', far: 'half at −3, half at 3'}),
+      logarithmic('total', 'steps T', 10, 20000, 1000), CHAINS, SPEED, SEED,
     ];
 
     static live = ['step', 'weight', 'std', 'sampler', 'speed', 'total', 'first', 'second'];
@@ -568,7 +580,8 @@
       chart.line(positions, curve(values.weight, v), 'density', {width: 2.5});
       const predicted = Number.isFinite(settled) && (!two || distance > 6 * values.std);
       if (predicted) chart.line(positions, curve(two ? this.basin : 0.5, settled), 'ink', {dash: [5, 4], width: 1.5});
-      chart.legend([['chains', 'second'], ['target', 'density'], ...predicted ? [['predicted', 'ink', [5, 4]]] : []], !two);
+      const entries = [['chains', 'second'], ['target', 'density'], ['predicted', 'ink', [5, 4]]];
+      chart.legend(entries.slice(0, predicted ? 3 : 2), !two);
     }
 
     readout() {
@@ -576,25 +589,29 @@
       const head = `Step ${steps} of ${text(total)}, ${chains.n} chains. `;
       if (plain && step >= 4 * v) {
         const factor = text(Math.abs(1 - step / (2 * v)));
-        const end = this.diverged ? `the chains diverged at step ${steps}.` : `the variance is now ${text(this.variance())}.`;
-        return `${head}ε = ${text(step)} is not below the bound 4v = ${text(4 * v)}: a step multiplies distances from a mode by ${factor}, and ${end}`;
+        const end = this.diverged ? `chains diverged at step ${steps}` : `the variance is now ${text(this.variance())}`;
+        return `${head}ε = ${text(step)} is not below the bound 4v = ${text(4 * v)}: a step multiplies distances ` +
+          `from a mode by ${factor}, and ${end}.`;
       }
       const test = plain ? '' : ` Accepted in the last step: ${percent(this.taken)}.`;
-      const limit = plain ? `v/(1\u00a0−\u00a0ε/4v)\u00a0= ${Score.langevinVariance(step, v).toFixed(3)}` : `v = ${v.toFixed(3)}`;
+      const settled = plain ? Score.langevinVariance(step, v) : v;
+      const limit = `${plain ? 'v/(1\u00a0−\u00a0ε/4v)' : 'v'}\u00a0= ${settled.toFixed(3)}`;
       const variance = this.variance(), error = variance * Math.sqrt(4 / (2 * chains.n));
-      const spread = `Variance around the nearer mode ${variance.toFixed(3)} ± ${error.toFixed(3)}, to settle at ${limit}.`;
-      if (values.target === 'gaussian') return `${head}${spread.replace('around the nearer mode ', '')}${test}`;
+      const spread = `${variance.toFixed(3)} ± ${error.toFixed(3)}, to settle at ${limit}.`;
+      if (values.target === 'gaussian') return `${head}Variance ${spread}${test}`;
       const share = nearerToSecond(chains.x, this.means), exact = Score.nearerMass(weight, this.distance, values.std);
       return `${head}Nearer to the second mode: ${twoErrors(share, chains.n)}; exact ${exact.toFixed(2)}; ` +
         `${this.basin.toFixed(2)} of the starts lay where it pulls harder. Not on the side where they started: ` +
-        `${percent(this.crossed())}. ${this.distance > 6 * values.std ? spread : ''}${test}`;
+        `${percent(this.crossed())}. ` +
+        `${this.distance > 6 * values.std ? `Variance around the nearer mode ${spread}` : ''}${test}`;
     }
   }
 
   // --- (c) annealing -----------------------------------------------------------------------------------------------
 
   const LADDER = (first, last, levels, steps, stepSize) => [
-    logarithmic('first_sigma', 'first level σ₁', 2, 40, first), logarithmic('last_sigma', 'last level σ_L', 0.05, 2, last),
+    logarithmic('first_sigma', 'first level σ₁', 2, 40, first),
+    logarithmic('last_sigma', 'last level σ_L', 0.05, 2, last),
     range('levels', 'levels L', 1, 20, levels), range('steps', 'steps a level T', 5, 200, steps, 5),
     logarithmic('step', 'step size ε', 0.0005, 10, stepSize),
   ];
@@ -612,7 +629,8 @@
     anneal(x) {
       const {first_sigma, last_sigma, levels, steps, step} = this.values;
       this.chains = new Chains(x, this.random);
-      this.run = new Annealing(this.mixture, this.chains, Score.geometricSigmas(first_sigma, last_sigma, levels), step, steps);
+      const sigmas = Score.geometricSigmas(first_sigma, last_sigma, levels);
+      this.run = new Annealing(this.mixture, this.chains, sigmas, step, steps);
     }
 
     step() {
@@ -621,20 +639,22 @@
 
     head() {
       const {run, chains} = this;
-      return `Level ${run.level + 1} of ${run.sigmas.length}, σ = ${text(run.sigma)}, step ${run.step} of ${run.nSteps}, ` +
-        `${chains.n} chains. `;
+      return `Level ${run.level + 1} of ${run.sigmas.length}, σ = ${text(run.sigma)}, ` +
+        `step ${run.step} of ${run.nSteps}, ${chains.n} chains. `;
     }
 
     stability(v) {
-      const {run} = this, bound = Score.largestStableStep(run.sigmas, v), rule = `4σ_L²(1\u00a0+\u00a0v/σ₁²)\u00a0= ${text(bound)}`;
-      if (run.diverged) return `ε = ${text(run.stepSize)} is beyond the bound ${rule}: the chains diverged.`;
-      return run.stepSize < bound ? `Stable for ε < ${rule}.` : `ε = ${text(run.stepSize)} is beyond the bound ${rule}: enough steps diverge.`;
+      const {run} = this, bound = Score.largestStableStep(run.sigmas, v);
+      const rule = `4σ_L²(1\u00a0+\u00a0v/σ₁²)\u00a0= ${text(bound)}`;
+      if (!run.diverged && run.stepSize < bound) return `Stable for ε < ${rule}.`;
+      const end = run.diverged ? 'the chains diverged' : 'enough steps diverge';
+      return `ε = ${text(run.stepSize)} is beyond the bound ${rule}: ${end}.`;
     }
   };
 
   class Anneal extends annealed(TwoModes) {
     static title = 'annealed Langevin dynamics';
-    static alt = 'Annealed chains, as points in two colours by the side they started on, over the density at the level.';
+    static alt = 'Annealed chains, in two colours by the side they started on, over the density at the level.';
     static chartAlt = 'The share of the chains nearer to the second mode, level by level, with the exact share.';
     static shade = 'cloud';
     static beginsByItself = true;
@@ -702,8 +722,11 @@
       const upper = t < 0.5, a = 2 * Math.PI * (upper ? t : t - 0.5);
       return upper ? [4 * Math.cos(a) - 2, 4 * Math.sin(a) - 1] : [2 - 4 * Math.cos(a), 1 - 4 * Math.sin(a)];
     }),
-    face: () => [...turn(70, (_, a) => [6 * Math.cos(a), 6 * Math.sin(a)]), ...turn(12, (_, a) => [0.5 * Math.cos(a) - 2.2, 0.5 * Math.sin(a) + 2]),
-      ...turn(12, (_, a) => [0.5 * Math.cos(a) + 2.2, 0.5 * Math.sin(a) + 2]), ...turn(26, t => [7 * t - 3.37, (7 * t - 3.37) ** 2 / 6 - 3.2])],
+    face: () => [
+      ...turn(70, (_, a) => [6 * Math.cos(a), 6 * Math.sin(a)]),
+      ...turn(24, (t, a) => [0.5 * Math.cos(2 * a) + (t < 0.5 ? -2.2 : 2.2), 0.5 * Math.sin(2 * a) + 2]),
+      ...turn(26, t => [7 * t - 3.37, (7 * t - 3.37) ** 2 / 6 - 3.2]),
+    ],
     nothing: () => [],
   };
   const SPACING = 0.3;  // of painted points
@@ -715,7 +738,8 @@
     static shade = 'density';
     static beginsByItself = true;
     static controls = [
-      choice('shape', 'begin with', {spiral: 'a spiral', ring: 'a ring', moons: 'two moons', face: 'a face', nothing: 'nothing'}),
+      choice('shape', 'begin with',
+        {spiral: 'a spiral', ring: 'a ring', moons: 'two moons', face: 'a face', nothing: 'nothing'}),
       choice('brush', 'the pointer', {paint: 'paints', erase: 'erases'}),
       ...LADDER(10, 0.15, 12, 40, 0.01), {...CHAINS, value: 1000}, SPEED, SEED,
     ];
@@ -748,34 +772,32 @@
     }
 
     // Paint or erase at a point, and begin anew: the data are others.
-    touch([x, y]) {
+    touch(point) {
+      const [x, y] = unpack(pack(point));
       const near = (a, distance) => Math.hypot(a[0] - x, a[1] - y) < distance, before = this.data.length;
       if (this.values.brush === 'erase') this.data = this.data.filter(a => !near(a, 2 * SPACING));
-      else if (before < MOST_POINTS && Math.max(Math.abs(x), Math.abs(y)) < 8 && !this.data.some(a => near(a, SPACING))) {
-        this.data.push(unpack(pack([x, y])));
-      }
+      else if (before < MOST_POINTS && !this.data.some(a => near(a, SPACING))) this.data.push([x, y]);
       if (this.data.length === before) return;
       this.painted = true;
       this.changed('painted');
       if (!calm.matches) this.play();
     }
 
+    // The data of the chosen shape.
     emptied() {
-      this.data = null;
+      this.data = SHAPES[this.values.shape]().map(point => unpack(pack(point)));
+      this.painted = false;
     }
 
     changed(name) {
-      if (name === 'shape') this.data = null;
+      if (name === 'shape') this.emptied();
       super.changed(name);
     }
 
     begin() {
-      if (!this.data) {
-        this.data = SHAPES[this.values.shape]().map(point => unpack(pack(point)));
-        this.painted = false;
-      }
-      const n = this.data.length, data = n ? this.data : [[0, 0]];
-      this.mixture = new Mixture(new Float64Array(data.length).fill(1 / data.length), data.flat(), new Float64Array(data.length));
+      if (!this.data) this.emptied();
+      const n = this.data.length;
+      this.mixture = n ? new Mixture(new Float64Array(n).fill(1 / n), this.data.flat(), new Float64Array(n)) : null;
       this.points = Float64Array.from(this.data.flat());
       this.anneal(Score.uniformStart(n ? this.values.chains : 0, this.random));
     }
@@ -786,6 +808,10 @@
 
     play() {
       if (this.data.length) super.play();
+    }
+
+    step() {
+      if (this.data.length) super.step();
     }
 
     groups() {
@@ -826,7 +852,8 @@
       if (!n) return `Paint on the plane: up to ${MOST_POINTS} points.`;
       const close = shareOf(distances.length, i => distances[i] < 3 * this.sigma);
       return `${n} painted points. ${this.head()}Within 3σ of a painted point: ${percent(close)} of the chains ` +
-        `(99 % of noise around a point). ${visited} of the ${n} points have a chain nearest to them. ${this.stability(0)}`;
+        `(99 % of noise around a point). ${visited} points of ${n} have a chain nearest to them. ` +
+        this.stability(0);
     }
 
     drawn() {
@@ -842,7 +869,8 @@
   }
 
   // A point of the plane as four characters, two for each coordinate, and back: 1,296 steps a side.
-  const pack = point => point.map(v => Math.max(0, Math.min(1295, Math.round((v + 8) / 16 * 1295))).toString(36).padStart(2, '0')).join('');
+  const inSteps = v => Math.max(0, Math.min(1295, Math.round((v + 8) / 16 * 1295)));
+  const pack = point => point.map(v => inSteps(v).toString(36).padStart(2, '0')).join('');
   const unpack = code => [code.slice(0, 2), code.slice(2)].map(part => parseInt(part, 36) / 1295 * 16 - 8);
 
   // --- the page ----------------------------------------------------------------------------------------------------
