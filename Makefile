@@ -14,7 +14,7 @@ ALL := $(VENV)/.installed-all$(if $(LOCKED),-locked)
 LIMITS := $(if $(LOCKED),constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test test-browser test-slow lint notebooks reproduce ledger site publish checks release bench gpu-hour lock clean
+.PHONY: help setup lab test test-browser test-slow lint notebooks reproduce ledger site publish figures checks release bench gpu-hour lock clean
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ ledger: $(ALL)  ## rebuild data/results/README.md, the table of claims
 
 site: $(ALL)  ## build the site from the committed outputs, offline, into build/site/html/
 	$(PY) docs/build.py
+
+figures: $(ALL)  ## write the chapters' figures for slides, with captions, into build/figures/: some fifteen minutes
+	$(PY) tools/figures.py
 
 # The branch holds the pages alone, in one commit without a past.
 publish: site  ## build the site, and put it on the branch gh-pages of origin

@@ -1,0 +1,70 @@
+"""The chapters' figures for slides: PNG and SVG, moving pictures that fill a slide, captions and the licence."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from PIL import Image
+
+import figures
+import notebooks as tool
+
+STILL = "from matplotlib import pyplot as plt\n\nplt.figure(figsize=(4, 3)).subplots().plot([1, 2])\nplt.show()"
+MOVING = """\
+from matplotlib.figure import Figure
+from sbgm.plots import moving_picture
+
+picture = moving_picture(Figure(figsize=(4, 2), facecolor=shade) for shade in ("red", "blue"))
+picture"""
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """The folder of a scratch notebook's figures; the notebook is left as it was."""
+    base = tmp_path_factory.mktemp("figures")
+    cells = [
+        new_markdown_cell("# 98 · Scratch\n\nSee ![a file](../data/results/ladder.png)"),
+        new_code_cell(STILL),
+        new_markdown_cell("*A line that\nrises by $\\sigma$.*"),
+        new_code_cell(MOVING),
+        new_markdown_cell("*Red, then blue.*\n\nMore."),
+        new_code_cell("picture.strip(0, 1)"),
+        new_code_cell("from sbgm.widgets import score_field_explorer\n\nscore_field_explorer()"),
+    ]
+    path = base / "98_scratch.ipynb"
+    tool.write(new_notebook(cells=cells), path)
+    before = path.read_bytes()
+    assert figures.main([str(base / "drawn"), str(path)]) == 0
+    assert path.read_bytes() == before
+    return base / "drawn"
+
+
+def test_every_figure_is_there_in_its_formats(drawn):
+    names = {"figure-98-1.png", "figure-98-1.svg", "figure-98-2.png", "figure-98-3.png", "ladder.png"}
+    names |= {"figure-98-4.png", "figure-98-4.svg"}
+    assert {path.name for path in drawn.iterdir()} == names | {"captions.md", "LICENSE-CC-BY-4.0"}
+    for number in (1, 4):
+        assert Image.open(drawn / f"figure-98-{number}.png").size[0] > 1000
+        assert "<svg" in (drawn / f"figure-98-{number}.svg").read_text(encoding="utf-8")[:1000]
+
+
+def test_a_moving_picture_fills_a_slide(drawn):
+    moving = Image.open(io.BytesIO((drawn / "figure-98-2.png").read_bytes()))
+    assert (moving.size, moving.n_frames) == ((1280, 640), 2)
+    assert Image.open(drawn / "figure-98-3.png").size == (2560, 640)
+
+
+def test_captions_say_what_is_seen_and_under_what_licence(drawn):
+    captions = (drawn / "captions.md").read_text(encoding="utf-8")
+    assert "CC BY 4.0" in captions
+    assert "## 98 · Scratch" in captions
+    assert "**figure-98-1.png, figure-98-1.svg**: A line that rises by $\\sigma$." in captions
+    assert "**figure-98-2.png**: Red, then blue." in captions
+
+
+def test_a_notebook_that_raises_is_named(tmp_path, capsys):
+    tool.write(new_notebook(cells=[new_code_cell("raise ValueError('wrong')")]), tmp_path / "97_wrong.ipynb")
+    assert figures.main([str(tmp_path / "drawn"), str(tmp_path / "97_wrong.ipynb")]) == 1
+    assert "ValueError: wrong" in capsys.readouterr().out
