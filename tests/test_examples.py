@@ -15,7 +15,8 @@ from notebooks import read, tags_of
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 PAGE = EXAMPLES / "ncsn_on_one_page.py"
-QUICK = {"ncsn_on_one_page": "20"}  # the number of training steps that a test has time for
+NAMES = ("denoising_against_sliced", "moons", "ncsn_on_one_page")
+STEPS = "15"  # of a training that a test has time for
 
 
 def imported(path: Path) -> set[str]:
@@ -26,7 +27,7 @@ def imported(path: Path) -> set[str]:
 
 
 def test_these_are_the_examples():
-    assert {path.stem for path in EXAMPLES.iterdir() if path.is_file()} == QUICK.keys()
+    assert {path.stem for path in EXAMPLES.iterdir() if path.is_file()} == {*NAMES}
 
 
 def test_the_page_is_one_page_and_needs_nothing_of_this_project():
@@ -42,9 +43,9 @@ def test_the_page_is_what_chapter_6_goes_through():
     assert "\n\n\n".join(in_chapter) == before_main.strip()
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", NAMES)
 def test_an_example_writes_its_picture_and_nothing_else(name, tmp_path):
-    command = [sys.executable, str(EXAMPLES / f"{name}.py"), "drawn.png", QUICK[name]]
+    command = [sys.executable, str(EXAMPLES / f"{name}.py"), "drawn.png", STEPS]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     assert [path.name for path in tmp_path.iterdir()] == ["drawn.png"]
     low, high = Image.open(tmp_path / "drawn.png").convert("L").getextrema()
