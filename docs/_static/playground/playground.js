@@ -3,7 +3,7 @@
   'use strict';
 
   const {Random, Mixture, Chains, Annealing} = Score, {text} = Draw;
-  const STEP_MILLISECONDS = 5;  // of each frame: a slow machine, or very many points, get fewer steps a frame
+  const STEP_MILLISECONDS = 6;  // of each frame: a slow machine, or very many points, get fewer steps a frame
   const MOST_POINTS = 300;
   const calm = matchMedia('(prefers-reduced-motion: reduce)');
 
@@ -42,12 +42,14 @@
   //   begin(): a new start;  step(): one step;  done: nothing is left to do
   //   groups(): points to draw;  chart(fit);  readout()
   class Scene {
+    static framesPerChart = 4;
+
     constructor(root) {
       this.root = root;
       this.handles = this.constructor.handles().map(handle => ({...handle, at: [...handle.at]}));
       this.values = this.defaults();
       this.times = new Float64Array(600);  // milliseconds of script, of the last frames
-      this.frames = 0;
+      this.frames = this.made = 0;  // steps made in them
       this.playing = this.visible = this.seen = false;
       this.build();
       this.restore();
@@ -210,10 +212,11 @@
       if (!this.playing) return;
       for (let i = 0; i < (this.values.speed ?? 1) && !this.done; i++) {
         this.step();
-        if (performance.now() - began > STEP_MILLISECONDS) break;
+        this.made++;
+        if ((performance.now() - began) * (i + 2) / (i + 1) > STEP_MILLISECONDS) break;  // the next one would pass it
       }
       if (this.done) this.pause();
-      else this.drawMoving(this.frames % 4 === 0);
+      else this.drawMoving(this.frames % this.constructor.framesPerChart === 0);
       this.times[this.frames++ % this.times.length] = performance.now() - began;
       this.wake();
     }
@@ -679,7 +682,11 @@
     step() {
       super.step();
       this.zoom();
-      this.shares[this.run.level] = nearerToSecond(this.chains.x, this.means);
+      if (this.run.step === this.run.nSteps) this.addShare();
+    }
+
+    addShare() {
+      if (this.run.step > 0) this.shares[this.run.level] = nearerToSecond(this.chains.x, this.means);
     }
 
     exact(sigma) {
@@ -687,6 +694,7 @@
     }
 
     chart(fit, paint) {
+      this.addShare();
       const {sigmas} = this.run, from = 1.25 * Math.max(sigmas[0], 2), to = 0.8 * sigmas[sigmas.length - 1];
       const ticks = [40, 20, 10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05].filter(tick => tick <= from && tick >= to);
       const chart = new Draw.Chart(fit, paint, {
@@ -733,6 +741,7 @@
 
   class Painted extends annealed(Scene) {
     static title = 'data of your own';
+    static framesPerChart = 20;  // each takes the distances of all chains to all points
     static alt = 'Painted points, the density that they have under noise, and annealed chains.';
     static chartAlt = 'A histogram of the distance from each chain to the nearest painted point.';
     static shade = 'density';
