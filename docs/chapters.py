@@ -38,7 +38,7 @@ EXPLORER = re.compile(r"^(\w+)_explorer\(", re.MULTILINE)
 SCENES = {"score_field": "field", "langevin": "langevin", "annealing": "annealing"}  # of the playground, by explorer
 PLAYGROUND = """<div class="playground" data-scene="{scene}"><p>Here is a playground, where JavaScript runs.</p></div>
 
-*The picture above is the notebook's slider as it starts. This one moves here, without a kernel: [what to
+*The picture above is the notebook's slider as it starts. Here it moves, without a kernel: [what to
 try](../playground.md#play-{scene}).*
 """
 SETTLE = re.compile(r"\bsettle(?:_again)?\(\s*\"(\w+)\"")
@@ -122,7 +122,7 @@ class Notebook:
 
     def staged(self, series: list[Notebook]) -> str:
         """Its file for the site: each figure has an alternative text and an anchor, "chapter 3" is a link, and a slider
-        of which the playground has a scene is followed by it.
+        of which the playground has a scene is followed by it, below the caption.
         """
         content = copy.deepcopy(self.content)
         for figure in self.figures():
@@ -136,8 +136,11 @@ class Notebook:
         for index, cell in reversed([*enumerate(content.cells)]):
             explorers = EXPLORER.findall(cell.source) if cell.cell_type == "code" else ()
             for scene in filter(None, map(SCENES.get, explorers)):
-                playground = nbformat.v4.new_markdown_cell(PLAYGROUND.format(scene=scene), id=f"playground-{scene}")
-                content.cells.insert(index + 1, playground)
+                caption, following = "", content.cells[index + 1]
+                if caption_of(following):
+                    caption, _, following.source = following.source.partition("\n\n")
+                text = f"{caption}\n\n{PLAYGROUND.format(scene=scene)}"
+                content.cells.insert(index + 1, nbformat.v4.new_markdown_cell(text, id=f"playground-{scene}"))
         return nbformat.writes(content)
 
     def offers(self, address: str) -> str:
