@@ -46,11 +46,11 @@ def moving(explorer, kind):
 @pytest.mark.parametrize(
     ("settings", "n_steps"),
     [
-        ({}, 30),
-        ({"n_levels": 5}, 60),
-        ({"n_levels": 20}, 15),
-        ({"sigma_max": 10.0, "sigma_min": 0.1, "step_size": 0.005}, 30),
-        ({"sigma_max": 5.0, "sigma_min": 1.0, "step_size": 0.5}, 30),
+        ({}, 15),
+        ({"n_levels": 5}, 30),
+        ({"n_levels": 20}, 7),
+        ({"sigma_max": 10.0, "sigma_min": 0.1, "step_size": 0.005}, 15),
+        ({"sigma_max": 5.0, "sigma_min": 1.0, "step_size": 0.5}, 15),
     ],
 )
 def test_the_readout_holds_the_weight_of_the_cloud_and_the_bound(explorer, settings, n_steps):
@@ -79,8 +79,8 @@ def test_the_curve_holds_one_share_a_level_and_ends_at_the_readouts_weight(explo
 
 def test_one_level_is_plain_langevin_dynamics_at_the_smallest_sigma(explorer):
     text = move(explorer, n_levels=1)
-    weight = float(mode_weights(run([0.3], FIRST["step_size"], 300), paper_mixture().means)[1])
-    assert text.startswith("400 chains, 300 steps a level (at σ_L: one level has no σ_1)")
+    weight = float(mode_weights(run([0.3], FIRST["step_size"], 150), paper_mixture().means)[1])
+    assert text.startswith("400 chains, 150 steps a level (at σ_L: one level has no σ_1)")
     assert f"weight of (5, 5) {weight:.2f}" in text
     assert abs(weight - 0.51) < 0.075  # the basin of components of variance 1.09, three s.e.
     assert text.endswith("stable for ε < 4.36")  # 4σ_L²(1 + v/σ_L²)

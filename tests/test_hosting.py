@@ -33,7 +33,7 @@ def series(monkeypatch):
 
 @pytest.mark.parametrize("written", [ADDRESS, f"{ADDRESS}/", f"{ADDRESS}.git"])
 def test_the_address_is_one_setting(written, tmp_path, monkeypatch):
-    monkeypatch.setattr(tool, "NOTEBOOKS", tmp_path / "notebooks")
+    monkeypatch.setattr(tool, "ROOT", tmp_path)
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     without = re.sub(r"^\[project\.urls\]\nRepository = .*\n", "", project, flags=re.MULTILINE)
     (tmp_path / "pyproject.toml").write_text(without, encoding="utf-8")

@@ -35,7 +35,8 @@ from nbformat.v4 import new_code_cell
 
 from sbgm.files import written_whole
 
-NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = ROOT / "notebooks"
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -283,7 +284,7 @@ def run(path: Path, folder: Path, timeout: float) -> None:
 
 def repository() -> str:
     """The project's public address, `Repository` in pyproject.toml's [project.urls]; "" while it has none."""
-    urls = tomllib.loads((NOTEBOOKS.parent / "pyproject.toml").read_text("utf-8"))["project"].get("urls", {})
+    urls = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"].get("urls", {})
     return urls.get("Repository", "").rstrip("/").removesuffix(".git")
 
 

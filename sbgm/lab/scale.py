@@ -26,6 +26,7 @@ __all__ = [
     "saved_numbers",
 ]
 
+
 def fast_precision(device_type: str = "cpu") -> str:
     """Say "bf16" where the hardware multiplies bfloat16 itself, else "fp32", which is faster there."""
     if device_type == "cuda":

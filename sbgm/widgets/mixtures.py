@@ -165,7 +165,7 @@ SIGMA_MIN = (0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 2
 STEP_SIZE_EXPONENTS = (-3, 1, 100)  # of 10: the first, the last, the steps between, of which one ends at 0.1
 
 
-def annealing_explorer(n_chains: int = 400, total_steps: int = 300, *, seed: int = 0) -> FigureExplorer:
+def annealing_explorer(n_chains: int = 400, total_steps: int = 150, *, seed: int = 0) -> FigureExplorer:
     """Sliders for σ_1, σ_L, the number of levels L and the step size ε over an annealed cloud on the paper's mixture.
 
     The chains start uniformly on [−8, 8]² and run anew at every move, `total_steps` shared evenly by the levels: fewer
