@@ -10,6 +10,8 @@ from PIL import Image
 
 import figures
 import notebooks as tool
+import pictures
+from sbgm.plots import MovingPicture
 
 STILL = "from matplotlib import pyplot as plt\n\nplt.figure(figsize=(4, 3)).subplots().plot([1, 2])\nplt.show()"
 MOVING = """\
@@ -36,7 +38,9 @@ def drawn(tmp_path_factory):
     path = base / "98_scratch.ipynb"
     tool.write(new_notebook(cells=cells), path)
     before = path.read_bytes()
-    assert figures.main([str(base / "drawn"), str(path)]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pictures, "ladder", lambda dpi: MovingPicture([Image.new("P", (dpi, dpi))], [0]))
+        assert figures.main([str(base / "drawn"), str(path)]) == 0
     assert path.read_bytes() == before
     return base / "drawn"
 

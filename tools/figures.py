@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "docs"))
 
 from chapters import ROOT, Notebook
 
+import pictures
 from notebooks import NOTEBOOKS, execute, for_each, place, read, write
 
 # Before the notebook's own first cell: figures and sliders are kept in both formats, and a frame fills the slide.
@@ -75,9 +76,12 @@ def figures(path: Path, folder: Path, timeout: float) -> list[str]:
         for name, content in files.items():
             (folder / name).write_bytes(content)
         lines += [f"**{', '.join(files)}**: {' '.join(figure.caption.split()) or figure.alt}", ""]
-    for picture in sorted(file for file in executed.linked_files() if file.suffix == ".png"):
-        shutil.copy(picture, folder)
-        lines += [f"**{picture.name}**", ""]
+    if pictures.LADDER in executed.linked_files():
+        (folder / pictures.LADDER.name).write_bytes(pictures.ladder(dpi=168).png)
+        lines += [
+            f"**{pictures.LADDER.name}**: Annealed Langevin dynamics goes down the ladder, to the right share.",
+            "",
+        ]
     return lines
 
 

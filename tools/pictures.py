@@ -48,11 +48,7 @@ DURATIONS = {"first": 700, "milliseconds": 250, "last": 2500}
 def main() -> None:
     """Draw all six."""
     torch.set_num_threads(1)
-    generator = torch.Generator().manual_seed(0)
-    start = torch.rand(1280, 2, generator=generator) * 16 - 8
-    scenes, plain = descent(start, generator), share_of(without_ladder(start, generator))
-    ladder = plots.moving_picture((draw(scenes, n, plain) for n in range(len(scenes))), colours=28, dpi=96, **DURATIONS)
-    LADDER.write_bytes(ladder.png)
+    LADDER.write_bytes(ladder().png)
     (FOLDER / "moving_faces.png").write_bytes(moving_faces().png)
     figures = {"overview": mixtures, "overview_images": images, "controls": fooled, "faces": faces}
     for name, draw_figure in figures.items():
@@ -68,6 +64,15 @@ class Scene(NamedTuple):
     sigma: float
     x: Tensor
     share: float
+
+
+def ladder(dpi: int = 96) -> plots.MovingPicture:
+    """The picture that README, the site and chapter 0 begin with: 7.6 × 3.8 inches."""
+    generator = torch.Generator().manual_seed(0)
+    start = torch.rand(1280, 2, generator=generator) * 16 - 8
+    scenes, plain = descent(start, generator), share_of(without_ladder(start, generator))
+    frames = (draw(scenes, n, plain) for n in range(len(scenes)))
+    return plots.moving_picture(frames, colours=28, dpi=dpi, **DURATIONS)
 
 
 def descent(start: Tensor, generator: torch.Generator) -> list[Scene]:
