@@ -122,7 +122,7 @@ class LogProbOf:
 
 
 class UnfitError(Exception):
-    """What a student's function returned is no score; the message is a sentence for the student."""
+    """A student's function returned something that is no score; the message says so to the student."""
 
 
 @dataclasses.dataclass(frozen=True)
