@@ -38,9 +38,9 @@ $(READER) $(ALL): pyproject.toml $(LIMITS)
 lab: $(READER)  ## set up, then open JupyterLab at chapter 0, in work/, your copy of the chapters
 	$(PY) tools/open_lab.py $(AS_ROOT) $(LAB_FLAGS)
 
-# Three workers keep two cores busy: one often waits for a kernel to answer, or for the browser.
+# Four workers keep two cores busy: some wait for a kernel to answer, or for the browser.
 test: $(ALL)  ## set up, then run the unit tests and compare every notebook with a fresh run
-	$(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder --nbval notebooks tests
+	$(PY) -m pytest -n 4 --dist loadfile --no-loadscope-reorder --nbval notebooks tests
 
 test-browser: $(ALL)  ## drive the sliders and open the site in Chromium; fail where there is none
 	SBGM_REQUIRE_BROWSER=1 $(PY) -m pytest tests/browser

@@ -111,7 +111,6 @@ BLUNDERS = {  # an answer to dsm_target each, beside a right one to dsm_loss
     "500 magics": "%matplotlib inline\n" * 500 + RIGHT,  # right
 }
 HOSTILE = {  # an answer to dsm_target each, beside a right one to dsm_loss
-    "loops": "def dsm_target(*a):\n    while True: pass\n",
     "leaves": "import os\ndef dsm_target(*a):\n    os._exit(0)\n",
     "all the memory": "def dsm_target(*a):\n    held = []\n    while True: held.append(bytearray(2**26))\n",
     "shared memory": (
@@ -122,6 +121,7 @@ HOSTILE = {  # an answer to dsm_target each, beside a right one to dsm_loss
         "import os\ndef dsm_target(*a):\n    for d in range(3, 20):\n        try: os.write(d, b'{\"mark\": 1}' * 9)\n"
         "        except OSError: pass\n"
     ),
+    "loops": "def dsm_target(*a):\n    while True: pass\n",
     "a reply of impossible numbers": (
         "import dataclasses\nfrom sbgm.course import calls\ntrue = calls.encoded_reply\n"
         "calls.encoded_reply = lambda r: (true(r)[0] | {'changed': [10**4299]}, true(r)[1])\n" + RIGHT

@@ -152,4 +152,4 @@ def test_every_level_is_shown_as_the_number_it_is_and_the_texts_ladder_is_among_
 
 def test_pages_without_widgets_get_the_sliders_as_text():
     bundle = annealing_explorer()._repr_mimebundle_()
-    assert bundle["text/plain"] == f"FigureExplorer(σ_1 = 10.0, σ_L = 0.3, levels = 10, ε = {10**-1.28})"
+    assert bundle["text/plain"] == "FigureExplorer(σ_1 = 10, σ_L = 0.3, levels = 10, ε = 0.05248)"

@@ -136,5 +136,5 @@ def test_clouds_at_different_step_sizes_in_one_batch_do_not_mix():
 def test_pages_without_widgets_get_the_settings_and_a_picture(explorer):
     move(explorer, "N(0, 1)", "plain", 1.0, 100)
     bundle = explorer._repr_mimebundle_()
-    assert bundle["text/plain"] == "FigureExplorer(target = N(0, 1), sampler = plain, ε = 1.0, steps = 100)"
+    assert bundle["text/plain"] == "FigureExplorer(target = N(0, 1), sampler = plain, ε = 1, steps = 100)"
     assert "image/png" in bundle

@@ -47,7 +47,7 @@ def test_a_blitted_picture_equals_a_full_redraw():
 
 def test_pages_without_widgets_get_text_and_a_picture():
     bundle = score_field_explorer()._repr_mimebundle_()
-    assert bundle["text/plain"] == "FigureExplorer(σ = 3.0)"
+    assert bundle["text/plain"] == "FigureExplorer(σ = 3)"
     assert base64.b64decode(bundle["image/png"]).startswith(b"\x89PNG")
 
 

@@ -104,7 +104,8 @@ class FigureExplorer(ipywidgets.VBox):
 
     def _repr_mimebundle_(self, **options: object) -> dict[str, str]:
         bundle = super()._repr_mimebundle_(**options)
-        values = ", ".join(f"{control.description} = {control.value}" for control in self.controls.values())
+        shown = {control.description: control.value for control in self.controls.values()}
+        values = ", ".join(f"{k} = {v:.4g}" if isinstance(v, float) else f"{k} = {v}" for k, v in shown.items())
         bundle["text/plain"] = f"{type(self).__name__}({values})"
         bundle["image/png"] = base64.b64encode(self.image.value).decode()
         return bundle

@@ -34,12 +34,14 @@ const Score = (() => {
       return (this.next() + 2147483648.5) / 4294967296;
     }
 
-    // Fill z, of even length, with standard normal numbers (Box & Muller 1958).
+    // Fill z, of even length, with standard normal numbers by the polar method (Marsaglia & Bray 1964).
     normals(z) {
-      for (let i = 0; i < z.length; i += 2) {
-        const radius = Math.sqrt(-2 * Math.log(this.uniform())), angle = 2 * Math.PI * this.uniform();
-        z[i] = radius * Math.cos(angle);
-        z[i + 1] = radius * Math.sin(angle);
+      for (let i = 0; i < z.length;) {
+        const u = this.next() / 2147483648, v = this.next() / 2147483648, square = u * u + v * v;
+        if (square >= 1 || square === 0) continue;
+        const scale = Math.sqrt(-2 * Math.log(square) / square);
+        z[i++] = scale * u;
+        z[i++] = scale * v;
       }
       return z;
     }
