@@ -190,13 +190,13 @@ def draw_images(ax: Axes, images: WideBatch, n_columns: int = 8, **options: obje
 
 @checked
 def image_sheet(images: WideBatch, n_columns: int = 8, border: int = 1) -> Tensor:
-    """Images laid out in rows, as one (H', W', 3) array in [0, 1].
+    """Images laid out in rows with a white border, as one (H', W', 3) array in [0, 1]; one alone has no border.
 
     Example:
         >>> sbgm.plots.image_sheet(torch.zeros(4, 1, 28, 28), n_columns=2).shape  # 1 + 28 + 1 + 28 + 1
         torch.Size([59, 59, 3])
     """
-    n_columns = min(n_columns, len(images))
+    n_columns, border = min(n_columns, len(images)), border if len(images) > 1 else 0
     cells = functional.pad(images.detach().cpu().clamp(0, 1), (0, border, 0, border), value=1.0)  # right and below
     blank = cells.new_ones(-len(cells) % n_columns, *cells.shape[1:])
     rows = torch.cat([cells, blank]).unflatten(0, (-1, n_columns)).permute(0, 3, 1, 4, 2)  # rows, H, columns, W, C
