@@ -50,6 +50,7 @@
       this.values = this.defaults();
       this.times = new Float64Array(600);  // milliseconds of script, of the last frames
       this.frames = this.made = 0;  // steps made in them
+      this.costs = new Float64Array(5);  // milliseconds a step, in the last frames
       this.playing = this.visible = this.seen = false;
       this.build();
       this.restore();
@@ -210,11 +211,12 @@
       const began = performance.now();
       this.awake = false;
       if (!this.playing) return;
-      for (let i = 0; i < (this.values.speed ?? 1) && !this.done; i++) {
-        this.step();
-        this.made++;
-        if ((performance.now() - began) * (i + 2) / (i + 1) > STEP_MILLISECONDS) break;  // the next one would pass it
-      }
+      const cost = Math.min(...this.costs);  // the least, for a frame that another program held up says nothing of it
+      const most = Math.min(this.values.speed ?? 1, Math.max(1, Math.floor(STEP_MILLISECONDS / cost)));
+      let made = 0;
+      for (; made < most && !this.done; made++) this.step();
+      this.made += made;
+      if (made) this.costs[this.frames % this.costs.length] = (performance.now() - began) / made;
       if (this.done) this.pause();
       else this.drawMoving(this.frames % this.constructor.framesPerChart === 0);
       this.times[this.frames++ % this.times.length] = performance.now() - began;
