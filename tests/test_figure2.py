@@ -6,9 +6,11 @@ import statistics
 import pytest
 import torch
 
-from sbgm import MLP, paper_mixture, plots
+from sbgm import MLP, load_weights, paper_mixture, plots
 from sbgm.lab import Figure2, train_figure2
 from sbgm.measure import fisher_divergence, region_errors
+from sbgm.weights import weights_file
+from seeds import seeded
 
 # The issue's bound on the quick recipe is on the mean of five seeds; they spread from about .0011 to .0016.
 DIVERGENCE = 0.002
@@ -69,6 +71,20 @@ def test_authors_recipe_in_full():
     assert 0.005 < divergence.value < 0.02
     assert errors.far == pytest.approx(0.23, abs=0.05)
     assert errors.far / errors.near >= 5
+
+
+def test_the_shipped_network_is_one_of_the_authors_recipe():
+    """By its settings and the bounds of above; its loss ends about its minimum, −1."""
+    mixture, network = paper_mixture(), MLP()
+    facts = load_weights(network, weights_file("figure2_authors"))
+    recipe = dataclasses.asdict(Figure2.authors())
+    assert {name: facts[name] for name in recipe} == recipe
+    errors = region_errors(network, mixture.score, plots.grid(100), mixture.means)
+    assert errors.far == pytest.approx(0.23, abs=0.05)
+    assert errors.far / errors.near >= 5
+    divergence = fisher_divergence(network, mixture.score, mixture.sample(20_000, generator=seeded(99)))
+    assert divergence.value == pytest.approx(facts["fisher_divergence"]["10000"], abs=4 * divergence.se)
+    assert statistics.fmean(facts["mean_losses"][-10:]) == pytest.approx(-1, abs=0.05)
 
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another():
