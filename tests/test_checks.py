@@ -41,17 +41,33 @@ def test_enough_answers(name):
     assert len(ANSWERS[name].wrong) >= 6
 
 
+def seeds(name):
+    """For a check's draws: one where answers train networks, which the slow test tries from more."""
+    return range(1) if name == "train_score" else range(3)
+
+
 @pytest.mark.parametrize(("name", "how"), RIGHT)
 def test_right_answer_passes(name, how):
-    for seed in range(3):
+    for seed in seeds(name):
         assert repr(EXERCISES[name](ANSWERS[name].right[how], seed=seed)) == f"{name}: correct"
 
 
 @pytest.mark.parametrize(("name", "how"), WRONG)
 def test_wrong_answer_is_refused(name, how):
-    for seed in range(3):
+    for seed in seeds(name):
         with pytest.raises(checks.WrongAnswer):
             EXERCISES[name](ANSWERS[name].all_wrong()[how], seed=seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
+def test_trained_answers_from_other_seeds(seed):
+    check, answers = EXERCISES["train_score"], ANSWERS["train_score"]
+    for right in answers.right.values():
+        assert repr(check(right, seed=seed)) == "train_score: correct"
+    for wrong in answers.all_wrong().values():
+        with pytest.raises(checks.WrongAnswer):
+            check(wrong, seed=seed)
 
 
 @pytest.mark.parametrize(("name", "how"), [(name, how) for name in ANSWERS for how in ANSWERS[name].of_wrong_form()])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
 import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -43,7 +45,9 @@ SEVERAL_LINES = {
     "context": f"try:\n    {ONE_LINE['wrong']}\nexcept checks.WrongAnswer:\n    raise ValueError('mine')",
     "interrupted": "exercises[{name!r}](interrupted)",
 }
-CELLS = {(name, how): c.format(name=name) for name in EXERCISES for how, c in (ONE_LINE | SEVERAL_LINES).items()}
+# Jupyter shows errors as IPython's terminal does, and is where they are met: the terminal is tried with some.
+PLACES = {"kernel": list(EXERCISES), "terminal": list(EXERCISES)[::8]}
+EVERYWHERE = pytest.mark.parametrize(("place", "name"), [(place, n) for place, names in PLACES.items() for n in names])
 TERMINAL = """
 import contextlib, io, json, sys
 from IPython.terminal.interactiveshell import TerminalInteractiveShell
@@ -63,36 +67,38 @@ def in_kernel(cells: list[str]) -> list[str]:
     return ["\n".join(line for o in cell.outputs for line in o.get("traceback", [])) for cell in notebook.cells]
 
 
-def in_terminal(cells: list[str], folder: Path) -> list[str]:
-    """What IPython prints below each cell; its history goes to `folder`."""
-    environment = {**os.environ, "IPYTHONDIR": str(folder)}
-    command = [sys.executable, "-c", TERMINAL]
-    return json.loads(subprocess.check_output(command, input=json.dumps(cells), env=environment, text=True))
+def in_terminal(cells: list[str]) -> list[str]:
+    """What IPython prints below each cell."""
+    with tempfile.TemporaryDirectory() as folder:  # for its history
+        environment = {**os.environ, "IPYTHONDIR": folder}
+        command = [sys.executable, "-c", TERMINAL]
+        return json.loads(subprocess.check_output(command, input=json.dumps(cells), env=environment, text=True))
 
 
-@pytest.fixture(scope="module", params=["kernel", "terminal"])
-def shown(request, tmp_path_factory) -> dict[tuple[str, str], str]:
-    """What is shown for each of CELLS, without colours."""
-    cells = [SET_UP, *CELLS.values()]
-    texts = in_kernel(cells) if request.param == "kernel" else in_terminal(cells, tmp_path_factory.mktemp("ipython"))
-    return dict(zip(CELLS, (re.sub(r"\x1b\[[\d;]*m", "", text).strip() for text in texts[1:]), strict=True))
+@functools.cache
+def shown(place: str) -> dict[tuple[str, str], str]:
+    """What is shown there, without colours, for each exercise and each way to err."""
+    ways = (ONE_LINE | SEVERAL_LINES).items()
+    cells = {(name, how): cell.format(name=name) for name in PLACES[place] for how, cell in ways}
+    texts = (in_kernel if place == "kernel" else in_terminal)([SET_UP, *cells.values()])
+    return dict(zip(cells, (re.sub(r"\x1b\[[\d;]*m", "", text).strip() for text in texts[1:]), strict=True))
 
 
-@pytest.mark.parametrize("name", EXERCISES)
-def test_a_wrong_answer_is_one_line(name, shown):
+@EVERYWHERE
+def test_a_wrong_answer_is_one_line(place, name):
     for how in ONE_LINE:
-        assert re.fullmatch("WrongAnswer: .+", shown[name, how]), how
+        assert re.fullmatch("WrongAnswer: .+", shown(place)[name, how]), how
     with pytest.raises(checks.WrongAnswer) as here:
         EXERCISES[name](next(iter(all_answers()[name].wrong.values())))
-    assert shown[name, "wrong"] == f"WrongAnswer: {here.value}"
+    assert shown(place)[name, "wrong"] == f"WrongAnswer: {here.value}"
 
 
-@pytest.mark.parametrize("name", EXERCISES)
-def test_no_traceback_leads_through_a_check(name, shown):
+@EVERYWHERE
+def test_no_traceback_leads_through_a_check(place, name):
     source = [line.strip() for line in inspect.getsource(EXERCISES[name]).splitlines()[1:] if len(line.strip()) > 20]
     assert len(source) > 3
     for how in SEVERAL_LINES:
-        text = shown[name, how]
+        text = shown(place)[name, how]
         assert re.search(r"^(ValueError: mine|KeyboardInterrupt:)", text, re.MULTILINE), how
         assert not re.search(r"chapter_\d\d|comparison\.py|calls\.py", text), how
         assert not [line for line in source if line in text], how
