@@ -133,7 +133,10 @@ class Meter(threading.Thread):
                     self.spent[process.pid] = times.user + times.system
 
 
-@pytest.mark.parametrize(("answered", "most"), [(False, 1), (True, 6)], ids=["untouched", "answered"])
+@pytest.mark.parametrize(
+    ("answered", "most"),
+    [pytest.param(False, 1, id="untouched"), pytest.param(True, 6, id="answered", marks=pytest.mark.slow)],
+)
 def test_ten_chapters_take_as_long_as_a_few_imports_of_torch(answered, most):
     """In processor seconds, beyond what the answers and their checks take themselves; both are measured here."""
     answers = solutions() if answered else {}

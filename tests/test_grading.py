@@ -427,7 +427,7 @@ GREEDY = {
 @pytest.mark.parametrize("how", GREEDY)
 def test_what_all_of_a_students_processes_take_is_limited(how):
     body = GREEDY[how].replace("\n", "\n    ")
-    limits = Limits(memory=2**30, call_seconds=60, exercise_seconds=60)
+    limits = Limits(memory=5 * 2**27, call_seconds=60, exercise_seconds=60)
     outcome = marked(f"def dsm_target(*a):\n    {body}", limits=limits)["dsm_target"]
     assert outcome.verdict == "failed"
     assert "more than" in outcome.message
