@@ -19,7 +19,6 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.quiver import Quiver
 from PIL import Image
 from torch import Tensor
-from torch.nn import functional
 
 from sbgm.checked import Count, Score, WideBatch, checked, widened
 from sbgm.distributions import GaussianMixture
@@ -196,12 +195,9 @@ def image_sheet(images: WideBatch, n_columns: int = 8, border: int = 1) -> Tenso
         >>> sbgm.plots.image_sheet(torch.zeros(4, 1, 28, 28), n_columns=2).shape  # 1 + 28 + 1 + 28 + 1
         torch.Size([59, 59, 3])
     """
-    n_columns, border = min(n_columns, len(images)), border if len(images) > 1 else 0
-    cells = functional.pad(images.detach().cpu().clamp(0, 1), (0, border, 0, border), value=1.0)  # right and below
-    blank = cells.new_ones(-len(cells) % n_columns, *cells.shape[1:])
-    rows = torch.cat([cells, blank]).unflatten(0, (-1, n_columns)).permute(0, 3, 1, 4, 2)  # rows, H, columns, W, C
-    sheet = rows.flatten(2, 3).flatten(0, 1)
-    return functional.pad(sheet, (0, 0, border, 0, border, 0), value=1.0).expand(-1, -1, 3)
+    from torchvision.utils import make_grid
+
+    return make_grid(images.detach().cpu().clamp(0, 1), nrow=n_columns, padding=border, pad_value=1.0).permute(1, 2, 0)
 
 
 def draw_number_map(

@@ -8,7 +8,6 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
-from torchvision.utils import make_grid
 
 import pictures
 from sbgm import plots
@@ -105,13 +104,3 @@ def test_the_moving_faces_are_few_bytes_and_turn_from_noise_into_faces():
     assert path.stat().st_size <= 250_000
     with Image.open(path) as picture:
         assert picture.n_frames == 21
-
-
-SHEETS = [(7, 3, 4, 1), (16, 1, 8, 2), (3, 1, 5, 0), (1, 3, 8, 1)]
-
-
-@pytest.mark.parametrize(("n", "channels", "n_columns", "border"), SHEETS)
-def test_a_sheet_of_images_is_torchvisions(n, channels, n_columns, border):
-    images = 1.4 * torch.rand(n, channels, 6, 5, generator=torch.Generator().manual_seed(0)) - 0.2
-    grid = make_grid(images.clamp(0, 1), nrow=n_columns, padding=border, pad_value=1.0)
-    assert torch.equal(plots.image_sheet(images, n_columns, border), grid.permute(1, 2, 0))
