@@ -4,6 +4,7 @@
 
   const {Random, Mixture, Chains, Annealing} = Score, {text} = Draw;
   const STEP_MILLISECONDS = 6;  // of each frame: a slow machine, or very many points, get fewer steps a frame
+  const MOST_MILLISECONDS = 16;  // of a frame whose steps cost more than those of the frames before
   const MOST_POINTS = 300;
   const calm = matchMedia('(prefers-reduced-motion: reduce)');
 
@@ -214,7 +215,7 @@
       const cost = Math.min(...this.costs);  // the least, for a frame that another program held up says nothing of it
       const most = Math.min(this.values.speed ?? 1, Math.max(1, Math.floor(STEP_MILLISECONDS / cost)));
       let made = 0;
-      for (; made < most && !this.done; made++) this.step();
+      for (; made < most && !this.done && performance.now() - began < MOST_MILLISECONDS; made++) this.step();
       this.made += made;
       if (made) this.costs[this.frames % this.costs.length] = (performance.now() - began) / made;
       if (this.done) this.pause();
