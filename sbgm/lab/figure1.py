@@ -265,7 +265,11 @@ def _losses(images: Tensor, settings: Figure1, folder: Path, name: str) -> Tenso
         if facts.items() <= known.items():
             return tensors["losses"]
     steps = train_figure1(images, settings, folder=folder / name, save_every=50)  # a minute of one core
-    losses = torch.tensor([step.loss for step in tqdm(steps, name, settings.n_iterations, unit="it")])
+    torch.set_flush_denormal(True)  # ELU's slopes on raw images fall below 1e-38, where a processor takes twice as long
+    try:
+        losses = torch.tensor([step.loss for step in tqdm(steps, name, settings.n_iterations, unit="it")])
+    finally:
+        torch.set_flush_denormal(False)
     if len(losses) >= M2_ITERATIONS:
         file.parent.mkdir(parents=True, exist_ok=True)
         save_tensors(file, {"losses": losses}, **facts, hardware=hardware(), torch=torch.__version__)
