@@ -217,10 +217,10 @@ def flow_variance(sigma: NonNegative, *, sigma_max: Positive, variance: NonNegat
 def basin_weight(weight: Fraction, mean: Positive = 5.0, extent: Positive = 8.0, std: Positive = 1.0) -> float:
     """The share of chains that Langevin dynamics brings to (m, m) from uniform starts on [−e, e]², where none crosses.
 
-    The target is (1 − w) N((−m, −m), s²I) + w N((m, m), s²I). The pulls of its components balance where both are
-    equally likely, on the line x₁ + x₂ = −c with c = s² ln(w/(1 − w))/(2m), and a chain goes to the mode on its side.
-    The share is ½ + c/(2e) to first order in c: ½ + ln 4/160 = .509 for w = 4/5, m = 5, e = 8 and s = 1, so that w
-    itself hardly counts.
+    The target is (1 − w) N((−m, −m), s²I) + w N((m, m), s²I). If they are far apart, the pulls of its components
+    balance where both are equally likely, on the line x₁ + x₂ = −c with c = s² ln(w/(1 − w))/(2m), and a chain goes to
+    the mode on its side. The share is ½ + c/(2e) to first order in c: ½ + ln 4/160 = .509 for w = 4/5, m = 5, e = 8
+    and s = 1, so that w itself hardly counts.
 
     Args:
         weight: w, in (0, 1).
