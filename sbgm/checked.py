@@ -233,7 +233,7 @@ def count_from(least: int) -> Check:
             raise TypeError(f"{name} must be a whole number, got {value!r}")
         if value < least:
             raise ValueError(f"{name} must {_bound(least)}, got {value}")
-        return value
+        return int(value)
 
     return check
 

@@ -297,8 +297,8 @@ def _digits(split: str, field: str = "images") -> Tensor:
     return rows[:n_train] if split == "train" else rows[n_train:]
 
 
-def _photo_patches(split: str, size: int = 32, stride: int = 8) -> Tensor:
-    """(N, 3, size, size) patches, `stride` apart; the photographs' right quarters are the test split."""
+def _photo_patches(split: str) -> Tensor:
+    """(N, 3, 32, 32) patches, 8 pixels apart; the photographs' right quarters are the test split."""
     from sklearn.datasets import load_sample_images
 
     patches = []
@@ -306,7 +306,7 @@ def _photo_patches(split: str, size: int = 32, stride: int = 8) -> Tensor:
         image = torch.tensor(photo, dtype=torch.float32).permute(2, 0, 1) / 255
         border = image.shape[2] * 3 // 4
         part = image[:, :, :border] if split == "train" else image[:, :, border:]
-        windows = part.unfold(1, size, stride).unfold(2, size, stride)  # (C, rows, columns, size, size)
+        windows = part.unfold(1, 32, 8).unfold(2, 32, 8)  # (C, rows, columns, 32, 32)
         patches.append(windows.permute(1, 2, 0, 3, 4).flatten(0, 1))
     return torch.cat(patches)
 

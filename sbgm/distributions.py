@@ -90,7 +90,7 @@ class GaussianMixture:
         device = generator.device
         which = torch.multinomial(self.weights.to(device), n, replacement=True, generator=generator)
         z = torch.randn(n, self.dim, generator=generator, device=device, dtype=self.means.dtype)
-        variances = self.stds.to(device)[which] ** 2 + sigma**2
+        variances = self.stds.to(z)[which] ** 2 + sigma**2
         return self.means.to(device)[which] + variances.sqrt()[:, None] * z
 
     @checked

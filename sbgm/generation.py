@@ -241,7 +241,7 @@ def generate(
             progress, or to keep intermediate states. Nothing but the current state is kept otherwise.
 
     Returns:
-        (n, *shape) on the CPU, as the sampler left them: clamp to [0, 1] only to show or to score them.
+        (n, *shape) float32 on the CPU, as the sampler left them: clamp to [0, 1] only to show or to score them.
 
     Raises:
         ValueError: given holds another number of rows than n.

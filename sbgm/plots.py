@@ -56,6 +56,10 @@ def grid(n: int, extent: float = EXTENT) -> Tensor:
     return torch.stack([x.flatten(), y.flatten()], dim=1)
 
 
+def _array(x: Tensor) -> np.ndarray:
+    return widened(x).detach().cpu().numpy()
+
+
 def draw_density(ax: Axes, density: Tensor, extent: float = EXTENT, **options: object) -> AxesImage:
     """A density on `grid(n)` in orange, darker where it is higher: (n²,) values, each row scaled as it comes.
 
@@ -68,7 +72,7 @@ def draw_density(ax: Axes, density: Tensor, extent: float = EXTENT, **options: o
     n = round(len(density) ** 0.5)
     _square(ax, extent)
     return ax.imshow(
-        widened(density).reshape(n, n).numpy(),
+        _array(density).reshape(n, n),
         origin="lower",
         extent=(-extent, extent, -extent, extent),
         **{"cmap": "Oranges", "interpolation": "bilinear", **options},
@@ -100,8 +104,8 @@ def draw_field(ax: Axes, points: Tensor, scores: Tensor, extent: float = EXTENT,
     """
     _square(ax, extent)
     return ax.quiver(
-        *widened(points).T.numpy(),
-        *widened(scores).T.numpy(),
+        *_array(points).T,
+        *_array(scores).T,
         **{"angles": "xy", "scale_units": "xy", "scale": 10.0, "width": 0.004, "color": "#1f3b73", **options},
     )
 
@@ -116,7 +120,7 @@ def draw_samples(ax: Axes, x: Tensor, extent: float = EXTENT, **options: object)
         100
     """
     _square(ax, extent)
-    return ax.scatter(*widened(x).T.numpy(), **{"s": 4, "alpha": 0.5, "color": "#1f3b73", "linewidths": 0, **options})
+    return ax.scatter(*_array(x).T, **{"s": 4, "alpha": 0.5, "color": "#1f3b73", "linewidths": 0, **options})
 
 
 def draw_boxes(ax: Axes, boxes: Sequence[tuple[float, float, float]]) -> list[Patch]:
@@ -188,7 +192,7 @@ def draw_images(ax: Axes, images: WideBatch, n_columns: int = 8, **options: obje
 
 
 @checked
-def image_sheet(images: WideBatch, n_columns: int = 8, border: int = 1) -> Tensor:
+def image_sheet(images: WideBatch, n_columns: int = 8) -> Tensor:
     """Images laid out in rows with a white border, as one (H', W', 3) array in [0, 1]; one alone has no border.
 
     Example:
@@ -197,7 +201,7 @@ def image_sheet(images: WideBatch, n_columns: int = 8, border: int = 1) -> Tenso
     """
     from torchvision.utils import make_grid
 
-    return make_grid(images.detach().cpu().clamp(0, 1), nrow=n_columns, padding=border, pad_value=1.0).permute(1, 2, 0)
+    return make_grid(images.detach().cpu().clamp(0, 1), nrow=n_columns, padding=1, pad_value=1.0).permute(1, 2, 0)
 
 
 def draw_number_map(

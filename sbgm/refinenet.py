@@ -166,10 +166,10 @@ class ChainedPooling(nn.Module):
     The pooling is an average over 5×5 (RefineNet's own is a maximum).
     """
 
-    def __init__(self, channels: int, norm: Norm, n_stages: int = 2) -> None:
+    def __init__(self, channels: int, norm: Norm) -> None:
         super().__init__()
-        self.norms = nn.ModuleList(norm(channels) for _ in range(n_stages))
-        self.convs = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1, bias=False) for _ in range(n_stages))
+        self.norms = nn.ModuleList(norm(channels) for _ in range(2))
+        self.convs = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1, bias=False) for _ in range(2))
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
@@ -290,7 +290,7 @@ class RefineNet(ScoreNetwork):
         level = x.new_zeros(len(x), dtype=torch.long) if self.takes_any_sigma else self.level(x, sigma)
         output = self.output(x, level)
         if not self.takes_any_sigma and isinstance(sigma, Tensor) and sigma.ndim > 0 and sigma.device.type != "cpu":
-            off = (sigma / self.sigmas[level] - 1).abs() > 1e-3  # an error here would be a wait
+            off = (sigma.to(self.sigmas) / self.sigmas[level] - 1).abs() > 1e-3  # an error here would be a wait
             output = output.masked_fill(off.reshape(-1, 1, 1, 1), math.nan)
         return output / require_sigma(sigma, x, positive=True) if self.divide_by_sigma else output
 

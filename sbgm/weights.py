@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,7 +42,7 @@ def weights_file(name: Path | str) -> Path:
         >>> sbgm.weights.weights_file("runs/mine.safetensors").as_posix()
         'runs/mine.safetensors'
     """
-    return Path(name) if Path(name).suffix else weights_folder() / f"{name}.safetensors"
+    return Path(name) if Path(name).suffix or Path(name).is_file() else weights_folder() / f"{name}.safetensors"
 
 
 def shipped_networks(name: Path | str) -> str:
@@ -141,7 +141,7 @@ def load_network(path: Path | str) -> ScoreNetwork:
         raise FileNotFoundError(f"{name} is no network that ships; {shipped_networks(name)}")
     facts: dict[str, Any] = read_facts(path)
     made_by = facts.get("architecture")
-    classes = {known.__name__: known for known in ScoreNetwork.__subclasses__()}
+    classes = {known.__name__: known for known in _subclasses(ScoreNetwork)}
     if not isinstance(made_by, dict) or made_by.get("class") not in classes:
         raise ValueError(f"path must be a file of save_network, but {path} does not say which network it holds")
     network = classes[made_by["class"]](sigmas=made_by["sigmas"], **made_by["arguments"])
@@ -150,6 +150,12 @@ def load_network(path: Path | str) -> ScoreNetwork:
     network.data_range = tuple(facts.get("data_range", (0.0, 1.0)))
     network.facts = facts
     return network.eval().requires_grad_(False)
+
+
+def _subclasses(parent: type) -> Iterator[type]:
+    for child in parent.__subclasses__():
+        yield child
+        yield from _subclasses(child)
 
 
 @checked

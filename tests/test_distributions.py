@@ -181,6 +181,11 @@ def test_sample_needs_a_count_and_a_generator():
         paper_mixture().sample(3, generator=0)
 
 
+def test_samples_have_the_dtype_of_the_means():
+    mixture = GaussianMixture([0.5, 0.5], torch.zeros(2, 2), torch.ones(2, dtype=torch.float64))
+    assert mixture.sample(3, generator=torch.Generator().manual_seed(0)).dtype == torch.float32
+
+
 def test_paper_mixture_is_the_papers():
     mixture = paper_mixture()
     assert mixture.weights.tolist() == pytest.approx([0.2, 0.8])

@@ -133,6 +133,12 @@ def test_every_kind_of_file_gives_the_same_images(tmp_path):
         assert torch.equal(load_images_of(tmp_path / name), images), name
 
 
+def test_images_of_sixteen_bits_keep_their_shades(tmp_path):
+    shades = np.arange(0, 65_536, 257, dtype=np.uint16).reshape(16, 16)
+    Image.fromarray(shades).save(tmp_path / "ramp.png")
+    assert torch.equal(load_images_of(tmp_path), torch.arange(256.0).reshape(1, 1, 16, 16) / 255)
+
+
 def test_grey_images_of_a_folder_have_one_channel(tmp_path):
     pixels = (255 * np.random.default_rng(0).random((2, 6, 5))).astype(np.uint8)
     for i, image in enumerate(pixels):

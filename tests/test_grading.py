@@ -628,6 +628,12 @@ def grading(tmp_path, *options):
     return main(["grade", str(tmp_path / "in"), "--out", str(tmp_path / "out"), *unsafe, *options])
 
 
+def test_a_variant_that_no_group_can_have_is_refused(tmp_path, capsys):
+    hand_in(tmp_path / "in", {"ann": RIGHT})
+    assert grading(tmp_path, "--variant", "-1") == 1
+    assert "--variant must not be negative, got -1" in capsys.readouterr().err
+
+
 def test_a_folder_is_marked_and_written_once(tmp_path, capsys):
     hostile = "def dsm_target(*a):\n    raise ValueError('```\\x1b[31m')"
     hand_in(tmp_path / "in", {"ann": RIGHT, "bob": WRONG, "=cmd": hostile})

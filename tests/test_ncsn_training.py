@@ -113,6 +113,14 @@ def test_a_trained_network_of_another_shape_is_refused_before_the_run_begins(tmp
     assert not (tmp_path / "run").exists()
 
 
+def test_settings_that_do_not_fit_leave_no_run(tmp_path):
+    with pytest.raises(ValueError, match="batch_size must divide into 3 parts"):
+        train_ncsn(tiny(batch_size=8, accumulation=3), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(ValueError, match="n_held_out must be at least 2, got 1"):  # which a mean's error needs
+        dataclasses.replace(TINY, n_held_out=1)
+
+
 def test_every_epoch_shows_each_image_once(monkeypatch, tmp_path):
     """Each image carries its own brightness; the batches are seen through the noise at a tiny σ."""
     from sbgm.lab import ncsn

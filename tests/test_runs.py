@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from processes import FORKS
+from sbgm import SamplerDivergedError, ncsn_loss
 from sbgm import cli as command
-from sbgm import ncsn_loss
 from sbgm.cli import train
 from sbgm.lab import ncsn
 from sbgm.lab.runs import Run, load_trained
@@ -207,6 +207,15 @@ def test_a_nan_at_a_saving_step_stops_the_run_which_stands_at_its_last_checkpoin
     monkeypatch.undo()
     assert Run(tmp_path / "run").last_step == 2
     assert list(steps_of(tmp_path / "run", resume=True)) == whole[1][2:]
+
+
+def test_a_sampler_that_diverges_in_a_measurement_says_so(tmp_path, monkeypatch):
+    def diverged(*arguments, **options):
+        raise SamplerDivergedError("the chains diverged", step_size=0.1, level=1, step=2)
+
+    monkeypatch.setattr(ncsn, "level_losses", diverged)
+    with pytest.raises(SamplerDivergedError, match=r"^the chains diverged \(.* stands at step 0: resume it"):
+        list(steps_of(tmp_path / "run"))
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])

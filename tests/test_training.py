@@ -314,6 +314,7 @@ def test_a_nan_gradient_at_a_saving_iteration_leaves_the_checkpoint_before_it(tm
         {"settings": Figure1(noise_std=0.01, channels=8, batch_size=2, n_iterations=12, seed=1)},
         {"images": IMAGES[:49]},
         {"images": 1 - IMAGES},
+        {"images": IMAGES.flip(0)},
     ],
 )
 def test_a_run_with_other_settings_or_images_is_refused_and_left_alone(tmp_path, other):

@@ -103,6 +103,16 @@ def test_half_precision_halves_the_file_and_keeps_the_ladder(tmp_path):
     assert {p.dtype for p in loaded.parameters()} == {torch.float32}
 
 
+class Mine(RefineNet):
+    """A student's own."""
+
+
+def test_a_network_of_ones_own_is_found_and_its_file_needs_no_suffix(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_network(Mine([1.0, 0.3], channels=4, image_channels=1), "mine")
+    assert type(load_network("mine")) is Mine
+
+
 def test_a_shipped_network_has_a_name():
     assert weights_file("mnist_ncsn") == weights_folder() / "mnist_ncsn.safetensors"
     with pytest.raises(FileNotFoundError, match=r"no_such is no network that ships; those .* mnist_ncsnv2, [a-z_]*$"):

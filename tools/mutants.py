@@ -33,6 +33,8 @@ from typing import NamedTuple
 
 import pytest
 
+from sbgm.files import written_whole
+
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = ROOT / "tests" / "mutants.csv"
 N, SEED = 150, 0
@@ -203,7 +205,7 @@ def read(again: tuple[str, ...]) -> dict[tuple[str, ...], list[str]]:
 
 def write(table: dict[Fault, list[str]]) -> None:
     """Write the table, the faults that are still to be tried with an empty outcome."""
-    with TABLE.open("w", newline="", encoding="utf-8") as file:
+    with written_whole(TABLE) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(("file", "function", "before", "after", "outcome", "why"))
         rows.writerows((*fault[:4], *outcome) for fault, outcome in table.items())

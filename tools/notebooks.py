@@ -337,7 +337,7 @@ def for_each(paths: list[Path], work: Callable[[Path], None]) -> bool:
         try:
             work(path)
             outcome = "ok"
-        except NotebookError as error:
+        except (NotebookError, ValueError) as error:  # or no notebook
             n_failed += 1
             outcome = f"FAILED\n{error}"
         print(f"{time.perf_counter() - start:7.1f} s  {outcome}", flush=True)

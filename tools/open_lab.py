@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from pathlib import Path
 from jupyterlab import labapp
 
 from notebooks import NOTEBOOKS, found
+from sbgm.files import write_bytes, write_json
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / "work"
@@ -46,11 +46,11 @@ def refresh(originals: Path, copy: Path) -> list[Path]:
             continue
         if not mine.exists() or fingerprints(mine)["cells"] in (old.get("cells"), new["cells"]):
             mine.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(original, mine)
+            write_bytes(mine, original.read_bytes())
             copied[place.as_posix()] = new
         else:
             left.append(place)
-    record.write_text(json.dumps(copied, indent=1) + "\n", encoding="utf-8")
+    write_json(record, copied)
     return left
 
 

@@ -8,10 +8,12 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from sbgm.cli.options import count
+from sbgm.cli.options import count, device
 from sbgm.data import NAMES, SETS, SPLITS, load_images, require_checkout, runs_folder
 from sbgm.lab import recorded
 
@@ -45,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--curve", help="a network on MNIST, by name or file: distance against evaluations, every sampler"
     )
-    parser.add_argument("--device", default="cpu", help="where networks run (cpu)")
+    parser.add_argument("--device", type=device, default="cpu", help="where networks run (cpu)")
 
     images = parser.add_argument_group("for samples and networks")
     images.add_argument("--data", choices=NAMES, help="the data set to compare with")
@@ -135,6 +137,8 @@ def _record(options: argparse.Namespace) -> int:
     machine = Machine(options.device, options.compile)
     if machine != CPU:
         given["machine"] = machine
+    what = options.claim or "--curve"
+    _require_taken(what, recorded.MEASURES[what] if options.claim else measure_curve, given)
     folder = options.folder or runs_folder() / (recorded.folder_name(options.claim) if options.claim else "samples")
     try:
         if options.claim:
@@ -145,3 +149,15 @@ def _record(options: argparse.Namespace) -> int:
         print(f"\nStopped. The same command goes on from what is in {folder}.", file=sys.stderr)
         return 130
     return 0
+
+
+def _require_taken(what: str, function: Callable[..., object], given: Iterable[str]) -> None:
+    """Raise where a measurement is given a setting that it does not take."""
+    flags = {name: flag for name, (flag, *_) in SETTINGS.items()}
+    flags |= {"n_reference": "--images", "machine": "--device and --compile"}
+    takes = inspect.signature(function).parameters
+    if unknown := [flags[name] for name in given if name not in takes]:
+        known = ", ".join(flag for name, flag in flags.items() if name in takes)
+        raise ValueError(
+            f"{what} must be given only what it takes, {known or 'none of them'}, got {', '.join(unknown)}"
+        )

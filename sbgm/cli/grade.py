@@ -46,6 +46,8 @@ def run(options: argparse.Namespace) -> int:
     for name in ("jobs", "seconds", "memory"):
         if getattr(options, name) <= 0:
             raise ValueError(f"--{name} must be positive, got {getattr(options, name)}")
+    if options.variant < 0:
+        raise ValueError(f"--variant must not be negative, got {options.variant}")
     isolated = not options.without_isolation
     if isolated and (why := refusal()):
         raise OSError(f"notebooks can't be isolated: {why}. They run all the same --without-isolation; then {LOST}")

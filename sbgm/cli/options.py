@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 
 from sbgm.checked import Score
@@ -52,7 +53,10 @@ def add_drawing_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--step-size", type=float, help="ε of x + (ε/2) s + √ε z at σ_L (the paper's, 0.2 σ_L²: 2e-5)")
     parser.add_argument("--denoise", action="store_true", help="end with the expected clean image, x + σ_L² s")
     parser.add_argument(
-        "--levels", type=count, help="levels of a ladder between the network's ends, instead of its own"
+        "--levels",
+        dest="n_levels",
+        type=count,
+        help="levels of a ladder between the network's ends, instead of its own",
     )
     parser.add_argument("--schedule", choices=["geometric", "power"], default="geometric", help="of such a ladder")
 
@@ -62,6 +66,15 @@ def count(text: str) -> int:
     if (value := int(text)) < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
     return value
+
+
+def device(text: str) -> str:
+    """Return the name of a device that argparse read, if torch knows one of that name."""
+    try:
+        torch.device(text)
+    except RuntimeError:
+        raise argparse.ArgumentTypeError(f"must be a device such as cpu or cuda, got {text}") from None
+    return text
 
 
 def require_shape(images: Tensor, name: str, network: nn.Module) -> Tensor:
@@ -109,9 +122,9 @@ class Drawing:
         σ_L = .01, kept in proportion to σ_L², and T is 100, or a predictor-corrector's 1.
         """
         options, score, sigmas = self.options, self.network, self.network.sigmas.tolist()
-        if options.levels is not None:
+        if options.n_levels is not None:
             ladder = geometric_sigmas if options.schedule == "geometric" else power_sigmas
-            sigmas = ladder(sigmas[0], sigmas[-1], options.levels).tolist()
+            sigmas = ladder(sigmas[0], sigmas[-1], options.n_levels).tolist()
             score = score if score.takes_any_sigma else rescaled(score)
         step_size, n_steps = options.step_size, options.n_steps
         if name in ("annealed", "predictor-corrector"):

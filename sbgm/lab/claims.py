@@ -24,7 +24,7 @@ from torch import Tensor
 
 from sbgm.checked import Number, checked, one_of
 from sbgm.data import runs_folder, shipped_folder
-from sbgm.files import file_hash, save_tensors, write_json
+from sbgm.files import file_hash, save_tensors, write_bytes, write_json
 from sbgm.lab.runs import hardware
 from sbgm.measure.estimates import Estimated
 from sbgm.weights import weights_file
@@ -420,7 +420,8 @@ def attach(
     if isinstance(content, dict):
         save_tensors(file := folder / f"{stem}.safetensors", content)
     else:
-        content.to_csv(file := folder / f"{stem}.csv", index=False, lineterminator="\n")
+        file = folder / f"{stem}.csv"
+        write_bytes(file, content.to_csv(index=False, lineterminator="\n").encode())
     known = {**facts, **weights_facts(*networks), "hardware": hardware(), "torch": torch.__version__}
     return known | {"command": command, "file": file.name, "sha256": file_hash(file)}
 

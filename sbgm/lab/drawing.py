@@ -95,7 +95,7 @@ class Chains:
         Args:
             group: what is drawn together, such as "batch50".
         """
-        steps = f"T{self.n_steps}", f"eps{self.step_size:g}"
+        steps = f"T{self.n_steps}", f"eps{self.step_size!r}"
         return samples_key(self.network, *steps, group, self.precision, f"seed{self.seed}")
 
     def facts(self, *names: str) -> dict[str, str | int | float]:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import KW_ONLY
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -51,7 +52,8 @@ class Figure1(Training):
     Attributes:
         noise_std: standard deviation of the noise: 0 for the left panel, 0.01 (variance 0.0001) for the right.
         channels: width of the ResNet.
-        n_iterations, batch_size, learning_rate, one_cycle, seed: as for `Training`.
+        n_iterations, batch_size, learning_rate, seed: as for `Training`.
+        one_cycle: never, the rate is constant.
     """
 
     noise_std: NonNegative
@@ -59,7 +61,7 @@ class Figure1(Training):
     _: KW_ONLY
     n_iterations: Count = 50_001
     learning_rate: Positive = 1e-3
-    one_cycle: bool = False
+    one_cycle: Literal[False] = False
 
 
 @checked
@@ -112,8 +114,7 @@ def train_figure1(
 
 def _begun(run: Run, images: Tensor, settings: Figure1) -> Run:
     """The run of these settings and images, made if it is new."""
-    identity = {"n_images": len(images), "image_sum": float(images.cpu().sum(dtype=torch.float64))}
-    wanted = dataclasses.asdict(settings) | identity
+    wanted = dataclasses.asdict(settings) | {"images": content_hash(images)}
     if run.begun:
         run.resume(wanted, but="n_iterations")
     else:

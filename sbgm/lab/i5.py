@@ -6,11 +6,12 @@ import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
-from sbgm.checked import Batch, Positive, checked
+from sbgm.checked import Batch, Positive, checked, count_from
 from sbgm.data import load_images
 from sbgm.lab.claims import Measurement, Settled, command, enter, expected, reported
 from sbgm.lab.drawing import CPU, Drawing, Machine, digit_distance, draw
@@ -193,8 +194,13 @@ LOW, HIGH = 1.2, 1.3
 WITHIN = 1.5
 
 
+@checked
 def measure_i5(
-    folder: Path, n_samples: int = 200, n_steps: int = 100, weights: str = "mnist_ncsn", machine: Machine = CPU
+    folder: Path,
+    n_samples: int = 200,
+    n_steps: Annotated[int, count_from(N_STEPS[0])] = 100,
+    weights: str = "mnist_ncsn",
+    machine: Machine = CPU,
 ) -> Settled:
     """Measure I5: draw samples at every T and ε, and compare them with real images.
 

@@ -79,7 +79,7 @@ def draw_fills(
         network: the score, with its ladder in `sigmas`.
         images: (N, C, H, W) in [0, 1].
         settings: `settings.network` and `n_images` only name them.
-        folder: of all such fills.
+        folder: of all such fills, of these images.
         machine: where and how the network runs.
 
     Returns:
@@ -230,13 +230,12 @@ def measure_i8(
     )
 
 
-def i8_measurements(measured: dict[str, Tensor], *, sigma_min: float, least_fills: int = 20) -> list[Measurement]:
+def i8_measurements(measured: dict[str, Tensor], *, sigma_min: float) -> list[Measurement]:
     """The measurements of I8, from those of `measure_fills`; what is only reported has no interval.
 
     Args:
         measured: of two images or more.
         sigma_min: σ_L.
-        least_fills: of each image behind each mask.
     """
     kinds = dict(enumerate(masks.KINDS))
     kept = {kind: estimate(measured["kept"][i].double().mean(dim=1)) for i, kind in kinds.items()}
@@ -249,7 +248,7 @@ def i8_measurements(measured: dict[str, Tensor], *, sigma_min: float, least_fill
     }
     off = {"low": 0.98 * sigma_min, "high": 1.02 * sigma_min}
     return [
-        expected("fills of an image behind a mask", measured["kept"].shape[2], low=least_fills),
+        expected("fills of an image behind a mask", measured["kept"].shape[2], low=20),
         expected("known pixels that are not the last y", int(measured["changed"].sum()), high=0),
         *(
             expected(f"{kind}: class kept", share, low=LEAST_KEPT[kind])

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from sbgm.checked import Batch, Count, Score, checked, one_of, unchecked
+from sbgm.checked import Batch, Count, Score, checked, count_from, one_of, unchecked
 from sbgm.data import Images, dequantise, load_images, random_flip
 from sbgm.lab.recipes import GeometricLadder
 from sbgm.lab.runs import PartLoss, Run, TrainingSettings, make_accelerator, train
@@ -52,7 +52,9 @@ class NCSN(GeometricLadder):
     conditional: bool = field(default=True, metadata={"help": "tell the network the level, by its instance norms"})
     divide_by_sigma: bool = field(default=False, metadata={"help": "divide the network's output by σ"})
     flips: bool = field(default=False, metadata={"help": "mirror every other image, chosen at random"})
-    n_held_out: Count = field(default=64, metadata={"help": "images a level that the held-out loss is measured on"})
+    n_held_out: Annotated[int, count_from(2)] = field(
+        default=64, metadata={"help": "images a level that the held-out loss is measured on"}
+    )
     initial: str | None = field(default=None, metadata={"help": "a trained network to start from, by name or file"})
     training: TrainingSettings = field(default_factory=TrainingSettings)
 
@@ -138,9 +140,6 @@ def train_ncsn(
     if len(images) < settings.training.batch_size:
         raise ValueError(f"batch_size must be at most the {len(images)} images, got {settings.training.batch_size}")
     network = settings.network(images.shape[1:]) if network is None else network
-    if not resume and accelerator.is_main_process:
-        run.create(started)
-    accelerator.wait_for_everyone()
     loss = _part_loss(resident(images, accelerator.device), settings, accelerator.device)
     held_out = held_out[: settings.n_held_out].to(accelerator.device)
 
@@ -149,7 +148,11 @@ def train_ncsn(
         values = level_losses(score, held_out, settings.sigmas, generator=generator).values.tolist()
         return {"held_out": sum(values) / len(values)} | {f"level_{i}": v for i, v in enumerate(values, start=1)}
 
-    return train(network, loss, run, settings.training, measure=measure, accelerator=accelerator)
+    steps = train(network, loss, run, settings.training, measure=measure, accelerator=accelerator)
+    if not resume and accelerator.is_main_process:
+        run.create(started)  # now that nothing is wrong with the settings
+    accelerator.wait_for_everyone()
+    return steps
 
 
 def resident(images: Tensor, device: torch.device) -> Tensor:

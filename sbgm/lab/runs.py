@@ -393,7 +393,10 @@ class TrainingSettings:
         default=False, metadata={"help": "fuse the network's layers; worth its minutes in a run of hours"}
     )
     log_every: Count = field(default=100, metadata={"help": "steps a row of the log"})
-    measure_every: Count = field(default=1_000, metadata={"help": "steps between two measurements on held-out data"})
+    measure_every: Count = field(
+        default=1_000,
+        metadata={"help": "steps between two measurements on held-out data, which go into rows of the log"},
+    )
     save_every: Count = field(default=5_000, metadata={"help": "steps between two checkpoints"})
     keep_every: Whole = field(
         default=0, metadata={"help": "the checkpoints of every so many steps stay; 0: the latest only"}
@@ -511,7 +514,8 @@ def _train(network, part_loss, n_parts, run, settings, measure, accelerator):
         raise
     except (DiskFullError, FloatingPointError) as error:
         way_on = "resume it, or start another from its weights"
-        raise type(error)(f"{error} ({run.folder} stands at step {run.last_step}: {way_on})") from error
+        error.args = (f"{error} ({run.folder} stands at step {run.last_step}: {way_on})",)
+        raise
     finally:
         run.lock.release()
 

@@ -408,14 +408,14 @@ class GaussianBaseline:
     def sample(self, n: Count, *, generator: Generator) -> Tensor:
         """n images as they would be shown, clamped to [0, 1] and of 256 shades: (n, *shape) float32."""
         z = torch.randn(n, len(self.mean), generator=generator, device=generator.device)
-        x = self.mean + z.cpu().double() @ self.root.T
+        x = self.mean + z.to(self.root) @ self.root.T
         return shown(x.float()).reshape(n, *self.shape)
 
 
 def shuffled_blocks(images: Tensor, *, generator: torch.Generator) -> Tensor:
     """Cut each image (B, C, H, W) into 4×4 blocks, and put them together in an order of its own."""
     block = images.shape[2] // 4, images.shape[3] // 4
-    orders = torch.rand(len(images), 16, generator=generator).argsort(dim=1)
+    orders = torch.rand(len(images), 16, generator=generator).argsort(dim=1).to(images.device)
     blocks = functional.unfold(images, block, stride=block)  # (B, pixels of a block, 16)
     return functional.fold(blocks.gather(2, orders[:, None].expand_as(blocks)), images.shape[2:], block, stride=block)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -77,9 +78,12 @@ def reference_features(
     features = _kept(path)
     if features is None:
         features = function(some_images(name, split, n)).contiguous()
-        with contextlib.suppress(PermissionError):
+        try:
             path.parent.mkdir(parents=True, exist_ok=True)
             save_tensors(path, {"features": features})
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):  # a full disk is no secret
+                raise
     return Reference(features, f"{SETS[name].title} {split} images")
 
 
@@ -349,7 +353,10 @@ def _folder_of_png(folder: Path) -> Tensor:
     for file in files:
         with _told_if_unreadable(file), Image.open(file) as image:  # which has a limit of its own on one image
             _require_small(3 * image.width * image.height * len(files))
-            pixels = np.array(image.convert("L" if image.mode in ("1", "L", "I;16") else "RGB"))
+            if image.mode == "I;16":  # which Pillow would clip at 255
+                pixels = (np.array(image) // 257).astype(np.uint8)
+            else:
+                pixels = np.array(image.convert("L" if image.mode in ("1", "L") else "RGB"))
         images.append(np.atleast_3d(pixels))
     if len(shapes := {image.shape for image in images}) > 1:
         raise ValueError(f"path must hold images of one size, but those in {folder} have the shapes {sorted(shapes)}")

@@ -87,15 +87,14 @@ class FigureExplorer(ipywidgets.VBox):
         Image.fromarray(np.asarray(self._canvas.buffer_rgba())).convert("RGB").save(picture, "png", compress_level=1)
         self.image.value = picture.getvalue()
 
-    def update_seconds(self, control: str, n_moves: int = 25) -> float:
-        """The median time from setting one control to the finished picture, over moves across its whole range.
+    def update_seconds(self, control: str) -> float:
+        """The median time from setting one control to the finished picture, over 25 moves across its whole range.
 
         Args:
-            control: its name.
-            n_moves: values to set, spread evenly; the control is put back afterwards.
+            control: its name; it is put back afterwards.
         """
         widget = self.controls[control]
-        trait, places = _places(widget, n_moves)
+        trait, places = _places(widget, 25)
         before = getattr(widget, trait)
         setattr(widget, trait, places[-1])  # so that the first is a move too
         times = [timeit.timeit(partial(setattr, widget, trait, place), number=1) for place in places]
