@@ -7,7 +7,6 @@ import math
 from collections.abc import Iterator
 from dataclasses import KW_ONLY
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -61,7 +60,7 @@ class Figure1(Training):
     _: KW_ONLY
     n_iterations: Count = 50_001
     learning_rate: Positive = 1e-3
-    one_cycle: Literal[False] = False
+    one_cycle: bool = dataclasses.field(default=False, init=False)
 
 
 @checked
