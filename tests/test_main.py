@@ -161,8 +161,8 @@ def curves(images, settings, folder, save_every):
         yield Step(step, loss if step > 10 else 100 + swing)
 
 
-def measured_m2(folders):
-    return command.main(["evaluate", "--claim", "M2", "--folder", str(folders / "runs")])
+def measured_m2(folders, *options):
+    return command.main(["evaluate", "--claim", "M2", "--folder", str(folders / "runs"), *options])
 
 
 def test_a_run_that_meets_what_was_expected_is_recorded_with_all_it_takes(tiny, folders, capsys, monkeypatch):
@@ -177,7 +177,7 @@ def test_a_run_that_meets_what_was_expected_is_recorded_with_all_it_takes(tiny, 
     assert (record.facts["channels"], record.facts["batch_size"], record.facts["seed"]) == (8, 2, "0 and 1")
     assert record.facts["torch"] == torch.__version__
     assert "cores" in record.facts["hardware"]
-    assert record.facts["command"] == "python -m sbgm evaluate --claim M2 --iterations 5000"
+    assert record.facts["command"] == "python -m sbgm evaluate --claim M2 --iterations 5000 --seeds 2"
     assert "50 training images" in record.data
     assert record.status == "reproduced in part"
     values = {c.label: c.value for c in record.measurements}
@@ -209,16 +209,14 @@ def test_finished_runs_are_taken_from_the_results_and_only_the_missing_ones_are_
     assert read_facts(kept[0])["noise_std"] == 0.01
     assert not (folders / "results" / "M2.json").exists()
     made.clear()
-    monkeypatch.setattr(figure1, "M2_SEEDS", (0,))
-    assert measured_m2(folders) == 0  # both are there
+    assert measured_m2(folders, "--seeds", "1") == 0  # both are there
     assert made == []
     assert load_file(claims.attached_file(claims.load_record("M2")))["raw"].shape == (1, 5000)
 
 
 def test_a_curve_of_other_settings_is_not_taken(tiny, folders, capsys, monkeypatch):
     monkeypatch.setattr(figure1, "train_figure1", curves)
-    monkeypatch.setattr(figure1, "M2_SEEDS", (0,))
-    assert measured_m2(folders) == 0
+    assert measured_m2(folders, "--seeds", "1") == 0
     monkeypatch.setattr(figure1, "M2_SETTINGS", Figure1(0.0, channels=16, batch_size=2))
     monkeypatch.setattr(figure1, "train_figure1", lambda *_, **__: pytest.fail("made anew, as it should be"))
     with pytest.raises(pytest.fail.Exception, match="made anew"):

@@ -20,6 +20,7 @@ from sbgm.lab import recorded
 N_INCEPTION_REFERENCE = 5_000  # of real images, unless told otherwise: ten minutes on two cores
 SETTINGS = {
     "n_iterations": ("--iterations", int, "of each training, where the claim trains"),
+    "n_seeds": ("--seeds", count, "M2's trainings of each kind (2)"),
     "n_samples": ("--n-samples", count, "samples, where the claim draws them (1,000)"),
     "n_images": ("--n-images", count, "test images, where the claim inpaints them (20)"),
     "n_steps": ("--n-steps", count, "T, Langevin steps a level, where the claim draws samples (100)"),
