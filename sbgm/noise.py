@@ -83,8 +83,8 @@ def power_sigmas(
         tensor([9., 4., 1.])
     """
     _require_descent(sigma_max, sigma_min)
-    top, bottom = sigma_max ** (1 / power), sigma_min ** (1 / power)
-    levels = [(top + i / (n_levels - 1) * (bottom - top)) ** power for i in range(1, n_levels - 1)]
+    root = (sigma_min / sigma_max) ** (1 / power)  # of the ratio, which is below 1: no ρ overflows
+    levels = [sigma_max * (1 + i / (n_levels - 1) * (root - 1)) ** power for i in range(1, n_levels - 1)]
     return torch.tensor([sigma_max, *levels, sigma_min], dtype=torch.float32)
 
 

@@ -68,6 +68,12 @@ def test_bad_data_are_named(x):
         perturb(x, 0.1, generator=torch.Generator())
 
 
+def test_a_power_ladder_descends_however_small_its_power():
+    sigmas = power_sigmas(4.0, 1.0, 4, 1e-3)
+    expected = torch.tensor([4.0, 4 * (2 / 3) ** 1e-3, 4 * (1 / 3) ** 1e-3, 1.0])
+    torch.testing.assert_close(sigmas, expected)
+
+
 @pytest.mark.parametrize("power", [1.0, 2.0, 7.0])
 def test_a_power_ladder_is_even_in_its_root(power):
     sigmas = power_sigmas(80, 0.002, 18, power)

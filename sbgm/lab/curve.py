@@ -90,7 +90,8 @@ def samplers_within(budget: Count, sigmas: Ladder, *, denoise_last: bool = False
     return found
 
 
-def renewing(high: float, low: float, budget: int, c: float) -> NamedSampler:
+@checked
+def renewing(high: float, low: float, budget: Annotated[int, count_from(2)], c: float) -> NamedSampler:
     """Consistent sampling with much fresh noise: η = 1 − r^{1+c} on a geometric ladder, denoised at the end.
 
     c = 0 is Euler's step of the probability flow, c = 1 ancestral sampling; a large c renews nearly all of the noise in
@@ -98,7 +99,7 @@ def renewing(high: float, low: float, budget: int, c: float) -> NamedSampler:
 
     Args:
         high, low: the ends of the ladder.
-        budget: evaluations.
+        budget: evaluations, 2 or more.
         c: how much noise is renewed, above 0.
     """
     n_steps = budget - 1
