@@ -98,6 +98,6 @@ lock: $(ALL)  ## write constraints.txt, the versions in .venv, completed for eve
 	$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate \
 	  --custom-compile-command 'make lock' pyproject.toml -o constraints.txt
 
-clean:  ## remove .venv and caches; what work/, runs/ and data/ hold stays
+clean:  ## remove .venv, build/, dist/ and caches; what work/, runs/ and data/ hold stays
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .hypothesis .ruff_cache
 	find . \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +

@@ -49,7 +49,7 @@ def test_the_readme_is_short_and_begins_with_what_a_newcomer_needs():
     assert README.index(code_blocks(README)[0]) + len(code_blocks(README)[0]) < 3_000
 
 
-def test_the_ten_lines_run_as_printed_and_sample_both_moons():
+def test_the_eleven_lines_run_as_printed_and_sample_both_moons():
     (code,) = code_blocks(README)
     names = {}
     exec(code, names)

@@ -21,13 +21,13 @@ N_INCEPTION_REFERENCE = 5_000  # of real images, unless told otherwise: ten minu
 SETTINGS = {
     "n_iterations": ("--iterations", int, "of each training, where the claim trains"),
     "n_seeds": ("--seeds", count, "M2's trainings of each kind (2)"),
-    "n_samples": ("--n-samples", count, "samples, where the claim draws them (1,000)"),
+    "n_samples": ("--n-samples", count, "samples, where the claim draws them (1,000; I9 50,000)"),
     "n_images": ("--n-images", count, "test images, where the claim inpaints them (20)"),
     "n_steps": ("--n-steps", count, "T, Langevin steps a level, where the claim draws samples (100)"),
     "sampler": ("--sampler", str, "I9's: annealed, which is Algorithm 1, or renewing, of 50 evaluations (annealed)"),
     "batch_size": ("--batch-size", count, "I9's chains side by side (500)"),
     "step_size": ("--step-size", float, "ε, where the claim inpaints, or draws faces (2e-5)"),
-    "weights": ("--weights", str, "the network of a claim about colour images, by name or file; I9's by run, too"),
+    "weights": ("--weights", str, "the network of I2, I3, I5, I8 or I9, by name or file; I9's by run, too"),
     "fid_weights": ("--fid-weights", Path, "Inception's weights, a file ($SBGM_FID_WEIGHTS, or a download)"),
 }
 """The settings of claims' measurements, by their argument: flag, type and meaning."""
@@ -58,8 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--n-reference",
         dest="n_reference",
         type=count,
-        help="so many of its images: for samples all (5,000 for colour images), for a network 1,000; for a claim about "
-        "colour images, the test images that samples are compared with (5,000)",
+        help="so many of its images: for samples all (5,000 for colour images), for a network 1,000; for I2 "
+        "test images (5,000), for I9 training images (all)",
     )
     images.add_argument("--seed", type=int, default=0, help="of the noise in a network's loss (0)")
 
