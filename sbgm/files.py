@@ -57,7 +57,7 @@ def written_whole(path: Path | str) -> Iterator[Path]:
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")  # two processes may write the same file
     try:
         yield partial
-        with partial.open("rb") as file:
+        with partial.open("r+b") as file:  # Windows syncs only what is open for writing
             os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:

@@ -144,7 +144,12 @@ def load_network(path: Path | str) -> ScoreNetwork:
     classes = {known.__name__: known for known in _subclasses(ScoreNetwork)}
     if not isinstance(made_by, dict) or made_by.get("class") not in classes:
         raise ValueError(f"path must be a file of save_network, but {path} does not say which network it holds")
-    network = classes[made_by["class"]](sigmas=made_by["sigmas"], **made_by["arguments"])
+    try:
+        network = classes[made_by["class"]](sigmas=made_by["sigmas"], **made_by["arguments"])
+    except (TypeError, KeyError) as error:
+        raise ValueError(
+            f"path must hold a network that this version can build, but {path} does not: {error}"
+        ) from error
     load_weights(network, path)
     network.image_shape = tuple(facts["image_shape"]) if "image_shape" in facts else None
     network.data_range = tuple(facts.get("data_range", (0.0, 1.0)))

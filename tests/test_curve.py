@@ -247,7 +247,7 @@ def test_the_best_of_algorithm_1_and_of_a_tenth_of_its_cost():
     found = SamplerCurve(tuple(points), {}, {})
     assert found.algorithm_1() == points[1]
     assert found.fast() == points[4]  # Heun's 99 are more than a tenth of 951
-    assert found.fast(n_fewer=40) == found.surest() == points[5]
+    assert found.surest() == points[5]
     assert [p.evaluations for p in found.curve("Algorithm 1")] == [100, 1_000]
     assert found.labels()[0] == "Algorithm 1"
 

@@ -1,15 +1,19 @@
 """I3 on a small network: what is drawn, and that no picture too near to a photograph is recorded."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
+from torch.nn.functional import avg_pool2d
 
 from sbgm import RefineNet, annealed_langevin, final, geometric_sigmas
 from sbgm.generation import uniform_start
-from sbgm.lab import faces
+from sbgm.lab import claims, faces
 from sbgm.lab.claims import word
 from sbgm.lab.drawing import Drawing
 from sbgm.masks import right_half
-from sbgm.measure import Measured, Neighbours, shown
+from sbgm.measure import Measured, Neighbours, inception, shown
+from sbgm.measure.judging import FeatureSpace, Reference
 from sbgm.noise import derived_generator
 from sbgm.weights import load_network, save_network
 from seeds import initial_weights_from
@@ -55,6 +59,35 @@ def test_what_was_drawn_is_taken_from_the_folder(drawn, monkeypatch):
     monkeypatch.setattr(faces, "inpaint", None)
     for a, b in zip(faces.draw_faces(drawing, folder), expected, strict=True):
         assert torch.equal(a, b)
+
+
+def test_photographs_among_the_pictures_are_not_recorded(drawn, monkeypatch, tmp_path):
+    """Small images in place of faces, means of 2×2 pixels in place of features, and training images for samples."""
+    made, drawing, _ = drawn
+    photographs = {
+        split: torch.rand(101, *SHAPE, generator=torch.Generator().manual_seed(seed))
+        for seed, split in enumerate(("train", "test"))
+    }
+    space = FeatureSpace(lambda x: avg_pool2d(shown(x), 2).flatten(1), "means of 2×2 pixels", "means")
+    copies = photographs["train"][:40]
+    stand_ins = {
+        "load_images": lambda name, split="train": photographs[split],
+        "reference_for": lambda name, space, split: Reference(space.function(photographs[split]), f"{split} images"),
+        "feature_space": lambda name, inception: space,
+        "Inception": lambda weights, device: SimpleNamespace(name="means"),
+        "draw_faces": lambda *_: made._replace(samples=copies, denoised=copies),
+        "N_SHOWN": 40,
+    }
+    for name, stand_in in stand_ins.items():
+        monkeypatch.setattr(faces, name, stand_in)
+    monkeypatch.setattr(inception, "N_FEATURES", 48)
+    monkeypatch.setattr(claims, "results_folder", lambda: tmp_path / "results")
+    with pytest.raises(AssertionError, match="nearer to a training face"):
+        faces.measure_faces(tmp_path, n_samples=40, weights=drawing.network)
+    assert not (tmp_path / "results").exists()
+    stand_ins["draw_faces"] = lambda *_: made._replace(samples=1 - copies, denoised=1 - copies)
+    monkeypatch.setattr(faces, "draw_faces", stand_ins["draw_faces"])
+    assert faces.measure_faces(tmp_path, n_samples=40, weights=drawing.network).status == "reported"
 
 
 @pytest.mark.parametrize(("distance", "holds"), [(1.5, True), (0.5, False)])

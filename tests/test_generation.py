@@ -9,7 +9,16 @@ import pytest
 import torch
 
 from processes import sbgm_on_processes
-from sbgm import NamedSampler, RefineNet, annealed_langevin, final, generate, geometric_sigmas, save_network
+from sbgm import (
+    NamedSampler,
+    RefineNet,
+    annealed_langevin,
+    final,
+    generate,
+    geometric_sigmas,
+    power_sigmas,
+    save_network,
+)
 from sbgm import cli as command
 from sbgm.data import load_images
 from sbgm.files import load_tensors
@@ -276,6 +285,8 @@ def test_other_samplers_ladders_and_precisions(weights, tmp_path, capsys, option
     loaded, facts = load_tensors(tmp_path / "samples.safetensors")
     assert bool(torch.isfinite(loaded["samples"]).all())
     assert facts["start"] == "gaussian"
+    if "power" in options:
+        assert facts["sigmas"] == pytest.approx(power_sigmas(1.0, 0.01, 5).tolist())
 
 
 def test_a_compiled_network_samples_the_same(weights, tmp_path, monkeypatch):

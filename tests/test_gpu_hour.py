@@ -134,6 +134,27 @@ def test_an_interrupted_measurement_goes_on_and_other_weights_have_samples_of_th
     assert len(list((toy / "samples").iterdir())) == 2
 
 
+def test_each_checkpoint_is_drawn_with_its_own_weights_and_the_nearest_is_taken(toy, monkeypatch):
+    samples = ColourSamples("cifar10", toy / "samples", SmallInception(), batch_size=30)
+    files = [network(toy / f"{seed}.safetensors", seed) for seed in (0, 1)]
+    first, second = (samples.draw(file, 30)[0] for file in files)
+    alone = ColourSamples("cifar10", toy / "alone", SmallInception(), batch_size=30)
+    assert torch.equal(alone.draw(files[1], 30)[0], second)
+    assert not torch.equal(first, second)
+
+    def distances(run, samples):
+        return {
+            file: Measured("FID", value, 0.1, 30, 30, "", "") for file, value in zip(files, (2.0, 1.0), strict=True)
+        }
+
+    monkeypatch.setattr(i9, "checkpoint_fids", distances)
+    options = {"n_samples": 60, "sampler": "renewing", "batch_size": 30, "weights": str(toy)}
+    record = recorded.evaluate("I9", toy / "samples", **options)
+    assert record.measurements[-1].value == 1.0
+    assert claims.weights_facts(str(files[1])).items() <= record.facts.items()
+    assert "--n-reference" not in record.facts["command"]
+
+
 def interrupt():
     raise KeyboardInterrupt
 

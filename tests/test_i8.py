@@ -263,10 +263,3 @@ def test_a_failing_expectation_records_nothing(small, weights, tmp_path, monkeyp
     with pytest.raises(AssertionError, match="I8 not reproduced and was not recorded"):
         recorded.evaluate("I8", tmp_path / "run", n_images=2, n_steps=2, weights=weights)
     assert not (tmp_path / "results").exists()
-
-
-def test_the_sheet_of_a_full_record_is_small():
-    """20 images × 20 fills × 3 masks, of which the sheet keeps a part: at most 200 kB."""
-    n = i8.N_SHEET_IMAGES * (3 * i8.N_SHEET_FILLS + 1) * 784 + 3 * 784
-    numbers = 3 * 20 * 20 * (8 + 4 + 1 + 4) + 3 * 20 * 4 + 3 * 20 * 19 * 4
-    assert n + numbers < 200_000

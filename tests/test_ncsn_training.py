@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import shutil
 
 import pytest
 import torch
@@ -101,6 +102,15 @@ def test_a_run_can_start_from_a_trained_network(tmp_path, whole):
     for name, value in weights(tmp_path / "run").items():
         torch.testing.assert_close(value, expected[name], rtol=0, atol=1e-10)
     assert NCSN.from_dict(Run(tmp_path / "run").settings).initial == trained
+
+
+def test_a_run_goes_on_without_the_file_that_it_started_from(tmp_path, whole):
+    trained = shutil.copy(whole[0] / "step-0000012" / "average.safetensors", tmp_path / "trained.safetensors")
+    settings = dataclasses.replace(tiny(n_steps=1, save_every=1), initial=str(trained))
+    list(train_ncsn(settings, tmp_path / "run"))
+    trained.unlink()
+    more = dataclasses.replace(settings, training=dataclasses.replace(settings.training, n_steps=2))
+    assert [step.step for step in train_ncsn(more, tmp_path / "run", resume=True)] == [2]
 
 
 def test_a_trained_network_of_another_shape_is_refused_before_the_run_begins(tmp_path, whole):

@@ -254,6 +254,14 @@ def test_i11_asks_for_as_many_samples_as_i6_has(small, few_digits):
         recorded.evaluate("I11", small / "samples", n_samples=50, n_steps=1)
 
 
+@pytest.mark.parametrize("claim_id", ["I1", "I5"])
+def test_too_few_samples_are_refused_before_any_is_drawn(claim_id, small, monkeypatch):
+    monkeypatch.setattr(drawing, "load_images", lambda name, split: load_images("mnist_small", split))
+    with pytest.raises(ValueError, match="n_samples must be more than 128, the number of features, got 128"):
+        recorded.evaluate(claim_id, small / "samples", n_samples=128)
+    assert not (small / "samples").exists()
+
+
 def test_an_untrained_network_fails_i1_and_is_not_recorded(small, few_digits):
     with pytest.raises(AssertionError, match="I1 not reproduced and was not recorded"):
         recorded.evaluate("I1", small / "samples", n_samples=80, n_steps=1)
@@ -269,7 +277,7 @@ def test_claims_of_one_network_share_its_samples(small, few_digits):
 
 def test_an_option_that_a_claim_does_not_take_is_named(small, capsys):
     assert command.main(["evaluate", "--claim", "I1", "--iterations", "3"]) == 1
-    takes = "--n-samples, --n-steps, --device and --compile"
+    takes = "--device, --n-samples, --n-steps, --accept, --compile, --folder"
     assert f"I1 must be given only what it takes, {takes}, got --iterations" in capsys.readouterr().err
 
 
@@ -281,10 +289,10 @@ def test_the_command_line_passes_the_options_on(small, monkeypatch, capsys):
         return Settled(claim_id, "reproduced", (reported("a", 1),))
 
     monkeypatch.setattr(recorded, "evaluate", evaluate)
-    more = ["--accept", "--compile", "--device", "cuda"]
+    more = ["--accept", "--compile", "--device", "meta"]
     assert command.main(["evaluate", "--claim", "I4", "--n-samples", "200", "--n-steps", "10", *more]) == 0
     assert passed.pop("folder").parts[-2:] == ("runs", "samples")
-    assert passed == {"n_samples": 200, "n_steps": 10, "accept": True, "machine": Machine("cuda", compile=True)}
+    assert passed == {"n_samples": 200, "n_steps": 10, "accept": True, "machine": Machine("meta", compile=True)}
     assert "I4" in capsys.readouterr().out
 
 

@@ -15,8 +15,8 @@ from processes import FORKS
 from sbgm import SamplerDivergedError, ncsn_loss
 from sbgm import cli as command
 from sbgm.cli import train
-from sbgm.lab import ncsn
-from sbgm.lab.runs import Run, load_trained
+from sbgm.lab import ncsn, runs
+from sbgm.lab.runs import Run, load_trained, step_of
 from small_run import SETTINGS, as_a_command, assert_same_run, changed, live, small_network, steps_of
 
 
@@ -46,6 +46,23 @@ def test_checkpoints_to_keep_are_kept(tmp_path):
     assert [int(p.name[5:]) for p in Run(tmp_path / "run").checkpoints] == [3, 6, 7, 8]
     with pytest.raises(FileNotFoundError, match=r"no checkpoint of step 2; those there: \[3, 6, 7, 8\]"):
         Run(tmp_path / "run").network(step=2)
+
+
+def test_checkpoints_are_in_the_order_of_their_steps(tmp_path):
+    """Names are padded to seven digits; those of ten million steps and more have eight."""
+    run = Run(tmp_path / "run")
+    run.create({})
+    for step in (9_999_999, 10_000_000, 10_000_001):
+        run.save(step, {"network": small_network()}, {}, keep_every=0)
+    assert run.last_step == 10_000_001
+    assert [step_of(path) for path in run.checkpoints] == [10_000_000, 10_000_001]
+
+
+def test_each_measurement_is_a_row_of_the_log(tmp_path):
+    list(steps_of(tmp_path / "run", changed(log_every=4, measure_every=3)))
+    log = Run(tmp_path / "run").log()
+    assert log["step"].tolist() == [3, 4, 6, 8]
+    assert log["step"][log["held_out"].notna()].tolist() == [3, 6, 8]
 
 
 @pytest.mark.parametrize("stop_after", [1, 4, 5, 7])
@@ -180,6 +197,21 @@ def test_the_folder_is_free_again_once_a_run_ends_however_it_does(tmp_path, monk
     process.join()
     assert (process.exitcode, Run(tmp_path / "run").last_step) == (0, 8)
     assert kept
+
+
+def test_the_folder_is_free_again_where_the_set_up_fails(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "_compile", break_down)
+    with pytest.raises(ArithmeticError) as kept:
+        list(steps_of(tmp_path / "run", changed(compile=True)))
+    process = FORKS.Process(target=live, args=(tmp_path / "run", changed(compile=False)))
+    process.start()
+    process.join()
+    assert Run(tmp_path / "run").lock.acquire(timeout=0)
+    assert kept
+
+
+def break_down(*arguments):
+    raise ArithmeticError("another gradient")
 
 
 # --- what is written is whole ----------------------------------------------------------------------------------------

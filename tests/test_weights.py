@@ -130,6 +130,13 @@ def test_weights_of_no_known_network_are_refused(tmp_path):
         load_network(tmp_path / "b.safetensors")
 
 
+def test_a_network_that_another_version_made_is_named(tmp_path):
+    made_by = {"class": "Shrinking", "sigmas": [1.0], "arguments": {"dropout": 0.1}}
+    save_weights(Shrinking([1.0]), tmp_path / "a.safetensors", architecture=made_by)
+    with pytest.raises(ValueError, match=r"^path must hold a network that this version can build.*'dropout'"):
+        load_network(tmp_path / "a.safetensors")
+
+
 class Shrinking(ScoreNetwork):
     """The score of N(0, I), as a network of one's own."""
 

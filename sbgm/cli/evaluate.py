@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from sbgm.cli.options import count, device
@@ -31,6 +31,8 @@ SETTINGS = {
     "fid_weights": ("--fid-weights", Path, "Inception's weights, a file ($SBGM_FID_WEIGHTS, or a download)"),
 }
 """The settings of claims' measurements, by their argument: flag, type and meaning."""
+WHAT = ("path", "network", "claim", "curve")
+"""Where the parser puts what is measured."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,6 +79,10 @@ def run(options: argparse.Namespace) -> int:
     """Do the one that was asked for."""
     if options.claim is not None or options.curve is not None:
         return _record(options)
+    if "path" in options:
+        _require_taken(options, "--samples", ("data", "split", "n_reference", "fid_weights", "device"))
+    else:
+        _require_taken(options, "--network", ("data", "split", "n_reference", "seed", "device"))
     if options.data is None:
         raise ValueError("--data must name the data set to compare with, such as --data mnist")
     return _samples(options) if "path" in options else _network_losses(options)
@@ -134,12 +140,15 @@ def _record(options: argparse.Namespace) -> int:
     from sbgm.lab.drawing import CPU, Machine
 
     require_checkout(f"{'--claim' if options.claim else '--curve'} enters a record in the repository")
-    given = {name: value for name in (*SETTINGS, "n_reference") if (value := getattr(options, name)) is not None}
+    parameters = inspect.signature(recorded.MEASURES[options.claim] if options.claim else measure_curve).parameters
+    settings = [name for name in (*SETTINGS, "n_reference") if name in parameters]
+    where = ["device", "compile"] if "machine" in parameters else []
+    takes = [*settings, *where, "folder", *(["accept"] if options.claim else [])]
+    _require_taken(options, options.claim or "--curve", takes)
+    given = {name: value for name in settings if (value := getattr(options, name)) is not None}
     machine = Machine(options.device, options.compile)
     if machine != CPU:
         given["machine"] = machine
-    what = options.claim or "--curve"
-    _require_taken(what, recorded.MEASURES[what] if options.claim else measure_curve, given)
     folder = options.folder or runs_folder() / (recorded.folder_name(options.claim) if options.claim else "samples")
     try:
         if options.claim:
@@ -152,13 +161,11 @@ def _record(options: argparse.Namespace) -> int:
     return 0
 
 
-def _require_taken(what: str, function: Callable[..., object], given: Iterable[str]) -> None:
-    """Raise where a measurement is given a setting that it does not take."""
-    flags = {name: flag for name, (flag, *_) in SETTINGS.items()}
-    flags |= {"n_reference": "--images", "machine": "--device and --compile"}
-    takes = inspect.signature(function).parameters
+def _require_taken(options: argparse.Namespace, what: str, takes: Iterable[str]) -> None:
+    """Raise where an option is given that what is asked for does not take."""
+    parser = options.parser
+    flags = {a.dest: a.option_strings[0] for a in parser._actions if a.dest not in ("help", *WHAT)}
+    given = [name for name in flags if getattr(options, name) != parser.get_default(name)]
     if unknown := [flags[name] for name in given if name not in takes]:
         known = ", ".join(flag for name, flag in flags.items() if name in takes)
-        raise ValueError(
-            f"{what} must be given only what it takes, {known or 'none of them'}, got {', '.join(unknown)}"
-        )
+        raise ValueError(f"{what} must be given only what it takes, {known}, got {', '.join(unknown)}")

@@ -51,9 +51,9 @@ def run(options: argparse.Namespace) -> int:
     isolated = not options.without_isolation
     if isolated and (why := refusal()):
         raise OSError(f"notebooks can't be isolated: {why}. They run all the same --without-isolation; then {LOST}")
-    asked = {name: e for name, e in exercises().items() if not options.chapters or e.chapter in options.chapters}
-    if not asked:
+    if set(options.chapters or ()) - {e.chapter for e in exercises().values()}:
         raise ValueError(f"chapters must be among 1 to 10, got {options.chapters}")
+    asked = {name: e for name, e in exercises().items() if not options.chapters or e.chapter in options.chapters}
     found, out = find_students(options.submissions), options.out.resolve()
     students = {student: path for student, path in found.items() if path.resolve() != out}
     limits = Limits(exercise_seconds=options.seconds, memory=int(options.memory * 2**30))

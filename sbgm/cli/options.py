@@ -69,11 +69,11 @@ def count(text: str) -> int:
 
 
 def device(text: str) -> str:
-    """Return the name of a device that argparse read, if torch knows one of that name."""
+    """Return the name of a device that argparse read, if there is one of that name."""
     try:
-        torch.device(text)
-    except RuntimeError:
-        raise argparse.ArgumentTypeError(f"must be a device such as cpu or cuda, got {text}") from None
+        torch.empty(0, device=text)
+    except (RuntimeError, AssertionError):  # an unknown name; each device has an error of its own
+        raise argparse.ArgumentTypeError(f"must be a device that is here, such as cpu, got {text}") from None
     return text
 
 
@@ -122,6 +122,8 @@ class Drawing:
         σ_L = .01, kept in proportion to σ_L², and T is 100, or a predictor-corrector's 1.
         """
         options, score, sigmas = self.options, self.network, self.network.sigmas.tolist()
+        if options.n_levels is None and options.schedule != "geometric":
+            raise ValueError(f"schedule must come with --levels, got {options.schedule} alone")
         if options.n_levels is not None:
             ladder = geometric_sigmas if options.schedule == "geometric" else power_sigmas
             sigmas = ladder(sigmas[0], sigmas[-1], options.n_levels).tolist()

@@ -78,8 +78,9 @@ class TanhField:
         self.tensors = {"inner": inner, "bias": bias, "outer": outer}
 
     @classmethod
-    def random(cls, dim: int, generator: torch.Generator, dtype: torch.dtype, hidden: int = 5) -> TanhField:
-        """A field of `dim` dimensions with Gaussian weights."""
+    def random(cls, dim: int, generator: torch.Generator, dtype: torch.dtype) -> TanhField:
+        """A field of `dim` dimensions with five hidden units and Gaussian weights."""
+        hidden = 5
         shapes = {"inner": (dim, hidden), "bias": (hidden,), "outer": (hidden, dim)}
         tensors = {
             name: torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype)

@@ -426,10 +426,10 @@ def attach(
     return known | {"command": command, "file": file.name, "sha256": file_hash(file)}
 
 
-def command(claim_id: str, **options: object) -> str:
-    """The command that measures a claim with these options."""
-    words = [f"--{name.replace('_', '-')} {value}" for name, value in options.items()]
-    return " ".join([f"python -m sbgm evaluate --claim {claim_id}", *words])
+def command(claim_id: str, *flags: str, **options: object) -> str:
+    """The command that measures a claim with these options, of which None are left out, and with more flags."""
+    words = [f"--{name.replace('_', '-')} {value}" for name, value in options.items() if value is not None]
+    return " ".join([f"python -m sbgm evaluate --claim {claim_id}", *words, *flags])
 
 
 # --- records on the disk ---------------------------------------------------------------------------------------------

@@ -13,9 +13,11 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from sbgm.checked import Batch, Count, Generator, Ladder, Positive, Score, Whole, checked, one_of, unchecked
+from sbgm.data import load_images
 from sbgm.files import file_hash
 from sbgm.generation import draw_batches, uniform_start
 from sbgm.lab.runs import on_device
+from sbgm.lab.scale import fast_precision
 from sbgm.measure import Measured, frechet_distance
 from sbgm.measure.judging import feature_space, reference_for
 from sbgm.precision import PRECISIONS, autocast, compiled
@@ -32,6 +34,7 @@ __all__ = [
     "annealed_trajectory",
     "digit_distance",
     "draw",
+    "require_enough_digits",
     "samples_key",
 ]
 
@@ -55,6 +58,16 @@ class Machine:
     def n_chains(self) -> int:
         """How many chains to run side by side: 50 on the CPU, more where that costs little time."""
         return 50 if torch.device(self.device).type == "cpu" else 500
+
+    @property
+    def precision(self) -> str:
+        """Of the layers: bfloat16, but for a GPU that only emulates it; a CPU has the same samples, fast or not."""
+        return fast_precision("cuda") if torch.device(self.device).type == "cuda" else "bf16"
+
+    @property
+    def flags(self) -> list[str]:
+        """What asks `sbgm evaluate` for this machine."""
+        return [f"--device {self.device}"] * (self.device != "cpu") + ["--compile"] * self.compile
 
     def prepared(self, network: nn.Module) -> nn.Module:
         """The network on the device, compiled if asked for."""
@@ -190,6 +203,18 @@ def digit_distance(images: Tensor, data: str = "mnist") -> Measured:
     space = feature_space(data)
     reference = reference_for(data, space, "test")
     return frechet_distance(space.function(images), reference.features, against=reference.images, features=space.name)
+
+
+def require_enough_digits(n_samples: int) -> None:
+    """Raise, before any is drawn, where MNIST is not at hand or so few samples have no `digit_distance`.
+
+    Raises:
+        DataNotFoundError: MNIST is not at hand.
+        ValueError: there are no more samples than features.
+    """
+    n_features = feature_space("mnist").function(load_images("mnist", "test")[:1]).shape[1]
+    if n_samples <= n_features:
+        raise ValueError(f"n_samples must be more than {n_features}, the number of features, got {n_samples}")
 
 
 def samples_key(network: Path | str, *settings: str) -> str:

@@ -113,9 +113,13 @@ def measure_faces(
         DataNotFoundError: the faces are not at hand.
         AssertionError: a face that would be shown is too near to a training face; nothing is recorded.
     """
-    drawing = Drawing(weights, n_samples=n_samples, n_steps=n_steps, step_size=step_size, batch_size=BATCH)
-    faces, inception = draw_faces(drawing, folder, machine), Inception(fid_weights, machine.device)
-    space, training = feature_space("celeba", inception), load_images("celeba")
+    sizes = {"n_samples": n_samples, "n_steps": n_steps, "step_size": step_size, "batch_size": BATCH}
+    drawing = Drawing(weights, precision=machine.precision, **sizes)
+    space = feature_space("celeba", inception := Inception(fid_weights, machine.device))
+    training, test_faces = (
+        load_images("celeba", split) for split in SPLITS
+    )  # missing ones are told before the drawing
+    faces = draw_faces(drawing, folder, machine)
     train, test = (reference_for("celeba", space, split) for split in SPLITS)
     made = controls(training, min(n_samples, N_CONTROL), generator=torch.Generator().manual_seed(drawing.seed))
     features = {
@@ -125,7 +129,7 @@ def measure_faces(
     sheets = faces.samples[:N_SHOWN], faces.denoised[:N_SHOWN], faces.fills
     in_features = features["samples"][:N_SHOWN], features["denoised"][:N_SHOWN], space.function(faces.fills)
     compared = {
-        "pixels": (shown(torch.cat(sheets)), load_images("celeba", "test"), training),
+        "pixels": (shown(torch.cat(sheets)), test_faces, training),
         "features": (torch.cat(in_features), test.features, train.features),
     }
     near = {
@@ -144,7 +148,7 @@ def measure_faces(
         data=f"{n_samples:,} samples; {len(test.features):,} CelebA test images",
         note="KID: the kernel distance in Inception's features. The network does not ship; no photograph is shown.",
         networks=[],
-        command=command("I3", **options),
+        command=command("I3", *machine.flags, **options),
         facts=drawing.facts("n_samples", "n_steps", "step_size", "precision", "seed")
         | {"inception": inception.name, "network": file_hash(weights_file(weights))},
     )

@@ -14,7 +14,7 @@ from torch import Tensor
 from sbgm.checked import Batch, Positive, checked, count_from
 from sbgm.data import load_images
 from sbgm.lab.claims import Measurement, Settled, command, enter, expected, reported
-from sbgm.lab.drawing import CPU, Drawing, Machine, digit_distance, draw
+from sbgm.lab.drawing import CPU, Drawing, Machine, digit_distance, draw, require_enough_digits
 from sbgm.measure import Estimate, Measured, estimate, frechet_distance, quantise, ratio, some_images
 from sbgm.theory import noise_ratio
 from sbgm.weights import load_network, weights_file
@@ -213,8 +213,10 @@ def measure_i5(
 
     Raises:
         DataNotFoundError: MNIST is not at hand.
+        ValueError: there are too few samples.
         NotReproducedError: it is not reproduced, or inconclusive; the message shows why, and nothing is recorded.
     """
+    require_enough_digits(n_samples)
     digits = digits_map(folder, N_STEPS + BEYOND_N_STEPS, STEP_SIZES + BEYOND_STEP_SIZES)
     places = [(t, eps) for t in N_STEPS if t <= n_steps for eps in MNIST_STEP_SIZES]
     places += {(100, 2e-5)} - set(places)
@@ -230,7 +232,7 @@ def measure_i5(
         note="Fréchet distances: of digits in pixels to training digits, of MNIST in our own classifier's features.",
         narrower="8×8 digits, and MNIST at half the paper's width",
         networks=["digits_mlp", weights, "mnist_classifier"],
-        command=command("I5", n_samples=n_samples, n_steps=n_steps, weights=weights),
+        command=command("I5", *machine.flags, n_samples=n_samples, n_steps=n_steps, weights=weights),
         facts={"n_samples": n_samples, "n_samples_digits": N_DIGITS, "largest_n_steps": n_steps, "seed": 0},
     )
 

@@ -221,7 +221,7 @@ def measure_i8(
         note=f"{settings.n_fills} fills of each image behind each mask; standard errors are over images.",
         narrower="MNIST, where Fig. 6 has CelebA and CIFAR-10",
         networks=[weights, SHIPPED_CLASSIFIER],
-        command=command("I8", n_images=n_images, n_steps=n_steps, step_size=step_size, weights=weights),
+        command=command("I8", *machine.flags, n_images=n_images, n_steps=n_steps, step_size=step_size, weights=weights),
         facts={
             **settings.facts("n_images", "n_fills", "n_steps", "step_size"),
             "sigma_min": sigma_min,

@@ -195,7 +195,7 @@ def measure_i9(
         data=f"{n_samples:,} samples; {n_real:,} of {SETS['cifar10'].title}'s training images, {N_KERNEL:,} for KID",
         note=f"FID from fewer samples is larger.{'' if score else ' No Inception Score: its weights have no logits.'}",
         networks=[str(file)],
-        command=command("I9", **asked, n_reference=n_real, weights=weights),
+        command=command("I9", *machine.flags, **asked, n_reference=n_reference, weights=weights),
         facts={**asked, **how, **samples.facts()},
     )
 

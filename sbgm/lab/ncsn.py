@@ -139,7 +139,9 @@ def train_ncsn(
     held_out = load_images(settings.data, "test") if held_out is None else held_out
     if len(images) < settings.training.batch_size:
         raise ValueError(f"batch_size must be at most the {len(images)} images, got {settings.training.batch_size}")
-    network = settings.network(images.shape[1:]) if network is None else network
+    if network is None:
+        begun = resume and run.last_step  # then its checkpoint has all weights, and `initial` may be gone
+        network = (dataclasses.replace(settings, initial=None) if begun else settings).network(images.shape[1:])
     loss = _part_loss(resident(images, accelerator.device), settings, accelerator.device)
     held_out = held_out[: settings.n_held_out].to(accelerator.device)
 

@@ -29,7 +29,7 @@ from sbgm.lab.claims import (
     reported,
     weights_facts,
 )
-from sbgm.lab.drawing import CPU, Drawing, Drawn, Machine, digit_distance, draw
+from sbgm.lab.drawing import CPU, Drawing, Drawn, Machine, digit_distance, draw, require_enough_digits
 from sbgm.lab.faces import measure_faces
 from sbgm.lab.figure1 import RAW, load_raw, measure_m2
 from sbgm.lab.i5 import measure_i5, noise_on_constant_pixels
@@ -217,9 +217,11 @@ def measure_digits(
 
     Raises:
         DataNotFoundError: MNIST is not at hand.
+        ValueError: there are too few samples.
         NotReproducedError: it is not reproduced, or inconclusive; the message shows why, and nothing is recorded.
     """
     claim = COMPARISONS[claim_id]
+    require_enough_digits(n_samples)
     drawings = [_drawing(name, n_samples, n_steps, machine) for name in claim.networks]
     loads = [load_raw if name == RAW else load_network for name in claim.networks]
     samples = [draw(drawing, folder, machine, load=load) for drawing, load in zip(drawings, loads, strict=True)]
@@ -234,7 +236,7 @@ def measure_digits(
         data=f"{' and '.join(claim.networks)}, {n_samples:,} samples{each}; {claim.images}",
         note=claim.note,
         networks=[*claim.networks, SHIPPED_CLASSIFIER],
-        command=command(claim_id, n_samples=n_samples, n_steps=n_steps),
+        command=command(claim_id, *machine.flags, n_samples=n_samples, n_steps=n_steps),
         facts={**drawings[0].facts(*HOW_DRAWN), **(found.facts or {})},
     )
 
@@ -441,12 +443,12 @@ def measure_i2(
         NotReproducedError: it is not reproduced, or inconclusive; the message shows why, and nothing is recorded.
     """
     sizes = {"n_samples": n_samples, "batch_size": machine.n_chains, "every_level": False}
-    drawing, inception = Drawing(weights, n_steps=n_steps, **sizes), Inception(fid_weights, machine.device)
-    drawn, space = draw(drawing, folder, machine), feature_space("cifar10", inception)
+    drawing = Drawing(weights, n_steps=n_steps, precision=machine.precision, **sizes)
+    space = feature_space("cifar10", inception := Inception(fid_weights, machine.device))
+    training = load_images("cifar10")  # missing images are told before the drawing
+    drawn = draw(drawing, folder, machine)
     reference = reference_for("cifar10", space, "test", n_reference)
-    made = controls(
-        load_images("cifar10"), min(n_reference, N_CONTROL), generator=torch.Generator().manual_seed(drawing.seed)
-    )
+    made = controls(training, min(n_reference, N_CONTROL), generator=torch.Generator().manual_seed(drawing.seed))
     images = {"samples": drawn.states[-1], "denoised": drawn.denoised[-1]} | made
     distances = {
         name: kid(space.function(x), reference.features, against=reference.images) for name, x in images.items()
@@ -460,7 +462,7 @@ def measure_i2(
         data=f"{drawing.network}, {n_samples:,} samples; {n_reference:,} of CIFAR-10's test images",
         note="KID: the kernel distance in Inception's features; the controls are made of training images.",
         networks=[drawing.network],
-        command=command("I2", **options),
+        command=command("I2", *machine.flags, **options),
         facts=drawing.facts(*HOW_DRAWN) | {"inception": inception.name},
     )
 

@@ -214,7 +214,7 @@ class Run:
     @property
     def checkpoints(self) -> list[Path]:
         """The whole checkpoints, oldest first."""
-        return sorted(p for p in self.folder.glob("step-*") if p.suffix != ".partial")
+        return sorted((p for p in self.folder.glob("step-*") if p.suffix != ".partial"), key=step_of)
 
     @property
     def last_step(self) -> int:
@@ -239,7 +239,7 @@ class Run:
                 f"{[step_of(p) for p in self.checkpoints] or 'none'}"
             )
         if damaged := _damaged(folder):
-            whole = [p.name for p in self.checkpoints if p < folder and not _damaged(p)]
+            whole = [p.name for p in self.checkpoints if step_of(p) < step and not _damaged(p)]
             way_on = f"remove it to go on from {whole[-1]}" if whole else "no whole one is left before it: start anew"
             raise ValueError(f"{folder} is damaged: {', '.join(damaged)} changed since it was written; {way_on}")
         return folder
@@ -448,7 +448,15 @@ def train(
             f"batch_size must divide into {n_parts} parts ({accelerator.num_processes} processes × accumulation "
             f"{settings.accumulation}), got {settings.batch_size}"
         )
-    return _train(network, part_loss, n_parts, run, settings, measure, accelerator)
+    return _released(run, _train(network, part_loss, n_parts, run, settings, measure, accelerator))
+
+
+def _released(run: Run, steps: Iterator[Step]) -> Iterator[Step]:
+    """The steps; the run's folder is free again when they end, a failure before the first one included."""
+    try:
+        yield from steps
+    finally:
+        run.lock.release()
 
 
 def _train(network, part_loss, n_parts, run, settings, measure, accelerator):
@@ -473,10 +481,11 @@ def _train(network, part_loss, n_parts, run, settings, measure, accelerator):
     started, whole = time.perf_counter() - done["seconds"], True
 
     def log() -> None:
-        last = done["step"] == settings.n_steps
-        if done["losses"] and (last or done["step"] % settings.log_every == 0):
-            row = {"step": done["step"], "loss": sum(done["losses"]) / len(done["losses"])}
-            if measure is not None and (last or done["step"] % settings.measure_every == 0):
+        step, last = done["step"], done["step"] == settings.n_steps
+        measured = measure is not None and (last or step % settings.measure_every == 0)
+        if done["losses"] and (last or measured or step % settings.log_every == 0):
+            row = {"step": step, "loss": sum(done["losses"]) / len(done["losses"])}
+            if measured:
                 row |= measure(measured_score)
             done["rows"], done["losses"] = [*done["rows"], row | {"seconds": done["seconds"]}], []
             if accelerator.is_main_process:
@@ -516,8 +525,6 @@ def _train(network, part_loss, n_parts, run, settings, measure, accelerator):
         way_on = "resume it, or start another from its weights"
         error.args = (f"{error} ({run.folder} stands at step {run.last_step}: {way_on})",)
         raise
-    finally:
-        run.lock.release()
 
 
 def _backward(model, score, part_loss, step, n_parts, accelerator) -> Tensor:

@@ -113,13 +113,12 @@ widest network for an hour. A T4 has no bfloat16, and its 65e12 in float16 are n
 """
 
 
-def gpu_hour_table(minutes: float = 60.0, n_samples: int = 10_000, n_evaluations: int = 50) -> str:
+def gpu_hour_table() -> str:
     """Estimate what `make gpu-hour` gets out of each of GPUS, from counted operations, as a Markdown table.
 
-    Args:
-        minutes: in all, of which it trains TRAINING_SHARE.
-        n_samples, n_evaluations: of the samples that it draws.
+    An hour, of which it trains TRAINING_SHARE, and 10,000 samples of 50 evaluations.
     """
+    minutes, n_samples, n_evaluations = 60, 10_000, 50
     said = f"GPU, at {100 * ASSUMED_SHARE:.0f} % of its peak", "C", f"steps in {TRAINING_SHARE * minutes:.0f} minutes"
     heads = *said, "each image is seen", f"{n_samples:,} samples of {n_evaluations} evaluations take"
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]

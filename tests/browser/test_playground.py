@@ -354,6 +354,37 @@ def test_a_link_brings_back_the_state(scene):
     assert scene.readout == before
 
 
+@using("langevin")
+def test_a_link_takes_back_what_it_does_not_name(scene, opened):
+    first = scene.readout
+    scene.root.locator(".handle").last.press("ArrowUp")
+    scene.page.evaluate("location.hash = '#langevin'")
+    assert scene.readout == first
+    drawn = opened.scene("draw")
+    drawn.page.evaluate("location.hash = '#draw&shape=ring'")
+    ring = drawn.readout
+    drawn.press("Reset")
+    assert drawn.readout != ring
+    drawn.page.evaluate("location.hash = '#draw&points='")
+    assert drawn.readout.startswith("Paint on the plane")
+
+
+@using("annealing")
+def test_a_link_has_only_values_that_the_sliders_have(scene):
+    scene.page.evaluate("location.hash = '#annealing&steps=50.5&levels=2.6&seed=12345678&std=0.333&shape=toString'")
+    values = scene.root.evaluate("root => root.playground.values")
+    assert [values[name] for name in ("steps", "levels", "seed", "std")] == [50, 3, 999_999, 0.3]
+    scene.press("End")
+    assert "Level 3 of 3" in scene.readout
+
+
+@using("langevin")
+def test_what_is_said_of_the_starts_follows_the_modes(scene):
+    for _ in range(10):
+        scene.root.locator(".handle").last.press("Shift+ArrowLeft")
+    assert "Not on the side where they started: 0 %" in scene.readout
+
+
 def test_a_link_opens_at_its_scene_which_plays_once_seen(browser, site):
     moving = Playground(browser, f"{site.address}/playground.html#annealing&seed=7&levels=2")
     scene = moving.scene("annealing")

@@ -35,6 +35,9 @@
     return count / n;
   };
   const nearerToSecond = (x, means) => shareOf(x.length / 2, i => squared(x, i, means, 1) < squared(x, i, means, 0));
+  // The value nearest to one that a control may have; with no step given the whole numbers, with step 0 any.
+  const nearest = ({from = 0, to = 999999, step = 1}) => value =>
+    Math.max(from, Math.min(to, step ? +(from + step * Math.round((value - from) / step)).toFixed(6) : value));
   const gaussian = (u, mean, v) => Math.exp(-((u - mean) ** 2) / (2 * v)) / Math.sqrt(2 * Math.PI * v);
   const axisOf = (from, to, n = 160) => Array.from({length: n + 1}, (_, i) => from + (to - from) * i / n);
 
@@ -108,17 +111,18 @@
       } else {
         input = element('input', kind === 'check' ? {type: 'checkbox'} : {type: 'number', min: 0, max: 999999});
       }
+      const allowed = nearest({from, to, step});
       const read = () => {
         if (kind === 'check') return input.checked;
         if (kind === 'select') return input.value;
-        return log ? +(10 ** +input.value).toPrecision(3) : Math.max(0, +input.value);
+        return log ? +(10 ** +input.value).toPrecision(3) : allowed(+input.value);
       };
       const show = () => {
         const value = this.values[name];
         if (kind === 'check') input.checked = value;
         else input.value = log ? Math.log10(value) : value;
         if (kind !== 'range') return;
-      shown.textContent = text(value);
+        shown.textContent = text(value);
         input.setAttribute('aria-valuetext', text(value));
       };
       input.addEventListener('input', () => {
@@ -247,11 +251,15 @@
     reset() {
       this.playing = false;
       this.showPlaying();
-      this.values = this.defaults();
-      this.constructor.handles().forEach(({at}, i) => { this.handles[i].at = [...at]; });
+      this.asAtFirst();
       this.emptied?.();
       this.show();
       this.start();
+    }
+
+    asAtFirst() {
+      this.values = this.defaults();
+      this.constructor.handles().forEach(({at}, i) => { this.handles[i].at = [...at]; });
     }
 
     changed(name) {
@@ -309,12 +317,12 @@
     restore() {
       const [scene, ...parts] = decodeURIComponent(location.hash.slice(1)).split('&');
       const given = new Map(scene === this.root.dataset.scene ? parts.map(part => part.split('=')) : []);
-      for (const {name, kind, from, to, options} of this.constructor.controls) {
+      for (const {name, kind, from, to, step, log, options} of this.constructor.controls) {
         if (!given.has(name)) continue;
         const value = given.get(name);
         if (kind === 'check') this.values[name] = value === 'true';
-        else if (kind === 'select') this.values[name] = value in options ? value : this.values[name];
-        else if (Number.isFinite(+value)) this.values[name] = Math.max(from ?? 0, Math.min(to ?? 999999, +value));
+        else if (kind === 'select') this.values[name] = Object.hasOwn(options, value) ? value : this.values[name];
+        else if (Number.isFinite(+value)) this.values[name] = nearest({from, to, step: log ? 0 : step})(+value);
       }
       for (const handle of this.handles) {
         const at = (given.get(handle.name) ?? '').split('_').map(Number);
@@ -366,8 +374,15 @@
 
     // Chains that are now nearer to the other mode than at their start.
     crossed() {
-      const {x, n} = this.chains, {means, border} = this;
-      return shareOf(n, i => (squared(x, i, means, 1) < squared(x, i, means, 0)) !== (i >= border));
+      const {chains: {x, n}, begun, means} = this, second = (x, i) => squared(x, i, means, 1) < squared(x, i, means, 0);
+      return shareOf(n, i => second(x, i) !== second(begun, i));
+    }
+
+    // The share of the starts where the second mode pulls harder: there a chain ends where steps are small and modes
+    // far apart.
+    get basin() {
+      const {weight, std} = this.values, bias = 2 * std ** 2 * Math.log(weight / (1 - weight)), {begun, means} = this;
+      return shareOf(begun.length / 2, i => squared(begun, i, means, 1) - bias < squared(begun, i, means, 0));
     }
 
     // Points along the line through the modes, and their place on it from the middle between these.
@@ -546,9 +561,7 @@
         for (let i = 0; i < x.length; i++) x[i] = (i >> 1) < chains / 2 ? -3 : 3;
         this.border = Math.ceil(chains / 2);
       }
-      // Of the two that pull, the likelier one where a chain starts wins where steps are small and modes far apart.
-      const {weight} = this.values, bias = 2 * this.v * Math.log(weight / (1 - weight));
-      this.basin = shareOf(chains, i => squared(x, i, this.means, 1) - bias < squared(x, i, this.means, 0));
+      this.begun = x.slice();
       this.chains = new Chains(x, this.random);
       this.limit = Score.GROWTH * Math.max(this.chains.size(), Math.sqrt(step * total));
       this.steps = this.taken = 0;
@@ -673,7 +686,9 @@
     begin() {
       this.refresh();
       this.shares = [];
-      this.anneal(this.starts(this.values.chains));
+      const x = this.starts(this.values.chains);
+      this.begun = x.slice();
+      this.anneal(x);
       this.zoom();
     }
 
@@ -807,7 +822,6 @@
     }
 
     begin() {
-      if (!this.data) this.emptied();
       const n = this.data.length;
       this.mixture = n ? new Mixture(new Float64Array(n).fill(1 / n), this.data.flat(), new Float64Array(n)) : null;
       this.points = Float64Array.from(this.data.flat());
@@ -873,10 +887,9 @@
     }
 
     redrawn(given) {
-      const codes = given.get('points')?.match(/[0-9a-z]{4}/g);
-      if (!codes) return;
-      this.data = codes.slice(0, MOST_POINTS).map(unpack);
-      this.painted = true;
+      this.painted = given.has('points');
+      if (this.painted) this.data = (given.get('points').match(/[0-9a-z]{4}/g) ?? []).slice(0, MOST_POINTS).map(unpack);
+      else this.emptied();
     }
   }
 
@@ -897,7 +910,7 @@
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', redraw);
   addEventListener('hashchange', () => scenes.forEach(scene => {
     if (!location.hash.startsWith(`#${scene.root.dataset.scene}`)) return;
-    scene.values = scene.defaults();
+    scene.asAtFirst();
     scene.restore();
     scene.start();
   }));
