@@ -13,7 +13,7 @@ from sbgm import cli as command
 from sbgm import geometric_sigmas, ncsn_loss
 from sbgm.data import load_images
 from sbgm.lab.ncsn import NCSN, ORDER, train_ncsn
-from sbgm.lab.runs import Run, TrainingSettings, load_checkpoint, load_trained, train
+from sbgm.lab.runs import Run, TrainingSettings, hardware, load_checkpoint, load_trained, train
 from sbgm.noise import derived_generator
 
 TINY = NCSN(
@@ -66,6 +66,10 @@ def test_a_run_holds_its_settings_and_a_log(whole):
     assert log["held_out"].iloc[-1] == pytest.approx(log[["level_1", "level_2", "level_3"]].iloc[-1].mean())
     assert log["seconds"].is_monotonic_increasing
     assert run.last_step == 12
+
+
+def test_a_run_says_where_it_was_trained(whole):
+    assert Run(whole[0]).load({})["hardware"] == hardware()
 
 
 def test_the_network_of_a_run_knows_its_ladder_and_its_images(whole):

@@ -54,7 +54,7 @@ def ship(run: Run, to: Path, n_held_out: int = 256) -> Path:
         steps=run.last_step,
         **before,
         seconds=round(float(log["seconds"][log["step"] <= run.last_step].iloc[-1])),
-        hardware=hardware(),
+        hardware=run.load({}).get("hardware", hardware()),  # which runs of older versions do not say
         held_out_images=n_held_out,
         held_out_loss_by_level=[round(float(v), 3) for v in losses.values],
     )

@@ -49,13 +49,14 @@ __all__ = [
 # --- the hardware -----------------------------------------------------------------------------------------------------
 
 
-def hardware() -> str:
-    """The processor, its cores, and how many threads torch uses, as far as this machine tells."""
+def hardware(device: torch.device | str = "cpu") -> str:
+    """The processor, its cores, and how many threads torch uses, as far as this machine tells; and a device's GPU."""
     model, cpuinfo = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
     if cpuinfo.exists():
         lines = cpuinfo.read_text().splitlines()
         model = next((line.split(":", 1)[1].strip() for line in lines if "model name" in line), model)
-    return f"{model}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
+    gpu = f", {torch.cuda.get_device_name(device)}" if torch.device(device).type == "cuda" else ""
+    return f"{model}, {os.cpu_count()} cores, {torch.get_num_threads()} threads{gpu}"
 
 
 def make_accelerator(*, cpu: bool = False) -> Accelerator:
@@ -493,7 +494,7 @@ def _train(network, part_loss, n_parts, run, settings, measure, accelerator):
 
     def save() -> None:
         if accelerator.is_main_process and done["step"] > run.last_step:
-            state = {"optimizer": optimizer.state_dict(), "done": done}
+            state = {"optimizer": optimizer.state_dict(), "done": done, "hardware": hardware(accelerator.device)}
             run.save(done["step"], networks, state, keep_every=settings.keep_every)
 
     try:
