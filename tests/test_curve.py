@@ -51,6 +51,7 @@ def small(monkeypatch, tmp_path):
     network, weights = Broad(), tmp_path / "broad.safetensors"
     weights.write_bytes(b"a network")
     monkeypatch.setattr(curve, "load_network", lambda name: network)
+    monkeypatch.setattr(curve, "load_images", lambda name, split: None)
     monkeypatch.setattr(curve, "load_classifier", lambda: lambda x: x.flatten(1)[:, :10])
     monkeypatch.setattr(curve, "BUDGETS", (10,))
     monkeypatch.setattr(curve, "CHOSEN", ("multistep, power",))
@@ -159,7 +160,7 @@ def test_the_record_holds_points_samples_and_facts(small, tmp_path):
         assert 0.3 < point.distance < 0.7  # the mean of the samples
     facts = measured.facts
     assert (facts["n_samples"], facts["seed"]) == (130, 0)
-    assert facts["command"] == f"python -m sbgm evaluate --curve {weights} --n-samples 130"
+    assert facts["command"] == f"python -m sbgm evaluate --curve {weights} --n-samples 130 --batch-size 65"
     assert "weights of broad" in facts
     assert "weights of mnist_classifier" in facts
     assert "multistep, power  " in str(measured)
@@ -201,7 +202,7 @@ def test_the_command_writes_the_record(small, tmp_path, monkeypatch, capsys):
     assert seen == {"folder": tmp_path, "network": "mnist_ncsnv2", "n_samples": 150}
     assert "150 samples" in capsys.readouterr().out
     assert main(["evaluate", "--curve", "mnist_ncsnv2", "--n-steps", "5"]) == 1
-    assert "--curve must be given only what it takes, --n-samples, got --n-steps" in capsys.readouterr().err
+    assert "--curve must be given only what it takes, --n-samples, --folder, got --n-steps" in capsys.readouterr().err
 
 
 # --- the record ------------------------------------------------------------------------------------------------------

@@ -85,8 +85,8 @@ def test_photographs_among_the_pictures_are_not_recorded(drawn, monkeypatch, tmp
     with pytest.raises(AssertionError, match="nearer to a training face"):
         faces.measure_faces(tmp_path, n_samples=40, weights=drawing.network)
     assert not (tmp_path / "results").exists()
-    stand_ins["draw_faces"] = lambda *_: made._replace(samples=1 - copies, denoised=1 - copies)
-    monkeypatch.setattr(faces, "draw_faces", stand_ins["draw_faces"])
+    black = made._replace(samples=0 * copies, denoised=0 * copies, fills=0 * made.fills)  # far from all of them
+    monkeypatch.setattr(faces, "draw_faces", lambda *_: black)
     assert faces.measure_faces(tmp_path, n_samples=40, weights=drawing.network).status == "reported"
 
 

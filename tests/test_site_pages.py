@@ -118,7 +118,7 @@ def test_the_names_and_options_on_a_page_exist(name):
         for dotted in re.findall(rf"(?<![\w./])((?:{modules})\.\w+)", words):
             assert resolve(f"sbgm.{dotted}"), dotted
     options = {option for words in code for option in re.findall(r"(?<!\S)--[a-z-]+", words)}
-    known = {"--nbval", "--dist", "--port", "--nproc"}  # of pytest, JupyterLab and torchrun
+    known = {"--nbval", "--dist", "--no-loadscope-reorder", "--port", "--nproc"}  # of pytest, JupyterLab and torchrun
     for command in COMMANDS:
         parser = argparse.ArgumentParser()
         importlib.import_module(f"sbgm.cli.{command}").add_arguments(parser)

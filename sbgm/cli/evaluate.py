@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from sbgm.cli.options import count, device
+from sbgm.cli.options import count, device, require_device
 from sbgm.data import NAMES, SETS, SPLITS, load_images, require_checkout, runs_folder
 from sbgm.lab import recorded
 
@@ -77,6 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Do the one that was asked for."""
+    require_device(options.device)
     if options.claim is not None or options.curve is not None:
         return _record(options)
     if "path" in options:

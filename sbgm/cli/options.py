@@ -69,12 +69,20 @@ def count(text: str) -> int:
 
 
 def device(text: str) -> str:
-    """Return the name of a device that argparse read, if there is one of that name."""
+    """Return the name of a device that argparse read, if torch knows one of that name."""
+    try:
+        torch.device(text)
+    except RuntimeError:
+        raise argparse.ArgumentTypeError(f"must be a device such as cpu or cuda, got {text}") from None
+    return text
+
+
+def require_device(text: str) -> None:
+    """Raise if the device of this name is not on this machine."""
     try:
         torch.empty(0, device=text)
-    except (RuntimeError, AssertionError):  # an unknown name; each device has an error of its own
-        raise argparse.ArgumentTypeError(f"must be a device that is here, such as cpu, got {text}") from None
-    return text
+    except (RuntimeError, AssertionError):  # each device has an error of its own
+        raise ValueError(f"device must be one of this machine's, such as cpu, got {text}") from None
 
 
 def require_shape(images: Tensor, name: str, network: nn.Module) -> Tensor:
