@@ -200,18 +200,18 @@ def test_the_folder_is_free_again_once_a_run_ends_however_it_does(tmp_path, monk
 
 
 def test_the_folder_is_free_again_where_the_set_up_fails(tmp_path, monkeypatch):
-    monkeypatch.setattr(runs, "_compile", break_down)
+    monkeypatch.setattr(runs, "adam", break_down)
     with pytest.raises(ArithmeticError) as kept:
-        list(steps_of(tmp_path / "run", changed(compile=True)))
-    process = FORKS.Process(target=live, args=(tmp_path / "run", changed(compile=False)))
+        list(steps_of(tmp_path / "run"))
+    process = FORKS.Process(target=live, args=(tmp_path / "run", SETTINGS))
     process.start()
     process.join()
-    assert Run(tmp_path / "run").lock.acquire(timeout=0)
+    assert (process.exitcode, Run(tmp_path / "run").last_step) == (0, 8)
     assert kept
 
 
 def break_down(*arguments):
-    raise ArithmeticError("another gradient")
+    raise ArithmeticError
 
 
 # --- what is written is whole ----------------------------------------------------------------------------------------

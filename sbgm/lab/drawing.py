@@ -66,7 +66,7 @@ class Machine:
 
     @property
     def flags(self) -> list[str]:
-        """What asks `sbgm evaluate` for this machine."""
+        """The options of `sbgm evaluate` that choose this machine: none for the CPU, else such as "--device cuda"."""
         return [f"--device {self.device}"] * (self.device != "cpu") + ["--compile"] * self.compile
 
     def prepared(self, network: nn.Module) -> nn.Module:

@@ -116,9 +116,7 @@ def measure_faces(
     sizes = {"n_samples": n_samples, "n_steps": n_steps, "step_size": step_size, "batch_size": BATCH}
     drawing = Drawing(weights, precision=machine.precision, **sizes)
     space = feature_space("celeba", inception := Inception(fid_weights, machine.device))
-    training, test_faces = (
-        load_images("celeba", split) for split in SPLITS
-    )  # missing ones are told before the drawing
+    training, test_faces = (load_images("celeba", split) for split in SPLITS)
     faces = draw_faces(drawing, folder, machine)
     train, test = (reference_for("celeba", space, split) for split in SPLITS)
     made = controls(training, min(n_samples, N_CONTROL), generator=torch.Generator().manual_seed(drawing.seed))
