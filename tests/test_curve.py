@@ -9,7 +9,7 @@ from torch import nn
 
 from sbgm import generation, geometric_sigmas
 from sbgm.cli import main
-from sbgm.lab import claims, curve
+from sbgm.lab import claims, curve, drawing
 from sbgm.lab.curve import (
     BUDGETS,
     ConfirmedPoint,
@@ -51,7 +51,7 @@ def small(monkeypatch, tmp_path):
     network, weights = Broad(), tmp_path / "broad.safetensors"
     weights.write_bytes(b"a network")
     monkeypatch.setattr(curve, "load_network", lambda name: network)
-    monkeypatch.setattr(curve, "load_images", lambda name, split: None)
+    monkeypatch.setattr(drawing, "load_images", lambda name, split: torch.zeros(1, 1, 28, 28))
     monkeypatch.setattr(curve, "load_classifier", lambda: lambda x: x.flatten(1)[:, :10])
     monkeypatch.setattr(curve, "BUDGETS", (10,))
     monkeypatch.setattr(curve, "CHOSEN", ("multistep, power",))

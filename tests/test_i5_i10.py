@@ -47,7 +47,7 @@ def test_mnist_has_the_shared_cell_of_i1_once_and_no_more_steps_than_asked(tmp_p
     monkeypatch.setattr(claims, "results_folder", lambda: tmp_path)
     monkeypatch.setattr(i5, "digits_map", lambda *_: the_map(GOOD))
     monkeypatch.setattr(i5, "some_images", lambda *_: None)
-    monkeypatch.setattr(i5, "require_enough_digits", lambda n_samples: None)
+    monkeypatch.setattr(i5, "require_enough_digits", lambda **_: None)
 
     def measured(drawings, *_):
         asked.append([(drawing.n_steps, drawing.step_size) for drawing in drawings])
@@ -67,7 +67,7 @@ def test_i10_reports_both_distances_and_the_noise_that_is_left(tmp_path, monkeyp
     monkeypatch.setattr(recorded, "enter", lambda claim_id, checks, tensors, **_: (claim_id, checks, tensors))
     monkeypatch.setattr(recorded, "draw", lambda *_, **__: Drawn(noisy[None], images[None]))
     monkeypatch.setattr(recorded, "some_images", lambda *_: images)
-    monkeypatch.setattr(recorded, "require_enough_digits", lambda n_samples: None)
+    monkeypatch.setattr(recorded, "require_enough_digits", lambda **_: None)
     monkeypatch.setattr(recorded, "digit_distance", lambda x: frechet_distance(x.flatten(1), images.flatten(1)))
     monkeypatch.setattr(recorded.Drawing, "facts", lambda *_: {})
     claim_id, checks, tensors = recorded.measure_digits("I10", tmp_path, n_samples=200)

@@ -7,20 +7,19 @@ import hashlib
 import json
 import math
 import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from sbgm.checked import Count, Ladder, Score, Whole, checked, count_from
-from sbgm.data import load_images
 from sbgm.files import load_tensors, write_json
 from sbgm.generation import NamedSampler, Start, draw_batches, fitted_start, gaussian_start, uniform_start
 from sbgm.lab import claims
-from sbgm.lab.drawing import CPU, Machine, digit_distance, samples_key
+from sbgm.lab.drawing import CPU, Machine, digit_distance, require_enough_digits, samples_key
 from sbgm.measure import class_shares, confident_share, in_batches, quantise, shown, some_images
 from sbgm.measure.classifier import SHIPPED_CLASSIFIER, load_classifier
 from sbgm.networks import in_range
@@ -369,18 +368,12 @@ N_FITTED = 1_000
 """Training digits that a fitted start is fitted to."""
 
 
-def _enough(n: int, name: str, given: Mapping[str, Any]) -> int:
-    if count_from(1)(n, name) <= 128:
-        raise ValueError(f"{name} must be more than 128, the number of features, got {n}")
-    return n
-
-
 @checked
 def measure_curve(
     folder: Path,
     network: str = "mnist_ncsn",
-    n_samples: Annotated[int, _enough] = 1_000,
-    n_confirmed: Annotated[int, _enough] = 1_000,
+    n_samples: Count = 1_000,
+    n_confirmed: Count = 1_000,
     batch_size: Count = 50,
     seed: Whole = 0,
     machine: Machine = CPU,
@@ -404,8 +397,9 @@ def measure_curve(
 
     Raises:
         DataNotFoundError: MNIST is not at hand.
+        ValueError: there are no more samples than features.
     """
-    load_images("mnist", "test")  # missing images are told before the drawing
+    require_enough_digits(n_samples=n_samples, n_confirmed=n_confirmed)
     model = machine.prepared(load_network(network))
     wanted, digits = entries(model.sigmas), some_images("mnist_small", "train", N_FITTED)
 

@@ -205,16 +205,20 @@ def digit_distance(images: Tensor, data: str = "mnist") -> Measured:
     return frechet_distance(space.function(images), reference.features, against=reference.images, features=space.name)
 
 
-def require_enough_digits(n_samples: int) -> None:
+def require_enough_digits(**numbers: int) -> None:
     """Raise, before any is drawn, where MNIST is not at hand or so few samples have no `digit_distance`.
+
+    Args:
+        numbers: of samples, by the name of the argument that asks for them.
 
     Raises:
         DataNotFoundError: MNIST is not at hand.
         ValueError: there are no more samples than features.
     """
     n_features = feature_space("mnist").function(load_images("mnist", "test")[:1]).shape[1]
-    if n_samples <= n_features:
-        raise ValueError(f"n_samples must be more than {n_features}, the number of features, got {n_samples}")
+    for name, n in numbers.items():
+        if n <= n_features:
+            raise ValueError(f"{name} must be more than {n_features}, the number of features, got {n}")
 
 
 def samples_key(network: Path | str, *settings: str) -> str:

@@ -216,7 +216,7 @@ def measure_i5(
         ValueError: there are too few samples.
         NotReproducedError: it is not reproduced, or inconclusive; the message shows why, and nothing is recorded.
     """
-    require_enough_digits(n_samples)
+    require_enough_digits(n_samples=n_samples)
     digits = digits_map(folder, N_STEPS + BEYOND_N_STEPS, STEP_SIZES + BEYOND_STEP_SIZES)
     places = [(t, eps) for t in N_STEPS if t <= n_steps for eps in MNIST_STEP_SIZES]
     places += {(100, 2e-5)} - set(places)

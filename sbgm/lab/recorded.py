@@ -221,7 +221,7 @@ def measure_digits(
         NotReproducedError: it is not reproduced, or inconclusive; the message shows why, and nothing is recorded.
     """
     claim = COMPARISONS[claim_id]
-    require_enough_digits(n_samples)
+    require_enough_digits(n_samples=n_samples)
     drawings = [_drawing(name, n_samples, n_steps, machine) for name in claim.networks]
     loads = [load_raw if name == RAW else load_network for name in claim.networks]
     samples = [draw(drawing, folder, machine, load=load) for drawing, load in zip(drawings, loads, strict=True)]
