@@ -8,7 +8,7 @@ from torch import nn
 
 from sbgm import generation, masks
 from sbgm.cli import main
-from sbgm.files import load_tensors
+from sbgm.files import file_hash, load_tensors
 from sbgm.lab import claims, i8, recorded
 from sbgm.lab.i8 import Inpainting
 
@@ -157,7 +157,7 @@ def test_every_number_is_what_a_loop_over_fills_gives():
     def classifier(x):  # by the brightness
         return torch.stack([0.5 - x.mean(dim=(1, 2, 3)), x.mean(dim=(1, 2, 3)) - 0.5], dim=1)
 
-    measured = i8.measure_fills(fills, ys, images, labels, hidden, classifier=classifier)
+    measured = i8.measure_fills(fills, ys, images, hidden, labels=labels, classifier=classifier)
     assert int(measured["changed"].sum()) == int(measured["changed"][1, 2, 3]) == 1
     for m in range(3):
         known = hidden[m]
@@ -256,6 +256,46 @@ def test_a_record_names_its_networks_and_rests_on_its_file(small, weights, tmp_p
         file.write(b"another network")
     with pytest.raises(ValueError, match="is missing or not the network that I8 was measured with"):
         claims.check_weights(record)
+
+
+@pytest.fixture
+def faces(small, weights, monkeypatch, tmp_path):
+    """Two grey photographs in colour, and a file that names an exact score of such."""
+    path = tmp_path / "faces.safetensors"
+    path.write_bytes(b"a network of faces")
+    network, known = Broad(), {("mnist_small", "test"): IMAGES}
+    network.image_shape, network.arguments = (3, 8, 8), {"channels": 2}
+    small.image_shape = (1, 28, 28)
+    known["celeba", "test"] = torch.stack([torch.zeros(3, 8, 8), torch.ones(3, 8, 8)])
+    monkeypatch.setattr(i8, "load_images", lambda name, split: known[name, split])
+    monkeypatch.setattr(i8, "load_network", lambda name: {weights: small, str(path): network}[name])
+    return str(path)
+
+
+def test_faces_are_measured_beside_digits_in_numbers_alone(faces, small, weights, tmp_path, monkeypatch):
+    monkeypatch.setattr(i8, "Inpainting", lambda *a, **k: Inpainting(*a, **k, precision="fp32"))
+    options = {"n_images": 2, "n_steps": 30, "step_size": 3e-5, "weights": weights, "faces": faces}
+    record = recorded.evaluate("I8", tmp_path / "run", **options)
+    assert record.data == "broad; the first 2 test images of mnist_small; as many of CelebA, uncurated"
+    assert "CelebA at C = 2" in record.narrower
+    assert record.facts["command"].endswith(f"--weights {weights} --faces {faces}")
+    assert record.facts["network of faces"] == file_hash(tmp_path / "faces.safetensors")
+    digits, of_faces = record.measurements[:14], record.measurements[14:]
+    kept = load_tensors(claims.attached_file(record))[0]
+    parts = {name.removeprefix(i8.FACES): value for name, value in kept.items() if name.startswith(i8.FACES)}
+    assert set(parts) == {"masks", "changed", "known_miss", "spread", "miss", "others"}  # no photograph, and no fill
+    again = i8.i8_measurements(parts, sigma_min=0.01, of=i8.FACES)
+    assert [(m.label, m.value) for m in again] == [(m.label, m.value) for m in of_faces]
+    assert [m.label for m in of_faces] == [f"faces, {m.label}" for m in digits if "class" not in m.label]
+    assert all(m.holds for m in of_faces)
+
+
+def test_a_network_of_digits_is_none_of_faces(faces, small, weights, tmp_path):
+    with pytest.raises(
+        ValueError, match=r"faces must name a network on images of shape \(3, 8, 8\), got .*, on \(1, 28"
+    ):
+        i8.measure_i8(tmp_path / "run", n_images=2, weights=weights, faces=weights)
+    assert small.calls == 0
 
 
 def test_a_failing_expectation_records_nothing(small, weights, tmp_path, monkeypatch):

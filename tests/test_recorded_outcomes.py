@@ -69,7 +69,7 @@ STAND_INS = {
     "digits_map": the_map,
     "measure_map": the_map,
     "draw_fills": lambda *_: (torch.zeros(3, 20, 6, 1, 4, 4), torch.zeros(3, 20, 6, 1, 4, 4)),
-    "measure_fills": lambda *_: {"changed": torch.zeros(3, 20, 6)},
+    "measure_fills": lambda *_, **__: {"changed": torch.zeros(3, 20, 6)},
     "train_figure1": lambda *_, **__: iter([Step(1, -1.0)]),
     "_train_and_measure": lambda *_: [NetworkRow(8, 1, "layer", 1, 1, 1.0, 1.0, 1.0)],
 }

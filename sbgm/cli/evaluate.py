@@ -28,6 +28,7 @@ SETTINGS = {
     "batch_size": ("--batch-size", count, "I9's chains side by side (500)"),
     "step_size": ("--step-size", float, "ε, where the claim inpaints, or draws faces (2e-5)"),
     "weights": ("--weights", str, "the network of I2, I3, I5, I8 or I9, by name or file; I9's by run, too"),
+    "faces": ("--faces", str, "a network on CelebA, a file, whose fills of test faces I8 measures as well"),
     "fid_weights": ("--fid-weights", Path, "Inception's weights, a file ($SBGM_FID_WEIGHTS, or a download)"),
 }
 """The settings of claims' measurements, by their argument: flag, type and meaning."""

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from sbgm import masks
 from sbgm.checked import Count, checked, count_from
 from sbgm.data import load_images, load_labels
+from sbgm.files import file_hash
 from sbgm.generation import draw_batches, uniform_start
 from sbgm.lab.claims import Measurement, Settled, command, enter, expected, reported
 from sbgm.lab.drawing import CPU, Chains, Machine
@@ -128,9 +129,9 @@ def measure_fills(
     fills: Tensor,
     ys: Tensor,
     images: Tensor,
-    labels: Tensor,
     hidden: Tensor,
     *,
+    labels: Tensor | None = None,
     classifier: Callable[[Tensor], Tensor] | None = None,
 ) -> dict[str, Tensor]:
     """Measure what I8 is judged by, fill by fill; M masks, N images, F fills.
@@ -139,31 +140,34 @@ def measure_fills(
         fills: (M, N, F, C, H, W), as the sampler left them.
         ys: the last level's y, alike.
         images: (N, C, H, W), the truth.
-        labels: (N,) its classes.
         hidden: (M, 1, H, W) the masks, True where a pixel is known.
+        labels: (N,) the truth's classes, if it has any.
         classifier: (B, C, H, W) in [0, 1] -> logits; None is the one that ships.
 
     Returns:
         "changed" (M, N, F), known pixels that are not y; "known_miss" (M, N, F), the root mean squared distance of the
         known pixels to the image; "spread" (M, N), the fills' standard deviation in an unknown pixel, root mean square
-        over pixels; "kept" (M, N, F), whether the classifier gives a fill the image's class; "miss" (M, N, F), the root
-        mean squared distance of the unknown pixels to the truth; "others" (M, N, N − 1), that of every other image's.
+        over pixels; "miss" (M, N, F), the root mean squared distance of the unknown pixels to the truth; "others"
+        (M, N, N − 1), that of every other image's; with labels "kept" (M, N, F), whether the classifier gives a fill
+        the image's class.
     """
-    classifier = load_classifier() if classifier is None else classifier
     known = hidden[:, None, None].expand(fills.shape[0], 1, 1, *images.shape[1:]).to(fills.dtype)
-    classes = torch.stack([classifier(shown(part.flatten(0, 1))).argmax(dim=1) for part in fills])
     truth = images[:, None]
     apart = images[None] - images[:, None]  # (N, N, C, H, W)
     others = _distance(apart, 1 - known[:, :, 0][:, :, None])  # (M, N, N)
     is_other = ~torch.eye(len(images), dtype=torch.bool)
-    return {
+    measured = {
         "changed": ((fills != ys) & (known == 1)).flatten(3).sum(dim=3),
         "known_miss": _distance(fills - truth, known),
         "spread": _distance(fills.var(dim=2).sqrt(), 1 - known[:, :, 0]),
-        "kept": classes.reshape(fills.shape[:3]) == labels[:, None],
         "miss": _distance(fills - truth, 1 - known),
         "others": others[:, is_other].reshape(len(hidden), len(images), -1),
     }
+    if labels is not None:
+        classifier = load_classifier() if classifier is None else classifier
+        classes = torch.stack([classifier(shown(part.flatten(0, 1))).argmax(dim=1) for part in fills])
+        measured["kept"] = classes.reshape(fills.shape[:3]) == labels[:, None]
+    return measured
 
 
 def _distance(difference: Tensor, where: Tensor) -> Tensor:
@@ -173,6 +177,7 @@ def _distance(difference: Tensor, where: Tensor) -> Tensor:
 
 
 DATA = "mnist_small"
+FACES = "faces, "  # what the names of their numbers begin with
 LEAST_KEPT = {"right-half": 0.70, "random": 0.95}  # of the class; nothing is expected of the centre box
 N_SHEET_IMAGES, N_SHEET_FILLS = 10, 6
 
@@ -183,9 +188,10 @@ def measure_i8(
     n_steps: int = 100,
     step_size: float = 2e-5,
     weights: str = "mnist_ncsn",
+    faces: str | None = None,
     machine: Machine = CPU,
 ) -> Settled:
-    """Measure I8: inpaint the first test digits, and compare the fills with what was hidden.
+    """Measure I8: inpaint the first test digits, and test faces, and compare the fills with what was hidden.
 
     The fills of each image are kept in `folder`; a run that was stopped goes on with the next image. The record,
     I8.json, and what it rests on, I8.safetensors, are written to `claims.results_folder()` unless the claim is not
@@ -193,52 +199,89 @@ def measure_i8(
 
     Args:
         folder: where the fills are kept.
-        n_images: fewer make a quicker record; 20 take some 3½ hours of one quiet core.
+        n_images: fewer make a quicker record; 20 digits take some 2½ hours of one quiet core.
         n_steps: T; the time is proportional to it.
         step_size: ε; with 5e-5, 40 steps go as far as the paper's 100 with 2e-5.
         weights: another network than the shipped one, by name or file.
+        faces: a network on CelebA, a file, that fills in as many test faces; the record has their numbers, no picture.
         machine: where and how it runs.
 
     Returns:
         The record.
 
     Raises:
+        DataNotFoundError: faces are asked for, and CelebA is not at hand.
         NotReproducedError: it is not reproduced, or inconclusive; the message shows why, and nothing is recorded.
     """
     settings = Inpainting(weights, n_images=n_images, n_steps=n_steps, step_size=step_size)
     images, labels = (load(DATA, "test")[:n_images] for load in (load_images, load_labels))
-    network = load_network(weights)
-    fills, ys = draw_fills(network, images, settings, folder, machine)
-    hidden = settings.masks(images.shape)
-    measured = measure_fills(fills, ys, images, labels, hidden)
-    sigma_min = round(float(network.sigmas[-1]), 6)  # a float32 of .01
+    if faces is not None:  # what is missing is told before hours of digits
+        photographs, channels = _faces(faces, n_images)
+    fills, measured, found = _filled(settings, images, folder, machine, labels=labels)
     sheet = {"images": images[:N_SHEET_IMAGES], "fills": fills[:, :N_SHEET_IMAGES, :N_SHEET_FILLS]}
+    tensors = measured | {name: quantise(pictures) for name, pictures in sheet.items()}
+    data, narrower = f"{weights_file(weights).stem}; the first {n_images} test images of {DATA}", "MNIST"
+    facts = {
+        **settings.facts("n_images", "n_fills", "n_steps", "step_size"),
+        "sigma_min": _sigma_min(load_network(weights)),
+        **settings.facts("precision", "seed"),
+    }
+    if faces is not None:
+        of_faces = dataclasses.replace(settings, network=faces)
+        _, measured, more = _filled(of_faces, photographs, folder, machine, of=FACES)
+        tensors |= {f"{FACES}{name}": value for name, value in measured.items()}
+        found += more
+        data, narrower = f"{data}; as many of CelebA", f"MNIST, and CelebA at C = {channels}"
+        facts["network of faces"] = file_hash(weights_file(faces))
+    sizes = {"n_images": n_images, "n_steps": n_steps, "step_size": step_size, "weights": weights, "faces": faces}
     return enter(
         "I8",
-        i8_measurements(measured, sigma_min=sigma_min),
-        {"masks": hidden, **measured, **{name: quantise(pictures) for name, pictures in sheet.items()}},
-        data=f"{weights_file(weights).stem}; the first {n_images} test images of {DATA}, uncurated",
+        found,
+        tensors,
+        data=f"{data}, uncurated",
         note=f"{settings.n_fills} fills of each image behind each mask; standard errors are over images.",
-        narrower="MNIST, where Fig. 6 has CelebA and CIFAR-10",
+        narrower=f"{narrower}, where Fig. 6 has CelebA and CIFAR-10",
         networks=[weights, SHIPPED_CLASSIFIER],
-        command=command("I8", *machine.flags, n_images=n_images, n_steps=n_steps, step_size=step_size, weights=weights),
-        facts={
-            **settings.facts("n_images", "n_fills", "n_steps", "step_size"),
-            "sigma_min": sigma_min,
-            **settings.facts("precision", "seed"),
-        },
+        command=command("I8", *machine.flags, **sizes),
+        facts=facts,
     )
 
 
-def i8_measurements(measured: dict[str, Tensor], *, sigma_min: float) -> list[Measurement]:
+def _faces(weights: str, n: int) -> tuple[Tensor, int]:
+    """The first test faces, if the network is on such images, and its width C."""
+    faces, network = load_images("celeba", "test")[:n], load_network(weights)
+    wanted, shape = tuple(faces.shape[1:]), tuple(network.image_shape)
+    if shape != wanted:
+        raise ValueError(f"faces must name a network on images of shape {wanted}, got {weights}, on {shape}")
+    return faces, network.arguments["channels"]
+
+
+def _filled(
+    settings: Inpainting, images: Tensor, folder: Path, machine: Machine, *, labels: Tensor | None = None, of: str = ""
+) -> tuple[Tensor, dict[str, Tensor], list[Measurement]]:
+    """Fills of images, the masks and what is measured fill by fill, and the measurements that follow."""
+    network, hidden = load_network(settings.network), settings.masks(images.shape)
+    fills, ys = draw_fills(network, images, settings, folder, machine)
+    measured = measure_fills(fills, ys, images, hidden, labels=labels)
+    return fills, {"masks": hidden, **measured}, i8_measurements(measured, sigma_min=_sigma_min(network), of=of)
+
+
+def _sigma_min(network: nn.Module) -> float:
+    """σ_L, to six digits after the point: a float32 of .01 is .01."""
+    return round(float(network.sigmas[-1]), 6)
+
+
+def i8_measurements(measured: dict[str, Tensor], *, sigma_min: float, of: str = "") -> list[Measurement]:
     """The measurements of I8, from those of `measure_fills`; what is only reported has no interval.
 
     Args:
         measured: of two images or more.
         sigma_min: σ_L.
+        of: what each label begins with, such as `FACES`.
     """
     kinds = dict(enumerate(masks.KINDS))
-    kept = {kind: estimate(measured["kept"][i].double().mean(dim=1)) for i, kind in kinds.items()}
+    shares = measured.get("kept", ())
+    kept = {kinds[i]: estimate(share.double().mean(dim=1)) for i, share in enumerate(shares)}
     known_miss, spread = (
         {kind: float(measured[name][i].double().square().mean().sqrt()) for i, kind in kinds.items()}
         for name in ("known_miss", "spread")
@@ -248,18 +291,21 @@ def i8_measurements(measured: dict[str, Tensor], *, sigma_min: float) -> list[Me
     }
     off = {"low": 0.98 * sigma_min, "high": 1.02 * sigma_min}
     return [
-        expected("fills of an image behind a mask", measured["kept"].shape[2], low=20),
-        expected("known pixels that are not the last y", int(measured["changed"].sum()), high=0),
+        expected(f"{of}fills of an image behind a mask", measured["changed"].shape[2], low=20),
+        expected(f"{of}known pixels that are not the last y", int(measured["changed"].sum()), high=0),
         *(
-            expected(f"{kind}: class kept", share, low=LEAST_KEPT[kind])
+            expected(f"{of}{kind}: class kept", share, low=LEAST_KEPT[kind])
             if kind in LEAST_KEPT
-            else reported(f"{kind}: class kept", share)
+            else reported(f"{of}{kind}: class kept", share)
             for kind, share in kept.items()
         ),
-        *(expected(f"{kind}: known pixels off by, RMS", miss, **off) for kind, miss in known_miss.items()),
-        *(expected(f"{kind}: sd of unknown pixels over fills", sd, low=3 * sigma_min) for kind, sd in spread.items()),
+        *(expected(f"{of}{kind}: known pixels off by, RMS", miss, **off) for kind, miss in known_miss.items()),
         *(
-            expected(f"{kind}: distance to the truth, over another image's", ratio, high=1)
+            expected(f"{of}{kind}: sd of unknown pixels over fills", sd, low=3 * sigma_min)
+            for kind, sd in spread.items()
+        ),
+        *(
+            expected(f"{of}{kind}: distance to the truth, over another image's", ratio, high=1)
             for kind, ratio in ratios.items()
         ),
     ]
