@@ -211,6 +211,7 @@ def measure_i8(
 
     Raises:
         DataNotFoundError: faces are asked for, and CelebA is not at hand.
+        ValueError: `faces` names a network on images of another shape.
         NotReproducedError: it is not reproduced, or inconclusive; the message shows why, and nothing is recorded.
     """
     settings = Inpainting(weights, n_images=n_images, n_steps=n_steps, step_size=step_size)
