@@ -1,4 +1,4 @@
-"""I3 on a small network: what is drawn, and that no picture too near to a photograph is recorded."""
+"""I3 on a small network: what is drawn, and that no picture too near to a photograph is recorded or shown."""
 
 from types import SimpleNamespace
 
@@ -7,12 +7,13 @@ import torch
 from torch.nn.functional import avg_pool2d
 
 from sbgm import RefineNet, annealed_langevin, final, geometric_sigmas
+from sbgm.files import load_tensors
 from sbgm.generation import uniform_start
 from sbgm.lab import claims, faces
 from sbgm.lab.claims import word
 from sbgm.lab.drawing import Drawing
 from sbgm.masks import right_half
-from sbgm.measure import Measured, Neighbours, inception, shown
+from sbgm.measure import Measured, inception, shown
 from sbgm.measure.judging import FeatureSpace, Reference
 from sbgm.noise import derived_generator
 from sbgm.weights import load_network, save_network
@@ -61,41 +62,65 @@ def test_what_was_drawn_is_taken_from_the_folder(drawn, monkeypatch):
         assert torch.equal(a, b)
 
 
-def test_photographs_among_the_pictures_are_not_recorded(drawn, monkeypatch, tmp_path):
-    """Small images in place of faces, means of 2×2 pixels in place of features, and training images for samples."""
+@pytest.fixture
+def measured_with(drawn, monkeypatch, tmp_path):
+    """Measure black samples and fills, one of which is a photograph: measured_with("denoised", 3).
+
+    Small images are in place of faces, and means of 2×2 pixels in place of features.
+    """
     made, drawing, _ = drawn
     photographs = {
         split: torch.rand(101, *SHAPE, generator=torch.Generator().manual_seed(seed))
         for seed, split in enumerate(("train", "test"))
     }
     space = FeatureSpace(lambda x: avg_pool2d(shown(x), 2).flatten(1), "means of 2×2 pixels", "means")
-    copies = photographs["train"][:40]
     stand_ins = {
         "load_images": lambda name, split="train": photographs[split],
         "reference_for": lambda name, space, split: Reference(space.function(photographs[split]), f"{split} images"),
         "feature_space": lambda name, inception: space,
         "Inception": lambda weights, device: SimpleNamespace(name="means"),
-        "draw_faces": lambda *_: made._replace(samples=copies, denoised=copies),
-        "N_SHOWN": 40,
+        "N_SHOWN": 20,
     }
     for name, stand_in in stand_ins.items():
         monkeypatch.setattr(faces, name, stand_in)
     monkeypatch.setattr(inception, "N_FEATURES", 48)
     monkeypatch.setattr(claims, "results_folder", lambda: tmp_path / "results")
+
+    def measure(of, at):
+        pictures = {name: torch.zeros_like(getattr(made, name)) for name in ("samples", "denoised", "fills")}
+        pictures[of][at] = photographs["train"][0]
+        monkeypatch.setattr(faces, "draw_faces", lambda *_: made._replace(**pictures))
+        return faces.measure_faces(tmp_path, n_samples=40, weights=drawing.network)
+
+    return measure
+
+
+@pytest.mark.parametrize(("of", "at"), [("samples", faces.N_FILM - 1), ("denoised", faces.N_FILM - 1), ("fills", 31)])
+def test_a_photograph_in_the_film_or_among_the_fills_is_not_recorded(measured_with, tmp_path, of, at):
     with pytest.raises(AssertionError, match="nearer to a training face"):
-        faces.measure_faces(tmp_path, n_samples=40, weights=drawing.network)
+        measured_with(of, at)
     assert not (tmp_path / "results").exists()
-    black = made._replace(samples=0 * copies, denoised=0 * copies, fills=0 * made.fills)  # far from all of them
-    monkeypatch.setattr(faces, "draw_faces", lambda *_: black)
-    assert faces.measure_faces(tmp_path, n_samples=40, weights=drawing.network).status == "reported"
+
+
+@pytest.mark.parametrize("of", ["samples", "denoised"])
+def test_a_chain_that_ends_in_a_photograph_is_withheld_and_counted(measured_with, of):
+    record = measured_with(of, faces.N_FILM)
+    assert record.status == "reported"
+    assert record.measurement(faces.LEFT_OUT).value == 1
+    nearer = "samples nearer to a training face than 99 % of test faces, pixels"
+    assert record.measurement(f"denoised {nearer}").value == pytest.approx((of == "denoised") / 40)
+    assert record.measurement(nearer).value == pytest.approx((of == "samples") / 40)
+    pictures = load_tensors(claims.attached_file(record))[0]
+    assert len(pictures["denoised"]) == faces.N_SHOWN
+    assert not pictures["samples"].any()
+    assert not pictures["denoised"].any()
 
 
 @pytest.mark.parametrize(("distance", "holds"), [(1.5, True), (0.5, False)])
 def test_a_picture_too_near_to_a_training_face_is_guarded_against(distance, holds):
-    indices = torch.zeros(101, 1, dtype=torch.long)
-    held_out = Neighbours(torch.linspace(0, 100, 101)[:, None], indices)
-    pictures = Neighbours(torch.tensor([[distance], [3.0]]), indices[:2])
+    held_out, far = torch.linspace(0, 100, 101), torch.full((faces.N_SHOWN,), 3.0)
+    near = faces.Distances(far, far, torch.tensor([distance, 3.0]), held_out)
     kid = Measured("KID", 0.1, 0.01, 20, 20, "images", "features")
-    found = faces.i3_measurements({"samples": kid}, {"pixels": (pictures, held_out)})
+    found = faces.i3_measurements({"samples": kid}, {"pixels": near})
     assert all(m.holds for m in found) == holds
     assert word(found, granted="reported") == "reported"

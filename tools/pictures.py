@@ -24,7 +24,7 @@ from sbgm import MLP, annealed_langevin, final, geometric_sigmas, langevin, mask
 from sbgm.files import load_tensors
 from sbgm.lab import Figure2, train_figure2
 from sbgm.lab.claims import attached_file, check_weights, load_record
-from sbgm.lab.faces import N_FILLS
+from sbgm.lab.faces import LEFT_OUT, N_FILLS
 from sbgm.measure import controls, mode_weights
 
 FOLDER = Path(__file__).resolve().parent.parent / "data" / "results"
@@ -187,12 +187,14 @@ def images() -> Figure:
 
 def faces() -> Figure:
     """Fig. 4 to 6 on faces, all that the record of I3 holds: no photograph, and no network that would have to ship."""
-    drawn = load_tensors(attached_file(load_record("I3")))[0]
+    record = load_record("I3")
+    drawn, left_out = load_tensors(attached_file(record))[0], record.measurement(LEFT_OUT).value
+    n_shown = len(drawn["samples"])
     fills = drawn["fills"].unflatten(0, (-1, N_FILLS))
     face = drawn["denoised"][: len(fills), None]
     hidden = face.where(masks.right_half(face.shape), torch.full_like(face, 128))  # grey
     panels = {
-        "64 faces by Algorithm 1, uncurated": (drawn["samples"], 8),
+        f"{n_shown} of the first {n_shown + left_out:.0f} faces by Algorithm 1": (drawn["samples"], 8),
         "the same, denoised": (drawn["denoised"], 8),
         "from noise to faces, level by level": (drawn["film"][::2].transpose(0, 1).flatten(0, 1), 11),
         "the right half hidden; eight fills; the face": (torch.cat([hidden, fills, face], 1).flatten(0, 1), 10),

@@ -1,7 +1,8 @@
-"""I3: faces by Algorithm 1, the way to them, and fills of generated faces, shown only if none is near a photograph."""
+"""I3: faces by Algorithm 1, the way to them, and fills of generated faces; what is near a photograph is not shown."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,13 +16,15 @@ from sbgm.generation import draw_batches, uniform_start
 from sbgm.lab.claims import Measurement, Settled, command, enter, guard, reported
 from sbgm.lab.drawing import CPU, Drawing, Machine
 from sbgm.masks import right_half
-from sbgm.measure import Inception, Measured, Neighbours, controls, kid, nearest_neighbours, quantise, shown
+from sbgm.measure import Inception, Measured, controls, kid, nearest_neighbours, quantise, share, shown
 from sbgm.measure.judging import feature_space, reference_for
 from sbgm.samplers import annealed_langevin, denoise, final, inpaint
 from sbgm.weights import load_network, weights_file
 
 __all__ = [
+    "Distances",
     "Faces",
+    "chains_to_show",
     "draw_faces",
     "i3_measurements",
     "measure_faces",
@@ -31,6 +34,7 @@ BATCH = 32  # one size for all chains: a compiled network is compiled once
 N_SHOWN, N_FILM, N_FILLS = 64, 8, 8
 N_CONTROL = 100  # images of each control
 PERCENTILE = 0.01
+LEFT_OUT = "samples left out of those shown, as too near"
 
 
 class Faces(NamedTuple):
@@ -47,6 +51,25 @@ class Faces(NamedTuple):
     denoised: Tensor
     film: Tensor
     fills: Tensor
+
+
+class Distances(NamedTuple):
+    """Distances to the nearest training face in one space: (N,), (N,) and (BATCH,) of `Faces`, and of test faces.
+
+    Attributes:
+        samples, denoised, fills: of those of `Faces`.
+        held_out: of test faces.
+    """
+
+    samples: Tensor
+    denoised: Tensor
+    fills: Tensor
+    held_out: Tensor
+
+    @property
+    def least(self) -> Tensor:
+        """What a picture that is shown must not be nearer than: 1 % of the test faces are."""
+        return self.held_out.quantile(PERCENTILE)
 
 
 def draw_faces(drawing: Drawing, folder: Path, machine: Machine = CPU) -> Faces:
@@ -99,9 +122,11 @@ def measure_faces(
 ) -> Settled:
     """Report I3: draw faces, compare them with test faces by KID, and look how near they come to training faces.
 
+    The record holds the first 64 samples, but for those that `chains_to_show` withholds, the film, and the fills.
+
     Args:
         folder: where samples are kept, those of other claims included.
-        n_samples: how many, at least the 64 that are shown.
+        n_samples: how many, some more than the 64 that are shown.
         n_steps: T, fewer than the paper's 100 for a trial.
         step_size: ε; with 5e-5, 40 steps go as far as the paper's 100 with 2e-5.
         weights: a file of a network's weights.
@@ -111,7 +136,7 @@ def measure_faces(
     Raises:
         ImportError, ConnectionError: Inception is not at hand, see `sbgm.measure.inception`.
         DataNotFoundError: the faces are not at hand.
-        AssertionError: a face that would be shown is too near to a training face; nothing is recorded.
+        AssertionError: the film or a fill shows a face that is too near to a training face; nothing is recorded.
     """
     sizes = {"n_samples": n_samples, "n_steps": n_steps, "step_size": step_size, "batch_size": BATCH}
     drawing = Drawing(weights, precision=machine.precision, **sizes)
@@ -120,22 +145,20 @@ def measure_faces(
     faces = draw_faces(drawing, folder, machine)
     train, test = (reference_for("celeba", space, split) for split in SPLITS)
     made = controls(training, min(n_samples, N_CONTROL), generator=torch.Generator().manual_seed(drawing.seed))
-    features = {
-        name: space.function(x) for name, x in ({"samples": faces.samples, "denoised": faces.denoised} | made).items()
-    }
-    distances = {name: kid(x, test.features, against=test.images) for name, x in features.items()}
-    sheets = faces.samples[:N_SHOWN], faces.denoised[:N_SHOWN], faces.fills
-    in_features = features["samples"][:N_SHOWN], features["denoised"][:N_SHOWN], space.function(faces.fills)
+    drawn = {"samples": faces.samples, "denoised": faces.denoised, "fills": faces.fills}
+    features = {name: space.function(x) for name, x in (drawn | made).items()}
+    distances = {name: kid(x, test.features, against=test.images) for name, x in features.items() if name != "fills"}
     compared = {
-        "pixels": (shown(torch.cat(sheets)), test_faces, training),
-        "features": (torch.cat(in_features), test.features, train.features),
+        "pixels": (*map(shown, drawn.values()), test_faces, training),
+        "features": (*(features[name] for name in drawn), test.features, train.features),
     }
     near = {
-        name: (nearest_neighbours(pictures, known), nearest_neighbours(held_out, known))
-        for name, (pictures, held_out, known) in compared.items()
+        name: Distances(*(nearest_neighbours(x, known).distances[:, 0] for x in pictures))
+        for name, (*pictures, known) in compared.items()
     }
-    names = ("samples", "denoised", "fills")
-    tensors = {name: quantise(x) for name, x in zip(names, sheets, strict=True)} | {"film": quantise(faces.film)}
+    chosen = chains_to_show(near.values())
+    sheets = {"samples": faces.samples[chosen], "denoised": faces.denoised[chosen]}
+    tensors = {name: quantise(x) for name, x in (sheets | {"fills": faces.fills, "film": faces.film}).items()}
     options = {"n_samples": n_samples, "n_steps": n_steps, "step_size": step_size, "weights": weights}
     return enter(
         "I3",
@@ -152,22 +175,40 @@ def measure_faces(
     )
 
 
-def i3_measurements(
-    distances: dict[str, Measured], near: dict[str, tuple[Neighbours, Neighbours]]
-) -> list[Measurement]:
+def chains_to_show(near: Iterable[Distances]) -> Tensor:
+    """The first chains to whose sample no training face is too near, as it is or denoised.
+
+    The chains of the film are shown in any case, since it and the fills need them; that they may be is guarded.
+
+    Args:
+        near: the distances, one for each space.
+
+    Returns:
+        N_SHOWN indices, or as many as are left.
+    """
+    too_near = torch.stack([x < of.least for of in near for x in (of.samples, of.denoised)]).any(dim=0)
+    too_near[:N_FILM] = False
+    return (~too_near).nonzero()[:N_SHOWN, 0]
+
+
+def i3_measurements(distances: dict[str, Measured], near: dict[str, Distances]) -> list[Measurement]:
     """The measurements of I3.
 
     Args:
         distances: KID to test faces, by what is compared with them.
-        near: by "pixels" and "features", the nearest training faces of the pictures shown, and those of test faces.
+        near: the distances to training faces, by space.
     """
     found = [reported(f"KID, {name}", distance) for name, distance in distances.items()]
-    for space, (pictures, held_out) in near.items():
-        least = held_out.distances.quantile(PERCENTILE)
-        too_near = int((pictures.distances < least).sum())
+    chosen = chains_to_show(near.values())
+    found.append(reported(LEFT_OUT, int(chosen[-1]) + 1 - len(chosen)))
+    for space, of in near.items():
+        pictures = torch.cat([of.samples[chosen], of.denoised[chosen], of.fills])
+        nearer = f"nearer to a training face than 99 % of test faces, {space}"
         found += [
-            guard(f"pictures shown nearer to a training face than 99 % of test faces, {space}", too_near, high=0),
-            reported(f"the nearest of them, {space}", float(pictures.distances.min())),
-            reported(f"1 % of test faces are nearer than, {space}", float(least)),
+            reported(f"samples {nearer}", share(int((of.samples < of.least).sum()), len(of.samples))),
+            reported(f"denoised samples {nearer}", share(int((of.denoised < of.least).sum()), len(of.denoised))),
+            guard(f"pictures shown {nearer}", int((pictures < of.least).sum()), high=0),
+            reported(f"the nearest of them, {space}", float(pictures.min())),
+            reported(f"1 % of test faces are nearer than, {space}", float(of.least)),
         ]
     return found
