@@ -64,7 +64,7 @@ def test_what_was_drawn_is_taken_from_the_folder(drawn, monkeypatch):
 
 @pytest.fixture
 def measured_with(drawn, monkeypatch, tmp_path):
-    """Measure black samples and fills, one of which is a photograph: measured_with("denoised", 3).
+    """Measure black samples and fills, one of which is a photograph, mirrored: measured_with("denoised", 3).
 
     Small images are in place of faces, and means of 2×2 pixels in place of features.
     """
@@ -88,7 +88,7 @@ def measured_with(drawn, monkeypatch, tmp_path):
 
     def measure(of, at):
         pictures = {name: torch.zeros_like(getattr(made, name)) for name in ("samples", "denoised", "fills")}
-        pictures[of][at] = photographs["train"][0]
+        pictures[of][at] = photographs["train"][0].flip(-1)
         monkeypatch.setattr(faces, "draw_faces", lambda *_: made._replace(**pictures))
         return faces.measure_faces(tmp_path, n_samples=40, weights=drawing.network)
 

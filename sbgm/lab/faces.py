@@ -54,10 +54,10 @@ class Faces(NamedTuple):
 
 
 class Distances(NamedTuple):
-    """Distances to the nearest training face in one space: (N,), (N,) and (BATCH,) of `Faces`, and of test faces.
+    """Distances to the nearest training face in one space, of a picture or its mirror image, whichever is nearer.
 
     Attributes:
-        samples, denoised, fills: of those of `Faces`.
+        samples, denoised, fills: (N,), (N,) and (BATCH,), of those of `Faces`.
         held_out: of test faces.
     """
 
@@ -145,16 +145,16 @@ def measure_faces(
     faces = draw_faces(drawing, folder, machine)
     train, test = (reference_for("celeba", space, split) for split in SPLITS)
     made = controls(training, min(n_samples, N_CONTROL), generator=torch.Generator().manual_seed(drawing.seed))
-    drawn = {"samples": faces.samples, "denoised": faces.denoised, "fills": faces.fills}
+    drawn = {"samples": faces.samples, "denoised": faces.denoised}
     features = {name: space.function(x) for name, x in (drawn | made).items()}
-    distances = {name: kid(x, test.features, against=test.images) for name, x in features.items() if name != "fills"}
-    compared = {
-        "pixels": (*map(shown, drawn.values()), test_faces, training),
-        "features": (*(features[name] for name in drawn), test.features, train.features),
-    }
+    distances = {name: kid(x, test.features, against=test.images) for name, x in features.items()}
+    pictures = drawn | {"fills": faces.fills, "held_out": test_faces}
+    features |= {"fills": space.function(faces.fills), "held_out": test.features}
     near = {
-        name: Distances(*(nearest_neighbours(x, known).distances[:, 0] for x in pictures))
-        for name, (*pictures, known) in compared.items()
+        "pixels": _nearest({name: (shown(x), shown(x).flip(-1)) for name, x in pictures.items()}, training),
+        "features": _nearest(
+            {name: (features[name], space.function(x.flip(-1))) for name, x in pictures.items()}, train.features
+        ),
     }
     chosen = chains_to_show(near.values())
     sheets = {"samples": faces.samples[chosen], "denoised": faces.denoised[chosen]}
@@ -173,6 +173,12 @@ def measure_faces(
         facts=drawing.facts("n_samples", "n_steps", "step_size", "precision", "seed")
         | {"inception": inception.name, "network": file_hash(weights_file(weights))},
     )
+
+
+def _nearest(views: dict[str, tuple[Tensor, Tensor]], known: Tensor) -> Distances:
+    """The distances of pictures, each also mirrored, as the network saw the training faces."""
+    both = {name: [nearest_neighbours(x, known).distances[:, 0] for x in pair] for name, pair in views.items()}
+    return Distances(**{name: torch.minimum(*pair) for name, pair in both.items()})
 
 
 def chains_to_show(near: Iterable[Distances]) -> Tensor:
