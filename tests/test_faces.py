@@ -107,7 +107,7 @@ def test_a_chain_that_ends_in_a_photograph_is_withheld_and_counted(measured_with
     record = measured_with(of, faces.N_FILM)
     assert record.status == "reported"
     assert record.measurement(faces.LEFT_OUT).value == 1
-    nearer = "samples nearer to a training face than 99 % of test faces, pixels"
+    nearer = "samples nearer to a training face than 99 % of test faces, mirrored pixels"
     assert record.measurement(f"denoised {nearer}").value == pytest.approx((of == "denoised") / 40)
     assert record.measurement(nearer).value == pytest.approx((of == "samples") / 40)
     pictures = load_tensors(claims.attached_file(record))[0]

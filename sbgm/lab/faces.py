@@ -54,11 +54,11 @@ class Faces(NamedTuple):
 
 
 class Distances(NamedTuple):
-    """Distances to the nearest training face in one space, of a picture or its mirror image, whichever is nearer.
+    """Distances to the nearest training face in one space, such as pixels, or features of mirrored pictures.
 
     Attributes:
         samples, denoised, fills: (N,), (N,) and (BATCH,), of those of `Faces`.
-        held_out: of test faces.
+        held_out: (M,), of test faces.
     """
 
     samples: Tensor
@@ -68,7 +68,7 @@ class Distances(NamedTuple):
 
     @property
     def least(self) -> Tensor:
-        """What a picture that is shown must not be nearer than: 1 % of the test faces are."""
+        """The distance that 1 % of test faces lie below; a picture that is shown may not."""
         return self.held_out.quantile(PERCENTILE)
 
 
@@ -122,7 +122,7 @@ def measure_faces(
 ) -> Settled:
     """Report I3: draw faces, compare them with test faces by KID, and look how near they come to training faces.
 
-    The record holds the first 64 samples, but for those that `chains_to_show` withholds, the film, and the fills.
+    The record holds the film, the fills, and the first 64 samples that `chains_to_show` does not leave out.
 
     Args:
         folder: where samples are kept, those of other claims included.
@@ -150,10 +150,12 @@ def measure_faces(
     distances = {name: kid(x, test.features, against=test.images) for name, x in features.items()}
     pictures = drawn | {"fills": faces.fills, "held_out": test_faces}
     features |= {"fills": space.function(faces.fills), "held_out": test.features}
-    near = {
-        "pixels": _nearest({name: (shown(x), shown(x).flip(-1)) for name, x in pictures.items()}, training),
-        "features": _nearest(
-            {name: (features[name], space.function(x.flip(-1))) for name, x in pictures.items()}, train.features
+    near = {  # mirrored, too, since the network saw the training faces so
+        "pixels": _nearest({name: shown(x) for name, x in pictures.items()}, training),
+        "mirrored pixels": _nearest({name: shown(x).flip(-1) for name, x in pictures.items()}, training),
+        "features": _nearest({name: features[name] for name in pictures}, train.features),
+        "mirrored features": _nearest(
+            {name: space.function(x.flip(-1)) for name, x in pictures.items()}, train.features
         ),
     }
     chosen = chains_to_show(near.values())
@@ -175,16 +177,14 @@ def measure_faces(
     )
 
 
-def _nearest(views: dict[str, tuple[Tensor, Tensor]], known: Tensor) -> Distances:
-    """The distances of pictures, each also mirrored, as the network saw the training faces."""
-    both = {name: [nearest_neighbours(x, known).distances[:, 0] for x in pair] for name, pair in views.items()}
-    return Distances(**{name: torch.minimum(*pair) for name, pair in both.items()})
+def _nearest(pictures: dict[str, Tensor], training: Tensor) -> Distances:
+    return Distances(**{name: nearest_neighbours(x, training).distances[:, 0] for name, x in pictures.items()})
 
 
 def chains_to_show(near: Iterable[Distances]) -> Tensor:
     """The first chains to whose sample no training face is too near, as it is or denoised.
 
-    The chains of the film are shown in any case, since it and the fills need them; that they may be is guarded.
+    The chains of the film are shown in any case, since it and the fills need them; a guard fails if one is too near.
 
     Args:
         near: the distances, one for each space.
