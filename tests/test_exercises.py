@@ -52,6 +52,7 @@ def test_an_exercise_has_stub_minutes_hint_and_solution(name):
     assert "raise NotImplementedError" in stub
     assert re.search(rf"^checks\.{name}\({name}(, variant=0)?\)$", stub.splitlines()[-1])
     assert f"({EXERCISES[name].minutes} min)" in statement
+    assert re.findall(r"\*\*Exercise ([\d.]+) ·", statement)[-1] == EXERCISES[name].number
     assert f"`{name}({', '.join(signature(stub, name))})`" in statement
     assert "<summary>Hint" in statement
     assert solution.cell_type == "markdown"
@@ -72,6 +73,12 @@ def test_the_solution_is_right(name):
     problem = [line for line in cells[i].source.splitlines() if re.match(r"\w+ = checks\.", line)]
     exec("\n".join([*problem, code]), namespace)
     assert EXERCISES[name](namespace[name], seed=11).correct
+
+
+def test_exercises_are_listed_in_the_order_of_the_lessons():
+    """Which is that of the columns of marks."""
+    stubs = [(e.chapter, place(name)[1]) for name, e in EXERCISES.items()]
+    assert stubs == sorted(stubs)
 
 
 def test_every_chapter_has_two_to_four():

@@ -13,7 +13,7 @@ from sbgm.course.exercise import Trial, compare, exercise, in_both_precisions
 ALLOWED = 1e-3  # of a logarithm
 
 
-@exercise(chapter=1, minutes=5)
+@exercise("1.1", minutes=5)
 def gaussian_score(trial: Trial) -> None:
     """`gaussian_score(x, mean, std)`: the score of N(mean, std² I), § 2.
 
@@ -53,7 +53,7 @@ def gaussian_score(trial: Trial) -> None:
         )  # fmt: skip
 
 
-@exercise(chapter=1, minutes=15)
+@exercise("1.4", minutes=15)
 def mixture_score(trial: Trial) -> None:
     """`mixture_score(x, weights, means, sigma)`: ∇ log q_σ of a mixture of unit-variance Gaussians, § 2.1.1.
 
@@ -147,7 +147,7 @@ def _far_points(trial: Trial, means: Tensor) -> Tensor:
     return means[:2].mean(dim=0) + trial.uniform(54, 60) * direction / direction.norm(dim=1, keepdim=True)
 
 
-@exercise(chapter=1, minutes=10)
+@exercise("1.3", minutes=10)
 def log_ratio(trial: Trial) -> None:
     """`log_ratio(score, a, b)`: log p(b) − log p(a) to within 0.001, from the score alone.
 

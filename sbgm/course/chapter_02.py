@@ -11,7 +11,7 @@ from sbgm.course.exercise import Trial, exercise
 SHAPES = ((6, 2), (3, 1, 4, 4))
 
 
-@exercise(chapter=2, minutes=5)
+@exercise("2.4", minutes=5)
 def dsm_target(trial: Trial) -> None:
     """`dsm_target(x, x_noisy, sigma)`: the target of denoising score matching, ∇ log q_σ(x̃ | x) (§ 2.1.1).
 
@@ -43,7 +43,7 @@ def dsm_target(trial: Trial) -> None:
         )  # fmt: skip
 
 
-@exercise(chapter=2, minutes=10)
+@exercise("2.5", minutes=10)
 def dsm_loss(trial: Trial) -> None:
     """`dsm_loss(score, x, sigma, z)`: denoising score matching (Eq. 2), ½E‖s(x̃, σ) + (x̃ − x)/σ²‖², x̃ = x + σz.
 
@@ -88,7 +88,7 @@ def dsm_loss(trial: Trial) -> None:
         trial.expect_gradients(loss, score, x, sigma, z)
 
 
-@exercise(chapter=2, minutes=15)
+@exercise("2.2", minutes=15)
 def sliced_loss(trial: Trial) -> None:
     """`sliced_loss(score, x, sigma, v)`: sliced score matching (Eq. 3), E[vᵀ∇_x s(x, σ) v + ½‖s(x, σ)‖²].
 

@@ -8,7 +8,7 @@ from sbgm.course.calls import LogProbOf, MixtureField
 from sbgm.course.exercise import Law, Trial, compare_law, exercise, in_both_precisions, step_mistakes
 
 
-@exercise(chapter=3, minutes=10)
+@exercise("3.1", minutes=10)
 def langevin_step(trial: Trial) -> None:
     """`langevin_step(score, x, step_size, generator)`: one step of Langevin dynamics (Eq. 4), x + (ε/2) s(x) + √ε z.
 
@@ -27,7 +27,7 @@ def langevin_step(trial: Trial) -> None:
         compare_law(trial.runs(x, target, x, step_size), Law(mean, step_size), mistakes)
 
 
-@exercise(chapter=3, minutes=10)
+@exercise("3.3", minutes=10)
 def largest_stable_step(trial: Trial) -> None:
     """`largest_stable_step(stds)`: the ε at which Langevin dynamics on N(0, diag(stds²)) begins to diverge.
 
@@ -51,7 +51,7 @@ def largest_stable_step(trial: Trial) -> None:
         )  # fmt: skip
 
 
-@exercise(chapter=3, minutes=15)
+@exercise("3.4", minutes=15)
 def log_acceptance(trial: Trial) -> None:
     """`log_acceptance(log_prob, score, x, y, step_size)`: log of p(y) q(x|y) / (p(x) q(y|x)), not capped at 0.
 

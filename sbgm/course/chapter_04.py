@@ -22,7 +22,7 @@ from sbgm.course.exercise import (
 from sbgm.noise import geometric_sigmas
 
 
-@exercise(chapter=4, minutes=5)
+@exercise("4.1", minutes=5)
 def geometric_ladder(trial: Trial) -> None:
     """`geometric_ladder(sigma_max, sigma_min, n_levels)`: σ_1 > … > σ_L with one ratio between neighbours (§ 4.1).
 
@@ -58,7 +58,7 @@ def geometric_ladder(trial: Trial) -> None:
         )  # fmt: skip
 
 
-@exercise(chapter=4, minutes=5)
+@exercise("4.2", minutes=5)
 def step_sizes(trial: Trial) -> None:
     """`step_sizes(epsilon, sigmas)`: the step size α_i of every level (Algorithm 1).
 
@@ -97,7 +97,7 @@ def step_sizes(trial: Trial) -> None:
         )  # fmt: skip
 
 
-@exercise(chapter=4, minutes=15)
+@exercise("4.3", minutes=15)
 def annealed_langevin(trial: Trial) -> None:
     """`annealed_langevin(score, x, sigmas, epsilon, n_steps, generator)`: Algorithm 1, from x to the last level's end.
 
@@ -187,7 +187,7 @@ def _laws(
     return chain_law(start, variance, right), known
 
 
-@exercise(chapter=4, minutes=30)
+@exercise("4.6", minutes=30)
 def train_score(trial: Trial) -> None:
     """`train_score(data, sigmas, generator)`: a network trained on data (N, 2), as a score that takes (x, σ).
 

@@ -9,7 +9,7 @@ import torch
 from sbgm.course.exercise import Trial, compare, exercise, in_both_precisions
 
 
-@exercise(chapter=5, minutes=5)
+@exercise("5.5", minutes=5)
 def psnr(trial: Trial) -> None:
     """`psnr(image, noisy)`: the peak signal-to-noise ratio of every image, in dB (§ 3.1).
 
@@ -57,7 +57,7 @@ def psnr(trial: Trial) -> None:
         )  # fmt: skip
 
 
-@exercise(chapter=5, minutes=10)
+@exercise("5.2", minutes=10)
 def score_near_line(trial: Trial) -> None:
     """`score_near_line(x, sigma)`: ∇ log q_σ where the data are N(0, 1) along the line x₂ = 0 of the plane (§ 3.1).
 
@@ -108,7 +108,7 @@ def score_near_line(trial: Trial) -> None:
         )  # fmt: skip
 
 
-@exercise(chapter=5, minutes=15)
+@exercise("5.3", minutes=15)
 def objective_on_line(trial: Trial) -> None:
     """`objective_on_line(a, sigma)`: E[tr ∇s + ½‖s‖²] (Eq. 1) of s(x) = (−x₁, −a x₂) on that line's data, perturbed.
 

@@ -12,7 +12,7 @@ from sbgm.course.exercise import Trial, exercise, in_both_precisions
 TINY = 1e-5  # of the norms
 
 
-@exercise(chapter=6, minutes=15)
+@exercise("6.1", minutes=15)
 def ncsn_loss(trial: Trial) -> None:
     """`ncsn_loss(score, x, sigmas, levels, z)`: the objective over a ladder (Eq. 5 and 6) with λ(σ) = σ².
 
@@ -88,7 +88,7 @@ def _ncsn_losses(score: TanhField, x: Tensor, sigma: Tensor, z: Tensor) -> Tenso
     return 0.5 * (each * score(x + each * z, sigma) + z).flatten(1).square().sum(dim=1)
 
 
-@exercise(chapter=6, minutes=15)
+@exercise("6.2", minutes=15)
 def instance_norm_plus(trial: Trial) -> None:
     """`instance_norm_plus(x, gamma, alpha, beta)`: conditional instance normalisation++ (Appendix A), γ (x̂ + α μ̂) + β.
 
@@ -175,7 +175,7 @@ def _norm_mistakes(x: Tensor, gamma: Tensor, alpha: Tensor, beta: Tensor) -> dic
     }  # fmt: skip
 
 
-@exercise(chapter=6, minutes=5)
+@exercise("6.3", minutes=5)
 def score_from_denoiser(trial: Trial) -> None:
     """`score_from_denoiser(denoised, x, sigma)`: the score of a network that gives E[x | x̃], by Tweedie's formula.
 

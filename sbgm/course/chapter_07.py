@@ -8,7 +8,7 @@ from sbgm.checked import against
 from sbgm.course.exercise import Trial, compare, exercise, in_both_precisions, refuse
 
 
-@exercise(chapter=7, minutes=5)
+@exercise("7.1", minutes=5)
 def denoised(trial: Trial) -> None:
     """`denoised(score, x, sigma)`: one last step, x + σ² s(x, σ), to the mean of the clean images behind x (Tweedie).
 
@@ -40,7 +40,7 @@ def denoised(trial: Trial) -> None:
             trial.expect(x + move, score, x, sigma, mistakes=mistakes)
 
 
-@exercise(chapter=7, minutes=15)
+@exercise("7.3", minutes=15)
 def best_guess(trial: Trial) -> None:
     """`best_guess(x, data, sigma)`: the mean of the images in `data`, weighted by exp(−‖x̃ − x_i‖²/2σ²) for each x̃ in x.
 
@@ -88,7 +88,7 @@ def best_guess(trial: Trial) -> None:
         compare(found, expected, {}, "far from the data, your answer", tolerance=0.05)
 
 
-@exercise(chapter=7, minutes=10)
+@exercise("7.4", minutes=10)
 def nearest(trial: Trial) -> None:
     """`nearest(queries, data)`: for each query image the index of the training image nearest in pixel ℓ2.
 

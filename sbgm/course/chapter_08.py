@@ -16,7 +16,7 @@ from sbgm.course.exercise import (
 )
 
 
-@exercise(chapter=8, minutes=10)
+@exercise("8.1", minutes=10)
 def inpaint_step(trial: Trial) -> None:
     """`inpaint_step(score, x, y, mask, sigma, step_size, generator)`: one step of Algorithm 2 within a level.
 
@@ -74,7 +74,7 @@ def inpaint_step(trial: Trial) -> None:
         compare_law(unknown, Law(mean, step_size), mistakes, "your unknown pixels")
 
 
-@exercise(chapter=8, minutes=5)
+@exercise("8.4", minutes=5)
 def fill_spread(trial: Trial) -> None:
     """`fill_spread(fills, mask)`: how much the fills of one image differ, the root of a pixel's mean variance.
 

@@ -10,7 +10,7 @@ from sbgm.course.exercise import Trial, compare, exercise
 FRECHET_TOLERANCE = 1e-3  # the roots of eigenvalues that should be 0 are those of their rounding errors
 
 
-@exercise(chapter=9, minutes=10)
+@exercise("9.1", minutes=10)
 def inception_formula(trial: Trial) -> None:
     """`inception_formula(probabilities)`: the Inception Score, exp E KL(p(y | x) ‖ p(y)), of all images together.
 
@@ -72,7 +72,7 @@ def _inception_score(p: Tensor) -> Tensor:
     return _divergences(p).mean().exp()
 
 
-@exercise(chapter=9, minutes=15)
+@exercise("9.3", minutes=15)
 def frechet(trial: Trial) -> None:
     """`frechet(mean_a, cov_a, mean_b, cov_b)`: ‖m − m′‖² + tr(C + C′ − 2(CC′)^½), squared, of two Gaussians.
 
@@ -138,7 +138,7 @@ def _matrix_root(covariance: Tensor) -> Tensor:
     return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
 
 
-@exercise(chapter=9, minutes=10)
+@exercise("9.4", minutes=10)
 def squared_mmd(trial: Trial) -> None:
     """`squared_mmd(a, b)`: the unbiased kernel distance of KID, with the kernel (a·b/F + 1)³.
 
@@ -203,7 +203,7 @@ def _mmd(x: Tensor, y: Tensor, *, own_pairs: str = "left out", mixed: float = 2.
     return mean(x) + mean(y) - mixed * _kernel(x, y, **kernel).mean()
 
 
-@exercise(chapter=9, minutes=10)
+@exercise("9.6", minutes=10)
 def precision(trial: Trial) -> None:
     """`precision(samples, real, k)`: the share of samples in a ball of the real points, Kynkäänniemi et al. 2019.
 

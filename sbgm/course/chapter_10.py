@@ -11,7 +11,7 @@ from sbgm.course.problems import exact_levels, ladder_problem
 from sbgm.theory import level_ratio
 
 
-@exercise(chapter=10, minutes=10)
+@exercise("10.2", minutes=10)
 def score_of_ddpm(trial: Trial) -> None:
     """`score_of_ddpm(predict_noise, x, sigma)`: s(x, σ) = −ε̂(√ᾱ x, ᾱ)/σ with ᾱ = 1/(1 + σ²), of a DDPM network ε̂.
 
@@ -50,7 +50,7 @@ def score_of_ddpm(trial: Trial) -> None:
         trial.expect(-noise / sigma, predict_noise, x, sigma, mistakes=mistakes)
 
 
-@exercise(chapter=10, minutes=10)
+@exercise("10.3", minutes=10)
 def levels_needed(trial: Trial) -> None:
     """`levels_needed()`: how many levels technique 2 with overlap ½ asks for, from σ_1 to σ_L in D dimensions.
 
@@ -108,7 +108,7 @@ def _solved(function: Callable[[float], float], value: float) -> float:
     return high
 
 
-@exercise(chapter=10, minutes=5)
+@exercise("10.4", minutes=5)
 def flow_step(trial: Trial) -> None:
     """`flow_step(score, x, sigma, sigma_next)`: one Euler step of the probability flow, dx/dσ = −σ s(x, σ).
 
@@ -151,7 +151,7 @@ def flow_step(trial: Trial) -> None:
             trial.expect(end, score, x, sigma, after, mistakes=mistakes)
 
 
-@exercise(chapter=10, minutes=5)
+@exercise("10.7", minutes=5)
 def guided_score(trial: Trial) -> None:
     """`guided_score(score, score_of_class, x, sigma, weight)`: s(x, σ) + w (s(x, σ | c) − s(x, σ)), guidance.
 

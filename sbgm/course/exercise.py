@@ -417,17 +417,19 @@ class Exercise:
 
     Attributes:
         name: of the check and of the function that the student writes.
+        number: the exercise's number in the lessons, such as "2.4".
         chapter: where it is set.
         minutes: that it should take.
     """
 
-    def __init__(self, judge: Callable[[Trial], None], chapter: int, minutes: int) -> None:
+    def __init__(self, judge: Callable[[Trial], None], number: str, minutes: int) -> None:
         functools.update_wrapper(self, judge)
-        self.name, self.chapter, self.minutes = judge.__name__, chapter, minutes
+        self.name, self.number, self.minutes = judge.__name__, number, minutes
+        self.chapter = int(number.partition(".")[0])
         self._judge = judge
 
     def __repr__(self) -> str:
-        return f"<exercise {self.name} of chapter {self.chapter}>"
+        return f"<exercise {self.number}, {self.name}>"
 
     def __call__(self, answer: Callable[..., object], *, seed: int = 0, variant: int = 0) -> Verdict:
         """Check a student's function.
@@ -465,13 +467,14 @@ class Exercise:
         return Verdict(self.name, correct=True)
 
 
-def exercise(*, chapter: int, minutes: int) -> Callable[[Callable[[Trial], None]], Exercise]:
+def exercise(number: str, *, minutes: int) -> Callable[[Callable[[Trial], None]], Exercise]:
     """Make an Exercise of a function that tries an answer, and raises WrongAnswer where it is wrong."""
 
-    return lambda judge: Exercise(judge, chapter, minutes)
+    return lambda judge: Exercise(judge, number, minutes)
 
 
 def exercises() -> dict[str, Exercise]:
-    """Return every exercise by name, as the chapters set them."""
+    """Return every exercise by name, in the order of the lessons."""
     chapters = [importlib.import_module(f"sbgm.course.chapter_{number:02d}") for number in range(1, 11)]
-    return {name: value for chapter in chapters for name, value in vars(chapter).items() if isinstance(value, Exercise)}
+    found = [value for chapter in chapters for value in vars(chapter).values() if isinstance(value, Exercise)]
+    return {e.name: e for e in sorted(found, key=lambda e: [int(part) for part in e.number.split(".")])}
