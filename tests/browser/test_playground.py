@@ -14,7 +14,7 @@ from sbgm.theory import half_plane_mass, langevin_variance, largest_stable_step
 from scratch_site import ROOT, built_once
 
 from .site import served_site
-from .visit import TYPESET
+from .visit import PHONE, TYPESET
 from .watch import Watch
 
 SCRIPTS = ROOT / "docs" / "_static" / "playground"
@@ -70,6 +70,25 @@ def test_log_densities_and_scores_are_the_packages(formulas, name):
         torch.testing.assert_close(log_density.double(), exact.log_prob(x, sigma), rtol=1e-6, atol=0)
         error = (score.double().reshape(-1, 2) - exact.score(x, sigma)).norm(dim=1) / exact.score(x, sigma).norm(dim=1)
         assert float(error.max()) < 1e-6
+
+
+PICTURE = """({weights, means, stds, extent, n, sigma}) =>
+  [...new Score.Mixture(weights, means, stds).picture(extent, n, sigma)]"""
+
+
+@pytest.mark.parametrize("name", MIXTURES)
+def test_the_shading_is_the_packages_density(formulas, name):
+    mixture, sigmas = MIXTURES[name]
+    parts = {"weights": mixture.weights, "means": mixture.means.flatten(), "stds": mixture.stds}
+    n, extent = 48, 9.0
+    middles = (torch.arange(n, dtype=torch.float64) + 0.5) * 2 * extent / n - extent
+    points = torch.cartesian_prod(middles.flip(0), middles).flip(1)  # rows from the top, as a picture's
+    for sigma in sigmas:
+        given = {key: value.double().tolist() for key, value in parts.items()}
+        picture = formulas(PICTURE, given | {"extent": extent, "n": n, "sigma": sigma})
+        exact = GaussianMixture(mixture.weights.double(), mixture.means.double(), mixture.stds.double())
+        density = exact.log_prob(points, sigma).exp()
+        assert picture == pytest.approx((density / density.max()).tolist(), abs=1e-6)
 
 
 def test_theory_is_the_packages(formulas):
@@ -165,7 +184,7 @@ class Playground:
     """
 
     def __init__(self, browser, address, **options):
-        self.context = browser.new_context(viewport={"width": 1366, "height": 900}, **options)
+        self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | options)
         self.watch, self.page = Watch(self.context), self.context.new_page()
         self.page.goto(address)
         self.page.wait_for_function(TYPESET)  # until then what is below moves
@@ -385,9 +404,19 @@ def test_what_is_said_of_the_starts_follows_the_modes(scene):
     assert "Not on the side where they started: 0 %" in scene.readout
 
 
-def test_a_link_opens_at_its_scene_which_plays_once_seen(browser, site):
+def test_a_link_opens_at_its_scene_and_no_scene_plays_until_play_is_pressed(browser, site):
     moving = Playground(browser, f"{site.address}/playground.html#annealing&seed=7&levels=2")
+    for name in SCENES:
+        moving.scene(name)
+        moving.page.wait_for_timeout(200)
+    scene = moving.scene("draw")
+    plane = scene.root.locator(".plane").bounding_box()
+    moving.page.mouse.click(plane["x"] + 200, plane["y"] + 50)  # what is painted is a question too
+    moving.page.wait_for_timeout(200)
+    states = moving.page.evaluate("[...document.querySelectorAll('.playground')].map(root => root.playground.frames)")
+    assert states == [0, 0, 0, 0]
     scene = moving.scene("annealing")
+    scene.press("Play")
     scene.until("scene => scene.playing && scene.frames > 2")
     assert scene.root.evaluate("root => root.playground.run.sigmas") == [20, 1]
     assert scene.control("seed").input_value() == "7"
@@ -403,6 +432,42 @@ def test_chapters_have_the_scene_of_their_slider_and_work_as_files(browser, site
     playground.close()
 
 
+def swipe(page, start, way):
+    """Draw a finger over a page, from a place, by pixels across and down."""
+    finger = page.context.new_cdp_session(page)
+    for step in range(13):
+        at = {axis: a + step / 12 * b for axis, a, b in zip("xy", start, way, strict=True)}
+        finger.send("Input.dispatchTouchEvent", {"type": "touchMove" if step else "touchStart", "touchPoints": [at]})
+        page.wait_for_timeout(16)
+    finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    page.wait_for_timeout(300)
+
+
+def test_a_finger_scrolls_past_the_canvas_and_paints_sideways(browser, site):
+    phone = Playground(browser, f"{site.address}/playground.html", has_touch=True, is_mobile=True, viewport=PHONE)
+    scene, page = phone.scene("draw"), phone.page
+
+    def begun():
+        """Where a finger is put on the canvas, how many points are painted, and how far the page is scrolled."""
+        plane = phone.scene("draw").root.locator(".plane").bounding_box()
+        at = (plane["x"] + 0.5 * plane["width"], plane["y"] + 0.8 * plane["height"])
+        return at, scene.number("# painted points"), page.evaluate("scrollY")
+
+    at, n, top = begun()
+    swipe(page, at, (0, -200))
+    assert scene.number("# painted points") == n
+    assert page.evaluate("scrollY") > top + 100
+    at, n, top = begun()
+    swipe(page, at, (100, 0))
+    assert scene.number("# painted points") > n
+    assert page.evaluate("scrollY") == top
+    n = scene.number("# painted points")
+    page.touchscreen.tap(at[0], at[1] + 20)
+    page.wait_for_timeout(100)
+    assert scene.number("# painted points") == n + 1
+    phone.close()
+
+
 def test_the_scripts_are_small():
     assert sum(path.stat().st_size for path in SCRIPTS.iterdir()) < 100_000  # of 600,000 that the site may have
 
@@ -412,14 +477,17 @@ def test_the_scripts_are_small():
 FAST = {
     "langevin": "#langevin&chains=2000&speed=10&total=20000",
     "annealing": "#annealing&chains=2000&speed=10&steps=200&levels=20",
+    "draw": "#draw",
 }
+MADE = {"langevin": 9.9, "annealing": 9.9, "draw": 3.9}  # steps a frame; a run's last frame may have fewer
 
 
 @pytest.fixture
 def fast(browser, site, request):
-    """A scene at play, with 2,000 chains and 10 steps a frame."""
+    """A scene at play: with 2,000 chains and 10 steps a frame, or 1,000, 110 painted points and 4 steps."""
     playground = Playground(browser, f"{site.address}/playground.html{FAST[request.param]}")
     scene = playground.scene(request.param)
+    scene.press("Play")
     scene.until("scene => scene.frames > 60")
     yield scene
     playground.close()
@@ -442,5 +510,5 @@ def test_58_frames_a_second_of_little_script(fast, measured):
     name = fast.root.get_attribute("aria-label")
     measured(f"{name}: {rate:.1f} frames a second over 10 s, of {steps:.1f} steps, {script:.1f} ms of script")
     assert rate >= 58
-    assert steps > 9.9  # a run's last frame may have fewer
+    assert steps > MADE[fast.root.get_attribute("data-scene")]
     assert script <= 8

@@ -54,20 +54,17 @@ const Draw = (() => {
     shade(mixture, sigma, colour) {
       const narrowest = Math.hypot(Math.min(...mixture.stds), sigma);
       const n = Math.max(48, Math.min(96, Math.ceil(2.4 * this.extent / narrowest)));
-      const logDensity = new Float64Array(n * n);
-      mixture.evaluate(this.lattice(n), sigma, logDensity, null);
-      let highest = -Infinity;
-      for (const value of logDensity) if (value > highest) highest = value;
+      const density = mixture.picture(this.extent, n, sigma);
       this.grid.width = this.grid.height = n;
       const context = this.grid.getContext('2d', {willReadFrequently: true});
       context.fillStyle = colour;
       context.fillRect(0, 0, n, n);
       const image = context.getImageData(0, 0, n, n);
-      for (let i = 0; i < n * n; i++) image.data[4 * i + 3] = 255 * Math.exp(logDensity[i] - highest);
+      for (let i = 0; i < n * n; i++) image.data[4 * i + 3] = 255 * density[i];
       context.putImageData(image, 0, 0);
     }
 
-    // The middles of n × n squares that fill the plane, in the order of a picture's pixels.
+    // The middles of n × n squares that fill the plane.
     lattice(n) {
       const points = new Float64Array(2 * n * n), side = 2 * this.extent / n;
       for (let row = 0, i = 0; row < n; row++) {

@@ -3,7 +3,8 @@
   'use strict';
 
   const {Random, Mixture, Chains, Annealing} = Score, {text} = Draw;
-  const STEP_MILLISECONDS = 6;  // of each frame: a slow machine, or very many points, get fewer steps a frame
+  const STEP_MILLISECONDS = 6;  // of each frame: a slow or busy machine, or very many points, get fewer steps a frame
+  const LATE_MILLISECONDS = 25;  // from one frame to the next: of 60 a second, one was missed
   const MOST_MILLISECONDS = 16;  // of a frame whose steps cost more than those of the frames before
   const MOST_POINTS = 300;
   const calm = matchMedia('(prefers-reduced-motion: reduce)');
@@ -54,13 +55,17 @@
       this.values = this.defaults();
       this.times = new Float64Array(600);  // milliseconds of script, of the last frames
       this.frames = this.made = 0;  // steps made in them
+      this.budget = STEP_MILLISECONDS;
       this.costs = new Float64Array(5);  // milliseconds a step, in the last frames
-      this.playing = this.visible = this.seen = false;
+      this.playing = this.visible = false;
       this.build();
       this.restore();
       this.start();
       new ResizeObserver(() => this.draw()).observe(this.plane.still);
-      new IntersectionObserver(([entry]) => this.appear(entry), {threshold: [0, 0.5]}).observe(this.stage);
+      new IntersectionObserver(([{isIntersecting}]) => {
+        this.visible = isIntersecting;
+        this.wake();
+      }).observe(this.stage);
     }
 
     static handles() {
@@ -178,15 +183,6 @@
 
     // --- running
 
-    appear({isIntersecting, intersectionRatio}) {
-      this.visible = isIntersecting;
-      if (intersectionRatio >= 0.5 && !this.seen) {
-        this.seen = true;
-        if (!calm.matches && this.constructor.beginsByItself) this.play();
-      }
-      if (this.visible) this.wake();
-    }
-
     play() {
       if (this.done) this.start();
       this.playing = true;
@@ -208,16 +204,19 @@
     wake() {
       if (!this.awake && this.playing && this.visible) {
         this.awake = true;
-        requestAnimationFrame(() => this.frame());
+        requestAnimationFrame(now => this.frame(now));
       }
     }
 
-    frame() {
+    frame(now) {
       const began = performance.now();
       this.awake = false;
       if (!this.playing) return;
+      const isLate = now - this.last > LATE_MILLISECONDS;
+      this.budget = isLate ? Math.max(1, 0.8 * this.budget) : Math.min(STEP_MILLISECONDS, 1.02 * this.budget);
+      this.last = now;
       const cost = Math.min(...this.costs);  // the least, for a frame that another program held up says nothing of it
-      const most = Math.min(this.values.speed ?? 1, Math.max(1, Math.floor(STEP_MILLISECONDS / cost)));
+      const most = Math.min(this.values.speed ?? 1, Math.max(1, Math.floor(this.budget / cost)));
       let made = 0;
       for (; made < most && !this.done && performance.now() - began < MOST_MILLISECONDS; made++) this.step();
       this.made += made;
@@ -517,7 +516,6 @@
     static alt = 'Chains of Langevin dynamics, as points in two colours by the side they started on, over the density.';
     static chartAlt = 'A histogram of the chains along a line, with the target, and what theory predicts.';
     static shade = 'cloud';
-    static beginsByItself = true;
     static controls = [
       choice('target', 'target', {mixture: 'two modes', gaussian: 'one Gaussian'}),
       choice('sampler', 'sampler', {plain: 'plain', metropolis: 'with Metropolis test'}),
@@ -676,7 +674,6 @@
     static alt = 'Annealed chains, in two colours by the side they started on, over the density at the level.';
     static chartAlt = 'The share of the chains nearer to the second mode, level by level, with the exact share.';
     static shade = 'cloud';
-    static beginsByItself = true;
     static controls = [
       ...LADDER(20, 1, 10, 100, 0.1), WEIGHT, range('std', 'standard deviation s', 0, 2, 1, 0.1), CHAINS, SPEED, SEED,
     ];
@@ -763,7 +760,6 @@
     static alt = 'Painted points, the density that they have under noise, and annealed chains.';
     static chartAlt = 'A histogram of the distance from each chain to the nearest painted point.';
     static shade = 'density';
-    static beginsByItself = true;
     static controls = [
       choice('shape', 'begin with',
         {spiral: 'a spiral', ring: 'a ring', moons: 'two moons', face: 'a face', nothing: 'nothing'}),
@@ -781,16 +777,21 @@
       super.build();
       const {moving} = this.plane;
       moving.classList.add('paintable');
-      let drawing = false;
+      let moves = null;  // of the stroke that is being drawn
       moving.addEventListener('pointerdown', event => {
-        drawing = true;
+        moves = 0;
         moving.setPointerCapture(event.pointerId);
-        this.touch(this.pointOf(event));
+        if (event.pointerType !== 'touch') this.touch(this.pointOf(event));
       });
       moving.addEventListener('pointermove', event => {
-        if (drawing) for (const e of event.getCoalescedEvents?.() ?? [event]) this.touch(this.pointOf(e));
+        if (moves === null || (moves++ === 0 && event.pointerType === 'touch')) return;  // a finger may begin to scroll
+        for (const e of event.getCoalescedEvents?.() ?? [event]) this.touch(this.pointOf(e));
       });
-      for (const kind of ['pointerup', 'pointercancel']) moving.addEventListener(kind, () => { drawing = false; });
+      moving.addEventListener('pointerup', event => {
+        if (moves !== null) this.touch(this.pointOf(event));  // so that a finger's tap paints
+        moves = null;
+      });
+      moving.addEventListener('pointercancel', () => { moves = null; });
       this.handles[0].button.addEventListener('keydown', event => {
         if (event.key !== ' ' && event.key !== 'Enter') return;
         event.preventDefault();
@@ -807,7 +808,6 @@
       if (this.data.length === before) return;
       this.painted = true;
       this.changed('painted');
-      if (!calm.matches) this.play();
     }
 
     // The data of the chosen shape.

@@ -49,8 +49,8 @@ const Score = (() => {
 
   // --- mixtures ----------------------------------------------------------------------------------------------------
 
-  // e^(−t) for 0 ≤ t < REACH, to 3e-11 of itself, in a third of the time of Math.exp: a table, and a cubic between.
-  const REACH = 40, PER_UNIT = 128;
+  // e^(−t) for 0 ≤ t < REACH, to 2e-11 of itself, in a fifth of the time of Math.exp: a table, and a parabola between.
+  const REACH = 40, PER_UNIT = 1024;
   const EXPONENTIALS = Float64Array.from({length: REACH * PER_UNIT + 1}, (_, i) => Math.exp(-i / PER_UNIT));
 
   // p(x) = Σ_k w_k N(x | μ_k, s_k² I) in the plane, and under noise q_σ(x) = Σ_k w_k N(x | μ_k, (s_k² + σ²) I).
@@ -99,8 +99,8 @@ const Score = (() => {
         for (let k = 0; k < n; k++) {
           const t = highest - joint[k];
           if (!(t < REACH)) continue;  // less than 1e-17 of the sum
-          const entry = (t * PER_UNIT + 0.5) | 0, rest = entry / PER_UNIT - t;
-          const r = EXPONENTIALS[entry] * (1 + rest * (1 + rest * (0.5 + rest / 6)));
+          const entry = (t * PER_UNIT + 0.5) | 0, rest = entry * (1 / PER_UNIT) - t;
+          const r = EXPONENTIALS[entry] * (1 + rest * (1 + 0.5 * rest));
           const pulled = r * precisions[k];
           sum += r;
           pull += pulled;
@@ -113,6 +113,27 @@ const Score = (() => {
           score[i + 1] = (pull2 - pull * x2) / sum;
         }
       }
+    }
+
+    // q_σ at the middles of n × n squares that fill [−extent, extent]², in the order of a picture's pixels, its highest
+    // value 1. A component is the product of a function of x₁ and one of x₂, so that 2n exponentials give n² values.
+    picture(extent, n, sigma) {
+      const {weights, means, stds} = this, values = new Float64Array(n * n), side = 2 * extent / n;
+      const across = new Float64Array(n), down = new Float64Array(n);
+      for (let k = 0; k < weights.length; k++) {
+        const precision = 1 / (stds[k] * stds[k] + sigma * sigma);
+        for (let i = 0; i < n; i++) {
+          const place = (i + 0.5) * side - extent;
+          across[i] = Math.exp(-0.5 * precision * (place - means[2 * k]) ** 2);
+          down[i] = weights[k] * precision * Math.exp(-0.5 * precision * (-place - means[2 * k + 1]) ** 2);
+        }
+        for (let row = 0; row < n; row++) {
+          if (down[row] < 1e-9 * weights[k] * precision) continue;  // less than can be seen
+          for (let i = 0; i < n; i++) values[n * row + i] += down[row] * across[i];
+        }
+      }
+      const highest = values.reduce((a, b) => Math.max(a, b), 0);
+      return values.map(value => value / highest);
     }
   }
 
