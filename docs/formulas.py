@@ -14,7 +14,8 @@ import sbgm
 HEAD = """# Formulas
 
 Every numbered equation and algorithm of the paper, and the formulas without a number that the chapters use: the name in
-`sbgm` that computes it, and the chapter that explains it. The notation is that of the [glossary](glossary.md).
+`sbgm` that computes it, and the chapter that explains it. The notation is that of the
+[glossary](notebooks/glossary.md).
 """
 
 

@@ -20,11 +20,10 @@ from sbgm.lab.ncsn import NCSN
 from sbgm.lab.runs import TrainingSettings
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [
-    path
-    for pattern in ("*.md", "data/**/*.md", "data/results/*.json", "site/*.md", "docs/**/*.md", "notebooks/**/*.ipynb")
-    for path in sorted(ROOT.glob(pattern))
-]
+PATTERNS = (
+    "*.md", "data/**/*.md", "data/results/*.json", "docs/**/*.md", "notebooks/*.md", "notebooks/**/*.ipynb",
+)  # fmt: skip
+PAGES = [path for pattern in PATTERNS for path in sorted(ROOT.glob(pattern))]
 COMMAND = re.compile(rf"(?:python -m |`|^)sbgm ((?:{'|'.join(cli.COMMANDS)})\b[^`\n]*)", re.MULTILINE)
 # commands and options in a sentence
 MENTIONS = {"train", "download NAME", "sample --seed", "evaluate", "evaluate --claim", "ledger"}

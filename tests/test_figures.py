@@ -27,13 +27,14 @@ def drawn(tmp_path_factory):
     """The folder of a scratch notebook's figures; the notebook is left as it was."""
     base = tmp_path_factory.mktemp("figures")
     cells = [
-        new_markdown_cell("# 98 · Scratch\n\nSee ![a file](../data/results/ladder.png)"),
+        new_markdown_cell("# 98 · Scratch"),
         new_code_cell(STILL),
         new_markdown_cell("*A line that\nrises by $\\sigma$.*"),
         new_code_cell(MOVING),
         new_markdown_cell("*Red, then blue.*\n\nMore."),
         new_code_cell("picture.strip(0, 1)"),
         new_code_cell("from sbgm.widgets import score_field_explorer\n\nscore_field_explorer()"),
+        new_code_cell(f"from IPython.display import Image\n\nImage(filename={str(pictures.LADDER)!r})"),
     ]
     path = base / "98_scratch.ipynb"
     tool.write(new_notebook(cells=cells), path)
@@ -46,7 +47,7 @@ def drawn(tmp_path_factory):
 
 
 def test_every_figure_is_there_in_its_formats(drawn):
-    names = {"figure-98-1.png", "figure-98-1.svg", "figure-98-2.png", "figure-98-3.png", "ladder.png"}
+    names = {"figure-98-1.png", "figure-98-1.svg", "figure-98-2.png", "figure-98-3.png", "figure-98-5.png"}
     names |= {"figure-98-4.png", "figure-98-4.svg"}
     assert {path.name for path in drawn.iterdir()} == names | {"captions.md", "LICENSE-CC-BY-4.0"}
     for number in (1, 4):
@@ -58,6 +59,7 @@ def test_a_moving_picture_fills_a_slide(drawn):
     moving = Image.open(io.BytesIO((drawn / "figure-98-2.png").read_bytes()))
     assert (moving.size, moving.n_frames) == ((1280, 640), 2)
     assert Image.open(drawn / "figure-98-3.png").size == (2560, 640)
+    assert Image.open(drawn / "figure-98-5.png").size == (168, 168)  # the one that ships is drawn anew
 
 
 def test_captions_say_what_is_seen_and_under_what_licence(drawn):

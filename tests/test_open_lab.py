@@ -18,10 +18,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @pytest.fixture
 def folders(tmp_path):
-    """Two notebooks, one in a folder below, and the place for their copies."""
+    """Two notebooks, one in a folder below, a page, and the place for their copies."""
     originals = tmp_path / "notebooks"
     write(originals / "00_start.ipynb", "start")
     write(originals / "lab" / "01_more.ipynb", "more")
+    (originals / "glossary.md").write_text("words")
     return originals, tmp_path / "work"
 
 
@@ -97,10 +98,21 @@ def test_a_copy_whose_record_is_lost_is_taken_for_changed(folders):
     assert contents(work)["00_start.ipynb"] == "start"
 
 
-def test_git_ignores_the_copy_and_its_neighbours_are_those_of_the_notebooks():
+def test_a_page_comes_along_and_is_treated_as_a_notebook_is(folders):
+    originals, work = folders
+    for said in ("words", "better words"):
+        (originals / "glossary.md").write_text(said)
+        assert open_lab.refresh(originals, work) == []
+        assert (work / "glossary.md").read_text() == said
+    (work / "glossary.md").write_text("my words")
+    (originals / "glossary.md").write_text("the best words")
+    assert open_lab.refresh(originals, work) == [Path("glossary.md")]
+    assert (work / "glossary.md").read_text() == "my words"
+
+
+def test_git_ignores_the_copy():
     ignored = subprocess.run(["git", "check-ignore", "-q", "work/00_start_here.ipynb"], cwd=ROOT, check=False)
     assert ignored.returncode == 0
-    assert open_lab.WORK.parent == open_lab.NOTEBOOKS.parent  # what a notebook reaches by "../" it reaches in the copy
 
 
 def test_jupyterlab_opens_chapter_0_of_the_copy_and_says_what_it_left(folders, monkeypatch, capsys):
@@ -114,7 +126,8 @@ def test_jupyterlab_opens_chapter_0_of_the_copy_and_says_what_it_left(folders, m
     write(work / "00_start.ipynb", "my answers")
     write(originals / "00_start.ipynb", "start, better")
     assert open_lab.main(["--no-browser"]) == 0
-    assert started == [[str(work / "00_start.ipynb")], ["--no-browser", str(work / "00_start.ipynb")]]
+    chapter_0 = [f"--ServerApp.root_dir={work}", "--LabApp.default_url=/lab/tree/00_start.ipynb"]
+    assert started == [chapter_0, [*chapter_0, "--no-browser"]]
     assert "work/00_start.ipynb stays as you changed it" in capsys.readouterr().out
 
 

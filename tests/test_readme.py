@@ -21,7 +21,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 USING = (ROOT / "docs" / "using.md").read_text(encoding="utf-8")
 TEXTS = {
     name: (ROOT / name).read_text(encoding="utf-8")
-    for name in ("README.md", "CONTRIBUTING.md", *(f"docs/{page.name}" for page in sorted(ROOT.glob("docs/*.md"))))
+    for folder in (".", "docs", "notebooks")
+    for name in sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / folder).glob("*.md"))
 }
 
 
@@ -110,7 +111,7 @@ def test_every_local_link_leads_to_a_file_and_a_heading(name):
         path = ((ROOT / name).parent / target).resolve() if target else ROOT / name
         is_made = target in ("ledger.md", "formulas.md")  # when the site is built
         assert path.is_file() or is_made, target
-        if fragment and path.suffix == ".md" and path.parent == ROOT / "docs":
+        if fragment and path.suffix == ".md" and path.parent.name in ("docs", "notebooks"):
             text = path.read_text(encoding="utf-8")
             assert fragment in [slug(heading) for heading in re.findall(r"^#+ (.+)$", text, re.M)]
 

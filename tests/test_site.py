@@ -22,9 +22,9 @@ from test_site_pages import FORMULAS, resolve
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTERS = found()
 PAGES = (
-    "index", "chapters", "formulas", "ledger", "gallery", "glossary", "instructors", "troubleshooting", "search",
-    "api/index", "api/command_line", "data/README", "data/weights/README",
-    "data/results/SPEED", "using", "limits", "playground",
+    "index", "chapters", "formulas", "ledger", "gallery", "instructors", "search",
+    "notebooks/glossary", "notebooks/troubleshooting", "api/index", "api/command_line", "data/README",
+    "data/weights/README", "data/results/SPEED", "using", "limits", "playground",
 )  # fmt: skip
 
 

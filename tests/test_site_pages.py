@@ -14,7 +14,7 @@ import sbgm
 from sbgm.cli import COMMANDS
 
 ROOT = Path(__file__).resolve().parent.parent
-SITE = ROOT / "docs"
+SITE, NOTEBOOKS = ROOT / "docs", ROOT / "notebooks"
 FORMULAS = [
     formula
     for group in tomllib.loads((SITE / "formulas.toml").read_text(encoding="utf-8"))["group"]
@@ -49,8 +49,8 @@ TERMS = (
 )  # fmt: skip
 
 
-def page(name: str) -> str:
-    return (SITE / f"{name}.md").read_text(encoding="utf-8")
+def page(name: str, folder: Path = SITE) -> str:
+    return (folder / f"{name}.md").read_text(encoding="utf-8")
 
 
 def resolve(name: str) -> object:
@@ -85,12 +85,12 @@ def test_what_a_formula_leads_to_exists(formula):
 
 
 def test_troubleshooting_answers_what_people_trip_over():
-    headings = "\n".join(re.findall(r"^### (.+)$", page("troubleshooting"), re.MULTILINE))
+    headings = "\n".join(re.findall(r"^### (.+)$", page("troubleshooting", NOTEBOOKS), re.MULTILINE))
     assert [trip for trip in TRIPS if trip not in headings] == []
 
 
 def test_the_glossary_has_every_symbol_and_block():
-    terms = "\n".join(re.findall(r"^(\S.*)\n: ", page("glossary"), re.MULTILINE)).lower()
+    terms = "\n".join(re.findall(r"^(\S.*)\n: ", page("glossary", NOTEBOOKS), re.MULTILINE)).lower()
     assert [term for term in TERMS if term.lower() not in terms] == []
 
 
@@ -109,9 +109,16 @@ def test_the_instructors_page_covers_every_chapter_and_answers_its_questions():
     assert "python -m sbgm grade submissions/" in grading
 
 
-@pytest.mark.parametrize("name", ["index", "using", "limits", "instructors", "glossary", "troubleshooting"])
-def test_the_names_and_options_on_a_page_exist(name):
-    code = re.findall(r"`([^`\n]+)`", page(name))
+PROSE = [
+    *((SITE, name) for name in ("index", "using", "limits", "instructors")),
+    (NOTEBOOKS, "glossary"),
+    (NOTEBOOKS, "troubleshooting"),
+]
+
+
+@pytest.mark.parametrize(("folder", "name"), PROSE)
+def test_the_names_and_options_on_a_page_exist(folder, name):
+    code = re.findall(r"`([^`\n]+)`", page(name, folder))
     modules = "|".join(module for module in sbgm.__all__ if hasattr(getattr(sbgm, module), "__path__"))
     modules = f"{modules}|theory|masks|weights|generation|precision"
     for words in code:

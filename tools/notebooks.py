@@ -9,9 +9,9 @@ Without NOTEBOOK, all of notebooks/ and of the folders below. A notebook is exec
 in its own folder. Two builds on one machine are byte-identical.
 
 A release is for a graded course: a cell tagged "solution" is left out, and `variant=0` in an exercise's cell becomes
-the group's. Hand the folder out, and grade with `python -m sbgm grade … --variant N`. With --source each chapter begins
-with a cell that fetches the project from that git repository, where `sbgm` isn't installed: then it runs on a hosted
-service (Colab, a JupyterHub) from nothing but the one file.
+the group's; the pages that chapters link to come along. Hand the folder out, and grade with `python -m sbgm grade …
+--variant N`. With --source each chapter begins with a cell that fetches the project from that git repository, where
+`sbgm` isn't installed: then it runs on a hosted service (Colab, a JupyterHub) from nothing but the one file.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import argparse
 import base64
 import copy
 import re
+import shutil
 import struct
 import sys
 import time
@@ -90,6 +91,11 @@ def found(folder: Path | None = None) -> list[Path]:
     """Every notebook in a folder, by default notebooks/, and in folders below it, without Jupyter's checkpoints."""
     paths = (folder or NOTEBOOKS).rglob("*.ipynb")
     return sorted(path for path in paths if ".ipynb_checkpoints" not in path.parts)
+
+
+def pages(folder: Path | None = None) -> list[Path]:
+    """The pages that chapters link to and go where they go: a folder's Markdown files, by default notebooks/."""
+    return sorted((folder or NOTEBOOKS).glob("*.md"))
 
 
 def place(path: Path) -> Path:
@@ -379,7 +385,10 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"--variant must not be negative, got {options.variant}")
     if options.command == "release" and options.folder.exists():
         parser.error(f"{options.folder} exists: nothing is overwritten; name another folder, or remove it")
-    return 0 if for_each(getattr(options, "notebooks", None) or found(), works[options.command]) else 1
+    done = for_each(getattr(options, "notebooks", None) or found(), works[options.command])
+    for page in pages() if options.command == "release" else ():
+        shutil.copy(page, options.folder)
+    return 0 if done else 1
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 The copy is work/, which git ignores, so that `git pull` never meets what you wrote in it. Each start copies the
 notebooks that are not there yet, and brings those up to date in which you have changed no cell (running is no change).
+The glossary and troubleshooting, which chapters link to, are copied alike: JupyterLab shows nothing outside work/.
 One that you have changed stays as it is; where the original has changed too, a line says so. FLAGS are JupyterLab's.
 """
 
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from jupyterlab import labapp
 
-from notebooks import NOTEBOOKS, found
+from notebooks import NOTEBOOKS, found, pages
 from sbgm.files import write_bytes, write_json
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,17 +30,17 @@ def refresh(originals: Path, copy: Path) -> list[Path]:
     """Bring a working copy up to date without touching what was changed in it.
 
     Args:
-        originals: the folder of the notebooks.
+        originals: the folder of the notebooks and of the pages that they link to.
         copy: the folder of the copies, made if it is missing; they lie in it as in `originals`.
 
     Returns:
-        The notebooks changed both in the copy and among the originals, by their place; the copy's are left.
+        The files changed both in the copy and among the originals, by their place; the copy's are left.
     """
     copy.mkdir(parents=True, exist_ok=True)
     record = copy / COPIED
     copied = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
     left = []
-    for original in found(originals):
+    for original in [*found(originals), *pages(originals)]:
         place = original.relative_to(originals)
         mine, new, old = copy / place, fingerprints(original), copied.get(place.as_posix(), {})
         if mine.exists() and new["file"] == old.get("file"):
@@ -71,7 +72,9 @@ def main(flags: Sequence[str]) -> int:
         print(f"work/{place} stays as you changed it. To have the new one, rename yours and start again.")
     configured = os.environ.get("JUPYTER_CONFIG_PATH")
     os.environ["JUPYTER_CONFIG_PATH"] = f"{SETTINGS}{os.pathsep}{configured}" if configured else str(SETTINGS)
-    return labapp.main([*flags, str(WORK / found(NOTEBOOKS)[0].relative_to(NOTEBOOKS))])
+    # The address is the one that a browser opens and that is printed: a file to run would be opened, and not printed.
+    first = found(NOTEBOOKS)[0].relative_to(NOTEBOOKS).as_posix()
+    return labapp.main([f"--ServerApp.root_dir={WORK}", f"--LabApp.default_url=/lab/tree/{first}", *flags])
 
 
 if __name__ == "__main__":

@@ -64,10 +64,10 @@ def with_section(page: Path, name: str, content: str) -> str:
 
 
 def with_verdicts(chapter: Path, records: dict[str, claims.Settled]) -> str:
-    """A chapter's file, each claim's line as its record has it; the lab notebook has the chapter's name."""
+    """A chapter's file, each claim's line as its record has it; its link leads to the lab notebook."""
 
     def line(found: re.Match[str]) -> str:
-        return claims.verdict(records[found[1]], f"lab/{chapter.name}")
+        return claims.verdict(records[found[1]], f"lab/{chapter.name[:2]}_lab.ipynb")
 
     notebook = json.loads(chapter.read_text(encoding="utf-8"))
     for cell in notebook["cells"]:

@@ -1,0 +1,43 @@
+"""Every link and picture of a chapter leads to a file that lies with the chapters, in each of the chapters' places."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+import notebooks as tool
+import open_lab
+
+TARGET = re.compile(r"\]\((?![a-z]+:|#)([^)#\s]+)|(?:src|href)=[\"'](?![a-z]+:|#)([^\"'#]+)")
+PLACES = {
+    "notebooks": lambda folder: tool.NOTEBOOKS,
+    "work": lambda folder: open_lab.refresh(tool.NOTEBOOKS, folder) or folder,
+    "release": lambda folder: tool.main(["release", str(folder), "--source", ""]) or folder,
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_every_link_leads_to_a_file_of_the_folder(place, tmp_path):
+    """JupyterLab shows nothing outside the folder that it is started in, and a release is one folder."""
+    folder = PLACES[place](tmp_path / "chapters")
+    texts = {path: path.read_text(encoding="utf-8") for path in tool.pages(folder)}
+    for path in tool.found(folder):
+        texts[path] = "\n".join(cell.source for cell in tool.read(path).cells if cell.cell_type == "markdown")
+    links = {(path, one or other) for path, text in texts.items() for one, other in TARGET.findall(text)}
+    assert len(links) > 30
+    targets = {(path, link): (path.parent / link).resolve() for path, link in links}
+    dead = [key for key, to in targets.items() if not (to.is_file() and to.is_relative_to(folder.resolve()))]
+    assert dead == []
+
+
+def test_chapter_0_leads_to_every_chapter_and_to_help():
+    text = "\n".join(cell.source for cell in tool.read(tool.found()[0]).cells)
+    chapters = {path.name for path in tool.found() if path.parent == tool.NOTEBOOKS} - {tool.found()[0].name}
+    linked = {one for one, _ in TARGET.findall(text)}
+    assert linked == chapters | {"glossary.md", "troubleshooting.md"}
+
+
+def test_no_two_tabs_have_one_name():
+    names = [path.name for path in [*tool.found(), *tool.pages()]]
+    assert len({*names}) == len(names)
