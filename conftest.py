@@ -7,7 +7,9 @@ environment's kernel and are compared to the last printed digit (tools/compariso
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,7 +40,13 @@ def _nbval_is_on(config: pytest.Config) -> bool:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Run notebooks in this environment, a cell for at most CELL_TIMEOUT seconds, unless told otherwise."""
+    """Run notebooks in this environment, a cell for at most CELL_TIMEOUT seconds, unless told otherwise.
+
+    A worker of xdist that died is not replaced: with `--dist loadfile` the new one may be given no test, and waits for
+    ever (pytest-xdist 3.8; its issues 784 and 1323).
+    """
+    if getattr(config.option, "maxworkerrestart", "0") is None:
+        config.option.maxworkerrestart = "0"
     if not _nbval_is_on(config):
         return
     if config.option.nbval_kernel_name is None:
@@ -75,3 +83,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for name, place in missing.items():
             if item.get_closest_marker(name):
                 item.add_marker(pytest.mark.skip(reason=f"needs {place} at SBGM_DATA or in data/"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_handlecrashitem(report: pytest.TestReport, sched: Any) -> None:
+    """End the run when a worker of xdist has died: the test that it was at has failed, and the other workers stop."""
+    sched.config.hook.pytest_runtest_logreport(report=report)
+    pytest.exit(f"{report.longrepr}; the others were stopped", returncode=pytest.ExitCode.TESTS_FAILED)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Name the tests that were skipped, by what they lack; an exact list is kept in pytest's cache."""
+    skipped = {report.nodeid: report.longrepr[2] for report in terminalreporter.getreports("skipped")}
+    if cache := getattr(terminalreporter.config, "cache", None):
+        cache.set("skipped", sorted(skipped))
+    by_reason: dict[str, Counter[str]] = {}
+    for nodeid, reason in skipped.items():
+        by_reason.setdefault(reason.removeprefix("Skipped: "), Counter())[nodeid.partition("[")[0]] += 1
+    if skipped:
+        terminalreporter.section(f"{len(skipped)} tests were skipped")
+    for reason, tests in by_reason.items():
+        terminalreporter.line(f"{tests.total()}: {reason}")
+        for test, n in tests.items():
+            terminalreporter.line(f"    {test}" + f" ({n})" * (n > 1))

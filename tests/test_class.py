@@ -16,20 +16,12 @@ import pytest
 
 from sbgm import checks
 from sbgm.course.marking import mark_student
-from sbgm.course.sandbox import refusal
 from sbgm.course.submissions import find_students, shown
 from students import CHAPTERS, EXERCISES, chapter, class_of, hand_in, names_of, solutions
 
 MEMORY = 2**30 + os.getpid()  # bytes for a student, a number that no other process is given
 
 pytestmark = pytest.mark.usefixtures("isolation")
-
-
-@pytest.fixture
-def isolation():
-    """Skip where bubblewrap can't be had, unless that is to fail."""
-    if refusal() and not os.environ.get("SBGM_REQUIRE_ISOLATION"):
-        pytest.skip(refusal())
 
 
 def rows_of(out: Path) -> dict[str, dict[str, str]]:

@@ -50,14 +50,7 @@ WRONG = "def dsm_target(x, x_noisy, sigma):\n    return (x_noisy - x) / sigma**2
 UNTOUCHED = "def dsm_target(x, x_noisy, sigma):\n    raise NotImplementedError"
 QUICK = Limits(call_seconds=10, exercise_seconds=10)
 
-needs_isolation = pytest.mark.usefixtures("isolation")
-
-
-@pytest.fixture
-def isolation():
-    """Skip where bubblewrap can't be had, unless that is to fail."""
-    if refusal() and not os.environ.get("SBGM_REQUIRE_ISOLATION"):
-        pytest.skip(refusal())
+needs_isolation = pytest.mark.usefixtures("isolation")  # a grader in a process of its own
 
 
 def notebook(*sources: str, tag: str = "exercise") -> bytes:
@@ -66,7 +59,7 @@ def notebook(*sources: str, tag: str = "exercise") -> bytes:
 
 
 def marked(*sources: str, names=("dsm_target",), limits=QUICK, **options):
-    """Outcomes of a notebook of exercise cells, by exercise; isolated where that can be had."""
+    """Outcomes of a notebook of exercise cells, by exercise; isolated, or in a harmless test where that can be had."""
     exercises = {name: checks.exercises()[name] for name in names}
     options = {"seed": 1, "limits": limits, "isolated": not refusal()} | options
     return {o.exercise: o for o in mark_student({"02.ipynb": notebook(*sources)}, exercises, **options)[0]}
@@ -266,6 +259,7 @@ def test_a_cell_that_cant_be_read_costs_its_own_answer(how):
 # --- marks ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.harmless
 def test_every_kind_of_answer_gets_its_verdict():
     untouched = "def dsm_loss(score, x, sigma, z):\n    raise NotImplementedError"
     outcomes = marked(f"import torch\n{RIGHT}", untouched, names=CHAPTER_2)
@@ -277,6 +271,7 @@ def test_every_kind_of_answer_gets_its_verdict():
     assert outcomes["dsm_target"].answer == RIGHT
 
 
+@pytest.mark.harmless
 @pytest.mark.parametrize("name", ["sliced_loss", "langevin_step"])
 def test_another_process_gives_the_verdict_that_this_one_gives(name):
     """On every third answer known, all in one notebook, since a process takes seconds to start."""
@@ -305,12 +300,14 @@ def test_another_process_gives_the_verdict_that_this_one_gives(name):
         assert outcome.message == message
 
 
+@pytest.mark.harmless
 def test_an_answer_of_another_shape_is_wrong():
     outcome = marked("def langevin_step(score, x, *rest):\n    return x.flatten()", names=["langevin_step"])
     assert outcome["langevin_step"].verdict == "wrong"
     assert "your answer has shape (30000,)" in outcome["langevin_step"].message
 
 
+@pytest.mark.harmless
 def test_a_group_is_marked_by_its_variant():
     problem = checks.ladder_problem(variant=7)
     levels = count_levels(problem["sigma_max"], problem["sigma_min"], problem["dim"])
@@ -321,6 +318,7 @@ def test_a_group_is_marked_by_its_variant():
     assert "another group's answer" in other_group.message
 
 
+@pytest.mark.harmless
 def test_of_two_notebooks_the_better_answer_counts():
     files = {"02 (1).ipynb": notebook(WRONG), "02.ipynb": notebook(RIGHT), "old/02.ipynb": notebook(WRONG)}
     asked = {"dsm_target": checks.dsm_target}
@@ -328,6 +326,7 @@ def test_of_two_notebooks_the_better_answer_counts():
     assert (outcome.verdict, outcome.notebook) == ("correct", "02.ipynb")
 
 
+@pytest.mark.harmless
 def test_an_untouched_submission_loads_no_torch():
     """Thirty notebooks as they were handed out take no more than the reading of them: none of their code is run."""
     stub = "def {}(*arguments):\n    raise NotImplementedError"
@@ -423,7 +422,6 @@ GREEDY = {
 }
 
 
-@needs_isolation
 @pytest.mark.parametrize("how", GREEDY)
 def test_what_all_of_a_students_processes_take_is_limited(how):
     body = GREEDY[how].replace("\n", "\n    ")
@@ -433,7 +431,6 @@ def test_what_all_of_a_students_processes_take_is_limited(how):
     assert "more than" in outcome.message
 
 
-@needs_isolation
 def test_the_number_of_processes_is_limited():
     """Tried with a number that would do no harm."""
     source = (
@@ -457,7 +454,6 @@ ABSENT = (
 )
 
 
-@needs_isolation
 def test_no_memory_is_had_that_no_process_shows():
     calls = ", ".join(f"(library.{call}, ctypes.get_errno())" for call in ABSENT)
     source = (
@@ -468,7 +464,6 @@ def test_no_memory_is_had_that_no_process_shows():
     assert outcome.verdict == "correct", outcome.message
 
 
-@needs_isolation
 def test_no_process_is_left_behind(tmp_path):
     name = f"sbgm-left-behind-{os.getpid()}"
     daemon = (
@@ -522,7 +517,6 @@ def dsm_target(x, x_noisy, sigma):
 """
 
 
-@needs_isolation
 def test_a_notebook_reaches_nothing_that_is_not_named(tmp_path, monkeypatch):
     """Decoys lie beside and inside all that is in sight; /proc is its own; its system settings can't be written."""
     monkeypatch.setenv("SECRET", "1")
@@ -552,7 +546,6 @@ def test_a_notebook_reaches_nothing_that_is_not_named(tmp_path, monkeypatch):
     assert outcome.verdict == "correct", outcome.message
 
 
-@needs_isolation
 def test_what_is_in_sight_is_named():
     said = describe(Limits(), isolated=True)
     for path in readable():
@@ -596,6 +589,7 @@ def test_a_python_that_only_its_owner_may_enter_is_isolated_too(tmp_path):
     assert (row["dsm_target"], row["note"]) == ("1", "")
 
 
+@pytest.mark.harmless
 def test_without_bubblewrap_grading_goes_on_only_when_told_to(tmp_path, monkeypatch, capsys):
     hand_in(tmp_path / "in", {"ann": RIGHT})
     monkeypatch.setattr("sbgm.course.sandbox.refusal", lambda: "bubblewrap is not installed")
@@ -634,9 +628,10 @@ def test_a_variant_that_no_group_can_have_is_refused(tmp_path, capsys):
     assert "--variant must not be negative, got -1" in capsys.readouterr().err
 
 
+@pytest.mark.harmless
 def test_a_folder_is_marked_and_written_once(tmp_path, capsys):
-    hostile = "def dsm_target(*a):\n    raise ValueError('```\\x1b[31m')"
-    hand_in(tmp_path / "in", {"ann": RIGHT, "bob": WRONG, "=cmd": hostile})
+    rude = "def dsm_target(*a):\n    raise ValueError('```\\x1b[31m')"
+    hand_in(tmp_path / "in", {"ann": RIGHT, "bob": WRONG, "=cmd": rude})
     assert grading(tmp_path, "--seed", "3", "--jobs", "2") == 0
     rows = table(tmp_path / "out" / "grades.csv")
     assert list(rows[0]) == ["student", "marks", "of", *checks.exercises(), "note"]
@@ -648,13 +643,14 @@ def test_a_folder_is_marked_and_written_once(tmp_path, capsys):
     assert "the sign is wrong" in report
     assert WRONG in report
     assert "seed: 3; variant: 0" in report
-    hostile = (tmp_path / "out" / "reports" / "=cmd.md").read_text(encoding="utf-8")
-    assert "\x1b" not in hostile
-    assert "````" in hostile
+    rude = (tmp_path / "out" / "reports" / "=cmd.md").read_text(encoding="utf-8")
+    assert "\x1b" not in rude
+    assert "````" in rude
     assert grading(tmp_path) == 1
     assert "never overwritten" in capsys.readouterr().err
 
 
+@pytest.mark.harmless
 def test_a_grading_goes_on_where_it_stopped_and_changes_no_mark(tmp_path, capsys):
     hand_in(tmp_path / "in", {"ann": RIGHT})
     assert grading(tmp_path, "--chapters", "2", "--seed", "3") == 0
@@ -705,6 +701,7 @@ def test_a_damaged_students_file_is_named(tmp_path):
             Marks(tmp_path, facts, resume=True)
 
 
+@pytest.mark.harmless
 def test_of_two_graders_of_one_folder_the_second_is_refused(tmp_path, capsys):
     hand_in(tmp_path / "in", {"ann": UNTOUCHED})
     hold = "import sys; from filelock import FileLock\nwith FileLock(sys.argv[1]): print(flush=True); sys.stdin.read()"
@@ -720,6 +717,7 @@ def test_of_two_graders_of_one_folder_the_second_is_refused(tmp_path, capsys):
     assert grading(tmp_path, "--chapters", "2") == 0
 
 
+@pytest.mark.harmless
 def test_a_row_says_how_its_own_student_was_isolated(tmp_path, capsys):
     hand_in(tmp_path / "in", {"ann": UNTOUCHED})
     assert grading(tmp_path, "--chapters", "2") == 0
@@ -739,6 +737,7 @@ def test_a_row_says_how_its_own_student_was_isolated(tmp_path, capsys):
         assert f"isolation of {list(ways.values()).count(way)}: {way}\n" in said
 
 
+@pytest.mark.harmless
 def test_the_same_seed_gives_the_same_marks(tmp_path):
     hand_in(tmp_path, {"ann": RIGHT, "bob": WRONG})
     options = {"seed": 5, "n_jobs": 2, "isolated": not refusal()}
@@ -843,6 +842,7 @@ def test_points_are_those_of_an_id(tmp_path):
     assert points == [("123", "2"), (eve, "1")]
 
 
+@pytest.mark.harmless
 def test_marks_among_the_submissions_are_none(tmp_path):
     hand_in(tmp_path / "in", {"ann": UNTOUCHED})
     (tmp_path / "out").symlink_to(tmp_path / "in" / "grades")
