@@ -30,6 +30,7 @@ from sbgm.measure.estimates import Estimated
 from sbgm.weights import weights_file
 
 __all__ = [
+    "Bound",
     "Claim",
     "Measurement",
     "NotReproducedError",
@@ -42,6 +43,7 @@ __all__ = [
     "command",
     "count_line",
     "current_records",
+    "declared",
     "enter",
     "expected",
     "guard",
@@ -80,20 +82,56 @@ KINDS = ("expected", "guard", "reported")
 
 
 @dataclasses.dataclass(frozen=True)
+class Bound:
+    """The interval [low, high] that a number is held to; see the rule at the top of `claims.toml`.
+
+    Attributes:
+        low, high: the interval.
+        control: whether the bound is on known images, or on how much was measured, and so tests our way to measure; any
+            other bound tests the paper's statement.
+    """
+
+    low: float = -math.inf
+    high: float = math.inf
+    control: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
 class Claim:
-    """One assertion of the paper, as `claims.toml` lists it: where it stands, what it says, how it is measured, and
-    what was expected before measuring."""
+    """One assertion of the paper, as `claims.toml` lists it.
+
+    Attributes:
+        id, section, claim: its name, where the paper makes it, and what the paper says.
+        measure, expect: how it is measured, and what was expected before measuring, in words.
+        bounds: every number that was expected, by its label. What each bound tests was declared on 2026-11-27, after
+            its measurement.
+        anew: the same for a measurement that was declared before it was made, and replaces the record.
+        plan, known: how that measurement is made, and which numbers had been seen when its bounds were set.
+        pilot: the earlier measurement that a bound repeats, if it does.
+        changed: what became of the measure or a bound after a number had been seen, with the date.
+    """
 
     id: str
     section: str
     claim: str
     measure: str
     expect: str
+    bounds: Mapping[str, Bound] = dataclasses.field(default_factory=dict)
+    anew: Mapping[str, Bound] = dataclasses.field(default_factory=dict)
+    plan: str = ""
+    known: str = ""
+    pilot: str = ""
+    changed: str = ""
 
 
 def claims() -> dict[str, Claim]:
     """Every claim of the ledger by id, in the paper's order."""
-    return {claim_id: Claim(claim_id, **fields) for claim_id, fields in _toml("claims").items()}
+
+    def declared(fields: dict[str, Any]) -> dict[str, Any]:
+        tables = {name: fields[name] for name in ("bounds", "anew") if name in fields}
+        return fields | {name: {label: Bound(**b) for label, b in table.items()} for name, table in tables.items()}
+
+    return {claim_id: Claim(claim_id, **declared(fields)) for claim_id, fields in _toml("claims").items()}
 
 
 def _toml(stem: str) -> dict[str, Any]:
@@ -172,6 +210,16 @@ def expected(
         se: the standard error of a plain number, if it has one.
     """
     return Measurement("expected", label, *_with_error(value, se, low, high), yardstick)
+
+
+def declared(claim_id: str, label: str, value: float | Estimated, *, se: float | None = None) -> Measurement:
+    """A number, and the bound that `claims.toml` declared for its new measurement.
+
+    Raises:
+        KeyError: it declared none of this label.
+    """
+    bound = claims()[claim_id].anew[label]
+    return expected(label, value, low=bound.low, high=bound.high, se=se, yardstick=bound.control)
 
 
 def guard(
