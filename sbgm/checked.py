@@ -510,7 +510,7 @@ require_generator = instance_of(torch.Generator, "a torch.Generator, such as tor
 Generator = Annotated[torch.Generator, require_generator]
 
 
-def require_score(value: Tensor, x: Tensor) -> Tensor:
+def require_score(value: Tensor, x: Tensor, name: str = "score") -> Tensor:
     """Return what a score gave for `x` if it has x's shape and device; raise otherwise. No value is looked at.
 
     Example:
@@ -520,9 +520,9 @@ def require_score(value: Tensor, x: Tensor) -> Tensor:
         ValueError: score must return x's shape, (4, 3), got (4, 1)
     """
     if not isinstance(value, Tensor):
-        raise TypeError(f"score must return a torch.Tensor, got {type(value).__name__}")
+        raise TypeError(f"{name} must return a torch.Tensor, got {type(value).__name__}")
     if value.shape != x.shape:
-        raise ValueError(f"score must return x's shape, {tuple(x.shape)}, got {tuple(value.shape)}")
+        raise ValueError(f"{name} must return x's shape, {tuple(x.shape)}, got {tuple(value.shape)}")
     if value.device != x.device:
-        raise ValueError(f"score must return a tensor on x's device, {x.device}, got {value.device}")
+        raise ValueError(f"{name} must return a tensor on x's device, {x.device}, got {value.device}")
     return value

@@ -369,13 +369,14 @@ def _unpacked(path: Path, size: int) -> bytes:
 
     Where it is longer than `size`, one byte more than that is read, so that its checksum is wrong.
     """
-    missing = FileNotFoundError, NotADirectoryError, IsADirectoryError
     for suffix, opened in OPENERS.items():
-        with (
-            contextlib.suppress(*missing, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError),
-            opened(path.with_name(path.name + suffix), "rb") as file,
-        ):
-            return file.read(size + 1)
+        packed = path.with_name(path.name + suffix)
+        if packed.is_file():  # to open a pipe is to wait
+            with (
+                contextlib.suppress(gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError),
+                opened(packed, "rb") as file,
+            ):
+                return file.read(size + 1)
     return b""
 
 
@@ -416,7 +417,7 @@ def _celeba(split: str) -> Tensor:
     from safetensors import SafetensorError, safe_open
 
     path = celeba_cache(split)
-    if not path.exists():
+    if not path.is_file():
         folder = _folder("celeba")
         raise DataNotFoundError(
             f"CelebA in {folder} is not prepared yet: `sbgm download celeba` does that once, in some minutes."
@@ -424,7 +425,8 @@ def _celeba(split: str) -> Tensor:
     try:
         with safe_open(path, "pt") as file:
             pixels, sha256 = file.get_tensor("images"), file.metadata()["sha256"]
-        whole = hashlib.sha256(pixels.numpy()).hexdigest() == sha256
+        prepared = pixels.dtype == torch.uint8 and pixels.shape[1:] == SETS["celeba"].shape
+        whole = prepared and hashlib.sha256(pixels.numpy()).hexdigest() == sha256
     except (SafetensorError, KeyError, TypeError):  # no such file, tensor, fact, or facts
         whole = False
     if not whole:

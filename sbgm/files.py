@@ -7,9 +7,10 @@ import errno
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,6 +19,7 @@ __all__ = [
     "DiskFullError",
     "content_hash",
     "disk_is_full",
+    "fetch",
     "file_hash",
     "load_tensors",
     "read_facts",
@@ -107,6 +109,46 @@ def disk_is_full(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
+TIMEOUT = 30.0  # seconds without a word from a server
+PATIENCE, SLOWEST = 60.0, 10_000  # after so many seconds a server must have sent so many bytes a second
+
+
+def fetch(url: str, path: Path | str, most: int) -> None:
+    """Write what is at a URL to a file, under a progress bar.
+
+    A server that says nothing for `TIMEOUT` seconds is left. So is one that sends more than it should, or, after
+    `PATIENCE` seconds, has sent less than `SLOWEST` bytes a second.
+
+    Args:
+        url: of the file.
+        path: where it goes; its folder must exist.
+        most: bytes that may come.
+
+    Raises:
+        OSError: nothing came, or too little, too slowly or too much; the message says which.
+        ValueError: what the server says makes no sense.
+    """
+    import pooch
+
+    with Path(path).open("wb") as file:
+        pooch.HTTPDownloader(progressbar=True, timeout=TIMEOUT)(url, _Limited(file, most), None)
+
+
+class _Limited:
+    """A file that takes so many bytes at most, and not too slowly."""
+
+    def __init__(self, file: BinaryIO, most: int) -> None:
+        self.file, self.most, self.flush, self.begun = file, most, file.flush, time.monotonic()
+
+    def write(self, chunk: bytes) -> None:
+        self.file.write(chunk)
+        seconds = time.monotonic() - self.begun
+        if self.file.tell() > self.most:
+            raise OSError(f"more than {self.most:,} bytes came, which is too many to be the file")
+        if seconds > PATIENCE and self.file.tell() < SLOWEST * seconds:
+            raise OSError(f"only {self.file.tell():,} bytes came in {seconds:.0f} seconds, which is too slow")
+
+
 def save_tensors(path: Path | str, tensors: Mapping[str, Tensor], **facts: Fact) -> None:
     """Write tensors, and facts about them, to a safetensors file, the same bytes for the same content.
 
@@ -168,7 +210,9 @@ def _opened(path: Path | str) -> Iterator[tuple[Any, dict[str, Fact]]]:
         raise FileNotFoundError(f"path must be a safetensors file, but there is none at {path}")
     try:
         with safe_open(path, framework="pt") as file:
-            yield file, json.loads((file.metadata() or {}).get("facts", "{}"))
+            if not isinstance(facts := json.loads((file.metadata() or {}).get("facts", "{}")), dict):
+                raise ValueError(f"its facts must be a table, got {facts!r}")
+            yield file, facts
     except (SafetensorError, ValueError) as error:
         raise ValueError(f"path must be a whole safetensors file, but {path} is not: {error}") from error
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sbgm.checked import Count, Ladder, Score, checked, require_sigma, sigma_tensor
+from sbgm.checked import Count, Ladder, Score, checked, count_from, require_sigma, sigma_tensor
 from sbgm.networks import ScoreNetwork, require_dtype
 
 __all__ = [
@@ -213,7 +214,7 @@ class RefineNet(ScoreNetwork):
 
     Args:
         sigmas: the ladder σ_1 > … > σ_L that the network is trained on.
-        channels: C, 64 for MNIST and 128 for CelebA and CIFAR-10 in the paper.
+        channels: C ≥ 2, 64 for MNIST and 128 for CelebA and CIFAR-10 in the paper. (The norms compare channels.)
         image_channels: 1 for grey images, 3 for colour.
         conditional: False gives the norms one set of parameters for all levels (the baseline of Appendix C.1).
         divide_by_sigma: divide the output by σ, as NCSNv2 does (Song & Ermon 2020, technique 3). Without `conditional`
@@ -232,7 +233,7 @@ class RefineNet(ScoreNetwork):
     def __init__(
         self,
         sigmas: Ladder,
-        channels: Count = 128,
+        channels: Annotated[int, count_from(2)] = 128,
         image_channels: Count = 3,
         *,
         conditional: bool = True,

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import functools
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
+from torch import Tensor, nn
 
-from sbgm.checked import Network, checked, did_you_mean, instance_of
+from sbgm.checked import (
+    Network,
+    Shape,
+    checked,
+    did_you_mean,
+    instance_of,
+    require_finite,
+    require_number,
+)
 from sbgm.data import shipped_folder
 from sbgm.files import Fact, load_tensors, read_facts, save_tensors
 from sbgm.networks import ScoreNetwork
@@ -58,6 +69,7 @@ def _floating(dtype: torch.dtype, name: str, given: Mapping[str, Any]) -> torch.
     return dtype
 
 
+FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 Precision = Annotated[torch.dtype, _floating]
 REBUILT = "a ScoreNetwork, which has the sigmas and the arguments to be built again"
 
@@ -145,16 +157,36 @@ def load_network(path: Path | str) -> ScoreNetwork:
     if not isinstance(made_by, dict) or made_by.get("class") not in classes:
         raise ValueError(f"path must be a file of save_network, but {path} does not say which network it holds")
     try:
-        network = classes[made_by["class"]](sigmas=made_by["sigmas"], **made_by["arguments"])
-    except (TypeError, KeyError) as error:
+        build = functools.partial(classes[made_by["class"]], sigmas=made_by["sigmas"], **made_by["arguments"])
+        image_shape, data_range = _images_for(**facts)
+        with torch.device("meta"):  # which takes no memory, whatever sizes the file claims
+            claimed = build()
+    except (TypeError, KeyError, ValueError) as error:
         raise ValueError(
             f"path must hold a network that this version can build, but {path} does not: {error}"
         ) from error
-    load_weights(network, path)
-    network.image_shape = tuple(facts["image_shape"]) if "image_shape" in facts else None
-    network.data_range = tuple(facts.get("data_range", (0.0, 1.0)))
-    network.facts = facts
+    saved, _ = load_tensors(path)
+    _require_weights(claimed, saved, path)
+    network = build()
+    network.load_state_dict(saved)
+    network.image_shape, network.data_range, network.facts = image_shape, data_range, facts
     return network.eval().requires_grad_(False)
+
+
+def _range(values: Sequence[float], name: str, given: Mapping[str, Any]) -> tuple[float, float]:
+    low, high = values if isinstance(values, Sequence) and len(values) == 2 else (math.nan, math.nan)
+    if not require_number(low, name) < require_number(high, name):
+        raise ValueError(f"{name} must be two numbers, the lower one first, got {values!r}")
+    return low, high
+
+
+@checked
+def _images_for(
+    image_shape: Shape | None = None, data_range: Annotated[Sequence[float], _range] = (0.0, 1.0), **others: Fact
+) -> tuple[tuple[int, ...] | None, tuple[float, float]]:
+    """What the facts of a file say of the images that its network is for."""
+    low, high = data_range
+    return None if image_shape is None else tuple(image_shape), (low, high)
 
 
 def _subclasses(parent: type) -> Iterator[type]:
@@ -182,11 +214,21 @@ def load_weights(network: Network, path: Path | str) -> dict[str, Fact]:
         True
     """
     saved, facts = load_tensors(path)
-    found = {name: tuple(value.shape) for name, value in saved.items()}
-    wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    _require_weights(network, saved, path)
+    network.load_state_dict(saved)
+    return facts
+
+
+def _require_weights(network: nn.Module, saved: Mapping[str, Tensor], path: Path | str) -> None:
+    """Raise unless tensors have the names and shapes of a network's weights, and are finite numbers of their kind."""
+    weights = network.state_dict()
+    found, wanted = ({name: tuple(value.shape) for name, value in of.items()} for of in (saved, weights))
     if found != wanted:
         names = sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name))
         differences = ", ".join(f"{name} is {found.get(name)}, not {wanted.get(name)}" for name in names)
         raise ValueError(f"network must have the shapes saved in {Path(path).name}, but there {differences}")
-    network.load_state_dict(saved)
-    return facts
+    for name, value in saved.items():
+        wanted = FLOATS if weights[name].is_floating_point() else (weights[name].dtype,)
+        if value.dtype not in wanted:
+            raise ValueError(f"{name} in {path} must be of {' or '.join(map(str, wanted))}, got {value.dtype}")
+        require_finite(value, f"{name} in {path}")

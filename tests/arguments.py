@@ -271,6 +271,7 @@ BAD: dict[str, list[object]] = lookup(
         ([*NEGATIVE, torch.ones(3)], "sigma", "GaussianMixture.sample"),
         ([*NOT_POSITIVE, 2.0, 3.0], "sigma_min", "geometric_sigmas power_sigmas count_levels"),
         ([*NO_COUNT, 1], "n_levels", ""),
+        ([*NO_COUNT, 1], "channels", "RefineNet"),
         ([*NO_FLOATS, [1.0]], "x", "randn_like"),
         # losses and samplers
         (NO_POSITIVE_SIGMA, "sigma", "denoising_score_matching_loss"),

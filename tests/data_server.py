@@ -17,7 +17,8 @@ def serving(files):
     * URL/other/name: another file of the same length;
     * URL/silent/name: nothing at all, until the block ends;
     * URL/stalled/name: half the file, then nothing more;
-    * URL/endless/name: the file again and again.
+    * URL/endless/name: the file again and again;
+    * URL/trickling/name: a kilobyte each tenth of a second, without end.
 
     Gives the URL and the list of the paths that were asked for by GET.
     """
@@ -35,13 +36,15 @@ def serving(files):
                 return
             content = {"page": PAGE, "other": bytes(len(files[name]))}.get(manner, files[name])
             self.send_response(200)
-            if manner != "endless":
+            if manner not in ("endless", "trickling"):
                 self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content[: len(content) // 2] if manner in ("short", "stalled") else content)
             if manner == "stalled":
                 ended.wait()
             with contextlib.suppress(ConnectionError):
+                while manner == "trickling" and not ended.wait(0.1):
+                    self.wfile.write(bytes(1_024))
                 while manner == "endless":
                     self.wfile.write(content)
 

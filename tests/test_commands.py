@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -80,6 +81,20 @@ def test_help_and_version_come_without_torch():
         done = subprocess.run([sys.executable, "-c", code.format(option)], capture_output=True, text=True, check=True)
         assert said in done.stdout
         assert done.stdout.endswith("False\n")
+
+
+@pytest.mark.parametrize("words", ["train --help", "sample --help", "evaluate --help", "ledger"])
+def test_the_text_of_a_command_comes_through_a_console_without_greek(words):
+    """Windows' consoles speak cp1252; what it lacks is shown as a question mark."""
+    done = subprocess.run(
+        [sys.executable, "-m", "sbgm", *words.split()],
+        capture_output=True,
+        env=os.environ | {"PYTHONIOENCODING": "cp1252"},
+        check=True,
+    )
+    assert b"?" in done.stdout
+    assert not done.stderr
+    assert len(done.stdout.decode("cp1252")) > 500
 
 
 # --- training's settings ----------------------------------------------------------------------------------------------

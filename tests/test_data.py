@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import io
 import pickle
 import socket
 import tarfile
@@ -10,7 +11,6 @@ import numpy as np
 import pooch
 import pytest
 import torch
-import torchvision.datasets.utils as torchvision_utils
 from sklearn.datasets import load_digits
 from sklearn.utils import Bunch
 from torchvision.datasets import CIFAR10, CelebA
@@ -310,12 +310,23 @@ def test_an_archive_put_there_by_hand_is_unpacked_without_a_network(home, archiv
     assert len(data.load_images("cifar10")) == 5 * N_TINY
 
 
+@pytest.mark.skipif(not hasattr(tarfile, "data_filter"), reason="Python 3.11.3 and older have no filter")
+def test_a_member_of_the_archive_that_leaves_its_folder_is_not_unpacked(home, archive, monkeypatch):
+    home.mkdir()
+    with tarfile.open(home / CIFAR10.filename, "w:gz") as file:
+        file.addfile(tarfile.TarInfo("../escaped"), io.BytesIO())
+    checksum = hashlib.md5((home / CIFAR10.filename).read_bytes()).hexdigest()
+    monkeypatch.setattr(CIFAR10, "tgz_md5", checksum)
+    with pytest.raises(tarfile.OutsideDestinationError):
+        download("cifar10")
+    assert [path.name for path in home.iterdir()] == [CIFAR10.filename]
+
+
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, OSError(errno.ENOSPC, "No space left on device")])
 def test_unpacking_that_is_interrupted_leaves_no_folder_behind(home, archive, monkeypatch, interruption):
     """The archive's first file is out when it happens."""
-    extract = torchvision_utils.extract_archive
 
-    def half(path, folder, *args):
+    def half(archive, folder):
         (tiny := home.parent / "server" / CIFAR10.base_folder / "data_batch_1").stat()
         target = home.joinpath(folder, CIFAR10.base_folder)
         target.mkdir()
@@ -323,13 +334,13 @@ def test_unpacking_that_is_interrupted_leaves_no_folder_behind(home, archive, mo
         raise interruption
 
     serve(monkeypatch, archive)
-    monkeypatch.setattr(torchvision_utils, "extract_archive", half)
-    with pytest.raises((KeyboardInterrupt, OSError)) as raised:
-        download("cifar10")
+    with monkeypatch.context() as patch:
+        patch.setattr(tarfile.TarFile, "extractall", half)
+        with pytest.raises((KeyboardInterrupt, OSError)) as raised:
+            download("cifar10")
     assert interruption is KeyboardInterrupt or "The disk is full: CIFAR-10 takes 350 MB in" in str(raised.value)
     assert [path.name for path in home.iterdir()] == [CIFAR10.filename]
     assert not data.is_available("cifar10")
-    monkeypatch.setattr(torchvision_utils, "extract_archive", extract)
     download("cifar10")
     assert len(data.load_images("cifar10")) == 5 * N_TINY
 

@@ -189,7 +189,13 @@ def no_facts(path):
     save_file({"images": torch.zeros(1, 3, 32, 32, dtype=torch.uint8)}, path)
 
 
-@pytest.mark.parametrize("damage", [cut, flip_a_byte, another_tensor, no_facts])
+def no_images(path):
+    """Whole by its own checksum."""
+    content = torch.full((2, 3), torch.nan)
+    save_file({"images": content}, path, {"sha256": hashlib.sha256(content.numpy()).hexdigest()})
+
+
+@pytest.mark.parametrize("damage", [cut, flip_a_byte, another_tensor, no_facts, no_images])
 def test_a_damaged_cache_is_named_and_never_used(home, damage):
     put(home, unpacked=True)
     whole = prepared()

@@ -4,6 +4,7 @@ import errno
 import gzip
 import hashlib
 import lzma
+import os
 import socket
 import time
 import tracemalloc
@@ -117,20 +118,26 @@ def web_page(path):
     path.write_bytes(b"<html>403</html>")
 
 
-@pytest.mark.parametrize("damage", [cut, flip_a_byte, web_page, Path.unlink])
+def pipe(path):
+    """Which nobody writes to."""
+    path.unlink()
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize("damage", [cut, flip_a_byte, web_page, Path.unlink, pipe])
 @pytest.mark.parametrize("suffix", ["", ".gz", ".xz"])
 def test_a_damaged_folder_is_named_with_its_file_and_left_as_it_is(home, tiny, suffix, damage):
     name, place, files = tiny
     put(home / place, files, suffix)
     damage(home / place / ("t10k-images-idx3-ubyte" + suffix))
-    before = {path.name: path.read_bytes() for path in (home / place).iterdir()}
+    before = {path.name: path.is_file() and path.read_bytes() for path in (home / place).iterdir()}
     assert data.is_available(name)  # so that nothing falls back in silence
     assert len(data.load_images(name, "train")) == N_TRAIN  # the other split is whole
     for call in (lambda: data.load_images(name, "test"), lambda: download(name)):
         with pytest.raises(data.DataNotFoundError, match=damaged(name, "t10k-images-idx3-ubyte")) as raised:
             call()
         assert "Move that folder away" in str(raised.value)
-    assert {path.name: path.read_bytes() for path in (home / place).iterdir()} == before
+    assert {path.name: path.is_file() and path.read_bytes() for path in (home / place).iterdir()} == before
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz", ".xz"])
@@ -175,7 +182,7 @@ def mirrors(tiny, monkeypatch):
 def test_the_first_mirror_that_sends_it_whole_is_enough(home, tiny, mirrors, failing, monkeypatch):
     name, place, files = tiny
     asked = mirrors(name, [*failing, "whole"])
-    monkeypatch.setattr(downloads, "TIMEOUT", 0.3)
+    monkeypatch.setattr("sbgm.files.TIMEOUT", 0.3)
     download(name)
     assert {path.name: path.read_bytes() for path in (home / place).iterdir()} == files
     assert [path.name for path in home.iterdir()] == [Path(place).parent.name]
@@ -195,6 +202,7 @@ def test_the_first_mirror_that_sends_it_whole_is_enough(home, tiny, mirrors, fai
         ("silent", r"timed out.*, after 0\.3 seconds without a word"),
         ("stalled", r"timed out.*, after 0\.3 seconds without a word"),
         ("endless", "more than 9,000 bytes came, which is too many to be the file"),
+        ("trickling", "only .* bytes came in .* seconds, which is too slow"),
     ],
 )
 def test_where_no_mirror_gives_it_the_reason_and_the_way_on_are_told_and_nothing_is_left(
@@ -202,8 +210,10 @@ def test_where_no_mirror_gives_it_the_reason_and_the_way_on_are_told_and_nothing
 ):
     name, place, _ = tiny
     mirrors(name, [manner, "forbidden"])
-    monkeypatch.setattr(downloads, "TIMEOUT", 0.3)
-    monkeypatch.setitem(downloads.LARGEST, name, 9_000)
+    monkeypatch.setattr("sbgm.files.TIMEOUT", 0.3)
+    monkeypatch.setitem(downloads.LARGEST, name, 9_000 if manner == "endless" else 10**6)
+    monkeypatch.setattr("sbgm.files.PATIENCE", 1.0)
+    monkeypatch.setattr("sbgm.files.SLOWEST", 10**5)
     began = time.monotonic()
     with pytest.raises(ConnectionError, match=reason) as raised:
         download(name)
@@ -228,7 +238,7 @@ def test_a_server_that_is_not_there_is_told(home, tiny, monkeypatch):
 
 def test_a_server_that_never_takes_the_call_is_left(home, tiny, monkeypatch):
     name, place, _ = tiny
-    monkeypatch.setattr(downloads, "TIMEOUT", 0.3)
+    monkeypatch.setattr("sbgm.files.TIMEOUT", 0.3)
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen(0)

@@ -20,6 +20,7 @@ EXCUSED = {
     "data.data_folder": "depends on the machine",
     "data.require_checkout": "depends on where the package lies",
     "files.DiskFullError": "is raised where a disk is full",
+    "files.fetch": "needs a server",
     "precision.compiled": "takes minutes, and a compiler",
 }
 

@@ -1,6 +1,7 @@
 """Samples judged: what applies to which data, the files that are read, and the command that prints it."""
 
 import io
+import re
 import struct
 import zipfile
 import zlib
@@ -8,7 +9,7 @@ import zlib
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from sbgm import cli as command
 from sbgm.data import load_images, load_labels
@@ -165,6 +166,39 @@ def test_what_is_no_batch_of_images_is_refused(tmp_path):
         Image.new("L", (size, size)).save(tmp_path / "sizes" / f"{size}.png")
     with pytest.raises(ValueError, match="path must hold images of one size"):
         load_images_of(tmp_path / "sizes")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (
+            lambda images: 2 * images - 1,
+            r"images in \[0, 1\], but those in .* from -1 to 1, and more than a tenth of",
+        ),
+        (lambda images: 255 * images, r"images in .* from 0 to 255, .* take \(x \+ 1\)/2 of .*−1, 1\], x/255 of bytes"),
+        (lambda images: (255 * images).long(), "bytes or floating-point numbers, but .* are torch.int64"),
+        (lambda images: images + 0j, "bytes or floating-point numbers, but .* are torch.complex64"),
+        (lambda images: images > 0.5, "bytes or floating-point numbers, but .* are torch.bool"),
+    ],
+)
+def test_images_of_another_range_or_kind_are_refused_by_the_flag(folder, capsys, wrong, said):
+    np.save(folder / "samples.npy", wrong(load_images("digits", "test")).numpy())
+    assert command.main(["evaluate", "--samples", str(folder / "samples.npy"), "--data", "digits"]) == 1
+    assert re.search(rf"^sbgm: --samples must hold {said}", capsys.readouterr().err)
+
+
+def test_samples_a_little_beyond_the_range_are_taken_as_they_are(tmp_path):
+    """Algorithm 1 leaves noise of σ_L on its samples; half of black and white pixels then lie beyond [0, 1]."""
+    samples = load_images("digits", "test") + 0.1 * torch.randn(360, 1, 8, 8, generator=seeded())
+    save_tensors(tmp_path / "a.safetensors", {"samples": samples})
+    assert torch.equal(load_images_of(tmp_path / "a.safetensors"), samples)
+
+
+def test_a_file_that_is_no_png_reaches_no_other_reader(tmp_path):
+    """Pillow hands PostScript to Ghostscript, whatever its name ends in."""
+    (tmp_path / "a.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\nshowpage\n")
+    with pytest.raises(UnidentifiedImageError, match=r"a\.png"):
+        load_images_of(tmp_path)
 
 
 def array_that_claims(shape: tuple[int, ...]) -> bytes:

@@ -139,7 +139,7 @@ def test_a_file_of_weights_that_holds_code_is_refused_unrun(tmp_path):
 @pytest.mark.parametrize("manner", ["silent", "forbidden", "other", "stalled"])
 def test_a_download_of_weights_that_fails_says_so_soon_and_leaves_nothing(manner, tmp_path, monkeypatch):
     monkeypatch.delenv("SBGM_FID_WEIGHTS", raising=False)
-    monkeypatch.setattr(module, "TIMEOUT", 0.1)
+    monkeypatch.setattr("sbgm.files.TIMEOUT", 0.1)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     with serving({"w.pth": bytes(1_000)}) as (url, _):
         monkeypatch.setattr(module, "URL", f"{url}/{manner}/w.pth")

@@ -95,6 +95,17 @@ def test_fisher_divergence_passes_sigma_on_to_both():
     assert same.value == pytest.approx(0, abs=1e-8)
 
 
+@pytest.mark.parametrize("shape", [(9, 1), (1, 2), (2,), (9, 2, 1)])
+def test_scores_that_would_only_broadcast_are_refused(shape):
+    mixture, x = paper_mixture(), 9 * torch.eye(9, 2)
+    wrong, means = (lambda x, sigma: torch.ones(shape)), torch.tensor([[9.0, 0.0]])
+    for score, exact, name in ((wrong, mixture.score, "score"), (mixture.score, wrong, "exact")):
+        with pytest.raises(ValueError, match=rf"{name} must return x's shape, \(9, 2\), got "):
+            measure.fisher_divergence(score, exact, x)
+        with pytest.raises(ValueError, match=rf"{name} must return x's shape, "):
+            measure.region_errors(score, exact, x, means)
+
+
 # --- modes -----------------------------------------------------------------------------------------------------------
 
 MEANS = torch.tensor([[0.0, 0.0], [4.0, 0.0], [0.0, 10.0]])
@@ -168,6 +179,7 @@ def test_ssim_is_1_for_equal_images_and_falls_with_noise():
     assert measure.ssim(clean, clean) == pytest.approx(1)
     values = [measure.ssim(clean + sigma * z, clean) for sigma in (0.01, 0.1, 0.5)]
     assert 1 > values[0] > values[1] > values[2]
+    assert measure.ssim((clean + 0.1 * z).requires_grad_(), clean) == values[1]
     assert values[0] > 0.9
 
 

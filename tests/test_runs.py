@@ -1,5 +1,6 @@
 """Runs that nothing loses: killed, stopped, damaged, out of room, or taken by two processes."""
 
+import dataclasses
 import math
 import os
 import random
@@ -16,8 +17,9 @@ from sbgm import SamplerDivergedError, ncsn_loss
 from sbgm import cli as command
 from sbgm.cli import train
 from sbgm.lab import ncsn, runs
+from sbgm.lab.ncsn import train_ncsn
 from sbgm.lab.runs import Run, load_trained, step_of
-from small_run import SETTINGS, as_a_command, assert_same_run, changed, live, small_network, steps_of
+from small_run import IMAGES, SETTINGS, as_a_command, assert_same_run, changed, live, small_network, steps_of
 
 
 @pytest.fixture(scope="module")
@@ -328,45 +330,67 @@ def test_a_damaged_checkpoint_is_named_also_where_it_is_only_read(damaged):
         load_trained(damaged)
 
 
-def older(folder):
-    """Make a run that of an older version, whose checkpoints had no sums and no settings."""
-    for checkpoint in Run(folder).checkpoints:
-        (checkpoint / "SHA256SUMS").unlink()
-        (checkpoint / "settings.json").unlink()
-    (folder / ".lock").unlink()
+@pytest.mark.parametrize("sums", [None, "", "0" * 64 + "  state.pt\n"])
+def test_a_checkpoint_without_its_checksums_is_damaged(damaged, sums):
+    """Nothing then tells whether a weight is as it was written. Missing, empty, and of one file only."""
+    path = damaged / "step-0000005" / "SHA256SUMS"
+    path.unlink()
+    if sums is None:
+        path.mkdir()
+    else:
+        path.write_text(sums)
+    with pytest.raises(ValueError, match=r"step-0000005 is damaged: network.safetensors, settings.json, state.pt ch"):
+        list(steps_of(damaged, resume=True))
 
 
-def test_a_run_of_an_older_version_goes_on(damaged, whole):
-    older(damaged)
+def test_what_is_no_checkpoint_is_left_alone(damaged, whole):
+    for name in ("step-old", "step-0000060 (copy)", "step-12"):
+        (damaged / name).mkdir()
+    (damaged / "step-0000099").write_text("a file")
     assert list(steps_of(damaged, resume=True)) == whole[1][5:]
     assert_same_run(damaged, whole[0])
 
 
-@pytest.mark.parametrize(
-    ("file", "way_on"),
-    [
-        ("settings.json", "replace it by that of a run started with the same settings elsewhere"),
-        ("step-0000005/state.pt", "remove its folder to go on from the checkpoint before"),
-        ("step-0000005/network.safetensors", ""),
-    ],
-)
-def test_a_damaged_file_of_an_older_version_is_named(damaged, file, way_on, capsys, monkeypatch):
-    older(damaged)
-    (damaged / file).write_bytes(b"\xff" + (damaged / file).read_bytes()[:50])
-    with pytest.raises(ValueError, match=rf"path must be a whole .*{file}.*; {way_on}" if way_on else file):
-        list(steps_of(damaged, resume=True))
-    as_a_command(monkeypatch)
-    assert command.main(["train", "digits", "--cpu", "--out", str(damaged), "--resume"]) == 1
-    assert str(damaged / file) in capsys.readouterr().err
+def test_settings_that_are_gone_are_those_of_the_checkpoint(damaged, whole):
+    (damaged / "settings.json").unlink()
+    assert list(steps_of(damaged, resume=True)) == whole[1][5:]
+    assert (damaged / "settings.json").read_bytes() == (whole[0] / "settings.json").read_bytes()
 
 
-def test_a_setting_of_an_older_version_whose_name_is_damaged_is_named(damaged, capsys):
-    older(damaged)
-    content = (damaged / "settings.json").read_text()
-    (damaged / "settings.json").write_text(content.replace("seed", "sefd"))
-    assert command.main(["train", "digits", "--cpu", "--out", str(damaged), "--resume"]) == 1
-    assert f"in {damaged}/settings.json, but there" in (error := capsys.readouterr().err)
+def begun(folder):
+    """A run that has its settings and no checkpoint."""
+    run = Run(folder)
+    run.create(dataclasses.asdict(SETTINGS))
+    run.lock.release()
+    return folder / "settings.json"
+
+
+def test_settings_that_are_damaged_before_the_first_checkpoint_are_named(tmp_path, capsys):
+    settings = begun(tmp_path / "run")
+    content = settings.read_text()
+    settings.write_text(content.replace("seed", "sefd"))
+    arguments = ["train", "digits", "--cpu", "--out", str(tmp_path / "run"), "--resume"]
+    assert command.main(arguments) == 1
+    assert f"in {tmp_path}/run/settings.json, but there" in (error := capsys.readouterr().err)
     assert "sefd" in error
+    settings.write_text(content[:50])
+    assert command.main(arguments) == 1
+    assert f"{settings} is damaged" in (error := capsys.readouterr().err)
+    assert "replace it by that of a run started with the same settings elsewhere" in error
+
+
+@pytest.mark.parametrize("change", [lambda images: images[:20], lambda images: 1 - images])
+def test_a_run_does_not_go_on_with_other_images(whole, change):
+    with pytest.raises(ValueError, match=r"settings must be those .* images_sha256 = '\w{64}', not '\w{64}'"):
+        train_ncsn(SETTINGS, whole[0], network=small_network(), images=change(IMAGES), held_out=IMAGES, resume=True)
+
+
+def test_fewer_steps_than_were_made_are_refused(whole, capsys, monkeypatch):
+    with pytest.raises(ValueError, match="n_steps must be at least the 8 that the run has made, got 5"):
+        steps_of(whole[0], changed(n_steps=5), resume=True)
+    as_a_command(monkeypatch)
+    assert command.main(["train", "digits", "--cpu", "--out", str(whole[0]), "--resume", "--steps", "5"]) == 1
+    assert "sbgm: --steps must be at least the 8 that the run has made, got 5" in capsys.readouterr().err
 
 
 def test_a_damaged_log_is_named_and_written_again_from_the_checkpoint(damaged):
@@ -425,7 +449,7 @@ def test_resuming_where_there_is_no_run_is_refused_and_starts_none(folder, tmp_p
     assert command.main(["train", "digits", "--cpu", "--out", str(out), "--resume"]) == 1
     error = capsys.readouterr().err
     assert error.startswith(f"sbgm: --resume must find a run in --out, but {out} holds no training run")
-    assert error.endswith("leave --resume out to start one, or give a run's folder\n")
+    assert error.endswith("give a run's folder, or start one in an empty folder without --resume\n")
     assert sorted(tmp_path.rglob("*")) == before
 
 

@@ -1,10 +1,11 @@
 """Saved weights: what comes back, what is refused, and that the same content gives the same bytes."""
 
 import pytest
+import safetensors.torch
 import torch
 
 from sbgm import MLP, ConditionalMLP, RefineNet, load_network, load_weights, save_network, save_weights
-from sbgm.files import file_hash
+from sbgm.files import file_hash, load_tensors, save_tensors
 from sbgm.lab.drawing import samples_key
 from sbgm.networks import ScoreNetwork
 from sbgm.weights import weights_file, weights_folder
@@ -134,6 +135,79 @@ def test_a_network_that_another_version_made_is_named(tmp_path):
     made_by = {"class": "Shrinking", "sigmas": [1.0], "arguments": {"dropout": 0.1}}
     save_weights(Shrinking([1.0]), tmp_path / "a.safetensors", architecture=made_by)
     with pytest.raises(ValueError, match=r"^path must hold a network that this version can build.*'dropout'"):
+        load_network(tmp_path / "a.safetensors")
+
+
+def claiming(path, change):
+    """A file of a RefineNet with other tensors, or other facts."""
+    save_network(refinenet(), path)
+    tensors, facts = load_tensors(path)
+    change(tensors, facts)
+    save_tensors(path, tensors, **facts)
+    return path
+
+
+KINDS = (torch.int64, torch.bool, torch.uint8, torch.float8_e4m3fn, torch.complex64)
+
+
+@pytest.mark.parametrize("dtype", KINDS)
+def test_weights_of_another_kind_are_refused_by_name(tmp_path, dtype):
+    def change(tensors, facts):
+        tensors |= {name: value.to(dtype) for name, value in tensors.items()}
+
+    path = claiming(tmp_path / "a.safetensors", change)
+    for load in (load_network, lambda path: load_weights(refinenet(), path)):
+        with pytest.raises(ValueError, match=rf"begin.bias in {path} must be of torch.float32 or .*, got {dtype}"):
+            load(path)
+
+
+def test_weights_that_are_not_finite_are_refused_by_name(tmp_path):
+    path = claiming(tmp_path / "a.safetensors", lambda tensors, _: tensors["end.bias"].fill_(torch.nan))
+    with pytest.raises(ValueError, match=rf"end.bias in {path} must be finite, but it holds NaN or infinity"):
+        load_network(path)
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        lambda _, facts: facts["architecture"]["arguments"].update(channels=1_500),
+        lambda _, facts: facts["architecture"].update(sigmas=[2 - i * 1e-5 for i in range(10**5)]),
+    ],
+)
+def test_a_file_that_claims_a_large_network_takes_no_memory(tmp_path, claim, monkeypatch):
+    """The first would have 2.7 GB of weights: no tensor of more than a million numbers is made, but on `meta`."""
+    made, empty = [], torch.empty
+
+    def spy(*size, **options):
+        made.append(tensor := empty(*size, **options))
+        return tensor
+
+    monkeypatch.setattr(torch, "empty", spy)
+    with pytest.raises(ValueError, match=r"network must have the shapes saved in a\.safetensors, but there"):
+        load_network(claiming(tmp_path / "a.safetensors", claim))
+    assert max(tensor.numel() for tensor in made if tensor.device.type == "meta") > 10**6
+    assert all(tensor.numel() < 10**6 for tensor in made if tensor.device.type != "meta")
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"image_shape": 5}, "image_shape must be a sequence of one or more whole numbers, got 5"),
+        ({"image_shape": [1, 8, "8"]}, "image_shape must be a whole number, got '8'"),
+        ({"data_range": 5}, "data_range must be a number, got nan|data_range must be two numbers"),
+        ({"data_range": [1, 0]}, r"data_range must be two numbers, the lower one first, got \[1, 0\]"),
+    ],
+)
+def test_facts_that_cant_be_are_named(tmp_path, facts, said):
+    path = claiming(tmp_path / "a.safetensors", lambda _, its: its.update(facts))
+    with pytest.raises(ValueError, match=rf"path must hold a network that this version can build, but .*: {said}"):
+        load_network(path)
+
+
+@pytest.mark.parametrize("facts", ["[]", "null", "3"])
+def test_facts_must_be_a_table(tmp_path, facts):
+    safetensors.torch.save_file({"a": torch.ones(1)}, tmp_path / "a.safetensors", {"facts": facts})
+    with pytest.raises(ValueError, match=r"path must be a whole safetensors file, but .*: its facts must be a table"):
         load_network(tmp_path / "a.safetensors")
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import re
 import sys
 
@@ -25,6 +26,9 @@ COMMANDS = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Do what the command line asks; return the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a console whose encoding lacks σ shows "?" in its place
+            stream.reconfigure(errors="replace")
     arguments = sys.argv[1:] if arguments is None else arguments
     command = next((word for word in arguments if word in COMMANDS), None)
     if command and sys.stderr.isatty() and "torch" not in sys.modules:

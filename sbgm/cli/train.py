@@ -160,7 +160,8 @@ def settings_from(options: argparse.Namespace) -> NCSN:
         )
     except FileNotFoundError as error:
         raise FileNotFoundError(
-            f"--resume must find a run in --out, but {error}; leave --resume out to start one, or give a run's folder"
+            f"--resume must find a run in --out, but {error}; give a run's folder, or start one in an empty folder "
+            "without --resume"
         ) from None
     except (KeyError, TypeError) as error:
         raise ValueError(

@@ -12,8 +12,9 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from sbgm.checked import Batch, Count, Score, checked, count_from, one_of, unchecked
+from sbgm.checked import Batch, Score, checked, count_from, one_of, unchecked
 from sbgm.data import Images, dequantise, load_images, random_flip
+from sbgm.files import content_hash
 from sbgm.lab.recipes import GeometricLadder
 from sbgm.lab.runs import PartLoss, Run, TrainingSettings, make_accelerator, train
 from sbgm.losses import ncsn_loss
@@ -47,7 +48,7 @@ class NCSN(GeometricLadder):
     """
 
     data: str = field(metadata={"help": "the images' name"})
-    channels: Count = field(default=128, metadata={"help": "C, the width of the RefineNet"})
+    channels: Annotated[int, count_from(2)] = field(default=128, metadata={"help": "C, the width of the RefineNet"})
     _: KW_ONLY
     conditional: bool = field(default=True, metadata={"help": "tell the network the level, by its instance norms"})
     divide_by_sigma: bool = field(default=False, metadata={"help": "divide the network's output by σ"})
@@ -78,8 +79,9 @@ class NCSN(GeometricLadder):
 
     @classmethod
     def from_dict(cls, settings: dict[str, Any]) -> NCSN:
-        """The settings that `dataclasses.asdict` turned into a dictionary."""
-        return cls(**{**settings, "training": TrainingSettings(**settings["training"])})
+        """The settings that `dataclasses.asdict` turned into a dictionary, without the hash of a run's images."""
+        own = {name: value for name, value in settings.items() if name != "images_sha256"}
+        return cls(**{**own, "training": TrainingSettings(**settings["training"])})
 
     def network(self, image_shape: tuple[int, ...]) -> RefineNet:
         """The network that training starts from, for images of shape (C, H, W).
@@ -128,14 +130,14 @@ def train_ncsn(
         FileExistsError: the folder is not empty and `resume` is not set.
         FileNotFoundError: `resume` is set and the folder holds no run.
         BlockingIOError: another process trains the run.
-        ValueError: the run in the folder was started with other settings, or its latest checkpoint is damaged, the
-            batch is larger than the data, or `settings.initial` is of another architecture.
+        ValueError: the run in the folder was started with other settings or images, or made more steps, or its latest
+            checkpoint is damaged, the batch is larger than the data, or `settings.initial` is of another architecture.
     """
     accelerator = make_accelerator() if accelerator is None else accelerator
-    run, started = Run(folder), dataclasses.asdict(settings)
+    run, images = Run(folder), load_images(settings.data, "train") if images is None else images
+    started = dataclasses.asdict(settings) | {"images_sha256": content_hash(images)}
     if resume and accelerator.is_main_process:
         run.resume(started, but="n_steps")
-    images = load_images(settings.data, "train") if images is None else images
     held_out = load_images(settings.data, "test") if held_out is None else held_out
     if len(images) < settings.training.batch_size:
         raise ValueError(f"batch_size must be at most the {len(images)} images, got {settings.training.batch_size}")

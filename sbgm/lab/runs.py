@@ -9,6 +9,7 @@ import io
 import json
 import os
 import platform
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -176,7 +177,7 @@ class Run:
     @property
     def begun(self) -> bool:
         """Whether there is a run in this folder."""
-        return (self.folder / "settings.json").is_file()
+        return (self.folder / "settings.json").is_file() or bool(self.checkpoints)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -188,8 +189,7 @@ class Run:
         """
         if not self.begun:
             raise FileNotFoundError(f"{self.folder} holds no training run: it has no settings.json")
-        copy = self.checkpoint() / "settings.json" if self.last_step else self.folder
-        path = copy if copy.is_file() else self.folder / "settings.json"  # older versions made no copies
+        path = (self.checkpoint() if self.last_step else self.folder) / "settings.json"
         with _told_if_damaged(path, "replace it by that of a run started with the same settings elsewhere"):
             return json.loads(path.read_bytes())
 
@@ -215,7 +215,8 @@ class Run:
     @property
     def checkpoints(self) -> list[Path]:
         """The whole checkpoints, oldest first."""
-        return sorted((p for p in self.folder.glob("step-*") if p.suffix != ".partial"), key=step_of)
+        found = (p for p in self.folder.glob("step-*") if CHECKPOINT.fullmatch(p.name) and p.is_dir())
+        return sorted(found, key=step_of)
 
     @property
     def last_step(self) -> int:
@@ -335,12 +336,17 @@ class Run:
         write_bytes(self.folder / "log.csv", pandas.DataFrame(rows).to_csv(index=False).encode())
 
 
+CHECKPOINT = re.compile(r"step-\d{7,}")
+IN_CHECKPOINT = ("network.safetensors", "settings.json", "state.pt")
+
+
 def _damaged(checkpoint: Path) -> list[str]:
-    """The names of the files that are not as they were written; none where an older version wrote no checksums."""
+    """The names of the files that are not as they were written; of all where no checksum says how that was."""
     sums = checkpoint / "SHA256SUMS"
     lines = sums.read_text(encoding="utf-8", errors="replace").splitlines() if sums.is_file() else []
-    written = {checkpoint / line[66:]: line[:64] for line in lines}
-    return [file.name for file, value in written.items() if not file.is_file() or file_hash(file) != value]
+    written = dict.fromkeys(IN_CHECKPOINT) | {line[66:]: line[:64] for line in lines}
+    files = {checkpoint / name: value for name, value in written.items()}
+    return [file.name for file, value in files.items() if not file.is_file() or file_hash(file) != value]
 
 
 def load_trained(path: Path | str) -> nn.Module:
@@ -449,6 +455,8 @@ def train(
             f"batch_size must divide into {n_parts} parts ({accelerator.num_processes} processes × accumulation "
             f"{settings.accumulation}), got {settings.batch_size}"
         )
+    if run.last_step > settings.n_steps:
+        raise ValueError(f"n_steps must be at least the {run.last_step} that the run has made, got {settings.n_steps}")
     return _released(run, _train(network, part_loss, n_parts, run, settings, measure, accelerator))
 
 

@@ -375,7 +375,8 @@ def ssim(noisy: Finite, clean: Finite) -> float:
         raise ValueError(
             f"noisy must be an image (C, H, W) with H and W of at least {WINDOW}, got shape {tuple(noisy.shape)}"
         )
-    return float(structural_similarity(noisy.numpy(), clean.numpy(), channel_axis=0, data_range=1.0))
+    images = (x.detach().cpu().numpy() for x in (noisy, clean))
+    return float(structural_similarity(*images, channel_axis=0, data_range=1.0))
 
 
 class GaussianBaseline:

@@ -275,12 +275,14 @@ def load_images_of(path: Path | str) -> Tensor:
     """Read the images of a file or folder, (N, C, H, W) float32.
 
     * `.safetensors`: the tensor "samples", as `python -m sbgm sample` writes it, or the only one there is;
-    * `.npz` or `.npy`: the array "samples" or the only one, (N, C, H, W) or (N, H, W, C); uint8 is divided by 255;
+    * `.npz` or `.npy`: the array "samples" or the only one, (N, C, H, W) or (N, H, W, C);
     * a folder: its PNG files, in the order of their names, grey or colour, all of one size.
+
+    Bytes are divided by 255. Floats are taken as they are, images in [0, 1] as a sampler left them: a little beyond.
 
     Raises:
         FileNotFoundError: there is no such file or folder, or no PNG file in it.
-        ValueError: it is of another kind, damaged or too large, or holds no batch of images.
+        ValueError: it is of another kind, damaged or too large, or holds no batch of images, or of another range.
     """
     path = Path(path)
     if path.is_dir():
@@ -299,7 +301,18 @@ def load_images_of(path: Path | str) -> Tensor:
         )
     if images.shape[1] not in (1, 3) and images.shape[3] in (1, 3):
         images = images.permute(0, 3, 1, 2)
-    return images.contiguous().float() / (255 if images.dtype == torch.uint8 else 1)
+    if images.dtype == torch.uint8:
+        return images.contiguous().float() / 255
+    if not images.is_floating_point():
+        raise ValueError(f"path must hold bytes or floating-point numbers, but those in {path} are {images.dtype}")
+    images = images.contiguous().float()
+    if float(((images - 0.5).abs() > 0.75).float().mean()) > 0.1:  # as many lie there of [−1, 1] and of 0 … 255
+        low, high = (float(bound) for bound in images.aminmax())
+        raise ValueError(
+            f"path must hold images in [0, 1], but those in {path} reach from {low:.3g} to {high:.3g}, and more than a "
+            "tenth of their pixels lies beyond [−0.25, 1.25]; take (x + 1)/2 of images in [−1, 1], x/255 of bytes"
+        )
+    return images
 
 
 READERS = {
@@ -351,7 +364,7 @@ def _folder_of_png(folder: Path) -> Tensor:
         raise FileNotFoundError(f"path must be a folder of PNG files, but there is none in {folder}")
     images = []
     for file in files:
-        with _told_if_unreadable(file), Image.open(file) as image:  # which has a limit of its own on one image
+        with _told_if_unreadable(file), Image.open(file, formats=["PNG"]) as image:  # one image has Pillow's limit
             _require_small(3 * image.width * image.height * len(files))
             if image.mode == "I;16":  # which Pillow would clip at 255
                 pixels = (np.array(image) // 257).astype(np.uint8)

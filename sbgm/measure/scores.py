@@ -156,8 +156,13 @@ def fisher_divergence(score: Score, exact: Score, x: Batch, sigma: Sigma = 0.0) 
         x: (B, *shape) samples of the distribution that the mean is over.
         sigma: passed on to both.
     """
-    difference = widened(score(x, sigma)) - widened(exact(x, sigma))
-    return estimate(0.5 * difference.flatten(1).square().sum(dim=1))
+    s, s_exact = (widened(values) for values in _both(score, exact, x, sigma))
+    return estimate(0.5 * (s - s_exact).flatten(1).square().sum(dim=1))
+
+
+def _both(score: Score, exact: Score, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
+    """The scores of a model and the exact ones at the points x, both of x's shape."""
+    return require_score(score(x, sigma), x), require_score(exact(x, sigma), x, "exact")
 
 
 class RegionErrors(NamedTuple):
@@ -197,7 +202,7 @@ def region_errors(
     for name, inside in (("near", distance < near), ("far", distance > far)):
         if not bool(inside.any()):
             raise ValueError(f"points must reach into both regions, but none is {name} (near {near:g}, far {far:g})")
-        errors.append(relative_squared_error(score(points[inside], sigma), exact(points[inside], sigma)))
+        errors.append(relative_squared_error(*_both(score, exact, points[inside], sigma)))
     return RegionErrors(*errors)
 
 
