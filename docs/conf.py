@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import formulas
+from sphinx.ext import autosummary
 
 import sbgm
 from sbgm import checked
@@ -29,6 +30,7 @@ myst_heading_anchors = 3
 
 # The reference: docstrings are Google style, with names in single backticks.
 default_role = "py:obj"
+autosummary.WELL_KNOWN_ABBREVIATIONS += ("Fig.", "Eq.")  # which end no sentence: a row of the index is a whole one
 autosummary_context = {"exported": sbgm.__all__}
 autodoc_member_order = "bysource"
 annotated = [name for name in checked.__all__ if hasattr(getattr(checked, name), "__metadata__")]
@@ -48,6 +50,7 @@ mathjax_path = "mathjax/tex-chtml.js"  # a copy in the site, by sphinx-mathjax-o
 html_theme = "furo"
 html_title = "sbgm"
 html_static_path = ["_static"]
+html_favicon = "_static/favicon.svg"
 html_css_files = ["site.css"]
 html_js_files = [("site.js", {"defer": "defer"})]
 html_copy_source = False

@@ -13,6 +13,13 @@ HEAD = """# The ledger
 What the paper claims, what was expected before measuring, and what came out. A number such as 0.509 ± 0.008 gives twice
 the standard error. The last column of a table is the interval that was expected beforehand, or, where it says so, one
 set afterwards that guards the finding. Made from the records in `data/results/` when this site was built.
+
+```{toctree}
+:glob:
+:hidden:
+
+notebooks/lab/*
+```
 """
 
 

@@ -62,7 +62,7 @@ class Page(HTMLParser):
             self.images.append((given["src"], given.get("alt", "")))
         if tag in ("img", "script", "source", "iframe", "video") and given.get("src"):
             self.resources.append(given["src"])
-        if tag == "link" and given.get("rel") in ("stylesheet", "icon", "preload", "modulepreload"):
+        if tag == "link" and {"stylesheet", "icon", "preload", "modulepreload"} & set(given.get("rel", "").split()):
             self.resources.append(given["href"])
         self.has_viewport |= tag == "meta" and given.get("name") == "viewport"
         if tag == "details":
@@ -144,6 +144,10 @@ def test_all_that_a_browser_fetches_is_in_the_site(html, pages):
     assert missing == []
 
 
+def test_every_page_names_its_icon_so_that_no_browser_asks_for_another(pages):
+    assert [name for name, page in pages.items() if not any("favicon.svg" in r for r in page.resources)] == []
+
+
 def test_formulas_are_set_by_a_copy_in_the_site(html, pages):
     chapter = next(page for name, page in pages.items() if name.startswith("notebooks/03"))
     (script,) = [source for source in chapter.resources if "mathjax" in source]
@@ -213,10 +217,10 @@ def test_pages_follow_each_other_in_the_order_of_reading(html, pages):
     chapters = [html_of(path) for path in CHAPTERS if path.parent.name == "notebooks"]
     labs = [html_of(path) for path in CHAPTERS if path.parent.name == "lab"]
     scratch = ["notebooks/99_scratch.html"], ["notebooks/lab/99_below.html"]
-    first = order.index(chapters[0])
-    series = [*chapters, *scratch[0], *labs, *scratch[1]]
-    assert order[first : first + len(series)] == series
-    assert order.index("chapters.html") < first
+    begin = ["index.html", "chapters.html", "playground.html", "using.html", *chapters, *scratch[0]]
+    assert order[: len(begin)] == begin
+    evidence, ledger = ["ledger.html", *labs, *scratch[1]], order.index("ledger.html")
+    assert order[ledger : ledger + len(evidence)] == evidence
     listed = [
         name for name in pages if not name.startswith("_modules") and name not in ("search.html", "genindex.html")
     ]
@@ -314,6 +318,13 @@ def test_the_reference_documents_what_chapters_import_and_formulas_name(pages):
 def reference_ids(pages) -> set[str]:
     """What a link into the reference can lead to."""
     return set().union(*(page.ids for name, page in pages.items() if name.startswith("api/")))
+
+
+def test_a_row_of_the_reference_is_a_whole_sentence(html):
+    text = (html / "api" / "index.html").read_text(encoding="utf-8")
+    rows = [typed(words_of(row)) for row in re.findall(r'<tr class="row.*?</tr>', text, re.DOTALL)]
+    assert len(rows) > 30
+    assert [row for row in rows if re.search(r"\b(Fig|Eq)\.$", row) or row.count("(") != row.count(")")] == []
 
 
 def test_the_reference_has_typeset_equations(html):

@@ -1,5 +1,14 @@
-// What is wider than its column scrolls by itself: the keyboard must be able to reach it.
 (() => {
+  // A line of code that is wider than its column goes on below, four characters further in than it begins.
+  for (const code of document.querySelectorAll('div:not(.output) > .highlight pre')) {
+    if (code.querySelector('div')) continue;  // a source page, whose definitions are boxes
+    code.innerHTML = code.innerHTML.trimEnd().split('\n').map(line => `<span class="line">${line}</span>`).join('\n');
+    for (const line of code.querySelectorAll('.line')) {
+      line.style.setProperty('--hang', `${line.textContent.search(/\S|$/) + 4}ch`);
+    }
+  }
+
+  // What is wider than its column scrolls by itself: the keyboard must be able to reach it.
   const boxes = 'pre, .table-wrapper, mjx-container[display="true"]';
   const mark = () => {
     for (const box of document.querySelectorAll(boxes)) {

@@ -30,14 +30,6 @@ class Site(NamedTuple):
 class QuietHandler(SimpleHTTPRequestHandler):
     """Serves files, and says nothing."""
 
-    def do_GET(self) -> None:
-        """Answer; a browser asks any server for an icon by itself, which no page of ours did."""
-        if self.path == "/favicon.ico":
-            self.send_response(204)
-            self.end_headers()
-        else:
-            super().do_GET()
-
     def log_message(self, *arguments: object) -> None:
         pass
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from urllib.parse import unquote, urldefrag
 
 import pytest
 
-from scratch_site import built_once
+from scratch_site import ROOT, built_once
 
 from .site import served_site
 from .visit import visit
@@ -53,6 +54,19 @@ def test_every_formula_is_typeset(visits):
 
 def test_no_page_is_wider_than_a_phone(visits):
     assert met(visits, "overflow") == {}
+
+
+@pytest.mark.parametrize("width", [375, 1280])
+def test_a_line_of_code_too_wide_for_its_column_goes_on_below_and_is_copied_as_it_is(browser, site, width):
+    context = browser.new_context(viewport={"width": width, "height": 900})
+    page, name = context.new_page(), "notebooks/04_annealed_langevin_dynamics"
+    page.goto(f"{site.address}/{name}.html")
+    blocks = page.locator(".cell_input pre")
+    source = [cell["source"] for cell in json.loads((ROOT / f"{name}.ipynb").read_text("utf-8"))["cells"]]
+    assert set(blocks.all_text_contents()) <= {"".join(lines).rstrip("\n") for lines in source}
+    assert max(map(len, "\n".join(blocks.all_text_contents()).splitlines())) > 100
+    assert blocks.evaluate_all("all => all.filter(code => code.scrollWidth > code.clientWidth).length") == 0
+    context.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
