@@ -18,6 +18,7 @@ from sphinx.cmd.build import build_main
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # this package, whichever is installed
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "notebooks" / "lab"))
 
 import formulas
 import ledger

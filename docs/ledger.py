@@ -6,7 +6,8 @@ import re
 
 from chapters import Notebook
 
-from sbgm.lab.claims import Claim, Settled, claims, interval, load_records, results_folder
+from claims import Claim, Settled, claims, interval, load_records
+from sbgm.measure.records import results_folder
 
 HEAD = """# The ledger
 

@@ -4,7 +4,6 @@ from . import data as data
 from . import distributions as distributions
 from . import files as files
 from . import generation as generation
-from . import lab as lab
 from . import losses as losses
 from . import masks as masks
 from . import measure as measure
@@ -15,6 +14,7 @@ from . import precision as precision
 from . import refinenet as refinenet
 from . import samplers as samplers
 from . import theory as theory
+from . import train as train
 from . import training as training
 from . import weights as weights
 from . import widgets as widgets

@@ -6,10 +6,11 @@ import signal
 
 import torch
 
-from sbgm.lab import ncsn, train_figure1
-from sbgm.lab.ncsn import NCSN, train_ncsn
-from sbgm.lab.runs import Run, TrainingSettings
+from M2 import train_figure1
 from sbgm.networks import ImageMLP
+from sbgm.train import images as ncsn
+from sbgm.train.images import NCSN, train_ncsn
+from sbgm.train.runs import Run, TrainingSettings
 
 SETTINGS = NCSN(
     "digits",

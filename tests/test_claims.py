@@ -7,9 +7,9 @@ import math
 import pytest
 import torch
 
-from sbgm.lab import claims
-from sbgm.lab.claims import Settled, expected, guard, reported, settle
-from sbgm.measure import Estimate
+import claims
+from claims import Settled, expected, guard, reported, settle
+from sbgm.measure import Estimate, records
 from sbgm.measure.estimates import share
 
 FIRST_HALF = (
@@ -32,7 +32,7 @@ def ledger(monkeypatch, tmp_path):
 @pytest.fixture
 def results(monkeypatch, tmp_path):
     """An empty folder of committed records."""
-    monkeypatch.setattr(claims, "results_folder", lambda: tmp_path / "results")
+    monkeypatch.setattr(records, "results_folder", lambda: tmp_path / "results")
     return tmp_path / "results"
 
 

@@ -17,8 +17,8 @@ import pytest
 import sbgm
 from sbgm import cli
 from sbgm.cli import train
-from sbgm.lab.ncsn import NCSN
-from sbgm.lab.runs import TrainingSettings
+from sbgm.train.images import NCSN
+from sbgm.train.runs import TrainingSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 PATTERNS = (
@@ -182,6 +182,7 @@ def test_a_large_scale_without_a_gpu_is_said_before_it_starts(tmp_path, capsys, 
         ("grade README.md --without-isolation --chapters 1 99", "sbgm: --chapters must be among 1 to 10, got [1, 99]"),
         ("sample mnist_ncsn --out x --sampler consistent", "sbgm: --step-size must be given for consistent"),
         ("evaluate --network mnist_ncs --data mnist_small", "; did you mean 'mnist_ncsn'?"),
+        ("evaluate --claim i11", "got 'i11'; did you mean 'I11'?"),
         ("sample mnist_ncs --out x", "those that ship are cifar10_ncsn, "),
     ],
 )
@@ -197,7 +198,6 @@ def test_messages_name_the_flag_and_a_near_name(words, message, capsys):
         ("train mnits --out x", "mnist"),
         ("download cifar", "cifar10"),
         ("evaluate --samples x --data digit", "digits"),
-        ("evaluate --claim i11", "I11"),
         ("sample mnist_ncsn --out x --sampler anealed", "annealed"),
     ],
 )

@@ -12,10 +12,10 @@ from torch import nn
 from torch.nn import functional
 
 from sbgm import RefineNet, autocast, geometric_sigmas, ncsn_loss
-from sbgm.lab.ncsn import NCSN, train_ncsn
-from sbgm.lab.runs import Run, TrainingSettings
 from sbgm.precision import compiled
 from sbgm.refinenet import ChainedPooling, ConditionalInstanceNorm, MultiResolutionFusion
+from sbgm.train.images import NCSN, train_ncsn
+from sbgm.train.runs import Run, TrainingSettings
 from seeds import initial_weights_from
 
 needs_a_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile on a CPU needs g++")

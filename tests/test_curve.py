@@ -7,21 +7,14 @@ import pytest
 import torch
 from torch import nn
 
+import curve
+import drawing
+from curve import BUDGETS, entries, measure_curve, renewing
 from sbgm import generation, geometric_sigmas
 from sbgm.cli import main
-from sbgm.lab import claims, curve, drawing
-from sbgm.lab.curve import (
-    BUDGETS,
-    ConfirmedPoint,
-    MeasuredPoint,
-    SamplerCurve,
-    entries,
-    load_curve,
-    measure_curve,
-    renewing,
-)
-from sbgm.measure import Measured
+from sbgm.measure import Measured, records
 from sbgm.measure.judging import some_images
+from sbgm.measure.records import ConfirmedPoint, MeasuredPoint, SamplerCurve, load_curve
 from sbgm.precision import autocast
 from sbgm.refinenet import rescaled
 from sbgm.samplers import consistent_step_bounds
@@ -57,7 +50,7 @@ def small(monkeypatch, tmp_path):
     monkeypatch.setattr(curve, "CHOSEN", ("multistep, power",))
     monkeypatch.setattr(curve, "FULL", 190)
     monkeypatch.setattr(curve, "digit_distance", lambda x: Measured("d", float(x.mean()), 0.1, len(x), 1, "", ""))
-    monkeypatch.setattr(claims, "results_folder", lambda: tmp_path / "results")
+    monkeypatch.setattr(records, "results_folder", lambda: tmp_path / "results")
     return network, str(weights)
 
 
@@ -216,9 +209,9 @@ def test_a_missing_record_says_how_to_make_one(small):
 def test_a_record_of_other_weights_or_samples_is_refused(small, tmp_path, monkeypatch):
     _, weights = small
     measure_curve(tmp_path / "samples", weights, **COUNTS)
-    real = claims.weights_file
+    real = records.weights_file
     shipped = {"broad": tmp_path / "broad.safetensors"}
-    monkeypatch.setattr(claims, "weights_file", lambda name: shipped.get(name) or real(name))
+    monkeypatch.setattr(records, "weights_file", lambda name: shipped.get(name) or real(name))
     loaded = load_curve("broad")
     assert len(loaded.points) == len(entries(WIDE))
     assert all(isinstance(point, ConfirmedPoint) for point in loaded.confirmed)

@@ -17,7 +17,7 @@ from torchvision.datasets import CIFAR10, CelebA
 
 from sbgm import data
 from sbgm.data import IDX_FILES, IDX_SHA256, shipped_folder
-from sbgm.lab.downloads import LARGEST, download
+from sbgm.train.downloads import LARGEST, download
 
 SIZES = {"digits": ((1, 8, 8), 1437, 360), "photo_patches": ((3, 32, 32), 5700, 1700)}
 

@@ -19,8 +19,8 @@ from torchvision import transforms
 from data_server import PAGE
 from sbgm import data
 from sbgm.files import DiskFullError
-from sbgm.lab import downloads
-from sbgm.lab.downloads import crop_and_resize, download, prepare_celeba
+from sbgm.train import downloads
+from sbgm.train.downloads import crop_and_resize, download, prepare_celeba
 
 PARTITION = {"000001.jpg": 0, "000002.jpg": 2, "000003.jpg": 1, "000004.jpg": 0, "000005.jpg": 0, "000006.jpg": 2}
 FILES = {"train": ["000001.jpg", "000004.jpg", "000005.jpg"], "test": ["000002.jpg", "000006.jpg"]}

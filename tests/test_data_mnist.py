@@ -19,8 +19,8 @@ import torchvision.datasets
 from data_server import serving
 from sbgm import data
 from sbgm.data import IDX_FILES, IDX_SHA256, IDX_SIZES, SETS, shipped_folder
-from sbgm.lab import downloads
-from sbgm.lab.downloads import download
+from sbgm.train import downloads
+from sbgm.train.downloads import download
 
 N_TRAIN, N_TEST = 7, 3
 

@@ -9,9 +9,9 @@ from safetensors.torch import load_file
 
 from sbgm import geometric_sigmas, load_images, load_network, ncsn_loss
 from sbgm.files import read_facts
-from sbgm.lab import SHIPPED_DIGITS, DigitsTraining, sample_digits, train_digits, train_shipped_digits
 from sbgm.measure import frechet_distance, level_losses
 from sbgm.samplers import annealed_langevin, final
+from sbgm.train import SHIPPED_DIGITS, DigitsTraining, sample_digits, train_digits, train_shipped_digits
 from sbgm.weights import weights_folder
 from seeds import seeded
 

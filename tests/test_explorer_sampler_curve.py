@@ -8,7 +8,7 @@ import torch
 
 from moving import assert_moves_and_returns, pixels
 from sbgm import plots
-from sbgm.lab.curve import MeasuredPoint, SamplerCurve
+from sbgm.measure.records import MeasuredPoint, SamplerCurve
 from sbgm.widgets import sampler_curve_explorer
 
 POINTS = (

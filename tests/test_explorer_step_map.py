@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from I5 import N_SHEET
 from moving import assert_moves_and_returns
 from sbgm import plots
-from sbgm.lab.i5 import N_SHEET, Cell, StepMap
+from sbgm.measure.records import Cell, StepMap
 from sbgm.widgets import step_map_explorer
 
 N_STEPS, STEP_SIZES = (10, 30, 100), (5e-6, 2e-5)

@@ -6,14 +6,15 @@ import pytest
 import torch
 from torch.nn.functional import avg_pool2d
 
+import claims
+import I3
+from claims import word
+from drawing import Drawing
 from sbgm import RefineNet, annealed_langevin, final, geometric_sigmas
 from sbgm.files import load_tensors
 from sbgm.generation import uniform_start
-from sbgm.lab import claims, faces
-from sbgm.lab.claims import word
-from sbgm.lab.drawing import Drawing
 from sbgm.masks import right_half
-from sbgm.measure import Measured, inception, shown
+from sbgm.measure import Measured, inception, records, shown
 from sbgm.measure.judging import FeatureSpace, Reference
 from sbgm.noise import derived_generator
 from sbgm.weights import load_network, save_network
@@ -29,36 +30,36 @@ def drawn(tmp_path_factory):
         network = RefineNet(geometric_sigmas(1.0, 0.01, 3), channels=4)
     network.image_shape = SHAPE
     save_network(network, file := folder / "network.safetensors")
-    drawing = Drawing(str(file), n_samples=40, n_steps=2, batch_size=faces.BATCH, precision="fp32")
-    return faces.draw_faces(drawing, folder), drawing, folder
+    drawing = Drawing(str(file), n_samples=40, n_steps=2, batch_size=I3.BATCH, precision="fp32")
+    return I3.draw_faces(drawing, folder), drawing, folder
 
 
 def test_samples_are_those_of_algorithm_1_and_the_film_ends_with_the_first(drawn):
     (samples, denoised, film, _), drawing, _ = drawn
     network, generator = load_network(drawing.network), derived_generator(0, 0)
-    x = uniform_start((faces.BATCH, *SHAPE), generator)
+    x = uniform_start((I3.BATCH, *SHAPE), generator)
     start = x.clone()
     x = final(annealed_langevin(network, x, network.sigmas, step_size=2e-5, n_steps=2, generator=generator))
     assert samples.shape == denoised.shape == (40, *SHAPE)
-    torch.testing.assert_close(samples[: faces.BATCH], x)
-    assert film.shape == (7, faces.N_FILM, *SHAPE)
-    assert torch.equal(film[0], start[: faces.N_FILM])
-    assert torch.equal(film[-1], samples[: faces.N_FILM])
+    torch.testing.assert_close(samples[: I3.BATCH], x)
+    assert film.shape == (7, I3.N_FILM, *SHAPE)
+    assert torch.equal(film[0], start[: I3.N_FILM])
+    assert torch.equal(film[-1], samples[: I3.N_FILM])
 
 
 def test_fills_keep_the_left_half_of_the_face_they_are_of(drawn):
     (_, denoised, _, fills), _, _ = drawn
     known = right_half(SHAPE).expand(SHAPE)
-    for i in range(faces.BATCH):
-        noise = (fills[i] - shown(denoised)[i // faces.N_FILLS])[known]
+    for i in range(I3.BATCH):
+        noise = (fills[i] - shown(denoised)[i // I3.N_FILLS])[known]
         assert float(noise.square().mean().sqrt()) == pytest.approx(0.01, rel=0.25)
 
 
 def test_what_was_drawn_is_taken_from_the_folder(drawn, monkeypatch):
     expected, drawing, folder = drawn
-    monkeypatch.setattr(faces, "annealed_langevin", None)
-    monkeypatch.setattr(faces, "inpaint", None)
-    for a, b in zip(faces.draw_faces(drawing, folder), expected, strict=True):
+    monkeypatch.setattr(I3, "annealed_langevin", None)
+    monkeypatch.setattr(I3, "inpaint", None)
+    for a, b in zip(I3.draw_faces(drawing, folder), expected, strict=True):
         assert torch.equal(a, b)
 
 
@@ -66,7 +67,7 @@ def test_what_was_drawn_is_taken_from_the_folder(drawn, monkeypatch):
 def measured_with(drawn, monkeypatch, tmp_path):
     """Measure black samples and fills, one of which is a photograph, mirrored: measured_with("denoised", 3).
 
-    Small images are in place of faces, and means of 2×2 pixels in place of features.
+    Small images are in place of I3, and means of 2×2 pixels in place of features.
     """
     made, drawing, _ = drawn
     photographs = {
@@ -82,20 +83,20 @@ def measured_with(drawn, monkeypatch, tmp_path):
         "N_SHOWN": 20,
     }
     for name, stand_in in stand_ins.items():
-        monkeypatch.setattr(faces, name, stand_in)
+        monkeypatch.setattr(I3, name, stand_in)
     monkeypatch.setattr(inception, "N_FEATURES", 48)
-    monkeypatch.setattr(claims, "results_folder", lambda: tmp_path / "results")
+    monkeypatch.setattr(records, "results_folder", lambda: tmp_path / "results")
 
     def measure(of, at):
         pictures = {name: torch.zeros_like(getattr(made, name)) for name in ("samples", "denoised", "fills")}
         pictures[of][at] = photographs["train"][0].flip(-1)
-        monkeypatch.setattr(faces, "draw_faces", lambda *_: made._replace(**pictures))
-        return faces.measure_faces(tmp_path, n_samples=40, weights=drawing.network)
+        monkeypatch.setattr(I3, "draw_faces", lambda *_: made._replace(**pictures))
+        return I3.measure_faces(tmp_path, n_samples=40, weights=drawing.network)
 
     return measure
 
 
-@pytest.mark.parametrize(("of", "at"), [("samples", faces.N_FILM - 1), ("denoised", faces.N_FILM - 1), ("fills", 31)])
+@pytest.mark.parametrize(("of", "at"), [("samples", I3.N_FILM - 1), ("denoised", I3.N_FILM - 1), ("fills", 31)])
 def test_a_photograph_in_the_film_or_among_the_fills_is_not_recorded(measured_with, tmp_path, of, at):
     with pytest.raises(AssertionError, match="nearer to a training face"):
         measured_with(of, at)
@@ -104,23 +105,23 @@ def test_a_photograph_in_the_film_or_among_the_fills_is_not_recorded(measured_wi
 
 @pytest.mark.parametrize("of", ["samples", "denoised"])
 def test_a_chain_that_ends_in_a_photograph_is_withheld_and_counted(measured_with, of):
-    record = measured_with(of, faces.N_FILM)
+    record = measured_with(of, I3.N_FILM)
     assert record.status == "reported"
-    assert record.measurement(faces.LEFT_OUT).value == 1
+    assert record.measurement(I3.LEFT_OUT).value == 1
     nearer = "samples nearer to a training face than 99 % of test faces, mirrored pixels"
     assert record.measurement(f"denoised {nearer}").value == pytest.approx((of == "denoised") / 40)
     assert record.measurement(nearer).value == pytest.approx((of == "samples") / 40)
     pictures = load_tensors(claims.attached_file(record))[0]
-    assert len(pictures["denoised"]) == faces.N_SHOWN
+    assert len(pictures["denoised"]) == I3.N_SHOWN
     assert not pictures["samples"].any()
     assert not pictures["denoised"].any()
 
 
 @pytest.mark.parametrize(("distance", "holds"), [(1.5, True), (0.5, False)])
 def test_a_picture_too_near_to_a_training_face_is_guarded_against(distance, holds):
-    held_out, far = torch.linspace(0, 100, 101), torch.full((faces.N_SHOWN,), 3.0)
-    near = faces.Distances(far, far, torch.tensor([distance, 3.0]), held_out)
+    held_out, far = torch.linspace(0, 100, 101), torch.full((I3.N_SHOWN,), 3.0)
+    near = I3.Distances(far, far, torch.tensor([distance, 3.0]), held_out)
     kid = Measured("KID", 0.1, 0.01, 20, 20, "images", "features")
-    found = faces.i3_measurements({"samples": kid}, {"pixels": near})
+    found = I3.i3_measurements({"samples": kid}, {"pixels": near})
     assert all(m.holds for m in found) == holds
     assert word(found, granted="reported") == "reported"

@@ -11,7 +11,7 @@ import pytest
 
 from sbgm import cli as command
 from sbgm.files import DiskFullError
-from sbgm.lab.runs import Run
+from sbgm.train.runs import Run
 from small_run import as_a_command, assert_same_run, changed, steps_of
 
 SETTINGS = changed(n_steps=3, save_every=1)

@@ -7,15 +7,18 @@ import pytest
 import torch
 from torch.nn.functional import avg_pool2d
 
+import claims
 import gpu_hour
+import I9
+import recorded
+from I9 import ColourSamples
 from sbgm import data, generation, geometric_sigmas
 from sbgm.data import DataSet
 from sbgm.files import load_tensors
-from sbgm.lab import claims, downloads, i9, recorded
-from sbgm.lab.i9 import ColourSamples
-from sbgm.lab.runs import Run
-from sbgm.measure import Inception, Measured, inception, shown
+from sbgm.measure import Inception, Measured, inception, records, shown
 from sbgm.refinenet import RefineNet
+from sbgm.train import downloads
+from sbgm.train.runs import Run
 from sbgm.weights import save_network
 from seeds import seeded
 
@@ -45,13 +48,13 @@ def toy(monkeypatch, tmp_path):
         split: torch.rand(400, 3, 8, 8, generator=seeded(seed)) ** 2 for seed, split in enumerate(("train", "test"))
     }
     monkeypatch.setitem(data.SETS, "cifar10", DataSet("CIFAR-10", (3, 8, 8), images=images.__getitem__))
-    for module in (gpu_hour, i9, recorded):
+    for module in (gpu_hour, I9, recorded):
         monkeypatch.setattr(module, "Inception", SmallInception)
     monkeypatch.setattr(inception, "N_FEATURES", N_FEATURES)
     monkeypatch.setattr(inception, "FEWEST_FOR_FID", FEWEST)
-    monkeypatch.setattr(i9, "N_CHOOSING", 30)
+    monkeypatch.setattr(I9, "N_CHOOSING", 30)
     monkeypatch.setattr(downloads, "download", lambda name: None)
-    monkeypatch.setattr(claims, "results_folder", lambda: tmp_path / "results")
+    monkeypatch.setattr(records, "results_folder", lambda: tmp_path / "results")
     monkeypatch.setenv("SBGM_DATA", str(tmp_path / "data"))
     return tmp_path
 
@@ -147,7 +150,7 @@ def test_each_checkpoint_is_drawn_with_its_own_weights_and_the_nearest_is_taken(
             file: Measured("FID", value, 0.1, 30, 30, "", "") for file, value in zip(files, (2.0, 1.0), strict=True)
         }
 
-    monkeypatch.setattr(i9, "checkpoint_fids", distances)
+    monkeypatch.setattr(I9, "checkpoint_fids", distances)
     options = {"n_samples": 60, "sampler": "renewing", "batch_size": 30, "weights": str(toy)}
     record = recorded.evaluate("I9", toy / "samples", **options)
     assert record.measurements[-1].value == 1.0
@@ -174,9 +177,9 @@ def test_fifty_thousand_samples_are_held_to_the_papers_numbers_and_fewer_are_rep
     distance, kernel = (
         Measured(name, value, 0.1, 50_000, 50_000, "images", "features") for name, value in (("FID", 25), ("KID", 0.01))
     )
-    found = i9.i9_measurements(distance, kernel, (8.9, 0.12), bounded=True)
+    found = I9.i9_measurements(distance, kernel, (8.9, 0.12), bounded=True)
     assert [(c.low, c.high) for c in found] == [(-math.inf, 25.32), (8.87, math.inf), (-math.inf, math.inf)]
     assert all(c.holds for c in found)
-    few = i9.i9_measurements(distance, kernel, None, distance, bounded=False)
+    few = I9.i9_measurements(distance, kernel, None, distance, bounded=False)
     assert [c.label for c in few] == ["FID, 50,000 samples", "KID", "FID"]
     assert all((c.low, c.high) == (-math.inf, math.inf) for c in few)

@@ -568,7 +568,7 @@ def test_a_python_that_only_its_owner_may_enter_is_isolated_too(tmp_path):
     secret = tmp_path / "closed" / "secret"
     secret.write_text("secret")
     paths = [
-        str(path) for path in (secret, libraries / "sbgm" / "course" / "chapter_02.py", libraries / "sbgm" / "lab")
+        str(path) for path in (secret, libraries / "sbgm" / "course" / "chapter_02.py", libraries / "sbgm" / "train")
     ]
     probe = f"import os\nassert not [p for p in {paths!r} if os.path.exists(p)]\n{RIGHT}"
     (tmp_path / "in" / "ann.ipynb").write_bytes(notebook(probe))

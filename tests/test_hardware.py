@@ -4,7 +4,7 @@ import accelerate
 import pytest
 import torch
 
-from sbgm.lab.runs import make_accelerator
+from sbgm.train.runs import make_accelerator
 
 
 @pytest.mark.parametrize("n_processes", ["1", None])

@@ -31,7 +31,7 @@ def statements(paths):
 
 
 def test_these_are_the_rooms():
-    assert sorted(ROOMS) == ["cli", "course", "lab", "measure", "widgets"]
+    assert sorted(ROOMS) == ["cli", "course", "measure", "train", "widgets"]
 
 
 @pytest.mark.parametrize("path", LIBRARY, ids=lambda path: path.stem)
@@ -47,9 +47,9 @@ def test_the_library_needs_no_tables_processes_or_widgets_and_draws_in_one_file(
     assert path.stem == "plots" or "matplotlib" not in tops
 
 
-def test_measure_imports_neither_lab_nor_course_nor_widgets():
+def test_measure_imports_neither_train_nor_course_nor_widgets():
     for path in (SBGM / "measure").glob("*.py"):
-        assert not [name for name in imported(path) if name.startswith(("sbgm.lab", "sbgm.course", "sbgm.widgets"))]
+        assert not [name for name in imported(path) if name.startswith(("sbgm.train", "sbgm.course", "sbgm.widgets"))]
 
 
 def test_the_library_can_be_read_in_an_evening():

@@ -3,11 +3,14 @@
 import pytest
 import torch
 
+import claims
+import I5
+import recorded
+from drawing import Drawn
+from I5 import N_SHEET
 from sbgm.data import load_images
-from sbgm.lab import claims, i5, recorded
-from sbgm.lab.drawing import Drawn
-from sbgm.lab.i5 import N_SHEET, Cell, StepMap
-from sbgm.measure import Estimate, Measured, frechet_distance
+from sbgm.measure import Estimate, Measured, frechet_distance, records
+from sbgm.measure.records import Cell, StepMap
 
 
 def the_map(distances):
@@ -21,7 +24,7 @@ GOOD = {(30, 5e-6): 3.0, (100, 2e-5): 1.0, (100, 5e-5): 1.4, (30, 1e-4): 9.0, (1
 
 
 def test_the_claims_cells_are_judged_and_those_beyond_it_are_not():
-    checks = i5.i5_measurements(the_map(GOOD), "digits")
+    checks = I5.i5_measurements(the_map(GOOD), "digits")
     assert all(c.holds for c in checks)
     assert [c.value for c in checks[:2]] == pytest.approx([1.4, 3 / 1.4])
 
@@ -30,40 +33,40 @@ def test_the_claims_cells_are_judged_and_those_beyond_it_are_not():
     ("place", "distance", "word"), [((100, 5e-5), 1.6, "inconclusive"), ((30, 5e-6), 1.3, "not reproduced")]
 )
 def test_our_factor_is_a_yardstick_and_the_papers_statement_is_not(place, distance, word):
-    assert claims.word(i5.i5_measurements(the_map(GOOD | {place: distance}), "digits")) == word
-    assert claims.word(i5.i5_measurements(the_map(GOOD), "digits")) == "reproduced"
+    assert claims.word(I5.i5_measurements(the_map(GOOD | {place: distance}), "digits")) == word
+    assert claims.word(I5.i5_measurements(the_map(GOOD), "digits")) == "reproduced"
 
 
 def test_a_small_map_of_the_digits_is_measured_and_taken_from_its_folder_again(tmp_path, monkeypatch):
     options = {"n_steps": (1, 2), "step_sizes": (2e-5,), "n_samples": 80}
-    first = i5.digits_map(tmp_path, **options)
+    first = I5.digits_map(tmp_path, **options)
     assert [c.place for c in first.cells] == [(1, 2e-5), (2, 2e-5)]
     monkeypatch.setattr("sbgm.samplers.annealed_langevin", None)  # nothing is drawn again
-    assert i5.digits_map(tmp_path, **options).cells == first.cells
+    assert I5.digits_map(tmp_path, **options).cells == first.cells
 
 
 def test_mnist_has_the_shared_cell_of_i1_once_and_no_more_steps_than_asked(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(claims, "results_folder", lambda: tmp_path)
-    monkeypatch.setattr(i5, "digits_map", lambda *_: the_map(GOOD))
-    monkeypatch.setattr(i5, "some_images", lambda *_: None)
-    monkeypatch.setattr(i5, "require_enough_digits", lambda **_: None)
+    monkeypatch.setattr(records, "results_folder", lambda: tmp_path)
+    monkeypatch.setattr(I5, "digits_map", lambda *_: the_map(GOOD))
+    monkeypatch.setattr(I5, "some_images", lambda *_: None)
+    monkeypatch.setattr(I5, "require_enough_digits", lambda **_: None)
 
     def measured(drawings, *_):
         asked.append([(drawing.n_steps, drawing.step_size) for drawing in drawings])
         return the_map(GOOD)
 
-    monkeypatch.setattr(i5, "measure_map", measured)
-    i5.measure_i5(tmp_path, n_steps=30, weights="mnist_classifier")
-    i5.measure_i5(tmp_path, n_steps=100, weights="mnist_classifier")
+    monkeypatch.setattr(I5, "measure_map", measured)
+    I5.measure_i5(tmp_path, n_steps=30, weights="mnist_classifier")
+    I5.measure_i5(tmp_path, n_steps=100, weights="mnist_classifier")
     assert sorted(asked[0]) == [(30, 5e-6), (30, 2e-5), (30, 5e-5), (100, 2e-5)]
-    assert sorted(asked[1]) == sorted((t, eps) for t in (30, 50, 100) for eps in i5.MNIST_STEP_SIZES)
+    assert sorted(asked[1]) == sorted((t, eps) for t in (30, 50, 100) for eps in I5.MNIST_STEP_SIZES)
 
 
 def test_i10_reports_both_distances_and_the_noise_that_is_left(tmp_path, monkeypatch):
     images = load_images("digits")[:200]
     noisy = images + 0.01 * torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
-    monkeypatch.setattr(claims, "results_folder", lambda: tmp_path)
+    monkeypatch.setattr(records, "results_folder", lambda: tmp_path)
     monkeypatch.setattr(recorded, "enter", lambda claim_id, checks, tensors, **_: (claim_id, checks, tensors))
     monkeypatch.setattr(recorded, "draw", lambda *_, **__: Drawn(noisy[None], images[None]))
     monkeypatch.setattr(recorded, "some_images", lambda *_: images)

@@ -6,11 +6,14 @@ import pytest
 import torch
 from torch import nn
 
+import claims
+import I8
+import recorded
+from I8 import Inpainting
 from sbgm import generation, masks
 from sbgm.cli import main
 from sbgm.files import file_hash, load_tensors
-from sbgm.lab import claims, i8, recorded
-from sbgm.lab.i8 import Inpainting
+from sbgm.measure import records
 
 IMAGES = torch.stack([torch.zeros(1, 28, 28), torch.ones(1, 28, 28)])
 LABELS = torch.tensor([3, 3])
@@ -44,11 +47,11 @@ def weights(tmp_path):
 def small(monkeypatch, tmp_path, weights):
     """Two small images, an exact score, a classifier that is always right, and an empty folder of records."""
     network = Broad()
-    monkeypatch.setattr(i8, "load_images", lambda name, split: {("mnist_small", "test"): IMAGES}[name, split])
-    monkeypatch.setattr(i8, "load_labels", lambda name, split: {("mnist_small", "test"): LABELS}[name, split])
-    monkeypatch.setattr(i8, "load_network", lambda name: {weights: network}[name])
-    monkeypatch.setattr(i8, "load_classifier", lambda: always(3))
-    monkeypatch.setattr(claims, "results_folder", lambda: tmp_path / "results")
+    monkeypatch.setattr(I8, "load_images", lambda name, split: {("mnist_small", "test"): IMAGES}[name, split])
+    monkeypatch.setattr(I8, "load_labels", lambda name, split: {("mnist_small", "test"): LABELS}[name, split])
+    monkeypatch.setattr(I8, "load_network", lambda name: {weights: network}[name])
+    monkeypatch.setattr(I8, "load_classifier", lambda: always(3))
+    monkeypatch.setattr(records, "results_folder", lambda: tmp_path / "results")
     return network
 
 
@@ -95,7 +98,7 @@ def test_known_pixels_are_the_last_y_and_unknown_ones_have_the_exact_spread(weig
     settings = Inpainting(weights, n_fills=4_000, n_steps=100, step_size=0.01, precision="fp32")
     network = Broad()
     network.sigmas = torch.tensor([1.0, 0.1])
-    fills, ys = i8.draw_fills(network, IMAGES[:1, :, :4, :4], settings, tmp_path)
+    fills, ys = I8.draw_fills(network, IMAGES[:1, :, :4, :4], settings, tmp_path)
     known = settings.masks((4, 4))
     assert fills.shape == ys.shape == (3, 1, 4_000, 1, 4, 4)
     for i in range(3):
@@ -115,7 +118,7 @@ def test_an_interrupted_run_goes_on_with_the_next_image_and_ends_the_same(weight
     settings = Inpainting(weights, n_fills=3, n_steps=2)
     images = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     network = Broad()
-    whole = i8.draw_fills(network, images, settings, tmp_path / "whole")
+    whole = I8.draw_fills(network, images, settings, tmp_path / "whole")
     assert network.calls == 3 * 6
 
     saved = []
@@ -129,13 +132,13 @@ def test_an_interrupted_run_goes_on_with_the_next_image_and_ends_the_same(weight
     keep = generation.save_tensors
     monkeypatch.setattr(generation, "save_tensors", failing)
     with pytest.raises(KeyboardInterrupt):
-        i8.draw_fills(Broad(), images, settings, tmp_path / "parts")
+        I8.draw_fills(Broad(), images, settings, tmp_path / "parts")
     network = Broad()
-    again = i8.draw_fills(network, images, settings, tmp_path / "parts")
+    again = I8.draw_fills(network, images, settings, tmp_path / "parts")
     assert network.calls == 2 * 6  # the first image is kept, the second is done again
     for one, other in zip(again, whole, strict=True):
         assert torch.equal(one, other)
-    for one, other in zip(i8.draw_fills(network, images[:2], settings, tmp_path / "parts"), whole, strict=True):
+    for one, other in zip(I8.draw_fills(network, images[:2], settings, tmp_path / "parts"), whole, strict=True):
         assert torch.equal(one, other[:, :2])
     assert network.calls == 2 * 6
 
@@ -157,7 +160,7 @@ def test_every_number_is_what_a_loop_over_fills_gives():
     def classifier(x):  # by the brightness
         return torch.stack([0.5 - x.mean(dim=(1, 2, 3)), x.mean(dim=(1, 2, 3)) - 0.5], dim=1)
 
-    measured = i8.measure_fills(fills, ys, images, hidden, labels=labels, classifier=classifier)
+    measured = I8.measure_fills(fills, ys, images, hidden, labels=labels, classifier=classifier)
     assert int(measured["changed"].sum()) == int(measured["changed"][1, 2, 3]) == 1
     for m in range(3):
         known = hidden[m]
@@ -192,7 +195,7 @@ def good(**changes):
 
 
 def failing(**changes):
-    return [c.label for c in i8.i8_measurements(good(**changes), sigma_min=0.01) if not c.holds]
+    return [c.label for c in I8.i8_measurements(good(**changes), sigma_min=0.01) if not c.holds]
 
 
 def test_what_is_expected_is_what_the_ledger_says():
@@ -219,7 +222,7 @@ def test_what_is_expected_is_what_the_ledger_says():
 def test_shares_and_ratios_have_standard_errors_over_images():
     kept = torch.ones(3, 2, 20, dtype=torch.bool)
     kept[0, 0, :4] = False
-    by_label = {c.label: c for c in i8.i8_measurements(good(kept=kept), sigma_min=0.01)}
+    by_label = {c.label: c for c in I8.i8_measurements(good(kept=kept), sigma_min=0.01)}
     share = by_label["right-half: class kept"]
     assert share.value == pytest.approx(0.9)
     assert share.se == pytest.approx(0.2 / math.sqrt(2) / math.sqrt(2))  # of .8 and 1
@@ -230,10 +233,10 @@ def test_shares_and_ratios_have_standard_errors_over_images():
 
 
 def test_a_record_names_its_networks_and_rests_on_its_file(small, weights, tmp_path, monkeypatch):
-    monkeypatch.setattr(i8, "SHIPPED_CLASSIFIER", weights)
+    monkeypatch.setattr(I8, "SHIPPED_CLASSIFIER", weights)
     monkeypatch.setattr("sbgm.weights.weights_folder", lambda: tmp_path)
     options = ["--n-images", "2", "--n-steps", "30", "--step-size", "3e-05", "--weights", weights]
-    monkeypatch.setattr(i8, "Inpainting", lambda *a, **k: Inpainting(*a, **k, precision="fp32"))
+    monkeypatch.setattr(I8, "Inpainting", lambda *a, **k: Inpainting(*a, **k, precision="fp32"))
     assert main(["evaluate", "--claim", "I8", *options, "--folder", str(tmp_path / "run")]) == 0
     record = claims.load_record("I8")
     assert repr(record) == "I8 reproduced in part"
@@ -243,7 +246,7 @@ def test_a_record_names_its_networks_and_rests_on_its_file(small, weights, tmp_p
         f"--claim I8 --n-images 2 --n-steps 30 --step-size 3e-05 --weights {weights}"
     )
     kept = load_tensors(claims.attached_file(record))[0]
-    again = i8.i8_measurements(kept, sigma_min=record.facts["sigma_min"])
+    again = I8.i8_measurements(kept, sigma_min=record.facts["sigma_min"])
     assert [c.value for c in again] == pytest.approx([c.value for c in record.measurements])
     assert kept["fills"].dtype == torch.uint8
     assert kept["fills"].shape == (3, 2, 6, 1, 28, 28)
@@ -267,13 +270,13 @@ def faces(small, weights, monkeypatch, tmp_path):
     network.image_shape, network.arguments = (3, 8, 8), {"channels": 2}
     small.image_shape = (1, 28, 28)
     known["celeba", "test"] = torch.stack([torch.zeros(3, 8, 8), torch.ones(3, 8, 8)])
-    monkeypatch.setattr(i8, "load_images", lambda name, split: known[name, split])
-    monkeypatch.setattr(i8, "load_network", lambda name: {weights: small, str(path): network}[name])
+    monkeypatch.setattr(I8, "load_images", lambda name, split: known[name, split])
+    monkeypatch.setattr(I8, "load_network", lambda name: {weights: small, str(path): network}[name])
     return str(path)
 
 
 def test_faces_are_measured_beside_digits_in_numbers_alone(faces, small, weights, tmp_path, monkeypatch):
-    monkeypatch.setattr(i8, "Inpainting", lambda *a, **k: Inpainting(*a, **k, precision="fp32"))
+    monkeypatch.setattr(I8, "Inpainting", lambda *a, **k: Inpainting(*a, **k, precision="fp32"))
     options = {"n_images": 2, "n_steps": 30, "step_size": 3e-5, "weights": weights, "faces": faces}
     record = recorded.evaluate("I8", tmp_path / "run", **options)
     assert record.data == "broad; the first 2 test images of mnist_small; as many of CelebA, uncurated"
@@ -282,9 +285,9 @@ def test_faces_are_measured_beside_digits_in_numbers_alone(faces, small, weights
     assert record.facts["network of faces"] == file_hash(tmp_path / "faces.safetensors")
     digits, of_faces = record.measurements[:14], record.measurements[14:]
     kept = load_tensors(claims.attached_file(record))[0]
-    parts = {name.removeprefix(i8.FACES): value for name, value in kept.items() if name.startswith(i8.FACES)}
+    parts = {name.removeprefix(I8.FACES): value for name, value in kept.items() if name.startswith(I8.FACES)}
     assert set(parts) == {"masks", "changed", "known_miss", "spread", "miss", "others"}  # no photograph, and no fill
-    again = i8.i8_measurements(parts, sigma_min=0.01, of=i8.FACES)
+    again = I8.i8_measurements(parts, sigma_min=0.01, of=I8.FACES)
     assert [(m.label, m.value) for m in again] == [(m.label, m.value) for m in of_faces]
     assert [m.label for m in of_faces] == [f"faces, {m.label}" for m in digits if "class" not in m.label]
     assert all(m.holds for m in of_faces)
@@ -294,12 +297,12 @@ def test_a_network_of_digits_is_none_of_faces(faces, small, weights, tmp_path):
     with pytest.raises(
         ValueError, match=r"faces must name a network on images of shape \(3, 8, 8\), got .*, on \(1, 28"
     ):
-        i8.measure_i8(tmp_path / "run", n_images=2, weights=weights, faces=weights)
+        I8.measure_i8(tmp_path / "run", n_images=2, weights=weights, faces=weights)
     assert small.calls == 0
 
 
 def test_a_failing_expectation_records_nothing(small, weights, tmp_path, monkeypatch):
-    monkeypatch.setattr(i8, "load_classifier", lambda: always(4))
+    monkeypatch.setattr(I8, "load_classifier", lambda: always(4))
     with pytest.raises(AssertionError, match="I8 not reproduced and was not recorded"):
         recorded.evaluate("I8", tmp_path / "run", n_images=2, n_steps=2, weights=weights)
     assert not (tmp_path / "results").exists()

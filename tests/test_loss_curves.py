@@ -5,8 +5,7 @@ import math
 import pytest
 import torch
 
-from sbgm.lab import relative_drift, relative_spread, running_mean
-from sbgm.lab.figure1 import first_change
+from M2 import first_change, relative_drift, relative_spread, running_mean
 
 NORMAL = torch.randn(30_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 

@@ -1,6 +1,5 @@
 """The command line: the ledger printed and written, and a recorded claim measured on tiny runs."""
 
-import argparse
 import json
 import os
 import subprocess
@@ -11,17 +10,19 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import claims
+import M2
+import recorded
+from claims import Settled, expected, reported, settle
+from M2 import Figure1
 from sbgm import cli as command
-from sbgm.cli import ledger
 from sbgm.data import DataNotFoundError, load_images
 from sbgm.files import read_facts
-from sbgm.lab import Figure1, claims, figure1, recorded
-from sbgm.lab.claims import Settled, expected, reported, settle
-from sbgm.lab.runs import Run
+from sbgm.measure import records
+from sbgm.train.runs import Run
 from sbgm.training import Step
 
 ROOT = Path(__file__).resolve().parent.parent
-WRITE = argparse.Namespace(write=True)
 RECORDED = Settled("M2", "reproduced", (expected("ratio", 68.9, low=5),), facts={"iterations": 6000})
 
 
@@ -29,7 +30,7 @@ RECORDED = Settled("M2", "reproduced", (expected("ratio", 68.9, low=5),), facts=
 def folders(monkeypatch, tmp_path):
     """Ledger and committed records of our own."""
     monkeypatch.setenv("SBGM_LEDGER", str(tmp_path / "ledger"))
-    monkeypatch.setattr(claims, "results_folder", lambda: tmp_path / "results")
+    monkeypatch.setattr(records, "results_folder", lambda: tmp_path / "results")
     return tmp_path
 
 
@@ -70,14 +71,14 @@ def test_writing_enters_runs_in_the_records_the_table_and_the_readme(capsys, fol
     before, after = "# Title\n\nText “before”.\n\n", "\n\nText after.\n"
     path = readme(folders, f"{before}<!-- ledger -->\n| old |\n<!-- /ledger -->{after}")
     for _ in range(2):  # the second time changes nothing
-        assert ledger.run(WRITE, path) == 0
+        claims.ledger(write=True, readme=path)
         records = claims.load_records(folders / "results")
         assert list(records) == ["S1", "M2"]
         assert records["M2"] == RECORDED
         text = path.read_text(encoding="utf-8")
         assert text == f"{before}<!-- ledger -->\n2 claims: 2 reproduced whole\n<!-- /ledger -->{after}"
         table = (folders / "results" / "README.md").read_text(encoding="utf-8")
-        assert table == f"{ledger.HEAD}\n{claims.ledger_table(records)}\n"
+        assert table == f"{claims.HEAD}\n{claims.ledger_table(records)}\n"
     assert sorted(p.name for p in folders.iterdir()) == ["README.md", "ledger", "results"]
 
 
@@ -95,7 +96,7 @@ def test_a_readme_without_its_markers_is_named_and_nothing_is_written(folders, t
     settle("S1", [reported("x", 1)])
     path = readme(folders, text)
     with pytest.raises(ValueError, match=r"README.md must hold the markers <!-- ledger --> and <!-- /ledger --> once"):
-        ledger.run(WRITE, path)
+        claims.ledger(write=True, readme=path)
     assert path.read_text(encoding="utf-8") == text
     assert not (folders / "results").exists()
 
@@ -105,7 +106,7 @@ def test_the_repositorys_readme_has_the_markers():
     assert text.count("<!-- ledger -->") == text.count("<!-- /ledger -->") == 1
 
 
-@pytest.mark.parametrize("arguments", [[], ["tran"], ["evaluate"], ["evaluate", "--claim", "S1"]])
+@pytest.mark.parametrize("arguments", [[], ["tran"], ["evaluate"]])
 def test_wrong_commands_are_refused_with_the_usage(arguments, capsys):
     with pytest.raises(SystemExit) as stopped:
         command.main(arguments)
@@ -120,8 +121,8 @@ def test_wrong_commands_are_refused_with_the_usage(arguments, capsys):
 def tiny(monkeypatch):
     """Fifty small images in place of CIFAR-10, and a network that trains on them in no time."""
     images = load_images("photo_patches", "test")[:50, :, :8, :8].clone()
-    monkeypatch.setattr(figure1, "load_images", lambda name: {"cifar10": images}[name])
-    monkeypatch.setattr(figure1, "M2_SETTINGS", Figure1(0.0, channels=8, batch_size=2))
+    monkeypatch.setattr(M2, "load_images", lambda name: {"cifar10": images}[name])
+    monkeypatch.setattr(M2, "M2_SETTINGS", Figure1(0.0, channels=8, batch_size=2))
     return images
 
 
@@ -166,7 +167,7 @@ def measured_m2(folders, *options):
 
 
 def test_a_run_that_meets_what_was_expected_is_recorded_with_all_it_takes(tiny, folders, capsys, monkeypatch):
-    monkeypatch.setattr(figure1, "train_figure1", curves)
+    monkeypatch.setattr(M2, "train_figure1", curves)
     assert measured_m2(folders) == 0
     assert capsys.readouterr().out.startswith("M2 (§ 3.1, Fig. 1) on raw images")
     record = claims.load_record("M2")
@@ -186,7 +187,7 @@ def test_a_run_that_meets_what_was_expected_is_recorded_with_all_it_takes(tiny, 
     assert values["raw: mean of iterations 51 to 100 less that of 1 to 10"] < -5e6
     json.loads((folders / "results" / "M2.json").read_text(encoding="utf-8"))
     # the numbers follow from the shipped curves alone
-    again = figure1.m2_measurements(**shipped, dim=tiny[0].numel())
+    again = M2.m2_measurements(**shipped, dim=tiny[0].numel())
     assert [c.value for c in again] == pytest.approx([c.value for c in record.measurements], rel=1e-4)
 
 
@@ -201,7 +202,7 @@ def test_finished_runs_are_taken_from_the_results_and_only_the_missing_ones_are_
         made.append(folder.name)
         return curves(images, settings, folder, save_every)
 
-    monkeypatch.setattr(figure1, "train_figure1", counted)
+    monkeypatch.setattr(M2, "train_figure1", counted)
     assert measured_m2(folders) == 130
     assert made == RUNS[:2]
     kept = sorted((folders / "results" / "M2").iterdir())
@@ -215,10 +216,10 @@ def test_finished_runs_are_taken_from_the_results_and_only_the_missing_ones_are_
 
 
 def test_a_curve_of_other_settings_is_not_taken(tiny, folders, capsys, monkeypatch):
-    monkeypatch.setattr(figure1, "train_figure1", curves)
+    monkeypatch.setattr(M2, "train_figure1", curves)
     assert measured_m2(folders, "--seeds", "1") == 0
-    monkeypatch.setattr(figure1, "M2_SETTINGS", Figure1(0.0, channels=16, batch_size=2))
-    monkeypatch.setattr(figure1, "train_figure1", lambda *_, **__: pytest.fail("made anew, as it should be"))
+    monkeypatch.setattr(M2, "M2_SETTINGS", Figure1(0.0, channels=16, batch_size=2))
+    monkeypatch.setattr(M2, "train_figure1", lambda *_, **__: pytest.fail("made anew, as it should be"))
     with pytest.raises(pytest.fail.Exception, match="made anew"):
         measured_m2(folders)
 
@@ -228,7 +229,7 @@ def no_cifar10(name):
 
 
 def test_what_goes_wrong_is_one_line_without_a_traceback(folders, capsys, monkeypatch):
-    monkeypatch.setattr(figure1, "load_images", no_cifar10)
+    monkeypatch.setattr(M2, "load_images", no_cifar10)
     assert command.main(["evaluate", "--claim", "M2", "--folder", str(folders / "runs")]) == 1
     assert capsys.readouterr().err == "sbgm: CIFAR-10 is not in /nowhere. Run …\n"
 
@@ -246,7 +247,7 @@ def test_ctrl_c_says_how_to_go_on(tiny, folders, capsys, monkeypatch):
         raise KeyboardInterrupt
         yield
 
-    monkeypatch.setattr(figure1, "train_figure1", interrupted)
+    monkeypatch.setattr(M2, "train_figure1", interrupted)
     assert command.main(["evaluate", "--claim", "M2", "--folder", str(folders / "runs")]) == 130
     assert "The same command goes on from what is in" in capsys.readouterr().err
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from sbgm import MLP, score_matching_loss
-from sbgm.lab import Circle, CircleTraining, direction_errors, train_on_circle
 from sbgm.measure import estimate
+from sbgm.train import Circle, CircleTraining, direction_errors, train_on_circle
 from seeds import seeded
 
 

@@ -8,7 +8,7 @@ import torch
 from safetensors import safe_open
 
 from sbgm import ConditionalMLP, EnergyMLP, geometric_sigmas, paper_mixture
-from sbgm.lab import SHIPPED, MixtureTraining, level_errors, load_shipped, train_mixture, train_shipped
+from sbgm.train import SHIPPED, MixtureTraining, level_errors, load_shipped, train_mixture, train_shipped
 from sbgm.weights import weights_folder
 from seeds import seeded
 

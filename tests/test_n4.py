@@ -5,8 +5,11 @@ import math
 
 import pytest
 
-from sbgm.lab import claims, n4, recorded
-from sbgm.lab.n4 import NetworkRow
+import claims
+import N4
+import recorded
+from N4 import NetworkRow
+from sbgm.measure import records
 
 
 def rows(losses, distances):
@@ -14,7 +17,7 @@ def rows(losses, distances):
 
 
 def test_the_networks_differ_in_shape_alone():
-    settings = n4.networks(100)
+    settings = N4.networks(100)
     assert len(settings) >= 8
     shapes = {(s.width, s.n_blocks, s.norm) for s in settings}
     assert len(shapes) == len(settings)
@@ -23,34 +26,34 @@ def test_the_networks_differ_in_shape_alone():
 
 def test_the_rank_correlation_is_of_ranks():
     losses = [1, 2, 3, 4, 5, 6, 7, 8]
-    agree = n4.n4_measurements(rows(losses, [math.exp(v) for v in losses]), rows([1, 2, 3], [3, 2, 1]))
+    agree = N4.n4_measurements(rows(losses, [math.exp(v) for v in losses]), rows([1, 2, 3], [3, 2, 1]))
     values = {c.label: c for c in agree}
     correlation = values["rank correlation, held-out loss and distance to held-out digits"]
     assert correlation.value == pytest.approx(1)
     assert correlation.low == 0.8
     assert values["the same among 3 late checkpoints of one run"].value == pytest.approx(-1)
     assert all(c.holds for c in agree)
-    swapped = n4.n4_measurements(rows(losses, [2, 1, 4, 3, 6, 5, 8, 7]), rows([1, 2], [1, 2]))
+    swapped = N4.n4_measurements(rows(losses, [2, 1, 4, 3, 6, 5, 8, 7]), rows([1, 2], [1, 2]))
     assert swapped[0].value == pytest.approx(1 - 6 * 8 / (8 * 63))  # 1 − 6Σd²/(n(n² − 1))
 
 
 def test_fewer_networks_or_another_order_fail():
-    few = {m.label: m for m in n4.n4_measurements(rows([1, 2], [1, 2]), rows([1, 2], [1, 2]))}
+    few = {m.label: m for m in N4.n4_measurements(rows([1, 2], [1, 2]), rows([1, 2], [1, 2]))}
     assert not few["networks"].holds
-    reversed_order = n4.n4_measurements(rows(range(1, 10), range(10, 1, -1)), rows([1, 2], [1, 2]))
+    reversed_order = N4.n4_measurements(rows(range(1, 10), range(10, 1, -1)), rows([1, 2], [1, 2]))
     assert not reversed_order[0].holds
 
 
 @pytest.mark.filterwarnings("error")
 def test_the_table_is_read_as_it_was_written(tmp_path):
     written = rows([1.25, 1 / 3, 10 / 9.7], [0.1, 2e-17, 1.7976931348623157e308]), rows([7.0], [1.5])
-    n4.table(*written).to_csv(tmp_path / "N4.csv", index=False)
-    assert n4.read_rows(tmp_path / "N4.csv") == written
+    N4.table(*written).to_csv(tmp_path / "N4.csv", index=False)
+    assert N4.read_rows(tmp_path / "N4.csv") == written
 
 
 def test_the_committed_table_is_that_of_its_rows():
     path = claims.attached_file(claims.load_record("N4"))
-    assert n4.table(*n4.read_rows(path)).to_csv(index=False) == path.read_text(encoding="utf-8")
+    assert N4.table(*N4.read_rows(path)).to_csv(index=False) == path.read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -59,14 +62,14 @@ def small(monkeypatch, tmp_path):
     shape = {"width": 8, "n_blocks": 1, "batch_size": 16}
 
     def networks(n):
-        return [n4.DigitsTraining(**{**shape, "width": 4 * (i + 1)}, n_iterations=n) for i in range(9)]
+        return [N4.DigitsTraining(**{**shape, "width": 4 * (i + 1)}, n_iterations=n) for i in range(9)]
 
-    monkeypatch.setattr(n4, "networks", networks)
-    monkeypatch.setattr(n4, "late", lambda n: n4.DigitsTraining(**shape, one_cycle=False, n_iterations=n))
-    monkeypatch.setattr(n4, "N_SAMPLES", 70)
-    monkeypatch.setattr(n4, "N_LATE", 2)
-    monkeypatch.setattr(n4, "measure", quick(n4.measure))
-    monkeypatch.setattr(claims, "results_folder", lambda: tmp_path / "results")
+    monkeypatch.setattr(N4, "networks", networks)
+    monkeypatch.setattr(N4, "late", lambda n: N4.DigitsTraining(**shape, one_cycle=False, n_iterations=n))
+    monkeypatch.setattr(N4, "N_SAMPLES", 70)
+    monkeypatch.setattr(N4, "N_LATE", 2)
+    monkeypatch.setattr(N4, "measure", quick(N4.measure))
+    monkeypatch.setattr(records, "results_folder", lambda: tmp_path / "results")
     return tmp_path
 
 
@@ -82,7 +85,7 @@ def quick(measure):
 
 def test_a_run_is_recorded_with_its_table_and_goes_on_where_it_was(small, monkeypatch):
     measured = []
-    inner = n4._train_and_measure
+    inner = N4._train_and_measure
 
     def counted(settings, *rest):
         measured.append(settings.width)
@@ -90,7 +93,7 @@ def test_a_run_is_recorded_with_its_table_and_goes_on_where_it_was(small, monkey
             raise KeyboardInterrupt
         return inner(settings, *rest)
 
-    monkeypatch.setattr(n4, "_train_and_measure", counted)
+    monkeypatch.setattr(N4, "_train_and_measure", counted)
     with pytest.raises(KeyboardInterrupt):
         recorded.evaluate("N4", small / "run", n_iterations=2)
     assert not (small / "results").exists()
@@ -98,7 +101,7 @@ def test_a_run_is_recorded_with_its_table_and_goes_on_where_it_was(small, monkey
     assert len(measured) == 4 + 7  # three are kept, the fourth is done again
     assert repr(record) == "N4 reproduced in part"
     assert claims.load_record("N4") == record
-    found, late = n4.read_rows(claims.attached_file(record))
+    found, late = N4.read_rows(claims.attached_file(record))
     assert [row.width for row in found] == [4 * (i + 1) for i in range(9)]
     assert [row.iteration for row in late] == [1, 2]
     assert record.facts["iterations"] == 2
@@ -108,11 +111,11 @@ def test_numbers_of_other_settings_are_not_reused(small):
     first = recorded.evaluate("N4", small / "run", n_iterations=2)
     second = recorded.evaluate("N4", small / "run", n_iterations=4)
     assert first.facts["iterations"] == 2
-    assert [row.iteration for row in n4.read_rows(claims.attached_file(second))[0]] == [4] * 9
+    assert [row.iteration for row in N4.read_rows(claims.attached_file(second))[0]] == [4] * 9
 
 
 def test_a_failing_expectation_records_nothing(small, monkeypatch):
-    monkeypatch.setattr(n4, "networks", lambda n: [n4.DigitsTraining(width=8, n_blocks=1, n_iterations=n)])
+    monkeypatch.setattr(N4, "networks", lambda n: [N4.DigitsTraining(width=8, n_blocks=1, n_iterations=n)])
     with pytest.raises(AssertionError, match=r"(?s)N4 .* networks: 1   expected at least 8"):
         recorded.evaluate("N4", small / "run", n_iterations=2)
     assert not (small / "results").exists()

@@ -12,9 +12,9 @@ from processes import sbgm_on_processes
 from sbgm import cli as command
 from sbgm import geometric_sigmas, ncsn_loss
 from sbgm.data import load_images
-from sbgm.lab.ncsn import NCSN, ORDER, train_ncsn
-from sbgm.lab.runs import Run, TrainingSettings, hardware, load_checkpoint, load_trained, train
 from sbgm.noise import derived_generator
+from sbgm.train.images import NCSN, ORDER, train_ncsn
+from sbgm.train.runs import Run, TrainingSettings, hardware, load_checkpoint, load_trained, train
 
 TINY = NCSN(
     "digits",
@@ -137,7 +137,7 @@ def test_settings_that_do_not_fit_leave_no_run(tmp_path):
 
 def test_every_epoch_shows_each_image_once(monkeypatch, tmp_path):
     """Each image carries its own brightness; the batches are seen through the noise at a tiny σ."""
-    from sbgm.lab import ncsn
+    from sbgm.train import images as ncsn
 
     images = torch.arange(20.0).reshape(20, 1, 1, 1).expand(20, 1, 8, 8) / 20
     seen = []
@@ -154,7 +154,7 @@ def test_every_epoch_shows_each_image_once(monkeypatch, tmp_path):
 
 def test_the_loss_is_the_papers(monkeypatch, tmp_path):
     """The zero score's loss is D/2 at every level: 32 for 8×8 images (the shift of the dequantised data cancels)."""
-    from sbgm.lab import ncsn
+    from sbgm.train import images as ncsn
 
     monkeypatch.setattr(
         ncsn, "ncsn_loss", lambda score, x, *a, **k: ncsn_loss(lambda x, s: 0 * score(x, s), x, *a, **k)

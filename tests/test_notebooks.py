@@ -16,9 +16,9 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 import bench
 import notebooks as tool
+from claims import VERDICT, claims, load_records, with_verdicts
 from notebooks import FOLDED_TAG, faults, normalised, read, without_text_chunks
-from sbgm.cli.ledger import VERDICT, with_verdicts
-from sbgm.lab.claims import claims, load_records, results_folder
+from sbgm.measure.records import results_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTERS = tool.found()

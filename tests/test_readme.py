@@ -11,10 +11,12 @@ import torch
 from sklearn.datasets import make_moons
 
 import bench
+import claims
+import scale
 from processes import torchrun
-from sbgm.cli import ledger, main
-from sbgm.lab import claims, scale
-from sbgm.lab.runs import Run
+from sbgm.cli import main
+from sbgm.measure.records import results_folder
+from sbgm.train.runs import Run
 
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -117,23 +119,23 @@ def test_every_local_link_leads_to_a_file_and_a_heading(name):
 
 
 def test_the_ledger_and_its_count_are_those_the_records_give():
-    records = claims.load_records(claims.results_folder())
+    records = claims.load_records(results_folder())
     shown = README.partition("<!-- ledger -->")[2].partition("<!-- /ledger -->")[0].strip()
     assert shown == claims.count_line(records)
-    table = (claims.results_folder() / "README.md").read_text(encoding="utf-8")
-    assert table == f"{ledger.HEAD}\n{claims.ledger_table(records)}\n"
+    table = (results_folder() / "README.md").read_text(encoding="utf-8")
+    assert table == f"{claims.HEAD}\n{claims.ledger_table(records)}\n"
 
 
 def test_what_an_hour_of_gpu_gives_is_counted():
     table = scale.gpu_hour_table()
-    assert ledger.with_section(ROOT / "README.md", "gpu-hour", table) == README
+    assert claims.with_section(ROOT / "README.md", "gpu-hour", table) == README
     assert max(len(line) for line in table.splitlines()) <= 120
 
 
 @pytest.mark.parametrize("name", ["bench", "bench learning"])
 def test_a_table_of_speeds_is_replaced_between_its_markers_and_nothing_else_is(name):
     before = bench.SPEED.read_text(encoding="utf-8")
-    after = ledger.with_section(bench.SPEED, name, "| new |")
+    after = claims.with_section(bench.SPEED, name, "| new |")
     old = before.partition(f"<!-- {name} -->\n")[2].partition(f"\n<!-- /{name} -->")[0]
     assert old.count("| yes |") >= 1
     assert after == before.replace(old, "| new |")

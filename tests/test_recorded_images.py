@@ -9,19 +9,23 @@ import torch
 from safetensors.torch import load_file
 from torch.nn.functional import avg_pool2d
 
+import claims
+import drawing
+import M2
+import recorded
+from claims import Settled, expected, reported
+from drawing import Drawing, Machine
+from M2 import RAW, Figure1, load_raw
 from sbgm import cli as command
 from sbgm import weights
 from sbgm.data import load_images, load_labels
-from sbgm.lab import claims, drawing, figure1, load_classifier, recorded
-from sbgm.lab.claims import Settled, expected, reported
-from sbgm.lab.drawing import Drawing, Machine
-from sbgm.lab.figure1 import RAW, Figure1, load_raw
-from sbgm.measure import Measured, kernel_distance, nearest_neighbours, shown
+from sbgm.measure import Measured, kernel_distance, nearest_neighbours, records, shown
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER
 from sbgm.measure.judging import FeatureSpace, Reference
 from sbgm.networks import ResNet
 from sbgm.noise import perturb
 from sbgm.refinenet import RefineNet
+from sbgm.train import load_classifier
 from sbgm.weights import save_network, save_weights, weights_folder
 from seeds import seeded
 
@@ -46,7 +50,7 @@ def small(monkeypatch, tmp_path):
             save_network(network, folder / f"{name}.safetensors", image_shape=[1, 28, 28])
         save_weights(ResNet(16, 1), folder / f"{RAW}.safetensors")
     monkeypatch.setattr(weights, "weights_folder", lambda: folder)
-    monkeypatch.setattr(claims, "results_folder", lambda: tmp_path / "results")
+    monkeypatch.setattr(records, "results_folder", lambda: tmp_path / "results")
     monkeypatch.setenv("SBGM_LEDGER", str(tmp_path / "ledger"))
     return tmp_path
 
@@ -342,8 +346,8 @@ def test_colour_images_are_compared_with_the_controls(small, monkeypatch):
 
 def test_the_raw_network_is_saved_and_loaded(small, monkeypatch):
     images = load_images("mnist_small")[:64]
-    monkeypatch.setattr(figure1, "load_images", lambda name: images)
-    path = figure1.train_shipped_raw(small / "run", Figure1(0.0, channels=16, batch_size=2, n_iterations=2))
+    monkeypatch.setattr(M2, "load_images", lambda name: images)
+    path = M2.train_shipped_raw(small / "run", Figure1(0.0, channels=16, batch_size=2, n_iterations=2))
     network = load_raw(str(path))
     assert not network.training
     assert network.sigmas.tolist() == pytest.approx([0.01])

@@ -6,17 +6,19 @@ import inspect
 import pytest
 import torch
 
-from sbgm.lab import claims, recorded
-from sbgm.lab.claims import NotReproducedError, expected
-from sbgm.lab.drawing import Drawn
-from sbgm.lab.faces import Faces
-from sbgm.lab.i5 import N_SHEET, Cell, StepMap
-from sbgm.lab.n4 import NetworkRow
-from sbgm.measure import Estimate, Measured, quantise
+import claims
+import recorded
+from claims import NotReproducedError, expected
+from drawing import Drawn
+from I3 import Faces
+from I5 import N_SHEET
+from N4 import NetworkRow
+from sbgm.measure import Estimate, Measured, quantise, records
 from sbgm.measure.judging import FeatureSpace, Reference
+from sbgm.measure.records import Cell, StepMap, results_folder
 from sbgm.training import Step
 
-COMMITTED = claims.load_records(claims.results_folder())
+COMMITTED = claims.load_records(results_folder())
 IMAGES = torch.rand(20, 1, 4, 4, generator=torch.Generator().manual_seed(0))
 CHAINS = torch.stack([IMAGES, IMAGES])
 CELL = Cell(100, 2e-5, 1.0, 0.1, 1.1, 1.1, 0.1)
@@ -84,7 +86,7 @@ def measure(request, monkeypatch, tmp_path):
     home = inspect.getmodule(getattr(function, "func", function))
     for name in STAND_INS.keys() & vars(home).keys():
         monkeypatch.setattr(home, name, STAND_INS[name])
-    monkeypatch.setattr(claims, "results_folder", lambda: tmp_path / "results")
+    monkeypatch.setattr(records, "results_folder", lambda: tmp_path / "results")
     options = {"weights": "cifar10_ncsn"} if claim_id == "I3" else {}  # no network on CelebA ships
 
     def evaluate(*measurements, **accept):

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+import drawing
+from drawing import Drawing, Machine, draw
 from sbgm import annealed_langevin, generate, generation, weights
-from sbgm.lab import drawing
-from sbgm.lab.drawing import Drawing, Machine, draw
 from sbgm.refinenet import RefineNet
 from sbgm.samplers import denoise
 from sbgm.weights import load_network, save_network

@@ -16,9 +16,10 @@ from processes import FORKS
 from sbgm import SamplerDivergedError, ncsn_loss
 from sbgm import cli as command
 from sbgm.cli import train
-from sbgm.lab import ncsn, runs
-from sbgm.lab.ncsn import train_ncsn
-from sbgm.lab.runs import Run, load_trained, step_of
+from sbgm.train import images as ncsn
+from sbgm.train import runs
+from sbgm.train.images import train_ncsn
+from sbgm.train.runs import Run, load_trained, step_of
 from small_run import IMAGES, SETTINGS, as_a_command, assert_same_run, changed, live, small_network, steps_of
 
 
@@ -274,7 +275,7 @@ def test_a_write_that_fails_leaves_the_checkpoint_before_it_and_nothing_else(tmp
     folder = tmp_path / "run"
     steps = steps_of(folder)
     next(steps), next(steps)
-    monkeypatch.setattr(f"sbgm.lab.runs.{part}", fail)
+    monkeypatch.setattr(f"sbgm.train.runs.{part}", fail)
     with pytest.raises(OSError, match="the disk is gone"):
         list(steps)
     monkeypatch.undo()

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from counting import CountedScore
+from curve import samplers_within
 from sbgm.generation import fitted_start, generate, uniform_start
-from sbgm.lab.curve import samplers_within
 from sbgm.noise import derived_generator, geometric_sigmas
 
 LADDER = geometric_sigmas(1, 0.01, 10)

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from sbgm.lab.ncsn import NCSN
-from sbgm.lab.scale import fast_precision, forward_flop, full_run, gpu_hour_table, hours, saved_numbers
 from sbgm.refinenet import RefineNet
+from sbgm.train.images import NCSN
 from sbgm.training import n_parameters
+from scale import fast_precision, forward_flop, full_run, gpu_hour_table, hours, saved_numbers
 
 SHAPE = (1, 8, 8)
 

@@ -8,7 +8,7 @@ import pytest
 
 import ship_weights
 from sbgm.cli import train
-from sbgm.lab.ncsn import NCSN
+from sbgm.train.images import NCSN
 
 CHANGES = {
     "none": {},

@@ -13,8 +13,9 @@ from urllib.parse import unquote
 import pytest
 
 import sbgm
+from claims import claims, load_records
 from notebooks import found, place
-from sbgm.lab.claims import claims, load_records, results_folder
+from sbgm.measure.records import results_folder
 from scratch_site import built_once
 from test_environment import imported, requirements, third_party
 from test_site_pages import FORMULAS, resolve

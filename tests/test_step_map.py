@@ -7,12 +7,13 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
+from I5 import N_SHEET, constant_pixels, measure_cell, noise_on_constant_pixels
 from sbgm import annealed_langevin, final, geometric_sigmas, plots
 from sbgm.data import load_images
-from sbgm.lab import sample_digits
-from sbgm.lab.i5 import N_SHEET, Cell, StepMap, constant_pixels, measure_cell, noise_on_constant_pixels
 from sbgm.measure import Measured
+from sbgm.measure.records import Cell, StepMap
 from sbgm.theory import langevin_variance, noise_ratio, variance_ratio
+from sbgm.train import sample_digits
 from sbgm.weights import load_network
 from seeds import seeded
 

@@ -9,13 +9,14 @@ import pytest
 import torch
 from torch import nn
 
+from M2 import Figure1, train_figure1
 from processes import FORKS
 from sbgm import MLP, annealed_langevin, final, geometric_sigmas, ncsn_loss, paper_mixture
 from sbgm.data import load_images
-from sbgm.lab import Figure1, Figure2, runs, train_figure1, train_figure2
-from sbgm.lab.runs import Run, load_checkpoint, save_checkpoint
 from sbgm.losses import sliced_score_matching_loss
 from sbgm.networks import ConditionalMLP
+from sbgm.train import Figure2, runs, train_figure2
+from sbgm.train.runs import Run, load_checkpoint, save_checkpoint
 from sbgm.training import Step, fit, fit_score, n_parameters
 from small_run import figure1_killed_at
 
@@ -296,7 +297,7 @@ def test_a_nan_gradient_at_a_saving_iteration_leaves_the_checkpoint_before_it(tm
         return value + 0 * (value - value).sqrt() if len(calls) == 8 else value  # 0 · ∂√u/∂u at u = 0
 
     calls, path = [], tmp_path / "run"
-    monkeypatch.setattr("sbgm.lab.figure1.sliced_score_matching_loss", loss)
+    monkeypatch.setattr("M2.sliced_score_matching_loss", loss)
     with pytest.raises(FloatingPointError, match="the sum of the gradient is nan at step 8 of 12; lower the learning"):
         run(path)
     monkeypatch.undo()

@@ -8,8 +8,7 @@ import torch
 
 from moving import assert_moves_and_returns
 from sbgm import annealed_langevin
-from sbgm.lab import Trajectory, annealed_trajectory
-from sbgm.widgets import image_annealing_explorer
+from sbgm.widgets import Trajectory, annealed_trajectory, image_annealing_explorer
 from seeds import seeded
 
 SIGMAS = [1.0, 0.3, 0.1]

@@ -11,16 +11,18 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+import drawing
+from drawing import Drawing, Machine, draw
 from sbgm import ImageMLP, generate, geometric_sigmas, inpaint, langevin, power_sigmas, samplers
 from sbgm.generation import NamedSampler, draw_batches, gaussian_start, uniform_start
-from sbgm.lab import drawing, ncsn, runs
-from sbgm.lab.drawing import Drawing, Machine, draw
-from sbgm.lab.ncsn import NCSN, resident, train_ncsn
-from sbgm.lab.runs import Run, TrainingSettings
 from sbgm.networks import in_range
 from sbgm.noise import derived_generator
 from sbgm.refinenet import ConditionalInstanceNorm, RefineNet, rescaled
 from sbgm.samplers import SamplerDivergedError, annealed_langevin
+from sbgm.train import images as ncsn
+from sbgm.train import runs
+from sbgm.train.images import NCSN, resident, train_ncsn
+from sbgm.train.runs import Run, TrainingSettings
 from seeds import initial_weights_from, seeded
 
 META = torch.device("meta")

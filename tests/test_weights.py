@@ -4,9 +4,9 @@ import pytest
 import safetensors.torch
 import torch
 
+from drawing import samples_key
 from sbgm import MLP, ConditionalMLP, RefineNet, load_network, load_weights, save_network, save_weights
 from sbgm.files import file_hash, load_tensors, save_tensors
-from sbgm.lab.drawing import samples_key
 from sbgm.networks import ScoreNetwork
 from sbgm.weights import weights_file, weights_folder
 from seeds import initial_weights_from, seeded

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+import claims
 import sbgm
-from sbgm.lab import claims
 
 ROOT = Path(__file__).resolve().parent.parent
 # Without `site`, no .pth file of this environment leads back to the checkout; its packages come after the wheel's.
@@ -71,7 +71,7 @@ def test_the_wheel_holds_the_package_with_its_stubs_tables_and_data_and_nothing_
     wanted = {name.replace("data/", "sbgm/_data/") if name.startswith("data/") else name for name in
               tracked.stdout.splitlines()}  # fmt: skip
     assert names == wanted
-    assert {"sbgm/py.typed", "sbgm/__init__.pyi", "sbgm/lab/claims.toml"} <= names
+    assert {"sbgm/py.typed", "sbgm/__init__.pyi", "notebooks/lab/claims.toml"} <= names
     assert wheel.name.startswith(f"sbgm-{sbgm.__version__}-")
 
 

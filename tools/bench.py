@@ -23,6 +23,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from claims import attached_file, load_record, with_section
+from curve import draw_entry, entries
 from notebooks import found, place, run
 from sbgm import (
     MLP,
@@ -43,18 +45,16 @@ from sbgm import (
     widgets,
 )
 from sbgm.checked import Score
-from sbgm.cli.ledger import with_section
 from sbgm.data import load_images
 from sbgm.files import load_tensors
-from sbgm.lab import Figure2, annealed_trajectory, train_figure2
-from sbgm.lab.claims import attached_file, load_record
-from sbgm.lab.curve import draw_entry, entries, load_curve
-from sbgm.lab.i5 import StepMap
-from sbgm.lab.ncsn import NCSN, train_ncsn
-from sbgm.lab.runs import Run, hardware
-from sbgm.lab.scale import fast_precision
+from sbgm.measure.records import StepMap, load_curve
 from sbgm.precision import compiled
+from sbgm.train import Figure2, train_figure2
+from sbgm.train.images import NCSN, train_ncsn
+from sbgm.train.runs import Run, hardware
 from sbgm.training import adam
+from sbgm.widgets import annealed_trajectory
+from scale import fast_precision
 
 ROOT = Path(__file__).resolve().parent.parent
 SPEED = ROOT / "data" / "results" / "SPEED.md"

@@ -12,15 +12,15 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import torch
 
+from claims import attached_file, load_record
+from drawing import Machine
+from I9 import ColourSamples, checkpoint_fids
 from sbgm import cli, plots
 from sbgm.files import load_tensors, write_json
-from sbgm.lab.claims import attached_file, load_record
-from sbgm.lab.drawing import Machine
-from sbgm.lab.i9 import ColourSamples, checkpoint_fids
-from sbgm.lab.runs import Run, load_checkpoint
-from sbgm.lab.scale import TRAINING_SHARE, fast_precision
 from sbgm.measure import Inception
 from sbgm.measure.inception import require_enough
+from sbgm.train.runs import Run, load_checkpoint
+from scale import TRAINING_SHARE, fast_precision
 
 CLAIMS = {"cifar10": ("I9", "I2"), "celeba": ("I3",)}
 N_ALGORITHM_1 = 200  # samples of I2 and I3, which take 1,000 evaluations each, where I9's here take 50

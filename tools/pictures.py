@@ -20,12 +20,12 @@ from sklearn.datasets import load_sample_images
 from torch import Tensor
 from torchvision.transforms.v2.functional import center_crop, resize
 
+from claims import attached_file, check_weights, load_record
+from I3 import LEFT_OUT, N_FILLS
 from sbgm import MLP, annealed_langevin, final, geometric_sigmas, langevin, masks, paper_mixture, plots
 from sbgm.files import load_tensors
-from sbgm.lab import Figure2, train_figure2
-from sbgm.lab.claims import attached_file, check_weights, load_record
-from sbgm.lab.faces import LEFT_OUT, N_FILLS
 from sbgm.measure import controls, mode_weights
+from sbgm.train import Figure2, train_figure2
 
 FOLDER = Path(__file__).resolve().parent.parent / "data" / "results"
 LADDER = FOLDER / "ladder.png"

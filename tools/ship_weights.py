@@ -15,9 +15,9 @@ import torch
 from sbgm.cli.train import FLAGS, flag
 from sbgm.data import load_images
 from sbgm.files import content_hash, file_hash, read_facts
-from sbgm.lab.ncsn import NCSN
-from sbgm.lab.runs import Run, hardware
 from sbgm.measure import level_losses
+from sbgm.train.images import NCSN
+from sbgm.train.runs import Run, hardware
 from sbgm.weights import save_network, weights_file, weights_folder
 
 

@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Download, and say where the data are."""
     from sbgm.data import data_folder
-    from sbgm.lab.downloads import download
+    from sbgm.train.downloads import download
 
     download(options.name)
     print(f"{options.name} is at hand; downloads are kept in {data_folder()}")

@@ -13,9 +13,9 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from sbgm.cli.options import count, device, require_device
-from sbgm.data import NAMES, SETS, SPLITS, load_images, require_checkout, runs_folder
-from sbgm.lab import recorded
+from sbgm.checked import one_of
+from sbgm.cli.options import count, device, lab_script, require_device
+from sbgm.data import NAMES, SETS, SPLITS, load_images, runs_folder
 
 N_INCEPTION_REFERENCE = 5_000  # of real images, unless told otherwise: ten minutes on two cores
 SETTINGS = {
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="images: .safetensors, .npz, .npy or a folder of PNG",
     )
     what.add_argument("--network", help="a shipped network's name, a file of weights, or a run's folder")
-    what.add_argument("--claim", choices=list(recorded.MEASURES), help="a recorded claim's id")
+    what.add_argument("--claim", metavar="ID", help="a recorded claim's id")
     what.add_argument(
         "--curve", help="a network on MNIST, by name or file: distance against evaluations, every sampler"
     )
@@ -112,9 +112,9 @@ def _network_losses(options: argparse.Namespace) -> int:
     import pandas
     import torch
 
-    from sbgm.lab.runs import load_trained
     from sbgm.measure.judging import some_images
     from sbgm.measure.scores import level_losses, optimality_identity
+    from sbgm.train.runs import load_trained
 
     network = load_trained(options.network).to(options.device)
     n = min(options.n_reference or 1_000, len(load_images(options.data, options.split)))
@@ -138,25 +138,26 @@ def _network_losses(options: argparse.Namespace) -> int:
 
 def _record(options: argparse.Namespace) -> int:
     """Measure a claim or a curve, write its record, and print it; on Ctrl-C say how to go on."""
-    from sbgm.lab.curve import measure_curve
-    from sbgm.lab.drawing import CPU, Machine
-
-    require_checkout(f"{'--claim' if options.claim else '--curve'} enters a record in the repository")
-    parameters = inspect.signature(recorded.MEASURES[options.claim] if options.claim else measure_curve).parameters
+    purpose = f"{'--claim' if options.claim else '--curve'} enters a record in the repository"
+    recorded, curve, drawing = (lab_script(name, purpose) for name in ("recorded", "curve", "drawing"))
+    if options.claim:
+        one_of(recorded.MEASURES)(options.claim, "--claim", {})
+    measure = recorded.MEASURES[options.claim] if options.claim else curve.measure_curve
+    parameters = inspect.signature(measure).parameters
     settings = [name for name in (*SETTINGS, "n_reference") if name in parameters]
     where = ["device", "compile"] if "machine" in parameters else []
     takes = [*settings, *where, "folder", *(["accept"] if options.claim else [])]
     _require_taken(options, options.claim or "--curve", takes)
     given = {name: value for name in settings if (value := getattr(options, name)) is not None}
-    machine = Machine(options.device, options.compile)
-    if machine != CPU:
+    machine = drawing.Machine(options.device, options.compile)
+    if machine != drawing.CPU:
         given["machine"] = machine
     folder = options.folder or runs_folder() / (recorded.folder_name(options.claim) if options.claim else "samples")
     try:
         if options.claim:
             print(recorded.evaluate(options.claim, folder, accept=options.accept, **given).details())
         else:
-            print(measure_curve(folder, options.curve, **given))
+            print(curve.measure_curve(folder, options.curve, **given))
     except KeyboardInterrupt:
         print(f"\nStopped. The same command goes on from what is in {folder}.", file=sys.stderr)
         return 130

@@ -3,29 +3,48 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import math
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from sbgm.checked import Score
+from sbgm.data import require_checkout
 from sbgm.files import save_tensors, written_whole
 from sbgm.generation import NamedSampler, OnState
-from sbgm.lab.runs import load_trained, make_accelerator, on_device
 from sbgm.noise import geometric_sigmas, power_sigmas
 from sbgm.plots import image_sheet
 from sbgm.precision import PRECISIONS, autocast, compiled
 from sbgm.refinenet import rescaled
 from sbgm.samplers import State
+from sbgm.train.runs import load_trained, make_accelerator, on_device
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
+
+def lab_script(name: str, purpose: str) -> ModuleType:
+    """A script of `notebooks/lab/`, where the evidence for the claims lies beside its notebooks.
+
+    Args:
+        name: the file's, without its suffix.
+        purpose: begins the message where there is none, see `require_checkout`.
+
+    Raises:
+        FileNotFoundError: the package was installed without the repository.
+    """
+    folder = str(require_checkout(purpose) / "notebooks" / "lab")
+    if folder not in sys.path:
+        sys.path.append(folder)
+    return importlib.import_module(name)
 
 
 def leave_together(accelerator: Accelerator) -> None:

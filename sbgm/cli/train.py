@@ -22,8 +22,8 @@ from tqdm import tqdm
 
 from sbgm.checked import Positive, checked
 from sbgm.cli.options import leave_together
-from sbgm.lab.ncsn import DATA, NCSN, SCALES, train_ncsn
-from sbgm.lab.runs import Run, TrainingSettings, make_accelerator
+from sbgm.train.images import DATA, NCSN, SCALES, train_ncsn
+from sbgm.train.runs import Run, TrainingSettings, make_accelerator
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

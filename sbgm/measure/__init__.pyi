@@ -3,6 +3,7 @@ from . import distances as distances
 from . import estimates as estimates
 from . import inception as inception
 from . import judging as judging
+from . import records as records
 from . import scores as scores
 from .distances import PRDC as PRDC
 from .distances import FeatureStatistics as FeatureStatistics
@@ -39,6 +40,9 @@ from .inception import kid as kid
 from .judging import Reference as Reference
 from .judging import reference_features as reference_features
 from .judging import some_images as some_images
+from .records import load_curve as load_curve
+from .records import load_record as load_record
+from .records import load_step_map as load_step_map
 from .scores import LevelValues as LevelValues
 from .scores import RegionErrors as RegionErrors
 from .scores import SwitchCounter as SwitchCounter

@@ -24,7 +24,7 @@ HOMES = (
     "training",
     "precision",
     "weights",
-    "lab.runs",
+    "train.runs",
 )
 """The modules whose public functions have properties; rooms have test files of their own."""
 LEFT_OUT = {
@@ -39,20 +39,20 @@ LEFT_OUT = {
     "data.checkout": "a path, tests/test_wheel.py",
     "data.require_checkout": "of where the package lies, tests/test_wheel.py",
     "data.runs_folder": "a path, tests/test_wheel.py",
-    "lab.runs.hardware": "the machine's, tests/test_hardware.py",
-    "lab.runs.make_accelerator": "the machine's, tests/test_hardware.py",
+    "train.runs.hardware": "the machine's, tests/test_hardware.py",
+    "train.runs.make_accelerator": "the machine's, tests/test_hardware.py",
     "weights.weights_folder": "a path, tests/test_weights.py",
     "training.fit": "a training loop, tests/test_training.py",
     "training.fit_score": "a training loop, tests/test_training.py",
     "training.adam": "a training loop's, tests/test_training.py",
     "training.require_finite_step": "a training loop's, tests/test_training.py",
     "training.Step": "what a training loop yields",
-    "lab.runs.Run": "a folder on disk, tests/test_runs.py",
-    "lab.runs.train": "a training loop, tests/test_ncsn_training.py",
-    "lab.runs.step_of": "a folder's name, tests/test_runs.py",
-    "lab.runs.load_checkpoint": "a file on disk, tests/test_training.py",
-    "lab.runs.save_checkpoint": "a file on disk, tests/test_training.py",
-    "lab.runs.load_trained": "a run's folder or a file, tests/test_ncsn_training.py",
+    "train.runs.Run": "a folder on disk, tests/test_runs.py",
+    "train.runs.train": "a training loop, tests/test_ncsn_training.py",
+    "train.runs.step_of": "a folder's name, tests/test_runs.py",
+    "train.runs.load_checkpoint": "a file on disk, tests/test_training.py",
+    "train.runs.save_checkpoint": "a file on disk, tests/test_training.py",
+    "train.runs.load_trained": "a run's folder or a file, tests/test_ncsn_training.py",
 }
 """Public modules and names that no property is asked of, and why."""
 

@@ -11,8 +11,8 @@ import sbgm
 from properties.comparing import assert_like, assert_near, assert_one_by_one, untouched
 from properties.coverage import covers
 from properties.strategies import DTYPES, EXACT, SEEDS, batches, images, points, scores, seeded, sigmas_of
-from sbgm.lab.runs import TrainingSettings
 from sbgm.precision import PRECISIONS
+from sbgm.train.runs import TrainingSettings
 from sbgm.training import n_parameters
 from seeds import initial_weights_from
 

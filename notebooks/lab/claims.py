@@ -14,19 +14,22 @@ import dataclasses
 import json
 import math
 import os
+import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
 from sbgm.checked import Number, checked, one_of
-from sbgm.data import runs_folder, shipped_folder
-from sbgm.files import file_hash, save_tensors, write_bytes, write_json
-from sbgm.lab.runs import hardware
+from sbgm.data import require_checkout, runs_folder
+from sbgm.files import file_hash, save_tensors, write_bytes, write_json, written_whole
+from sbgm.measure import records
 from sbgm.measure.estimates import Estimated
+from sbgm.measure.records import WEIGHTS, attached_file, check_weights
+from sbgm.train.runs import hardware
 from sbgm.weights import weights_file
 
 __all__ = [
@@ -34,7 +37,6 @@ __all__ = [
     "Claim",
     "Measurement",
     "NotReproducedError",
-    "PublishedRow",
     "Settled",
     "attach",
     "attached_file",
@@ -48,24 +50,40 @@ __all__ = [
     "expected",
     "guard",
     "interval",
+    "ledger",
     "ledger_table",
     "load_record",
     "load_records",
-    "published_table",
     "reported",
-    "results_folder",
     "run_folder",
     "save_record",
     "settle",
     "settle_again",
     "verdict",
     "weights_facts",
+    "with_section",
+    "with_verdicts",
     "word",
 ]
 
 MOST_SHOWN = 4
-WEIGHTS = "weights of "  # a record's facts hold the sha256 of each network's file under this and its name
 Facts = dict[str, str | int | float]
+HEAD = """# The ledger
+
+What the paper claims, what was expected before measuring, and what came out, with twice the standard error. Written by
+`python -m sbgm ledger --write` from the records beside it, which hold every measurement; `notebooks/lab/` shows how
+each was made.
+
+- *reproduced*: the paper's statement, at the paper's settings or in closed form;
+- *reproduced in part*: narrower than the paper says it; the row says in what;
+- *not reproduced*: the statement fails here;
+- *inconclusive*: our own yardstick failed, or the interval straddles a bound;
+- *reported*: the paper gives no number, or ours is arithmetic;
+- *waits for a GPU*: with the hours.
+
+A bound counts as met only where the whole interval, ± two standard errors, lies within it.
+"""
+VERDICT = re.compile(r"^> \*\*(\w+): .*$", re.MULTILINE)  # as `claims.verdict` writes it
 STATUSES = (
     "reproduced",
     "reproduced in part",
@@ -321,13 +339,6 @@ def word(measurements: Sequence[Measurement], *, narrower: str = "", granted: st
     return "reproduced in part" if narrower else "reproduced"
 
 
-class Recorded(Protocol):
-    """A record that names the file and the networks that it rests on: a `Settled`, or a curve of samplers."""
-
-    id: str
-    facts: Facts
-
-
 # --- entering a claim ------------------------------------------------------------------------------------------------
 
 
@@ -449,7 +460,7 @@ def enter(
 
     def write() -> Settled:
         known = attach(claim_id, content, facts, networks=networks, command=command)
-        return save_record(dataclasses.replace(found, facts=known), results_folder())
+        return save_record(dataclasses.replace(found, facts=known), records.results_folder())
 
     if found.status in ("not reproduced", "inconclusive"):
         raise NotReproducedError(found, write)
@@ -463,7 +474,7 @@ def attach(
 
     To those that are given they add the networks' hashes, the machine, the command, and the file with its hash.
     """
-    folder = results_folder()
+    folder = records.results_folder()
     folder.mkdir(parents=True, exist_ok=True)
     if isinstance(content, dict):
         save_tensors(file := folder / f"{stem}.safetensors", content)
@@ -488,11 +499,6 @@ def run_folder() -> Path:
     return Path(os.environ.get("SBGM_LEDGER") or runs_folder() / "ledger")
 
 
-def results_folder() -> Path:
-    """Where the committed records are: `results/` in `data.shipped_folder()`."""
-    return shipped_folder() / "results"
-
-
 def save_record(settled: Settled, folder: Path) -> Settled:
     """Write a claim's record as `folder/ID.json`, and return it."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -515,30 +521,16 @@ def _read(path: Path) -> Settled:
 
 
 def load_record(claim_id: str, folder: Path | None = None) -> Settled:
-    """The committed record of one claim, from `results_folder()` unless told otherwise.
+    """The committed record of one claim, from `records.results_folder()` unless told otherwise.
 
     Raises:
         FileNotFoundError: there is none.
     """
-    folder = results_folder() if folder is None else folder
-    records = load_records(folder)
-    if claim_id not in records:
+    folder = records.results_folder() if folder is None else folder
+    known = load_records(folder)
+    if claim_id not in known:
         raise FileNotFoundError(f"{folder} holds no record of {claim_id}; python -m sbgm evaluate makes recorded ones")
-    return records[claim_id]
-
-
-def attached_file(record: Recorded, folder: Path | None = None) -> Path:
-    """The file that a recorded claim rests on, beside its record.
-
-    Raises:
-        ValueError: the record names no file, or the file is missing or not the one that was recorded.
-    """
-    if not {"file", "sha256"} <= record.facts.keys():
-        raise ValueError(f"the record of {record.id} names no file")
-    path = (results_folder() if folder is None else folder) / str(record.facts["file"])
-    if not path.is_file() or file_hash(path) != record.facts["sha256"]:
-        raise ValueError(f"{path} is missing or not the file that {record.id} was recorded with (its sha256 differs)")
-    return path
+    return known[claim_id]
 
 
 def weights_facts(*names: str) -> dict[str, str]:
@@ -550,26 +542,6 @@ def weights_facts(*names: str) -> dict[str, str]:
     return {f"{WEIGHTS}{file.stem}": file_hash(file) for file in map(weights_file, names)}
 
 
-def check_weights(record: Recorded) -> Recorded:
-    """Return a recorded claim if the networks that it was measured with are those that ship now.
-
-    Raises:
-        ValueError: the record names no network, or one whose shipped file is missing or another; the message says how
-            to measure anew.
-    """
-    named = {key.removeprefix(WEIGHTS): fact for key, fact in record.facts.items() if key.startswith(WEIGHTS)}
-    if not named:
-        raise ValueError(f"the record of {record.id} names no network that it was measured with")
-    for name, recorded in named.items():
-        path = weights_file(name)
-        if not path.is_file() or file_hash(path) != recorded:
-            raise ValueError(
-                f"{path} is missing or not the network that {record.id} was measured with (its sha256 differs); "
-                f"measure it anew: {record.facts.get('command', 'python -m sbgm evaluate --claim ' + record.id)}"
-            )
-    return record
-
-
 # --- the ledger ------------------------------------------------------------------------------------------------------
 
 
@@ -578,7 +550,7 @@ def current_records() -> dict[str, Settled]:
 
     A recorded claim's committed record stands: a run re-measures a small case of it, which cannot replace it.
     """
-    committed, entered = load_records(results_folder()), load_records(run_folder())
+    committed, entered = load_records(records.results_folder()), load_records(run_folder())
     merged = committed | {i: record for i, record in entered.items() if i not in committed or not committed[i].facts}
     return {claim_id: merged[claim_id] for claim_id in claims() if claim_id in merged}
 
@@ -622,34 +594,48 @@ def verdict(record: Settled, lab: str) -> str:
     return f"> **{record.id}: {record.status}.** {decides.measured}{held}. [How it was measured]({lab})"
 
 
-# --- the paper's own numbers ------------------------------------------------------------------------------------------
+def ledger(*, write: bool = False, readme: Path | None = None) -> str:
+    """The ledger as a table; with `write`, enter it beside its records, in README and in the chapters.
 
-
-@dataclasses.dataclass(frozen=True)
-class PublishedRow:
-    """One row of the paper's Table 1.
-
-    Attributes:
-        model, reference: its name, and whom the paper cites for it.
-        conditional: whether the model is told an image's class.
-        score: Inception Score.
-        score_spread: what stands after its ±, None where nothing does.
-        fid: Fréchet Inception Distance, None where the table has a dash.
+    Args:
+        write: enter the last runs in `results_folder()`.
+        readme: the file that counts the claims, with notebooks/ beside it; None is the repository's.
     """
+    known = current_records()
+    if write:
+        readme = readme or require_checkout("--write enters records in the repository") / "README.md"
+        chapters = {path: with_verdicts(path, known) for path in sorted(readme.parent.glob("notebooks/*.ipynb"))}
+        text = with_section(readme, "ledger", count_line(known))
+        for record in known.values():
+            save_record(record, records.results_folder())
+        for path, content in {readme: text, **chapters}.items():
+            _write(path, content)
+        _write(records.results_folder() / "README.md", f"{HEAD}\n{ledger_table(known)}\n")
+    return ledger_table(known)
 
-    model: str
-    reference: str
-    conditional: bool
-    score: float
-    score_spread: float | None = None
-    fid: float | None = None
+
+def with_section(page: Path, name: str, content: str) -> str:
+    """Return a page's text with other content between its markers, <!-- name --> and <!-- /name -->."""
+    start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    parts = re.split(f"({start}|{end})", page.read_text(encoding="utf-8"))
+    if parts[1::2] != [start, end]:
+        raise ValueError(f"{page} must hold the markers {start} and {end} once each, in this order")
+    return f"{parts[0]}{start}\n{content}\n{end}{parts[-1]}"
 
 
-def published_table() -> list[PublishedRow]:
-    """The eleven rows of Table 1 in its order, unconditional models first; `table1.toml` says how they were checked."""
-    table = _toml("table1")
-    return [
-        PublishedRow(conditional=kind == "conditional", **row)
-        for kind in ("unconditional", "conditional")
-        for row in table[kind]
-    ]
+def with_verdicts(chapter: Path, known: dict[str, Settled]) -> str:
+    """A chapter's file, each claim's line as its record has it; its link leads to the lab notebook."""
+
+    def line(found: re.Match[str]) -> str:
+        return verdict(known[found[1]], f"lab/{chapter.name[:2]}_lab.ipynb")
+
+    notebook = json.loads(chapter.read_text(encoding="utf-8"))
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown":
+            cell["source"] = VERDICT.sub(line, "".join(cell["source"])).splitlines(keepends=True)
+    return json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def _write(path: Path, text: str) -> None:
+    with written_whole(path) as partial:
+        partial.write_text(text, encoding="utf-8", newline="\n")

@@ -13,14 +13,12 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from claims import Facts, Measurement, Settled, command, enter, expected, reported
+from curve import Entry, draw_entry, renewing
+from drawing import CPU, Machine, samples_key
 from sbgm.checked import Count, checked, one_of
 from sbgm.data import SETS, Name
 from sbgm.generation import NamedSampler
-from sbgm.lab.claims import Facts, Measurement, Settled, command, enter, expected, reported
-from sbgm.lab.curve import Entry, draw_entry, renewing
-from sbgm.lab.drawing import CPU, Machine, samples_key
-from sbgm.lab.runs import Run, step_of
-from sbgm.lab.scale import fast_precision
 from sbgm.measure import (
     Estimate,
     Inception,
@@ -34,8 +32,10 @@ from sbgm.measure import (
 )
 from sbgm.measure.inception import checkpoint_fid, require_enough
 from sbgm.measure.judging import Reference, feature_space, reference_for
+from sbgm.train.runs import Run, step_of
 from sbgm.training import n_parameters
 from sbgm.weights import load_network, load_weights, weights_file
+from scale import fast_precision
 
 __all__ = [
     "ColourSamples",

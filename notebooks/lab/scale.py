@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from sbgm.checked import Count, Positive, checked
-from sbgm.lab.ncsn import NCSN
+from sbgm.train.images import NCSN
 from sbgm.training import n_parameters
 
 __all__ = [

@@ -34,7 +34,6 @@ from sbgm.data import load_images, load_labels
 from sbgm.distributions import GaussianMixture, paper_mixture
 from sbgm.files import content_hash
 from sbgm.generation import uniform_start
-from sbgm.lab.runs import hardware
 from sbgm.losses import ncsn_loss, score_matching_loss, sliced_score_matching_loss
 from sbgm.measure import frechet_distance, in_batches, level_losses, relative_squared_error
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, DigitClassifier, LeNet, load_classifier
@@ -42,6 +41,7 @@ from sbgm.measure.distances import shuffled_blocks
 from sbgm.networks import ConditionalMLP, EnergyMLP, ImageMLP
 from sbgm.noise import geometric_sigmas, perturb
 from sbgm.samplers import annealed_langevin, final
+from sbgm.train.runs import hardware
 from sbgm.training import Step, fit_score
 from sbgm.weights import load_weights, save_network, save_weights, weights_folder
 
@@ -513,7 +513,7 @@ def train_shipped_digits(
         network,
         folder / f"{name}.safetensors",
         data_range=[0.0, 1.0],
-        command=f"sbgm.lab.train_shipped_digits({name!r}, folder)",
+        command=f"sbgm.train.train_shipped_digits({name!r}, folder)",
         data=f"digits, {len(images):,} training images",
         data_sha256=hashlib.sha256(images.mul(16).round().byte().numpy().tobytes()).hexdigest(),
         settings=dataclasses.asdict(settings),
@@ -670,7 +670,7 @@ def train_shipped_classifier(
         folder / f"{name}.safetensors",
         dtype=torch.float16 if name == JUDGE else None,
         architecture=kind.__name__,
-        command=f"sbgm.lab.train_shipped_classifier(folder, {name!r})",
+        command=f"sbgm.train.train_shipped_classifier(folder, {name!r})",
         data=f"MNIST, {len(images):,} training images",
         data_sha256=content_hash(images, labels),
         test_accuracy=accuracy(network, load_images("mnist", "test"), load_labels("mnist", "test")),

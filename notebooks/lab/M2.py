@@ -12,17 +12,16 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from claims import Measurement, Settled, command, enter, expected, reported
 from sbgm.checked import Batch, Count, NonNegative, Positive, checked
 from sbgm.data import load_images
 from sbgm.files import content_hash, load_tensors, save_tensors
-from sbgm.lab import claims
-from sbgm.lab.claims import Measurement, Settled, command, enter, expected, reported
-from sbgm.lab.recipes import Training, timed
-from sbgm.lab.runs import Run, hardware
 from sbgm.losses import sliced_score_matching_loss
-from sbgm.measure import Estimate, estimate
+from sbgm.measure import Estimate, estimate, records
 from sbgm.networks import ResNet
 from sbgm.noise import perturb
+from sbgm.train.recipes import Training, timed
+from sbgm.train.runs import Run, hardware
 from sbgm.training import Step, fit
 from sbgm.weights import load_weights, save_weights, weights_file
 
@@ -192,7 +191,7 @@ def measure_m2(folder: Path, n_iterations: Count = M2_ITERATIONS, n_seeds: Count
 
     The runs, raw_0, noised_0, raw_1 and so on, are made one after the other. Each is kept in `folder`, and goes on
     from there if it was stopped, or was too short. A finished one of M2_ITERATIONS or more leaves its curve in
-    `M2/` of `claims.results_folder()`, to be committed, from where it is taken on any machine: only runs that are
+    `M2/` of `results_folder()`, to be committed, from where it is taken on any machine: only runs that are
     missing there are made. The record, M2.json, and all curves, M2.safetensors, are written when all of them are there,
     unless the claim is not reproduced, or inconclusive.
 
@@ -260,7 +259,7 @@ def m2_measurements(raw: Tensor, noised: Tensor, *, dim: int) -> list[Measuremen
 
 def _losses(images: Tensor, settings: Figure1, folder: Path, name: str) -> Tensor:
     """The losses of one run, (T,): those of its finished curve, or of a training under a progress bar."""
-    file, facts = claims.results_folder() / "M2" / f"{name}.safetensors", dataclasses.asdict(settings)
+    file, facts = records.results_folder() / "M2" / f"{name}.safetensors", dataclasses.asdict(settings)
     if file.is_file():
         tensors, known = load_tensors(file)
         if facts.items() <= known.items():
@@ -306,7 +305,7 @@ def train_shipped_raw(folder: Path, settings: Figure1 = SETTINGS) -> Path:
         network,
         path,
         dtype=torch.float16,
-        command="sbgm.lab.figure1.train_shipped_raw(folder)",
+        command="M2.train_shipped_raw(folder)",
         data=f"MNIST, {len(images):,} training images, without noise",
         data_sha256=content_hash(images),
         settings=dataclasses.asdict(settings),

@@ -1,4 +1,4 @@
-"""The paper's experiments as functions of their settings, at laptop scale and at the paper's own.
+"""Trainings: of seconds and minutes, as chapters use them, and of hours, in a folder, that can be stopped and resumed.
 
 Names are loaded when first used. The stub `__init__.pyi` lists them.
 """

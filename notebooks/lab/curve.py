@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import math
-import operator
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
@@ -15,13 +13,14 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+import claims
+from drawing import CPU, Machine, digit_distance, require_enough_digits, samples_key
 from sbgm.checked import Count, Ladder, Score, Whole, checked, count_from
-from sbgm.files import load_tensors, write_json
+from sbgm.files import write_json
 from sbgm.generation import NamedSampler, Start, draw_batches, fitted_start, gaussian_start, uniform_start
-from sbgm.lab import claims
-from sbgm.lab.drawing import CPU, Machine, digit_distance, require_enough_digits, samples_key
-from sbgm.measure import class_shares, confident_share, in_batches, quantise, shown, some_images
+from sbgm.measure import class_shares, confident_share, in_batches, quantise, records, shown, some_images
 from sbgm.measure.classifier import SHIPPED_CLASSIFIER, load_classifier
+from sbgm.measure.records import N_SHEET, ConfirmedPoint, MeasuredPoint, SamplerCurve
 from sbgm.networks import in_range
 from sbgm.noise import geometric_sigmas, power_sigmas
 from sbgm.precision import autocast
@@ -32,13 +31,9 @@ from sbgm.weights import load_network, weights_file
 
 __all__ = [
     "BUDGETS",
-    "ConfirmedPoint",
     "Entry",
-    "MeasuredPoint",
-    "SamplerCurve",
     "draw_entry",
     "entries",
-    "load_curve",
     "measure_curve",
     "renewing",
     "samplers_within",
@@ -106,132 +101,6 @@ def renewing(high: float, low: float, budget: Annotated[int, count_from(2)], c: 
     eta = 1 - (low / high) ** ((1 + c) / n_steps)
     sigmas = tuple(geometric_sigmas(high, low, n_steps + 1).tolist())
     return NamedSampler("consistent", sigmas, 2 * low**2 * eta, denoise_last=True)
-
-
-# --- the record -------------------------------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True)
-class MeasuredPoint:
-    """The measurements of an entry's samples.
-
-    Attributes:
-        label, evaluations: the entry's.
-        distance, se: Fréchet distance to MNIST's test images in the features of the shipped classifier.
-        sure: the share of samples that the classifier is at least 90 % sure of.
-    """
-
-    label: str
-    evaluations: int
-    distance: float
-    se: float
-    sure: float
-
-    @property
-    def name(self) -> str:
-        """The label and the evaluations, by which the record keeps its samples."""
-        return f"{self.label}, {self.evaluations}"
-
-
-@dataclasses.dataclass(frozen=True)
-class ConfirmedPoint(MeasuredPoint):
-    """A point measured once more, on other samples: the best of many is flattered by its choice.
-
-    Attributes:
-        n_samples: drawn anew.
-        smallest_class, largest_class: the shares of samples that the classifier puts in its rarest and commonest class.
-    """
-
-    n_samples: int
-    smallest_class: float
-    largest_class: float
-
-
-@dataclasses.dataclass(frozen=True)
-class SamplerCurve:
-    """The points of all curves, how they were measured, and some samples of each.
-
-    Attributes:
-        points: in the order of `entries`.
-        facts: of the measurement; the hashes of network and classifier among them.
-        sheets: (16, 1, 28, 28) uint8 by "label, evaluations".
-        confirmed: `fast()` and `surest()` from other noise.
-    """
-
-    points: tuple[MeasuredPoint, ...]
-    facts: dict[str, str | int | float]
-    sheets: dict[str, Tensor]
-    confirmed: tuple[ConfirmedPoint, ...] = ()
-
-    @property
-    def id(self) -> str:
-        """The name of its record, see `claims.Recorded`."""
-        return Path(str(self.facts["file"])).stem
-
-    def __str__(self) -> str:
-        """The whole curve as a table: a row a label, with its distances ± 2 s.e. by evaluations."""
-        lines = [f"Fréchet distance ± 2 s.e., {self.facts['n_samples']:,} samples, by evaluations"]
-        for label in self.labels():
-            values = (f"{p.evaluations}: {p.distance:.3g} ± {2 * p.se:.2g}" for p in self.curve(label))
-            lines.append(f"{label:<32}" + "  ".join(f"{value:<20}" for value in values).rstrip())
-        lines += [
-            f"anew, {p.n_samples:,} samples of {p.label}, {p.evaluations}: {p.distance:.3g} ± {2 * p.se:.2g}, "
-            f"sure of {p.sure:.1%}, classes {p.smallest_class:.1%} to {p.largest_class:.1%}"
-            for p in self.confirmed
-        ]
-        return "\n".join(lines)
-
-    def labels(self) -> list[str]:
-        """The curves' labels, in order."""
-        return list(dict.fromkeys(point.label for point in self.points))
-
-    def curve(self, label: str) -> list[MeasuredPoint]:
-        """The points of one curve, by rising cost."""
-        return sorted((p for p in self.points if p.label == label), key=lambda p: p.evaluations)
-
-    def sheet(self, point: MeasuredPoint) -> Tensor:
-        """Some of a point's samples in [0, 1]: (16, 1, 28, 28)."""
-        return self.sheets[point.name].float() / 255
-
-    def algorithm_1(self) -> MeasuredPoint:
-        """The best that Algorithm 1 does with all of its evaluations, 1,000 or a ladder's multiple just below."""
-        points = [p for p in self.points if p.label.startswith("Algorithm 1")]
-        most = max(p.evaluations for p in points)
-        return min((p for p in points if p.evaluations > 0.9 * most), key=operator.attrgetter("distance"))
-
-    def fast(self) -> MeasuredPoint:
-        """The nearest of the other samplers with at most a tenth of Algorithm 1's evaluations."""
-        return min(self._cheaper(), key=operator.attrgetter("distance"))
-
-    def surest(self) -> MeasuredPoint:
-        """The one of these that the classifier is sure of most often."""
-        return max(self._cheaper(), key=operator.attrgetter("sure"))
-
-    def _cheaper(self) -> list[MeasuredPoint]:
-        limit = self.algorithm_1().evaluations / 10
-        return [p for p in self.points if not p.label.startswith("Algorithm 1") and p.evaluations <= limit]
-
-
-def load_curve(network: str = "mnist_ncsn") -> SamplerCurve:
-    """The recorded curve of a network.
-
-    Raises:
-        FileNotFoundError: there is none.
-        ValueError: it was measured with other weights, or its samples are not those that were recorded; the message
-            says how to measure anew.
-    """
-    path = _record(network)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing; python -m sbgm evaluate --curve {network} measures it")
-    content = json.loads(path.read_text(encoding="utf-8"))
-    points = tuple(MeasuredPoint(**point) for point in content["points"])
-    confirmed = tuple(ConfirmedPoint(**point) for point in content["confirmed"])
-    curve = claims.check_weights(SamplerCurve(points, content["facts"], {}, confirmed))
-    return dataclasses.replace(curve, sheets=load_tensors(claims.attached_file(curve))[0])
-
-
-def _record(network: str) -> Path:
-    return claims.results_folder() / f"sampler_curve_{network}.json"
 
 
 # --- the entries ------------------------------------------------------------------------------------------------------
@@ -362,8 +231,6 @@ def _start(entry: Entry, digits: Tensor) -> Start:
     return fitted_start(digits, sigma) if entry.start == "fitted" else gaussian_start(sigma, digits.mean(dim=0))
 
 
-N_SHEET = 16
-"""Samples of each entry that the record keeps."""
 N_FITTED = 1_000
 """Training digits that a fitted start is fitted to."""
 
@@ -423,7 +290,7 @@ def measure_curve(
         confirmed = [_confirmed(entry, samples(entry, n_confirmed, seed + 1)) for entry in best]
     stem, sizes = weights_file(network).stem, {"n_samples": n_samples, "batch_size": batch_size, "seed": seed}
     facts = claims.attach(
-        _record(stem).stem,
+        f"sampler_curve_{stem}",
         sheets,
         {**sizes, "reference": "10,000 MNIST test images"},
         networks=[network, SHIPPED_CLASSIFIER],
@@ -436,7 +303,7 @@ def measure_curve(
     )
     measured = {"points": points, "confirmed": confirmed}
     rows = {name: [dataclasses.asdict(point) for point in measured[name]] for name in measured}
-    write_json(_record(stem), {"facts": facts, **rows})
+    write_json(records.results_folder() / f"sampler_curve_{stem}.json", {"facts": facts, **rows})
     return dataclasses.replace(curve, facts=facts, confirmed=tuple(confirmed))
 
 

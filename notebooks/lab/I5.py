@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,18 +10,16 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
+from claims import Measurement, Settled, command, enter, expected, reported
+from drawing import CPU, Drawing, Machine, digit_distance, draw, require_enough_digits
 from sbgm.checked import Batch, Positive, checked, count_from
 from sbgm.data import load_images
-from sbgm.lab.claims import Measurement, Settled, command, enter, expected, reported
-from sbgm.lab.drawing import CPU, Drawing, Machine, digit_distance, draw, require_enough_digits
 from sbgm.measure import Estimate, Measured, estimate, frechet_distance, quantise, ratio, some_images
+from sbgm.measure.records import N_SHEET, Cell, StepMap
 from sbgm.theory import noise_ratio
 from sbgm.weights import load_network, weights_file
 
 __all__ = [
-    "N_SHEET",
-    "Cell",
-    "StepMap",
     "constant_pixels",
     "digits_map",
     "i5_measurements",
@@ -31,106 +28,6 @@ __all__ = [
     "measure_map",
     "noise_on_constant_pixels",
 ]
-
-N_SHEET = 16
-"""Samples that a cell keeps to be looked at."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Cell:
-    """One T and ε of the map, and what was measured there.
-
-    Attributes:
-        n_steps: T, steps a level.
-        step_size: ε, in the paper's convention x + (ε/2) s + √ε z.
-        distance, se: Fréchet distance of the samples to real images.
-        predicted: variance of the noise on the samples over σ_L², by `theory.noise_ratio`.
-        measured, measured_se: the same, of the samples, by `noise_on_constant_pixels`.
-    """
-
-    n_steps: int
-    step_size: float
-    distance: float
-    se: float
-    predicted: float
-    measured: float
-    measured_se: float
-
-    @property
-    def place(self) -> tuple[int, float]:
-        """(T, ε)."""
-        return self.n_steps, self.step_size
-
-    @property
-    def estimate(self) -> Estimate:
-        """The distance with its standard error."""
-        return Estimate(self.distance, self.se)
-
-
-@dataclasses.dataclass(frozen=True)
-class StepMap:
-    """The cells of one network's map.
-
-    Attributes:
-        cells: in any order.
-        sheets: (len(cells), N_SHEET, C, H, W) uint8, samples of each.
-    """
-
-    cells: tuple[Cell, ...]
-    sheets: Tensor
-
-    def __post_init__(self) -> None:
-        if len(self.cells) != len(self.sheets) or not self.cells:
-            raise ValueError(f"sheets must be one a cell, got {len(self.sheets)} for {len(self.cells)} cells")
-
-    def at(self, n_steps: int, step_size: float) -> Cell:
-        """The cell at T and ε.
-
-        Raises:
-            KeyError: it was not measured.
-        """
-        return self.cells[self._index(n_steps, step_size)]
-
-    def sheet(self, n_steps: int, step_size: float) -> Tensor:
-        """Samples at T and ε, in [0, 1]: (N_SHEET, C, H, W)."""
-        return self.sheets[self._index(n_steps, step_size)].float() / 255
-
-    def n_steps(self) -> list[int]:
-        """The T of the map, rising."""
-        return sorted({cell.n_steps for cell in self.cells})
-
-    def step_sizes(self) -> list[float]:
-        """The ε of the map, rising."""
-        return sorted({cell.step_size for cell in self.cells})
-
-    def grid(self, name: str) -> Tensor:
-        """A number of every cell as a table, T by ε, NaN where there is none: (len(n_steps()), len(step_sizes()))."""
-        import pandas
-
-        cells = pandas.DataFrame(list(self.cells))
-        return torch.tensor(cells.pivot(index="n_steps", columns="step_size", values=name).to_numpy("float64"))
-
-    def within(self, n_steps: Sequence[int], step_sizes: Sequence[float]) -> StepMap:
-        """The part of the map with T and ε among these."""
-        kept = [i for i, c in enumerate(self.cells) if c.n_steps in n_steps and c.step_size in step_sizes]
-        return StepMap(tuple(self.cells[i] for i in kept), self.sheets[kept])
-
-    def tensors(self, name: str) -> dict[str, Tensor]:
-        """The map as two tensors, to be saved: `name`, a row a cell, and `name_sheets`."""
-        rows = torch.tensor([dataclasses.astuple(cell) for cell in self.cells], dtype=torch.float64)
-        return {name: rows, f"{name}_sheets": self.sheets}
-
-    @classmethod
-    def from_tensors(cls, tensors: dict[str, Tensor], name: str) -> StepMap:
-        """The map that `tensors` turned into two tensors of this name."""
-        cells = (Cell(round(row[0]), *row[1:]) for row in tensors[name].tolist())
-        return cls(tuple(cells), tensors[f"{name}_sheets"])
-
-    def _index(self, n_steps: int, step_size: float) -> int:
-        places = [cell.place for cell in self.cells]
-        if (n_steps, step_size) not in places:
-            raise KeyError(f"the map has no cell at T = {n_steps}, ε = {step_size:g}")
-        return places.index((n_steps, step_size))
 
 
 def measure_cell(

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from claims import Measurement, Settled, command, enter, guard, reported
+from drawing import CPU, Drawing, Machine
 from sbgm.data import SPLITS, load_images
 from sbgm.files import file_hash
 from sbgm.generation import draw_batches, uniform_start
-from sbgm.lab.claims import Measurement, Settled, command, enter, guard, reported
-from sbgm.lab.drawing import CPU, Drawing, Machine
 from sbgm.masks import right_half
 from sbgm.measure import Inception, Measured, controls, kid, nearest_neighbours, quantise, share, shown
 from sbgm.measure.judging import feature_space, reference_for

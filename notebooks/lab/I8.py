@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from claims import Measurement, Settled, command, enter, expected, reported
+from drawing import CPU, Chains, Machine
 from sbgm import masks
 from sbgm.checked import Count, checked, count_from
 from sbgm.data import load_images, load_labels
 from sbgm.files import file_hash
 from sbgm.generation import draw_batches, uniform_start
-from sbgm.lab.claims import Measurement, Settled, command, enter, expected, reported
-from sbgm.lab.drawing import CPU, Chains, Machine
 from sbgm.measure import estimate, quantise, shown
 from sbgm.measure.classifier import SHIPPED_CLASSIFIER, load_classifier
 from sbgm.noise import derived_generator, randn_like
@@ -194,7 +194,7 @@ def measure_i8(
     """Measure I8: inpaint the first test digits, and test faces, and compare the fills with what was hidden.
 
     The fills of each image are kept in `folder`; a run that was stopped goes on with the next image. The record,
-    I8.json, and what it rests on, I8.safetensors, are written to `claims.results_folder()` unless the claim is not
+    I8.json, and what it rests on, I8.safetensors, are written to `results_folder()` unless the claim is not
     reproduced, or inconclusive.
 
     Args:

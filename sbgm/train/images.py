@@ -15,13 +15,13 @@ from torch import Tensor
 from sbgm.checked import Batch, Score, checked, count_from, one_of, unchecked
 from sbgm.data import Images, dequantise, load_images, random_flip
 from sbgm.files import content_hash
-from sbgm.lab.recipes import GeometricLadder
-from sbgm.lab.runs import PartLoss, Run, TrainingSettings, make_accelerator, train
 from sbgm.losses import ncsn_loss
 from sbgm.measure import level_losses
 from sbgm.networks import ScoreNetwork
 from sbgm.noise import derived_generator
 from sbgm.refinenet import RefineNet
+from sbgm.train.recipes import GeometricLadder
+from sbgm.train.runs import PartLoss, Run, TrainingSettings, make_accelerator, train
 from sbgm.training import Step
 from sbgm.weights import load_weights, weights_file
 

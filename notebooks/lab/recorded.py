@@ -15,9 +15,7 @@ from typing import Annotated, NamedTuple
 import torch
 from torch import Tensor
 
-from sbgm.checked import checked, one_of
-from sbgm.data import SPLITS, load_images, load_labels
-from sbgm.lab.claims import (
+from claims import (
     Measurement,
     NotReproducedError,
     Settled,
@@ -29,13 +27,15 @@ from sbgm.lab.claims import (
     reported,
     weights_facts,
 )
-from sbgm.lab.drawing import CPU, Drawing, Drawn, Machine, digit_distance, draw, require_enough_digits
-from sbgm.lab.faces import measure_faces
-from sbgm.lab.figure1 import RAW, load_raw, measure_m2
-from sbgm.lab.i5 import measure_i5, noise_on_constant_pixels
-from sbgm.lab.i8 import measure_i8
-from sbgm.lab.i9 import measure_i9
-from sbgm.lab.n4 import measure_n4
+from drawing import CPU, Drawing, Drawn, Machine, digit_distance, draw, require_enough_digits
+from I3 import measure_faces
+from I5 import measure_i5, noise_on_constant_pixels
+from I8 import measure_i8
+from I9 import measure_i9
+from M2 import RAW, load_raw, measure_m2
+from N4 import measure_n4
+from sbgm.checked import checked, one_of
+from sbgm.data import SPLITS, load_images, load_labels
 from sbgm.measure import (
     Estimate,
     Inception,

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from claims import Measurement, Settled, command, enter, expected, reported
 from sbgm.checked import Count, checked
 from sbgm.data import load_images
 from sbgm.generation import draw_batches
-from sbgm.lab.claims import Measurement, Settled, command, enter, expected, reported
-from sbgm.lab.recipes import DigitsTraining, sample_digits, train_digits
 from sbgm.measure import frechet_distance, level_losses
 from sbgm.networks import ImageMLP
+from sbgm.train.recipes import DigitsTraining, sample_digits, train_digits
 from sbgm.training import n_parameters
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def measure_n4(folder: Path, n_iterations: Count = 3_000) -> Settled:
     """Measure N4: train networks of many shapes on the digits at one budget, and rank them by loss and by samples.
 
     Each network's numbers are kept in `folder`; a run that was stopped goes on with the next network. The record,
-    N4.json, and the numbers, N4.csv, are written to `claims.results_folder()` unless the claim is not
+    N4.json, and the numbers, N4.csv, are written to `results_folder()` unless the claim is not
     reproduced, or inconclusive.
 
     Args:
