@@ -46,7 +46,7 @@ STILL_EXCUSED = ("N3", "I4", "I5", "I11")  # their records were written before t
 
 
 def test_every_bound_that_decides_a_committed_word_is_declared_and_only_controls_are_excused():
-    for claim_id, record in claims.load_records(claims.results_folder()).items():
+    for claim_id, record in claims.load_records(records.results_folder()).items():
         claim, found = claims.claims()[claim_id], {m.label: m for m in record.of_kind("expected")}
         if claim_id == "I4":  # younger than its number, so that it is not declared
             del found["rank correlation, level and nearness of the state as it is"]

@@ -96,7 +96,7 @@ def pages(html):
 
 
 def test_the_extra_names_what_the_build_imports():
-    own = {path.stem for path in (ROOT / "docs").glob("*.py")}
+    own = {path.stem for folder in ("docs", "notebooks/lab") for path in (ROOT / folder).glob("*.py")}
     allowed = requirements("docs").keys()
     assert {name for name, homes in third_party(imported("docs") - own).items() if not homes & allowed} == set()
 

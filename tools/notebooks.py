@@ -98,6 +98,12 @@ def pages(folder: Path | None = None) -> list[Path]:
     return sorted((folder or NOTEBOOKS).glob("*.md"))
 
 
+def companions(folder: Path | None = None) -> list[Path]:
+    """The files that notebooks need where they go: the pages, and the scripts of the lab, which its notebooks import."""
+    lab = (folder or NOTEBOOKS) / "lab"
+    return [*pages(folder), *sorted([*lab.glob("*.py"), *lab.glob("*.toml")])]
+
+
 def place(path: Path) -> Path:
     """Where a notebook lies below notebooks/; for one from elsewhere its name."""
     return path.resolve().relative_to(NOTEBOOKS) if path.resolve().is_relative_to(NOTEBOOKS) else Path(path.name)
@@ -386,8 +392,9 @@ def main(arguments: list[str] | None = None) -> int:
     if options.command == "release" and options.folder.exists():
         parser.error(f"{options.folder} exists: nothing is overwritten; name another folder, or remove it")
     done = for_each(getattr(options, "notebooks", None) or found(), works[options.command])
-    for page in pages() if options.command == "release" else ():
-        shutil.copy(page, options.folder)
+    for file in companions() if options.command == "release" else ():
+        (options.folder / place(file)).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, options.folder / place(file))
     return 0 if done else 1
 
 

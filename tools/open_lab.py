@@ -2,7 +2,8 @@
 
 The copy is work/, which git ignores, so that `git pull` never meets what you wrote in it. Each start copies the
 notebooks that are not there yet, and brings those up to date in which you have changed no cell (running is no change).
-The glossary and troubleshooting, which chapters link to, are copied alike: JupyterLab shows nothing outside work/.
+The glossary and troubleshooting, which chapters link to, are copied alike, since JupyterLab shows nothing outside work/;
+so are the scripts of the lab, which its notebooks import.
 One that you have changed stays as it is; where the original has changed too, a line says so. FLAGS are JupyterLab's.
 """
 
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from jupyterlab import labapp
 
-from notebooks import NOTEBOOKS, found, pages
+from notebooks import NOTEBOOKS, companions, found
 from sbgm.files import write_bytes, write_json
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,7 +31,7 @@ def refresh(originals: Path, copy: Path) -> list[Path]:
     """Bring a working copy up to date without touching what was changed in it.
 
     Args:
-        originals: the folder of the notebooks and of the pages that they link to.
+        originals: the folder of the notebooks and of what they need, see `companions`.
         copy: the folder of the copies, made if it is missing; they lie in it as in `originals`.
 
     Returns:
@@ -40,7 +41,7 @@ def refresh(originals: Path, copy: Path) -> list[Path]:
     record = copy / COPIED
     copied = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
     left = []
-    for original in [*found(originals), *pages(originals)]:
+    for original in [*found(originals), *companions(originals)]:
         place = original.relative_to(originals)
         mine, new, old = copy / place, fingerprints(original), copied.get(place.as_posix(), {})
         if mine.exists() and new["file"] == old.get("file"):
