@@ -99,7 +99,7 @@ def pages(folder: Path | None = None) -> list[Path]:
 
 
 def companions(folder: Path | None = None) -> list[Path]:
-    """The files that notebooks need where they go: the pages, and the scripts of the lab, which its notebooks import."""
+    """The files that notebooks need where they go: the pages, and the lab's scripts, which its notebooks import."""
     lab = (folder or NOTEBOOKS) / "lab"
     return [*pages(folder), *sorted([*lab.glob("*.py"), *lab.glob("*.toml")])]
 

@@ -2,8 +2,8 @@
 
 The copy is work/, which git ignores, so that `git pull` never meets what you wrote in it. Each start copies the
 notebooks that are not there yet, and brings those up to date in which you have changed no cell (running is no change).
-The glossary and troubleshooting, which chapters link to, are copied alike, since JupyterLab shows nothing outside work/;
-so are the scripts of the lab, which its notebooks import.
+Copied alike are the glossary and troubleshooting, which chapters link to (JupyterLab shows nothing outside work/), and
+the lab's scripts, which its notebooks import.
 One that you have changed stays as it is; where the original has changed too, a line says so. FLAGS are JupyterLab's.
 """
 
