@@ -67,7 +67,7 @@ site: $(ALL)  ## build the site from the committed outputs, offline, into build/
 	$(PY) docs/build.py
 
 figures: $(ALL)  ## write the chapters' figures for slides, with captions, into build/figures/: seven minutes on two idle cores, fourteen on busy ones
-	$(PY) tools/figures.py
+	$(PY) docs/figures.py
 
 # The branch holds the pages alone, in one commit without a past.
 publish: site  ## build the site, and put it on the branch gh-pages of origin
@@ -77,7 +77,7 @@ publish: site  ## build the site, and put it on the branch gh-pages of origin
 	  git push --force origin $$commit:refs/heads/gh-pages
 
 checks: $(ALL)  ## print what the exercises' checks say to every right and wrong answer known
-	$(PY) tools/prove_checks.py
+	$(PY) tests/prove_checks.py
 
 release: $(ALL)  ## write the chapters without solutions: make release VARIANT=1
 	$(PY) tools/notebooks.py release $(or $(FOLDER),build/course) --variant $(or $(VARIANT),0) $(if $(SOURCE),--source $(SOURCE)) \

@@ -17,15 +17,14 @@ from pathlib import Path
 from sphinx.cmd.build import build_main
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # this package, whichever is installed
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "notebooks" / "lab"))
 
 import formulas
 import ledger
 from chapters import ROOT, Notebook, found, gallery, overview
 
-import notebooks
 from sbgm import cli
+from sbgm.course import hosting
 
 HERE = ROOT / "docs"
 COPIED = (
@@ -52,7 +51,7 @@ def main() -> int:
     stage(folder / "source", series)
     arguments = ["-b", "html", "-c", HERE, "-d", folder / "doctrees", "-W", "--keep-going", "-q"]
     status = build_main([*map(str, arguments), str(folder / "source"), str(folder / "html")])
-    address = notebooks.repository()
+    address = hosting.repository(ROOT)
     for notebook in series:
         write(folder / "html", notebook.downloads() | (notebook.hosted(address) if address else {}))
     if status == 0:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import nbformat
 from alternatives import caption_of, plain
 
-import notebooks as tool
+from sbgm.course import hosting
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -132,7 +132,7 @@ class Notebook:
             if cell.cell_type == "markdown":
                 cell.source = self.linked(cell.source, series)
         heading, _, text = content.cells[0].source.partition("\n")
-        content.cells[0].source = f"{heading}\n\n{self.offers(tool.repository())}\n{text}"
+        content.cells[0].source = f"{heading}\n\n{self.offers(hosting.repository(ROOT))}\n{text}"
         for index, cell in reversed([*enumerate(content.cells)]):
             explorers = EXPLORER.findall(cell.source) if cell.cell_type == "code" else ()
             for scene in filter(None, map(SCENES.get, explorers)):
@@ -154,8 +154,8 @@ class Notebook:
             f"<a href='{notebook}' download>Download this notebook</a>",
             f"<a href='{text}'>Its source as text</a>",
         ]
-        if colab := tool.in_colab(self.hosted_at(address)):
-            binder = f"https://mybinder.org/v2/gh/{address.removeprefix(tool.GITHUB)}/HEAD?labpath={self.place}"
+        if colab := hosting.in_colab(self.hosted_at(address)):
+            binder = f"https://mybinder.org/v2/gh/{address.removeprefix(hosting.GITHUB)}/HEAD?labpath={self.place}"
             links += [f"<a href='{colab}'>Open in Colab</a>", f"<a href='{binder}'>Open in Binder</a>"]
             links += [f"<a href='{address}/blob/HEAD/{self.place}'>See it on GitHub</a>"]
         return "\n".join([":::{container} offers", *links, ":::"])
@@ -177,8 +177,8 @@ class Notebook:
                 parts = VERBATIM.split(cell.source)
                 parts[1::2] = [LINK.sub(outward, part) if part.startswith("[") else part for part in parts[1::2]]
                 cell.source = "".join(parts)
-        notebook = tool.hosted(content, self.file.stem, address, self.hosted_at(address))
-        return {self.place.replace("notebooks", "hosted", 1): tool.as_text(notebook).encode()}
+        notebook = hosting.hosted(content, address, self.hosted_at(address))
+        return {self.place.replace("notebooks", "hosted", 1): nbformat.writes(notebook).encode()}
 
     def downloads(self) -> dict[str, bytes]:
         """The notebook as it is, and its text and code without outputs, by the places of these files in the site."""

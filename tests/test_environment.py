@@ -86,6 +86,13 @@ def test_every_import_is_declared(folders, extras):
     assert undeclared == set()
 
 
+def test_tools_and_docs_import_neither_each_other_nor_tests():
+    own = {name: {path.stem for path in (ROOT / name).rglob("*.py")} for name in ("tools", "docs", "tests")}
+    own["tests"].add("answers")
+    assert imported("tools") & (own["docs"] | own["tests"]) - own["tools"] == set()
+    assert imported("docs") & (own["tools"] | own["tests"]) - own["docs"] == set()
+
+
 def test_make_lab_runs_with_what_its_extra_brings():
     modules = imported_in(node for name in READERS_TOOLS for node in parsed(ROOT / "tools" / f"{name}.py").body)
     assert modules & {"notebooks"} | {"open_lab"} == set(READERS_TOOLS)

@@ -9,12 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import chapters
 import pytest
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 import notebooks as tool
 from notebooks import SOLUTION_TAG, found, read, tags_of
+from sbgm.course import hosting
 from test_environment import EXTRAS, PROJECT
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,24 +24,20 @@ ADDRESS = "https://github.com/someone/course"
 AUTHOR = {f"GIT_{role}_{what}": "test" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 
 
-@pytest.fixture
-def series(monkeypatch):
+@pytest.fixture(scope="module")
+def series():
     """The notebooks as the site has them."""
-    monkeypatch.syspath_prepend(ROOT / "docs")
-    import chapters
-
     return chapters.found(ROOT / "notebooks")
 
 
 @pytest.mark.parametrize("written", [ADDRESS, f"{ADDRESS}/", f"{ADDRESS}.git"])
-def test_the_address_is_one_setting(written, tmp_path, monkeypatch):
-    monkeypatch.setattr(tool, "ROOT", tmp_path)
+def test_the_address_is_one_setting(written, tmp_path):
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     without = re.sub(r"^\[project\.urls\]\nRepository = .*\n", "", project, flags=re.MULTILINE)
     (tmp_path / "pyproject.toml").write_text(without, encoding="utf-8")
-    assert tool.repository() == ""
+    assert hosting.repository(tmp_path) == ""
     (tmp_path / "pyproject.toml").write_text(f'{without}\n[project.urls]\nRepository = "{written}"\n', encoding="utf-8")
-    assert tool.repository() == ADDRESS
+    assert hosting.repository(tmp_path) == ADDRESS
 
 
 def test_a_notebook_opens_in_colab_and_binder_once_the_project_is_on_github(series):
@@ -60,8 +58,8 @@ def test_what_colab_opens_is_the_notebook_with_a_cell_that_fetches_and_links_tha
         ((place, content),) = notebook.hosted(ADDRESS).items()
         copy = tool.nbformat.reads(content.decode(), as_version=4)
         assert place == notebook.place.replace("notebooks", "hosted", 1)
-        assert copy.cells.pop(1).source == tool.FETCH.format(source=ADDRESS)
-        assert f"[Open in Colab]({tool.in_colab(ADDRESS)}/blob/gh-pages/{place})" in copy.cells[0].source
+        assert copy.cells.pop(1).source == hosting.FETCH.format(source=ADDRESS)
+        assert f"[Open in Colab]({hosting.in_colab(ADDRESS)}/blob/gh-pages/{place})" in copy.cells[0].source
         assert [cell.get("outputs") for cell in copy.cells] == [c.get("outputs") for c in notebook.content.cells]
         texts = [cell.source for cell in copy.cells if cell.cell_type == "markdown"]
         links = [link for text in texts for link in re.findall(rf"\]\({ADDRESS}/(?:blob|raw)/HEAD/([^)#]+)", text)]
@@ -77,7 +75,7 @@ def test_a_released_set_says_where_it_opens(tmp_path):
     for path in found(tmp_path / "week"):
         place = path.relative_to(tmp_path / "week").as_posix()
         cells = read(path).cells
-        assert f"[Open in Colab]({tool.in_colab(at)}/{place})" in cells[0].source
+        assert f"[Open in Colab]({hosting.in_colab(at)}/{place})" in cells[0].source
         assert ADDRESS in cells[1].source
 
 
@@ -90,7 +88,7 @@ def test_colab_keeps_its_own_kernel_and_widgets(in_colab, monkeypatch, tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     if in_colab:
         monkeypatch.setitem(sys.modules, "google.colab", object())
-    exec(tool.FETCH.format(source=ADDRESS), {})
+    exec(hosting.FETCH.format(source=ADDRESS), {})
     clone, install = commands
     assert ADDRESS in clone
     assert install[-1] == f"{tmp_path / 'sbgm-course'}[{'fid' if in_colab else 'fid,notebooks'}]"

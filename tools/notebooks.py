@@ -24,7 +24,6 @@ import shutil
 import struct
 import sys
 import time
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,8 +31,8 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
-from nbformat.v4 import new_code_cell
 
+from sbgm.course.hosting import hosted, repository
 from sbgm.files import written_whole
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -60,24 +59,6 @@ MACHINE_DEPENDENT = {
     "a path of this machine": re.compile(r"(?<![\w/.])/(home|root|tmp|Users|work|var)/|\b[A-Z]:\\"),
 }
 NOT_RUN_OR_RAISING = re.compile(r"nbval[-_]skip|(nbval[-_])?raises[-_]exception", re.IGNORECASE)
-
-GITHUB = "https://github.com/"
-
-# A hosted kernel has started before the project is there: hence sys.path.
-FETCH = """\
-# On a hosted notebook this fetches the project and installs it, once. Where sbgm is installed it does nothing.
-import importlib.util
-import subprocess
-import sys
-from pathlib import Path
-
-if importlib.util.find_spec("sbgm") is None:
-    project = Path("sbgm-course").resolve()
-    if not project.exists():
-        subprocess.run(["git", "clone", "--quiet", "--depth=1", {source!r}, str(project)], check=True)
-    extras = "fid" if "google.colab" in sys.modules else "fid,notebooks"  # Colab has its own kernel
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "-e", f"{{project}}[{{extras}}]"], check=True)
-    sys.path.insert(0, str(project))"""
 
 
 class NotebookError(Exception):
@@ -294,34 +275,6 @@ def run(path: Path, folder: Path, timeout: float) -> None:
         write(normalised(notebook, path.stem), folder / place(path))
 
 
-def repository() -> str:
-    """The project's public address, `Repository` in pyproject.toml's [project.urls]; "" while it has none."""
-    urls = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"].get("urls", {})
-    return urls.get("Repository", "").rstrip("/").removesuffix(".git")
-
-
-def in_colab(address: str) -> str:
-    """The address at which Colab opens a notebook that lies at this one, on GitHub; "" for one that lies elsewhere."""
-    return address.replace(GITHUB, "https://colab.research.google.com/github/", 1) if address.startswith(GITHUB) else ""
-
-
-def hosted(notebook: NotebookNode, name: str, source: str, at: str = "") -> NotebookNode:
-    """A copy of a notebook that runs where sbgm isn't installed: its first cell fetches the project.
-
-    Args:
-        notebook: a chapter.
-        name: its file's stem.
-        source: git repository to fetch from.
-        at: the address where the copy will lie; where it is on GitHub, a link below the heading opens it in Colab.
-    """
-    result = copy.deepcopy(notebook)
-    if link := in_colab(at):
-        heading, _, text = result.cells[0].source.partition("\n")
-        result.cells[0].source = f"{heading}\n\n[Open in Colab]({link})\n{text}"
-    result.cells.insert(1, new_code_cell(FETCH.format(source=source)))
-    return normalised(result, name)
-
-
 def released(notebook: NotebookNode, name: str, variant: int, source: str = "", at: str = "") -> NotebookNode:
     """A copy of a chapter without its solutions, its exercises in the group's variant.
 
@@ -330,14 +283,14 @@ def released(notebook: NotebookNode, name: str, variant: int, source: str = "", 
         name: its file's stem.
         variant: the group's; 0 is the one that the chapters themselves have.
         source: git repository to fetch the project from where it isn't installed; none if empty.
-        at: see `hosted`.
+        at: see `course.hosting.hosted`.
     """
     result = copy.deepcopy(notebook)
     result.cells = [cell for cell in result.cells if SOLUTION_TAG not in tags_of(cell)]
     for cell in result.cells:
         if variant and EXERCISE_TAG in tags_of(cell) and VARIANT.search(cell.source):
             cell.update(source=VARIANT.sub(f"variant={variant}", cell.source), outputs=[])  # they were of variant 0
-    return hosted(result, name, source, at) if source else normalised(result, name)
+    return normalised(hosted(result, source, at) if source else result, name)
 
 
 def for_each(paths: list[Path], work: Callable[[Path], None]) -> bool:
@@ -369,7 +322,7 @@ def main(arguments: list[str] | None = None) -> int:
         commands[name].add_argument("notebooks", type=Path, nargs="*", metavar="NOTEBOOK")
     commands["release"].add_argument("--variant", type=int, default=0, help="of the exercises that have several (0)")
     release = commands["release"].add_argument
-    release("--source", default=repository(), metavar="URL", help="to fetch from where sbgm isn't; Repository, if set")
+    release("--source", default=repository(ROOT), metavar="URL", help="to fetch from where sbgm isn't; or Repository")
     release("--at", default="", metavar="URL", help="the folder on GitHub where they will lie, for links to Colab")
     options = parser.parse_args(arguments)
     works = {

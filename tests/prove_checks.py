@@ -1,6 +1,6 @@
 """Print, as a Markdown table, what every exercise's check says to each right and wrong answer known.
 
-    python tools/prove_checks.py [EXERCISE…]
+    python tests/prove_checks.py [EXERCISE…]
 
 Exits with 1 if a right answer is refused or a wrong one passes.
 """
@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from answers import all_answers
 from sbgm import checks
