@@ -47,6 +47,7 @@ __all__ = [
     "current_records",
     "declared",
     "enter",
+    "enter_as_found",
     "expected",
     "guard",
     "interval",
@@ -465,6 +466,14 @@ def enter(
     if found.status in ("not reproduced", "inconclusive"):
         raise NotReproducedError(found, write)
     return write()
+
+
+def enter_as_found(*args: Any, **options: Any) -> Settled:
+    """`enter`, whatever the word: one that is not reproduced, or inconclusive, is recorded as just that."""
+    try:
+        return enter(*args, **options)
+    except NotReproducedError as error:
+        return error.enter()
 
 
 def attach(

@@ -1,0 +1,94 @@
+"""I11: a score network trained on raw MNIST, at three checkpoints that have not blown up, by plain Langevin dynamics.
+
+    python notebooks/lab/I11.py FOLDER
+
+What is done is kept in FOLDER; a run that was stopped goes on with the next 50 iterations, or batch of samples.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import sys
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+import I6
+from claims import declared, enter_as_found, reported
+from drawing import Drawing, digit_distance, draw
+from M2 import SETTINGS, load_raw, train_figure1
+from sbgm.data import load_images
+from sbgm.measure import quantise, ratio
+from sbgm.networks import ResNet
+from sbgm.samplers import SamplerDivergedError
+from sbgm.train.runs import Run
+from sbgm.weights import save_weights
+
+CANDIDATES, N_CHECKPOINTS = (100, 200, 300, 350, 400, 450), 3
+N_BEFORE = 20
+"""Iterations whose mean loss tells whether a network has blown up: a zero score has 0."""
+
+
+def checkpoints(folder: Path) -> dict[int, Path]:
+    """The weights at the first three candidates that have not blown up, by iteration."""
+    settings, losses = dataclasses.replace(SETTINGS, n_iterations=CANDIDATES[-1]), []
+    chosen: dict[int, Path] = {}
+    for step in train_figure1(load_images("mnist"), settings, folder=folder / "run", save_every=50):
+        losses.append(step.loss)
+        if step.step not in CANDIDATES or len(chosen) == N_CHECKPOINTS:
+            continue
+        file = folder / f"raw_{step.step}.safetensors"
+        if not file.exists():  # the run keeps its last two states alone
+            network = ResNet(settings.channels, 1)
+            network.load_state_dict(Run(folder / "run").load({})["network"])
+            save_weights(network, file, loss=sum(losses[-N_BEFORE:]) / N_BEFORE, iterations=step.step)
+        if sum(losses[-N_BEFORE:]) / N_BEFORE < 0:
+            chosen[step.step] = file
+    return chosen
+
+
+def samples_of(file: Path, folder: Path) -> Tensor | None:
+    """1,000 samples of a checkpoint, or None where chains leave the floating-point numbers."""
+    settings = {"n_samples": I6.N_SAMPLES, "n_steps": 1_000, "precision": "fp32", "every_level": False}
+    try:
+        return draw(Drawing(str(file), **settings), folder, load=load_raw).states[-1]
+    except SamplerDivergedError:
+        return None
+
+
+def measure(folder: Path) -> None:
+    """Measure I11 and record it."""
+    chosen = checkpoints(folder)
+    samples = {step: samples_of(file, folder) for step, file in chosen.items()}
+    drawn = {step: x for step, x in samples.items() if x is not None}
+    annealed, real = I6.annealed_distance(), I6.real_distance()
+    distances = {step: digit_distance(x) for step, x in drawn.items()}
+    nearest = min((ratio(d, annealed) for d in distances.values()), key=lambda r: r.value, default=math.inf)
+    smallest = "Fréchet distance, no noise over annealed, the smallest of three checkpoints"
+    enter_as_found(
+        "I11",
+        [
+            declared("I11", smallest, nearest),
+            declared("I11", "control: training digits with noise σ_L, over annealed", ratio(real, annealed)),
+            declared("I11", "checkpoints that had not blown up", len(chosen)),
+            declared("I11", "samples of each", min(map(len, drawn.values()), default=0)),
+            reported("checkpoints whose chains left the floating-point numbers", len(chosen) - len(drawn)),
+            *(reported(f"Fréchet distance, no noise, {step} iterations", d) for step, d in distances.items()),
+            reported("Fréchet distance, annealed", annealed),
+        ],
+        {f"samples_{step}": quantise(x) for step, x in drawn.items()},
+        narrower="half the paper's width, on MNIST",
+        data=f"Fig. 1's ResNet at half its width, {I6.N_SAMPLES:,} samples at each of three checkpoints; those of I1; "
+        "10,000 MNIST test images",
+        note="Fréchet distances in the features of our own classifier.",
+        networks=["mnist_ncsn", "mnist_classifier"],
+        command="python notebooks/lab/I11.py runs/I11",
+        facts={"n_samples": I6.N_SAMPLES, "n_steps": 1_000, "step_size": 2e-5, "precision": "fp32", "seed": 0},
+    )
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    measure(Path(sys.argv[1]))

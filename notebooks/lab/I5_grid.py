@@ -1,0 +1,100 @@
+"""I5: how far Algorithm 1's samples of MNIST are from digits at T of 50, 100 and 200, and three ε.
+
+    python notebooks/lab/I5_grid.py FOLDER
+
+What is done is kept in FOLDER; a run that was stopped goes on with the next batch of samples. The record is written
+with 300 samples a cell, and again with 600 and 1,000.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import sys
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from claims import declared, enter_as_found, load_record, reported
+from drawing import Drawing, Machine, draw
+from I5 import measure_cell
+from sbgm.files import load_tensors
+from sbgm.measure import Estimate, Measured, frechet_distance, ratio, some_images
+from sbgm.measure.judging import feature_space, reference_for
+from sbgm.measure.records import StepMap, attached_file
+from sbgm.theory import noise_ratio
+from sbgm.weights import load_network
+
+PLACES = sorted(itertools.product((50, 100, 200), (5e-6, 2e-5, 4e-5)), key=lambda place: place[0])
+N_SAMPLES, LOW = (300, 600, 1_000), 1.2
+DIGITS = (
+    "digits: worst of 19 cells of ratio ≤ 1.2, over the best",
+    "digits: worst of 1 of ratio > 1.3, over the worst of those",
+)
+
+
+def distance(features: Tensor) -> Measured:
+    """The Fréchet distance of features to those of 10,000 test digits."""
+    return frechet_distance(features.float(), reference_for("mnist", feature_space("mnist"), "test").features)
+
+
+def spread(features: list[Tensor]) -> Estimate:
+    """The worst cell's distance over the best one's, which one half of the samples choose and the other compares.
+
+    The mean of both ways, as a geometric one: the worst and the best of nine are apart by chance, and a choice by other
+    samples takes that out.
+    """
+    halves = [[distance(f[part::2]) for f in features] for part in (0, 1)]
+    logs, squares = [], []
+    for choice, judged in (halves, halves[::-1]):
+        order = sorted(range(len(features)), key=lambda i: choice[i].value)
+        r = ratio(judged[order[-1]], judged[order[0]])
+        logs.append(math.log(r.value))
+        squares.append((r.se / r.value) ** 2)
+    value = math.exp(sum(logs) / 2)
+    return Estimate(value, value * math.sqrt(sum(squares)) / 2)
+
+
+def measure(folder: Path, n_samples: int, machine: Machine) -> None:
+    """Measure I5 with so many samples a cell, and record it."""
+    before, sigmas = load_record("I5"), load_network("mnist_ncsn").sigmas
+    tensors, space = load_tensors(attached_file(before))[0], feature_space("mnist")
+    cells, sheets, features = [], [], []
+    for n_steps, step_size in PLACES:
+        settings = {"n_steps": n_steps, "step_size": step_size}
+        drawing = Drawing("mnist_ncsn", n_samples=n_samples, every_level=False, **settings)
+        samples = draw(drawing, folder, machine).states[-1]
+        features.append(space.function(samples).half())
+        more = {"predicted": noise_ratio(sigmas, **settings), "sigma_min": float(sigmas[-1])}
+        training, measured = some_images("mnist", "train"), distance(features[-1])
+        cell, sheet = measure_cell(samples, training, lambda _, found=measured: found, **settings, **more)
+        cells.append(cell)
+        sheets.append(sheet)
+    assert all(cell.predicted <= LOW for cell in cells)
+    step_map = StepMap(tuple(cells), torch.stack(sheets))
+    kept = {name: tensors[name] for name in ("digits", "digits_sheets")}
+    digits = [before.measurement(label) for label in DIGITS]
+    enter_as_found(
+        "I5",
+        [
+            *(declared("I5", m.label, m.value, se=m.se) for m in digits),
+            declared("I5", "MNIST: worst of 9 cells of ratio ≤ 1.2, over the best", spread(features)),
+            declared("I5", "samples a cell", n_samples),
+            *(reported(f"MNIST: distance at T = {c.n_steps}, ε = {c.step_size:g}", c.estimate) for c in cells),
+        ],
+        {**kept, **step_map.tensors("mnist"), "mnist_features": torch.stack(features)},
+        data=f"digits_mlp, 1,000 samples a cell; mnist_ncsn, {n_samples} a cell, 10,000 MNIST test images",
+        note="Fréchet distances: of digits in pixels to training digits, of MNIST in our own classifier's features. "
+        "MNIST's worst and best cell are chosen by one half of the samples and compared by the other.",
+        narrower="8×8 digits, and MNIST at half the paper's width",
+        networks=["digits_mlp", "mnist_ncsn", "mnist_classifier"],
+        command="python notebooks/lab/I5_grid.py runs/I5",
+        facts={"n_samples": n_samples, "n_samples_digits": 1_000, "seed": 0, "compiled": machine.compile},
+    )
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    for n in N_SAMPLES:
+        measure(Path(sys.argv[1]), n, Machine(compile="--compile" in sys.argv))

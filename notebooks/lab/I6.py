@@ -1,0 +1,74 @@
+"""I6: 1,000 samples of the network of one noise level, by plain Langevin dynamics, beside the annealed ones of I1.
+
+    python notebooks/lab/I6.py FOLDER
+
+What is done is kept in FOLDER; a run that was stopped goes on with the next batch of samples.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from claims import Measurement, declared, enter_as_found, load_record, reported
+from drawing import Drawing, Machine, digit_distance, draw
+from sbgm.files import load_tensors
+from sbgm.measure import Measured, quantise, ratio, some_images
+from sbgm.measure.records import attached_file
+from sbgm.noise import perturb
+
+N_SAMPLES, SIGMA_L = 1_000, 0.01
+HOW = ("n_samples", "n_steps", "step_size", "precision", "seed")
+ONE_LEVEL = Drawing("mnist_one_level", n_samples=N_SAMPLES, n_steps=1_000, every_level=False)
+
+
+def annealed_distance() -> Measured:
+    """The distance of I1's samples, as many, from those that its record stores."""
+    samples, _ = load_tensors(attached_file(load_record("I1")))
+    return digit_distance(samples["samples"].float() / 255)
+
+
+def real_distance() -> Measured:
+    """The distance of as many training digits with the noise that samples carry: the control."""
+    digits = some_images("mnist", "train", N_SAMPLES)
+    return digit_distance(perturb(digits, SIGMA_L, generator=torch.Generator().manual_seed(1)))
+
+
+def i6_measurements(samples: Tensor, annealed: Measured, real: Measured) -> list[Measurement]:
+    """The measurements of I6 on samples of one level, (N, 1, 28, 28)."""
+    distance = digit_distance(samples)
+    return [
+        declared("I6", "Fréchet distance, one level over annealed", ratio(distance, annealed)),
+        declared("I6", "control: training digits with noise σ_L, over annealed", ratio(real, annealed)),
+        declared("I6", "samples", len(samples)),
+        reported("Fréchet distance, one level", distance),
+        reported("Fréchet distance, annealed", annealed),
+        reported("Fréchet distance, training digits with noise σ_L", real),
+    ]
+
+
+def measure(folder: Path, machine: Machine) -> None:
+    """Measure I6 and record it."""
+    samples = draw(ONE_LEVEL, folder, machine).states[-1]
+    enter_as_found(
+        "I6",
+        i6_measurements(samples, annealed_distance(), real_distance()),
+        {"samples": quantise(samples)},
+        narrower="half the paper's width, on MNIST",
+        data=f"mnist_one_level, {N_SAMPLES:,} samples; those of I1; 10,000 MNIST test images",
+        note="Fréchet distances in the features of our own classifier.",
+        networks=["mnist_one_level", "mnist_ncsn", "mnist_classifier"],
+        command="python notebooks/lab/I6.py runs/samples",
+        facts={
+            **ONE_LEVEL.facts(*HOW),
+            "compiled": machine.compile,
+        },
+    )
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    measure(Path(sys.argv[1]), Machine(compile="--compile" in sys.argv))
