@@ -93,6 +93,26 @@ def test_tools_and_docs_import_neither_each_other_nor_tests():
     assert imported("docs") & (own["tools"] | own["tests"]) - own["docs"] == set()
 
 
+IMPORTED_ALONE = """
+import runpy, sys
+from pathlib import Path
+
+before = [*sys.path]
+for tool in sys.argv[1:]:
+    sys.path[:] = [str(Path(tool).parent), *before]
+    for name, module in [*sys.modules.items()]:
+        if Path(getattr(module, "__file__", None) or ".").parent.name == "lab":
+            del sys.modules[name]
+    runpy.run_path(tool)
+"""
+
+
+def test_each_tool_finds_what_it_imports(tmp_path):
+    tools = sorted((ROOT / "tools").glob("*.py"))
+    done = subprocess.run([sys.executable, "-c", IMPORTED_ALONE, *tools], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_make_lab_runs_with_what_its_extra_brings():
     modules = imported_in(node for name in READERS_TOOLS for node in parsed(ROOT / "tools" / f"{name}.py").body)
     assert modules & {"notebooks"} | {"open_lab"} == set(READERS_TOOLS)

@@ -38,16 +38,6 @@ def test_the_chains_go_down_the_ladder_and_find_the_true_share(scenes):
     assert scenes[-1].share == pytest.approx(pictures.TRUE_SHARE, abs=0.02 + 3 * error)  # L5: within 0.02
 
 
-def test_the_picture_of_the_controls_orders_its_rows_by_their_distance():
-    assert (pictures.FOLDER / "controls.png").stat().st_size <= 300_000
-    titles = [ax.get_title(loc="left").rpartition(": ") for ax in pictures.fooled().axes]
-    assert titles[0][0] == "photographs"
-    assert {title[0] for title in titles} == set(pictures.WORDS.values())
-    kids = [float(title[2].split(" ±")[0]) for title in titles]
-    assert kids == sorted(kids)
-    assert pictures.photographs().shape == (12, 3, 32, 32)
-
-
 def test_frames_are_drawn_alike_each_time_and_written_whole(scenes):
     first, again = (plots.moving_picture(pictures.draw(scenes, n, 0.5) for n in (0, len(scenes) - 1)) for _ in range(2))
     assert first.png == again.png

@@ -23,6 +23,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+sys.path.append(str(Path(__file__).resolve().parent.parent / "notebooks" / "lab"))  # scripts of the evidence
+
 from claims import attached_file, load_record, with_section
 from curve import draw_entry, entries
 from notebooks import found, place, run

@@ -12,6 +12,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import torch
 
+sys.path.append(str(Path(__file__).resolve().parent.parent / "notebooks" / "lab"))  # scripts of the evidence
+
 from claims import attached_file, load_record
 from drawing import Machine
 from I9 import ColourSamples, checkpoint_fids

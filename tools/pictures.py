@@ -7,6 +7,7 @@ drawn from records. Half a minute on one core.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,16 +16,15 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
-from skimage import data
-from sklearn.datasets import load_sample_images
 from torch import Tensor
-from torchvision.transforms.v2.functional import center_crop, resize
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "notebooks" / "lab"))  # scripts of the evidence
 
 from claims import attached_file, check_weights, load_record
 from I3 import LEFT_OUT, N_FILLS
 from sbgm import MLP, annealed_langevin, final, geometric_sigmas, langevin, masks, paper_mixture, plots
 from sbgm.files import load_tensors
-from sbgm.measure import controls, mode_weights
+from sbgm.measure import mode_weights
 from sbgm.train import Figure2, train_figure2
 
 FOLDER = Path(__file__).resolve().parent.parent / "data" / "results"
@@ -32,13 +32,6 @@ LADDER = FOLDER / "ladder.png"
 SHOWN_STEPS = (15, 100)  # of each level's hundred
 N_ROWS = 6  # of images
 FACE_COLOURS = 128
-WORDS = {
-    "real images": "photographs",
-    "shuffled blocks": "the same with their 8×8 blocks shuffled",
-    "samples": "our network's samples",
-    "low resolution": "photographs at 8×8 resolution",
-    "Gaussian": "a Gaussian with CIFAR-10's mean and covariance",
-}
 TRUE_SHARE = 0.8
 POINTS = paper_mixture(stds=0.0)  # at σ = 1, the ladder's end, this is the mixture
 BLUE, ORANGE = "#0072b2", "#d55e00"  # Okabe and Ito's, which the colour-blind tell apart too
@@ -46,11 +39,11 @@ DURATIONS = {"first": 700, "milliseconds": 250, "last": 2500}
 
 
 def main() -> None:
-    """Draw all six."""
+    """Draw all five."""
     torch.set_num_threads(1)
     LADDER.write_bytes(ladder().png)
     (FOLDER / "moving_faces.png").write_bytes(moving_faces().png)
-    figures = {"overview": mixtures, "overview_images": images, "controls": fooled, "faces": faces}
+    figures = {"overview": mixtures, "overview_images": images, "faces": faces}
     for name, draw_figure in figures.items():
         draw_figure().savefig(FOLDER / f"{name}.png", dpi=80, metadata={"Software": None})
 
@@ -218,34 +211,6 @@ def sheet_of(faces: Tensor) -> Figure:
     sheet = plots.image_sheet(faces, n_columns=4)
     figure = Figure(figsize=(3 * sheet.shape[1] / 100, 3 * sheet.shape[0] / 100))
     plots.draw_images(figure.add_axes((0, 0, 1, 1)), faces, n_columns=4)
-    return figure
-
-
-# --- the controls ----------------------------------------------------------------------------------------------------
-
-
-def photographs() -> Tensor:
-    """The middle square of six photographs, and the middle of it, as CIFAR-10's are: (12, 3, 32, 32)."""
-    photos = data.astronaut(), data.chelsea(), data.coffee(), data.rocket(), *load_sample_images().images
-    squares = [center_crop(torch.tensor(p).permute(2, 0, 1), [min(p.shape[:2])] * 2) for p in photos]
-    parts = [part for square in squares for part in (square, center_crop(square, [square.shape[1] // 2] * 2))]
-    return torch.stack([resize(part, [32, 32], antialias=True) for part in parts]).float() / 255
-
-
-def fooled() -> Figure:
-    """Photographs, the controls and our samples, from the smallest KID to the largest."""
-    record = load_record("I2")
-    kids = {name: record.measurement(f"KID, {name}") for name in WORDS}
-    photos, recorded = photographs(), tensors_of("I2")
-    rows = controls(photos, len(photos), generator=torch.Generator().manual_seed(0))
-    for name, key in (("samples", "samples"), ("Gaussian", "gaussian")):
-        rows[name] = recorded[key][: len(photos)].float() / 255
-    figure, axes = plt.subplots(len(rows), 1, figsize=(8.5, 5.6), layout="constrained")
-    title = "KID to CIFAR-10's test images; in place of CIFAR-10's photographs, six others are shown"
-    figure.suptitle(title, fontsize=11)
-    for ax, name in zip(axes, sorted(rows, key=lambda name: kids[name].value), strict=True):
-        plots.draw_images(ax, rows[name], n_columns=len(photos))
-        ax.set_title(f"{WORDS[name]}: {kids[name].number}", fontsize=11, loc="left")
     return figure
 
 
