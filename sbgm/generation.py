@@ -36,6 +36,7 @@ from sbgm.samplers import (
     ancestral,
     annealed_langevin,
     consistent_annealed,
+    consistent_step_bounds,
     final,
     predictor_corrector,
     probability_flow,
@@ -100,8 +101,12 @@ class NamedSampler:
         for setting in ("step_size", "n_steps"):
             value, wanted = getattr(self, setting), setting in SAMPLERS[self.name][1]
             if (value is not None) != wanted:
-                what = "must be given" if wanted else "has no meaning"
-                raise ValueError(f"{setting} {what} for {self.name}, got {value}")
+                what, hint = "must be given" if wanted else "has no meaning", ""
+                if wanted and self.name == "consistent":
+                    low, high = consistent_step_bounds(self.sigmas)
+                    # on a geometric ladder 2σ_L²(1 − r²) is ancestral sampling
+                    hint = f"; between {low:.3g} and {high:.3g}, such as {low * high / (2 * self.sigmas[-1] ** 2):.3g}"
+                raise ValueError(f"{setting} {what} for {self.name}, got {value}{hint}")
 
     @property
     def evaluations(self) -> int:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import weakref
 
 import numpy as np
@@ -254,7 +255,8 @@ def test_sample_writes_what_generate_gives_and_a_sheet(weights, tmp_path, capsys
     with Image.open(out / "sheet.png") as sheet:
         pixels = torch.from_numpy(np.array(sheet.convert("L")))
     first = (loaded["samples"][0, 0].clamp(0, 1) * 255).round()
-    assert torch.equal(pixels[1:9, 1:9], first.byte())
+    assert pixels.shape == (4 * 10, 4 * 46)  # a row of five images of 8 × 8, with a border of one
+    assert torch.equal(pixels[4:36, 4:36], first.byte().repeat_interleave(4, 0).repeat_interleave(4, 1))
     assert sorted(p.name for p in out.iterdir()) == ["samples.safetensors", "sheet.png"]
 
 
@@ -355,11 +357,15 @@ def test_what_cannot_be_done_is_said(weights, tmp_path, capsys):
     assert run("sample", tmp_path / "none.safetensors", "--out", tmp_path) == 1
     assert "no run's folder" in capsys.readouterr().err
     assert run("sample", weights, "--out", tmp_path, "--sampler", "consistent") == 1
-    assert "--step-size must be given for consistent" in capsys.readouterr().err
+    message = capsys.readouterr().err
+    assert "--step-size must be given for consistent" in message
+    low, high, suggested = map(float, re.search(r"between (\S+) and (\S+), such as (\S+)$", message.strip()).groups())
+    assert low < suggested < high
     with pytest.raises(SystemExit):
         run("sample", weights, "--out", tmp_path, "-n", 0)
     assert "must be at least 1, got 0" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+    assert run("sample", weights, "--out", tmp_path, "--sampler", "consistent", "--step-size", suggested) == 0
 
 
 def test_ctrl_c_writes_nothing_and_says_so(weights, tmp_path, capsys, monkeypatch):

@@ -199,15 +199,16 @@ class Drawing:
         return 0
 
     def _write(self, facts: dict[str, object], tensors: dict[str, Tensor], pictures: Tensor, n_columns: int) -> None:
-        """Write the tensors as they are, and pictures, clamped to [0, 1], as a sheet."""
-        from PIL import Image
+        """Write the tensors as they are, and pictures, clamped to [0, 1], as a sheet, up to four times as large."""
+        from PIL import Image, ImageOps
 
         file, sheet = self.files
         file.parent.mkdir(parents=True, exist_ok=True)
         save_tensors(file, tensors, **facts)
         pixels = (image_sheet(pictures, n_columns) * 255).round().byte().numpy()
+        scale = min(4, max(1, 256 // max(pictures.shape[-2:])))
         with written_whole(sheet) as partial:
-            Image.fromarray(pixels).save(partial, format="png")
+            ImageOps.scale(Image.fromarray(pixels), scale, Image.Resampling.NEAREST).save(partial, format="png")
 
 
 @contextmanager

@@ -32,6 +32,15 @@ __all__ = [
 
 # An Image widget has no alternative text, and one with a tooltip is not drawn at all (ipywidgets 8.1).
 FOR_SCREEN_READERS = "position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%)"
+# The page marks a widget whose kernel was restarted or crashed, or that comes from a saved notebook. Where the kernel
+# was shut down it marks the notebook only.
+STYLE = """<style>
+:is(.sbgm-explorer.jupyter-widgets-disconnected,
+    .jp-NotebookPanel:has(.jp-Notebook-ExecutionIndicator[data-status="unknown"]) .sbgm-explorer)::before {
+  content: "The kernel that drew this picture is gone, so that nothing moves it: run this cell again.";
+  padding: 4px 8px; color: #1b1b1b; background: #ffe08a;
+}
+</style>"""
 
 
 class FigureExplorer(ipywidgets.VBox):
@@ -39,7 +48,8 @@ class FigureExplorer(ipywidgets.VBox):
 
     The figure lives outside pyplot. Artists made with `animated=True` are redrawn on every move over a saved picture of
     all the others (blitting), so axes, limits and colour ranges stay as they were at the start. A page that cannot run
-    widgets (GitHub, a printed page) shows the figure as a PNG, with the sliders' values as text.
+    widgets (GitHub, a printed page) shows the figure as a PNG, with the sliders' values as text. Where the kernel is
+    gone, a line above the sliders says so.
 
     Args:
         figure: the finished figure; its moving artists are marked by `animated=True`.
@@ -66,8 +76,9 @@ class FigureExplorer(ipywidgets.VBox):
         layout = ipywidgets.Layout(max_width=f"{figure.bbox.width:.0f}px")
         self.image = ipywidgets.Image(format="png", layout=layout).add_class("sbgm-figure")
         self.readout = ipywidgets.Label().add_class("sbgm-readout")
-        description = ipywidgets.HTML(f'<span style="{FOR_SCREEN_READERS}">{html.escape(alt)}</span>')
+        description = ipywidgets.HTML(f'<span style="{FOR_SCREEN_READERS}">{html.escape(alt)}</span>{STYLE}')
         super().__init__([*self.controls.values(), self.readout, self.image, description])
+        self.add_class("sbgm-explorer")
         for control in self.controls.values():
             control.observe(lambda change: self.redraw(), "value")
         self.redraw()

@@ -40,7 +40,7 @@ class Chapter:
 
     def __init__(self, number: str, lab: Lab, context: BrowserContext, *, whole: bool) -> None:
         self.number, self.watch, self._lab = number, Watch(context), lab
-        self.page = page = context.new_page()
+        self.page = context.new_page()
         (source,) = SOURCES.glob(f"{number}_*.ipynb")
         self._path = lab.notebooks / source.name
         notebook = unexecuted(source)
@@ -48,16 +48,18 @@ class Chapter:
             kept = needed_by_explorer([cell for cell in notebook.cells if cell.cell_type == "code"])
             notebook.cells = [cell for cell in notebook.cells if cell.cell_type != "code" or cell in kept]
         nbformat.write(notebook, self._path)
-        page.goto(lab.url(f"/lab/tree/{source.name}") + "&reset")
-        page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=1e3 * OPEN_SECONDS)
-        self._until(lambda: self._kernel_state() == "idle", OPEN_SECONDS)
-        page.wait_for_selector(READY)
+        self._open()
 
     def run_all(self) -> None:
         """Run All Cells, from the menu, and wait until nothing runs any more."""
         for item in ("Run", "Run All Cells"):
             self.page.get_by_role("menuitem", name=item, exact=True).click()
         self._until(self._has_run, RUN_SECONDS)
+
+    def reopen(self) -> None:
+        """End the kernel and open the file again, which was saved."""
+        self._lab.ask(f"/api/sessions/{self._session()['id']}", method="DELETE")
+        self._open()
 
     def faults(self) -> list[str]:
         """What is wrong with each cell that did not run, or raised, in the notebook as Lab saved it."""
@@ -86,6 +88,12 @@ class Chapter:
         """End the kernel and close the page."""
         self._lab.ask(f"/api/sessions/{self._session()['id']}", method="DELETE")
         self.page.context.close()
+
+    def _open(self) -> None:
+        self.page.goto(self._lab.url(f"/lab/tree/{self._path.name}") + "&reset")
+        self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=1e3 * OPEN_SECONDS)
+        self._until(lambda: self._kernel_state() == "idle", OPEN_SECONDS)
+        self.page.wait_for_selector(READY)
 
     def _code_cells(self) -> list[NotebookNode]:
         notebook = nbformat.read(self._path, as_version=4)
