@@ -340,8 +340,17 @@ def test_a_checkpoint_without_its_checksums_is_damaged(damaged, sums):
         path.mkdir()
     else:
         path.write_text(sums)
-    with pytest.raises(ValueError, match=r"step-0000005 is damaged: network.safetensors, settings.json, state.pt ch"):
+    names = "average.safetensors, network.safetensors, settings.json, state.pt"
+    with pytest.raises(ValueError, match=f"step-0000005 is damaged: {names} changed"):
         list(steps_of(damaged, resume=True))
+
+
+def test_a_run_that_keeps_no_network_by_itself_goes_on(tmp_path):
+    """Fig. 1's: its ResNet, which `load_network` does not build, is part of the state."""
+    run = Run(tmp_path / "run")
+    run.create({})
+    run.save(2, {}, {"losses": torch.tensor([1.0, 0.5])})
+    assert run.load({})["losses"].tolist() == [1.0, 0.5]
 
 
 def test_what_is_no_checkpoint_is_left_alone(damaged, whole):

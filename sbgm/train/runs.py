@@ -337,14 +337,15 @@ class Run:
 
 
 CHECKPOINT = re.compile(r"step-\d{7,}")
-IN_CHECKPOINT = ("network.safetensors", "settings.json", "state.pt")
+IN_CHECKPOINT = ("settings.json", "state.pt")  # and the networks of the run, if it keeps any by themselves
 
 
 def _damaged(checkpoint: Path) -> list[str]:
     """The names of the files that are not as they were written; of all where no checksum says how that was."""
     sums = checkpoint / "SHA256SUMS"
     lines = sums.read_text(encoding="utf-8", errors="replace").splitlines() if sums.is_file() else []
-    written = dict.fromkeys(IN_CHECKPOINT) | {line[66:]: line[:64] for line in lines}
+    there = {*IN_CHECKPOINT, *(file.name for file in checkpoint.glob("*.safetensors"))}
+    written = dict.fromkeys(sorted(there)) | {line[66:]: line[:64] for line in lines}
     files = {checkpoint / name: value for name, value in written.items()}
     return [file.name for file, value in files.items() if not file.is_file() or file_hash(file) != value]
 
