@@ -66,7 +66,7 @@ ledger: $(ALL)  ## rebuild data/results/README.md, the table of claims
 site: $(ALL)  ## build the site from the committed outputs, offline, into build/site/html/
 	$(PY) docs/build.py
 
-figures: $(ALL)  ## write the chapters' figures for slides, with captions, into build/figures/: seven minutes on two idle cores, fourteen on busy ones
+figures: $(ALL)  ## write the chapters' figures for slides, with captions, into build/figures/: minutes, as it executes them
 	$(PY) docs/figures.py
 
 # The branch holds the pages alone, in one commit without a past.
