@@ -52,6 +52,22 @@ def test_right_answer_passes(name, how):
         assert repr(EXERCISES[name](ANSWERS[name].right[how], seed=seed)) == f"{name}: correct"
 
 
+NAMED = {
+    ("gaussian_score", "the log-density of each coordinate"): "a score is its gradient",
+    ("gaussian_score", "half the square of each coordinate"): "a score is its gradient",
+    ("gaussian_score", "the log-density in every coordinate"): "a score is its gradient",
+    ("gaussian_score", "^ for a power"): r"write x\*\*2",
+    ("train_score", "not told σ"): "is the network given σ",
+    ("train_score", "divided by σ, and not told it"): "give the network σ as an input, too",
+}
+
+
+@pytest.mark.parametrize(("name", "how"), NAMED)
+def test_the_sentence_names_the_mistake(name, how):
+    with pytest.raises(checks.WrongAnswer, match=NAMED[name, how]):
+        EXERCISES[name](ANSWERS[name].wrong[how], seed=0)
+
+
 @pytest.mark.parametrize(("name", "how"), WRONG)
 def test_wrong_answer_is_refused(name, how):
     for seed in seeds(name):

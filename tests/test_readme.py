@@ -6,6 +6,7 @@ import pathlib
 import re
 import shlex
 
+import matplotlib.pyplot as plt
 import pytest
 import torch
 from sklearn.datasets import make_moons
@@ -52,10 +53,16 @@ def test_the_readme_is_short_and_begins_with_what_a_newcomer_needs():
     assert README.index(code_blocks(README)[0]) + len(code_blocks(README)[0]) < 3_000
 
 
-def test_the_eleven_lines_run_as_printed_and_sample_both_moons():
+def test_the_lines_run_as_printed_sample_both_moons_and_draw_them(tmp_path, monkeypatch):
     (code,) = code_blocks(README)
+    assert len([line for line in code.splitlines() if line]) == 13  # as the heading says
+    monkeypatch.chdir(tmp_path)
+    plt.close("all")
     names = {}
     exec(code, names)
+    plt.close("all")
+    dots = plt.imread(tmp_path / "moons.png")[60:-60, 90:-70, :3].min(axis=2) < 0.9
+    assert 0.01 < dots.mean() < 0.4
     moons, labels = make_moons(5000, noise=0.05, random_state=0)
     distances, nearest = torch.cdist(names["samples"], torch.tensor(moons).float()).min(dim=1)
     # the network is learned: nine of ten samples lie on a moon, whose width is .05, and either moon has its share

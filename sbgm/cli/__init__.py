@@ -33,12 +33,16 @@ def main(arguments: list[str] | None = None) -> int:
     command = next((word for word in arguments if word in COMMANDS), None)
     if command and sys.stderr.isatty() and "torch" not in sys.modules:
         print(f"sbgm {command}: loading torch …", file=sys.stderr)
-    options = parser_for(command).parse_args(arguments)
     try:
-        return options.run(options)
-    except (OSError, ValueError, ArithmeticError, AssertionError, ImportError) as error:
-        print(f"sbgm: {_with_flag(str(error), options)}", file=sys.stderr)
-        return 1
+        options = parser_for(command).parse_args(arguments)
+        try:
+            return options.run(options)
+        except (OSError, ValueError, ArithmeticError, AssertionError, ImportError) as error:
+            print(f"sbgm: {_with_flag(str(error), options)}", file=sys.stderr)
+            return 1
+    except KeyboardInterrupt:  # while torch or a network is loaded; a command's own work ends in its own words
+        print("Stopped.", file=sys.stderr)
+        return 130
 
 
 def parser_for(command: str | None) -> Parser:

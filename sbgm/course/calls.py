@@ -226,7 +226,10 @@ def call(function: Callable[..., object], arguments: Sequence[Argument], with_gr
         except Exception as error:
             if isinstance(error, NotImplementedError) and not error.args:  # PyTorch's own come with a message
                 return Reply(attempted=False)
-            return Reply(problem=f"your function raised {type(error).__name__}: {error}")
+            # torch and Python say it of different operands, neither in a word that a beginner knows
+            power = "bitwise_xor" in str(error) or "for ^" in str(error)
+            hint = ". In Python x^2 is no power: write x**2" if power else ""
+            return Reply(problem=f"your function raised {type(error).__name__}: {error}{hint}")
         reseeded = torch.initial_seed() != _UNLIKELY_SEED
         drew = not descents and not torch.equal(state, torch.get_rng_state())
         values, problem = _as_tensors(returned)

@@ -43,6 +43,12 @@ def gaussian_score(trial: Trial) -> None:
                 "off by a factor 2: what becomes of the exponent's ½ when its square is differentiated?": right / 2,
                 "twice too long: has the exponent's ½ gone missing?": 2 * right,
                 "the mean is lost: where should the score vanish?": -x / std**2,
+                "this is the log-density, coordinate by coordinate; a score is its gradient":
+                    -offset.square() / (2 * std**2) - math.log(std) - 0.5 * math.log(2 * math.pi),
+                "this is the log-density without its constant, coordinate by coordinate; a score is its gradient":
+                    -offset.square() / (2 * std**2),
+                "this is the log-density, the same for each coordinate; a score is its gradient":
+                    (density / normaliser).log().expand_as(x),
                 "this is the gradient of the density; a score is that of its logarithm":
                     right * density / normaliser,
                 "this is the gradient of an unnormalised density; a score is that of its logarithm":

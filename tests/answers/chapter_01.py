@@ -6,6 +6,7 @@ import math
 
 import numpy
 import torch
+from torch.distributions import Normal
 
 from answers import Answers
 
@@ -104,6 +105,12 @@ ANSWERS = {
             "no mean": lambda x, mean, std: -x / std**2,
             "gradient of the density": gaussian_density_gradient,
             "unit arrows": lambda x, mean, std: torch.nn.functional.normalize(mean - x),
+            "the log-density of each coordinate": lambda x, mean, std: Normal(mean, std).log_prob(x),
+            "half the square of each coordinate": lambda x, mean, std: -((x - mean) ** 2) / (2 * std**2),
+            "the log-density in every coordinate": lambda x, mean, std: (
+                Normal(mean, std).log_prob(x).sum(1, keepdim=True).expand_as(x)
+            ),
+            "^ for a power": lambda x, mean, std: (mean - x) / torch.as_tensor(std) ^ 2,
             "the log-density": lambda x, mean, std: -((x - mean) ** 2).sum(1) / (2 * std**2),
             "mean over the batch": lambda x, mean, std: ((mean - x) / std**2).mean(0),
             "in double precision": lambda x, mean, std: ((mean - x) / std**2).double(),

@@ -194,18 +194,18 @@ def with_score_at(level):
 
 
 class Net(nn.Module):
-    """A small network of x and log σ, divided by σ, or one of x alone."""
+    """A small network of x and log σ, divided by σ; or one of x alone, divided by σ or not."""
 
-    def __init__(self, *, width=64, told=True):
+    def __init__(self, *, width=64, told=True, divided=True):
         super().__init__()
-        self.told = told
+        self.told, self.divided = told, divided
         layers = [nn.Linear(3, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 2)]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x, sigma):
         sigma = torch.as_tensor(sigma, dtype=x.dtype).reshape(-1, 1).expand(len(x), 1)
         if not self.told:
-            return self.layers(torch.cat([x / 4, 0 * sigma], dim=1))
+            return self.layers(torch.cat([x / 4, 0 * sigma], dim=1)) / (sigma if self.divided else 1)
         return self.layers(torch.cat([x / (16 + sigma**2).sqrt(), sigma.log()], dim=1)) / sigma
 
 
@@ -425,7 +425,8 @@ ANSWERS = {
             "not trained": functools.partial(trained, n_steps=0),
             "hardly trained": functools.partial(trained, n_steps=10),
             "the learning rate forgotten": functools.partial(trained, n_steps=50, lr=1e-6),
-            "not told σ": lambda data, sigmas, g: trained(data, sigmas, g, n_steps=200, net=Net(told=False)),
+            "not told σ": lambda *given: trained(*given, n_steps=200, net=Net(told=False, divided=False)),
+            "divided by σ, and not told it": lambda *given: trained(*given, n_steps=50, net=Net(told=False)),
             "at one σ whatever is asked": at_level(lambda sigmas, sigma: sigmas[-1]),
             "the target's sign": changed(network, lambda s, x, sigma: -s),
             "noise for the score": changed(network, lambda s, x, sigma: s * sigma),
