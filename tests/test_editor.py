@@ -19,6 +19,14 @@ PROJECT = jedi.Project(ROOT)
 LANGEVIN = ["score", "x", "sigmas", "step_size", "n_steps", "generator", "denoise_last"]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    """Jedi keeps what it has parsed, by default in the user's home, which there may be none of."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jedi.settings, "cache_directory", str(tmp_path_factory.mktemp("jedi")))
+        yield
+
+
 def script(code: str) -> jedi.Script:
     return jedi.Script(code, path=ROOT / "chapter.py", project=PROJECT)
 
@@ -87,4 +95,4 @@ def test_an_editable_install_is_one_path_that_editors_follow(tmp_path):
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
         installed = [name for name in wheel.namelist() if ".dist-info/" not in name]
         assert installed == ["_sbgm.pth"]
-        assert wheel.read("_sbgm.pth").decode().split() == [str(ROOT)]
+        assert wheel.read("_sbgm.pth").decode().splitlines() == [str(ROOT)]

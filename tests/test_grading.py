@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -517,13 +518,24 @@ def dsm_target(x, x_noisy, sigma):
 """
 
 
+def out_of_sight(place: Path) -> list[Path]:
+    """What lies in a folder and is not said to be in sight, nor holds or is held by what is."""
+    shown = readable()
+    return [p for p in place.iterdir() if not any(p == s or p in s.parents or s in p.parents for s in shown)]
+
+
 def test_a_notebook_reaches_nothing_that_is_not_named(tmp_path, monkeypatch):
-    """Decoys lie beside and inside all that is in sight; /proc is its own; its system settings can't be written."""
+    """All that lies beside what is in sight is hidden; /proc is its own; its system settings can't be written."""
     monkeypatch.setenv("SECRET", "1")
-    places = [tmp_path, Path("/tmp"), Path.home(), Path(sys.prefix), Path(sys.base_prefix), PACKAGE, PACKAGE / "course"]
-    decoys = [place / f"sbgm-decoy-{os.getpid()}" for place in places]
-    hidden = [PACKAGE / "course" / "exercise.py", PACKAGE / "course" / "chapter_02.py", PACKAGE / "cli" / "grade.py"]
-    hidden += [Path(__file__), PACKAGE.parent / "notebooks", PACKAGE.parent / "data", "/etc/passwd"]
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    decoys = [tmp_path / "decoy", tmp_path / "home" / "decoy"]
+    for decoy in decoys:
+        decoy.write_text("decoy")
+    beside = [Path(sys.prefix), Path(sys.base_prefix), PACKAGE.parent, PACKAGE, PACKAGE / "course"]
+    hidden = [path for place in beside for path in out_of_sight(place)]
+    assert {PACKAGE / "cli", PACKAGE / "course" / "exercise.py", PACKAGE / "course" / "chapter_02.py"} <= {*hidden}
+    hidden += [Path(__file__), Path("/etc/passwd")]
     written = [
         *readable()[-1:],
         Path(torch.__file__),
@@ -532,17 +544,11 @@ def test_a_notebook_reaches_nothing_that_is_not_named(tmp_path, monkeypatch):
         "/dev/x",
         PACKAGE / "x.py",
     ]
-    names = [[str(path) for path in paths] for paths in ([*decoys, *hidden], hidden, written)]
-    try:
-        for decoy in decoys:
-            decoy.write_text("decoy")
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            port = server.getsockname()[1]
-            keys = dict(zip(("paths", "folders", "written"), names, strict=True))
-            outcome = marked(PROBE.format(port=port, grader=os.getpid(), **keys))["dsm_target"]
-    finally:
-        for decoy in decoys:
-            decoy.unlink(missing_ok=True)
+    with tempfile.NamedTemporaryFile(dir="/tmp") as decoy, socket.create_server(("127.0.0.1", 0)) as server:
+        names = [[str(path) for path in paths] for paths in ([*decoys, decoy.name, *hidden], hidden, written)]
+        port = server.getsockname()[1]
+        keys = dict(zip(("paths", "folders", "written"), names, strict=True))
+        outcome = marked(PROBE.format(port=port, grader=os.getpid(), **keys))["dsm_target"]
     assert outcome.verdict == "correct", outcome.message
 
 
@@ -565,11 +571,11 @@ def test_a_python_that_only_its_owner_may_enter_is_isolated_too(tmp_path):
     (libraries / "others.pth").write_text("\n".join(p for p in sys.path if Path(p).name == "site-packages"))
     shutil.copytree(PACKAGE, libraries / "sbgm", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "in").mkdir()
-    secret = tmp_path / "closed" / "secret"
-    secret.write_text("secret")
-    paths = [
-        str(path) for path in (secret, libraries / "sbgm" / "course" / "chapter_02.py", libraries / "sbgm" / "train")
-    ]
+    decoys = [place / "decoy" for place in (prefix.parent, prefix, libraries / "sbgm", libraries / "sbgm" / "course")]
+    for decoy in decoys:
+        decoy.write_text("decoy")
+    hidden = [libraries / "sbgm" / place for place in ("course/chapter_02.py", "train")]
+    paths = [str(path) for path in (*decoys, *hidden)]
     probe = f"import os\nassert not [p for p in {paths!r} if os.path.exists(p)]\n{RIGHT}"
     (tmp_path / "in" / "ann.ipynb").write_bytes(notebook(probe))
     (tmp_path / "closed").chmod(0o700)
