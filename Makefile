@@ -14,7 +14,7 @@ ALL := $(VENV)/.installed-all$(if $(LOCKED),-locked)
 LIMITS := $(if $(LOCKED),constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test test-browser test-slow lint notebooks reproduce ledger site publish figures checks release bench gpu-hour lock clean
+.PHONY: help setup lab test test-all test-browser test-slow lint notebooks reproduce ledger site publish figures checks release bench gpu-hour lock clean
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,9 +38,17 @@ $(READER) $(ALL): pyproject.toml $(LIMITS)
 lab: $(READER)  ## set up, then open JupyterLab at chapter 0, in work/, your copy of the chapters
 	$(PY) tools/open_lab.py $(AS_ROOT) $(LAB_FLAGS)
 
+# What looks at the project rather than at the library, its rooms and its lessons, so that a user need not wait for it.
+UPKEEP := tests/browser $(patsubst %,tests/test_%.py,class environment figures gpu_hour hosting nbval_comparison notebooks \
+  outside pictures readme ship_weights site site_pages versions walls wheel)
 # Four workers keep two cores busy: some wait for a kernel to answer, or for the browser.
-test: $(ALL)  ## set up, then run the unit tests and compare every notebook with a fresh run
-	$(PY) -m pytest -n 4 --dist loadfile --no-loadscope-reorder --nbval notebooks tests
+PYTEST = $(PY) -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+
+test: $(ALL)  ## set up, test the library and its rooms, and compare every lesson with a fresh run
+	$(PYTEST) --nbval notebooks/*.ipynb tests $(UPKEEP:%=--ignore=%)
+
+test-all: $(ALL)  ## the same, and the lab's notebooks, the site, the wheel, the tools, a class of students, all in a browser
+	$(PYTEST) --nbval notebooks tests
 
 test-browser: $(ALL)  ## drive the sliders and open the site in Chromium; fail where there is none
 	SBGM_REQUIRE_BROWSER=1 $(PY) -m pytest tests/browser

@@ -6,6 +6,7 @@ environment's kernel and are compared to the last printed digit (tools/compariso
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from pathlib import Path
@@ -71,7 +72,13 @@ def _turn(item: pytest.Item) -> int:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Begin with the longest files; skip what takes minutes unless asked for, and what needs data that isn't there."""
+    """Begin with the longest files; skip what takes minutes unless asked for, and what needs data that isn't there.
+
+    What has passed in the run whose list SBGM_DONE names (.pytest_cache/v/passed) is not run again.
+    """
+    if done := os.environ.get("SBGM_DONE"):
+        passed = set(json.loads(Path(done).read_text(encoding="utf-8")))
+        items[:] = [item for item in items if item.nodeid not in passed]
     items.sort(key=_turn)
     skip_slow = pytest.mark.skip(reason="takes minutes; run by `make test-slow`")
     slow_asked_for = "slow" in config.option.markexpr
@@ -93,10 +100,10 @@ def pytest_handlecrashitem(report: pytest.TestReport, sched: Any) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Name the tests that were skipped, by what they lack; an exact list is kept in pytest's cache."""
-    skipped = {report.nodeid: report.longrepr[2] for report in terminalreporter.getreports("skipped")}
+    """Name the tests that were skipped, by what they lack; keep in pytest's cache which tests passed."""
     if cache := getattr(terminalreporter.config, "cache", None):
-        cache.set("skipped", sorted(skipped))
+        cache.set("passed", sorted({report.nodeid for report in terminalreporter.getreports("passed")}))
+    skipped = {report.nodeid: report.longrepr[2] for report in terminalreporter.getreports("skipped")}
     by_reason: dict[str, Counter[str]] = {}
     for nodeid, reason in skipped.items():
         by_reason.setdefault(reason.removeprefix("Skipped: "), Counter())[nodeid.partition("[")[0]] += 1
