@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import copy
 import csv
+import ctypes
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -23,7 +28,10 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from answers import all_answers
 from sbgm import checks
+from sbgm.cli import grade as grade_command
 from sbgm.cli import main
+from sbgm.course import marking
+from sbgm.course import sandbox as sandboxes
 from sbgm.course.calls import (
     Descent,
     LogProbOf,
@@ -40,8 +48,8 @@ from sbgm.course.calls import (
 from sbgm.course.grading import Graded, Marks, grade, report_of
 from sbgm.course.marking import Outcome, mark_student
 from sbgm.course.messages import LENGTHS, MessageError, OutOfTimeError, receive, send
-from sbgm.course.notebook import read_notebook
-from sbgm.course.sandbox import PACKAGE, Limits, describe, readable, refusal
+from sbgm.course.notebook import RULE, Answer, read_notebook
+from sbgm.course.sandbox import PACKAGE, Limits, Sandbox, describe, readable, refusal
 from sbgm.course.submissions import find_students, read_submission, shown
 from sbgm.theory import count_levels
 
@@ -49,7 +57,7 @@ CHAPTER_2 = {name: e for name, e in checks.exercises().items() if e.chapter == 2
 RIGHT = "def dsm_target(x, x_noisy, sigma):\n    return -(x_noisy - x) / sigma**2"
 WRONG = "def dsm_target(x, x_noisy, sigma):\n    return (x_noisy - x) / sigma**2"
 UNTOUCHED = "def dsm_target(x, x_noisy, sigma):\n    raise NotImplementedError"
-QUICK = Limits(call_seconds=10, exercise_seconds=10)
+QUICK = Limits(seconds=15)
 
 needs_isolation = pytest.mark.usefixtures("isolation")  # a grader in a process of its own
 
@@ -183,17 +191,94 @@ def read(*sources, tag="exercise"):
 
 
 def test_only_what_defines_answers_is_run():
-    figures = "import torch\nx = expensive()\nSIGMA = 0.5\nplot(x)\nhelper = lambda y: 2 * y"
-    cells = [new_code_cell(figures), new_code_cell(f"{RIGHT}\nN = len('abc')\ncheck(dsm_target)")]
-    cells[1].metadata["tags"] = ["exercise"]
+    """Its own cell but the bare expressions, and of the others the statements whose names it uses, in turn."""
+    figures = "import torch, json\nx = expensive()\nSIGMA = 0.5\nplot(x)\nhelper = lambda y: SIGMA * y"
+    cells = [
+        new_code_cell(figures),
+        new_code_cell(f"{RIGHT} * helper(torch.ones(1))\nN = len('abc')\ncheck(dsm_target)"),
+    ]
     found = read_notebook(nbformat.writes(new_notebook(cells=cells)).encode(), ["dsm_target"])
-    run = "\n".join(found.statements)
-    assert "expensive" not in run
-    assert "plot" not in run
-    assert "check" not in run
-    for kept in ("import torch", "SIGMA", "helper", "def dsm_target", "N = len"):
-        assert kept in run
-    assert {name: answer.source for name, answer in found.answers.items()} == {"dsm_target": RIGHT}
+    answer = found.answers["dsm_target"]
+    assert answer.source == f"{RIGHT} * helper(torch.ones(1))"
+    kept = ["import torch", "SIGMA = 0.5", "helper = lambda y: SIGMA * y"]
+    kept += [ast.unparse(ast.parse(answer.source)), "N = len('abc')"]
+    assert answer.statements == kept
+
+
+BEFORE = {  # what stands in cells without a tag before a right answer that needs it
+    "a constant computed": "import math\nC = 2 * math.pi / (2 * math.pi)",
+    "constants, two at a time": "C, D = 1.0, [2.0]",
+    "a constant with its type": "C: float = 1.0",
+    "a part changed": "D = [2.0]\nD[0] = 1.0\nC = D[0]",
+    "a helper's own constant": "ONE = [1.0]\ndef one():\n    return ONE[0]\nC = one()",
+    "a star": "from math import *\nC = cos(0.0)",
+    "under a condition": "if True:\n    C = 1.0\nelse:\n    C = 2.0",
+    "guarded": "try:\n    import nothing_of_the_kind\nexcept ImportError:\n    C = 1.0",
+    "in a loop": "for C in (3.0, 1.0):\n    pass",
+}
+
+
+@pytest.mark.parametrize("how", BEFORE)
+def test_a_helper_in_a_cell_of_its_own_counts(how):
+    answer = RIGHT.replace("return ", "return C * ")
+    cells = [new_code_cell(BEFORE[how]), new_code_cell("C_plot = draw()"), new_code_cell(answer)]
+    found = read_notebook(nbformat.writes(new_notebook(cells=cells)).encode(), ["dsm_target"])
+    assert not any("draw" in statement for statement in found.answers["dsm_target"].statements)
+    assert gives_right(found)
+
+
+WAYS = {  # to define an answer in a cell without a tag
+    "under a condition": "if True:\n    " + RIGHT.replace("\n", "\n    "),
+    "guarded": "try:\n    " + RIGHT.replace("\n", "\n    ") + "\nexcept NameError:\n    pass",
+    "a lambda": "dsm_target = lambda x, x_noisy, sigma: (x - x_noisy) / sigma**2",
+    "an annotated lambda": "dsm_target: object = lambda x, x_noisy, sigma: (x - x_noisy) / sigma**2",
+    "two at a time": "dsm_target, N = (lambda x, x_noisy, sigma: (x - x_noisy) / sigma**2), 3",
+    "a partial": "import functools\ndef f(c, x, x_noisy, sigma):\n    return c * (x - x_noisy) / sigma**2\n"
+    "dsm_target = functools.partial(f, 1)",
+    "another name": RIGHT.replace("dsm_target", "mine") + "\ndsm_target = mine",
+    "the check above it": "from sbgm import checks\n@checks.dsm_target\n" + RIGHT,
+    "the check above it, called": "import sbgm\n@sbgm.checks.dsm_target(variant=1)\n" + RIGHT,
+}
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_an_answer_is_found_however_it_is_defined(how):
+    assert gives_right(read(WAYS[how], tag=""))
+
+
+def gives_right(found):
+    """Whether the statements of the answer, and they alone, define the right function."""
+    namespace = {}
+    for statement in found.answers["dsm_target"].statements:
+        exec(statement, namespace)
+    x, x_noisy = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(0))
+    return torch.allclose(namespace["dsm_target"](x, x_noisy, 0.5), 4 * (x - x_noisy))
+
+
+def test_a_measurement_of_an_exercises_name_is_no_answer():
+    """As chapter 1 has it: `denoised` is there a tensor, and an exercise of chapter 7."""
+    assert read("dsm_target = measure(x)", "from sbgm.losses import dsm_target", tag="").answers == {}
+    assert read("dsm_target = compiled(f)").answers.keys() == {"dsm_target"}
+
+
+def test_an_import_below_does_not_take_the_place_of_an_answer():
+    assert read(WRONG, "from sbgm.losses import dsm_target").answers["dsm_target"].statements == [
+        ast.unparse(ast.parse(WRONG))
+    ]
+
+
+def test_an_untouched_stub_below_its_check_is_known():
+    source = f"@checks.dsm_target\n{UNTOUCHED}"
+    assert read(source).answers["dsm_target"] == Answer(UNTOUCHED, True, "", [UNTOUCHED])
+
+
+def test_odd_metadata_lose_nothing():
+    whole = json.loads(notebook(RIGHT))
+    for odd in (None, [], "x", {"kernelspec": None}, {"kernelspec": {"language": None}}, {"kernelspec": [1]}):
+        for own in (None, [], {"tags": None}, {"tags": 3}, {"tags": [["exercise"]]}):
+            cells = [*({**cell, "metadata": own} for cell in whole["cells"]), None, 3, {"cell_type": "code"}]
+            found = read_notebook(json.dumps({"metadata": odd, "cells": cells}).encode(), ["dsm_target"])
+            assert found.answers["dsm_target"].source == RIGHT, (odd, own)
 
 
 MAGICS = ("%matplotlib inline\n{}\n!ls", "%%time\n{}", "files = !ls\n{}", "{}\n?torch\ntorch??", "%x\n" * 500 + "{}")
@@ -213,7 +298,8 @@ def test_a_line_that_begins_with_a_remainder_is_no_magic():
 
 def test_an_import_that_fails_costs_no_other():
     source = f"from sbgm import MLP, checks, GaussianMixture\n{RIGHT}"
-    assert read(source).statements[:3] == [f"from sbgm import {name}" for name in ("MLP", "checks", "GaussianMixture")]
+    names = ("MLP", "checks", "GaussianMixture")
+    assert read(source).answers["dsm_target"].statements[:3] == [f"from sbgm import {name}" for name in names]
 
 
 @pytest.mark.parametrize("stub", ["raise NotImplementedError  # yours", "'Mine.'\n    raise NotImplementedError()"])
@@ -278,8 +364,9 @@ def test_another_process_gives_the_verdict_that_this_one_gives(name):
     """On every third answer known, all in one notebook, since a process takes seconds to start."""
     exercise, answers = checks.exercises()[name], all_answers()[name]
     sources = [
-        f"import sys; _ = sys.path.insert(0, {os.path.dirname(__file__)!r})\nfrom answers import all_answers\n"
-        f"known = all_answers()[{name!r}].right | all_answers()[{name!r}].all_wrong()"
+        f"import sys\nfor _ in range(1):\n    sys.path.insert(0, {os.path.dirname(__file__)!r})\n"
+        f"    from answers import all_answers\n    known = all_answers()[{name!r}].right | "
+        f"all_answers()[{name!r}].all_wrong()"
     ]
     posed = {}
     for how in [*answers.right, *answers.all_wrong()][::3]:
@@ -328,12 +415,12 @@ def test_of_two_notebooks_the_better_answer_counts():
 
 
 @pytest.mark.harmless
-def test_an_untouched_submission_loads_no_torch():
+def test_an_untouched_submission_loads_no_torch(monkeypatch):
     """Thirty notebooks as they were handed out take no more than the reading of them: none of their code is run."""
     stub = "def {}(*arguments):\n    raise NotImplementedError"
     files = {f"{name}.ipynb": notebook("import torch", stub.format(name)) for name in checks.exercises()}
-    none = Limits(start_seconds=0)
-    outcomes, problems = mark_student(files, checks.exercises(), seed=0, limits=none, isolated=not refusal())
+    monkeypatch.setattr("sbgm.course.marking._Student.define", None)
+    outcomes, problems = mark_student(files, checks.exercises(), seed=0, isolated=not refusal())
     assert {o.verdict for o in outcomes} == {"not attempted"}
     assert problems == []
 
@@ -372,6 +459,10 @@ ATTACKS = {
     "exit in the cell": "import os; os._exit(0)\ndef dsm_target(*a): pass",
     "endless loop": "def dsm_target(*a):\n    while True: pass",
     "endless loop in the cell": "while True: pass\ndef dsm_target(*a): pass",
+    "shared mappings": (
+        "import mmap\ndef dsm_target(*a):\n    held = []\n    while True:\n        m = mmap.mmap(-1, 2**27)\n"
+        "        m[::4096] = bytes(2**15)\n        m.madvise(mmap.MADV_DONTNEED)\n        held.append(m)"
+    ),
     "all the memory": "def dsm_target(*a):\n    hog = []\n    while True: hog.append(bytearray(2**26))",
     "endless recursion": "def dsm_target(*a): return dsm_target(*a)",
     "a huge answer": "def dsm_target(x, *a): return x.new_zeros(2**26)",
@@ -391,10 +482,10 @@ ATTACKS = {
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_no_notebook_earns_a_mark_by_other_means(attack):
-    limits = Limits(start_seconds=10 if "cell" in attack else 60, call_seconds=3, exercise_seconds=3)
-    outcome = marked(ATTACKS[attack].replace("GRADER", str(os.getpid())), limits=limits)["dsm_target"]
+    outcome = marked(ATTACKS[attack].replace("GRADER", str(os.getpid())), limits=Limits(seconds=8))["dsm_target"]
     assert outcome.mark == 0
-    assert outcome.verdict in ("wrong", "failed", "not attempted")
+    assert outcome.verdict in ("wrong", "failed", "not attempted", "too slow")
+    assert (outcome.verdict == "too slow") == ("endless loop" in attack)
 
 
 def test_an_attack_costs_only_its_own_exercise():
@@ -405,20 +496,30 @@ def test_an_attack_costs_only_its_own_exercise():
 
 
 def test_definitions_that_end_the_process_are_not_tried_again():
-    start = time.monotonic()
-    stubs = [f"def {name}(*a):\n    return 1" for name in CHAPTER_2]
-    outcomes = marked("while True: pass", *stubs, names=CHAPTER_2, limits=Limits(start_seconds=5))
-    assert {o.verdict for o in outcomes.values()} == {"failed"}
-    assert time.monotonic() - start < 12
+    """A check calls an answer often; another exercise's answer, in a cell of its own, is defined all the same."""
+    asked = {name: checks.exercises()[name] for name in ("dsm_target", "dsm_loss")}
+    source = "import os\nfor _ in range(1):\n    os._exit(0)\ndef dsm_loss(*a):\n    return 1"
+    outcomes = marked(source, f"import torch\n{RIGHT}", names=asked)
+    assert {name: o.verdict for name, o in outcomes.items()} == {"dsm_loss": "failed", "dsm_target": "correct"}
+    assert "definitions" in outcomes["dsm_loss"].message
+    student = marking._Student(QUICK, not refusal())
+    with contextlib.closing(student):
+        for _ in range(2):
+            with pytest.raises(marking._Gone):
+                student.define("a", Answer("", statements=["import os", "os._exit(0)"]))
+            assert student._sandbox is None
 
 
 GREEDY = {
-    "shared mappings": "import mmap\nheld = []\nwhile True:\n    m = mmap.mmap(-1, 2**27); m[::4096] = bytes(2**15); "
-    "held.append(m)",
     "children": "import os, time\nfor _ in range(30):\n    if os.fork() == 0:\n        hog = bytearray(2**26); "
     "time.sleep(100)\ntime.sleep(100)",
     "busy processes": "import os, time\nfor _ in range(12):\n    if os.fork() == 0:\n        while True: pass\n"
     "time.sleep(100)",
+    "processes that rest a third of the time": "import os, time\nfor _ in range(4):\n    if os.fork() == 0:\n"
+    "        os.setsid()\n        while True:\n            while time.time() % 1 < 0.67: pass\n"
+    "            time.sleep(0.33)\ntime.sleep(100)",
+    "busy threads": "import hashlib, threading, time\nfor _ in range(5):\n    threading.Thread("
+    "target=lambda: [hashlib.sha256(bytes(2**20)) for _ in iter(int, 1)]).start()\ntime.sleep(100)",
     "files in memory": "import itertools, time\nfor i in itertools.count():\n    open(f'/dev/shm/{i}', 'w').close()",
 }
 
@@ -426,10 +527,107 @@ GREEDY = {
 @pytest.mark.parametrize("how", GREEDY)
 def test_what_all_of_a_students_processes_take_is_limited(how):
     body = GREEDY[how].replace("\n", "\n    ")
-    limits = Limits(memory=5 * 2**27, call_seconds=60, exercise_seconds=60)
-    outcome = marked(f"def dsm_target(*a):\n    {body}", limits=limits)["dsm_target"]
+    outcome = marked(f"def dsm_target(*a):\n    {body}", limits=Limits(memory=5 * 2**27))["dsm_target"]
     assert outcome.verdict == "failed"
     assert "more than" in outcome.message
+
+
+@contextlib.contextmanager
+def busy_core(n):
+    """Keep this thread to one core, and n neighbours busy there."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    neighbours = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(n)]
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+        for neighbour in neighbours:
+            neighbour.kill()
+            neighbour.wait()
+
+
+def seconds_to_read(source, limits):
+    """What the reading of a notebook counts as, and takes by the clock on the wall."""
+    with contextlib.closing(marking._Student(limits, isolated=True)) as student:
+        student.read("a", b"{}", [])
+        before, start = student._used, time.monotonic()
+        assert student.read("a", notebook(source), ["dsm_target"]).problem == ""
+        return student._used - before, time.monotonic() - start
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux keeps a process to a core")
+def test_waiting_for_a_core_that_others_keep_busy_costs_no_time():
+    source = f"N = {list(range(150_000))}\n{RIGHT}"
+    alone, _ = seconds_to_read(source, Limits())
+    with busy_core(5):
+        beside, wall = seconds_to_read(source, Limits(seconds=2.5 * alone))
+    assert wall > 3 * alone, "the neighbours were not in the way"
+    assert beside < 2 * alone
+
+
+def test_a_sleep_counts_as_time():
+    sleeps = "import time\ndef dsm_target(*a):\n    time.sleep(100)"
+    start = time.monotonic()
+    assert marked(sleeps, limits=Limits(seconds=8))["dsm_target"].verdict == "too slow"
+    assert time.monotonic() - start < 60
+
+
+def test_what_was_too_slow_is_tried_again_alone(tmp_path, monkeypatch):
+    """Only that, and when all others are done; its second verdict counts."""
+    hand_in(tmp_path, dict.fromkeys(("ann", "bob", "eve"), RIGHT))
+    calls, lock = [], threading.Lock()
+
+    def mark(files, exercises, **options):
+        with lock:
+            calls.append(list(exercises))
+            first = calls.count(list(exercises)) <= 3 and len(exercises) > 1
+        time.sleep(0.1)
+        verdicts = {"dsm_loss": "wrong"} | ({"dsm_target": "too slow"} if first else {})
+        return [Outcome(name, verdicts.get(name, "correct")) for name in exercises], []
+
+    monkeypatch.setattr("sbgm.course.grading.mark_student", mark)
+    for graded in grade(find_students([tmp_path]), CHAPTER_2, seed=0, n_jobs=2):
+        assert [o.verdict for o in graded.outcomes] == ["correct", "correct", "wrong"]
+    assert calls == [list(CHAPTER_2)] * 3 + [["dsm_target"]] * 3
+
+
+def test_numbers_of_system_calls_are_the_systems():
+    try:
+        number = ctypes.CDLL("libseccomp.so.2").seccomp_syscall_resolve_name_arch
+    except OSError:
+        pytest.skip("needs libseccomp")
+    numbers = sandboxes.ABSENT | {name: rule[0] for name, rule in sandboxes.LIMITED.items()}
+    for i, mark in enumerate(sandboxes.MACHINES.values()):
+        for name, own in numbers.items():
+            found = number(ctypes.c_uint32(mark), name.encode())
+            assert own[i] == found or found < 0, name  # ARM has no inotify_init
+
+
+@pytest.mark.skipif(not Path("/proc/self/cgroup").exists(), reason="needs Linux")
+def test_a_delegated_cgroup_holds_the_memory(tmp_path, monkeypatch):
+    """In a copy of the files of one; where there is none the grader says that it looks."""
+    path = re.search(r"^0::/(.*)$", Path("/proc/self/cgroup").read_text(), re.MULTILINE)[1]
+    own = tmp_path / path
+    own.mkdir(parents=True, exist_ok=True)
+    monkeypatch.setattr(sandboxes, "GROUPS", tmp_path)
+    for procs, controllers, given in (
+        ("1\n2", "memory", False),
+        (os.getpid(), "cpu", False),
+        (os.getpid(), "memory", True),
+    ):
+        (own / "cgroup.procs").write_text(f"{procs}\n")
+        (own / "cgroup.controllers").write_text(controllers)
+        sandboxes._divided.cache_clear()
+        with sandboxes._group(2**30) as group:
+            assert (group is not None) == given
+            assert ("held by a cgroup" in describe(Limits(), isolated=True)) == given
+            if group:
+                assert (group / "memory.max").read_text() == str(2**30)
+        assert (own / "grader").exists() == given
+    sandboxes._divided.cache_clear()
+    assert (own / "cgroup.subtree_control").read_text() == "+memory"
+    assert (group / "cgroup.kill").read_text() == "1"
 
 
 def test_the_number_of_processes_is_limited():
@@ -452,6 +650,13 @@ ABSENT = (
     "socketpair(1, 1, 0, None)",
     "vmsplice(1, None, 0, 0)",
     "inotify_init()",
+    "semget(0, 32000, 0o1600)",
+    "ptrace(16, 1, 0, 0)",
+    "prctl(1, 0, 0, 0, 0)",
+    "sched_setaffinity(0, 8, b'\\xff' * 8)",
+    "process_vm_readv(1, None, 0, None, 0, 0)",
+    "mmap(None, 4096, 3, 0x21, -1, 0)",
+    "mmap(None, 4096, 3, 0x23, -1, 0)",
 )
 
 
@@ -460,6 +665,8 @@ def test_no_memory_is_had_that_no_process_shows():
     source = (
         "import ctypes, errno\nlibrary = ctypes.CDLL(None, use_errno=True)\ndef dsm_target(x, x_noisy, sigma):\n"
         f"    had = [{calls}]\n    assert had == [(-1, errno.ENOSYS)] * {len(ABSENT)}, had\n"
+        "    try:\n        open('/dev/zero', 'rb+')\n    except PermissionError:\n        pass\n"
+        "    else:\n        raise ValueError('shared memory can be had of /dev/zero')\n"
     )
     outcome = marked(source + RIGHT.partition("\n")[2])["dsm_target"]
     assert outcome.verdict == "correct", outcome.message
@@ -557,7 +764,7 @@ def test_what_is_in_sight_is_named():
     for path in readable():
         assert str(path) in said or PACKAGE in path.parents
     assert not any((PACKAGE / "course" / name) in readable() for name in ("exercise.py", "chapter_01.py", "grading.py"))
-    for limit in ("2 GiB", "64 processes", "16 MiB", "900 seconds"):
+    for limit in ("2 GiB", "looked at ten times a second", "64 processes", "16 MiB", "60 seconds", "900 in all"):
         assert limit in said
     assert "can read and change your files" in describe(Limits(), isolated=False)
 
@@ -628,10 +835,30 @@ def grading(tmp_path, *options):
     return main(["grade", str(tmp_path / "in"), "--out", str(tmp_path / "out"), *unsafe, *options])
 
 
-def test_a_variant_that_no_group_can_have_is_refused(tmp_path, capsys):
+@pytest.mark.parametrize(
+    "option",
+    [
+        *("--variant -1", f"--variant {10**30}", f"--seed {10**23}", "--seed -1", "--memory 0.01", "--memory nan"),
+        *("--memory inf", "--seconds nan", "--seconds 0", "--seconds inf", "--total-seconds inf", "--patience 0"),
+        *("--jobs 0", "--jobs 100000", "--verify 0"),
+    ],
+)
+def test_an_option_that_would_give_everyone_nothing_is_refused(tmp_path, capsys, option):
     hand_in(tmp_path / "in", {"ann": RIGHT})
-    assert grading(tmp_path, "--variant", "-1") == 1
-    assert "--variant must not be negative, got -1" in capsys.readouterr().err
+    assert grading(tmp_path, *option.split()) == 1
+    assert f"{option.split()[0]} must be from" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_limits_that_leave_no_room_for_any_answer_are_refused(tmp_path, capsys, monkeypatch):
+    """Seconds that are too few for what every answer needs, the import of torch."""
+    hand_in(tmp_path / "in", {"ann": RIGHT})
+    monkeypatch.setitem(grade_command.RANGES, "seconds", (0.01, 1))
+    assert grading(tmp_path, "--seconds", "0.2") == 1
+    said = capsys.readouterr().err
+    assert "--seconds 0.2" in said
+    assert "took longer than 0.2 seconds" in said
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.harmless
@@ -640,7 +867,12 @@ def test_a_folder_is_marked_and_written_once(tmp_path, capsys):
     hand_in(tmp_path / "in", {"ann": RIGHT, "bob": WRONG, "=cmd": rude})
     assert grading(tmp_path, "--seed", "3", "--jobs", "2") == 0
     rows = table(tmp_path / "out" / "grades.csv")
-    assert list(rows[0]) == ["student", "marks", "of", *checks.exercises(), "note"]
+    assert list(rows[0]) == ["student", "marks", "of", *checks.exercises(), "note", "submission", "marked by"]
+    for row in rows:
+        if row["student"] == "ann":
+            assert row["submission"] == read_submission(tmp_path / "in" / "ann").fingerprint
+        for part in ("version: ", "seed: 3", "variant: 0", "seconds: 60", "memory: 2"):
+            assert part in row["marked by"]
     assert {row["student"]: row["dsm_target"] for row in rows} == {"'=cmd": "0", "ann": "1", "bob": "0"}
     assert {row["student"]: (row["marks"], row["of"]) for row in rows}["ann"] == ("1", str(len(checks.exercises())))
     points = table(tmp_path / "out" / "points.csv")
@@ -649,6 +881,9 @@ def test_a_folder_is_marked_and_written_once(tmp_path, capsys):
     assert "the sign is wrong" in report
     assert WRONG in report
     assert "seed: 3; variant: 0" in report
+    assert "## 2.4 dsm_target: wrong" in report
+    assert read_submission(tmp_path / "in" / "bob").fingerprint in report
+    assert describe(Limits(), isolated=not refusal()) in report
     rude = (tmp_path / "out" / "reports" / "=cmd.md").read_text(encoding="utf-8")
     assert "\x1b" not in rude
     assert "````" in rude
@@ -745,10 +980,75 @@ def test_a_row_says_how_its_own_student_was_isolated(tmp_path, capsys):
 
 @pytest.mark.harmless
 def test_the_same_seed_gives_the_same_marks(tmp_path):
-    hand_in(tmp_path, {"ann": RIGHT, "bob": WRONG})
+    """Each student is marked on one core."""
+    pinned = "import os\nPINNED = not hasattr(os, 'sched_getaffinity') or len(os.sched_getaffinity(0)) == 1\n"
+    hand_in(tmp_path, {"ann": pinned + RIGHT.replace("return", "assert PINNED\n    return"), "bob": WRONG})
     options = {"seed": 5, "n_jobs": 2, "isolated": not refusal()}
     first, second = ({g.student: g for g in grade(find_students([tmp_path]), CHAPTER_2, **options)} for _ in range(2))
     assert first == second
+    assert first["ann"].marks == 1, first["ann"]
+
+
+@pytest.mark.harmless
+def test_nothing_that_lies_in_the_folder_stops_a_grading(tmp_path):
+    """A link to itself, at the top and below; a pipe, a socket, links to nowhere, very many folders, odd names."""
+    folder = tmp_path / "in"
+    hand_in(folder, {"ann": UNTOUCHED, "a\nb": UNTOUCHED, "many": UNTOUCHED})
+    (folder / "bob.ipynb").symlink_to("bob.ipynb")
+    (folder / "loop").symlink_to("loop")
+    (folder / "up").symlink_to("..")
+    (folder / "ann" / "loop.ipynb").symlink_to("loop.ipynb")
+    (folder / "nowhere.ipynb").symlink_to("/nowhere/at/all")
+    os.mkfifo(folder / "pipe.ipynb")
+    (folder / "x.ipynb").mkdir()
+    for i in range(2_100):
+        (folder / "many" / f"d{i}").mkdir()
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(folder / "s.ipynb"))
+    assert grading(tmp_path, "--chapters", "2") == 0
+    notes = {row["student"]: row["note"] for row in table(tmp_path / "out" / "grades.csv")}
+    assert notes.keys() == {"ann", "a\\nb", "many", "bob", "loop", "up", "nowhere", "pipe", "x", "s"}
+    assert "folders the rest was not read" in notes["many"]
+    assert "a link is not followed" in notes["bob"]
+
+
+@pytest.mark.harmless
+def test_a_marking_is_verified_by_another(tmp_path, capsys):
+    hand_in(tmp_path / "in", {"ann": RIGHT, "bob": WRONG, "eve": UNTOUCHED})
+    assert grading(tmp_path, "--verify", "2") == 1
+    assert "there are no marks in" in capsys.readouterr().err
+    assert grading(tmp_path, "--chapters", "2", "--seconds", "50", "--variant", "3") == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert grading(tmp_path, "--verify", "9") == 0
+    assert "3 marked again, 0 differences" in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
+    path = tmp_path / "out" / "students" / "bob.json"
+    path.write_text(path.read_text(encoding="utf-8").replace('"wrong"', '"correct"'), encoding="utf-8")
+    (tmp_path / "in" / "eve" / "02.ipynb").write_bytes(notebook(UNTOUCHED + "\n"))
+    assert grading(tmp_path, "--verify", "9") == 1
+    said = capsys.readouterr().out
+    assert "bob: dsm_target was correct, and is wrong: the sign is wrong" in said
+    assert "eve: changed since it was marked" in said
+    assert "3 marked again, 2 differences" in said
+
+
+def test_a_student_learns_what_will_be_read(tmp_path, capsys):
+    """Without bubblewrap, and without running any of it."""
+    (tmp_path / "in").mkdir()
+    ran = tmp_path / "ran"
+    helper = f"open({str(ran)!r}, 'w')\nC = open({str(ran)!r}, 'w') and 1"
+    source = RIGHT.replace("return ", "return C * ")
+    loss = "def dsm_loss(*a):\n    raise NotImplementedError"
+    (tmp_path / "in" / "02.ipynb").write_bytes(notebook(helper, source, loss, "def sliced_loss(:", tag=""))
+    assert main(["grade", str(tmp_path / "in" / "02.ipynb"), "--dry-run", "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out
+    assert "2.4 dsm_target: is marked" in said
+    assert "      C = open(" in said
+    assert "2.5 dsm_loss: not attempted" in said
+    assert "2.2 sliced_loss: the cell can't be read: SyntaxError" in said
+    assert RULE in said
+    assert not ran.exists()
+    assert not (tmp_path / "out").exists()
 
 
 def test_everyone_who_is_found_gets_a_row(tmp_path):
@@ -892,6 +1192,95 @@ def runs_the_answer(process: psutil.Process) -> bool:
         return process.name().startswith("python") and process.cpu_times().user > 2.5
     except psutil.Error:  # it ended meanwhile
         return False
+
+
+SURVIVOR = """
+import ctypes, os, struct, sys, time
+library = ctypes.CDLL(None, use_errno=True)
+
+def in_the_first_process(*call):
+    "Have process 1, which has this one's user, make a system call (x86_64)."
+    trace = lambda request, data=0: library.ptrace(request, 1, ctypes.c_void_p(0), data)
+    if trace(16) == 0:
+        os.waitpid(1, 0x40000000)
+        saved = ctypes.create_string_buffer(27 * 8)
+        trace(12, saved)
+        registers = list(struct.unpack("27Q", saved.raw))
+        registers[10], registers[15], registers[16] = call[0], 2**64 - 1, registers[16] - 2
+        registers[14], registers[13] = (*call[1:], 0, 0)[:2]
+        trace(13, ctypes.create_string_buffer(struct.pack("27Q", *registers)))
+        trace(9)
+        os.waitpid(1, 0x40000000)
+        trace(13, saved)
+        trace(17)
+
+def dsm_target(x, x_noisy, sigma):
+    if os.fork() == 0:
+        in_the_first_process(112)
+        in_the_first_process(157, 1, 0)
+        os.setsid()
+        library.prctl(1, 0, 0, 0, 0)
+        os.execv(sys.executable, [MARK, "-c", "import time; time.sleep(1000)"])
+    time.sleep(5)
+    return (x - x_noisy) / sigma**2
+"""
+
+
+def as_an_ordinary_user(command, folder):
+    """The command as a user without rights has it run: this one, or for root another, who may enter what it needs."""
+    if os.getuid():
+        return command
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, 61234, 61234)
+    needed = [Path(sys.base_prefix), Path(sys.prefix), PACKAGE.parent, folder]
+    closed = {next((p for p in reversed(path.parents) if not p.stat().st_mode & 1), None) for path in needed} - {None}
+    words = [word for path in closed for word in ("--tmpfs", path)]
+    for path in needed:
+        folders = [folder for folder in reversed(path.parents) if closed & {folder, *folder.parents}]
+        words += [word for folder in folders for word in ("--perms", "0755", "--dir", folder)] + ["--bind", path, path]
+    user = ["setpriv", "--reuid", "61234", "--regid", "61234", "--clear-groups"]
+    return ["bwrap", "--dev-bind", "/", "/", *words, "--chdir", folder, *user, *command]
+
+
+@needs_isolation
+@pytest.mark.parametrize("killed", [False, True], ids=["it ends", "it is killed"])
+def test_nothing_outlives_a_grader_that_is_not_root(tmp_path, killed):
+    mark = f"sbgm-survivor-{os.getpid()}-{killed}"
+    hand_in(tmp_path / "in", {"eve": SURVIVOR.replace("MARK", repr(mark))})
+    command = [sys.executable, "-m", "sbgm", "grade", tmp_path / "in", "--out", tmp_path / "out", "--chapters", "2"]
+    command = as_an_ordinary_user([*command, "--seconds", "20"], tmp_path)
+    environment = os.environ | {"PYTHONPATH": str(PACKAGE.parent)}
+
+    def survivors():
+        return [process for process in psutil.process_iter(["cmdline"]) if mark in (process.info["cmdline"] or [])]
+
+    with psutil.Popen(list(map(str, command)), stderr=subprocess.PIPE, env=environment) as grader:
+        try:
+            while killed and not survivors():
+                time.sleep(0.1)
+                assert grader.poll() is None, grader.stderr.read().decode()
+            graders = [p for p in [grader, *grader.children(recursive=True)] if killed and "grade" in p.cmdline()]
+            for process in graders:
+                process.kill()
+            grader.communicate()
+            time.sleep(1)
+            left = survivors()
+        finally:
+            for process in survivors():
+                process.kill()
+    assert left == []
+    assert killed or len(table(tmp_path / "out" / "grades.csv")) == 1
+
+
+def test_an_end_that_does_not_come_is_told(monkeypatch):
+    sandbox = Sandbox(Limits(), isolated=True)
+    with monkeypatch.context() as patch:
+        patch.setattr("sbgm.course.sandbox.END_SECONDS", 0.1)
+        patch.setattr(Sandbox, "_kill", lambda self: None)
+        with pytest.raises(RuntimeError, match="still run"):
+            sandbox.close()
+    sandbox._first = None
+    sandbox.close()
 
 
 @needs_isolation

@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import dataclasses
 import hashlib
+import itertools
 import json
+import os
+import queue
 import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
@@ -16,13 +19,13 @@ from typing import TypeVar
 from filelock import FileLock, Timeout
 
 from sbgm.course.exercise import Exercise
-from sbgm.course.marking import Outcome, mark_student
+from sbgm.course.marking import TOO_SLOW, Outcome, mark_student
 from sbgm.course.messages import printable
 from sbgm.course.sandbox import Limits, describe
 from sbgm.course.submissions import Submission, read_submission
 from sbgm.files import write_json, written_whole
 
-__all__ = ["Graded", "Marks", "grade", "report_of"]
+__all__ = ["Graded", "Marks", "cores", "grade", "report_of"]
 
 T = TypeVar("T")
 CHANGED = "changed since it was marked; name another --out to mark it anew"
@@ -52,6 +55,17 @@ class Graded:
         return sum(outcome.mark for outcome in self.outcomes)
 
 
+def cores() -> list[int]:
+    """The processor cores that this process may use, by number."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+
+
+def _keep_to_one(free: queue.SimpleQueue[int]) -> None:
+    """Keep this thread, and the processes that it starts, to a core of its own, where the system can."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {free.get()})
+
+
 def grade(
     students: Mapping[str, Path],
     exercises: Mapping[str, Exercise],
@@ -64,34 +78,49 @@ def grade(
 ) -> Iterator[Graded]:
     """Mark every student, and yield each when done. Whatever a submission does ends in that student's marks.
 
+    An answer that was too slow beside others is tried again at the end, alone.
+
     Args:
         students: of `find_students`.
         exercises: those to mark, by name; one that a student did not hand in counts as missing.
         seed: of the random inputs, the same for everyone.
         variant: the seeded variant that this group was given.
         limits: on each student's processes.
-        n_jobs: students marked at a time.
+        n_jobs: students marked at a time, each on a core of its own; at most as many as there are `cores`.
         isolated: whether their processes run under bubblewrap; see `sandbox.refusal`.
     """
     limits = limits or Limits()
     isolation = describe(limits, isolated=isolated)
 
-    def graded(student: str) -> Graded:
-        submission = Submission({}, [])
+    def graded(student: str, before: Graded | None = None) -> Graded:
+        submission, kept = Submission({}, []), {}
         try:
             submission = read_submission(students[student])
-            outcomes, problems = mark_student(
-                submission.files, exercises, seed=seed, variant=variant, limits=limits, isolated=isolated
+            if before and before.fingerprint == submission.fingerprint:
+                kept = {outcome.exercise: outcome for outcome in before.outcomes if outcome.verdict != TOO_SLOW}
+            asked = {name: exercise for name, exercise in exercises.items() if name not in kept}
+            again, problems = mark_student(
+                submission.files, asked, seed=seed, variant=variant, limits=limits, isolated=isolated
             )
+            found = kept | {outcome.exercise: outcome for outcome in again}
+            outcomes = [found[name] for name in exercises]
         except Exception as error:  # a fault of ours, or one that no one thought of: it is this student's alone
             outcomes, problems = [Outcome(name, "failed") for name in exercises], [f"the grader failed: {error!r}"]
         problems = [printable(problem) for problem in [*submission.problems, *problems]]
         return Graded(student, outcomes, problems, submission.fingerprint, isolation)
 
-    pool = ThreadPoolExecutor(n_jobs)
+    free: queue.SimpleQueue[int] = queue.SimpleQueue()
+    for core in itertools.islice(itertools.cycle(cores()), n_jobs):
+        free.put(core)
+    pool, late = ThreadPoolExecutor(n_jobs, initializer=_keep_to_one, initargs=(free,)), []
     try:
         for future in as_completed([pool.submit(graded, student) for student in students]):
-            yield future.result()
+            if n_jobs > 1 and any(outcome.verdict == TOO_SLOW for outcome in future.result().outcomes):
+                late.append(future.result())
+            else:
+                yield future.result()
+        for before in late:
+            yield pool.submit(graded, before.student, before).result()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
@@ -113,7 +142,8 @@ class Marks:
 
         Args:
             folder: where; a new or empty one, unless to go on.
-            facts: seed, variant, chapters, seconds and memory; a seed of None is drawn, or taken from what is there.
+            facts: version, seed, variant, chapters and limits; one of None is taken from what is there, and a seed
+                of None is drawn where there is nothing yet.
             resume: whether to go on.
 
         Raises:
@@ -169,6 +199,17 @@ class Marks:
         if submission.fingerprint != graded.fingerprint and CHANGED not in graded.problems:
             self.add(dataclasses.replace(graded, problems=[*graded.problems, CHANGED]))
 
+    def differences(self, again: Graded) -> list[str]:
+        """Say in which marks a second marking of a finished student differs from the first; a line each."""
+        first = self.graded[again.student]
+        lines = ["changed since it was marked"] if first.fingerprint != again.fingerprint else []
+        lines += [
+            f"{old.exercise} was {old.verdict}, and is {new.verdict}: {new.message}"
+            for old, new in zip(first.outcomes, again.outcomes, strict=True)
+            if old.verdict != new.verdict
+        ]
+        return [printable(f"{again.student}: {line}") for line in lines]
+
     def write_tables(self) -> Path:
         """Write `grades.csv` and `points.csv` of the students who are done; return the path of the first."""
         done = [self.graded[student] for student in sorted(self.graded)]
@@ -176,6 +217,7 @@ class Marks:
             {"student": _cell(g.student), "marks": g.marks, "of": len(g.outcomes)}
             | {outcome.exercise: outcome.mark for outcome in g.outcomes}
             | {"note": _cell(printable("; ".join(g.problems)))}  # a spreadsheet's cell holds 32,767 characters
+            | {"submission": g.fingerprint, "marked by": _said(self.facts)}
             for g in done
         ]
         solved: dict[str, set[str]] = {}  # one id may have several entries: a file each, or a text beside the files
@@ -234,12 +276,16 @@ def report_of(graded: Graded, facts: Mapping[str, object]) -> str:
     lines = [f"# {graded.marks} of {len(graded.outcomes)}", "", _fenced(graded.student), ""]
     lines += [_fenced("\n".join(graded.problems)), ""] if graded.problems else []
     for outcome in graded.outcomes:
-        lines += [f"## {outcome.exercise}: {outcome.verdict}", ""]
+        lines += [f"## {outcome.number} {outcome.exercise}: {outcome.verdict}", ""]
         where = [f"in {outcome.notebook}"] if outcome.notebook else []
         reason = "\n".join(where + [outcome.message] * bool(outcome.message))
         lines += [_fenced(reason), ""] if reason else []
         lines += [_fenced(outcome.answer, "python"), ""] if outcome.answer else []
-    return "\n".join([*lines, "---", "", f"seed: {facts['seed']}; variant: {facts['variant']}", ""])
+    return "\n".join([*lines, "---", "", f"{_said(facts)}; submission: {graded.fingerprint}", "", graded.isolation, ""])
+
+
+def _said(facts: Mapping[str, object]) -> str:
+    return "; ".join(f"{name}: {value}" for name, value in facts.items())
 
 
 def _fenced(text: str, language: str = "text") -> str:

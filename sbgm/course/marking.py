@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,9 +16,10 @@ from sbgm.course.messages import MessageError, OutOfTimeError, printable, receiv
 from sbgm.course.notebook import Answer, Notebook
 from sbgm.course.sandbox import Limits, Sandbox
 
-__all__ = ["Outcome", "mark_student"]
+__all__ = ["TOO_SLOW", "Outcome", "mark_student", "shortfall"]
 
-MISSING, NOT_ATTEMPTED, FAILED, WRONG, CORRECT = VERDICTS = "missing", "not attempted", "failed", "wrong", "correct"
+VERDICTS = ("missing", "not attempted", "too slow", "failed", "wrong", "correct")
+MISSING, NOT_ATTEMPTED, TOO_SLOW, FAILED, WRONG, CORRECT = VERDICTS
 MOST_SOURCE = 20_000  # characters kept of an answer
 
 
@@ -26,10 +29,12 @@ class Outcome:
 
     Attributes:
         exercise: its name.
-        verdict: "correct", "wrong", "failed" (it could not be called), "not attempted" or "missing" (no such function).
+        verdict: "correct", "wrong", "failed" (it could not be called), "too slow", "not attempted" or "missing" (there
+            is no such function).
         message: why, for the student; empty for a correct answer.
         answer: the student's source.
         notebook: the file that it stands in.
+        number: of the exercise in the lessons.
     """
 
     exercise: str
@@ -37,6 +42,7 @@ class Outcome:
     message: str = ""
     answer: str = ""
     notebook: str = ""
+    number: str = ""
 
     @property
     def mark(self) -> int:
@@ -68,16 +74,29 @@ def mark_student(
     """
     with contextlib.closing(_Student(limits or Limits(), isolated)) as student:
         notebooks = {name: student.read(name, content, list(exercises)) for name, content in files.items()}
+        late = [notebook.problem for notebook in notebooks.values() if notebook.late]
         outcomes = []
         for name, exercise in exercises.items():
-            best = Outcome(name, MISSING, f"no notebook defines a function {name}")
+            none = (TOO_SLOW, late[0]) if late else (MISSING, f"no notebook defines a function {name}")
+            best = Outcome(name, *none, number=exercise.number)
             for file, notebook in notebooks.items():
                 if name in notebook.answers and best.verdict != CORRECT:
-                    verdict, message = student.judge(exercise, file, notebook, seed, variant)
+                    verdict, message = student.judge(exercise, file, notebook.answers[name], seed, variant)
                     source = printable(notebook.answers[name].source, MOST_SOURCE)
-                    best = max(best, Outcome(name, verdict, message, source, file), key=_rank)
+                    best = max(best, Outcome(name, verdict, message, source, file, exercise.number), key=_rank)
             outcomes.append(best)
     return outcomes, [f"{name}: {notebook.problem}" for name, notebook in notebooks.items() if notebook.problem]
+
+
+@functools.cache
+def shortfall(limits: Limits, isolated: bool) -> str:
+    """Say why not even an answer without code can be defined within limits, found by trying; "" if it can."""
+    with contextlib.closing(_Student(limits, isolated)) as student:
+        try:
+            student.define("", Answer(""))
+        except _Gone as gone:
+            return str(gone)
+    return ""
 
 
 def _rank(outcome: Outcome) -> int:
@@ -85,7 +104,11 @@ def _rank(outcome: Outcome) -> int:
 
 
 class _Gone(BaseException):
-    """The student's process ended, or took too long, and no check can go on; the message says which."""
+    """The student's process ended, or took too long (`late`), and no check can go on; the message says which."""
+
+    def __init__(self, message: str, late: bool) -> None:
+        super().__init__(message)
+        self.late = late
 
 
 class _Student:
@@ -93,89 +116,84 @@ class _Student:
 
     def __init__(self, limits: Limits, isolated: bool) -> None:
         self._limits, self._isolated, self._sandbox = limits, isolated, None
-        self._errors: dict[str, list[str]] = {}  # of the definitions, by notebook, in the process that runs
-        self._lost: dict[str, str] = {}  # why a notebook can't be defined, and is not tried again
-        self._end = time.monotonic() + limits.student_seconds
+        self._errors: dict[str, list[str]] = {}  # of the definitions, by answer, in the process that runs
+        self._lost: dict[str, _Gone] = {}  # why an answer can't be defined, and is not tried again
+        self._used = 0.0  # seconds, as Limits counts them
 
     def close(self) -> None:
         """End the process."""
-        if self._sandbox:
-            self._sandbox.close()
-        self._sandbox, self._errors = None, {}
+        sandbox, self._sandbox, self._errors = self._sandbox, None, {}
+        if sandbox:
+            sandbox.close()
 
     def read(self, file: str, content: bytes, exercises: list[str]) -> Notebook:
         """Reduce a notebook to what is run of it."""
-        late = f"this notebook can't be read within {self._limits.read_seconds:g} seconds"
         try:
             fields = self._asked(
                 {"ask": "read", "exercises": exercises},
                 content,
-                seconds=self._limits.read_seconds,
-                late=late,
+                late=f"this notebook can't be read within {self._limits.seconds:g} seconds",
                 ended="this notebook can't be read: the process that did ended",
             )
         except _Gone as gone:
-            return Notebook(problem=str(gone))
-        answers = {name: Answer(**answer) for name, answer in fields["answers"].items()}
-        return Notebook(fields["statements"], answers, fields["problem"])
+            return Notebook(problem=str(gone), late=gone.late)
+        return Notebook({name: Answer(**answer) for name, answer in fields["answers"].items()}, fields["problem"])
 
-    def judge(self, exercise: Exercise, file: str, notebook: Notebook, seed: int, variant: int) -> tuple[str, str]:
-        """Return the verdict on a notebook's answer to an exercise, and the reason; an untouched one is not called."""
-        answer = notebook.answers[exercise.name]
+    def judge(self, exercise: Exercise, file: str, answer: Answer, seed: int, variant: int) -> tuple[str, str]:
+        """Return the verdict on an answer to an exercise, and the reason; an untouched one is not called."""
         if answer.untouched:
             return NOT_ATTEMPTED, ""
         if answer.problem:
             return FAILED, printable(answer.problem)
         try:
-            verdict = exercise.try_answer(self._runner(exercise.name, file, notebook), seed=seed, variant=variant)
+            verdict = exercise.try_answer(self._runner(exercise.name, file, answer), seed=seed, variant=variant)
         except WrongAnswer as error:
             return WRONG, printable(str(error))
         except _Gone as gone:
-            return FAILED, printable(str(gone))
+            return TOO_SLOW if gone.late else FAILED, printable(str(gone))
         return (CORRECT, "") if verdict.correct else (NOT_ATTEMPTED, "")
 
-    def _runner(self, name: str, file: str, notebook: Notebook) -> Runner:
-        """Return what has a notebook's function called; its time starts with its first call."""
-        limits, begin = self._limits, None
+    def _runner(self, name: str, file: str, answer: Answer) -> Runner:
+        """Return what has a notebook's function called."""
+        key, left = f"{file}: {name}", self._limits.seconds
 
         def run(arguments: Sequence[Argument], with_gradients: bool) -> Reply:
-            nonlocal begin
-            self._define(file, notebook)
-            begin = begin or time.monotonic()
+            nonlocal left
+            self.define(key, answer)
             kinds, blob = encoded_arguments(arguments)
+            before = self._used
             reply = self._asked(
-                {"ask": "call", "notebook": file, "name": name, "arguments": kinds, "gradients": with_gradients},
+                {"ask": "call", "answer": key, "name": name, "arguments": kinds, "gradients": with_gradients},
                 blob,
                 as_reply,
-                seconds=min(limits.call_seconds, begin + limits.exercise_seconds - time.monotonic()),
-                late=f"your function took too long: one call may take {limits.call_seconds:g} seconds, all of an "
-                f"exercise's calls {limits.exercise_seconds:g}",
+                seconds=left,
+                late=f"your function took too long: all calls of it together may take {self._limits.seconds:g} seconds",
                 ended="the process ended while your function ran: did it exit, or run out of memory?",
             )
-            errors = self._errors[file] if reply.problem.startswith("there is no function") else []
+            left -= self._used - before
+            unknown = reply.problem.startswith(("there is no function", "your function raised NameError"))
+            errors = self._errors[key] if unknown else []
             return dataclasses.replace(reply, problem="; the notebook raised ".join([reply.problem, *errors]))
 
         return run
 
-    def _define(self, file: str, notebook: Notebook) -> None:
-        """Run a notebook's definitions, unless this process has; once they were the end of one, not again."""
-        if file in self._lost:
-            raise _Gone(self._lost[file])
-        if self._sandbox and file in self._errors:
+    def define(self, key: str, answer: Answer) -> None:
+        """Run an answer's definitions, unless this process has; once they were the end of one, not again."""
+        if key in self._lost:
+            raise self._lost[key]
+        if self._sandbox and key in self._errors:
             return
-        seconds = self._limits.start_seconds
         try:
             errors = self._asked(
-                {"ask": "define", "notebook": file, "statements": notebook.statements},
+                {"ask": "define", "answer": key, "statements": answer.statements},
                 as_found=_errors,
-                seconds=seconds,
-                late=f"the notebook's definitions took longer than {seconds:g} seconds",
+                late=f"the notebook's definitions took longer than {self._limits.seconds:g} seconds",
                 ended="the process ended while the notebook's definitions ran",
             )
         except _Gone as gone:
-            self._lost[file] = str(gone)
+            self._lost[key] = gone
             raise
-        self._errors[file] = errors
+        self._errors[key] = errors
 
     def _asked(
         self,
@@ -183,28 +201,40 @@ class _Student:
         blob: bytes = b"",
         as_found: Callable[[dict, bytes], Any] = lambda fields, blob: fields,
         *,
-        seconds: float,
+        seconds: float | None = None,
         late: str,
         ended: str,
     ) -> Any:
         """Ask the process something and return its answer; raise _Gone, and end it, if none comes as it should."""
-        left = self._end - time.monotonic()
-        deadline = time.monotonic() + min(seconds, left)
-        problem = f"your notebooks took longer than {self._limits.student_seconds:g} seconds in all"
+        left = self._limits.total_seconds - self._used
+        seconds = min(self._limits.seconds if seconds is None else seconds, left)
+        problem, out_of_time = (
+            f"your notebooks took longer than {self._limits.total_seconds:g} seconds in all",
+            left <= 0,
+        )
+        sandbox = self._sandbox
         try:
-            if left > 0:
-                self._sandbox = self._sandbox or Sandbox(self._limits, isolated=self._isolated)
-                send(self._sandbox.sink, fields, blob, deadline - time.monotonic())
-                return as_found(*receive(self._sandbox.source, deadline - time.monotonic()))
+            if not out_of_time:
+                sandbox = self._sandbox = sandbox or Sandbox(self._limits, isolated=self._isolated)
+                deadline = time.monotonic() + self._limits.patience * seconds
+                sandbox.allow(seconds)
+                try:
+                    send(sandbox.sink, fields, blob, deadline - time.monotonic())
+                    answer = receive(sandbox.source, deadline - time.monotonic())
+                finally:
+                    self._used += sandbox.used()
+                    sandbox.allow(math.inf)
+                return as_found(*answer)
         except OutOfTimeError:
-            problem = late
+            problem, out_of_time = late, True
         except (EOFError, OSError):
             problem = ended
         except MessageError as error:
             problem = f"what your notebook's process sent can't be read: {error}"
-        exceeded = f" ({self._sandbox.exceeded})" if self._sandbox and self._sandbox.exceeded else ""
         self.close()
-        raise _Gone(problem + exceeded)
+        if sandbox and sandbox.exceeded:
+            problem, out_of_time = (late, True) if sandbox.late else (f"{problem} ({sandbox.exceeded})", False)
+        raise _Gone(problem, out_of_time)
 
 
 def _errors(fields: dict, blob: bytes) -> list[str]:

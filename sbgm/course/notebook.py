@@ -1,6 +1,6 @@
 """A student's notebook reduced to what is run of it, and the exercises that it answers.
 
-It is read in the student's process: what reads it badly, or for ever, ends with that.
+It is read in the student's process: what reads it badly, or for ever, ends with that process.
 """
 
 from __future__ import annotations
@@ -9,11 +9,20 @@ import ast
 import dataclasses
 import json
 import re
+import symtable
 
-__all__ = ["Answer", "Notebook", "read_notebook"]
+__all__ = ["RULE", "Answer", "Notebook", "read_notebook"]
 
+RULE = (
+    "For each exercise the grader runs the cell that defines its function and, from the other cells, every statement "
+    "that gives a value to a name which that cell uses: imports, helper functions, constants, and what these need in "
+    "turn. The statements run in the notebook's order, in a namespace of the exercise's own; one that fails does not "
+    "stop the others. Bare expressions do not run: calls of checks, prints, figures. An answer is a def, class, lambda "
+    "or partial of the exercise's name in any cell, or whatever a cell tagged as an exercise gives that name, except "
+    "an import; the last one in a notebook counts."
+)
 EXERCISE_TAG = "exercise"
-DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 # a line of IPython's own: %matplotlib inline, !ls, ?help, files = !ls, help?
 MAGIC = re.compile(r"^([ \t]*)(?:[%!?].*|[\w, \t]+=[ \t]*[%!].*|[\w.]+\?+[ \t]*)$", re.MULTILINE)
 UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)  # SyntaxError and others are raised by ast.parse
@@ -27,11 +36,13 @@ class Answer:
         source: its text.
         untouched: whether it is the stub that was handed out, a bare `raise NotImplementedError`.
         problem: why its cell can't be run; empty if it can.
+        statements: Python source to execute one after the other, which defines the function.
     """
 
     source: str
     untouched: bool = False
     problem: str = ""
+    statements: list[str] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,82 +50,111 @@ class Notebook:
     """A student's notebook, reduced to what defines the answers.
 
     Attributes:
-        statements: Python source to execute one after the other.
         answers: by the exercise's name; the last definition counts, as in the notebook.
         problem: why the notebook could not be read; empty if it could.
+        late: whether that was for want of time.
     """
 
-    statements: list[str] = dataclasses.field(default_factory=list)
     answers: dict[str, Answer] = dataclasses.field(default_factory=dict)
+    problem: str = ""
+    late: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class _Statement:
+    """A statement of a notebook, or of a cell that can't be read (`problem` says why) the functions in it.
+
+    Attributes:
+        cell: the position of its cell.
+        written: its text.
+        run: its text as it is run; an import has one for each name, so that one that can't be had costs no other.
+        gives: the names that it gives a value to, or to a part of it.
+        uses: the names that it uses, in functions too.
+        answers: whether it may define an answer.
+        untouched: see Answer.
+        problem: see Answer.
+    """
+
+    cell: int
+    written: str
+    run: str = ""
+    gives: frozenset[str] = frozenset()
+    uses: frozenset[str] = frozenset()
+    answers: bool = True
+    untouched: bool = False
     problem: str = ""
 
 
 def read_notebook(content: bytes, exercises: list[str]) -> Notebook:
-    """Take from a notebook's bytes what has to be run to define its answers.
-
-    Of a cell tagged "exercise" that is everything but bare expressions (the call of the check, prints, figures). Of any
-    other cell it is imports, functions, classes, and assignments of literals: a chapter's own figures and measurements,
-    which take minutes, are not run.
-    """
+    """Take from a notebook's bytes, for each exercise, what has to be run to define its answer; see RULE."""
     try:
         fields = json.loads(content)
-        language = fields.get("metadata", {}).get("kernelspec", {}).get("language", "python")
         cells = fields["cells"] if "cells" in fields else fields["worksheets"][0]["cells"]  # notebooks before 2015
-        sources = [_source_of(cell) for cell in cells if cell["cell_type"] == "code"]
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
+        sources = [_source_of(cell) for cell in cells if _within(cell, "cell_type") == "code"]
+    except (ValueError, KeyError, IndexError, TypeError, RecursionError) as error:
         return Notebook(problem=f"this is no Jupyter notebook: {type(error).__name__}")
-    if str(language).lower() not in ("python", "ipython"):
-        return Notebook(problem=f"this notebook is written in {str(language)[:40]!r}, not in Python")
-    notebook = Notebook()
-    for source, is_exercise in sources:
+    language = str(_within(fields, "metadata", "kernelspec", "language") or "python")
+    if "python" not in language.lower():
+        return Notebook(problem=f"this notebook is written in {language[:40]!r}, not in Python")
+    statements: list[_Statement] = []
+    for cell, (source, is_exercise) in enumerate(sources):
         try:
-            _read_cell(source, is_exercise, exercises, notebook)
+            statements += _statements(cell, source, is_exercise)
         except UNREADABLE as error:
             problem = f"the cell can't be read: {type(error).__name__}: {str(error)[:200]}"
-            named = [name for name in exercises if f"def {name}(" in source]
-            notebook.answers.update({name: Answer(source, problem=problem) for name in named})
-    return notebook
+            named = frozenset(name for name in exercises if re.search(rf"\bdef {name}\b|^{name}\b.*=", source, re.M))
+            statements.append(_Statement(cell, source, gives=named, problem=problem))
+    answers = {}
+    for name in exercises:
+        if found := [i for i, statement in enumerate(statements) if statement.answers and name in statement.gives]:
+            last = statements[found[-1]]
+            run = [] if last.problem else _needed(name, found[-1], statements)
+            answers[name] = Answer(last.written, last.untouched, last.problem, run)
+    return Notebook(answers)
+
+
+def _within(value: object, *keys: str) -> object:
+    """What lies in dictionaries within one another; None where there is none."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
 def _source_of(cell: dict) -> tuple[str, bool]:
-    """Return a cell's text, and whether it is an exercise's."""
-    text = cell["source"] if "source" in cell else cell["input"]
-    return text if isinstance(text, str) else "".join(text), EXERCISE_TAG in cell.get("metadata", {}).get("tags", [])
+    """A cell's text, and whether it is an exercise's."""
+    text, tags = cell.get("source", cell.get("input")) or "", _within(cell, "metadata", "tags")
+    return text if isinstance(text, str) else "".join(map(str, text)), EXERCISE_TAG in (
+        tags if isinstance(tags, list) else ()
+    )
 
 
-def _read_cell(source: str, is_exercise: bool, exercises: list[str], notebook: Notebook) -> None:
-    """Add a cell's statements and answers to the notebook's; raise one of UNREADABLE, and add none, if it can't be."""
+def _statements(cell: int, source: str, is_exercise: bool) -> list[_Statement]:
+    """The statements of a cell except bare expressions; raise one of UNREADABLE if it can't be read."""
     try:
         tree = ast.parse(source)
     except SyntaxError:  # magics; elsewhere a line that begins with % is the rest of a division
         source = MAGIC.sub(r"\1pass", re.sub(r"\A\s*%%(?:time|timeit|capture)\b.*", "", source))
         tree = ast.parse(source)
-    nodes = [node for node in tree.body if _is_run(node, is_exercise)]
-    statements = [ast.unparse(part) for node in nodes for part in _parts(node)]
-    answers = {
-        name: Answer(ast.get_source_segment(source, node) or "", _is_stub(node))
-        for node in nodes
-        for name in _defined(node)
-        if name in exercises
-    }
-    notebook.statements.extend(statements)
-    notebook.answers.update(answers)
-
-
-def _is_run(node: ast.stmt, is_exercise: bool) -> bool:
-    if is_exercise or isinstance(node, (ast.Import, ast.ImportFrom, *DEFINITIONS)):
-        return not isinstance(node, ast.Expr)
-    if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
-        try:
-            ast.literal_eval(node.value)
-        except (ValueError, TypeError):
-            return isinstance(node.value, ast.Lambda)
-        return True
-    return False
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            check = re.compile(rf"(?:\w+\.)*checks\.{node.name}\b")  # it stands above the function, and calls it
+            node.decorator_list = [d for d in node.decorator_list if not check.match(ast.unparse(d))]
+    return [
+        _Statement(
+            cell,
+            ast.get_source_segment(source, node) or "",
+            run,
+            *_names(run),
+            _may_answer(node, is_exercise),
+            _is_stub(node),
+        )
+        for node in tree.body
+        if not isinstance(node, ast.Expr | ast.Pass)
+        for run in map(ast.unparse, _parts(node))
+    ]
 
 
 def _parts(node: ast.stmt) -> list[ast.stmt]:
-    """A statement, or an import name by name, so that one that can't be had costs no other."""
     match node:
         case ast.ImportFrom(module, names, level):
             return [ast.ImportFrom(module, [name], level) for name in names]
@@ -124,11 +164,47 @@ def _parts(node: ast.stmt) -> list[ast.stmt]:
             return [node]
 
 
-def _defined(node: ast.stmt) -> list[str]:
-    """The names of functions that a statement defines, `name = lambda …` and `name = other` among them."""
-    if isinstance(node, ast.Assign):
-        return [target.id for target in node.targets if isinstance(target, ast.Name)]
-    return [node.name] if isinstance(node, DEFINITIONS) else []
+def _names(run: str) -> tuple[frozenset[str], frozenset[str]]:
+    """The names that a statement gives a value to, "*" for an import of all, and those that it uses."""
+    gives = {
+        name.id
+        for target in ast.walk(ast.parse(run))  # W[0] = …, net.scale = …
+        if isinstance(target, ast.Subscript | ast.Attribute) and isinstance(target.ctx, ast.Store)
+        for name in ast.walk(target)
+        if isinstance(name, ast.Name)
+    }
+    gives |= {"*"} if run.endswith(" import *") else set()
+    uses: set[str] = set()
+    tables = [symtable.symtable(run, "<cell>", "exec")]
+    for table in tables:  # it grows meanwhile
+        own = [symbol for symbol in table.get_symbols() if table is tables[0] or symbol.is_global()]
+        gives |= {symbol.get_name() for symbol in own if symbol.is_assigned() or symbol.is_imported()}
+        uses |= {symbol.get_name() for symbol in own if symbol.is_referenced()}
+        tables += table.get_children()
+    return frozenset(gives), frozenset(uses)
+
+
+def _needed(name: str, position: int, statements: list[_Statement]) -> list[str]:
+    """What has to be run to define an answer: see RULE."""
+    chosen: set[int] = set()
+    more = {i for i, statement in enumerate(statements) if statement.cell == statements[position].cell}
+    names = {name, "*"}
+    while more:
+        chosen |= more
+        names.update(*(statements[i].uses for i in more))
+        # a later statement that gives the function's own name is an import
+        given = (i for i, s in enumerate(statements) if s.gives & names and not (i > position and name in s.gives))
+        more = set(given) - chosen
+    return [statements[i].run for i in sorted(chosen)]
+
+
+def _may_answer(node: ast.stmt, is_exercise: bool) -> bool:
+    """Whether a statement defines the answers that it gives a value to; outside an exercise it may be a measurement."""
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return False
+    parts = list(ast.walk(node))
+    made = any(isinstance(p, FUNCTIONS) or "partial" in (getattr(p, "id", ""), getattr(p, "attr", "")) for p in parts)
+    return is_exercise or made or isinstance(getattr(node, "value", None), ast.Name)
 
 
 def _is_stub(node: ast.stmt) -> bool:

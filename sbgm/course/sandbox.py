@@ -1,19 +1,24 @@
 """A process for a student's code, with nothing in sight but Python, and little to spend.
 
-On Linux bubblewrap (`bwrap`) gives it mounts, processes, network and user of its own, none of the grader's rights, and
-an end with the grader's; `resource` limits what one process may use; and what all of them use together is looked at
-ten times a second, since one account may not make a group of processes with a limit of its own (a cgroup).
+On Linux bubblewrap (`bwrap`) gives the process mounts, processes, network and user of its own, none of the grader's
+rights, and an end with the grader's. `resource` limits what one process may use. What all of a student's processes use
+together is looked at ten times a second; a group of processes with a limit of its own (a cgroup, version 2) holds their
+memory as well, where the system lets the grader make one.
 """
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import functools
+import json
+import math
 import os
 import platform
-import resource
+import re
 import secrets
+import select
 import shutil
 import signal
 import struct
@@ -21,6 +26,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,14 +42,25 @@ SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache", SETPRI
 SCRATCH_FOLDERS, SCRATCH = ("/tmp", "/dev/shm"), 64 * 2**20  # bytes of each
 MOST_TASKS = 64  # processes and threads
 POLL_SECONDS = 0.1
-MOST_BUSY, BUSY_LOOKS = 8, 5  # threads that want a processor, and how often in a row there may be more
-# System calls that keep memory where no process' size shows it, reach the account's keys, or make namespaces: of each
-# machine its mark, the number of `clone`, which may not make a user, and the numbers of those that are not had at all:
-# shmget, socket, socketpair, msgget, add_key, request_key, keyctl, unshare, vmsplice, inotify_init1, fanotify_init,
-# setns, memfd_create, io_uring_setup, clone3, memfd_secret, and the older inotify_init.
-SYSTEM_CALLS = {
-    "x86_64": (0xC000003E, 56, (29, 41, 53, 68, 248, 249, 250, 272, 278, 294, 300, 308, 319, 425, 435, 447, 253)),
-    "aarch64": (0xC00000B7, 220, (194, 198, 199, 186, 217, 218, 219, 97, 75, 26, 262, 268, 279, 425, 435, 447)),
+MOST_BUSY, BUSY_LOOKS = 2, 20  # threads that want a processor at a time, on average over so many looks
+END_SECONDS = 30.0  # for the system to end what was killed
+GROUPS = Path("/sys/fs/cgroup")
+MACHINES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+# System calls that keep memory where no process' size shows it, reach other processes or the account's keys, leave the
+# student's core or make namespaces, by their numbers on the two machines: an isolated process does not have them.
+ABSENT = {
+    "shmget": (29, 194), "semget": (64, 190), "msgget": (68, 186), "memfd_create": (319, 279),
+    "memfd_secret": (447, 447), "vmsplice": (278, 75), "socket": (41, 198), "socketpair": (53, 199),
+    "add_key": (248, 217), "request_key": (249, 218), "keyctl": (250, 219), "inotify_init": (253, 26),
+    "inotify_init1": (294, 26), "fanotify_init": (300, 262), "io_uring_setup": (425, 425), "unshare": (272, 97),
+    "setns": (308, 268), "clone3": (435, 435), "ptrace": (101, 117), "process_vm_readv": (310, 270),
+    "process_vm_writev": (311, 271), "pidfd_getfd": (438, 438), "sched_setaffinity": (203, 122),
+}  # fmt: skip
+# and those that it has only otherwise: the number, which argument, which of its bits, and what these may not be
+LIMITED = {
+    "clone": ((56, 220), 0, 0x1000_0000, 0x1000_0000),  # a user of its own
+    "mmap": ((9, 222), 3, 0x21, 0x21),  # memory that is shared and in no file: it stays when no process shows it
+    "prctl": ((157, 167), 0, 0xFFFF_FFFF, 1),  # to go on when the parent, and with it the grader, has ended
 }
 LOST = (
     "a notebook can read and change your files, see your other processes, use the network, and leave processes behind; "
@@ -55,21 +72,20 @@ LOST = (
 class Limits:
     """Limits on what a student's processes may use.
 
+    Seconds are of work: those in which the processes have a processor, or sleep. While they wait for a processor that
+    something else keeps busy no time counts.
+
     Attributes:
-        read_seconds: for the reading of one notebook.
-        start_seconds: until the answers of one notebook are defined, imports included.
-        call_seconds: for one call of an answer.
-        exercise_seconds: for all calls of one exercise.
-        student_seconds: for all of a student's notebooks.
+        seconds: for each piece of work: a notebook is read, an answer is defined, and all calls of it are made.
+        total_seconds: for all of a student's notebooks.
+        patience: by the clock on the wall, so many times these seconds may pass.
         memory: bytes of memory, of all processes together.
         file: bytes of any one file.
     """
 
-    read_seconds: float = 10.0
-    start_seconds: float = 60.0
-    call_seconds: float = 40.0
-    exercise_seconds: float = 60.0
-    student_seconds: float = 900.0
+    seconds: float = 60.0
+    total_seconds: float = 900.0
+    patience: float = 10.0
     memory: int = 2 * 2**30
     file: int = 2**24
 
@@ -84,7 +100,7 @@ class Limits:
             "RLIMIT_AS": self.memory + 2 * 2**30,  # shared memory too; libraries take some 2 GiB of addresses
             "RLIMIT_FSIZE": self.file,
             "RLIMIT_NOFILE": 256,
-            "RLIMIT_CPU": int(self.student_seconds),
+            "RLIMIT_CPU": math.ceil(self.total_seconds),
         } | ({"RLIMIT_NPROC": MOST_TASKS} if isolated else {})
 
 
@@ -100,9 +116,11 @@ def readable() -> list[Path]:
 
 def describe(limits: Limits, *, isolated: bool) -> str:
     """Say in a few sentences what keeps a student's processes apart, and what they may read and use."""
+    how = "looked at ten times a second" + ", and held by a cgroup" * bool(_divided())
     used = (
-        f"{limits.memory / 2**30:g} GiB of memory, {MOST_TASKS} processes and threads, {MOST_BUSY} of them busy, "
-        f"files of {limits.file / 2**20:g} MiB, {limits.student_seconds:g} seconds in all"
+        f"{limits.memory / 2**30:g} GiB of memory ({how}), {MOST_TASKS} processes and threads, {MOST_BUSY} of them "
+        f"busy, files of {limits.file / 2**20:g} MiB, {limits.seconds:g} seconds for an exercise and "
+        f"{limits.total_seconds:g} in all"
     )
     if not isolated:
         return f"none but limits on time and memory, in each process by itself ({used}); {LOST}"
@@ -120,25 +138,29 @@ def refusal() -> str:
     """Say why bubblewrap can't isolate processes here, found by trying; "" if it can."""
     if not shutil.which("bwrap"):
         return "bubblewrap is not installed (on Debian and Ubuntu: apt install bubblewrap; it needs Linux)"
-    if platform.machine() not in SYSTEM_CALLS:
+    if platform.machine() not in MACHINES:
         return f"which system calls to forbid on a {platform.machine()} is not known here"
-    with _isolated([sys.executable, "-c", "import sbgm.course.calls, sbgm.course.student"]) as options:
+    with _isolated([sys.executable, "-c", "import sbgm.course.student"]) as options:
         trial = subprocess.run(**options, capture_output=True, text=True, timeout=300)
     lines = trial.stderr.strip().splitlines() or [f"exit status {trial.returncode}"]
     return f"the system refuses it ({lines[-1]})" if trial.returncode else ""
 
 
 @contextlib.contextmanager
-def _isolated(command: list[str]) -> Iterator[dict[str, Any]]:
-    """Give the arguments with which `subprocess` starts a command under bubblewrap; the filter is open meanwhile."""
+def _isolated(command: list[str], *told: int) -> Iterator[dict[str, Any]]:
+    """Give the arguments with which `subprocess` starts a command under bubblewrap; the filter is open meanwhile.
+
+    Where there is a descriptor more, bubblewrap writes the number of the namespace's first process to it.
+    """
     others, own = ([path for path in readable() if (PACKAGE in path.parents) is ours] for ours in (False, True))
     folder = ("--perms", "1777", "--size", str(SCRATCH), "--tmpfs")
     scratch = [word for place in SCRATCH_FOLDERS for word in (*folder, place)]
     closed = [word for place in (PACKAGE, "/dev", "/proc", "/") for word in ("--remount-ro", str(place))]
     # Python may lie below /tmp, and the package among its libraries: what comes later is put on top
-    seen = ["--proc", "/proc", "--dev", "/dev", *scratch, *_shown(others)]
+    seen = ["--proc", "/proc", "--dev", "/dev", "--ro-bind", "/dev/null", "/dev/zero", *scratch, *_shown(others)]
     seen += ["--perms", "0755", "--tmpfs", str(PACKAGE), *_shown(own), *closed]
     apart = [f"--unshare-{kind}" for kind in ("ipc", "pid", "net", "uts", "cgroup-try")]
+    apart += [word for descriptor in told for word in ("--info-fd", str(descriptor))]
     apart += ["--hostname", "student", "--new-session", "--die-with-parent", "--chdir", "/tmp", "--cap-drop", "ALL"]
     if os.getuid() == 0:  # a user whom no one else is: the system limits no number of root's processes
         user = str(2**30 + secrets.randbelow(2**29))
@@ -150,7 +172,7 @@ def _isolated(command: list[str]) -> Iterator[dict[str, Any]]:
         file.write(_filter())
         file.seek(0)
         bubblewrap = [shutil.which("bwrap"), *apart, *seen, "--seccomp", str(file.fileno()), "--"]
-        yield {"args": [*bubblewrap, *command], "env": _variables("/tmp"), "pass_fds": [file.fileno()]}
+        yield {"args": [*bubblewrap, *command], "env": _variables("/tmp"), "pass_fds": [file.fileno(), *told]}
 
 
 def _shown(paths: list[Path]) -> list[str]:
@@ -162,13 +184,53 @@ def _shown(paths: list[Path]) -> list[str]:
 
 def _filter() -> bytes:
     """The program (BPF) by which the system answers that it does not have a system call."""
-    machine, clone, absent = SYSTEM_CALLS[platform.machine()]
-    load, equal, at_least, has_bits, leave = 0x20, 0x15, 0x35, 0x45, 0x06
-    rules = [(load, 0, 0, 4), (equal, 1, 0, machine), (leave, 0, 0, 0x8000_0000), (load, 0, 0, 0)]  # killed elsewhere
-    rules += [(equal, len(absent) + 4 - i, 0, number) for i, number in enumerate(absent)]
-    rules += [(at_least, 4, 0, 0x4000_0000), (equal, 0, 2, clone)]  # from 2³⁰ on they are those of another interface
-    rules += [(load, 0, 0, 16), (has_bits, 1, 0, 0x1000_0000), (leave, 0, 0, 0x7FFF_0000), (leave, 0, 0, 0x0005_0026)]
-    return b"".join(struct.pack("HBBI", *rule) for rule in rules)
+    machine = platform.machine()
+    which = list(MACHINES).index(machine)
+    load, equal, at_least, and_, leave = 0x20, 0x15, 0x35, 0x54, 0x06
+    absent, allowed = (leave, 0, 0, 0x0005_0026), (leave, 0, 0, 0x7FFF_0000)
+    rules = [(load, 0, 0, 4), (equal, 1, 0, MACHINES[machine]), (leave, 0, 0, 0x8000_0000), (load, 0, 0, 0)]
+    rules += [(at_least, 0, 1, 0x4000_0000), absent]  # from 2³⁰ on they are those of another interface
+    for numbers in ABSENT.values():
+        rules += [(equal, 0, 1, numbers[which]), absent]
+    for numbers, argument, bits, value in LIMITED.values():
+        rules += [(equal, 0, 5, numbers[which]), (load, 0, 0, 16 + 8 * argument), (and_, 0, 0, bits)]
+        rules += [(equal, 0, 1, value), absent, allowed]
+    return b"".join(struct.pack("HBBI", *rule) for rule in [*rules, allowed])
+
+
+@functools.cache
+def _divided() -> Path | None:
+    """The cgroup of this process if the system lets it divide that; the process itself is then in a part of it.
+
+    So it is after `systemd-run --user --scope -p Delegate=yes`.
+    """
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # no such file; not of version 2
+        own = GROUPS / re.search(r"^0::/(.*)$", Path("/proc/self/cgroup").read_text(), re.M)[1]
+        alone = (own / "cgroup.procs").read_text().split() == [str(os.getpid())]
+        if alone and "memory" in (own / "cgroup.controllers").read_text().split():
+            (own / "grader").mkdir(exist_ok=True)  # a group that is divided holds no process itself
+            (own / "grader" / "cgroup.procs").write_text(str(os.getpid()))
+            (own / "cgroup.subtree_control").write_text("+memory")
+            return own
+    return None
+
+
+@contextlib.contextmanager
+def _group(memory: int) -> Iterator[Path | None]:
+    """A new cgroup that holds at most so much memory, and is ended as one; None where there can be none."""
+    if _divided() is None:
+        yield None
+        return
+    group = _divided() / f"student-{secrets.token_hex(8)}"
+    group.mkdir()
+    for name, value in (("memory.max", memory), ("memory.swap.max", 0), ("memory.oom.group", 1)):
+        with contextlib.suppress(FileNotFoundError):  # of swap, where the system counts none
+            (group / name).write_text(str(value))
+    yield group
+    with contextlib.suppress(OSError):  # an older system, whose group is empty by now all the same
+        (group / "cgroup.kill").write_text("1")
+    with contextlib.suppress(OSError):
+        group.rmdir()
 
 
 def _variables(home: str) -> dict[str, str]:
@@ -193,50 +255,107 @@ class Sandbox:
         sink: the descriptor to write to; it does not block.
         source: the descriptor to read from.
         exceeded: which limit all its processes together exceeded, as a sentence; they were ended then. "" if none.
+        late: whether that was the limit on time.
     """
 
     def __init__(self, limits: Limits, *, isolated: bool) -> None:
-        self._limits, self.exceeded, self._stack = limits, "", contextlib.ExitStack()
+        self._limits, self.exceeded, self.late, self._stack = limits, "", False, contextlib.ExitStack()
         given = [f"{name}={value}" for name, value in limits.of_one_process(isolated).items()]
         command = [sys.executable, "-m", "sbgm.course.student", *given]
+        self._group, told = self._stack.enter_context(_group(limits.memory)), os.pipe()
         if isolated:
-            options = self._stack.enter_context(_isolated(command))
+            options = self._stack.enter_context(_isolated(command, told[1]))
         else:
             folder = self._stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
             options = {"args": command, "env": _variables(folder), "cwd": folder}
+        if self._group:
+            enter = ["/bin/sh", "-c", 'echo $$ > "$0" && exec "$@"', str(self._group / "cgroup.procs")]
+            options["args"] = [*enter, *options["args"]]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
         self._process = subprocess.Popen(**options, **pipes, bufsize=0, start_new_session=True)
         self.sink, self.source = self._process.stdin.fileno(), self._process.stdout.fileno()
         os.set_blocking(self.sink, False)
-        self._closed = threading.Event()
+        os.close(told[1])
+        with open(told[0], "rb") as said:  # the first process of the namespace: all others end before it does
+            self._first = os.pidfd_open(json.load(said)["child-pid"]) if isolated else None
+        self._lock, self._closed = threading.Lock(), threading.Event()
+        self._tasks: dict[
+            str, tuple[int, int]
+        ] = {}  # of each thread, nanoseconds with a processor, and waiting for one
+        self._ran = self._waited = 0.0  # seconds, of all threads
+        self.allow(math.inf)
         self._watcher = threading.Thread(target=self._watch, daemon=True)
         self._watcher.start()
 
+    def allow(self, seconds: float) -> None:
+        """Let a piece of work begin that may take so many seconds; see Limits."""
+        self._look()
+        self._work = seconds, time.monotonic(), self._ran, self._waited
+
+    def used(self) -> float:
+        """The seconds that the piece of work has taken so far; see Limits."""
+        self._look()
+        _, began, ran, waited = self._work
+        return max(self._ran - ran, time.monotonic() - began - (self._waited - waited))
+
     def close(self) -> None:
-        """End the process and all that it started."""
+        """End the process and all that it started.
+
+        Raises:
+            RuntimeError: something of it still runs.
+        """
         self._closed.set()
         self._watcher.join()
         self._kill()
+        if self._first is not None:
+            ended, _, _ = select.select([self._first], [], [], END_SECONDS)
+            os.close(self._first)
+            if not ended:
+                raise RuntimeError(f"processes of this student still run {END_SECONDS:g} s after they were killed")
         self._process.wait()
+        if self._group and re.search(r"^oom_kill [1-9]", (self._group / "memory.events").read_text(), re.MULTILINE):
+            self.exceeded = _too_much(self._limits.memory)
         for pipe in (self._process.stdin, self._process.stdout):
             pipe.close()
         self._stack.close()
 
     def _kill(self) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):  # the latter of macOS, for one that has ended
-            os.killpg(self._process.pid, signal.SIGKILL)  # bubblewrap's own two; its namespace ends with them
+            if self._first is not None:
+                signal.pidfd_send_signal(self._first, signal.SIGKILL)  # the system ends all of the namespace with it
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _look(self) -> list[int]:
+        """Count the time of the processes, and return them."""
+        with self._lock:
+            before, processes = self._tasks, _descendants(self._process.pid)
+            self._tasks = _times(processes)
+            more = [
+                [max(now - old, 0) / 1e9 for now, old in zip(times, before.get(task, (0, 0)), strict=True)]
+                for task, times in self._tasks.items()
+            ]
+            self._ran += sum(ran for ran, _ in more)
+            self._waited += sum(waited for _, waited in more)
+        return processes
 
     def _watch(self) -> None:
-        looks = 0
+        looks: collections.deque[tuple[float, float]] = collections.deque(maxlen=BUSY_LOOKS)
         while not self._closed.wait(POLL_SECONDS) and not self.exceeded:
-            processes = _descendants(self._process.pid)
-            looks = looks + 1 if _busy(processes) > MOST_BUSY else 0
-            if looks == BUSY_LOOKS:
+            processes, work, used = self._look(), self._work, self.used()
+            looks.append((time.monotonic(), self._ran + self._waited))
+            seconds, wanted = (last - first for last, first in zip(looks[-1], looks[0], strict=True))
+            if len(looks) == BUSY_LOOKS and wanted > MOST_BUSY * seconds:
                 self.exceeded = f"more than {MOST_BUSY} processes or threads were busy at a time"
             if not _fit(processes, self._limits.memory):
-                self.exceeded = f"they took more than {self._limits.memory / 2**30:g} GiB of memory"
+                self.exceeded = _too_much(self._limits.memory)
+            if work is self._work and used > work[0]:
+                self.exceeded, self.late = f"they took more than {work[0]:g} seconds", True
         if self.exceeded:
             self._kill()
+
+
+def _too_much(memory: int) -> str:
+    return f"they took more than {memory / 2**30:g} GiB of memory"
 
 
 def _descendants(root: int) -> list[int]:
@@ -249,14 +368,15 @@ def _descendants(root: int) -> list[int]:
     return found
 
 
-def _busy(processes: list[int]) -> int:
-    """How many threads of processes run or wait for a processor, which other students' then have less of."""
-    states = []
+def _times(processes: list[int]) -> dict[str, tuple[int, int]]:
+    """The nanoseconds that each thread of processes has had a processor, and has waited for one."""
+    times = {}
     for process in processes:
         with contextlib.suppress(OSError):
             for thread in os.listdir(f"/proc/{process}/task"):
-                states.append(Path(f"/proc/{process}/task/{thread}/stat").read_bytes().rpartition(b") ")[2][:1])
-    return states.count(b"R")
+                ran, waited, _ = Path(f"/proc/{process}/task/{thread}/schedstat").read_text().split()
+                times[thread] = int(ran), int(waited)
+    return times
 
 
 def _fit(processes: list[int], memory: int) -> bool:
@@ -265,21 +385,25 @@ def _fit(processes: list[int], memory: int) -> bool:
     What several share counts once; the sizes that count it in each of them are quicker to read, and mostly suffice.
     """
     left = memory - max(map(_scratch, processes), default=0)
-    return any(sum(map(size, processes)) <= left for size in (_resident, _proportional))
+    return any(sum(map(size, processes)) <= left for size in (_whole, _proportional))
 
 
-def _resident(process: int) -> int:
-    """The bytes of a process in memory; 0 once it is gone."""
-    with contextlib.suppress(OSError, IndexError):
-        return resource.getpagesize() * int(Path(f"/proc/{process}/statm").read_text().split()[1])
+def _whole(process: int) -> int:
+    """The bytes of a process in memory and in swap, page tables included; 0 once it is gone."""
+    with contextlib.suppress(OSError):
+        return _sum(Path(f"/proc/{process}/status"), "VmRSS|VmSwap|VmPTE")
     return 0
 
 
 def _proportional(process: int) -> int:
-    """The bytes of a process in memory, its share of what it shares; all of that where the shares may not be read."""
-    with contextlib.suppress(OSError, IndexError):
-        return 1024 * int(Path(f"/proc/{process}/smaps_rollup").read_text().partition("\nPss:")[2].split()[0])
-    return _resident(process)
+    """The like, with the process' share of what it shares; all of that where the shares may not be read."""
+    with contextlib.suppress(OSError):
+        return _sum(Path(f"/proc/{process}/smaps_rollup"), "Pss|SwapPss")
+    return _whole(process)
+
+
+def _sum(path: Path, fields: str) -> int:
+    return 1024 * sum(map(int, re.findall(rf"^(?:{fields}):\s+(\d+)", path.read_text(), re.MULTILINE)))
 
 
 def _scratch(process: int) -> int:

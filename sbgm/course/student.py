@@ -1,8 +1,8 @@
 """The student's process, `python -m sbgm.course.student LIMIT=VALUE …`: does what the grader asks, in this order.
 
-"read" reduces a notebook to statements, "define" executes them in a namespace of that notebook's own, "call" calls an
-answer. Messages come from standard input and go to a copy of standard output; what the student's code prints goes
-nowhere. Nothing here is trusted: the grader takes from it arrays, and judges them itself.
+"read" reduces a notebook to the statements of each answer, "define" executes those of one answer in a namespace of its
+own, "call" calls it. Messages come from standard input and go to a copy of standard output; what the student's code
+prints goes nowhere. Nothing here is trusted: the grader takes from it arrays, and judges them itself.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ def serve(source: int, sink: int) -> None:
                 send(sink, dataclasses.asdict(read_notebook(blob, fields["exercises"])))
             case "define":
                 importlib.import_module("sbgm.course.calls")  # with torch: seconds that no call should be charged with
-                namespaces[fields["notebook"]] = namespace = {"__name__": "__main__"}
+                namespaces[fields["answer"]] = namespace = {"__name__": "__main__"}
                 send(sink, {"errors": _execute(fields["statements"], namespace)})
             case "call":
-                _call(namespaces[fields["notebook"]].get(fields["name"]), fields, blob, sink)
+                _call(namespaces[fields["answer"]].get(fields["name"]), fields, blob, sink)
 
 
 def _execute(statements: list[str], namespace: dict[str, object]) -> list[str]:

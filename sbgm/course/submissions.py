@@ -87,7 +87,11 @@ def _below(entry: Path, problems: list[str]) -> Iterator[Path]:
     if entry.is_symlink() or not entry.is_dir():
         yield entry
         return
-    for folder, folders, names in os.walk(entry, onerror=lambda error: problems.append(f"a folder: {error.strerror}")):
+    tree = os.walk(entry, onerror=lambda error: problems.append(f"a folder: {error.strerror}"))
+    for n_seen, (folder, folders, names) in enumerate(tree):
+        if n_seen == MOST_FILES:
+            problems.append(f"of more than {MOST_FILES} folders the rest was not read")
+            return
         folders[:] = sorted(set(folders) - NOT_HANDED_IN)
         links = [name for name in folders if Path(folder, name).is_symlink()]
         yield from (Path(folder, name) for name in sorted([*names, *links]))
@@ -100,7 +104,8 @@ def _content(path: Path, most: int) -> bytes:
     if not stat.S_ISREG(path.lstat().st_mode):
         raise OSError("this is no plain file")
     most = min(most, LARGEST_NOTEBOOK)
-    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+    how = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # Windows has neither
+    with open(os.open(path, how), "rb") as file:
         content = file.read(most + 1)
     if len(content) > most:
         raise OSError(f"this is larger than {LARGEST_NOTEBOOK} bytes, or all are larger than {MOST_BYTES}")
