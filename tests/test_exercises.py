@@ -19,6 +19,7 @@ import notebooks as tool
 from notebooks import content_faults, found, read
 from notebooks import place as place_of
 from sbgm import checks
+from sbgm.course.notebook import RULE
 
 ROOT = Path(__file__).resolve().parent.parent
 FROM_ROOT = {"cwd": ROOT, "capture_output": True, "text": True, "check": True}
@@ -94,7 +95,13 @@ def test_every_chapter_has_two_to_four():
 def course(tmp_path_factory) -> dict[str, NotebookNode]:
     folder = tmp_path_factory.mktemp("release") / "group"
     assert tool.main(["release", str(folder), "--variant", "7", "--source", ""]) == 0
+    assert RULE in (folder / "README.md").read_text(encoding="utf-8")
     return {path.relative_to(folder).as_posix(): read(path) for path in found(folder)}
+
+
+def test_instructors_and_students_read_one_rule():
+    """The other place is the set itself, above."""
+    assert RULE in " ".join((ROOT / "docs" / "instructors.md").read_text(encoding="utf-8").split())
 
 
 def test_no_solution_is_handed_out(course):

@@ -33,6 +33,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbformat import NotebookNode
 
 from sbgm.course.hosting import hosted, repository
+from sbgm.course.notebook import RULE
 from sbgm.files import written_whole
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,6 +45,15 @@ METADATA = {
 KEPT_MIME_TYPES = ("text/plain", "text/markdown", "image/png")
 IGNORED_TAG, EXERCISE_TAG, SOLUTION_TAG = "nbval-ignore-output", "exercise", "solution"
 FOLDED_TAG = "hide-input"  # the output is seen first: the site folds the code by the tag, JupyterLab by other metadata
+HANDED_OUT = f"""# What will be marked
+
+Hand in the notebooks in which you wrote the functions. {RULE}
+
+`sbgm grade --dry-run my.ipynb` lists what the grader will read in a notebook of yours. It runs nothing. The grader
+tries each function as the check in the notebook does, on other random inputs. Do not train a network, or draw a figure,
+in the cell of an exercise or in a statement that the function needs: defining the function may take a minute, and so
+may all calls of it.
+"""
 
 COLOURS = re.compile(r"\x1b\[[\d;]*m")
 VARIANT = re.compile(r"\bvariant=0\b")
@@ -348,6 +358,8 @@ def main(arguments: list[str] | None = None) -> int:
     for file in companions() if options.command == "release" else ():
         (options.folder / place(file)).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, options.folder / place(file))
+    if options.command == "release":
+        (options.folder / "README.md").write_text(HANDED_OUT, encoding="utf-8")
     return 0 if done else 1
 
 

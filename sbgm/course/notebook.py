@@ -17,9 +17,9 @@ RULE = (
     "For each exercise the grader runs the cell that defines its function and, from the other cells, every statement "
     "that gives a value to a name which that cell uses: imports, helper functions, constants, and what these need in "
     "turn. The statements run in the notebook's order, in a namespace of the exercise's own; one that fails does not "
-    "stop the others. Bare expressions do not run: calls of checks, prints, figures. An answer is a def, class, lambda "
-    "or partial of the exercise's name in any cell, or whatever a cell tagged as an exercise gives that name, except "
-    "an import; the last one in a notebook counts."
+    "stop the others. Bare expressions do not run: calls of checks, prints, figures. An answer is a `def`, `class`, "
+    "`lambda` or `partial` of the exercise's name in any cell, or whatever a cell tagged `exercise` gives that name, "
+    "except an import; the last one in a notebook counts."
 )
 EXERCISE_TAG = "exercise"
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
