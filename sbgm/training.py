@@ -133,11 +133,12 @@ def fit(
         yield Step(step, number)
 
 
-def require_finite_step(loss: Tensor, optimizer: torch.optim.Optimizer, step: int, n_steps: int) -> float:
+def require_finite_step(loss: Tensor, optimizer: torch.optim.Optimizer | None, step: int, n_steps: int) -> float:
     """Return the loss of a step; raise FloatingPointError if it, or the gradient of the parameters, is not finite.
 
     A gradient is judged by the sum of all its numbers, which one of them that is not finite makes not finite. Both come
-    from the device at once: the one look at a value in a step, since on a GPU each is a wait.
+    from the device at once: the one look at a value in a step, since on a GPU each is a wait. Without an optimizer the
+    loss alone is judged.
 
     Example:
         >>> optimizer = torch.optim.SGD(sbgm.MLP().parameters(), lr=0.1)
@@ -147,7 +148,8 @@ def require_finite_step(loss: Tensor, optimizer: torch.optim.Optimizer, step: in
         Traceback (most recent call last):
         FloatingPointError: the loss is nan at step 2 of 10; lower the learning rate
     """
-    gradient = sum(p.grad.sum() for group in optimizer.param_groups for p in group["params"] if p.grad is not None)
+    groups = [] if optimizer is None else optimizer.param_groups
+    gradient = sum(p.grad.sum() for group in groups for p in group["params"] if p.grad is not None)
     values = torch.stack([loss.detach().reshape(()), torch.as_tensor(gradient).to(loss)]).tolist()
     for name, value in zip(("loss", "sum of the gradient"), values, strict=True):
         if not math.isfinite(value):

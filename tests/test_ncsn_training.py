@@ -1,6 +1,8 @@
 """Training of a noise conditional score network: settings, loss, average, log, and its spread over processes."""
 
+import contextlib
 import dataclasses
+import functools
 import math
 import shutil
 
@@ -13,6 +15,7 @@ from sbgm import cli as command
 from sbgm import geometric_sigmas, ncsn_loss
 from sbgm.data import load_images
 from sbgm.noise import derived_generator
+from sbgm.train import runs
 from sbgm.train.images import NCSN, ORDER, train_ncsn
 from sbgm.train.runs import Run, TrainingSettings, hardware, load_checkpoint, load_trained, train
 
@@ -22,7 +25,14 @@ TINY = NCSN(
     n_levels=3,
     n_held_out=8,
     training=TrainingSettings(
-        n_steps=12, batch_size=8, ema_decay=0.9, log_every=2, measure_every=4, save_every=4, learning_rate=1e-2
+        n_steps=12,
+        batch_size=8,
+        ema_decay=0.9,
+        threads=1,
+        log_every=2,
+        measure_every=4,
+        save_every=4,
+        learning_rate=1e-2,
     ),
 )
 
@@ -225,12 +235,67 @@ def test_bfloat16_trains_the_same_network_within_its_rounding(tmp_path, whole):
     assert all(p.dtype == torch.float32 for p in Run(tmp_path / "run").network().parameters())
 
 
+def test_float16_scales_its_loss_leaves_overflows_out_and_resumes_to_the_same_bits(tmp_path, whole, monkeypatch):
+    """A scale of 2³⁰ overflows until it has been halved often enough; after two good steps it grows again."""
+    scaler = functools.partial(torch.amp.GradScaler, init_scale=2.0**30, growth_interval=2)
+    monkeypatch.setattr(torch.amp, "GradScaler", scaler)
+    settings = tiny(precision="fp16", n_steps=40, ema_decay=0.0, save_every=1, keep_every=1)
+    losses = [s.loss for s in train_ncsn(settings, tmp_path / "run")]
+    run, states = Run(tmp_path / "run"), {}
+    for step in range(1, 41):
+        states[step] = load_checkpoint(run.checkpoint(step) / "state.pt")["scaler"]
+    scales = [states[step]["scale"] for step in states]
+    assert scales[0] == 2.0**29
+    n_left_out = next(i for i in range(1, 40) if scales[i] >= scales[i - 1])
+    assert n_left_out >= 5
+    start = settings.network((1, 8, 8)).state_dict()
+    assert_same(weights(tmp_path / "run", step=n_left_out), start)
+    assert not torch.equal(weights(tmp_path / "run", step=n_left_out + 1)["begin.weight"], start["begin.weight"])
+    assert sum(losses[-5:]) < sum(losses[:5])
+    for stop in (3, n_left_out + 1):
+        with contextlib.closing(train_ncsn(settings, tmp_path / f"stopped{stop}")) as steps:
+            for _ in range(stop):
+                next(steps)
+        resumed = [s.loss for s in train_ncsn(settings, tmp_path / f"stopped{stop}", resume=True)]
+        assert resumed == losses[stop:]
+        assert_same(weights(tmp_path / f"stopped{stop}"), weights(tmp_path / "run"))
+
+
+def test_a_float16_gradient_that_no_scale_mends_ends_the_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.amp, "GradScaler", functools.partial(torch.amp.GradScaler, init_scale=4.0))
+    network = TINY.network((1, 8, 8))
+    network.begin.weight.register_hook(lambda gradient: gradient * math.inf)
+    steps = train_ncsn(tiny(precision="fp16"), tmp_path / "run", network=network)
+    with pytest.raises(FloatingPointError, match="the sum of the gradient is nan at step 3"):
+        list(steps)
+
+
+def test_a_run_records_what_the_machine_decided_and_resumes_with_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "fast_precision", lambda device: "bf16")
+    monkeypatch.setattr(runs, "idle_cores", lambda: 2)
+    automatic, before = tiny(precision="auto", threads=0, n_steps=1), torch.get_num_threads()
+    seen = [(torch.get_num_threads(), s.loss) for s in train_ncsn(automatic, tmp_path / "run")]
+    recorded = Run(tmp_path / "run").settings["training"]
+    assert (recorded["precision"], recorded["threads"]) == ("bf16", 2)
+    assert ({n for n, _ in seen}, torch.get_num_threads()) == ({2}, before)
+    monkeypatch.setattr(runs, "fast_precision", lambda device: "fp32")
+    monkeypatch.setattr(runs, "idle_cores", lambda: 1)
+    more = dataclasses.replace(automatic, training=dataclasses.replace(automatic.training, n_steps=2))
+    rest = [(torch.get_num_threads(), s.loss) for s in train_ncsn(more, tmp_path / "run", resume=True)]
+    told = tiny(precision="bf16", threads=2, n_steps=2)
+    assert seen + rest == [(2, s.loss) for s in train_ncsn(told, tmp_path / "told")]
+    with pytest.raises(ValueError, match="precision = 'bf16', not 'fp32'"):
+        train_ncsn(tiny(precision="fp32", n_steps=3), tmp_path / "run", resume=True)
+    assert len(list(train_ncsn(tiny(precision="bf16", threads=1, n_steps=3), tmp_path / "run", resume=True))) == 1
+
+
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
         ("n_steps", 0, "n_steps must be at least 1"),
         ("batch_size", 2.5, "batch_size must be a whole number"),
-        ("precision", "fp16", "precision must be one of 'fp32', 'bf16'"),
+        ("precision", "fp64", "precision must be one of 'auto', 'fp32', 'bf16', 'fp16'"),
+        ("threads", -1, "threads must not be negative"),
         ("ema_decay", 1.0, "ema_decay must be at least 0 and below 1"),
         ("channels", 1, "channels must be at least 2, got 1"),  # whose norms are NaN
         ("keep_every", -1, "keep_every must not be negative"),

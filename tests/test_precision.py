@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from sbgm.precision import autocast, compiled
+from sbgm.precision import autocast, compiled, fast_precision
 
 
 class Layer(nn.Module):
@@ -20,11 +20,12 @@ class Layer(nn.Module):
         return result
 
 
-def test_layers_run_in_bfloat16_and_the_score_has_the_dtype_of_x():
+@pytest.mark.parametrize(("precision", "dtype"), [("bf16", torch.bfloat16), ("fp16", torch.float16)])
+def test_layers_run_in_16_bits_and_the_score_has_the_dtype_of_x(precision, dtype):
     layer, x = Layer(), torch.rand(4, 3, generator=torch.Generator().manual_seed(0))
-    score = autocast(layer, "bf16")
+    score = autocast(layer, precision)
     result = score(x, 0.1)
-    assert (layer.seen, result.dtype) == (torch.bfloat16, torch.float32)
+    assert (layer.seen, result.dtype) == (dtype, torch.float32)
     torch.testing.assert_close(result, layer(x, 0.1), rtol=0.02, atol=0.02)
     result.sum().backward()
     assert layer.linear.weight.grad.dtype == torch.float32
@@ -34,8 +35,49 @@ def test_layers_run_in_bfloat16_and_the_score_has_the_dtype_of_x():
 def test_fp32_leaves_the_score_alone():
     layer = Layer()
     assert autocast(layer, "fp32") is layer
-    with pytest.raises(ValueError, match="precision must be one of 'fp32', 'bf16', got 'fp16'"):
-        autocast(layer, "fp16")
+    with pytest.raises(ValueError, match="precision must be one of 'auto', 'fp32', 'bf16', 'fp16', got 'fp64'"):
+        autocast(layer, "fp64")
+
+
+PROCESSORS = {
+    "AMD EPYC 9005": ("flags\t\t: fpu avx2 avx512f avx512_vnni avx512_bf16 sha_ni", "bf16"),
+    "Intel Xeon with AMX": ("flags\t\t: fpu avx2 avx512f avx512_vnni amx_bf16 amx_tile", "bf16"),
+    "Intel Xeon without": ("flags\t\t: fpu avx2 avx512f avx512bw avx512_vnni", "fp32"),
+    "Intel Core": ("flags\t\t: fpu avx2 avx_vnni", "fp32"),
+    "Arm Neoverse V1": ("Features\t: fp asimd fphp asimdhp sve i8mm bf16 dgh", "bf16"),
+    "Arm Neoverse N1": ("Features\t: fp asimd fphp asimdhp", "fp32"),
+}
+
+
+@pytest.mark.parametrize(("listed", "expected"), PROCESSORS.values(), ids=PROCESSORS)
+def test_a_processor_is_fast_in_bfloat16_if_its_instructions_multiply_it(listed, expected, tmp_path):
+    file = tmp_path / "cpuinfo"
+    file.write_text(f"processor\t: 0\n{listed}\n")
+    assert fast_precision("cpu", file) == expected
+    assert fast_precision("mps", file) == "fp32"
+
+
+def test_where_linux_lists_no_instructions_torch_is_asked(tmp_path, monkeypatch):
+    for test in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.delattr(torch.cpu, test, raising=False)
+    assert fast_precision("cpu", tmp_path / "none") == "fp32"  # as torch 2.4 is
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True, raising=False)
+    assert fast_precision("cpu", tmp_path / "none") == "bf16"
+
+
+@pytest.mark.parametrize(
+    ("capability", "precision"),
+    [((6, 1), "fp32"), ((7, 0), "fp16"), ((7, 5), "fp16"), ((8, 0), "bf16"), ((9, 0), "bf16")],
+)
+def test_a_gpu_is_judged_by_its_capability_since_torch_also_counts_emulation(monkeypatch, capability, precision):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert fast_precision("cuda:1") == precision
+
+
+def test_auto_is_what_the_device_is_fast_in():
+    layer, x = Layer(), torch.ones(4, 3)
+    autocast(layer)(x, 0.1)
+    assert layer.seen == {"bf16": torch.bfloat16, "fp32": torch.float32}[fast_precision()]
 
 
 class TwoPart(nn.Module):

@@ -281,7 +281,7 @@ def test_claims_of_one_network_share_its_samples(small, few_digits):
 
 def test_an_option_that_a_claim_does_not_take_is_named(small, capsys):
     assert command.main(["evaluate", "--claim", "I1", "--iterations", "3"]) == 1
-    takes = "--device, --n-samples, --n-steps, --accept, --compile, --folder"
+    takes = "--device, --threads, --n-samples, --n-steps, --accept, --compile, --folder"
     assert f"I1 must be given only what it takes, {takes}, got --iterations" in capsys.readouterr().err
 
 

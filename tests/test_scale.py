@@ -1,4 +1,4 @@
-"""The precision that a machine is fast in, and what a full run takes."""
+"""What a full run takes."""
 
 import dataclasses
 
@@ -9,25 +9,9 @@ from torch import nn
 from sbgm.refinenet import RefineNet
 from sbgm.train.images import NCSN
 from sbgm.training import n_parameters
-from scale import fast_precision, forward_flop, full_run, gpu_hour_table, hours, saved_numbers
+from scale import forward_flop, full_run, gpu_hour_table, hours, saved_numbers
 
 SHAPE = (1, 8, 8)
-
-
-def test_bf16_is_chosen_where_the_processor_has_it(monkeypatch):
-    for test in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
-        monkeypatch.setattr(torch.cpu, test, lambda: False, raising=False)
-    assert fast_precision("cpu") == "fp32"
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True, raising=False)
-    assert fast_precision("cpu") == "bf16"
-    assert fast_precision("mps") == "fp32"
-
-
-@pytest.mark.parametrize(("capability", "precision"), [((7, 5), "fp32"), ((8, 0), "bf16"), ((9, 0), "bf16")])
-def test_bf16_is_not_chosen_on_a_t4_which_emulates_it(monkeypatch, capability, precision):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
-    assert fast_precision("cuda") == precision
 
 
 class OneConvolution(nn.Module):

@@ -56,7 +56,6 @@ from sbgm.train.images import NCSN, train_ncsn
 from sbgm.train.runs import Run, hardware
 from sbgm.training import adam
 from sbgm.widgets import annealed_trajectory
-from scale import fast_precision
 
 ROOT = Path(__file__).resolve().parent.parent
 SPEED = ROOT / "data" / "results" / "SPEED.md"
@@ -333,7 +332,7 @@ def sampling() -> Iterator[Row]:
     """Sixteen digits by Algorithm 1, its 1,000 evaluations timed on 100 of them, and 64 by the curve's fast sampler."""
     network = load_network("mnist_ncsn")
     start = torch.rand(16, *network.image_shape, generator=seeded())
-    score, options = autocast(network, fast_precision()), {"step_size": 2e-5, "generator": torch.Generator()}
+    score, options = autocast(network), {"step_size": 2e-5, "generator": torch.Generator()}
     fast, digits = load_curve("mnist_ncsn").fast(), load_images("mnist_small")[:1_000]
     entry = next(e for e in entries(network.sigmas) if (e.label, e.evaluations) == (fast.label, fast.evaluations))
     torch.set_num_threads(psutil.cpu_count(logical=False))

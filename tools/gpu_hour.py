@@ -10,19 +10,17 @@ import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import torch
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "notebooks" / "lab"))  # scripts of the evidence
 
 from claims import attached_file, load_record
-from drawing import Machine
 from I9 import ColourSamples, checkpoint_fids
 from sbgm import cli, plots
 from sbgm.files import load_tensors, write_json
 from sbgm.measure import Inception
 from sbgm.measure.inception import require_enough
-from sbgm.train.runs import Run, load_checkpoint
-from scale import TRAINING_SHARE, fast_precision
+from sbgm.train.runs import Machine, Run, find_device, load_checkpoint
+from scale import TRAINING_SHARE
 
 CLAIMS = {"cifar10": ("I9", "I2"), "celeba": ("I3",)}
 N_ALGORITHM_1 = 200  # samples of I2 and I3, which take 1,000 evaluations each, where I9's here take 50
@@ -38,9 +36,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--n-samples", type=int, default=10_000, help="drawn for I9 (10,000)")
     parser.add_argument("--chains", type=int, default=500, help="side by side (500)")
     options, settings = parser.parse_known_args(arguments)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = find_device()
     shared = {"batch_size": options.chains, "machine": Machine(device, compile=device == "cuda")}
-    settings = ["--channels", str(options.channels), "--precision", fast_precision(device), *settings]
+    settings = ["--channels", str(options.channels), *settings]
     try:
         require_enough(options.n_samples, "--n-samples")
         if status := cli.main(["download", options.data]):

@@ -35,7 +35,6 @@ from sbgm.measure.judging import Reference, feature_space, reference_for
 from sbgm.train.runs import Run, step_of
 from sbgm.training import n_parameters
 from sbgm.weights import load_network, load_weights, weights_file
-from scale import fast_precision
 
 __all__ = [
     "ColourSamples",
@@ -86,7 +85,7 @@ class ColourSamples:
     ) -> None:
         self.data, self.folder, self.inception, self.machine, self.model = data, folder, inception, machine, None
         self.sampler, self.n_steps, self.batch_size = sampler, n_steps, batch_size
-        self.precision = fast_precision(torch.device(machine.device).type)
+        self.precision = machine.precision
         self.reference: Reference = reference_for(data, feature_space(data, inception), "train", n_reference)
         self.statistics = feature_statistics(self.reference.features)
 

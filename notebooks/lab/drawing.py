@@ -12,17 +12,16 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from sbgm.checked import Count, Positive, Score, Whole, checked, one_of, unchecked
+from sbgm.checked import Count, Positive, Whole, checked, one_of, unchecked
 from sbgm.data import load_images
 from sbgm.files import file_hash
 from sbgm.generation import draw_batches, uniform_start
 from sbgm.measure import Measured, frechet_distance
 from sbgm.measure.judging import feature_space, reference_for
-from sbgm.precision import PRECISIONS, autocast, compiled
+from sbgm.precision import PRECISIONS
 from sbgm.samplers import annealed_langevin, denoise
-from sbgm.train.runs import on_device
+from sbgm.train.runs import CPU, Machine
 from sbgm.weights import load_network, weights_file
-from scale import fast_precision
 
 __all__ = [
     "CPU",
@@ -35,49 +34,6 @@ __all__ = [
     "require_enough_digits",
     "samples_key",
 ]
-
-
-# --- where, and how -------------------------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True)
-class Machine:
-    """The device that networks run on, and where their noise is drawn, see `sbgm.generation.draw_batches`.
-
-    Attributes:
-        device: such as "cpu" or "cuda".
-        compile: fuse the layers, see `sbgm.precision.compiled`.
-    """
-
-    device: str = "cpu"
-    compile: bool = False
-
-    @property
-    def n_chains(self) -> int:
-        """How many chains to run side by side: 50 on the CPU, more where that costs little time."""
-        return 50 if torch.device(self.device).type == "cpu" else 500
-
-    @property
-    def precision(self) -> str:
-        """Of the layers: bfloat16, but for a GPU that only emulates it; a CPU has the same samples, fast or not."""
-        return fast_precision("cuda") if torch.device(self.device).type == "cuda" else "bf16"
-
-    @property
-    def flags(self) -> list[str]:
-        """The options of `sbgm evaluate` that choose this machine: none for the CPU, else such as "--device cuda"."""
-        return [f"--device {self.device}"] * (self.device != "cpu") + ["--compile"] * self.compile
-
-    def prepared(self, network: nn.Module) -> nn.Module:
-        """The network on the device, compiled if asked for."""
-        network = on_device(network, torch.device(self.device))
-        return compiled(network) if self.compile else network
-
-    def score(self, network: nn.Module, precision: str) -> Score:
-        """The score of a network on the device, with its layers in a precision, see `sbgm.precision.autocast`."""
-        return autocast(network, precision, torch.device(self.device).type)
-
-
-CPU = Machine()
 
 
 @checked

@@ -1,4 +1,4 @@
-"""The cost of a run, in operations, hours and bytes, and the precision that a machine is fast in."""
+"""The cost of a run, in operations, hours and bytes."""
 
 from __future__ import annotations
 
@@ -18,23 +18,12 @@ from sbgm.training import n_parameters
 __all__ = [
     "GPUS",
     "FullRun",
-    "fast_precision",
     "forward_flop",
     "full_run",
     "gpu_hour_table",
     "hours",
     "saved_numbers",
 ]
-
-
-def fast_precision(device_type: str = "cpu") -> str:
-    """Say "bf16" where the hardware multiplies bfloat16 itself, else "fp32", which is faster there."""
-    if device_type == "cuda":
-        # By capability: torch also counts what a T4 (7.5) does by slow emulation.
-        return "bf16" if torch.cuda.is_available() and torch.cuda.get_device_capability() >= (8, 0) else "fp32"
-    tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    has_bf16 = any(getattr(torch.cpu, test, lambda: False)() for test in tests)
-    return "bf16" if device_type == "cpu" and has_bf16 else "fp32"
 
 
 class FullRun(NamedTuple):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import io
+import os
 import re
 import sys
 
@@ -31,8 +32,11 @@ def main(arguments: list[str] | None = None) -> int:
             stream.reconfigure(errors="replace")
     arguments = sys.argv[1:] if arguments is None else arguments
     command = next((word for word in arguments if word in COMMANDS), None)
-    if command and sys.stderr.isatty() and "torch" not in sys.modules:
-        print(f"sbgm {command}: loading torch …", file=sys.stderr)
+    if command and "torch" not in sys.modules:
+        # A thread that waits for another gives its core up after µs. The usual ms may keep the other from that core.
+        os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+        if sys.stderr.isatty():
+            print(f"sbgm {command}: loading torch …", file=sys.stderr)
     try:
         options = parser_for(command).parse_args(arguments)
         try:

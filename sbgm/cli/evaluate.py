@@ -13,9 +13,12 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+import torch
+
 from sbgm.checked import one_of
-from sbgm.cli.options import count, device, lab_script, require_device
+from sbgm.cli.options import add_device_argument, add_threads_argument, count, lab_script
 from sbgm.data import NAMES, SETS, SPLITS, load_images, runs_folder
+from sbgm.train.runs import CPU, Machine, find_device, idle_cores
 
 N_INCEPTION_REFERENCE = 5_000  # of real images, unless told otherwise: ten minutes on two cores
 SETTINGS = {
@@ -32,6 +35,7 @@ SETTINGS = {
     "fid_weights": ("--fid-weights", Path, "Inception's weights, a file ($SBGM_FID_WEIGHTS, or a download)"),
 }
 """The settings of claims' measurements, by their argument: flag, type and meaning."""
+WHERE = ("device", "threads")
 WHAT = ("path", "network", "claim", "curve")
 """Where the parser puts what is measured."""
 
@@ -51,7 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--curve", help="a network on MNIST, by name or file: distance against evaluations, every sampler"
     )
-    parser.add_argument("--device", type=device, default="cpu", help="where networks run (cpu)")
+    add_device_argument(parser)
+    add_threads_argument(parser)
 
     images = parser.add_argument_group("for samples and networks")
     images.add_argument("--data", choices=NAMES, help="the data set to compare with")
@@ -78,13 +83,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Do the one that was asked for."""
-    require_device(options.device)
-    if options.claim is not None or options.curve is not None:
+    recorded_one = options.claim is not None or options.curve is not None
+    torch.set_num_threads(options.threads or (1 if recorded_one else idle_cores()))  # as all records were made
+    if recorded_one:
         return _record(options)
     if "path" in options:
-        _require_taken(options, "--samples", ("data", "split", "n_reference", "fid_weights", "device"))
+        _require_taken(options, "--samples", ("data", "split", "n_reference", "fid_weights", *WHERE))
     else:
-        _require_taken(options, "--network", ("data", "split", "n_reference", "seed", "device"))
+        _require_taken(options, "--network", ("data", "split", "n_reference", "seed", *WHERE))
     if options.data is None:
         raise ValueError("--data must name the data set to compare with, such as --data mnist")
     return _samples(options) if "path" in options else _network_losses(options)
@@ -98,7 +104,7 @@ def _samples(options: argparse.Namespace) -> int:
     samples, inception, n_reference = load_images_of(options.path), None, options.n_reference
     if SETS[options.data].shape[0] == 3:
         try:
-            inception = Inception(options.fid_weights, options.device)
+            inception = Inception(options.fid_weights, find_device(options.device))
         except (ImportError, ConnectionError) as error:
             print(f"KID and FID are left out. {error}", file=sys.stderr)
         n_reference = n_reference or min(N_INCEPTION_REFERENCE, len(load_images(options.data, options.split)))
@@ -110,15 +116,15 @@ def _samples(options: argparse.Namespace) -> int:
 def _network_losses(options: argparse.Namespace) -> int:
     """Print λℓ and the optimality identity at each level, and the mean over levels."""
     import pandas
-    import torch
 
     from sbgm.measure.judging import some_images
     from sbgm.measure.scores import level_losses, optimality_identity
     from sbgm.train.runs import load_trained
 
-    network = load_trained(options.network).to(options.device)
+    where = find_device(options.device)
+    network = load_trained(options.network).to(where)
     n = min(options.n_reference or 1_000, len(load_images(options.data, options.split)))
-    images = some_images(options.data, options.split, n).to(options.device)
+    images = some_images(options.data, options.split, n).to(where)
     losses, identity = (
         measure(network, images, network.sigmas, generator=torch.Generator().manual_seed(options.seed))
         for measure in (level_losses, optimality_identity)
@@ -139,18 +145,18 @@ def _network_losses(options: argparse.Namespace) -> int:
 def _record(options: argparse.Namespace) -> int:
     """Measure a claim or a curve, write its record, and print it; on Ctrl-C say how to go on."""
     purpose = f"{'--claim' if options.claim else '--curve'} enters a record in the repository"
-    recorded, curve, drawing = (lab_script(name, purpose) for name in ("recorded", "curve", "drawing"))
+    recorded, curve = (lab_script(name, purpose) for name in ("recorded", "curve"))
     if options.claim:
         one_of(recorded.MEASURES)(options.claim, "--claim", {})
     measure = recorded.MEASURES[options.claim] if options.claim else curve.measure_curve
     parameters = inspect.signature(measure).parameters
     settings = [name for name in (*SETTINGS, "n_reference") if name in parameters]
     where = ["device", "compile"] if "machine" in parameters else []
-    takes = [*settings, *where, "folder", *(["accept"] if options.claim else [])]
+    takes = [*settings, *where, "threads", "folder", *(["accept"] if options.claim else [])]
     _require_taken(options, options.claim or "--curve", takes)
     given = {name: value for name in settings if (value := getattr(options, name)) is not None}
-    machine = drawing.Machine(options.device, options.compile)
-    if machine != drawing.CPU:
+    machine = Machine(find_device(options.device), options.compile)
+    if where and machine != CPU:
         given["machine"] = machine
     folder = options.folder or runs_folder() / (recorded.folder_name(options.claim) if options.claim else "samples")
     try:
@@ -167,7 +173,11 @@ def _record(options: argparse.Namespace) -> int:
 def _require_taken(options: argparse.Namespace, what: str, takes: Iterable[str]) -> None:
     """Raise where an option is given that what is asked for does not take."""
     parser = options.parser
-    flags = {a.dest: a.option_strings[0] for a in parser._actions if a.dest not in ("help", *WHAT)}
+    flags = {
+        a.dest: a.option_strings[0]
+        for a in parser._actions
+        if a.dest not in ("help", *WHAT) and a.help != argparse.SUPPRESS
+    }
     given = [name for name in flags if getattr(options, name) != parser.get_default(name)]
     if unknown := [flags[name] for name in given if name not in takes]:
         known = ", ".join(flag for name, flag in flags.items() if name in takes)

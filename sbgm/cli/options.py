@@ -22,10 +22,10 @@ from sbgm.files import save_tensors, written_whole
 from sbgm.generation import NamedSampler, OnState
 from sbgm.noise import geometric_sigmas, power_sigmas
 from sbgm.plots import image_sheet
-from sbgm.precision import PRECISIONS, autocast, compiled
+from sbgm.precision import CHOICES, fast_precision
 from sbgm.refinenet import rescaled
 from sbgm.samplers import State
-from sbgm.train.runs import load_trained, make_accelerator, on_device
+from sbgm.train.runs import Machine, idle_cores, load_trained, make_accelerator
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -57,6 +57,17 @@ def leave_together(accelerator: Accelerator) -> None:
     accelerator.end_training()
 
 
+def add_device_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare --device, which every command has that computes, and what was its name for the CPU before."""
+    parser.add_argument("--device", type=device, help="where to compute, such as cpu (the GPU if there is one)")
+    parser.add_argument("--cpu", dest="device", action="store_const", const="cpu", help=argparse.SUPPRESS)
+
+
+def add_threads_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare --threads of a command that keeps no settings."""
+    parser.add_argument("--threads", type=count, help="of the CPU (as many as cores are idle at the start)")
+
+
 def add_drawing_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of a command that draws: the network, the steps, where it runs, and where the result goes."""
     parser.add_argument("network", help="a shipped network's name, a file of weights, or a run's folder")
@@ -64,9 +75,10 @@ def add_drawing_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace the files of an earlier run there")
     parser.add_argument("--seed", type=int, default=0, help="of all that is drawn (0)")
     parser.add_argument("--batch-size", type=count, default=64, help="chains side by side in each process (64)")
-    parser.add_argument("--precision", choices=list(PRECISIONS), default="fp32", help="of the network's layers (fp32)")
+    parser.add_argument("--precision", choices=CHOICES, default="auto", help="of layers (auto: the device's fast one)")
     parser.add_argument("--compile", action="store_true", help="fuse the layers by torch.compile: minutes, then faster")
-    parser.add_argument("--cpu", action="store_true", help="run on the CPU even where there is a GPU")
+    add_device_argument(parser)
+    add_threads_argument(parser)
     parser.add_argument("--cpu-noise", action="store_true", help="draw noise on the CPU, the same for every device")
     parser.add_argument("--n-steps", type=count, help="T, Langevin steps a level (100)")
     parser.add_argument("--step-size", type=float, help="ε of x + (ε/2) s + √ε z at σ_L (the paper's, 0.2 σ_L²: 2e-5)")
@@ -96,14 +108,6 @@ def device(text: str) -> str:
     return text
 
 
-def require_device(text: str) -> None:
-    """Raise if the device of this name is not on this machine."""
-    try:
-        torch.empty(0, device=text)
-    except (RuntimeError, AssertionError):  # each device has an error of its own
-        raise ValueError(f"device must be one of this machine's, such as cpu, got {text}") from None
-
-
 def require_shape(images: Tensor, name: str, network: nn.Module) -> Tensor:
     """Return `images` if they are of the network's shape, (N, C, H, W); raise otherwise."""
     if tuple(images.shape[1:]) != network.image_shape:
@@ -123,6 +127,8 @@ class Drawing:
 
     Attributes:
         accelerator: shares the batches out among its processes.
+        machine: the accelerator's device, and whether layers are fused.
+        precision: of the network's layers.
         files: the paths of the tensors and of the sheet.
         network: one for images, on the accelerator's device.
 
@@ -132,15 +138,18 @@ class Drawing:
     """
 
     def __init__(self, options: argparse.Namespace, name: str) -> None:
-        self.options, self.accelerator = options, make_accelerator(cpu=options.cpu)
+        torch.set_num_threads(options.threads or idle_cores())
+        self.options, self.accelerator = options, make_accelerator(options.device)
+        self.machine = Machine(str(self.accelerator.device), options.compile)
+        self.precision = fast_precision(self.machine.device) if options.precision == "auto" else options.precision
         self.files = options.out / name, options.out / "sheet.png"
         taken = [str(file) for file in self.files if file.exists()]
         if taken and not options.overwrite:
             raise FileExistsError(f"{' and '.join(taken)} exists already; choose another --out, or add --overwrite")
-        network = on_device(load_trained(options.network), self.accelerator.device)
+        network = load_trained(options.network)
         if network.image_shape is None:
             raise ValueError(f"network must be one for images, but {options.network} does not say of which shape")
-        self.network = compiled(network) if options.compile else network
+        self.network = self.machine.prepared(network)
 
     def sampler(self, name: str = "annealed") -> tuple[NamedSampler, Score]:
         """Return the sampler that the options ask for, on the network's own ladder or on another between its ends.
@@ -160,7 +169,7 @@ class Drawing:
             step_size = 0.2 * sigmas[-1] ** 2 if step_size is None else step_size
             n_steps = (100 if name == "annealed" else 1) if n_steps is None else n_steps
         sampler = NamedSampler(name, tuple(sigmas), step_size, n_steps, denoise_last=options.denoise)
-        return sampler, autocast(score, options.precision, self.accelerator.device.type)
+        return sampler, self.machine.score(score, self.precision)
 
     def draw(
         self,
@@ -186,7 +195,8 @@ class Drawing:
         shared["noise_device"] = "cpu" if options.cpu_noise else None
         with _progress(self.accelerator, n, options.batch_size, sampler.n_states) as on_state:
             images = sampling(on_state=on_state, **shared)
-        facts |= {name: getattr(options, name) for name in ("network", "denoise", "seed", "batch_size", "precision")}
+        facts |= {name: getattr(options, name) for name in ("network", "denoise", "seed", "batch_size")}
+        facts |= {"precision": self.precision, "threads": torch.get_num_threads()}
         facts |= {name: getattr(sampler, name) for name in ("step_size", "n_steps", "evaluations", "sigmas")}
         facts["seconds"] = round(time.perf_counter() - begin, 3)
         if self.accelerator.is_main_process:

@@ -21,7 +21,7 @@ import torch
 from tqdm import tqdm
 
 from sbgm.checked import Positive, checked
-from sbgm.cli.options import leave_together
+from sbgm.cli.options import add_device_argument, leave_together
 from sbgm.train.images import DATA, NCSN, SCALES, train_ncsn
 from sbgm.train.runs import Run, TrainingSettings, make_accelerator
 
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scale", choices=SCALES, default="laptop", help="the settings to start from (laptop)")
     parser.add_argument("--out", type=Path, required=True, help="the run's folder, by habit runs/NAME")
     parser.add_argument("--resume", action="store_true", help="go on with the run in that folder")
-    parser.add_argument("--cpu", action="store_true", help="train on the CPU even where there is a GPU")
+    add_device_argument(parser)
     parser.add_argument("--minutes", type=float, help="save and stop after so long, compiling included")
     change = parser.add_argument_group(
         "changes to the scale's settings", "in brackets what holds where the table below says nothing else"
@@ -92,7 +92,7 @@ def run(options: argparse.Namespace) -> int:
     """Train, under a progress bar with rate, time left and loss."""
     deadline = _deadline(options.minutes)
     settings = settings_from(options)
-    accelerator = make_accelerator(cpu=options.cpu)
+    accelerator = make_accelerator(options.device)
     if options.scale != "laptop" and accelerator.device.type == "cpu":
         print(f"sbgm train: no GPU is used; --scale {options.scale} takes weeks on a CPU", file=sys.stderr)
     stopped, steps = False, train_ncsn(settings, options.out, resume=options.resume, accelerator=accelerator)

@@ -62,19 +62,20 @@ class NCSN(GeometricLadder):
     @classmethod
     @checked
     def of_scale(cls, data: Data, scale: ScaleName) -> NCSN:
-        """Settings by name: "paper", the paper's; "gpu", the same in bfloat16, compiled, with averaged weights beside
-        the raw ones; "laptop", a width of 32 and a quarter of the batch, averaged, for hours on two cores.
+        """Settings by name: "paper", the paper's, in float32; "gpu", the same in the precision that the device is fast
+        in, compiled, with averaged weights beside the raw ones; "laptop", a width of 32 and a quarter of the batch, in
+        the device's fast precision, averaged, for hours on two cores.
         """
         flips = data in ("cifar10", "celeba")
         if scale == "laptop":
             steps = 20_000 if flips else 10_000
             training = TrainingSettings(
-                steps, batch_size=32, ema_decay=0.999, precision="bf16", log_every=50, measure_every=500, save_every=250
+                steps, batch_size=32, ema_decay=0.999, precision="auto", log_every=50, measure_every=500, save_every=250
             )
             return cls(data, channels=32, flips=flips, training=training)
         training = TrainingSettings(keep_every=5_000)
         if scale == "gpu":
-            training = dataclasses.replace(training, precision="bf16", ema_decay=0.999, compile=True)
+            training = dataclasses.replace(training, precision="auto", ema_decay=0.999, compile=True)
         return cls(data, channels=128 if flips else 64, flips=flips, n_held_out=1_000, training=training)
 
     @classmethod
@@ -118,7 +119,8 @@ def train_ncsn(
     """Train a noise conditional score network by Eq. 6 in a run's folder, yielding after each step.
 
     Args:
-        settings: what to train; a resumed run may differ from what it was started with in its number of steps only.
+        settings: what to train; a resumed run may differ from what it was started with in its numbers of steps and of
+            threads only. A precision "auto" and threads 0 are decided and recorded when the run starts.
         folder: of the run, see `Run`.
         resume: go on with the run in this folder.
         network: what to train, in place, one for these images; None makes `settings.network`.
@@ -135,6 +137,8 @@ def train_ncsn(
     """
     accelerator = make_accelerator() if accelerator is None else accelerator
     run, images = Run(folder), load_images(settings.data, "train") if images is None else images
+    recorded = run.settings.get("training", {}) if resume else {}
+    settings = dataclasses.replace(settings, training=settings.training.settled(accelerator.device, recorded))
     started = dataclasses.asdict(settings) | {"images_sha256": content_hash(images)}
     if resume and accelerator.is_main_process:
         run.resume(started, but="n_steps")

@@ -17,6 +17,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import psutil
 import torch
 from filelock import FileLock, Timeout
 from torch import Tensor, nn
@@ -24,7 +25,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from sbgm.checked import Count, Positive, Score, Whole, checked, number_that
 from sbgm.files import DiskFullError, file_hash, write_bytes, write_json
-from sbgm.precision import autocast, compiled
+from sbgm.precision import autocast, compiled, fast_precision
 from sbgm.training import Step, adam, require_finite_step
 from sbgm.weights import load_network, load_weights, save_network, shipped_networks, weights_file
 
@@ -33,11 +34,15 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 __all__ = [
+    "CPU",
+    "Machine",
     "Measure",
     "PartLoss",
     "Run",
     "TrainingSettings",
+    "find_device",
     "hardware",
+    "idle_cores",
     "load_checkpoint",
     "load_trained",
     "make_accelerator",
@@ -60,18 +65,92 @@ def hardware(device: torch.device | str = "cpu") -> str:
     return f"{model}, {os.cpu_count()} cores, {torch.get_num_threads()} threads{gpu}"
 
 
-def make_accelerator(*, cpu: bool = False) -> Accelerator:
-    """Choose where to compute: the device that Accelerate finds, or the CPU where processes share no CUDA GPUs.
+def find_device(name: str | None = None) -> str:
+    """Where to compute: on the device of this name, else on the GPU if there is one, else on the CPU.
+
+    Several processes, such as torchrun starts, need a CUDA GPU each, and share the CPU where there is none.
+
+    Raises:
+        ValueError: this machine has no device of that name.
+    """
+    if name is not None:
+        try:
+            torch.empty(0, device=name)
+        except (RuntimeError, AssertionError):  # each device has an error of its own
+            raise ValueError(f"device must be one of this machine's, such as cpu, got {name}") from None
+        return name
+    if torch.cuda.is_available():
+        return "cuda"
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1  # torchrun sets it
+    return "mps" if torch.backends.mps.is_available() and not several else "cpu"
+
+
+def make_accelerator(device: str | None = None) -> Accelerator:
+    """An Accelerator that computes where `find_device` says, and joins the processes that there are.
 
     Accelerate joins processes on the CPU only if told to: otherwise each, without a GPU, takes itself for the only one.
 
-    Args:
-        cpu: take the CPU even where there is a GPU.
+    Raises:
+        ValueError: as `find_device`.
     """
     from accelerate import Accelerator
 
-    several = int(os.environ.get("WORLD_SIZE", "1")) > 1  # torchrun sets it
-    return Accelerator(cpu=cpu or (several and not torch.cuda.is_available()))
+    where = torch.device(find_device(device))
+    if where.index is not None:
+        torch.cuda.set_device(where)
+    return Accelerator(cpu=where.type == "cpu")
+
+
+def idle_cores() -> int:
+    """How many threads to compute with: as many as cores are idle, from 1 to the number that torch would take.
+
+    That number is all cores, or what OMP_NUM_THREADS or `torch.set_num_threads` says. A thread that has to wait for its
+    turn on a busy core keeps all others waiting: two threads were then up to 30 times slower than one.
+    """
+    if (most := torch.get_num_threads()) == 1:
+        return 1
+    idle = (1 - psutil.cpu_percent(interval=0.5) / 100) * (psutil.cpu_count() or 1)
+    return max(1, min(most, round(idle)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Machine:
+    """The device that networks run on, and where their noise is drawn, see `sbgm.generation.draw_batches`.
+
+    Attributes:
+        device: such as "cpu" or "cuda".
+        compile: fuse the layers, see `sbgm.precision.compiled`.
+    """
+
+    device: str = "cpu"
+    compile: bool = False
+
+    @property
+    def n_chains(self) -> int:
+        """How many chains to run side by side: 50 on the CPU, more where that costs little time."""
+        return 50 if torch.device(self.device).type == "cpu" else 500
+
+    @property
+    def precision(self) -> str:
+        """Of a record's samples: what a GPU is fast in, and bfloat16 on every CPU, whose samples are then the same."""
+        return "bf16" if torch.device(self.device).type == "cpu" else fast_precision(self.device)
+
+    @property
+    def flags(self) -> list[str]:
+        """The options of `sbgm evaluate` that choose this machine: none for the CPU, else such as "--device cuda"."""
+        return [f"--device {self.device}"] * (self.device != "cpu") + ["--compile"] * self.compile
+
+    def prepared(self, network: nn.Module) -> nn.Module:
+        """The network on the device, compiled if asked for."""
+        network = on_device(network, torch.device(self.device))
+        return compiled(network) if self.compile else network
+
+    def score(self, network: Score, precision: str) -> Score:
+        """The score of a network on the device, with its layers in a precision, see `sbgm.precision.autocast`."""
+        return autocast(network, precision, torch.device(self.device).type)
+
+
+CPU = Machine()
 
 
 def on_device(network: nn.Module, device: torch.device) -> nn.Module:
@@ -198,7 +277,7 @@ class Run:
 
         Args:
             settings: as for `create`; those under "training" count as their own.
-            but: the one that may differ, the number of steps.
+            but: the one that may differ, the number of steps. The number of threads may differ, too.
 
         Raises:
             FileNotFoundError: there is no run in this folder.
@@ -206,7 +285,7 @@ class Run:
             BlockingIOError: as `hold`.
         """
         a, b = ({**s, **s.get("training", {})} for s in (self.settings, settings))
-        if differ := [name for name in b if a.get(name) != b[name] and name not in (but, "training")]:
+        if differ := [name for name in b if a.get(name) != b[name] and name not in (but, "threads", "training")]:
             says = ", ".join(f"{name} = {a.get(name)!r}, not {b[name]!r}" for name in differ)
             raise ValueError(f"settings must be those that the run in {self.folder} was started with: {says}")
         self.hold()
@@ -391,9 +470,11 @@ class TrainingSettings:
     ema_decay: Annotated[float, number_that(("be at least 0 and below 1", lambda value: 0 <= value < 1))] = field(
         default=0.0, metadata={"help": "m of the moving average of the weights; 0 keeps none"}
     )
-    precision: Literal["fp32", "bf16"] = field(
-        default="fp32", metadata={"help": "of layers; weights and loss stay in float32"}
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = field(
+        default="fp32",
+        metadata={"help": "of layers, auto: what the device is fast in; weights and loss stay in float32"},
     )
+    threads: Whole = field(default=0, metadata={"help": "of the CPU; 0: as many as cores are idle at the start"})
     accumulation: Count = field(
         default=1, metadata={"help": "parts that a process cuts its batch into, to save memory"}
     )
@@ -411,6 +492,18 @@ class TrainingSettings:
     )
     seed: Whole = field(default=0, metadata={"help": "of weights, order of the data, levels and noise"})
 
+    def settled(self, device: torch.device, recorded: Mapping[str, Any] | None = None) -> TrainingSettings:
+        """These settings, with what they leave to the machine decided: the precision "auto", and 0 threads.
+
+        Args:
+            device: where the training runs.
+            recorded: the settings that a run was started with, which decide before the machine.
+        """
+        recorded = recorded or {}
+        precision = recorded.get("precision", fast_precision(device)) if self.precision == "auto" else self.precision
+        threads = self.threads or recorded.get("threads") or idle_cores()
+        return dataclasses.replace(self, precision=precision, threads=threads)
+
 
 def train(
     network: nn.Module,
@@ -425,8 +518,12 @@ def train(
 
     The batch is cut into `n_parts` = processes × accumulation equal parts. What a part draws depends on the seed, the
     step and the part alone, so a resumed run needs no state of a random generator, and two processes do what one does
-    with twice the accumulation. On a CPU with the same number of threads, a run that was killed at any instant and
-    resumed ends with the same bits as one that never stopped.
+    with twice the accumulation. On a CPU a run that was killed at any instant and resumed with the same number of
+    threads ends with the same bits as one that never stopped. Until the generator ends or is closed, torch computes
+    with `settings.threads`.
+
+    In float16 small gradients would be zero: the loss is multiplied by a scale that `torch.amp.GradScaler` adapts and a
+    checkpoint keeps. A step whose gradient overflows is left out, and the scale halved.
 
     Closing the generator, or interrupting it (Ctrl-C), saves the run first.
 
@@ -450,6 +547,7 @@ def train(
         ArithmeticError: the compiled network has another gradient than the plain one.
     """
     accelerator = make_accelerator() if accelerator is None else accelerator
+    settings = settings.settled(accelerator.device)
     n_parts = accelerator.num_processes * settings.accumulation
     if settings.batch_size % n_parts:
         raise ValueError(
@@ -458,14 +556,17 @@ def train(
         )
     if run.last_step > settings.n_steps:
         raise ValueError(f"n_steps must be at least the {run.last_step} that the run has made, got {settings.n_steps}")
-    return _released(run, _train(network, part_loss, n_parts, run, settings, measure, accelerator))
+    return _alone(run, settings.threads, _train(network, part_loss, n_parts, run, settings, measure, accelerator))
 
 
-def _released(run: Run, steps: Iterator[Step]) -> Iterator[Step]:
-    """The steps; the run's folder is free again when they end, a failure before the first one included."""
+def _alone(run: Run, threads: int, steps: Iterator[Step]) -> Iterator[Step]:
+    """The steps, with so many threads; when they end or fail, the number is as before and the run's folder free."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
     try:
         yield from steps
     finally:
+        torch.set_num_threads(before)
         run.lock.release()
 
 
@@ -476,10 +577,12 @@ def _train(network, part_loss, n_parts, run, settings, measure, accelerator):
         average = networks["average"] = copy.deepcopy(network)
     follow = get_ema_multi_avg_fn(settings.ema_decay)
     optimizer, _ = adam(network, settings.learning_rate)
+    scaler = torch.amp.GradScaler(accelerator.device.type, enabled=settings.precision == "fp16")
     done = {"step": 0, "losses": [], "rows": [], "seconds": 0.0}  # losses: those since the last row
     if run.last_step:
         state = run.load(networks)
         optimizer.load_state_dict(state["optimizer"])
+        scaler.load_state_dict(state.get("scaler", {}))
         done = state["done"]
     if settings.compile and done["step"] < settings.n_steps:
         plain, step = autocast(network, settings.precision, accelerator.device.type), done["step"] + 1
@@ -503,7 +606,8 @@ def _train(network, part_loss, n_parts, run, settings, measure, accelerator):
 
     def save() -> None:
         if accelerator.is_main_process and done["step"] > run.last_step:
-            state = {"optimizer": optimizer.state_dict(), "done": done, "hardware": hardware(accelerator.device)}
+            state = {"optimizer": optimizer.state_dict(), "scaler": scaler.state_dict(), "done": done}
+            state["hardware"] = hardware(accelerator.device)
             run.save(done["step"], networks, state, keep_every=settings.keep_every)
 
     try:
@@ -512,10 +616,13 @@ def _train(network, part_loss, n_parts, run, settings, measure, accelerator):
         log()  # a run that was stopped before its last row was written
         for step in range(done["step"] + 1, settings.n_steps + 1):
             optimizer.zero_grad(set_to_none=True)
-            value = _backward(model, score, part_loss, step, n_parts, accelerator)
-            loss = require_finite_step(value, optimizer, step, settings.n_steps)
+            value = _backward(model, score, part_loss, step, n_parts, accelerator, scaler)
+            scaler.unscale_(optimizer)
+            may_overflow = scaler.is_enabled() and scaler.get_scale() > 1
+            loss = require_finite_step(value, None if may_overflow else optimizer, step, settings.n_steps)
             whole = False
-            optimizer.step()
+            scaler.step(optimizer)
+            scaler.update()
             if average is not None and step > 1:
                 follow(list(average.parameters()), list(network.parameters()), None)
             elif average is not None:
@@ -537,14 +644,14 @@ def _train(network, part_loss, n_parts, run, settings, measure, accelerator):
         raise
 
 
-def _backward(model, score, part_loss, step, n_parts, accelerator) -> Tensor:
-    """Average the gradients over the parts of all processes; return the mean loss of the batch."""
+def _backward(model, score, part_loss, step, n_parts, accelerator, scaler) -> Tensor:
+    """Average the scaled gradients over the parts of all processes; return the mean loss of the batch."""
     mine = range(accelerator.process_index, n_parts, accelerator.num_processes)
     total = torch.zeros((), device=accelerator.device)
     for part in mine:
         with contextlib.nullcontext() if part == mine[-1] else accelerator.no_sync(model):
             value = part_loss(score, step, part, n_parts) / len(mine)
-            value.backward()
+            scaler.scale(value).backward()
         total += value.detach()
     return accelerator.reduce(total, reduction="mean")
 
