@@ -8,7 +8,6 @@ memory as well, where the system lets the grader make one.
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import dataclasses
 import functools
@@ -42,7 +41,8 @@ SYSTEM = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache", SETPRI
 SCRATCH_FOLDERS, SCRATCH = ("/tmp", "/dev/shm"), 64 * 2**20  # bytes of each
 MOST_TASKS = 64  # processes and threads
 POLL_SECONDS = 0.1
-MOST_BUSY, BUSY_LOOKS = 2, 20  # threads that want a processor at a time, on average over so many looks
+MOST_BUSY, BUSY_SECONDS = 2, 2.0  # threads that want a processor at a time, on average over more than these seconds
+HELD = {"status": "VmRSS|VmSwap|VmPTE", "smaps_rollup": "Pss|SwapPss"}  # what a process' files call its memory
 END_SECONDS = 30.0  # for the system to end what was killed
 GROUPS = Path("/sys/fs/cgroup")
 MACHINES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
@@ -279,10 +279,8 @@ class Sandbox:
         with open(told[0], "rb") as said:  # the first process of the namespace: all others end before it does
             self._first = os.pidfd_open(json.load(said)["child-pid"]) if isolated else None
         self._lock, self._closed = threading.Lock(), threading.Event()
-        self._tasks: dict[
-            str, tuple[int, int]
-        ] = {}  # of each thread, nanoseconds with a processor, and waiting for one
-        self._ran = self._waited = 0.0  # seconds, of all threads
+        self._times: dict[str, tuple[int, int]] = {}  # see _threads
+        self._ran = self._waited = 0.0  # seconds with a processor, and waiting for one, of all threads
         self.allow(math.inf)
         self._watcher = threading.Thread(target=self._watch, daemon=True)
         self._watcher.start()
@@ -328,24 +326,25 @@ class Sandbox:
     def _look(self) -> list[int]:
         """Count the time of the processes, and return them."""
         with self._lock:
-            before, processes = self._tasks, _descendants(self._process.pid)
-            self._tasks = _times(processes)
-            more = [
-                [max(now - old, 0) / 1e9 for now, old in zip(times, before.get(task, (0, 0)), strict=True)]
-                for task, times in self._tasks.items()
-            ]
-            self._ran += sum(ran for ran, _ in more)
-            self._waited += sum(waited for _, waited in more)
+            before = self._times
+            processes, self._times = _threads(self._process.pid)
+            old = [before.get(thread, (0, 0)) for thread in self._times]
+            ran, waited = (
+                sum(max(now[i] - then[i], 0) for now, then in zip(self._times.values(), old, strict=True)) / 1e9
+                for i in (0, 1)
+            )
+            self._ran, self._waited = self._ran + ran, self._waited + waited
         return processes
 
     def _watch(self) -> None:
-        looks: collections.deque[tuple[float, float]] = collections.deque(maxlen=BUSY_LOOKS)
+        began, before = time.monotonic(), 0.0
         while not self._closed.wait(POLL_SECONDS) and not self.exceeded:
             processes, work, used = self._look(), self._work, self.used()
-            looks.append((time.monotonic(), self._ran + self._waited))
-            seconds, wanted = (last - first for last, first in zip(looks[-1], looks[0], strict=True))
-            if len(looks) == BUSY_LOOKS and wanted > MOST_BUSY * seconds:
-                self.exceeded = f"more than {MOST_BUSY} processes or threads were busy at a time"
+            seconds, wanted = time.monotonic() - began, self._ran + self._waited - before
+            if seconds > BUSY_SECONDS:
+                began, before = began + seconds, before + wanted
+                if wanted > MOST_BUSY * seconds:
+                    self.exceeded = f"more than {MOST_BUSY} processes or threads were busy at a time"
             if not _fit(processes, self._limits.memory):
                 self.exceeded = _too_much(self._limits.memory)
             if work is self._work and used > work[0]:
@@ -358,25 +357,19 @@ def _too_much(memory: int) -> str:
     return f"they took more than {memory / 2**30:g} GiB of memory"
 
 
-def _descendants(root: int) -> list[int]:
-    """A process and all below it; few, since their number is limited."""
-    found = [root]
+def _threads(root: int) -> tuple[list[int], dict[str, tuple[int, int]]]:
+    """A process and all below it, and the nanoseconds that each of their threads has had, and waited for, a processor.
+
+    They are few, since their number is limited.
+    """
+    found, times = [root], {}
     for process in found:  # it grows meanwhile
         with contextlib.suppress(OSError):
-            for thread in os.listdir(f"/proc/{process}/task"):
-                found += map(int, Path(f"/proc/{process}/task/{thread}/children").read_text().split())
-    return found
-
-
-def _times(processes: list[int]) -> dict[str, tuple[int, int]]:
-    """The nanoseconds that each thread of processes has had a processor, and has waited for one."""
-    times = {}
-    for process in processes:
-        with contextlib.suppress(OSError):
-            for thread in os.listdir(f"/proc/{process}/task"):
-                ran, waited, _ = Path(f"/proc/{process}/task/{thread}/schedstat").read_text().split()
-                times[thread] = int(ran), int(waited)
-    return times
+            for thread in Path(f"/proc/{process}/task").iterdir():
+                found += map(int, (thread / "children").read_text().split())
+                ran, waited, _ = (thread / "schedstat").read_text().split()
+                times[thread.name] = int(ran), int(waited)
+    return found, times
 
 
 def _fit(processes: list[int], memory: int) -> bool:
@@ -385,25 +378,15 @@ def _fit(processes: list[int], memory: int) -> bool:
     What several share counts once; the sizes that count it in each of them are quicker to read, and mostly suffice.
     """
     left = memory - max(map(_scratch, processes), default=0)
-    return any(sum(map(size, processes)) <= left for size in (_whole, _proportional))
+    return any(sum(_held(process, file) for process in processes) <= left for file in HELD)
 
 
-def _whole(process: int) -> int:
-    """The bytes of a process in memory and in swap, page tables included; 0 once it is gone."""
+def _held(process: int, file: str) -> int:
+    """The bytes of a process in memory and in swap, all of them where its shares may not be read; 0 once it is gone."""
     with contextlib.suppress(OSError):
-        return _sum(Path(f"/proc/{process}/status"), "VmRSS|VmSwap|VmPTE")
-    return 0
-
-
-def _proportional(process: int) -> int:
-    """The like, with the process' share of what it shares; all of that where the shares may not be read."""
-    with contextlib.suppress(OSError):
-        return _sum(Path(f"/proc/{process}/smaps_rollup"), "Pss|SwapPss")
-    return _whole(process)
-
-
-def _sum(path: Path, fields: str) -> int:
-    return 1024 * sum(map(int, re.findall(rf"^(?:{fields}):\s+(\d+)", path.read_text(), re.MULTILINE)))
+        text = Path(f"/proc/{process}/{file}").read_text()
+        return 1024 * sum(map(int, re.findall(rf"^(?:{HELD[file]}):\s+(\d+)", text, re.MULTILINE)))
+    return 0 if file == "status" else _held(process, "status")
 
 
 def _scratch(process: int) -> int:
