@@ -138,7 +138,7 @@ HOSTILE = {  # an answer to dsm_target each, beside a right one to dsm_loss
     "600 brackets": f"def dsm_target(x, *a):\n    return {'(' * 600}x{')' * 600}\n",
     "a sum of 5,000": f"def dsm_target(x, *a):\n    return x{' + 1' * 5_000}\n",
 }
-SPOILS_ITS_OWN = {"a reply of impossible numbers", "the package patched"}  # other answers too
+SPOILS_ITS_OWN = {"the package patched"}  # other answers too, whose calls go through it
 PROBE = """
 def dsm_target(*arguments):
     import glob
