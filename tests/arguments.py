@@ -358,7 +358,7 @@ FREE: dict[str, str] = lookup(
         ("a path: the system says what is wrong with it", "name", "weights_file"),
         ("goes unused: the network knows no noise level", "sigma", "MLP.forward ResNet.forward"),
         ("anything that JSON can hold", "facts", ""),
-        ("for colour images, tests/test_evaluation.py", "inception", ""),
+        ("for colour images, tests/measure/test_evaluation.py", "inception", ""),
         ("any text", "key", ""),
     ]
 )
