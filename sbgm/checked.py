@@ -3,10 +3,11 @@
     @checked
     def langevin(score: Score, x: Batch, *, step_size: Positive, …) -> Iterator[State]: …
 
-looks at every argument when `langevin` is called, also where `langevin` is a generator function, and passes on what the
-annotation makes of it: a `Ladder` arrives as a list of floats. The annotations below are ordinary types to an editor;
-beside them a `Literal[…]` admits its values alone, and `… | None` admits None. A message names the argument, says what
-it must be, and shows what it was.
+looks at every argument when `langevin` is called, also where `langevin` is a generator function, and passes on what was
+given: where the function needs a list of floats of a `Ladder`, it calls `as_list`. An annotation knows its own argument
+alone; how two of them must fit, such as σ and x, the function checks itself, by `require_sigma`. The annotations below
+are ordinary types to an editor; beside them a `Literal[…]` admits its values alone, and `… | None` admits None. A
+message names the argument, says what it must be, and shows what it was.
 
 Values are looked at once, where a loss, sampler or training starts. A loop that calls a checked function at every step
 calls `unchecked(function)`, since on a GPU each look at a value is a wait; nor does a network look at any there.
@@ -19,10 +20,12 @@ import functools
 import inspect
 import itertools
 import math
+import os
 import types
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from numbers import Integral
+from pathlib import Path
 from typing import Annotated, Any, Literal, ParamSpec, Protocol, TypeVar
 
 import torch
@@ -31,6 +34,7 @@ from torch import Tensor, nn
 __all__ = [
     "Batch",
     "Count",
+    "FilePath",
     "Finite",
     "Fraction",
     "Generator",
@@ -41,13 +45,12 @@ __all__ = [
     "NonNegative",
     "Number",
     "Positive",
-    "PositiveSigma",
     "Score",
     "Shape",
     "Sigma",
     "Whole",
-    "WideBatch",
     "against",
+    "as_list",
     "at_least",
     "checked",
     "count_from",
@@ -60,6 +63,7 @@ __all__ = [
     "require_floats",
     "require_generator",
     "require_number",
+    "require_real",
     "require_score",
     "require_sigma",
     "sigma_tensor",
@@ -69,7 +73,7 @@ __all__ = [
 
 P = ParamSpec("P")  # one a line, for type checkers
 R = TypeVar("R")
-Check = Callable[..., Any]  # (value, name, arguments given) -> what to pass on; by hand without the last
+Check = Callable[[Any, str], object]  # of a value and its argument's name; raises
 
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:
@@ -105,27 +109,28 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
             given = signature.bind(*arguments, **options)
         except TypeError:
             return inspect.unwrap(function)(*arguments, **options)  # raises it in Python's own words
-        given.apply_defaults()
-        for name, check in checks().items():
-            value, kind = given.arguments[name], signature.parameters[name].kind
-            if kind is inspect.Parameter.VAR_POSITIONAL:
-                given.arguments[name] = tuple(check(item, name, given.arguments) for item in value)
-            else:
-                given.arguments[name] = check(value, name, given.arguments)
-        return function(*given.args, **given.kwargs)
+        for name in filter(given.arguments.__contains__, checks()):
+            several = signature.parameters[name].kind is inspect.Parameter.VAR_POSITIONAL
+            for value in given.arguments[name] if several else (given.arguments[name],):
+                checks()[name](value, name)
+        return function(*arguments, **options)
 
+    call.unchecked = function  # pyright: ignore[reportAttributeAccessIssue]
     return call
 
 
 def unchecked(function: Callable[P, R]) -> Callable[P, R]:
     """Return what `@checked` was put above, for loops whose arguments were looked at before they started.
 
+    A function that has another decorator above `@checked` comes back as it is: nothing else is ever taken off.
+
     Example:
         >>> from sbgm.checked import unchecked
         >>> unchecked(sbgm.theory.step_size_of)(-1.0)  # where step_size_of(-1.0) raises
         -2.0
     """
-    return getattr(function, "__wrapped__", function)
+    below = getattr(function, "__wrapped__", None)  # another decorator copies what `checked` noted, but not this
+    return below if below is not None and below is getattr(function, "unchecked", None) else function
 
 
 def _check_of(hint: Any) -> Check | None:
@@ -136,7 +141,7 @@ def _check_of(hint: Any) -> Check | None:
         return one_of(typing.get_args(hint))
     if typing.get_origin(hint) in (typing.Union, types.UnionType) and types.NoneType in typing.get_args(hint):
         inner = next(filter(None, map(_check_of, typing.get_args(hint))), None)
-        return inner and (lambda value, name, given: None if value is None else inner(value, name, given))
+        return inner and (lambda value, name: None if value is None else inner(value, name))
     return None
 
 
@@ -153,11 +158,10 @@ def instance_of(kind: Any, words: str) -> Check:
         TypeError: weights must be a torch.Tensor, got list
     """
 
-    def check(value: Any, name: str, given: Mapping[str, Any] | None = None) -> Any:
-        """Return `value` if it is of its kind; raise otherwise."""
+    def check(value: Any, name: str) -> None:
+        """Raise unless `value` is of its kind."""
         if not isinstance(value, kind):
             raise TypeError(f"{name} must be {words.format(name=name)}, got {type(value).__name__}")
-        return value
 
     return check
 
@@ -165,7 +169,7 @@ def instance_of(kind: Any, words: str) -> Check:
 # --- numbers ---------------------------------------------------------------------------------------------------------
 
 
-def require_number(value: Any, name: str, given: Mapping[str, Any] | None = None) -> float:
+def require_number(value: Any, name: str) -> float:
     """Return `value` as a float if it is a number, NaN and infinity among them; raise otherwise.
 
     Example:
@@ -177,8 +181,9 @@ def require_number(value: Any, name: str, given: Mapping[str, Any] | None = None
         TypeError: sigma must be a number, got '0.5'
     """
     try:
-        if not isinstance(value, str | bytes | bool):  # float() takes these too
-            return float(value.detach() if isinstance(value, Tensor) else value)
+        plain = value.item() if hasattr(value, "item") else value  # a tensor's or NumPy's as Python's own
+        if not isinstance(plain, str | bytes | bool):  # float() takes these too
+            return float(plain)
     except (TypeError, ValueError, RuntimeError, OverflowError):
         pass
     raise TypeError(f"{name} must be a number, got {value!r}")
@@ -189,17 +194,16 @@ def number_that(*wanted: tuple[str, Callable[[float], bool]]) -> Check:
 
     Example:
         >>> from sbgm.checked import number_that
-        >>> number_that(("exceed 1", lambda value: value > 1))(0.5, "ratio", {})
+        >>> number_that(("exceed 1", lambda value: value > 1))(0.5, "ratio")
         Traceback (most recent call last):
         ValueError: ratio must exceed 1, got 0.5
     """
 
-    def check(value: float, name: str, given: Mapping[str, Any]) -> float:
-        value = require_number(value, name)
+    def check(value: float, name: str) -> None:
+        number = require_number(value, name)
         for words, holds in wanted:
-            if not holds(value):
-                raise ValueError(f"{name} must {words}, got {value}")
-        return value
+            if not holds(number):
+                raise ValueError(f"{name} must {words}, got {number}")
 
     return check
 
@@ -209,7 +213,7 @@ def at_least(least: float) -> Check:
 
     Example:
         >>> from sbgm.checked import at_least
-        >>> at_least(1)(0.5, "ratio", {})
+        >>> at_least(1)(0.5, "ratio")
         Traceback (most recent call last):
         ValueError: ratio must be at least 1, got 0.5
     """
@@ -221,19 +225,16 @@ def count_from(least: int) -> Check:
 
     Example:
         >>> from sbgm.checked import count_from
-        >>> count_from(2)(10, "n_levels")
-        10
         >>> count_from(2)(1, "n_levels")
         Traceback (most recent call last):
         ValueError: n_levels must be at least 2, got 1
     """
 
-    def check(value: int, name: str, given: Mapping[str, Any] | None = None) -> int:
+    def check(value: int, name: str) -> None:
         if isinstance(value, bool) or not isinstance(value, Integral):
             raise TypeError(f"{name} must be a whole number, got {value!r}")
         if value < least:
             raise ValueError(f"{name} must {_bound(least)}, got {value}")
-        return int(value)
 
     return check
 
@@ -242,10 +243,11 @@ def _bound(least: float) -> str:
     return "not be negative" if least == 0 else f"be at least {least:g}"
 
 
-def _shape(shape: Sequence[int], name: str, given: Mapping[str, Any]) -> tuple[int, ...]:
+def _shape(shape: Sequence[int], name: str) -> None:
     if not isinstance(shape, Sequence) or not shape:
         raise TypeError(f"{name} must be a sequence of one or more whole numbers, got {shape!r}")
-    return tuple(count_from(1)(n, name) for n in shape)
+    for n in shape:
+        count_from(1)(n, name)
 
 
 Number = Annotated[float, require_number]  # may be NaN or infinite
@@ -260,7 +262,7 @@ Shape = Annotated[Sequence[int], _shape]
 # --- tensors ---------------------------------------------------------------------------------------------------------
 
 
-def require_floats(x: Tensor, name: str = "x", given: Mapping[str, Any] | None = None) -> Tensor:
+def require_floats(x: Tensor, name: str = "x") -> Tensor:
     """Return `x` if it is a floating-point tensor, of any shape and with any values; raise otherwise.
 
     Example:
@@ -272,14 +274,14 @@ def require_floats(x: Tensor, name: str = "x", given: Mapping[str, Any] | None =
         TypeError: x must hold floating-point numbers, got torch.int64; turn integer images into floats in [0, 1] first
     """
     instance_of(Tensor, "a torch.Tensor")(x, name)
-    if not x.is_floating_point() or x.element_size() == 1:  # of 8-bit floats torch knows next to nothing
+    if not x.is_floating_point() or x.element_size() == 1:  # 8-bit floats
         raise TypeError(
             f"{name} must hold floating-point numbers, got {x.dtype}; turn integer images into floats in [0, 1] first"
         )
     return x
 
 
-def require_batch(x: Tensor, name: str = "x", given: Mapping[str, Any] | None = None) -> Tensor:
+def require_batch(x: Tensor, name: str = "x") -> Tensor:
     """Return `x` if it is a non-empty, finite, floating-point batch (B, *shape); raise otherwise.
 
     Example:
@@ -297,9 +299,7 @@ def require_batch(x: Tensor, name: str = "x", given: Mapping[str, Any] | None = 
     return require_finite(x, name, least="one example and one dimension")
 
 
-def require_finite(
-    values: Tensor, name: str, given: Mapping[str, Any] | None = None, *, least: str = "one number"
-) -> Tensor:
+def require_finite(values: Tensor, name: str, *, least: str = "one number") -> Tensor:
     """Return `values` if it is a tensor of one or more finite real numbers, of any shape; raise otherwise.
 
     Example:
@@ -308,15 +308,35 @@ def require_finite(
         Traceback (most recent call last):
         ValueError: mean must be finite, but it holds NaN or infinity
     """
-    if not isinstance(values, Tensor) or values.is_complex():
-        found = values.dtype if isinstance(values, Tensor) else type(values).__name__
-        raise TypeError(f"{name} must be a torch.Tensor of real numbers, got {found}")
+    require_real(values, name)
     if values.numel() == 0:
         raise ValueError(f"{name} must hold at least {least}, got shape {tuple(values.shape)}")
     # NaN wins every max; several times faster than torch.isfinite
     if values.is_floating_point() and not math.isfinite(float(values.detach().abs().max())):
         raise ValueError(f"{name} must be finite, but it holds NaN or infinity")
     return values
+
+
+def require_real(values: Tensor, name: str) -> Tensor:
+    """Return `values` if it is a tensor of real numbers that one can look at, whatever they are; raise otherwise.
+
+    Example:
+        >>> from sbgm.checked import require_real
+        >>> require_real(torch.zeros(3, device="meta"), "mean")
+        Traceback (most recent call last):
+        TypeError: mean must be a torch.Tensor of real numbers, got one on the device meta
+    """
+    if not isinstance(values, Tensor):
+        found = type(values).__name__
+    elif values.is_nested or values.layout != torch.strided:
+        found = "a nested one" if values.is_nested else f"one of layout {values.layout}"
+    elif values.is_complex() or values.is_quantized or (values.is_floating_point() and values.element_size() == 1):
+        found = values.dtype  # of 8-bit floats torch knows next to nothing
+    elif values.is_meta:
+        found = "one on the device meta"
+    else:
+        return values
+    raise TypeError(f"{name} must be a torch.Tensor of real numbers, got {found}")
 
 
 def widened(x: Tensor) -> Tensor:
@@ -333,13 +353,8 @@ def widened(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
-def _wide(check: Check) -> Check:
-    return lambda value, name, given: widened(check(value, name))
-
-
 Batch = Annotated[Tensor, require_batch]  # finite, (B, *shape)
-WideBatch = Annotated[Tensor, _wide(require_batch)]  # the same, widened
-Finite = Annotated[Tensor, _wide(require_finite)]  # of any shape, widened
+Finite = Annotated[Tensor, require_finite]  # of any shape
 
 
 # --- noise levels ----------------------------------------------------------------------------------------------------
@@ -365,13 +380,14 @@ def require_sigma(sigma: float | Tensor, x: Tensor, *, positive: bool = False, o
         ValueError: sigma must be finite and not negative, got -0.5
     """
     if isinstance(sigma, Tensor) and sigma.ndim > 0:
+        if sigma.device != x.device:
+            raise ValueError(f"sigma must be on the device of x, {x.device}, got {sigma.device}")
+        require_real(sigma, "sigma")
         if sigma.shape != x.shape[:1]:
             raise ValueError(
                 f"sigma must be a float or a tensor of shape ({x.shape[0]},), one noise level an example, "
                 f"got shape {tuple(sigma.shape)}"
             )
-        if sigma.device != x.device:
-            raise ValueError(f"sigma must be on the device of x, {x.device}, got {sigma.device}")
         look = on_gpu or sigma.device.type == "cpu"
         low, high = (float(bound) for bound in sigma.detach().aminmax()) if look else (1.0, 1.0)
     else:
@@ -410,14 +426,20 @@ def against(sigma: float | Tensor, x: Tensor) -> float | Tensor:
     return float(sigma)
 
 
-def _sigma(sigma: float | Tensor, name: str, given: Mapping[str, Any], *, positive: bool = False) -> float | Tensor:
-    require_sigma(sigma, given["x"], positive=positive, on_gpu=True)
-    return sigma
+def as_list(sigmas: Levels) -> list[float]:
+    """The levels of a ladder, a tensor or another sequence, as Python's floats.
+
+    Example:
+        >>> from sbgm.checked import as_list
+        >>> as_list(torch.tensor([2.0, 0.5])), as_list((2, 0.5))
+        ([2.0, 0.5], [2.0, 0.5])
+    """
+    return [float(sigma) for sigma in (sigmas.tolist() if isinstance(sigmas, Tensor) else sigmas)]
 
 
-def _ladder(sigmas: Levels, name: str, given: Mapping[str, Any], *, least: int = 1) -> list[float]:
-    values = sigmas.tolist() if isinstance(sigmas, Tensor) else sigmas
-    if not isinstance(values, Iterable) or isinstance(values, str):
+def _ladder(sigmas: Levels, name: str, *, least: int = 1) -> None:
+    values = require_real(sigmas, name).tolist() if isinstance(sigmas, Tensor) else sigmas
+    if not isinstance(values, Collection) or isinstance(values, str):
         raise TypeError(f"{name} must be a sequence of noise levels (L,), got {sigmas!r}")
     levels = [require_number(s, name) for s in values]
     if not levels:
@@ -428,20 +450,18 @@ def _ladder(sigmas: Levels, name: str, given: Mapping[str, Any], *, least: int =
         raise ValueError(f"{name} must descend strictly, from σ_1 (largest) to σ_L (smallest), got {levels}")
     if len(levels) < least:
         raise ValueError(f"{name} must hold at least two noise levels to go from one to the next, got {levels}")
-    return levels
 
 
 class Levels(Protocol):
-    """A tensor (L,) or a sequence of floats; a checked function gets a list of floats, hence the `Any`."""
+    """A tensor (L,) or a sequence of floats, which `as_list` makes a list of floats."""
 
     def __len__(self) -> int: ...
     def __iter__(self) -> Iterator[Any]: ...
     def __getitem__(self, index: int, /) -> Any: ...
 
 
-Sigma = Annotated[float | Tensor, _sigma]  # of the batch x: a float or (B,)
-PositiveSigma = Annotated[float | Tensor, functools.partial(_sigma, positive=True)]
-Ladder = Annotated[Levels, _ladder]  # σ_1 > … > σ_L > 0, as a list of floats
+Sigma = float | Tensor  # a noise level of a batch, or (B,) of them: `require_sigma(sigma, x)` in the body
+Ladder = Annotated[Levels, _ladder]  # σ_1 > … > σ_L > 0: `as_list(sigmas)` in the body
 LadderOfTwo = Annotated[Levels, functools.partial(_ladder, least=2)]
 
 
@@ -471,11 +491,10 @@ def one_of(choices: Iterable[str]) -> Check:
     """
     known = tuple(choices)
 
-    def check(value: str, name: str, given: Mapping[str, Any] | None = None) -> str:
+    def check(value: str, name: str) -> None:
         if value not in known:
             near = did_you_mean(value, known)
             raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}{near}")
-        return value
 
     return check
 
@@ -487,12 +506,12 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
     return f"; did you mean {plain[near[0]]!r}?" if near else ""
 
 
-def _score(score: Callable, name: str, given: Mapping[str, Any]) -> Callable:
-    function_of("x, sigma")(score, name, given)
+def _score(score: Callable, name: str) -> None:
+    function_of("x, sigma")(score, name)
     try:
         parameters = inspect.signature(score.forward if isinstance(score, nn.Module) else score)
     except (TypeError, ValueError):  # of what is not written in Python nothing is known
-        return score
+        return
     try:
         parameters.bind("x", "sigma")
     except TypeError:
@@ -500,11 +519,11 @@ def _score(score: Callable, name: str, given: Mapping[str, Any]) -> Callable:
             f"{name} must be a callable {name}(x, sigma): x (B, *shape), sigma a float or a (B,) tensor, returning x's "
             f"shape; this one takes {parameters}"
         ) from None
-    return score
 
 
 Score = Annotated[Callable[[Tensor, float | Tensor], Tensor], _score]
 LogProb = Annotated[Callable[[Tensor, float | Tensor], Tensor], function_of("x, sigma")]
+FilePath = Annotated[Path | str, instance_of((str, os.PathLike), "a str or a pathlib.Path")]
 Network = Annotated[nn.Module, instance_of(nn.Module, "a torch.nn.Module")]
 require_generator = instance_of(torch.Generator, "a torch.Generator, such as torch.Generator().manual_seed(0)")
 Generator = Annotated[torch.Generator, require_generator]

@@ -12,7 +12,7 @@ import hashlib
 import lzma
 import os
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -272,14 +272,13 @@ def random_flip(x: Images, *, generator: Generator) -> Tensor:
     return torch.where((u < 0.5).to(x.device), x.flip(-1), x)
 
 
-def _images(x: Tensor, name: str, given: Mapping[str, Any]) -> Tensor:
+def _images(x: Tensor, name: str) -> None:
     require_batch(x, name)
     if x.ndim != 4:
         raise ValueError(f"{name} must be images of shape (B, C, H, W), got shape {tuple(x.shape)}")
     low, high = (float(bound) for bound in x.detach().aminmax())
     if low < 0 or high > 1:
         raise ValueError(f"{name} must be images in [0, 1], got values from {low:g} to {high:g}")
-    return x
 
 
 Images = Annotated[Tensor, _images]  # (B, C, H, W) in [0, 1]

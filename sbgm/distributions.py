@@ -126,7 +126,7 @@ class GaussianMixture:
             raise ValueError(f"x must have shape (B, {self.dim}), got {tuple(x.shape)}")
         x = widened(x)
         weights, means, stds = (p.to(x.device, x.dtype) for p in (self.weights, self.means, self.stds))
-        noise = require_sigma(sigma, x)
+        noise = require_sigma(sigma, x, on_gpu=True)
         noise = noise.T if isinstance(noise, Tensor) else noise
         variances = stds[:, None].square() + noise**2
         if not bool((variances > 0).all()):

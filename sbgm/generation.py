@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,19 +15,22 @@ import torch
 from torch import Tensor
 
 from sbgm.checked import (
+    Batch,
     Count,
+    FilePath,
     Generator,
     Ladder,
     Positive,
     Score,
     Shape,
     Whole,
-    WideBatch,
+    as_list,
     checked,
     function_of,
     one_of,
     require_finite,
     require_number,
+    widened,
 )
 from sbgm.files import Fact, load_tensors, save_tensors
 from sbgm.noise import derived_generator
@@ -97,7 +100,7 @@ class NamedSampler:
     denoise_last: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "sigmas", tuple(self.sigmas))
+        object.__setattr__(self, "sigmas", tuple(as_list(self.sigmas)))
         for setting in ("step_size", "n_steps"):
             value, wanted = getattr(self, setting), setting in SAMPLERS[self.name][1]
             if (value is not None) != wanted:
@@ -143,9 +146,8 @@ def uniform_start(shape: Shape, generator: Generator) -> Tensor:
     return torch.rand(shape, generator=generator, device=generator.device)
 
 
-def _finite_mean(mean: float | Tensor, name: str, given: Mapping[str, Any]) -> float | Tensor:
+def _finite_mean(mean: float | Tensor, name: str) -> None:
     require_finite(mean if isinstance(mean, Tensor) else torch.tensor(require_number(mean, name)), name)
-    return mean
 
 
 @checked
@@ -174,7 +176,7 @@ def gaussian_start(sigma: Positive, mean: Annotated[float | Tensor, _finite_mean
 
 
 @checked
-def fitted_start(images: WideBatch, sigma: Positive) -> Start:
+def fitted_start(images: Batch, sigma: Positive) -> Start:
     """Starts from the normal law that has the mean and the covariance of data perturbed at σ_1.
 
     m + Σ_j w_j (x_j − m)/√(n − 1) + σ z with w and z standard normal has the images' mean m and covariance exactly. It
@@ -192,7 +194,7 @@ def fitted_start(images: WideBatch, sigma: Positive) -> Start:
     """
     if len(images) < 2:
         raise ValueError(f"images must hold at least two examples, got {len(images)}")
-    mean = images.mean(dim=0)
+    mean = widened(images).mean(dim=0)
     rows = (images - mean).flatten(1) / math.sqrt(len(images) - 1)
 
     @checked
@@ -287,7 +289,7 @@ def draw_batches(
     *,
     seed: Whole,
     batch_size: Count = 64,
-    folder: Path | str | None = None,
+    folder: FilePath | None = None,
     device: torch.device | str = "cpu",
     accelerator: Accelerator | None = None,
     **facts: Fact,

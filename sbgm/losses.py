@@ -7,8 +7,8 @@ the dtype of x, or float32 where x is in half precision.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Callable
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
@@ -18,14 +18,13 @@ from sbgm.checked import (
     Count,
     Generator,
     Ladder,
-    PositiveSigma,
     Score,
     Sigma,
     against,
     checked,
     function_of,
     require_score,
-    unchecked,
+    require_sigma,
     widened,
 )
 from sbgm.noise import randn_like
@@ -58,6 +57,7 @@ def score_matching_loss(score: Score, x: Batch, sigma: Sigma = 0.0, *, reduction
         >>> sbgm.score_matching_loss(lambda x, sigma: -x, x, reduction="none").tolist()  # s' + s²/2 = −1 + x²/2
         [-1.0, 1.0]
     """
+    require_sigma(sigma, x, on_gpu=True)
     keep_graph = torch.is_grad_enabled()
     with torch.enable_grad():  # ∇_x is needed even where no gradient of the loss is
         x = x.detach().requires_grad_()
@@ -70,7 +70,7 @@ def score_matching_loss(score: Score, x: Batch, sigma: Sigma = 0.0, *, reduction
 
 @checked
 def denoising_score_matching_loss(
-    score: Score, x: Batch, sigma: PositiveSigma, *, generator: Generator, reduction: Reduction = "mean"
+    score: Score, x: Batch, sigma: Sigma, *, generator: Generator, reduction: Reduction = "mean"
 ) -> Tensor:
     """Denoising score matching (Eq. 2 and 5; Vincent 2011): ½E‖s(x̃, σ) + (x̃ − x)/σ²‖², x̃ ~ N(x, σ²I).
 
@@ -90,12 +90,18 @@ def denoising_score_matching_loss(
         >>> f"{loss:.1f}"  # D/(2σ²), the loss of the zero score
         '4.0'
     """
+    require_sigma(sigma, x, positive=True, on_gpu=True)
+    return _reduced(_denoising_losses(score, x, sigma, generator), reduction)
+
+
+def _denoising_losses(score: Score, x: Tensor, sigma: float | Tensor, generator: torch.Generator) -> Tensor:
+    """½‖s(x̃, σ) + (x̃ − x)/σ²‖² of each example, (B,); nothing is looked at."""
     scale = against(sigma, x)
     z = randn_like(x, generator)
     x_noisy = x + scale * z
     target = -z / scale  # −(x̃ − x)/σ², without the rounding error of forming x̃ − x
     s = require_score(score(x_noisy, sigma), x)
-    return _reduced(0.5 * _squared_norm(s - target), reduction)
+    return 0.5 * _squared_norm(s - target)
 
 
 @checked
@@ -132,6 +138,7 @@ def sliced_score_matching_loss(
         >>> sbgm.sliced_score_matching_loss(lambda x, sigma: -x, x, generator=g, **options).tolist()  # −1 + x²/2
         [-1.0, 1.0]
     """
+    require_sigma(sigma, x, on_gpu=True)
     keep_graph = torch.is_grad_enabled()
     with torch.enable_grad():
         x = x.detach().requires_grad_()
@@ -151,20 +158,6 @@ def sliced_score_matching_loss(
     return _reduced(loss if keep_graph else loss.detach(), reduction)
 
 
-def _levels(levels: Tensor, name: str, given: Mapping[str, Any]) -> Tensor:
-    n, n_levels = len(given["x"]), len(given["sigmas"])
-    if (
-        not isinstance(levels, Tensor)
-        or levels.shape != (n,)
-        or levels.is_floating_point()
-        or levels.is_complex()
-        or levels.dtype == torch.bool
-        or not 0 <= int(levels.min()) <= int(levels.max()) < n_levels
-    ):
-        raise ValueError(f"{name} must be ({n},) whole numbers in 0 … {n_levels - 1}, got {levels}")
-    return levels
-
-
 @checked
 def ncsn_loss(
     score: Score,
@@ -173,7 +166,7 @@ def ncsn_loss(
     *,
     generator: Generator,
     weighting: Annotated[Callable[[Tensor], Tensor], function_of("sigma")] = torch.square,
-    levels: Annotated[Tensor, _levels] | None = None,
+    levels: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
     """The noise conditional objective (Eq. 6): (1/L) Σ_i λ(σ_i) ℓ(θ; σ_i), with λ(σ) = σ² unless told otherwise.
@@ -201,12 +194,18 @@ def ncsn_loss(
     ladder = torch.as_tensor(sigmas, dtype=torch.promote_types(x.dtype, torch.float32), device=x.device)
     if levels is None:
         levels = torch.randint(len(ladder), (len(x),), generator=generator, device=generator.device).to(x.device)
+    elif (
+        not isinstance(levels, Tensor)
+        or levels.shape != x.shape[:1]
+        or levels.dtype not in (torch.int64, torch.int32)
+        or not 0 <= int(levels.min()) <= int(levels.max()) < len(ladder)
+    ):
+        raise ValueError(f"levels must be ({len(x)},) whole numbers in 0 … {len(ladder) - 1}, got {levels}")
     sigma = ladder[levels]
     weights = weighting(sigma)
     if getattr(weights, "shape", ()) not in ((), sigma.shape):
         raise ValueError(f"weighting must return one weight an example, shape ({len(x)},), got {tuple(weights.shape)}")
-    loss = unchecked(denoising_score_matching_loss)(score, x, sigma, generator=generator, reduction="none")
-    return _reduced(weights * loss, reduction)
+    return _reduced(weights * _denoising_losses(score, x, sigma, generator), reduction)
 
 
 def _gradient(value: Tensor, x: Tensor, keep_graph: bool) -> Tensor:

@@ -55,7 +55,7 @@ def centre_box(shape: Shape, fraction: Fraction = 0.5) -> torch.Tensor:
         [[[1, 1, 1, 1], [1, 0, 0, 1], [1, 0, 0, 1], [1, 1, 1, 1]]]
     """
     height, width = _size(shape)
-    rows, columns = round(fraction * height), round(fraction * width)
+    rows, columns = round(float(fraction) * height), round(float(fraction) * width)
     top, left = (height - rows) // 2, (width - columns) // 2
     mask = torch.ones(1, height, width, dtype=torch.bool)
     mask[..., top : top + rows, left : left + columns] = False
@@ -82,7 +82,7 @@ def random_mask(shape: Shape, fraction: Fraction = 0.5, *, generator: Generator)
     height, width = _size(shape)
     mask = torch.ones(height * width, dtype=torch.bool)
     order = torch.randperm(height * width, generator=generator, device=generator.device).cpu()
-    mask[order[: round(fraction * height * width)]] = False
+    mask[order[: round(float(fraction) * height * width)]] = False
     return mask.reshape(1, height, width)
 
 

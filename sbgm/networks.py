@@ -20,6 +20,7 @@ from sbgm.checked import (
     Positive,
     Score,
     Shape,
+    as_list,
     checked,
     require_floats,
     require_sigma,
@@ -67,8 +68,8 @@ class ScoreNetwork(nn.Module):
 
     def __init__(self, sigmas: Ladder, **arguments: Any) -> None:
         super().__init__()
-        self.register_buffer("sigmas", torch.tensor(sigmas))
-        self.ladder = torch.tensor(sigmas, device="cpu").tolist()
+        self.register_buffer("sigmas", torch.tensor(as_list(sigmas)))
+        self.ladder = torch.tensor(as_list(sigmas), device="cpu").tolist()
         self.register_load_state_dict_post_hook(_read_ladder)
         self.arguments = arguments
 

@@ -14,11 +14,11 @@ from sbgm.checked import (
     Positive,
     Sigma,
     Whole,
-    against,
     checked,
     count_from,
     require_floats,
     require_generator,
+    require_sigma,
 )
 
 __all__ = [
@@ -127,7 +127,7 @@ def perturb(x: Batch, sigma: Sigma, *, generator: Generator) -> Tensor:
         >>> f"{noisy.mean():.1f}, {noisy.std():.1f}"
         '3.0, 0.5'
     """
-    return x + against(sigma, x) * randn_like(x, generator)
+    return x + require_sigma(sigma, x, on_gpu=True) * randn_like(x, generator)
 
 
 @checked

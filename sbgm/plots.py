@@ -20,7 +20,7 @@ from matplotlib.quiver import Quiver
 from PIL import Image
 from torch import Tensor
 
-from sbgm.checked import Count, Score, WideBatch, checked, widened
+from sbgm.checked import Batch, Count, Score, checked, widened
 from sbgm.distributions import GaussianMixture
 
 __all__ = [
@@ -177,7 +177,7 @@ def agreement_boxes(
 
 
 @checked
-def draw_images(ax: Axes, images: WideBatch, n_columns: int = 8, **options: object) -> AxesImage:
+def draw_images(ax: Axes, images: Batch, n_columns: int = 8, **options: object) -> AxesImage:
     """A sheet of images, (N, C, H, W) in [0, 1] (values outside are clamped), row by row with a white border.
 
     Example:
@@ -192,7 +192,7 @@ def draw_images(ax: Axes, images: WideBatch, n_columns: int = 8, **options: obje
 
 
 @checked
-def image_sheet(images: WideBatch, n_columns: int = 8) -> Tensor:
+def image_sheet(images: Batch, n_columns: int = 8) -> Tensor:
     """Images laid out in rows with a white border, as one (H', W', 3) array in [0, 1]; one alone has no border.
 
     Example:
@@ -201,7 +201,8 @@ def image_sheet(images: WideBatch, n_columns: int = 8) -> Tensor:
     """
     from torchvision.utils import make_grid
 
-    return make_grid(images.detach().cpu().clamp(0, 1), nrow=n_columns, padding=1, pad_value=1.0).permute(1, 2, 0)
+    images = widened(images).detach().cpu().clamp(0, 1)
+    return make_grid(images, nrow=n_columns, padding=1, pad_value=1.0).permute(1, 2, 0)
 
 
 def draw_number_map(

@@ -11,11 +11,10 @@ from one noise level straight to the next.
 from __future__ import annotations
 
 import collections
-import functools
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Annotated, Any, Literal, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -30,12 +29,13 @@ from sbgm.checked import (
     Positive,
     Score,
     Sigma,
-    WideBatch,
     against,
+    as_list,
     checked,
-    require_batch,
+    require_finite,
     require_floats,
     require_score,
+    require_sigma,
     widened,
 )
 from sbgm.noise import randn_like
@@ -137,7 +137,6 @@ def final(states: Iterable[State]) -> Tensor:
 
 
 @checked
-@torch.no_grad()
 def langevin(
     score: Score, x: Batch, *, step_size: Positive, n_steps: Count, sigma: Sigma = 0.0, generator: Generator
 ) -> Iterator[State]:
@@ -167,12 +166,16 @@ def langevin(
         >>> f"{x.var():.1f}"  # 1/(1 − 2/4)
         '2.0'
     """
-    bound = "of variance v, the bound is step_size < 4v"
-    error = functools.partial(_beyond_a_gaussians_bound, "langevin", n_steps, step_size, bound)
-    watched = _watch(x, math.sqrt(step_size * n_steps), n_steps, error)
-    for step in range(1, n_steps + 1):
-        x = _langevin_step(score, x, step_size, sigma, generator)
-        yield watched(State(x, step, sigma))
+    require_sigma(sigma, x, on_gpu=True)
+
+    def states(x: Tensor) -> Iterator[State]:
+        for step in range(1, n_steps + 1):
+            x = _langevin_step(score, x, step_size, sigma, generator)
+            yield State(x, step, sigma)
+
+    bound = "where the density looks like a Gaussian of variance v, the bound is step_size < 4v"
+    noise = math.sqrt(step_size * n_steps)
+    return _watched("langevin", states(x), x, noise=noise, step_size=step_size, bound=bound)
 
 
 def _langevin_step(
@@ -184,7 +187,6 @@ def _langevin_step(
 
 
 @checked
-@torch.no_grad()
 def metropolis_langevin(
     score: Score,
     x: Batch,
@@ -212,6 +214,9 @@ def metropolis_langevin(
     Yields:
         State after each step; `accepted` says which chains moved.
 
+    Raises:
+        SamplerDivergedError: the score is NaN where a chain starts, or where the density of its proposal is not zero.
+
     Example:
         >>> g = torch.Generator().manual_seed(0)
         >>> x = torch.randn(40_000, 1, generator=g)
@@ -224,15 +229,20 @@ def metropolis_langevin(
     def log_q(y: Tensor, x: Tensor, s: Tensor) -> Tensor:  # log q(y | x) up to a constant
         return -widened(y - x - step_size / 2 * s).flatten(1).square().sum(dim=1) / (2 * step_size)
 
-    s, log_p = require_score(score(x, sigma), x), _starting_log_prob(log_prob, x, sigma)
-    for step in range(1, n_steps + 1):
-        y = x + step_size / 2 * s + math.sqrt(step_size) * randn_like(x, generator)
-        s_y, log_p_y = require_score(score(y, sigma), y), log_prob(y, sigma)
-        log_ratio = log_p_y + log_q(x, y, s_y) - log_p - log_q(y, x, s)
-        accepted = metropolis_test(log_ratio, generator)
-        x, s = _where(accepted, y, x), _where(accepted, s_y, s)
-        log_p = torch.where(accepted, log_p_y, log_p)
-        yield State(x, step, sigma, accepted=accepted)
+    def states(x: Tensor) -> Iterator[State]:
+        s, log_p = require_score(score(x, sigma), x), _starting_log_prob(log_prob, x, sigma)
+        for step in range(1, n_steps + 1):
+            y = x + step_size / 2 * s + math.sqrt(step_size) * randn_like(x, generator)
+            s_y, log_p_y = require_score(score(y, sigma), y), log_prob(y, sigma)
+            there, back = log_q(y, x, s), log_q(x, y, s_y)
+            accepted = metropolis_test(log_p_y + back - log_p - there, generator)
+            x, s = _where(accepted, y, x), _where(accepted, s_y, s)
+            log_p = torch.where(accepted, log_p_y, log_p)
+            lost = there.isnan() | (back.isnan() & (log_p_y > -math.inf))  # else a chain would stand still for ever
+            yield State(_lost(lost, x), step, sigma, accepted=accepted)
+
+    require_sigma(sigma, x, on_gpu=True)
+    return _watched("metropolis_langevin", states(x), x, step_size=step_size)
 
 
 def metropolis_test(log_ratio: Tensor, generator: torch.Generator) -> Tensor:
@@ -242,7 +252,6 @@ def metropolis_test(log_ratio: Tensor, generator: torch.Generator) -> Tensor:
 
 
 @checked
-@torch.no_grad()
 def hamiltonian(
     score: Score,
     x: Batch,
@@ -274,7 +283,7 @@ def hamiltonian(
         State after each trajectory; `accepted` is None without a test.
 
     Raises:
-        SamplerDivergedError: without a test, the state stopped being finite or grew 10⁶-fold.
+        SamplerDivergedError: the score is NaN; or, without a test, the state stopped being finite or grew 10⁶-fold.
 
     Example:
         >>> g = torch.Generator().manual_seed(0)
@@ -284,22 +293,26 @@ def hamiltonian(
         >>> f"{state.x.var():.1f}", bool(state.accepted.float().mean() > 0.95)
         ('1.0', True)
     """
-    bound = "of standard deviation s, the bound is step_size < 2s"
-    error = functools.partial(_beyond_a_gaussians_bound, "hamiltonian", n_steps, step_size, bound)
+    require_sigma(sigma, x, on_gpu=True)
     noise = step_size * n_leapfrog * n_steps**0.5
-    watched, limit = _watch(x, noise, n_steps, error), _growth_limit(x, noise)
-    log_p = None if log_prob is None else _starting_log_prob(log_prob, x, sigma)
-    for step in range(1, n_steps + 1):
-        p = randn_like(x, generator)
-        y, p_end, exploded = _leapfrog(score, x, p, step_size, n_leapfrog, sigma, limit)
-        if log_prob is None or log_p is None:
-            x, accepted = _where(exploded, torch.full_like(y, math.nan), y), None
-        else:
-            log_p_y = log_prob(y, sigma)
-            log_ratio = log_p_y - _kinetic(p_end) - log_p + _kinetic(p)
-            accepted = metropolis_test(log_ratio, generator) & ~exploded
-            x, log_p = _where(accepted, y, x), torch.where(accepted, log_p_y, log_p)
-        yield watched(State(x, step, sigma, accepted=accepted))
+    limit = _growth_limit(x, noise)
+
+    def states(x: Tensor) -> Iterator[State]:
+        log_p = None if log_prob is None else _starting_log_prob(log_prob, x, sigma)
+        for step in range(1, n_steps + 1):
+            p = randn_like(x, generator)
+            y, p_end, exploded = _leapfrog(score, x, p, step_size, n_leapfrog, sigma, limit)
+            if log_prob is None or log_p is None:
+                x, accepted = _lost(exploded, y), None
+            else:
+                log_p_y = log_prob(y, sigma)
+                log_ratio = log_p_y - _kinetic(p_end) - log_p + _kinetic(p)
+                accepted = metropolis_test(log_ratio, generator) & ~exploded
+                x, log_p = _where(accepted, y, x), torch.where(accepted, log_p_y, log_p)
+            yield State(_lost(_kinetic(p_end).isnan(), x), step, sigma, accepted=accepted)
+
+    bound = "where the density looks like a Gaussian of standard deviation s, the bound is step_size < 2s"
+    return _watched("hamiltonian", states(x), x, noise=noise, step_size=step_size, bound=bound)
 
 
 def _leapfrog(
@@ -325,7 +338,6 @@ def _kinetic(p: Tensor) -> Tensor:
 
 
 @checked
-@torch.no_grad()
 def annealed_langevin(
     score: Score,
     x: Batch,
@@ -365,26 +377,24 @@ def annealed_langevin(
         >>> f"{(x.sum(dim=1) > 0).float().mean():.1f}"  # the share in the mode of weight 0.8
         '0.8'
     """
-    error = functools.partial(_step_too_large, "annealed_langevin", sigmas, step_size, n_steps)
-    watched = _watch(x, sigmas[0], len(sigmas) * n_steps, error)
-    for level, sigma in enumerate(sigmas, start=1):
-        alpha = step_size * sigma**2 / sigmas[-1] ** 2
-        for step in range(1, n_steps + 1):
-            x = _langevin_step(score, x, alpha, sigma, generator)
-            yield watched(State(x, step, sigma, level))
-    if denoise_last:
-        yield State(_denoised(score, x, sigmas[-1]), n_steps + 1, sigmas[-1], len(sigmas))
+    ladder = as_list(sigmas)
+
+    def states(x: Tensor) -> Iterator[State]:
+        for level, sigma in enumerate(ladder, start=1):
+            alpha = step_size * sigma**2 / ladder[-1] ** 2
+            for step in range(1, n_steps + 1):
+                x = _langevin_step(score, x, alpha, sigma, generator)
+                yield State(x, step, sigma, level)
+        if denoise_last:
+            yield State(denoised(score, x, ladder[-1]), n_steps + 1, ladder[-1], len(ladder))
+
+    return _watched("annealed_langevin", states(x), x, ladder=ladder, step_size=step_size)
 
 
-def _known_image(image: Tensor, name: str, given: Mapping[str, Any]) -> Tensor:
-    return require_batch(_broadcast(require_floats(image, name), name, given["x"]), name).to(given["x"].dtype)
-
-
-def _known_mask(mask: Tensor, name: str, given: Mapping[str, Any]) -> Tensor:
+def _known_mask(mask: Tensor, name: str) -> None:
     if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
         kind = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
         raise TypeError(f"{name} must be a boolean tensor, True where a pixel is known, got {kind}")
-    return _broadcast(mask, name, given["x"])
 
 
 def _broadcast(value: Tensor, name: str, x: Tensor) -> Tensor:
@@ -398,19 +408,14 @@ def _broadcast(value: Tensor, name: str, x: Tensor) -> Tensor:
         ) from None
 
 
-KnownImage = Annotated[Tensor, _known_image]  # finite, of a shape that broadcasts to x's
-KnownMask = Annotated[Tensor, _known_mask]  # boolean, likewise
-
-
 @checked
-@torch.no_grad()
 def inpaint(
     score: Score,
     x: Batch,
     sigmas: Ladder,
     *,
-    image: KnownImage,
-    mask: KnownMask,
+    image: Annotated[Tensor, require_floats],
+    mask: Annotated[Tensor, _known_mask],
     step_size: Positive,
     n_steps: Count,
     generator: Generator,
@@ -448,20 +453,23 @@ def inpaint(
         >>> f"{x[:, 1].mean():.0f}"  # x₁ = 5 is known, so x₂ belongs to the mode (5, 5)
         '5'
     """
-    error = functools.partial(_step_too_large, "inpaint", sigmas, step_size, n_steps)
-    watched = _watch(x, sigmas[0], len(sigmas) * n_steps, error)
-    for level, sigma in enumerate(sigmas, start=1):
-        alpha = step_size * sigma**2 / sigmas[-1] ** 2
-        y = image + sigma * randn_like(x, generator)
-        for step in range(1, n_steps + 1):
-            x = torch.where(mask, y, _langevin_step(score, x, alpha, sigma, generator))
-            yield watched(State(x, step, sigma, level))
-    if denoise_last:
-        yield State(torch.where(mask, y, _denoised(score, x, sigma)), n_steps + 1, sigma, level)
+    ladder, known = as_list(sigmas), _broadcast(mask, "mask", x)
+    clean = require_finite(_broadcast(image, "image", x), "image").to(x.dtype)
+
+    def states(x: Tensor) -> Iterator[State]:
+        for level, sigma in enumerate(ladder, start=1):
+            alpha = step_size * sigma**2 / ladder[-1] ** 2
+            y = clean + sigma * randn_like(x, generator)
+            for step in range(1, n_steps + 1):
+                x = torch.where(known, y, _langevin_step(score, x, alpha, sigma, generator))
+                yield State(x, step, sigma, level)
+        if denoise_last:
+            yield State(torch.where(known, y, denoised(score, x, sigma)), n_steps + 1, sigma, level)
+
+    return _watched("inpaint", states(x), x, ladder=ladder, step_size=step_size)
 
 
 @checked
-@torch.no_grad()
 def denoise(score: Score, x: Batch, sigma: Sigma) -> Tensor:
     """The expected clean point behind a noisy one (Tweedie; Miyasawa 1961): E[x | x̃] = x̃ + σ² s(x̃, σ).
 
@@ -473,20 +481,26 @@ def denoise(score: Score, x: Batch, sigma: Sigma) -> Tensor:
     Returns:
         (B, *shape) denoised points.
 
+    Raises:
+        SamplerDivergedError: they are not finite.
+
     Example:
         >>> standard = sbgm.GaussianMixture([1.0], [[0.0]])  # N(0, 1)
         >>> sbgm.denoise(standard.score, torch.tensor([[3.0]]), sigma=1.0)  # x̃/(1 + σ²)
         tensor([[1.5000]])
     """
-    return _denoised(score, x, sigma)
+    require_sigma(sigma, x, on_gpu=True)
+    return final(_watched("denoise", [State(denoised(score, x, sigma), 1, sigma)], x))
 
 
-def _denoised(score: Score, x: Tensor, sigma: float | Tensor) -> Tensor:
+@torch.no_grad()
+def denoised(score: Score, x: Tensor, sigma: float | Tensor) -> Tensor:
+    """What `denoise` returns, for loops: nothing is looked at."""
     return x + against(sigma, x) ** 2 * require_score(score(x, sigma), x)
 
 
 @checked
-def signal_to_noise(scores: WideBatch, alpha: Positive) -> float:
+def signal_to_noise(scores: Batch, alpha: Positive) -> float:
     """Section 4.3's signal-to-noise ratio of a Langevin step, E‖α s/(2√α z)‖² taken as α E‖s‖²/4.
 
     Args:
@@ -497,7 +511,7 @@ def signal_to_noise(scores: WideBatch, alpha: Positive) -> float:
         >>> sbgm.samplers.signal_to_noise(torch.ones(5, 4), alpha=1.0)  # α‖s‖²/4, and ‖s‖² = 4
         1.0
     """
-    return alpha / 4 * float(scores.flatten(1).square().sum(dim=1).mean())
+    return float(alpha / 4 * float(widened(scores).flatten(1).square().sum(dim=1).mean()))
 
 
 # --- from one noise level straight to the next -----------------------------------------------------------------------
@@ -553,8 +567,9 @@ def consistent_annealed(
             f"step_size must be between 2σ_L²(1 − r) = {low:g} and 2σ_L²(1 + r) = {high:g}, where r = σ_(k+1)/σ_k, for "
             f"the noise to match from level to level, got {step_size:g}; a ladder of more levels allows smaller steps"
         )
-    eta = step_size / (2 * sigmas[-1] ** 2)
-    return level_to_level("consistent_annealed", score, x, sigmas, lambda r: eta, generator, denoise_last)
+    eta = step_size / (2 * as_list(sigmas)[-1] ** 2)
+    states = level_to_level(score, x, sigmas, lambda r: eta, generator=generator, denoise_last=denoise_last)
+    return _watched("consistent_annealed", states, x, ladder=as_list(sigmas))
 
 
 @checked
@@ -567,8 +582,9 @@ def consistent_step_bounds(sigmas: LadderOfTwo) -> tuple[float, float]:
         >>> sbgm.samplers.consistent_step_bounds([4.0, 2.0, 1.0])  # 2(1 ∓ ½)
         (1.0, 3.0)
     """
-    smallest = min(b / a for a, b in itertools.pairwise(sigmas))
-    return 2 * sigmas[-1] ** 2 * (1 - smallest), 2 * sigmas[-1] ** 2 * (1 + smallest)
+    ladder = as_list(sigmas)
+    smallest = min(b / a for a, b in itertools.pairwise(ladder))
+    return 2 * ladder[-1] ** 2 * (1 - smallest), 2 * ladder[-1] ** 2 * (1 + smallest)
 
 
 @checked
@@ -600,49 +616,41 @@ def ancestral(
         >>> f"{x.std():.1f}"  # and by σ_L
         '1.0'
     """
-    return level_to_level("ancestral", score, x, sigmas, lambda r: 1 - r**2, generator, denoise_last)
+    states = level_to_level(score, x, sigmas, lambda r: 1 - r**2, generator=generator, denoise_last=denoise_last)
+    return _watched("ancestral", states, x, ladder=as_list(sigmas))
 
 
-@torch.no_grad()
 def level_to_level(
-    name: str,
     score: Score,
     x: Tensor,
     sigmas: Ladder,
     eta_of: Callable[[float], float],
-    generator: torch.Generator,
-    denoise_last: bool,
     *,
+    generator: torch.Generator,
     step_size: float = 0.0,
     n_steps: int = 0,
+    denoise_last: bool = False,
 ) -> Iterator[State]:
     """The states of the step above for η = eta_of(r), and of n_steps Langevin steps after each; nothing is looked at.
 
     Args:
-        name: of the sampler, for its errors.
         score, x, sigmas, generator, denoise_last: see `ancestral`.
         eta_of: from r to η.
         step_size: ε of the Langevin steps, of size ε σ_i²/σ_L².
         n_steps: of these a level.
     """
-    step_too_large = functools.partial(_step_too_large, name, sigmas, step_size, n_steps + 1)
-    watched = _watch(
-        x,
-        sigmas[0],
-        (len(sigmas) - 1) * (1 + n_steps),
-        lambda level, step: step_too_large(level, step) if step > 1 else _score_is_wrong(name, sigmas, level, step),
-    )
-    for level, (sigma, following) in enumerate(itertools.pairwise(sigmas), start=2):
+    ladder = as_list(sigmas)
+    for level, (sigma, following) in enumerate(itertools.pairwise(ladder), start=2):
         eta = eta_of(following / sigma)
         fresh = math.sqrt(max(0.0, following**2 - ((1 - eta) * sigma) ** 2))
         z = randn_like(x, generator)
         x = x + eta * sigma**2 * require_score(score(x, sigma), x) + fresh * z
-        yield watched(State(x, 1, following, level))
+        yield State(x, 1, following, level)
         for step in range(2, n_steps + 2):
-            x = _langevin_step(score, x, step_size * following**2 / sigmas[-1] ** 2, following, generator)
-            yield watched(State(x, step, following, level))
+            x = _langevin_step(score, x, step_size * following**2 / ladder[-1] ** 2, following, generator)
+            yield State(x, step, following, level)
     if denoise_last:
-        yield State(_denoised(score, x, sigmas[-1]), n_steps + 2, sigmas[-1], len(sigmas))
+        yield State(denoised(score, x, ladder[-1]), n_steps + 2, ladder[-1], len(ladder))
 
 
 @checked
@@ -683,21 +691,12 @@ def predictor_corrector(
         >>> len(states), states[-1].sigma  # 9 levels, each of 1 + 3 steps
         (36, 1.0)
     """
-    return level_to_level(
-        "predictor_corrector",
-        score,
-        x,
-        sigmas,
-        lambda r: 1 - r**2,
-        generator,
-        denoise_last,
-        step_size=step_size,
-        n_steps=n_steps,
-    )
+    settings = {"step_size": step_size, "n_steps": n_steps, "generator": generator, "denoise_last": denoise_last}
+    states = level_to_level(score, x, sigmas, lambda r: 1 - r**2, **settings)
+    return _watched("predictor_corrector", states, x, ladder=as_list(sigmas), step_size=step_size)
 
 
 @checked
-@torch.no_grad()
 def probability_flow(
     score: Score,
     x: Batch,
@@ -735,25 +734,28 @@ def probability_flow(
         >>> f"{sbgm.final(sbgm.probability_flow(standard.score, x, ladder)).item():.2f}"  # 10/√101
         '1.00'
     """
-    error = functools.partial(_score_is_wrong, "probability_flow", sigmas)
-    watched = _watch(x, sigmas[0], len(sigmas) - 1, error)
-    previous = None  # the last step's D and its length in ln σ
-    for level, (sigma, following) in enumerate(itertools.pairwise(sigmas), start=2):
-        slope = -sigma * require_score(score(x, sigma), x)
-        if method == "multistep":
-            clean, length = x - sigma * slope, math.log(sigma / following)
-            ahead = clean if previous is None else clean + (clean - previous[0]) * (length / (2 * previous[1]))
-            previous = clean, length
-            x = torch.lerp(ahead, x, following / sigma)
-        else:
-            end = x + (following - sigma) * slope
-            if method == "heun":
-                slope_there = -following * require_score(score(end, following), end)
-                end = x + (following - sigma) / 2 * (slope + slope_there)
-            x = end
-        yield watched(State(x, 1, following, level))
-    if denoise_last:
-        yield State(_denoised(score, x, sigmas[-1]), 2, sigmas[-1], len(sigmas))
+    ladder = as_list(sigmas)
+
+    def states(x: Tensor) -> Iterator[State]:
+        previous = None  # the last step's D and its length in ln σ
+        for level, (sigma, following) in enumerate(itertools.pairwise(ladder), start=2):
+            slope = -sigma * require_score(score(x, sigma), x)
+            if method == "multistep":
+                clean, length = x - sigma * slope, math.log(sigma / following)
+                ahead = clean if previous is None else clean + (clean - previous[0]) * (length / (2 * previous[1]))
+                previous = clean, length
+                x = torch.lerp(ahead, x, following / sigma)
+            else:
+                end = x + (following - sigma) * slope
+                if method == "heun":
+                    slope_there = -following * require_score(score(end, following), end)
+                    end = x + (following - sigma) / 2 * (slope + slope_there)
+                x = end
+            yield State(x, 1, following, level)
+        if denoise_last:
+            yield State(denoised(score, x, ladder[-1]), 2, ladder[-1], len(ladder))
+
+    return _watched("probability_flow", states(x), x, ladder=ladder)
 
 
 # --- what they share -------------------------------------------------------------------------------------------------
@@ -764,78 +766,70 @@ def _growth_limit(x: Tensor, noise: float) -> float:
     return GROWTH_LIMIT * max(float(x.abs().max()), noise)
 
 
-def _watch(
-    x: Tensor, noise: float, n_states: int, error: Callable[[int, int], SamplerDivergedError]
-) -> Callable[[State], State]:
-    """Return a function that gives each of n_states states back, and raises error(level, step) of the first too large.
+@torch.no_grad()
+def _watched(
+    sampler: str,
+    states: Iterable[State],
+    x: Tensor,
+    *,
+    noise: float = math.inf,
+    ladder: Sequence[float] = (),
+    step_size: float | None = None,
+    bound: str = "",
+) -> Iterator[State]:
+    """The states of a sampler, until one of them has an entry that is not finite, or beyond `_growth_limit(x, noise)`.
 
-    On the CPU it looks at every state. Elsewhere it looks at 50 at once, and at what is left when the last one comes:
-    some more states are yielded before the error, which names the same step.
+    On the CPU it looks at every state. Elsewhere it looks at 50 at once, and at what is left when the last one has
+    come: some more states are yielded before the error, which names the same step.
 
     Args:
+        sampler: its name, for the error.
+        states: computed here, without gradients.
         x: (B, *shape) starting points.
-        noise: the spread of all noise that the chains are given.
-        n_states: how many there will be.
-        error: of a state with an entry that is NaN, infinite, or beyond `_growth_limit(x, noise)`.
+        noise: the spread of all noise that the chains are given; σ_1 where there is a ladder.
+        ladder: σ_1 … σ_L, for a sampler that goes down one.
+        step_size: ε or h, where the sampler has one.
+        bound: on it, in words. On a ladder it is that of steps of size ε σ_i²/σ_L².
     """
+    largest = math.nan
+    if ladder:
+        noise = ladder[0]
+        if step_size is not None:
+            largest = largest_stable_step(ladder, variance=0.0)
+            bound = f"the bound for data of variance v is 4σ_L²(1 + v/σ_1²), here {largest:g} × (1 + v/{noise**2:g})"
     limit, together = _growth_limit(x, noise), LOOK_EVERY["cpu" if x.device.type == "cpu" else "elsewhere"]
-    counted, places, sizes = itertools.count(1), [], []
+    unseen: list[State] = []  # with the largest entry in place of x
 
-    def watched(state: State) -> State:
-        places.append((state.level, state.step))
-        sizes.append(state.x.abs().max())
-        if next(counted) == n_states or len(sizes) == together:
-            for place, size in zip(places, torch.stack(sizes).tolist(), strict=True):
-                if not size <= limit:  # which a NaN fails too
-                    raise error(*place)
-            places.clear()
-            sizes.clear()
-        return state
+    def look() -> None:
+        for state, size in zip(unseen, torch.stack([state.x for state in unseen]).tolist(), strict=True):
+            if not (size <= limit and size < math.inf):  # which a NaN fails too
+                place = f"level {state.level} of {len(ladder)} (sigma = {state.sigma:g}), " if ladder else ""
+                too_large = (
+                    bound and f"Unless the score is wrong there, step_size = {step_size:g} is too large: {bound}"
+                )
+                raise SamplerDivergedError(
+                    f"{sampler} diverged at {place}step {state.step}: the state is no longer finite, or beyond 10⁶ "
+                    f"times its starting scale. {too_large or SCORE_IS_WRONG}",
+                    step_size=math.nan if step_size is None else step_size,
+                    level=state.level,
+                    step=state.step,
+                    bound=largest,
+                )
+        unseen.clear()
 
-    return watched
-
-
-def _beyond_a_gaussians_bound(
-    sampler: str, n_steps: int, step_size: float, bound: str, level: int, step: int
-) -> SamplerDivergedError:
-    """The error of a sampler at one σ; `bound` is that of a Gaussian, in words that follow "a Gaussian"."""
-    return SamplerDivergedError(
-        f"{sampler} diverged at step {step} of {n_steps}: the state is no longer finite, or beyond 10⁶ times its "
-        f"starting scale. step_size = {step_size:g} is too large: where the density looks like a Gaussian {bound}",
-        step_size=step_size,
-        level=level,
-        step=step,
-    )
-
-
-def _step_too_large(
-    sampler: str, sigmas: Ladder, step_size: float, n_steps: int, level: int, step: int
-) -> SamplerDivergedError:
-    """The error of a sampler that takes Langevin steps of size ε σ_i²/σ_L²: where it happened, and the bound on ε."""
-    bound = largest_stable_step(sigmas, variance=0.0)
-    return SamplerDivergedError(
-        f"{sampler} diverged at level {level} of {len(sigmas)} (sigma = {sigmas[level - 1]:g}), step {step} of "
-        f"{n_steps}: the state is no longer finite, or beyond 10⁶ times its starting scale. step_size = {step_size:g} "
-        f"is too large: the bound for data of variance v is 4σ_L²(1 + v/σ_1²), here {bound:g} × "
-        f"(1 + v/{sigmas[0] ** 2:g})",
-        step_size=step_size,
-        level=level,
-        step=step,
-        bound=bound,
-    )
+    for state in states:
+        unseen.append(state._replace(x=state.x.abs().max(), accepted=None))
+        if len(unseen) == together:
+            look()
+        yield state
+    if unseen:
+        look()
 
 
-def _score_is_wrong(name: str, sigmas: Ladder, level: int, step: int) -> SamplerDivergedError:
-    """The error of a sampler whose steps are contractions under the score of any data."""
-    return SamplerDivergedError(
-        f"{name} diverged on the way from sigma = {sigmas[level - 2]:g} to level {level} of {len(sigmas)} (sigma = "
-        f"{sigmas[level - 1]:g}): the state is no longer finite, or beyond 10⁶ times its starting scale. No step of "
-        f"this ladder does that under the score of a Gaussian, so the score is wrong there: check that it is "
-        f"finite, and on the scale of 1/sigma",
-        step_size=math.nan,
-        level=level,
-        step=step,
-    )
+SCORE_IS_WRONG = (
+    "No step of this sampler does that under the score of a Gaussian, so the score is wrong there: check that it is "
+    "finite, and on the scale of 1/sigma"
+)
 
 
 def _starting_log_prob(log_prob: LogProb, x: Tensor, sigma: float | Tensor) -> Tensor:
@@ -853,3 +847,8 @@ def _starting_log_prob(log_prob: LogProb, x: Tensor, sigma: float | Tensor) -> T
 def _where(chains: Tensor, x: Tensor, otherwise: Tensor) -> Tensor:
     """x where a chain is among `chains`, (B,) bool, else the other; both (B, *shape)."""
     return torch.where(chains.reshape(-1, *[1] * (x.ndim - 1)), x, otherwise)
+
+
+def _lost(chains: Tensor, x: Tensor) -> Tensor:
+    """x with NaN for the chains among `chains`, (B,) bool, by which `_watched` tells that they are lost."""
+    return x.masked_fill(chains.reshape(-1, *[1] * (x.ndim - 1)), math.nan)

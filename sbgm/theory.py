@@ -9,7 +9,7 @@ from typing import Annotated
 import torch
 from scipy.optimize import brentq
 
-from sbgm.checked import Count, Fraction, Ladder, NonNegative, Number, Positive, at_least, checked
+from sbgm.checked import Count, Fraction, Ladder, NonNegative, Number, Positive, as_list, at_least, checked
 
 __all__ = [
     "annealed_variance",
@@ -114,7 +114,8 @@ def largest_stable_step(sigmas: Ladder, variance: NonNegative = 0.0) -> float:
         >>> sbgm.theory.largest_stable_step([20.0, 1.0], variance=400.0)  # 4·(1 + 400/20²)
         8.0
     """
-    return 4 * sigmas[-1] ** 2 * (1 + variance / sigmas[0] ** 2)
+    ladder = as_list(sigmas)
+    return 4 * ladder[-1] ** 2 * (1 + variance / ladder[0] ** 2)
 
 
 @checked
@@ -140,9 +141,9 @@ def annealed_variance(
         >>> sbgm.theory.annealed_variance([2.0, 1.0], step_size=2.0, n_steps=1, **options)
         [8.0, 2.0]
     """
-    current, result = start, []
-    for sigma in sigmas:
-        alpha = step_size * sigma**2 / sigmas[-1] ** 2
+    ladder, current, result = as_list(sigmas), start, []
+    for sigma in ladder:
+        alpha = step_size * sigma**2 / ladder[-1] ** 2
         shrink = (1 - alpha / (2 * (variance + sigma**2))) ** 2
         for _ in range(n_steps):
             current = shrink * current + alpha
@@ -170,7 +171,7 @@ def noise_ratio(sigmas: Ladder, *, step_size: Positive, n_steps: Count, start: N
         1.05
     """
     last = annealed_variance(sigmas, step_size=step_size, n_steps=n_steps, variance=0.0, start=start)[-1]
-    return last / sigmas[-1] ** 2
+    return last / as_list(sigmas)[-1] ** 2
 
 
 @checked
@@ -192,8 +193,9 @@ def consistent_variance(
         >>> sbgm.theory.consistent_variance([4.0, 2.0, 1.0], step_size=2.0, **options)
         [4.0, 1.0]
     """
-    eta, current, result = step_size / (2 * sigmas[-1] ** 2), start, []
-    for sigma, following in pairwise(sigmas):
+    ladder, current, result = as_list(sigmas), start, []
+    eta = step_size / (2 * ladder[-1] ** 2)
+    for sigma, following in pairwise(ladder):
         fresh = max(0.0, following**2 - ((1 - eta) * sigma) ** 2)
         current = (1 - eta * sigma**2 / (variance + sigma**2)) ** 2 * current + fresh
         result.append(current)

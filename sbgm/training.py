@@ -6,9 +6,10 @@ takes any loss that draws what it needs.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Iterator, Mapping
-from typing import Annotated, Any, NamedTuple, cast
+from collections.abc import Callable, Iterator
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -38,13 +39,9 @@ class Step(NamedTuple):
     loss: float
 
 
-def _data(data: Tensor | Callable[[int], Tensor], name: str, given: Mapping[str, Any]) -> Callable[[int], Tensor]:
-    """Return a function that draws n examples: `data` itself, or draws with replacement from the rows of a tensor."""
-    if callable(data):
-        return data
-    require_batch(data, name)
-    generator = given["generator"]
-    return lambda n: data[torch.randint(len(data), (n,), generator=generator, device=generator.device).to(data.device)]
+def _data(data: Tensor | Callable[[int], Tensor], name: str) -> None:
+    if not callable(data):
+        require_batch(data, name)
 
 
 @checked
@@ -88,8 +85,13 @@ def fit_score(
         True
     """
     optimizer, schedule = adam(score, learning_rate, one_cycle_steps=n_steps if one_cycle else None)
-    draw = cast(Callable[[int], Tensor], data)  # `_data` made one of a tensor
+    draw = data if callable(data) else functools.partial(_rows, data, generator)
     return fit(lambda: loss(score, draw(batch_size)), optimizer, n_steps, schedule=schedule)
+
+
+def _rows(data: Tensor, generator: torch.Generator, n: int) -> Tensor:
+    """n rows of the data, drawn with replacement."""
+    return data[torch.randint(len(data), (n,), generator=generator, device=generator.device).to(data.device)]
 
 
 @checked

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sbgm.checked import (
+    FilePath,
     Network,
     Shape,
     checked,
@@ -44,7 +45,8 @@ def weights_folder() -> Path:
     return shipped_folder() / "weights"
 
 
-def weights_file(name: Path | str) -> Path:
+@checked
+def weights_file(name: FilePath) -> Path:
     """The file of a shipped network's name, such as "mnist_ncsn"; the path of a file stays as it is.
 
     Example:
@@ -56,17 +58,16 @@ def weights_file(name: Path | str) -> Path:
     return Path(name) if Path(name).suffix or Path(name).is_file() else weights_folder() / f"{name}.safetensors"
 
 
-def shipped_networks(name: Path | str) -> str:
+def shipped_networks(name: FilePath) -> str:
     """Say which networks `load_network` knows by name, and which of them is meant where `name` is nearly one."""
     files = sorted(weights_folder().glob("*.safetensors"))
     known = [file.stem for file in files if isinstance(read_facts(file).get("architecture"), dict)]
     return f"those that ship are {', '.join(known)}{did_you_mean(name, known)}"
 
 
-def _floating(dtype: torch.dtype, name: str, given: Mapping[str, Any]) -> torch.dtype:
+def _floating(dtype: torch.dtype, name: str) -> None:
     if not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
         raise TypeError(f"{name} must be a floating-point torch.dtype, such as torch.float16, got {dtype!r}")
-    return dtype
 
 
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
@@ -75,7 +76,7 @@ REBUILT = "a ScoreNetwork, which has the sigmas and the arguments to be built ag
 
 
 @checked
-def save_weights(network: Network, path: Path | str, *, dtype: Precision | None = None, **facts: Fact) -> None:
+def save_weights(network: Network, path: FilePath, *, dtype: Precision | None = None, **facts: Fact) -> None:
     """Write a network's weights and the facts of its making to one file, the same bytes for the same content.
 
     Args:
@@ -99,7 +100,7 @@ def save_weights(network: Network, path: Path | str, *, dtype: Precision | None 
 @checked
 def save_network(
     network: Annotated[ScoreNetwork, instance_of(ScoreNetwork, REBUILT)],
-    path: Path | str,
+    path: FilePath,
     *,
     dtype: Precision | None = None,
     **facts: Fact,
@@ -125,7 +126,8 @@ def save_network(
     save_weights(network, path, dtype=dtype, **facts, architecture=made_by)
 
 
-def load_network(path: Path | str) -> ScoreNetwork:
+@checked
+def load_network(path: FilePath) -> ScoreNetwork:
     """A noise conditional network from what `save_network` wrote, ready to use: `network(x, sigma)` is its score.
 
     Args:
@@ -173,11 +175,10 @@ def load_network(path: Path | str) -> ScoreNetwork:
     return network.eval().requires_grad_(False)
 
 
-def _range(values: Sequence[float], name: str, given: Mapping[str, Any]) -> tuple[float, float]:
+def _range(values: Sequence[float], name: str) -> None:
     low, high = values if isinstance(values, Sequence) and len(values) == 2 else (math.nan, math.nan)
     if not require_number(low, name) < require_number(high, name):
         raise ValueError(f"{name} must be two numbers, the lower one first, got {values!r}")
-    return low, high
 
 
 @checked
@@ -196,7 +197,7 @@ def _subclasses(parent: type) -> Iterator[type]:
 
 
 @checked
-def load_weights(network: Network, path: Path | str) -> dict[str, Fact]:
+def load_weights(network: Network, path: FilePath) -> dict[str, Fact]:
     """Load what `save_weights` wrote into a network of the same architecture, and return the facts.
 
     Nothing but numbers is read: a safetensors file holds no code. The network is left as it was if anything is wrong.
@@ -219,7 +220,7 @@ def load_weights(network: Network, path: Path | str) -> dict[str, Fact]:
     return facts
 
 
-def _require_weights(network: nn.Module, saved: Mapping[str, Tensor], path: Path | str) -> None:
+def _require_weights(network: nn.Module, saved: Mapping[str, Tensor], path: FilePath) -> None:
     """Raise unless tensors have the names and shapes of a network's weights, and are finite numbers of their kind."""
     weights = network.state_dict()
     found, wanted = ({name: tuple(value.shape) for name, value in of.items()} for of in (saved, weights))

@@ -206,6 +206,7 @@ NO_CALLABLE = [None, 3, "score", torch.ones(3, 2)]
 NO_CHOICE = [None, "", "nonsense", 3, ["mean"]]
 NO_SHAPE = [None, 4, (), "ab", (0, 4), (4, -4), (4.0, 4.0), (4, None)]
 NO_NETWORK = [None, 3, "network", torch.ones(2)]
+NO_PATH = [None, 3, b"a", ["a"]]
 NO_DTYPE = ["float16", 16, torch.int8, torch.bool]
 
 
@@ -259,6 +260,8 @@ BAD: dict[str, list[object]] = lookup(
         (NO_GENERATOR, "generator", ""),
         (NO_SHAPE, "shape", ""),
         (NO_DTYPE, "dtype", ""),
+        (NO_PATH, "folder path", ""),
+        (NO_PATH, "name", "weights_file"),
         (NO_BATCH, "candidates images logits scores x", ""),
         (NO_SIGMA, "sigma", ""),
         (NO_LADDER, "sigmas", ""),
@@ -354,8 +357,6 @@ FREE: dict[str, str] = lookup(
         ("for the result's text", "name features", "frechet_distance kernel_distance"),
         ("for the result's text", "against", ""),
         ("torch names the devices that it knows", "device device_type accelerator noise_device", ""),
-        ("a path: the system says what is wrong with it", "folder path", ""),
-        ("a path: the system says what is wrong with it", "name", "weights_file"),
         ("goes unused: the network knows no noise level", "sigma", "MLP.forward ResNet.forward"),
         ("anything that JSON can hold", "facts", ""),
         ("for colour images, tests/measure/test_evaluation.py", "inception", ""),

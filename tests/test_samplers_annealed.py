@@ -251,7 +251,7 @@ def test_beyond_the_bound_it_raises_and_says_where_and_why(dtype, step_size):
     assert error.bound == pytest.approx(0.04)  # 4σ_L², safe for data of any variance
     message = str(error)
     assert f"step_size = {step_size:g}" in message
-    assert f"level 1 of 10 (sigma = 10), step {error.step} of 100" in message
+    assert f"level 1 of 10 (sigma = 10), step {error.step}: the state is" in message
     assert "4σ_L²(1 + v/σ_1²), here 0.04 × (1 + v/100)" in message
     assert isinstance(error, FloatingPointError)
 

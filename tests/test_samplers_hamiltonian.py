@@ -173,7 +173,7 @@ def test_an_unadjusted_step_above_the_bound_diverges(n_leapfrog):
     with pytest.raises(SamplerDivergedError, match=r"step_size = 2\.5 is too large.*bound is step_size < 2s") as caught:
         final(states)
     assert caught.value.step_size == 2.5
-    assert f"step {caught.value.step} of 200" in str(caught.value)
+    assert f"step {caught.value.step}: " in str(caught.value)
     assert caught.value.step == 1 or n_leapfrog == 1
 
 

@@ -1,6 +1,7 @@
 """Langevin dynamics, plain and with the Metropolis test, against closed forms; and proof that wrong samplers fail."""
 
 import functools
+import itertools
 import math
 import re
 
@@ -9,7 +10,7 @@ import torch
 
 from sbgm import GaussianMixture, SamplerDivergedError, final, langevin, metropolis_langevin, paper_mixture
 from sbgm.measure import estimate, mode_weights, moments
-from sbgm.samplers import hamiltonian, metropolis_test
+from sbgm.samplers import ancestral, annealed_langevin, denoise, hamiltonian, metropolis_test
 from sbgm.theory import half_plane_mass, langevin_kurtosis, langevin_variance, metropolis_acceptance
 from seeds import seeded
 
@@ -447,7 +448,7 @@ def test_divergence_raises_where_the_growth_is_10_to_the_6_though_finite():
     assert error.step_size == step_size
     assert error.level == 1
     assert error.step == len(seen) + 1
-    for part in ("step_size = 5", f"step {error.step} of 1000", "bound", "step_size < 4v", "10⁶"):
+    for part in ("step_size = 5", f"step {error.step}: the state", "bound", "step_size < 4v", "10⁶"):
         assert part in str(error)
     # the state before was below the limit, and within one step of it: far from overflow
     scale = math.sqrt(step_size * n_steps)  # the spread of its own noise, more than the start's 3
@@ -465,11 +466,66 @@ def test_just_below_the_bound_nothing_diverges():
     assert float(x.var()) == pytest.approx(langevin_variance(3.95), rel=0.06)  # 80; 4 s.e. are .057
 
 
+def nan_from(call):
+    """The score of N(0, I), NaN from its call of this number on."""
+    calls = itertools.count(1)
+    return lambda x, sigma: -x if next(calls) < call else x * torch.nan
+
+
+def flat_log_prob(x, sigma):
+    """Of a plane that ends somewhere; it is −∞ where x is NaN."""
+    return torch.where(x[:, 0] < 99, 0.0, -torch.inf)
+
+
+STEPS = {"step_size": 0.1, "n_steps": 5}
+STOPPED = {
+    "metropolis": functools.partial(metropolis_langevin, log_prob=normal_log_prob, **STEPS),
+    "metropolis, flat": functools.partial(metropolis_langevin, log_prob=flat_log_prob, **STEPS),
+    "hamiltonian": functools.partial(hamiltonian, n_leapfrog=3, **STEPS),
+    "adjusted": functools.partial(hamiltonian, log_prob=normal_log_prob, n_leapfrog=3, **STEPS),
+    "langevin": functools.partial(langevin, **STEPS),
+    "annealed": functools.partial(annealed_langevin, sigmas=[1.0, 0.5], denoise_last=True, **STEPS),
+    "ancestral": functools.partial(ancestral, sigmas=[2.0, 1.0, 0.5], denoise_last=True),
+}
+
+
+@pytest.mark.parametrize("name", STOPPED)
+@pytest.mark.parametrize("call", [1, 3])
+def test_a_score_that_is_nan_stops_every_sampler(name, call):
+    """Those with a Metropolis test would refuse every proposal, and leave the chains where they started."""
+    with pytest.raises(SamplerDivergedError, match="score is wrong there"):
+        final(STOPPED[name](nan_from(call), torch.zeros(4, 2), generator=seeded()))
+
+
+def test_the_last_denoising_and_denoise_are_stopped_too():
+    options = {"step_size": 0.1, "n_steps": 1, "generator": seeded(), "denoise_last": True}
+    with pytest.raises(SamplerDivergedError, match="annealed_langevin diverged at level 2 of 2"):
+        final(annealed_langevin(nan_from(3), torch.zeros(4, 2), [1.0, 0.5], **options))
+    for wrong in (torch.nan, torch.inf):
+        with pytest.raises(SamplerDivergedError, match=r"denoise diverged at step 1: .*, so the score is wrong there"):
+            denoise(lambda x, sigma, wrong=wrong: x + wrong, torch.zeros(4, 2), 1.0)
+
+
+def test_where_the_density_is_zero_a_score_may_be_nan():
+    """An exponential law, whose score is −1 on the right of 0: proposals to its left are refused, as they should be."""
+
+    def score(x, sigma):
+        return torch.where(x > 0, -1.0, torch.nan)
+
+    def log_prob(x, sigma):
+        return torch.where(x > 0, -x, -torch.inf).sum(dim=1)
+
+    x = torch.empty(40_000, 1).exponential_(generator=seeded())
+    x = final(metropolis_langevin(score, x, log_prob=log_prob, step_size=0.5, n_steps=10, generator=seeded()))
+    assert float(x.min()) > 0
+    assert float(x.mean()) == pytest.approx(1, abs=4 / math.sqrt(len(x)))
+
+
 def test_a_score_that_gives_nan_is_a_divergence_at_that_step():
     def score(x, sigma):
         return -x / (x.abs() > 1e-9).all()  # 0/0 once the chain is at 0
 
-    with pytest.raises(SamplerDivergedError, match="step 1 of 3"):
+    with pytest.raises(SamplerDivergedError, match="diverged at step 1: "):
         final(langevin(score, torch.zeros(2, 1), step_size=0.1, n_steps=3, generator=seeded()))
 
 

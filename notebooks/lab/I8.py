@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
@@ -35,10 +35,10 @@ __all__ = [
 ]
 
 
-def _several(n_images: int, name: str, given: Mapping[str, Any]) -> int:
-    if count_from(1)(n_images, name) < 2:
+def _several(n_images: int, name: str) -> None:
+    count_from(1)(n_images, name)
+    if n_images < 2:
         raise ValueError(f"{name} must be at least 2, since images are compared with others, got {n_images}")
-    return n_images
 
 
 @checked

@@ -178,6 +178,11 @@ class Measurement:
     se: Number | None = None
     yardstick: bool = False
 
+    def __post_init__(self) -> None:
+        for name in ("value", "low", "high", "se"):  # as records hold them
+            number = getattr(self, name)
+            object.__setattr__(self, name, None if number is None else float(number))
+
     @property
     def holds(self) -> bool:
         """Whether the value lies in its interval (a NaN never does)."""
@@ -343,10 +348,9 @@ def word(measurements: Sequence[Measurement], *, narrower: str = "", granted: st
 # --- entering a claim ------------------------------------------------------------------------------------------------
 
 
-def _some(measurements: Sequence[Measurement], name: str, given: Mapping[str, Any]) -> tuple[Measurement, ...]:
+def _some(measurements: Sequence[Measurement], name: str) -> None:
     if not measurements:
         raise ValueError(f"{name} must hold at least one measurement, got none")
-    return tuple(measurements)
 
 
 ClaimId = Annotated[str, one_of(claims())]

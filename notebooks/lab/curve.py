@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 import claims
 from drawing import CPU, Machine, digit_distance, require_enough_digits, samples_key
-from sbgm.checked import Count, Ladder, Score, Whole, checked, count_from
+from sbgm.checked import Count, Ladder, Score, Whole, as_list, checked, count_from
 from sbgm.files import write_json
 from sbgm.generation import NamedSampler, Start, draw_batches, fitted_start, gaussian_start, uniform_start
 from sbgm.measure import class_shares, confident_share, in_batches, quantise, records, shown, some_images
@@ -60,7 +60,7 @@ def samplers_within(budget: Count, sigmas: Ladder, *, denoise_last: bool = False
         sigmas: the network's ladder σ_1 > … > σ_L.
         denoise_last: spend one of them on x + σ_L² s(x, σ_L).
     """
-    own, budget = tuple(sigmas), budget - denoise_last
+    own, budget = tuple(as_list(sigmas)), budget - denoise_last
     if budget < 3:
         raise ValueError(f"budget must be at least 4, got {budget + denoise_last}")
     last = {"denoise_last": denoise_last}

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from sbgm.checked import Count, Positive, Whole, checked, one_of, unchecked
+from sbgm.checked import Count, Positive, Whole, checked, one_of
 from sbgm.data import load_images
 from sbgm.files import file_hash
 from sbgm.generation import draw_batches, uniform_start
 from sbgm.measure import Measured, frechet_distance
 from sbgm.measure.judging import feature_space, reference_for
 from sbgm.precision import PRECISIONS
-from sbgm.samplers import annealed_langevin, denoise
+from sbgm.samplers import annealed_langevin, denoised
 from sbgm.train.runs import CPU, Machine
 from sbgm.weights import load_network, weights_file
 
@@ -135,12 +135,12 @@ def draw(
         x = uniform_start((len(indices), *network().image_shape), generator).to(machine.device)
         settings = {"step_size": drawing.step_size, "n_steps": drawing.n_steps, "generator": generator}
         title = f"{drawing.network}, batch {indices.start // drawing.batch_size}"
-        chains, states, denoised = annealed_langevin(score, x, sigmas, **settings), [], []
+        chains, states, clean = annealed_langevin(score, x, sigmas, **settings), [], []
         for state in tqdm(chains, title, len(sigmas) * drawing.n_steps, unit="step"):
             if state.step == drawing.n_steps and (drawing.every_level or state.level == len(sigmas)):
                 states.append(state.x)
-                denoised.append(unchecked(denoise)(score, state.x, state.sigma))
-        return {"states": torch.stack(states).cpu(), "denoised": torch.stack(denoised).cpu()}
+                clean.append(denoised(score, state.x, state.sigma))
+        return {"states": torch.stack(states).cpu(), "denoised": torch.stack(clean).cpu()}
 
     n, sizes = drawing.n_samples, {"seed": drawing.seed, "batch_size": drawing.batch_size, "device": machine.device}
     parts = list(draw_batches(batch, n, folder=Path(folder) / drawing.key, **sizes))

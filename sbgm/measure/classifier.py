@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from sbgm.checked import Count, Generator, checked
+from sbgm.checked import Count, FilePath, Generator, checked
 from sbgm.files import read_facts
 from sbgm.weights import load_weights, weights_file
 
@@ -83,7 +82,8 @@ class LeNet(DigitClassifier):
     kernel_size, padding = 5, (2, 0, 0)
 
 
-def load_classifier(path: Path | str = SHIPPED_CLASSIFIER) -> DigitClassifier:
+@checked
+def load_classifier(path: FilePath = SHIPPED_CLASSIFIER) -> DigitClassifier:
     """Load a classifier of `train_shipped_classifier`, in evaluation mode, its weights fixed.
 
     Args:

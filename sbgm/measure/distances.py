@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Callable
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sbgm.checked import Batch, Check, Count, Finite, Generator, WideBatch, checked, function_of
+from sbgm.checked import Batch, Count, Finite, Generator, checked, function_of, widened
 from sbgm.measure.estimates import Estimate, Measured, estimate, require_alike, rows
 
 __all__ = [
@@ -79,27 +79,25 @@ class FeatureStatistics(NamedTuple):
     n: int
 
 
-def _features(least: int) -> Check:
-    """A check that turns features (N, F), N ≥ `least`, into float64 on the CPU."""
-    check = rows("F", least=least)
-    return lambda value, name, given: check(value, name, given).detach().cpu().double()
+def _exact(features: Tensor) -> Tensor:
+    """Features as float64 on the CPU."""
+    return features.detach().cpu().double()
 
 
-def _of_enough(value: Tensor | FeatureStatistics, name: str, given: Mapping[str, Any]) -> Tensor | FeatureStatistics:
-    """Features as float64 on the CPU, or their statistics, of more images than features; refused otherwise."""
+def _of_enough(value: Tensor | FeatureStatistics, name: str) -> None:
     known = isinstance(value, FeatureStatistics)
-    features = value if known else _features(1)(value, name, given)
-    n, n_features = (value.n, len(value.mean)) if known else features.shape
+    if not known:
+        rows("F")(value, name)
+    n, n_features = (value.n, len(value.mean)) if known else value.shape
     if n <= n_features:
         raise ValueError(
             f"{name} must be of more images than there are features, since the covariance of fewer is singular, "
             f"got {n:,} images with {n_features:,} features each"
         )
-    return features
 
 
-TwoFeatures = Annotated[Tensor, _features(2)]
-ThreeFeatures = Annotated[Tensor, _features(3)]
+TwoFeatures = Annotated[Tensor, rows("F", least=2)]
+ThreeFeatures = Annotated[Tensor, rows("F", least=3)]
 EnoughFeatures = Annotated[Tensor | FeatureStatistics, _of_enough]  # N > F
 
 
@@ -112,6 +110,7 @@ def feature_statistics(features: EnoughFeatures) -> FeatureStatistics:
     """
     if isinstance(features, FeatureStatistics):
         return features
+    features = _exact(features)
     covariance = features.T.cov().reshape(features.shape[1], -1)  # that of one feature comes without a shape
     return FeatureStatistics(features.mean(dim=0), covariance, len(features))
 
@@ -147,7 +146,7 @@ def frechet_distance(
     root_trace, _ = _root_trace(a.covariance, b.covariance)
     value = (a.mean - b.mean).square().sum() + a.covariance.trace() + b.covariance.trace() - 2 * root_trace
     sets = (samples, a, b), (reference, b, a)
-    variances = [_variance(points, own, other) for points, own, other in sets if points is not own]
+    variances = [_variance(_exact(points), own, other) for points, own, other in sets if points is not own]
     se = math.sqrt(sum(variances)) if variances else None
     return Measured(name, max(0.0, float(value)), se, a.n, b.n, against, features)
 
@@ -204,7 +203,7 @@ def kernel_distance(
     Raises:
         ValueError: the numbers of features differ.
     """
-    x, y, n, m = samples, reference, len(samples), len(reference)
+    x, y, n, m = _exact(samples), _exact(reference), len(samples), len(reference)
     if x.shape[1] != y.shape[1]:
         raise ValueError(f"samples must have the {y.shape[1]:,} features of reference, got {x.shape[1]:,}")
     # sums of the kernel over all partners of a point, itself left out
@@ -235,7 +234,7 @@ class Neighbours(NamedTuple):
 
 @checked
 @torch.no_grad()
-def nearest_neighbours(x: WideBatch, candidates: WideBatch, k: Count = 1) -> Neighbours:
+def nearest_neighbours(x: Batch, candidates: Batch, k: Count = 1) -> Neighbours:
     """The k nearest candidates of each point in Euclidean distance: pixels, or features where these are given.
 
     scikit-learn finds them; the distances are then computed from the differences, so that a copy has the distance 0 and
@@ -258,11 +257,11 @@ def nearest_neighbours(x: WideBatch, candidates: WideBatch, k: Count = 1) -> Nei
         )
     if k > len(candidates):
         raise ValueError(f"k must be at most the number of candidates, {len(candidates)}, got {k}")
-    points, others = (images.detach().cpu().flatten(1) for images in (x, candidates))
+    points, others = (widened(images).detach().cpu().flatten(1) for images in (x, candidates))
     search = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(others.numpy())
     indices = torch.from_numpy(search.kneighbors(points.numpy(), return_distance=False))
     distances, order = (others[indices] - points[:, None]).norm(dim=2).sort(dim=1, stable=True)
-    return Neighbours(distances.to(x), indices.gather(1, order).to(x.device))
+    return Neighbours(distances.to(x.device, points.dtype), indices.gather(1, order).to(x.device))
 
 
 class PRDC(NamedTuple):
@@ -307,6 +306,7 @@ def prdc(samples: TwoFeatures, reference: TwoFeatures, k: Count = 5) -> PRDC:
     from sklearn.neighbors import NearestNeighbors
 
     radii, n_features = [], reference.shape[1]
+    samples, reference = _exact(samples), _exact(reference)
     if samples.shape[1] != n_features:
         raise ValueError(f"samples must have the {n_features:,} features of reference, got {samples.shape[1]:,}")
     for name, points in (("samples", samples), ("reference", reference)):
@@ -327,7 +327,7 @@ def _balls(points: Tensor, centres: Tensor, radii: Tensor) -> Tensor:
 
 @checked
 @torch.no_grad()
-def largest_distance(x: WideBatch, *, block: Count = 2_048) -> float:
+def largest_distance(x: Batch, *, block: Count = 2_048) -> float:
     """The largest Euclidean distance between two examples, which NCSNv2 takes for σ_1 (technique 1).
 
     A chain can then come from any image to any other while the noise is at its largest. It takes 50 for CIFAR-10;
@@ -342,10 +342,10 @@ def largest_distance(x: WideBatch, *, block: Count = 2_048) -> float:
     """
     if len(x) < 2:
         raise ValueError(f"x must hold at least two examples, got {len(x)}")
-    rows, largest = x.flatten(1), 0.0
-    rows = rows - rows.mean(dim=0)
-    from_mean, order = rows.norm(dim=1).sort(descending=True)
-    blocks = zip(rows[order].split(block), from_mean.split(block), strict=True)
+    points, largest = widened(x).flatten(1), 0.0
+    points = points - points.mean(dim=0)
+    from_mean, order = points.norm(dim=1).sort(descending=True)
+    blocks = zip(points[order].split(block), from_mean.split(block), strict=True)
     for (a, a_from_mean), (b, b_from_mean) in itertools.combinations_with_replacement(blocks, 2):
         if float(a_from_mean[0] + b_from_mean[0]) > largest:
             farthest = int(torch.cdist(a, b).argmax())
@@ -361,7 +361,7 @@ WINDOW = 7  # pixels a side over which scikit-image compares
 def psnr(noisy: Finite, clean: Finite) -> float:
     """Peak signal-to-noise ratio in dB of images in [0, 1]: −10 log₁₀ of the mean squared difference (∞ if none)."""
     require_alike(noisy, clean, "noisy", "clean")
-    error = float((noisy - clean).square().mean())
+    error = float((widened(noisy) - widened(clean)).square().mean())
     return -10 * math.log10(error) if error > 0 else math.inf
 
 
@@ -375,7 +375,7 @@ def ssim(noisy: Finite, clean: Finite) -> float:
         raise ValueError(
             f"noisy must be an image (C, H, W) with H and W of at least {WINDOW}, got shape {tuple(noisy.shape)}"
         )
-    images = (x.detach().cpu().numpy() for x in (noisy, clean))
+    images = (widened(x).detach().cpu().numpy() for x in (noisy, clean))
     return float(structural_similarity(*images, channel_axis=0, data_range=1.0))
 
 

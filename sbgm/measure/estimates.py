@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
 from typing import Annotated, Any, NamedTuple, Protocol
 
 import torch
@@ -43,13 +42,12 @@ __all__ = [
 
 
 def rows(columns: str, *, least: int = 1) -> Check:
-    """State in an annotation, `Annotated[Tensor, rows("K")]`, that a tensor must be (N, K), N ≥ `least`; widen it."""
+    """State in an annotation, `Annotated[Tensor, rows("K")]`, that a tensor must be (N, K), N ≥ `least`."""
     wanted = f"(N, {columns})" if least == 1 else f"(N, {columns}) with N of at least {least}"
 
-    def check(value: Tensor, name: str, given: Mapping[str, Any]) -> Tensor:
+    def check(value: Tensor, name: str) -> None:
         if require_batch(value, name).ndim != 2 or len(value) < least:
             raise ValueError(f"{name} must be of shape {wanted}, got shape {tuple(value.shape)}")
-        return widened(value)
 
     return check
 
@@ -65,14 +63,6 @@ def require_alike(first: Tensor, second: Tensor, first_name: str, second_name: s
 
 
 Logits = Annotated[Tensor, rows("K")]
-
-
-def _classes(labels: Tensor, name: str, given: Mapping[str, Any]) -> Tensor:
-    whole = isinstance(labels, Tensor) and labels.dtype == torch.int64 and labels.ndim == 1
-    last = given["logits"].shape[1] - 1
-    if not whole or labels.unique().tolist() != list(range(last + 1)):
-        raise ValueError(f"{name} must be classes (M,), int64, with each from 0 to {last}, got {labels!r}")
-    return labels
 
 
 class Estimate(NamedTuple):
@@ -101,10 +91,9 @@ class Estimated(Protocol):
     def se(self) -> float | None: ...
 
 
-def _estimated(x: Any, name: str, given: Mapping[str, Any]) -> Estimated:
+def _estimated(x: Any, name: str) -> None:
     if not hasattr(x, "value") or not hasattr(x, "se"):
         raise ValueError(f"{name} must be an estimate with its standard error, got {x!r}")
-    return x
 
 
 AnEstimate = Annotated[Estimated, _estimated]
@@ -236,7 +225,7 @@ class ChiSquared(NamedTuple):
 
 
 @checked
-def class_test(logits: Logits, labels: Annotated[Tensor, _classes]) -> ChiSquared:
+def class_test(logits: Logits, labels: Tensor) -> ChiSquared:
     """Test by χ² whether samples have the classes of the data as often as the data has them.
 
     The data's own shares, not equal ones, are what a perfect model has: of MNIST's training digits 11.2 % are ones and
@@ -251,6 +240,10 @@ def class_test(logits: Logits, labels: Annotated[Tensor, _classes]) -> ChiSquare
     """
     from scipy.stats import chisquare
 
+    whole = isinstance(labels, Tensor) and labels.dtype == torch.int64 and labels.ndim == 1
+    if not whole or labels.unique().tolist() != list(range(logits.shape[1])):
+        last = logits.shape[1] - 1
+        raise ValueError(f"labels must be classes (M,), int64, with each from 0 to {last}, got {labels!r}")
     observed, data = (torch.bincount(x, minlength=logits.shape[1]).double() for x in (logits.argmax(dim=1), labels))
     shares = data / len(labels)
     if len(logits) < (least := math.ceil(5 / float(shares.min()))):
@@ -264,5 +257,5 @@ def confident_share(logits: Logits, threshold: Positive = 0.9) -> Share:
     """The share of samples whose most probable class has at least the probability `threshold`: logits (N, K)."""
     if threshold > 1:
         raise ValueError(f"threshold must be at most 1, got {threshold}")
-    confidence = logits.softmax(dim=1).amax(dim=1)
+    confidence = widened(logits).softmax(dim=1).amax(dim=1)
     return share(int((confidence >= threshold).sum()), len(logits))

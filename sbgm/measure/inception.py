@@ -10,9 +10,8 @@ import itertools
 import math
 import os
 import statistics
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import pooch
 import torch
@@ -113,12 +112,11 @@ def _published_weights() -> str:
         ) from error
 
 
-def _inception(features: Tensor | FeatureStatistics, name: str, given: Mapping[str, Any]) -> Tensor | FeatureStatistics:
+def _inception(features: Tensor | FeatureStatistics, name: str) -> None:
     if isinstance(features, FeatureStatistics):
-        return features
+        return
     if require_batch(features, name).ndim != 2 or features.shape[1] != N_FEATURES:
         raise ValueError(f"{name} must be Inception features (N, {N_FEATURES}), got shape {tuple(features.shape)}")
-    return features
 
 
 InceptionFeatures = Annotated[Tensor, _inception]  # (N, 2048)
@@ -154,15 +152,14 @@ def fid(samples: InceptionFeatures, reference: InceptionStatistics, *, against: 
     return frechet_distance(samples, reference, name="FID", against=against, features=FEATURES)
 
 
-def require_enough(n: int, name: str, given: Mapping[str, Any] | None = None) -> int:
-    """Return `n` if FID can be taken of so many images; raise otherwise."""
+def require_enough(n: int, name: str) -> None:
+    """Raise unless FID can be taken of so many images."""
     if n < FEWEST_FOR_FID:
         raise ValueError(
             f"{name} must be at least {FEWEST_FOR_FID:,} for FID, got {n:,}: the covariance of {N_FEATURES:,} features "
             "is singular from fewer images than features, and poor from barely more. Report KID, whose mean does not "
             "depend on the number"
         )
-    return n
 
 
 def _number(features: Tensor | FeatureStatistics) -> int:

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from sbgm.checked import Count, WideBatch, checked, instance_of, one_of
+from sbgm.checked import Batch, Count, FilePath, checked, instance_of, one_of, widened
 from sbgm.data import SETS, Name, Split, cache_folder, load_images, load_labels
 from sbgm.files import content_hash, load_tensors, save_tensors
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, load_classifier
@@ -164,7 +164,7 @@ def reference_for(
 
 @checked
 def judge(
-    samples: WideBatch,
+    samples: Batch,
     name: Name,
     *,
     split: Split = "test",
@@ -195,7 +195,7 @@ def judge(
             f"samples must be like the images of {name}, (N, {', '.join(map(str, training.shape[1:]))}), "
             f"got shape {tuple(samples.shape)}"
         )
-    return _judge(samples, name, split, n_reference, inception, training)
+    return _judge(widened(samples), name, split, n_reference, inception, training)
 
 
 def _judge(samples, name, split, n_reference, inception, training):
@@ -271,7 +271,8 @@ def _or_why_not(measure: Callable[..., object], *arguments: Tensor) -> str:
         return str(error)
 
 
-def load_images_of(path: Path | str) -> Tensor:
+@checked
+def load_images_of(path: FilePath) -> Tensor:
     """Read the images of a file or folder, (N, C, H, W) float32.
 
     * `.safetensors`: the tensor "samples", as `python -m sbgm sample` writes it, or the only one there is;

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Callable
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,10 +18,11 @@ from sbgm.checked import (
     Positive,
     Score,
     Sigma,
-    WideBatch,
+    as_list,
     checked,
     require_batch,
     require_score,
+    require_sigma,
     unchecked,
     widened,
 )
@@ -48,10 +49,9 @@ __all__ = [
 # --- points and modes ------------------------------------------------------------------------------------------------
 
 
-def _means(means: Tensor, name: str, given: Mapping[str, Any]) -> Tensor:
+def _means(means: Tensor, name: str) -> None:
     if require_batch(means, name).ndim != 2:
         raise ValueError(f"{name} must have shape (K, D), got {tuple(means.shape)}")
-    return widened(means)
 
 
 Means = Annotated[Tensor, _means]  # (K, D)
@@ -73,13 +73,13 @@ def mode_weights(x: Batch, means: Means) -> Tensor:
 
 
 @checked
-def component_stds(x: WideBatch, means: Means) -> Tensor:
+def component_stds(x: Batch, means: Means) -> Tensor:
     """The spread of the points nearest to each mean, around it, in one coordinate: (B, D) and (K, D) -> (K,).
 
     It estimates √V for components N(μ_k, V I) that do not overlap, with the relative standard error 1/√(2 n D) for n
     points of a component; NaN where no point is near.
     """
-    _, nearest = nearest_modes(x, means)
+    (_, nearest), x = nearest_modes(x, means), widened(x)
     return torch.stack([(x[nearest == k] - mean).square().mean().sqrt() for k, mean in enumerate(means.to(x))])
 
 
@@ -112,7 +112,7 @@ class SwitchCounter:
 
     @checked
     def __init__(self, means: Means, radius: Positive = 1.0) -> None:
-        if len(means) > 1 and radius > float(torch.pdist(means).min()) / 2:
+        if len(means) > 1 and radius > float(torch.pdist(widened(means)).min()) / 2:
             raise ValueError(f"radius must be at most half the distance of two means, got {radius}")
         self.means, self.radius = means, radius
         self.switches: Tensor | None = None
@@ -142,6 +142,7 @@ def relative_squared_error(estimated: Finite, exact: Finite) -> float:
         exact: (B, *shape) exact scores at the same points.
     """
     require_alike(estimated, exact, "estimated", "exact")
+    estimated, exact = widened(estimated), widened(exact)
     return float((estimated - exact).square().sum() / exact.square().sum())
 
 
@@ -156,6 +157,7 @@ def fisher_divergence(score: Score, exact: Score, x: Batch, sigma: Sigma = 0.0) 
         x: (B, *shape) samples of the distribution that the mean is over.
         sigma: passed on to both.
     """
+    require_sigma(sigma, x, on_gpu=True)
     s, s_exact = (widened(values) for values in _both(score, exact, x, sigma))
     return estimate(0.5 * (s - s_exact).flatten(1).square().sum(dim=1))
 
@@ -305,7 +307,7 @@ def _level_means(
     value: Callable[[Tensor, Tensor, float], Tensor],
     score: Score,
     images: Tensor,
-    sigmas: list[float],
+    sigmas: Ladder,
     generator: torch.Generator,
     n_noise: int,
     batch_size: int,
@@ -320,7 +322,7 @@ def _level_means(
         return value(widened(s), widened(z), sigma).cpu().double()
 
     levels = []
-    for sigma in sigmas:
+    for sigma in as_list(sigmas):
         draws = [torch.cat([of_batch(x, sigma) for x in images.split(batch_size)]) for _ in range(n_noise)]
         levels.append(unchecked(estimate)(torch.stack(draws).mean(dim=0)))  # NaN stays NaN
     return LevelValues(*torch.tensor(levels, dtype=torch.float64).T, len(images))

@@ -6,10 +6,10 @@ import functools
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import KW_ONLY, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,12 +23,12 @@ from sbgm.checked import (
     NonNegative,
     Number,
     Positive,
-    PositiveSigma,
     Score,
+    Sigma,
     Whole,
-    against,
     checked,
     one_of,
+    sigma_tensor,
 )
 from sbgm.data import load_images, load_labels
 from sbgm.distributions import GaussianMixture, paper_mixture
@@ -336,7 +336,7 @@ class Circle:
         return perturb(x, sigma, generator=generator) if sigma > 0 else x
 
     @checked
-    def log_prob(self, x: Batch, sigma: PositiveSigma) -> Tensor:
+    def log_prob(self, x: Batch, sigma: Sigma) -> Tensor:
         """The exact log-density log q_σ(x), σ > 0, in nats: (B, 2) -> (B,)."""
         r, sigma = self._polar(x, sigma)
         # i0e(z) = exp(−z) I₀(z) neither overflows nor vanishes
@@ -344,7 +344,7 @@ class Circle:
         return (log_density - (2 * math.pi * sigma**2).log()).squeeze(1)
 
     @checked
-    def score(self, x: Batch, sigma: PositiveSigma) -> Tensor:
+    def score(self, x: Batch, sigma: Sigma) -> Tensor:
         """The exact score ∇_x log q_σ(x), σ > 0: (B, 2) -> (B, 2); zero at the centre."""
         r, sigma = self._polar(x, sigma)
         z = r * self.radius / sigma**2
@@ -360,7 +360,7 @@ class Circle:
         """r and σ, both (B, 1) or broadcastable to it."""
         if x.shape[1:] != (2,):
             raise ValueError(f"x must have shape (B, 2), got {tuple(x.shape)}")
-        return x.norm(dim=1, keepdim=True), torch.as_tensor(against(sigma, x), dtype=x.dtype, device=x.device)
+        return x.norm(dim=1, keepdim=True), sigma_tensor(sigma, x)
 
 
 @checked
@@ -558,17 +558,8 @@ class ClassifierTraining(Training):
     max_noise: NonNegative = 0.05
 
 
-def _one_an_image(labels: Tensor, name: str, given: Mapping[str, Any]) -> Tensor:
-    if labels.shape != given["images"].shape[:1]:
-        n = len(given["images"])
-        raise ValueError(f"{name} must be ({n},), one an image, got shape {tuple(labels.shape)}")
-    return labels
-
-
 @checked
-def train_classifier(
-    network: Network, images: Batch, labels: Annotated[Tensor, _one_an_image], settings: ClassifierTraining
-) -> Iterator[Step]:
+def train_classifier(network: Network, images: Batch, labels: Tensor, settings: ClassifierTraining) -> Iterator[Step]:
     """Train a classifier by cross-entropy, in place, and leave it in evaluation mode.
 
     Args:
@@ -580,6 +571,8 @@ def train_classifier(
     Yields:
         Step(step, loss) after every iteration.
     """
+    if labels.shape != images.shape[:1]:
+        raise ValueError(f"labels must be ({len(images)},), one an image, got shape {tuple(labels.shape)}")
     network.train().to(memory_format=torch.channels_last)  # a third faster on a CPU
 
     def loss(network: nn.Module, drawn: Tensor, *, generator: torch.Generator) -> Tensor:

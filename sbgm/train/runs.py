@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from sbgm.checked import Count, Positive, Score, Whole, checked, number_that
+from sbgm.checked import Count, FilePath, Positive, Score, Whole, checked, number_that
 from sbgm.files import DiskFullError, file_hash, write_bytes, write_json
 from sbgm.precision import autocast, compiled, fast_precision
 from sbgm.training import Step, adam, require_finite_step
@@ -212,7 +212,8 @@ class Run:
         folder: where the run is or will be.
     """
 
-    def __init__(self, folder: Path | str) -> None:
+    @checked
+    def __init__(self, folder: FilePath) -> None:
         self.folder = Path(folder)
         self.lock = FileLock(self.folder / ".lock", timeout=0, thread_local=False, is_singleton=True)  # one a process
 

@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from sbgm import plots
-from sbgm.checked import Batch, Count, Generator, Ladder, Network, Positive, Score, checked, require_batch
+from sbgm.checked import Batch, Count, Generator, Ladder, Network, Positive, Score, as_list, checked, require_batch
 from sbgm.measure import psnr
 from sbgm.measure.records import SamplerCurve, StepMap
 from sbgm.noise import randn_like
@@ -33,12 +33,11 @@ __all__ = [
 BLUE, ORANGE = "#1f3b73", "#d95f02"
 
 
-def _images(images: Tensor, name: str, given: Mapping[str, Any]) -> Tensor:
+def _images(images: Tensor, name: str) -> None:
     if require_batch(images, name).ndim != 4 or len(images) < 2 or images.shape[1] not in (1, 3):
         raise ValueError(
             f"{name} must be two or more, (N, C, H, W) with C = 1 or 3 channels, got shape {tuple(images.shape)}"
         )
-    return images
 
 
 Images = Annotated[Tensor, _images]  # two or more
@@ -188,7 +187,7 @@ def annealed_trajectory(
 
     settings = {"step_size": step_size, "n_steps": n_steps, "generator": generator}
     end = final(annealed_langevin(watched, x, sigmas, **settings))
-    denoise(watched, end, sigmas[-1])
+    denoise(watched, end, as_list(sigmas)[-1])
     made = range(len(sigmas) * n_steps)
     levels, steps = [i // n_steps + 1 for i in made], [i % n_steps for i in made]
     return Trajectory(torch.stack(states), torch.stack(estimates), asked, [*levels, len(sigmas)], [*steps, n_steps])

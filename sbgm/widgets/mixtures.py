@@ -270,11 +270,7 @@ def level_steps_explorer(n_chains: int = 1_024, *, seed: int = 0) -> FigureExplo
     def update(noise: float, n_steps: int) -> str:
         sigmas = geometric_sigmas(sigma_max, sigma_min, n_steps + 1).tolist()
         generator = torch.Generator().manual_seed(seed + 1)
-        x = final(
-            level_to_level(
-                "level_steps", mixture.score, start, sigmas, lambda r: 1 - r ** (1 + noise), generator, False
-            )
-        )
+        x = final(level_to_level(mixture.score, start, sigmas, lambda r: 1 - r ** (1 + noise), generator=generator))
         cloud.set_offsets(x.numpy())
         counts, _ = np.histogram((x.sum(dim=1) / math.sqrt(2)).numpy(), edges.numpy())
         bars.set_ydata(counts / n_chains / 0.5)
