@@ -250,7 +250,7 @@ BAD: dict[str, list[object]] = lookup(
         (NO_COUNT, "accumulation batch_size block block_size channels depth dim dimensions image_channels k", ""),
         (NO_COUNT, "log_every measure_every n n_blocks n_leapfrog n_noise n_points n_projections n_reference", ""),
         (NO_COUNT, "n_splits n_steps save_every width", ""),
-        (NEGATIVE_COUNT, "count keep_every keys seed", ""),
+        (NEGATIVE_COUNT, "count keep_every keys seed threads", ""),
         (NOT_POSITIVE, "alpha data_std extent far h learning_rate mean near power radius sigma_max sigma_min std", ""),
         (NOT_POSITIVE, "step_size", ""),
         (OUTSIDE_0_1, "confidence fraction target weight", ""),
@@ -361,6 +361,7 @@ FREE: dict[str, str] = lookup(
         ("anything that JSON can hold", "facts", ""),
         ("for colour images, tests/measure/test_evaluation.py", "inception", ""),
         ("any text", "key", ""),
+        ("a record's name: a missing file is named", "load_record load_curve load_step_map", ""),
     ]
 )
 
