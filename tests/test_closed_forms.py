@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from sbgm import GaussianMixture, geometric_sigmas, paper_mixture, plots, theory
+from sbgm import GaussianMixture, geometric_sigmas, plots, theory
 from sbgm.measure import estimate, mode_weights
 from seeds import seeded
 
@@ -192,9 +192,3 @@ def test_a_weight_must_lie_between_0_and_1(weight):
     ):
         with pytest.raises(ValueError, match=r"weight must be in \(0, 1\)"):
             form()
-
-
-def test_the_papers_mixture_is_the_one_the_closed_forms_mean():
-    mixture = paper_mixture()
-    assert mixture.weights.tolist() == pytest.approx([0.2, 0.8])
-    assert mixture.means.tolist() == [[-5, -5], [5, 5]]
