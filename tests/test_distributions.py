@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from sbgm import GaussianMixture, paper_mixture, plots, theory
+from sbgm.checked import require_sigma
 
 
 def three_component_mixture(dtype=torch.float64):
