@@ -6,13 +6,13 @@ import math
 import pytest
 import torch
 
-from sbgm import GaussianMixture, SamplerDivergedError, final, hamiltonian, langevin, metropolis_langevin, paper_mixture
-from sbgm.measure import estimate, moments
+from balance import CLOSE_MODES, check_detailed_balance
+from sbgm import GaussianMixture, SamplerDivergedError, final, hamiltonian, metropolis_langevin
+from sbgm.measure import moments
 from seeds import seeded
 
 N_CHAINS = 100_000
 NORMAL = GaussianMixture([1.0], [[0.0]])
-CLOSE_MODES = GaussianMixture([0.2, 0.8], [[-1.5, -1.5], [1.5, 1.5]])
 
 
 def check_normal(x, variance):
@@ -39,15 +39,6 @@ def test_the_stationary_law_from_a_wrong_start(step_size, n_leapfrog, adjusted):
         generator=seeded(),
     )
     check_normal(final(states), 1.0 if adjusted else 1 / (1 - step_size**2 / 4))
-
-
-def test_one_unadjusted_leapfrog_step_is_a_langevin_step():
-    mixture, h = paper_mixture(), 0.4
-    x = 16 * torch.rand(200, 2, generator=seeded(1)) - 8
-    leapfrog = hamiltonian(mixture.score, x, step_size=h, n_leapfrog=1, n_steps=20, generator=seeded())
-    plain = langevin(mixture.score, x, step_size=h**2, n_steps=20, generator=seeded())
-    for a, b in zip(leapfrog, plain, strict=True):
-        torch.testing.assert_close(a.x, b.x, rtol=1e-5, atol=1e-5)
 
 
 def test_one_adjusted_leapfrog_step_is_a_metropolis_langevin_step():
@@ -101,21 +92,6 @@ def test_small_steps_keep_the_energy_and_are_nearly_always_taken():
     assert rates[1] / rates[2] == pytest.approx(4, abs=1.5)
 
 
-def check_detailed_balance(one_step, n=400_000):
-    """Raise unless, from exact samples x, one step to y gives (x, y) and (y, x) the same law (within 4 s.e.)."""
-    x = CLOSE_MODES.sample(n, generator=seeded(3))
-    y = one_step(x, seeded(4))
-    u, v = x.sum(dim=1) / math.sqrt(2), y.sum(dim=1) / math.sqrt(2)
-    sets = [lambda t: t < -1.0, lambda t: (t >= -1.0) & (t < 1.5), lambda t: t >= 1.5]
-    differences = [
-        (sets[i](u) & sets[j](v)).double() - (sets[j](u) & sets[i](v)).double() for i, j in ((0, 1), (0, 2), (1, 2))
-    ]
-    differences += [(v - u).double(), (v**3 - u**3).double(), (u * v * v - v * u * u).double()]
-    for difference in differences:
-        mean = estimate(difference)
-        assert abs(mean.value) < 4 * mean.se
-
-
 def one_step(x, generator, log_prob=CLOSE_MODES.log_prob):
     states = hamiltonian(
         CLOSE_MODES.score, x, step_size=1.2, n_leapfrog=3, n_steps=1, log_prob=log_prob, generator=generator
@@ -132,37 +108,13 @@ def test_the_check_refuses_the_unadjusted_step():
         check_detailed_balance(lambda x, generator: one_step(x, generator, log_prob=None))
 
 
-def test_accepted_is_none_without_a_test_and_says_which_chains_moved_with_one():
-    x = CLOSE_MODES.sample(200, generator=seeded())
-    options = {"step_size": 1.5, "n_leapfrog": 2, "n_steps": 1}
-    assert next(hamiltonian(CLOSE_MODES.score, x, generator=seeded(1), **options)).accepted is None
-    state = next(hamiltonian(CLOSE_MODES.score, x, log_prob=CLOSE_MODES.log_prob, generator=seeded(1), **options))
-    assert torch.equal(state.accepted, (state.x != x).any(dim=1))
-    assert 0 < state.accepted.float().mean() < 1
-
-
 def test_states_are_kept_apart_and_the_start_stays():
     x = CLOSE_MODES.sample(20, generator=seeded())
     kept = x.clone()
     states = list(hamiltonian(CLOSE_MODES.score, x, step_size=0.5, n_leapfrog=3, n_steps=4, generator=seeded(1)))
     assert torch.equal(x, kept)
-    assert [state.step for state in states] == [1, 2, 3, 4]
+    assert [(state.step, state.accepted) for state in states] == [(1, None), (2, None), (3, None), (4, None)]
     assert all(not torch.equal(a.x, b.x) for i, a in enumerate(states) for b in states[:i])
-
-
-@pytest.mark.parametrize("n_leapfrog", [0, -1])
-def test_n_leapfrog_must_be_at_least_1(n_leapfrog):
-    with pytest.raises(ValueError, match=f"n_leapfrog must be at least 1, got {n_leapfrog}"):
-        hamiltonian(
-            NORMAL.score, torch.zeros(2, 1), step_size=0.1, n_leapfrog=n_leapfrog, n_steps=1, generator=seeded()
-        )
-
-
-def test_log_prob_must_be_callable():
-    with pytest.raises(TypeError, match="log_prob must be a callable"):
-        hamiltonian(
-            NORMAL.score, torch.zeros(2, 1), step_size=0.1, n_leapfrog=1, n_steps=1, log_prob=1.0, generator=seeded()
-        )
 
 
 @pytest.mark.parametrize("n_leapfrog", [1, 100])  # beyond the bound over trajectories, and within a single one
