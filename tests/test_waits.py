@@ -5,6 +5,7 @@ import functools
 import itertools
 import traceback
 from collections import Counter
+from pathlib import Path
 from unittest import mock
 
 import pytest
@@ -13,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import drawing
+import sbgm
 from drawing import Drawing, Machine, draw
 from sbgm import ImageMLP, generate, geometric_sigmas, inpaint, langevin, power_sigmas, samplers
 from sbgm.generation import NamedSampler, draw_batches, gaussian_start, uniform_start
@@ -28,6 +30,8 @@ from seeds import initial_weights_from, seeded
 
 META = torch.device("meta")
 SIGMAS = geometric_sigmas(1.0, 0.01, 3).tolist()
+PACKAGE = Path(sbgm.__file__).parent
+OURS = {Path(drawing.__file__).parent, PACKAGE, *(folder for folder in PACKAGE.rglob("*") if folder.is_dir())}
 
 
 class MetaGenerator(torch.Generator):
@@ -86,12 +90,12 @@ class _Called(TorchFunctionMode):
 
 @contextlib.contextmanager
 def waits():
-    """Count the reads and copies in a block, by the line of sbgm that asked for them."""
+    """Count the reads and copies in a block, by the line of sbgm, or of a script of the lab, that asked for them."""
     found = Counter()
 
     def note(kind):
-        frames = [frame for frame in traceback.extract_stack() if "/sbgm/" in frame.filename]
-        found[f"{kind} at {frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno}" if frames else kind] += 1
+        frames = [frame for frame in traceback.extract_stack() if Path(frame.filename).parent in OURS]
+        found[f"{kind} at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else kind] += 1
 
     with mock.patch("sbgm.checked.require_real", lambda values, name: values), _Called(note), _Dispatched(note):
         yield found
