@@ -239,7 +239,8 @@ def run(*arguments):
 
 def test_sample_writes_what_generate_gives_and_a_sheet(weights, tmp_path, capsys):
     out = tmp_path / "made" / "here"
-    assert run("sample", weights, "--out", out, "-n", 5, "--batch-size", 2, "--n-steps", 3, "--seed", 7) == 0
+    how = ["-n", 5, "--batch-size", 2, "--n-steps", 3, "--seed", 7, "--precision", "fp32"]
+    assert run("sample", weights, "--out", out, *how) == 0
     assert capsys.readouterr().out.startswith("5 images, 9 evaluations of the network each, in ")
     loaded, facts = load_tensors(out / "samples.safetensors")
     network = small_network()
@@ -302,7 +303,7 @@ def test_a_compiled_network_samples_the_same(weights, tmp_path, monkeypatch):
 
 def test_a_network_without_levels_takes_any_ladder(tmp_path):
     save_network(small_network(conditional=False), tmp_path / "v2.safetensors")
-    options = ["--sampler", "euler", "--levels", 7]
+    options = ["--sampler", "euler", "--levels", 7, "--precision", "fp32"]
     assert run("sample", tmp_path / "v2.safetensors", "--out", tmp_path / "a", "-n", 1, *options) == 0
     network, sampler = small_network(conditional=False), geometric_sigmas(1.0, 0.01, 7)
     x = gaussian_start(1.0)((1, 1, 8, 8), derived_generator(0, 0))
@@ -311,7 +312,7 @@ def test_a_network_without_levels_takes_any_ladder(tmp_path):
 
 
 def test_a_perceptron_of_images_takes_any_ladder(tmp_path):
-    options = ["-n", 1, "--sampler", "euler", "--levels", 7]
+    options = ["-n", 1, "--sampler", "euler", "--levels", 7, "--precision", "fp32"]
     assert run("sample", "digits_mlp", "--out", tmp_path, *options) == 0
     network = load_network("digits_mlp")
     sigmas = geometric_sigmas(float(network.sigmas[0]), float(network.sigmas[-1]), 7).tolist()
@@ -321,7 +322,7 @@ def test_a_perceptron_of_images_takes_any_ladder(tmp_path):
 
 
 def test_a_start_may_be_fitted_to_data(weights, tmp_path, capsys):
-    options = ["--out", tmp_path, "-n", 2, "--sampler", "euler", "--start", "fitted"]
+    options = ["--out", tmp_path, "-n", 2, "--sampler", "euler", "--start", "fitted", "--precision", "fp32"]
     assert run("sample", weights, *options) == 1
     assert "--data must be given with --start fitted, and only then, got None" in capsys.readouterr().err
     assert run("sample", weights, *options, "--data", "photo_patches") == 1
