@@ -26,14 +26,6 @@ def test_langevin_variance_tends_to_the_targets_as_epsilon_falls():
     assert theory.langevin_variance(1.0) == pytest.approx(4 / 3)
 
 
-@pytest.mark.parametrize("step_size", [4.0, 5.0])
-def test_langevin_variance_refuses_steps_at_the_bound(step_size):
-    with pytest.raises(ValueError, match="step_size must be smaller than 4v = 4"):
-        theory.langevin_variance(step_size)
-    with pytest.raises(ValueError, match="step_size must be smaller than 4v = 4"):
-        theory.langevin_kurtosis(step_size)
-
-
 @pytest.mark.parametrize(("step_size", "expected"), [(1.0, 6.6), (0.01, 3.03), (2.0, 9.0)])
 def test_langevin_kurtosis_is_where_the_fourth_moment_settles(step_size, expected):
     """Step by step, E(a x + √ε z)⁴ = a⁴ E x⁴ + 6 a² ε E x² + ε² κ, from variance 9 and kurtosis 1."""
@@ -44,11 +36,6 @@ def test_langevin_kurtosis_is_where_the_fourth_moment_settles(step_size, expecte
     assert theory.langevin_kurtosis(step_size, 9.0) == pytest.approx(fourth / second**2, rel=1e-9)
     assert theory.langevin_kurtosis(step_size, 9.0) == pytest.approx(expected, abs=0.005)
     assert theory.langevin_kurtosis(step_size) == 3
-
-
-def test_langevin_kurtosis_refuses_an_impossible_noise():
-    with pytest.raises(ValueError, match="noise_kurtosis must be at least 1"):
-        theory.langevin_kurtosis(1.0, 0.5)
 
 
 @pytest.mark.parametrize("step_size", [0.1, 0.5, 1.0, 2.0, 3.9, 8.0])
@@ -104,13 +91,6 @@ def test_annealed_variance_is_the_recursion_and_ends_near_the_datas():
 def test_one_level_run_for_long_settles_at_langevins_variance():
     (reached,) = theory.annealed_variance([2.0], step_size=3.0, n_steps=2_000, variance=1.0, start=0.0)
     assert reached == pytest.approx(theory.langevin_variance(3.0, variance=5.0))
-
-
-def test_largest_stable_step_names_bad_input():
-    with pytest.raises(ValueError, match="sigmas must descend strictly"):
-        theory.largest_stable_step([1.0, 2.0])
-    with pytest.raises(ValueError, match="variance must not be negative"):
-        theory.largest_stable_step([2.0, 1.0], variance=-1.0)
 
 
 # --- the mixture -----------------------------------------------------------------------------------------------------
@@ -181,14 +161,3 @@ def test_steps_between_switches_grow_beyond_reach():
     assert theory.steps_between_switches(0.1, 0.8, 1.5) == pytest.approx(627, rel=0.01)
     assert theory.steps_between_switches(0.1, 0.8, 5.0) > 1e12
     assert theory.steps_between_switches(0.2, 0.8, 1.5) == pytest.approx(313.5, rel=0.01)
-
-
-@pytest.mark.parametrize("weight", [0.0, 1.0, -1.0, math.nan])
-def test_a_weight_must_lie_between_0_and_1(weight):
-    for form in (
-        lambda: theory.basin_weight(weight),
-        lambda: theory.half_plane_mass(weight, 5.0),
-        lambda: theory.steps_between_switches(0.1, weight, 5.0),
-    ):
-        with pytest.raises(ValueError, match=r"weight must be in \(0, 1\)"):
-            form()

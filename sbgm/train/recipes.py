@@ -573,7 +573,6 @@ def train_classifier(network: Network, images: Batch, labels: Tensor, settings: 
     """
     if labels.shape != images.shape[:1]:
         raise ValueError(f"labels must be ({len(images)},), one an image, got shape {tuple(labels.shape)}")
-    network.train().to(memory_format=torch.channels_last)  # a third faster on a CPU
 
     def loss(network: nn.Module, drawn: Tensor, *, generator: torch.Generator) -> Tensor:
         digits = shifted(images[drawn], settings.max_shift, generator=generator)
@@ -585,8 +584,15 @@ def train_classifier(network: Network, images: Batch, labels: Tensor, settings: 
         unsure = -functional.log_softmax(logits[len(digits) :], dim=1).mean(dim=1).sum()  # against 1/10 each
         return (known + unsure) / len(logits)
 
-    yield from settings.fit(network, lambda n, generator: torch.randint(len(images), (n,), generator=generator), loss)
-    network.eval()
+    def draw(n: int, generator: torch.Generator) -> Tensor:
+        return torch.randint(len(images), (n,), generator=generator)
+
+    def steps() -> Iterator[Step]:  # of its own, so that labels of another number are refused before the first one
+        network.train().to(memory_format=torch.channels_last)  # a third faster on a CPU
+        yield from settings.fit(network, draw, loss)
+        network.eval()
+
+    return steps()
 
 
 def shifted(images: Tensor, max_shift: int, *, generator: torch.Generator) -> Tensor:

@@ -31,48 +31,11 @@ def random_covariance(dim, seed):
 # --- closed forms ----------------------------------------------------------------------------------------------------
 
 
-def test_equal_gaussians_have_distance_zero_and_a_shift_adds_its_square():
-    c = random_covariance(20, 0)
-    assert distance(gaussian(torch.zeros(20), c), gaussian(torch.zeros(20), c)) == pytest.approx(0, abs=1e-10)
-    assert distance(gaussian(torch.full((20,), 3.0), c), gaussian(torch.zeros(20), c)) == pytest.approx(180)
-
-
-def test_commuting_covariances():
-    """Σ (√λ_i − √λ'_i)² for covariances of the same eigenvectors, here rotated."""
-    rotation, _ = torch.linalg.qr(normal(3, 3))
-    a, b = (rotation @ torch.diag(torch.tensor(d, dtype=torch.float64)) @ rotation.T for d in ([4, 1, 9], [1, 16, 9]))
-    assert distance(gaussian([0, 0, 0], a), gaussian([0, 0, 0], b)) == pytest.approx(1 + 9 + 0)
-
-
-def test_covariances_that_do_not_commute():
-    """In two dimensions tr (A B)^{1/2} = √(tr AB + 2 √det AB); √A √B has another trace."""
-    a = torch.tensor([[2.0, 0.9], [0.9, 1.0]], dtype=torch.float64)
-    b = torch.tensor([[0.5, -0.6], [-0.6, 3.0]], dtype=torch.float64)
-    trace = math.sqrt(float((a @ b).trace()) + 2 * math.sqrt(float(torch.linalg.det(a @ b))))
-    exact = 3.0 + 3.5 - 2 * trace  # tr A + tr B − 2 tr (A B)^{1/2}
-    value = distance(gaussian([0, 0], a), gaussian([0, 0], b))
-    assert value == pytest.approx(exact)
-
-    def root(c):
-        values, vectors = torch.linalg.eigh(c)
-        return vectors * values.sqrt() @ vectors.T
-
-    wrong = 6.5 - 2 * float((root(a) @ root(b)).trace())
-    assert abs(wrong - value) > 0.01  # the mistake would show
-
-
 def test_it_is_that_of_the_products_own_eigenvalues():
     a, b = random_covariance(30, 1), random_covariance(30, 2)
     roots = torch.linalg.eigvals(a @ b).real.sqrt()
     exact = float((a + b).trace() - 2 * roots.sum())
     assert distance(gaussian(torch.zeros(30), a), gaussian(torch.zeros(30), b)) == pytest.approx(exact, rel=1e-8)
-
-
-def test_it_is_symmetric_and_that_of_points():
-    x, y = normal(300, 5), 2 * normal(200, 5, seed=1) + 1
-    assert distance(x, y) == pytest.approx(distance(y, x))
-    assert distance(feature_statistics(x), y) == pytest.approx(distance(x, y))
-    assert distance(feature_statistics(x), feature_statistics(y)) == pytest.approx(distance(x, y))
 
 
 def test_features_that_never_change_are_no_trouble():
@@ -94,13 +57,6 @@ def test_statistics_are_centred_unbiased_and_over_images():
     assert n == 50
     assert torch.allclose(mean, sum(x) / 50)
     assert torch.allclose(covariance, sum(torch.outer(v - mean, v - mean) for v in x) / 49)
-
-
-def test_a_shift_is_counted_once():
-    """Without centring the covariance would hold the mean as well."""
-    x = normal(20_000, 2)
-    result = frechet_distance(x + 10, normal(20_000, 2, seed=1))
-    assert result.value == pytest.approx(200, abs=4 * result.se)
 
 
 def test_float32_features_far_from_zero_lose_nothing():
@@ -148,15 +104,6 @@ def test_no_more_images_than_features_is_refused():
         frechet_distance(normal(9, 4), gaussian(torch.zeros(4), torch.eye(4), n=3))
 
 
-def test_other_bad_input_is_named():
-    with pytest.raises(ValueError, match="samples must have the 4 features of reference, got 3"):
-        frechet_distance(normal(10, 3), normal(10, 4))
-    with pytest.raises(ValueError, match=r"features must be of shape \(N, F\), got shape \(10, 1, 2, 2\)"):
-        feature_statistics(normal(10, 1, 2, 2))
-    with pytest.raises(ValueError, match="features must be finite"):
-        feature_statistics(torch.full((10, 2), math.nan))
-
-
 def test_the_text_says_of_how_many_and_against_what():
     result = Measured("Fréchet distance", 3.2412, 0.0534, 1_000, 10_000, "MNIST test images", "classifier features")
     text = "Fréchet distance 3.24 ± 0.11 (1,000 samples against 10,000 MNIST test images, classifier features)"
@@ -165,9 +112,3 @@ def test_the_text_says_of_how_many_and_against_what():
     ours = frechet_distance(x, feature_statistics(y), against="points", features="coordinates")
     assert str(ours).endswith("(30 samples against 20 points, coordinates)")
     assert "±" not in str(frechet_distance(feature_statistics(x), feature_statistics(y)))
-
-
-def test_it_takes_a_single_feature():
-    x = torch.tensor([[0.0], [1.0], [2.0]], dtype=torch.float64)
-    assert frechet_distance(x, x + 3).value == pytest.approx(9)
-    assert feature_statistics(x).covariance.tolist() == [[1.0]]

@@ -34,11 +34,6 @@ def test_losses_of_a_gaussians_score_are_half_d_v_over_v_plus_sigma_squared():
     assert levels.n == 20_000
 
 
-def test_a_score_of_zero_has_half_d_at_every_level():
-    levels = measure.level_losses(lambda x, sigma: 0 * x, gaussian_images(), SIGMAS, generator=seeded(1))
-    assert_equal(levels, [DIM / 2] * 3)
-
-
 def test_norms_of_a_gaussians_score():
     points = GaussianMixture([1.0], [[0.0]], math.sqrt(VARIANCE))
     x = points.sample(20_000, generator=seeded())
@@ -115,13 +110,7 @@ def test_more_noise_an_image_narrows_the_error():
     assert (one / four).tolist() == pytest.approx([2] * 3, rel=0.2)
 
 
-def test_no_gradients_are_kept_and_bad_input_is_named():
+def test_no_gradients_are_kept():
     weight = torch.ones((), requires_grad=True)
     score = lambda x, sigma: weight * x  # noqa: E731
     assert not measure.level_losses(score, torch.rand(4, 2), SIGMAS, generator=seeded()).values.requires_grad
-    with pytest.raises(ValueError, match=r"images must hold at least two examples for a standard error, got 1"):
-        measure.level_losses(score, torch.rand(1, 2), SIGMAS, generator=seeded())
-    with pytest.raises(ValueError, match="sigmas must descend strictly"):
-        measure.score_norms(score, torch.rand(4, 2), [1.0, 2.0], generator=seeded())
-    with pytest.raises(TypeError, match=r"generator must be a torch.Generator"):
-        measure.optimality_identity(score, torch.rand(4, 2), SIGMAS, generator=0)

@@ -17,11 +17,6 @@ def test_estimate_is_the_mean_and_its_standard_error():
     assert estimate.se == pytest.approx(math.sqrt(14 / 3 / 4))  # variance (4 + 1 + 0 + 9)/3
 
 
-def test_estimate_needs_two_values():
-    with pytest.raises(ValueError, match="values must hold at least two numbers for a standard error, got 1"):
-        measure.estimate(torch.ones(1))
-
-
 DRAWS = {
     "normal": (lambda shape, g: torch.randn(shape, generator=g, dtype=torch.float64), 1.0, 3.0),
     "exponential": (lambda shape, g: -torch.rand(shape, generator=g, dtype=torch.float64).log(), 1.0, 9.0),
@@ -53,28 +48,13 @@ def test_moments_of_a_coin():
     assert m.kurtosis.se == pytest.approx(0, abs=1e-12)
 
 
-def test_moments_do_not_depend_on_where_and_how_wide_the_points_are():
-    x = torch.randn(1_000, generator=seeded())
-    a, b = measure.moments(x), measure.moments(1e3 + 5 * x.double())
-    assert b.variance.value == pytest.approx(25 * a.variance.value, rel=1e-5)
-    assert b.variance.se == pytest.approx(25 * a.variance.se, rel=1e-5)
-    assert b.kurtosis == pytest.approx(a.kurtosis, rel=1e-5)
-
-
 # --- score error -----------------------------------------------------------------------------------------------------
 
 
 def test_relative_squared_error():
-    exact = torch.tensor([[3.0, 4.0], [0.0, 0.0]])
-    assert measure.relative_squared_error(exact, exact) == 0
-    assert measure.relative_squared_error(torch.zeros(2, 2), exact) == 1
-    assert measure.relative_squared_error(1.1 * exact, exact) == pytest.approx(0.01)
-    assert measure.relative_squared_error(exact + torch.tensor([[0.0, 0.0], [1.0, 2.0]]), exact) == pytest.approx(0.2)
-
-
-def test_relative_squared_error_names_a_shape_that_differs():
-    with pytest.raises(ValueError, match=r"estimated must have the shape of exact, \(2, 2\), got \(2,\)"):
-        measure.relative_squared_error(torch.zeros(2), torch.zeros(2, 2))
+    """Of all examples together, one of which has no score at all."""
+    estimated, exact = torch.tensor([[3.0, 4.0], [1.0, 2.0]]), torch.tensor([[3.0, 4.0], [0.0, 0.0]])
+    assert measure.relative_squared_error(estimated, exact) == pytest.approx(0.2)
 
 
 def test_fisher_divergence_of_two_gaussians():
@@ -89,7 +69,6 @@ def test_fisher_divergence_of_two_gaussians():
 def test_fisher_divergence_passes_sigma_on_to_both():
     mixture = paper_mixture()
     x = mixture.sample(100, 2.0, generator=seeded())
-    assert measure.fisher_divergence(mixture.score, mixture.score, x, 2.0) == (0, 0)
     wider = GaussianMixture(mixture.weights, mixture.means, math.sqrt(5))
     same = measure.fisher_divergence(mixture.score, lambda x, sigma: wider.score(x), x, 2.0)
     assert same.value == pytest.approx(0, abs=1e-8)
@@ -116,12 +95,6 @@ def test_mode_weights_and_distances_by_hand():
     assert measure.mode_weights(x, MEANS).tolist() == [0.25, 0.5, 0.25]
     assert measure.distance_to_modes(x, MEANS).tolist() == pytest.approx([1.9, 1.9, 3.0, 4.9])
     assert measure.mode_weights(x[:1], MEANS).tolist() == [1, 0, 0]
-
-
-def test_mode_weights_of_exact_samples_are_the_mixtures():
-    mixture = paper_mixture()
-    share = float(measure.mode_weights(mixture.sample(100_000, generator=seeded()), mixture.means)[1])
-    assert share == pytest.approx(0.8, abs=4 * math.sqrt(0.16 / 100_000))
 
 
 def switches(*paths, means=((-5.0,), (5.0,)), radius=1.0):
@@ -155,12 +128,6 @@ def test_switches_among_three_modes():
     assert switches([-5.0, 0.0, 5.0, -5.0], means=((-5.0,), (0.0,), (5.0,))) == [3]
 
 
-def test_switch_counter_is_none_before_the_first_state_and_refuses_overlapping_radii():
-    assert measure.SwitchCounter(MEANS).switches is None
-    with pytest.raises(ValueError, match=r"radius must be at most half the distance of two means, got 2\.5"):
-        measure.SwitchCounter(MEANS, radius=2.5)
-
-
 # --- images ----------------------------------------------------------------------------------------------------------
 
 
@@ -181,14 +148,3 @@ def test_ssim_is_1_for_equal_images_and_falls_with_noise():
     assert 1 > values[0] > values[1] > values[2]
     assert measure.ssim((clean + 0.1 * z).requires_grad_(), clean) == values[1]
     assert values[0] > 0.9
-
-
-@pytest.mark.parametrize("metric", [measure.psnr, measure.ssim])
-def test_images_must_have_one_shape(metric):
-    with pytest.raises(ValueError, match=r"noisy must have the shape of clean, \(3, 8, 8\), got \(1, 8, 8\)"):
-        metric(torch.zeros(1, 8, 8), torch.zeros(3, 8, 8))
-
-
-def test_ssim_needs_a_window_of_seven():
-    with pytest.raises(ValueError, match=r"noisy must be an image .* of at least 7"):
-        measure.ssim(torch.ones(1, 4, 4), torch.ones(1, 4, 4))

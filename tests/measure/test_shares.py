@@ -30,17 +30,14 @@ def test_wilsons_interval():
 
 @pytest.mark.parametrize("p", [0.02, 0.1, 0.8])
 def test_the_interval_covers_the_truth_about_95_times_in_100(p):
-    counts = torch.binomial(
-        torch.full((4_000,), 200.0), torch.full((4_000,), p), generator=torch.Generator().manual_seed(0)
-    )
-    intervals = [share(int(c), 200) for c in counts]
-    assert sum(i.low <= p <= i.high for i in intervals) / 4_000 == pytest.approx(0.95, abs=0.025)
+    """Over all counts of 200, each with its binomial probability."""
+    likely = torch.distributions.Binomial(200, torch.tensor(p, dtype=torch.float64)).log_prob(torch.arange(201.0)).exp()
+    covered = torch.tensor([found.low <= p <= found.high for found in (share(c, 200) for c in range(201))])
+    assert float(likely[covered].sum()) == pytest.approx(0.95, abs=0.025)
 
 
-def test_the_text_and_bad_input():
+def test_the_text():
     assert str(share(882, 1_000)) == "88.2 % (86.1 % to 90.1 %, 1,000 samples)"
-    with pytest.raises(ValueError, match=r"count must be between 0 and n with n of at least 1, got 3 of 2"):
-        share(3, 2)
 
 
 # --- the test of class shares ----------------------------------------------------------------------------------------
@@ -64,8 +61,3 @@ def test_its_p_is_below_a_twentieth_one_time_in_twenty():
     labels, generator = torch.tensor([0, 0, 1, 2]), torch.Generator().manual_seed(0)
     runs = [class_test(one_hot(labels[torch.randint(4, (200,), generator=generator)]), labels) for _ in range(1_000)]
     assert sum(run.p < 0.05 for run in runs) / 1_000 == pytest.approx(0.05, abs=0.02)  # 3 s.e.
-
-
-def test_too_few_samples_are_refused_with_the_number_needed():
-    with pytest.raises(ValueError, match="logits must be of at least 20 samples, 5 for the rarest class, got 19"):
-        class_test(torch.zeros(19, 3), torch.tensor([0, 0, 1, 2]))
