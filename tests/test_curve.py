@@ -186,16 +186,19 @@ def test_fewer_samples_than_features_make_no_distance(small, tmp_path):
 def test_the_command_writes_the_record(small, tmp_path, monkeypatch, capsys):
     seen = {}
 
-    def measure(folder, network, n_samples):
-        seen.update(folder=folder, network=network, n_samples=n_samples)
+    def measure(folder, network, **sizes):
+        """Measure."""
+        seen.update(folder=folder, network=network, **sizes)
         return SamplerCurve((), {"n_samples": 150}, {})
 
     monkeypatch.setattr(curve, "measure_curve", measure)
     assert main(["evaluate", "--curve", "mnist_ncsnv2", "--n-samples", "150", "--folder", str(tmp_path)]) == 0
-    assert seen == {"folder": tmp_path, "network": "mnist_ncsnv2", "n_samples": 150}
+    sizes = {"n_samples": 150, "n_confirmed": 1_000, "batch_size": 50}
+    assert seen == {"folder": tmp_path, "network": "mnist_ncsnv2", **sizes, "machine": drawing.CPU}
     assert "150 samples" in capsys.readouterr().out
-    assert main(["evaluate", "--curve", "mnist_ncsnv2", "--n-steps", "5"]) == 1
-    assert "--curve must be given only what it takes, --n-samples, --folder, got --n-steps" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["evaluate", "--curve", "mnist_ncsnv2", "--n-steps", "5"])
+    assert "unrecognized arguments: --n-steps 5" in capsys.readouterr().err
 
 
 # --- the record ------------------------------------------------------------------------------------------------------

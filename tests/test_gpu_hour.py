@@ -1,6 +1,5 @@
 """An hour of GPU at toy size: the same command, from training to records, on small images and a small Inception."""
 
-import functools
 import math
 
 import pytest
@@ -9,8 +8,8 @@ from torch.nn.functional import avg_pool2d
 
 import claims
 import gpu_hour
+import I2
 import I9
-import recorded
 from I9 import ColourSamples
 from sbgm import data, generation, geometric_sigmas
 from sbgm.data import DataSet
@@ -48,7 +47,7 @@ def toy(monkeypatch, tmp_path):
         split: torch.rand(400, 3, 8, 8, generator=seeded(seed)) ** 2 for seed, split in enumerate(("train", "test"))
     }
     monkeypatch.setitem(data.SETS, "cifar10", DataSet("CIFAR-10", (3, 8, 8), images=images.__getitem__))
-    for module in (gpu_hour, I9, recorded):
+    for module in (gpu_hour, I9, I2):
         monkeypatch.setattr(module, "Inception", SmallInception)
     monkeypatch.setattr(inception, "N_FEATURES", N_FEATURES)
     monkeypatch.setattr(inception, "FEWEST_FOR_FID", FEWEST)
@@ -65,8 +64,9 @@ def modified(folder):
 
 def test_the_command_trains_chooses_draws_measures_and_records(toy, monkeypatch, capsys):
     monkeypatch.setattr(gpu_hour, "N_ALGORITHM_1", 50)
-    quick = functools.partial(recorded.measure_i2, n_steps=1, n_reference=100)
-    monkeypatch.setitem(recorded.MEASURES, "I2", quick)
+    quick = {"n_steps": 1, "n_reference": 100}
+    settings = [p.replace(default=quick.get(p.name, p.default)) for p in I2.measure.settings]
+    monkeypatch.setattr(I2.measure, "settings", settings)
     out = toy / "out"
     sizes = ["--minutes", "0.05", "--channels", "2", "--n-samples", "60", "--chains", "30"]
     words = ["cifar10", "--out", str(out), *sizes, *TOY]
@@ -125,15 +125,15 @@ def test_an_interrupted_measurement_goes_on_and_other_weights_have_samples_of_th
     kept = generation.save_tensors
     monkeypatch.setattr(generation, "save_tensors", lambda file, *a, **k: kept(file, *a, **k) or interrupt())
     with pytest.raises(KeyboardInterrupt):
-        recorded.evaluate("I9", toy / "samples", **options)
+        I9.measure(toy / "samples", **options)
     before = modified(toy / "samples")
     monkeypatch.setattr(generation, "save_tensors", kept)
-    record = recorded.evaluate("I9", toy / "samples", **options)
+    record = I9.measure(toy / "samples", **options)
     assert before.items() < modified(toy / "samples").items()
-    assert recorded.evaluate("I9", toy / "whole", **options) == record
+    assert I9.measure(toy / "whole", **options) == record
     assert claims.weights_facts(options["weights"]).items() <= record.facts.items()
     network(toy / "a.safetensors", seed=1)
-    assert recorded.evaluate("I9", toy / "samples", **options).measurements != record.measurements
+    assert I9.measure(toy / "samples", **options).measurements != record.measurements
     assert len(list((toy / "samples").iterdir())) == 2
 
 
@@ -152,7 +152,7 @@ def test_each_checkpoint_is_drawn_with_its_own_weights_and_the_nearest_is_taken(
 
     monkeypatch.setattr(I9, "checkpoint_fids", distances)
     options = {"n_samples": 60, "sampler": "renewing", "batch_size": 30, "weights": str(toy)}
-    record = recorded.evaluate("I9", toy / "samples", **options)
+    record = I9.measure(toy / "samples", **options)
     assert record.measurements[-1].value == 1.0
     assert claims.weights_facts(str(files[1])).items() <= record.facts.items()
     assert "--n-reference" not in record.facts["command"]

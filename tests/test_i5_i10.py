@@ -5,7 +5,7 @@ import torch
 
 import claims
 import I5
-import recorded
+import I10
 from drawing import Drawn
 from I5 import N_SHEET
 from sbgm.data import load_images
@@ -57,8 +57,8 @@ def test_mnist_has_the_shared_cell_of_i1_once_and_no_more_steps_than_asked(tmp_p
         return the_map(GOOD)
 
     monkeypatch.setattr(I5, "measure_map", measured)
-    I5.measure_i5(tmp_path, n_steps=30, weights="mnist_classifier")
-    I5.measure_i5(tmp_path, n_steps=100, weights="mnist_classifier")
+    I5.measure(tmp_path, n_steps=30, weights="mnist_classifier")
+    I5.measure(tmp_path, n_steps=100, weights="mnist_classifier")
     assert sorted(asked[0]) == [(30, 5e-6), (30, 2e-5), (30, 5e-5), (100, 2e-5)]
     assert sorted(asked[1]) == sorted((t, eps) for t in (30, 50, 100) for eps in I5.MNIST_STEP_SIZES)
 
@@ -66,21 +66,16 @@ def test_mnist_has_the_shared_cell_of_i1_once_and_no_more_steps_than_asked(tmp_p
 def test_i10_reports_both_distances_and_the_noise_that_is_left(tmp_path, monkeypatch):
     images = load_images("digits")[:200]
     noisy = images + 0.01 * torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
-    monkeypatch.setattr(records, "results_folder", lambda: tmp_path)
-    monkeypatch.setattr(recorded, "enter", lambda claim_id, checks, tensors, **_: (claim_id, checks, tensors))
-    monkeypatch.setattr(recorded, "draw", lambda *_, **__: Drawn(noisy[None], images[None]))
-    monkeypatch.setattr(recorded, "some_images", lambda *_: images)
-    monkeypatch.setattr(recorded, "require_enough_digits", lambda **_: None)
-    monkeypatch.setattr(recorded, "digit_distance", lambda x: frechet_distance(x.flatten(1), images.flatten(1)))
-    monkeypatch.setattr(recorded.Drawing, "facts", lambda *_: {})
-    claim_id, checks, tensors = recorded.measure_digits("I10", tmp_path, n_samples=200)
-    assert claim_id == "I10"
-    assert checks[1].value < 1e-6 < checks[0].value
-    assert checks[3].value == pytest.approx(1, abs=4 * checks[3].se)
-    assert checks[4].value == 0
-    assert tensors["samples"].shape == tensors["denoised"].shape == (16, 1, 8, 8)
+    monkeypatch.setattr(I10, "draw_digits", lambda *_: (Drawn(noisy[None], images[None]), {}))
+    monkeypatch.setattr(I10, "some_images", lambda *_: images)
+    monkeypatch.setattr(I10, "digit_distance", lambda x: frechet_distance(x.flatten(1), images.flatten(1)))
+    found = I10.measure.function(tmp_path, n_samples=200)
+    assert found.measurements[1].value < 1e-6 < found.measurements[0].value
+    assert found.measurements[3].value == pytest.approx(1, abs=4 * found.measurements[3].se)
+    assert found.measurements[4].value == 0
+    assert found.content["samples"].shape == found.content["denoised"].shape == (16, 1, 8, 8)
 
 
 def test_i10_expects_nothing_of_the_distances():
     measured = Measured("d", 2.0, 0.1, 200, 5_000, "images", "features")
-    assert all(c.holds for c in recorded.i10_measurements(measured, measured, Estimate(1.0, 0.1), Estimate(0.1, 0.1)))
+    assert all(c.holds for c in I10.i10_measurements(measured, measured, Estimate(1.0, 0.1), Estimate(0.1, 0.1)))

@@ -8,7 +8,6 @@ from torch import nn
 
 import claims
 import I8
-import recorded
 from I8 import Inpainting
 from sbgm import generation, masks
 from sbgm.cli import main
@@ -278,7 +277,7 @@ def faces(small, weights, monkeypatch, tmp_path):
 def test_faces_are_measured_beside_digits_in_numbers_alone(faces, small, weights, tmp_path, monkeypatch):
     monkeypatch.setattr(I8, "Inpainting", lambda *a, **k: Inpainting(*a, **k, precision="fp32"))
     options = {"n_images": 2, "n_steps": 30, "step_size": 3e-5, "weights": weights, "faces": faces}
-    record = recorded.evaluate("I8", tmp_path / "run", **options)
+    record = I8.measure(tmp_path / "run", **options)
     assert record.data == "broad; the first 2 test images of mnist_small; as many of CelebA, uncurated"
     assert "CelebA at C = 2" in record.narrower
     assert record.facts["command"].endswith(f"--weights {weights} --faces {faces}")
@@ -297,12 +296,12 @@ def test_a_network_of_digits_is_none_of_faces(faces, small, weights, tmp_path):
     with pytest.raises(
         ValueError, match=r"faces must name a network on images of shape \(3, 8, 8\), got .*, on \(1, 28"
     ):
-        I8.measure_i8(tmp_path / "run", n_images=2, weights=weights, faces=weights)
+        I8.measure(tmp_path / "run", n_images=2, weights=weights, faces=weights)
     assert small.calls == 0
 
 
 def test_a_failing_expectation_records_nothing(small, weights, tmp_path, monkeypatch):
     monkeypatch.setattr(I8, "load_classifier", lambda: always(4))
     with pytest.raises(AssertionError, match="I8 not reproduced and was not recorded"):
-        recorded.evaluate("I8", tmp_path / "run", n_images=2, n_steps=2, weights=weights)
+        I8.measure(tmp_path / "run", n_images=2, n_steps=2, weights=weights)
     assert not (tmp_path / "results").exists()

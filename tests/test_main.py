@@ -13,7 +13,6 @@ from safetensors.torch import load_file
 
 import claims
 import M2
-import recorded
 from claims import Settled, expected, reported, settle
 from M2 import Figure1
 from sbgm import cli as command
@@ -189,7 +188,7 @@ def test_a_run_that_meets_what_was_expected_is_recorded_with_all_it_takes(tiny, 
     shipped = load_file(path)
     assert {name: curve.shape for name, curve in shipped.items()} == {"raw": (2, 5000), "noised": (2, 5000)}
     assert record.facts["iterations"] == 5000
-    assert (record.facts["channels"], record.facts["batch_size"], record.facts["seed"]) == (8, 2, "0 and 1")
+    assert (record.facts["channels"], record.facts["batch_size"], record.facts["seeds"]) == (8, 2, 2)
     assert record.facts["torch"] == torch.__version__
     assert "cores" in record.facts["hardware"]
     assert record.facts["command"] == "python -m sbgm evaluate --claim M2 --iterations 5000 --seeds 2"
@@ -266,13 +265,5 @@ def test_ctrl_c_says_how_to_go_on(tiny, folders, capsys, monkeypatch):
     assert "The same command goes on from what is in" in capsys.readouterr().err
 
 
-def test_runs_are_kept_in_the_repositorys_ignored_folder_unless_told_otherwise(monkeypatch):
-    asked = []
-
-    def evaluate(claim_id, folder, **options):
-        asked.append((claim_id, folder, options))
-        return RECORDED
-
-    monkeypatch.setattr(recorded, "evaluate", evaluate)
-    command.main(["evaluate", "--claim", "M2"])
-    assert asked == [("M2", ROOT / "runs" / "M2", {"accept": False})]
+def test_runs_are_kept_in_the_repositorys_ignored_folder_unless_told_otherwise():
+    assert M2.measure.parser().parse_args([]).folder == ROOT / "runs" / "M2"

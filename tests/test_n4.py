@@ -7,7 +7,6 @@ import pytest
 
 import claims
 import N4
-import recorded
 from N4 import NetworkRow
 from sbgm.measure import records
 
@@ -68,19 +67,15 @@ def small(monkeypatch, tmp_path):
     monkeypatch.setattr(N4, "late", lambda n: N4.DigitsTraining(**shape, one_cycle=False, n_iterations=n))
     monkeypatch.setattr(N4, "N_SAMPLES", 70)
     monkeypatch.setattr(N4, "N_LATE", 2)
-    monkeypatch.setattr(N4, "measure", quick(N4.measure))
+    monkeypatch.setattr(N4, "measure_network", stand_in)
     monkeypatch.setattr(records, "results_folder", lambda: tmp_path / "results")
     return tmp_path
 
 
-def quick(measure):
+def stand_in(network, settings, iteration, images, held_out):
     """Sampling stands for itself elsewhere: a distance that grows with the loss."""
-
-    def stand_in(network, settings, iteration, images, held_out):
-        loss = float(settings.width + iteration)
-        return NetworkRow(settings.width, 1, "layer", iteration, 1, -loss, 100 - loss, 90 - loss)
-
-    return stand_in
+    loss = float(settings.width + iteration)
+    return NetworkRow(settings.width, 1, "layer", iteration, 1, -loss, 100 - loss, 90 - loss)
 
 
 def test_a_run_is_recorded_with_its_table_and_goes_on_where_it_was(small, monkeypatch):
@@ -95,9 +90,9 @@ def test_a_run_is_recorded_with_its_table_and_goes_on_where_it_was(small, monkey
 
     monkeypatch.setattr(N4, "_train_and_measure", counted)
     with pytest.raises(KeyboardInterrupt):
-        recorded.evaluate("N4", small / "run", n_iterations=2)
+        N4.measure(small / "run", iterations=2)
     assert not (small / "results").exists()
-    record = recorded.evaluate("N4", small / "run", n_iterations=2)
+    record = N4.measure(small / "run", iterations=2)
     assert len(measured) == 4 + 7  # three are kept, the fourth is done again
     assert repr(record) == "N4 reproduced in part"
     assert claims.load_record("N4") == record
@@ -108,8 +103,8 @@ def test_a_run_is_recorded_with_its_table_and_goes_on_where_it_was(small, monkey
 
 
 def test_numbers_of_other_settings_are_not_reused(small):
-    first = recorded.evaluate("N4", small / "run", n_iterations=2)
-    second = recorded.evaluate("N4", small / "run", n_iterations=4)
+    first = N4.measure(small / "run", iterations=2)
+    second = N4.measure(small / "run", iterations=4)
     assert first.facts["iterations"] == 2
     assert [row.iteration for row in N4.read_rows(claims.attached_file(second))[0]] == [4] * 9
 
@@ -117,5 +112,5 @@ def test_numbers_of_other_settings_are_not_reused(small):
 def test_a_failing_expectation_records_nothing(small, monkeypatch):
     monkeypatch.setattr(N4, "networks", lambda n: [N4.DigitsTraining(width=8, n_blocks=1, n_iterations=n)])
     with pytest.raises(AssertionError, match=r"(?s)N4 .* networks: 1   expected at least 8"):
-        recorded.evaluate("N4", small / "run", n_iterations=2)
+        N4.measure(small / "run", iterations=2)
     assert not (small / "results").exists()

@@ -103,7 +103,7 @@ def test_bad_numbers_are_named(name):
 
 def test_the_machine_changes_neither_the_name_of_samples_nor_the_samples(folder, monkeypatch):
     seen = []
-    monkeypatch.setattr(drawing, "compiled", lambda network: (seen.append(network), network)[1])
+    monkeypatch.setattr("sbgm.train.runs.compiled", lambda network: (seen.append(network), network)[1])
     compiled = draw(small_drawing(), folder / "a", Machine(compile=True))
     assert len(seen) == 1
     plain = draw(small_drawing(), folder / "a")  # finds them

@@ -1,8 +1,6 @@
 """F1: five scores with four samplers, on three mixtures, from two seeds each.
 
-    python notebooks/lab/F1.py FOLDER
-
-What is done is kept in FOLDER; a run that was stopped goes on with the next score.
+What is done is kept; a run that was stopped goes on with the next score.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from claims import declared, enter_as_found, reported
+from claims import Found, claim, declared, reported
 from sbgm import (
     ConditionalMLP,
     EnergyMLP,
@@ -100,8 +98,9 @@ def measure_run(indices: range, generator: torch.Generator) -> dict[str, Tensor]
     return {"rows": torch.tensor(rows, dtype=torch.float64)}
 
 
-def measure(folder: Path) -> None:
-    """Measure F1 and record it."""
+@claim("F1")
+def measure(folder: Path) -> Found:
+    """Measure F1."""
     found = [part["rows"] for part in draw_batches(measure_run, len(RUNS), seed=0, batch_size=1, folder=folder)]
     stds, annealed, one_level = [], [], []
     for rows in found:
@@ -115,8 +114,7 @@ def measure(folder: Path) -> None:
                 one_level.append(abs(share - 1 / n_modes))
     n_combinations = sum(len({row[0] for row in rows.tolist()}) for rows in found)
     (std, std_se), (weight, weight_se) = max(stds), max(annealed)
-    enter_as_found(
-        "F1",
+    return Found(
         [
             declared("F1", "component std off its prediction, the worst", std, se=std_se),
             declared("F1", "weight annealed off the mixture's, the worst", weight, se=weight_se),
@@ -130,11 +128,9 @@ def measure(folder: Path) -> None:
         data="the paper's mixture, one of three modes and one of five; two networks of each learned score",
         note=f"{N_CHAINS:,} chains for each combination; each number is the worst of all.",
         networks=[],
-        command="python notebooks/lab/F1.py runs/F1",
         facts={"n_chains": N_CHAINS, "n_seeds": N_SEEDS, "seed": 0},
     )
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    measure(Path(sys.argv[1]))
+    sys.exit(measure.start())

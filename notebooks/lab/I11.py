@@ -1,8 +1,6 @@
 """I11: a score network trained on raw MNIST, at three checkpoints that have not blown up, by plain Langevin dynamics.
 
-    python notebooks/lab/I11.py FOLDER
-
-What is done is kept in FOLDER; a run that was stopped goes on with the next 50 iterations, or batch of samples.
+What is done is kept; a run that was stopped goes on with the next 50 iterations, or batch of samples.
 """
 
 from __future__ import annotations
@@ -12,11 +10,10 @@ import math
 import sys
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 import I6
-from claims import declared, enter_as_found, reported
+from claims import Found, claim, declared, reported
 from drawing import Drawing, digit_distance, draw
 from M2 import SETTINGS, load_raw, train_figure1
 from sbgm.data import load_images
@@ -58,8 +55,9 @@ def samples_of(file: Path, folder: Path) -> Tensor | None:
         return None
 
 
-def measure(folder: Path) -> None:
-    """Measure I11 and record it."""
+@claim("I11")
+def measure(folder: Path) -> Found:
+    """Measure I11."""
     chosen = checkpoints(folder)
     samples = {step: samples_of(file, folder) for step, file in chosen.items()}
     drawn = {step: x for step, x in samples.items() if x is not None}
@@ -67,8 +65,7 @@ def measure(folder: Path) -> None:
     distances = {step: digit_distance(x) for step, x in drawn.items()}
     nearest = min((ratio(d, annealed) for d in distances.values()), key=lambda r: r.value, default=math.inf)
     smallest = "Fréchet distance, no noise over annealed, the smallest of three checkpoints"
-    enter_as_found(
-        "I11",
+    return Found(
         [
             declared("I11", smallest, nearest),
             declared("I11", "control: training digits with noise σ_L, over annealed", ratio(real, annealed)),
@@ -84,11 +81,9 @@ def measure(folder: Path) -> None:
         "10,000 MNIST test images",
         note="Fréchet distances in the features of our own classifier.",
         networks=["mnist_ncsn", "mnist_classifier"],
-        command="python notebooks/lab/I11.py runs/I11",
         facts={"n_samples": I6.N_SAMPLES, "n_steps": 1_000, "step_size": 2e-5, "precision": "fp32", "seed": 0},
     )
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    measure(Path(sys.argv[1]))
+    sys.exit(measure.start())

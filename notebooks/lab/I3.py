@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from claims import Measurement, Settled, command, enter, guard, reported
+from claims import Found, Measurement, claim, guard, reported
 from drawing import CPU, Drawing, Machine
 from sbgm.data import SPLITS, load_images
 from sbgm.files import file_hash
@@ -27,7 +28,7 @@ __all__ = [
     "chains_to_show",
     "draw_faces",
     "i3_measurements",
-    "measure_faces",
+    "measure",
 ]
 
 BATCH = 32  # one size for all chains: a compiled network is compiled once
@@ -111,7 +112,8 @@ def draw_faces(drawing: Drawing, folder: Path, machine: Machine = CPU) -> Faces:
     return Faces(samples, denoised, parts[0]["film"], filled["fills"])
 
 
-def measure_faces(
+@claim("I3", folder="samples")
+def measure(
     folder: Path,
     n_samples: int = 1_000,
     n_steps: int = 100,
@@ -119,24 +121,18 @@ def measure_faces(
     weights: str = "celeba_ncsn",
     fid_weights: Path | None = None,
     machine: Machine = CPU,
-) -> Settled:
+) -> Found:
     """Report I3: draw faces, compare them with test faces by KID, and look how near they come to training faces.
 
-    The record holds the film, the fills, and the first 64 samples that `chains_to_show` does not leave out.
+    The record holds the film, the fills, and the first 64 samples that `chains_to_show` does not leave out. A film or a
+    fill that shows a face too near to a training face is an AssertionError, and nothing is recorded.
 
     Args:
-        folder: where samples are kept, those of other claims included.
-        n_samples: how many, some more than the 64 that are shown.
-        n_steps: T, fewer than the paper's 100 for a trial.
-        step_size: ε; with 5e-5, 40 steps go as far as the paper's 100 with 2e-5.
-        weights: a file of a network's weights.
-        fid_weights: Inception's, see `Inception`.
-        machine: where and how networks run.
-
-    Raises:
-        ImportError, ConnectionError: Inception is not at hand, see `sbgm.measure.inception`.
-        DataNotFoundError: the faces are not at hand.
-        AssertionError: the film or a fill shows a face that is too near to a training face; nothing is recorded.
+        n_samples: samples, some more than the 64 that are shown
+        n_steps: T, Langevin steps a level
+        step_size: ε; with 5e-5, 40 steps go as far as the paper's 100 with 2e-5
+        weights: a file of a network's weights
+        fid_weights: Inception's weights, a file ($SBGM_FID_WEIGHTS, or a download)
     """
     sizes = {"n_samples": n_samples, "n_steps": n_steps, "step_size": step_size, "batch_size": BATCH}
     drawing = Drawing(weights, precision=machine.precision, **sizes)
@@ -161,18 +157,14 @@ def measure_faces(
     chosen = chains_to_show(near.values())
     sheets = {"samples": faces.samples[chosen], "denoised": faces.denoised[chosen]}
     tensors = {name: quantise(x) for name, x in (sheets | {"fills": faces.fills, "film": faces.film}).items()}
-    options = {"n_samples": n_samples, "n_steps": n_steps, "step_size": step_size, "weights": weights}
-    return enter(
-        "I3",
+    return Found(
         i3_measurements(distances, near),
         tensors,
         narrower=f"C = {load_network(weights).arguments['channels']}, {len(training):,} faces to train on",
         status="reported",
         data=f"{n_samples:,} samples; {len(test.features):,} CelebA test images",
         note="KID: the kernel distance in Inception's features. The network does not ship; no photograph is shown.",
-        networks=[],
-        command=command("I3", *machine.flags, **options),
-        facts=drawing.facts("n_samples", "n_steps", "step_size", "precision", "seed")
+        facts=drawing.facts("precision", "seed")
         | {"inception": inception.name, "network": file_hash(weights_file(weights))},
     )
 
@@ -218,3 +210,7 @@ def i3_measurements(distances: dict[str, Measured], near: dict[str, Distances]) 
             reported(f"1 % of test faces are nearer than, {space}", float(of.least)),
         ]
     return found
+
+
+if __name__ == "__main__":
+    sys.exit(measure.start())

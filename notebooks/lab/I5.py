@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +11,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from claims import Measurement, Settled, command, enter, expected, reported
+from claims import Found, Measurement, claim, expected, reported
 from drawing import CPU, Drawing, Machine, digit_distance, draw, require_enough_digits
 from sbgm.checked import Batch, Positive, checked, count_from
 from sbgm.data import load_images
@@ -23,8 +24,8 @@ __all__ = [
     "constant_pixels",
     "digits_map",
     "i5_measurements",
+    "measure",
     "measure_cell",
-    "measure_i5",
     "measure_map",
     "noise_on_constant_pixels",
 ]
@@ -91,27 +92,23 @@ LOW, HIGH = 1.2, 1.3
 WITHIN = 1.5
 
 
+@claim("I5", folder="samples")
 @checked
-def measure_i5(
+def measure(
     folder: Path,
     n_samples: int = 200,
     n_steps: Annotated[int, count_from(N_STEPS[0])] = 100,
     weights: str = "mnist_ncsn",
     machine: Machine = CPU,
-) -> Settled:
+) -> Found:
     """Measure I5: draw samples at every T and ε, and compare them with real images.
 
-    Args:
-        folder: where samples are kept, those of other claims included: I1 draws the first of T = 100, ε = 2e-5.
-        n_samples: of MNIST in each cell; more than 128, the number of features. The digits' map has 1,000.
-        n_steps: the largest T on MNIST besides 100 at ε = 2e-5; the time is proportional to the sum of them.
-        weights: another network on MNIST than the shipped one, by name or file.
-        machine: where and how that network runs.
+    I1 draws the first of T = 100, ε = 2e-5; they are kept in the same folder.
 
-    Raises:
-        DataNotFoundError: MNIST is not at hand.
-        ValueError: there are too few samples.
-        NotReproducedError: it is not reproduced, or inconclusive; the message shows why, and nothing is recorded.
+    Args:
+        n_samples: samples of MNIST in each cell, more than 128, the number of features; the digits' map has 1,000
+        n_steps: the largest T on MNIST besides 100 at ε = 2e-5; the time is proportional to the sum of them
+        weights: another network on MNIST than the shipped one, by name or file
     """
     require_enough_digits(n_samples=n_samples)
     digits = digits_map(folder, N_STEPS + BEYOND_N_STEPS, STEP_SIZES + BEYOND_STEP_SIZES)
@@ -120,8 +117,7 @@ def measure_i5(
     common = {"n_samples": n_samples, "batch_size": machine.n_chains}
     drawings = [Drawing(weights, n_steps=t, step_size=eps, **common) for t, eps in places]
     mnist = measure_map(drawings, folder, some_images("mnist", "train"), digit_distance, machine)
-    return enter(
-        "I5",
+    return Found(
         i5_measurements(digits, "digits") + i5_measurements(mnist, "MNIST"),
         {**digits.tensors("digits"), **mnist.tensors("mnist")},
         data=f"digits_mlp, {N_DIGITS:,} samples a cell; {weights_file(weights).stem}, {n_samples} a cell, 10,000 MNIST "
@@ -129,8 +125,7 @@ def measure_i5(
         note="Fréchet distances: of digits in pixels to training digits, of MNIST in our own classifier's features.",
         narrower="8×8 digits, and MNIST at half the paper's width",
         networks=["digits_mlp", weights, "mnist_classifier"],
-        command=command("I5", *machine.flags, n_samples=n_samples, n_steps=n_steps, weights=weights),
-        facts={"n_samples": n_samples, "n_samples_digits": N_DIGITS, "largest_n_steps": n_steps, "seed": 0},
+        facts={"n_samples_digits": N_DIGITS, "seed": 0},
     )
 
 
@@ -212,3 +207,7 @@ def measure_map(
 def _over_predicted(step_map: StepMap, n_steps: int, step_size: float) -> float:
     cell = step_map.at(n_steps, step_size)
     return cell.measured / cell.predicted
+
+
+if __name__ == "__main__":
+    sys.exit(measure.start())

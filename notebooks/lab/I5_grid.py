@@ -1,8 +1,6 @@
 """I5: how far Algorithm 1's samples of MNIST are from digits at T of 50, 100 and 200, and three ε.
 
-    python notebooks/lab/I5_grid.py FOLDER
-
-What is done is kept in FOLDER; a run that was stopped goes on with the next batch of samples. The record is written
+What is done is kept; a run that was stopped goes on with the next batch of samples. The record is written
 with 300 samples a cell, and again with 600 and 1,000.
 """
 
@@ -16,8 +14,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from claims import declared, enter_as_found, load_record, reported
-from drawing import Drawing, Machine, draw
+from claims import Found, claim, declared, load_record, reported
+from drawing import CPU, Drawing, Machine, draw
 from I5 import measure_cell
 from sbgm.files import load_tensors
 from sbgm.measure import Estimate, Measured, frechet_distance, ratio, some_images
@@ -56,8 +54,13 @@ def spread(features: list[Tensor]) -> Estimate:
     return Estimate(value, value * math.sqrt(sum(squares)) / 2)
 
 
-def measure(folder: Path, n_samples: int, machine: Machine) -> None:
-    """Measure I5 with so many samples a cell, and record it."""
+@claim("I5")
+def measure(folder: Path, n_samples: int = 300, machine: Machine = CPU) -> Found:
+    """Measure I5 on a grid of T and ε that the record before has not.
+
+    Args:
+        n_samples: samples a cell
+    """
     before, sigmas = load_record("I5"), load_network("mnist_ncsn").sigmas
     tensors, space = load_tensors(attached_file(before))[0], feature_space("mnist")
     cells, sheets, features = [], [], []
@@ -75,8 +78,7 @@ def measure(folder: Path, n_samples: int, machine: Machine) -> None:
     step_map = StepMap(tuple(cells), torch.stack(sheets))
     kept = {name: tensors[name] for name in ("digits", "digits_sheets")}
     digits = [before.measurement(label) for label in DIGITS]
-    enter_as_found(
-        "I5",
+    return Found(
         [
             *(declared("I5", m.label, m.value, se=m.se) for m in digits),
             declared("I5", "MNIST: worst of 9 cells of ratio ≤ 1.2, over the best", spread(features)),
@@ -89,12 +91,9 @@ def measure(folder: Path, n_samples: int, machine: Machine) -> None:
         "MNIST's worst and best cell are chosen by one half of the samples and compared by the other.",
         narrower="8×8 digits, and MNIST at half the paper's width",
         networks=["digits_mlp", "mnist_ncsn", "mnist_classifier"],
-        command="python notebooks/lab/I5_grid.py runs/I5",
         facts={"n_samples": n_samples, "n_samples_digits": 1_000, "seed": 0, "compiled": machine.compile},
     )
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    for n in N_SAMPLES:
-        measure(Path(sys.argv[1]), n, Machine(compile="--compile" in sys.argv))
+    sys.exit(measure.start())

@@ -1,8 +1,6 @@
 """I6: 1,000 samples of the network of one noise level, by plain Langevin dynamics, beside the annealed ones of I1.
 
-    python notebooks/lab/I6.py FOLDER
-
-What is done is kept in FOLDER; a run that was stopped goes on with the next batch of samples.
+What is done is kept; a run that was stopped goes on with the next batch of samples.
 """
 
 from __future__ import annotations
@@ -13,8 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from claims import Measurement, declared, enter_as_found, load_record, reported
-from drawing import Drawing, Machine, digit_distance, draw
+from claims import Found, Measurement, claim, declared, load_record, reported
+from drawing import CPU, Drawing, Machine, digit_distance, draw
 from sbgm.files import load_tensors
 from sbgm.measure import Measured, quantise, ratio, some_images
 from sbgm.measure.records import attached_file
@@ -50,18 +48,17 @@ def i6_measurements(samples: Tensor, annealed: Measured, real: Measured) -> list
     ]
 
 
-def measure(folder: Path, machine: Machine) -> None:
-    """Measure I6 and record it."""
+@claim("I6", folder="samples")
+def measure(folder: Path, machine: Machine = CPU) -> Found:
+    """Measure I6."""
     samples = draw(ONE_LEVEL, folder, machine).states[-1]
-    enter_as_found(
-        "I6",
+    return Found(
         i6_measurements(samples, annealed_distance(), real_distance()),
         {"samples": quantise(samples)},
         narrower="half the paper's width, on MNIST",
         data=f"mnist_one_level, {N_SAMPLES:,} samples; those of I1; 10,000 MNIST test images",
         note="Fréchet distances in the features of our own classifier.",
         networks=["mnist_one_level", "mnist_ncsn", "mnist_classifier"],
-        command="python notebooks/lab/I6.py runs/samples",
         facts={
             **ONE_LEVEL.facts(*HOW),
             "compiled": machine.compile,
@@ -70,5 +67,4 @@ def measure(folder: Path, machine: Machine) -> None:
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    measure(Path(sys.argv[1]), Machine(compile="--compile" in sys.argv))
+    sys.exit(measure.start())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from claims import Measurement, Settled, command, enter, expected, reported
+from claims import Found, Measurement, claim, expected, reported
 from drawing import CPU, Chains, Machine
 from sbgm import masks
 from sbgm.checked import Count, checked, count_from
@@ -30,8 +31,8 @@ __all__ = [
     "draw_fills",
     "i8_measurements",
     "last_y",
+    "measure",
     "measure_fills",
-    "measure_i8",
 ]
 
 
@@ -182,7 +183,8 @@ LEAST_KEPT = {"right-half": 0.70, "random": 0.95}  # of the class; nothing is ex
 N_SHEET_IMAGES, N_SHEET_FILLS = 10, 6
 
 
-def measure_i8(
+@claim("I8")
+def measure(
     folder: Path,
     n_images: int = 20,
     n_steps: int = 100,
@@ -190,29 +192,17 @@ def measure_i8(
     weights: str = "mnist_ncsn",
     faces: str | None = None,
     machine: Machine = CPU,
-) -> Settled:
+) -> Found:
     """Measure I8: inpaint the first test digits, and test faces, and compare the fills with what was hidden.
 
-    The fills of each image are kept in `folder`; a run that was stopped goes on with the next image. The record,
-    I8.json, and what it rests on, I8.safetensors, are written to `results_folder()` unless the claim is not
-    reproduced, or inconclusive.
+    The fills of each image are kept in `folder`; a run that was stopped goes on with the next image.
 
     Args:
-        folder: where the fills are kept.
-        n_images: fewer make a quicker record; 20 digits take some 2½ hours of one quiet core.
-        n_steps: T; the time is proportional to it.
-        step_size: ε; with 5e-5, 40 steps go as far as the paper's 100 with 2e-5.
-        weights: another network than the shipped one, by name or file.
-        faces: a network on CelebA, a file, that fills in as many test faces; the record has their numbers, no picture.
-        machine: where and how it runs.
-
-    Returns:
-        The record.
-
-    Raises:
-        DataNotFoundError: faces are asked for, and CelebA is not at hand.
-        ValueError: `faces` names a network on images of another shape.
-        NotReproducedError: it is not reproduced, or inconclusive; the message shows why, and nothing is recorded.
+        n_images: test images; 20 digits take some 2½ hours of one quiet core
+        n_steps: T, Langevin steps a level; the time is proportional to it
+        step_size: ε; with 5e-5, 40 steps go as far as the paper's 100 with 2e-5
+        weights: another network than the shipped one, by name or file
+        faces: a network on CelebA, a file, that fills in as many test faces; the record has their numbers, no picture
     """
     settings = Inpainting(weights, n_images=n_images, n_steps=n_steps, step_size=step_size)
     images, labels = (load(DATA, "test")[:n_images] for load in (load_images, load_labels))
@@ -223,7 +213,7 @@ def measure_i8(
     tensors = measured | {name: quantise(pictures) for name, pictures in sheet.items()}
     data, narrower = f"{weights_file(weights).stem}; the first {n_images} test images of {DATA}", "MNIST"
     facts = {
-        **settings.facts("n_images", "n_fills", "n_steps", "step_size"),
+        "n_fills": settings.n_fills,
         "sigma_min": _sigma_min(load_network(weights)),
         **settings.facts("precision", "seed"),
     }
@@ -234,16 +224,13 @@ def measure_i8(
         found += more
         data, narrower = f"{data}; as many of CelebA", f"MNIST, and CelebA at C = {channels}"
         facts["network of faces"] = file_hash(weights_file(faces))
-    sizes = {"n_images": n_images, "n_steps": n_steps, "step_size": step_size, "weights": weights, "faces": faces}
-    return enter(
-        "I8",
+    return Found(
         found,
         tensors,
         data=f"{data}, uncurated",
         note=f"{settings.n_fills} fills of each image behind each mask; standard errors are over images.",
         narrower=f"{narrower}, where Fig. 6 has CelebA and CIFAR-10",
         networks=[weights, SHIPPED_CLASSIFIER],
-        command=command("I8", *machine.flags, **sizes),
         facts=facts,
     )
 
@@ -310,3 +297,7 @@ def i8_measurements(measured: dict[str, Tensor], *, sigma_min: float, of: str = 
             for kind, ratio in ratios.items()
         ),
     ]
+
+
+if __name__ == "__main__":
+    sys.exit(measure.start())

@@ -1,8 +1,6 @@
 """I8: fills of 100 test digits behind a random mask, and every mask beside a mean digit and black, which must fail.
 
-    python notebooks/lab/I8_fills.py FOLDER
-
-What is done is kept in FOLDER; a run that was stopped goes on with the next image.
+What is done is kept; a run that was stopped goes on with the next image.
 """
 
 from __future__ import annotations
@@ -14,8 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from claims import declared, enter_as_found, load_record
-from drawing import Machine
+from claims import Found, claim, declared, load_record
+from drawing import CPU, Machine
 from I8 import DATA, Inpainting, draw_fills, measure_fills
 from sbgm import masks
 from sbgm.data import load_images, load_labels
@@ -66,8 +64,9 @@ def controls(kind: str) -> dict[str, Estimate]:
     return shares
 
 
-def measure(folder: Path, machine: Machine) -> None:
-    """Measure I8 and record it, with the numbers of the record before, of 20 fills each and of faces."""
+@claim("I8")
+def measure(folder: Path, machine: Machine = CPU) -> Found:
+    """Measure I8, with the numbers of the record before, of 20 fills each and of faces."""
     before, tensors = load_record("I8"), load_tensors(attached_file(load_record("I8")))[0]
     images, labels = load_images(DATA, "test"), load_labels(DATA, "test")
     shares, found = {}, [declared("I8", "fills of an image", N_FILLS)]
@@ -88,15 +87,13 @@ def measure(folder: Path, machine: Machine) -> None:
     for kind, share in shares.items():
         found.append(declared("I8", f"{kind}: {SAYS}", share))
         found += [declared("I8", f"control: {kind}, {name}: {SAYS}", c) for name, c in controls(kind).items()]
-    enter_as_found(
-        "I8",
+    return Found(
         [*(m for m in before.measurements if m.label not in {f.label for f in found}), *found],
         tensors,
         narrower=before.narrower,
         data=f"{before.data}; new fills of the first 100 behind the random mask, of the first 20 behind the others",
         note="Standard errors are over images. Numbers of 20 fills each, and of faces, are of the record before.",
         networks=["mnist_ncsn", SHIPPED_CLASSIFIER, JUDGE],
-        command="python notebooks/lab/I8_fills.py runs/I8",
         facts={
             **{name: before.facts[name] for name in ("n_steps", "step_size", "sigma_min", "precision", "seed")},
             "n_fills": N_FILLS,
@@ -108,5 +105,4 @@ def measure(folder: Path, machine: Machine) -> None:
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    measure(Path(sys.argv[1]), Machine(compile="--compile" in sys.argv))
+    sys.exit(measure.start())

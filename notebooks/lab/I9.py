@@ -6,6 +6,7 @@ A run's checkpoint is chosen as the paper does it: by the FID of 1,000 samples o
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from claims import Facts, Measurement, Settled, command, enter, expected, reported
+from claims import Facts, Found, Measurement, claim, expected, reported
 from curve import Entry, draw_entry, renewing
 from drawing import CPU, Machine, samples_key
 from sbgm.checked import Count, checked, one_of
@@ -40,7 +41,7 @@ __all__ = [
     "ColourSamples",
     "checkpoint_fids",
     "i9_measurements",
-    "measure_i9",
+    "measure",
 ]
 
 PAPERS_FID, PAPERS_SCORE, PAPERS_SAMPLES = 25.32, 8.87, 50_000
@@ -145,8 +146,9 @@ def checkpoint_fids(run: Run, samples: ColourSamples) -> dict[Path, Measured]:
     return {file: checkpoint_fid(samples.draw(file, N_CHOOSING)[1], **known) for file in files}
 
 
+@claim("I9", folder="samples")
 @checked
-def measure_i9(
+def measure(
     folder: Path,
     n_samples: Annotated[int, require_enough] = PAPERS_SAMPLES,
     n_steps: Count = 100,
@@ -156,26 +158,22 @@ def measure_i9(
     weights: str = "cifar10_ncsn",
     fid_weights: Path | None = None,
     machine: Machine = CPU,
-) -> Settled:
+) -> Found:
     """Measure I9, against the paper's numbers where there are as many samples as the paper's, else to be reported.
 
     Args:
-        folder: where samples are kept.
-        n_samples: how many; 2,560 at least, which is checked before any is drawn.
-        n_reference: training images that they are compared with; None takes all.
+        n_samples: samples, 2,560 at least, which is checked before any is drawn
+        n_steps: T of Algorithm 1
+        n_reference: training images that they are compared with (all)
+        sampler: annealed, which is Algorithm 1, or renewing, of 50 evaluations
+        batch_size: chains side by side
         weights: a shipped network's name, a file, or the folder of a run, whose checkpoint of the lowest FID of 1,000
-            samples is taken.
-        fid_weights: Inception's, see `Inception`.
-        n_steps, sampler, batch_size, machine: as for `ColourSamples`.
-
-    Raises:
-        ImportError, ConnectionError, FileNotFoundError: Inception is not at hand.
-        DataNotFoundError: CIFAR-10 is not at hand.
-        NotReproducedError: it is not reproduced, or inconclusive; the message shows why, and nothing is recorded.
+            samples is taken
+        fid_weights: Inception's weights, a file ($SBGM_FID_WEIGHTS, or a download)
     """
-    inception, how = Inception(fid_weights, machine.device), {"n_reference": n_reference, "machine": machine}
-    asked = {"n_steps": n_steps, "sampler": sampler, "batch_size": batch_size}
-    samples = ColourSamples("cifar10", folder, inception, **asked, **how)
+    settings = {"n_steps": n_steps, "sampler": sampler, "batch_size": batch_size, "n_reference": n_reference}
+    inception = Inception(fid_weights, machine.device)
+    samples = ColourSamples("cifar10", folder, inception, machine=machine, **settings)
     chosen, file, how = None, weights, {}
     if Path(weights).is_dir():
         distances = checkpoint_fids(Run(weights), samples)
@@ -184,18 +182,15 @@ def measure_i9(
     images, features = samples.draw(file, n_samples)
     score = inception_score(inception.logits(features)) if inception.has_logits else None
     bounded = n_samples >= PAPERS_SAMPLES
-    asked["n_samples"] = n_samples
     n_real = len(samples.reference.features)
-    return enter(
-        "I9",
+    return Found(
         i9_measurements(*samples.distances(features), score, chosen, bounded=bounded),
         {"samples": images[:N_SHOWN]},
         status=None if bounded else "reported",
         data=f"{n_samples:,} samples; {n_real:,} of {SETS['cifar10'].title}'s training images, {N_KERNEL:,} for KID",
         note=f"FID from fewer samples is larger.{'' if score else ' No Inception Score: its weights have no logits.'}",
         networks=[str(file)],
-        command=command("I9", *machine.flags, **asked, n_reference=n_reference, weights=weights),
-        facts={**asked, **how, **samples.facts()},
+        facts={**how, **samples.facts()},
     )
 
 
@@ -221,3 +216,7 @@ def i9_measurements(
     measured = [expected(k, x, **bound) if bounded else reported(k, x) for k, (x, bound) in found.items()]
     measured.append(reported("KID", kernel))
     return measured if chosen is None else [*measured, reported(chosen.name, chosen)]
+
+
+if __name__ == "__main__":
+    sys.exit(measure.start())

@@ -1,16 +1,15 @@
-"""L10: how many steps a chain needs at each level to forget which side of the mixture it is on, by its exact law.
-
-python notebooks/lab/L10.py
-"""
+"""L10: how many steps a chain needs at each level to forget which side of the mixture it is on, by its exact law."""
 
 from __future__ import annotations
 
 import itertools
 import math
+import sys
+from pathlib import Path
 
 import torch
 
-from claims import declared, enter_as_found, reported
+from claims import Found, claim, declared, reported
 from sbgm import geometric_sigmas
 
 MEAN, SIGMAS, STEP_SIZE = math.sqrt(50), geometric_sigmas(20.0, 1.0, 10), 0.1
@@ -32,12 +31,12 @@ def relaxation(sigma: float, sigma_min: float) -> tuple[float, float]:
     return -1 / math.log(second), abs(first - 1)
 
 
-def measure() -> None:
-    """Measure L10 and record it."""
+@claim("L10")
+def measure(folder: Path) -> Found:
+    """Measure L10."""
     found = [relaxation(sigma, float(SIGMAS[-1])) for sigma in SIGMAS.tolist()]
     slower = sum(large > small for (large, _), (small, _) in itertools.pairwise(found))
-    enter_as_found(
-        "L10",
+    return Found(
         [
             declared("L10", "neighbouring levels where the larger σ relaxes more slowly", slower),
             *(reported(f"steps at σ = {s:.2g}", steps) for s, (steps, _) in zip(SIGMAS.tolist(), found, strict=True)),
@@ -47,10 +46,9 @@ def measure() -> None:
         data="the paper's mixture, exact scores, σ from 20 to 1",
         note="Steps until what a chain remembers of its side has fallen by a factor of e, by the exact law.",
         networks=[],
-        command="python notebooks/lab/L10.py",
         facts={},
     )
 
 
 if __name__ == "__main__":
-    measure()
+    sys.exit(measure.start())

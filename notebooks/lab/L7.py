@@ -1,8 +1,6 @@
 """L7: the score of the mixture far from its modes, learned without noise and with the largest noise, like for like.
 
-    python notebooks/lab/L7.py FOLDER
-
-What is done is kept in FOLDER; a run that was stopped goes on with the next seed.
+What is done is kept; a run that was stopped goes on with the next seed.
 """
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from claims import declared, enter_as_found, reported
+from claims import Found, claim, declared, reported
 from sbgm import MLP, paper_mixture, plots, sliced_score_matching_loss
 from sbgm.generation import draw_batches
 from sbgm.measure import estimate, region_errors
@@ -47,14 +45,14 @@ def measure_seed(indices: range, generator: torch.Generator) -> dict[str, Tensor
     return {"errors": torch.tensor([errors], dtype=torch.float64)}
 
 
-def measure(folder: Path) -> None:
-    """Measure L7 and record it."""
+@claim("L7")
+def measure(folder: Path) -> Found:
+    """Measure L7."""
     parts = draw_batches(measure_seed, N_SEEDS, seed=0, batch_size=1, folder=folder)
     errors = torch.cat([part["errors"] for part in parts])
     log_ratio = estimate((errors[:, 0] / errors[:, 1]).log())
     value = math.exp(log_ratio.value)
-    enter_as_found(
-        "L7",
+    return Found(
         [
             declared("L7", "error without noise over error at σ = 20, like for like", value, se=value * log_ratio.se),
             reported("error far from the modes, no noise, five networks", estimate(errors[:, 0])),
@@ -64,11 +62,9 @@ def measure(folder: Path) -> None:
         data="the paper's mixture; Fig. 2's perceptron and recipe for both, points in units of their std, five seeds",
         note="Each error is relative to the exact score at its own σ; the ratio is a geometric mean over the seeds.",
         networks=[],
-        command="python notebooks/lab/L7.py runs/L7",
         facts={"n_seeds": N_SEEDS},
     )
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    measure(Path(sys.argv[1]))
+    sys.exit(measure.start())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 from collections.abc import Iterator
 from dataclasses import KW_ONLY
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from claims import Measurement, Settled, command, enter, expected, reported
+from claims import Found, Measurement, claim, expected, reported
 from sbgm.checked import Batch, Count, NonNegative, Positive, checked
 from sbgm.data import load_images
 from sbgm.files import content_hash, load_tensors, save_tensors
@@ -31,7 +32,7 @@ __all__ = [
     "first_change",
     "load_raw",
     "m2_measurements",
-    "measure_m2",
+    "measure",
     "relative_drift",
     "relative_spread",
     "running_mean",
@@ -185,54 +186,36 @@ M2_ITERATIONS = 5_000
 M2_SETTINGS = Figure1(0.0, batch_size=32, n_iterations=M2_ITERATIONS)
 
 
+@claim("M2")
 @checked
-def measure_m2(folder: Path, n_iterations: Count = M2_ITERATIONS, n_seeds: Count = 2) -> Settled:
+def measure(folder: Path, iterations: Count = M2_ITERATIONS, seeds: Count = 2) -> Found:
     """Measure M2: train Fig. 1's network on CIFAR-10, raw and with noise, from some seeds each, and record the curves.
 
     The runs, raw_0, noised_0, raw_1 and so on, are made one after the other. Each is kept in `folder`, and goes on
     from there if it was stopped, or was too short. A finished one of M2_ITERATIONS or more leaves its curve in
-    `M2/` of `results_folder()`, to be committed, from where it is taken on any machine: only runs that are
-    missing there are made. The record, M2.json, and all curves, M2.safetensors, are written when all of them are there,
-    unless the claim is not reproduced, or inconclusive.
+    `M2/` of `results_folder()`, to be committed, from where it is taken on any machine: only runs that are missing
+    there are made.
 
     Args:
-        folder: where the runs live, each in a folder of its name.
-        n_iterations: of each run; the expectation asks for M2_ITERATIONS.
-        n_seeds: runs of each kind.
-
-    Returns:
-        The record.
-
-    Raises:
-        DataNotFoundError: CIFAR-10 is not at hand.
-        ValueError: a run was started with other settings or data.
-        NotReproducedError: it is not reproduced, or inconclusive; the message shows why, and nothing is recorded.
+        iterations: of each run; the expectation asks for 5,000
+        seeds: runs of each kind
     """
     images = load_images("cifar10")
     runs = {
-        (kind, seed): dataclasses.replace(M2_SETTINGS, noise_std=std, n_iterations=n_iterations, seed=seed)
-        for seed in range(n_seeds)
+        (kind, seed): dataclasses.replace(M2_SETTINGS, noise_std=std, n_iterations=iterations, seed=seed)
+        for seed in range(seeds)
         for kind, std in M2_NOISE.items()
     }
     losses = {run: _losses(images, settings, folder, "{}_{}".format(*run)) for run, settings in runs.items()}
-    runs_made = "a single run" if n_seeds == 1 else f"{n_seeds} runs"
-    curves = {kind: torch.stack([losses[kind, seed] for seed in range(n_seeds)]) for kind in M2_NOISE}
-    return enter(
-        "M2",
+    runs_made = "a single run" if seeds == 1 else f"{seeds} runs"
+    curves = {kind: torch.stack([losses[kind, seed] for seed in range(seeds)]) for kind in M2_NOISE}
+    return Found(
         m2_measurements(**curves, dim=images[0].numel()),
         curves,
         data=f"CIFAR-10, {len(images):,} training images",
         narrower=f"{runs_made} of each kind, with a quarter of the paper's batch and a tenth of its iterations",
         note='Called "reproduced" until 2026-11-26, of another ResNet. Each number is that of the worst run.',
-        networks=[],
-        command=command("M2", iterations=n_iterations, seeds=n_seeds),
-        facts={
-            "channels": M2_SETTINGS.channels,
-            "batch_size": M2_SETTINGS.batch_size,
-            "iterations": n_iterations,
-            "learning_rate": M2_SETTINGS.learning_rate,
-            "seed": " and ".join(map(str, range(n_seeds))),
-        },
+        facts={name: getattr(M2_SETTINGS, name) for name in ("channels", "batch_size", "learning_rate")},
     )
 
 
@@ -326,3 +309,7 @@ def load_raw(name: str = RAW) -> nn.Module:
     load_weights(network, weights_file(name))
     network.sigmas, network.image_shape = torch.tensor([0.01]), IMAGE_SHAPE
     return network.eval().requires_grad_(False)
+
+
+if __name__ == "__main__":
+    sys.exit(measure.start())

@@ -1,8 +1,6 @@
 """N3: sliced against denoising score matching for noise conditional networks, at ten times lab 4's budget.
 
-    python notebooks/lab/N3.py FOLDER
-
-What is done is kept in FOLDER; a run that was stopped goes on with the next network.
+What is done is kept; a run that was stopped goes on with the next network.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from claims import declared, enter_as_found, reported
+from claims import Found, claim, declared, reported
 from sbgm import ConditionalMLP, annealed_langevin, final, paper_mixture
 from sbgm.generation import draw_batches
 from sbgm.measure import Estimate, component_stds, estimate, mode_weights
@@ -53,8 +51,9 @@ def worst_std(samples: Tensor) -> Estimate:
     return max(off)
 
 
-def measure(folder: Path) -> None:
-    """Measure N3 and record it."""
+@claim("N3")
+def measure(folder: Path) -> Found:
+    """Measure N3."""
     parts = list(draw_batches(measure_network, len(RUNS), seed=0, batch_size=1, folder=folder))
     errors, samples = (torch.cat([part[name] for part in parts]) for name in ("errors", "samples"))
     by_kind = {kind: slice(i, None, len(OBJECTIVES)) for i, kind in enumerate(OBJECTIVES)}
@@ -69,19 +68,16 @@ def measure(folder: Path) -> None:
         found.append(declared("N3", f"{control}share of the chains in (5, 5), five {kind} networks", share))
         found.append(declared("N3", f"{control}{label}", std))
     by_level = (errors[by_kind["sliced"]].log() - errors[by_kind["denoising"]].log()).mean(dim=0).exp()
-    enter_as_found(
-        "N3",
+    return Found(
         [*found, reported("ratio at one level, the largest", float(by_level.max()))],
         {"errors": errors, "samples": samples},
         narrower="in two dimensions, on the mixture",
         data="the paper's mixture, five networks of each kind",
         note=f"{N_ITERATIONS:,} steps of 512, ten times the first measurement's, where the ratio was 2.44 ± 0.30.",
         networks=[],
-        command="python notebooks/lab/N3.py runs/N3",
         facts={"n_iterations": N_ITERATIONS, "n_chains": N_CHAINS, "n_seeds": N_SEEDS},
     )
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    measure(Path(sys.argv[1]))
+    sys.exit(measure.start())

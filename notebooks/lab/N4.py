@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from claims import Measurement, Settled, command, enter, expected, reported
+from claims import Found, Measurement, claim, expected, reported
 from sbgm.checked import Count, checked
 from sbgm.data import load_images
 from sbgm.generation import draw_batches
@@ -28,7 +29,7 @@ __all__ = [
     "NetworkRow",
     "late",
     "measure",
-    "measure_n4",
+    "measure_network",
     "n4_measurements",
     "networks",
     "read_rows",
@@ -71,27 +72,19 @@ def late(n_iterations: int) -> DigitsTraining:
     return DigitsTraining(learning_rate=1e-3, one_cycle=False, n_iterations=n_iterations)
 
 
+@claim("N4")
 @checked
-def measure_n4(folder: Path, n_iterations: Count = 3_000) -> Settled:
+def measure(folder: Path, iterations: Count = 3_000) -> Found:
     """Measure N4: train networks of many shapes on the digits at one budget, and rank them by loss and by samples.
 
-    Each network's numbers are kept in `folder`; a run that was stopped goes on with the next network. The record,
-    N4.json, and the numbers, N4.csv, are written to `results_folder()` unless the claim is not
-    reproduced, or inconclusive.
+    Each network's numbers are kept in `folder`; a run that was stopped goes on with the next network.
 
     Args:
-        folder: where the numbers of each network are kept.
-        n_iterations: of each network, and of the run whose late checkpoints are reported.
-
-    Returns:
-        The record.
-
-    Raises:
-        NotReproducedError: it is not reproduced, or inconclusive; the message shows why, and nothing is recorded.
+        iterations: of each network, and of the run whose late checkpoints are reported
     """
     images, held_out = load_images("digits"), load_images("digits", "test")
-    steps = torch.linspace(n_iterations // 2, n_iterations, N_LATE).round().int().tolist()
-    runs = [*((s, [n_iterations]) for s in networks(n_iterations)), (late(n_iterations), steps)]
+    steps = torch.linspace(iterations // 2, iterations, N_LATE).round().int().tolist()
+    runs = [*((s, [iterations]) for s in networks(iterations)), (late(iterations), steps)]
 
     def numbers(indices: range, generator: torch.Generator) -> dict[str, Tensor]:
         rows = _train_and_measure(*runs[indices.start], images, held_out)
@@ -101,20 +94,13 @@ def measure_n4(folder: Path, n_iterations: Count = 3_000) -> Settled:
     bar = tqdm(draw_batches(numbers, len(runs), seed=0, batch_size=1, folder=kept), "N4", len(runs), unit="network")
     *by_network, late_rows = (_rows(settings, found) for (settings, _), found in zip(runs, bar, strict=True))
     rows = list(itertools.chain(*by_network))
-    return enter(
-        "N4",
+    return Found(
         n4_measurements(rows, late_rows),
         table(rows, late_rows),
         data=f"digits, {len(images):,} for training, {len(held_out)} held out",
         note=f"Fréchet distances in pixels, {N_SAMPLES:,} samples each by Algorithm 1 with the paper's T and ε.",
         narrower="it tells networks that work from those that do not; among those that work the ranks agree less",
-        networks=[],
-        command=command("N4", iterations=n_iterations),
-        facts={
-            "iterations": n_iterations,
-            "batch_size": late(n_iterations).batch_size,
-            "seed": late(n_iterations).seed,
-        },
+        facts={"batch_size": late(iterations).batch_size, "seed": late(iterations).seed},
     )
 
 
@@ -130,7 +116,7 @@ def n4_measurements(rows: Sequence[NetworkRow], late_rows: Sequence[NetworkRow])
     ]
 
 
-def measure(
+def measure_network(
     network: ImageMLP, settings: DigitsTraining, iteration: int, images: Tensor, held_out: Tensor
 ) -> NetworkRow:
     """Measure the held-out loss and the Fréchet distances of a trained network."""
@@ -177,7 +163,7 @@ def _train_and_measure(
     network = settings.network()
     for step in train_digits(network, images, settings):
         if step.step in iterations:
-            yield measure(network, settings, step.step, images, held_out)
+            yield measure_network(network, settings, step.step, images, held_out)
 
 
 def _agreement(rows: Sequence[NetworkRow], distance: str = "frechet_held_out") -> float:
@@ -190,3 +176,7 @@ def _agreement(rows: Sequence[NetworkRow], distance: str = "frechet_held_out") -
 def _spread(rows: Sequence[NetworkRow]) -> float:
     distances = [r.frechet_held_out for r in rows]
     return max(distances) / min(distances)
+
+
+if __name__ == "__main__":
+    sys.exit(measure.start())

@@ -4,50 +4,57 @@ A lab notebook measures a claim and enters it by `settle`. Each number is `expec
 was written down before the first measurement, a `guard` of what we found, or `reported`. The status follows from those
 that were expected; nobody chooses it. What a run enters goes to `runs/ledger/`, which git ignores; `python -m sbgm
 ledger --write` turns it into the committed records of `data/results/`, the table there, and the chapters' verdicts. A
-claim that costs more than a cell may is measured by `python -m sbgm evaluate`, which enters it in `data/results/` by
-`enter`; its lab notebook confirms it on a small case by `settle_again`.
+claim that costs more than a cell may is measured by `sbgm evaluate`, whose script, `ID.py` in this folder,
+enters it in `data/results/`; its lab notebook confirms it on a small case by `settle_again`.
 """
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
+import inspect
 import json
 import math
 import os
 import re
+import sys
 import tomllib
+import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from types import MappingProxyType
+from typing import Annotated, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+import sbgm.cli
 from sbgm.checked import Number, checked, one_of
+from sbgm.cli.options import add_device_argument
 from sbgm.data import require_checkout, runs_folder
 from sbgm.files import file_hash, save_tensors, write_bytes, write_json, written_whole
 from sbgm.measure import records
 from sbgm.measure.estimates import Estimated
 from sbgm.measure.records import WEIGHTS, attached_file, check_weights
-from sbgm.train.runs import hardware
+from sbgm.train.runs import Machine, find_device, hardware
 from sbgm.weights import weights_file
 
 __all__ = [
     "Bound",
     "Claim",
+    "Found",
     "Measurement",
     "NotReproducedError",
+    "Script",
     "Settled",
     "attach",
     "attached_file",
     "check_weights",
+    "claim",
     "claims",
-    "command",
     "count_line",
     "current_records",
     "declared",
-    "enter",
-    "enter_as_found",
     "expected",
     "guard",
     "interval",
@@ -427,57 +434,10 @@ def settle_again(claim_id: ClaimId, guards: Sequence[Measurement] = ()) -> Settl
 
 
 class NotReproducedError(AssertionError):
-    """A recorded claim that did not come out as expected; nothing is written until `enter()` records just that."""
+    """A recorded claim that did not come out as expected, and was not recorded."""
 
-    def __init__(self, settled: Settled, enter: Callable[[], Settled]) -> None:
+    def __init__(self, settled: Settled) -> None:
         super().__init__(f"{settled} and was not recorded; --accept records it\n{settled.details()}")
-        self.enter = enter
-
-
-@checked
-def enter(
-    claim_id: ClaimId,
-    measurements: Measurements,
-    content: dict[str, Tensor] | Table,
-    *,
-    narrower: str = "",
-    status: Granted | None = None,
-    data: str,
-    note: str,
-    networks: Sequence[str],
-    command: str,
-    facts: Facts,
-) -> Settled:
-    """Write a recorded claim, ID.json, and what it rests on to `results_folder()`: the one way to record a claim.
-
-    Args:
-        claim_id, measurements, narrower, status, data, note: as for `settle`.
-        content: what it rests on: tensors, such as the samples as they would be shown, uint8, for ID.safetensors; or a
-            table, for ID.csv.
-        networks: shipped ones, if any, whose hashes the record keeps; see `check_weights`.
-        command: measures it anew.
-        facts: how it was measured; those of the machine are added.
-
-    Raises:
-        NotReproducedError: the claim is not reproduced, or inconclusive; the message shows why, and nothing is written.
-    """
-    found = _settled(claim_id, measurements, status, narrower, data=data, note=note)
-
-    def write() -> Settled:
-        known = attach(claim_id, content, facts, networks=networks, command=command)
-        return save_record(dataclasses.replace(found, facts=known), records.results_folder())
-
-    if found.status in ("not reproduced", "inconclusive"):
-        raise NotReproducedError(found, write)
-    return write()
-
-
-def enter_as_found(*args: Any, **options: Any) -> Settled:
-    """`enter`, whatever the word: one that is not reproduced, or inconclusive, is recorded as just that."""
-    try:
-        return enter(*args, **options)
-    except NotReproducedError as error:
-        return error.enter()
 
 
 def attach(
@@ -498,10 +458,114 @@ def attach(
     return known | {"command": command, "file": file.name, "sha256": file_hash(file)}
 
 
-def command(claim_id: str, *flags: str, **options: object) -> str:
-    """The command that measures a claim with these options, of which None are left out, and with more flags."""
-    words = [f"--{name.replace('_', '-')} {value}" for name, value in options.items() if value is not None]
-    return " ".join([f"python -m sbgm evaluate --claim {claim_id}", *words, *flags])
+# --- scripts: claims that cost more than a cell may -------------------------------------------------------------------
+
+
+class Found(NamedTuple):
+    """What a script measured, besides the arguments that it was called with.
+
+    Attributes:
+        measurements: by `declared`, `expected`, `guard` and `reported`; the first is the verdict's, if all are met.
+        content: what they rest on: tensors, such as the samples as they would be shown, uint8, for ID.safetensors; or a
+            table, for ID.csv.
+        data: what was measured on.
+        note: one sentence for the ledger's reader.
+        narrower: in what the measurement is narrower than the paper's statement, such as "half the paper's width".
+        networks: shipped ones, if any, whose hashes the record keeps; see `check_weights`.
+        facts: how it was measured, as far as the arguments do not say.
+        status: "reported" or "waits for a GPU", where one of them says more.
+    """
+
+    measurements: Sequence[Measurement]
+    content: dict[str, Tensor] | Table
+    data: str
+    note: str
+    narrower: str = ""
+    networks: Sequence[str] = ()
+    facts: Mapping[str, Any] = MappingProxyType({})
+    status: str | None = None
+
+
+class Script:
+    """The measurement of a claim, `ID.py` in this folder: `sbgm evaluate --claim ID`, or `python notebooks/lab/ID.py`.
+
+    A second measurement of a claim lies in a file of its own, such as `I5_grid.py`, whose name the command has.
+
+    From the signature of the function that measures come the options of the command, the command that the record holds,
+    and the settings among its facts. Its docstring has a line under "Args:" for each.
+
+    Args:
+        claim_id: such as "I1".
+        function: measure(folder, **settings) -> Found. A setting that is a path is this machine's, and not recorded;
+            one called `machine` is where to compute.
+        folder: in `runs/`, what the measurement is kept in and resumed from unless told otherwise.
+    """
+
+    def __init__(self, claim_id: str, function: Callable[..., Found], folder: str) -> None:
+        self.id, self.function, self.folder = claim_id, function, folder
+        self.name = Path(inspect.getfile(inspect.unwrap(function))).stem
+        self.__doc__ = inspect.getdoc(function)
+        _, *self.settings = inspect.signature(function).parameters.values()
+
+    def __call__(self, folder: Path | None = None, *, accept: bool = False, **settings: Any) -> Settled:
+        """Measure, and write the record, unless the claim is not reproduced or inconclusive.
+
+        Args:
+            folder: where the measurement is kept, and resumed from.
+            accept: record a claim that is not reproduced, or inconclusive, as just that.
+            settings: of the function.
+
+        Raises:
+            NotReproducedError: it is, and that was not accepted; the message shows why, and nothing is recorded.
+        """
+        folder = runs_folder() / self.folder if folder is None else folder
+        asked = {p.name: settings.get(p.name, p.default) for p in self.settings} | settings
+        found = self.function(folder, **asked)
+        machine = asked.pop("machine", None)
+        asked = {name: value for name, value in asked.items() if value is not None and not isinstance(value, Path)}
+        words = [self.name, *(f"--{name.replace('_', '-')} {value}" for name, value in asked.items())]
+        command = " ".join(["python -m sbgm evaluate --claim", *words, *(machine.flags if machine else ())])
+        settled = _settled(self.id, found.measurements, found.status, found.narrower, data=found.data, note=found.note)
+        if settled.status in ("not reproduced", "inconclusive") and not accept:
+            raise NotReproducedError(settled)
+        facts = attach(self.id, found.content, asked | dict(found.facts), networks=found.networks, command=command)
+        return save_record(dataclasses.replace(settled, facts=facts), records.results_folder())
+
+    def parser(self) -> argparse.ArgumentParser:
+        """The options of the command."""
+        parser = sbgm.cli.Parser(
+            prog=f"sbgm evaluate --claim {self.name}", description=self.__doc__.partition("\n\n")[0]
+        )
+        meanings = dict(re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", self.__doc__, re.MULTILINE))
+        kinds = typing.get_type_hints(self.function)
+        for p in self.settings:
+            if p.name == "machine":
+                add_device_argument(parser)
+                parser.add_argument("--compile", action="store_true", help="fuse the layers: minutes, then faster")
+                continue
+            kind = next(kind for kind in (*typing.get_args(kinds[p.name]), kinds[p.name]) if kind is not type(None))
+            meaning = " ".join(meanings[p.name].split()) + ("" if p.default is None else f" ({p.default})")
+            parser.add_argument(f"--{p.name.replace('_', '-')}", type=kind, default=p.default, help=meaning)
+        home = runs_folder() / self.folder
+        parser.add_argument("--folder", type=Path, default=home, help=f"of what is kept, to go on from ({home})")
+        parser.add_argument("--accept", action="store_true", help='record a claim that fails, as "not reproduced"')
+        return parser
+
+    def run(self, options: argparse.Namespace) -> None:
+        """Measure as the command's options say, and print the record."""
+        given = {p.name: getattr(options, p.name) for p in self.settings if p.name != "machine"}
+        if len(given) < len(self.settings):
+            given["machine"] = Machine(find_device(options.device), options.compile)
+        print(self(options.folder, accept=options.accept, **given).details())
+
+    def start(self) -> int:
+        """Do what `python notebooks/lab/NAME.py …` says, as `sbgm evaluate --claim NAME …` does."""
+        return sbgm.cli.main(["evaluate", "--claim", self.name, *sys.argv[1:]])
+
+
+def claim(claim_id: str, *, folder: str = "") -> Callable[[Callable[..., Found]], Script]:
+    """Make a `Script` of a function that measures a claim; with a folder where several keep what they draw."""
+    return lambda function: Script(claim_id, function, folder or claim_id)
 
 
 # --- records on the disk ---------------------------------------------------------------------------------------------

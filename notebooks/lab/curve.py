@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import hashlib
 import math
@@ -16,6 +17,9 @@ from tqdm import tqdm
 import claims
 from drawing import CPU, Machine, digit_distance, require_enough_digits, samples_key
 from sbgm.checked import Count, Ladder, Score, Whole, as_list, checked, count_from
+from sbgm.cli import Parser
+from sbgm.cli.options import add_device_argument
+from sbgm.data import runs_folder
 from sbgm.files import write_json
 from sbgm.generation import NamedSampler, Start, draw_batches, fitted_start, gaussian_start, uniform_start
 from sbgm.measure import class_shares, confident_share, in_batches, quantise, records, shown, some_images
@@ -27,6 +31,7 @@ from sbgm.precision import autocast
 from sbgm.refinenet import rescaled
 from sbgm.samplers import final
 from sbgm.theory import best_step_size
+from sbgm.train.runs import find_device
 from sbgm.weights import load_network, weights_file
 
 __all__ = [
@@ -35,7 +40,9 @@ __all__ = [
     "draw_entry",
     "entries",
     "measure_curve",
+    "parser",
     "renewing",
+    "run",
     "samplers_within",
 ]
 
@@ -316,3 +323,26 @@ def _confirmed(entry: Entry, samples: Tensor) -> ConfirmedPoint:
     shares = [s.value for s in class_shares(in_batches(load_classifier(), shown(samples)))]
     measured = dataclasses.asdict(_measured(entry, samples))
     return ConfirmedPoint(**measured, n_samples=len(samples), smallest_class=min(shares), largest_class=max(shares))
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of `sbgm evaluate --curve NETWORK …`."""
+    parser = Parser(prog="sbgm evaluate --curve", description=measure_curve.__doc__.partition("\n")[0])
+    parser.add_argument("network", help="a shipped network on MNIST, or a file of weights")
+    for name, default, meaning in (
+        ("n-samples", 1_000, "samples of each sampler"),
+        ("n-confirmed", 1_000, "of the two best, anew"),
+        ("batch-size", 50, "chains side by side"),
+    ):
+        parser.add_argument(f"--{name}", type=int, default=default, help=f"{meaning} ({default:,})")
+    parser.add_argument("--folder", type=Path, default=runs_folder() / "samples", help="of the samples (runs/samples)")
+    add_device_argument(parser)
+    parser.add_argument("--compile", action="store_true", help="fuse the layers: minutes, then faster")
+    return parser
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measure the curve of a network as the command's options say, and print it."""
+    sizes = {name: getattr(options, name) for name in ("n_samples", "n_confirmed", "batch_size")}
+    machine = Machine(find_device(options.device), options.compile)
+    print(measure_curve(options.folder, options.network, **sizes, machine=machine))

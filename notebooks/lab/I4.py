@@ -1,0 +1,66 @@
+"""I4: samples evolve from noise to images (Fig. 4)."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from claims import Found, Measurement, claim, expected, reported
+from drawing import CPU, DIGITS, FEATURES, Machine, digit_distance, draw_digits
+from sbgm.checked import Count
+from sbgm.measure import Measured
+from sbgm.measure.classifier import SHIPPED_CLASSIFIER
+
+
+@claim("I4", folder="samples")
+def measure(folder: Path, n_samples: Count = 1_000, n_steps: Count = 100, machine: Machine = CPU) -> Found:
+    """Measure I4: the distance of the chains to real digits after each level.
+
+    Args:
+        n_samples: chains, more than 128, the number of features
+        n_steps: T, Langevin steps a level
+    """
+    drawn, facts = draw_digits(folder, n_samples, n_steps, machine)
+    curves = {name: [digit_distance(x) for x in getattr(drawn, name)] for name in ("denoised", "states")}
+    return Found(
+        i4_measurements(**curves),
+        {name: torch.tensor([[d.value, d.se or 0.0] for d in curve]) for name, curve in curves.items()},
+        data=f"mnist_ncsn, {n_samples:,} samples; 10,000 MNIST test images",
+        note=f"The denoised state is x + σ²s(x, σ); {FEATURES}.",
+        narrower=DIGITS,
+        networks=["mnist_ncsn", SHIPPED_CLASSIFIER],
+        facts=facts,
+    )
+
+
+def i4_measurements(denoised: list[Measured], states: list[Measured]) -> list[Measurement]:
+    """The measurements of I4, from the distances after each level, σ_1 first."""
+    return [
+        expected(
+            "rank correlation, level and nearness of the denoised state", falling([d.value for d in denoised]), low=0.9
+        ),
+        expected(  # the number is ours: the paper shows images
+            "rank correlation, level and nearness of the state as it is",
+            falling([d.value for d in states]),
+            low=0.9,
+            yardstick=True,
+        ),
+        reported("Fréchet distance of the denoised state after σ_1", denoised[0]),
+        reported("Fréchet distance of the denoised state after σ_L", denoised[-1]),
+        reported("Fréchet distance of the state as it is after σ_1", states[0]),
+        reported("Fréchet distance of the state as it is after σ_L", states[-1]),
+    ]
+
+
+def falling(distances: list[float] | Tensor) -> float:
+    """Spearman's rank correlation of place and nearness: 1 if every distance is smaller than the one before."""
+    from scipy.stats import spearmanr
+
+    return float(spearmanr(range(len(distances)), [-float(d) for d in distances]).statistic)
+
+
+if __name__ == "__main__":
+    sys.exit(measure.start())

@@ -1,0 +1,84 @@
+"""What stands in for the paper's data and networks in tests of the evidence, and where their records go."""
+
+import pytest
+import torch
+
+import claims
+from sbgm import RefineNet, data, weights
+from sbgm.files import load_tensors
+from sbgm.measure import records
+from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER
+from sbgm.networks import ResNet
+from sbgm.weights import save_network, save_weights
+from seeds import initial_weights_from
+
+COMMITTED = records.results_folder()
+SHIPPED = weights.weights_folder()
+
+
+@pytest.fixture(autouse=True)
+def results(monkeypatch, tmp_path):
+    """An empty folder of committed records, beside one of a run's: no test writes to data/results."""
+    monkeypatch.setattr(records, "results_folder", lambda: tmp_path / "results")
+    monkeypatch.setenv("SBGM_LEDGER", str(tmp_path / "ledger"))
+    return tmp_path / "results"
+
+
+@pytest.fixture(scope="session")
+def networks(tmp_path_factory):
+    """A folder of the shipped classifiers, and of untrained networks under the names of those that ship."""
+    folder = tmp_path_factory.mktemp("weights")
+    for name in (SHIPPED_CLASSIFIER, JUDGE):
+        (folder / f"{name}.safetensors").write_bytes((SHIPPED / f"{name}.safetensors").read_bytes())
+    with initial_weights_from(0):
+        for name, sigmas, shape in (
+            ("mnist_ncsn", [1.0, 0.1], (1, 28, 28)),
+            ("mnist_one_level", [0.01], (1, 28, 28)),
+            ("cifar10_ncsn", [1.0, 0.1], (3, 8, 8)),
+        ):
+            network = RefineNet(sigmas, channels=4, image_channels=shape[0], conditional=len(sigmas) > 1)
+            save_network(network, folder / f"{name}.safetensors", image_shape=list(shape))
+        save_weights(ResNet(16, 1), folder / "mnist_raw.safetensors")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def session_data(tmp_path_factory):
+    """A data folder without data, in which features are kept from test to test."""
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture
+def mnist(monkeypatch, networks, session_data):
+    """400 digits of each split in place of MNIST, and the folder of `networks`."""
+    small = data.SETS["mnist_small"]
+    few = {
+        "images": lambda split: small.images(split)[:400],
+        "labels": lambda split: small.labels(split)[:400],
+    }
+    monkeypatch.setitem(data.SETS, "mnist", small._replace(title="MNIST", **few))
+    monkeypatch.setenv("SBGM_DATA", str(session_data))
+    monkeypatch.setattr(weights, "weights_folder", lambda: networks)
+    return networks
+
+
+@pytest.fixture
+def has_the_committed_form():
+    """Assert that a record has the facts and tensors of the committed one of its claim, except those that are named."""
+
+    def look(record, but=()):
+        committed = claims.load_record(record.id, COMMITTED)
+        assert committed.facts.keys() - set(but) <= record.facts.keys()
+        assert record.facts["file"] == committed.facts["file"]
+        assert claims.load_record(record.id) == record
+        kept, known = (load_tensors(claims.attached_file(r, f))[0] for r, f in ((record, None), (committed, COMMITTED)))
+        for name in known.keys() - set(but):
+            assert (kept[name].dtype, kept[name].ndim) == (known[name].dtype, known[name].ndim), name
+
+    return look
+
+
+@pytest.fixture
+def noise():
+    """Uniform noise in place of images of a shape."""
+    return lambda *shape, seed=0: torch.rand(*shape, generator=torch.Generator().manual_seed(seed))

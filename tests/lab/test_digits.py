@@ -1,0 +1,135 @@
+"""I1, I4, I6, I7, I10 and I11: what is expected of digits, and small runs."""
+
+import pytest
+import torch
+
+import claims
+import I1
+import I4
+import I5
+import I7
+import I10
+from claims import NotReproducedError
+from drawing import Drawing
+from I7 import too_near
+from sbgm.data import load_images, load_labels
+from sbgm.files import load_tensors
+from sbgm.measure import Estimate, Measured, nearest_neighbours
+from sbgm.measure.classifier import load_classifier
+from sbgm.noise import perturb
+from seeds import seeded
+
+
+def measured(value):
+    return Measured("distance", value, 0.1, 200, 5_000, "test images", "features")
+
+
+def by_label(measurements):
+    return {m.label: m for m in measurements}
+
+
+# --- what is expected -------------------------------------------------------------------------------------------------
+
+
+def test_held_out_digits_are_sharp_and_varied_and_noise_and_one_class_are_not(mnist):
+    digits, labels = load_images("mnist_small", "test")[:300], load_labels("mnist_small", "test")[:300]
+    good = by_label(I1.i1_measurements(digits))
+    assert all(m.holds for m in good.values())
+    assert good["share that the classifier is 90 % sure of"].value > 0.9
+    smallest = float(labels.bincount(minlength=10).min()) / 300
+    assert good["smallest share of a class"].value == pytest.approx(smallest, abs=0.02)
+    noise = by_label(I1.i1_measurements(torch.rand(300, 1, 28, 28, generator=seeded(3))))
+    assert noise["Fréchet distance over that of uniform noise"].value == pytest.approx(1, rel=0.1)
+    assert not noise["Fréchet distance over that of uniform noise"].holds
+    ones = load_images("mnist_small")[load_labels("mnist_small") == 1][:200]
+    failed = {m.label for m in I1.i1_measurements(ones) if not m.holds}
+    assert {"smallest share of a class", "largest share of a class"} <= failed
+
+
+def test_distances_must_fall_by_rank():
+    assert I4.falling([9, 7, 5, 3]) == pytest.approx(1)
+    swapped = I4.i4_measurements([measured(v) for v in (9, 5, 7, 3)], [measured(9), measured(1)])
+    assert swapped[0].value == pytest.approx(1 - 6 * 2 / (4 * 15))  # 1 − 6Σd²/(n(n² − 1))
+    assert [m.holds for m in swapped[:2]] == [False, True]
+
+
+def test_i10_expects_nothing_of_the_distances():
+    found = I10.i10_measurements(measured(2), measured(3), Estimate(1.0, 0.1), Estimate(0.1, 0.1))
+    assert claims.word(found) == "reported"
+    assert found[2].value == 1.5
+
+
+# --- copies -----------------------------------------------------------------------------------------------------------
+
+
+def test_copies_are_flagged_and_held_out_digits_are_not():
+    copies = perturb(load_images("mnist_small")[:200], I7.SIGMA_L, generator=seeded())
+    unseen = perturb(load_images("mnist_small", "test")[:1000], I7.SIGMA_L, generator=seeded(1))
+    flagged, real = too_near(torch.cat([copies, unseen]), "mnist_small", len(copies))
+    assert [s.n for s in (*flagged.values(), *real.values())] == [200, 200, 1000, 1000]
+    assert all(s.value > 0.95 for s in flagged.values())
+    assert all(s.value < 0.03 for s in real.values())  # 1 % by definition, except for the classifier's errors
+
+
+def test_the_pixel_test_is_that_of_brute_force(mnist):
+    def noisy(x):
+        return flat(perturb(x, 0.01, generator=generator))
+
+    def flat(x):
+        return (256 * x).floor().clamp(0, 255).flatten(1) / 255
+
+    generator, labels = seeded(2), load_labels("mnist", "test")
+    training, held_out = noisy(load_images("mnist")), noisy(load_images("mnist", "test"))
+    real = torch.cdist(held_out, training).amin(dim=1)
+    threshold = torch.stack([real[labels == k].quantile(0.01) for k in range(10)])
+    x = 0.5 * load_images("mnist")[:100]
+    near = torch.cdist(flat(x), training).amin(dim=1)
+    classes = load_classifier()(flat(x).reshape(x.shape)).argmax(dim=1)
+    expected = float((near < threshold[classes]).float().mean())
+    assert 0.05 < expected < 0.95
+    (found,) = too_near(x, "mnist")
+    assert found["pixels"].value == pytest.approx(expected, abs=0.011)
+
+
+def test_quantiles_are_of_each_class():
+    values, labels = torch.arange(6.0), torch.tensor([1, 0, 1, 0, 1, 0])
+    torch.testing.assert_close(I7.class_quantiles(values, labels, 0.5), torch.tensor([3.0, 2.0]))
+    with pytest.raises(ValueError, match=r"none of \[0\]"):
+        I7.class_quantiles(values, torch.ones(6, dtype=torch.long), 0.5)
+
+
+# --- small runs -------------------------------------------------------------------------------------------------------
+
+
+def test_four_claims_share_their_samples_and_are_recorded_as_the_committed_ones(
+    mnist, results, tmp_path, has_the_committed_form
+):
+    """The network is untrained, so that I1 fails: it is recorded only if one accepts that."""
+    sizes = {"n_samples": 130, "n_steps": 1}
+    with pytest.raises(NotReproducedError, match="I1 not reproduced and was not recorded"):
+        I1.measure(tmp_path / "samples", **sizes)
+    assert not results.exists()
+    tensors = {}
+    for script in (I1, I4, I7, I10):
+        record = script.measure(tmp_path / "samples", accept=True, **sizes)
+        has_the_committed_form(record)
+        assert claims.check_weights(record).facts["n_samples"] == 130
+        assert record.facts["command"].endswith(f"--claim {record.id} --n-samples 130 --n-steps 1")
+        tensors[record.id] = load_tensors(claims.attached_file(record))[0]
+    assert len(list((tmp_path / "samples").iterdir())) == 1
+    assert torch.equal(tensors["I1"]["states"][-1], tensors["I1"]["samples"][:16])
+    digits = load_images("mnist")
+    nearest = nearest_neighbours(tensors["I7"]["samples"].float() / 255, digits, 2).indices
+    assert torch.equal(tensors["I7"]["pixels"][:, :2], digits[nearest].mul(255).round().byte())
+
+
+@pytest.mark.parametrize("script", [I1, I5])
+def test_too_few_samples_are_refused_before_any_is_drawn(script, mnist, tmp_path):
+    with pytest.raises(ValueError, match="n_samples must be more than 128, the number of features, got 128"):
+        script.measure(tmp_path / "samples", n_samples=128)
+    assert not (tmp_path / "samples").exists()
+
+
+def test_a_network_that_is_not_there_is_named(mnist):
+    with pytest.raises(FileNotFoundError, match=r"none at .*celeba_ncsn"):
+        _ = Drawing("celeba_ncsn").key
