@@ -26,37 +26,10 @@ def test_the_network_of_figure_2():
     assert n_parameters(network) == 17_154
 
 
-@pytest.mark.parametrize("kind", [MLP, *CONDITIONAL])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_shape_and_dtype_are_kept(kind, dtype):
-    x = points(dim=3, dtype=dtype)
-    score = kind(dim=3, width=8, generator=seeded()).to(dtype)(x, 0.5)
-    assert score.shape == x.shape
-    assert score.dtype == dtype
-    assert bool(score.abs().sum() > 0)
-
-
 def test_the_network_of_figure_2_ignores_sigma():
     network, x = MLP(width=8, generator=seeded()), points()
     assert torch.equal(network(x), network(x, 3.0))
     assert torch.equal(network(x), network(x, torch.rand(6)))
-
-
-@pytest.mark.parametrize("kind", CONDITIONAL)
-def test_conditional_networks_take_one_sigma_or_one_an_example(kind):
-    network, x = kind(width=8, generator=seeded()), points()
-    torch.testing.assert_close(network(x, 0.5), network(x, torch.full((6,), 0.5)))
-    sigma = torch.linspace(0.1, 2, 6)
-    each = torch.cat([network(x[i : i + 1], float(sigma[i])) for i in range(6)])
-    torch.testing.assert_close(network(x, sigma), each)
-
-
-@pytest.mark.parametrize("kind", [MLP, *CONDITIONAL])
-def test_examples_do_not_depend_on_each_other(kind):
-    network, x = kind(width=8, generator=seeded()), points()
-    changed = x.clone()
-    changed[1:] += 1
-    torch.testing.assert_close(network(x, 0.5)[0], network(changed, 0.5)[0])
 
 
 @pytest.mark.parametrize("kind", CONDITIONAL)
@@ -69,17 +42,6 @@ def test_a_conditional_score_grows_as_one_over_sigma(kind):
 
 
 # --- the energy ------------------------------------------------------------------------------------------------------
-
-
-def test_the_score_of_an_energy_is_minus_its_gradient():
-    network = EnergyMLP(dim=3, width=8, data_std=2.0, generator=seeded()).double()
-    x = points(dim=3, dtype=torch.float64)
-    sigma = torch.linspace(0.1, 2, 6, dtype=torch.float64)
-    leaf = x.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(network.energy(leaf, sigma).sum(), leaf)
-    torch.testing.assert_close(network(x, sigma), -gradient)
-    assert torch.equal(network.log_prob(x, sigma), -network.energy(x, sigma))
-    assert network.energy(x, sigma).shape == (6,)
 
 
 def test_the_score_of_an_energy_is_minus_its_finite_difference():
@@ -140,28 +102,3 @@ def test_seeded_weights_follow_torchs_own_law():
     assert float(weight.var()) == pytest.approx(bound**2 / 3, rel=4 * (0.8 / weight.numel()) ** 0.5)
     unseeded = nn.Linear(300, 300).weight.detach()
     assert float(unseeded.abs().max()) <= bound * (1 + 1e-6)
-
-
-# --- bad input -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", [MLP, *CONDITIONAL])
-@pytest.mark.parametrize("name", ["dim", "width", "depth"])
-@pytest.mark.parametrize(("value", "error"), [(0, ValueError), (-1, ValueError), (1.5, TypeError), (True, TypeError)])
-def test_sizes_are_whole_and_positive(kind, name, value, error):
-    with pytest.raises(error, match=f"{name} must be"):
-        kind(**{name: value})
-
-
-@pytest.mark.parametrize("kind", CONDITIONAL)
-@pytest.mark.parametrize("sigma", [0.0, -1.0, float("nan"), torch.ones(5), torch.zeros(6)])
-def test_conditional_networks_need_a_positive_sigma(kind, sigma):
-    with pytest.raises(ValueError, match="sigma must be"):
-        kind(width=8, generator=seeded())(points(), sigma)
-
-
-@pytest.mark.parametrize("kind", CONDITIONAL)
-@pytest.mark.parametrize("data_std", [0.0, -1.0, float("inf")])
-def test_data_std_is_positive(kind, data_std):
-    with pytest.raises(ValueError, match="data_std must be finite and positive"):
-        kind(data_std=data_std)

@@ -46,6 +46,7 @@ def test_a_perceptron_scores_one_point_at_a_time_and_is_its_seeds_own(name, x, w
         networks = [ON_PLANE[name](x.shape[1], width, depth, generator=seeded(seed)).to(x.dtype) for _ in range(2)]
         with torch.no_grad():
             s = assert_one_by_one(networks[0], x, sigma)
+            assert_near(networks[0](x, 0.5), networks[0](x, torch.full((len(x),), 0.5)))
     assert_like(s, x)
     assert torch.equal(s, networks[1](x, sigma))
     assert n_parameters(networks[0]) == sum(p.numel() for p in networks[1].parameters())
