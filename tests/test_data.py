@@ -71,13 +71,6 @@ def test_an_unknown_name_is_refused(call):
         call("cifar")
 
 
-@pytest.mark.parametrize("name", ["photo_patches", "celeba", "cifar"])
-def test_labels_that_do_not_exist_are_refused(name):
-    choices = "'digits', 'mnist_small', 'mnist', 'fashion_mnist', 'cifar10'"
-    with pytest.raises(ValueError, match=f"name must be one of {choices}, got '{name}'"):
-        data.load_labels(name)
-
-
 def test_every_name_is_documented_and_every_checksum_as_it_is_used():
     readme = (shipped_folder() / "README.md").read_text(encoding="utf-8")
     for name in data.NAMES:
@@ -88,12 +81,6 @@ def test_every_name_is_documented_and_every_checksum_as_it_is_used():
     celeba = {name: md5 for _, md5, name in CelebA.file_list}
     for md5 in (CIFAR10.tgz_md5, celeba["img_align_celeba.zip"], celeba["list_eval_partition.txt"]):
         assert md5 in readme
-
-
-def test_an_unknown_split_is_refused():
-    for load in (data.load_images, data.load_labels):
-        with pytest.raises(ValueError, match="split must be one of 'train', 'test', got 'valid'"):
-            load("digits", "valid")
 
 
 def test_the_folder_is_sbgm_data_or_the_repositorys(monkeypatch, tmp_path):

@@ -43,22 +43,6 @@ def test_each_grey_value_is_spread_evenly_over_its_own_bin():
     assert abs(neighbours) < 4 / u.numel() ** 0.5
 
 
-def test_dequantised_images_average_to_the_formulas_mean():
-    """E = (255 x + ½)/256 for x of any mean."""
-    x = torch.rand(200, 1, 28, 28, generator=seeded()).mul(255).round() / 255
-    y = dequantise(x, generator=seeded(1))
-    error = float((y.double() - (x.double() * 255 + 0.5) / 256).mean())
-    assert abs(error) < 4 * (1 / 12 / x.numel()) ** 0.5 / 256
-
-
-def test_every_call_draws_anew_and_a_seed_repeats_it():
-    x = every_grey(1)
-    source = seeded()
-    first, second = dequantise(x, generator=source), dequantise(x, generator=source)
-    assert not torch.equal(first, second)
-    assert torch.equal(first, dequantise(x, generator=seeded()))
-
-
 def test_a_flipped_image_is_numpys_and_half_of_them_are():
     """4,096 images; the share within 4 s.e. of ½, and no image tells of the next one's flip."""
     n = 4096
@@ -73,34 +57,3 @@ def test_a_flipped_image_is_numpys_and_half_of_them_are():
     assert abs(float(flipped.double().mean()) - 0.5) < 4 * 0.5 / n**0.5
     signs = flipped.double() * 2 - 1
     assert abs(float((signs[:-1] * signs[1:]).mean())) < 4 / n**0.5
-
-
-def test_flips_follow_the_seed():
-    x = torch.rand(64, 1, 2, 2, generator=seeded())
-    assert torch.equal(random_flip(x, generator=seeded(3)), random_flip(x, generator=seeded(3)))
-    assert not torch.equal(random_flip(x, generator=seeded(3)), random_flip(x, generator=seeded(4)))
-
-
-@pytest.mark.parametrize("function", [dequantise, random_flip])
-@pytest.mark.parametrize(
-    ("x", "error", "message"),
-    [
-        (torch.zeros(3, 8, 8), ValueError, r"x must be images of shape \(B, C, H, W\), got shape \(3, 8, 8\)"),
-        (torch.full((1, 1, 2, 2), 255.0), ValueError, r"x must be images in \[0, 1\], got values from 255 to 255"),
-        (torch.full((1, 1, 2, 2), -0.5), ValueError, r"x must be images in \[0, 1\], got values from -0.5"),
-        (torch.full((1, 1, 2, 2), float("nan")), ValueError, "x must be finite"),
-        (torch.zeros(1, 1, 2, 2, dtype=torch.uint8), TypeError, "x must hold floating-point numbers"),
-        (torch.zeros(0, 1, 2, 2), ValueError, "x must hold at least one example"),
-    ],
-)
-def test_what_is_no_batch_of_images_is_refused(function, x, error, message):
-    with pytest.raises(error, match=message):
-        function(x, generator=seeded())
-
-
-@pytest.mark.parametrize("function", [dequantise, random_flip])
-def test_the_generator_must_be_given(function):
-    with pytest.raises(TypeError, match=r"generator must be a torch.Generator"):
-        function(every_grey(1), generator=0)
-    with pytest.raises(TypeError, match="missing 1 required keyword-only argument: 'generator'"):
-        function(every_grey(1))

@@ -148,8 +148,3 @@ def test_every_level_is_shown_as_the_number_it_is_and_the_texts_ladder_is_among_
     assert [(float(label), value) for label, value in explorer.controls[name].options] == [(v, v) for v in levels]
     assert sorted(set(levels)) == list(levels)
     assert {"sigma_max": 10.0, "sigma_min": 0.1}[name] in levels  # the chapter asks for them
-
-
-def test_pages_without_widgets_get_the_sliders_as_text():
-    bundle = annealing_explorer()._repr_mimebundle_()
-    assert bundle["text/plain"] == "FigureExplorer(σ_1 = 10, σ_L = 0.3, levels = 10, ε = 0.05248)"

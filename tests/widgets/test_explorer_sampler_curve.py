@@ -1,12 +1,10 @@
 """Chapter 10's second explorer, without a browser: stored samples by sampler and cost."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 import torch
 
-from moving import assert_moves_and_returns, pixels
+from moving import assert_moves_and_returns
 from sbgm import plots
 from sbgm.measure.records import MeasuredPoint, SamplerCurve
 from sbgm.widgets import sampler_curve_explorer
@@ -54,17 +52,6 @@ def test_the_samples_are_those_of_sampler_and_cost(explorer, label, evaluations,
     assert explorer.readout.value.startswith(f"{label}, {point.evaluations} evaluations: Fréchet distance ")
     here = explorer.figure.axes[1].lines[-2]
     assert (list(here.get_xdata()), list(here.get_ydata())) == ([point.evaluations], [point.distance])
-
-
-@pytest.mark.parametrize("label", CURVE.labels())
-def test_every_press_shows_other_samples(explorer, label):
-    explorer.controls["label"].value = label
-    evaluations, seen = explorer.controls["evaluations"], []
-    for cost in evaluations.options:
-        evaluations.value = cost
-        seen.append(pixels(explorer))
-    assert list(evaluations.options) == [point.evaluations for point in CURVE.curve(label)]
-    assert all((a != b).any() for a, b in pairwise(seen))
 
 
 def test_another_sampler_begins_at_its_nearest_cost(explorer):

@@ -36,13 +36,6 @@ def test_the_readout_is_the_error_of_the_stored_field(iteration, centre):
     assert numbers(explorer) == pytest.approx(expected, rel=0.05)  # two digits are shown
 
 
-def test_no_arrows_and_half_arrows_have_their_errors():
-    explorer = training_explorer(SNAPSHOTS)
-    for iteration, error in ((0, 1.0), (10, 0.25)):
-        explorer.controls["iteration"].value = iteration
-        assert numbers(explorer) == [error] * 3
-
-
 @pytest.mark.parametrize(("name", "value"), [("iteration", 10), ("centre_x", 5.0), ("centre_y", -3.0)])
 def test_every_slider_changes_the_picture_and_back_again(name, value):
     explorer = training_explorer(SNAPSHOTS)
