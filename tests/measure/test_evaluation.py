@@ -88,12 +88,6 @@ def test_too_few_samples_for_a_covariance_leave_the_kernel_distance():
     assert "Fréchet distance" not in names
 
 
-def test_the_number_of_reference_images_can_be_chosen():
-    first = next(judge(load_images("digits")[:100], "digits", n_reference=200))
-    assert first.n_reference == 200
-    assert "against 200 8×8 digits test images" in str(first)
-
-
 def test_colour_images_without_inception_have_their_nearest_images_alone():
     patches = load_images("photo_patches", "test")[:20]
     (measure,) = judge(patches, "photo_patches")
@@ -101,14 +95,6 @@ def test_colour_images_without_inception_have_their_nearest_images_alone():
     assert measure.value == pytest.approx(float(exact), rel=1e-3)
     with pytest.raises(ValueError, match="photo patches needs Inception's features"):
         feature_space("photo_patches")
-
-
-def test_features_of_mnist_are_kept_in_the_cache(folder):
-    space = feature_space("mnist_small")
-    first = reference_for("mnist_small", space, n=50)
-    (path,) = (folder / "data" / "cache").iterdir()
-    assert path.name == f"mnist_small-test-50-{space.key}.safetensors"
-    assert torch.equal(reference_for("mnist_small", space, n=50).features, first.features)
 
 
 def test_samples_of_another_shape_are_refused_before_any_measure():
@@ -297,11 +283,6 @@ def test_the_command_asks_for_the_data(folder, capsys):
     save_tensors(folder / "samples.safetensors", {"samples": torch.zeros(3, 1, 8, 8)})
     assert command.main(["evaluate", "--samples", str(folder / "samples.safetensors")]) == 1
     assert "--data must name the data set" in capsys.readouterr().err
-    with pytest.raises(SystemExit):
-        command.main(["evaluate", "--samples", str(folder / "samples.safetensors"), "--data", "digit"])
-    assert "did you mean 'digits'?" in capsys.readouterr().err
-    assert command.main(["evaluate", "--samples", str(folder / "absent.npz"), "--data", "digits"]) == 1
-    assert "there is none at" in capsys.readouterr().err
 
 
 def test_one_thing_at_a_time(folder):
