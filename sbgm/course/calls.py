@@ -1,14 +1,15 @@
 """One call of a student's function, on copies of the arguments, and what came of it.
 
 A call is made here, in the student's own kernel, or by the grader in another process; either way only arrays, numbers
-and the names of fields go in, and only a `Reply` comes out. Between processes both are JSON and tensors in the
-safetensors format, and what comes from a student's process is read as data only.
+and the names of fields go in, and only a `Reply` comes out. The student's process loads arguments as torch loads
+weights, which makes only classes named here. A reply is JSON and tensors in the safetensors format: the grader reads
+what comes from a student's process as data only.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
+import io
 from collections.abc import Callable, Mapping, Sequence
 
 import safetensors.torch
@@ -45,12 +46,11 @@ KINDS_OF_NUMBER = frozenset(
     | {torch.uint8, torch.bool}
 )
 MOST_HEADER = 2**16  # bytes that may name tensors
+MOST_ARGUMENTS = 16
 
 
 class MixtureField(GaussianMixture):
     """A mixture of Gaussians that is called as its exact score, ∇ log q_σ(x)."""
-
-    kind = "mixture"
 
     @property
     def tensors(self) -> dict[str, Tensor]:
@@ -71,8 +71,6 @@ class TanhField:
 
     It is no gradient of any density, so that a trace taken wrongly shows; it depends on σ, so that a wrong σ shows.
     """
-
-    kind = "tanh"
 
     def __init__(self, inner: Tensor, bias: Tensor, outer: Tensor) -> None:
         self.tensors = {"inner": inner, "bias": bias, "outer": outer}
@@ -151,15 +149,17 @@ class Descent:
         if score is None:  # which has its own sentence
             return None
         if not callable(score):
-            raise UnfitError(f"your function must return a score, to be called with x and σ, not {_kind(score)}")
+            kind = type(score).__name__
+            raise UnfitError(f"your function must return a score, to be called with x and σ, not {kind}")
         values = [score(self.points.clone(), sigma) for sigma in self.sigmas.tolist()]
         for value in values:
             if not isinstance(value, Tensor):
-                raise UnfitError(f"the score that your function returns must return tensors, not {_kind(value)}")
-            for what in ("shape", "dtype"):
-                found, right = (tuple(t.shape) if what == "shape" else t.dtype for t in (value, self.points))
-                if found != right:
-                    raise UnfitError(f"the score that your function returns has {what} {found} at points of {right}")
+                kind = type(value).__name__
+                raise UnfitError(f"the score that your function returns must return tensors, not {kind}")
+            found, right = ((tuple(t.shape), t.dtype) for t in (value, self.points))
+            if found != right:
+                said = f"{found[0]} {found[1]} at points of {right[0]} {right[1]}"
+                raise UnfitError(f"the score that your function returns gives {said}")
         options = {"step_size": self.step_size, "n_steps": self.n_steps}
         generator = torch.Generator().manual_seed(self.seed)
         try:
@@ -167,10 +167,6 @@ class Descent:
         except SamplerDivergedError:
             ends = torch.full_like(self.x, torch.nan)
         return torch.cat([*values, ends])
-
-
-def _kind(value: object) -> str:
-    return type(value).__name__
 
 
 Argument = Tensor | Field | LogProbOf | Seed | Descent | float | int | str | Sequence[float]
@@ -292,85 +288,43 @@ def _gradients(values: tuple[Tensor, ...], given: Sequence[object]) -> tuple[Ten
 # --- between processes ------------------------------------------------------------------------------------------------
 
 
-def encoded_arguments(arguments: Sequence[Argument]) -> tuple[list[tuple[str, object]], bytes]:
-    """Return the kind of each argument with what of it JSON can hold, and the bytes of its tensors."""
-    encoded = [_encoded(argument) for argument in arguments]
-    tensors = {f"{i}.{key}": tensor for i, (_, _, own) in enumerate(encoded) for key, tensor in own.items()}
-    return [(kind, value) for kind, value, _ in encoded], _packed(tensors)
+def encoded_arguments(arguments: Sequence[Argument]) -> bytes:
+    """The arguments of a call as the student's process loads them."""
+    file = io.BytesIO()
+    torch.save(list(arguments), file)
+    return file.getvalue()
 
 
-def _encoded(argument: Argument) -> tuple[str, object, Mapping[str, Tensor]]:
-    match argument:
-        case Tensor():
-            return "tensor", None, {"value": argument}
-        case LogProbOf(field):
-            return "log_prob", None, field.tensors
-        case MixtureField() | TanhField():
-            return argument.kind, None, argument.tensors
-        case Seed(value):
-            return "seed", value, {}
-        case Descent(points, x, sigmas):
-            numbers = {name: getattr(argument, name) for name in ("step_size", "n_steps", "seed")}
-            return "descent", numbers, {"points": points, "x": x, "sigmas": sigmas}
-        case _:
-            return "plain", argument, {}
-
-
-_DECODERS = {
-    "tensor": lambda value, tensors: tensors["value"],
-    "log_prob": lambda value, tensors: LogProbOf(MixtureField(**tensors)),
-    "mixture": lambda value, tensors: MixtureField(**tensors),
-    "tanh": lambda value, tensors: TanhField(**tensors),
-    "seed": lambda value, tensors: Seed(value),
-    "descent": lambda value, tensors: Descent(**tensors, **value),
-    "plain": lambda value, tensors: value,
-}
-
-
-def decoded_arguments(kinds: Sequence[tuple[str, object]], blob: bytes) -> list[Argument]:
-    """The arguments of a call, of `encoded_arguments`, as the student's side builds them."""
-    arrays = [{} for _ in kinds]
-    for key, tensor in _unpacked(blob).items():
-        position, name = key.split(".")
-        arrays[int(position)][name] = tensor
-    return [_DECODERS[kind](value, own) for own, (kind, value) in zip(arrays, kinds, strict=True)]
+def decoded_arguments(blob: bytes) -> list[Argument]:
+    """The arguments of `encoded_arguments`: numbers, text, tensors, and objects of the classes named here."""
+    torch.serialization.add_safe_globals([MixtureField, TanhField, LogProbOf, Seed, Descent])
+    return torch.load(io.BytesIO(blob), weights_only=True)
 
 
 def encoded_reply(reply: Reply) -> tuple[dict[str, object], bytes]:
-    """Return what of a reply JSON can hold, and the bytes of its tensors."""
+    """Return what of a reply JSON can hold, and the bytes of its tensors, first its values."""
     fields = dataclasses.asdict(dataclasses.replace(reply, values=(), gradients=(), problem=reply.problem[:MOST_TEXT]))
-    tensors = {f"value.{i}": tensor for i, tensor in enumerate(reply.values)}
-    return fields, _packed(tensors | {f"gradient.{i}": tensor for i, tensor in enumerate(reply.gradients)})
+    tensors = enumerate([*reply.values, *reply.gradients])
+    blob = safetensors.torch.save({str(i): t.detach().cpu().clone().contiguous() for i, t in tensors})
+    return fields | {"n_values": len(reply.values)}, blob
 
 
 def as_reply(fields: Mapping[str, object], blob: bytes) -> Reply:
     """Return the reply that a student's process sent; raise MessageError where it has not the form of a Reply."""
-    problem, attempted, changed = fields.get("problem"), fields.get("attempted"), fields.get("changed")
-    if not (isinstance(problem, str) and isinstance(attempted, bool) and isinstance(changed, list)):
+    problem, attempted, changed, n_values = (fields.get(n) for n in ("problem", "attempted", "changed", "n_values"))
+    kinds = [type(field) for field in (problem, attempted, changed, n_values)]
+    if kinds != [str, bool, list, int]:
         raise MessageError("a reply lacks a field, or has one of another type")
-    if not all(type(position) is int and 0 <= position < 16 for position in changed):
+    if not all(type(position) is int and 0 <= position < MOST_ARGUMENTS for position in changed):
         raise MessageError("a reply names arguments that there are not")
-    tensors = _unpacked(blob)
-    if any(tensor.dtype not in KINDS_OF_NUMBER for tensor in tensors.values()):
-        raise MessageError("a reply holds tensors that are not plain real numbers")
-    flags = (bool(fields.get("reseeded")), bool(fields.get("drew")))
-    values, gradients = _numbered("value", tensors), _numbered("gradient", tensors)
-    return Reply(values, gradients, printable(problem), attempted, tuple(changed), *flags)
-
-
-def _numbered(name: str, tensors: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
-    keys = itertools.takewhile(tensors.__contains__, (f"{name}.{i}" for i in itertools.count()))
-    return tuple(tensors[key] for key in keys)
-
-
-def _packed(tensors: Mapping[str, Tensor]) -> bytes:
-    return safetensors.torch.save({name: t.detach().cpu().clone().contiguous() for name, t in tensors.items()})
-
-
-def _unpacked(blob: bytes) -> dict[str, Tensor]:
     if int.from_bytes(blob[:8], "little") > MOST_HEADER:
         raise MessageError(f"the names and shapes of tensors take more than {MOST_HEADER} bytes")
     try:
-        return safetensors.torch.load(blob)
+        named = safetensors.torch.load(blob)
+        tensors = tuple(named[str(i)] for i in range(len(named)))
     except Exception as error:  # whatever another hand may have put there
         raise MessageError(f"tensors could not be read: {type(error).__name__}") from error
+    if any(tensor.dtype not in KINDS_OF_NUMBER for tensor in tensors):
+        raise MessageError("a reply holds tensors that are not plain real numbers")
+    flags = (bool(fields.get("reseeded")), bool(fields.get("drew")))
+    return Reply(tensors[:n_values], tensors[n_values:], printable(problem), attempted, tuple(changed), *flags)

@@ -12,7 +12,7 @@ from typing import Any
 
 from sbgm.course.calls import Argument, Reply, Runner, as_reply, encoded_arguments
 from sbgm.course.checks import Exercise, WrongAnswer
-from sbgm.course.messages import MessageError, OutOfTimeError, printable, receive, send
+from sbgm.course.messages import MessageError, printable, receive, send
 from sbgm.course.notebook import Answer, Notebook
 from sbgm.course.sandbox import Limits, Sandbox
 
@@ -75,7 +75,7 @@ def mark_student(
     with contextlib.closing(_Student(limits or Limits(), isolated)) as student:
         notebooks = {name: student.read(name, content, list(exercises)) for name, content in files.items()}
         late = [notebook.problem for notebook in notebooks.values() if notebook.late]
-        outcomes = []
+        outcomes, rank = [], lambda outcome: VERDICTS.index(outcome.verdict)
         for name, exercise in exercises.items():
             none = (TOO_SLOW, late[0]) if late else (MISSING, f"no notebook defines a function {name}")
             best = Outcome(name, *none, number=exercise.number)
@@ -83,7 +83,7 @@ def mark_student(
                 if name in notebook.answers and best.verdict != CORRECT:
                     verdict, message = student.judge(exercise, file, notebook.answers[name], seed, variant)
                     source = printable(notebook.answers[name].source, MOST_SOURCE)
-                    best = max(best, Outcome(name, verdict, message, source, file, exercise.number), key=_rank)
+                    best = max(best, Outcome(name, verdict, message, source, file, exercise.number), key=rank)
             outcomes.append(best)
     return outcomes, [f"{name}: {notebook.problem}" for name, notebook in notebooks.items() if notebook.problem]
 
@@ -95,20 +95,12 @@ def shortfall(limits: Limits, isolated: bool) -> str:
         try:
             student.define("", Answer(""))
         except _Gone as gone:
-            return str(gone)
+            return gone.args[1]
     return ""
 
 
-def _rank(outcome: Outcome) -> int:
-    return VERDICTS.index(outcome.verdict)
-
-
 class _Gone(BaseException):
-    """The student's process ended, or took too long (`late`), and no check can go on; the message says which."""
-
-    def __init__(self, message: str, late: bool) -> None:
-        super().__init__(message)
-        self.late = late
+    """The student's process ended, or took too long, and no check can go on; with the verdict, and a message."""
 
 
 class _Student:
@@ -116,7 +108,7 @@ class _Student:
 
     def __init__(self, limits: Limits, isolated: bool) -> None:
         self._limits, self._isolated, self._sandbox = limits, isolated, None
-        self._errors: dict[str, list[str]] = {}  # of the definitions, by answer, in the process that runs
+        self._errors: dict[str, str] = {}  # of the definitions, by answer, in the process that runs
         self._lost: dict[str, _Gone] = {}  # why an answer can't be defined, and is not tried again
         self._used = 0.0  # seconds, as Limits counts them
 
@@ -136,7 +128,7 @@ class _Student:
                 ended="this notebook can't be read: the process that did ended",
             )
         except _Gone as gone:
-            return Notebook(problem=str(gone), late=gone.late)
+            return Notebook(problem=gone.args[1], late=gone.args[0] == TOO_SLOW)
         return Notebook({name: Answer(**answer) for name, answer in fields["answers"].items()}, fields["problem"])
 
     def judge(self, exercise: Exercise, file: str, answer: Answer, seed: int, variant: int) -> tuple[str, str]:
@@ -150,7 +142,7 @@ class _Student:
         except WrongAnswer as error:
             return WRONG, printable(str(error))
         except _Gone as gone:
-            return TOO_SLOW if gone.late else FAILED, printable(str(gone))
+            return gone.args
         return (CORRECT, "") if verdict.correct else (NOT_ATTEMPTED, "")
 
     def _runner(self, name: str, file: str, answer: Answer) -> Runner:
@@ -160,11 +152,10 @@ class _Student:
         def run(arguments: Sequence[Argument], with_gradients: bool) -> Reply:
             nonlocal left
             self.define(key, answer)
-            kinds, blob = encoded_arguments(arguments)
             before = self._used
             reply = self._asked(
-                {"ask": "call", "answer": key, "name": name, "arguments": kinds, "gradients": with_gradients},
-                blob,
+                {"ask": "call", "answer": key, "name": name, "gradients": with_gradients},
+                encoded_arguments(arguments),
                 as_reply,
                 seconds=left,
                 late=f"your function took too long: all calls of it together may take {self._limits.seconds:g} seconds",
@@ -172,8 +163,7 @@ class _Student:
             )
             left -= self._used - before
             unknown = reply.problem.startswith(("there is no function", "your function raised NameError"))
-            errors = self._errors[key] if unknown else []
-            return dataclasses.replace(reply, problem="; the notebook raised ".join([reply.problem, *errors]))
+            return dataclasses.replace(reply, problem=reply.problem + self._errors[key] * unknown)
 
         return run
 
@@ -181,19 +171,18 @@ class _Student:
         """Run an answer's definitions, unless this process has; once they were the end of one, not again."""
         if key in self._lost:
             raise self._lost[key]
-        if self._sandbox and key in self._errors:
+        if key in self._errors:
             return
         try:
-            errors = self._asked(
+            self._errors[key] = self._asked(
                 {"ask": "define", "answer": key, "statements": answer.statements},
-                as_found=_errors,
+                as_found=lambda fields, _: printable(said) if isinstance(said := fields.get("errors"), str) else "",
                 late=f"the notebook's definitions took longer than {self._limits.seconds:g} seconds",
                 ended="the process ended while the notebook's definitions ran",
             )
         except _Gone as gone:
             self._lost[key] = gone
             raise
-        self._errors[key] = errors
 
     def _asked(
         self,
@@ -207,37 +196,25 @@ class _Student:
     ) -> Any:
         """Ask the process something and return its answer; raise _Gone, and end it, if none comes as it should."""
         left = self._limits.total_seconds - self._used
+        if left <= 0:
+            raise _Gone(TOO_SLOW, f"your notebooks took longer than {self._limits.total_seconds:g} seconds in all")
+        sandbox = self._sandbox = self._sandbox or Sandbox(self._limits, isolated=self._isolated)
         seconds = min(self._limits.seconds if seconds is None else seconds, left)
-        problem, out_of_time = (
-            f"your notebooks took longer than {self._limits.total_seconds:g} seconds in all",
-            left <= 0,
-        )
-        sandbox = self._sandbox
+        deadline = time.monotonic() + self._limits.patience * seconds
+        sandbox.allow(seconds)
         try:
-            if not out_of_time:
-                sandbox = self._sandbox = sandbox or Sandbox(self._limits, isolated=self._isolated)
-                deadline = time.monotonic() + self._limits.patience * seconds
-                sandbox.allow(seconds)
-                try:
-                    send(sandbox.sink, fields, blob, deadline - time.monotonic())
-                    answer = receive(sandbox.source, deadline - time.monotonic())
-                finally:
-                    self._used += sandbox.used()
-                    sandbox.allow(math.inf)
-                return as_found(*answer)
-        except OutOfTimeError:
-            problem, out_of_time = late, True
+            send(sandbox.sink, fields, blob, deadline)
+            return as_found(*receive(sandbox.source, deadline))
+        except TimeoutError:
+            verdict, problem = TOO_SLOW, late
         except (EOFError, OSError):
-            problem = ended
+            verdict, problem = FAILED, ended
         except MessageError as error:
-            problem = f"what your notebook's process sent can't be read: {error}"
-        self.close()
-        if sandbox and sandbox.exceeded:
-            problem, out_of_time = (late, True) if sandbox.late else (f"{problem} ({sandbox.exceeded})", False)
-        raise _Gone(problem, out_of_time)
-
-
-def _errors(fields: dict, blob: bytes) -> list[str]:
-    """The errors that definitions raised, as a student's process names them."""
-    errors = fields.get("errors")
-    return [printable(str(error)) for error in errors[:5]] if isinstance(errors, list) else []
+            verdict, problem = FAILED, f"what your notebook's process sent can't be read: {error}"
+        finally:
+            self._used += sandbox.used()
+            sandbox.allow(math.inf)
+        self.close()  # which may find out that memory ran out
+        if sandbox.exceeded:
+            verdict, problem = (TOO_SLOW, late) if sandbox.late else (FAILED, f"{problem} ({sandbox.exceeded})")
+        raise _Gone(verdict, printable(problem))

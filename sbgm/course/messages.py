@@ -14,7 +14,7 @@ import struct
 import time
 from collections.abc import Mapping
 
-__all__ = ["LENGTHS", "MessageError", "OutOfTimeError", "printable", "receive", "send"]
+__all__ = ["LENGTHS", "MessageError", "printable", "receive", "send"]
 
 LARGEST = 64 * 2**20  # bytes of one message
 LARGEST_OBJECT = 8 * 2**20  # bytes of its JSON
@@ -26,19 +26,14 @@ class MessageError(ValueError):
     """Something received is no message of this protocol, or something to send is too large for one."""
 
 
-class OutOfTimeError(TimeoutError):
-    """No whole message could be written, or came, in time."""
-
-
-def send(descriptor: int, fields: Mapping[str, object], blob: bytes = b"", seconds: float = math.inf) -> None:
-    """Write one message to a file descriptor, a non-blocking one where `seconds` are to hold.
+def send(descriptor: int, fields: Mapping[str, object], blob: bytes = b"", deadline: float = math.inf) -> None:
+    """Write one message to a file descriptor, a non-blocking one where there is a deadline (of `time.monotonic`).
 
     Raises:
         BrokenPipeError: the other side is gone.
-        OutOfTimeError: `seconds` passed before all of it was taken.
+        TimeoutError: the deadline passed before all of it was taken.
         MessageError: it is too large; nothing was written.
     """
-    deadline = time.monotonic() + seconds
     text = json.dumps(fields).encode()
     _require_small(len(text), len(blob))
     data = memoryview(LENGTHS.pack(len(text), len(blob)) + text + blob)
@@ -47,15 +42,14 @@ def send(descriptor: int, fields: Mapping[str, object], blob: bytes = b"", secon
         data = data[os.write(descriptor, data) :]
 
 
-def receive(descriptor: int, seconds: float = math.inf) -> tuple[dict[str, object], bytes]:
+def receive(descriptor: int, deadline: float = math.inf) -> tuple[dict[str, object], bytes]:
     """Read one message from a file descriptor.
 
     Raises:
         EOFError: the other side is gone.
-        OutOfTimeError: `seconds` passed before the message was whole.
+        TimeoutError: the deadline (of `time.monotonic`) passed before the message was whole.
         MessageError: it is none.
     """
-    deadline = time.monotonic() + seconds
     lengths = LENGTHS.unpack(_read(descriptor, LENGTHS.size, deadline))
     _require_small(*lengths)
     text, blob = (_read(descriptor, length, deadline) for length in lengths)
@@ -88,7 +82,7 @@ def _wait(descriptor: int, deadline: float, *, writing: bool) -> None:
     """Wait until the descriptor can be written to, or read."""
     seconds = None if deadline == math.inf else max(deadline - time.monotonic(), 0)
     if not any(select.select([] if writing else [descriptor], [descriptor] if writing else [], [], seconds)):
-        raise OutOfTimeError
+        raise TimeoutError
 
 
 def printable(text: str, most: int = MOST_TEXT) -> str:

@@ -19,13 +19,10 @@ from sbgm.course.notebook import read_notebook
 
 
 def serve(source: int, sink: int) -> None:
-    """Do what the messages ask until the grader hangs up."""
+    """Do what the messages ask until the grader hangs up, which is an EOFError."""
     namespaces: dict[str, dict[str, object]] = {}
     while True:
-        try:
-            fields, blob = receive(source)
-        except EOFError:
-            return
+        fields, blob = receive(source)
         match fields["ask"]:
             case "read":
                 send(sink, dataclasses.asdict(read_notebook(blob, fields["exercises"])))
@@ -37,15 +34,15 @@ def serve(source: int, sink: int) -> None:
                 _call(namespaces[fields["answer"]].get(fields["name"]), fields, blob, sink)
 
 
-def _execute(statements: list[str], namespace: dict[str, object]) -> list[str]:
-    """Execute each statement, whatever became of those before it, and return the first errors, a line each."""
-    errors = []
+def _execute(statements: list[str], namespace: dict[str, object]) -> str:
+    """Execute each statement, whatever became of those before it, and return the first errors in a sentence."""
+    errors = [""]
     for statement in statements:
         try:
             exec(compile(statement, "<notebook>", "exec"), namespace)
         except Exception as error:
             errors.append(traceback.format_exception_only(error)[-1].strip()[:200])
-    return errors[:5]
+    return "; the notebook raised ".join(errors[:6])
 
 
 def _call(function: object, fields: dict, blob: bytes, sink: int) -> None:
@@ -53,9 +50,8 @@ def _call(function: object, fields: dict, blob: bytes, sink: int) -> None:
     from sbgm.course.calls import Reply, call, decoded_arguments, encoded_reply
 
     try:
-        reply = Reply(problem=f"there is no function {fields['name']}")
-        if callable(function):
-            reply = call(function, decoded_arguments(fields["arguments"], blob), fields["gradients"])
+        missing = Reply(problem=f"there is no function {fields['name']}")
+        reply = call(function, decoded_arguments(blob), fields["gradients"]) if callable(function) else missing
         send(sink, *encoded_reply(reply))
     except Exception as error:
         send(sink, *encoded_reply(Reply(problem=f"your function gave nothing that can be judged: {error}")))
