@@ -10,26 +10,30 @@ import os
 import random
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 import sbgm
 
 if TYPE_CHECKING:
-    from sbgm.course.sandbox import Limits
+    from sbgm.course.exercise import Exercise
     from sbgm.course.submissions import Submission
 
-LIMITS = ("seconds", "total_seconds", "patience", "memory")
-RANGES = {  # of the options that are numbers
-    "variant": (0, 2**31 - 1),
-    "seed": (0, 2**63 - 1),
-    "verify": (1, 10**9),
-    "memory": (0.5, 2**20),
-    **dict.fromkeys(LIMITS[:3], (1, 10**6)),
+LIMITS = {  # as NUMBERS; sandbox.Limits counts memory in bytes
+    "seconds": (60.0, 1, 10**6, "for an exercise of one student, not counting what it waits for a processor (60)"),
+    "total_seconds": (900.0, 1, 10**6, "the same, for all of a student (900)"),
+    "patience": (10.0, 1, 10**6, "seconds on the clock for each of these (10)"),
+    "memory": (2.0, 0.5, 2**20, "GiB for all of a student's processes (2)"),
 }
+NUMBERS = {  # the options that are numbers: the number where none is given, the least, the most, and what it is
+    "verify": (None, 1, 10**9, "mark N finished students of --out again, as they were, and compare"),
+    "variant": (0, 0, 2**31 - 1, "the variant that this group was given (0)"),
+    "seed": (None, 0, 2**63 - 1, "of the random inputs; drawn, and stated in the reports, unless given"),
+    "jobs": (None, 1, 2**31, "students marked at a time, each on a core of its own (all cores)"),
+} | LIMITS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,22 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("grades"), help="new folder for the marks (grades)")
     parser.add_argument("--dry-run", action="store_true", help="say what would be marked, run nothing, write nothing")
     parser.add_argument("--resume", action="store_true", help="go on in --out where a grading was stopped")
-    parser.add_argument(
-        "--verify", type=int, metavar="N", help="mark N finished students of --out again, as they were, and compare"
-    )
     parser.add_argument("--chapters", type=int, nargs="+", help="whose exercises make the total (all)")
-    parser.add_argument("--variant", type=int, default=0, help="the variant that this group was given (0)")
-    parser.add_argument("--seed", type=int, help="of the random inputs; drawn, and stated in the reports, unless given")
-    parser.add_argument("--jobs", type=int, help="students marked at a time, each on a core of its own (all cores)")
-    parser.add_argument(
-        "--seconds",
-        type=float,
-        default=60.0,
-        help="for one exercise of one student, not counting what its processes wait for a processor (60)",
-    )
-    parser.add_argument("--total-seconds", type=float, default=900.0, help="the same, for all of a student (900)")
-    parser.add_argument("--patience", type=float, default=10.0, help="seconds on the clock for each of these (10)")
-    parser.add_argument("--memory", type=float, default=2.0, help="GiB for all of a student's processes (2)")
+    for name, (default, _, _, what) in NUMBERS.items():
+        kind = float if isinstance(default, float) else int
+        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, default=default, metavar="N", help=what)
     parser.add_argument(
         "--without-isolation",
         action="store_true",
@@ -72,23 +64,24 @@ def run(options: argparse.Namespace) -> int:
     from sbgm.course.exercise import exercises
     from sbgm.course.submissions import find_students, read_submission
 
-    found, out = find_students(options.submissions), os.path.realpath(options.out)
+    known, out = exercises(), os.path.realpath(options.out)
+    found = find_students(options.submissions)
     students = {student: path for student, path in found.items() if os.path.realpath(path) != out}
-    if set(options.chapters or ()) - {e.chapter for e in exercises().values()}:
+    chapters = sorted(set(options.chapters or (e.chapter for e in known.values())))
+    if not {e.chapter for e in known.values()}.issuperset(chapters):
         raise ValueError(f"chapters must be among 1 to 10, got {options.chapters}")
-    chapters = sorted(set(options.chapters or [e.chapter for e in exercises().values()]))
     if options.dry_run:
         for student, path in students.items():
-            _say_what_is_read(student, read_submission(path), chapters)
+            _say_what_is_read(student, read_submission(path), [e for e in known.values() if e.chapter in chapters])
         return 0
 
     # here, since they need what only Linux and macOS have
-    from sbgm.course.grading import Marks, cores, grade
-    from sbgm.course.sandbox import LOST, refusal
+    from sbgm.course.grading import Marks, begun, cores, grade
+    from sbgm.course.marking import shortfall
+    from sbgm.course.sandbox import LOST, Limits, refusal
 
-    options.jobs = len(cores()) if options.jobs is None else options.jobs
-    for name, (least, most) in (RANGES | {"jobs": (1, len(cores()))}).items():
-        value = getattr(options, name)
+    for name, (_, least, most, _) in NUMBERS.items():
+        value, most = getattr(options, name), len(cores()) if name == "jobs" else most
         if value is not None and not least <= value <= most:
             raise ValueError(f"{name} must be from {least} to {most}, got {value}")
     isolated = not options.without_isolation
@@ -97,27 +90,25 @@ def run(options: argparse.Namespace) -> int:
     facts = {"version": sbgm.__version__, "seed": options.seed, "variant": options.variant, "chapters": chapters}
     facts |= {name: getattr(options, name) for name in LIMITS}
     if options.verify:
-        if not (options.out / "grading.json").exists():
-            raise FileNotFoundError(f"there are no marks in {options.out}; name in --out the folder to verify")
-        facts = dict.fromkeys(facts) | {"version": sbgm.__version__}  # the rest as it was
-    else:
-        _require_room(facts, isolated)
+        facts = begun(options.out, facts) | {"version": sbgm.__version__}
+    limits = Limits(**{name: facts[name] for name in LIMITS} | {"memory": int(facts["memory"] * 2**30)})
+    if why := shortfall(limits, isolated):
+        given = ", ".join(f"--{name.replace('_', '-')} {facts[name]:g}" for name in LIMITS)
+        raise ValueError(f"with {given} not even an empty answer can be run, and no one gets a mark: {why}")
     marks = Marks(options.out, facts, resume=options.resume or bool(options.verify))
-    done = students.keys() & marks.graded
+    again, done = students.keys() - marks.graded, sorted(students.keys() & marks.graded)
     if options.verify:
-        again = set(random.sample(sorted(done), min(options.verify, len(done))))
-        _require_room(marks.facts, isolated)
+        again = random.sample(done, min(options.verify, len(done)))
     else:
-        again = students.keys() - done
         for student in done:
             marks.compare(student, read_submission(students[student]))
     marking = grade(
         {student: path for student, path in students.items() if student in again},
-        {name: e for name, e in exercises().items() if e.chapter in marks.facts["chapters"]},
+        {name: exercise for name, exercise in known.items() if exercise.chapter in facts["chapters"]},
         seed=marks.facts["seed"],
-        variant=marks.facts["variant"],
-        limits=_limits(marks.facts),
-        n_jobs=options.jobs,
+        variant=facts["variant"],
+        limits=limits,
+        n_jobs=options.jobs or len(cores()),
         isolated=isolated,
     )
     marking = tqdm(marking, total=len(again), desc="verifying" if options.verify else "grading", unit="student")
@@ -131,41 +122,23 @@ def run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print(f"Stopped; {options.out} holds what is done, and --resume goes on.", file=sys.stderr, flush=True)
         os._exit(130)  # at once: what students' processes still do is for nothing, and ends with this one
-    path = marks.write_tables()
-    print(f"{len(marks.graded)} student{'s' if len(marks.graded) != 1 else ''}: {path}")
+    print(f"{len(marks.graded)} student{'s' if len(marks.graded) != 1 else ''}: {marks.write_tables()}")
     for isolation, n in Counter(graded.isolation for graded in marks.graded.values()).items():
         print(f"isolation of {n}: {isolation}")
     return 0
 
 
-def _limits(facts: Mapping[str, Any]) -> Limits:
-    from sbgm.course.sandbox import Limits
-
-    return Limits(*(facts[name] for name in LIMITS[:3]), memory=int(facts["memory"] * 2**30))
-
-
-def _require_room(facts: Mapping[str, Any], isolated: bool) -> None:
-    """Raise ValueError if limits are such that no answer could be right."""
-    from sbgm.course.marking import shortfall
-
-    if why := shortfall(_limits(facts), isolated):
-        given = ", ".join(f"--{name.replace('_', '-')} {facts[name]:g}" for name in LIMITS)
-        raise ValueError(f"with {given} not even an empty answer can be run, and no one gets a mark: {why}")
-
-
-def _say_what_is_read(student: str, submission: Submission, chapters: list[int]) -> None:
+def _say_what_is_read(student: str, submission: Submission, asked: Iterable[Exercise]) -> None:
     """Print which answers the grader's reader finds in a submission, and what would be run for each."""
-    from sbgm.course.exercise import exercises
     from sbgm.course.notebook import RULE, read_notebook
 
-    asked = {name: exercise for name, exercise in exercises().items() if exercise.chapter in chapters}
-    print("\n".join([student, *submission.problems]))
+    numbers = {exercise.name: exercise.number for exercise in asked}
+    lines = [student, *submission.problems]
     for file, content in submission.files.items():
-        notebook = read_notebook(content, list(asked))
-        print(f"\n{file}: {notebook.problem or f'{len(notebook.answers)} answers'}")
+        notebook = read_notebook(content, list(numbers))
+        lines += ["", f"{file}: {notebook.problem or f'{len(notebook.answers)} answers'}"]
         for name, answer in notebook.answers.items():
             state = "not attempted" if answer.untouched else answer.problem or "is marked; what is run:"
-            print(f"  {asked[name].number} {name}: {state}")
-            for statement in [] if answer.untouched else answer.statements:
-                print(f"      {statement.partition(chr(10))[0]}")
-    print(f"\n{RULE}")
+            run = [] if answer.untouched else answer.statements
+            lines += [f"  {numbers[name]} {name}: {state}", *(f"      {s.splitlines()[0]}" for s in run)]
+    print("\n".join([*lines, "", RULE]))

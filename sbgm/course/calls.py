@@ -52,11 +52,6 @@ MOST_ARGUMENTS = 16
 class MixtureField(GaussianMixture):
     """A mixture of Gaussians that is called as its exact score, ∇ log q_σ(x)."""
 
-    @property
-    def tensors(self) -> dict[str, Tensor]:
-        """Weights, means and standard deviations, by name."""
-        return vars(self)
-
     def __call__(self, x: Tensor, sigma: float | Tensor = 0.0) -> Tensor:
         """∇ log q_σ(x), (B, D)."""
         return self.score(x, sigma)
@@ -73,28 +68,23 @@ class TanhField:
     """
 
     def __init__(self, inner: Tensor, bias: Tensor, outer: Tensor) -> None:
-        self.tensors = {"inner": inner, "bias": bias, "outer": outer}
+        self.inner, self.bias, self.outer = inner, bias, outer
 
     @classmethod
     def random(cls, dim: int, generator: torch.Generator, dtype: torch.dtype) -> TanhField:
         """A field of `dim` dimensions with five hidden units and Gaussian weights."""
-        hidden = 5
-        shapes = {"inner": (dim, hidden), "bias": (hidden,), "outer": (hidden, dim)}
-        tensors = {
-            name: torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype)
-            for name, shape in shapes.items()
-        }
-        return cls(**tensors)
+        shapes = ((dim, 5), (5,), (5, dim))
+        return cls(*(torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype) for shape in shapes))
 
     def __call__(self, x: Tensor, sigma: float | Tensor = 0.0) -> Tensor:
         """s(x, σ), of x's shape."""
-        hidden = torch.tanh(x.flatten(1) @ self.tensors["inner"] + self.tensors["bias"])
-        s = (hidden @ self.tensors["outer"]).reshape(x.shape)
+        hidden = torch.tanh(x.flatten(1) @ self.inner + self.bias)
+        s = (hidden @ self.outer).reshape(x.shape)
         return s / (1 + against(sigma, x))
 
     def parameters(self) -> list[Tensor]:
         """W₁, b and W₂."""
-        return list(self.tensors.values())
+        return [self.inner, self.bias, self.outer]
 
 
 Field = MixtureField | TanhField
@@ -102,7 +92,7 @@ Field = MixtureField | TanhField
 
 def rebuilt(field: Field, *, requires_grad: bool = False) -> Field:
     """A copy on tensors of its own, whose gradients can be asked for."""
-    tensors = {name: value.detach().clone().requires_grad_(requires_grad) for name, value in field.tensors.items()}
+    tensors = {name: value.detach().clone().requires_grad_(requires_grad) for name, value in vars(field).items()}
     return type(field)(**tensors)
 
 
@@ -121,7 +111,7 @@ class LogProbOf:
 
 
 class UnfitError(Exception):
-    """A student's function returned something that is no score; the message says so to the student."""
+    """What a student's function returned can't be judged; the message says why to the student."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,17 +139,18 @@ class Descent:
         if score is None:  # which has its own sentence
             return None
         if not callable(score):
-            kind = type(score).__name__
-            raise UnfitError(f"your function must return a score, to be called with x and σ, not {kind}")
+            raise UnfitError(
+                f"your function must return a score, to be called with x and σ, not {type(score).__name__}"
+            )
         values = [score(self.points.clone(), sigma) for sigma in self.sigmas.tolist()]
         for value in values:
             if not isinstance(value, Tensor):
-                kind = type(value).__name__
-                raise UnfitError(f"the score that your function returns must return tensors, not {kind}")
-            found, right = ((tuple(t.shape), t.dtype) for t in (value, self.points))
+                raise UnfitError(
+                    f"the score that your function returns must return tensors, not {type(value).__name__}"
+                )
+            found, right = (f"{tuple(t.shape)} {t.dtype}" for t in (value, self.points))
             if found != right:
-                said = f"{found[0]} {found[1]} at points of {right[0]} {right[1]}"
-                raise UnfitError(f"the score that your function returns gives {said}")
+                raise UnfitError(f"the score that your function returns gives {found} at points of {right}")
         options = {"step_size": self.step_size, "n_steps": self.n_steps}
         generator = torch.Generator().manual_seed(self.seed)
         try:
@@ -217,6 +208,10 @@ def call(function: Callable[..., object], arguments: Sequence[Argument], with_gr
             returned = function(*given)
             for descent in descents:
                 returned = descent.of(returned)
+            reseeded = torch.initial_seed() != _UNLIKELY_SEED
+            drew = not descents and not torch.equal(state, torch.get_rng_state())
+            values = _as_tensors(returned)
+            gradients = _gradients(values, given) if with_gradients else ()
         except UnfitError as error:
             return Reply(problem=str(error))
         except Exception as error:
@@ -226,21 +221,12 @@ def call(function: Callable[..., object], arguments: Sequence[Argument], with_gr
             power = "bitwise_xor" in str(error) or "for ^" in str(error)
             hint = ". In Python x^2 is no power: write x**2" if power else ""
             return Reply(problem=f"your function raised {type(error).__name__}: {error}{hint}")
-        reseeded = torch.initial_seed() != _UNLIKELY_SEED
-        drew = not descents and not torch.equal(state, torch.get_rng_state())
-        values, problem = _as_tensors(returned)
-        gradients: tuple[Tensor, ...] = ()
-        if with_gradients and not problem:
-            try:
-                gradients = _gradients(values, given)
-            except RuntimeError as error:
-                problem = f"no gradient of what your function returned can be taken: {error}"
     changed = tuple(
         position
         for position, (argument, old) in enumerate(zip(given, before, strict=True))
         if old is not None and not torch.equal(argument.detach(), old)
     )
-    return Reply(tuple(v.detach() for v in values), gradients, problem, True, changed, reseeded, drew)
+    return Reply(tuple(v.detach() for v in values), gradients, "", True, changed, reseeded, drew)
 
 
 _UNLIKELY_SEED = 0x5BD6_F00D
@@ -260,19 +246,20 @@ def _prepared(argument: Argument, by_parameters: bool, by_tensors: bool) -> obje
             return argument
 
 
-def _as_tensors(returned: object) -> tuple[tuple[Tensor, ...], str]:
-    """Return what a function returned, as tensors, and a sentence that says why it can't be; "" if it can."""
+def _as_tensors(returned: object) -> tuple[Tensor, ...]:
+    """Return what a function returned, as tensors."""
     if returned is None:
-        return (), "your function returned nothing: is its `return` missing?"
+        raise UnfitError("your function returned nothing: is its `return` missing?")
     several = returned if isinstance(returned, tuple | list) and len(returned) > 1 else (returned,)
     try:
         values = tuple(v if isinstance(v, Tensor) else torch.as_tensor(v, dtype=torch.float64) for v in several)
     except (TypeError, ValueError, RuntimeError, OverflowError):
-        return (), f"your function must return tensors or numbers, it returned {type(returned).__name__}"
+        kind = type(returned).__name__
+        raise UnfitError(f"your function must return tensors or numbers, it returned {kind}") from None
     for value in values:
         if value.dtype not in KINDS_OF_NUMBER or value.layout != torch.strided:
-            return (), f"your function must return plain real numbers, it returned {value.dtype}, {value.layout}"
-    return values, ""
+            raise UnfitError(f"your function must return plain real numbers, it returned {value.dtype}, {value.layout}")
+    return values
 
 
 def _gradients(values: tuple[Tensor, ...], given: Sequence[object]) -> tuple[Tensor, ...]:
@@ -281,7 +268,10 @@ def _gradients(values: tuple[Tensor, ...], given: Sequence[object]) -> tuple[Ten
     leaves += [parameter for argument in given if isinstance(argument, Field) for parameter in argument.parameters()]
     if not values or not values[0].requires_grad or not leaves:
         return ()
-    found = torch.autograd.grad(values[0].sum(), leaves, allow_unused=True)
+    try:
+        found = torch.autograd.grad(values[0].sum(), leaves, allow_unused=True)
+    except RuntimeError as error:
+        raise UnfitError(f"no gradient of what your function returned can be taken: {error}") from error
     return tuple(torch.zeros_like(leaf) if g is None else g.detach() for g, leaf in zip(found, leaves, strict=True))
 
 

@@ -8,13 +8,12 @@ import hashlib
 import itertools
 import json
 import os
-import queue
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -23,11 +22,10 @@ from sbgm.course.marking import TOO_SLOW, Outcome, mark_student
 from sbgm.course.messages import printable
 from sbgm.course.sandbox import Limits, describe
 from sbgm.course.submissions import Submission, read_submission
-from sbgm.files import write_json, written_whole
+from sbgm.files import write_bytes, write_json, written_whole
 
-__all__ = ["Graded", "Marks", "cores", "grade", "report_of"]
+__all__ = ["Graded", "Marks", "begun", "cores", "grade", "report_of"]
 
-T = TypeVar("T")
 CHANGED = "changed since it was marked; name another --out to mark it anew"
 
 
@@ -60,10 +58,10 @@ def cores() -> list[int]:
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
 
 
-def _keep_to_one(free: queue.SimpleQueue[int]) -> None:
+def _keep_to_one(free: Iterator[int]) -> None:
     """Keep this thread, and the processes that it starts, to a core of its own, where the system can."""
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {free.get()})
+        os.sched_setaffinity(0, {next(free)})
 
 
 def grade(
@@ -109,10 +107,7 @@ def grade(
         problems = [printable(problem) for problem in [*submission.problems, *problems]]
         return Graded(student, outcomes, problems, submission.fingerprint, isolation)
 
-    free: queue.SimpleQueue[int] = queue.SimpleQueue()
-    for core in itertools.islice(itertools.cycle(cores()), n_jobs):
-        free.put(core)
-    pool, late = ThreadPoolExecutor(n_jobs, initializer=_keep_to_one, initargs=(free,)), []
+    pool, late = ThreadPoolExecutor(n_jobs, initializer=_keep_to_one, initargs=[itertools.cycle(cores())]), []
     try:
         for future in as_completed([pool.submit(graded, student) for student in students]):
             if n_jobs > 1 and any(outcome.verdict == TOO_SLOW for outcome in future.result().outcomes):
@@ -172,12 +167,12 @@ class Marks:
                 f"{folder} exists: marks are never overwritten; add --resume to go on, or name another --out"
             )
         else:
-            self.facts = _read_json(settings, lambda began: {name: began[name] for name in facts})
+            self.facts = begun(folder, facts)
             for name, began in self.facts.items():
                 if facts[name] not in (began, None):
                     raise ValueError(f"{name} must be {began}, as {folder} was begun with, got {facts[name]}")
         for path in sorted((folder / "students").glob("*.json")):
-            graded = _read_json(path, _graded)
+            graded = _read_json(path, lambda f: Graded(**f | {"outcomes": [Outcome(**o) for o in f["outcomes"]]}))
             self.graded[graded.student] = graded
         for partial in folder.rglob("*.partial"):
             partial.unlink()
@@ -187,8 +182,7 @@ class Marks:
         for name in ("reports", "students"):
             (self.folder / name).mkdir(exist_ok=True)
         name = _file_name(graded.student)
-        with written_whole(self.folder / "reports" / f"{name}.md") as partial:
-            partial.write_text(report_of(graded, self.facts), encoding="utf-8")
+        write_bytes(self.folder / "reports" / f"{name}.md", report_of(graded, self.facts).encode())
         write_json(self.folder / "students" / f"{name}.json", dataclasses.asdict(graded))
         self.graded[graded.student] = graded
         self.write_tables()
@@ -223,8 +217,7 @@ class Marks:
         solved: dict[str, set[str]] = {}  # one id may have several entries: a file each, or a text beside the files
         for g in done:
             solved.setdefault(_platform_id(g.student), set()).update(o.exercise for o in g.outcomes if o.mark)
-        points: list[dict[str, object]] = [{"id": name, "points": len(found)} for name, found in solved.items()]
-        _write_table(self.folder / "points.csv", points)
+        _write_table(self.folder / "points.csv", [{"id": i, "points": len(found)} for i, found in solved.items()])
         return _write_table(self.folder / "grades.csv", rows)
 
 
@@ -236,15 +229,23 @@ def _write_table(path: Path, rows: list[dict[str, object]]) -> Path:
     return path
 
 
-def _read_json(path: Path, made: Callable[[dict], T]) -> T:
+def begun(folder: Path, names: Iterable[str]) -> dict[str, Any]:
+    """How the grading into a folder began: its facts of these names.
+
+    Raises:
+        FileNotFoundError: nothing was graded into it.
+        ValueError: its file is damaged.
+    """
+    if not (folder / "grading.json").exists():
+        raise FileNotFoundError(f"there are no marks in {folder}; name in --out the folder to verify")
+    return _read_json(folder / "grading.json", lambda facts: {name: facts[name] for name in names})
+
+
+def _read_json(path: Path, made: Callable[[dict], Any]) -> Any:
     try:
         return made(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError, LookupError) as error:
         raise ValueError(f"{path} is damaged ({error}); restore it, or grade into another --out") from error
-
-
-def _graded(fields: dict) -> Graded:
-    return Graded(**fields | {"outcomes": [Outcome(**outcome) for outcome in fields["outcomes"]]})
 
 
 def _cell(text: str) -> str:
@@ -277,8 +278,7 @@ def report_of(graded: Graded, facts: Mapping[str, object]) -> str:
     lines += [_fenced("\n".join(graded.problems)), ""] if graded.problems else []
     for outcome in graded.outcomes:
         lines += [f"## {outcome.number} {outcome.exercise}: {outcome.verdict}", ""]
-        where = [f"in {outcome.notebook}"] if outcome.notebook else []
-        reason = "\n".join(where + [outcome.message] * bool(outcome.message))
+        reason = "\n".join(filter(None, [outcome.notebook and f"in {outcome.notebook}", outcome.message]))
         lines += [_fenced(reason), ""] if reason else []
         lines += [_fenced(outcome.answer, "python"), ""] if outcome.answer else []
     return "\n".join([*lines, "---", "", f"{_said(facts)}; submission: {graded.fingerprint}", "", graded.isolation, ""])
@@ -290,6 +290,5 @@ def _said(facts: Mapping[str, object]) -> str:
 
 def _fenced(text: str, language: str = "text") -> str:
     """Text in a fence that it can't close."""
-    longest = max(map(len, re.findall("`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
+    fence = "`" * max([3, *(len(run) + 1 for run in re.findall("`+", text))])
     return f"{fence}{language}\n{text}\n{fence}"

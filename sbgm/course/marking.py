@@ -6,11 +6,10 @@ import contextlib
 import dataclasses
 import functools
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sbgm.course.calls import Argument, Reply, Runner, as_reply, encoded_arguments
+from sbgm.course.calls import Argument, Reply, as_reply, encoded_arguments
 from sbgm.course.checks import Exercise, WrongAnswer
 from sbgm.course.messages import MessageError, printable, receive, send
 from sbgm.course.notebook import Answer, Notebook
@@ -137,24 +136,14 @@ class _Student:
             return NOT_ATTEMPTED, ""
         if answer.problem:
             return FAILED, printable(answer.problem)
-        try:
-            verdict = exercise.try_answer(self._runner(exercise.name, file, answer), seed=seed, variant=variant)
-        except WrongAnswer as error:
-            return WRONG, printable(str(error))
-        except _Gone as gone:
-            return gone.args
-        return (CORRECT, "") if verdict.correct else (NOT_ATTEMPTED, "")
-
-    def _runner(self, name: str, file: str, answer: Answer) -> Runner:
-        """Return what has a notebook's function called."""
-        key, left = f"{file}: {name}", self._limits.seconds
+        key, left = f"{file}: {exercise.name}", self._limits.seconds
 
         def run(arguments: Sequence[Argument], with_gradients: bool) -> Reply:
             nonlocal left
             self.define(key, answer)
             before = self._used
             reply = self._asked(
-                {"ask": "call", "answer": key, "name": name, "gradients": with_gradients},
+                {"ask": "call", "answer": key, "name": exercise.name, "gradients": with_gradients},
                 encoded_arguments(arguments),
                 as_reply,
                 seconds=left,
@@ -165,7 +154,13 @@ class _Student:
             unknown = reply.problem.startswith(("there is no function", "your function raised NameError"))
             return dataclasses.replace(reply, problem=reply.problem + self._errors[key] * unknown)
 
-        return run
+        try:
+            verdict = exercise.try_answer(run, seed=seed, variant=variant)
+        except WrongAnswer as error:
+            return WRONG, printable(str(error))
+        except _Gone as gone:
+            return gone.args
+        return (CORRECT, "") if verdict.correct else (NOT_ATTEMPTED, "")
 
     def define(self, key: str, answer: Answer) -> None:
         """Run an answer's definitions, unless this process has; once they were the end of one, not again."""
@@ -200,21 +195,18 @@ class _Student:
             raise _Gone(TOO_SLOW, f"your notebooks took longer than {self._limits.total_seconds:g} seconds in all")
         sandbox = self._sandbox = self._sandbox or Sandbox(self._limits, isolated=self._isolated)
         seconds = min(self._limits.seconds if seconds is None else seconds, left)
-        deadline = time.monotonic() + self._limits.patience * seconds
         sandbox.allow(seconds)
         try:
-            send(sandbox.sink, fields, blob, deadline)
-            return as_found(*receive(sandbox.source, deadline))
-        except TimeoutError:
-            verdict, problem = TOO_SLOW, late
+            send(sandbox.sink, fields, blob)
+            return as_found(*receive(sandbox.source))
         except (EOFError, OSError):
-            verdict, problem = FAILED, ended
+            problem = ended
         except MessageError as error:
-            verdict, problem = FAILED, f"what your notebook's process sent can't be read: {error}"
+            problem = f"what your notebook's process sent can't be read: {error}"
         finally:
             self._used += sandbox.used()
             sandbox.allow(math.inf)
         self.close()  # which may find out that memory ran out
-        if sandbox.exceeded:
-            verdict, problem = (TOO_SLOW, late) if sandbox.late else (FAILED, f"{problem} ({sandbox.exceeded})")
-        raise _Gone(verdict, printable(problem))
+        if sandbox.late:
+            raise _Gone(TOO_SLOW, late)
+        raise _Gone(FAILED, printable(problem) + f" ({sandbox.exceeded})" * bool(sandbox.exceeded))

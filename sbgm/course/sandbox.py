@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import io
 import json
 import math
 import os
@@ -106,8 +107,7 @@ class Limits:
 
 def readable() -> list[Path]:
     """The files and folders of this machine that a student's process can read, besides its own."""
-    prefixes = [Path(sys.prefix), Path(sys.base_prefix)]
-    libraries = [prefix / name for prefix in prefixes for name in ("lib", "lib64", "pyvenv.cfg")]
+    libraries = [Path(p, name) for p in (sys.prefix, sys.base_prefix) for name in ("lib", "lib64", "pyvenv.cfg")]
     libraries += [Path(place) for place in sys.path if Path(place).name in ("site-packages", "dist-packages")]
     found = [path for path in [*map(Path, SYSTEM), *libraries, Path(sys.executable)] if path.exists()]
     outermost = dict.fromkeys(path for path in found if not set(path.parents) & set(found))
@@ -154,14 +154,18 @@ def _isolated(command: list[str], *told: int) -> Iterator[dict[str, Any]]:
     """
     others, own = ([path for path in readable() if (PACKAGE in path.parents) is ours] for ours in (False, True))
     folder = ("--perms", "1777", "--size", str(SCRATCH), "--tmpfs")
-    scratch = [word for place in SCRATCH_FOLDERS for word in (*folder, place)]
-    closed = [word for place in (PACKAGE, "/dev", "/proc", "/") for word in ("--remount-ro", str(place))]
     # Python may lie below /tmp, and the package among its libraries: what comes later is put on top
-    seen = ["--proc", "/proc", "--dev", "/dev", "--ro-bind", "/dev/null", "/dev/zero", *scratch, *_shown(others)]
-    seen += ["--perms", "0755", "--tmpfs", str(PACKAGE), *_shown(own), *closed]
-    apart = [f"--unshare-{kind}" for kind in ("ipc", "pid", "net", "uts", "cgroup-try")]
-    apart += [word for descriptor in told for word in ("--info-fd", str(descriptor))]
-    apart += ["--hostname", "student", "--new-session", "--die-with-parent", "--chdir", "/tmp", "--cap-drop", "ALL"]
+    seen = [
+        *("--proc", "/proc", "--dev", "/dev", "--ro-bind", "/dev/null", "/dev/zero"),
+        *(word for place in SCRATCH_FOLDERS for word in (*folder, place)),
+        *(*_shown(others), "--perms", "0755", "--tmpfs", str(PACKAGE), *_shown(own)),
+        *(word for place in (PACKAGE, "/dev", "/proc", "/") for word in ("--remount-ro", str(place))),
+    ]
+    apart = [
+        *(f"--unshare-{kind}" for kind in ("ipc", "pid", "net", "uts", "cgroup-try")),
+        *(word for descriptor in told for word in ("--info-fd", str(descriptor))),
+        *("--hostname", "student", "--new-session", "--die-with-parent", "--chdir", "/tmp", "--cap-drop", "ALL"),
+    ]
     if os.getuid() == 0:  # a user whom no one else is: the system limits no number of root's processes
         user = str(2**30 + secrets.randbelow(2**29))
         apart += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]  # for setpriv, which leaves it none
@@ -190,9 +194,8 @@ def _filter() -> bytes:
     absent, allowed = (leave, 0, 0, 0x0005_0026), (leave, 0, 0, 0x7FFF_0000)
     rules = [(load, 0, 0, 4), (equal, 1, 0, MACHINES[machine]), (leave, 0, 0, 0x8000_0000), (load, 0, 0, 0)]
     rules += [(at_least, 0, 1, 0x4000_0000), absent]  # from 2³⁰ on they are those of another interface
-    for numbers in ABSENT.values():
-        rules += [(equal, 0, 1, numbers[which]), absent]
-    for numbers, argument, bits, value in LIMITED.values():
+    always = [(numbers, 0, 0, 0) for numbers in ABSENT.values()]  # of any argument no bits are 0
+    for numbers, argument, bits, value in [*always, *LIMITED.values()]:
         rules += [(equal, 0, 5, numbers[which]), (load, 0, 0, 16 + 8 * argument), (and_, 0, 0, bits)]
         rules += [(equal, 0, 1, value), absent, allowed]
     return b"".join(struct.pack("HBBI", *rule) for rule in [*rules, allowed])
@@ -216,12 +219,9 @@ def _divided() -> Path | None:
 
 
 @contextlib.contextmanager
-def _group(memory: int) -> Iterator[Path | None]:
-    """A new cgroup that holds at most so much memory, and is ended as one; None where there can be none."""
-    if _divided() is None:
-        yield None
-        return
-    group = _divided() / f"student-{secrets.token_hex(8)}"
+def _group(divided: Path, memory: int) -> Iterator[Path]:
+    """A new cgroup in a divided one that holds at most so much memory, and is ended as one."""
+    group = divided / f"student-{secrets.token_hex(8)}"
     group.mkdir()
     for name, value in (("memory.max", memory), ("memory.swap.max", 0), ("memory.oom.group", 1)):
         with contextlib.suppress(FileNotFoundError):  # of swap, where the system counts none
@@ -252,29 +252,30 @@ class Sandbox:
     """A student's process, from its start until `close`.
 
     Attributes:
-        sink: the descriptor to write to; it does not block.
-        source: the descriptor to read from.
+        sink: the file to write messages to.
+        source: the file to read messages from.
         exceeded: which limit all its processes together exceeded, as a sentence; they were ended then. "" if none.
         late: whether that was the limit on time.
     """
 
     def __init__(self, limits: Limits, *, isolated: bool) -> None:
         self._limits, self.exceeded, self.late, self._stack = limits, "", False, contextlib.ExitStack()
-        given = [f"{name}={value}" for name, value in limits.of_one_process(isolated).items()]
-        command = [sys.executable, "-m", "sbgm.course.student", *given]
-        self._group, told = self._stack.enter_context(_group(limits.memory)), os.pipe()
+        own = (f"{name}={value}" for name, value in limits.of_one_process(isolated).items())
+        command = [sys.executable, "-m", "sbgm.course.student", *own]
+        divided, told = _divided(), os.pipe()
+        self._group = self._stack.enter_context(_group(divided, limits.memory)) if divided else None
         if isolated:
             options = self._stack.enter_context(_isolated(command, told[1]))
         else:
             folder = self._stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
             options = {"args": command, "env": _variables(folder), "cwd": folder}
         if self._group:
-            enter = ["/bin/sh", "-c", 'echo $$ > "$0" && exec "$@"', str(self._group / "cgroup.procs")]
-            options["args"] = [*enter, *options["args"]]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-        self._process = subprocess.Popen(**options, **pipes, bufsize=0, start_new_session=True)
-        self.sink, self.source = self._process.stdin.fileno(), self._process.stdout.fileno()
-        os.set_blocking(self.sink, False)
+            enter = 'echo $$ > "$0" && exec "$@"'
+            options["args"] = ["/bin/sh", "-c", enter, str(self._group / "cgroup.procs"), *options["args"]]
+        options |= {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "bufsize": 0}
+        self._process = self._stack.enter_context(subprocess.Popen(**options, start_new_session=True))
+        self._too_much = f"they took more than {limits.memory / 2**30:g} GiB of memory"
+        self.sink, self.source = self._process.stdin, io.BufferedReader(self._process.stdout)
         os.close(told[1])
         with open(told[0], "rb") as said:  # the first process of the namespace: all others end before it does
             self._first = os.pidfd_open(json.load(said)["child-pid"]) if isolated else None
@@ -304,18 +305,14 @@ class Sandbox:
         """
         self._closed.set()
         self._watcher.join()
-        self._kill()
         if self._first is not None:
             ended, _, _ = select.select([self._first], [], [], END_SECONDS)
             os.close(self._first)
             if not ended:
                 raise RuntimeError(f"processes of this student still run {END_SECONDS:g} s after they were killed")
-        self._process.wait()
         if self._group and re.search(r"^oom_kill [1-9]", (self._group / "memory.events").read_text(), re.MULTILINE):
-            self.exceeded = _too_much(self._limits.memory)
-        for pipe in (self._process.stdin, self._process.stdout):
-            pipe.close()
-        self._stack.close()
+            self.exceeded = self._too_much
+        self._stack.close()  # waits for the process, and closes its files
 
     def _kill(self) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):  # the latter of macOS, for one that has ended
@@ -337,24 +334,23 @@ class Sandbox:
         return processes
 
     def _watch(self) -> None:
+        """Look until the sandbox is closed or a limit is exceeded, and end all processes then, whatever happened."""
         began, before = time.monotonic(), 0.0
-        while not self._closed.wait(POLL_SECONDS) and not self.exceeded:
-            processes, work, used = self._look(), self._work, self.used()
-            seconds, wanted = time.monotonic() - began, self._ran + self._waited - before
-            if seconds > BUSY_SECONDS:
-                began, before = began + seconds, before + wanted
-                if wanted > MOST_BUSY * seconds:
-                    self.exceeded = f"more than {MOST_BUSY} processes or threads were busy at a time"
-            if not _fit(processes, self._limits.memory):
-                self.exceeded = _too_much(self._limits.memory)
-            if work is self._work and used > work[0]:
-                self.exceeded, self.late = f"they took more than {work[0]:g} seconds", True
-        if self.exceeded:
+        try:
+            while not self._closed.wait(POLL_SECONDS) and not self.exceeded:
+                processes, work, used = self._look(), self._work, self.used()
+                seconds, wanted = time.monotonic() - began, self._ran + self._waited - before
+                if seconds > BUSY_SECONDS:
+                    began, before = began + seconds, before + wanted
+                    if wanted > MOST_BUSY * seconds:
+                        self.exceeded = f"more than {MOST_BUSY} processes or threads were busy at a time"
+                if not _fit(processes, self._limits.memory):
+                    self.exceeded = self._too_much
+                late = used > work[0] or time.monotonic() - work[1] > self._limits.patience * work[0]
+                if work is self._work and late:
+                    self.exceeded, self.late = f"they took more than {work[0]:g} seconds", True
+        finally:
             self._kill()
-
-
-def _too_much(memory: int) -> str:
-    return f"they took more than {memory / 2**30:g} GiB of memory"
 
 
 def _threads(root: int) -> tuple[list[int], dict[str, tuple[int, int]]]:

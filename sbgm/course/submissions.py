@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import itertools
 import os
-import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -101,7 +100,7 @@ def _content(path: Path, most: int) -> bytes:
     """The bytes of a plain file; raise OSError for anything else, and where they are too many."""
     if path.is_symlink():
         raise OSError("a link is not followed")
-    if not stat.S_ISREG(path.lstat().st_mode):
+    if not path.is_file():
         raise OSError("this is no plain file")
     most = min(most, LARGEST_NOTEBOOK)
     how = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # Windows has neither
