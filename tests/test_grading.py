@@ -168,6 +168,16 @@ def test_half_a_message_is_none(pipe):
         receive(source)
 
 
+def test_a_process_that_says_nothing_is_ended_by_the_clock_on_the_wall():
+    """After patience × seconds, though it has worked for fewer than these seconds."""
+    with contextlib.closing(Sandbox(Limits(patience=0.1), isolated=True)) as sandbox:
+        sandbox.allow(10)
+        with pytest.raises(EOFError):
+            receive(sandbox.source)
+        assert sandbox.late
+        assert 1 < sandbox.used() < 10
+
+
 def test_too_large_a_message_is_not_sent(pipe):
     with pytest.raises(MessageError, match="larger than"):
         send(pipe[1], {}, bytes(2**26))
