@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, Literal
 
@@ -186,7 +187,7 @@ def softplus_layers(
 
 def linear(n_in: int, n_out: int, generator: torch.Generator | None = None) -> nn.Module:
     """A linear layer with torch's own law of initial weights, U(−1/√n_in, 1/√n_in); None is the global generator."""
-    layer = nn.utils.skip_init(nn.Linear, n_in, n_out)
+    layer = nn.utils.skip_init(nn.Linear, n_in, n_out, device=torch.get_default_device())
     for p in layer.parameters():
         nn.init.uniform_(p, -(n_in**-0.5), n_in**-0.5, generator=generator)
     return layer
@@ -228,6 +229,21 @@ class EnergyMLP(ConditionalMLP):
         """The score −∇_x E, (B, D) -> (B, D), which can itself be differentiated, forward or backward."""
         self.require_points(x)
         return -torch.func.grad(lambda x: self.energy(x, sigma).sum())(x)
+
+
+@contextlib.contextmanager
+def drawn_from(generator: torch.Generator | None) -> Iterator[None]:
+    """Let torch's own layers, which ask the global generator for their initial weights, draw them from another.
+
+    The global generator is as before afterwards, and `generator` stands where the draws left it. None changes nothing.
+    """
+    if generator is None:
+        yield
+        return
+    with torch.random.fork_rng(devices=[]):
+        torch.set_rng_state(generator.get_state())
+        yield
+        generator.set_state(torch.get_rng_state())
 
 
 Norm = Literal["layer", "none"]
@@ -303,7 +319,7 @@ class ImageMLP(ScoreNetwork):
         self.begin = linear(n_pixels, width, generator)
         self.blocks = nn.ModuleList(ResidualMLPBlock(width, norm, generator=generator) for _ in range(n_blocks))
         self.norm = nn.LayerNorm(width) if norm == "layer" else nn.Identity()
-        self.end = nn.utils.skip_init(nn.Linear, width, n_pixels)
+        self.end = nn.utils.skip_init(nn.Linear, width, n_pixels, device=torch.get_default_device())
         for p in self.end.parameters():
             nn.init.zeros_(p)
 
@@ -363,25 +379,27 @@ class ResNet(nn.Module):
     Args:
         channels: C, a multiple of 8; the authors take 32.
         image_channels: 3 for colour images.
+        generator: source of the initial weights; None takes torch's global one.
 
     Example:
-        >>> network = sbgm.ResNet()
+        >>> network = sbgm.ResNet(generator=torch.Generator().manual_seed(0))
         >>> sbgm.training.n_parameters(network), network(torch.zeros(1, 3, 32, 32)).shape
         (1379651, torch.Size([1, 3, 32, 32]))
     """
 
     @checked
-    def __init__(self, channels: Count = 32, image_channels: Count = 3) -> None:
+    def __init__(self, channels: Count = 32, image_channels: Count = 3, *, generator: Generator | None = None) -> None:
         super().__init__()
         if channels % 8:
             raise ValueError(f"channels must be a multiple of 8, the groups of the norm, got {channels}")
         sizes = [channels * factor for factor in (1, 1, 2, 2, 4, 4)]
-        self.layers = nn.Sequential(
-            nn.Conv2d(image_channels, channels, 3, padding=1),
-            *(ResidualBlock(a, b) for a, b in itertools.pairwise(sizes)),
-            *(ResidualBlock(a, b, decoder=True) for a, b in itertools.pairwise(sizes[::-1])),
-            nn.Conv2d(channels, image_channels, 3, padding=1),
-        )
+        with drawn_from(generator):
+            self.layers = nn.Sequential(
+                nn.Conv2d(image_channels, channels, 3, padding=1),
+                *(ResidualBlock(a, b) for a, b in itertools.pairwise(sizes)),
+                *(ResidualBlock(a, b, decoder=True) for a, b in itertools.pairwise(sizes[::-1])),
+                nn.Conv2d(channels, image_channels, 3, padding=1),
+            )
 
     def forward(self, x: Tensor, sigma: float | Tensor = 0.0) -> Tensor:
         """Images in [0, 1], (B, C, H, W) with H and W multiples of 4 -> scores of the same shape, whatever sigma is."""

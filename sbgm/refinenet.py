@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sbgm.checked import Count, Ladder, Score, checked, count_from, require_sigma, sigma_tensor
-from sbgm.networks import ScoreNetwork, require_dtype
+from sbgm.checked import Count, Generator, Ladder, Score, checked, count_from, require_sigma, sigma_tensor
+from sbgm.networks import ScoreNetwork, drawn_from, require_dtype
 
 __all__ = [
     "RefineNet",
@@ -219,9 +219,12 @@ class RefineNet(ScoreNetwork):
         conditional: False gives the norms one set of parameters for all levels (the baseline of Appendix C.1).
         divide_by_sigma: divide the output by σ, as NCSNv2 does (Song & Ermon 2020, technique 3). Without `conditional`
             the network then takes any σ > 0.
+        generator: source of the initial weights; None takes torch's global one.
 
     Example:
-        >>> network = sbgm.RefineNet([1.0, 0.5], channels=8, image_channels=1)
+        >>> network = sbgm.RefineNet(
+        ...     [1.0, 0.5], channels=8, image_channels=1, generator=torch.Generator().manual_seed(0)
+        ... )
         >>> network(torch.zeros(2, 1, 8, 8), 0.5).shape
         torch.Size([2, 1, 8, 8])
         >>> network(torch.zeros(2, 1, 8, 8), 0.25)
@@ -238,6 +241,7 @@ class RefineNet(ScoreNetwork):
         *,
         conditional: bool = True,
         divide_by_sigma: bool = False,
+        generator: Generator | None = None,
     ) -> None:
         super().__init__(
             sigmas,
@@ -252,32 +256,33 @@ class RefineNet(ScoreNetwork):
 
         c = channels
         self.takes_any_sigma, self.divide_by_sigma = not conditional, divide_by_sigma
-        self.begin = nn.Conv2d(image_channels, c, 3, padding=1)
-        self.stages = nn.ModuleList(
-            nn.ModuleList(blocks)
-            for blocks in (
-                [ResidualBlock(c, c, norm), ResidualBlock(c, c, norm)],
-                [ResidualBlock(c, 2 * c, norm, downsample=True), ResidualBlock(2 * c, 2 * c, norm)],
-                [
-                    ResidualBlock(2 * c, 2 * c, norm, dilation=2, project=True),
-                    ResidualBlock(2 * c, 2 * c, norm, dilation=2),
-                ],
-                [
-                    ResidualBlock(2 * c, 2 * c, norm, dilation=4, project=True),
-                    ResidualBlock(2 * c, 2 * c, norm, dilation=4),
-                ],
+        with drawn_from(generator):
+            self.begin = nn.Conv2d(image_channels, c, 3, padding=1)
+            self.stages = nn.ModuleList(
+                nn.ModuleList(blocks)
+                for blocks in (
+                    [ResidualBlock(c, c, norm), ResidualBlock(c, c, norm)],
+                    [ResidualBlock(c, 2 * c, norm, downsample=True), ResidualBlock(2 * c, 2 * c, norm)],
+                    [
+                        ResidualBlock(2 * c, 2 * c, norm, dilation=2, project=True),
+                        ResidualBlock(2 * c, 2 * c, norm, dilation=2),
+                    ],
+                    [
+                        ResidualBlock(2 * c, 2 * c, norm, dilation=4, project=True),
+                        ResidualBlock(2 * c, 2 * c, norm, dilation=4),
+                    ],
+                )
             )
-        )
-        self.refines = nn.ModuleList(
-            [
-                RefineBlock([2 * c], 2 * c, norm),
-                RefineBlock([2 * c, 2 * c], 2 * c, norm),
-                RefineBlock([2 * c, 2 * c], c, norm),
-                RefineBlock([c, c], c, norm, n_output_blocks=3),
-            ]
-        )
-        self.norm = norm(c)
-        self.end = nn.Conv2d(c, image_channels, 3, padding=1)
+            self.refines = nn.ModuleList(
+                [
+                    RefineBlock([2 * c], 2 * c, norm),
+                    RefineBlock([2 * c, 2 * c], 2 * c, norm),
+                    RefineBlock([2 * c, 2 * c], c, norm),
+                    RefineBlock([c, c], c, norm, n_output_blocks=3),
+                ]
+            )
+            self.norm = norm(c)
+            self.end = nn.Conv2d(c, image_channels, 3, padding=1)
 
     def forward(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """Images (B, C, H, W) with even H and W, σ a level of the ladder or (B,) levels -> scores of x's shape.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +22,9 @@ from sbgm.checked import (
     require_number,
 )
 from sbgm.data import shipped_folder
-from sbgm.files import Fact, load_tensors, read_facts, save_tensors
+from sbgm.files import Fact, file_hash, load_tensors, read_facts, save_tensors
 from sbgm.networks import ScoreNetwork
+from sbgm.refinenet import RefineNet
 
 __all__ = [
     "load_network",
@@ -46,8 +47,16 @@ def weights_folder() -> Path:
 
 
 @checked
-def weights_file(name: FilePath) -> Path:
-    """The file of a shipped network's name, such as "mnist_ncsn"; the path of a file stays as it is.
+def weights_file(name: Path | str, step: int | None = None, *, averaged: bool = True) -> Path:
+    """The file that a name stands for: that of a shipped network, a file's own path, or one in a run's folder.
+
+    Args:
+        name: such as "mnist_ncsn", "runs/mine.safetensors", or "runs/mine", the folder of a run.
+        step: of the run's checkpoint; None is the latest.
+        averaged: the moving average of the weights where the run keeps one, else the weights themselves.
+
+    Raises:
+        FileNotFoundError, ValueError: it is a folder, as `whole_checkpoint`.
 
     Example:
         >>> sbgm.weights.weights_file("mnist_ncsn").name
@@ -55,7 +64,59 @@ def weights_file(name: FilePath) -> Path:
         >>> sbgm.weights.weights_file("runs/mine.safetensors").as_posix()
         'runs/mine.safetensors'
     """
-    return Path(name) if Path(name).suffix or Path(name).is_file() else weights_folder() / f"{name}.safetensors"
+    path = Path(name)
+    if path.is_dir():
+        checkpoint = whole_checkpoint(path, step)
+        average = checkpoint / "average.safetensors"
+        return average if averaged and average.exists() else checkpoint / "network.safetensors"
+    return path if path.suffix or path.is_file() else weights_folder() / f"{name}.safetensors"
+
+
+CHECKPOINT = re.compile(r"step-\d{7,}")
+IN_CHECKPOINT = ("settings.json", "state.pt")  # and the networks of the run, if it keeps any by themselves
+
+
+def checkpoints(run: Path) -> list[Path]:
+    """The checkpoints in a run's folder, such as `step-0005000/`, oldest first."""
+    found = (p for p in run.glob("step-*") if CHECKPOINT.fullmatch(p.name) and p.is_dir())
+    return sorted(found, key=step_of)
+
+
+def step_of(checkpoint: Path) -> int:
+    """The step in a checkpoint folder's name."""
+    return int(checkpoint.name.removeprefix("step-"))
+
+
+def whole_checkpoint(run: Path, step: int | None = None) -> Path:
+    """A checkpoint in a run's folder, whose files are as they were written.
+
+    Args:
+        run: the folder.
+        step: None is the latest.
+
+    Raises:
+        FileNotFoundError: there is no such checkpoint (yet).
+        ValueError: it is damaged; the message names the files, and the checkpoint before it that is not.
+    """
+    there = {step_of(path): path for path in checkpoints(run)}
+    step = max(there, default=0) if step is None else step
+    if step not in there:
+        raise FileNotFoundError(f"{run} holds no checkpoint of step {step}; those there: {[*there] or 'none'}")
+    if damaged := _damaged(there[step]):
+        whole = [path.name for made, path in there.items() if made < step and not _damaged(path)]
+        way_on = f"remove it to go on from {whole[-1]}" if whole else "no whole one is left before it: start anew"
+        raise ValueError(f"{there[step]} is damaged: {', '.join(damaged)} changed since it was written; {way_on}")
+    return there[step]
+
+
+def _damaged(checkpoint: Path) -> list[str]:
+    """The names of the files that are not as they were written; of all where no checksum says how that was."""
+    sums = checkpoint / "SHA256SUMS"
+    lines = sums.read_text(encoding="utf-8", errors="replace").splitlines() if sums.is_file() else []
+    there = {*IN_CHECKPOINT, *(file.name for file in checkpoint.glob("*.safetensors"))}
+    written = dict.fromkeys(sorted(there)) | {line[66:]: line[:64] for line in lines}
+    files = {checkpoint / name: value for name, value in written.items()}
+    return [file.name for file, value in files.items() if not file.is_file() or file_hash(file) != value]
 
 
 def shipped_networks(name: FilePath) -> str:
@@ -72,6 +133,7 @@ def _floating(dtype: torch.dtype, name: str) -> None:
 
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 Precision = Annotated[torch.dtype, _floating]
+N = TypeVar("N", bound=nn.Module)
 REBUILT = "a ScoreNetwork, which has the sigmas and the arguments to be built again"
 
 
@@ -127,19 +189,20 @@ def save_network(
 
 
 @checked
-def load_network(path: FilePath) -> ScoreNetwork:
+def load_network(path: Path | str) -> ScoreNetwork:
     """A noise conditional network from what `save_network` wrote, ready to use: `network(x, sigma)` is its score.
 
     Args:
-        path: the file, or the name of a shipped network, such as "mnist_ncsn".
+        path: the name of a shipped network, such as "mnist_ncsn", the file, or the folder of a run, whose latest it
+            then is (the averaged one where the run keeps an average), also while another process trains it.
 
     Returns:
         The network, in evaluation mode, without gradients, in float32, with the facts of its making in `facts`. A
         `ScoreNetwork` of your own is found by the name of its class, once that is defined.
 
     Raises:
-        FileNotFoundError: there is no such file, or no shipped network of the name; the message lists their names.
-        ValueError: the file is damaged, or says of no network that this version knows how to build it.
+        FileNotFoundError: it is none of these, which the message says, or the run has no checkpoint yet.
+        ValueError: the file or the checkpoint is damaged, or holds no network that this version knows how to build.
 
     Example:
         >>> network = sbgm.load_network("mnist_ncsn")
@@ -148,31 +211,49 @@ def load_network(path: FilePath) -> ScoreNetwork:
         >>> network(torch.zeros(1, 1, 28, 28), network.ladder[0]).shape
         torch.Size([1, 1, 28, 28])
     """
-    import sbgm.refinenet  # noqa: F401 - so that RefineNet is among the subclasses
+    return load_built(path, _network_from)
 
+
+def load_built(path: Path | str, build: Callable[[dict[str, Any]], N]) -> N:
+    """A network from a file of weights, in evaluation mode, without gradients.
+
+    Args:
+        path: as for `load_network`.
+        build: makes the network, untrained, from the facts in the file; it is called first on `meta`, which takes no
+            memory, whatever sizes the file claims.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_network`.
+    """
     name, path = path, weights_file(path)
-    if not path.is_file() and not Path(name).suffix:
-        raise FileNotFoundError(f"{name} is no network that ships; {shipped_networks(name)}")
-    facts: dict[str, Any] = read_facts(path)
-    made_by = facts.get("architecture")
-    classes = {known.__name__: known for known in _subclasses(ScoreNetwork)}
-    if not isinstance(made_by, dict) or made_by.get("class") not in classes:
-        raise ValueError(f"path must be a file of save_network, but {path} does not say which network it holds")
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{name} is no file of weights, no run's folder, and no network that ships; {shipped_networks(name)}"
+        )
+    facts = read_facts(path)
     try:
-        build = functools.partial(classes[made_by["class"]], sigmas=made_by["sigmas"], **made_by["arguments"])
-        image_shape, data_range = _images_for(**facts)
-        with torch.device("meta"):  # which takes no memory, whatever sizes the file claims
-            claimed = build()
+        with torch.device("meta"):
+            claimed = build(facts)
     except (TypeError, KeyError, ValueError) as error:
         raise ValueError(
             f"path must hold a network that this version can build, but {path} does not: {error}"
         ) from error
     saved, _ = load_tensors(path)
     _require_weights(claimed, saved, path)
-    network = build()
+    network = build(facts)
     network.load_state_dict(saved)
-    network.image_shape, network.data_range, network.facts = image_shape, data_range, facts
     return network.eval().requires_grad_(False)
+
+
+def _network_from(facts: dict[str, Any]) -> ScoreNetwork:
+    """The untrained network that the facts of `save_network` describe."""
+    made_by, classes = facts.get("architecture"), {kind.__name__: kind for kind in (RefineNet, *_kinds(ScoreNetwork))}
+    if not isinstance(made_by, dict) or made_by.get("class") not in classes:
+        raise ValueError("it does not say which network it holds, as a file of save_network does")
+    network = classes[made_by["class"]](sigmas=made_by["sigmas"], **made_by["arguments"])
+    network.image_shape, network.data_range = _images_for(**facts)
+    network.facts = facts
+    return network
 
 
 def _range(values: Sequence[float], name: str) -> None:
@@ -190,10 +271,10 @@ def _images_for(
     return None if image_shape is None else tuple(image_shape), (low, high)
 
 
-def _subclasses(parent: type) -> Iterator[type]:
-    for child in parent.__subclasses__():
+def _kinds(parent: type) -> Iterator[type]:
+    for child in parent.__subclasses__():  # a student's own among them
         yield child
-        yield from _subclasses(child)
+        yield from _kinds(child)
 
 
 @checked

@@ -12,11 +12,12 @@ from torch import nn
 from torch.nn import functional
 
 from sbgm import RefineNet, autocast, geometric_sigmas, ncsn_loss
+from sbgm.networks import drawn_from
 from sbgm.precision import compiled
 from sbgm.refinenet import ChainedPooling, ConditionalInstanceNorm, MultiResolutionFusion
 from sbgm.train.images import NCSN, train_ncsn
 from sbgm.train.runs import Run, TrainingSettings
-from seeds import initial_weights_from
+from seeds import seeded
 
 needs_a_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile on a CPU needs g++")
 
@@ -26,7 +27,7 @@ class Fusion(nn.Module):
 
     def __init__(self):
         super().__init__()
-        with initial_weights_from(0):
+        with drawn_from(seeded()):
             self.fusion = MultiResolutionFusion([8, 8], 8, lambda n: ConditionalInstanceNorm(n, 3))
             self.pooling = ChainedPooling(8, lambda n: ConditionalInstanceNorm(n, 3))
 
@@ -36,8 +37,7 @@ class Fusion(nn.Module):
 
 
 def refinenet():
-    with initial_weights_from(0):
-        return RefineNet(geometric_sigmas(1.0, 0.01, 10), channels=8, image_channels=1)
+    return RefineNet(geometric_sigmas(1.0, 0.01, 10), channels=8, image_channels=1, generator=seeded(0))
 
 
 def gradients(network, precision, shape):

@@ -11,11 +11,14 @@ from sbgm import geometric_sigmas, load_images, load_network, ncsn_loss
 from sbgm.files import read_facts
 from sbgm.measure import frechet_distance, level_losses
 from sbgm.samplers import annealed_langevin, final
-from sbgm.train import SHIPPED_DIGITS, DigitsTraining, sample_digits, train_digits, train_shipped_digits
+from sbgm.train import SHIPPED, DigitsTraining, sample_digits, train_digits
+from sbgm.train.recipes import untrained
 from sbgm.weights import weights_folder
 from seeds import seeded
+from ship_weights import on_digits, ship
 
 IMAGES, HELD_OUT = load_images("digits"), load_images("digits", "test")
+DIGITS = pytest.mark.parametrize("name", ["digits_mlp", "digits_mlp_lambda_1"])
 SMALL = DigitsTraining(width=32, n_blocks=1, n_iterations=30)
 
 
@@ -67,25 +70,25 @@ def test_bad_settings_and_images_are_named():
         DigitsTraining(weighting="two")
     with pytest.raises(TypeError, match="images must hold floating-point numbers"):
         train_digits(SMALL.network(), IMAGES.byte(), SMALL)  # before the first step
-    with pytest.raises(ValueError, match="name must be one of 'digits_mlp'"):
-        train_shipped_digits("digits", weights_folder())
 
 
 # --- what ships ------------------------------------------------------------------------------------------------------
 
 
-def test_making_a_shipped_network_again_gives_the_same_weights(tmp_path):
-    for folder in ("a", "b"):
-        train_shipped_digits("digits_mlp", tmp_path / folder, n_iterations=20, n_samples=70)
-    first, second = (load_file(tmp_path / folder / "digits_mlp.safetensors") for folder in ("a", "b"))
-    assert all(torch.equal(first[name], second[name]) for name in first)
-    assert load_network(tmp_path / "a" / "digits_mlp.safetensors").facts["settings"]["n_iterations"] == 20
+def test_making_a_shipped_network_again_gives_the_same_weights():
+    made, facts = [], []
+    for _ in range(2):
+        network, settings = untrained("digits_mlp", n_iterations=20)
+        facts.append(on_digits(network, settings, n_samples=70))
+        made.append(network.state_dict())
+    assert all(torch.equal(value, made[1][name]) for name, value in made[0].items())
+    assert {name for name in facts[0] if facts[0][name] != facts[1][name]} <= {"seconds"}
 
 
-@pytest.mark.parametrize("name", SHIPPED_DIGITS)
+@DIGITS
 def test_each_shipped_file_states_its_training_and_is_as_good_as_it_says(name):
     facts = read_facts(weights_folder() / f"{name}.safetensors")
-    assert facts["settings"] == dataclasses.asdict(SHIPPED_DIGITS[name])
+    assert facts["settings"] == dataclasses.asdict(SHIPPED[name][1])
     pixels = IMAGES.mul(16).round().byte().numpy().tobytes()
     assert facts["data_sha256"] == hashlib.sha256(pixels).hexdigest()
     assert {"command", "data", "seconds", "hardware", "torch"} <= facts.keys()
@@ -105,10 +108,10 @@ def test_the_shipped_network_samples_as_well_as_it_says():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SHIPPED_DIGITS)
+@DIGITS
 def test_the_shipped_weights_can_be_remade(name, tmp_path):
     """To the last bit on the machine that made them; elsewhere as good a network."""
-    train_shipped_digits(name, tmp_path, n_samples=100)
+    ship(name, tmp_path)
     new, old = load_file(tmp_path / f"{name}.safetensors"), load_file(weights_folder() / f"{name}.safetensors")
     if not all(torch.equal(new[key], old[key]) for key in old):
         stated = [read_facts(folder / f"{name}.safetensors") for folder in (tmp_path, weights_folder())]

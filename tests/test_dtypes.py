@@ -13,7 +13,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import sbgm
 from arguments import FREE, FUNCTIONS, call, good
-from seeds import initial_weights_from, seeded
+from sbgm.networks import drawn_from
+from seeds import seeded
 
 HALF = [torch.float16, torch.bfloat16]
 DTYPES = [torch.float32, torch.float64, *HALF]
@@ -181,7 +182,7 @@ IMAGE_NETWORKS = {
 @pytest.mark.parametrize("dtype", HALF, ids=str)
 @pytest.mark.parametrize("kind", IMAGE_NETWORKS)
 def test_image_networks_score_and_learn_in_half_precision(kind, dtype):
-    with initial_weights_from(0):
+    with drawn_from(seeded()):
         network = IMAGE_NETWORKS[kind]()
     x, levels = torch.rand(3, 1, 8, 8, generator=seeded()), torch.arange(3)
     exact = sbgm.ncsn_loss(network, x, LEVELS, generator=seeded(), levels=levels)

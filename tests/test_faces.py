@@ -18,7 +18,7 @@ from sbgm.measure import Measured, inception, records, shown
 from sbgm.measure.judging import FeatureSpace, Reference
 from sbgm.noise import derived_generator
 from sbgm.weights import load_network, save_network
-from seeds import initial_weights_from
+from seeds import seeded
 
 SHAPE = (3, 8, 8)
 
@@ -26,8 +26,7 @@ SHAPE = (3, 8, 8)
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
     folder = tmp_path_factory.mktemp("faces")
-    with initial_weights_from(0):
-        network = RefineNet(geometric_sigmas(1.0, 0.01, 3), channels=4)
+    network = RefineNet(geometric_sigmas(1.0, 0.01, 3), channels=4, generator=seeded(0))
     network.image_shape = SHAPE
     save_network(network, file := folder / "network.safetensors")
     drawing = Drawing(str(file), n_samples=40, n_steps=2, batch_size=I3.BATCH, precision="fp32")

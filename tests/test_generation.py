@@ -219,9 +219,14 @@ def test_bfloat16_layers_change_samples_within_their_rounding():
 
 
 def small_network(conditional=True, size=8):
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        network = RefineNet(SIGMAS, 8, 1, conditional=conditional, divide_by_sigma=not conditional)
+    network = RefineNet(
+        SIGMAS,
+        8,
+        1,
+        conditional=conditional,
+        divide_by_sigma=not conditional,
+        generator=torch.Generator().manual_seed(0),
+    )
     network.image_shape = (1, size, size)
     return network.eval().requires_grad_(False)
 

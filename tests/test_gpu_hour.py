@@ -113,9 +113,7 @@ def test_what_is_missing_is_said_before_the_training(toy, monkeypatch, capsys):
 
 
 def network(path, seed=0):
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        untrained = RefineNet([1.0, 0.1], channels=2, image_channels=3)
+    untrained = RefineNet([1.0, 0.1], channels=2, image_channels=3, generator=torch.Generator().manual_seed(seed))
     save_network(untrained, path, image_shape=[3, 8, 8], data_range=[0.0, 1.0])
     return path
 

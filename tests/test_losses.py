@@ -141,9 +141,7 @@ def test_several_projections_are_averaged(autodiff):
 
 
 def image_network():
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return ResNet(channels=8)
+    return ResNet(channels=8, generator=torch.Generator().manual_seed(0))
 
 
 NETWORKS = {

@@ -17,7 +17,8 @@ from sbgm.data import load_images
 from sbgm.noise import derived_generator
 from sbgm.train import runs
 from sbgm.train.images import NCSN, ORDER, train_ncsn
-from sbgm.train.runs import Run, TrainingSettings, hardware, load_checkpoint, load_trained, train
+from sbgm.train.runs import Run, TrainingSettings, hardware, load_checkpoint, train
+from sbgm.weights import load_network, whole_checkpoint
 
 TINY = NCSN(
     "digits",
@@ -243,7 +244,7 @@ def test_float16_scales_its_loss_leaves_overflows_out_and_resumes_to_the_same_bi
     losses = [s.loss for s in train_ncsn(settings, tmp_path / "run")]
     run, states = Run(tmp_path / "run"), {}
     for step in range(1, 41):
-        states[step] = load_checkpoint(run.checkpoint(step) / "state.pt")["scaler"]
+        states[step] = load_checkpoint(whole_checkpoint(run.folder, step) / "state.pt")["scaler"]
     scales = [states[step]["scale"] for step in states]
     assert scales[0] == 2.0**29
     n_left_out = next(i for i in range(1, 40) if scales[i] >= scales[i - 1])
@@ -325,12 +326,12 @@ def test_the_accelerator_is_where_the_training_runs(tmp_path):
 
 
 def test_a_network_is_found_by_its_file_and_by_the_folder_of_its_run(whole):
-    by_run = load_trained(whole[0])
+    by_run = load_network(whole[0])
     assert_same(by_run.state_dict(), weights(whole[0]))
-    by_file = load_trained(whole[0] / "step-0000012" / "network.safetensors")
+    by_file = load_network(whole[0] / "step-0000012" / "network.safetensors")
     assert_same(by_file.state_dict(), weights(whole[0], averaged=False))
 
 
 def test_a_network_that_is_nowhere_is_called_by_the_name_that_was_given(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"^.*/run is no run's folder, no file of weights, and no network"):
-        load_trained(tmp_path / "run")
+    with pytest.raises(FileNotFoundError, match=r"^.*/run is no file of weights, no run's folder, and no network"):
+        load_network(tmp_path / "run")

@@ -24,9 +24,7 @@ def folder(monkeypatch, tmp_path):
 
 
 def ship(path, seed=0):
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        network = RefineNet(SIGMAS, channels=4, image_channels=1)
+    network = RefineNet(SIGMAS, channels=4, image_channels=1, generator=torch.Generator().manual_seed(seed))
     network.image_shape = (1, 4, 4)
     save_network(network, path)
 

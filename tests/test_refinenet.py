@@ -4,16 +4,34 @@ import pytest
 import torch
 
 import bench
-from sbgm import ImageMLP, geometric_sigmas
+from sbgm import ImageMLP, ResNet, geometric_sigmas
 from sbgm.refinenet import ConditionalInstanceNorm, RefineNet, rescaled
 
 SIGMAS = geometric_sigmas(1.0, 0.01, 10)
 
 
 def small(**options):
+    return RefineNet(SIGMAS, channels=8, image_channels=1, **options, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda **options: RefineNet(SIGMAS, 4, 1, **options),
+        lambda **options: RefineNet([0.1], 4, 3, conditional=False, **options),
+        lambda **options: ResNet(8, **options),
+    ],
+)
+def test_initial_weights_are_those_that_torchs_layers_draw_from_the_global_generator_of_the_same_seed(build):
+    """So that a seed gives the weights that it gave, and the global generator is left alone."""
+    before, generator = torch.get_rng_state(), torch.Generator().manual_seed(3)
+    ours, further = build(generator=generator), build(generator=generator)
+    assert torch.equal(torch.get_rng_state(), before)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return RefineNet(SIGMAS, channels=8, image_channels=1, **options)
+        torch.manual_seed(3)
+        for network in (ours, further):
+            plain = build().state_dict()
+            assert all(torch.equal(plain[name], value) for name, value in network.state_dict().items())
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,7 @@ from sbgm.training import n_parameters
 
 
 def small(seed=0):
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return ResNet(channels=8)
+    return ResNet(channels=8, generator=torch.Generator().manual_seed(seed))
 
 
 def images(n=3, size=16, seed=1):

@@ -19,7 +19,8 @@ from sbgm.cli import train
 from sbgm.train import images as ncsn
 from sbgm.train import runs
 from sbgm.train.images import train_ncsn
-from sbgm.train.runs import Run, load_trained, step_of
+from sbgm.train.runs import Run
+from sbgm.weights import load_network, step_of
 from small_run import IMAGES, SETTINGS, as_a_command, assert_same_run, changed, live, small_network, steps_of
 
 
@@ -325,10 +326,10 @@ def test_a_damaged_checkpoint_is_named_also_where_it_is_only_read(damaged):
     with (damaged / "step-0000005" / "average.safetensors").open("ab") as file:
         file.write(b"\0")
     with pytest.raises(ValueError, match=r"step-0000005 is damaged: average.safetensors changed since it was written"):
-        load_trained(damaged)
+        load_network(damaged)
     (damaged / "step-0000004" / "state.pt").unlink()
     with pytest.raises(ValueError, match=r"no whole one is left before it: start anew"):
-        load_trained(damaged)
+        load_network(damaged)
 
 
 @pytest.mark.parametrize("sums", [None, "", "0" * 64 + "  state.pt\n"])

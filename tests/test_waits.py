@@ -26,7 +26,7 @@ from sbgm.train import images as ncsn
 from sbgm.train import runs
 from sbgm.train.images import NCSN, resident, train_ncsn
 from sbgm.train.runs import Run, TrainingSettings
-from seeds import initial_weights_from, seeded
+from seeds import seeded
 
 META = torch.device("meta")
 SIGMAS = geometric_sigmas(1.0, 0.01, 3).tolist()
@@ -102,8 +102,9 @@ def waits():
 
 
 def refinenet(image_channels=1, sigmas=SIGMAS, **options):
-    with initial_weights_from(0):
-        return RefineNet(sigmas, channels=4, image_channels=image_channels, **options).requires_grad_(False)
+    return RefineNet(sigmas, channels=4, image_channels=image_channels, **options, generator=seeded(0)).requires_grad_(
+        False
+    )
 
 
 def image_mlp():

@@ -20,6 +20,7 @@ from sbgm.files import load_tensors, write_json
 from sbgm.measure import Inception
 from sbgm.measure.inception import require_enough
 from sbgm.train.runs import Machine, Run, find_device, load_checkpoint
+from sbgm.weights import whole_checkpoint
 from scale import TRAINING_SHARE
 
 CLAIMS = {"cifar10": ("I9", "I2"), "celeba": ("I3",)}
@@ -56,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
 def train(options: argparse.Namespace, settings: list[str]) -> int:
     """Train for what is left of the minutes, by `sbgm train`, unless it was done before; return the exit status."""
     run, done = Run(options.out / "run"), options.out / f"trained_{options.minutes:g}_minutes.json"
-    seconds = load_checkpoint(run.checkpoint() / "state.pt")["done"]["seconds"] if run.last_step else 0.0
+    seconds = load_checkpoint(whole_checkpoint(run.folder) / "state.pt")["done"]["seconds"] if run.last_step else 0.0
     minutes = TRAINING_SHARE * options.minutes - seconds / 60
     if done.exists() or (seconds and minutes <= 0):
         return 0

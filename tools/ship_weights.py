@@ -1,45 +1,144 @@
-"""Ship a run's network: `tools/ship_weights.py runs/mnist_ncsn` writes data/weights/mnist_ncsn.safetensors and its log.
+"""Ship networks: `tools/ship_weights.py digits_mlp runs/mnist_ncsn` writes each one's file into data/weights/.
 
-The file says how it was made: command, data and its hash, seed, steps, seconds, hardware, held-out loss by level.
+A name of `sbgm.train.SHIPPED` is trained first, in seconds or minutes; a run, which has its training behind it, gives
+its averaged weights and its log. Each file says how it was made: data and its hash, settings, seconds, hardware, and
+what the network is worth.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import hashlib
+import math
 from pathlib import Path
 
 import pandas
 import torch
+from torch import nn
 
 from sbgm.cli.train import FLAGS, flag
-from sbgm.data import load_images
-from sbgm.files import content_hash, file_hash, read_facts
-from sbgm.measure import level_losses
+from sbgm.data import load_images, load_labels
+from sbgm.distributions import paper_mixture
+from sbgm.files import Fact, content_hash, file_hash, read_facts
+from sbgm.measure import frechet_distance, level_losses
+from sbgm.measure.classifier import LeNet
+from sbgm.networks import ImageMLP
 from sbgm.train.images import NCSN
+from sbgm.train.recipes import (
+    SHIPPED,
+    ClassifierTraining,
+    DigitsTraining,
+    MixtureTraining,
+    accuracy,
+    level_errors,
+    sample_digits,
+    timed,
+    train_classifier,
+    train_digits,
+    train_mixture,
+    untrained,
+)
 from sbgm.train.runs import Run, hardware
-from sbgm.weights import save_network, weights_file, weights_folder
+from sbgm.weights import save_network, save_weights, weights_file, weights_folder
 
 
 def main() -> None:
-    """Ship the runs named on the command line."""
+    """Ship what is named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", type=Path, nargs="+", help="the run's folder; its name is the network's")
+    parser.add_argument("what", nargs="+", help="a name of SHIPPED, or a run's folder, whose name is the network's")
     parser.add_argument("--to", type=Path, default=weights_folder(), help="the folder to write to")
     options = parser.parse_args()
-    for folder in options.run:
-        print(ship(Run(folder), options.to))
+    for what in options.what:
+        print(ship(what, options.to))
 
 
-def ship(run: Run, to: Path, n_held_out: int = 256) -> Path:
-    """Write the averaged weights of a run's latest checkpoint in half precision, with the facts of their making."""
+def ship(what: str, to: Path, **changes: object) -> Path:
+    """Write a network's file, `to/name.safetensors`, with the facts of its making.
+
+    On one machine and with one thread, a training of SHIPPED gives the same weights to the last bit.
+
+    Args:
+        what: a name of SHIPPED, or a run's folder, whose averaged weights are written in half precision.
+        to: the folder to write to; it is made if need be.
+        changes: to the settings of SHIPPED's training, such as n_iterations=100 for a trial.
+
+    Returns:
+        The file.
+    """
+    to.mkdir(parents=True, exist_ok=True)
+    path = to / f"{Path(what).name}.safetensors"
+    if what not in SHIPPED:
+        return ship_run(Run(what), path)
+    network, settings = untrained(what, **changes)
+    trained = {MixtureTraining: on_mixture, DigitsTraining: on_digits, ClassifierTraining: on_mnist}
+    facts = trained[type(settings)](network, settings)
+    facts |= {"command": f"tools/ship_weights.py {what}", "hardware": hardware(), "torch": torch.__version__}
+    if isinstance(network, ImageMLP):
+        save_network(network, path, settings=dataclasses.asdict(settings), **facts)
+        return path
+    facts |= {"architecture": type(network).__name__, **dataclasses.asdict(settings)}
+    save_weights(network, path, dtype=torch.float16 if isinstance(network, LeNet) else None, **facts)
+    return path
+
+
+def on_mixture(network: nn.Module, settings: MixtureTraining) -> dict[str, Fact]:
+    """Train a network on the mixture; return the facts of its training and its errors."""
+    mixture = paper_mixture()
+    losses, seconds = timed(train_mixture(network, mixture, settings))
+    last_tenth = losses[-math.ceil(len(losses) / 10) :]
+    errors = level_errors(network, mixture, settings.sigmas, generator=torch.Generator().manual_seed(0))
+    return {
+        "data": "paper_mixture()",
+        "seconds": seconds,
+        "mean_loss_of_last_tenth": sum(last_tenth) / len(last_tenth),
+        "relative_squared_error_by_level": errors.tolist(),
+    }
+
+
+def on_digits(network: ImageMLP, settings: DigitsTraining, n_samples: int = 1_000) -> dict[str, Fact]:
+    """Train a network on the 8×8 digits; return the facts of its training, its losses and its samples' distance."""
+    images, held_out = load_images("digits"), load_images("digits", "test")
+    _, seconds = timed(train_digits(network, images, settings))
+    losses = level_losses(network, held_out, settings.sigmas, generator=torch.Generator().manual_seed(1))
+    samples = sample_digits(network, n_samples, generator=torch.Generator().manual_seed(2))
+    return {
+        "data_range": [0.0, 1.0],
+        "data": f"digits, {len(images):,} training images",
+        "data_sha256": hashlib.sha256(images.mul(16).round().byte().numpy().tobytes()).hexdigest(),
+        "seconds": seconds,
+        "held_out_images": len(held_out),
+        "held_out_loss_by_level": [round(float(value), 3) for value in losses.values],
+        "frechet_distance": round(frechet_distance(samples.flatten(1), images.flatten(1)).value, 3),
+        "frechet_distance_of": f"{n_samples:,} samples (T = 100, ε = 2e-5) to the training images, in pixels",
+    }
+
+
+def on_mnist(network: nn.Module, settings: ClassifierTraining) -> dict[str, Fact]:
+    """Train a classifier on MNIST; return the facts of its training and its accuracy.
+
+    Raises:
+        DataNotFoundError: MNIST is not at hand.
+    """
+    images, labels = load_images("mnist"), load_labels("mnist")
+    _, seconds = timed(train_classifier(network, images, labels, settings))
+    if isinstance(network, LeNet):
+        network.half().float()  # the file's precision, so that it holds what was tested
+    return {
+        "data": f"MNIST, {len(images):,} training images",
+        "data_sha256": content_hash(images, labels),
+        "seconds": seconds,
+        "test_accuracy": accuracy(network, load_images("mnist", "test"), load_labels("mnist", "test")),
+    }
+
+
+def ship_run(run: Run, path: Path, n_held_out: int = 256) -> Path:
+    """Write the averaged weights of a run's latest checkpoint, and its log, beside them."""
     settings = NCSN.from_dict(run.settings)
     settings = dataclasses.replace(settings, training=dataclasses.replace(settings.training, n_steps=run.last_step))
     network, log, images = run.network(), run.log(), load_images(settings.data, "train")
     held_out = load_images(settings.data, "test")[:n_held_out]
     losses = level_losses(network, held_out, settings.sigmas, generator=torch.Generator().manual_seed(0))
-    to.mkdir(parents=True, exist_ok=True)
-    path = to / f"{run.folder.name}.safetensors"
     before = {} if settings.initial is None else {"started_from": origin(weights_file(settings.initial))}
     save_network(
         network,
@@ -54,7 +153,7 @@ def ship(run: Run, to: Path, n_held_out: int = 256) -> Path:
         steps=run.last_step,
         **before,
         seconds=round(float(log["seconds"][log["step"] <= run.last_step].iloc[-1])),
-        hardware=run.load({}).get("hardware", hardware()),  # which runs of older versions do not say
+        hardware=run.load({})["hardware"],
         held_out_images=n_held_out,
         held_out_loss_by_level=[round(float(v), 3) for v in losses.values],
     )

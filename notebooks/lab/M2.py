@@ -24,7 +24,7 @@ from sbgm.noise import perturb
 from sbgm.train.recipes import Training, timed
 from sbgm.train.runs import Run, hardware
 from sbgm.training import Step, fit
-from sbgm.weights import load_weights, save_weights, weights_file
+from sbgm.weights import load_built, save_weights
 
 __all__ = [
     "RAW",
@@ -82,9 +82,8 @@ def train_figure1(
         ValueError: the folder holds a run with other settings or images.
     """
     generator = torch.Generator().manual_seed(settings.seed)
-    with torch.random.fork_rng(devices=[]):  # weights come from torch's global generator, which is left as it was
-        torch.manual_seed(settings.seed)
-        network = ResNet(settings.channels, images.shape[1]).to(images.device)
+    weights = torch.Generator().manual_seed(settings.seed)
+    network = ResNet(settings.channels, images.shape[1], generator=weights).to(images.device)
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
     losses: list[float] = []
     run = None if folder is None else _begun(Run(folder), images, settings)
@@ -305,10 +304,9 @@ def load_raw(name: str = RAW) -> nn.Module:
 
     Its `sigmas` are the one level 0.01, so that Algorithm 1 is plain Langevin dynamics with the step size ε.
     """
-    network = ResNet(SETTINGS.channels, IMAGE_SHAPE[0])
-    load_weights(network, weights_file(name))
+    network = load_built(name, lambda facts: ResNet(SETTINGS.channels, IMAGE_SHAPE[0]))
     network.sigmas, network.image_shape = torch.tensor([0.01]), IMAGE_SHAPE
-    return network.eval().requires_grad_(False)
+    return network
 
 
 if __name__ == "__main__":

@@ -125,10 +125,10 @@ def _network_losses(options: argparse.Namespace) -> int:
 
     from sbgm.measure.judging import some_images
     from sbgm.measure.scores import level_losses, optimality_identity
-    from sbgm.train.runs import load_trained
+    from sbgm.weights import load_network
 
     where = find_device(options.device)
-    network = load_trained(options.network).to(where)
+    network = load_network(options.network).to(where)
     n = min(options.n_reference or 1_000, len(load_images(options.data, options.split)))
     images = some_images(options.data, options.split, n).to(where)
     losses, identity = (

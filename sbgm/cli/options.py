@@ -25,7 +25,8 @@ from sbgm.plots import image_sheet
 from sbgm.precision import CHOICES, fast_precision
 from sbgm.refinenet import rescaled
 from sbgm.samplers import State
-from sbgm.train.runs import Machine, idle_cores, load_trained, make_accelerator
+from sbgm.train.runs import Machine, idle_cores, make_accelerator
+from sbgm.weights import load_network
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -146,7 +147,7 @@ class Drawing:
         taken = [str(file) for file in self.files if file.exists()]
         if taken and not options.overwrite:
             raise FileExistsError(f"{' and '.join(taken)} exists already; choose another --out, or add --overwrite")
-        network = load_trained(options.network)
+        network = load_network(options.network)
         if network.image_shape is None:
             raise ValueError(f"network must be one for images, but {options.network} does not say of which shape")
         self.network = self.machine.prepared(network)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from sbgm.checked import Count, FilePath, Generator, checked
-from sbgm.files import read_facts
-from sbgm.weights import load_weights, weights_file
+from sbgm.weights import load_built
 
 __all__ = [
     "DigitClassifier",
@@ -84,7 +84,7 @@ class LeNet(DigitClassifier):
 
 @checked
 def load_classifier(path: FilePath = SHIPPED_CLASSIFIER) -> DigitClassifier:
-    """Load a classifier of `train_shipped_classifier`, in evaluation mode, its weights fixed.
+    """Load a classifier of `train_classifier`, in evaluation mode, its weights fixed.
 
     Args:
         path: the file, or the name of one that ships: "mnist_classifier", in whose features distances are measured and
@@ -94,26 +94,27 @@ def load_classifier(path: FilePath = SHIPPED_CLASSIFIER) -> DigitClassifier:
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, or holds no classifier.
     """
-    path = weights_file(path)
-    facts = read_facts(path)
-    classes = {known.__name__: known for known in (DigitClassifier, LeNet)}
-    if str(facts.get("architecture")) not in classes:  # a network's is a mapping
-        raise ValueError(f"path must be a file of train_shipped_classifier, but {path} holds no classifier")
-    network = classes[facts["architecture"]](facts["channels"])
-    load_weights(network, path)
-    return network.eval().requires_grad_(False)
+    kinds = {kind.__name__: kind for kind in (DigitClassifier, LeNet)}
+
+    def build(facts: dict[str, Any]) -> DigitClassifier:
+        if str(facts.get("architecture")) not in kinds:  # that of a score network is a table
+            raise ValueError("it holds no classifier")
+        return kinds[facts["architecture"]](facts["channels"])
+
+    return load_built(path, build)
 
 
 def _convolution(n_in: int, n_out: int, size: int, padding: int, generator: torch.Generator | None) -> nn.Conv2d:
     """One without bias; initial weights of variance 2/fan-in (He et al. 2015), for the ReLU that follows."""
-    layer = nn.utils.skip_init(nn.Conv2d, n_in, n_out, size, padding=padding, bias=False)
+    options = {"padding": padding, "bias": False, "device": torch.get_default_device()}
+    layer = nn.utils.skip_init(nn.Conv2d, n_in, n_out, size, **options)
     nn.init.normal_(layer.weight, std=math.sqrt(2 / (size**2 * n_in)), generator=generator)
     return layer
 
 
 def _last_layer(n_in: int, generator: torch.Generator | None) -> nn.Linear:
     """Weights of variance 1/fan-in, no bias to start with."""
-    layer = nn.utils.skip_init(nn.Linear, n_in, N_CLASSES)
+    layer = nn.utils.skip_init(nn.Linear, n_in, N_CLASSES, device=torch.get_default_device())
     nn.init.normal_(layer.weight, std=math.sqrt(1 / n_in), generator=generator)
     nn.init.zeros_(layer.bias)
     return layer

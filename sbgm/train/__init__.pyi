@@ -5,7 +5,6 @@ from . import runs as runs
 from .images import NCSN as NCSN
 from .images import train_ncsn as train_ncsn
 from .recipes import SHIPPED as SHIPPED
-from .recipes import SHIPPED_DIGITS as SHIPPED_DIGITS
 from .recipes import Circle as Circle
 from .recipes import CircleTraining as CircleTraining
 from .recipes import ClassifierTraining as ClassifierTraining
@@ -22,6 +21,3 @@ from .recipes import train_digits as train_digits
 from .recipes import train_figure2 as train_figure2
 from .recipes import train_mixture as train_mixture
 from .recipes import train_on_circle as train_on_circle
-from .recipes import train_shipped as train_shipped
-from .recipes import train_shipped_classifier as train_shipped_classifier
-from .recipes import train_shipped_digits as train_shipped_digits

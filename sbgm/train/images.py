@@ -90,15 +90,14 @@ class NCSN(GeometricLadder):
         Raises:
             FileNotFoundError, ValueError: `initial` names no file, or one of another architecture.
         """
-        with torch.random.fork_rng(devices=[]):  # weights come from torch's global generator, which is left as it was
-            torch.manual_seed(self.training.seed)
-            network = RefineNet(
-                self.sigmas,
-                self.channels,
-                image_shape[0],
-                conditional=self.conditional,
-                divide_by_sigma=self.divide_by_sigma,
-            )
+        network = RefineNet(
+            self.sigmas,
+            self.channels,
+            image_shape[0],
+            conditional=self.conditional,
+            divide_by_sigma=self.divide_by_sigma,
+            generator=torch.Generator().manual_seed(self.training.seed),
+        )
         if self.initial is not None:
             load_weights(network, weights_file(self.initial))
         network.image_shape, network.data_range = tuple(image_shape), (0.0, 1.0)

@@ -3,7 +3,6 @@
 # Annotations are not put off here: classes of other modules inherit the fields, and look their kinds up where they are.
 import dataclasses
 import functools
-import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -30,25 +29,20 @@ from sbgm.checked import (
     one_of,
     sigma_tensor,
 )
-from sbgm.data import load_images, load_labels
-from sbgm.distributions import GaussianMixture, paper_mixture
-from sbgm.files import content_hash
+from sbgm.distributions import GaussianMixture
 from sbgm.generation import uniform_start
 from sbgm.losses import ncsn_loss, score_matching_loss, sliced_score_matching_loss
-from sbgm.measure import frechet_distance, in_batches, level_losses, relative_squared_error
+from sbgm.measure import in_batches, relative_squared_error
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, DigitClassifier, LeNet, load_classifier
 from sbgm.measure.distances import shuffled_blocks
 from sbgm.networks import ConditionalMLP, EnergyMLP, ImageMLP
 from sbgm.noise import geometric_sigmas, perturb
 from sbgm.samplers import annealed_langevin, final
-from sbgm.train.runs import hardware
 from sbgm.training import Step, fit_score
-from sbgm.weights import load_weights, save_network, save_weights, weights_folder
+from sbgm.weights import load_built, weights_folder
 
 __all__ = [
     "SHIPPED",
-    "SHIPPED_CLASSIFIERS",
-    "SHIPPED_DIGITS",
     "Circle",
     "CircleTraining",
     "ClassifierTraining",
@@ -71,9 +65,7 @@ __all__ = [
     "train_figure2",
     "train_mixture",
     "train_on_circle",
-    "train_shipped",
-    "train_shipped_classifier",
-    "train_shipped_digits",
+    "untrained",
 ]
 
 
@@ -243,69 +235,6 @@ def level_errors(
     """The relative squared error of a score at each level, over n samples of q_σ there: (L,)."""
     samples = [(mixture.sample(n, sigma, generator=generator), sigma) for sigma in sigmas.tolist()]
     return torch.tensor([relative_squared_error(network(x, s), mixture.score(x, s)) for x, s in samples])
-
-
-SHIPPED = {
-    **{f"mixture_denoising_{seed}": (ConditionalMLP, MixtureTraining("denoising", seed=seed)) for seed in range(5)},
-    **{f"mixture_sliced_{seed}": (ConditionalMLP, MixtureTraining("sliced", seed=seed)) for seed in range(5)},
-    "mixture_exact_0": (ConditionalMLP, MixtureTraining("exact")),
-    "mixture_energy_0": (EnergyMLP, MixtureTraining("denoising")),
-}
-"""The networks that ship in `data/weights/`, by the stem of their file: architecture and training."""
-
-
-ShippedName = Annotated[str, one_of(SHIPPED)]
-
-
-@checked
-def train_shipped(name: ShippedName, folder: Path, **changes: object) -> nn.Module:
-    """Train one of the shipped networks again and save it with the facts of its making.
-
-    On one machine and with one thread, the file comes out the same to the last bit.
-
-    Args:
-        name: a key of SHIPPED.
-        folder: where to save `name.safetensors`; it is made if need be.
-        changes: to the settings, such as n_iterations=100 for a trial.
-
-    Returns:
-        The trained network.
-    """
-    network, settings = _untrained(name)
-    settings, mixture = dataclasses.replace(settings, **changes), paper_mixture()
-    losses, _ = timed(train_mixture(network, mixture, settings))
-    last_tenth = losses[-math.ceil(len(losses) / 10) :]
-    errors = level_errors(network, mixture, settings.sigmas, generator=torch.Generator().manual_seed(0))
-    folder.mkdir(parents=True, exist_ok=True)
-    save_weights(
-        network,
-        folder / f"{name}.safetensors",
-        architecture=type(network).__name__,
-        data="paper_mixture()",
-        mean_loss_of_last_tenth=sum(last_tenth) / len(last_tenth),
-        relative_squared_error_by_level=errors.tolist(),
-        **dataclasses.asdict(settings),
-    )
-    return network
-
-
-@checked
-def load_shipped(name: ShippedName, folder: Path | None = None) -> nn.Module:
-    """One of the shipped networks, ready to use.
-
-    Args:
-        name: a key of SHIPPED, such as "mixture_denoising_0".
-        folder: where `train_shipped` put it; None is `data/weights/`.
-    """
-    network, _ = _untrained(name)
-    load_weights(network, (weights_folder() if folder is None else folder) / f"{name}.safetensors")
-    return network.requires_grad_(False)
-
-
-def _untrained(name: str) -> tuple[nn.Module, MixtureTraining]:
-    architecture, settings = SHIPPED[name]
-    generator = torch.Generator().manual_seed(settings.seed)
-    return architecture(dim=2, width=64, depth=3, data_std=DATA_STD, generator=generator), settings
 
 
 # --- a circle in the plane, the simplest manifold (Section 3.1) -------------------------------------------------------
@@ -481,53 +410,6 @@ def sample_digits(
     return final(annealed_langevin(network, start, network.sigmas, step_size=step_size, **options))
 
 
-SHIPPED_DIGITS = {"digits_mlp": DigitsTraining(), "digits_mlp_lambda_1": DigitsTraining(weighting="one")}
-"""The networks that ship in `data/weights/`, by the stem of their file; `load_network` loads them by it."""
-
-
-@checked
-def train_shipped_digits(
-    name: Annotated[str, one_of(SHIPPED_DIGITS)], folder: Path, *, n_samples: Count = 1_000, **changes: object
-) -> ImageMLP:
-    """Train one of the shipped networks again and save it with the facts of its making.
-
-    On one machine and with one thread, the weights come out the same to the last bit.
-
-    Args:
-        name: a key of SHIPPED_DIGITS.
-        folder: where to save `name.safetensors`; it is made if need be.
-        n_samples: how many samples its distance is measured on.
-        changes: to the settings, such as n_iterations=20 for a trial.
-
-    Returns:
-        The trained network.
-    """
-    settings = dataclasses.replace(SHIPPED_DIGITS[name], **changes)
-    images, held_out = load_images("digits"), load_images("digits", "test")
-    network = settings.network()
-    _, seconds = timed(train_digits(network, images, settings))
-    losses = level_losses(network, held_out, settings.sigmas, generator=torch.Generator().manual_seed(1))
-    samples = sample_digits(network, n_samples, generator=torch.Generator().manual_seed(2))
-    folder.mkdir(parents=True, exist_ok=True)
-    save_network(
-        network,
-        folder / f"{name}.safetensors",
-        data_range=[0.0, 1.0],
-        command=f"sbgm.train.train_shipped_digits({name!r}, folder)",
-        data=f"digits, {len(images):,} training images",
-        data_sha256=hashlib.sha256(images.mul(16).round().byte().numpy().tobytes()).hexdigest(),
-        settings=dataclasses.asdict(settings),
-        seconds=seconds,
-        hardware=hardware(),
-        torch=torch.__version__,
-        held_out_images=len(held_out),
-        held_out_loss_by_level=[round(float(value), 3) for value in losses.values],
-        frechet_distance=round(frechet_distance(samples.flatten(1), images.flatten(1)).value, 3),
-        frechet_distance_of=f"{n_samples:,} samples (T = 100, ε = 2e-5) to the training images, in pixels",
-    )
-    return network
-
-
 # --- the classifier that measures samples: MNIST, once, in minutes ----------------------------------------------------
 
 
@@ -630,52 +512,45 @@ def accuracy(network: nn.Module, images: Tensor, labels: Tensor) -> float:
     return float((in_batches(network, images, 500).argmax(dim=1) == labels).double().mean())
 
 
-SHIPPED_CLASSIFIERS = {
+# --- what ships -------------------------------------------------------------------------------------------------------
+
+SHIPPED: dict[str, tuple[type[nn.Module], Training]] = {
+    **{f"mixture_denoising_{seed}": (ConditionalMLP, MixtureTraining("denoising", seed=seed)) for seed in range(5)},
+    **{f"mixture_sliced_{seed}": (ConditionalMLP, MixtureTraining("sliced", seed=seed)) for seed in range(5)},
+    "mixture_exact_0": (ConditionalMLP, MixtureTraining("exact")),
+    "mixture_energy_0": (EnergyMLP, MixtureTraining("denoising")),
+    "digits_mlp": (ImageMLP, DigitsTraining()),
+    "digits_mlp_lambda_1": (ImageMLP, DigitsTraining(weighting="one")),
     SHIPPED_CLASSIFIER: (DigitClassifier, ClassifierTraining()),
     JUDGE: (LeNet, ClassifierTraining(24, n_iterations=6_000, n_not_digits=16, seed=1)),
 }
-"""The classifiers that ship in `data/weights/`, by the stem of their file: their class, and how they were trained."""
+"""The networks of short trainings in `data/weights/`, by the stem of their file: architecture and training."""
+
+
+def untrained(name: str, **changes: object) -> tuple[nn.Module, Training]:
+    """One of the networks in SHIPPED before its training, and its settings.
+
+    Args:
+        name: a key of SHIPPED.
+        changes: to the settings, such as n_iterations=100 for a trial.
+    """
+    architecture, settings = SHIPPED[name]
+    settings = dataclasses.replace(settings, **changes)
+    generator = torch.Generator().manual_seed(settings.seed)
+    if isinstance(settings, DigitsTraining):
+        return settings.network(), settings
+    if isinstance(settings, ClassifierTraining):
+        return architecture(settings.channels, generator=generator), settings
+    return architecture(dim=2, width=64, depth=3, data_std=DATA_STD, generator=generator), settings
 
 
 @checked
-def train_shipped_classifier(
-    folder: Path, name: Annotated[str, one_of(SHIPPED_CLASSIFIERS)] = SHIPPED_CLASSIFIER, **changes: object
-) -> DigitClassifier:
-    """Train one of the classifiers that ship, on MNIST, and save it with the facts of its making.
-
-    On one machine and with one thread, the weights come out the same to the last bit.
+def load_shipped(name: Annotated[str, one_of(SHIPPED)], folder: Path | None = None) -> nn.Module:
+    """One of the networks in SHIPPED, ready to use; those on the mixture do not say in their files how large they are.
 
     Args:
-        folder: where to save `name.safetensors`; it is made if need be.
-        name: a key of SHIPPED_CLASSIFIERS.
-        changes: to the settings, such as n_iterations=2 for a trial.
-
-    Returns:
-        The trained network as it was saved, in evaluation mode.
-
-    Raises:
-        DataNotFoundError: MNIST is not at hand.
+        name: such as "mixture_denoising_0".
+        folder: where its file is; None is `data/weights/`.
     """
-    kind, settings = SHIPPED_CLASSIFIERS[name]
-    settings = dataclasses.replace(settings, **changes)
-    network = kind(settings.channels, generator=torch.Generator().manual_seed(settings.seed))
-    images, labels = load_images("mnist"), load_labels("mnist")
-    _, seconds = timed(train_classifier(network, images, labels, settings))
-    if name == JUDGE:
-        network.half().float()  # the file's precision, so that it holds what was tested
-    folder.mkdir(parents=True, exist_ok=True)
-    save_weights(
-        network,
-        folder / f"{name}.safetensors",
-        dtype=torch.float16 if name == JUDGE else None,
-        architecture=kind.__name__,
-        command=f"sbgm.train.train_shipped_classifier(folder, {name!r})",
-        data=f"MNIST, {len(images):,} training images",
-        data_sha256=content_hash(images, labels),
-        test_accuracy=accuracy(network, load_images("mnist", "test"), load_labels("mnist", "test")),
-        seconds=seconds,
-        hardware=hardware(),
-        torch=torch.__version__,
-        **dataclasses.asdict(settings),
-    )
-    return network
+    path = (weights_folder() if folder is None else folder) / f"{name}.safetensors"
+    return load_built(path, lambda facts: untrained(name)[0])

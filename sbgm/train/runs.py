@@ -9,7 +9,6 @@ import io
 import json
 import os
 import platform
-import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -25,9 +24,10 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from sbgm.checked import Count, FilePath, Positive, Score, Whole, checked, number_that
 from sbgm.files import DiskFullError, file_hash, write_bytes, write_json
+from sbgm.networks import ScoreNetwork
 from sbgm.precision import autocast, compiled, fast_precision
 from sbgm.training import Step, adam, require_finite_step
-from sbgm.weights import load_network, load_weights, save_network, shipped_networks, weights_file
+from sbgm.weights import checkpoints, load_network, load_weights, save_network, step_of, weights_file, whole_checkpoint
 
 if TYPE_CHECKING:
     import pandas
@@ -44,10 +44,8 @@ __all__ = [
     "hardware",
     "idle_cores",
     "load_checkpoint",
-    "load_trained",
     "make_accelerator",
     "save_checkpoint",
-    "step_of",
     "train",
 ]
 
@@ -269,7 +267,7 @@ class Run:
         """
         if not self.begun:
             raise FileNotFoundError(f"{self.folder} holds no training run: it has no settings.json")
-        path = (self.checkpoint() if self.last_step else self.folder) / "settings.json"
+        path = (whole_checkpoint(self.folder) if self.last_step else self.folder) / "settings.json"
         with _told_if_damaged(path, "replace it by that of a run started with the same settings elsewhere"):
             return json.loads(path.read_bytes())
 
@@ -294,37 +292,13 @@ class Run:
 
     @property
     def checkpoints(self) -> list[Path]:
-        """The whole checkpoints, oldest first."""
-        found = (p for p in self.folder.glob("step-*") if CHECKPOINT.fullmatch(p.name) and p.is_dir())
-        return sorted(found, key=step_of)
+        """The checkpoints, oldest first."""
+        return checkpoints(self.folder)
 
     @property
     def last_step(self) -> int:
         """The step of the latest checkpoint, 0 if there is none."""
         return step_of(self.checkpoints[-1]) if self.checkpoints else 0
-
-    def checkpoint(self, step: int | None = None) -> Path:
-        """The folder of a checkpoint whose files are as they were written.
-
-        Args:
-            step: None is the latest.
-
-        Raises:
-            FileNotFoundError: there is no such checkpoint (yet).
-            ValueError: it is damaged; the message names the files, and the checkpoint before it that is not.
-        """
-        step = self.last_step if step is None else step
-        folder = self.folder / f"step-{step:07d}"
-        if not folder.is_dir():
-            raise FileNotFoundError(
-                f"{self.folder} holds no checkpoint of step {step}; those there: "
-                f"{[step_of(p) for p in self.checkpoints] or 'none'}"
-            )
-        if damaged := _damaged(folder):
-            whole = [p.name for p in self.checkpoints if step_of(p) < step and not _damaged(p)]
-            way_on = f"remove it to go on from {whole[-1]}" if whole else "no whole one is left before it: start anew"
-            raise ValueError(f"{folder} is damaged: {', '.join(damaged)} changed since it was written; {way_on}")
-        return folder
 
     def log(self) -> pandas.DataFrame:
         """The log so far, a row every few steps.
@@ -339,30 +313,17 @@ class Run:
         with _told_if_damaged(path, "the run writes it again from its checkpoint when it is resumed"):
             return pandas.read_csv(path)
 
-    def network(self, step: int | None = None, *, averaged: bool = True) -> nn.Module:
+    def network(self, step: int | None = None, *, averaged: bool = True) -> ScoreNetwork:
         """A network of the run, ready to use; also while another process trains it, since two checkpoints stay.
-
-        Args:
-            step, averaged: as for `weights`.
-
-        Raises:
-            FileNotFoundError, ValueError: as `checkpoint`.
-        """
-        return load_network(self.weights(step, averaged=averaged))
-
-    def weights(self, step: int | None = None, *, averaged: bool = True) -> Path:
-        """The file of a network's weights.
 
         Args:
             step: of the checkpoint; None is the latest.
             averaged: the moving average of the weights where the run keeps one, else the weights themselves.
 
         Raises:
-            FileNotFoundError, ValueError: as `checkpoint`.
+            FileNotFoundError, ValueError: as `sbgm.weights.whole_checkpoint`.
         """
-        folder = self.checkpoint(step)
-        average = folder / "average.safetensors"
-        return average if averaged and average.exists() else folder / "network.safetensors"
+        return load_network(weights_file(self.folder, step, averaged=averaged))
 
     def save(self, step: int, networks: Mapping[str, nn.Module], state: dict[str, Any], *, keep_every: int = 0) -> None:
         """Write a checkpoint, then remove those before it but the last, and but every `keep_every`-th step's.
@@ -402,9 +363,9 @@ class Run:
         """Load the latest checkpoint into the networks and return its state.
 
         Raises:
-            FileNotFoundError, ValueError: as `checkpoint`.
+            FileNotFoundError, ValueError: as `sbgm.weights.whole_checkpoint`.
         """
-        folder = self.checkpoint()
+        folder = whole_checkpoint(self.folder)
         for name, network in networks.items():
             load_weights(network, folder / f"{name}.safetensors")
         return load_checkpoint(folder / "state.pt")
@@ -414,41 +375,6 @@ class Run:
         import pandas
 
         write_bytes(self.folder / "log.csv", pandas.DataFrame(rows).to_csv(index=False).encode())
-
-
-CHECKPOINT = re.compile(r"step-\d{7,}")
-IN_CHECKPOINT = ("settings.json", "state.pt")  # and the networks of the run, if it keeps any by themselves
-
-
-def _damaged(checkpoint: Path) -> list[str]:
-    """The names of the files that are not as they were written; of all where no checksum says how that was."""
-    sums = checkpoint / "SHA256SUMS"
-    lines = sums.read_text(encoding="utf-8", errors="replace").splitlines() if sums.is_file() else []
-    there = {*IN_CHECKPOINT, *(file.name for file in checkpoint.glob("*.safetensors"))}
-    written = dict.fromkeys(sorted(there)) | {line[66:]: line[:64] for line in lines}
-    files = {checkpoint / name: value for name, value in written.items()}
-    return [file.name for file, value in files.items() if not file.is_file() or file_hash(file) != value]
-
-
-def load_trained(path: Path | str) -> nn.Module:
-    """A network by the name of a shipped one, by its file, or by the folder of a run, whose latest it then is.
-
-    Raises:
-        FileNotFoundError: it is none of these, or the run has no checkpoint yet.
-        ValueError: as `load_network`.
-    """
-    if Path(path).is_dir():
-        return Run(path).network()
-    if not weights_file(path).is_file():
-        raise FileNotFoundError(
-            f"{path} is no run's folder, no file of weights, and no network that ships; {shipped_networks(path)}"
-        )
-    return load_network(path)
-
-
-def step_of(checkpoint: Path) -> int:
-    """The step in a checkpoint folder's name."""
-    return int(checkpoint.name.removeprefix("step-"))
 
 
 # --- training ---------------------------------------------------------------------------------------------------------

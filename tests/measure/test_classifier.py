@@ -7,11 +7,12 @@ from sbgm.data import load_images, load_labels
 from sbgm.files import read_facts
 from sbgm.measure import confident_share, in_batches
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, DigitClassifier, LeNet
-from sbgm.train import ClassifierTraining, load_classifier, train_classifier, train_shipped_classifier
+from sbgm.train import ClassifierTraining, load_classifier, train_classifier
 from sbgm.train.recipes import accuracy, not_digits, shifted
 from sbgm.training import n_parameters
 from sbgm.weights import weights_file
 from seeds import seeded
+from ship_weights import ship
 
 SHIPPED = pytest.mark.parametrize("name", [SHIPPED_CLASSIFIER, JUDGE])
 
@@ -147,7 +148,9 @@ def test_a_shipped_file_says_how_it_was_made(name):
 
 
 def test_a_file_that_holds_no_classifier_is_refused():
-    with pytest.raises(ValueError, match=r"path must be a file of train_shipped_classifier, but .*digits_mlp"):
+    with pytest.raises(
+        ValueError, match=r"^path must hold a network .*digits_mlp\.\w* does not: it holds no classifier"
+    ):
         load_classifier("digits_mlp")
 
 
@@ -161,7 +164,6 @@ def test_the_shipped_accuracy_is_that_of_the_whole_test_split(name):
 @pytest.mark.mnist
 @SHIPPED
 def test_a_trial_of_the_shipped_training_saves_its_facts(tmp_path, name):
-    train_shipped_classifier(tmp_path / "made", name, n_iterations=2, batch_size=8, n_not_digits=3)
-    path = tmp_path / "made" / f"{name}.safetensors"
+    path = ship(name, tmp_path / "made", n_iterations=2, batch_size=8, n_not_digits=3)
     assert read_facts(path)["n_iterations"] == 2
     assert load_classifier(path)(torch.zeros(1, 1, 28, 28)).shape == (1, 10)

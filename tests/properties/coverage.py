@@ -54,10 +54,8 @@ LEFT_OUT = {
     "training.Step": "what a training loop yields",
     "train.runs.Run": "a folder on disk, tests/test_runs.py",
     "train.runs.train": "a training loop, tests/test_ncsn_training.py",
-    "train.runs.step_of": "a folder's name, tests/test_runs.py",
     "train.runs.load_checkpoint": "a file on disk, tests/test_training.py",
     "train.runs.save_checkpoint": "a file on disk, tests/test_training.py",
-    "train.runs.load_trained": "a run's folder or a file, tests/test_ncsn_training.py",
 }
 """Public modules and names that no property is asked of, and why."""
 

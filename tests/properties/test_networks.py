@@ -14,7 +14,6 @@ from properties.strategies import DTYPES, EXACT, SEEDS, batches, images, points,
 from sbgm.precision import PRECISIONS
 from sbgm.train.runs import TrainingSettings
 from sbgm.training import n_parameters
-from seeds import initial_weights_from
 
 LADDER = (2.0, 0.5, 0.1)
 ON_PLANE = {"MLP": sbgm.MLP, "ConditionalMLP": sbgm.ConditionalMLP, "EnergyMLP": sbgm.EnergyMLP}
@@ -26,11 +25,9 @@ def image_network(kind: str, shape: tuple[int, int, int], dtype: torch.dtype, se
     if kind == "ImageMLP":
         network = sbgm.ImageMLP(LADDER, shape, 8, 1, generator=seeded(seed))
     elif kind == "RefineNet":
-        with initial_weights_from(seed):
-            network = sbgm.RefineNet(LADDER, 2, shape[0], divide_by_sigma=seed % 2 == 0)
+        network = sbgm.RefineNet(LADDER, 2, shape[0], divide_by_sigma=seed % 2 == 0, generator=seeded(seed))
     else:
-        with initial_weights_from(seed):
-            network = sbgm.ResNet(8, shape[0])
+        network = sbgm.ResNet(8, shape[0], generator=seeded(seed))
     with torch.no_grad():  # some layers are zero at the start
         for i, p in enumerate(network.parameters()):
             p.copy_(p + 0.1 * torch.randn(p.shape, generator=seeded(seed + i)))
