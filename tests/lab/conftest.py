@@ -8,9 +8,9 @@ from sbgm import RefineNet, data, weights
 from sbgm.files import load_tensors
 from sbgm.measure import records
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER
-from sbgm.networks import ResNet
+from sbgm.networks import ResNet, drawn_from
 from sbgm.weights import save_network, save_weights
-from seeds import initial_weights_from
+from seeds import seeded
 
 COMMITTED = records.results_folder()
 SHIPPED = weights.weights_folder()
@@ -30,7 +30,7 @@ def networks(tmp_path_factory):
     folder = tmp_path_factory.mktemp("weights")
     for name in (SHIPPED_CLASSIFIER, JUDGE):
         (folder / f"{name}.safetensors").write_bytes((SHIPPED / f"{name}.safetensors").read_bytes())
-    with initial_weights_from(0):
+    with drawn_from(seeded()):
         for name, sigmas, shape in (
             ("mnist_ncsn", [1.0, 0.1], (1, 28, 28)),
             ("mnist_one_level", [0.01], (1, 28, 28)),
