@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import html.parser
 import json
@@ -107,8 +108,14 @@ def test_chapter_0_its_pictures_and_its_links_are_served(started: Callable, tmp_
                 return answer.read()
 
         ask(parts.path)
-        assert json.loads(ask(f"/api/contents/{first}"))["type"] == "notebook"
-        found = Targets(ask(f"/nbconvert/html/{first}").decode())
+        chapter = json.loads(ask(f"/api/contents/{first}"))
+        assert chapter["type"] == "notebook"
+        outputs = [output.get("data", {}) for cell in chapter["content"]["cells"] for output in cell.get("outputs", [])]
+        film, figure = [data["image/png"] for data in outputs if "image/png" in data]
+        assert b"acTL" in base64.b64decode(film)  # it moves
+        page = ask(f"/nbconvert/html/{first}").decode()
+        assert all(re.sub(r"\s", "", picture)[:1000] in re.sub(r"\s", "", page) for picture in (film, figure))
+        found = Targets(page)
         assert {path.stem[:2] for path in map(Path, found.links) if path.suffix == ".ipynb"} >= {"01", "10"}
         for picture in found.pictures:
             assert ask(urllib.parse.urljoin(f"/files/{first}", picture))
