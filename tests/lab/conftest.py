@@ -1,7 +1,6 @@
 """What stands in for the paper's data and networks in tests of the evidence, and where their records go."""
 
 import pytest
-import torch
 
 import claims
 from sbgm import RefineNet, data, weights
@@ -22,6 +21,18 @@ def results(monkeypatch, tmp_path):
     monkeypatch.setattr(records, "results_folder", lambda: tmp_path / "results")
     monkeypatch.setenv("SBGM_LEDGER", str(tmp_path / "ledger"))
     return tmp_path / "results"
+
+
+@pytest.fixture
+def committed():
+    """The folder of the committed records."""
+    return COMMITTED
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    """The folder of a run's records."""
+    return tmp_path / "ledger"
 
 
 @pytest.fixture(scope="session")
@@ -76,9 +87,3 @@ def has_the_committed_form():
             assert (kept[name].dtype, kept[name].ndim) == (known[name].dtype, known[name].ndim), name
 
     return look
-
-
-@pytest.fixture
-def noise():
-    """Uniform noise in place of images of a shape."""
-    return lambda *shape, seed=0: torch.rand(*shape, generator=torch.Generator().manual_seed(seed))

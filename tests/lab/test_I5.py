@@ -1,12 +1,13 @@
 """I5's map: the noise that Algorithm 1 leaves, by closed form and measured, and what is kept of each cell."""
 
-import dataclasses
 import math
 
 import pytest
 import torch
 from matplotlib.figure import Figure
 
+import claims
+import I5
 from I5 import N_SHEET, constant_pixels, measure_cell, noise_on_constant_pixels
 from sbgm import annealed_langevin, final, geometric_sigmas, plots
 from sbgm.data import load_images
@@ -30,7 +31,7 @@ def step_map(places=((10, 1e-5), (10, 2e-5), (20, 1e-5), (20, 2e-5))):
     return StepMap(cells, sheets * 10)
 
 
-# --- the closed form -------------------------------------------------------------------------------------------------
+# --- the closed form --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("n_steps", "step_size"), [(30, 5e-6), (10, 2e-5), (30, 1e-4), (3, 5e-5)])
@@ -59,7 +60,7 @@ def test_it_is_technique_4s_where_a_level_begins_at_the_right_width():
     assert noise_ratio(LADDER, **options) > one_level
 
 
-# --- what is measured ------------------------------------------------------------------------------------------------
+# --- what is measured -------------------------------------------------------------------------------------------------
 
 
 def test_constant_pixels_are_those_that_no_image_changes():
@@ -104,7 +105,7 @@ def test_a_cell_holds_its_numbers_and_its_sheet():
     assert torch.equal(sheet, (256 * samples[:N_SHEET]).floor().clamp(0, 255).to(torch.uint8))
 
 
-# --- the map ---------------------------------------------------------------------------------------------------------
+# --- the map ----------------------------------------------------------------------------------------------------------
 
 
 def test_cells_and_sheets_are_found_by_t_and_step_size():
@@ -114,13 +115,6 @@ def test_cells_and_sheets_are_found_by_t_and_step_size():
     assert (found.n_steps(), found.step_sizes()) == ([10, 20], [1e-5, 2e-5])
     with pytest.raises(KeyError, match="no cell at T = 30, ε = 1e-05"):
         found.at(30, 1e-5)
-
-
-def test_a_grid_is_t_by_step_size_with_gaps():
-    grid = step_map(((20, 2e-5), (10, 1e-5), (20, 1e-5))).grid("predicted")
-    assert grid[0, 0] == 11
-    assert grid[1].tolist() == [21, 21]
-    assert grid[0, 1].isnan()
 
 
 def test_a_part_keeps_its_sheets():
@@ -152,6 +146,53 @@ def test_a_number_map_writes_every_number_and_leaves_gaps_white():
     assert ax.texts[2].get_color() == "white"
 
 
-def test_settings_are_in_the_cell_and_immutable():
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        step_map().cells[0].distance = 0.0
+# --- the claim --------------------------------------------------------------------------------------------------------
+
+
+def the_map(distances):
+    """A map of the claim's corners with these distances by (T, ε)."""
+    predicted = {(30, 5e-6): 2.0, (100, 5e-5): 1.14, (30, 1e-4): 1.33}
+    cells = tuple(Cell(*place, d, 0.01, predicted.get(place, 1.05), 1.3, 0.1) for place, d in distances.items())
+    return StepMap(cells, torch.zeros(len(cells), N_SHEET, 1, 4, 4, dtype=torch.uint8))
+
+
+GOOD = {(30, 5e-6): 3.0, (100, 2e-5): 1.0, (100, 5e-5): 1.4, (30, 1e-4): 9.0, (10, 2e-5): 9.0}
+
+
+def test_the_claims_cells_are_judged_and_those_beyond_it_are_not():
+    checks = I5.i5_measurements(the_map(GOOD), "digits")
+    assert all(c.holds for c in checks)
+    assert [c.value for c in checks[:2]] == pytest.approx([1.4, 3 / 1.4])
+
+
+@pytest.mark.parametrize(
+    ("place", "distance", "word"), [((100, 5e-5), 1.6, "inconclusive"), ((30, 5e-6), 1.3, "not reproduced")]
+)
+def test_our_factor_is_a_yardstick_and_the_papers_statement_is_not(place, distance, word):
+    assert claims.word(I5.i5_measurements(the_map(GOOD | {place: distance}), "digits")) == word
+    assert claims.word(I5.i5_measurements(the_map(GOOD), "digits")) == "reproduced"
+
+
+def test_a_small_map_of_the_digits_is_measured_and_taken_from_its_folder_again(tmp_path, monkeypatch):
+    options = {"n_steps": (1, 2), "step_sizes": (2e-5,), "n_samples": 80}
+    first = I5.digits_map(tmp_path, **options)
+    assert [c.place for c in first.cells] == [(1, 2e-5), (2, 2e-5)]
+    monkeypatch.setattr("sbgm.samplers.annealed_langevin", None)  # nothing is drawn again
+    assert I5.digits_map(tmp_path, **options).cells == first.cells
+
+
+def test_mnist_has_the_shared_cell_of_i1_once_and_no_more_steps_than_asked(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(I5, "digits_map", lambda *_: the_map(GOOD))
+    monkeypatch.setattr(I5, "some_images", lambda *_: None)
+    monkeypatch.setattr(I5, "require_enough_digits", lambda **_: None)
+
+    def measured(drawings, *_):
+        asked.append([(drawing.n_steps, drawing.step_size) for drawing in drawings])
+        return the_map(GOOD)
+
+    monkeypatch.setattr(I5, "measure_map", measured)
+    I5.measure(tmp_path, n_steps=30, weights="mnist_classifier")
+    I5.measure(tmp_path, n_steps=100, weights="mnist_classifier")
+    assert sorted(asked[0]) == [(30, 5e-6), (30, 2e-5), (30, 5e-5), (100, 2e-5)]
+    assert sorted(asked[1]) == sorted((t, eps) for t in (30, 50, 100) for eps in I5.MNIST_STEP_SIZES)

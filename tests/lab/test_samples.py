@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import drawing
-from drawing import Drawing, Machine, draw
+from drawing import Drawing, draw
 from sbgm import annealed_langevin, generate, generation, weights
 from sbgm.refinenet import RefineNet
 from sbgm.samplers import denoise
@@ -91,18 +91,3 @@ def test_samples_of_other_weights_are_kept_apart(folder):
     after = draw(small_drawing(), folder / "runs")
     assert not torch.equal(after.states, before.states)
     assert len(list((folder / "runs").iterdir())) == 2
-
-
-@pytest.mark.parametrize("name", ["n_samples", "n_steps", "batch_size"])
-def test_bad_numbers_are_named(name):
-    with pytest.raises(ValueError, match=f"{name} must be"):
-        small_drawing(**{name: 0})
-
-
-def test_the_machine_changes_neither_the_name_of_samples_nor_the_samples(folder, monkeypatch):
-    seen = []
-    monkeypatch.setattr("sbgm.train.runs.compiled", lambda network: (seen.append(network), network)[1])
-    compiled = draw(small_drawing(), folder / "a", Machine(compile=True))
-    assert len(seen) == 1
-    plain = draw(small_drawing(), folder / "a")  # finds them
-    assert torch.equal(plain.states, compiled.states)

@@ -7,16 +7,20 @@ import claims
 import I1
 import I4
 import I5
+import I6
 import I7
 import I10
-from claims import NotReproducedError
+import I11
+from claims import NotReproducedError, Settled, reported
 from drawing import Drawing
 from I7 import too_near
 from sbgm.data import load_images, load_labels
 from sbgm.files import load_tensors
 from sbgm.measure import Estimate, Measured, nearest_neighbours
 from sbgm.measure.classifier import load_classifier
+from sbgm.networks import ResNet
 from sbgm.noise import perturb
+from sbgm.training import Step
 from seeds import seeded
 
 
@@ -51,6 +55,38 @@ def test_distances_must_fall_by_rank():
     swapped = I4.i4_measurements([measured(v) for v in (9, 5, 7, 3)], [measured(9), measured(1)])
     assert swapped[0].value == pytest.approx(1 - 6 * 2 / (4 * 15))  # 1 − 6Σd²/(n(n² − 1))
     assert [m.holds for m in swapped[:2]] == [False, True]
+
+
+def test_one_level_and_no_noise_are_compared_with_annealed_samples_of_i1(mnist, results, monkeypatch, tmp_path):
+    """A checkpoint's samples are noise here, whose chains may leave the numbers; the record of I1 holds real digits."""
+    digits, noise = load_images("mnist_small")[:300], torch.rand(300, 1, 28, 28, generator=seeded())
+    facts = claims.attach("I1", {"samples": digits.mul(255).byte()}, {}, networks=[], command="")
+    claims.save_record(Settled("I1", "reproduced", (reported("x", 1),), facts=facts), results)
+    annealed = I6.annealed_distance()
+    assert annealed.value == pytest.approx(I6.digit_distance(digits).value, rel=0.05)
+    found = I6.i6_measurements(noise, annealed, annealed)
+    assert found[0].value > 5
+    assert (found[1].value, found[2].value) == (pytest.approx(1), 300)
+    monkeypatch.setattr(I6, "real_distance", lambda: annealed)
+    monkeypatch.setattr(I11, "checkpoints", lambda folder: {100: "a", 200: "b", 300: "c"})
+    monkeypatch.setattr(I11, "samples_of", lambda file, folder: {"a": noise, "b": digits}.get(file))
+    by = by_label(I11.measure.function(tmp_path).measurements)
+    smallest = "Fréchet distance, no noise over annealed, the smallest of three checkpoints"
+    assert by[smallest].value == pytest.approx(1, rel=0.05)
+    assert by["checkpoints that had not blown up"].value == 3
+    assert by["checkpoints whose chains left the floating-point numbers"].value == 1
+
+
+def test_checkpoints_that_have_blown_up_are_passed_over(mnist, monkeypatch, tmp_path):
+    losses = {100: -1.0, 200: 1.0, 300: -1.0, 350: -1.0, 400: -1.0, 450: -1.0}
+
+    def training(images, settings, *, folder, save_every):
+        yield from (Step(i, next(x for end, x in losses.items() if i <= end)) for i in range(1, 451))
+
+    monkeypatch.setattr(I11, "train_figure1", training)
+    state = {"network": ResNet(16, 1).state_dict()}
+    monkeypatch.setattr(I11.Run, "load", lambda run, like: state)
+    assert list(I11.checkpoints(tmp_path)) == [100, 300, 350]
 
 
 def test_i10_expects_nothing_of_the_distances():
