@@ -47,13 +47,9 @@ def weights_folder() -> Path:
 
 
 @checked
-def weights_file(name: Path | str, step: int | None = None, *, averaged: bool = True) -> Path:
-    """The file that a name stands for: that of a shipped network, a file's own path, or one in a run's folder.
-
-    Args:
-        name: such as "mnist_ncsn", "runs/mine.safetensors", or "runs/mine", the folder of a run.
-        step: of the run's checkpoint; None is the latest.
-        averaged: the moving average of the weights where the run keeps one, else the weights themselves.
+@checked
+def weights_file(name: FilePath) -> Path:
+    """The file that a name stands for: that of a shipped network, a file's own path, or the latest in a run's folder.
 
     Raises:
         FileNotFoundError, ValueError: it is a folder, as `whole_checkpoint`.
@@ -66,10 +62,24 @@ def weights_file(name: Path | str, step: int | None = None, *, averaged: bool = 
     """
     path = Path(name)
     if path.is_dir():
-        checkpoint = whole_checkpoint(path, step)
-        average = checkpoint / "average.safetensors"
-        return average if averaged and average.exists() else checkpoint / "network.safetensors"
+        return run_weights(path)
     return path if path.suffix or path.is_file() else weights_folder() / f"{name}.safetensors"
+
+
+def run_weights(run: Path, step: int | None = None, *, averaged: bool = True) -> Path:
+    """The file of a network's weights in a run's folder.
+
+    Args:
+        run: the folder.
+        step: of the checkpoint; None is the latest.
+        averaged: the moving average of the weights where the run keeps one, else the weights themselves.
+
+    Raises:
+        FileNotFoundError, ValueError: as `whole_checkpoint`.
+    """
+    checkpoint = whole_checkpoint(run, step)
+    average = checkpoint / "average.safetensors"
+    return average if averaged and average.exists() else checkpoint / "network.safetensors"
 
 
 CHECKPOINT = re.compile(r"step-\d{7,}")
@@ -189,7 +199,8 @@ def save_network(
 
 
 @checked
-def load_network(path: Path | str) -> ScoreNetwork:
+@checked
+def load_network(path: FilePath) -> ScoreNetwork:
     """A noise conditional network from what `save_network` wrote, ready to use: `network(x, sigma)` is its score.
 
     Args:

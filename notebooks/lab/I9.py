@@ -35,7 +35,7 @@ from sbgm.measure.inception import checkpoint_fid, require_enough
 from sbgm.measure.judging import Reference, feature_space, reference_for
 from sbgm.train.runs import Run
 from sbgm.training import n_parameters
-from sbgm.weights import load_network, load_weights, step_of, weights_file
+from sbgm.weights import load_network, load_weights, run_weights, step_of, weights_file
 
 __all__ = [
     "ColourSamples",
@@ -142,7 +142,7 @@ def checkpoint_fids(run: Run, samples: ColourSamples) -> dict[Path, Measured]:
         ValueError: one of them is damaged.
     """
     steps = [step_of(folder) for folder in run.checkpoints] or [None]
-    files = [weights_file(run.folder, step) for step in steps]
+    files = [run_weights(run.folder, step) for step in steps]
     known = {"reference": samples.statistics, "against": samples.reference.images}
     return {file: checkpoint_fid(samples.draw(file, N_CHOOSING)[1], **known) for file in files}
 

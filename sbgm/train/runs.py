@@ -27,7 +27,7 @@ from sbgm.files import DiskFullError, file_hash, write_bytes, write_json
 from sbgm.networks import ScoreNetwork
 from sbgm.precision import autocast, compiled, fast_precision
 from sbgm.training import Step, adam, require_finite_step
-from sbgm.weights import checkpoints, load_network, load_weights, save_network, step_of, weights_file, whole_checkpoint
+from sbgm.weights import checkpoints, load_network, load_weights, run_weights, save_network, step_of, whole_checkpoint
 
 if TYPE_CHECKING:
     import pandas
@@ -323,7 +323,7 @@ class Run:
         Raises:
             FileNotFoundError, ValueError: as `sbgm.weights.whole_checkpoint`.
         """
-        return load_network(weights_file(self.folder, step, averaged=averaged))
+        return load_network(run_weights(self.folder, step, averaged=averaged))
 
     def save(self, step: int, networks: Mapping[str, nn.Module], state: dict[str, Any], *, keep_every: int = 0) -> None:
         """Write a checkpoint, then remove those before it but the last, and but every `keep_every`-th step's.
