@@ -509,7 +509,7 @@ def _train(network, part_loss, n_parts, run, settings, measure, accelerator):
     if run.last_step:
         state = run.load(networks)
         optimizer.load_state_dict(state["optimizer"])
-        scaler.load_state_dict(state.get("scaler", {}))
+        scaler.load_state_dict(state["scaler"])
         done = state["done"]
     if settings.compile and done["step"] < settings.n_steps:
         plain, step = autocast(network, settings.precision, accelerator.device.type), done["step"] + 1
