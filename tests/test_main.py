@@ -123,26 +123,10 @@ def test_wrong_commands_are_refused_with_the_usage(arguments, capsys):
 # --- evaluate --------------------------------------------------------------------------------------------------------
 
 
-
-
-
-
-
-
 @pytest.mark.parametrize("n", ["0", "-5"])
 def test_a_bad_number_of_iterations_is_named(n, folders, capsys):
     assert command.main(["evaluate", "--claim", "M2", "--folder", str(folders / "runs"), "--iterations", n]) == 1
     assert "sbgm: --iterations must be at least 1" in capsys.readouterr().err
-
-
-
-
-
-
-
-
-
-
 
 
 def no_cifar10(name):
@@ -153,8 +137,6 @@ def test_what_goes_wrong_is_one_line_without_a_traceback(folders, capsys, monkey
     monkeypatch.setattr(M2, "load_images", no_cifar10)
     assert command.main(["evaluate", "--claim", "M2", "--folder", str(folders / "runs")]) == 1
     assert capsys.readouterr().err == "sbgm: CIFAR-10 is not in /nowhere. Run …\n"
-
-
 
 
 def test_ctrl_c_says_how_to_go_on(folders, capsys, monkeypatch):

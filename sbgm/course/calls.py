@@ -150,7 +150,9 @@ class Descent:
                 )
             found, right = (f"{tuple(t.shape)} {t.dtype}" for t in (value, self.points))
             if found != right:
-                raise UnfitError(f"the score that your function returns gives {found} at points of {right}")
+                raise UnfitError(
+                    f"the score that your function returns has shape and dtype {found}, at points of {right}"
+                )
         options = {"step_size": self.step_size, "n_steps": self.n_steps}
         generator = torch.Generator().manual_seed(self.seed)
         try:
