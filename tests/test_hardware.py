@@ -9,6 +9,8 @@ import psutil
 import pytest
 import torch
 
+import curve
+import I10
 from sbgm import cli
 from sbgm.train.runs import Machine, find_device, idle_cores, make_accelerator
 
@@ -16,7 +18,7 @@ COMMANDS = (
     "train digits --out x",
     "sample mnist_ncsn --out x",
     "inpaint mnist_ncsn mnist_small --out x",
-    "evaluate --claim I10",
+    "evaluate --network mnist_ncsn --data mnist_small",
 )
 
 
@@ -47,7 +49,15 @@ def test_a_device_that_is_not_there_is_named():
 
 @pytest.mark.parametrize("words", COMMANDS)
 def test_every_command_says_where_by_the_same_option(words):
-    parser = cli.parser_for(words.split()[0])
+    assert_says_where(cli.parser_for(words.split()[0]), words)
+
+
+@pytest.mark.parametrize(("parser", "words"), [(I10.measure.parser, ""), (curve.parser, "mnist_ncsn")])
+def test_every_script_does_too(parser, words):
+    assert_says_where(parser(), words)
+
+
+def assert_says_where(parser, words):
     for more, device in (("", None), ("--device cuda:1", "cuda:1"), ("--cpu", "cpu")):
         assert parser.parse_args(f"{words} {more}".split()).device == device
     assert "--cpu" not in parser.format_help()

@@ -25,10 +25,14 @@ def test_ctrl_c_while_torch_loads_is_one_line(tmp_path):
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
     command = [sys.executable, "-m", "sbgm", "sample", "mnist_ncsn", "--out", str(tmp_path / "out")]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    pipes["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background ignores it
     with subprocess.Popen(command, env=environment, **pipes) as started:
         assert started.stdout.readline() == "loading\n"
         started.send_signal(signal.SIGINT)
-        _, said = started.communicate(timeout=60)
+        try:
+            _, said = started.communicate(timeout=60)
+        finally:
+            started.kill()
     assert (started.returncode, said) == (130, "Stopped.\n")
 
 
