@@ -125,9 +125,11 @@ def test_the_names_and_options_on_a_page_exist(folder, name):
         for dotted in re.findall(rf"(?<![\w./])((?:{modules})\.\w+)", words):
             assert resolve(f"sbgm.{dotted}"), dotted
     options = {option for words in code for option in re.findall(r"(?<!\S)--[a-z-]+", words)}
-    known = {"--nbval", "--dist", "--no-loadscope-reorder", "--port", "--nproc"}  # of pytest, JupyterLab and torchrun
-    for command in COMMANDS:
-        parser = argparse.ArgumentParser()
+    known = {"--nbval", "--dist", "--no-loadscope-reorder", "--port", "--nproc", "--user", "--scope"}  # of other tools
+    parsers = {command: argparse.ArgumentParser() for command in COMMANDS}
+    for command, parser in parsers.items():
         importlib.import_module(f"sbgm.cli.{command}").add_arguments(parser)
+    scripts = [path.stem for path in (ROOT / "notebooks" / "lab").glob("[A-Z]*.py")]
+    for parser in [*parsers.values(), *(importlib.import_module(name).measure.parser() for name in scripts)]:
         known |= set(re.findall(r"--[a-z-]+", parser.format_help()))
     assert options <= known
