@@ -495,7 +495,7 @@ def denoise(score: Score, x: Batch, sigma: Sigma) -> Tensor:
 
 @torch.no_grad()
 def denoised(score: Score, x: Tensor, sigma: float | Tensor) -> Tensor:
-    """What `denoise` returns, for loops: nothing is looked at."""
+    """Return x + σ² s(x, σ), as `denoise` does, without looking at the arguments' values: for loops."""
     return x + against(sigma, x) ** 2 * require_score(score(x, sigma), x)
 
 

@@ -277,7 +277,7 @@ def _range(values: Sequence[float], name: str) -> None:
 def _images_for(
     image_shape: Shape | None = None, data_range: Annotated[Sequence[float], _range] = (0.0, 1.0), **others: Fact
 ) -> tuple[tuple[int, ...] | None, tuple[float, float]]:
-    """What the facts of a file say of the images that its network is for."""
+    """Return `image_shape` and `data_range` from the facts of a file; others are left out."""
     low, high = data_range
     return None if image_shape is None else tuple(image_shape), (low, high)
 

@@ -111,7 +111,7 @@ class LogProbOf:
 
 
 class UnfitError(Exception):
-    """What a student's function returned can't be judged; the message says why to the student."""
+    """The value that a student's function returned can't be judged; the message tells the student why."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -114,7 +114,7 @@ def read_notebook(content: bytes, exercises: list[str]) -> Notebook:
 
 
 def _within(value: object, *keys: str) -> object:
-    """What lies in dictionaries within one another; None where there is none."""
+    """Return the value under these keys of dictionaries inside one another; None where one is missing."""
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value
@@ -185,7 +185,7 @@ def _names(run: str) -> tuple[frozenset[str], frozenset[str]]:
 
 
 def _needed(name: str, position: int, statements: list[_Statement]) -> list[str]:
-    """What has to be run to define an answer: see RULE."""
+    """Return the statements that have to be run to define an answer, in their order; see RULE."""
     chosen: set[int] = set()
     more = {i for i, statement in enumerate(statements) if statement.cell == statements[position].cell}
     names = {name, "*"}

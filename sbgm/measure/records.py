@@ -46,7 +46,7 @@ N_SHEET = 16
 
 
 class Recorded(Protocol):
-    """What names itself, the file that it rests on and the networks that it was measured with."""
+    """A record: it has a name, and its facts name its file and the networks that it was measured with."""
 
     id: str
     facts: Mapping[str, Any]
