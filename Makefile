@@ -39,8 +39,8 @@ lab: $(READER)  ## set up, then open JupyterLab at chapter 0, in work/, your cop
 	$(PY) tools/open_lab.py $(AS_ROOT) $(LAB_FLAGS)
 
 # What looks at the project rather than at the library, its rooms and its lessons, so that a user need not wait for it.
-UPKEEP := tests/browser $(patsubst %,tests/test_%.py,class environment figures gpu_hour hosting nbval_comparison notebooks \
-  outside pictures readme ship_weights site site_pages versions walls wheel)
+UPKEEP := tests/browser tests/docs $(patsubst %,tests/%.py,course/test_class notebooks/test_outside tools/test_nbval_comparison \
+  tools/test_notebooks tools/test_pictures tools/test_ship_weights test_environment test_readme test_versions test_walls test_wheel)
 # Four workers keep two cores busy: some wait for a kernel to answer, or for the browser.
 PYTEST = $(PY) -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 

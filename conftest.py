@@ -22,9 +22,10 @@ NBVAL_DEFAULT_TIMEOUT = 2000.0
 CELL_TIMEOUT = 300.0
 # What takes longest begins first, lest one worker is left with it at the end.
 LONGEST = (
-    "tests/browser", "notebooks", "tests/test_ncsn_training.py", "tests/lab/test_digit_claims.py",
-    "tests/test_generation.py", "tests/test_site.py", "tests/test_checks.py", "tests/test_wrong_answer.py",
-    "tests/test_readme.py", "tests/test_wheel.py", "tests/test_grading.py", "tests/test_training.py",
+    "tests/browser", "notebooks", "tests/train/test_ncsn_training.py", "tests/lab/test_digit_claims.py",
+    "tests/test_generation.py", "tests/docs/test_site.py", "tests/course/test_checks.py",
+    "tests/course/test_wrong_answer.py", "tests/test_readme.py", "tests/test_wheel.py",
+    "tests/course/test_grading.py", "tests/test_training.py",
 )  # fmt: skip
 # what a test with a marker needs, in the data folder
 DATA_SETS = {

@@ -13,9 +13,10 @@ import pytest
 from filelock import FileLock
 
 from notebooks import found
-from test_notebooks import TINY_PNG
 
 ROOT = Path(__file__).resolve().parent.parent
+# one black pixel
+TINY_PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
 
 # What a chapter may hold that Markdown and Sphinx could get wrong.
 SCRATCH = [

@@ -39,8 +39,8 @@ def test_no_test_runs_a_student_without_walls_unless_it_says_so(how, place):
 
 def test_without_bubblewrap_attacks_are_skipped_by_name(tmp_path):
     """Those that take the grader's process or all its memory, in a run whose PATH holds nothing."""
-    words = [f"tests/test_grading.py::{name}" for name in ATTACKS]
-    done = inner_run(*words, "tests/test_class.py", folder=ROOT, PATH=str(tmp_path))
+    words = [f"tests/course/test_grading.py::{name}" for name in ATTACKS]
+    done = inner_run(*words, "tests/course/test_class.py", folder=ROOT, PATH=str(tmp_path))
     assert done.returncode == 0, done.stdout + done.stderr
     _, _, said = done.stdout.partition("tests were skipped")
     assert "bubblewrap is not installed" in said

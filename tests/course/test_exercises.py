@@ -21,7 +21,7 @@ from notebooks import place as place_of
 from sbgm import checks
 from sbgm.course.notebook import RULE
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 FROM_ROOT = {"cwd": ROOT, "capture_output": True, "text": True, "check": True}
 AUTHOR = ("-c", "user.name=test", "-c", "user.email=test@localhost")
 CHAPTERS = {int(path.stem[:2]): path for path in sorted((ROOT / "notebooks").glob("*.ipynb"))}

@@ -13,7 +13,7 @@ from jupyterlab_server.settings_utils import get_settings
 import open_lab
 from notebooks import found
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import pytest
 import notebooks as tool
 from notebooks import read
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = tool.found()
 QUICK = ("00",)
 # Python and what it is built on, and what a process knows of its machine

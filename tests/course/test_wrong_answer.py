@@ -22,7 +22,7 @@ from sbgm import checks
 EXERCISES = checks.exercises()
 SET_UP = f"""%xmode Verbose
 import sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 import torch
 from answers import all_answers
 from sbgm import checks

@@ -366,7 +366,7 @@ def test_another_process_gives_the_verdict_that_this_one_gives(name):
     """On every third answer known, all in one notebook, since a process takes seconds to start."""
     exercise, answers = checks.exercises()[name], all_answers()[name]
     sources = [
-        f"import sys\nfor _ in range(1):\n    sys.path.insert(0, {os.path.dirname(__file__)!r})\n"
+        f"import sys\nfor _ in range(1):\n    sys.path.insert(0, {str(Path(__file__).parents[1])!r})\n"
         f"    from answers import all_answers\n    known = all_answers()[{name!r}].right | "
         f"all_answers()[{name!r}].all_wrong()"
     ]

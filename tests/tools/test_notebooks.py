@@ -19,8 +19,9 @@ import notebooks as tool
 from claims import VERDICT, claims, load_records, with_verdicts
 from notebooks import FOLDED_TAG, faults, normalised, read, without_text_chunks
 from sbgm.measure.records import results_folder
+from scratch_site import TINY_PNG
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = tool.found()
 ENTERS = re.compile(r"\bsettle(?:_again)?\(\s*\"(\w+)\"")
 FASTEST = [path for path in CHAPTERS if path.stem[:2] in ("00", "01", "03")]
@@ -64,10 +65,6 @@ def sound_notebook() -> NotebookNode:
         ]
     )
     return normalised(notebook, "00_sound")
-
-
-# one black pixel
-TINY_PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
 
 
 def not_executed(notebook):

@@ -13,7 +13,7 @@ import pytest
 import sbgm
 from sbgm.cli import COMMANDS
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SITE, NOTEBOOKS = ROOT / "docs", ROOT / "notebooks"
 FORMULAS = [
     formula

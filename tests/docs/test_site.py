@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from test_site_pages import FORMULAS, resolve
 
 import sbgm
 from claims import claims, load_records
@@ -18,9 +19,8 @@ from notebooks import found, place
 from sbgm.measure.records import results_folder
 from scratch_site import built_once
 from test_environment import imported, requirements, third_party
-from test_site_pages import FORMULAS, resolve
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = found()
 PAGES = (
     "index", "chapters", "formulas", "ledger", "gallery", "instructors", "search",

@@ -19,7 +19,7 @@ from notebooks import SOLUTION_TAG, found, read, tags_of
 from sbgm.course import hosting
 from test_environment import EXTRAS, PROJECT
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 ADDRESS = "https://github.com/someone/course"
 AUTHOR = {f"GIT_{role}_{what}": "test" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 

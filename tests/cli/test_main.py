@@ -15,7 +15,7 @@ from sbgm import cli as command
 from sbgm.data import DataNotFoundError
 from sbgm.measure import records
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 RECORDED = Settled("M2", "reproduced", (expected("ratio", 68.9, low=5),), facts={"iterations": 6000})
 
 

@@ -21,7 +21,7 @@ from sbgm.cli.options import lab_script
 from sbgm.train.images import NCSN
 from sbgm.train.runs import TrainingSettings
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PATTERNS = (
     "*.md", "data/**/*.md", "data/results/*.json", "docs/**/*.md", "notebooks/*.md", "notebooks/**/*.ipynb",
 )  # fmt: skip
