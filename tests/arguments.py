@@ -4,8 +4,6 @@ A value is good or bad by its parameter's name, which means the same thing throu
 has values of its own. Tables hold (values, names of parameters, names of functions if it is not all); the last wins.
 """
 
-from __future__ import annotations
-
 import functools
 import inspect
 import math

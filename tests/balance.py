@@ -1,7 +1,5 @@
 """Detailed balance on two close modes of unequal weight, and the check that wrong samplers fail."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

@@ -4,8 +4,6 @@
 under bubblewrap, or the test is skipped. So a test that says nothing is safe, whatever it asks the grader for.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from pathlib import Path

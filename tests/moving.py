@@ -1,7 +1,5 @@
 """What is seen of an explorer when its controls move."""
 
-from __future__ import annotations
-
 import io
 
 import numpy as np

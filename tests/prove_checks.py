@@ -5,8 +5,6 @@
 Exits with 1 if a right answer is refused or a wrong one passes.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterator
 

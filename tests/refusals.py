@@ -4,8 +4,6 @@
 tests/refusals.csv, whose diff is the record of every message that changed; tests/test_refusals.py replays it.
 """
 
-from __future__ import annotations
-
 import csv
 import re
 import sys

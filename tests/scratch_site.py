@@ -1,7 +1,5 @@
 """The site that the tests look at: every chapter and page, one chapter more, and a notebook more in a folder below."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Where the tests' random numbers come from."""
 
-from __future__ import annotations
-
 import torch
 
 

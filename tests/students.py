@@ -4,8 +4,6 @@ Of ten, six are right or partly right, two blunder, and two are hostile, each in
 folder of chapters as they are handed out, with answers where the stubs stood.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import json

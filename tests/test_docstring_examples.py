@@ -1,7 +1,5 @@
 """Every public function and class of the library shows an example, and each example prints what it says."""
 
-from __future__ import annotations
-
 import ast
 import doctest
 from importlib import import_module

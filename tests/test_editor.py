@@ -1,7 +1,5 @@
 """What an editor shows of the library: names, signatures and types, by the two engines that editors use."""
 
-from __future__ import annotations
-
 import inspect
 import json
 import subprocess

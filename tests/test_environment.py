@@ -1,7 +1,5 @@
 """pyproject.toml is the one list of what the project needs; what is derived from it, or repeats it, agrees with it."""
 
-from __future__ import annotations
-
 import ast
 import importlib.metadata
 import pkgutil

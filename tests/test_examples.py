@@ -1,7 +1,5 @@
 """The examples: scripts of coursework size that run as they are, the first of them the page of chapter 6."""
 
-from __future__ import annotations
-
 import ast
 import importlib.util
 import subprocess

@@ -1,7 +1,5 @@
 """Every public function refuses what tests/refusals.csv says, in the words that it says, before work starts."""
 
-from __future__ import annotations
-
 import pytest
 
 from arguments import BAD, FREE, FUNCTIONS, GOOD, bad, call, good, parameters, refused

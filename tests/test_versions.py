@@ -1,7 +1,5 @@
 """The suite on the oldest and the newest Python and packages that pyproject.toml admits and this machine can get."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

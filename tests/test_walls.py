@@ -1,7 +1,5 @@
 """What happens to the tests themselves where bubblewrap is missing, and when a worker of xdist dies."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

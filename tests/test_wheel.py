@@ -1,7 +1,5 @@
 """The wheel, installed into an empty folder and used from another one: no file of the repository is at hand."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

@@ -4,8 +4,6 @@
 the mistakes that any function can make (`careless`), and right numbers in a wrong form (`of_wrong_form`).
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import importlib

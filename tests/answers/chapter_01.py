@@ -1,7 +1,5 @@
 """Answers to chapter 1's exercises."""
 
-from __future__ import annotations
-
 import math
 
 import numpy

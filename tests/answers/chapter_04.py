@@ -1,7 +1,5 @@
 """Answers to chapter 4's exercises."""
 
-from __future__ import annotations
-
 import functools
 import itertools
 import math

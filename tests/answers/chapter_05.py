@@ -1,7 +1,5 @@
 """Answers to chapter 5's exercises."""
 
-from __future__ import annotations
-
 import math
 
 import numpy

@@ -1,7 +1,5 @@
 """Answers to chapter 6's exercises."""
 
-from __future__ import annotations
-
 import torch
 from torch.nn import functional
 

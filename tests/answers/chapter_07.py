@@ -1,7 +1,5 @@
 """Answers to chapter 7's exercises."""
 
-from __future__ import annotations
-
 import torch
 
 from answers import Answers

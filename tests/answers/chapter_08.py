@@ -1,7 +1,5 @@
 """Answers to chapter 8's exercises."""
 
-from __future__ import annotations
-
 import math
 
 import torch

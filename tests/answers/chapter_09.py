@@ -1,7 +1,5 @@
 """Answers to chapter 9's exercises."""
 
-from __future__ import annotations
-
 import itertools
 import math
 

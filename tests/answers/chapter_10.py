@@ -1,7 +1,5 @@
 """Answers to chapter 10's exercises; `levels_needed` is that of variant 0."""
 
-from __future__ import annotations
-
 import itertools
 import math
 import statistics

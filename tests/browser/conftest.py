@@ -3,8 +3,6 @@
 Without a browser these tests are skipped, or fail if SBGM_REQUIRE_BROWSER=1, as in CI.
 """
 
-from __future__ import annotations
-
 import os
 
 import pytest

@@ -1,7 +1,5 @@
 """A JupyterLab of the test's own: on this machine only, and blind to the user's settings."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -4,8 +4,6 @@ It is judged as on the idle machine of data/results/SPEED.md: two cores have bee
 same work on another day, with nothing else running, and that says nothing about a slider.
 """
 
-from __future__ import annotations
-
 import statistics
 import time
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """What each explorer must say at its sliders' places, by closed forms or from raw states, never by the explorer."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """A site, served on this machine."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import threading

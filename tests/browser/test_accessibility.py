@@ -1,7 +1,5 @@
 """WCAG 2.2, levels A and AA, as far as axe-core can tell, on a page of each kind."""
 
-from __future__ import annotations
-
 import pytest
 
 from scratch_site import built_once

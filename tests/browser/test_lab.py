@@ -1,7 +1,5 @@
 """Chapters with sliders in JupyterLab, run and moved by a browser as by a reader."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

@@ -1,7 +1,5 @@
 """A slider whose kernel is gone says what to do, instead of moving under a picture that stays."""
 
-from __future__ import annotations
-
 import pytest
 
 from .chapter import OPEN_SECONDS, Chapter

@@ -1,7 +1,5 @@
 """The playground: its formulas against the package's, and its scenes as a reader uses them."""
 
-from __future__ import annotations
-
 import math
 import re
 import statistics

@@ -1,7 +1,5 @@
 """Every page of the site, opened in a browser as on a phone, by day and by night."""
 
-from __future__ import annotations
-
 import json
 from urllib.parse import unquote, urldefrag
 

@@ -1,7 +1,5 @@
 """A page with every fault, made on purpose: the visit that the site passes must see each."""
 
-from __future__ import annotations
-
 import pytest
 
 from .visit import visit

@@ -1,7 +1,5 @@
 """The command line's options: every command that is printed somewhere parses, and messages name flags."""
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import json

@@ -1,7 +1,5 @@
 """Every check of an exercise refuses every wrong answer known and passes every right one."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import pytest

@@ -1,7 +1,5 @@
 """The law that chapter 4's checks hold chains against, itself held against the closed forms."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

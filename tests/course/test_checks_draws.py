@@ -1,7 +1,5 @@
 """The tests of what an answer draws: how often they refuse right samples, and what they say of dependent ones."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

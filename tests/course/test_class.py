@@ -1,7 +1,5 @@
 """A whole class graded: right and partly right, honest blunders and attacks; killed on the way and gone on with."""
 
-from __future__ import annotations
-
 import contextlib
 import csv
 import os

@@ -1,7 +1,5 @@
 """The exercises as the chapters set them: stub, minutes, hint and solution, and the set that a course hands out."""
 
-from __future__ import annotations
-
 import ast
 import os
 import re

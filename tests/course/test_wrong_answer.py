@@ -1,7 +1,5 @@
 """What a student sees of a wrong answer: one line, and nothing of the check, whose source holds the solution."""
 
-from __future__ import annotations
-
 import functools
 import inspect
 import json

@@ -1,7 +1,5 @@
 """The chapters' figures for slides: PNG and SVG, moving pictures that fill a slide, captions and the licence."""
 
-from __future__ import annotations
-
 import io
 
 import figures

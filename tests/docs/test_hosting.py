@@ -1,7 +1,5 @@
 """The notebooks elsewhere than on the reader's machine: one setting, and they open in Colab and Binder."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

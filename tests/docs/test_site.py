@@ -1,7 +1,5 @@
 """The site, built once: every chapter and page is there, links and pictures lead somewhere, and nothing is fetched."""
 
-from __future__ import annotations
-
 import ast
 import inspect
 import json

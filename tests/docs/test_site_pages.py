@@ -1,7 +1,5 @@
 """The site's pages for readers are complete, and what they name exists."""
 
-from __future__ import annotations
-
 import argparse
 import importlib
 import re

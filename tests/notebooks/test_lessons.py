@@ -1,7 +1,5 @@
 """The lessons' form: short, with few names and little audit, and a picture that moves in each."""
 
-from __future__ import annotations
-
 import ast
 import base64
 import io

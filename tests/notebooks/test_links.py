@@ -1,7 +1,5 @@
 """Every link and picture of a chapter leads to a file that lies with the chapters, in each of the chapters' places."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

@@ -4,8 +4,6 @@ A hook in the kernel notes what is opened and connected to while a chapter runs.
 all of them by `make test-slow`.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path

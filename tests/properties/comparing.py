@@ -1,7 +1,5 @@
 """How the properties compare: to the rounding of a dtype, example by example, and before with after."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 

@@ -1,7 +1,5 @@
 """Hypothesis, set up to draw the same examples on every machine: few, or ten times as many under `make test-slow`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """What of `sbgm` is public, and which test exercises it."""
 
-from __future__ import annotations
-
 import importlib
 import inspect
 import pkgutil

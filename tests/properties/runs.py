@@ -1,7 +1,5 @@
 """A run of each sampler, by name, with step sizes that are stable for any score drawn here."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 
 import torch

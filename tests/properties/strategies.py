@@ -3,8 +3,6 @@
 Hypothesis draws shapes, dtypes, sizes and seeds; torch fills the tensors, so that an example costs microseconds.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """Nothing public is forgotten: each function has a property; tests/test_refusals.py asks for its bad arguments."""
 
-from __future__ import annotations
-
 import importlib
 
 import pytest

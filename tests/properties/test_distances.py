@@ -1,7 +1,5 @@
 """Distances between sets: Fréchet, kernel, nearest neighbours, the largest of all."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from hypothesis import given

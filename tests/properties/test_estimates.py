@@ -1,7 +1,5 @@
 """Means with standard errors, moments, shares and the Inception Score."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -1,7 +1,5 @@
 """Closed forms and techniques: monotone where theory says so, scaling with the square of the units, and inverses."""
 
-from __future__ import annotations
-
 import math
 from itertools import pairwise
 

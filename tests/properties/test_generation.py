@@ -1,7 +1,5 @@
 """Starts, samples in batches, files of samples and of weights, and what judges them."""
 
-from __future__ import annotations
-
 import tempfile
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Images: shades, features in batches, likeness, the Gaussian baseline, and what training does to a batch."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

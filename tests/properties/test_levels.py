@@ -1,7 +1,5 @@
 """What a score does level by level."""
 
-from __future__ import annotations
-
 import torch
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,7 +1,5 @@
 """The score matching objectives: one example at a time, in any shape, and the laws that tie them together."""
 
-from __future__ import annotations
-
 import torch
 from hypothesis import given
 from hypothesis import strategies as st

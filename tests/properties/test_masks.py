@@ -1,7 +1,5 @@
 """Masks, and inpainting behind any of them."""
 
-from __future__ import annotations
-
 import torch
 from hypothesis import given
 from hypothesis import strategies as st

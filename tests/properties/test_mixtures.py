@@ -1,7 +1,5 @@
 """Mixtures: density, score and samples, and the laws that scaling, moving and perturbing a density obeys."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

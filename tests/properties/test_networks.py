@@ -1,7 +1,5 @@
 """Networks as scores: shapes, dtypes, one example at a time, seeds; and what wraps a score in another."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from hypothesis import given

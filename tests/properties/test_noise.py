@@ -1,7 +1,5 @@
 """Noise and its ladders."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import pytest

@@ -1,7 +1,5 @@
 """Points and modes, switches between these, and the error of a score."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -1,7 +1,5 @@
 """Every record that ships reads as its files hold it, and its curve and maps keep every point and cell."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """What ties samplers to each other, to the denoised point, and to their bounds."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from hypothesis import given

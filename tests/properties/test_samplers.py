@@ -1,7 +1,5 @@
 """Every sampler: shapes, seeds, the order of its states, and how a chain follows its problem when that is scaled."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from hypothesis import given

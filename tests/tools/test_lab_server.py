@@ -1,7 +1,5 @@
 """What `make lab` opens, asked of its own server without a browser; and what a student opens of a release."""
 
-from __future__ import annotations
-
 import base64
 import contextlib
 import html.parser

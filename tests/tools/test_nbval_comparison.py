@@ -1,7 +1,5 @@
 """What `pytest --nbval` lets pass and what it doesn't, proven on small notebooks in a project of their own."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """The chapters as they are committed, and the tool that puts them into that form."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -1,7 +1,5 @@
 """`make lab`: the working copy that `git pull` never conflicts with, and JupyterLab's settings."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 from pathlib import Path
