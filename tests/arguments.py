@@ -1,14 +1,14 @@
-"""Arguments of every public function: one that is taken, and the values that each parameter must refuse.
+"""Arguments of every public function: one that is taken, and the values that it must refuse.
 
-A value is good or bad by its parameter's name, which means the same thing throughout the package, unless the function
-has values of its own. Tables hold (values, names of parameters, names of functions if it is not all); the last wins.
+A good value goes by its parameter's name, which means the same thing throughout the package, unless the function has
+values of its own. Tables hold (values, names of parameters, names of functions if it is not all); the last wins.
 """
 
 import functools
 import inspect
 import math
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy
@@ -195,7 +195,7 @@ NAN, INF = math.nan, math.inf
 NO_NUMBER = ["0.1", b"1", [0.1], torch.ones(2), True, 1j, len, 10**400]
 NEGATIVE = [*NO_NUMBER, None, NAN, INF, -INF, -1.0, -1e-6]
 NOT_POSITIVE = [*NEGATIVE, 0, 0.0]
-BELOW_1 = [*NOT_POSITIVE, 0.9, 0.999]
+BELOW_1 = [NAN, INF, -1.0, 0.0, 0.9, 0.999]
 OUTSIDE_0_1 = [*NOT_POSITIVE, 1, 1.0, 2.5]
 NEGATIVE_COUNT = [2.5, "3", NAN, True, [3], torch.ones(2), 3.0, 0.5, None, -1, -7]
 NO_COUNT = [*NEGATIVE_COUNT, 0]
@@ -203,9 +203,6 @@ NO_GENERATOR = [None, 0, "cpu", torch.ones(1), numpy.random.default_rng(0)]
 NO_CALLABLE = [None, 3, "score", torch.ones(3, 2)]
 NO_CHOICE = [None, "", "nonsense", 3, ["mean"]]
 NO_SHAPE = [None, 4, (), "ab", (0, 4), (4, -4), (4.0, 4.0), (4, None)]
-NO_NETWORK = [None, 3, "network", torch.ones(2)]
-NO_PATH = [None, 3, b"a", ["a"]]
-NO_DTYPE = ["float16", 16, torch.int8, torch.bool]
 
 
 def holes(*shape: int) -> list[Tensor]:
@@ -215,136 +212,126 @@ def holes(*shape: int) -> list[Tensor]:
 
 
 NO_TENSOR = [None, 1.0, "x", [[1.0, 2.0]], numpy.ones((3, 2)), torch.ones(3, 2, dtype=torch.complex64)]
-NO_FLOATS = [*NO_TENSOR, torch.ones(3, 2, dtype=torch.int64), torch.ones(3, 2, dtype=torch.bool)]
+WHOLE = [torch.ones(3, 2, dtype=torch.int64), torch.ones(3, 2, dtype=torch.bool)]
+NO_FLOATS = [*NO_TENSOR, *WHOLE]
 NO_BATCH = [*NO_FLOATS, torch.ones(3), torch.ones(()), torch.ones(0, 2), torch.ones(3, 0), *holes(3, 2)]
-NO_PLANE = [*NO_BATCH, torch.ones(3, 2, 1), torch.ones(3, 3)]
-NO_SET_OF_TWO = [*NO_BATCH, torch.ones(1, 2)]
-NO_ROWS = [*NO_BATCH, torch.ones(3, 2, 1)]
-NO_FEATURES = [*NO_ROWS, torch.ones(9, 2), *holes(9, 3)]
-NO_IMAGES = [*NO_BATCH, *holes(3, 1, 4, 4), IMAGES[0], IMAGES + 1, IMAGES - 1]
-NO_IMAGE = [*NO_FLOATS, torch.ones(1, 8, 7), torch.ones(0, 8, 8), *holes(1, 8, 8)]
-NO_NETWORK_IMAGES = [*NO_FLOATS, IMAGES[0], IMAGES[:, 0], IMAGES[..., :3], IMAGES.expand(-1, 2, -1, -1)]
-NO_VALUES = [*NO_TENSOR, torch.ones(0), torch.ones(1), *holes(3)]
-NO_SIGMAS_OF_3 = [torch.ones(4), torch.ones(3, 1), -torch.ones(3), torch.full((3,), NAN), torch.full((3,), INF)]
-NO_SIGMA = [None, "0.5", [0.5] * 3, NAN, INF, -0.1, -1.0, *NO_SIGMAS_OF_3]
-NO_POSITIVE_SIGMA = [*NO_SIGMA, 0, 0.0, torch.zeros(3), torch.arange(3)]
+NO_PLANE = [torch.ones(3, 2, 1), torch.ones(3, 3)]
+NO_ROWS = [None, torch.ones(3), torch.ones(3, 2, 1)]
+NO_NETWORK_IMAGES = [IMAGES[0], IMAGES[:, 0], IMAGES[..., :3], IMAGES.expand(-1, 2, -1, -1)]
+NO_SIGMA = [None, "0.5", [0.5] * 3, NAN, INF, -0.1, -1.0, torch.ones(4), torch.ones(3, 1), -torch.ones(3)]
+NO_SIGMA += [torch.full((3,), NAN), torch.full((3,), INF)]
 NOT_DESCENDING = [[1.0, 2.0], [2.0, 2.0], [3.0, 1.0, 1.5], torch.tensor([1.0, 2.0]), torch.tensor([2.0, 1.0, 1.0])]
 NO_LADDER = [None, 1.0, "ladder", [], torch.tensor(1.0), [1.0, None], ["2", "1"], *NOT_DESCENDING]
 NO_LADDER += [[2.0, NAN], [INF, 1.0], [1.0, 0.0], [1.0, -1.0]]
-NO_LADDER_OF_TWO = [*NO_LADDER, [1.0], (2.0,)]
 NO_LEVELS = ["0", [0, 0, 0], torch.zeros(3), torch.zeros(2, dtype=torch.int64), torch.tensor([0, 2, 0])]
 NO_LEVELS += [torch.tensor([0, -1, 0]), torch.tensor([True, False, True]), torch.zeros(3, dtype=torch.complex64)]
 NO_MASK = [None, "mask", True, torch.ones(3, 2), torch.ones(3, 3, dtype=torch.bool), [[True, False]]]
 NO_KNOWN = [None, "image", 0.5, torch.ones(3, 3), torch.ones(3, 2, dtype=torch.int64), torch.ones(4, 3, 2)]
 NO_WEIGHTS = [None, "ab", 1.0, [1.0], [0.5, 0.4], [1.5, -0.5], [0.0, 1.0], [NAN, 1.0], [[0.5], [0.5]]]
 NO_MEANS = [None, "ab", 1.0, [1.0, 2.0], [[1.0], [1.0, 2.0]], torch.ones(2, 0), [[NAN], [1.0]]]
-NETWORK_CALLS = "MLP.forward ConditionalMLP.forward EnergyMLP.forward EnergyMLP.energy EnergyMLP.log_prob"
-IMAGE_CALLS = "ImageMLP.forward RefineNet.forward ResNet.forward"
-TWO_LEVELS = "ancestral consistent_annealed consistent_step_bounds predictor_corrector probability_flow"
+NO_LABELS = [None, [0, 1], torch.ones(2), torch.tensor([[0], [1]]), torch.tensor([0, 0]), torch.arange(3)]
+SAMPLES_OF = "GaussianBaseline fitted_start level_losses score_norms optimality_identity"
+POINTS_OF = "mode_weights distance_to_modes component_stds SwitchCounter.update"
+NETWORKS = "MLP ConditionalMLP EnergyMLP"
 HOLDERS = "ChiSquared Estimate FeatureSpace FeatureStatistics LevelValues Measured Moments Neighbours PRDC Reference"
 HOLDERS += " RegionErrors SamplerDivergedError Share State"
 BAD: dict[str, list[object]] = lookup(
-    [
-        (NO_COUNT, "accumulation batch_size block block_size channels depth dim dimensions image_channels k", ""),
-        (NO_COUNT, "log_every measure_every n n_blocks n_leapfrog n_noise n_points n_projections n_reference", ""),
-        (NO_COUNT, "n_splits n_steps save_every width", ""),
-        (NEGATIVE_COUNT, "count keep_every keys seed threads", ""),
-        (NOT_POSITIVE, "alpha data_std extent far h learning_rate mean near power radius sigma_max sigma_min std", ""),
-        (NOT_POSITIVE, "step_size", ""),
-        (OUTSIDE_0_1, "confidence fraction target weight", ""),
-        (BELOW_1, "noise_kurtosis ratio", ""),
-        (NO_CHOICE, "autodiff kind method name norm precision projection reduction split", ""),
-        (NO_CALLABLE, "draw exact function log_prob on_state sampler score start weighting", ""),
-        (NO_GENERATOR, "generator", ""),
-        (NO_SHAPE, "shape", ""),
-        (NO_DTYPE, "dtype", ""),
-        (NO_PATH, "folder path", ""),
-        (NO_PATH, "name", "weights_file"),
-        (NO_BATCH, "candidates images logits scores x", ""),
-        (NO_SIGMA, "sigma", ""),
-        (NO_LADDER, "sigmas", ""),
-        # mixtures and noise
-        (NO_WEIGHTS, "weights", ""),
+    [  # first one parameter of each kind of annotation
+        (NO_COUNT, "n_steps", "langevin"),
+        (NOT_POSITIVE, "step_size", "langevin"),
+        (NO_BATCH, "x", "langevin"),
+        (NO_GENERATOR, "generator", "langevin"),
+        (NO_CALLABLE, "score", "langevin"),
+        (NO_LADDER, "sigmas", "ncsn_loss"),
+        ([*NO_LADDER, [1.0], (2.0,)], "sigmas", "ancestral"),
+        (NEGATIVE, "variance", "annealed_variance"),
+        (NO_SHAPE, "shape", "uniform_start"),
+        (NEGATIVE_COUNT, "seed", "derived_generator"),
+        ([*NO_TENSOR, torch.ones(0), torch.ones(1), *holes(3)], "values", "estimate"),
+        (OUTSIDE_0_1, "fraction", "random_mask"),
+        (NO_CHOICE, "split", "load_images"),
+        ([3, b"a", ["a"]], "path", "load_network"),
+        ([*NO_COUNT, 1], "n_levels", "geometric_sigmas power_sigmas"),
+        ([*NO_COUNT, 1], "channels", "RefineNet"),
+        ([*NO_BATCH, [0.0], torch.ones(2), torch.ones(2, 2, 1)], "means", "mode_weights"),
+        (NO_ROWS, "logits", "class_shares confident_share"),
+        ([*NO_ROWS, FEATURES[:3], torch.ones(9, 2), *holes(9, 3)], "samples reference", "frechet_distance"),
+        ([*NO_ROWS, torch.ones(2, 2_048)], "samples reference", "kid"),
+        ([torch.ones(3, 2_048)], "samples reference", "fid"),
+        ([*NO_ROWS, FEATURES[:2], torch.ones(9, 2), *holes(9, 3)], "samples reference", "kernel_distance"),
+        ([*NO_ROWS, FEATURES[:5], torch.ones(9, 2), *holes(9, 3)], "samples reference", "prdc"),
+        ([IMAGES[0], IMAGES + 1, IMAGES - 1, *holes(3, 1, 4, 4)], "x", "dequantise random_flip"),
+        ([None, 2.0, "ab"], "numerator denominator", "ratio"),
+        (["float16", 16, torch.int8, torch.bool], "dtype", "save_network save_weights"),
+        ([*NO_KNOWN, *holes(3, 2)], "image", "inpaint"),
+        (NO_MASK, "mask", "inpaint"),
+        ([None, "0.5", NAN, INF, *holes(2)], "mean", "gaussian_start"),
+        (BELOW_1, "noise_kurtosis", "langevin_kurtosis"),
+        (BELOW_1, "ratio", "overlap variance_ratio"),
+        ([NAN, -1.0, 1.0, 2.0], "ema_decay", "TrainingSettings"),
+        # then what a function itself refuses, such as two arguments that don't fit
+        (NO_WEIGHTS, "weights", "GaussianMixture"),
         (NO_MEANS, "means", "GaussianMixture"),
         ([None, "1", -1.0, NAN, INF, [1.0, -1.0], [1.0], [[1.0, 1.0]]], "stds", "GaussianMixture"),
         ([None, "1", -1.0, NAN, [1.0]], "stds", "paper_mixture"),
-        (NO_PLANE, "x", "GaussianMixture.score GaussianMixture.log_prob"),
-        ([*NEGATIVE, torch.ones(3)], "sigma", "GaussianMixture.sample"),
-        ([*NOT_POSITIVE, 2.0, 3.0], "sigma_min", "geometric_sigmas power_sigmas count_levels"),
-        ([*NO_COUNT, 1], "n_levels", ""),
-        ([*NO_COUNT, 1], "channels", "RefineNet"),
-        ([*NO_FLOATS, [1.0]], "x", "randn_like"),
-        # losses and samplers
-        (NO_POSITIVE_SIGMA, "sigma", "denoising_score_matching_loss"),
-        (NO_LEVELS, "levels", ""),
-        (NO_LADDER_OF_TWO, "sigmas", TWO_LEVELS),
-        ([*NO_KNOWN, *holes(3, 2)], "image", ""),
-        (NO_MASK, "mask", ""),
-        ([*NOT_POSITIVE, 0.9, 3.1], "step_size", "consistent_annealed"),
-        ([None, 3, 0.5, [], [1.0], [BATCH], BATCH, "states"], "states", ""),
-        # closed forms, techniques, masks, and settings
-        ([*NOT_POSITIVE, 4.0, 5.0], "step_size", "langevin_variance langevin_kurtosis variance_ratio"),
-        (NEGATIVE, "variance", ""),
-        (NOT_POSITIVE, "variance", "langevin_variance"),
-        (NEGATIVE, "start", "annealed_variance noise_ratio consistent_variance flow_variance"),
-        (NEGATIVE, "sigma", "flow_variance region_errors"),
-        (NO_SET_OF_TWO, "x", "largest_distance"),
-        ([*NO_COUNT, 1, 2], "dimensions", "level_ratio count_levels"),
+        (NO_PLANE, "x", f"GaussianMixture.score GaussianMixture.log_prob {POINTS_OF}"),
+        ([*NO_FLOATS, [1.0]], "x", "randn_like NamedSampler.states"),
+        (NO_GENERATOR, "generator", "randn_like NamedSampler.states"),
+        (NO_CALLABLE, "score", "NamedSampler.states"),
+        (NO_SIGMA, "sigma", "perturb"),
+        (
+            [torch.ones(4), -torch.ones(3), torch.full((3,), NAN)],
+            "sigma",
+            "denoise hamiltonian langevin metropolis_langevin fisher_divergence GaussianMixture.score "
+            "GaussianMixture.log_prob score_matching_loss sliced_score_matching_loss",
+        ),
+        (
+            [torch.ones(4), -torch.ones(3), 0.0, torch.zeros(3)],
+            "sigma",
+            "denoising_score_matching_loss ConditionalMLP.forward EnergyMLP.forward EnergyMLP.energy "
+            "EnergyMLP.log_prob ImageMLP.forward",
+        ),
+        ([torch.ones(4), 0.0, 1.5, torch.tensor([2.0, 1.0, 0.5])], "sigma", "RefineNet.forward"),
+        ([2.0, 3.0], "sigma_min", "geometric_sigmas power_sigmas count_levels"),
+        (NO_LEVELS, "levels", "ncsn_loss"),
+        ([0.9, 3.1], "step_size", "consistent_annealed"),
+        ([None, 3, 0.5, [], [1.0], [BATCH], BATCH, "states"], "states", "final"),
+        ([None], "n_steps step_size", "NamedSampler"),
+        ([4.0, 5.0], "step_size", "langevin_variance langevin_kurtosis variance_ratio"),
+        ([torch.ones(1, 2)], "x", "largest_distance"),
+        ([torch.ones(1, 2)], "images", SAMPLES_OF),
+        ([torch.ones(1), torch.ones(3, 2), torch.ones(1, 3)], "x", "moments"),
+        ([1, 2], "dimensions", "level_ratio count_levels"),
         ([*OUTSIDE_0_1, 0.998], "target", "level_ratio count_levels"),
-        ([*BELOW_1, 1, 1.0], "ratio", "best_step_size"),
-        ([*NO_SHAPE, (4,), (4, 1), (1, 4, 1)], "shape", "right_half centre_box random_mask make_mask"),
-        ([*NEGATIVE, 1.0, 2.0], "ema_decay", ""),
-        # networks
-        ([*NO_FLOATS, torch.ones(3, 3), torch.ones(2, 1)], "x", NETWORK_CALLS),
-        (NO_NETWORK_IMAGES, "x", IMAGE_CALLS),
-        (NO_POSITIVE_SIGMA, "sigma", NETWORK_CALLS + " ImageMLP.forward"),
-        ([*NO_POSITIVE_SIGMA, 1.5, torch.tensor([2.0, 1.0, 0.5])], "sigma", "RefineNet.forward"),
-        ([*NO_SHAPE, (4, 4), (1, 1, 4, 4)], "image_shape", ""),
-        ([*NO_COUNT, 4, 12], "channels", "ResNet"),
-        ([None, "0", 1.0, 2.0, NAN], "low", ""),
-        ([None, "1", 0.0, -1.0, NAN], "high", ""),
-        (NO_NETWORK, "network", ""),
-        ([*NO_NETWORK, CONDITIONAL], "network", "rescaled"),
-        ([*NO_NETWORK, torch.nn.Linear(2, 2)], "network", "save_network load_weights"),
-        # starts and data
-        ([torch.ones(2, 2), torch.ones(4, 1)], "given", ""),
-        ([*NO_SHAPE, (2, 1, 4, 5), (2, 4)], "shape", "gaussian_start() fitted_start()"),
-        (NOT_POSITIVE, "sigma", "gaussian_start fitted_start"),
-        ([None, "0.5", NAN, INF, *holes(2)], "mean", "gaussian_start"),
-        ([*NO_SET_OF_TWO, *holes(3, 1, 4, 4)], "images", "fitted_start"),
-        (NO_IMAGES, "x", "dequantise random_flip"),
-        # metrics, and judging samples
-        (NO_SET_OF_TWO, "images", "GaussianBaseline level_losses score_norms optimality_identity"),
-        (NO_VALUES, "values", ""),
-        ([*NO_VALUES, torch.ones(3, 2), torch.ones(1, 3)], "x", "moments"),
-        (NO_PLANE, "x", "mode_weights distance_to_modes component_stds SwitchCounter.update"),
-        ([*NO_PLANE, [0.0]], "points", ""),
-        ([*NO_BATCH, [0.0, 1.0], torch.ones(2), torch.ones(2, 2, 1), torch.ones(2, 3)], "means", ""),
-        ([*NO_BATCH, torch.ones(2, 2, 1)], "means", "SwitchCounter"),
-        ([*NOT_POSITIVE, 2.1], "radius", ""),
-        ([*NO_ROWS, FEATURES[:3]], "features", "feature_statistics"),
-        ([*NO_FEATURES, FEATURES[:3]], "samples reference", "frechet_distance"),
-        ([*NO_FEATURES, FEATURES[:2]], "samples reference", "kernel_distance"),
-        ([*NO_ROWS, torch.ones(2, 2_048)], "samples reference", "kid"),
-        ([*NO_ROWS, torch.ones(3, 2_048)], "samples reference", "fid"),
-        (NO_ROWS, "logits", ""),
-        ([*NO_ROWS, torch.ones(9, 2)], "logits", "class_test"),
-        ([None, [0, 1], torch.ones(2), torch.tensor([[0], [1]]), torch.tensor([0, 0]), torch.arange(3)], "labels", ""),
-        ([*NO_FEATURES, FEATURES[:5]], "samples reference", "prdc"),
-        ([*NO_COUNT, 9], "k", "prdc"),
-        ([*NO_BATCH, IMAGES[0], torch.ones(3, 1, 4, 5), torch.ones(3, 1, 6, 4)], "images", "controls"),
-        ([*NO_COUNT, 4], "n", "controls"),
-        (NO_CHOICE, "classifier", ""),
-        ([None, 2.0, "ab"], "numerator denominator", ""),
-        ([*NEGATIVE_COUNT, 4], "count", ""),
-        ([*NOT_POSITIVE, 1.1, 90], "threshold", ""),
-        ([*NO_FLOATS, torch.ones(3), torch.ones(0, 2), *holes(3, 2)], "estimated exact", "relative_squared_error"),
-        (NO_PLANE, "candidates", ""),
-        ([*NO_COUNT, 4], "k", ""),
-        (NO_IMAGE, "noisy clean", ""),
-        ([*NO_COUNT, 361], "n", "some_images reference_features reference_for"),
-        ([None, "pixels", torch.square], "space", ""),
-        ([*NO_BATCH, torch.ones(3, 1, 8, 8, 1), torch.ones(3, 1, 8, 9), *holes(3, 1, 8, 8)], "samples", "judge"),
+        ([1, 1.0, 0.9], "ratio", "best_step_size"),
+        ([(4,), (4, 1), (1, 4, 1)], "shape", "right_half centre_box random_mask make_mask"),
+        ([*NO_FLOATS, torch.ones(3, 3), torch.ones(2, 1)], "x", f"{NETWORKS.replace(' ', '.forward ')}.forward"),
+        ([*NO_FLOATS, torch.ones(3, 3), torch.ones(2, 1)], "x", "EnergyMLP.energy EnergyMLP.log_prob"),
+        ([*NO_FLOATS, *NO_NETWORK_IMAGES], "x", "ImageMLP.forward RefineNet.forward ResNet.forward"),
+        ([(4, 4), (1, 1, 4, 4)], "image_shape", "ImageMLP"),
+        ([4, 12], "channels", "ResNet"),
+        ([1.0, 2.0, NAN], "low", "in_range"),
+        ([0.0, -1.0, NAN], "high", "in_range"),
+        ([CONDITIONAL], "network", "rescaled"),
+        ([torch.nn.Linear(2, 2)], "network", "save_network load_weights"),
+        ([torch.ones(2, 2), torch.ones(4, 1)], "given", "generate"),
+        ([(2, 1, 4, 5), (2, 4)], "shape", "gaussian_start() fitted_start()"),
+        ([torch.ones(3, 3), torch.ones(3, 2, 1)], "points", "region_errors"),
+        ([torch.ones(2, 3)], "means", "mode_weights distance_to_modes component_stds region_errors"),
+        ([2.1], "radius", "SwitchCounter"),
+        ([torch.ones(9, 2)], "logits", "class_test"),
+        (NO_LABELS, "labels", "class_test"),
+        ([9], "k", "prdc"),
+        ([4], "k", "nearest_neighbours"),
+        (NO_PLANE, "candidates", "nearest_neighbours"),
+        ([IMAGES[0], torch.ones(3, 1, 4, 5), torch.ones(3, 1, 6, 4)], "images", "controls"),
+        ([4], "n", "controls"),
+        ([4], "count", "share"),
+        ([1.1, 90], "threshold", "confident_share"),
+        ([*WHOLE, torch.ones(3)], "estimated exact", "relative_squared_error"),
+        ([*WHOLE, torch.ones(1, 8, 7)], "noisy clean", "psnr ssim"),
+        ([361], "n", "some_images reference_features reference_for"),
+        ([torch.ones(3, 1, 8, 8, 1), torch.ones(3, 1, 8, 9)], "samples", "judge"),
     ]
 )
 FREE: dict[str, str] = lookup(
@@ -362,19 +349,3 @@ FREE: dict[str, str] = lookup(
         ("a record's name: a missing file is named", "load_record load_curve load_step_map", ""),
     ]
 )
-
-
-def refused(name: str) -> Iterator[str]:
-    """The parameters of a function that must refuse something."""
-    for parameter in () if name in FREE else parameters(name):
-        own = f"{name}.{parameter}"
-        if own not in FREE and (own in BAD or parameter not in FREE):
-            yield parameter
-
-
-def bad(name: str, parameter: str) -> list[object]:
-    """What a function's parameter must refuse; None is good where it is the default."""
-    values = BAD.get(f"{name}.{parameter}", BAD.get(parameter, []))
-    if parameters(name)[parameter].default is None and name != "NamedSampler":  # some of which need a step size
-        return [value for value in values if value is not None]
-    return values
