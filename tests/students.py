@@ -59,15 +59,23 @@ def solutions() -> dict[str, str]:
     return found
 
 
-def chapter(number: int, answers: dict[str, str], *, with_outputs: bool = False) -> bytes:
-    """A chapter as a student hands it in: stubs replaced by answers, where there are any."""
+def chapter(number: int, answers: dict[str, str], *, with_outputs: bool = False, check_above: bool = True) -> bytes:
+    """A chapter as a student hands it in: stubs replaced by answers, where there are any.
+
+    The check stands above an answer, or is called below it, as in notebooks of earlier versions.
+    """
     notebook = released(read(CHAPTERS[number]), CHAPTERS[number].stem, variant=0)
     for cell in notebook.cells:
         if cell.cell_type == "code" and not with_outputs:
             cell.outputs = []
         for name, answer in answers.items():
-            stub = re.compile(rf"^def {name}\(.*\n    raise NotImplementedError.*\n?", re.MULTILINE)
-            cell.source = stub.sub(lambda _, answer=answer: answer, cell.source)
+            check = re.compile(rf"^(@checks\.{name}\b.*\n)?def {name}\(.*\n    raise NotImplementedError.*\n?", re.M)
+            if not (stub := check.search(cell.source)):
+                continue
+            checked = re.sub(rf"^(?=def {name}\()", stub[1] or "", answer, count=1, flags=re.M)
+            if not check_above:
+                checked = f"{answer}\nchecks.{name}({name})\n"
+            cell.source = cell.source[: stub.start()] + checked + cell.source[stub.end() :]
     return nbformat.writes(notebook).encode()
 
 
@@ -87,7 +95,7 @@ def diligent(i: int, answers: dict[str, str]) -> Student:
         mistaken = rest[: i % 2]
         given = {name: answers[name] for name in right}
         given |= {name: answers[name] + MISTAKEN.format(name=name) for name in mistaken}
-        files[f"{CHAPTERS[number].stem}.ipynb"] = chapter(number, given)
+        files[f"{CHAPTERS[number].stem}.ipynb"] = chapter(number, given, check_above=i % 4 != 3)
         marks += right
     return Student(f"student {i:02d}", files, frozenset(marks), "diligent")
 

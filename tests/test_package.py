@@ -69,7 +69,10 @@ def test_the_library_neither_prints_nor_touches_global_state(path):
                 continue  # of an explicit generator
             in_fork_rng = called == "manual_seed" and path.name == "calls.py"
             restored = called == "set_num_threads" and path.name == "runs.py"  # when the training ends
-            assert called not in forbidden_calls or in_fork_rng or restored, f"{path.name}:{node.lineno} {called}"
+            verdict = called == "print" and path.name == "exercise.py"  # of a check above a function
+            assert called not in forbidden_calls or in_fork_rng or restored or verdict, (
+                f"{path.name}:{node.lineno} {called}"
+            )
 
 
 def test_the_library_leaves_the_global_generator_alone():

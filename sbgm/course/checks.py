@@ -1,6 +1,9 @@
-"""Checks of the exercises: `checks.dsm_target(dsm_target)` raises a WrongAnswer that names the likely mistake.
+"""Checks of the exercises: `@checks.dsm_target` above a student's function says whether it is right, in one line.
 
-An untouched stub, which raises a bare NotImplementedError, is neither right nor wrong: its check says so and goes on.
+The line names the likely mistake of a wrong function; `checks.dsm_target(dsm_target)` raises it as a WrongAnswer.
+An untouched stub, which raises a bare NotImplementedError, is neither right nor wrong: the check says so, and lends a
+right function to the cells below.
+
 Each check calls the function on several random inputs, dtypes and shapes, and looks at values, gradients or the law of
 what it draws.
 

@@ -1,7 +1,7 @@
 """An exercise and its check: what it asks of a student's function, and how the answer is tried.
 
-`@exercise` turns a function that tries an answer into an `Exercise`. A notebook calls it with the student's function;
-the grader calls `try_answer` with one that runs in another process.
+`@exercise` turns a function that tries an answer into an `Exercise`. In a notebook it stands above the student's
+function, as a decorator, or is called with it; the grader calls `try_answer` with one that runs in another process.
 """
 
 from __future__ import annotations
@@ -9,9 +9,12 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib
+import inspect
 import itertools
 import math
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import CodeType, EllipsisType, FrameType
 from typing import Any
 
 import torch
@@ -412,40 +415,95 @@ def _require_dtype(answer: Tensor, like: Tensor, *, free: bool) -> None:
     refuse(coarse, f"your answer has dtype {answer.dtype}, which is too coarse: keep that of the arguments")
 
 
+def _defined_in(frame: FrameType, function: Callable[..., object]) -> bool:
+    """Return whether a frame is at a line of the definition of a function: then a decorator above it is being called.
+
+    A function that is called with another that has been defined is called from a line outside its definition.
+    """
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    if not isinstance(code, CodeType) or code.co_name == "<lambda>":
+        return False
+    last = max(line for *_, line in code.co_lines() if line)
+    here = code.co_firstlineno <= frame.f_lineno <= last  # the first is the line of the uppermost decorator
+    return here and any(constant is code for constant in frame.f_code.co_consts)
+
+
 class Exercise:
-    """An exercise with its check, `exercise(student_function)`.
+    """An exercise with its check: `@exercise` above the student's function, or `exercise(student_function)`.
 
     Attributes:
         name: of the check and of the function that the student writes.
         number: the exercise's number in the lessons, such as "2.4".
         chapter: where it is set.
         minutes: that it should take.
+        lent: the function that a notebook goes on with while the student's is an untouched stub, or None.
     """
 
     def __init__(self, judge: Callable[[Trial], None], number: str, minutes: int) -> None:
         functools.update_wrapper(self, judge)
         self.name, self.number, self.minutes = judge.__name__, number, minutes
         self.chapter = int(number.partition(".")[0])
+        self.lent: Callable[..., object] | None = None
         self._judge = judge
 
     def __repr__(self) -> str:
         return f"<exercise {self.number}, {self.name}>"
 
-    def __call__(self, answer: Callable[..., object], *, seed: int = 0, variant: int = 0) -> Verdict:
+    def lends(self, function: Callable[..., object]) -> Callable[..., object]:
+        """Lend a right function, of the student's signature, to the cells below an untouched stub: a decorator.
+
+        Where the exercise has variants it also takes `variant`, by default 0.
+        """
+        function.__name__ = self.name
+        self.lent = function
+        return function
+
+    def __call__(self, answer: Callable[..., object] | EllipsisType = ..., *, seed: int = 0, variant: int = 0) -> Any:
         """Check a student's function.
 
+        Above a definition, as `@exercise` or `@exercise(variant=1)`, it prints a line, the verdict or why the answer is
+        wrong, and raises no WrongAnswer. The name is then the student's function; or `lent`, for an untouched stub.
+
         Args:
-            answer: the function.
+            answer: the function; none in `@exercise(variant=1)`.
             seed: of the random inputs that it is tried on.
             variant: of the exercise, for those that have several.
 
+        Returns:
+            The Verdict; above a definition, the function for the cells below; without an answer, the decorator.
+
         Raises:
-            WrongAnswer: it is not right; the message says in what.
+            WrongAnswer: it is not right; the message says in what. Not above a definition.
             TypeError: it is no function.
         """
+        if isinstance(answer, EllipsisType):
+            return lambda function: self._stand_above(function, sys._getframe(1), seed, variant)
         if not callable(answer):
             raise TypeError(f"answer must be the function you wrote, got {type(answer).__name__}: leave out the ()")
+        if _defined_in(caller := sys._getframe(1), answer):
+            return self._stand_above(answer, caller, seed, variant)
         return self.try_answer(local(answer), seed=seed, variant=variant)
+
+    def _stand_above(
+        self, answer: Callable[..., object], caller: FrameType, seed: int, variant: int
+    ) -> Callable[..., object]:
+        """Print what the check says, and return the function that the name is to have in the caller's namespace."""
+        try:
+            called = getattr(answer, "__name__", self.name)
+            refuse(called != self.name, f"your function is called {called}: the cells below look for {self.name}")
+            verdict = self.try_answer(local(answer), seed=seed, variant=variant)
+        except WrongAnswer as error:
+            print(*error._render_traceback_(), file=sys.stderr)
+            return answer
+        except BaseException:  # an interrupt: not even then is an earlier function left in use
+            if caller.f_locals is caller.f_globals:
+                caller.f_globals[self.name] = answer
+            raise
+        if verdict.correct or not self.lent:
+            print(verdict)
+            return answer
+        print(f"{verdict}; sbgm's is lent to the cells below")
+        return functools.partial(self.lent, variant=variant) if variant else self.lent
 
     def try_answer(self, run: Runner, *, seed: int, variant: int) -> Verdict:
         """Check an answer that is called by `run`; raises as the exercise itself does.

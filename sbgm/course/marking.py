@@ -19,6 +19,10 @@ __all__ = ["TOO_SLOW", "Outcome", "mark_student", "shortfall"]
 
 VERDICTS = ("missing", "not attempted", "too slow", "failed", "wrong", "correct")
 MISSING, NOT_ATTEMPTED, TOO_SLOW, FAILED, WRONG, CORRECT = VERDICTS
+UNWRITTEN = (
+    "your function, or one that it uses, raises NotImplementedError; in the notebook sbgm lends a function in place of "
+    "an untouched stub, here it does not"
+)
 MOST_SOURCE = 20_000  # characters kept of an answer
 
 
@@ -160,7 +164,7 @@ class _Student:
             return WRONG, printable(str(error))
         except _Gone as gone:
             return gone.args
-        return (CORRECT, "") if verdict.correct else (NOT_ATTEMPTED, "")
+        return (CORRECT, "") if verdict.correct else (NOT_ATTEMPTED, UNWRITTEN)
 
     def define(self, key: str, answer: Answer) -> None:
         """Run an answer's definitions, unless this process has; once they were the end of one, not again."""

@@ -19,7 +19,8 @@ RULE = (
     "turn. The statements run in the notebook's order, in a namespace of the exercise's own; one that fails does not "
     "stop the others. Bare expressions do not run: calls of checks, prints, figures. An answer is a `def`, `class`, "
     "`lambda` or `partial` of the exercise's name in any cell, or whatever a cell tagged `exercise` gives that name, "
-    "except an import; the last one in a notebook counts."
+    "except an import; the last one in a notebook counts. The exercise's check above it is taken away, and where a "
+    "stub is untouched nothing is lent: an answer that needs another exercise's function needs that exercise done."
 )
 EXERCISE_TAG = "exercise"
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)

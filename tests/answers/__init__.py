@@ -1,7 +1,8 @@
 """Right and wrong answers to every exercise: what the checks of `sbgm.course.checks` are proven on.
 
-`right` holds at least three differently written answers, `wrong` at least six plausible mistakes; to these are added
-the mistakes that any function can make (`careless`), and right numbers in a wrong form (`of_wrong_form`).
+`right` holds at least three differently written answers, among them the one that is lent to the cells below a stub,
+`wrong` at least six plausible mistakes. To these are added the mistakes that any function can make (`careless`), and
+right numbers in a wrong form (`of_wrong_form`).
 """
 
 import dataclasses
@@ -11,6 +12,8 @@ import pkgutil
 from collections.abc import Callable, Sequence
 
 import torch
+
+from sbgm.course.exercise import exercises
 
 Function = Callable[..., object]
 
@@ -188,4 +191,8 @@ def all_answers() -> dict[str, Answers]:
     found: dict[str, Answers] = {}
     for module in sorted(m.name for m in pkgutil.iter_modules(__path__)):
         found |= importlib.import_module(f"{__name__}.{module}").ANSWERS
+    for name, exercise in exercises().items():
+        if exercise.lent:
+            right = found[name].right | {"the one that is lent": exercise.lent}
+            found[name] = dataclasses.replace(found[name], right=right)
     return found

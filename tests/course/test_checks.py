@@ -1,12 +1,15 @@
 """Every check of an exercise refuses every wrong answer known and passes every right one."""
 
 import dataclasses
+import functools
 
 import pytest
+import torch
 
 from answers import all_answers
 from sbgm import checks
 from sbgm.course.calls import local
+from test_check_variants import answer_of
 
 ANSWERS = all_answers()
 EXERCISES = checks.exercises()
@@ -116,3 +119,124 @@ def test_what_pytorch_does_not_implement_is_a_mistake_and_no_untouched_stub():
 @pytest.mark.parametrize("name", EXERCISES)
 def test_untouched_stub_is_neutral(name):
     assert repr(EXERCISES[name](unwritten)) == f"{name}: not attempted yet"
+
+
+# --- the check above a function ---------------------------------------------------------------------------------------
+
+
+LENDING = [name for name, exercise in EXERCISES.items() if exercise.lent]
+
+
+def half(x, mean, std):
+    return -(x - mean) / (2 * std**2)
+
+
+def right(x, mean, std):
+    return -(x - mean) / std**2
+
+
+@pytest.mark.parametrize("name", LENDING)
+def test_an_untouched_stub_lends(name, capsys):
+    def stub(*arguments):
+        raise NotImplementedError
+
+    stub.__name__ = name
+    assert EXERCISES[name]()(stub) is EXERCISES[name].lent
+    assert capsys.readouterr().out == f"{name}: not attempted yet; sbgm's is lent to the cells below\n"
+
+
+def test_the_name_is_the_students_own_function_right_or_wrong(capsys):
+    """Whatever the name stood for before."""
+    functions = []
+    for factor in (1, 1, 2, 1):
+
+        @checks.gaussian_score
+        def gaussian_score(x, mean, std, factor=factor):
+            return -factor * (x - mean) / std**2
+
+        functions.append(gaussian_score)
+        assert gaussian_score.__defaults__ == (factor,)
+        assert gaussian_score.__code__.co_name == "gaussian_score"
+    assert len({*functions}) == 4
+    said = capsys.readouterr()
+    assert said.out == "gaussian_score: correct\n" * 3
+    assert said.err == "WrongAnswer: twice too long: has the exponent's ½ gone missing?\n"
+
+
+def test_the_check_stands_above_other_decorators_and_below(capsys):
+    with_options = checks.gaussian_score(seed=3)
+
+    @torch.no_grad()
+    @with_options
+    @checks.gaussian_score
+    @functools.cache
+    def gaussian_score(x, mean, std):
+        return -(x - mean) / std**2
+
+    assert gaussian_score(torch.ones(1, 2), torch.zeros(2), 1.0).tolist() == [[-1, -1]]
+    assert capsys.readouterr().out == "gaussian_score: correct\n" * 2
+
+
+def test_a_call_gives_the_verdict_whatever_the_function_is_called():
+    def gaussian_score(x, mean, std):
+        return -(x - mean) / std**2
+
+    other, alone = gaussian_score, [lambda x, mean, std: -(x - mean) / std**2, functools.partial(right), right]
+    gaussian_score = torch.no_grad()(gaussian_score)
+    for function in (gaussian_score, other, *alone):
+        assert checks.gaussian_score(function) == checks.Verdict("gaussian_score", correct=True)
+    assert checks.gaussian_score(lambda x, mean, std: -(x - mean) / std**2).correct
+    with pytest.raises(checks.WrongAnswer):
+        checks.gaussian_score(half)
+
+
+WITHOUT_A_FILE = {
+    "a class scope": "class A:\n    @checks.gaussian_score\n    def gaussian_score(x, mean, std):\n"
+    "        return -(x - mean) / std**2\ngaussian_score = A.gaussian_score",
+    "one line": "@checks.gaussian_score\ndef gaussian_score(x, mean, std): return -(x - mean) / std**2",
+    "an earlier one": "@checks.gaussian_score\ndef gaussian_score(x, mean, std): return x\n"
+    "@checks.gaussian_score\ndef gaussian_score(x, mean, std):\n    return -(x - mean) / std**2",
+}
+
+
+@pytest.mark.parametrize("how", WITHOUT_A_FILE)
+def test_a_definition_without_a_source_file(how, capsys):
+    namespace = {"checks": checks}
+    exec(WITHOUT_A_FILE[how], namespace)
+    assert namespace["gaussian_score"](torch.ones(1, 2), torch.zeros(2), 1.0).tolist() == [[-1, -1]]
+    exec("verdict = checks.gaussian_score(gaussian_score)", namespace)
+    assert namespace["verdict"].correct
+    assert capsys.readouterr().out == "gaussian_score: correct\n"
+
+
+def test_not_even_an_interrupt_leaves_an_earlier_function_in_use():
+    namespace = {"checks": checks, "gaussian_score": right}
+    with pytest.raises(KeyboardInterrupt):
+        exec("@checks.gaussian_score\ndef gaussian_score(*arguments):\n    raise KeyboardInterrupt", namespace)
+    with pytest.raises(KeyboardInterrupt):
+        namespace["gaussian_score"]()
+
+
+def test_a_misspelt_name_is_told(capsys):
+    """For the cells below would go on with another function."""
+
+    @checks.gaussian_score
+    def gausian_score(x, mean, std):
+        return -(x - mean) / std**2
+
+    assert capsys.readouterr().err == (
+        "WrongAnswer: your function is called gausian_score: the cells below look for gaussian_score\n"
+    )
+
+
+def test_what_is_lent_fits_the_variant(monkeypatch):
+    exercise = checks.levels_needed
+    monkeypatch.setattr(exercise, "lent", lambda variant=0: answer_of(variant)())
+
+    for variant in (0, 7):
+
+        @checks.levels_needed(variant=variant)
+        def levels_needed():
+            raise NotImplementedError
+
+        assert exercise(levels_needed, variant=variant).correct

@@ -267,6 +267,13 @@ def test_an_import_below_does_not_take_the_place_of_an_answer():
     ]
 
 
+def test_just_the_exercises_check_is_taken_away():
+    answer = f"import torch\n@torch.no_grad()\n@checks.dsm_target(variant=1)\n@checks.dsm_loss\n{RIGHT}"
+    assert read(answer).answers["dsm_target"].statements[-1] == ast.unparse(
+        ast.parse(f"@torch.no_grad()\n@checks.dsm_loss\n{RIGHT}")
+    )
+
+
 def test_an_untouched_stub_below_its_check_is_known():
     source = f"@checks.dsm_target\n{UNTOUCHED}"
     assert read(source).answers["dsm_target"] == Answer(UNTOUCHED, True, "", [UNTOUCHED])
@@ -356,6 +363,15 @@ def test_every_kind_of_answer_gets_its_verdict():
         "sliced_loss": "missing",
     }
     assert outcomes["dsm_target"].answer == RIGHT
+
+
+@pytest.mark.harmless
+def test_nothing_is_lent_to_an_answer_that_uses_a_stub():
+    uses = "def dsm_loss(score, x, sigma, z):\n    return dsm_target(x, x + sigma * z, sigma).sum()"
+    outcomes = marked(f"@checks.dsm_target\n{UNTOUCHED}", f"@checks.dsm_loss\n{uses}", names=CHAPTER_2)
+    assert {outcomes[name].verdict for name in ("dsm_target", "dsm_loss")} == {"not attempted"}
+    assert outcomes["dsm_target"].message == ""
+    assert "or one that it uses, raises NotImplementedError" in outcomes["dsm_loss"].message
 
 
 @pytest.mark.harmless

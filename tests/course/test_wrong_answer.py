@@ -107,3 +107,26 @@ def test_a_script_shows_nothing_of_the_check():
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert "WrongAnswer: off by a factor σ²" in run.stderr.splitlines()[-1]
     assert "chapter_02" not in run.stderr
+
+
+ABOVE = """from sbgm import checks
+@checks.gaussian_score
+def gaussian_score(x, mean, std):
+    {}"""
+USED = "print(gaussian_score(1.0, 0.0, 2.0))"
+
+
+def test_cell_by_cell_the_name_is_the_students_own_function():
+    """A stub, a wrong and a right function, a wrong one under a magic, and the call of earlier notebooks."""
+    cells = [ABOVE.format("raise NotImplementedError  # yours"), USED, ABOVE.format("return x"), USED]
+    cells += [ABOVE.format("return -(x - mean) / std**2"), USED, "%%time\n" + ABOVE.format("return 1 + x - x"), USED]
+    cells += [ABOVE.partition("\n@")[0], "def gaussian_score(x, mean, std):\n    return -(x - mean) / std**2"]
+    notebook = new_notebook(cells=[new_code_cell(c) for c in (*cells, "checks.gaussian_score(gaussian_score)")])
+    NotebookClient(notebook, kernel_name="python3", timeout=120).execute()  # raises if a cell does
+    outputs = [{o.get("name"): o.get("text", "") for o in cell.outputs} for cell in notebook.cells]
+    assert outputs[0] == {"stdout": "gaussian_score: not attempted yet; sbgm's is lent to the cells below\n"}
+    assert re.fullmatch("WrongAnswer: .+\n", outputs[2]["stderr"])
+    assert outputs[4] == {"stdout": "gaussian_score: correct\n"}
+    assert re.fullmatch("WrongAnswer: .+\n", outputs[6]["stderr"])
+    assert [float(output["stdout"]) for output in outputs[1:8:2]] == [-0.25, 1, -0.25, 1]
+    assert notebook.cells[-1].outputs[0].data["text/plain"] == "gaussian_score: correct"
