@@ -12,6 +12,7 @@ from typing import NamedTuple
 import nbformat
 from alternatives import caption_of, plain
 
+from claims import entered
 from sbgm.course import hosting
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,7 +42,6 @@ PLAYGROUND = """<div class="playground" data-scene="{scene}"><p>Here is a playgr
 *The picture above is the notebook's slider as it starts. Here it moves, without a kernel: [what to
 try](../playground.md#play-{scene}).*
 """
-SETTLE = re.compile(r"\bsettle(?:_again)?\(\s*\"(\w+)\"")
 
 
 class Figure(NamedTuple):
@@ -111,8 +111,7 @@ class Notebook:
 
     def settled(self) -> list[str]:
         """The claims that it enters in the ledger, by id."""
-        code = (cell.source for cell in self.content.cells if cell.cell_type == "code")
-        return [claim for source in code for claim in SETTLE.findall(source)]
+        return entered(self.file)
 
     def linked_files(self) -> set[Path]:
         """The repository's files that it links to, other than notebooks."""

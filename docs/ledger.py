@@ -6,7 +6,7 @@ import re
 
 from chapters import Notebook
 
-from claims import Claim, Settled, claims, interval, load_records
+from claims import Claim, Settled, claims, found, interval, load_records, notes
 from sbgm.measure.records import results_folder
 
 HEAD = """# The ledger
@@ -39,25 +39,22 @@ def page(series: list[Notebook]) -> str:
 
 def asked(claim: Claim, badge: str, notebook: Notebook | None) -> list[str]:
     """What one claim says, where, how it is measured, and what was expected."""
-    where = escaped(f"§ {claim.section}" if claim.section[:1].isdigit() else claim.section)
     link = f" · [{notebook.called}]({notebook.place})" if notebook else ""
-    lines = [f"(claim-{claim.id.lower()})=", f"## {claim.id}: {escaped(claim.claim)}", "", f"{badge} {where}{link}", ""]
-    return [*lines, f"**Measure:** {escaped(claim.measure)}.", "", f"**Expected:** {escaped(claim.expect)}.", ""]
+    lines = [f"(claim-{claim.id.lower()})=", f"## {claim.id}: {escaped(claim.claim)}", ""]
+    lines += [f"{badge} {escaped(claim.place)}{link}", "", f"**Measure:** {escaped(claim.measure)}.", ""]
+    return [*lines, f"**Expected:** {escaped(claim.expect)}.", ""]
 
 
 def measured(record: Settled) -> list[str]:
-    """All that was found, in a table, and how it was recorded, folded."""
-    lines = ["| measured | value | held to |", "|---|---|---|"]
+    """What was found in a sentence, and all of it in a table; how it was recorded, folded."""
+    said = (found(record), record.why() and f"Why: {record.why()}.", *notes(record))
+    lines = [*(f"{escaped(words)}\n" for words in said if words), "| measured | value | held to |", "|---|---|---|"]
     for m in record.measurements:
         held = "" if m.kind == "reported" else f"{interval(m.low, m.high)}{' (set afterwards)' * (m.kind == 'guard')}"
         lines.append(f"| {escaped(m.label)} | {escaped(m.number)} | {escaped(held)} |")
     lines += [
         f"\n{escaped(words)}"
-        for words in (
-            record.narrower and f"In part: {record.narrower}.",
-            record.note,
-            record.data and f"Data: {record.data}",
-        )
+        for words in (record.note, record.data and f"Data: {record.data}")
         if words
     ]
     if record.facts:

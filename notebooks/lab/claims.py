@@ -3,9 +3,9 @@
 A lab notebook measures a claim and enters it by `settle`. Each number is `expected`, if the interval it should lie in
 was written down before the first measurement, a `guard` of what we found, or `reported`. The status follows from those
 that were expected; nobody chooses it. What a run enters goes to `runs/ledger/`, which git ignores; `python -m sbgm
-ledger --write` turns it into the committed records of `data/results/`, the table there, and the chapters' verdicts. A
-claim that costs more than a cell may is measured by `sbgm evaluate`, whose script, `ID.py` in this folder,
-enters it in `data/results/`; its lab notebook confirms it on a small case by `settle_again`.
+ledger --write` turns it into the committed records of `data/results/`, the table there, and the table at the end of
+each chapter. A claim that costs more than a cell may is measured by `sbgm evaluate`, whose script, `ID.py` in this
+folder, enters it in `data/results/`; its lab notebook confirms it on a small case by `settle_again`.
 """
 
 from __future__ import annotations
@@ -52,31 +52,35 @@ __all__ = [
     "check_weights",
     "claim",
     "claims",
+    "closing_table",
     "count_line",
     "current_records",
     "declared",
+    "entered",
     "expected",
+    "found",
     "guard",
     "interval",
     "ledger",
     "ledger_table",
     "load_record",
     "load_records",
+    "notes",
     "reported",
     "run_folder",
     "save_record",
     "settle",
     "settle_again",
-    "verdict",
     "weights_facts",
+    "with_closing_table",
     "with_section",
-    "with_verdicts",
     "word",
 ]
 
-MOST_SHOWN = 4
+DECLARED = "2026-11-27"
+"""When it was declared, for every bound, what it tests."""
 Facts = dict[str, str | int | float]
-HEAD = """# The ledger
+HEAD = f"""# The ledger
 
 What the paper claims, what was expected before measuring, and what came out, with twice the standard error. Written by
 `python -m sbgm ledger --write` from the records beside it, which hold every measurement; `notebooks/lab/` shows how
@@ -85,13 +89,18 @@ each was made.
 - *reproduced*: the paper's statement, at the paper's settings or in closed form;
 - *reproduced in part*: narrower than the paper says it; the row says in what;
 - *not reproduced*: the statement fails here;
-- *inconclusive*: our own yardstick failed, or the interval straddles a bound;
+- *inconclusive*: an interval reaches across its bound, or a control of our own measure failed;
 - *reported*: the paper gives no number, or ours is arithmetic;
 - *waits for a GPU*: with the hours.
 
-A bound counts as met only where the whole interval, ± two standard errors, lies within it.
+A bound counts as met only where the whole interval, ± two standard errors, lies within it. Bounds were written down
+before the number that they decide about. What a bound tests, the paper's statement or our way to measure, was declared
+for all of them on {DECLARED}: *declared after* means after the measurement, *declared before* that bound and test
+came first.
 """
-VERDICT = re.compile(r"^> \*\*(\w+): .*$", re.MULTILINE)  # as `claims.verdict` writes it
+CLOSING = "## What the paper says, and what you saw"
+"""The first line of the Markdown cell at a chapter's end whose rest `sbgm ledger --write` writes."""
+ENTERS = re.compile(r"\bsettle(?:_again)?\(\s*\"(\w+)\"")
 STATUSES = (
     "reproduced",
     "reproduced in part",
@@ -129,6 +138,9 @@ class Claim:
     Attributes:
         id, section, claim: its name, where the paper makes it, and what the paper says.
         measure, expect: how it is measured, and what was expected before measuring, in words.
+        found: what came out, a sentence with the labels of the record's measurements in braces.
+        granted: why its word is "reported" or "waits for a GPU", if it is.
+        images: whether it is settled on images, or with a network for images.
         bounds: every number that was expected, by its label. What each bound tests was declared on 2026-11-27, after
             its measurement.
         anew: the same for a measurement that was declared before it was made, and replaces the record.
@@ -142,12 +154,20 @@ class Claim:
     claim: str
     measure: str
     expect: str
+    found: str
+    granted: str = ""
+    images: bool = False
     bounds: Mapping[str, Bound] = dataclasses.field(default_factory=dict)
     anew: Mapping[str, Bound] = dataclasses.field(default_factory=dict)
     plan: str = ""
     known: str = ""
     pilot: str = ""
     changed: str = ""
+
+    @property
+    def place(self) -> str:
+        """Where the paper makes it, such as "§ 4.3, Fig. 3c"."""
+        return f"§ {self.section}" if self.section[0].isdigit() else self.section
 
 
 def claims() -> dict[str, Claim]:
@@ -289,7 +309,8 @@ def interval(low: float, high: float) -> str:
 
 def _short(value: float) -> str:
     """Three significant digits; whole numbers below a million in full."""
-    return f"{value:.0f}" if abs(value) < 1e6 and value.is_integer() else f"{value:.3g}"
+    rounded = value if value.is_integer() else float(f"{value:.3g}")
+    return f"{rounded:.0f}" if abs(rounded) < 1e6 and rounded.is_integer() else f"{value:.3g}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -314,6 +335,15 @@ class Settled:
     def of_kind(self, *kinds: str) -> list[Measurement]:
         """Its measurements that are "expected", "guard" or "reported", in their order."""
         return [m for m in self.measurements if m.kind in kinds]
+
+    def why(self) -> str:
+        """Why its word is not "reproduced": in what it is narrower, or the number that decides; "" where it is."""
+        failed = (m for m in self.of_kind("expected") if not m.met)
+        decides = max(failed, key=lambda m: m.missed and not m.yardstick, default=None)
+        if decides is None:
+            return self.narrower if self.status == "reproduced in part" else claims()[self.id].granted
+        held = f"“{decides.label}” is {decides.number}, where {interval(decides.low, decides.high)} was expected"
+        return held if decides.missed else f"{held}, and two standard errors reach across the bound"
 
     def measurement(self, label: str) -> Measurement:
         """The one of this label.
@@ -394,7 +424,7 @@ def settle(
 
     Args:
         claim_id: such as "L3".
-        measurements: by `expected`, `guard` and `reported`; the first is the verdict's number, if all are met.
+        measurements: by `expected`, `guard` and `reported`; a record's file has them in this order.
         narrower: in what the measurement is narrower than the paper's statement, such as "half the paper's width".
         status: "reported" or "waits for a GPU", where one of them says more.
         data: what was measured on, where that can differ from run to run.
@@ -465,7 +495,7 @@ class Found(NamedTuple):
     """What a script measured, besides the arguments that it was called with.
 
     Attributes:
-        measurements: by `declared`, `expected`, `guard` and `reported`; the first is the verdict's, if all are met.
+        measurements: by `declared`, `expected`, `guard` and `reported`; as a record has them.
         content: what they rest on: tensors, such as the samples as they would be shown, uint8, for ID.safetensors; or a
             table, for ID.csv.
         data: what was measured on.
@@ -633,46 +663,81 @@ def current_records() -> dict[str, Settled]:
 
 
 def ledger_table(records: dict[str, Settled]) -> str:
-    """The ledger as a Markdown table: claim, section, what was measured with twice its standard error, and status.
-
-    A row shows a claim's first four measurements; its record holds them all.
-    """
-    lines = ["| id | § | the paper's claim | expected | measured here | status |", "|---|---|---|---|---|---|"]
+    """The ledger as a Markdown table: what the paper says, what was expected and when, what came out, and the word."""
+    lines = ["| id | § | the paper says | expected | measured here | word |", "|---|---|---|---|---|---|"]
     for claim_id, record in records.items():
-        claim, found = claims()[claim_id], record.of_kind("expected", "reported")
-        n_more = len(found) - MOST_SHOWN
-        measured = [m.measured for m in found[:MOST_SHOWN]] + ([f"and {n_more} more"] if n_more > 0 else [])
-        status = record.status + (f": {record.narrower}" if record.status == "reproduced in part" else "")
-        cells = [claim_id, claim.section, claim.claim, claim.expect, "; ".join(measured), status]
-        lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
+        paper, expect, *rest = _sentences(record)
+        lines.append(_row([claim_id, claims()[claim_id].section, paper, " ".join([expect, *notes(record)]), *rest]))
     return "\n".join(lines)
 
 
-def count_line(records: dict[str, Settled]) -> str:
-    """How many claims the ledger has of each status, such as "5 claims: 4 reproduced whole, 1 waiting for a GPU"."""
-    counts = {status: sum(record.status == status for record in records.values()) for status in STATUSES}
-    named = {"reproduced": "reproduced whole", "reproduced in part": "in part", "waits for a GPU": "waiting for a GPU"}
-    words = [f"{n} {named.get(status, status)}" for status, n in counts.items() if n]
-    return f"{len(records)} claims: {', '.join(words)}"
-
-
-def verdict(record: Settled, lab: str) -> str:
-    """The line that a chapter has for a claim: the status, the number that decides it, and where it comes from.
-
-    That is an expected one that misses its bound, or straddles it; the first of all where there is none.
+def closing_table(records: dict[str, Settled], lab: str) -> str:
+    """The table at a chapter's end: what the paper says, what was expected, what came out, the word.
 
     Args:
-        record: of the claim.
+        records: of the chapter's claims.
         lab: the lab notebook, relative to the chapter.
     """
-    failed = (m for m in record.of_kind("expected") if not m.met)
-    decides = max(failed, key=lambda m: m.missed and not m.yardstick, default=record.measurements[0])
-    held = f", expected {interval(decides.low, decides.high)}" if decides.kind == "expected" else ""
-    return f"> **{record.id}: {record.status}.** {decides.measured}{held}. [How it was measured]({lab})"
+    lines = [f"[The lab notebook]({lab}) shows how each number was measured.", ""]
+    lines += ["| The paper says | We expected | We measured | The word |", "|---|---|---|---|"]
+    for claim_id, record in records.items():
+        claim, (paper, expect, *rest) = claims()[claim_id], _sentences(record)
+        expect += " A pilot had come before." * bool(claim.pilot)
+        if claim.changed:
+            expect += f" Changed on {claim.changed[:10]}, after a number was seen."
+        lines.append(_row([f"{paper} ({claim_id}, {claim.place.strip('()')})", expect, *rest]))
+    return "\n".join(lines)
+
+
+def _sentences(record: Settled) -> list[str]:
+    """What the paper says, what was expected, what came out, and the word with its reason."""
+    claim, why = claims()[record.id], record.why()
+    word = f"**{_sentence(record.status)[:-1]}**" + (f": {why}." if why else ".")
+    return [_sentence(claim.claim), _sentence(claim.expect), found(record), word]
+
+
+def _sentence(words: str) -> str:
+    return f"{words[0].upper() if words[0].isascii() else words[0]}{words[1:]}."
+
+
+def found(record: Settled) -> str:
+    """What came out, in sentences with the record's numbers."""
+    template = claims()[record.id].found
+    return re.sub(r"{(.+?)}", lambda label: record.measurement(label[1]).number.replace("-", "−"), template)
+
+
+def notes(record: Settled) -> list[str]:
+    """Sentences on what a claim's bounds rest on: a pilot, a change, when they were declared, what was known then."""
+    claim, labels = claims()[record.id], {m.label for m in record.of_kind("expected")}
+    new = claim.anew.keys() if claim.anew.keys() <= labels else set()
+    said = {
+        "A pilot gave": claim.pilot,
+        "Changed on": claim.changed,
+        "*Declared after*": DECLARED if labels - new else "",
+        "*Declared before*": DECLARED if new else "",
+        "Known when they were set:": claim.known if new else "",
+    }
+    return [f"{name} {words}." for name, words in said.items() if words]
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+
+
+def count_line(records: dict[str, Settled]) -> str:
+    """How many claims have each status, apart in one and two dimensions and on images."""
+    named = {"reproduced": "reproduced whole", "reproduced in part": "in part", "waits for a GPU": "waiting for a GPU"}
+    parts = []
+    for where, images in (("in one and two dimensions", False), ("on images", True)):
+        statuses = [record.status for record in records.values() if claims()[record.id].images is images]
+        counts = {status: statuses.count(status) for status in STATUSES}
+        words = ", ".join(f"{n} {named.get(status, status)}" for status, n in counts.items() if n)
+        parts += [f"{len(statuses)} {where}: {words}"] if statuses else []
+    return f"{len(records)} claims, {'; '.join(parts)}"
 
 
 def ledger(*, write: bool = False, readme: Path | None = None) -> str:
-    """The ledger as a table; with `write`, enter it beside its records, in README and in the chapters.
+    """The ledger as a table; with `write`, enter it beside its records, in README and at the chapters' ends.
 
     Args:
         write: enter the last runs in `results_folder()`.
@@ -681,7 +746,7 @@ def ledger(*, write: bool = False, readme: Path | None = None) -> str:
     known = current_records()
     if write:
         readme = readme or require_checkout("--write enters records in the repository") / "README.md"
-        chapters = {path: with_verdicts(path, known) for path in sorted(readme.parent.glob("notebooks/*.ipynb"))}
+        chapters = {path: with_closing_table(path, known) for path in readme.parent.glob("notebooks/*.ipynb")}
         text = with_section(readme, "ledger", count_line(known))
         for record in known.values():
             save_record(record, records.results_folder())
@@ -700,16 +765,26 @@ def with_section(page: Path, name: str, content: str) -> str:
     return f"{parts[0]}{start}\n{content}\n{end}{parts[-1]}"
 
 
-def with_verdicts(chapter: Path, known: dict[str, Settled]) -> str:
-    """A chapter's file, each claim's line as its record has it; its link leads to the lab notebook."""
+def entered(lab: Path) -> list[str]:
+    """The claims that a lab notebook enters, by id."""
+    cells = json.loads(lab.read_text(encoding="utf-8"))["cells"] if lab.exists() else []
+    return [claim for cell in cells if cell["cell_type"] == "code" for claim in ENTERS.findall("".join(cell["source"]))]
 
-    def line(found: re.Match[str]) -> str:
-        return verdict(known[found[1]], f"lab/{chapter.name[:2]}_lab.ipynb")
 
-    notebook = json.loads(chapter.read_text(encoding="utf-8"))
+def with_closing_table(chapter: Path, known: dict[str, Settled]) -> str:
+    """A chapter's file, with the table of the claims that its lab notebook enters in the cell that begins with CLOSING.
+
+    Raises:
+        ValueError: there is such a cell, and no claim.
+    """
+    notebook, lab = json.loads(chapter.read_text(encoding="utf-8")), f"lab/{chapter.name[:2]}_lab.ipynb"
+    ids = entered(chapter.parent / lab)
     for cell in notebook["cells"]:
-        if cell["cell_type"] == "markdown":
-            cell["source"] = VERDICT.sub(line, "".join(cell["source"])).splitlines(keepends=True)
+        if cell["cell_type"] == "markdown" and "".join(cell["source"]).startswith(CLOSING):
+            if not ids:
+                raise ValueError(f"{chapter} has a cell {CLOSING!r}, but {lab} enters no claim")
+            table = closing_table({i: record for i, record in known.items() if i in ids}, lab)
+            cell["source"] = f"{CLOSING}\n\n{table}".splitlines(keepends=True)
     return json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 

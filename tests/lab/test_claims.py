@@ -3,9 +3,12 @@
 import dataclasses
 import json
 import math
+import re
 
+import nbformat
 import pytest
 import torch
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 import claims
 from claims import Settled, expected, guard, reported, settle
@@ -145,16 +148,18 @@ def test_the_details_tell_what_was_expected_from_guards():
         "  data: photo patches",
         "  A note.",
     ]
-    line = "> **M1: reproduced in part.** PSNR: 40 ± 0.02, expected 39.9 to 40.1. [How it was measured](lab/05.ipynb)"
-    assert claims.verdict(settled, "lab/05.ipynb") == line
 
 
-def test_the_verdict_shows_the_number_that_decides():
-    measurements = [expected("met", 1, low=0), reported("so", 2), expected("straddles", 3, se=1, low=2)]
-    line = claims.verdict(settle("M1", measurements), "lab/05.ipynb")
-    assert line.startswith("> **M1: inconclusive.** straddles: 3 ± 2, expected at least 2.")
-    line = claims.verdict(settle("M1", [*measurements, expected("misses", 4, high=3)]), "lab/05.ipynb")
-    assert line.startswith("> **M1: not reproduced.** misses: 4, expected at most 3.")
+def test_what_is_not_whole_says_why_with_the_number_that_decides():
+    met, straddles = expected("met", 1, low=0), expected("straddles", 3, se=1, low=2)
+    for measurements, narrower, why in (
+        ([met], "", "the decibels are arithmetic"),  # as claims.toml says of M1 where no number does
+        ([met], "60 images", "60 images"),
+        ([met, straddles], "", "“straddles” is 3 ± 2, where at least 2 was expected, and two standard errors"),
+        ([met, straddles, expected("misses", 4, high=3)], "", "“misses” is 4, where at most 3 was expected"),
+        ([expected("a control", 4, high=3, yardstick=True)], "", "“a control” is 4, where at most 3 was expected"),
+    ):
+        assert settle("M1", measurements, narrower=narrower).why().startswith(why)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +177,8 @@ def test_an_interval_in_words(low, high, words):
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(6000, "6000"), (0.034715, "0.0347"), (-6.56e6, "-6.56e+06"), (68.87, "68.9"), (0, "0")]
+    ("value", "text"),
+    [(6000, "6000"), (8593.4, "8590"), (0.034715, "0.0347"), (-6.56e6, "-6.56e+06"), (68.87, "68.9"), (0, "0")],
 )
 def test_numbers_have_three_digits_and_counts_all(value, text):
     assert str(reported("x", value)) == f"x: {text}"
@@ -256,22 +262,78 @@ def test_the_committed_records_bear_their_words_and_have_their_files(committed):
 # --- the table --------------------------------------------------------------------------------------------------------
 
 
-def test_the_table_has_a_row_a_claim_and_escapes_bars():
-    record = Settled("M2", "reproduced", (reported("sd/|mean|", 2.39), reported("move", 0.0132, se=0.001)))
-    lines = claims.ledger_table({"M2": record, "S5": Settled("S5", "reported", (reported("ratio", 2.5),))}).splitlines()
-    assert lines[0] == "| id | § | the paper's claim | expected | measured here | status |"
-    assert len(lines) == 4
-    assert lines[2].startswith("| M2 | 3.1, Fig. 1 | on raw images")
-    assert lines[2].endswith(r"| sd/\|mean\|: 2.39; move: 0.0132 ± 0.002 | reproduced |")
-    columns = [line.replace(r"\|", "").count("|") for line in lines]
-    assert columns == [7] * 4
+ALL = {
+    "F4": [expected("training step, energy over score network", 1.84, low=1)],
+    "I6": [
+        expected("Fréchet distance, one level over annealed", 3, se=2, low=5),
+        reported("Fréchet distance, one level", -63.1, se=0.5),
+        reported("Fréchet distance, annealed", 2.26),
+    ],
+    "L8": [expected("share of the chains in (5, 5), five networks", 0.79, low=0.75, high=0.85)],
+}
 
 
-def test_the_count_names_each_status_that_there_is():
+def entries():
+    return {claim_id: settle(claim_id, measurements) for claim_id, measurements in ALL.items()}
+
+
+def test_a_row_of_the_ledger_says_all_in_sentences():
+    lines = claims.ledger_table(entries()).splitlines()
+    assert lines[:2] == ["| id | § | the paper says | expected | measured here | word |", "|---|---|---|---|---|---|"]
+    assert lines[3:] == [
+        "| I6 | 5, C.1 | One small noise level with plain Langevin dynamics fails. | A Fréchet distance of at least 5 "
+        "times that of annealed samples. *Declared after* 2026-11-27. | The distance is 3 ± 4 times as large: "
+        "−63.1 ± 1 against 2.26. | **Inconclusive**: “Fréchet distance, one level over annealed” is 3 ± 4, where at "
+        "least 5 was expected, and two standard errors reach across the bound. |",
+        "| L8 | 4.3 | Annealing works with a learned noise conditional score. | 0.8 ± 0.05 of the chains in the mode "
+        "at (5, 5). A pilot gave 0.796, before the project's first commit (2026-11-24). *Declared after* 2026-11-27. | "
+        "The chains of five networks have a share of 0.79. | **Reproduced**. |",
+    ]
+
+
+def test_a_row_says_what_was_known_when_the_bounds_of_a_new_measurement_were_declared():
+    new = claims.claims()["I6"].anew
+    found = [expected(label, max(0, b.low), low=b.low, high=b.high, yardstick=b.control) for label, b in new.items()]
+    row = claims.ledger_table({"I6": settle("I6", [*found, *ALL["I6"][1:]])}).splitlines()[-1]
+    assert "samples. *Declared before* 2026-11-27. Known when they were set: 27.9 ± 12.3 of 150 samples each. |" in row
+
+
+def chapter(folder, *sources):
+    """A chapter 4 of Markdown cells, whose lab notebook enters two claims."""
+    (folder / "lab").mkdir(exist_ok=True)
+    lab = new_notebook(cells=[new_code_cell('settle("L8", [])\nsettle_again(\n    "F4")')])
+    nbformat.write(lab, folder / "lab" / "04_lab.ipynb")
+    nbformat.write(new_notebook(cells=list(map(new_markdown_cell, sources))), path := folder / "04_chapter.ipynb")
+    return path
+
+
+def test_a_chapter_ends_with_the_table_of_its_own_claims(tmp_path):
+    path = chapter(tmp_path, "# A chapter", claims.CLOSING, "## What to read next")
+    once = claims.with_closing_table(path, entries())
+    cells = nbformat.reads(once, as_version=4).cells
+    assert [cell.source for cell in cells[::2]] == ["# A chapter", "## What to read next"]
+    head, _, link, _, *table = cells[1].source.splitlines()
+    assert (head, link[:32]) == (claims.CLOSING, "[The lab notebook](lab/04_lab.ip")
+    assert [re.search(r"\((\w+), §", row)[1] for row in table[2:]] == ["F4", "L8"]
+    assert " A pilot had come before. |" in table[-1]
+    assert {line.replace(r"\|", "").count("|") for line in table} == {5}
+    path.write_text(once, encoding="utf-8")
+    assert claims.with_closing_table(path, entries()) == once  # the command changes nothing twice
+
+
+def test_a_chapter_without_the_cell_gets_no_table_and_one_without_claims_is_refused(tmp_path):
+    path = chapter(tmp_path, "# A chapter", f"# Another\n{claims.CLOSING}")
+    before = nbformat.read(path, as_version=4)
+    assert nbformat.reads(claims.with_closing_table(path, entries()), as_version=4) == before
+    path = chapter(tmp_path, claims.CLOSING).rename(tmp_path / "10_chapter.ipynb")
+    with pytest.raises(ValueError, match=r"10_chapter\.ipynb has a cell .*, but lab/10_lab\.ipynb enters no claim"):
+        claims.with_closing_table(path, entries())
+
+
+def test_the_count_tells_points_from_images():
     statuses = ["reproduced", "not reproduced", "reproduced", "waits for a GPU"]
-    records = {f"S{i}": Settled(f"S{i}", status, ()) for i, status in enumerate(statuses, start=1)}
-    assert claims.count_line(records) == "4 claims: 2 reproduced whole, 1 not reproduced, 1 waiting for a GPU"
-    records["S5"] = Settled("S5", "reproduced in part", ())
-    assert (
-        claims.count_line(records) == "5 claims: 2 reproduced whole, 1 in part, 1 not reproduced, 1 waiting for a GPU"
-    )
+    records = {f"L{i}": Settled(f"L{i}", status, ()) for i, status in enumerate(statuses, start=1)}
+    plane = "4 in one and two dimensions: 2 reproduced whole, 1 not reproduced, 1 waiting for a GPU"
+    assert claims.count_line(records) == f"4 claims, {plane}"
+    records |= {i: Settled(i, "reproduced in part", ()) for i in ("I1", "N2")}
+    assert claims.count_line(records) == f"6 claims, {plane}; 2 on images: 2 in part"

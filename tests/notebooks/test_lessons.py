@@ -16,7 +16,7 @@ from notebooks import SOLUTION_TAG, read, tags_of
 
 LESSONS = sorted(tool.NOTEBOOKS.glob("*.ipynb"))
 DERIVATION_TAG = "derivation"
-WORDS = {"04": 3_500, "06": 3_500}  # of Markdown, solutions and derivations apart; others have 3,000
+WORDS = 3_500  # of Markdown, solutions and derivations apart
 FENCE = re.compile(r"^ *```python\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 CLAIMS = re.compile(r"\b(assert\b|assert_close|settle)")
 A_MOVE = 250_000  # bytes
@@ -56,7 +56,7 @@ def pictures(path: Path) -> list[tuple[int, NotebookNode, bytes]]:
 
 @by_lesson
 def test_a_lesson_is_short(path):
-    assert sum(len(text.split()) for text in texts(path)) <= WORDS.get(path.stem[:2], 3_000)
+    assert sum(len(text.split()) for text in texts(path)) <= WORDS
     assert sum(len(lines(source)) for source in code(path)) <= 250
     assert max(len(lines(source)) for source in code(path)) <= 25
     for text in texts(path, tagged=DERIVATION_TAG):

@@ -14,14 +14,13 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 import bench
 import notebooks as tool
-from claims import VERDICT, claims, load_records, with_verdicts
+from claims import CLOSING, claims, entered, load_records, with_closing_table
 from notebooks import FOLDED_TAG, faults, normalised, read, without_text_chunks
 from sbgm.measure.records import results_folder
 from scratch_site import TINY_PNG
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = tool.found()
-ENTERS = re.compile(r"\bsettle(?:_again)?\(\s*\"(\w+)\"")
 FASTEST = [path for path in CHAPTERS if path.stem[:2] in ("00", "01", "03")]
 
 
@@ -30,19 +29,15 @@ def test_chapter_has_no_faults(path):
     assert faults(path) == []
 
 
-def test_each_claim_is_entered_by_one_lab_notebook_and_told_as_recorded_in_its_chapter():
-    entered, told = {claim: set() for claim in claims()}, {claim: set() for claim in claims()}
-    for path in CHAPTERS:
-        for cell in read(path).cells:
-            for claim in (ENTERS if cell.cell_type == "code" else VERDICT).findall(cell.source):
-                (entered if cell.cell_type == "code" else told)[claim].add(path)
-    assert {claim: len(paths) for claim, paths in entered.items()} == dict.fromkeys(claims(), 1)
-    for claim, (lab,) in entered.items():
-        assert told[claim] == {*(ROOT / "notebooks").glob(f"{lab.name[:2]}_*.ipynb")}, claim
-        assert lab.parent.name == "lab"
+def test_each_claim_is_entered_by_one_lab_notebook_and_told_as_recorded_at_its_chapters_end():
+    by_lab = {path: entered(path) for path in CHAPTERS}
+    assert sorted(claim for ids in by_lab.values() for claim in ids) == sorted(claims())
+    assert {path.parent.name for path, ids in by_lab.items() if ids} == {"lab"}
     records = load_records(results_folder())
-    for path in set.union(*told.values()):
-        assert with_verdicts(path, records) == path.read_text(encoding="utf-8")
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        tables = [cell.source for cell in read(path).cells if cell.source.startswith(CLOSING)]
+        assert len(tables) <= 1
+        assert with_closing_table(path, records) == path.read_text(encoding="utf-8")
 
 
 # --- each fault, made on purpose -------------------------------------------------------------------------------------
