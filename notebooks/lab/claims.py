@@ -713,8 +713,8 @@ def notes(record: Settled) -> list[str]:
     said = {
         "A pilot gave": claim.pilot,
         "Changed on": claim.changed,
-        "*Declared after*": DECLARED if labels - new else "",
-        "*Declared before*": DECLARED if new else "",
+        "Declared after": DECLARED if labels - new else "",
+        "Declared before": DECLARED if new else "",
         "Known when they were set:": claim.known if new else "",
     }
     return [f"{name} {words}." for name, words in said.items() if words]
