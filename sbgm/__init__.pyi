@@ -33,10 +33,12 @@ from .losses import score_matching_loss as score_matching_loss
 from .losses import sliced_score_matching_loss as sliced_score_matching_loss
 from .networks import MLP as MLP
 from .networks import ConditionalMLP as ConditionalMLP
+from .networks import DigitNetwork as DigitNetwork
 from .networks import EnergyMLP as EnergyMLP
 from .networks import ImageMLP as ImageMLP
 from .networks import ResNet as ResNet
 from .networks import ScoreNetwork as ScoreNetwork
+from .networks import guided as guided
 from .networks import in_range as in_range
 from .noise import derived_generator as derived_generator
 from .noise import geometric_sigmas as geometric_sigmas

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,12 +17,17 @@ from sbgm.checked import (
     Count,
     Generator,
     Ladder,
+    NonNegative,
     Number,
     Positive,
     Score,
     Shape,
+    Whole,
     as_list,
     checked,
+    count_from,
+    function_of,
+    number_that,
     require_floats,
     require_sigma,
     sigma_tensor,
@@ -31,10 +36,12 @@ from sbgm.checked import (
 __all__ = [
     "MLP",
     "ConditionalMLP",
+    "DigitNetwork",
     "EnergyMLP",
     "ImageMLP",
     "ResNet",
     "ScoreNetwork",
+    "guided",
     "in_range",
 ]
 
@@ -325,9 +332,7 @@ class ImageMLP(ScoreNetwork):
 
     def forward(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """Images (B, C, H, W) of the network's shape, σ > 0 a float or (B,) -> scores of x's shape."""
-        shape = self.image_shape or ()
-        if require_dtype(x, self).shape[1:] != shape:
-            raise ValueError(f"x must be images (B, {', '.join(map(str, shape))}), got {tuple(x.shape)}")
+        x = require_image_shape(x, self)
         sigma = sigma_tensor(sigma, x).reshape(-1, 1).expand(len(x), 1)
         waves = sigma.log() * self.frequencies
         features = torch.cat([waves.sin(), waves.cos()], dim=1)
@@ -335,6 +340,141 @@ class ImageMLP(ScoreNetwork):
         for block in self.blocks:
             h = block(h, features)
         return (self.end(functional.silu(self.norm(h))) / sigma).reshape(x.shape)
+
+
+class DigitBlock(nn.Module):
+    """h plus what is new in it: seen near, then far, then scaled and shifted as σ demands.
+
+    Args:
+        width: channels of h, a multiple of 4 (GroupNorm has 4 groups).
+        n_places: H × W.
+    """
+
+    def __init__(self, width: int, n_places: int) -> None:
+        super().__init__()
+        self.near = nn.Sequential(nn.GroupNorm(4, width), nn.SiLU(), nn.Conv2d(width, width, 3, padding=1))
+        self.far = nn.Linear(n_places, n_places)  # one matrix, from every place to every place
+        self.norm, self.level = nn.GroupNorm(4, width), nn.Linear(width, 2 * width)
+        self.end = nn.Sequential(nn.SiLU(), nn.Conv2d(width, width, 1))
+
+    def forward(self, h: Tensor, level: Tensor) -> Tensor:
+        """(B, width, H, W) and features of σ, (1, width) or (B, width) -> (B, width, H, W)."""
+        new = self.near(h)
+        new = new + self.far(new.flatten(2)).reshape(h.shape)
+        scale, shift = self.level(level)[:, :, None, None].chunk(2, dim=1)
+        return h + self.end((1 + scale) * self.norm(new) + shift)
+
+
+class DigitNetwork(ScoreNetwork):
+    """The student's network of chapter 6: a noise conditional score s(x, σ) or s(x, σ, label) of small images.
+
+    4 × 4 pixels become a place of `width` channels. Blocks look at the neighbours of each place by a convolution, and
+    at all places by one matrix. σ scales and shifts what they see; a class adds an image of channels of its own. With
+    m and v the mean and the variance of the data's pixels, and f the layers' output, which sees (x − m)/√(v + σ²),
+
+        s(x, σ) = (m − x)/(v + σ²) + √(v/(v + σ²)) f/σ,
+
+    the score of N(m, (v + σ²) I) plus what is learned. Any σ > 0 will do.
+
+    Args:
+        sigmas: the ladder σ_1 > … > σ_L that the network is trained on; it is kept, and limits nothing.
+        mean, variance: m and v.
+        n_classes: classes that a label can name, 0 … n_classes − 1; the label n_classes stands for any of them.
+        image_shape: (C, H, W) with H and W multiples of 4.
+        width: channels, a multiple of 4.
+        n_blocks: `DigitBlock`s.
+        generator: source of the initial weights; None takes torch's global one.
+
+    Raises:
+        ValueError: image_shape or width is not as above.
+
+    Example:
+        >>> network = sbgm.load_network("own_network")  # trained on MNIST's digits, at 30 levels
+        >>> type(network).__name__, len(network.ladder), network.n_classes
+        ('DigitNetwork', 30, 10)
+        >>> x = torch.zeros(2, 1, 28, 28)
+        >>> network(x, 0.5).shape, network(x, 0.5, 3).shape, network(x, 0.5, torch.tensor([3, 10])).shape
+        (torch.Size([2, 1, 28, 28]), torch.Size([2, 1, 28, 28]), torch.Size([2, 1, 28, 28]))
+    """
+
+    @checked
+    def __init__(
+        self,
+        sigmas: Ladder,
+        mean: Annotated[float, number_that(("be finite", math.isfinite))] = 0.5,
+        variance: Positive = 0.25,
+        n_classes: Whole = 10,
+        image_shape: Shape = (1, 28, 28),
+        width: Count = 64,
+        n_blocks: Count = 4,
+        *,
+        generator: Generator | None = None,
+    ) -> None:
+        if len(image_shape) != 3 or image_shape[1] % 4 or image_shape[2] % 4:
+            raise ValueError(f"image_shape must be (C, H, W) with H and W multiples of 4, got {image_shape}")
+        if width % 4:
+            raise ValueError(f"width must be a multiple of 4, the groups of the norm, got {width}")
+        arguments = {"mean": float(mean), "variance": float(variance), "n_classes": n_classes}
+        super().__init__(sigmas, **arguments, image_shape=list(image_shape), width=width, n_blocks=n_blocks)
+        self.register_buffer("sigmas", self.sigmas, persistent=False)  # the weights are those of a plain nn.Module
+        self.image_shape, self.n_classes = tuple(image_shape), n_classes
+        self.mean, self.variance = arguments["mean"], arguments["variance"]
+        n_pixels, (rows, columns) = 16 * image_shape[0], (n // 4 for n in image_shape[1:])
+        with drawn_from(generator):
+            self.begin = nn.Sequential(nn.PixelUnshuffle(4), nn.Conv2d(n_pixels, width, 3, padding=1))
+            self.level = nn.Sequential(nn.Linear(1, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
+            classes = nn.Embedding(n_classes + 1, width * rows * columns)
+            self.label = nn.Sequential(classes, nn.Unflatten(-1, (width, rows, columns)))
+            self.blocks = nn.ModuleList(DigitBlock(width, rows * columns) for _ in range(n_blocks))
+            self.end = nn.Sequential(nn.SiLU(), nn.Conv2d(width, n_pixels, 3, padding=1), nn.PixelShuffle(4))
+
+    def forward(self, x: Tensor, sigma: float | Tensor, label: int | Tensor | None = None) -> Tensor:
+        """Images (B, *image_shape), σ > 0 a float or (B,), label None, a number or (B,) -> scores of x's shape."""
+        x = require_image_shape(x, self)
+        sigma = sigma_tensor(sigma, x)
+        noisy_variance = self.variance + sigma**2
+        h = self.begin((x - self.mean) / noisy_variance.sqrt()) + self.label(label_tensor(label, x, self.n_classes))
+        level = self.level(sigma.log().flatten(1))
+        for block in self.blocks:
+            h = block(h, level)
+        return (self.mean - x) / noisy_variance + (self.variance / noisy_variance).sqrt() / sigma * self.end(h)
+
+
+def require_image_shape(x: Tensor, network: ScoreNetwork) -> Tensor:
+    """Return images if they are of a network's dtype and image shape, (B, C, H, W); raise otherwise."""
+    shape = network.image_shape or ()
+    if require_dtype(x, network).shape[1:] != shape:
+        raise ValueError(f"x must be images (B, {', '.join(map(str, shape))}), got {tuple(x.shape)}")
+    return x
+
+
+def require_label(label: int | Tensor, name: str = "label") -> int | Tensor:
+    """Return a label if it is a whole number from 0 on, or a tensor of whole numbers; raise otherwise."""
+    if not isinstance(label, Tensor):
+        count_from(0)(label, name)
+    elif label.dtype not in (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64) or not label.numel():
+        raise TypeError(f"{name} must hold whole numbers, got {tuple(label.shape)} of {label.dtype}")
+    return label
+
+
+Label = Annotated[int | Tensor, require_label]  # a class, or one for each image, (B,)
+
+
+def label_tensor(label: int | Tensor | None, x: Tensor, n_classes: int) -> Tensor:
+    """The classes of a batch, (B,) whole numbers on x's device; n_classes, which None gives, stands for any class.
+
+    A label on a GPU is not looked at, because a look is a wait.
+    """
+    if label is None:
+        label = n_classes
+    elif not n_classes:
+        raise ValueError(f"label must be None, because this network was made without classes, got {label}")
+    index = torch.as_tensor(require_label(label))
+    if index.shape not in ((), x.shape[:1]):
+        raise ValueError(f"label must be one class, or a tensor of shape ({len(x)},), got shape {tuple(index.shape)}")
+    if index.device.type == "cpu" and not 0 <= int(index.min()) <= int(index.max()) <= n_classes:
+        raise ValueError(f"label must be a class from 0 to {n_classes - 1}, or {n_classes} for any, got {label}")
+    return index.to(x.device, torch.long).expand(len(x))
 
 
 class ResidualBlock(nn.Module):
@@ -441,3 +581,36 @@ def in_range(score: Score, low: Number = 0.0, high: Number = 1.0) -> Score:
         return ((x + variance * score(x, sigma)).clamp(low, high) - x) / variance
 
     return clamped
+
+
+@checked
+def guided(
+    network: Annotated[Callable[..., Tensor], function_of("x, sigma, label")], label: Label, w: NonNegative
+) -> Score:
+    """Bind a class to a network, exaggerated: s(x, σ) + w (s(x, σ, label) − s(x, σ)) (Ho & Salimans 2022).
+
+    w = 0 leaves the class out, w = 1 gives the class's own score, and w > 1 moves away from what all classes share.
+    (Ho and Salimans write 1 + w for this w.)
+
+    Args:
+        network: s(x, sigma) and s(x, sigma, label), such as a `DigitNetwork`.
+        label: the class, or one for each image, (B,) whole numbers.
+        w: weight of the guidance.
+
+    Returns:
+        A score(x, sigma), of two evaluations of the network.
+
+    Example:
+        >>> network, x = sbgm.load_network("own_network"), torch.zeros(2, 1, 28, 28)
+        >>> torch.allclose(sbgm.guided(network, 3, 1.0)(x, 0.5), network(x, 0.5, 3), atol=1e-4)
+        True
+        >>> sbgm.guided(network, 11, 2.0)(x, 0.5)
+        Traceback (most recent call last):
+        ValueError: label must be a class from 0 to 9, or 10 for any, got 11
+    """
+
+    def score(x: Tensor, sigma: float | Tensor) -> Tensor:
+        of_any = network(x, sigma)
+        return of_any + w * (network(x, sigma, label) - of_any)
+
+    return score

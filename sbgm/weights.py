@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -46,7 +48,6 @@ def weights_folder() -> Path:
     return shipped_folder() / "weights"
 
 
-@checked
 @checked
 def weights_file(name: FilePath) -> Path:
     """The file that a name stands for: that of a shipped network, a file's own path, or the latest in a run's folder.
@@ -171,20 +172,26 @@ def save_weights(network: Network, path: FilePath, *, dtype: Precision | None = 
 
 @checked
 def save_network(
-    network: Annotated[ScoreNetwork, instance_of(ScoreNetwork, REBUILT)],
+    network: Network,
     path: FilePath,
     *,
+    like: Annotated[ScoreNetwork | None, instance_of((ScoreNetwork, type(None)), REBUILT)] = None,
     dtype: Precision | None = None,
     **facts: Fact,
 ) -> None:
     """Write a noise conditional network with all that `load_network` needs to build it again.
 
     Args:
-        network: an `ImageMLP`, a `RefineNet`, or a `ScoreNetwork` of your own.
+        network: a `RefineNet`, a `DigitNetwork`, an `ImageMLP`, or a `ScoreNetwork` of your own; with `like`, any.
         path: as in `save_weights`.
+        like: a network of the same structure, such as `DigitNetwork(sigmas, mean, variance)`, as which the file is then
+            loaded wherever the class of `network` is not defined. It is left as it is.
         dtype: of the parameters in the file; torch.float16 halves it. None keeps theirs.
         facts: as in `save_weights`; `image_shape` [C, H, W] and `data_range` [low, high] say what images it is for,
             and are the network's own unless given.
+
+    Raises:
+        ValueError: the weights of `like` have other names or shapes, or give other scores.
 
     Example:
         >>> network = sbgm.ImageMLP([1.0, 0.1], width=16, generator=torch.Generator().manual_seed(0))
@@ -192,13 +199,36 @@ def save_network(
         >>> sbgm.load_network("digits.safetensors").facts["seed"]
         0
     """
+    if like is not None:
+        network = _with_weights(like, network)
+    if not isinstance(network, ScoreNetwork):
+        raise TypeError(f"network must be {REBUILT}, got {type(network).__name__}")
     images = {"image_shape": network.image_shape, "data_range": network.data_range}
     facts = {name: list(value) for name, value in images.items() if value is not None} | facts
     made_by = {"class": type(network).__name__, "arguments": network.arguments, "sigmas": network.sigmas.tolist()}
     save_weights(network, path, dtype=dtype, **facts, architecture=made_by)
 
 
-@checked
+@torch.no_grad()
+def _with_weights(like: ScoreNetwork, network: nn.Module) -> ScoreNetwork:
+    """A copy of `like` with the weights of a network that gives the same scores; raise where it does not."""
+    twin, weights = copy.deepcopy(like).cpu().eval(), network.state_dict()
+    _require_weights(twin, weights, type(like).__name__, "the weights of")
+    twin.load_state_dict(weights)
+    x = torch.rand(2, *(like.image_shape or ()), generator=torch.Generator().manual_seed(0))
+    device = next(network.parameters()).device
+    labels = [(), (0,)] if getattr(like, "n_classes", 0) else [()]
+    for sigma, label in itertools.product(twin.ladder, labels):
+        wanted, given = twin(x, sigma, *label), network(x.to(device), sigma, *label).cpu()
+        if not torch.allclose(wanted, given, rtol=1e-3, atol=1e-3 / sigma):
+            raise ValueError(
+                f"network must give the scores that {type(like).__name__} gives with the same weights, but at sigma = "
+                f"{sigma:g} they differ by up to {float((wanted - given).abs().max()):.2g}; `save_weights` keeps the "
+                "weights of any network"
+            )
+    return twin
+
+
 @checked
 def load_network(path: FilePath) -> ScoreNetwork:
     """A noise conditional network from what `save_network` wrote, ready to use: `network(x, sigma)` is its score.
@@ -312,14 +342,16 @@ def load_weights(network: Network, path: FilePath) -> dict[str, Fact]:
     return facts
 
 
-def _require_weights(network: nn.Module, saved: Mapping[str, Tensor], path: FilePath) -> None:
+def _require_weights(
+    network: nn.Module, saved: Mapping[str, Tensor], path: FilePath, wanted_is: str = "the shapes saved in"
+) -> None:
     """Raise unless tensors have the names and shapes of a network's weights, and are finite numbers of their kind."""
     weights = network.state_dict()
     found, wanted = ({name: tuple(value.shape) for name, value in of.items()} for of in (saved, weights))
     if found != wanted:
         names = sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name))
         differences = ", ".join(f"{name} is {found.get(name)}, not {wanted.get(name)}" for name in names)
-        raise ValueError(f"network must have the shapes saved in {Path(path).name}, but there {differences}")
+        raise ValueError(f"network must have {wanted_is} {Path(path).name}, but there {differences}")
     for name, value in saved.items():
         wanted = FLOATS if weights[name].is_floating_point() else (weights[name].dtype,)
         if value.dtype not in wanted:

@@ -41,6 +41,7 @@ BATCH, MEANS, FEATURES = torch.ones(3, 2), torch.tensor([[-2.0, 0.0], [2.0, 0.0]
 IMAGES, DIGITS = torch.rand(3, 1, 4, 4, generator=seeded(0)), torch.rand(3, 1, 8, 8, generator=seeded(0))
 MIXTURE, CONDITIONAL, ENERGY = sbgm.paper_mixture(), sbgm.ConditionalMLP(2, 4, 1), sbgm.EnergyMLP(2, 4, 1)
 IMAGE_MLP, REFINENET = sbgm.ImageMLP([2.0, 1.0], (1, 4, 4), 4, 1), sbgm.RefineNet([2.0, 1.0], 2, 1)
+OF_DIGITS = sbgm.DigitNetwork([2.0, 1.0], n_classes=2, image_shape=(1, 4, 4), width=4, n_blocks=1)
 SPECIAL = {  # methods, what functions return, what is public without being exported, and a name that two modules have
     "GaussianMixture.sample": MIXTURE.sample,
     "GaussianMixture.score": MIXTURE.score,
@@ -52,7 +53,7 @@ SPECIAL = {  # methods, what functions return, what is public without being expo
     "EnergyMLP.log_prob": ENERGY.log_prob,
     **{
         f"{type(network).__name__}.forward": network.forward
-        for network in (sbgm.MLP(2, 4, 1), CONDITIONAL, ENERGY, IMAGE_MLP, REFINENET, sbgm.ResNet(8, 1))
+        for network in (sbgm.MLP(2, 4, 1), CONDITIONAL, ENERGY, IMAGE_MLP, OF_DIGITS, REFINENET, sbgm.ResNet(8, 1))
     },
     "gaussian_start()": generation.gaussian_start(2.0, IMAGES[0]),
     "fitted_start()": generation.fitted_start(IMAGES, 2.0),
@@ -149,13 +150,16 @@ GOOD = lookup(
         ([[0.0, 1.0], [1.0, 0.0]], "means", "GaussianMixture"),
         ([1.0, 2.0], "stds", "GaussianMixture"),
         (2, "dim", "MLP ConditionalMLP EnergyMLP"),
-        (4, "width", "MLP ConditionalMLP EnergyMLP ImageMLP"),
+        (4, "width", "MLP ConditionalMLP EnergyMLP ImageMLP DigitNetwork"),
         (1, "depth", "MLP ConditionalMLP EnergyMLP"),
-        (1, "n_blocks", "ImageMLP"),
-        ((1, 4, 4), "image_shape", "ImageMLP"),
+        (1, "n_blocks", "ImageMLP DigitNetwork"),
+        ((1, 4, 4), "image_shape", "ImageMLP DigitNetwork"),
         (8, "channels", "RefineNet ResNet"),
         (1, "image_channels", "RefineNet ResNet"),
-        (IMAGES, "x", "ImageMLP.forward RefineNet.forward ResNet.forward dequantise random_flip"),
+        (IMAGES, "x", "ImageMLP.forward DigitNetwork.forward RefineNet.forward ResNet.forward dequantise random_flip"),
+        (OF_DIGITS, "network", "guided"),
+        (1, "label", "guided DigitNetwork.forward"),
+        (2.0, "w", ""),
         (IMAGES, "images", "fitted_start"),
         (1.0, "sigma", "RefineNet.forward"),
         (REFINENET, "network", "rescaled"),
@@ -230,6 +234,7 @@ NO_KNOWN = [None, "image", 0.5, torch.ones(3, 3), torch.ones(3, 2, dtype=torch.i
 NO_WEIGHTS = [None, "ab", 1.0, [1.0], [0.5, 0.4], [1.5, -0.5], [0.0, 1.0], [NAN, 1.0], [[0.5], [0.5]]]
 NO_MEANS = [None, "ab", 1.0, [1.0, 2.0], [[1.0], [1.0, 2.0]], torch.ones(2, 0), [[NAN], [1.0]]]
 NO_LABELS = [None, [0, 1], torch.ones(2), torch.tensor([[0], [1]]), torch.tensor([0, 0]), torch.arange(3)]
+NO_LABEL = [None, "1", 0.5, -1, True, torch.ones(3), torch.ones(3, dtype=torch.bool)]
 SAMPLES_OF = "GaussianBaseline fitted_start level_losses score_norms optimality_identity"
 POINTS_OF = "mode_weights distance_to_modes component_stds SwitchCounter.update"
 NETWORKS = "MLP ConditionalMLP EnergyMLP"
@@ -289,7 +294,7 @@ BAD: dict[str, list[object]] = lookup(
             [torch.ones(4), -torch.ones(3), 0.0, torch.zeros(3)],
             "sigma",
             "denoising_score_matching_loss ConditionalMLP.forward EnergyMLP.forward EnergyMLP.energy "
-            "EnergyMLP.log_prob ImageMLP.forward",
+            "EnergyMLP.log_prob ImageMLP.forward DigitNetwork.forward",
         ),
         ([torch.ones(4), 0.0, 1.5, torch.tensor([2.0, 1.0, 0.5])], "sigma", "RefineNet.forward"),
         ([2.0, 3.0], "sigma_min", "geometric_sigmas power_sigmas count_levels"),
@@ -307,8 +312,19 @@ BAD: dict[str, list[object]] = lookup(
         ([(4,), (4, 1), (1, 4, 1)], "shape", "right_half centre_box random_mask make_mask"),
         ([*NO_FLOATS, torch.ones(3, 3), torch.ones(2, 1)], "x", f"{NETWORKS.replace(' ', '.forward ')}.forward"),
         ([*NO_FLOATS, torch.ones(3, 3), torch.ones(2, 1)], "x", "EnergyMLP.energy EnergyMLP.log_prob"),
-        ([*NO_FLOATS, *NO_NETWORK_IMAGES], "x", "ImageMLP.forward RefineNet.forward ResNet.forward"),
+        (
+            [*NO_FLOATS, *NO_NETWORK_IMAGES],
+            "x",
+            "ImageMLP.forward DigitNetwork.forward RefineNet.forward ResNet.forward",
+        ),
         ([(4, 4), (1, 1, 4, 4)], "image_shape", "ImageMLP"),
+        ([(4, 4), (1, 1, 4, 4), (1, 4, 6)], "image_shape", "DigitNetwork"),
+        ([6], "width", "DigitNetwork"),
+        ([None, "0", NAN, INF], "mean", "DigitNetwork"),
+        (NO_LABEL, "label", "guided"),
+        ([*NO_LABEL, 3, torch.tensor([0, 3, 0]), torch.zeros(2, dtype=torch.int64)], "label", "DigitNetwork.forward"),
+        (NO_CALLABLE, "network", "guided"),
+        ([3, "network", CONDITIONAL], "like", "save_network"),
         ([4, 12], "channels", "ResNet"),
         ([1.0, 2.0, NAN], "low", "in_range"),
         ([0.0, -1.0, NAN], "high", "in_range"),

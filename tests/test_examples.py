@@ -13,8 +13,9 @@ from torch import nn
 
 import notebooks as tool
 from notebooks import read, tags_of
+from sbgm import guided, load_network
 from sbgm.measure.classifier import JUDGE, load_classifier
-from sbgm.weights import load_weights, weights_file
+from seeds import seeded
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 PAGE = EXAMPLES / "ncsn_on_one_page.py"
@@ -67,25 +68,24 @@ def own():
 
 
 @pytest.fixture(scope="module")
-def shipped(own):
+def shipped():
     """The student's network with the weights that ship."""
-    network = own.ScoreNetwork()
-    load_weights(network, weights_file("own_network"))
-    return network.eval().requires_grad_(False)
+    return load_network("own_network")
 
 
-def test_the_students_network_is_one_page():
-    assert len(OWN.read_text(encoding="utf-8").splitlines()) <= 100
+def test_the_students_program_is_one_page():
+    assert len(OWN.read_text(encoding="utf-8").splitlines()) <= 60
     assert imported(OWN) == {"matplotlib", "os", "sbgm", "sys", "torch"}
 
 
-def test_the_students_network_trains_into_a_new_folder_only(own, tmp_path):
+def test_the_students_network_trains_into_a_new_folder_only(tmp_path):
     command = [sys.executable, str(OWN), "mine", STEPS]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     drawn = [f"mine/step_{step}.png" for step in (1, 15, 3, 7)]
     files = sorted(path for path in tmp_path.rglob("*") if path.is_file())
     assert [path.relative_to(tmp_path).as_posix() for path in files] == [*drawn, "mine/weights.safetensors"]
-    assert load_weights(own.ScoreNetwork(), files[-1]) == {"n_steps": 15, "seed": 0}
+    network = load_network(files[-1])
+    assert (network.facts["n_steps"], network.facts["seed"], network.image_shape) == (15, 0, (1, 28, 28))
     before = [path.read_bytes() for path in files]
     again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert again.returncode != 0
@@ -100,40 +100,24 @@ def test_the_students_training_begins_at_the_loss_of_no_network_at_all(own):
             self.nothing = nn.Parameter(torch.zeros(()))
 
         def forward(self, x, sigma, label):
-            assert sigma.shape == (64, 1, 1, 1)
-            assert label.shape == (64,)
+            assert sigma.shape == label.shape == (64,)
             hidden.append(label == 10)
             return self.nothing * x
 
-    hidden = []
-    torch.manual_seed(0)
-    losses = [next(own.train(Zero(), n_steps=10)) for _ in range(100)]
+    hidden, generator = [], seeded(0)
+    losses = [next(own.train(Zero(), 10, generator)).loss for _ in range(100)]
     assert sum(losses) / 100 == pytest.approx(392, abs=4 * (392 / 6400) ** 0.5)
     assert torch.cat(hidden).double().mean() == pytest.approx(0.1, abs=4 * (0.09 / 6400) ** 0.5)
 
 
-def test_the_students_score_fits_the_contract_and_an_image_does_not_depend_on_the_others(own, shipped):
-    generator = torch.Generator().manual_seed(0)
-    x, label = torch.rand(3, 1, 28, 28, generator=generator), torch.tensor([3, 10, 7])
-    sigma = torch.tensor([0.1, 1.0, 3.0])
-    together = shipped(x, sigma, label)
-    for i in range(3):
-        alone = shipped(x[i : i + 1], float(sigma[i]), int(label[i]))
-        torch.testing.assert_close(together[i : i + 1], alone, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(shipped(x, 0.5), shipped(x, 0.5, torch.full((3,), 10)))
-    of_class, of_any = shipped(x, 0.5, label), shipped(x, 0.5)
-    torch.testing.assert_close(own.guided(shipped, label, 1)(x, 0.5), of_class)
-    torch.testing.assert_close(own.guided(shipped, label, 3)(x, 0.5), of_any + 3 * (of_class - of_any))
-
-
 def test_the_students_sampler_ends_at_the_only_image_there_is(own):
-    point = torch.rand(1, 1, 28, 28, generator=torch.Generator().manual_seed(1))
-    x = own.sample(lambda x, sigma: (point - x) / sigma**2, 2, torch.Generator().manual_seed(0))
+    point = torch.rand(1, 1, 28, 28, generator=seeded(1))
+    x = own.sample(lambda x, sigma: (point - x) / sigma**2, 2, seeded(0))
     torch.testing.assert_close(x, point.expand(2, 1, 28, 28), atol=1e-5, rtol=0)
 
 
 def test_the_students_network_draws_what_it_is_asked_for(own, shipped):
     wanted = torch.arange(10).repeat_interleave(10)
-    samples = own.sample(own.guided(shipped, wanted, 2), 100, torch.Generator().manual_seed(0))
+    samples = own.sample(guided(shipped, wanted, 2), 100, seeded(0))
     found = load_classifier(JUDGE)(samples.clamp(0, 1)).argmax(dim=1)
     assert (found == wanted).sum() >= 85

@@ -22,6 +22,8 @@ def image_network(kind: str, shape: tuple[int, int, int], dtype: torch.dtype, se
     """A small network of random weights for images of a shape."""
     if kind == "ImageMLP":
         network = sbgm.ImageMLP(LADDER, shape, 8, 1, generator=seeded(seed))
+    elif kind == "DigitNetwork":
+        network = sbgm.DigitNetwork(LADDER, image_shape=shape, width=8, n_blocks=1, generator=seeded(seed))
     elif kind == "RefineNet":
         network = sbgm.RefineNet(LADDER, 2, shape[0], divide_by_sigma=seed % 2 == 0, generator=seeded(seed))
     else:
@@ -57,8 +59,8 @@ def test_an_energys_score_is_minus_its_gradient(x, data, seed):
     assert torch.equal(network.log_prob(x, sigma), -network.energy(x, sigma))
 
 
-@covers(sbgm.ImageMLP, sbgm.RefineNet, sbgm.ResNet)
-@pytest.mark.parametrize("kind", ["ImageMLP", "RefineNet", "ResNet"])
+@covers(sbgm.ImageMLP, sbgm.DigitNetwork, sbgm.RefineNet, sbgm.ResNet)
+@pytest.mark.parametrize("kind", ["ImageMLP", "DigitNetwork", "RefineNet", "ResNet"])
 @given(images(SIZES, st.just(torch.float64), max_size=3), SEEDS)
 def test_a_network_scores_one_image_at_a_time(kind, x, seed):
     network = image_network(kind, tuple(x.shape[1:]), x.dtype, seed)
@@ -74,6 +76,14 @@ def test_a_network_scores_one_image_at_a_time(kind, x, seed):
 def test_an_image_perceptron_starts_at_zero_and_its_ladder_limits_nothing(x, data, seed):
     network = sbgm.ImageMLP(LADDER, tuple(x.shape[1:]), 4, 1, generator=seeded(seed)).to(x.dtype)
     assert torch.equal(network(x, data.draw(sigmas_of(x))), torch.zeros_like(x))
+
+
+@covers(sbgm.guided)
+@given(images(SIZES, EXACT, max_size=3), st.integers(0, 3), st.floats(0, 5), SEEDS)
+def test_a_guided_score_is_linear_in_its_weight(x, label, w, seed):
+    network = sbgm.DigitNetwork(LADDER, n_classes=3, image_shape=tuple(x.shape[1:]), width=8, n_blocks=1).to(x.dtype)
+    of_any, of_class, guided = (sbgm.guided(network, label, weight)(x, 0.5) for weight in (0.0, 1.0, w))
+    assert_near(guided - of_any, w * (of_class - of_any))
 
 
 @covers(sbgm.rescaled)
