@@ -324,6 +324,10 @@ def load_weights(network: Network, path: FilePath) -> dict[str, Fact]:
 
     Nothing but numbers is read: a safetensors file holds no code. The network is left as it was if anything is wrong.
 
+    Args:
+        network: whose weights are replaced.
+        path: as for `load_network`.
+
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, or its tensors are not those of the network; the message names them.
@@ -336,7 +340,7 @@ def load_weights(network: Network, path: FilePath) -> dict[str, Fact]:
         >>> torch.equal(network(torch.ones(1, 2)), other(torch.ones(1, 2)))
         True
     """
-    saved, facts = load_tensors(path)
+    saved, facts = load_tensors(weights_file(path))
     _require_weights(network, saved, path)
     network.load_state_dict(saved)
     return facts

@@ -11,11 +11,12 @@ from torch import nn
 
 from M2 import Figure1, train_figure1
 from processes import FORKS
+from recipes import Figure2, train_figure2
 from sbgm import MLP, annealed_langevin, final, geometric_sigmas, ncsn_loss, paper_mixture
 from sbgm.data import load_images
 from sbgm.losses import sliced_score_matching_loss
 from sbgm.networks import ConditionalMLP
-from sbgm.train import Figure2, runs, train_figure2
+from sbgm.train import runs
 from sbgm.train.runs import Run, load_checkpoint, save_checkpoint
 from sbgm.training import Step, fit, fit_score, n_parameters
 from small_run import figure1_killed_at

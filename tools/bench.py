@@ -28,6 +28,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "notebooks" / "lab"
 from claims import attached_file, load_record, with_section
 from curve import draw_entry, entries
 from notebooks import found, place, run
+from recipes import Figure2, train_figure2
 from sbgm import (
     MLP,
     ImageMLP,
@@ -51,7 +52,6 @@ from sbgm.data import load_images
 from sbgm.files import load_tensors
 from sbgm.measure.records import StepMap, load_curve
 from sbgm.precision import compiled
-from sbgm.train import Figure2, train_figure2
 from sbgm.train.images import NCSN, train_ncsn
 from sbgm.train.runs import Run, hardware
 from sbgm.training import adam

@@ -22,10 +22,10 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "notebooks" / "lab"
 
 from claims import attached_file, check_weights, load_record
 from I3 import LEFT_OUT, N_FILLS
+from recipes import Figure2, train_figure2
 from sbgm import MLP, annealed_langevin, final, geometric_sigmas, langevin, masks, paper_mixture, plots
 from sbgm.files import load_tensors
 from sbgm.measure import mode_weights
-from sbgm.train import Figure2, train_figure2
 
 FOLDER = Path(__file__).resolve().parent.parent / "data" / "results"
 LADDER = FOLDER / "ladder.png"

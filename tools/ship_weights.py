@@ -1,6 +1,6 @@
 """Ship networks: `tools/ship_weights.py digits_mlp runs/mnist_ncsn` writes each one's file into data/weights/.
 
-A name of `sbgm.train.SHIPPED` is trained first, in seconds or minutes; a run, which has its training behind it, gives
+A name of `recipes.SHIPPED` is trained first, in seconds or minutes; a run, which has its training behind it, gives
 its averaged weights and its log. Each file says how it was made: data and its hash, settings, seconds, hardware, and
 what the network is worth.
 """
@@ -11,21 +11,16 @@ import argparse
 import dataclasses
 import hashlib
 import math
+import sys
 from pathlib import Path
 
 import pandas
 import torch
 from torch import nn
 
-from sbgm.cli.train import FLAGS, flag
-from sbgm.data import load_images, load_labels
-from sbgm.distributions import paper_mixture
-from sbgm.files import Fact, content_hash, file_hash, read_facts
-from sbgm.measure import frechet_distance, level_losses
-from sbgm.measure.classifier import LeNet
-from sbgm.networks import ImageMLP
-from sbgm.train.images import NCSN
-from sbgm.train.recipes import (
+sys.path.append(str(Path(__file__).resolve().parent.parent / "notebooks" / "lab"))  # scripts of the evidence
+
+from recipes import (
     SHIPPED,
     ClassifierTraining,
     DigitsTraining,
@@ -39,6 +34,14 @@ from sbgm.train.recipes import (
     train_mixture,
     untrained,
 )
+from sbgm.cli.train import FLAGS, flag
+from sbgm.data import load_images, load_labels
+from sbgm.distributions import paper_mixture
+from sbgm.files import Fact, content_hash, file_hash, read_facts
+from sbgm.measure import frechet_distance, level_losses
+from sbgm.measure.classifier import LeNet
+from sbgm.networks import ImageMLP
+from sbgm.train.images import NCSN
 from sbgm.train.runs import Run, hardware
 from sbgm.weights import save_network, save_weights, weights_file, weights_folder
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from claims import Found, claim, declared, reported
+from recipes import MixtureTraining, train_mixture
 from sbgm import (
     ConditionalMLP,
     EnergyMLP,
@@ -28,7 +29,6 @@ from sbgm import (
 from sbgm.generation import draw_batches
 from sbgm.measure import component_stds, mode_weights
 from sbgm.theory import annealed_variance, langevin_variance
-from sbgm.train.recipes import MixtureTraining, train_mixture
 
 N_CHAINS, N_SEEDS = 25_600, 2
 RING = [[10 * math.sin(2 * math.pi * k / 5), 10 * math.cos(2 * math.pi * k / 5)] for k in range(5)]

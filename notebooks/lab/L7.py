@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from claims import Found, claim, declared, reported
+from recipes import DATA_STD, Figure2
 from sbgm import MLP, paper_mixture, plots, sliced_score_matching_loss
 from sbgm.generation import draw_batches
 from sbgm.measure import estimate, region_errors
-from sbgm.train.recipes import DATA_STD, Figure2
 
 N_SEEDS, SIGMAS = 5, (0.0, 20.0)
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from claims import Found, Measurement, claim, expected, reported
+from recipes import Training, timed
 from sbgm.checked import Batch, Count, NonNegative, Positive, checked
 from sbgm.data import load_images
 from sbgm.files import content_hash, load_tensors, save_tensors
@@ -21,7 +22,6 @@ from sbgm.losses import sliced_score_matching_loss
 from sbgm.measure import Estimate, estimate, records
 from sbgm.networks import ResNet
 from sbgm.noise import perturb
-from sbgm.train.recipes import Training, timed
 from sbgm.train.runs import Run, hardware
 from sbgm.training import Step, fit
 from sbgm.weights import load_built, save_weights

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from claims import Found, claim, declared, reported
+from recipes import DATA_STD, MixtureTraining, level_errors, train_mixture
 from sbgm import ConditionalMLP, annealed_langevin, final, paper_mixture
 from sbgm.generation import draw_batches
 from sbgm.measure import Estimate, component_stds, estimate, mode_weights
 from sbgm.theory import annealed_variance
-from sbgm.train.recipes import DATA_STD, MixtureTraining, level_errors, train_mixture
 
 N_SEEDS, N_CHAINS, N_ITERATIONS = 5, 12_800, 30_000
 OBJECTIVES = ("denoising", "sliced")

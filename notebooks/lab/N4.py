@@ -14,12 +14,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from claims import Found, Measurement, claim, expected, reported
+from recipes import DigitsTraining, sample_digits, train_digits
 from sbgm.checked import Count, checked
 from sbgm.data import load_images
 from sbgm.generation import draw_batches
 from sbgm.measure import frechet_distance, level_losses
 from sbgm.networks import ImageMLP
-from sbgm.train.recipes import DigitsTraining, sample_digits, train_digits
 from sbgm.training import n_parameters
 
 if TYPE_CHECKING:

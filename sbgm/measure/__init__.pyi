@@ -5,6 +5,7 @@ from . import inception as inception
 from . import judging as judging
 from . import records as records
 from . import scores as scores
+from .classifier import load_classifier as load_classifier
 from .distances import PRDC as PRDC
 from .distances import FeatureStatistics as FeatureStatistics
 from .distances import GaussianBaseline as GaussianBaseline

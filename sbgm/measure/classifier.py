@@ -84,7 +84,7 @@ class LeNet(DigitClassifier):
 
 @checked
 def load_classifier(path: FilePath = SHIPPED_CLASSIFIER) -> DigitClassifier:
-    """Load a classifier of `train_classifier`, in evaluation mode, its weights fixed.
+    """Load a classifier of digits, in evaluation mode, its weights fixed.
 
     Args:
         path: the file, or the name of one that ships: "mnist_classifier", in whose features distances are measured and

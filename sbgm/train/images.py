@@ -12,15 +12,14 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from sbgm.checked import Batch, Score, checked, count_from, one_of, unchecked
+from sbgm.checked import Batch, Count, Positive, Score, checked, count_from, one_of, unchecked
 from sbgm.data import Images, dequantise, load_images, random_flip
 from sbgm.files import content_hash
 from sbgm.losses import ncsn_loss
 from sbgm.measure import level_losses
 from sbgm.networks import ScoreNetwork
-from sbgm.noise import derived_generator
+from sbgm.noise import derived_generator, geometric_sigmas
 from sbgm.refinenet import RefineNet
-from sbgm.train.recipes import GeometricLadder
 from sbgm.train.runs import PartLoss, Run, TrainingSettings, make_accelerator, train
 from sbgm.training import Step
 from sbgm.weights import load_weights, weights_file
@@ -29,6 +28,7 @@ __all__ = [
     "DATA",
     "NCSN",
     "SCALES",
+    "GeometricLadder",
     "train_ncsn",
 ]
 
@@ -37,6 +37,23 @@ SCALES = ("laptop", "gpu", "paper")
 ORDER, PART, HELD_OUT = range(3)  # what a derived generator is for
 Accelerator = Any  # an accelerate.Accelerator; Accelerate is loaded where there is one
 Data, ScaleName = Annotated[str, one_of(DATA)], Annotated[str, one_of(SCALES)]
+
+
+@checked
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GeometricLadder:
+    """Noise levels σ_1 > … > σ_L whose neighbours have one ratio; the paper's for images unless told otherwise."""
+
+    sigma_max: Positive = field(default=1.0, metadata={"help": "the largest noise level, σ_1"})
+    sigma_min: Positive = field(default=0.01, metadata={"help": "the smallest noise level, σ_L"})
+    n_levels: Count = field(default=10, metadata={"help": "L, noise levels of the geometric ladder"})
+
+    @property
+    def sigmas(self) -> Tensor:
+        """The ladder σ_1 > … > σ_L as a float32 tensor, or the one level σ_L where n_levels is 1 (Appendix C.1)."""
+        if self.n_levels == 1:
+            return torch.tensor([self.sigma_min])
+        return geometric_sigmas(self.sigma_max, self.sigma_min, self.n_levels)
 
 
 @checked

@@ -9,12 +9,12 @@ from matplotlib.figure import Figure
 import claims
 import I5
 from I5 import N_SHEET, constant_pixels, measure_cell, noise_on_constant_pixels
+from recipes import sample_digits
 from sbgm import annealed_langevin, final, geometric_sigmas, plots
 from sbgm.data import load_images
 from sbgm.measure import Measured
 from sbgm.measure.records import Cell, StepMap
 from sbgm.theory import langevin_variance, noise_ratio, variance_ratio
-from sbgm.train import sample_digits
 from sbgm.weights import load_network
 from seeds import seeded
 

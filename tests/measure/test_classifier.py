@@ -3,12 +3,11 @@
 import pytest
 import torch
 
+from recipes import ClassifierTraining, accuracy, not_digits, shifted, train_classifier
 from sbgm.data import load_images, load_labels
 from sbgm.files import read_facts
 from sbgm.measure import confident_share, in_batches
-from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, DigitClassifier, LeNet
-from sbgm.train import ClassifierTraining, load_classifier, train_classifier
-from sbgm.train.recipes import accuracy, not_digits, shifted
+from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, DigitClassifier, LeNet, load_classifier
 from sbgm.training import n_parameters
 from sbgm.weights import weights_file
 from seeds import seeded

@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 import torch
 
+from recipes import SHIPPED, MixtureTraining, level_errors, load_shipped, train_mixture
 from sbgm import ConditionalMLP, EnergyMLP, geometric_sigmas, paper_mixture
 from sbgm.files import load_tensors, read_facts
-from sbgm.train import SHIPPED, MixtureTraining, level_errors, load_shipped, train_mixture
 from sbgm.weights import weights_file, weights_folder
 from seeds import seeded
 from ship_weights import ship

@@ -7,12 +7,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from recipes import SHIPPED, DigitsTraining, sample_digits, train_digits, untrained
 from sbgm import geometric_sigmas, load_images, load_network, ncsn_loss
 from sbgm.files import read_facts
 from sbgm.measure import frechet_distance, level_losses
 from sbgm.samplers import annealed_langevin, final
-from sbgm.train import SHIPPED, DigitsTraining, sample_digits, train_digits
-from sbgm.train.recipes import untrained
 from sbgm.weights import weights_folder
 from seeds import seeded
 from ship_weights import on_digits, ship

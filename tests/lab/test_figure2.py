@@ -6,9 +6,9 @@ import statistics
 import pytest
 import torch
 
+from recipes import Figure2, train_figure2
 from sbgm import MLP, load_weights, paper_mixture, plots
 from sbgm.measure import fisher_divergence, region_errors
-from sbgm.train import Figure2, train_figure2
 from sbgm.weights import weights_file
 from seeds import seeded
 

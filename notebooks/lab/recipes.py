@@ -6,7 +6,7 @@ import functools
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import KW_ONLY, field
+from dataclasses import KW_ONLY
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -33,11 +33,12 @@ from sbgm.distributions import GaussianMixture
 from sbgm.generation import uniform_start
 from sbgm.losses import ncsn_loss, score_matching_loss, sliced_score_matching_loss
 from sbgm.measure import in_batches, relative_squared_error
-from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, DigitClassifier, LeNet, load_classifier
+from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, DigitClassifier, LeNet
 from sbgm.measure.distances import shuffled_blocks
 from sbgm.networks import ConditionalMLP, EnergyMLP, ImageMLP
-from sbgm.noise import geometric_sigmas, perturb
+from sbgm.noise import perturb
 from sbgm.samplers import annealed_langevin, final
+from sbgm.train.images import GeometricLadder
 from sbgm.training import Step, fit_score
 from sbgm.weights import load_built, weights_folder
 
@@ -48,13 +49,11 @@ __all__ = [
     "ClassifierTraining",
     "DigitsTraining",
     "Figure2",
-    "GeometricLadder",
     "MixtureTraining",
     "Training",
     "accuracy",
     "direction_errors",
     "level_errors",
-    "load_classifier",
     "load_shipped",
     "not_digits",
     "sample_digits",
@@ -122,23 +121,6 @@ def timed(steps: Iterator[Step]) -> tuple[list[float], int]:
     start = time.perf_counter()
     losses = [step.loss for step in steps]
     return losses, round(time.perf_counter() - start)
-
-
-@checked
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class GeometricLadder:
-    """Noise levels σ_1 > … > σ_L whose neighbours have one ratio; the paper's for images unless told otherwise."""
-
-    sigma_max: Positive = field(default=1.0, metadata={"help": "the largest noise level, σ_1"})
-    sigma_min: Positive = field(default=0.01, metadata={"help": "the smallest noise level, σ_L"})
-    n_levels: Count = field(default=10, metadata={"help": "L, noise levels of the geometric ladder"})
-
-    @property
-    def sigmas(self) -> Tensor:
-        """The ladder σ_1 > … > σ_L as a float32 tensor, or the one level σ_L where n_levels is 1 (Appendix C.1)."""
-        if self.n_levels == 1:
-            return torch.tensor([self.sigma_min])
-        return geometric_sigmas(self.sigma_max, self.sigma_min, self.n_levels)
 
 
 # --- the mixture: Fig. 2's perceptron, and noise conditional networks -------------------------------------------------

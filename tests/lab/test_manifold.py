@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
+from recipes import Circle, CircleTraining, direction_errors, train_on_circle
 from sbgm import MLP, score_matching_loss
 from sbgm.measure import estimate
-from sbgm.train import Circle, CircleTraining, direction_errors, train_on_circle
 from seeds import seeded
 
 
