@@ -791,21 +791,21 @@ def _watched(
         step_size: ε or h, where the sampler has one.
         bound: on it, in words. On a ladder it is that of steps of size ε σ_i²/σ_L².
     """
-    largest = math.nan
-    if ladder:
-        noise = ladder[0]
-        if step_size is not None:
-            largest = largest_stable_step(ladder, variance=0.0)
-            bound = f"the bound for data of variance v is 4σ_L²(1 + v/σ_1²), here {largest:g} × (1 + v/{noise**2:g})"
-    limit, together = _growth_limit(x, noise), LOOK_EVERY["cpu" if x.device.type == "cpu" else "elsewhere"]
+    limit = _growth_limit(x, ladder[0] if ladder else noise)
+    together = LOOK_EVERY["cpu" if x.device.type == "cpu" else "elsewhere"]
     unseen: list[State] = []  # with the largest entry in place of x
 
     def look() -> None:
         for state, size in zip(unseen, torch.stack([state.x for state in unseen]).tolist(), strict=True):
             if not (size <= limit and size < math.inf):  # which a NaN fails too
                 place = f"level {state.level} of {len(ladder)} (sigma = {state.sigma:g}), " if ladder else ""
+                largest, known = math.nan, bound
+                if ladder and step_size is not None:
+                    largest = largest_stable_step(ladder, variance=0.0)
+                    known = f"the bound for data of variance v is 4σ_L²(1 + v/σ_1²), here {largest:g} × "
+                    known += f"(1 + v/{ladder[0] ** 2:g})"
                 too_large = (
-                    bound and f"Unless the score is wrong there, step_size = {step_size:g} is too large: {bound}"
+                    known and f"Unless the score is wrong there, step_size = {step_size:g} is too large: {known}"
                 )
                 raise SamplerDivergedError(
                     f"{sampler} diverged at {place}step {state.step}: the state is no longer finite, or beyond 10⁶ "
