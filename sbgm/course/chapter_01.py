@@ -19,7 +19,7 @@ def gaussian_score(trial: Trial) -> None:
 
     x is (B, D), mean is (D,), std is a float; the score has x's shape.
     """
-    for shape, dtype in in_both_precisions(((6, 2), (5, 1), (3, 4))):
+    for shape, dtype in in_both_precisions(((6, 3), (5, 1), (3, 2))):
         std = trial.uniform(0.4, 0.8)
         mean = trial.randn(shape[1], dtype=dtype)
         x = mean + std * trial.randn(*shape, dtype=dtype)
@@ -41,6 +41,8 @@ def gaussian_score(trial: Trial) -> None:
                 "the wrong way round: is a narrow Gaussian's score steeper than a wide one's, or flatter?":
                     right * std**4,
                 "off by a factor 2: what becomes of the exponent's ½ when its square is differentiated?": right / 2,
+                "D times too long: is something added up over the coordinates? Each has a component of its own":
+                    shape[1] * right,
                 "twice too long: has the exponent's ½ gone missing?": 2 * right,
                 "the mean is lost: where should the score vanish?": -x / std**2,
                 "this is the log-density, coordinate by coordinate; a score is its gradient":
@@ -66,43 +68,46 @@ def _(x, mean, std):
 
 @exercise("1.4", minutes=15)
 def mixture_score(trial: Trial) -> None:
-    """`mixture_score(x, weights, means, sigma)`: ∇ log q_σ of a mixture of unit-variance Gaussians, § 2.1.1.
+    """`mixture_score(x, weights, means, std)`: ∇ log p of the mixture Σ_k π_k N(μ_k, std² I), § 3.2.
 
-    x is (B, D), weights (K,), means (K, D), the noise σ ≥ 0 a float; the score has x's shape, and must be right far
-    from the modes too.
+    x is (B, D), weights (K,), means (K, D), std a float; the score has x's shape, and must be right far from the modes
+    too.
     """
-    for (n_components, dim, sigma), dtype in in_both_precisions(((2, 2, 0.4), (3, 1, 0.6), (4, 3, 0.5), (2, 3, 0.0))):
-        sigma = sigma + trial.uniform(-0.1, 0.1) if sigma else 0.0
+    for (n_components, dim, std), dtype in in_both_precisions(((2, 2, 0.6), (3, 1, 1.2), (4, 3, 0.7), (2, 3, 1.1))):
+        std = std + trial.uniform(-0.08, 0.08)
         weights = torch.tensor([1.0, 2.5, 0.7, 1.6], dtype=dtype)[:n_components]
         weights = weights / weights.sum()
         means, x = 1.5 * trial.randn(n_components, dim, dtype=dtype), 1.5 * trial.randn(7, dim, dtype=dtype)
-        right, mistakes = _mixture_scores(x.double(), weights.double(), means.double(), sigma)
+        right, mistakes = _mixture_scores(x.double(), weights.double(), means.double(), std)
         mistakes = {sentence: wrong.to(dtype) for sentence, wrong in mistakes.items()}
-        trial.expect(right.to(dtype), x, weights, means, sigma, mistakes=mistakes)
+        trial.expect(right.to(dtype), x, weights, means, std, mistakes=mistakes)
 
         far = _far_points(trial, means.double()).to(dtype)
-        right = _mixture_score(far.double(), weights.double(), means.double(), 1 + sigma**2).to(dtype)
-        answer = trial.answer(right, far, weights, means, sigma)
-        compare(
-            answer,
-            right,
-            {
-                "right near the modes, NaN or infinite far from them: what is exp(−1500) on a computer, and what do "
-                "you divide by it?": not bool(answer.isfinite().all()),
-                "right near the modes, but zero at some points far from them: what is exp(−1500) on a computer?":
-                    bool((answer == 0).all(dim=-1).any()),
-            },
-            "far from the modes your answer",
-        )  # fmt: skip
+        right = _mixture_score(far.double(), weights.double(), means.double(), std**2).to(dtype)
+        _compare_far(trial.answer(right, far, weights, means, std), right, "modes")
 
 
 @mixture_score.lends
-def _(x, weights, means, sigma):
-    variance = 1 + sigma**2
-    offsets = means - x[:, None]  # (B, K, D)
-    exponents = weights.log() - offsets.square().sum(dim=2) / (2 * variance)
-    responsibility = torch.softmax(exponents, dim=1)
-    return (responsibility[:, :, None] * offsets).sum(dim=1) / variance
+def _(x, weights, means, std):
+    offsets = means - x[:, None]  # μ_k − x: (B, K, D)
+    exponents = weights.log() - offsets.square().sum(dim=2) / (2 * std**2)
+    responsibility = torch.softmax(exponents, dim=1)  # r_k(x): (B, K)
+    return (responsibility[:, :, None] * offsets).sum(dim=1) / std**2
+
+
+def _compare_far(answer: Tensor, right: Tensor, of: str) -> None:
+    """Compare far from all modes, or data, where naive exponentials are all zero."""
+    compare(
+        answer,
+        right,
+        {
+            f"right near the {of}, NaN or infinite far from them: what is exp(−1500) on a computer, and what do you "
+            "divide by it?": not bool(answer.isfinite().all()),
+            f"right near the {of}, but zero at some points far from them: what is exp(−1500) on a computer?":
+                bool((answer == 0).all(dim=-1).any()),
+        },
+        f"far from the {of} your answer",
+    )  # fmt: skip
 
 
 def _mixture_score(x: Tensor, weights: Tensor, means: Tensor, variance: float, width: float = 0.0) -> Tensor:
@@ -112,9 +117,9 @@ def _mixture_score(x: Tensor, weights: Tensor, means: Tensor, variance: float, w
     return (exponents.softmax(dim=1)[:, :, None] * offsets).sum(dim=1) / variance
 
 
-def _mixture_scores(x: Tensor, weights: Tensor, means: Tensor, sigma: float) -> tuple[Tensor, dict[str, Tensor]]:
+def _mixture_scores(x: Tensor, weights: Tensor, means: Tensor, std: float) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the right scores at x, (B, D), and those that known mistakes lead to."""
-    variance = 1 + sigma**2
+    variance = std**2
     right = _mixture_score(x, weights, means, variance)
     offsets = means - x[:, None]
     squares = offsets.square().sum(dim=2)
@@ -129,16 +134,13 @@ def _mixture_scores(x: Tensor, weights: Tensor, means: Tensor, sigma: float) -> 
 
     return right, {
         "the sign is wrong: do the means pull, or push?": -right,
-        "the noise is lost: this is the score without it": with_variance(1.0),
-        "there is no noise in what the pulls are divided by, only in the responsibilities":
-            with_variance(1.0, variance),
-        "the noise is in the pulls only: does it not widen the components in the responsibilities too?":
+        "std is lost: this is right for components of standard deviation 1 only": with_variance(1.0),
+        "std is in the responsibilities only: does a narrow component not pull harder?": with_variance(1.0, variance),
+        "std is in the pulls only: does it not say, too, how probable a component is at the point?":
             with_variance(variance, 1.0),
-        "only the noise is counted: how wide are the components before it?": with_variance(sigma**2 or math.nan),
-        "σ is added to a variance: is σ one?": with_variance(1 + sigma),
-        "the standard deviations are added: what adds up when independent numbers are added?":
-            with_variance((1 + sigma) ** 2),
-        "divided by a standard deviation, not by a variance": with_variance(math.sqrt(variance), variance),
+        "std stands where the variance belongs, twice": with_variance(std),
+        "the pulls are divided by a standard deviation, not by a variance": with_variance(std, variance),
+        "the exponent in the responsibilities is divided by 2 std, not by 2 std²": with_variance(variance, std),
         "the exponent in the responsibilities lacks its ½": with_variance(variance, variance / 2),
         "the weights are lost": weighted((-squares / (2 * variance)).softmax(dim=1)),
         "the weights enter an exponent as they are: exp of what gives π?":
@@ -219,3 +221,58 @@ def log_ratio(trial: Trial) -> None:
 def _(score, a, b):
     path = a + torch.linspace(0, 1, 501, dtype=a.dtype)[:, None] * (b - a)  # from a to b, (501, D)
     return torch.trapezoid(score(path) @ (b - a), dx=1 / 500)
+
+
+@exercise("1.6", minutes=10)
+def mean_arrow(trial: Trial) -> None:
+    """`mean_arrow(x_noisy, data, sigma)`: the mean of (x − x̃)/σ² over the possible origins x of each x̃.
+
+    x_noisy is (B, D), data (N, D), sigma a float; the result has x_noisy's shape, and must be right far from the data
+    too.
+    """
+    for (n_noisy, n_data, dim), dtype in in_both_precisions(((6, 4, 2), (5, 7, 1), (4, 4, 3))):
+        sigma = trial.uniform(0.6, 0.8)
+        data = 1.2 * trial.randn(n_data, dim, dtype=dtype)
+        x_noisy = 1.2 * trial.randn(n_noisy, dim, dtype=dtype)
+        arrows = data.double() - x_noisy.double()[:, None]
+        squares = arrows.square().sum(dim=2)
+        fit = -squares / (2 * sigma**2)
+
+        def mean_by(weights, arrows=arrows, sigma=sigma):
+            return (weights[:, :, None] * arrows).sum(dim=1) / sigma**2
+
+        right = mean_by(fit.softmax(dim=1))
+        mistakes = {
+            "the arrows point from the candidates to the noisy point: they should point back": -right,
+            "this is the mean arrow itself: it still has to be divided by σ²": right * sigma**2,
+            "divided by σ, not by σ²": right * sigma,
+            "multiplied by σ² where it should be divided": right * sigma**4,
+            "this is the mean origin: the arrow to it, divided by σ², is asked for": right * sigma**2 + x_noisy,
+            "all candidates count alike: a near one is a likelier origin": mean_by(torch.full_like(fit, 1 / n_data)),
+            "only the nearest candidate counts: the others do too, by their probability":
+                mean_by((squares == squares.amin(dim=1, keepdim=True)).double()),
+            "the ½ is missing: a Gaussian's exponent is −‖x − x̃‖²/(2σ²)": mean_by((2 * fit).softmax(dim=1)),
+            "the exponent holds 2σ where 2σ² belongs": mean_by((sigma * fit).softmax(dim=1)),
+            "σ is not in the probabilities: the less noise, the less a far candidate counts":
+                mean_by((-squares / 2).softmax(dim=1)),
+            "the distances in the exponent are not squared": mean_by((-squares.sqrt() / (2 * sigma**2)).softmax(dim=1)),
+            "the farthest candidates count most: is a minus sign missing?": mean_by((-fit).softmax(dim=1)),
+            "the probabilities add up to 1 over the noisy points: they should do so over the candidates":
+                mean_by(fit.softmax(dim=0)),
+            "the probabilities do not add up to 1": mean_by(fit.exp()),
+            "the arrows are added: their mean is asked for": mean_by(torch.ones_like(fit)),
+        }  # fmt: skip
+        mistakes = {sentence: wrong.to(dtype) for sentence, wrong in mistakes.items()}
+        trial.expect(right.to(dtype), x_noisy, data, sigma, mistakes=mistakes)
+
+        far = _far_points(trial, data.double()).to(dtype)
+        weights = torch.full((n_data,), 1 / n_data, dtype=torch.float64)
+        right = _mixture_score(far.double(), weights, data.double(), sigma**2).to(dtype)
+        _compare_far(trial.answer(right, far, data, sigma), right, "data")
+
+
+@mean_arrow.lends
+def _(x_noisy, data, sigma):
+    arrows = data - x_noisy[:, None]  # to each candidate: (B, N, D)
+    posterior = torch.softmax(-arrows.square().sum(dim=2) / (2 * sigma**2), dim=1)  # p(x | x̃): (B, N)
+    return (posterior[:, :, None] * arrows).sum(dim=1) / sigma**2

@@ -1,5 +1,6 @@
 from .chapter_01 import gaussian_score as gaussian_score
 from .chapter_01 import log_ratio as log_ratio
+from .chapter_01 import mean_arrow as mean_arrow
 from .chapter_01 import mixture_score as mixture_score
 from .chapter_02 import dsm_loss as dsm_loss
 from .chapter_02 import dsm_target as dsm_target

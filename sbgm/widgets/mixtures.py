@@ -60,7 +60,7 @@ def score_field_explorer(mixture: GaussianMixture | None = None) -> FigureExplor
     figure, (ax,) = panels(5.2, 4.8, 1)
     density = plots.draw_density(ax, plots.density_values(mixture), vmin=0, vmax=1, animated=True)
     field = plots.draw_field(ax, points, mixture.score(points), animated=True)
-    ax.set(**PLANE, title=r"density $q_\sigma$, and $(1 + \sigma^2)$ times its score")
+    ax.set(**PLANE, title=r"density $q_\sigma$, and its score times $(1 + \sigma^2)/10$")
 
     def update(sigma: float) -> str:
         _shade(density, plots.density_values(mixture, sigma))

@@ -58,6 +58,8 @@ NAMED = {
     ("gaussian_score", "half the square of each coordinate"): "a score is its gradient",
     ("gaussian_score", "the log-density in every coordinate"): "a score is its gradient",
     ("gaussian_score", "^ for a power"): r"write x\*\*2",
+    ("gaussian_score", "summed over the coordinates"): "D times too long",
+    ("gaussian_score", "½ missing"): "twice too long",
     ("train_score", "not told σ"): "is the network given σ",
     ("train_score", "divided by σ, and not told it"): "give the network σ as an input, too",
 }
