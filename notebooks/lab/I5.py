@@ -142,11 +142,10 @@ def i5_measurements(step_map: StepMap, name: str) -> list[Measurement]:
     harmed = [c for c in cells if c.predicted > HIGH]
     worst, worst_harmed = (max(group, key=lambda c: c.distance) for group in (harmless, harmed))
     return [
-        expected(  # the factor is ours: the paper says "robust", and shows images
+        expected(
             f"{name}: worst of {len(harmless)} cells of ratio ≤ {LOW}, over the best",
             ratio(worst.estimate, best.estimate),
             high=WITHIN,
-            yardstick=True,
         ),
         expected(
             f"{name}: worst of {len(harmed)} of ratio > {HIGH}, over the worst of those",

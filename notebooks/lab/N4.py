@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from claims import Found, Measurement, claim, expected, reported
+from claims import Found, Measurement, claim, declared, reported
 from recipes import DigitsTraining, sample_digits, train_digits
 from sbgm.checked import Count, checked
 from sbgm.data import load_images
@@ -107,8 +107,8 @@ def measure(folder: Path, iterations: Count = 3_000) -> Found:
 def n4_measurements(rows: Sequence[NetworkRow], late_rows: Sequence[NetworkRow]) -> list[Measurement]:
     """The measurements of N4 on the networks; what is only reported has no interval."""
     return [
-        expected("rank correlation, held-out loss and distance to held-out digits", _agreement(rows), low=0.8),
-        expected("networks", len(rows), low=8, yardstick=True),
+        declared("N4", "rank correlation, held-out loss and distance to held-out digits", _agreement(rows)),
+        declared("N4", "networks", len(rows)),
         reported("rank correlation, distance to training digits", _agreement(rows, "frechet_train")),
         reported(f"the same among {len(late_rows)} late checkpoints of one run", _agreement(late_rows)),
         reported("largest over smallest distance, networks", _spread(rows)),

@@ -194,7 +194,8 @@ class Measurement:
         kind: "expected", "guard" or "reported": see the functions of these names.
         label, value, se: what was measured; se is None for a number without sampling error.
         low, high: the interval; infinite on both sides for what is only reported.
-        yardstick: whether missing the interval says that our way to measure failed, not the paper's statement.
+        yardstick: whether missing the interval says that our way to measure failed, not the paper's statement: it is a
+            `Bound.control`.
     """
 
     kind: Annotated[str, one_of(KINDS)]
@@ -251,26 +252,27 @@ def expected(
     low: float = -math.inf,
     high: float = math.inf,
     se: float | None = None,
-    yardstick: bool = False,
 ) -> Measurement:
     """A number and the interval that it was expected in before the first measurement; see `Measurement`.
 
     Args:
-        label, low, high, yardstick: see `Measurement`.
+        label, low, high: see `Measurement`.
         value: the number, or an estimate, which brings its standard error.
         se: the standard error of a plain number, if it has one.
     """
-    return Measurement("expected", label, *_with_error(value, se, low, high), yardstick)
+    return Measurement("expected", label, *_with_error(value, se, low, high))
 
 
 def declared(claim_id: str, label: str, value: float | Estimated, *, se: float | None = None) -> Measurement:
-    """A number, and the bound that `claims.toml` declared for its new measurement.
+    """A number, and the bound that `claims.toml` declares for it; see `expected`.
 
     Raises:
-        KeyError: it declared none of this label.
+        KeyError: it declares none of this label.
     """
-    bound = claims()[claim_id].anew[label]
-    return expected(label, value, low=bound.low, high=bound.high, se=se, yardstick=bound.control)
+    claim = claims()[claim_id]
+    bound = {**claim.bounds, **claim.anew}[label]
+    found = expected(label, value, low=bound.low, high=bound.high, se=se)
+    return dataclasses.replace(found, yardstick=bound.control)
 
 
 def guard(
@@ -367,7 +369,7 @@ def word(measurements: Sequence[Measurement], *, narrower: str = "", granted: st
     """The status that the expected measurements bear, the first that fits.
 
     1. *not reproduced*: one misses its interval, all of its value ± 2 se;
-    2. *inconclusive*: one straddles a bound, or misses one that is our own yardstick;
+    2. *inconclusive*: one straddles a bound, or misses that of a control;
     3. what is granted in words: *reported* or *waits for a GPU*; *reported* also where nothing was expected;
     4. *reproduced in part*, if the measurement is narrower than the statement;
     5. *reproduced*.

@@ -174,7 +174,7 @@ def good(**changes):
 
 
 def failing(**changes):
-    return [c.label for c in I8.i8_measurements(good(**changes), sigma_min=0.01) if not c.holds]
+    return [c.label for c in I8.i8_measurements(good(**changes)) if not c.holds]
 
 
 def test_what_is_expected_is_what_the_ledger_says():
@@ -201,7 +201,7 @@ def test_what_is_expected_is_what_the_ledger_says():
 def test_shares_and_ratios_have_standard_errors_over_images():
     kept = torch.ones(3, 2, 20, dtype=torch.bool)
     kept[0, 0, :4] = False
-    by_label = {c.label: c for c in I8.i8_measurements(good(kept=kept), sigma_min=0.01)}
+    by_label = {c.label: c for c in I8.i8_measurements(good(kept=kept))}
     share = by_label["right-half: class kept"]
     assert share.value == pytest.approx(0.9)
     assert share.se == pytest.approx(0.2 / math.sqrt(2) / math.sqrt(2))  # of .8 and 1
@@ -225,7 +225,7 @@ def test_a_record_names_its_networks_and_rests_on_its_file(small, weights, tmp_p
         f"--claim I8 --n-images 2 --n-steps 30 --step-size 3e-05 --weights {weights}"
     )
     kept = load_tensors(claims.attached_file(record))[0]
-    again = I8.i8_measurements(kept, sigma_min=record.facts["sigma_min"])
+    again = I8.i8_measurements(kept)
     assert [c.value for c in again] == pytest.approx([c.value for c in record.measurements])
     assert kept["fills"].dtype == torch.uint8
     assert kept["fills"].shape == (3, 2, 6, 1, 28, 28)
@@ -266,7 +266,7 @@ def test_faces_are_measured_beside_digits_in_numbers_alone(faces, small, weights
     kept = load_tensors(claims.attached_file(record))[0]
     parts = {name.removeprefix(I8.FACES): value for name, value in kept.items() if name.startswith(I8.FACES)}
     assert set(parts) == {"masks", "changed", "known_miss", "spread", "miss", "others"}  # no photograph, and no fill
-    again = I8.i8_measurements(parts, sigma_min=0.01, of=I8.FACES)
+    again = I8.i8_measurements(parts, of=I8.FACES)
     assert [(m.label, m.value) for m in again] == [(m.label, m.value) for m in of_faces]
     assert [m.label for m in of_faces] == [f"faces, {m.label}" for m in digits if "class" not in m.label]
     assert all(m.holds for m in of_faces)
