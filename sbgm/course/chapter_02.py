@@ -43,6 +43,11 @@ def dsm_target(trial: Trial) -> None:
         )  # fmt: skip
 
 
+@dsm_target.lends
+def _(x, x_noisy, sigma):
+    return -(x_noisy - x) / sigma**2
+
+
 @exercise("2.5", minutes=10)
 def dsm_loss(trial: Trial) -> None:
     """`dsm_loss(score, x, sigma, z)`: denoising score matching (Eq. 2), ½E‖s(x̃, σ) + (x̃ − x)/σ²‖², x̃ = x + σz.
@@ -86,6 +91,12 @@ def dsm_loss(trial: Trial) -> None:
             },
         )  # fmt: skip
         trial.expect_gradients(loss, score, x, sigma, z)
+
+
+@dsm_loss.lends
+def _(score, x, sigma, z):
+    residual = score(x + sigma * z, sigma) + z / sigma
+    return 0.5 * residual.flatten(1).square().sum(dim=1).mean()
 
 
 @exercise("2.2", minutes=15)
@@ -143,3 +154,12 @@ def sliced_loss(trial: Trial) -> None:
                     lambda score, x, sigma, v: 0.5 * score(x, sigma).square().flatten(1).sum(dim=1).mean(),
             },
         )  # fmt: skip
+
+
+@sliced_loss.lends
+def _(score, x, sigma, v):
+    x = x.detach().requires_grad_()
+    s = score(x, sigma)
+    (gradient,) = torch.autograd.grad((v * s).sum(), x, create_graph=True)
+    curvature = (gradient * v).flatten(1).sum(dim=1)
+    return (curvature + 0.5 * s.flatten(1).square().sum(dim=1)).mean()

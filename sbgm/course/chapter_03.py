@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from sbgm.course.calls import LogProbOf, MixtureField
@@ -27,6 +29,12 @@ def langevin_step(trial: Trial) -> None:
         compare_law(trial.runs(x, target, x, step_size), Law(mean, step_size), mistakes)
 
 
+@langevin_step.lends
+def _(score, x, step_size, generator):
+    z = torch.randn(x.shape, generator=generator, dtype=x.dtype)
+    return x + step_size / 2 * score(x) + math.sqrt(step_size) * z
+
+
 @exercise("3.3", minutes=10)
 def largest_stable_step(trial: Trial) -> None:
     """`largest_stable_step(stds)`: the ε at which Langevin dynamics on N(0, diag(stds²)) begins to diverge.
@@ -49,6 +57,11 @@ def largest_stable_step(trial: Trial) -> None:
                     4 * (stds**2).mean(),
             },
         )  # fmt: skip
+
+
+@largest_stable_step.lends
+def _(stds):
+    return 4 * stds.min() ** 2
 
 
 @exercise("3.4", minutes=15)
@@ -92,3 +105,11 @@ def log_acceptance(trial: Trial) -> None:
                     - log_q(y, x),
             },
         )  # fmt: skip
+
+
+@log_acceptance.lends
+def _(log_prob, score, x, y, step_size):
+    def log_q(b, a):  # up to a constant, which cancels
+        return -(b - a - step_size / 2 * score(a)).square().sum(dim=1) / (2 * step_size)
+
+    return log_prob(y) + log_q(x, y) - log_prob(x) - log_q(y, x)

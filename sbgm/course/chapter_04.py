@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sbgm.course.calls import Descent, MixtureField, Seed
 from sbgm.course.exercise import (
@@ -59,6 +59,11 @@ def geometric_ladder(trial: Trial) -> None:
         )  # fmt: skip
 
 
+@geometric_ladder.lends
+def _(sigma_max, sigma_min, n_levels):
+    return sigma_max * (sigma_min / sigma_max) ** (torch.arange(n_levels) / (n_levels - 1))
+
+
 @exercise("4.2", minutes=5)
 def step_sizes(trial: Trial) -> None:
     """`step_sizes(epsilon, sigmas)`: the step size α_i of every level (Algorithm 1).
@@ -98,6 +103,11 @@ def step_sizes(trial: Trial) -> None:
         )  # fmt: skip
 
 
+@step_sizes.lends
+def _(epsilon, sigmas):
+    return epsilon * (sigmas / sigmas[-1]) ** 2
+
+
 @exercise("4.3", minutes=15)
 def annealed_langevin(trial: Trial) -> None:
     """`annealed_langevin(score, x, sigmas, epsilon, n_steps, generator)`: Algorithm 1, from x to the last level's end.
@@ -120,6 +130,16 @@ def annealed_langevin(trial: Trial) -> None:
         compare_law(runs - mean, law, mistakes, "your chains")
 
 
+@annealed_langevin.lends
+def _(score, x, sigmas, epsilon, n_steps, generator):
+    for sigma in sigmas.tolist():
+        alpha = epsilon * sigma**2 / float(sigmas[-1]) ** 2
+        for _ in range(n_steps):
+            z = torch.randn(x.shape, generator=generator, dtype=x.dtype)
+            x = x + alpha / 2 * score(x, sigma) + math.sqrt(alpha) * z
+    return x
+
+
 def _laws(
     start: Tensor, variance: float, sigmas: list[float], epsilon: float, n_steps: int
 ) -> tuple[Law, dict[str, Law]]:
@@ -135,6 +155,7 @@ def _laws(
     up = sigmas[::-1]
     alphas_up = [epsilon * (sigma / first) ** 2 for sigma in up]
     one_step = [ChainStep(alphas[-1] / 2, alphas[-1], last)]
+    unkicked = ChainStep(alphas[-1] / 2, 0.0, last)
     wrong = {
         "the drift is twice what it should be": levels(drift=1.0),
         "the drift has the wrong sign: a step goes up the density": levels(drift=-0.5),
@@ -161,6 +182,10 @@ def _laws(
         "the score is that of the level before: step size and score belong to one level":
             levels(at=[first, *sigmas[:-1]]),
         "the score is not told σ": levels(at=[0.0] * len(sigmas)),
+        "the score is told the level's number, from 0, where it should be told σ":
+            levels(at=[float(i) for i in range(len(sigmas))]),
+        "the score is told the level's number, from 1, where it should be told σ":
+            levels(at=[float(i + 1) for i in range(len(sigmas))]),
         "this is what the last level does by itself: are all levels run, each from where the one before ended?":
             right[-1:],
         "this is what the first level does by itself: is the return inside the loop?": right[:1],
@@ -170,6 +195,7 @@ def _laws(
         "T times down the whole ladder: for how long does a chain stay at a level?":
             [[level[0] for level in right]] * n_steps,
         "the last step is lost: is the state returned, or stored, before it is updated?": [*right[:-1], right[-1][1:]],
+        "the last step has no kick: in Algorithm 1 every step has one": [*right[:-1], [*right[-1][:-1], unkicked]],
         "each level has a step too few": levels(n_steps=n_steps - 1),
         "each level has a step too many": levels(n_steps=n_steps + 1),
         "there is a step of denoising at the end; Algorithm 1 has none": [*right, [ChainStep(last**2, 0.0, last)]],
@@ -203,67 +229,121 @@ def train_score(trial: Trial) -> None:
     target = MixtureField(weights, means, torch.tensor([trial.uniform(0.35, 0.5) for _ in range(3)]))
     data, sigmas = target.sample(2000, generator=trial.generator), geometric_sigmas(8.0, 0.2, 8)
 
-    points = torch.cat([target.sample(POINTS, sigma, generator=trial.generator) for sigma in sigmas.tolist()])
+    # where the exact score is known, and where a network of x/√(16 + σ²) alone, as the hint scales x, sees one point
+    points = [target.sample(POINTS, sigma, generator=trial.generator) for sigma in sigmas.tolist()]
+    places = torch.randn(SCALED, 2, generator=trial.generator)
+    scaled = [math.sqrt(16 + sigma**2) * places for sigma in sigmas.tolist()]
+    asked = torch.cat([*points, *scaled])
     start = 16 * trial.rand(1000, 2, dtype=torch.float32) - 8
-    descent = Descent(points, start, sigmas, step_size=0.5 * 0.2**2, n_steps=50, seed=trial.integer(0, 2**31))
-    like = torch.cat([points.repeat(len(sigmas), 1), start])
+    descent = Descent(asked, start, sigmas, step_size=0.5 * 0.2**2, n_steps=50, seed=trial.integer(0, 2**31))
+    like = torch.cat([asked.repeat(len(sigmas), 1), start])
     answer = trial.answer(like, data, sigmas, Seed(trial.integer(0, 2**31)), descent)
-    scores, samples = answer[: -len(start)].reshape(len(sigmas), *points.shape), answer[-len(start) :]
+    scores, samples = answer[: -len(start)].reshape(len(sigmas), *asked.shape), answer[-len(start) :]
 
     refuse(not scores.isfinite().all(), "your score holds NaN or infinity: is the learning rate too large?")
-    try:
-        _refuse_scores(scores, points, target, sigmas)
-        refuse(
-            not samples.isfinite().all(),
-            "the chains of Algorithm 1 diverge with your score, which is far too large somewhere: what should it do "
-            "far from the data?",
-        )
-        _refuse_samples(samples, target, math.sqrt(0.2**2 / (1 - 0.5 / 4)))
-    except WrongAnswer:
-        before_division = scores * sigmas[:, None, None]
-        alike = (before_division - before_division[:1]).abs().max() < 1e-5 * before_division.abs().max()
-        refuse(alike, "your score is the same at every level up to the factor 1/σ: give the network σ as an input, too")
-        raise
+    _refuse_without_sigma(scores, sigmas)
+    own = [scores[i, i * POINTS : (i + 1) * POINTS] for i in range(len(sigmas))]
+    exact = [target.score(points[i], sigma) for i, sigma in enumerate(sigmas.tolist())]
+    _refuse_scores(torch.stack(own).double(), torch.stack(exact).double(), sigmas.double())
+    refuse(
+        not samples.isfinite().all(),
+        "the chains of Algorithm 1 diverge with your score, which is far too large somewhere: what should it do "
+        "far from the data?",
+    )
+    _refuse_samples(samples, target, math.sqrt(0.2**2 / (1 - 0.5 / 4)))
+
+
+@train_score.lends
+def _(data, sigmas, generator):
+    layers = nn.Sequential(nn.Linear(3, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU(), nn.Linear(64, 2))
+
+    def score(x, sigma):
+        sigma = torch.as_tensor(sigma, dtype=x.dtype).reshape(-1, 1).expand(len(x), 1)
+        return layers(torch.cat([x / (16 + sigma**2).sqrt(), sigma.log()], dim=1)) / sigma
+
+    n_steps = 500
+    optimizer = torch.optim.Adam(layers.parameters(), lr=2e-2)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_steps)
+    for _ in range(n_steps):
+        x = data[torch.randint(len(data), (1_000,), generator=generator)]
+        sigma = sigmas[torch.randint(len(sigmas), (1_000, 1), generator=generator)]
+        z = torch.randn(x.shape, generator=generator)
+        loss = ((sigma * score(x + sigma * z, sigma) + z) ** 2).sum(dim=1).mean() / 2  # Eq. 6
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    return score
 
 
 POINTS = 150  # of each level, at which a score is compared with the exact one
+SCALED = 40  # of each level, at which a score may be the same but for the factor 1/σ
 
 
-def _refuse_scores(scores: Tensor, points: Tensor, target: MixtureField, sigmas: Tensor) -> None:
-    """Raise WrongAnswer if scores (L, L·POINTS, 2) show a known mistake, by their fit to the exact ones by level."""
-    alike = (scores - scores[:1]).abs().max() < 1e-6 * scores.abs().max()
-    refuse(alike, "your score is the same at every level: is the network given σ?")
-    levels = range(len(sigmas))
-    found = torch.stack([scores[i, i * POINTS : (i + 1) * POINTS] for i in levels]).double()
-    places = points.unflatten(0, (len(sigmas), POINTS))
-    exact = torch.stack([target.score(places[i], float(sigmas[i])) for i in levels]).double()
+def _refuse_without_sigma(scores: Tensor, sigmas: Tensor) -> None:
+    """Raise WrongAnswer if scores (L, L·POINTS + L·SCALED, 2) come from a network that does not see σ."""
+
+    def alike(values: Tensor) -> bool:
+        return bool((values - values[:1]).abs().max() < 1e-5 * values.abs().max())
+
+    refuse(alike(scores), "your score is the same at every level: is the network given σ?")
+    noise = scores * sigmas[:, None, None]  # what a network gives that is divided by σ
+    scaled = noise[:, len(sigmas) * POINTS :].unflatten(1, (len(sigmas), SCALED))
+    refuse(
+        alike(noise) or alike(torch.stack([scaled[i, i] for i in range(len(sigmas))])),
+        "your network does not see σ, which only scales its input or its output: give it σ, or log σ, as an input, too",
+    )
+
+
+def _refuse_scores(found: Tensor, exact: Tensor, sigmas: Tensor) -> None:
+    """Raise WrongAnswer if scores (L, POINTS, 2) show a known mistake, by their fit to the exact ones at each level."""
     product, size, own = ((a * b).sum(dim=(1, 2)) for a, b in ((found, exact), (exact, exact), (found, found)))
     factor, cosine = product / size, product / (size * own).sqrt().clamp(min=1e-30)
-    error = ((found - exact) ** 2).sum(dim=(1, 2)) / size
+    error = ((found - exact) ** 2).sum(dim=(1, 2)) / size  # 1 for a score of zero
 
     refuse((cosine < -0.5).sum() > len(sigmas) / 2, "your score points away from the data: the target is −z/σ")
     if (cosine > 0.8).all():
-        u, v = sigmas.double().log(), factor.log()
-        power = float(((u - u.mean()) * (v - v.mean())).sum() / ((u - u.mean()) ** 2).sum())
-        for near, sentence in {
+        for power, sentence in {
             1: "your score is right times σ: a network that predicts −z has still to be divided by σ",
             2: "your score is right times σ²: a network that predicts x − x̃ has still to be divided by σ²",
             -1: "your score is right divided by σ: is it divided twice, or is the target −z/σ²?",
         }.items():
-            refuse(abs(power - near) < 0.25, sentence)
+            refuse(_even(factor / sigmas**power), sentence)
         times = float(factor.log().mean().exp())
-        refuse(not 0.7 < times < 1.4, f"your score is {times:.2g} times the right one at every level")
-    good, bad = (error < 0.3).tolist(), (error > 0.6).tolist()
-    only = f"at σ = {float(sigmas[good.index(True)]):.2g} only" if sum(good) == 1 else "at few levels only"
+        refuse(_even(factor) and not 0.7 < times < 1.4, f"your score is {times:.2g} times the right one at every level")
+
+    wrong, worst = error > 0.6, f"a relative squared error of {float(error.max()):.2g}"
     refuse(
-        0 < sum(good) <= 2 and sum(bad) >= len(sigmas) / 2,
-        f"your score is right {only}: is a level drawn for every example, from the whole ladder?",
+        wrong.sum() > len(sigmas) / 2 and (error > 0.3).all(),
+        f"your score is hardly better than zero at most levels, with {worst}: is the network trained long enough?",
     )
+    largest, smallest = f"σ = {float(sigmas[0]):.2g}", f"σ = {float(sigmas[-1]):.2g}"
+    at_large = f"your score is good at the small levels and has {worst} at the large ones"
+    if error[0] > 0.1 and error[0] > error[len(sigmas) // 2 :].max():
+        # without the weight all levels are trained, the large ones hardly: the error falls slowly from level to level
+        refuse(
+            0.25 < error[0] < 1.6 and error[2] > error[0] / 4 and error[3] > 0.05,
+            f"{at_large}: is each level's loss multiplied by σ²? With λ = 1 the small levels outweigh the large ones",
+        )
+        raise WrongAnswer(
+            f"{at_large}: are levels drawn from the whole ladder, from {largest} on, and each level's loss multiplied by σ²?"
+        )
     refuse(
-        sum(bad) > len(sigmas) / 2,
-        f"your score is hardly better than zero at most levels, with a relative squared error of "
-        f"{float(error.median()):.2g}: is the network trained long enough, on levels drawn from the whole ladder?",
+        error[:2].max() < 0.1 and factor[-1] < 0.7 and factor[-1] < factor[:-2].min(),
+        f"your score is right at {largest}, and at {smallest} only {float(factor[-1]):.2g} times the right one: scores "
+        f"grow as 1/σ. Does your network divide its output by σ? If so, train longer",
     )
+    listed = ", ".join(f"{float(sigma):.2g}" for sigma in sigmas[error > 0.35])
+    refuse(
+        listed,
+        f"your score is wrong at σ = {listed}, with {worst}, and better at the other levels: is a level drawn for "
+        f"every example, from the whole ladder? If so, train longer",
+    )
+
+
+def _even(factor: Tensor) -> bool:
+    """Whether positive numbers (L,) are the same up to a third."""
+    return bool(factor.max() < 1.35 * factor.min())
 
 
 def _refuse_samples(x: Tensor, target: MixtureField, noise: float) -> None:
@@ -274,8 +354,8 @@ def _refuse_samples(x: Tensor, target: MixtureField, noise: float) -> None:
     found, right = (" / ".join(f"{w:.2f}" for w in those.tolist()) for those in (shares, target.weights))
     refuse(
         (shares - target.weights).abs().max() > 0.14,
-        f"your samples' clusters have the shares {found}, and should have {right}: train longer, and let the learning "
-        "rate fall towards the end",
+        f"your samples' clusters have the shares {found}, and should have {right}: let the learning rate fall towards "
+        "the end of the training, or train longer",
     )
     stray = float((distance > 5 * widths[nearest]).double().mean())
     refuse(stray > 0.04, f"{stray:.0%} of your samples lie far from all data: {TOO_FLAT}")
@@ -285,4 +365,4 @@ def _refuse_samples(x: Tensor, target: MixtureField, noise: float) -> None:
     refuse(narrowest < 0.75, f"a cluster of your samples has {narrowest:.2g} times its width: is the score too large?")
 
 
-TOO_FLAT = "train longer; and since scores grow as 1/σ, let the network divide its output by σ"
+TOO_FLAT = "train longer, and let the learning rate fall towards the end"
