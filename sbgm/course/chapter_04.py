@@ -326,7 +326,8 @@ def _refuse_scores(found: Tensor, exact: Tensor, sigmas: Tensor) -> None:
             f"{at_large}: is each level's loss multiplied by σ²? With λ = 1 the small levels outweigh the large ones",
         )
         raise WrongAnswer(
-            f"{at_large}: are levels drawn from the whole ladder, from {largest} on, and each level's loss multiplied by σ²?"
+            f"{at_large}: are levels drawn from the whole ladder, from {largest} on, and is each level's loss "
+            "multiplied by σ²?"
         )
     refuse(
         error[:2].max() < 0.1 and factor[-1] < 0.7 and factor[-1] < factor[:-2].min(),
