@@ -123,6 +123,20 @@ def noise_passed_on(score, x, sigmas, epsilon, n_steps, generator):
     return anneal(score, x, sigmas, epsilon, n_steps, generator, noise=lambda x, a: a**0.5 * z.roll(next(step), dims=0))
 
 
+def no_last_kick(score, x, sigmas, epsilon, n_steps, generator):
+    steps = itertools.count(1)
+    last = n_steps * len(sigmas)
+    return anneal(
+        score,
+        x,
+        sigmas,
+        epsilon,
+        n_steps,
+        generator,
+        noise=lambda x, a: a**0.5 * normal(x, generator) if next(steps) < last else 0.0,
+    )
+
+
 def seeded_inside(score, x, sigmas, epsilon, n_steps, generator):
     return anneal(score, x, sigmas, epsilon, n_steps, torch.Generator().manual_seed(0))
 
@@ -192,24 +206,24 @@ def with_score_at(level):
 
 
 class Net(nn.Module):
-    """A small network of x and log σ, divided by σ; or one of x alone, divided by σ or not."""
+    """A small network of x, scaled by its size at σ, and log σ, divided by σ; any of the three can be left out."""
 
-    def __init__(self, *, width=64, told=True, divided=True):
+    def __init__(self, *, width=64, scaled=True, told=True, divided=True):
         super().__init__()
-        self.told, self.divided = told, divided
+        self.scaled, self.told, self.divided = scaled, told, divided
         layers = [nn.Linear(3, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 2)]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x, sigma):
         sigma = torch.as_tensor(sigma, dtype=x.dtype).reshape(-1, 1).expand(len(x), 1)
-        if not self.told:
-            return self.layers(torch.cat([x / 4, 0 * sigma], dim=1)) / (sigma if self.divided else 1)
-        return self.layers(torch.cat([x / (16 + sigma**2).sqrt(), sigma.log()], dim=1)) / sigma
+        x = x / ((16 + sigma**2).sqrt() if self.scaled else 4)
+        out = self.layers(torch.cat([x, sigma.log() if self.told else 0 * sigma], dim=1))
+        return out / sigma if self.divided else out
 
 
-def trained(data, sigmas, generator, *, n_steps=500, levels=None, lr=2e-2, net=None):
-    """Return a network after denoising score matching on the ladder, or on some of its levels."""
-    net = net or Net()
+def trained(data, sigmas, generator, *, n_steps=500, levels=None, lr=2e-2, weighting=torch.square, **parts):
+    """Return a Net after denoising score matching on the ladder, or on some of its levels, with λ(σ) = weighting."""
+    net = Net(**parts)
     chosen = sigmas if levels is None else sigmas[levels]
     optimiser = torch.optim.Adam(net.parameters(), lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, n_steps)
@@ -217,7 +231,7 @@ def trained(data, sigmas, generator, *, n_steps=500, levels=None, lr=2e-2, net=N
         x = data[torch.randint(len(data), (1000,), generator=generator)]
         sigma = chosen[torch.randint(len(chosen), (1000, 1), generator=generator)]
         z = torch.randn(x.shape, generator=generator)
-        loss = ((sigma * net(x + sigma * z, sigma) + z) ** 2).sum(dim=1).mean() / 2
+        loss = (weighting(sigma) * (net(x + sigma * z, sigma) + z / sigma) ** 2).sum(dim=1).mean() / 2
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -351,6 +365,8 @@ ANSWERS = {
             "score one level on": with_score_at(lambda sigmas, i: sigmas[min(i + 1, len(sigmas) - 1)]),
             "score one level back": with_score_at(lambda sigmas, i: sigmas[max(i - 1, 0)]),
             "score without σ": with_score_at(lambda sigmas, i: 0.0),
+            "score at the level's index": with_score_at(lambda sigmas, i: float(i)),
+            "score at the level's number": with_score_at(lambda sigmas, i: float(i + 1)),
             "T steps on the last level only": lambda score, x, sigmas, *rest: anneal(score, x, sigmas[-1:], *rest),
             "each level from x": from_x_at_every_level,
             "return inside the loop": lambda *arguments: anneal(*arguments, n_levels=1),
@@ -377,6 +393,7 @@ ANSWERS = {
                 lambda x, a, generator: math.sqrt(a) * (normal(x, generator) + normal(x, generator))
             ),
             "no noise": with_noise(lambda x, a, generator: 0.0),
+            "no kick in the last step": no_last_kick,
             "noise of variance 1": with_noise(lambda x, a, generator: normal(x, generator)),
             "uniform noise": with_noise(
                 lambda x, a, generator: math.sqrt(a) * torch.rand(x.shape, generator=generator, dtype=x.dtype)
@@ -423,8 +440,13 @@ ANSWERS = {
             "not trained": functools.partial(trained, n_steps=0),
             "hardly trained": functools.partial(trained, n_steps=10),
             "the learning rate forgotten": functools.partial(trained, n_steps=50, lr=1e-6),
-            "not told σ": lambda *given: trained(*given, n_steps=200, net=Net(told=False, divided=False)),
-            "divided by σ, and not told it": lambda *given: trained(*given, n_steps=50, net=Net(told=False)),
+            "not told σ": functools.partial(trained, n_steps=200, scaled=False, told=False, divided=False),
+            "divided by σ, and not told it": functools.partial(trained, n_steps=50, scaled=False, told=False),
+            "told σ by the size of x only": functools.partial(trained, n_steps=50, told=False),
+            "not divided by σ": functools.partial(trained, divided=False),
+            "λ = 1": functools.partial(trained, weighting=torch.ones_like),
+            "the four smallest levels only": functools.partial(trained, levels=[4, 5, 6, 7]),
+            "the four largest levels only": functools.partial(trained, levels=[0, 1, 2, 3]),
             "at one σ whatever is asked": at_level(lambda sigmas, sigma: sigmas[-1]),
             "the target's sign": changed(network, lambda s, x, sigma: -s),
             "noise for the score": changed(network, lambda s, x, sigma: s * sigma),

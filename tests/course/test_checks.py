@@ -60,8 +60,17 @@ NAMED = {
     ("gaussian_score", "^ for a power"): r"write x\*\*2",
     ("gaussian_score", "summed over the coordinates"): "D times too long",
     ("gaussian_score", "½ missing"): "twice too long",
+    ("annealed_langevin", "no kick in the last step"): "the last step has no kick",
+    ("annealed_langevin", "score at the level's index"): "told the level's number, from 0",
+    ("annealed_langevin", "score at the level's number"): "told the level's number, from 1",
     ("train_score", "not told σ"): "is the network given σ",
-    ("train_score", "divided by σ, and not told it"): "give the network σ as an input, too",
+    ("train_score", "divided by σ, and not told it"): "does not see σ",
+    ("train_score", "told σ by the size of x only"): "does not see σ",
+    ("train_score", "not divided by σ"): "Does your network divide its output by σ",
+    ("train_score", "λ = 1"): "With λ = 1",
+    ("train_score", "the four smallest levels only"): "drawn from the whole ladder, from σ = 8 on",
+    ("train_score", "the four largest levels only"): "wrong at σ = 0.57, 0.34, 0.2",
+    ("train_score", "half the score"): r"0\.\d+ times the right one at every level",
 }
 
 
