@@ -1,0 +1,493 @@
+"""The sliders of images, without a browser: what is shown is what an independent computation gives."""
+
+import itertools
+import math
+import re
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from I5 import N_SHEET
+from moving import assert_moves_and_returns, pixels
+from sbgm import annealed_langevin, inpaint, plots
+from sbgm.data import load_images
+from sbgm.masks import centre_box, right_half
+from sbgm.measure.records import Cell, MeasuredPoint, SamplerCurve, StepMap
+from sbgm.widgets import (
+    LiveTraining,
+    Trajectory,
+    annealed_trajectory,
+    denoising_explorer,
+    image_annealing_explorer,
+    image_noise_explorer,
+    inpainting_explorer,
+    sampler_curve_explorer,
+    step_map_explorer,
+)
+from seeds import seeded
+
+# --- image noise -----------------------------------------------------------------------------------------------------
+
+PATCHES = load_images("photo_patches", "test")[::400]
+
+
+def shown_psnr(explorer):
+    return float(re.search(r"PSNR (-?\d+\.\d) dB", explorer.readout.value)[1])
+
+
+@pytest.mark.parametrize("power", [-3, -2, -1.5, -0.3, 0])
+def test_the_readout_is_the_psnr_that_sigma_gives(power):
+    explorer = image_noise_explorer(PATCHES)
+    (slider := explorer.controls["sigma"]).value = 10**power
+    # 3,072 squared normal numbers: a standard error of 2.6 %, that is 0.11 dB, once and for all σ
+    assert shown_psnr(explorer) == pytest.approx(-20 * power, abs=0.45)
+    assert f"σ = {10**power:.3g}" in explorer.readout.value
+    assert (power - slider.min) / slider.step % 1 == pytest.approx(0, abs=1e-9)  # a place on the slider
+
+
+def test_the_noisy_half_is_what_an_independent_drawing_gives():
+    """Noise from the same seed, clamped, at the centre of each pixel of the picture."""
+    explorer = image_noise_explorer(PATCHES)
+    explorer.controls["sigma"].value = 0.1
+    explorer.controls["image"].value = 2
+    z = torch.randn(3, 32, 32, generator=torch.Generator().manual_seed(0))
+    picture = pixels(explorer)
+    for ax, expected in zip(explorer.figure.axes, (PATCHES[2], PATCHES[2] + 0.1 * z), strict=True):
+        artist = ax.images[0]
+        box = artist.get_window_extent()
+        centres = (np.arange(32) + 0.5) / 32
+        columns = np.floor(box.x0 + centres * box.width).astype(int)
+        rows = np.floor(picture.shape[0] - box.y1 + centres * box.height).astype(int)
+        seen = torch.tensor(picture[np.ix_(rows, columns)] / 255).permute(2, 0, 1)
+        assert float((seen - expected.clamp(0, 1)).abs().max()) < 0.01
+
+
+def test_all_text_is_the_same_for_other_images():
+    others = 1 - PATCHES.flip(3) ** 2
+    texts = []
+    for images in (PATCHES, others):
+        explorer = image_noise_explorer(images)
+        explorer.controls["image"].value = 1
+        texts.append((explorer.readout.value, explorer._repr_mimebundle_()["text/plain"]))
+    assert texts[0] == texts[1]
+    assert texts[0][1] == "FigureExplorer(σ = 0.1, image = 1)"
+
+
+def test_grey_images_are_shown_too():
+    digits = load_images("digits")[:4]
+    explorer = image_noise_explorer(digits)
+    explorer.controls["sigma"].value = 0.01
+    assert shown_psnr(explorer) == pytest.approx(40, abs=4 * 10 / math.log(10) * math.sqrt(2 / 64))
+
+
+# --- denoising -------------------------------------------------------------------------------------------------------
+
+DIGITS = load_images("digits", "test")[:5]
+
+
+class Shrink(nn.Module):
+    """The exact score of N(½, v I) data, v = 0.1: −(x − ½)/(v + σ²)."""
+
+    sigmas = torch.tensor([1.0, 0.3, 0.1])
+
+    def forward(self, x, sigma):
+        return -(x - 0.5) / (0.1 + sigma**2)
+
+
+@pytest.mark.parametrize(("level", "image"), [(0, 0), (1, 3), (2, 4)])
+def test_the_readout_is_what_an_independent_computation_gives(level, image):
+    explorer = denoising_explorer(Shrink(), DIGITS)
+    sigma = float(Shrink.sigmas[level])
+    explorer.controls["sigma"].value = sigma
+    explorer.controls["image"].value = image
+    z = torch.randn(DIGITS.shape, generator=torch.Generator().manual_seed(0))[image]
+    x = DIGITS[image]
+    noisy = x + sigma * z
+    score = (0.5 - noisy) / (0.1 + sigma**2)
+    guess = noisy + sigma**2 * score
+    numbers = [float(n) for n in re.findall(r"(?:=|by|before,) (\d[\d.e+]*)", explorer.readout.value)]
+    expected = [
+        sigma,
+        float(score.norm()),
+        sigma * float(score.norm()),
+        8.0,
+        float((noisy - x).square().mean().sqrt()),
+        float((guess - x).square().mean().sqrt()),
+    ]
+    assert numbers == pytest.approx(expected, rel=0.06)  # two digits are shown
+
+
+def test_the_three_pictures_are_the_image_the_noisy_one_and_the_estimate():
+    explorer = denoising_explorer(Shrink(), DIGITS)
+    explorer.controls["image"].value = 2
+    explorer.controls["sigma"].value = float(Shrink.sigmas[1])
+    z = torch.randn(DIGITS.shape, generator=torch.Generator().manual_seed(0))[2]
+    noisy = DIGITS[2] + 0.3 * z
+    guess = noisy - 0.09 * (noisy - 0.5) / 0.19
+    for ax, expected in zip(explorer.figure.axes, (DIGITS[2], noisy, guess), strict=False):
+        shown = torch.tensor(np.asarray(ax.images[0].get_array())).permute(2, 0, 1)[:1]
+        torch.testing.assert_close(shown.float(), expected.clamp(0, 1), rtol=0, atol=1e-5)
+
+
+def test_scores_are_computed_once_and_then_looked_up():
+    calls = []
+
+    class Counting(Shrink):
+        def forward(self, x, sigma):
+            calls.append(sigma)
+            return super().forward(x, sigma)
+
+    explorer = denoising_explorer(Counting(), DIGITS)
+    assert len(calls) == 3
+    explorer.controls["sigma"].value = 1.0
+    explorer.controls["image"].value = 1
+    assert len(calls) == 3
+
+
+# --- the view of a training ------------------------------------------------------------------------------------------
+
+
+def test_the_view_follows_the_training():
+    live = LiveTraining(400, ceiling=100)
+    assert live.readout.value == "no step yet"
+    pictures = [pixels(live)]
+    for n, image in ((100, DIGITS), (300, 1 - DIGITS)):
+        live.show([50.0] * (n - 100) + [20.0] * 100, image)
+        pictures.append(pixels(live))
+        assert live.readout.value == f"iteration {n}: loss 20.0"
+    for a, b in itertools.pairwise(pictures):
+        assert (a != b).mean() > 0.02
+
+
+def test_the_curve_is_the_losses_and_their_mean_of_a_hundred():
+    live = LiveTraining(400, ceiling=100)
+    losses = [10 + math.sin(i) for i in range(150)]
+    live.show(losses, DIGITS)
+    each, mean = live.figure.axes[0].lines
+    np.testing.assert_allclose(each.get_ydata(), losses, rtol=1e-6)
+    assert list(each.get_xdata()) == list(range(1, 151))
+    np.testing.assert_allclose(mean.get_ydata(), np.convolve(losses, np.ones(100) / 100, "valid"), rtol=1e-5)
+    assert list(mean.get_xdata()) == list(range(100, 151))
+    live.show(losses[:7], DIGITS)  # fewer than a hundred: their mean
+    assert mean.get_ydata() == pytest.approx([np.mean(losses[:7])])
+
+
+def test_a_page_keeps_no_empty_picture_and_the_finished_one():
+    live = LiveTraining(10, ceiling=100)
+    assert set(live._repr_mimebundle_()) & {"text/plain", "image/png"} == {"text/plain"}
+    live.show([5.0, 4.0], DIGITS)
+    bundle = live._repr_mimebundle_()
+    assert bundle["text/plain"] == "LiveTraining()"
+    assert bundle["image/png"]
+
+
+# --- trajectory ------------------------------------------------------------------------------------------------------
+
+SIGMAS = [1.0, 0.3, 0.1]
+T = 4
+
+
+def score(x, sigma):
+    """Of N(½, v I) data, v = 0.1."""
+    return (0.5 - x) / (0.1 + sigma**2)
+
+
+@pytest.fixture(scope="module")
+def start():
+    return torch.rand(5, 1, 6, 6, generator=seeded())
+
+
+@pytest.fixture(scope="module")
+def trajectory(start):
+    return annealed_trajectory(score, start, SIGMAS, step_size=1e-3, n_steps=T, generator=seeded(1))
+
+
+def test_the_states_are_the_samplers(start, trajectory):
+    states = list(annealed_langevin(score, start, SIGMAS, step_size=1e-3, n_steps=T, generator=seeded(1)))
+    torch.testing.assert_close(trajectory.x, torch.stack([start, *(s.x for s in states)]))
+    assert trajectory.levels == [1] * 4 + [2] * 4 + [3] * 5
+    assert trajectory.steps == [0, 1, 2, 3] * 3 + [4]
+    assert trajectory.sigmas == pytest.approx([1.0] * 4 + [0.3] * 4 + [0.1] * 5)
+
+
+def test_the_estimates_are_the_expected_clean_images(trajectory):
+    for x, estimate, sigma in zip(trajectory.x, trajectory.denoised, trajectory.sigmas, strict=True):
+        exact = (0.1 * x + sigma**2 * 0.5) / (0.1 + sigma**2)  # E[x | x̃] of the Gaussian
+        torch.testing.assert_close(estimate, exact)
+
+
+def test_the_ends_of_levels_are_the_start_and_the_last_state_of_each(start, trajectory):
+    ends = trajectory.ends_of_levels()
+    torch.testing.assert_close(ends.x, trajectory.x[[0, 4, 8, 12]])
+    assert torch.equal(ends.x[0], start)
+    assert ends.sigmas == pytest.approx([1.0, 0.3, 0.1, 0.1])
+    assert isinstance(ends, Trajectory)
+
+
+def test_estimates_cost_one_score_more_than_the_sampler(start):
+    calls = []
+
+    def counted(x, sigma):
+        calls.append(sigma)
+        return score(x, sigma)
+
+    annealed_trajectory(counted, start, SIGMAS, step_size=1e-3, n_steps=T, generator=seeded())
+    assert len(calls) == len(SIGMAS) * T + 1
+
+
+# --- the explorer ----------------------------------------------------------------------------------------------------
+
+
+def test_moving_the_slider_changes_the_picture_and_back_again(trajectory):
+    explorer = image_annealing_explorer(trajectory)
+    assert_moves_and_returns(explorer, "step", 1, share=0.02)
+
+
+@pytest.mark.parametrize("step", [0, 5, 12])
+def test_the_readout_is_what_an_independent_computation_gives_of_trajectory(trajectory, step):
+    explorer = image_annealing_explorer(trajectory)
+    explorer.controls["step"].value = step
+    numbers = [float(n) for n in re.findall(r"\d[\d.]*(?:e[+-]\d+)?", explorer.readout.value)]
+    off = [float((v[step] - v[-1]).square().mean().sqrt()) for v in (trajectory.x, trajectory.denoised)]
+    expected = [trajectory.levels[step], 3, trajectory.sigmas[step], trajectory.steps[step], T, *off]
+    assert numbers == pytest.approx(expected, rel=0.06, abs=1e-9)
+
+
+def test_the_pictures_are_the_stored_states_clamped(trajectory):
+    explorer = image_annealing_explorer(trajectory)
+    explorer.controls["step"].value = 7
+    for ax, images in zip(explorer.figure.axes, (trajectory.x[7], trajectory.denoised[7]), strict=False):
+        shown = np.asarray(ax.images[0].get_array())[1:7, 1:7, 0]  # the first image, inside its border
+        np.testing.assert_allclose(shown, images[0, 0].clamp(0, 1), atol=1e-6)
+
+
+def test_states_that_are_no_images_are_named():
+    flat = annealed_trajectory(
+        score, torch.rand(3, 2, generator=seeded()), SIGMAS, step_size=1e-3, n_steps=1, generator=seeded()
+    )
+    with pytest.raises(ValueError, match="trajectory must be of images"):
+        image_annealing_explorer(flat)
+
+
+# --- inpainting ------------------------------------------------------------------------------------------------------
+
+IMAGE = load_images("digits", "test")[0]
+MASKS = {"right-half": right_half(IMAGE.shape), "centre-box": centre_box(IMAGE.shape)}
+
+
+def run(mask, seed=0, n=4):
+    """Four fills by the exact score of N(½, v I), v = 0.1, two steps a level."""
+    return list(
+        inpaint(
+            lambda x, sigma: (0.5 - x) / (0.1 + sigma**2),
+            torch.rand(n, *IMAGE.shape, generator=seeded(seed)),
+            SIGMAS,
+            image=IMAGE,
+            mask=mask,
+            step_size=0.01,
+            n_steps=2,
+            generator=seeded(seed),
+        )
+    )
+
+
+RUNS = {name: run(mask, seed) for seed, (name, mask) in enumerate(MASKS.items())}
+
+
+@pytest.fixture
+def explorer():
+    return inpainting_explorer(IMAGE, MASKS, RUNS)
+
+
+@pytest.mark.parametrize("step", [1, 4, 6])
+@pytest.mark.parametrize("mask", ["right-half", "centre-box"])
+def test_the_readout_is_what_an_independent_computation_gives_of_inpainting(explorer, step, mask):
+    explorer.controls["step"].value = step
+    explorer.controls["mask"].value = mask
+    x = RUNS[mask][step - 1].x
+    known = MASKS[mask].expand_as(IMAGE)
+    off = np.sqrt(np.mean([(fill[known] - IMAGE[known]).square().mean().item() for fill in x]))
+    apart = np.sqrt(np.mean(np.var(x[:, ~known].numpy(), axis=0, ddof=1)))
+    numbers = [float(n) for n in re.findall(r"\d[\d.]*", explorer.readout.value)]
+    level = (step + 1) // 2
+    expected = [level, 3, SIGMAS[level - 1], 2 - step % 2, off, apart]
+    assert numbers == pytest.approx(expected, rel=0.06)  # two digits are shown
+
+
+def test_the_pictures_are_the_image_its_noisy_known_part_and_the_fills(explorer):
+    explorer.controls["step"].value = 3
+    x = RUNS["right-half"][2].x
+    known = MASKS["right-half"]
+    image, y, fills = (np.asarray(ax.images[0].get_array())[..., 0] for ax in explorer.figure.axes[:3])
+    np.testing.assert_allclose(image[1:-1, 1:-1] if image.shape != (8, 8) else image, IMAGE[0], atol=1e-6)
+    shown = y[1:-1, 1:-1] if y.shape != (8, 8) else y
+    np.testing.assert_allclose(shown, torch.where(known, x[0], 0.5).clamp(0, 1)[0], atol=1e-6)
+    assert fills.shape == (19, 19)  # two by two, with borders
+    np.testing.assert_allclose(fills[10:18, 10:18], x[3, 0].clamp(0, 1), atol=1e-6)
+
+
+def test_it_starts_at_the_end_and_moves_through_every_step(explorer):
+    slider = explorer.controls["step"]
+    assert (slider.min, slider.max, slider.value) == (1, 6, 6)
+
+
+@pytest.mark.parametrize(
+    ("image", "masks", "runs", "message"),
+    [
+        (IMAGE[0], MASKS, RUNS, r"image must be \(C, H, W\)"),
+        (
+            IMAGE,
+            {"right-half": MASKS["right-half"]},
+            RUNS,
+            "runs must have the names of masks, right-half, got right-h",
+        ),
+        (IMAGE, {}, {}, "runs must have the names of masks, none, got"),
+        (IMAGE, MASKS, RUNS | {"centre-box": RUNS["centre-box"][:3]}, r"runs must be of one length .*, got \[3, 6\]"),
+        (IMAGE, MASKS, {name: [] for name in MASKS}, r"runs must be of one length of at least 1, got \[0\]"),
+        (IMAGE, MASKS, RUNS | {"centre-box": run(MASKS["centre-box"], n=1)}, "two or more fills .*but 'centre-box'"),
+    ],
+)
+def test_bad_arguments_are_named(image, masks, runs, message):
+    with pytest.raises(ValueError, match=message):
+        inpainting_explorer(image, masks, runs)
+
+
+# --- step map --------------------------------------------------------------------------------------------------------
+
+N_STEPS, STEP_SIZES = (10, 30, 100), (5e-6, 2e-5)
+PLACES = [(t, eps) for t in N_STEPS for eps in STEP_SIZES]
+CELLS = tuple(Cell(t, eps, 0.1 + 0.01 * t, 0.005, 1 + 1e5 * eps, 1.2 + 0.01 * t, 0.01) for t, eps in PLACES)
+SHEETS = torch.randint(256, (6, N_SHEET, 1, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+MAP = StepMap(CELLS, SHEETS)
+
+
+@pytest.mark.parametrize("i", range(6))
+def test_the_readout_has_the_cells_numbers(i):
+    explorer = step_map_explorer(MAP)
+    explorer.controls["n_steps"].value, explorer.controls["step_size"].value = PLACES[i]
+    numbers = [
+        float(n) for n in re.findall(r"(?:=|distance|±|predicted|measured) (\d[\d.e-]*\d|\d)", explorer.readout.value)
+    ]
+    c = CELLS[i]
+    expected = [c.n_steps, c.step_size, c.step_size / 2, c.distance, 2 * c.se, c.predicted, c.measured]
+    assert numbers == pytest.approx(expected, rel=0.01)
+
+
+def test_the_samples_and_the_frames_are_the_cells():
+    explorer = step_map_explorer(MAP)
+    explorer.controls["n_steps"].value, explorer.controls["step_size"].value = 100, 5e-6
+    sheet, *maps = explorer.figure.axes
+    expected = plots.image_sheet(SHEETS[4].float() / 255, n_columns=4)
+    torch.testing.assert_close(torch.tensor(np.asarray(sheet.images[0].get_array())), expected)
+    for ax in maps:
+        (frame,) = ax.patches
+        assert frame.get_xy() == (-0.5, 1.5)
+
+
+def test_the_maps_show_distances_and_predictions():
+    distances, predictions = step_map_explorer(MAP).figure.axes[1:]
+    assert [t.get_text() for t in distances.texts] == ["0.2", "0.2", "0.4", "0.4", "1.1", "1.1"]
+    assert [t.get_text() for t in predictions.texts] == ["1.5", "3"] * 3
+
+
+def test_a_map_with_gaps_is_refused():
+    with pytest.raises(ValueError, match=r"a cell at every T in \[10, 30, 100\]"):
+        step_map_explorer(StepMap(CELLS[:-1], SHEETS[:-1]))
+
+
+# --- sampler curve ---------------------------------------------------------------------------------------------------
+
+POINTS = (
+    MeasuredPoint("Algorithm 1", 100, 50.0, 2.0, 0.2),
+    MeasuredPoint("Algorithm 1", 1_000, 9.0, 0.5, 0.7),
+    MeasuredPoint("ancestral, geometric", 20, 20.0, 1.0, 0.5),
+    MeasuredPoint("ancestral, geometric", 100, 8.0, 0.25, 0.75),
+    MeasuredPoint("heun, power", 19, 30.0, 1.0, 0.4),
+)
+
+
+def sheet(i):
+    return torch.randint(256, (16, 1, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(i))
+
+
+CURVE = SamplerCurve(
+    POINTS, {"n_samples": 200}, {f"{p.label}, {p.evaluations}": sheet(i) for i, p in enumerate(POINTS)}
+)
+
+
+@pytest.fixture
+def explorer_of_sampler_curve():
+    return sampler_curve_explorer(CURVE)
+
+
+def test_it_starts_at_the_best_of_a_tenth(explorer_of_sampler_curve):
+    assert explorer_of_sampler_curve.values == {"label": "ancestral, geometric", "evaluations": 100}
+    assert explorer_of_sampler_curve.readout.value == (
+        "ancestral, geometric, 100 evaluations: Fréchet distance 8 ± 0.5; the classifier is sure of 75%"
+    )
+
+
+@pytest.mark.parametrize(
+    ("label", "evaluations", "shown"),
+    [("ancestral, geometric", 20, 2), ("heun, power", 19, 4), ("Algorithm 1", 1_000, 1), ("Algorithm 1", 100, 0)],
+)
+def test_the_samples_are_those_of_sampler_and_cost(explorer_of_sampler_curve, label, evaluations, shown):
+    explorer_of_sampler_curve.controls["label"].value = label
+    explorer_of_sampler_curve.controls["evaluations"].value = evaluations
+    point, (picture,) = POINTS[shown], explorer_of_sampler_curve.figure.axes[0].images
+    expected = plots.image_sheet(sheet(shown).float() / 255, n_columns=4).numpy()
+    np.testing.assert_allclose(np.asarray(picture.get_array()), expected, atol=1e-6)
+    assert explorer_of_sampler_curve.readout.value.startswith(
+        f"{label}, {point.evaluations} evaluations: Fréchet distance "
+    )
+    here = explorer_of_sampler_curve.figure.axes[1].lines[-2]
+    assert (list(here.get_xdata()), list(here.get_ydata())) == ([point.evaluations], [point.distance])
+
+
+def test_another_sampler_begins_at_its_nearest_cost(explorer_of_sampler_curve):
+    explorer_of_sampler_curve.controls["label"].value = "heun, power"
+    assert explorer_of_sampler_curve.values == {"label": "heun, power", "evaluations": 19}
+    explorer_of_sampler_curve.controls["label"].value = "ancestral, geometric"
+    assert explorer_of_sampler_curve.values == {"label": "ancestral, geometric", "evaluations": 20}
+    explorer_of_sampler_curve.controls["label"].value = "Algorithm 1"
+    assert explorer_of_sampler_curve.readout.value.startswith("Algorithm 1, 100 evaluations")
+
+
+# --- all -------------------------------------------------------------------------------------------------------------
+
+EXPLORERS = {
+    "image noise": lambda: image_noise_explorer(PATCHES),
+    "denoising": lambda: denoising_explorer(Shrink(), DIGITS),
+    "inpainting": lambda: inpainting_explorer(IMAGE, MASKS, RUNS),
+    "step map": lambda: step_map_explorer(MAP),
+    "sampler curve": lambda: sampler_curve_explorer(CURVE),
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value", "share"),
+    [
+        ("image noise", "sigma", 0.3, 0.05),
+        ("image noise", "sigma", 0.05, 0.05),
+        ("image noise", "image", 3, 0.05),
+        ("denoising", "sigma", float(Shrink.sigmas[1]), 0.02),
+        ("denoising", "image", 3, 0.02),
+        ("inpainting", "step", 1, 0.02),
+        ("inpainting", "step", 3, 0.02),
+        ("inpainting", "mask", "centre-box", 0.02),
+        ("step map", "n_steps", 10, 0.02),
+        ("step map", "step_size", 5e-6, 0.02),
+        ("sampler curve", "evaluations", 20, 0.01),
+    ],
+)
+def test_every_control_changes_the_picture_and_back_again(kind, name, value, share):
+    assert_moves_and_returns(EXPLORERS[kind](), name, value, share=share)
+
+
+@pytest.mark.parametrize("explorer", [image_noise_explorer, lambda images: denoising_explorer(Shrink(), images)])
+@pytest.mark.parametrize("shape", [(1, 1, 8, 8), (4, 2, 8, 8), (4, 8, 8)])
+def test_images_of_another_shape_are_named(explorer, shape):
+    with pytest.raises(ValueError, match="images must be two or more"):
+        explorer(torch.rand(shape))
