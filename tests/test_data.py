@@ -34,11 +34,6 @@ def test_shipped_images_are_floats_between_0_and_1(name):
         assert data.is_available(name)
 
 
-def test_digits_are_scikit_learns_own_each_in_one_split():
-    images = torch.cat([data.load_images("digits", split) for split in data.SPLITS])
-    assert torch.equal(images[:, 0] * 16, torch.tensor(load_digits().images, dtype=torch.float32))
-
-
 def test_train_and_test_patches_share_no_pixel(monkeypatch):
     """Photographs whose every pixel has a number of its own (float32 counts exactly up to 2²⁴)."""
     height, width = 427, 640
@@ -193,17 +188,6 @@ def test_a_damaged_folder_is_named_with_its_files_and_never_used(home, monkeypat
         assert str(base) in str(raised.value)
         assert "Move that folder away" in str(raised.value)
     assert {path.name: path.read_bytes() for path in base.iterdir()} == before
-
-
-def test_an_empty_folder_and_a_file_in_its_place_are_named(home):
-    base = home / CIFAR10.base_folder
-    base.mkdir(parents=True)
-    with pytest.raises(data.DataNotFoundError, match=r"incomplete or damaged: data_batch_1, .*, batches.meta missing"):
-        data.load_images("cifar10")
-    base.rmdir()
-    base.write_text("not a folder")
-    with pytest.raises(data.DataNotFoundError, match="incomplete or damaged"):
-        data.load_images("cifar10")
 
 
 # --- the download, with a network of our own -------------------------------------------------------------------------

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from sbgm import GaussianMixture, paper_mixture, plots, theory
-from sbgm.checked import require_sigma
 
 
 def three_component_mixture(dtype=torch.float64):
@@ -88,11 +87,6 @@ def test_scores_have_the_dtype_of_x_and_densities_are_in_float32_at_least(dtype)
     x = plots.grid(3).to(dtype)
     assert paper_mixture().score(x, 0.5).dtype == dtype
     assert paper_mixture().log_prob(x, 0.5).dtype == torch.promote_types(dtype, torch.float32)
-
-
-def test_noise_on_another_device_is_named():
-    with pytest.raises(ValueError, match="sigma must be on the device of x"):
-        require_sigma(torch.ones(3), torch.zeros(3, 2, device="meta"))
 
 
 def test_paper_mixture_is_the_papers():

@@ -44,26 +44,6 @@ def test_a_conditional_score_grows_as_one_over_sigma(kind):
 # --- the energy ------------------------------------------------------------------------------------------------------
 
 
-def test_the_score_of_an_energy_is_minus_its_finite_difference():
-    network, x = EnergyMLP(width=8, generator=seeded()).double(), points(dtype=torch.float64)
-    step = torch.tensor([1e-6, 0.0], dtype=torch.float64)
-    slope = (network.energy(x + step, 0.5) - network.energy(x - step, 0.5)) / 2e-6
-    torch.testing.assert_close(network(x, 0.5)[:, 0], -slope, rtol=1e-6, atol=1e-6)
-
-
-def test_the_score_of_an_energy_turns_nowhere():
-    """A gradient's Jacobian is symmetric; that of a plain network is not."""
-    x, axes = points(dim=3, dtype=torch.float64), torch.eye(3, dtype=torch.float64)
-
-    def skewness(network):
-        columns = [torch.func.jvp(lambda x: network(x, 0.5), (x,), (axis.expand_as(x),))[1] for axis in axes]
-        jacobian = torch.stack(columns, dim=2)
-        return float((jacobian - jacobian.transpose(1, 2)).detach().abs().max())
-
-    assert skewness(EnergyMLP(dim=3, width=8, generator=seeded()).double()) < 1e-12
-    assert skewness(ConditionalMLP(dim=3, width=8, generator=seeded()).double()) > 1e-2
-
-
 def test_the_quadratic_part_makes_an_energy_integrable():
     """With the last layer at 0, E = ½‖x/c‖² with c² = σ² + σ_data²: a Gaussian, whose score is −x/c²."""
     network, x = EnergyMLP(width=8, data_std=3.0, generator=seeded()), points()
@@ -85,13 +65,6 @@ def test_an_energy_score_keeps_a_graph_only_where_gradients_are_wanted():
 
 
 # --- seeds -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", [MLP, *CONDITIONAL])
-def test_a_generator_settles_the_weights(kind):
-    a, b, other = (kind(width=8, generator=seeded(seed)).state_dict() for seed in (0, 0, 1))
-    assert all(torch.equal(a[name], b[name]) for name in a)
-    assert not any(torch.equal(a[name], other[name]) for name in a)
 
 
 def test_seeded_weights_follow_torchs_own_law():

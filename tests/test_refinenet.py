@@ -73,17 +73,6 @@ def test_the_norm_is_its_formula():
             torch.testing.assert_close(result[b, c], expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("size", [(8, 8), (28, 28), (10, 6)])
-def test_a_score_has_the_images_shape_and_each_example_is_its_own(size):
-    network = small()
-    x = torch.rand(3, 1, *size, generator=torch.Generator().manual_seed(0))
-    sigma = SIGMAS[[0, 4, 9]]
-    together = network(x, sigma)
-    assert together.shape == x.shape
-    for i in range(3):
-        torch.testing.assert_close(network(x[i : i + 1], float(sigma[i])), together[i : i + 1], rtol=1e-4, atol=1e-5)
-
-
 def test_sigma_selects_a_level_and_one_off_the_ladder_is_refused():
     network, x = small(), torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     assert network.level(x, SIGMAS[[9, 0]]).tolist() == [9, 0]
@@ -92,11 +81,6 @@ def test_sigma_selects_a_level_and_one_off_the_ladder_is_refused():
     for sigma in (0.02, 2.0, 0.005):
         with pytest.raises(ValueError, match="sigma must be a level of the network's ladder"):
             network(x, sigma)
-
-
-def test_the_baseline_is_the_same_at_every_sigma():
-    network, x = small(conditional=False), torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(network(x, 1.0), network(x, 0.01))
 
 
 def test_dividing_by_sigma_divides_each_example_by_its_own():

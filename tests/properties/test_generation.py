@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 import sbgm
 from properties.comparing import assert_near, untouched
-from properties.coverage import covers
 from properties.strategies import SEEDS, gaussian_score, images, normal, seeded
 from sbgm.files import save_tensors
 from sbgm.generation import draw_batches, fitted_start, gaussian_start, generate, uniform_start
@@ -26,7 +25,6 @@ def sample(x, generator):
     return sbgm.langevin(gaussian_score(0.5, 1.0), x, step_size=0.1, n_steps=2, generator=generator)
 
 
-@covers(uniform_start, gaussian_start, fitted_start)
 @given(SHAPES, st.integers(1, 6), st.floats(0.1, 20.0), SEEDS)
 def test_starts_are_the_seeds_own_and_follow_their_data(shape, n, sigma, seed):
     data = normal(seed, 4, *shape).float()
@@ -47,7 +45,6 @@ def test_starts_are_the_seeds_own_and_follow_their_data(shape, n, sigma, seed):
     assert_near(moved - 3, starts["fitted"]((n, *shape), seeded(seed)))
 
 
-@covers(generate, draw_batches)
 @given(SHAPES, st.integers(1, 7), st.integers(1, 4), SEEDS)
 def test_samples_depend_on_the_seed_and_a_whole_batch_on_no_other(shape, n, batch_size, seed):
     seen = []
@@ -70,7 +67,6 @@ def test_samples_depend_on_the_seed_and_a_whole_batch_on_no_other(shape, n, batc
     assert torch.equal(torch.cat([batch["x"] for batch in batches]), x)
 
 
-@covers(load_images_of)
 @given(
     images(dtypes=st.just(torch.float32)).filter(lambda x: x.shape[1] != 2),
     st.sampled_from(["npy", "npz", "safetensors"]),
@@ -87,7 +83,6 @@ def test_a_file_of_images_gives_them_back(x, kind):
         assert torch.equal(load_images_of(path), x)
 
 
-@covers(save_weights, load_weights, sbgm.save_network, sbgm.load_network, weights_file)
 @given(st.integers(2, 6), st.integers(1, 2), st.sampled_from([None, torch.float16, torch.float64]), SEEDS)
 def test_a_file_of_weights_gives_the_network_back(width, n_blocks, dtype, seed):
     network = sbgm.ImageMLP((1.0, 0.1), (1, 2, 2), width, n_blocks, generator=seeded(seed))
@@ -107,7 +102,6 @@ def test_a_file_of_weights_gives_the_network_back(width, n_blocks, dtype, seed):
     assert_near(again(x, 0.5), network(x, 0.5), torch.bfloat16 if dtype == torch.float16 else torch.float32)
 
 
-@covers(some_images)
 @settings(max_examples=3)
 @given(st.integers(1, 50))
 def test_some_images_are_the_sets_own_and_always_the_same(n):
@@ -117,7 +111,6 @@ def test_some_images_are_the_sets_own_and_always_the_same(n):
     assert all(bool((image == every).flatten(1).all(dim=1).any()) for image in some)
 
 
-@covers(reference_features, Reference)
 @settings(max_examples=3)
 @given(st.integers(1, 20), st.sampled_from(["train", "test"]))
 def test_reference_features_are_kept_and_come_back_as_they_were(n, split):
@@ -130,7 +123,6 @@ def test_reference_features_are_kept_and_come_back_as_they_were(n, split):
     assert torch.equal(first.features, some_images("digits", split, n).flatten(1))
 
 
-@covers(judge, feature_space, reference_for, FeatureSpace)
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_samples_are_judged_in_the_features_of_their_set(split):
     space = feature_space("digits")

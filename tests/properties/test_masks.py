@@ -6,14 +6,12 @@ from hypothesis import strategies as st
 
 import sbgm
 from properties.comparing import assert_like, assert_near, untouched
-from properties.coverage import covers
 from properties.strategies import DTYPES, IMAGE_SHAPES, SEEDS, batches, ladders, masks_of, scores, seeded
 from sbgm.masks import KINDS, centre_box, make_mask, random_mask, right_half
 
 FRACTIONS = st.floats(0.05, 0.95)
 
 
-@covers(make_mask, right_half, centre_box, random_mask)
 @given(st.sampled_from(KINDS), IMAGE_SHAPES, SEEDS)
 def test_a_mask_is_boolean_and_the_same_in_all_channels(kind, shape, seed):
     with untouched():
@@ -24,7 +22,6 @@ def test_a_mask_is_boolean_and_the_same_in_all_channels(kind, shape, seed):
     assert torch.equal(mask, make_mask(kind, (4, *shape), generator=seeded(seed)))
 
 
-@covers(right_half)
 @given(IMAGE_SHAPES)
 def test_the_right_half_mirrored_knows_what_was_unknown_but_a_middle_column(shape):
     mask = right_half(shape)
@@ -33,7 +30,6 @@ def test_the_right_half_mirrored_knows_what_was_unknown_but_a_middle_column(shap
     assert int((both == 0).sum()) == (shape[-1] % 2) * shape[-2]
 
 
-@covers(centre_box)
 @given(IMAGE_SHAPES, FRACTIONS)
 def test_a_centre_box_has_its_size_and_lies_in_the_middle(shape, fraction):
     unknown = ~centre_box(shape, fraction)
@@ -46,14 +42,12 @@ def test_a_centre_box_has_its_size_and_lies_in_the_middle(shape, fraction):
         assert after - before in (0, 1)
 
 
-@covers(random_mask)
 @given(IMAGE_SHAPES, FRACTIONS, SEEDS)
 def test_a_random_mask_hides_the_share_asked_for(shape, fraction, seed):
     mask = random_mask(shape, fraction, generator=seeded(seed))
     assert int((~mask).sum()) == round(fraction * shape[-2] * shape[-1])
 
 
-@covers(sbgm.inpaint)
 @given(batches(dtypes=DTYPES, max_size=3), ladders(1, 3), st.booleans(), st.booleans(), st.data(), SEEDS)
 def test_the_known_pixels_are_the_levels_y_bit_for_bit(x, sigmas, one_image, denoise_last, data, seed):
     """y = image + σ_i z is drawn before a level's steps: at its first and its last step the known pixels are equal."""
@@ -83,7 +77,6 @@ def test_the_known_pixels_are_the_levels_y_bit_for_bit(x, sigmas, one_image, den
     assert_near(states[0].x[known], (image.expand_as(x) + float(sigmas[0]) * z)[known])
 
 
-@covers(sbgm.inpaint)
 @given(batches(max_size=3), ladders(1, 3), st.data(), SEEDS)
 def test_what_the_image_holds_where_nothing_is_known_counts_for_nothing(x, sigmas, data, seed):
     score, mask = data.draw(scores(tuple(x.shape[1:]))), data.draw(masks_of(x))

@@ -7,10 +7,8 @@ from hypothesis import strategies as st
 
 import sbgm
 from properties.comparing import assert_like, assert_near, assert_one_by_one, untouched
-from properties.coverage import covers
 from properties.strategies import DTYPES, EXACT, SEEDS, batches, images, points, scores, seeded, sigmas_of
 from sbgm.precision import PRECISIONS
-from sbgm.train.runs import TrainingSettings
 from sbgm.training import n_parameters
 
 LADDER = (2.0, 0.5, 0.1)
@@ -34,7 +32,6 @@ def image_network(kind: str, shape: tuple[int, int, int], dtype: torch.dtype, se
     return network.to(dtype).eval()
 
 
-@covers(sbgm.MLP, sbgm.ConditionalMLP, sbgm.EnergyMLP, n_parameters)
 @pytest.mark.parametrize("name", ON_PLANE)
 @given(points(dtypes=DTYPES), st.integers(1, 9), st.integers(1, 3), st.data(), SEEDS)
 def test_a_perceptron_scores_one_point_at_a_time_and_is_its_seeds_own(name, x, width, depth, data, seed):
@@ -49,7 +46,6 @@ def test_a_perceptron_scores_one_point_at_a_time_and_is_its_seeds_own(name, x, w
     assert n_parameters(networks[0]) == sum(p.numel() for p in networks[1].parameters())
 
 
-@covers(sbgm.EnergyMLP)
 @given(points(dtypes=st.just(torch.float64)), st.data(), SEEDS)
 def test_an_energys_score_is_minus_its_gradient(x, data, seed):
     sigma, network = data.draw(sigmas_of(x)), sbgm.EnergyMLP(x.shape[1], 8, 2, generator=seeded(seed)).double()
@@ -59,7 +55,6 @@ def test_an_energys_score_is_minus_its_gradient(x, data, seed):
     assert torch.equal(network.log_prob(x, sigma), -network.energy(x, sigma))
 
 
-@covers(sbgm.ImageMLP, sbgm.DigitNetwork, sbgm.RefineNet, sbgm.ResNet)
 @pytest.mark.parametrize("kind", ["ImageMLP", "DigitNetwork", "RefineNet", "ResNet"])
 @given(images(SIZES, st.just(torch.float64), max_size=3), SEEDS)
 def test_a_network_scores_one_image_at_a_time(kind, x, seed):
@@ -71,14 +66,12 @@ def test_a_network_scores_one_image_at_a_time(kind, x, seed):
         assert_like(network.float()(x.float(), sigma), x.float())
 
 
-@covers(sbgm.ImageMLP)
 @given(images(SIZES, EXACT), st.data(), SEEDS)
 def test_an_image_perceptron_starts_at_zero_and_its_ladder_limits_nothing(x, data, seed):
     network = sbgm.ImageMLP(LADDER, tuple(x.shape[1:]), 4, 1, generator=seeded(seed)).to(x.dtype)
     assert torch.equal(network(x, data.draw(sigmas_of(x))), torch.zeros_like(x))
 
 
-@covers(sbgm.guided)
 @given(images(SIZES, EXACT, max_size=3), st.integers(0, 3), st.floats(0, 5), SEEDS)
 def test_a_guided_score_is_linear_in_its_weight(x, label, w, seed):
     network = sbgm.DigitNetwork(LADDER, n_classes=3, image_shape=tuple(x.shape[1:]), width=8, n_blocks=1).to(x.dtype)
@@ -86,21 +79,6 @@ def test_a_guided_score_is_linear_in_its_weight(x, label, w, seed):
     assert_near(guided - of_any, w * (of_class - of_any))
 
 
-@covers(sbgm.rescaled)
-@given(images(SIZES, EXACT, max_size=3), st.floats(1e-3, 1e3), SEEDS)
-def test_a_rescaled_score_is_the_networks_on_the_ladder_and_falls_as_one_over_sigma(x, factor, seed):
-    network = image_network("ImageMLP", tuple(x.shape[1:]), x.dtype, seed)
-    score = sbgm.rescaled(network)
-    with torch.no_grad():
-        for sigma in LADDER:
-            assert_near(score(x, sigma), network(x, sigma), torch.float32)  # in which the ladder is kept
-        beyond = LADDER[0] * (1 + factor)
-        assert_near(score(x, beyond), network(x, LADDER[0]) / (1 + factor), torch.float32)
-        levels = torch.full((len(x),), beyond, dtype=x.dtype)
-        assert_near(score(x, levels), score(x, beyond))
-
-
-@covers(sbgm.in_range)
 @given(batches(), st.floats(-3, 3), st.floats(0.1, 5), st.data())
 def test_the_clean_point_of_a_score_in_range_is_clamped_and_no_more(x, low, width, data):
     score, sigma = data.draw(scores(tuple(x.shape[1:]))), data.draw(sigmas_of(x))
@@ -116,7 +94,6 @@ def test_the_clean_point_of_a_score_in_range_is_clamped_and_no_more(x, low, widt
     assert float((sbgm.denoise(wide, x, sigma) - clean).abs().max()) <= 1e-5 * size
 
 
-@covers(sbgm.autocast)
 @given(points(dtypes=EXACT), st.sampled_from(sorted(PRECISIONS)), SEEDS)
 def test_a_score_in_another_precision_is_about_the_same_in_the_dtype_of_x(x, precision, seed):
     network = sbgm.ConditionalMLP(x.shape[1], 8, 1, generator=seeded(seed)).to(x.dtype)
@@ -125,11 +102,3 @@ def test_a_score_in_another_precision_is_about_the_same_in_the_dtype_of_x(x, pre
         s, exact = score(x, 1.0), network(x, 1.0)
     assert_like(s, x)
     assert_near(s, exact, torch.float32 if precision == "fp32" else torch.bfloat16)
-
-
-@covers(TrainingSettings)
-@given(st.integers(1, 10**6), st.integers(1, 512), st.floats(1e-6, 1.0), st.floats(0.0, 0.9999), SEEDS)
-def test_settings_keep_what_they_are_given(n_steps, batch_size, learning_rate, ema_decay, seed):
-    settings = TrainingSettings(n_steps, batch_size, learning_rate, ema_decay, seed=seed)
-    assert (settings.n_steps, settings.batch_size, settings.seed) == (n_steps, batch_size, seed)
-    assert (settings.learning_rate, settings.ema_decay) == (learning_rate, ema_decay)

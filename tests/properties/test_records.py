@@ -6,7 +6,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from properties.coverage import covers
 from sbgm.measure import load_curve, load_record, load_step_map
 from sbgm.measure.records import results_folder
 
@@ -15,7 +14,6 @@ RECORDS = sorted(name for name, content in FILES.items() if "facts" in content)
 CURVES = sorted(name for name in RECORDS if name.startswith("sampler_curve_"))
 
 
-@covers(load_record)
 @pytest.mark.parametrize("name", RECORDS)
 def test_a_record_holds_what_its_files_hold(name):
     record, written = load_record(name), FILES[name]
@@ -28,7 +26,6 @@ def test_a_record_holds_what_its_files_hold(name):
     assert all(torch.equal(record.tensors[key], tensor) for key, tensor in tensors.items())
 
 
-@covers(load_curve)
 @pytest.mark.parametrize("name", CURVES)
 def test_a_curve_has_every_point_and_its_sheet(name):
     curve = load_curve(name.removeprefix("sampler_curve_"))
@@ -36,7 +33,6 @@ def test_a_curve_has_every_point_and_its_sheet(name):
     assert [p.distance for p in curve.points] == [p["distance"] for p in FILES[name]["points"]]
 
 
-@covers(load_step_map)
 @pytest.mark.parametrize("images", ["digits", "mnist"])
 def test_a_map_has_every_cell_and_its_sheet(images):
     loaded, tensors = load_step_map(images), load_file(results_folder() / FILES["I5"]["facts"]["file"])

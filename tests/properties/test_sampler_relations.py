@@ -7,13 +7,11 @@ from hypothesis import strategies as st
 
 import sbgm
 from properties.comparing import assert_like, assert_near, assert_one_by_one, untouched
-from properties.coverage import covers
 from properties.runs import FLOAT64, log_prob, problems
 from properties.strategies import SCALES, SEEDS, batches, gaussian_score, scores, seeded, sigma_at, sigmas_of
 from sbgm.samplers import consistent_step_bounds
 
 
-@covers(sbgm.annealed_langevin, sbgm.langevin)
 @given(problems(), SEEDS)
 def test_annealing_is_langevin_dynamics_level_after_level(problem, seed):
     score, x, sigmas = problem
@@ -25,7 +23,6 @@ def test_annealing_is_langevin_dynamics_level_after_level(problem, seed):
     assert_near(annealed, x)
 
 
-@covers(sbgm.hamiltonian, sbgm.langevin)
 @given(problems(), SEEDS)
 def test_one_leapfrog_step_is_a_langevin_step(problem, seed):
     score, x, (sigma, *_) = problem
@@ -36,7 +33,6 @@ def test_one_leapfrog_step_is_a_langevin_step(problem, seed):
     )
 
 
-@covers(sbgm.metropolis_langevin, sbgm.hamiltonian)
 @given(problems(), SEEDS)
 def test_steps_that_are_small_enough_are_accepted(problem, seed):
     _, x, (sigma, *_) = problem
@@ -49,7 +45,6 @@ def test_steps_that_are_small_enough_are_accepted(problem, seed):
         assert all(bool(state.accepted.all()) for state in states)
 
 
-@covers(sbgm.metropolis_langevin, sbgm.hamiltonian)
 @pytest.mark.parametrize("name", ["metropolis", "hamiltonian"])
 @given(problems(), st.floats(0.5, 3.0), SEEDS)
 def test_a_refused_proposal_leaves_the_chain_where_it_was(name, problem, step_size, seed):
@@ -65,7 +60,6 @@ def test_a_refused_proposal_leaves_the_chain_where_it_was(name, problem, step_si
         before = state.x
 
 
-@covers(sbgm.denoise)
 @given(batches(), st.data())
 def test_denoising_takes_one_example_at_a_time_and_no_noise_away_where_there_is_none(x, data):
     score, sigma = data.draw(scores(tuple(x.shape[1:]))), data.draw(sigmas_of(x))
@@ -75,7 +69,6 @@ def test_denoising_takes_one_example_at_a_time_and_no_noise_away_where_there_is_
     assert torch.equal(sbgm.denoise(exact, x, 0.0), x)
 
 
-@covers(sbgm.denoise)
 @given(batches(dtypes=FLOAT64), st.floats(-3, 3), st.floats(0.0, 4.0), st.data())
 def test_denoising_brings_a_gaussians_points_the_right_part_of_the_way_to_its_mean(x, mean, variance, data):
     sigma = data.draw(sigmas_of(x))
@@ -85,7 +78,6 @@ def test_denoising_brings_a_gaussians_points_the_right_part_of_the_way_to_its_me
         assert_near(end[i], (variance * x[i] + noise * mean) / (variance + noise))
 
 
-@covers(consistent_step_bounds, sbgm.consistent_annealed)
 @given(problems(), SCALES)
 def test_the_bounds_of_consistent_steps_scale_with_the_square_and_are_kept(problem, c):
     score, x, sigmas = problem
@@ -97,7 +89,6 @@ def test_the_bounds_of_consistent_steps_scale_with_the_square_and_are_kept(probl
             sbgm.consistent_annealed(score, x, sigmas, step_size=step_size, generator=seeded(0))
 
 
-@covers(sbgm.SamplerDivergedError)
 @given(batches(dtypes=FLOAT64), st.floats(5.0, 1e3), SEEDS)
 def test_a_step_beyond_the_bound_is_a_divergence_that_names_it(x, step_size, seed):
     with pytest.raises(sbgm.SamplerDivergedError, match=r"step_size = .* is too large") as caught:

@@ -8,11 +8,9 @@ from hypothesis import strategies as st
 import sbgm
 from counting import CountedScore
 from properties.comparing import assert_like, assert_near, assert_one_by_one, untouched
-from properties.coverage import covers
 from properties.runs import RUNS, named, problems
 from properties.strategies import DTYPES, SCALES, SEEDS, normal, seeded
 from sbgm.generation import SAMPLERS, NamedSampler
-from sbgm.samplers import State
 
 EVERY = (
     sbgm.ancestral,
@@ -28,7 +26,6 @@ EVERY = (
 )
 
 
-@covers(*EVERY, sbgm.final, State)
 @pytest.mark.parametrize("name", RUNS)
 @given(problems(DTYPES), SEEDS)
 def test_a_chain_is_its_seeds_own_and_leaves_its_start_alone(name, problem, seed):
@@ -45,7 +42,6 @@ def test_a_chain_is_its_seeds_own_and_leaves_its_start_alone(name, problem, seed
         assert not torch.equal(again, sbgm.final(RUNS[name](score, x, sigmas, seeded(seed + 1))))
 
 
-@covers(*EVERY)
 @pytest.mark.parametrize("name", RUNS)
 @given(problems(), SCALES, SEEDS)
 def test_a_problem_c_times_as_large_has_chains_c_times_as_large(name, problem, c, seed):
@@ -55,7 +51,6 @@ def test_a_problem_c_times_as_large_has_chains_c_times_as_large(name, problem, c
     assert_near(sbgm.final(scaled), c * sbgm.final(RUNS[name](score, x, sigmas, seeded(seed))))
 
 
-@covers(*EVERY)
 @pytest.mark.parametrize("name", [name for name in RUNS if name != "metropolis"])
 @given(problems(), SEEDS)
 def test_a_problem_moved_elsewhere_has_its_chains_moved_with_it(name, problem, seed):
@@ -65,7 +60,6 @@ def test_a_problem_moved_elsewhere_has_its_chains_moved_with_it(name, problem, s
     assert_near(sbgm.final(moved) - shift, sbgm.final(RUNS[name](score, x, sigmas, seeded(seed))))
 
 
-@covers(NamedSampler, State)
 @pytest.mark.parametrize("name", SAMPLERS)
 @given(problems(), st.booleans(), SEEDS)
 def test_the_states_go_down_the_ladder_at_the_cost_that_was_said(name, problem, denoise_last, seed):
@@ -79,7 +73,6 @@ def test_the_states_go_down_the_ladder_at_the_cost_that_was_said(name, problem, 
     assert states[-1].level == len(sigmas)
 
 
-@covers(sbgm.probability_flow)
 @pytest.mark.parametrize("method", ["euler", "heun", "multistep"])
 @given(problems(st.sampled_from([torch.float32, torch.float64])))
 def test_the_flow_takes_one_example_at_a_time(method, problem):
