@@ -9,8 +9,9 @@ import importlib
 import inspect
 import math
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import numpy
 import torch
@@ -62,7 +63,6 @@ LEFT_OUT = {
     "train.runs.make_accelerator": "the machine's, tests/train/test_hardware.py",
     "weights.weights_folder": "a path, tests/test_weights.py",
     "training.fit": "a training loop, tests/test_training.py",
-    "training.fit_score": "a training loop, tests/test_training.py",
     "training.adam": "a training loop's, tests/test_training.py",
     "training.require_finite_step": "a training loop's, tests/test_training.py",
     "training.Step": "what a training loop yields",
@@ -236,6 +236,9 @@ GOOD = lookup(
         ((2, 1, 4, 4), "shape", "gaussian_start() fitted_start()"),
         ((2,), "shape", "generate"),
         (1.5, "step_size", "consistent_annealed"),
+        (lambda: sbgm.MLP(2, 4, 1), "score", "fit_score"),
+        (BATCH, "data", "fit_score"),
+        (lambda: Spy(lambda score, x: score(x).square().mean()), "loss", "fit_score"),
         ("annealed", "name", "NamedSampler"),
         (0.1, "step_size", "NamedSampler"),
         (2, "n_steps", "NamedSampler"),
@@ -316,7 +319,9 @@ BAD: dict[str, list[object]] = lookup(
         (NOT_POSITIVE, "step_size", "langevin"),
         (NO_BATCH, "x", "langevin"),
         (NO_GENERATOR, "generator", "langevin"),
-        (NO_CALLABLE, "score", "langevin"),
+        ([None, 3, lambda x, sigma: x], "score", "fit_score"),
+        ([None, [1.0], torch.zeros(3)], "data", "fit_score"),
+        ([*NO_CALLABLE, lambda x: x], "score", "langevin"),
         (NO_LADDER, "sigmas", "ncsn_loss"),
         ([*NO_LADDER, [1.0], (2.0,)], "sigmas", "ancestral"),
         (NEGATIVE, "variance", "annealed_variance"),
@@ -423,7 +428,7 @@ BAD: dict[str, list[object]] = lookup(
 FREE: dict[str, str] = lookup(
     [  # of what takes anything, the reason why; of a function's name, all its parameters
         ("holds a result, as the functions that make it fill it in", HOLDERS, ""),
-        ("a flag: anything is true or false", "compile conditional denoise_last divide_by_sigma", ""),
+        ("a flag: anything is true or false", "compile conditional denoise_last divide_by_sigma one_cycle", ""),
         ("a flag: anything is true or false", "variance_reduced", ""),
         ("for the result's text", "name features", "frechet_distance kernel_distance"),
         ("for the result's text", "against", ""),

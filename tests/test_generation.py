@@ -26,9 +26,7 @@ from sbgm.files import load_tensors
 from sbgm.generation import draw_batches, fitted_start, gaussian_start, uniform_start
 from sbgm.masks import centre_box
 from sbgm.noise import derived_generator
-from sbgm.precision import autocast
 from sbgm.samplers import State
-from sbgm.weights import load_network
 
 SIGMAS = (1.0, 0.1, 0.01)
 SAMPLER = NamedSampler("annealed", SIGMAS, step_size=2e-5, n_steps=3)
@@ -55,32 +53,6 @@ def test_batch_b_is_the_sampler_run_from_the_generator_of_seed_and_b():
         assert torch.equal(samples[4 * b : 4 * b + 4], expected)
 
 
-def test_seeds_and_batches_differ_and_a_seed_repeats():
-    first, again, other = (generate(sample, 8, (1, 4, 4), seed=s, batch_size=4) for s in (0, 0, 1))
-    assert torch.equal(first, again)
-    assert not torch.equal(first, other)
-    assert not torch.equal(first[:4], first[4:])
-    assert len(torch.unique(torch.cat([first, other]).flatten(1), dim=0)) == 16
-
-
-def test_the_global_generator_is_left_alone():
-    before = torch.get_rng_state()
-    generate(sample, 4, (1, 4, 4), seed=0)
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_samples_are_not_clamped_and_have_the_samplers_law():
-    """2,000 images of 16 pixels of N(.5, .2²), 1.2 % of which are outside [0, 1]."""
-    sampler = NamedSampler("heun", tuple(geometric_sigmas(10, 0.01, 40).tolist()))
-    start = gaussian_start(10.0)
-    samples = generate(lambda x, g: sampler.states(score, x, g), 2_000, (1, 4, 4), seed=0, batch_size=500, start=start)
-    std = math.sqrt(10**2 * (0.04 + 1e-4) / (0.04 + 10**2))  # the flow keeps each chain's number of standard deviations
-    assert float(samples.mean()) == pytest.approx(0.5, abs=5 * std / math.sqrt(32_000))
-    assert float(samples.std()) == pytest.approx(std, rel=0.01 + 5 / math.sqrt(64_000))
-    outside = float(((samples < 0) | (samples > 1)).double().mean())
-    assert outside == pytest.approx(math.erfc(0.5 / std / math.sqrt(2)), abs=5 * 0.11 / math.sqrt(32_000) + 1e-3)
-
-
 def test_states_are_shown_as_they_come_and_not_kept():
     seen, alive, most = [], [], 0
 
@@ -96,21 +68,6 @@ def test_states_are_shown_as_they_come_and_not_kept():
     ]
     assert len(seen) == 2 * SAMPLER.n_states
     assert most <= 3  # the current one, the one being made, and the one just left
-
-
-def test_levels_can_be_kept_on_request():
-    kept = {}
-
-    def on_state(indices, state):
-        if state.step == 3:
-            kept.setdefault(state.level, []).append(state.x)
-
-    samples = generate(sample, 6, (1, 4, 4), seed=0, batch_size=4, on_state=on_state)
-    assert torch.equal(torch.cat(kept[3]), samples)
-    generator = derived_generator(0, 1)
-    states = list(sample(torch.rand(2, 1, 4, 4, generator=generator), generator))
-    for level in (1, 2, 3):
-        assert torch.equal(kept[level][1], states[3 * level - 1].x)
 
 
 def test_batches_may_differ_by_index():
@@ -178,21 +135,6 @@ def test_any_number_of_processes_gives_the_samples_of_one(n_processes, n, batch_
     assert torch.equal(last, alone)  # the last process to come finds the shares of all
 
 
-@pytest.mark.parametrize(
-    ("arguments", "error", "message"),
-    [
-        ({"n": 0}, ValueError, "n must be at least 1, got 0"),
-        ({"batch_size": 0}, ValueError, "batch_size must be at least 1"),
-        ({"sampler": 3}, TypeError, "sampler must be a callable"),
-        ({"start": 3}, TypeError, "start must be a callable"),
-        ({"given": torch.zeros(3, 2)}, ValueError, "given must hold a row for each of the n = 4 samples, got 3"),
-    ],
-)
-def test_bad_arguments_are_named(arguments, error, message):
-    with pytest.raises(error, match=message):
-        generate(**{"sampler": sample, "n": 4, "shape": (1, 4, 4), "seed": 0} | arguments)
-
-
 def test_starts():
     uniform = uniform_start((20_000, 2), derived_generator(0))
     assert 0 <= float(uniform.min()) < 0.001
@@ -201,18 +143,6 @@ def test_starts():
     gaussian = gaussian_start(3.0, mean)((20_000, 2), derived_generator(0))
     assert float((gaussian.mean(dim=0) - mean).abs().max()) < 5 * 3 / math.sqrt(20_000)
     assert float((gaussian.std(dim=0) / 3 - 1).abs().max()) < 5 / math.sqrt(40_000)
-
-
-def test_bfloat16_layers_change_samples_within_their_rounding():
-    """15 steps of an untrained network: the difference is below 2 % of the samples (root mean squares), and not 0."""
-    network = small_network()
-    sampler = NamedSampler("annealed", SIGMAS, step_size=2e-5, n_steps=5)
-    runs = []
-    for precision in ("fp32", "bf16"):
-        layers = autocast(network, precision)
-        runs.append(generate(lambda x, g, s=layers: sampler.states(s, x, g), 4, (1, 8, 8), seed=0))
-    assert all(r.dtype == torch.float32 for r in runs)
-    assert 0 < float((runs[0] - runs[1]).square().mean().sqrt()) < 0.02 * float(runs[0].square().mean().sqrt())
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
@@ -314,16 +244,6 @@ def test_a_network_without_levels_takes_any_ladder(tmp_path):
     x = gaussian_start(1.0)((1, 1, 8, 8), derived_generator(0, 0))
     expected = final(NamedSampler("euler", tuple(sampler.tolist())).states(network, x, None))
     torch.testing.assert_close(load_tensors(tmp_path / "a" / "samples.safetensors")[0]["samples"], expected)
-
-
-def test_a_perceptron_of_images_takes_any_ladder(tmp_path):
-    options = ["-n", 1, "--sampler", "euler", "--levels", 7, "--precision", "fp32"]
-    assert run("sample", "digits_mlp", "--out", tmp_path, *options) == 0
-    network = load_network("digits_mlp")
-    sigmas = geometric_sigmas(float(network.sigmas[0]), float(network.sigmas[-1]), 7).tolist()
-    x = gaussian_start(sigmas[0])((1, 1, 8, 8), derived_generator(0, 0))
-    expected = final(NamedSampler("euler", tuple(sigmas)).states(network, x, None))
-    torch.testing.assert_close(load_tensors(tmp_path / "samples.safetensors")[0]["samples"], expected)
 
 
 def test_a_start_may_be_fitted_to_data(weights, tmp_path, capsys):

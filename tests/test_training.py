@@ -18,7 +18,7 @@ from sbgm.losses import sliced_score_matching_loss
 from sbgm.networks import ConditionalMLP
 from sbgm.train import runs
 from sbgm.train.runs import Run, load_checkpoint, save_checkpoint
-from sbgm.training import Step, fit, fit_score, n_parameters
+from sbgm.training import fit, fit_score
 from small_run import figure1_killed_at
 
 
@@ -47,17 +47,6 @@ def test_fit_minimises_and_yields_every_loss_from_before_its_update():
     assert steps[0].loss == pytest.approx(float((2 * first - 1).square().mean()))  # at weight and bias zero
     assert line.weight.item() == pytest.approx(2, abs=1e-4)
     assert line.bias.item() == pytest.approx(-1, abs=1e-4)
-
-
-def test_fit_makes_a_step_only_when_asked_for_it():
-    line, optimizer, loss = line_fit()
-    steps = fit(loss, optimizer, 10)
-    assert line.weight.item() == 0
-    next(steps)
-    after_one = line.weight.item()
-    assert after_one != 0
-    steps.close()
-    assert line.weight.item() == after_one
 
 
 def test_fit_advances_the_schedule_once_a_step_and_counts_on_from_first_step():
@@ -89,13 +78,6 @@ def test_a_gradient_that_is_no_number_raises_before_it_touches_the_parameters():
     with pytest.raises(FloatingPointError, match="the sum of the gradient is nan at step 1 of 9; lower the"):
         next(fit(lambda: loss() + line.bias.sum().sqrt() * 0, optimizer, 9))
     assert all(torch.equal(p, before[name]) for name, p in line.named_parameters())
-
-
-@pytest.mark.parametrize(("n_steps", "error"), [(0, ValueError), (-1, ValueError), (2.5, TypeError), (True, TypeError)])
-def test_a_bad_number_of_steps_is_named(n_steps, error):
-    _, optimizer, loss = line_fit()
-    with pytest.raises(error, match="n_steps must be"):
-        next(fit(loss, optimizer, n_steps))
 
 
 # --- fit_score -------------------------------------------------------------------------------------------------------
@@ -150,33 +132,6 @@ def test_batches_are_rows_drawn_with_replacement_by_the_generator():
     assert all(torch.equal(x, data[torch.randint(10, (6,), generator=again)]) for x in batches)
 
 
-@pytest.mark.parametrize(
-    ("bad", "error", "message"),
-    [
-        ({"score": lambda x, sigma: x}, TypeError, "score must be a torch.nn.Module, got function"),
-        ({"score": nn.Linear(2, 2)}, TypeError, r"score must be a callable score\(x, sigma\): x \(B, .* takes \(input"),
-        ({"data": [1.0]}, TypeError, r"data must be a torch.Tensor of shape \(B, \*shape\), got list"),
-        ({"data": torch.zeros(3)}, ValueError, "data must be a batch of shape"),
-        ({"loss": None}, TypeError, r"loss must be a callable loss\(score, x\)"),
-        ({"n_steps": 0}, ValueError, "n_steps must be at least 1"),
-        ({"batch_size": 2.5}, TypeError, "batch_size must be a whole number"),
-        ({"learning_rate": 0.0}, ValueError, "learning_rate must be finite and positive"),
-        ({"generator": 0}, TypeError, "generator must be a torch.Generator"),
-    ],
-)
-def test_what_fit_score_cannot_use_is_named(bad, error, message):
-    g = torch.Generator()
-    arguments = {
-        "score": MLP(),
-        "data": torch.zeros(3, 2),
-        "loss": lambda score, x: sliced_score_matching_loss(score, x, generator=g),
-        "n_steps": 1,
-        "generator": g,
-    }
-    with pytest.raises(error, match=message):
-        list(fit_score(**arguments | bad))
-
-
 # --- checkpoints -----------------------------------------------------------------------------------------------------
 
 
@@ -218,13 +173,6 @@ def test_a_write_that_fails_halfway_leaves_the_old_checkpoint(tmp_path, monkeypa
     assert load_checkpoint(path) == {"step": 1}
     save_checkpoint(path, step=3)  # what the failure left does not stand in the way
     assert load_checkpoint(path) == {"step": 3}
-
-
-def test_n_parameters_counts_what_is_trained():
-    layer = nn.Linear(3, 2)
-    assert n_parameters(layer) == 8
-    layer.bias.requires_grad_(False)
-    assert n_parameters(layer) == 6
 
 
 # --- a run of Fig. 1, interrupted -------------------------------------------------------------------------------------
@@ -332,18 +280,6 @@ def test_the_run_leaves_torchs_global_generator_alone():
     before = torch.get_rng_state()
     run(None, stop_after=2)
     assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_raw_and_noised_runs_start_from_the_same_weights_and_see_other_data():
-    raw = run(None, Figure1(0.0, 8, batch_size=2, n_iterations=1))
-    noised = run(None, SMALL, stop_after=1)
-    assert isinstance(raw[0], Step)
-    assert raw != noised
-
-
-def test_images_must_be_floats():
-    with pytest.raises(TypeError, match=r"images must hold floating-point numbers, got torch\.uint8"):
-        next(train_figure1((IMAGES * 255).byte(), SMALL))
 
 
 def test_the_papers_settings_are_the_defaults():

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from recipes import SHIPPED, DigitsTraining, sample_digits, train_digits, untrained
-from sbgm import geometric_sigmas, load_images, load_network, ncsn_loss
+from sbgm import load_images, load_network, ncsn_loss
 from sbgm.files import read_facts
 from sbgm.measure import frechet_distance, level_losses
 from sbgm.samplers import annealed_langevin, final
@@ -19,10 +19,6 @@ from ship_weights import on_digits, ship
 IMAGES, HELD_OUT = load_images("digits"), load_images("digits", "test")
 DIGITS = pytest.mark.parametrize("name", ["digits_mlp", "digits_mlp_lambda_1"])
 SMALL = DigitsTraining(width=32, n_blocks=1, n_iterations=30)
-
-
-def test_the_ladder_is_the_papers_for_images():
-    torch.testing.assert_close(DigitsTraining().sigmas, geometric_sigmas(1.0, 0.01, 10))
 
 
 @pytest.mark.parametrize("weighting", ["sigma_squared", "one"])
@@ -62,13 +58,6 @@ def test_samples_are_algorithm_1_from_uniform_noise():
     start = torch.rand(3, 1, 8, 8, generator=generator)
     expected = final(annealed_langevin(network, start, network.sigmas, step_size=2e-5, n_steps=2, generator=generator))
     assert torch.equal(sample_digits(network, 3, n_steps=2, generator=seeded(5)), expected)
-
-
-def test_bad_settings_and_images_are_named():
-    with pytest.raises(ValueError, match="weighting must be one of 'sigma_squared', 'one', got 'two'"):
-        DigitsTraining(weighting="two")
-    with pytest.raises(TypeError, match="images must hold floating-point numbers"):
-        train_digits(SMALL.network(), IMAGES.byte(), SMALL)  # before the first step
 
 
 # --- what ships ------------------------------------------------------------------------------------------------------

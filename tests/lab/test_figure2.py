@@ -87,29 +87,7 @@ def test_the_shipped_network_is_one_of_the_authors_recipe():
     assert statistics.fmean(facts["mean_losses"][-10:]) == pytest.approx(-1, abs=0.05)
 
 
-def test_the_same_seed_gives_the_same_run_and_another_seed_another():
-    def losses(seed):
-        network = MLP(width=8, generator=torch.Generator().manual_seed(0))
-        settings = dataclasses.replace(Figure2.quick(seed), n_iterations=5)
-        return [step.loss for step in train_figure2(network, paper_mixture(), settings)]
-
-    assert losses(0) == losses(0)
-    assert losses(0) != losses(1)
-
-
 # --- the figure's parts ----------------------------------------------------------------------------------------------
-
-
-def test_region_errors_of_a_field_that_is_wrong_by_a_known_factor():
-    """Half the exact score within 3 of a mode, none beyond: errors ¼ and 1."""
-    mixture, grid = paper_mixture(), plots.grid(40)
-
-    def score(x, sigma):
-        near = torch.cdist(x, mixture.means).amin(dim=1, keepdim=True) < 3
-        return torch.where(near, 0.5, 0.0) * mixture.score(x, sigma)
-
-    assert region_errors(score, mixture.score, grid, mixture.means) == pytest.approx((0.25, 1.0))
-    assert region_errors(score, mixture.score, grid, mixture.means, 2.0) == pytest.approx((0.25, 1.0))
 
 
 def test_region_errors_need_points_in_both_regions():

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from recipes import SHIPPED, MixtureTraining, level_errors, load_shipped, train_mixture
-from sbgm import ConditionalMLP, EnergyMLP, geometric_sigmas, paper_mixture
+from sbgm import ConditionalMLP, geometric_sigmas, paper_mixture
 from sbgm.files import load_tensors, read_facts
 from sbgm.weights import weights_file, weights_folder
 from seeds import seeded
@@ -29,25 +29,6 @@ def test_level_errors_are_zero_for_the_exact_score_and_one_for_none():
     assert torch.equal(level_errors(mixture.score, mixture, sigmas, n=100, generator=seeded()), torch.zeros(4))
     nothing = level_errors(lambda x, sigma: 0 * x, mixture, sigmas, n=100, generator=seeded())
     assert torch.equal(nothing, torch.ones(4))
-
-
-def test_settings_make_their_ladder():
-    assert torch.equal(MixtureTraining().sigmas, geometric_sigmas(20.0, 1.0, 10))
-    assert torch.equal(MixtureTraining(sigma_max=10.0, sigma_min=0.1, n_levels=4).sigmas, geometric_sigmas(10, 0.1, 4))
-
-
-def test_an_unknown_objective_is_refused_before_the_first_step():
-    with pytest.raises(ValueError, match=r"objective must be one of 'denoising', 'sliced', 'exact', got 'contrastive'"):
-        train_mixture(ConditionalMLP(), paper_mixture(), MixtureTraining("contrastive"))
-
-
-def test_a_constant_rate_is_kept_without_one_cycle():
-    """With one Adam step, each parameter with a gradient moves by the learning rate."""
-    network = ConditionalMLP(width=8, generator=seeded())
-    before = network.layers[0].weight.detach().clone()
-    settings = MixtureTraining(n_iterations=1, learning_rate=1e-3, one_cycle=False)
-    list(train_mixture(network, paper_mixture(), settings))
-    assert (network.layers[0].weight - before).abs().max().item() == pytest.approx(1e-3, rel=0.01)
 
 
 # --- what ships ------------------------------------------------------------------------------------------------------
@@ -95,17 +76,3 @@ def test_the_card_names_every_shipped_file_and_no_other():
     assert on_disk == set(MIXTURE)
     assert all(f"`{name}`" in card for name in SHIPPED)
     assert all(path.stat().st_size < 50_000 for path in weights_folder().glob("mixture_*.safetensors"))
-
-
-def test_a_shipped_network_is_frozen_and_gives_scores():
-    network = load_shipped("mixture_energy_0")
-    assert isinstance(network, EnergyMLP)
-    assert not any(p.requires_grad for p in network.parameters())
-    assert network(torch.zeros(3, 2), 1.0).shape == (3, 2)
-
-
-def test_an_unknown_name_or_a_missing_file_is_named(tmp_path):
-    with pytest.raises(ValueError, match=r"name must be one of 'mixture_denoising_0', .*got 'mixture'"):
-        load_shipped("mixture")
-    with pytest.raises(FileNotFoundError, match="mixture_exact_0"):
-        load_shipped("mixture_exact_0", tmp_path)

@@ -10,61 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sbgm
-from properties.comparing import assert_near, untouched
-from properties.strategies import SEEDS, gaussian_score, images, normal, seeded
+from properties.strategies import gaussian_score, images, seeded
 from sbgm.files import save_tensors
-from sbgm.generation import draw_batches, fitted_start, gaussian_start, generate, uniform_start
 from sbgm.measure import Measured, Reference, reference_features, some_images
 from sbgm.measure.judging import FeatureSpace, feature_space, judge, load_images_of, reference_for
-from sbgm.weights import load_weights, save_weights, weights_file
 
 SHAPES = st.sampled_from([(1,), (3,), (2, 2), (1, 4, 4)])
 
 
 def sample(x, generator):
     return sbgm.langevin(gaussian_score(0.5, 1.0), x, step_size=0.1, n_steps=2, generator=generator)
-
-
-@given(SHAPES, st.integers(1, 6), st.floats(0.1, 20.0), SEEDS)
-def test_starts_are_the_seeds_own_and_follow_their_data(shape, n, sigma, seed):
-    data = normal(seed, 4, *shape).float()
-    starts = {
-        "uniform": uniform_start,
-        "gaussian": gaussian_start(sigma, data.mean(dim=0)),
-        "fitted": fitted_start(data, sigma),
-    }
-    for start in starts.values():
-        with untouched(data):
-            x = start((n, *shape), seeded(seed))
-        assert (x.shape, x.dtype) == ((n, *shape), torch.float32)
-        assert torch.equal(x, start((n, *shape), seeded(seed)))
-    assert float(starts["uniform"]((n, *shape), seeded(seed)).min()) >= 0
-    z = gaussian_start(1.0, 0.0)((n, *shape), seeded(seed))
-    assert_near(starts["gaussian"]((n, *shape), seeded(seed)), data.mean(dim=0) + sigma * z)
-    moved = fitted_start(data + 3, sigma)((n, *shape), seeded(seed))
-    assert_near(moved - 3, starts["fitted"]((n, *shape), seeded(seed)))
-
-
-@given(SHAPES, st.integers(1, 7), st.integers(1, 4), SEEDS)
-def test_samples_depend_on_the_seed_and_a_whole_batch_on_no_other(shape, n, batch_size, seed):
-    seen = []
-    with untouched():
-        x = generate(
-            sample, n, shape, seed=seed, batch_size=batch_size, on_state=lambda i, state: seen.append((i, state))
-        )
-    assert (x.shape, x.dtype) == ((n, *shape), torch.float32)
-    assert sorted({i for indices, _ in seen for i in indices}) == list(range(n))
-    assert all(len(indices) == len(state.x) for indices, state in seen)
-    more = generate(sample, n + batch_size, shape, seed=seed, batch_size=batch_size)
-    whole = n - n % batch_size
-    assert torch.equal(more[:whole], x[:whole])
-    batches = draw_batches(
-        lambda indices, g: {"x": sbgm.final(sample(uniform_start((len(indices), *shape), g), g))},
-        n,
-        seed=seed,
-        batch_size=batch_size,
-    )
-    assert torch.equal(torch.cat([batch["x"] for batch in batches]), x)
 
 
 @given(
@@ -81,25 +36,6 @@ def test_a_file_of_images_gives_them_back(x, kind):
         else:
             save_tensors(path, {"samples": x})
         assert torch.equal(load_images_of(path), x)
-
-
-@given(st.integers(2, 6), st.integers(1, 2), st.sampled_from([None, torch.float16, torch.float64]), SEEDS)
-def test_a_file_of_weights_gives_the_network_back(width, n_blocks, dtype, seed):
-    network = sbgm.ImageMLP((1.0, 0.1), (1, 2, 2), width, n_blocks, generator=seeded(seed))
-    network.end.weight.data.normal_(generator=seeded(seed))
-    x = torch.rand(2, 1, 2, 2, generator=seeded(seed))
-    with tempfile.TemporaryDirectory() as folder, torch.no_grad():
-        path = Path(folder) / "network.safetensors"
-        sbgm.save_network(network, path, dtype=dtype, seed=seed)
-        again = sbgm.load_network(path)
-        save_weights(network, path, dtype=dtype, seed=seed)
-        other = sbgm.ImageMLP((1.0, 0.1), (1, 2, 2), width, n_blocks)
-        assert load_weights(other, path) == {"seed": seed}
-        assert weights_file(path) == path
-    assert again.facts["seed"] == seed
-    assert torch.equal(again.sigmas, network.sigmas)
-    assert torch.equal(again(x, 0.5), other(x, 0.5))
-    assert_near(again(x, 0.5), network(x, 0.5), torch.bfloat16 if dtype == torch.float16 else torch.float32)
 
 
 @settings(max_examples=3)

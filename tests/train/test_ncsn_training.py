@@ -8,7 +8,6 @@ import shutil
 
 import pytest
 import torch
-from accelerate import Accelerator
 
 from processes import sbgm_on_processes
 from sbgm import cli as command
@@ -204,11 +203,6 @@ def test_the_parts_of_a_batch_make_the_same_step_as_the_whole(tmp_path):
             )
 
 
-def test_a_batch_that_does_not_divide_into_the_parts_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"batch_size must divide into 3 parts \(1 processes × accumulation 3\)"):
-        train_ncsn(tiny(accumulation=3), tmp_path / "run")
-
-
 def test_two_processes_do_what_one_does_with_twice_the_accumulation(tmp_path):
     small = "--channels 2 --levels 2 --batch-size 4 --held-out 4 --precision fp32 --save-every 3 --steps 6"
     arguments = ["train", "mnist_small", *small.split(), "--out"]
@@ -319,19 +313,8 @@ def test_the_papers_settings_are_the_papers():
         NCSN.of_scale("mnist", "huge")
 
 
-def test_the_accelerator_is_where_the_training_runs(tmp_path):
-    accelerator = Accelerator(cpu=True)
-    next(train_ncsn(TINY, tmp_path / "run", accelerator=accelerator))
-    assert accelerator.device.type == "cpu"
-
-
 def test_a_network_is_found_by_its_file_and_by_the_folder_of_its_run(whole):
     by_run = load_network(whole[0])
     assert_same(by_run.state_dict(), weights(whole[0]))
     by_file = load_network(whole[0] / "step-0000012" / "network.safetensors")
     assert_same(by_file.state_dict(), weights(whole[0], averaged=False))
-
-
-def test_a_network_that_is_nowhere_is_called_by_the_name_that_was_given(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"^.*/run is no file of weights, no run's folder, and no network"):
-        load_network(tmp_path / "run")

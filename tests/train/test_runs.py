@@ -62,13 +62,6 @@ def test_checkpoints_are_in_the_order_of_their_steps(tmp_path):
     assert [step_of(path) for path in run.checkpoints] == [10_000_000, 10_000_001]
 
 
-def test_each_measurement_is_a_row_of_the_log(tmp_path):
-    list(steps_of(tmp_path / "run", changed(log_every=4, measure_every=3)))
-    log = Run(tmp_path / "run").log()
-    assert log["step"].tolist() == [3, 4, 6, 8]
-    assert log["step"][log["held_out"].notna()].tolist() == [3, 6, 8]
-
-
 @pytest.mark.parametrize("stop_after", [1, 4, 5, 7])
 def test_a_run_that_is_closed_saves_and_goes_on_as_if_it_had_not_stopped(whole, tmp_path, stop_after):
     steps = steps_of(tmp_path / "run")
