@@ -54,11 +54,3 @@ def test_an_example_prints_what_it_says(name, tmp_path, monkeypatch):
     said: list[str] = []
     outcome = doctest.DocTestRunner().run(example, out=said.append)
     assert outcome.failed == 0, "".join(said)
-
-
-def test_an_example_is_short_and_stands_in_a_section_at_the_end():
-    for name in EXAMPLES:
-        head, _, example = DOCSTRINGS[name][0].partition("\nExample:\n    >>> ")
-        assert example, name
-        assert ">>>" not in head, name
-        assert len(example.splitlines()) <= 9, name

@@ -9,11 +9,8 @@ import subprocess
 import sys
 
 import pytest
-import torch
 
 import sbgm
-from M2 import Figure1, train_figure1
-from seeds import seeded
 
 SOURCE = pathlib.Path(sbgm.__file__).parent
 MODULES = [m.name for m in pkgutil.walk_packages(sbgm.__path__, "sbgm.") if not m.name.endswith("__main__")]
@@ -73,29 +70,3 @@ def test_the_library_neither_prints_nor_touches_global_state(path):
             assert called not in forbidden_calls or in_fork_rng or restored or verdict, (
                 f"{path.name}:{node.lineno} {called}"
             )
-
-
-def test_the_library_leaves_the_global_generator_alone():
-    torch.rand(1)  # a state that no seed gives
-    before = torch.get_rng_state()
-    m, g = sbgm.paper_mixture(), seeded()
-    x = m.sample(64, generator=g)
-    metropolis = {"log_prob": m.log_prob, "step_size": 0.1, "n_steps": 3, "generator": g}
-    sbgm.final(sbgm.langevin(m.score, x, step_size=0.1, n_steps=3, generator=g))
-    sbgm.final(sbgm.metropolis_langevin(m.score, x, **metropolis))
-    sbgm.final(sbgm.hamiltonian(m.score, x, n_leapfrog=2, **metropolis))
-    sbgm.final(sbgm.annealed_langevin(m.score, x, [2.0, 1.0], step_size=0.1, n_steps=3, generator=g))
-    sbgm.ncsn_loss(m.score, x, [2.0, 1.0], generator=g)
-    sbgm.MLP(generator=g)
-    images = torch.rand(4, 3, 32, 32, generator=g)
-    list(train_figure1(images, Figure1(0.0, channels=8, batch_size=2, n_iterations=1)))
-    assert torch.equal(before, torch.get_rng_state())
-
-
-def test_bench_measures_every_explorer():
-    sys.path.insert(0, str(SOURCE.parent / "tools"))
-    import bench
-    from sbgm import widgets
-
-    wanted = [name for name in widgets.__all__ if name.endswith("_explorer")]
-    assert len(list(bench.every_explorer())) == len(wanted)

@@ -11,7 +11,6 @@ import pytest
 import torch
 from sklearn.datasets import make_moons
 
-import bench
 import claims
 import scale
 from processes import torchrun
@@ -44,13 +43,6 @@ def commands(text: str) -> list[str]:
 def slug(heading: str) -> str:
     """The fragment by which GitHub links to a heading."""
     return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
-
-
-def test_the_readme_is_short_and_begins_with_what_a_newcomer_needs():
-    assert len(README) <= 10_000
-    assert README.index("data/results/ladder.png") == README.index("data/")
-    assert max(README.index("make lab  "), README.index("make test  ")) < 1_500
-    assert README.index(code_blocks(README)[0]) + len(code_blocks(README)[0]) < 3_000
 
 
 def test_the_lines_run_as_printed_sample_both_moons_and_draw_them(tmp_path, monkeypatch):
@@ -137,12 +129,3 @@ def test_what_an_hour_of_gpu_gives_is_counted():
     table = scale.gpu_hour_table()
     assert claims.with_section(ROOT / "README.md", "gpu-hour", table) == README
     assert max(len(line) for line in table.splitlines()) <= 120
-
-
-@pytest.mark.parametrize("name", ["bench", "bench learning"])
-def test_a_table_of_speeds_is_replaced_between_its_markers_and_nothing_else_is(name):
-    before = bench.SPEED.read_text(encoding="utf-8")
-    after = claims.with_section(bench.SPEED, name, "| new |")
-    old = before.partition(f"<!-- {name} -->\n")[2].partition(f"\n<!-- /{name} -->")[0]
-    assert old.count("| yes |") >= 1
-    assert after == before.replace(old, "| new |")

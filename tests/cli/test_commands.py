@@ -1,7 +1,6 @@
 """The command line's options: every command that is printed somewhere parses, and messages name flags."""
 
 import argparse
-import dataclasses
 import json
 import os
 import re
@@ -17,7 +16,6 @@ from sbgm import cli
 from sbgm.cli import train
 from sbgm.cli.options import lab_script
 from sbgm.train.images import NCSN
-from sbgm.train.runs import TrainingSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 PATTERNS = (
@@ -140,19 +138,6 @@ def test_what_a_scale_switches_on_can_be_switched_off():
     assert not train.settings_from(parsed("train cifar10 --out x --no-flips")).flips
 
 
-def test_every_setting_is_explained(capsys):
-    with pytest.raises(SystemExit):
-        cli.main(["train", "--help"])
-    text = capsys.readouterr().out
-    for settings in (NCSN, TrainingSettings):
-        for field in dataclasses.fields(settings):
-            if field.name not in ("data", "training"):
-                flag = train.FLAGS.get(field.name, f"--{field.name.replace('_', '-')}")
-                assert re.search(rf"^  {flag}[ ,].*\n? *\S", text, re.MULTILINE), flag
-    assert "(200000)" in text
-    assert re.search(r"^--channels +32 +64 +64 +32 +128 +128$", text, re.MULTILINE)
-
-
 def test_a_large_scale_without_a_gpu_is_said_before_it_starts(tmp_path, capsys, monkeypatch):
     def stop(*arguments, **options):
         raise ValueError("enough")
@@ -213,9 +198,3 @@ def test_a_near_name_is_suggested(words, near, capsys):
     with pytest.raises(SystemExit):
         cli.main(shlex.split(words))
     assert f"did you mean {near!r}?" in capsys.readouterr().err
-
-
-def test_download_says_where_the_data_are(capsys, tmp_path, monkeypatch):
-    monkeypatch.setenv("SBGM_DATA", str(tmp_path))
-    assert cli.main(["download", "digits"]) == 0
-    assert capsys.readouterr().out == f"digits is at hand; downloads are kept in {tmp_path}\n"

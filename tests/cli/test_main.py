@@ -61,13 +61,6 @@ def test_the_ledger_is_printed_from_runs_and_records(capsys, folders):
     assert list(claims.load_records(folders / "results")) == ["M2"]  # printing commits nothing
 
 
-def test_the_ledger_is_printed_by_the_module(folders):
-    settle("L9", [expected("a weight", 0.123, low=0)])
-    status, out, err = run("ledger")
-    assert (status, err) == (0, "")
-    assert "| a weight: 0.123 | reproduced |" in out
-
-
 def readme(folder, text):
     path = folder / "README.md"
     path.write_text(text, encoding="utf-8")
@@ -111,11 +104,6 @@ def test_a_readme_without_its_markers_is_named_and_nothing_is_written(folders, t
     assert not (folders / "results").exists()
 
 
-def test_the_repositorys_readme_has_the_markers():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert text.count("<!-- ledger -->") == text.count("<!-- /ledger -->") == 1
-
-
 @pytest.mark.parametrize("arguments", [[], ["tran"], ["evaluate"]])
 def test_wrong_commands_are_refused_with_the_usage(arguments, capsys):
     with pytest.raises(SystemExit) as stopped:
@@ -125,12 +113,6 @@ def test_wrong_commands_are_refused_with_the_usage(arguments, capsys):
 
 
 # --- evaluate --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("n", ["0", "-5"])
-def test_a_bad_number_of_iterations_is_named(n, folders, capsys):
-    assert command.main(["evaluate", "--claim", "M2", "--folder", str(folders / "runs"), "--iterations", n]) == 1
-    assert "sbgm: --iterations must be at least 1" in capsys.readouterr().err
 
 
 def no_cifar10(name):

@@ -14,7 +14,7 @@ from sbgm import annealed_langevin, final, geometric_sigmas, plots
 from sbgm.data import load_images
 from sbgm.measure import Measured
 from sbgm.measure.records import Cell, StepMap
-from sbgm.theory import langevin_variance, noise_ratio, variance_ratio
+from sbgm.theory import noise_ratio
 from sbgm.weights import load_network
 from seeds import seeded
 
@@ -46,20 +46,6 @@ def test_the_noise_ratio_is_that_of_chains_on_a_point(n_steps, step_size):
     assert ratio == pytest.approx(noise_ratio(LADDER, **options), rel=4 * math.sqrt(2 / 20_000))  # 4 s.e.
 
 
-def test_with_many_steps_it_is_langevins_own():
-    expected = langevin_variance(2e-5, 1e-4) / 1e-4
-    assert noise_ratio(LADDER, step_size=2e-5, n_steps=1_000) == pytest.approx(expected, rel=1e-5)
-    assert expected == pytest.approx(1 / 0.95)
-
-
-def test_it_is_technique_4s_where_a_level_begins_at_the_right_width():
-    options = {"step_size": 1e-5, "n_steps": 30}
-    ratio = float(LADDER[0] / LADDER[1])
-    one_level = noise_ratio([0.01], start=(ratio * 0.01) ** 2, **options)
-    assert one_level == pytest.approx(variance_ratio(sigma_min=0.01, ratio=ratio, **options), rel=1e-5)
-    assert noise_ratio(LADDER, **options) > one_level
-
-
 # --- what is measured -------------------------------------------------------------------------------------------------
 
 
@@ -78,11 +64,6 @@ def test_noise_on_constant_pixels_is_the_variance_there_alone():
     found = noise_on_constant_pixels(samples, images, 0.01)
     assert found.value == pytest.approx(9, abs=4 * found.se)
     assert found.se == pytest.approx(9 * math.sqrt(2 / 8 / 4_000), rel=0.1)
-
-
-def test_images_that_vary_everywhere_are_refused():
-    with pytest.raises(ValueError, match="pixels that never change, got none"):
-        noise_on_constant_pixels(torch.rand(3, 1, 2, 2), torch.rand(3, 1, 2, 2, generator=seeded()), 0.01)
 
 
 def test_the_shipped_perceptron_leaves_more_noise_than_the_exact_score_most_where_chains_lag():
@@ -177,20 +158,3 @@ def test_a_small_map_of_the_digits_is_measured_and_taken_from_its_folder_again(t
     assert [c.place for c in first.cells] == [(1, 2e-5), (2, 2e-5)]
     monkeypatch.setattr("sbgm.samplers.annealed_langevin", None)  # nothing is drawn again
     assert I5.digits_map(tmp_path, **options).cells == first.cells
-
-
-def test_mnist_has_the_shared_cell_of_i1_once_and_no_more_steps_than_asked(tmp_path, monkeypatch):
-    asked = []
-    monkeypatch.setattr(I5, "digits_map", lambda *_: the_map(GOOD))
-    monkeypatch.setattr(I5, "some_images", lambda *_: None)
-    monkeypatch.setattr(I5, "require_enough_digits", lambda **_: None)
-
-    def measured(drawings, *_):
-        asked.append([(drawing.n_steps, drawing.step_size) for drawing in drawings])
-        return the_map(GOOD)
-
-    monkeypatch.setattr(I5, "measure_map", measured)
-    I5.measure(tmp_path, n_steps=30, weights="mnist_classifier")
-    I5.measure(tmp_path, n_steps=100, weights="mnist_classifier")
-    assert sorted(asked[0]) == [(30, 5e-6), (30, 2e-5), (30, 5e-5), (100, 2e-5)]
-    assert sorted(asked[1]) == sorted((t, eps) for t in (30, 50, 100) for eps in I5.MNIST_STEP_SIZES)

@@ -67,11 +67,6 @@ def test_the_key_names_the_weights_and_the_settings_but_not_the_number_of_images
     assert Inpainting(weights).key != keys[0]
 
 
-def test_a_single_image_has_no_other_to_compare_with():
-    with pytest.raises(ValueError, match="n_images must be at least 2, since images are compared with others, got 1"):
-        Inpainting(n_images=1)
-
-
 def test_known_pixels_are_the_last_y_and_unknown_ones_have_the_exact_spread(weights, tmp_path):
     """y is drawn anew without the sampler. In the unknown, 4,000 chains' mean and variance, 5 standard errors."""
     settings = Inpainting(weights, n_fills=4_000, n_steps=100, step_size=0.01, precision="fp32")

@@ -273,11 +273,6 @@ def test_samplers_keep_within_the_budget_and_use_it(budget, denoise_last):
         assert sampler.denoise_last == denoise_last
 
 
-def test_the_smallest_budget_is_said():
-    with pytest.raises(ValueError, match="budget must be at least 4, got 3"):
-        samplers_within(3, LADDER, denoise_last=True)
-
-
 def distance(samples):
     """The Fréchet distance of independent normals: (difference of means)² + (difference of stds)², summed."""
     return float(((samples.mean(dim=0) - 0.5) ** 2 + (samples.std(dim=0) - (VARIANCES + 1e-4).sqrt()) ** 2).sum())

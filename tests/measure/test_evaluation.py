@@ -277,14 +277,3 @@ def test_the_command_prints_a_networks_losses(folder, capsys):
     for sigma, value in zip(("1", "0.1"), losses.values.tolist(), strict=True):
         (line,) = (line for line in out.splitlines() if line.split()[0] == sigma)
         assert float(line.split()[1]) == pytest.approx(value, rel=0.02)
-
-
-def test_the_command_asks_for_the_data(folder, capsys):
-    save_tensors(folder / "samples.safetensors", {"samples": torch.zeros(3, 1, 8, 8)})
-    assert command.main(["evaluate", "--samples", str(folder / "samples.safetensors")]) == 1
-    assert "--data must name the data set" in capsys.readouterr().err
-
-
-def test_one_thing_at_a_time(folder):
-    with pytest.raises(SystemExit):
-        command.main(["evaluate", "--samples", "a.npz", "--network", "b"])

@@ -5,9 +5,9 @@ import hashlib
 import pytest
 import torch
 
-from sbgm.data import cache_folder, dequantise, load_images
+from sbgm.data import cache_folder, load_images
 from sbgm.files import content_hash
-from sbgm.measure import GaussianBaseline, quantise, shown
+from sbgm.measure import GaussianBaseline
 from sbgm.measure.judging import reference_features, some_images
 from seeds import seeded
 
@@ -17,14 +17,6 @@ def folder(monkeypatch, tmp_path):
     """A data folder of our own, so that nothing is cached outside it."""
     monkeypatch.setenv("SBGM_DATA", str(tmp_path))
     return tmp_path
-
-
-def test_every_shade_comes_back_from_its_image_and_from_its_dequantised_image():
-    shades = torch.arange(256).expand(50, 1, 1, 256)
-    images = shades.float() / 255
-    assert torch.equal(quantise(images), shades.byte())
-    assert torch.equal(quantise(dequantise(images, generator=seeded())), shades.byte())
-    assert torch.equal(shown(images), images)
 
 
 def test_references_are_computed_once_and_recomputed_when_damaged():

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from properties.comparing import assert_like, assert_near, untouched
 from properties.strategies import EXACT, SEEDS, batches, images, seeded
 from sbgm import data
-from sbgm.measure import GaussianBaseline, in_batches, quantise, shown
+from sbgm.measure import in_batches, quantise, shown
 
 
 @given(batches(dtypes=EXACT))
@@ -38,14 +38,3 @@ def test_the_batch_size_changes_no_result(x, batch_size):
         return x.flatten(1).cumsum(dim=1)
 
     assert_near(in_batches(function, x, batch_size), function(x))
-
-
-@given(images(min_size=2, max_size=8), st.integers(1, 9), st.integers(1, 5), SEEDS)
-def test_the_baseline_has_the_images_mean_and_covariance_whatever_its_blocks(x, block_size, n, seed):
-    baseline, rows = GaussianBaseline(x, block_size=block_size), x.flatten(1).double()
-    assert_near(baseline.mean, rows.mean(dim=0), x.dtype)
-    assert_near(baseline.root @ baseline.root.T, rows.T.cov().reshape(rows.shape[1], -1), x.dtype)
-    with untouched(x):
-        samples = baseline.sample(n, generator=seeded(seed))
-    assert (samples.shape, samples.dtype) == ((n, *x.shape[1:]), torch.float32)
-    assert torch.equal(samples, shown(samples))

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 import sbgm
 from properties.comparing import assert_like, assert_near, assert_one_by_one, untouched
 from properties.strategies import DTYPES, EXACT, SEEDS, batches, images, points, scores, seeded, sigmas_of
-from sbgm.precision import PRECISIONS
 from sbgm.training import n_parameters
 
 LADDER = (2.0, 0.5, 0.1)
@@ -92,13 +91,3 @@ def test_the_clean_point_of_a_score_in_range_is_clamped_and_no_more(x, low, widt
     wide = sbgm.in_range(score, -1e6, 1e6)
     assert_one_by_one(wide, x, sigma)
     assert float((sbgm.denoise(wide, x, sigma) - clean).abs().max()) <= 1e-5 * size
-
-
-@given(points(dtypes=EXACT), st.sampled_from(sorted(PRECISIONS)), SEEDS)
-def test_a_score_in_another_precision_is_about_the_same_in_the_dtype_of_x(x, precision, seed):
-    network = sbgm.ConditionalMLP(x.shape[1], 8, 1, generator=seeded(seed)).to(x.dtype)
-    score = sbgm.autocast(network, precision)
-    with torch.no_grad():
-        s, exact = score(x, 1.0), network(x, 1.0)
-    assert_like(s, x)
-    assert_near(s, exact, torch.float32 if precision == "fp32" else torch.bfloat16)

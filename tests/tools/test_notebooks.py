@@ -12,7 +12,6 @@ import pytest
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-import bench
 import notebooks as tool
 from claims import CLOSING, claims, entered, load_records, with_closing_table
 from notebooks import FOLDED_TAG, faults, normalised, read, without_text_chunks
@@ -361,11 +360,6 @@ def test_a_notebook_in_a_folder_below_is_found_and_keeps_its_place(nested, tmp_p
     assert tool.main(["check"]) == 0
     assert tool.main(["release", str(tmp_path / "course")]) == 0
     assert [path.relative_to(tmp_path / "course").as_posix() for path in tool.found(tmp_path / "course")] == both
-
-
-def test_the_speed_of_a_notebook_in_a_folder_below_is_measured(nested, monkeypatch):
-    monkeypatch.setattr(bench, "run", lambda *arguments: None)
-    assert [row.what for row in bench.chapters()] == ["chapter 03", "chapter 03, lab"]
 
 
 # --- slow: the chapters themselves -----------------------------------------------------------------------------------
