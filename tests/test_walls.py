@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -48,17 +47,16 @@ def test_without_bubblewrap_attacks_are_skipped_by_name(tmp_path):
 
 
 def test_a_worker_that_dies_ends_the_run_with_the_name_of_its_test(tmp_path):
-    """Within a minute, though another is busy for longer; without our conftest the run never ends."""
+    """Though another is busy for an hour, which is longer than this test waits."""
     shutil.copy(ROOT / "conftest.py", tmp_path)
     (tmp_path / "test_a.py").write_text(
-        "import os, pathlib, signal\ndef test_fine(): pass\n"
-        "def test_dies():\n    pathlib.Path('died').touch()\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "import os, signal\ndef test_fine(): pass\n"
+        "def test_dies():\n    os.kill(os.getpid(), signal.SIGKILL)\n"
         "def test_later(): pass\n"
     )
     for other in "bcd":
-        (tmp_path / f"test_{other}.py").write_text("import time\ndef test_long(): time.sleep(200)\n")
+        (tmp_path / f"test_{other}.py").write_text("import time\ndef test_long(): time.sleep(3_600)\n")
     done = inner_run("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", ".", folder=tmp_path)
-    assert time.time() - (tmp_path / "died").stat().st_mtime < 60
     assert done.returncode == 1, done.stdout
     assert "crashed while running 'test_a.py::test_dies'" in done.stdout
     assert "FAILED test_a.py::test_dies" in done.stdout

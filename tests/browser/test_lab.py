@@ -89,6 +89,7 @@ def test_dragging_moves_the_slider_to_the_mouse_and_picture_and_readout_follow(c
             assert_right_numbers(chapter, explorer, shown)
 
 
+@pytest.mark.slow  # whatever one does, a machine may be busier or slower than is made up for
 def test_a_key_press_is_seen_within_a_tenth_of_a_second(chapter, explorer, measured):
     """The limit is for SPEED.md's machine, idle; a busy or slow one is judged by what that would take, see Latency."""
     kernel, late = chapter.kernel_process(), {}

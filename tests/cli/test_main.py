@@ -30,7 +30,7 @@ def test_ctrl_c_while_torch_loads_is_one_line(tmp_path):
         assert started.stdout.readline() == "loading\n"
         started.send_signal(signal.SIGINT)
         try:
-            _, said = started.communicate(timeout=60)
+            _, said = started.communicate(timeout=500)
         finally:
             started.kill()
     assert (started.returncode, said) == (130, "Stopped.\n")

@@ -25,7 +25,7 @@ from processes import free_port
 
 TOOLS = Path(open_lab.__file__).parent
 FLAGS = ["--no-browser", "--ip=127.0.0.1", *["--allow-root"] * (os.getuid() == 0)]
-START_SECONDS = 120
+START_SECONDS = 500
 # `make lab` on another folder than the reader's own work/
 MAKE_LAB = """
 import pathlib, sys, open_lab
@@ -101,7 +101,7 @@ def test_chapter_0_its_pictures_and_its_links_are_served(started: Callable, tmp_
         def ask(path: str) -> bytes:
             """What the server answers at a path; an error unless with status 200."""
             there = parts._replace(path=urllib.parse.quote(path)).geturl()
-            with urllib.request.urlopen(there, timeout=30) as answer:
+            with urllib.request.urlopen(there, timeout=500) as answer:
                 assert answer.status == 200
                 return answer.read()
 
