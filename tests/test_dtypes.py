@@ -18,7 +18,7 @@ from seeds import seeded
 
 HALF = [torch.float16, torch.bfloat16]
 DTYPES = [torch.float32, torch.float64, *HALF]
-SLOW = ("fid",)  # its good arguments take a minute
+SLOW = ("fid", "fit_score")  # the one takes a minute; the network of the other would have to be in half precision, too
 # They round to 256 shades, or count what is within a distance: a number near the border may fall on either side.
 STEPPED = ("judge", "prdc")
 
