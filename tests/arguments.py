@@ -435,7 +435,7 @@ FREE: dict[str, str] = lookup(
         ("torch names the devices that it knows", "device device_type accelerator noise_device", ""),
         ("goes unused: the network knows no noise level", "sigma", "MLP.forward ResNet.forward"),
         ("anything that JSON can hold", "facts", ""),
-        ("for colour images, tests/measure/test_evaluation.py", "inception", ""),
+        ("for colour images, tests/measure/test_judging.py", "inception", ""),
         ("any text", "key", ""),
         ("a record's name: a missing file is named", "load_record load_curve load_step_map", ""),
     ]

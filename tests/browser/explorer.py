@@ -12,7 +12,7 @@ from PIL import Image
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
-SETTLE_SECONDS = 30
+SETTLE_SECONDS = 300
 
 
 class Shown(NamedTuple):

@@ -15,7 +15,7 @@ from pathlib import Path
 from open_lab import SETTINGS
 from processes import free_port
 
-START_SECONDS = 120
+START_SECONDS = 500
 FOLDERS = {
     "JUPYTER_CONFIG_DIR": "config",
     "JUPYTER_DATA_DIR": "data",
@@ -53,7 +53,7 @@ class Lab:
 
     def ask(self, path: str, method: str = "GET") -> object:
         """The server's JSON answer, or None where it has no content."""
-        with urllib.request.urlopen(urllib.request.Request(self.url(path), method=method), timeout=30) as answer:
+        with urllib.request.urlopen(urllib.request.Request(self.url(path), method=method), timeout=500) as answer:
             content = answer.read()
         return json.loads(content) if content else None
 
@@ -61,7 +61,7 @@ class Lab:
         """Run code in a kernel of the server, from outside the browser; return what it prints."""
         connection = self._runtime / f"kernel-{kernel_id}.json"
         command = [sys.executable, "-m", "jupyter", "run", f"--existing={connection}"]
-        return subprocess.run(command, input=code, capture_output=True, text=True, check=True, timeout=120).stdout
+        return subprocess.run(command, input=code, capture_output=True, text=True, check=True, timeout=500).stdout
 
 
 @contextlib.contextmanager

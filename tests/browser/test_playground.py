@@ -466,10 +466,6 @@ def test_a_finger_scrolls_past_the_canvas_and_paints_sideways(browser, site):
     phone.close()
 
 
-def test_the_scripts_are_small():
-    assert sum(path.stat().st_size for path in SCRIPTS.iterdir()) < 100_000  # of 600,000 that the site may have
-
-
 # --- speed -----------------------------------------------------------------------------------------------------------
 
 FAST = {

@@ -1,0 +1,217 @@
+"""The networks for points and for small images: shapes, seeds, σ, the energy, and the network of Fig. 1."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from sbgm import MLP, ConditionalMLP, EnergyMLP, ImageMLP, ResNet, load_network, ncsn_loss, save_network
+from sbgm.training import n_parameters
+from seeds import seeded
+
+# --- mlp -------------------------------------------------------------------------------------------------------------
+
+CONDITIONAL = [ConditionalMLP, EnergyMLP]
+
+# torch's own warning, when forward-mode differentiation is first used
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
+
+
+def points(n=6, dim=2, seed=1, dtype=torch.float32):
+    return torch.randn(n, dim, generator=seeded(seed), dtype=dtype)
+
+
+def test_the_network_of_figure_2():
+    """2-128-128-2 with softplus between: 2·128 + 128 + 128² + 128 + 128·2 + 2 numbers."""
+    network = MLP()
+    assert [type(layer) for layer in network.layers] == [nn.Linear, nn.Softplus, nn.Linear, nn.Softplus, nn.Linear]
+    assert [layer.weight.shape for layer in network.layers[::2]] == [(128, 2), (128, 128), (2, 128)]
+    assert n_parameters(network) == 17_154
+
+
+def test_the_network_of_figure_2_ignores_sigma():
+    network, x = MLP(width=8, generator=seeded()), points()
+    assert torch.equal(network(x), network(x, 3.0))
+    assert torch.equal(network(x), network(x, torch.rand(6)))
+
+
+@pytest.mark.parametrize("kind", CONDITIONAL)
+def test_a_conditional_score_grows_as_one_over_sigma(kind):
+    """Where σ is far below the data's width, σ‖s‖ moves only as the network's view of log σ does."""
+    network, x = kind(width=32, generator=seeded()), points(500)
+    with torch.no_grad():
+        lengths = {sigma: float(network(x, sigma).norm(dim=1).mean()) for sigma in (1e-2, 1e-3)}
+    assert 5 < lengths[1e-3] / lengths[1e-2] < 20
+
+
+# --- the energy ------------------------------------------------------------------------------------------------------
+
+
+def test_the_quadratic_part_makes_an_energy_integrable():
+    """With the last layer at 0, E = ½‖x/c‖² with c² = σ² + σ_data²: a Gaussian, whose score is −x/c²."""
+    network, x = EnergyMLP(width=8, data_std=3.0, generator=seeded()), points()
+    nn.init.zeros_(network.layers[-1].weight)
+    nn.init.zeros_(network.layers[-1].bias)
+    torch.testing.assert_close(network.energy(x, 4.0), x.square().sum(dim=1) / 50)
+    torch.testing.assert_close(network(x, 4.0), -x / 25)
+
+
+def test_an_energy_score_keeps_a_graph_only_where_gradients_are_wanted():
+    network, x = EnergyMLP(width=8, generator=seeded()), points()
+    network(x, 0.5).square().sum().backward()
+    assert all(p.grad is not None for p in network.layers[0].parameters())
+    assert x.grad is None
+    with torch.no_grad():
+        score = network(x, 0.5)
+    assert not score.requires_grad
+    torch.testing.assert_close(score, network(x, 0.5).detach())
+
+
+# --- seeds -----------------------------------------------------------------------------------------------------------
+
+
+def test_seeded_weights_follow_torchs_own_law():
+    """U(−1/√n, 1/√n) with n inputs, as an unseeded nn.Linear: range, and variance within 4 s.e."""
+    weight = MLP(dim=2, width=300, generator=seeded()).layers[2].weight.detach()
+    bound = 300**-0.5
+    assert 0.99 * bound < float(weight.abs().max()) <= bound
+    assert float(weight.var()) == pytest.approx(bound**2 / 3, rel=4 * (0.8 / weight.numel()) ** 0.5)
+    unseeded = nn.Linear(300, 300).weight.detach()
+    assert float(unseeded.abs().max()) <= bound * (1 + 1e-6)
+
+
+# --- image mlp -------------------------------------------------------------------------------------------------------
+
+SIGMAS = [1.0, 0.1, 0.01]
+
+
+def images(n=6, shape=(1, 8, 8), dtype=torch.float32):
+    return torch.rand(n, *shape, generator=seeded(1), dtype=dtype)
+
+
+def network(**options):
+    """A small one whose last layer is not zero, as after training."""
+    result = ImageMLP(SIGMAS, **{"width": 16, "n_blocks": 2, "generator": seeded(), **options})
+    nn.init.normal_(result.end.weight, generator=seeded(2))
+    return result
+
+
+def test_the_number_of_parameters_is_that_of_its_layers():
+    """First layer, n blocks of two layers, the level's layer and a norm, the last norm and the last layer."""
+    w, n, d, f = 32, 3, 64, 16
+    block = 2 * w + 2 * (w * w + w) + (f * w + w)
+    assert n_parameters(ImageMLP(SIGMAS, width=w, n_blocks=n)) == (d * w + w) + n * block + 2 * w + (w * d + d)
+    assert n_parameters(ImageMLP(SIGMAS, width=w, n_blocks=n, norm="none")) == (
+        (d * w + w) + n * (block - 2 * w) + (w * d + d)
+    )
+
+
+def test_an_untrained_network_is_the_zero_score_with_its_loss():
+    """λℓ = ½‖z‖² for the score 0: D/2 = 32 on average, with the standard error √(D/2 / n)."""
+    made, x = ImageMLP(SIGMAS, generator=seeded()), images(4_000)
+    assert torch.equal(made(x[:3], 0.5), torch.zeros(3, 1, 8, 8))
+    with torch.no_grad():
+        loss = float(ncsn_loss(made, x, made.sigmas, generator=seeded()))
+    assert abs(loss - 32) < 4 * math.sqrt(32 / 4_000)
+
+
+@pytest.mark.parametrize("sigma", [1e-4, 0.037, 1.0, 50.0])
+def test_any_positive_sigma_will_do(sigma):
+    assert bool(torch.isfinite(network()(images(), sigma)).all())
+
+
+def test_the_output_is_divided_by_sigma():
+    """Without waves of log σ, and with the point scaled back, all that σ does is the division."""
+    made = network()
+    made.frequencies.zero_()
+    x = images() - 0.5
+    points = [0.5 + x * math.sqrt(1 + 4 * s**2) for s in (0.1, 0.7)]
+    torch.testing.assert_close(0.1 * made(points[0], 0.1), 0.7 * made(points[1], 0.7), rtol=1e-4, atol=1e-5)
+
+
+def test_the_generator_alone_decides_the_weights():
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    a, b, c = (ImageMLP(SIGMAS, width=8, generator=seeded(s)) for s in (0, 0, 1))
+    assert torch.equal(before, torch.get_rng_state())
+    for name, value in a.state_dict().items():
+        assert torch.equal(value, b.state_dict()[name])
+    assert not torch.equal(a.begin.weight, c.begin.weight)
+
+
+def test_a_saved_network_is_built_again(tmp_path):
+    made = network(image_shape=(3, 4, 4), width=8, norm="none")
+    save_network(made, tmp_path / "a.safetensors", seed=0)
+    loaded = load_network(tmp_path / "a.safetensors")
+    x = images(shape=(3, 4, 4))
+    assert torch.equal(loaded(x, 0.2), made(x, 0.2))
+    assert loaded.image_shape == (3, 4, 4)
+
+
+# --- resnet ----------------------------------------------------------------------------------------------------------
+
+
+def small(seed=0):
+    return ResNet(channels=8, generator=torch.Generator().manual_seed(seed))
+
+
+def images_of_resnet(n=3, size=16, seed=1):
+    return torch.rand(n, 3, size, size, generator=torch.Generator().manual_seed(seed))
+
+
+def count(n_in, n_out):
+    """Parameters of a residual block, by hand: two 3×3 convolutions with norms, and a third where channels differ."""
+    branch = 9 * n_in * n_out + n_out + 9 * n_out * n_out + n_out + 2 * 2 * n_out
+    return branch + (0 if n_in == n_out else 9 * n_in * n_out + n_out)
+
+
+def test_the_number_of_parameters_is_that_of_the_authors():
+    c = 32
+    blocks = [(c, c), (c, 2 * c), (2 * c, 2 * c), (2 * c, 4 * c), (4 * c, 4 * c)]
+    mirrored = [(4 * c, 4 * c), (4 * c, 2 * c), (2 * c, 2 * c), (2 * c, c), (c, c)]
+    ends = (9 * 3 * c + c) + (9 * c * 3 + 3)
+    by_hand = ends + sum(count(*block) for block in blocks + mirrored)
+    assert n_parameters(ResNet()) == by_hand == 1_379_651
+
+
+def plain_forward(weights, x):
+    """The network written out in functions, from a list of weights in the order in which they are used."""
+
+    def convolution(h, transposed=False, stride=1):
+        weight, bias = next(weights), next(weights)
+        if transposed:
+            return functional.conv_transpose2d(h, weight, bias, stride, padding=1, output_padding=stride - 1)
+        return functional.conv2d(h, weight, bias, stride, padding=1)
+
+    def norm(h):
+        return functional.group_norm(h, 8, next(weights), next(weights))
+
+    def encoder(h, stride=1):
+        branch = norm(convolution(functional.elu(norm(convolution(h, stride=stride)))))
+        return functional.elu(branch + (h if stride == 1 else convolution(h, stride=stride)))
+
+    def decoder(h, stride=1):
+        branch = norm(convolution(functional.elu(norm(convolution(h, True))), True, stride))
+        return functional.elu(branch + (h if stride == 1 else convolution(h, True, stride)))
+
+    h = convolution(2 * x - 1)
+    h = encoder(encoder(encoder(encoder(encoder(h), 2)), 2))
+    h = decoder(decoder(decoder(decoder(decoder(h), 2)), 2))
+    return convolution(h)
+
+
+def test_scores_are_those_of_the_network_written_out():
+    network, x = small().double(), images_of_resnet(size=8).double()
+    weights = iter(network.state_dict().values())  # a block's branch comes before its shortcut
+    torch.testing.assert_close(network(x), plain_forward(weights, x), rtol=1e-12, atol=1e-12)
+    assert next(weights, None) is None
+
+
+def test_it_ignores_sigma_and_maps_its_input_to_minus_one_to_one():
+    network, x, seen = small(), images_of_resnet(), []
+    assert torch.equal(network(x), network(x, torch.rand(3)))
+    network.layers[0].register_forward_hook(lambda layer, inputs, output: seen.append(inputs[0]))
+    network(x)
+    assert torch.equal(seen[0], 2 * x - 1)
