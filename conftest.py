@@ -25,7 +25,7 @@ LONGEST = (
     "tests/browser", "notebooks", "tests/train/test_ncsn_training.py", "tests/lab/test_digit_claims.py",
     "tests/test_generation.py", "tests/docs/test_site.py", "tests/course/test_checks.py",
     "tests/course/test_wrong_answer.py", "tests/test_readme.py", "tests/test_wheel.py",
-    "tests/course/test_grading.py", "tests/test_training.py",
+    "tests/course/test_grading.py", "tests/lab/test_M2.py",
 )  # fmt: skip
 # what a test with a marker needs, in the data folder
 DATA_SETS = {

@@ -1,25 +1,20 @@
-"""The training loop, its checkpoints, and a run of Fig. 1 that is stopped, killed and continued."""
+"""The training loop, its steps and batches, and its checkpoints."""
 
 import itertools
 import math
 import os
-import signal
 
 import pytest
 import torch
 from torch import nn
 
-from M2 import Figure1, train_figure1
-from processes import FORKS
 from recipes import Figure2, train_figure2
 from sbgm import MLP, annealed_langevin, final, geometric_sigmas, ncsn_loss, paper_mixture
-from sbgm.data import load_images
 from sbgm.losses import sliced_score_matching_loss
 from sbgm.networks import ConditionalMLP
 from sbgm.train import runs
-from sbgm.train.runs import Run, load_checkpoint, save_checkpoint
+from sbgm.train.runs import load_checkpoint, save_checkpoint
 from sbgm.training import fit, fit_score
-from small_run import figure1_killed_at
 
 
 def line_fit(seed=0):
@@ -173,115 +168,3 @@ def test_a_write_that_fails_halfway_leaves_the_old_checkpoint(tmp_path, monkeypa
     assert load_checkpoint(path) == {"step": 1}
     save_checkpoint(path, step=3)  # what the failure left does not stand in the way
     assert load_checkpoint(path) == {"step": 3}
-
-
-# --- a run of Fig. 1, interrupted -------------------------------------------------------------------------------------
-
-IMAGES = load_images("photo_patches", "test")[:50, :, :8, :8].clone()
-SMALL = Figure1(noise_std=0.01, channels=8, batch_size=2, n_iterations=12)
-
-
-def run(path, settings=SMALL, images=IMAGES, stop_after=None, save_every=4):
-    steps = train_figure1(images, settings, folder=path, save_every=save_every)
-    return list(itertools.islice(steps, stop_after))
-
-
-def saved(path):
-    return Run(path).load({})
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory):
-    path = tmp_path_factory.mktemp("whole")
-    return run(path), saved(path)
-
-
-def same_run(steps, state, uninterrupted):
-    """Losses, weights, Adam's moments and the generator, all equal to the last bit."""
-    whole_steps, whole_state = uninterrupted
-    assert steps == whole_steps
-    for name, weight in whole_state["network"].items():
-        assert torch.equal(state["network"][name], weight), name
-    for i, moments in whole_state["optimizer"]["state"].items():
-        assert all(torch.equal(state["optimizer"]["state"][i][name], value) for name, value in moments.items())
-    assert torch.equal(state["generator"], whole_state["generator"])
-    assert torch.equal(state["losses"], whole_state["losses"])
-
-
-@pytest.mark.parametrize("stop_after", [1, 4, 5, 8, 11])
-def test_an_abandoned_run_is_continued_to_the_last_bit(tmp_path, uninterrupted, stop_after):
-    path = tmp_path / "run"
-    assert run(path, stop_after=stop_after) == uninterrupted[0][:stop_after]
-    same_run(run(path), saved(path), uninterrupted)
-
-
-def test_a_finished_run_is_replayed_without_training_and_continued_by_more_iterations(tmp_path, uninterrupted):
-    path = tmp_path / "run"
-    run(path, Figure1(noise_std=0.01, channels=8, batch_size=2, n_iterations=5))
-    same_run(run(path), saved(path), uninterrupted)
-    content = (Run(path).checkpoints[-1] / "state.pt").read_bytes()
-    assert run(path) == uninterrupted[0]
-    assert run(path, Figure1(noise_std=0.01, channels=8, batch_size=2, n_iterations=3)) == uninterrupted[0][:3]
-    assert (Run(path).checkpoints[-1] / "state.pt").read_bytes() == content
-
-
-def test_without_a_checkpoint_the_run_is_the_same(uninterrupted):
-    assert list(train_figure1(IMAGES, SMALL)) == uninterrupted[0]
-
-
-def test_a_killed_run_is_continued_to_the_last_bit(tmp_path, uninterrupted):
-    path = tmp_path / "run"
-    process = FORKS.Process(target=figure1_killed_at, args=(7, IMAGES, SMALL, path, 4))
-    process.start()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
-    assert len(saved(path)["losses"]) == 4
-    same_run(run(path), saved(path), uninterrupted)
-
-
-def test_a_nan_gradient_at_a_saving_iteration_leaves_the_checkpoint_before_it(tmp_path, uninterrupted, monkeypatch):
-    def loss(score, x, *, generator):
-        value = sliced_score_matching_loss(score, x, generator=generator)
-        calls.append(None)
-        return value + 0 * (value - value).sqrt() if len(calls) == 8 else value  # 0 · ∂√u/∂u at u = 0
-
-    calls, path = [], tmp_path / "run"
-    monkeypatch.setattr("M2.sliced_score_matching_loss", loss)
-    with pytest.raises(FloatingPointError, match="the sum of the gradient is nan at step 8 of 12; lower the learning"):
-        run(path)
-    monkeypatch.undo()
-    assert Run(path).last_step == 4
-    same_run(run(path), saved(path), uninterrupted)
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        {"settings": Figure1(noise_std=0.0, channels=8, batch_size=2, n_iterations=12)},
-        {"settings": Figure1(noise_std=0.01, channels=16, batch_size=2, n_iterations=12)},
-        {"settings": Figure1(noise_std=0.01, channels=8, batch_size=3, n_iterations=12)},
-        {"settings": Figure1(noise_std=0.01, channels=8, batch_size=2, n_iterations=12, learning_rate=1e-4)},
-        {"settings": Figure1(noise_std=0.01, channels=8, batch_size=2, n_iterations=12, seed=1)},
-        {"images": IMAGES[:49]},
-        {"images": 1 - IMAGES},
-        {"images": IMAGES.flip(0)},
-    ],
-)
-def test_a_run_with_other_settings_or_images_is_refused_and_left_alone(tmp_path, other):
-    path = tmp_path / "run"
-    run(path, stop_after=4)
-    content = (Run(path).checkpoints[-1] / "state.pt").read_bytes()
-    with pytest.raises(ValueError, match=r"settings must be those that the run in .*/run was started with: \w+ = "):
-        run(path, **other)
-    assert (Run(path).checkpoints[-1] / "state.pt").read_bytes() == content
-
-
-def test_the_run_leaves_torchs_global_generator_alone():
-    before = torch.get_rng_state()
-    run(None, stop_after=2)
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_the_papers_settings_are_the_defaults():
-    paper = Figure1(noise_std=0.01)
-    assert (paper.channels, paper.batch_size, paper.learning_rate, paper.n_iterations) == (32, 128, 1e-3, 50_001)

@@ -1,6 +1,8 @@
-"""M2: spread, drift and running mean of loss curves whose numbers are known, and a record of short runs."""
+"""M2: loss curves whose numbers are known, a record of short runs, and a run that is stopped, killed and continued."""
 
+import itertools
 import math
+import signal
 
 import pytest
 import torch
@@ -8,12 +10,14 @@ from safetensors.torch import load_file
 
 import claims
 import M2
-from M2 import RAW, Figure1, first_change, load_raw, relative_drift, relative_spread, running_mean
+from M2 import RAW, Figure1, first_change, load_raw, relative_drift, relative_spread, running_mean, train_figure1
+from processes import FORKS
 from sbgm.cli import main
 from sbgm.data import load_images
 from sbgm.files import read_facts
 from sbgm.train.runs import Run
 from sbgm.training import Step
+from small_run import figure1_killed_at
 
 NORMAL = torch.randn(30_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
@@ -177,3 +181,100 @@ def test_the_raw_network_is_saved_and_loaded(mnist, tmp_path):
     assert network.sigmas.tolist() == pytest.approx([0.01])
     assert network(load_images("mnist")[:2], 0.01).shape == (2, 1, 28, 28)
     assert (path.stem, read_facts(path)["settings"]["noise_std"]) == (RAW, 0.0)
+
+
+# --- a run of Fig. 1, interrupted -------------------------------------------------------------------------------------
+
+IMAGES = load_images("photo_patches", "test")[:50, :, :8, :8].clone()
+SMALL = Figure1(noise_std=0.01, channels=8, batch_size=2, n_iterations=12)
+
+
+def run(path, settings=SMALL, images=IMAGES, stop_after=None, save_every=4):
+    steps = train_figure1(images, settings, folder=path, save_every=save_every)
+    return list(itertools.islice(steps, stop_after))
+
+
+def saved(path):
+    return Run(path).load({})
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    path = tmp_path_factory.mktemp("whole")
+    return run(path), saved(path)
+
+
+def same_run(steps, state, uninterrupted):
+    """Losses, weights, Adam's moments and the generator, all equal to the last bit."""
+    whole_steps, whole_state = uninterrupted
+    assert steps == whole_steps
+    for name, weight in whole_state["network"].items():
+        assert torch.equal(state["network"][name], weight), name
+    for i, moments in whole_state["optimizer"]["state"].items():
+        assert all(torch.equal(state["optimizer"]["state"][i][name], value) for name, value in moments.items())
+    assert torch.equal(state["generator"], whole_state["generator"])
+    assert torch.equal(state["losses"], whole_state["losses"])
+
+
+@pytest.mark.parametrize("stop_after", [1, 4, 5, 8, 11])
+def test_an_abandoned_run_is_continued_to_the_last_bit(tmp_path, uninterrupted, stop_after):
+    path = tmp_path / "run"
+    assert run(path, stop_after=stop_after) == uninterrupted[0][:stop_after]
+    same_run(run(path), saved(path), uninterrupted)
+
+
+def test_a_finished_run_is_replayed_without_training_and_continued_by_more_iterations(tmp_path, uninterrupted):
+    path = tmp_path / "run"
+    run(path, Figure1(noise_std=0.01, channels=8, batch_size=2, n_iterations=5))
+    same_run(run(path), saved(path), uninterrupted)
+    content = (Run(path).checkpoints[-1] / "state.pt").read_bytes()
+    assert run(path) == uninterrupted[0]
+    assert run(path, Figure1(noise_std=0.01, channels=8, batch_size=2, n_iterations=3)) == uninterrupted[0][:3]
+    assert (Run(path).checkpoints[-1] / "state.pt").read_bytes() == content
+
+
+def test_without_a_checkpoint_the_run_is_the_same(uninterrupted):
+    assert list(train_figure1(IMAGES, SMALL)) == uninterrupted[0]
+
+
+def test_a_killed_run_is_continued_to_the_last_bit(tmp_path, uninterrupted):
+    path = tmp_path / "run"
+    process = FORKS.Process(target=figure1_killed_at, args=(7, IMAGES, SMALL, path, 4))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert len(saved(path)["losses"]) == 4
+    same_run(run(path), saved(path), uninterrupted)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"settings": Figure1(noise_std=0.0, channels=8, batch_size=2, n_iterations=12)},
+        {"settings": Figure1(noise_std=0.01, channels=16, batch_size=2, n_iterations=12)},
+        {"settings": Figure1(noise_std=0.01, channels=8, batch_size=3, n_iterations=12)},
+        {"settings": Figure1(noise_std=0.01, channels=8, batch_size=2, n_iterations=12, learning_rate=1e-4)},
+        {"settings": Figure1(noise_std=0.01, channels=8, batch_size=2, n_iterations=12, seed=1)},
+        {"images": IMAGES[:49]},
+        {"images": 1 - IMAGES},
+        {"images": IMAGES.flip(0)},
+    ],
+)
+def test_a_run_with_other_settings_or_images_is_refused_and_left_alone(tmp_path, other):
+    path = tmp_path / "run"
+    run(path, stop_after=4)
+    content = (Run(path).checkpoints[-1] / "state.pt").read_bytes()
+    with pytest.raises(ValueError, match=r"settings must be those that the run in .*/run was started with: \w+ = "):
+        run(path, **other)
+    assert (Run(path).checkpoints[-1] / "state.pt").read_bytes() == content
+
+
+def test_the_run_leaves_torchs_global_generator_alone():
+    before = torch.get_rng_state()
+    run(None, stop_after=2)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_papers_settings_are_the_defaults():
+    paper = Figure1(noise_std=0.01)
+    assert (paper.channels, paper.batch_size, paper.learning_rate, paper.n_iterations) == (32, 128, 1e-3, 50_001)
