@@ -362,19 +362,6 @@ def test_what_google_drive_sends_instead_is_explained_and_not_kept(home, monkeyp
     assert len(data.load_images("celeba", "test")) == 2
 
 
-@pytest.mark.parametrize("fault", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")])
-def test_a_fault_on_the_way_leaves_nothing_half_made(home, monkeypatch, fault):
-    def fail(name, file):
-        file.write(b"half")
-        raise fault
-
-    use_drive(monkeypatch, fail)
-    with pytest.raises((KeyboardInterrupt, OSError)) as raised:
-        download("celeba")
-    assert list(home.iterdir()) == []
-    assert isinstance(fault, KeyboardInterrupt) or "The disk is full: CelebA takes 1.4 GB" in str(raised.value)
-
-
 # --- the real thing --------------------------------------------------------------------------------------------------
 
 

@@ -1,7 +1,6 @@
 """Every page of the site, opened in a browser as on a phone, by day and by night."""
 
 import json
-from urllib.parse import unquote, urldefrag
 
 import pytest
 
@@ -70,25 +69,6 @@ def test_a_line_of_code_too_wide_for_its_column_goes_on_below_and_is_copied_as_i
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_can_be_read(visits, scheme):
     assert {address: seen.contrast[scheme] for address, seen in visits.items() if seen.contrast[scheme]} == {}
-
-
-def test_every_link_within_the_site_leads_somewhere(site, visits):
-    broken = {}
-    for address, links in met(visits, "links").items():
-        for link in links:
-            target, fragment = urldefrag(link)
-            if target.startswith(site.address) and not leads_somewhere(site, visits, target, unquote(fragment)):
-                broken.setdefault(address, []).append(link)
-    assert broken == {}
-
-
-def leads_somewhere(site, visits, target, fragment):
-    """Whether there is such a file, and on it, if it is a page, such a name."""
-    if target.endswith("/"):
-        target += "index.html"
-    if target in visits:
-        return fragment in ("", *visits[target].names)
-    return (site.folder / unquote(target.removeprefix(f"{site.address}/"))).is_file()
 
 
 def test_a_page_opened_as_a_file_is_whole(browser, site):

@@ -26,7 +26,6 @@ PAGE = r"""<!DOCTYPE html>
   <p class="faint">hard to read</p>
   <p style="display: none; color: white">never seen $x$</p>
 </article>
-<a id="here" href="#there">nowhere</a>
 """
 
 
@@ -69,11 +68,6 @@ def test_width(seen):
 def test_contrast(seen):
     assert seen.contrast["light"] == {"153,153,153 on 255,255,255: 2.8": "hard to read"}
     assert list(seen.contrast["dark"]) == ["34,34,34 on 17,17,17: 1.2"]
-
-
-def test_links(seen):
-    assert [link.rpartition("/")[2] for link in seen.links] == ["page.html#there"]
-    assert seen.names == ["here"]
 
 
 @pytest.mark.parametrize(

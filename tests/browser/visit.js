@@ -25,7 +25,5 @@ async () => {
     missing, silent, raw: [...raw, ...broken, ...untypeset.map(e => e.textContent)],
     formulas: document.querySelectorAll('mjx-container').length,
     overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
-    links: [...document.links].map(a => a.href),
-    names: [...document.querySelectorAll('[id], a[name]')].map(e => e.id || e.name),
   };
 }

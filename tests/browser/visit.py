@@ -27,8 +27,6 @@ class Visit(NamedTuple):
         formulas: how many are.
         overflow: pixels that the page is wider than the screen.
         contrast: pairs of colours that can't be read, by the colour scheme, "light" or "dark", each with an example.
-        links: the addresses of all links.
-        names: what a link may point to on the page.
     """
 
     errors: list[str]
@@ -40,8 +38,6 @@ class Visit(NamedTuple):
     formulas: int
     overflow: int
     contrast: dict[str, dict[str, str]]
-    links: list[str]
-    names: list[str]
 
 
 def visit(browser: Browser, addresses: Iterable[str]) -> Iterator[Visit]:
