@@ -10,13 +10,14 @@ import pytest
 
 import claims
 import M2
-from claims import Settled, expected, reported, settle
+from claims import reported, settle
 from sbgm import cli as command
 from sbgm.data import DataNotFoundError
 from sbgm.measure import records
 
 ROOT = Path(__file__).resolve().parents[2]
-RECORDED = Settled("M2", "reproduced", (expected("ratio", 68.9, low=5),), facts={"iterations": 6000})
+COMMITTED = claims.load_records(records.results_folder())
+RECORDED = COMMITTED["M2"]
 
 
 def test_ctrl_c_while_torch_loads_is_one_line(tmp_path):
@@ -55,7 +56,7 @@ def run(*arguments):
 
 def test_the_ledger_is_printed_from_runs_and_records(capsys, folders):
     claims.save_record(RECORDED, folders / "results")
-    settle("S5", [reported("ratio", 2.5)])
+    settle("S5", COMMITTED["S5"].measurements)
     assert command.main(["ledger"]) == 0
     assert capsys.readouterr().out == claims.ledger_table(claims.current_records()) + "\n"
     assert list(claims.load_records(folders / "results")) == ["M2"]  # printing commits nothing
@@ -70,7 +71,7 @@ def readme(folder, text):
 def test_writing_enters_runs_in_the_records_the_table_and_the_readme(capsys, folders):
     claims.save_record(RECORDED, folders / "results")
     settle("M2", [reported("short run", 9)])
-    settle("S1", [expected(r"a \1 and a | bar", 1, low=0)])
+    settle("S1", [*COMMITTED["S1"].measurements, reported(r"a \1 and a | bar", 1)])
     before, after = "# Title\n\nText “before”.\n\n", "\n\nText after.\n"
     path = readme(folders, f"{before}<!-- ledger -->\n| old |\n<!-- /ledger -->{after}")
     for _ in range(2):  # the second time changes nothing
@@ -79,7 +80,7 @@ def test_writing_enters_runs_in_the_records_the_table_and_the_readme(capsys, fol
         assert list(records) == ["S1", "M2"]
         assert records["M2"] == RECORDED
         text = path.read_text(encoding="utf-8")
-        assert text == f"{before}<!-- ledger -->\n2 claims: 2 reproduced whole\n<!-- /ledger -->{after}"
+        assert text == f"{before}<!-- ledger -->\n{claims.count_line(records)}\n<!-- /ledger -->{after}"
         table = (folders / "results" / "README.md").read_text(encoding="utf-8")
         assert table == f"{claims.HEAD}\n{claims.ledger_table(records)}\n"
     assert sorted(p.name for p in folders.iterdir()) == ["README.md", "ledger", "results"]
