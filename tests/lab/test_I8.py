@@ -9,7 +9,7 @@ from torch import nn
 import claims
 import I8
 from I8 import Inpainting
-from sbgm import generation, masks
+from sbgm import masks
 from sbgm.cli import main
 from sbgm.files import file_hash, load_tensors
 
@@ -86,35 +86,6 @@ def test_known_pixels_are_the_last_y_and_unknown_ones_have_the_exact_spread(weig
         assert float(unknown.mean()) == pytest.approx(0.5, abs=5 * math.sqrt(variance / unknown.numel()))
         assert float(unknown.var()) == pytest.approx(variance, rel=5 * math.sqrt(2 / unknown.numel()))
     assert len(torch.unique(ys[:, 0, :, 0, 0, 0])) > 11_990  # every fill has its own y
-
-
-def test_an_interrupted_run_goes_on_with_the_next_image_and_ends_the_same(weights, tmp_path, monkeypatch):
-    settings = Inpainting(weights, n_fills=3, n_steps=2)
-    images = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    network = Broad()
-    whole = I8.draw_fills(network, images, settings, tmp_path / "whole")
-    assert network.calls == 3 * 6
-
-    saved = []
-
-    def failing(path, tensors):
-        saved.append(path)
-        if len(saved) == 2:
-            raise KeyboardInterrupt
-        keep(path, tensors)
-
-    keep = generation.save_tensors
-    monkeypatch.setattr(generation, "save_tensors", failing)
-    with pytest.raises(KeyboardInterrupt):
-        I8.draw_fills(Broad(), images, settings, tmp_path / "parts")
-    network = Broad()
-    again = I8.draw_fills(network, images, settings, tmp_path / "parts")
-    assert network.calls == 2 * 6  # the first image is kept, the second is done again
-    for one, other in zip(again, whole, strict=True):
-        assert torch.equal(one, other)
-    for one, other in zip(I8.draw_fills(network, images[:2], settings, tmp_path / "parts"), whole, strict=True):
-        assert torch.equal(one, other[:, :2])
-    assert network.calls == 2 * 6
 
 
 # --- the numbers ------------------------------------------------------------------------------------------------------

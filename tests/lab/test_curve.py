@@ -11,7 +11,7 @@ import curve
 import drawing
 from counting import CountedScore
 from curve import BUDGETS, entries, measure_curve, renewing, samplers_within
-from sbgm import generation, geometric_sigmas
+from sbgm import geometric_sigmas
 from sbgm.cli import main
 from sbgm.generation import fitted_start, generate, uniform_start
 from sbgm.measure import Measured, records
@@ -118,31 +118,6 @@ def test_starts_are_data_plus_noise_of_the_first_level():
 
 
 # --- a measurement ----------------------------------------------------------------------------------------------------
-
-
-def test_a_stopped_measurement_goes_on_and_more_samples_are_added(small, tmp_path, monkeypatch):
-    network, weights = small
-    save, saved = generation.save_tensors, []
-
-    def until_the_third(path, tensors, **facts):
-        if len(saved) == 3:
-            raise KeyboardInterrupt
-        saved.append(path)
-        save(path, tensors, **facts)
-
-    monkeypatch.setattr(generation, "save_tensors", until_the_third)
-    with pytest.raises(KeyboardInterrupt):
-        measure_curve(tmp_path / "samples", weights, **COUNTS)
-    monkeypatch.setattr(generation, "save_tensors", save)
-    stamps = [path.stat().st_mtime_ns for path in saved]
-    first = measure_curve(tmp_path / "samples", weights, **COUNTS)
-    assert [path.stat().st_mtime_ns for path in saved] == stamps
-    before = network.calls
-    assert measure_curve(tmp_path / "samples", weights, **COUNTS).points == first.points
-    assert network.calls == before  # all is kept
-    more = measure_curve(tmp_path / "samples", weights, **(COUNTS | {"n_samples": 140}))
-    assert network.calls - before == sum(entry.evaluations for entry in entries(WIDE))  # one batch more of each
-    assert more.facts["n_samples"] == 140
 
 
 def test_the_record_holds_points_samples_and_facts(small, tmp_path):

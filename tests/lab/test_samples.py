@@ -5,7 +5,7 @@ import torch
 
 import drawing
 from drawing import Drawing, draw
-from sbgm import annealed_langevin, generate, generation, weights
+from sbgm import annealed_langevin, generate, weights
 from sbgm.refinenet import RefineNet
 from sbgm.samplers import denoise
 from sbgm.weights import load_network, save_network
@@ -46,28 +46,6 @@ def test_samples_are_those_of_generate(folder):
     torch.testing.assert_close(drawn.states[-1], expected)
     for level, sigma in enumerate(SIGMAS):
         torch.testing.assert_close(drawn.denoised[level], denoise(network, drawn.states[level], sigma))
-
-
-def test_resumed_drawing_equals_an_uninterrupted_one(folder, monkeypatch):
-    whole = draw(small_drawing(), folder / "whole")
-    kept = generation.save_tensors
-    written = []
-
-    def stopped(file, tensors):
-        if len(written) == 1:
-            raise KeyboardInterrupt
-        written.append(file)
-        kept(file, tensors)
-
-    monkeypatch.setattr(generation, "save_tensors", stopped)
-    with pytest.raises(KeyboardInterrupt):
-        draw(small_drawing(), folder / "runs")
-    monkeypatch.setattr(generation, "save_tensors", kept)
-    before = written[0].stat().st_mtime_ns
-    resumed = draw(small_drawing(), folder / "runs")
-    assert written[0].stat().st_mtime_ns == before
-    assert all(torch.equal(a, b) for a, b in zip(resumed, whole, strict=True))
-    assert resumed.states.shape == (2, 5, 1, 4, 4)
 
 
 def test_more_samples_go_on_with_those_already_there(folder, monkeypatch):

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from sbgm import cli as command
 from sbgm.files import DiskFullError
 from sbgm.train.runs import Run
-from small_run import as_a_command, assert_same_run, changed, steps_of
+from small_run import assert_same_run, changed, steps_of
 
 SETTINGS = changed(n_steps=3, save_every=1)
 PAGE = 4096
@@ -64,17 +63,3 @@ def test_a_training_that_fills_the_disk_goes_on_where_it_was_once_there_is_room(
         assert_same_run(folder, tmp_path / "whole")
         shutil.rmtree(folder)
     assert failed == set(room)
-
-
-def test_the_command_says_that_the_disk_is_full_and_how_to_go_on(disk, capsys, monkeypatch):
-    as_a_command(monkeypatch)
-    arguments = ["train", "digits", "--cpu", "--out", str(disk / "run")]
-    assert command.main([*arguments, "--steps", "1"]) == 0
-    ballast = leave_free(disk, PAGE)
-    assert command.main([*arguments, "--steps", "3", "--resume"]) == 1
-    error = capsys.readouterr().err
-    assert "sbgm: The disk is full: there is no room for" in error
-    way_on = "stands at step 1: resume it, or start another from its weights)"
-    assert error.rstrip().endswith(f"Free some space there. ({disk}/run {way_on}")
-    ballast.unlink()
-    assert command.main([*arguments, "--steps", "3", "--resume"]) == 0
