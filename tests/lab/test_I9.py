@@ -151,10 +151,6 @@ def test_each_checkpoint_is_drawn_with_its_own_weights_and_the_nearest_is_taken(
     assert "--n-reference" not in record.facts["command"]
 
 
-def interrupt():
-    raise KeyboardInterrupt
-
-
 def test_algorithm_1_is_the_papers_and_the_fast_path_takes_fifty_evaluations(toy):
     sigmas = geometric_sigmas(1.0, 0.01, 10)
     paper, fast = (
