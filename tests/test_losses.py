@@ -4,8 +4,13 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
+import sbgm
+from properties.comparing import assert_like, assert_near, assert_one_by_one, untouched
+from properties.strategies import DTYPES, SCALES, SEEDS, batches, ladders, normal, scores, seeded, sigmas_of, wide
 from sbgm import (
     MLP,
     ConditionalMLP,
@@ -21,14 +26,14 @@ from sbgm import (
     score_matching_loss,
     sliced_score_matching_loss,
 )
+from sbgm.checked import widened
 from sbgm.measure import estimate
-from seeds import seeded
 
 # torch's own warning, when forward-mode differentiation is first used
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
 
 
-def normal(*shape, seed=0, dtype=torch.float64):
+def drawn(*shape, seed=0, dtype=torch.float64):
     return torch.randn(*shape, generator=seeded(seed), dtype=dtype)
 
 
@@ -90,7 +95,7 @@ def test_exact_objective_is_the_fisher_divergence_up_to_a_constant():
 @pytest.mark.parametrize("projection", ["gaussian", "rademacher"])
 def test_sliced_objective_is_the_exact_one_in_the_mean(projection, variance_reduced):
     """2,000 independent draws of directions on the same points, within 4 s.e."""
-    network, x = MLP(dim=3, width=16, generator=seeded(1)).double(), normal(20, 3)
+    network, x = MLP(dim=3, width=16, generator=seeded(1)).double(), drawn(20, 3)
     generator = seeded(2)
     options = {"projection": projection, "variance_reduced": variance_reduced, "generator": generator}
     with torch.no_grad():
@@ -121,7 +126,7 @@ def test_variance_of_the_trace_term(projection, expected):
 @pytest.mark.parametrize("autodiff", ["reverse", "forward"])
 @pytest.mark.parametrize("variance_reduced", [True, False])
 def test_sliced_objective_is_its_formula(variance_reduced, autodiff):
-    score, x = Linear(SKEWED, offset=0.3), normal(7, 3)
+    score, x = Linear(SKEWED, offset=0.3), drawn(7, 3)
     v, s = randn_like(x, seeded(5)), x @ SKEWED.T + 0.3
     norm = s.square().sum(dim=1) if variance_reduced else (v * s).sum(dim=1) ** 2
     expected = torch.einsum("bi,ij,bj->b", v, SKEWED, v) + 0.5 * norm
@@ -131,7 +136,7 @@ def test_sliced_objective_is_its_formula(variance_reduced, autodiff):
 
 @pytest.mark.parametrize("autodiff", ["reverse", "forward"])
 def test_several_projections_are_averaged(autodiff):
-    network, x = MLP(width=8, generator=seeded()), normal(7, 2, dtype=torch.float32)
+    network, x = MLP(width=8, generator=seeded()), drawn(7, 2, dtype=torch.float32)
     generator = seeded(1)
     options = {"generator": generator, "autodiff": autodiff, "reduction": "none"}
     single = torch.stack([sliced_score_matching_loss(network, x, **options) for _ in range(5)])
@@ -157,7 +162,7 @@ NETWORKS = {
 def test_forward_and_reverse_differentiation_agree(network, projection):
     """Values and the gradients of all parameters, in float64."""
     network = network().double()
-    x = normal(2, 3, 8, 8).sigmoid() if isinstance(network, ResNet) else normal(6, 3)
+    x = drawn(2, 3, 8, 8).sigmoid() if isinstance(network, ResNet) else drawn(6, 3)
     sigma = torch.linspace(0.3, 0.9, len(x), dtype=torch.float64)
     values, gradients = [], []
     for autodiff in ("reverse", "forward"):
@@ -189,7 +194,7 @@ def test_denoising_is_exact_score_matching_on_the_perturbed_data_up_to_a_constan
     """s(x) = a x and x ~ N(0, vI): the exact objective under q_σ is aD + ½a²D(v + σ²); DSM is D/(2σ²) more."""
     dim, variance, sigma = 3, 2.0, 0.7
     score = Linear(slope * torch.eye(dim))
-    x = math.sqrt(variance) * normal(200_000, dim)
+    x = math.sqrt(variance) * drawn(200_000, dim)
     expected = slope * dim + 0.5 * slope**2 * dim * (variance + sigma**2)
     with torch.no_grad():
         exact = score_matching_loss(score, perturb(x, sigma, generator=seeded(1)), reduction="none")
@@ -225,7 +230,7 @@ def test_ncsn_loss_draws_levels_uniformly_and_hands_their_sigmas_to_the_score():
 @pytest.mark.filterwarnings("error:Converting a tensor with requires_grad=True")
 @pytest.mark.parametrize("loss", [score_matching_loss, sliced_score_matching_loss, denoising_score_matching_loss])
 def test_sigma_may_want_a_gradient_as_a_number_and_one_an_example(loss):
-    network, x = ConditionalMLP(dim=2, width=8, generator=seeded()).double(), normal(6, 2)
+    network, x = ConditionalMLP(dim=2, width=8, generator=seeded()).double(), drawn(6, 2)
 
     def slope(shape):
         sigma = torch.full(shape, 0.5, dtype=torch.float64, requires_grad=True)
@@ -237,7 +242,7 @@ def test_sigma_may_want_a_gradient_as_a_number_and_one_an_example(loss):
 
 @objectives
 def test_gradient_with_respect_to_the_parameters_is_the_finite_difference(objective):
-    network, x = ConditionalMLP(dim=2, width=6, depth=2, generator=seeded()).double(), normal(8, 2)
+    network, x = ConditionalMLP(dim=2, width=6, depth=2, generator=seeded()).double(), drawn(8, 2)
     parameters = list(network.parameters())
     direction = [torch.randn(p.shape, generator=seeded(3), dtype=p.dtype) for p in parameters]
     objective(network, x).backward()
@@ -259,7 +264,7 @@ def test_gradient_with_respect_to_the_parameters_is_the_finite_difference(object
 @objectives
 @pytest.mark.parametrize("network", [ConditionalMLP, EnergyMLP], ids=["score", "energy"])
 def test_without_gradients_the_value_is_the_same_and_no_graph_is_kept(objective, network):
-    network, x = network(dim=2, width=8, generator=seeded()), normal(8, 2, dtype=torch.float32)
+    network, x = network(dim=2, width=8, generator=seeded()), drawn(8, 2, dtype=torch.float32)
     with torch.no_grad():
         value = objective(network, x)
     assert not value.requires_grad
@@ -269,7 +274,7 @@ def test_without_gradients_the_value_is_the_same_and_no_graph_is_kept(objective,
 @objectives
 def test_a_score_that_ignores_x_has_no_trace(objective):
     shift = torch.ones(2, requires_grad=True)
-    x = normal(8, 2, dtype=torch.float32)
+    x = drawn(8, 2, dtype=torch.float32)
     loss = objective(lambda x, sigma: shift.expand_as(x), x)
     assert bool(torch.isfinite(loss))
     loss.backward()
@@ -300,3 +305,102 @@ def test_bad_scores_are_named(objective, score, error, message):
 def test_weighting_must_return_one_weight_an_example():
     with pytest.raises(ValueError, match=r"weighting must return one weight an example, shape \(3,\), got \(3, 1\)"):
         ncsn_loss(zero, torch.ones(3, 2), [2.0, 1.0], generator=seeded(), weighting=lambda sigma: sigma[:, None])
+
+
+# --- laws of any loss ------------------------------------------------------------------------------------------------
+
+
+@st.composite
+def problems(draw, dtypes=DTYPES, max_size=4):
+    """A score, a batch and its noise level."""
+    x = draw(batches(dtypes=dtypes, max_size=max_size))
+    return draw(scores(tuple(x.shape[1:]))), x, draw(sigmas_of(x))
+
+
+FLOAT64 = st.just(torch.float64)
+LOSSES = {
+    "exact": lambda score, x, sigma, seed, **options: sbgm.score_matching_loss(score, x, sigma, **options),
+    "denoising": lambda score, x, sigma, seed, **options: sbgm.denoising_score_matching_loss(
+        score, x, sigma, generator=seeded(seed), **options
+    ),
+    "sliced": lambda score, x, sigma, seed, **options: sbgm.sliced_score_matching_loss(
+        score, x, sigma, generator=seeded(seed), **options
+    ),
+    "forward": lambda score, x, sigma, seed, **options: sbgm.sliced_score_matching_loss(
+        score, x, sigma, generator=seeded(seed), autodiff="forward", **options
+    ),
+    "ladder": lambda score, x, sigma, seed, **options: sbgm.ncsn_loss(
+        score, x, [3.0, 1.0, 0.2], generator=seeded(seed), **options
+    ),
+}
+
+
+@given(st.sampled_from(sorted(LOSSES)), problems(), SEEDS)
+def test_a_loss_is_one_number_an_example_in_float32_at_least_or_their_mean(name, problem, seed):
+    score, x, sigma = problem
+    with untouched(x):
+        each = LOSSES[name](score, x, sigma, seed, reduction="none")
+        mean = LOSSES[name](score, x, sigma, seed)
+    assert_like(each, widened(x).flatten(1)[:, 0])
+    assert mean.shape == ()
+    assert_near(mean, each.mean())
+
+
+@given(problems(dtypes=st.sampled_from([torch.float32, torch.float64]), max_size=3))
+def test_exact_score_matching_takes_one_example_at_a_time(problem):
+    score, x, sigma = problem
+    assert_one_by_one(lambda x, sigma: sbgm.score_matching_loss(score, x, sigma, reduction="none"), x, sigma)
+
+
+@given(batches(dtypes=FLOAT64), SEEDS)
+def test_a_linear_score_has_its_trace_and_half_its_squared_norm_for_a_loss(x, seed):
+    dim = x[0].numel()
+    matrix = normal(seed, dim, dim)
+
+    def score(x, sigma):
+        return (x.flatten(1) @ matrix.T).reshape(x.shape)
+
+    expected = matrix.trace() + 0.5 * score(x, 0.0).flatten(1).square().sum(dim=1)
+    assert_near(sbgm.score_matching_loss(score, x, reduction="none"), expected)
+
+
+@given(batches(dtypes=FLOAT64), st.integers(1, 3), st.sampled_from(["reverse", "forward"]), SEEDS)
+def test_slices_along_the_axes_signs_see_the_whole_trace_of_a_diagonal_score(x, n, autodiff, seed):
+    """vᵀ diag(a) v = Σ a for v in {−1, 1}^D, so that the sliced loss is the exact one."""
+    slopes = normal(seed, *x.shape[1:])
+    options = {"n_projections": n, "projection": "rademacher", "autodiff": autodiff, "reduction": "none"}
+    sliced = sbgm.sliced_score_matching_loss(lambda x, sigma: slopes * x, x, generator=seeded(seed), **options)
+    assert_near(sliced, sbgm.score_matching_loss(lambda x, sigma: slopes * x, x, reduction="none"))
+
+
+@given(batches(dtypes=FLOAT64), st.data(), SEEDS)
+def test_the_target_is_minus_the_noise_over_sigma_squared(x, data, seed):
+    """−(x̃ − x)/σ²: a score that knows x has no loss, and zero has half the target's squared norm."""
+    sigma = data.draw(sigmas_of(x))
+    options = {"generator": seeded(seed), "reduction": "none"}
+    known = sbgm.denoising_score_matching_loss(lambda y, s: (x - y) / wide(s, y) ** 2, x, sigma, **options)
+    options["generator"] = seeded(seed)
+    zero = sbgm.denoising_score_matching_loss(lambda y, s: torch.zeros_like(y), x, sigma, **options)
+    noise = sbgm.perturb(torch.zeros_like(x), sigma, generator=seeded(seed))
+    assert float((known / zero).max()) < 1e-9
+    assert_near(zero, 0.5 * (noise / wide(sigma, x) ** 2).flatten(1).square().sum(dim=1))
+
+
+@given(problems(dtypes=FLOAT64), SCALES, SEEDS)
+def test_the_denoising_loss_of_data_c_times_as_large_is_that_over_c_squared(problem, c, seed):
+    score, x, sigma = problem
+    loss = LOSSES["denoising"](score, x, sigma, seed, reduction="none")
+    scaled = LOSSES["denoising"](lambda x, sigma: score(x / c, sigma / c) / c, c * x, c * sigma, seed, reduction="none")
+    assert_near(scaled, loss / c**2)
+
+
+@given(batches(dtypes=FLOAT64), ladders(), st.data(), SEEDS)
+def test_a_level_of_the_ladder_is_sigma_squared_times_its_denoising_loss(x, sigmas, data, seed):
+    score = data.draw(scores(tuple(x.shape[1:])))
+    levels = torch.randint(len(sigmas), (len(x),), generator=seeded(seed))
+    sigma = torch.tensor([float(s) for s in sigmas], dtype=torch.float64)[levels]
+    options = {"levels": levels, "reduction": "none"}
+    loss = sbgm.ncsn_loss(score, x, sigmas, generator=seeded(seed), **options)
+    assert_near(loss, sigma**2 * LOSSES["denoising"](score, x, sigma, seed, reduction="none"))
+    doubled = sbgm.ncsn_loss(score, x, sigmas, generator=seeded(seed), weighting=lambda s: 2 * s**2, **options)
+    assert_near(doubled, 2 * loss)

@@ -1,9 +1,16 @@
-"""The ladder of noise levels and the perturbation of data."""
+"""The ladder of noise levels, the perturbation of data, and generators derived from a seed."""
 
 import math
+from itertools import pairwise
 
+import pytest
 import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
+import sbgm
+from properties.comparing import assert_like, assert_near, untouched
+from properties.strategies import DTYPES, SEEDS, batches, seeded, sigmas_of
 from sbgm import derived_generator, perturb, power_sigmas
 from sbgm.measure import moments
 
@@ -29,3 +36,66 @@ def test_streams_of_neighbouring_keys_are_uncorrelated():
     x = torch.stack([torch.randn(10_000, generator=derived_generator(0, step, 3)) for step in range(20)])
     correlations = torch.corrcoef(x)[~torch.eye(20, dtype=torch.bool)]
     assert float(correlations.abs().max()) < 5 / 10_000**0.5
+
+
+# --- laws of any noise -----------------------------------------------------------------------------------------------
+
+ENDS = st.tuples(st.floats(0.001, 100.0), st.floats(1.5, 1_000.0)).map(lambda drawn: (drawn[0] * drawn[1], drawn[0]))
+LENGTHS = st.integers(2, 40)
+
+
+@given(batches(dtypes=DTYPES), SEEDS)
+def test_noise_is_of_the_batchs_kind_and_the_seeds_own(x, seed):
+    with untouched(x):
+        z = sbgm.randn_like(x, seeded(seed))
+    assert_like(z, x)
+    assert torch.equal(z, sbgm.randn_like(torch.zeros_like(x), seeded(seed)))
+
+
+@given(batches(dtypes=DTYPES), st.data(), SEEDS)
+def test_the_noise_is_proportional_to_sigma_and_knows_nothing_of_x(x, data, seed):
+    sigma = data.draw(sigmas_of(x))
+    with untouched(x):
+        noisy = sbgm.perturb(x, sigma, generator=seeded(seed))
+    noise = sbgm.perturb(torch.zeros_like(x), sigma, generator=seeded(seed))
+    assert_like(noisy, x)
+    assert_near(noisy, x + noise)
+    assert_near(sbgm.perturb(torch.zeros_like(x), 2 * sigma, generator=seeded(seed)), 2 * noise)
+    assert_near(sbgm.perturb(torch.zeros_like(x), 1.0, generator=seeded(seed)), sbgm.randn_like(x, seeded(seed)))
+
+
+@given(batches(dtypes=DTYPES), SEEDS)
+def test_no_noise_gives_a_copy(x, seed):
+    copy = sbgm.perturb(x, 0.0, generator=seeded(seed))
+    assert torch.equal(copy, x)
+    assert copy.data_ptr() != x.data_ptr()
+
+
+@given(ENDS, LENGTHS)
+def test_a_geometric_ladder_descends_in_equal_ratios_between_its_ends(ends, n):
+    sigmas = sbgm.geometric_sigmas(*ends, n)
+    assert (sigmas.shape, sigmas.dtype) == ((n,), torch.float32)
+    assert torch.equal(sigmas[[0, -1]], torch.tensor(ends))
+    ratio = (ends[0] / ends[1]) ** (1 / (n - 1))
+    assert [a / b for a, b in pairwise(sigmas.tolist())] == pytest.approx([ratio] * (n - 1), rel=1e-5)
+
+
+@given(ENDS, LENGTHS, st.floats(0.8, 20.0))
+def test_a_power_ladder_is_even_after_its_root(ends, n, power):
+    sigmas = sbgm.power_sigmas(*ends, n, power)
+    assert (sigmas.shape, sigmas.dtype) == ((n,), torch.float32)
+    assert torch.equal(sigmas[[0, -1]], torch.tensor(ends))
+    roots = [sigma ** (1 / power) for sigma in sigmas.tolist()]
+    steps = [a - b for a, b in pairwise(roots)]
+    assert min(steps) > 0
+    assert steps == pytest.approx([(roots[0] - roots[-1]) / (n - 1)] * (n - 1), rel=1e-3)
+
+
+@given(SEEDS, st.lists(st.integers(0, 2**31), max_size=3), st.integers(0, 2**31))
+def test_a_derived_generator_depends_on_its_numbers_alone(seed, keys, key):
+    assume(key not in keys)
+    with untouched():
+        draw = torch.rand(4, generator=sbgm.derived_generator(seed, *keys))
+        assert torch.equal(draw, torch.rand(4, generator=sbgm.derived_generator(seed, *keys)))
+        for others in ((seed + 1, *keys), (seed, *keys, key), (seed, key, *keys[1:])):
+            assert not torch.equal(draw, torch.rand(4, generator=sbgm.derived_generator(*others)))

@@ -4,8 +4,12 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
+from properties.strategies import SCALES, ladders
 from sbgm import GaussianMixture, final, geometric_sigmas, langevin, perturb, plots, theory
+from sbgm import theory as forms
 from sbgm.measure import estimate, largest_distance, mode_weights
 from sbgm.theory import (
     best_step_size,
@@ -16,8 +20,6 @@ from sbgm.theory import (
     variance_ratio,
 )
 from seeds import seeded
-
-# --- closed forms ----------------------------------------------------------------------------------------------------
 
 # --- Langevin dynamics on a Gaussian ---------------------------------------------------------------------------------
 
@@ -141,8 +143,6 @@ def test_steps_between_switches_is_half_of_the_way_there_and_back(weight, mean):
     assert theory.steps_between_switches(0.1, weight, mean) == pytest.approx(there_and_back / 2 / 0.1, rel=0.01)
 
 
-# --- techniques ------------------------------------------------------------------------------------------------------
-
 PUBLISHED_RATIO = 5_000 ** (1 / 231)  # 232 levels from 50 to .01
 
 
@@ -225,3 +225,49 @@ def test_both_conventions_take_the_same_step():
     z = torch.randn(x.shape, generator=seeded(1), dtype=x.dtype)
     ours = final(langevin(lambda x, sigma: -x, x, step_size=step_size_of(h), n_steps=1, generator=seeded(1)))
     torch.testing.assert_close(ours, x - h * x + math.sqrt(2 * h) * z)
+
+
+# --- monotone, and in other units ------------------------------------------------------------------------------------
+
+VARIANCES = st.floats(0.05, 50.0)
+STEPS = st.integers(1, 30)
+PARTS = st.floats(0.01, 0.98)  # of a bound
+
+
+def levels_of(sigmas) -> list[float]:
+    return [float(s) for s in sigmas]
+
+
+@given(ladders(), VARIANCES, STEPS, PARTS, SCALES)
+def test_annealed_variances_scale_and_grow_with_the_start(sigmas, v, n_steps, part, c):
+    levels = levels_of(sigmas)
+    step_size = part * forms.largest_stable_step(sigmas)
+    found = forms.annealed_variance(sigmas, step_size=step_size, n_steps=n_steps, variance=v, start=1.0)
+    assert len(found) == len(levels)
+    scaled = forms.annealed_variance(
+        [c * s for s in levels], step_size=c**2 * step_size, n_steps=n_steps, variance=c**2 * v, start=c**2
+    )
+    assert scaled == pytest.approx([c**2 * w for w in found])
+    more = forms.annealed_variance(sigmas, step_size=step_size, n_steps=n_steps, variance=v, start=2.0)
+    assert all(a <= b for a, b in zip(found, more, strict=True))
+    ratio = forms.noise_ratio(sigmas, step_size=step_size, n_steps=n_steps)
+    point = forms.annealed_variance(sigmas, step_size=step_size, n_steps=n_steps, variance=0.0, start=1 / 3)
+    assert ratio * levels[-1] ** 2 == pytest.approx(point[-1])
+
+
+@given(st.integers(6, 5_000), st.floats(0.5, 0.99), PARTS)
+def test_the_ratio_of_levels_undoes_their_overlap_and_falls_with_the_dimension(dimensions, target, part):
+    ratio = theory.level_ratio(dimensions, target)
+    assert theory.overlap(ratio, dimensions) == pytest.approx(target)
+    assert theory.overlap(ratio + part, dimensions) < target < theory.overlap(1 + part * (ratio - 1), dimensions)
+    assert 1 < theory.level_ratio(4 * dimensions, target) < ratio
+
+
+@given(st.floats(1.0, 100.0), st.floats(0.001, 0.5), st.integers(6, 5_000), SCALES)
+def test_the_number_of_levels_depends_on_the_ratio_of_the_ends(sigma_max, sigma_min, dimensions, c):
+    n = theory.count_levels(sigma_max, sigma_min, dimensions)
+    assert n >= 2
+    assert n == theory.count_levels(c * sigma_max, c * sigma_min, dimensions)
+    assert n <= theory.count_levels(2 * sigma_max, sigma_min, dimensions)
+    steps = math.log(sigma_max / sigma_min) / math.log(theory.level_ratio(dimensions))
+    assert abs(n - 1 - steps) <= 0.5 or n == 2

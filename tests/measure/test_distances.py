@@ -22,8 +22,6 @@ from sbgm.measure import (
 from sbgm.measure.distances import shuffled_blocks
 from seeds import seeded
 
-# --- frechet ---------------------------------------------------------------------------------------------------------
-
 
 def normal(*shape, seed=0):
     return torch.randn(*shape, generator=seeded(seed), dtype=torch.float64)
@@ -130,7 +128,7 @@ def test_the_text_says_of_how_many_and_against_what():
     assert "±" not in str(frechet_distance(feature_statistics(x), feature_statistics(y)))
 
 
-# --- kernel ----------------------------------------------------------------------------------------------------------
+# --- the kernel distance ---------------------------------------------------------------------------------------------
 
 
 def normal_of_kernel(*shape, seed=0):
@@ -190,7 +188,7 @@ def test_the_standard_error_is_the_spread_over_repeated_draws_of_kernel():
     assert sum(run.se for run in runs) / 200 == pytest.approx(spread, rel=4 / math.sqrt(400))
 
 
-# --- prdc ------------------------------------------------------------------------------------------------------------
+# --- precision, recall, density, coverage ----------------------------------------------------------------------------
 
 
 def normal_of_prdc(*shape, seed=0):

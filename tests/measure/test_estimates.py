@@ -9,8 +9,6 @@ from sbgm import GaussianMixture, measure, paper_mixture
 from sbgm.measure import class_shares, class_test, confident_share, share
 from seeds import seeded
 
-# --- metrics ---------------------------------------------------------------------------------------------------------
-
 # --- estimates and moments -------------------------------------------------------------------------------------------
 
 
