@@ -1,27 +1,38 @@
-"""Runs that nothing loses: killed, stopped, damaged, out of room, or taken by two processes."""
+"""Runs that nothing loses: killed, stopped, damaged, out of room, taken by two processes; and where they compute."""
 
 import dataclasses
+import itertools
 import math
 import os
 import random
 import shutil
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
+import accelerate
+import psutil
 import pytest
 import torch
 from torch import nn
 
+import curve
+import I10
 from processes import FORKS
-from sbgm import SamplerDivergedError, ncsn_loss
+from sbgm import SamplerDivergedError, cli, ncsn_loss
 from sbgm import cli as command
 from sbgm.cli import train
+from sbgm.files import DiskFullError
 from sbgm.train import images as ncsn
 from sbgm.train import runs
 from sbgm.train.images import train_ncsn
-from sbgm.train.runs import Run
+from sbgm.train.runs import Machine, Run, find_device, idle_cores, make_accelerator
 from sbgm.weights import load_network, step_of
 from small_run import IMAGES, SETTINGS, as_a_command, assert_same_run, changed, live, small_network, steps_of
+
+# --- runs ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -460,3 +471,135 @@ def test_resuming_where_there_is_no_run_is_refused_and_starts_none(folder, tmp_p
 def test_resuming_with_other_settings_names_them(whole):
     with pytest.raises(ValueError, match=r"started with: batch_size = 8, not 4, learning_rate = 0.01, not 0.1"):
         steps_of(whole[0], changed(learning_rate=0.1, batch_size=4), resume=True)
+
+
+# --- full disk -------------------------------------------------------------------------------------------------------
+
+BRIEF = changed(n_steps=3, save_every=1)
+PAGE = 4096
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A disk of 4 MiB."""
+    if not shutil.which("mount"):
+        pytest.skip("there is no mount on this machine")
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip(f"this user cannot mount a disk: {mounted.stderr.decode().strip()}")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def leave_free(disk: Path, n_bytes: int) -> Path:
+    """Fill all of the disk but so many bytes; return the file that does it."""
+    space = os.statvfs(disk)
+    ballast = disk / "ballast"
+    ballast.write_bytes(bytes(space.f_bavail * space.f_frsize - n_bytes))
+    return ballast
+
+
+def test_a_training_that_fills_the_disk_goes_on_where_it_was_once_there_is_room(disk, tmp_path):
+    """Wherever the write fails."""
+    list(steps_of(tmp_path / "whole", BRIEF))
+    checkpoint, room, failed = Run(tmp_path / "whole").checkpoints[0], {"log.csv": 0}, set()
+    room["network.safetensors"] = PAGE  # which the new log takes, and gives back with the old one
+    files = ("network.safetensors", "average.safetensors", "state.pt", "SHA256SUMS")  # the page is for settings.json
+    for name, following in itertools.pairwise(files):
+        room[following] = room[name] + PAGE * math.ceil((checkpoint / name).stat().st_size / PAGE)
+    for name, n_bytes in room.items():
+        folder = disk / name
+        steps = steps_of(folder, BRIEF)
+        next(steps)
+        ballast = leave_free(disk, n_bytes)
+        with pytest.raises(DiskFullError, match=f"The disk is full: there is no room for {disk}") as caught:
+            list(steps)
+        assert str(caught.value).endswith("stands at step 1: resume it, or start another from its weights)")
+        failed |= {file for file in room if f"/{file};" in str(caught.value)}
+        assert Run(folder).last_step == 1
+        assert not list(folder.rglob("*.partial"))
+        ballast.unlink()
+        assert [step.step for step in steps_of(folder, BRIEF, resume=True)] == [2, 3]
+        assert_same_run(folder, tmp_path / "whole")
+        shutil.rmtree(folder)
+    assert failed == set(room)
+
+
+# --- hardware --------------------------------------------------------------------------------------------------------
+
+COMMANDS = (
+    "train digits --out x",
+    "sample mnist_ncsn --out x",
+    "inpaint mnist_ncsn mnist_small --out x",
+    "evaluate --network mnist_ncsn --data mnist_small",
+)
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "processes", "name", "expected"),
+    [
+        (False, False, "1", None, "cpu"),
+        (True, False, "1", None, "cuda"),
+        (True, False, "2", None, "cuda"),
+        (False, True, "1", None, "mps"),
+        (False, True, "2", None, "cpu"),
+        (True, True, "1", "cpu", "cpu"),
+    ],
+)
+def test_the_gpu_computes_if_there_is_one_unless_told_otherwise(cuda, mps, processes, name, expected, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", processes)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    monkeypatch.setattr(accelerate, "Accelerator", lambda cpu: cpu)
+    assert find_device(name) == expected
+    assert make_accelerator(name) is (expected == "cpu")
+
+
+def test_a_device_that_is_not_there_is_named():
+    with pytest.raises(ValueError, match=r"device must be one of this machine's, such as cpu, got mps"):
+        find_device("mps")
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_every_command_says_where_by_the_same_option(words):
+    assert_says_where(cli.parser_for(words.split()[0]), words)
+
+
+@pytest.mark.parametrize(("parser", "words"), [(I10.measure.parser, ""), (curve.parser, "mnist_ncsn")])
+def test_every_script_does_too(parser, words):
+    assert_says_where(parser(), words)
+
+
+def assert_says_where(parser, words):
+    for more, device in (("", None), ("--device cuda:1", "cuda:1"), ("--cpu", "cpu")):
+        assert parser.parse_args(f"{words} {more}".split()).device == device
+    assert "--cpu" not in parser.format_help()
+
+
+def test_a_records_samples_are_the_same_on_every_cpu_and_a_gpu_takes_what_it_is_fast_in(monkeypatch):
+    assert Machine("cpu").precision == "bf16"
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+    assert Machine("cuda").precision == "fp16"
+
+
+@pytest.mark.parametrize(
+    ("busy", "most", "expected"), [(0, 8, 8), (100, 8, 1), (50, 8, 4), (20, 2, 2), (99, 1, 1), (45, 4, 4)]
+)
+def test_threads_are_as_many_as_cores_are_idle(busy, most, expected, monkeypatch):
+    monkeypatch.setattr(psutil, "cpu_percent", lambda interval: float(busy))
+    monkeypatch.setattr(psutil, "cpu_count", lambda: 8)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: most)
+    assert idle_cores() == expected
+
+
+def test_a_waiting_thread_gives_its_core_up_before_torch_is_loaded():
+    """Only the command line sets it, and not over the user's own."""
+    code = "import os, sys; from sbgm import cli\ntry: cli.main(['train', '--help'])\nexcept SystemExit: pass"
+    code += "\nprint(os.environ['GOMP_SPINCOUNT'])"
+    for own, expected in ((None, "2000"), ("7", "7")):
+        environment = {k: v for k, v in os.environ.items() if k != "GOMP_SPINCOUNT"}
+        environment |= {"GOMP_SPINCOUNT": own} if own else {}
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+        assert done.stdout.split()[-1] == expected
