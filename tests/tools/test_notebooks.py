@@ -59,94 +59,67 @@ def sound_notebook() -> NotebookNode:
     return normalised(notebook, "00_sound")
 
 
-def not_executed(notebook):
-    notebook.cells[1].execution_count = None
+def says(text, name="stdout"):
+    """A mutation: the second cell has printed this."""
+    return lambda n: n.cells[1].update(outputs=[new_output("stream", name=name, text=text)])
 
 
-def out_of_order(notebook):
-    notebook.cells[1].execution_count, notebook.cells[2].execution_count = 2, 1
+def shows(kind, value):
+    """A mutation: the third cell's output has this form too."""
+    return lambda n: n.cells[2].outputs[0].data.update({kind: value})
 
 
-def stored_error(notebook):
-    notebook.cells[1].outputs = [new_output("error", ename="ValueError", evalue="wrong", traceback=[])]
-
-
-def stderr(notebook):
-    notebook.cells[1].outputs = [new_output("stream", name="stderr", text="UserWarning: odd")]
-
-
-def empty_cell(notebook):
-    notebook.cells[2].source = " \n"
-
-
-def widget_state(notebook):
-    notebook.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": {"state": {}}}
-
-
-def widget_view(notebook):
-    notebook.cells[2].outputs[0].data["application/vnd.jupyter.widget-view+json"] = {"model_id": "1"}
-
-
-def html(notebook):
-    notebook.cells[2].outputs[0].data["text/html"] = "<p>"
-
-
-def unshowable(notebook):
-    notebook.cells[2].outputs = [new_output("display_data", {"text/plain": "<IPython.core.display.Math object>"})]
-
-
-def another_kernel(notebook):
-    notebook.metadata["kernelspec"]["name"] = "my-env"
-
-
-def another_id(notebook):
-    notebook.cells[1].id = "3f2a"
-
-
-def timing_metadata(notebook):
-    notebook.cells[1].metadata["execution"] = {"iopub.execute_input": "2026-01-01T00:00:00"}
-
-
-def address(notebook):
-    notebook.cells[1].outputs[0].text = "<function f at 0x7f3a5c0d1e50>"
-
-
-def timing(notebook):
-    notebook.cells[1].outputs[0].text = "trained in 3.2 s"
-
-
-def path_of_the_machine(notebook):
-    notebook.cells[1].outputs[0].text = "read from /home/me/sbgm/data"
-
-
-def skipped_by_nbval(notebook):
-    notebook.cells[1].metadata["tags"] = ["nbval-skip"]
-
-
-def allowed_to_raise(notebook):
-    notebook.cells[1].source += "\n# NBVAL_RAISES_EXCEPTION"
-
-
-FAULTS = {
-    not_executed: "cell 2: was not executed",
-    out_of_order: "cell 2: was executed out of order: its count is 2, not 1",
-    stored_error: "cell 2: holds an error: ValueError: wrong",
-    stderr: "cell 2: wrote to stderr (a warning?): 'UserWarning: odd'",
-    empty_cell: "cell 3: is an empty code cell",
-    widget_state: "is not normalised: the notebook's metadata (widgets)",
-    widget_view: "cell 3: has an output that is neither text nor PNG: application/vnd.jupyter.widget-view+json",
-    html: "cell 3: has an output that is neither text nor PNG: text/html",
-    unshowable: (
-        "cell 3: shows what can't be stored (<IPython.core.display.Math object>); use text, Markdown or a figure"
+WIDGET = "application/vnd.jupyter.widget"
+FAULTS = {  # what is done to a sound notebook, and what is said of it
+    "not executed": (lambda n: n.cells[1].update(execution_count=None), "cell 2: was not executed"),
+    "out of order": (
+        lambda n: [cell.update(execution_count=count) for cell, count in zip(n.cells[1:], (2, 1), strict=True)],
+        "cell 2: was executed out of order: its count is 2, not 1",
     ),
-    another_kernel: "is not normalised: the notebook's metadata (kernelspec)",
-    another_id: "is not normalised: cell 2 (id)",
-    timing_metadata: "is not normalised: cell 2 (metadata)",
-    address: "cell 2: prints a memory address: '0x7f3a5c0d1e50'",
-    timing: "cell 2: prints a timing: '3.2 s'",
-    path_of_the_machine: "cell 2: prints a path of this machine: '/home/'",
-    skipped_by_nbval: "cell 2: asks nbval not to run it, or to let it raise",
-    allowed_to_raise: "cell 2: asks nbval not to run it, or to let it raise",
+    "stored error": (
+        lambda n: n.cells[1].update(outputs=[new_output("error", ename="ValueError", evalue="wrong", traceback=[])]),
+        "cell 2: holds an error: ValueError: wrong",
+    ),
+    "stderr": (
+        says("UserWarning: odd", name="stderr"),
+        "cell 2: wrote to stderr (a warning?): 'UserWarning: odd'",
+    ),
+    "empty cell": (lambda n: n.cells[2].update(source=" \n"), "cell 3: is an empty code cell"),
+    "widget state": (
+        lambda n: n.metadata.update(widgets={f"{WIDGET}-state+json": {"state": {}}}),
+        "is not normalised: the notebook's metadata (widgets)",
+    ),
+    "widget view": (
+        shows(f"{WIDGET}-view+json", {"model_id": "1"}),
+        f"cell 3: has an output that is neither text nor PNG: {WIDGET}-view+json",
+    ),
+    "HTML": (shows("text/html", "<p>"), "cell 3: has an output that is neither text nor PNG: text/html"),
+    "what can't be shown": (
+        lambda n: n.cells[2].update(
+            outputs=[new_output("display_data", {"text/plain": "<IPython.core.display.Math object>"})]
+        ),
+        "cell 3: shows what can't be stored (<IPython.core.display.Math object>); use text, Markdown or a figure",
+    ),
+    "another kernel": (
+        lambda n: n.metadata["kernelspec"].update(name="my-env"),
+        "is not normalised: the notebook's metadata (kernelspec)",
+    ),
+    "another id": (lambda n: n.cells[1].update(id="3f2a"), "is not normalised: cell 2 (id)"),
+    "timing metadata": (
+        lambda n: n.cells[1].metadata.update(execution={"iopub.execute_input": "2026-01-01T00:00:00"}),
+        "is not normalised: cell 2 (metadata)",
+    ),
+    "address": (says("<function f at 0x7f3a5c0d1e50>"), "cell 2: prints a memory address: '0x7f3a5c0d1e50'"),
+    "timing": (says("trained in 3.2 s"), "cell 2: prints a timing: '3.2 s'"),
+    "path": (says("read from /home/me/sbgm/data"), "cell 2: prints a path of this machine: '/home/'"),
+    "skipped by nbval": (
+        lambda n: n.cells[1].metadata.update(tags=["nbval-skip"]),
+        "cell 2: asks nbval not to run it, or to let it raise",
+    ),
+    "allowed to raise": (
+        lambda n: n.cells[1].update(source=f"{n.cells[1].source}\n# NBVAL_RAISES_EXCEPTION"),
+        "cell 2: asks nbval not to run it, or to let it raise",
+    ),
 }
 
 
@@ -156,20 +129,20 @@ def test_a_sound_notebook_has_no_faults(tmp_path):
     assert faults(path) == []
 
 
-@pytest.mark.parametrize("mutate", FAULTS, ids=lambda mutate: mutate.__name__)
-def test_a_fault_is_named(mutate, tmp_path, capsys):
+@pytest.mark.parametrize(("mutate", "fault"), FAULTS.values(), ids=FAULTS)
+def test_a_fault_is_named(mutate, fault, tmp_path, capsys):
     notebook = sound_notebook()
     mutate(notebook)
     path = tmp_path / "00_sound.ipynb"
     tool.write(notebook, path)
-    assert FAULTS[mutate] in faults(path)
+    assert fault in faults(path)
     assert tool.main(["check", str(path)]) == 1
-    assert FAULTS[mutate] in capsys.readouterr().out
+    assert fault in capsys.readouterr().out
 
 
 def test_a_cell_tagged_to_be_ignored_may_print_a_timing(tmp_path):
     notebook = sound_notebook()
-    timing(notebook)
+    FAULTS["timing"][0](notebook)
     notebook.cells[1].metadata["tags"] = ["nbval-ignore-output"]
     tool.write(notebook, tmp_path / "00_sound.ipynb")
     assert faults(tmp_path / "00_sound.ipynb") == []

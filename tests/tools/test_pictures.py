@@ -29,24 +29,6 @@ def test_the_committed_picture_moves_and_holds_its_end(scenes):
         assert picture.info["duration"] >= 1000
 
 
-def test_the_chains_go_down_the_ladder_and_find_the_true_share(scenes):
-    sigmas = [scene.sigma for scene in scenes]
-    assert sigmas == sorted(sigmas, reverse=True)
-    assert (sigmas[0], sigmas[-1]) == pytest.approx((20, 1))
-    error = (0.25 / 1280) ** 0.5  # of a share of 1,280 chains, at most
-    assert scenes[0].share == pytest.approx(0.5, abs=3 * error)
-    assert scenes[-1].share == pytest.approx(pictures.TRUE_SHARE, abs=0.02 + 3 * error)  # L5: within 0.02
-
-
-def test_frames_are_drawn_alike_each_time_and_written_whole(scenes):
-    first, again = (plots.moving_picture(pictures.draw(scenes, n, 0.5) for n in (0, len(scenes) - 1)) for _ in range(2))
-    assert first.png == again.png
-    with Image.open(io.BytesIO(first.png)) as picture:
-        for n, frame in enumerate(first.frames):
-            picture.seek(n)
-            assert picture.convert("RGB").tobytes() == frame.convert("RGB").tobytes()
-
-
 def coloured(colour: str) -> Figure:
     """A white square inch with a letter in one colour."""
     figure = plt.figure(figsize=(1, 1))
@@ -87,10 +69,3 @@ def test_figures_of_two_sizes_and_none_are_refused():
     for figures in ([], [Figure(figsize=(1, 1)), Figure(figsize=(2, 1))]):
         with pytest.raises(ValueError, match="figures must be one or more of one size"):
             plots.moving_picture(figures)
-
-
-def test_the_moving_faces_are_few_bytes_and_turn_from_noise_into_faces():
-    path = pictures.FOLDER / "moving_faces.png"
-    assert path.stat().st_size <= 250_000
-    with Image.open(path) as picture:
-        assert picture.n_frames == 21
