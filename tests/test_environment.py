@@ -64,7 +64,7 @@ def imported_in(nodes: Iterable[ast.AST]) -> set[str]:
 
 def third_party(modules: set[str]) -> dict[str, set[str]]:
     """For each module from outside the project, the installed distributions that provide it."""
-    files = [path for folder in ("tools", "tests", "docs", "notebooks/lab") for path in (ROOT / folder).iterdir()]
+    files = [path for folder in ("tools", "tests", "docs", "notebooks/lab") for path in (ROOT / folder).rglob("*")]
     own = {"sbgm", *(path.stem for path in files)}
     providers = importlib.metadata.packages_distributions()
     return {
