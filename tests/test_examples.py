@@ -13,7 +13,7 @@ from torch import nn
 
 import notebooks as tool
 from notebooks import read, tags_of
-from sbgm import guided, load_network
+from sbgm import checks, guided, load_network
 from sbgm.measure.classifier import JUDGE, load_classifier
 from seeds import seeded
 
@@ -44,8 +44,21 @@ def test_the_page_is_what_chapter_6_goes_through():
     cells = read(tool.NOTEBOOKS / "06_noise_conditional_score_networks.ipynb").cells
     in_chapter = [cell.source for cell in cells if "page" in tags_of(cell)]
     text = PAGE.read_text(encoding="utf-8")
-    before_main = text[text.index("import ") : text.index('if __name__ == "__main__"')]
-    assert "\n\n\n".join(in_chapter) == before_main.strip()
+    before_main = text[text.index("import ") : text.index('if __name__ == "__main__"')].strip().split("\n\n\n")
+    assert in_chapter == [part for part in before_main if not part.startswith("def objective")]  # the student's part
+
+
+def test_the_objective_of_the_page_is_that_of_chapter_6():
+    """The chapter's takes the student's `ncsn_loss`, and draws the same levels and noise."""
+    cells = read(tool.NOTEBOOKS / "06_noise_conditional_score_networks.ipynb").cells
+    (in_chapter,) = [cell.source for cell in cells if cell.source.startswith("def objective")]
+    pages = [{"__name__": "page"}, {"__name__": "page", "ncsn_loss": checks.ncsn_loss.lent}]
+    text, losses = PAGE.read_text(encoding="utf-8"), []
+    for page, change in zip(pages, ("", in_chapter), strict=True):
+        exec(text + "\n" + change, page)
+        torch.manual_seed(0)
+        losses.append(page["objective"](page["ScoreNetwork"](), page["images"]).item())
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
 
 
 @pytest.mark.parametrize("name", NAMES)

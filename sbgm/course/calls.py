@@ -23,6 +23,7 @@ from sbgm.samplers import SamplerDivergedError, annealed_langevin, final
 
 __all__ = [
     "Argument",
+    "Asked",
     "Descent",
     "Field",
     "LogProbOf",
@@ -64,7 +65,8 @@ class MixtureField(GaussianMixture):
 class TanhField:
     """A small differentiable network, s(x, σ) = W₂ tanh(W₁ x + b)/(1 + σ), for x of any shape of D numbers.
 
-    It is no gradient of any density, so that a trace taken wrongly shows; it depends on σ, so that a wrong σ shows.
+    It is no gradient of any density, so that a trace taken wrongly shows; it depends on σ, so that a wrong σ shows. A
+    label, 0 to 9, one for all or (B,), moves b; 10 stands for any class, and moves nothing.
     """
 
     def __init__(self, inner: Tensor, bias: Tensor, outer: Tensor) -> None:
@@ -76,9 +78,10 @@ class TanhField:
         shapes = ((dim, 5), (5,), (5, dim))
         return cls(*(torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype) for shape in shapes))
 
-    def __call__(self, x: Tensor, sigma: float | Tensor = 0.0) -> Tensor:
-        """s(x, σ), of x's shape."""
-        hidden = torch.tanh(x.flatten(1) @ self.inner + self.bias)
+    def __call__(self, x: Tensor, sigma: float | Tensor = 0.0, label: int | Tensor = 10) -> Tensor:
+        """s(x, σ) or s(x, σ, label), of x's shape."""
+        moved = self.bias + 0.3 * (10 - torch.as_tensor(label, dtype=x.dtype)).reshape(-1, 1)
+        hidden = torch.tanh(x.flatten(1) @ self.inner + moved)
         s = (hidden @ self.outer).reshape(x.shape)
         return s / (1 + against(sigma, x))
 
@@ -115,6 +118,41 @@ class UnfitError(Exception):
 
 
 @dataclasses.dataclass(frozen=True)
+class Asked:
+    """No argument, but where a score that the student's function returns is asked; its values there are the answer.
+
+    Attributes:
+        points: (P, *shape), asked at every level.
+        sigmas: (L,) of them.
+    """
+
+    points: Tensor
+    sigmas: Tensor
+
+    @torch.no_grad()
+    def of(self, score: object) -> Tensor | None:
+        """The scores, (L·P, *shape)."""
+        if score is None:  # which has its own sentence
+            return None
+        if not callable(score):
+            raise UnfitError(
+                f"your function must return a score, to be called with x and σ, not {type(score).__name__}"
+            )
+        values = [score(self.points.clone(), sigma) for sigma in self.sigmas.tolist()]
+        for value in values:
+            if not isinstance(value, Tensor):
+                raise UnfitError(
+                    f"the score that your function returns must return tensors, not {type(value).__name__}"
+                )
+            found, right = (f"{tuple(t.shape)} {t.dtype}" for t in (value, self.points))
+            if found != right:
+                raise UnfitError(
+                    f"the score that your function returns has shape and dtype {found}, at points of {right}"
+                )
+        return torch.cat(values)
+
+
+@dataclasses.dataclass(frozen=True)
 class Descent:
     """No argument, but what becomes of a score that the student's function returns: its values, then its samples.
 
@@ -136,33 +174,19 @@ class Descent:
     @torch.no_grad()
     def of(self, score: object) -> Tensor | None:
         """The scores and the chains' ends, (L·P + N, 2); the ends are NaN if the chains diverge."""
-        if score is None:  # which has its own sentence
+        values = Asked(self.points, self.sigmas).of(score)
+        if values is None:
             return None
-        if not callable(score):
-            raise UnfitError(
-                f"your function must return a score, to be called with x and σ, not {type(score).__name__}"
-            )
-        values = [score(self.points.clone(), sigma) for sigma in self.sigmas.tolist()]
-        for value in values:
-            if not isinstance(value, Tensor):
-                raise UnfitError(
-                    f"the score that your function returns must return tensors, not {type(value).__name__}"
-                )
-            found, right = (f"{tuple(t.shape)} {t.dtype}" for t in (value, self.points))
-            if found != right:
-                raise UnfitError(
-                    f"the score that your function returns has shape and dtype {found}, at points of {right}"
-                )
         options = {"step_size": self.step_size, "n_steps": self.n_steps}
         generator = torch.Generator().manual_seed(self.seed)
         try:
             ends = final(annealed_langevin(score, self.x, self.sigmas, generator=generator, **options))
         except SamplerDivergedError:
             ends = torch.full_like(self.x, torch.nan)
-        return torch.cat([*values, ends])
+        return torch.cat([values, ends])
 
 
-Argument = Tensor | Field | LogProbOf | Seed | Descent | float | int | str | Sequence[float]
+Argument = Tensor | Field | LogProbOf | Seed | Asked | Descent | float | int | str | Sequence[float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,18 +224,18 @@ def local(function: Callable[..., object]) -> Runner:
 def call(function: Callable[..., object], arguments: Sequence[Argument], with_gradients: bool) -> Reply:
     """Call `function` on copies of the arguments, and leave torch's global generator as it was."""
     by_tensors = with_gradients and not any(isinstance(a, Field) for a in arguments)
-    descents = [argument for argument in arguments if isinstance(argument, Descent)]
-    given = [_prepared(a, with_gradients, by_tensors) for a in arguments if not isinstance(a, Descent)]
+    askings = [argument for argument in arguments if isinstance(argument, Asked | Descent)]
+    given = [_prepared(a, with_gradients, by_tensors) for a in arguments if not isinstance(a, Asked | Descent)]
     before = [argument.detach().clone() if isinstance(argument, Tensor) else None for argument in given]
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(_UNLIKELY_SEED)
         state = torch.get_rng_state()
         try:
             returned = function(*given)
-            for descent in descents:
-                returned = descent.of(returned)
+            for asking in askings:
+                returned = asking.of(returned)
             reseeded = torch.initial_seed() != _UNLIKELY_SEED
-            drew = not descents and not torch.equal(state, torch.get_rng_state())
+            drew = not any(isinstance(a, Descent) for a in askings) and not torch.equal(state, torch.get_rng_state())
             values = _as_tensors(returned)
             gradients = _gradients(values, given) if with_gradients else ()
         except UnfitError as error:
@@ -289,7 +313,7 @@ def encoded_arguments(arguments: Sequence[Argument]) -> bytes:
 
 def decoded_arguments(blob: bytes) -> list[Argument]:
     """The arguments of `encoded_arguments`: numbers, text, tensors, and objects of the classes named here."""
-    torch.serialization.add_safe_globals([MixtureField, TanhField, LogProbOf, Seed, Descent])
+    torch.serialization.add_safe_globals([MixtureField, TanhField, LogProbOf, Seed, Asked, Descent])
     return torch.load(io.BytesIO(blob), weights_only=True)
 
 

@@ -9,54 +9,6 @@ import torch
 from sbgm.course.exercise import Trial, compare, exercise, in_both_precisions
 
 
-@exercise("5.5", minutes=5)
-def psnr(trial: Trial) -> None:
-    """`psnr(image, noisy)`: the peak signal-to-noise ratio of every image, in dB (§ 3.1).
-
-    Both are (B, C, H, W), clean images in [0, 1] and the same with noise; the result is (B,).
-    """
-    for shape, dtype in in_both_precisions(((4, 3, 5, 6), (3, 1, 8, 8))):
-        image = trial.rand(*shape, dtype=dtype) * torch.linspace(0.7, 1, shape[0], dtype=dtype)[:, None, None, None]
-        stds = (0.01 + 0.2 * trial.rand(shape[0], dtype=dtype))[:, None, None, None]
-        noisy = image + stds * trial.randn(*shape, dtype=dtype)
-        difference = (noisy - image).flatten(1)
-        error = difference.square().mean(dim=1)
-        right = -10 * error.log10()
-        clamped = (noisy.clamp(0, 1) - image).square().flatten(1).mean(dim=1)
-        peak = image.flatten(1).amax(dim=1)
-        power = image.square().flatten(1).mean(dim=1)
-        trial.expect(
-            right,
-            image,
-            noisy,
-            mistakes={
-                "the sign is wrong: the less noise, the more decibels": -right,
-                "twice the decibels: is 20 times a logarithm for squares, or for their roots?": 2 * right,
-                "half the decibels: is 10 times a logarithm for squares, or for their roots?": right / 2,
-                "a natural logarithm: of which base are decibels?": right * math.log(10),
-                "a logarithm to the base 2: of which base are decibels?": right * math.log2(10),
-                "the factor 10 is lost: these are bels": right / 10,
-                "this is the mean squared error itself": error,
-                "the squares are summed up: should an image of more pixels have fewer decibels?":
-                    -10 * difference.square().sum(dim=1).log10(),
-                "the error is averaged over the batch too: every image has decibels of its own":
-                    -10 * error.mean().log10().expand(right.shape),
-                "these are the mean decibels of the batch: every image has its own":
-                    right.mean().expand(right.shape),
-                "the noisy image is clamped first: the noise is measured before": -10 * clamped.log10(),
-                "the peak is 255, and these images' values end at 1": right + 20 * math.log10(255),
-                "the peak is the largest value of the image: which is the largest that a pixel may have?":
-                    right + 20 * peak.log10(),
-                "the signal is measured by the image itself: in this ratio it is the largest possible value":
-                    right + 10 * power.log10(),
-                "the mean is of absolute differences: of which power should it be?":
-                    -20 * difference.abs().mean(dim=1).log10(),
-                "the differences are averaged before they are squared: don't they cancel?":
-                    -20 * difference.mean(dim=1).abs().log10(),
-            },
-        )  # fmt: skip
-
-
 @exercise("5.2", minutes=10)
 def score_near_line(trial: Trial) -> None:
     """`score_near_line(x, sigma)`: ∇ log q_σ where the data are N(0, 1) along the line x₂ = 0 of the plane (§ 3.1).
@@ -108,6 +60,11 @@ def score_near_line(trial: Trial) -> None:
         )  # fmt: skip
 
 
+@score_near_line.lends
+def _(x, sigma):
+    return torch.stack([-x[:, 0] / (1 + sigma**2), -x[:, 1] / sigma**2], dim=1)
+
+
 @exercise("5.3", minutes=15)
 def objective_on_line(trial: Trial) -> None:
     """`objective_on_line(a, sigma)`: E[tr ∇s + ½‖s‖²] (Eq. 1) of s(x) = (−x₁, −a x₂) on that line's data, perturbed.
@@ -144,3 +101,62 @@ def objective_on_line(trial: Trial) -> None:
                 abs(float(answer) - right) < 0.05 * max(1.0, abs(right)),
         }  # fmt: skip
         compare(answer, right, known)
+
+
+@objective_on_line.lends
+def _(a, sigma):
+    trace = -1 - a
+    return trace + 0.5 * ((1 + sigma**2) + a**2 * sigma**2)
+
+
+@exercise("5.5", minutes=5)
+def psnr(trial: Trial) -> None:
+    """`psnr(image, noisy)`: the peak signal-to-noise ratio of every image, in dB (§ 3.1).
+
+    Both are (B, C, H, W), clean images in [0, 1] and the same with noise; the result is (B,).
+    """
+    for shape, dtype in in_both_precisions(((4, 3, 5, 6), (3, 1, 8, 8))):
+        image = trial.rand(*shape, dtype=dtype) * torch.linspace(0.7, 1, shape[0], dtype=dtype)[:, None, None, None]
+        stds = (0.01 + 0.2 * trial.rand(shape[0], dtype=dtype))[:, None, None, None]
+        noisy = image + stds * trial.randn(*shape, dtype=dtype)
+        difference = (noisy - image).flatten(1)
+        error = difference.square().mean(dim=1)
+        right = -10 * error.log10()
+        clamped = (noisy.clamp(0, 1) - image).square().flatten(1).mean(dim=1)
+        peak = image.flatten(1).amax(dim=1)
+        power = image.square().flatten(1).mean(dim=1)
+        trial.expect(
+            right,
+            image,
+            noisy,
+            mistakes={
+                "the sign is wrong: the less noise, the more decibels": -right,
+                "twice the decibels: is 20 times a logarithm for squares, or for their roots?": 2 * right,
+                "half the decibels: is 10 times a logarithm for squares, or for their roots?": right / 2,
+                "a natural logarithm: of which base are decibels?": right * math.log(10),
+                "a logarithm to the base 2: of which base are decibels?": right * math.log2(10),
+                "the factor 10 is lost: these are bels": right / 10,
+                "this is the mean squared error itself": error,
+                "the squares are summed up: should an image of more pixels have fewer decibels?":
+                    -10 * difference.square().sum(dim=1).log10(),
+                "the error is averaged over the batch too: every image has decibels of its own":
+                    -10 * error.mean().log10().expand(right.shape),
+                "these are the mean decibels of the batch: every image has its own":
+                    right.mean().expand(right.shape),
+                "the noisy image is clamped first: the noise is measured before": -10 * clamped.log10(),
+                "the peak is 255, and these images' values end at 1": right + 20 * math.log10(255),
+                "the peak is the largest value of the image: which is the largest that a pixel may have?":
+                    right + 20 * peak.log10(),
+                "the signal is measured by the image itself: in this ratio it is the largest possible value":
+                    right + 10 * power.log10(),
+                "the mean is of absolute differences: of which power should it be?":
+                    -20 * difference.abs().mean(dim=1).log10(),
+                "the differences are averaged before they are squared: don't they cancel?":
+                    -20 * difference.mean(dim=1).abs().log10(),
+            },
+        )  # fmt: skip
+
+
+@psnr.lends
+def _(image, noisy):
+    return -10 * (noisy - image).square().mean(dim=(1, 2, 3)).log10()

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sbgm.checked import against
-from sbgm.course.calls import TanhField
+from sbgm.course.calls import Asked, TanhField
 from sbgm.course.exercise import Trial, exercise, in_both_precisions
 
 TINY = 1e-5  # of the norms
@@ -88,7 +88,166 @@ def _ncsn_losses(score: TanhField, x: Tensor, sigma: Tensor, z: Tensor) -> Tenso
     return 0.5 * (each * score(x + each * z, sigma) + z).flatten(1).square().sum(dim=1)
 
 
-@exercise("6.2", minutes=15)
+@ncsn_loss.lends
+def _(score, x, sigmas, levels, z):
+    sigma = sigmas[levels]
+    each = sigma.reshape(-1, *[1] * (x.ndim - 1))  # broadcasts against x
+    residual = each * score(x + each * z, sigma) + z
+    return 0.5 * residual.flatten(1).square().sum(dim=1).mean()
+
+
+@exercise("6.2", minutes=10)
+def look_far(trial: Trial) -> None:
+    """`look_far(h, weight, bias)`: at every place a weighted sum over all places, Σ_q W_pq h_q + b_p, in each channel.
+
+    h is (B, C, H, W), and its P = H·W places are numbered row by row; weight is (P, P), bias (P,). The result has h's
+    shape and is differentiable.
+    """
+    for shape, dtype in in_both_precisions(((2, 3, 4, 4), (3, 5, 2, 3))):
+        n_places = shape[2] * shape[3]
+        h, weight, bias = (trial.randn(*size, dtype=dtype) for size in (shape, (n_places, n_places), (n_places,)))
+        right = _look_far(h, weight, bias)
+        by_columns = _look_far(h.mT, weight, bias).reshape(*shape[:2], shape[3], shape[2]).mT
+        trial.expect(
+            right,
+            h,
+            weight,
+            bias,
+            mistakes={
+                "the matrix meets h from the wrong side: which index of W is summed over, p or q?":
+                    _look_far(h, weight.T, bias),
+                "where is the bias b_p?": _look_far(h, weight, 0 * bias),
+                "the bias has the wrong sign": _look_far(h, weight, -bias),
+                "h itself is added: what is new is asked for, the block adds it to h later": right + h,
+                "the places are numbered column by column: flatten(2) numbers them row by row": by_columns,
+                "the sum over the places is divided by their number: it is a weighted sum, no mean":
+                    _look_far(h, weight / n_places, bias),
+                "the bias is multiplied by W as well: it is added after the sum":
+                    _look_far(h + bias.reshape(shape[2:]), weight, 0 * bias),
+                "each place sees itself only: where is the sum over q?":
+                    h * weight.diagonal().reshape(shape[2:]) + bias.reshape(shape[2:]),
+                "each place has the sum of W's row: where is h_q?":
+                    (weight.sum(dim=1) + bias).reshape(shape[2:]).expand(shape),
+                "the channels are mixed: each channel has a sum of its own":
+                    _look_far(h.mean(dim=1, keepdim=True).expand(shape), weight, bias),
+                "the images of the batch are mixed: each image has a sum of its own":
+                    _look_far(h.mean(dim=0, keepdim=True).expand(shape), weight, bias),
+            },
+        )  # fmt: skip
+    trial.expect_gradients(_look_far, trial.randn(2, 3, 2, 2), trial.randn(4, 4), trial.randn(4))
+
+
+def _look_far(h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """The right sum, (B, C, H, W)."""
+    return (torch.einsum("pq,bcq->bcp", weight, h.flatten(2)) + bias).reshape(h.shape)
+
+
+@look_far.lends
+def _(h, weight, bias):
+    return (h.flatten(2) @ weight.T + bias).reshape(h.shape)
+
+
+@exercise("6.3", minutes=10)
+def renewed(trial: Trial) -> None:
+    """`renewed(score, x, sigma, next_sigma, z)`: a clean image guessed by Tweedie's formula, and noise of the next σ.
+
+    x and z are (B, *shape), both σ are floats, and the score takes (x, σ). The result is x + σ² s(x, σ) + σ' z.
+    """
+    for score, x, z in trial.batches((5, 2), (3, 1, 4, 4)):
+        sigma = trial.uniform(0.6, 0.9)
+        next_sigma = sigma * trial.uniform(0.4, 0.8)
+        s = score(x, sigma)
+        guess, noise = x + sigma**2 * s, next_sigma * z
+        trial.expect(
+            guess + noise,
+            score,
+            x,
+            sigma,
+            next_sigma,
+            z,
+            mistakes={
+                "no noise is added: what does the next level expect to find?": guess,
+                "the noise is not scaled: its size is that of the next level": guess + z,
+                "the noise has the size of the old level: the chain would stay there": guess + sigma * z,
+                "the noise is scaled by a variance: is σ one?": guess + next_sigma**2 * z,
+                "the noise is a difference of levels: the guess has no noise, so that all of it is new":
+                    guess + (sigma**2 - next_sigma**2) ** 0.5 * z,
+                "the noise is subtracted": guess - noise,
+                "the noise is added before the score is asked: guess first, from the x that came in":
+                    x + noise + sigma**2 * score(x + noise, sigma),
+                "the noise is added to x: the guess is lost": x + noise,
+                "the step has the wrong sign: does the score point to the data, or away from them?":
+                    x - sigma**2 * s + noise,
+                "x is lost: Tweedie's formula has two terms": sigma**2 * s + noise,
+                "the score is multiplied by σ: by which power in Tweedie's formula?": x + sigma * s + noise,
+                "the score is not multiplied by anything: what does Tweedie's formula say?": x + s + noise,
+                "the score is divided by σ²: how does a score's length depend on σ?": x + s / sigma**2 + noise,
+                "off by a factor 2: Tweedie's formula has no ½; a Langevin step has one": x + sigma**2 / 2 * s + noise,
+                "the score is asked at the next level: which noise does x have?":
+                    x + sigma**2 * score(x, next_sigma) + noise,
+                "the score is multiplied by the next level's σ²: which noise does x have?":
+                    x + next_sigma**2 * s + noise,
+                "both levels are the next one: which noise does x have?":
+                    x + next_sigma**2 * score(x, next_sigma) + noise,
+                "the two levels are interchanged": x + next_sigma**2 * score(x, next_sigma) + sigma * z,
+                "the score is not told σ": x + sigma**2 * score(x) + noise,
+                "this is a Langevin step: here the whole way is gone to the guess":
+                    x + sigma**2 / 2 * s + sigma * z,
+            },
+        )  # fmt: skip
+
+
+@renewed.lends
+def _(score, x, sigma, next_sigma, z):
+    return x + sigma**2 * score(x, sigma) + next_sigma * z
+
+
+@exercise("6.4", minutes=10)
+def guided(trial: Trial) -> None:
+    """`guided(network, label, w)`: the score s(x, σ) + w (s(x, σ, c) − s(x, σ)), a function of x and σ.
+
+    network(x, σ) is the score of all classes, network(x, σ, label) that of the classes in label, (B,); w is a float.
+    """
+    for network, x, _ in trial.batches((6, 2), (4, 1, 3, 3)):
+        label = torch.randperm(10, generator=trial.generator)[: len(x)]
+        levels = [trial.uniform(1, 2), trial.uniform(0.3, 0.6)]
+        s, c, c_first = (torch.cat([network(x, v, of) for v in levels]) for of in (10, label, label[:1]))
+        s_untold, c_untold = (torch.cat([network(x, 0.0, of) for _ in levels]) for of in (10, label))
+        for w in (trial.uniform(2, 4), trial.uniform(0.2, 0.8)):
+            trial.expect(
+                s + w * (c - s),
+                network,
+                label,
+                w,
+                Asked(x, torch.tensor(levels, dtype=torch.float64)),
+                mistakes={
+                    "this is the other convention, (1 + w) s_c − w s, in which w = 0 is the class's own score":
+                        c + w * (c - s),
+                    "the difference has the wrong sign: it should lead from all classes to the one": s - w * (c - s),
+                    "the two scores are interchanged: w = 0 is to be no guidance": c + w * (s - c),
+                    "the class's score is added whole: what do both scores have in common?": s + w * c,
+                    "this is the difference alone: to what is it added?": w * (c - s),
+                    "this is the class's score, w = 1, whatever the weight": c,
+                    "this is the score without guidance, w = 0, whatever the weight": s,
+                    "the weight is used as its square": s + w**2 * (c - s),
+                    "the class's score is multiplied by w, and nothing else happens": w * c,
+                    "the two scores are averaged: where is w?": (s + c) / 2,
+                    "the network was not told σ: it is called network(x, sigma)": s_untold + w * (c_untold - s_untold),
+                    "all images have the first one's label: each has its own": s + w * (c_first - s),
+                },
+            )  # fmt: skip
+
+
+@guided.lends
+def _(network, label, w):
+    def score(x, sigma):
+        of_any, of_class = network(x, sigma), network(x, sigma, label)
+        return of_any + w * (of_class - of_any)
+
+    return score
+
+
+@exercise("6.6", minutes=15)
 def instance_norm_plus(trial: Trial) -> None:
     """`instance_norm_plus(x, gamma, alpha, beta)`: conditional instance normalisation++ (Appendix A), γ (x̂ + α μ̂) + β.
 
@@ -103,6 +262,15 @@ def instance_norm_plus(trial: Trial) -> None:
         trial.expect(right, x, gamma, alpha, beta, mistakes=_norm_mistakes(x, gamma, alpha, beta))
     x, parameters = trial.randn(2, 3, 4, 4), [1 + 0.5 * trial.randn(2, 3) for _ in range(3)]
     trial.expect_gradients(_instance_norm_plus, x, *parameters)
+
+
+@instance_norm_plus.lends
+def _(x, gamma, alpha, beta):
+    mu = x.mean(dim=(2, 3))
+    mu_hat = (mu - mu.mean(dim=1, keepdim=True)) / (mu.var(dim=1, keepdim=True) + TINY).sqrt()
+    x_hat = torch.nn.functional.instance_norm(x, eps=TINY)
+    gamma, alpha, beta, mu_hat = (p[:, :, None, None] for p in (gamma, alpha, beta, mu_hat))
+    return gamma * (x_hat + alpha * mu_hat) + beta
 
 
 def _instance_norm_plus(x: Tensor, gamma: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
@@ -173,38 +341,3 @@ def _norm_mistakes(x: Tensor, gamma: Tensor, alpha: Tensor, beta: Tensor) -> dic
         "10⁻⁵ is added to the channels' standard deviation: is it added before the root, or after?":
             normed(mu_hat=apart / (channels.sqrt() + TINY)),
     }  # fmt: skip
-
-
-@exercise("6.3", minutes=5)
-def score_from_denoiser(trial: Trial) -> None:
-    """`score_from_denoiser(denoised, x, sigma)`: the score of a network that gives E[x | x̃], by Tweedie's formula.
-
-    `denoised` and the noisy x are (B, *shape), σ is a float or (B,); the score has x's shape.
-    """
-    for _, x, z in trial.batches((4, 4), (5, 2), (3, 1, 4, 3)):
-        for sigma in (trial.uniform(0.3, 0.7), 0.3 + trial.rand(len(x), dtype=x.dtype)):
-            each = against(sigma, x)
-            denoised = x + each * z
-            difference = denoised - x
-            right = difference / each**2
-            mistakes = {
-                "the sign is wrong: does the score point to the denoised image, or away from it?": -right,
-                "off by a factor σ: is it divided by a standard deviation or by a variance?": difference / each,
-                "off by a factor σ (and the sign is wrong)": -difference / each,
-                "not divided by anything: how does a score's length depend on σ?": difference,
-                "multiplied where it should be divided: how does a score's length depend on σ?":
-                    difference * each**2,
-                "off by a factor 2: Tweedie's formula has no ½": right / 2,
-                "only the denoised image counts: what if it is equal to x?": denoised / each**2,
-                "only x counts: where does the network come in?": -x / each**2,
-                "the formula is turned the wrong way round: which of its terms is the score?":
-                    x + each**2 * denoised,
-            }  # fmt: skip
-            if isinstance(sigma, Tensor):
-                mistakes |= {
-                    "all examples have the first one's σ": difference / sigma[0] ** 2,
-                    "all examples have one σ, a mean: each has its own": difference / sigma.mean() ** 2,
-                }
-                if len(x) == x.shape[-1]:
-                    mistakes["σ is spread over the columns: how does (B,) broadcast against x?"] = difference / sigma**2
-            trial.expect(right, denoised, x, sigma, mistakes=mistakes)

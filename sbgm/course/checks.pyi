@@ -15,9 +15,11 @@ from .chapter_04 import train_score as train_score
 from .chapter_05 import objective_on_line as objective_on_line
 from .chapter_05 import psnr as psnr
 from .chapter_05 import score_near_line as score_near_line
+from .chapter_06 import guided as guided
 from .chapter_06 import instance_norm_plus as instance_norm_plus
+from .chapter_06 import look_far as look_far
 from .chapter_06 import ncsn_loss as ncsn_loss
-from .chapter_06 import score_from_denoiser as score_from_denoiser
+from .chapter_06 import renewed as renewed
 from .chapter_07 import best_guess as best_guess
 from .chapter_07 import denoised as denoised
 from .chapter_07 import nearest as nearest

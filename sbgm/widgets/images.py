@@ -107,7 +107,7 @@ def denoising_explorer(network: Network, images: Images, *, seed: int = 0) -> Fi
     (curve,) = right.loglog(sigmas, sigmas, "o-", ms=3, color=BLUE, label=r"$\|s\|$", animated=True)
     (here,) = right.loglog([], [], "o", ms=9, mfc="none", mew=2, color=ORANGE, animated=True)
     limits = root_dim / sigmas[0] / 20, 2 * root_dim / sigmas[-1]
-    right.set(xlabel=r"$\sigma$", title="length of the score", ylim=limits)
+    right.set(xlabel=r"$\sigma$", title="length of the score", ylim=limits, xlim=(1.2 * sigmas[0], sigmas[-1] / 1.2))
     right.legend()
 
     def update(sigma: float, image: int) -> str:

@@ -85,12 +85,46 @@ def by_the_package(x, gamma, alpha, beta):
     return norm(x, torch.arange(len(x)))
 
 
-def each_sigma(sigma, x):
-    return sigma.tolist() if isinstance(sigma, torch.Tensor) else [sigma] * len(x)
+def far(h, weight, bias):
+    return (h.flatten(2) @ weight.T + bias).reshape(h.shape)
 
 
-def spread_out(sigma, x):
-    return wide(sigma, x) if isinstance(sigma, torch.Tensor) else sigma
+def far_place_by_place(h, weight, bias):
+    n_columns = h.shape[3]
+    places = [(p // n_columns, p % n_columns) for p in range(len(bias))]
+    sums = []
+    for row, b in zip(weight, bias, strict=True):
+        sums.append(b + sum(w * h[:, :, r, c] for w, (r, c) in zip(row, places, strict=True)))
+    return torch.stack(sums, dim=2).reshape(h.shape)
+
+
+def renew(score, x, sigma, next_sigma, z, *, step=None, noise=None, told=None):
+    """The step, with any part replaced."""
+    s = score(x, sigma if told is None else told)
+    return x + (sigma**2 if step is None else step) * s + (next_sigma if noise is None else noise) * z
+
+
+def renew_by_mean(score, x, sigma, next_sigma, z):
+    guess = torch.stack([x, sigma**2 * score(x, sigma)]).sum(dim=0)
+    return torch.lerp(guess, guess + z, next_sigma)
+
+
+def guide(network, label, w, *, combine=None):
+    """The guided score, its combination of s and s_c replaced."""
+
+    def score(x, sigma):
+        s, c = network(x, sigma), network(x, sigma, label)
+        return s + w * (c - s) if combine is None else combine(s, c, w)
+
+    return score
+
+
+class Guided:
+    def __init__(self, network, label, w):
+        self.network, self.label, self.w = network, label, w
+
+    def __call__(self, x, sigma):
+        return (1 - self.w) * self.network(x, sigma, 10) + self.w * self.network(x, sigma, self.label)
 
 
 ANSWERS = {
@@ -175,40 +209,88 @@ ANSWERS = {
             "γ cut off": lambda x, gamma, alpha, beta: norm_plus(x, gamma.detach(), alpha, beta),
         },
     ),
-    "score_from_denoiser": Answers(
+    "look_far": Answers(
         right={
-            "as written": lambda denoised, x, sigma: (denoised - x) / spread_out(sigma, x) ** 2,
-            "row by row": lambda denoised, x, sigma: torch.stack(
-                [(d - row) / s**2 for d, row, s in zip(denoised, x, each_sigma(sigma, x), strict=True)]
+            "a matrix product": far,
+            "as a layer does": lambda h, weight, bias: functional.linear(h.flatten(2), weight, bias).reshape(h.shape),
+            "einsum": lambda h, weight, bias: (torch.einsum("pq,bcq->bcp", weight, h.flatten(2)) + bias).view(h.shape),
+            "place by place": far_place_by_place,
+        },
+        wrong={
+            "W not transposed": lambda h, weight, bias: far(h, weight.T, bias),
+            "no bias": lambda h, weight, bias: far(h, weight, 0 * bias),
+            "bias subtracted": lambda h, weight, bias: far(h, weight, -bias),
+            "h added": lambda h, weight, bias: h + far(h, weight, bias),
+            "column by column": lambda h, weight, bias: (
+                far(h.mT, weight, bias).reshape(*h.shape[:2], h.shape[3], h.shape[2]).mT
             ),
-            "flattened": lambda denoised, x, sigma: (
-                (denoised - x).flatten(1).T.div(torch.as_tensor(sigma, dtype=x.dtype).square()).T.reshape(x.shape)
+            "a mean over places": lambda h, weight, bias: far(h, weight / len(bias), bias),
+            "W on the bias": lambda h, weight, bias: ((h.flatten(2) + bias) @ weight.T).reshape(h.shape),
+            "the diagonal only": lambda h, weight, bias: far(h, weight.diag().diag(), bias),
+            "h summed out": lambda h, weight, bias: far(torch.ones_like(h), weight, bias),
+            "channels mixed": lambda h, weight, bias: far(h.mean(1, keepdim=True).expand(h.shape), weight, bias),
+            "images mixed": lambda h, weight, bias: far(h.mean(0, keepdim=True).expand(h.shape), weight, bias),
+            "not reshaped": lambda h, weight, bias: h.flatten(2) @ weight.T + bias,
+            "over rows of the image": lambda h, weight, bias: h @ weight + bias,
+            "for 7 × 7 only": lambda h, weight, bias: (h.flatten(2) @ weight.T + bias).reshape(*h.shape[:2], 7, 7),
+            "detached": lambda h, weight, bias: far(h, weight, bias).detach(),
+            "W cut off": lambda h, weight, bias: far(h, weight.detach(), bias),
+        },
+    ),
+    "renewed": Answers(
+        right={
+            "as written": renew,
+            "by a mean": renew_by_mean,
+            "noise first": lambda score, x, s, n, z: n * z + score(x, s) * s * s + x,
+        },
+        wrong={
+            "no noise": lambda *a: renew(*a, noise=0),
+            "noise not scaled": lambda *a: renew(*a, noise=1),
+            "noise of the old level": lambda score, x, s, n, z: renew(score, x, s, n, z, noise=s),
+            "variance for σ": lambda score, x, s, n, z: renew(score, x, s, n, z, noise=n**2),
+            "difference of variances": lambda score, x, s, n, z: renew(score, x, s, n, z, noise=(s**2 - n**2) ** 0.5),
+            "noise subtracted": lambda score, x, s, n, z: renew(score, x, s, n, -z),
+            "noise before the guess": lambda score, x, s, n, z: renew(score, x + n * z, s, n, z, noise=0),
+            "the guess lost": lambda *a: renew(*a, step=0),
+            "step backwards": lambda score, x, s, n, z: renew(score, x, s, n, z, step=-(s**2)),
+            "x lost": lambda score, x, s, n, z: renew(score, x, s, n, z) - x,
+            "σ for σ²": lambda score, x, s, n, z: renew(score, x, s, n, z, step=s),
+            "score alone": lambda *a: renew(*a, step=1),
+            "divided by σ²": lambda score, x, s, n, z: renew(score, x, s, n, z, step=s**-2),
+            "half a step": lambda score, x, s, n, z: renew(score, x, s, n, z, step=s**2 / 2),
+            "score at the next level": lambda score, x, s, n, z: renew(score, x, s, n, z, told=n),
+            "step of the next level": lambda score, x, s, n, z: renew(score, x, s, n, z, step=n**2),
+            "the next level throughout": lambda score, x, s, n, z: renew(score, x, n, n, z),
+            "levels interchanged": lambda score, x, s, n, z: renew(score, x, n, s, z),
+            "score without σ": lambda *a: renew(*a, told=0.0),
+            "a Langevin step": lambda score, x, s, n, z: renew(score, x, s, n, z, step=s**2 / 2, noise=s),
+            "its own noise": lambda score, x, s, n, z: renew(score, x, s, n, torch.randn_like(z)),
+        },
+    ),
+    "guided": Answers(
+        right={
+            "a function": guide,
+            "a class, by weights that add up to 1": Guided,
+            "a lambda": lambda network, label, w: (
+                lambda x, sigma: torch.lerp(network(x, sigma), network(x, sigma, label), w)
             ),
         },
         wrong={
-            "sign": lambda denoised, x, sigma: (x - denoised) / spread_out(sigma, x) ** 2,
-            "σ for σ²": lambda denoised, x, sigma: (denoised - x) / spread_out(sigma, x),
-            "σ for σ², and the sign": lambda denoised, x, sigma: (x - denoised) / spread_out(sigma, x),
-            "not divided": lambda denoised, x, sigma: denoised - x,
-            "multiplied": lambda denoised, x, sigma: (denoised - x) * spread_out(sigma, x) ** 2,
-            "extra ½": lambda denoised, x, sigma: (denoised - x) / (2 * spread_out(sigma, x) ** 2),
-            "D alone": lambda denoised, x, sigma: denoised / spread_out(sigma, x) ** 2,
-            "x alone": lambda denoised, x, sigma: -x / spread_out(sigma, x) ** 2,
-            "Tweedie's formula the other way": lambda denoised, x, sigma: x + spread_out(sigma, x) ** 2 * denoised,
-            "σ not broadcast": lambda denoised, x, sigma: (denoised - x) / sigma**2,
-            "σ for images only": lambda denoised, x, sigma: (
-                (denoised - x) / torch.as_tensor(sigma, dtype=x.dtype).reshape(-1, 1, 1, 1) ** 2
-            ),
-            "a float made a tensor of single precision": lambda denoised, x, sigma: (
-                (denoised - x) / wide(torch.as_tensor(sigma).expand(len(x)), x) ** 2
-            ),
-            "floats only": lambda denoised, x, sigma: (denoised - x) / float(sigma) ** 2,
-            "the first σ for all": lambda denoised, x, sigma: (
-                (denoised - x) / torch.as_tensor(sigma, dtype=x.dtype).reshape(-1)[0] ** 2
-            ),
-            "the mean σ for all": lambda denoised, x, sigma: (
-                (denoised - x) / torch.as_tensor(sigma, dtype=x.dtype).mean() ** 2
-            ),
+            "the other convention": lambda *a: guide(*a, combine=lambda s, c, w: (1 + w) * c - w * s),
+            "sign": lambda *a: guide(*a, combine=lambda s, c, w: s - w * (c - s)),
+            "interchanged": lambda *a: guide(*a, combine=lambda s, c, w: c + w * (s - c)),
+            "added whole": lambda *a: guide(*a, combine=lambda s, c, w: s + w * c),
+            "the difference alone": lambda *a: guide(*a, combine=lambda s, c, w: w * (c - s)),
+            "the class's score": lambda *a: guide(*a, combine=lambda s, c, w: c),
+            "no guidance": lambda *a: guide(*a, combine=lambda s, c, w: s),
+            "w squared": lambda *a: guide(*a, combine=lambda s, c, w: s + w**2 * (c - s)),
+            "w s_c": lambda *a: guide(*a, combine=lambda s, c, w: w * c),
+            "the mean of both": lambda *a: guide(*a, combine=lambda s, c, w: (s + c) / 2),
+            "one σ for all": lambda network, label, w: lambda x, sigma: guide(network, label, w)(x, 0.5),
+            "score without σ": lambda network, label, w: lambda x, sigma: guide(network, label, w)(x, 0.0),
+            "one label for all": lambda network, label, w: guide(network, label[:1], w),
+            "a score at once": lambda network, label, w: torch.zeros(6, 2),
         },
+        gives_score=True,
     ),
 }

@@ -1,0 +1,101 @@
+"""The student's network in chapter 6: the class on the page, and the cell that trains it when asked."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import notebooks as tool
+import sbgm
+from notebooks import read, tags_of
+from sbgm import checks
+from seeds import seeded
+
+CHAPTER = tool.NOTEBOOKS / "06_noise_conditional_score_networks.ipynb"
+CODE = [cell.source for cell in read(CHAPTER).cells if cell.cell_type == "code" and "exercise" not in tags_of(cell)]
+(SWITCH,) = [source for source in CODE if source.startswith("TRAIN = False  #")]
+WRITTEN = {name: checks.exercises()[name].lent for name in ("ncsn_loss", "look_far", "renewed", "guided")}
+
+
+class Silent:
+    """In place of the figure that is redrawn."""
+
+    def __init__(self, n_iterations, ceiling, *, n_columns):
+        self.shown = []
+
+    def show(self, losses, images):
+        self.shown.append((len(losses), images.shape))
+
+
+@pytest.fixture
+def page(tmp_path, monkeypatch):
+    """The names of the chapter's cells up to the switch, in a folder of their own."""
+    monkeypatch.chdir(tmp_path)
+    names = {"Path": Path, "torch": torch, "nn": torch.nn, "sbgm": sbgm, "display": lambda shown: None, **WRITTEN}
+    for source in CODE:
+        if "class DigitNetwork" in source or "def draw(" in source:
+            exec(source, names)
+    return names | {"widgets": type("widgets", (), {"LiveTraining": Silent})}
+
+
+def asked(n_steps):
+    return SWITCH.replace("TRAIN = False", "TRAIN = True").replace("3_000", str(n_steps))
+
+
+def test_the_class_on_the_page_is_that_of_the_library(page):
+    shipped, own = sbgm.load_network("own_network"), page["DigitNetwork"]()
+    own.load_state_dict(shipped.state_dict())
+    torch.testing.assert_close(page["ladder"], shipped.sigmas, rtol=1e-5, atol=0)
+    x, label, sigma = torch.rand(3, 1, 28, 28, generator=seeded()), torch.tensor([3, 10, 7]), torch.tensor([0.02, 1, 5])
+    torch.testing.assert_close(own(x, sigma, label), shipped(x, sigma, label), rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(own(x, 0.5), shipped(x, 0.5), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(page["guided"](own, label, 2.0)(x, 1.0), sbgm.guided(shipped, label, 2)(x, 1.0))
+
+
+def test_nothing_is_trained_or_written_unless_asked(page, tmp_path):
+    exec(SWITCH, page)
+    assert "yours" not in page
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_training_that_was_asked_for_is_kept_and_never_overwritten(page, tmp_path, capsys):
+    exec(asked(3), page)
+    assert page["live"].shown == [(1, (100, 1, 28, 28))]
+    (kept,) = tmp_path.iterdir()
+    assert capsys.readouterr().out == f"kept in {kept}, after 3 of 3 steps\n"
+    loaded, x = sbgm.load_network("own_network.safetensors"), torch.rand(2, 1, 28, 28, generator=seeded())
+    torch.testing.assert_close(loaded(x, 1.0, 3), page["yours"](x, 1.0, 3))
+    assert loaded.facts["n_steps"] == 3
+    before = kept.read_bytes()
+    with pytest.raises(FileExistsError, match=r"own_network\.safetensors keeps a network already"):
+        exec(asked(3), page)
+    assert kept.read_bytes() == before
+
+
+def test_an_interrupted_training_keeps_what_it_has(page):
+    class Interrupted(Silent):
+        def show(self, losses, images):
+            raise KeyboardInterrupt
+
+    page["widgets"].LiveTraining = Interrupted
+    with pytest.raises(KeyboardInterrupt):
+        exec(asked(3), page)
+    assert sbgm.load_network("own_network.safetensors").facts["n_steps"] == 1
+
+
+def test_the_students_training_begins_at_the_loss_of_no_network_at_all(page):
+    hidden = []
+
+    class Zero(torch.nn.Module):  # its loss is ½‖z‖², 392 an image with a standard deviation of √392
+        def __init__(self):
+            super().__init__()
+            self.nothing = torch.nn.Parameter(torch.zeros(()))
+
+        def forward(self, x, sigma, label):
+            hidden.append(label == 10)
+            return self.nothing * x
+
+    torch.manual_seed(0)
+    losses = [next(page["train_digits"](Zero(), n_steps=10))[1] for _ in range(50)]
+    assert sum(losses) / 50 == pytest.approx(392, abs=4 * (392 / 3200) ** 0.5)
+    assert torch.cat(hidden).double().mean() == pytest.approx(0.1, abs=4 * (0.09 / 3200) ** 0.5)
