@@ -284,13 +284,6 @@ def test_an_image_perceptron_starts_at_zero_and_its_ladder_limits_nothing(x, dat
     assert torch.equal(network(x, data.draw(sigmas_of(x))), torch.zeros_like(x))
 
 
-@given(images(SIZES, EXACT, max_size=3), st.integers(0, 3), st.floats(0, 5), SEEDS)
-def test_a_guided_score_is_linear_in_its_weight(x, label, w, seed):
-    network = sbgm.DigitNetwork(LADDER, n_classes=3, image_shape=tuple(x.shape[1:]), width=8, n_blocks=1).to(x.dtype)
-    of_any, of_class, guided = (sbgm.guided(network, label, weight)(x, 0.5) for weight in (0.0, 1.0, w))
-    assert_near(guided - of_any, w * (of_class - of_any))
-
-
 @given(batches(), st.floats(-3, 3), st.floats(0.1, 5), st.data())
 def test_the_clean_point_of_a_score_in_range_is_clamped_and_no_more(x, low, width, data):
     score, sigma = data.draw(scores(tuple(x.shape[1:]))), data.draw(sigmas_of(x))
