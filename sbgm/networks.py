@@ -382,7 +382,7 @@ class DigitNetwork(ScoreNetwork):
         n_classes: classes that a label can name, 0 … n_classes − 1; the label n_classes stands for any of them.
         image_shape: (C, H, W) with H and W multiples of 4.
         width: channels, a multiple of 4.
-        n_blocks: `DigitBlock`s.
+        n_blocks: number of blocks, each a `DigitBlock`.
         generator: source of the initial weights; None takes torch's global one.
 
     Raises:
