@@ -23,9 +23,9 @@ from sbgm.data import runs_folder
 from sbgm.files import write_json
 from sbgm.generation import NamedSampler, Start, draw_batches, fitted_start, gaussian_start, uniform_start
 from sbgm.measure import class_shares, confident_share, in_batches, quantise, records, shown, some_images
-from sbgm.measure.classifier import SHIPPED_CLASSIFIER, load_classifier
+from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, load_classifier
 from sbgm.measure.records import N_SHEET, ConfirmedPoint, MeasuredPoint, SamplerCurve
-from sbgm.networks import in_range
+from sbgm.networks import DigitNetwork, guided, in_range
 from sbgm.noise import geometric_sigmas, power_sigmas
 from sbgm.precision import autocast
 from sbgm.refinenet import rescaled
@@ -39,6 +39,7 @@ __all__ = [
     "Entry",
     "draw_entry",
     "entries",
+    "guided_entries",
     "measure_curve",
     "parser",
     "renewing",
@@ -191,6 +192,39 @@ def entries(sigmas: Tensor) -> list[Entry]:
     return found
 
 
+GUIDANCE = 2.0
+GUIDED = (
+    ("the flow, Euler", "euler, geometric"),
+    ("the flow, Heun", "heun, geometric"),
+    ("ancestral, c = 1", "ancestral, geometric"),
+)
+
+
+def guided_entries(sigmas: Tensor) -> list[Entry]:
+    """Six samplers of a network that knows classes, compared fairly: one start, one ladder's ends, one last step.
+
+    All begin as the data's mean plus noise of σ_1, go down to σ_L with guidance w = 2, and end with a denoising step,
+    which counts. An evaluation is one of the guided score, and two of the network. Algorithm 1 takes 1, 3, 10 and 33
+    steps at each level of the network's ladder, with ε = 0.2 σ_L².
+
+    Args:
+        sigmas: the network's ladder.
+    """
+    own = tuple(sigmas.tolist())
+    found = []
+    for budget in (*BUDGETS, MIDDLE):
+        within = samplers_within(budget, sigmas, denoise_last=True)
+        found += [Entry(label, within[name], "mean", clamped=False) for label, name in GUIDED]
+        found += [
+            Entry(label, renewing(own[0], own[-1], budget, c), "mean", clamped=False)
+            for label, c in (("c = 8", 8.0), ("all noise renewed", math.inf))
+        ]
+    for n_steps in (1, 3, 10, 33):
+        sampler = NamedSampler("annealed", own, 0.2 * own[-1] ** 2, n_steps, denoise_last=True)
+        found.append(Entry("Algorithm 1", sampler, "mean", clamped=False))
+    return found
+
+
 def draw_entry(
     entry: Entry,
     network: nn.Module,
@@ -206,17 +240,22 @@ def draw_entry(
     Args:
         entry: what to draw.
         network: with its ladder in `sigmas` and its `image_shape`; another σ is reached by `rescaled` where the network
-            does not have `takes_any_sigma` set.
+            does not have `takes_any_sigma` set. A `DigitNetwork` is guided to the classes 0, 1, …, 9 in turn.
         digits: (N, C, H, W), what starts are fitted to.
         kept: the folder of the batches, one file each, written whole.
         n_samples: at least so many in all.
         batch_size, seed: as for `measure_curve`.
         precision: of the network's layers, see `sbgm.precision`.
     """
-    score, start = _score(network, entry, precision), _start(entry, digits)
+    start = _start(entry, digits)
 
     def drawn(indices: range, generator: torch.Generator) -> dict[str, Tensor]:
         x = start((len(indices), *network.image_shape), generator).to(network.sigmas.device)
+        score = (
+            guided(network, torch.tensor(indices) % network.n_classes, GUIDANCE)
+            if isinstance(network, DigitNetwork)
+            else _score(network, entry, precision)
+        )
         return {"samples": final(entry.sampler.states(score, x, generator)).cpu()}
 
     sizes = {"seed": seed, "batch_size": batch_size, "device": network.sigmas.device}
@@ -252,7 +291,7 @@ def measure_curve(
     seed: Whole = 0,
     machine: Machine = CPU,
 ) -> SamplerCurve:
-    """Draw the samples of all `entries`, measure their distances, and write the record of a network.
+    """Draw the samples of all `entries` or `guided_entries`, measure their distances, and write a network's record.
 
     Of the samplers with a tenth of Algorithm 1's evaluations or fewer, the nearest to the data and the one that the
     classifier is surest of are then measured again, on samples from other noise.
@@ -275,7 +314,8 @@ def measure_curve(
     """
     require_enough_digits(n_samples=n_samples, n_confirmed=n_confirmed)
     model = machine.prepared(load_network(network))
-    wanted, digits = entries(model.sigmas), some_images("mnist_small", "train", N_FITTED)
+    wanted = (guided_entries if isinstance(model, DigitNetwork) else entries)(model.sigmas)
+    digits = some_images("mnist_small", "train", N_FITTED)
 
     def samples(entry: Entry, n: int, seed: int) -> Tensor:
         kept = Path(folder) / samples_key(network, "curve", f"batch{batch_size}", f"seed{seed}")
@@ -300,7 +340,7 @@ def measure_curve(
         f"sampler_curve_{stem}",
         sheets,
         {**sizes, "reference": "10,000 MNIST test images"},
-        networks=[network, SHIPPED_CLASSIFIER],
+        networks=[network, SHIPPED_CLASSIFIER, JUDGE],
         command=" ".join(
             [
                 f"python -m sbgm evaluate --curve {network} --n-samples {n_samples} --batch-size {batch_size}",
@@ -315,8 +355,10 @@ def measure_curve(
 
 
 def _measured(entry: Entry, samples: Tensor) -> MeasuredPoint:
-    distance, sure = digit_distance(samples), confident_share(in_batches(load_classifier(), shown(samples)))
-    return MeasuredPoint(entry.label, entry.evaluations, distance.value, distance.se, sure.value)
+    distance, judge = digit_distance(samples), digit_distance(samples, classifier=JUDGE)
+    sure = confident_share(in_batches(load_classifier(), shown(samples)))
+    both = {"judge": judge.value, "judge_se": judge.se}
+    return MeasuredPoint(entry.label, entry.evaluations, distance.value, distance.se, sure.value, **both)
 
 
 def _confirmed(entry: Entry, samples: Tensor) -> ConfirmedPoint:

@@ -17,6 +17,7 @@ from sbgm.data import load_images
 from sbgm.files import file_hash
 from sbgm.generation import draw_batches, uniform_start
 from sbgm.measure import Measured, frechet_distance
+from sbgm.measure.classifier import SHIPPED_CLASSIFIER
 from sbgm.measure.judging import feature_space, reference_for
 from sbgm.precision import PRECISIONS
 from sbgm.samplers import annealed_langevin, denoised
@@ -156,14 +157,15 @@ def draw(
     return Drawn(*(torch.cat([p[name] for p in parts], dim=1)[:, :n] for name in Drawn._fields))
 
 
-def digit_distance(images: Tensor, data: str = "mnist") -> Measured:
-    """The Fréchet distance of grey images to a set's test images, in the features of the shipped classifier.
+def digit_distance(images: Tensor, data: str = "mnist", classifier: str = SHIPPED_CLASSIFIER) -> Measured:
+    """The Fréchet distance of grey images to a set's test images, in the features of a shipped classifier.
 
     Args:
         images: (N, 1, 28, 28) with N above the number of features, 128; clamped and quantised first.
         data: "mnist", or "mnist_small", which ships.
+        classifier: "mnist_classifier" or "mnist_judge".
     """
-    space = feature_space(data)
+    space = feature_space(data, classifier=classifier)
     reference = reference_for(data, space, "test")
     return frechet_distance(space.function(images), reference.features, against=reference.images, features=space.name)
 

@@ -63,6 +63,12 @@ def inception_formula(trial: Trial) -> None:
             )  # fmt: skip
 
 
+@inception_formula.lends
+def _(probabilities):
+    p, marginal = probabilities, probabilities.mean(dim=0)
+    return (torch.xlogy(p, p) - torch.xlogy(p, marginal)).sum(dim=1).mean().exp()
+
+
 def _divergences(p: Tensor) -> Tensor:
     """KL(p(y | x) ‖ p(y)) of each image, (N,)."""
     return (torch.xlogy(p, p) - torch.xlogy(p, p.mean(dim=0))).sum(dim=1)
@@ -132,6 +138,14 @@ def frechet(trial: Trial) -> None:
         )  # fmt: skip
 
 
+@frechet.lends
+def _(mean_a, cov_a, mean_b, cov_b):
+    values, vectors = torch.linalg.eigh(cov_a)
+    half = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    roots = torch.linalg.eigvalsh(half @ cov_b @ half).clamp(min=0).sqrt()
+    return (mean_a - mean_b).square().sum() + cov_a.trace() + cov_b.trace() - 2 * roots.sum()
+
+
 def _matrix_root(covariance: Tensor) -> Tensor:
     """The symmetric root of a matrix without negative eigenvalues."""
     values, vectors = torch.linalg.eigh(covariance)
@@ -188,6 +202,17 @@ def squared_mmd(trial: Trial) -> None:
     )
 
 
+@squared_mmd.lends
+def _(a, b):
+    def k(x, y):
+        return (x @ y.T / x.shape[1] + 1) ** 3
+
+    def mean_of_pairs(x):
+        return (k(x, x).sum() - k(x, x).trace()) / (len(x) * (len(x) - 1))
+
+    return mean_of_pairs(a) + mean_of_pairs(b) - 2 * k(a, b).mean()
+
+
 def _kernel(x: Tensor, y: Tensor, width: float | None = None, power: int = 3, offset: float = 1.0) -> Tensor:
     return (x @ y.T / (width or x.shape[1]) + offset) ** power
 
@@ -241,6 +266,12 @@ def precision(trial: Trial) -> None:
                 "the share outside of the balls": 1 - right,
             }  # fmt: skip
             trial.expect(right, samples, real, k, mistakes=mistakes)
+
+
+@precision.lends
+def _(samples, real, k):
+    radii = torch.cdist(real, real).sort(dim=1).values[:, k]
+    return (torch.cdist(samples, real) <= radii).any(dim=1).double().mean()
 
 
 def _radii(points: Tensor, k: int) -> Tensor:

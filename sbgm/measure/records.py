@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import operator
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -257,8 +258,9 @@ class MeasuredPoint:
 
     Attributes:
         label, evaluations: the entry's.
-        distance, se: Fréchet distance to MNIST's test images in the features of the shipped classifier.
-        sure: the share of samples that the classifier is at least 90 % sure of.
+        distance, se: Fréchet distance to MNIST's test images in the features of `mnist_classifier`.
+        sure: the share of samples that this classifier is at least 90 % sure of.
+        judge, judge_se: the distance in the features of `mnist_judge`; NaN in a record that does not have it.
     """
 
     label: str
@@ -266,6 +268,8 @@ class MeasuredPoint:
     distance: float
     se: float
     sure: float
+    judge: float = dataclasses.field(default=math.nan, kw_only=True)
+    judge_se: float = dataclasses.field(default=math.nan, kw_only=True)
 
     @property
     def name(self) -> str:

@@ -10,17 +10,18 @@ from torch import nn
 import curve
 import drawing
 from counting import CountedScore
-from curve import BUDGETS, entries, measure_curve, renewing, samplers_within
+from curve import BUDGETS, draw_entry, entries, guided_entries, measure_curve, renewing, samplers_within
 from sbgm import geometric_sigmas
 from sbgm.cli import main
 from sbgm.generation import fitted_start, generate, uniform_start
 from sbgm.measure import Measured, records
 from sbgm.measure.judging import some_images
 from sbgm.measure.records import ConfirmedPoint, MeasuredPoint, SamplerCurve, load_curve
+from sbgm.networks import DigitNetwork, guided
 from sbgm.noise import derived_generator
 from sbgm.precision import autocast
 from sbgm.refinenet import rescaled
-from sbgm.samplers import consistent_step_bounds
+from sbgm.samplers import consistent_step_bounds, final
 from sbgm.weights import load_network
 
 COUNTS = {"n_samples": 130, "n_confirmed": 130, "batch_size": 65}
@@ -52,7 +53,7 @@ def small(monkeypatch, tmp_path):
     monkeypatch.setattr(curve, "BUDGETS", (10,))
     monkeypatch.setattr(curve, "CHOSEN", ("multistep, power",))
     monkeypatch.setattr(curve, "FULL", 190)
-    monkeypatch.setattr(curve, "digit_distance", lambda x: Measured("d", float(x.mean()), 0.1, len(x), 1, "", ""))
+    monkeypatch.setattr(curve, "digit_distance", lambda x, **_: Measured("d", float(x.mean()), 0.1, len(x), 1, "", ""))
     monkeypatch.setattr(records, "results_folder", lambda: tmp_path / "results")
     return network, str(weights)
 
@@ -115,6 +116,31 @@ def test_starts_are_data_plus_noise_of_the_first_level():
         else:  # MNIST's pixels have the standard deviation .31
             sigma = entry.sampler.sigmas[0]
             assert float(x.std()) == pytest.approx((sigma**2 + 0.31**2) ** 0.5, rel=0.02)
+
+
+def test_samplers_of_a_network_that_knows_classes_differ_in_nothing_else():
+    ladder = geometric_sigmas(5.0, 0.02, 30)
+    found = guided_entries(ladder)
+    assert {(e.start, e.clamped, e.sampler.denoise_last) for e in found} == {("mean", False, True)}
+    assert {tuple(round(sigma, 4) for sigma in (e.sampler.sigmas[0], e.sampler.sigmas[-1])) for e in found} == {
+        (5, 0.02)
+    }
+    assert [e.evaluations for e in found if e.label == "Algorithm 1"] == [31, 91, 301, 991]
+    for label in {e.label for e in found} - {"Algorithm 1"}:
+        costs = [e.evaluations for e in found if e.label == label]
+        assert all(budget - 2 < cost <= budget for cost, budget in zip(costs, (10, 20, 50, 100), strict=True)), label
+
+
+def test_a_network_that_knows_classes_is_guided_to_each_in_turn(tmp_path):
+    network = DigitNetwork([5.0, 0.02], width=4, n_blocks=1, generator=torch.Generator().manual_seed(0))
+    entry = guided_entries(network.sigmas)[4]
+    with torch.no_grad():
+        (drawn,) = draw_entry(entry, network, DIGITS, tmp_path, 12, batch_size=12)
+        generator = derived_generator(0, 0)
+        x = DIGITS.mean(dim=0) + 5 * torch.randn(12, 1, 28, 28, generator=generator)
+        score = guided(network, torch.tensor([*range(10), 0, 1]), 2.0)
+        expected = final(entry.sampler.states(score, x, generator))
+    assert torch.allclose(drawn, expected, atol=1e-5)
 
 
 # --- a measurement ----------------------------------------------------------------------------------------------------
