@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 
 from sbgm.checked import against
-from sbgm.course.exercise import Trial, compare, exercise, in_both_precisions, refuse
+from sbgm.course.calls import Seed
+from sbgm.course.exercise import Law, Trial, compare, compare_law, exercise, in_both_precisions, refuse
 
 
 @exercise("7.1", minutes=5)
@@ -36,11 +37,71 @@ def denoised(trial: Trial) -> None:
                 mistakes["all examples were given the mean of the σ: each has its own"] = by_mean
                 if len(x) == x.shape[-1]:
                     by_column = x + sigma**2 * score(x, sigma)
-                    mistakes["σ was spread over an image's columns: it is one number an example"] = by_column
+                    mistakes["σ was spread over an image's columns: it is one number per example"] = by_column
             trial.expect(x + move, score, x, sigma, mistakes=mistakes)
 
 
-@exercise("7.3", minutes=15)
+@denoised.lends
+def _(score, x, sigma):
+    variance = torch.as_tensor(sigma, dtype=x.dtype).reshape(-1, *[1] * (x.ndim - 1)) ** 2
+    return x + variance * score(x, sigma)
+
+
+@exercise("7.2", minutes=10)
+def guess_and_shake(trial: Trial) -> None:
+    """`guess_and_shake(score, x, sigma, pull, kick, generator)`: one step, x + pull (x̂ − x) + kick σ z.
+
+    x̂ = x + σ² s(x, σ) is the mean of the clean images behind x, and z ~ N(0, I) is drawn from the generator. x is
+    (B, *shape), all else are floats; the result has x's shape and dtype. With pull = ε/(2σ_L²) and kick = √ε/σ_L it is
+    a step of Algorithm 1; with pull 1 it replaces all noise.
+    """
+    for score, start, _ in trial.batches((100, 1, 20, 15), (150, 2, 14, 8)):
+        # such that no two of the mistakes below lead to nearly the same law
+        sigma, pull, kick = trial.uniform(0.45, 0.55), trial.uniform(0.3, 0.4), trial.uniform(0.65, 0.75)
+        x = start[:1].expand_as(start)
+        s = score(x, sigma)
+        guess, std = x + sigma**2 * s, kick * sigma
+        mean = x + pull * (guess - x)
+        mistakes = {
+            "the noise is not multiplied by σ: a kick is that part of this level's noise": Law(mean, kick**2),
+            "the noise has the standard deviation σ: where is the kick?": Law(mean, sigma**2),
+            "the noise has variance 1: it still has to be multiplied by kick σ": Law(mean, 1.0),
+            "the noise has the variance kick σ: that is its standard deviation": Law(mean, std),
+            "the noise is multiplied by kick σ²": Law(mean, std**2 * sigma**2),
+            "there is no noise: after the pull comes the kick": Law(mean, 0.0),
+            "the chain jumps all the way to the guess: it moves only a part of the way, the pull": Law(guess, std**2),
+            "pull and 1 − pull are exchanged: a small pull leaves most of x": Law(guess + pull * (x - guess), std**2),
+            "the chain moves by pull times the guess, where it should move by pull times the way there, x̂ − x":
+                Law(x + pull * guess, std**2),
+            "the old x is lost: the chain starts from where it is": Law(pull * guess, std**2),
+            "the chain moves away from the guess": Law(x - pull * (guess - x), std**2),
+            "the move is half of what it should be: pull has Algorithm 1's ½ already":
+                Law(x + pull / 2 * (guess - x), std**2),
+            "the guess is x + s, where σ² is missing: how far the data are depends on the noise":
+                Law(x + pull * s, std**2),
+            "the guess is x + σ s: the score is multiplied by a variance": Law(x + pull * sigma * s, std**2),
+            "the move is multiplied by σ² once more: the guess has it already":
+                Law(x + pull * sigma**4 * s, std**2),
+            "the chain does not move towards the guess": Law(x, std**2),
+            "the score was not told σ: it is s(x, σ)": Law(x + pull * sigma**2 * score(x, 0.0), std**2),
+            "the noise is uniform in [0, 1): torch.rand where torch.randn belongs":
+                Law(mean + 0.5 * std, std**2 / 12, kurtosis=1.8),
+            "the noise is a product of two normal draws: its variance is right and its law is wrong":
+                Law(mean, std**2, kurtosis=9.0),
+        }  # fmt: skip
+        compare_law(trial.runs(x, score, x, sigma, pull, kick), Law(mean, std**2), mistakes)
+        still = trial.answer(x, score, x, sigma, pull, 0.0, Seed(0))
+        compare(still, mean, {}, "without a kick, your answer")
+
+
+@guess_and_shake.lends
+def _(score, x, sigma, pull, kick, generator):
+    guess = x + sigma**2 * score(x, sigma)
+    z = torch.randn(x.shape, generator=generator, dtype=x.dtype)
+    return x + pull * (guess - x) + kick * sigma * z
+
+
+@exercise("7.4", minutes=15)
 def best_guess(trial: Trial) -> None:
     """`best_guess(x, data, sigma)`: the mean of the images in `data`, weighted by exp(−‖x̃ − x_i‖²/2σ²) for each x̃ in x.
 
@@ -88,7 +149,14 @@ def best_guess(trial: Trial) -> None:
         compare(found, expected, {}, "far from the data, your answer", tolerance=0.05)
 
 
-@exercise("7.4", minutes=10)
+@best_guess.lends
+def _(x, data, sigma):
+    squared = (x.flatten(1)[:, None] - data.flatten(1)).square().sum(dim=2)
+    weights = torch.softmax(-squared / (2 * sigma**2), dim=1)
+    return (weights @ data.flatten(1)).view_as(x)
+
+
+@exercise("7.5", minutes=10)
 def nearest(trial: Trial) -> None:
     """`nearest(queries, data)`: for each query image the index of the training image nearest in pixel ℓ2.
 
@@ -135,3 +203,9 @@ def nearest(trial: Trial) -> None:
                     distances.argsort(dim=1).argsort(dim=1)[:, 0],
             },
         )  # fmt: skip
+
+
+@nearest.lends
+def _(queries, data):
+    q, d = queries.flatten(1), data.flatten(1)
+    return (d.square().sum(dim=1) - 2 * q @ d.T).argmin(dim=1)

@@ -22,8 +22,11 @@ from .chapter_06 import ncsn_loss as ncsn_loss
 from .chapter_06 import renewed as renewed
 from .chapter_07 import best_guess as best_guess
 from .chapter_07 import denoised as denoised
+from .chapter_07 import guess_and_shake as guess_and_shake
 from .chapter_07 import nearest as nearest
+from .chapter_08 import climb as climb
 from .chapter_08 import fill_spread as fill_spread
+from .chapter_08 import fill_step as fill_step
 from .chapter_08 import inpaint_step as inpaint_step
 from .chapter_09 import frechet as frechet
 from .chapter_09 import inception_formula as inception_formula

@@ -221,7 +221,8 @@ def image_annealing_explorer(trajectory: Trajectory) -> FigureExplorer:
     show = moving_images(axes, start, n_columns=n_columns, fontsize=10)
     right.plot(off[0], "--", color="0.4", label="chains")
     right.plot(off[1], "-", color=BLUE, label="estimate")
-    right.set_xticks([i * n_steps for i in range(n_levels)], [f"{i + 1}" for i in range(n_levels)])
+    ticked = range(0, n_levels, -(-n_levels // 10))  # ten labels have room
+    right.set_xticks([i * n_steps for i in ticked], [f"{i + 1}" for i in ticked])
     right.set(xlabel="level", title="RMS distance of a pixel from its end")
     right.set_yscale("symlog", linthresh=0.01)
     right.set_ylim(0, 1.2 * max(map(max, off)))

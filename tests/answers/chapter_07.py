@@ -2,7 +2,7 @@
 
 import torch
 
-from answers import Answers
+from answers import DEPENDENT_NOISE, Answers
 from sbgm import GaussianMixture
 from sbgm.measure import nearest_neighbours
 
@@ -25,6 +25,58 @@ def denoised_from_the_last_axis(score, x, sigma):
 
 def denoised_noisily(score, x, sigma):
     return x + column(sigma, x) ** 2 * score(x, sigma) + column(sigma, x) * torch.randn_like(x)
+
+
+def noise(x, generator):
+    return torch.randn(x.shape, generator=generator, dtype=x.dtype)
+
+
+def shake(score, x, sigma, pull, kick, generator):
+    guess = x + sigma**2 * score(x, sigma)
+    return x + pull * (guess - x) + kick * sigma * noise(x, generator)
+
+
+def shake_along_the_score(score, x, sigma, pull, kick, generator):
+    return x + pull * sigma * sigma * score(x, sigma) + sigma * (kick * noise(x, generator))
+
+
+def shake_between(score, x, sigma, pull, kick, generator):
+    guess = denoised_one_by_one(score, x, sigma)
+    return torch.normal(torch.lerp(x, guess, pull), kick * sigma, generator=generator)
+
+
+def shake_with(draw):
+    """A step with noise `draw(x, generator)`."""
+    return lambda score, x, sigma, pull, kick, generator: (
+        x + pull * sigma**2 * score(x, sigma) + kick * sigma * draw(x, generator)
+    )
+
+
+def shake_by(pulled, kicked):
+    """A step that ends at `pulled(x, guess, pull)` plus `kicked(z, sigma, kick)`."""
+
+    def answer(score, x, sigma, pull, kick, generator):
+        guess = x + sigma**2 * score(x, sigma)
+        return pulled(x, guess, pull) + kicked(noise(x, generator), sigma, kick)
+
+    return answer
+
+
+def towards(x, guess, pull):
+    return x + pull * (guess - x)
+
+
+def kicked(z, sigma, kick):
+    return kick * sigma * z
+
+
+def shake_in_place(score, x, sigma, pull, kick, generator):
+    x += pull * sigma**2 * score(x, sigma) + kick * sigma * noise(x, generator)
+    return x
+
+
+def shake_before_asking(score, x, sigma, pull, kick, generator):
+    return shake(score, x + kick * sigma * noise(x, generator), sigma, pull, 0.0, generator)
 
 
 def fit_of(x, data, sigma):
@@ -106,6 +158,48 @@ ANSWERS = {
             "with noise": denoised_noisily,
             "float64 whatever x": lambda score, x, sigma: denoised_one_by_one(score, x, sigma).double(),
         },
+    ),
+    "guess_and_shake": Answers(
+        right={
+            "guess, pull, kick": shake,
+            "along the score": shake_along_the_score,
+            "between x and the guess": shake_between,
+        },
+        wrong={
+            "kick without σ": shake_by(towards, lambda z, sigma, kick: kick * z),
+            "σ without kick": shake_by(towards, lambda z, sigma, kick: sigma * z),
+            "√(kick σ)": shake_by(towards, lambda z, sigma, kick: (kick * sigma) ** 0.5 * z),
+            "noise of variance 1": shake_by(towards, lambda z, sigma, kick: z),
+            "kick σ²": shake_by(towards, lambda z, sigma, kick: kick * sigma**2 * z),
+            "no kick": shake_by(towards, lambda z, sigma, kick: 0 * z),
+            "all the way": shake_by(lambda x, guess, pull: guess, kicked),
+            "pull for 1 − pull": shake_by(lambda x, guess, pull: pull * x + (1 - pull) * guess, kicked),
+            "pull times the guess": shake_by(lambda x, guess, pull: x + pull * guess, kicked),
+            "x forgotten": shake_by(lambda x, guess, pull: pull * guess, kicked),
+            "away from the guess": shake_by(lambda x, guess, pull: x - pull * (guess - x), kicked),
+            "½ once more": shake_by(lambda x, guess, pull: x + pull / 2 * (guess - x), kicked),
+            "no pull": shake_by(lambda x, guess, pull: x, kicked),
+            "the score for the move": lambda score, x, sigma, pull, kick, generator: (
+                x + pull * score(x, sigma) + kick * sigma * noise(x, generator)
+            ),
+            "σ for σ²": lambda score, x, sigma, pull, kick, generator: (
+                x + pull * sigma * score(x, sigma) + kick * sigma * noise(x, generator)
+            ),
+            "no σ for the score": lambda score, x, sigma, pull, kick, generator: (
+                x + pull * sigma**2 * score(x, 0.0) + kick * sigma * noise(x, generator)
+            ),
+            "noise before the guess": shake_before_asking,
+            "uniform noise": shake_with(lambda x, generator: torch.rand(x.shape, generator=generator, dtype=x.dtype)),
+            "two normal draws multiplied": shake_with(lambda x, generator: noise(x, generator) * noise(x, generator)),
+            "global generator": shake_with(lambda x, generator: torch.randn_like(x)),
+            "seeded inside": shake_with(lambda x, generator: noise(x, generator.manual_seed(0))),
+            "noise even without a kick": lambda score, x, sigma, pull, kick, generator: shake(
+                score, x, sigma, pull, kick or 0.7, generator
+            ),
+            "in place": shake_in_place,
+            "float64 whatever x": lambda *a: shake(*a).double(),
+        }
+        | {how: shake_with(draw) for how, draw in DEPENDENT_NOISE.items()},
     ),
     "best_guess": Answers(
         right={

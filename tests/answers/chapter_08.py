@@ -87,6 +87,108 @@ def step_in_place(score, x, y, mask, sigma, step_size, generator):
     return x
 
 
+def guess(score, x, sigma):
+    return x + sigma**2 * score(x, sigma)
+
+
+def fill_by_where(score, x, image, mask, sigma, following, generator):
+    return torch.where(mask, image, guess(score, x, sigma)) + following * noise(x, generator)
+
+
+def fill_by_index(score, x, image, mask, sigma, following, generator):
+    result = guess(score, x, sigma)
+    result[:, mask] = image[mask]
+    return result + noise(x, generator) * following
+
+
+def fill_by_product(score, x, image, mask, sigma, following, generator):
+    m = mask.to(x.dtype)
+    z = noise(x, generator)
+    return m * (image + following * z) + (1 - m) * (guess(score, x, sigma) + following * z)
+
+
+def fill_from(clean, scale=lambda sigma, following: following):
+    """A step that ends at `clean(score, x, image, mask, sigma)` with noise of standard deviation `scale`."""
+
+    def answer(score, x, image, mask, sigma, following, generator):
+        return clean(score, x, image, mask, sigma) + scale(sigma, following) * noise(x, generator)
+
+    return answer
+
+
+def filled(score, x, image, mask, sigma):
+    return torch.where(mask, image, guess(score, x, sigma))
+
+
+def fill_without_noise_on_the_known(score, x, image, mask, sigma, following, generator):
+    return torch.where(mask, image, guess(score, x, sigma) + following * noise(x, generator))
+
+
+def fill_without_noise_on_the_unknown(score, x, image, mask, sigma, following, generator):
+    return torch.where(mask, image + following * noise(x, generator), guess(score, x, sigma))
+
+
+def fill_with_noise_of_this_level_on_the_known(score, x, image, mask, sigma, following, generator):
+    z = noise(x, generator)
+    return torch.where(mask, image + sigma * z, guess(score, x, sigma) + following * z)
+
+
+def fill_noised_twice_where_known(score, x, image, mask, sigma, following, generator):
+    y = image + following * noise(x, generator)
+    return torch.where(mask, y, guess(score, x, sigma)) + following * noise(x, generator)
+
+
+def fill_with_shared_noise(score, x, image, mask, sigma, following, generator):
+    """The noise of the known pixels is used for the unknown ones again."""
+    z = noise(x, generator)
+    n = min(int(mask.sum()), int((~mask).sum()))
+    places = (~mask).flatten().nonzero()[:n, 0]
+    z.flatten(1)[:, places] = z.flatten(1)[:, mask.flatten().nonzero()[:n, 0]]
+    return filled(score, x, image, mask, sigma) + following * z
+
+
+def fill_asked_at_the_next_level(score, x, image, mask, sigma, following, generator):
+    return torch.where(mask, image, x + sigma**2 * score(x, following)) + following * noise(x, generator)
+
+
+def fill_where_one_mask_is_left_at_the_end(score, x, image, mask, sigma, following, generator):
+    if following:
+        return fill_by_where(score, x, image, mask, sigma, following, generator)
+    return guess(score, x, sigma)
+
+
+def fill_in_place(score, x, image, mask, sigma, following, generator):
+    x += sigma**2 * score(x, sigma)
+    x[:, mask] = image[mask]
+    return x + following * noise(x, generator)
+
+
+def fill_with(draw):
+    """A step with noise `draw(x, generator)`."""
+    return lambda score, x, image, mask, sigma, following, generator: (
+        filled(score, x, image, mask, sigma) + following * draw(x, generator)
+    )
+
+
+def climb_by(scale):
+    """x plus noise of standard deviation `scale(sigma, larger)`."""
+    return lambda x, sigma, larger, generator: x + scale(sigma, larger) * noise(x, generator)
+
+
+def climb_with(draw):
+    """Noise of the right size, `draw(x, generator)`."""
+    return lambda x, sigma, larger, generator: x + math.sqrt(larger**2 - sigma**2) * draw(x, generator)
+
+
+def climb_by_normal(x, sigma, larger, generator):
+    return torch.normal(x, ((larger - sigma) * (larger + sigma)) ** 0.5, generator=generator)
+
+
+def climb_in_place(x, sigma, larger, generator):
+    x += (larger**2 - sigma**2) ** 0.5 * noise(x, generator)
+    return x
+
+
 def spread_by_hand(fills, mask):
     total, count = 0.0, 0
     for values, known in zip(fills.flatten(1).T, mask.expand(fills.shape[1:]).flatten(), strict=True):
@@ -107,6 +209,101 @@ def of_unknown(fills, mask):
 
 
 ANSWERS = {
+    "fill_step": Answers(
+        right={
+            "torch.where": fill_by_where,
+            "by index": fill_by_index,
+            "m and 1 − m, noise in both": fill_by_product,
+        },
+        wrong={
+            "mask the wrong way round": lambda score, x, image, mask, *rest: fill_by_where(
+                score, x, image, ~mask, *rest
+            ),
+            "not put in": fill_from(lambda score, x, image, mask, sigma: guess(score, x, sigma)),
+            "put in before the guess": fill_from(
+                lambda score, x, image, mask, sigma: torch.where(
+                    mask, image, guess(score, torch.where(mask, image, x), sigma)
+                )
+            ),
+            "image added": fill_from(lambda score, x, image, mask, sigma: guess(score, x, sigma) + mask * image),
+            "known pixels of x": fill_from(
+                lambda score, x, image, mask, sigma: torch.where(mask, x, guess(score, x, sigma))
+            ),
+            "known pixels zero": fill_from(lambda score, x, image, mask, sigma: ~mask * guess(score, x, sigma)),
+            "unknown pixels zero": fill_from(lambda score, x, image, mask, sigma: (mask * image).expand_as(x)),
+            "unknown pixels of x": fill_from(lambda score, x, image, mask, sigma: torch.where(mask, image, x)),
+            "image everywhere": fill_from(lambda score, x, image, mask, sigma: image.expand_as(x)),
+            "no σ² in the guess": fill_from(
+                lambda score, x, image, mask, sigma: torch.where(mask, image, x + score(x, sigma))
+            ),
+            "σ for σ²": fill_from(
+                lambda score, x, image, mask, sigma: torch.where(mask, image, x + sigma * score(x, sigma))
+            ),
+            "½ of a Langevin step": fill_from(
+                lambda score, x, image, mask, sigma: torch.where(mask, image, x + sigma**2 / 2 * score(x, sigma))
+            ),
+            "sign": fill_from(
+                lambda score, x, image, mask, sigma: torch.where(mask, image, x - sigma**2 * score(x, sigma))
+            ),
+            "x forgotten": fill_from(
+                lambda score, x, image, mask, sigma: torch.where(mask, image, sigma**2 * score(x, sigma))
+            ),
+            "no σ for the score": fill_from(
+                lambda score, x, image, mask, sigma: torch.where(mask, image, x + sigma**2 * score(x, 0.0))
+            ),
+            "the next level's score": fill_asked_at_the_next_level,
+            "noise of this level": fill_from(filled, lambda sigma, following: sigma),
+            "noise of variance following⁴": fill_from(filled, lambda sigma, following: following**2),
+            "as much noise as an ancestral step": fill_from(
+                filled, lambda sigma, following: (sigma**2 - following**2) ** 0.5
+            ),
+            "noise of variance 1": fill_from(filled, lambda sigma, following: 1.0),
+            "no noise": fill_from(filled, lambda sigma, following: 0.0),
+            "no noise on the known": fill_without_noise_on_the_known,
+            "no noise on the unknown": fill_without_noise_on_the_unknown,
+            "this level's noise on the known": fill_with_noise_of_this_level_on_the_known,
+            "known pixels noised twice": fill_noised_twice_where_known,
+            "known and unknown pixels share their noise": fill_with_shared_noise,
+            "not put in at the end": fill_where_one_mask_is_left_at_the_end,
+            "two normal draws multiplied": fill_with(lambda x, generator: noise(x, generator) * noise(x, generator)),
+            "global generator": fill_with(lambda x, generator: torch.randn_like(x)),
+            "seeded inside": fill_with(lambda x, generator: noise(x, generator.manual_seed(0))),
+            "in place": fill_in_place,
+            "float64 whatever x": lambda *a: fill_by_where(*a).double(),
+        }
+        | {how: fill_with(draw) for how, draw in DEPENDENT_NOISE.items()},
+    ),
+    "climb": Answers(
+        right={
+            "the root of the difference": climb_by(lambda sigma, larger: math.sqrt(larger**2 - sigma**2)),
+            "(larger − σ)(larger + σ)": climb_by_normal,
+            "larger √(1 − (σ/larger)²)": climb_by(lambda sigma, larger: larger * (1 - (sigma / larger) ** 2) ** 0.5),
+        },
+        wrong={
+            "standard deviations subtracted": climb_by(lambda sigma, larger: larger - sigma),
+            "root missing": climb_by(lambda sigma, larger: larger**2 - sigma**2),
+            "root of the standard deviations": climb_by(lambda sigma, larger: (larger - sigma) ** 0.5),
+            "the larger": climb_by(lambda sigma, larger: larger),
+            "the smaller": climb_by(lambda sigma, larger: sigma),
+            "variances added": climb_by(lambda sigma, larger: (larger**2 + sigma**2) ** 0.5),
+            "larger over σ": climb_by(lambda sigma, larger: larger / sigma),
+            "noise of variance 1": climb_by(lambda sigma, larger: 1.0),
+            "no noise": climb_by(lambda sigma, larger: 0.0),
+            "x scaled, without noise": lambda x, sigma, larger, generator: x * larger / sigma,
+            "x scaled": lambda x, sigma, larger, generator: (
+                x * larger / sigma + (larger**2 - sigma**2) ** 0.5 * noise(x, generator)
+            ),
+            "x forgotten": lambda x, sigma, larger, generator: (larger**2 - sigma**2) ** 0.5 * noise(x, generator),
+            "two normal draws multiplied": climb_with(lambda x, generator: noise(x, generator) * noise(x, generator)),
+            "global generator": climb_with(lambda x, generator: torch.randn_like(x)),
+            "seeded inside": climb_with(lambda x, generator: noise(x, generator.manual_seed(0))),
+            "in place": climb_in_place,
+            "float64 whatever x": lambda x, sigma, larger, generator: climb_by_normal(
+                x.double(), sigma, larger, generator
+            ),
+        }
+        | {how: climb_with(draw) for how, draw in DEPENDENT_NOISE.items()},
+    ),
     "inpaint_step": Answers(
         right={
             "torch.where": step_by_where,
