@@ -9,6 +9,7 @@ from . import masks as masks
 from . import measure as measure
 from . import networks as networks
 from . import noise as noise
+from . import pictures as pictures
 from . import plots as plots
 from . import precision as precision
 from . import refinenet as refinenet
@@ -45,6 +46,7 @@ from .noise import geometric_sigmas as geometric_sigmas
 from .noise import perturb as perturb
 from .noise import power_sigmas as power_sigmas
 from .noise import randn_like as randn_like
+from .pictures import own_images as own_images
 from .precision import autocast as autocast
 from .refinenet import RefineNet as RefineNet
 from .refinenet import rescaled as rescaled

@@ -12,7 +12,7 @@ import hashlib
 import lzma
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -29,6 +29,7 @@ __all__ = [
     "SPLITS",
     "DataNotFoundError",
     "DataSet",
+    "Notice",
     "cache_folder",
     "checkout",
     "data_folder",
@@ -47,6 +48,10 @@ SPLITS = ("train", "test")
 
 class DataNotFoundError(FileNotFoundError):
     """A data set is not at hand, or what is there is incomplete; the message says what to do."""
+
+
+class Notice(UserWarning):
+    """What a user should know while work goes on: pictures that are left out, a file that is run."""
 
 
 # --- folders ---------------------------------------------------------------------------------------------------------
@@ -124,7 +129,7 @@ def cache_folder() -> Path:
 
 
 @checked
-def load_images(name: Name, split: Split = "train") -> Tensor:
+def load_images(name: Named, split: Split = "train") -> Tensor:
     """A data set's images, without their labels.
 
     Always at hand:
@@ -145,7 +150,7 @@ def load_images(name: Name, split: Split = "train") -> Tensor:
       `sbgm download celeba` prepares in `cache_folder()`.
 
     Args:
-        name: one of the above.
+        name: one of the above, or a set of one's own, see `sbgm.own_images`.
         split: "train" or "test".
 
     Returns:
@@ -161,15 +166,16 @@ def load_images(name: Name, split: Split = "train") -> Tensor:
         >>> float(images.min()), float(images.max())
         (0.0, 1.0)
     """
-    return SETS[name].images(split)
+    images = data_set(name).images(split)
+    return images if images.is_floating_point() else as_floats(images)
 
 
 @checked
-def load_labels(name: Labelled, split: Split = "train") -> Tensor:
+def load_labels(name: WithLabels, split: Split = "train") -> Tensor:
     """The class of each image of `load_images(name, split)`, in its order.
 
     Args:
-        name: one of LABELLED; "photo_patches" and "celeba" have none.
+        name: one of LABELLED, since "photo_patches" and "celeba" have none, or a set of one's own that has classes.
         split: "train" or "test".
 
     Returns:
@@ -182,7 +188,12 @@ def load_labels(name: Labelled, split: Split = "train") -> Tensor:
         >>> sbgm.load_labels("digits")[:5]
         tensor([0, 1, 2, 3, 4])
     """
-    return SETS[name].labels(split)  # pyright: ignore[reportOptionalCall] - LABELLED has those with labels
+    return data_set(name).labels(split)  # pyright: ignore[reportOptionalCall] - `WithLabels` has those with labels
+
+
+def data_set(name: str | DataSet) -> DataSet:
+    """The data set of a name, or one's own as it is."""
+    return name if isinstance(name, DataSet) else SETS[name]
 
 
 @checked
@@ -432,11 +443,11 @@ def _celeba(split: str) -> Tensor:
         raise DataNotFoundError(
             f"{path} is damaged. Delete it; `sbgm download celeba` prepares it from {data_folder() / 'celeba'} anew."
         )
-    return _as_floats(pixels)
+    return as_floats(pixels)
 
 
-def _as_floats(pixels: Tensor) -> Tensor:
-    """Bytes as floats in [0, 1]."""
+def as_floats(pixels: Tensor) -> Tensor:
+    """Bytes as floats in [0, 1], in memory."""
     return pixels.float().div_(255)  # in place: CelebA's 162,770 images are 2 GB
 
 
@@ -449,10 +460,12 @@ class DataSet(NamedTuple):
     Attributes:
         title: its name in text.
         shape: (C, H, W) of an image.
-        images: a split's images, (N, C, H, W) float32 in [0, 1].
+        images: a split's images, (N, C, H, W) float32 in [0, 1], or bytes that stand for 0 … 1.
         labels: a split's classes, (N,) int64, or None where it has none.
         home: the folder inside `data_folder()` that holds its files, empty where nothing need be fetched.
         size: of what is fetched.
+        key: tells one's own images apart from others in the cache.
+        classes: the names of the labels of one's own images.
 
     Example:
         >>> sbgm.data.SETS["cifar10"].shape, sbgm.data.SETS["cifar10"].size
@@ -465,13 +478,15 @@ class DataSet(NamedTuple):
     labels: Callable[[str], Tensor] | None = None
     home: str = ""
     size: str = ""
+    key: str = ""
+    classes: tuple[str, ...] = ()
 
 
 def _idx_set(title: str, name: str, home: str = "", size: str = "") -> DataSet:
     return DataSet(
         title,
         (1, 28, 28),
-        images=lambda split: _as_floats(_idx(name, split, "images-idx3")[:, None]),
+        images=lambda split: as_floats(_idx(name, split, "images-idx3")[:, None]),
         labels=lambda split: _idx(name, split, "labels-idx1").long(),
         home=home,
         size=size,
@@ -492,7 +507,7 @@ SETS = {
     "cifar10": DataSet(
         "CIFAR-10",
         (3, 32, 32),
-        images=lambda split: _as_floats(torch.from_numpy(cifar10(split).data).permute(0, 3, 1, 2).contiguous()),
+        images=lambda split: as_floats(torch.from_numpy(cifar10(split).data).permute(0, 3, 1, 2).contiguous()),
         labels=lambda split: torch.tensor(cifar10(split).targets, dtype=torch.int64),
         home="cifar-10-batches-py",
         size="170 MB",
@@ -504,3 +519,19 @@ LABELLED = tuple(name for name in NAMES if SETS[name].labels)
 Name = Annotated[str, one_of(NAMES)]
 Labelled = Annotated[str, one_of(LABELLED)]
 Split = Annotated[str, one_of(SPLITS)]
+
+
+def _one_of_or_own(names: Sequence[str]) -> Callable[[Any, str], object]:
+    """State in an annotation that a value must be one of these names, or a set of one's own, which has labels too."""
+
+    def check(value: Any, name: str) -> None:
+        if not isinstance(value, DataSet):
+            one_of(names)(value, name)
+        elif names is LABELLED and value.labels is None:
+            raise ValueError(f"{name} must have a class for every image, and {value.title} has none")
+
+    return check
+
+
+Named = Annotated[str | DataSet, _one_of_or_own(NAMES)]
+WithLabels = Annotated[str | DataSet, _one_of_or_own(LABELLED)]

@@ -225,6 +225,7 @@ def generate(
     noise_device: torch.device | str | None = None,
     accelerator: Accelerator | None = None,
     on_state: OnState | None = None,
+    folder: FilePath | None = None,
 ) -> Tensor:
     """Draw n samples in batches: `generate(lambda x, generator: annealed_langevin(score, x, …), 1000, (1, 28, 28), …)`.
 
@@ -246,6 +247,7 @@ def generate(
         accelerator: shares the batches out among its processes, on its devices; every process gets all samples.
         on_state: called after every step, as on_state(indices, state), with the batch's place among the samples: for
             progress, or to keep intermediate states. Nothing but the current state is kept otherwise.
+        folder: keeps each batch when it is done, see `draw_batches`; name it by all that the samples depend on, n too.
 
     Returns:
         (n, *shape) float32 on the CPU, as the sampler left them: clamp to [0, 1] only to show or to score them.
@@ -266,6 +268,7 @@ def generate(
     shared = {"seed": seed, "batch_size": batch_size, "accelerator": accelerator, "device": noise_device or device}
 
     def draw(indices: range, generator: torch.Generator) -> dict[str, Tensor]:
+        indices = indices[: n - indices.start]
         x = start((len(indices), *shape), generator).to(device)
         rows = [] if given is None else [given[indices.start : indices.stop].to(device)]
         return {"samples": final(_watched(sampler(x, generator, *rows), indices, on_state))}
@@ -273,7 +276,7 @@ def generate(
     n_processes = 1 if accelerator is None else accelerator.num_processes
     n_rounds = math.ceil(n / batch_size / n_processes)
     mine = torch.zeros(n_rounds, batch_size, *shape)  # alike in all processes, so that they can be gathered
-    for turn, batch in enumerate(draw_batches(draw, n, **shared)):
+    for turn, batch in enumerate(draw_batches(draw, n, **shared, folder=folder)):
         mine[turn, : len(batch["samples"])] = batch["samples"]
     if accelerator is None or n_processes == 1:
         return mine.flatten(0, 1)[:n]

@@ -58,6 +58,7 @@ class ScoreNetwork(nn.Module):
         arguments: the other arguments that it was built with; JSON holds them.
         image_shape: (C, H, W) of the images that it is for, or None where it is not known.
         data_range: (low, high) of their values.
+        n_classes: classes that a label can name, as a third argument; 0 where the network takes none.
         takes_any_sigma: whether σ may lie off the ladder; if not, `refinenet.rescaled` takes the network there.
         facts: of its making, by name, such as a file of weights holds them.
 
@@ -71,6 +72,7 @@ class ScoreNetwork(nn.Module):
     image_shape: tuple[int, ...] | None = None
     data_range: tuple[float, float] = (0.0, 1.0)
     takes_any_sigma: bool = True
+    n_classes: int = 0
     facts: Mapping[str, Any] = {}
     sigmas: Tensor
 
@@ -466,8 +468,8 @@ def label_tensor(label: int | Tensor | None, x: Tensor, n_classes: int) -> Tenso
     A label on a GPU is not looked at, because a look is a wait.
     """
     if label is None:
-        label = n_classes
-    elif not n_classes:
+        return torch.full((len(x),), n_classes, device=x.device)
+    if not n_classes:
         raise ValueError(f"label must be None, because this network was made without classes, got {label}")
     index = torch.as_tensor(require_label(label))
     if index.shape not in ((), x.shape[:1]):

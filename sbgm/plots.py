@@ -20,8 +20,9 @@ from matplotlib.quiver import Quiver
 from PIL import Image
 from torch import Tensor
 
-from sbgm.checked import Batch, Count, Score, checked, widened
+from sbgm.checked import Batch, Count, FilePath, Score, checked, widened
 from sbgm.distributions import GaussianMixture
+from sbgm.files import written_whole
 
 __all__ = [
     "MovingPicture",
@@ -36,6 +37,7 @@ __all__ = [
     "grid",
     "image_sheet",
     "moving_picture",
+    "save_sheet",
 ]
 
 EXTENT = 8.0  # the paper draws [−8, 8]²
@@ -203,6 +205,21 @@ def image_sheet(images: Batch, n_columns: int = 8) -> Tensor:
 
     images = widened(images).detach().cpu().clamp(0, 1)
     return make_grid(images, nrow=n_columns, padding=1, pad_value=1.0).permute(1, 2, 0)
+
+
+@checked
+def save_sheet(path: FilePath, images: Batch, n_columns: int = 8) -> None:
+    """Write a sheet of images as a PNG, small ones up to four times as large.
+
+    Example:
+        >>> sbgm.plots.save_sheet("sheet.png", sbgm.load_images("digits")[:16])
+    """
+    from PIL import ImageOps
+
+    pixels = (image_sheet(images, n_columns) * 255).round().byte().numpy()
+    scale = min(4, max(1, 256 // max(images.shape[-2:])))
+    with written_whole(path) as partial:
+        ImageOps.scale(Image.fromarray(pixels), scale, Image.Resampling.NEAREST).save(partial, format="png")
 
 
 def draw_number_map(

@@ -74,9 +74,9 @@ def autocast(score: Score, precision: Annotated[str, one_of(CHOICES)] = "auto", 
     if dtype is None:
         return score
 
-    def mixed(x: Tensor, sigma: float | Tensor) -> Tensor:
+    def mixed(x: Tensor, sigma: float | Tensor, *label: int | Tensor) -> Tensor:
         with torch.autocast(device_type, dtype=dtype):
-            return score(x, sigma).to(x.dtype)
+            return score(x, sigma, *label).to(x.dtype)
 
     return mixed
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sbgm.checked import Count, Generator, Ladder, Score, checked, count_from, require_sigma, sigma_tensor
-from sbgm.networks import ScoreNetwork, drawn_from, require_dtype
+from sbgm.checked import Count, Generator, Ladder, Score, Whole, checked, count_from, require_sigma, sigma_tensor
+from sbgm.networks import ScoreNetwork, drawn_from, label_tensor, require_dtype
 
 __all__ = [
     "RefineNet",
@@ -71,18 +71,23 @@ class ConditionalInstanceNorm(nn.Module):
     Args:
         channels: of the input.
         n_levels: L; 1 makes a norm that is the same for every level, for the baseline of Appendix C.1.
+        n_classes: whose γ, α and β, at first 0, are added to the level's; one more stands for any class.
     """
 
-    def __init__(self, channels: int, n_levels: int) -> None:
+    def __init__(self, channels: int, n_levels: int, n_classes: int = 0) -> None:
         super().__init__()
         self.levels = nn.Embedding(n_levels, 3 * channels)
+        self.classes = nn.Embedding(n_classes + 1, 3 * channels) if n_classes else None
         with torch.no_grad():
+            if self.classes is not None:
+                self.classes.weight.zero_()
             self.levels.weight[:, : 2 * channels].normal_(1.0, 0.02)  # γ and α
             self.levels.weight[:, 2 * channels :].zero_()  # β
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
-        """(B, C, H, W) and level indices (B,), 0 for σ_1 -> (B, C, H, W)."""
-        gamma, alpha, beta = self.levels(level).chunk(3, dim=1)
+        """(B, C, H, W) and level indices (B,), 0 for σ_1, or (B, 2) with the classes -> (B, C, H, W)."""
+        rows = self.levels(level) if self.classes is None else self.levels(level[:, 0]) + self.classes(level[:, 1])
+        gamma, alpha, beta = rows.chunk(3, dim=1)
         means = x.mean(dim=(2, 3), dtype=gamma.dtype)
         variance, mean = torch.var_mean(means, dim=1, keepdim=True)
         shift = beta + gamma * alpha * (means - mean) / (variance + EPS).sqrt()
@@ -219,6 +224,7 @@ class RefineNet(ScoreNetwork):
         conditional: False gives the norms one set of parameters for all levels (the baseline of Appendix C.1).
         divide_by_sigma: divide the output by σ, as NCSNv2 does (Song & Ermon 2020, technique 3). Without `conditional`
             the network then takes any σ > 0.
+        n_classes: classes that a label can name, 0 … n_classes − 1; n_classes is any of them. The paper has 0.
         generator: source of the initial weights; None takes torch's global one.
 
     Example:
@@ -241,6 +247,7 @@ class RefineNet(ScoreNetwork):
         *,
         conditional: bool = True,
         divide_by_sigma: bool = False,
+        n_classes: Whole = 0,
         generator: Generator | None = None,
     ) -> None:
         super().__init__(
@@ -249,10 +256,12 @@ class RefineNet(ScoreNetwork):
             image_channels=image_channels,
             conditional=conditional,
             divide_by_sigma=divide_by_sigma,
+            **({"n_classes": n_classes} if n_classes else {}),
         )
+        self.n_classes = n_classes
 
         def norm(n: int) -> ConditionalInstanceNorm:
-            return ConditionalInstanceNorm(n, len(sigmas) if conditional else 1)
+            return ConditionalInstanceNorm(n, len(sigmas) if conditional else 1, n_classes)
 
         c = channels
         self.takes_any_sigma, self.divide_by_sigma = not conditional, divide_by_sigma
@@ -284,8 +293,10 @@ class RefineNet(ScoreNetwork):
             self.norm = norm(c)
             self.end = nn.Conv2d(c, image_channels, 3, padding=1)
 
-    def forward(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+    def forward(self, x: Tensor, sigma: float | Tensor, label: int | Tensor | None = None) -> Tensor:
         """Images (B, C, H, W) with even H and W, σ a level of the ladder or (B,) levels -> scores of x's shape.
+
+        A label, a number or (B,), names the class; None is any.
 
         A σ off the ladder is an error; among (B,) on a GPU, at whose numbers no evaluation looks, its scores are NaN.
         """
@@ -294,14 +305,15 @@ class RefineNet(ScoreNetwork):
         if x.shape[1] != self.begin.in_channels:
             raise ValueError(f"x must have {self.begin.in_channels} channels, got shape {tuple(x.shape)}")
         level = x.new_zeros(len(x), dtype=torch.long) if self.takes_any_sigma else self.level(x, sigma)
-        output = self.output(x, level)
+        index = label_tensor(label, x, self.n_classes)
+        output = self.output(x, torch.stack([level, index], dim=1) if self.n_classes else level)
         if not self.takes_any_sigma and isinstance(sigma, Tensor) and sigma.ndim > 0 and sigma.device.type != "cpu":
             off = (sigma.to(self.sigmas) / self.sigmas[level] - 1).abs() > 1e-3  # an error here would be a wait
             output = output.masked_fill(off.reshape(-1, 1, 1, 1), math.nan)
         return output / require_sigma(sigma, x, positive=True) if self.divide_by_sigma else output
 
     def output(self, x: Tensor, level: Tensor) -> Tensor:
-        """The layers on images and level indices (B,): the part that `torch.compile` can take as a whole."""
+        """The layers on images and level indices, as the norms take them: what `torch.compile` can take as a whole."""
         h, maps = self.begin(2 * x - 1), []
         for stage in self.stages:
             for block in stage:  # pyright: ignore[reportGeneralTypeIssues] - a ModuleList
@@ -351,11 +363,11 @@ def rescaled(network: Score) -> Score:
     if not isinstance(ladder, Tensor):
         raise TypeError(f"network must have its ladder in `sigmas`, and {type(network).__name__} has none")
 
-    def score(x: Tensor, sigma: float | Tensor) -> Tensor:
+    def score(x: Tensor, sigma: float | Tensor, *label: int | Tensor) -> Tensor:
         wanted = sigma_tensor(sigma, x).reshape(-1)
         sigmas = ladder.to(x)
         nearest = sigmas[(wanted[:, None] / sigmas).log().abs().argmin(dim=1)].expand(len(x))
         ratio = (nearest / wanted).reshape(-1, *[1] * (x.ndim - 1))
-        return network(x, nearest) * ratio
+        return network(x, nearest, *label) * ratio
 
     return score

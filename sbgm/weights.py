@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
+import inspect
 import itertools
 import math
 import re
+import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -15,6 +19,7 @@ from torch import Tensor, nn
 
 from sbgm.checked import (
     FilePath,
+    Ladder,
     Network,
     Shape,
     checked,
@@ -22,13 +27,15 @@ from sbgm.checked import (
     instance_of,
     require_finite,
     require_number,
+    sigma_tensor,
 )
-from sbgm.data import shipped_folder
+from sbgm.data import Notice, shipped_folder
 from sbgm.files import Fact, file_hash, load_tensors, read_facts, save_tensors
-from sbgm.networks import ScoreNetwork
+from sbgm.networks import ScoreNetwork, label_tensor
 from sbgm.refinenet import RefineNet
 
 __all__ = [
+    "OwnNetwork",
     "load_network",
     "load_weights",
     "save_network",
@@ -145,6 +152,7 @@ def _floating(dtype: torch.dtype, name: str) -> None:
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 Precision = Annotated[torch.dtype, _floating]
 N = TypeVar("N", bound=nn.Module)
+OWN = 'a torch.nn.Module, or "FILE.py:CLASS"'
 REBUILT = "a ScoreNetwork, which has the sigmas and the arguments to be built again"
 
 
@@ -209,6 +217,83 @@ def save_network(
     save_weights(network, path, dtype=dtype, **facts, architecture=made_by)
 
 
+class OwnNetwork(ScoreNetwork):
+    """Any module s(x, sigma), or s(x, sigma, label), as a network that is saved, built again and sampled from.
+
+    The module is given σ as a (B,) tensor, and a label as a (B,) tensor of whole numbers, of which n_classes is any.
+
+    Args:
+        sigmas: the ladder σ_1 > … > σ_L that it is trained on.
+        source: "FILE.py:CLASS", where its class is, or the class's name alone where that is in no file.
+        sha256: of the file.
+        n_classes: 0 where the module takes no label.
+        given: what its constructor may ask for by name, beside `sigmas`.
+        module: the module; None builds it from the source, which runs the file, unless that has changed.
+
+    Raises:
+        ValueError: the source has changed, or has no such class; it must be given again.
+
+    Example:
+        >>> class Pull(torch.nn.Module):
+        ...     def forward(self, x, sigma):
+        ...         return -x / (1 + sigma**2).reshape(-1, 1, 1, 1)
+        >>> network = sbgm.weights.OwnNetwork([1.0, 0.1], "Pull", module=Pull())
+        >>> network(torch.ones(2, 1, 8, 8), 1.0).mean()
+        tensor(-0.5000)
+    """
+
+    def __init__(
+        self,
+        sigmas: Ladder,
+        source: str,
+        sha256: str = "",
+        n_classes: int = 0,
+        given: Mapping[str, Any] | None = None,
+        module: nn.Module | None = None,
+    ) -> None:
+        given = dict(given or {})
+        super().__init__(sigmas, source=source, sha256=sha256, n_classes=n_classes, given=given)
+        self.n_classes = n_classes
+        self.module = _own_module(source, sha256, given | {"sigmas": self.sigmas}) if module is None else module
+
+    def forward(self, x: Tensor, sigma: float | Tensor, label: int | Tensor | None = None) -> Tensor:
+        """(B, C, H, W), σ > 0 a float or (B,), a label where it has classes -> scores of x's shape."""
+        index = label_tensor(label, x, self.n_classes)
+        return self.module(x, sigma_tensor(sigma, x).reshape(-1).expand(len(x)), *[index] * (self.n_classes > 0))
+
+
+def _own_module(source: str, sha256: str, given: Mapping[str, Any]) -> nn.Module:
+    """Run a file, unless it has changed, and build the class in it with what its constructor asks for by name."""
+    path, _, name = source.rpartition(":")
+    if not (path and Path(path).is_file() and file_hash(Path(path)) == sha256):
+        raise ValueError(
+            f"network is one's own, {source}, which is not there or has changed; give it again, as FILE.py:CLASS after "
+            "--network, or as load_network(path, network=…)"
+        )
+    warnings.warn(f"{path} is run, because the class {name} of the network is in it", Notice, 3)
+    spec = importlib.util.spec_from_file_location(f"own_{Path(path).stem}", path)
+    assert spec is not None and spec.loader is not None  # noqa: PT018 - of a file that ends in .py
+    file = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(file)
+    kind = getattr(file, name, None)
+    if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
+        raise ValueError(f"network must name a torch.nn.Module of {path}, got {name!r}")
+    wanted = inspect.signature(kind).parameters
+    return kind(**{name: value for name, value in given.items() if name in wanted})
+
+
+def own_source(source: str) -> dict[str, str]:
+    """The source "FILE.py:CLASS" with its full path, and the sha256 of the file, which is not run.
+
+    Raises:
+        ValueError: there is no such file.
+    """
+    file, _, name = source.rpartition(":")
+    if not (name and file.endswith(".py") and Path(file).is_file()):
+        raise ValueError(f"network must be FILE.py:CLASS, with a file that there is, got {source}")
+    return {"source": f"{Path(file).resolve()}:{name}", "sha256": file_hash(Path(file))}
+
+
 @torch.no_grad()
 def _with_weights(like: ScoreNetwork, network: nn.Module) -> ScoreNetwork:
     """A copy of `like` with the weights of a network that gives the same scores; raise where it does not."""
@@ -217,7 +302,7 @@ def _with_weights(like: ScoreNetwork, network: nn.Module) -> ScoreNetwork:
     twin.load_state_dict(weights)
     x = torch.rand(2, *(like.image_shape or ()), generator=torch.Generator().manual_seed(0))
     device = next(network.parameters()).device
-    labels = [(), (0,)] if getattr(like, "n_classes", 0) else [()]
+    labels = [(), (0,)] if like.n_classes else [()]
     for sigma, label in itertools.product(twin.ladder, labels):
         wanted, given = twin(x, sigma, *label), network(x.to(device), sigma, *label).cpu()
         if not torch.allclose(wanted, given, rtol=1e-3, atol=1e-3 / sigma):
@@ -230,12 +315,17 @@ def _with_weights(like: ScoreNetwork, network: nn.Module) -> ScoreNetwork:
 
 
 @checked
-def load_network(path: FilePath) -> ScoreNetwork:
+def load_network(
+    path: FilePath, *, network: Annotated[nn.Module | str | None, instance_of((nn.Module, str, type(None)), OWN)] = None
+) -> ScoreNetwork:
     """A noise conditional network from what `save_network` wrote, ready to use: `network(x, sigma)` is its score.
 
     Args:
         path: the name of a shipped network, such as "mnist_ncsn", the file, or the folder of a run, whose latest it
             then is (the averaged one where the run keeps an average), also while another process trains it.
+        network: of a run of a module of one's own, the module, into which the weights are loaded, or "FILE.py:CLASS",
+            which runs that file. Without it the file that the run was trained with is run if it has not changed, with
+            a warning, and if it does not lie in the run's own folder.
 
     Returns:
         The network, in evaluation mode, without gradients, in float32, with the facts of its making in `facts`. A
@@ -252,7 +342,11 @@ def load_network(path: FilePath) -> ScoreNetwork:
         >>> network(torch.zeros(1, 1, 28, 28), network.ladder[0]).shape
         torch.Size([1, 1, 28, 28])
     """
-    return load_built(path, _network_from)
+
+    def build(facts: dict[str, Any]) -> ScoreNetwork:
+        return _network_from(facts, network, weights_file(path))
+
+    return load_built(path, build)
 
 
 def load_built(path: Path | str, build: Callable[[dict[str, Any]], N]) -> N:
@@ -286,12 +380,18 @@ def load_built(path: Path | str, build: Callable[[dict[str, Any]], N]) -> N:
     return network.eval().requires_grad_(False)
 
 
-def _network_from(facts: dict[str, Any]) -> ScoreNetwork:
-    """The untrained network that the facts of `save_network` describe."""
+def _network_from(facts: dict[str, Any], own: nn.Module | str | None, path: Path) -> ScoreNetwork:
+    """The untrained network that the facts of `save_network` in a file describe."""
     made_by, classes = facts.get("architecture"), {kind.__name__: kind for kind in (RefineNet, *_kinds(ScoreNetwork))}
     if not isinstance(made_by, dict) or made_by.get("class") not in classes:
         raise ValueError("it does not say which network it holds, as a file of save_network does")
-    network = classes[made_by["class"]](sigmas=made_by["sigmas"], **made_by["arguments"])
+    arguments = dict(made_by["arguments"])
+    if made_by["class"] == OwnNetwork.__name__:
+        beside = path.resolve().parents[bool(CHECKPOINT.fullmatch(path.resolve().parent.name))]
+        if own is None and Path(arguments["source"].rpartition(":")[0]).is_relative_to(beside):  # a stranger's, perhaps
+            raise ValueError(f"its class came with it, {arguments['source']}; give it again to run that file")
+        arguments |= own_source(own) if isinstance(own, str) else {"module": own}
+    network = classes[made_by["class"]](sigmas=made_by["sigmas"], **arguments)
     network.image_shape, network.data_range = _images_for(**facts)
     network.facts = facts
     return network

@@ -7,6 +7,7 @@ import signal
 import torch
 
 from M2 import train_figure1
+from sbgm.data import SETS
 from sbgm.networks import ImageMLP
 from sbgm.train import images as ncsn
 from sbgm.train.images import NCSN, train_ncsn
@@ -42,8 +43,8 @@ def steps_of(folder, settings=SETTINGS, **options):
 def as_a_command(monkeypatch):
     """Let `sbgm train` make the run."""
     monkeypatch.setattr(NCSN, "of_scale", lambda data, scale: SETTINGS)
-    monkeypatch.setattr(NCSN, "network", small_network)
-    monkeypatch.setattr(ncsn, "load_images", lambda name, split: IMAGES)
+    monkeypatch.setattr(NCSN, "network", lambda settings, image_shape, *_: small_network(settings, image_shape))
+    monkeypatch.setattr(ncsn, "data_of", lambda name, size: SETS["digits"]._replace(images=lambda split: IMAGES))
 
 
 def live(folder, settings):

@@ -11,6 +11,8 @@ import io
 import os
 import re
 import sys
+import warnings
+from typing import Any
 
 import sbgm
 
@@ -23,6 +25,9 @@ COMMANDS = {
     "ledger": "print the ledger of claims",
     "grade": "mark the exercises in students' notebooks",
 }
+
+
+FORMAT = warnings.formatwarning
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -38,6 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
         if sys.stderr.isatty():
             print(f"sbgm {command}: loading torch …", file=sys.stderr)
     try:
+        warnings.formatwarning = _told
         options = parser_for(command).parse_args(arguments)
         try:
             return options.run(options)
@@ -47,6 +53,12 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:  # while torch or a network is loaded; a command's own work ends in its own words
         print("Stopped.", file=sys.stderr)
         return 130
+
+
+def _told(message: Warning | str, category: type[Warning], *where: Any) -> str:
+    """What a warning says on the command line: a notice of ours is one line."""
+    notice = category.__name__ == "Notice"  # without loading what defines it
+    return f"sbgm: {message}\n" if notice else FORMAT(message, category, *where)
 
 
 def parser_for(command: str | None) -> Parser:

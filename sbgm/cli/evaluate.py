@@ -16,8 +16,8 @@ from typing import Any
 import torch
 
 from sbgm.checked import one_of
-from sbgm.cli.options import add_device_argument, add_threads_argument, count, lab_script
-from sbgm.data import NAMES, SETS, SPLITS, load_images, require_checkout
+from sbgm.cli.options import add_device_argument, add_threads_argument, count, data_like, lab_script, source
+from sbgm.data import NAMES, SPLITS, data_set, load_images, require_checkout
 from sbgm.train.runs import find_device, idle_cores
 
 N_INCEPTION_REFERENCE = 5_000  # of real images, unless told otherwise: ten minutes on two cores
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_device_argument(parser)
     add_threads_argument(parser)
-    parser.add_argument("--data", choices=NAMES, help="the data set to compare with")
+    parser.add_argument("--data", type=source(*NAMES), metavar="DATA", help="a data set or folder to compare with")
     parser.add_argument("--split", choices=SPLITS, default="test", help="of the data set (test)")
     parser.add_argument(
         "--images",
@@ -108,13 +108,14 @@ def _samples(options: argparse.Namespace) -> int:
     from sbgm.measure.judging import judge, load_images_of
 
     samples, inception, n_reference = load_images_of(options.path), None, options.n_reference
-    if SETS[options.data].shape[0] == 3:
+    data = data_like(options.data, tuple(samples.shape[1:]))
+    if data_set(data).shape[0] == 3:
         try:
             inception = Inception(options.fid_weights, find_device(options.device))
         except (ImportError, ConnectionError) as error:
             print(f"KID and FID are left out. {error}", file=sys.stderr)
-        n_reference = n_reference or min(N_INCEPTION_REFERENCE, len(load_images(options.data, options.split)))
-    for measure in judge(samples, options.data, split=options.split, n_reference=n_reference, inception=inception):
+        n_reference = n_reference or min(N_INCEPTION_REFERENCE, len(load_images(data, options.split)))
+    for measure in judge(samples, data, split=options.split, n_reference=n_reference, inception=inception):
         print(measure, flush=True)
     return 0
 
@@ -129,8 +130,9 @@ def _network_losses(options: argparse.Namespace) -> int:
 
     where = find_device(options.device)
     network = load_network(options.network).to(where)
-    n = min(options.n_reference or 1_000, len(load_images(options.data, options.split)))
-    images = some_images(options.data, options.split, n).to(where)
+    data = data_like(options.data, network.image_shape)
+    n = min(options.n_reference or 1_000, len(load_images(data, options.split)))
+    images = some_images(data, options.split, n).to(where)
     losses, identity = (
         measure(network, images, network.sigmas, generator=torch.Generator().manual_seed(options.seed))
         for measure in (level_losses, optimality_identity)
@@ -141,7 +143,7 @@ def _network_losses(options: argparse.Namespace) -> int:
         f"E|sigma s|^2 + 2 sigma^2 loss (best: {images[0].numel()})":
             [f"{x:.1f} ± {2 * se:.1f}" for x, se in zip(*identity[:2], strict=True)],
     }  # fmt: skip
-    title = SETS[options.data].title
+    title = data_set(data).title
     print(f"{options.network}: {n:,} {title} {options.split} images, one draw of noise each, ± 2 s.e.")
     print(pandas.DataFrame(table).to_string(index=False))
     print(f"mean over the levels: {losses.values.mean():.3f}")

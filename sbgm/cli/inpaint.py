@@ -1,4 +1,4 @@
-"""Fill in the unknown pixels of images of a data set (Algorithm 2): fills.safetensors as they are, and a sheet.
+"""Fill in the unknown pixels of images (Algorithm 2): fills.safetensors as they are, and a sheet.
 
 A row of the sheet is an image, what of it is known, and its fills. On several GPUs, machines or processes:
 torchrun --nproc_per_node 8 -m sbgm inpaint …
@@ -9,24 +9,33 @@ from __future__ import annotations
 import argparse
 import functools
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from sbgm import masks
-from sbgm.cli.options import Drawing, add_drawing_arguments, count, require_shape
-from sbgm.data import NAMES, SPLITS, load_images
+from sbgm.cli.options import Drawing, add_drawing_arguments, count, data_like, require_shape, source
+from sbgm.data import NAMES, SPLITS, as_floats, load_images
 from sbgm.generation import generate
 from sbgm.noise import derived_generator
+from sbgm.pictures import read_picture
 from sbgm.samplers import State, inpaint
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add_drawing_arguments(parser)
-    parser.add_argument("data", choices=NAMES, help="whose images are occluded")
+    parser.add_argument(
+        "data", type=source(*NAMES), metavar="DATA", help="a data set, a folder of images, or a picture, to be occluded"
+    )
     parser.add_argument("--split", choices=SPLITS, default="test", help="(test)")
-    parser.add_argument("--mask", choices=masks.KINDS, default="right-half", help="what is unknown (right-half)")
+    parser.add_argument(
+        "--mask",
+        type=source(*masks.KINDS),
+        default="right-half",
+        help=f"what is unknown: {', '.join(masks.KINDS)} (right-half), or what is black in a picture",
+    )
     parser.add_argument("--images", type=count, default=8, help="the split's first so many images (8)")
     parser.add_argument("--fills", type=count, default=6, help="fills of each (6; the paper makes 20 of 20 images)")
 
@@ -34,8 +43,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Inpaint, write, and say what it took."""
     drawing = Drawing(options, "fills.safetensors")
-    images = require_shape(load_images(options.data, options.split)[: options.images], options.data, drawing.network)
-    mask = masks.make_mask(options.mask, drawing.network.image_shape, generator=derived_generator(options.seed))
+    shape = drawing.network.image_shape
+    if options.data not in NAMES and Path(options.data).is_file():
+        images = as_floats(read_picture(options.data, shape[-1], "L" if shape[0] == 1 else "RGB")[None])
+    else:
+        images = load_images(data_like(options.data, shape), options.split)[: options.images]
+    images = require_shape(images, options.data, drawing.network)
+    if options.mask in masks.KINDS:
+        mask = masks.make_mask(options.mask, shape, generator=derived_generator(options.seed))
+    else:
+        mask = read_picture(options.mask, shape[-1], "L") > 127
     sampler, score = drawing.sampler()
     settings = {"step_size": sampler.step_size, "n_steps": sampler.n_steps, "denoise_last": options.denoise}
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import importlib
+import json
 import math
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -15,18 +18,20 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torchvision.transforms.functional import to_pil_image
 
 from sbgm.checked import Score
-from sbgm.data import require_checkout
-from sbgm.files import save_tensors, written_whole
+from sbgm.data import SETS, DataSet, require_checkout
+from sbgm.files import file_hash, save_tensors
 from sbgm.generation import NamedSampler, OnState
 from sbgm.noise import geometric_sigmas, power_sigmas
-from sbgm.plots import image_sheet
+from sbgm.pictures import own_images
+from sbgm.plots import save_sheet
 from sbgm.precision import CHOICES, fast_precision
 from sbgm.refinenet import rescaled
 from sbgm.samplers import State
 from sbgm.train.runs import Machine, idle_cores, make_accelerator
-from sbgm.weights import load_network
+from sbgm.weights import load_network, weights_file
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -72,6 +77,10 @@ def add_threads_argument(parser: argparse.ArgumentParser) -> None:
 def add_drawing_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of a command that draws: the network, the steps, where it runs, and where the result goes."""
     parser.add_argument("network", help="a shipped network's name, a file of weights, or a run's folder")
+    parser.add_argument(
+        "--network", dest="own", metavar="FILE.py:CLASS", help="of a run of a network of your own; this runs the file"
+    )
+    parser.add_argument("--pngs", action="store_true", help="write every image as a PNG, too, into the folder png/")
     parser.add_argument("--out", type=Path, required=True, help="the folder to write to")
     parser.add_argument("--overwrite", action="store_true", help="replace the files of an earlier run there")
     parser.add_argument("--seed", type=int, default=0, help="of all that is drawn (0)")
@@ -91,6 +100,24 @@ def add_drawing_arguments(parser: argparse.ArgumentParser) -> None:
         help="levels of a ladder between the network's ends, instead of its own",
     )
     parser.add_argument("--schedule", choices=["geometric", "power"], default="geometric", help="of such a ladder")
+
+
+def source(*names: str) -> Callable[[str], str]:
+    """Return what argparse reads data by: one of these names, or a folder or a file, whose full path it gives."""
+
+    def read(text: str) -> str:
+        if text in names:
+            return text
+        if not Path(text).exists():
+            raise argparse.ArgumentTypeError(f"invalid choice: {text!r} (choose from {', '.join(names)}, or a folder)")
+        return str(Path(text).resolve())
+
+    return read
+
+
+def data_like(name: str, shape: tuple[int, ...]) -> str | DataSet:
+    """Return the name of a data set, or that of a folder, whose images are made of a shape (C, H, W)."""
+    return name if name in SETS else own_images(name, shape[-1], shape[0])
 
 
 def count(text: str) -> int:
@@ -147,7 +174,7 @@ class Drawing:
         taken = [str(file) for file in self.files if file.exists()]
         if taken and not options.overwrite:
             raise FileExistsError(f"{' and '.join(taken)} exists already; choose another --out, or add --overwrite")
-        network = load_network(options.network)
+        network = load_network(options.network, network=options.own)
         if network.image_shape is None:
             raise ValueError(f"network must be one for images, but {options.network} does not say of which shape")
         self.network = self.machine.prepared(network)
@@ -194,14 +221,17 @@ class Drawing:
         options, begin = self.options, time.perf_counter()
         shared = {"seed": options.seed, "batch_size": options.batch_size, "accelerator": self.accelerator}
         shared["noise_device"] = "cpu" if options.cpu_noise else None
-        with _progress(self.accelerator, n, options.batch_size, sampler.n_states) as on_state:
-            images = sampling(on_state=on_state, **shared)
         facts |= {name: getattr(options, name) for name in ("network", "denoise", "seed", "batch_size")}
         facts |= {"precision": self.precision, "threads": torch.get_num_threads()}
         facts |= {name: getattr(sampler, name) for name in ("step_size", "n_steps", "evaluations", "sigmas")}
+        depends_on = [facts | {"threads": 0}, n, file_hash(weights_file(options.network))]
+        name = hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:16]
+        folder = options.out / ".batches" / name
+        with _progress(self.accelerator, n, options.batch_size, sampler.n_states, folder) as on_state:
+            images = sampling(on_state=on_state, folder=folder, **shared)
         facts["seconds"] = round(time.perf_counter() - begin, 3)
         if self.accelerator.is_main_process:
-            self._write(facts, *lay_out(images))
+            self._write(facts, images, *lay_out(images))
             print(
                 f"{what}, {sampler.evaluations} evaluations of the network each, in {facts['seconds']:.1f} s: "
                 f"{self.files[0]}"
@@ -209,27 +239,28 @@ class Drawing:
         leave_together(self.accelerator)
         return 0
 
-    def _write(self, facts: dict[str, object], tensors: dict[str, Tensor], pictures: Tensor, n_columns: int) -> None:
-        """Write the tensors as they are, and pictures, clamped to [0, 1], as a sheet, up to four times as large."""
-        from PIL import Image, ImageOps
-
+    def _write(self, facts, images: Tensor, tensors: dict[str, Tensor], pictures: Tensor, n_columns: int) -> None:
+        """Write the tensors as they are, pictures, clamped to [0, 1], as a sheet, and single images if asked for."""
         file, sheet = self.files
-        file.parent.mkdir(parents=True, exist_ok=True)
         save_tensors(file, tensors, **facts)
-        pixels = (image_sheet(pictures, n_columns) * 255).round().byte().numpy()
-        scale = min(4, max(1, 256 // max(pictures.shape[-2:])))
-        with written_whole(sheet) as partial:
-            ImageOps.scale(Image.fromarray(pixels), scale, Image.Resampling.NEAREST).save(partial, format="png")
+        save_sheet(sheet, pictures, n_columns)
+        if self.options.pngs:
+            (self.options.out / "png").mkdir(exist_ok=True)
+            for i, pixels in enumerate((images.clamp(0, 1) * 255).round().byte()):
+                to_pil_image(pixels).save(self.options.out / "png" / f"{i:05}.png")
+        shutil.rmtree(self.options.out / ".batches")
 
 
 @contextmanager
-def _progress(accelerator: Accelerator, n: int, batch_size: int, n_states: int) -> Iterator[OnState]:
-    """Show a bar over the steps of this process's batches, in the first process."""
+def _progress(accelerator: Accelerator, n: int, batch_size: int, n_states: int, folder: Path) -> Iterator[OnState]:
+    """Show a bar over the steps of this process's batches, in the first process; those in a folder are done."""
     from tqdm import tqdm
 
     n_batches = math.ceil(n / batch_size)
-    mine = len(range(accelerator.process_index, n_batches, accelerator.num_processes))
-    bar = tqdm(total=mine * n_states, unit="step", disable=not accelerator.is_main_process)
+    mine = range(accelerator.process_index, n_batches, accelerator.num_processes)
+    done = sum(int(file.stem[6:]) in mine for file in folder.rglob("batch-*.safetensors"))
+    options = {"initial": done * n_states, "disable": not accelerator.is_main_process}
+    bar = tqdm(total=len(mine) * n_states, unit="step", **options)
 
     def on_state(indices: range, state: State) -> None:
         bar.set_postfix(
@@ -241,5 +272,6 @@ def _progress(accelerator: Accelerator, n: int, batch_size: int, n_states: int) 
         with bar:
             yield on_state
     except KeyboardInterrupt:
-        print("Stopped; nothing was written.", file=sys.stderr)
+        kept = len(list(folder.rglob("batch-*.safetensors")))
+        print(f"Stopped; {kept} of {n_batches} batches are kept, and the same command goes on.", file=sys.stderr)
         raise SystemExit(130) from None

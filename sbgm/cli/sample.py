@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import argparse
 import functools
+from collections.abc import Iterator
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from sbgm import data
-from sbgm.cli.options import Drawing, add_drawing_arguments, count, require_shape
+from sbgm.cli.options import Drawing, add_drawing_arguments, count, data_like, require_shape, source
 from sbgm.generation import SAMPLERS, Start, fitted_start, gaussian_start, generate, uniform_start
+from sbgm.networks import guided, label_tensor
+from sbgm.samplers import State
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,23 +31,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "fitted to --data, better where σ_1 is not large",
     )
     parser.add_argument(
-        "--data", choices=data.NAMES, help="the data set, 2,000 training images of it, of --start fitted"
+        "--data",
+        type=source(*data.NAMES),
+        metavar="DATA",
+        help="a data set or a folder of images, 2,000 training images of it, of --start fitted",
     )
+    parser.add_argument("--label", type=int, nargs="+", metavar="N", help="the class of each image, in turn (any)")
+    parser.add_argument("--guidance", type=float, help="w of s + w (s_c − s), how much the class is exaggerated (2)")
 
 
 def run(options: argparse.Namespace) -> int:
     """Sample, write, and say what it took."""
     drawing = Drawing(options, "samples.safetensors")
     sampler, score = drawing.sampler(options.sampler)
+    labels = None
+    if options.label is not None:
+        labels = torch.tensor(options.label).repeat(options.n)[: options.n]
+        label_tensor(labels, labels, drawing.network.n_classes)
+    elif options.guidance is not None:
+        raise ValueError(f"guidance must come with --label, got {options.guidance} alone")
+    w = 2.0 if options.guidance is None else options.guidance
+
+    def states(x: Tensor, generator: torch.Generator, *label: Tensor) -> Iterator[State]:
+        return sampler.states(guided(score, *label, w) if label else score, x, generator)
+
     start = options.start or ("uniform" if sampler.name == "annealed" else "gaussian")
     sampling = functools.partial(
         generate,
-        lambda x, generator: sampler.states(score, x, generator),
+        states,
         options.n,
         drawing.network.image_shape,
         start=_start(start, options.data, sampler.sigmas[0], drawing.network),
+        given=labels,
     )
     facts = {"sampler": sampler.name, "start": start}
+    facts |= {"label": options.label, "guidance": w} if options.label else {}
     return drawing.draw(
         f"{options.n} images", options.n, sampler, sampling, lambda x: ({"samples": x}, x[:64], 8), facts
     )
@@ -54,5 +76,6 @@ def _start(start: str, name: str | None, sigma: float, network: nn.Module) -> St
     if (name is not None) != (start == "fitted"):
         raise ValueError(f"--data must be given with --start fitted, and only then, got {name} with {start}")
     if start == "fitted":
-        return fitted_start(require_shape(data.load_images(name)[:2_000], name, network), sigma)
+        images = data.load_images(data_like(name, network.image_shape))
+        return fitted_start(require_shape(images[:2_000], name, network), sigma)
     return uniform_start if start == "uniform" else gaussian_start(sigma)

@@ -21,7 +21,7 @@ import torch
 from tqdm import tqdm
 
 from sbgm.checked import Positive, checked
-from sbgm.cli.options import add_device_argument, leave_together
+from sbgm.cli.options import add_device_argument, leave_together, source
 from sbgm.train.images import DATA, NCSN, SCALES, train_ncsn
 from sbgm.train.runs import Run, TrainingSettings, make_accelerator
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 FLAGS = {
+    "architecture": "--network",
     "conditional": "--unconditional",
     "ema_decay": "--ema",
     "initial": "--from",
@@ -41,12 +42,15 @@ FLAGS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options: a flag for each setting of `NCSN` and `TrainingSettings`, and what is no setting."""
-    parser.add_argument("data", choices=DATA, help="what to train on")
+    parser.add_argument(
+        "data", type=source(*DATA), metavar="DATA", help=f"what to train on: {', '.join(DATA)}, or a folder of images"
+    )
     parser.add_argument("--scale", choices=SCALES, default="laptop", help="the settings to start from (laptop)")
     parser.add_argument("--out", type=Path, required=True, help="the run's folder, by habit runs/NAME")
     parser.add_argument("--resume", action="store_true", help="go on with the run in that folder")
     add_device_argument(parser)
     parser.add_argument("--minutes", type=float, help="save and stop after so long, compiling included")
+    parser.add_argument("--tracker", metavar="NAME", help="write the log to tensorboard, wandb, … too")
     change = parser.add_argument_group(
         "changes to the scale's settings", "in brackets what holds where the table below says nothing else"
     )
@@ -92,10 +96,11 @@ def run(options: argparse.Namespace) -> int:
     """Train, under a progress bar with rate, time left and loss."""
     deadline = _deadline(options.minutes)
     settings = settings_from(options)
-    accelerator = make_accelerator(options.device)
+    accelerator = make_accelerator(options.device, options.tracker, options.out)
     if options.scale != "laptop" and accelerator.device.type == "cpu":
         print(f"sbgm train: no GPU is used; --scale {options.scale} takes weeks on a CPU", file=sys.stderr)
     stopped, steps = False, train_ncsn(settings, options.out, resume=options.resume, accelerator=accelerator)
+    accelerator.init_trackers(options.out.name)
     with (
         _noted(signal.SIGINT, signal.SIGTERM) as came,
         contextlib.closing(steps),

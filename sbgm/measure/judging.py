@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from sbgm.checked import Batch, Count, FilePath, checked, instance_of, one_of, widened
-from sbgm.data import SETS, Name, Split, cache_folder, load_images, load_labels
+from sbgm.data import Named, Split, cache_folder, data_set, load_images, load_labels
 from sbgm.files import content_hash, load_tensors, save_tensors
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, load_classifier
 from sbgm.measure.distances import (
@@ -57,7 +57,7 @@ class Reference(NamedTuple):
 
 @checked
 def reference_features(
-    function: FeatureFunction, name: Name, split: Split, n: Count | None = None, *, key: str
+    function: FeatureFunction, name: Named, split: Split, n: Count | None = None, *, key: str
 ) -> Reference:
     """Features of a data set's images, from the cache if they were computed before.
 
@@ -74,7 +74,7 @@ def reference_features(
         ValueError: there are fewer than n images.
         DataNotFoundError: neither the features nor the images are at hand.
     """
-    path = cache_folder() / f"{name}-{split}-{'all' if n is None else n}-{key}.safetensors"
+    path = cache_folder() / f"{data_set(name).key or name}-{split}-{'all' if n is None else n}-{key}.safetensors"
     features = _kept(path)
     if features is None:
         features = function(some_images(name, split, n)).contiguous()
@@ -84,7 +84,7 @@ def reference_features(
         except OSError as error:
             if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):  # a full disk is no secret
                 raise
-    return Reference(features, f"{SETS[name].title} {split} images")
+    return Reference(features, f"{data_set(name).title} {split} images")
 
 
 def _kept(path: Path) -> Tensor | None:
@@ -96,13 +96,13 @@ def _kept(path: Path) -> Tensor | None:
 
 
 @checked
-def some_images(name: Name, split: Split, n: Count | None = None) -> Tensor:
+def some_images(name: Named, split: Split, n: Count | None = None) -> Tensor:
     """n images of a data set, drawn without replacement, always the same ones; None takes all, in their order."""
     images = load_images(name, split)
     if n is None:
         return images
     if n > len(images):
-        raise ValueError(f"n must be at most the {len(images):,} {split} images of {name}, got {n:,}")
+        raise ValueError(f"n must be at most the {len(images):,} {split} images of {data_set(name).title}, got {n:,}")
     return images[torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[:n]]
 
 
@@ -116,7 +116,7 @@ class FeatureSpace(NamedTuple):
 
 @checked
 def feature_space(
-    name: Name,
+    name: Named,
     inception: Inception | None = None,
     classifier: Annotated[str, one_of((SHIPPED_CLASSIFIER, JUDGE))] = SHIPPED_CLASSIFIER,
 ) -> FeatureSpace:
@@ -136,16 +136,16 @@ def feature_space(
         network, short = load_classifier(classifier), classifier.removeprefix("mnist_")
         key = f"{short}-{content_hash(*network.state_dict().values())[:8]}"
         return FeatureSpace(lambda x: in_batches(network.features, shown(x)), f"{short} features", key)
-    if SETS[name].shape[0] == 1:
+    if data_set(name).shape[0] == 1:
         return FeatureSpace(lambda x: shown(x).flatten(1), "pixels", "pixels")
     if inception is None:
-        raise ValueError(f"{SETS[name].title} needs Inception's features; pass inception=Inception(…)")
+        raise ValueError(f"{data_set(name).title} needs Inception's features; pass inception=Inception(…)")
     return FeatureSpace(inception.features, "Inception features", inception.name)
 
 
 @checked
 def reference_for(
-    name: Name,
+    name: Named,
     space: Annotated[FeatureSpace, instance_of(FeatureSpace, "the FeatureSpace of feature_space(name)")],
     split: Split = "test",
     n: Count | None = None,
@@ -158,14 +158,14 @@ def reference_for(
         n: so many of the images, always the same ones; None takes all.
     """
     if space.key == "pixels":
-        return Reference(space.function(some_images(name, split, n)), f"{SETS[name].title} {split} images")
+        return Reference(space.function(some_images(name, split, n)), f"{data_set(name).title} {split} images")
     return reference_features(space.function, name, split, n, key=space.key)
 
 
 @checked
 def judge(
     samples: Batch,
-    name: Name,
+    name: Named,
     *,
     split: Split = "test",
     n_reference: Count | None = None,
@@ -189,10 +189,10 @@ def judge(
         ValueError: the samples have another shape than the images, before any measure.
         DataNotFoundError: the data set is not at hand.
     """
-    training = load_images(name, "train")
+    training, title = load_images(name, "train"), data_set(name).title
     if samples.shape[1:] != training.shape[1:]:
         raise ValueError(
-            f"samples must be like the images of {name}, (N, {', '.join(map(str, training.shape[1:]))}), "
+            f"samples must be like the images of {title}, (N, {', '.join(map(str, training.shape[1:]))}), "
             f"got shape {tuple(samples.shape)}"
         )
     return _judge(widened(samples), name, split, n_reference, inception, training)
@@ -200,7 +200,7 @@ def judge(
 
 def _judge(samples, name, split, n_reference, inception, training):
     """The measures of `judge`, whose arguments have been looked at."""
-    if SETS[name].shape[0] == 1:
+    if data_set(name).shape[0] == 1:
         yield from _in_features(samples, name, split, n_reference)
     elif inception is not None:
         yield from _in_inception(samples, name, split, n_reference, inception)
@@ -210,9 +210,11 @@ def _judge(samples, name, split, n_reference, inception, training):
             yield f"{classifier} at least 90 % sure: {confident_share(logits)}"
         yield from (f"class {digit}: {share}" for digit, share in enumerate(class_shares(logits)))
         yield f"classes against the training split's: {_or_why_not(class_test, logits, load_labels(name))}"
-    median = float(nearest_neighbours(shown(samples), training).distances.median())
-    sizes, against = (len(samples), len(training)), f"{SETS[name].title} training images"
-    yield Measured("median distance to the nearest", median, None, *sizes, against, "pixels")
+    against = f"{data_set(name).title} training images"
+    for prefix, images in (("control, test split: ", load_images(name, "test")[: len(samples)]), ("", samples)):
+        median = float(nearest_neighbours(shown(images), training).distances.median())
+        sizes = len(images), len(training)
+        yield Measured(f"{prefix}median distance to the nearest", median, None, *sizes, against, "pixels")
 
 
 def _in_features(samples, name, split, n_reference):

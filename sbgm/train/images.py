@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import KW_ONLY, field
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 
-from sbgm.checked import Batch, Count, Positive, Score, checked, count_from, one_of, unchecked
-from sbgm.data import Images, dequantise, load_images, random_flip
+from sbgm.checked import Batch, Count, Network, Positive, Score, checked, count_from, one_of, require_score, unchecked
+from sbgm.data import SETS, DataSet, Images, as_floats, dequantise, load_images, random_flip
 from sbgm.files import content_hash
 from sbgm.losses import ncsn_loss
 from sbgm.measure import level_losses
-from sbgm.networks import ScoreNetwork
+from sbgm.networks import DigitNetwork, ScoreNetwork, drawn_from
 from sbgm.noise import derived_generator, geometric_sigmas
+from sbgm.pictures import own_images
 from sbgm.refinenet import RefineNet
+from sbgm.train.progress import save_images, write_page
 from sbgm.train.runs import PartLoss, Run, TrainingSettings, make_accelerator, train
 from sbgm.training import Step
-from sbgm.weights import load_weights, weights_file
+from sbgm.weights import OwnNetwork, load_weights, own_source, weights_file
 
 __all__ = [
     "DATA",
@@ -35,8 +38,30 @@ __all__ = [
 DATA = ("digits", "mnist_small", "mnist", "fashion_mnist", "cifar10", "celeba")
 SCALES = ("laptop", "gpu", "paper")
 ORDER, PART, HELD_OUT = range(3)  # what a derived generator is for
+HIDDEN = 0.1  # the share of labels that are hidden in training, so that the network learns the score of any class too
+N_KNOWN = 2_000  # training images that starts, mean and variance are taken from
 Accelerator = Any  # an accelerate.Accelerator; Accelerate is loaded where there is one
-Data, ScaleName = Annotated[str, one_of(DATA)], Annotated[str, one_of(SCALES)]
+ScaleName = Annotated[str, one_of(SCALES)]
+
+
+def data_of(name: str, size: int = 32) -> DataSet:
+    """The data set of a name, or that of a folder or file, its images cropped and resized.
+
+    Raises:
+        ValueError: it is neither.
+        DataNotFoundError: as `own_images`.
+    """
+    if name not in SETS and not Path(name).exists():
+        one_of([*DATA, "a folder of images"])(name, "data")
+    return SETS[name] if name in SETS else own_images(name, size)
+
+
+def _images_or_set(value: Any, name: str) -> None:
+    if not isinstance(value, DataSet):
+        IMAGES(value, name)
+
+
+IMAGES = Images.__metadata__[0]
 
 
 @checked
@@ -64,12 +89,20 @@ class NCSN(GeometricLadder):
     `training` holds the `TrainingSettings`; the metadata "help" of the other fields says what they are.
     """
 
-    data: str = field(metadata={"help": "the images' name"})
+    data: str = field(metadata={"help": "the images' name, or the folder that holds them"})
     channels: Annotated[int, count_from(2)] = field(default=128, metadata={"help": "C, the width of the RefineNet"})
     _: KW_ONLY
     conditional: bool = field(default=True, metadata={"help": "tell the network the level, by its instance norms"})
     divide_by_sigma: bool = field(default=False, metadata={"help": "divide the network's output by σ"})
     flips: bool = field(default=False, metadata={"help": "mirror every other image, chosen at random"})
+    size: Count = field(default=32, metadata={"help": "pixels a side of a folder's images, cropped and resized"})
+    classes: bool = field(
+        default=False, metadata={"help": "tell the network an image's class, hidden in one of ten, for sample --label"}
+    )
+    architecture: str | None = field(
+        default=None,
+        metadata={"help": "in place of RefineNet: DigitNetwork, or one's own, FILE.py:CLASS, which runs that file"},
+    )
     n_held_out: Annotated[int, count_from(2)] = field(
         default=64, metadata={"help": "images a level that the held-out loss is measured on"}
     )
@@ -78,7 +111,7 @@ class NCSN(GeometricLadder):
 
     @classmethod
     @checked
-    def of_scale(cls, data: Data, scale: ScaleName) -> NCSN:
+    def of_scale(cls, data: str, scale: ScaleName) -> NCSN:
         """Settings by name: "paper", the paper's, in float32; "gpu", the same in the precision that the device is fast
         in, compiled, with averaged weights beside the raw ones; "laptop", a width of 32 and a quarter of the batch, in
         the device's fast precision, averaged, for hours on two cores.
@@ -97,24 +130,34 @@ class NCSN(GeometricLadder):
 
     @classmethod
     def from_dict(cls, settings: dict[str, Any]) -> NCSN:
-        """The settings that `dataclasses.asdict` turned into a dictionary, without the hash of a run's images."""
-        own = {name: value for name, value in settings.items() if name != "images_sha256"}
+        """The settings that `dataclasses.asdict` turned into a dictionary, without the hashes beside them."""
+        own = {name: value for name, value in settings.items() if not name.endswith("_sha256")}
         return cls(**{**own, "training": TrainingSettings(**settings["training"])})
 
-    def network(self, image_shape: tuple[int, ...]) -> RefineNet:
+    def network(self, image_shape: tuple[int, ...], n_classes: int = 0, images: Tensor | None = None) -> ScoreNetwork:
         """The network that training starts from, for images of shape (C, H, W).
 
+        Args:
+            image_shape: (C, H, W).
+            n_classes: 0 where it takes no label.
+            images: whose mean and variance a `DigitNetwork`, or one's own network, may ask for.
+
         Raises:
-            FileNotFoundError, ValueError: `initial` names no file, or one of another architecture.
+            FileNotFoundError, ValueError: `initial` names no file, or one of another architecture, or `architecture`
+                is no file.
         """
-        network = RefineNet(
-            self.sigmas,
-            self.channels,
-            image_shape[0],
-            conditional=self.conditional,
-            divide_by_sigma=self.divide_by_sigma,
-            generator=torch.Generator().manual_seed(self.training.seed),
-        )
+        sigmas, generator = self.sigmas, torch.Generator().manual_seed(self.training.seed)
+        given: dict[str, Any] = {"image_shape": list(image_shape), "n_classes": n_classes}
+        if images is not None:
+            given |= {"mean": float(images.mean()), "variance": float(images.var())}
+        if self.architecture is None:
+            options = {"conditional": self.conditional, "divide_by_sigma": self.divide_by_sigma, "n_classes": n_classes}
+            network = RefineNet(sigmas, self.channels, image_shape[0], **options, generator=generator)
+        elif self.architecture == DigitNetwork.__name__:
+            network = DigitNetwork(sigmas, **given, generator=generator)
+        else:
+            with drawn_from(generator):
+                network = OwnNetwork(sigmas, **own_source(self.architecture), n_classes=n_classes, given=given)
         if self.initial is not None:
             load_weights(network, weights_file(self.initial))
         network.image_shape, network.data_range = tuple(image_shape), (0.0, 1.0)
@@ -127,21 +170,25 @@ def train_ncsn(
     folder: Path | str,
     *,
     resume: bool = False,
-    network: ScoreNetwork | None = None,
-    images: Images | None = None,
+    network: Network | None = None,
+    images: Annotated[Tensor | DataSet | None, _images_or_set] = None,
     held_out: Batch | None = None,
     accelerator: Accelerator | None = None,
 ) -> Iterator[Step]:
     """Train a noise conditional score network by Eq. 6 in a run's folder, yielding after each step.
+
+    Every `measure_every` steps eight images are drawn from the same starts, into `sheets/`, and `progress.html` shows
+    them with the losses.
 
     Args:
         settings: what to train; a resumed run may differ from what it was started with in its numbers of steps and of
             threads only. A precision "auto" and threads 0 are decided and recorded when the run starts.
         folder: of the run, see `Run`.
         resume: go on with the run in this folder.
-        network: what to train, in place, one for these images; None makes `settings.network`.
-        images: (N, C, H, W) in [0, 1] to train on; None loads `settings.data`.
-        held_out: images for the held-out loss; None loads the test split.
+        network: what to train, in place: a `ScoreNetwork`, or any module s(x, sigma), or s(x, sigma, label) where
+            `settings.classes` is set, see `OwnNetwork`; None makes `settings.network`.
+        images: what to train on: (N, C, H, W) in [0, 1], or a set of `own_images`; None is `settings.data`.
+        held_out: images for the held-out loss; None takes the test split.
         accelerator: see `train`.
 
     Raises:
@@ -149,34 +196,68 @@ def train_ncsn(
         FileNotFoundError: `resume` is set and the folder holds no run.
         BlockingIOError: another process trains the run.
         ValueError: the run in the folder was started with other settings or images, or made more steps, or its latest
-            checkpoint is damaged, the batch is larger than the data, or `settings.initial` is of another architecture.
+            checkpoint is damaged, the batch is larger than the data, `settings.initial` is of another architecture, or
+            the network gives no scores of the images' shape. Nothing has been written then.
     """
     accelerator = make_accelerator() if accelerator is None else accelerator
-    run, images = Run(folder), load_images(settings.data, "train") if images is None else images
-    recorded = run.settings.get("training", {}) if resume else {}
-    settings = dataclasses.replace(settings, training=settings.training.settled(accelerator.device, recorded))
-    started = dataclasses.asdict(settings) | {"images_sha256": content_hash(images)}
-    if resume and accelerator.is_main_process:
-        run.resume(started, but="n_steps")
+    device, run, labels, n_classes = accelerator.device, Run(folder), None, 0
+    data = images if isinstance(images, DataSet) else data_of(settings.data, settings.size) if images is None else None
+    if data is not None:
+        images = data.images("train")
+        held_out = data.images("test") if held_out is None else held_out
     held_out = load_images(settings.data, "test") if held_out is None else held_out
+    if settings.classes:
+        if data is None or data.labels is None:
+            raise ValueError("classes must be left out, because these images have none; a class is a subfolder's name")
+        labels = data.labels("train").to(device)
+        n_classes = int(labels.max()) + 1
+    recorded = run.settings.get("training", {}) if resume else {}
+    settings = dataclasses.replace(settings, training=settings.training.settled(device, recorded))
+    started = dataclasses.asdict(settings) | {"images_sha256": content_hash(images)}
+    if settings.architecture and ":" in settings.architecture:
+        started["architecture_sha256"] = own_source(settings.architecture)["sha256"]
+    if resume and accelerator.is_main_process:
+        fields = (*dataclasses.fields(NCSN), *dataclasses.fields(TrainingSettings))
+        run.resume(started, but="n_steps", before={field.name: field.default for field in fields})
     if len(images) < settings.training.batch_size:
         raise ValueError(f"batch_size must be at most the {len(images)} images, got {settings.training.batch_size}")
+    known, held_out = _floats(images[:N_KNOWN]), _floats(held_out[: settings.n_held_out]).to(device)
     if network is None:
         begun = resume and run.last_step  # then its checkpoint has all weights, and `initial` may be gone
-        network = (dataclasses.replace(settings, initial=None) if begun else settings).network(images.shape[1:])
-    loss = _part_loss(resident(images, accelerator.device), settings, accelerator.device)
-    held_out = held_out[: settings.n_held_out].to(accelerator.device)
+        made_by = dataclasses.replace(settings, initial=None) if begun else settings
+        network = made_by.network(tuple(images.shape[1:]), n_classes, known)
+    elif not isinstance(network, ScoreNetwork):
+        network = OwnNetwork(settings.sigmas, type(network).__qualname__, n_classes=n_classes, module=network)
+        network.image_shape = tuple(images.shape[1:])
+    with torch.no_grad():
+        given = known[:2], settings.sigmas[:1].expand(2), *[torch.zeros(2, dtype=torch.long)] * settings.classes
+        require_score(network.eval()(*given), known[:2], "network")
+    loss = _part_loss(resident(images, device), settings, accelerator, labels, n_classes)
+    known = known.to(device)
 
-    def measure(score: Score) -> dict[str, float]:
-        generator = derived_generator(settings.training.seed, HELD_OUT, device=held_out.device)
+    def measure(score: Score, step: int) -> dict[str, float]:
+        generator = derived_generator(settings.training.seed, HELD_OUT, device=device)
         values = level_losses(score, held_out, settings.sigmas, generator=generator).values.tolist()
+        if accelerator.is_main_process:
+            path = run.folder / "sheets" / f"step-{step:07d}.png"
+            save_images(score, known, settings.sigmas, settings.training.seed, path, n_classes)
         return {"held_out": sum(values) / len(values)} | {f"level_{i}": v for i, v in enumerate(values, start=1)}
 
-    steps = train(network, loss, run, settings.training, measure=measure, accelerator=accelerator)
+    def watch(rows: list[dict[str, float]]) -> None:
+        accelerator.log(rows[-1], step=rows[-1]["step"])
+        if "held_out" in rows[-1]:
+            write_page(run.folder, rows, settings.training.n_steps)
+
+    steps = train(network, loss, run, settings.training, measure=measure, watch=watch, accelerator=accelerator)
     if not resume and accelerator.is_main_process:
         run.create(started)  # now that nothing is wrong with the settings
     accelerator.wait_for_everyone()
     return steps
+
+
+def _floats(images: Tensor) -> Tensor:
+    """Images in [0, 1], of bytes if they are."""
+    return images if images.is_floating_point() else as_floats(images)
 
 
 def resident(images: Tensor, device: torch.device) -> Tensor:
@@ -186,25 +267,67 @@ def resident(images: Tensor, device: torch.device) -> Tensor:
     return images.to(device)
 
 
-def _part_loss(images: Tensor, settings: NCSN, device: torch.device) -> PartLoss:
+class _Ahead:
+    """Rows of images that lie elsewhere, read by other processes ahead of time, so that a GPU does not wait.
+
+    Args:
+        images: what is read.
+        rows: from (step, part, n_parts) to the indices of the rows.
+        n_processes: of the training, which share the parts out.
+    """
+
+    def __init__(self, images: Tensor, rows: Callable[[int, int, int], Tensor], n_processes: int) -> None:
+        self.images, self.rows, self.n_processes, self.expected = images, rows, n_processes, None
+
+    def __call__(self, *place: int) -> Tensor:
+        if place != self.expected:
+            options = {"num_workers": 2, "prefetch_factor": 4, "pin_memory": torch.cuda.is_available()}
+            rows = (self.rows(*later) for later in self.places(*place))
+            self.batches = iter(DataLoader(self.images, batch_size=None, sampler=rows, **options))
+            self.coming = self.places(*place)
+            next(self.coming)
+        self.expected = next(self.coming)
+        return next(self.batches)
+
+    def places(self, step: int, part: int, n_parts: int) -> Iterator[tuple[int, int, int]]:
+        """Where the training comes by, from a place on."""
+        while True:
+            yield step, part, n_parts
+            further, part = divmod(part + self.n_processes, n_parts)
+            step, part = step + further, part if not further else part % self.n_processes
+
+
+def _part_loss(
+    images: Tensor, settings: NCSN, accelerator: Accelerator, labels: Tensor | None = None, n_classes: int = 0
+) -> PartLoss:
     """Eq. 6 on a part of a step's batch: every epoch goes through the images once, in an order of its own.
 
     The images were looked at when the training began: a look at a value in each step would be a wait for a GPU.
     """
-    seed, size = settings.training.seed, settings.training.batch_size
+    seed, size, device = settings.training.seed, settings.training.batch_size, accelerator.device
     sigmas = torch.as_tensor(settings.sigmas, device=device)
 
     @functools.lru_cache(maxsize=1)
     def order(epoch: int) -> Tensor:
         return torch.randperm(len(images), generator=derived_generator(seed, ORDER, epoch)).to(images.device)
 
-    def loss(score: Score, step: int, part: int, n_parts: int) -> Tensor:
+    def rows(step: int, part: int, n_parts: int) -> Tensor:
         epoch, position = divmod(step - 1, len(images) // size)
-        rows = order(epoch)[position * size : (position + 1) * size]
+        return order(epoch)[position * size : (position + 1) * size][part::n_parts]
+
+    ahead = None if images.device == device else _Ahead(images, rows, accelerator.num_processes)
+
+    def loss(score: Score, step: int, part: int, n_parts: int) -> Tensor:
+        place = step, part, n_parts
         generator = derived_generator(seed, PART, step, part, device=device)
-        x = unchecked(dequantise)(images[rows[part::n_parts]].to(device), generator=generator)
+        batch = ahead(*place) if ahead else images[rows(*place)]
+        x = unchecked(dequantise)(_floats(batch.to(device, non_blocking=True)), generator=generator)
         if settings.flips:
             x = unchecked(random_flip)(x, generator=generator)
-        return unchecked(ncsn_loss)(score, x, sigmas, generator=generator)
+        if labels is None:
+            return unchecked(ncsn_loss)(score, x, sigmas, generator=generator)
+        hidden = torch.rand(len(x), generator=generator, device=device) < HIDDEN
+        label = labels[rows(*place).to(device)].masked_fill(hidden, n_classes)
+        return unchecked(ncsn_loss)(lambda x, sigma: score(x, sigma, label), x, sigmas, generator=generator)
 
     return loss

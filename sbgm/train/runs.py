@@ -7,6 +7,7 @@ import copy
 import dataclasses
 import io
 import json
+import math
 import os
 import platform
 import shutil
@@ -22,7 +23,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from sbgm.checked import Count, FilePath, Positive, Score, Whole, checked, number_that
+from sbgm.checked import Count, FilePath, NonNegative, Positive, Score, Whole, checked, number_that
 from sbgm.files import DiskFullError, file_hash, write_bytes, write_json
 from sbgm.networks import ScoreNetwork
 from sbgm.precision import autocast, compiled, fast_precision
@@ -83,20 +84,29 @@ def find_device(name: str | None = None) -> str:
     return "mps" if torch.backends.mps.is_available() and not several else "cpu"
 
 
-def make_accelerator(device: str | None = None) -> Accelerator:
+def make_accelerator(device: str | None = None, tracker: Any = None, folder: Path | None = None) -> Accelerator:
     """An Accelerator that computes where `find_device` says, and joins the processes that there are.
 
     Accelerate joins processes on the CPU only if told to: otherwise each, without a GPU, takes itself for the only one.
 
+    Args:
+        device: see `find_device`.
+        tracker: where the log goes too, one of those that Accelerate knows, such as "tensorboard" or "wandb".
+        folder: for the tracker's files.
+
     Raises:
-        ValueError: as `find_device`.
+        ValueError: as `find_device`, or the tracker is not installed, or none that Accelerate knows.
     """
     from accelerate import Accelerator
+    from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
+
+    if isinstance(tracker, str) and tracker not in [str(name) for name in get_available_trackers()]:
+        raise ValueError(f"tracker must be one that is installed, of {', '.join(LOGGER_TYPE_TO_CLASS)}, got {tracker}")
 
     where = torch.device(find_device(device))
     if where.index is not None:
         torch.cuda.set_device(where)
-    return Accelerator(cpu=where.type == "cpu")
+    return Accelerator(cpu=where.type == "cpu", log_with=tracker, project_dir=folder)
 
 
 def idle_cores() -> int:
@@ -271,19 +281,20 @@ class Run:
         with _told_if_damaged(path, "replace it by that of a run started with the same settings elsewhere"):
             return json.loads(path.read_bytes())
 
-    def resume(self, settings: dict[str, Any], *, but: str) -> None:
+    def resume(self, settings: dict[str, Any], *, but: str, before: Mapping[str, Any] | None = None) -> None:
         """Hold the folder of a run that was started with these settings.
 
         Args:
             settings: as for `create`; those under "training" count as their own.
             but: the one that may differ, the number of steps. The number of threads may differ, too.
+            before: what holds for settings that a run of an earlier version doesn't name.
 
         Raises:
             FileNotFoundError: there is no run in this folder.
             ValueError: some differ, which the message names, or `settings.json` is damaged.
             BlockingIOError: as `hold`.
         """
-        a, b = ({**s, **s.get("training", {})} for s in (self.settings, settings))
+        a, b = ({**(before or {}), **s, **s.get("training", {})} for s in (self.settings, settings))
         if differ := [name for name in b if a.get(name) != b[name] and name not in (but, "threads", "training")]:
             says = ", ".join(f"{name} = {a.get(name)!r}, not {b[name]!r}" for name in differ)
             raise ValueError(f"settings must be those that the run in {self.folder} was started with: {says}")
@@ -380,7 +391,8 @@ class Run:
 # --- training ---------------------------------------------------------------------------------------------------------
 
 PartLoss = Callable[[Score, int, int, int], Tensor]  # (score, step, part, n_parts) -> scalar
-Measure = Callable[[Score], dict[str, float]]
+Measure = Callable[[Score, int], dict[str, float]]  # (score, step) -> named numbers
+Watch = Callable[[list[dict[str, float]]], None]  # of the rows of the log so far
 
 
 @checked
@@ -396,6 +408,13 @@ class TrainingSettings:
     learning_rate: Positive = field(default=1e-3, metadata={"help": "Adam's"})
     ema_decay: Annotated[float, number_that(("be at least 0 and below 1", lambda value: 0 <= value < 1))] = field(
         default=0.0, metadata={"help": "m of the moving average of the weights; 0 keeps none"}
+    )
+    schedule: Literal["constant", "cosine"] = field(
+        default="constant", metadata={"help": "of the learning rate: constant, or cosine, down to 0 at the last step"}
+    )
+    warm_up: Whole = field(default=0, metadata={"help": "steps over which the learning rate rises to its value"})
+    clip: NonNegative = field(
+        default=0.0, metadata={"help": "the largest norm of a gradient, to which longer ones are cut; 0: none is"}
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = field(
         default="fp32",
@@ -419,6 +438,12 @@ class TrainingSettings:
     )
     seed: Whole = field(default=0, metadata={"help": "of weights, order of the data, levels and noise"})
 
+    def rate(self, step: int) -> float:
+        """The learning rate of a step: η min{1, k/warm_up}, and with "cosine" times (1 + cos(π (k − 1)/n_steps))/2."""
+        risen = min(1.0, step / self.warm_up) if self.warm_up else 1.0
+        fallen = (1 + math.cos(math.pi * (step - 1) / self.n_steps)) / 2 if self.schedule == "cosine" else 1.0
+        return self.learning_rate * risen * fallen
+
     def settled(self, device: torch.device, recorded: Mapping[str, Any] | None = None) -> TrainingSettings:
         """These settings, with what they leave to the machine decided: the precision "auto", and 0 threads.
 
@@ -439,6 +464,7 @@ def train(
     settings: TrainingSettings,
     *,
     measure: Measure | None = None,
+    watch: Watch | None = None,
     accelerator: Accelerator | None = None,
 ) -> Iterator[Step]:
     """Train a network in a run's folder, from its latest checkpoint if it has one, yielding after each step.
@@ -460,7 +486,8 @@ def train(
             number from 0 and the number of parts.
         run: where to save, created or resumed by this process, the first of them if there are several.
         settings: see `TrainingSettings`.
-        measure: named numbers for the log from a score, the averaged one where an average is kept.
+        measure: named numbers for the log from a score, the averaged one where an average is kept, and the step.
+        watch: called in the first process with the log's rows whenever one has been written.
         accelerator: where and in how many processes to train; None is `make_accelerator()`.
 
     Yields:
@@ -483,7 +510,9 @@ def train(
         )
     if run.last_step > settings.n_steps:
         raise ValueError(f"n_steps must be at least the {run.last_step} that the run has made, got {settings.n_steps}")
-    return _alone(run, settings.threads, _train(network, part_loss, n_parts, run, settings, measure, accelerator))
+    return _alone(
+        run, settings.threads, _train(network, part_loss, n_parts, run, settings, measure, watch, accelerator)
+    )
 
 
 def _alone(run: Run, threads: int, steps: Iterator[Step]) -> Iterator[Step]:
@@ -497,7 +526,7 @@ def _alone(run: Run, threads: int, steps: Iterator[Step]) -> Iterator[Step]:
         run.lock.release()
 
 
-def _train(network, part_loss, n_parts, run, settings, measure, accelerator):
+def _train(network, part_loss, n_parts, run, settings, measure, watch, accelerator):
     on_device(network, accelerator.device).train()
     average, networks = None, {"network": network}
     if settings.ema_decay:
@@ -526,10 +555,12 @@ def _train(network, part_loss, n_parts, run, settings, measure, accelerator):
         if done["losses"] and (last or measured or step % settings.log_every == 0):
             row = {"step": step, "loss": sum(done["losses"]) / len(done["losses"])}
             if measured:
-                row |= measure(measured_score)
+                row |= measure(measured_score, step)
             done["rows"], done["losses"] = [*done["rows"], row | {"seconds": done["seconds"]}], []
             if accelerator.is_main_process:
                 run.write_log(done["rows"])
+                if watch is not None:
+                    watch(done["rows"])
 
     def save() -> None:
         if accelerator.is_main_process and done["step"] > run.last_step:
@@ -545,6 +576,9 @@ def _train(network, part_loss, n_parts, run, settings, measure, accelerator):
             optimizer.zero_grad(set_to_none=True)
             value = _backward(model, score, part_loss, step, n_parts, accelerator, scaler)
             scaler.unscale_(optimizer)
+            if settings.clip:
+                nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
+            optimizer.param_groups[0]["lr"] = settings.rate(step)
             may_overflow = scaler.is_enabled() and scaler.get_scale() > 1
             loss = require_finite_step(value, None if may_overflow else optimizer, step, settings.n_steps)
             whole = False

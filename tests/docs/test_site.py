@@ -23,7 +23,8 @@ CHAPTERS = found()
 PAGES = (
     "index", "chapters", "formulas", "ledger", "gallery", "instructors", "search",
     "notebooks/glossary", "notebooks/troubleshooting", "api/index", "api/command_line", "data/README",
-    "data/weights/README", "data/results/SPEED", "using", "limits", "playground",
+    "data/weights/README", "data/results/SPEED", "using", "own_images", "term_project", "limits",
+    "playground",
 )  # fmt: skip
 
 
