@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from claims import Found, Measurement, claim, guard, reported
 from drawing import CPU, Drawing, Machine
+from I2 import HOG, object_measurements
 from sbgm.data import SPLITS, load_images
 from sbgm.files import file_hash
 from sbgm.generation import draw_batches, uniform_start
@@ -158,12 +159,12 @@ def measure(
     sheets = {"samples": faces.samples[chosen], "denoised": faces.denoised[chosen]}
     tensors = {name: quantise(x) for name, x in (sheets | {"fills": faces.fills, "film": faces.film}).items()}
     return Found(
-        i3_measurements(distances, near),
+        [*object_measurements("I3", drawn | made, test_faces), *i3_measurements(distances, near)],
         tensors,
         narrower=f"C = {load_network(weights).arguments['channels']}, {len(training):,} faces to train on",
-        status="reported",
         data=f"{n_samples:,} samples; {len(test.features):,} CelebA test images",
-        note="KID: the kernel distance in Inception's features. The network does not ship; no photograph is shown.",
+        note=f"KID: the kernel distance in Inception's features; {HOG}. The network does not ship; no photograph is "
+        "shown.",
         facts=drawing.facts("precision", "seed")
         | {"inception": inception.name, "network": file_hash(weights_file(weights))},
     )

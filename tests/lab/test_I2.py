@@ -10,7 +10,7 @@ from claims import NotReproducedError
 from sbgm import data
 from sbgm.data import DataSet
 from sbgm.files import load_tensors
-from sbgm.measure import Measured, inception, shown
+from sbgm.measure import Measured, controls, inception, shown
 
 
 class SmallInception:
@@ -32,6 +32,22 @@ def test_samples_must_be_nearer_than_shuffled_photographs(value, holds):
     assert found[0].holds == holds
 
 
+def test_edges_tell_apart_what_shows_less():
+    """Squares, the same out of focus, and their parts in another order."""
+    generator = torch.Generator().manual_seed(0)
+    corners = torch.randint(2, 14, (2, 60), generator=generator)
+    images = torch.zeros(60, 3, 32, 32)
+    for image, x, y in zip(images, *corners.tolist(), strict=True):
+        image[:, x : x + 16, y : y + 16] = 1
+    made = controls(images, 30, generator=generator)
+    found = {m.label: m.value for m in I2.object_measurements("I2", made | {"samples": images[:30]}, images[30:])}
+    near, soft, apart = (found[f"HOG distance, {name}"] for name in ("samples", "low resolution", "shuffled blocks"))
+    assert near < 0.5 * soft < 0.5 * apart
+    assert found["HOG distance of samples less that of the nearest control"] < 0
+    dim = I2.hog_features(0.25 * images[:2])
+    assert torch.allclose(dim, I2.hog_features(images[:2]), atol=0.05)  # contrast says nothing
+
+
 def test_samples_are_compared_with_the_controls(mnist, monkeypatch, results, tmp_path, has_the_committed_form):
     """Small random images in place of CIFAR-10's; an untrained network's samples are far from them."""
     images = {split: torch.rand(60, 3, 8, 8, generator=torch.Generator().manual_seed(seed)) ** 4
@@ -47,7 +63,9 @@ def test_samples_are_compared_with_the_controls(mnist, monkeypatch, results, tmp
     record = I2.measure(tmp_path / "samples", accept=True, **sizes)
     has_the_committed_form(record)
     made = ("samples", "denoised", "real images", "shuffled blocks", "low resolution", "Gaussian")
-    assert [m.label for m in record.measurements[1:]] == [f"KID, {name}" for name in made]
+    for measure, found in (("KID", record.measurements[1:7]), ("HOG distance", record.measurements[8:])):
+        assert [m.label for m in found] == [f"{measure}, {name}" for name in made]
+    assert record.measurements[7].label == "HOG distance of samples less that of the nearest control"
     less, samples, shuffled = (record.measurements[i].value for i in (0, 1, 4))
     assert less == pytest.approx(samples - shuffled)
     assert load_tensors(claims.attached_file(record))[0]["gaussian"].shape == (40, 3, 8, 8)

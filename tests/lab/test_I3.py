@@ -90,7 +90,7 @@ def measured_with(drawn, monkeypatch, tmp_path):
         pictures = {name: torch.zeros_like(getattr(made, name)) for name in ("samples", "denoised", "fills")}
         pictures[of][at] = photographs["train"][0].flip(-1)
         monkeypatch.setattr(I3, "draw_faces", lambda *_: made._replace(**pictures))
-        return I3.measure(tmp_path, n_samples=40, weights=drawing.network)
+        return I3.measure(tmp_path, n_samples=40, weights=drawing.network, accept=True)
 
     return measure
 
