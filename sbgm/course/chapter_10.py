@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from sbgm.course.calls import TanhField
-from sbgm.course.exercise import Trial, as_tensor, compare, exercise
+import torch
+
+from sbgm.course.calls import MixtureField, TanhField
+from sbgm.course.exercise import Law, Trial, as_tensor, compare, compare_law, exercise
 from sbgm.course.problems import exact_levels, ladder_problem
 from sbgm.theory import level_ratio
 
 
 @exercise("10.2", minutes=10)
 def score_of_ddpm(trial: Trial) -> None:
-    """`score_of_ddpm(predict_noise, x, sigma)`: s(x, σ) = −ε̂(√ᾱ x, ᾱ)/σ with ᾱ = 1/(1 + σ²), of a DDPM network ε̂.
+    """`score_of_ddpm(predict_noise, x, sigma)`: s(x, σ) = −ẑ(√ᾱ x, ᾱ)/σ with ᾱ = 1/(1 + σ²), of a DDPM network ẑ.
 
     predict_noise takes y = √ᾱ x, (B, *shape), and the float ᾱ; x is (B, *shape), σ a float. The result has x's shape
     and dtype.
@@ -27,10 +29,10 @@ def score_of_ddpm(trial: Trial) -> None:
             "this is the predicted noise: a score is shorter or longer, by what factor?": noise,
             "this is minus the predicted noise: what does a score have in its denominator?": -noise,
             "the sign is wrong: the noise points away from the data, the score towards them": noise / sigma,
-            "noise is divided by σ², and it is measured in units of σ: s = −(x̃ − x)/σ² and x̃ − x = σz":
+            "noise is divided by σ², and it is measured in units of σ: s = −(x − x_0)/σ² and x − x_0 = σz":
                 -noise / sigma**2,
             "noise is multiplied by σ: the smaller σ, the longer the score": -sigma * noise,
-            "this is the score of y, −ε̂/√(1 − ᾱ): that of x, which is y/√ᾱ, is asked for": -noise / root,
+            "this is the score of y, −ẑ/√(1 − ᾱ): that of x, which is y/√ᾱ, is asked for": -noise / root,
             "the network was given x: it has seen y = √ᾱ x in training": -predict_noise(x, alpha_bar) / sigma,
             "the network was given x/√ᾱ: y is the shorter one":
                 -predict_noise(x / math.sqrt(alpha_bar), alpha_bar) / sigma,
@@ -48,6 +50,12 @@ def score_of_ddpm(trial: Trial) -> None:
                 -predict_noise(x / math.sqrt(1 + sigma), 1 / (1 + sigma)) / sigma,
         }  # fmt: skip
         trial.expect(-noise / sigma, predict_noise, x, sigma, mistakes=mistakes)
+
+
+@score_of_ddpm.lends
+def _(predict_noise, x, sigma):
+    alpha_bar = 1 / (1 + sigma**2)
+    return -predict_noise(alpha_bar**0.5 * x, alpha_bar) / sigma
 
 
 @exercise("10.3", minutes=10)
@@ -92,6 +100,11 @@ def levels_needed(trial: Trial) -> None:
     compare(as_tensor(answer), round(exact), mistakes)
 
 
+@levels_needed.lends
+def _(variant=0):
+    return round(exact_levels(ladder_problem(variant)))
+
+
 def _share(shift: float, width: float) -> float:
     """The share of a standard normal within `width` of −`shift`."""
     return 0.5 * (math.erf((shift + width) / math.sqrt(2)) - math.erf((shift - width) / math.sqrt(2)))
@@ -108,9 +121,69 @@ def _solved(function: Callable[[float], float], value: float) -> float:
     return high
 
 
-@exercise("10.4", minutes=5)
-def flow_step(trial: Trial) -> None:
-    """`flow_step(score, x, sigma, sigma_next)`: one Euler step of the probability flow, dx/dσ = −σ s(x, σ).
+@exercise("10.4", minutes=10)
+def level_step(trial: Trial) -> None:
+    """`level_step(score, x, sigma, sigma_next, c, generator)`: x + (1 − r^{1+c}) σ² s(x, σ) + σ′ √(1 − r^{2c}) z.
+
+    r = σ′/σ < 1, and c ≥ 0 is a float; z ~ N(0, I) is drawn from the generator. x is (B, *shape), σ and σ′ are floats.
+    The result has x's shape and dtype.
+    """
+    # without fresh noise at last
+    for n, dim, dtype, some in (
+        (100, 300, torch.float32, True),
+        (150, 200, torch.float64, True),
+        (3, 5, torch.float64, False),
+    ):
+        std, sigma, r = trial.uniform(0.5, 0.9), trial.uniform(1.2, 1.6), trial.uniform(0.5, 0.7)
+        after, c = r * sigma, trial.uniform(1.6, 2.4) if some else 0.0
+        target = MixtureField(torch.ones(1), torch.zeros(1, dim), torch.tensor([std]))
+        x = (3 * trial.randn(1, dim, dtype=dtype)).expand(n, dim)
+        full = sigma**2 * target(x, sigma).double()  # which leads to the mean of where x came from
+        share, fresh = 1 - r ** (1 + c), after**2 * (1 - r ** (2 * c))
+        mean = x + share * full
+        mistakes = {
+            "the sign is wrong: noise is taken off along the score": Law(x - share * full, fresh),
+            "the share 1 − r is taken off, as by the flow, and fresh noise is put back all the same: what is c for?":
+                Law(x + (1 - r) * full, fresh),
+            "the share 1 − r^c is taken off: where is the 1 in its exponent?": Law(x + (1 - r**c) * full, fresh),
+            "r^{1+c} is the share that is left, not the one that is taken off": Law(x + (1 - share) * full, fresh),
+            "the score is multiplied by σ, and not by its square": Law(x + share * full / sigma, fresh),
+            "the score is multiplied by σ′²: the noise that is taken off is the one of σ":
+                Law(x + share * r**2 * full, fresh),
+            "the score is multiplied by no σ²": Law(x + share * full / sigma**2, fresh),
+            "the score was told σ′: at which level is x?":
+                Law(x + share * sigma**2 * target(x, after).double(), fresh),
+            "the score was told no σ: it is s(x, σ)": Law(x + share * sigma**2 * target(x, 0.0).double(), fresh),
+            "all noise is taken off, and the fresh noise does not make up for it": Law(x + full, fresh),
+            "the step is right, and the old x is lost": Law(share * full, fresh),
+            "c is 1 here whatever it should be: this is the ancestral step":
+                Law(x + (1 - r**2) * full, after**2 * (1 - r**2)),
+            "there is no fresh noise": Law(mean, 0.0),
+            "the fresh noise is that of the level σ′ as a whole: a part of the old noise is still there":
+                Law(mean, after**2),
+            "the fresh noise is measured by σ: on which level does the step end?": Law(mean, fresh / r**2),
+            "the root over 1 − r^{2c} is missing": Law(mean, after**2 * (1 - r ** (2 * c)) ** 2),
+            "the root is of 1 − r^c: variances add up, and r^c is a standard deviation":
+                Law(mean, after**2 * (1 - r**c)),
+            "the fresh noise is multiplied by its variance, and not by the root of it": Law(mean, fresh**2),
+            "the noise is a product of two normal draws: its variance is right and its law is wrong":
+                Law(mean, fresh, kurtosis=9.0),
+            "the noise is uniform in [0, 1): torch.rand where torch.randn belongs":
+                Law(mean + 0.5 * math.sqrt(fresh), fresh / 12, kurtosis=1.8),
+        }  # fmt: skip
+        compare_law(trial.runs(x, target, x, sigma, after, c), Law(mean, fresh), mistakes if some else {})
+
+
+@level_step.lends
+def _(score, x, sigma, sigma_next, c, generator):
+    r = sigma_next / sigma
+    z = torch.randn(x.shape, generator=generator, dtype=x.dtype)
+    return x + (1 - r ** (1 + c)) * sigma**2 * score(x, sigma) + sigma_next * (1 - r ** (2 * c)) ** 0.5 * z
+
+
+@exercise("10.5", minutes=10)
+def heun_step(trial: Trial) -> None:
+    """`heun_step(score, x, sigma, sigma_next)`: one step of Heun's for the probability flow, dx/dσ = −σ s(x, σ).
 
     x is (B, *shape), σ and σ′ are floats, in either order: a step may go up or down. The result has x's shape and
     dtype.
@@ -118,37 +191,49 @@ def flow_step(trial: Trial) -> None:
     for score, x, _ in trial.batches((6, 2), (3, 1, 4, 4)):
         sigma = trial.uniform(0.4, 0.7)
         for after in (sigma * trial.uniform(0.5, 0.8), sigma * trial.uniform(1.2, 1.5)):
-            s, step = score(x, sigma), after - sigma
-            slope = -sigma * s
+            step = after - sigma
+            slope = -sigma * score(x, sigma)
             end = x + step * slope
-            heun = x + step / 2 * (slope - after * score(end, after))
+            there = -after * score(end, after)
+            right = x + step / 2 * (slope + there)
+            middle, at = x + step / 2 * slope, sigma + step / 2
             mistakes = {
                 "right on the way down, wrong on the way up: dσ has a sign"
                 if step > 0 else
-                "the step has the wrong sign: is dσ the new σ less the old, and is the equation's minus there?":
-                    x - step * slope,
-                "there is no σ in the slope": x - step * s,
-                "the slope has σ², and should have σ": x + step * sigma * slope,
-                "the slope is not multiplied by the step dσ": x + slope,
-                "the slope's factor σ is that of the end: Euler's step takes it all from the start":
-                    x - step * after * s,
-                "the score is taken at the end's σ: Euler's step takes it all from the start":
-                    x - step * sigma * score(x, after),
-                "the slope is taken at the end's σ: Euler's step takes it all from the start":
-                    x - step * after * score(x, after),
-                "this is a step in σ² (or with the mean of both σ), not Euler's in σ":
-                    x + 0.5 * (sigma**2 - after**2) * s,
-                "this is the drift of ancestral sampling, which goes with fresh noise":
-                    x + (sigma**2 - after**2) * s,
-                "this is Heun's step, which is better: Euler's has one evaluation of the score": heun,
-                "the slope has a ½ too much": x + step * slope / 2,
-                "all noise is taken off: it is to be that of the next σ": x + sigma**2 * s,
-                "the score was not told σ: it is s(x, σ)": x - step * sigma * score(x, 0.0),
-                "this is the move alone: a step starts from x": step * slope,
-                "this is the slope alone: where does a step of it lead to?": slope,
+                "the step has the wrong sign: is dσ the new σ minus the old, and is the equation's minus there?":
+                    x - step / 2 * (slope - after * score(x - step * slope, after)),
+                "this is Euler's step: where is the second look?": end,
+                "the two slopes are added up: Heun's takes their mean": x + step * (slope + there),
+                "this goes on from the end of Euler's step: the mean slope leads from x":
+                    end + step / 2 * (slope + there),
+                "only the slope at the end is used: Heun's takes the mean of both": x + step * there,
+                "the second slope is taken at x: it belongs to the end of Euler's step":
+                    x + step / 2 * (slope - after * score(x, after)),
+                "the second slope has the σ of the start: it belongs to the end":
+                    x + step / 2 * (slope - sigma * score(end, sigma)),
+                "the second slope's factor is the σ of the start": x + step / 2 * (slope - sigma * score(end, after)),
+                "the second score is told the σ of the start": x + step / 2 * (slope - after * score(end, sigma)),
+                "one slope has a minus and the other has none: dx/dσ = −σ s at both ends":
+                    x + step / 2 * (slope - there),
+                "there is no σ in the slopes":
+                    x - step / 2 * (score(x, sigma) + score(x - step * score(x, sigma), after)),
+                "this is the slope half way, the midpoint rule, as good as Heun's, which takes the mean of both ends":
+                    x - step * at * score(middle, at),
+                "the scores are averaged, and multiplied by one σ: each slope has its own":
+                    x - step * sigma * (score(x, sigma) + score(end, after)) / 2,
+                "the scores were not told σ: they are s(x, σ)":
+                    x - step / 2 * (sigma * score(x, 0.0) + after * score(x - step * sigma * score(x, 0.0), 0.0)),
+                "this is the move alone: a step starts from x": right - x,
                 "nothing moves": x,
             }  # fmt: skip
-            trial.expect(end, score, x, sigma, after, mistakes=mistakes)
+            trial.expect(right, score, x, sigma, after, mistakes=mistakes)
+
+
+@heun_step.lends
+def _(score, x, sigma, sigma_next):
+    slope = -sigma * score(x, sigma)
+    end = x + (sigma_next - sigma) * slope
+    return x + (sigma_next - sigma) / 2 * (slope - sigma_next * score(end, sigma_next))
 
 
 @exercise("10.7", minutes=5)
@@ -178,3 +263,61 @@ def guided_score(trial: Trial) -> None:
                 "the result is moved on by x: a score is asked for, not a step": x + s + weight * (c - s),
             }  # fmt: skip
             trial.expect(s + weight * (c - s), score, of_class, x, sigma, weight, mistakes=mistakes)
+
+
+@guided_score.lends
+def _(score, score_of_class, x, sigma, weight):
+    s = score(x, sigma)
+    return s + weight * (score_of_class(x, sigma) - s)
+
+
+@exercise("10.9", minutes=10)
+def velocity_of_score(trial: Trial) -> None:
+    """`velocity_of_score(score, y, tau)`: E[z − x_0 | y] for y = (1 − τ) x_0 + τ z, of a score s(x, σ).
+
+    With x = y/(1 − τ) and σ = τ/(1 − τ), it is ẑ − x̂_0 = −σ s − (x + σ² s). y is (B, *shape), τ a float between 0 and
+    1. The result has y's shape and dtype.
+    """
+    for score, y, _ in trial.batches((6, 2), (3, 1, 4, 4)):
+        tau = trial.uniform(0.3, 0.45)
+        x, sigma = y / (1 - tau), tau / (1 - tau)
+
+        def clean_and_noise(x, sigma, told=None, score=score):
+            s = score(x, sigma if told is None else told)
+            return x + sigma**2 * s, -sigma * s
+
+        clean, noise = clean_and_noise(x, sigma)
+        s = score(x, sigma)
+
+        def velocity(*arguments, both=clean_and_noise):
+            clean, noise = both(*arguments)
+            return noise - clean
+
+        mistakes = {
+            "the sign is wrong: τ rises towards the noise": clean - noise,
+            "this is ẑ, the noise: from where does the velocity lead to it?": noise,
+            "this is −x̂_0: to where does the velocity lead from the clean point?": -clean,
+            "this is x̂_0, the clean point": clean,
+            "x̂_0 and ẑ are added up: the velocity is the way from the one to the other": clean + noise,
+            "the score is used for ẑ: ẑ = −σ s": s - clean,
+            "the sign of ẑ is wrong: ẑ = −σ s": -noise - clean,
+            "x̂_0 lacks a square: x̂_0 = x + σ² s": noise - (x + sigma * s),
+            "the way starts at x and not at x̂_0; or is τ taken for σ?": noise - x,  # the same for a TanhField
+            "this is the score": s,
+            "the way starts at y and not at x̂_0, or is 1 − τ times too short": noise - y,
+            "the score was given y, which is shrunken: x = y/(1 − τ)": velocity(y, sigma),
+            "the score was given the right x, and x̂_0 is made of y": noise - (y + sigma**2 * s),
+            "neither is y the score's x, nor τ its σ": velocity(y, tau),
+            "the score was told τ: it knows levels by σ": velocity(x, sigma, tau),
+            "the score was told no σ: it is s(x, σ)": velocity(x, sigma, 0.0),
+            "σ is upside down: it is small where τ is small": velocity(x, 1 / sigma),
+            "τ and 1 − τ are exchanged: at τ = 1 there is nothing but noise": velocity(y / tau, (1 - tau) / tau),
+        }  # fmt: skip
+        trial.expect(noise - clean, score, y, tau, mistakes=mistakes)
+
+
+@velocity_of_score.lends
+def _(score, y, tau):
+    x, sigma = y / (1 - tau), tau / (1 - tau)
+    s = score(x, sigma)
+    return -sigma * s - (x + sigma**2 * s)

@@ -32,10 +32,12 @@ from .chapter_09 import frechet as frechet
 from .chapter_09 import inception_formula as inception_formula
 from .chapter_09 import precision as precision
 from .chapter_09 import squared_mmd as squared_mmd
-from .chapter_10 import flow_step as flow_step
 from .chapter_10 import guided_score as guided_score
+from .chapter_10 import heun_step as heun_step
+from .chapter_10 import level_step as level_step
 from .chapter_10 import levels_needed as levels_needed
 from .chapter_10 import score_of_ddpm as score_of_ddpm
+from .chapter_10 import velocity_of_score as velocity_of_score
 from .exercise import Exercise as Exercise
 from .exercise import Verdict as Verdict
 from .exercise import WrongAnswer as WrongAnswer

@@ -1,6 +1,5 @@
 """Answers to chapter 10's exercises; `levels_needed` is that of variant 0."""
 
-import itertools
 import math
 import statistics
 
@@ -76,27 +75,83 @@ def gamma_of(dim, **options):
     return bisected(lambda g: share(g, dim, **options), 0.5)
 
 
-def flow_through_the_clean_image(score, x, sigma, sigma_next):
+def step_with(
+    eta=lambda r, c: 1 - r ** (1 + c), fresh=lambda r, c: math.sqrt(1 - r ** (2 * c)), draw=torch.randn, **how
+):
+    """A step of the family with given ideas of the share taken off and of the fresh noise, in units of σ′."""
+    told, times, keep = how.get("told", lambda a, b: a), how.get("times", lambda a, b: a**2), how.get("keep", 1)
+
+    def step(score, x, a, b, c, generator):
+        off = eta(b / a, c) * times(a, b) * score(x, told(a, b))
+        return keep * x + off + b * fresh(b / a, c) * draw(x.shape, generator=generator, dtype=x.dtype)
+
+    return step
+
+
+def step_through_the_clean_image(score, x, sigma, sigma_next, c, generator):
     clean = x + sigma**2 * score(x, sigma)
-    return clean + sigma_next / sigma * (x - clean)
+    kept = (sigma_next / sigma) ** c
+    old = (x - clean) / sigma
+    fresh = torch.randn(x.shape, generator=generator, dtype=x.dtype)
+    return clean + sigma_next * (kept * old + math.sqrt(1 - kept**2) * fresh)
 
 
-def flow_one_by_one(score, x, sigma, sigma_next):
-    slopes = -sigma * score(x, sigma)
-    return torch.stack([a.add(slope, alpha=sigma_next - sigma) for a, slope in zip(x, slopes, strict=True)])
+def step_by_variances(score, x, sigma, sigma_next, c, generator):
+    eta = 1 - (sigma_next / sigma) ** (1 + c)
+    left = sigma_next**2 - (1 - eta) ** 2 * sigma**2
+    mean = x + eta * sigma**2 * score(x, sigma)
+    return torch.normal(mean, math.sqrt(max(0.0, left)), generator=generator)
 
 
-def heun(score, x, sigma, sigma_next):
-    slope = -sigma * score(x, sigma)
-    end = x + (sigma_next - sigma) * slope
-    return x + (sigma_next - sigma) / 2 * (slope - sigma_next * score(end, sigma_next))
+def product_of_draws(shape, generator, dtype):
+    return torch.randn(shape, generator=generator, dtype=dtype) * torch.randn(shape, generator=generator, dtype=dtype)
 
 
-def flow_in_small_steps(score, x, sigma, sigma_next):
-    levels = torch.linspace(sigma, sigma_next, 11).tolist()
-    for a, b in itertools.pairwise(levels):
-        x = x - (b - a) * a * score(x, a)
-    return x
+def heun_in_names(score, x, sigma, sigma_next):
+    h = sigma_next - sigma
+    k1 = -sigma * score(x, sigma)
+    k2 = -sigma_next * score(x + h * k1, sigma_next)
+    return x + h * (k1 + k2) / 2
+
+
+def heun_of_two_ends(score, x, sigma, sigma_next):
+    first = x - (sigma_next - sigma) * sigma * score(x, sigma)
+    return (first + x - (sigma_next - sigma) * sigma_next * score(first, sigma_next)) / 2
+
+
+def heun_one_by_one(score, x, a, b):
+    first, second = -a * score(x, a), -b * score(x - (b - a) * a * score(x, a), b)
+    return torch.stack([p.add(s + t, alpha=(b - a) / 2) for p, s, t in zip(x, first, second, strict=True)])
+
+
+def heun_with(second=lambda score, x, end, a, b: -b * score(end, b), mean=lambda s, t: (s + t) / 2):
+    """Heun's step with given ideas of the second slope and of how the two are put together."""
+
+    def step(score, x, a, b):
+        slope = -a * score(x, a)
+        return x + (b - a) * mean(slope, second(score, x, x + (b - a) * slope, a, b))
+
+    return step
+
+
+def velocity_in_names(score, y, tau):
+    keep = 1 - tau
+    noise = -(tau / keep) * score(y / keep, tau / keep)
+    clean = (y - tau * noise) / keep
+    return noise - clean
+
+
+def velocity_with(both=lambda clean, noise, y: noise - clean, point=lambda y, t: y / (1 - t), **how):
+    """The velocity with given ideas of x, of σ, of what the score is told, and of the two ends of the way."""
+    level = how.get("level", lambda t: t / (1 - t))
+    told, power, sign = how.get("told", level), how.get("power", 2), how.get("sign", -1)
+
+    def velocity(score, y, tau):
+        x, sigma = point(y, tau), level(tau)
+        s = score(x, told(tau))
+        return both(x + sigma**power * s, sign * sigma * s, y)
+
+    return velocity
 
 
 def guided(score, score_of_class, x, sigma, weight):
@@ -169,30 +224,63 @@ ANSWERS = {
         takes_tensors=False,
         gives_number=True,
     ),
-    "flow_step": Answers(
+    "level_step": Answers(
         right={
-            "as written": lambda score, x, sigma, sigma_next: x + (sigma_next - sigma) * (-sigma * score(x, sigma)),
-            "through the clean image": flow_through_the_clean_image,
-            "one by one": flow_one_by_one,
+            "as written": step_with(),
+            "through the clean image": step_through_the_clean_image,
+            "by variances": step_by_variances,
         },
         wrong={
-            "sign": lambda score, x, a, b: x + (b - a) * a * score(x, a),
-            "dσ without sign": lambda score, x, a, b: x + abs(b - a) * a * score(x, a),
-            "no σ": lambda score, x, a, b: x - (b - a) * score(x, a),
-            "σ²": lambda score, x, a, b: x - (b - a) * a**2 * score(x, a),
-            "no dσ": lambda score, x, a, b: x - a * score(x, a),
-            "σ′ for σ": lambda score, x, a, b: x - (b - a) * b * score(x, a),
-            "score at σ′": lambda score, x, a, b: x - (b - a) * a * score(x, b),
-            "all at σ′": lambda score, x, a, b: x - (b - a) * b * score(x, b),
-            "in σ²": lambda score, x, a, b: x + (a**2 - b**2) / 2 * score(x, a),
-            "ancestral drift": lambda score, x, a, b: x + (a**2 - b**2) * score(x, a),
-            "Heun": heun,
-            "½": lambda score, x, a, b: x - (b - a) / 2 * a * score(x, a),
-            "denoised": lambda score, x, a, b: x + a**2 * score(x, a),
-            "no σ for the score": lambda score, x, a, b: x - (b - a) * a * score(x),
-            "x forgotten": lambda score, x, a, b: -(b - a) * a * score(x, a),
-            "the slope": lambda score, x, a, b: -a * score(x, a),
-            "ten small steps": flow_in_small_steps,
+            "sign": step_with(eta=lambda r, c: r ** (1 + c) - 1),
+            "the flow's share": step_with(eta=lambda r, c: 1 - r),
+            "1 − r^c": step_with(eta=lambda r, c: 1 - r**c),
+            "what is left": step_with(eta=lambda r, c: r ** (1 + c)),
+            "σ for σ²": step_with(times=lambda a, b: a),
+            "σ′² for σ²": step_with(times=lambda a, b: b**2),
+            "no σ²": step_with(times=lambda a, b: 1),
+            "score at σ′": step_with(told=lambda a, b: b),
+            "no σ for the score": step_with(told=lambda a, b: 0.0),
+            "all taken off": step_with(eta=lambda r, c: 1),
+            "x lost": step_with(keep=0),
+            "ancestral whatever c": step_with(lambda r, c: 1 - r**2, lambda r, c: math.sqrt(1 - r**2)),
+            "no noise": step_with(fresh=lambda r, c: 0),
+            "σ′ z": step_with(fresh=lambda r, c: 1),
+            "σ for σ′ in the noise": step_with(fresh=lambda r, c: math.sqrt(1 - r ** (2 * c)) / r),
+            "no root": step_with(fresh=lambda r, c: 1 - r ** (2 * c)),
+            "1 − r^c in the root": step_with(fresh=lambda r, c: math.sqrt(1 - r**c)),
+            "r upside down": lambda score, x, a, b, c, g: step_with()(score, x, b, a, c, g),
+            "two normal draws multiplied": step_with(draw=product_of_draws),
+            "uniform noise": step_with(draw=torch.rand),
+            "one draw for all chains": step_with(draw=lambda shape, **how: torch.randn(shape[1:], **how).expand(shape)),
+            "global generator": step_with(draw=lambda shape, generator, dtype: torch.randn(shape, dtype=dtype)),
+            "noise at c = 0 too": step_with(fresh=lambda r, c: math.sqrt(1 - r ** (2 * c or 0.5))),
+        },
+    ),
+    "heun_step": Answers(
+        right={
+            "in names": heun_in_names,
+            "of two ends": heun_of_two_ends,
+            "one by one": heun_one_by_one,
+        },
+        wrong={
+            "sign": lambda score, x, a, b: heun_in_names(lambda x, sigma: -score(x, sigma), x, a, b),
+            "dσ without sign": lambda score, x, a, b: x + abs(b - a) / (b - a) * (heun_in_names(score, x, a, b) - x),
+            "Euler": lambda score, x, a, b: x - (b - a) * a * score(x, a),
+            "added up": heun_with(mean=lambda s, t: s + t),
+            "from the end": lambda score, x, a, b: heun_in_names(score, x, a, b) - (b - a) * a * score(x, a),
+            "the end's slope": heun_with(mean=lambda s, t: t),
+            "both slopes at x": heun_with(lambda score, x, end, a, b: -b * score(x, b)),
+            "σ for σ′": heun_with(lambda score, x, end, a, b: -a * score(end, a)),
+            "factor σ for σ′": heun_with(lambda score, x, end, a, b: -a * score(end, b)),
+            "score told σ for σ′": heun_with(lambda score, x, end, a, b: -b * score(end, a)),
+            "sign of the second": heun_with(lambda score, x, end, a, b: b * score(end, b)),
+            "no σ": lambda score, x, a, b: x - (b - a) / 2 * (score(x, a) + score(x - (b - a) * score(x, a), b)),
+            "midpoint": lambda score, x, a, b: (
+                x - (b - a) * (a + b) / 2 * score(x - (b - a) / 2 * a * score(x, a), (a + b) / 2)
+            ),
+            "one σ for both": heun_with(lambda score, x, end, a, b: -a * score(end, b)),
+            "no σ for the scores": lambda score, x, a, b: heun_in_names(lambda x, sigma: score(x), x, a, b),
+            "x forgotten": lambda score, x, a, b: heun_in_names(score, x, a, b) - x,
             "nothing moves": lambda score, x, a, b: x.clone(),
         },
     ),
@@ -215,6 +303,32 @@ ANSWERS = {
             "clamped to a mean": guided_with(lambda s, c, w: s + min(w, 1.0) * (c - s)),
             "no σ for the scores": lambda score, of_class, x, sigma, w: score(x) + w * (of_class(x) - score(x)),
             "a step": lambda score, of_class, x, sigma, w: x + guided(score, of_class, x, sigma, w),
+        },
+    ),
+    "velocity_of_score": Answers(
+        right={
+            "in names": velocity_in_names,
+            "in one line": lambda score, y, t: -(y + t / (1 - t) * score(y / (1 - t), t / (1 - t))) / (1 - t),
+            "of the two ends": velocity_with(),
+        },
+        wrong={
+            "sign": velocity_with(lambda clean, noise, y: clean - noise),
+            "the noise": velocity_with(lambda clean, noise, y: noise),
+            "minus the clean point": velocity_with(lambda clean, noise, y: -clean),
+            "the clean point": velocity_with(lambda clean, noise, y: clean),
+            "added up": velocity_with(lambda clean, noise, y: clean + noise),
+            "sign of the noise": velocity_with(sign=1),
+            "no square": velocity_with(power=1),
+            "from y": velocity_with(lambda clean, noise, y: noise - y),
+            "y for x": velocity_with(point=lambda y, t: y),
+            "τ for σ": velocity_with(level=lambda t: t),
+            "y for x and τ for σ": velocity_with(point=lambda y, t: y, level=lambda t: t),
+            "told τ": velocity_with(told=lambda t: t),
+            "told nothing": velocity_with(told=lambda t: 0.0),
+            "σ upside down": velocity_with(level=lambda t: (1 - t) / t),
+            "τ and 1 − τ exchanged": lambda score, y, t: velocity_in_names(score, y, 1 - t),
+            "shrunken": lambda score, y, t: (1 - t) * velocity_in_names(score, y, t),
+            "the score": lambda score, y, t: score(y / (1 - t), t / (1 - t)),
         },
     ),
 }
