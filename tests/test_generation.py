@@ -294,7 +294,7 @@ def test_what_cannot_be_done_is_said(weights, tmp_path, capsys):
     assert run("sample", weights, "--out", tmp_path, "--sampler", "consistent", "--step-size", suggested) == 0
 
 
-def test_ctrl_c_writes_nothing_and_says_so(weights, tmp_path, capsys, monkeypatch):
+def test_ctrl_c_before_a_batch_writes_no_file_and_says_so(weights, tmp_path, capsys, monkeypatch):
     def interrupted(self, score, x, generator):
         yield State(x, 1, 1.0)
         raise KeyboardInterrupt
@@ -303,8 +303,8 @@ def test_ctrl_c_writes_nothing_and_says_so(weights, tmp_path, capsys, monkeypatc
     with pytest.raises(SystemExit) as caught:
         run("sample", weights, "--out", tmp_path)
     assert caught.value.code == 130
-    assert "nothing was written" in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []
+    assert "Stopped; 0 of 1 batches are kept" in capsys.readouterr().err
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_two_processes_write_what_one_writes(weights, tmp_path):

@@ -24,7 +24,8 @@ PATTERNS = (
 PAGES = [path for pattern in PATTERNS for path in sorted(ROOT.glob(pattern))]
 COMMAND = re.compile(rf"(?:python -m |`|^)sbgm ((?:{'|'.join(cli.COMMANDS)})\b[^`\n]*)", re.MULTILINE)
 # commands and options in a sentence
-MENTIONS = {"train", "download NAME", "sample --seed", "evaluate", "evaluate --claim", "ledger"}
+MENTIONS = {"train", "train FOLDER", "download NAME", "sample --seed", "sample --network", "evaluate"}
+MENTIONS |= {"evaluate --claim", "ledger"}
 MEASURED_ANEW = ("I6", "I11")  # with options of their own now; the records are of the measurements before
 
 
@@ -66,7 +67,10 @@ def test_there_are_commands_to_try():
 
 
 @pytest.mark.parametrize("words", commands())
-def test_a_printed_command_parses(words):
+def test_a_printed_command_parses(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("photographs", "FOLDER", "portrait.jpg", "mask.png"):  # a user's own
+        (tmp_path / name).mkdir()
     assert callable(parsed(words).run)
 
 

@@ -93,15 +93,15 @@ def test_too_few_samples_for_a_covariance_leave_the_kernel_distance():
 
 def test_colour_images_without_inception_have_their_nearest_images_alone():
     patches = load_images("photo_patches", "test")[:20]
-    (measure,) = judge(patches, "photo_patches")
+    control, measure = judge(patches, "photo_patches")
     exact = nearest_neighbours(patches, load_images("photo_patches")).distances.median()
-    assert measure.value == pytest.approx(float(exact), rel=1e-3)
+    assert measure.value == control.value == pytest.approx(float(exact), rel=1e-3)  # both are the test split's
     with pytest.raises(ValueError, match="photo patches needs Inception's features"):
         feature_space("photo_patches")
 
 
 def test_samples_of_another_shape_are_refused_before_any_measure():
-    with pytest.raises(ValueError, match=r"samples must be like the images of digits, \(N, 1, 8, 8\), got shape"):
+    with pytest.raises(ValueError, match=r"samples must be like the images of 8×8 digits, \(N, 1, 8, 8\), got shape"):
         judge(torch.zeros(5, 1, 28, 28), "digits")
 
 
@@ -313,7 +313,7 @@ def test_some_images_are_the_same_ones_each_time_and_not_the_first():
     assert not torch.equal(ten, images[:10])
     assert torch.equal(some_images("digits", "test", 360).sum(dim=0), images.sum(dim=0))  # each once
     assert torch.equal(some_images("digits", "test"), images)
-    with pytest.raises(ValueError, match="n must be at most the 360 test images of digits, got 361"):
+    with pytest.raises(ValueError, match="n must be at most the 360 test images of 8×8 digits, got 361"):
         some_images("digits", "test", 361)
 
 

@@ -558,7 +558,7 @@ def test_the_gpu_computes_if_there_is_one_unless_told_otherwise(cuda, mps, proce
     monkeypatch.setenv("WORLD_SIZE", processes)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
-    monkeypatch.setattr(accelerate, "Accelerator", lambda cpu: cpu)
+    monkeypatch.setattr(accelerate, "Accelerator", lambda cpu, **_: cpu)
     assert find_device(name) == expected
     assert make_accelerator(name) is (expected == "cpu")
 
