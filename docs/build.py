@@ -34,6 +34,7 @@ COPIED = (
     "data/results/ladder.png",
     "data/results/overview.png",
     "data/results/overview_images.png",
+    "data/results/own_images.png",
 )
 
 

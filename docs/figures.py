@@ -22,6 +22,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "notebooks" / "lab"))
+
 from chapters import ROOT, Notebook
 from IPython import get_ipython
 from matplotlib.figure import Figure

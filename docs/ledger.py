@@ -52,11 +52,7 @@ def measured(record: Settled) -> list[str]:
     for m in record.measurements:
         held = "" if m.kind == "reported" else f"{interval(m.low, m.high)}{' (set afterwards)' * (m.kind == 'guard')}"
         lines.append(f"| {escaped(m.label)} | {escaped(m.number)} | {escaped(held)} |")
-    lines += [
-        f"\n{escaped(words)}"
-        for words in (record.note, record.data and f"Data: {record.data}")
-        if words
-    ]
+    lines += [f"\n{escaped(words)}" for words in (record.note, record.data and f"Data: {record.data}") if words]
     if record.facts:
         facts = [f"- {escaped(name)}: {escaped(str(fact))}" for name, fact in record.facts.items()]
         lines += ["", "<details><summary>How it was recorded</summary>", "", *facts, "", "</details>"]

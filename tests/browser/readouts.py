@@ -60,7 +60,7 @@ CONTROLS: dict[str, dict[str, Control]] = {
         "levels": Control(int, 1, 20, 19, (0.2, 0.6)),
         "ε": Control(power_of_ten, *STEP_SIZE_EXPONENTS, (0.3, 0.6)),
     },
-    "08": {"step": Control(int, 1, 120, 119, (0.15, 0.7))},
+    "08": {"step": Control(int, 1, 29, 28, (0.15, 0.7))},
 }
 
 # Words of the text for readers who cannot see the figure.
@@ -130,10 +130,10 @@ def annealing(chapter: Chapter, values: Mapping[str, float]) -> Readout:
 
 
 def inpainting(chapter: Chapter, values: Mapping[str, float]) -> Readout:
-    """Chapter 08: 12 steps a level on a ladder from 1 to 0.01; the distances from the states that the kernel holds."""
-    level, step = divmod(values["step"] - 1, 12)
-    sigma = 10 ** (-2 * level / 9)
-    wanted = f"[states[{values['step'] - 1}].x, image, box.expand_as(image)]"
+    """Chapter 08: a step a level on a ladder from 5 to 0.02; the distances from the states that the kernel holds."""
+    step = values["step"]
+    sigma = 5 * 250 ** (-step / 29)
+    wanted = f"[runs['right half'][{step - 1}].x, image, half.expand_as(image)]"
     printed = chapter.run_in_kernel(f"import json; print(json.dumps([t.tolist() for t in {wanted}]))")
     x, image, known = map(np.array, json.loads(printed))
     off = np.sqrt(np.mean((x - image)[:, known] ** 2))
@@ -143,7 +143,7 @@ def inpainting(chapter: Chapter, values: Mapping[str, float]) -> Readout:
         f"level {NUMBER} of {NUMBER}, σ = {NUMBER}, step {NUMBER}: "
         f"known pixels off by {NUMBER}, fills apart by {NUMBER} in the unknown"
     )
-    return Readout(pattern, [level + 1, 10, *(pytest.approx(v, rel=0.06) for v in (sigma, step + 1, off, apart))])
+    return Readout(pattern, [step + 1, 30, *(pytest.approx(v, rel=0.06) for v in (sigma, 1, off, apart))])
 
 
 READOUTS: dict[str, Callable[[Chapter, Mapping[str, float]], Readout]] = {

@@ -178,7 +178,8 @@ def test_pages_follow_each_other_in_the_order_of_reading(html, pages):
     chapters = [html_of(path) for path in CHAPTERS if path.parent.name == "notebooks"]
     labs = [html_of(path) for path in CHAPTERS if path.parent.name == "lab"]
     scratch = ["notebooks/99_scratch.html"], ["notebooks/lab/99_below.html"]
-    begin = ["index.html", "chapters.html", "playground.html", "using.html", *chapters, *scratch[0]]
+    begin = [f"{page}.html" for page in ("index", "chapters", "playground", "using", "own_images", "term_project")]
+    begin += [*chapters, *scratch[0]]
     assert order[: len(begin)] == begin
     evidence, ledger = ["ledger.html", *labs, *scratch[1]], order.index("ledger.html")
     assert order[ledger : ledger + len(evidence)] == evidence
