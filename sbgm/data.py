@@ -51,7 +51,7 @@ class DataNotFoundError(FileNotFoundError):
 
 
 class Notice(UserWarning):
-    """What a user should know while work goes on: pictures that are left out, a file that is run."""
+    """A warning to the user, such as that pictures are left out or that a file is run; the work goes on."""
 
 
 # --- folders ---------------------------------------------------------------------------------------------------------

@@ -254,7 +254,10 @@ class OwnNetwork(ScoreNetwork):
         given = dict(given or {})
         super().__init__(sigmas, source=source, sha256=sha256, n_classes=n_classes, given=given)
         self.n_classes = n_classes
-        self.module = _own_module(source, sha256, given | {"sigmas": self.sigmas}) if module is None else module
+        if module is None:
+            with torch.device("cpu"):  # its code may look at values, which `meta` has none of
+                module = _own_module(source, sha256, given | {"sigmas": torch.tensor(self.ladder)})
+        self.module = module
 
     def forward(self, x: Tensor, sigma: float | Tensor, label: int | Tensor | None = None) -> Tensor:
         """(B, C, H, W), σ > 0 a float or (B,), a label where it has classes -> scores of x's shape."""
@@ -344,7 +347,10 @@ def load_network(
     """
 
     def build(facts: dict[str, Any]) -> ScoreNetwork:
-        return _network_from(facts, network, weights_file(path))
+        nonlocal network
+        built = _network_from(facts, network, weights_file(path))
+        network = built.module if isinstance(built, OwnNetwork) else network  # a file is run once, not for `meta` too
+        return built
 
     return load_built(path, build)
 

@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _told(message: Warning | str, category: type[Warning], *where: Any) -> str:
-    """What a warning says on the command line: a notice of ours is one line."""
+    """Return the text of a warning for the command line: one line for a `Notice`, Python's own for others."""
     notice = category.__name__ == "Notice"  # without loading what defines it
     return f"sbgm: {message}\n" if notice else FORMAT(message, category, *where)
 

@@ -67,4 +67,6 @@ def run(options: argparse.Namespace) -> int:
     n, of_each = len(images) * options.fills, images.repeat_interleave(options.fills, dim=0)
     sampling = functools.partial(generate, fill, n, drawing.network.image_shape, given=of_each)
     facts = {name: getattr(options, name) for name in ("data", "split", "mask")}
-    return drawing.draw(f"{options.fills} fills of {len(images)} images", n, sampler, sampling, lay_out, facts)
+    return drawing.draw(
+        f"{options.fills} fills of {len(images)} images", n, sampler, sampling, lay_out, facts, images, mask
+    )

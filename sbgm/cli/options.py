@@ -22,7 +22,7 @@ from torchvision.transforms.functional import to_pil_image
 
 from sbgm.checked import Score
 from sbgm.data import SETS, DataSet, require_checkout
-from sbgm.files import file_hash, save_tensors
+from sbgm.files import content_hash, file_hash, save_tensors
 from sbgm.generation import NamedSampler, OnState
 from sbgm.noise import geometric_sigmas, power_sigmas
 from sbgm.pictures import own_images
@@ -35,6 +35,9 @@ from sbgm.weights import load_network, weights_file
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
+
+NO_MATTER = ("run", "parser", "out", "overwrite", "pngs", "threads")  # options that change no number of what is drawn
 
 
 def lab_script(name: str, purpose: str) -> ModuleType:
@@ -207,6 +210,7 @@ class Drawing:
         sampling: Callable[..., Tensor],
         lay_out: Callable[[Tensor], tuple[dict[str, Tensor], Tensor, int]],
         facts: dict[str, object],
+        *inputs: Tensor,
     ) -> int:
         """Draw n images under a progress bar, write them as they are and as a sheet, and say what it took.
 
@@ -217,6 +221,7 @@ class Drawing:
             sampling: `generate`, given all arguments but seed, batch size, accelerator and `on_state`.
             lay_out: from the images to the tensors to write, the sheet's pictures and its columns.
             facts: to write; how the images were drawn is added to them.
+            inputs: what is drawn from, such as images to be filled in.
         """
         options, begin = self.options, time.perf_counter()
         shared = {"seed": options.seed, "batch_size": options.batch_size, "accelerator": self.accelerator}
@@ -224,7 +229,9 @@ class Drawing:
         facts |= {name: getattr(options, name) for name in ("network", "denoise", "seed", "batch_size")}
         facts |= {"precision": self.precision, "threads": torch.get_num_threads()}
         facts |= {name: getattr(sampler, name) for name in ("step_size", "n_steps", "evaluations", "sigmas")}
-        depends_on = [facts | {"threads": 0}, n, file_hash(weights_file(options.network))]
+        told = {name: str(value) for name, value in vars(options).items() if name not in NO_MATTER}
+        hashes = file_hash(weights_file(options.network)), content_hash(*inputs)
+        depends_on = [told, self.precision, self.network.arguments, *hashes]
         name = hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:16]
         folder = options.out / ".batches" / name
         with _progress(self.accelerator, n, options.batch_size, sampler.n_states, folder) as on_state:

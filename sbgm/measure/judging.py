@@ -211,7 +211,8 @@ def _judge(samples, name, split, n_reference, inception, training):
         yield from (f"class {digit}: {share}" for digit, share in enumerate(class_shares(logits)))
         yield f"classes against the training split's: {_or_why_not(class_test, logits, load_labels(name))}"
     against = f"{data_set(name).title} training images"
-    for prefix, images in (("control, test split: ", load_images(name, "test")[: len(samples)]), ("", samples)):
+    unseen = some_images(name, "test", min(len(samples), len(load_images(name, "test"))))
+    for prefix, images in (("control, test split: ", unseen), ("", samples)):
         median = float(nearest_neighbours(shown(images), training).distances.median())
         sizes = len(images), len(training)
         yield Measured(f"{prefix}median distance to the nearest", median, None, *sizes, against, "pixels")

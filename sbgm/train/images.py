@@ -25,7 +25,7 @@ from sbgm.refinenet import RefineNet
 from sbgm.train.progress import save_images, write_page
 from sbgm.train.runs import PartLoss, Run, TrainingSettings, make_accelerator, train
 from sbgm.training import Step
-from sbgm.weights import OwnNetwork, load_weights, own_source, weights_file
+from sbgm.weights import OwnNetwork, load_weights, own_source
 
 __all__ = [
     "DATA",
@@ -159,7 +159,7 @@ class NCSN(GeometricLadder):
             with drawn_from(generator):
                 network = OwnNetwork(sigmas, **own_source(self.architecture), n_classes=n_classes, given=given)
         if self.initial is not None:
-            load_weights(network, weights_file(self.initial))
+            load_weights(network, self.initial)
         network.image_shape, network.data_range = tuple(image_shape), (0.0, 1.0)
         return network
 
@@ -217,8 +217,7 @@ def train_ncsn(
     if settings.architecture and ":" in settings.architecture:
         started["architecture_sha256"] = own_source(settings.architecture)["sha256"]
     if resume and accelerator.is_main_process:
-        fields = (*dataclasses.fields(NCSN), *dataclasses.fields(TrainingSettings))
-        run.resume(started, but="n_steps", before={field.name: field.default for field in fields})
+        run.resume(started, but="n_steps")
     if len(images) < settings.training.batch_size:
         raise ValueError(f"batch_size must be at most the {len(images)} images, got {settings.training.batch_size}")
     known, held_out = _floats(images[:N_KNOWN]), _floats(held_out[: settings.n_held_out]).to(device)

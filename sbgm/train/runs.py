@@ -281,20 +281,19 @@ class Run:
         with _told_if_damaged(path, "replace it by that of a run started with the same settings elsewhere"):
             return json.loads(path.read_bytes())
 
-    def resume(self, settings: dict[str, Any], *, but: str, before: Mapping[str, Any] | None = None) -> None:
+    def resume(self, settings: dict[str, Any], *, but: str) -> None:
         """Hold the folder of a run that was started with these settings.
 
         Args:
             settings: as for `create`; those under "training" count as their own.
             but: the one that may differ, the number of steps. The number of threads may differ, too.
-            before: what holds for settings that a run of an earlier version doesn't name.
 
         Raises:
             FileNotFoundError: there is no run in this folder.
             ValueError: some differ, which the message names, or `settings.json` is damaged.
             BlockingIOError: as `hold`.
         """
-        a, b = ({**(before or {}), **s, **s.get("training", {})} for s in (self.settings, settings))
+        a, b = ({**s, **s.get("training", {})} for s in (self.settings, settings))
         if differ := [name for name in b if a.get(name) != b[name] and name not in (but, "threads", "training")]:
             says = ", ".join(f"{name} = {a.get(name)!r}, not {b[name]!r}" for name in differ)
             raise ValueError(f"settings must be those that the run in {self.folder} was started with: {says}")

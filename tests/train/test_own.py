@@ -22,9 +22,12 @@ FILE = """
 import torch
 from torch import nn
 
+print("net.py runs")
+
 class Net(nn.Module):
-    def __init__(self, image_shape, n_classes, mean):
+    def __init__(self, image_shape, n_classes, mean, sigmas):
         super().__init__()
+        assert float(sigmas[0]) > float(sigmas[-1])  # a look at values
         self.shift = nn.Parameter(torch.full(image_shape, mean))
         self.classes = nn.Embedding(n_classes + 1, 1) if n_classes else None
 
@@ -183,8 +186,10 @@ def test_a_file_is_run_again_only_if_it_is_given_or_unchanged_and_not_in_the_run
     sbgm_does("train", "photos", "--network", "net.py:Net", "--out", "run", *SMALL)
     sha256 = hashlib.sha256((here / "net.py").read_bytes()).hexdigest()
     assert Run("run").settings["architecture_sha256"] == sha256
+    capsys.readouterr()
     with pytest.warns(Notice, match=r"net\.py is run, because the class Net of the network is in it"):
         network = load_network("run")
+    assert capsys.readouterr().out == "net.py runs\n"  # once
     assert network.facts["architecture"]["arguments"]["sha256"] == sha256
     fast = ["-n", 1, "--n-steps", 1, "--device", "cpu", "--threads", 1]
     (here / "net.py").write_text("raise SystemExit('this was run')\n" + FILE)
@@ -250,18 +255,43 @@ def test_the_log_goes_to_a_tracker_of_accelerates(tmp_path):
     assert not (tmp_path / "b").exists()
 
 
-def test_an_interrupted_sample_goes_on_and_ends_as_one_that_was_not(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def calls(monkeypatch):
+    """A 1 for each batch that `sample` or `inpaint` has begun; the third is interrupted."""
+    begun = []
+
+    def interrupted(sampling):
+        def states(*arguments, **options):
+            begun.append(1)
+            if len(begun) == 3:
+                raise KeyboardInterrupt
+            return sampling(*arguments, **options)
+
+        return states
+
+    monkeypatch.setattr(NamedSampler, "states", interrupted(NamedSampler.states))
+    monkeypatch.setattr("sbgm.cli.inpaint.inpaint", interrupted(sbgm.inpaint))
+    return begun
+
+
+def test_fills_of_other_images_or_behind_another_mask_are_not_those_that_were_interrupted(tmp_path, calls):
+    words = ["inpaint", "digits_mlp", "digits", "--batch-size", "2", "--n-steps", "1", "--device", "cpu", "--mask"]
+    Image.new("L", (8, 8), 0).save(mask := tmp_path / "mask.png")
+    with pytest.raises(SystemExit, match="130"):
+        cli.main([*map(str, words), str(mask), "--images", "2", "--fills", "3", "--out", str(tmp_path / "stopped")])
+    Image.new("L", (8, 8), 255).save(mask)  # all is known
+    calls[:] = [1] * 3
+    sbgm_does(*words, mask, "--images", 3, "--fills", 2, "--out", tmp_path / "stopped")
+    assert len(calls) == 6  # no batch is taken over
+    fills, _ = sbgm.files.load_tensors(tmp_path / "stopped" / "fills.safetensors")
+    assert (fills["fills"] - fills["images"][:, None]).abs().max() < 0.1  # σ_L is .01
+
+
+def test_an_interrupted_sample_goes_on_and_ends_as_one_that_was_not(tmp_path, calls, capsys):
     words = ["sample", "digits_mlp", "-n", "5", "--batch-size", "2", "--n-steps", "1", "--device", "cpu", "--out"]
+    calls[:] = [1] * 3
     sbgm_does(*words, tmp_path / "whole")
-    states, calls = NamedSampler.states, []
-
-    def interrupted(sampler, *arguments):
-        calls.append(1)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return states(sampler, *arguments)
-
-    monkeypatch.setattr(NamedSampler, "states", interrupted)
+    calls.clear()
     with pytest.raises(SystemExit, match="130"):
         cli.main([*words, str(tmp_path / "stopped")])
     assert "2 of 3 batches are kept, and the same command goes on" in capsys.readouterr().err
