@@ -95,8 +95,7 @@ each was made.
 
 A bound counts as met only where the whole interval, ± two standard errors, lies within it. Bounds were written down
 before the number that they decide about. What a bound tests, the paper's statement or our way to measure, was declared
-for all of them on {DECLARED}: *declared after* means after the measurement, *declared before* that bound and test
-came first.
+for all of them on {DECLARED}: after the measurement for those that had been measured, before it for the others.
 """
 CLOSING = "## What the paper says, and what you saw"
 """The first line of the Markdown cell at a chapter's end whose rest `sbgm ledger --write` writes."""
@@ -715,8 +714,8 @@ def notes(record: Settled) -> list[str]:
     said = {
         "A pilot gave": claim.pilot,
         "Changed on": claim.changed,
-        "Declared after": DECLARED if labels - new else "",
-        "Declared before": DECLARED if new else "",
+        "Declared after it was measured, on": DECLARED if labels - new else "",
+        "Declared before it was measured, on": DECLARED if new else "",
         "Known when they were set:": claim.known if new else "",
     }
     return [f"{name} {words}." for name, words in said.items() if words]
