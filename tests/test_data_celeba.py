@@ -155,7 +155,7 @@ def test_what_was_prepared_is_kept_and_read_without_the_photographs(home):
     assert torch.equal(data.load_images("celeba"), first)
     with pytest.raises(data.DataNotFoundError, match="not prepared yet: `sbgm download celeba` does that once"):
         data.load_images("celeba", "test")
-    with pytest.raises(data.DataNotFoundError, match="2 of 2 photographs are missing"):
+    with pytest.raises(data.DataNotFoundError, match=r"incomplete or damaged: 000002.jpg can't be used"):
         download("celeba")
 
 
@@ -246,29 +246,14 @@ def test_preparing_that_is_interrupted_leaves_nothing(home, monkeypatch):
 
 
 @pytest.mark.parametrize("file", WHOLE)
-@pytest.mark.parametrize(
-    ("content", "reason"), [(PAGE, "it is a web page.*quota"), (b"half", "its 4 bytes have a wrong")]
-)
-def test_a_quota_page_saved_under_a_files_name_is_recognised_and_left(home, file, content, reason):
+def test_a_quota_page_saved_under_a_files_name_is_recognised_and_left(home, file):
     base = put(home, unpacked=False)
-    (base / file).write_bytes(content)
+    (base / file).write_bytes(PAGE)
     before = everything_in(home)
     assert data.is_available("celeba")  # so that nothing falls back in silence
-    with pytest.raises(data.DataNotFoundError, match=f"{file} is not CelebA's: {reason}.*Move it away") as raised:
+    with pytest.raises(data.DataNotFoundError, match=f"{file} is not CelebA's.*Move it away.*try again tomorrow"):
         download("celeba")
-    assert "try again tomorrow" in str(raised.value)
     assert everything_in(home) == before
-
-
-def test_a_folder_that_lacks_photographs_is_named(home):
-    base = put(home, unpacked=True)
-    for name in ("000004.jpg", "000005.jpg"):
-        (base / "img_align_celeba" / name).unlink()
-    with pytest.raises(
-        data.DataNotFoundError, match=r"incomplete: 2 of 3 photographs are missing, the first is 000004.jpg"
-    ):
-        prepare_celeba("train")
-    assert not (home / "cache").exists()
 
 
 @pytest.mark.parametrize(
@@ -278,7 +263,7 @@ def test_a_folder_that_lacks_photographs_is_named(home):
 def test_a_photograph_that_cannot_be_used_is_named(home, content, reason):
     base = put(home, unpacked=True)
     (base / "img_align_celeba" / "000004.jpg").write_bytes(content)
-    with pytest.raises(data.DataNotFoundError, match=f"is damaged: 000004.jpg can't be used .*{reason}"):
+    with pytest.raises(data.DataNotFoundError, match=f"is incomplete or damaged: 000004.jpg can't be used .*{reason}"):
         prepare_celeba("train")
     assert not (home / "cache").exists()
 
@@ -328,32 +313,16 @@ def page(name, file):
     file.write(PAGE)
 
 
-def half(name, file):
-    file.write(WHOLE[name][: len(WHOLE[name]) // 2])
-
-
-def nothing(name, file):
-    pass
-
-
 def quota(name, file):
     file.write(b"half")
     raise OSError("429 Client Error: Too many\n\nRequests.")
 
 
-@pytest.mark.parametrize(
-    ("answer", "reason"),
-    [
-        (page, "it is a web page, not the data: a quota notice"),
-        (half, "bytes have a wrong checksum: a broken transfer"),
-        (nothing, "its 0 bytes have a wrong checksum"),
-        (quota, "429 Client Error: Too many Requests"),
-    ],
-)
+@pytest.mark.parametrize(("answer", "reason"), [(page, "has a wrong checksum"), (quota, "429 Client Error: Too many")])
 @pytest.mark.parametrize("failing", WHOLE)
 def test_what_google_drive_sends_instead_is_explained_and_not_kept(home, monkeypatch, answer, reason, failing):
     use_drive(monkeypatch, lambda name, file: (answer if name == failing else whole)(name, file))
-    with pytest.raises(ConnectionError, match=f"CelebA could not be downloaded .*drive.*id of {failing}: .*{reason}"):
+    with pytest.raises(ConnectionError, match=f"CelebA could not be downloaded .*{reason}.* try again tomorrow"):
         download("celeba")
     kept = {"celeba/list_eval_partition.txt": WHOLE["list_eval_partition.txt"]}
     assert everything_in(home) == (kept if failing.endswith("zip") else {})

@@ -1,45 +1,38 @@
 """Fetching data sets so that nothing half made is ever in its place, and a failure says what to do instead.
 
-Files are fetched and unpacked in a temporary folder beside the place, checked there, and moved in one step. What is
-already there is never overwritten. `files.fetch` leaves a server that is silent or too slow, or sends more than
-`LARGEST` allows; an archive is unpacked only once its checksum is right, so that how much comes out of it is known.
+torchvision fetches and unpacks in a hidden folder beside the place, from which the data are moved in one step. What is
+already there is never overwritten. CelebA, which torchvision can't fetch without another package, comes from Google
+Drive by `files.fetch`, and is prepared here.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import tarfile
+import shutil
+import socket
 import tempfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
-import torchvision.datasets
 from PIL import Image
 from safetensors.torch import save
-from torchvision.datasets import utils
+from torchvision import datasets
+from torchvision.datasets.utils import check_integrity
 from torchvision.transforms.functional import center_crop, resize
 from tqdm import tqdm
 
 from sbgm import files
 from sbgm.checked import checked
-from sbgm.data import (
-    IDX_FILES,
-    SETS,
-    SPLITS,
-    DataNotFoundError,
-    Name,
-    celeba_cache,
-    cifar10,
-    data_folder,
-    idx_content,
-)
+from sbgm.data import SETS, SPLITS, DataNotFoundError, Name, celeba_cache, data_folder, is_available
 from sbgm.files import DiskFullError, disk_is_full, fetch, written_whole
 
 __all__ = ["download"]
+
+SOURCES = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST, "cifar10": datasets.CIFAR10}
 
 
 @checked
@@ -54,44 +47,19 @@ def download(name: Name) -> None:
         DiskFullError: there is no room for it.
         DataNotFoundError: what is there is incomplete or damaged; it is left as it is.
     """
-    match name:
-        case "mnist" | "fashion_mnist":
-            _download_idx(name)
-        case "cifar10":
-            _download_cifar10()
-        case "celeba":
-            _download_celeba()
-
-
-def _download_idx(name: str) -> None:
-    """Fetch four idx files from torchvision's mirrors, unpack them, and put their folder into its place."""
-    folder = data_folder() / SETS[name].home
-    if folder.exists():
-        for file in IDX_FILES:
-            idx_content(name, file)
-        return
-    source = getattr(torchvision.datasets, folder.parent.name)
-    with fetching(name) as bench:
-        (bench / "raw").mkdir()
-        for file, md5 in source.resources:
-            fetch_first(name, [mirror + file for mirror in source.mirrors], bench / file, md5)
-            utils.extract_archive(str(bench / file), str(bench / "raw"))
-        move_into_place(bench / "raw", folder)
-
-
-def _download_cifar10() -> None:
-    """Fetch the archive, which is kept, and unpack it; an archive put there by hand is unpacked without a network."""
-    source, folder = torchvision.datasets.CIFAR10, data_folder()
-    if (folder / source.base_folder).exists():
-        cifar10("train")
-        return
-    archive = folder / source.filename
-    with fetching("cifar10") as bench:
-        obtain("cifar10", source.url, archive, source.tgz_md5, bench)
-        with tarfile.open(archive) as tar:  # the filter lets no member leave the folder; Python 3.11.3 has none yet
-            tar.extraction_filter = getattr(tarfile, "data_filter", lambda member, path: member)
-            tar.extractall(bench)
-        move_into_place(bench / source.base_folder, folder / source.base_folder)
+    if name == "celeba":
+        _download_celeba()
+    elif is_available(name):
+        for split in SPLITS:
+            for read in filter(None, (SETS[name].images, SETS[name].labels)):
+                read(split)
+    else:
+        with fetching(name) as bench:
+            by_hand = data_folder() / datasets.CIFAR10.filename
+            if name == "cifar10" and by_hand.is_file():
+                shutil.copy(by_hand, bench)
+            SOURCES[name](bench, download=True)
+            move_into_place(bench / SETS[name].home, data_folder() / SETS[name].home)
 
 
 # --- CelebA: 202,599 aligned photographs, for non-commercial research, not to be redistributed -----------------------
@@ -100,6 +68,7 @@ CROP, SIZE = 140, 32
 PHOTO_SIZE = (178, 218)  # width, height
 PARTITION, PHOTOS, ARCHIVE = "list_eval_partition.txt", "img_align_celeba", "img_align_celeba.zip"
 GOOGLE_DRIVE = "https://drive.usercontent.google.com/download?confirm=t&id="
+LARGEST = 1_443_490_838  # bytes of the archive
 PARTS = {"train": "0", "test": "2"}  # as the partition's file counts; 1 is for validation, which the paper leaves out
 
 
@@ -110,12 +79,18 @@ def _download_celeba() -> None:
     """
     unprepared, folder = [split for split in SPLITS if not celeba_cache(split).exists()], _celeba_folder()
     wanted = (PARTITION,) if (folder / PHOTOS).is_dir() else (PARTITION, ARCHIVE)
-    if not unprepared:
-        return
-    with fetching("celeba") as bench:
-        for file_id, md5, file in torchvision.datasets.CelebA.file_list:
-            if file in wanted:
-                obtain("celeba", GOOGLE_DRIVE + file_id, folder / file, md5, bench)
+    for file_id, md5, file in datasets.CelebA.file_list if unprepared else ():
+        if file in wanted and not (folder / file).exists():
+            with fetching("celeba") as bench:
+                fetch(GOOGLE_DRIVE + file_id, bench / file, LARGEST)
+                if not check_integrity(str(bench / file), md5):
+                    raise OSError(f"what came as {file} has a wrong checksum, as a web page in its place has")
+                move_into_place(bench / file, folder / file)
+        elif file in wanted and not check_integrity(str(folder / file), md5):
+            raise DataNotFoundError(
+                f"{folder / file} is not CelebA's, since its checksum is wrong. Move it away, then run "
+                f"`sbgm download celeba` again. {_instead('celeba')}"
+            )
     for split in unprepared:
         prepare_celeba(split)
 
@@ -127,9 +102,10 @@ def prepare_celeba(split: str) -> None:
         DataNotFoundError: a photograph is missing or damaged.
         DiskFullError: there is no room.
     """
-    rows = (line.split() for line in (_celeba_folder() / PARTITION).read_text(encoding="ascii").splitlines())
+    folder = _celeba_folder()
+    rows = (line.split() for line in (folder / PARTITION).read_text(encoding="ascii").splitlines())
     names = [name for name, part in rows if part == PARTS[split]]
-    photos = _celeba_photos(names)
+    photos = folder / PHOTOS if (folder / PHOTOS).is_dir() else zipfile.Path(folder / ARCHIVE, PHOTOS + "/")
     pixels = np.empty((len(names), SIZE, SIZE, 3), np.uint8)
     for i, name in enumerate(tqdm(names, desc=f"preparing CelebA ({split}), once", unit=" images")):
         try:
@@ -137,7 +113,7 @@ def prepare_celeba(split: str) -> None:
                 pixels[i] = crop_and_resize(photo)
         except (OSError, ValueError, zipfile.BadZipFile) as error:
             raise DataNotFoundError(
-                f"CelebA in {_celeba_folder()} is damaged: {name} can't be used ({error}). Move {photos} away, "
+                f"CelebA in {folder} is incomplete or damaged: {name} can't be used ({error}). Move {photos} away, "
                 "then unpack or fetch it afresh."
             ) from error
     prepared = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
@@ -174,31 +150,8 @@ def _celeba_folder() -> Path:
     return data_folder() / SETS["celeba"].home
 
 
-def _celeba_photos(names: list[str]) -> Path | zipfile.Path:
-    """The folder of photographs, or the archive's folder where it was not unpacked; all of `names` are in it."""
-    folder = _celeba_folder() / PHOTOS
-    if not folder.is_dir():
-        return zipfile.Path(folder.with_name(ARCHIVE), PHOTOS + "/")
-    missing = sorted(set(names) - {path.name for path in folder.iterdir()})
-    if missing:
-        raise DataNotFoundError(
-            f"CelebA in {folder} is incomplete: {len(missing):,} of {len(names):,} photographs are missing, the first "
-            f"is {missing[0]}. Move that folder away and unpack {ARCHIVE} again, or leave the archive packed in "
-            f"{folder.parent}: it is read as it is."
-        )
-    return folder
-
-
 # --- fetching --------------------------------------------------------------------------------------------------------
 
-LARGEST = {"mnist": 9_912_422, "fashion_mnist": 26_421_880, "cifar10": 170_498_071, "celeba": 1_443_490_838}
-"""The bytes of a set's largest file; a server may send no more."""
-DISK = {
-    "mnist": "70 MB",
-    "fashion_mnist": "70 MB",
-    "cifar10": "350 MB",
-    "celeba": "1.4 GB, and 0.6 GB once prepared,",
-}
 COPY = "from another machine into {folder} (or set SBGM_DATA to the folder that holds it)."
 IDX_INSTEAD = (
     'Without a network, work with load_images("mnist_small"), which ships, or copy the folder {home} with its four idx '
@@ -221,64 +174,28 @@ INSTEAD = {  # of a download
 def fetching(name: str) -> Iterator[Path]:
     """Give a temporary folder inside `data_folder()`, and remove it whatever happens.
 
+    A server that says nothing for `files.TIMEOUT` seconds is left.
+
     Raises:
-        DiskFullError: the message says how much is needed.
+        DiskFullError: there is no room.
         ConnectionError: the body failed in another way; the message says why, and what to do instead.
     """
-    title, folder = SETS[name].title, data_folder()
+    title, folder, before = SETS[name].title, data_folder(), socket.getdefaulttimeout()
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        socket.setdefaulttimeout(files.TIMEOUT)  # torchvision sets none
         with tempfile.TemporaryDirectory(dir=folder, prefix=".fetching-") as bench:
             yield Path(bench)
-    except DataNotFoundError:
-        raise
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # the second is torchvision's own
         if disk_is_full(error):
             raise DiskFullError(
-                f"The disk is full: {title} takes {DISK[name]} in {folder}. Free some space there, or set SBGM_DATA to "
-                "a folder on another disk. Nothing half made was left behind."
+                f"The disk is full: {title}, {SETS[name].size} packed, does not fit into {folder}. Free some space "
+                "there, or set SBGM_DATA to a folder on another disk. Nothing half made was left behind."
             ) from error
-        raise ConnectionError(
-            f"{title} could not be downloaded into {folder} ({_words(error)}). {_instead(name)}"
-        ) from error
-
-
-def obtain(name: str, url: str, place: Path, md5: str, bench: Path) -> None:
-    """Fetch a file that is kept, on the bench, and move it into its place; one that is there already must be whole.
-
-    Raises:
-        DataNotFoundError: the one that is there is not whole; it is left as it is.
-    """
-    if not place.exists():
-        fetch_first(name, [url], bench / place.name, md5)
-        move_into_place(bench / place.name, place)
-    elif not utils.check_integrity(str(place), md5):
-        raise DataNotFoundError(
-            f"{place} is not {SETS[name].title}'s: {what_is_wrong(place)}. Move it away, then run "
-            f"`sbgm download {name}` again. {_instead(name)}"
-        )
-
-
-def fetch_first(name: str, urls: Sequence[str], path: Path, md5: str) -> None:
-    """Write a data set's file to `path`, from the first of several addresses that sends it whole.
-
-    Raises:
-        ConnectionError: none did; the message gives each one's reason.
-    """
-    reasons = []
-    for url in urls:
-        try:
-            fetch(url, path, LARGEST[name])
-        except (OSError, ValueError) as error:  # those of requests are the first; the second: a nonsensical header
-            if disk_is_full(error):
-                raise
-            silent = f", after {files.TIMEOUT:g} seconds without a word" if "timed out" in str(error) else ""
-            reasons.append(f"{url}: {_words(error)}{silent}")
-            continue
-        if utils.check_integrity(str(path), md5):
-            return
-        reasons.append(f"{url}: what came was not the file, {what_is_wrong(path)}")
-    raise ConnectionError("; ".join(reasons))
+        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        raise ConnectionError(f"{title} could not be downloaded into {folder} ({reason}). {_instead(name)}") from error
+    finally:
+        socket.setdefaulttimeout(before)
 
 
 def move_into_place(made: Path, place: Path) -> None:
@@ -288,21 +205,5 @@ def move_into_place(made: Path, place: Path) -> None:
         made.replace(place)
 
 
-def what_is_wrong(path: Path) -> str:
-    """Why a file whose checksum is wrong may be so, in a few words."""
-    with path.open("rb") as file:
-        start = file.read(512).lstrip().lower()
-    if start.startswith((b"<!doctype html", b"<html")):  # sent with good status in place of what one asked for
-        return (
-            "it is a web page, not the data: a quota notice (Google Drive's says that too many users have viewed or "
-            "downloaded the file) or a network's log-in page"
-        )
-    return f"its {path.stat().st_size:,} bytes have a wrong checksum: a broken transfer, or another file"
-
-
 def _instead(name: str) -> str:
     return INSTEAD[name].format(folder=data_folder(), home=SETS[name].home)
-
-
-def _words(error: Exception) -> str:
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
