@@ -15,6 +15,7 @@ calls `unchecked(function)`, since on a GPU each look at a value is a wait; nor 
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 import inspect
@@ -23,10 +24,10 @@ import math
 import os
 import types
 import typing
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from numbers import Integral
 from pathlib import Path
-from typing import Annotated, Any, Literal, ParamSpec, Protocol, TypeVar
+from typing import Annotated, Any, Literal, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -98,10 +99,9 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     signature = inspect.signature(function)
 
     @functools.cache
-    def checks() -> dict[str, Check]:
+    def checks() -> dict[str, Check]:  # at the first call, when all names of the module are known
         hints = typing.get_type_hints(function, include_extras=True)
-        found = {name: _check_of(hint) for name, hint in hints.items() if name in signature.parameters}
-        return {name: check for name, check in found.items() if check is not None}
+        return {name: check for name, hint in hints.items() if (check := _check_of(hint)) and name != "return"}
 
     @functools.wraps(function)
     def call(*arguments: P.args, **options: P.kwargs) -> R:
@@ -109,10 +109,11 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
             given = signature.bind(*arguments, **options)
         except TypeError:
             return inspect.unwrap(function)(*arguments, **options)  # raises it in Python's own words
-        for name in filter(given.arguments.__contains__, checks()):
-            several = signature.parameters[name].kind is inspect.Parameter.VAR_POSITIONAL
-            for value in given.arguments[name] if several else (given.arguments[name],):
-                checks()[name](value, name)
+        for name, check in checks().items():
+            if name in given.arguments:
+                several = signature.parameters[name].kind is inspect.Parameter.VAR_POSITIONAL
+                for value in given.arguments[name] if several else (given.arguments[name],):
+                    check(value, name)
         return function(*arguments, **options)
 
     call.unchecked = function  # pyright: ignore[reportAttributeAccessIssue]
@@ -189,21 +190,20 @@ def require_number(value: Any, name: str) -> float:
     raise TypeError(f"{name} must be a number, got {value!r}")
 
 
-def number_that(*wanted: tuple[str, Callable[[float], bool]]) -> Check:
-    """State in an annotation what a number must be: in words that follow "must", each with the test of it.
+def number_that(words: str, holds: Callable[[Any], bool], read: Callable[[Any, str], Any] = require_number) -> Check:
+    """State in an annotation what a number must be: in words that follow "must", and by a test of it.
 
     Example:
         >>> from sbgm.checked import number_that
-        >>> number_that(("exceed 1", lambda value: value > 1))(0.5, "ratio")
+        >>> number_that("exceed 1", lambda value: value > 1)(0.5, "ratio")
         Traceback (most recent call last):
         ValueError: ratio must exceed 1, got 0.5
     """
 
-    def check(value: float, name: str) -> None:
-        number = require_number(value, name)
-        for words, holds in wanted:
-            if not holds(number):
-                raise ValueError(f"{name} must {words}, got {number}")
+    def check(value: Any, name: str) -> None:
+        number = read(value, name)
+        if not holds(number):
+            raise ValueError(f"{name} must {words}, got {number}")
 
     return check
 
@@ -215,9 +215,9 @@ def at_least(least: float) -> Check:
         >>> from sbgm.checked import at_least
         >>> at_least(1)(0.5, "ratio")
         Traceback (most recent call last):
-        ValueError: ratio must be at least 1, got 0.5
+        ValueError: ratio must be finite and at least 1, got 0.5
     """
-    return number_that(("be finite", math.isfinite), (_bound(least), lambda value: value >= least))
+    return number_that(f"be finite and at least {least:g}", lambda value: least <= value < math.inf)
 
 
 def count_from(least: int) -> Check:
@@ -229,18 +229,13 @@ def count_from(least: int) -> Check:
         Traceback (most recent call last):
         ValueError: n_levels must be at least 2, got 1
     """
-
-    def check(value: int, name: str) -> None:
-        if isinstance(value, bool) or not isinstance(value, Integral):
-            raise TypeError(f"{name} must be a whole number, got {value!r}")
-        if value < least:
-            raise ValueError(f"{name} must {_bound(least)}, got {value}")
-
-    return check
+    return number_that(f"be at least {least}", lambda value: value >= least, _whole)
 
 
-def _bound(least: float) -> str:
-    return "not be negative" if least == 0 else f"be at least {least:g}"
+def _whole(value: Any, name: str) -> Any:
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be a whole number, got {value!r}")
+    return value
 
 
 def _shape(shape: Sequence[int], name: str) -> None:
@@ -251,9 +246,9 @@ def _shape(shape: Sequence[int], name: str) -> None:
 
 
 Number = Annotated[float, require_number]  # may be NaN or infinite
-Positive = Annotated[float, number_that(("be finite and positive", lambda value: 0 < value < math.inf))]
+Positive = Annotated[float, number_that("be finite and positive", lambda value: 0 < value < math.inf)]
 NonNegative = Annotated[float, at_least(0)]
-Fraction = Annotated[float, number_that(("be in (0, 1)", lambda value: 0 < value < 1))]
+Fraction = Annotated[float, number_that("be in (0, 1)", lambda value: 0 < value < 1)]
 Count = Annotated[int, count_from(1)]
 Whole = Annotated[int, count_from(0)]
 Shape = Annotated[Sequence[int], _shape]
@@ -292,14 +287,12 @@ def require_batch(x: Tensor, name: str = "x") -> Tensor:
         Traceback (most recent call last):
         ValueError: x must be a batch of shape (B, *shape), got shape (3,)
     """
-    instance_of(Tensor, "a torch.Tensor of shape (B, *shape)")(x, name)
-    require_floats(x, name)
-    if x.ndim < 2:
+    if require_floats(x, name).ndim < 2:
         raise ValueError(f"{name} must be a batch of shape (B, *shape), got shape {tuple(x.shape)}")
-    return require_finite(x, name, least="one example and one dimension")
+    return require_finite(x, name)
 
 
-def require_finite(values: Tensor, name: str, *, least: str = "one number") -> Tensor:
+def require_finite(values: Tensor, name: str) -> Tensor:
     """Return `values` if it is a tensor of one or more finite real numbers, of any shape; raise otherwise.
 
     Example:
@@ -310,7 +303,7 @@ def require_finite(values: Tensor, name: str, *, least: str = "one number") -> T
     """
     require_real(values, name)
     if values.numel() == 0:
-        raise ValueError(f"{name} must hold at least {least}, got shape {tuple(values.shape)}")
+        raise ValueError(f"{name} must hold at least one number, got shape {tuple(values.shape)}")
     # NaN wins every max; several times faster than torch.isfinite
     if values.is_floating_point() and not math.isfinite(float(values.detach().abs().max())):
         raise ValueError(f"{name} must be finite, but it holds NaN or infinity")
@@ -324,19 +317,22 @@ def require_real(values: Tensor, name: str) -> Tensor:
         >>> from sbgm.checked import require_real
         >>> require_real(torch.zeros(3, device="meta"), "mean")
         Traceback (most recent call last):
-        TypeError: mean must be a torch.Tensor of real numbers, got one on the device meta
+        TypeError: mean must be a torch.Tensor of real numbers, got one of torch.float32, torch.strided, on meta
     """
-    if not isinstance(values, Tensor):
+    if (
+        not isinstance(values, Tensor)
+        or values.is_nested
+        or values.is_meta
+        or values.layout != torch.strided
+        or values.is_complex()
+        or values.is_quantized
+        or (values.is_floating_point() and values.element_size() == 1)  # of 8-bit floats torch knows next to nothing
+    ):
         found = type(values).__name__
-    elif values.is_nested or values.layout != torch.strided:
-        found = "a nested one" if values.is_nested else f"one of layout {values.layout}"
-    elif values.is_complex() or values.is_quantized or (values.is_floating_point() and values.element_size() == 1):
-        found = values.dtype  # of 8-bit floats torch knows next to nothing
-    elif values.is_meta:
-        found = "one on the device meta"
-    else:
-        return values
-    raise TypeError(f"{name} must be a torch.Tensor of real numbers, got {found}")
+        if isinstance(values, Tensor):
+            found = f"one of {values.dtype}, {'nested' if values.is_nested else values.layout}, on {values.device}"
+        raise TypeError(f"{name} must be a torch.Tensor of real numbers, got {found}")
+    return values
 
 
 def widened(x: Tensor) -> Tensor:
@@ -359,6 +355,8 @@ Finite = Annotated[Tensor, require_finite]  # of any shape
 
 # --- noise levels ----------------------------------------------------------------------------------------------------
 
+Levels = Tensor | Sequence[float]  # (L,): `as_list` makes a list of floats of it
+
 
 def require_sigma(sigma: float | Tensor, x: Tensor, *, positive: bool = False, on_gpu: bool = False) -> float | Tensor:
     """Return σ if it is a noise level of the batch x, a float or a (B,) tensor of finite numbers ≥ 0; raise otherwise.
@@ -380,21 +378,17 @@ def require_sigma(sigma: float | Tensor, x: Tensor, *, positive: bool = False, o
         ValueError: sigma must be finite and not negative, got -0.5
     """
     if isinstance(sigma, Tensor) and sigma.ndim > 0:
-        if sigma.device != x.device:
-            raise ValueError(f"sigma must be on the device of x, {x.device}, got {sigma.device}")
         require_real(sigma, "sigma")
-        if sigma.shape != x.shape[:1]:
+        if sigma.shape != x.shape[:1] or sigma.device != x.device:
             raise ValueError(
-                f"sigma must be a float or a tensor of shape ({x.shape[0]},), one noise level an example, "
-                f"got shape {tuple(sigma.shape)}"
+                f"sigma must be a float or a tensor of shape ({x.shape[0]},) on {x.device}, one noise level an "
+                f"example, got shape {tuple(sigma.shape)} on {sigma.device}"
             )
-        look = on_gpu or sigma.device.type == "cpu"
-        low, high = (float(bound) for bound in sigma.detach().aminmax()) if look else (1.0, 1.0)
+        low, high = sigma.detach().aminmax() if on_gpu or sigma.device.type == "cpu" else (1.0, 1.0)
     else:
         low = high = require_number(sigma, "sigma")
-    if not 0 <= low <= high < math.inf or (positive and low == 0):
-        found = sigma if isinstance(sigma, Tensor) else low
-        raise ValueError(f"sigma must be finite and {'positive' if positive else 'not negative'}, got {found}")
+    if not 0 <= float(low) <= float(high) < math.inf or (positive and low == 0):
+        raise ValueError(f"sigma must be finite and {'positive' if positive else 'not negative'}, got {sigma}")
     return against(sigma, x)
 
 
@@ -442,22 +436,10 @@ def _ladder(sigmas: Levels, name: str, *, least: int = 1) -> None:
     if not isinstance(values, Collection) or isinstance(values, str):
         raise TypeError(f"{name} must be a sequence of noise levels (L,), got {sigmas!r}")
     levels = [require_number(s, name) for s in values]
-    if not levels:
-        raise ValueError(f"{name} must hold at least one noise level, got none")
-    if not all(math.isfinite(s) and s > 0 for s in levels):
-        raise ValueError(f"{name} must be finite and positive, got {levels}")
-    if any(a <= b for a, b in itertools.pairwise(levels)):
-        raise ValueError(f"{name} must descend strictly, from σ_1 (largest) to σ_L (smallest), got {levels}")
     if len(levels) < least:
-        raise ValueError(f"{name} must hold at least two noise levels to go from one to the next, got {levels}")
-
-
-class Levels(Protocol):
-    """A tensor (L,) or a sequence of floats, which `as_list` makes a list of floats."""
-
-    def __len__(self) -> int: ...
-    def __iter__(self) -> Iterator[Any]: ...
-    def __getitem__(self, index: int, /) -> Any: ...
+        raise ValueError(f"{name} must hold at least {least} of the noise levels σ_1 … σ_L, got {levels}")
+    if not all(a > b for a, b in itertools.pairwise([math.inf, *levels, 0.0])):
+        raise ValueError(f"{name} must be finite, positive and strictly descending, σ_1 > … > σ_L, got {levels}")
 
 
 Sigma = float | Tensor  # a noise level of a batch, or (B,) of them: `require_sigma(sigma, x)` in the body
@@ -508,17 +490,15 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
 
 def _score(score: Callable, name: str) -> None:
     function_of("x, sigma")(score, name)
-    try:
+    with contextlib.suppress(ValueError):  # of what is not written in Python nothing is known
         parameters = inspect.signature(score.forward if isinstance(score, nn.Module) else score)
-    except (TypeError, ValueError):  # of what is not written in Python nothing is known
-        return
-    try:
-        parameters.bind("x", "sigma")
-    except TypeError:
-        raise TypeError(
-            f"{name} must be a callable {name}(x, sigma): x (B, *shape), sigma a float or a (B,) tensor, returning x's "
-            f"shape; this one takes {parameters}"
-        ) from None
+        try:
+            parameters.bind("x", "sigma")
+        except TypeError:
+            raise TypeError(
+                f"{name} must be a callable {name}(x, sigma): x (B, *shape), sigma a float or a (B,) tensor, returning "
+                f"x's shape; this one takes {parameters}"
+            ) from None
 
 
 Score = Annotated[Callable[[Tensor, float | Tensor], Tensor], _score]

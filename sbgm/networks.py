@@ -403,7 +403,7 @@ class DigitNetwork(ScoreNetwork):
     def __init__(
         self,
         sigmas: Ladder,
-        mean: Annotated[float, number_that(("be finite", math.isfinite))] = 0.5,
+        mean: Annotated[float, number_that("be finite", math.isfinite)] = 0.5,
         variance: Positive = 0.25,
         n_classes: Whole = 10,
         image_shape: Shape = (1, 28, 28),

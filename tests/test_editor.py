@@ -76,8 +76,8 @@ def test_pyright_knows_types_through_checked_and_names_a_wrong_argument(tmp_path
     found = [(entry["severity"], entry["message"]) for entry in json.loads(done.stdout)["generalDiagnostics"]]
     revealed = [message.partition(" is ")[2].strip('"') for severity, message in found if severity == "information"]
     assert revealed == [
-        "(score: (Tensor, float | Tensor) -> Tensor, x: Tensor, sigmas: Levels, *, step_size: float, n_steps: int, "
-        "generator: Generator, denoise_last: bool = False) -> Iterator[State]",
+        "(score: (Tensor, float | Tensor) -> Tensor, x: Tensor, sigmas: Tensor | Sequence[float], *, step_size: float, "
+        "n_steps: int, generator: Generator, denoise_last: bool = False) -> Iterator[State]",
         "(n: int, sigma: float = 0, *, generator: Generator) -> Tensor",
         "int",
         "Tensor",

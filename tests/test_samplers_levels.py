@@ -292,7 +292,7 @@ def test_a_corrector_beyond_the_bound_raises():
         ({"name": "Langevin"}, "name must be one of 'annealed', 'consistent'"),
         ({"name": "annealed", "step_size": 0.1}, "n_steps must be given for annealed, got None"),
         ({"name": "heun", "step_size": 0.1}, "step_size has no meaning for heun, got 0.1"),
-        ({"name": "ancestral", "sigmas": (1.0, 2.0)}, "sigmas must descend strictly"),
+        ({"name": "ancestral", "sigmas": (1.0, 2.0)}, "sigmas must be finite, positive and strictly descending"),
     ],
 )
 def test_a_named_sampler_refuses_settings_that_it_has_no_use_for(settings, message):

@@ -405,7 +405,7 @@ class TrainingSettings:
     n_steps: Count = field(default=200_000, metadata={"help": "the number of the last step"})
     batch_size: Count = field(default=128, metadata={"help": "images a step, over all processes"})
     learning_rate: Positive = field(default=1e-3, metadata={"help": "Adam's"})
-    ema_decay: Annotated[float, number_that(("be at least 0 and below 1", lambda value: 0 <= value < 1))] = field(
+    ema_decay: Annotated[float, number_that("be at least 0 and below 1", lambda value: 0 <= value < 1)] = field(
         default=0.0, metadata={"help": "m of the moving average of the weights; 0 keeps none"}
     )
     schedule: Literal["constant", "cosine"] = field(

@@ -151,7 +151,7 @@ def test_the_numbers_of_a_variant_are_fixed():
 @pytest.mark.parametrize(
     ("variant", "message"),
     [
-        (-1, "variant must not be negative, got -1"),
+        (-1, "variant must be at least 0, got -1"),
         (1.5, "variant must be a whole number, got 1.5"),
         ("A", "variant must be a whole number, got 'A'"),
     ],

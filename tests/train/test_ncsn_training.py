@@ -290,10 +290,10 @@ def test_a_run_records_what_the_machine_decided_and_resumes_with_it(tmp_path, mo
         ("n_steps", 0, "n_steps must be at least 1"),
         ("batch_size", 2.5, "batch_size must be a whole number"),
         ("precision", "fp64", "precision must be one of 'auto', 'fp32', 'bf16', 'fp16'"),
-        ("threads", -1, "threads must not be negative"),
+        ("threads", -1, "threads must be at least 0"),
         ("ema_decay", 1.0, "ema_decay must be at least 0 and below 1"),
         ("channels", 1, "channels must be at least 2, got 1"),  # whose norms are NaN
-        ("keep_every", -1, "keep_every must not be negative"),
+        ("keep_every", -1, "keep_every must be at least 0"),
     ],
 )
 def test_bad_settings_are_named(name, value, message):
