@@ -7,6 +7,7 @@ $SBGM_FID_WEIGHTS, or a download. Without a GPU it runs on the CPU, where only a
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -16,7 +17,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "notebooks" / "lab"
 from claims import attached_file, load_record
 from I9 import ColourSamples, checkpoint_fids
 from sbgm import cli, plots
-from sbgm.files import load_tensors, write_json
+from sbgm.files import load_tensors
 from sbgm.measure import Inception
 from sbgm.measure.inception import require_enough
 from sbgm.train.runs import Machine, Run, find_device, load_checkpoint
@@ -37,51 +38,46 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--n-samples", type=int, default=10_000, help="drawn for I9 (10,000)")
     parser.add_argument("--chains", type=int, default=500, help="side by side (500)")
     options, settings = parser.parse_known_args(arguments)
-    device = find_device()
-    shared = {"batch_size": options.chains, "machine": Machine(device, compile=device == "cuda")}
-    settings = ["--channels", str(options.channels), *settings]
     try:
-        require_enough(options.n_samples, "--n-samples")
-        if status := cli.main(["download", options.data]):
-            return status
-        # Before the training, so that an hour does not end in a message that Inception is missing.
-        inception, folder = Inception(device=device), options.out / "samples"
-        shared |= {"n_reference": 50_000} if options.data == "celeba" else {}  # as many as CIFAR-10 has in all
-        samples = ColourSamples(options.data, folder, inception, **shared)
-        return train(options, settings) or measure(options, samples)
+        for words in commands(options, settings):
+            if status := cli.main([*map(str, words)]):
+                return status
+        return 0
     except (OSError, ValueError, ImportError) as error:
         print(f"gpu_hour: {error}", file=sys.stderr)
         return 1
 
 
-def train(options: argparse.Namespace, settings: list[str]) -> int:
-    """Train for what is left of the minutes, by `sbgm train`, unless it was done before; return the exit status."""
-    run, done = Run(options.out / "run"), options.out / f"trained_{options.minutes:g}_minutes.json"
-    seconds = load_checkpoint(whole_checkpoint(run.folder) / "state.pt")["done"]["seconds"] if run.last_step else 0.0
-    minutes = TRAINING_SHARE * options.minutes - seconds / 60
-    if done.exists() or (seconds and minutes <= 0):
-        return 0
-    words = ["train", options.data, "--scale", "gpu", "--out", str(run.folder), "--minutes", str(minutes)]
-    if not (status := cli.main([*words, *["--resume"] * run.begun, *settings])):
-        write_json(done, {"step": run.last_step})
-    return status
+def commands(options: argparse.Namespace, settings: list[str]) -> Iterator[list[object]]:
+    """The commands of `sbgm` that are left to do, each given once the one before has ended well.
 
+    Inception is loaded before the training, so that an hour does not end in a message that it is missing.
+    """
+    require_enough(options.n_samples, "--n-samples")
+    yield ["download", options.data]
+    run, folder, device = Run(options.out / "run"), options.out / "samples", find_device()
+    machine, n = Machine(device, compile=device == "cuda"), 50_000  # as many as CIFAR-10 has in all
+    sizes = {"batch_size": options.chains, "n_reference": n if options.data == "celeba" else None}
+    samples = ColourSamples(options.data, folder, Inception(device=device), machine=machine, **sizes)
 
-def measure(options: argparse.Namespace, samples: ColourSamples) -> int:
-    """Choose a checkpoint, measure the claims by `sbgm evaluate`, and draw a sheet of each; return the exit status."""
-    distances = checkpoint_fids(run := Run(options.out / "run"), samples)
+    trained = options.out / f"trained_{options.minutes:g}_minutes"
+    spent = load_checkpoint(whole_checkpoint(run.folder) / "state.pt")["done"]["seconds"] if run.last_step else 0.0
+    left = TRAINING_SHARE * options.minutes - spent / 60
+    if not trained.exists() and (left > 0 or not spent):
+        how = ["--minutes", left, "--channels", options.channels, *["--resume"] * run.begun, *settings]
+        yield ["train", options.data, "--scale", "gpu", "--out", run.folder, *how]
+        trained.touch()
+
+    distances = checkpoint_fids(run, samples)
     print(*(f"{file.parent.name}: {distance}" for file, distance in distances.items()), sep="\n", flush=True)
-    fast = ["--sampler", "renewing", "--batch-size", options.chains, "--n-samples", options.n_samples]
+    fast = [run.folder, "--sampler", "renewing", "--batch-size", options.chains, "--n-samples", options.n_samples]
     paper = [min(distances, key=lambda file: distances[file].value), "--n-samples", N_ALGORITHM_1]
-    machine = ["--device", samples.machine.device, *["--compile"] * samples.machine.compile]
+    where = ["--device", device, *["--compile"] * machine.compile]
     for claim in CLAIMS[options.data]:
-        words = ["--claim", claim, "--accept", "--folder", samples.folder, *machine, "--weights"]
-        words += [run.folder, *fast] if claim == "I9" else paper
-        if status := cli.main(["evaluate", *map(str, words)]):
-            return status
+        how = fast if claim == "I9" else paper
+        yield ["evaluate", "--claim", claim, "--accept", "--folder", folder, *where, "--weights", *how]
         pixels = load_tensors(attached_file(load_record(claim)))[0]["samples"].float() / 255
         plt.imsave(options.out / f"{claim}.png", plots.image_sheet(pixels).numpy())
-    return 0
 
 
 if __name__ == "__main__":
