@@ -338,7 +338,7 @@ IDX_SHA256 = {  # of the content of each of IDX_FILES, which recompression does 
         "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
         "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
     ),
-    "mnist_small": (  # made by tools/mnist_small.py
+    "mnist_small": (
         "422c9dac1ad2c26fa217aa57f79ea39bb269fb61270104a9fdbc777fed18d5f4",
         "45e05b417863e9c20a06bf2b77189b63127108b02e58bd8fc467fef7fb4fd2b3",
         "a51e2d3dd51e45c9b4d3696ea77423669135a941d6f9dd0601b1f25118d2faeb",

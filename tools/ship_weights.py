@@ -34,7 +34,6 @@ from recipes import (
     train_mixture,
     untrained,
 )
-from sbgm.cli.train import FLAGS, flag
 from sbgm.data import load_images, load_labels
 from sbgm.distributions import paper_mixture
 from sbgm.files import Fact, content_hash, file_hash, read_facts
@@ -149,7 +148,7 @@ def ship_run(run: Run, path: Path, n_held_out: int = 256) -> Path:
         dtype=torch.float16,
         image_shape=list(images.shape[1:]),
         data_range=[0.0, 1.0],
-        command=command(settings, run.folder.name),
+        command=f"tools/ship_weights.py {run.folder}",
         data=f"{settings.data}, {len(images):,} training images",
         data_sha256=content_hash(images),
         settings=dataclasses.asdict(settings),
@@ -169,7 +168,7 @@ def ship_run(run: Run, path: Path, n_held_out: int = 256) -> Path:
 def origin(file: Path) -> dict[str, object]:
     """What tells where a run started: a trained network's name, its file's hash and what it says of its own making."""
     facts = read_facts(file)
-    kept = {name: facts[name] for name in ("command", "steps", "seconds", "started_from") if name in facts}
+    kept = {name: facts[name] for name in ("command", "settings", "steps", "seconds", "started_from") if name in facts}
     return {"name": file.stem, "sha256": file_hash(file), **kept}
 
 
@@ -178,21 +177,6 @@ def continued(earlier: pandas.DataFrame, log: pandas.DataFrame) -> pandas.DataFr
     last = earlier.iloc[-1]
     shifted = log.assign(step=log["step"] + int(last["step"]), seconds=log["seconds"] + last["seconds"])
     return pandas.concat([earlier, shifted], ignore_index=True)
-
-
-def command(settings: NCSN, name: str) -> str:
-    """The command that makes such a run: each setting that is not the laptop's, and the number of steps."""
-    usual = NCSN.of_scale(settings.data, "laptop")
-    now, before = ({**vars(s), **vars(s.training), "training": None} for s in (settings, usual))
-    changes = [option(k, value) for k, value in now.items() if value != before[k] or k == "n_steps"]
-    return " ".join(["python -m sbgm train", settings.data, f"--out runs/{name}", *changes])
-
-
-def option(setting: str, value: object) -> str:
-    """What gives a setting this value on the command line."""
-    if isinstance(value, bool):
-        return flag(setting) if value or setting in FLAGS else flag(setting).replace("--", "--no-")
-    return f"{flag(setting)} {value}"
 
 
 if __name__ == "__main__":
