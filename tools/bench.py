@@ -54,7 +54,6 @@ from sbgm.widgets import annealed_trajectory
 SPEED = Path(__file__).resolve().parent.parent / "data" / "results" / "SPEED.md"
 BUSY_PERCENT = 10.0
 CHAPTER_SECONDS = {"00": 60, "01": 60, "02": 60, "03": 60}
-CELL_SECONDS = 300.0
 seconds = partial(timeit.timeit, number=1)  # wall time of one call
 
 
@@ -242,7 +241,7 @@ def chapters() -> Iterator[str]:
     """Each notebook alone, on a fresh kernel."""
     for notebook in found():
         with tempfile.TemporaryDirectory() as folder:
-            taken = seconds(partial(run, notebook, Path(folder), CELL_SECONDS))
+            taken = seconds(partial(run, notebook, Path(folder)))
         *folders, name = place(notebook).parts
         yield row(", ".join([f"chapter {name[:2]}", *folders]), taken, " s", CHAPTER_SECONDS.get(name[:2], 120))
 

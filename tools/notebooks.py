@@ -43,6 +43,7 @@ METADATA = {
     "language_info": {"name": "python"},
 }
 KEPT_MIME_TYPES = ("text/plain", "text/markdown", "image/png")
+CELL_SECONDS = 300.0  # that a cell may take
 IGNORED_TAG, EXERCISE_TAG, SOLUTION_TAG = "nbval-ignore-output", "exercise", "solution"
 FOLDED_TAG = "hide-input"  # the output is seen first: the site folds the code by the tag, JupyterLab by other metadata
 HANDED_OUT = f"""# What will be marked
@@ -179,7 +180,8 @@ def without_text_chunks(png: bytes) -> bytes:
 def faults(path: Path) -> list[str]:
     """Return all that is wrong with the notebook at `path`, one sentence each; nothing is executed."""
     notebook = read(path)
-    return [*content_faults(notebook), *_form_faults(path, notebook)]
+    as_committed = path.read_text(encoding="utf-8") == as_text(normalised(notebook, path.stem))
+    return [*content_faults(notebook), *["is not in the form of a build"] * (not as_committed)]
 
 
 def content_faults(notebook: NotebookNode) -> list[str]:
@@ -219,22 +221,10 @@ def _output_faults(output: NotebookNode, *, compared: bool) -> list[str]:
     return [f"prints {what}: {match.group()!r}" for what, match in matches.items() if match]
 
 
-def _form_faults(path: Path, notebook: NotebookNode) -> list[str]:
-    """Name the first thing in which the file differs from its normalised form."""
-    normal = normalised(notebook, path.stem)
-    cells = enumerate(zip(notebook.cells, normal.cells, strict=True), start=1)
-    parts = [("the notebook's metadata", (notebook.metadata, normal.metadata)), *((f"cell {i}", c) for i, c in cells)]
-    for what, (given, wanted) in parts:
-        if keys := [key for key in sorted({*given, *wanted}) if given.get(key) != wanted.get(key)]:
-            return [f"is not normalised: {what} ({', '.join(keys)})"]
-    as_it_is = path.read_text(encoding="utf-8") == as_text(normal)
-    return [] if as_it_is else ["is not normalised: its format version or the file's layout"]
-
-
 # --- the commands ----------------------------------------------------------------------------------------------------
 
 
-def execute(notebook: NotebookNode, folder: Path, timeout: float) -> None:
+def execute(notebook: NotebookNode, folder: Path, timeout: float = CELL_SECONDS) -> None:
     """Execute `notebook` in place, in a fresh kernel whose working folder is `folder`.
 
     Args:
@@ -261,7 +251,7 @@ def execute(notebook: NotebookNode, folder: Path, timeout: float) -> None:
         raise NotebookError(COLOURS.sub("", str(error))) from error
 
 
-def build(path: Path, timeout: float) -> None:
+def build(path: Path, timeout: float = CELL_SECONDS) -> None:
     """Execute the notebook at `path` and replace it by its normalised self; leave it as it was on failure."""
     notebook = read(path)
     execute(notebook, path.parent, timeout)
@@ -276,11 +266,11 @@ def refuse(found: list[str]) -> None:
         raise NotebookError("\n".join(found))
 
 
-def run(path: Path, folder: Path, timeout: float) -> None:
+def run(path: Path, folder: Path) -> None:
     """Execute a copy of the notebook at `path` and write it to its place in `folder`, as far as it came."""
     notebook = read(path)
     try:
-        execute(notebook, path.parent, timeout)
+        execute(notebook, path.parent)
     finally:
         write(normalised(notebook, path.stem), folder / place(path))
 
@@ -303,20 +293,33 @@ def released(notebook: NotebookNode, name: str, variant: int, source: str = "", 
     return normalised(hosted(result, source, at) if source else result, name)
 
 
-def for_each(paths: list[Path], work: Callable[[Path], None]) -> bool:
-    """Do `work` on every path, with a line each, and go on after a failure; return whether all went well."""
+def for_each(paths: list[Path], work: Callable[[Path], None]) -> int:
+    """Do `work` on every path, with a line each, and go on after a failure; return the exit status."""
     n_failed = 0
     for path in paths:
         print(f"{path.stem:<36}", end="", flush=True)
-        start = time.perf_counter()
+        start, outcome = time.perf_counter(), "ok"
         try:
             work(path)
-            outcome = "ok"
         except (NotebookError, ValueError) as error:  # or no notebook
-            n_failed += 1
-            outcome = f"FAILED\n{error}"
+            n_failed, outcome = n_failed + 1, f"FAILED\n{error}"
         print(f"{time.perf_counter() - start:7.1f} s  {outcome}", flush=True)
-    return n_failed == 0
+    return 1 if n_failed else 0
+
+
+def release(folder: Path, variant: int, source: str, at: str) -> int:
+    """Write every notebook as it is handed out, what notebooks need, and a page; return the exit status."""
+    for file in companions():
+        (folder / place(file)).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, folder / place(file))
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "README.md").write_text(HANDED_OUT, encoding="utf-8")
+
+    def work(path: Path) -> None:
+        link = at and f"{at.rstrip('/')}/{place(path).as_posix()}"
+        write(released(read(path), path.stem, variant, source, link), folder / place(path))
+
+    return for_each(found(), work)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -326,41 +329,21 @@ def main(arguments: list[str] | None = None) -> int:
     commands = {name: subparsers.add_parser(name) for name in ("build", "check", "run", "release")}
     for name in ("run", "release"):
         commands[name].add_argument("folder", type=Path)
-    for name in ("build", "run"):
-        commands[name].add_argument("--timeout", type=float, default=300.0, help="seconds that a cell may take (300)")
     for name in ("build", "check", "run"):
         commands[name].add_argument("notebooks", type=Path, nargs="*", metavar="NOTEBOOK")
-    commands["release"].add_argument("--variant", type=int, default=0, help="of the exercises that have several (0)")
-    release = commands["release"].add_argument
-    release("--source", default=repository(ROOT), metavar="URL", help="to fetch from where sbgm isn't; or Repository")
-    release("--at", default="", metavar="URL", help="the folder on GitHub where they will lie, for links to Colab")
+    option = commands["release"].add_argument
+    option("--variant", type=int, default=0, help="of the exercises that have several (0)")
+    option("--source", default=repository(ROOT), metavar="URL", help="to fetch from where sbgm isn't; or Repository")
+    option("--at", default="", metavar="URL", help="the folder on GitHub where they will lie, for links to Colab")
     options = parser.parse_args(arguments)
-    works = {
-        "build": lambda path: build(path, options.timeout),
-        "check": lambda path: refuse(faults(path)),
-        "run": lambda path: run(path, options.folder, options.timeout),
-        "release": lambda path: write(
-            released(
-                read(path),
-                path.stem,
-                options.variant,
-                options.source,
-                options.at and f"{options.at.rstrip('/')}/{place(path).as_posix()}",
-            ),
-            options.folder / place(path),
-        ),
-    }
-    if options.command == "release" and options.variant < 0:
-        parser.error(f"--variant must not be negative, got {options.variant}")
-    if options.command == "release" and options.folder.exists():
-        parser.error(f"{options.folder} exists: nothing is overwritten; name another folder, or remove it")
-    done = for_each(getattr(options, "notebooks", None) or found(), works[options.command])
-    for file in companions() if options.command == "release" else ():
-        (options.folder / place(file)).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(file, options.folder / place(file))
     if options.command == "release":
-        (options.folder / "README.md").write_text(HANDED_OUT, encoding="utf-8")
-    return 0 if done else 1
+        if options.variant < 0:
+            parser.error(f"--variant must not be negative, got {options.variant}")
+        if options.folder.exists():
+            parser.error(f"{options.folder} exists: nothing is overwritten; name another folder, or remove it")
+        return release(options.folder, options.variant, options.source, options.at)
+    works = {"build": build, "check": lambda path: refuse(faults(path)), "run": lambda path: run(path, options.folder)}
+    return for_each(options.notebooks or found(), works[options.command])
 
 
 if __name__ == "__main__":
