@@ -65,6 +65,10 @@ class Figure(NamedTuple):
 class Notebook:
     """A notebook of the series: a chapter, or one of a folder below the chapters.
 
+    Args:
+        path: of its file.
+        content: what to take in place of what the file holds.
+
     Attributes:
         file: where it is read from.
         place: where it lies in the site, as in the repository: such as "notebooks/03_langevin_dynamics.ipynb".
@@ -75,12 +79,12 @@ class Notebook:
         title: its heading.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, content: nbformat.NotebookNode | None = None) -> None:
         self.file = path
         self.place = f"notebooks/{path.as_posix().rpartition('/notebooks/')[2]}"
         self.number, self.is_chapter = int(path.name[:2]), path.parent.name == "notebooks"
         self.called = f"chapter {self.number}" + ("" if self.is_chapter else f", {path.parent.name}")
-        self.content = nbformat.read(path, as_version=4)
+        self.content = nbformat.read(path, as_version=4) if content is None else content
         self.title = self.content.cells[0].source.partition("\n")[0].removeprefix("# ")
         self._anchor = f"figure-{path.name[:2]}" if self.is_chapter else f"figure-{path.parent.name}-{path.name[:2]}"
 

@@ -51,8 +51,9 @@ html_theme = "furo"
 html_title = "sbgm"
 html_static_path = ["_static"]
 html_favicon = "_static/favicon.svg"
-html_css_files = ["site.css"]
-html_js_files = [("site.js", {"defer": "defer"})]
+html_css_files = ["site.css", "playground/playground.css"]
+scripts = ("site", "playground/score", "playground/draw", "playground/playground")
+html_js_files = [(f"{name}.js", {"defer": "defer"}) for name in scripts]  # no modules, which file: pages have not
 html_copy_source = False
 html_domain_indices = html_use_index = False
 html_show_search_summary = False  # it fetches pages, which a browser refuses where the site is opened as a file
@@ -112,14 +113,6 @@ def find_the_way_back(app, pagename, templatename, context, doctree):
         context["body"] = context["body"].replace(wrong, right)
 
 
-def add_playground(app, pagename, templatename, context, doctree):
-    """Load the playground on the pages that have one: classic scripts, since a page opened as a file has no modules."""
-    if 'class="playground"' in context.get("body", ""):
-        app.add_css_file("playground/playground.css")
-        for name in ("score", "draw", "playground"):
-            app.add_js_file(f"playground/{name}.js", loading_method="defer")
-
-
 def mend_markup(app, pagename, templatename, context, doctree):
     """Add what screen readers miss in Furo's sidebar and in Sphinx's signatures: a heading's level, a list's role."""
     context["furo_navigation_tree"] = re.sub(
@@ -135,5 +128,4 @@ def setup(app):
     app.connect("autodoc-process-signature", plain_signature)
     app.connect("autodoc-skip-member", skip_member)
     app.connect("html-page-context", find_the_way_back)
-    app.connect("html-page-context", add_playground)
     app.connect("html-page-context", mend_markup, priority=900)  # once Furo has made its tree

@@ -16,7 +16,6 @@ import itertools
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -74,35 +73,31 @@ def filling(
     return drawn(itertools.chain([first], frames), **options, dpi=round(min(1280 / width, 720 / height)))
 
 
-def figures(path: Path, folder: Path, timeout: float) -> list[str]:
+def figures(path: Path, folder: Path) -> list[str]:
     """Write a notebook's figures into a folder, and return their captions as lines of Markdown.
 
-    Raises:
-        ValueError: a cell raised or ran out of time.
+    A notebook that raises is named on stderr, and has no line.
     """
-    notebook = nbformat.read(path, as_version=4)
-    notebook.cells.insert(0, nbformat.v4.new_code_cell(BEGIN))
+    content = nbformat.read(path, as_version=4)
+    content.cells.insert(0, nbformat.v4.new_code_cell(BEGIN))
     quiet = ["--log-level=ERROR", "--InteractiveShell.colors=NoColor"]
     where = {"metadata": {"path": str(path.parent)}}
-    client = NotebookClient(notebook, timeout=timeout, kernel_name="python3", extra_arguments=quiet, resources=where)
+    client = NotebookClient(content, timeout=600, kernel_name="python3", extra_arguments=quiet, resources=where)
     try:
         client.execute()
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
-        raise ValueError(f"{path.stem}: {error}") from error
-    del notebook.cells[0]
-    with tempfile.TemporaryDirectory() as temporary:
-        copy = Path(temporary) / "notebooks" / path.relative_to(path.parents[path.parent.name == "lab"])
-        copy.parent.mkdir(parents=True)
-        nbformat.write(notebook, copy)
-        executed = Notebook(copy)
-    lines = [f"## {executed.title}", ""]
-    for figure in executed.figures():
+        print(f"{path.stem}: {error}", file=sys.stderr)
+        return []
+    del content.cells[0]
+    notebook = Notebook(path, content)
+    lines = [f"## {notebook.title}", ""]
+    for figure in notebook.figures():
         files = {f"{figure.anchor}.png": figure.png}
-        for output in notebook.cells[figure.cell].outputs:
+        for output in content.cells[figure.cell].outputs:
             if vector := output.get("data", {}).get("image/svg+xml"):
                 files[f"{figure.anchor}.svg"] = vector.encode()
-        for name, content in files.items():
-            (folder / name).write_bytes(content)
+        for name, picture in files.items():
+            (folder / name).write_bytes(picture)
         lines += [f"**{', '.join(files)}**: {' '.join(figure.caption.split()) or figure.alt}", ""]
     return lines
 
@@ -112,22 +107,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "build" / "figures", help="where they go")
     parser.add_argument("notebooks", nargs="*", type=Path, metavar="NOTEBOOK", help="chapters, or others; all chapters")
-    parser.add_argument("--timeout", type=float, default=600.0, help="seconds that a cell may take (600)")
     options = parser.parse_args(arguments)
     options.folder.mkdir(parents=True, exist_ok=True)
     paths = [p.resolve() for p in options.notebooks] or sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
-    lines, failed = [HEAD], 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for done in [pool.submit(figures, path, options.folder, options.timeout) for path in paths]:
-            try:
-                lines += done.result()
-            except ValueError as error:
-                failed += 1
-                print(error, file=sys.stderr)
-    (options.folder / "captions.md").write_text("\n".join(lines), encoding="utf-8")
+        captions = list(pool.map(figures, paths, [options.folder] * len(paths)))
+    text = "\n".join([HEAD, *itertools.chain(*captions)])
+    (options.folder / "captions.md").write_text(text, encoding="utf-8")
     shutil.copy(ROOT / "LICENSE-CC-BY-4.0", options.folder)
     print(f"The figures and captions.md are in {options.folder}")
-    return 1 if failed else 0
+    return 0 if all(captions) else 1
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
 """The chapters' figures for slides: PNG and SVG, moving pictures that fill a slide, captions and the licence."""
 
-import io
-
 import figures
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
@@ -18,10 +16,9 @@ picture = plots.moving_picture(Figure(figsize=(4, 2), facecolor=shade) for shade
 picture"""
 
 
-@pytest.fixture(scope="module")
-def drawn(tmp_path_factory):
+@pytest.fixture
+def drawn(tmp_path):
     """The folder of a scratch notebook's figures; the notebook is left as it was."""
-    base = tmp_path_factory.mktemp("figures")
     cells = [
         new_markdown_cell("# 98 · Scratch"),
         new_code_cell(STILL),
@@ -31,30 +28,24 @@ def drawn(tmp_path_factory):
         new_code_cell("picture.strip(0, 1)"),
         new_code_cell("from sbgm.widgets import score_field_explorer\n\nscore_field_explorer()"),
     ]
-    path = base / "98_scratch.ipynb"
+    path = tmp_path / "notebooks" / "98_scratch.ipynb"
     tool.write(new_notebook(cells=cells), path)
     before = path.read_bytes()
-    assert figures.main([str(base / "drawn"), str(path)]) == 0
+    assert figures.main([str(tmp_path / "drawn"), str(path)]) == 0
     assert path.read_bytes() == before
-    return base / "drawn"
+    return tmp_path / "drawn"
 
 
-def test_every_figure_is_there_in_its_formats(drawn):
+def test_every_figure_is_there_in_its_formats_and_said(drawn):
     names = {"figure-98-1.png", "figure-98-1.svg", "figure-98-2.png", "figure-98-3.png"}
     names |= {"figure-98-4.png", "figure-98-4.svg"}
     assert {path.name for path in drawn.iterdir()} == names | {"captions.md", "LICENSE-CC-BY-4.0"}
     for number in (1, 4):
         assert Image.open(drawn / f"figure-98-{number}.png").size[0] > 1000
         assert "<svg" in (drawn / f"figure-98-{number}.svg").read_text(encoding="utf-8")[:1000]
-
-
-def test_a_moving_picture_fills_a_slide(drawn):
-    moving = Image.open(io.BytesIO((drawn / "figure-98-2.png").read_bytes()))
-    assert (moving.size, moving.n_frames) == ((1280, 640), 2)
     assert Image.open(drawn / "figure-98-3.png").size == (2560, 640)
-
-
-def test_captions_say_what_is_seen_and_under_what_licence(drawn):
+    moving = Image.open(drawn / "figure-98-2.png")
+    assert (moving.size, moving.n_frames) == ((1280, 640), 2)  # it fills a slide
     captions = (drawn / "captions.md").read_text(encoding="utf-8")
     assert "CC BY 4.0" in captions
     assert "## 98 · Scratch" in captions
