@@ -64,7 +64,7 @@ def _(stds):
     return 4 * stds.min() ** 2
 
 
-@exercise("3.4", minutes=15)
+@exercise("3.5", minutes=15)
 def log_acceptance(trial: Trial) -> None:
     """`log_acceptance(log_prob, score, x, y, step_size)`: log of p(y) q(x|y) / (p(x) q(y|x)), not capped at 0.
 
