@@ -5,158 +5,142 @@ from __future__ import annotations
 import math
 
 import torch
+from torch import Tensor
 
-from sbgm.course.exercise import Trial, compare, exercise, in_both_precisions
+from sbgm.course.exercise import Trial, exercise, in_both_precisions
 
 
-@exercise("5.2", minutes=10)
-def score_near_line(trial: Trial) -> None:
-    """`score_near_line(x, sigma)`: ∇ log q_σ where the data are N(0, 1) along the line x₂ = 0 of the plane (§ 3.1).
+def _orthonormal(trial: Trial, *shape: int) -> Tensor:
+    """Random orthonormal rows, (…, d, D), in double precision."""
+    rows = torch.linalg.qr(trial.randn(*shape).transpose(-1, -2)).Q
+    return rows.transpose(-1, -2).contiguous()
 
-    x is (B, 2), the noise σ > 0 a float; the score has x's shape.
+
+@exercise("5.1", minutes=10)
+def part_within(trial: Trial) -> None:
+    """`part_within(arrows, tangents)`: the part of each arrow that lies within a surface (§ 3.1).
+
+    arrows is (B, D), tangents (B, d, D): d orthonormal directions within the surface at each of the points. The result
+    has arrows' shape.
     """
-    for sigma, dtype in ((0.5, torch.float32), (0.3, torch.float64), (1e-3, torch.float64), (2.0, torch.float64)):
-        sigma = sigma * trial.uniform(0.8, 1.2)
-        scale = torch.tensor([1.0, sigma], dtype=dtype)  # near the line, where the two components are best told apart
-        x = scale * trial.randn(7, 2, dtype=dtype)
-        along, across = x.unbind(dim=1)
-        variance, noise = 1 + sigma**2, sigma**2
-
-        def field(s_along, s_across):
-            return torch.stack([s_along, s_across], dim=1)
-
-        trial.expect(
-            field(-along / variance, -across / noise),
-            x,
-            sigma,
-            mistakes={
-                "the sign is wrong: is the score directed to the line, or away from it?":
-                    field(along / variance, across / noise),
-                "along the line the noise is lost: it spreads the data in this direction too":
-                    field(-along, -across / noise),
-                "along the line only the noise is counted: do the data themselves not vary there?":
-                    field(-along / noise, -across / noise),
-                "across the line the data vary as they do along it: do they?":
-                    field(-along / variance, -across / variance),
-                "the score has no part across the line: what does a point beside it feel?":
-                    field(-along / variance, torch.zeros_like(across)),
-                "the score has no part along the line: are the data spread evenly over it?":
-                    field(torch.zeros_like(along), -across / noise),
-                "across the line it is divided by a standard deviation": field(-along / variance, -across / sigma),
-                "along the line it is divided by a standard deviation":
-                    field(-along / math.sqrt(variance), -across / noise),
-                "both components are divided by standard deviations":
-                    field(-along / math.sqrt(variance), -across / sigma),
-                "along the line σ is added to a variance: is σ one?": field(-along / (1 + sigma), -across / noise),
-                "along the line standard deviations are added: what adds up when independent numbers are added?":
-                    field(-along / (1 + sigma) ** 2, -across / noise),
-                "the two directions are interchanged: which coordinate is 0 on the line?":
-                    field(-along / noise, -across / variance),
-                "the components are interchanged": field(-across / noise, -along / variance),
-                "off by a factor 2: what becomes of the exponent's ½ when its square is differentiated?":
-                    field(-along / (2 * variance), -across / (2 * noise)),
-                "this is the score of the standard normal in the plane: where is σ?": -x,
-            },
-        )  # fmt: skip
-
-
-@score_near_line.lends
-def _(x, sigma):
-    return torch.stack([-x[:, 0] / (1 + sigma**2), -x[:, 1] / sigma**2], dim=1)
-
-
-@exercise("5.3", minutes=15)
-def objective_on_line(trial: Trial) -> None:
-    """`objective_on_line(a, sigma)`: E[tr ∇s + ½‖s‖²] (Eq. 1) of s(x) = (−x₁, −a x₂) on that line's data, perturbed.
-
-    The data are N(0, 1) along the line x₂ = 0, perturbed by noise σ ≥ 0; a and σ are floats, and so is the result.
-    """
-    cases = [(trial.uniform(1, 4), trial.uniform(0.3, 0.9)) for _ in range(3)]
-    for a, sigma in (*cases, (trial.uniform(-3, -2), 0.7), (1e4, 0.0), (5.0, 0.0)):
-        trace, along, across = -1 - a, 1 + sigma**2, a**2 * sigma**2
-        right = trace + (along + across) / 2
-        answer = trial.answer(right, a, sigma)
-        known = {
-            "the sign of the trace is wrong: how does the model change where its arguments grow?":
-                -trace + (along + across) / 2,
-            "there is only the squared norm: where is the trace?": (along + across) / 2,
-            "there is only the trace: where is the squared norm?": trace,
-            "the squared norm lacks its ½": trace + along + across,
-            "there is a ½ before the trace as well": (trace + along + across) / 2,
-            "the trace is lacking a direction: it is a sum over both": -a + (along + across) / 2,
-            "the trace is lacking the slope across the line": -1 + (along + across) / 2,
-            "along the line the noise is lost: it spreads the data in this direction too": trace + (1 + across) / 2,
-            "the part along the line is lost in the squared norm": trace + across / 2,
-            "the part across the line is lost in the squared norm: the points are perturbed": trace + along / 2,
-            "across the line: the mean of (a x₂)² has a in which power?": trace + (along + abs(a) * sigma**2) / 2,
-            "across the line: is σ the mean of x₂², or its root?": trace + (along + a**2 * sigma) / 2,
-            "σ is taken for a variance": trace + (1 + sigma + a**2 * sigma) / 2,
-            "across the line the data are as wide as along it: are they?": trace + (along + a**2 * along) / 2,
-            "standard deviations are added along the line: what adds up when independent numbers are added?":
-                trace + ((1 + sigma) ** 2 + across) / 2,
-            "the determinant is taken where the trace belongs": a + (along + across) / 2,
-            "this is minus the objective": -right,
-            "this is twice the objective: was it taken as E[2 tr + ‖·‖²]?": 2 * right,
-            "close, but not it: is it a mean over samples? This expectation can be taken by hand":
-                abs(float(answer) - right) < 0.05 * max(1.0, abs(right)),
+    for (batch, d, dim), dtype in in_both_precisions(((5, 2, 6), (7, 1, 3), (4, 3, 4))):
+        arrows, tangents = trial.randn(batch, dim), _orthonormal(trial, batch, d, dim)
+        lengths = (tangents @ arrows[:, :, None])[..., 0]  # along each direction: (B, d)
+        right = (lengths[:, :, None] * tangents).sum(dim=1)
+        first = tangents[:1].expand_as(tangents)
+        mistakes = {
+            "this is the part across the surface: the part within is asked for": arrows - right,
+            "the sign is wrong": -right,
+            "these are the directions, added up: how long is the arrow along each of them?": tangents.sum(dim=1),
+            "every arrow is split by the directions at the first point: each point has its own":
+                ((first @ arrows[:, :, None]) * first).sum(dim=1),
+            "only the size of each length counts in your sum: an arrow may also point against a direction":
+                (lengths.abs()[:, :, None] * tangents).sum(dim=1),
+            "the lengths along the directions are squared": (lengths.square()[:, :, None] * tangents).sum(dim=1),
+            "it is divided by the arrow's length: is a cosine asked for, or a length?":
+                right / arrows.norm(dim=1, keepdim=True),
+            "the parts along the directions are averaged: they add up": right / d,
+            "only the first direction counts: there are d of them": lengths[:, :1] * tangents[:, 0],
         }  # fmt: skip
-        compare(answer, right, known)
+        mistakes = {sentence: wrong.to(dtype) for sentence, wrong in mistakes.items()}
+        trial.expect(right.to(dtype), arrows.to(dtype), tangents.to(dtype), mistakes=mistakes)
 
 
-@objective_on_line.lends
-def _(a, sigma):
-    trace = -1 - a
-    return trace + 0.5 * ((1 + sigma**2) + a**2 * sigma**2)
+@part_within.lends
+def _(arrows, tangents):
+    lengths = (tangents @ arrows[:, :, None])[..., 0]  # along each direction: (B, d)
+    return (lengths[:, :, None] * tangents).sum(dim=1)
 
 
-@exercise("5.5", minutes=5)
-def psnr(trial: Trial) -> None:
-    """`psnr(image, noisy)`: the peak signal-to-noise ratio of every image, in dB (§ 3.1).
+@exercise("5.3", minutes=10)
+def score_near_plane(trial: Trial) -> None:
+    """`score_near_plane(x, basis, sigma)`: ∇ log q_σ where the data are N(0, I) within a plane through 0 (§ 3.1).
 
-    Both are (B, C, H, W), clean images in [0, 1] and the same with noise; the result is (B,).
+    x is (B, D), basis (d, D) holds orthonormal rows that span the plane, the noise σ > 0 is a float; the score has x's
+    shape.
     """
-    for shape, dtype in in_both_precisions(((4, 3, 5, 6), (3, 1, 8, 8))):
-        image = trial.rand(*shape, dtype=dtype) * torch.linspace(0.7, 1, shape[0], dtype=dtype)[:, None, None, None]
-        stds = (0.01 + 0.2 * trial.rand(shape[0], dtype=dtype))[:, None, None, None]
-        noisy = image + stds * trial.randn(*shape, dtype=dtype)
-        difference = (noisy - image).flatten(1)
-        error = difference.square().mean(dim=1)
-        right = -10 * error.log10()
-        clamped = (noisy.clamp(0, 1) - image).square().flatten(1).mean(dim=1)
-        peak = image.flatten(1).amax(dim=1)
-        power = image.square().flatten(1).mean(dim=1)
-        trial.expect(
-            right,
-            image,
-            noisy,
-            mistakes={
-                "the sign is wrong: the less noise, the more decibels": -right,
-                "twice the decibels: is 20 times a logarithm for squares, or for their roots?": 2 * right,
-                "half the decibels: is 10 times a logarithm for squares, or for their roots?": right / 2,
-                "a natural logarithm: of which base are decibels?": right * math.log(10),
-                "a logarithm to the base 2: of which base are decibels?": right * math.log2(10),
-                "the factor 10 is lost: these are bels": right / 10,
-                "this is the mean squared error itself": error,
-                "the squares are summed up: should an image of more pixels have fewer decibels?":
-                    -10 * difference.square().sum(dim=1).log10(),
-                "the error is averaged over the batch too: every image has decibels of its own":
-                    -10 * error.mean().log10().expand(right.shape),
-                "these are the mean decibels of the batch: every image has its own":
-                    right.mean().expand(right.shape),
-                "the noisy image is clamped first: the noise is measured before": -10 * clamped.log10(),
-                "the peak is 255, and these images' values end at 1": right + 20 * math.log10(255),
-                "the peak is the largest value of the image: which is the largest that a pixel may have?":
-                    right + 20 * peak.log10(),
-                "the signal is measured by the image itself: in this ratio it is the largest possible value":
-                    right + 10 * power.log10(),
-                "the mean is of absolute differences: of which power should it be?":
-                    -20 * difference.abs().mean(dim=1).log10(),
-                "the differences are averaged before they are squared: don't they cancel?":
-                    -20 * difference.mean(dim=1).abs().log10(),
-            },
-        )  # fmt: skip
+    sizes = ((7, 1, 2), (5, 2, 3), (6, 3, 8))
+    for ((batch, d, dim), dtype), sigma in zip(in_both_precisions(sizes), (0.5, 0.3, 2.0, 0.4, 1e-3, 0.6), strict=True):
+        sigma = sigma * trial.uniform(0.8, 1.2)
+        basis = _orthonormal(trial, d, dim)
+        within = trial.randn(batch, d) @ basis
+        beside = trial.randn(batch, dim)
+        across = sigma * (beside - beside @ basis.T @ basis)  # near the plane, where the two are best told apart
+        x = within + across
+        variance, noise = 1 + sigma**2, sigma**2
+        mistakes = {
+            "the sign is wrong: does it lead to the plane, or away from it?": within / variance + across / noise,
+            "within the plane the noise is lost: it spreads the data in these directions too": -within - across / noise,
+            "within the plane only the noise is counted: do the data themselves not vary there?": -x / noise,
+            "across the plane the data vary as they do within: do they?": -x / variance,
+            "the score has no part across the plane: what does a point beside it feel?": -within / variance,
+            "the score has no part within the plane: are the data spread evenly over it?": -across / noise,
+            "across the plane it is divided by a standard deviation": -within / variance - across / sigma,
+            "within the plane it is divided by a standard deviation": -within / math.sqrt(variance) - across / noise,
+            "both parts are divided by standard deviations": -within / math.sqrt(variance) - across / sigma,
+            "within the plane σ is added to a variance: is σ one?": -within / (1 + sigma) - across / noise,
+            "within the plane standard deviations are added: what adds up when independent numbers are added?":
+                -within / (1 + sigma) ** 2 - across / noise,
+            "the two parts are interchanged: where do the data vary?": -within / noise - across / variance,
+            "off by a factor 2: what becomes of the exponent's ½ when its square is differentiated?":
+                -within / (2 * variance) - across / (2 * noise),
+            "this is the score of the standard normal in all directions: where is σ?": -x,
+            "all of x is divided by σ² where its part across the plane belongs": -within / variance - x / noise,
+        }  # fmt: skip
+        mistakes = {sentence: wrong.to(dtype) for sentence, wrong in mistakes.items()}
+        right = -within / variance - across / noise
+        trial.expect(right.to(dtype), x.to(dtype), basis.to(dtype), sigma, mistakes=mistakes)
 
 
-@psnr.lends
-def _(image, noisy):
-    return -10 * (noisy - image).square().mean(dim=(1, 2, 3)).log10()
+@score_near_plane.lends
+def _(x, basis, sigma):
+    within = x @ basis.T @ basis
+    return -within / (1 + sigma**2) - (x - within) / sigma**2
+
+
+@exercise("5.4", minutes=10)
+def spiral(trial: Trial) -> None:
+    """`spiral(x, pull, twist)`: the field −K (r − 1)(e_r + c e_θ) around the unit circle (§ 3.1).
+
+    x is (B, 2); pull K and twist c are floats; the field has x's shape. e_r is x/r, e_θ is e_r turned to the left.
+    """
+    for (batch, pull, twist), dtype in in_both_precisions(((7, 10.0, 1.0), (5, 3.0, -4.0), (6, 100.0, 0.0))):
+        pull, twist = pull * trial.uniform(0.8, 1.2), twist * trial.uniform(0.8, 1.2)
+        x = trial.randn(batch, 2)
+        r = x.norm(dim=1, keepdim=True)
+        out = x / r
+        side = torch.stack([-out[:, 1], out[:, 0]], dim=1)
+
+        def field(distance, out=out, side=side, pull=pull, twist=twist):
+            return -pull * distance * (out + twist * side)
+
+        right = field(r - 1)
+        mistakes = {
+            "the sign is wrong: does it lead to the circle, or away from it?": -right,
+            "it pulls to the origin: it should pull to the circle, where r = 1": field(r),
+            "inside the circle the pull should lead outwards: is r − 1 positive there?": field((r - 1).abs()),
+            "r − 1 is squared": field((r - 1).square()),
+            "r² − 1 stands for r − 1": field(r.square() - 1),
+            "x and its turned copy are not of length 1: divide them by r": field(r - 1, x, r * side),
+            "e_θ is not divided by r": field(r - 1, out, r * side),
+            "e_r is not divided by r": field(r - 1, x, side),
+            "e_θ is turned to the right: take (−x₂, x₁)/r": field(r - 1, out, -side),
+            "e_θ is not at a right angle to e_r: which of its coordinates has the minus sign?":
+                field(r - 1, out, out.flip(1)),
+            "the sideways part is not multiplied by the pull": -(r - 1) * (pull * out + twist * side),
+            "the sideways part is not multiplied by r − 1: on the circle the field should be zero":
+                -pull * ((r - 1) * out + twist * side),
+            "there is no sideways part: where is the twist?": -pull * (r - 1) * out,
+            "the arrows are all of one length: they should grow with the distance to the circle": field((r - 1).sign()),
+            "the twisted direction is brought to length 1: the pull should stay as it is": right / math.hypot(1, twist),
+        }  # fmt: skip
+        mistakes = {sentence: wrong.to(dtype) for sentence, wrong in mistakes.items()}
+        trial.expect(right.to(dtype), x.to(dtype), pull, twist, mistakes=mistakes)
+
+
+@spiral.lends
+def _(x, pull, twist):
+    r = x.norm(dim=1, keepdim=True)
+    outwards = x / r
+    sideways = torch.stack([-outwards[:, 1], outwards[:, 0]], dim=1)
+    return -pull * (r - 1) * (outwards + twist * sideways)

@@ -12,9 +12,9 @@ from .chapter_04 import annealed_langevin as annealed_langevin
 from .chapter_04 import geometric_ladder as geometric_ladder
 from .chapter_04 import step_sizes as step_sizes
 from .chapter_04 import train_score as train_score
-from .chapter_05 import objective_on_line as objective_on_line
-from .chapter_05 import psnr as psnr
-from .chapter_05 import score_near_line as score_near_line
+from .chapter_05 import part_within as part_within
+from .chapter_05 import score_near_plane as score_near_plane
+from .chapter_05 import spiral as spiral
 from .chapter_06 import guided as guided
 from .chapter_06 import instance_norm_plus as instance_norm_plus
 from .chapter_06 import look_far as look_far

@@ -2,157 +2,152 @@
 
 import math
 
-import numpy
 import torch
 
 from answers import Answers
 
 
-def errors(image, noisy):
-    return ((noisy - image) ** 2).mean(dim=(1, 2, 3))
+def lengths(arrows, tangents):
+    return torch.einsum("bkd,bd->bk", tangents, arrows)
 
 
-def psnr_one_by_one(image, noisy):
-    roots = [(a - b).norm() / math.sqrt(a.numel()) for a, b in zip(image, noisy, strict=True)]
-    return -20 * torch.stack(roots).log10()
+def spanned(coefficients, tangents):
+    return torch.einsum("bk,bkd->bd", coefficients, tangents)
 
 
-def by_autograd(x, sigma):
-    x = x.clone().requires_grad_()
-    variances = torch.tensor([1.0, 0.0], dtype=x.dtype) + sigma**2
-    log_density = (-(x**2) / (2 * variances) - (2 * math.pi * variances).log() / 2).sum()
-    return torch.autograd.grad(log_density, x)[0]
+def by_projections(arrows, tangents):
+    projections = tangents.transpose(1, 2) @ tangents
+    return torch.stack([projection @ arrow for projection, arrow in zip(projections, arrows, strict=True)])
 
 
-def by_covariance(x, sigma):
-    covariance = torch.diag(torch.tensor([1 + sigma**2, sigma**2], dtype=x.dtype))
+def by_least_squares(arrows, tangents):
+    across = tangents.transpose(1, 2)  # (B, D, d)
+    return (across @ torch.linalg.lstsq(across, arrows[:, :, None]).solution)[:, :, 0]
+
+
+def by_covariance(x, basis, sigma):
+    covariance = basis.T @ basis + sigma**2 * torch.eye(x.shape[1], dtype=x.dtype)
     return -torch.linalg.solve(covariance, x.T).T
 
 
-def near_line(along, across):
-    """The score −x₁/along(σ), −x₂/across(σ)."""
-    return lambda x, sigma: torch.stack([-x[:, 0] / along(sigma), -x[:, 1] / across(sigma)], dim=1)
+def by_autograd(x, basis, sigma):
+    x = x.clone().requires_grad_()
+    within = x @ basis.T
+    squares = within.square().sum() / (1 + sigma**2) + (x - within @ basis).square().sum() / sigma**2
+    return torch.autograd.grad(-squares / 2, x)[0]
 
 
-def objective(a, sigma, *, trace=None, half=0.5, along=None, across=None):
-    """The objective, with any part replaced."""
-    along = 1 + sigma**2 if along is None else along
-    across = sigma**2 if across is None else across
-    return (-1 - a if trace is None else trace) + half * (along + a**2 * across)
+def near_plane(within, across):
+    """The score −x_within/within(σ) − x_across/across(σ)."""
+
+    def score(x, basis, sigma):
+        part = x @ basis.T @ basis
+        return -part / within(sigma) - (x - part) / across(sigma)
+
+    return score
 
 
-def by_quadrature(a, sigma):
-    nodes, weights = numpy.polynomial.hermite_e.hermegauss(8)
-    nodes, weights = torch.as_tensor(nodes), torch.as_tensor(weights / weights.sum())
-    x = torch.cartesian_prod(nodes * math.sqrt(1 + sigma**2), nodes * sigma).requires_grad_()
-    s = torch.stack([-x[:, 0], -a * x[:, 1]], dim=1)
-    trace = sum(torch.autograd.grad(s[:, d].sum(), x, retain_graph=True)[0][:, d] for d in range(2))
-    return (torch.cartesian_prod(weights, weights).prod(1) * (trace + s.square().sum(1) / 2)).sum()
+def frame(x):
+    r = x.norm(dim=1, keepdim=True)
+    return r, x / r, torch.stack([-x[:, 1], x[:, 0]], dim=1) / r
 
 
-def by_matrices(a, sigma):
-    slope = -torch.diag(torch.tensor([1.0, a], dtype=torch.float64))
-    covariance = torch.diag(torch.tensor([1 + sigma**2, sigma**2], dtype=torch.float64))
-    return slope.trace() + (slope @ covariance @ slope.T).trace() / 2
+def twisted(distance=lambda r: r - 1, *, out=None, side=None):
+    """The field −K·distance(r)·(e_r + c e_θ), with any part replaced: `out` and `side` of r, e_r, e_θ."""
+
+    def field(x, pull, twist):
+        parts = frame(x)
+        e_r, e_theta = (out(*parts) if out else parts[1]), (side(*parts) if side else parts[2])
+        return -pull * distance(parts[0]) * (e_r + twist * e_theta)
+
+    return field
 
 
-def by_samples(a, sigma, generator=None):
-    x = torch.randn(100_000, 2, generator=generator, dtype=torch.float64) * torch.tensor([(1 + sigma**2) ** 0.5, sigma])
-    return float((-1 - a + (x[:, 0] ** 2 + (a * x[:, 1]) ** 2) / 2).mean())
+def by_angle(x, pull, twist):
+    angle, r = torch.atan2(x[:, 1], x[:, 0]), torch.hypot(x[:, 0], x[:, 1])
+    out, side = torch.stack([angle.cos(), angle.sin()]), torch.stack([-angle.sin(), angle.cos()])
+    return (-pull * (r - 1) * (out + twist * side)).T
+
+
+def by_a_matrix(x, pull, twist):
+    turn = torch.tensor([[1.0, twist], [-twist, 1.0]], dtype=x.dtype)
+    return pull * (1 / x.norm(dim=1, keepdim=True) - 1) * x @ turn
 
 
 ANSWERS = {
-    "psnr": Answers(
+    "part_within": Answers(
         right={
-            "as written": lambda image, noisy: -10 * errors(image, noisy).log10(),
-            "root mean squares, one by one": psnr_one_by_one,
-            "a ratio of powers": lambda image, noisy: (
-                10 * (1 / (noisy - image).flatten(1).square().mean(1)).log() / math.log(10)
-            ),
+            "by lengths": lambda a, t: spanned(lengths(a, t), t),
+            "by projections": by_projections,
+            "by least squares": by_least_squares,
         },
         wrong={
-            "sign": lambda image, noisy: 10 * errors(image, noisy).log10(),
-            "20 for 10": lambda image, noisy: -20 * errors(image, noisy).log10(),
-            "10 for 20": lambda image, noisy: -10 * errors(image, noisy).sqrt().log10(),
-            "natural logarithm": lambda image, noisy: -10 * errors(image, noisy).log(),
-            "logarithm to the base 2": lambda image, noisy: -10 * errors(image, noisy).log2(),
-            "bels": lambda image, noisy: -errors(image, noisy).log10(),
-            "the error": errors,
-            "summed over an image": lambda image, noisy: -10 * (noisy - image).square().flatten(1).sum(1).log10(),
-            "one number": lambda image, noisy: -10 * (noisy - image).square().mean().log10(),
-            "one number, for all": lambda image, noisy: -10 * errors(image, noisy).mean().log10().expand(len(image)),
-            "the batch's mean": lambda image, noisy: -10 * errors(image, noisy).log10().mean().repeat(len(image)),
-            "for each channel": lambda image, noisy: -10 * (noisy - image).square().mean(dim=(2, 3)).log10(),
-            "clamped": lambda image, noisy: -10 * errors(image, noisy.clamp(0, 1)).log10(),
-            "peak 255": lambda image, noisy: 10 * (255**2 / errors(image, noisy)).log10(),
-            "the image's own peak": lambda image, noisy: (
-                10 * (image.amax((1, 2, 3)) ** 2 / errors(image, noisy)).log10()
-            ),
-            "signal to noise": lambda image, noisy: (
-                10 * (image.square().mean((1, 2, 3)) / errors(image, noisy)).log10()
-            ),
-            "absolute differences": lambda image, noisy: -20 * (noisy - image).abs().mean((1, 2, 3)).log10(),
-            "averaged, then squared": lambda image, noisy: -10 * (noisy - image).mean((1, 2, 3)).square().log10(),
+            "across": lambda a, t: a - spanned(lengths(a, t), t),
+            "sign": lambda a, t: -spanned(lengths(a, t), t),
+            "the directions added up": lambda a, t: t.sum(dim=1),
+            "the first point's directions": lambda a, t: a @ t[0].T @ t[0],
+            "sizes of lengths": lambda a, t: spanned(lengths(a, t).abs(), t),
+            "squared lengths": lambda a, t: spanned(lengths(a, t).square(), t),
+            "cosines": lambda a, t: spanned(lengths(a, t), t) / a.norm(dim=1, keepdim=True),
+            "mean of the parts": lambda a, t: (lengths(a, t)[:, :, None] * t).mean(dim=1),
+            "the first direction": lambda a, t: lengths(a, t)[:, :1] * t[:, 0],
+            "lengths alone": lengths,
+            "the parts, not added up": lambda a, t: lengths(a, t)[:, :, None] * t,
+            "the arrows themselves": lambda a, t: a.clone(),
         },
     ),
-    "score_near_line": Answers(
+    "score_near_plane": Answers(
         right={
-            "by components": near_line(lambda s: 1 + s**2, lambda s: s**2),
+            "by parts": near_plane(lambda s: 1 + s**2, lambda s: s**2),
             "by autograd": by_autograd,
             "by the covariance's inverse": by_covariance,
         },
         wrong={
-            "sign": near_line(lambda s: -1 - s**2, lambda s: -(s**2)),
-            "no noise along the line": near_line(lambda s: 1, lambda s: s**2),
-            "noise alone": near_line(lambda s: s**2, lambda s: s**2),
-            "width 1 both ways": near_line(lambda s: 1 + s**2, lambda s: 1 + s**2),
-            "nothing across": near_line(lambda s: 1 + s**2, lambda s: math.inf),
-            "nothing along": near_line(lambda s: math.inf, lambda s: s**2),
-            "σ for σ² across": near_line(lambda s: 1 + s**2, lambda s: s),
-            "standard deviations": near_line(lambda s: math.sqrt(1 + s**2), lambda s: s),
-            "1 + σ": near_line(lambda s: 1 + s, lambda s: s**2),
-            "(1 + σ)²": near_line(lambda s: (1 + s) ** 2, lambda s: s**2),
-            "the other line": near_line(lambda s: s**2, lambda s: 1 + s**2),
-            "components swapped": lambda x, sigma: by_autograd(x, sigma).flip(1),
-            "extra ½": lambda x, sigma: by_autograd(x, sigma) / 2,
-            "no σ": lambda x, sigma: -x,
-            "variances in single precision": lambda x, sigma: -x / (torch.tensor([1.0, 0.0]) + sigma**2),
-            "1e-3 added to every variance": near_line(lambda s: 1 + s**2 + 1e-3, lambda s: s**2 + 1e-3),
-            "one component": lambda x, sigma: -x[:, 1] / sigma**2,
+            "sign": near_plane(lambda s: -1 - s**2, lambda s: -(s**2)),
+            "no noise within": near_plane(lambda s: 1, lambda s: s**2),
+            "noise alone": near_plane(lambda s: s**2, lambda s: s**2),
+            "width 1 in all directions": near_plane(lambda s: 1 + s**2, lambda s: 1 + s**2),
+            "nothing across": near_plane(lambda s: 1 + s**2, lambda s: math.inf),
+            "nothing within": near_plane(lambda s: math.inf, lambda s: s**2),
+            "σ for σ² across": near_plane(lambda s: 1 + s**2, lambda s: s),
+            "a standard deviation within": near_plane(lambda s: math.sqrt(1 + s**2), lambda s: s**2),
+            "standard deviations": near_plane(lambda s: math.sqrt(1 + s**2), lambda s: s),
+            "1 + σ": near_plane(lambda s: 1 + s, lambda s: s**2),
+            "(1 + σ)²": near_plane(lambda s: (1 + s) ** 2, lambda s: s**2),
+            "interchanged": near_plane(lambda s: s**2, lambda s: 1 + s**2),
+            "extra ½": near_plane(lambda s: 2 + 2 * s**2, lambda s: 2 * s**2),
+            "no σ": lambda x, basis, sigma: -x,
+            "all of x across": lambda x, basis, sigma: -x @ basis.T @ basis / (1 + sigma**2) - x / sigma**2,
+            "the first coordinates for the plane": lambda x, basis, sigma: (
+                -x / ((torch.arange(x.shape[1]) < len(basis)) + sigma**2)
+            ),
+            "1e-3 added to every variance": near_plane(lambda s: 1 + s**2 + 1e-3, lambda s: s**2 + 1e-3),
+            "within, in the basis": lambda x, basis, sigma: -x @ basis.T / (1 + sigma**2),
         },
     ),
-    "objective_on_line": Answers(
+    "spiral": Answers(
         right={
-            "by moments": objective,
-            "Gauss–Hermite, with autograd": by_quadrature,
-            "by matrices": by_matrices,
+            "by unit vectors": twisted(),
+            "by the angle": by_angle,
+            "by a matrix": by_a_matrix,
         },
         wrong={
-            "sign of the trace": lambda a, sigma: objective(a, sigma, trace=1 + a),
-            "no trace": lambda a, sigma: objective(a, sigma, trace=0),
-            "only the trace": lambda a, sigma: -1 - a,
-            "no ½": lambda a, sigma: objective(a, sigma, half=1),
-            "½ on both": lambda a, sigma: objective(a, sigma, trace=(-1 - a) / 2),
-            "trace without −1": lambda a, sigma: objective(a, sigma, trace=-a),
-            "trace without −a": lambda a, sigma: objective(a, sigma, trace=-1),
-            "no noise along the line": lambda a, sigma: objective(a, sigma, along=1),
-            "nothing along the line": lambda a, sigma: objective(a, sigma, along=0),
-            "nothing across the line": lambda a, sigma: objective(a, sigma, across=0),
-            "a for a²": lambda a, sigma: -1 - a + (1 + sigma**2 + abs(a) * sigma**2) / 2,
-            "σ for σ² across": lambda a, sigma: objective(a, sigma, across=sigma),
-            "σ for σ²": lambda a, sigma: objective(a, sigma, along=1 + sigma, across=sigma),
-            "width 1 both ways": lambda a, sigma: objective(a, sigma, across=1 + sigma**2),
-            "(1 + σ)²": lambda a, sigma: objective(a, sigma, along=(1 + sigma) ** 2),
-            "the determinant": lambda a, sigma: objective(a, sigma, trace=a),
-            "twice": lambda a, sigma: 2 * objective(a, sigma),
-            "minus": lambda a, sigma: -objective(a, sigma),
-            "from samples": lambda a, sigma: by_samples(a, sigma, torch.Generator().manual_seed(0)),
-            "from samples of the global generator": by_samples,
-            "one number a coordinate": lambda a, sigma: torch.tensor(
-                [-1 + (1 + sigma**2) / 2, -a + a**2 * sigma**2 / 2]
-            ),
+            "sign": twisted(lambda r: 1 - r),
+            "to the origin": twisted(lambda r: r),
+            "outwards from inside": twisted(lambda r: (r - 1).abs()),
+            "squared distance": twisted(lambda r: (r - 1) ** 2),
+            "r² − 1": twisted(lambda r: r**2 - 1),
+            "no unit vectors": twisted(out=lambda r, e, t: r * e, side=lambda r, e, t: r * t),
+            "e_r not divided": twisted(out=lambda r, e, t: r * e),
+            "e_θ not divided": twisted(side=lambda r, e, t: r * t),
+            "turned to the right": twisted(side=lambda r, e, t: -t),
+            "coordinates swapped": twisted(side=lambda r, e, t: e.flip(1)),
+            "twist without pull": lambda x, K, c: twisted()(x, K, 0.0) - (frame(x)[0] - 1) * c * frame(x)[2],
+            "twist on the circle": lambda x, K, c: twisted()(x, K, 0.0) - K * c * frame(x)[2],
+            "no twist": lambda x, K, c: twisted()(x, K, 0.0),
+            "one length": twisted(lambda r: (r - 1).sign()),
+            "unit direction": lambda x, K, c: twisted()(x, K, c) / math.hypot(1, c),
+            "the distance alone": lambda x, K, c: -K * (frame(x)[0] - 1)[:, 0],
         },
-        takes_tensors=False,
-        gives_number=True,
     ),
 }
