@@ -25,26 +25,31 @@ SETTINGS = NCSN(
 IMAGES = torch.rand(40, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 
 
+def set_of(images):
+    """A data set whose two splits are these images."""
+    return SETS["digits"]._replace(images=lambda split: images)
+
+
 def changed(**training):
     """SETTINGS with other settings of the training."""
     return dataclasses.replace(SETTINGS, training=dataclasses.replace(SETTINGS.training, **training))
 
 
-def small_network(settings=SETTINGS, image_shape=(1, 8, 8)):
+def small_network(settings=SETTINGS):
     generator = torch.Generator().manual_seed(settings.training.seed)
-    return ImageMLP(settings.sigmas, image_shape, width=16, n_blocks=1, generator=generator)
+    return ImageMLP(settings.sigmas, (1, 8, 8), width=16, n_blocks=1, generator=generator)
 
 
-def steps_of(folder, settings=SETTINGS, **options):
+def steps_of(folder, settings=SETTINGS, network=None, **options):
     """The steps of a run in a folder."""
-    return train_ncsn(settings, folder, network=small_network(settings), images=IMAGES, held_out=IMAGES, **options)
+    return train_ncsn(settings, folder, network=network or small_network(settings), images=set_of(IMAGES), **options)
 
 
-def as_a_command(monkeypatch):
-    """Let `sbgm train` make the run."""
+def as_a_command(monkeypatch, make=small_network):
+    """Let `sbgm train` make the run, with the network that `make(settings)` gives."""
     monkeypatch.setattr(NCSN, "of_scale", lambda data, scale: SETTINGS)
-    monkeypatch.setattr(NCSN, "network", lambda settings, image_shape, *_: small_network(settings, image_shape))
-    monkeypatch.setattr(ncsn, "data_of", lambda name, size: SETS["digits"]._replace(images=lambda split: IMAGES))
+    monkeypatch.setattr(NCSN, "network", lambda settings, *_: make(settings))
+    monkeypatch.setattr(ncsn, "data_of", lambda name, size: set_of(IMAGES))
 
 
 def live(folder, settings):

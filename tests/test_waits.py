@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import itertools
+import threading
 import traceback
 from collections import Counter
 from pathlib import Path
@@ -27,6 +28,7 @@ from sbgm.train import runs
 from sbgm.train.images import NCSN, resident, train_ncsn
 from sbgm.train.runs import Run, TrainingSettings
 from seeds import seeded
+from small_run import set_of
 
 META = torch.device("meta")
 SIGMAS = geometric_sigmas(1.0, 0.01, 3).tolist()
@@ -278,10 +280,10 @@ def test_a_training_step_reads_its_loss_and_gradient_together_and_nothing_else(m
     monkeypatch.setattr(Run, "save", lambda *arguments, **options: None)  # which reads all weights
     training = TrainingSettings(n_steps=9, batch_size=4, accumulation=n_parts, ema_decay=0.9)
     settings = NCSN("digits", n_levels=3, flips=True, n_held_out=2, training=training)
-    data = {"images": torch.rand(40, 1, 8, 8, generator=seeded()), "held_out": torch.rand(2, 1, 8, 8)}
+    images = set_of(torch.rand(40, 1, 8, 8, generator=seeded()))
     network = make().requires_grad_()
     with waits() as found:
-        steps = train_ncsn(settings, tmp_path / "run", network=network, **data, accelerator=OneDevice())
+        steps = train_ncsn(settings, tmp_path / "run", network=network, images=images, accelerator=OneDevice())
         with contextlib.closing(steps):
             next(steps)
             found.clear()
@@ -305,6 +307,17 @@ def test_the_images_lie_on_the_gpu_if_they_leave_room(monkeypatch):
         resident(data, gpu)
     resident(data, META)
     assert moved == [gpu, META]
+
+
+def test_images_on_the_device_are_not_read_ahead_by_whichever_of_its_names_it_goes(tmp_path):
+    """Accelerate calls a single GPU `cuda`, and the tensors on it `cuda:0`; here `cpu:0` and `cpu`."""
+    accelerator, before = OneDevice(), threading.enumerate()
+    accelerator.device = torch.device("cpu", 0)
+    settings = NCSN("digits", n_levels=3, n_held_out=2, training=TrainingSettings(n_steps=9, batch_size=4, threads=1))
+    steps = train_ncsn(settings, tmp_path / "run", network=image_mlp().requires_grad_(), accelerator=accelerator)
+    with contextlib.closing(steps):
+        next(steps)
+    assert not {t for t in threading.enumerate() if t.name.startswith("ThreadPool")} - {*before}
 
 
 # --- the memory format of a GPU's convolutions -----------------------------------------------------------------------

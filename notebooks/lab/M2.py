@@ -22,8 +22,8 @@ from sbgm.losses import sliced_score_matching_loss
 from sbgm.measure import Estimate, estimate, records
 from sbgm.networks import ResNet
 from sbgm.noise import perturb
-from sbgm.train.runs import Run, hardware
-from sbgm.training import Step, fit
+from sbgm.train.runs import Run, hardware, resumable
+from sbgm.training import Step, require_finite_step
 from sbgm.weights import load_built, save_weights
 
 __all__ = [
@@ -64,12 +64,10 @@ class Figure1(Training):
 
 
 @checked
-def train_figure1(
-    images: Batch, settings: Figure1, *, folder: Path | str | None = None, save_every: Count = 200
-) -> Iterator[Step]:
+def train_figure1(images: Batch, settings: Figure1, *, folder: Path | str, save_every: Count = 200) -> Iterator[Step]:
     """Train the ResNet of Fig. 1 by sliced score matching, yielding the loss of every iteration.
 
-    With a `folder`, the run is saved there every `save_every` iterations and at the end, see `Run`. Called again, it
+    The run is saved every `save_every` iterations, at the end, and when it is stopped, see `Run`. Called again, it
     first yields the steps already made, then goes on exactly as if it had never stopped; more iterations continue it.
 
     Args:
@@ -81,33 +79,39 @@ def train_figure1(
     Raises:
         ValueError: the folder holds a run with other settings or images.
     """
-    generator = torch.Generator().manual_seed(settings.seed)
-    weights = torch.Generator().manual_seed(settings.seed)
+    run, losses = _begun(Run(folder), images, settings), []
+    generator, weights = (torch.Generator().manual_seed(settings.seed) for _ in range(2))
     network = ResNet(settings.channels, images.shape[1], generator=weights).to(images.device)
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
-    losses: list[float] = []
-    run = None if folder is None else _begun(Run(folder), images, settings)
-    if run is not None and run.last_step:
+    if run.last_step:
         state = run.load({})
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
         generator.set_state(state["generator"])
         losses = state["losses"].tolist()
         yield from (Step(i, value) for i, value in enumerate(losses[: settings.n_iterations], start=1))
+    place = generator.get_state()  # at the end of the last whole step
 
-    def loss() -> Tensor:
+    def gradient(step: int) -> float:
         x = images[torch.randint(len(images), (settings.batch_size,), generator=generator)]
         if settings.noise_std > 0:
             x = perturb(x, settings.noise_std, generator=generator)
-        return sliced_score_matching_loss(network, x, generator=generator)
+        optimizer.zero_grad(set_to_none=True)
+        loss = sliced_score_matching_loss(network, x, generator=generator)
+        loss.backward()
+        return require_finite_step(loss, optimizer, step, settings.n_iterations)
 
-    for step in fit(loss, optimizer, settings.n_iterations, first_step=len(losses) + 1):
-        losses.append(step.loss)
-        if run is not None and (step.step % save_every == 0 or step.step == settings.n_iterations):
-            state = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
-            state |= {"generator": generator.get_state(), "losses": torch.tensor(losses, dtype=torch.float64)}
-            run.save(step.step, {}, state)
-        yield step
+    def update(step: int, loss: float) -> None:
+        optimizer.step()
+        losses.append(loss)
+        place.copy_(generator.get_state())
+
+    def save(step: int) -> None:
+        state = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
+        state |= {"generator": place, "losses": torch.tensor(losses, dtype=torch.float64)}
+        run.save(step, {}, state)
+
+    yield from resumable(run, settings.n_iterations, save_every, gradient, update, save)
 
 
 def _begun(run: Run, images: Tensor, settings: Figure1) -> Run:

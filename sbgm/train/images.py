@@ -5,16 +5,27 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import KW_ONLY, field
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
-from sbgm.checked import Batch, Count, Network, Positive, Score, checked, count_from, one_of, require_score, unchecked
-from sbgm.data import SETS, DataSet, Images, as_floats, dequantise, load_images, random_flip
+from sbgm.checked import (
+    Count,
+    Network,
+    Positive,
+    Score,
+    checked,
+    count_from,
+    instance_of,
+    one_of,
+    require_score,
+    unchecked,
+)
+from sbgm.data import SETS, DataSet, as_floats, dequantise, random_flip
 from sbgm.files import content_hash
 from sbgm.losses import ncsn_loss
 from sbgm.measure import level_losses
@@ -54,14 +65,6 @@ def data_of(name: str, size: int = 32) -> DataSet:
     if name not in SETS and not Path(name).exists():
         one_of([*DATA, "a folder of images"])(name, "data")
     return SETS[name] if name in SETS else own_images(name, size)
-
-
-def _images_or_set(value: Any, name: str) -> None:
-    if not isinstance(value, DataSet):
-        IMAGES(value, name)
-
-
-IMAGES = Images.__metadata__[0]
 
 
 @checked
@@ -171,24 +174,25 @@ def train_ncsn(
     *,
     resume: bool = False,
     network: Network | None = None,
-    images: Annotated[Tensor | DataSet | None, _images_or_set] = None,
-    held_out: Batch | None = None,
+    images: Annotated[
+        DataSet | None, instance_of((DataSet, type(None)), "a data set, such as own_images makes")
+    ] = None,
     accelerator: Accelerator | None = None,
 ) -> Iterator[Step]:
     """Train a noise conditional score network by Eq. 6 in a run's folder, yielding after each step.
 
-    Every `measure_every` steps eight images are drawn from the same starts, into `sheets/`, and `progress.html` shows
-    them with the losses.
+    Every `measure_every` steps eight images are drawn from the same starts, into `sheets/`, where the ladder has
+    several levels, and `progress.html` shows them with the losses.
 
     Args:
-        settings: what to train; a resumed run may differ from what it was started with in its numbers of steps and of
-            threads only. A precision "auto" and threads 0 are decided and recorded when the run starts.
+        settings: what to train; a resumed run may differ from what it was started with in its number of threads, and,
+            where the learning rate is constant, in its number of steps. A precision "auto" and threads 0 are decided
+            and recorded when the run starts.
         folder: of the run, see `Run`.
         resume: go on with the run in this folder.
         network: what to train, in place: a `ScoreNetwork`, or any module s(x, sigma), or s(x, sigma, label) where
             `settings.classes` is set, see `OwnNetwork`; None makes `settings.network`.
-        images: what to train on: (N, C, H, W) in [0, 1], or a set of `own_images`; None is `settings.data`.
-        held_out: images for the held-out loss; None takes the test split.
+        images: what to train on, such as a set of `own_images`; None is `settings.data`.
         accelerator: see `train`.
 
     Raises:
@@ -200,44 +204,40 @@ def train_ncsn(
             the network gives no scores of the images' shape. Nothing has been written then.
     """
     accelerator = make_accelerator() if accelerator is None else accelerator
-    device, run, labels, n_classes = accelerator.device, Run(folder), None, 0
-    data = images if isinstance(images, DataSet) else data_of(settings.data, settings.size) if images is None else None
-    if data is not None:
-        images = data.images("train")
-        held_out = data.images("test") if held_out is None else held_out
-    held_out = load_images(settings.data, "test") if held_out is None else held_out
+    device, run, data = accelerator.device, Run(folder), images or data_of(settings.data, settings.size)
+    pixels, labels, n_classes = data.images("train"), None, 0
     if settings.classes:
-        if data is None or data.labels is None:
+        if data.labels is None:
             raise ValueError("classes must be left out, because these images have none; a class is a subfolder's name")
         labels = data.labels("train").to(device)
         n_classes = int(labels.max()) + 1
     recorded = run.settings.get("training", {}) if resume else {}
     settings = dataclasses.replace(settings, training=settings.training.settled(device, recorded))
-    started = dataclasses.asdict(settings) | {"images_sha256": content_hash(images)}
+    started = dataclasses.asdict(settings) | {"images_sha256": content_hash(pixels)}
     if settings.architecture and ":" in settings.architecture:
         started["architecture_sha256"] = own_source(settings.architecture)["sha256"]
     if resume and accelerator.is_main_process:
-        run.resume(started, but="n_steps")
-    if len(images) < settings.training.batch_size:
-        raise ValueError(f"batch_size must be at most the {len(images)} images, got {settings.training.batch_size}")
-    known, held_out = _floats(images[:N_KNOWN]), _floats(held_out[: settings.n_held_out]).to(device)
+        run.resume(started, but="n_steps" if settings.training.schedule == "constant" else "")
+    if len(pixels) < settings.training.batch_size:
+        raise ValueError(f"batch_size must be at most the {len(pixels)} images, got {settings.training.batch_size}")
+    known, held_out = _floats(pixels[:N_KNOWN]), _floats(data.images("test")[: settings.n_held_out])
     if network is None:
         begun = resume and run.last_step  # then its checkpoint has all weights, and `initial` may be gone
         made_by = dataclasses.replace(settings, initial=None) if begun else settings
-        network = made_by.network(tuple(images.shape[1:]), n_classes, known)
+        network = made_by.network(tuple(pixels.shape[1:]), n_classes, known)
     elif not isinstance(network, ScoreNetwork):
         network = OwnNetwork(settings.sigmas, type(network).__qualname__, n_classes=n_classes, module=network)
-        network.image_shape = tuple(images.shape[1:])
+        network.image_shape = tuple(pixels.shape[1:])
     with torch.no_grad():
         given = known[:2], settings.sigmas[:1].expand(2), *[torch.zeros(2, dtype=torch.long)] * settings.classes
         require_score(network.eval()(*given), known[:2], "network")
-    loss = _part_loss(resident(images, device), settings, accelerator, labels, n_classes)
-    known = known.to(device)
+    loss = _part_loss(resident(pixels, device), settings, accelerator, labels, n_classes)
+    known, held_out = known.to(device), held_out.to(device)
 
     def measure(score: Score, step: int) -> dict[str, float]:
         generator = derived_generator(settings.training.seed, HELD_OUT, device=device)
         values = level_losses(score, held_out, settings.sigmas, generator=generator).values.tolist()
-        if accelerator.is_main_process:
+        if accelerator.is_main_process and settings.n_levels > 1:  # which ancestral sampling needs
             path = run.folder / "sheets" / f"step-{step:07d}.png"
             save_images(score, known, settings.sigmas, settings.training.seed, path, n_classes)
         return {"held_out": sum(values) / len(values)} | {f"level_{i}": v for i, v in enumerate(values, start=1)}
@@ -266,34 +266,15 @@ def resident(images: Tensor, device: torch.device) -> Tensor:
     return images.to(device)
 
 
-class _Ahead:
-    """Rows of images that lie elsewhere, read by other processes ahead of time, so that a GPU does not wait.
+def read_ahead(read: Callable[[int], Tensor]) -> Callable[[int], Tensor]:
+    """Return `read`, by a thread that reads what the next step needs while this one is computed, so no GPU waits."""
+    reading = functools.lru_cache(maxsize=2)(functools.partial(ThreadPoolExecutor(1).submit, read))
 
-    Args:
-        images: what is read.
-        rows: from (step, part, n_parts) to the indices of the rows.
-        n_processes: of the training, which share the parts out.
-    """
+    def batch(step: int) -> Tensor:
+        now, _ = reading(step), reading(step + 1)
+        return now.result()
 
-    def __init__(self, images: Tensor, rows: Callable[[int, int, int], Tensor], n_processes: int) -> None:
-        self.images, self.rows, self.n_processes, self.expected = images, rows, n_processes, None
-
-    def __call__(self, *place: int) -> Tensor:
-        if place != self.expected:
-            options = {"num_workers": 2, "prefetch_factor": 4, "pin_memory": torch.cuda.is_available()}
-            rows = (self.rows(*later) for later in self.places(*place))
-            self.batches = iter(DataLoader(self.images, batch_size=None, sampler=rows, **options))
-            self.coming = self.places(*place)
-            next(self.coming)
-        self.expected = next(self.coming)
-        return next(self.batches)
-
-    def places(self, step: int, part: int, n_parts: int) -> Iterator[tuple[int, int, int]]:
-        """Where the training comes by, from a place on."""
-        while True:
-            yield step, part, n_parts
-            further, part = divmod(part + self.n_processes, n_parts)
-            step, part = step + further, part if not further else part % self.n_processes
+    return batch
 
 
 def _part_loss(
@@ -304,29 +285,32 @@ def _part_loss(
     The images were looked at when the training began: a look at a value in each step would be a wait for a GPU.
     """
     seed, size, device = settings.training.seed, settings.training.batch_size, accelerator.device
+    process, n_processes = accelerator.process_index, accelerator.num_processes
     sigmas = torch.as_tensor(settings.sigmas, device=device)
 
     @functools.lru_cache(maxsize=1)
     def order(epoch: int) -> Tensor:
         return torch.randperm(len(images), generator=derived_generator(seed, ORDER, epoch)).to(images.device)
 
-    def rows(step: int, part: int, n_parts: int) -> Tensor:
+    def rows(step: int) -> Tensor:  # of this process's parts, which are every n_processes-th
         epoch, position = divmod(step - 1, len(images) // size)
-        return order(epoch)[position * size : (position + 1) * size][part::n_parts]
+        return order(epoch)[position * size : (position + 1) * size][process::n_processes]
 
-    ahead = None if images.device == device else _Ahead(images, rows, accelerator.num_processes)
+    def read(step: int) -> Tensor:
+        return images[rows(step)]
+
+    batch = read if images.device.type == device.type else read_ahead(read)
 
     def loss(score: Score, step: int, part: int, n_parts: int) -> Tensor:
-        place = step, part, n_parts
+        mine = slice(part // n_processes, None, n_parts // n_processes)
         generator = derived_generator(seed, PART, step, part, device=device)
-        batch = ahead(*place) if ahead else images[rows(*place)]
-        x = unchecked(dequantise)(_floats(batch.to(device, non_blocking=True)), generator=generator)
+        x = unchecked(dequantise)(_floats(batch(step)[mine].to(device)), generator=generator)
         if settings.flips:
             x = unchecked(random_flip)(x, generator=generator)
         if labels is None:
             return unchecked(ncsn_loss)(score, x, sigmas, generator=generator)
         hidden = torch.rand(len(x), generator=generator, device=device) < HIDDEN
-        label = labels[rows(*place).to(device)].masked_fill(hidden, n_classes)
+        label = labels[rows(step)[mine].to(device)].masked_fill(hidden, n_classes)
         return unchecked(ncsn_loss)(lambda x, sigma: score(x, sigma, label), x, sigmas, generator=generator)
 
     return loss

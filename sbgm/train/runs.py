@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
+import functools
 import io
 import json
 import math
@@ -46,6 +47,7 @@ __all__ = [
     "idle_cores",
     "load_checkpoint",
     "make_accelerator",
+    "resumable",
     "save_checkpoint",
     "train",
 ]
@@ -477,8 +479,6 @@ def train(
     In float16 small gradients would be zero: the loss is multiplied by a scale that `torch.amp.GradScaler` adapts and a
     checkpoint keeps. A step whose gradient overflows is left out, and the scale halved.
 
-    Closing the generator, or interrupting it (Ctrl-C), saves the run first.
-
     Args:
         network: trained in place; `save_network` must know its class.
         part_loss: the mean loss of a part of a step's batch, given the score to train, the step's number, the part's
@@ -495,8 +495,7 @@ def train(
     Raises:
         ValueError: the batch does not divide into the parts, before the first step.
         BlockingIOError: another process trains the run.
-        DiskFullError, FloatingPointError: there is no room, or a loss, gradient or weight is NaN or infinite; the
-            message says which step is saved.
+        DiskFullError, FloatingPointError: as `resumable`.
         ArithmeticError: the compiled network has another gradient than the plain one.
     """
     accelerator = make_accelerator() if accelerator is None else accelerator
@@ -509,94 +508,65 @@ def train(
         )
     if run.last_step > settings.n_steps:
         raise ValueError(f"n_steps must be at least the {run.last_step} that the run has made, got {settings.n_steps}")
-    return _alone(
-        run, settings.threads, _train(network, part_loss, n_parts, run, settings, measure, watch, accelerator)
-    )
+    return _steps(run, settings, network, part_loss, n_parts, measure, watch, accelerator)
 
 
-def _alone(run: Run, threads: int, steps: Iterator[Step]) -> Iterator[Step]:
+def _steps(run: Run, settings: TrainingSettings, *training: Any) -> Iterator[Step]:
     """The steps, with so many threads; when they end or fail, the number is as before and the run's folder free."""
     before = torch.get_num_threads()
-    torch.set_num_threads(threads)
+    torch.set_num_threads(settings.threads)
     try:
-        yield from steps
+        it = _Training(run, settings, *training)
+        yield from resumable(run, settings.n_steps, settings.save_every, it.gradient, it.update, it.save, it.log)
     finally:
         torch.set_num_threads(before)
         run.lock.release()
 
 
-def _train(network, part_loss, n_parts, run, settings, measure, watch, accelerator):
-    on_device(network, accelerator.device).train()
-    average, networks = None, {"network": network}
-    if settings.ema_decay:
-        average = networks["average"] = copy.deepcopy(network)
-    follow = get_ema_multi_avg_fn(settings.ema_decay)
-    optimizer, _ = adam(network, settings.learning_rate)
-    scaler = torch.amp.GradScaler(accelerator.device.type, enabled=settings.precision == "fp16")
-    done = {"step": 0, "losses": [], "rows": [], "seconds": 0.0}  # losses: those since the last row
-    if run.last_step:
-        state = run.load(networks)
-        optimizer.load_state_dict(state["optimizer"])
-        scaler.load_state_dict(state["scaler"])
-        done = state["done"]
-    if settings.compile and done["step"] < settings.n_steps:
-        plain, step = autocast(network, settings.precision, accelerator.device.type), done["step"] + 1
-        _compile(network, lambda: part_loss(plain, step, accelerator.process_index, n_parts))
-    model = accelerator.prepare_model(network)
-    score, measured_score = (
-        autocast(m, settings.precision, accelerator.device.type) for m in (model, networks.get("average", network))
-    )
-    started, whole = time.perf_counter() - done["seconds"], True
+def resumable(
+    run: Run,
+    n_steps: int,
+    save_every: int,
+    gradient: Callable[[int], float],
+    update: Callable[[int, float], None],
+    save: Callable[[int], None],
+    log: Callable[[int], None] = lambda step: None,
+) -> Iterator[Step]:
+    """Make the steps that a run still lacks, saving it every so many steps, at the last, and when it is stopped.
 
-    def log() -> None:
-        step, last = done["step"], done["step"] == settings.n_steps
-        measured = measure is not None and (last or step % settings.measure_every == 0)
-        if done["losses"] and (last or measured or step % settings.log_every == 0):
-            row = {"step": step, "loss": sum(done["losses"]) / len(done["losses"])}
-            if measured:
-                row |= measure(measured_score, step)
-            done["rows"], done["losses"] = [*done["rows"], row | {"seconds": done["seconds"]}], []
-            if accelerator.is_main_process:
-                run.write_log(done["rows"])
-                if watch is not None:
-                    watch(done["rows"])
+    Closing the generator, or interrupting it (Ctrl-C), saves the run first.
 
-    def save() -> None:
-        if accelerator.is_main_process and done["step"] > run.last_step:
-            state = {"optimizer": optimizer.state_dict(), "scaler": scaler.state_dict(), "done": done}
-            state["hardware"] = hardware(accelerator.device)
-            run.save(done["step"], networks, state, keep_every=settings.keep_every)
+    Args:
+        run: what it trains begins where the run's latest checkpoint stands.
+        n_steps: the number of the last step.
+        save_every: steps between two checkpoints.
+        gradient: computes the gradient of a step and returns its loss; it changes nothing that is saved.
+        update: makes the step, given its number and its loss.
+        save: writes a checkpoint of the steps made, whose number it is given.
+        log: says what there is to say of them.
 
+    Yields:
+        Step(step, loss).
+
+    Raises:
+        DiskFullError, FloatingPointError: there is no room, or a loss, gradient or weight is NaN or infinite; the
+            message says which step is saved.
+    """
+    made, whole = run.last_step, True
     try:
-        if accelerator.is_main_process and done["rows"]:
-            run.write_log(done["rows"])  # as the checkpoint has it
-        log()  # a run that was stopped before its last row was written
-        for step in range(done["step"] + 1, settings.n_steps + 1):
-            optimizer.zero_grad(set_to_none=True)
-            value = _backward(model, score, part_loss, step, n_parts, accelerator, scaler)
-            scaler.unscale_(optimizer)
-            if settings.clip:
-                nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
-            optimizer.param_groups[0]["lr"] = settings.rate(step)
-            may_overflow = scaler.is_enabled() and scaler.get_scale() > 1
-            loss = require_finite_step(value, None if may_overflow else optimizer, step, settings.n_steps)
+        log(made)  # a run that was stopped before its last row was written
+        for step in range(made + 1, n_steps + 1):
+            loss = gradient(step)
             whole = False
-            scaler.step(optimizer)
-            scaler.update()
-            if average is not None and step > 1:
-                follow(list(average.parameters()), list(network.parameters()), None)
-            elif average is not None:
-                average.load_state_dict(network.state_dict())
-            done["step"], done["seconds"] = step, time.perf_counter() - started
-            done["losses"].append(loss)
-            whole = True
-            log()
-            if step % settings.save_every == 0 or step == settings.n_steps:
-                save()
+            update(step, loss)
+            made, whole = step, True
+            log(step)
+            if step % save_every == 0 or step == n_steps:
+                save(step)
             yield Step(step, loss)
     except (KeyboardInterrupt, GeneratorExit):
-        if whole:  # else the interrupt fell between the weights and their average, and the last checkpoint stands
-            save()
+        if whole and made > run.last_step:  # else the interrupt fell into an update, and the last checkpoint stands
+            save(made)
         raise
     except (DiskFullError, FloatingPointError) as error:
         way_on = "resume it, or start another from its weights"
@@ -604,16 +574,86 @@ def _train(network, part_loss, n_parts, run, settings, measure, watch, accelerat
         raise
 
 
-def _backward(model, score, part_loss, step, n_parts, accelerator, scaler) -> Tensor:
-    """Average the scaled gradients over the parts of all processes; return the mean loss of the batch."""
-    mine = range(accelerator.process_index, n_parts, accelerator.num_processes)
-    total = torch.zeros((), device=accelerator.device)
-    for part in mine:
-        with contextlib.nullcontext() if part == mine[-1] else accelerator.no_sync(model):
-            value = part_loss(score, step, part, n_parts) / len(mine)
-            scaler.scale(value).backward()
-        total += value.detach()
-    return accelerator.reduce(total, reduction="mean")
+class _Training:
+    """A network in training: its weights and their average, Adam's moments, the scale of the loss, and the log.
+
+    `done` is the part that a checkpoint keeps as it is: the steps made, the losses since the last row of the log, its
+    rows, and the seconds.
+    """
+
+    def __init__(self, run, settings, network, part_loss, n_parts, measure, watch, accelerator) -> None:
+        self.run, self.settings, self.network, self.accelerator = run, settings, network, accelerator
+        self.part_loss, self.n_parts, self.measure, self.watch = part_loss, n_parts, measure, watch
+        on_device(network, accelerator.device).train()
+        self.networks = {"network": network}
+        if settings.ema_decay:
+            self.networks["average"] = copy.deepcopy(network)
+        self.optimizer, _ = adam(network, settings.learning_rate)
+        self.scaler = torch.amp.GradScaler(accelerator.device.type, enabled=settings.precision == "fp16")
+        self.done: dict[str, Any] = {"step": 0, "losses": [], "rows": [], "seconds": 0.0}
+        if run.last_step:
+            state = run.load(self.networks)
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.scaler.load_state_dict(state["scaler"])
+            self.done = state["done"]
+            if accelerator.is_main_process and self.done["rows"]:
+                run.write_log(self.done["rows"])  # as the checkpoint has it
+        mixed = functools.partial(autocast, precision=settings.precision, device_type=accelerator.device.type)
+        if settings.compile and run.last_step < settings.n_steps:
+            plain, step = mixed(network), run.last_step + 1
+            _compile(network, lambda: part_loss(plain, step, accelerator.process_index, n_parts))
+        self.model = accelerator.prepare_model(network)
+        self.score, self.measured = mixed(self.model), mixed(self.networks.get("average", network))
+        self.started = time.perf_counter() - self.done["seconds"]
+
+    def gradient(self, step: int) -> float:
+        """Average the scaled gradients over the parts of all processes; return the mean loss of the batch."""
+        self.optimizer.zero_grad(set_to_none=True)
+        mine = range(self.accelerator.process_index, self.n_parts, self.accelerator.num_processes)
+        total = torch.zeros((), device=self.accelerator.device)
+        for part in mine:
+            with contextlib.nullcontext() if part == mine[-1] else self.accelerator.no_sync(self.model):
+                value = self.part_loss(self.score, step, part, self.n_parts) / len(mine)
+                self.scaler.scale(value).backward()
+            total += value.detach()
+        total = self.accelerator.reduce(total, reduction="mean")
+        self.scaler.unscale_(self.optimizer)
+        if self.settings.clip:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
+        self.optimizer.param_groups[0]["lr"] = self.settings.rate(step)
+        may_overflow = self.scaler.is_enabled() and self.scaler.get_scale() > 1
+        return require_finite_step(total, None if may_overflow else self.optimizer, step, self.settings.n_steps)
+
+    def update(self, step: int, loss: float) -> None:
+        """Make Adam's step; the average is the weights themselves after the first one."""
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.settings.ema_decay:
+            follow = get_ema_multi_avg_fn(self.settings.ema_decay if step > 1 else 0.0)
+            follow(list(self.networks["average"].parameters()), list(self.network.parameters()), None)
+        self.done["step"], self.done["seconds"] = step, time.perf_counter() - self.started
+        self.done["losses"].append(loss)
+
+    def log(self, step: int) -> None:
+        """Write a row every few steps, with measurements every so many, both after the last step."""
+        done, last = self.done, step == self.settings.n_steps
+        measured = self.measure is not None and (last or step % self.settings.measure_every == 0)
+        if done["losses"] and (last or measured or step % self.settings.log_every == 0):
+            row = {"step": step, "loss": sum(done["losses"]) / len(done["losses"])}
+            if measured:
+                row |= self.measure(self.measured, step)
+            done["rows"], done["losses"] = [*done["rows"], row | {"seconds": done["seconds"]}], []
+            if self.accelerator.is_main_process:
+                self.run.write_log(done["rows"])
+                if self.watch is not None:
+                    self.watch(done["rows"])
+
+    def save(self, step: int) -> None:
+        """Write a checkpoint, in the first process."""
+        if self.accelerator.is_main_process:
+            state = {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict(), "done": self.done}
+            state["hardware"] = hardware(self.accelerator.device)
+            self.run.save(step, self.networks, state, keep_every=self.settings.keep_every)
 
 
 def _compile(network: nn.Module, loss: Callable[[], Tensor]) -> None:

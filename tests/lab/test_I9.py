@@ -22,7 +22,7 @@ from sbgm.weights import save_network
 from seeds import seeded
 
 N_FEATURES, FEWEST = 48, 60
-TOY = ["--levels", "2", "--batch-size", "8", "--held-out", "4", "--no-compile", "--save-every", "1", "--cpu"]
+TOY = ["--levels", "2", "--batch-size", "8", "--held-out", "4", "--no-compile", "--save-every", "1", "--device", "cpu"]
 
 
 class SmallInception:
@@ -94,12 +94,8 @@ def test_the_command_trains_chooses_draws_measures_and_records(toy, monkeypatch,
 
 
 def test_what_is_missing_is_said_before_the_training(toy, monkeypatch, capsys):
-    for words, message in (
-        (["--n-samples", "59"], "gpu_hour: --n-samples must be at least 60 for FID, got 59"),
-        (["--minutes", "-1", "--n-samples", "60"], "sbgm: --minutes must be finite and positive"),
-    ):
-        assert gpu_hour.main(["cifar10", "--out", str(toy / "out"), *words]) == 1
-        assert message in capsys.readouterr().err
+    assert gpu_hour.main(["cifar10", "--out", str(toy / "out"), "--n-samples", "59"]) == 1
+    assert "gpu_hour: --n-samples must be at least 60 for FID, got 59" in capsys.readouterr().err
     monkeypatch.setattr(gpu_hour, "Inception", Inception)
     monkeypatch.setenv("SBGM_FID_WEIGHTS", "nowhere.pth")
     assert gpu_hour.main(["cifar10", "--out", str(toy / "out"), "--n-samples", "60"]) == 1

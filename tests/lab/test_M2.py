@@ -233,10 +233,6 @@ def test_a_finished_run_is_replayed_without_training_and_continued_by_more_itera
     assert (Run(path).checkpoints[-1] / "state.pt").read_bytes() == content
 
 
-def test_without_a_checkpoint_the_run_is_the_same(uninterrupted):
-    assert list(train_figure1(IMAGES, SMALL)) == uninterrupted[0]
-
-
 def test_a_killed_run_is_continued_to_the_last_bit(tmp_path, uninterrupted):
     path = tmp_path / "run"
     process = FORKS.Process(target=figure1_killed_at, args=(7, IMAGES, SMALL, path, 4))
@@ -269,9 +265,9 @@ def test_a_run_with_other_settings_or_images_is_refused_and_left_alone(tmp_path,
     assert (Run(path).checkpoints[-1] / "state.pt").read_bytes() == content
 
 
-def test_the_run_leaves_torchs_global_generator_alone():
+def test_the_run_leaves_torchs_global_generator_alone(tmp_path):
     before = torch.get_rng_state()
-    run(None, stop_after=2)
+    run(tmp_path, stop_after=2)
     assert torch.equal(torch.get_rng_state(), before)
 
 

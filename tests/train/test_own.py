@@ -146,6 +146,8 @@ class Pull(nn.Module):
 
 SETTINGS = NCSN("digits", n_levels=2, n_held_out=2, training=TrainingSettings(n_steps=2, batch_size=4, threads=1))
 
+THIRDS = dataclasses.replace(SETTINGS.training, accumulation=3)
+
 
 def test_any_module_trains_by_one_call_and_is_loaded_by_giving_it_again(tmp_path):
     images = own_images(torch.rand(20, 1, 8, 8, generator=seeded()), 8)
@@ -174,6 +176,7 @@ class Flat(Pull):
         (Pull(), dataclasses.replace(SETTINGS, data="no-such"), "data must be one of 'digits'"),
         (Pull(), dataclasses.replace(SETTINGS, data="photo_patches", classes=True), "classes must be left out"),
         (None, dataclasses.replace(SETTINGS, architecture="no.py:Net"), "network must be FILE.py:CLASS"),
+        (Pull(), dataclasses.replace(SETTINGS, training=THIRDS), "batch_size must divide into 3 parts"),
     ],
 )
 def test_nothing_is_written_before_all_arguments_are_looked_at(tmp_path, network, settings, says):
@@ -222,10 +225,15 @@ def test_the_rate_rises_and_falls_as_asked_and_a_long_gradient_is_cut(tmp_path):
     assert shaped.rate(51) == pytest.approx(0.1)
     assert 0 < shaped.rate(100) < 0.001
     training = dataclasses.replace(SETTINGS.training, n_steps=1, clip=1e-12)
-    images = torch.rand(8, 1, 8, 8, generator=seeded())
+    images = own_images(torch.rand(12, 1, 8, 8, generator=seeded()), 8)
     network = Pull()
     list(train_ncsn(dataclasses.replace(SETTINGS, training=training), tmp_path / "run", network=network, images=images))
     assert 0 < abs(network.scale.item() - 1) < 1e-4  # Adam's step for a gradient of 1e-12 beside its ε of 1e-8
+    falling = dataclasses.replace(SETTINGS, training=dataclasses.replace(training, schedule="cosine"))
+    list(train_ncsn(falling, tmp_path / "falling", network=Pull(), images=images))
+    longer = dataclasses.replace(falling, training=dataclasses.replace(falling.training, n_steps=2))
+    with pytest.raises(ValueError, match=r"settings must be those .*: n_steps = 1, not 2"):  # else the rate would jump
+        train_ncsn(longer, tmp_path / "falling", resume=True, network=Pull(), images=images)
 
 
 def test_the_log_goes_to_a_tracker_of_accelerates(tmp_path):
@@ -304,3 +312,14 @@ def test_an_interrupted_sample_goes_on_and_ends_as_one_that_was_not(tmp_path, ca
     parts = [sbgm.files.load_tensors(tmp_path / name / "samples.safetensors")[0] for name in ("whole", "stopped")]
     assert torch.equal(parts[0]["samples"], parts[1]["samples"])
     assert sorted(path.name for path in (tmp_path / "stopped").iterdir()) == ["samples.safetensors", "sheet.png"]
+
+
+def test_starts_that_are_fitted_to_other_pictures_begin_anew(here, calls):
+    words = ["sample", "digits_mlp", "-n", "5", "--batch-size", "2", "--n-steps", "1", "--device", "cpu"]
+    words += ["--start", "fitted", "--data", "photos", "--out", "out"]
+    with pytest.raises(SystemExit, match="130"):
+        cli.main(words)
+    Image.new("L", (10, 12), 7).save("photos/a/0.png")
+    calls[:] = [1] * 3
+    sbgm_does(*words)
+    assert len(calls) == 6  # no batch is taken over
