@@ -39,7 +39,6 @@ from .inception import fid as fid
 from .inception import inception_score as inception_score
 from .inception import kid as kid
 from .judging import Reference as Reference
-from .judging import reference_features as reference_features
 from .judging import some_images as some_images
 from .records import load_curve as load_curve
 from .records import load_record as load_record

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Annotated, Any, NamedTuple, Protocol
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor
@@ -81,26 +81,7 @@ def estimate(values: Finite) -> Estimate:
     return Estimate(float(values.mean()), float(values.std() / math.sqrt(len(values))))
 
 
-class Estimated(Protocol):
-    """A number with its standard error: an `Estimate`, `Measured` or `Share`."""
-
-    @property
-    def value(self) -> float: ...
-
-    @property
-    def se(self) -> float | None: ...
-
-
-def _estimated(x: Any, name: str) -> None:
-    if not hasattr(x, "value") or not hasattr(x, "se"):
-        raise ValueError(f"{name} must be an estimate with its standard error, got {x!r}")
-
-
-AnEstimate = Annotated[Estimated, _estimated]
-
-
-@checked
-def ratio(numerator: AnEstimate, denominator: AnEstimate) -> Estimate:
+def ratio(numerator: Estimated, denominator: Estimated) -> Estimate:
     """The ratio of two independent estimates; its standard error to first order, |a/b| √((se_a/a)² + (se_b/b)²).
 
     Args:
@@ -184,6 +165,10 @@ class Share(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.value:.1%} ({self.low:.1%} to {self.high:.1%}, {self.n:,} samples)".replace("%", " %")
+
+
+Estimated = Estimate | Measured | Share
+"""A number with its standard error."""
 
 
 @checked

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
-import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -31,6 +29,7 @@ from sbgm.measure.distances import (
 )
 from sbgm.measure.estimates import Measured, class_shares, class_test, confident_share
 from sbgm.measure.inception import FEWEST_FOR_FID, Inception, fid, inception_score, kid
+from sbgm.pictures import read_picture
 
 __all__ = [
     "FeatureSpace",
@@ -38,13 +37,11 @@ __all__ = [
     "feature_space",
     "judge",
     "load_images_of",
-    "reference_features",
     "reference_for",
     "some_images",
 ]
 
 DIGITS = ("mnist", "mnist_small")
-MOST_BYTES = 2**31  # of all arrays in a file, unpacked, or of all pixels in a folder: 170,000 images of CIFAR-10's size
 MOST_IN_INCEPTION = 1_000  # images of a control: KID's mean does not depend on the number, and each takes 0.1 s here
 
 
@@ -53,46 +50,6 @@ class Reference(NamedTuple):
 
     features: Tensor
     images: str
-
-
-@checked
-def reference_features(
-    function: FeatureFunction, name: Named, split: Split, n: Count | None = None, *, key: str
-) -> Reference:
-    """Features of a data set's images, from the cache if they were computed before.
-
-    They are kept in `cache_folder()` as `SET-SPLIT-N-KEY.safetensors`; any file there can be deleted. Nothing is kept
-    where that folder can't be written.
-
-    Args:
-        function: images (N, C, H, W) -> features (N, F), such as `Inception().features`.
-        name, split: as for `load_images`.
-        n: so many images, drawn without replacement, always the same ones; None takes all.
-        key: tells features of different networks apart: a name and a hash of the weights.
-
-    Raises:
-        ValueError: there are fewer than n images.
-        DataNotFoundError: neither the features nor the images are at hand.
-    """
-    path = cache_folder() / f"{data_set(name).key or name}-{split}-{'all' if n is None else n}-{key}.safetensors"
-    features = _kept(path)
-    if features is None:
-        features = function(some_images(name, split, n)).contiguous()
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            save_tensors(path, {"features": features})
-        except OSError as error:
-            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):  # a full disk is no secret
-                raise
-    return Reference(features, f"{data_set(name).title} {split} images")
-
-
-def _kept(path: Path) -> Tensor | None:
-    """The features in a file of the cache, or None if there is none or it is damaged."""
-    try:
-        return load_tensors(path)[0]["features"]
-    except (FileNotFoundError, ValueError):
-        return None
 
 
 @checked
@@ -150,16 +107,30 @@ def reference_for(
     split: Split = "test",
     n: Count | None = None,
 ) -> Reference:
-    """The features of real images that samples are compared with, kept in the cache once computed.
+    """The features of real images that samples are compared with, from the cache if they were computed before.
+
+    They are kept in `cache_folder()` as `SET-SPLIT-N-KEY.safetensors`; any file there can be deleted. Pixels are not
+    kept, and nothing is where that folder can't be written.
 
     Args:
         name, split: as for `load_images`.
         space: of `feature_space(name)`.
-        n: so many of the images, always the same ones; None takes all.
+        n: so many of the images, drawn without replacement, always the same ones; None takes all.
+
+    Raises:
+        ValueError: there are fewer than n images.
+        DataNotFoundError: neither the features nor the images are at hand.
     """
-    if space.key == "pixels":
-        return Reference(space.function(some_images(name, split, n)), f"{data_set(name).title} {split} images")
-    return reference_features(space.function, name, split, n, key=space.key)
+    title, key = f"{data_set(name).title} {split} images", data_set(name).key or name
+    path = cache_folder() / f"{key}-{split}-{'all' if n is None else n}-{space.key}.safetensors"
+    with contextlib.suppress(FileNotFoundError, ValueError):  # not computed yet, or damaged
+        return Reference(load_tensors(path)[0]["features"], title)
+    features = space.function(some_images(name, split, n)).contiguous()
+    if space.key != "pixels":
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_tensors(path, {"features": features})
+    return Reference(features, title)
 
 
 @checked
@@ -275,106 +246,61 @@ def _or_why_not(measure: Callable[..., object], *arguments: Tensor) -> str:
 
 
 @checked
-def load_images_of(path: FilePath) -> Tensor:
+def load_images_of(samples: FilePath) -> Tensor:
     """Read the images of a file or folder, (N, C, H, W) float32.
 
     * `.safetensors`: the tensor "samples", as `python -m sbgm sample` writes it, or the only one there is;
     * `.npz` or `.npy`: the array "samples" or the only one, (N, C, H, W) or (N, H, W, C);
-    * a folder: its PNG files, in the order of their names, grey or colour, all of one size.
+    * a folder: its PNG files, in the order of their names, grey or colour, all square and of one size.
 
     Bytes are divided by 255. Floats are taken as they are, images in [0, 1] as a sampler left them: a little beyond.
 
     Raises:
-        FileNotFoundError: there is no such file or folder, or no PNG file in it.
-        ValueError: it is of another kind, damaged or too large, or holds no batch of images, or of another range.
+        FileNotFoundError: there is no such file or folder.
+        ValueError: it is of another kind or damaged, or holds no batch of images, or of another range.
     """
-    path = Path(path)
-    if path.is_dir():
-        images = _folder_of_png(path)
-    elif not path.is_file():
-        raise FileNotFoundError(f"path must be a file or folder of images, but there is none at {path}")
-    elif path.suffix not in READERS:
-        raise ValueError(f"path must be .safetensors, .npz, .npy or a folder of PNG files, got {path}")
-    else:
-        with _told_if_unreadable(path):
-            _require_small(_unpacked_size(path))
-            images = _only(READERS[path.suffix](path), path)
+    path = Path(samples)
+    if not path.exists():
+        raise FileNotFoundError(f"samples must be a file or folder of images, but there is none at {path}")
+    try:
+        images = _read_images(path)
+    except Exception as error:  # each reader has its own, a MemoryError among them
+        reason = str(error) or type(error).__name__
+        kinds = "a whole .safetensors, .npz or .npy file, or a folder of PNG files"
+        raise ValueError(f"samples must be {kinds}, but {path} is not: {reason}") from error
     if images.ndim != 4:
         raise ValueError(
-            f"path must hold images (N, C, H, W), but those in {path} have the shape {tuple(images.shape)}"
+            f"samples must hold images (N, C, H, W), but those in {path} have the shape {tuple(images.shape)}"
         )
     if images.shape[1] not in (1, 3) and images.shape[3] in (1, 3):
         images = images.permute(0, 3, 1, 2)
     if images.dtype == torch.uint8:
         return images.contiguous().float() / 255
     if not images.is_floating_point():
-        raise ValueError(f"path must hold bytes or floating-point numbers, but those in {path} are {images.dtype}")
+        raise ValueError(f"samples must hold bytes or floating-point numbers, but those in {path} are {images.dtype}")
     images = images.contiguous().float()
     if float(((images - 0.5).abs() > 0.75).float().mean()) > 0.1:  # as many lie there of [−1, 1] and of 0 … 255
         low, high = (float(bound) for bound in images.aminmax())
         raise ValueError(
-            f"path must hold images in [0, 1], but those in {path} reach from {low:.3g} to {high:.3g}, and more than a "
-            "tenth of their pixels lies beyond [−0.25, 1.25]; take (x + 1)/2 of images in [−1, 1], x/255 of bytes"
+            f"samples must hold images in [0, 1], but those in {path} reach from {low:.3g} to {high:.3g}, and more "
+            "than a tenth of their pixels lies beyond [−0.25, 1.25]; take (x + 1)/2 of images in [−1, 1], x/255 of "
+            "bytes"
         )
     return images
 
 
-READERS = {
-    ".safetensors": lambda path: load_tensors(path)[0],
-    ".npz": lambda path: np.load(path, allow_pickle=False),
-    ".npy": lambda path: {"samples": np.load(path, allow_pickle=False)},
-}
-"""By the end of a file's name, what reads its arrays by their names."""
-
-
-@contextlib.contextmanager
-def _told_if_unreadable(path: Path) -> Iterator[None]:
-    """Name a file that can't be read, whatever its reader raises: a MemoryError where an array says that it is huge."""
-    try:
-        yield
-    except Exception as error:
-        if str(path) in str(error):
-            raise
-        reason = str(error) or type(error).__name__
-        raise ValueError(
-            f"path must be a whole file of at most {MOST_BYTES / 2**30:g} GiB, but {path} is not: {reason}"
-        ) from error
-
-
-def _require_small(n_bytes: int) -> None:
-    if n_bytes > MOST_BYTES:
-        raise ValueError(f"there are {n_bytes / 2**30:.3g} GiB to read")
-
-
-def _unpacked_size(path: Path) -> int:
-    """The bytes that are read of a file of arrays, at most."""
-    if path.suffix != ".npz":
-        return path.stat().st_size
-    with zipfile.ZipFile(path) as file:
-        return sum(array.file_size for array in file.infolist())
-
-
-def _only(arrays: Mapping[str, Tensor | np.ndarray], path: Path) -> Tensor:
-    """The array that is called "samples", or the only one."""
-    if "samples" not in arrays and len(arrays) != 1:
-        raise ValueError(f'path must hold "samples" or a single array, but {path} holds {", ".join(arrays) or "none"}')
-    return torch.as_tensor(arrays["samples" if "samples" in arrays else next(iter(arrays))])
-
-
-def _folder_of_png(folder: Path) -> Tensor:
-    """PNG files of one size in the order of their names, grey or colour, without transparency: (N, C, H, W) uint8."""
-    files = sorted(folder.glob("*.png"))
-    if not files:
-        raise FileNotFoundError(f"path must be a folder of PNG files, but there is none in {folder}")
-    images = []
-    for file in files:
-        with _told_if_unreadable(file), Image.open(file, formats=["PNG"]) as image:  # one image has Pillow's limit
-            _require_small(3 * image.width * image.height * len(files))
-            if image.mode == "I;16":  # which Pillow would clip at 255
-                pixels = (np.array(image) // 257).astype(np.uint8)
-            else:
-                pixels = np.array(image.convert("L" if image.mode in ("1", "L") else "RGB"))
-        images.append(np.atleast_3d(pixels))
-    if len(shapes := {image.shape for image in images}) > 1:
-        raise ValueError(f"path must hold images of one size, but those in {folder} have the shapes {sorted(shapes)}")
-    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+def _read_images(path: Path) -> Tensor:
+    """The array "samples" of a file, or its only one, or the bytes of a folder's PNG files."""
+    if path.is_dir():
+        files = sorted(path.glob("*.png"))
+        headers = [Image.open(file, formats=["PNG"]) for file in files]
+        ((width, height),) = {header.size for header in headers}
+        if width != height:
+            raise ValueError(f"its images must be square, got {width}×{height} pixels")
+        grey = all(header.mode in ("1", "L") or header.mode.startswith("I") for header in headers)
+        return torch.stack([read_picture(header, width, "L" if grey else "RGB") for header in headers])
+    arrays = load_tensors(path)[0] if path.suffix == ".safetensors" else np.load(path, allow_pickle=False)
+    if isinstance(arrays, np.ndarray):
+        return torch.as_tensor(arrays)
+    (name,) = {"samples"}.intersection(arrays) or arrays
+    return torch.as_tensor(arrays[name])

@@ -10,9 +10,9 @@ import dataclasses
 import json
 import math
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -44,13 +44,6 @@ N_SHEET = 16
 
 
 # --- any record -------------------------------------------------------------------------------------------------------
-
-
-class Recorded(Protocol):
-    """A record: it has a name, and its facts name its file and the networks that it was measured with."""
-
-    id: str
-    facts: Mapping[str, Any]
 
 
 class Record(NamedTuple):
@@ -103,7 +96,7 @@ def load_record(name: str) -> Record:
     return record._replace(tensors=load_tensors(file)[0]) if file.suffix == ".safetensors" else record
 
 
-def attached_file(record: Recorded, folder: Path | None = None) -> Path:
+def attached_file(record: Any, folder: Path | None = None) -> Path:
     """The file that a recorded claim rests on, beside its record.
 
     Raises:
@@ -117,7 +110,7 @@ def attached_file(record: Recorded, folder: Path | None = None) -> Path:
     return path
 
 
-def check_weights(record: Recorded) -> Recorded:
+def check_weights(record: Any) -> Any:
     """Return a recorded claim if the networks that it was measured with are those that ship now.
 
     Raises:

@@ -43,12 +43,6 @@ def test_standard_errors_are_the_spread_over_repeated_simulations(name):
             assert float(values.mean()) == pytest.approx(exact, abs=4 * float(errors.mean()) / math.sqrt(400) + 0.005)
 
 
-def test_moments_of_a_coin():
-    m = measure.moments(torch.tensor([-3.0, 3.0]).repeat(50)[:, None])
-    assert (m.mean.value, m.variance.value, m.kurtosis.value) == (0, 9, 1)
-    assert m.kurtosis.se == pytest.approx(0, abs=1e-12)
-
-
 # --- score error -----------------------------------------------------------------------------------------------------
 
 
@@ -65,14 +59,6 @@ def test_fisher_divergence_of_two_gaussians():
     divergence = measure.fisher_divergence(lambda x, sigma: -x, wide.score, x)
     assert divergence.value == pytest.approx(0.5 * 3 * (1 - 1 / 4) ** 2 * 4, abs=4 * divergence.se)
     assert 0 < divergence.se < 0.02
-
-
-def test_fisher_divergence_passes_sigma_on_to_both():
-    mixture = paper_mixture()
-    x = mixture.sample(100, 2.0, generator=seeded())
-    wider = GaussianMixture(mixture.weights, mixture.means, math.sqrt(5))
-    same = measure.fisher_divergence(mixture.score, lambda x, sigma: wider.score(x), x, 2.0)
-    assert same.value == pytest.approx(0, abs=1e-8)
 
 
 @pytest.mark.parametrize("shape", [(9, 1), (1, 2), (2,), (9, 2, 1)])
@@ -119,10 +105,6 @@ def test_jitter_on_a_border_counts_for_nothing():
     on_the_rim = [-3.9, -4.1, -3.9, -4.1, -3.9]
     after_a_switch = [-5.0, 4.1, 3.9, 4.1, 3.9]
     assert switches(between_modes, on_the_rim, after_a_switch) == [0, 0, 1]
-
-
-def test_the_first_mode_that_a_chain_comes_near_is_no_switch():
-    assert switches([0.0, 3.0, 5.0, 5.0], [0.0, 3.0, 5.0, -5.0], [0.0, 0.0, 0.0, 0.0]) == [0, 1, 0]
 
 
 def test_switches_among_three_modes():
@@ -174,14 +156,6 @@ def test_wilsons_interval():
     assert share(81, 263)[1:3] == (pytest.approx(0.2553, abs=5e-5), pytest.approx(0.3662, abs=5e-5))
     assert share(0, 20)[1:3] == (0, pytest.approx(0.1611, abs=5e-5))
     assert share(20, 20)[1:3] == (pytest.approx(1 - 0.1611, abs=5e-5), 1)
-
-
-@pytest.mark.parametrize("p", [0.02, 0.1, 0.8])
-def test_the_interval_covers_the_truth_about_95_times_in_100(p):
-    """Over all counts of 200, each with its binomial probability."""
-    likely = torch.distributions.Binomial(200, torch.tensor(p, dtype=torch.float64)).log_prob(torch.arange(201.0)).exp()
-    covered = torch.tensor([found.low <= p <= found.high for found in (share(c, 200) for c in range(201))])
-    assert float(likely[covered].sum()) == pytest.approx(0.95, abs=0.025)
 
 
 # --- the test of class shares ----------------------------------------------------------------------------------------

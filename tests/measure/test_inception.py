@@ -18,7 +18,7 @@ import torch
 from data_server import serving
 from sbgm.measure import feature_statistics, frechet_distance
 from sbgm.measure import inception as module
-from sbgm.measure.inception import Inception, checkpoint_fid, fid, inception_score, kid
+from sbgm.measure.inception import Inception, checkpoint_fid, inception_score, kid
 
 has_torch_fidelity = importlib.util.find_spec("torch_fidelity") is not None
 needs_torch_fidelity = pytest.mark.skipif(not has_torch_fidelity, reason="torch-fidelity is not installed")
@@ -29,14 +29,6 @@ needs_weights = pytest.mark.skipif(
 
 def normal(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-def test_fid_is_refused_below_2560_samples_and_says_why():
-    few, enough = torch.zeros(2_559, 2_048), torch.zeros(2_560, 2_048)
-    with pytest.raises(ValueError, match=r"samples must be at least 2,560 for FID, got 2,559: .*2,048 features.*KID"):
-        fid(few, enough)
-    with pytest.raises(ValueError, match=r"reference must be at least 2,560 for FID, got 2,559"):
-        fid(enough, few)
 
 
 def test_fid_for_choosing_a_checkpoint_takes_few_samples_and_says_what_it_is_for(monkeypatch):
@@ -57,13 +49,6 @@ def test_fid_for_choosing_a_checkpoint_takes_few_samples_and_says_what_it_is_for
         checkpoint_fid(few[:1], real)
     with pytest.raises(ValueError, match="reference must be at least 20 for FID, got 19"):
         checkpoint_fid(few, real[:19])
-
-
-def test_kid_takes_few_samples_and_names_itself():
-    result = kid(normal(20, 2_048), normal(30, 2_048, seed=1), against="test images")
-    assert abs(result.value) < 4 * result.se
-    assert str(result).startswith("KID ")
-    assert str(result).endswith("(20 samples against 30 test images, Inception features)")
 
 
 def test_inception_score_by_hand():
@@ -124,7 +109,7 @@ def test_a_file_of_weights_that_holds_code_is_refused_unrun(tmp_path):
 
 
 @needs_torch_fidelity
-@pytest.mark.parametrize("manner", ["silent", "forbidden", "other", "stalled"])
+@pytest.mark.parametrize("manner", ["silent", "forbidden", "other"])
 def test_a_download_of_weights_that_fails_says_so_soon_and_leaves_nothing(manner, tmp_path, monkeypatch):
     monkeypatch.delenv("SBGM_FID_WEIGHTS", raising=False)
     monkeypatch.setattr("sbgm.files.TIMEOUT", 0.1)
@@ -202,15 +187,6 @@ def test_features_are_of_quantised_images_and_batches_make_no_difference(incepti
     assert torch.equal(inception.features(images + (images > 0.999).float()), features)  # clamped
     with pytest.raises(ValueError, match=r"images must be colour images \(N, 3, H, W\), got shape \(2, 1, 28, 28\)"):
         inception.features(torch.zeros(2, 1, 28, 28))
-
-
-@needs_weights
-def test_weights_without_logits_have_no_inception_score(inception):
-    if inception.has_logits:
-        assert inception.logits(torch.zeros(2, 2_048)).shape == (2, 1_008)
-    else:
-        with pytest.raises(ValueError, match=r"needs logits, and these weights have no last layer"):
-            inception.logits(torch.zeros(2, 2_048))
 
 
 @needs_weights

@@ -20,7 +20,6 @@ from properties.strategies import (
     mixtures,
     normal,
     points,
-    scores,
     seeded,
     wide,
 )
@@ -28,19 +27,13 @@ from sbgm import data
 from sbgm.measure import (
     Estimate,
     FeatureStatistics,
-    LevelValues,
     Neighbours,
     RegionErrors,
     component_stds,
     distance_to_modes,
     feature_statistics,
-    fid,
     frechet_distance,
     in_batches,
-    inception,
-    inception_score,
-    kernel_distance,
-    kid,
     largest_distance,
     level_losses,
     load_curve,
@@ -85,19 +78,6 @@ def test_the_frechet_distance_is_that_of_two_gaussians(sets, seed, c):
     assert (by_statistics.value, by_statistics.se) == (value, None)
 
 
-@given(st.integers(9, 12), st.integers(9, 12), SEEDS)
-def test_kid_and_fid_are_the_distances_of_inceptions_features(n, m, seed):
-    """With four features in place of 2,048, of which no less than nine images are asked for."""
-    a, b = normal(seed, n, 4), normal(seed + 1, m, 4)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(inception, "N_FEATURES", 4)
-        patch.setattr(inception, "FEWEST_FOR_FID", 9)
-        for special, general in ((kid, kernel_distance), (fid, frechet_distance)):
-            assert (special(a, b).value, special(a, b).se) == (general(a, b).value, general(a, b).se)
-        with pytest.raises(ValueError, match="samples must be at least 9 for FID"):
-            fid(a[:8], b)
-
-
 @st.composite
 def points_and_candidates(draw):
     """Points (B, *shape) and candidates (N, *shape) of one dtype."""
@@ -134,18 +114,6 @@ SIZES = st.integers(3, 30)
 LOGITS = batches(st.integers(2, 6).map(lambda k: (k,)), min_size=2, max_size=12)
 
 
-@given(LOGITS, st.integers(1, 2), SEEDS)
-def test_the_inception_score_is_between_one_and_the_number_of_classes(logits, n_splits, seed):
-    mean, spread = inception_score(logits, n_splits=n_splits)
-    assert 1 - 1e-9 <= mean <= logits.shape[1] + 1e-9
-    assert spread >= 0
-    assert_near([*inception_score(logits.flip(1), n_splits=n_splits)], [mean, spread], torch.float32)
-    order = torch.randperm(len(logits), generator=seeded(seed))
-    assert_near(inception_score(logits[order], n_splits=1)[0], inception_score(logits, n_splits=1)[0])
-    alike = inception_score(logits[:1].expand(len(logits), -1), n_splits=n_splits)
-    assert_near([*alike], [1.0, 0.0])
-
-
 @given(st.floats(0.5, 5), st.floats(0.5, 5), st.floats(0, 0.1), st.floats(0, 0.1))
 def test_a_ratio_and_its_inverse_have_the_same_relative_error(a, b, relative_a, relative_b):
     first, second = Estimate(a, relative_a * a), Estimate(b, relative_b * b)
@@ -163,19 +131,6 @@ DATA = batches(dtypes=st.just(torch.float64), min_size=2)
 
 def zero(x, sigma):
     return torch.zeros_like(x)
-
-
-@given(st.sampled_from(sorted(MEASURES)), DATA, ladders(), st.integers(1, 3), st.data(), SEEDS)
-def test_there_is_one_mean_a_level_with_its_error_and_the_seeds_own(name, x, sigmas, n_noise, data, seed):
-    score = data.draw(scores(tuple(x.shape[1:])))
-    with untouched(x):
-        found, again = (MEASURES[name](score, x, sigmas, n_noise=n_noise, generator=seeded(seed)) for _ in range(2))
-    assert isinstance(found, LevelValues)
-    assert found.values.shape == found.se.shape == (len(sigmas),)
-    assert found.values.dtype == torch.float64
-    assert found.n == len(x)
-    assert bool((found.values >= 0).all() and (found.se >= 0).all())
-    assert torch.equal(found.values, again.values)
 
 
 @given(DATA, ladders(), st.floats(-3, 3), SEEDS)
