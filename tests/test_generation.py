@@ -169,7 +169,7 @@ def weights(tmp_path_factory):
 
 
 def run(*arguments):
-    return command.main([str(a) for a in arguments] + ["--cpu"])
+    return command.main([str(a) for a in arguments] + ["--device", "cpu"])
 
 
 def test_sample_writes_what_generate_gives_and_a_sheet(weights, tmp_path, capsys):
@@ -284,7 +284,7 @@ def test_what_cannot_be_done_is_said(weights, tmp_path, capsys):
     assert "no run's folder" in capsys.readouterr().err
     assert run("sample", weights, "--out", tmp_path, "--sampler", "consistent") == 1
     message = capsys.readouterr().err
-    assert "--step-size must be given for consistent" in message
+    assert "step_size must be given for consistent" in message
     low, high, suggested = map(float, re.search(r"between (\S+) and (\S+), such as (\S+)$", message.strip()).groups())
     assert low < suggested < high
     with pytest.raises(SystemExit):

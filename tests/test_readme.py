@@ -76,7 +76,7 @@ def test_the_torchrun_command_trains_without_a_gpu(tmp_path):
 def test_a_notebook_follows_a_run_as_printed(tmp_path, monkeypatch):
     (code,) = (block for block in code_blocks(USING) if "Run(" in block)
     monkeypatch.chdir(tmp_path)
-    small = ["--channels", "4", "--steps", "2", "--batch-size", "2", "--precision", "fp32", "--cpu"]
+    small = ["--channels", "4", "--steps", "2", "--batch-size", "2", "--precision", "fp32", "--device", "cpu"]
     assert main(["train", "digits", "--out", "runs/mine", *small]) == 0
     names = {}
     exec(code, names)

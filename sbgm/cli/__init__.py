@@ -6,12 +6,14 @@ A command's module says in `add_arguments(parser)` what it takes, and does it in
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib
 import io
 import os
 import re
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import sbgm
@@ -27,9 +29,6 @@ COMMANDS = {
 }
 
 
-FORMAT = warnings.formatwarning
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Do what the command line asks; return the exit status."""
     for stream in (sys.stdout, sys.stderr):
@@ -43,22 +42,24 @@ def main(arguments: list[str] | None = None) -> int:
         if sys.stderr.isatty():
             print(f"sbgm {command}: loading torch …", file=sys.stderr)
     try:
-        warnings.formatwarning = _told
         options = parser_for(command).parse_args(arguments)
-        try:
+        with warnings.catch_warnings():  # which gives back what is changed here
+            warnings.showwarning = functools.partial(_show, warnings.showwarning)
             return options.run(options)
-        except (OSError, ValueError, ArithmeticError, AssertionError, ImportError) as error:
-            print(f"sbgm: {_with_flag(str(error), options)}", file=sys.stderr)
-            return 1
+    except (OSError, ValueError, ArithmeticError, AssertionError, ImportError) as error:
+        print(f"sbgm: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:  # while torch or a network is loaded; a command's own work ends in its own words
         print("Stopped.", file=sys.stderr)
         return 130
 
 
-def _told(message: Warning | str, category: type[Warning], *where: Any) -> str:
-    """Return the text of a warning for the command line: one line for a `Notice`, Python's own for others."""
-    notice = category.__name__ == "Notice"  # without loading what defines it
-    return f"sbgm: {message}\n" if notice else FORMAT(message, category, *where)
+def _show(usual: Callable[..., None], message: Warning | str, category: type[Warning], *where: Any) -> None:
+    """Show a `Notice` as one line, and other warnings as usual."""
+    if category.__name__ == "Notice":  # without loading what defines it
+        print(f"sbgm: {message}", file=sys.stderr)
+    else:
+        usual(message, category, *where)
 
 
 def parser_for(command: str | None) -> Parser:
@@ -70,7 +71,7 @@ def parser_for(command: str | None) -> Parser:
     if command:
         module, chosen = importlib.import_module(f"sbgm.cli.{command}"), parsers[command]
         chosen.description, chosen.formatter_class = module.__doc__, argparse.RawDescriptionHelpFormatter
-        chosen.set_defaults(run=module.run, parser=chosen)
+        chosen.set_defaults(run=module.run)
         module.add_arguments(chosen)
     return parser
 
@@ -85,10 +86,3 @@ class Parser(argparse.ArgumentParser):
 
             message += did_you_mean(found[1], re.findall(r"[\w-]+", found[2]))
         super().error(message)
-
-
-def _with_flag(message: str, options: argparse.Namespace) -> str:
-    """Return the message with the name of an argument at its beginning replaced by the flag that sets it."""
-    name, space, rest = message.partition(" ")
-    actions = [action for action in options.parser._actions if action.dest == name and action.option_strings]
-    return f"{actions[0].option_strings[0] if actions and name in options else name}{space}{rest}"

@@ -9,33 +9,28 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from sbgm.checked import one_of
-from sbgm.cli.options import add_device_argument, add_threads_argument, count, data_like, lab_script, source
+from sbgm.checked import Count, Whole, one_of
+from sbgm.cli.options import add_device_argument, add_threads_argument, data_like, lab_script, source, value_of
 from sbgm.data import NAMES, SPLITS, data_set, load_images, require_checkout
 from sbgm.train.runs import find_device, idle_cores
 
 N_INCEPTION_REFERENCE = 5_000  # of real images, unless told otherwise: ten minutes on two cores
-WHERE = ("device", "threads")
-WHAT = ("path", "network", "claim", "curve")
-"""Where the parser puts what is measured."""
+COMMON = ("data", "split", "images", "device", "threads")
+TAKES = {"samples": (*COMMON, "fid_weights"), "network": (*COMMON, "seed"), "claim": (), "curve": ()}
+"""What is measured, and the options that it takes; each has the name of its flag."""
+DEFAULTS = {"split": "test", "seed": 0}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument(
-        "--samples",
-        dest="path",
-        default=argparse.SUPPRESS,
-        type=Path,
-        help="images: .safetensors, .npz, .npy or a folder of PNG",
-    )
+    what.add_argument("--samples", type=Path, help="images: .safetensors, .npz, .npy or a folder of PNG")
     what.add_argument("--network", help="a shipped network's name, a file of weights, or a run's folder")
     what.add_argument(
         "--claim",
@@ -50,34 +45,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_device_argument(parser)
     add_threads_argument(parser)
     parser.add_argument("--data", type=source(*NAMES), metavar="DATA", help="a data set or folder to compare with")
-    parser.add_argument("--split", choices=SPLITS, default="test", help="of the data set (test)")
+    parser.add_argument("--split", choices=SPLITS, help="of the data set (test)")
     parser.add_argument(
         "--images",
-        dest="n_reference",
-        type=count,
+        type=value_of(Count),
         help="so many of its images: for samples all (5,000 for colour images), for a network 1,000",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the noise in a network's loss (0)")
+    parser.add_argument("--seed", type=value_of(Whole), help="of the noise in a network's loss (0)")
     parser.add_argument("--fid-weights", type=Path, help="Inception's, a file ($SBGM_FID_WEIGHTS, or a download)")
+    parser.set_defaults(**DEFAULTS)
 
 
 def run(options: argparse.Namespace) -> int:
     """Do the one that was asked for."""
-    if options.claim is not None:
-        _require_taken(options, "--claim", ())
+    (what,) = (name for name in TAKES if getattr(options, name) is not None)
+    others = (name for name in (*COMMON, "fid_weights", "seed") if name not in TAKES[what])
+    if unknown := [name for name in others if getattr(options, name) not in (None, DEFAULTS.get(name))]:
+        known, got = (", ".join(f"--{n.replace('_', '-')}" for n in names) for names in (TAKES[what], unknown))
+        raise ValueError(f"--{what} must be given only what it takes, {known or 'options after it'}, got {got}")
+    if what == "claim":
         name, *words = options.claim or [""]
-        return _record(_script(name), words, options)
-    if options.curve is not None:
-        _require_taken(options, "--curve", ())
-        return _record(lab_script("curve", "--curve enters a record in the repository"), options.curve, options)
+        return _record(_script(name), words)
+    if what == "curve":
+        return _record(lab_script("curve", "--curve enters a record in the repository"), options.curve)
     torch.set_num_threads(options.threads or idle_cores())
-    if "path" in options:
-        _require_taken(options, "--samples", ("data", "split", "n_reference", "fid_weights", *WHERE))
-    else:
-        _require_taken(options, "--network", ("data", "split", "n_reference", "seed", *WHERE))
     if options.data is None:
         raise ValueError("--data must name the data set to compare with, such as --data mnist")
-    return _samples(options) if "path" in options else _network_losses(options)
+    return _samples(options) if what == "samples" else _network_losses(options)
 
 
 def _script(name: str) -> Any:
@@ -88,11 +82,11 @@ def _script(name: str) -> Any:
     return lab_script(name, "").measure
 
 
-def _record(script: Any, words: Sequence[str], options: argparse.Namespace) -> int:
-    """Measure and write the record, as the script takes the words; an error then names the script's flags."""
+def _record(script: Any, words: Sequence[str]) -> int:
+    """Measure and write the record, as the script takes the words."""
     parser = script.parser()
-    parser.add_argument("--threads", type=count, default=1, help="of the CPU (1, with which all records were made)")
-    vars(options).update(vars(parser.parse_args(words)), parser=parser)
+    parser.add_argument("--threads", type=value_of(Count), default=1, help="of the CPU (1, as of all records)")
+    options = parser.parse_args(words)
     torch.set_num_threads(options.threads)
     try:
         script.run(options)
@@ -107,7 +101,7 @@ def _samples(options: argparse.Namespace) -> int:
     from sbgm.measure.inception import Inception
     from sbgm.measure.judging import judge, load_images_of
 
-    samples, inception, n_reference = load_images_of(options.path), None, options.n_reference
+    samples, inception, n_reference = load_images_of(options.samples), None, options.images
     data = data_like(options.data, tuple(samples.shape[1:]))
     if data_set(data).shape[0] == 3:
         try:
@@ -131,7 +125,7 @@ def _network_losses(options: argparse.Namespace) -> int:
     where = find_device(options.device)
     network = load_network(options.network).to(where)
     data = data_like(options.data, network.image_shape)
-    n = min(options.n_reference or 1_000, len(load_images(data, options.split)))
+    n = min(options.images or 1_000, len(load_images(data, options.split)))
     images = some_images(data, options.split, n).to(where)
     losses, identity = (
         measure(network, images, network.sigmas, generator=torch.Generator().manual_seed(options.seed))
@@ -148,17 +142,3 @@ def _network_losses(options: argparse.Namespace) -> int:
     print(pandas.DataFrame(table).to_string(index=False))
     print(f"mean over the levels: {losses.values.mean():.3f}")
     return 0
-
-
-def _require_taken(options: argparse.Namespace, what: str, takes: Iterable[str]) -> None:
-    """Raise where an option is given that what is asked for does not take."""
-    parser = options.parser
-    flags = {
-        a.dest: a.option_strings[0]
-        for a in parser._actions
-        if a.dest not in ("help", *WHAT) and a.help != argparse.SUPPRESS
-    }
-    given = [name for name in flags if getattr(options, name) != parser.get_default(name)]
-    if unknown := [flags[name] for name in given if name not in takes]:
-        known = ", ".join(flag for name, flag in flags.items() if name in takes) or "options after it"
-        raise ValueError(f"{what} must be given only what it takes, {known}, got {', '.join(unknown)}")

@@ -69,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
     students = {student: path for student, path in found.items() if os.path.realpath(path) != out}
     chapters = sorted(set(options.chapters or (e.chapter for e in known.values())))
     if not {e.chapter for e in known.values()}.issuperset(chapters):
-        raise ValueError(f"chapters must be among 1 to 10, got {options.chapters}")
+        raise ValueError(f"--chapters must be among 1 to 10, got {options.chapters}")
     if options.dry_run:
         for student, path in students.items():
             _say_what_is_read(student, read_submission(path), [e for e in known.values() if e.chapter in chapters])
@@ -83,7 +83,7 @@ def run(options: argparse.Namespace) -> int:
     for name, (_, least, most, _) in NUMBERS.items():
         value, most = getattr(options, name), len(cores()) if name == "jobs" else most
         if value is not None and not least <= value <= most:
-            raise ValueError(f"{name} must be from {least} to {most}, got {value}")
+            raise ValueError(f"--{name.replace('_', '-')} must be from {least} to {most}, got {value}")
     isolated = not options.without_isolation
     if isolated and (why := refusal()):
         raise OSError(f"notebooks can't be isolated: {why}. They run all the same --without-isolation; then {LOST}")

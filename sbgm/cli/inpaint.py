@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from sbgm import masks
-from sbgm.cli.options import Drawing, add_drawing_arguments, count, data_like, require_shape, source
+from sbgm.checked import Count
+from sbgm.cli.options import Drawing, add_drawing_arguments, data_like, require_shape, source, value_of
 from sbgm.data import NAMES, SPLITS, as_floats, load_images
 from sbgm.generation import generate
 from sbgm.noise import derived_generator
@@ -36,8 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="right-half",
         help=f"what is unknown: {', '.join(masks.KINDS)} (right-half), or what is black in a picture",
     )
-    parser.add_argument("--images", type=count, default=8, help="the split's first so many images (8)")
-    parser.add_argument("--fills", type=count, default=6, help="fills of each (6; the paper makes 20 of 20 images)")
+    parser.add_argument("--images", type=value_of(Count), default=8, help="the split's first so many images (8)")
+    parser.add_argument(
+        "--fills", type=value_of(Count), default=6, help="fills of each (6; the paper makes 20 of 20 images)"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

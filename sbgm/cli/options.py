@@ -1,4 +1,7 @@
-"""Common to several commands: options, networks, samplers, the progress bar, processes, and files."""
+"""Common to several commands: options, networks, samplers, the progress bar, processes, and files.
+
+An option is read by the annotation of what it sets (`value_of`), so that argparse refuses it by its flag.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torchvision.transforms.functional import to_pil_image
 
-from sbgm.checked import Score
+from sbgm.checked import Count, Positive, Score, Whole
 from sbgm.data import SETS, DataSet, require_checkout
 from sbgm.files import content_hash, file_hash, save_tensors
 from sbgm.generation import NamedSampler, OnState
@@ -37,7 +40,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
-NO_MATTER = ("run", "parser", "out", "overwrite", "pngs", "threads")  # options that change no number of what is drawn
+NO_MATTER = ("run", "out", "overwrite", "pngs", "threads")  # options that change no number of what is drawn
 
 
 def lab_script(name: str, purpose: str) -> ModuleType:
@@ -67,14 +70,13 @@ def leave_together(accelerator: Accelerator) -> None:
 
 
 def add_device_argument(parser: argparse.ArgumentParser) -> None:
-    """Declare --device, which every command has that computes, and what was its name for the CPU before."""
-    parser.add_argument("--device", type=device, help="where to compute, such as cpu (the GPU if there is one)")
-    parser.add_argument("--cpu", dest="device", action="store_const", const="cpu", help=argparse.SUPPRESS)
+    """Declare --device, which every command has that computes."""
+    parser.add_argument("--device", help="where to compute, such as cpu or cuda:1 (the GPU if there is one)")
 
 
 def add_threads_argument(parser: argparse.ArgumentParser) -> None:
     """Declare --threads of a command that keeps no settings."""
-    parser.add_argument("--threads", type=count, help="of the CPU (as many as cores are idle at the start)")
+    parser.add_argument("--threads", type=value_of(Count), help="of the CPU (as many as cores are idle at the start)")
 
 
 def add_drawing_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,20 +88,23 @@ def add_drawing_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pngs", action="store_true", help="write every image as a PNG, too, into the folder png/")
     parser.add_argument("--out", type=Path, required=True, help="the folder to write to")
     parser.add_argument("--overwrite", action="store_true", help="replace the files of an earlier run there")
-    parser.add_argument("--seed", type=int, default=0, help="of all that is drawn (0)")
-    parser.add_argument("--batch-size", type=count, default=64, help="chains side by side in each process (64)")
+    parser.add_argument("--seed", type=value_of(Whole), default=0, help="of all that is drawn (0)")
+    parser.add_argument(
+        "--batch-size", type=value_of(Count), default=64, help="chains side by side in each process (64)"
+    )
     parser.add_argument("--precision", choices=CHOICES, default="auto", help="of layers (auto: the device's fast one)")
     parser.add_argument("--compile", action="store_true", help="fuse the layers by torch.compile: minutes, then faster")
     add_device_argument(parser)
     add_threads_argument(parser)
-    parser.add_argument("--cpu-noise", action="store_true", help="draw noise on the CPU, the same for every device")
-    parser.add_argument("--n-steps", type=count, help="T, Langevin steps a level (100)")
-    parser.add_argument("--step-size", type=float, help="ε of x + (ε/2) s + √ε z at σ_L (the paper's, 0.2 σ_L²: 2e-5)")
+    parser.add_argument("--n-steps", type=value_of(Count), help="T, Langevin steps a level (100)")
+    parser.add_argument(
+        "--step-size", type=value_of(Positive), help="ε of x + (ε/2) s + √ε z at σ_L (the paper's, 0.2 σ_L²: 2e-5)"
+    )
     parser.add_argument("--denoise", action="store_true", help="end with the expected clean image, x + σ_L² s")
     parser.add_argument(
         "--levels",
         dest="n_levels",
-        type=count,
+        type=value_of(Count),
         help="levels of a ladder between the network's ends, instead of its own",
     )
     parser.add_argument("--schedule", choices=["geometric", "power"], default="geometric", help="of such a ladder")
@@ -123,20 +128,20 @@ def data_like(name: str, shape: tuple[int, ...]) -> str | DataSet:
     return name if name in SETS else own_images(name, shape[-1], shape[0])
 
 
-def count(text: str) -> int:
-    """Return the whole number from 1 on that argparse read."""
-    if (value := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
-    return value
+def value_of(annotation: Any) -> Callable[[str], Any]:
+    """Return what argparse reads a value by, such as `value_of(Count)`: refused as `checked` would refuse it."""
+    kind, (check, *_) = annotation.__origin__, annotation.__metadata__
 
+    def read(text: str) -> Any:
+        value = kind(text)
+        try:
+            check(value, "it")
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+        return value
 
-def device(text: str) -> str:
-    """Return the name of a device that argparse read, if torch knows one of that name."""
-    try:
-        torch.device(text)
-    except RuntimeError:
-        raise argparse.ArgumentTypeError(f"must be a device such as cpu or cuda, got {text}") from None
-    return text
+    read.__name__ = kind.__name__  # by which argparse calls what is no number
+    return read
 
 
 def require_shape(images: Tensor, name: str, network: nn.Module) -> Tensor:
@@ -190,7 +195,7 @@ class Drawing:
         """
         options, score, sigmas = self.options, self.network, self.network.sigmas.tolist()
         if options.n_levels is None and options.schedule != "geometric":
-            raise ValueError(f"schedule must come with --levels, got {options.schedule} alone")
+            raise ValueError(f"--schedule must come with --levels, got {options.schedule} alone")
         if options.n_levels is not None:
             ladder = geometric_sigmas if options.schedule == "geometric" else power_sigmas
             sigmas = ladder(sigmas[0], sigmas[-1], options.n_levels).tolist()
@@ -225,7 +230,6 @@ class Drawing:
         """
         options, begin = self.options, time.perf_counter()
         shared = {"seed": options.seed, "batch_size": options.batch_size, "accelerator": self.accelerator}
-        shared["noise_device"] = "cpu" if options.cpu_noise else None
         facts |= {name: getattr(options, name) for name in ("network", "denoise", "seed", "batch_size")}
         facts |= {"precision": self.precision, "threads": torch.get_num_threads()}
         facts |= {name: getattr(sampler, name) for name in ("step_size", "n_steps", "evaluations", "sigmas")}

@@ -10,11 +10,12 @@ import functools
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from sbgm import data
-from sbgm.cli.options import Drawing, add_drawing_arguments, count, data_like, require_shape, source
-from sbgm.generation import SAMPLERS, Start, fitted_start, gaussian_start, generate, uniform_start
+from sbgm.checked import Count
+from sbgm.cli.options import Drawing, add_drawing_arguments, data_like, require_shape, source, value_of
+from sbgm.data import NAMES, load_images
+from sbgm.generation import SAMPLERS, fitted_start, gaussian_start, generate, uniform_start
 from sbgm.networks import guided, label_tensor
 from sbgm.samplers import State
 
@@ -22,7 +23,7 @@ from sbgm.samplers import State
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add_drawing_arguments(parser)
-    parser.add_argument("-n", type=count, default=64, help="images (64)")
+    parser.add_argument("-n", type=value_of(Count), default=64, help="images (64)")
     parser.add_argument("--sampler", choices=SAMPLERS, default="annealed", help="annealed is Algorithm 1, the default")
     parser.add_argument(
         "--start",
@@ -32,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--data",
-        type=source(*data.NAMES),
+        type=source(*NAMES),
         metavar="DATA",
         help="a data set or a folder of images, 2,000 training images of it, of --start fitted",
     )
@@ -44,38 +45,30 @@ def run(options: argparse.Namespace) -> int:
     """Sample, write, and say what it took."""
     drawing = Drawing(options, "samples.safetensors")
     sampler, score = drawing.sampler(options.sampler)
-    labels = None
+    shape, labels = drawing.network.image_shape, None
     if options.label is not None:
         labels = torch.tensor(options.label).repeat(options.n)[: options.n]
         label_tensor(labels, labels, drawing.network.n_classes)
     elif options.guidance is not None:
-        raise ValueError(f"guidance must come with --label, got {options.guidance} alone")
+        raise ValueError(f"--guidance must come with --label, got {options.guidance} alone")
     w = 2.0 if options.guidance is None else options.guidance
 
     def states(x: Tensor, generator: torch.Generator, *label: Tensor) -> Iterator[State]:
         return sampler.states(guided(score, *label, w) if label else score, x, generator)
 
-    start = options.start or ("uniform" if sampler.name == "annealed" else "gaussian")
-    sampling = functools.partial(
-        generate,
-        states,
-        options.n,
-        drawing.network.image_shape,
-        start=_start(start, options.data, sampler.sigmas[0], drawing.network),
-        given=labels,
-    )
-    facts = {"sampler": sampler.name, "start": start}
+    name, fitted_to = options.start or ("uniform" if sampler.name == "annealed" else "gaussian"), []
+    if (options.data is not None) != (name == "fitted"):
+        raise ValueError(f"--data must be given with --start fitted, and only then, got {options.data} with {name}")
+    if name == "fitted":
+        fitted_to = [require_shape(load_images(data_like(options.data, shape))[:2_000], options.data, drawing.network)]
+        start = fitted_start(*fitted_to, sampler.sigmas[0])
+    else:
+        start = uniform_start if name == "uniform" else gaussian_start(sampler.sigmas[0])
+    sampling = functools.partial(generate, states, options.n, shape, start=start, given=labels)
+    facts = {"sampler": sampler.name, "start": name}
     facts |= {"label": options.label, "guidance": w} if options.label else {}
-    return drawing.draw(
-        f"{options.n} images", options.n, sampler, sampling, lambda x: ({"samples": x}, x[:64], 8), facts
-    )
 
+    def lay_out(x: Tensor) -> tuple[dict[str, Tensor], Tensor, int]:
+        return {"samples": x}, x[:64], 8
 
-def _start(start: str, name: str | None, sigma: float, network: nn.Module) -> Start:
-    """Return what draws the starting points; `name` is that of the data to which they are fitted."""
-    if (name is not None) != (start == "fitted"):
-        raise ValueError(f"--data must be given with --start fitted, and only then, got {name} with {start}")
-    if start == "fitted":
-        images = data.load_images(data_like(name, network.image_shape))
-        return fitted_start(require_shape(images[:2_000], name, network), sigma)
-    return uniform_start if start == "uniform" else gaussian_start(sigma)
+    return drawing.draw(f"{options.n} images", options.n, sampler, sampling, lay_out, facts, *fitted_to)

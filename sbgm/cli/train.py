@@ -12,21 +12,18 @@ import math
 import signal
 import sys
 import time
+import typing
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, Literal
 
 import pandas
-import torch
 from tqdm import tqdm
 
-from sbgm.checked import Positive, checked
-from sbgm.cli.options import add_device_argument, leave_together, source
+from sbgm.checked import Positive
+from sbgm.cli.options import add_device_argument, leave_together, source, value_of
 from sbgm.train.images import DATA, NCSN, SCALES, train_ncsn
 from sbgm.train.runs import Run, TrainingSettings, make_accelerator
-
-if TYPE_CHECKING:
-    from accelerate import Accelerator
 
 FLAGS = {
     "architecture": "--network",
@@ -49,28 +46,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="the run's folder, by habit runs/NAME")
     parser.add_argument("--resume", action="store_true", help="go on with the run in that folder")
     add_device_argument(parser)
-    parser.add_argument("--minutes", type=float, help="save and stop after so long, compiling included")
+    parser.add_argument(
+        "--minutes", type=value_of(Positive), default=math.inf, help="save and stop after so long, compiling included"
+    )
     parser.add_argument("--tracker", metavar="NAME", help="write the log to tensorboard, wandb, … too")
     change = parser.add_argument_group(
         "changes to the scale's settings", "in brackets what holds where the table below says nothing else"
     )
     for settings in (NCSN, TrainingSettings):
+        hints = typing.get_type_hints(settings, include_extras=True)
         for field in dataclasses.fields(settings):
             if field.default is not dataclasses.MISSING:
-                _add_setting(change, field)
+                _add_setting(change, field, hints[field.name])
     parser.epilog = f"What each scale sets:\n\n{scale_table()}"
 
 
-def _add_setting(group: argparse._ArgumentGroup, field: dataclasses.Field) -> None:
-    kind, meaning = type(field.default), field.metadata["help"]
+def _add_setting(group: argparse._ArgumentGroup, field: dataclasses.Field, hint: Any) -> None:
+    meaning = field.metadata["help"]
     if field.default is True:
         how, meaning = {"action": "store_false"}, f"do not {meaning}"
     elif field.default is False:
         how = {"action": argparse.BooleanOptionalAction}
     elif field.default is None:
         how = {"metavar": "NAME"}
+    elif typing.get_origin(hint) is Literal:
+        how, meaning = {"choices": typing.get_args(hint)}, f"{meaning} ({field.default})"
     else:
-        how = {"type": kind, "metavar": "N" if kind is int else "X"}
+        how = {"type": value_of(hint), "metavar": "N" if isinstance(field.default, int) else "X"}
         meaning = f"{meaning} ({field.default})"
     group.add_argument(flag(field.name), dest=field.name, default=argparse.SUPPRESS, help=meaning, **how)
 
@@ -94,7 +96,7 @@ def scale_table() -> str:
 
 def run(options: argparse.Namespace) -> int:
     """Train, under a progress bar with rate, time left and loss."""
-    deadline = _deadline(options.minutes)
+    deadline = time.monotonic() + 60 * options.minutes
     settings = settings_from(options)
     accelerator = make_accelerator(options.device, options.tracker, options.out)
     if options.scale != "laptop" and accelerator.device.type == "cpu":
@@ -115,7 +117,9 @@ def run(options: argparse.Namespace) -> int:
         for step in steps:
             bar.set_postfix(loss=f"{step.loss:.1f}", refresh=False)
             bar.update()
-            if stopped := _any_stops(bool(came) or time.monotonic() >= deadline, accelerator):
+            if came or time.monotonic() >= deadline:
+                accelerator.set_trigger()
+            if stopped := accelerator.check_trigger():  # all processes stop after the same step, or one waits for ever
                 break
     leave_together(accelerator)
     if stopped and accelerator.is_main_process:
@@ -125,19 +129,6 @@ def run(options: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     return 128 + came[0] if came else 0
-
-
-@checked
-def _deadline(minutes: Positive | None) -> float:
-    """Return the time, of the monotonic clock, when so many minutes are over."""
-    return math.inf if minutes is None else time.monotonic() + 60 * minutes
-
-
-def _any_stops(stopped: bool, accelerator: Accelerator) -> bool:
-    """Return whether one of the processes stops: all do so after the same step, or the others wait for it for ever."""
-    if accelerator.num_processes == 1:
-        return stopped
-    return bool(accelerator.reduce(torch.tensor(int(stopped), device=accelerator.device)))
 
 
 @contextlib.contextmanager

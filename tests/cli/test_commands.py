@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ import sbgm
 from sbgm import cli
 from sbgm.cli import train
 from sbgm.cli.options import lab_script
+from sbgm.data import Notice
 from sbgm.train.images import NCSN
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -148,7 +150,7 @@ def test_a_large_scale_without_a_gpu_is_said_before_it_starts(tmp_path, capsys, 
 
     monkeypatch.setattr(train, "train_ncsn", stop)
     for scale, warned in (("laptop", False), ("gpu", True), ("paper", True)):
-        assert cli.main(["train", "digits", "--scale", scale, "--cpu", "--out", str(tmp_path)]) == 1
+        assert cli.main(["train", "digits", "--scale", scale, "--device", "cpu", "--out", str(tmp_path)]) == 1
         assert (f"no GPU is used; --scale {scale}" in capsys.readouterr().err) == warned
 
 
@@ -158,47 +160,58 @@ def test_a_large_scale_without_a_gpu_is_said_before_it_starts(tmp_path, capsys, 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("train digits --out x --steps 0", "sbgm: --steps must be at least 1, got 0"),
-        ("train digits --out x --levels 0", "sbgm: --levels must"),
-        ("train digits --out x --ema 2", "sbgm: --ema must be"),
-        ("train digits --out x --minutes 0", "sbgm: --minutes must be finite and positive, got 0.0"),
-        ("train digits --out x --minutes nan", "sbgm: --minutes must be finite and positive, got nan"),
-        ("evaluate --claim I9 --n-samples 2559", "sbgm: --n-samples must be at least 2,560 for FID, got 2,559"),
-        ("evaluate --claim I9 --n-reference 2559", "sbgm: --n-reference must be at least 2,560 for FID, got 2,559"),
-        ("evaluate --claim I9 --sampler euler", "sbgm: --sampler must be one of 'annealed', 'renewing', got 'euler'"),
-        ("train digits --out x --precision fp31", "got 'fp31'; did you mean 'fp32'?"),
-        ("evaluate --samples nowhere --data digits", "sbgm: --samples must be a file or folder of images"),
+        ("evaluate --claim I9 --n-samples 2559", "sbgm: n_samples must be at least 2,560 for FID, got 2,559"),
+        ("evaluate --claim I9 --sampler euler", "sbgm: sampler must be one of 'annealed', 'renewing', got 'euler'"),
+        ("evaluate --samples nowhere --data digits", "sbgm: samples must be a file or folder of images"),
         ("evaluate --network README.md --data digits", "sbgm: path must be"),
-        ("evaluate --claim I10 --device mps", "sbgm: --device must be one of this machine's, such as cpu, got mps"),
+        ("evaluate --claim I10 --device mps", "sbgm: device must be one of this machine's, such as cpu, got mps"),
         (
             "evaluate --device cpu --claim I10",
-            "--claim must be given only what it takes, options after it, ",
+            "--claim must be given only what it takes, options after it, got --device",
         ),
-        ("evaluate --network digits_mlp --data digits --fid-weights x", "--images, --seed, got --fid-weights"),
+        ("evaluate --network digits_mlp --data digits --fid-weights x", "--threads, --seed, got --fid-weights"),
         ("sample digits_mlp --out x --schedule power", "sbgm: --schedule must come with --levels, got power alone"),
         ("grade README.md --without-isolation --chapters 1 99", "sbgm: --chapters must be among 1 to 10, got [1, 99]"),
-        ("sample mnist_ncsn --out x --sampler consistent", "sbgm: --step-size must be given for consistent"),
+        ("sample mnist_ncsn --out x --sampler consistent", "sbgm: step_size must be given for consistent"),
         ("evaluate --network mnist_ncs --data mnist_small", "; did you mean 'mnist_ncsn'?"),
         ("evaluate --claim i11", "got 'i11'; did you mean 'I11'?"),
         ("sample mnist_ncs --out x", "those that ship are cifar10_ncsn, "),
     ],
 )
-def test_messages_name_the_flag_and_a_near_name(words, message, capsys):
+def test_what_is_wrong_is_said_in_one_line(words, message, capsys):
     assert cli.main(shlex.split(words)) == 1
     assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("words", "near"),
+    ("words", "message"),
     [
-        ("tran mnist", "train"),
-        ("train mnits --out x", "mnist"),
-        ("download cifar", "cifar10"),
-        ("evaluate --samples x --data digit", "digits"),
-        ("sample mnist_ncsn --out x --sampler anealed", "annealed"),
+        ("tran mnist", "did you mean 'train'?"),
+        ("train mnits --out x", "did you mean 'mnist'?"),
+        ("download cifar", "did you mean 'cifar10'?"),
+        ("evaluate --samples x --data digit", "did you mean 'digits'?"),
+        ("train digits --out x --steps 0", "argument --steps: it must be at least 1, got 0"),
+        ("train digits --out x --ema 2", "argument --ema: it must be at least 0 and below 1, got 2"),
+        ("train digits --out x --minutes nan", "argument --minutes: it must be finite and positive, got nan"),
+        ("train digits --out x --precision fp31", "did you mean 'fp32'?"),
+        ("sample digits_mlp --out x -n 0.5", "argument -n: invalid int value: '0.5'"),
     ],
 )
-def test_a_near_name_is_suggested(words, near, capsys):
+def test_a_value_is_refused_by_its_flag_and_a_near_name_is_suggested(words, message, capsys):
     with pytest.raises(SystemExit):
         cli.main(shlex.split(words))
-    assert f"did you mean {near!r}?" in capsys.readouterr().err
+    assert message in capsys.readouterr().err
+
+
+def test_a_notice_is_one_line_and_other_programs_warnings_stay_as_they_were(capsys, monkeypatch):
+    def warn(options):
+        warnings.warn("one picture is left out", Notice, 2)
+        return 0
+
+    monkeypatch.setattr("sbgm.cli.ledger.run", warn)
+    before = warnings.showwarning
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert cli.main(["ledger"]) == 0
+    assert capsys.readouterr().err == "sbgm: one picture is left out\n"
+    assert warnings.showwarning is before

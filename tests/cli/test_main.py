@@ -91,8 +91,6 @@ def test_writing_enters_runs_in_the_records_the_table_and_the_readme(capsys, fol
     [
         "no markers",
         "<!-- ledger --> and no end",
-        "no start <!-- /ledger -->",
-        "<!-- /ledger --> the wrong way round <!-- ledger -->",
         "<!-- ledger --><!-- ledger --> twice <!-- /ledger -->",
     ],
 )
