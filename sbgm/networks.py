@@ -592,7 +592,7 @@ def guided(
     """Bind a class to a network, exaggerated: s(x, σ) + w (s(x, σ, label) − s(x, σ)) (Ho & Salimans 2022).
 
     w = 0 leaves the class out, w = 1 gives the class's own score, and w > 1 moves away from what all classes share.
-    (Ho and Salimans write 1 + w for this w.)
+    (Ho & Salimans write 1 + w for this w.)
 
     Args:
         network: s(x, sigma) and s(x, sigma, label), such as a `DigitNetwork`.

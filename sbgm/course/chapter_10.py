@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import torch
 
-from sbgm.course.calls import MixtureField, TanhField
+from sbgm.course.calls import MixtureField
 from sbgm.course.exercise import Law, Trial, as_tensor, compare, compare_law, exercise
 from sbgm.course.problems import exact_levels, ladder_problem
 from sbgm.theory import level_ratio
@@ -236,42 +236,7 @@ def _(score, x, sigma, sigma_next):
     return x + (sigma_next - sigma) / 2 * (slope - sigma_next * score(end, sigma_next))
 
 
-@exercise("10.7", minutes=5)
-def guided_score(trial: Trial) -> None:
-    """`guided_score(score, score_of_class, x, sigma, weight)`: s(x, σ) + w (s(x, σ | c) − s(x, σ)), guidance.
-
-    Both scores take x, (B, *shape), and the float σ; the weight is a float, 0 for no guidance and 1 for the class's own
-    score. The result has x's shape and dtype.
-    """
-    for score, x, _ in trial.batches((6, 2), (3, 1, 4, 4)):
-        of_class = TanhField.random(x[0].numel(), trial.generator, x.dtype)
-        sigma = trial.uniform(0.4, 0.9)
-        for weight in (trial.uniform(2, 4), trial.uniform(0.2, 0.8)):
-            s, c = score(x, sigma), of_class(x, sigma)
-            mistakes = {
-                "this is the other convention, (1 + w) s_c − w s, in which w = 0 is the class's own score":
-                    c + weight * (c - s),
-                "the difference has the wrong sign: it should lead from all classes to the one": s - weight * (c - s),
-                "the two scores are exchanged: w = 0 is to be no guidance": c + weight * (s - c),
-                "the class's score is added whole: what do both scores have in common?": s + weight * c,
-                "this is the difference alone: to what is it added?": weight * (c - s),
-                "this is the class's score, w = 1, whatever the weight": c,
-                "this is the score without guidance, w = 0, whatever the weight": s,
-                "the weight is used as its square": s + weight**2 * (c - s),
-                "the scores were not told σ: they are s(x, σ)":
-                    score(x, 0.0) + weight * (of_class(x, 0.0) - score(x, 0.0)),
-                "the result is moved on by x: a score is asked for, not a step": x + s + weight * (c - s),
-            }  # fmt: skip
-            trial.expect(s + weight * (c - s), score, of_class, x, sigma, weight, mistakes=mistakes)
-
-
-@guided_score.lends
-def _(score, score_of_class, x, sigma, weight):
-    s = score(x, sigma)
-    return s + weight * (score_of_class(x, sigma) - s)
-
-
-@exercise("10.9", minutes=10)
+@exercise("10.8", minutes=10)
 def velocity_of_score(trial: Trial) -> None:
     """`velocity_of_score(score, y, tau)`: E[z − x_0 | y] for y = (1 − τ) x_0 + τ z, of a score s(x, σ).
 

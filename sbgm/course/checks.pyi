@@ -32,7 +32,6 @@ from .chapter_09 import frechet as frechet
 from .chapter_09 import inception_formula as inception_formula
 from .chapter_09 import precision as precision
 from .chapter_09 import squared_mmd as squared_mmd
-from .chapter_10 import guided_score as guided_score
 from .chapter_10 import heun_step as heun_step
 from .chapter_10 import level_step as level_step
 from .chapter_10 import levels_needed as levels_needed

@@ -154,16 +154,6 @@ def velocity_with(both=lambda clean, noise, y: noise - clean, point=lambda y, t:
     return velocity
 
 
-def guided(score, score_of_class, x, sigma, weight):
-    s = score(x, sigma)
-    return s + weight * (score_of_class(x, sigma) - s)
-
-
-def guided_with(combine):
-    """The guided score with a given idea of how the two are put together."""
-    return lambda score, score_of_class, x, sigma, weight: combine(score(x, sigma), score_of_class(x, sigma), weight)
-
-
 ANSWERS = {
     "score_of_ddpm": Answers(
         right={
@@ -282,27 +272,6 @@ ANSWERS = {
             "no σ for the scores": lambda score, x, a, b: heun_in_names(lambda x, sigma: score(x), x, a, b),
             "x forgotten": lambda score, x, a, b: heun_in_names(score, x, a, b) - x,
             "nothing moves": lambda score, x, a, b: x.clone(),
-        },
-    ),
-    "guided_score": Answers(
-        right={
-            "as written": guided,
-            "weighted mean": guided_with(lambda s, c, w: (1 - w) * s + w * c),
-            "torch.lerp": guided_with(torch.lerp),
-        },
-        wrong={
-            "1 + w": guided_with(lambda s, c, w: (1 + w) * c - w * s),
-            "sign": guided_with(lambda s, c, w: s - w * (c - s)),
-            "exchanged": guided_with(lambda s, c, w: c + w * (s - c)),
-            "no difference": guided_with(lambda s, c, w: s + w * c),
-            "the difference alone": guided_with(lambda s, c, w: w * (c - s)),
-            "the class alone": guided_with(lambda s, c, w: c),
-            "no guidance": guided_with(lambda s, c, w: s),
-            "w²": guided_with(lambda s, c, w: s + w**2 * (c - s)),
-            "weighted the wrong way": guided_with(lambda s, c, w: w * s + (1 - w) * c),
-            "clamped to a mean": guided_with(lambda s, c, w: s + min(w, 1.0) * (c - s)),
-            "no σ for the scores": lambda score, of_class, x, sigma, w: score(x) + w * (of_class(x) - score(x)),
-            "a step": lambda score, of_class, x, sigma, w: x + guided(score, of_class, x, sigma, w),
         },
     ),
     "velocity_of_score": Answers(

@@ -89,8 +89,7 @@ def test_exercises_are_listed_in_the_order_of_the_lessons():
 
 def test_every_chapter_has_two_to_five():
     n_exercises = Counter(e.chapter for e in EXERCISES.values())
-    most = {10: 6}  # a line or two for each of the later models that it connects
-    assert {chapter: n for chapter, n in n_exercises.items() if not 2 <= n <= most.get(chapter, 5)} == {}
+    assert {chapter: n for chapter, n in n_exercises.items() if not 2 <= n <= 5} == {}
     assert sorted(n_exercises) == [chapter for chapter in CHAPTERS if chapter > 0]
 
 
