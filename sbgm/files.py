@@ -7,10 +7,9 @@ import errno
 import hashlib
 import json
 import os
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -110,43 +109,30 @@ def disk_is_full(error: BaseException) -> bool:
 
 
 TIMEOUT = 30.0  # seconds without a word from a server
-PATIENCE, SLOWEST = 60.0, 10_000  # after so many seconds a server must have sent so many bytes a second
 
 
-def fetch(url: str, path: Path | str, most: int) -> None:
-    """Write what is at a URL to a file, under a progress bar.
+def fetch(url: str, folder: Path | str, name: str, known_hash: str) -> Path:
+    """Fetch a file under a progress bar, unless it is there; it appears in its folder when it is whole.
 
-    A server that says nothing for `TIMEOUT` seconds is left. So is one that sends more than it should, or, after
-    `PATIENCE` seconds, has sent less than `SLOWEST` bytes a second.
+    A server that says nothing for `TIMEOUT` seconds is left.
 
     Args:
         url: of the file.
-        path: where it goes; its folder must exist.
-        most: bytes that may come.
+        folder: where it goes, made if need be.
+        name: of the file there.
+        known_hash: its sha256, or another hash with its kind, such as "md5:…".
+
+    Returns:
+        The file's path.
 
     Raises:
-        OSError: nothing came, or too little, too slowly or too much; the message says which.
-        ValueError: what the server says makes no sense.
+        OSError: nothing came, or too little.
+        ValueError: what came is not the file, or what the server says makes no sense.
     """
     import pooch
 
-    with Path(path).open("wb") as file:
-        pooch.HTTPDownloader(progressbar=True, timeout=TIMEOUT)(url, _Limited(file, most), None)
-
-
-class _Limited:
-    """A file that takes so many bytes at most, and not too slowly."""
-
-    def __init__(self, file: BinaryIO, most: int) -> None:
-        self.file, self.most, self.flush, self.begun = file, most, file.flush, time.monotonic()
-
-    def write(self, chunk: bytes) -> None:
-        self.file.write(chunk)
-        seconds = time.monotonic() - self.begun
-        if self.file.tell() > self.most:
-            raise OSError(f"more than {self.most:,} bytes came, which is too many to be the file")
-        if seconds > PATIENCE and self.file.tell() < SLOWEST * seconds:
-            raise OSError(f"only {self.file.tell():,} bytes came in {seconds:.0f} seconds, which is too slow")
+    downloader = pooch.HTTPDownloader(progressbar=True, timeout=TIMEOUT)
+    return Path(pooch.retrieve(url, known_hash, name, folder, downloader=downloader))
 
 
 def save_tensors(path: Path | str, tensors: Mapping[str, Tensor], **facts: Fact) -> None:

@@ -13,12 +13,9 @@ def serving(files):
 
     * URL/forbidden/name: status 403;
     * URL/page/name: a web page with status 200;
-    * URL/short/name: half the file, then the connection is closed;
     * URL/other/name: another file of the same length;
     * URL/silent/name: nothing at all, until the block ends;
-    * URL/stalled/name: half the file, then nothing more;
-    * URL/endless/name: the file again and again;
-    * URL/trickling/name: a kilobyte each tenth of a second, without end.
+    * URL/stalled/name: half the file, then nothing more.
 
     Gives the URL and the list of the paths that were asked for by GET.
     """
@@ -36,17 +33,11 @@ def serving(files):
                 return
             content = {"page": PAGE, "other": bytes(len(files[name]))}.get(manner, files[name])
             self.send_response(200)
-            if manner not in ("endless", "trickling"):
-                self.send_header("Content-Length", str(len(content)))
+            self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(content[: len(content) // 2] if manner in ("short", "stalled") else content)
+            self.wfile.write(content[: len(content) // 2] if manner == "stalled" else content)
             if manner == "stalled":
                 ended.wait()
-            with contextlib.suppress(ConnectionError):
-                while manner == "trickling" and not ended.wait(0.1):
-                    self.wfile.write(bytes(1_024))
-                while manner == "endless":
-                    self.wfile.write(content)
 
         def log_message(self, *args):
             pass

@@ -284,7 +284,7 @@ def use_drive(monkeypatch, answer):
 
 
 def whole(name, file):
-    file.write(WHOLE[name])
+    pathlib.Path(file).write_bytes(WHOLE[name])
 
 
 def test_a_download_arrives_whole_packed_and_is_not_repeated(home, monkeypatch):
@@ -310,15 +310,17 @@ def test_only_what_is_missing_is_fetched(home, monkeypatch):
 
 
 def page(name, file):
-    file.write(PAGE)
+    pathlib.Path(file).write_bytes(PAGE)
 
 
 def quota(name, file):
-    file.write(b"half")
+    pathlib.Path(file).write_bytes(b"half")
     raise OSError("429 Client Error: Too many\n\nRequests.")
 
 
-@pytest.mark.parametrize(("answer", "reason"), [(page, "has a wrong checksum"), (quota, "429 Client Error: Too many")])
+@pytest.mark.parametrize(
+    ("answer", "reason"), [(page, "does not match the known hash"), (quota, "429 Client Error: Too many")]
+)
 @pytest.mark.parametrize("failing", WHOLE)
 def test_what_google_drive_sends_instead_is_explained_and_not_kept(home, monkeypatch, answer, reason, failing):
     use_drive(monkeypatch, lambda name, file: (answer if name == failing else whole)(name, file))

@@ -13,7 +13,6 @@ import statistics
 from pathlib import Path
 from typing import Annotated
 
-import pooch
 import torch
 from torch import Tensor
 
@@ -43,7 +42,6 @@ FEATURES = "Inception features"
 WEIGHTS_VARIABLE = "SBGM_FID_WEIGHTS"
 URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
-LARGEST = 120_000_000  # bytes of its file; torch-fidelity's own download would wait for ever, and take any number
 
 
 class Inception:
@@ -103,9 +101,8 @@ class Inception:
 
 def _published_weights() -> str:
     """Fetch the weights that torch-fidelity's makers publish, into the place where torch keeps such files."""
-    file = {"fname": URL.rsplit("/", 1)[1], "path": Path(torch.hub.get_dir()) / "checkpoints"}
     try:
-        return pooch.retrieve(URL, SHA256, **file, downloader=lambda url, path, _: fetch(url, path, LARGEST))
+        return str(fetch(URL, Path(torch.hub.get_dir()) / "checkpoints", URL.rsplit("/", 1)[1], SHA256))
     except (OSError, ValueError) as error:  # those of requests are the first; the second: what came is not the file
         raise ConnectionError(
             f"Inception's weights could not be downloaded ({error}). Set {WEIGHTS_VARIABLE} to a file of them."

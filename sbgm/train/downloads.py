@@ -68,7 +68,6 @@ CROP, SIZE = 140, 32
 PHOTO_SIZE = (178, 218)  # width, height
 PARTITION, PHOTOS, ARCHIVE = "list_eval_partition.txt", "img_align_celeba", "img_align_celeba.zip"
 GOOGLE_DRIVE = "https://drive.usercontent.google.com/download?confirm=t&id="
-LARGEST = 1_443_490_838  # bytes of the archive
 PARTS = {"train": "0", "test": "2"}  # as the partition's file counts; 1 is for validation, which the paper leaves out
 
 
@@ -82,10 +81,7 @@ def _download_celeba() -> None:
     for file_id, md5, file in datasets.CelebA.file_list if unprepared else ():
         if file in wanted and not (folder / file).exists():
             with fetching("celeba") as bench:
-                fetch(GOOGLE_DRIVE + file_id, bench / file, LARGEST)
-                if not check_integrity(str(bench / file), md5):
-                    raise OSError(f"what came as {file} has a wrong checksum, as a web page in its place has")
-                move_into_place(bench / file, folder / file)
+                move_into_place(fetch(GOOGLE_DRIVE + file_id, bench, file, f"md5:{md5}"), folder / file)
         elif file in wanted and not check_integrity(str(folder / file), md5):
             raise DataNotFoundError(
                 f"{folder / file} is not CelebA's, since its checksum is wrong. Move it away, then run "
@@ -186,7 +182,7 @@ def fetching(name: str) -> Iterator[Path]:
         socket.setdefaulttimeout(files.TIMEOUT)  # torchvision sets none
         with tempfile.TemporaryDirectory(dir=folder, prefix=".fetching-") as bench:
             yield Path(bench)
-    except (OSError, RuntimeError) as error:  # the second is torchvision's own
+    except (OSError, RuntimeError, ValueError) as error:  # torchvision raises the second, pooch the third
         if disk_is_full(error):
             raise DiskFullError(
                 f"The disk is full: {title}, {SETS[name].size} packed, does not fit into {folder}. Free some space "
