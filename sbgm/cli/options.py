@@ -230,23 +230,19 @@ class Drawing:
         """
         options, begin = self.options, time.perf_counter()
         shared = {"seed": options.seed, "batch_size": options.batch_size, "accelerator": self.accelerator}
-        facts |= {name: getattr(options, name) for name in ("network", "denoise", "seed", "batch_size")}
-        facts |= {"precision": self.precision, "threads": torch.get_num_threads()}
-        facts |= {name: getattr(sampler, name) for name in ("step_size", "n_steps", "evaluations", "sigmas")}
         told = {name: str(value) for name, value in vars(options).items() if name not in NO_MATTER}
         hashes = file_hash(weights_file(options.network)), content_hash(*inputs)
-        depends_on = [told, self.precision, self.network.arguments, *hashes]
-        name = hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:16]
-        folder = options.out / ".batches" / name
+        depends_on = json.dumps([told, self.precision, self.network.arguments, *hashes])
+        folder = options.out / ".batches" / hashlib.sha256(depends_on.encode()).hexdigest()[:16]
         with _progress(self.accelerator, n, options.batch_size, sampler.n_states, folder) as on_state:
             images = sampling(on_state=on_state, folder=folder, **shared)
-        facts["seconds"] = round(time.perf_counter() - begin, 3)
+        seconds = round(time.perf_counter() - begin, 3)
+        facts |= {name: getattr(options, name) for name in ("network", "denoise", "seed", "batch_size")}
+        facts |= {name: getattr(sampler, name) for name in ("step_size", "n_steps", "evaluations", "sigmas")}
+        facts |= {"precision": self.precision, "threads": torch.get_num_threads(), "seconds": seconds}
         if self.accelerator.is_main_process:
             self._write(facts, images, *lay_out(images))
-            print(
-                f"{what}, {sampler.evaluations} evaluations of the network each, in {facts['seconds']:.1f} s: "
-                f"{self.files[0]}"
-            )
+            print(f"{what}, {sampler.evaluations} evaluations of the network each, in {seconds:.1f} s: {self.files[0]}")
         leave_together(self.accelerator)
         return 0
 
