@@ -21,33 +21,12 @@ from sbgm.course.messages import MOST_TEXT, MessageError, printable
 from sbgm.distributions import GaussianMixture
 from sbgm.samplers import SamplerDivergedError, annealed_langevin, final
 
-__all__ = [
-    "Argument",
-    "Asked",
-    "Descent",
-    "Field",
-    "LogProbOf",
-    "MixtureField",
-    "Reply",
-    "Runner",
-    "Seed",
-    "TanhField",
-    "as_reply",
-    "call",
-    "decoded_arguments",
-    "encoded_arguments",
-    "encoded_reply",
-    "local",
-    "rebuilt",
-]
-
 # of the numbers that an answer may hold: those that every comparison knows
 KINDS_OF_NUMBER = frozenset(
     {torch.float64, torch.float32, torch.bfloat16, torch.float16, torch.int64, torch.int32, torch.int16, torch.int8}
     | {torch.uint8, torch.bool}
 )
 MOST_HEADER = 2**16  # bytes that may name tensors
-MOST_ARGUMENTS = 16
 
 
 class MixtureField(GaussianMixture):
@@ -56,10 +35,6 @@ class MixtureField(GaussianMixture):
     def __call__(self, x: Tensor, sigma: float | Tensor = 0.0) -> Tensor:
         """∇ log q_σ(x), (B, D)."""
         return self.score(x, sigma)
-
-    def parameters(self) -> list[Tensor]:
-        """Return an empty list: a mixture has nothing to learn."""
-        return []
 
 
 class TanhField:
@@ -84,10 +59,6 @@ class TanhField:
         hidden = torch.tanh(x.flatten(1) @ self.inner + moved)
         s = (hidden @ self.outer).reshape(x.shape)
         return s / (1 + against(sigma, x))
-
-    def parameters(self) -> list[Tensor]:
-        """W₁, b and W₂."""
-        return [self.inner, self.bias, self.outer]
 
 
 Field = MixtureField | TanhField
@@ -130,10 +101,8 @@ class Asked:
     sigmas: Tensor
 
     @torch.no_grad()
-    def of(self, score: object) -> Tensor | None:
+    def of(self, score: object) -> Tensor:
         """The scores, (L·P, *shape)."""
-        if score is None:  # which has its own sentence
-            return None
         if not callable(score):
             raise UnfitError(
                 f"your function must return a score, to be called with x and σ, not {type(score).__name__}"
@@ -153,30 +122,24 @@ class Asked:
 
 
 @dataclasses.dataclass(frozen=True)
-class Descent:
-    """No argument, but what becomes of a score that the student's function returns: its values, then its samples.
+class Descent(Asked):
+    """The same, followed by where chains of Algorithm 1 end with that score: (L·P + N, 2) numbers.
 
     Attributes:
-        points: (P, 2) where it is asked at every level.
-        x: (N, 2) where the chains of Algorithm 1 start.
-        sigmas: (L,) the ladder.
+        x: (N, 2) where the chains start.
         step_size, n_steps: ε and T.
         seed: of the chains' noise.
     """
 
-    points: Tensor
     x: Tensor
-    sigmas: Tensor
     step_size: float
     n_steps: int
     seed: int
 
     @torch.no_grad()
-    def of(self, score: object) -> Tensor | None:
+    def of(self, score: object) -> Tensor:
         """The scores and the chains' ends, (L·P + N, 2); the ends are NaN if the chains diverge."""
-        values = Asked(self.points, self.sigmas).of(score)
-        if values is None:
-            return None
+        values = super().of(score)
         options = {"step_size": self.step_size, "n_steps": self.n_steps}
         generator = torch.Generator().manual_seed(self.seed)
         try:
@@ -186,7 +149,7 @@ class Descent:
         return torch.cat([values, ends])
 
 
-Argument = Tensor | Field | LogProbOf | Seed | Asked | Descent | float | int | str | Sequence[float]
+Argument = Tensor | Field | LogProbOf | Seed | Asked | float | int | str | Sequence[float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,18 +162,12 @@ class Reply:
             field, by the floating-point tensors; empty if none were asked for, or if the value depends on none.
         problem: what went wrong, as a sentence; empty if nothing did.
         attempted: whether there was anything to call: an untouched stub raises a bare NotImplementedError.
-        changed: positions of the arguments that the function changed in place.
-        reseeded: whether it set the global seed.
-        drew: whether it drew from the global generator, where there is no `Descent`: first weights come from there.
     """
 
     values: tuple[Tensor, ...] = ()
     gradients: tuple[Tensor, ...] = ()
     problem: str = ""
     attempted: bool = True
-    changed: tuple[int, ...] = ()
-    reseeded: bool = False
-    drew: bool = False
 
 
 Runner = Callable[[Sequence[Argument], bool], Reply]
@@ -222,22 +179,34 @@ def local(function: Callable[..., object]) -> Runner:
 
 
 def call(function: Callable[..., object], arguments: Sequence[Argument], with_gradients: bool) -> Reply:
-    """Call `function` on copies of the arguments, and leave torch's global generator as it was."""
+    """Call `function` on copies of the arguments, and leave torch's global generator as it was.
+
+    It is a problem if the function changes a tensor that it was given, sets the global seed, or draws from the global
+    generator; in a training, whose score is asked by a `Descent`, it may draw: the first weights come from there.
+    """
     by_tensors = with_gradients and not any(isinstance(a, Field) for a in arguments)
-    askings = [argument for argument in arguments if isinstance(argument, Asked | Descent)]
-    given = [_prepared(a, with_gradients, by_tensors) for a in arguments if not isinstance(a, Asked | Descent)]
+    asking = next((argument for argument in arguments if isinstance(argument, Asked)), None)
+    given = [_prepared(a, with_gradients, by_tensors) for a in arguments if a is not asking]
     before = [argument.detach().clone() if isinstance(argument, Tensor) else None for argument in given]
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
-        torch.manual_seed(_UNLIKELY_SEED)
-        state = torch.get_rng_state()
+        state = torch.manual_seed(_UNLIKELY_SEED).get_state()
         try:
             returned = function(*given)
-            for asking in askings:
-                returned = asking.of(returned)
-            reseeded = torch.initial_seed() != _UNLIKELY_SEED
-            drew = not any(isinstance(a, Descent) for a in askings) and not torch.equal(state, torch.get_rng_state())
-            values = _as_tensors(returned)
+            if returned is None:
+                raise UnfitError("your function returned nothing: is its `return` missing?")
+            values = _as_tensors(asking.of(returned) if asking else returned)
             gradients = _gradients(values, given) if with_gradients else ()
+            for number, (argument, old) in enumerate(zip(given, before, strict=True), start=1):
+                if old is not None and not torch.equal(argument.detach(), old):
+                    raise UnfitError(f"your function changes its argument number {number} in place: work on a copy")
+            if torch.initial_seed() != _UNLIKELY_SEED:
+                raise UnfitError("your function sets torch's global seed, and so the random numbers of all other code")
+            if not isinstance(asking, Descent) and not torch.equal(state, torch.get_rng_state()):
+                raise UnfitError(
+                    "your function draws from torch's global generator: pass the generator on to torch.randn"
+                    if any(isinstance(argument, Seed) for argument in arguments)
+                    else "your function draws random numbers, and needs none: what is random is among its arguments"
+                )
         except UnfitError as error:
             return Reply(problem=str(error))
         except Exception as error:
@@ -247,12 +216,7 @@ def call(function: Callable[..., object], arguments: Sequence[Argument], with_gr
             power = "bitwise_xor" in str(error) or "for ^" in str(error)
             hint = ". In Python x^2 is no power: write x**2" if power else ""
             return Reply(problem=f"your function raised {type(error).__name__}: {error}{hint}")
-    changed = tuple(
-        position
-        for position, (argument, old) in enumerate(zip(given, before, strict=True))
-        if old is not None and not torch.equal(argument.detach(), old)
-    )
-    return Reply(tuple(v.detach() for v in values), gradients, "", True, changed, reseeded, drew)
+    return Reply(tuple(v.detach() for v in values), gradients)
 
 
 _UNLIKELY_SEED = 0x5BD6_F00D
@@ -264,8 +228,8 @@ def _prepared(argument: Argument, by_parameters: bool, by_tensors: bool) -> obje
             return torch.Generator().manual_seed(value)
         case LogProbOf(field):
             return rebuilt(field).log_prob
-        case MixtureField() | TanhField():
-            return rebuilt(argument, requires_grad=by_parameters)
+        case MixtureField() | TanhField():  # the former has nothing to learn
+            return rebuilt(argument, requires_grad=by_parameters and isinstance(argument, TanhField))
         case Tensor():
             return argument.detach().clone().requires_grad_(by_tensors and argument.is_floating_point())
         case _:
@@ -274,8 +238,6 @@ def _prepared(argument: Argument, by_parameters: bool, by_tensors: bool) -> obje
 
 def _as_tensors(returned: object) -> tuple[Tensor, ...]:
     """Return what a function returned, as tensors."""
-    if returned is None:
-        raise UnfitError("your function returned nothing: is its `return` missing?")
     several = returned if isinstance(returned, tuple | list) and len(returned) > 1 else (returned,)
     try:
         values = tuple(v if isinstance(v, Tensor) else torch.as_tensor(v, dtype=torch.float64) for v in several)
@@ -290,8 +252,8 @@ def _as_tensors(returned: object) -> tuple[Tensor, ...]:
 
 def _gradients(values: tuple[Tensor, ...], given: Sequence[object]) -> tuple[Tensor, ...]:
     """Gradients of the first value's sum; empty where it hangs on nothing that could be learned."""
-    leaves = [argument for argument in given if isinstance(argument, Tensor) and argument.requires_grad]
-    leaves += [parameter for argument in given if isinstance(argument, Field) for parameter in argument.parameters()]
+    tensors = [*given, *(t for argument in given if isinstance(argument, Field) for t in vars(argument).values())]
+    leaves = [tensor for tensor in tensors if isinstance(tensor, Tensor) and tensor.requires_grad]
     if not values or not values[0].requires_grad or not leaves:
         return ()
     try:
@@ -319,20 +281,17 @@ def decoded_arguments(blob: bytes) -> list[Argument]:
 
 def encoded_reply(reply: Reply) -> tuple[dict[str, object], bytes]:
     """Return what of a reply JSON can hold, and the bytes of its tensors, first its values."""
-    fields = dataclasses.asdict(dataclasses.replace(reply, values=(), gradients=(), problem=reply.problem[:MOST_TEXT]))
     tensors = enumerate([*reply.values, *reply.gradients])
     blob = safetensors.torch.save({str(i): t.detach().cpu().clone().contiguous() for i, t in tensors})
-    return fields | {"n_values": len(reply.values)}, blob
+    problem = reply.problem[:MOST_TEXT]
+    return {"problem": problem, "attempted": reply.attempted, "n_values": len(reply.values)}, blob
 
 
 def as_reply(fields: Mapping[str, object], blob: bytes) -> Reply:
     """Return the reply that a student's process sent; raise MessageError where it has not the form of a Reply."""
-    problem, attempted, changed, n_values = (fields.get(n) for n in ("problem", "attempted", "changed", "n_values"))
-    kinds = [type(field) for field in (problem, attempted, changed, n_values)]
-    if kinds != [str, bool, list, int]:
+    problem, attempted, n_values = found = [fields.get(name) for name in ("problem", "attempted", "n_values")]
+    if [type(field) for field in found] != [str, bool, int]:
         raise MessageError("a reply lacks a field, or has one of another type")
-    if not all(type(position) is int and 0 <= position < MOST_ARGUMENTS for position in changed):
-        raise MessageError("a reply names arguments that there are not")
     if int.from_bytes(blob[:8], "little") > MOST_HEADER:
         raise MessageError(f"the names and shapes of tensors take more than {MOST_HEADER} bytes")
     try:
@@ -342,5 +301,4 @@ def as_reply(fields: Mapping[str, object], blob: bytes) -> Reply:
         raise MessageError(f"tensors could not be read: {type(error).__name__}") from error
     if any(tensor.dtype not in KINDS_OF_NUMBER for tensor in tensors):
         raise MessageError("a reply holds tensors that are not plain real numbers")
-    flags = (bool(fields.get("reseeded")), bool(fields.get("drew")))
-    return Reply(tensors[:n_values], tensors[n_values:], printable(problem), attempted, tuple(changed), *flags)
+    return Reply(tensors[:n_values], tensors[n_values:], printable(problem), attempted)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sbgm.course.calls import MixtureField
-from sbgm.course.exercise import Trial, compare, exercise, in_both_precisions
+from sbgm.course.exercise import Exercise, Trial, compare, exercise, in_both_precisions
 
 ALLOWED = 1e-3  # of a logarithm
 
@@ -24,7 +24,7 @@ def gaussian_score(trial: Trial) -> None:
         mean = trial.randn(shape[1], dtype=dtype)
         x = mean + std * trial.randn(*shape, dtype=dtype)
         offset = x - mean
-        right = -offset / std**2
+        right = gaussian_score.lent(x, mean, std)
         density = torch.exp(-offset.square().sum(dim=1, keepdim=True) / (2 * std**2))
         normaliser = (2 * math.pi * std**2) ** (shape[1] / 2)
         trial.expect(
@@ -78,13 +78,15 @@ def mixture_score(trial: Trial) -> None:
         weights = torch.tensor([1.0, 2.5, 0.7, 1.6], dtype=dtype)[:n_components]
         weights = weights / weights.sum()
         means, x = 1.5 * trial.randn(n_components, dim, dtype=dtype), 1.5 * trial.randn(7, dim, dtype=dtype)
-        right, mistakes = _mixture_scores(x.double(), weights.double(), means.double(), std)
-        mistakes = {sentence: wrong.to(dtype) for sentence, wrong in mistakes.items()}
-        trial.expect(right.to(dtype), x, weights, means, std, mistakes=mistakes)
-
-        far = _far_points(trial, means.double()).to(dtype)
-        right = _mixture_score(far.double(), weights.double(), means.double(), std**2).to(dtype)
-        _compare_far(trial.answer(right, far, weights, means, std), right, "modes")
+        trial.expect(
+            mixture_score.lent(*(v.double() for v in (x, weights, means)), std).to(dtype),
+            x,
+            weights,
+            means,
+            std,
+            mistakes=_mixture_mistakes(x.double(), weights.double(), means.double(), std),
+        )
+        _expect_far(trial, mixture_score, means, weights, means, std, of="modes")
 
 
 @mixture_score.lends
@@ -95,8 +97,66 @@ def _(x, weights, means, std):
     return (responsibility[:, :, None] * offsets).sum(dim=1) / std**2
 
 
-def _compare_far(answer: Tensor, right: Tensor, of: str) -> None:
-    """Compare far from all modes, or data, where naive exponentials are all zero."""
+def _pulled(weights: Tensor, offsets: Tensor, variance: float) -> Tensor:
+    """Σ_k w_k (μ_k − x)/v, (B, D), of weights (B, K) and offsets μ_k − x, (B, K, D)."""
+    return (weights[:, :, None] * offsets).sum(dim=1) / variance
+
+
+def _mixture_mistakes(x: Tensor, weights: Tensor, means: Tensor, std: float) -> dict[str, Tensor]:
+    """The scores at x that known mistakes lead to, (B, D)."""
+    offsets, variance, right = means - x[:, None], std**2, mixture_score.lent(x, weights, means, std)
+    squares = offsets.square().sum(dim=2)
+    log_joint = weights.log() - squares / (2 * variance)
+    density = log_joint.exp().sum(dim=1, keepdim=True)
+
+    def pulled(weights: Tensor) -> Tensor:
+        return _pulled(weights, offsets, variance)
+
+    def with_variance(variance: float, width: float) -> Tensor:
+        """Pulls over `variance`, by the responsibilities of components of variance `width`."""
+        return _pulled((weights.log() - squares / (2 * width)).softmax(dim=1), offsets, variance)
+
+    return {
+        "the sign is wrong: do the means pull, or push?": -right,
+        "std is lost: this is right for components of standard deviation 1 only": with_variance(1.0, 1.0),
+        "std is in the responsibilities only: does a narrow component not pull harder?": with_variance(1.0, variance),
+        "std is in the pulls only: does it not say, too, how probable a component is at the point?":
+            with_variance(variance, 1.0),
+        "std stands where the variance belongs, twice": with_variance(std, std),
+        "the pulls are divided by a standard deviation, not by a variance": with_variance(std, variance),
+        "the exponent in the responsibilities is divided by 2 std, not by 2 std²": with_variance(variance, std),
+        "the exponent in the responsibilities lacks its ½": with_variance(variance, variance / 2),
+        "the weights are lost": pulled((-squares / (2 * variance)).softmax(dim=1)),
+        "the weights enter an exponent as they are: exp of what gives π?":
+            pulled((weights - squares / (2 * variance)).softmax(dim=1)),
+        "each mean pulls with its weight π: how probable is a component, once you know the point?":
+            pulled(weights.expand(squares.shape)),
+        "the pulls are added without any weights": pulled(torch.ones_like(squares)),
+        "only the nearest mean pulls: the others count too, by their responsibility":
+            pulled((squares == squares.amin(dim=1, keepdim=True)).double()),
+        "the responsibilities sum to 1 over the points: they should do so over the components":
+            pulled(log_joint.softmax(dim=0)),
+        "this is the gradient of the density (up to a constant): what is the gradient of a logarithm?":
+            right * density,
+        "this is the gradient of the density: what is the gradient of a logarithm?":
+            right * density / (2 * math.pi * variance) ** (x.shape[1] / 2),
+    }  # fmt: skip
+
+
+def _expect_far(trial: Trial, asked: Exercise, centres: Tensor, *arguments: Tensor | float, of: str) -> None:
+    """Compare at 7 points some 57 from the first two centres, (N, D), where naive exponentials are all zero.
+
+    Where D > 1, three of the points are equally far from both.
+    """
+    axis = (centres[1] - centres[0]).double()
+    axis = axis / axis.norm()
+    direction = trial.randn(7, len(axis))
+    if len(axis) > 1:
+        direction[:3] -= (direction[:3] @ axis)[:, None] * axis
+    far = trial.uniform(54, 60) * direction / direction.norm(dim=1, keepdim=True)
+    far = (centres[:2].double().mean(dim=0) + far).to(centres.dtype)
+    right = asked.lent(*(a.double() if isinstance(a, Tensor) else a for a in (far, *arguments))).to(far.dtype)
+    answer = trial.answer(right, far, *arguments)
     compare(
         answer,
         right,
@@ -110,63 +170,22 @@ def _compare_far(answer: Tensor, right: Tensor, of: str) -> None:
     )  # fmt: skip
 
 
-def _mixture_score(x: Tensor, weights: Tensor, means: Tensor, variance: float, width: float = 0.0) -> Tensor:
-    """Pulls over `variance`, by the responsibilities of components of variance `width` (the same if 0), (B, D)."""
-    offsets = means - x[:, None]
-    exponents = weights.log() - offsets.square().sum(dim=2) / (2 * (width or variance))
-    return (exponents.softmax(dim=1)[:, :, None] * offsets).sum(dim=1) / variance
-
-
-def _mixture_scores(x: Tensor, weights: Tensor, means: Tensor, std: float) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return the right scores at x, (B, D), and those that known mistakes lead to."""
-    variance = std**2
-    right = _mixture_score(x, weights, means, variance)
-    offsets = means - x[:, None]
-    squares = offsets.square().sum(dim=2)
-    log_joint = weights.log() - squares / (2 * variance)
-    density = log_joint.exp().sum(dim=1, keepdim=True)
-
-    def with_variance(variance: float, width: float = 0.0) -> Tensor:
-        return _mixture_score(x, weights, means, variance, width)
-
-    def weighted(responsibilities: Tensor) -> Tensor:
-        return (responsibilities[:, :, None] * offsets).sum(dim=1) / variance
-
-    return right, {
-        "the sign is wrong: do the means pull, or push?": -right,
-        "std is lost: this is right for components of standard deviation 1 only": with_variance(1.0),
-        "std is in the responsibilities only: does a narrow component not pull harder?": with_variance(1.0, variance),
-        "std is in the pulls only: does it not say, too, how probable a component is at the point?":
-            with_variance(variance, 1.0),
-        "std stands where the variance belongs, twice": with_variance(std),
-        "the pulls are divided by a standard deviation, not by a variance": with_variance(std, variance),
-        "the exponent in the responsibilities is divided by 2 std, not by 2 std²": with_variance(variance, std),
-        "the exponent in the responsibilities lacks its ½": with_variance(variance, variance / 2),
-        "the weights are lost": weighted((-squares / (2 * variance)).softmax(dim=1)),
-        "the weights enter an exponent as they are: exp of what gives π?":
-            weighted((weights - squares / (2 * variance)).softmax(dim=1)),
-        "each mean pulls with its weight π: how probable is a component, once you know the point?":
-            weighted(weights.expand(squares.shape)),
-        "the pulls are added without any weights": weighted(torch.ones_like(squares)),
-        "only the nearest mean pulls: the others count too, by their responsibility":
-            weighted((squares == squares.amin(dim=1, keepdim=True)).double()),
-        "the responsibilities sum to 1 over the points: they should do so over the components":
-            weighted(log_joint.softmax(dim=0)),
-        "this is the gradient of the density (up to a constant): what is the gradient of a logarithm?":
-            right * density,
-        "this is the gradient of the density: what is the gradient of a logarithm?":
-            right * density / (2 * math.pi * variance) ** (x.shape[1] / 2),
+def weight_mistakes(squares: Tensor, sigma: float, noisy: str, origins: str) -> dict[str, Tensor]:
+    """The weights (B, N) that known mistakes give N origins, at squared distances (B, N), of B noisy points."""
+    fit = -squares / (2 * sigma**2)
+    return {
+        "the ½ is missing: a Gaussian's exponent is −‖x̃ − x‖²/(2σ²)": (2 * fit).softmax(dim=1),
+        "the exponent holds 2σ where 2σ² belongs": (sigma * fit).softmax(dim=1),
+        f"σ is not in the weights: the less noise, the less any but the nearest {origins} count":
+            (-squares / 2).softmax(dim=1),
+        "the distances in the exponent are not squared": (-squares.sqrt() / (2 * sigma**2)).softmax(dim=1),
+        f"the farthest {origins} count most: is a minus sign missing?": (-fit).softmax(dim=1),
+        f"the weights add up to 1 over {noisy}: they should do so over the {origins}": fit.softmax(dim=0),
+        "the weights do not add up to 1": fit.exp(),
+        f"only the nearest of the {origins} counts: the others do too, by how well they fit":
+            (squares == squares.amin(dim=1, keepdim=True)).to(squares.dtype),
+        f"all {origins} count alike: a near one is a likelier origin": torch.full_like(fit, 1 / fit.shape[1]),
     }  # fmt: skip
-
-
-def _far_points(trial: Trial, means: Tensor) -> Tensor:
-    """Points (7, D), 54 to 60 from the middle of the first two means; where D > 1, three are equally far from both."""
-    axis = means[1] - means[0]
-    axis = axis / axis.norm()
-    direction = trial.randn(7, len(axis))
-    if len(axis) > 1:
-        direction[:3] -= (direction[:3] @ axis)[:, None] * axis
-    return means[:2].mean(dim=0) + trial.uniform(54, 60) * direction / direction.norm(dim=1, keepdim=True)
 
 
 @exercise("1.3", minutes=10)
@@ -234,41 +253,20 @@ def mean_arrow(trial: Trial) -> None:
         sigma = trial.uniform(0.6, 0.8)
         data = 1.2 * trial.randn(n_data, dim, dtype=dtype)
         x_noisy = 1.2 * trial.randn(n_noisy, dim, dtype=dtype)
-        arrows = data.double() - x_noisy.double()[:, None]
-        squares = arrows.square().sum(dim=2)
-        fit = -squares / (2 * sigma**2)
-
-        def mean_by(weights, arrows=arrows, sigma=sigma):
-            return (weights[:, :, None] * arrows).sum(dim=1) / sigma**2
-
-        right = mean_by(fit.softmax(dim=1))
+        arrows = data - x_noisy[:, None]
+        right = mean_arrow.lent(x_noisy, data, sigma)
         mistakes = {
             "the arrows point from the candidates to the noisy point: they should point back": -right,
             "this is the mean arrow itself: it still has to be divided by σ²": right * sigma**2,
             "divided by σ, not by σ²": right * sigma,
             "multiplied by σ² where it should be divided": right * sigma**4,
             "this is the mean origin: the arrow to it, divided by σ², is asked for": right * sigma**2 + x_noisy,
-            "all candidates count alike: a near one is a likelier origin": mean_by(torch.full_like(fit, 1 / n_data)),
-            "only the nearest candidate counts: the others do too, by their probability":
-                mean_by((squares == squares.amin(dim=1, keepdim=True)).double()),
-            "the ½ is missing: a Gaussian's exponent is −‖x − x̃‖²/(2σ²)": mean_by((2 * fit).softmax(dim=1)),
-            "the exponent holds 2σ where 2σ² belongs": mean_by((sigma * fit).softmax(dim=1)),
-            "σ is not in the probabilities: the less noise, the less a far candidate counts":
-                mean_by((-squares / 2).softmax(dim=1)),
-            "the distances in the exponent are not squared": mean_by((-squares.sqrt() / (2 * sigma**2)).softmax(dim=1)),
-            "the farthest candidates count most: is a minus sign missing?": mean_by((-fit).softmax(dim=1)),
-            "the probabilities add up to 1 over the noisy points: they should do so over the candidates":
-                mean_by(fit.softmax(dim=0)),
-            "the probabilities do not add up to 1": mean_by(fit.exp()),
-            "the arrows are added: their mean is asked for": mean_by(torch.ones_like(fit)),
-        }  # fmt: skip
-        mistakes = {sentence: wrong.to(dtype) for sentence, wrong in mistakes.items()}
-        trial.expect(right.to(dtype), x_noisy, data, sigma, mistakes=mistakes)
-
-        far = _far_points(trial, data.double()).to(dtype)
-        weights = torch.full((n_data,), 1 / n_data, dtype=torch.float64)
-        right = _mixture_score(far.double(), weights, data.double(), sigma**2).to(dtype)
-        _compare_far(trial.answer(right, far, data, sigma), right, "data")
+            "the arrows are added: their mean is asked for": arrows.sum(dim=1) / sigma**2,
+        }
+        wrong = weight_mistakes(arrows.square().sum(dim=2), sigma, "the noisy points", "candidates")
+        mistakes |= {sentence: _pulled(weights, arrows, sigma**2) for sentence, weights in wrong.items()}
+        trial.expect(right, x_noisy, data, sigma, mistakes=mistakes)
+        _expect_far(trial, mean_arrow, data, data, sigma, of="data")
 
 
 @mean_arrow.lends

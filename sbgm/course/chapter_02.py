@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sbgm.course.calls import TanhField
 from sbgm.course.exercise import Trial, exercise
 
 SHAPES = ((6, 2), (3, 1, 4, 4))
@@ -22,7 +21,7 @@ def dsm_target(trial: Trial) -> None:
         x_noisy = x + sigma * z
         difference = x_noisy - x
         trial.expect(
-            -difference / sigma**2,
+            dsm_target.lent(x, x_noisy, sigma),
             x,
             x_noisy,
             sigma,
@@ -56,16 +55,12 @@ def dsm_loss(trial: Trial) -> None:
     the batch. It must be differentiable by the score's parameters.
     """
 
-    def loss(score: TanhField, x: Tensor, sigma: float, z: Tensor, scale: float = 0.5, sign: float = 1.0) -> Tensor:
-        residual = score(x + sigma * z, sigma) + sign * z / sigma
-        return scale * residual.square().flatten(1).sum(dim=1).mean()
+    def of(residual: Tensor) -> Tensor:
+        return 0.5 * residual.square().flatten(1).sum(dim=1).mean()
 
     for score, x, z in trial.batches(*SHAPES):
         sigma = trial.uniform(0.3, 0.8)
-        right = loss(score, x, sigma, z)
-        at_clean = score(x, sigma) + z / sigma
-        by_variance = score(x + sigma * z, sigma) + z / sigma**2
-        too_much_noise = score(x + sigma**2 * z, sigma) + z / sigma
+        x_noisy, right = x + sigma * z, dsm_loss.lent(score, x, sigma, z)
         trial.expect(
             right,
             score,
@@ -74,23 +69,21 @@ def dsm_loss(trial: Trial) -> None:
             z,
             mistakes={
                 "off by a factor 2: Eq. 2 has a ½ in front": 2 * right,
-                "the target has the wrong sign: which way from x̃ are the data?":
-                    loss(score, x, sigma, z, sign=-1.0),
+                "the target has the wrong sign: which way from x̃ are the data?": of(score(x_noisy, sigma) - z / sigma),
                 "summed over the batch: the expectation is a mean over the examples": right * len(x),
                 "averaged over the coordinates too: ‖·‖² is a sum over an example's numbers, only the batch is "
                 "averaged": right / x[0].numel(),
                 "the score is taken at the clean x: it has to be trained where the noise puts the points":
-                    0.5 * at_clean.square().flatten(1).sum(dim=1).mean(),
+                    of(score(x, sigma) + z / sigma),
                 "the target is off by a factor σ: x̃ − x is σz, so what is it over σ²?":
-                    0.5 * by_variance.square().flatten(1).sum(dim=1).mean(),
+                    of(score(x_noisy, sigma) + z / sigma**2),
                 "too little noise: is σ a variance or a standard deviation?":
-                    0.5 * too_much_noise.square().flatten(1).sum(dim=1).mean(),
-                "the score was not told σ: it is s(x̃, σ)":
-                    0.5 * (score(x + sigma * z, 0.0) + z / sigma).square().flatten(1).sum(dim=1).mean(),
+                    of(score(x + sigma**2 * z, sigma) + z / sigma),
+                "the score was not told σ: it is s(x̃, σ)": of(score(x_noisy, 0.0) + z / sigma),
                 "this is weighted by σ², as Eq. 6 does over a ladder; Eq. 2 is not": right * sigma**2,
             },
         )  # fmt: skip
-        trial.expect_gradients(loss, score, x, sigma, z)
+        trial.expect_gradients(dsm_loss.lent, score, x, sigma, z)
 
 
 @dsm_loss.lends
@@ -107,44 +100,33 @@ def sliced_loss(trial: Trial) -> None:
     batch, and must be differentiable by the score's parameters.
     """
 
-    def parts(score: TanhField, x: Tensor, sigma: float, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """vᵀ∇s v, ½‖s‖² and ½(vᵀs)² of each example, (B,)."""
-        with torch.enable_grad():
-            x = x.detach().requires_grad_()
-            s = score(x, sigma)
-            along = (v * s).flatten(1).sum(dim=1)
-            (slope,) = torch.autograd.grad(along.sum(), x, create_graph=True)
-            return (slope * v).flatten(1).sum(dim=1), 0.5 * s.square().flatten(1).sum(dim=1), 0.5 * along**2
-
-    def loss(score: TanhField, x: Tensor, sigma: float, v: Tensor) -> Tensor:
-        curvature, norm, _ = parts(score, x, sigma, v)
-        return (curvature + norm).mean()
-
     for score, x, v in trial.batches(*SHAPES):
         sigma = trial.uniform(0.3, 0.8)
-        curvature, norm, along = (part.detach() for part in parts(score, x, sigma, v))
+        s = score(x, sigma)
+        right, norm = sliced_loss.lent(score, x, sigma, v), 0.5 * s.square().flatten(1).sum(dim=1).mean()
+        curvature, along = right - norm, 0.5 * (v * s).flatten(1).sum(dim=1).square().mean()
         trial.expect(
-            (curvature + norm).mean(),
+            right,
             score,
             x,
             sigma,
             v,
             mistakes={
-                "the squared norm lacks its ½": (curvature + 2 * norm).mean(),
+                "the squared norm lacks its ½": curvature + 2 * norm,
                 "the sign of vᵀ∇s v is wrong: a large squared norm has to be paid for by a negative slope":
-                    (norm - curvature).mean(),
+                    norm - curvature,
                 "there is only the squared norm: is vᵀ∇s v lost, by a detach() or a gradient taken of it?":
-                    norm.mean(),
-                "there is only vᵀ∇s v: the norm keeps it from running off": curvature.mean(),
-                "the ½ belongs to the squared norm only": (0.5 * curvature + norm).mean(),
+                    norm,
+                "there is only vᵀ∇s v: the norm keeps it from running off": curvature,
+                "the ½ belongs to the squared norm only": 0.5 * curvature + norm,
                 "½(vᵀs)² where Eq. 3 has its expectation over v, ½‖s‖²: right on average, but noisier":
-                    (curvature + along).mean(),
-                "summed over the batch: the expectation is a mean over the examples": (curvature + norm).sum(),
-                "the score was not told σ: it is s(x, σ)": loss(score, x, 0.0, v).detach(),
+                    curvature + along,
+                "summed over the batch: the expectation is a mean over the examples": right * len(x),
+                "the score was not told σ: it is s(x, σ)": sliced_loss.lent(score, x, 0.0, v),
             },
         )  # fmt: skip
         trial.expect_gradients(
-            loss,
+            sliced_loss.lent,
             score,
             x,
             sigma,

@@ -79,17 +79,18 @@ def log_acceptance(trial: Trial) -> None:
         def log_q(b, a, drift=0.5, variance=step_size, target=target, step_size=step_size):
             return -(b - a - drift * step_size * target(a)).square().sum(dim=1) / (2 * variance)
 
+        right = log_acceptance.lent(target.log_prob, target, x, y, step_size)
         ratio = target.log_prob(y) - target.log_prob(x)
-        proposal = log_q(x, y) - log_q(y, x)
+        proposal = right - ratio
         trial.expect(
-            (ratio + proposal).to(dtype),
+            right.to(dtype),
             LogProbOf(target),
             target,
             x,
             y,
             step_size,
             mistakes={
-                "upside down: is p(y) above the line?": -(ratio + proposal),
+                "upside down: is p(y) above the line?": -right,
                 "the proposal's densities are swapped: q(x|y) belongs to the way back": ratio - proposal,
                 "only p(y)/p(x): a Langevin step is not symmetric, q does not cancel": ratio,
                 "only the proposal's ratio: where is p?": proposal,
@@ -98,7 +99,7 @@ def log_acceptance(trial: Trial) -> None:
                 "q's variance is ε: is its exponent divided by 2ε?":
                     ratio + log_q(x, y, variance=step_size**2) - log_q(y, x, variance=step_size**2),
                 "q's exponent lacks its ½": ratio + 2 * proposal,
-                "capped at 0: here the ratio itself is asked for": (ratio + proposal).clamp(max=0),
+                "capped at 0: here the ratio itself is asked for": right.clamp(max=0),
                 "the score is taken at the same point both ways: q(x|y) drifts from y":
                     ratio
                     - (x - y - step_size / 2 * target(x)).square().sum(dim=1) / (2 * step_size)

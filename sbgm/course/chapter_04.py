@@ -12,13 +12,13 @@ from sbgm.course.exercise import (
     ChainStep,
     Law,
     Trial,
-    WrongAnswer,
     chain_law,
     compare,
     compare_law,
     exercise,
     in_both_precisions,
     refuse,
+    refuse_first,
 )
 from sbgm.noise import geometric_sigmas
 
@@ -235,22 +235,21 @@ def train_score(trial: Trial) -> None:
     scaled = [math.sqrt(16 + sigma**2) * places for sigma in sigmas.tolist()]
     asked = torch.cat([*points, *scaled])
     start = 16 * trial.rand(1000, 2, dtype=torch.float32) - 8
-    descent = Descent(asked, start, sigmas, step_size=0.5 * 0.2**2, n_steps=50, seed=trial.integer(0, 2**31))
+    descent = Descent(asked, sigmas, start, step_size=0.5 * 0.2**2, n_steps=50, seed=trial.integer(0, 2**31))
     like = torch.cat([asked.repeat(len(sigmas), 1), start])
     answer = trial.answer(like, data, sigmas, Seed(trial.integer(0, 2**31)), descent)
     scores, samples = answer[: -len(start)].reshape(len(sigmas), *asked.shape), answer[-len(start) :]
 
-    refuse(not scores.isfinite().all(), "your score holds NaN or infinity: is the learning rate too large?")
-    _refuse_without_sigma(scores, sigmas)
+    refuse_first(
+        {"your score holds NaN or infinity: is the learning rate too large?": not scores.isfinite().all()}
+        | _without_sigma(scores, sigmas)
+    )
     own = [scores[i, i * POINTS : (i + 1) * POINTS] for i in range(len(sigmas))]
     exact = [target.score(points[i], sigma) for i, sigma in enumerate(sigmas.tolist())]
-    _refuse_scores(torch.stack(own).double(), torch.stack(exact).double(), sigmas.double())
-    refuse(
-        not samples.isfinite().all(),
-        "the chains of Algorithm 1 diverge with your score, which is far too large somewhere: what should it do "
-        "far from the data?",
-    )
-    _refuse_samples(samples, target, math.sqrt(0.2**2 / (1 - 0.5 / 4)))
+    refuse_first(_score_mistakes(torch.stack(own).double(), torch.stack(exact).double(), sigmas.double()))
+    diverged = "the chains of Algorithm 1 diverge with your score, which is far too large somewhere: what should it do "
+    refuse(not samples.isfinite().all(), diverged + "far from the data?")
+    refuse_first(_sample_mistakes(samples, target, math.sqrt(0.2**2 / (1 - 0.5 / 4))))
 
 
 @train_score.lends
@@ -280,66 +279,55 @@ POINTS = 150  # of each level, at which a score is compared with the exact one
 SCALED = 40  # of each level, at which a score may be the same but for the factor 1/σ
 
 
-def _refuse_without_sigma(scores: Tensor, sigmas: Tensor) -> None:
-    """Raise WrongAnswer if scores (L, L·POINTS + L·SCALED, 2) come from a network that does not see σ."""
+def _without_sigma(scores: Tensor, sigmas: Tensor) -> dict[str, bool]:
+    """What is wrong with scores (L, L·POINTS + L·SCALED, 2) of a network that does not see σ."""
 
     def alike(values: Tensor) -> bool:
         return bool((values - values[:1]).abs().max() < 1e-5 * values.abs().max())
 
-    refuse(alike(scores), "your score is the same at every level: is the network given σ?")
     noise = scores * sigmas[:, None, None]  # what a network gives that is divided by σ
     scaled = noise[:, len(sigmas) * POINTS :].unflatten(1, (len(sigmas), SCALED))
-    refuse(
-        alike(noise) or alike(torch.stack([scaled[i, i] for i in range(len(sigmas))])),
-        "your network does not see σ, which only scales its input or its output: give it σ, or log σ, as an input, too",
-    )
+    return {
+        "your score is the same at every level: is the network given σ?": alike(scores),
+        "your network does not see σ, which only scales its input or its output: give it σ, or log σ, as an input, too":
+            alike(noise) or alike(torch.stack([scaled[i, i] for i in range(len(sigmas))])),
+    }  # fmt: skip
 
 
-def _refuse_scores(found: Tensor, exact: Tensor, sigmas: Tensor) -> None:
-    """Raise WrongAnswer if scores (L, POINTS, 2) show a known mistake, by their fit to the exact ones at each level."""
+def _score_mistakes(found: Tensor, exact: Tensor, sigmas: Tensor) -> dict[str, bool]:
+    """What is wrong with scores (L, POINTS, 2), by their fit to the exact ones at each level."""
     product, size, own = ((a * b).sum(dim=(1, 2)) for a, b in ((found, exact), (exact, exact), (found, found)))
     factor, cosine = product / size, product / (size * own).sqrt().clamp(min=1e-30)
     error = ((found - exact) ** 2).sum(dim=(1, 2)) / size  # 1 for a score of zero
-
-    refuse((cosine < -0.5).sum() > len(sigmas) / 2, "your score points away from the data: the target is −z/σ")
-    if (cosine > 0.8).all():
-        for power, sentence in {
-            1: "your score is right times σ: a network that predicts −z has still to be divided by σ",
-            2: "your score is right times σ²: a network that predicts x − x̃ has still to be divided by σ²",
-            -1: "your score is right divided by σ: is it divided twice, or is the target −z/σ²?",
-        }.items():
-            refuse(_even(factor / sigmas**power), sentence)
-        times = float(factor.log().mean().exp())
-        refuse(_even(factor) and not 0.7 < times < 1.4, f"your score is {times:.2g} times the right one at every level")
-
-    wrong, worst = error > 0.6, f"a relative squared error of {float(error.max()):.2g}"
-    refuse(
-        wrong.sum() > len(sigmas) / 2 and (error > 0.3).all(),
-        f"your score is hardly better than zero at most levels, with {worst}: is the network trained long enough?",
-    )
-    largest, smallest = f"σ = {float(sigmas[0]):.2g}", f"σ = {float(sigmas[-1]):.2g}"
+    half, fits = len(sigmas) / 2, bool((cosine > 0.8).all())
+    times = float(factor.log().mean().exp())
+    largest, smallest, worst = float(sigmas[0]), float(sigmas[-1]), f"a relative squared error of {error.max():.2g}"
     at_large = f"your score is good at the small levels and has {worst} at the large ones"
-    if error[0] > 0.1 and error[0] > error[len(sigmas) // 2 :].max():
-        # without the weight all levels are trained, the large ones hardly: the error falls slowly from level to level
-        refuse(
-            0.25 < error[0] < 1.6 and error[2] > error[0] / 4 and error[3] > 0.05,
-            f"{at_large}: is each level's loss multiplied by σ²? With λ = 1 the small levels outweigh the large ones",
-        )
-        raise WrongAnswer(
-            f"{at_large}: are levels drawn from the whole ladder, from {largest} on, and is each level's loss "
-            "multiplied by σ²?"
-        )
-    refuse(
-        error[:2].max() < 0.1 and factor[-1] < 0.7 and factor[-1] < factor[:-2].min(),
-        f"your score is right at {largest}, and at {smallest} only {float(factor[-1]):.2g} times the right one: scores "
-        f"grow as 1/σ. Does your network divide its output by σ? If so, train longer",
-    )
+    only_small = error[0] > 0.1 and error[0] > error[len(sigmas) // 2 :].max()
     listed = ", ".join(f"{float(sigma):.2g}" for sigma in sigmas[error > 0.35])
-    refuse(
-        listed,
+    return {
+        "your score points away from the data: the target is −z/σ": (cosine < -0.5).sum() > half,
+        "your score is right times σ: a network that predicts −z has still to be divided by σ":
+            fits and _even(factor / sigmas),
+        "your score is right times σ²: a network that predicts x − x̃ has still to be divided by σ²":
+            fits and _even(factor / sigmas**2),
+        "your score is right divided by σ: is it divided twice, or is the target −z/σ²?":
+            fits and _even(factor * sigmas),
+        f"your score is {times:.2g} times the right one at every level":
+            fits and _even(factor) and not 0.7 < times < 1.4,
+        f"your score is hardly better than zero at most levels, with {worst}: is the network trained long enough?":
+            (error > 0.6).sum() > half and (error > 0.3).all(),
+        # without the weight all levels are trained, the large ones hardly: the error falls slowly from level to level
+        f"{at_large}: is each level's loss multiplied by σ²? With λ = 1 the small levels outweigh the large ones":
+            only_small and 0.25 < error[0] < 1.6 and error[2] > error[0] / 4 and error[3] > 0.05,
+        f"{at_large}: are levels drawn from the whole ladder, from σ = {largest:.2g} on, and is each level's loss "
+        "multiplied by σ²?": only_small,
+        f"your score is right at σ = {largest:.2g}, and at σ = {smallest:.2g} only {float(factor[-1]):.2g} times the "
+        "right one: scores grow as 1/σ. Does your network divide its output by σ? If so, train longer":
+            error[:2].max() < 0.1 and factor[-1] < 0.7 and factor[-1] < factor[:-2].min(),
         f"your score is wrong at σ = {listed}, with {worst}, and better at the other levels: is a level drawn for "
-        f"every example, from the whole ladder? If so, train longer",
-    )
+        "every example, from the whole ladder? If so, train longer": listed != "",
+    }  # fmt: skip
 
 
 def _even(factor: Tensor) -> bool:
@@ -347,23 +335,20 @@ def _even(factor: Tensor) -> bool:
     return bool(factor.max() < 1.35 * factor.min())
 
 
-def _refuse_samples(x: Tensor, target: MixtureField, noise: float) -> None:
-    """Raise WrongAnswer unless samples (N, 2) have the target's weights and widths, and keep to its components."""
+def _sample_mistakes(x: Tensor, target: MixtureField, noise: float) -> dict[str, bool]:
+    """What is wrong with samples (N, 2): their shares of the target's components, their width, and those elsewhere."""
     distance, nearest = torch.cdist(x, target.means).min(dim=1)
     widths = (target.stds**2 + noise**2).sqrt()
     shares = nearest.bincount(minlength=3) / len(x)
     found, right = (" / ".join(f"{w:.2f}" for w in those.tolist()) for those in (shares, target.weights))
-    refuse(
-        (shares - target.weights).abs().max() > 0.14,
-        f"your samples' clusters have the shares {found}, and should have {right}: let the learning rate fall towards "
-        "the end of the training, or train longer",
-    )
     stray = float((distance > 5 * widths[nearest]).double().mean())
-    refuse(stray > 0.04, f"{stray:.0%} of your samples lie far from all data: {TOO_FLAT}")
     spread = torch.stack([distance[nearest == k].square().mean().sqrt() / math.sqrt(2) / widths[k] for k in range(3)])
     widest, narrowest = float(spread.max()), float(spread.min())
-    refuse(widest > 1.6, f"a cluster of your samples is {widest:.2g} times too wide: {TOO_FLAT}")
-    refuse(narrowest < 0.75, f"a cluster of your samples has {narrowest:.2g} times its width: is the score too large?")
-
-
-TOO_FLAT = "train longer, and let the learning rate fall towards the end"
+    too_flat = "train longer, and let the learning rate fall towards the end"
+    return {
+        f"your samples' clusters have the shares {found}, and should have {right}: let the learning rate fall towards "
+        "the end of the training, or train longer": bool((shares - target.weights).abs().max() > 0.14),
+        f"{stray:.0%} of your samples lie far from all data: {too_flat}": stray > 0.04,
+        f"a cluster of your samples is {widest:.2g} times too wide: {too_flat}": widest > 1.6,
+        f"a cluster of your samples has {narrowest:.2g} times its width: is the score too large?": narrowest < 0.75,
+    }

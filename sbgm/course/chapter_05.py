@@ -42,7 +42,6 @@ def part_within(trial: Trial) -> None:
             "the parts along the directions are averaged: they add up": right / d,
             "only the first direction counts: there are d of them": lengths[:, :1] * tangents[:, 0],
         }  # fmt: skip
-        mistakes = {sentence: wrong.to(dtype) for sentence, wrong in mistakes.items()}
         trial.expect(right.to(dtype), arrows.to(dtype), tangents.to(dtype), mistakes=mistakes)
 
 
@@ -87,7 +86,6 @@ def score_near_plane(trial: Trial) -> None:
             "this is the score of the standard normal in all directions: where is σ?": -x,
             "all of x is divided by σ² where its part across the plane belongs": -within / variance - x / noise,
         }  # fmt: skip
-        mistakes = {sentence: wrong.to(dtype) for sentence, wrong in mistakes.items()}
         right = -within / variance - across / noise
         trial.expect(right.to(dtype), x.to(dtype), basis.to(dtype), sigma, mistakes=mistakes)
 
@@ -134,7 +132,6 @@ def spiral(trial: Trial) -> None:
             "the arrows are all of one length: they should grow with the distance to the circle": field((r - 1).sign()),
             "the twisted direction is brought to length 1: the pull should stay as it is": right / math.hypot(1, twist),
         }  # fmt: skip
-        mistakes = {sentence: wrong.to(dtype) for sentence, wrong in mistakes.items()}
         trial.expect(right.to(dtype), x.to(dtype), pull, twist, mistakes=mistakes)
 
 

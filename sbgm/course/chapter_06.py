@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sbgm.checked import against
-from sbgm.course.calls import Asked, TanhField
+from sbgm.course.calls import Asked
 from sbgm.course.exercise import Trial, exercise, in_both_precisions
 
 TINY = 1e-5  # of the norms
@@ -24,10 +24,8 @@ def ncsn_loss(trial: Trial) -> None:
         sigmas = 2.0 * trial.uniform(0.4, 0.6) ** torch.arange(4, dtype=x.dtype)
         levels = torch.randperm(len(x), generator=trial.generator) % 4
         sigma = against(sigmas[levels], x)
-        right = _ncsn_losses(score, x, sigmas[levels], z)
-        loss = right.mean()
-        unweighted = right / sigmas[levels] ** 2
-        noisy = x + sigma * z
+        loss, noisy = ncsn_loss.lent(score, x, sigmas, levels, z), x + sigma * z
+        unweighted = 0.5 * (score(noisy, sigma) + z / sigma).flatten(1).square().sum(dim=1)
 
         def weighted(residual, sigma=sigma):
             return 0.5 * (sigma * residual).flatten(1).square().sum(dim=1).mean()
@@ -43,7 +41,8 @@ def ncsn_loss(trial: Trial) -> None:
                 "off by a factor 2: Eq. 5 has a ½ in front": 2 * loss,
                 "the levels are not weighted: where is λ?": unweighted.mean(),
                 "weighted by σ where λ(σ) = σ²": (unweighted * sigmas[levels]).mean(),
-                "weighted twice: is λ applied to a loss that has it already?": (right * sigmas[levels] ** 2).mean(),
+                "weighted twice: is λ applied to a loss that has it already?":
+                    (unweighted * sigmas[levels] ** 4).mean(),
                 "divided by λ: which levels have the largest targets?": (unweighted / sigmas[levels] ** 2).mean(),
                 "the mean weight times the mean loss: each example's loss has its own weight":
                     (sigmas[levels] ** 2).mean() * unweighted.mean(),
@@ -62,30 +61,17 @@ def ncsn_loss(trial: Trial) -> None:
                 "the score is not told σ": weighted(score(noisy) + z / sigma),
                 "the score is told the level's index: which is its second argument?":
                     weighted(score(noisy, levels.to(x.dtype)) + z / sigma),
-                "summed over the batch: the expectation is a mean over the examples": right.sum(),
+                "summed over the batch: the expectation is a mean over the examples": loss * len(x),
                 "averaged over the coordinates too: ‖·‖² is a sum over an example's numbers": loss / x[0].numel(),
                 "divided by the number of levels, too: one level an example is already a mean over them": loss / 4,
                 "the ladder is read from its wrong end: which σ has index 0?":
-                    _ncsn_losses(score, x, sigmas.flip(0)[levels], z).mean(),
-                "off by one level: indices begin at 0": _ncsn_losses(score, x, sigmas[levels - 1], z).mean(),
+                    ncsn_loss.lent(score, x, sigmas.flip(0), levels, z),
+                "off by one level: indices begin at 0": ncsn_loss.lent(score, x, sigmas, levels - 1, z),
                 "all examples have the level of the first one":
-                    _ncsn_losses(score, x, sigmas[levels[:1]].expand(len(x)), z).mean(),
+                    ncsn_loss.lent(score, x, sigmas, levels[:1].expand(len(x)), z),
             },
         )  # fmt: skip
-        trial.expect_gradients(
-            lambda score, x, sigmas, levels, z: _ncsn_losses(score, x, sigmas[levels], z).mean(),
-            score,
-            x,
-            sigmas,
-            levels,
-            z,
-        )
-
-
-def _ncsn_losses(score: TanhField, x: Tensor, sigma: Tensor, z: Tensor) -> Tensor:
-    """λℓ of each example at its own σ, (B,)."""
-    each = against(sigma, x)
-    return 0.5 * (each * score(x + each * z, sigma) + z).flatten(1).square().sum(dim=1)
+        trial.expect_gradients(ncsn_loss.lent, score, x, sigmas, levels, z)
 
 
 @ncsn_loss.lends
@@ -106,8 +92,8 @@ def look_far(trial: Trial) -> None:
     for shape, dtype in in_both_precisions(((2, 3, 4, 4), (3, 5, 2, 3))):
         n_places = shape[2] * shape[3]
         h, weight, bias = (trial.randn(*size, dtype=dtype) for size in (shape, (n_places, n_places), (n_places,)))
-        right = _look_far(h, weight, bias)
-        by_columns = _look_far(h.mT, weight, bias).reshape(*shape[:2], shape[3], shape[2]).mT
+        right = look_far.lent(h, weight, bias)
+        by_columns = look_far.lent(h.mT, weight, bias).reshape(*shape[:2], shape[3], shape[2]).mT
         trial.expect(
             right,
             h,
@@ -115,31 +101,26 @@ def look_far(trial: Trial) -> None:
             bias,
             mistakes={
                 "the matrix meets h from the wrong side: which index of W is summed over, p or q?":
-                    _look_far(h, weight.T, bias),
-                "where is the bias b_p?": _look_far(h, weight, 0 * bias),
-                "the bias has the wrong sign": _look_far(h, weight, -bias),
+                    look_far.lent(h, weight.T, bias),
+                "where is the bias b_p?": look_far.lent(h, weight, 0 * bias),
+                "the bias has the wrong sign": look_far.lent(h, weight, -bias),
                 "h itself is added: what is new is asked for, the block adds it to h later": right + h,
                 "the places are numbered column by column: flatten(2) numbers them row by row": by_columns,
                 "the sum over the places is divided by their number: it is a weighted sum, no mean":
-                    _look_far(h, weight / n_places, bias),
+                    look_far.lent(h, weight / n_places, bias),
                 "the bias is multiplied by W as well: it is added after the sum":
-                    _look_far(h + bias.reshape(shape[2:]), weight, 0 * bias),
+                    look_far.lent(h + bias.reshape(shape[2:]), weight, 0 * bias),
                 "each place sees itself only: where is the sum over q?":
                     h * weight.diagonal().reshape(shape[2:]) + bias.reshape(shape[2:]),
                 "each place has the sum of W's row: where is h_q?":
                     (weight.sum(dim=1) + bias).reshape(shape[2:]).expand(shape),
                 "the channels are mixed: each channel has a sum of its own":
-                    _look_far(h.mean(dim=1, keepdim=True).expand(shape), weight, bias),
+                    look_far.lent(h.mean(dim=1, keepdim=True).expand(shape), weight, bias),
                 "the images of the batch are mixed: each image has a sum of its own":
-                    _look_far(h.mean(dim=0, keepdim=True).expand(shape), weight, bias),
+                    look_far.lent(h.mean(dim=0, keepdim=True).expand(shape), weight, bias),
             },
         )  # fmt: skip
-    trial.expect_gradients(_look_far, trial.randn(2, 3, 2, 2), trial.randn(4, 4), trial.randn(4))
-
-
-def _look_far(h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """The right sum, (B, C, H, W)."""
-    return (torch.einsum("pq,bcq->bcp", weight, h.flatten(2)) + bias).reshape(h.shape)
+    trial.expect_gradients(look_far.lent, trial.randn(2, 3, 2, 2), trial.randn(4, 4), trial.randn(4))
 
 
 @look_far.lends
@@ -258,10 +239,10 @@ def instance_norm_plus(trial: Trial) -> None:
         offsets = 0.7 * trial.randn(*shape[:2], 1, 1, dtype=dtype)
         x = size * (offsets + (0.5 + trial.rand(*shape[:2], 1, 1, dtype=dtype)) * trial.randn(*shape, dtype=dtype))
         gamma, alpha, beta = (1 + 0.5 * trial.randn(*shape[:2], dtype=dtype) for _ in range(3))
-        right = _instance_norm_plus(x, gamma, alpha, beta)
+        right = instance_norm_plus.lent(x, gamma, alpha, beta)
         trial.expect(right, x, gamma, alpha, beta, mistakes=_norm_mistakes(x, gamma, alpha, beta))
     x, parameters = trial.randn(2, 3, 4, 4), [1 + 0.5 * trial.randn(2, 3) for _ in range(3)]
-    trial.expect_gradients(_instance_norm_plus, x, *parameters)
+    trial.expect_gradients(instance_norm_plus.lent, x, *parameters)
 
 
 @instance_norm_plus.lends
@@ -271,19 +252,6 @@ def _(x, gamma, alpha, beta):
     x_hat = torch.nn.functional.instance_norm(x, eps=TINY)
     gamma, alpha, beta, mu_hat = (p[:, :, None, None] for p in (gamma, alpha, beta, mu_hat))
     return gamma * (x_hat + alpha * mu_hat) + beta
-
-
-def _instance_norm_plus(x: Tensor, gamma: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
-    """The right norm, by sums over pixels and channels, (B, C, H, W)."""
-    n_pixels, n_channels = x.shape[2] * x.shape[3], x.shape[1]
-    mu = x.sum(dim=(2, 3)) / n_pixels
-    centred = x - mu[:, :, None, None]
-    pixels = centred.square().sum(dim=(2, 3)) / n_pixels
-    apart = mu - mu.sum(dim=1, keepdim=True) / n_channels
-    channels = apart.square().sum(dim=1, keepdim=True) / (n_channels - 1)
-    x_hat = centred * (pixels + TINY).rsqrt()[:, :, None, None]
-    shift = gamma * alpha * apart * (channels + TINY).rsqrt() + beta
-    return gamma[:, :, None, None] * x_hat + shift[:, :, None, None]
 
 
 def _norm_mistakes(x: Tensor, gamma: Tensor, alpha: Tensor, beta: Tensor) -> dict[str, Tensor]:

@@ -6,7 +6,17 @@ import torch
 
 from sbgm.checked import against
 from sbgm.course.calls import Seed
-from sbgm.course.exercise import Law, Trial, compare, compare_law, exercise, in_both_precisions, refuse
+from sbgm.course.chapter_01 import weight_mistakes
+from sbgm.course.exercise import (
+    Law,
+    Trial,
+    compare,
+    compare_law,
+    exercise,
+    in_both_precisions,
+    noise_mistakes,
+    refuse,
+)
 
 
 @exercise("7.1", minutes=5)
@@ -31,13 +41,11 @@ def denoised(trial: Trial) -> None:
                 "the score was not told σ: it is s(x, σ)": x + per_example**2 * score(x, 0.0),
                 "clamped to [0, 1]: right to show an image, but the step itself does not do it":
                     (x + move).clamp(0, 1),
+                "all examples were given the mean of the σ: each has its own":
+                    x + torch.as_tensor(sigma, dtype=x.dtype).mean() ** 2 * score(x, sigma),
+                "σ was spread over an image's columns: it is one number per example":
+                    x + (sigma if len(x) == x.shape[-1] else per_example) ** 2 * score(x, sigma),
             }  # fmt: skip
-            if isinstance(sigma, torch.Tensor):
-                by_mean = x + sigma.mean() ** 2 * score(x, sigma)
-                mistakes["all examples were given the mean of the σ: each has its own"] = by_mean
-                if len(x) == x.shape[-1]:
-                    by_column = x + sigma**2 * score(x, sigma)
-                    mistakes["σ was spread over an image's columns: it is one number per example"] = by_column
             trial.expect(x + move, score, x, sigma, mistakes=mistakes)
 
 
@@ -84,11 +92,8 @@ def guess_and_shake(trial: Trial) -> None:
                 Law(x + pull * sigma**4 * s, std**2),
             "the chain does not move towards the guess": Law(x, std**2),
             "the score was not told σ: it is s(x, σ)": Law(x + pull * sigma**2 * score(x, 0.0), std**2),
-            "the noise is uniform in [0, 1): torch.rand where torch.randn belongs":
-                Law(mean + 0.5 * std, std**2 / 12, kurtosis=1.8),
-            "the noise is a product of two normal draws: its variance is right and its law is wrong":
-                Law(mean, std**2, kurtosis=9.0),
         }  # fmt: skip
+        mistakes |= noise_mistakes(mean, std**2)
         compare_law(trial.runs(x, score, x, sigma, pull, kick), Law(mean, std**2), mistakes)
         still = trial.answer(x, score, x, sigma, pull, 0.0, Seed(0))
         compare(still, mean, {}, "without a kick, your answer")
@@ -117,23 +122,11 @@ def best_guess(trial: Trial) -> None:
         def mean_of(weights, data=data):
             return torch.einsum("bn,n...->b...", weights, data)
 
-        fit = -squared / (2 * sigma**2)
-        right = mean_of(fit.softmax(dim=1))
-        mistakes = {
-            "the ½ is missing: a Gaussian's exponent is ‖x̃ − x_i‖²/(2σ²)": mean_of((2 * fit).softmax(dim=1)),
-            "the exponent holds 2σ where 2σ² belongs": mean_of((sigma * fit).softmax(dim=1)),
-            "σ is not in the weights: the less noise, the less any but the nearest image counts":
-                mean_of((-squared / 2).softmax(dim=1)),
-            "the distances are not squared": mean_of((-squared.sqrt() / (2 * sigma**2)).softmax(dim=1)),
+        right = best_guess.lent(x, data, sigma)
+        wrong = weight_mistakes(squared, sigma, "x", "images")
+        mistakes = {sentence: mean_of(weights) for sentence, weights in wrong.items()} | {
             "the squared differences are averaged over the pixels: every pixel adds to the evidence":
-                mean_of((fit / x[0].numel()).softmax(dim=1)),
-            "the farthest images count most: is a minus sign missing?": mean_of((-fit).softmax(dim=1)),
-            "the weights add up to 1 over x, where they should over the images of data":
-                mean_of(fit.softmax(dim=0)),
-            "the weights do not add up to 1": mean_of(fit.exp()),
-            "this is the nearest image alone: the others count as well, by how well they fit":
-                data[squared.argmin(dim=1)],
-            "all images count alike, whatever x is": data.mean(dim=0).expand_as(x),
+                mean_of((-squared / (2 * sigma**2 * x[0].numel())).softmax(dim=1)),
             "this is the score: the mean itself is asked for": (right - x) / sigma**2,
             "this is the way from x to the mean: the mean itself is asked for": right - x,
         }  # fmt: skip
@@ -144,8 +137,7 @@ def best_guess(trial: Trial) -> None:
             "far from the data your answer is NaN or infinite: every weight is rounded to 0, and 0/0 is no mean. "
             "A softmax takes the largest exponent off first",
         )
-        at_far = (far.flatten(1).double()[:, None] - data.flatten(1).double()).square().sum(dim=2)
-        expected = mean_of((-at_far / (2 * sigma**2)).softmax(dim=1).to(dtype))
+        expected = best_guess.lent(far.double(), data.double(), sigma).to(dtype)
         compare(found, expected, {}, "far from the data, your answer", tolerance=0.05)
 
 

@@ -27,10 +27,10 @@ def inception_formula(trial: Trial) -> None:
                 p = p / p.sum(dim=1, keepdim=True)
             probabilities = p.to(dtype)
             p = probabilities.double()
-            marginal, kl = p.mean(dim=0), _divergences(p)
+            marginal, right = p.mean(dim=0), inception_formula.lent(p)
+            kl = (torch.xlogy(p, p) - torch.xlogy(p, marginal)).sum(dim=1)  # of p(y | x) from p(y), (N,)
             own_entropy, entropy = -torch.xlogy(p, p).sum(dim=1), -torch.xlogy(marginal, marginal).sum()
             reverse = (torch.xlogy(marginal, marginal) - torch.xlogy(marginal, p)).sum(dim=1)
-            right = _inception_score(p)
             answer = trial.answer(right, probabilities)
             compare(
                 answer,
@@ -56,8 +56,8 @@ def inception_formula(trial: Trial) -> None:
                     "averaged over the classes too: a divergence is a sum over them": (kl.mean() / k).exp(),
                     "the sign is wrong: this is at most 1, and a score is at least 1": (-kl.mean()).exp(),
                     "the mean over ten parts, as is the custom: here p(y) is that of all images together":
-                        torch.stack([_inception_score(part) for part in p.chunk(10)]).mean(),
-                    "these are probabilities already: they need no softmax": _inception_score(p.softmax(dim=1)),
+                        torch.stack([inception_formula.lent(part) for part in p.chunk(10)]).mean(),
+                    "these are probabilities already: they need no softmax": inception_formula.lent(p.softmax(dim=1)),
                 },
                 tolerance=2e-4,
             )  # fmt: skip
@@ -67,15 +67,6 @@ def inception_formula(trial: Trial) -> None:
 def _(probabilities):
     p, marginal = probabilities, probabilities.mean(dim=0)
     return (torch.xlogy(p, p) - torch.xlogy(p, marginal)).sum(dim=1).mean().exp()
-
-
-def _divergences(p: Tensor) -> Tensor:
-    """KL(p(y | x) ‖ p(y)) of each image, (N,)."""
-    return (torch.xlogy(p, p) - torch.xlogy(p, p.mean(dim=0))).sum(dim=1)
-
-
-def _inception_score(p: Tensor) -> Tensor:
-    return _divergences(p).mean().exp()
 
 
 @exercise("9.3", minutes=15)
@@ -161,7 +152,7 @@ def squared_mmd(trial: Trial) -> None:
     for n, m, dim, dtype in ((5, 8, 3, torch.float64), (9, 9, 4, torch.float32)):
         a, b = trial.randn(n, dim, dtype=dtype), (1.5 + 1.3 * trial.randn(m, dim)).to(dtype)
         x, y = a.double(), b.double()
-        right = _mmd(x, y)
+        right, mixed = _mmd(x, y), _kernel(x, y)
         mistakes = {
             "the pairs i = j are counted: each image's pair with itself makes this too large":
                 _mmd(x, y, own_pairs="counted"),
@@ -177,17 +168,13 @@ def squared_mmd(trial: Trial) -> None:
             "a factor 2 is missing: how often does the mixed mean come?": _mmd(x, y, mixed=1.0),
             "the mixed mean has the wrong sign: equal sets have no distance": _mmd(x, y, mixed=-2.0),
             "the mixed mean is missing: only each set with itself": _mmd(x, y, mixed=0.0),
-            "this is only the mixed mean": _kernel(x, y).mean(),
+            "this is only the mixed mean": mixed.mean(),
             "the sign is wrong: what is similar is near": -right,
             "a root is taken: the root of an unbiased estimate is biased, and of a negative one no number":
                 right.sqrt(),
+            "the mixed pairs i = j are left out: x_i and y_i are two images, as any other two are":
+                right + 2 * mixed.mean() - 2 * (mixed.sum() - mixed.trace()) / (n * (n - 1)),
         }  # fmt: skip
-        if n == m:
-            mixed = _kernel(x, y)
-            without = (mixed.sum() - mixed.trace()) / (n * (n - 1))
-            mistakes["the mixed pairs i = j are left out: x_i and y_i are two images, as any other two are"] = (
-                right + 2 * mixed.mean() - 2 * without
-            )
         trial.expect(right, a, b, mistakes=mistakes)
     a = trial.randn(6, 2)  # a set and itself, for which the unbiased estimate is negative
     right = _mmd(a, a)

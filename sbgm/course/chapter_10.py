@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
+from scipy.optimize import brentq
 
 from sbgm.course.calls import MixtureField
-from sbgm.course.exercise import Law, Trial, as_tensor, compare, compare_law, exercise
+from sbgm.course.exercise import Law, Trial, as_tensor, compare, compare_law, exercise, noise_mistakes
 from sbgm.course.problems import exact_levels, ladder_problem
 from sbgm.theory import level_ratio
 
@@ -87,9 +87,9 @@ def levels_needed(trial: Trial) -> None:
         "the ladder is geometric: its levels have equal ratios, not equal differences":
             round(1 + (problem["sigma_max"] - problem["sigma_min"]) / (gamma - 1)),
         "this γ is that of √D where √(2D) belongs":
-            levels_with(_solved(lambda g: _share(math.sqrt(dim) * (g - 1), 3 * g), 0.5)),
+            levels_with(brentq(lambda g: _share(math.sqrt(dim) * (g - 1), 3 * g) - 0.5, 1, 100)),
         "this γ is that of 3 where 3γ belongs":
-            levels_with(_solved(lambda g: _share(math.sqrt(2 * dim) * (g - 1), 3), 0.5)),
+            levels_with(brentq(lambda g: _share(math.sqrt(2 * dim) * (g - 1), 3) - 0.5, 1, 100)),
         "this γ is that of CIFAR-10: with the dimension it changes": levels_with(level_ratio(3_072)),
         "γ is rounded to two digits after the point, too few by far": levels_with(round(gamma, 2)),
         "γ is rounded to three digits after the point, too few": levels_with(round(gamma, 3)),
@@ -108,17 +108,6 @@ def _(variant=0):
 def _share(shift: float, width: float) -> float:
     """The share of a standard normal within `width` of −`shift`."""
     return 0.5 * (math.erf((shift + width) / math.sqrt(2)) - math.erf((shift - width) / math.sqrt(2)))
-
-
-def _solved(function: Callable[[float], float], value: float) -> float:
-    """Return where a falling function has a value, by bisection between 1 and 100; NaN if nowhere there."""
-    low, high = 1.0, 100.0
-    if not function(high) < value < function(low):
-        return math.nan
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if function(middle) > value else (low, middle)
-    return high
 
 
 @exercise("10.4", minutes=10)
@@ -166,11 +155,8 @@ def level_step(trial: Trial) -> None:
             "the root is of 1 − r^c: variances add up, and r^c is a standard deviation":
                 Law(mean, after**2 * (1 - r**c)),
             "the fresh noise is multiplied by its variance, and not by the root of it": Law(mean, fresh**2),
-            "the noise is a product of two normal draws: its variance is right and its law is wrong":
-                Law(mean, fresh, kurtosis=9.0),
-            "the noise is uniform in [0, 1): torch.rand where torch.randn belongs":
-                Law(mean + 0.5 * math.sqrt(fresh), fresh / 12, kurtosis=1.8),
         }  # fmt: skip
+        mistakes |= noise_mistakes(mean, fresh)
         compare_law(trial.runs(x, target, x, sigma, after, c), Law(mean, fresh), mistakes if some else {})
 
 
@@ -243,21 +229,16 @@ def velocity_of_score(trial: Trial) -> None:
     With x = y/(1 − τ) and σ = τ/(1 − τ), it is ẑ − x̂_0 = −σ s − (x + σ² s). y is (B, *shape), τ a float between 0 and
     1. The result has y's shape and dtype.
     """
+
+    def velocity(x, sigma, s):
+        return -sigma * s - (x + sigma**2 * s)
+
     for score, y, _ in trial.batches((6, 2), (3, 1, 4, 4)):
         tau = trial.uniform(0.3, 0.45)
         x, sigma = y / (1 - tau), tau / (1 - tau)
 
-        def clean_and_noise(x, sigma, told=None, score=score):
-            s = score(x, sigma if told is None else told)
-            return x + sigma**2 * s, -sigma * s
-
-        clean, noise = clean_and_noise(x, sigma)
         s = score(x, sigma)
-
-        def velocity(*arguments, both=clean_and_noise):
-            clean, noise = both(*arguments)
-            return noise - clean
-
+        clean, noise = x + sigma**2 * s, -sigma * s
         mistakes = {
             "the sign is wrong: τ rises towards the noise": clean - noise,
             "this is ẑ, the noise: from where does the velocity lead to it?": noise,
@@ -270,13 +251,14 @@ def velocity_of_score(trial: Trial) -> None:
             "the way starts at x and not at x̂_0; or is τ taken for σ?": noise - x,  # the same for a TanhField
             "this is the score": s,
             "the way starts at y and not at x̂_0, or is 1 − τ times too short": noise - y,
-            "the score was given y, which is shrunken: x = y/(1 − τ)": velocity(y, sigma),
+            "the score was given y, which is shrunken: x = y/(1 − τ)": velocity(y, sigma, score(y, sigma)),
             "the score was given the right x, and x̂_0 is made of y": noise - (y + sigma**2 * s),
-            "neither is y the score's x, nor τ its σ": velocity(y, tau),
-            "the score was told τ: it knows levels by σ": velocity(x, sigma, tau),
-            "the score was told no σ: it is s(x, σ)": velocity(x, sigma, 0.0),
-            "σ is upside down: it is small where τ is small": velocity(x, 1 / sigma),
-            "τ and 1 − τ are exchanged: at τ = 1 there is nothing but noise": velocity(y / tau, (1 - tau) / tau),
+            "neither is y the score's x, nor τ its σ": velocity(y, tau, score(y, tau)),
+            "the score was told τ: it knows levels by σ": velocity(x, sigma, score(x, tau)),
+            "the score was told no σ: it is s(x, σ)": velocity(x, sigma, score(x, 0.0)),
+            "σ is upside down: it is small where τ is small": velocity(x, 1 / sigma, score(x, 1 / sigma)),
+            "τ and 1 − τ are exchanged: at τ = 1 there is nothing but noise":
+                velocity_of_score.lent(score, y, 1 - tau),
         }  # fmt: skip
         trial.expect(noise - clean, score, y, tau, mistakes=mistakes)
 

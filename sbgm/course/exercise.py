@@ -23,23 +23,6 @@ from torch import Tensor
 
 from sbgm.course.calls import Argument, Runner, Seed, TanhField, local
 
-__all__ = [
-    "ChainStep",
-    "Exercise",
-    "Law",
-    "Trial",
-    "Verdict",
-    "WrongAnswer",
-    "chain_law",
-    "compare",
-    "compare_law",
-    "exercise",
-    "exercises",
-    "in_both_precisions",
-    "refuse",
-    "step_mistakes",
-]
-
 TOLERANCES = {torch.float64: 1e-8, torch.float32: 2e-4}
 STANDARD_ERRORS = 5.5  # of the moments; beyond them is one right answer in 26 million
 FALSE_ALARM = 5e-8  # the chance that of right samples two are too alike, or two of their numbers
@@ -57,6 +40,12 @@ def refuse(wrong: object, sentence: str) -> None:
     """Raise WrongAnswer with the sentence if something is wrong."""
     if wrong:
         raise WrongAnswer(sentence)
+
+
+def refuse_first(mistakes: Mapping[str, object]) -> None:
+    """Raise WrongAnswer with the first sentence whose mistake was made."""
+    for sentence, made in mistakes.items():
+        refuse(made, sentence)
 
 
 def in_both_precisions(cases: Iterable[Any]) -> Iterator[tuple[Any, torch.dtype]]:
@@ -215,11 +204,17 @@ def step_mistakes(x: Tensor, drift: Tensor, step_size: float, symbol: str) -> di
         f"the noise has the variance 2{symbol}: this is the other convention, x + h s + √(2h) z with h = {symbol}":
             Law(mean + drift, 2 * step_size),
         "the noise has variance 1: it still has to be scaled": Law(mean, 1.0),
-        "the noise is a product of two normal draws: its variance is right and its law is wrong":
-            Law(mean, step_size, kurtosis=9.0),
-        "the noise is uniform in [0, 1): torch.rand where torch.randn belongs":
-            Law(mean + 0.5 * math.sqrt(step_size), step_size / 12, kurtosis=1.8),
         "the old x is lost: a step starts from where the chain is": Law(drift, step_size),
+    } | noise_mistakes(mean, step_size)  # fmt: skip
+
+
+def noise_mistakes(mean: Tensor, variance: float) -> dict[str, Law]:
+    """The laws that noise of the right size makes which is no normal noise, by the sentence that names each."""
+    return {
+        "the noise is a product of two normal draws: its variance is right and its law is wrong":
+            Law(mean, variance, kurtosis=9.0),
+        "the noise is uniform in [0, 1): torch.rand where torch.randn belongs":
+            Law(mean + 0.5 * math.sqrt(variance), variance / 12, kurtosis=1.8),
     }  # fmt: skip
 
 
@@ -327,7 +322,7 @@ class Trial:
             arguments: what it is called with; a `Seed` reaches it as a generator, a `LogProbOf` as a function.
 
         Raises:
-            WrongAnswer: it raised, returned anything else, changed an argument, or touched the global generator.
+            WrongAnswer: it raised, returned anything else, or did what `calls.call` says is a problem.
         """
         reply, like = self._run(arguments, False), as_tensor(like)
         if not reply.attempted:
@@ -337,15 +332,6 @@ class Trial:
         unfit = reply.problem.startswith("your function raised RuntimeError") and "size" in reply.problem
         hint = f" (the tensors given have shapes {shapes}: does your function fit any size?)" if unfit else ""
         refuse(reply.problem, reply.problem + hint)
-        names = ", ".join(str(position + 1) for position in reply.changed)
-        refuse(names, f"your function changes its argument number {names} in place: work on a copy")
-        refuse(reply.reseeded, "your function sets torch's global seed, and so the random numbers of all other code")
-        refuse(
-            reply.drew,
-            "your function draws from torch's global generator: pass the generator on to torch.randn"
-            if any(isinstance(a, Seed) for a in arguments)
-            else "your function draws random numbers, and needs none: what is random is among its arguments",
-        )
         kind = f"have shape {tuple(like.shape)}" if like.ndim else "be one number"
         n_values = len(reply.values)
         refuse(n_values != 1, f"your function returned {n_values} values: only one, which should {kind}, is asked for")

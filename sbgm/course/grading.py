@@ -24,8 +24,6 @@ from sbgm.course.sandbox import Limits, describe
 from sbgm.course.submissions import Submission, read_submission
 from sbgm.files import write_bytes, write_json, written_whole
 
-__all__ = ["Graded", "Marks", "begun", "cores", "grade", "report_of"]
-
 CHANGED = "changed since it was marked; name another --out to mark it anew"
 
 

@@ -15,8 +15,6 @@ from sbgm.course.messages import MessageError, printable, receive, send
 from sbgm.course.notebook import Answer, Notebook
 from sbgm.course.sandbox import Limits, Sandbox
 
-__all__ = ["TOO_SLOW", "Outcome", "mark_student", "shortfall"]
-
 VERDICTS = ("missing", "not attempted", "too slow", "failed", "wrong", "correct")
 MISSING, NOT_ATTEMPTED, TOO_SLOW, FAILED, WRONG, CORRECT = VERDICTS
 UNWRITTEN = (

@@ -11,8 +11,6 @@ import json
 import re
 import symtable
 
-__all__ = ["RULE", "Answer", "Notebook", "read_notebook"]
-
 RULE = (
     "For each exercise the grader runs the cell that defines its function and, from the other cells, every statement "
     "that gives a value to a name which that cell uses: imports, helper functions, constants, and what these need in "
@@ -145,7 +143,7 @@ def _statements(cell: int, source: str, is_exercise: bool) -> list[_Statement]:
             cell,
             ast.get_source_segment(source, node) or "",
             run,
-            *_names(run),
+            *names_in(run),
             _may_answer(node, is_exercise),
             _is_stub(node),
         )
@@ -165,7 +163,7 @@ def _parts(node: ast.stmt) -> list[ast.stmt]:
             return [node]
 
 
-def _names(run: str) -> tuple[frozenset[str], frozenset[str]]:
+def names_in(run: str) -> tuple[frozenset[str], frozenset[str]]:
     """The names that a statement gives a value to, "*" for an import of all, and those that it uses."""
     gives = {
         name.id

@@ -9,8 +9,6 @@ import torch
 from sbgm.checked import Whole, checked
 from sbgm.theory import level_ratio
 
-__all__ = ["exact_levels", "ladder_problem"]
-
 
 @checked
 def ladder_problem(variant: Whole = 0) -> dict[str, float | int]:

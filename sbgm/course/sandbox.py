@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import io
 import json
 import math
 import os
@@ -28,10 +27,9 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
-
-__all__ = ["Limits", "Sandbox", "describe", "readable", "refusal"]
 
 PACKAGE = Path(__file__).resolve().parents[1]
 # what of the package an answer may use, and what the student's process itself is
@@ -252,8 +250,8 @@ class Sandbox:
     """A student's process, from its start until `close`.
 
     Attributes:
-        sink: the file to write messages to.
-        source: the file to read messages from.
+        sink: the end of a pipe to send messages to.
+        source: the end of another to receive messages from.
         exceeded: which limit all its processes together exceeded, as a sentence; they were ended then. "" if none.
         late: whether that was the limit on time.
     """
@@ -272,10 +270,11 @@ class Sandbox:
         if self._group:
             enter = 'echo $$ > "$0" && exec "$@"'
             options["args"] = ["/bin/sh", "-c", enter, str(self._group / "cgroup.procs"), *options["args"]]
-        options |= {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "bufsize": 0}
-        self._process = self._stack.enter_context(subprocess.Popen(**options, start_new_session=True))
+        (asks, self.sink), (self.source, says) = Pipe(duplex=False), Pipe(duplex=False)
+        with asks, says:
+            options |= {"stdin": asks, "stdout": says, "stderr": subprocess.DEVNULL, "start_new_session": True}
+            self._process = self._stack.enter_context(subprocess.Popen(**options))
         self._too_much = f"they took more than {limits.memory / 2**30:g} GiB of memory"
-        self.sink, self.source = self._process.stdin, io.BufferedReader(self._process.stdout)
         os.close(told[1])
         with open(told[0], "rb") as said:  # the first process of the namespace: all others end before it does
             self._first = os.pidfd_open(json.load(said)["child-pid"]) if isolated else None
@@ -312,7 +311,9 @@ class Sandbox:
                 raise RuntimeError(f"processes of this student still run {END_SECONDS:g} s after they were killed")
         if self._group and re.search(r"^oom_kill [1-9]", (self._group / "memory.events").read_text(), re.MULTILINE):
             self.exceeded = self._too_much
-        self._stack.close()  # waits for the process, and closes its files
+        self.sink.close()
+        self.source.close()
+        self._stack.close()  # waits for the process
 
     def _kill(self) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):  # the latter of macOS, for one that has ended

@@ -13,13 +13,13 @@ import os
 import resource
 import sys
 import traceback
-from typing import IO
+from multiprocessing.connection import Connection
 
 from sbgm.course.messages import receive, send
 from sbgm.course.notebook import read_notebook
 
 
-def serve(source: IO[bytes], sink: IO[bytes]) -> None:
+def serve(source: Connection, sink: Connection) -> None:
     """Do what the messages ask until the grader hangs up, which is an EOFError."""
     namespaces: dict[str, dict[str, object]] = {}
     while True:
@@ -46,7 +46,7 @@ def _execute(statements: list[str], namespace: dict[str, object]) -> str:
     return "; the notebook raised ".join(errors[:6])
 
 
-def _call(function: object, fields: dict, blob: bytes, sink: IO[bytes]) -> None:
+def _call(function: object, fields: dict, blob: bytes, sink: Connection) -> None:
     """Call an answer and send the reply, or the reason why there is none."""
     from sbgm.course.calls import Reply, call, decoded_arguments, encoded_reply
 
@@ -64,7 +64,7 @@ def main() -> None:
         kind, hard = getattr(resource, name), resource.getrlimit(getattr(resource, name))[1]
         most = int(value) if hard == resource.RLIM_INFINITY else min(int(value), hard)
         resource.setrlimit(kind, (most, most))
-    source, sink = open(os.dup(0), "rb"), open(os.dup(1), "wb", buffering=0)  # noqa: SIM115 - until the end
+    source, sink = Connection(os.dup(0), writable=False), Connection(os.dup(1), readable=False)
     os.register_at_fork(after_in_child=sink.close)  # a child that stays does not keep the grader waiting
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):

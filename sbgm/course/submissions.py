@@ -9,8 +9,6 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-__all__ = ["Submission", "find_students", "read_submission", "shown"]
-
 LARGEST_NOTEBOOK, MOST_BYTES = 32 * 2**20, 128 * 2**20  # of one file, and of all files of a student
 MOST_NOTEBOOKS, MOST_FILES, MOST_PROBLEMS = 40, 2_000, 20
 NOT_HANDED_IN = {".ipynb_checkpoints", "__MACOSX", ".DS_Store"}  # what editors and systems put there themselves
