@@ -11,6 +11,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Sequence
 
+import numpy
 import torch
 
 from sbgm.course.exercise import exercises
@@ -131,6 +132,10 @@ def normal(shape: Sequence[int], x: torch.Tensor, generator: torch.Generator) ->
     return torch.randn(shape, generator=generator, dtype=x.dtype)
 
 
+def noise(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    return normal(x.shape, x, generator)
+
+
 def by_examples(x: torch.Tensor, generator: torch.Generator, arrange: Callable) -> torch.Tensor:
     """Noise of half as many examples, and what `arrange` makes of it for the others."""
     z = normal((len(x) // 2, *x.shape[1:]), x, generator)
@@ -184,6 +189,16 @@ DEPENDENT_NOISE: dict[str, Callable[[torch.Tensor, torch.Generator], torch.Tenso
     "one number an example": lambda x, g: normal((len(x), *[1] * (x.ndim - 1)), x, g),
     "ten examples": lambda x, g: normal((10, *x.shape[1:]), x, g),
 }  # fmt: skip
+
+# noise for x of another law, or not from the generator
+WRONG_NOISE: dict[str, Callable[[torch.Tensor, torch.Generator], torch.Tensor]] = {
+    "two normal draws multiplied": lambda x, g: noise(x, g) * noise(x, g),
+    "uniform noise": lambda x, g: torch.rand(x.shape, generator=g, dtype=x.dtype),
+    "one draw for all": lambda x, g: noise(x[:1], g).expand_as(x),
+    "global generator": lambda x, g: torch.randn_like(x),
+    "numpy's noise": lambda x, g: torch.as_tensor(numpy.random.default_rng().standard_normal(x.shape), dtype=x.dtype),
+    "seeded inside": lambda x, g: noise(x, torch.Generator().manual_seed(0)),
+}
 
 
 def all_answers() -> dict[str, Answers]:

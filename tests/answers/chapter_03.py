@@ -4,11 +4,7 @@ import math
 
 import torch
 
-from answers import DEPENDENT_NOISE, Answers
-
-
-def noise(x, generator):
-    return torch.randn(x.shape, generator=generator, dtype=x.dtype)
+from answers import DEPENDENT_NOISE, WRONG_NOISE, Answers, noise
 
 
 def step_row_by_row(score, x, step_size, generator):
@@ -19,24 +15,6 @@ def step_row_by_row(score, x, step_size, generator):
 def step_in_the_other_convention(score, x, step_size, generator):
     h = step_size / 2
     return x + h * score(x) + math.sqrt(2 * h) * noise(x, generator)
-
-
-def step_seeded_inside(score, x, step_size, generator):
-    generator.manual_seed(0)
-    return step_in_the_other_convention(score, x, step_size, generator)
-
-
-def step_one_draw_for_all(score, x, step_size, generator):
-    return x + step_size / 2 * score(x) + math.sqrt(step_size) * noise(x[:1], generator)
-
-
-def step_one_draw_a_row(score, x, step_size, generator):
-    return x + step_size / 2 * score(x) + math.sqrt(step_size) * noise(x[:, :1], generator)
-
-
-def step_noise_twice(score, x, step_size, generator):
-    z = noise(x, generator) * noise(x, generator)
-    return x + step_size / 2 * score(x) + math.sqrt(step_size) * z
 
 
 def step_with(draw):
@@ -95,29 +73,19 @@ ANSWERS = {
             "ε for √ε": lambda score, x, step_size, generator: (
                 x + step_size / 2 * score(x) + step_size * noise(x, generator)
             ),
-            "two normal draws multiplied": step_noise_twice,
             "the other convention with h = ε": lambda score, x, step_size, generator: (
                 x + step_size * score(x) + (2 * step_size) ** 0.5 * noise(x, generator)
-            ),
-            "uniform noise": lambda score, x, step_size, generator: (
-                x + step_size / 2 * score(x) + step_size**0.5 * torch.rand(x.shape, generator=generator, dtype=x.dtype)
             ),
             "no noise": lambda score, x, step_size, generator: x + step_size / 2 * score(x),
             "x forgotten": lambda score, x, step_size, generator: (
                 step_size / 2 * score(x) + step_size**0.5 * noise(x, generator)
             ),
-            "global generator": lambda score, x, step_size, generator: (
-                x + step_size / 2 * score(x) + step_size**0.5 * torch.randn_like(x)
-            ),
-            "seeded inside": step_seeded_inside,
-            "one draw for all chains": step_one_draw_for_all,
-            "one draw for a chain's coordinates": step_one_draw_a_row,
             "in place": step_in_place,
             "float32 whatever x": lambda score, x, step_size, generator: step_in_the_other_convention(
                 score, x, step_size, generator
             ).float(),
         }
-        | {how: step_with(draw) for how, draw in DEPENDENT_NOISE.items()},
+        | {how: step_with(draw) for how, draw in (DEPENDENT_NOISE | WRONG_NOISE).items()},
     ),
     "largest_stable_step": Answers(
         right={

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import sbgm
-from answers import DEPENDENT_NOISE, Answers, changed
+from answers import DEPENDENT_NOISE, WRONG_NOISE, Answers, changed, noise
 
 
 def ladder_by_multiplying(sigma_max, sigma_min, n_levels):
@@ -19,18 +19,14 @@ def ladder_by_multiplying(sigma_max, sigma_min, n_levels):
     return torch.tensor(levels)
 
 
-def anneal(score, x, sigmas, epsilon, n_steps, generator, *, alpha=None, at=None, drift=0.5, noise=None, n_levels=None):
+def anneal(score, x, sigmas, epsilon, n_steps, generator, *, alpha=None, at=None, drift=0.5, kick=None, n_levels=None):
     """Algorithm 1, with any part replaced."""
-    draw = noise or (lambda x, alpha: math.sqrt(alpha) * normal(x, generator))
+    draw = kick or (lambda x, alpha: math.sqrt(alpha) * noise(x, generator))
     for i, sigma in enumerate(sigmas.tolist()[:n_levels]):
         a = alpha(sigma) if alpha else epsilon * sigma**2 / float(sigmas[-1]) ** 2
         for _ in range(n_steps):
             x = x + drift * a * score(x, sigma if at is None else at(i)) + draw(x, a)
     return x
-
-
-def normal(x, generator):
-    return torch.randn(x.shape, generator=generator, dtype=x.dtype)
 
 
 def by_package(score, x, sigmas, epsilon, n_steps, generator):
@@ -52,25 +48,9 @@ def by_counting_steps(score, x, sigmas, epsilon, n_steps, generator):
         sigma = sigmas[step // n_steps].expand(len(x))
         alpha = float(epsilon * (sigma[0] / sigmas[-1]) ** 2)
         chains += alpha / 2 * score(chains, sigma)
-        chains += alpha**0.5 * normal(x, generator)
+        chains += alpha**0.5 * noise(x, generator)
         step += 1
     return chains
-
-
-def from_x_at_every_level(score, x, sigmas, epsilon, n_steps, generator):
-    for sigma in sigmas.tolist():
-        chains, alpha = x, epsilon * sigma**2 / float(sigmas[-1]) ** 2
-        for _ in range(n_steps):
-            chains = chains + alpha / 2 * score(chains, sigma) + alpha**0.5 * normal(x, generator)
-    return chains
-
-
-def backwards(score, x, sigmas, epsilon, n_steps, generator):
-    for sigma in sigmas.flip(0).tolist():
-        alpha = epsilon * sigma**2 / float(sigmas[-1]) ** 2
-        for _ in range(n_steps):
-            x = x + alpha / 2 * score(x, sigma) + alpha**0.5 * normal(x, generator)
-    return x
 
 
 def state_before_the_update(score, x, sigmas, epsilon, n_steps, generator):
@@ -78,7 +58,7 @@ def state_before_the_update(score, x, sigmas, epsilon, n_steps, generator):
         alpha = epsilon * sigma**2 / float(sigmas[-1]) ** 2
         for _ in range(n_steps):
             before = x
-            x = x + alpha / 2 * score(x, sigma) + alpha**0.5 * normal(x, generator)
+            x = x + alpha / 2 * score(x, sigma) + alpha**0.5 * noise(x, generator)
     return before
 
 
@@ -86,7 +66,7 @@ def loops_interchanged(score, x, sigmas, epsilon, n_steps, generator):
     for _ in range(n_steps):
         for sigma in sigmas.tolist():
             alpha = epsilon * sigma**2 / float(sigmas[-1]) ** 2
-            x = x + alpha / 2 * score(x, sigma) + alpha**0.5 * normal(x, generator)
+            x = x + alpha / 2 * score(x, sigma) + alpha**0.5 * noise(x, generator)
     return x
 
 
@@ -97,30 +77,30 @@ def denoised(score, x, sigmas, epsilon, n_steps, generator):
 
 def one_noise_a_level(score, x, sigmas, epsilon, n_steps, generator):
     for sigma in sigmas.tolist():
-        alpha, z = epsilon * sigma**2 / float(sigmas[-1]) ** 2, normal(x, generator)
+        alpha, z = epsilon * sigma**2 / float(sigmas[-1]) ** 2, noise(x, generator)
         for _ in range(n_steps):
             x = x + alpha / 2 * score(x, sigma) + alpha**0.5 * z
     return x
 
 
 def one_noise(score, x, sigmas, epsilon, n_steps, generator):
-    z = normal(x, generator)
-    return anneal(score, x, sigmas, epsilon, n_steps, generator, noise=lambda x, a: a**0.5 * z)
+    z = noise(x, generator)
+    return anneal(score, x, sigmas, epsilon, n_steps, generator, kick=lambda x, a: a**0.5 * z)
 
 
 def same_noise_at_every_level(score, x, sigmas, epsilon, n_steps, generator):
-    drawn = itertools.cycle([normal(x, generator) for _ in range(n_steps)])
-    return anneal(score, x, sigmas, epsilon, n_steps, generator, noise=lambda x, a: a**0.5 * next(drawn))
+    drawn = itertools.cycle([noise(x, generator) for _ in range(n_steps)])
+    return anneal(score, x, sigmas, epsilon, n_steps, generator, kick=lambda x, a: a**0.5 * next(drawn))
 
 
 def opposite_noise_in_turn(score, x, sigmas, epsilon, n_steps, generator):
-    drawn = (sign * z for z in iter(lambda: normal(x, generator), None) for sign in (1, -1))
-    return anneal(score, x, sigmas, epsilon, n_steps, generator, noise=lambda x, a: a**0.5 * next(drawn))
+    drawn = (sign * z for z in iter(lambda: noise(x, generator), None) for sign in (1, -1))
+    return anneal(score, x, sigmas, epsilon, n_steps, generator, kick=lambda x, a: a**0.5 * next(drawn))
 
 
 def noise_passed_on(score, x, sigmas, epsilon, n_steps, generator):
-    z, step = normal(x, generator), itertools.count()
-    return anneal(score, x, sigmas, epsilon, n_steps, generator, noise=lambda x, a: a**0.5 * z.roll(next(step), dims=0))
+    z, step = noise(x, generator), itertools.count()
+    return anneal(score, x, sigmas, epsilon, n_steps, generator, kick=lambda x, a: a**0.5 * z.roll(next(step), dims=0))
 
 
 def no_last_kick(score, x, sigmas, epsilon, n_steps, generator):
@@ -133,24 +113,7 @@ def no_last_kick(score, x, sigmas, epsilon, n_steps, generator):
         epsilon,
         n_steps,
         generator,
-        noise=lambda x, a: a**0.5 * normal(x, generator) if next(steps) < last else 0.0,
-    )
-
-
-def seeded_inside(score, x, sigmas, epsilon, n_steps, generator):
-    return anneal(score, x, sigmas, epsilon, n_steps, torch.Generator().manual_seed(0))
-
-
-def numpy_noise(score, x, sigmas, epsilon, n_steps, generator):
-    source = numpy.random.default_rng()
-    return anneal(
-        score,
-        x,
-        sigmas,
-        epsilon,
-        n_steps,
-        generator,
-        noise=lambda x, a: a**0.5 * torch.as_tensor(source.standard_normal(tuple(x.shape))).to(x.dtype),
+        kick=lambda x, a: a**0.5 * noise(x, generator) if next(steps) < last else 0.0,
     )
 
 
@@ -159,7 +122,7 @@ def every_state(score, x, sigmas, epsilon, n_steps, generator):
     for sigma in sigmas.tolist():
         alpha = epsilon * sigma**2 / float(sigmas[-1]) ** 2
         for _ in range(n_steps):
-            x = x + alpha / 2 * score(x, sigma) + alpha**0.5 * normal(x, generator)
+            x = x + alpha / 2 * score(x, sigma) + alpha**0.5 * noise(x, generator)
             states.append(x)
     return torch.stack(states)
 
@@ -173,7 +136,7 @@ def in_place(score, x, sigmas, epsilon, n_steps, generator):
         alpha = epsilon * sigma**2 / float(sigmas[-1]) ** 2
         for _ in range(n_steps):
             x += alpha / 2 * score(x, sigma)
-            x += alpha**0.5 * normal(x, generator)
+            x += alpha**0.5 * noise(x, generator)
     return x
 
 
@@ -181,7 +144,7 @@ def with_noise(draw):
     """Algorithm 1 with noise `draw(x, alpha, generator)`."""
 
     def answer(score, x, sigmas, epsilon, n_steps, generator):
-        return anneal(score, x, sigmas, epsilon, n_steps, generator, noise=lambda x, a: draw(x, a, generator))
+        return anneal(score, x, sigmas, epsilon, n_steps, generator, kick=lambda x, a: draw(x, a, generator))
 
     return answer
 
@@ -258,20 +221,6 @@ def at_level(choose):
         return lambda x, sigma: net(x, float(choose(sigmas, sigma)))
 
     return answer
-
-
-def with_the_package(data, sigmas, generator):
-    net = sbgm.ConditionalMLP(dim=2, width=64, generator=generator)
-    optimiser = torch.optim.Adam(net.parameters(), 1e-2)
-    schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1, 0.01, total_iters=600)
-    for _ in range(600):
-        x = data[torch.randint(len(data), (800,), generator=generator)]
-        loss = sbgm.ncsn_loss(net, x, sigmas, generator=generator)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        schedule.step()
-    return net
 
 
 def one_hot(data, sigmas, generator):
@@ -359,7 +308,9 @@ ANSWERS = {
             "σ_1 for σ_L": with_alpha(lambda epsilon, sigma, sigmas: epsilon * (sigma / sigmas[0]) ** 2),
             "no σ_L": with_alpha(lambda epsilon, sigma, sigmas: epsilon * sigma**2),
             "ascending ladder": lambda score, x, sigmas, *rest: anneal(score, x, sigmas.flip(0), *rest),
-            "ascending, steps as they should be": backwards,
+            "ascending, steps as they should be": lambda score, x, sigmas, epsilon, *rest: anneal(
+                score, x, sigmas.flip(0), epsilon, *rest, alpha=lambda sigma: epsilon * (sigma / float(sigmas[-1])) ** 2
+            ),
             "score at σ_L": with_score_at(lambda sigmas, i: sigmas[-1]),
             "score at σ_1": with_score_at(lambda sigmas, i: sigmas[0]),
             "score one level on": with_score_at(lambda sigmas, i: sigmas[min(i + 1, len(sigmas) - 1)]),
@@ -368,7 +319,6 @@ ANSWERS = {
             "score at the level's index": with_score_at(lambda sigmas, i: float(i)),
             "score at the level's number": with_score_at(lambda sigmas, i: float(i + 1)),
             "T steps on the last level only": lambda score, x, sigmas, *rest: anneal(score, x, sigmas[-1:], *rest),
-            "each level from x": from_x_at_every_level,
             "return inside the loop": lambda *arguments: anneal(*arguments, n_levels=1),
             "one step a level": lambda score, x, sigmas, epsilon, n_steps, generator: anneal(
                 score, x, sigmas, epsilon, 1, generator
@@ -384,24 +334,14 @@ ANSWERS = {
             "denoised at the end": denoised,
             "drift without ½": lambda *arguments: anneal(*arguments, drift=1.0),
             "sign of the drift": lambda *arguments: anneal(*arguments, drift=-0.5),
-            "ε for √ε": with_noise(lambda x, a, generator: a * normal(x, generator)),
-            "noise √(α/2)": with_noise(lambda x, a, generator: math.sqrt(a / 2) * normal(x, generator)),
-            "noise drawn twice and multiplied": with_noise(
-                lambda x, a, generator: math.sqrt(a) * normal(x, generator) * normal(x, generator)
-            ),
+            "ε for √ε": with_noise(lambda x, a, generator: a * noise(x, generator)),
+            "noise √(α/2)": with_noise(lambda x, a, generator: math.sqrt(a / 2) * noise(x, generator)),
             "noise drawn twice and added": with_noise(
-                lambda x, a, generator: math.sqrt(a) * (normal(x, generator) + normal(x, generator))
+                lambda x, a, generator: math.sqrt(a) * (noise(x, generator) + noise(x, generator))
             ),
             "no noise": with_noise(lambda x, a, generator: 0.0),
             "no kick in the last step": no_last_kick,
-            "noise of variance 1": with_noise(lambda x, a, generator: normal(x, generator)),
-            "uniform noise": with_noise(
-                lambda x, a, generator: math.sqrt(a) * torch.rand(x.shape, generator=generator, dtype=x.dtype)
-            ),
-            "one draw for all chains": with_noise(lambda x, a, generator: math.sqrt(a) * normal(x[:1], generator)),
-            "one draw for a chain's coordinates": with_noise(
-                lambda x, a, generator: math.sqrt(a) * normal(x[:, :1], generator)
-            ),
+            "noise of variance 1": with_noise(lambda x, a, generator: noise(x, generator)),
             "one draw a level": one_noise_a_level,
             "one draw for all steps": one_noise,
             "the other convention with h = α": lambda score, x, sigmas, epsilon, n_steps, generator: anneal(
@@ -412,11 +352,8 @@ ANSWERS = {
                 n_steps,
                 generator,
                 drift=1.0,
-                noise=lambda x, a: math.sqrt(2 * a) * normal(x, generator),
+                kick=lambda x, a: math.sqrt(2 * a) * noise(x, generator),
             ),
-            "global generator": with_noise(lambda x, a, generator: math.sqrt(a) * torch.randn_like(x)),
-            "seeded inside": seeded_inside,
-            "numpy's noise": numpy_noise,
             "every state": every_state,
             "a generator of states": yielding,
             "float32 whatever x": lambda *arguments: anneal(*arguments).float(),
@@ -427,13 +364,12 @@ ANSWERS = {
         }
         | {
             how: with_noise(lambda x, a, generator, draw=draw: math.sqrt(a) * draw(x, generator))
-            for how, draw in DEPENDENT_NOISE.items()
+            for how, draw in (DEPENDENT_NOISE | WRONG_NOISE).items()
         },
     ),
     "train_score": Answers(
         right={
             "a network divided by σ": network,
-            "the package's network and loss": with_the_package,
             "the level as one of L, noise predicted": one_hot,
         },
         wrong={

@@ -4,7 +4,6 @@ import torch
 from torch.nn import functional
 
 from answers import Answers
-from sbgm.refinenet import ConditionalInstanceNorm
 
 
 def wide(sigma, x):
@@ -75,14 +74,6 @@ def channel_by_channel(x, gamma, alpha, beta):
             channels.append(g[c] * (hat + a[c] * (mu[c] - mu.mean()) / spread) + b[c])
         images.append(torch.stack(channels))
     return torch.stack(images)
-
-
-def by_the_package(x, gamma, alpha, beta):
-    with torch.random.fork_rng(devices=[]):  # the layer draws its parameters, which are not used
-        norm = ConditionalInstanceNorm(x.shape[1], len(x))
-    del norm.levels.weight  # a plain tensor in its place, so that gradients reach the arguments
-    norm.levels.weight = torch.cat([gamma, alpha, beta], dim=1)
-    return norm(x, torch.arange(len(x)))
 
 
 def far(h, weight, bias):
@@ -177,7 +168,6 @@ ANSWERS = {
         right={
             "functional.instance_norm": norm_plus,
             "channel by channel": channel_by_channel,
-            "the package's layer": by_the_package,
             "by moments": lambda *a: norm_plus(*a, x_hat=normed_pixels(a[0])),
         },
         wrong={

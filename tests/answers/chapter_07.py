@@ -2,9 +2,7 @@
 
 import torch
 
-from answers import DEPENDENT_NOISE, Answers
-from sbgm import GaussianMixture
-from sbgm.measure import nearest_neighbours
+from answers import DEPENDENT_NOISE, WRONG_NOISE, Answers, noise
 
 
 def column(sigma, x):
@@ -25,10 +23,6 @@ def denoised_from_the_last_axis(score, x, sigma):
 
 def denoised_noisily(score, x, sigma):
     return x + column(sigma, x) ** 2 * score(x, sigma) + column(sigma, x) * torch.randn_like(x)
-
-
-def noise(x, generator):
-    return torch.randn(x.shape, generator=generator, dtype=x.dtype)
 
 
 def shake(score, x, sigma, pull, kick, generator):
@@ -86,10 +80,6 @@ def fit_of(x, data, sigma):
 
 def weighted(weights, data):
     return (weights @ data.flatten(1)).view(-1, *data.shape[1:])
-
-
-def spikes(data):
-    return GaussianMixture(torch.full((len(data),), 1 / len(data), dtype=data.dtype), data.flatten(1), 0.0)
 
 
 def best_guess_one_by_one(x, data, sigma):
@@ -189,17 +179,13 @@ ANSWERS = {
                 x + pull * sigma**2 * score(x, 0.0) + kick * sigma * noise(x, generator)
             ),
             "noise before the guess": shake_before_asking,
-            "uniform noise": shake_with(lambda x, generator: torch.rand(x.shape, generator=generator, dtype=x.dtype)),
-            "two normal draws multiplied": shake_with(lambda x, generator: noise(x, generator) * noise(x, generator)),
-            "global generator": shake_with(lambda x, generator: torch.randn_like(x)),
-            "seeded inside": shake_with(lambda x, generator: noise(x, generator.manual_seed(0))),
             "noise even without a kick": lambda score, x, sigma, pull, kick, generator: shake(
                 score, x, sigma, pull, kick or 0.7, generator
             ),
             "in place": shake_in_place,
             "float64 whatever x": lambda *a: shake(*a).double(),
         }
-        | {how: shake_with(draw) for how, draw in DEPENDENT_NOISE.items()},
+        | {how: shake_with(draw) for how, draw in (DEPENDENT_NOISE | WRONG_NOISE).items()},
     ),
     "best_guess": Answers(
         right={
@@ -207,9 +193,6 @@ ANSWERS = {
             "one by one": best_guess_one_by_one,
             "largest exponent taken off": best_guess_by_exponents,
             "‖a‖² + ‖b‖² − 2 a·b": best_guess_by_expansion,
-            "by sbgm's score": lambda x, data, sigma: (
-                x + (sigma**2 * spikes(data).score(x.flatten(1), sigma)).view_as(x)
-            ),
         },
         wrong={
             "½ missing": lambda x, data, sigma: weighted((2 * fit_of(x, data, sigma)).softmax(dim=1), data),
@@ -241,7 +224,6 @@ ANSWERS = {
             ),
             "one by one": nearest_one_by_one,
             "‖a‖² + ‖b‖² − 2 a·b": nearest_by_expansion,
-            "sbgm": lambda queries, data: nearest_neighbours(queries, data).indices[:, 0],
         },
         wrong={
             "farthest": lambda queries, data: distances(queries, data).argmax(dim=1),

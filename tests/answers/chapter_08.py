@@ -4,11 +4,7 @@ import math
 
 import torch
 
-from answers import DEPENDENT_NOISE, Answers
-
-
-def noise(x, generator):
-    return torch.randn(x.shape, generator=generator, dtype=x.dtype)
+from answers import DEPENDENT_NOISE, WRONG_NOISE, Answers, noise
 
 
 def langevin(score, x, sigma, step_size, generator):
@@ -52,23 +48,9 @@ def step_put_back_before_and_after(score, x, y, mask, sigma, step_size, generato
     return torch.where(mask, y, langevin(score, x, sigma, step_size, generator))
 
 
-def step_noise_twice(score, x, y, mask, sigma, step_size, generator):
-    z = noise(x, generator) * noise(x, generator)
-    return torch.where(mask, y, x + step_size / 2 * score(x, sigma) + math.sqrt(step_size) * z)
-
-
 def step_y_noised_again(score, x, y, mask, sigma, step_size, generator):
     y = y + sigma * noise(y, generator)
     return torch.where(mask, y, langevin(score, x, sigma, step_size, generator))
-
-
-def step_seeded_inside(score, x, y, mask, sigma, step_size, generator):
-    return step_by_where(score, x, y, mask, sigma, step_size, generator.manual_seed(0))
-
-
-def step_one_draw_for_all(score, x, y, mask, sigma, step_size, generator):
-    z = noise(x[:1], generator)
-    return torch.where(mask, y, x + step_size / 2 * score(x, sigma) + math.sqrt(step_size) * z)
 
 
 def step_with(draw):
@@ -265,13 +247,10 @@ ANSWERS = {
             "known pixels noised twice": fill_noised_twice_where_known,
             "known and unknown pixels share their noise": fill_with_shared_noise,
             "not put in at the end": fill_where_one_mask_is_left_at_the_end,
-            "two normal draws multiplied": fill_with(lambda x, generator: noise(x, generator) * noise(x, generator)),
-            "global generator": fill_with(lambda x, generator: torch.randn_like(x)),
-            "seeded inside": fill_with(lambda x, generator: noise(x, generator.manual_seed(0))),
             "in place": fill_in_place,
             "float64 whatever x": lambda *a: fill_by_where(*a).double(),
         }
-        | {how: fill_with(draw) for how, draw in DEPENDENT_NOISE.items()},
+        | {how: fill_with(draw) for how, draw in (DEPENDENT_NOISE | WRONG_NOISE).items()},
     ),
     "climb": Answers(
         right={
@@ -294,15 +273,12 @@ ANSWERS = {
                 x * larger / sigma + (larger**2 - sigma**2) ** 0.5 * noise(x, generator)
             ),
             "x forgotten": lambda x, sigma, larger, generator: (larger**2 - sigma**2) ** 0.5 * noise(x, generator),
-            "two normal draws multiplied": climb_with(lambda x, generator: noise(x, generator) * noise(x, generator)),
-            "global generator": climb_with(lambda x, generator: torch.randn_like(x)),
-            "seeded inside": climb_with(lambda x, generator: noise(x, generator.manual_seed(0))),
             "in place": climb_in_place,
             "float64 whatever x": lambda x, sigma, larger, generator: climb_by_normal(
                 x.double(), sigma, larger, generator
             ),
         }
-        | {how: climb_with(draw) for how, draw in DEPENDENT_NOISE.items()},
+        | {how: climb_with(draw) for how, draw in (DEPENDENT_NOISE | WRONG_NOISE).items()},
     ),
     "inpaint_step": Answers(
         right={
@@ -357,16 +333,10 @@ ANSWERS = {
             "no step": lambda score, x, y, mask, *rest: torch.where(mask, y, x),
             "unknown pixels zero": lambda score, x, y, mask, *rest: mask * y,
             "y on all pixels": lambda score, x, y, mask, *rest: langevin(score, x, *rest) * ~mask + y,
-            "two normal draws multiplied": step_noise_twice,
-            "seeded inside": step_seeded_inside,
-            "one draw for all chains": step_one_draw_for_all,
-            "global generator": lambda score, x, y, mask, sigma, step_size, generator: torch.where(
-                mask, y, x + step_size / 2 * score(x, sigma) + math.sqrt(step_size) * torch.randn_like(x)
-            ),
             "in place": step_in_place,
             "float64 whatever x": lambda *a: step_by_where(*a).double(),
         }
-        | {how: step_with(draw) for how, draw in DEPENDENT_NOISE.items()},
+        | {how: step_with(draw) for how, draw in (DEPENDENT_NOISE | WRONG_NOISE).items()},
     ),
     "fill_spread": Answers(
         right={

@@ -4,8 +4,9 @@ import math
 import statistics
 
 import torch
+from scipy.optimize import brentq
 
-from answers import Answers
+from answers import WRONG_NOISE, Answers, noise
 from sbgm import checks
 from sbgm.theory import count_levels
 
@@ -17,21 +18,6 @@ def share(gamma, dim, root=None, width=None):
     shift = (math.sqrt(2 * dim) if root is None else root) * (gamma - 1)
     width = 3 * gamma if width is None else width
     return NORMAL.cdf(shift + width) - NORMAL.cdf(shift - width)
-
-
-def bisected(function, overlap, n_steps=60, high=3.0):
-    low = 1.0
-    for _ in range(n_steps):
-        middle = (low + high) / 2
-        if function(middle) > overlap:
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2
-
-
-def ratio_by_bisection(dim, overlap):
-    return bisected(lambda g: share(g, dim), overlap)
 
 
 def ddpm_one_by_one(predict_noise, x, sigma):
@@ -57,33 +43,24 @@ def ddpm(y_of=lambda x, a: math.sqrt(a) * x, level=lambda a, sigma: a, scale=lam
     return score
 
 
-def levels_by_hand():
-    gamma, sigma, n = ratio_by_bisection(PROBLEM["dim"], 0.5), PROBLEM["sigma_max"], 1
-    while sigma / math.sqrt(gamma) > PROBLEM["sigma_min"]:  # to the nearest, in ratios
-        sigma, n = sigma / gamma, n + 1
-    return n
-
-
 def levels(gamma=None, high=None, low=None):
     """L, not rounded."""
-    gamma = ratio_by_bisection(PROBLEM["dim"], 0.5) if gamma is None else gamma
+    gamma = gamma_of(PROBLEM["dim"]) if gamma is None else gamma
     high, low = high or PROBLEM["sigma_max"], low or PROBLEM["sigma_min"]
     return 1 + math.log(high / low) / math.log(gamma)
 
 
 def gamma_of(dim, **options):
-    return bisected(lambda g: share(g, dim, **options), 0.5)
+    return brentq(lambda g: share(g, dim, **options) - 0.5, 1, 3)
 
 
-def step_with(
-    eta=lambda r, c: 1 - r ** (1 + c), fresh=lambda r, c: math.sqrt(1 - r ** (2 * c)), draw=torch.randn, **how
-):
+def step_with(eta=lambda r, c: 1 - r ** (1 + c), fresh=lambda r, c: math.sqrt(1 - r ** (2 * c)), draw=noise, **how):
     """A step of the family with given ideas of the share taken off and of the fresh noise, in units of σ′."""
     told, times, keep = how.get("told", lambda a, b: a), how.get("times", lambda a, b: a**2), how.get("keep", 1)
 
     def step(score, x, a, b, c, generator):
         off = eta(b / a, c) * times(a, b) * score(x, told(a, b))
-        return keep * x + off + b * fresh(b / a, c) * draw(x.shape, generator=generator, dtype=x.dtype)
+        return keep * x + off + b * fresh(b / a, c) * draw(x, generator)
 
     return step
 
@@ -101,10 +78,6 @@ def step_by_variances(score, x, sigma, sigma_next, c, generator):
     left = sigma_next**2 - (1 - eta) ** 2 * sigma**2
     mean = x + eta * sigma**2 * score(x, sigma)
     return torch.normal(mean, math.sqrt(max(0.0, left)), generator=generator)
-
-
-def product_of_draws(shape, generator, dtype):
-    return torch.randn(shape, generator=generator, dtype=dtype) * torch.randn(shape, generator=generator, dtype=dtype)
 
 
 def heun_in_names(score, x, sigma, sigma_next):
@@ -185,7 +158,6 @@ ANSWERS = {
         right={
             "from the ratio": lambda: round(levels()),
             "sbgm": lambda: count_levels(**{"dimensions" if k == "dim" else k: v for k, v in PROBLEM.items()}),
-            "down the ladder": levels_by_hand,
             "the number itself": lambda: 523,
             "as a tensor": lambda: torch.tensor(levels()).round().long(),
         },
@@ -196,7 +168,7 @@ ANSWERS = {
             "not rounded": levels,
             "one too many": lambda: round(levels() + 1),
             "equal differences": lambda: round(
-                1 + (PROBLEM["sigma_max"] - PROBLEM["sigma_min"]) / (ratio_by_bisection(PROBLEM["dim"], 0.5) - 1)
+                1 + (PROBLEM["sigma_max"] - PROBLEM["sigma_min"]) / (gamma_of(PROBLEM["dim"]) - 1)
             ),
             "γ − 1 for ln γ": lambda: round(
                 1 + math.log(PROBLEM["sigma_max"] / PROBLEM["sigma_min"]) / (gamma_of(PROBLEM["dim"]) - 1)
@@ -239,12 +211,9 @@ ANSWERS = {
             "no root": step_with(fresh=lambda r, c: 1 - r ** (2 * c)),
             "1 − r^c in the root": step_with(fresh=lambda r, c: math.sqrt(1 - r**c)),
             "r upside down": lambda score, x, a, b, c, g: step_with()(score, x, b, a, c, g),
-            "two normal draws multiplied": step_with(draw=product_of_draws),
-            "uniform noise": step_with(draw=torch.rand),
-            "one draw for all chains": step_with(draw=lambda shape, **how: torch.randn(shape[1:], **how).expand(shape)),
-            "global generator": step_with(draw=lambda shape, generator, dtype: torch.randn(shape, dtype=dtype)),
             "noise at c = 0 too": step_with(fresh=lambda r, c: math.sqrt(1 - r ** (2 * c or 0.5))),
-        },
+        }
+        | {how: step_with(draw=draw) for how, draw in WRONG_NOISE.items()},
     ),
     "heun_step": Answers(
         right={
