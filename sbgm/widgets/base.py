@@ -5,10 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
-import statistics
-import timeit
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 
 import ipywidgets
 import numpy as np
@@ -21,14 +18,6 @@ from torch import Tensor
 
 from sbgm import plots
 from sbgm.checked import Batch, Count, checked
-
-__all__ = [
-    "FigureExplorer",
-    "LiveTraining",
-    "moving_images",
-    "panels",
-    "selection",
-]
 
 # An Image widget has no alternative text, and one with a tooltip is not drawn at all (ipywidgets 8.1).
 FOR_SCREEN_READERS = "position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%)"
@@ -98,20 +87,6 @@ class FigureExplorer(ipywidgets.VBox):
         Image.fromarray(np.asarray(self._canvas.buffer_rgba())).convert("RGB").save(picture, "png", compress_level=1)
         self.image.value = picture.getvalue()
 
-    def update_seconds(self, control: str) -> float:
-        """The median time from setting one control to the finished picture, over 25 moves across its whole range.
-
-        Args:
-            control: its name; it is put back afterwards.
-        """
-        widget = self.controls[control]
-        trait, places = _places(widget, 25)
-        before = getattr(widget, trait)
-        setattr(widget, trait, places[-1])  # so that the first is a move too
-        times = [timeit.timeit(partial(setattr, widget, trait, place), number=1) for place in places]
-        setattr(widget, trait, before)
-        return statistics.median(times)
-
     def _repr_mimebundle_(self, **options: object) -> dict[str, str]:
         bundle = super()._repr_mimebundle_(**options)
         shown = {control.description: control.value for control in self.controls.values()}
@@ -119,16 +94,6 @@ class FigureExplorer(ipywidgets.VBox):
         bundle["text/plain"] = f"{type(self).__name__}({values})"
         bundle["image/png"] = base64.b64encode(self.image.value).decode()
         return bundle
-
-
-def _places(widget: ipywidgets.Widget, n: int) -> tuple[str, list]:
-    """The trait that moves a control, "value" or "index", and up to n places of it, from the first to the last."""
-    if hasattr(widget, "options"):
-        return "index", sorted({round(i) for i in np.linspace(0, len(widget.options) - 1, n)})
-    values = np.linspace(widget.min, widget.max, n)
-    if isinstance(widget, ipywidgets.FloatLogSlider):
-        values = widget.base**values
-    return "value", list(dict.fromkeys(type(widget.value)(value) for value in values))
 
 
 def panels(width: float, height: float, *ratios: float) -> tuple[Figure, Sequence[Axes]]:

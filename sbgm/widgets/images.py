@@ -19,17 +19,6 @@ from sbgm.noise import randn_like
 from sbgm.samplers import State, annealed_langevin, denoise, final
 from sbgm.widgets.base import FigureExplorer, moving_images, panels, selection
 
-__all__ = [
-    "Trajectory",
-    "annealed_trajectory",
-    "denoising_explorer",
-    "image_annealing_explorer",
-    "image_noise_explorer",
-    "inpainting_explorer",
-    "sampler_curve_explorer",
-    "step_map_explorer",
-]
-
 BLUE, ORANGE = "#1f3b73", "#d95f02"
 
 

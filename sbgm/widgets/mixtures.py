@@ -31,14 +31,6 @@ from sbgm.samplers import (
 from sbgm.theory import half_plane_mass, langevin_variance, largest_stable_step, metropolis_acceptance
 from sbgm.widgets.base import FigureExplorer, panels, selection
 
-__all__ = [
-    "annealing_explorer",
-    "langevin_explorer",
-    "level_steps_explorer",
-    "score_field_explorer",
-    "training_explorer",
-]
-
 PLANE = {"xlabel": "$x_1$", "ylabel": "$x_2$"}
 
 

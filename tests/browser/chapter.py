@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import time
 from collections.abc import Callable
@@ -12,6 +11,8 @@ from typing import TYPE_CHECKING
 import nbformat
 import psutil
 from nbformat import NotebookNode
+
+from sbgm.course.notebook import names_in
 
 from .explorer import Explorer
 from .lab import Lab
@@ -144,21 +145,8 @@ def needed_by_explorer(cells: list[NotebookNode]) -> list[NotebookNode]:
     position = max(i for i, cell in enumerate(cells) if re.search(r"^\w+_explorer\(", cell.source, re.MULTILINE))
     kept, wanted = [], set()
     for cell in reversed(cells[: position + 1]):
-        bound, used = names(cell.source)
+        bound, used = names_in(cell.source)
         if not kept or bound & wanted:
             kept.append(cell)
             wanted |= used
     return kept
-
-
-def names(code: str) -> tuple[set[str], set[str]]:
-    """What code binds, by assignment, import or definition, and what it uses."""
-    bound, used = set(), set()
-    for node in ast.walk(ast.parse(code)):
-        if isinstance(node, ast.Name):
-            (used if isinstance(node.ctx, ast.Load) else bound).add(node.id)
-        elif isinstance(node, ast.alias):
-            bound.add(node.asname or node.name.partition(".")[0])
-        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
-            bound.add(node.name)
-    return bound, used

@@ -56,35 +56,27 @@ EVALUATE = """({weights, means, stds, x, sigma}) => {
 }"""
 
 
-@pytest.mark.parametrize("name", MIXTURES)
-def test_log_densities_and_scores_are_the_packages(formulas, name):
-    mixture, sigmas = MIXTURES[name]
-    x = torch.cat([6 * normal(900, 2, seed=1), 40 * normal(100, 2, seed=2)])
-    parts = {"weights": mixture.weights, "means": mixture.means.flatten(), "stds": mixture.stds, "x": x.flatten()}
-    for sigma in sigmas:
-        given = {key: value.double().tolist() for key, value in parts.items()}
-        log_density, score = map(torch.tensor, formulas(EVALUATE, given | {"sigma": sigma}))
-        exact = GaussianMixture(mixture.weights.double(), mixture.means.double(), mixture.stds.double())
-        torch.testing.assert_close(log_density.double(), exact.log_prob(x, sigma), rtol=1e-6, atol=0)
-        error = (score.double().reshape(-1, 2) - exact.score(x, sigma)).norm(dim=1) / exact.score(x, sigma).norm(dim=1)
-        assert float(error.max()) < 1e-6
-
-
 PICTURE = """({weights, means, stds, extent, n, sigma}) =>
   [...new Score.Mixture(weights, means, stds).picture(extent, n, sigma)]"""
 
 
 @pytest.mark.parametrize("name", MIXTURES)
-def test_the_shading_is_the_packages_density(formulas, name):
+def test_log_densities_scores_and_the_shading_are_the_packages(formulas, name):
     mixture, sigmas = MIXTURES[name]
-    parts = {"weights": mixture.weights, "means": mixture.means.flatten(), "stds": mixture.stds}
+    weights, means, stds = (value.double() for value in (mixture.weights, mixture.means, mixture.stds))
+    exact = GaussianMixture(weights, means, stds)
+    parts = {"weights": weights.tolist(), "means": means.flatten().tolist(), "stds": stds.tolist()}
+    x = torch.cat([6 * normal(900, 2, seed=1), 40 * normal(100, 2, seed=2)])
     n, extent = 48, 9.0
     middles = (torch.arange(n, dtype=torch.float64) + 0.5) * 2 * extent / n - extent
     points = torch.cartesian_prod(middles.flip(0), middles).flip(1)  # rows from the top, as a picture's
     for sigma in sigmas:
-        given = {key: value.double().tolist() for key, value in parts.items()}
-        picture = formulas(PICTURE, given | {"extent": extent, "n": n, "sigma": sigma})
-        exact = GaussianMixture(mixture.weights.double(), mixture.means.double(), mixture.stds.double())
+        found = formulas(EVALUATE, parts | {"x": x.flatten().tolist(), "sigma": sigma})
+        log_density, score = (torch.tensor(numbers).double() for numbers in found)
+        torch.testing.assert_close(log_density, exact.log_prob(x, sigma), rtol=1e-6, atol=0)
+        error = (score.reshape(-1, 2) - exact.score(x, sigma)).norm(dim=1) / exact.score(x, sigma).norm(dim=1)
+        assert float(error.max()) < 1e-6
+        picture = formulas(PICTURE, parts | {"extent": extent, "n": n, "sigma": sigma})
         density = exact.log_prob(points, sigma).exp()
         assert picture == pytest.approx((density / density.max()).tolist(), abs=1e-6)
 

@@ -69,30 +69,6 @@ def test_pages_without_widgets_get_text_and_a_picture():
     assert base64.b64decode(bundle["image/png"]).startswith(b"\x89PNG")
 
 
-def test_update_seconds_visits_the_whole_range_and_puts_the_slider_back():
-    seen = []
-    figure = Figure(figsize=(1, 1))
-    (line,) = figure.subplots().plot([0, 1], animated=True)
-
-    def update(power, n, kind):
-        seen.append((power, n, kind))
-        line.set_ydata([0, n])
-        return f"{power} {n} {kind}"
-
-    controls = {
-        "power": ipywidgets.FloatLogSlider(value=1, min=-2, max=1, description="power"),
-        "n": ipywidgets.IntSlider(value=3, min=1, max=5, description="n"),
-        "kind": ipywidgets.Dropdown(options=["a", "b"], value="b", description="kind"),
-    }
-    explorer = FigureExplorer(figure, update, controls)
-    for name, ends in (("power", (0.01, 10)), ("n", (1, 5)), ("kind", ("a", "b"))):
-        seen.clear()
-        assert explorer.update_seconds(name) > 0
-        position = list(controls).index(name)
-        assert {ends[0], ends[1]} <= {values[position] for values in seen}
-    assert explorer.values == {"power": 1, "n": 3, "kind": "b"}
-
-
 def test_an_error_in_update_reaches_the_caller():
     def update(n):
         if n > 1:
@@ -243,16 +219,6 @@ def test_a_trajectory_is_that_of_the_sampler_in_its_own_units(step_size):
         assert run.acceptance[1] == pytest.approx(
             float(by_step[1].accepted.float().mean()) if metropolis else math.nan, nan_ok=True
         )
-
-
-def test_clouds_at_different_step_sizes_in_one_batch_do_not_mix():
-    target = GaussianMixture([1.0], [[0.0]])
-    start = torch.full((4_000, 1), 3.0)
-    small, large = module._run(target, start, [0.1, 2.0], False, torch.Generator().manual_seed(0))
-    one = module.N_STEPS.index(1)
-    assert float(small.x[one].mean()) == pytest.approx(0.95 * 3, abs=4 * math.sqrt(0.1 / 4_000))
-    assert float(large.x[one].mean()) == pytest.approx(0.0, abs=4 * math.sqrt(2.0 / 4_000))
-    assert float(large.x[one].var()) == pytest.approx(2.0, rel=4 * math.sqrt(2 / 4_000))
 
 
 # --- annealing -------------------------------------------------------------------------------------------------------
@@ -424,17 +390,6 @@ def test_the_ends_of_the_family_are_the_flow_and_ancestral_sampling(explorer_by_
     assert found[:3] == pytest.approx([r, 1 - r ** (1 + noise), weight], abs=0.0051)
     assert found[5] == pytest.approx(std, abs=0.0051)
     assert (found[4], found[7]) == (0.8, 1.0)  # exact
-
-
-def test_noise_makes_few_steps_too_narrow_and_many_mend_it(explorer_by_level):
-    def std(noise, n_steps):
-        return float(
-            re.search(r"standard deviation ([\d.]+)", move_by_level(explorer_by_level, noise, n_steps)).group(1)
-        )
-
-    assert std(5.0, 20) < 0.85
-    assert std(5.0, 20) < std(1.0, 20) < std(0.0, 100) == pytest.approx(1.0, abs=0.05)
-    assert std(5.0, 100) > std(5.0, 20) + 0.05
 
 
 def test_every_corner_gives_a_picture_and_the_density_has_mass_one(explorer_by_level):
