@@ -12,7 +12,6 @@ import torch
 from sklearn.datasets import make_moons
 
 import claims
-import scale
 from processes import torchrun
 from sbgm.cli import main
 from sbgm.measure.records import results_folder
@@ -123,9 +122,3 @@ def test_the_ledger_and_its_count_are_those_the_records_give():
     assert shown == claims.count_line(records)
     table = (results_folder() / "README.md").read_text(encoding="utf-8")
     assert table == f"{claims.HEAD}\n{claims.ledger_table(records)}\n"
-
-
-def test_what_an_hour_of_gpu_gives_is_counted():
-    table = scale.gpu_hour_table()
-    assert claims.with_section(ROOT / "README.md", "gpu-hour", table) == README
-    assert max(len(line) for line in table.splitlines()) <= 120

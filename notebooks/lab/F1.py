@@ -3,11 +3,8 @@
 What is done is kept; a run that was stopped goes on with the next score.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
-import sys
 from pathlib import Path
 
 import torch
@@ -133,4 +130,4 @@ def measure(folder: Path) -> Found:
 
 
 if __name__ == "__main__":
-    sys.exit(measure.start())
+    measure.start()

@@ -3,11 +3,8 @@
 What is done is kept; a run that was stopped goes on with the next 50 iterations, or batch of samples.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
-import sys
 from pathlib import Path
 
 from torch import Tensor
@@ -48,7 +45,7 @@ def checkpoints(folder: Path) -> dict[int, Path]:
 
 def samples_of(file: Path, folder: Path) -> Tensor | None:
     """1,000 samples of a checkpoint, or None where chains leave the floating-point numbers."""
-    settings = {"n_samples": I6.N_SAMPLES, "n_steps": 1_000, "precision": "fp32", "every_level": False}
+    settings = {"n_samples": I6.N_SAMPLES, "n_steps": 1_000, "precision": "fp32", "kept": "last"}
     try:
         return draw(Drawing(str(file), **settings), folder, load=load_raw).states[-1]
     except SamplerDivergedError:
@@ -86,4 +83,4 @@ def measure(folder: Path) -> Found:
 
 
 if __name__ == "__main__":
-    sys.exit(measure.start())
+    measure.start()

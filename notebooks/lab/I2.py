@@ -1,9 +1,6 @@
 """I2: samples of CIFAR-10 (Fig. 5), by kernel distances in Inception's features and in those of edges (HOG)."""
 
-from __future__ import annotations
-
 import math
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +37,7 @@ def measure(
         weights: a shipped network's name, or a file
         fid_weights: Inception's weights, a file ($SBGM_FID_WEIGHTS, or a download)
     """
-    sizes = {"n_samples": n_samples, "batch_size": machine.n_chains, "every_level": False}
+    sizes = {"n_samples": n_samples, "batch_size": machine.n_chains, "kept": "last"}
     drawing = Drawing(weights, n_steps=n_steps, precision=machine.precision, **sizes)
     space = feature_space("cifar10", inception := Inception(fid_weights, machine.device))
     training = load_images("cifar10")  # missing images are told before the drawing
@@ -104,4 +101,4 @@ def object_measurements(claim_id: str, images: dict[str, Tensor], real: Tensor) 
 
 
 if __name__ == "__main__":
-    sys.exit(measure.start())
+    measure.start()

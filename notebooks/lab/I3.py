@@ -1,36 +1,26 @@
 """I3: faces by Algorithm 1, the way to them, and fills of generated faces; what is near a photograph is not shown."""
 
-from __future__ import annotations
-
-import sys
-from collections.abc import Iterable
+import dataclasses
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from claims import Found, Measurement, claim, guard, reported
-from drawing import CPU, Drawing, Machine
+from drawing import CPU, Drawing, Machine, draw_kept
 from I2 import HOG, object_measurements
+from sbgm.checked import Score
 from sbgm.data import SPLITS, load_images
 from sbgm.files import file_hash
-from sbgm.generation import draw_batches, uniform_start
+from sbgm.generation import uniform_start
 from sbgm.masks import right_half
 from sbgm.measure import Inception, Measured, controls, kid, nearest_neighbours, quantise, share, shown
 from sbgm.measure.judging import feature_space, reference_for
-from sbgm.samplers import annealed_langevin, denoise, final, inpaint
+from sbgm.samplers import State, annealed_langevin, denoise, final, inpaint
 from sbgm.weights import load_network, weights_file
-
-__all__ = [
-    "Distances",
-    "Faces",
-    "chains_to_show",
-    "draw_faces",
-    "i3_measurements",
-    "measure",
-]
 
 BATCH = 32  # one size for all chains: a compiled network is compiled once
 N_SHOWN, N_FILM, N_FILLS = 64, 8, 8
@@ -82,35 +72,32 @@ def draw_faces(drawing: Drawing, folder: Path, machine: Machine = CPU) -> Faces:
         folder: of all such samples.
         machine: where the network runs, and how.
     """
-    network = machine.prepared(load_network(drawing.network))
-    score, shape, sigmas = machine.score(network, drawing.precision), network.image_shape, network.sigmas
-    settings = {"step_size": drawing.step_size, "n_steps": drawing.n_steps}
-    watched, n_states = (max(1, drawing.n_steps // 2), drawing.n_steps), len(sigmas) * drawing.n_steps
-    place, sizes = Path(folder) / drawing.named("faces"), {"seed": drawing.seed, "batch_size": BATCH}
+    settings, watched = drawing.facts("step_size", "n_steps"), (max(1, drawing.n_steps // 2), drawing.n_steps)
 
-    def sample(indices: range, generator: torch.Generator) -> dict[str, Tensor]:
-        x = uniform_start((len(indices), *shape), generator).to(machine.device)
-        film, states = [x], annealed_langevin(score, x, sigmas, generator=generator, **settings)
-        for state in tqdm(states, f"faces from {indices.start}", n_states, unit="step"):
+    def bar(states: Iterator[State], title: str, n_levels: int) -> Iterator[State]:
+        return tqdm(states, title, n_levels * drawing.n_steps, unit="step")
+
+    def sample(network: nn.Module, score: Score, indices: range, generator: torch.Generator) -> dict[str, Tensor]:
+        x = uniform_start((len(indices), *network.image_shape), generator).to(machine.device)
+        film, states = [x], annealed_langevin(score, x, network.sigmas, generator=generator, **settings)
+        for state in bar(states, f"faces from {indices.start}", len(network.sigmas)):
             x = state.x
             if state.step in watched:
                 film.append(x)
-        clean = denoise(score, x, sigmas[-1])
         frames = torch.stack([frame[:N_FILM] for frame in film])
-        return {"samples": x.cpu(), "denoised": clean.cpu(), "film": frames.cpu()}
+        return {"samples": x, "denoised": denoise(score, x, network.sigmas[-1]), "film": frames}
 
-    parts = list(draw_batches(sample, drawing.n_samples, folder=place / "samples", **sizes))
-    samples, denoised = (torch.cat([part[name] for part in parts])[: drawing.n_samples] for name in Faces._fields[:2])
-
-    def fill(indices: range, generator: torch.Generator) -> dict[str, Tensor]:
-        x = uniform_start((len(indices), *shape), generator).to(machine.device)
+    def fill(network: nn.Module, score: Score, indices: range, generator: torch.Generator) -> dict[str, Tensor]:
+        x = uniform_start((len(indices), *network.image_shape), generator).to(machine.device)
         image = shown(denoised[torch.tensor(indices) // N_FILLS]).to(machine.device)
-        hidden = {"image": image, "mask": right_half(shape).to(machine.device), "denoise_last": True}
-        states = inpaint(score, x, sigmas, generator=generator, **hidden, **settings)
-        return {"fills": final(tqdm(states, "fills", n_states + 1, unit="step")).cpu()}
+        known = {"image": image, "mask": right_half(network.image_shape).to(machine.device), "denoise_last": True}
+        states = inpaint(score, x, network.sigmas, generator=generator, **known, **settings)
+        return {"fills": final(bar(states, "fills", len(network.sigmas)))}
 
-    (filled,) = draw_batches(fill, BATCH, folder=place / "fills", **sizes)
-    return Faces(samples, denoised, parts[0]["film"], filled["fills"])
+    parts = draw_kept(drawing, sample, folder, machine)
+    samples, denoised = (torch.cat([part[name] for part in parts])[: drawing.n_samples] for name in Faces._fields[:2])
+    of_the_first = dataclasses.replace(drawing, n_samples=BATCH, kept=f"{drawing.kept}-fills")
+    return Faces(samples, denoised, parts[0]["film"], draw_kept(of_the_first, fill, folder, machine)[0]["fills"])
 
 
 @claim("I3", folder="samples")
@@ -136,7 +123,7 @@ def measure(
         fid_weights: Inception's weights, a file ($SBGM_FID_WEIGHTS, or a download)
     """
     sizes = {"n_samples": n_samples, "n_steps": n_steps, "step_size": step_size, "batch_size": BATCH}
-    drawing = Drawing(weights, precision=machine.precision, **sizes)
+    drawing = Drawing(weights, precision=machine.precision, kept="faces", **sizes)
     space = feature_space("celeba", inception := Inception(fid_weights, machine.device))
     training, test_faces = (load_images("celeba", split) for split in SPLITS)
     faces = draw_faces(drawing, folder, machine)
@@ -214,4 +201,4 @@ def i3_measurements(distances: dict[str, Measured], near: dict[str, Distances]) 
 
 
 if __name__ == "__main__":
-    sys.exit(measure.start())
+    measure.start()

@@ -1,8 +1,5 @@
 """I4: samples evolve from noise to images (Fig. 4)."""
 
-from __future__ import annotations
-
-import sys
 from pathlib import Path
 
 import torch
@@ -57,4 +54,4 @@ def falling(distances: list[float] | Tensor) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(measure.start())
+    measure.start()

@@ -1,9 +1,6 @@
 """I5: how far Algorithm 1's samples are from real images over T and ε, and the noise that it leaves on them."""
 
-from __future__ import annotations
-
 import math
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -19,16 +16,6 @@ from sbgm.measure import Estimate, Measured, estimate, frechet_distance, quantis
 from sbgm.measure.records import N_SHEET, Cell, StepMap
 from sbgm.theory import noise_ratio
 from sbgm.weights import load_network, weights_file
-
-__all__ = [
-    "constant_pixels",
-    "digits_map",
-    "i5_measurements",
-    "measure",
-    "measure_cell",
-    "measure_map",
-    "noise_on_constant_pixels",
-]
 
 
 def measure_cell(
@@ -209,4 +196,4 @@ def _over_predicted(step_map: StepMap, n_steps: int, step_size: float) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(measure.start())
+    measure.start()

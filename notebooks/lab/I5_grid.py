@@ -3,23 +3,19 @@
 What is done is kept; a run that was stopped, or that asks for more samples, goes on with the next batch of samples.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
-import sys
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from claims import Found, claim, declared, load_record, reported
+from claims import Found, claim, declared, load_record, record_tensors, reported
 from drawing import CPU, Drawing, Machine, draw
 from I5 import measure_cell
-from sbgm.files import load_tensors
 from sbgm.measure import Estimate, Measured, frechet_distance, ratio, some_images
 from sbgm.measure.judging import feature_space, reference_for
-from sbgm.measure.records import StepMap, attached_file
+from sbgm.measure.records import StepMap
 from sbgm.theory import noise_ratio
 from sbgm.weights import load_network
 
@@ -61,11 +57,11 @@ def measure(folder: Path, n_samples: int = 300, machine: Machine = CPU) -> Found
         n_samples: samples a cell
     """
     before, sigmas = load_record("I5"), load_network("mnist_ncsn").sigmas
-    tensors, space = load_tensors(attached_file(before))[0], feature_space("mnist")
+    tensors, space = record_tensors("I5"), feature_space("mnist")
     cells, sheets, features = [], [], []
     for n_steps, step_size in PLACES:
         settings = {"n_steps": n_steps, "step_size": step_size}
-        drawing = Drawing("mnist_ncsn", n_samples=n_samples, every_level=False, **settings)
+        drawing = Drawing("mnist_ncsn", n_samples=n_samples, kept="last", **settings)
         samples = draw(drawing, folder, machine).states[-1]
         features.append(space.function(samples).half())
         more = {"predicted": noise_ratio(sigmas, **settings), "sigma_min": float(sigmas[-1])}
@@ -95,4 +91,4 @@ def measure(folder: Path, n_samples: int = 300, machine: Machine = CPU) -> Found
 
 
 if __name__ == "__main__":
-    sys.exit(measure.start())
+    measure.start()

@@ -3,30 +3,24 @@
 What is done is kept; a run that was stopped goes on with the next batch of samples.
 """
 
-from __future__ import annotations
-
-import sys
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from claims import Found, Measurement, claim, declared, load_record, reported
+from claims import Found, Measurement, claim, declared, record_tensors, reported
 from drawing import CPU, Drawing, Machine, digit_distance, draw
-from sbgm.files import load_tensors
 from sbgm.measure import Measured, quantise, ratio, some_images
-from sbgm.measure.records import attached_file
 from sbgm.noise import perturb
 
 N_SAMPLES, SIGMA_L = 1_000, 0.01
 HOW = ("n_samples", "n_steps", "step_size", "precision", "seed")
-ONE_LEVEL = Drawing("mnist_one_level", n_samples=N_SAMPLES, n_steps=1_000, every_level=False)
+ONE_LEVEL = Drawing("mnist_one_level", n_samples=N_SAMPLES, n_steps=1_000, kept="last")
 
 
 def annealed_distance() -> Measured:
     """The distance of I1's samples, as many, from those that its record stores."""
-    samples, _ = load_tensors(attached_file(load_record("I1")))
-    return digit_distance(samples["samples"].float() / 255)
+    return digit_distance(record_tensors("I1")["samples"].float() / 255)
 
 
 def real_distance() -> Measured:
@@ -67,4 +61,4 @@ def measure(folder: Path, machine: Machine = CPU) -> Found:
 
 
 if __name__ == "__main__":
-    sys.exit(measure.start())
+    measure.start()

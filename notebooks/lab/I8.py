@@ -1,11 +1,7 @@
 """I8, Fig. 6: test images inpainted behind masks of three shapes, and how the fills compare with the truth."""
 
-from __future__ import annotations
-
 import dataclasses
-import sys
 from collections.abc import Callable, Sequence
-from dataclasses import KW_ONLY
 from pathlib import Path
 from typing import Annotated
 
@@ -14,97 +10,67 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from claims import Found, Measurement, claim, claims, declared, reported
-from drawing import CPU, Chains, Machine
+from drawing import CPU, Drawing, Load, Machine, draw_kept
 from sbgm import masks
-from sbgm.checked import Count, checked, count_from
+from sbgm.checked import Count, Positive, Score, checked, count_from
 from sbgm.data import load_images, load_labels
 from sbgm.files import file_hash
-from sbgm.generation import draw_batches, uniform_start
+from sbgm.generation import uniform_start
 from sbgm.measure import estimate, quantise, shown
 from sbgm.measure.classifier import SHIPPED_CLASSIFIER, load_classifier
 from sbgm.noise import derived_generator, randn_like
 from sbgm.samplers import final, inpaint
 from sbgm.weights import load_network, weights_file
 
-__all__ = [
-    "Inpainting",
-    "draw_fills",
-    "i8_measurements",
-    "last_y",
-    "measure",
-    "measure_fills",
-]
 
-
-def _several(n_images: int, name: str) -> None:
-    count_from(1)(n_images, name)
-    if n_images < 2:
-        raise ValueError(f"{name} must be at least 2, since images are compared with others, got {n_images}")
-
-
-@checked
-@dataclasses.dataclass(frozen=True)
-class Inpainting(Chains):
-    """Fills of the first test images by Algorithm 2 from uniform noise, at the paper's settings unless told otherwise.
-
-    Attributes:
-        n_images: how many images, two or more; each is occluded by every mask of `masks.KINDS`.
-        n_fills: of each image behind each mask.
-        network, n_steps, step_size, precision, seed: as for `Chains`.
-    """
-
-    network: str = "mnist_ncsn"
-    _: KW_ONLY
-    n_images: Annotated[int, _several] = 20
-    n_fills: Count = 20
-
-    @property
-    def key(self) -> str:
-        """The name of the fills, see `named`."""
-        return self.named(f"fills{self.n_fills}")
-
-    def masks(self, shape: tuple[int, ...]) -> Tensor:
-        """One mask of each kind, (M, 1, H, W), the random one drawn from the seed."""
-        generator = derived_generator(self.seed)
-        return torch.stack([masks.make_mask(kind, shape, generator=generator) for kind in masks.KINDS])
+def known_pixels(shape: tuple[int, ...], kinds: Sequence[str] = masks.KINDS, seed: int = 0) -> Tensor:
+    """One mask of each kind, (M, 1, H, W), the random one drawn from the seed."""
+    return torch.stack([masks.make_mask(kind, shape, generator=derived_generator(seed)) for kind in kinds])
 
 
 def draw_fills(
-    network: nn.Module, images: Tensor, settings: Inpainting, folder: Path, machine: Machine = CPU
+    drawing: Drawing,
+    images: Tensor,
+    folder: Path,
+    machine: Machine = CPU,
+    *,
+    n_fills: int = 20,
+    kinds: Sequence[str] = masks.KINDS,
+    load: Load | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """The fills of each image behind each mask, from `folder` as far as they are there, and the last level's y.
+    """The fills of each image behind each mask by Algorithm 2, from `folder` as far as they are there, and the last y.
 
-    All fills of an image are one batch and one file, written whole; image j draws from the generator of (seed, j). So
-    more images go on with those already there, and the fills are the same however often they were interrupted.
+    All fills of an image are one batch and one file; image j draws from the generator of (seed, j). So more images go
+    on with those already there, and the fills are the same however often they were interrupted.
 
     Args:
-        network: the score, with its ladder in `sigmas`.
+        drawing: the network and the settings.
         images: (N, C, H, W) in [0, 1].
-        settings: `settings.network` and `n_images` only name them.
         folder: of all such fills, of these images.
         machine: where and how the network runs.
+        n_fills: F, of each image behind each mask.
+        kinds: of the masks.
+        load: the network of a name, with its ladder in `sigmas`.
 
     Returns:
-        Fills as the sampler left them, and y of the last level, both (M, N, F, C, H, W) for M masks and F fills.
+        Fills as the sampler left them, and y of the last level, both (M, N, F, C, H, W) for M masks.
     """
-    known = settings.masks(images.shape).repeat_interleave(settings.n_fills, dim=0).to(machine.device)
-    score, sigmas = machine.score(machine.prepared(network), settings.precision), network.sigmas
-    options = {"mask": known, "step_size": settings.step_size, "n_steps": settings.n_steps}
+    known = known_pixels(images.shape, kinds, drawing.seed).repeat_interleave(n_fills, dim=0).to(machine.device)
+    settings = drawing.facts("step_size", "n_steps") | {"mask": known}
 
-    def fill(indices: range, generator: torch.Generator) -> dict[str, Tensor]:
-        (j,) = indices
+    def fill(network: nn.Module, score: Score, indices: range, generator: torch.Generator) -> dict[str, Tensor]:
+        (j,), sigmas = indices, network.sigmas
         image = images[j].to(machine.device)
         x = uniform_start((len(known), *image.shape), generator).to(machine.device)
-        states = inpaint(score, x, sigmas, image=image, generator=generator, **options)
-        title, n_states = f"image {j + 1} of {len(images)}", len(sigmas) * settings.n_steps
-        fills = final(tqdm(states, title, n_states, unit="step"))
-        again = derived_generator(settings.seed, j, device=machine.device)
-        y = last_y(image, x, sigmas.tolist(), settings.n_steps, again)
-        return {"fills": fills.cpu(), "y": y.cpu()}
+        states = inpaint(score, x, sigmas, image=image, generator=generator, **settings)
+        fills = final(tqdm(states, f"image {j + 1} of {len(images)}", len(sigmas) * drawing.n_steps, unit="step"))
+        again = derived_generator(drawing.seed, j, device=machine.device)
+        return {"fills": fills, "y": last_y(image, x, sigmas.tolist(), drawing.n_steps, again)}
 
-    sizes = {"seed": settings.seed, "batch_size": 1, "folder": Path(folder) / settings.key, "device": machine.device}
-    parts = list(draw_batches(fill, len(images), **sizes))
-    by_mask = (torch.stack([p[name] for p in parts]).unflatten(1, (-1, settings.n_fills)) for name in ("fills", "y"))
+    name = "-".join([f"fills{n_fills}", *(kinds if kinds != masks.KINDS else ())])
+    drawing = dataclasses.replace(drawing, n_samples=len(images), batch_size=1, kept=name)
+    parts = draw_kept(drawing, fill, folder, machine, load)
+    by_mask = (torch.stack([p[name] for p in parts]).unflatten(1, (-1, n_fills)) for name in ("fills", "y"))
     fills, ys = (value.transpose(0, 1) for value in by_mask)
     return fills, ys
 
@@ -183,11 +149,12 @@ N_SHEET_IMAGES, N_SHEET_FILLS = 10, 6
 
 
 @claim("I8")
+@checked
 def measure(
     folder: Path,
-    n_images: int = 20,
-    n_steps: int = 100,
-    step_size: float = 2e-5,
+    n_images: Annotated[int, count_from(2)] = 20,
+    n_steps: Count = 100,
+    step_size: Positive = 2e-5,
     weights: str = "mnist_ncsn",
     faces: str | None = None,
     machine: Machine = CPU,
@@ -197,37 +164,39 @@ def measure(
     The fills of each image are kept in `folder`; a run that was stopped goes on with the next image.
 
     Args:
-        n_images: test images; 20 digits take some 2½ hours of one quiet core
+        n_images: test images, two at least; 20 digits take some 2½ hours of one quiet core
         n_steps: T, Langevin steps a level; the time is proportional to it
         step_size: ε; with 5e-5, 40 steps go as far as the paper's 100 with 2e-5
         weights: another network than the shipped one, by name or file
         faces: a network on CelebA, a file, that fills in as many test faces; the record has their numbers, no picture
     """
-    settings = Inpainting(weights, n_images=n_images, n_steps=n_steps, step_size=step_size)
+    drawing = Drawing(weights, n_steps=n_steps, step_size=step_size)
     images, labels = (load(DATA, "test")[:n_images] for load in (load_images, load_labels))
     if faces is not None:  # what is missing is told before hours of digits
         photographs, channels = _faces(faces, n_images)
-    fills, measured, found = _filled(settings, images, folder, machine, labels=labels)
+    hidden, (fills, ys) = known_pixels(images.shape), draw_fills(drawing, images, folder, machine)
+    measured = {"masks": hidden, **measure_fills(fills, ys, images, hidden, labels=labels)}
     sheet = {"images": images[:N_SHEET_IMAGES], "fills": fills[:, :N_SHEET_IMAGES, :N_SHEET_FILLS]}
-    tensors = measured | {name: quantise(pictures) for name, pictures in sheet.items()}
+    found, tensors = i8_measurements(measured), measured | {name: quantise(x) for name, x in sheet.items()}
     data, narrower = f"{weights_file(weights).stem}; the first {n_images} test images of {DATA}", "MNIST"
     facts = {
-        "n_fills": settings.n_fills,
+        "n_fills": fills.shape[2],
         "sigma_min": round(float(load_network(weights).sigmas[-1]), 6),  # a float32 of .01 is .01
-        **settings.facts("precision", "seed"),
+        **drawing.facts("precision", "seed"),
     }
     if faces is not None:
-        of_faces = dataclasses.replace(settings, network=faces)
-        _, measured, more = _filled(of_faces, photographs, folder, machine, of=FACES)
+        hidden, of_faces = known_pixels(photographs.shape), dataclasses.replace(drawing, network=faces)
+        fills, ys = draw_fills(of_faces, photographs, folder, machine)
+        measured = {"masks": hidden, **measure_fills(fills, ys, photographs, hidden)}
         tensors |= {f"{FACES}{name}": value for name, value in measured.items()}
-        found += more
+        found += i8_measurements(measured, of=FACES)
         data, narrower = f"{data}; as many of CelebA", f"MNIST, and CelebA at C = {channels}"
         facts["network of faces"] = file_hash(weights_file(faces))
     return Found(
         found,
         tensors,
         data=f"{data}, uncurated",
-        note=f"{settings.n_fills} fills of each image behind each mask; standard errors are over images.",
+        note=f"{facts['n_fills']} fills of each image behind each mask; standard errors are over images.",
         narrower=f"{narrower}, where Fig. 6 has CelebA and CIFAR-10",
         networks=[weights, SHIPPED_CLASSIFIER],
         facts=facts,
@@ -241,16 +210,6 @@ def _faces(weights: str, n: int) -> tuple[Tensor, int]:
     if shape != wanted:
         raise ValueError(f"faces must name a network on images of shape {wanted}, got {weights}, on {shape}")
     return faces, network.arguments["channels"]
-
-
-def _filled(
-    settings: Inpainting, images: Tensor, folder: Path, machine: Machine, *, labels: Tensor | None = None, of: str = ""
-) -> tuple[Tensor, dict[str, Tensor], list[Measurement]]:
-    """Fills of images, the masks and what is measured fill by fill, and the measurements that follow."""
-    network, hidden = load_network(settings.network), settings.masks(images.shape)
-    fills, ys = draw_fills(network, images, settings, folder, machine)
-    measured = measure_fills(fills, ys, images, hidden, labels=labels)
-    return fills, {"masks": hidden, **measured}, i8_measurements(measured, of=of)
 
 
 def i8_measurements(measured: dict[str, Tensor], *, of: str = "") -> list[Measurement]:
@@ -283,4 +242,4 @@ def i8_measurements(measured: dict[str, Tensor], *, of: str = "") -> list[Measur
 
 
 if __name__ == "__main__":
-    sys.exit(measure.start())
+    measure.start()

@@ -3,46 +3,22 @@
 What is done is kept; a run that was stopped goes on with the next image.
 """
 
-from __future__ import annotations
-
-import dataclasses
-import sys
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from claims import Found, claim, declared, load_record
-from drawing import CPU, Machine
-from I8 import DATA, Inpainting, draw_fills, measure_fills
-from sbgm import masks
+from claims import Found, claim, declared, load_record, record_tensors
+from drawing import CPU, Drawing, Machine
+from I8 import DATA, draw_fills, known_pixels, measure_fills
 from sbgm.data import load_images, load_labels
-from sbgm.files import load_tensors
 from sbgm.measure import Estimate, estimate, in_batches, quantise, shown
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, load_classifier
-from sbgm.measure.records import attached_file
 from sbgm.noise import perturb
-from sbgm.weights import load_network
 
 N_IMAGES = {"random": 100, "right-half": 20, "centre-box": 20}
 N_FILLS, N_CONTROL, SIGMA_L, SURE = 10, 1_000, 0.01, 0.9
 SAYS = "the second classifier is 90 % sure of the class"
-
-
-@dataclasses.dataclass(frozen=True)
-class Behind(Inpainting):
-    """Fills behind one of the masks of `Inpainting`."""
-
-    kind: str = "random"
-
-    @property
-    def key(self) -> str:
-        """The name of the fills."""
-        return f"{super().key}-{self.kind}"
-
-    def masks(self, shape: tuple[int, ...]) -> Tensor:
-        """The mask, (1, 1, H, W)."""
-        return super().masks(shape)[[masks.KINDS.index(self.kind)]]
 
 
 def sure(images: Tensor, labels: Tensor) -> Tensor:
@@ -54,7 +30,7 @@ def sure(images: Tensor, labels: Tensor) -> Tensor:
 def controls(kind: str) -> dict[str, Estimate]:
     """The share of test digits that `sure` accepts with a mean digit, and with black, in place of what is hidden."""
     images, labels = (load(DATA, "test")[:N_CONTROL] for load in (load_images, load_labels))
-    known = Behind(kind=kind).masks(images.shape)[0].float()
+    known = known_pixels(images.shape, [kind])[0].float()
     fills = {"mean digit": load_images(DATA).mean(dim=0), "black": torch.zeros_like(images[0])}
     generator = torch.Generator().manual_seed(0)
     shares = {}
@@ -67,13 +43,12 @@ def controls(kind: str) -> dict[str, Estimate]:
 @claim("I8")
 def measure(folder: Path, machine: Machine = CPU) -> Found:
     """Measure I8, with the numbers of the record before, of 20 fills each and of faces."""
-    before, tensors = load_record("I8"), load_tensors(attached_file(load_record("I8")))[0]
+    before, tensors = load_record("I8"), record_tensors("I8")
     images, labels = load_images(DATA, "test"), load_labels(DATA, "test")
     shares, found = {}, [declared("I8", "fills of an image", N_FILLS)]
     for kind, n in N_IMAGES.items():
-        settings = Behind(n_images=n, n_fills=N_FILLS, kind=kind)
-        hidden = settings.masks(images.shape)
-        fills, ys = draw_fills(load_network("mnist_ncsn"), images[:n], settings, folder, machine)
+        hidden = known_pixels(images.shape, [kind])
+        fills, ys = draw_fills(Drawing("mnist_ncsn"), images[:n], folder, machine, n_fills=N_FILLS, kinds=[kind])
         measured = measure_fills(fills, ys, images[:n], hidden, labels=labels[:n])
         accepted = sure(fills[0].flatten(0, 1), labels[:n].repeat_interleave(N_FILLS)).reshape(n, N_FILLS)
         tensors |= {f"{kind}: fills": quantise(fills[0]), f"{kind}: sure": accepted, f"{kind}: kept": measured["kept"]}
@@ -105,4 +80,4 @@ def measure(folder: Path, machine: Machine = CPU) -> Found:
 
 
 if __name__ == "__main__":
-    sys.exit(measure.start())
+    measure.start()

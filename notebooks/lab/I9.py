@@ -3,10 +3,7 @@
 A run's checkpoint is chosen as the paper does it: by the FID of 1,000 samples of each that the run kept.
 """
 
-from __future__ import annotations
-
 import math
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +11,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from claims import Facts, Found, Measurement, claim, declared, reported
+from claims import Found, Measurement, claim, declared, reported
 from curve import Entry, draw_entry, renewing
 from drawing import CPU, Machine, samples_key
 from sbgm.checked import Count, checked, one_of
@@ -36,13 +33,6 @@ from sbgm.measure.judging import Reference, feature_space, reference_for
 from sbgm.train.runs import Run
 from sbgm.training import n_parameters
 from sbgm.weights import load_network, load_weights, run_weights, step_of, weights_file
-
-__all__ = [
-    "ColourSamples",
-    "checkpoint_fids",
-    "i9_measurements",
-    "measure",
-]
 
 PAPERS_SAMPLES = 50_000
 N_CHOOSING = 1_000  # samples of each checkpoint
@@ -104,34 +94,13 @@ class ColourSamples:
             self.model = self.machine.prepared(load_network(weights))
         else:  # in place, since compiling takes minutes
             load_weights(self.model, weights_file(weights))
-        entry, images, features = self.entry(self.model.sigmas), [], []
-        key = samples_key(weights, f"batch{self.batch_size}", self.precision, "seed0")
-        fitted = some_images(self.data, "train")[:N_FITTED]
-        batches = draw_entry(
-            entry, self.model, fitted, self.folder / key / entry.key, n, self.batch_size, precision=self.precision
-        )
-        for batch in tqdm(batches, key, math.ceil(n / self.batch_size), unit="batch"):
-            images.append(quantise(batch))
-            features.append(self.inception.features(batch))
+        entry, size = self.entry(self.model.sigmas), self.batch_size
+        key = samples_key(weights, f"batch{size}", self.precision, "seed0")
+        fitted, place = some_images(self.data, "train")[:N_FITTED], self.folder / key / entry.key
+        batches = draw_entry(entry, self.model, fitted, place, n, size, precision=self.precision)
+        bar = tqdm(batches, key, math.ceil(n / size), unit="batch")
+        images, features = zip(*((quantise(batch), self.inception.features(batch)) for batch in bar), strict=True)
         return torch.cat(images)[:n], torch.cat(features)[:n]
-
-    def facts(self) -> Facts:
-        """How the last samples were drawn and measured, and where, for a record."""
-        on_gpu = torch.device(self.machine.device).type == "cuda"
-        return {
-            "evaluations": self.entry(self.model.sigmas).evaluations,
-            "parameters": n_parameters(self.model),
-            "precision": self.precision,
-            "seed": 0,
-            "inception": self.inception.name,
-            "device": torch.cuda.get_device_name(self.machine.device) if on_gpu else self.machine.device,
-        }
-
-    def distances(self, features: Tensor) -> tuple[Measured, Measured]:
-        """FID and KID of samples' features."""
-        against = self.reference.images
-        kernel = kid(features, self.reference.features[:N_KERNEL], against=against)
-        return fid(features, self.statistics, against=against), kernel
 
 
 def checkpoint_fids(run: Run, samples: ColourSamples) -> dict[Path, Measured]:
@@ -182,16 +151,27 @@ def measure(
         chosen, how = distances[file], {"checkpoint": file.parent.name, "checkpoints": len(distances)}
     images, features = samples.draw(file, n_samples)
     score = inception_score(inception.logits(features)) if inception.has_logits else None
-    bounded = n_samples >= PAPERS_SAMPLES
-    n_real = len(samples.reference.features)
+    bounded, real = n_samples >= PAPERS_SAMPLES, samples.reference
+    distance = fid(features, samples.statistics, against=real.images)
+    kernel = kid(features, real.features[:N_KERNEL], against=real.images)
+    on_gpu = torch.device(machine.device).type == "cuda"
     return Found(
-        i9_measurements(*samples.distances(features), score, chosen, bounded=bounded),
+        i9_measurements(distance, kernel, score, chosen, bounded=bounded),
         {"samples": images[:N_SHOWN]},
         status=None if bounded else "reported",
-        data=f"{n_samples:,} samples; {n_real:,} of {SETS['cifar10'].title}'s training images, {N_KERNEL:,} for KID",
+        data=f"{n_samples:,} samples; {len(real.features):,} of {SETS['cifar10'].title}'s training images, "
+        f"{N_KERNEL:,} for KID",
         note=f"FID from fewer samples is larger.{'' if score else ' No Inception Score: its weights have no logits.'}",
         networks=[str(file)],
-        facts={**how, **samples.facts()},
+        facts=how
+        | {
+            "evaluations": samples.entry(samples.model.sigmas).evaluations,
+            "parameters": n_parameters(samples.model),
+            "precision": samples.precision,
+            "seed": 0,
+            "inception": inception.name,
+            "device": torch.cuda.get_device_name(machine.device) if on_gpu else machine.device,
+        },
     )
 
 
@@ -220,4 +200,4 @@ def i9_measurements(
 
 
 if __name__ == "__main__":
-    sys.exit(measure.start())
+    measure.start()

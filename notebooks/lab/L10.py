@@ -1,10 +1,7 @@
 """L10: how many steps a chain needs at each level to forget which side of the mixture it is on, by its exact law."""
 
-from __future__ import annotations
-
 import itertools
 import math
-import sys
 from pathlib import Path
 
 import torch
@@ -51,4 +48,4 @@ def measure(folder: Path) -> Found:
 
 
 if __name__ == "__main__":
-    sys.exit(measure.start())
+    measure.start()

@@ -3,10 +3,7 @@
 What is done is kept; a run that was stopped goes on with the next seed.
 """
 
-from __future__ import annotations
-
 import math
-import sys
 from pathlib import Path
 
 import torch
@@ -67,4 +64,4 @@ def measure(folder: Path) -> Found:
 
 
 if __name__ == "__main__":
-    sys.exit(measure.start())
+    measure.start()

@@ -1,10 +1,7 @@
 """Fig. 1: sliced score matching on images, raw and with a little noise, its long curves (M2), and the raw network."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
-import sys
 from collections.abc import Iterator
 from dataclasses import KW_ONLY
 from pathlib import Path
@@ -25,20 +22,6 @@ from sbgm.noise import perturb
 from sbgm.train.runs import Run, hardware, resumable
 from sbgm.training import Step, require_finite_step
 from sbgm.weights import load_built, save_weights
-
-__all__ = [
-    "RAW",
-    "Figure1",
-    "first_change",
-    "load_raw",
-    "m2_measurements",
-    "measure",
-    "relative_drift",
-    "relative_spread",
-    "running_mean",
-    "train_figure1",
-    "train_shipped_raw",
-]
 
 
 @checked
@@ -175,8 +158,7 @@ def _last(losses: Tensor, parts: int) -> Tensor:
 
 def _line(values: Tensor) -> Tensor:
     """The least-squares straight line through equally spaced values, at the same places."""
-    t = torch.arange(len(values), dtype=values.dtype)
-    t = t - t.mean()
+    t = torch.arange(len(values), dtype=values.dtype) - (len(values) - 1) / 2
     return values.mean() + (t * values).sum() / t.square().sum() * t
 
 
@@ -314,4 +296,4 @@ def load_raw(name: str = RAW) -> nn.Module:
 
 
 if __name__ == "__main__":
-    sys.exit(measure.start())
+    measure.start()

@@ -3,11 +3,8 @@
 What is done is kept; a run that was stopped goes on with the next network.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
-import sys
 from pathlib import Path
 
 import torch
@@ -80,4 +77,4 @@ def measure(folder: Path) -> Found:
 
 
 if __name__ == "__main__":
-    sys.exit(measure.start())
+    measure.start()

@@ -1,19 +1,16 @@
 """N4: whether the held-out objective ranks noise conditional networks as their samples do, on the digits."""
 
-from __future__ import annotations
-
 import hashlib
 import itertools
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from claims import Found, Measurement, claim, declared, reported
+from claims import Found, Measurement, Table, claim, declared, reported
 from recipes import DigitsTraining, sample_digits, train_digits
 from sbgm.checked import Count, checked
 from sbgm.data import load_images
@@ -21,20 +18,6 @@ from sbgm.generation import draw_batches
 from sbgm.measure import frechet_distance, level_losses
 from sbgm.networks import ImageMLP
 from sbgm.training import n_parameters
-
-if TYPE_CHECKING:
-    import pandas
-
-__all__ = [
-    "NetworkRow",
-    "late",
-    "measure",
-    "measure_network",
-    "n4_measurements",
-    "networks",
-    "read_rows",
-    "table",
-]
 
 N_SAMPLES = 400
 N_LATE = 6  # checkpoints over the second half of one run
@@ -88,7 +71,8 @@ def measure(folder: Path, iterations: Count = 3_000) -> Found:
 
     def numbers(indices: range, generator: torch.Generator) -> dict[str, Tensor]:
         rows = _train_and_measure(*runs[indices.start], images, held_out)
-        return {"numbers": torch.tensor([row[3:] for row in rows], dtype=torch.float64)}
+        columns = zip(*(row[3:] for row in rows), strict=True)
+        return {n: torch.tensor(x, dtype=torch.float64) for n, x in zip(NetworkRow._fields[3:], columns, strict=True)}
 
     kept = Path(folder) / hashlib.sha256(repr((runs, N_SAMPLES)).encode()).hexdigest()[:12]
     bar = tqdm(draw_batches(numbers, len(runs), seed=0, batch_size=1, folder=kept), "N4", len(runs), unit="network")
@@ -134,7 +118,7 @@ def measure_network(
     )
 
 
-def table(rows: Sequence[NetworkRow], late_rows: Sequence[NetworkRow]) -> pandas.DataFrame:
+def table(rows: Sequence[NetworkRow], late_rows: Sequence[NetworkRow]) -> Table:
     """The numbers as a table, a row a network, marked in the column "run" as "network" or "late" checkpoint."""
     import pandas
 
@@ -153,8 +137,10 @@ def read_rows(path: Path) -> tuple[list[NetworkRow], list[NetworkRow]]:
 
 
 def _rows(settings: DigitsTraining, found: dict[str, Tensor]) -> list[NetworkRow]:
-    shape = settings.width, settings.n_blocks, settings.norm
-    return [NetworkRow(*shape, round(i), round(n), *rest) for i, n, *rest in found["numbers"].tolist()]
+    shape = {name: getattr(settings, name) for name in NetworkRow._fields[:3]}
+    whole = {name: found[name].long() for name in ("iteration", "n_parameters")}
+    columns = {name: x.tolist() for name, x in (found | whole).items()}
+    return [NetworkRow(**shape, **dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)]
 
 
 def _train_and_measure(
@@ -179,4 +165,4 @@ def _spread(rows: Sequence[NetworkRow]) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(measure.start())
+    measure.start()

@@ -8,8 +8,6 @@ each chapter. A claim that costs more than a cell may is measured by `sbgm evalu
 folder, enters it in `data/results/`; its lab notebook confirms it on a small case by `settle_again`.
 """
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import inspect
@@ -32,50 +30,12 @@ import sbgm.cli
 from sbgm.checked import Number, checked, one_of
 from sbgm.cli.options import add_device_argument
 from sbgm.data import require_checkout, runs_folder
-from sbgm.files import file_hash, save_tensors, write_bytes, write_json, written_whole
+from sbgm.files import file_hash, load_tensors, save_tensors, write_bytes, write_json, written_whole
 from sbgm.measure import records
 from sbgm.measure.estimates import Estimated
 from sbgm.measure.records import WEIGHTS, attached_file, check_weights
 from sbgm.train.runs import Machine, find_device, hardware
 from sbgm.weights import weights_file
-
-__all__ = [
-    "Bound",
-    "Claim",
-    "Found",
-    "Measurement",
-    "NotReproducedError",
-    "Script",
-    "Settled",
-    "attach",
-    "attached_file",
-    "check_weights",
-    "claim",
-    "claims",
-    "closing_table",
-    "count_line",
-    "current_records",
-    "declared",
-    "entered",
-    "expected",
-    "found",
-    "guard",
-    "interval",
-    "ledger",
-    "ledger_table",
-    "load_record",
-    "load_records",
-    "notes",
-    "reported",
-    "run_folder",
-    "save_record",
-    "settle",
-    "settle_again",
-    "weights_facts",
-    "with_closing_table",
-    "with_section",
-    "word",
-]
 
 DECLARED = "2026-11-27"
 """When it was declared, for every bound, what it tests."""
@@ -171,17 +131,11 @@ class Claim:
 
 def claims() -> dict[str, Claim]:
     """Every claim of the ledger by id, in the paper's order."""
-
-    def declared(fields: dict[str, Any]) -> dict[str, Any]:
-        tables = {name: fields[name] for name in ("bounds", "anew") if name in fields}
-        return fields | {name: {label: Bound(**b) for label, b in table.items()} for name, table in tables.items()}
-
-    return {claim_id: Claim(claim_id, **declared(fields)) for claim_id, fields in _toml("claims").items()}
-
-
-def _toml(stem: str) -> dict[str, Any]:
-    """The content of a TOML file beside this one."""
-    return tomllib.loads((Path(__file__).parent / f"{stem}.toml").read_text(encoding="utf-8"))
+    found = tomllib.loads((Path(__file__).parent / "claims.toml").read_text(encoding="utf-8"))
+    for fields in found.values():
+        for table in fields.keys() & {"bounds", "anew"}:
+            fields[table] = {label: Bound(**bound) for label, bound in fields[table].items()}
+    return {claim_id: Claim(claim_id, **fields) for claim_id, fields in found.items()}
 
 
 @checked
@@ -230,18 +184,13 @@ class Measurement:
         return 2 * (self.se or 0.0)
 
     @property
-    def measured(self) -> str:
-        """The label and the value, with twice its standard error, to three digits."""
-        return f"{self.label}: {self.number}"
-
-    @property
     def number(self) -> str:
         """The value, with twice its standard error, to three digits."""
         return _short(self.value) + ("" if self.se is None else f" ± {_short(self._half_width)}")
 
     def __str__(self) -> str:
         held = {"expected": "expected ", "guard": "guarded: "}.get(self.kind)
-        return self.measured + (f"   {held}{interval(self.low, self.high)}" if held else "")
+        return f"{self.label}: {self.number}" + (f"   {held}{interval(self.low, self.high)}" if held else "")
 
 
 def expected(
@@ -259,7 +208,7 @@ def expected(
         value: the number, or an estimate, which brings its standard error.
         se: the standard error of a plain number, if it has one.
     """
-    return Measurement("expected", label, *_with_error(value, se, low, high))
+    return _measured("expected", label, value, se, low, high)
 
 
 def declared(claim_id: str, label: str, value: float | Estimated, *, se: float | None = None) -> Measurement:
@@ -270,8 +219,7 @@ def declared(claim_id: str, label: str, value: float | Estimated, *, se: float |
     """
     claim = claims()[claim_id]
     bound = {**claim.bounds, **claim.anew}[label]
-    found = expected(label, value, low=bound.low, high=bound.high, se=se)
-    return dataclasses.replace(found, yardstick=bound.control)
+    return _measured("expected", label, value, se, bound.low, bound.high, bound.control)
 
 
 def guard(
@@ -283,20 +231,26 @@ def guard(
     se: float | None = None,
 ) -> Measurement:
     """A number and an interval set afterwards, so that a change of what we found is noticed; see `expected`."""
-    return Measurement("guard", label, *_with_error(value, se, low, high))
+    return _measured("guard", label, value, se, low, high)
 
 
 def reported(label: str, value: float | Estimated, *, se: float | None = None) -> Measurement:
     """A number that nothing was expected of; see `expected`."""
-    return Measurement("reported", label, *_with_error(value, se, -math.inf, math.inf))
+    return _measured("reported", label, value, se)
 
 
-def _with_error(
-    value: float | Estimated, se: float | None, low: float, high: float
-) -> tuple[float, float, float, float | None]:
-    if isinstance(value, float | int | Tensor):
-        return float(value), low, high, se
-    return value.value, low, high, value.se
+def _measured(
+    kind: str,
+    label: str,
+    value: float | Estimated,
+    se: float | None,
+    low: float = -math.inf,
+    high: float = math.inf,
+    yardstick: bool = False,
+) -> Measurement:
+    if not isinstance(value, float | int | Tensor):
+        value, se = value.value, value.se
+    return Measurement(kind, label, value, low, high, se, yardstick)
 
 
 def interval(low: float, high: float) -> str:
@@ -386,13 +340,7 @@ def word(measurements: Sequence[Measurement], *, narrower: str = "", granted: st
 # --- entering a claim ------------------------------------------------------------------------------------------------
 
 
-def _some(measurements: Sequence[Measurement], name: str) -> None:
-    if not measurements:
-        raise ValueError(f"{name} must hold at least one measurement, got none")
-
-
 ClaimId = Annotated[str, one_of(claims())]
-Measurements = Annotated[Sequence[Measurement], _some]
 Granted = Annotated[str, one_of(GRANTED)]
 Table = Any  # a pandas.DataFrame; pandas is loaded where there is one
 
@@ -405,6 +353,8 @@ def _settled(
     Raises:
         AssertionError: a guard does not hold; the message shows it.
     """
+    if not measurements:
+        raise ValueError("measurements must hold at least one measurement, got none")
     if moved := [m for m in measurements if m.kind == "guard" and not m.holds]:
         raise AssertionError(f"{claim_id}: what we found has changed\n" + "\n".join(map(str, moved)))
     status = word(measurements, narrower=narrower, granted=status)
@@ -414,7 +364,7 @@ def _settled(
 @checked
 def settle(
     claim_id: ClaimId,
-    measurements: Measurements,
+    measurements: Sequence[Measurement],
     *,
     narrower: str = "",
     status: Granted | None = None,
@@ -639,6 +589,11 @@ def load_record(claim_id: str, folder: Path | None = None) -> Settled:
     if claim_id not in known:
         raise FileNotFoundError(f"{folder} holds no record of {claim_id}; python -m sbgm evaluate makes recorded ones")
     return known[claim_id]
+
+
+def record_tensors(claim_id: str) -> dict[str, Tensor]:
+    """What the committed record of a claim rests on, refused unless its hash is the recorded one."""
+    return load_tensors(attached_file(load_record(claim_id)))[0]
 
 
 def weights_facts(*names: str) -> dict[str, str]:

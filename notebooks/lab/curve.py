@@ -1,7 +1,5 @@
 """Chapter 10's curve: the distance of every sampler's samples by its number of network evaluations."""
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import hashlib
@@ -33,19 +31,6 @@ from sbgm.samplers import final
 from sbgm.theory import best_step_size
 from sbgm.train.runs import find_device
 from sbgm.weights import load_network, weights_file
-
-__all__ = [
-    "BUDGETS",
-    "Entry",
-    "draw_entry",
-    "entries",
-    "guided_entries",
-    "measure_curve",
-    "parser",
-    "renewing",
-    "run",
-    "samplers_within",
-]
 
 SCHEDULES = {"geometric": geometric_sigmas, "power": power_sigmas}
 

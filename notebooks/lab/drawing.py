@@ -1,6 +1,5 @@
 """Samples by Algorithm 1: those that recorded claims share, kept batch by batch, and chains with every state kept."""
 
-# Annotations are not put off here: classes of other modules inherit the fields, and look their kinds up where they are.
 import dataclasses
 import functools
 from collections.abc import Callable
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from sbgm.checked import Count, Positive, Whole, checked, one_of
+from sbgm.checked import Count, Positive, Score, Whole, checked, one_of
 from sbgm.data import load_images
 from sbgm.files import file_hash
 from sbgm.generation import draw_batches, uniform_start
@@ -24,92 +23,91 @@ from sbgm.samplers import annealed_langevin, denoised
 from sbgm.train.runs import CPU, Machine
 from sbgm.weights import load_network, weights_file
 
-__all__ = [
-    "CPU",
-    "DIGITS",
-    "FEATURES",
-    "HOW_DRAWN",
-    "Chains",
-    "Drawing",
-    "Drawn",
-    "Machine",
-    "digit_distance",
-    "draw",
-    "draw_digits",
-    "require_enough_digits",
-    "samples_key",
-]
-
 HOW_DRAWN = ("n_samples", "n_steps", "step_size", "precision", "seed")
 FEATURES = "Fréchet distances in the features of our own classifier"
 DIGITS = "half the paper's width, on MNIST"
 """In what a measurement on samples of `mnist_ncsn` is narrower than the paper's statement."""
 
+Load = Callable[[str], nn.Module]
+Sample = Callable[[nn.Module, Score, range, torch.Generator], dict[str, Tensor]]
+
 
 @checked
 @dataclasses.dataclass(frozen=True)
-class Chains:
-    """Chains of annealed Langevin dynamics from uniform noise, at the paper's settings unless told otherwise.
+class Drawing:
+    """All that samples depend on: annealed Langevin dynamics from uniform noise, at the paper's settings by default.
+
+    A network of one level makes it plain Langevin dynamics of n_steps steps of size ε.
 
     Attributes:
         network: the name of a shipped network, or a file of weights.
+        n_samples: how many.
         n_steps: T, steps a level.
         step_size: ε.
+        batch_size: chains side by side. Batches are drawn whole, so that more samples go on with those already there.
+        kept: what of a batch, for the name of its folder: "levels", the chains after each level; "last", after the last
+            alone, for many samples of large images; or what else a `Sample` keeps.
         precision: of the network's layers, see `sbgm.precision`.
         seed: of all of it.
     """
 
     network: str
     _: KW_ONLY
+    n_samples: Count = 1_000
     n_steps: Count = 100
     step_size: Positive = 2e-5
+    batch_size: Count = 50
+    kept: str = "levels"
     precision: Annotated[str, one_of(PRECISIONS)] = "bf16"
     seed: Whole = 0
 
-    def named(self, group: str) -> str:
-        """Name the samples by all that they depend on, the hash of the weights included, but not their number.
-
-        Args:
-            group: what is drawn together, such as "batch50".
-        """
-        steps = f"T{self.n_steps}", f"eps{self.step_size!r}"
-        return samples_key(self.network, *steps, group, self.precision, f"seed{self.seed}")
+    @property
+    def key(self) -> str:
+        """A name for the samples by all that they depend on, the hash of the weights included, but not their number."""
+        settings = f"T{self.n_steps}", f"eps{self.step_size!r}", f"batch{self.batch_size}", self.kept
+        return samples_key(self.network, *settings, self.precision, f"seed{self.seed}")
 
     def facts(self, *names: str) -> dict[str, str | int | float]:
         """The settings of these names, for a record."""
         return {name: getattr(self, name) for name in names}
 
 
-# --- samples by Algorithm 1 -------------------------------------------------------------------------------------------
+def draw_kept(
+    drawing: Drawing, sample: Sample, folder: Path, machine: Machine = CPU, load: Load | None = None
+) -> list[dict[str, Tensor]]:
+    """The batches of a drawing, from `folder` as far as they are there.
 
+    Each batch is a file in a folder of its own name, `Drawing.key`. Batch b draws from the generator of (seed, b), as
+    in `generate`: the samples are the same however often they were interrupted.
 
-@checked
-@dataclasses.dataclass(frozen=True)
-class Drawing(Chains):
-    """Samples by Algorithm 1. A network of one level makes it plain Langevin dynamics of n_steps steps of size ε.
-
-    Attributes:
-        n_samples: how many.
-        batch_size: chains side by side. Batches are drawn whole, so that more samples go on with those already there.
-        every_level: keep the chains after each level; False keeps the last alone, for many samples of large images.
-        network, n_steps, step_size, precision, seed: as for `Chains`.
+    Args:
+        drawing: what to draw.
+        sample: sample(network, score, indices, generator) -> what is kept of a batch.
+        folder: of all such samples.
+        machine: where the network runs, and how.
+        load: the network of a name, with its ladder in `sigmas` and its `image_shape`; None is `load_network`.
     """
 
-    n_samples: Count = 1_000
-    batch_size: Count = 50
-    every_level: bool = True
+    @functools.cache
+    def network() -> nn.Module:  # not loaded if nothing is left to draw
+        return machine.prepared((load or load_network)(drawing.network))
 
-    @property
-    def key(self) -> str:
-        """The name of the samples, see `named`."""
-        return self.named(f"batch{self.batch_size}{'' if self.every_level else '-last'}")
+    def batch(indices: range, generator: torch.Generator) -> dict[str, Tensor]:
+        score = machine.score(network(), drawing.precision)
+        return {name: x.cpu() for name, x in sample(network(), score, indices, generator).items()}
+
+    sizes = {"seed": drawing.seed, "batch_size": drawing.batch_size, "device": machine.device}
+    return list(draw_batches(batch, drawing.n_samples, folder=Path(folder) / drawing.key, **sizes))
+
+
+# --- samples by Algorithm 1 -------------------------------------------------------------------------------------------
 
 
 class Drawn(NamedTuple):
     """Chains after the last step of each level, and what the network then takes for the clean images behind them.
 
     Attributes:
-        states: (L, N, C, H, W), as the sampler left them; `states[-1]` are the samples. L = 1 without `every_level`.
+        states: (L, N, C, H, W), as the sampler left them; `states[-1]` are the samples. L = 1 where the last is kept.
         denoised: (L, N, C, H, W), x + σ_i² s(x, σ_i) of each.
     """
 
@@ -117,44 +115,25 @@ class Drawn(NamedTuple):
     denoised: Tensor
 
 
-def draw(
-    drawing: Drawing,
-    folder: Path,
-    machine: Machine = CPU,
-    *,
-    load: Callable[[str], nn.Module] = load_network,
-) -> Drawn:
-    """Draw samples by `drawing`, or take them from `folder`; a bar counts the steps of those that are not there.
-
-    Each batch is a file in a folder of its own name, `Drawing.key`. Batch b draws from the generator of (seed, b), as
-    in `generate`: the samples are the same however often they were interrupted.
+def draw(drawing: Drawing, folder: Path, machine: Machine = CPU, *, load: Load | None = None) -> Drawn:
+    """Draw samples by Algorithm 1, or take them from `folder`; a bar counts the steps of those that are not there.
 
     Args:
-        drawing: what to draw.
-        folder: of all such samples.
-        machine: where the network runs, and how.
-        load: the network of a name, with its ladder in `sigmas` and its `image_shape`.
+        drawing, folder, machine, load: see `draw_kept`.
     """
 
-    @functools.cache
-    def network() -> nn.Module:  # not loaded if nothing is left to draw
-        return machine.prepared(load(drawing.network))
-
-    def batch(indices: range, generator: torch.Generator) -> dict[str, Tensor]:
-        score, sigmas = machine.score(network(), drawing.precision), network().sigmas
-        x = uniform_start((len(indices), *network().image_shape), generator).to(machine.device)
-        settings = {"step_size": drawing.step_size, "n_steps": drawing.n_steps, "generator": generator}
+    def sample(network: nn.Module, score: Score, indices: range, generator: torch.Generator) -> dict[str, Tensor]:
+        x, sigmas = uniform_start((len(indices), *network.image_shape), generator).to(machine.device), network.sigmas
+        settings, found = drawing.facts("step_size", "n_steps"), []
+        chains = annealed_langevin(score, x, sigmas, generator=generator, **settings)
         title = f"{drawing.network}, batch {indices.start // drawing.batch_size}"
-        chains, states, clean = annealed_langevin(score, x, sigmas, **settings), [], []
         for state in tqdm(chains, title, len(sigmas) * drawing.n_steps, unit="step"):
-            if state.step == drawing.n_steps and (drawing.every_level or state.level == len(sigmas)):
-                states.append(state.x)
-                clean.append(denoised(score, state.x, state.sigma))
-        return {"states": torch.stack(states).cpu(), "denoised": torch.stack(clean).cpu()}
+            if state.step == drawing.n_steps and (drawing.kept != "last" or state.level == len(sigmas)):
+                found.append((state.x, denoised(score, state.x, state.sigma)))
+        return {name: torch.stack(x) for name, x in zip(Drawn._fields, zip(*found, strict=True), strict=True)}
 
-    n, sizes = drawing.n_samples, {"seed": drawing.seed, "batch_size": drawing.batch_size, "device": machine.device}
-    parts = list(draw_batches(batch, n, folder=Path(folder) / drawing.key, **sizes))
-    return Drawn(*(torch.cat([p[name] for p in parts], dim=1)[:, :n] for name in Drawn._fields))
+    parts = draw_kept(drawing, sample, folder, machine, load)
+    return Drawn(*(torch.cat([p[name] for p in parts], dim=1)[:, : drawing.n_samples] for name in Drawn._fields))
 
 
 def digit_distance(images: Tensor, data: str = "mnist", classifier: str = SHIPPED_CLASSIFIER) -> Measured:

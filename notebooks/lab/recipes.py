@@ -1,6 +1,5 @@
 """Trainings of seconds and minutes, on the mixture, a circle and digits; which of their networks ship, and how made."""
 
-# Annotations are not put off here: classes of other modules inherit the fields, and look their kinds up where they are.
 import dataclasses
 import functools
 import math
@@ -41,32 +40,6 @@ from sbgm.samplers import annealed_langevin, final
 from sbgm.train.images import GeometricLadder
 from sbgm.training import Step, fit_score
 from sbgm.weights import load_built, weights_folder
-
-__all__ = [
-    "SHIPPED",
-    "Circle",
-    "CircleTraining",
-    "ClassifierTraining",
-    "DigitsTraining",
-    "Figure2",
-    "MixtureTraining",
-    "Training",
-    "accuracy",
-    "direction_errors",
-    "level_errors",
-    "load_shipped",
-    "not_digits",
-    "sample_digits",
-    "shifted",
-    "timed",
-    "train_classifier",
-    "train_digits",
-    "train_figure2",
-    "train_mixture",
-    "train_on_circle",
-    "untrained",
-]
-
 
 # --- what trainings share ---------------------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """I8: the fills of a small run that is stopped and goes on, and its numbers from fills whose numbers are known."""
 
+import functools
 import math
 
 import pytest
@@ -7,8 +8,9 @@ import torch
 from torch import nn
 
 import claims
+import drawing
 import I8
-from I8 import Inpainting
+from drawing import Drawing
 from sbgm import masks
 from sbgm.cli import main
 from sbgm.files import file_hash, load_tensors
@@ -47,7 +49,9 @@ def small(monkeypatch, tmp_path, weights):
     network = Broad()
     monkeypatch.setattr(I8, "load_images", lambda name, split: {("mnist_small", "test"): IMAGES}[name, split])
     monkeypatch.setattr(I8, "load_labels", lambda name, split: {("mnist_small", "test"): LABELS}[name, split])
-    monkeypatch.setattr(I8, "load_network", lambda name: {weights: network}[name])
+    for module in (I8, drawing):
+        monkeypatch.setattr(module, "load_network", lambda name: {weights: network}[name])
+    monkeypatch.setattr(I8, "Drawing", functools.partial(Drawing, precision="fp32"))
     monkeypatch.setattr(I8, "load_classifier", lambda: always(3))
     return network
 
@@ -55,25 +59,13 @@ def small(monkeypatch, tmp_path, weights):
 # --- the fills --------------------------------------------------------------------------------------------------------
 
 
-def test_the_key_names_the_weights_and_the_settings_but_not_the_number_of_images(weights):
-    keys = [
-        Inpainting(weights, **options).key
-        for options in ({}, {"n_fills": 3}, {"n_steps": 3}, {"step_size": 1e-5}, {"precision": "fp32"}, {"seed": 1})
-    ]
-    assert len(set(keys)) == len(keys)
-    assert Inpainting(weights, n_images=2).key == keys[0]
-    with open(weights, "wb") as file:
-        file.write(b"another network")
-    assert Inpainting(weights).key != keys[0]
-
-
 def test_known_pixels_are_the_last_y_and_unknown_ones_have_the_exact_spread(weights, tmp_path):
     """y is drawn anew without the sampler. In the unknown, 4,000 chains' mean and variance, 5 standard errors."""
-    settings = Inpainting(weights, n_fills=4_000, n_steps=100, step_size=0.01, precision="fp32")
+    settings = Drawing(weights, n_steps=100, step_size=0.01, precision="fp32")
     network = Broad()
     network.sigmas = torch.tensor([1.0, 0.1])
-    fills, ys = I8.draw_fills(network, IMAGES[:1, :, :4, :4], settings, tmp_path)
-    known = settings.masks((4, 4))
+    fills, ys = I8.draw_fills(settings, IMAGES[:1, :, :4, :4], tmp_path, n_fills=4_000, load=lambda name: network)
+    known = I8.known_pixels((4, 4))
     assert fills.shape == ys.shape == (3, 1, 4_000, 1, 4, 4)
     for i in range(3):
         assert torch.equal(fills[i, 0][:, known[i]], ys[i, 0][:, known[i]])
@@ -181,7 +173,6 @@ def test_a_record_names_its_networks_and_rests_on_its_file(small, weights, tmp_p
     monkeypatch.setattr(I8, "SHIPPED_CLASSIFIER", weights)
     monkeypatch.setattr("sbgm.weights.weights_folder", lambda: tmp_path)
     options = ["--n-images", "2", "--n-steps", "30", "--step-size", "3e-05", "--weights", weights]
-    monkeypatch.setattr(I8, "Inpainting", lambda *a, **k: Inpainting(*a, **k, precision="fp32"))
     assert main(["evaluate", "--claim", "I8", *options, "--folder", str(tmp_path / "run")]) == 0
     record = claims.load_record("I8")
     assert repr(record) == "I8 reproduced in part"
@@ -216,12 +207,12 @@ def faces(small, weights, monkeypatch, tmp_path):
     small.image_shape = (1, 28, 28)
     known["celeba", "test"] = torch.stack([torch.zeros(3, 8, 8), torch.ones(3, 8, 8)])
     monkeypatch.setattr(I8, "load_images", lambda name, split: known[name, split])
-    monkeypatch.setattr(I8, "load_network", lambda name: {weights: small, str(path): network}[name])
+    for module in (I8, drawing):
+        monkeypatch.setattr(module, "load_network", lambda name: {weights: small, str(path): network}[name])
     return str(path)
 
 
 def test_faces_are_measured_beside_digits_in_numbers_alone(faces, small, weights, tmp_path, monkeypatch):
-    monkeypatch.setattr(I8, "Inpainting", lambda *a, **k: Inpainting(*a, **k, precision="fp32"))
     options = {"n_images": 2, "n_steps": 30, "step_size": 3e-5, "weights": weights, "faces": faces}
     record = I8.measure(tmp_path / "run", **options)
     assert record.data == "broad; the first 2 test images of mnist_small; as many of CelebA, uncurated"
