@@ -1,11 +1,13 @@
 """What stands in for the paper's data and networks in tests of the evidence, and where their records go."""
 
 import pytest
+import torch
+from torch.nn.functional import avg_pool2d
 
 import claims
 from sbgm import RefineNet, data, weights
 from sbgm.files import load_tensors
-from sbgm.measure import records
+from sbgm.measure import inception, records, shown
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER
 from sbgm.networks import ResNet, drawn_from
 from sbgm.weights import save_network, save_weights
@@ -71,6 +73,33 @@ def mnist(monkeypatch, networks, session_data):
     monkeypatch.setenv("SBGM_DATA", str(session_data))
     monkeypatch.setattr(weights, "weights_folder", lambda: networks)
     return networks
+
+
+class SmallInception:
+    """In place of Inception: means of 2×2 pixels for features, and logits that are linear in them."""
+
+    name, has_logits = "means", True
+
+    def __init__(self, weights=None, device="cpu"):
+        self.weight = torch.randn(48, 10, generator=seeded())
+
+    def features(self, images):
+        return avg_pool2d(shown(images), 2).flatten(1)
+
+    def logits(self, features):
+        return features @ self.weight
+
+
+@pytest.fixture
+def colour(monkeypatch, tmp_path):
+    """400 images of 8×8 pixels for each split of CIFAR-10; returns what stands in for Inception."""
+    images = {
+        split: torch.rand(400, 3, 8, 8, generator=seeded(seed)) ** 2 for seed, split in enumerate(("train", "test"))
+    }
+    monkeypatch.setitem(data.SETS, "cifar10", data.DataSet("CIFAR-10", (3, 8, 8), images=images.__getitem__))
+    monkeypatch.setattr(inception, "N_FEATURES", 48)
+    monkeypatch.setenv("SBGM_DATA", str(tmp_path / "data"))
+    return SmallInception
 
 
 @pytest.fixture

@@ -2,27 +2,12 @@
 
 import pytest
 import torch
-from torch.nn.functional import avg_pool2d
 
 import claims
 import I2
 from claims import NotReproducedError
-from sbgm import data
-from sbgm.data import DataSet
 from sbgm.files import load_tensors
-from sbgm.measure import Measured, controls, inception, shown
-
-
-class SmallInception:
-    """In place of Inception: means of 2×2 pixels for features."""
-
-    name = "means"
-
-    def __init__(self, weights, device):
-        pass
-
-    def features(self, images):
-        return avg_pool2d(shown(images), 2).flatten(1)
+from sbgm.measure import Measured, controls
 
 
 @pytest.mark.parametrize(("value", "holds"), [(0.06, True), (0.1, False)])
@@ -48,14 +33,9 @@ def test_edges_tell_apart_what_shows_less():
     assert torch.allclose(dim, I2.hog_features(images[:2]), atol=0.05)  # contrast says nothing
 
 
-def test_samples_are_compared_with_the_controls(mnist, monkeypatch, results, tmp_path, has_the_committed_form):
+def test_samples_are_compared_with_the_controls(mnist, colour, monkeypatch, results, tmp_path, has_the_committed_form):
     """Small random images in place of CIFAR-10's; an untrained network's samples are far from them."""
-    images = {split: torch.rand(60, 3, 8, 8, generator=torch.Generator().manual_seed(seed)) ** 4
-              for seed, split in enumerate(("train", "test"))}  # fmt: skip
-    monkeypatch.setitem(data.SETS, "cifar10", DataSet("CIFAR-10", (3, 8, 8), images=images.__getitem__))
-    monkeypatch.setenv("SBGM_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr(I2, "Inception", SmallInception)
-    monkeypatch.setattr(inception, "N_FEATURES", 48)
+    monkeypatch.setattr(I2, "Inception", colour)
     sizes = {"n_samples": 50, "n_steps": 1, "n_reference": 40}
     with pytest.raises(NotReproducedError, match=r"(?s)less that of photographs with shuffled.*expected at most 0"):
         I2.measure(tmp_path / "samples", **sizes)

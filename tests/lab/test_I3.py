@@ -54,14 +54,6 @@ def test_fills_keep_the_left_half_of_the_face_they_are_of(drawn):
         assert float(noise.square().mean().sqrt()) == pytest.approx(0.01, rel=0.25)
 
 
-def test_what_was_drawn_is_taken_from_the_folder(drawn, monkeypatch):
-    expected, drawing, folder = drawn
-    monkeypatch.setattr(I3, "annealed_langevin", None)
-    monkeypatch.setattr(I3, "inpaint", None)
-    for a, b in zip(I3.draw_faces(drawing, folder), expected, strict=True):
-        assert torch.equal(a, b)
-
-
 @pytest.fixture
 def measured_with(drawn, monkeypatch, tmp_path):
     """Measure black samples and fills, one of which is a photograph, mirrored: measured_with("denoised", 3).

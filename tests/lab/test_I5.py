@@ -98,23 +98,16 @@ def test_cells_and_sheets_are_found_by_t_and_step_size():
         found.at(30, 1e-5)
 
 
-def test_a_part_keeps_its_sheets():
-    part = step_map().within((20,), (1e-5, 3e-5))
-    assert [c.place for c in part.cells] == [(20, 1e-5)]
-    assert torch.equal(part.sheet(20, 1e-5), step_map().sheet(20, 1e-5))
-
-
-def test_a_map_comes_back_from_its_tensors_bit_for_bit():
-    tensors = step_map().tensors("digits")
-    back = StepMap.from_tensors(tensors, "digits")
+def test_a_map_comes_back_from_its_tensors_bit_for_bit_and_a_part_keeps_its_sheets():
+    back = StepMap.from_tensors(step_map().tensors("digits"), "digits")
     assert back.cells == step_map().cells
     assert all(isinstance(c.n_steps, int) for c in back.cells)
     assert torch.equal(back.sheets, step_map().sheets)
-
-
-def test_a_cell_without_a_sheet_is_refused():
+    part = back.within((20,), (1e-5, 3e-5))
+    assert [c.place for c in part.cells] == [(20, 1e-5)]
+    assert torch.equal(part.sheet(20, 1e-5), back.sheet(20, 1e-5))
     with pytest.raises(ValueError, match="one a cell, got 3 for 4 cells"):
-        StepMap(step_map().cells, step_map().sheets[:3])
+        StepMap(back.cells, back.sheets[:3])
 
 
 def test_a_number_map_writes_every_number_and_leaves_gaps_white():

@@ -4,57 +4,32 @@ import math
 
 import pytest
 import torch
-from torch.nn.functional import avg_pool2d
 
 import claims
 import gpu_hour
 import I2
 import I9
 from I9 import ColourSamples
-from sbgm import data, geometric_sigmas
-from sbgm.data import DataSet
+from sbgm import geometric_sigmas
 from sbgm.files import load_tensors
-from sbgm.measure import Inception, Measured, inception, records, shown
+from sbgm.measure import Inception, Measured, inception
 from sbgm.refinenet import RefineNet
 from sbgm.train import downloads
 from sbgm.train.runs import Run
 from sbgm.weights import save_network
-from seeds import seeded
 
-N_FEATURES, FEWEST = 48, 60
+FEWEST = 60
 TOY = ["--levels", "2", "--batch-size", "8", "--held-out", "4", "--no-compile", "--save-every", "1", "--device", "cpu"]
 
 
-class SmallInception:
-    """In place of Inception: means of 2×2 pixels for features, and logits that are linear in them."""
-
-    name, has_logits = "means", True
-
-    def __init__(self, weights=None, device="cpu"):
-        self.weight = torch.randn(N_FEATURES, 10, generator=seeded())
-
-    def features(self, images):
-        return avg_pool2d(shown(images), 2).flatten(1)
-
-    def logits(self, features):
-        return features @ self.weight
-
-
 @pytest.fixture
-def toy(monkeypatch, tmp_path):
-    """Images of 8×8 pixels in place of CIFAR-10, a small Inception, and no records."""
-    images = {
-        split: torch.rand(400, 3, 8, 8, generator=seeded(seed)) ** 2 for seed, split in enumerate(("train", "test"))
-    }
-    monkeypatch.setitem(data.SETS, "cifar10", DataSet("CIFAR-10", (3, 8, 8), images=images.__getitem__))
+def toy(monkeypatch, colour, tmp_path):
+    """Small images, a small Inception, and no download."""
     for module in (gpu_hour, I9, I2):
-        monkeypatch.setattr(module, "Inception", SmallInception)
-    monkeypatch.setattr(inception, "N_FEATURES", N_FEATURES)
+        monkeypatch.setattr(module, "Inception", colour)
     monkeypatch.setattr(inception, "FEWEST_FOR_FID", FEWEST)
     monkeypatch.setattr(I9, "N_CHOOSING", 30)
     monkeypatch.setattr(downloads, "download", lambda name: None)
-    monkeypatch.setattr(records, "results_folder", lambda: tmp_path / "results")
-    monkeypatch.setenv("SBGM_DATA", str(tmp_path / "data"))
     return tmp_path
 
 
@@ -126,11 +101,11 @@ def test_what_was_drawn_is_taken_again_and_other_weights_have_samples_of_their_o
     assert len(list((toy / "samples").iterdir())) == 2
 
 
-def test_each_checkpoint_is_drawn_with_its_own_weights_and_the_nearest_is_taken(toy, monkeypatch):
-    samples = ColourSamples("cifar10", toy / "samples", SmallInception(), batch_size=30)
+def test_each_checkpoint_is_drawn_with_its_own_weights_and_the_nearest_is_taken(toy, colour, monkeypatch):
+    samples = ColourSamples("cifar10", toy / "samples", colour(), batch_size=30)
     files = [network(toy / f"{seed}.safetensors", seed) for seed in (0, 1)]
     first, second = (samples.draw(file, 30)[0] for file in files)
-    alone = ColourSamples("cifar10", toy / "alone", SmallInception(), batch_size=30)
+    alone = ColourSamples("cifar10", toy / "alone", colour(), batch_size=30)
     assert torch.equal(alone.draw(files[1], 30)[0], second)
     assert not torch.equal(first, second)
 
@@ -147,10 +122,10 @@ def test_each_checkpoint_is_drawn_with_its_own_weights_and_the_nearest_is_taken(
     assert "--n-reference" not in record.facts["command"]
 
 
-def test_algorithm_1_is_the_papers_and_the_fast_path_takes_fifty_evaluations(toy):
+def test_algorithm_1_is_the_papers_and_the_fast_path_takes_fifty_evaluations(toy, colour):
     sigmas = geometric_sigmas(1.0, 0.01, 10)
     paper, fast = (
-        ColourSamples("cifar10", toy, SmallInception(), sampler=name).entry(sigmas) for name in ("annealed", "renewing")
+        ColourSamples("cifar10", toy, colour(), sampler=name).entry(sigmas) for name in ("annealed", "renewing")
     )
     assert (paper.evaluations, paper.sampler.step_size, paper.start) == (1_000, pytest.approx(2e-5), "uniform")
     assert paper.sampler.sigmas == tuple(sigmas.tolist())

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from recipes import SHIPPED, DigitsTraining, sample_digits, train_digits, untrained
 from sbgm import load_images, load_network, ncsn_loss
 from sbgm.files import read_facts
-from sbgm.measure import frechet_distance, level_losses
+from sbgm.measure import level_losses
 from sbgm.samplers import annealed_langevin, final
 from sbgm.weights import weights_folder
 from seeds import seeded
@@ -34,14 +34,6 @@ def test_a_step_is_one_of_adams_on_equation_6(weighting):
     assert step.loss == pytest.approx(float(loss.detach()), rel=1e-5)
     moved = (network.end.weight - before.end.weight).detach().abs()
     assert float(moved.max()) == pytest.approx(1e-3, rel=0.01)
-
-
-def test_two_runs_from_one_seed_are_the_same_and_another_is_not():
-    losses = [
-        [step.loss for step in train_digits(settings.network(), IMAGES, settings)]
-        for settings in (SMALL, SMALL, dataclasses.replace(SMALL, seed=1))
-    ]
-    assert losses[0] == losses[1] != losses[2]
 
 
 def test_a_short_training_lowers_the_held_out_loss_at_the_larger_levels():
@@ -84,15 +76,6 @@ def test_each_shipped_file_states_its_training_and_is_as_good_as_it_says(name):
     losses = level_losses(network, HELD_OUT, network.sigmas, generator=seeded(3))
     stated = torch.tensor(facts["held_out_loss_by_level"], dtype=torch.float64)
     assert bool(((losses.values - stated).abs() < 5 * losses.se).all())  # other noise on the same digits
-
-
-@pytest.mark.slow  # chapter 06 measures the same, whenever it runs
-def test_the_shipped_network_samples_as_well_as_it_says():
-    """Another 500 samples; the estimate depends a little on their number, and has a spread of its own."""
-    facts = read_facts(weights_folder() / "digits_mlp.safetensors")
-    samples = sample_digits(load_network("digits_mlp"), 500, n_steps=100, generator=seeded(4))
-    measured = frechet_distance(samples.flatten(1), IMAGES.flatten(1))
-    assert measured.value == pytest.approx(facts["frechet_distance"], abs=6 * measured.se + 0.05)
 
 
 @pytest.mark.slow
