@@ -77,8 +77,8 @@ def test_the_options_are_those_of_the_signature(script, results, capsys, tmp_pat
     assert capsys.readouterr().out.startswith("I6 (§ 5, C.1) ")
     said = " ".join(script.parser().format_help().split())
     assert "--n-samples N_SAMPLES samples, of which there are few (3)" in said
-    with pytest.raises(SystemExit):
-        script.parser().parse_args(["--device", "nowhere"])
+    with pytest.raises(ValueError, match="device must be one of this machine's"):
+        script.run(script.parser().parse_args(["--device", "nowhere"]))
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in Path(claims.__file__).parent.glob("[A-Z]*.py")))
