@@ -752,10 +752,8 @@ def test_a_notebook_reaches_nothing_that_is_not_named(tmp_path, monkeypatch):
     """All that lies beside what is in sight is hidden; /proc is its own; its system settings can't be written."""
     monkeypatch.setenv("SECRET", "1")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    (tmp_path / "home").mkdir()
     decoys = [tmp_path / "decoy", tmp_path / "home" / "decoy"]
-    for decoy in decoys:
-        decoy.write_text("decoy")
+    write(tmp_path, dict.fromkeys(decoys, b"decoy"))
     beside = [Path(sys.prefix), Path(sys.base_prefix), PACKAGE.parent, PACKAGE, PACKAGE / "course"]
     hidden = [path for place in beside for path in out_of_sight(place)]
     assert {PACKAGE / "cli", PACKAGE / "course" / "exercise.py", PACKAGE / "course" / "chapter_02.py"} <= {*hidden}
@@ -794,14 +792,11 @@ def test_a_python_that_only_its_owner_may_enter_is_isolated_too(tmp_path):
     libraries = next(prefix.glob("lib/python*/site-packages"))
     (libraries / "others.pth").write_text("\n".join(p for p in sys.path if Path(p).name == "site-packages"))
     shutil.copytree(PACKAGE, libraries / "sbgm", ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "in").mkdir()
     decoys = [place / "decoy" for place in (prefix.parent, prefix, libraries / "sbgm", libraries / "sbgm" / "course")]
-    for decoy in decoys:
-        decoy.write_text("decoy")
     hidden = [libraries / "sbgm" / place for place in ("course/chapter_02.py", "train")]
     paths = [str(path) for path in (*decoys, *hidden)]
     probe = f"import os\nassert not [p for p in {paths!r} if os.path.exists(p)]\n{RIGHT}"
-    (tmp_path / "in" / "ann.ipynb").write_bytes(notebook(probe))
+    write(tmp_path, dict.fromkeys(decoys, b"decoy") | {"in/ann.ipynb": notebook(probe)})
     (tmp_path / "closed").chmod(0o700)
     command = [
         str(prefix / "bin" / "python"),
@@ -837,10 +832,14 @@ def test_without_bubblewrap_grading_goes_on_only_when_told_to(tmp_path, monkeypa
 # --- a folder ---------------------------------------------------------------------------------------------------------
 
 
+def write(folder, files):
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+
+
 def hand_in(folder, students):
-    for name, source in students.items():
-        (folder / name).mkdir(parents=True)
-        (folder / name / "02.ipynb").write_bytes(notebook(source))
+    write(folder, {f"{name}/02.ipynb": notebook(source) for name, source in students.items()})
 
 
 def table(path):
@@ -1052,12 +1051,11 @@ def test_a_marking_is_verified_by_another(tmp_path, capsys):
 
 def test_a_student_learns_what_will_be_read(tmp_path, capsys):
     """Without bubblewrap, and without running any of it."""
-    (tmp_path / "in").mkdir()
     ran = tmp_path / "ran"
     helper = f"open({str(ran)!r}, 'w')\nC = open({str(ran)!r}, 'w') and 1"
     source = RIGHT.replace("return ", "return C * ")
     loss = "def dsm_loss(*a):\n    raise NotImplementedError"
-    (tmp_path / "in" / "02.ipynb").write_bytes(notebook(helper, source, loss, "def sliced_loss(:", tag=""))
+    write(tmp_path, {"in/02.ipynb": notebook(helper, source, loss, "def sliced_loss(:", tag="")})
     assert main(["grade", str(tmp_path / "in" / "02.ipynb"), "--dry-run", "--out", str(tmp_path / "out")]) == 0
     said = capsys.readouterr().out
     assert "2.4 dsm_target: is marked" in said
@@ -1071,15 +1069,10 @@ def test_a_student_learns_what_will_be_read(tmp_path, capsys):
 
 def test_everyone_who_is_found_gets_a_row(tmp_path):
     folder = tmp_path / "in"
-    hand_in(folder, {"ann": RIGHT})
-    (folder / "ann.ipynb").write_bytes(notebook(WRONG))
-    (folder / "notes.txt").write_text("")
+    copies = (".ipynb_checkpoints/02.ipynb", "ann/.ipynb_checkpoints/02.ipynb", "ann.ipynb")
+    write(folder, {"ann/02.ipynb": notebook(RIGHT), "notes.txt": b"", "pdf/02.pdf": b""})
+    write(folder, dict.fromkeys(copies, notebook(WRONG)))
     (folder / "empty").mkdir()
-    (folder / "pdf").mkdir()
-    (folder / "pdf" / "02.pdf").write_text("")
-    (folder / "ann" / ".ipynb_checkpoints").mkdir()
-    (folder / "ann" / ".ipynb_checkpoints" / "02.ipynb").write_bytes(notebook(WRONG))
-    (folder / ".ipynb_checkpoints").mkdir()
     found = find_students([folder])
     assert {student: [*read_submission(path).files] for student, path in found.items()} == {
         "ann": ["02.ipynb"],
@@ -1097,9 +1090,7 @@ def test_everyone_who_is_found_gets_a_row(tmp_path):
 
 def test_only_plain_files_are_read(tmp_path, monkeypatch):
     folder = tmp_path / "eve"
-    folder.mkdir()
-    (tmp_path / "secrets").mkdir()
-    (tmp_path / "secrets" / "secret.ipynb").write_bytes(notebook(RIGHT))
+    write(tmp_path, {"secrets/secret.ipynb": notebook(RIGHT), os.fsdecode(b"eve/andr\xe9.ipynb"): b""})
     (folder / "linked.ipynb").symlink_to(tmp_path / "secrets" / "secret.ipynb")
     (folder / "folder").symlink_to(tmp_path / "secrets")
     os.mkfifo(folder / "pipe.ipynb")
@@ -1108,7 +1099,6 @@ def test_only_plain_files_are_read(tmp_path, monkeypatch):
     with socket.socket(socket.AF_UNIX) as server:
         monkeypatch.chdir(folder)  # of a longer path a socket can't be
         server.bind("s.ipynb")
-    (folder / os.fsdecode(b"andr\xe9.ipynb")).write_bytes(b"")
     submission = read_submission(folder)
     assert list(submission.files) == ["andr\\xe9.ipynb"]
     assert len(submission.problems) == 5
@@ -1117,8 +1107,7 @@ def test_only_plain_files_are_read(tmp_path, monkeypatch):
 
 
 def test_too_many_files_and_folders_are_not_read(tmp_path):
-    for i in range(50):
-        (tmp_path / f"{i}.ipynb").write_bytes(b"")
+    write(tmp_path, {f"{i}.ipynb": b"" for i in range(50)})
     submission = read_submission(tmp_path)
     assert len(submission.files) == 40
     assert "the rest was not read" in submission.problems[0]
