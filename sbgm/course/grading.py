@@ -168,7 +168,8 @@ class Marks:
             self.facts = begun(folder, facts)
             for name, began in self.facts.items():
                 if facts[name] not in (began, None):
-                    raise ValueError(f"{name} must be {began}, as {folder} was begun with, got {facts[name]}")
+                    flag = name if name == "version" else f"--{name.replace('_', '-')}"
+                    raise ValueError(f"{flag} must be {began}, as {folder} was begun with, got {facts[name]}")
         for path in sorted((folder / "students").glob("*.json")):
             graded = _read_json(path, lambda f: Graded(**f | {"outcomes": [Outcome(**o) for o in f["outcomes"]]}))
             self.graded[graded.student] = graded
