@@ -12,7 +12,7 @@ import hashlib
 import lzma
 import os
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -21,9 +21,9 @@ import torch
 from torch import Tensor
 
 from sbgm.checked import Generator, checked, one_of, require_batch
+from sbgm.files import load_tensors
 
 __all__ = [
-    "LABELLED",
     "NAMES",
     "SETS",
     "SPLITS",
@@ -171,11 +171,11 @@ def load_images(name: Named, split: Split = "train") -> Tensor:
 
 
 @checked
-def load_labels(name: WithLabels, split: Split = "train") -> Tensor:
+def load_labels(name: Named, split: Split = "train") -> Tensor:
     """The class of each image of `load_images(name, split)`, in its order.
 
     Args:
-        name: one of LABELLED, since "photo_patches" and "celeba" have none, or a set of one's own that has classes.
+        name: as for `load_images`; "photo_patches", "celeba" and a set of one's own without classes have no labels.
         split: "train" or "test".
 
     Returns:
@@ -183,12 +183,16 @@ def load_labels(name: WithLabels, split: Split = "train") -> Tensor:
 
     Raises:
         DataNotFoundError: as `load_images`.
+        ValueError: the set has no labels.
 
     Example:
         >>> sbgm.load_labels("digits")[:5]
         tensor([0, 1, 2, 3, 4])
     """
-    return data_set(name).labels(split)  # pyright: ignore[reportOptionalCall] - `WithLabels` has those with labels
+    wanted = data_set(name)
+    if wanted.labels is None:
+        raise ValueError(f"name must be of a set with a class for every image, and {wanted.title} has none")
+    return wanted.labels(split)
 
 
 def data_set(name: str | DataSet) -> DataSet:
@@ -311,14 +315,11 @@ def _photo_patches(split: str) -> Tensor:
     """(N, 3, 32, 32) patches, 8 pixels apart; the photographs' right quarters are the test split."""
     from sklearn.datasets import load_sample_images
 
-    patches = []
-    for photo in load_sample_images().images:
-        image = torch.tensor(photo, dtype=torch.float32).permute(2, 0, 1) / 255
-        border = image.shape[2] * 3 // 4
-        part = image[:, :, :border] if split == "train" else image[:, :, border:]
-        windows = part.unfold(1, 32, 8).unfold(2, 32, 8)  # (C, rows, columns, 32, 32)
-        patches.append(windows.permute(1, 2, 0, 3, 4).flatten(0, 1))
-    return torch.cat(patches)
+    photos = torch.tensor(np.stack(load_sample_images().images)).permute(0, 3, 1, 2)
+    border = photos.shape[3] * 3 // 4
+    parts = photos[..., :border] if split == "train" else photos[..., border:]
+    windows = parts.unfold(2, 32, 8).unfold(3, 32, 8)  # (N, C, rows, columns, 32, 32)
+    return as_floats(windows.permute(0, 2, 3, 1, 4, 5).flatten(0, 2))
 
 
 # --- MNIST and its kin: 28×28 grey images and labels in idx files, plain or compressed, checksummed -------------------
@@ -345,49 +346,23 @@ IDX_SHA256 = {  # of the content of each of IDX_FILES, which recompression does 
         "c8d9c1279793466699980474ba7404217cd19185782723424d76af81c28b86c4",
     ),
 }
-IDX_SIZES = {  # bytes of that content; no more is unpacked
-    "mnist": (47_040_016, 60_008, 7_840_016, 10_008),
-    "fashion_mnist": (47_040_016, 60_008, 7_840_016, 10_008),
-    "mnist_small": (2_475_888, 3_166, 3_920_016, 5_008),
-}
 OPENERS = {"": open, ".gz": gzip.open, ".xz": lzma.open}
 
 
-def _idx(name: str, split: str, kind: str) -> Tensor:
-    """The images (N, 28, 28) or labels (N,) of a split, as bytes; kind is "images-idx3" or "labels-idx1"."""
-    content = idx_content(name, f"{PREFIXES[split]}-{kind}-ubyte")
-    n_axes = content[3]  # 0, 0, 8 for unsigned bytes, the number of axes; each axis's length, big-endian; the bytes
-    shape = np.frombuffer(content, ">u4", n_axes, offset=4)
-    return torch.from_numpy(np.frombuffer(content, np.uint8, offset=4 + 4 * n_axes).reshape(shape).copy())
-
-
-def idx_content(name: str, file: str) -> bytes:
-    """The content of one of IDX_FILES, checked.
+def _idx(name: str, file: str, skip: int) -> Tensor:
+    """The bytes of one of IDX_FILES after its header of `skip` bytes.
 
     Raises:
         DataNotFoundError: there is no such set, or the file is missing or damaged.
     """
-    folder, i = _folder(name), IDX_FILES.index(file)
-    content = _unpacked(folder / file, IDX_SIZES[name][i])
-    if hashlib.sha256(content).hexdigest() != IDX_SHA256[name][i]:
-        raise _damaged(name, folder, f"{file} ({IDX_SIZES[name][i]:,} bytes unpacked)")
-    return content
-
-
-def _unpacked(path: Path, size: int) -> bytes:
-    """The content of a file, or of the compressed one of that name, and nothing without either.
-
-    Where it is longer than `size`, one byte more than that is read, so that its checksum is wrong.
-    """
+    folder, wanted = _folder(name), IDX_SHA256[name][IDX_FILES.index(file)]
     for suffix, opened in OPENERS.items():
-        packed = path.with_name(path.name + suffix)
-        if packed.is_file():  # to open a pipe is to wait
-            with (
-                contextlib.suppress(gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError),
-                opened(packed, "rb") as file,
-            ):
-                return file.read(size + 1)
-    return b""
+        errors = (OSError, EOFError, zlib.error, lzma.LZMAError)
+        with contextlib.suppress(*errors), opened(folder / f"{file}{suffix}", "rb") as unpacked:
+            content = unpacked.read()
+            if hashlib.sha256(content).hexdigest() == wanted:
+                return torch.from_numpy(np.frombuffer(content, np.uint8, offset=skip).copy())
+    raise _damaged(name, folder, file)
 
 
 # --- CIFAR-10, as torchvision unpacks it, checksummed ----------------------------------------------------------------
@@ -424,8 +399,6 @@ def celeba_cache(split: str) -> Path:
 
 
 def _celeba(split: str) -> Tensor:
-    from safetensors import SafetensorError, safe_open
-
     path = celeba_cache(split)
     if not path.is_file():
         folder = _folder("celeba")
@@ -433,17 +406,11 @@ def _celeba(split: str) -> Tensor:
             f"CelebA in {folder} is not prepared yet: `sbgm download celeba` does that once, in some minutes."
         )
     try:
-        with safe_open(path, "pt") as file:
-            pixels, sha256 = file.get_tensor("images"), file.metadata()["sha256"]
-        prepared = pixels.dtype == torch.uint8 and pixels.shape[1:] == SETS["celeba"].shape
-        whole = prepared and hashlib.sha256(pixels.numpy()).hexdigest() == sha256
-    except (SafetensorError, KeyError, TypeError):  # no such file, tensor, fact, or facts
-        whole = False
-    if not whole:
+        return as_floats(load_tensors(path)[0]["images"])
+    except (ValueError, KeyError) as error:
         raise DataNotFoundError(
             f"{path} is damaged. Delete it; `sbgm download celeba` prepares it from {data_folder() / 'celeba'} anew."
-        )
-    return as_floats(pixels)
+        ) from error
 
 
 def as_floats(pixels: Tensor) -> Tensor:
@@ -486,8 +453,8 @@ def _idx_set(title: str, name: str, home: str = "", size: str = "") -> DataSet:
     return DataSet(
         title,
         (1, 28, 28),
-        images=lambda split: as_floats(_idx(name, split, "images-idx3")[:, None]),
-        labels=lambda split: _idx(name, split, "labels-idx1").long(),
+        images=lambda split: as_floats(_idx(name, f"{PREFIXES[split]}-images-idx3-ubyte", 16).reshape(-1, 1, 28, 28)),
+        labels=lambda split: _idx(name, f"{PREFIXES[split]}-labels-idx1-ubyte", 8).long(),
         home=home,
         size=size,
     )
@@ -515,23 +482,13 @@ SETS = {
     "celeba": DataSet("CelebA", (3, 32, 32), _celeba, home="celeba", size="1.4 GB"),
 }
 NAMES = tuple(SETS)
-LABELLED = tuple(name for name in NAMES if SETS[name].labels)
 Name = Annotated[str, one_of(NAMES)]
-Labelled = Annotated[str, one_of(LABELLED)]
 Split = Annotated[str, one_of(SPLITS)]
 
 
-def _one_of_or_own(names: Sequence[str]) -> Callable[[Any, str], object]:
-    """State in an annotation that a value must be one of these names, or a set of one's own, which has labels too."""
-
-    def check(value: Any, name: str) -> None:
-        if not isinstance(value, DataSet):
-            one_of(names)(value, name)
-        elif names is LABELLED and value.labels is None:
-            raise ValueError(f"{name} must have a class for every image, and {value.title} has none")
-
-    return check
+def _named(value: Any, name: str) -> None:
+    if not isinstance(value, DataSet):
+        one_of(NAMES)(value, name)
 
 
-Named = Annotated[str | DataSet, _one_of_or_own(NAMES)]
-WithLabels = Annotated[str | DataSet, _one_of_or_own(LABELLED)]
+Named = Annotated[str | DataSet, _named]

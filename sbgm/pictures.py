@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import json
 import os
+import re
 import sys
-import tempfile
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -31,13 +32,12 @@ __all__ = ["own_images", "read_picture"]
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 FEW = 0.1  # the share of pictures that may be unreadable, and the share that is held out
+HIDDEN = re.compile(r"(^|/)(\.|__)")  # what a Mac leaves, such as ._1.png and __MACOSX
 MANY = 500  # pictures that are worth several processes to read them
 
 
 def _source(source: Any, name: str) -> None:
-    if not isinstance(source, str | os.PathLike) and not (
-        hasattr(source, "__len__") and hasattr(source, "__getitem__")
-    ):
+    if not isinstance(source, os.PathLike) and not (hasattr(source, "__len__") and hasattr(source, "__getitem__")):
         raise TypeError(f"{name} must be a folder, a file of arrays or a sequence of pictures, got {source!r}")
 
 
@@ -85,53 +85,49 @@ def own_images(
         order = torch.randperm(n, generator=derived_generator(seed)).tolist()
     read = functools.partial(_read_some, pictures, size, "L" if n_channels == 1 else "RGB")
     key = hashlib.sha256(json.dumps([files, order, size, n_channels]).encode()).hexdigest()[:16]
-    pixels, facts = _read_all(read, order, n - n_test, (3, size, size), files and cache_folder() / f"own-{key}.npy")
-    if left_out := facts["left_out"]:
-        named = "; ".join(f"{pictures[i][0] if files else f'picture {i}'} ({reason})" for i, reason in left_out)
+    pixels, facts = _read_all(read, order, (3, size, size), cache_folder() / f"own-{key}.npy" if files else None)
+    if left_out := dict(facts["left_out"]):
+        named = "; ".join(f"{pictures[i][0] if files else f'picture {i}'} ({why})" for i, why in left_out.items())
         if len(left_out) > max(1, FEW * n):
             raise ValueError(f"source must hold pictures that can be read, but of {n:,} these can't: {named}")
         warnings.warn(f"of {n:,} pictures these can't be read and are left out: {named}", Notice, 3)
-    grey, labels, border = facts["grey"] or n_channels == 1, torch.tensor(facts["labels"]), facts["n_train"]
+    grey, labels = facts["grey"] or n_channels == 1, torch.tensor(facts["labels"])
     images = torch.from_numpy(pixels)[: len(labels), : 1 if grey else 3]
+    border = sum(i not in left_out for i in order[: n - n_test])
     parts = {"train": slice(border), "test": slice(border, None)}
-    labelled = bool((labels >= 0).all())
     return DataSet(
         title,
         (images.shape[1], size, size),
         images=lambda split: images[parts[split]],
-        labels=(lambda split: labels[parts[split]]) if labelled else None,
+        labels=(lambda split: labels[parts[split]]) if bool((labels >= 0).all()) else None,
         key=f"own-{facts['sha256'][:16]}",
         classes=tuple(classes or map(str, range(int(labels.max()) + 1))),
     )
 
 
-def _listed(source: Any) -> tuple[str, Sequence[Any], Sequence[str], object, int | None]:
+def _listed(source: Any) -> tuple[str, Sequence[Any], Sequence[str], list[Any], int | None]:
     """A title, the pictures, unread, their classes, what tells their files apart, how many of the last are tests."""
-    if isinstance(source, Path | str) and (path := Path(source)).is_dir():
-        files = sorted(path for path in path.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-        found = {file: file.relative_to(path).parts for file in files}
-        found = {
-            file: parts for file, parts in found.items() if not any(part.startswith((".", "__")) for part in parts)
-        }
-        n_test = None
+    if not isinstance(source, str | os.PathLike):
+        return "own images", source, (), [], None
+    path, n_test = Path(source), None
+    if path.is_dir():
+        files = [file for file in sorted(path.rglob("*")) if file.suffix.lower() in SUFFIXES and file.is_file()]
+        found = {file: parts for file in files if not HIDDEN.search("/".join(parts := file.relative_to(path).parts))}
+        stats = [(*parts, (stat := file.stat()).st_size, stat.st_mtime_ns) for file, parts in found.items()]
         if {parts[0] for parts in found.values()} == {"train", "test"}:
-            found = dict(sorted(found.items(), key=lambda row: row[1][0] == "test"))
             n_test = sum(parts[0] == "test" for parts in found.values())
-            found = {file: parts[1:] for file, parts in found.items()}
+            found = {file: found[file][1:] for file in sorted(found, key=lambda file: found[file][0] == "test")}
         classes = sorted({parts[0] for parts in found.values() if len(parts) > 1})
-        number = {name: label for label, name in enumerate(classes)}
-        pictures = [(file, number[parts[0]] if len(parts) > 1 else -1) for file, parts in found.items()]
-        stats = [(parts, file.stat()) for file, parts in found.items()]
-        return path.name, pictures, classes, [(p, s.st_size, s.st_mtime_ns) for p, s in stats], n_test
-    if isinstance(source, Path | str):
-        if path.suffix not in (".npy", ".npz") or not path.is_file():
-            raise DataNotFoundError(f"source must be a folder, an .npy or an .npz file, but there is none at {path}")
-        arrays = np.load(path, mmap_mode="r", allow_pickle=False)
-        images = arrays if path.suffix == ".npy" else arrays["images" if "images" in arrays else arrays.files[0]]
-        labels = arrays["labels"] if path.suffix == ".npz" and "labels" in arrays else [-1] * len(images)
-        stat = path.stat()
-        return path.stem, list(zip(images, labels, strict=True)), (), [stat.st_size, stat.st_mtime_ns], None
-    return "own images", source, (), None, None
+        pictures = [(file, classes.index(parts[0]) if len(parts) > 1 else -1) for file, parts in found.items()]
+        return path.name, pictures, classes, stats, n_test
+    if path.suffix not in (".npy", ".npz") or not path.is_file():
+        raise DataNotFoundError(f"source must be a folder, an .npy or an .npz file, but there is none at {path}")
+    arrays = np.load(path, mmap_mode="r", allow_pickle=False)
+    arrays = {"images": arrays} if path.suffix == ".npy" else arrays
+    images = arrays["images" if "images" in arrays else next(iter(arrays))]
+    labels = arrays["labels"] if "labels" in arrays else [-1] * len(images)
+    stats = [path.stat().st_size, path.stat().st_mtime_ns]
+    return path.stem, list(zip(images, labels, strict=True)), (), stats, None
 
 
 @checked
@@ -155,18 +151,18 @@ def read_picture(picture: Any, size: Count, mode: Literal["L", "RGB"] = "RGB") -
 
 def _opened(picture: Any) -> Image.Image:
     """A picture as an image that Pillow knows."""
+    from torchvision.transforms.functional import convert_image_dtype, to_pil_image
+
     if isinstance(picture, Image.Image):
         return picture
     if isinstance(picture, str | os.PathLike):
         return Image.open(picture)
-    array = np.asarray(picture)
-    if array.ndim == 3 and array.shape[0] in (1, 3) and array.shape[2] not in (1, 3):
-        array = array.transpose(1, 2, 0)
-    if np.issubdtype(array.dtype, np.floating):
-        if not 0 <= array.min() <= array.max() <= 1:
-            raise ValueError(f"floats must lie in [0, 1], got {array.min():g} to {array.max():g}")
-        array = (255 * array).round().astype(np.uint8)
-    return Image.fromarray(array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array)
+    image = torch.from_numpy(np.array(picture))
+    if image.ndim == 3 and image.shape[2] in (1, 3):
+        image = image.permute(2, 0, 1)
+    if image.is_floating_point() and not 0 <= image.min() <= image.max() <= 1:
+        raise ValueError(f"floats must lie in [0, 1], got {float(image.min()):g} to {float(image.max()):g}")
+    return to_pil_image(convert_image_dtype(image, torch.uint8))
 
 
 def _resized(image: Image.Image, size: int, mode: str) -> Tensor:
@@ -200,36 +196,31 @@ def _read_some(pictures: Sequence[Any], size: int, mode: str, indices: Sequence[
     return found
 
 
-def _read_all(read, order, n_train, shape, path) -> tuple[np.ndarray, dict[str, Any]]:
+def _read_all(read: Any, order: list[int], shape: tuple[int, ...], path: Path | None) -> tuple[np.ndarray, Any]:
     """The bytes (N, C, H, W) of all pictures that can be read, in the order wanted, and facts; kept, if at a path."""
     if path is None:
-        file: Any = tempfile.TemporaryFile()  # noqa: SIM115 - it lasts as long as the array
-        pixels = np.memmap(file, np.uint8, "w+", shape=(len(order), *shape))
-        return pixels, _fill(pixels, read, order, n_train)
+        pixels = np.empty((len(order), *shape), np.uint8)
+        return pixels, _fill(pixels, read, order)
     if not path.with_suffix(".json").is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(path) as partial:
-            facts = _fill(
-                np.lib.format.open_memmap(partial, "w+", np.uint8, (len(order), *shape)), read, order, n_train
-            )
+            facts = _fill(np.lib.format.open_memmap(partial, "w+", np.uint8, (len(order), *shape)), read, order)
         write_json(path.with_suffix(".json"), facts)
     return np.load(path, mmap_mode="c"), json.loads(path.with_suffix(".json").read_bytes())
 
 
-def _fill(pixels: np.ndarray, read: Any, order: list[int], n_train: int) -> dict[str, Any]:
+def _fill(pixels: np.ndarray, read: Any, order: list[int]) -> dict[str, Any]:
     """Read pictures into rows of bytes, by several processes if there are many; return what is known of them."""
     from torch.utils.data import DataLoader
 
     workers = min(8, os.cpu_count() or 1) if len(order) > MANY and sys.platform == "linux" else 0
-    batches: Iterable[Any] = DataLoader(order, batch_size=64, num_workers=workers, collate_fn=read)  # pyright: ignore[reportArgumentType] - a list has all that a Dataset needs
-    labels, left_out, grey, n_kept = [], [], True, 0
-    train = set(order[:n_train])
-    for i, *row in (row for batch in batches for row in batch):
+    batches: Any = DataLoader(order, batch_size=64, num_workers=workers, collate_fn=read)  # pyright: ignore[reportArgumentType] - a list has all that a Dataset needs
+    labels, left_out, grey = [], [], True
+    for i, *row in itertools.chain.from_iterable(batches):
         if len(row) == 1:
-            left_out.append((i, row[0]))
+            left_out.append((i, *row))
         else:
             pixels[len(labels)], grey = row[0], grey and row[1]
             labels.append(row[2])
-            n_kept += i in train
     sha256 = content_hash(torch.from_numpy(pixels[: len(labels)]))
-    return {"labels": labels, "left_out": left_out, "grey": grey, "n_train": n_kept, "sha256": sha256}
+    return {"labels": labels, "left_out": left_out, "grey": grey, "sha256": sha256}

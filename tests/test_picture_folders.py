@@ -62,7 +62,7 @@ def test_subfolders_are_classes_and_train_and_test_are_splits(tmp_path):
         assert len(images) == n
         assert torch.equal((images[:, 0, 0, 0] * 255).round(), 40 * (labels + 1.0))
     mixed = own_images(tmp_path / "pets" / "train" / "cats", 8)
-    with pytest.raises(ValueError, match="name must have a class for every image, and cats has none"):
+    with pytest.raises(ValueError, match="name must be of a set with a class for every image, and cats has none"):
         load_labels(mixed)
 
 

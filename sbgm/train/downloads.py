@@ -92,7 +92,7 @@ def _download_celeba() -> None:
 
 
 def prepare_celeba(split: str) -> None:
-    """Crop and reduce a split's photographs, and write them with a checksum to `celeba_cache(split)`, whole.
+    """Crop and reduce a split's photographs, and write them to `celeba_cache(split)`, whole.
 
     Raises:
         DataNotFoundError: a photograph is missing or damaged.
