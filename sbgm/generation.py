@@ -247,7 +247,7 @@ def generate(
         accelerator: shares the batches out among its processes, on its devices; every process gets all samples.
         on_state: called after every step, as on_state(indices, state), with the batch's place among the samples: for
             progress, or to keep intermediate states. Nothing but the current state is kept otherwise.
-        folder: keeps each batch when it is done, see `draw_batches`; name it by all that the samples depend on, n too.
+        folder: keeps each batch when it is done, see `draw_batches`; its name must also tell n.
 
     Returns:
         (n, *shape) float32 on the CPU, as the sampler left them: clamp to [0, 1] only to show or to score them.
@@ -306,9 +306,9 @@ def draw_batches(
         n: samples.
         seed: of all of it.
         batch_size: samples of a batch; the last one may have fewer.
-        folder: keeps each batch in a file of its own, batch-0000.safetensors and so on, written whole, and gives those
-            that are there undrawn. Name it by all that the samples depend on but n: the last batch is then drawn whole
-            too, so that more samples go on with those already there.
+        folder: keeps each batch in a file of its own, batch-0000.safetensors and so on; a batch whose file is there is
+            read and not drawn. The folder's name must tell everything that the samples depend on, except n. With a
+            folder the last batch is drawn whole too, so that a later call for more samples goes on from there.
         device: where the generators draw. What a GPU draws is kept in a folder of its own inside `folder`.
         accelerator: draws only this process's share, the batches b whose remainder by the number of processes it is.
         facts: kept in each file.

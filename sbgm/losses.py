@@ -62,7 +62,7 @@ def score_matching_loss(score: Score, x: Batch, sigma: Sigma = 0.0, *, reduction
     with torch.enable_grad():  # ∇_x is needed even where no gradient of the loss is
         x = x.detach().requires_grad_()
         s = require_score(score(x, sigma), x)
-        loss = 0.5 * _squared_norm(s)
+        loss = 0.5 * _dot(s, s)
         for d, component in enumerate(s.flatten(1).unbind(dim=1)):
             loss = loss + _gradient(component, x, keep_graph).flatten(1)[:, d]
     return _reduced(loss if keep_graph else loss.detach(), reduction)
@@ -100,8 +100,8 @@ def _denoising_losses(score: Score, x: Tensor, sigma: float | Tensor, generator:
     z = randn_like(x, generator)
     x_noisy = x + scale * z
     target = -z / scale  # −(x̃ − x)/σ², without the rounding error of forming x̃ − x
-    s = require_score(score(x_noisy, sigma), x)
-    return 0.5 * _squared_norm(s - target)
+    error = require_score(score(x_noisy, sigma), x) - target
+    return 0.5 * _dot(error, error)
 
 
 @checked
@@ -153,7 +153,7 @@ def sliced_score_matching_loss(
                 slope = _gradient(_dot(v, s), x, keep_graph)
             else:
                 s, slope = torch.func.jvp(lambda x: require_score(score(x, sigma), x), (x,), (v,))[:2]
-            norm = _squared_norm(s) if variance_reduced else _dot(v, s) ** 2
+            norm = _dot(s, s) if variance_reduced else _dot(v, s) ** 2
             loss = loss + (_dot(v, slope) + 0.5 * norm) / n_projections
     return _reduced(loss if keep_graph else loss.detach(), reduction)
 
@@ -218,10 +218,6 @@ def _gradient(value: Tensor, x: Tensor, keep_graph: bool) -> Tensor:
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
     return (widened(a) * widened(b)).flatten(1).sum(dim=1)
-
-
-def _squared_norm(a: Tensor) -> Tensor:
-    return _dot(a, a)
 
 
 def _reduced(loss: Tensor, reduction: Reduction) -> Tensor:

@@ -183,23 +183,31 @@ class ConditionalMLP(nn.Module):
         return self.layers(torch.cat([point, level.log()], dim=1)) / level
 
 
+@contextlib.contextmanager
+def drawn_from(generator: torch.Generator | None) -> Iterator[None]:
+    """Let torch's own layers, which ask the global generator for their initial weights, draw them from another.
+
+    The global generator is as before afterwards, and `generator` stands where the draws left it. None changes nothing.
+    """
+    if generator is None:
+        yield
+        return
+    with torch.random.fork_rng(devices=[]):
+        torch.set_rng_state(generator.get_state())
+        yield
+        generator.set_state(torch.get_rng_state())
+
+
 def softplus_layers(
     n_in: int, width: int, depth: int, n_out: int, generator: torch.Generator | None = None
 ) -> nn.Sequential:
     """Linear layers n_in → width (depth times) → n_out with softplus between, initialised as torch does by default."""
     sizes = [n_in, *[width] * depth, n_out]
     layers: list[nn.Module] = []
-    for a, b in itertools.pairwise(sizes):
-        layers += [linear(a, b, generator), nn.Softplus()]
+    with drawn_from(generator):
+        for a, b in itertools.pairwise(sizes):
+            layers += [nn.Linear(a, b), nn.Softplus()]
     return nn.Sequential(*layers[:-1])
-
-
-def linear(n_in: int, n_out: int, generator: torch.Generator | None = None) -> nn.Module:
-    """A linear layer with torch's own law of initial weights, U(−1/√n_in, 1/√n_in); None is the global generator."""
-    layer = nn.utils.skip_init(nn.Linear, n_in, n_out, device=torch.get_default_device())
-    for p in layer.parameters():
-        nn.init.uniform_(p, -(n_in**-0.5), n_in**-0.5, generator=generator)
-    return layer
 
 
 class EnergyMLP(ConditionalMLP):
@@ -240,21 +248,6 @@ class EnergyMLP(ConditionalMLP):
         return -torch.func.grad(lambda x: self.energy(x, sigma).sum())(x)
 
 
-@contextlib.contextmanager
-def drawn_from(generator: torch.Generator | None) -> Iterator[None]:
-    """Let torch's own layers, which ask the global generator for their initial weights, draw them from another.
-
-    The global generator is as before afterwards, and `generator` stands where the draws left it. None changes nothing.
-    """
-    if generator is None:
-        yield
-        return
-    with torch.random.fork_rng(devices=[]):
-        torch.set_rng_state(generator.get_state())
-        yield
-        generator.set_state(torch.get_rng_state())
-
-
 Norm = Literal["layer", "none"]
 N_WAVES = 8  # that describe log σ
 
@@ -265,15 +258,14 @@ class ResidualMLPBlock(nn.Module):
     Args:
         width: length of h.
         norm: "layer" brings h to mean 0 and variance 1 first (layer norm), "none" takes it as it is.
-        generator: source of the initial weights; None takes torch's global one.
     """
 
-    def __init__(self, width: int, norm: Norm = "layer", *, generator: torch.Generator | None = None) -> None:
+    def __init__(self, width: int, norm: Norm = "layer") -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width) if norm == "layer" else nn.Identity()
-        self.first = linear(width, width, generator)
-        self.level = linear(2 * N_WAVES, width, generator)
-        self.second = linear(width, width, generator)
+        self.first = nn.Linear(width, width)
+        self.level = nn.Linear(2 * N_WAVES, width)
+        self.second = nn.Linear(width, width)
 
     def forward(self, h: Tensor, features: Tensor) -> Tensor:
         """(B, width) and (B, 2·N_WAVES) -> (B, width)."""
@@ -325,10 +317,11 @@ class ImageMLP(ScoreNetwork):
         self.register_buffer("frequencies", torch.logspace(-0.5, 0.5, N_WAVES), persistent=False)
 
         n_pixels = math.prod(image_shape)
-        self.begin = linear(n_pixels, width, generator)
-        self.blocks = nn.ModuleList(ResidualMLPBlock(width, norm, generator=generator) for _ in range(n_blocks))
+        with drawn_from(generator):
+            self.begin = nn.Linear(n_pixels, width)
+            self.blocks = nn.ModuleList(ResidualMLPBlock(width, norm) for _ in range(n_blocks))
         self.norm = nn.LayerNorm(width) if norm == "layer" else nn.Identity()
-        self.end = nn.utils.skip_init(nn.Linear, width, n_pixels, device=torch.get_default_device())
+        self.end = nn.utils.skip_init(nn.Linear, width, n_pixels, device=torch.get_default_device())  # draws nothing
         for p in self.end.parameters():
             nn.init.zeros_(p)
 

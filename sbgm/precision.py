@@ -18,9 +18,9 @@ __all__ = [
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 CHOICES = ("auto", *PRECISIONS)
-# For a processor that it does not know, GCC 12 tunes code for none in particular. At -O3, its turning of scalars into
-# vectors (SLP) then spoils torch's transposition of bfloat16 blocks by AVX-512: gradients were NaN on an Intel Xeon
-# with AMX. Inductor writes vector instructions itself, and can do without.
+# GCC 12 has a fault on processors that are newer than it: at -O3 its vectorisation of scalar code (SLP) breaks torch's
+# transposition of bfloat16 blocks by AVX-512. Gradients were NaN on an Intel Xeon with AMX. Inductor writes vector
+# instructions itself, so nothing is lost without SLP.
 OPTIONS: dict[str, Any] = (
     {"cpp.march": "native -fno-tree-slp-vectorize"} if "AVX512" in torch.backends.cpu.get_cpu_capability() else {}
 )

@@ -296,9 +296,8 @@ class RefineNet(ScoreNetwork):
     def forward(self, x: Tensor, sigma: float | Tensor, label: int | Tensor | None = None) -> Tensor:
         """Images (B, C, H, W) with even H and W, σ a level of the ladder or (B,) levels -> scores of x's shape.
 
-        A label, a number or (B,), names the class; None is any.
-
-        A σ off the ladder is an error; among (B,) on a GPU, at whose numbers no evaluation looks, its scores are NaN.
+        A label, a number or (B,), names the class; None is any. A σ off the ladder is an error. If σ is a (B,) tensor
+        on a GPU, where a look at its numbers would be a wait, the scores of that image are NaN instead.
         """
         if require_dtype(x, self).ndim != 4 or x.shape[2] % 2 or x.shape[3] % 2:
             raise ValueError(f"x must be images (B, C, H, W) with even H and W, got shape {tuple(x.shape)}")

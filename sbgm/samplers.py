@@ -1,8 +1,11 @@
 """Samplers that need a score only, and two that also use a log-density for a Metropolis test.
 
 Each is a generator: it yields a `State` after every step and keeps none, so a caller plots, logs or stops as it likes;
-`final` runs one to its end. The step size is the paper's ε: x + (ε/2) s + √ε z. (The authors' image code writes
-x + h s + √(2h) z, with h = ε/2.)
+`final` runs one to its end. The starting points x are left unchanged. The step size is the paper's ε:
+x + (ε/2) s + √ε z. (The authors' image code writes x + h s + √(2h) z, with h = ε/2.)
+
+Every sampler raises SamplerDivergedError where a state stops being finite or grows 10⁶-fold. Under an exact score only
+a step size beyond its bound makes a chain do so.
 
 In this order: Langevin dynamics (Eq. 4) with its relatives, annealing (Algorithms 1 and 2), and later samplers that go
 from one noise level straight to the next.
@@ -32,6 +35,7 @@ from sbgm.checked import (
     against,
     as_list,
     checked,
+    instance_of,
     require_finite,
     require_floats,
     require_score,
@@ -110,12 +114,12 @@ class SamplerDivergedError(FloatingPointError):
         self.step_size, self.level, self.step, self.bound = step_size, level, step, bound
 
 
-def final(states: Iterable[State]) -> Tensor:
+@checked
+def final(states: Annotated[Iterable[State], instance_of(Iterable, "the states of a sampler")]) -> Tensor:
     """Run a sampler to its end and return the chains there: `final(langevin(...))`.
 
     Raises:
-        ValueError: there was no state.
-        TypeError: `states` is no sampler's.
+        ValueError: there was no state, or one that is no sampler's.
 
     Example:
         >>> g = torch.Generator().manual_seed(0)
@@ -123,13 +127,9 @@ def final(states: Iterable[State]) -> Tensor:
         >>> sbgm.final(states).shape
         torch.Size([5, 2])
     """
-    if not isinstance(states, Iterable):
-        raise TypeError(f"states must be the states of a sampler, got {type(states).__name__}")
     last = collections.deque(states, maxlen=1)
-    if not last:
-        raise ValueError("states must hold at least one state, got none")
-    if not isinstance(last[0], State):
-        raise TypeError(f"states must be the states of a sampler, got a {type(last[0]).__name__} among them")
+    if not last or not isinstance(last[0], State):
+        raise ValueError(f"states must be one or more states of a sampler, got {[*map(type, last)]}")
     return last[0].x
 
 
@@ -147,7 +147,7 @@ def langevin(
 
     Args:
         score: s(x, sigma).
-        x: (B, *shape) starting points, one chain each; left unchanged.
+        x: (B, *shape) starting points, one chain each.
         step_size: ε, in squared units of the data.
         n_steps: number of steps.
         sigma: passed on to the score.
@@ -155,9 +155,6 @@ def langevin(
 
     Yields:
         State after each step.
-
-    Raises:
-        SamplerDivergedError: the state stopped being finite or grew 10⁶-fold.
 
     Example:
         >>> g = torch.Generator().manual_seed(0)
@@ -204,12 +201,8 @@ def metropolis_langevin(
 
     Args:
         score: s(x, sigma); any vector field leaves p invariant, its score makes good proposals.
-        x: (B, *shape) starting points, one chain each; left unchanged.
         log_prob: log p(x, sigma) up to a constant, (B, *shape) -> (B,), finite where a chain starts.
-        step_size: ε, in squared units of the data.
-        n_steps: number of steps.
-        sigma: passed on to both.
-        generator: source of the proposals and of the tests.
+        x, step_size, n_steps, sigma, generator: as for `langevin`; σ is passed on to both functions.
 
     Yields:
         State after each step; `accepted` says which chains moved.
@@ -270,14 +263,11 @@ def hamiltonian(
     error of order h². A single leapfrog step without the test is a Langevin step of size ε = h².
 
     Args:
-        score: s(x, sigma).
-        x: (B, *shape) starting points, one chain each; left unchanged.
         step_size: h, in units of the data (not squared, unlike Langevin's ε).
         n_leapfrog: leapfrog steps a trajectory.
         n_steps: trajectories.
-        sigma: passed on to the score and the log-density.
-        log_prob: log p(x, sigma) up to a constant, (B, *shape) -> (B,), finite where a chain starts; None for no test.
-        generator: source of momenta and tests.
+        log_prob: as for `metropolis_langevin`; None for no test.
+        score, x, sigma, generator: as for `langevin`.
 
     Yields:
         State after each trajectory; `accepted` is None without a test.
@@ -355,7 +345,7 @@ def annealed_langevin(
 
     Args:
         score: noise conditional score s(x, sigma).
-        x: (B, *shape) starting points, one chain each; left unchanged.
+        x: (B, *shape) starting points, one chain each.
         sigmas: σ_1 > … > σ_L > 0.
         step_size: ε, the step size α_L of the last level, in squared units of the data.
         n_steps: T, steps a level.
@@ -366,8 +356,8 @@ def annealed_langevin(
         State after each step; the one after the last step is the sample.
 
     Raises:
-        SamplerDivergedError: the state stopped being finite or grew 10⁶-fold. Data of variance v diverge above
-            ε = 4 σ_L² (1 + v/σ_1²), see `theory.largest_stable_step`.
+        SamplerDivergedError: as chains of data of variance v do above ε = 4 σ_L² (1 + v/σ_1²), see
+            `theory.largest_stable_step`.
 
     Example:
         >>> mixture, g = sbgm.paper_mixture(), torch.Generator().manual_seed(0)
@@ -427,23 +417,16 @@ def inpaint(
     steps of size α_i = ε σ_i²/σ_L², as in Algorithm 1, and after each of them x ← (1 − m) x + m y.
 
     Args:
-        score: noise conditional score s(x, sigma).
-        x: (B, *shape) starting points, uniform noise in the paper; left unchanged.
-        sigmas: σ_1 > … > σ_L > 0.
+        x: (B, *shape) starting points, uniform noise in the paper.
         image: what is known, of a shape that broadcasts to x's: (B, *shape), or (*shape) for B fills of one image. Its
             unknown pixels count for nothing, but must be finite.
         mask: m, boolean, True where a pixel is known, of a shape that broadcasts to x's.
-        step_size: ε, the step size α_L of the last level, in squared units of the data.
-        n_steps: T, steps a level.
-        generator: source of all noise.
         denoise_last: end with one state more, whose unknown pixels are those of x + σ_L² s(x, σ_L).
+        score, sigmas, step_size, n_steps, generator: as for `annealed_langevin`.
 
     Yields:
         State after each step. The known pixels are those of the level's y, bit for bit, also after denoising: they
         carry noise of standard deviation σ_L at the end, as Algorithm 2 has it.
-
-    Raises:
-        SamplerDivergedError: the state stopped being finite or grew 10⁶-fold, see `annealed_langevin`.
 
     Example:
         >>> mixture, g = sbgm.paper_mixture(), torch.Generator().manual_seed(0)
@@ -540,19 +523,14 @@ def consistent_annealed(
     standard deviation σ_{k+1} when they come to level k + 1. (The paper's ε is that of x + εs + √(2ε) z, half of ours.)
 
     Args:
-        score: noise conditional score s(x, sigma).
-        x: (B, *shape) starting points at noise level σ_1; left unchanged.
-        sigmas: σ_1 > … > σ_L > 0, L ≥ 2.
         step_size: ε, in squared units of the data, between the bounds of `consistent_step_bounds`.
-        generator: source of the noise.
-        denoise_last: end with x + σ_L² s(x, σ_L), one evaluation and one state more.
+        score, x, sigmas, generator, denoise_last: as for `ancestral`.
 
     Yields:
         L − 1 states, one at each of the levels σ_2 … σ_L.
 
     Raises:
         ValueError: ε is such that some level has no real amount of fresh noise.
-        SamplerDivergedError: the state stopped being finite or grew 10⁶-fold, which no exact score makes it do.
 
     Example:
         >>> point, g = sbgm.GaussianMixture([1.0], [[0.0]], stds=0.0), torch.Generator().manual_seed(0)
@@ -567,9 +545,10 @@ def consistent_annealed(
             f"step_size must be between 2σ_L²(1 − r) = {low:g} and 2σ_L²(1 + r) = {high:g}, where r = σ_(k+1)/σ_k, for "
             f"the noise to match from level to level, got {step_size:g}; a ladder of more levels allows smaller steps"
         )
-    eta = step_size / (2 * as_list(sigmas)[-1] ** 2)
-    states = level_to_level(score, x, sigmas, lambda r: eta, generator=generator, denoise_last=denoise_last)
-    return _watched("consistent_annealed", states, x, ladder=as_list(sigmas))
+    ladder = as_list(sigmas)
+    eta = step_size / (2 * ladder[-1] ** 2)
+    states = level_to_level(score, x, ladder, lambda r: eta, generator=generator, denoise_last=denoise_last)
+    return _watched("consistent_annealed", states, x, ladder=ladder)
 
 
 @checked
@@ -598,16 +577,13 @@ def ancestral(
 
     Args:
         score: noise conditional score s(x, sigma).
-        x: (B, *shape) starting points at noise level σ_1; left unchanged.
+        x: (B, *shape) starting points at noise level σ_1.
         sigmas: σ_1 > … > σ_L > 0, L ≥ 2.
         generator: source of the noise.
         denoise_last: end with x + σ_L² s(x, σ_L), one evaluation and one state more.
 
     Yields:
         L − 1 states, one at each of the levels σ_2 … σ_L.
-
-    Raises:
-        SamplerDivergedError: the state stopped being finite or grew 10⁶-fold, which no exact score makes it do.
 
     Example:
         >>> point, g = sbgm.GaussianMixture([1.0], [[0.0]], stds=0.0), torch.Generator().manual_seed(0)
@@ -627,30 +603,27 @@ def level_to_level(
     eta_of: Callable[[float], float],
     *,
     generator: torch.Generator,
-    step_size: float = 0.0,
-    n_steps: int = 0,
     denoise_last: bool = False,
+    corrector: Callable[[Tensor, float], Iterator[Tensor]] | None = None,
 ) -> Iterator[State]:
-    """The states of the step above for η = eta_of(r), and of n_steps Langevin steps after each; nothing is looked at.
+    """The states of the step above, with η = eta_of(r). No value is looked at, so that a loop may call it.
 
     Args:
-        score, x, sigmas, generator, denoise_last: see `ancestral`.
-        eta_of: from r to η.
-        step_size: ε of the Langevin steps, of size ε σ_i²/σ_L².
-        n_steps: of these a level.
+        score, x, sigmas, generator, denoise_last: as for `ancestral`.
+        eta_of: gives η for r.
+        corrector: gives further states of x at σ_{k+1}, which follow each step.
     """
-    ladder = as_list(sigmas)
-    for level, (sigma, following) in enumerate(itertools.pairwise(ladder), start=2):
-        eta = eta_of(following / sigma)
+    for level, (sigma, following) in enumerate(itertools.pairwise(as_list(sigmas)), start=2):
+        eta, step = eta_of(following / sigma), 1
         fresh = math.sqrt(max(0.0, following**2 - ((1 - eta) * sigma) ** 2))
         z = randn_like(x, generator)
         x = x + eta * sigma**2 * require_score(score(x, sigma), x) + fresh * z
-        yield State(x, 1, following, level)
-        for step in range(2, n_steps + 2):
-            x = _langevin_step(score, x, step_size * following**2 / ladder[-1] ** 2, following, generator)
+        yield State(x, step, following, level)
+        corrected = corrector(x, following) if corrector else ()
+        for step, x in enumerate(corrected, start=2):
             yield State(x, step, following, level)
     if denoise_last:
-        yield State(denoised(score, x, ladder[-1]), n_steps + 2, ladder[-1], len(ladder))
+        yield State(denoised(score, x, following), step + 1, following, level)
 
 
 @checked
@@ -670,19 +643,12 @@ def predictor_corrector(
     α_i = ε σ_i²/σ_L² of Algorithm 1. (Song et al. take the size from the norms of noise and score instead.)
 
     Args:
-        score: noise conditional score s(x, sigma).
-        x: (B, *shape) starting points at noise level σ_1; left unchanged.
-        sigmas: σ_1 > … > σ_L > 0, L ≥ 2.
         step_size: ε of the corrector, in squared units of the data.
         n_steps: Langevin steps a level.
-        generator: source of the noise.
-        denoise_last: end with x + σ_L² s(x, σ_L), one evaluation and one state more.
+        score, x, sigmas, generator, denoise_last: as for `ancestral`.
 
     Yields:
         State after each step: at every level step 1 is the predictor's, those that follow the corrector's.
-
-    Raises:
-        SamplerDivergedError: the state stopped being finite or grew 10⁶-fold, see `annealed_langevin`.
 
     Example:
         >>> mixture, g = sbgm.paper_mixture(), torch.Generator().manual_seed(0)
@@ -691,9 +657,16 @@ def predictor_corrector(
         >>> len(states), states[-1].sigma  # 9 levels, each of 1 + 3 steps
         (36, 1.0)
     """
-    settings = {"step_size": step_size, "n_steps": n_steps, "generator": generator, "denoise_last": denoise_last}
-    states = level_to_level(score, x, sigmas, lambda r: 1 - r**2, **settings)
-    return _watched("predictor_corrector", states, x, ladder=as_list(sigmas), step_size=step_size)
+    ladder = as_list(sigmas)
+
+    def corrector(x: Tensor, sigma: float) -> Iterator[Tensor]:
+        for _ in range(n_steps):
+            x = _langevin_step(score, x, step_size * sigma**2 / ladder[-1] ** 2, sigma, generator)
+            yield x
+
+    options = {"generator": generator, "denoise_last": denoise_last, "corrector": corrector}
+    states = level_to_level(score, x, ladder, lambda r: 1 - r**2, **options)
+    return _watched("predictor_corrector", states, x, ladder=ladder, step_size=step_size)
 
 
 @checked
@@ -716,17 +689,12 @@ def probability_flow(
       (Lu et al. 2022, DPM-Solver++(2M)). One evaluation, of order 2.
 
     Args:
-        score: noise conditional score s(x, sigma).
-        x: (B, *shape) starting points at noise level σ_1; left unchanged.
-        sigmas: σ_1 > … > σ_L > 0, L ≥ 2; where the steps end.
         method: one of the above.
         denoise_last: end with x + σ_L² s(x, σ_L), an Euler step to σ = 0; one evaluation and one state more.
+        score, x, sigmas: as for `ancestral`; the steps end at the levels.
 
     Yields:
         L − 1 states, one at each of the levels σ_2 … σ_L.
-
-    Raises:
-        SamplerDivergedError: the state stopped being finite or grew 10⁶-fold.
 
     Example:
         >>> standard = sbgm.GaussianMixture([1.0], [[0.0]])  # N(0, 1): the flow is x ∝ √(1 + σ²)
@@ -762,8 +730,11 @@ def probability_flow(
 
 
 def _growth_limit(x: Tensor, noise: float) -> float:
-    """10⁶ times the size that a healthy run has at the start: max |x|, or the spread of its noise if that is larger."""
-    return GROWTH_LIMIT * max(float(x.abs().max()), noise)
+    """10⁶ times the size that a healthy run has at the start: max |x|, or the spread of its noise if that is larger.
+
+    It is at most the largest finite number of x's dtype.
+    """
+    return min(GROWTH_LIMIT * max(float(x.abs().max()), noise), torch.finfo(x.dtype).max)
 
 
 @torch.no_grad()
@@ -791,22 +762,18 @@ def _watched(
         step_size: ε or h, where the sampler has one.
         bound: on it, in words. On a ladder it is that of steps of size ε σ_i²/σ_L².
     """
-    limit = _growth_limit(x, ladder[0] if ladder else noise)
+    limit, largest = _growth_limit(x, ladder[0] if ladder else noise), math.nan
+    if ladder and step_size is not None:
+        largest = largest_stable_step(ladder)
+        bound = f"the bound for data of variance v is 4σ_L²(1 + v/σ_1²), here {largest:g} × (1 + v/{ladder[0] ** 2:g})"
+    too_large = f"Unless the score is wrong there, step_size = {step_size:g} is too large: {bound}" if bound else ""
     together = LOOK_EVERY["cpu" if x.device.type == "cpu" else "elsewhere"]
     unseen: list[State] = []  # with the largest entry in place of x
 
     def look() -> None:
         for state, size in zip(unseen, torch.stack([state.x for state in unseen]).tolist(), strict=True):
-            if not (size <= limit and size < math.inf):  # which a NaN fails too
+            if not size <= limit:  # which a NaN fails too
                 place = f"level {state.level} of {len(ladder)} (sigma = {state.sigma:g}), " if ladder else ""
-                largest, known = math.nan, bound
-                if ladder and step_size is not None:
-                    largest = largest_stable_step(ladder, variance=0.0)
-                    known = f"the bound for data of variance v is 4σ_L²(1 + v/σ_1²), here {largest:g} × "
-                    known += f"(1 + v/{ladder[0] ** 2:g})"
-                too_large = (
-                    known and f"Unless the score is wrong there, step_size = {step_size:g} is too large: {known}"
-                )
                 raise SamplerDivergedError(
                     f"{sampler} diverged at {place}step {state.step}: the state is no longer finite, or beyond 10⁶ "
                     f"times its starting scale. {too_large or SCORE_IS_WRONG}",
@@ -835,10 +802,9 @@ SCORE_IS_WRONG = (
 def _starting_log_prob(log_prob: LogProb, x: Tensor, sigma: float | Tensor) -> Tensor:
     """The log-density of the starting points, a finite (B,) tensor."""
     value = log_prob(x, sigma)
-    if not isinstance(value, Tensor):
-        raise TypeError(f"log_prob must return a torch.Tensor, got {type(value).__name__}")
-    if value.shape != x.shape[:1]:
-        raise ValueError(f"log_prob must return shape ({x.shape[0]},), one number an example, got {tuple(value.shape)}")
+    if not isinstance(value, Tensor) or value.shape != x.shape[:1]:
+        found = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        raise ValueError(f"log_prob must return a tensor of shape ({len(x)},), one number an example, got {found}")
     if not bool(torch.isfinite(value).all()):
         raise ValueError("log_prob must be finite at the starting points x")
     return value

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 from typing import Annotated
 
 import torch
@@ -15,11 +14,8 @@ __all__ = [
     "annealed_variance",
     "basin_weight",
     "best_step_size",
-    "consistent_variance",
     "count_levels",
-    "flow_variance",
     "half_plane_mass",
-    "langevin_kurtosis",
     "langevin_variance",
     "largest_stable_step",
     "level_ratio",
@@ -49,28 +45,6 @@ def langevin_variance(step_size: Positive, variance: Positive = 1.0) -> float:
     if step_size >= 4 * variance:
         raise ValueError(f"step_size must be smaller than 4v = {4 * variance:g}, where chains diverge, got {step_size}")
     return variance / (1 - step_size / (4 * variance))
-
-
-@checked
-def langevin_kurtosis(step_size: Positive, noise_kurtosis: Annotated[float, at_least(1)] = 3.0) -> float:
-    """The stationary kurtosis of Langevin dynamics on N(0, 1) whose noise z has mean 0, variance 1 and this kurtosis.
-
-    With a = 1 − ε/2 a chain is the sum Σ aᵗ √ε z, so its excess kurtosis is that of z times (1 − a²)/(1 + a²). Gaussian
-    noise gives 3. The product of two normal draws has kurtosis 9: the variance stays right, the kurtosis does not.
-    (No kurtosis is below 1.)
-
-    Raises:
-        ValueError: ε ≥ 4, where the chains diverge.
-
-    Example:
-        >>> sbgm.theory.langevin_kurtosis(0.1)
-        3.0
-        >>> sbgm.theory.langevin_kurtosis(2.0, noise_kurtosis=9.0)  # at ε = 2 a chain is its last noise
-        9.0
-    """
-    langevin_variance(step_size)  # refuses ε ≥ 4
-    squared = (1 - step_size / 2) ** 2
-    return 3 + (noise_kurtosis - 3) * (1 - squared) / (1 + squared)
 
 
 @checked
@@ -175,47 +149,6 @@ def noise_ratio(sigmas: Ladder, *, step_size: Positive, n_steps: Count, start: N
 
 
 @checked
-def consistent_variance(
-    sigmas: Ladder, *, step_size: Positive, variance: NonNegative, start: NonNegative
-) -> list[float]:
-    """The variance of `consistent_annealed`'s chains at each of the levels σ_2 … σ_L, for data N(0, vI), exact scores.
-
-    From level k to k + 1, V ← (1 − ησ_k²/(v + σ_k²))² V + σ_{k+1}² − (1 − η)²σ_k², with η = ε/(2σ_L²).
-
-    Args:
-        sigmas: σ_1 > … > σ_L > 0.
-        step_size: ε.
-        variance: v of the data.
-        start: variance of the starting points around the mean; v + σ_1² if they are right.
-
-    Example:
-        >>> options = {"variance": 0.0, "start": 16.0}  # a point, perturbed by σ_1: σ_k² all the way
-        >>> sbgm.theory.consistent_variance([4.0, 2.0, 1.0], step_size=2.0, **options)
-        [4.0, 1.0]
-    """
-    ladder, current, result = as_list(sigmas), start, []
-    eta = step_size / (2 * ladder[-1] ** 2)
-    for sigma, following in pairwise(ladder):
-        fresh = max(0.0, following**2 - ((1 - eta) * sigma) ** 2)
-        current = (1 - eta * sigma**2 / (variance + sigma**2)) ** 2 * current + fresh
-        result.append(current)
-    return result
-
-
-@checked
-def flow_variance(sigma: NonNegative, *, sigma_max: Positive, variance: NonNegative, start: NonNegative) -> float:
-    """The variance of the probability flow at σ, for data N(0, vI): the start's times (v + σ²)/(v + σ_1²).
-
-    dx/dσ = σx/(v + σ²) has the solution x ∝ √(v + σ²): each chain keeps its number of standard deviations.
-
-    Example:
-        >>> sbgm.theory.flow_variance(0.0, sigma_max=3.0, variance=1.0, start=10.0)  # 10·1/(1 + 9)
-        1.0
-    """
-    return start * (variance + sigma**2) / (variance + sigma_max**2)
-
-
-@checked
 def basin_weight(weight: Fraction, mean: Positive = 5.0, extent: Positive = 8.0, std: Positive = 1.0) -> float:
     """The share of chains that Langevin dynamics brings to (m, m) from uniform starts on [−e, e]², where none crosses.
 
@@ -254,7 +187,7 @@ def half_plane_mass(weight: Fraction, mean: Positive, std: Positive = 1.0) -> fl
 
 
 @checked
-def steps_between_switches(step_size: Positive, weight: Fraction, mean: Positive, n_points: Count = 20_001) -> float:
+def steps_between_switches(step_size: Positive, weight: Fraction, mean: Positive) -> float:
     """The mean number of Langevin steps between two switches of mode, for small ε, by quadrature.
 
     The target is (1 − w) N((−m, −m), I) + w N((m, m), I); p(u) is its density along the line through the means, which
@@ -265,14 +198,13 @@ def steps_between_switches(step_size: Positive, weight: Fraction, mean: Positive
         step_size: ε.
         weight: w, in (0, 1).
         mean: m > 0.
-        n_points: points of the trapezoidal rule.
 
     Example:
         >>> [f"{sbgm.theory.steps_between_switches(0.1, 0.8, mean):.1e}" for mean in (1.0, 2.0, 5.0)]
         ['2.0e+02', '2.5e+03', '1.0e+12']
     """
     end = math.sqrt(2) * mean
-    u = torch.linspace(-end, end, n_points, dtype=torch.float64)
+    u = torch.linspace(-end, end, 20_001, dtype=torch.float64)
     normals = [torch.exp(-((u - centre) ** 2) / 2) / math.sqrt(2 * math.pi) for centre in (-end, end)]
     return float(torch.trapezoid(1 / ((1 - weight) * normals[0] + weight * normals[1]), u)) / step_size
 

@@ -138,9 +138,9 @@ def fit(
 def require_finite_step(loss: Tensor, optimizer: torch.optim.Optimizer | None, step: int, n_steps: int) -> float:
     """Return the loss of a step; raise FloatingPointError if it, or the gradient of the parameters, is not finite.
 
-    A gradient is judged by the sum of all its numbers, which one of them that is not finite makes not finite. Both come
-    from the device at once: the one look at a value in a step, since on a GPU each is a wait. Without an optimizer the
-    loss alone is judged.
+    A gradient is judged by the sum of all its numbers: a single number that is not finite makes the sum not finite.
+    Loss and sum come from the device together, in the step's only look at a value, because on a GPU each look is a
+    wait. Without an optimizer only the loss is judged.
 
     Example:
         >>> optimizer = torch.optim.SGD(sbgm.MLP().parameters(), lr=0.1)

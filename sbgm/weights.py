@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 import inspect
 import itertools
-import math
 import re
-import sys
+import runpy
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -21,7 +19,6 @@ from sbgm.checked import (
     FilePath,
     Ladder,
     Network,
-    Shape,
     checked,
     did_you_mean,
     instance_of,
@@ -274,11 +271,7 @@ def _own_module(source: str, sha256: str, given: Mapping[str, Any]) -> nn.Module
             "--network, or as load_network(path, network=…)"
         )
     warnings.warn(f"{path} is run, because the class {name} of the network is in it", Notice, 3)
-    spec = importlib.util.spec_from_file_location(f"own_{Path(path).stem}", path)
-    assert spec is not None and spec.loader is not None  # noqa: PT018 - of a file that ends in .py
-    file = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(file)
-    kind = getattr(file, name, None)
+    kind = runpy.run_path(path, run_name=f"own_{Path(path).stem}").get(name)
     if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
         raise ValueError(f"network must name a torch.nn.Module of {path}, got {name!r}")
     wanted = inspect.signature(kind).parameters
@@ -304,15 +297,13 @@ def _with_weights(like: ScoreNetwork, network: nn.Module) -> ScoreNetwork:
     _require_weights(twin, weights, type(like).__name__, "the weights of")
     twin.load_state_dict(weights)
     x = torch.rand(2, *(like.image_shape or ()), generator=torch.Generator().manual_seed(0))
-    device = next(network.parameters()).device
-    labels = [(), (0,)] if like.n_classes else [()]
-    for sigma, label in itertools.product(twin.ladder, labels):
-        wanted, given = twin(x, sigma, *label), network(x.to(device), sigma, *label).cpu()
-        if not torch.allclose(wanted, given, rtol=1e-3, atol=1e-3 / sigma):
+    for sigma, label in itertools.product(twin.ladder, [(), (0,)] if like.n_classes else [()]):
+        difference = twin(x, sigma, *label) - network(x.to(next(network.parameters()).device), sigma, *label).cpu()
+        if not float(difference.abs().max()) <= 1e-3 * (1 + 1 / sigma):
             raise ValueError(
                 f"network must give the scores that {type(like).__name__} gives with the same weights, but at sigma = "
-                f"{sigma:g} they differ by up to {float((wanted - given).abs().max()):.2g}; `save_weights` keeps the "
-                "weights of any network"
+                f"{sigma:g} they differ by up to {float(difference.abs().max()):.2g}; `save_weights` keeps the weights "
+                "of any network"
             )
     return twin
 
@@ -398,24 +389,13 @@ def _network_from(facts: dict[str, Any], own: nn.Module | str | None, path: Path
             raise ValueError(f"its class came with it, {arguments['source']}; give it again to run that file")
         arguments |= own_source(own) if isinstance(own, str) else {"module": own}
     network = classes[made_by["class"]](sigmas=made_by["sigmas"], **arguments)
-    network.image_shape, network.data_range = _images_for(**facts)
-    network.facts = facts
+    shape, values = facts.get("image_shape"), facts.get("data_range", (0.0, 1.0))
+    network.image_shape = None if shape is None else tuple(torch.Size(shape))
+    low, high = (require_number(value, "data_range") for value in values)
+    if not low < high:
+        raise ValueError(f"data_range must be two numbers, the lower one first, got {values!r}")
+    network.data_range, network.facts = (low, high), facts
     return network
-
-
-def _range(values: Sequence[float], name: str) -> None:
-    low, high = values if isinstance(values, Sequence) and len(values) == 2 else (math.nan, math.nan)
-    if not require_number(low, name) < require_number(high, name):
-        raise ValueError(f"{name} must be two numbers, the lower one first, got {values!r}")
-
-
-@checked
-def _images_for(
-    image_shape: Shape | None = None, data_range: Annotated[Sequence[float], _range] = (0.0, 1.0), **others: Fact
-) -> tuple[tuple[int, ...] | None, tuple[float, float]]:
-    """Return `image_shape` and `data_range` from the facts of a file; others are left out."""
-    low, high = data_range
-    return None if image_shape is None else tuple(image_shape), (low, high)
 
 
 def _kinds(parent: type) -> Iterator[type]:

@@ -348,7 +348,6 @@ BAD: dict[str, list[object]] = lookup(
         ([*NO_KNOWN, *holes(3, 2)], "image", "inpaint"),
         (NO_MASK, "mask", "inpaint"),
         ([None, "0.5", NAN, INF, *holes(2)], "mean", "gaussian_start"),
-        (BELOW_1, "noise_kurtosis", "langevin_kurtosis"),
         (BELOW_1, "ratio", "overlap variance_ratio"),
         ([NAN, -1.0, 1.0, 2.0], "ema_decay", "TrainingSettings"),
         # then what a function itself refuses, such as two arguments that don't fit
@@ -379,7 +378,7 @@ BAD: dict[str, list[object]] = lookup(
         ([0.9, 3.1], "step_size", "consistent_annealed"),
         ([None, 3, 0.5, [], [1.0], [BATCH], BATCH, "states"], "states", "final"),
         ([None], "n_steps step_size", "NamedSampler"),
-        ([4.0, 5.0], "step_size", "langevin_variance langevin_kurtosis variance_ratio"),
+        ([4.0, 5.0], "step_size", "langevin_variance variance_ratio"),
         ([torch.ones(1, 2)], "x", "largest_distance"),
         ([torch.ones(1, 2)], "images", SAMPLES_OF),
         ([torch.ones(1), torch.ones(3, 2), torch.ones(1, 3)], "x", "moments"),

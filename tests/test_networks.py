@@ -12,7 +12,7 @@ from torch.nn import functional
 import sbgm
 from properties.comparing import assert_like, assert_near, assert_one_by_one, untouched
 from properties.strategies import DTYPES, EXACT, SEEDS, batches, images, points, scores, seeded, sigmas_of
-from sbgm import MLP, ConditionalMLP, EnergyMLP, ImageMLP, ResNet, load_network, ncsn_loss, save_network
+from sbgm import MLP, ConditionalMLP, EnergyMLP, ImageMLP, ResNet, load_network, save_network
 from sbgm.training import n_parameters
 
 # --- points in a few dimensions --------------------------------------------------------------------------------------
@@ -73,19 +73,6 @@ def test_an_energy_score_keeps_a_graph_only_where_gradients_are_wanted():
     torch.testing.assert_close(score, network(x, 0.5).detach())
 
 
-# --- seeds -----------------------------------------------------------------------------------------------------------
-
-
-def test_seeded_weights_follow_torchs_own_law():
-    """U(−1/√n, 1/√n) with n inputs, as an unseeded nn.Linear: range, and variance within 4 s.e."""
-    weight = MLP(dim=2, width=300, generator=seeded()).layers[2].weight.detach()
-    bound = 300**-0.5
-    assert 0.99 * bound < float(weight.abs().max()) <= bound
-    assert float(weight.var()) == pytest.approx(bound**2 / 3, rel=4 * (0.8 / weight.numel()) ** 0.5)
-    unseeded = nn.Linear(300, 300).weight.detach()
-    assert float(unseeded.abs().max()) <= bound * (1 + 1e-6)
-
-
 # --- the perceptron for images ---------------------------------------------------------------------------------------
 
 SIGMAS = [1.0, 0.1, 0.01]
@@ -102,25 +89,6 @@ def network(**options):
     return result
 
 
-def test_the_number_of_parameters_is_that_of_its_layers():
-    """First layer, n blocks of two layers, the level's layer and a norm, the last norm and the last layer."""
-    w, n, d, f = 32, 3, 64, 16
-    block = 2 * w + 2 * (w * w + w) + (f * w + w)
-    assert n_parameters(ImageMLP(SIGMAS, width=w, n_blocks=n)) == (d * w + w) + n * block + 2 * w + (w * d + d)
-    assert n_parameters(ImageMLP(SIGMAS, width=w, n_blocks=n, norm="none")) == (
-        (d * w + w) + n * (block - 2 * w) + (w * d + d)
-    )
-
-
-def test_an_untrained_network_is_the_zero_score_with_its_loss():
-    """λℓ = ½‖z‖² for the score 0: D/2 = 32 on average, with the standard error √(D/2 / n)."""
-    made, x = ImageMLP(SIGMAS, generator=seeded()), some_images(4_000)
-    assert torch.equal(made(x[:3], 0.5), torch.zeros(3, 1, 8, 8))
-    with torch.no_grad():
-        loss = float(ncsn_loss(made, x, made.sigmas, generator=seeded()))
-    assert abs(loss - 32) < 4 * math.sqrt(32 / 4_000)
-
-
 @pytest.mark.parametrize("sigma", [1e-4, 0.037, 1.0, 50.0])
 def test_any_positive_sigma_will_do(sigma):
     assert bool(torch.isfinite(network()(some_images(), sigma)).all())
@@ -133,16 +101,6 @@ def test_the_output_is_divided_by_sigma():
     x = some_images() - 0.5
     some_points = [0.5 + x * math.sqrt(1 + 4 * s**2) for s in (0.1, 0.7)]
     torch.testing.assert_close(0.1 * made(some_points[0], 0.1), 0.7 * made(some_points[1], 0.7), rtol=1e-4, atol=1e-5)
-
-
-def test_the_generator_alone_decides_the_weights():
-    torch.manual_seed(3)
-    before = torch.get_rng_state()
-    a, b, c = (ImageMLP(SIGMAS, width=8, generator=seeded(s)) for s in (0, 0, 1))
-    assert torch.equal(before, torch.get_rng_state())
-    for name, value in a.state_dict().items():
-        assert torch.equal(value, b.state_dict()[name])
-    assert not torch.equal(a.begin.weight, c.begin.weight)
 
 
 def test_a_saved_network_is_built_again(tmp_path):
@@ -163,21 +121,6 @@ def small(seed=0):
 
 def images_of_resnet(n=3, size=16, seed=1):
     return torch.rand(n, 3, size, size, generator=torch.Generator().manual_seed(seed))
-
-
-def count(n_in, n_out):
-    """Parameters of a residual block, by hand: two 3×3 convolutions with norms, and a third where channels differ."""
-    branch = 9 * n_in * n_out + n_out + 9 * n_out * n_out + n_out + 2 * 2 * n_out
-    return branch + (0 if n_in == n_out else 9 * n_in * n_out + n_out)
-
-
-def test_the_number_of_parameters_is_that_of_the_authors():
-    c = 32
-    blocks = [(c, c), (c, 2 * c), (2 * c, 2 * c), (2 * c, 4 * c), (4 * c, 4 * c)]
-    mirrored = [(4 * c, 4 * c), (4 * c, 2 * c), (2 * c, 2 * c), (2 * c, c), (c, c)]
-    ends = (9 * 3 * c + c) + (9 * c * 3 + 3)
-    by_hand = ends + sum(count(*block) for block in blocks + mirrored)
-    assert n_parameters(ResNet()) == by_hand == 1_379_651
 
 
 def plain_forward(weights, x):

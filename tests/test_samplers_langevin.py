@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from balance import CLOSE_MODES, check_detailed_balance
-from sbgm import GaussianMixture, SamplerDivergedError, final, langevin, metropolis_langevin, paper_mixture
-from sbgm.measure import estimate, mode_weights, moments
+from sbgm import SamplerDivergedError, final, langevin, metropolis_langevin, paper_mixture
+from sbgm.measure import estimate, moments
 from sbgm.samplers import ancestral, annealed_langevin, denoise, hamiltonian, metropolis_test
-from sbgm.theory import half_plane_mass, langevin_kurtosis, langevin_variance, metropolis_acceptance
+from sbgm.theory import langevin_variance, metropolis_acceptance
 from seeds import seeded
 
 N_CHAINS = 100_000
@@ -60,15 +60,6 @@ def test_langevin_samples_a_gaussian_of_the_predicted_variance(step_size):
     check_stationary(run_langevin, step_size, langevin_variance(step_size))
 
 
-def test_langevin_scales_with_the_variance_of_the_target():
-    target = GaussianMixture([1.0], [[2.0, -1.0]], 3.0)
-    start = torch.zeros(50_000, 2)
-    x = final(langevin(target.score, start, step_size=9.0, n_steps=40, generator=seeded()))
-    variance = langevin_variance(9.0, variance=9.0)
-    assert x.mean(dim=0).tolist() == pytest.approx([2.0, -1.0], abs=4 * math.sqrt(variance / 50_000))
-    assert x.var(dim=0).tolist() == pytest.approx([variance] * 2, rel=4 * math.sqrt(2 / 50_000))
-
-
 @pytest.mark.parametrize("step_size", [0.1, 0.5, 1.0, 2.0])
 def test_the_metropolis_test_makes_the_variance_exact(step_size):
     check_stationary(run_metropolis, step_size, 1.0)
@@ -111,7 +102,7 @@ def test_the_check_refuses_a_wrong_sampler(name):
 def test_noise_drawn_twice_keeps_the_variance_and_spoils_the_kurtosis():
     measured = moments(WRONG["noise drawn twice"](wrong_start(), 1.0, 60))
     assert measured.variance.value == pytest.approx(langevin_variance(1.0), abs=4 * measured.variance.se)
-    assert langevin_kurtosis(1.0, noise_kurtosis=9.0) == pytest.approx(6.6)
+    # a = 1 − ε/2 = ½: the excess of z, 9 − 3, times (1 − a²)/(1 + a²)
     assert measured.kurtosis.value == pytest.approx(6.6, abs=4 * measured.kurtosis.se)
 
 
@@ -170,27 +161,6 @@ def test_the_check_refuses_a_test_that_forgets_the_proposals_density():
         check_detailed_balance(one_step)
 
 
-def test_metropolis_chains_find_the_weights_of_close_modes():
-    start = 16 * torch.rand(2_000, 2, generator=seeded()) - 8
-    states = metropolis_langevin(
-        CLOSE_MODES.score, start, log_prob=CLOSE_MODES.log_prob, step_size=0.5, n_steps=1_500, generator=seeded(1)
-    )
-    shares = [float(mode_weights(s.x, CLOSE_MODES.means)[1]) for s in states if s.step > 500 and s.step % 250 == 0]
-    standard_error = math.sqrt(0.79 * 0.21 / (len(shares) * 2_000))  # 250 steps are several relaxation times
-    assert sum(shares) / len(shares) == pytest.approx(half_plane_mass(0.8, 1.5), abs=4 * standard_error)
-
-
-def test_a_proposal_without_density_is_refused():
-    def half_normal(x, sigma):  # no density left of 0
-        return torch.where(x[:, 0] > 0, normal_log_prob(x, sigma), -math.inf)
-
-    x = torch.ones(2_000, 1)
-    states = metropolis_langevin(normal_score, x, log_prob=half_normal, step_size=1.0, n_steps=50, generator=seeded())
-    x = final(states)
-    assert bool((x > 0).all())
-    assert float(x.mean()) == pytest.approx(math.sqrt(2 / math.pi), abs=0.06)
-
-
 @pytest.mark.parametrize("value", [math.nan, -math.inf, math.inf])
 def test_metropolis_refuses_starts_without_density(value):
     states = metropolis_langevin(
@@ -208,8 +178,8 @@ def test_metropolis_refuses_starts_without_density(value):
 @pytest.mark.parametrize(
     ("log_prob", "error", "message"),
     [
-        (lambda x, sigma: -0.5 * x.square(), ValueError, r"log_prob must return shape \(3,\).*got \(3, 2\)"),
-        (lambda x, sigma: 0.0, TypeError, "log_prob must return a torch.Tensor, got float"),
+        (lambda x, sigma: -0.5 * x.square(), ValueError, r"log_prob must return .* of shape \(3,\).*got \(3, 2\)"),
+        (lambda x, sigma: 0.0, ValueError, r"log_prob must return .* of shape \(3,\).*got float"),
     ],
 )
 def test_metropolis_refuses_a_log_prob_of_the_wrong_shape(log_prob, error, message):
@@ -226,26 +196,11 @@ def test_metropolis_refuses_a_log_prob_of_the_wrong_shape(log_prob, error, messa
 def test_a_step_is_equation_4():
     mixture, generator = paper_mixture(), seeded()
     x = start = 16 * torch.rand(64, 2, generator=seeded(1)) - 8
-    for state in langevin(mixture.score, start, step_size=0.1, n_steps=5, generator=seeded()):
+    states = langevin(mixture.score, start, step_size=0.1, n_steps=5, generator=seeded())
+    for step, state in zip(range(1, 6), states, strict=True):
         x = x + 0.1 / 2 * mixture.score(x) + math.sqrt(0.1) * torch.randn(64, 2, generator=generator)
         torch.testing.assert_close(state.x, x)
-
-
-def test_states_are_kept_apart_and_the_last_is_after_the_last_step():
-    start = wrong_start(100)
-    kept = start.clone()
-    states = list(langevin(normal_score, start, step_size=0.5, n_steps=7, generator=seeded()))
-    assert [state.step for state in states] == list(range(1, 8))
-    assert all(state.level == 1 and state.sigma == 0.0 and state.accepted is None for state in states)
-    assert torch.equal(start, kept)
-    assert len({state.x.data_ptr() for state in states} | {start.data_ptr()}) == 8
-    assert all(not torch.equal(a.x, b.x) for i, a in enumerate(states) for b in states[:i])
-    # 7 steps need 7 draws of noise: going on by hand from the sixth state gives the last
-    generator = seeded()
-    noise = [torch.randn(start.shape, generator=generator) for _ in range(7)][-1]
-    torch.testing.assert_close(states[-1].x, 0.75 * states[-2].x + math.sqrt(0.5) * noise)
-    again = final(langevin(normal_score, start, step_size=0.5, n_steps=7, generator=seeded()))
-    assert torch.equal(again, states[-1].x)
+        assert (state.step, state.level, state.sigma, state.accepted) == (step, 1, 0.0, None)
 
 
 def test_nothing_runs_before_it_is_asked_for():
@@ -344,25 +299,14 @@ def test_a_score_of_the_wrong_kind_is_named_at_the_first_step(sampler, case):
 # --- divergence ------------------------------------------------------------------------------------------------------
 
 
-def test_divergence_raises_where_the_growth_is_10_to_the_6_though_finite():
-    step_size, n_steps = 5.0, 1_000  # each step multiplies distances by 1.5
-    seen = []
-
-    def run():
-        for state in langevin(normal_score, wrong_start(100), step_size=step_size, n_steps=n_steps, generator=seeded()):
-            seen.append(state)
-
+def test_divergence_says_where_and_why():
+    step_size, n_steps = 5.0, 1_000  # each step multiplies distances by 1.5: √5000 · 10⁶ comes at about step 42
     with pytest.raises(SamplerDivergedError) as caught:
-        run()
+        final(langevin(normal_score, wrong_start(100), step_size=step_size, n_steps=n_steps, generator=seeded()))
     error = caught.value
-    assert error.step_size == step_size
-    assert error.level == 1
-    assert error.step == len(seen) + 1
+    assert (error.step_size, error.level, 38 <= error.step <= 46) == (step_size, 1, True)
     for part in ("step_size = 5", f"step {error.step}: the state", "bound", "step_size < 4v", "10⁶"):
         assert part in str(error)
-    # the state before was below the limit, and within one step of it: far from overflow
-    scale = math.sqrt(step_size * n_steps)  # the spread of its own noise, more than the start's 3
-    assert 1e6 * scale / 2 < float(seen[-1].x.abs().max()) <= 1e6 * scale
 
 
 @pytest.mark.parametrize("step_size", [4.2, 10.0, 1e30])
@@ -429,14 +373,6 @@ def test_where_the_density_is_zero_a_score_may_be_nan():
     x = final(metropolis_langevin(score, x, log_prob=log_prob, step_size=0.5, n_steps=10, generator=seeded()))
     assert float(x.min()) > 0
     assert float(x.mean()) == pytest.approx(1, abs=4 / math.sqrt(len(x)))
-
-
-def test_a_score_that_gives_nan_is_a_divergence_at_that_step():
-    def score(x, sigma):
-        return -x / (x.abs() > 1e-9).all()  # 0/0 once the chain is at 0
-
-    with pytest.raises(SamplerDivergedError, match="diverged at step 1: "):
-        final(langevin(score, torch.zeros(2, 1), step_size=0.1, n_steps=3, generator=seeded()))
 
 
 def test_a_step_too_large_for_plain_langevin_is_refused_by_the_metropolis_test_instead():

@@ -7,10 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from properties.strategies import SCALES, ladders
+from properties.strategies import SCALES
 from sbgm import GaussianMixture, final, geometric_sigmas, langevin, perturb, plots, theory
-from sbgm import theory as forms
-from sbgm.measure import estimate, largest_distance, mode_weights
+from sbgm.measure import largest_distance, mode_weights
 from sbgm.theory import (
     best_step_size,
     count_levels,
@@ -31,29 +30,6 @@ def test_langevin_variance_is_where_the_recursion_settles(variance, fraction):
     for _ in range(20_000):
         current = (1 - step_size / (2 * variance)) ** 2 * current + step_size
     assert theory.langevin_variance(step_size, variance) == pytest.approx(current, rel=1e-9)
-
-
-@pytest.mark.parametrize(("step_size", "expected"), [(1.0, 6.6), (0.01, 3.03), (2.0, 9.0)])
-def test_langevin_kurtosis_is_where_the_fourth_moment_settles(step_size, expected):
-    """Step by step, E(a x + √ε z)⁴ = a⁴ E x⁴ + 6 a² ε E x² + ε² κ, from variance 9 and kurtosis 1."""
-    a, second, fourth = 1 - step_size / 2, 9.0, 81.0
-    for _ in range(5_000):
-        fourth = a**4 * fourth + 6 * a**2 * second * step_size + step_size**2 * 9.0
-        second = a**2 * second + step_size
-    assert theory.langevin_kurtosis(step_size, 9.0) == pytest.approx(fourth / second**2, rel=1e-9)
-    assert theory.langevin_kurtosis(step_size, 9.0) == pytest.approx(expected, abs=0.005)
-    assert theory.langevin_kurtosis(step_size) == 3
-
-
-@pytest.mark.parametrize("step_size", [0.1, 0.5, 1.0, 2.0, 3.9, 8.0])
-def test_metropolis_acceptance_against_monte_carlo(step_size):
-    """The ratio p(y) q(x|y) / (p(x) q(y|x)), term by term, on 10⁶ draws."""
-    x, z = torch.randn(2, 1_000_000, generator=seeded(), dtype=torch.float64)
-    y = x - step_size / 2 * x + math.sqrt(step_size) * z
-    log_q_back = -((x - y + step_size / 2 * y) ** 2) / (2 * step_size)
-    log_q_there = -((y - x + step_size / 2 * x) ** 2) / (2 * step_size)
-    rate = estimate((-(y**2) / 2 + log_q_back + x**2 / 2 - log_q_there).clamp(max=0).exp())
-    assert theory.metropolis_acceptance(step_size) == pytest.approx(rate.value, abs=4 * rate.se)
 
 
 # --- Algorithm 1 on a Gaussian ---------------------------------------------------------------------------------------
@@ -219,40 +195,11 @@ def test_the_published_step_size_of_cifar10_in_both_conventions():
     assert best == pytest.approx(1.24e-5, rel=0.005)
 
 
-def test_both_conventions_take_the_same_step():
-    """x + h s + √(2h) z is x + (ε/2) s + √ε z with ε = 2h, on the same noise."""
-    h, x = 0.02, torch.randn(5, 3, generator=seeded(), dtype=torch.float64)
-    z = torch.randn(x.shape, generator=seeded(1), dtype=x.dtype)
-    ours = final(langevin(lambda x, sigma: -x, x, step_size=step_size_of(h), n_steps=1, generator=seeded(1)))
-    torch.testing.assert_close(ours, x - h * x + math.sqrt(2 * h) * z)
-
-
 # --- monotone, and in other units ------------------------------------------------------------------------------------
 
 VARIANCES = st.floats(0.05, 50.0)
 STEPS = st.integers(1, 30)
 PARTS = st.floats(0.01, 0.98)  # of a bound
-
-
-def levels_of(sigmas) -> list[float]:
-    return [float(s) for s in sigmas]
-
-
-@given(ladders(), VARIANCES, STEPS, PARTS, SCALES)
-def test_annealed_variances_scale_and_grow_with_the_start(sigmas, v, n_steps, part, c):
-    levels = levels_of(sigmas)
-    step_size = part * forms.largest_stable_step(sigmas)
-    found = forms.annealed_variance(sigmas, step_size=step_size, n_steps=n_steps, variance=v, start=1.0)
-    assert len(found) == len(levels)
-    scaled = forms.annealed_variance(
-        [c * s for s in levels], step_size=c**2 * step_size, n_steps=n_steps, variance=c**2 * v, start=c**2
-    )
-    assert scaled == pytest.approx([c**2 * w for w in found])
-    more = forms.annealed_variance(sigmas, step_size=step_size, n_steps=n_steps, variance=v, start=2.0)
-    assert all(a <= b for a, b in zip(found, more, strict=True))
-    ratio = forms.noise_ratio(sigmas, step_size=step_size, n_steps=n_steps)
-    point = forms.annealed_variance(sigmas, step_size=step_size, n_steps=n_steps, variance=0.0, start=1 / 3)
-    assert ratio * levels[-1] ** 2 == pytest.approx(point[-1])
 
 
 @given(st.integers(6, 5_000), st.floats(0.5, 0.99), PARTS)
