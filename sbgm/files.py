@@ -132,7 +132,7 @@ def fetch(url: str, folder: Path | str, name: str, known_hash: str) -> Path:
     import pooch
 
     downloader = pooch.HTTPDownloader(progressbar=True, timeout=TIMEOUT)
-    return Path(pooch.retrieve(url, known_hash, name, folder, downloader=downloader))
+    return Path(pooch.retrieve(url, known_hash, name, folder, downloader=downloader))  # pyright: ignore[reportArgumentType] - as its own examples do
 
 
 def save_tensors(path: Path | str, tensors: Mapping[str, Tensor], **facts: Fact) -> None:

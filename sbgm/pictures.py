@@ -157,7 +157,7 @@ def _opened(picture: Any) -> Image.Image:
         return picture
     if isinstance(picture, str | os.PathLike):
         return Image.open(picture)
-    image = torch.from_numpy(np.array(picture))
+    image = torch.tensor(np.asarray(picture))
     if image.ndim == 3 and image.shape[2] in (1, 3):
         image = image.permute(2, 0, 1)
     if image.is_floating_point() and not 0 <= image.min() <= image.max() <= 1:

@@ -203,17 +203,11 @@ needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="there is n
 
 
 @needs_make
-def test_a_reader_gets_one_extra_and_a_test_upgrades_in_place(make):
+def test_a_reader_gets_one_extra_a_test_upgrades_in_place_and_locked_versions_come_when_asked_for(make):
     assert make("lab") == [("notebooks", "")]
     assert make("lab") == []
     assert make("test") == [("all", "")]
     assert make("lint") == make("lab") == []
-
-
-@needs_make
-def test_locked_versions_are_installed_when_asked_for(make):
-    assert make("lab") == [("notebooks", "")]
-    assert make("LOCKED=1", "lab") == [("notebooks", " -c constraints.txt")]
     assert make("LOCKED=1", "test") == [("all", " -c constraints.txt")]
     assert make("LOCKED=1", "lint") == []
 

@@ -316,13 +316,3 @@ def test_two_processes_write_what_one_writes(weights, tmp_path):
     assert run(*arguments, tmp_path / "one") == 0
     one, two = (load_tensors(tmp_path / name / "samples.safetensors")[0]["samples"] for name in ("one", "two"))
     assert torch.equal(one, two)
-
-
-def test_two_processes_fill_in_what_one_fills_in(weights, tmp_path):
-    arguments = ["inpaint", weights, "digits", "--images", 3, "--fills", 2, "--batch-size", 2, "--n-steps", 2, "--out"]
-    done = sbgm_on_processes(*arguments, tmp_path / "two")
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.count("2 fills of 3 images") == 1
-    assert run(*arguments, tmp_path / "one") == 0
-    one, two = (load_tensors(tmp_path / name / "fills.safetensors")[0]["fills"] for name in ("one", "two"))
-    assert torch.equal(one, two)

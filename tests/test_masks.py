@@ -25,6 +25,7 @@ def test_a_mask_is_boolean_and_the_same_in_all_channels(kind, shape, seed):
 @given(IMAGE_SHAPES)
 def test_the_right_half_mirrored_knows_what_was_unknown_but_a_middle_column(shape):
     mask = right_half(shape)
+    assert bool(mask[..., : shape[-1] // 2].all())  # "left 16 columns known" of 32
     both = mask.int() + mask.flip(-1).int()
     assert bool((both[..., : shape[-1] // 2] == 1).all())
     assert int((both == 0).sum()) == (shape[-1] % 2) * shape[-2]

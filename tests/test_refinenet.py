@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 import bench
-from sbgm import ImageMLP, ResNet, geometric_sigmas
+from sbgm import ConditionalMLP, ImageMLP, ResNet, geometric_sigmas
 from sbgm.refinenet import ConditionalInstanceNorm, RefineNet, pooled, rescaled, upsampled
 
 # --- refinenet -------------------------------------------------------------------------------------------------------
@@ -23,6 +23,8 @@ def small(**options):
         lambda **options: RefineNet(SIGMAS, 4, 1, **options),
         lambda **options: RefineNet([0.1], 4, 3, conditional=False, **options),
         lambda **options: ResNet(8, **options),
+        lambda **options: ImageMLP(SIGMAS, width=8, **options),
+        lambda **options: ConditionalMLP(width=8, **options),
     ],
 )
 def test_initial_weights_are_those_that_torchs_layers_draw_from_the_global_generator_of_the_same_seed(build):
@@ -100,12 +102,6 @@ def test_ncsnv2s_network_takes_any_sigma():
     torch.testing.assert_close(network(x, 0.123) * 0.123, network(x, 7.0) * 7.0)
     with pytest.raises(ValueError, match="sigma must be finite and positive"):
         network(x, 0.0)
-
-
-def test_a_network_with_a_ladder_says_whether_it_takes_any_sigma():
-    assert not small().takes_any_sigma
-    assert small(conditional=False).takes_any_sigma
-    assert ImageMLP(SIGMAS).takes_any_sigma
 
 
 @pytest.mark.parametrize(("sigma", "level"), [(0.9, 0), (0.75, 1), (0.0105, 9), (0.001, 9), (50.0, 0)])

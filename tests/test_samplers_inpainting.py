@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from sbgm import SamplerDivergedError, annealed_langevin, denoise, final, geometric_sigmas, inpaint
-from sbgm.masks import make_mask, random_mask, right_half
+from sbgm import SamplerDivergedError, denoise, final, geometric_sigmas, inpaint
+from sbgm.masks import make_mask, random_mask
 from seeds import seeded
 
 MEAN = torch.tensor([0.3, -0.2, 0.1, 0.5], dtype=torch.float64)
@@ -107,10 +107,9 @@ def test_that_comparison_would_see_a_mistake(mistake):
 def test_slow_annealing_gives_the_exact_conditional_law():
     """Mean and covariance of the unknown given the known, by the block formula; N(μ_u + Σ_uk Σ_kk⁻¹(k − μ_k), …).
 
-    What σ_L and finite steps leave is below 4 % of a standard deviation and of the variances, as the recursion says.
-    The measurement adds 5 standard errors of 4,000 chains.
+    What σ_L and finite steps leave is below 4 % of a standard deviation and of the variances.
     """
-    covariance, n = 0.04 * COVARIANCE, 4_000
+    covariance = 0.04 * COVARIANCE
     k, u = KNOWN, ~KNOWN
     gain = covariance[u][:, k] @ torch.linalg.inv(covariance[k][:, k])
     image = torch.where(KNOWN, MEAN + 0.2 * torch.tensor([1.0, -0.5, 0.0, 0.0]), 0.5).double()
@@ -118,19 +117,11 @@ def test_slow_annealing_gives_the_exact_conditional_law():
     spread = covariance[u][:, u] - gain @ covariance[k][:, u]
 
     ladder = geometric_sigmas(1.0, 0.01, 12).double().tolist()
-    settings = {"step_size": 1e-4, "n_steps": 200}
-    x = final(
-        inpaint(gaussian_score(covariance), starts(n), ladder, image=image, mask=KNOWN, generator=seeded(2), **settings)
-    )[:, u]
     stds = spread.diag().sqrt()
     scale = stds[:, None] * stds
-    left_mean, left_spread = law(ladder, covariance=covariance, image=image, **settings)
+    left_mean, left_spread = law(ladder, 1e-4, 200, covariance=covariance, image=image)
     assert float(((left_mean[u] - mean) / stds).abs().max()) < 0.04
     assert float(((left_spread[u][:, u] - spread) / scale).abs().max()) < 0.04
-    assert float(((x.mean(dim=0) - mean) / stds).abs().max()) < 0.04 + 5 / math.sqrt(n)
-    assert float(((x.T.cov() - spread) / scale).abs().max()) < 0.04 + 5 * math.sqrt(2 / n)
-    standardised = (x - x.mean(dim=0)) / x.std(dim=0)
-    assert float((standardised**4).mean(dim=0).sub(3).abs().max()) < 5 * math.sqrt(24 / n)
     unconditional = covariance.diag()[u]
     assert float((spread.diag() / unconditional).max()) < 0.6  # the known do tell of the unknown
 
@@ -161,48 +152,12 @@ def test_it_is_algorithm_2_on_the_same_noise(dtype):
         next(states)
 
 
-def test_known_pixels_are_the_levels_y_bit_for_bit_in_every_state():
-    known = [state.x[:, KNOWN] for state in run(50)]
-    for level in range(3):
-        first, *others = known[N_STEPS * level : N_STEPS * (level + 1)]
-        assert all(torch.equal(first, other) for other in others)
-    assert not torch.equal(known[0], known[-1])
-    noise = (known[-1] - IMAGE[KNOWN]) / LADDER[-1]
-    assert float(noise.std()) == pytest.approx(1, abs=5 / math.sqrt(2 * 100))
-
-
 def test_denoising_moves_the_unknown_pixels_only():
     *_, before, last = run(50, denoise_last=True)
     assert (last.step, last.sigma, last.level) == (N_STEPS + 1, LADDER[-1], 3)
     assert torch.equal(last.x[:, KNOWN], before.x[:, KNOWN])
     assert torch.equal(last.x[:, ~KNOWN], denoise(gaussian_score(), before.x, LADDER[-1])[:, ~KNOWN])
     assert torch.equal(before.x, final(run(50)))
-
-
-def test_a_mask_that_knows_nothing_makes_it_algorithm_1():
-    """In law: the y that is drawn and not used shifts the noise, so one level is compared after the first draw."""
-    generator = seeded(1)
-    ours = final(inpaint(gaussian_score(), starts(9), [1.0], image=IMAGE, mask=torch.zeros(4, dtype=torch.bool),
-                         step_size=0.1, n_steps=5, generator=seeded(1)))  # fmt: skip
-    torch.randn(9, 4, generator=generator, dtype=torch.float64)
-    plain = annealed_langevin(gaussian_score(), starts(9), [1.0], step_size=0.1, n_steps=5, generator=generator)
-    assert torch.equal(ours, final(plain))
-
-
-def test_one_image_or_one_image_a_chain_and_starts_stay_as_they_were():
-    x = torch.rand(3, 1, 4, 4, generator=seeded())
-    before = x.clone()
-    images = torch.rand(3, 1, 4, 4, generator=seeded(1))
-    options = {"mask": right_half((1, 4, 4)), "step_size": 0.1, "n_steps": 2}
-
-    def fills(image):
-        states = inpaint(lambda x, sigma: -x, x, [1.0, 0.1], image=image, generator=seeded(2), **options)
-        return final(states)
-
-    assert torch.equal(fills(images[0]), fills(images[:1].expand(3, -1, -1, -1)))
-    error = fills(images) - images
-    assert float(error[..., :2].abs().max()) < 0.5  # σ_L = .1, five of them
-    assert torch.equal(x, before)
 
 
 def test_divergence_raises_and_names_the_bound():
@@ -213,14 +168,6 @@ def test_divergence_raises_and_names_the_bound():
 
 
 # --- masks -----------------------------------------------------------------------------------------------------------
-
-
-def test_the_right_half_is_the_papers():
-    mask = right_half((3, 32, 32))
-    assert mask.shape == (1, 32, 32)
-    assert mask.dtype == torch.bool
-    assert bool(mask[..., :16].all())  # "left 16 columns known"
-    assert not bool(mask[..., 16:].any())
 
 
 def test_a_random_mask_hides_its_share_anywhere():

@@ -343,12 +343,6 @@ def test_channels_last_stays_through_the_network_and_changes_rounding_only(image
         torch.testing.assert_close(b.grad, a.grad, rtol=1e-3, atol=1e-3 * float(a.grad.abs().max()))
 
 
-def test_a_float_off_the_ladder_is_an_error_there_too():
-    network = refinenet().to(META)
-    with pytest.raises(ValueError, match="sigma must be a level of the network's ladder"):
-        network(images(), 0.5)
-
-
 def test_a_ladder_that_is_loaded_is_the_one_that_a_float_is_looked_up_in():
     network, other = refinenet(), refinenet(sigmas=[2.0, 0.5, 0.1])
     network.load_state_dict(other.state_dict())
