@@ -217,10 +217,11 @@ def same_run(steps, state, uninterrupted):
     assert torch.equal(state["losses"], whole_state["losses"])
 
 
-@pytest.mark.parametrize("stop_after", [1, 4, 5, 8, 11])
+@pytest.mark.parametrize("stop_after", [1, 4, 7])
 def test_an_abandoned_run_is_continued_to_the_last_bit(tmp_path, uninterrupted, stop_after):
     path = tmp_path / "run"
     assert run(path, stop_after=stop_after) == uninterrupted[0][:stop_after]
+    assert Run(path).last_step == stop_after  # saved when it was left
     same_run(run(path), saved(path), uninterrupted)
 
 
