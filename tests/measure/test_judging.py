@@ -280,22 +280,11 @@ def test_samples_of_the_baseline_have_the_images_mean_and_covariance():
 # --- hashes ----------------------------------------------------------------------------------------------------------
 
 
-def test_hashes_tell_content_shape_and_type_apart():
-    x = torch.arange(6, dtype=torch.float32)
-    others = [x + 0, x.reshape(2, 3), x.double(), x.flip(0), x[:5]]
-    hashes = [content_hash(y) for y in (x, *others)]
-    assert hashes[0] == hashes[1]
-    assert len(set(hashes)) == 5
-    assert content_hash(x.reshape(2, 3).T) == content_hash(x.reshape(2, 3).T.contiguous())
-    assert content_hash(torch.tensor(3)) != content_hash(torch.tensor(4))
-    halves = [x.half(), x.bfloat16(), x.bfloat16().neg()]
-    assert len({content_hash(y) for y in halves}) == 3
-
-
 def test_a_hash_is_of_the_bytes_and_of_tensors_only():
     x = torch.tensor([[1.5, 2.5]])
     wanted = hashlib.sha256(b"torch.float32 (1, 2) " + x.numpy().tobytes()).hexdigest()  # as in records
-    assert content_hash(x) == content_hash(x.clone().requires_grad_()) == wanted
+    assert content_hash(x) == content_hash(x.T.contiguous().T.requires_grad_()) == wanted
+    assert content_hash(x.bfloat16()) != content_hash(x.bfloat16().neg())  # which numpy has not
     for value in (None, [x], 1.0):
         with pytest.raises(TypeError, match=rf"tensors must be torch.Tensors, got {type(value).__name__}"):
             content_hash(x, value)
