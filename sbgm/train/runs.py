@@ -511,13 +511,14 @@ def train(
     return _steps(run, settings, network, part_loss, n_parts, measure, watch, accelerator)
 
 
-def _steps(run: Run, settings: TrainingSettings, *training: Any) -> Iterator[Step]:
+def _steps(run: Run, settings: TrainingSettings, *arguments: Any) -> Iterator[Step]:
     """The steps, with so many threads; when they end or fail, the number is as before and the run's folder free."""
     before = torch.get_num_threads()
     torch.set_num_threads(settings.threads)
     try:
-        it = _Training(run, settings, *training)
-        yield from resumable(run, settings.n_steps, settings.save_every, it.gradient, it.update, it.save, it.log)
+        training = _Training(run, settings, *arguments)
+        does = training.gradient, training.update, training.save, training.log
+        yield from resumable(run, settings.n_steps, settings.save_every, *does)
     finally:
         torch.set_num_threads(before)
         run.lock.release()
