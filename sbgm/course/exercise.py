@@ -98,9 +98,12 @@ def compare(
     distance = float((answer.double() - expected.double()).abs().max() / expected.double().abs().max().clamp(min=1e-30))
     refuse(
         distance < 1e-5,
-        f"{what} is right to {distance:.1g} only: is a part of it computed in single precision?",
+        f"{what} is right only to {distance:.1g}: is a part of it computed in single precision?",
     )
-    raise WrongAnswer(f"{what} is off by up to {distance:.2g} of the largest right value, and by no mistake known here")
+    raise WrongAnswer(
+        f"{what} is off by up to {distance:.2g} of the largest right value; the check knows no mistake that gives "
+        "these numbers. Work out one small case by hand, and compare"
+    )
 
 
 @dataclasses.dataclass(frozen=True)
