@@ -762,26 +762,14 @@ def _watched(
         step_size: ε or h, where the sampler has one.
         bound: on it, in words. On a ladder it is that of steps of size ε σ_i²/σ_L².
     """
-    limit, largest = _growth_limit(x, ladder[0] if ladder else noise), math.nan
-    if ladder and step_size is not None:
-        largest = largest_stable_step(ladder)
-        bound = f"the bound for data of variance v is 4σ_L²(1 + v/σ_1²), here {largest:g} × (1 + v/{ladder[0] ** 2:g})"
-    too_large = f"Unless the score is wrong there, step_size = {step_size:g} is too large: {bound}" if bound else ""
+    limit = _growth_limit(x, ladder[0] if ladder else noise)
     together = LOOK_EVERY["cpu" if x.device.type == "cpu" else "elsewhere"]
     unseen: list[State] = []  # with the largest entry in place of x
 
     def look() -> None:
         for state, size in zip(unseen, torch.stack([state.x for state in unseen]).tolist(), strict=True):
             if not size <= limit:  # which a NaN fails too
-                place = f"level {state.level} of {len(ladder)} (sigma = {state.sigma:g}), " if ladder else ""
-                raise SamplerDivergedError(
-                    f"{sampler} diverged at {place}step {state.step}: the state is no longer finite, or beyond 10⁶ "
-                    f"times its starting scale. {too_large or SCORE_IS_WRONG}",
-                    step_size=math.nan if step_size is None else step_size,
-                    level=state.level,
-                    step=state.step,
-                    bound=largest,
-                )
+                raise _diverged(sampler, state, ladder, step_size, bound)
         unseen.clear()
 
     for state in states:
@@ -791,6 +779,27 @@ def _watched(
         yield state
     if unseen:
         look()
+
+
+def _diverged(
+    sampler: str, state: State, ladder: Sequence[float], step_size: float | None, bound: str
+) -> SamplerDivergedError:
+    """The error of a state that is beyond its limit, in the words of `_watched`."""
+    place, largest = "", math.nan
+    if ladder:
+        place = f"level {state.level} of {len(ladder)} (sigma = {state.sigma:g}), "
+    if ladder and step_size is not None:
+        largest = largest_stable_step(ladder)
+        bound = f"the bound for data of variance v is 4σ_L²(1 + v/σ_1²), here {largest:g} × (1 + v/{ladder[0] ** 2:g})"
+    cause = f"Unless the score is wrong there, step_size = {step_size:g} is too large: {bound}" if bound else ""
+    return SamplerDivergedError(
+        f"{sampler} diverged at {place}step {state.step}: the state is no longer finite, or beyond 10⁶ times its "
+        f"starting scale. {cause or SCORE_IS_WRONG}",
+        step_size=math.nan if step_size is None else step_size,
+        level=state.level,
+        step=state.step,
+        bound=largest,
+    )
 
 
 SCORE_IS_WRONG = (
