@@ -297,13 +297,14 @@ def _with_weights(like: ScoreNetwork, network: nn.Module) -> ScoreNetwork:
     _require_weights(twin, weights, type(like).__name__, "the weights of")
     twin.load_state_dict(weights)
     x = torch.rand(2, *(like.image_shape or ()), generator=torch.Generator().manual_seed(0))
+    device = next(network.parameters()).device
     for sigma, label in itertools.product(twin.ladder, [(), (0,)] if like.n_classes else [()]):
-        difference = twin(x, sigma, *label) - network(x.to(next(network.parameters()).device), sigma, *label).cpu()
-        if not float(difference.abs().max()) <= 1e-3 * (1 + 1 / sigma):
+        wanted, given = twin(x, sigma, *label), network(x.to(device), sigma, *label).cpu()
+        if not torch.allclose(wanted, given, rtol=1e-3, atol=1e-3 / sigma):
             raise ValueError(
                 f"network must give the scores that {type(like).__name__} gives with the same weights, but at sigma = "
-                f"{sigma:g} they differ by up to {float(difference.abs().max()):.2g}; `save_weights` keeps the weights "
-                "of any network"
+                f"{sigma:g} they differ by up to {float((wanted - given).abs().max()):.2g}; `save_weights` keeps the "
+                "weights of any network"
             )
     return twin
 
