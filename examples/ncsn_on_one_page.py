@@ -16,7 +16,7 @@ sigmas = torch.logspace(0, -2, 10)  # the ladder: σ_1 = 1 down to σ_10 = 0.01,
 class ScoreNetwork(nn.Module):
     """s(x, σ): noisy images (B, 64) and one σ, or one an image, to scores (B, 64)."""
 
-    def __init__(self, width=256, n_blocks=3):
+    def __init__(self, width=256, n_blocks=2):
         super().__init__()
         self.begin, self.end = nn.Linear(64, width), nn.Linear(width, 64)
         self.levels = nn.ModuleList(nn.Linear(1, width) for _ in range(n_blocks))
