@@ -7,19 +7,23 @@ import re
 import shlex
 
 import matplotlib.pyplot as plt
+import numpy
 import pytest
 import torch
 from sklearn.datasets import make_moons
 
 import claims
 from processes import torchrun
+from sbgm import load_images
 from sbgm.cli import main
 from sbgm.measure.records import results_folder
-from sbgm.train.runs import Run
+from sbgm.train import NCSN
+from sbgm.train.runs import Run, TrainingSettings
 
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 USING = (ROOT / "docs" / "using.md").read_text(encoding="utf-8")
+PAGES = ("using", "instructors", "own_images", "term_project")  # that print commands
 TEXTS = {
     name: (ROOT / name).read_text(encoding="utf-8")
     for folder in (".", "docs", "notebooks")
@@ -84,8 +88,28 @@ def test_a_notebook_follows_a_run_as_printed(tmp_path, monkeypatch):
     assert names["run"].network()(torch.rand(1, 1, 8, 8), 1.0).shape == (1, 1, 8, 8)
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/using.md", "docs/instructors.md"])
-def test_every_command_of_sbgm_is_taken(name):
+def test_own_images_are_trained_on_and_an_own_sampler_draws_as_printed(tmp_path, monkeypatch, capsys):
+    """The training is of two steps, and of a smaller network."""
+    training, sampler = code_blocks(TEXTS["docs/own_images.md"])
+    printed = 'NCSN.of_scale("photographs", "laptop")'
+    assert printed in training
+    monkeypatch.chdir(tmp_path)
+    numpy.savez("photographs.npz", numpy.random.default_rng(0).integers(256, size=(40, 40, 48, 3), dtype=numpy.uint8))
+    steps = TrainingSettings(2, batch_size=4, precision="fp32", log_every=1)
+    exec(training.replace(printed, "small"), {"small": NCSN("photographs", channels=4, training=steps)})
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["1", "2"]
+    assert Run("runs/mine").network()(torch.rand(1, 3, 32, 32), 1.0).shape == (1, 3, 32, 32)
+    names = {}
+    exec(sampler, names)
+    digits = load_images("mnist_small", "test")[:16]
+    assert names["images"].shape == digits.shape
+    assert float(names["images"].mean()) == pytest.approx(float(digits.mean()), abs=0.05)
+
+
+@pytest.mark.parametrize("name", ["README.md", *(f"docs/{name}.md" for name in PAGES)])
+def test_every_command_of_sbgm_is_taken(name, tmp_path, monkeypatch):
+    (tmp_path / "photographs").mkdir()
+    monkeypatch.chdir(tmp_path)
     found = [line.partition("-m sbgm ")[2] for line in commands(TEXTS[name]) if "-m sbgm " in line]
     assert found
     for words in map(shlex.split, found):

@@ -24,34 +24,28 @@ from torch.nn import functional
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "notebooks" / "lab"))  # scripts of the evidence
 
-from claims import attached_file, load_record, with_section
-from curve import draw_entry, entries
+from claims import with_section
+from curve import renewing
 from notebooks import found, place, run
 from sbgm import (
-    MLP,
-    ImageMLP,
+    NamedSampler,
     RefineNet,
     annealed_langevin,
     autocast,
     final,
     geometric_sigmas,
-    inpaint,
     langevin,
     load_network,
-    masks,
     ncsn_loss,
     paper_mixture,
-    plots,
+    rescaled,
     widgets,
 )
 from sbgm.checked import Score
 from sbgm.data import load_images
-from sbgm.files import load_tensors
-from sbgm.measure.records import StepMap, load_curve
 from sbgm.precision import compiled
 from sbgm.train.runs import hardware
 from sbgm.training import adam
-from sbgm.widgets import annealed_trajectory
 
 SPEED = Path(__file__).resolve().parent.parent / "data" / "results" / "SPEED.md"
 BUSY_PERCENT = 10.0
@@ -186,49 +180,19 @@ def network_speed() -> Iterator[str]:
 
 
 def sampling() -> Iterator[str]:
-    """Sixteen digits by Algorithm 1, its 1,000 evaluations timed on 100 of them, and 64 by the curve's fast sampler."""
+    """Sixteen digits by Algorithm 1, its 1,000 evaluations timed on 100 of them, and 64 by a fast sampler."""
     network = load_network("mnist_ncsn")
-    start = torch.rand(16, *network.image_shape, generator=seeded())
-    score, options = autocast(network), {"step_size": 2e-5, "generator": torch.Generator()}
-    fast, digits = load_curve("mnist_ncsn").fast(), load_images("mnist_small")[:1_000]
-    entry = next(e for e in entries(network.sigmas) if (e.label, e.evaluations) == (fast.label, fast.evaluations))
+    score, start = autocast(rescaled(network)), torch.rand(64, *network.image_shape, generator=seeded())
+    paper, fast = NamedSampler("annealed", network.ladder, 2e-5, n_steps=10), renewing(1.0, 0.01, 50, 8.0)
     torch.set_num_threads(psutil.cpu_count(logical=False))
-    final(annealed_langevin(score, start, network.sigmas[:1], n_steps=2, **options))  # the first call is slower
-    slow = seconds(lambda: final(annealed_langevin(score, start, network.sigmas, n_steps=10, **options)))
-    with tempfile.TemporaryDirectory() as folder:
-        quick = seconds(lambda: list(draw_entry(entry, network, digits, Path(folder), 64, batch_size=64)))
+    score(start, 1.0)  # the first call is slower
+    slow, quick = (
+        seconds(lambda sampler=sampler, n=n: final(sampler.states(score, start[:n], seeded())))
+        for sampler, n in ((paper, 16), (fast, 64))
+    )
     torch.set_num_threads(1)
     yield row("16 MNIST images by Algorithm 1, C = 32: ten times 100 evaluations", 10 * slow, " s", 100)
-    yield row(f"64 by the fast path, {entry.label}, {entry.evaluations} evaluations", quick, " s", 40)
-
-
-def every_explorer() -> Iterator[tuple[str, widgets.FigureExplorer]]:
-    """Each explorer that the package exports, by name; what has no record is made by the score of a normal law."""
-    generator, digit = seeded(), load_images("mnist_small", "test")[0]
-    start, sigmas = torch.rand(16, *digit.shape, generator=generator), geometric_sigmas(1.0, 0.01, 10)
-    options = {"step_size": 2e-5, "n_steps": 20, "generator": generator}
-    hidden = {kind: masks.make_mask(kind, digit.shape, generator=generator) for kind in masks.KINDS}
-    fills = {
-        kind: list(inpaint(normal_score, start[:4], sigmas[:3], image=digit, mask=mask, **options))
-        for kind, mask in hidden.items()
-    }
-    arguments = {
-        "training_explorer": [{n: MLP(generator=generator)(plots.grid(39)).detach() for n in range(40)}],
-        "image_noise_explorer": [load_images("photo_patches", "test")[:8]],
-        "denoising_explorer": [ImageMLP([1.0, 0.1, 0.01]), load_images("digits", "test")[:8]],
-        "inpainting_explorer": [digit, hidden, fills],
-        "step_map_explorer": [StepMap.from_tensors(load_tensors(attached_file(load_record("I5")))[0], "digits")],
-        "image_annealing_explorer": [annealed_trajectory(normal_score, start, sigmas, **options)],
-        "sampler_curve_explorer": [load_curve("mnist_ncsn")],
-    }
-    for name in widgets.__all__:
-        if name.endswith("_explorer"):
-            yield name.removesuffix("_explorer"), getattr(widgets, name)(*arguments.get(name, []))
-
-
-def normal_score(x: Tensor, sigma: float) -> Tensor:
-    """The score of pixels of mean and variance 0.1 with noise σ on them."""
-    return (0.1 - x) / (0.1 + sigma**2)
+    yield row("64 by the fast path, renewing, c = 8, 50 evaluations", quick, " s", 40)
 
 
 def moves(widget: ipywidgets.Widget) -> list[Callable[[], None]]:
@@ -244,8 +208,9 @@ def moves(widget: ipywidgets.Widget) -> list[Callable[[], None]]:
 
 
 def sliders() -> Iterator[str]:
-    """Every control of every explorer: the median time from a move to the finished picture, from where it starts."""
-    for name, explorer in every_explorer():
+    """Every control of the explorers that compute as they move: the median time from a move to the finished picture."""
+    for name in ("annealing", "langevin", "level_steps", "score_field"):
+        explorer = getattr(widgets, f"{name}_explorer")()
         for control, widget in explorer.controls.items():
             before, label = widget.value, f"slider, {name}: {control}".replace("_", " ")
             taken = [seconds(move) for move in moves(widget)]

