@@ -32,8 +32,10 @@ COPIED = (
     "data/weights/README.md",
     "data/results/SPEED.md",
     "data/results/ladder.png",
-    "data/results/overview.png",
-    "data/results/overview_images.png",
+    "data/results/figure2.png",
+    "data/results/figure3.png",
+    "data/results/figure5.png",
+    "data/results/figure6.png",
     "data/results/own_images.png",
 )
 

@@ -12,8 +12,10 @@ import pictures
 from sbgm import plots
 
 
-def test_the_readmes_film_is_the_one_that_chapter_4_opens_with():
-    assert (pictures.FOLDER / "ladder.png").read_bytes() == pictures.first_film(pictures.NOTEBOOK)
+@pytest.mark.parametrize("name", pictures.SHOWN)
+def test_the_readme_shows_what_the_chapters_show(name):
+    same = (pictures.FOLDER / f"{name}.png").read_bytes() == pictures.shown(*pictures.SHOWN[name])
+    assert same, "run tools/pictures.py"
 
 
 def coloured(colour: str) -> Figure:
