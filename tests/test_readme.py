@@ -108,7 +108,8 @@ def test_own_images_are_trained_on_and_an_own_sampler_draws_as_printed(tmp_path,
 
 @pytest.mark.parametrize("name", ["README.md", *(f"docs/{name}.md" for name in PAGES)])
 def test_every_command_of_sbgm_is_taken(name, tmp_path, monkeypatch):
-    (tmp_path / "photographs").mkdir()
+    for own in ("photographs", "FOLDER", "portrait.jpg", "mask.png"):
+        (tmp_path / own).mkdir()
     monkeypatch.chdir(tmp_path)
     found = [line.partition("-m sbgm ")[2] for line in commands(TEXTS[name]) if "-m sbgm " in line]
     assert found
