@@ -1,20 +1,30 @@
-"""What `make lab` opens, asked of its own server without a browser."""
+"""What `make lab` opens, asked of its own server without a browser; and what a student opens of a release."""
 
 import base64
+import contextlib
+import html.parser
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pytest
+
+import notebooks as tool
 import open_lab
 from browser.lab import FOLDERS
 from processes import free_port
 
+TOOLS = Path(open_lab.__file__).parent
+FLAGS = ["--no-browser", "--ip=127.0.0.1", *["--allow-root"] * (os.getuid() == 0)]
 START_SECONDS = 500
 # `make lab` on another folder than the reader's own work/
 MAKE_LAB = """
@@ -22,31 +32,91 @@ import pathlib, sys, open_lab
 open_lab.WORK = pathlib.Path(sys.argv.pop(1))
 sys.exit(open_lab.main(sys.argv[1:]))
 """
+FIRST = tool.found()[0].name
 
 
-def test_the_address_that_is_printed_opens_chapter_0_in_a_copy_and_its_film_is_served(tmp_path):
-    environment = os.environ | {name: str(tmp_path / place) for name, place in FOLDERS.items()}
-    environment["PYTHONPATH"] = str(Path(open_lab.__file__).parent)
-    flags = ["--no-browser", "--ip=127.0.0.1", "--allow-root", f"--ServerApp.port={free_port()}"]
-    command = [sys.executable, "-c", MAKE_LAB, str(tmp_path / "work"), *flags]
-    log, found, end = tmp_path / "log", None, time.monotonic() + START_SECONDS
+def of_make_lab(folder: Path) -> list[str]:
+    return [sys.executable, "-c", MAKE_LAB, str(folder)]
+
+
+def of_a_release(folder: Path) -> list[str]:
+    tool.main(["release", str(folder), "--source", ""])
+    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}"]
+    return [*command, f"--LabApp.default_url=/lab/tree/{FIRST}"]
+
+
+@contextlib.contextmanager
+def printed_address(command: list[str], folder: Path) -> Iterator[str]:
+    """Start a JupyterLab that keeps to `folder`, and give the address that it prints, once it answers there.
+
+    Raises:
+        RuntimeError: it printed none in time; the message holds its log.
+    """
+    environment = os.environ | {name: str(folder / place) for name, place in FOLDERS.items()}
+    environment["PYTHONPATH"] = str(TOOLS)
+    log = folder / "log"
     with log.open("wb") as output, subprocess.Popen(command, env=environment, stdout=output, stderr=output) as server:
         try:
-            while not found:
-                assert server.poll() is None, log.read_text()
-                assert time.monotonic() < end, log.read_text()
+            end, address = time.monotonic() + START_SECONDS, ""
+            while not (address and answers(address)):
+                if server.poll() is not None or time.monotonic() > end:
+                    raise RuntimeError(f"no address was printed that answers, but {address!r}:\n{log.read_text()}")
                 time.sleep(0.2)
                 found = re.search(r"http://127\.0\.0\.1:\S+token=\S+\n", log.read_text())
-            address = urllib.parse.urlsplit(found[0].strip())
-            place = address.path.removeprefix("/lab/tree/")
-            assert place == "00_start_here.ipynb"
-            for path in (address.path, f"/nbconvert/html/{place}", f"/api/contents/{place}"):
-                with urllib.request.urlopen(address._replace(path=path).geturl(), timeout=500) as answer:
-                    content = answer.read()
+                address = found[0].strip() if found else ""
+            yield address
         finally:
             server.terminate()
-    cells = json.loads(content)["content"]["cells"]
-    outputs = [output.get("data", {}) for cell in cells for output in cell.get("outputs", [])]
-    film = next(data["image/png"] for data in outputs if "image/png" in data)
-    assert b"acTL" in base64.b64decode(film)  # it moves
-    assert (tmp_path / "work" / place).is_file()
+
+
+def answers(address: str) -> bool:
+    """Whether a server listens at an address yet, whatever it answers."""
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", urllib.parse.urlsplit(address).port)) == 0
+
+
+class Targets(html.parser.HTMLParser):
+    """The addresses in a page: of its pictures, and of its links; those elsewhere in the world are left out."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.pictures: set[str] = set()
+        self.links: set[str] = set()
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, address in attrs:
+            if name in ("src", "href") and address and not urllib.parse.urlsplit(address).scheme:
+                (self.pictures if name == "src" else self.links).add(urllib.parse.urldefrag(address).url)
+
+
+@pytest.mark.parametrize("started", [of_make_lab, of_a_release])
+def test_chapter_0_its_pictures_and_its_links_are_served(started: Callable, tmp_path):
+    command = [*started(tmp_path / "chapters"), *FLAGS, f"--ServerApp.port={free_port()}"]
+    with printed_address(command, tmp_path) as address:
+        parts = urllib.parse.urlsplit(address)
+        first = parts.path.removeprefix("/lab/tree/")
+        assert first == FIRST
+
+        def ask(path: str) -> bytes:
+            """What the server answers at a path; an error unless with status 200."""
+            there = parts._replace(path=urllib.parse.quote(path)).geturl()
+            with urllib.request.urlopen(there, timeout=500) as answer:
+                assert answer.status == 200
+                return answer.read()
+
+        ask(parts.path)
+        chapter = json.loads(ask(f"/api/contents/{first}"))
+        assert chapter["type"] == "notebook"
+        outputs = [output.get("data", {}) for cell in chapter["content"]["cells"] for output in cell.get("outputs", [])]
+        film, *figures = [data["image/png"] for data in outputs if "image/png" in data]
+        assert figures
+        assert b"acTL" in base64.b64decode(film)  # it moves
+        page = ask(f"/nbconvert/html/{first}").decode()
+        assert all(re.sub(r"\s", "", picture)[:1000] in re.sub(r"\s", "", page) for picture in (film, *figures))
+        found = Targets(page)
+        assert {path.stem[:2] for path in map(Path, found.links) if path.suffix == ".ipynb"} >= {"01", "10"}
+        for picture in found.pictures:
+            assert ask(urllib.parse.urljoin(f"/files/{first}", picture))
+        for link in found.links - {""}:
+            assert json.loads(ask(urllib.parse.urljoin(f"/api/contents/{first}", link)))["type"] in ("notebook", "file")
