@@ -83,8 +83,8 @@ def test_a_page_opened_as_a_file_is_whole(browser, site):
 def test_search_finds_a_page(browser, site):
     context = browser.new_context()
     watch, page = Watch(context), context.new_page()
-    page.goto((site.folder / "search.html").as_uri() + "?q=Metropolis")
-    assert "Langevin" in page.locator("#search-results li").first.inner_text()
+    page.goto((site.folder / "search.html").as_uri() + "?q=RePaint")
+    assert "Inpainting" in page.locator("#search-results li").first.inner_text()
     assert (watch.errors, watch.failed, watch.outside) == ([], [], [])
     context.close()
 
