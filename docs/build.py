@@ -36,6 +36,7 @@ COPIED = (
     "data/results/figure3.png",
     "data/results/figure5.png",
     "data/results/figure6.png",
+    "data/results/own_classes.png",
     "data/results/own_images.png",
 )
 

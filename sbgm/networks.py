@@ -463,12 +463,12 @@ def label_tensor(label: int | Tensor | None, x: Tensor, n_classes: int) -> Tenso
     if label is None:
         return torch.full((len(x),), n_classes, device=x.device)
     if not n_classes:
-        raise ValueError(f"label must be None, because this network was made without classes, got {label}")
+        raise ValueError("label must be None, because this network was made without classes")
     index = torch.as_tensor(require_label(label))
     if index.shape not in ((), x.shape[:1]):
         raise ValueError(f"label must be one class, or a tensor of shape ({len(x)},), got shape {tuple(index.shape)}")
-    if index.device.type == "cpu" and not 0 <= int(index.min()) <= int(index.max()) <= n_classes:
-        raise ValueError(f"label must be a class from 0 to {n_classes - 1}, or {n_classes} for any, got {label}")
+    if index.device.type == "cpu" and (wrong := index[(index < 0) | (index > n_classes)]).numel():
+        raise ValueError(f"label must be a class from 0 to {n_classes - 1}, or {n_classes} for any, got {wrong[0]}")
     return index.to(x.device, torch.long).expand(len(x))
 
 

@@ -54,7 +54,7 @@ def test_guidance_goes_w_times_the_way_from_any_class_to_the_class(label, w):
     ("label", "says"),
     [
         (4, "label must be a class from 0 to 2, or 3 for any, got 4"),
-        (torch.tensor([0, -1, 1]), "label must be a class from 0 to 2, or 3 for any"),
+        (torch.tensor([0, -1, 1]), "label must be a class from 0 to 2, or 3 for any, got -1"),
         (torch.tensor([0, 1]), r"label must be one class, or a tensor of shape \(3,\), got shape \(2,\)"),
     ],
 )
