@@ -71,7 +71,7 @@ def test_there_are_commands_to_try():
 @pytest.mark.parametrize("words", commands())
 def test_a_printed_command_parses(words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name in ("photographs", "FOLDER", "portrait.jpg", "mask.png"):  # a user's own
+    for name in ("photographs", "fashion", "horses", "FOLDER", "portrait.jpg", "mask.png"):  # a user's own
         (tmp_path / name).mkdir()
     assert callable(parsed(words).run)
 
