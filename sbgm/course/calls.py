@@ -123,7 +123,7 @@ class Asked:
 
 @dataclasses.dataclass(frozen=True)
 class Descent(Asked):
-    """The same, followed by where chains of Algorithm 1 end with that score: (L·P + N, 2) numbers.
+    """Ask a score for its values as `Asked` does, then for samples by Algorithm 1: (L·P + N, 2) numbers in all.
 
     Attributes:
         x: (N, 2) where the chains start.

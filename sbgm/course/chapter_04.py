@@ -280,7 +280,7 @@ SCALED = 40  # of each level, at which a score may be the same but for the facto
 
 
 def _without_sigma(scores: Tensor, sigmas: Tensor) -> dict[str, bool]:
-    """What is wrong with scores (L, L·POINTS + L·SCALED, 2) of a network that does not see σ."""
+    """Tell by scores, (L, L·POINTS + L·SCALED, 2), that a network does not see σ: {sentence: does it apply}."""
 
     def alike(values: Tensor) -> bool:
         return bool((values - values[:1]).abs().max() < 1e-5 * values.abs().max())
@@ -295,7 +295,7 @@ def _without_sigma(scores: Tensor, sigmas: Tensor) -> dict[str, bool]:
 
 
 def _score_mistakes(found: Tensor, exact: Tensor, sigmas: Tensor) -> dict[str, bool]:
-    """What is wrong with scores (L, POINTS, 2), by their fit to the exact ones at each level."""
+    """Compare scores (L, POINTS, 2) with the exact ones level by level: {sentence: does it apply}."""
     product, size, own = ((a * b).sum(dim=(1, 2)) for a, b in ((found, exact), (exact, exact), (found, found)))
     factor, cosine = product / size, product / (size * own).sqrt().clamp(min=1e-30)
     error = ((found - exact) ** 2).sum(dim=(1, 2)) / size  # 1 for a score of zero
@@ -336,7 +336,7 @@ def _even(factor: Tensor) -> bool:
 
 
 def _sample_mistakes(x: Tensor, target: MixtureField, noise: float) -> dict[str, bool]:
-    """What is wrong with samples (N, 2): their shares of the target's components, their width, and those elsewhere."""
+    """Compare samples (N, 2) with the target's clusters, in shares, widths and strays: {sentence: does it apply}."""
     distance, nearest = torch.cdist(x, target.means).min(dim=1)
     widths = (target.stds**2 + noise**2).sqrt()
     shares = nearest.bincount(minlength=3) / len(x)

@@ -292,15 +292,21 @@ def load_images_of(samples: FilePath) -> Tensor:
 def _read_images(path: Path) -> Tensor:
     """The array "samples" of a file, or its only one, or the bytes of a folder's PNG files."""
     if path.is_dir():
-        files = sorted(path.glob("*.png"))
-        headers = [Image.open(file, formats=["PNG"]) for file in files]
-        ((width, height),) = {header.size for header in headers}
-        if width != height:
-            raise ValueError(f"its images must be square, got {width}×{height} pixels")
-        grey = all(header.mode in ("1", "L") or header.mode.startswith("I") for header in headers)
-        return torch.stack([read_picture(header, width, "L" if grey else "RGB") for header in headers])
+        images, grey = [], True
+        for file in sorted(path.glob("*.png")):
+            with Image.open(file, formats=["PNG"]) as image:
+                if image.width != image.height or (images and image.width != images[0].shape[2]):
+                    got = f"{image.width}×{image.height} pixels in {file.name}"
+                    raise ValueError(f"all its images must be square and of one size, got {got}")
+                grey = grey and (image.mode in ("1", "L") or image.mode.startswith("I"))
+                images.append(read_picture(image, image.width))
+        if not images:
+            raise ValueError("no file in it is called *.png")
+        return torch.stack(images)[:, : 1 if grey else 3]
     arrays = load_tensors(path)[0] if path.suffix == ".safetensors" else np.load(path, allow_pickle=False)
     if isinstance(arrays, np.ndarray):
         return torch.as_tensor(arrays)
-    (name,) = {"samples"}.intersection(arrays) or arrays
-    return torch.as_tensor(arrays[name])
+    names = {"samples"}.intersection(arrays) or set(arrays)
+    if len(names) != 1:
+        raise ValueError(f'it must hold "samples" or a single array, and holds {", ".join(arrays) or "none"}')
+    return torch.as_tensor(arrays[names.pop()])

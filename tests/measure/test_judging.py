@@ -2,9 +2,11 @@
 
 import hashlib
 import re
+import resource
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from PIL import Image
@@ -124,9 +126,12 @@ def test_images_of_sixteen_bits_keep_their_shades(tmp_path):
     ("write", "said"),
     [
         (lambda path: None, "samples must be a file or folder of images, but there is none at"),
-        (lambda path: path.mkdir(), "samples must be .* a folder of PNG files, but .* is not: not enough values"),
+        (lambda path: path.mkdir(), "samples must be .* a folder of PNG files, but .* is not: no file in it is called"),
         (lambda path: path.write_text("no images"), "samples must be a whole .safetensors, .npz or .npy file"),
-        (lambda path: np.savez(path.open("wb"), a=np.zeros(1), b=np.zeros(1)), "is not: too many values"),
+        (
+            lambda path: np.savez(path.open("wb"), a=np.zeros(1), b=np.zeros(1)),
+            'is not: it must hold "samples" or a single array, and holds a, b',
+        ),
         (lambda path: np.save(path.open("wb"), np.zeros((3, 784))), r"must hold images \(N, C, H, W\), .* \(3, 784\)"),
     ],
 )
@@ -137,10 +142,24 @@ def test_what_is_no_batch_of_images_is_refused(tmp_path, write, said):
 
 
 def test_a_folder_of_several_sizes_or_of_no_squares_is_refused(tmp_path):
-    for size, said in (((4, 5), "square"), ((5, 5), "values to unpack")):
-        Image.new("L", size).save(tmp_path / f"{size}.png")
-        with pytest.raises(ValueError, match=f"samples must be .*{tmp_path} is not: .*{said}"):
+    Image.new("L", (4, 4)).save(tmp_path / "first.png")
+    for size in ((4, 5), (5, 5)):
+        Image.new("L", size).save(tmp_path / "other.png")
+        said = f"all its images must be square and of one size, got {size[0]}×{size[1]} pixels in other.png"
+        with pytest.raises(ValueError, match=f"samples must be .*{tmp_path} is not: {said}"):
             load_images_of(tmp_path)
+
+
+def test_more_files_are_read_than_a_process_may_have_open(tmp_path):
+    for i in range(100):
+        Image.new("L", (4, 4), i).save(tmp_path / f"{i:03}.png")
+    usual = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (psutil.Process().num_fds() + 50, usual[1]))
+    try:
+        images = load_images_of(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, usual)
+    assert torch.equal(255 * images[:, 0, 0, 0], torch.arange(100.0))
 
 
 @pytest.mark.parametrize(
