@@ -357,11 +357,12 @@ def _idx(name: str, file: str, skip: int) -> Tensor:
     """
     folder, wanted = _folder(name), IDX_SHA256[name][IDX_FILES.index(file)]
     for suffix, opened in OPENERS.items():
-        errors = (OSError, EOFError, zlib.error, lzma.LZMAError)
-        with contextlib.suppress(*errors), opened(folder / f"{file}{suffix}", "rb") as unpacked:
-            content = unpacked.read()
-            if hashlib.sha256(content).hexdigest() == wanted:
-                return torch.from_numpy(np.frombuffer(content, np.uint8, offset=skip).copy())
+        path, errors = folder / f"{file}{suffix}", (OSError, EOFError, zlib.error, lzma.LZMAError)
+        if path.is_file():  # a pipe would be waited for
+            with contextlib.suppress(*errors), opened(path, "rb") as unpacked:
+                content = unpacked.read()
+                if hashlib.sha256(content).hexdigest() == wanted:
+                    return torch.from_numpy(np.frombuffer(content, np.uint8, offset=skip).copy())
     raise _damaged(name, folder, file)
 
 
@@ -406,7 +407,10 @@ def _celeba(split: str) -> Tensor:
             f"CelebA in {folder} is not prepared yet: `sbgm download celeba` does that once, in some minutes."
         )
     try:
-        return as_floats(load_tensors(path)[0]["images"])
+        pixels = load_tensors(path)[0]["images"]
+        if pixels.dtype != torch.uint8 or pixels.shape[1:] != SETS["celeba"].shape:
+            raise ValueError(f"it holds {pixels.dtype} of shape {tuple(pixels.shape)}")
+        return as_floats(pixels)
     except (ValueError, KeyError) as error:
         raise DataNotFoundError(
             f"{path} is damaged. Delete it; `sbgm download celeba` prepares it from {data_folder() / 'celeba'} anew."

@@ -156,6 +156,9 @@ def langevin(
     Yields:
         State after each step.
 
+    Raises:
+        SamplerDivergedError: the state stopped being finite or grew 10⁶-fold.
+
     Example:
         >>> g = torch.Generator().manual_seed(0)
         >>> x = torch.randn(40_000, 1, generator=g)  # from N(0, 1), whose score is −x
@@ -428,6 +431,9 @@ def inpaint(
         State after each step. The known pixels are those of the level's y, bit for bit, also after denoising: they
         carry noise of standard deviation σ_L at the end, as Algorithm 2 has it.
 
+    Raises:
+        SamplerDivergedError: the state stopped being finite or grew 10⁶-fold.
+
     Example:
         >>> mixture, g = sbgm.paper_mixture(), torch.Generator().manual_seed(0)
         >>> known = {"image": torch.tensor([5.0, 0.0]), "mask": torch.tensor([True, False])}
@@ -531,6 +537,7 @@ def consistent_annealed(
 
     Raises:
         ValueError: ε is such that some level has no real amount of fresh noise.
+        SamplerDivergedError: the state stopped being finite or grew 10⁶-fold.
 
     Example:
         >>> point, g = sbgm.GaussianMixture([1.0], [[0.0]], stds=0.0), torch.Generator().manual_seed(0)
@@ -584,6 +591,9 @@ def ancestral(
 
     Yields:
         L − 1 states, one at each of the levels σ_2 … σ_L.
+
+    Raises:
+        SamplerDivergedError: the state stopped being finite or grew 10⁶-fold.
 
     Example:
         >>> point, g = sbgm.GaussianMixture([1.0], [[0.0]], stds=0.0), torch.Generator().manual_seed(0)
@@ -650,6 +660,9 @@ def predictor_corrector(
     Yields:
         State after each step: at every level step 1 is the predictor's, those that follow the corrector's.
 
+    Raises:
+        SamplerDivergedError: the state stopped being finite or grew 10⁶-fold.
+
     Example:
         >>> mixture, g = sbgm.paper_mixture(), torch.Generator().manual_seed(0)
         >>> x, ladder = 20 * torch.randn(5, 2, generator=g), sbgm.geometric_sigmas(20.0, 1.0, 10)
@@ -695,6 +708,9 @@ def probability_flow(
 
     Yields:
         L − 1 states, one at each of the levels σ_2 … σ_L.
+
+    Raises:
+        SamplerDivergedError: the state stopped being finite or grew 10⁶-fold.
 
     Example:
         >>> standard = sbgm.GaussianMixture([1.0], [[0.0]])  # N(0, 1): the flow is x ∝ √(1 + σ²)

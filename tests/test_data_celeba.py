@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import math
 import pathlib
 import zipfile
 
@@ -162,7 +163,11 @@ def another_tensor(path):
     save_file({"faces": torch.zeros(1)}, path)
 
 
-@pytest.mark.parametrize("damage", [cut, another_tensor])
+def another_shape(path):
+    save_file({"images": torch.full((2, 3), math.nan)}, path)
+
+
+@pytest.mark.parametrize("damage", [cut, another_tensor, another_shape])
 def test_a_damaged_cache_is_named_and_never_used(home, damage):
     put(home, unpacked=True)
     whole = prepared()

@@ -4,6 +4,7 @@ import errno
 import gzip
 import hashlib
 import lzma
+import os
 import re
 import socket
 from pathlib import Path
@@ -123,6 +124,15 @@ def test_a_damaged_folder_is_named_with_its_file_and_left_as_it_is(home, tiny, s
             call()
         assert "Move that folder away" in str(raised.value)
     assert {path.name: path.read_bytes() for path in (home / place).iterdir()} == before
+
+
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(home, tiny):
+    name, place, files = tiny
+    put(home / place, files, "")
+    (home / place / "t10k-images-idx3-ubyte").unlink()
+    os.mkfifo(home / place / "t10k-images-idx3-ubyte")
+    with pytest.raises(data.DataNotFoundError, match="damaged: t10k-images-idx3-ubyte missing"):
+        data.load_images(name, "test")
 
 
 # --- the download ----------------------------------------------------------------------------------------------------
