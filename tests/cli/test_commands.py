@@ -28,7 +28,7 @@ COMMAND = re.compile(rf"(?:python -m |`|^)sbgm ((?:{'|'.join(cli.COMMANDS)})\b[^
 # commands and options in a sentence
 MENTIONS = {"train", "train FOLDER", "download NAME", "sample --seed", "sample --network", "evaluate"}
 MENTIONS |= {"evaluate --claim", "ledger"}
-MEASURED_ANEW = ("I6", "I11")  # with options of their own now; the records are of the measurements before
+MEASURED_ANEW = ("I6",)  # with options of its own now; the record is of the measurement before
 
 
 def strings(value: object) -> list[str]:

@@ -90,7 +90,7 @@ def test_every_script_says_what_it_takes(name, capsys):
 
 
 RECORDS = {i: r for i, r in claims.load_records(records.results_folder()).items() if "command" in r.facts}
-OLDER = {"I6", "I11"}  # their scripts are those of the measurements that claims.toml declares, which still run
+OLDER = {"I6"}  # its script is that of the measurement that claims.toml declares, which still runs
 
 
 @pytest.mark.parametrize("claim_id", sorted(RECORDS.keys() - OLDER))
