@@ -48,7 +48,7 @@ LEFT_OUT = {
     "data.DataSet": "a row of the table of data sets",
     "data.Notice": "a warning",
     "data.shipped_folder": "a path, tests/test_data.py",
-    "data.DataNotFoundError": "is raised where a data set is missing, tests/test_data*.py",
+    "data.DataNotFoundError": "is raised where a data set is missing, tests/train/test_downloads.py",
     "data.cache_folder": "a path, tests/test_data.py",
     "data.data_folder": "a path, tests/test_data.py",
     "networks.ScoreNetwork": "the base of networks, tests/test_weights.py",
