@@ -1,4 +1,4 @@
-"""Detailed balance on two close modes of unequal weight, and the check that wrong samplers fail."""
+"""The checks that wrong samplers fail: of a Gaussian law, and of detailed balance on two close, unequal modes."""
 
 import math
 from collections.abc import Callable
@@ -6,10 +6,18 @@ from collections.abc import Callable
 from torch import Generator, Tensor
 
 from sbgm import GaussianMixture
-from sbgm.measure import estimate
+from sbgm.measure import estimate, moments
 from seeds import seeded
 
 CLOSE_MODES = GaussianMixture([0.2, 0.8], [[-1.5, -1.5], [1.5, 1.5]])
+
+
+def check_gaussian(x: Tensor, variance: float) -> None:
+    """Raise unless x, (B, 1), looks like N(0, variance): within 4 s.e. of mean, variance and kurtosis."""
+    measured = moments(x)
+    assert abs(measured.mean.value) < 4 * math.sqrt(variance / len(x))
+    assert abs(measured.variance.value - variance) < 4 * variance * math.sqrt(2 / len(x))
+    assert abs(measured.kurtosis.value - 3) < 4 * math.sqrt(24 / len(x))
 
 
 def check_detailed_balance(one_step: Callable[[Tensor, Generator], Tensor], n: int = 400_000) -> None:

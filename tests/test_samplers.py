@@ -9,6 +9,7 @@ import sbgm
 from properties.comparing import assert_like, assert_near, assert_one_by_one, untouched
 from properties.runs import RUNS, log_prob, problems
 from properties.strategies import (
+    BAD_SCORES,
     DTYPES,
     SCALES,
     SEEDS,
@@ -18,6 +19,7 @@ from properties.strategies import (
     scores,
     seeded,
     sigmas_of,
+    wide,
 )
 from sbgm.samplers import consistent_step_bounds
 
@@ -63,6 +65,37 @@ def test_the_flow_takes_one_example_at_a_time(method, problem):
     assert_one_by_one(lambda x, _: sbgm.final(sbgm.probability_flow(score, x, sigmas, method=method)), x, 1.0)
 
 
+@pytest.mark.parametrize("name", RUNS)
+@given(problems(), SEEDS)
+def test_a_batch_of_images_is_a_batch_of_vectors(name, problem, seed):
+    score, x, sigmas = problem
+    vectors = RUNS[name](lambda v, s: score(v.reshape(x.shape), s).flatten(1), x.flatten(1), sigmas, seeded(seed))
+    assert_near(sbgm.final(vectors), sbgm.final(RUNS[name](score, x, sigmas, seeded(seed))).flatten(1))
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_step_is_made_when_it_is_asked_for_and_without_gradients(name):
+    enabled = []
+
+    def score(x, sigma):
+        enabled.append(torch.is_grad_enabled())
+        return -x
+
+    states = RUNS[name](score, torch.ones(4, 2), [2.0, 1.0], seeded())
+    assert enabled == []
+    next(states)
+    assert set(enabled) == {False}
+    assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("case", BAD_SCORES)
+def test_a_score_of_the_wrong_kind_is_named_at_the_first_step(name, case):
+    score, error, message = BAD_SCORES[case]
+    with pytest.raises(error, match=f"score must {message}"):
+        next(RUNS[name](score, torch.zeros(4, 2), [2.0, 1.0], seeded()))
+
+
 # --- sampler relations -----------------------------------------------------------------------------------------------
 
 
@@ -82,12 +115,13 @@ def test_a_refused_proposal_leaves_the_chain_where_it_was(name, problem, step_si
 
 
 @given(batches(), st.data())
-def test_denoising_takes_one_example_at_a_time_and_no_noise_away_where_there_is_none(x, data):
+def test_denoising_gives_each_example_its_posterior_mean_under_a_gaussian(x, data):
     score, sigma = data.draw(scores(tuple(x.shape[1:]))), data.draw(sigmas_of(x))
     with untouched(x):
         assert_like(assert_one_by_one(lambda x, sigma: sbgm.denoise(score, x, sigma), x, sigma), x)
-    exact = data.draw(scores(tuple(x.shape[1:]), kinds=("gaussian", "mixture", "linear")))
-    assert torch.equal(sbgm.denoise(exact, x, 0.0), x)
+    assert torch.equal(sbgm.denoise(gaussian_score(1.0, 2.0), x, 0.0), x)
+    variance = wide(sigma, x) ** 2
+    assert_near(sbgm.denoise(gaussian_score(1.0, 2.0), x, sigma), (2.0 * x + variance) / (2.0 + variance))
 
 
 @given(problems(), SCALES)

@@ -122,3 +122,11 @@ def scores(draw, shape: tuple[int, ...], kinds=("gaussian", "mixture", "linear",
 
 
 DTYPES_OF_NETWORKS = (torch.float32, torch.float64, torch.bfloat16)
+
+BAD_SCORES = {  # of points (4, 2): the score, the error and what it says
+    "one number an example": (lambda x, sigma: x[:, 0], ValueError, r"return x's shape, \(4, 2\), got \(4,\)"),
+    "one dimension": (lambda x, sigma: x[:, :1], ValueError, r"return x's shape, \(4, 2\), got \(4, 1\)"),
+    "transposed": (lambda x, sigma: x.T, ValueError, r"return x's shape, \(4, 2\), got \(2, 4\)"),
+    "no tensor": (lambda x, sigma: 0.0, TypeError, r"return a torch\.Tensor, got float"),
+    "another device": (lambda x, sigma: x.to("meta"), ValueError, "return a tensor on x's device, cpu, got meta"),
+}
