@@ -4,7 +4,8 @@ The copy is work/, which git ignores, so that `git pull` never meets what you wr
 notebooks that are not there yet, and brings those up to date in which you have changed no cell (running is no change).
 Copied alike are the glossary and troubleshooting, which chapters link to (JupyterLab shows nothing outside work/), and
 the lab's scripts, which its notebooks import.
-One that you have changed stays as it is; where the original has changed too, a line says so. FLAGS are JupyterLab's.
+One that you have changed stays as it is; where the original has changed too, the new one is put beside it, such as
+02_score_matching.new.ipynb, and a line says so. FLAGS are JupyterLab's.
 """
 
 from __future__ import annotations
@@ -35,22 +36,24 @@ def refresh(originals: Path, copy: Path) -> list[Path]:
         copy: the folder of the copies, made if it is missing; they lie in it as in `originals`.
 
     Returns:
-        The files changed both in the copy and among the originals, by their place; the copy's are left.
+        The files changed both in the copy and among the originals, by their place; the copy's are left, and the new
+        ones lie beside them, with ".new" in their names.
     """
     copy.mkdir(parents=True, exist_ok=True)
     record = copy / COPIED
     copied = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
     left = []
     for original in [*found(originals), *companions(originals)]:
-        place = original.relative_to(originals)
-        mine, new, old = copy / place, fingerprints(original), copied.get(place.as_posix(), {})
-        if mine.exists() and new["file"] == old.get("file"):
-            continue
-        if not mine.exists() or fingerprints(mine)["cells"] in (old.get("cells"), new["cells"]):
-            mine.parent.mkdir(parents=True, exist_ok=True)
-            write_bytes(mine, original.read_bytes())
-            copied[place.as_posix()] = new
-        else:
+        own, new = original.relative_to(originals), fingerprints(original)
+        for place in (own, own.with_stem(f"{own.stem}.new")):
+            mine, old = copy / place, copied.get(place.as_posix(), {})
+            if mine.exists() and new["file"] == old.get("file"):
+                break
+            if not mine.exists() or fingerprints(mine)["cells"] in (old.get("cells"), new["cells"]):
+                mine.parent.mkdir(parents=True, exist_ok=True)
+                write_bytes(mine, original.read_bytes())
+                copied[place.as_posix()] = new
+                break
             left.append(place)
     write_json(record, copied)
     return left
@@ -70,7 +73,7 @@ def fingerprints(path: Path) -> dict[str, str]:
 def main(flags: Sequence[str]) -> int:
     """Refresh the copy and run JupyterLab on it; return its exit status."""
     for place in refresh(NOTEBOOKS, WORK):
-        print(f"work/{place} stays as you changed it. To have the new one, rename yours and start again.")
+        print(f"work/{place} stays as you changed it; the new one is beside it, with .new in its name.")
     configured = os.environ.get("JUPYTER_CONFIG_PATH")
     os.environ["JUPYTER_CONFIG_PATH"] = f"{SETTINGS}{os.pathsep}{configured}" if configured else str(SETTINGS)
     # The address is the one that a browser opens and that is printed: a file to run would be opened, and not printed.

@@ -48,12 +48,13 @@ def test_what_is_untouched_is_brought_up_to_date_and_what_is_changed_stays(folde
     (originals / "glossary.md").write_text("better words")
     for _ in range(2):  # it is said at each start
         assert open_lab.refresh(originals, work) == [Path("00_start.ipynb")]
-        assert contents(work) == contents(originals) | {"00_start.ipynb": "my answers"}
+        beside = {"00_start.ipynb": "my answers", "00_start.new.ipynb": "start, better"}
+        assert contents(work) == contents(originals) | beside
         assert (work / "glossary.md").read_text() == "better words"
 
-    (work / "00_start.ipynb").rename(work / "00_start_mine.ipynb")
-    assert open_lab.refresh(originals, work) == []
-    assert contents(work) == contents(originals) | {"00_start_mine.ipynb": "my answers"}
+    write(originals / "00_start.ipynb", "start, best")  # the new one is brought up to date like any
+    open_lab.refresh(originals, work)
+    assert contents(work) == contents(originals) | beside | {"00_start.new.ipynb": "start, best"}
 
 
 def test_running_is_no_change_and_its_outputs_stay_until_there_is_a_newer_chapter(folders):
