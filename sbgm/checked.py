@@ -462,7 +462,7 @@ def function_of(arguments: str) -> Check:
     return instance_of(Callable, f"a callable {{name}}({arguments})")
 
 
-def one_of(choices: Iterable[str]) -> Check:
+def one_of(choices: Iterable[object]) -> Check:
     """State in an annotation, `Annotated[str, one_of(NAMES)]`, that a value must be among `choices`.
 
     Example:
@@ -473,7 +473,7 @@ def one_of(choices: Iterable[str]) -> Check:
     """
     known = tuple(choices)
 
-    def check(value: str, name: str) -> None:
+    def check(value: object, name: str) -> None:
         if value not in known:
             near = did_you_mean(value, known)
             raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}{near}")
@@ -481,9 +481,9 @@ def one_of(choices: Iterable[str]) -> Check:
     return check
 
 
-def did_you_mean(name: object, known: Iterable[str]) -> str:
+def did_you_mean(name: object, known: Iterable[object]) -> str:
     """Return "; did you mean 'mnist'?" for a name that is nearly one of the known ones, "" for any other."""
-    plain = {word.lower(): word for word in known}
+    plain = {word.lower(): word for word in known if isinstance(word, str)}
     near = difflib.get_close_matches(name.lower(), plain, n=1, cutoff=0.7) if isinstance(name, str) else []
     return f"; did you mean {plain[near[0]]!r}?" if near else ""
 

@@ -125,9 +125,14 @@ def test_files_of_arrays_and_sequences_are_data_sets(tmp_path):
         assert torch.equal(load_images(own_images(source, 8)), wanted)
     assert torch.equal(load_labels(own_images(tmp_path / "a.npz", 8)), load_labels(own_images(rows, 8)))
     assert own_images(rows, 8).classes == ("0", "1", "2")
-    for source, says in ((3, "source must be a folder, "), (tmp_path / "none", "source must be a folder, an .npy or")):
-        with pytest.raises((TypeError, DataNotFoundError), match=says):
-            own_images(source)
+    for arguments, says in (
+        ((3,), "source must be a folder, "),
+        ((tmp_path / "none",), "source must be a folder, an .npy or"),
+        ((rows, 8, 2), "n_channels must be one of 1, 3, None, got 2$"),
+        ((rows, 8, "grey"), "n_channels must be one of 1, 3, None, got 'grey'$"),
+    ):
+        with pytest.raises((TypeError, ValueError, DataNotFoundError), match=says):
+            own_images(*arguments)
 
 
 def test_many_pictures_are_read_by_several_processes(tmp_path):
