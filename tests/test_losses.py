@@ -224,12 +224,12 @@ def test_gradient_with_respect_to_the_parameters_is_the_finite_difference(loss):
 
 @all_losses
 @pytest.mark.parametrize("network", [ConditionalMLP, EnergyMLP], ids=["score", "energy"])
-def test_without_gradients_the_value_is_the_same_and_no_graph_is_kept(loss, network):
+def test_without_gradients_the_values_are_the_same_and_no_graph_is_kept(loss, network):
     network, x = network(dim=2, width=8, generator=seeded()), normal(0, 8, 2, dtype=torch.float32)
     with torch.no_grad():
-        value = loss(network, x, 0.5, 0)
-    assert not value.requires_grad
-    torch.testing.assert_close(value, loss(network, x, 0.5, 0).detach())
+        values = loss(network, x, 0.5, 0, reduction="none")
+    assert not values.requires_grad
+    torch.testing.assert_close(values, loss(network, x, 0.5, 0, reduction="none").detach())
 
 
 @all_losses

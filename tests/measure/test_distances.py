@@ -4,9 +4,12 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.nn import functional
 from torch_fidelity.metric_prc import calculate_precision_recall_full
 
+from properties.strategies import SEEDS, normal
 from sbgm.data import load_images
 from sbgm.measure import (
     FeatureStatistics,
@@ -21,104 +24,67 @@ from sbgm.measure import (
 )
 from seeds import seeded
 
-
-def normal(*shape, seed=0):
-    return torch.randn(*shape, generator=seeded(seed), dtype=torch.float64)
+# --- the Fréchet distance --------------------------------------------------------------------------------------------
 
 
-def gaussian(mean, covariance, n=1_000):
-    """Statistics made by hand."""
-    mean, covariance = torch.as_tensor(mean, dtype=torch.float64), torch.as_tensor(covariance, dtype=torch.float64)
-    return FeatureStatistics(mean, covariance, n)
+@st.composite
+def pairs_of_sets(draw):
+    """Two sets of features (N, F) and (N', F) with more points than features, the first of which may never vary."""
+    n_features = draw(st.integers(2, 5))
+    sets = [normal(draw(SEEDS), draw(st.integers(n_features + 3, 15)), n_features) for _ in range(2)]
+    for x in sets:
+        x[:, : draw(st.integers(0, 1))] = 0.5  # as of a ReLU that is always off
+    return 1.5 * sets[0], sets[1] + 0.5
 
 
-def distance(a, b):
-    return frechet_distance(a, b).value
+@given(pairs_of_sets())
+def test_the_frechet_distance_is_that_of_two_gaussians(sets):
+    """‖m − m'‖² + tr C + tr C' − 2 tr (C C')^{1/2}, by the eigenvalues of the product C C' itself."""
+    (mean, a), (other, b) = ((x.mean(dim=0), x.T.cov()) for x in sets)
+    roots = torch.linalg.eigvals(a @ b).real.clamp(min=0).sqrt()
+    exact = float((mean - other).square().sum() + (a + b).trace() - 2 * roots.sum())
+    found = frechet_distance(*sets)
+    assert found.value == pytest.approx(exact, rel=1e-6, abs=1e-6)
+    assert frechet_distance(sets[0], sets[0]).value == pytest.approx(0, abs=1e-9)
+    assert frechet_distance(*((x + 1_000).float() for x in sets)).value == pytest.approx(exact, rel=1e-2, abs=1e-2)
+    known = [feature_statistics(x) for x in sets]
+    one, two = frechet_distance(sets[0], known[1]), frechet_distance(known[0], sets[1])
+    assert (one.value, two.value) == (found.value, found.value)
+    assert math.hypot(one.se, two.se) == pytest.approx(found.se)  # what is known adds nothing
+    assert frechet_distance(*known).se is None
 
 
-def random_covariance(dim, seed):
-    root = normal(dim, dim, seed=seed)
-    return root @ root.T / dim
-
-
-# --- closed forms ----------------------------------------------------------------------------------------------------
-
-
-def test_it_is_that_of_the_products_own_eigenvalues():
-    a, b = random_covariance(30, 1), random_covariance(30, 2)
-    roots = torch.linalg.eigvals(a @ b).real.sqrt()
-    exact = float((a + b).trace() - 2 * roots.sum())
-    assert distance(gaussian(torch.zeros(30), a), gaussian(torch.zeros(30), b)) == pytest.approx(exact, rel=1e-8)
-
-
-def test_features_that_never_change_are_no_trouble():
-    """As of a ReLU that is always off, or of a pixel that is always black."""
-    x, y = normal(300, 5), 2 * normal(200, 5, seed=1) + 1
-    padded = [torch.cat([z, torch.zeros(len(z), 3)], dim=1) for z in (x, y)]
-    assert distance(*padded) == pytest.approx(distance(x, y))
-    assert frechet_distance(*padded).se == pytest.approx(frechet_distance(x, y).se)
-    one_sided = torch.cat([x, normal(300, 3, seed=2)], dim=1)
-    assert distance(one_sided, padded[0]) == pytest.approx(float(one_sided[:, 5:].var(dim=0).sum()), rel=0.05)
-
-
-# --- statistics ------------------------------------------------------------------------------------------------------
-
-
-def test_float32_features_far_from_zero_lose_nothing():
-    x, y = normal(400, 3), normal(400, 3, seed=1) * 1.5
-    shifted = [(z + 1_000).float() for z in (x, y)]
-    assert distance(*shifted) == pytest.approx(distance(x, y), rel=1e-3)
-
-
-# --- standard error and bias -----------------------------------------------------------------------------------------
+def test_no_more_images_than_features_is_refused():
+    with pytest.raises(ValueError, match=r"since the covariance of fewer is singular, got 64 images with 64 features"):
+        frechet_distance(normal(0, 64, 64), normal(0, 100, 64))
+    few = FeatureStatistics(torch.zeros(4), torch.eye(4), 3)
+    with pytest.raises(ValueError, match="got 3 images with 4 features each"):
+        frechet_distance(normal(0, 9, 4), few)
 
 
 @pytest.mark.parametrize(("n", "m", "dim"), [(200, 400, 5), (600, 300, 40)])
 def test_the_standard_error_is_the_spread_over_repeated_draws(n, m, dim):
     """Over 100 draws, within 15 % and 4 s.e. of a spread."""
-    root = normal(dim, dim) / math.sqrt(dim)
+    root = normal(0, dim, dim) / math.sqrt(dim)
     runs = [
-        frechet_distance(1.5 * normal(n, dim, seed=2 * i) @ root + 0.3, normal(m, dim, seed=2 * i + 1) @ root)
+        frechet_distance(1.5 * normal(2 * i, n, dim) @ root + 0.3, normal(2 * i + 1, m, dim) @ root)
         for i in range(1, 101)
     ]
     spread = float(torch.tensor([run.value for run in runs]).std())
     assert sum(run.se for run in runs) / 100 == pytest.approx(spread, rel=0.15 + 4 / math.sqrt(200))
 
 
-def test_statistics_add_nothing_to_the_standard_error():
-    x, y = normal(300, 5), 2 * normal(200, 5, seed=1)
-    both, one = frechet_distance(x, y).se, frechet_distance(x, feature_statistics(y)).se
-    other = frechet_distance(feature_statistics(x), y).se
-    assert both == pytest.approx(math.hypot(one, other))
-    assert frechet_distance(feature_statistics(x), feature_statistics(y)).se is None
-
-
-# --- what is refused, and the text -----------------------------------------------------------------------------------
-
-
-def test_no_more_images_than_features_is_refused():
-    with pytest.raises(ValueError, match=r"since the covariance of fewer is singular, got 64 images with 64 features"):
-        frechet_distance(normal(64, 64), normal(100, 64))
-    frechet_distance(normal(65, 64), normal(100, 64))
-    with pytest.raises(ValueError, match="got 3 images with 4 features each"):
-        frechet_distance(normal(9, 4), gaussian(torch.zeros(4), torch.eye(4), n=3))
-
-
 def test_the_text_says_of_how_many_and_against_what():
     result = Measured("Fréchet distance", 3.2412, 0.0534, 1_000, 10_000, "MNIST test images", "classifier features")
     text = "Fréchet distance 3.24 ± 0.11 (1,000 samples against 10,000 MNIST test images, classifier features)"
     assert str(result) == text
-    x, y = normal(30, 2), normal(20, 2, seed=1)
+    x, y = normal(0, 30, 2), normal(1, 20, 2)
     ours = frechet_distance(x, feature_statistics(y), against="points", features="coordinates")
     assert str(ours).endswith("(30 samples against 20 points, coordinates)")
     assert "±" not in str(frechet_distance(feature_statistics(x), feature_statistics(y)))
 
 
 # --- the kernel distance ---------------------------------------------------------------------------------------------
-
-
-def normal_of_kernel(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def by_hand(x, y):
@@ -135,13 +101,13 @@ def by_hand(x, y):
 
 @pytest.mark.parametrize("block_size", [3, 7, 100])
 def test_it_is_the_double_loop_over_pairs(block_size):
-    x, y = normal_of_kernel(9, 4) + 0.5, normal_of_kernel(13, 4, seed=1)
+    x, y = normal(0, 9, 4) + 0.5, normal(1, 13, 4)
     assert kernel_distance(x, y, block_size=block_size).value == pytest.approx(by_hand(x, y))
 
 
 def test_its_standard_error_is_the_jackknifes():
     """Every point left out in turn, samples and reference apart."""
-    x, y = normal_of_kernel(9, 4) + 0.5, normal_of_kernel(13, 4, seed=1)
+    x, y = normal(0, 9, 4) + 0.5, normal(1, 13, 4)
 
     def without(i, z):
         return torch.cat([z[:i], z[i + 1 :]])
@@ -158,13 +124,9 @@ def test_its_standard_error_is_the_jackknifes():
 # --- precision, recall, density, coverage ----------------------------------------------------------------------------
 
 
-def normal_of_prdc(*shape, seed=0):
-    return torch.randn(shape, generator=seeded(seed), dtype=torch.float64)
-
-
 @pytest.mark.parametrize(("n", "m", "k"), [(40, 60, 5), (60, 40, 3), (30, 30, 1)])
 def test_it_is_that_of_torch_fidelity_and_of_brute_force(n, m, k):
-    samples, reference = 0.8 * normal_of_prdc(n, 6) + 0.3, normal_of_prdc(m, 6, seed=1)
+    samples, reference = 0.8 * normal(0, n, 6) + 0.3, normal(1, m, 6)
     found = prdc(samples, reference, k)
     assert (found.precision.value, found.recall.value) == pytest.approx(
         calculate_precision_recall_full(samples, reference, k), abs=1e-6
@@ -176,8 +138,8 @@ def test_it_is_that_of_torch_fidelity_and_of_brute_force(n, m, k):
 
 
 def test_the_standard_error_is_that_of_other_samples_against_the_same_reference():
-    reference = normal_of_prdc(200, 3)
-    runs = [prdc(1.5 * normal_of_prdc(100, 3, seed=1 + i), reference) for i in range(200)]
+    reference = normal(0, 200, 3)
+    runs = [prdc(1.5 * normal(1 + i, 100, 3), reference) for i in range(200)]
     for name in ("precision", "density"):
         values = torch.tensor([list(getattr(run, name)) for run in runs])
         assert float(values[:, 0].std()) == pytest.approx(float(values[:, 1].mean()), rel=0.2)  # 4 s.e. of an sd of 200
@@ -186,12 +148,8 @@ def test_the_standard_error_is_that_of_other_samples_against_the_same_reference(
 # --- neighbours ------------------------------------------------------------------------------------------------------
 
 
-def rand(*shape, seed=0):
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
-
-
 def test_a_copy_has_the_distance_zero_and_a_near_copy_its_own_in_spite_of_large_norms():
-    candidates = 100 + rand(50, 3, 16, 16)
+    candidates = 100 + torch.rand(50, 3, 16, 16, generator=seeded())
     assert nearest_neighbours(candidates[7:9], candidates).distances.flatten().tolist() == [0, 0]
     nudged = candidates[7:8].clone()
     nudged[0, 0, 0, 0] += 0.25
@@ -203,13 +161,8 @@ def test_a_copy_has_the_distance_zero_and_a_near_copy_its_own_in_spite_of_large_
 
 
 @pytest.fixture(scope="module")
-def patches():
-    return load_images("photo_patches")[::9, :, :16, :16]
-
-
-@pytest.fixture(scope="module")
-def made(patches):
-    return controls(patches, 300, generator=seeded())
+def made():
+    return controls(load_images("photo_patches")[::9, :, :16, :16], 300, generator=seeded())
 
 
 def test_they_are_these_four_each_of_256_shades(made):

@@ -82,6 +82,9 @@ def test_mode_weights_and_distances_by_hand():
     assert measure.mode_weights(x, MEANS).tolist() == [0.25, 0.5, 0.25]
     assert measure.distance_to_modes(x, MEANS).tolist() == pytest.approx([1.9, 1.9, 3.0, 4.9])
     assert measure.mode_weights(x[:1], MEANS).tolist() == [1, 0, 0]
+    exact = [1.9 / math.sqrt(2), math.sqrt((1.9**2 + 3**2) / 4), 4.9 / math.sqrt(2)]
+    assert measure.component_stds(x, MEANS).tolist() == pytest.approx(exact)
+    assert measure.component_stds(x[:1], MEANS).isnan().tolist() == [False, True, True]
 
 
 def switches(*paths, means=((-5.0,), (5.0,)), radius=1.0):
