@@ -76,7 +76,9 @@ def test_the_score_is_the_gradient_of_the_log_density(drawn):
 @given(mixtures_with_points())
 def test_the_density_is_torchs_of_the_widened_components(drawn):
     mixture, x, sigma = drawn
-    variances = mixture.stds.double() ** 2 + (torch.as_tensor(sigma).double() ** 2).reshape(-1, 1)  # (B or 1, K)
+    variances = mixture.stds.double() ** 2 + (torch.as_tensor(sigma, dtype=torch.float64) ** 2).reshape(
+        -1, 1
+    )  # (B or 1, K)
     components = Normal(mixture.means.double(), variances.sqrt()[..., None])
     torchs = MixtureSameFamily(Categorical(mixture.weights.double().expand_as(variances)), Independent(components, 1))
     assert_near(mixture.log_prob(x, sigma), torchs.log_prob(x.double()), mixture.means.dtype)
