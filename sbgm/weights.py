@@ -161,7 +161,7 @@ def save_weights(network: Network, path: FilePath, *, dtype: Precision | None = 
         network: its `state_dict` is saved.
         path: the file, by convention `….safetensors`; its folder must exist. A kill leaves the old file or the new one.
         dtype: of the parameters in the file; None keeps theirs.
-        facts: how the weights were made, such as `seed=0, n_iterations=3000`; anything that JSON can hold.
+        facts: how the weights were made, such as `seed=0, n_steps=3000`; anything that JSON can hold.
 
     Example:
         >>> sbgm.save_weights(sbgm.MLP(generator=torch.Generator().manual_seed(0)), "mlp.safetensors", seed=0)

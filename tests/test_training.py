@@ -78,7 +78,7 @@ def test_a_step_that_is_no_number_raises_before_it_touches_the_parameters(spoil,
 @pytest.mark.parametrize("one_cycle", [True, False])
 def test_a_function_may_draw_the_data_and_the_steps_are_those_of_figure_2(one_cycle):
     mixture = paper_mixture()
-    settings = Figure2(n_iterations=5, batch_size=32, learning_rate=1e-2, one_cycle=one_cycle, seed=3)
+    settings = Figure2(n_steps=5, batch_size=32, learning_rate=1e-2, one_cycle=one_cycle, seed=3)
     networks = [MLP(width=8, generator=torch.Generator().manual_seed(0)) for _ in range(2)]
     g = torch.Generator().manual_seed(3)
     steps = fit_score(

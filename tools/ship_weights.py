@@ -63,7 +63,7 @@ def ship(what: str, to: Path, **changes: object) -> Path:
     Args:
         what: a name of SHIPPED, or a run's folder, whose averaged weights are written in half precision.
         to: the folder to write to; it is made if need be.
-        changes: to the settings of SHIPPED's training, such as n_iterations=100 for a trial.
+        changes: to the settings of SHIPPED's training, such as n_steps=100 for a trial.
 
     Returns:
         The file.
@@ -77,9 +77,9 @@ def ship(what: str, to: Path, **changes: object) -> Path:
     facts = trained[type(settings)](network, settings)
     facts |= {"command": f"tools/ship_weights.py {what}", "hardware": hardware(), "torch": torch.__version__}
     if isinstance(network, ImageMLP):
-        save_network(network, path, settings=dataclasses.asdict(settings), **facts)
+        save_network(network, path, settings=settings.facts(), **facts)
         return path
-    facts |= {"architecture": type(network).__name__, **dataclasses.asdict(settings)}
+    facts |= {"architecture": type(network).__name__, **settings.facts()}
     save_weights(network, path, dtype=torch.float16 if isinstance(network, LeNet) else None, **facts)
     return path
 

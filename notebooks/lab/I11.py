@@ -27,7 +27,7 @@ N_BEFORE = 20
 
 def checkpoints(folder: Path) -> dict[int, Path]:
     """The weights at the first three candidates that have not blown up, by iteration."""
-    settings, losses = dataclasses.replace(SETTINGS, n_iterations=CANDIDATES[-1]), []
+    settings, losses = dataclasses.replace(SETTINGS, n_steps=CANDIDATES[-1]), []
     chosen: dict[int, Path] = {}
     for step in train_figure1(load_images("mnist"), settings, folder=folder / "run", save_every=50):
         losses.append(step.loss)
@@ -37,7 +37,7 @@ def checkpoints(folder: Path) -> dict[int, Path]:
         if not file.exists():  # the run keeps its last two states alone
             network = ResNet(settings.channels, 1)
             network.load_state_dict(Run(folder / "run").load({})["network"])
-            save_weights(network, file, loss=sum(losses[-N_BEFORE:]) / N_BEFORE, iterations=step.step)
+            save_weights(network, file, loss=sum(losses[-N_BEFORE:]) / N_BEFORE, n_steps=step.step)
         if sum(losses[-N_BEFORE:]) / N_BEFORE < 0:
             chosen[step.step] = file
     return chosen

@@ -34,14 +34,14 @@ class Figure1(Training):
     Attributes:
         noise_std: standard deviation of the noise: 0 for the left panel, 0.01 (variance 0.0001) for the right.
         channels: width of the ResNet.
-        n_iterations, batch_size, learning_rate, seed: as for `Training`.
+        n_steps, batch_size, learning_rate, seed: as for `Training`.
         one_cycle: never, the rate is constant.
     """
 
     noise_std: NonNegative
     channels: Count = 32
     _: KW_ONLY
-    n_iterations: Count = 50_001
+    n_steps: Count = 50_001
     learning_rate: Positive = 1e-3
     one_cycle: bool = dataclasses.field(default=False, init=False)
 
@@ -72,7 +72,7 @@ def train_figure1(images: Batch, settings: Figure1, *, folder: Path | str, save_
         optimizer.load_state_dict(state["optimizer"])
         generator.set_state(state["generator"])
         losses = state["losses"].tolist()
-        yield from (Step(i, value) for i, value in enumerate(losses[: settings.n_iterations], start=1))
+        yield from (Step(i, value) for i, value in enumerate(losses[: settings.n_steps], start=1))
     place = generator.get_state()  # at the end of the last whole step
 
     def gradient(step: int) -> float:
@@ -82,7 +82,7 @@ def train_figure1(images: Batch, settings: Figure1, *, folder: Path | str, save_
         optimizer.zero_grad(set_to_none=True)
         loss = sliced_score_matching_loss(network, x, generator=generator)
         loss.backward()
-        return require_finite_step(loss, optimizer, step, settings.n_iterations)
+        return require_finite_step(loss, optimizer, step, settings.n_steps)
 
     def update(step: int, loss: float) -> None:
         optimizer.step()
@@ -94,14 +94,14 @@ def train_figure1(images: Batch, settings: Figure1, *, folder: Path | str, save_
         state |= {"generator": place, "losses": torch.tensor(losses, dtype=torch.float64)}
         run.save(step, {}, state)
 
-    yield from resumable(run, settings.n_iterations, save_every, gradient, update, save)
+    yield from resumable(run, settings.n_steps, save_every, gradient, update, save)
 
 
 def _begun(run: Run, images: Tensor, settings: Figure1) -> Run:
     """The run of these settings and images, made if it is new."""
     wanted = dataclasses.asdict(settings) | {"images": content_hash(images)}
     if run.begun:
-        run.resume(wanted, but="n_iterations")
+        run.resume(wanted, but="n_steps")
     else:
         run.create(wanted)
     return run
@@ -166,18 +166,18 @@ def _line(values: Tensor) -> Tensor:
 
 M2_NOISE = {"raw": 0.0, "noised": 0.01}
 """The standard deviation of the noise in each panel."""
-M2_ITERATIONS = 5_000
+M2_STEPS = 5_000
 """The fewest of a run that counts."""
-M2_SETTINGS = Figure1(0.0, batch_size=32, n_iterations=M2_ITERATIONS)
+M2_SETTINGS = Figure1(0.0, batch_size=32, n_steps=M2_STEPS)
 
 
 @claim("M2")
 @checked
-def measure(folder: Path, iterations: Count = M2_ITERATIONS, seeds: Count = 2) -> Found:
+def measure(folder: Path, iterations: Count = M2_STEPS, seeds: Count = 2) -> Found:
     """Measure M2: train Fig. 1's network on CIFAR-10, raw and with noise, from some seeds each, and record the curves.
 
     The runs, raw_0, noised_0, raw_1 and so on, are made one after the other. Each is kept in `folder`, and goes on
-    from there if it was stopped, or was too short. A finished one of M2_ITERATIONS or more leaves its curve in
+    from there if it was stopped, or was too short. A finished one of M2_STEPS or more leaves its curve in
     `M2/` of `results_folder()`, to be committed, from where it is taken on any machine: only runs that are missing
     there are made.
 
@@ -187,7 +187,7 @@ def measure(folder: Path, iterations: Count = M2_ITERATIONS, seeds: Count = 2) -
     """
     images = load_images("cifar10")
     runs = {
-        (kind, seed): dataclasses.replace(M2_SETTINGS, noise_std=std, n_iterations=iterations, seed=seed)
+        (kind, seed): dataclasses.replace(M2_SETTINGS, noise_std=std, n_steps=iterations, seed=seed)
         for seed in range(seeds)
         for kind, std in M2_NOISE.items()
     }
@@ -227,7 +227,7 @@ def m2_measurements(raw: Tensor, noised: Tensor, *, dim: int) -> list[Measuremen
 
 def _losses(images: Tensor, settings: Figure1, folder: Path, name: str) -> Tensor:
     """The losses of one run, (T,): those of its finished curve, or of a training under a progress bar."""
-    file, facts = records.results_folder() / "M2" / f"{name}.safetensors", dataclasses.asdict(settings)
+    file, facts = records.results_folder() / "M2" / f"{name}.safetensors", settings.facts()
     if file.is_file():
         tensors, known = load_tensors(file)
         if facts.items() <= known.items():
@@ -235,10 +235,10 @@ def _losses(images: Tensor, settings: Figure1, folder: Path, name: str) -> Tenso
     steps = train_figure1(images, settings, folder=folder / name, save_every=50)  # a minute of one core
     torch.set_flush_denormal(True)  # ELU's slopes on raw images fall below 1e-38, where a processor takes twice as long
     try:
-        losses = torch.tensor([step.loss for step in tqdm(steps, name, settings.n_iterations, unit="it")])
+        losses = torch.tensor([step.loss for step in tqdm(steps, name, settings.n_steps, unit="it")])
     finally:
         torch.set_flush_denormal(False)
-    if len(losses) >= M2_ITERATIONS:
+    if len(losses) >= M2_STEPS:
         file.parent.mkdir(parents=True, exist_ok=True)
         save_tensors(file, {"losses": losses}, **facts, hardware=hardware(), torch=torch.__version__)
     return losses
@@ -247,7 +247,7 @@ def _losses(images: Tensor, settings: Figure1, folder: Path, name: str) -> Tenso
 # --- the network on raw images that ships -----------------------------------------------------------------------------
 
 RAW = "mnist_raw"
-SETTINGS = Figure1(0.0, channels=16, batch_size=32, n_iterations=500)
+SETTINGS = Figure1(0.0, channels=16, batch_size=32, n_steps=500)
 IMAGE_SHAPE = (1, 28, 28)
 
 
@@ -276,7 +276,7 @@ def train_shipped_raw(folder: Path, settings: Figure1 = SETTINGS) -> Path:
         command="M2.train_shipped_raw(folder)",
         data=f"MNIST, {len(images):,} training images, without noise",
         data_sha256=content_hash(images),
-        settings=dataclasses.asdict(settings),
+        settings=settings.facts(),
         seconds=seconds,
         last_losses=[float(f"{loss:.4g}") for loss in losses[-5:]],
         hardware=hardware(),

@@ -44,15 +44,15 @@ class NetworkRow(NamedTuple):
     frechet_train: float
 
 
-def networks(n_iterations: int) -> list[DigitsTraining]:
+def networks(n_steps: int) -> list[DigitsTraining]:
     """Settings that differ in width, depth and normalisation alone."""
     chosen = [*itertools.product((16, 32, 64, 128, 256), (1, 3), ("layer",)), (64, 3, "none"), (256, 3, "none")]
-    return [DigitsTraining(width=w, n_blocks=n, norm=norm, n_iterations=n_iterations) for w, n, norm in chosen]
+    return [DigitsTraining(width=w, n_blocks=n, norm=norm, n_steps=n_steps) for w, n, norm in chosen]
 
 
-def late(n_iterations: int) -> DigitsTraining:
+def late(n_steps: int) -> DigitsTraining:
     """The run whose late checkpoints are reported: as the paper trains, at a constant rate."""
-    return DigitsTraining(learning_rate=1e-3, one_cycle=False, n_iterations=n_iterations)
+    return DigitsTraining(learning_rate=1e-3, one_cycle=False, n_steps=n_steps)
 
 
 @claim("N4")

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import KW_ONLY
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -50,18 +50,23 @@ class Training:
     """Settings of a training in a cell: Adam on a loss of random batches.
 
     Attributes:
-        n_iterations: Adam steps.
+        n_steps: Adam steps.
         batch_size: samples a step.
         learning_rate: Adam's; the peak where `one_cycle` is set.
         one_cycle: raise the rate, then anneal it to zero (Smith & Topin 2018), in place of a constant one.
         seed: of all that the training draws, and of weights.
     """
 
-    n_iterations: Count
+    n_steps: Count
     batch_size: Count = 128
     learning_rate: Positive = 2e-3
     one_cycle: bool = True
     seed: Whole = 0
+
+    def facts(self) -> dict[str, Any]:
+        """The settings by name, as files of weights and curves hold them: the number of steps is "n_iterations"."""
+        settings = dataclasses.asdict(self)  # its key is the one of the files that ship, whose bytes stay
+        return {"n_iterations" if name == "n_steps" else name: value for name, value in settings.items()}
 
     def fit(
         self, network: nn.Module, data: Tensor | Callable[..., Tensor], loss: Callable[..., Tensor]
@@ -81,7 +86,7 @@ class Training:
             network,
             data if isinstance(data, Tensor) else functools.partial(data, generator=g),
             lambda network, x: loss(network, x, generator=g),
-            n_steps=self.n_iterations,
+            n_steps=self.n_steps,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             one_cycle=self.one_cycle,
@@ -107,12 +112,12 @@ class Figure2(Training):
     @classmethod
     def authors(cls, seed: int = 0) -> "Figure2":
         """The authors' recipe: 10,000 iterations of 128 samples at a constant rate of 1e-3."""
-        return cls(n_iterations=10_000, batch_size=128, learning_rate=1e-3, one_cycle=False, seed=seed)
+        return cls(n_steps=10_000, batch_size=128, learning_rate=1e-3, one_cycle=False, seed=seed)
 
     @classmethod
     def quick(cls, seed: int = 0) -> "Figure2":
         """A better estimate in less than a quarter of the time: 1,250 iterations of 256 samples, one cycle to 1e-2."""
-        return cls(n_iterations=1_250, batch_size=256, learning_rate=1e-2, one_cycle=True, seed=seed)
+        return cls(n_steps=1_250, batch_size=256, learning_rate=1e-2, one_cycle=True, seed=seed)
 
 
 @checked
@@ -141,14 +146,14 @@ class MixtureTraining(Training, GeometricLadder):
     Attributes:
         objective: what stands for ℓ(θ; σ): "denoising" (Eq. 5), "sliced" (Eq. 3) or "exact" (Eq. 1) score matching, the
             last two on perturbed samples.
-        n_iterations, batch_size, learning_rate, one_cycle, seed: as for `Training`; a batch is of fresh samples, at one
+        n_steps, batch_size, learning_rate, one_cycle, seed: as for `Training`; a batch is of fresh samples, at one
             uniform level each.
         sigma_max, sigma_min, n_levels: the geometric ladder.
     """
 
     objective: Literal["denoising", "sliced", "exact"] = "denoising"
     _: KW_ONLY
-    n_iterations: Count = 3_000
+    n_steps: Count = 3_000
     batch_size: Count = 512
     learning_rate: Positive = 1e-2
     sigma_max: Positive = 20.0
@@ -254,12 +259,12 @@ class CircleTraining(Training):
 
     Attributes:
         noise_std: σ of the noise that the samples carry; 0 trains on the circle itself.
-        n_iterations, batch_size, learning_rate, one_cycle, seed: as for `Training`; a batch is of fresh samples.
+        n_steps, batch_size, learning_rate, one_cycle, seed: as for `Training`; a batch is of fresh samples.
     """
 
     noise_std: NonNegative
     _: KW_ONLY
-    n_iterations: Count = 1_500
+    n_steps: Count = 1_500
 
 
 @checked
@@ -316,7 +321,7 @@ class DigitsTraining(Training, GeometricLadder):
     Attributes:
         width, n_blocks, norm: of the `ImageMLP`.
         weighting: λ(σ), "sigma_squared" or "one".
-        n_iterations, batch_size, learning_rate, one_cycle, seed: as for `Training`; each digit of a batch has one
+        n_steps, batch_size, learning_rate, one_cycle, seed: as for `Training`; each digit of a batch has one
             uniform level.
         sigma_max, sigma_min, n_levels: the geometric ladder.
     """
@@ -325,7 +330,7 @@ class DigitsTraining(Training, GeometricLadder):
     n_blocks: Count = 3
     norm: Literal["layer", "none"] = "layer"
     weighting: Literal["sigma_squared", "one"] = "sigma_squared"
-    n_iterations: Count = 6_000
+    n_steps: Count = 6_000
 
     def network(self, image_shape: tuple[int, ...] = (1, 8, 8)) -> ImageMLP:
         """The untrained network, its initial weights drawn from the seed."""
@@ -382,13 +387,13 @@ class ClassifierTraining(Training):
         n_not_digits: images a step that are no digits.
         max_shift: the digits move by up to so many pixels each way.
         max_noise: the digits carry noise of a standard deviation between 0 and this, as samples do.
-        n_iterations, batch_size, learning_rate, one_cycle, seed: as for `Training`; each digit of a batch is shifted
+        n_steps, batch_size, learning_rate, one_cycle, seed: as for `Training`; each digit of a batch is shifted
             and perturbed at random.
     """
 
     channels: Count = 32
     _: KW_ONLY
-    n_iterations: Count = 3_500
+    n_steps: Count = 3_500
     n_not_digits: Count = 24
     learning_rate: Positive = 3e-3
     max_shift: Whole = 2
@@ -477,7 +482,7 @@ SHIPPED: dict[str, tuple[type[nn.Module], Training]] = {
     "digits_mlp": (ImageMLP, DigitsTraining()),
     "digits_mlp_lambda_1": (ImageMLP, DigitsTraining(weighting="one")),
     SHIPPED_CLASSIFIER: (DigitClassifier, ClassifierTraining()),
-    JUDGE: (LeNet, ClassifierTraining(24, n_iterations=6_000, n_not_digits=16, seed=1)),
+    JUDGE: (LeNet, ClassifierTraining(24, n_steps=6_000, n_not_digits=16, seed=1)),
 }
 """The networks of short trainings in `data/weights/`, by the stem of their file: architecture and training."""
 
@@ -487,7 +492,7 @@ def untrained(name: str, **changes: object) -> tuple[nn.Module, Training]:
 
     Args:
         name: a key of SHIPPED.
-        changes: to the settings, such as n_iterations=100 for a trial.
+        changes: to the settings, such as n_steps=100 for a trial.
     """
     architecture, settings = SHIPPED[name]
     settings = dataclasses.replace(settings, **changes)

@@ -132,18 +132,18 @@ class LiveTraining(FigureExplorer):
     """A figure that a training loop redraws: display it once, then call `show` every few steps.
 
     Args:
-        n_iterations: length of the training, the end of the loss axis.
+        n_steps: length of the training, the end of the loss axis.
         ceiling: the end of the loss axis, which begins at 0.
         n_columns: images in a row of the sheet.
     """
 
     @checked
-    def __init__(self, n_iterations: Count, ceiling: float, *, n_columns: Count = 8) -> None:
+    def __init__(self, n_steps: Count, ceiling: float, *, n_columns: Count = 8) -> None:
         self.step, self._text = 0, "no step yet"
         figure, (left, right) = panels(8.4, 3.2, 1, 1)
         (self._losses,) = left.plot([], [], color="#9db1d6", lw=0.5, label="each iteration", animated=True)
         (self._mean,) = left.plot([], [], color="#1f3b73", lw=1.5, label="mean of 100", animated=True)
-        left.set(xlim=(0, n_iterations), ylim=(0, ceiling), xlabel="iteration", ylabel="loss (Eq. 6)", title="loss")
+        left.set(xlim=(0, n_steps), ylim=(0, ceiling), xlabel="iteration", ylabel="loss (Eq. 6)", title="loss")
         left.legend(loc="upper right")
         blank = {"samples of the network as it is": torch.ones(n_columns**2, 1, 8, 8)}
         self._show_images = moving_images([right], blank, n_columns)

@@ -105,7 +105,7 @@ def test_a_run_too_short_for_the_claim_is_not_recorded_and_goes_on_later(tiny, r
 def curves(images, settings, folder, save_every):
     """Stands in for the training: the noised curve settles, the raw one falls and swings more and more."""
     draw = torch.Generator().manual_seed(settings.seed)
-    for step in range(1, settings.n_iterations + 1):
+    for step in range(1, settings.n_steps + 1):
         swing = float(torch.randn((), generator=draw))
         loss = -6e5 * (1 + 0.03 * swing) if settings.noise_std else -5e8 * (1 + 2 * swing) * step / 5000
         yield Step(step, loss if step > 10 else 100 + swing)
@@ -176,7 +176,7 @@ def test_a_curve_of_other_settings_is_not_taken(tiny, results, tmp_path, capsys,
 
 
 def test_the_raw_network_is_saved_and_loaded(mnist, tmp_path):
-    path = M2.train_shipped_raw(tmp_path, Figure1(0.0, channels=16, batch_size=2, n_iterations=2))
+    path = M2.train_shipped_raw(tmp_path, Figure1(0.0, channels=16, batch_size=2, n_steps=2))
     network = load_raw(str(path))
     assert not network.training
     assert network.sigmas.tolist() == pytest.approx([0.01])
@@ -187,7 +187,7 @@ def test_the_raw_network_is_saved_and_loaded(mnist, tmp_path):
 # --- a run of Fig. 1, interrupted -------------------------------------------------------------------------------------
 
 IMAGES = load_images("photo_patches", "test")[:50, :, :8, :8].clone()
-SMALL = Figure1(noise_std=0.01, channels=8, batch_size=2, n_iterations=12)
+SMALL = Figure1(noise_std=0.01, channels=8, batch_size=2, n_steps=12)
 
 
 def run(path, settings=SMALL, images=IMAGES, stop_after=None, save_every=4):
@@ -227,11 +227,11 @@ def test_an_abandoned_run_is_continued_to_the_last_bit(tmp_path, uninterrupted, 
 
 def test_a_finished_run_is_replayed_without_training_and_continued_by_more_iterations(tmp_path, uninterrupted):
     path = tmp_path / "run"
-    run(path, Figure1(noise_std=0.01, channels=8, batch_size=2, n_iterations=5))
+    run(path, Figure1(noise_std=0.01, channels=8, batch_size=2, n_steps=5))
     same_run(run(path), saved(path), uninterrupted)
     content = (Run(path).checkpoints[-1] / "state.pt").read_bytes()
     assert run(path) == uninterrupted[0]
-    assert run(path, Figure1(noise_std=0.01, channels=8, batch_size=2, n_iterations=3)) == uninterrupted[0][:3]
+    assert run(path, Figure1(noise_std=0.01, channels=8, batch_size=2, n_steps=3)) == uninterrupted[0][:3]
     assert (Run(path).checkpoints[-1] / "state.pt").read_bytes() == content
 
 

@@ -60,10 +60,10 @@ def small(monkeypatch, tmp_path):
     shape = {"width": 8, "n_blocks": 1, "batch_size": 16}
 
     def networks(n):
-        return [N4.DigitsTraining(**{**shape, "width": 4 * (i + 1)}, n_iterations=n) for i in range(9)]
+        return [N4.DigitsTraining(**{**shape, "width": 4 * (i + 1)}, n_steps=n) for i in range(9)]
 
     monkeypatch.setattr(N4, "networks", networks)
-    monkeypatch.setattr(N4, "late", lambda n: N4.DigitsTraining(**shape, one_cycle=False, n_iterations=n))
+    monkeypatch.setattr(N4, "late", lambda n: N4.DigitsTraining(**shape, one_cycle=False, n_steps=n))
     monkeypatch.setattr(N4, "N_SAMPLES", 70)
     monkeypatch.setattr(N4, "N_LATE", 2)
     monkeypatch.setattr(N4, "measure_network", stand_in)

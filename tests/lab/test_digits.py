@@ -18,13 +18,13 @@ from ship_weights import on_digits, ship
 
 IMAGES, HELD_OUT = load_images("digits"), load_images("digits", "test")
 DIGITS = pytest.mark.parametrize("name", ["digits_mlp", "digits_mlp_lambda_1"])
-SMALL = DigitsTraining(width=32, n_blocks=1, n_iterations=30)
+SMALL = DigitsTraining(width=32, n_blocks=1, n_steps=30)
 
 
 @pytest.mark.parametrize("weighting", ["sigma_squared", "one"])
 def test_a_step_is_one_of_adams_on_equation_6(weighting):
     """By hand: the same batch, the same loss, and a first step of Adam that moves each weight by about the rate."""
-    settings = dataclasses.replace(SMALL, n_iterations=1, weighting=weighting, one_cycle=False, learning_rate=1e-3)
+    settings = dataclasses.replace(SMALL, n_steps=1, weighting=weighting, one_cycle=False, learning_rate=1e-3)
     network, before = settings.network(), settings.network()
     (step,) = train_digits(network, IMAGES, settings)
     generator = seeded()
@@ -37,7 +37,7 @@ def test_a_step_is_one_of_adams_on_equation_6(weighting):
 
 
 def test_a_short_training_lowers_the_held_out_loss_at_the_larger_levels():
-    settings = dataclasses.replace(SMALL, n_iterations=400)
+    settings = dataclasses.replace(SMALL, n_steps=400)
     network = settings.network()
     for _ in train_digits(network, IMAGES, settings):
         pass
@@ -58,7 +58,7 @@ def test_samples_are_algorithm_1_from_uniform_noise():
 def test_making_a_shipped_network_again_gives_the_same_weights():
     made, facts = [], []
     for _ in range(2):
-        network, settings = untrained("digits_mlp", n_iterations=20)
+        network, settings = untrained("digits_mlp", n_steps=20)
         facts.append(on_digits(network, settings, n_samples=70))
         made.append(network.state_dict())
     assert all(torch.equal(value, made[1][name]) for name, value in made[0].items())
@@ -68,7 +68,7 @@ def test_making_a_shipped_network_again_gives_the_same_weights():
 @DIGITS
 def test_each_shipped_file_states_its_training_and_is_as_good_as_it_says(name):
     facts = read_facts(weights_folder() / f"{name}.safetensors")
-    assert facts["settings"] == dataclasses.asdict(SHIPPED[name][1])
+    assert facts["settings"] == SHIPPED[name][1].facts()
     pixels = IMAGES.mul(16).round().byte().numpy().tobytes()
     assert facts["data_sha256"] == hashlib.sha256(pixels).hexdigest()
     assert {"command", "data", "seconds", "hardware", "torch"} <= facts.keys()

@@ -129,7 +129,7 @@ def test_distances_without_a_direction_are_refused(distance):
 def test_training_on_noisy_points_finds_the_exact_score():
     circle, sigma = Circle(), 0.3
     network = MLP(generator=seeded(1))
-    settings = CircleTraining(sigma, n_iterations=600, batch_size=256, learning_rate=5e-3)
+    settings = CircleTraining(sigma, n_steps=600, batch_size=256, learning_rate=5e-3)
     losses = [step.loss for step in train_on_circle(network, circle, settings)]
     assert len(losses) == 600
     x = circle.sample(2000, sigma, generator=seeded(2))

@@ -47,7 +47,7 @@ def test_not_digits_are_noise_blobs_and_jumbled_digits():
 def test_training_learns_in_place_and_ends_in_evaluation_mode():
     images, labels = load_images("mnist_small"), load_labels("mnist_small")
     network = DigitClassifier(8, generator=seeded())
-    settings = ClassifierTraining(channels=8, n_iterations=60, batch_size=64, n_not_digits=9, learning_rate=1e-2)
+    settings = ClassifierTraining(channels=8, n_steps=60, batch_size=64, n_not_digits=9, learning_rate=1e-2)
     losses = [step.loss for step in train_classifier(network, images, labels, settings)]
     assert losses[0] > 2.2
     assert sum(losses[-10:]) / 10 < 1.8
@@ -104,6 +104,6 @@ def test_the_shipped_accuracy_is_that_of_the_whole_test_split(name):
 @pytest.mark.mnist
 @SHIPPED
 def test_a_trial_of_the_shipped_training_saves_its_facts(tmp_path, name):
-    path = ship(name, tmp_path / "made", n_iterations=2, batch_size=8, n_not_digits=3)
+    path = ship(name, tmp_path / "made", n_steps=2, batch_size=8, n_not_digits=3)
     assert read_facts(path)["n_iterations"] == 2
     assert load_classifier(path)(torch.zeros(1, 1, 28, 28)).shape == (1, 10)

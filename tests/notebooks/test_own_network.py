@@ -20,7 +20,7 @@ WRITTEN = {name: checks.exercises()[name].lent for name in ("ncsn_loss", "look_f
 class Silent:
     """In place of the figure that is redrawn."""
 
-    def __init__(self, n_iterations, ceiling, *, n_columns):
+    def __init__(self, n_steps, ceiling, *, n_columns):
         self.shown = []
 
     def show(self, losses, images):
