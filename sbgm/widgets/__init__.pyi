@@ -1,7 +1,6 @@
 from .base import FigureExplorer as FigureExplorer
 from .base import LiveTraining as LiveTraining
 from .images import Trajectory as Trajectory
-from .images import annealed_trajectory as annealed_trajectory
 from .images import denoising_explorer as denoising_explorer
 from .images import image_annealing_explorer as image_annealing_explorer
 from .images import image_noise_explorer as image_noise_explorer

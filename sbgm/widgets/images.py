@@ -12,11 +12,11 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from sbgm import plots
-from sbgm.checked import Batch, Count, Generator, Ladder, Network, Positive, Score, as_list, checked, require_batch
+from sbgm.checked import Network, checked, require_batch
 from sbgm.measure import psnr
 from sbgm.measure.records import SamplerCurve, StepMap
 from sbgm.noise import randn_like
-from sbgm.samplers import State, annealed_langevin, denoise, final
+from sbgm.samplers import State, denoise
 from sbgm.widgets.base import FigureExplorer, moving_images, panels, selection
 
 BLUE, ORANGE = "#1f3b73", "#d95f02"
@@ -149,37 +149,6 @@ class Trajectory(NamedTuple):
     sigmas: list[float]
     levels: list[int]
     steps: list[int]
-
-    def ends_of_levels(self) -> Trajectory:
-        """The start, and the states that each level ended at: L + 1 of them."""
-        kept = [i for i, step in enumerate(self.steps) if step == 0] + [len(self.steps) - 1]
-        return Trajectory(self.x[kept], self.denoised[kept], *([values[i] for i in kept] for values in self[2:]))
-
-
-@checked
-def annealed_trajectory(
-    score: Score, x: Batch, sigmas: Ladder, *, step_size: Positive, n_steps: Count, generator: Generator
-) -> Trajectory:
-    """Run `annealed_langevin` and keep all: the estimates cost nothing, but for one more score at the end.
-
-    Args:
-        score, x, sigmas, step_size, n_steps, generator: as for `annealed_langevin`.
-    """
-    states, estimates, asked = [], [], []
-
-    def watched(x: Tensor, sigma: float) -> Tensor:
-        value = score(x, sigma)
-        states.append(x.cpu())
-        estimates.append((x + sigma**2 * value).cpu())
-        asked.append(sigma)
-        return value
-
-    settings = {"step_size": step_size, "n_steps": n_steps, "generator": generator}
-    end = final(annealed_langevin(watched, x, sigmas, **settings))
-    denoise(watched, end, as_list(sigmas)[-1])
-    made = range(len(sigmas) * n_steps)
-    levels, steps = [i // n_steps + 1 for i in made], [i % n_steps for i in made]
-    return Trajectory(torch.stack(states), torch.stack(estimates), asked, [*levels, len(sigmas)], [*steps, n_steps])
 
 
 def image_annealing_explorer(trajectory: Trajectory) -> FigureExplorer:

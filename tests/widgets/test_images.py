@@ -12,14 +12,13 @@ from torch import nn
 
 from I5 import N_SHEET
 from moving import assert_moves_and_returns, pixels
-from sbgm import annealed_langevin, inpaint, plots
+from sbgm import inpaint, plots
 from sbgm.data import load_images
 from sbgm.masks import centre_box, right_half
 from sbgm.measure.records import Cell, MeasuredPoint, SamplerCurve, StepMap
 from sbgm.widgets import (
     LiveTraining,
     Trajectory,
-    annealed_trajectory,
     denoising_explorer,
     image_annealing_explorer,
     image_noise_explorer,
@@ -162,59 +161,20 @@ def test_a_page_keeps_no_empty_picture_and_the_finished_one():
     assert bundle["image/png"]
 
 
-# --- trajectory ------------------------------------------------------------------------------------------------------
+# --- annealing -------------------------------------------------------------------------------------------------------
 
 SIGMAS = [1.0, 0.3, 0.1]
-T = 4
 
 
-def score(x, sigma):
-    """Of N(½, v I) data, v = 0.1."""
-    return (0.5 - x) / (0.1 + sigma**2)
+def trajectory(*shape):
+    """Stored states and estimates of three levels of four steps."""
+    x, estimates = torch.rand(2, 13, *shape, generator=seeded())
+    return Trajectory(
+        x, estimates, [1.0] * 4 + [0.3] * 4 + [0.1] * 5, [1] * 4 + [2] * 4 + [3] * 5, [0, 1, 2, 3] * 3 + [4]
+    )
 
 
-def run_of(x):
-    return annealed_trajectory(score, x, SIGMAS, step_size=1e-3, n_steps=T, generator=seeded(1))
-
-
-START = torch.rand(5, 1, 6, 6, generator=seeded())
-TRAJECTORY = run_of(START)
-
-
-def test_the_states_are_the_samplers():
-    states = list(annealed_langevin(score, START, SIGMAS, step_size=1e-3, n_steps=T, generator=seeded(1)))
-    torch.testing.assert_close(TRAJECTORY.x, torch.stack([START, *(s.x for s in states)]))
-    assert TRAJECTORY.levels == [1] * 4 + [2] * 4 + [3] * 5
-    assert TRAJECTORY.steps == [0, 1, 2, 3] * 3 + [4]
-    assert TRAJECTORY.sigmas == pytest.approx([1.0] * 4 + [0.3] * 4 + [0.1] * 5)
-
-
-def test_the_estimates_are_the_expected_clean_images():
-    for x, estimate, sigma in zip(TRAJECTORY.x, TRAJECTORY.denoised, TRAJECTORY.sigmas, strict=True):
-        exact = (0.1 * x + sigma**2 * 0.5) / (0.1 + sigma**2)  # E[x | x̃] of the Gaussian
-        torch.testing.assert_close(estimate, exact)
-
-
-def test_the_ends_of_levels_are_the_start_and_the_last_state_of_each():
-    ends = TRAJECTORY.ends_of_levels()
-    torch.testing.assert_close(ends.x, TRAJECTORY.x[[0, 4, 8, 12]])
-    assert torch.equal(ends.x[0], START)
-    assert ends.sigmas == pytest.approx([1.0, 0.3, 0.1, 0.1])
-    assert isinstance(ends, Trajectory)
-
-
-def test_estimates_cost_one_score_more_than_the_sampler():
-    calls = []
-
-    def counted(x, sigma):
-        calls.append(sigma)
-        return score(x, sigma)
-
-    annealed_trajectory(counted, START, SIGMAS, step_size=1e-3, n_steps=T, generator=seeded())
-    assert len(calls) == len(SIGMAS) * T + 1
-
-
-# --- the explorer ----------------------------------------------------------------------------------------------------
+TRAJECTORY = trajectory(5, 1, 6, 6)
 
 
 @pytest.mark.parametrize("step", [0, 5, 12])
@@ -223,7 +183,7 @@ def test_the_readout_is_what_an_independent_computation_gives_of_trajectory(step
     explorer.controls["step"].value = step
     numbers = [float(n) for n in re.findall(r"\d[\d.]*(?:e[+-]\d+)?", explorer.readout.value)]
     off = [float((v[step] - v[-1]).square().mean().sqrt()) for v in (TRAJECTORY.x, TRAJECTORY.denoised)]
-    expected = [TRAJECTORY.levels[step], 3, TRAJECTORY.sigmas[step], TRAJECTORY.steps[step], T, *off]
+    expected = [TRAJECTORY.levels[step], 3, TRAJECTORY.sigmas[step], TRAJECTORY.steps[step], 4, *off]
     assert numbers == pytest.approx(expected, rel=0.06, abs=1e-9)
 
 
@@ -425,7 +385,7 @@ REFUSED = [
         for make in (image_noise_explorer, lambda images: denoising_explorer(Shrink(), images))
         for shape in ((1, 1, 8, 8), (4, 2, 8, 8), (4, 8, 8))
     ),
-    (image_annealing_explorer, [run_of(torch.rand(3, 2))], "trajectory must be of images"),
+    (image_annealing_explorer, [trajectory(3, 2)], "trajectory must be of images"),
     (step_map_explorer, [StepMap(CELLS[:-1], SHEETS[:-1])], r"a cell at every T in \[10, 30, 100\]"),
     (inpainting_of, [IMAGE[0]], r"image must be \(C, H, W\)"),
     (
