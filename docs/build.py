@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "notebooks" / "l
 
 import formulas
 import ledger
-from chapters import ROOT, Notebook, found, gallery, overview
+from chapters import ROOT, Page, gallery, overview, pages_in
 
 from sbgm import cli
 from sbgm.course import hosting
@@ -51,7 +51,7 @@ def main() -> int:
     folder = options.folder.resolve()
     for name in ("source", "doctrees", "html", "jupyter_execute"):  # nothing stays of a page whose source is gone
         shutil.rmtree(folder / name, ignore_errors=True)
-    series = found(options.notebooks.resolve())
+    series = pages_in(options.notebooks.resolve())
     stage(folder / "source", series)
     arguments = ["-b", "html", "-c", HERE, "-d", folder / "doctrees", "-W", "--keep-going", "-q"]
     status = build_main([*map(str, arguments), str(folder / "source"), str(folder / "html")])
@@ -63,7 +63,7 @@ def main() -> int:
     return status
 
 
-def stage(source: Path, series: list[Notebook]) -> None:
+def stage(source: Path, series: list[Page]) -> None:
     """Write all that Sphinx reads into one folder, in the repository's layout."""
     written = [*HERE.glob("*.md"), HERE / "api" / "index.rst"]
     pages = {path.relative_to(HERE): path.read_text("utf-8").replace("](../", "](") for path in written}

@@ -62,7 +62,7 @@ class Figure(NamedTuple):
     alt: str
 
 
-class Notebook:
+class Page:
     """A notebook of the series: a chapter, or one of a folder below the chapters.
 
     Args:
@@ -123,7 +123,7 @@ class Notebook:
         targets = {(ROOT / self.place / ".." / link).resolve() for text in texts for link in LINK.findall(text)}
         return {path for path in targets if path.is_file() and path.suffix != ".ipynb" and path.is_relative_to(ROOT)}
 
-    def staged(self, series: list[Notebook]) -> str:
+    def staged(self, series: list[Page]) -> str:
         """Its file for the site: each figure has an alternative text and an anchor, "chapter 3" is a link, and a slider
         of which the playground has a scene is followed by it, below the caption.
         """
@@ -190,7 +190,7 @@ class Notebook:
         encoded = text.encode("utf-8-sig")  # whose first bytes tell a browser, where no server does
         return {f"files/{self.place}": self.file.read_bytes(), f"files/{self.place[:-6]}.txt": encoded}
 
-    def linked(self, markdown: str, series: list[Notebook]) -> str:
+    def linked(self, markdown: str, series: list[Page]) -> str:
         """Markdown of it in which each mention of another chapter that there is, such as "chapter 3", links to it."""
         folder = posixpath.dirname(self.place)
         others = {n.number: posixpath.relpath(n.place, folder) for n in series if n.is_chapter and n is not self}
@@ -205,10 +205,10 @@ class Notebook:
         return "".join(parts)
 
 
-def found(folder: Path) -> list[Notebook]:
+def pages_in(folder: Path) -> list[Page]:
     """The chapters in a folder called notebooks in their order, then the notebooks in folders below it."""
     paths = (path for path in folder.rglob("[0-9][0-9]_*.ipynb") if ".ipynb_checkpoints" not in path.parts)
-    return sorted(map(Notebook, sorted(paths)), key=lambda notebook: not notebook.is_chapter)
+    return sorted(map(Page, sorted(paths)), key=lambda notebook: not notebook.is_chapter)
 
 
 def on_one_line(formula: str) -> str:
@@ -216,7 +216,7 @@ def on_one_line(formula: str) -> str:
     return re.sub(r"\s*\n[ >]*", " ", formula)
 
 
-def overview(series: list[Notebook]) -> str:
+def overview(series: list[Page]) -> str:
     """The page of the chapters: what each one teaches, takes and settles."""
     lines = [CHAPTERS_HEAD]
     for chapter in (notebook for notebook in series if notebook.is_chapter):
@@ -234,7 +234,7 @@ def from_the_root(link: re.Match) -> str:
     return f"]({posixpath.normpath(f'notebooks/{link[1]}')}"
 
 
-def gallery(series: list[Notebook]) -> str:
+def gallery(series: list[Page]) -> str:
     """The page of every figure, with its caption, linked to where it is explained; they are at `figures/ANCHOR.png`."""
     lines = [GALLERY_HEAD]
     for notebook in series:

@@ -24,7 +24,7 @@ import nbformat
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "notebooks" / "lab"))
 
-from chapters import ROOT, Notebook
+from chapters import ROOT, Page
 from IPython import get_ipython
 from matplotlib.figure import Figure
 from nbclient import NotebookClient
@@ -89,7 +89,7 @@ def figures(path: Path, folder: Path) -> list[str]:
         print(f"{path.stem}: {error}", file=sys.stderr)
         return []
     del content.cells[0]
-    notebook = Notebook(path, content)
+    notebook = Page(path, content)
     lines = [f"## {notebook.title}", ""]
     for figure in notebook.figures():
         files = {f"{figure.anchor}.png": figure.png}

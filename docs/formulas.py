@@ -7,7 +7,7 @@ import re
 import tomllib
 from pathlib import Path
 
-from chapters import Notebook
+from chapters import Page
 
 import sbgm
 
@@ -24,7 +24,7 @@ def load() -> list[dict]:
     return tomllib.loads((Path(__file__).parent / "formulas.toml").read_text(encoding="utf-8"))["group"]
 
 
-def page(series: list[Notebook]) -> str:
+def page(series: list[Page]) -> str:
     """The page as Markdown."""
     places = {notebook.number: notebook.place for notebook in series if notebook.is_chapter}
     lines = [HEAD]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from chapters import Notebook
+from chapters import Page
 
 from claims import Claim, Settled, claims, found, interval, load_records, notes
 from sbgm.measure.records import results_folder
@@ -24,7 +24,7 @@ notebooks/lab/*
 """
 
 
-def page(series: list[Notebook]) -> str:
+def page(series: list[Page]) -> str:
     """The page as Markdown."""
     entered = {claim_id: notebook for notebook in series for claim_id in notebook.settled()}
     records, listing, entries = load_records(results_folder()), [], []
@@ -37,7 +37,7 @@ def page(series: list[Notebook]) -> str:
     return "\n".join([HEAD, *listing, "", *entries])
 
 
-def asked(claim: Claim, badge: str, notebook: Notebook | None) -> list[str]:
+def asked(claim: Claim, badge: str, notebook: Page | None) -> list[str]:
     """What one claim says, where, how it is measured, and what was expected."""
     link = f" · [{notebook.called}]({notebook.place})" if notebook else ""
     lines = [f"(claim-{claim.id.lower()})=", f"## {claim.id}: {escaped(claim.claim)}", ""]

@@ -271,7 +271,7 @@ def generate(
         indices = indices[: n - indices.start]
         x = start((len(indices), *shape), generator).to(device)
         rows = [] if given is None else [given[indices.start : indices.stop].to(device)]
-        return {"samples": final(_watched(sampler(x, generator, *rows), indices, on_state))}
+        return {"samples": final(_reported(sampler(x, generator, *rows), indices, on_state))}
 
     n_processes = 1 if accelerator is None else accelerator.num_processes
     n_rounds = math.ceil(n / batch_size / n_processes)
@@ -338,7 +338,7 @@ def draw_batches(
         yield tensors
 
 
-def _watched(states: Iterator[State], indices: range, on_state: OnState | None) -> Iterator[State]:
+def _reported(states: Iterator[State], indices: range, on_state: OnState | None) -> Iterator[State]:
     for state in states:
         if on_state is not None:
             on_state(indices, state)

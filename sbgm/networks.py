@@ -248,7 +248,7 @@ class EnergyMLP(ConditionalMLP):
         return -torch.func.grad(lambda x: self.energy(x, sigma).sum())(x)
 
 
-Norm = Literal["layer", "none"]
+NormName = Literal["layer", "none"]
 N_WAVES = 8  # that describe log σ
 
 
@@ -260,7 +260,7 @@ class ResidualMLPBlock(nn.Module):
         norm: "layer" brings h to mean 0 and variance 1 first (layer norm), "none" takes it as it is.
     """
 
-    def __init__(self, width: int, norm: Norm = "layer") -> None:
+    def __init__(self, width: int, norm: NormName = "layer") -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width) if norm == "layer" else nn.Identity()
         self.first = nn.Linear(width, width)
@@ -306,7 +306,7 @@ class ImageMLP(ScoreNetwork):
         image_shape: Shape = (1, 8, 8),
         width: Count = 256,
         n_blocks: Count = 3,
-        norm: Norm = "layer",
+        norm: NormName = "layer",
         *,
         generator: Generator | None = None,
     ) -> None:
@@ -472,7 +472,7 @@ def label_tensor(label: int | Tensor | None, x: Tensor, n_classes: int) -> Tenso
     return index.to(x.device, torch.long).expand(len(x))
 
 
-class ResidualBlock(nn.Module):
+class ResNetBlock(nn.Module):
     """ELU(x' + conv → norm → ELU → conv → norm), all 3×3; the shortcut x' is x, or a convolution where sizes differ.
 
     A block that changes the number of channels resizes the image too: an encoder's halves height and width in its first
@@ -531,8 +531,8 @@ class ResNet(nn.Module):
         with drawn_from(generator):
             self.layers = nn.Sequential(
                 nn.Conv2d(image_channels, channels, 3, padding=1),
-                *(ResidualBlock(a, b) for a, b in itertools.pairwise(sizes)),
-                *(ResidualBlock(a, b, decoder=True) for a, b in itertools.pairwise(sizes[::-1])),
+                *(ResNetBlock(a, b) for a, b in itertools.pairwise(sizes)),
+                *(ResNetBlock(a, b, decoder=True) for a, b in itertools.pairwise(sizes[::-1])),
                 nn.Conv2d(channels, image_channels, 3, padding=1),
             )
 

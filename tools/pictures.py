@@ -34,11 +34,11 @@ SHOWN = {  # a picture's name, and the chapter and the first words of the captio
 def main() -> None:
     """Write all of them."""
     for name, place in SHOWN.items():
-        (FOLDER / f"{name}.png").write_bytes(shown(*place))
+        (FOLDER / f"{name}.png").write_bytes(figure_of(*place))
     faces().savefig(FOLDER / "faces.png", dpi=80, metadata={"Software": None})
 
 
-def shown(chapter: str, caption: str) -> bytes:
+def figure_of(chapter: str, caption: str) -> bytes:
     """The picture of a chapter's outputs whose caption begins so, moving if it moves there."""
     (path,) = NOTEBOOKS.glob(f"{chapter}_*.ipynb")
     cells = read(path).cells

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sbgm import masks
 from sbgm.checked import Count
-from sbgm.cli.options import Drawing, add_drawing_arguments, data_like, require_shape, source, value_of
+from sbgm.cli.options import DrawingCommand, add_drawing_arguments, data_like, require_shape, source, value_of
 from sbgm.data import NAMES, SPLITS, as_floats, load_images
 from sbgm.generation import generate
 from sbgm.noise import derived_generator
@@ -45,18 +45,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Inpaint, write, and say what it took."""
-    drawing = Drawing(options, "fills.safetensors")
-    shape = drawing.network.image_shape
+    command = DrawingCommand(options, "fills.safetensors")
+    shape = command.network.image_shape
     if options.data not in NAMES and Path(options.data).is_file():
         images = as_floats(read_picture(options.data, shape[-1], "L" if shape[0] == 1 else "RGB")[None])
     else:
         images = load_images(data_like(options.data, shape), options.split)[: options.images]
-    images = require_shape(images, options.data, drawing.network)
+    images = require_shape(images, options.data, command.network)
     if options.mask in masks.KINDS:
         mask = masks.make_mask(options.mask, shape, generator=derived_generator(options.seed))
     else:
         mask = read_picture(options.mask, shape[-1], "L") > 127
-    sampler, score = drawing.sampler()
+    sampler, score = command.sampler()
     settings = {"step_size": sampler.step_size, "n_steps": sampler.n_steps, "denoise_last": options.denoise}
 
     def fill(x: Tensor, generator: torch.Generator, of: Tensor) -> Iterator[State]:
@@ -68,8 +68,8 @@ def run(options: argparse.Namespace) -> int:
         return {"images": images, "mask": mask, "fills": fills}, rows, 2 + options.fills
 
     n, of_each = len(images) * options.fills, images.repeat_interleave(options.fills, dim=0)
-    sampling = functools.partial(generate, fill, n, drawing.network.image_shape, given=of_each)
+    sampling = functools.partial(generate, fill, n, command.network.image_shape, given=of_each)
     facts = {name: getattr(options, name) for name in ("data", "split", "mask")}
-    return drawing.draw(
+    return command.draw(
         f"{options.fills} fills of {len(images)} images", n, sampler, sampling, lay_out, facts, images, mask
     )

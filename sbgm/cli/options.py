@@ -154,7 +154,7 @@ def require_shape(images: Tensor, name: str, network: nn.Module) -> Tensor:
     return images
 
 
-class Drawing:
+class DrawingCommand:
     """A command that draws images: where it runs, the network that it asks, and the files that it writes.
 
     Args:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from sbgm.checked import Count
-from sbgm.cli.options import Drawing, add_drawing_arguments, data_like, require_shape, source, value_of
+from sbgm.cli.options import DrawingCommand, add_drawing_arguments, data_like, require_shape, source, value_of
 from sbgm.data import NAMES, load_images
 from sbgm.generation import SAMPLERS, fitted_start, gaussian_start, generate, uniform_start
 from sbgm.networks import guided, label_tensor
@@ -43,12 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Sample, write, and say what it took."""
-    drawing = Drawing(options, "samples.safetensors")
-    sampler, score = drawing.sampler(options.sampler)
-    shape, labels = drawing.network.image_shape, None
+    command = DrawingCommand(options, "samples.safetensors")
+    sampler, score = command.sampler(options.sampler)
+    shape, labels = command.network.image_shape, None
     if options.label is not None:
         labels = torch.tensor(options.label).repeat(options.n)[: options.n]
-        label_tensor(labels, labels, drawing.network.n_classes)
+        label_tensor(labels, labels, command.network.n_classes)
     elif options.guidance is not None:
         raise ValueError(f"--guidance must come with --label, got {options.guidance} alone")
     w = 2.0 if options.guidance is None else options.guidance
@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     if (options.data is not None) != (name == "fitted"):
         raise ValueError(f"--data must be given with --start fitted, and only then, got {options.data} with {name}")
     if name == "fitted":
-        fitted_to = [require_shape(load_images(data_like(options.data, shape))[:2_000], options.data, drawing.network)]
+        fitted_to = [require_shape(load_images(data_like(options.data, shape))[:2_000], options.data, command.network)]
         start = fitted_start(*fitted_to, sampler.sigmas[0])
     else:
         start = uniform_start if name == "uniform" else gaussian_start(sampler.sigmas[0])
@@ -71,4 +71,4 @@ def run(options: argparse.Namespace) -> int:
     def lay_out(x: Tensor) -> tuple[dict[str, Tensor], Tensor, int]:
         return {"samples": x}, x[:64], 8
 
-    return drawing.draw(f"{options.n} images", options.n, sampler, sampling, lay_out, facts, *fitted_to)
+    return command.draw(f"{options.n} images", options.n, sampler, sampling, lay_out, facts, *fitted_to)

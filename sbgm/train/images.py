@@ -49,7 +49,7 @@ __all__ = [
 DATA = ("digits", "mnist_small", "mnist", "fashion_mnist", "cifar10", "celeba")
 SCALES = ("laptop", "gpu", "paper")
 ORDER, PART, HELD_OUT = range(3)  # what a derived generator is for
-HIDDEN = 0.1  # the share of labels that are hidden in training, so that the network learns the score of any class too
+HIDDEN_SHARE = 0.1  # of labels are hidden in training, so that the network learns the score of any class too
 N_KNOWN = 2_000  # training images that starts, mean and variance are taken from
 Accelerator = Any  # an accelerate.Accelerator; Accelerate is loaded where there is one
 ScaleName = Annotated[str, one_of(SCALES)]
@@ -309,7 +309,7 @@ def _part_loss(
             x = unchecked(random_flip)(x, generator=generator)
         if labels is None:
             return unchecked(ncsn_loss)(score, x, sigmas, generator=generator)
-        hidden = torch.rand(len(x), generator=generator, device=device) < HIDDEN
+        hidden = torch.rand(len(x), generator=generator, device=device) < HIDDEN_SHARE
         label = labels[rows(step)[mine].to(device)].masked_fill(hidden, n_classes)
         return unchecked(ncsn_loss)(lambda x, sigma: score(x, sigma, label), x, sigmas, generator=generator)
 

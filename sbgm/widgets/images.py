@@ -22,21 +22,21 @@ from sbgm.widgets.base import FigureExplorer, moving_images, panels, selection
 BLUE, ORANGE = "#1f3b73", "#d95f02"
 
 
-def _images(images: Tensor, name: str) -> None:
+def _two_or_more(images: Tensor, name: str) -> None:
     if require_batch(images, name).ndim != 4 or len(images) < 2 or images.shape[1] not in (1, 3):
         raise ValueError(
             f"{name} must be two or more, (N, C, H, W) with C = 1 or 3 channels, got shape {tuple(images.shape)}"
         )
 
 
-Images = Annotated[Tensor, _images]  # two or more
+SeveralImages = Annotated[Tensor, _two_or_more]
 
 
 # --- noise and denoising ---------------------------------------------------------------------------------------------
 
 
 @checked
-def image_noise_explorer(images: Images) -> FigureExplorer:
+def image_noise_explorer(images: SeveralImages) -> FigureExplorer:
     """Sliders for σ and for the image, clean on the left and x + σz on the right; the readout gives the PSNR.
 
     One z serves every image and every σ, so that moving a slider changes nothing else. The PSNR is that of x + σz
@@ -71,7 +71,7 @@ def image_noise_explorer(images: Images) -> FigureExplorer:
 
 
 @checked
-def denoising_explorer(network: Network, images: Images, *, seed: int = 0) -> FigureExplorer:
+def denoising_explorer(network: Network, images: SeveralImages, *, seed: int = 0) -> FigureExplorer:
     """Sliders for σ, a level of the ladder, and for the image, over x, x̃ = x + σz, x̃ + σ² s(x̃, σ) and ‖s‖ against σ.
 
     One z serves all levels of an image. Scores are computed here, once; the sliders look them up. The readout gives

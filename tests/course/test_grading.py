@@ -50,7 +50,7 @@ from sbgm.course.marking import Outcome, mark_student
 from sbgm.course.messages import MessageError, receive, send
 from sbgm.course.notebook import RULE, Answer, read_notebook
 from sbgm.course.sandbox import PACKAGE, Limits, Sandbox, describe, readable, refusal
-from sbgm.course.submissions import find_students, read_submission, shown
+from sbgm.course.submissions import as_text, find_students, read_submission
 from sbgm.theory import count_levels
 
 CHAPTER_2 = {name: e for name, e in checks.exercises().items() if e.chapter == 2}
@@ -1171,7 +1171,7 @@ NAMES = ["x;=1+1", " =1+1", "\uff1d1+1", "@x", "-x", "+x", "<img src=x onerror=a
 
 @pytest.mark.parametrize("name", [*NAMES, os.fsdecode(b"andr\xe9"), "Doe, Jane_123_assignsubmission_file_", "..."])
 def test_a_name_is_only_text(tmp_path, name):
-    name = shown(name)
+    name = as_text(name)
     graded = Graded(name, [Outcome("dsm_target", "correct", "", RIGHT, name)], [name], "", "")
     facts = {"seed": 1, "variant": 0, "chapters": [2]}
     Marks(tmp_path, facts, resume=False).add(graded)

@@ -33,7 +33,7 @@ def test_the_address_is_one_setting(written, tmp_path):
 
 @pytest.mark.parametrize("path", found(), ids=lambda path: path.stem)
 def test_a_notebook_opens_in_colab_and_binder_once_the_project_is_on_github(path):
-    notebook, inner = chapters.Notebook(path), place(path).as_posix()
+    notebook, inner = chapters.Page(path), place(path).as_posix()
     assert dict(re.findall(r"<a href='(https:[^']+)'>([^<]+)</a>", notebook.offers(ADDRESS))) == {
         f"https://colab.research.google.com/github/someone/course/blob/gh-pages/hosted/{inner}": "Open in Colab",
         f"https://mybinder.org/v2/gh/someone/course/HEAD?labpath=notebooks/{inner}": "Open in Binder",

@@ -14,7 +14,7 @@ from sbgm import plots
 
 @pytest.mark.parametrize("name", pictures.SHOWN)
 def test_the_readme_shows_what_the_chapters_show(name):
-    same = (pictures.FOLDER / f"{name}.png").read_bytes() == pictures.shown(*pictures.SHOWN[name])
+    same = (pictures.FOLDER / f"{name}.png").read_bytes() == pictures.figure_of(*pictures.SHOWN[name])
     assert same, "run tools/pictures.py"
 
 
