@@ -73,7 +73,7 @@ LEFT_OUT = {
     "train.runs.load_checkpoint": "a file on disk, tests/test_training.py",
     "train.runs.resumable": "a training loop, tests/lab/test_M2.py",
     "measure.ratio": "takes two estimates, tests/measure/test_laws.py",
-    "train.runs.save_checkpoint": "a file on disk, tests/test_training.py",
+    "train.runs.save_checkpoint": "a file on disk, tests/train/test_ncsn_training.py",
 }
 """Public names whose arguments are not asked for, and why."""
 

@@ -12,7 +12,7 @@ from scipy.integrate import solve_bvp
 
 from properties.strategies import SCALES
 from sbgm import GaussianMixture, geometric_sigmas, plots, theory
-from sbgm.measure import largest_distance, mode_weights
+from sbgm.measure import mode_weights
 from sbgm.theory import (
     best_step_size,
     level_ratio,
@@ -103,17 +103,6 @@ def test_steps_between_switches_is_half_of_the_way_there_and_back(weight, mean):
     score = GaussianMixture([1 - weight, weight], [[-end], [end]]).score
     there_and_back = mean_hitting_time(-end, end, score) + mean_hitting_time(end, -end, score)
     assert theory.steps_between_switches(0.1, weight, mean) == pytest.approx(there_and_back / 2 / 0.1, rel=1e-4)
-
-
-# --- technique 1 -----------------------------------------------------------------------------------------------------
-
-
-def test_most_pairs_are_skipped(monkeypatch):
-    """In Gaussian data in 2 dimensions the farthest pair is among the outermost points: few blocks are looked at."""
-    calls, cdist = [], torch.cdist
-    monkeypatch.setattr(torch, "cdist", lambda a, b: calls.append(1) or cdist(a, b))
-    largest_distance(torch.randn(10_000, 2, generator=seeded()), block=100)
-    assert len(calls) < 20  # of 5,050
 
 
 # --- technique 2 -----------------------------------------------------------------------------------------------------
