@@ -6,38 +6,29 @@ Exits with 1 if a right answer is refused or a wrong one passes.
 """
 
 import sys
-from collections.abc import Iterator
 
 from answers import all_answers
 from sbgm import checks
 
 
-def rows(names: list[str]) -> Iterator[tuple[str, str, bool, str]]:
-    """Exercise, answer, whether the check is right about it, and what the check says."""
-    answers = all_answers()
-    for name in names:
-        exercise = checks.exercises()[name]
-        known = {"right": answers[name].right, "wrong": answers[name].all_wrong()}
-        for kind, how, function in ((kind, *answer) for kind, those in known.items() for answer in those.items()):
-            try:
-                verdict, passed = repr(exercise(function)), "right"
-            except checks.WrongAnswer as error:
-                verdict, passed = str(error), "wrong"
-            yield name, f"{kind}: {how}", passed == kind, verdict
-
-
 def main(names: list[str]) -> int:
     """Print the table for some exercises, or for all; return the exit status."""
-    exercises = checks.exercises()
+    exercises, answers = checks.exercises(), all_answers()
     if unknown := [name for name in names if name not in exercises]:
         print(f"no exercise {', '.join(unknown)}; there are {', '.join(exercises)}", file=sys.stderr)
         return 2
     print("| exercise | answer | as it should be | what the check says |\n|---|---|---|---|")
     n_faults = 0
-    for name, answer, sound, verdict in rows(names or list(exercises)):
-        n_faults += not sound
-        cells = (name, answer, "yes" if sound else "NO", verdict)
-        print("|", " | ".join(cell.replace("|", r"\|") for cell in cells), "|")
+    for name in names or exercises:
+        for kind, known in (("right", answers[name].right), ("wrong", answers[name].all_wrong())):
+            for how, function in known.items():
+                try:
+                    verdict, passed = repr(exercises[name](function)), "right"
+                except checks.WrongAnswer as error:
+                    verdict, passed = str(error), "wrong"
+                n_faults += passed != kind
+                cells = (name, f"{kind}: {how}", "yes" if passed == kind else "NO", verdict)
+                print("|", " | ".join(cell.replace("|", r"\|") for cell in cells), "|")
     return 1 if n_faults else 0
 
 

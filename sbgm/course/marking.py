@@ -110,7 +110,6 @@ class _Student:
     def __init__(self, limits: Limits, isolated: bool) -> None:
         self._limits, self._isolated, self._sandbox = limits, isolated, None
         self._errors: dict[str, str] = {}  # of the definitions, by answer, in the process that runs
-        self._lost: dict[str, _Gone] = {}  # why an answer can't be defined, and is not tried again
         self._used = 0.0  # seconds, as Limits counts them
 
     def close(self) -> None:
@@ -165,21 +164,15 @@ class _Student:
         return (CORRECT, "") if verdict.correct else (NOT_ATTEMPTED, UNWRITTEN)
 
     def define(self, key: str, answer: Answer) -> None:
-        """Run an answer's definitions, unless this process has; once they were the end of one, not again."""
-        if key in self._lost:
-            raise self._lost[key]
+        """Run an answer's definitions, unless this process has."""
         if key in self._errors:
             return
-        try:
-            self._errors[key] = self._asked(
-                {"ask": "define", "answer": key, "statements": answer.statements},
-                as_found=lambda fields, _: printable(said) if isinstance(said := fields.get("errors"), str) else "",
-                late=f"the notebook's definitions took longer than {self._limits.seconds:g} seconds",
-                ended="the process ended while the notebook's definitions ran",
-            )
-        except _Gone as gone:
-            self._lost[key] = gone
-            raise
+        self._errors[key] = self._asked(
+            {"ask": "define", "answer": key, "statements": answer.statements},
+            as_found=lambda fields, _: printable(said) if isinstance(said := fields.get("errors"), str) else "",
+            late=f"the notebook's definitions took longer than {self._limits.seconds:g} seconds",
+            ended="the process ended while the notebook's definitions ran",
+        )
 
     def _asked(
         self,

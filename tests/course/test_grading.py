@@ -2,7 +2,6 @@
 
 import ast
 import contextlib
-import copy
 import csv
 import ctypes
 import json
@@ -15,8 +14,9 @@ import struct
 import subprocess
 import sys
 import tempfile
-import threading
 import time
+import venv
+from collections import Counter
 from pathlib import Path
 
 import nbformat
@@ -24,34 +24,24 @@ import psutil
 import pytest
 import safetensors.torch
 import torch
+from filelock import FileLock
 from nbformat.v4 import new_code_cell, new_notebook
 
-from answers import all_answers
 from sbgm import checks
 from sbgm.cli import grade as grade_command
 from sbgm.cli import main
 from sbgm.course import marking
 from sbgm.course import sandbox as sandboxes
 from sbgm.course.calls import (
-    Descent,
-    LogProbOf,
-    MixtureField,
-    Reply,
-    Seed,
-    TanhField,
     as_reply,
     call,
-    decoded_arguments,
-    encoded_arguments,
-    encoded_reply,
 )
 from sbgm.course.grading import Graded, Marks, grade, report_of
 from sbgm.course.marking import Outcome, mark_student
 from sbgm.course.messages import MessageError, receive, send
-from sbgm.course.notebook import RULE, Answer, read_notebook
+from sbgm.course.notebook import RULE, read_notebook
 from sbgm.course.sandbox import PACKAGE, Limits, Sandbox, describe, readable, refusal
 from sbgm.course.submissions import as_text, find_students, read_submission
-from sbgm.theory import count_levels
 
 CHAPTER_2 = {name: e for name, e in checks.exercises().items() if e.chapter == 2}
 RIGHT = "def dsm_target(x, x_noisy, sigma):\n    return -(x_noisy - x) / sigma**2"
@@ -89,40 +79,6 @@ def framed(text):
     return struct.pack("!i", len(text)) + text + struct.pack("!i", 0)
 
 
-def mixture_score(x, sigma):
-    return -x / (1 + sigma**2)
-
-
-def test_arguments_cross_whole(pipe):
-    source, sink = pipe
-    generator = torch.Generator().manual_seed(0)
-    mixture = MixtureField(torch.tensor([0.2, 0.8]), torch.randn(2, 3, generator=generator), torch.ones(2))
-    field = TanhField.random(4, generator, torch.float64)
-    x = torch.randn(5, 4, generator=generator)
-    bits = torch.tensor(2.5, dtype=torch.bfloat16)
-    descent = Descent(x, torch.tensor([2.0, 1.0]), x + 1, step_size=0.1, n_steps=3, seed=4)
-    send(sink, {}, encoded_arguments((x, field, LogProbOf(mixture), Seed(3), 0.5, 7, x.T, bits, descent)))
-    back = decoded_arguments(receive(source)[1])
-    assert torch.equal(back[0], x)
-    assert torch.equal(back[1](x.double(), 0.3), field(x.double(), 0.3))
-    assert torch.equal(back[2].field.log_prob(x[:, :3]), mixture.log_prob(x[:, :3]))
-    assert back[3:6] == [Seed(3), 0.5, 7]
-    assert torch.equal(back[6], x.T)
-    assert back[7].dtype == torch.bfloat16
-    assert back[7] == bits
-    assert torch.equal(back[8].of(mixture_score), descent.of(mixture_score))
-
-
-def test_a_reply_crosses_whole(pipe):
-    source, sink = pipe
-    reply = Reply((torch.arange(3.0), torch.tensor(1)), (torch.ones(2, 2),), "no")
-    send(sink, *encoded_reply(reply))
-    back = as_reply(*receive(source))
-    assert [v.tolist() for v in back.values] == [[0, 1, 2], 1]
-    assert torch.equal(back.gradients[0], torch.ones(2, 2))
-    assert (back.problem, back.attempted) == ("no", True)
-
-
 NO_MESSAGE = {
     "no frame": b'{"verdict": "correct", "mark": 1}',
     "huge": struct.pack("!iQ", -1, 2**60),
@@ -149,6 +105,11 @@ def test_an_end_is_no_message(pipe):
     sink.close()
     with pytest.raises(EOFError):
         receive(source)
+
+
+def test_too_large_a_message_is_not_sent(pipe):
+    with pytest.raises(MessageError, match="larger than"):
+        send(pipe[1], {}, bytes(2**26))
 
 
 SOUND = {"problem": "", "attempted": True, "n_values": 1}
@@ -183,11 +144,6 @@ def test_a_process_that_says_nothing_is_ended_by_the_clock_on_the_wall():
         assert sandbox.used() < 600
 
 
-def test_too_large_a_message_is_not_sent(pipe):
-    with pytest.raises(MessageError, match="larger than"):
-        send(pipe[1], {}, bytes(2**26))
-
-
 # --- what of a notebook is run ----------------------------------------------------------------------------------------
 
 
@@ -195,19 +151,19 @@ def read(*sources, tag="exercise"):
     return read_notebook(notebook(*sources, tag=tag), list(checks.exercises()))
 
 
+def parsed(*statements):
+    """Statements as they are read, and written again."""
+    return [ast.unparse(ast.parse(statement)) for statement in statements]
+
+
 def test_only_what_defines_answers_is_run():
     """Its own cell but the bare expressions, and of the others the statements whose names it uses, in turn."""
     figures = "import torch, json\nx = expensive()\nSIGMA = 0.5\nplot(x)\nhelper = lambda y: SIGMA * y"
-    cells = [
-        new_code_cell(figures),
-        new_code_cell(f"{RIGHT} * helper(torch.ones(1))\nN = len('abc')\ncheck(dsm_target)"),
-    ]
-    found = read_notebook(nbformat.writes(new_notebook(cells=cells)).encode(), ["dsm_target"])
-    answer = found.answers["dsm_target"]
-    assert answer.source == f"{RIGHT} * helper(torch.ones(1))"
-    kept = ["import torch", "SIGMA = 0.5", "helper = lambda y: SIGMA * y"]
-    kept += [ast.unparse(ast.parse(answer.source)), "N = len('abc')"]
-    assert answer.statements == kept
+    source = f"{RIGHT} * helper(torch.ones(1))"
+    answer = read(figures, f"{source}\nN = len('abc')\ncheck(dsm_target)", tag="").answers["dsm_target"]
+    assert answer.source == source
+    helper = ("import torch", "SIGMA = 0.5", "helper = lambda y: SIGMA * y")
+    assert answer.statements == parsed(*helper, source, "N = len('abc')")
 
 
 BEFORE = {  # what stands in cells without a tag before a right answer that needs it
@@ -225,9 +181,7 @@ BEFORE = {  # what stands in cells without a tag before a right answer that need
 
 @pytest.mark.parametrize("how", BEFORE)
 def test_a_helper_in_a_cell_of_its_own_counts(how):
-    answer = RIGHT.replace("return ", "return C * ")
-    cells = [new_code_cell(BEFORE[how]), new_code_cell("C_plot = draw()"), new_code_cell(answer)]
-    found = read_notebook(nbformat.writes(new_notebook(cells=cells)).encode(), ["dsm_target"])
+    found = read(BEFORE[how], "C_plot = draw()", RIGHT.replace("return ", "return C * "), tag="")
     assert not any("draw" in statement for statement in found.answers["dsm_target"].statements)
     assert gives_right(found)
 
@@ -266,17 +220,23 @@ def test_a_measurement_of_an_exercises_name_is_no_answer():
     assert read("dsm_target = compiled(f)").answers.keys() == {"dsm_target"}
 
 
-def test_an_import_below_does_not_take_the_place_of_an_answer():
-    assert read(WRONG, "from sbgm.losses import dsm_target").answers["dsm_target"].statements == [
-        ast.unparse(ast.parse(WRONG))
-    ]
+RUN = {  # cells, and what is run of them
+    "not the import below": ([WRONG, "from sbgm.losses import dsm_target"], [WRONG]),
+    "not the exercise's check, but another": (
+        [f"import torch\n@torch.no_grad()\n@checks.dsm_target(variant=1)\n@checks.dsm_loss\n{RIGHT}"],
+        ["import torch", f"@torch.no_grad()\n@checks.dsm_loss\n{RIGHT}"],
+    ),
+    "each name of an import by itself, since one may fail": (
+        [f"from sbgm import MLP, checks, GaussianMixture\n{RIGHT}"],
+        [*(f"from sbgm import {name}" for name in ("MLP", "checks", "GaussianMixture")), RIGHT],
+    ),
+}
 
 
-def test_just_the_exercises_check_is_taken_away():
-    answer = f"import torch\n@torch.no_grad()\n@checks.dsm_target(variant=1)\n@checks.dsm_loss\n{RIGHT}"
-    assert read(answer).answers["dsm_target"].statements[-1] == ast.unparse(
-        ast.parse(f"@torch.no_grad()\n@checks.dsm_loss\n{RIGHT}")
-    )
+@pytest.mark.parametrize("how", RUN)
+def test_statements_are_run_as_they_were_meant(how):
+    cells, run = RUN[how]
+    assert read(*cells).answers["dsm_target"].statements == parsed(*run)
 
 
 def test_odd_metadata_lose_nothing():
@@ -289,22 +249,12 @@ def test_odd_metadata_lose_nothing():
 
 
 MAGICS = ("%matplotlib inline\n{}\n!ls", "%%time\n{}", "files = !ls\n{}", "{}\n?torch\ntorch??", "%x\n" * 5_000 + "{}")
+REMAINDER = "def dsm_target(x, x_noisy, sigma):\n    return (x\n    % sigma)"  # a line that begins with % is no magic
 
 
-@pytest.mark.parametrize("around", MAGICS, ids=lambda around: around[:8])
-def test_a_magic_does_not_hide_an_answer(around):
-    assert read(around.format(RIGHT)).answers["dsm_target"].source == RIGHT
-
-
-def test_a_line_that_begins_with_a_remainder_is_no_magic():
-    source = "def dsm_target(x, x_noisy, sigma):\n    return (x\n    % sigma)"
-    assert read(source).answers["dsm_target"].source == source
-
-
-def test_an_import_that_fails_costs_no_other():
-    source = f"from sbgm import MLP, checks, GaussianMixture\n{RIGHT}"
-    names = ("MLP", "checks", "GaussianMixture")
-    assert read(source).answers["dsm_target"].statements[:3] == [f"from sbgm import {name}" for name in names]
+@pytest.mark.parametrize(("around", "source"), [*((magic, RIGHT) for magic in MAGICS), ("{}", REMAINDER)])
+def test_a_magic_does_not_hide_an_answer(around, source):
+    assert read(around.format(source)).answers["dsm_target"].source == source
 
 
 @pytest.mark.parametrize("stub", ["raise NotImplementedError  # yours", "'Mine.'\n    raise NotImplementedError()"])
@@ -320,8 +270,7 @@ def test_what_is_no_notebook_says_so(content):
 
 
 def test_a_notebook_in_another_language_says_so():
-    content = json.loads(notebook(RIGHT))
-    content["metadata"]["kernelspec"] = {"name": "ir", "display_name": "R", "language": "R"}
+    content = json.loads(notebook(RIGHT)) | {"metadata": {"kernelspec": {"name": "ir", "language": "R"}}}
     assert "'R', not in Python" in read_notebook(json.dumps(content).encode(), ["dsm_target"]).problem
 
 
@@ -352,73 +301,31 @@ def test_a_cell_that_cant_be_read_costs_its_own_answer(how):
 # --- marks ------------------------------------------------------------------------------------------------------------
 
 
+LOSS = "return (score(x + sigma * z, sigma) + z / sigma).flatten(1).square().sum(1).mean() / 2"
+KINDS = {  # an answer, its verdict, and a part of what is said of it
+    "dsm_target": (f"import torch\n{RIGHT}", "correct", ""),
+    "dsm_loss": (f"def dsm_loss(score, x, sigma, z):\n    {LOSS}", "correct", ""),  # and its gradients are right
+    "langevin_step": ("def langevin_step(score, x, *a):\n    return x.flatten()", "wrong", "has shape (30000,)"),
+    "spiral": ("def spiral(:", "failed", "the cell can't be read"),
+    "denoised": ("@checks.denoised\ndef denoised(*a):\n    raise NotImplementedError", "not attempted", ""),
+    "guess_and_shake": (  # nothing is lent to an answer that uses a stub
+        "@checks.guess_and_shake\ndef guess_and_shake(score, x, sigma, *a):\n    return denoised(score, x, sigma)",
+        "not attempted",
+        "or one that it uses, raises NotImplementedError",
+    ),
+    "sliced_loss": ("", "missing", "no notebook defines"),
+    "levels_needed": (f"def levels_needed():\n    return {checks.levels_needed.lent(variant=7)}", "correct", ""),
+}
+
+
 @pytest.mark.harmless
 def test_every_kind_of_answer_gets_its_verdict():
-    untouched = "def dsm_loss(score, x, sigma, z):\n    raise NotImplementedError"
-    outcomes = marked(f"import torch\n{RIGHT}", untouched, names=CHAPTER_2)
-    assert {name: o.verdict for name, o in outcomes.items()} == {
-        "dsm_target": "correct",
-        "dsm_loss": "not attempted",
-        "sliced_loss": "missing",
-    }
+    """From a group that was given variant 7."""
+    outcomes = marked(*(source for source, _, _ in KINDS.values()), names=KINDS, variant=7)
     assert outcomes["dsm_target"].answer == RIGHT
-
-
-@pytest.mark.harmless
-def test_nothing_is_lent_to_an_answer_that_uses_a_stub():
-    uses = "def dsm_loss(score, x, sigma, z):\n    return dsm_target(x, x + sigma * z, sigma).sum()"
-    outcomes = marked(f"@checks.dsm_target\n{UNTOUCHED}", f"@checks.dsm_loss\n{uses}", names=CHAPTER_2)
-    assert {outcomes[name].verdict for name in ("dsm_target", "dsm_loss")} == {"not attempted"}
-    assert outcomes["dsm_target"].message == ""
-    assert "or one that it uses, raises NotImplementedError" in outcomes["dsm_loss"].message
-
-
-@pytest.mark.harmless
-@pytest.mark.parametrize("name", ["sliced_loss", "langevin_step"])
-def test_another_process_gives_the_verdict_that_this_one_gives(name):
-    """On every third answer known, all in one notebook, since a process takes seconds to start."""
-    exercise, answers = checks.exercises()[name], all_answers()[name]
-    sources = [
-        f"import sys\nfor _ in range(1):\n    sys.path.insert(0, {str(Path(__file__).parents[1])!r})\n"
-        f"    from answers import all_answers\n    known = all_answers()[{name!r}].right | "
-        f"all_answers()[{name!r}].all_wrong()"
-    ]
-    posed = {}
-    for how in [*answers.right, *answers.all_wrong()][::3]:
-        posed[how] = copy.copy(exercise)
-        posed[how].name = f"{name}_{len(posed)}"
-        sources.append(f"{posed[how].name} = known[{how!r}]")
-    files, asked = {"a.ipynb": notebook(*sources)}, {e.name: e for e in posed.values()}
-    # not isolated, for tests/ would be out of sight
-    outcomes, _ = mark_student(files, asked, seed=1, limits=QUICK, isolated=False)
-    for how, outcome in zip(posed, outcomes, strict=True):
-        message = ""
-        if how in answers.right:
-            assert outcome.verdict == "correct", how
-        else:
-            with pytest.raises(checks.WrongAnswer) as here:
-                exercise(answers.all_wrong()[how], seed=1)
-            assert outcome.verdict == "wrong", how
-            message = str(here.value)
-        assert outcome.message == message
-
-
-@pytest.mark.harmless
-def test_an_answer_of_another_shape_is_wrong():
-    outcome = marked("def langevin_step(score, x, *rest):\n    return x.flatten()", names=["langevin_step"])
-    assert outcome["langevin_step"].verdict == "wrong"
-    assert "your answer has shape (30000,)" in outcome["langevin_step"].message
-
-
-@pytest.mark.harmless
-def test_a_group_is_marked_by_its_variant():
-    problem = checks.ladder_problem(variant=7)
-    levels = count_levels(problem["sigma_max"], problem["sigma_min"], problem["dim"])
-    source = f"def levels_needed():\n    return {levels}"
-    assert marked(source, names=["levels_needed"], variant=7)["levels_needed"].verdict == "correct"
-    other_group = marked(source, names=["levels_needed"], variant=8)["levels_needed"]
-    assert other_group.verdict == "wrong"
-    assert "another group's answer" in other_group.message
+    for name, (_, verdict, said) in KINDS.items():
+        assert outcomes[name].verdict == verdict, outcomes[name]
+        assert outcomes[name].message == "" if said == "" else said in outcomes[name].message
 
 
 @pytest.mark.harmless
@@ -430,14 +337,11 @@ def test_of_two_notebooks_the_better_answer_counts():
 
 
 @pytest.mark.harmless
-def test_an_untouched_submission_loads_no_torch(monkeypatch):
-    """Thirty notebooks as they were handed out take no more than the reading of them: none of their code is run."""
-    stub = "def {}(*arguments):\n    raise NotImplementedError"
-    files = {f"{name}.ipynb": notebook("import torch", stub.format(name)) for name in checks.exercises()}
-    monkeypatch.setattr("sbgm.course.marking._Student.define", None)
-    outcomes, problems = mark_student(files, checks.exercises(), seed=0, isolated=not refusal())
-    assert {o.verdict for o in outcomes} == {"not attempted"}
-    assert problems == []
+def test_of_untouched_notebooks_nothing_is_run():
+    """All of them, as they were handed out: it takes no more than the reading, and loads no torch."""
+    stub = "import os\nN = os._exit(0)\ndef {}(*arguments):\n    raise NotImplementedError"
+    outcomes = marked(*map(stub.format, checks.exercises()), names=checks.exercises())
+    assert {o.verdict for o in outcomes.values()} == {"not attempted"}
 
 
 # --- attacks ----------------------------------------------------------------------------------------------------------
@@ -505,25 +409,13 @@ def test_no_notebook_earns_a_mark_by_other_means(attack):
 
 
 def test_an_attack_costs_only_its_own_exercise():
-    outcomes = marked(
-        f"import torch\n{RIGHT}", "def dsm_loss(*a):\n    import os; os._exit(1)", names=["dsm_loss", "dsm_target"]
-    )
-    assert [o.verdict for o in outcomes.values()] == ["failed", "correct"]
-
-
-def test_definitions_that_end_the_process_are_not_tried_again():
-    """A check calls an answer often; another exercise's answer, in a cell of its own, is defined all the same."""
-    asked = {name: checks.exercises()[name] for name in ("dsm_target", "dsm_loss")}
-    source = "import os\nfor _ in range(1):\n    os._exit(0)\ndef dsm_loss(*a):\n    return 1"
-    outcomes = marked(source, f"import torch\n{RIGHT}", names=asked)
-    assert {name: o.verdict for name, o in outcomes.items()} == {"dsm_loss": "failed", "dsm_target": "correct"}
+    """Whether its definitions or its call are the end of the process."""
+    loss = "import os\nfor _ in range(1):\n    os._exit(0)\ndef dsm_loss(*a):\n    return 1"
+    sliced = "def sliced_loss(*a):\n    import os; os._exit(1)"
+    asked = ("dsm_loss", "sliced_loss", "dsm_target")
+    outcomes = marked(loss, sliced, f"import torch\n{RIGHT}", names=asked)
+    assert [outcomes[name].verdict for name in asked] == ["failed", "failed", "correct"]
     assert "definitions" in outcomes["dsm_loss"].message
-    student = marking._Student(QUICK, not refusal())
-    with contextlib.closing(student):
-        for _ in range(2):
-            with pytest.raises(marking._Gone):
-                student.define("a", Answer("", statements=["import os", "os._exit(0)"]))
-            assert student._sandbox is None
 
 
 GREEDY = {
@@ -551,18 +443,14 @@ def test_what_all_of_a_students_processes_take_is_limited(how):
 @contextlib.contextmanager
 def busy_core(n):
     """Keep this thread to one core, and n neighbours busy there, each in a session: Linux shares a core among these."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(before)})
-    neighbours = [
-        subprocess.Popen([sys.executable, "-c", "while True: pass"], start_new_session=True) for _ in range(n)
-    ]
-    try:
+    with contextlib.ExitStack() as stack:
+        cores = os.sched_getaffinity(0)
+        stack.callback(os.sched_setaffinity, 0, cores)
+        os.sched_setaffinity(0, {min(cores)})
+        for _ in range(n):
+            command = [sys.executable, "-c", "while True: pass"]
+            stack.callback(stack.enter_context(subprocess.Popen(command, start_new_session=True)).kill)
         yield
-    finally:
-        os.sched_setaffinity(0, before)
-        for neighbour in neighbours:
-            neighbour.kill()
-            neighbour.wait()
 
 
 def seconds_to_read(source):
@@ -594,15 +482,13 @@ def test_a_sleep_counts_as_time():
 def test_what_was_too_slow_is_tried_again_alone(tmp_path, monkeypatch):
     """Only that, and when all others are done; its second verdict counts."""
     hand_in(tmp_path, dict.fromkeys(("ann", "bob", "eve"), RIGHT))
-    calls, lock = [], threading.Lock()
+    calls = []
 
     def mark(files, exercises, **options):
-        with lock:
-            calls.append(list(exercises))
-            first = calls.count(list(exercises)) <= 3 and len(exercises) > 1
+        calls.append(list(exercises))
         time.sleep(0.1)
-        verdicts = {"dsm_loss": "wrong"} | ({"dsm_target": "too slow"} if first else {})
-        return [Outcome(name, verdicts.get(name, "correct")) for name in exercises], []
+        first = {"dsm_target": "too slow", "dsm_loss": "wrong"} if len(exercises) > 1 else {}
+        return [Outcome(name, first.get(name, "correct")) for name in exercises], []
 
     monkeypatch.setattr("sbgm.course.grading.mark_student", mark)
     for graded in grade(find_students([tmp_path]), CHAPTER_2, seed=0, n_jobs=2):
@@ -689,16 +575,20 @@ def test_no_memory_is_had_that_no_process_shows():
     assert outcome.verdict == "correct", outcome.message
 
 
-def test_no_process_is_left_behind(tmp_path):
-    name = f"sbgm-left-behind-{os.getpid()}"
+def running(mark):
+    """The processes that have a mark among the words of their command."""
+    return [process for process in psutil.process_iter(["cmdline"]) if mark in (process.info["cmdline"] or [])]
+
+
+def test_no_process_is_left_behind():
+    mark = f"sbgm-left-behind-{os.getpid()}"
     daemon = (
         "import os, sys, time\ndef dsm_target(x, *a):\n    if os.fork() == 0:\n        os.setsid()\n"
-        f"        os.execv(sys.executable, [{name!r}, '-c', 'import time; time.sleep(1000)'])\n"
+        f"        os.execv(sys.executable, [{mark!r}, '-c', 'import time; time.sleep(100)'])\n"
         "    time.sleep(1)\n    return x"
     )
     assert marked(daemon)["dsm_target"].mark == 0
-    time.sleep(0.5)
-    assert name not in subprocess.run(["ps", "axww"], capture_output=True, text=True).stdout
+    assert psutil.wait_procs(running(mark), timeout=60)[1] == []
 
 
 PROBE = """
@@ -788,42 +678,32 @@ def test_what_is_in_sight_is_named():
 def test_a_python_that_only_its_owner_may_enter_is_isolated_too(tmp_path):
     """The package lies in that Python's own libraries, as after `pip install`: of it, too, only a part is in sight."""
     prefix = tmp_path / "closed" / "venv"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(prefix)], check=True)
+    venv.create(prefix, symlinks=True)
     libraries = next(prefix.glob("lib/python*/site-packages"))
     (libraries / "others.pth").write_text("\n".join(p for p in sys.path if Path(p).name == "site-packages"))
     shutil.copytree(PACKAGE, libraries / "sbgm", ignore=shutil.ignore_patterns("__pycache__"))
     decoys = [place / "decoy" for place in (prefix.parent, prefix, libraries / "sbgm", libraries / "sbgm" / "course")]
-    hidden = [libraries / "sbgm" / place for place in ("course/chapter_02.py", "train")]
-    paths = [str(path) for path in (*decoys, *hidden)]
-    probe = f"import os\nassert not [p for p in {paths!r} if os.path.exists(p)]\n{RIGHT}"
+    paths = [*decoys, libraries / "sbgm" / "course" / "chapter_02.py", libraries / "sbgm" / "train"]
+    probe = f"import os\nassert not [p for p in {list(map(str, paths))!r} if os.path.exists(p)]\n{RIGHT}"
     write(tmp_path, dict.fromkeys(decoys, b"decoy") | {"in/ann.ipynb": notebook(probe)})
-    (tmp_path / "closed").chmod(0o700)
-    command = [
-        str(prefix / "bin" / "python"),
-        "-m",
-        "sbgm",
-        "grade",
-        str(tmp_path / "in"),
-        "--out",
-        str(tmp_path / "out"),
-    ]
+    prefix.parent.chmod(0o700)
+    command = [prefix / "bin" / "python", "-m", "sbgm", "grade", tmp_path / "in", "--out", tmp_path / "out"]
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    (row,) = csv.DictReader((tmp_path / "out" / "grades.csv").open(encoding="utf-8"))
+    (row,) = table(tmp_path / "out" / "grades.csv")
     assert (row["dsm_target"], row["note"]) == ("1", "")
 
 
 @pytest.mark.harmless
 def test_without_bubblewrap_grading_goes_on_only_when_told_to(tmp_path, monkeypatch, capsys):
-    hand_in(tmp_path / "in", {"ann": RIGHT})
+    hand_in(tmp_path / "in", {"ann": UNTOUCHED})
     monkeypatch.setattr("sbgm.course.sandbox.refusal", lambda: "bubblewrap is not installed")
     command = ["grade", str(tmp_path / "in"), "--out", str(tmp_path / "out")]
     assert main(command) == 1
     said = capsys.readouterr().err
-    assert "bubblewrap is not installed" in said
-    assert "--without-isolation" in said
-    assert "read and change your files" in said
+    for part in ("bubblewrap is not installed", "--without-isolation", "read and change your files"):
+        assert part in said
     assert not (tmp_path / "out").exists()
     assert main([*command, "--without-isolation"]) == 0
     assert "read and change your files" in capsys.readouterr().out
@@ -871,35 +751,27 @@ def test_limits_that_leave_no_room_for_any_answer_are_refused(tmp_path, capsys, 
     hand_in(tmp_path / "in", {"ann": RIGHT})
     monkeypatch.setitem(grade_command.NUMBERS, "seconds", (60.0, 0.01, 1, ""))
     assert grading(tmp_path, "--seconds", "0.2") == 1
-    said = capsys.readouterr().err
-    assert "--seconds 0.2" in said
-    assert "took longer than 0.2 seconds" in said
+    assert re.search("--seconds 0.2.*took longer than 0.2 seconds", capsys.readouterr().err)
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.harmless
 def test_a_folder_is_marked_and_written_once(tmp_path, capsys):
     rude = "def dsm_target(*a):\n    raise ValueError('```\\x1b[31m')"
-    hand_in(tmp_path / "in", {"ann": RIGHT, "bob": WRONG, "=cmd": rude})
+    hand_in(tmp_path / "in", {"=cmd": rude, "ann": RIGHT, "bob": WRONG})
     assert grading(tmp_path, "--seed", "3", "--jobs", "2") == 0
-    rows = table(tmp_path / "out" / "grades.csv")
+    rows, n = table(tmp_path / "out" / "grades.csv"), str(len(checks.exercises()))
     assert list(rows[0]) == ["student", "marks", "of", *checks.exercises(), "note", "submission", "marked by"]
-    for row in rows:
-        if row["student"] == "ann":
-            assert row["submission"] == read_submission(tmp_path / "in" / "ann").fingerprint
-        for part in ("version: ", "seed: 3", "variant: 0", "seconds: 60", "memory: 2"):
-            assert part in row["marked by"]
-    assert {row["student"]: row["dsm_target"] for row in rows} == {"'=cmd": "0", "ann": "1", "bob": "0"}
-    assert {row["student"]: (row["marks"], row["of"]) for row in rows}["ann"] == ("1", str(len(checks.exercises())))
-    points = table(tmp_path / "out" / "points.csv")
-    assert [(row["id"], row["points"]) for row in points] == [("'=cmd", "0"), ("ann", "1"), ("bob", "0")]
+    found = [tuple(row[column] for column in ("student", "dsm_target", "marks", "of")) for row in rows]
+    assert found == [("'=cmd", "0", "0", n), ("ann", "1", "1", n), ("bob", "0", "0", n)]
+    assert table(tmp_path / "out" / "points.csv") == [{"id": name, "points": marks} for name, _, marks, _ in found]
+    fingerprints = [read_submission(path).fingerprint for path in find_students([tmp_path / "in"]).values()]
+    assert [row["submission"] for row in rows] == fingerprints
+    assert re.match("version: .*; seed: 3; variant: 0;.* seconds: 60.*; memory: 2", rows[2]["marked by"])
     report = (tmp_path / "out" / "reports" / "bob.md").read_text(encoding="utf-8")
-    assert "the sign is wrong" in report
-    assert WRONG in report
-    assert "seed: 3; variant: 0" in report
-    assert "## 2.4 dsm_target: wrong" in report
-    assert read_submission(tmp_path / "in" / "bob").fingerprint in report
-    assert describe(Limits(), isolated=not refusal()) in report
+    said = ["## 2.4 dsm_target: wrong", "the sign is wrong", WRONG, describe(Limits(), isolated=not refusal())]
+    for part in (*said, rows[2]["marked by"], rows[2]["submission"]):
+        assert part in report
     rude = (tmp_path / "out" / "reports" / "=cmd.md").read_text(encoding="utf-8")
     assert "\x1b" not in rude
     assert "````" in rude
@@ -911,66 +783,60 @@ def test_a_folder_is_marked_and_written_once(tmp_path, capsys):
 def test_a_grading_goes_on_where_it_stopped_and_changes_no_mark(tmp_path, capsys):
     hand_in(tmp_path / "in", {"ann": RIGHT})
     assert grading(tmp_path, "--chapters", "2", "--seed", "3") == 0
-    hand_in(tmp_path / "in", {"bob": RIGHT})
-    (tmp_path / "in" / "ann" / "02.ipynb").write_bytes(notebook(WRONG))
+    hand_in(tmp_path / "in", {"ann": WRONG, "bob": RIGHT})
     (tmp_path / "out" / "reports" / "bob.md.123.partial").write_text("half")
     assert grading(tmp_path, "--chapters", "2", "--resume") == 0
     assert grading(tmp_path, "--chapters", "2", "--resume", "--seed", "3") == 0
     ann, bob = table(tmp_path / "out" / "grades.csv")
-    assert (ann["marks"], ann["of"]) == (bob["marks"], bob["of"]) == ("1", "3")
+    assert (ann["marks"], ann["of"], bob["marks"], bob["of"], bob["note"]) == ("1", "3", "1", "3", "")
     assert "changed since it was marked" in ann["note"]
-    assert bob["note"] == ""
     assert not list((tmp_path / "out").rglob("*.partial"))
     capsys.readouterr()
-    for other in (["--seed", "4"], ["--variant", "1"], ["--seconds", "2"], ["--memory", "0.5"]):
-        assert grading(tmp_path, "--chapters", "2", "--resume", *other) == 1
-        assert f"{other[0]} must be" in capsys.readouterr().err
+    for other in ("--seed 4", "--variant 1", "--seconds 2", "--memory 0.5"):
+        assert grading(tmp_path, "--chapters", "2", "--resume", *other.split()) == 1
+        assert f"{other.split()[0]} must be" in capsys.readouterr().err
+
+
+FACTS = {"seed": 1, "variant": 0, "chapters": [2]}
 
 
 def test_a_start_that_was_killed_can_be_started_again(tmp_path):
-    facts = {"seed": None, "variant": 0, "chapters": [2]}
     (tmp_path / "grading.json.77.partial").write_text("{")
-    seed = Marks(tmp_path, facts, resume=False).facts["seed"]
-    assert Marks(tmp_path, facts, resume=True).facts["seed"] == seed
+    seed = Marks(tmp_path, FACTS | {"seed": None}, resume=False).facts["seed"]
+    assert Marks(tmp_path, FACTS | {"seed": None}, resume=True).facts["seed"] == seed
     with pytest.raises(FileExistsError, match="--resume"):
-        Marks(tmp_path, facts, resume=False)
-    for damaged in ("{", "[1]", '{"seed": 1}'):
-        (tmp_path / "grading.json").write_text(damaged)
-        with pytest.raises(ValueError, match=r"grading\.json is damaged"):
-            Marks(tmp_path, facts, resume=True)
+        Marks(tmp_path, FACTS, resume=False)
 
 
 def test_what_else_lies_in_a_folder_is_left_alone(tmp_path):
     (tmp_path / "film.partial").write_text("half")
     with pytest.raises(FileExistsError, match="other files"):
-        Marks(tmp_path, {"seed": None}, resume=True)
+        Marks(tmp_path, FACTS, resume=True)
     assert [path.name for path in tmp_path.iterdir()] == ["film.partial"]
 
 
-def test_a_damaged_students_file_is_named(tmp_path):
-    facts = {"seed": 1, "variant": 0}
-    Marks(tmp_path, facts, resume=False).add(Graded("ann", [Outcome("dsm_target", "correct")], [], "", ""))
-    path = tmp_path / "students" / "ann.json"
-    whole = path.read_text()
-    for damaged in (whole[:40], whole.replace("student", "stvdent"), whole.replace("verdict", "verdikt"), "3"):
-        path.write_text(damaged)
-        with pytest.raises(ValueError, match=r"ann\.json is damaged"):
-            Marks(tmp_path, facts, resume=True)
+ONE = '{"student": "ann", "outcomes": [%s], "problems": [], "fingerprint": "", "isolation": ""}'
+DAMAGED = {"grading.json": ["{", "[1]", '{"seed": 1}']}
+DAMAGED |= {"students/ann.json": ["3", ONE[:40], ONE % '{"verdikt": ""}', (ONE % "").replace("student", "stvdent")]}
+
+
+@pytest.mark.parametrize(("name", "content"), [(name, content) for name in DAMAGED for content in DAMAGED[name]])
+def test_a_damaged_file_is_named(tmp_path, name, content):
+    Marks(tmp_path, FACTS, resume=False).add(Graded("ann", [Outcome("dsm_target", "correct")], [], "", ""))
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ValueError, match=f"{name} is damaged"):
+        Marks(tmp_path, FACTS, resume=True)
 
 
 @pytest.mark.harmless
 def test_of_two_graders_of_one_folder_the_second_is_refused(tmp_path, capsys):
     hand_in(tmp_path / "in", {"ann": UNTOUCHED})
-    hold = "import sys; from filelock import FileLock\nwith FileLock(sys.argv[1]): print(flush=True); sys.stdin.read()"
-    command = [sys.executable, "-c", hold, str(tmp_path / "out" / ".lock")]
-    for options in ([], ["--resume"]):
-        (tmp_path / "out").mkdir(exist_ok=True)
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as first:
-            first.stdout.readline()
+    (tmp_path / "out").mkdir()
+    with FileLock(tmp_path / "out" / ".lock"):
+        for options in ([], ["--resume"]):
             assert grading(tmp_path, *options) == 1
             assert "in use: another process grades into it" in capsys.readouterr().err
-            assert [path.name for path in (tmp_path / "out").iterdir()] == [".lock"]
-            first.communicate()
+        assert [path.name for path in (tmp_path / "out").iterdir()] == [".lock"]
     assert grading(tmp_path, "--chapters", "2") == 0
 
 
@@ -978,20 +844,13 @@ def test_of_two_graders_of_one_folder_the_second_is_refused(tmp_path, capsys):
 def test_a_row_says_how_its_own_student_was_isolated(tmp_path, capsys):
     hand_in(tmp_path / "in", {"ann": UNTOUCHED})
     assert grading(tmp_path, "--chapters", "2") == 0
-    hand_in(tmp_path / "in", {"bob": UNTOUCHED})
-    capsys.readouterr()
+    hand_in(tmp_path / "in", {"bob": UNTOUCHED, "eve": UNTOUCHED})
     assert grading(tmp_path, "--chapters", "2", "--resume", "--without-isolation") == 0
-    said = capsys.readouterr().out
-    ways = {
-        path.stem: json.loads(path.read_text(encoding="utf-8"))["isolation"]
-        for path in (tmp_path / "out" / "students").iterdir()
-    }
-    assert ways == {
-        "ann": describe(Limits(), isolated=not refusal()),
-        "bob": describe(Limits(), isolated=False),
-    }
-    for way in ways.values():
-        assert f"isolation of {list(ways.values()).count(way)}: {way}\n" in said
+    first, second = describe(Limits(), isolated=not refusal()), describe(Limits(), isolated=False)
+    done = [json.loads(path.read_text(encoding="utf-8")) for path in (tmp_path / "out" / "students").iterdir()]
+    assert {one["student"]: one["isolation"] for one in done} == {"ann": first, "bob": second, "eve": second}
+    said = [f"isolation of {n}: {way}" for way, n in Counter([first, second, second]).items()]
+    assert capsys.readouterr().out.splitlines()[-len(said) :] == said
 
 
 @pytest.mark.harmless
@@ -1006,42 +865,18 @@ def test_the_same_seed_gives_the_same_marks(tmp_path):
 
 
 @pytest.mark.harmless
-def test_nothing_that_lies_in_the_folder_stops_a_grading(tmp_path, monkeypatch):
-    """A link to itself, at the top and below; a pipe, a socket, links to nowhere, very many folders, odd names."""
-    folder = tmp_path / "in"
-    hand_in(folder, {"ann": UNTOUCHED, "a\nb": UNTOUCHED, "many": UNTOUCHED})
-    (folder / "bob.ipynb").symlink_to("bob.ipynb")
-    (folder / "loop").symlink_to("loop")
-    (folder / "up").symlink_to("..")
-    (folder / "ann" / "loop.ipynb").symlink_to("loop.ipynb")
-    (folder / "nowhere.ipynb").symlink_to("/nowhere/at/all")
-    os.mkfifo(folder / "pipe.ipynb")
-    (folder / "x.ipynb").mkdir()
-    for i in range(2_100):
-        (folder / "many" / f"d{i}").mkdir()
-    with socket.socket(socket.AF_UNIX) as server:
-        monkeypatch.chdir(folder)  # of a longer path a socket can't be
-        server.bind("s.ipynb")
-    assert grading(tmp_path, "--chapters", "2") == 0
-    notes = {row["student"]: row["note"] for row in table(tmp_path / "out" / "grades.csv")}
-    assert notes.keys() == {"ann", "a\\nb", "many", "bob", "loop", "up", "nowhere", "pipe", "x", "s"}
-    assert "folders the rest was not read" in notes["many"]
-    assert "a link is not followed" in notes["bob"]
-
-
-@pytest.mark.harmless
 def test_a_marking_is_verified_by_another(tmp_path, capsys):
     hand_in(tmp_path / "in", {"ann": RIGHT, "bob": WRONG, "eve": UNTOUCHED})
     assert grading(tmp_path, "--verify", "2") == 1
     assert "there are no marks in" in capsys.readouterr().err
     assert grading(tmp_path, "--chapters", "2", "--seconds", "50", "--variant", "3") == 0
-    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.*")}
     assert grading(tmp_path, "--verify", "9") == 0
     assert "3 marked again, 0 differences" in capsys.readouterr().out
-    assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
+    assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.*")} == before
     path = tmp_path / "out" / "students" / "bob.json"
     path.write_text(path.read_text(encoding="utf-8").replace('"wrong"', '"correct"'), encoding="utf-8")
-    (tmp_path / "in" / "eve" / "02.ipynb").write_bytes(notebook(UNTOUCHED + "\n"))
+    hand_in(tmp_path / "in", {"eve": UNTOUCHED + "\n"})
     assert grading(tmp_path, "--verify", "9") == 1
     said = capsys.readouterr().out
     assert "bob: dsm_target was correct, and is wrong: the sign is wrong" in said
@@ -1051,119 +886,113 @@ def test_a_marking_is_verified_by_another(tmp_path, capsys):
 
 def test_a_student_learns_what_will_be_read(tmp_path, capsys):
     """Without bubblewrap, and without running any of it."""
-    ran = tmp_path / "ran"
-    helper = f"open({str(ran)!r}, 'w')\nC = open({str(ran)!r}, 'w') and 1"
-    source = RIGHT.replace("return ", "return C * ")
+    runs = f"open({str(tmp_path / 'ran')!r}, 'w')"
     loss = "def dsm_loss(*a):\n    raise NotImplementedError"
-    write(tmp_path, {"in/02.ipynb": notebook(helper, source, loss, "def sliced_loss(:", tag="")})
+    sources = [f"{runs}\nC = {runs} and 1", RIGHT.replace("return ", "return C * "), loss, "def sliced_loss(:"]
+    write(tmp_path, {"in/02.ipynb": notebook(*sources, tag="")})
     assert main(["grade", str(tmp_path / "in" / "02.ipynb"), "--dry-run", "--out", str(tmp_path / "out")]) == 0
     said = capsys.readouterr().out
-    assert "2.4 dsm_target: is marked" in said
-    assert "      C = open(" in said
-    assert "2.5 dsm_loss: not attempted" in said
-    assert "2.2 sliced_loss: the cell can't be read: SyntaxError" in said
-    assert RULE in said
-    assert not ran.exists()
-    assert not (tmp_path / "out").exists()
+    read = ["2.4 dsm_target: is marked", "2.5 dsm_loss: not attempted", "2.2 sliced_loss: the cell can't be read: Synt"]
+    for part in (*read, "      C = open(", RULE):
+        assert part in said
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
-def test_everyone_who_is_found_gets_a_row(tmp_path):
-    folder = tmp_path / "in"
-    copies = (".ipynb_checkpoints/02.ipynb", "ann/.ipynb_checkpoints/02.ipynb", "ann.ipynb")
-    write(folder, {"ann/02.ipynb": notebook(RIGHT), "notes.txt": b"", "pdf/02.pdf": b""})
-    write(folder, dict.fromkeys(copies, notebook(WRONG)))
-    (folder / "empty").mkdir()
-    found = find_students([folder])
-    assert {student: [*read_submission(path).files] for student, path in found.items()} == {
-        "ann": ["02.ipynb"],
-        "ann (2)": ["ann.ipynb"],
-        "empty": [],
-        "notes.txt": [],
-        "pdf": [],
-    }
-    assert read_submission(found["pdf"]).problems == ["no notebook"]
-    with pytest.raises(ValueError, match="submissions must hold"):
-        find_students([folder / "empty"])
-    with pytest.raises(FileNotFoundError, match="there is no"):
-        find_students([tmp_path / "nowhere"])
+LINK, PIPE = "a link is not followed", "this is no plain file"
+LIES = {  # the entries of a folder: how many notebooks are read of each, and a part of what is said
+    "ann": (1, ""),
+    "ann (2)": (1, ""),
+    "a\\nb": (1, ""),
+    "pdf": (0, "no notebook"),
+    "notes.txt": (0, "no notebook"),
+    "x": (0, "no notebook"),
+    "loop": (0, LINK),
+    "to itself": (0, LINK),
+    "up": (0, LINK),
+    "nowhere": (0, LINK),
+    "mallory": (0, LINK),
+    "pipe": (0, PIPE),
+    "s": (0, PIPE),
+    "files": (40, "the rest was not read"),
+    "folders": (0, "folders the rest was not read"),
+    "deep": (1, "too"),
+    "links": (0, "80 more of the kind"),
+    "eve": (1, f"linked: {LINK}\nlinked.ipynb: {LINK}\npipe.ipynb: {PIPE}"),
+}
 
 
-def test_only_plain_files_are_read(tmp_path, monkeypatch):
-    folder = tmp_path / "eve"
-    write(tmp_path, {"secrets/secret.ipynb": notebook(RIGHT), os.fsdecode(b"eve/andr\xe9.ipynb"): b""})
-    (folder / "linked.ipynb").symlink_to(tmp_path / "secrets" / "secret.ipynb")
-    (folder / "folder").symlink_to(tmp_path / "secrets")
-    os.mkfifo(folder / "pipe.ipynb")
-    with (folder / "huge.ipynb").open("wb") as file:
-        file.truncate(2**40)
+@pytest.fixture
+def odd_folder(tmp_path, monkeypatch):
+    """Links to notebooks, themselves, above and nowhere; pipes, a socket, a file of a TiB, a lone byte, very many."""
+    folder, secrets = tmp_path / "in", tmp_path / "secrets"
+    hand_in(folder, {"ann": UNTOUCHED, "a\nb": UNTOUCHED, "../secrets": RIGHT})
+    copies = (".ipynb_checkpoints/02.ipynb", "ann/.ipynb_checkpoints/02.ipynb", "ann.ipynb", "deep/a.ipynb")
+    files = [*copies, *(f"files/{i}.ipynb" for i in range(50)), os.fsdecode(b"eve/andr\xe9.ipynb")]
+    write(folder, dict.fromkeys([*files, "notes.txt", "pdf/02.pdf", "eve/huge.ipynb"], b""))
+    os.truncate(folder / "eve" / "huge.ipynb", 2**40)
+    links = {"loop": "loop", "to itself.ipynb": "to itself.ipynb", "up": "..", "nowhere.ipynb": "/nowhere/at/all"}
+    links |= {"mallory": secrets, "eve/linked": secrets, "eve/linked.ipynb": secrets / "02.ipynb"}
+    for name, target in (links | {f"links/{i}{'x' * 200}.ipynb": "nowhere" for i in range(100)}).items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).symlink_to(target)
+    for pipe in ("pipe.ipynb", "eve/pipe.ipynb"):
+        os.mkfifo(folder / pipe)
+    for made in ("x.ipynb", *(f"folders/d{i}" for i in range(2_100))):
+        (folder / made).mkdir(parents=True)
+    monkeypatch.chdir(folder / "deep")
+    for _ in range(20):  # to a path longer than the system takes
+        os.mkdir("d" * 250)
+        os.chdir("d" * 250)
+    monkeypatch.chdir(folder)  # of a longer path a socket can't be
     with socket.socket(socket.AF_UNIX) as server:
-        monkeypatch.chdir(folder)  # of a longer path a socket can't be
         server.bind("s.ipynb")
-    submission = read_submission(folder)
-    assert list(submission.files) == ["andr\\xe9.ipynb"]
-    assert len(submission.problems) == 5
-    (tmp_path / "mallory").symlink_to(tmp_path / "secrets")
-    assert read_submission(tmp_path / "mallory").problems == ["mallory: a link is not followed"]
+    return folder
 
 
-def test_too_many_files_and_folders_are_not_read(tmp_path):
-    write(tmp_path, {f"{i}.ipynb": b"" for i in range(50)})
-    submission = read_submission(tmp_path)
-    assert len(submission.files) == 40
-    assert "the rest was not read" in submission.problems[0]
+@pytest.mark.harmless
+def test_whatever_lies_in_a_folder_gets_a_row_and_stops_no_grading(odd_folder, tmp_path):
+    """Only plain files are read. Marks among the submissions are none."""
+    found = {student: read_submission(path) for student, path in find_students([odd_folder]).items()}
+    assert found.keys() == LIES.keys()
+    for student, (n_files, said) in LIES.items():
+        assert len(found[student].files) == n_files, student
+        assert said in "\n".join(found[student].problems), student
+    assert [*found["eve"].files] == ["andr\\xe9.ipynb"]
+    assert len(found["eve"].problems) == 4
+    assert found["ann"].problems == []
+    (odd_folder / "grades").mkdir()
+    (tmp_path / "out").symlink_to(odd_folder / "grades")
+    for options in ([], ["--resume"]):
+        assert grading(tmp_path, "--chapters", "2", *options) == 0
+        notes = {row["student"]: row["note"] for row in table(tmp_path / "out" / "grades.csv")}
+        assert notes.keys() == found.keys()
+        assert LINK in notes["loop"]
+        assert len(notes["links"]) == 2_000
 
 
-def test_folders_too_deep_cost_only_themselves(tmp_path):
-    """A path longer than the system takes, made step by step."""
-    (tmp_path / "a.ipynb").write_bytes(b"")
-    folder = os.open(tmp_path, os.O_RDONLY)
-    for _ in range(20):
-        os.mkdir("d" * 250, dir_fd=folder)
-        below = os.open("d" * 250, os.O_RDONLY, dir_fd=folder)
-        os.close(folder)
-        folder = below
-    os.close(folder)
-    submission = read_submission(tmp_path)
-    assert list(submission.files) == ["a.ipynb"]
-    assert "too" in submission.problems[0]
+@pytest.mark.parametrize(("entry", "error"), [("empty", "submissions must hold"), ("nowhere", "there is no")])
+def test_a_folder_of_nothing_is_named(tmp_path, entry, error):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises((ValueError, FileNotFoundError), match=error):
+        find_students([tmp_path / entry])
 
 
-def test_a_note_fits_into_a_cell(tmp_path):
-    folder = tmp_path / "eve"
-    folder.mkdir()
-    for i in range(100):
-        (folder / f"{i}{'x' * 200}.ipynb").symlink_to("nowhere")
-    problems = read_submission(folder).problems
-    assert len(problems) == 21
-    assert problems[-1] == "80 more of the kind"
-    Marks(tmp_path / "out", {"seed": 1, "variant": 0}, resume=False).add(Graded("eve", [], problems, "", ""))
-    assert len(table(tmp_path / "out" / "grades.csv")[0]["note"]) <= 2_000
+ENTRIES = {  # of a platform, and what is right in each
+    "Ann_123_assignsubmission_file_02.ipynb": ["dsm_target"],
+    "Ann_123_assignsubmission_file_02b.ipynb": ["dsm_target", "dsm_loss"],
+    "Ann_123_assignsubmission_onlinetext_": [],
+    "Eve_123_assignsubmission_456_assignsubmission_file_": ["sliced_loss"],
+}
 
 
 def test_points_are_those_of_an_id(tmp_path):
     """Several entries of one id count together; an id within a name that its owner chose is not believed."""
-    marks = Marks(tmp_path, {"seed": 1, "variant": 0}, resume=False)
-    for name, right in (
-        ("Ann_123_assignsubmission_file_02.ipynb", ["dsm_target"]),
-        ("Ann_123_assignsubmission_file_02b.ipynb", ["dsm_target", "dsm_loss"]),
-        ("Ann_123_assignsubmission_onlinetext_", []),
-        ("Eve_123_assignsubmission_456_assignsubmission_file_", ["sliced_loss"]),
-    ):
+    marks = Marks(tmp_path, FACTS, resume=False)
+    for name, right in ENTRIES.items():
         outcomes = [Outcome(e, "correct" if e in right else "missing") for e in CHAPTER_2]
         marks.add(Graded(name, outcomes, [], "", ""))
-    eve = "Eve_123_assignsubmission_456_assignsubmission_file_"
     points = [(row["id"], row["points"]) for row in table(tmp_path / "points.csv")]
-    assert points == [("123", "2"), (eve, "1")]
-
-
-@pytest.mark.harmless
-def test_marks_among_the_submissions_are_none(tmp_path):
-    hand_in(tmp_path / "in", {"ann": UNTOUCHED})
-    (tmp_path / "out").symlink_to(tmp_path / "in" / "grades")
-    (tmp_path / "in" / "grades").mkdir()
-    for options in ([], ["--resume"]):
-        assert grading(tmp_path, "--chapters", "2", *options) == 0
-        assert [row["student"] for row in table(tmp_path / "out" / "grades.csv")] == ["ann"]
+    assert points == [("123", "2"), ([*ENTRIES][-1], "1")]
 
 
 NAMES = ["x;=1+1", " =1+1", "\uff1d1+1", "@x", "-x", "+x", "<img src=x onerror=alert(1)>", "a\tb", "a\nb", "é" * 99, ""]
@@ -1173,33 +1002,22 @@ NAMES = ["x;=1+1", " =1+1", "\uff1d1+1", "@x", "-x", "+x", "<img src=x onerror=a
 def test_a_name_is_only_text(tmp_path, name):
     name = as_text(name)
     graded = Graded(name, [Outcome("dsm_target", "correct", "", RIGHT, name)], [name], "", "")
-    facts = {"seed": 1, "variant": 0, "chapters": [2]}
-    Marks(tmp_path, facts, resume=False).add(graded)
-    assert Marks(tmp_path, facts, resume=True).graded == {name: graded}
-    (row,) = table(tmp_path / "grades.csv")
+    Marks(tmp_path, FACTS, resume=False).add(graded)
+    assert Marks(tmp_path, FACTS, resume=True).graded == {name: graded}
+    (row,), (points,) = table(tmp_path / "grades.csv"), table(tmp_path / "points.csv")
     for text in (row["student"], row["note"]):
         assert not any(part.strip()[:1] in set("=+-@＝") for part in text.replace("\t", ";").split(";"))
-    (report,) = (tmp_path / "reports").iterdir()
-    text = report.read_text(encoding="utf-8")
-    before, _, _ = text.partition("<img")
-    assert "<img" not in text or before.count("```") % 2 == 1  # in a fence
-    (points,) = table(tmp_path / "points.csv")
     assert points["id"] == ("123" if "Jane" in name else row["student"])
+    (report,) = (tmp_path / "reports").iterdir()
+    before, tag, _ = report.read_text(encoding="utf-8").partition("<img")
+    assert not tag or before.count("```") % 2 == 1  # in a fence
 
 
 def test_no_source_closes_its_fence():
     outcome = Outcome("dsm_target", "wrong", "`" * 50_000, "`" * 7 + "\n<img>", "02.ipynb")
-    report = report_of(Graded("eve", [outcome], [], "", ""), {"seed": 0, "variant": 0})
+    report = report_of(Graded("eve", [outcome], [], "", ""), FACTS)
     assert "`" * 8 + "python\n" in report
     assert "\n" + "`" * 50_001 + "text\n" in report
-
-
-def runs_the_answer(process: psutil.Process) -> bool:
-    """Whether a process is the student's, and is busy."""
-    try:
-        return process.name().startswith("python") and process.cpu_times().user > 2.5
-    except psutil.Error:  # it ended meanwhile
-        return False
 
 
 SURVIVOR = """
@@ -1228,8 +1046,10 @@ def dsm_target(x, x_noisy, sigma):
         in_the_first_process(157, 1, 0)
         os.setsid()
         library.prctl(1, 0, 0, 0, 0)
-        os.execv(sys.executable, [MARK, "-c", "import time; time.sleep(1000)"])
-    time.sleep(5)
+        os.execv(sys.executable, [MARK, "-c", "import time; time.sleep(100)"])
+    end = time.monotonic() + 5
+    while time.monotonic() < end:
+        pass
     return (x - x_noisy) / sigma**2
 """
 
@@ -1251,32 +1071,23 @@ def as_an_ordinary_user(command, folder):
 
 
 @needs_isolation
-@pytest.mark.parametrize("killed", [False, True], ids=["it ends", "it is killed"])
-def test_nothing_outlives_a_grader_that_is_not_root(tmp_path, killed):
-    mark = f"sbgm-survivor-{os.getpid()}-{killed}"
+@pytest.mark.parametrize(("killed", "ordinary"), [(False, True), (True, True), (True, False)])
+def test_nothing_outlives_a_grader(tmp_path, killed, ordinary):
+    """Killed while the student's code is busy, or not; of an ordinary user, or of this one, who may be root."""
+    mark = f"sbgm-survivor-{os.getpid()}-{killed}-{ordinary}"
     hand_in(tmp_path / "in", {"eve": SURVIVOR.replace("MARK", repr(mark))})
     command = [sys.executable, "-m", "sbgm", "grade", tmp_path / "in", "--out", tmp_path / "out", "--chapters", "2"]
-    command = as_an_ordinary_user([*command, "--seconds", "20"], tmp_path)
+    command = as_an_ordinary_user(command, tmp_path) if ordinary else command
     environment = os.environ | {"PYTHONPATH": str(PACKAGE.parent)}
-
-    def survivors():
-        return [process for process in psutil.process_iter(["cmdline"]) if mark in (process.info["cmdline"] or [])]
-
     with psutil.Popen(list(map(str, command)), stderr=subprocess.PIPE, env=environment) as grader:
-        try:
-            while killed and not survivors():
-                time.sleep(0.1)
-                assert grader.poll() is None, grader.stderr.read().decode()
-            graders = [p for p in [grader, *grader.children(recursive=True)] if killed and "grade" in p.cmdline()]
-            for process in graders:
-                process.kill()
-            grader.communicate()
-            time.sleep(1)
-            left = survivors()
-        finally:
-            for process in survivors():
-                process.kill()
-    assert left == []
+        while killed and not running(mark):
+            time.sleep(0.1)
+            assert grader.poll() is None, grader.stderr.read().decode()
+        below = grader.children(recursive=True)
+        for process in [p for p in (grader, *below) if killed and "grade" in p.cmdline()]:
+            process.kill()
+        grader.communicate()
+    assert psutil.wait_procs([*below, *running(mark)], timeout=60)[1] == []
     assert killed or len(table(tmp_path / "out" / "grades.csv")) == 1
 
 
@@ -1290,23 +1101,6 @@ def test_an_end_that_does_not_come_is_told(monkeypatch):
     sandbox._first = None
     sandbox._kill()
     sandbox.close()
-
-
-@needs_isolation
-def test_the_students_process_ends_with_its_grader(tmp_path):
-    """A grader that is killed leaves nothing running, however busy the student's code is."""
-    hand_in(tmp_path, {"eve": "def dsm_target(*a):\n    while True: pass"})
-    command = [sys.executable, "-m", "sbgm", "grade", str(tmp_path), "--out", str(tmp_path / "out")]
-    grader = psutil.Popen(command, stderr=subprocess.DEVNULL)
-    started: list[psutil.Process] = []
-    while not started:
-        time.sleep(0.1)
-        assert grader.status() != psutil.STATUS_ZOMBIE, "the grader ended before its student started"
-        below = grader.children(recursive=True)
-        started = below if any(runs_the_answer(process) for process in below) else []
-    grader.kill()
-    grader.wait()
-    assert psutil.wait_procs(started, timeout=500)[1] == []
 
 
 def test_a_call_leaves_the_global_generator_alone():
