@@ -3,15 +3,21 @@
 import dataclasses
 import math
 
+import pandas
 import pytest
 
 import claims
 import N4
-from N4 import NetworkRow
 
 
-def rows(losses, distances):
-    return [NetworkRow(64, 1, "layer", 10, 1000, a, b, 2 * b) for a, b in zip(losses, distances, strict=True)]
+def table(losses, distances, late_losses=(1, 2), late_distances=(1, 2)):
+    """A row a network, and a row a late checkpoint."""
+    shape = {"width": 64, "n_blocks": 1, "norm": "none", "iteration": 10, "n_parameters": 1000}
+    parts = []
+    for run, x, d in (("network", losses, distances), ("late", late_losses, late_distances)):
+        numbers = {"held_out_loss": x, "frechet_held_out": d, "frechet_train": [2 * v for v in d]}
+        parts.append(pandas.DataFrame({"run": run, **shape, **numbers}))
+    return pandas.concat(parts, ignore_index=True)
 
 
 def test_the_networks_differ_in_shape_alone():
@@ -24,34 +30,34 @@ def test_the_networks_differ_in_shape_alone():
 
 def test_the_rank_correlation_is_of_ranks():
     losses = [1, 2, 3, 4, 5, 6, 7, 8]
-    agree = N4.n4_measurements(rows(losses, [math.exp(v) for v in losses]), rows([1, 2, 3], [3, 2, 1]))
+    agree = N4.n4_measurements(table(losses, [math.exp(v) for v in losses], [1, 2, 3], [3, 2, 1]))
     values = {c.label: c for c in agree}
     correlation = values["rank correlation, held-out loss and distance to held-out digits"]
     assert correlation.value == pytest.approx(1)
     assert correlation.low == 0.8
     assert values["the same among 3 late checkpoints of one run"].value == pytest.approx(-1)
     assert all(c.holds for c in agree)
-    swapped = N4.n4_measurements(rows(losses, [2, 1, 4, 3, 6, 5, 8, 7]), rows([1, 2], [1, 2]))
+    swapped = N4.n4_measurements(table(losses, [2, 1, 4, 3, 6, 5, 8, 7]))
     assert swapped[0].value == pytest.approx(1 - 6 * 8 / (8 * 63))  # 1 − 6Σd²/(n(n² − 1))
 
 
 def test_fewer_networks_or_another_order_fail():
-    few = {m.label: m for m in N4.n4_measurements(rows([1, 2], [1, 2]), rows([1, 2], [1, 2]))}
+    few = {m.label: m for m in N4.n4_measurements(table([1, 2], [1, 2]))}
     assert not few["networks"].holds
-    reversed_order = N4.n4_measurements(rows(range(1, 10), range(10, 1, -1)), rows([1, 2], [1, 2]))
+    reversed_order = N4.n4_measurements(table(range(1, 10), range(10, 1, -1)))
     assert not reversed_order[0].holds
 
 
 @pytest.mark.filterwarnings("error")
 def test_the_table_is_read_as_it_was_written(tmp_path):
-    written = rows([1.25, 1 / 3, 10 / 9.7], [0.1, 2e-17, 1.7976931348623157e308]), rows([7.0], [1.5])
-    N4.table(*written).to_csv(tmp_path / "N4.csv", index=False)
-    assert N4.read_rows(tmp_path / "N4.csv") == written
+    written = table([1.25, 1 / 3, 10 / 9.7], [0.1, 2e-17, 8.98e307], [7.0], [1.5])
+    written.to_csv(tmp_path / "N4.csv", index=False)
+    pandas.testing.assert_frame_equal(N4.read_table(tmp_path / "N4.csv"), written, check_exact=True)
 
 
 def test_the_committed_table_is_that_of_its_rows(committed):
     path = claims.attached_file(claims.load_record("N4", committed), committed)
-    assert N4.table(*N4.read_rows(path)).to_csv(index=False) == path.read_text(encoding="utf-8")
+    assert N4.read_table(path).to_csv(index=False) == path.read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -70,33 +76,33 @@ def small(monkeypatch, tmp_path):
     return tmp_path
 
 
-def stand_in(network, settings, iteration, images, held_out):
-    """Sampling stands for itself elsewhere: a distance that grows with the loss."""
-    loss = float(settings.width + iteration)
-    return NetworkRow(settings.width, 1, "layer", iteration, 1, -loss, 100 - loss, 90 - loss)
+def stand_in(network, settings, images, held_out):
+    """Sampling stands for itself elsewhere: distances that grow with a norm of the weights, the loss."""
+    loss = float(next(network.parameters()).detach().norm())
+    return loss, 1 + loss, 2 + loss
 
 
 def test_a_run_is_recorded_with_its_table_and_goes_on_where_it_was(small, monkeypatch):
     measured = []
-    inner = N4._train_and_measure
 
-    def counted(settings, *rest):
+    def counted(network, settings, *rest):
         measured.append(settings.width)
         if len(measured) == 4:
             raise KeyboardInterrupt
-        return inner(settings, *rest)
+        return stand_in(network, settings, *rest)
 
-    monkeypatch.setattr(N4, "_train_and_measure", counted)
+    monkeypatch.setattr(N4, "measure_network", counted)
     with pytest.raises(KeyboardInterrupt):
         N4.measure(small / "run", iterations=2)
     assert not (small / "results").exists()
     record = N4.measure(small / "run", iterations=2)
-    assert len(measured) == 4 + 7  # three are kept, the fourth is done again
+    assert len(measured) == 4 + 8  # three are kept, the fourth is done again; the late run is measured twice
     assert repr(record) == "N4 reproduced in part"
     assert claims.load_record("N4") == record
-    found, late = N4.read_rows(claims.attached_file(record))
-    assert [row.width for row in found] == [4 * (i + 1) for i in range(9)]
-    assert [row.iteration for row in late] == [1, 2]
+    found = N4.read_table(claims.attached_file(record))
+    assert list(found) == ["run", "width", "n_blocks", "norm", *N4.COLUMNS]
+    assert found["width"].tolist() == [*range(4, 40, 4), 8, 8]
+    assert found["iteration"].tolist() == [2] * 9 + [1, 2]
     assert record.facts["iterations"] == 2
 
 
@@ -104,4 +110,4 @@ def test_numbers_of_other_settings_are_not_reused(small):
     first = N4.measure(small / "run", iterations=2)
     second = N4.measure(small / "run", iterations=4)
     assert first.facts["iterations"] == 2
-    assert [row.iteration for row in N4.read_rows(claims.attached_file(second))[0]] == [4] * 9
+    assert N4.read_table(claims.attached_file(second))["iteration"].tolist() == [4] * 9 + [2, 4]
