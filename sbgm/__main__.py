@@ -1,3 +1,2 @@
-from sbgm.cli import main
+"""The command line, as `python -m sbgm`."""
 
-raise SystemExit(main())

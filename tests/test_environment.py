@@ -1,6 +1,5 @@
 """pyproject.toml is the one list of what the project needs; what is derived from it, or repeats it, agrees with it."""
 
-import ast
 import importlib.metadata
 import pkgutil
 import re
@@ -10,7 +9,6 @@ import sys
 import tempfile
 import tomllib
 import venv
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -19,6 +17,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 import sbgm
+from imports import imported, top_level
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -41,25 +40,9 @@ def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def imported(*folders: str) -> set[str]:
+def imported_under(*folders: str) -> set[str]:
     """The top-level modules that Python files under `folders` import, inside functions too."""
-    paths = (path for folder in folders for path in (ROOT / folder).rglob("*.py"))
-    return imported_in(node for path in paths for node in ast.walk(parsed(path)))
-
-
-def parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
-def imported_in(nodes: Iterable[ast.AST]) -> set[str]:
-    """The top-level modules that those of the nodes which are import statements name."""
-    modules = set()
-    for node in nodes:
-        if isinstance(node, ast.Import):
-            modules |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            modules.add(node.module)
-    return {module.split(".")[0] for module in modules}
+    return top_level(imported(*(path for folder in folders for path in (ROOT / folder).rglob("*.py"))))
 
 
 def third_party(modules: set[str]) -> dict[str, set[str]]:
@@ -80,15 +63,15 @@ def third_party(modules: set[str]) -> dict[str, set[str]]:
 )
 def test_every_import_is_declared(folders, extras):
     allowed = requirements(*extras).keys()
-    undeclared = {module for module, names in third_party(imported(*folders)).items() if not names & allowed}
+    undeclared = {module for module, names in third_party(imported_under(*folders)).items() if not names & allowed}
     assert undeclared == set()
 
 
 def test_tools_and_docs_import_neither_each_other_nor_tests():
     own = {name: {path.stem for path in (ROOT / name).rglob("*.py")} for name in ("tools", "docs", "tests")}
     own["tests"].add("answers")
-    assert imported("tools") & (own["docs"] | own["tests"]) - own["tools"] == set()
-    assert imported("docs") & (own["tools"] | own["tests"]) - own["docs"] == set()
+    assert imported_under("tools") & (own["docs"] | own["tests"]) - own["tools"] == set()
+    assert imported_under("docs") & (own["tools"] | own["tests"]) - own["docs"] == set()
 
 
 IMPORTED_ALONE = """
@@ -112,7 +95,7 @@ def test_each_tool_finds_what_it_imports(tmp_path):
 
 
 def test_make_lab_runs_with_what_its_extra_brings():
-    modules = imported_in(node for name in READERS_TOOLS for node in parsed(ROOT / "tools" / f"{name}.py").body)
+    modules = top_level(imported(*(ROOT / "tools" / f"{name}.py" for name in READERS_TOOLS)))
     assert modules & {"notebooks"} | {"open_lab"} == set(READERS_TOOLS)
     allowed = requirements("notebooks").keys()
     assert {module for module, names in third_party(modules).items() if not names & allowed} == set()

@@ -1,10 +1,10 @@
 """The examples: scripts of coursework size that run as they are, the first of them the page of chapter 6."""
 
-import ast
-import importlib.util
+import runpy
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,6 +12,7 @@ from PIL import Image
 from torch import nn
 
 import notebooks as tool
+from imports import imported, top_level
 from notebooks import read, tags_of
 from sbgm import checks, guided, load_network
 from sbgm.measure.classifier import JUDGE, load_classifier
@@ -24,20 +25,13 @@ NAMES = ("denoising_against_sliced", "moons", "ncsn_on_one_page")
 STEPS = "15"  # of a training that a test has time for
 
 
-def imported(path: Path) -> set[str]:
-    """The packages that a script imports."""
-    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
-    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
-    return {name.split(".")[0] for name in names + [n.module for n in nodes if isinstance(n, ast.ImportFrom)]}
-
-
 def test_these_are_the_examples():
     assert {path.stem for path in EXAMPLES.iterdir() if path.is_file()} == {*NAMES, OWN.stem}
 
 
 def test_the_page_is_one_page_and_needs_nothing_of_this_project():
     assert len(PAGE.read_text(encoding="utf-8").splitlines()) <= 80
-    assert imported(PAGE) == {"matplotlib", "sklearn", "sys", "torch"}
+    assert top_level(imported(PAGE)) == {"matplotlib", "sklearn", "sys", "torch"}
 
 
 def test_the_page_is_what_chapter_6_goes_through():
@@ -73,22 +67,13 @@ def test_an_example_writes_its_picture_and_nothing_else(name, tmp_path):
 
 @pytest.fixture(scope="module")
 def own():
-    """The program of the student's image network as a module, its training not run."""
-    spec = importlib.util.spec_from_file_location("own_network", OWN)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def shipped():
-    """The student's network with the weights that ship."""
-    return load_network("own_network")
+    """What the program of the student's image network defines, its training not run."""
+    return SimpleNamespace(**runpy.run_path(str(OWN)))
 
 
 def test_the_students_program_is_one_page():
     assert len(OWN.read_text(encoding="utf-8").splitlines()) <= 60
-    assert imported(OWN) == {"matplotlib", "os", "sbgm", "sys", "torch"}
+    assert top_level(imported(OWN)) == {"matplotlib", "os", "sbgm", "sys", "torch"}
 
 
 def test_the_students_network_trains_into_a_new_folder_only(tmp_path):
@@ -129,8 +114,8 @@ def test_the_students_sampler_ends_at_the_only_image_there_is(own):
     torch.testing.assert_close(x, point.expand(2, 1, 28, 28), atol=1e-5, rtol=0)
 
 
-def test_the_students_network_draws_what_it_is_asked_for(own, shipped):
+def test_the_students_network_draws_what_it_is_asked_for(own):
     wanted = torch.arange(10).repeat_interleave(10)
-    samples = own.sample(guided(shipped, wanted, 2), 100, seeded(0))
+    samples = own.sample(guided(load_network("own_network"), wanted, 2), 100, seeded(0))
     found = load_classifier(JUDGE)(samples.clamp(0, 1)).argmax(dim=1)
     assert (found == wanted).sum() >= 85
