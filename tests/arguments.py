@@ -9,9 +9,9 @@ import importlib
 import inspect
 import math
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from unittest.mock import Mock
 
 import numpy
 import torch
@@ -83,30 +83,9 @@ def public() -> dict[str, Callable]:
     found = {}
     for home in HOMES:
         module = importlib.import_module(f"sbgm.{home}")
-        found |= {f"{home}.{name}": value for name, value in _public_of(module)}
-    return {name: value for name, value in found.items() if name not in LEFT_OUT}
-
-
-def _public_of(module: ModuleType) -> Iterator[tuple[str, Callable]]:
-    """What a module exports by `__all__`; without one, what it defines under a public name."""
-    exported = getattr(module, "__all__", None)
-    for name in exported or vars(module):
-        value = getattr(module, name)  # a lazily loaded name is not in vars() before
-        mine = exported or getattr(value, "__module__", None) == module.__name__
-        if mine and not name.startswith("_") and (inspect.isclass(value) or inspect.isfunction(value)):
-            yield name, value
-
-
-class Spy:
-    """A callable that counts its calls."""
-
-    def __init__(self, function: Callable) -> None:
-        self.function, self.calls = function, 0
-
-    def __call__(self, *arguments: object) -> object:
-        """What the function gives."""
-        self.calls += 1
-        return self.function(*arguments)
+        found |= {f"{home}.{name}": getattr(module, name) for name in module.__all__}
+    functions = {name for name, value in found.items() if inspect.isclass(value) or inspect.isfunction(value)}
+    return {name: value for name, value in found.items() if name in functions - LEFT_OUT.keys()}
 
 
 # --- functions -------------------------------------------------------------------------------------------------------
@@ -184,11 +163,11 @@ def good(name: str) -> dict[str, object]:
 
 GOOD = lookup(
     [  # a function makes a value afresh
-        (lambda: Spy(gaussian_score(0.0, 1.0)), "score exact", ""),
-        (lambda: Spy(lambda x, generator: [State(torch.zeros(3, 2), 1, 0.0)]), "sampler", ""),
-        (lambda: Spy(lambda indices, generator: {"x": torch.zeros(len(indices))}), "draw", ""),
-        (lambda: Spy(lambda x, sigma: -0.5 * x.square().sum(dim=1)), "log_prob", ""),
-        (lambda: Spy(torch.square), "function", ""),
+        (lambda: Mock(wraps=gaussian_score(0.0, 1.0)), "score exact", ""),
+        (lambda: Mock(wraps=lambda x, generator: [State(torch.zeros(3, 2), 1, 0.0)]), "sampler", ""),
+        (lambda: Mock(wraps=lambda indices, generator: {"x": torch.zeros(len(indices))}), "draw", ""),
+        (lambda: Mock(wraps=lambda x, sigma: -0.5 * x.square().sum(dim=1)), "log_prob", ""),
+        (lambda: Mock(wraps=torch.square), "function", ""),
         (lambda: seeded(0), "generator", ""),
         (BATCH, "candidates estimated image images logits scores x", ""),
         (MEANS, "means", ""),
@@ -242,7 +221,7 @@ GOOD = lookup(
         (1.5, "step_size", "consistent_annealed"),
         (lambda: sbgm.MLP(2, 4, 1), "score", "fit_score"),
         (BATCH, "data", "fit_score"),
-        (lambda: Spy(lambda score, x: score(x).square().mean()), "loss", "fit_score"),
+        (lambda: Mock(wraps=lambda score, x: score(x).square().mean()), "loss", "fit_score"),
         ("annealed", "name", "NamedSampler"),
         (0.1, "step_size", "NamedSampler"),
         (2, "n_steps", "NamedSampler"),

@@ -25,30 +25,24 @@ def serving(files):
         def do_GET(self):
             asked.append(self.path)
             _, manner, name = self.path.split("/")
+            content = {"page": PAGE, "other": bytes(len(files[name]))}.get(manner, files[name])
             if manner == "forbidden":
                 self.send_error(403)
-                return
-            if manner == "silent":
-                ended.wait()
-                return
-            content = {"page": PAGE, "other": bytes(len(files[name]))}.get(manner, files[name])
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content[: len(content) // 2] if manner == "stalled" else content)
-            if manner == "stalled":
+            elif manner != "silent":
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content[: len(content) // 2] if manner == "stalled" else content)
+            if manner in ("silent", "stalled"):
                 ended.wait()
 
         def log_message(self, *args):
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", asked
-    finally:
-        ended.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", asked
+        finally:
+            ended.set()
+            server.shutdown()

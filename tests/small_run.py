@@ -70,7 +70,6 @@ def assert_same_run(folder, other):
     runs = Run(folder), Run(other)
     for averaged in (True, False):
         a, b = (run.network(averaged=averaged).state_dict() for run in runs)
-        assert a.keys() == b.keys()
-        assert all(torch.equal(value, b[name]) for name, value in a.items())
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
     a, b = (run.log().drop(columns="seconds") for run in runs)
     assert a.equals(b)

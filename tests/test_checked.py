@@ -9,7 +9,6 @@ import torch
 import sbgm
 from sbgm import measure
 from sbgm.checked import Batch, Count, Ladder, Positive, as_list, checked, require_number, unchecked
-from seeds import seeded
 
 
 @checked
@@ -43,16 +42,6 @@ def test_a_function_without_its_checks_keeps_every_other_decorator():
     assert unchecked(outside) is outside
     assert unchecked(plain) is plain
     assert unchecked(functools.wraps(inside)(plain)) is plain
-
-
-def test_a_sampler_refuses_its_arguments_when_called():
-    """Before a state is asked for, though it is a generator."""
-    options = {"step_size": 0.1, "n_steps": 3, "generator": seeded()}
-    with pytest.raises(ValueError, match=r"sigma must be a float or a tensor of shape \(4,\)"):
-        sbgm.langevin(lambda x, sigma: -x, torch.zeros(4, 2), sigma=torch.ones(3), **options)
-    known = {"image": torch.zeros(3), "mask": torch.ones(2, dtype=torch.bool)}
-    with pytest.raises(ValueError, match="image must broadcast to the shape of x"):
-        sbgm.inpaint(lambda x, sigma: -x, torch.zeros(4, 2), [1.0, 0.5], **known, **options)
 
 
 EXOTIC = {

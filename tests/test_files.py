@@ -39,11 +39,7 @@ def test_a_body_that_fails_leaves_the_old_file_and_no_other(tmp_path):
 def test_what_is_synced_is_open_for_writing_as_windows_asks(tmp_path, monkeypatch):
     fcntl = pytest.importorskip("fcntl")
     synced = []
-
-    def strict(descriptor):
-        synced.append(fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE)
-
-    monkeypatch.setattr(os, "fsync", strict)
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append(fcntl.fcntl(file, fcntl.F_GETFL) & os.O_ACCMODE))
     with written_whole(tmp_path / "a.txt") as partial:
         partial.write_text("new")
     assert synced == [os.O_RDWR]

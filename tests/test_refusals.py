@@ -4,11 +4,12 @@ import inspect
 import re
 import typing
 from collections.abc import Callable, Iterator
+from unittest.mock import Mock
 
 import pytest
 import torch
 
-from arguments import BAD, FREE, FUNCTIONS, GOOD, Spy, call, good, parameters
+from arguments import BAD, FREE, FUNCTIONS, GOOD, call, good, parameters
 
 SLOW = ("fid",)  # its good arguments take a minute
 FLAGS = ("one_of.<locals>.check", "instance_of.<locals>.check")  # which differ in their words alone
@@ -58,7 +59,7 @@ def test_bad_arguments_are_refused_by_name_before_work_starts(own):
         state = generator.get_state() if isinstance(generator, torch.Generator) else None
         with pytest.raises((TypeError, ValueError), match=rf"\b{re.escape(parameter)}\b"):
             call(name, arguments)
-        assert not any(spy.calls for spy in arguments.values() if isinstance(spy, Spy)), value
+        assert not any(value.called for value in arguments.values() if isinstance(value, Mock)), value
         assert state is None or torch.equal(generator.get_state(), state), value
 
 

@@ -18,7 +18,7 @@ import drawing
 import sbgm
 from drawing import Drawing, Machine, draw
 from sbgm import ImageMLP, generate, geometric_sigmas, inpaint, langevin, power_sigmas, samplers
-from sbgm.generation import NamedSampler, draw_batches, gaussian_start, uniform_start
+from sbgm.generation import NamedSampler, gaussian_start
 from sbgm.networks import in_range
 from sbgm.noise import derived_generator
 from sbgm.refinenet import ConditionalInstanceNorm, RefineNet, rescaled
@@ -26,7 +26,7 @@ from sbgm.samplers import SamplerDivergedError, annealed_langevin
 from sbgm.train import images as ncsn
 from sbgm.train import runs
 from sbgm.train.images import NCSN, resident, train_ncsn
-from sbgm.train.runs import Run, TrainingSettings
+from sbgm.train.runs import Run, TrainingSettings, make_accelerator
 from seeds import seeded
 from small_run import set_of
 
@@ -47,59 +47,46 @@ def generator_of(*numbers, device="cpu"):
     return derived_generator(*numbers) if torch.device(device).type == "cpu" else MetaGenerator()
 
 
-class _Dispatched(TorchDispatchMode):
-    """Counts reads of `meta` values, which are 1 or False here, and copies between devices."""
-
-    def __init__(self, note):
-        super().__init__()
-        self.note = note
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        tensors = [a for a in torch.utils._pytree.tree_leaves((args, kwargs)) if isinstance(a, torch.Tensor)]
-        on_meta = any(t.device == META for t in tensors)
-        name = function.overloadpacket.__name__
-        if name == "_local_scalar_dense" and on_meta:
-            self.note("read")
-            return tensors[0].dtype != torch.bool and tensors[0].new_ones((), device="cpu").item()
-        if name == "_to_copy" and on_meta and kwargs.get("device", META) != META:
-            self.note("copy")
-            return torch.ones(tensors[0].shape, dtype=kwargs.get("dtype") or tensors[0].dtype)
-        if name == "copy_" and args[0].device != args[1].device:
-            self.note("copy")
-            return args[0]
-        result = function(*args, **kwargs)
-        moved = name == "_to_copy" and not on_meta and result.device == META
-        if moved or (on_meta and any(t.device != META and t.ndim > 0 for t in tensors)):
-            self.note("copy")
-        return result
-
-
-class _Called(TorchFunctionMode):
-    """Counts tensors that are made of Python's numbers on the CPU and moved to `meta`, which no dispatch shows."""
-
-    def __init__(self, note):
-        super().__init__()
-        self.note = note
-
-    def __torch_function__(self, function, types, args=(), kwargs=None):
-        result = function(*args, **(kwargs or {}))
-        made = getattr(function, "__name__", "") in ("tensor", "as_tensor", "new_tensor")
-        if made and result.device == META and not isinstance(args[-1], torch.Tensor):
-            self.note("copy")
-        return result
-
-
 @contextlib.contextmanager
 def waits():
-    """Count the reads and copies in a block, by the line of sbgm, or of a script of the lab, that asked for them."""
+    """Count reads of `meta` values, which are 1 or False here, and copies between devices in a block, by the line of
+    sbgm, or of a script of the lab, that asked for them."""
     found = Counter()
 
     def note(kind):
         frames = [frame for frame in traceback.extract_stack() if Path(frame.filename).parent in OURS]
         found[f"{kind} at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else kind] += 1
 
-    with mock.patch("sbgm.checked.require_real", lambda values, name: values), _Called(note), _Dispatched(note):
+    class Dispatched(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            kwargs = kwargs or {}
+            tensors = [a for a in torch.utils._pytree.tree_leaves((args, kwargs)) if isinstance(a, torch.Tensor)]
+            on_meta = any(t.device == META for t in tensors)
+            name = function.overloadpacket.__name__
+            if name == "_local_scalar_dense" and on_meta:
+                note("read")
+                return tensors[0].dtype != torch.bool and tensors[0].new_ones((), device="cpu").item()
+            if name == "_to_copy" and on_meta and kwargs.get("device", META) != META:
+                note("copy")
+                return torch.ones(tensors[0].shape, dtype=kwargs.get("dtype") or tensors[0].dtype)
+            if name == "copy_" and args[0].device != args[1].device:
+                note("copy")
+                return args[0]
+            result = function(*args, **kwargs)
+            moved = name == "_to_copy" and not on_meta and result.device == META
+            if moved or (on_meta and any(t.device != META and t.ndim > 0 for t in tensors)):
+                note("copy")
+            return result
+
+    class Called(TorchFunctionMode):  # tensors made of Python's numbers and moved to `meta`, which no dispatch shows
+        def __torch_function__(self, function, types, args=(), kwargs=None):
+            result = function(*args, **(kwargs or {}))
+            made = getattr(function, "__name__", "") in ("tensor", "as_tensor", "new_tensor")
+            if made and result.device == META and not isinstance(args[-1], torch.Tensor):
+                note("copy")
+            return result
+
+    with mock.patch("sbgm.checked.require_real", lambda values, name: values), Called(), Dispatched():
         yield found
 
 
@@ -197,7 +184,9 @@ def test_drawing_waits_no_more_often(tmp_path, monkeypatch):
     assert sum(n for where, n in found.items() if "drawing.py" in where) == 2
 
 
-def test_noise_is_drawn_where_the_chains_run_unless_told_otherwise(monkeypatch):
+def test_noise_is_drawn_where_the_chains_run_unless_told_otherwise_and_what_a_gpu_draws_is_kept_apart(
+    tmp_path, monkeypatch
+):
     monkeypatch.setattr("sbgm.generation.derived_generator", generator_of)
     places = []
 
@@ -205,23 +194,12 @@ def test_noise_is_drawn_where_the_chains_run_unless_told_otherwise(monkeypatch):
         places.append((x.device.type, generator.device.type))
         return langevin(lambda x, sigma: -x, x, step_size=0.1, n_steps=1, generator=generator)
 
-    for options in ({}, {"device": META}, {"device": META, "noise_device": "cpu"}):
+    for name, options in (("a", {}), ("b", {"device": META}), ("c", {"device": META, "noise_device": "cpu"})):
         with waits():
-            generate(sampler, 2, (3,), seed=0, start=gaussian_start(1.0), **options)
+            generate(sampler, 2, (3,), seed=0, start=gaussian_start(1.0), folder=tmp_path / name, **options)
     assert places == [("cpu", "cpu"), ("meta", "meta"), ("meta", "cpu")]
-
-
-def test_what_a_gpu_draws_is_kept_apart(tmp_path, monkeypatch):
-    monkeypatch.setattr("sbgm.generation.derived_generator", generator_of)
-
-    def batch(indices, generator):
-        return {"x": uniform_start((len(indices), 3), generator).cpu()}
-
-    for device in ("cpu", META):
-        with waits():
-            list(draw_batches(batch, 2, seed=0, batch_size=2, folder=tmp_path, device=device))
-    files = sorted(str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*.safetensors"))
-    assert files == ["batch-0000.safetensors", "noise-meta/batch-0000.safetensors"]
+    files = sorted(file.relative_to(tmp_path).as_posix() for file in tmp_path.rglob("*.safetensors"))
+    assert files == [f"{place}/batch-0000.safetensors" for place in ("a", "b/noise-meta", "c")]
 
 
 # --- divergence ------------------------------------------------------------------------------------------------------
@@ -231,14 +209,10 @@ def run_until_error(together, monkeypatch, **options):
     """How many states a run yields before its error, and the error."""
     monkeypatch.setitem(samplers.LOOK_EVERY, "cpu", together)
     states = annealed_langevin(lambda x, sigma: -x / sigma**2, torch.ones(2, 3), SIGMAS, **options)
-    n, last = 0, None
-    while last is None:
-        try:
-            next(states)
-            n += 1
-        except SamplerDivergedError as error:
-            last = error
-    return n, last
+    seen = []
+    with pytest.raises(SamplerDivergedError) as raised:
+        seen.extend(states)
+    return len(seen), raised.value
 
 
 @pytest.mark.parametrize(("n_steps", "yielded"), [(30, 49), (4, 12)])
@@ -254,26 +228,18 @@ def test_a_later_look_names_the_step_that_diverged(n_steps, yielded, monkeypatch
 # --- training --------------------------------------------------------------------------------------------------------
 
 
-class OneDevice:
-    """What `train` asks of an Accelerator, for a device that Accelerate does not know."""
-
-    device, process_index, num_processes, is_main_process = META, 0, 1, True
-
-    def wait_for_everyone(self):
-        pass
-
-    def no_sync(self, model):
-        return contextlib.nullcontext()
-
-    def prepare_model(self, model):
-        return model
-
-    def reduce(self, value, reduction):
-        return value
+@pytest.fixture
+def accelerator(monkeypatch):
+    """An Accelerator that takes itself to be on `meta`, which Accelerate does not know."""
+    accelerator = make_accelerator("cpu")
+    monkeypatch.setattr(accelerator.state, "device", META)
+    return accelerator
 
 
 @pytest.mark.parametrize(("make", "n_parts"), [(refinenet, 1), (image_mlp, 2)])
-def test_a_training_step_reads_its_loss_and_gradient_together_and_nothing_else(make, n_parts, tmp_path, monkeypatch):
+def test_a_training_step_reads_its_loss_and_gradient_together_and_nothing_else(
+    make, n_parts, tmp_path, monkeypatch, accelerator
+):
     """Also where the batch comes in parts, and beside the step in which an epoch begins."""
     monkeypatch.setattr(ncsn, "derived_generator", generator_of)
     monkeypatch.setattr(runs, "adam", lambda network, rate: (torch.optim.Adam(network.parameters(), rate), None))
@@ -283,7 +249,7 @@ def test_a_training_step_reads_its_loss_and_gradient_together_and_nothing_else(m
     images = set_of(torch.rand(40, 1, 8, 8, generator=seeded()))
     network = make().requires_grad_()
     with waits() as found:
-        steps = train_ncsn(settings, tmp_path / "run", network=network, images=images, accelerator=OneDevice())
+        steps = train_ncsn(settings, tmp_path / "run", network=network, images=images, accelerator=accelerator)
         with contextlib.closing(steps):
             next(steps)
             found.clear()
@@ -292,27 +258,17 @@ def test_a_training_step_reads_its_loss_and_gradient_together_and_nothing_else(m
     assert sum(counted.values()) == 1, counted
 
 
-def test_the_images_lie_on_the_gpu_if_they_leave_room(monkeypatch):
+@pytest.mark.parametrize(("name", "free", "moved"), [("cuda:1", 400, True), ("cuda:1", 399, False), ("meta", 0, True)])
+def test_the_images_lie_on_the_gpu_if_they_leave_room(name, free, moved, monkeypatch):
     """A device is where torch says that its memory is."""
-    moved = []
-
-    class Images(torch.Tensor):
-        def to(self, device):
-            moved.append(device)
-            return self
-
-    data, gpu = torch.zeros(10, 1, 8, 8).as_subclass(Images), torch.device("cuda", 1)
-    for free in (4 * data.nbytes, 4 * data.nbytes - 1):
-        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, 10 * free))
-        resident(data, gpu)
-    resident(data, META)
-    assert moved == [gpu, META]
+    monkeypatch.setattr(torch.cuda, "mem_get_info", {torch.device("cuda:1"): (free, 10 * free)}.get)
+    images = mock.Mock(nbytes=100, to=torch.device)  # moved, they are the device
+    assert resident(images, torch.device(name)) == (torch.device(name) if moved else images)
 
 
-def test_images_on_the_device_are_not_read_ahead_by_whichever_of_its_names_it_goes(tmp_path):
+def test_images_on_the_device_are_not_read_ahead_by_whichever_of_its_names_it_goes(tmp_path, accelerator):
     """Accelerate calls a single GPU `cuda`, and the tensors on it `cuda:0`; here `cpu:0` and `cpu`."""
-    accelerator, before = OneDevice(), threading.enumerate()
-    accelerator.device = torch.device("cpu", 0)
+    accelerator.state.device, before = torch.device("cpu", 0), threading.enumerate()
     settings = NCSN("digits", n_levels=3, n_held_out=2, training=TrainingSettings(n_steps=9, batch_size=4, threads=1))
     steps = train_ncsn(settings, tmp_path / "run", network=image_mlp().requires_grad_(), accelerator=accelerator)
     with contextlib.closing(steps):
