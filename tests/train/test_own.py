@@ -174,8 +174,12 @@ class Flat(Pull):
         (Pull(), dataclasses.replace(SETTINGS, data="photo_patches", classes=True), "classes must be left out"),
         (None, dataclasses.replace(SETTINGS, architecture="no.py:Net"), "network must be FILE.py:CLASS"),
         (Pull(), dataclasses.replace(SETTINGS, training=THIRDS), "batch_size must divide into 3 parts"),
-        (None, dataclasses.replace(SETTINGS, initial="digits_mlp"), "network must have the shapes saved in digits_mlp"),
-        (None, dataclasses.replace(SETTINGS, initial="no_such"), "there is none at .*no_such"),
+        (
+            None,
+            dataclasses.replace(SETTINGS, channels=4, initial="digits_mlp"),
+            "must have the shapes saved in digits_mlp",
+        ),
+        (None, dataclasses.replace(SETTINGS, channels=4, initial="no_such"), "there is none at .*no_such"),
     ],
 )
 def test_nothing_is_written_before_all_arguments_are_looked_at(tmp_path, network, settings, says):
