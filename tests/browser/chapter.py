@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import nbformat
-import psutil
+from nbconvert.preprocessors import ClearOutputPreprocessor
 from nbformat import NotebookNode
 
 from sbgm.course.notebook import names_in
@@ -44,7 +44,7 @@ class Chapter:
         self.page = context.new_page()
         (source,) = SOURCES.glob(f"{number}_*.ipynb")
         self._path = lab.notebooks / source.name
-        notebook = unexecuted(source)
+        notebook, _ = ClearOutputPreprocessor().preprocess(nbformat.read(source, as_version=4), {})
         if not whole:
             kept = needed_by_explorer([cell for cell in notebook.cells if cell.cell_type == "code"])
             notebook.cells = [cell for cell in notebook.cells if cell.cell_type != "code" or cell in kept]
@@ -79,11 +79,6 @@ class Chapter:
     def run_in_kernel(self, code: str) -> str:
         """Run code in the chapter's kernel, past the browser; return what it prints."""
         return self._lab.run_in_kernel(self._session()["kernel"]["id"], code)
-
-    def kernel_process(self) -> psutil.Process:
-        """The process of the chapter's kernel."""
-        name = f"kernel-{self._session()['kernel']['id']}.json"
-        return next(p for p in psutil.Process().children(recursive=True) if any(name in word for word in p.cmdline()))
 
     def close(self) -> None:
         """End the kernel and close the page."""
@@ -129,15 +124,6 @@ class Chapter:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"chapter {self.number}: {self._kernel_state()} after {seconds:g} s")
             self.page.wait_for_timeout(200)
-
-
-def unexecuted(source: Path) -> NotebookNode:
-    """A notebook without its outputs."""
-    notebook = nbformat.read(source, as_version=4)
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
-    return notebook
 
 
 def needed_by_explorer(cells: list[NotebookNode]) -> list[NotebookNode]:

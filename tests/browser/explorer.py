@@ -41,11 +41,6 @@ class Slider:
         return float(self.handle.get_attribute("aria-valuetext"))
 
     @property
-    def at_end(self) -> bool:
-        """Whether no key moves it further up."""
-        return self.handle.get_attribute("aria-valuenow") == self.handle.get_attribute("aria-valuemax")
-
-    @property
     def label(self) -> str:
         """The value beside the track."""
         return self._label.inner_text()

@@ -9,11 +9,10 @@ import torch
 
 from sbgm import GaussianMixture, geometric_sigmas, paper_mixture
 from sbgm.theory import half_plane_mass, langevin_variance, largest_stable_step
-from scratch_site import ROOT, built_once
+from scratch_site import ROOT
 
-from .site import served_site
 from .visit import PHONE, TYPESET
-from .watch import Watch
+from .watch import watched_page
 
 SCRIPTS = ROOT / "docs" / "_static" / "playground"
 SCENES = ("field", "langevin", "annealing", "draw")
@@ -34,11 +33,9 @@ def normal(*shape, seed=0):
 @pytest.fixture(scope="module")
 def formulas(browser):
     """A page that holds score.js and nothing else; call it with a function of an argument, and the argument."""
-    context = browser.new_context()
-    page = context.new_page()
-    page.add_script_tag(path=SCRIPTS / "score.js")
-    yield page.evaluate
-    context.close()
+    with watched_page(browser) as page:
+        page.add_script_tag(path=SCRIPTS / "score.js")
+        yield page.evaluate
 
 
 FIVE = torch.tensor([[0.1, 0.1, 0.2, 0.25, 0.35], [0.3, 1.0, 0.5, 2.0, 0.0]], dtype=torch.float64)
@@ -81,19 +78,24 @@ def test_log_densities_scores_and_the_shading_are_the_packages(formulas, name):
         assert picture == pytest.approx((density / density.max()).tolist(), abs=1e-6)
 
 
-def test_theory_is_the_packages(formulas):
-    assert formulas("() => Score.geometricSigmas(20, 1, 10)") == pytest.approx(geometric_sigmas(20.0, 1.0, 10).tolist())
-    assert formulas("() => Score.geometricSigmas(20, 1, 1)") == [1]
-    for step_size, variance in ((0.1, 1.0), (2.0, 1.0), (0.3, 0.25)):
-        ours = formulas("([e, v]) => Score.langevinVariance(e, v)", [step_size, variance])
-        assert ours == pytest.approx(langevin_variance(step_size, variance))
-    assert formulas("() => Score.langevinVariance(4, 1)") == math.inf
-    for sigmas, variance in (([10.0, 0.1], 1.0), ([20.0, 1.0], 0.0)):
-        ours = formulas("([s, v]) => Score.largestStableStep(s, v)", [sigmas, variance])
-        assert ours == pytest.approx(largest_stable_step(sigmas, variance))
-    for weight, std in ((0.8, 1.0), (0.3, 4.0), (0.8, 20.0)):
-        ours = formulas("([w, s]) => Score.nearerMass(w, 10 * Math.SQRT2, s)", [weight, std])
-        assert ours == pytest.approx(half_plane_mass(weight, 5.0, std), abs=1e-12)
+THEORY = {
+    "Score.geometricSigmas(20, 1, 10)": pytest.approx(geometric_sigmas(20.0, 1.0, 10).tolist()),
+    "Score.geometricSigmas(20, 1, 1)": [1],
+    "Score.langevinVariance(0.1, 1)": pytest.approx(langevin_variance(0.1, 1.0)),
+    "Score.langevinVariance(2, 1)": pytest.approx(langevin_variance(2.0, 1.0)),
+    "Score.langevinVariance(0.3, 0.25)": pytest.approx(langevin_variance(0.3, 0.25)),
+    "Score.langevinVariance(4, 1)": math.inf,
+    "Score.largestStableStep([10, 0.1], 1)": pytest.approx(largest_stable_step([10.0, 0.1], 1.0)),
+    "Score.largestStableStep([20, 1], 0)": pytest.approx(largest_stable_step([20.0, 1.0], 0.0)),
+    "Score.nearerMass(0.8, 10 * Math.SQRT2, 1)": pytest.approx(half_plane_mass(0.8, 5.0, 1.0), abs=1e-12),
+    "Score.nearerMass(0.3, 10 * Math.SQRT2, 4)": pytest.approx(half_plane_mass(0.3, 5.0, 4.0), abs=1e-12),
+    "Score.nearerMass(0.8, 10 * Math.SQRT2, 20)": pytest.approx(half_plane_mass(0.8, 5.0, 20.0), abs=1e-12),
+}
+
+
+@pytest.mark.parametrize("expression", THEORY)
+def test_theory_is_the_packages(formulas, expression):
+    assert formulas(expression) == THEORY[expression]
 
 
 SETTLED = """([stepSize, std, sampler]) => {
@@ -157,42 +159,16 @@ def test_annealing_diverges_at_the_bound(formulas):
 
 # --- the page --------------------------------------------------------------------------------------------------------
 
-
-@pytest.fixture(scope="module")
-def site(browser, tmp_path_factory):
-    """The tests' site, on a server."""
-    with served_site(built_once(tmp_path_factory)) as site:
-        yield site
-
-
-class Playground:
-    """A page with scenes, watched.
-
-    Args:
-        address: of the page.
-        options: of the browser's context.
-    """
-
-    def __init__(self, browser, address, **options):
-        self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}} | options)
-        self.watch, self.page = Watch(self.context), self.context.new_page()
-        self.page.goto(address)
-        self.page.wait_for_function(TYPESET)  # until then what is below moves
-
-    def scene(self, name):
-        return Scene(self.page.locator(f".playground[data-scene={name}]"))
-
-    def close(self):
-        assert (self.watch.errors, self.watch.failed, self.watch.outside) == ([], [], [])
-        self.context.close()
+DESKTOP = {"viewport": {"width": 1280, "height": 900}}
 
 
 class Scene:
     """One scene, in view, by what a reader sees and presses."""
 
-    def __init__(self, root):
-        self.root, self.page = root, root.page
-        root.evaluate("root => root.scrollIntoView({block: 'center', behavior: 'instant'})")
+    def __init__(self, page, name):
+        self.page, self.root = page, page.locator(f".playground[data-scene={name}]")
+        page.wait_for_function(TYPESET)  # until then what is below moves
+        self.root.evaluate("root => root.scrollIntoView({block: 'center', behavior: 'instant'})")
 
     def press(self, name):
         self.root.get_by_role("button", name=name, exact=True).click()
@@ -224,15 +200,15 @@ class Scene:
 @pytest.fixture(scope="module")
 def opened(browser, site):
     """The playground, opened once by a reader who wants no motion: nothing plays by itself."""
-    playground = Playground(browser, f"{site.address}/playground.html", reduced_motion="reduce")
-    yield playground
-    playground.close()
+    with watched_page(browser, **DESKTOP, reduced_motion="reduce") as page:
+        page.goto(f"{site.address}/playground.html")
+        yield page
 
 
 @pytest.fixture
 def scene(opened, request):
     """The scene that a test is marked with, as at the start."""
-    scene = opened.scene(request.param)
+    scene = Scene(opened, request.param)
     scene.press("Reset")
     return scene
 
@@ -369,7 +345,7 @@ def test_a_link_takes_back_what_it_does_not_name(scene, opened):
     scene.root.locator(".handle").last.press("ArrowUp")
     scene.page.evaluate("location.hash = '#langevin'")
     assert scene.readout == first
-    drawn = opened.scene("draw")
+    drawn = Scene(opened, "draw")
     drawn.page.evaluate("location.hash = '#draw&shape=ring'")
     ring = drawn.readout
     drawn.press("Reset")
@@ -395,31 +371,31 @@ def test_what_is_said_of_the_starts_follows_the_modes(scene):
 
 
 def test_a_link_opens_at_its_scene_and_no_scene_plays_until_play_is_pressed(browser, site):
-    moving = Playground(browser, f"{site.address}/playground.html#annealing&seed=7&levels=2")
-    for name in SCENES:
-        moving.scene(name)
-        moving.page.wait_for_timeout(200)
-    scene = moving.scene("draw")
-    plane = scene.root.locator(".plane").bounding_box()
-    moving.page.mouse.click(plane["x"] + 200, plane["y"] + 50)  # what is painted is a question too
-    moving.page.wait_for_timeout(200)
-    states = moving.page.evaluate("[...document.querySelectorAll('.playground')].map(root => root.playground.frames)")
-    assert states == [0, 0, 0, 0]
-    scene = moving.scene("annealing")
-    scene.press("Play")
-    scene.until("scene => scene.playing && scene.frames > 2")
-    assert scene.root.evaluate("root => root.playground.run.sigmas") == [20, 1]
-    assert scene.control("seed").input_value() == "7"
-    moving.close()
+    with watched_page(browser, **DESKTOP) as page:
+        page.goto(f"{site.address}/playground.html#annealing&seed=7&levels=2")
+        for name in SCENES:
+            scene = Scene(page, name)
+            page.wait_for_timeout(200)
+        plane = scene.root.locator(".plane").bounding_box()
+        page.mouse.click(plane["x"] + 200, plane["y"] + 50)  # what is painted is a question too
+        page.wait_for_timeout(200)
+        frames = page.evaluate("[...document.querySelectorAll('.playground')].map(root => root.playground.frames)")
+        assert frames == [0, 0, 0, 0]
+        scene = Scene(page, "annealing")
+        scene.press("Play")
+        scene.until("scene => scene.playing && scene.frames > 2")
+        assert scene.root.evaluate("root => root.playground.run.sigmas") == [20, 1]
+        assert scene.control("seed").input_value() == "7"
 
 
-def test_chapters_have_the_scene_of_their_slider_and_work_as_files(browser, site):
-    for chapter, name in EMBEDDED.items():
-        text = (site.folder / "notebooks" / f"{chapter}.html").read_text(encoding="utf-8")
-        assert re.findall(r'class="playground" data-scene="(\w+)"', text) == [name]
-    playground = Playground(browser, (site.folder / "notebooks" / f"{chapter}.html").as_uri(), reduced_motion="reduce")
-    playground.scene(name).press("Step")
-    playground.close()
+@pytest.mark.parametrize("chapter", EMBEDDED)
+def test_a_chapter_has_the_scene_of_its_slider_and_works_as_a_file(browser, site, chapter):
+    path = site.folder / "notebooks" / f"{chapter}.html"
+    found = re.findall(r'class="playground" data-scene="(\w+)"', path.read_text(encoding="utf-8"))
+    assert found == [EMBEDDED[chapter]]
+    with watched_page(browser, **DESKTOP, reduced_motion="reduce") as page:
+        page.goto(path.as_uri())
+        Scene(page, *found).press("Step")
 
 
 def swipe(page, start, way):
@@ -434,28 +410,28 @@ def swipe(page, start, way):
 
 
 def test_a_finger_scrolls_past_the_canvas_and_paints_sideways(browser, site):
-    phone = Playground(browser, f"{site.address}/playground.html", has_touch=True, is_mobile=True, viewport=PHONE)
-    scene, page = phone.scene("draw"), phone.page
+    with watched_page(browser, viewport=PHONE, has_touch=True, is_mobile=True) as page:
+        page.goto(f"{site.address}/playground.html")
 
-    def begun():
-        """Where a finger is put on the canvas, how many points are painted, and how far the page is scrolled."""
-        plane = phone.scene("draw").root.locator(".plane").bounding_box()
-        at = (plane["x"] + 0.5 * plane["width"], plane["y"] + 0.8 * plane["height"])
-        return at, scene.number("# painted points"), page.evaluate("scrollY")
+        def begun():
+            """Where a finger is put on the canvas, how many points are painted, and how far the page is scrolled."""
+            scene = Scene(page, "draw")
+            plane = scene.root.locator(".plane").bounding_box()
+            at = (plane["x"] + 0.5 * plane["width"], plane["y"] + 0.8 * plane["height"])
+            return at, scene.number("# painted points"), page.evaluate("scrollY")
 
-    at, n, top = begun()
-    swipe(page, at, (0, -200))
-    assert scene.number("# painted points") == n
-    assert page.evaluate("scrollY") > top + 100
-    at, n, top = begun()
-    swipe(page, at, (100, 0))
-    assert scene.number("# painted points") > n
-    assert page.evaluate("scrollY") == top
-    n = scene.number("# painted points")
-    page.touchscreen.tap(at[0], at[1] + 20)
-    page.wait_for_timeout(100)
-    assert scene.number("# painted points") == n + 1
-    phone.close()
+        at, n, top = begun()
+        swipe(page, at, (0, -200))
+        assert page.evaluate("scrollY") > top + 100
+        at, painted, top = begun()
+        assert painted == n
+        swipe(page, at, (100, 0))
+        assert page.evaluate("scrollY") == top
+        at, painted, _ = begun()
+        assert painted > n
+        page.touchscreen.tap(at[0], at[1] + 20)
+        page.wait_for_timeout(100)
+        assert begun()[1] == painted + 1
 
 
 # --- speed -----------------------------------------------------------------------------------------------------------
@@ -471,12 +447,12 @@ MADE = {"langevin": 9.9, "annealing": 9.9, "draw": 3.9}  # steps a frame; a run'
 @pytest.fixture
 def fast(browser, site, request):
     """A scene at play: with 2,000 chains and 10 steps a frame, or 1,000, 110 painted points and 4 steps."""
-    playground = Playground(browser, f"{site.address}/playground.html{FAST[request.param]}")
-    scene = playground.scene(request.param)
-    scene.press("Play")
-    scene.until("scene => scene.frames > 60")
-    yield scene
-    playground.close()
+    with watched_page(browser, **DESKTOP) as page:
+        page.goto(f"{site.address}/playground.html{FAST[request.param]}")
+        scene = Scene(page, request.param)
+        scene.press("Play")
+        scene.until("scene => scene.frames > 60")
+        yield scene
 
 
 @pytest.mark.slow  # ten seconds each, on a machine where nothing else runs

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from playwright.sync_api import BrowserContext, Page
+    from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Response
 
 LOCAL_SCHEMES = ("data", "blob", "file")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -24,11 +26,11 @@ class Watch:
     def __init__(self, context: BrowserContext) -> None:
         self.begin_anew()
         context.on("weberror", lambda error: self.errors.append(f"uncaught: {error.error}"))
-        context.on("console", lambda message: self._hear(message.type, message.text))
+        context.on("console", self._hear)
         context.on("request", lambda request: self._see(request.url))
         context.on("requestfailed", lambda request: self.failed.append(f"{request.url}: {request.failure}"))
-        context.on("response", lambda response: self._judge(response.status, response.url))
-        context.on("page", self._follow)
+        context.on("response", self._judge)
+        context.on("page", lambda page: page.on("websocket", lambda socket: self._see(socket.url)))
 
     def begin_anew(self) -> None:
         """Forget what was heard so far, as of another page."""
@@ -36,23 +38,29 @@ class Watch:
         self.failed: list[str] = []
         self.outside: list[str] = []
 
-    def _follow(self, page: Page) -> None:
-        page.on("websocket", lambda socket: self._see(socket.url))
-
-    def _hear(self, kind: str, text: str) -> None:
-        if kind == "error":
-            self.errors.append(f"console: {text}")
+    def _hear(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.errors.append(f"console: {message.text}")
 
     def _see(self, url: str) -> None:
         if not is_local(url):
             self.outside.append(url)
 
-    def _judge(self, status: int, url: str) -> None:
-        if status >= 400:
-            self.failed.append(f"{url}: status {status}")
+    def _judge(self, response: Response) -> None:
+        if response.status >= 400:
+            self.failed.append(f"{response.url}: status {response.status}")
 
 
 def is_local(url: str) -> bool:
     """Whether a request for this URL stays on this machine."""
     parts = urlsplit(url)
     return parts.scheme in LOCAL_SCHEMES or parts.hostname in LOOPBACK
+
+
+@contextlib.contextmanager
+def watched_page(browser: Browser, **options: object) -> Iterator[Page]:
+    """A page of its own, in a context with these options; at the end nothing may have gone wrong on it."""
+    with browser.new_context(**options) as context:
+        watch = Watch(context)
+        yield context.new_page()
+        assert (watch.errors, watch.failed, watch.outside) == ([], [], [])
