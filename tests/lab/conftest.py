@@ -9,7 +9,7 @@ from sbgm import RefineNet, data, weights
 from sbgm.files import load_tensors
 from sbgm.measure import inception, records, shown
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER
-from sbgm.networks import ResNet, drawn_from
+from sbgm.networks import ImageMLP, ResNet, drawn_from
 from sbgm.weights import save_network, save_weights
 from seeds import seeded
 
@@ -51,18 +51,13 @@ def networks(tmp_path_factory):
         ):
             network = RefineNet(sigmas, channels=4, image_channels=shape[0], conditional=len(sigmas) > 1)
             save_network(network, folder / f"{name}.safetensors", image_shape=list(shape))
+        save_network(ImageMLP([1.0, 0.01], (1, 28, 28), width=4, n_blocks=1), folder / "mnist_mlp.safetensors")
         save_weights(ResNet(16, 1), folder / "mnist_raw.safetensors")
     return folder
 
 
-@pytest.fixture(scope="session")
-def session_data(tmp_path_factory):
-    """A data folder without data, in which features are kept from test to test."""
-    return tmp_path_factory.mktemp("data")
-
-
 @pytest.fixture
-def mnist(monkeypatch, networks, session_data):
+def mnist(monkeypatch, networks):
     """400 digits of each split in place of MNIST, and the folder of `networks`."""
     small = data.SETS["mnist_small"]
     few = {
@@ -70,7 +65,7 @@ def mnist(monkeypatch, networks, session_data):
         "labels": lambda split: small.labels(split)[:400],
     }
     monkeypatch.setitem(data.SETS, "mnist", small._replace(title="MNIST", **few))
-    monkeypatch.setenv("SBGM_DATA", str(session_data))
+    monkeypatch.setenv("SBGM_DATA", str(networks / "data"))  # where features are kept from test to test
     monkeypatch.setattr(weights, "weights_folder", lambda: networks)
     return networks
 

@@ -1,21 +1,16 @@
 """I3 on a small network: what is drawn, and that no picture too near to a photograph is recorded or shown."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
-from torch.nn.functional import avg_pool2d
 
 import claims
 import I3
 from claims import word
 from drawing import Drawing
-from sbgm import RefineNet, annealed_langevin, final, geometric_sigmas
-from sbgm.files import load_tensors
+from sbgm import RefineNet, annealed_langevin, data, final, geometric_sigmas
 from sbgm.generation import uniform_start
 from sbgm.masks import right_half
-from sbgm.measure import Measured, inception, records, shown
-from sbgm.measure.judging import FeatureSpace, Reference
+from sbgm.measure import Measured, shown
 from sbgm.noise import derived_generator
 from sbgm.weights import load_network, save_network
 from seeds import seeded
@@ -55,32 +50,16 @@ def test_fills_keep_the_left_half_of_the_face_they_are_of(drawn):
 
 
 @pytest.fixture
-def measured_with(drawn, monkeypatch, tmp_path):
-    """Measure black samples and fills, one of which is a photograph, mirrored: measured_with("denoised", 3).
-
-    Small images are in place of I3, and means of 2×2 pixels in place of features.
-    """
+def measured_with(drawn, colour, monkeypatch, tmp_path):
+    """Measure black samples and fills, one of which is a photograph, mirrored: measured_with("denoised", 3)."""
     made, drawing, _ = drawn
-    photographs = {
-        split: torch.rand(101, *SHAPE, generator=torch.Generator().manual_seed(seed))
-        for seed, split in enumerate(("train", "test"))
-    }
-    space = FeatureSpace(lambda x: avg_pool2d(shown(x), 2).flatten(1), "means of 2×2 pixels", "means")
-    stand_ins = {
-        "load_images": lambda name, split="train": photographs[split],
-        "reference_for": lambda name, space, split: Reference(space.function(photographs[split]), f"{split} images"),
-        "feature_space": lambda name, inception: space,
-        "Inception": lambda weights, device: SimpleNamespace(name="means"),
-        "N_SHOWN": 20,
-    }
-    for name, stand_in in stand_ins.items():
-        monkeypatch.setattr(I3, name, stand_in)
-    monkeypatch.setattr(inception, "N_FEATURES", 48)
-    monkeypatch.setattr(records, "results_folder", lambda: tmp_path / "results")
+    monkeypatch.setitem(data.SETS, "celeba", data.SETS["cifar10"]._replace(title="CelebA"))
+    monkeypatch.setattr(I3, "Inception", colour)
+    monkeypatch.setattr(I3, "N_SHOWN", 20)
 
     def measure(of, at):
         pictures = {name: torch.zeros_like(getattr(made, name)) for name in ("samples", "denoised", "fills")}
-        pictures[of][at] = photographs["train"][0].flip(-1)
+        pictures[of][at] = data.load_images("celeba")[0].flip(-1)
         monkeypatch.setattr(I3, "draw_faces", lambda *_: made._replace(**pictures))
         return I3.measure(tmp_path, n_samples=40, weights=drawing.network, accept=True)
 
@@ -88,10 +67,10 @@ def measured_with(drawn, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(("of", "at"), [("samples", I3.N_FILM - 1), ("denoised", I3.N_FILM - 1), ("fills", 31)])
-def test_a_photograph_in_the_film_or_among_the_fills_is_not_recorded(measured_with, tmp_path, of, at):
+def test_a_photograph_in_the_film_or_among_the_fills_is_not_recorded(measured_with, results, of, at):
     with pytest.raises(AssertionError, match="nearer to a training face"):
         measured_with(of, at)
-    assert not (tmp_path / "results").exists()
+    assert not results.exists()
 
 
 @pytest.mark.parametrize("of", ["samples", "denoised"])
@@ -102,7 +81,7 @@ def test_a_chain_that_ends_in_a_photograph_is_withheld_and_counted(measured_with
     nearer = "samples nearer to a training face than 99 % of test faces, mirrored pixels"
     assert record.measurement(f"denoised {nearer}").value == pytest.approx((of == "denoised") / 40)
     assert record.measurement(nearer).value == pytest.approx((of == "samples") / 40)
-    pictures = load_tensors(claims.attached_file(record))[0]
+    pictures = claims.record_tensors("I3")
     assert len(pictures["denoised"]) == I3.N_SHOWN
     assert not pictures["samples"].any()
     assert not pictures["denoised"].any()

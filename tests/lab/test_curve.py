@@ -5,16 +5,16 @@ import math
 
 import pytest
 import torch
-from torch import nn
+from safetensors.torch import load_file
 
 import curve
 import drawing
 from counting import CountedScore
-from curve import BUDGETS, draw_entry, entries, guided_entries, measure_curve, renewing, samplers_within
-from sbgm import geometric_sigmas
+from curve import BUDGETS, draw_entry, entries, guided_entries, renewing, samplers_within
+from sbgm import geometric_sigmas, weights
 from sbgm.cli import main
 from sbgm.generation import fitted_start, generate, uniform_start
-from sbgm.measure import Measured, records
+from sbgm.measure import shown
 from sbgm.measure.judging import some_images
 from sbgm.measure.records import ConfirmedPoint, MeasuredPoint, SamplerCurve, load_curve
 from sbgm.networks import DigitNetwork, guided
@@ -24,38 +24,8 @@ from sbgm.refinenet import rescaled
 from sbgm.samplers import consistent_step_bounds, final
 from sbgm.weights import load_network
 
-COUNTS = {"n_samples": 130, "n_confirmed": 130, "batch_size": 65}
 DIGITS = some_images("mnist_small", "train", 500)
 PAPERS, WIDE = geometric_sigmas(1.0, 0.01, 10), geometric_sigmas(16.0, 0.01, 95)
-
-
-class Broad(nn.Module):
-    """The exact score of N(½, v I) images, v = 0.04, at any σ, which counts its calls."""
-
-    def __init__(self, sigmas=WIDE):
-        super().__init__()
-        self.sigmas, self.takes_any_sigma, self.image_shape, self.data_range = sigmas, True, (1, 28, 28), (0.0, 1.0)
-        self.calls = 0
-
-    def forward(self, x, sigma):
-        self.calls += 1
-        return (0.5 - x) / (0.04 + sigma**2)
-
-
-@pytest.fixture
-def small(monkeypatch, tmp_path):
-    """An exact score, few entries, the mean for a distance, and an empty folder of records."""
-    network, weights = Broad(), tmp_path / "broad.safetensors"
-    weights.write_bytes(b"a network")
-    monkeypatch.setattr(curve, "load_network", lambda name: network)
-    monkeypatch.setattr(drawing, "load_images", lambda name, split: torch.zeros(1, 1, 28, 28))
-    monkeypatch.setattr(curve, "load_classifier", lambda: lambda x: x.flatten(1)[:, :10])
-    monkeypatch.setattr(curve, "BUDGETS", (10,))
-    monkeypatch.setattr(curve, "CHOSEN", ("multistep, power",))
-    monkeypatch.setattr(curve, "FULL", 190)
-    monkeypatch.setattr(curve, "digit_distance", lambda x, **_: Measured("d", float(x.mean()), 0.1, len(x), 1, "", ""))
-    monkeypatch.setattr(records, "results_folder", lambda: tmp_path / "results")
-    return network, str(weights)
 
 
 # --- the entries ------------------------------------------------------------------------------------------------------
@@ -144,88 +114,51 @@ def test_a_network_that_knows_classes_is_guided_to_each_in_turn(tmp_path):
     assert torch.allclose(drawn, expected, atol=1e-5)
 
 
-# --- a measurement ----------------------------------------------------------------------------------------------------
-
-
-def test_the_record_holds_points_samples_and_facts(small, tmp_path):
-    _, weights = small
-    measured = measure_curve(tmp_path / "samples", weights, **COUNTS)
-    assert [(p.label, p.evaluations) for p in measured.points] == [(e.label, e.evaluations) for e in entries(WIDE)]
-    for point in measured.points:
-        sheet = measured.sheet(point)
-        assert sheet.shape == (16, 1, 28, 28)
-        assert 0 <= float(sheet.min()) <= float(sheet.max()) <= 1
-        assert 0.3 < point.distance < 0.7  # the mean of the samples
-    facts = measured.facts
-    assert (facts["n_samples"], facts["seed"]) == (130, 0)
-    assert facts["command"] == f"python -m sbgm evaluate --curve {weights} --n-samples 130 --batch-size 65"
-    assert "weights of broad" in facts
-    assert "weights of mnist_classifier" in facts
-    assert "multistep, power  " in str(measured)
-
-
-def test_the_best_are_measured_once_more_from_other_noise(small, tmp_path):
-    network, weights = small
-    measured = measure_curve(tmp_path / "samples", weights, **(COUNTS | {"n_confirmed": 140}))
-    first, *rest = measured.confirmed
-    assert (first.label, first.evaluations, first.n_samples) == (
-        measured.fast().label,
-        measured.fast().evaluations,
-        140,
-    )
-    assert [(p.label, p.evaluations) for p in rest] == [(p.label, p.evaluations) for p in [measured.surest()]]
-    assert first.distance != measured.fast().distance  # the mean of the samples
-    assert 0 <= first.smallest_class <= 0.1 <= first.largest_class <= 1
-    assert f"anew, 140 samples of {first.label}, {first.evaluations}: " in str(measured)
-    calls = network.calls
-    assert measure_curve(tmp_path / "samples", weights, **(COUNTS | {"n_confirmed": 140})).confirmed == (first, *rest)
-    assert network.calls == calls  # these are kept, too
-
-
-def test_the_command_writes_the_record(small, tmp_path, monkeypatch, capsys):
-    seen = {}
-
-    def measure(folder, network, **sizes):
-        """Measure."""
-        seen.update(folder=folder, network=network, **sizes)
-        return SamplerCurve((), {"n_samples": 150}, {})
-
-    monkeypatch.setattr(curve, "measure_curve", measure)
-    assert main(["evaluate", "--curve", "mnist_ncsnv2", "--n-samples", "150", "--folder", str(tmp_path)]) == 0
-    sizes = {"n_samples": 150, "n_confirmed": 1_000, "batch_size": 50}
-    assert seen == {"folder": tmp_path, "network": "mnist_ncsnv2", **sizes, "machine": drawing.CPU}
-    assert "150 samples" in capsys.readouterr().out
-    with pytest.raises(SystemExit):
-        main(["evaluate", "--curve", "mnist_ncsnv2", "--n-steps", "5"])
-    assert "unrecognized arguments: --n-steps 5" in capsys.readouterr().err
-
-
 # --- the record -------------------------------------------------------------------------------------------------------
 
 
-def test_a_missing_record_says_how_to_make_one(small):
+def test_the_command_measures_every_entry_and_the_best_once_more_and_writes_the_record(
+    mnist, results, monkeypatch, tmp_path, capsys
+):
+    few = {"BUDGETS": (10,), "MIDDLE": 20, "FULL": 190, "CHOSEN": ("heun, power",), "RENEWING": curve.RENEWING[:1]}
+    for name, value in few.items():
+        monkeypatch.setattr(curve, name, value)
+    sizes, folder = ["--n-samples", "130", "--batch-size", "65"], tmp_path / "samples"
+    words = ["evaluate", "--curve", "mnist_mlp", *sizes, "--n-confirmed", "140", "--folder", str(folder)]
+    assert main(words) == 0
+    measured, wanted = load_curve("mnist_mlp"), entries(PAPERS)
+    assert capsys.readouterr().out == f"{measured}\n"
+    assert [(p.label, p.evaluations) for p in measured.points] == [(e.label, e.evaluations) for e in wanted]
+    kept, anew = sorted(folder.iterdir())
+
+    def drawn(folder, entry):
+        return torch.cat([load_file(file)["samples"] for file in sorted((folder / entry.key).glob("batch-*"))])
+
+    for point, entry in zip(measured.points, wanted, strict=True):
+        samples = drawn(kept, entry)
+        assert point.distance == pytest.approx(drawing.digit_distance(samples[:130]).value)
+        assert torch.equal(measured.sheet(point), shown(samples[:16]))
+    best = dict.fromkeys([measured.fast(), measured.surest()])
+    assert [(type(p), p.name) for p in measured.confirmed] == [(ConfirmedPoint, p.name) for p in best]
+    for point, first in zip(measured.confirmed, best, strict=True):
+        entry = wanted[measured.points.index(first)]
+        samples = drawn(anew, entry)
+        assert (point.n_samples, point.distance) == (140, pytest.approx(drawing.digit_distance(samples[:140]).value))
+        assert not torch.equal(samples[:65], drawn(kept, entry)[:65])
+        assert 0 <= point.smallest_class <= 0.1 <= point.largest_class <= 1
+    expected = {"n_samples": 130, "batch_size": 65, "seed": 0}
+    assert expected.items() <= measured.facts.items()
+    assert measured.facts["command"] == f"python -m sbgm {' '.join(words[:3] + sizes)}"
+
+    (tmp_path / "mnist_mlp.safetensors").write_bytes(b"another network")
+    monkeypatch.setattr(weights, "weights_folder", lambda: tmp_path)
+    with pytest.raises(ValueError, match=r"mnist_mlp\.safetensors .* measure it anew: .* --curve mnist_mlp"):
+        load_curve("mnist_mlp")
+
+
+def test_a_missing_record_says_how_to_make_one():
     with pytest.raises(FileNotFoundError, match="python -m sbgm evaluate --curve mnist_ncsnv2 measures it"):
         load_curve("mnist_ncsnv2")
-
-
-def test_a_record_of_other_weights_or_samples_is_refused(small, tmp_path, monkeypatch):
-    _, weights = small
-    measure_curve(tmp_path / "samples", weights, **COUNTS)
-    real = records.weights_file
-    shipped = {"broad": tmp_path / "broad.safetensors"}
-    monkeypatch.setattr(records, "weights_file", lambda name: shipped.get(name) or real(name))
-    loaded = load_curve("broad")
-    assert len(loaded.points) == len(entries(WIDE))
-    assert all(isinstance(point, ConfirmedPoint) for point in loaded.confirmed)
-    path = tmp_path / "results" / "sampler_curve_broad.safetensors"
-    kept = path.read_bytes()
-    path.write_bytes(kept + b" ")
-    with pytest.raises(ValueError, match="is missing or not the file"):
-        load_curve("broad")
-    path.write_bytes(kept)
-    (tmp_path / "broad.safetensors").write_bytes(b"another network")
-    with pytest.raises(ValueError, match="measure it anew: python -m sbgm evaluate --curve"):
-        load_curve("broad")
 
 
 def test_the_best_of_algorithm_1_and_of_a_tenth_of_its_cost():
@@ -262,35 +195,26 @@ def data(n=2_000):
     return 0.5 + VARIANCES.sqrt() * torch.randn(n, 2, generator=derived_generator(9))
 
 
-@pytest.mark.parametrize("budget", [10, 11, 50, 1_000])
-@pytest.mark.parametrize("denoise_last", [False, True])
-def test_samplers_keep_within_the_budget_and_use_it(budget, denoise_last):
-    found = samplers_within(budget, LADDER, denoise_last=denoise_last)
-    assert ("annealed" in found) == (budget - denoise_last >= 10)
-    assert len(found) == 11 + ("annealed" in found)
-    for label, sampler in found.items():
-        waste = 10 if label == "annealed" else 2
-        assert budget - waste < sampler.evaluations <= budget, label
-        assert (sampler.sigmas[0], sampler.sigmas[-1]) == pytest.approx((1.0, 0.01))
-        assert sampler.denoise_last == denoise_last
-
-
 def distance(samples):
     """The Fréchet distance of independent normals: (difference of means)² + (difference of stds)², summed."""
     return float(((samples.mean(dim=0) - 0.5) ** 2 + (samples.std(dim=0) - (VARIANCES + 1e-4).sqrt()) ** 2).sum())
 
 
-def test_points_are_counted_and_more_evaluations_bring_samples_nearer():
+@pytest.mark.parametrize("denoise_last", [False, True])
+def test_samplers_use_their_budget_and_more_evaluations_bring_samples_nearer(denoise_last):
     """Stds of 2,000 samples are known to ± .008, so that a distance of 3e-4 is none; few levels miss by far more."""
-    counted = CountedScore(score)
     distances = {}
-    for budget in (10, 300):
-        for label, sampler in samplers_within(budget, LADDER).items():
+    for budget in (10, 11, 300):
+        found = samplers_within(budget, LADDER, denoise_last=denoise_last)
+        assert len(found) == 11 + ("annealed" in found)
+        assert ("annealed" in found) == (budget - denoise_last >= 10)
+        for label, sampler in found.items():
             start = uniform_start if label == "annealed" else fitted_start(data(), 1.0)
-            states = functools.partial(sampler.states, counted)
+            states = functools.partial(sampler.states, counted := CountedScore(score))
             samples = generate(states, 2_000, (2,), seed=0, start=start, batch_size=2_000)
-            assert counted.evaluations == sampler.evaluations
-            counted.evaluations = 0
+            waste = 10 if label == "annealed" else 2
+            assert budget - waste < counted.evaluations == sampler.evaluations <= budget, label
+            assert (*sampler.sigmas[:1], *sampler.sigmas[-1:]) == pytest.approx((1.0, 0.01))
             distances[label, budget] = distance(samples)
     for label in ("euler, geometric", "heun, power", "multistep, power", "ancestral, power", "consistent, geometric"):
         assert distances[label, 300] < 6e-4, label
