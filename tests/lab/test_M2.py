@@ -1,13 +1,11 @@
 """M2: loss curves whose numbers are known, a record of short runs, and a run that is stopped, killed and continued."""
 
 import dataclasses
-import itertools
 import math
 import signal
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 import claims
 import M2
@@ -73,33 +71,27 @@ def test_bad_curves_are_refused(measure, losses):
 
 
 @pytest.fixture
-def tiny(monkeypatch):
-    """Fifty small images in place of CIFAR-10, and a network that trains on them in no time."""
-    images = load_images("photo_patches", "test")[:50, :, :8, :8].clone()
-    monkeypatch.setattr(M2, "load_images", lambda name: {"cifar10": images}[name])
+def tiny(colour, monkeypatch):
+    """Images of 8×8 pixels in place of CIFAR-10's, and a network that trains on them in no time."""
     monkeypatch.setattr(M2, "M2_SETTINGS", Figure1(0.0, channels=8, batch_size=2))
-    return images
 
 
 RUNS = ["raw_0", "noised_0", "raw_1", "noised_1"]
 
 
 def test_a_run_too_short_for_the_claim_is_not_recorded_and_goes_on_later(tiny, results, tmp_path, capsys):
-    arguments = ["evaluate", "--claim", "M2", "--folder", str(tmp_path / "runs"), "--seeds", "1", "--iterations"]
-    assert main([*arguments, "52"]) == 1
-    err = capsys.readouterr().err
-    assert "and was not recorded; --accept records it" in err
-    assert "iterations: 52   expected at least 5000" in err
-    assert "52/52" in err  # the progress bar
-    assert not (results).exists()
-    runs = {name: Run(tmp_path / "runs" / name) for name in RUNS[:2]}
-    first = {name: run.load({})["losses"] for name, run in runs.items()}
-    assert not torch.equal(*first.values())
-    assert main([*arguments, "54"]) == 1
-    for name, losses in first.items():
-        more = runs[name].load({})["losses"]
-        assert len(more) == 54
-        assert torch.equal(more[:52], losses)
+    found = []
+    for n in (52, 54):
+        arguments = ["--claim", "M2", "--folder", str(tmp_path), "--seeds", "1", "--iterations", str(n)]
+        assert main(["evaluate", *arguments]) == 1
+        err = capsys.readouterr().err
+        assert f"iterations: {n}   expected at least 5000" in err
+        assert f"{n}/{n}" in err  # the progress bar
+        found.append([Run(tmp_path / name).load({})["losses"] for name in RUNS[:2]])
+    assert not torch.equal(*found[0])
+    for first, more in zip(*found, strict=True):
+        assert torch.equal(more[:52], first)
+    assert not results.exists()
 
 
 def curves(images, settings, folder, save_every):
@@ -111,65 +103,44 @@ def curves(images, settings, folder, save_every):
         yield Step(step, loss if step > 10 else 100 + swing)
 
 
-def measured_m2(tmp_path, *options):
-    return main(["evaluate", "--claim", "M2", "--folder", str(tmp_path / "runs"), *options])
-
-
-def test_a_run_that_meets_what_was_expected_is_recorded_with_all_it_takes(tiny, results, tmp_path, capsys, monkeypatch):
+def test_a_run_that_meets_what_was_expected_is_recorded_with_all_it_takes(
+    tiny, tmp_path, monkeypatch, has_the_committed_form
+):
     monkeypatch.setattr(M2, "train_figure1", curves)
-    assert measured_m2(tmp_path) == 0
-    assert capsys.readouterr().out.startswith("M2 (§ 3.1, Fig. 1) on raw images")
-    record = claims.load_record("M2")
-    path = claims.attached_file(record)
-    shipped = load_file(path)
-    assert {name: curve.shape for name, curve in shipped.items()} == {"raw": (2, 5000), "noised": (2, 5000)}
-    assert record.facts["iterations"] == 5000
-    assert (record.facts["channels"], record.facts["batch_size"], record.facts["seeds"]) == (8, 2, 2)
-    assert record.facts["torch"] == torch.__version__
-    assert "cores" in record.facts["hardware"]
-    assert record.facts["command"] == "python -m sbgm evaluate --claim M2 --iterations 5000 --seeds 2"
-    assert "50 training images" in record.data
+    record = M2.measure(tmp_path)
+    has_the_committed_form(record, but=["seed"])  # of what was recorded; each kind has two seeds
+    assert {"iterations": 5000, "channels": 8, "batch_size": 2, "seeds": 2}.items() <= record.facts.items()
     assert record.status == "reproduced in part"
-    values = {c.label: c.value for c in record.measurements}
+    shipped = claims.record_tensors("M2")
+    assert {name: curve.shape for name, curve in shipped.items()} == {"raw": (2, 5000), "noised": (2, 5000)}
+    values = {m.label: m.value for m in record.measurements}
     assert values["noised: sd/|mean|, last third, detrended"] == pytest.approx(0.03, rel=0.1)
     assert values["raw over noised sd/|mean|, last third, detrended"] == pytest.approx(2 / 0.03, rel=0.1)
     assert values["raw: mean of iterations 51 to 100 less that of 1 to 10"] < -5e6
-    # the numbers follow from the shipped curves alone
-    again = M2.m2_measurements(**shipped, dim=tiny[0].numel())
-    assert [c.value for c in again] == pytest.approx([c.value for c in record.measurements], rel=1e-4)
+    again = {m.label: m.value for m in M2.m2_measurements(**shipped, dim=192)}  # from the shipped curves alone
+    assert again == pytest.approx(values, rel=1e-4)
 
 
-def test_finished_runs_are_taken_from_the_results_and_only_the_missing_ones_are_made(
-    tiny, results, tmp_path, capsys, monkeypatch
-):
+def test_only_runs_that_no_finished_curve_of_these_settings_holds_are_made(tiny, results, tmp_path, monkeypatch):
     made = []
 
     def counted(images, settings, folder, save_every):
-        if len(made) == 2:
-            raise KeyboardInterrupt
         made.append(folder.name)
+        if len(made) == 3:
+            raise KeyboardInterrupt
         return curves(images, settings, folder, save_every)
 
     monkeypatch.setattr(M2, "train_figure1", counted)
-    assert measured_m2(tmp_path) == 130
-    assert made == RUNS[:2]
-    kept = sorted((results / "M2").iterdir())
-    assert [path.stem for path in kept] == sorted(RUNS[:2])
-    assert read_facts(kept[0])["noise_std"] == 0.01
+    with pytest.raises(KeyboardInterrupt):
+        M2.measure(tmp_path)
+    assert {path.stem for path in (results / "M2").iterdir()} == {*RUNS[:2]}
     assert not (results / "M2.json").exists()
-    made.clear()
-    assert measured_m2(tmp_path, "--seeds", "1") == 0  # both are there
-    assert made == []
-    assert load_file(claims.attached_file(claims.load_record("M2")))["raw"].shape == (1, 5000)
-
-
-def test_a_curve_of_other_settings_is_not_taken(tiny, results, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(M2, "train_figure1", curves)
-    assert measured_m2(tmp_path, "--seeds", "1") == 0
+    M2.measure(tmp_path, seeds=1)  # both are there
+    assert made == RUNS[:3]
+    assert claims.record_tensors("M2")["raw"].shape == (1, 5000)
     monkeypatch.setattr(M2, "M2_SETTINGS", Figure1(0.0, channels=16, batch_size=2))
-    monkeypatch.setattr(M2, "train_figure1", lambda *_, **__: pytest.fail("made anew, as it should be"))
-    with pytest.raises(pytest.fail.Exception, match="made anew"):
-        measured_m2(tmp_path)
+    M2.measure(tmp_path, seeds=1)
+    assert made == RUNS[:3] + RUNS[:2]
 
 
 # --- the network without noise ----------------------------------------------------------------------------------------
@@ -190,9 +161,8 @@ IMAGES = load_images("photo_patches", "test")[:50, :, :8, :8].clone()
 SMALL = Figure1(noise_std=0.01, channels=8, batch_size=2, n_steps=12)
 
 
-def run(path, settings=SMALL, images=IMAGES, stop_after=None, save_every=4):
-    steps = train_figure1(images, settings, folder=path, save_every=save_every)
-    return list(itertools.islice(steps, stop_after))
+def run(path, settings=SMALL, images=IMAGES):
+    return list(train_figure1(images, settings, folder=path, save_every=4))
 
 
 def saved(path):
@@ -205,33 +175,20 @@ def uninterrupted(tmp_path_factory):
     return run(path), saved(path)
 
 
-def same_run(steps, state, uninterrupted):
-    """Losses, weights, Adam's moments and the generator, all equal to the last bit."""
-    whole_steps, whole_state = uninterrupted
-    assert steps == whole_steps
-    for name, weight in whole_state["network"].items():
-        assert torch.equal(state["network"][name], weight), name
-    for i, moments in whole_state["optimizer"]["state"].items():
-        assert all(torch.equal(state["optimizer"]["state"][i][name], value) for name, value in moments.items())
-    assert torch.equal(state["generator"], whole_state["generator"])
-    assert torch.equal(state["losses"], whole_state["losses"])
-
-
-@pytest.mark.parametrize("stop_after", [1, 4, 7])
-def test_an_abandoned_run_is_continued_to_the_last_bit(tmp_path, uninterrupted, stop_after):
-    path = tmp_path / "run"
-    assert run(path, stop_after=stop_after) == uninterrupted[0][:stop_after]
-    assert Run(path).last_step == stop_after  # saved when it was left
-    same_run(run(path), saved(path), uninterrupted)
+def same_run(path, uninterrupted):
+    """Go on; losses, weights, Adam's moments and the generator are all equal to the last bit."""
+    steps, state = uninterrupted
+    assert run(path) == steps
+    torch.testing.assert_close(saved(path), state, rtol=0, atol=0)
 
 
 def test_a_finished_run_is_replayed_without_training_and_continued_by_more_iterations(tmp_path, uninterrupted):
     path = tmp_path / "run"
-    run(path, Figure1(noise_std=0.01, channels=8, batch_size=2, n_steps=5))
-    same_run(run(path), saved(path), uninterrupted)
+    run(path, dataclasses.replace(SMALL, n_steps=5))
+    same_run(path, uninterrupted)
     content = (Run(path).checkpoints[-1] / "state.pt").read_bytes()
-    assert run(path) == uninterrupted[0]
-    assert run(path, Figure1(noise_std=0.01, channels=8, batch_size=2, n_steps=3)) == uninterrupted[0][:3]
+    assert run(path, dataclasses.replace(SMALL, n_steps=3)) == uninterrupted[0][:3]
+    same_run(path, uninterrupted)
     assert (Run(path).checkpoints[-1] / "state.pt").read_bytes() == content
 
 
@@ -242,7 +199,7 @@ def test_a_killed_run_is_continued_to_the_last_bit(tmp_path, uninterrupted):
     process.join()
     assert process.exitcode == -signal.SIGKILL
     assert len(saved(path)["losses"]) == 4
-    same_run(run(path), saved(path), uninterrupted)
+    same_run(path, uninterrupted)
 
 
 @pytest.mark.parametrize(
@@ -255,7 +212,7 @@ def test_a_killed_run_is_continued_to_the_last_bit(tmp_path, uninterrupted):
 )
 def test_a_run_with_other_settings_or_images_is_refused_and_left_alone(tmp_path, other):
     path = tmp_path / "run"
-    run(path, stop_after=4)
+    run(path)
     content = (Run(path).checkpoints[-1] / "state.pt").read_bytes()
     with pytest.raises(ValueError, match=r"settings must be those that the run in .*/run was started with: \w+ = "):
         run(path, **other)
