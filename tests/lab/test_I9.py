@@ -11,7 +11,6 @@ import I2
 import I9
 from I9 import ColourSamples
 from sbgm import geometric_sigmas
-from sbgm.files import load_tensors
 from sbgm.measure import Inception, Measured, inception
 from sbgm.refinenet import RefineNet
 from sbgm.train import downloads
@@ -53,12 +52,11 @@ def test_the_command_trains_chooses_draws_measures_and_records(toy, monkeypatch,
     assert [line.partition(":")[0] for line in said.out.splitlines() if line.startswith("step-")] == checkpoints
     assert said.out.count(f": {choice} ") >= len(checkpoints)
     record = claims.load_record("I9")
-    labels = [m.label for m in record.measurements]
-    assert labels == ["FID, 60 samples", "Inception Score", "KID", choice]
+    assert [m.label for m in record.measurements] == ["FID, 60 samples", "Inception Score", "KID", choice]
     assert record.status == "reported"
     assert record.facts["checkpoint"] in checkpoints
-    assert (record.facts["evaluations"], record.facts["checkpoints"]) == (50, len(checkpoints))
-    assert load_tensors(claims.attached_file(record))[0]["samples"].shape == (60, 3, 8, 8)
+    assert {"evaluations": 50, "checkpoints": len(checkpoints)}.items() <= record.facts.items()
+    assert claims.record_tensors("I9")["samples"].shape == (60, 3, 8, 8)
     assert claims.load_record("I2").facts["n_samples"] == 50
     assert {"I2.png", "I9.png"} <= {path.name for path in out.iterdir()}
     # The same command trains no further and draws nothing anew.
@@ -87,18 +85,6 @@ def network(path, seed=0):
     untrained = RefineNet([1.0, 0.1], channels=2, image_channels=3, generator=torch.Generator().manual_seed(seed))
     save_network(untrained, path, image_shape=[3, 8, 8], data_range=[0.0, 1.0])
     return path
-
-
-def test_what_was_drawn_is_taken_again_and_other_weights_have_samples_of_their_own(toy):
-    options = {"n_samples": 60, "n_steps": 1, "batch_size": 30, "weights": str(network(toy / "a.safetensors"))}
-    record = I9.measure(toy / "samples", **options)
-    before = modified(toy / "samples")
-    assert I9.measure(toy / "samples", **options) == record
-    assert modified(toy / "samples") == before
-    assert claims.weights_facts(options["weights"]).items() <= record.facts.items()
-    network(toy / "a.safetensors", seed=1)
-    assert I9.measure(toy / "samples", **options).measurements != record.measurements
-    assert len(list((toy / "samples").iterdir())) == 2
 
 
 def test_each_checkpoint_is_drawn_with_its_own_weights_and_the_nearest_is_taken(toy, colour, monkeypatch):

@@ -15,14 +15,6 @@ from seeds import seeded
 DIVERGENCE = 0.002
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    n = torch.get_num_threads()
-    torch.set_num_threads(1)  # many threads make these small steps slower, by far on a busy machine
-    yield
-    torch.set_num_threads(n)
-
-
 def trained(settings):
     mixture = paper_mixture()
     network = MLP(dim=2, width=128, depth=2, generator=torch.Generator().manual_seed(settings.seed))
