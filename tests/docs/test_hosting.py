@@ -82,9 +82,8 @@ def test_colab_keeps_its_own_kernel_and_widgets(in_colab, monkeypatch, tmp_path)
 
 
 def test_binder_installs_the_project_and_nothing_else():
-    folder, texts = ROOT / ".binder", {}
-    for path in folder.iterdir():
-        texts[path.name] = path.read_text(encoding="utf-8")
+    folder = ROOT / ".binder"
+    texts = {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
     assert texts.keys() == {"postBuild", "requirements.txt", "runtime.txt"}
     index, project = (line for line in texts["requirements.txt"].splitlines() if not line.startswith("#"))
     assert index == "--extra-index-url https://download.pytorch.org/whl/cpu"

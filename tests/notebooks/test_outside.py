@@ -43,12 +43,13 @@ get_ipython().events.register("post_run_cell", lambda result: keep())
 def outside(log: Path) -> list[str]:
     """What was opened or connected to, and should not have been."""
     allowed = [Path(place).resolve() for place in [ROOT, *SYSTEM, *CACHES, log.parent]]
-    found = []
-    for kind, what in json.loads(log.read_text()):
-        local = what in ("127.0.0.1", "::1", "localhost")
-        if not (local if kind == "connect" else any(Path(what).is_relative_to(place) for place in allowed)):
-            found.append(f"{kind} {what}")
-    return found
+
+    def inside(kind: str, what: str) -> bool:
+        if kind == "connect":
+            return what in ("127.0.0.1", "::1", "localhost")
+        return any(Path(what).is_relative_to(place) for place in allowed)
+
+    return [f"{kind} {what}" for kind, what in json.loads(log.read_text()) if not inside(kind, what)]
 
 
 @pytest.fixture

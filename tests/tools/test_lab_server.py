@@ -2,7 +2,6 @@
 
 import base64
 import contextlib
-import html.parser
 import json
 import os
 import re
@@ -17,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from bs4 import BeautifulSoup
 
 import notebooks as tool
 import open_lab
@@ -36,6 +36,8 @@ FIRST = tool.found()[0].name
 
 
 def of_make_lab(folder: Path) -> list[str]:
+    folder.mkdir()
+    (folder / "glossary.md").write_text("my own words")
     return [sys.executable, "-c", MAKE_LAB, str(folder)]
 
 
@@ -75,25 +77,13 @@ def answers(address: str) -> bool:
         return client.connect_ex(("127.0.0.1", urllib.parse.urlsplit(address).port)) == 0
 
 
-class Targets(html.parser.HTMLParser):
-    """The addresses in a page: of its pictures, and of its links; those elsewhere in the world are left out."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.pictures: set[str] = set()
-        self.links: set[str] = set()
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        for name, address in attrs:
-            if name in ("src", "href") and address and not urllib.parse.urlsplit(address).scheme:
-                (self.pictures if name == "src" else self.links).add(urllib.parse.urldefrag(address).url)
-
-
-@pytest.mark.parametrize("started", [of_make_lab, of_a_release])
-def test_chapter_0_its_pictures_and_its_links_are_served(started: Callable, tmp_path):
+@pytest.mark.parametrize(
+    ("started", "says"), [(of_make_lab, "work/glossary.md stays as you changed it"), (of_a_release, "")]
+)
+def test_chapter_0_its_pictures_and_its_links_are_served(started: Callable, says: str, tmp_path):
     command = [*started(tmp_path / "chapters"), *FLAGS, f"--ServerApp.port={free_port()}"]
     with printed_address(command, tmp_path) as address:
+        assert says in (tmp_path / "log").read_text()
         parts = urllib.parse.urlsplit(address)
         first = parts.path.removeprefix("/lab/tree/")
         assert first == FIRST
@@ -114,9 +104,16 @@ def test_chapter_0_its_pictures_and_its_links_are_served(started: Callable, tmp_
         assert b"acTL" in base64.b64decode(film)  # it moves
         page = ask(f"/nbconvert/html/{first}").decode()
         assert all(re.sub(r"\s", "", picture)[:1000] in re.sub(r"\s", "", page) for picture in (film, *figures))
-        found = Targets(page)
-        assert {path.stem[:2] for path in map(Path, found.links) if path.suffix == ".ipynb"} >= {"01", "10"}
-        for picture in found.pictures:
+        tags = BeautifulSoup(page, "html.parser")
+
+        def named_in(attribute: str) -> set[str]:
+            """The addresses in the page; those elsewhere in the world are left out."""
+            found = {tag[attribute] for tag in tags.find_all(**{attribute: True})}
+            return {urllib.parse.urldefrag(x).url for x in found if not urllib.parse.urlsplit(x).scheme} - {""}
+
+        links = named_in("href")
+        assert {path.stem[:2] for path in map(Path, links) if path.suffix == ".ipynb"} >= {"01", "10"}
+        for picture in named_in("src"):
             assert ask(urllib.parse.urljoin(f"/files/{first}", picture))
-        for link in found.links - {""}:
+        for link in links:
             assert json.loads(ask(urllib.parse.urljoin(f"/api/contents/{first}", link)))["type"] in ("notebook", "file")

@@ -81,21 +81,6 @@ def test_what_is_damaged_and_what_has_no_record_counts_as_changed(folders, place
     assert [(work / path).read_text() for path in left] == before
 
 
-def test_jupyterlab_opens_chapter_0_of_the_copy_and_says_what_it_left(folders, monkeypatch, capsys):
-    originals, work = folders
-    monkeypatch.setattr(open_lab, "NOTEBOOKS", originals)
-    monkeypatch.setattr(open_lab, "WORK", work)
-    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "mine")
-    monkeypatch.setattr(open_lab.labapp, "main", lambda arguments: started.extend(arguments) or 0)
-    for flags in ([], ["--no-browser"]):
-        started = []
-        assert open_lab.main(flags) == 0
-        assert started == [f"--ServerApp.root_dir={work}", "--LabApp.default_url=/lab/tree/00_start.ipynb", *flags]
-        write(work / "00_start.ipynb", "my answers")
-        write(originals / "00_start.ipynb", "start, better")
-    assert capsys.readouterr().out.startswith("work/00_start.ipynb stays as you changed it")
-
-
 def test_jupyterlab_asks_about_no_news_and_keeps_the_users_own_settings(tmp_path, monkeypatch):
     """As the server reads them: a user who has decided is heard, and nothing is written to the user's folders."""
     monkeypatch.setenv("JUPYTER_CONFIG_PATH", str(open_lab.SETTINGS))
