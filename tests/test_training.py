@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from recipes import Figure2, train_figure2
+from recipes import Training
 from sbgm import MLP, paper_mixture
 from sbgm.losses import sliced_score_matching_loss
 from sbgm.train.runs import load_checkpoint
@@ -76,9 +76,9 @@ def test_a_step_that_is_no_number_raises_before_it_touches_the_parameters(spoil,
 
 
 @pytest.mark.parametrize("one_cycle", [True, False])
-def test_a_function_may_draw_the_data_and_the_steps_are_those_of_figure_2(one_cycle):
+def test_a_function_may_draw_the_data_as_it_does_for_the_labs_trainings(one_cycle):
     mixture = paper_mixture()
-    settings = Figure2(n_steps=5, batch_size=32, learning_rate=1e-2, one_cycle=one_cycle, seed=3)
+    settings = Training(n_steps=5, batch_size=32, learning_rate=1e-2, one_cycle=one_cycle, seed=3)
     networks = [MLP(width=8, generator=torch.Generator().manual_seed(0)) for _ in range(2)]
     g = torch.Generator().manual_seed(3)
     steps = fit_score(
@@ -91,7 +91,7 @@ def test_a_function_may_draw_the_data_and_the_steps_are_those_of_figure_2(one_cy
         one_cycle=one_cycle,
         generator=g,
     )
-    assert list(steps) == list(train_figure2(networks[1], mixture, settings))
+    assert list(steps) == list(settings.fit(networks[1], mixture.sample, sliced_score_matching_loss))
     assert all(map(torch.equal, *(network.parameters() for network in networks)))
 
 

@@ -3,6 +3,7 @@
 What is done is kept; a run that was stopped goes on with the next seed.
 """
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from claims import Found, claim, declared, reported
-from recipes import DATA_STD, Figure2
+from recipes import DATA_STD, FIGURE2_AUTHORS
 from sbgm import MLP, paper_mixture, plots, sliced_score_matching_loss
 from sbgm.generation import draw_batches
 from sbgm.measure import estimate, region_errors
@@ -31,7 +32,8 @@ def measure_seed(indices: range, generator: torch.Generator) -> dict[str, Tensor
         def samples(n: int, *, generator: torch.Generator, sigma: float = sigma, scale: float = scale) -> Tensor:
             return mixture.sample(n, sigma, generator=generator) / scale
 
-        for _ in Figure2.authors(seed=indices.start).fit(network, samples, sliced_score_matching_loss):
+        settings = dataclasses.replace(FIGURE2_AUTHORS, seed=indices.start)
+        for _ in settings.fit(network, samples, sliced_score_matching_loss):
             pass
         network.requires_grad_(False)
 

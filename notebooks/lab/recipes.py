@@ -104,37 +104,10 @@ def timed(steps: Iterator[Step]) -> tuple[list[float], int]:
 # --- the mixture: Fig. 2's perceptron, and noise conditional networks -------------------------------------------------
 
 
-@checked
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Figure2(Training):
-    """Settings of the training behind Fig. 2 (Appendix B.1); a batch is of fresh samples."""
-
-    @classmethod
-    def authors(cls, seed: int = 0) -> "Figure2":
-        """The authors' recipe: 10,000 iterations of 128 samples at a constant rate of 1e-3."""
-        return cls(n_steps=10_000, batch_size=128, learning_rate=1e-3, one_cycle=False, seed=seed)
-
-    @classmethod
-    def quick(cls, seed: int = 0) -> "Figure2":
-        """A better estimate in less than a quarter of the time: 1,250 iterations of 256 samples, one cycle to 1e-2."""
-        return cls(n_steps=1_250, batch_size=256, learning_rate=1e-2, one_cycle=True, seed=seed)
-
-
-@checked
-def train_figure2(network: Network, mixture: GaussianMixture, settings: Figure2) -> Iterator[Step]:
-    """Train a score network on samples of a mixture by sliced score matching (Eq. 3), in place.
-
-    Args:
-        network: s(x, sigma); the paper's is `MLP(dim=2, width=128, depth=2)`.
-        mixture: where the samples come from.
-        settings: `Figure2.authors()` or `Figure2.quick()`.
-
-    Yields:
-        Step(step, loss) after every iteration.
-    """
-    return settings.fit(network, mixture.sample, sliced_score_matching_loss)
-
-
+FIGURE2_AUTHORS = Training(n_steps=10_000, learning_rate=1e-3, one_cycle=False)
+"""The training behind Fig. 2 (Appendix B.1), by the authors' recipe: on fresh samples, at a constant rate."""
+FIGURE2_QUICK = Training(n_steps=1_250, batch_size=256, learning_rate=1e-2)
+"""A better estimate in less than a quarter of the time."""
 DATA_STD = math.sqrt(26)  # of the mixture's coordinates around the origin: √(5² + 1)
 
 
@@ -250,36 +223,6 @@ class Circle:
         if x.shape[1:] != (2,):
             raise ValueError(f"x must have shape (B, 2), got {tuple(x.shape)}")
         return x.norm(dim=1, keepdim=True), sigma_tensor(sigma, x)
-
-
-@checked
-@dataclasses.dataclass(frozen=True)
-class CircleTraining(Training):
-    """Settings of sliced score matching on a circle (M4).
-
-    Attributes:
-        noise_std: σ of the noise that the samples carry; 0 trains on the circle itself.
-        n_steps, batch_size, learning_rate, one_cycle, seed: as for `Training`; a batch is of fresh samples.
-    """
-
-    noise_std: NonNegative
-    _: KW_ONLY
-    n_steps: Count = 1_500
-
-
-@checked
-def train_on_circle(network: Network, circle: Circle, settings: CircleTraining) -> Iterator[Step]:
-    """Train a score network on samples of a circle by sliced score matching (Eq. 3), in place.
-
-    Args:
-        network: s(x, sigma) in the plane, such as `MLP(dim=2)`.
-        circle: where the samples come from.
-        settings: see `CircleTraining`.
-
-    Yields:
-        Step(step, loss) after every iteration.
-    """
-    return settings.fit(network, functools.partial(circle.sample, sigma=settings.noise_std), sliced_score_matching_loss)
 
 
 @torch.no_grad()

@@ -1,12 +1,13 @@
 """Fig. 2's training: the quick recipe, the authors' own, and where their estimates can be trusted (claim L1)."""
 
+import dataclasses
 import statistics
 
 import pytest
 import torch
 
-from recipes import Figure2, train_figure2
-from sbgm import MLP, load_weights, paper_mixture, plots
+from recipes import FIGURE2_AUTHORS, FIGURE2_QUICK
+from sbgm import MLP, load_weights, paper_mixture, plots, sliced_score_matching_loss
 from sbgm.measure import fisher_divergence, region_errors
 from sbgm.weights import weights_file
 from seeds import seeded
@@ -18,14 +19,14 @@ DIVERGENCE = 0.002
 def trained(settings):
     mixture = paper_mixture()
     network = MLP(dim=2, width=128, depth=2, generator=torch.Generator().manual_seed(settings.seed))
-    steps = list(train_figure2(network, mixture, settings))
+    steps = list(settings.fit(network, mixture.sample, sliced_score_matching_loss))
     x = mixture.sample(20_000, generator=torch.Generator().manual_seed(99))
     divergence = fisher_divergence(network, mixture.score, x)
     return divergence, region_errors(network, mixture.score, plots.grid(100), mixture.means), steps
 
 
 def test_quick_recipe_reaches_its_fisher_divergence_and_is_reliable_only_near_the_modes():
-    divergence, errors, steps = trained(Figure2.quick())
+    divergence, errors, steps = trained(FIGURE2_QUICK)
     assert divergence.value + 2 * divergence.se < 1.25 * DIVERGENCE  # one seed; the mean of five is the slow test
     assert errors.near < 0.005
     assert errors.far / errors.near >= 5
@@ -36,7 +37,7 @@ def test_quick_recipe_reaches_its_fisher_divergence_and_is_reliable_only_near_th
 
 @pytest.mark.slow
 def test_quick_recipe_over_five_seeds():
-    results = [trained(Figure2.quick(seed)) for seed in range(5)]
+    results = [trained(dataclasses.replace(FIGURE2_QUICK, seed=seed)) for seed in range(5)]
     assert statistics.fmean(divergence.value for divergence, _, _ in results) <= DIVERGENCE
     assert all(errors.far / errors.near >= 5 for _, errors, _ in results)
 
@@ -44,7 +45,7 @@ def test_quick_recipe_over_five_seeds():
 @pytest.mark.slow
 def test_authors_recipe_in_full():
     """facts.md has a divergence of .009–.012 and errors of .02 and .22–.24; the bounds are wide enough for any seed."""
-    divergence, errors, _ = trained(Figure2.authors())
+    divergence, errors, _ = trained(FIGURE2_AUTHORS)
     assert 0.005 < divergence.value < 0.02
     assert errors.far == pytest.approx(0.23, abs=0.05)
     assert errors.far / errors.near >= 5
@@ -54,7 +55,7 @@ def test_the_shipped_network_is_one_of_the_authors_recipe():
     """By its settings and the bounds of above; its loss ends about its minimum, −1."""
     mixture, network = paper_mixture(), MLP()
     facts = load_weights(network, weights_file("figure2_authors"))
-    recipe = Figure2.authors().facts()
+    recipe = FIGURE2_AUTHORS.facts()
     assert {name: facts[name] for name in recipe} == recipe
     errors = region_errors(network, mixture.score, plots.grid(100), mixture.means)
     assert errors.far == pytest.approx(0.23, abs=0.05)

@@ -1,12 +1,13 @@
 """The circle's closed forms against quadrature and autograd, and what sliced score matching makes of it."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
 
-from recipes import Circle, CircleTraining, direction_errors, train_on_circle
-from sbgm import MLP, score_matching_loss
+from recipes import Circle, Training, direction_errors
+from sbgm import MLP, score_matching_loss, sliced_score_matching_loss
 from sbgm.measure import estimate
 from seeds import seeded
 
@@ -122,8 +123,8 @@ def test_distances_without_a_direction_are_refused(distance):
 def test_training_on_noisy_points_finds_the_exact_score():
     circle, sigma = Circle(), 0.3
     network = MLP(generator=seeded(1))
-    settings = CircleTraining(sigma, n_steps=600, batch_size=256, learning_rate=5e-3)
-    losses = [step.loss for step in train_on_circle(network, circle, settings)]
+    settings, samples = Training(n_steps=600, batch_size=256, learning_rate=5e-3), partial(circle.sample, sigma=sigma)
+    losses = [step.loss for step in settings.fit(network, samples, sliced_score_matching_loss)]
     assert len(losses) == 600
     x = circle.sample(2000, sigma, generator=seeded(2))
     exact = circle.score(x, sigma)
