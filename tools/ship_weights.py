@@ -12,6 +12,7 @@ import dataclasses
 import hashlib
 import math
 import sys
+import tempfile
 from pathlib import Path
 
 import pandas
@@ -20,10 +21,12 @@ from torch import nn
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "notebooks" / "lab"))  # scripts of the evidence
 
+from M2 import train_figure1
 from recipes import (
     SHIPPED,
     ClassifierTraining,
     DigitsTraining,
+    Figure1,
     MixtureTraining,
     accuracy,
     level_errors,
@@ -39,7 +42,7 @@ from sbgm.distributions import paper_mixture
 from sbgm.files import Fact, content_hash, file_hash, read_facts
 from sbgm.measure import frechet_distance, level_losses
 from sbgm.measure.classifier import LeNet
-from sbgm.networks import ImageMLP
+from sbgm.networks import ImageMLP, ResNet
 from sbgm.train.images import NCSN
 from sbgm.train.runs import Run, hardware
 from sbgm.weights import save_network, save_weights, weights_file, weights_folder
@@ -73,14 +76,19 @@ def ship(what: str, to: Path, **changes: object) -> Path:
     if what not in SHIPPED:
         return ship_run(Run(what), path)
     network, settings = untrained(what, **changes)
-    trained = {MixtureTraining: on_mixture, DigitsTraining: on_digits, ClassifierTraining: on_mnist}
+    trained = {
+        MixtureTraining: on_mixture,
+        DigitsTraining: on_digits,
+        ClassifierTraining: on_mnist,
+        Figure1: on_raw,
+    }
     facts = trained[type(settings)](network, settings)
     facts |= {"command": f"tools/ship_weights.py {what}", "hardware": hardware(), "torch": torch.__version__}
     if isinstance(network, ImageMLP):
         save_network(network, path, settings=settings.facts(), **facts)
         return path
     facts |= {"architecture": type(network).__name__, **settings.facts()}
-    save_weights(network, path, dtype=torch.float16 if isinstance(network, LeNet) else None, **facts)
+    save_weights(network, path, dtype=torch.float16 if isinstance(network, LeNet | ResNet) else None, **facts)
     return path
 
 
@@ -131,6 +139,24 @@ def on_mnist(network: nn.Module, settings: ClassifierTraining) -> dict[str, Fact
         "data_sha256": content_hash(images, labels),
         "seconds": seconds,
         "test_accuracy": accuracy(network, load_images("mnist", "test"), load_labels("mnist", "test")),
+    }
+
+
+def on_raw(network: nn.Module, settings: Figure1) -> dict[str, Fact]:
+    """Train Fig. 1's network on raw MNIST; return the facts of its training.
+
+    Raises:
+        DataNotFoundError: MNIST is not at hand.
+    """
+    images = load_images("mnist")
+    with tempfile.TemporaryDirectory() as folder:
+        losses, seconds = timed(train_figure1(images, settings, folder=folder))
+        network.load_state_dict(Run(folder).load({})["network"])
+    return {
+        "data": f"MNIST, {len(images):,} training images, without noise",
+        "data_sha256": content_hash(images),
+        "seconds": seconds,
+        "last_losses": [float(f"{loss:.4g}") for loss in losses[-5:]],
     }
 
 

@@ -3,7 +3,6 @@
 What is done is kept; a run that was stopped goes on with the next 50 iterations, or batch of samples.
 """
 
-import dataclasses
 import math
 from pathlib import Path
 
@@ -12,10 +11,10 @@ from torch import Tensor
 import I6
 from claims import Found, claim, declared, reported
 from drawing import Drawing, digit_distance, draw
-from M2 import SETTINGS, load_raw, train_figure1
+from M2 import load_raw, train_figure1
+from recipes import untrained
 from sbgm.data import load_images
 from sbgm.measure import quantise, ratio
-from sbgm.networks import ResNet
 from sbgm.samplers import SamplerDivergedError
 from sbgm.train.runs import Run
 from sbgm.weights import save_weights
@@ -27,7 +26,7 @@ N_BEFORE = 20
 
 def checkpoints(folder: Path) -> dict[int, Path]:
     """The weights at the first three candidates that have not blown up, by iteration."""
-    settings, losses = dataclasses.replace(SETTINGS, n_steps=CANDIDATES[-1]), []
+    (network, settings), losses = untrained("mnist_raw", n_steps=CANDIDATES[-1]), []
     chosen: dict[int, Path] = {}
     for step in train_figure1(load_images("mnist"), settings, folder=folder / "run", save_every=50):
         losses.append(step.loss)
@@ -35,7 +34,6 @@ def checkpoints(folder: Path) -> dict[int, Path]:
             continue
         file = folder / f"raw_{step.step}.safetensors"
         if not file.exists():  # the run keeps its last two states alone
-            network = ResNet(settings.channels, 1)
             network.load_state_dict(Run(folder / "run").load({})["network"])
             save_weights(network, file, loss=sum(losses[-N_BEFORE:]) / N_BEFORE, n_steps=step.step)
         if sum(losses[-N_BEFORE:]) / N_BEFORE < 0:

@@ -3,7 +3,6 @@
 import dataclasses
 import math
 from collections.abc import Iterator
-from dataclasses import KW_ONLY
 from pathlib import Path
 
 import torch
@@ -11,8 +10,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from claims import Found, Measurement, claim, declared, expected, reported
-from recipes import Training, timed
-from sbgm.checked import Batch, Count, NonNegative, Positive, checked
+from recipes import Figure1, untrained
+from sbgm.checked import Batch, Count, checked
 from sbgm.data import load_images
 from sbgm.files import content_hash, load_tensors, save_tensors
 from sbgm.losses import sliced_score_matching_loss
@@ -21,29 +20,7 @@ from sbgm.networks import ResNet
 from sbgm.noise import perturb
 from sbgm.train.runs import Run, hardware, resumable
 from sbgm.training import Step, require_finite_step
-from sbgm.weights import load_built, save_weights
-
-
-@checked
-@dataclasses.dataclass(frozen=True)
-class Figure1(Training):
-    """Sliced score matching on images, raw or perturbed by N(0, noise_std² I) (Section 3.1, Appendix B.1).
-
-    The defaults are the paper's.
-
-    Attributes:
-        noise_std: standard deviation of the noise: 0 for the left panel, 0.01 (variance 0.0001) for the right.
-        channels: width of the ResNet.
-        n_steps, batch_size, learning_rate, seed: as for `Training`.
-        one_cycle: never, the rate is constant.
-    """
-
-    noise_std: NonNegative
-    channels: Count = 32
-    _: KW_ONLY
-    n_steps: Count = 50_001
-    learning_rate: Positive = 1e-3
-    one_cycle: bool = dataclasses.field(default=False, init=False)
+from sbgm.weights import load_built
 
 
 @checked
@@ -246,52 +223,14 @@ def _losses(images: Tensor, settings: Figure1, folder: Path, name: str) -> Tenso
 
 # --- the network on raw images that ships -----------------------------------------------------------------------------
 
-RAW = "mnist_raw"
-SETTINGS = Figure1(0.0, channels=16, batch_size=32, n_steps=500)
-IMAGE_SHAPE = (1, 28, 28)
 
-
-def train_shipped_raw(folder: Path, settings: Figure1 = SETTINGS) -> Path:
-    """Train the shipped network again by sliced score matching on raw MNIST, and save it with the facts of its making.
-
-    Args:
-        folder: for `mnist_raw.safetensors` and the run, in a folder `mnist_raw`, from which it goes on.
-        settings: other than the shipped ones, for a trial.
-
-    Returns:
-        The file of weights.
-
-    Raises:
-        DataNotFoundError: MNIST is not at hand.
-    """
-    run, path = Run(Path(folder) / RAW), Path(folder) / f"{RAW}.safetensors"
-    images = load_images("mnist")
-    losses, seconds = timed(train_figure1(images, settings, folder=run.folder))
-    network = ResNet(settings.channels, IMAGE_SHAPE[0])
-    network.load_state_dict(run.load({})["network"])
-    save_weights(
-        network,
-        path,
-        dtype=torch.float16,
-        command="M2.train_shipped_raw(folder)",
-        data=f"MNIST, {len(images):,} training images, without noise",
-        data_sha256=content_hash(images),
-        settings=settings.facts(),
-        seconds=seconds,
-        last_losses=[float(f"{loss:.4g}") for loss in losses[-5:]],
-        hardware=hardware(),
-        torch=torch.__version__,
-    )
-    return path
-
-
-def load_raw(name: str = RAW) -> nn.Module:
+def load_raw(name: str = "mnist_raw") -> nn.Module:
     """The network trained on raw images, in evaluation mode, its weights fixed; it takes any σ and ignores it.
 
     Its `sigmas` are the one level 0.01, so that Algorithm 1 is plain Langevin dynamics with the step size ε.
     """
-    network = load_built(name, lambda facts: ResNet(SETTINGS.channels, IMAGE_SHAPE[0]))
-    network.sigmas, network.image_shape = torch.tensor([0.01]), IMAGE_SHAPE
+    network = load_built(name, lambda facts: untrained("mnist_raw")[0])
+    network.sigmas, network.image_shape = torch.tensor([0.01]), (1, 28, 28)
     return network
 
 

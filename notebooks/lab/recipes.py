@@ -34,7 +34,7 @@ from sbgm.losses import ncsn_loss, score_matching_loss, sliced_score_matching_lo
 from sbgm.measure import in_batches, relative_squared_error
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, DigitClassifier, LeNet
 from sbgm.measure.distances import shuffled_blocks
-from sbgm.networks import ConditionalMLP, EnergyMLP, ImageMLP
+from sbgm.networks import ConditionalMLP, EnergyMLP, ImageMLP, ResNet
 from sbgm.noise import perturb
 from sbgm.samplers import annealed_langevin, final
 from sbgm.train.images import GeometricLadder
@@ -415,9 +415,34 @@ def accuracy(network: nn.Module, images: Tensor, labels: Tensor) -> float:
     return float((in_batches(network, images, 500).argmax(dim=1) == labels).double().mean())
 
 
+# --- Fig. 1's network, on raw images and with a little noise ----------------------------------------------------------
+
+
+@checked
+@dataclasses.dataclass(frozen=True)
+class Figure1(Training):
+    """Sliced score matching on images, raw or perturbed by N(0, noise_std² I) (Section 3.1, Appendix B.1).
+
+    The defaults are the paper's.
+
+    Attributes:
+        noise_std: standard deviation of the noise: 0 for the left panel, 0.01 (variance 0.0001) for the right.
+        channels: width of the ResNet.
+        n_steps, batch_size, learning_rate, seed: as for `Training`.
+        one_cycle: never, the rate is constant.
+    """
+
+    noise_std: NonNegative
+    channels: Count = 32
+    _: KW_ONLY
+    n_steps: Count = 50_001
+    learning_rate: Positive = 1e-3
+    one_cycle: bool = dataclasses.field(default=False, init=False)
+
+
 # --- what ships -------------------------------------------------------------------------------------------------------
 
-SHIPPED: dict[str, tuple[type[nn.Module], Training]] = {
+SHIPPED: dict[str, tuple[Callable[..., nn.Module], Training]] = {
     **{f"mixture_denoising_{seed}": (ConditionalMLP, MixtureTraining("denoising", seed=seed)) for seed in range(5)},
     **{f"mixture_sliced_{seed}": (ConditionalMLP, MixtureTraining("sliced", seed=seed)) for seed in range(5)},
     "mixture_exact_0": (ConditionalMLP, MixtureTraining("exact")),
@@ -426,6 +451,10 @@ SHIPPED: dict[str, tuple[type[nn.Module], Training]] = {
     "digits_mlp_lambda_1": (ImageMLP, DigitsTraining(weighting="one")),
     SHIPPED_CLASSIFIER: (DigitClassifier, ClassifierTraining()),
     JUDGE: (LeNet, ClassifierTraining(24, n_steps=6_000, n_not_digits=16, seed=1)),
+    "mnist_raw": (
+        functools.partial(ResNet, image_channels=1),
+        Figure1(0.0, channels=16, batch_size=32, n_steps=500),
+    ),
 }
 """The networks of short trainings in `data/weights/`, by the stem of their file: architecture and training."""
 
@@ -442,7 +471,7 @@ def untrained(name: str, **changes: object) -> tuple[nn.Module, Training]:
     generator = torch.Generator().manual_seed(settings.seed)
     if isinstance(settings, DigitsTraining):
         return settings.network(), settings
-    if isinstance(settings, ClassifierTraining):
+    if isinstance(settings, ClassifierTraining | Figure1):
         return architecture(settings.channels, generator=generator), settings
     return architecture(dim=2, width=64, depth=3, data_std=DATA_STD, generator=generator), settings
 

@@ -9,13 +9,15 @@ import torch
 
 import claims
 import M2
-from M2 import RAW, Figure1, first_change, load_raw, relative_drift, relative_spread, running_mean, train_figure1
+from M2 import first_change, load_raw, relative_drift, relative_spread, running_mean, train_figure1
 from processes import FORKS
+from recipes import Figure1
 from sbgm.cli import main
 from sbgm.data import load_images
 from sbgm.files import read_facts
 from sbgm.train.runs import Run
 from sbgm.training import Step
+from ship_weights import ship
 from small_run import figure1_killed_at
 
 NORMAL = torch.randn(30_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -147,12 +149,12 @@ def test_only_runs_that_no_finished_curve_of_these_settings_holds_are_made(tiny,
 
 
 def test_the_raw_network_is_saved_and_loaded(mnist, tmp_path):
-    path = M2.train_shipped_raw(tmp_path, Figure1(0.0, channels=16, batch_size=2, n_steps=2))
+    path = ship("mnist_raw", tmp_path, batch_size=2, n_steps=2)
     network = load_raw(str(path))
     assert not network.training
     assert network.sigmas.tolist() == pytest.approx([0.01])
     assert network(load_images("mnist")[:2], 0.01).shape == (2, 1, 28, 28)
-    assert (path.stem, read_facts(path)["settings"]["noise_std"]) == (RAW, 0.0)
+    assert (path.stem, read_facts(path)["noise_std"]) == ("mnist_raw", 0.0)
 
 
 # --- a run of Fig. 1, interrupted -------------------------------------------------------------------------------------
