@@ -222,7 +222,6 @@ def generate(
     start: Start = uniform_start,
     given: Tensor | None = None,
     device: torch.device | str = "cpu",
-    noise_device: torch.device | str | None = None,
     accelerator: Accelerator | None = None,
     on_state: OnState | None = None,
     folder: FilePath | None = None,
@@ -241,9 +240,7 @@ def generate(
         start: draws the starting points, (B, *shape); uniform noise unless told otherwise.
         given: (n, …), what each sample is drawn for, such as the image that is filled; the sampler is then called as
             sampler(x, generator, rows) with the rows (B, …) of its batch.
-        device: where the chains run.
-        noise_device: where noise is drawn: there too, unless told otherwise; "cpu" draws the same for every device, and
-            costs a GPU a wait at every step.
+        device: where the chains run and noise is drawn: a GPU draws other noise than the CPU.
         accelerator: shares the batches out among its processes, on its devices; every process gets all samples.
         on_state: called after every step, as on_state(indices, state), with the batch's place among the samples: for
             progress, or to keep intermediate states. Nothing but the current state is kept otherwise.
@@ -265,7 +262,7 @@ def generate(
     if given is not None and len(given) != n:
         raise ValueError(f"given must hold a row for each of the n = {n} samples, got {len(given)}")
     device = device if accelerator is None else accelerator.device
-    shared = {"seed": seed, "batch_size": batch_size, "accelerator": accelerator, "device": noise_device or device}
+    shared = {"seed": seed, "batch_size": batch_size, "device": device, "accelerator": accelerator, "folder": folder}
 
     def draw(indices: range, generator: torch.Generator) -> dict[str, Tensor]:
         indices = indices[: n - indices.start]
@@ -276,7 +273,7 @@ def generate(
     n_processes = 1 if accelerator is None else accelerator.num_processes
     n_rounds = math.ceil(n / batch_size / n_processes)
     mine = torch.zeros(n_rounds, batch_size, *shape)  # alike in all processes, so that they can be gathered
-    for turn, batch in enumerate(draw_batches(draw, n, **shared, folder=folder)):
+    for turn, batch in enumerate(draw_batches(draw, n, **shared)):
         mine[turn, : len(batch["samples"])] = batch["samples"]
     if accelerator is None or n_processes == 1:
         return mine.flatten(0, 1)[:n]

@@ -415,7 +415,7 @@ FREE: dict[str, str] = lookup(
         ("a flag: anything is true or false", "variance_reduced", ""),
         ("for the result's text", "name features", "frechet_distance kernel_distance"),
         ("for the result's text", "against", ""),
-        ("torch names the devices that it knows", "device device_type accelerator noise_device", ""),
+        ("torch names the devices that it knows", "device device_type accelerator", ""),
         ("goes unused: the network knows no noise level", "sigma", "MLP.forward ResNet.forward"),
         ("anything that JSON can hold", "facts", ""),
         ("for colour images, tests/measure/test_judging.py", "inception", ""),
