@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import ast
-import csv
 import itertools
 import os
 import re
@@ -20,7 +19,9 @@ import tempfile
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
-from sbgm.files import written_whole
+import pandas
+
+from sbgm.files import write_bytes
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = ROOT / "tests" / "mutants.csv"
@@ -77,16 +78,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="faults that are tried at a time (default: 1)")
     jobs = parser.parse_args().jobs
-    with TABLE.open(newline="", encoding="utf-8") as file:
-        table = list(csv.DictReader(file))
+    table = pandas.read_csv(TABLE, dtype=str, keep_default_na=False).to_dict("records")
     places = [i for i, fault in enumerate(table) if not fault["outcome"] and changed(fault)]
     with ThreadPool(jobs) as pool:
         for i, fault in zip(places, pool.imap(attempt, [table[i] for i in places]), strict=True):
             table[i] = fault
-            with written_whole(TABLE) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-                rows = csv.DictWriter(file, fault, lineterminator="\n")
-                rows.writeheader()
-                rows.writerows(table)
+            write_bytes(TABLE, pandas.DataFrame(table).to_csv(index=False, lineterminator="\n").encode())
             print(f"{fault['outcome']:8s}", " | ".join([*fault.values()][:4]), flush=True)
     caught = sum(fault["outcome"] == "caught" for fault in table)
     print(f"{caught} of {len(table)} caught")

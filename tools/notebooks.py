@@ -34,7 +34,7 @@ from nbformat import NotebookNode
 
 from sbgm.course.hosting import hosted, repository
 from sbgm.course.notebook import RULE
-from sbgm.files import written_whole
+from sbgm.files import write_bytes
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
@@ -114,8 +114,7 @@ def as_text(notebook: NotebookNode) -> str:
 def write(notebook: NotebookNode, path: Path) -> None:
     """Write `notebook` to `path` whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with written_whole(path) as partial:
-        partial.write_text(as_text(notebook), encoding="utf-8", newline="\n")
+    write_bytes(path, as_text(notebook).encode())
 
 
 # --- the form in which a notebook is committed -----------------------------------------------------------------------

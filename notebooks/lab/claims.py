@@ -30,7 +30,7 @@ import sbgm.cli
 from sbgm.checked import Number, checked, one_of
 from sbgm.cli.options import add_device_argument
 from sbgm.data import require_checkout, runs_folder
-from sbgm.files import file_hash, load_tensors, save_tensors, write_bytes, write_json, written_whole
+from sbgm.files import file_hash, load_tensors, save_tensors, write_bytes, write_json
 from sbgm.measure import records
 from sbgm.measure.estimates import Estimated
 from sbgm.measure.records import WEIGHTS, attached_file, check_weights
@@ -707,8 +707,9 @@ def ledger(*, write: bool = False, readme: Path | None = None) -> str:
         for record in known.values():
             save_record(record, records.results_folder())
         for path, content in {readme: text, **chapters}.items():
-            _write(path, content)
-        _write(records.results_folder() / "README.md", f"{HEAD}\n{ledger_table(known)}\n")
+            write_bytes(path, content.encode())
+        table = f"{HEAD}\n{ledger_table(known)}\n"
+        write_bytes(records.results_folder() / "README.md", table.encode())
     return ledger_table(known)
 
 
@@ -742,8 +743,3 @@ def with_closing_table(chapter: Path, known: dict[str, Settled]) -> str:
             table = closing_table({i: record for i, record in known.items() if i in ids}, lab)
             cell["source"] = f"{CLOSING}\n\n{table}".splitlines(keepends=True)
     return json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
-
-
-def _write(path: Path, text: str) -> None:
-    with written_whole(path) as partial:
-        partial.write_text(text, encoding="utf-8", newline="\n")

@@ -22,7 +22,7 @@ from sbgm.course.marking import TOO_SLOW, Outcome, mark_student
 from sbgm.course.messages import printable
 from sbgm.course.sandbox import Limits, describe
 from sbgm.course.submissions import Submission, read_submission
-from sbgm.files import write_bytes, write_json, written_whole
+from sbgm.files import write_bytes, write_json
 
 CHANGED = "changed since it was marked; name another --out to mark it anew"
 
@@ -221,10 +221,10 @@ class Marks:
 
 
 def _write_table(path: Path, rows: list[dict[str, object]]) -> Path:
-    with written_whole(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, rows[0] if rows else [], quoting=csv.QUOTE_NONNUMERIC)
-        table.writeheader()
-        table.writerows(rows)
+    import pandas
+
+    text = pandas.DataFrame(rows).to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\r\n")
+    write_bytes(path, text.encode())
     return path
 
 
