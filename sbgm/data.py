@@ -214,12 +214,16 @@ def is_available(name: Name) -> bool:
 
 
 def how_to_get(name: str) -> str:
-    """Say in one sentence how to get a data set that is missing."""
+    """Say how to get a data set that is missing."""
     if name == "mnist_small":
         return "It ships with this project: in a clone `git checkout data/mnist_small` brings it back."
-    by_hand = f", or fetch {CELEBA_BY_HAND} {data_folder() / 'celeba'}" if name == "celeba" else ""
-    command = f"`sbgm download {name}` once ({SETS[name].size})"
-    return f"Run {command}{by_hand}, or set SBGM_DATA to the folder that holds {SETS[name].home}."
+    return f"Run `sbgm download {name}` once ({SETS[name].size}). {without_download(name)}"
+
+
+def without_download(name: str) -> str:
+    """Say how to get a data set, or what to take in its place, where its download fails."""
+    home = SETS[name].home
+    return f"{SETS[name].by_hand.format(data_folder() / home)} Or set SBGM_DATA to the folder that holds {home}."
 
 
 def _folder(name: str) -> Path:
@@ -388,11 +392,6 @@ def cifar10(split: str) -> Any:
 
 # --- CelebA, as `sbgm download celeba` prepares it -------------------------------------------------------------------
 
-CELEBA_BY_HAND = (
-    "img_align_celeba.zip and list_eval_partition.txt by hand from https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html "
-    "(no need to unpack) and run it after that; they belong into"
-)
-
 
 def celeba_cache(split: str) -> Path:
     """The file of a split's prepared images, whose name says what was done."""
@@ -435,6 +434,7 @@ class DataSet(NamedTuple):
         labels: a split's classes, (N,) int64, or None where it has none.
         home: the folder inside `data_folder()` that holds its files, empty where nothing need be fetched.
         size: of what is fetched.
+        by_hand: how to get the files without a download, or what to take in their place; {} stands for their folder.
         key: tells one's own images apart from others in the cache.
         classes: the names of the labels of one's own images.
 
@@ -449,6 +449,7 @@ class DataSet(NamedTuple):
     labels: Callable[[str], Tensor] | None = None
     home: str = ""
     size: str = ""
+    by_hand: str = ""
     key: str = ""
     classes: tuple[str, ...] = ()
 
@@ -461,6 +462,10 @@ def _idx_set(title: str, name: str, home: str = "", size: str = "") -> DataSet:
         labels=lambda split: _idx(name, f"{PREFIXES[split]}-labels-idx1-ubyte", 8).long(),
         home=home,
         size=size,
+        by_hand=(
+            "Without a network, copy the four idx files (.gz will do) from another machine into {}, or work with "
+            'load_images("mnist_small"), which ships.'
+        ),
     )
 
 
@@ -482,8 +487,24 @@ SETS = {
         labels=lambda split: torch.tensor(cifar10(split).targets, dtype=torch.int64),
         home="cifar-10-batches-py",
         size="170 MB",
+        by_hand=(
+            "Without a network, copy the batch files from another machine into {}, or work with "
+            'load_images("photo_patches"), which ships.'
+        ),
     ),
-    "celeba": DataSet("CelebA", (3, 32, 32), _celeba, home="celeba", size="1.4 GB"),
+    "celeba": DataSet(
+        "CelebA",
+        (3, 32, 32),
+        _celeba,
+        home="celeba",
+        size="1.4 GB",
+        by_hand=(
+            "Google Drive limits how often a file may be fetched in a day: try again tomorrow, or put "
+            "img_align_celeba.zip and list_eval_partition.txt into {}, by a browser from "
+            "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html or from another machine, and run the command again. "
+            'Without them, work with load_images("cifar10") or load_images("photo_patches").'
+        ),
+    ),
 }
 NAMES = tuple(SETS)
 Name = Annotated[str, one_of(NAMES)]

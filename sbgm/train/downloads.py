@@ -8,7 +8,6 @@ Drive by `files.fetch`, and is prepared here.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import shutil
 import socket
 import tempfile
@@ -19,7 +18,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from safetensors.torch import save
 from torchvision import datasets
 from torchvision.datasets.utils import check_integrity
 from torchvision.transforms.functional import center_crop, resize
@@ -27,8 +25,8 @@ from tqdm import tqdm
 
 from sbgm import files
 from sbgm.checked import checked
-from sbgm.data import SETS, SPLITS, DataNotFoundError, Name, celeba_cache, data_folder, is_available
-from sbgm.files import DiskFullError, disk_is_full, fetch, written_whole
+from sbgm.data import SETS, SPLITS, DataNotFoundError, Name, celeba_cache, data_folder, is_available, without_download
+from sbgm.files import DiskFullError, disk_is_full, fetch, save_tensors
 
 __all__ = ["download"]
 
@@ -85,7 +83,7 @@ def _download_celeba() -> None:
         elif file in wanted and not check_integrity(str(folder / file), md5):
             raise DataNotFoundError(
                 f"{folder / file} is not CelebA's, since its checksum is wrong. Move it away, then run "
-                f"`sbgm download celeba` again. {_instead('celeba')}"
+                f"`sbgm download celeba` again. {without_download('celeba')}"
             )
     for split in unprepared:
         prepare_celeba(split)
@@ -112,15 +110,10 @@ def prepare_celeba(split: str) -> None:
                 f"CelebA in {folder} is incomplete or damaged: {name} can't be used ({error}). Move {photos} away, "
                 "then unpack or fetch it afresh."
             ) from error
-    prepared = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
-    facts = {
-        "sha256": hashlib.sha256(prepared.numpy()).hexdigest(),
-        "source": "CelebA, aligned and cropped",
-        "terms": "non-commercial research",
-    }
+    images = torch.from_numpy(pixels).permute(0, 3, 1, 2)
+    facts = {"source": "CelebA, aligned and cropped", "terms": "non-commercial research"}
     celeba_cache(split).parent.mkdir(parents=True, exist_ok=True)
-    with written_whole(celeba_cache(split)) as partial:
-        partial.write_bytes(save({"images": prepared}, facts))
+    save_tensors(celeba_cache(split), {"images": images}, **facts)
 
 
 def crop_and_resize(photo: Image.Image) -> np.ndarray:
@@ -148,23 +141,6 @@ def _celeba_folder() -> Path:
 
 # --- fetching --------------------------------------------------------------------------------------------------------
 
-COPY = "from another machine into {folder} (or set SBGM_DATA to the folder that holds it)."
-IDX_INSTEAD = (
-    'Without a network, work with load_images("mnist_small"), which ships, or copy the folder {home} with its four idx '
-    "files (.gz will do) " + COPY
-)
-INSTEAD = {  # of a download
-    "mnist": IDX_INSTEAD,
-    "fashion_mnist": IDX_INSTEAD,
-    "cifar10": 'Without a network, work with load_images("photo_patches"), or copy the folder {home} ' + COPY,
-    "celeba": (
-        "Google Drive limits how often a file may be fetched in a day: try again tomorrow. Or fetch "
-        "img_align_celeba.zip and list_eval_partition.txt in a browser from "
-        "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html into {folder}/{home}, or copy them there from another "
-        'machine. Without them, work with load_images("cifar10") or load_images("photo_patches").'
-    ),
-}
-
 
 @contextlib.contextmanager
 def fetching(name: str) -> Iterator[Path]:
@@ -189,7 +165,9 @@ def fetching(name: str) -> Iterator[Path]:
                 "there, or set SBGM_DATA to a folder on another disk. Nothing half made was left behind."
             ) from error
         reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-        raise ConnectionError(f"{title} could not be downloaded into {folder} ({reason}). {_instead(name)}") from error
+        raise ConnectionError(
+            f"{title} could not be downloaded into {folder} ({reason}). {without_download(name)}"
+        ) from error
     finally:
         socket.setdefaulttimeout(before)
 
@@ -199,7 +177,3 @@ def move_into_place(made: Path, place: Path) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     if not place.exists():
         made.replace(place)
-
-
-def _instead(name: str) -> str:
-    return INSTEAD[name].format(folder=data_folder(), home=SETS[name].home)

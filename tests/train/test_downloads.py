@@ -23,13 +23,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors import safe_open
 from torchvision.datasets import CIFAR10, CelebA
 
 from data_server import PAGE, serving
 from sbgm import data
 from sbgm.data import IDX_FILES, IDX_SHA256, SETS, SPLITS, DataNotFoundError, data_folder, load_images, load_labels
-from sbgm.files import save_tensors
+from sbgm.files import load_tensors, save_tensors
 from sbgm.train import downloads
 from sbgm.train.downloads import SOURCES, crop_and_resize, download, move_into_place, prepare_celeba
 
@@ -392,9 +391,8 @@ def photos(tiny):
 @of_celeba
 def test_what_was_prepared_is_kept_and_read_without_the_photographs(tiny, photos):
     prepare_celeba("train")
-    with safe_open(data.celeba_cache("train"), "pt") as file:
-        assert file.get_tensor("images").dtype == torch.uint8
-        assert file.metadata()["terms"] == "non-commercial research"
+    tensors, facts = load_tensors(data.celeba_cache("train"))
+    assert (tensors["images"].dtype, facts["terms"]) == (torch.uint8, "non-commercial research")
     (photos / "000002.jpg").unlink()
     with pytest.raises(DataNotFoundError, match="not prepared yet: `sbgm download celeba` does that once"):
         load_images("celeba", "test")
