@@ -21,30 +21,33 @@ n_steps = int(sys.argv[2]) if len(sys.argv) > 2 else 1_000
 mixture = sbgm.paper_mixture()
 
 
-def denoising(score, sigma, generator):
-    """Eq. 2 on a batch of fresh samples."""
-    x = mixture.sample(256, generator=generator)
+def denoising(score, x, sigma, generator):
+    """Eq. 2 on a batch of samples."""
     return sbgm.denoising_score_matching_loss(score, x, sigma, generator=generator)
 
 
-def sliced(score, sigma, generator):
-    """Eq. 3 on a batch of fresh noisy samples."""
-    x = mixture.sample(256, sigma, generator=generator)
-    return sbgm.sliced_score_matching_loss(score, x, generator=generator)
+def sliced(score, x, sigma, generator):
+    """Eq. 3 on a batch of samples with noise."""
+    noisy = sbgm.perturb(x, sigma, generator=generator)
+    return sbgm.sliced_score_matching_loss(score, noisy, generator=generator)
 
 
 def error(loss, sigma):
     """Train a network by a loss; return its relative squared error under q_σ, and the seconds of a step."""
     generator = torch.Generator().manual_seed(0)
     network = sbgm.MLP(dim=2, width=128, depth=2, generator=generator)
-    optimizer = torch.optim.Adam(network.parameters())
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1e-2, total_steps=n_steps)
+    steps = sbgm.fit_score(
+        network,
+        lambda n: mixture.sample(n, generator=generator),
+        lambda score, x: loss(score, x, sigma, generator),
+        n_steps=n_steps,
+        batch_size=256,
+        learning_rate=1e-2,
+        one_cycle=True,
+        generator=generator,
+    )
     began = time.perf_counter()
-    for _ in range(n_steps):
-        optimizer.zero_grad()
-        loss(network, sigma, generator).backward()
-        optimizer.step()
-        schedule.step()
+    list(steps)
     seconds = (time.perf_counter() - began) / n_steps
     x = mixture.sample(5_000, sigma, generator=generator)
     with torch.no_grad():
