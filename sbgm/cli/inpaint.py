@@ -7,7 +7,6 @@ torchrun --nproc_per_node 8 -m sbgm inpaint …
 from __future__ import annotations
 
 import argparse
-import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +17,6 @@ from sbgm import masks
 from sbgm.checked import Count
 from sbgm.cli.options import DrawingCommand, add_drawing_arguments, data_like, require_shape, source, value_of
 from sbgm.data import NAMES, SPLITS, as_floats, load_images
-from sbgm.generation import generate
 from sbgm.noise import derived_generator
 from sbgm.pictures import read_picture
 from sbgm.samplers import State, inpaint
@@ -62,14 +60,11 @@ def run(options: argparse.Namespace) -> int:
     def fill(x: Tensor, generator: torch.Generator, of: Tensor) -> Iterator[State]:
         return inpaint(score, x, sampler.sigmas, image=of, mask=mask.to(of.device), generator=generator, **settings)
 
-    def lay_out(fills: Tensor) -> tuple[dict[str, Tensor], Tensor, int]:
-        fills = fills.unflatten(0, (len(images), options.fills))
-        rows = torch.cat([images[:, None], torch.where(mask, images, 0.5)[:, None], fills], dim=1).flatten(0, 1)
-        return {"images": images, "mask": mask, "fills": fills}, rows, 2 + options.fills
-
-    n, of_each = len(images) * options.fills, images.repeat_interleave(options.fills, dim=0)
-    sampling = functools.partial(generate, fill, n, command.network.image_shape, given=of_each)
-    facts = {name: getattr(options, name) for name in ("data", "split", "mask")}
-    return command.draw(
-        f"{options.fills} fills of {len(images)} images", n, sampler, sampling, lay_out, facts, images, mask
-    )
+    of_each = images.repeat_interleave(options.fills, dim=0)
+    drawn, facts = command.draw(fill, len(of_each), sampler, images, mask, given=of_each)
+    facts |= {name: getattr(options, name) for name in ("data", "split", "mask")}
+    fills = drawn.unflatten(0, (len(images), options.fills))
+    tensors = {"images": images, "mask": mask, "fills": fills}
+    rows = torch.cat([images[:, None], torch.where(mask, images, 0.5)[:, None], fills], dim=1).flatten(0, 1)
+    what = f"{options.fills} fills of {len(images)} images"
+    return command.write(what, drawn, facts, tensors, rows, 2 + options.fills)

@@ -26,7 +26,7 @@ from torchvision.transforms.functional import to_pil_image
 from sbgm.checked import Count, Positive, Score, Whole
 from sbgm.data import SETS, DataSet, require_checkout
 from sbgm.files import content_hash, file_hash, save_tensors
-from sbgm.generation import NamedSampler, OnState
+from sbgm.generation import NamedSampler, OnState, Start, generate, uniform_start
 from sbgm.noise import geometric_sigmas, power_sigmas
 from sbgm.pictures import own_images
 from sbgm.plots import save_sheet
@@ -209,53 +209,68 @@ class DrawingCommand:
 
     def draw(
         self,
-        what: str,
+        states: Callable[..., Iterator[State]],
         n: int,
         sampler: NamedSampler,
-        sampling: Callable[..., Tensor],
-        lay_out: Callable[[Tensor], tuple[dict[str, Tensor], Tensor, int]],
-        facts: dict[str, object],
         *inputs: Tensor,
-    ) -> int:
-        """Draw n images under a progress bar, write them as they are and as a sheet, and say what it took.
+        start: Start = uniform_start,
+        given: Tensor | None = None,
+    ) -> tuple[Tensor, dict[str, object]]:
+        """Draw n images under a progress bar; return them, and the facts of how they were drawn.
 
         Args:
-            what: is drawn, in words.
+            states: of chains from their starting points, as `generate` takes it.
             n: images.
             sampler: says how many states and evaluations a chain takes.
-            sampling: `generate`, given all arguments but seed, batch size, accelerator and `on_state`.
-            lay_out: from the images to the tensors to write, the sheet's pictures and its columns.
-            facts: to write; how the images were drawn is added to them.
             inputs: what is drawn from, such as images to be filled in.
+            start, given: as for `generate`.
         """
         options, begin = self.options, time.perf_counter()
-        shared = {"seed": options.seed, "batch_size": options.batch_size, "accelerator": self.accelerator}
         told = {name: str(value) for name, value in vars(options).items() if name not in NO_MATTER}
         hashes = file_hash(weights_file(options.network)), content_hash(*inputs)
         depends_on = json.dumps([told, self.precision, self.network.arguments, *hashes])
         folder = options.out / ".batches" / hashlib.sha256(depends_on.encode()).hexdigest()[:16]
+        settings = {"seed": options.seed, "batch_size": options.batch_size, "start": start, "given": given}
         with _progress(self.accelerator, n, options.batch_size, sampler.n_states, folder) as on_state:
-            images = sampling(on_state=on_state, folder=folder, **shared)
+            where = {"accelerator": self.accelerator, "on_state": on_state, "folder": folder}
+            images = generate(states, n, self.network.image_shape, **settings, **where)
         seconds = round(time.perf_counter() - begin, 3)
-        facts |= {name: getattr(options, name) for name in ("network", "denoise", "seed", "batch_size")}
+        facts = {name: getattr(options, name) for name in ("network", "denoise", "seed", "batch_size")}
         facts |= {name: getattr(sampler, name) for name in ("step_size", "n_steps", "evaluations", "sigmas")}
-        facts |= {"precision": self.precision, "threads": torch.get_num_threads(), "seconds": seconds}
+        return images, facts | {"precision": self.precision, "threads": torch.get_num_threads(), "seconds": seconds}
+
+    def write(
+        self,
+        what: str,
+        images: Tensor,
+        facts: dict[str, Any],
+        tensors: dict[str, Tensor],
+        pictures: Tensor,
+        n_columns: int,
+    ) -> int:
+        """Write what was drawn, in the first process alone, and say what it took.
+
+        Args:
+            what: was drawn, in words.
+            images: all that were drawn; single files of --pngs.
+            facts: to write beside the tensors, those that `draw` returned among them.
+            tensors: by name, written as they are.
+            pictures: of the sheet, clamped to [0, 1].
+            n_columns: of the sheet.
+        """
         if self.accelerator.is_main_process:
-            self._write(facts, images, *lay_out(images))
-            print(f"{what}, {sampler.evaluations} evaluations of the network each, in {seconds:.1f} s: {self.files[0]}")
+            file, sheet = self.files
+            save_tensors(file, tensors, **facts)
+            save_sheet(sheet, pictures, n_columns)
+            if self.options.pngs:
+                (self.options.out / "png").mkdir(exist_ok=True)
+                for i, pixels in enumerate((images.clamp(0, 1) * 255).round().byte()):
+                    to_pil_image(pixels).save(self.options.out / "png" / f"{i:05}.png")
+            shutil.rmtree(self.options.out / ".batches")
+            took = f"{facts['evaluations']} evaluations of the network each, in {facts['seconds']:.1f} s"
+            print(f"{what}, {took}: {file}")
         leave_together(self.accelerator)
         return 0
-
-    def _write(self, facts, images: Tensor, tensors: dict[str, Tensor], pictures: Tensor, n_columns: int) -> None:
-        """Write the tensors as they are, pictures, clamped to [0, 1], as a sheet, and single images if asked for."""
-        file, sheet = self.files
-        save_tensors(file, tensors, **facts)
-        save_sheet(sheet, pictures, n_columns)
-        if self.options.pngs:
-            (self.options.out / "png").mkdir(exist_ok=True)
-            for i, pixels in enumerate((images.clamp(0, 1) * 255).round().byte()):
-                to_pil_image(pixels).save(self.options.out / "png" / f"{i:05}.png")
-        shutil.rmtree(self.options.out / ".batches")
 
 
 @contextmanager

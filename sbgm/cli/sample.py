@@ -6,7 +6,6 @@ On several GPUs or machines, or processes: torchrun --nproc_per_node 8 -m sbgm s
 from __future__ import annotations
 
 import argparse
-import functools
 from collections.abc import Iterator
 
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor
 from sbgm.checked import Count
 from sbgm.cli.options import DrawingCommand, add_drawing_arguments, data_like, require_shape, source, value_of
 from sbgm.data import NAMES, load_images
-from sbgm.generation import SAMPLERS, fitted_start, gaussian_start, generate, uniform_start
+from sbgm.generation import SAMPLERS, fitted_start, gaussian_start, uniform_start
 from sbgm.networks import guided, label_tensor
 from sbgm.samplers import State
 
@@ -64,11 +63,7 @@ def run(options: argparse.Namespace) -> int:
         start = fitted_start(*fitted_to, sampler.sigmas[0])
     else:
         start = uniform_start if name == "uniform" else gaussian_start(sampler.sigmas[0])
-    sampling = functools.partial(generate, states, options.n, shape, start=start, given=labels)
-    facts = {"sampler": sampler.name, "start": name}
+    images, facts = command.draw(states, options.n, sampler, *fitted_to, start=start, given=labels)
+    facts |= {"sampler": sampler.name, "start": name}
     facts |= {"label": options.label, "guidance": w} if options.label else {}
-
-    def lay_out(x: Tensor) -> tuple[dict[str, Tensor], Tensor, int]:
-        return {"samples": x}, x[:64], 8
-
-    return command.draw(f"{options.n} images", options.n, sampler, sampling, lay_out, facts, *fitted_to)
+    return command.write(f"{options.n} images", images, facts, {"samples": images}, images[:64], 8)
