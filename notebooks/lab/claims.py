@@ -403,9 +403,7 @@ def settle_again(claim_id: ClaimId, guards: Sequence[Measurement] = ()) -> Settl
         ValueError: it was measured with other networks than those that ship.
         AssertionError: a guard does not hold, or the record's status is not what its measurements bear.
     """
-    record = load_record(claim_id)
-    if any(name.startswith(WEIGHTS) for name in record.facts):
-        check_weights(record)
+    record = check_weights(load_record(claim_id))
     granted = record.status if record.status in GRANTED else None
     known, words = [*record.measurements, *guards], {"data": record.data, "note": record.note}
     again = _settled(record.id, known, granted, record.narrower, **words)

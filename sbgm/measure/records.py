@@ -87,9 +87,7 @@ def load_record(name: str) -> Record:
         raise FileNotFoundError(f"{path} is missing; python -m sbgm evaluate {how} measures it")
     content = json.loads(path.read_text(encoding="utf-8"))
     found = {m["label"]: Estimate(m["value"], m.get("se", 0.0)) for m in content.get("measurements", ())}
-    record = Record(name, content["facts"], found, {}, content)
-    if any(key.startswith(WEIGHTS) for key in record.facts):
-        check_weights(record)
+    record = check_weights(Record(name, content["facts"], found, {}, content))
     if "file" not in record.facts:
         return record
     file = attached_file(record)
@@ -111,15 +109,12 @@ def attached_file(record: Any, folder: Path | None = None) -> Path:
 
 
 def check_weights(record: Any) -> Any:
-    """Return a recorded claim if the networks that it was measured with are those that ship now.
+    """Return a recorded claim if the networks that it was measured with, if any, are those that ship now.
 
     Raises:
-        ValueError: the record names no network, or one whose shipped file is missing or another; the message says how
-            to measure anew.
+        ValueError: a network's shipped file is missing or another; the message says how to measure anew.
     """
     named = {key.removeprefix(WEIGHTS): fact for key, fact in record.facts.items() if key.startswith(WEIGHTS)}
-    if not named:
-        raise ValueError(f"the record of {record.id} names no network that it was measured with")
     for name, recorded in named.items():
         path = weights_file(name)
         if not path.is_file() or file_hash(path) != recorded:
