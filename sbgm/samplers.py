@@ -523,9 +523,11 @@ def consistent_annealed(
     generator: Generator,
     denoise_last: bool = False,
 ) -> Iterator[State]:
-    """Consistent annealed sampling (Jolicoeur-Martineau et al. 2020): the step above with η = ε/(2σ_L²) at each level.
+    """Consistent annealed sampling (Jolicoeur-Martineau et al. 2020).
 
-    Algorithm 1's drift, (ε σ_k²/(2σ_L²)) s, with less noise: where the data are a point, the chains have exactly the
+        x ← x + η σ_k² s(x, σ_k) + √(σ_{k+1}² − (1 − η)² σ_k²) z,  η = ε/(2σ_L²)
+
+    The drift is that of Algorithm 1, and the noise is less: where the data are a point, the chains have exactly the
     standard deviation σ_{k+1} when they come to level k + 1. (The paper's ε is that of x + εs + √(2ε) z, half of ours.)
 
     Args:
@@ -579,8 +581,10 @@ def ancestral(
 ) -> Iterator[State]:
     """Ancestral sampling of the variance exploding process (Song et al. 2021, Appendix F).
 
-    x ← x + (σ_k² − σ_{k+1}²) s(x, σ_k) + √(σ_{k+1}² (σ_k² − σ_{k+1}²)/σ_k²) z: from the mean of what x was at σ_{k+1}
-    given what it is at σ_k, with that law's spread where the data are a point. The step above with η = 1 − r².
+        x ← x + (σ_k² − σ_{k+1}²) s(x, σ_k) + √(σ_{k+1}² (σ_k² − σ_{k+1}²)/σ_k²) z
+
+    The drift leads to the mean of what x was at σ_{k+1}, given what it is at σ_k. The noise has the standard deviation
+    that this law has where the data are a point. It is the step of `consistent_annealed` with η = 1 − (σ_{k+1}/σ_k)².
 
     Args:
         score: noise conditional score s(x, sigma).
@@ -616,11 +620,11 @@ def level_to_level(
     denoise_last: bool = False,
     corrector: Callable[[Tensor, float], Iterator[Tensor]] | None = None,
 ) -> Iterator[State]:
-    """The states of the step above, with η = eta_of(r). No value is looked at, so that a loop may call it.
+    """The states of x ← x + η σ_k² s(x, σ_k) + √(σ_{k+1}² − (1 − η)² σ_k²) z. No value is looked at: for loops.
 
     Args:
         score, x, sigmas, generator, denoise_last: as for `ancestral`.
-        eta_of: gives η for r.
+        eta_of: gives η for r = σ_{k+1}/σ_k.
         corrector: gives further states of x at σ_{k+1}, which follow each step.
     """
     for level, (sigma, following) in enumerate(itertools.pairwise(as_list(sigmas)), start=2):

@@ -25,7 +25,7 @@ from sbgm.course.calls import Argument, Runner, Seed, TanhField, local
 
 TOLERANCES = {torch.float64: 1e-8, torch.float32: 2e-4}
 STANDARD_ERRORS = 5.5  # of the moments; beyond them is one right answer in 26 million
-FALSE_ALARM = 5e-8  # the chance that of right samples two are too alike, or two of their numbers
+FALSE_ALARM = 5e-8  # the chance that some pair of right samples, or of their numbers, counts as too alike
 
 
 class WrongAnswer(AssertionError):

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from sbgm.checked import Batch, Count, FilePath, checked, instance_of, one_of, widened
-from sbgm.data import Named, Split, cache_folder, data_set, load_images, load_labels
+from sbgm.data import DataSet, Named, Split, cache_folder, data_set, load_images, load_labels
 from sbgm.files import content_hash, load_tensors, save_tensors
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, load_classifier
 from sbgm.measure.distances import (
@@ -169,7 +169,14 @@ def judge(
     return _judge(widened(samples), name, split, n_reference, inception, training)
 
 
-def _judge(samples, name, split, n_reference, inception, training):
+def _judge(
+    samples: Tensor,
+    name: str | DataSet,
+    split: str,
+    n_reference: int | None,
+    inception: Inception | None,
+    training: Tensor,
+) -> Iterator[Measured | str]:
     """The measures of `judge`, whose arguments have been looked at."""
     if data_set(name).shape[0] == 1:
         yield from _in_features(samples, name, split, n_reference)
@@ -189,7 +196,7 @@ def _judge(samples, name, split, n_reference, inception, training):
         yield Measured(f"{prefix}median distance to the nearest", median, None, *sizes, against, "pixels")
 
 
-def _in_features(samples, name, split, n_reference):
+def _in_features(samples: Tensor, name: str | DataSet, split: str, n_reference: int | None) -> Iterator[Measured | str]:
     """Both distances in a data set's own features, beside those of as many of each control, and `prdc`."""
     space, verdict = feature_space(name), feature_space(name, classifier=JUDGE)
     reference = reference_for(name, space, split, n_reference)
@@ -203,7 +210,9 @@ def _in_features(samples, name, split, n_reference):
     yield _prdc(verdict.function(samples), verdict.function(real), f"{reference.images}, {verdict.name}")
 
 
-def _in_inception(samples, name, split, n_reference, inception):
+def _in_inception(
+    samples: Tensor, name: str | DataSet, split: str, n_reference: int | None, inception: Inception
+) -> Iterator[Measured | str]:
     """KID, FID from 2,560 samples up, the Inception Score where there are logits, `prdc`, and KID of the controls."""
     reference = reference_for(name, feature_space(name, inception), split, n_reference)
     features = inception.features(samples)
@@ -223,7 +232,7 @@ def _in_inception(samples, name, split, n_reference, inception):
         yield dataclasses.replace(distance, name=f"{prefix}KID")
 
 
-def _controls(name, split, n):
+def _controls(name: str | DataSet, split: str, n: int) -> dict[str, Tensor]:
     """n images of each control, or as many as the other split has, by what the names of their distances begin with."""
     other = "train" if split == "test" else "test"
     images = load_images(name, other)
@@ -231,7 +240,7 @@ def _controls(name, split, n):
     return {f"control, {control} ({other} split): ": x for control, x in made.items()}
 
 
-def _prdc(samples, reference, text):
+def _prdc(samples: Tensor, reference: Tensor, text: str) -> str:
     """The text of `prdc`, with the numbers of points and what they are."""
     sizes = f"{len(samples):,} samples against {len(reference):,} {text}"
     return f"{_or_why_not(prdc, samples, reference)} ({sizes})"

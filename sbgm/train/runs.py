@@ -582,7 +582,17 @@ class _Training:
     rows, and the seconds.
     """
 
-    def __init__(self, run, settings, network, part_loss, n_parts, measure, watch, accelerator) -> None:
+    def __init__(
+        self,
+        run: Run,
+        settings: TrainingSettings,
+        network: nn.Module,
+        part_loss: PartLoss,
+        n_parts: int,
+        measure: Measure | None,
+        watch: Watch | None,
+        accelerator: Accelerator,
+    ) -> None:
         self.run, self.settings, self.network, self.accelerator = run, settings, network, accelerator
         self.part_loss, self.n_parts, self.measure, self.watch = part_loss, n_parts, measure, watch
         on_device(network, accelerator.device).train()
