@@ -48,7 +48,7 @@ def find_students(paths: Iterable[Path]) -> dict[str, Path]:
         if not path.exists():
             raise FileNotFoundError(f"there is no {path}; name a folder of notebooks, or notebooks")
         for entry in sorted(path.iterdir()) if path.is_dir() else [path]:
-            name = as_text(entry.name.removesuffix(".ipynb") or entry.name)
+            name = spelled(entry.name.removesuffix(".ipynb") or entry.name)
             if entry.name not in NOT_HANDED_IN:
                 names = itertools.chain([name], (f"{name} ({n})" for n in itertools.count(2)))
                 found[next(free for free in names if free not in found)] = entry
@@ -66,7 +66,7 @@ def read_submission(entry: Path) -> Submission:
             if n_seen >= MOST_FILES or len(files) >= MOST_NOTEBOOKS:
                 problems.append(f"of more than {MOST_NOTEBOOKS} notebooks or {MOST_FILES} files the rest was not read")
                 break
-            name = as_text(str(path.relative_to(entry)) if path != entry else path.name)
+            name = spelled(str(path.relative_to(entry)) if path != entry else path.name)
             try:
                 if path.suffix == ".ipynb" or path.is_symlink():
                     files[name] = _content(path, MOST_BYTES - sum(map(len, files.values())))
@@ -109,7 +109,7 @@ def _content(path: Path, most: int) -> bytes:
     return content
 
 
-def as_text(name: str) -> str:
+def spelled(name: str) -> str:
     """A name of any bytes as text that can be printed and written: é stays, a lone byte becomes \\xe9."""
     text = os.fsencode(name).decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -13,7 +13,7 @@ import pytest
 
 from sbgm import checks
 from sbgm.course.marking import mark_student
-from sbgm.course.submissions import as_text, find_students
+from sbgm.course.submissions import find_students, spelled
 from students import CHAPTERS, EXERCISES, chapter, class_of, hand_in, names_of, solutions
 
 MEMORY = 2**30 + os.getpid()  # bytes for a student, a number that no other process is given
@@ -71,7 +71,7 @@ def check_class(tmp_path: Path, n: int, kill_at: list[int]) -> None:
     states = {row["student"].replace("'", ""): row for row in rows.values()}
     wrong = {}
     for student in students:
-        row = states[as_text(student.name)]
+        row = states[spelled(student.name)]
         marks = {name for name in EXERCISES if row[name] == "1"}
         if marks != student.marks or int(row["marks"]) != len(marks) or int(row["of"]) != len(EXERCISES):
             wrong[student.name] = (sorted(marks), sorted(student.marks), row["note"])
@@ -80,8 +80,8 @@ def check_class(tmp_path: Path, n: int, kill_at: list[int]) -> None:
     assert len(reports) == n
     assert not [name for name, text in reports.items() if secret in text]
     for student in students:
-        said = states[as_text(student.name)]["note"] + "".join(
-            t for t in reports.values() if as_text(student.name) in t
+        said = states[spelled(student.name)]["note"] + "".join(
+            t for t in reports.values() if spelled(student.name) in t
         )
         assert student.said in said, student.kind
     assert not list((tmp_path / "out").rglob("*.partial"))

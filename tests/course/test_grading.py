@@ -41,7 +41,7 @@ from sbgm.course.marking import Outcome, mark_student
 from sbgm.course.messages import MessageError, receive, send
 from sbgm.course.notebook import RULE, read_notebook
 from sbgm.course.sandbox import PACKAGE, Limits, Sandbox, describe, readable, refusal
-from sbgm.course.submissions import as_text, find_students, read_submission
+from sbgm.course.submissions import find_students, read_submission, spelled
 
 CHAPTER_2 = {name: e for name, e in checks.exercises().items() if e.chapter == 2}
 RIGHT = "def dsm_target(x, x_noisy, sigma):\n    return -(x_noisy - x) / sigma**2"
@@ -1000,7 +1000,7 @@ NAMES = ["x;=1+1", " =1+1", "\uff1d1+1", "@x", "-x", "+x", "<img src=x onerror=a
 
 @pytest.mark.parametrize("name", [*NAMES, os.fsdecode(b"andr\xe9"), "Doe, Jane_123_assignsubmission_file_", "..."])
 def test_a_name_is_only_text(tmp_path, name):
-    name = as_text(name)
+    name = spelled(name)
     graded = Graded(name, [Outcome("dsm_target", "correct", "", RIGHT, name)], [name], "", "")
     Marks(tmp_path, FACTS, resume=False).add(graded)
     assert Marks(tmp_path, FACTS, resume=True).graded == {name: graded}
