@@ -465,26 +465,71 @@ class Found(NamedTuple):
     status: str | None = None
 
 
-class Script:
+class Command:
+    """The options of a function's command, from its signature.
+
+    A parameter without a default is given in its place; one called `machine`, where to compute, is --device and
+    --compile. The function's docstring has a line under "Args:" for each.
+
+    Args:
+        function: function(folder, **settings) -> what is printed.
+        what: the command, after `sbgm evaluate`, such as "--curve".
+        folder: in `runs/`, what the measurement is kept in and resumed from unless told otherwise.
+    """
+
+    def __init__(self, function: Callable[..., Any], what: str, folder: str) -> None:
+        self.function, self.what, self.folder = function, what, folder
+        self.__doc__ = inspect.getdoc(function)
+        _, *self.settings = inspect.signature(function).parameters.values()
+
+    def parser(self) -> argparse.ArgumentParser:
+        """The options of the command."""
+        parser = sbgm.cli.Parser(prog=f"sbgm evaluate {self.what}", description=self.__doc__.partition("\n\n")[0])
+        meanings = dict(re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", self.__doc__, re.MULTILINE))
+        kinds = typing.get_type_hints(self.function)
+        for p in self.settings:
+            if p.name == "machine":
+                add_device_argument(parser)
+                parser.add_argument("--compile", action="store_true", help="fuse the layers: minutes, then faster")
+                continue
+            kind = next(kind for kind in (*typing.get_args(kinds[p.name]), kinds[p.name]) if kind is not type(None))
+            name = p.name if p.default is p.empty else f"--{p.name.replace('_', '-')}"
+            meaning = " ".join(meanings[p.name].split())
+            meaning += "" if p.default in (None, p.empty) else f" ({p.default})"
+            parser.add_argument(name, type=kind, default=p.default, help=meaning)
+        home = runs_folder() / self.folder
+        parser.add_argument("--folder", type=Path, default=home, help=f"of what is kept, to go on from ({home})")
+        return parser
+
+    def given(self, options: argparse.Namespace) -> dict[str, Any]:
+        """The function's settings, as the command's options say."""
+        given = {p.name: getattr(options, p.name) for p in self.settings if p.name != "machine"}
+        if len(given) < len(self.settings):
+            given["machine"] = Machine(find_device(options.device), options.compile)
+        return given
+
+    def run(self, options: argparse.Namespace) -> None:
+        """Call the function as the command's options say, and print what it returns."""
+        print(self.function(options.folder, **self.given(options)))
+
+
+class Script(Command):
     """The measurement of a claim, `ID.py` in this folder: `sbgm evaluate --claim ID`, or `python notebooks/lab/ID.py`.
 
     A second measurement of a claim lies in a file of its own, such as `I5_grid.py`, whose name the command has.
 
     From the signature of the function that measures come the options of the command, the command that the record holds,
-    and the settings among its facts. Its docstring has a line under "Args:" for each.
+    and the settings among its facts.
 
     Args:
         claim_id: such as "I1".
-        function: measure(folder, **settings) -> Found. A setting that is a path is this machine's, and not recorded;
-            one called `machine` is where to compute.
-        folder: in `runs/`, what the measurement is kept in and resumed from unless told otherwise.
+        function: measure(folder, **settings) -> Found. A setting that is a path is this machine's, and not recorded.
+        folder: as for `Command`.
     """
 
     def __init__(self, claim_id: str, function: Callable[..., Found], folder: str) -> None:
-        self.id, self.function, self.folder = claim_id, function, folder
-        self.name = Path(inspect.getfile(inspect.unwrap(function))).stem
-        self.__doc__ = inspect.getdoc(function)
-        _, *self.settings = inspect.signature(function).parameters.values()
+        self.id, self.name = claim_id, Path(inspect.getfile(inspect.unwrap(function))).stem
+        super().__init__(function, f"--claim {self.name}", folder)
 
     def __call__(self, folder: Path | None = None, *, accept: bool = False, **settings: Any) -> Settled:
         """Measure, and write the record, unless the claim is not reproduced or inconclusive.
@@ -512,30 +557,13 @@ class Script:
 
     def parser(self) -> argparse.ArgumentParser:
         """The options of the command."""
-        parser = sbgm.cli.Parser(
-            prog=f"sbgm evaluate --claim {self.name}", description=self.__doc__.partition("\n\n")[0]
-        )
-        meanings = dict(re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", self.__doc__, re.MULTILINE))
-        kinds = typing.get_type_hints(self.function)
-        for p in self.settings:
-            if p.name == "machine":
-                add_device_argument(parser)
-                parser.add_argument("--compile", action="store_true", help="fuse the layers: minutes, then faster")
-                continue
-            kind = next(kind for kind in (*typing.get_args(kinds[p.name]), kinds[p.name]) if kind is not type(None))
-            meaning = " ".join(meanings[p.name].split()) + ("" if p.default is None else f" ({p.default})")
-            parser.add_argument(f"--{p.name.replace('_', '-')}", type=kind, default=p.default, help=meaning)
-        home = runs_folder() / self.folder
-        parser.add_argument("--folder", type=Path, default=home, help=f"of what is kept, to go on from ({home})")
+        parser = super().parser()
         parser.add_argument("--accept", action="store_true", help='record a claim that fails, as "not reproduced"')
         return parser
 
     def run(self, options: argparse.Namespace) -> None:
         """Measure as the command's options say, and print the record."""
-        given = {p.name: getattr(options, p.name) for p in self.settings if p.name != "machine"}
-        if len(given) < len(self.settings):
-            given["machine"] = Machine(find_device(options.device), options.compile)
-        print(self(options.folder, accept=options.accept, **given).details())
+        print(self(options.folder, accept=options.accept, **self.given(options)).details())
 
     def start(self) -> int:
         """Do what `python notebooks/lab/NAME.py …` says, as `sbgm evaluate --claim NAME …` does."""

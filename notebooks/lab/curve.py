@@ -1,6 +1,5 @@
 """Chapter 10's curve: the distance of every sampler's samples by its number of network evaluations."""
 
-import argparse
 import dataclasses
 import hashlib
 import math
@@ -15,9 +14,6 @@ from tqdm import tqdm
 import claims
 from drawing import CPU, Machine, digit_distance, require_enough_digits, samples_key
 from sbgm.checked import Count, Ladder, Score, Whole, as_list, checked, count_from
-from sbgm.cli import Parser
-from sbgm.cli.options import add_device_argument
-from sbgm.data import runs_folder
 from sbgm.files import write_json
 from sbgm.generation import NamedSampler, Start, draw_batches, fitted_start, gaussian_start, uniform_start
 from sbgm.measure import class_shares, confident_share, in_batches, quantise, records, shown, some_images
@@ -29,7 +25,6 @@ from sbgm.precision import autocast
 from sbgm.refinenet import rescaled
 from sbgm.samplers import final
 from sbgm.theory import best_step_size
-from sbgm.train.runs import find_device
 from sbgm.weights import load_network, weights_file
 
 SCHEDULES = {"geometric": geometric_sigmas, "power": power_sigmas}
@@ -269,14 +264,14 @@ N_FITTED = 1_000
 @checked
 def measure_curve(
     folder: Path,
-    network: str = "mnist_ncsn",
+    network: str,
     n_samples: Count = 1_000,
     n_confirmed: Count = 1_000,
     batch_size: Count = 50,
     seed: Whole = 0,
     machine: Machine = CPU,
 ) -> SamplerCurve:
-    """Draw the samples of all `entries` or `guided_entries`, measure their distances, and write a network's record.
+    """Measure every sampler's samples on a network, `entries` or `guided_entries`, and write the network's record.
 
     Of the samplers with a tenth of Algorithm 1's evaluations or fewer, the nearest to the data and the one that the
     classifier is surest of are then measured again, on samples from other noise.
@@ -286,11 +281,11 @@ def measure_curve(
 
     Args:
         folder: where samples are kept.
-        network: the name of a shipped network on MNIST, or a file of weights.
-        n_samples: of each entry; more than 128, the number of features.
-        n_confirmed: of each of the two; as many at least.
-        batch_size: chains side by side.
-        seed: of all of it, and the next one of the two; entries with the same start begin alike.
+        network: a shipped network on MNIST, or a file of weights
+        n_samples: samples of each sampler, more than 128, the number of features
+        n_confirmed: of each of the two, as many at least
+        batch_size: chains side by side
+        seed: of all of it, and the next one of the two; samplers with the same start begin alike
         machine: where and how the network runs.
 
     Raises:
@@ -328,7 +323,8 @@ def measure_curve(
         networks=[network, SHIPPED_CLASSIFIER, JUDGE],
         command=" ".join(
             [
-                f"python -m sbgm evaluate --curve {network} --n-samples {n_samples} --batch-size {batch_size}",
+                f"python -m sbgm evaluate --curve {network} --n-samples {n_samples} --n-confirmed {n_confirmed}",
+                f"--batch-size {batch_size} --seed {seed}",
                 *machine.flags,
             ]
         ),
@@ -352,24 +348,4 @@ def _confirmed(entry: Entry, samples: Tensor) -> ConfirmedPoint:
     return ConfirmedPoint(**measured, n_samples=len(samples), smallest_class=min(shares), largest_class=max(shares))
 
 
-def parser() -> argparse.ArgumentParser:
-    """The options of `sbgm evaluate --curve NETWORK …`."""
-    parser = Parser(prog="sbgm evaluate --curve", description=measure_curve.__doc__.partition("\n")[0])
-    parser.add_argument("network", help="a shipped network on MNIST, or a file of weights")
-    for name, default, meaning in (
-        ("n-samples", 1_000, "samples of each sampler"),
-        ("n-confirmed", 1_000, "of the two best, anew"),
-        ("batch-size", 50, "chains side by side"),
-    ):
-        parser.add_argument(f"--{name}", type=int, default=default, help=f"{meaning} ({default:,})")
-    parser.add_argument("--folder", type=Path, default=runs_folder() / "samples", help="of the samples (runs/samples)")
-    add_device_argument(parser)
-    parser.add_argument("--compile", action="store_true", help="fuse the layers: minutes, then faster")
-    return parser
-
-
-def run(options: argparse.Namespace) -> None:
-    """Measure the curve of a network as the command's options say, and print it."""
-    sizes = {name: getattr(options, name) for name in ("n_samples", "n_confirmed", "batch_size")}
-    machine = Machine(find_device(options.device), options.compile)
-    print(measure_curve(options.folder, options.network, **sizes, machine=machine))
+measure = claims.Command(measure_curve, "--curve", "samples")

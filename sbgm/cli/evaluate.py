@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
         name, *words = options.claim or [""]
         return _record(_script(name), words)
     if what == "curve":
-        return _record(lab_script("curve", "--curve enters a record in the repository"), options.curve)
+        return _record(lab_script("curve", "--curve enters a record in the repository").measure, options.curve)
     torch.set_num_threads(options.threads or idle_cores())
     if options.data is None:
         raise ValueError("--data must name the data set to compare with, such as --data mnist")

@@ -57,7 +57,7 @@ def parsed(words: str) -> argparse.Namespace:
     if getattr(options, "claim", None) and options.claim[0] not in MEASURED_ANEW:
         lab_script(options.claim[0], "").measure.parser().parse_args(options.claim[1:])
     if getattr(options, "curve", None):
-        lab_script("curve", "").parser().parse_args(options.curve)
+        lab_script("curve", "").measure.parser().parse_args(options.curve)
     return options
 
 

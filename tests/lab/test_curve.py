@@ -123,8 +123,8 @@ def test_the_command_measures_every_entry_and_the_best_once_more_and_writes_the_
     few = {"BUDGETS": (10,), "MIDDLE": 20, "FULL": 190, "CHOSEN": ("heun, power",), "RENEWING": curve.RENEWING[:1]}
     for name, value in few.items():
         monkeypatch.setattr(curve, name, value)
-    sizes, folder = ["--n-samples", "130", "--batch-size", "65"], tmp_path / "samples"
-    words = ["evaluate", "--curve", "mnist_mlp", *sizes, "--n-confirmed", "140", "--folder", str(folder)]
+    sizes, folder = ["--n-samples", "130", "--n-confirmed", "140", "--batch-size", "65"], tmp_path / "samples"
+    words = ["evaluate", "--curve", "mnist_mlp", *sizes, "--folder", str(folder)]
     assert main(words) == 0
     measured, wanted = load_curve("mnist_mlp"), entries(PAPERS)
     assert [(p.label, p.evaluations) for p in measured.points] == [(e.label, e.evaluations) for e in wanted]
@@ -150,7 +150,7 @@ def test_the_command_measures_every_entry_and_the_best_once_more_and_writes_the_
     assert all(f"anew, 140 samples of {point.name}: " in said for point in best)
     assert {"n_samples": 130, "batch_size": 65, "seed": 0}.items() <= measured.facts.items()
     assert {f"weights of mnist_{name}" for name in ("mlp", "classifier", "judge")} <= measured.facts.keys()
-    assert measured.facts["command"] == f"python -m sbgm {' '.join(words[:3] + sizes)}"
+    assert measured.facts["command"] == f"python -m sbgm {' '.join(words[:3] + sizes)} --seed 0"
 
     (tmp_path / "mnist_mlp.safetensors").write_bytes(b"another network")
     monkeypatch.setattr(weights, "weights_folder", lambda: tmp_path)

@@ -400,7 +400,7 @@ def test_the_gpu_computes_if_there_is_one_unless_told_otherwise(cuda, mps, proce
 
 @pytest.mark.parametrize("words", COMMANDS)
 def test_every_command_and_script_says_where_by_the_same_option(words):
-    scripts = {"I10": I10.measure.parser, "curve": curve.parser}
+    scripts = {"I10": I10.measure.parser, "curve": curve.measure.parser}
     name, *rest = words.split()
     parser = scripts[name]() if name in scripts else cli.parser_for(name)
     for more, device in ([], None), (["--device", "cuda:1"], "cuda:1"):
