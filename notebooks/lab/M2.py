@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from claims import Found, Measurement, claim, declared, expected, reported
+from claims import Found, Measurement, claim, declared, reported
 from recipes import Figure1, untrained
 from sbgm.checked import Batch, Count, checked
 from sbgm.data import load_images
@@ -172,7 +172,7 @@ def measure(folder: Path, iterations: Count = M2_STEPS, seeds: Count = 2) -> Fou
     runs_made = "a single run" if seeds == 1 else f"{seeds} runs"
     curves = {kind: torch.stack([losses[kind, seed] for seed in range(seeds)]) for kind in M2_NOISE}
     return Found(
-        m2_measurements(**curves, dim=images[0].numel()),
+        m2_measurements(**curves),
         curves,
         data=f"CIFAR-10, {len(images):,} training images",
         narrower=f"{runs_made} of each kind, with a quarter of the paper's batch and a tenth of its iterations",
@@ -181,11 +181,11 @@ def measure(folder: Path, iterations: Count = M2_STEPS, seeds: Count = 2) -> Fou
     )
 
 
-def m2_measurements(raw: Tensor, noised: Tensor, *, dim: int) -> list[Measurement]:
-    """The measurements of M2, of long loss curves, (R, T) each for R runs, on data of `dim` dimensions.
+def m2_measurements(raw: Tensor, noised: Tensor) -> list[Measurement]:
+    """The measurements of M2, of long loss curves, (R, T) each for R runs.
 
     Each is that of the worst run: the least irregular raw one beside the most irregular noised one, and so on. At noise
-    σ no model's mean loss can be lower than −½E‖∇log q_σ‖², which is at least −D/(2σ²).
+    σ no model's mean loss can be lower than −½E‖∇log q_σ‖², which is at least −D/(2σ²): CIFAR-10's declared bound.
     """
     spread_raw = min(relative_spread(losses, detrended=True) for losses in raw)
     spread_noised = max(relative_spread(losses, detrended=True) for losses in noised)
@@ -194,7 +194,7 @@ def m2_measurements(raw: Tensor, noised: Tensor, *, dim: int) -> list[Measuremen
     return [
         declared("M2", "raw over noised sd/|mean|, last third, detrended", spread_raw / spread_noised),
         declared("M2", "noised: move of the mean over the last quarter", max(map(relative_drift, noised))),
-        expected("noised: lowest mean of 100 iterations", lowest_mean, low=-dim / (2 * M2_NOISE["noised"] ** 2)),
+        declared("M2", "noised: lowest mean of 100 iterations", lowest_mean),
         declared("M2", "raw: mean of iterations 51 to 100 less that of 1 to 10", change),
         declared("M2", "iterations", noised.shape[1]),
         reported("raw: sd/|mean|, last third, detrended", spread_raw),

@@ -119,7 +119,7 @@ def test_a_run_that_meets_what_was_expected_is_recorded_with_all_it_takes(
     assert values["noised: sd/|mean|, last third, detrended"] == pytest.approx(0.03, rel=0.1)
     assert values["raw over noised sd/|mean|, last third, detrended"] == pytest.approx(2 / 0.03, rel=0.1)
     assert values["raw: mean of iterations 51 to 100 less that of 1 to 10"] < -5e6
-    again = {m.label: m.value for m in M2.m2_measurements(**shipped, dim=192)}  # from the shipped curves alone
+    again = {m.label: m.value for m in M2.m2_measurements(**shipped)}  # from the shipped curves alone
     assert again == pytest.approx(values, rel=1e-4)
 
 
