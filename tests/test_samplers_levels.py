@@ -13,6 +13,7 @@ from sbgm import (
     GaussianMixture,
     NamedSampler,
     SamplerDivergedError,
+    ancestral,
     consistent_annealed,
     denoise,
     final,
@@ -43,7 +44,7 @@ def run(sampler, score, x):
 # --- the steps -------------------------------------------------------------------------------------------------------
 
 
-def published(name, x, step_size, n_steps, generator):
+def published(sampler, x, generator, step_size=None, n_steps=0):
     """The chains after each step, by the formulas of the papers, in our ε: ησ_k² = εσ_k²/(2σ_L²).
 
     Consistent: x + ησ_k²s + σ_{k+1}√(1 − ((1 − η)/r)²) z, r = σ_{k+1}/σ_k. Ancestral, and a predictor, which Langevin
@@ -51,13 +52,13 @@ def published(name, x, step_size, n_steps, generator):
     """
     for a, b in itertools.pairwise(LADDER):
         z, s = torch.randn(x.shape, generator=generator, dtype=x.dtype), MIXTURE.score(x, a)
-        if name == "consistent":
+        if sampler is consistent_annealed:
             eta = step_size / (2 * LADDER[-1] ** 2)
             x = x + eta * a**2 * s + b * math.sqrt(max(0.0, 1 - ((1 - eta) / (b / a)) ** 2)) * z
         else:
             x = x + (a**2 - b**2) * s + math.sqrt(b**2 * (a**2 - b**2) / a**2) * z
         yield x
-        for _ in range(n_steps or 0):
+        for _ in range(n_steps):
             alpha = step_size * b**2 / LADDER[-1] ** 2
             z = torch.randn(x.shape, generator=generator, dtype=x.dtype)
             x = x + alpha / 2 * MIXTURE.score(x, b) + math.sqrt(alpha) * z
@@ -65,19 +66,19 @@ def published(name, x, step_size, n_steps, generator):
 
 
 @pytest.mark.parametrize(
-    ("name", "step_size", "n_steps"),
+    ("sampler", "options"),
     [
-        ("ancestral", None, None),
-        ("predictor-corrector", 0.3, 2),
-        ("consistent", STEP_BOUNDS[0], None),
-        ("consistent", sum(STEP_BOUNDS) / 2, None),
-        ("consistent", STEP_BOUNDS[1], None),
+        (ancestral, {}),
+        (predictor_corrector, {"step_size": 0.3, "n_steps": 2}),
+        (consistent_annealed, {"step_size": STEP_BOUNDS[0]}),
+        (consistent_annealed, {"step_size": sum(STEP_BOUNDS) / 2}),
+        (consistent_annealed, {"step_size": STEP_BOUNDS[1]}),
     ],
 )
-def test_each_step_is_as_published(name, step_size, n_steps):
+def test_each_step_is_as_published(sampler, options):
     x = 20 * torch.randn(50, 2, generator=seeded(7), dtype=torch.float64)
-    states = run(NamedSampler(name, LADDER, step_size, n_steps), MIXTURE.score, x)
-    for state, expected in zip(states, published(name, x, step_size, n_steps, seeded(1)), strict=True):
+    states = sampler(MIXTURE.score, x, LADDER, generator=seeded(1), **options)
+    for state, expected in zip(states, published(sampler, x, seeded(1), **options), strict=True):
         torch.testing.assert_close(state.x, expected)
 
 
