@@ -270,8 +270,8 @@ def test_images_on_the_device_are_not_read_ahead_by_whichever_of_its_names_it_go
     settings = NCSN("digits", n_levels=3, n_held_out=2, training=TrainingSettings(n_steps=9, batch_size=4, threads=1))
     steps = train_ncsn(settings, tmp_path / "run", network=image_mlp().requires_grad_(), accelerator=accelerator)
     with contextlib.closing(steps):
-        next(steps)
-    assert not {t for t in threading.enumerate() if t.name.startswith("ThreadPool")} - {*before}
+        next(steps)  # the reader's thread ends with the steps
+        assert not {t for t in threading.enumerate() if t.name.startswith("ThreadPool")} - {*before}
 
 
 # --- the memory format of a GPU's convolutions -----------------------------------------------------------------------
