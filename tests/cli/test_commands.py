@@ -28,7 +28,6 @@ COMMAND = re.compile(rf"(?:python -m |`|^)sbgm ((?:{'|'.join(cli.COMMANDS)})\b[^
 # commands and options in a sentence
 MENTIONS = {"train", "train FOLDER", "download NAME", "sample --seed", "sample --network", "evaluate"}
 MENTIONS |= {"evaluate --claim", "ledger"}
-MEASURED_ANEW = ("I6",)  # with options of its own now; the record is of the measurement before
 
 
 def strings(value: object) -> list[str]:
@@ -54,7 +53,7 @@ def commands() -> list[str]:
 def parsed(words: str) -> argparse.Namespace:
     arguments = shlex.split(words)
     options = cli.parser_for(arguments[0]).parse_args(arguments)
-    if getattr(options, "claim", None) and options.claim[0] not in MEASURED_ANEW:
+    if getattr(options, "claim", None):
         lab_script(options.claim[0], "").measure.parser().parse_args(options.claim[1:])
     if getattr(options, "curve", None):
         lab_script("curve", "").measure.parser().parse_args(options.curve)

@@ -90,10 +90,9 @@ def test_every_script_says_what_it_takes(name, capsys):
 
 
 RECORDS = {i: r for i, r in claims.load_records(records.results_folder()).items() if "command" in r.facts}
-OLDER = {"I6"}  # its script is that of the measurement that claims.toml declares, which still runs
 
 
-@pytest.mark.parametrize("claim_id", sorted(RECORDS.keys() - OLDER))
+@pytest.mark.parametrize("claim_id", sorted(RECORDS))
 def test_a_recorded_command_still_runs_and_is_recorded_as_it_was(claim_id, results, monkeypatch):
     """Its function is stood in for by one that finds what the record holds."""
     record = RECORDS[claim_id]
