@@ -58,6 +58,7 @@ def test_the_first_level_grows_just_above_the_bound_and_not_just_below(ladder, v
         (0.5, 5.0, 8.0, 1.0),
         (0.2, 5.0, 8.0, 1.0),
         (0.999, 0.5, 4.0, 1.0),
+        (0.001, 0.5, 4.0, 1.0),
         (0.999, 0.1, 1.0, 1.0),
         (0.8, 5.0, 8.0, 2.0),
     ],
