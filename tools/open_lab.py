@@ -73,7 +73,8 @@ def fingerprints(path: Path) -> dict[str, str]:
 def main(flags: Sequence[str]) -> int:
     """Refresh the copy and run JupyterLab on it; return its exit status."""
     for place in refresh(NOTEBOOKS, WORK):
-        print(f"work/{place} stays as you changed it; the new one is beside it, with .new in its name.")
+        said = f"work/{place} stays as you changed it; the new one is beside it, with .new in its name."
+        print(said, flush=True)  # before the server, which goes on
     configured = os.environ.get("JUPYTER_CONFIG_PATH")
     os.environ["JUPYTER_CONFIG_PATH"] = f"{SETTINGS}{os.pathsep}{configured}" if configured else str(SETTINGS)
     # The address is the one that a browser opens and that is printed: a file to run would be opened, and not printed.
