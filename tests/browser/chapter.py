@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import nbformat
-from nbconvert.preprocessors import ClearOutputPreprocessor
 from nbformat import NotebookNode
 
 from sbgm.course.notebook import names_in
@@ -44,7 +43,10 @@ class Chapter:
         self.page = context.new_page()
         (source,) = SOURCES.glob(f"{number}_*.ipynb")
         self._path = lab.notebooks / source.name
-        notebook, _ = ClearOutputPreprocessor().preprocess(nbformat.read(source, as_version=4), {})
+        notebook = nbformat.read(source, as_version=4)
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                cell.update(outputs=[], execution_count=None)
         if not whole:
             kept = needed_by_explorer([cell for cell in notebook.cells if cell.cell_type == "code"])
             notebook.cells = [cell for cell in notebook.cells if cell.cell_type != "code" or cell in kept]

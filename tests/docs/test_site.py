@@ -16,7 +16,7 @@ from claims import claims, load_records
 from notebooks import found, place, read
 from sbgm.measure.records import results_folder
 from scratch_site import built_once
-from test_environment import imported, requirements, third_party
+from test_environment import imported_under, requirements, third_party
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = found()
@@ -69,7 +69,7 @@ def pages(html):
 def test_the_extra_names_what_the_build_imports():
     own = {path.stem for folder in ("docs", "notebooks/lab") for path in (ROOT / folder).glob("*.py")}
     allowed = requirements("docs").keys()
-    assert {name for name, homes in third_party(imported("docs") - own).items() if not homes & allowed} == set()
+    assert {name for name, homes in third_party(imported_under("docs") - own).items() if not homes & allowed} == set()
 
 
 def html_of(path: Path) -> str:

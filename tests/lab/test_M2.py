@@ -115,6 +115,7 @@ def test_a_run_that_meets_what_was_expected_is_recorded_with_all_it_takes(
     assert record.status == "reproduced in part"
     shipped = claims.record_tensors("M2")
     assert {name: curve.shape for name, curve in shipped.items()} == {"raw": (2, 5000), "noised": (2, 5000)}
+    assert not torch.equal(*shipped["raw"])  # of two seeds
     values = {m.label: m.value for m in record.measurements}
     assert values["noised: sd/|mean|, last third, detrended"] == pytest.approx(0.03, rel=0.1)
     assert values["raw over noised sd/|mean|, last third, detrended"] == pytest.approx(2 / 0.03, rel=0.1)
