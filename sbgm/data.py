@@ -499,8 +499,8 @@ SETS = {
         home="celeba",
         size="1.4 GB",
         by_hand=(
-            "Google Drive limits how often a file may be fetched in a day: try again tomorrow, or put "
-            "img_align_celeba.zip and list_eval_partition.txt into {}, by a browser from "
+            "Google Drive limits how often a file may be fetched in a day: where it refuses, try again tomorrow, or "
+            "put img_align_celeba.zip and list_eval_partition.txt into {}, by a browser from "
             "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html or from another machine, and run the command again. "
             'Without them, work with load_images("cifar10") or load_images("photo_patches").'
         ),

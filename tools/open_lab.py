@@ -11,6 +11,7 @@ One that you have changed stays as it is; where the original has changed too, th
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import sys
@@ -45,7 +46,8 @@ def refresh(originals: Path, copy: Path) -> list[Path]:
     left = []
     for original in [*found(originals), *companions(originals)]:
         own, new = original.relative_to(originals), fingerprints(original)
-        for place in (own, own.with_stem(f"{own.stem}.new")):
+        for n in itertools.count():  # a new one that was changed in its turn stays, too
+            place = own.with_stem(own.stem + n * ".new")
             mine, old = copy / place, copied.get(place.as_posix(), {})
             if mine.exists() and new["file"] == old.get("file"):
                 break

@@ -55,6 +55,11 @@ def test_what_is_untouched_is_brought_up_to_date_and_what_is_changed_stays(folde
     write(originals / "00_start.ipynb", "start, best")  # the new one is brought up to date like any
     open_lab.refresh(originals, work)
     assert contents(work) == contents(originals) | beside | {"00_start.new.ipynb": "start, best"}
+    write(work / "00_start.new.ipynb", "my answers, moved")
+    write(originals / "00_start.ipynb", "start, once more")
+    assert open_lab.refresh(originals, work) == [Path("00_start.ipynb"), Path("00_start.new.ipynb")]
+    mine = {"00_start.ipynb": "my answers", "00_start.new.ipynb": "my answers, moved"}
+    assert contents(work) == contents(originals) | mine | {"00_start.new.new.ipynb": "start, once more"}
 
 
 def test_running_is_no_change_and_its_outputs_stay_until_there_is_a_newer_chapter(folders):
