@@ -5,7 +5,7 @@ import re
 import pytest
 
 from .visit import visit
-from .watch import is_local
+from .watch import is_local, watched_page
 
 PAGE = r"""<!DOCTYPE html>
 <title>A bad page</title>
@@ -46,6 +46,13 @@ def test_every_fault_of_a_page_is_seen(browser, tmp_path):
     assert 125 <= seen.overflow < 150
     assert seen.contrast["light"] == {"153,153,153 on 255,255,255: 2.8": "hard to read"}
     assert list(seen.contrast["dark"]) == ["34,34,34 on 17,17,17: 1.2"]
+
+
+def test_a_picture_that_is_still_on_its_way_when_the_page_is_left_is_no_fault(browser):
+    with watched_page(browser) as page:
+        page.route("**/late.png", lambda route: None)
+        page.set_content('<img src="http://127.0.0.1/late.png">', wait_until="commit")
+        page.goto("about:blank")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Response
+    from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response
 
 LOCAL_SCHEMES = ("data", "blob", "file")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -19,7 +19,8 @@ class Watch:
 
     Attributes:
         errors: uncaught exceptions, and what was written to the console as an error.
-        failed: requests without an answer, or answered by a status of 400 or more.
+        failed: requests without an answer, or answered by a status of 400 or more. One that the browser itself gave
+            up does not count: it does so when it leaves a page whose last picture or icon is still on its way.
         outside: addresses asked for that are not on this machine.
     """
 
@@ -28,7 +29,7 @@ class Watch:
         context.on("weberror", lambda error: self.errors.append(f"uncaught: {error.error}"))
         context.on("console", self._hear)
         context.on("request", lambda request: self._see(request.url))
-        context.on("requestfailed", lambda request: self.failed.append(f"{request.url}: {request.failure}"))
+        context.on("requestfailed", self._fail)
         context.on("response", self._judge)
         context.on("page", lambda page: page.on("websocket", lambda socket: self._see(socket.url)))
 
@@ -45,6 +46,10 @@ class Watch:
     def _see(self, url: str) -> None:
         if not is_local(url):
             self.outside.append(url)
+
+    def _fail(self, request: Request) -> None:
+        if request.failure != "net::ERR_ABORTED":
+            self.failed.append(f"{request.url}: {request.failure}")
 
     def _judge(self, response: Response) -> None:
         if response.status >= 400:
