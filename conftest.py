@@ -20,11 +20,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 ROOT = Path(__file__).parent
 NBVAL_DEFAULT_TIMEOUT = 2000.0
 CELL_TIMEOUT = 300.0
-# What takes longest begins first, lest one worker is left with it at the end.
+# What takes longest begins first, lest one worker is left with it at the end. One file builds the site; the others that
+# look at it come when it is there, lest their workers wait for it.
 LONGEST = (
-    "tests/browser", "notebooks", "tests/train/test_ncsn_training.py", "tests/lab/test_digit_claims.py",
-    "tests/test_generation.py", "tests/docs/test_site.py", "tests/course/test_checks.py",
-    "tests/course/test_wrong_answer.py", "tests/test_readme.py", "tests/test_wheel.py",
+    "tests/docs/test_site.py", "tests/browser/test_lab.py", "notebooks", "tests/browser",
+    "tests/train/test_ncsn_training.py", "tests/lab/test_digit_claims.py", "tests/test_generation.py",
+    "tests/course/test_checks.py", "tests/course/test_wrong_answer.py", "tests/test_readme.py", "tests/test_wheel.py",
     "tests/course/test_grading.py", "tests/lab/test_M2.py",
 )  # fmt: skip
 # what a test with a marker needs, in the data folder
