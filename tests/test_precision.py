@@ -11,9 +11,9 @@ from sbgm import MLP, RefineNet, geometric_sigmas, ncsn_loss
 from sbgm.networks import drawn_from
 from sbgm.precision import PRECISIONS, autocast, compiled, fast_precision
 from sbgm.refinenet import ChainedPooling, ConditionalInstanceNorm, MultiResolutionFusion
-from sbgm.train.images import NCSN, train_ncsn
-from sbgm.train.runs import Run, TrainingSettings
+from sbgm.train.runs import Run
 from seeds import seeded
+from small_run import assert_same_run, changed, steps_of
 
 # --- precision -------------------------------------------------------------------------------------------------------
 
@@ -80,30 +80,9 @@ def test_a_gpu_is_judged_by_its_capability_since_torch_also_counts_emulation(mon
     assert fast_precision("cuda:1") == precision
 
 
-class TwoPart(nn.Linear):
-    """A network with its layers in `output`, which is compiled as a whole, and something besides."""
-
-    def output(self, x):
-        return super().forward(x)
-
-    def forward(self, x, sigma):
-        return self.output(x) / sigma
-
-
-@pytest.mark.parametrize("network", [lambda: TwoPart(2, 2), MLP])
-def test_a_compiled_network_gives_the_same_scores(network, monkeypatch):
-    seen, compile_ = [], torch.compile
-    monkeypatch.setattr(torch, "compile", lambda f, **_: (seen.append(f), compile_(f, backend="eager"))[1])
-    monkeypatch.setattr(nn.Module, "compile", lambda self, **_: (seen.append(self.forward), self)[1])
-    plain, x = network(), torch.rand(4, 2, generator=seeded())
-    expected = plain(x, 0.1)
-    assert compiled(plain) is plain
-    assert [f.__name__ for f in seen] == ["forward" if network is MLP else "output"]
-    torch.testing.assert_close(plain(x, 0.1), expected)
-
-
 # --- compiled --------------------------------------------------------------------------------------------------------
 
+SIGMAS = geometric_sigmas(1.0, 0.01, 10)
 needs_a_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile on a CPU needs g++")
 
 
@@ -122,13 +101,25 @@ class Fusion(nn.Module):
 
 
 def refinenet():
-    return RefineNet(geometric_sigmas(1.0, 0.01, 10), channels=8, image_channels=1, generator=seeded(0))
+    return RefineNet(SIGMAS, channels=8, image_channels=1, generator=seeded(0))
+
+
+@pytest.mark.parametrize(("make", "shape", "part"), [(refinenet, (2, 1, 8, 8), "output"), (MLP, (4, 2), "_call_impl")])
+def test_a_compiled_network_gives_the_same_scores(make, shape, part, monkeypatch):
+    """A RefineNet's layers alone are compiled: what looks σ up in the ladder would break the graph."""
+    seen, compile_ = [], torch.compile
+    monkeypatch.setattr(torch, "compile", lambda f, **_: seen.append(f.__name__) or compile_(f, backend="eager"))
+    plain, x = make(), torch.rand(shape, generator=seeded())
+    expected = plain(x, 1.0)
+    assert compiled(plain) is plain
+    torch.testing.assert_close(plain(x, 1.0), expected)
+    assert seen == [part]
 
 
 def gradients(network, precision, shape):
     """Each weight's gradient of the denoising loss on four images of noise."""
-    x, ladder = torch.rand(shape, generator=seeded()), geometric_sigmas(1.0, 0.01, 10)
-    ncsn_loss(autocast(network, precision), x, ladder, generator=seeded(1)).backward()
+    x = torch.rand(shape, generator=seeded())
+    ncsn_loss(autocast(network, precision), x, SIGMAS, generator=seeded(1)).backward()
     return {name: p.grad for name, p in network.named_parameters()}
 
 
@@ -148,23 +139,15 @@ def test_a_compiled_network_has_every_gradient_of_the_plain_one(make, shape, pre
         assert error < tolerance, f"{name}: the compiled gradient is off by {error:.3f} of its size"
 
 
-def run_of_two_steps(folder, *, compile):
-    """The losses of a short training on digits, and its weights."""
-    training = TrainingSettings(n_steps=2, batch_size=4, log_every=1, measure_every=2, save_every=2, compile=compile)
-    settings = NCSN("digits", channels=4, n_levels=3, n_held_out=8, training=training)
-    return [step.loss for step in train_ncsn(settings, folder)], Run(folder).network().state_dict()
-
-
 def test_a_training_with_a_compiler_that_loses_gradients_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        torch, "compile", lambda output, **_: lambda x, level: output(x, level).detach() + 0 * output(x, level)
-    )
+    monkeypatch.setattr(torch, "compile", lambda part, **_: lambda *given: part(*given).detach() + 0 * part(*given))
     with pytest.raises(ArithmeticError, match=r"the compiled network is off by 1 of its size.*without compile"):
-        run_of_two_steps(tmp_path / "lost", compile=True)
-    assert Run(tmp_path / "lost").last_step == 0
+        list(steps_of(tmp_path, changed(compile=True)))
+    assert Run(tmp_path).last_step == 0
 
 
 def test_the_comparison_leaves_the_training_as_it_is(tmp_path, monkeypatch):
-    monkeypatch.setattr(torch, "compile", lambda output, **_: output)
-    compared, plain = (run_of_two_steps(tmp_path / str(compile), compile=compile) for compile in (True, False))
-    torch.testing.assert_close(compared, plain, rtol=0.0, atol=0.0)
+    monkeypatch.setattr(torch, "compile", lambda part, **_: part)
+    compared, plain = (list(steps_of(tmp_path / str(i), changed(compile=i == 0))) for i in range(2))
+    assert compared == plain
+    assert_same_run(tmp_path / "0", tmp_path / "1")

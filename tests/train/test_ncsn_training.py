@@ -4,90 +4,63 @@ import contextlib
 import dataclasses
 import functools
 import math
-import shutil
 
 import pytest
 import torch
 from torch import nn
 
-from processes import sbgm_on_processes
+from processes import sbgm_on_two_processes
 from sbgm import cli as command
-from sbgm import geometric_sigmas
+from sbgm import save_network
 from sbgm.data import load_images
 from sbgm.noise import derived_generator
 from sbgm.train import runs
 from sbgm.train.images import NCSN, ORDER, train_ncsn
 from sbgm.train.runs import Run, TrainingSettings, hardware, load_checkpoint, train
 from sbgm.weights import whole_checkpoint
-from small_run import set_of
-
-TINY = NCSN(
-    "digits",
-    channels=4,
-    n_levels=3,
-    n_held_out=8,
-    training=TrainingSettings(
-        n_steps=12,
-        batch_size=8,
-        ema_decay=0.9,
-        threads=1,
-        log_every=2,
-        measure_every=4,
-        save_every=4,
-        learning_rate=1e-2,
-    ),
-)
-
-
-def tiny(**changes):
-    """TINY with other settings of the training."""
-    return dataclasses.replace(TINY, training=dataclasses.replace(TINY.training, **changes))
+from small_run import SETTINGS, changed, set_of, small_network, steps_of
 
 
 def weights(folder, **options):
     return Run(folder).network(**options).state_dict()
 
 
+def mean_gradients(folder):
+    """Adam's of each parameter at the end of a run: they show a gradient's scale, which its steps do not."""
+    state = load_checkpoint(Run(folder).checkpoints[-1] / "state.pt")["optimizer"]["state"]
+    return [of_one["exp_avg"] for of_one in state.values()]
+
+
 assert_same = functools.partial(torch.testing.assert_close, rtol=0, atol=0)
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """A run that never stopped."""
-    folder = tmp_path_factory.mktemp("whole") / "run"
-    steps = list(train_ncsn(TINY, folder))
-    return folder, steps
 
 
 # --- what a run is ---------------------------------------------------------------------------------------------------
 
 
-def test_a_run_holds_its_settings_and_a_log(whole):
-    folder, steps = whole
-    run = Run(folder)
-    assert NCSN.from_dict(run.settings) == TINY
-    assert [s.step for s in steps] == list(range(1, 13))
+def test_a_run_holds_its_settings_and_a_log(tmp_path):
+    settings, run = changed(log_every=2, measure_every=4, threads=1), Run(tmp_path / "run")
+    steps = list(steps_of(run.folder, settings))
+    assert NCSN.from_dict(run.settings) == settings
+    assert [s.step for s in steps] == list(range(1, 9))
     log = run.log()
-    assert log["step"].tolist() == [2, 4, 6, 8, 10, 12]
-    pairs = [(steps[i].loss + steps[i + 1].loss) / 2 for i in range(0, 12, 2)]
+    assert log["step"].tolist() == [2, 4, 6, 8]
+    pairs = [(steps[i].loss + steps[i + 1].loss) / 2 for i in range(0, 8, 2)]
     assert log["loss"].tolist() == pytest.approx(pairs, rel=1e-6)
-    assert log["held_out"].notna().tolist() == [False, True, False, True, False, True]
-    assert log["held_out"].iloc[-1] == pytest.approx(log[["level_1", "level_2", "level_3"]].iloc[-1].mean())
+    assert log["held_out"].notna().tolist() == [False, True, False, True]
+    assert log["held_out"].iloc[-1] == pytest.approx(log[["level_1", "level_2"]].iloc[-1].mean())
     assert log["seconds"].is_monotonic_increasing
-    assert run.last_step == 12
     assert run.load({})["hardware"] == hardware()
 
 
 def test_the_network_of_a_run_knows_its_ladder_and_its_images(whole):
     network = Run(whole[0]).network()
-    assert torch.equal(network.sigmas, geometric_sigmas(1.0, 0.01, 3))
-    assert (network.image_shape, network.data_range, network.facts["step"]) == ((1, 8, 8), (0.0, 1.0), 12)
+    assert torch.equal(network.sigmas, SETTINGS.sigmas)
+    assert (network.image_shape, network.data_range, network.facts["step"]) == ((1, 8, 8), (0.0, 1.0), 8)
     assert not any(p.requires_grad for p in network.parameters())
 
 
 def test_the_average_follows_the_weights_by_its_formula(tmp_path):
-    settings = tiny(n_steps=5, save_every=1, keep_every=1)
-    list(train_ncsn(settings, tmp_path / "run"))
+    list(steps_of(tmp_path / "run", changed(n_steps=5, save_every=1, keep_every=1)))
     average = weights(tmp_path / "run", step=1, averaged=False)  # the first average is the first weights
     for step in range(2, 6):
         new = weights(tmp_path / "run", step=step, averaged=False)
@@ -96,19 +69,20 @@ def test_the_average_follows_the_weights_by_its_formula(tmp_path):
 
 
 def test_the_average_does_not_change_the_training(tmp_path, whole):
-    plain = list(train_ncsn(tiny(ema_decay=0.0), tmp_path / "run"))
-    assert plain == whole[1]
+    assert list(steps_of(tmp_path / "run", changed(ema_decay=0.0))) == whole[1]
     assert_same(weights(tmp_path / "run"), weights(whole[0], averaged=False))
     assert not list((tmp_path / "run").rglob("average*"))
 
 
-def test_a_run_can_start_from_a_trained_network_and_goes_on_without_its_file(tmp_path, whole):
-    trained = shutil.copy(whole[0] / "step-0000012" / "average.safetensors", tmp_path / "trained.safetensors")
-    settings = dataclasses.replace(tiny(n_steps=1, learning_rate=1e-12, save_every=1), initial=str(trained))
+def test_a_run_can_start_from_a_trained_network_and_goes_on_without_its_file(tmp_path):
+    initial = tmp_path / "trained.safetensors"
+    settings = dataclasses.replace(changed(n_steps=1, learning_rate=1e-12), channels=4, n_levels=1)
+    trained = dataclasses.replace(settings, training=TrainingSettings(seed=1)).network((1, 8, 8))
+    save_network(trained, initial)
+    settings = dataclasses.replace(settings, initial=str(initial))
     list(train_ncsn(settings, tmp_path / "run"))
-    torch.testing.assert_close(weights(tmp_path / "run"), weights(whole[0]), rtol=0, atol=1e-10)
-    assert NCSN.from_dict(Run(tmp_path / "run").settings).initial == str(trained)
-    trained.unlink()
+    torch.testing.assert_close(weights(tmp_path / "run"), trained.state_dict(), rtol=0, atol=1e-10)
+    initial.unlink()
     more = dataclasses.replace(settings, training=dataclasses.replace(settings.training, n_steps=2))
     assert [step.step for step in train_ncsn(more, tmp_path / "run", resume=True)] == [2]
 
@@ -129,7 +103,7 @@ class OfImages(nn.Module):
 def test_every_epoch_shows_each_image_once(tmp_path):
     """Each image carries its own brightness; the batches are seen through the noise at a tiny σ."""
     images = torch.arange(20.0).reshape(20, 1, 1, 1).expand(20, 1, 8, 8) / 20
-    settings = dataclasses.replace(tiny(n_steps=5, batch_size=8, measure_every=9), n_levels=1, sigma_min=1e-4)
+    settings = dataclasses.replace(changed(n_steps=5), n_levels=1, sigma_min=1e-4)
     list(train_ncsn(settings, tmp_path / "run", images=set_of(images), network=(network := OfImages(1e-9))))
     assert not (tmp_path / "run" / "sheets").exists()  # since one level is no ladder to go down
     values = (torch.cat(network.seen).mean(dim=(1, 2, 3)) * 20).round().int().tolist()
@@ -140,7 +114,7 @@ def test_every_epoch_shows_each_image_once(tmp_path):
 
 def test_the_loss_is_the_papers(tmp_path):
     """The zero score's loss is D/2 at every level: 32 for 8×8 images (the shift of the dequantised data cancels)."""
-    settings = tiny(n_steps=6, batch_size=256, measure_every=6)
+    settings = changed(n_steps=6, batch_size=256)
     losses = torch.tensor([s.loss for s in train_ncsn(settings, tmp_path / "run", network=OfImages(0.0))])
     se = math.sqrt(32 / (6 * 256))  # of the mean of ½χ²_64: its variance is 32
     assert float(losses.mean()) == pytest.approx(32, abs=4 * se)
@@ -150,105 +124,92 @@ def test_the_loss_is_the_papers(tmp_path):
 
 
 def test_the_parts_of_a_batch_make_the_same_step_as_the_whole(tmp_path):
-    """A loss that draws nothing has the same value and gradient in parts. Adam hides the gradient's scale: the moments
-    that it keeps, (1 − β) g and (1 − β²) g², do not."""
-    images = load_images("digits")[:16]
+    """A loss that draws nothing has the same value and gradient in parts."""
+    images, losses = load_images("digits")[:16], []
 
     def part_loss(score, step, part, n_parts):
         x = images[part::n_parts]
-        return (score(x, 0.1) - x).square().mean()
+        return (score(x, 1.0) - x).square().mean()
 
-    losses, moments = [], []
     for accumulation in (1, 4):
         run = Run(tmp_path / str(accumulation))
         run.create({})
         settings = TrainingSettings(n_steps=1, batch_size=16, accumulation=accumulation)
-        network = dataclasses.replace(TINY, n_levels=2, sigma_min=0.1).network((1, 8, 8))
-        losses += [step.loss for step in train(network, part_loss, run, settings)]
-        moments.append(load_checkpoint(run.checkpoints[-1] / "state.pt")["optimizer"]["state"])
+        losses += [step.loss for step in train(small_network(), part_loss, run, settings)]
     assert losses[1] == pytest.approx(losses[0], rel=1e-5)
-    for i, whole in moments[0].items():
-        for name in ("exp_avg", "exp_avg_sq"):
-            torch.testing.assert_close(
-                moments[1][i][name], whole[name], rtol=1e-3, atol=1e-3 * float(whole[name].abs().max())
-            )
+    torch.testing.assert_close(mean_gradients(tmp_path / "4"), mean_gradients(tmp_path / "1"), rtol=1e-3, atol=1e-6)
 
 
 def test_two_processes_do_what_one_does_with_twice_the_accumulation(tmp_path):
-    small = "--channels 2 --levels 2 --batch-size 4 --held-out 4 --precision fp32 --save-every 3 --steps 6"
-    arguments = ["train", "mnist_small", *small.split(), "--out"]
-    done = sbgm_on_processes(*arguments, tmp_path / "two")
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert command.main([*arguments, str(tmp_path / "one"), "--device", "cpu", "--accumulation", "2"]) == 0
-    one, two = Run(tmp_path / "one"), Run(tmp_path / "two")
-    assert two.log()["loss"].tolist() == pytest.approx(one.log()["loss"].tolist(), rel=1e-4)
-    torch.testing.assert_close(weights(two.folder), weights(one.folder), rtol=1e-3, atol=1e-4)
-    moments = [load_checkpoint(run.checkpoints[-1] / "state.pt")["optimizer"]["state"] for run in (one, two)]
-    for i, state in moments[0].items():  # which show the gradient's scale, as the weights after Adam's steps do not
-        size = float(state["exp_avg_sq"].abs().max())
-        torch.testing.assert_close(moments[1][i]["exp_avg_sq"], state["exp_avg_sq"], rtol=1e-2, atol=1e-3 * size)
-    rest = sbgm_on_processes(*arguments, tmp_path / "two", "--steps", "900", "--resume", "--minutes", "0.0001")
-    assert rest.returncode == 0, rest.stderr[-2000:]
-    assert two.last_step == 7  # both stop after the same step
+    small = "--channels 2 --levels 2 --batch-size 4 --held-out 4 --precision fp32 --save-every 3"
+    arguments = ["train", "digits", *small.split(), "--device", "cpu", "--out"]
+    one, two = tmp_path / "one", tmp_path / "two"
+    sbgm_on_two_processes(*arguments, two, "--steps", 6, said=tmp_path / "said")
+    assert command.main([*arguments, str(one), "--steps", "6", "--accumulation", "2"]) == 0
+    assert Run(two).log()["loss"].tolist() == pytest.approx(Run(one).log()["loss"].tolist(), rel=1e-4)
+    torch.testing.assert_close(weights(two), weights(one), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(mean_gradients(two), mean_gradients(one), rtol=1e-2, atol=1e-6)
+    more = ("--steps", 900, "--resume", "--minutes", 0.0001)
+    sbgm_on_two_processes(*arguments, two, *more, said=tmp_path / "said")
+    assert Run(two).last_step == 7  # both stop after the same step
 
 
 def test_bfloat16_trains_the_same_network_within_its_rounding(tmp_path, whole):
-    losses = [s.loss for s in train_ncsn(tiny(precision="bf16"), tmp_path / "run")]
+    losses = [s.loss for s in steps_of(tmp_path / "run", changed(precision="bf16"))]
     assert losses == pytest.approx([s.loss for s in whole[1]], rel=0.05)
     assert losses != [s.loss for s in whole[1]]
     assert all(p.dtype == torch.float32 for p in Run(tmp_path / "run").network().parameters())
 
 
-def test_float16_scales_its_loss_leaves_overflows_out_and_resumes_to_the_same_bits(tmp_path, whole, monkeypatch):
+def test_float16_scales_its_loss_leaves_overflows_out_and_resumes_to_the_same_bits(tmp_path, monkeypatch):
     """A scale of 2³⁰ overflows until it has been halved often enough; after two good steps it grows again."""
     scaler = functools.partial(torch.amp.GradScaler, init_scale=2.0**30, growth_interval=2)
     monkeypatch.setattr(torch.amp, "GradScaler", scaler)
-    settings = tiny(precision="fp16", n_steps=40, ema_decay=0.0, save_every=1, keep_every=1)
-    losses = [s.loss for s in train_ncsn(settings, tmp_path / "run")]
+    settings = changed(precision="fp16", n_steps=40, ema_decay=0.0, measure_every=40, save_every=1, keep_every=1)
+    losses = [s.loss for s in steps_of(tmp_path / "run", settings)]
     states = [load_checkpoint(whole_checkpoint(tmp_path / "run", step) / "state.pt") for step in range(1, 41)]
     scales = [state["scaler"]["scale"] for state in states]
     assert scales[0] == 2.0**29
     n_left_out = next(i for i in range(1, 40) if scales[i] >= scales[i - 1])
     assert n_left_out >= 5
-    start = settings.network((1, 8, 8)).state_dict()
+    start = small_network().state_dict()
     assert_same(weights(tmp_path / "run", step=n_left_out), start)
-    assert not torch.equal(weights(tmp_path / "run", step=n_left_out + 1)["begin.weight"], start["begin.weight"])
+    assert not torch.equal(weights(tmp_path / "run", step=n_left_out + 1)["end.bias"], start["end.bias"])
     assert sum(losses[-5:]) < sum(losses[:5])
     for stop in (3, n_left_out + 1):
-        with contextlib.closing(train_ncsn(settings, tmp_path / f"stopped{stop}")) as steps:
+        with contextlib.closing(steps_of(tmp_path / f"stopped{stop}", settings)) as steps:
             for _ in range(stop):
                 next(steps)
-        resumed = [s.loss for s in train_ncsn(settings, tmp_path / f"stopped{stop}", resume=True)]
-        assert resumed == losses[stop:]
+        assert [s.loss for s in steps_of(tmp_path / f"stopped{stop}", settings, resume=True)] == losses[stop:]
         assert_same(weights(tmp_path / f"stopped{stop}"), weights(tmp_path / "run"))
 
 
 def test_a_float16_gradient_that_no_scale_mends_ends_the_run(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.amp, "GradScaler", functools.partial(torch.amp.GradScaler, init_scale=4.0))
-    network = TINY.network((1, 8, 8))
-    network.begin.weight.register_hook(lambda gradient: gradient * math.inf)
-    steps = train_ncsn(tiny(precision="fp16"), tmp_path / "run", network=network)
+    network = small_network()
+    network.end.bias.register_hook(lambda gradient: gradient * math.inf)
     with pytest.raises(FloatingPointError, match="the sum of the gradient is nan at step 3"):
-        list(steps)
+        list(steps_of(tmp_path / "run", changed(precision="fp16"), network))
 
 
 def test_a_run_records_what_the_machine_decided_and_resumes_with_it(tmp_path, monkeypatch):
+    def seen(folder, resume=False, **settings):
+        return [(torch.get_num_threads(), s.loss) for s in steps_of(folder, changed(**settings), resume=resume)]
+
     monkeypatch.setattr(runs, "fast_precision", lambda device: "bf16")
     monkeypatch.setattr(runs, "idle_cores", lambda: 2)
-    automatic, before = tiny(precision="auto", threads=0, n_steps=1), torch.get_num_threads()
-    seen = [(torch.get_num_threads(), s.loss) for s in train_ncsn(automatic, tmp_path / "run")]
-    recorded = Run(tmp_path / "run").settings["training"]
-    assert (recorded["precision"], recorded["threads"]) == ("bf16", 2)
-    assert ({n for n, _ in seen}, torch.get_num_threads()) == ({2}, before)
+    folder, before = tmp_path / "run", torch.get_num_threads()
+    first = seen(folder, precision="auto", n_steps=1)
+    recorded = Run(folder).settings["training"]
+    assert (recorded["precision"], recorded["threads"], torch.get_num_threads()) == ("bf16", 2, before)
     monkeypatch.setattr(runs, "fast_precision", lambda device: "fp32")
     monkeypatch.setattr(runs, "idle_cores", lambda: 1)
-    more = dataclasses.replace(automatic, training=dataclasses.replace(automatic.training, n_steps=2))
-    rest = [(torch.get_num_threads(), s.loss) for s in train_ncsn(more, tmp_path / "run", resume=True)]
-    told = tiny(precision="bf16", threads=2, n_steps=2)
-    assert seen + rest == [(2, s.loss) for s in train_ncsn(told, tmp_path / "told")]
+    rest = seen(folder, precision="auto", n_steps=2, resume=True)
+    assert {n for n, _ in first} == {2}
+    assert first + rest == seen(tmp_path / "told", precision="bf16", threads=2, n_steps=2)
     with pytest.raises(ValueError, match="precision = 'bf16', not 'fp32'"):
-        train_ncsn(tiny(precision="fp32", n_steps=3), tmp_path / "run", resume=True)
-    assert len(list(train_ncsn(tiny(precision="bf16", threads=1, n_steps=3), tmp_path / "run", resume=True))) == 1
+        seen(folder, precision="fp32", n_steps=3, resume=True)
+    assert len(seen(folder, precision="bf16", threads=1, n_steps=3, resume=True)) == 1
 
 
 @pytest.mark.parametrize(("data", "channels", "flips"), [("mnist", 64, False), ("cifar10", 128, True)])

@@ -33,13 +33,6 @@ from small_run import IMAGES, SETTINGS, as_a_command, assert_same_run, changed, 
 # --- runs ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """A run that never stopped, and its steps."""
-    folder = tmp_path_factory.mktemp("whole") / "run"
-    return folder, list(steps_of(folder))
-
-
 SHOWN = (".lock", "log.csv", "losses.png", "progress.html")
 
 
@@ -423,12 +416,11 @@ def test_threads_are_as_many_as_cores_are_idle(busy, most, expected, monkeypatch
     assert idle_cores() == expected
 
 
-def test_a_waiting_thread_gives_its_core_up_before_torch_is_loaded():
+@pytest.mark.parametrize(("own", "expected"), [({}, "2000"), ({"GOMP_SPINCOUNT": "7"}, "7")])
+def test_a_waiting_thread_gives_its_core_up_before_torch_is_loaded(own, expected, tmp_path, monkeypatch):
     """Only the command line sets it, and not over the user's own."""
-    code = "import os, sys; from sbgm import cli\ntry: cli.main(['train', '--help'])\nexcept SystemExit: pass"
-    code += "\nprint(os.environ['GOMP_SPINCOUNT'])"
-    for own, expected in ((None, "2000"), ("7", "7")):
-        environment = {k: v for k, v in os.environ.items() if k != "GOMP_SPINCOUNT"}
-        environment |= {"GOMP_SPINCOUNT": own} if own else {}
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
-        assert done.stdout.split()[-1] == expected
+    (tmp_path / "torch.py").write_text("import os\nraise SystemExit(os.environ['GOMP_SPINCOUNT'])")
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)} | own
+    done = subprocess.run([sys.executable, "-m", "sbgm", "train"], capture_output=True, text=True, env=environment)
+    assert done.stderr.split() == [expected]
