@@ -18,8 +18,9 @@ ATTACKS = ("test_no_notebook_earns_a_mark_by_other_means", "test_what_all_of_a_s
 
 
 def inner_run(*words: str, folder: Path, **variables: str) -> subprocess.CompletedProcess:
-    """Do `pytest WORDS` in a folder, in a process of its own."""
+    """Do `pytest WORDS` in a folder, in a process of its own, without loading plugins that nobody asked for."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "SBGM_"))}
+    variables["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *words]
     return subprocess.run(command, cwd=folder, env=kept | variables, capture_output=True, text=True, timeout=300)
 
@@ -56,7 +57,7 @@ def test_a_worker_that_dies_ends_the_run_with_the_name_of_its_test(tmp_path):
     )
     for other in "bcd":
         (tmp_path / f"test_{other}.py").write_text("import time\ndef test_long(): time.sleep(3_600)\n")
-    done = inner_run("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", ".", folder=tmp_path)
+    done = inner_run("-p", "xdist", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", ".", folder=tmp_path)
     assert done.returncode == 1, done.stdout
     assert "crashed while running 'test_a.py::test_dies'" in done.stdout
     assert "FAILED test_a.py::test_dies" in done.stdout
