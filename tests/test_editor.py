@@ -14,7 +14,6 @@ import sbgm
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = jedi.Project(ROOT)
-LANGEVIN = ["score", "x", "sigmas", "step_size", "n_steps", "generator", "denoise_last"]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -41,18 +40,14 @@ def test_jedi_completes_the_names_that_the_package_exports():
 
 
 @pytest.mark.parametrize(
-    ("code", "parameters"),
-    [
-        ("from sbgm import annealed_langevin\nannealed_langevin(", LANGEVIN),
-        ("import sbgm\nsbgm.annealed_langevin(", LANGEVIN),
-        ("from sbgm import dequantise\ndequantise(", ["x", "generator"]),
-    ],
+    "code", ["from sbgm import annealed_langevin\nannealed_langevin(", "import sbgm\nsbgm.annealed_langevin("]
 )
-def test_jedi_shows_signatures_and_docstrings_through_checked(code, parameters):
+def test_jedi_shows_signatures_and_docstrings_through_checked(code):
     (signature,) = script(code).get_signatures()
-    assert [parameter.name for parameter in signature.params] == parameters
+    parameters = [parameter.name for parameter in signature.params]
+    assert parameters == ["score", "x", "sigmas", "step_size", "n_steps", "generator", "denoise_last"]
     (name,) = script(code[:-1]).help()
-    assert name.docstring().partition("\n\n")[2] == inspect.getdoc(getattr(sbgm, signature.name))
+    assert name.docstring().partition("\n\n")[2] == inspect.getdoc(sbgm.annealed_langevin)
 
 
 TYPES = """

@@ -72,24 +72,22 @@ def test_the_wheel_holds_the_package_with_its_stubs_tables_and_data_and_nothing_
     assert wheel.name.startswith(f"sbgm-{sbgm.__version__}-")
 
 
-def test_networks_images_and_records_load(run, tmp_path):
-    done = run(
-        "from sbgm import load_images, load_network, measure\n"
-        "load_network('mnist_ncsn'), load_images('mnist_small')\n"
-        "print(measure.load_record('I1').id)"
-    )
-    assert (done.stdout, done.stderr) == ("I1\n", "")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_the_nine_lines_of_inpainting_run_as_printed(run, tmp_path):
+def test_the_nine_lines_of_inpainting_run_as_printed_and_a_record_loads(run, tmp_path):
     """With two of the 25 steps a level; the picture shows a test image and its four fills."""
     using = (ROOT / "docs" / "using.md").read_text(encoding="utf-8")
     code = re.search(r"in nine lines.*?```python\n(.*?)```", using, re.S)[1]
     assert len(code.splitlines()) == 9
-    done = run(code.replace("n_steps=25", "n_steps=2") + "print(*fills.shape, bool((fills[..., :14] - image[..., :14]"
-               ").abs().max() < 0.1), fills[..., 14:].isfinite().all().item())")  # fmt: skip
-    assert (done.stdout, done.stderr) == ("4 1 28 28 True True\n", "")
+    code = (
+        code.replace("n_steps=25", "n_steps=2")
+        + """
+known, filled = fills[..., :14], fills[..., 14:]
+print(*fills.shape, bool((known - image[..., :14]).abs().max() < 0.1), bool(filled.isfinite().all()))
+from sbgm import measure
+print(measure.load_record("I1").id)
+"""
+    )
+    done = run(code)
+    assert (done.stdout, done.stderr) == ("4 1 28 28 True True\nI1\n", "")
     assert [path.name for path in tmp_path.iterdir()] == ["fills.png"]
 
 

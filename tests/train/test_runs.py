@@ -19,10 +19,7 @@ import pytest
 import torch
 from torch import nn
 
-import curve
-import I10
 from processes import FORKS
-from sbgm import cli
 from sbgm import cli as command
 from sbgm.files import DiskFullError
 from sbgm.train.images import train_ncsn
@@ -361,15 +358,6 @@ def test_resuming_where_there_is_no_run_is_refused_and_starts_none(folder, tmp_p
 
 # --- hardware --------------------------------------------------------------------------------------------------------
 
-COMMANDS = (
-    "train digits --out x",
-    "sample mnist_ncsn --out x",
-    "inpaint mnist_ncsn mnist_small --out x",
-    "evaluate --network mnist_ncsn --data mnist_small",
-    "I10",
-    "curve mnist_ncsn",
-)
-
 
 @pytest.mark.parametrize(
     ("cuda", "mps", "processes", "name", "expected"),
@@ -389,15 +377,6 @@ def test_the_gpu_computes_if_there_is_one_unless_told_otherwise(cuda, mps, proce
     monkeypatch.setattr(accelerate, "Accelerator", lambda cpu, **_: cpu)
     assert find_device(name) == expected
     assert make_accelerator(name) is (expected == "cpu")
-
-
-@pytest.mark.parametrize("words", COMMANDS)
-def test_every_command_and_script_says_where_by_the_same_option(words):
-    scripts = {"I10": I10.measure.parser, "curve": curve.measure.parser}
-    name, *rest = words.split()
-    parser = scripts[name]() if name in scripts else cli.parser_for(name)
-    for more, device in ([], None), (["--device", "cuda:1"], "cuda:1"):
-        assert parser.parse_args([*rest, *more] if name in scripts else [name, *rest, *more]).device == device
 
 
 def test_a_records_samples_are_the_same_on_every_cpu_and_a_gpu_takes_what_it_is_fast_in(monkeypatch):
