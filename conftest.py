@@ -4,8 +4,6 @@ Slow tests run only with `-m slow`, tests on a large data set only where it is a
 environment's kernel and are compared to the last printed digit (tools/comparison.py). nbval itself may be missing.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections import Counter

@@ -1,7 +1,5 @@
 """A figure's caption, and Markdown with formulas as plain text, for alternative texts."""
 
-from __future__ import annotations
-
 import re
 
 from docutils.utils.math import tex2unichar as tex

@@ -4,8 +4,6 @@ The pages come to FOLDER/html (build/site/html unless told otherwise). Beside th
 the pages of this folder, the chapters, and the pages that are made of records, figures and help texts.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import io

@@ -1,7 +1,5 @@
 """How Sphinx builds the site; `build.py` prepares what it reads and runs it."""
 
-from __future__ import annotations
-
 import re
 import sys
 from pathlib import Path

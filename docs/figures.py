@@ -7,8 +7,6 @@ is. Its frames side by side are an image to begin with, and have no SVG. caption
 credit it.
 """
 
-from __future__ import annotations
-
 import argparse
 import functools
 import io

@@ -1,7 +1,5 @@
 """The page from the paper's formulas to names of sbgm and to chapters, and the equations that the reference shows."""
 
-from __future__ import annotations
-
 import inspect
 import re
 import tomllib

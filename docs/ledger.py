@@ -1,7 +1,5 @@
 """The ledger's page: every claim with every measurement of its committed record."""
 
-from __future__ import annotations
-
 import re
 
 from chapters import Page

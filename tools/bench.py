@@ -3,8 +3,6 @@
 Every ratio is taken inside one run. On a busy machine nothing is timed. With --write the table goes there.
 """
 
-from __future__ import annotations
-
 import argparse
 import statistics
 import subprocess

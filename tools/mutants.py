@@ -5,8 +5,6 @@ of it, so that a run that was stopped goes on where it stood. To try faults agai
 What its last column says is written by hand: why a fault that survived is none.
 """
 
-from __future__ import annotations
-
 import argparse
 import ast
 import itertools

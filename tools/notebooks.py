@@ -14,8 +14,6 @@ the group's; the pages that chapters link to come along. Hand the folder out, an
 `sbgm` isn't installed: then it runs on a hosted service (Colab, a JupyterHub) from nothing but the one file.
 """
 
-from __future__ import annotations
-
 import argparse
 import base64
 import copy

@@ -8,8 +8,6 @@ One that you have changed stays as it is; where the original has changed too, th
 02_score_matching.new.ipynb, and a line says so. FLAGS are JupyterLab's.
 """
 
-from __future__ import annotations
-
 import hashlib
 import itertools
 import json

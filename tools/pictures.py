@@ -3,8 +3,6 @@
 They are figures that the chapters show. Only faces.png, which shows more, is drawn from the record of I3.
 """
 
-from __future__ import annotations
-
 import base64
 import sys
 from pathlib import Path

@@ -6,8 +6,6 @@ Two minutes of one core. The file holds the loss of every step, (3000,), the ste
 and the samples, (16, 30, 28, 28) bytes: three of each digit, with guidance w = 2, always from the same noise.
 """
 
-from __future__ import annotations
-
 import runpy
 import sys
 from pathlib import Path

@@ -5,8 +5,6 @@ its averaged weights and its log. Each file says how it was made: data and its h
 what the network is worth.
 """
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import hashlib

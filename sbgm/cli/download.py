@@ -1,7 +1,5 @@
 """Fetch a data set into the data folder, checked by its checksums; what is there and whole is not fetched again."""
 
-from __future__ import annotations
-
 import argparse
 
 

@@ -5,8 +5,6 @@
 claim's record to data/results/, --curve NETWORK that of chapter 10's curve; a run of either that was stopped goes on.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

@@ -4,8 +4,6 @@ A row of the sheet is an image, what of it is known, and its fills. On several G
 torchrun --nproc_per_node 8 -m sbgm inpaint …
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Print the ledger of the last runs and the committed records."""
 
-from __future__ import annotations
-
 import argparse
 
 from sbgm.cli.options import lab_script

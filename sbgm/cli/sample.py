@@ -3,8 +3,6 @@
 On several GPUs or machines, or processes: torchrun --nproc_per_node 8 -m sbgm sample …
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Iterator
 

@@ -3,8 +3,6 @@
 On several GPUs: torchrun --nproc_per_node 8 -m sbgm train …
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import dataclasses

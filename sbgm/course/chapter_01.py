@@ -1,7 +1,5 @@
 """Exercises of chapter 1: scores."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """Exercises of chapter 2: the objectives of score matching."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """Exercises of chapter 4: annealed Langevin dynamics."""
 
-from __future__ import annotations
-
 import math
 
 import torch

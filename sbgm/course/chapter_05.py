@@ -1,7 +1,5 @@
 """Exercises of chapter 5: data on a manifold."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """Exercises of chapter 6: noise conditional score networks."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

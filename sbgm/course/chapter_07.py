@@ -1,7 +1,5 @@
 """Exercises of chapter 7: image generation."""
 
-from __future__ import annotations
-
 import torch
 
 from sbgm.checked import against

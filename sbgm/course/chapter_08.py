@@ -1,7 +1,5 @@
 """Exercises of chapter 8: inpainting."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """Exercises of chapter 9: evaluation."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

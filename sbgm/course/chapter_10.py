@@ -1,7 +1,5 @@
 """Exercises of chapter 10: beyond NCSN."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -4,8 +4,6 @@
 function, as a decorator, or is called with it; the grader calls `try_answer` with one that runs in another process.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import importlib

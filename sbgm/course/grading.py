@@ -1,7 +1,5 @@
 """Grading a class: marks for everyone, a row and a report for each student as soon as they are known."""
 
-from __future__ import annotations
-
 import csv
 import dataclasses
 import hashlib

@@ -1,7 +1,5 @@
 """Chapters on a hosted service (Colab, Binder, a JupyterHub): the cell that fetches the project, and its addresses."""
 
-from __future__ import annotations
-
 import copy
 import tomllib
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Marking one student: the checks run here, the student's functions in processes of their own."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import functools

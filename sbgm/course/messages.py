@@ -4,8 +4,6 @@ A message is a JSON object, and bytes, which hold a notebook or tensors. How lon
 affair: it ends a process that is late, and the pipe with it.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from multiprocessing.connection import Connection

@@ -3,8 +3,6 @@
 It is read in the student's process: what reads it badly, or for ever, ends with that process.
 """
 
-from __future__ import annotations
-
 import ast
 import dataclasses
 import json

@@ -1,7 +1,5 @@
 """Numbers that an exercise is set with, different for each group of students. An answer may ask for them."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -6,8 +6,6 @@ together is looked at ten times a second; a group of processes with a limit of i
 memory as well, where the system lets the grader make one.
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import functools

@@ -5,8 +5,6 @@ own, "call" calls it. Messages come from standard input and go to a copy of stan
 prints goes nowhere. Nothing here is trusted: the grader takes from it arrays, and judges them itself.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import importlib
 import os

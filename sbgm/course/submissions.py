@@ -1,7 +1,5 @@
 """Who handed in what: an entry of a folder is a student, and nothing that lies there is trusted to be a plain file."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import itertools
