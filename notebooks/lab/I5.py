@@ -13,7 +13,7 @@ from drawing import CPU, Drawing, Machine, digit_distance, draw, require_enough_
 from sbgm.checked import Batch, Positive, checked, count_from
 from sbgm.data import load_images
 from sbgm.measure import Estimate, Measured, estimate, frechet_distance, quantise, ratio, some_images
-from sbgm.measure.records import N_SHEET, Cell, StepMap
+from sbgm.measure.records import N_SHEET, StepMap
 from sbgm.theory import noise_ratio
 from sbgm.weights import load_network, weights_file
 
@@ -27,18 +27,19 @@ def measure_cell(
     step_size: float,
     predicted: float,
     sigma_min: float,
-) -> tuple[Cell, Tensor]:
-    """A cell from its samples, and the sheet that it keeps.
+) -> tuple[dict[str, float], Tensor]:
+    """A row of `StepMap.cells` from its samples, and the sheet that it keeps.
 
     Args:
         samples: (N, C, H, W), as Algorithm 1 left them.
         images: training images, some of whose pixels never change.
         distance: of samples to real images.
-        n_steps, step_size, predicted: as for `Cell`.
+        n_steps, step_size, predicted: as in `StepMap.cells`.
         sigma_min: σ_L.
     """
     far, noise = distance(samples), noise_on_constant_pixels(samples, images, sigma_min)
-    cell = Cell(n_steps, step_size, far.value, far.se or 0.0, predicted, noise.value, noise.se)
+    cell = {"n_steps": n_steps, "step_size": step_size, "distance": far.value, "se": far.se or 0.0}
+    cell |= {"predicted": predicted, "measured": noise.value, "measured_se": noise.se}
     return cell, quantise(samples[:N_SHEET])
 
 
@@ -123,24 +124,23 @@ def i5_measurements(step_map: StepMap, name: str) -> list[Measurement]:
         step_map: the claim's part of it is taken.
         name: of the images.
     """
-    cells = step_map.within(N_STEPS, STEP_SIZES).cells
-    best = min(cells, key=lambda c: c.distance)
-    harmless = [c for c in cells if c.predicted <= LOW]
-    harmed = [c for c in cells if c.predicted > HIGH]
-    worst, worst_harmed = (max(group, key=lambda c: c.distance) for group in (harmless, harmed))
+    cells = step_map.cells.query("n_steps in @N_STEPS and step_size in @STEP_SIZES").sort_values("distance")
+    harmless, harmed = cells.query("predicted <= @LOW"), cells.query("predicted > @HIGH")
+    extremes = cells.iloc[0], harmless.iloc[-1], harmed.iloc[-1]
+    best, worst, worst_harmed = (Estimate(cell.distance, cell.se) for cell in extremes)
     return [
         expected(
             f"{name}: worst of {len(harmless)} cells of ratio ≤ {LOW}, over the best",
-            ratio(worst.estimate, best.estimate),
+            ratio(worst, best),
             high=WITHIN,
         ),
         expected(
             f"{name}: worst of {len(harmed)} of ratio > {HIGH}, over the worst of those",
-            ratio(worst_harmed.estimate, worst.estimate),
+            ratio(worst_harmed, worst),
             low=1,
         ),
-        reported(f"{name}: smallest distance", best.estimate),
-        reported(f"{name}: largest distance, ratio ≤ {LOW}", worst.estimate),
+        reported(f"{name}: smallest distance", best),
+        reported(f"{name}: largest distance, ratio ≤ {LOW}", worst),
         reported(f"{name}: noise of T = 30, ε = 5e-6, over predicted", _over_predicted(step_map, 30, 5e-6)),
         reported(f"{name}: noise of T = 100, ε = 2e-5, over predicted", _over_predicted(step_map, 100, 2e-5)),
     ]
@@ -187,11 +187,11 @@ def measure_map(
         samples = draw(drawing, folder, machine).states[-1]
         measured.append(measure_cell(samples, images, distance, **settings, **ladder))
     cells, sheets = zip(*measured, strict=True)
-    return StepMap(cells, torch.stack(sheets))
+    return StepMap.of(cells, torch.stack(sheets))
 
 
 def _over_predicted(step_map: StepMap, n_steps: int, step_size: float) -> float:
-    cell = step_map.at(n_steps, step_size)
+    cell = step_map.cells.loc[n_steps, step_size]
     return cell.measured / cell.predicted
 
 

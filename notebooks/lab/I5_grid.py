@@ -69,8 +69,8 @@ def measure(folder: Path, n_samples: int = 300, machine: Machine = CPU) -> Found
         cell, sheet = measure_cell(samples, training, lambda _, found=measured: found, **settings, **more)
         cells.append(cell)
         sheets.append(sheet)
-    assert all(cell.predicted <= LOW for cell in cells)
-    step_map = StepMap(tuple(cells), torch.stack(sheets))
+    step_map = StepMap.of(cells, torch.stack(sheets))
+    assert (step_map.cells["predicted"] <= LOW).all()
     kept = {name: tensors[name] for name in ("digits", "digits_sheets")}
     digits = [before.measurement(label) for label in DIGITS]
     return Found(
@@ -78,7 +78,10 @@ def measure(folder: Path, n_samples: int = 300, machine: Machine = CPU) -> Found
             *(declared("I5", m.label, m.value, se=m.se) for m in digits),
             declared("I5", "MNIST: worst of 9 cells of ratio ≤ 1.2, over the best", spread(features)),
             declared("I5", "samples a cell", n_samples),
-            *(reported(f"MNIST: distance at T = {c.n_steps}, ε = {c.step_size:g}", c.estimate) for c in cells),
+            *(
+                reported(f"MNIST: distance at T = {t}, ε = {eps:g}", Estimate(c.distance, c.se))
+                for (t, eps), c in step_map.cells.iterrows()
+            ),
         ],
         {**kept, **step_map.tensors("mnist"), "mnist_features": torch.stack(features)},
         data=f"digits_mlp, 1,000 samples a cell; mnist_ncsn, {n_samples} a cell, 10,000 MNIST test images",

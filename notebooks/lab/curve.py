@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
 
+import pandas
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -18,7 +19,7 @@ from sbgm.files import write_json
 from sbgm.generation import NamedSampler, Start, draw_batches, fitted_start, gaussian_start, uniform_start
 from sbgm.measure import class_shares, confident_share, in_batches, quantise, records, shown, some_images
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, load_classifier
-from sbgm.measure.records import N_SHEET, ConfirmedPoint, MeasuredPoint, SamplerCurve
+from sbgm.measure.records import N_SHEET, SamplerCurve
 from sbgm.networks import DigitNetwork, guided, in_range
 from sbgm.noise import geometric_sigmas, power_sigmas
 from sbgm.precision import autocast
@@ -310,9 +311,10 @@ def measure_curve(
         for entry in wanted:
             drawn = samples(entry, n_samples, seed)
             points.append(_measured(entry, drawn))
-            sheets[points[-1].name] = quantise(drawn[:N_SHEET])
-        curve = SamplerCurve(tuple(points), {}, sheets)
-        best = [wanted[points.index(point)] for point in dict.fromkeys([curve.fast(), curve.surest()])]
+            sheets[f"{entry.label}, {entry.evaluations}"] = quantise(drawn[:N_SHEET])
+        curve = SamplerCurve(pandas.DataFrame(points), {}, sheets, pandas.DataFrame())
+        cheaper = curve.cheaper()
+        best = [wanted[i] for i in dict.fromkeys([cheaper.index[0], cheaper["sure"].idxmax()])]
         bar.total += n_confirmed * sum(entry.evaluations for entry in best)
         confirmed = [_confirmed(entry, samples(entry, n_confirmed, seed + 1)) for entry in best]
     stem, sizes = weights_file(network).stem, {"n_samples": n_samples, "batch_size": batch_size, "seed": seed}
@@ -329,23 +331,31 @@ def measure_curve(
             ]
         ),
     )
-    measured = {"points": points, "confirmed": confirmed}
-    rows = {name: [dataclasses.asdict(point) for point in measured[name]] for name in measured}
-    write_json(records.results_folder() / f"sampler_curve_{stem}.json", {"facts": facts, **rows})
-    return dataclasses.replace(curve, facts=facts, confirmed=tuple(confirmed))
+    content = {"facts": facts, "points": points, "confirmed": confirmed}
+    write_json(records.results_folder() / f"sampler_curve_{stem}.json", content)
+    return dataclasses.replace(curve, facts=facts, confirmed=pandas.DataFrame(confirmed))
 
 
-def _measured(entry: Entry, samples: Tensor) -> MeasuredPoint:
+def _measured(entry: Entry, samples: Tensor) -> dict[str, str | float]:
+    """A row of `SamplerCurve.points`."""
     distance, judge = digit_distance(samples), digit_distance(samples, classifier=JUDGE)
     sure = confident_share(in_batches(load_classifier(), shown(samples)))
-    both = {"judge": judge.value, "judge_se": judge.se}
-    return MeasuredPoint(entry.label, entry.evaluations, distance.value, distance.se, sure.value, **both)
+    return {
+        "label": entry.label,
+        "evaluations": entry.evaluations,
+        "distance": distance.value,
+        "se": distance.se,
+        "sure": sure.value,
+        "judge": judge.value,
+        "judge_se": judge.se,
+    }
 
 
-def _confirmed(entry: Entry, samples: Tensor) -> ConfirmedPoint:
+def _confirmed(entry: Entry, samples: Tensor) -> dict[str, str | float]:
+    """A row of `SamplerCurve.confirmed`."""
     shares = [s.value for s in class_shares(in_batches(load_classifier(), shown(samples)))]
-    measured = dataclasses.asdict(_measured(entry, samples))
-    return ConfirmedPoint(**measured, n_samples=len(samples), smallest_class=min(shares), largest_class=max(shares))
+    classes = {"smallest_class": min(shares), "largest_class": max(shares)}
+    return {**_measured(entry, samples), "n_samples": len(samples), **classes}
 
 
 measure = claims.Command(measure_curve, "--curve", "samples")

@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
-import operator
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,10 +19,10 @@ from sbgm.files import file_hash, load_tensors
 from sbgm.measure.estimates import Estimate
 from sbgm.weights import weights_file
 
+if TYPE_CHECKING:
+    import pandas
+
 __all__ = [
-    "Cell",
-    "ConfirmedPoint",
-    "MeasuredPoint",
     "Record",
     "SamplerCurve",
     "StepMap",
@@ -127,102 +124,55 @@ def check_weights(record: Any) -> Any:
 
 # --- the map over T and ε (I5) ---------------------------------------------------------------------------------------
 
-
-@dataclasses.dataclass(frozen=True)
-class Cell:
-    """One T and ε of the map, and what was measured there.
-
-    Attributes:
-        n_steps: T, steps a level.
-        step_size: ε, in the paper's convention x + (ε/2) s + √ε z.
-        distance, se: Fréchet distance of the samples to real images.
-        predicted: variance of the noise on the samples over σ_L², by `theory.noise_ratio`.
-        measured, measured_se: the same, of the samples, by `noise_on_constant_pixels`.
-    """
-
-    n_steps: int
-    step_size: float
-    distance: float
-    se: float
-    predicted: float
-    measured: float
-    measured_se: float
-
-    @property
-    def place(self) -> tuple[int, float]:
-        """(T, ε)."""
-        return self.n_steps, self.step_size
-
-    @property
-    def estimate(self) -> Estimate:
-        """The distance with its standard error."""
-        return Estimate(self.distance, self.se)
+PLACE = ["n_steps", "step_size"]
+MEASURED = ["distance", "se", "predicted", "measured", "measured_se"]
 
 
 @dataclasses.dataclass(frozen=True)
 class StepMap:
-    """The cells of one network's map.
+    """What was measured of one network's samples over T and ε.
+
+    The table of cells has a row for each T, `n_steps` a level, and ε, `step_size` in the paper's convention
+    x + (ε/2) s + √ε z: `cells.loc[100, 2e-5].distance` is one of its numbers, `cells["distance"].unstack()` a grid of
+    T by ε. Its columns:
+
+    - `distance`, `se`: Fréchet distance of the samples to real images, and its standard error.
+    - `predicted`: variance of the noise on the samples divided by σ_L², by `theory.noise_ratio`.
+    - `measured`, `measured_se`: this ratio on the samples, where real images never change, and its standard error.
 
     Attributes:
-        cells: in any order.
-        sheets: (len(cells), N_SHEET, C, H, W) uint8, samples of each.
+        cells: the table, indexed by `n_steps` and `step_size`.
+        sheets: (len(cells), N_SHEET, C, H, W) uint8, samples of each cell, in the order of the table.
     """
 
-    cells: tuple[Cell, ...]
+    cells: pandas.DataFrame
     sheets: Tensor
 
-    def __post_init__(self) -> None:
-        if len(self.cells) != len(self.sheets) or not self.cells:
-            raise ValueError(f"sheets must be one a cell, got {len(self.sheets)} for {len(self.cells)} cells")
-
-    def at(self, n_steps: int, step_size: float) -> Cell:
-        """The cell at T and ε.
+    @classmethod
+    def of(cls, rows: Any, sheets: Tensor) -> StepMap:
+        """The map of rows, each with its sheet: T, ε and the columns of `cells`, in this order or by their names.
 
         Raises:
-            KeyError: it was not measured.
+            ValueError: sheets are not one a cell.
         """
-        return self.cells[self._index(n_steps, step_size)]
-
-    def sheet(self, n_steps: int, step_size: float) -> Tensor:
-        """Samples at T and ε, in [0, 1]: (N_SHEET, C, H, W)."""
-        return self.sheets[self._index(n_steps, step_size)].float() / 255
-
-    def n_steps(self) -> list[int]:
-        """The T of the map, rising."""
-        return sorted({cell.n_steps for cell in self.cells})
-
-    def step_sizes(self) -> list[float]:
-        """The ε of the map, rising."""
-        return sorted({cell.step_size for cell in self.cells})
-
-    def grid(self, name: str) -> Tensor:
-        """A number of every cell as a table, T by ε, NaN where there is none: (len(n_steps()), len(step_sizes()))."""
         import pandas
 
-        cells = pandas.DataFrame(list(self.cells))
-        return torch.tensor(cells.pivot(index="n_steps", columns="step_size", values=name).to_numpy("float64"))
+        if len(rows) != len(sheets):
+            raise ValueError(f"sheets must be one a cell, got {len(sheets)} for {len(rows)} cells")
+        table = pandas.DataFrame(rows, columns=PLACE + MEASURED, dtype=float).astype({"n_steps": int})
+        return cls(table.set_index(PLACE), sheets)
 
-    def within(self, n_steps: Sequence[int], step_sizes: Sequence[float]) -> StepMap:
-        """The part of the map with T and ε among these."""
-        kept = [i for i, c in enumerate(self.cells) if c.n_steps in n_steps and c.step_size in step_sizes]
-        return StepMap(tuple(self.cells[i] for i in kept), self.sheets[kept])
+    def sheet(self, n_steps: int, step_size: float) -> Tensor:
+        """Samples at T and ε, in [0, 1]: (N_SHEET, C, H, W).
+
+        Raises:
+            KeyError: they were not measured.
+        """
+        return self.sheets[self.cells.index.get_loc((n_steps, step_size))].float() / 255
 
     def tensors(self, name: str) -> dict[str, Tensor]:
-        """The map as two tensors, to be saved: `name`, a row a cell, and `name_sheets`."""
-        rows = torch.tensor([dataclasses.astuple(cell) for cell in self.cells], dtype=torch.float64)
-        return {name: rows, f"{name}_sheets": self.sheets}
-
-    @classmethod
-    def from_tensors(cls, tensors: dict[str, Tensor], name: str) -> StepMap:
-        """The map that `tensors` turned into two tensors of this name."""
-        cells = (Cell(round(row[0]), *row[1:]) for row in tensors[name].tolist())
-        return cls(tuple(cells), tensors[f"{name}_sheets"])
-
-    def _index(self, n_steps: int, step_size: float) -> int:
-        places = [cell.place for cell in self.cells]
-        if (n_steps, step_size) not in places:
-            raise KeyError(f"the map has no cell at T = {n_steps}, ε = {step_size:g}")
-        return places.index((n_steps, step_size))
+        """The map as two tensors, to be saved: `name`, a row as `of` takes it for each cell, and `name_sheets`."""
+        return {name: torch.tensor(self.cells.reset_index().to_numpy("float64")), f"{name}_sheets": self.sheets}
 
 
 def load_step_map(images: str) -> StepMap:
@@ -234,114 +184,66 @@ def load_step_map(images: str) -> StepMap:
     Raises:
         FileNotFoundError, ValueError: as `load_record`.
     """
-    return StepMap.from_tensors(load_record("I5").tensors, images)
+    tensors = load_record("I5").tensors
+    return StepMap.of(tensors[images].numpy(), tensors[f"{images}_sheets"])
 
 
 # --- the curve of samplers (chapter 10) -------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True)
-class MeasuredPoint:
-    """The measurements of an entry's samples.
-
-    Attributes:
-        label, evaluations: the entry's.
-        distance, se: Fréchet distance to MNIST's test images in the features of `mnist_classifier`.
-        sure: the share of samples that this classifier is at least 90 % sure of.
-        judge, judge_se: the distance in the features of `mnist_judge`; NaN in a record that does not have it.
-    """
-
-    label: str
-    evaluations: int
-    distance: float
-    se: float
-    sure: float
-    judge: float = dataclasses.field(default=math.nan, kw_only=True)
-    judge_se: float = dataclasses.field(default=math.nan, kw_only=True)
-
-    @property
-    def name(self) -> str:
-        """The label and the evaluations, by which the record keeps its samples."""
-        return f"{self.label}, {self.evaluations}"
-
-
-@dataclasses.dataclass(frozen=True)
-class ConfirmedPoint(MeasuredPoint):
-    """A point measured once more, on other samples: the best of many is flattered by its choice.
-
-    Attributes:
-        n_samples: drawn anew.
-        smallest_class, largest_class: the shares of samples that the classifier puts in its rarest and commonest class.
-    """
-
-    n_samples: int
-    smallest_class: float
-    largest_class: float
-
-
-@dataclasses.dataclass(frozen=True)
 class SamplerCurve:
-    """The points of all curves, how they were measured, and some samples of each.
+    """What was measured of the samples of several samplers, each at several costs, and some of these samples.
+
+    Both tables have a row for each sampler and cost. Their columns:
+
+    - `label`: the sampler's name. `evaluations`: of the network, for a sample; they rise from row to row of a label.
+    - `distance`, `se`: Fréchet distance to MNIST's test images in the features of `mnist_classifier`, and its standard
+      error. `judge`, `judge_se`: in those of `mnist_judge`, where the record has them.
+    - `sure`: the share of samples that `mnist_classifier` is at least 90 % sure of.
+    - of `confirmed` alone, `n_samples`: how many were drawn anew; `smallest_class`, `largest_class`: the shares of
+      samples that the classifier puts in its rarest and commonest class.
 
     Attributes:
-        points: in the order in which they were measured.
+        points: the table of all samplers and costs.
         facts: of the measurement; the hashes of network and classifier among them.
         sheets: (16, 1, 28, 28) uint8 by "label, evaluations".
-        confirmed: `fast()` and `surest()` from other noise.
+        confirmed: the nearest of `cheaper()`, and the one that the classifier is surest of, measured once more on
+            samples from other noise: the best of many is flattered by its choice.
     """
 
-    points: tuple[MeasuredPoint, ...]
+    points: pandas.DataFrame
     facts: dict[str, str | int | float]
     sheets: dict[str, Tensor]
-    confirmed: tuple[ConfirmedPoint, ...] = ()
-
-    @property
-    def id(self) -> str:
-        """The name of its record."""
-        return Path(str(self.facts["file"])).stem
+    confirmed: pandas.DataFrame
 
     def __str__(self) -> str:
-        """The whole curve as a table: a row a label, with its distances ± 2 s.e. by evaluations."""
+        """The whole curve as text: a line for each label, with its distances ± 2 s.e. by evaluations."""
         lines = [f"Fréchet distance ± 2 s.e., {self.facts['n_samples']:,} samples, by evaluations"]
-        for label in self.labels():
-            values = (f"{p.evaluations}: {p.distance:.3g} ± {2 * p.se:.2g}" for p in self.curve(label))
+        for label, points in self.points.groupby("label", sort=False):
+            values = (f"{p.evaluations}: {p.distance:.3g} ± {2 * p.se:.2g}" for p in points.itertuples())
             lines.append(f"{label:<32}" + "  ".join(f"{value:<20}" for value in values).rstrip())
         lines += [
             f"anew, {p.n_samples:,} samples of {p.label}, {p.evaluations}: {p.distance:.3g} ± {2 * p.se:.2g}, "
             f"sure of {p.sure:.1%}, classes {p.smallest_class:.1%} to {p.largest_class:.1%}"
-            for p in self.confirmed
+            for p in self.confirmed.itertuples()
         ]
         return "\n".join(lines)
 
-    def labels(self) -> list[str]:
-        """The curves' labels, in order."""
-        return list(dict.fromkeys(point.label for point in self.points))
+    def sheet(self, point: Any) -> Tensor:
+        """Some samples of a row of the tables, in [0, 1]: (16, 1, 28, 28)."""
+        return self.sheets[f"{point.label}, {point.evaluations}"].float() / 255
 
-    def curve(self, label: str) -> list[MeasuredPoint]:
-        """The points of one curve, by rising cost."""
-        return sorted((p for p in self.points if p.label == label), key=lambda p: p.evaluations)
-
-    def sheet(self, point: MeasuredPoint) -> Tensor:
-        """Some of a point's samples in [0, 1]: (16, 1, 28, 28)."""
-        return self.sheets[point.name].float() / 255
-
-    def algorithm_1(self) -> MeasuredPoint:
+    def algorithm_1(self) -> pandas.Series:
         """The best that Algorithm 1 does with all of its evaluations, 1,000 or a ladder's multiple just below."""
-        points = [p for p in self.points if p.label.startswith("Algorithm 1")]
-        most = max(p.evaluations for p in points)
-        return min((p for p in points if p.evaluations > 0.9 * most), key=operator.attrgetter("distance"))
+        points = self.points[self.points["label"].str.startswith("Algorithm 1")]
+        dearest = points[points["evaluations"] > 0.9 * points["evaluations"].max()]
+        return dearest.loc[dearest["distance"].idxmin()]
 
-    def fast(self) -> MeasuredPoint:
-        """The nearest of the other samplers with at most a tenth of Algorithm 1's evaluations."""
-        return min(self._cheaper(), key=operator.attrgetter("distance"))
-
-    def surest(self) -> MeasuredPoint:
-        """The one of these that the classifier is sure of most often."""
-        return max(self._cheaper(), key=operator.attrgetter("sure"))
-
-    def _cheaper(self) -> list[MeasuredPoint]:
-        limit = self.algorithm_1().evaluations / 10
-        return [p for p in self.points if not p.label.startswith("Algorithm 1") and p.evaluations <= limit]
+    def cheaper(self) -> pandas.DataFrame:
+        """The other samplers with at most a tenth of Algorithm 1's evaluations, the nearest to the data first."""
+        others = self.points[~self.points["label"].str.startswith("Algorithm 1")]
+        return others[others["evaluations"] <= self.algorithm_1().evaluations / 10].sort_values("distance")
 
 
 def load_curve(network: str = "mnist_ncsn") -> SamplerCurve:
@@ -350,9 +252,8 @@ def load_curve(network: str = "mnist_ncsn") -> SamplerCurve:
     Raises:
         FileNotFoundError, ValueError: as `load_record`.
     """
+    import pandas
+
     record = load_record(f"{CURVE}{network}")
-    points, confirmed = (
-        tuple(kind(**point) for point in record.content[name])
-        for kind, name in ((MeasuredPoint, "points"), (ConfirmedPoint, "confirmed"))
-    )
+    points, confirmed = (pandas.DataFrame(record.content[name]) for name in ("points", "confirmed"))
     return SamplerCurve(points, record.facts, record.tensors, confirmed)

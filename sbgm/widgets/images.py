@@ -295,10 +295,10 @@ def sampler_curve_explorer(curve: SamplerCurve) -> FigureExplorer:
     Args:
         curve: from `load_curve` or `measure_curve`.
     """
-    best = curve.fast()
+    best = curve.cheaper().iloc[0]
     lines = {
-        label: list(zip(*((point.evaluations, point.distance) for point in curve.curve(label)), strict=True))
-        for label in curve.labels()
+        label: (points["evaluations"].tolist(), points["distance"].tolist())
+        for label, points in curve.points.groupby("label", sort=False)
     }
 
     figure, (left, right) = panels(8.8, 4.0, 1, 1.25)
@@ -328,7 +328,7 @@ def sampler_curve_explorer(curve: SamplerCurve) -> FigureExplorer:
     sampler.observe(offer_costs, "value")  # before the figure is redrawn
 
     def update(label: str, evaluations: int) -> str:
-        point = next(p for p in curve.curve(label) if p.evaluations == evaluations)
+        point = curve.points.query("label == @label and evaluations == @evaluations").iloc[0]
         show(curve.sheet(point))
         this.set_data(*lines[label])
         here.set_data([point.evaluations], [point.distance])
@@ -357,8 +357,9 @@ def step_map_explorer(step_map: StepMap) -> FigureExplorer:
     Raises:
         ValueError: a pair is missing.
     """
-    rows, columns = step_map.n_steps(), step_map.step_sizes()
-    if step_map.grid("distance").isnan().any():
+    grids = {number: step_map.cells[number].unstack() for number in ("distance", "predicted")}
+    rows, columns = (axis.tolist() for axis in grids["distance"].axes)
+    if grids["distance"].isna().any(axis=None):
         raise ValueError(f"step_map must have a cell at every T in {rows} and ε in {columns}")
     start = rows[len(rows) // 2], columns[len(columns) // 2]
 
@@ -367,13 +368,13 @@ def step_map_explorer(step_map: StepMap) -> FigureExplorer:
     maps, frames = {"distance": "Fréchet distance", "predicted": r"predicted noise / $\sigma_L^2$"}, []
     for ax, (number, title) in zip(axes, maps.items(), strict=True):
         labels = [f"{eps:.0e}".replace("e-0", "e-") for eps in columns]
-        plots.draw_number_map(ax, step_map.grid(number), rows, labels)
+        plots.draw_number_map(ax, torch.tensor(grids[number].to_numpy()), rows, labels)
         ax.set(xlabel="ε", ylabel="T")
         ax.set_title(title, fontsize=10)
         frames.append(ax.add_patch(Rectangle((0, 0), 1, 1, fill=False, ec=ORANGE, lw=3, animated=True)))
 
     def update(n_steps: int, step_size: float) -> str:
-        cell = step_map.at(n_steps, step_size)
+        cell = step_map.cells.loc[n_steps, step_size]
         show(step_map.sheet(n_steps, step_size))
         for frame in frames:
             frame.set_xy((columns.index(step_size) - 0.5, rows.index(n_steps) - 0.5))

@@ -13,7 +13,7 @@ from recipes import sample_digits
 from sbgm import annealed_langevin, final, geometric_sigmas, plots
 from sbgm.data import load_images
 from sbgm.measure import Measured
-from sbgm.measure.records import Cell, StepMap
+from sbgm.measure.records import StepMap
 from sbgm.theory import noise_ratio
 from sbgm.weights import load_network
 from seeds import seeded
@@ -23,12 +23,6 @@ LADDER = geometric_sigmas(1, 0.01, 10)
 
 def measured(value):
     return Measured("distance", value, 0.1, 200, 5_000, "test images", "features")
-
-
-def step_map(places=((10, 1e-5), (10, 2e-5), (20, 1e-5), (20, 2e-5))):
-    cells = tuple(Cell(t, eps, t * eps, 0.1, 1 + t, 2 + t, 0.01) for t, eps in places)
-    sheets = torch.arange(len(cells), dtype=torch.uint8).reshape(-1, 1, 1, 1, 1).expand(-1, N_SHEET, 1, 4, 4)
-    return StepMap(cells, sheets * 10)
 
 
 # --- the closed form --------------------------------------------------------------------------------------------------
@@ -74,24 +68,20 @@ def test_a_cell_holds_its_numbers_and_its_sheet():
     cell, sheet = measure_cell(
         samples, images, lambda x: measured(float(len(x))), n_steps=7, step_size=1e-5, predicted=1.5, sigma_min=0.01
     )
-    assert (cell.place, cell.distance, cell.se, cell.predicted) == ((7, 1e-5), 30.0, 0.1, 1.5)
-    assert cell.measured == noise_on_constant_pixels(samples, images, 0.01).value
+    noise = noise_on_constant_pixels(samples, images, 0.01)
+    assert cell == {
+        "n_steps": 7,
+        "step_size": 1e-5,
+        "distance": 30.0,
+        "se": 0.1,
+        "predicted": 1.5,
+        "measured": noise.value,
+        "measured_se": noise.se,
+    }
     assert torch.equal(sheet, (256 * samples[:N_SHEET]).floor().clamp(0, 255).to(torch.uint8))
 
 
 # --- the map ----------------------------------------------------------------------------------------------------------
-
-
-def test_a_map_comes_back_from_its_tensors_bit_for_bit_and_a_part_keeps_its_sheets():
-    back = StepMap.from_tensors(step_map().tensors("digits"), "digits")
-    assert (back.cells, [type(c.n_steps) for c in back.cells]) == (step_map().cells, [int] * 4)
-    part = back.within((20,), (1e-5, 3e-5))
-    assert part.cells == (back.at(20, 1e-5),)
-    assert torch.equal(part.sheet(20, 1e-5), torch.full((N_SHEET, 1, 4, 4), 20 / 255))
-    with pytest.raises(KeyError, match="no cell at T = 30, ε = 1e-05"):
-        back.at(30, 1e-5)
-    with pytest.raises(ValueError, match="one a cell, got 3 for 4 cells"):
-        StepMap(back.cells, back.sheets[:3])
 
 
 def test_a_number_map_writes_every_number_and_leaves_gaps_white():
@@ -109,8 +99,8 @@ def test_a_number_map_writes_every_number_and_leaves_gaps_white():
 def the_map(distances):
     """A map of the claim's corners with these distances by (T, ε)."""
     predicted = {(30, 5e-6): 2.0, (100, 5e-5): 1.14, (30, 1e-4): 1.33}
-    cells = tuple(Cell(*place, d, 0.01, predicted.get(place, 1.05), 1.3, 0.1) for place, d in distances.items())
-    return StepMap(cells, torch.zeros(len(cells), N_SHEET, 1, 4, 4, dtype=torch.uint8))
+    rows = [(*place, d, 0.01, predicted.get(place, 1.05), 1.3, 0.1) for place, d in distances.items()]
+    return StepMap.of(rows, torch.zeros(len(rows), N_SHEET, 1, 4, 4, dtype=torch.uint8))
 
 
 GOOD = {(30, 5e-6): 3.0, (100, 2e-5): 1.0, (100, 5e-5): 1.4, (30, 1e-4): 9.0, (10, 2e-5): 9.0}
@@ -131,6 +121,6 @@ def test_one_miss_decides_whoever_chose_the_factor(place, distance):
 def test_a_small_map_of_the_digits_is_measured_and_taken_from_its_folder_again(tmp_path, monkeypatch):
     options = {"n_steps": (1, 2), "step_sizes": (2e-5,), "n_samples": 80}
     first = I5.digits_map(tmp_path, **options)
-    assert [c.place for c in first.cells] == [(1, 2e-5), (2, 2e-5)]
+    assert first.cells.index.tolist() == [(1, 2e-5), (2, 2e-5)]
     monkeypatch.setattr("sbgm.samplers.annealed_langevin", None)  # nothing is drawn again
-    assert I5.digits_map(tmp_path, **options).cells == first.cells
+    assert I5.digits_map(tmp_path, **options).cells.equals(first.cells)

@@ -3,6 +3,7 @@
 import functools
 import math
 
+import pandas
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -16,7 +17,7 @@ from sbgm.cli import main
 from sbgm.generation import fitted_start, generate, uniform_start
 from sbgm.measure import shown
 from sbgm.measure.judging import some_images
-from sbgm.measure.records import ConfirmedPoint, MeasuredPoint, SamplerCurve, load_curve
+from sbgm.measure.records import SamplerCurve, load_curve
 from sbgm.networks import DigitNetwork, guided
 from sbgm.noise import derived_generator
 from sbgm.precision import autocast
@@ -127,27 +128,28 @@ def test_the_command_measures_every_entry_and_the_best_once_more_and_writes_the_
     words = ["evaluate", "--curve", "mnist_mlp", *sizes, "--folder", str(folder)]
     assert main(words) == 0
     measured, wanted = load_curve("mnist_mlp"), entries(PAPERS)
-    assert [(p.label, p.evaluations) for p in measured.points] == [(e.label, e.evaluations) for e in wanted]
+    points = list(measured.points.itertuples())
+    assert [(p.label, p.evaluations) for p in points] == [(e.label, e.evaluations) for e in wanted]
     kept, anew = sorted(folder.iterdir())
 
     def drawn(folder, entry):
         return torch.cat([load_file(file)["samples"] for file in sorted((folder / entry.key).glob("batch-*"))])
 
-    for point, entry in zip(measured.points, wanted, strict=True):
+    for point, entry in zip(points, wanted, strict=True):
         samples = drawn(kept, entry)
         assert point.distance == pytest.approx(drawing.digit_distance(samples[:130]).value)
         assert torch.equal(measured.sheet(point), shown(samples[:16]))
-    best = dict.fromkeys([measured.fast(), measured.surest()])
-    assert [(type(p), p.name) for p in measured.confirmed] == [(ConfirmedPoint, p.name) for p in best]
-    for point, first in zip(measured.confirmed, best, strict=True):
-        entry = wanted[measured.points.index(first)]
+    cheaper, confirmed = measured.cheaper(), list(measured.confirmed.itertuples())
+    best = [wanted[i] for i in dict.fromkeys([cheaper["distance"].idxmin(), cheaper["sure"].idxmax()])]
+    for point, entry in zip(confirmed, best, strict=True):
+        assert (point.label, point.evaluations) == (entry.label, entry.evaluations)
         samples = drawn(anew, entry)
         assert (point.n_samples, point.distance) == (140, pytest.approx(drawing.digit_distance(samples[:140]).value))
         assert not torch.equal(samples[:65], drawn(kept, entry)[:65])
         assert 0 <= point.smallest_class <= 0.1 <= point.largest_class <= 1
     said = capsys.readouterr().out
     assert "heun, power  " in said
-    assert all(f"anew, 140 samples of {point.name}: " in said for point in best)
+    assert all(f"anew, 140 samples of {entry.label}, {entry.evaluations}: " in said for entry in best)
     assert {"n_samples": 130, "batch_size": 65, "seed": 0}.items() <= measured.facts.items()
     assert {f"weights of mnist_{name}" for name in ("mlp", "classifier", "judge")} <= measured.facts.keys()
     assert measured.facts["command"] == f"python -m sbgm {' '.join(words[:3] + sizes)} --seed 0"
@@ -164,23 +166,18 @@ def test_a_missing_record_says_how_to_make_one():
 
 
 def test_the_best_of_algorithm_1_and_of_a_tenth_of_its_cost():
-    points = [
-        MeasuredPoint(label, evaluations, distance, 0.1, sure)
-        for label, evaluations, distance, sure in [
-            ("Algorithm 1", 1_000, 3.0, 0.9),
-            ("Algorithm 1, NCSNv2", 951, 2.0, 0.9),
-            ("Algorithm 1", 100, 1.0, 0.9),
-            ("heun, power", 99, 0.5, 0.8),
-            ("euler, power", 50, 1.5, 0.5),
-            ("multistep, power", 20, 1.7, 0.6),
-        ]
+    rows = [
+        ("Algorithm 1", 100, 1.0),
+        ("Algorithm 1", 1_000, 3.0),
+        ("Algorithm 1, NCSNv2", 951, 2.0),
+        ("heun, power", 99, 0.5),
+        ("multistep, power", 20, 1.7),
+        ("euler, power", 50, 1.5),
     ]
-    found = SamplerCurve(tuple(points), {}, {})
-    assert found.algorithm_1() == points[1]
-    assert found.fast() == points[4]  # Heun's 99 are more than a tenth of 951
-    assert found.surest() == points[5]
-    assert [p.evaluations for p in found.curve("Algorithm 1")] == [100, 1_000]
-    assert found.labels()[0] == "Algorithm 1"
+    points = pandas.DataFrame(rows, columns=["label", "evaluations", "distance"])
+    found = SamplerCurve(points, {}, {}, pandas.DataFrame())
+    assert tuple(found.algorithm_1()) == rows[2]
+    assert found.cheaper().index.tolist() == [5, 4]  # Heun's 99 are more than a tenth of 951
 
 
 # --- samplers of a given cost, on Gaussian data where the distance is exact -------------------------------------------

@@ -35,7 +35,7 @@ from sbgm.measure import (
     region_errors,
     shown,
 )
-from sbgm.measure.records import results_folder
+from sbgm.measure.records import StepMap, results_folder
 from sbgm.samplers import signal_to_noise
 
 # --- distances -------------------------------------------------------------------------------------------------------
@@ -161,14 +161,22 @@ def test_a_record_holds_what_its_files_hold(name):
 @pytest.mark.parametrize("name", CURVES)
 def test_a_curve_has_every_point_and_its_sheet(name):
     curve = load_curve(name.removeprefix("sampler_curve_"))
-    assert sorted(p.name for label in curve.labels() for p in curve.curve(label)) == sorted(curve.sheets)
-    assert [p.distance for p in curve.points] == [p["distance"] for p in FILES[name]["points"]]
+    assert sorted(f"{p.label}, {p.evaluations}" for p in curve.points.itertuples()) == sorted(curve.sheets)
+    assert curve.points.groupby("label")["evaluations"].is_monotonic_increasing.all()
+    for table in ("points", "confirmed"):
+        assert getattr(curve, table).to_dict("records") == FILES[name][table]
 
 
 @pytest.mark.parametrize("images", ["digits", "mnist"])
 def test_a_map_has_every_cell_and_its_sheet(images):
     loaded, tensors = load_step_map(images), load_file(results_folder() / FILES["I5"]["facts"]["file"])
-    for row, sheet in zip(tensors[images], tensors[f"{images}_sheets"], strict=True):
-        cell = loaded.at(int(row[0]), float(row[1]))
-        assert cell.distance == float(row[2])
-        assert torch.equal(loaded.sheet(*cell.place), sheet.float() / 255)
+    rows, sheets = tensors[images], tensors[f"{images}_sheets"]
+    for row, sheet in zip(rows, sheets, strict=True):
+        n_steps, step_size, *numbers = row.tolist()
+        assert loaded.cells.loc[n_steps, step_size].tolist() == numbers
+        assert torch.equal(loaded.sheet(n_steps, step_size), sheet.float() / 255)
+    assert torch.equal(loaded.tensors(images)[images], rows)
+    with pytest.raises(KeyError, match="7, 2e-05"):
+        loaded.sheet(7, 2e-5)
+    with pytest.raises(ValueError, match=f"one a cell, got 2 for {len(rows)} cells"):
+        StepMap.of(rows.numpy(), sheets[:2])

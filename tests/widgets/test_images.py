@@ -7,6 +7,7 @@ import re
 from functools import partial
 
 import numpy as np
+import pandas
 import pytest
 import torch
 from torch import nn
@@ -16,7 +17,7 @@ from moving import assert_moves_and_returns, pixels
 from sbgm import inpaint, plots
 from sbgm.data import load_images
 from sbgm.masks import centre_box, right_half
-from sbgm.measure.records import Cell, MeasuredPoint, SamplerCurve, StepMap
+from sbgm.measure.records import SamplerCurve, StepMap
 from sbgm.widgets import (
     LiveTraining,
     Trajectory,
@@ -232,18 +233,18 @@ def test_readout_and_pictures_are_what_an_independent_computation_gives_of_inpai
 
 N_STEPS, STEP_SIZES = (10, 30, 100), (5e-6, 2e-5)
 PLACES = [(t, eps) for t in N_STEPS for eps in STEP_SIZES]
-CELLS = tuple(Cell(t, eps, 0.1 + 0.01 * t, 0.005, 1 + 1e5 * eps, 1.2 + 0.01 * t, 0.01) for t, eps in PLACES)
+ROWS = [(t, eps, 0.1 + 0.01 * t, 0.005, 1 + 1e5 * eps, 1.2 + 0.01 * t, 0.01) for t, eps in PLACES]
 SHEETS = torch.randint(256, (6, N_SHEET, 1, 8, 8), generator=seeded(0), dtype=torch.uint8)
-MAP = StepMap(CELLS, SHEETS)
+MAP = StepMap.of(ROWS, SHEETS)
 
 
 @pytest.mark.parametrize("i", range(6))
 def test_readout_samples_and_frames_are_the_cells(i):
-    explorer, c = step_map_explorer(MAP), CELLS[i]
+    explorer, (n_steps, step_size, distance, se, predicted, measured, _) = step_map_explorer(MAP), ROWS[i]
     explorer.controls["n_steps"].value, explorer.controls["step_size"].value = PLACES[i]
     pattern = r"(?:=|distance|±|predicted|measured) (\d[\d.e-]*\d|\d)"
     numbers = [float(number) for number in re.findall(pattern, explorer.readout.value)]
-    expected = [c.n_steps, c.step_size, c.step_size / 2, c.distance, 2 * c.se, c.predicted, c.measured]
+    expected = [n_steps, step_size, step_size / 2, distance, 2 * se, predicted, measured]
     assert numbers == pytest.approx(expected, rel=0.01)
     sheet, *maps = explorer.figure.axes
     expected = plots.image_sheet(SHEETS[i].float() / 255, n_columns=4)
@@ -258,12 +259,15 @@ def test_the_maps_show_distances_and_predictions():
 
 # --- sampler curve ---------------------------------------------------------------------------------------------------
 
-POINTS = (
-    MeasuredPoint("Algorithm 1", 100, 50.0, 2.0, 0.2),
-    MeasuredPoint("Algorithm 1", 1_000, 9.0, 0.5, 0.7),
-    MeasuredPoint("ancestral, geometric", 20, 20.0, 1.0, 0.5),
-    MeasuredPoint("ancestral, geometric", 100, 8.0, 0.25, 0.75),
-    MeasuredPoint("heun, power", 19, 30.0, 1.0, 0.4),
+POINTS = pandas.DataFrame(
+    [
+        ("Algorithm 1", 100, 50.0, 2.0, 0.2),
+        ("Algorithm 1", 1_000, 9.0, 0.5, 0.7),
+        ("ancestral, geometric", 20, 20.0, 1.0, 0.5),
+        ("ancestral, geometric", 100, 8.0, 0.25, 0.75),
+        ("heun, power", 19, 30.0, 1.0, 0.4),
+    ],
+    columns=["label", "evaluations", "distance", "se", "sure"],
 )
 
 
@@ -271,9 +275,8 @@ def sheet(i):
     return torch.randint(256, (16, 1, 28, 28), dtype=torch.uint8, generator=seeded(i))
 
 
-CURVE = SamplerCurve(
-    POINTS, {"n_samples": 200}, {f"{p.label}, {p.evaluations}": sheet(i) for i, p in enumerate(POINTS)}
-)
+NAMES = POINTS["label"] + ", " + POINTS["evaluations"].astype(str)
+CURVE = SamplerCurve(POINTS, {"n_samples": 200}, {name: sheet(i) for i, name in NAMES.items()}, pandas.DataFrame())
 
 
 @pytest.mark.parametrize(
@@ -284,7 +287,7 @@ def test_the_samples_are_those_of_sampler_and_cost(label, evaluations, shown):
     explorer = sampler_curve_explorer(CURVE)
     explorer.controls["label"].value = label
     explorer.controls["evaluations"].value = evaluations
-    point, (picture,) = POINTS[shown], explorer.figure.axes[0].images
+    point, (picture,) = POINTS.loc[shown], explorer.figure.axes[0].images
     expected = plots.image_sheet(sheet(shown).float() / 255, n_columns=4).numpy()
     np.testing.assert_allclose(np.asarray(picture.get_array()), expected, atol=1e-6)
     assert explorer.readout.value == (
@@ -348,7 +351,7 @@ REFUSED = [
         for shape in ((1, 1, 8, 8), (4, 2, 8, 8), (4, 8, 8))
     ),
     (image_annealing_explorer, [trajectory(3, 2)], "trajectory must be of images"),
-    (step_map_explorer, [StepMap(CELLS[:-1], SHEETS[:-1])], r"a cell at every T in \[10, 30, 100\]"),
+    (step_map_explorer, [StepMap.of(ROWS[:-1], SHEETS[:-1])], r"a cell at every T in \[10, 30, 100\]"),
     (inpainting_of, [IMAGE[0]], r"image must be \(C, H, W\)"),
     (
         inpainting_of,
