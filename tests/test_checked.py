@@ -25,19 +25,10 @@ def test_what_was_given_is_passed_on():
 
 
 def test_a_function_without_its_checks_keeps_every_other_decorator():
-    @torch.no_grad()
-    @checked
-    def outside(n: Count) -> bool:
+    def plain(n: Count) -> bool:
         return torch.is_grad_enabled()
 
-    @checked
-    @torch.no_grad()
-    def inside(n: Count) -> bool:
-        return torch.is_grad_enabled()
-
-    def plain(n: int) -> bool:
-        return torch.is_grad_enabled()
-
+    outside, inside = torch.no_grad()(checked(plain)), checked(torch.no_grad()(plain))
     assert unchecked(inside)(0) is False
     assert unchecked(outside) is outside
     assert unchecked(plain) is plain

@@ -45,8 +45,11 @@ def test_the_folder_is_sbgm_data_or_the_repositorys(monkeypatch, tmp_path):
 
 # --- what ships ------------------------------------------------------------------------------------------------------
 
-SHIPPED = {"digits": ((1, 8, 8), 1437, 360), "photo_patches": ((3, 32, 32), 5700, 1700)}
-SHIPPED |= {"mnist_small": ((1, 28, 28), 3158, 5000)}
+SHIPPED = {
+    "digits": ((1, 8, 8), 1437, 360),
+    "photo_patches": ((3, 32, 32), 5700, 1700),
+    "mnist_small": ((1, 28, 28), 3158, 5000),
+}
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -13,16 +13,6 @@ ROOT = Path(__file__).resolve().parent.parent
 LOWEST, NEWEST_TRIED = 11, 20  # Python 3.11, which pyproject.toml asks for, and one that isn't out
 
 
-@pytest.fixture(scope="module")
-def uv(tmp_path_factory):
-    """uv, which unlike pip can choose the oldest packages that are admitted."""
-    folder = tmp_path_factory.mktemp("uv")
-    venv.create(folder, with_pip=True)
-    programs = folder / ("Scripts" if sys.platform == "win32" else "bin")
-    subprocess.run([programs / "python", "-m", "pip", "install", "--quiet", "uv"], check=True)
-    return programs / "uv"
-
-
 def find_python(uv: Path, minor: int) -> str | None:
     """An interpreter of Python 3.minor on this machine."""
     found = subprocess.run(
@@ -37,10 +27,15 @@ def find_python(uv: Path, minor: int) -> str | None:
     [("lowest-direct", range(LOWEST, NEWEST_TRIED)), ("highest", range(NEWEST_TRIED, LOWEST - 1, -1))],
     ids=["oldest", "newest"],
 )
-def test_the_suite_passes(uv, tmp_path, record_property, resolution, minors):
+def test_the_suite_passes(tmp_path, record_property, resolution, minors):
+    """By uv, which unlike pip can choose the oldest packages that are admitted."""
+    venv.create(tmp_path / "uv", with_pip=True)
+    programs = "Scripts" if sys.platform == "win32" else "bin"
+    subprocess.run([tmp_path / "uv" / programs / "python", "-m", "pip", "install", "--quiet", "uv"], check=True)
+    uv = tmp_path / "uv" / programs / "uv"
     base = next(python for minor in minors if (python := find_python(uv, minor)))
     subprocess.run([uv, "venv", "--quiet", "--seed", "--python", base, tmp_path / "venv"], check=True)
-    python = tmp_path / "venv" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+    python = tmp_path / "venv" / programs / "python"
     install = [uv, "pip", "install", "--quiet", "--python", python, "--resolution", resolution, "-e", ".[all]"]
     subprocess.run(install, cwd=ROOT, check=True)
     suite = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--ignore", "tests/browser"]

@@ -26,8 +26,10 @@ PATTERNS = (
 PAGES = [path for pattern in PATTERNS for path in sorted(ROOT.glob(pattern))]
 COMMAND = re.compile(rf"(?:python -m |`|^)sbgm ((?:{'|'.join(cli.COMMANDS)})\b[^`\n]*)", re.MULTILINE)
 # commands and options in a sentence
-MENTIONS = {"train", "train FOLDER", "download NAME", "sample --seed", "sample --network", "evaluate"}
-MENTIONS |= {"evaluate --claim", "ledger"}
+MENTIONS = {
+    "train", "train FOLDER", "download NAME", "sample --seed", "sample --network", "evaluate", "evaluate --claim",
+    "ledger",
+}  # fmt: skip
 
 
 def strings(value: object) -> list[str]:

@@ -37,8 +37,10 @@ class Net(nn.Module):
         of_class = 0 if label is None else self.classes(label)[:, :, None, None]
         return (self.shift + of_class - x) / (1 + sigma.reshape(-1, 1, 1, 1) ** 2)
 """
-SMALL = ("--size", 8, "--steps", 4, "--batch-size", 4, "--levels", 3, "--held-out", 2, "--measure-every", 2)
-SMALL += ("--threads", 1, "--device", "cpu")
+SMALL = (
+    "--size", 8, "--steps", 4, "--batch-size", 4, "--levels", 3, "--held-out", 2, "--measure-every", 2, "--threads", 1,
+    "--device", "cpu",
+)  # fmt: skip
 
 
 @pytest.fixture

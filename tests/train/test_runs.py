@@ -1,7 +1,9 @@
 """Runs that nothing loses: killed, stopped, damaged, out of room, taken by two processes; and where they compute."""
 
+import contextlib
 import dataclasses
 import errno
+import itertools
 import math
 import os
 import random
@@ -227,13 +229,11 @@ def test_a_training_that_fills_the_disk_goes_on_where_it_was_once_there_is_room(
 
 
 @pytest.fixture
-def damaged(tmp_path, whole):
-    """A copy of a run that stopped, to be damaged."""
-    folder = tmp_path / "run"
-    steps = steps_of(folder)
-    [next(steps) for _ in range(5)]
-    steps.close()
-    return folder
+def damaged(tmp_path):
+    """A run that stopped, to be damaged."""
+    with contextlib.closing(steps_of(tmp_path / "run")) as steps:
+        list(itertools.islice(steps, 5))
+    return tmp_path / "run"
 
 
 @pytest.mark.parametrize("n_flips", [1, pytest.param(10, marks=pytest.mark.slow)])
