@@ -1,7 +1,6 @@
 """The chapters' figures for slides: PNG and SVG, moving pictures that fill a slide, captions and the licence."""
 
 import figures
-import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from PIL import Image
 
@@ -16,9 +15,8 @@ picture = plots.moving_picture(Figure(figsize=(4, 2), facecolor=shade) for shade
 picture"""
 
 
-@pytest.fixture
-def drawn(tmp_path):
-    """The folder of a scratch notebook's figures; the notebook is left as it was."""
+def test_every_figure_is_there_in_its_formats_and_said_and_a_notebook_that_raises_is_named(tmp_path, capsys):
+    """The scratch notebook is left as it was."""
     cells = [
         new_markdown_cell("# 98 · Scratch"),
         new_code_cell(STILL),
@@ -28,15 +26,17 @@ def drawn(tmp_path):
         new_code_cell("picture.strip(0, 1)"),
         new_code_cell("from sbgm.widgets import score_field_explorer\n\nscore_field_explorer()"),
     ]
-    path = tmp_path / "notebooks" / "98_scratch.ipynb"
+    folder, drawn = tmp_path / "notebooks", tmp_path / "drawn"
+    path, wrong = folder / "98_scratch.ipynb", folder / "97_wrong.ipynb"
     tool.write(new_notebook(cells=cells), path)
+    tool.write(new_notebook(cells=[new_code_cell("raise ValueError('wrong')")]), wrong)
     before = path.read_bytes()
-    assert figures.main([str(tmp_path / "drawn"), str(path)]) == 0
+    assert figures.main([str(drawn), str(wrong), str(path)]) == 1
+    said = capsys.readouterr().err
+    assert "97_wrong: " in said
+    assert "ValueError: wrong" in said
     assert path.read_bytes() == before
-    return tmp_path / "drawn"
 
-
-def test_every_figure_is_there_in_its_formats_and_said(drawn):
     numbered = ["1.png", "1.svg", "2.png", "3.png", "4.png", "4.svg"]
     names = {f"figure-98-{name}" for name in numbered} | {"captions.md", "LICENSE-CC-BY-4.0"}
     assert {path.name for path in drawn.iterdir()} == names
@@ -50,10 +50,3 @@ def test_every_figure_is_there_in_its_formats_and_said(drawn):
         "## 98 · Scratch\n\n**figure-98-1.png, figure-98-1.svg**: A line that rises by $\\sigma$.\n\n"
         "**figure-98-2.png**: Red, then blue.\n\n"
     )
-
-
-def test_a_notebook_that_raises_is_named(tmp_path, capsys):
-    tool.write(new_notebook(cells=[new_code_cell("raise ValueError('wrong')")]), tmp_path / "97_wrong.ipynb")
-    assert figures.main([str(tmp_path / "drawn"), str(tmp_path / "97_wrong.ipynb")]) == 1
-    assert "97_wrong: " in (said := capsys.readouterr().err)
-    assert "ValueError: wrong" in said

@@ -17,10 +17,10 @@ def test_samples_must_be_nearer_than_shuffled_photographs(value, holds):
 
 
 def test_edges_tell_apart_what_shows_less():
-    """Squares, the same out of focus, and their parts in another order."""
+    """Grey squares, the same out of focus, and their parts in another order."""
     generator = torch.Generator().manual_seed(0)
     corners = torch.randint(2, 14, (2, 60), generator=generator)
-    images = torch.zeros(60, 3, 32, 32)
+    images = torch.zeros(60, 1, 32, 32)
     for image, x, y in zip(images, *corners.tolist(), strict=True):
         image[:, x : x + 16, y : y + 16] = 1
     made = controls(images, 30, generator=generator)

@@ -81,18 +81,13 @@ def tiny(colour, monkeypatch):
 RUNS = ["raw_0", "noised_0", "raw_1", "noised_1"]
 
 
-def test_a_run_too_short_for_the_claim_is_not_recorded_and_goes_on_later(tiny, results, tmp_path, capsys):
-    found = []
-    for n in (52, 54):
-        arguments = ["--claim", "M2", "--folder", str(tmp_path), "--seeds", "1", "--iterations", str(n)]
-        assert main(["evaluate", *arguments]) == 1
-        err = capsys.readouterr().err
-        assert f"iterations: {n}   expected at least 5000" in err
-        assert f"{n}/{n}" in err  # the progress bar
-        found.append([Run(tmp_path / name).load({})["losses"] for name in RUNS[:2]])
-    assert not torch.equal(*found[0])
-    for first, more in zip(*found, strict=True):
-        assert torch.equal(more[:52], first)
+def test_a_run_too_short_for_the_claim_is_kept_and_not_recorded(tiny, results, tmp_path, capsys):
+    words = ["--claim", "M2", "--folder", str(tmp_path), "--seeds", "1", "--iterations", "52"]
+    assert main(["evaluate", *words]) == 1
+    err = capsys.readouterr().err
+    assert "iterations: 52   expected at least 5000" in err
+    assert "52/52" in err  # the progress bar
+    assert [Run(tmp_path / name).last_step for name in RUNS[:2]] == [52, 52]
     assert not results.exists()
 
 
@@ -174,15 +169,16 @@ def saved(path):
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
-    path = tmp_path_factory.mktemp("whole")
-    return run(path), saved(path)
+    """The folder of a whole run, and its steps."""
+    path = tmp_path_factory.mktemp("whole") / "run"
+    return path, run(path)
 
 
 def same_run(path, uninterrupted):
     """Go on; losses, weights, Adam's moments and the generator are all equal to the last bit."""
-    steps, state = uninterrupted
+    whole, steps = uninterrupted
     assert run(path) == steps
-    torch.testing.assert_close(saved(path), state, rtol=0, atol=0)
+    torch.testing.assert_close(saved(path), saved(whole), rtol=0, atol=0)
 
 
 def test_a_finished_run_is_replayed_without_training_and_continued_by_more_iterations(tmp_path, uninterrupted):
@@ -190,7 +186,7 @@ def test_a_finished_run_is_replayed_without_training_and_continued_by_more_itera
     run(path, dataclasses.replace(SMALL, n_steps=5))
     same_run(path, uninterrupted)
     content = (Run(path).checkpoints[-1] / "state.pt").read_bytes()
-    assert run(path, dataclasses.replace(SMALL, n_steps=3)) == uninterrupted[0][:3]
+    assert run(path, dataclasses.replace(SMALL, n_steps=3)) == uninterrupted[1][:3]
     same_run(path, uninterrupted)
     assert (Run(path).checkpoints[-1] / "state.pt").read_bytes() == content
 
@@ -213,9 +209,8 @@ def test_a_killed_run_is_continued_to_the_last_bit(tmp_path, uninterrupted):
         {"images": IMAGES.flip(0)},
     ],
 )
-def test_a_run_with_other_settings_or_images_is_refused_and_left_alone(tmp_path, other):
-    path = tmp_path / "run"
-    run(path)
+def test_a_run_with_other_settings_or_images_is_refused_and_left_alone(uninterrupted, other):
+    path, _ = uninterrupted
     content = (Run(path).checkpoints[-1] / "state.pt").read_bytes()
     with pytest.raises(ValueError, match=r"settings must be those that the run in .*/run was started with: \w+ = "):
         run(path, **other)
