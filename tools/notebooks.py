@@ -15,11 +15,9 @@ the group's; the pages that chapters link to come along. Hand the folder out, an
 """
 
 import argparse
-import base64
 import copy
 import re
 import shutil
-import struct
 import sys
 import time
 from collections.abc import Callable
@@ -41,6 +39,7 @@ METADATA = {
     "language_info": {"name": "python"},
 }
 KEPT_MIME_TYPES = ("text/plain", "text/markdown", "image/png")
+UNSTAMPED = {"bbox_inches": "tight", "metadata": {"Software": None}}  # figures do not carry Matplotlib's version
 CELL_SECONDS = 300.0  # that a cell may take
 IGNORED_TAG, EXERCISE_TAG, SOLUTION_TAG = "nbval-ignore-output", "exercise", "solution"
 FOLDED_TAG = "hide-input"  # the output is seen first: the site folds the code by the tag, JupyterLab by other metadata
@@ -153,22 +152,9 @@ def stored_outputs(outputs: list[NotebookNode]) -> list[NotebookNode]:
             kept.append(output)
         elif not PROGRESS_BAR.fullmatch(output.data.get("text/plain", "")):
             output.data = {kind: output.data[kind] for kind in KEPT_MIME_TYPES if kind in output.data}
-            if png := output.data.get("image/png"):
-                output.data["image/png"] = base64.b64encode(without_text_chunks(base64.b64decode(png))).decode()
             output.metadata = {kind: value for kind, value in output.metadata.items() if kind == "image/png"}
             kept.append(output)
     return [nbformat.from_dict(output) for output in kept]
-
-
-def without_text_chunks(png: bytes) -> bytes:
-    """Return the same PNG, pixel for pixel, without its text and date: Matplotlib stamps its version there."""
-    kept, position = png[:8], 8  # the signature
-    while position < len(png):
-        length, kind = struct.unpack_from(">I4s", png, position)
-        end = position + 12 + length  # length, kind, data and checksum
-        kept += b"" if kind in (b"tEXt", b"zTXt", b"iTXt", b"tIME") else png[position:end]
-        position = end
-    return kept
 
 
 # --- what keeps a notebook from it -----------------------------------------------------------------------------------
@@ -239,7 +225,7 @@ def execute(notebook: NotebookNode, folder: Path, timeout: float = CELL_SECONDS)
         timeout=timeout,
         record_timing=False,
         store_widget_state=False,
-        extra_arguments=["--log-level=ERROR"],  # the kernel's own log; a cell's warnings are outputs
+        extra_arguments=["--log-level=ERROR", f"--InlineBackend.print_figure_kwargs={UNSTAMPED}"],
         resources={"metadata": {"path": str(folder)}},
     )
     try:
