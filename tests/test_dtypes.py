@@ -121,7 +121,6 @@ def test_mixtures_losses_and_measures_do_not_overflow_in_half_precision(dtype):
     measured = [
         sbgm.measure.relative_squared_error(points, 2 * points),
         sbgm.measure.fisher_divergence(score, lambda x, sigma: x, points).value,
-        sbgm.measure.largest_distance(torch.cat([points, -points])),
         sbgm.measure.distance_to_modes(points, -points),
         sbgm.samplers.signal_to_noise(points, 1.0),
         mixture.log_prob(points),

@@ -15,7 +15,6 @@ from .distances import feature_statistics as feature_statistics
 from .distances import frechet_distance as frechet_distance
 from .distances import in_batches as in_batches
 from .distances import kernel_distance as kernel_distance
-from .distances import largest_distance as largest_distance
 from .distances import nearest_neighbours as nearest_neighbours
 from .distances import prdc as prdc
 from .distances import psnr as psnr

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable
 from typing import Annotated, NamedTuple
@@ -25,7 +24,6 @@ __all__ = [
     "frechet_distance",
     "in_batches",
     "kernel_distance",
-    "largest_distance",
     "nearest_neighbours",
     "prdc",
     "psnr",
@@ -323,35 +321,6 @@ def prdc(samples: TwoFeatures, reference: TwoFeatures, k: Count = 5) -> PRDC:
 def _balls(points: Tensor, centres: Tensor, radii: Tensor) -> Tensor:
     """How many of the balls each point is in, some points at a time: (N,)."""
     return torch.cat([(torch.cdist(some, centres) <= radii).sum(dim=1) for some in points.split(1_000)])
-
-
-@checked
-@torch.no_grad()
-def largest_distance(x: Batch, *, block: Count = 2_048) -> float:
-    """The largest Euclidean distance between two examples, which NCSNv2 takes for σ_1 (technique 1).
-
-    A chain can then come from any image to any other while the noise is at its largest. It takes 50 for CIFAR-10;
-    over all pairs of its training images it is 53.4, and 16.9 for MNIST.
-
-    The pairs are gone through block by block, those farthest from the mean first. Since ‖a − b‖ ≤ ‖a − m‖ + ‖b − m‖,
-    most blocks hold no pair that can be farther apart than one found before, and are passed over.
-
-    Args:
-        x: (B, *shape) data, B ≥ 2.
-        block: examples on each side of the blocks; memory is its square.
-    """
-    if len(x) < 2:
-        raise ValueError(f"x must hold at least two examples, got {len(x)}")
-    points, largest = widened(x).flatten(1), 0.0
-    points = points - points.mean(dim=0)
-    from_mean, order = points.norm(dim=1).sort(descending=True)
-    blocks = zip(points[order].split(block), from_mean.split(block), strict=True)
-    for (a, a_from_mean), (b, b_from_mean) in itertools.combinations_with_replacement(blocks, 2):
-        if float(a_from_mean[0] + b_from_mean[0]) > largest:
-            farthest = int(torch.cdist(a, b).argmax())
-            difference = a[farthest // len(b)] - b[farthest % len(b)]  # cdist rounds more than this does
-            largest = max(largest, float(difference.norm()))
-    return largest
 
 
 WINDOW = 7  # pixels a side over which scikit-image compares

@@ -25,7 +25,6 @@ from sbgm.measure import (
     Estimate,
     distance_to_modes,
     in_batches,
-    largest_distance,
     load_curve,
     load_record,
     load_step_map,
@@ -57,15 +56,6 @@ def test_neighbours_come_nearest_first(drawn, k):
     assert found.distances.dtype == x.dtype
     assert_near(found.distances, exact.sort(dim=1).values[:, :k])
     assert_near(exact.gather(1, found.indices), found.distances)
-
-
-@given(batches(min_size=2, max_size=60), st.integers(1, 9), SCALES, SEEDS)
-def test_the_largest_distance_is_that_of_all_pairs(x, block, c, seed):
-    found = largest_distance(x, block=block)
-    rows = x.flatten(1)
-    assert_near(found, float((rows[:, None] - rows[None]).norm(dim=2).max()), x.dtype)
-    moved = c * (x.flip(0).double() + normal(seed, *x.shape[1:]))
-    assert_near(largest_distance(moved), c * found, x.dtype)
 
 
 # --- estimates -------------------------------------------------------------------------------------------------------
