@@ -1,17 +1,14 @@
 """What a student sees of a wrong answer: one line, and nothing of the check, whose source holds the solution."""
 
-import functools
 import inspect
-import json
-import os
 import re
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
 from nbclient import NotebookClient
+from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook
 
 from answers import all_answers
@@ -43,60 +40,40 @@ SEVERAL_LINES = {
     "context": f"try:\n    {ONE_LINE['wrong']}\nexcept checks.WrongAnswer:\n    raise ValueError('mine')",
     "interrupted": "exercises[{name!r}](interrupted)",
 }
-# Jupyter shows errors as IPython's terminal does, and is where they are met: the terminal is tried with some.
-PLACES = {"kernel": list(EXERCISES), "terminal": list(EXERCISES)[::8]}
-EVERYWHERE = pytest.mark.parametrize(("place", "name"), [(place, n) for place, names in PLACES.items() for n in names])
-TERMINAL = """
-import contextlib, io, json, sys
-from IPython.terminal.interactiveshell import TerminalInteractiveShell
-shell, shown = TerminalInteractiveShell.instance(), []
-for cell in json.load(sys.stdin):
-    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(out):
-        shell.run_cell(cell)
-    shown.append(out.getvalue())
-print(json.dumps(shown))
-"""
 
 
-def in_kernel(cells: list[str]) -> list[str]:
-    """What Jupyter shows below each cell."""
+def in_kernel(cells: list[str], *, errors: bool = False) -> list[NotebookNode]:
+    """The cells, with what Jupyter, which shows errors as IPython does, shows below each."""
     notebook = new_notebook(cells=[new_code_cell(cell) for cell in cells])
-    NotebookClient(notebook, kernel_name="python3", allow_errors=True, timeout=120).execute()
-    return ["\n".join(line for o in cell.outputs for line in o.get("traceback", [])) for cell in notebook.cells]
+    NotebookClient(notebook, kernel_name="python3", allow_errors=errors, timeout=120).execute()
+    return notebook.cells
 
 
-def in_terminal(cells: list[str]) -> list[str]:
-    """What IPython prints below each cell."""
-    with tempfile.TemporaryDirectory() as folder:  # for its history
-        environment = {**os.environ, "IPYTHONDIR": folder}
-        command = [sys.executable, "-c", TERMINAL]
-        return json.loads(subprocess.check_output(command, input=json.dumps(cells), env=environment, text=True))
-
-
-@functools.cache
-def shown(place: str) -> dict[tuple[str, str], str]:
-    """What is shown there, without colours, for each exercise and each way to err."""
+@pytest.fixture(scope="module")
+def shown() -> dict[tuple[str, str], str]:
+    """The traceback, without colours, for each exercise and each way to err."""
     ways = (ONE_LINE | SEVERAL_LINES).items()
-    cells = {(name, how): cell.format(name=name) for name in PLACES[place] for how, cell in ways}
-    texts = (in_kernel if place == "kernel" else in_terminal)([SET_UP, *cells.values()])
-    return dict(zip(cells, (re.sub(r"\x1b\[[\d;]*m", "", text).strip() for text in texts[1:]), strict=True))
+    sources = {(name, how): cell.format(name=name) for name in EXERCISES for how, cell in ways}
+    cells = in_kernel([SET_UP, *sources.values()], errors=True)[1:]
+    texts = ("\n".join(line for o in cell.outputs for line in o.get("traceback", [])) for cell in cells)
+    return dict(zip(sources, (re.sub(r"\x1b\[[\d;]*m", "", text).strip() for text in texts), strict=True))
 
 
-@EVERYWHERE
-def test_a_wrong_answer_is_one_line(place, name):
+@pytest.mark.parametrize("name", EXERCISES)
+def test_a_wrong_answer_is_one_line(shown, name):
     for how in ONE_LINE:
-        assert re.fullmatch("WrongAnswer: .+", shown(place)[name, how]), how
+        assert re.fullmatch("WrongAnswer: .+", shown[name, how]), how
     with pytest.raises(checks.WrongAnswer) as here:
         EXERCISES[name](next(iter(all_answers()[name].wrong.values())))
-    assert shown(place)[name, "wrong"] == f"WrongAnswer: {here.value}"
+    assert shown[name, "wrong"] == f"WrongAnswer: {here.value}"
 
 
-@EVERYWHERE
-def test_no_traceback_leads_through_a_check(place, name):
+@pytest.mark.parametrize("name", EXERCISES)
+def test_no_traceback_leads_through_a_check(shown, name):
     source = [line.strip() for line in inspect.getsource(EXERCISES[name]).splitlines()[1:] if len(line.strip()) > 20]
     assert len(source) > 3
     for how in SEVERAL_LINES:
-        text = shown(place)[name, how]
+        text = shown[name, how]
         assert re.search(r"^(ValueError: mine|KeyboardInterrupt:)", text, re.MULTILINE), how
         assert not re.search(r"chapter_\d\d|comparison\.py|calls\.py", text), how
         assert not [line for line in source if line in text], how
@@ -121,12 +98,11 @@ def test_cell_by_cell_the_name_is_the_students_own_function():
     cells = [ABOVE.format("raise NotImplementedError  # yours"), USED, ABOVE.format("return x"), USED]
     cells += [ABOVE.format("return -(x - mean) / std**2"), USED, "%%time\n" + ABOVE.format("return 1 + x - x"), USED]
     cells += [ABOVE.partition("\n@")[0], "def gaussian_score(x, mean, std):\n    return -(x - mean) / std**2"]
-    notebook = new_notebook(cells=[new_code_cell(c) for c in (*cells, "checks.gaussian_score(gaussian_score)")])
-    NotebookClient(notebook, kernel_name="python3", timeout=120).execute()  # raises if a cell does
-    outputs = [{o.get("name"): o.get("text", "") for o in cell.outputs} for cell in notebook.cells]
+    done = in_kernel([*cells, "checks.gaussian_score(gaussian_score)"])  # raises if a cell does
+    outputs = [{o.get("name"): o.get("text", "") for o in cell.outputs} for cell in done]
     assert outputs[0] == {"stdout": "gaussian_score: not attempted yet; sbgm's is lent to the cells below\n"}
     assert re.fullmatch("WrongAnswer: .+\n", outputs[2]["stderr"])
     assert outputs[4] == {"stdout": "gaussian_score: correct\n"}
     assert re.fullmatch("WrongAnswer: .+\n", outputs[6]["stderr"])
     assert [float(output["stdout"]) for output in outputs[1:8:2]] == [-0.25, 1, -0.25, 1]
-    assert notebook.cells[-1].outputs[0].data["text/plain"] == "gaussian_score: correct"
+    assert done[-1].outputs[0].data["text/plain"] == "gaussian_score: correct"
