@@ -47,7 +47,6 @@ CHAPTER_2 = {name: e for name, e in checks.exercises().items() if e.chapter == 2
 RIGHT = "def dsm_target(x, x_noisy, sigma):\n    return -(x_noisy - x) / sigma**2"
 WRONG = "def dsm_target(x, x_noisy, sigma):\n    return (x_noisy - x) / sigma**2"
 UNTOUCHED = "def dsm_target(x, x_noisy, sigma):\n    raise NotImplementedError"
-QUICK = Limits()
 
 needs_isolation = pytest.mark.usefixtures("isolation")  # a grader in a process of its own
 
@@ -57,10 +56,10 @@ def notebook(*sources: str, tag: str = "exercise") -> bytes:
     return nbformat.writes(new_notebook(cells=cells)).encode()
 
 
-def marked(*sources: str, names=("dsm_target",), limits=QUICK, **options):
+def marked(*sources: str, names=("dsm_target",), **options):
     """Outcomes of a notebook of exercise cells, by exercise; isolated, or in a harmless test where that can be had."""
     exercises = {name: checks.exercises()[name] for name in names}
-    options = {"seed": 1, "limits": limits, "isolated": not refusal()} | options
+    options = {"seed": 1, "isolated": not refusal()} | options
     return {o.exercise: o for o in mark_student({"02.ipynb": notebook(*sources)}, exercises, **options)[0]}
 
 
@@ -87,6 +86,7 @@ NO_MESSAGE = {
     "no text": framed(b"\xff\xfe{}"),
     "nested": framed(b"[" * 60_000),
     "a number of 5,001 digits": framed(b'{"a": ' + b"1" * 5_001 + b"}"),
+    "an end": struct.pack("!i", 2) + b"{}",
 }
 
 
@@ -95,15 +95,7 @@ def test_what_is_no_message_is_refused(pipe, how):
     source, sink = pipe
     os.write(sink.fileno(), NO_MESSAGE[how])
     sink.close()
-    with pytest.raises(MessageError):
-        receive(source)
-
-
-def test_an_end_is_no_message(pipe):
-    source, sink = pipe
-    sink.send_bytes(b"{}")
-    sink.close()
-    with pytest.raises(EOFError):
+    with pytest.raises(EOFError if how == "an end" else MessageError):
         receive(source)
 
 
@@ -332,7 +324,7 @@ def test_every_kind_of_answer_gets_its_verdict():
 def test_of_two_notebooks_the_better_answer_counts():
     files = {"02 (1).ipynb": notebook(WRONG), "02.ipynb": notebook(RIGHT), "old/02.ipynb": notebook(WRONG)}
     asked = {"dsm_target": checks.dsm_target}
-    (outcome,), _ = mark_student(files, asked, seed=1, limits=QUICK, isolated=not refusal())
+    (outcome,), _ = mark_student(files, asked, seed=1, isolated=not refusal())
     assert (outcome.verdict, outcome.notebook) == ("correct", "02.ipynb")
 
 
@@ -378,6 +370,7 @@ ATTACKS = {
     "exit in the cell": "import os; os._exit(0)\ndef dsm_target(*a): pass",
     "endless loop": "def dsm_target(*a):\n    while True: pass",
     "endless loop in the cell": "while True: pass\ndef dsm_target(*a): pass",
+    "endless sleep": "import time\ndef dsm_target(*a):\n    time.sleep(1_000)",
     "shared mappings": (
         "import mmap\ndef dsm_target(*a):\n    held = []\n    while True:\n        m = mmap.mmap(-1, 2**27)\n"
         "        m[::4096] = bytes(2**15)\n        m.madvise(mmap.MADV_DONTNEED)\n        held.append(m)"
@@ -401,11 +394,11 @@ ATTACKS = {
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_no_notebook_earns_a_mark_by_other_means(attack):
-    limits = Limits(seconds=8) if "endless loop" in attack else QUICK
+    """Seconds are of work, or of sleep: none of those that are too slow waits for a minute."""
+    slow = attack in ("endless loop", "endless loop in the cell", "endless sleep")
+    limits = Limits(seconds=4 if slow else 60)
     outcome = marked(ATTACKS[attack].replace("GRADER", str(os.getpid())), limits=limits)["dsm_target"]
-    assert outcome.mark == 0
-    assert outcome.verdict in ("wrong", "failed", "not attempted", "too slow")
-    assert (outcome.verdict == "too slow") == ("endless loop" in attack)
+    assert outcome.verdict in (["too slow"] if slow else ["wrong", "failed", "not attempted"])
 
 
 def test_an_attack_costs_only_its_own_exercise():
@@ -428,7 +421,9 @@ GREEDY = {
     "            time.sleep(0.33)\ntime.sleep(100)",
     "busy threads": "import hashlib, threading, time\nfor _ in range(5):\n    threading.Thread("
     "target=lambda: [hashlib.sha256(bytes(2**20)) for _ in iter(int, 1)]).start()\ntime.sleep(100)",
-    "files in memory": "import itertools, time\nfor i in itertools.count():\n    open(f'/dev/shm/{i}', 'w').close()",
+    "files in memory": "import itertools, os\nfor place in ['/tmp', '/dev/shm'] * 4:\n    "
+    "open(f'{place}/{os.urandom(9).hex()}', 'wb').write(bytes(15 * 2**20))\n"
+    "for i in itertools.count():\n    os.mknod(f'/dev/shm/{i}')",
 }
 
 
@@ -455,7 +450,7 @@ def busy_core(n):
 
 def seconds_to_read(source):
     """What the reading of a notebook counts as, and takes by the clock on the wall."""
-    with contextlib.closing(marking._Student(QUICK, isolated=True)) as student:
+    with contextlib.closing(marking._Student(Limits(), isolated=True)) as student:
         student.read("a", b"{}", [])
         before, start = student._used, time.monotonic()
         assert student.read("a", notebook(source), ["dsm_target"]).problem == ""
@@ -472,11 +467,6 @@ def test_waiting_for_a_core_that_others_keep_busy_costs_no_time():
     if wall < 3 * alone:
         pytest.skip("the neighbours were not in the way")
     assert beside < 2 * wall / 3
-
-
-def test_a_sleep_counts_as_time():
-    sleeps = "import time\ndef dsm_target(*a):\n    time.sleep(1_000)"
-    assert marked(sleeps, limits=Limits(seconds=8))["dsm_target"].verdict == "too slow"
 
 
 def test_what_was_too_slow_is_tried_again_alone(tmp_path, monkeypatch):
@@ -668,7 +658,6 @@ def test_what_is_in_sight_is_named():
     said = describe(Limits(), isolated=True)
     for path in readable():
         assert str(path) in said or PACKAGE in path.parents
-    assert not any((PACKAGE / "course" / name) in readable() for name in ("exercise.py", "chapter_01.py", "grading.py"))
     for limit in ("2 GiB", "looked at ten times a second", "64 processes", "16 MiB", "60 seconds", "900 in all"):
         assert limit in said
     assert "can read and change your files" in describe(Limits(), isolated=False)
@@ -681,7 +670,7 @@ def test_a_python_that_only_its_owner_may_enter_is_isolated_too(tmp_path):
     venv.create(prefix, symlinks=True)
     libraries = next(prefix.glob("lib/python*/site-packages"))
     (libraries / "others.pth").write_text("\n".join(p for p in sys.path if Path(p).name == "site-packages"))
-    shutil.copytree(PACKAGE, libraries / "sbgm", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(PACKAGE, libraries / "sbgm")
     decoys = [place / "decoy" for place in (prefix.parent, prefix, libraries / "sbgm", libraries / "sbgm" / "course")]
     paths = [*decoys, libraries / "sbgm" / "course" / "chapter_02.py", libraries / "sbgm" / "train"]
     probe = f"import os\nassert not [p for p in {list(map(str, paths))!r} if os.path.exists(p)]\n{RIGHT}"
@@ -707,6 +696,7 @@ def test_without_bubblewrap_grading_goes_on_only_when_told_to(tmp_path, monkeypa
     assert not (tmp_path / "out").exists()
     assert main([*command, "--without-isolation"]) == 0
     assert "read and change your files" in capsys.readouterr().out
+    assert table(tmp_path / "out" / "grades.csv")[0].keys() > {*checks.exercises()}
 
 
 # --- a folder ---------------------------------------------------------------------------------------------------------
@@ -729,6 +719,22 @@ def table(path):
 def grading(tmp_path, *options):
     unsafe = ["--without-isolation"] if refusal() else []
     return main(["grade", str(tmp_path / "in"), "--out", str(tmp_path / "out"), *unsafe, *options])
+
+
+ON_ONE_CORE = "import os\nPINNED = not hasattr(os, 'sched_getaffinity') or len(os.sched_getaffinity(0)) == 1\n"
+ON_ONE_CORE += RIGHT.replace("return", "assert PINNED\n    return")
+RUDE = "def dsm_target(x, *a):\n    raise ValueError(f'```\\x1b[31m {x.sum()}')"
+AS_GRADED = ("--chapters", "2", "--seconds", "50", "--variant", "3")
+
+
+@pytest.fixture
+def class_of_three(walls, tmp_path, tmp_path_factory):
+    """What three students handed in, in "in", and their marks, in "out"; graded once, and copied for each test."""
+    folder = tmp_path_factory.getbasetemp() / "class_of_three"
+    if not folder.exists():
+        hand_in(folder / "in", {"=cmd": RUDE, "ann": ON_ONE_CORE, "eve": UNTOUCHED})
+        assert grading(folder, *AS_GRADED, "--seed", "3", "--jobs", "2") == 0
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
 
 
 @pytest.mark.parametrize(
@@ -756,44 +762,38 @@ def test_limits_that_leave_no_room_for_any_answer_are_refused(tmp_path, capsys, 
 
 
 @pytest.mark.harmless
-def test_a_folder_is_marked_and_written_once(tmp_path, capsys):
-    rude = "def dsm_target(*a):\n    raise ValueError('```\\x1b[31m')"
-    hand_in(tmp_path / "in", {"=cmd": rude, "ann": RIGHT, "bob": WRONG})
-    assert grading(tmp_path, "--seed", "3", "--jobs", "2") == 0
-    rows, n = table(tmp_path / "out" / "grades.csv"), str(len(checks.exercises()))
-    assert list(rows[0]) == ["student", "marks", "of", *checks.exercises(), "note", "submission", "marked by"]
+def test_a_folder_is_marked_and_written_once(class_of_three, tmp_path, capsys):
+    """Each student on one core."""
+    rows = table(tmp_path / "out" / "grades.csv")
+    assert list(rows[0]) == ["student", "marks", "of", *CHAPTER_2, "note", "submission", "marked by"]
     found = [tuple(row[column] for column in ("student", "dsm_target", "marks", "of")) for row in rows]
-    assert found == [("'=cmd", "0", "0", n), ("ann", "1", "1", n), ("bob", "0", "0", n)]
+    assert found == [("'=cmd", "0", "0", "3"), ("ann", "1", "1", "3"), ("eve", "0", "0", "3")]
     assert table(tmp_path / "out" / "points.csv") == [{"id": name, "points": marks} for name, _, marks, _ in found]
     fingerprints = [read_submission(path).fingerprint for path in find_students([tmp_path / "in"]).values()]
     assert [row["submission"] for row in rows] == fingerprints
-    assert re.match("version: .*; seed: 3; variant: 0;.* seconds: 60.*; memory: 2", rows[2]["marked by"])
-    report = (tmp_path / "out" / "reports" / "bob.md").read_text(encoding="utf-8")
-    said = ["## 2.4 dsm_target: wrong", "the sign is wrong", WRONG, describe(Limits(), isolated=not refusal())]
-    for part in (*said, rows[2]["marked by"], rows[2]["submission"]):
+    assert re.match("version: .*; seed: 3; variant: 3;.* seconds: 50.*; memory: 2", rows[0]["marked by"])
+    report = (tmp_path / "out" / "reports" / "=cmd.md").read_text(encoding="utf-8")
+    said = ["## 2.4 dsm_target: wrong", "ValueError", RUDE, "````", rows[0]["marked by"], rows[0]["submission"]]
+    for part in (*said, describe(Limits(seconds=50), isolated=not refusal())):
         assert part in report
-    rude = (tmp_path / "out" / "reports" / "=cmd.md").read_text(encoding="utf-8")
-    assert "\x1b" not in rude
-    assert "````" in rude
-    assert grading(tmp_path) == 1
+    assert "\x1b" not in report
+    assert grading(tmp_path, *AS_GRADED) == 1
     assert "never overwritten" in capsys.readouterr().err
 
 
 @pytest.mark.harmless
-def test_a_grading_goes_on_where_it_stopped_and_changes_no_mark(tmp_path, capsys):
-    hand_in(tmp_path / "in", {"ann": RIGHT})
-    assert grading(tmp_path, "--chapters", "2", "--seed", "3") == 0
+def test_a_grading_goes_on_where_it_stopped_and_changes_no_mark(class_of_three, tmp_path, capsys):
     hand_in(tmp_path / "in", {"ann": WRONG, "bob": RIGHT})
     (tmp_path / "out" / "reports" / "bob.md.123.partial").write_text("half")
-    assert grading(tmp_path, "--chapters", "2", "--resume") == 0
-    assert grading(tmp_path, "--chapters", "2", "--resume", "--seed", "3") == 0
-    ann, bob = table(tmp_path / "out" / "grades.csv")
-    assert (ann["marks"], ann["of"], bob["marks"], bob["of"], bob["note"]) == ("1", "3", "1", "3", "")
+    for seed in ([], ["--seed", "3"]):
+        assert grading(tmp_path, *AS_GRADED, "--resume", *seed) == 0
+    _, ann, bob, _ = table(tmp_path / "out" / "grades.csv")
+    assert (ann["marks"], bob["marks"], bob["of"], bob["note"]) == ("1", "1", "3", "")
     assert "changed since it was marked" in ann["note"]
     assert not list((tmp_path / "out").rglob("*.partial"))
     capsys.readouterr()
-    for other in ("--seed 4", "--variant 1", "--seconds 2", "--memory 0.5"):
-        assert grading(tmp_path, "--chapters", "2", "--resume", *other.split()) == 1
+    for other in ("--seed 4", "--variant 1", "--chapters 3"):
+        assert grading(tmp_path, *AS_GRADED, "--resume", *other.split()) == 1
         assert f"{other.split()[0]} must be" in capsys.readouterr().err
 
 
@@ -854,32 +854,21 @@ def test_a_row_says_how_its_own_student_was_isolated(tmp_path, capsys):
 
 
 @pytest.mark.harmless
-def test_the_same_seed_gives_the_same_marks(tmp_path):
-    """Each student is marked on one core."""
-    pinned = "import os\nPINNED = not hasattr(os, 'sched_getaffinity') or len(os.sched_getaffinity(0)) == 1\n"
-    hand_in(tmp_path, {"ann": pinned + RIGHT.replace("return", "assert PINNED\n    return"), "bob": WRONG})
-    options = {"seed": 5, "n_jobs": 2, "isolated": not refusal()}
-    first, second = ({g.student: g for g in grade(find_students([tmp_path]), CHAPTER_2, **options)} for _ in range(2))
-    assert first == second
-    assert first["ann"].marks == 1, first["ann"]
-
-
-@pytest.mark.harmless
-def test_a_marking_is_verified_by_another(tmp_path, capsys):
-    hand_in(tmp_path / "in", {"ann": RIGHT, "bob": WRONG, "eve": UNTOUCHED})
-    assert grading(tmp_path, "--verify", "2") == 1
+def test_a_marking_is_verified_by_another(class_of_three, tmp_path, capsys):
+    """With the same inputs: what was said of the sum of x is said again."""
+    assert grading(tmp_path, "--verify", "2", "--out", str(tmp_path / "nowhere")) == 1
     assert "there are no marks in" in capsys.readouterr().err
-    assert grading(tmp_path, "--chapters", "2", "--seconds", "50", "--variant", "3") == 0
     before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.*")}
     assert grading(tmp_path, "--verify", "9") == 0
     assert "3 marked again, 0 differences" in capsys.readouterr().out
     assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.*")} == before
-    path = tmp_path / "out" / "students" / "bob.json"
-    path.write_text(path.read_text(encoding="utf-8").replace('"wrong"', '"correct"'), encoding="utf-8")
+    path = tmp_path / "out" / "students" / "=cmd.json"
+    (message,) = (o["message"] for o in json.loads(before[path])["outcomes"] if o["verdict"] == "wrong")
+    path.write_bytes(before[path].replace(b'"wrong"', b'"correct"'))
     hand_in(tmp_path / "in", {"eve": UNTOUCHED + "\n"})
     assert grading(tmp_path, "--verify", "9") == 1
     said = capsys.readouterr().out
-    assert "bob: dsm_target was correct, and is wrong: the sign is wrong" in said
+    assert f"=cmd: dsm_target was correct, and is wrong: {message}" in said
     assert "eve: changed since it was marked" in said
     assert "3 marked again, 2 differences" in said
 
@@ -1021,7 +1010,7 @@ def test_no_source_closes_its_fence():
 
 
 SURVIVOR = """
-import ctypes, os, struct, sys, time
+import ctypes, os, struct, sys
 library = ctypes.CDLL(None, use_errno=True)
 
 def in_the_first_process(*call):
@@ -1040,17 +1029,19 @@ def in_the_first_process(*call):
         trace(13, saved)
         trace(17)
 
-def dsm_target(x, x_noisy, sigma):
+def dsm_target(x, *a):
+    ended, held = os.pipe()
     if os.fork() == 0:
         in_the_first_process(112)
         in_the_first_process(157, 1, 0)
         os.setsid()
         library.prctl(1, 0, 0, 0, 0)
         os.execv(sys.executable, [MARK, "-c", "import time; time.sleep(100)"])
-    end = time.monotonic() + 5
-    while time.monotonic() < end:
+    os.close(held)
+    os.read(ended, 1)  # until execv closes the other end
+    while BUSY:
         pass
-    return (x - x_noisy) / sigma**2
+    return x
 """
 
 
@@ -1075,7 +1066,7 @@ def as_an_ordinary_user(command, folder):
 def test_nothing_outlives_a_grader(tmp_path, killed, ordinary):
     """Killed while the student's code is busy, or not; of an ordinary user, or of this one, who may be root."""
     mark = f"sbgm-survivor-{os.getpid()}-{killed}-{ordinary}"
-    hand_in(tmp_path / "in", {"eve": SURVIVOR.replace("MARK", repr(mark))})
+    hand_in(tmp_path / "in", {"eve": SURVIVOR.replace("MARK", repr(mark)).replace("BUSY", str(killed))})
     command = [sys.executable, "-m", "sbgm", "grade", tmp_path / "in", "--out", tmp_path / "out", "--chapters", "2"]
     command = as_an_ordinary_user(command, tmp_path) if ordinary else command
     environment = os.environ | {"PYTHONPATH": str(PACKAGE.parent)}

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from I5 import N_SHEET
-from moving import assert_moves_and_returns, pixels
+from moving import assert_moves_and_returns, moved, pixels
 from sbgm import inpaint, plots
 from sbgm.data import load_images
 from sbgm.masks import centre_box, right_half
@@ -33,12 +33,13 @@ from seeds import seeded
 # --- image noise -----------------------------------------------------------------------------------------------------
 
 PATCHES = load_images("photo_patches", "test")[::400]
+NOISE = partial(image_noise_explorer, PATCHES)
 
 
 @pytest.mark.parametrize("power", [-3, -2, -1.5, -0.3, 0])
 def test_the_readout_is_the_psnr_that_sigma_gives(power):
-    explorer = image_noise_explorer(PATCHES)
-    (slider := explorer.controls["sigma"]).value = 10**power
+    explorer = moved(NOISE, sigma=10**power)
+    slider = explorer.controls["sigma"]
     sigma, shown = re.search(r"σ = (\S+), .* PSNR (-?\d+\.\d) dB", explorer.readout.value).groups()
     # 3,072 squared normal numbers: a standard error of 2.6 %, that is 0.11 dB, once and for all σ
     assert float(shown) == pytest.approx(-20 * power, abs=0.45)
@@ -48,8 +49,7 @@ def test_the_readout_is_the_psnr_that_sigma_gives(power):
 
 def test_the_noisy_half_is_what_an_independent_drawing_gives():
     """Noise from the same seed, clamped, at the centre of each pixel of the picture."""
-    explorer = image_noise_explorer(PATCHES)
-    explorer.controls["image"].value = 2
+    explorer = moved(NOISE, image=2)
     z, picture = torch.randn(3, 32, 32, generator=seeded(0)), pixels(explorer)
     for ax, expected in zip(explorer.figure.axes, (PATCHES[2], PATCHES[2] + 0.1 * z), strict=True):
         artist = ax.images[0]
@@ -85,12 +85,12 @@ class Shrink(nn.Module):
         return -(x - 0.5) / (0.1 + sigma**2)
 
 
-@pytest.mark.parametrize(("level", "image"), [(0, 0), (1, 3), (2, 4)])
-def test_readout_and_pictures_are_what_an_independent_computation_gives(level, image):
-    explorer = denoising_explorer(Shrink(), DIGITS)
-    sigma = float(Shrink.sigmas[level])
-    explorer.controls["sigma"].value = sigma
-    explorer.controls["image"].value = image
+DENOISING = partial(denoising_explorer, Shrink(), DIGITS)
+
+
+@pytest.mark.parametrize(("sigma", "image"), [*zip(Shrink.sigmas.tolist(), (0, 3, 4), strict=True)])
+def test_readout_and_pictures_are_what_an_independent_computation_gives(sigma, image):
+    explorer = moved(DENOISING, sigma=sigma, image=image)
     x, z = DIGITS[image], torch.randn(DIGITS.shape, generator=seeded(0))[image]
     noisy = x + sigma * z
     score = (0.5 - noisy) / (0.1 + sigma**2)
@@ -163,12 +163,12 @@ def trajectory(*shape):
 
 
 TRAJECTORY = trajectory(5, 1, 6, 6)
+ANNEALING = partial(image_annealing_explorer, TRAJECTORY)
 
 
 @pytest.mark.parametrize("step", [0, 5, 12])
 def test_the_readout_is_what_an_independent_computation_gives_of_trajectory(step):
-    explorer = image_annealing_explorer(TRAJECTORY)
-    explorer.controls["step"].value = step
+    explorer = moved(ANNEALING, step=step)
     numbers = [float(n) for n in re.findall(r"\d[\d.]*(?:e[+-]\d+)?", explorer.readout.value)]
     off = [float((v[step] - v[-1]).square().mean().sqrt()) for v in (TRAJECTORY.x, TRAJECTORY.denoised)]
     expected = [TRAJECTORY.levels[step], 3, TRAJECTORY.sigmas[step], TRAJECTORY.steps[step], 4, *off]
@@ -176,8 +176,7 @@ def test_the_readout_is_what_an_independent_computation_gives_of_trajectory(step
 
 
 def test_the_pictures_are_the_stored_states_clamped():
-    explorer = image_annealing_explorer(TRAJECTORY)
-    explorer.controls["step"].value = 7
+    explorer = moved(ANNEALING, step=7)
     for ax, images in zip(explorer.figure.axes, (TRAJECTORY.x[7], TRAJECTORY.denoised[7]), strict=False):
         shown = np.asarray(ax.images[0].get_array())[1:7, 1:7, 0]  # the first image, inside its border
         np.testing.assert_allclose(shown, images[0, 0].clamp(0, 1), atol=1e-6)
@@ -206,14 +205,13 @@ def run(mask, seed=0, n=4):
 
 
 RUNS = {name: run(mask, seed) for seed, (name, mask) in enumerate(MASKS.items())}
+INPAINTING = partial(inpainting_explorer, IMAGE, MASKS, RUNS)
 
 
 @pytest.mark.parametrize("step", [1, 4, 6])
 @pytest.mark.parametrize("mask", ["right-half", "centre-box"])
 def test_readout_and_pictures_are_what_an_independent_computation_gives_of_inpainting(step, mask):
-    explorer = inpainting_explorer(IMAGE, MASKS, RUNS)
-    explorer.controls["step"].value = step
-    explorer.controls["mask"].value = mask
+    explorer = moved(INPAINTING, step=step, mask=mask)
     x = RUNS[mask][step - 1].x
     known = MASKS[mask].expand_as(IMAGE)
     off = np.sqrt(np.mean([(fill[known] - IMAGE[known]).square().mean().item() for fill in x]))
@@ -235,13 +233,13 @@ N_STEPS, STEP_SIZES = (10, 30, 100), (5e-6, 2e-5)
 PLACES = [(t, eps) for t in N_STEPS for eps in STEP_SIZES]
 ROWS = [(t, eps, 0.1 + 0.01 * t, 0.005, 1 + 1e5 * eps, 1.2 + 0.01 * t, 0.01) for t, eps in PLACES]
 SHEETS = torch.randint(256, (6, N_SHEET, 1, 8, 8), generator=seeded(0), dtype=torch.uint8)
-MAP = StepMap.of(ROWS, SHEETS)
+STEP_MAP = partial(step_map_explorer, StepMap.of(ROWS, SHEETS))
 
 
 @pytest.mark.parametrize("i", range(6))
 def test_readout_samples_and_frames_are_the_cells(i):
-    explorer, (n_steps, step_size, distance, se, predicted, measured, _) = step_map_explorer(MAP), ROWS[i]
-    explorer.controls["n_steps"].value, explorer.controls["step_size"].value = PLACES[i]
+    explorer = moved(STEP_MAP, n_steps=PLACES[i][0], step_size=PLACES[i][1])
+    n_steps, step_size, distance, se, predicted, measured, _ = ROWS[i]
     pattern = r"(?:=|distance|±|predicted|measured) (\d[\d.e-]*\d|\d)"
     numbers = [float(number) for number in re.findall(pattern, explorer.readout.value)]
     expected = [n_steps, step_size, step_size / 2, distance, 2 * se, predicted, measured]
@@ -253,7 +251,7 @@ def test_readout_samples_and_frames_are_the_cells(i):
 
 
 def test_the_maps_show_distances_and_predictions():
-    shown = [[text.get_text() for text in ax.texts] for ax in step_map_explorer(MAP).figure.axes[1:]]
+    shown = [[text.get_text() for text in ax.texts] for ax in moved(STEP_MAP).figure.axes[1:]]
     assert shown == [["0.2", "0.2", "0.4", "0.4", "1.1", "1.1"], ["1.5", "3"] * 3]
 
 
@@ -276,7 +274,8 @@ def sheet(i):
 
 
 NAMES = POINTS["label"] + ", " + POINTS["evaluations"].astype(str)
-CURVE = SamplerCurve(POINTS, {"n_samples": 200}, {name: sheet(i) for i, name in NAMES.items()}, pandas.DataFrame())
+SHOWN = {name: sheet(i) for i, name in NAMES.items()}
+CURVE = partial(sampler_curve_explorer, SamplerCurve(POINTS, {"n_samples": 200}, SHOWN, pandas.DataFrame()))
 
 
 @pytest.mark.parametrize(
@@ -284,9 +283,7 @@ CURVE = SamplerCurve(POINTS, {"n_samples": 200}, {name: sheet(i) for i, name in 
     [("ancestral, geometric", 20, 2), ("heun, power", 19, 4), ("Algorithm 1", 1_000, 1), ("Algorithm 1", 100, 0)],
 )
 def test_the_samples_are_those_of_sampler_and_cost(label, evaluations, shown):
-    explorer = sampler_curve_explorer(CURVE)
-    explorer.controls["label"].value = label
-    explorer.controls["evaluations"].value = evaluations
+    explorer = moved(CURVE, label=label, evaluations=evaluations)
     point, (picture,) = POINTS.loc[shown], explorer.figure.axes[0].images
     expected = plots.image_sheet(sheet(shown).float() / 255, n_columns=4).numpy()
     np.testing.assert_allclose(np.asarray(picture.get_array()), expected, atol=1e-6)
@@ -299,7 +296,7 @@ def test_the_samples_are_those_of_sampler_and_cost(label, evaluations, shown):
 
 
 def test_another_sampler_begins_at_its_nearest_cost_and_the_first_is_the_best_of_a_tenth():
-    explorer = sampler_curve_explorer(CURVE)
+    explorer = CURVE()
     assert explorer.values == {"label": "ancestral, geometric", "evaluations": 100}
     for label, evaluations in (("heun, power", 19), ("ancestral, geometric", 20), ("Algorithm 1", 100)):
         explorer.controls["label"].value = label
@@ -309,35 +306,26 @@ def test_another_sampler_begins_at_its_nearest_cost_and_the_first_is_the_best_of
 
 # --- all -------------------------------------------------------------------------------------------------------------
 
-EXPLORERS = {
-    "image noise": lambda: image_noise_explorer(PATCHES),
-    "denoising": lambda: denoising_explorer(Shrink(), DIGITS),
-    "annealing": lambda: image_annealing_explorer(TRAJECTORY),
-    "inpainting": lambda: inpainting_explorer(IMAGE, MASKS, RUNS),
-    "step map": lambda: step_map_explorer(MAP),
-    "sampler curve": lambda: sampler_curve_explorer(CURVE),
-}
-
 
 @pytest.mark.parametrize(
-    ("kind", "name", "value", "share"),
+    ("make", "name", "value", "share"),
     [
-        ("image noise", "sigma", 0.3, 0.05),
-        ("image noise", "sigma", 0.05, 0.05),
-        ("image noise", "image", 3, 0.05),
-        ("denoising", "sigma", float(Shrink.sigmas[1]), 0.02),
-        ("denoising", "image", 3, 0.02),
-        ("annealing", "step", 1, 0.02),
-        ("inpainting", "step", 1, 0.02),
-        ("inpainting", "step", 3, 0.02),
-        ("inpainting", "mask", "centre-box", 0.02),
-        ("step map", "n_steps", 10, 0.02),
-        ("step map", "step_size", 5e-6, 0.02),
-        ("sampler curve", "evaluations", 20, 0.01),
+        (NOISE, "sigma", 0.3, 0.05),
+        (NOISE, "sigma", 0.05, 0.05),
+        (NOISE, "image", 3, 0.05),
+        (DENOISING, "sigma", float(Shrink.sigmas[1]), 0.02),
+        (DENOISING, "image", 3, 0.02),
+        (ANNEALING, "step", 1, 0.02),
+        (INPAINTING, "step", 1, 0.02),
+        (INPAINTING, "step", 3, 0.02),
+        (INPAINTING, "mask", "centre-box", 0.02),
+        (STEP_MAP, "n_steps", 10, 0.02),
+        (STEP_MAP, "step_size", 5e-6, 0.02),
+        (CURVE, "evaluations", 20, 0.01),
     ],
 )
-def test_every_control_changes_the_picture_and_back_again(kind, name, value, share):
-    assert_moves_and_returns(EXPLORERS[kind](), name, value, share=share)
+def test_every_control_changes_the_picture_and_back_again(make, name, value, share):
+    assert_moves_and_returns(moved(make), name, value, share=share)
 
 
 def inpainting_of(image=IMAGE, masks=MASKS, **runs):

@@ -1,6 +1,5 @@
 """The sliders of the mixtures, without a browser: what is shown is what an independent computation gives."""
 
-import functools
 import itertools
 import math
 import re
@@ -11,7 +10,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from moving import assert_moves_and_returns, pixels
+from moving import assert_moves_and_returns, moved, pixels
 from sbgm import (
     GaussianMixture,
     SamplerDivergedError,
@@ -35,21 +34,6 @@ from sbgm.widgets import (
     training_explorer,
 )
 from seeds import seeded
-
-
-@functools.cache
-def made(make):
-    """An explorer of a kind, and the values at which its controls begin."""
-    explorer = make()
-    return explorer, explorer.values
-
-
-def moved(make, **values):
-    """The one explorer of its kind, every control where it begins, but for these."""
-    explorer, first = made(make)
-    for name, value in (first | values).items():
-        explorer.controls[name].value = value
-    return explorer
 
 
 def artist_of(explorer, kind):
@@ -292,7 +276,7 @@ def test_every_corner_of_the_sliders_gives_a_picture_and_a_sentence():
 
 def test_the_sliders_start_on_places_that_a_page_can_show():
     """A page rounds, and the kernel does not hear."""
-    sigma_max, sigma_min, _, step_size = annealing_explorer().controls.values()
+    sigma_max, sigma_min, _, step_size = moved(annealing_explorer).controls.values()
     assert (sigma_max.label, sigma_min.label) == ("10", "0.3")
     places = (math.log10(step_size.value) - step_size.min) / step_size.step
     assert places == pytest.approx(round(places), abs=1e-9)
