@@ -1010,7 +1010,7 @@ def test_no_source_closes_its_fence():
 
 
 SURVIVOR = """
-import ctypes, os, struct, sys
+import ctypes, os, struct, sys, time
 library = ctypes.CDLL(None, use_errno=True)
 
 def in_the_first_process(*call):
@@ -1039,7 +1039,8 @@ def dsm_target(x, *a):
         os.execv(sys.executable, [MARK, "-c", "import time; time.sleep(100)"])
     os.close(held)
     os.read(ended, 1)  # until execv closes the other end
-    while BUSY:
+    end = time.monotonic() + BUSY
+    while time.monotonic() < end:
         pass
     return x
 """
@@ -1066,7 +1067,7 @@ def as_an_ordinary_user(command, folder):
 def test_nothing_outlives_a_grader(tmp_path, killed, ordinary):
     """Killed while the student's code is busy, or not; of an ordinary user, or of this one, who may be root."""
     mark = f"sbgm-survivor-{os.getpid()}-{killed}-{ordinary}"
-    hand_in(tmp_path / "in", {"eve": SURVIVOR.replace("MARK", repr(mark)).replace("BUSY", str(killed))})
+    hand_in(tmp_path / "in", {"eve": SURVIVOR.replace("MARK", repr(mark)).replace("BUSY", str(50 * killed))})
     command = [sys.executable, "-m", "sbgm", "grade", tmp_path / "in", "--out", tmp_path / "out", "--chapters", "2"]
     command = as_an_ordinary_user(command, tmp_path) if ordinary else command
     environment = os.environ | {"PYTHONPATH": str(PACKAGE.parent)}
