@@ -3,22 +3,22 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from claims import Found, Measurement, claim, claims, declared, reported
+from claims import Found, Measurement, claim, claims, declared, load_record, record_tensors, reported
 from drawing import CPU, Drawing, Load, Machine, draw_kept
 from sbgm import masks
 from sbgm.checked import Count, Positive, Score, checked, count_from
 from sbgm.data import load_images, load_labels
 from sbgm.files import file_hash
 from sbgm.generation import uniform_start
-from sbgm.measure import estimate, quantise, shown
-from sbgm.measure.classifier import SHIPPED_CLASSIFIER, load_classifier
-from sbgm.noise import derived_generator, randn_like
+from sbgm.measure import Estimate, estimate, in_batches, quantise, shown
+from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, load_classifier
+from sbgm.noise import derived_generator, perturb, randn_like
 from sbgm.samplers import final, inpaint
 from sbgm.weights import load_network, weights_file
 
@@ -164,52 +164,163 @@ def measure(
     The fills of each image are kept in `folder`; a run that was stopped goes on with the next image.
 
     Args:
-        n_images: test images, two at least; 20 digits take some 2½ hours of one quiet core
+        n_images: test images, two at least, and five times as many behind the random mask; with 20 digits it takes some
+            4 hours of one quiet core
         n_steps: T, Langevin steps a level; the time is proportional to it
         step_size: ε; with 5e-5, 40 steps go as far as the paper's 100 with 2e-5
         weights: another network than the shipped one, by name or file
-        faces: a network on CelebA, a file, that fills in as many test faces; the record has their numbers, no picture
+        faces: a network on CelebA, a file, that fills in as many test faces; the record has their numbers, no picture.
+            Without it, the numbers of faces are those of the record before
     """
     drawing = Drawing(weights, n_steps=n_steps, step_size=step_size)
-    images, labels = (load(DATA, "test")[:n_images] for load in (load_images, load_labels))
-    if faces is not None:  # what is missing is told before hours of digits
-        photographs, channels = _faces(faces, n_images)
-    hidden, (fills, ys) = known_pixels(images.shape), draw_fills(drawing, images, folder, machine)
-    measured = {"masks": hidden, **measure_fills(fills, ys, images, hidden, labels=labels)}
-    sheet = {"images": images[:N_SHEET_IMAGES], "fills": fills[:, :N_SHEET_IMAGES, :N_SHEET_FILLS]}
-    found, tensors = i8_measurements(measured), measured | {name: quantise(x) for name, x in sheet.items()}
-    data, narrower = f"{weights_file(weights).stem}; the first {n_images} test images of {DATA}", "MNIST"
-    facts = {
-        "n_fills": fills.shape[2],
-        "sigma_min": round(float(load_network(weights).sigmas[-1]), 6),  # a float32 of .01 is .01
-        **drawing.facts("precision", "seed"),
-    }
-    if faces is not None:
-        hidden, of_faces = known_pixels(photographs.shape), dataclasses.replace(drawing, network=faces)
-        fills, ys = draw_fills(of_faces, photographs, folder, machine)
-        measured = {"masks": hidden, **measure_fills(fills, ys, photographs, hidden)}
-        tensors |= {f"{FACES}{name}": value for name, value in measured.items()}
-        found += i8_measurements(measured, of=FACES)
-        data, narrower = f"{data}; as many of CelebA", f"MNIST, and CelebA at C = {channels}"
-        facts["network of faces"] = file_hash(weights_file(faces))
+    of_faces = recorded_faces() if faces is None else measure_faces(faces, drawing, n_images, folder, machine)
+    images, labels = (load(DATA, "test")[: max(TIMES.values()) * n_images] for load in (load_images, load_labels))
+    first, hidden = images[:n_images], known_pixels(images.shape)
+    fills, ys = draw_fills(drawing, first, folder, machine)
+    measured = measure_fills(fills, ys, first, hidden, labels=labels[:n_images])
+    sheet = {"images": first[:N_SHEET_IMAGES], "fills": fills[:, :N_SHEET_IMAGES, :N_SHEET_FILLS]}
+    surely, tensors = measure_sure(drawing, images, labels, n_images, folder, machine)
     return Found(
-        found,
-        tensors,
-        data=f"{data}, uncurated",
-        note=f"{facts['n_fills']} fills of each image behind each mask; standard errors are over images.",
-        narrower=f"{narrower}, where Fig. 6 has CelebA and CIFAR-10",
-        networks=[weights, SHIPPED_CLASSIFIER],
-        facts=facts,
+        [*i8_measurements(measured), *of_faces.measurements(), *surely],
+        {
+            "masks": hidden,
+            **measured,
+            **{name: quantise(x) for name, x in sheet.items()},
+            **{f"{FACES}{name}": x for name, x in of_faces.measured.items()},
+            **tensors,
+        },
+        data=f"{weights_file(weights).stem}; the first {n_images} test images of {DATA}, and {len(images)} behind the "
+        f"random mask{of_faces.data}; uncurated",
+        note=f"{fills.shape[2]} fills of each image behind each mask, and {N_SURE} others for the second classifier. "
+        "Standard errors are over images.",
+        narrower=of_faces.narrower,
+        networks=[weights, SHIPPED_CLASSIFIER, JUDGE],
+        facts={
+            "sigma_min": round(float(load_network(weights).sigmas[-1]), 6),  # a float32 of .01 is .01
+            **drawing.facts("precision", "seed"),
+            **of_faces.facts,
+            "compiled": machine.compile,
+        },
     )
 
 
-def _faces(weights: str, n: int) -> tuple[Tensor, int]:
-    """The first test faces, if the network is on such images, and its width C."""
-    faces, network = load_images("celeba", "test")[:n], load_network(weights)
-    wanted, shape = tuple(faces.shape[1:]), tuple(network.image_shape)
+# --- faces ------------------------------------------------------------------------------------------------------------
+
+
+class Faces(NamedTuple):
+    """What was measured of fills of test faces, and what the record says of it.
+
+    Attributes:
+        measured: by `measure_fills`, and "masks"; empty if there are no faces.
+        data, narrower: words of the record.
+        facts: of the record.
+    """
+
+    measured: dict[str, Tensor]
+    data: str
+    narrower: str
+    facts: dict[str, str]
+
+    def measurements(self) -> list[Measurement]:
+        """The measurements of I8 on faces; none if there are no faces."""
+        return i8_measurements(self.measured, of=FACES) if self.measured else []
+
+
+def measure_faces(weights: str, drawing: Drawing, n: int, folder: Path, machine: Machine = CPU) -> Faces:
+    """Fill in the first n test faces by a network on such images, a file, and measure the fills."""
+    images, network = load_images("celeba", "test")[:n], load_network(weights)
+    wanted, shape = tuple(images.shape[1:]), tuple(network.image_shape)
     if shape != wanted:
         raise ValueError(f"faces must name a network on images of shape {wanted}, got {weights}, on {shape}")
-    return faces, network.arguments["channels"]
+    hidden = known_pixels(images.shape)
+    fills, ys = draw_fills(dataclasses.replace(drawing, network=weights), images, folder, machine)
+    return Faces(
+        {"masks": hidden, **measure_fills(fills, ys, images, hidden)},
+        f"; the first {n} of CelebA",
+        f"MNIST, and CelebA at C = {network.arguments['channels']}, {WHERE}",
+        {"network of faces": file_hash(weights_file(weights))},
+    )
+
+
+def recorded_faces() -> Faces:
+    """The faces of the record before, if it has any, and the command that they were measured by."""
+    try:
+        before, tensors = load_record("I8"), record_tensors("I8")
+    except FileNotFoundError:
+        return NO_FACES
+    measured = {name.removeprefix(FACES): x for name, x in tensors.items() if name.startswith(FACES)}
+    if not measured:
+        return NO_FACES
+    command = before.facts.get("command of faces", before.facts["command"])
+    facts = {"network of faces": before.facts["network of faces"], "command of faces": command}
+    n = measured["miss"].shape[1]
+    return Faces(measured, f"; the first {n} of CelebA, by the record before", before.narrower, facts)
+
+
+WHERE = "where Fig. 6 has CelebA and CIFAR-10"
+NO_FACES = Faces({}, "", f"MNIST, {WHERE}", {})
+
+
+# --- a second classifier, and fills that must fail --------------------------------------------------------------------
+
+N_SURE, SURE, SIGMA_L = 10, 0.9, 0.01
+TIMES = {"random": 5, "right-half": 1, "centre-box": 1}
+"""How many times `n_images` digits are filled in for the second classifier."""
+N_CONTROL = 1_000
+SAYS = "the second classifier is 90 % sure of the class"
+
+
+def measure_sure(
+    drawing: Drawing, images: Tensor, labels: Tensor, n_images: int, folder: Path, machine: Machine = CPU
+) -> tuple[list[Measurement], dict[str, Tensor]]:
+    """Fill in digits anew, and measure how often a second classifier is sure of the class, beside fills that must fail.
+
+    Args:
+        drawing, folder, machine: see `draw_fills`.
+        images, labels: enough of them for `TIMES`.
+        n_images: as of `measure`.
+    """
+    found, tensors = [declared("I8", "fills of an image", N_SURE)], {}
+    for kind, times in TIMES.items():
+        some, classes = (x[: times * n_images] for x in (images, labels))
+        known = known_pixels(images.shape, [kind])
+        fills, ys = draw_fills(drawing, some, folder, machine, n_fills=N_SURE, kinds=[kind])
+        measured = measure_fills(fills, ys, some, known, labels=classes)
+        accepted = sure(fills[0].flatten(0, 1), classes.repeat_interleave(N_SURE)).reshape(-1, N_SURE)
+        tensors |= {f"{kind}: fills": quantise(fills[0]), f"{kind}: sure": accepted, f"{kind}: kept": measured["kept"]}
+        numbers = {f"{kind}: {SAYS}": estimate(accepted.double().mean(dim=1))}
+        numbers |= {f"control: {kind}, {name}: {SAYS}": share for name, share in controls(kind).items()}
+        if kind == "random":
+            numbers = {
+                "random, 100 digits: class kept": estimate(measured["kept"][0].double().mean(dim=1)),
+                "random, 100 digits: known pixels that are not the last y": int(measured["changed"].sum()),
+                "random, 100 digits: images": len(some),
+                **numbers,
+            }
+        found += [declared("I8", label, number) for label, number in numbers.items()]
+    return found, tensors
+
+
+def sure(images: Tensor, labels: Tensor) -> Tensor:
+    """Whether the second classifier is 90 % sure of each image's class: (N,) bool."""
+    certain, classes = in_batches(load_classifier(JUDGE), shown(images)).softmax(dim=1).max(dim=1)
+    return (classes == labels) & (certain >= SURE)
+
+
+def controls(kind: str) -> dict[str, Estimate]:
+    """The share of test digits that `sure` accepts with a mean digit, and with black, in place of what is hidden."""
+    images, labels = (load(DATA, "test")[:N_CONTROL] for load in (load_images, load_labels))
+    known = known_pixels(images.shape, [kind])[0].float()
+    fills = {"mean digit": load_images(DATA).mean(dim=0), "black": torch.zeros_like(images[0])}
+    generator = torch.Generator().manual_seed(0)
+    shares = {}
+    for name, fill in fills.items():
+        filled = perturb(images * known + fill * (1 - known), SIGMA_L, generator=generator)
+        shares[name] = estimate(sure(filled, labels).double())
+    return shares
+
+
+# --- the numbers ------------------------------------------------------------------------------------------------------
 
 
 def i8_measurements(measured: dict[str, Tensor], *, of: str = "") -> list[Measurement]:
