@@ -185,7 +185,7 @@ def test_environment_ymls_pip_section_installs():
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=True)
         python = Path(folder) / ("Scripts" if sys.platform == "win32" else "bin") / "python"
-        arguments = [word for requirement in PIP_SECTION for word in requirement.split()]
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *arguments], cwd=ROOT, check=True)
+        install = [python, "-m", "pip", "install", "--quiet", *" ".join(PIP_SECTION).split()]
+        subprocess.run(install, cwd=ROOT, check=True)
         subprocess.run([python, "-m", "pip", "check"], cwd=folder, check=True)
         subprocess.run([python, "-c", "import sbgm.widgets, open_lab"], cwd=ROOT / "tools", check=True)
