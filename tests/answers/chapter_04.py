@@ -1,8 +1,8 @@
 """Answers to chapter 4's exercises."""
 
-import functools
 import itertools
 import math
+from functools import partial
 
 import numpy
 import torch
@@ -19,13 +19,26 @@ def ladder_by_multiplying(sigma_max, sigma_min, n_levels):
     return torch.tensor(levels)
 
 
-def anneal(score, x, sigmas, epsilon, n_steps, generator, *, alpha=None, at=None, drift=0.5, kick=None, n_levels=None):
+def anneal(
+    score,
+    x,
+    sigmas,
+    epsilon,
+    n_steps,
+    generator,
+    *,
+    alpha=lambda epsilon, sigma, sigmas: epsilon * sigma**2 / sigmas[-1] ** 2,
+    at=lambda sigmas, i: sigmas[i],
+    drift=0.5,
+    kick=lambda x, a, generator: math.sqrt(a) * noise(x, generator),
+    n_levels=None,
+):
     """Algorithm 1, with any part replaced."""
-    draw = kick or (lambda x, alpha: math.sqrt(alpha) * noise(x, generator))
-    for i, sigma in enumerate(sigmas.tolist()[:n_levels]):
-        a = alpha(sigma) if alpha else epsilon * sigma**2 / float(sigmas[-1]) ** 2
+    levels = sigmas.tolist()
+    for i, sigma in enumerate(levels[:n_levels]):
+        a = alpha(epsilon, sigma, levels)
         for _ in range(n_steps):
-            x = x + drift * a * score(x, sigma if at is None else at(i)) + draw(x, a)
+            x = x + drift * a * score(x, at(levels, i)) + kick(x, a, generator)
     return x
 
 
@@ -85,22 +98,24 @@ def one_noise_a_level(score, x, sigmas, epsilon, n_steps, generator):
 
 def one_noise(score, x, sigmas, epsilon, n_steps, generator):
     z = noise(x, generator)
-    return anneal(score, x, sigmas, epsilon, n_steps, generator, kick=lambda x, a: a**0.5 * z)
+    return anneal(score, x, sigmas, epsilon, n_steps, generator, kick=lambda x, a, g: a**0.5 * z)
 
 
 def same_noise_at_every_level(score, x, sigmas, epsilon, n_steps, generator):
     drawn = itertools.cycle([noise(x, generator) for _ in range(n_steps)])
-    return anneal(score, x, sigmas, epsilon, n_steps, generator, kick=lambda x, a: a**0.5 * next(drawn))
+    return anneal(score, x, sigmas, epsilon, n_steps, generator, kick=lambda x, a, g: a**0.5 * next(drawn))
 
 
 def opposite_noise_in_turn(score, x, sigmas, epsilon, n_steps, generator):
     drawn = (sign * z for z in iter(lambda: noise(x, generator), None) for sign in (1, -1))
-    return anneal(score, x, sigmas, epsilon, n_steps, generator, kick=lambda x, a: a**0.5 * next(drawn))
+    return anneal(score, x, sigmas, epsilon, n_steps, generator, kick=lambda x, a, g: a**0.5 * next(drawn))
 
 
 def noise_passed_on(score, x, sigmas, epsilon, n_steps, generator):
     z, step = noise(x, generator), itertools.count()
-    return anneal(score, x, sigmas, epsilon, n_steps, generator, kick=lambda x, a: a**0.5 * z.roll(next(step), dims=0))
+    return anneal(
+        score, x, sigmas, epsilon, n_steps, generator, kick=lambda x, a, g: a**0.5 * z.roll(next(step), dims=0)
+    )
 
 
 def no_last_kick(score, x, sigmas, epsilon, n_steps, generator):
@@ -113,7 +128,7 @@ def no_last_kick(score, x, sigmas, epsilon, n_steps, generator):
         epsilon,
         n_steps,
         generator,
-        kick=lambda x, a: a**0.5 * noise(x, generator) if next(steps) < last else 0.0,
+        kick=lambda x, a, g: a**0.5 * noise(x, generator) if next(steps) < last else 0.0,
     )
 
 
@@ -138,34 +153,6 @@ def in_place(score, x, sigmas, epsilon, n_steps, generator):
             x += alpha / 2 * score(x, sigma)
             x += alpha**0.5 * noise(x, generator)
     return x
-
-
-def with_noise(draw):
-    """Algorithm 1 with noise `draw(x, alpha, generator)`."""
-
-    def answer(score, x, sigmas, epsilon, n_steps, generator):
-        return anneal(score, x, sigmas, epsilon, n_steps, generator, kick=lambda x, a: draw(x, a, generator))
-
-    return answer
-
-
-def with_alpha(alpha):
-    """Algorithm 1 with step sizes `alpha(epsilon, sigma, sigmas)`."""
-
-    def answer(score, x, sigmas, epsilon, n_steps, generator):
-        levels = sigmas.tolist()
-        return anneal(score, x, sigmas, epsilon, n_steps, generator, alpha=lambda sigma: alpha(epsilon, sigma, levels))
-
-    return answer
-
-
-def with_score_at(level):
-    """Algorithm 1 with the score at σ = `level(sigmas, i)`."""
-
-    def answer(score, x, sigmas, epsilon, n_steps, generator):
-        return anneal(score, x, sigmas, epsilon, n_steps, generator, at=lambda i: level(sigmas.tolist(), i))
-
-    return answer
 
 
 class Net(nn.Module):
@@ -303,21 +290,26 @@ ANSWERS = {
             "one loop, on a copy": by_counting_steps,
         },
         wrong={
-            "constant step": with_alpha(lambda epsilon, sigma, sigmas: epsilon),
-            "σ for σ²": with_alpha(lambda epsilon, sigma, sigmas: epsilon * sigma / sigmas[-1]),
-            "σ_1 for σ_L": with_alpha(lambda epsilon, sigma, sigmas: epsilon * (sigma / sigmas[0]) ** 2),
-            "no σ_L": with_alpha(lambda epsilon, sigma, sigmas: epsilon * sigma**2),
+            "constant step": partial(anneal, alpha=lambda epsilon, sigma, sigmas: epsilon),
+            "σ for σ²": partial(anneal, alpha=lambda epsilon, sigma, sigmas: epsilon * sigma / sigmas[-1]),
+            "σ_1 for σ_L": partial(anneal, alpha=lambda epsilon, sigma, sigmas: epsilon * (sigma / sigmas[0]) ** 2),
+            "no σ_L": partial(anneal, alpha=lambda epsilon, sigma, sigmas: epsilon * sigma**2),
             "ascending ladder": lambda score, x, sigmas, *rest: anneal(score, x, sigmas.flip(0), *rest),
             "ascending, steps as they should be": lambda score, x, sigmas, epsilon, *rest: anneal(
-                score, x, sigmas.flip(0), epsilon, *rest, alpha=lambda sigma: epsilon * (sigma / float(sigmas[-1])) ** 2
+                score,
+                x,
+                sigmas.flip(0),
+                epsilon,
+                *rest,
+                alpha=lambda epsilon, sigma, up: epsilon * (sigma / up[0]) ** 2,
             ),
-            "score at σ_L": with_score_at(lambda sigmas, i: sigmas[-1]),
-            "score at σ_1": with_score_at(lambda sigmas, i: sigmas[0]),
-            "score one level on": with_score_at(lambda sigmas, i: sigmas[min(i + 1, len(sigmas) - 1)]),
-            "score one level back": with_score_at(lambda sigmas, i: sigmas[max(i - 1, 0)]),
-            "score without σ": with_score_at(lambda sigmas, i: 0.0),
-            "score at the level's index": with_score_at(lambda sigmas, i: float(i)),
-            "score at the level's number": with_score_at(lambda sigmas, i: float(i + 1)),
+            "score at σ_L": partial(anneal, at=lambda sigmas, i: sigmas[-1]),
+            "score at σ_1": partial(anneal, at=lambda sigmas, i: sigmas[0]),
+            "score one level on": partial(anneal, at=lambda sigmas, i: sigmas[min(i + 1, len(sigmas) - 1)]),
+            "score one level back": partial(anneal, at=lambda sigmas, i: sigmas[max(i - 1, 0)]),
+            "score without σ": partial(anneal, at=lambda sigmas, i: 0.0),
+            "score at the level's index": partial(anneal, at=lambda sigmas, i: float(i)),
+            "score at the level's number": partial(anneal, at=lambda sigmas, i: float(i + 1)),
             "T steps on the last level only": lambda score, x, sigmas, *rest: anneal(score, x, sigmas[-1:], *rest),
             "return inside the loop": lambda *arguments: anneal(*arguments, n_levels=1),
             "one step a level": lambda score, x, sigmas, epsilon, n_steps, generator: anneal(
@@ -334,25 +326,18 @@ ANSWERS = {
             "denoised at the end": denoised,
             "drift without ½": lambda *arguments: anneal(*arguments, drift=1.0),
             "sign of the drift": lambda *arguments: anneal(*arguments, drift=-0.5),
-            "ε for √ε": with_noise(lambda x, a, generator: a * noise(x, generator)),
-            "noise √(α/2)": with_noise(lambda x, a, generator: math.sqrt(a / 2) * noise(x, generator)),
-            "noise drawn twice and added": with_noise(
-                lambda x, a, generator: math.sqrt(a) * (noise(x, generator) + noise(x, generator))
+            "ε for √ε": partial(anneal, kick=lambda x, a, generator: a * noise(x, generator)),
+            "noise √(α/2)": partial(anneal, kick=lambda x, a, generator: math.sqrt(a / 2) * noise(x, generator)),
+            "noise drawn twice and added": partial(
+                anneal, kick=lambda x, a, generator: math.sqrt(a) * (noise(x, generator) + noise(x, generator))
             ),
-            "no noise": with_noise(lambda x, a, generator: 0.0),
+            "no noise": partial(anneal, kick=lambda x, a, generator: 0.0),
             "no kick in the last step": no_last_kick,
-            "noise of variance 1": with_noise(lambda x, a, generator: noise(x, generator)),
+            "noise of variance 1": partial(anneal, kick=lambda x, a, generator: noise(x, generator)),
             "one draw a level": one_noise_a_level,
             "one draw for all steps": one_noise,
-            "the other convention with h = α": lambda score, x, sigmas, epsilon, n_steps, generator: anneal(
-                score,
-                x,
-                sigmas,
-                epsilon,
-                n_steps,
-                generator,
-                drift=1.0,
-                kick=lambda x, a: math.sqrt(2 * a) * noise(x, generator),
+            "the other convention with h = α": partial(
+                anneal, drift=1.0, kick=lambda x, a, generator: math.sqrt(2 * a) * noise(x, generator)
             ),
             "every state": every_state,
             "a generator of states": yielding,
@@ -363,7 +348,7 @@ ANSWERS = {
             "a chain's noise is the next one's at the next step": noise_passed_on,
         }
         | {
-            how: with_noise(lambda x, a, generator, draw=draw: math.sqrt(a) * draw(x, generator))
+            how: partial(anneal, kick=lambda x, a, generator, draw=draw: math.sqrt(a) * draw(x, generator))
             for how, draw in (DEPENDENT_NOISE | WRONG_NOISE).items()
         },
     ),
@@ -373,16 +358,16 @@ ANSWERS = {
             "the level as one of L, noise predicted": one_hot,
         },
         wrong={
-            "not trained": functools.partial(trained, n_steps=0),
-            "hardly trained": functools.partial(trained, n_steps=10),
-            "the learning rate forgotten": functools.partial(trained, n_steps=50, lr=1e-6),
-            "not told σ": functools.partial(trained, n_steps=200, scaled=False, told=False, divided=False),
-            "divided by σ, and not told it": functools.partial(trained, n_steps=50, scaled=False, told=False),
-            "told σ by the size of x only": functools.partial(trained, n_steps=50, told=False),
-            "not divided by σ": functools.partial(trained, divided=False),
-            "λ = 1": functools.partial(trained, weighting=torch.ones_like),
-            "the four smallest levels only": functools.partial(trained, levels=[4, 5, 6, 7]),
-            "the four largest levels only": functools.partial(trained, levels=[0, 1, 2, 3]),
+            "not trained": partial(trained, n_steps=0),
+            "hardly trained": partial(trained, n_steps=10),
+            "the learning rate forgotten": partial(trained, n_steps=50, lr=1e-6),
+            "not told σ": partial(trained, n_steps=200, scaled=False, told=False, divided=False),
+            "divided by σ, and not told it": partial(trained, n_steps=50, scaled=False, told=False),
+            "told σ by the size of x only": partial(trained, n_steps=50, told=False),
+            "not divided by σ": partial(trained, divided=False),
+            "λ = 1": partial(trained, weighting=torch.ones_like),
+            "the four smallest levels only": partial(trained, levels=[4, 5, 6, 7]),
+            "the four largest levels only": partial(trained, levels=[0, 1, 2, 3]),
             "at one σ whatever is asked": at_level(lambda sigmas, sigma: sigmas[-1]),
             "the target's sign": changed(network, lambda s, x, sigma: -s),
             "noise for the score": changed(network, lambda s, x, sigma: s * sigma),
@@ -390,8 +375,8 @@ ANSWERS = {
             "divided by σ twice": changed(network, lambda s, x, sigma: s / sigma),
             "half the score": changed(network, lambda s, x, sigma: s / 2),
             "twice the score": changed(network, lambda s, x, sigma: 2 * s),
-            "the last level only": functools.partial(trained, n_steps=200, levels=[-1]),
-            "the first level only": functools.partial(trained, n_steps=200, levels=[0]),
+            "the last level only": partial(trained, n_steps=200, levels=[-1]),
+            "the first level only": partial(trained, n_steps=200, levels=[0]),
             "the levels in the wrong order": at_level(lambda sigmas, sigma: sigmas[0] * sigmas[-1] / sigma),
             "not a number": changed(network, lambda s, x, sigma: s * math.nan),
             "a batch of one point only": changed(network, lambda s, x, sigma: s[:1]),

@@ -1,6 +1,7 @@
 """Answers to chapter 5's exercises."""
 
 import math
+from functools import partial
 
 import torch
 
@@ -37,14 +38,10 @@ def by_autograd(x, basis, sigma):
     return torch.autograd.grad(-squares / 2, x)[0]
 
 
-def near_plane(within, across):
+def near_plane(x, basis, sigma, *, within, across):
     """The score −x_within/within(σ) − x_across/across(σ)."""
-
-    def score(x, basis, sigma):
-        part = x @ basis.T @ basis
-        return -part / within(sigma) - (x - part) / across(sigma)
-
-    return score
+    part = x @ basis.T @ basis
+    return -part / within(sigma) - (x - part) / across(sigma)
 
 
 def frame(x):
@@ -52,15 +49,10 @@ def frame(x):
     return r, x / r, torch.stack([-x[:, 1], x[:, 0]], dim=1) / r
 
 
-def twisted(distance=lambda r: r - 1, *, out=None, side=None):
+def twisted(x, pull, twist, *, distance=lambda r: r - 1, out=lambda r, e, t: e, side=lambda r, e, t: t):
     """The field −K·distance(r)·(e_r + c e_θ), with any part replaced: `out` and `side` of r, e_r, e_θ."""
-
-    def field(x, pull, twist):
-        parts = frame(x)
-        e_r, e_theta = (out(*parts) if out else parts[1]), (side(*parts) if side else parts[2])
-        return -pull * distance(parts[0]) * (e_r + twist * e_theta)
-
-    return field
+    parts = frame(x)
+    return -pull * distance(parts[0]) * (out(*parts) + twist * side(*parts))
 
 
 def by_angle(x, pull, twist):
@@ -98,55 +90,59 @@ ANSWERS = {
     ),
     "score_near_plane": Answers(
         right={
-            "by parts": near_plane(lambda s: 1 + s**2, lambda s: s**2),
+            "by parts": partial(near_plane, within=lambda s: 1 + s**2, across=lambda s: s**2),
             "by autograd": by_autograd,
             "by the covariance's inverse": by_covariance,
         },
         wrong={
-            "sign": near_plane(lambda s: -1 - s**2, lambda s: -(s**2)),
-            "no noise within": near_plane(lambda s: 1, lambda s: s**2),
-            "noise alone": near_plane(lambda s: s**2, lambda s: s**2),
-            "width 1 in all directions": near_plane(lambda s: 1 + s**2, lambda s: 1 + s**2),
-            "nothing across": near_plane(lambda s: 1 + s**2, lambda s: math.inf),
-            "nothing within": near_plane(lambda s: math.inf, lambda s: s**2),
-            "σ for σ² across": near_plane(lambda s: 1 + s**2, lambda s: s),
-            "a standard deviation within": near_plane(lambda s: math.sqrt(1 + s**2), lambda s: s**2),
-            "standard deviations": near_plane(lambda s: math.sqrt(1 + s**2), lambda s: s),
-            "1 + σ": near_plane(lambda s: 1 + s, lambda s: s**2),
-            "(1 + σ)²": near_plane(lambda s: (1 + s) ** 2, lambda s: s**2),
-            "interchanged": near_plane(lambda s: s**2, lambda s: 1 + s**2),
-            "extra ½": near_plane(lambda s: 2 + 2 * s**2, lambda s: 2 * s**2),
+            "sign": partial(near_plane, within=lambda s: -1 - s**2, across=lambda s: -(s**2)),
+            "no noise within": partial(near_plane, within=lambda s: 1, across=lambda s: s**2),
+            "noise alone": partial(near_plane, within=lambda s: s**2, across=lambda s: s**2),
+            "width 1 in all directions": partial(near_plane, within=lambda s: 1 + s**2, across=lambda s: 1 + s**2),
+            "nothing across": partial(near_plane, within=lambda s: 1 + s**2, across=lambda s: math.inf),
+            "nothing within": partial(near_plane, within=lambda s: math.inf, across=lambda s: s**2),
+            "σ for σ² across": partial(near_plane, within=lambda s: 1 + s**2, across=lambda s: s),
+            "a standard deviation within": partial(
+                near_plane, within=lambda s: math.sqrt(1 + s**2), across=lambda s: s**2
+            ),
+            "standard deviations": partial(near_plane, within=lambda s: math.sqrt(1 + s**2), across=lambda s: s),
+            "1 + σ": partial(near_plane, within=lambda s: 1 + s, across=lambda s: s**2),
+            "(1 + σ)²": partial(near_plane, within=lambda s: (1 + s) ** 2, across=lambda s: s**2),
+            "interchanged": partial(near_plane, within=lambda s: s**2, across=lambda s: 1 + s**2),
+            "extra ½": partial(near_plane, within=lambda s: 2 + 2 * s**2, across=lambda s: 2 * s**2),
             "no σ": lambda x, basis, sigma: -x,
             "all of x across": lambda x, basis, sigma: -x @ basis.T @ basis / (1 + sigma**2) - x / sigma**2,
             "the first coordinates for the plane": lambda x, basis, sigma: (
                 -x / ((torch.arange(x.shape[1]) < len(basis)) + sigma**2)
             ),
-            "1e-3 added to every variance": near_plane(lambda s: 1 + s**2 + 1e-3, lambda s: s**2 + 1e-3),
+            "1e-3 added to every variance": partial(
+                near_plane, within=lambda s: 1 + s**2 + 1e-3, across=lambda s: s**2 + 1e-3
+            ),
             "within, in the basis": lambda x, basis, sigma: -x @ basis.T / (1 + sigma**2),
         },
     ),
     "spiral": Answers(
         right={
-            "by unit vectors": twisted(),
+            "by unit vectors": twisted,
             "by the angle": by_angle,
             "by a matrix": by_a_matrix,
         },
         wrong={
-            "sign": twisted(lambda r: 1 - r),
-            "to the origin": twisted(lambda r: r),
-            "outwards from inside": twisted(lambda r: (r - 1).abs()),
-            "squared distance": twisted(lambda r: (r - 1) ** 2),
-            "r² − 1": twisted(lambda r: r**2 - 1),
-            "no unit vectors": twisted(out=lambda r, e, t: r * e, side=lambda r, e, t: r * t),
-            "e_r not divided": twisted(out=lambda r, e, t: r * e),
-            "e_θ not divided": twisted(side=lambda r, e, t: r * t),
-            "turned to the right": twisted(side=lambda r, e, t: -t),
-            "coordinates swapped": twisted(side=lambda r, e, t: e.flip(1)),
-            "twist without pull": lambda x, K, c: twisted()(x, K, 0.0) - (frame(x)[0] - 1) * c * frame(x)[2],
-            "twist on the circle": lambda x, K, c: twisted()(x, K, 0.0) - K * c * frame(x)[2],
-            "no twist": lambda x, K, c: twisted()(x, K, 0.0),
-            "one length": twisted(lambda r: (r - 1).sign()),
-            "unit direction": lambda x, K, c: twisted()(x, K, c) / math.hypot(1, c),
+            "sign": partial(twisted, distance=lambda r: 1 - r),
+            "to the origin": partial(twisted, distance=lambda r: r),
+            "outwards from inside": partial(twisted, distance=lambda r: (r - 1).abs()),
+            "squared distance": partial(twisted, distance=lambda r: (r - 1) ** 2),
+            "r² − 1": partial(twisted, distance=lambda r: r**2 - 1),
+            "no unit vectors": partial(twisted, out=lambda r, e, t: r * e, side=lambda r, e, t: r * t),
+            "e_r not divided": partial(twisted, out=lambda r, e, t: r * e),
+            "e_θ not divided": partial(twisted, side=lambda r, e, t: r * t),
+            "turned to the right": partial(twisted, side=lambda r, e, t: -t),
+            "coordinates swapped": partial(twisted, side=lambda r, e, t: e.flip(1)),
+            "twist without pull": lambda x, K, c: twisted(x, K, 0.0) - (frame(x)[0] - 1) * c * frame(x)[2],
+            "twist on the circle": lambda x, K, c: twisted(x, K, 0.0) - K * c * frame(x)[2],
+            "no twist": lambda x, K, c: twisted(x, K, 0.0),
+            "one length": partial(twisted, distance=lambda r: (r - 1).sign()),
+            "unit direction": lambda x, K, c: twisted(x, K, c) / math.hypot(1, c),
             "the distance alone": lambda x, K, c: -K * (frame(x)[0] - 1)[:, 0],
         },
     ),

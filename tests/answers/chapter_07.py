@@ -1,5 +1,7 @@
 """Answers to chapter 7's exercises."""
 
+from functools import partial
+
 import torch
 
 from answers import DEPENDENT_NOISE, WRONG_NOISE, Answers, noise
@@ -25,9 +27,21 @@ def denoised_noisily(score, x, sigma):
     return x + column(sigma, x) ** 2 * score(x, sigma) + column(sigma, x) * torch.randn_like(x)
 
 
-def shake(score, x, sigma, pull, kick, generator):
+def shake(
+    score,
+    x,
+    sigma,
+    pull,
+    kick,
+    generator,
+    *,
+    pulled=lambda x, guess, pull: x + pull * (guess - x),
+    kicked=lambda z, sigma, kick: kick * sigma * z,
+    draw=noise,
+):
+    """The step, with any part replaced."""
     guess = x + sigma**2 * score(x, sigma)
-    return x + pull * (guess - x) + kick * sigma * noise(x, generator)
+    return pulled(x, guess, pull) + kicked(draw(x, generator), sigma, kick)
 
 
 def shake_along_the_score(score, x, sigma, pull, kick, generator):
@@ -37,31 +51,6 @@ def shake_along_the_score(score, x, sigma, pull, kick, generator):
 def shake_between(score, x, sigma, pull, kick, generator):
     guess = denoised_one_by_one(score, x, sigma)
     return torch.normal(torch.lerp(x, guess, pull), kick * sigma, generator=generator)
-
-
-def shake_with(draw):
-    """A step with noise `draw(x, generator)`."""
-    return lambda score, x, sigma, pull, kick, generator: (
-        x + pull * sigma**2 * score(x, sigma) + kick * sigma * draw(x, generator)
-    )
-
-
-def shake_by(pulled, kicked):
-    """A step that ends at `pulled(x, guess, pull)` plus `kicked(z, sigma, kick)`."""
-
-    def answer(score, x, sigma, pull, kick, generator):
-        guess = x + sigma**2 * score(x, sigma)
-        return pulled(x, guess, pull) + kicked(noise(x, generator), sigma, kick)
-
-    return answer
-
-
-def towards(x, guess, pull):
-    return x + pull * (guess - x)
-
-
-def kicked(z, sigma, kick):
-    return kick * sigma * z
 
 
 def shake_in_place(score, x, sigma, pull, kick, generator):
@@ -156,19 +145,19 @@ ANSWERS = {
             "between x and the guess": shake_between,
         },
         wrong={
-            "kick without σ": shake_by(towards, lambda z, sigma, kick: kick * z),
-            "σ without kick": shake_by(towards, lambda z, sigma, kick: sigma * z),
-            "√(kick σ)": shake_by(towards, lambda z, sigma, kick: (kick * sigma) ** 0.5 * z),
-            "noise of variance 1": shake_by(towards, lambda z, sigma, kick: z),
-            "kick σ²": shake_by(towards, lambda z, sigma, kick: kick * sigma**2 * z),
-            "no kick": shake_by(towards, lambda z, sigma, kick: 0 * z),
-            "all the way": shake_by(lambda x, guess, pull: guess, kicked),
-            "pull for 1 − pull": shake_by(lambda x, guess, pull: pull * x + (1 - pull) * guess, kicked),
-            "pull times the guess": shake_by(lambda x, guess, pull: x + pull * guess, kicked),
-            "x forgotten": shake_by(lambda x, guess, pull: pull * guess, kicked),
-            "away from the guess": shake_by(lambda x, guess, pull: x - pull * (guess - x), kicked),
-            "½ once more": shake_by(lambda x, guess, pull: x + pull / 2 * (guess - x), kicked),
-            "no pull": shake_by(lambda x, guess, pull: x, kicked),
+            "kick without σ": partial(shake, kicked=lambda z, sigma, kick: kick * z),
+            "σ without kick": partial(shake, kicked=lambda z, sigma, kick: sigma * z),
+            "√(kick σ)": partial(shake, kicked=lambda z, sigma, kick: (kick * sigma) ** 0.5 * z),
+            "noise of variance 1": partial(shake, kicked=lambda z, sigma, kick: z),
+            "kick σ²": partial(shake, kicked=lambda z, sigma, kick: kick * sigma**2 * z),
+            "no kick": partial(shake, kicked=lambda z, sigma, kick: 0 * z),
+            "all the way": partial(shake, pulled=lambda x, guess, pull: guess),
+            "pull for 1 − pull": partial(shake, pulled=lambda x, guess, pull: pull * x + (1 - pull) * guess),
+            "pull times the guess": partial(shake, pulled=lambda x, guess, pull: x + pull * guess),
+            "x forgotten": partial(shake, pulled=lambda x, guess, pull: pull * guess),
+            "away from the guess": partial(shake, pulled=lambda x, guess, pull: x - pull * (guess - x)),
+            "½ once more": partial(shake, pulled=lambda x, guess, pull: x + pull / 2 * (guess - x)),
+            "no pull": partial(shake, pulled=lambda x, guess, pull: x),
             "the score for the move": lambda score, x, sigma, pull, kick, generator: (
                 x + pull * score(x, sigma) + kick * sigma * noise(x, generator)
             ),
@@ -185,7 +174,7 @@ ANSWERS = {
             "in place": shake_in_place,
             "float64 whatever x": lambda *a: shake(*a).double(),
         }
-        | {how: shake_with(draw) for how, draw in (DEPENDENT_NOISE | WRONG_NOISE).items()},
+        | {how: partial(shake, draw=draw) for how, draw in (DEPENDENT_NOISE | WRONG_NOISE).items()},
     ),
     "best_guess": Answers(
         right={

@@ -1,18 +1,19 @@
 """Answers to chapter 8's exercises."""
 
 import math
+from functools import partial
 
 import torch
 
 from answers import DEPENDENT_NOISE, WRONG_NOISE, Answers, noise
 
 
-def langevin(score, x, sigma, step_size, generator):
-    return x + step_size / 2 * score(x, sigma) + math.sqrt(step_size) * noise(x, generator)
+def langevin(score, x, sigma, step_size, generator, draw=noise):
+    return x + step_size / 2 * score(x, sigma) + math.sqrt(step_size) * draw(x, generator)
 
 
-def step_by_where(score, x, y, mask, sigma, step_size, generator):
-    return torch.where(mask, y, langevin(score, x, sigma, step_size, generator))
+def step_by_where(score, x, y, mask, sigma, step_size, generator, draw=noise):
+    return torch.where(mask, y, langevin(score, x, sigma, step_size, generator, draw))
 
 
 def step_by_index(score, x, y, mask, sigma, step_size, generator):
@@ -53,16 +54,6 @@ def step_y_noised_again(score, x, y, mask, sigma, step_size, generator):
     return torch.where(mask, y, langevin(score, x, sigma, step_size, generator))
 
 
-def step_with(draw):
-    """A step with noise `draw(x, generator)`."""
-
-    def answer(score, x, y, mask, sigma, step_size, generator):
-        step = x + step_size / 2 * score(x, sigma) + math.sqrt(step_size) * draw(x, generator)
-        return torch.where(mask, y, step)
-
-    return answer
-
-
 def step_in_place(score, x, y, mask, sigma, step_size, generator):
     x += step_size / 2 * score(x, sigma) + math.sqrt(step_size) * noise(x, generator)
     x[:, mask] = y[:, mask]
@@ -73,8 +64,25 @@ def guess(score, x, sigma):
     return x + sigma**2 * score(x, sigma)
 
 
-def fill_by_where(score, x, image, mask, sigma, following, generator):
-    return torch.where(mask, image, guess(score, x, sigma)) + following * noise(x, generator)
+def filled(score, x, image, mask, sigma):
+    return torch.where(mask, image, guess(score, x, sigma))
+
+
+def fill(
+    score,
+    x,
+    image,
+    mask,
+    sigma,
+    following,
+    generator,
+    *,
+    clean=filled,
+    scale=lambda sigma, following: following,
+    draw=noise,
+):
+    """A step that ends at `clean(…)` with noise of standard deviation `scale(…)`."""
+    return clean(score, x, image, mask, sigma) + scale(sigma, following) * draw(x, generator)
 
 
 def fill_by_index(score, x, image, mask, sigma, following, generator):
@@ -87,19 +95,6 @@ def fill_by_product(score, x, image, mask, sigma, following, generator):
     m = mask.to(x.dtype)
     z = noise(x, generator)
     return m * (image + following * z) + (1 - m) * (guess(score, x, sigma) + following * z)
-
-
-def fill_from(clean, scale=lambda sigma, following: following):
-    """A step that ends at `clean(score, x, image, mask, sigma)` with noise of standard deviation `scale`."""
-
-    def answer(score, x, image, mask, sigma, following, generator):
-        return clean(score, x, image, mask, sigma) + scale(sigma, following) * noise(x, generator)
-
-    return answer
-
-
-def filled(score, x, image, mask, sigma):
-    return torch.where(mask, image, guess(score, x, sigma))
 
 
 def fill_without_noise_on_the_known(score, x, image, mask, sigma, following, generator):
@@ -135,7 +130,7 @@ def fill_asked_at_the_next_level(score, x, image, mask, sigma, following, genera
 
 def fill_where_one_mask_is_left_at_the_end(score, x, image, mask, sigma, following, generator):
     if following:
-        return fill_by_where(score, x, image, mask, sigma, following, generator)
+        return fill(score, x, image, mask, sigma, following, generator)
     return guess(score, x, sigma)
 
 
@@ -145,21 +140,9 @@ def fill_in_place(score, x, image, mask, sigma, following, generator):
     return x + following * noise(x, generator)
 
 
-def fill_with(draw):
-    """A step with noise `draw(x, generator)`."""
-    return lambda score, x, image, mask, sigma, following, generator: (
-        filled(score, x, image, mask, sigma) + following * draw(x, generator)
-    )
-
-
-def climb_by(scale):
+def climb(x, sigma, larger, generator, *, scale=lambda sigma, larger: math.sqrt(larger**2 - sigma**2), draw=noise):
     """x plus noise of standard deviation `scale(sigma, larger)`."""
-    return lambda x, sigma, larger, generator: x + scale(sigma, larger) * noise(x, generator)
-
-
-def climb_with(draw):
-    """Noise of the right size, `draw(x, generator)`."""
-    return lambda x, sigma, larger, generator: x + math.sqrt(larger**2 - sigma**2) * draw(x, generator)
+    return x + scale(sigma, larger) * draw(x, generator)
 
 
 def climb_by_normal(x, sigma, larger, generator):
@@ -193,54 +176,63 @@ def of_unknown(fills, mask):
 ANSWERS = {
     "fill_step": Answers(
         right={
-            "torch.where": fill_by_where,
+            "torch.where": fill,
             "by index": fill_by_index,
             "m and 1 − m, noise in both": fill_by_product,
         },
         wrong={
-            "mask the wrong way round": lambda score, x, image, mask, *rest: fill_by_where(
-                score, x, image, ~mask, *rest
-            ),
-            "not put in": fill_from(lambda score, x, image, mask, sigma: guess(score, x, sigma)),
-            "put in before the guess": fill_from(
-                lambda score, x, image, mask, sigma: torch.where(
+            "mask the wrong way round": lambda score, x, image, mask, *rest: fill(score, x, image, ~mask, *rest),
+            "not put in": partial(fill, clean=lambda score, x, image, mask, sigma: guess(score, x, sigma)),
+            "put in before the guess": partial(
+                fill,
+                clean=lambda score, x, image, mask, sigma: torch.where(
                     mask, image, guess(score, torch.where(mask, image, x), sigma)
-                )
+                ),
             ),
-            "image added": fill_from(lambda score, x, image, mask, sigma: guess(score, x, sigma) + mask * image),
-            "known pixels of x": fill_from(
-                lambda score, x, image, mask, sigma: torch.where(mask, x, guess(score, x, sigma))
+            "image added": partial(
+                fill, clean=lambda score, x, image, mask, sigma: guess(score, x, sigma) + mask * image
             ),
-            "known pixels zero": fill_from(lambda score, x, image, mask, sigma: ~mask * guess(score, x, sigma)),
-            "unknown pixels zero": fill_from(lambda score, x, image, mask, sigma: (mask * image).expand_as(x)),
-            "unknown pixels of x": fill_from(lambda score, x, image, mask, sigma: torch.where(mask, image, x)),
-            "image everywhere": fill_from(lambda score, x, image, mask, sigma: image.expand_as(x)),
-            "no σ² in the guess": fill_from(
-                lambda score, x, image, mask, sigma: torch.where(mask, image, x + score(x, sigma))
+            "known pixels of x": partial(
+                fill, clean=lambda score, x, image, mask, sigma: torch.where(mask, x, guess(score, x, sigma))
             ),
-            "σ for σ²": fill_from(
-                lambda score, x, image, mask, sigma: torch.where(mask, image, x + sigma * score(x, sigma))
+            "known pixels zero": partial(
+                fill, clean=lambda score, x, image, mask, sigma: ~mask * guess(score, x, sigma)
             ),
-            "½ of a Langevin step": fill_from(
-                lambda score, x, image, mask, sigma: torch.where(mask, image, x + sigma**2 / 2 * score(x, sigma))
+            "unknown pixels zero": partial(
+                fill, clean=lambda score, x, image, mask, sigma: (mask * image).expand_as(x)
             ),
-            "sign": fill_from(
-                lambda score, x, image, mask, sigma: torch.where(mask, image, x - sigma**2 * score(x, sigma))
+            "unknown pixels of x": partial(
+                fill, clean=lambda score, x, image, mask, sigma: torch.where(mask, image, x)
             ),
-            "x forgotten": fill_from(
-                lambda score, x, image, mask, sigma: torch.where(mask, image, sigma**2 * score(x, sigma))
+            "image everywhere": partial(fill, clean=lambda score, x, image, mask, sigma: image.expand_as(x)),
+            "no σ² in the guess": partial(
+                fill, clean=lambda score, x, image, mask, sigma: torch.where(mask, image, x + score(x, sigma))
             ),
-            "no σ for the score": fill_from(
-                lambda score, x, image, mask, sigma: torch.where(mask, image, x + sigma**2 * score(x, 0.0))
+            "σ for σ²": partial(
+                fill, clean=lambda score, x, image, mask, sigma: torch.where(mask, image, x + sigma * score(x, sigma))
+            ),
+            "½ of a Langevin step": partial(
+                fill,
+                clean=lambda score, x, image, mask, sigma: torch.where(mask, image, x + sigma**2 / 2 * score(x, sigma)),
+            ),
+            "sign": partial(
+                fill,
+                clean=lambda score, x, image, mask, sigma: torch.where(mask, image, x - sigma**2 * score(x, sigma)),
+            ),
+            "x forgotten": partial(
+                fill, clean=lambda score, x, image, mask, sigma: torch.where(mask, image, sigma**2 * score(x, sigma))
+            ),
+            "no σ for the score": partial(
+                fill, clean=lambda score, x, image, mask, sigma: torch.where(mask, image, x + sigma**2 * score(x, 0.0))
             ),
             "the next level's score": fill_asked_at_the_next_level,
-            "noise of this level": fill_from(filled, lambda sigma, following: sigma),
-            "noise of variance following⁴": fill_from(filled, lambda sigma, following: following**2),
-            "as much noise as an ancestral step": fill_from(
-                filled, lambda sigma, following: (sigma**2 - following**2) ** 0.5
+            "noise of this level": partial(fill, scale=lambda sigma, following: sigma),
+            "noise of variance following⁴": partial(fill, scale=lambda sigma, following: following**2),
+            "as much noise as an ancestral step": partial(
+                fill, scale=lambda sigma, following: (sigma**2 - following**2) ** 0.5
             ),
-            "noise of variance 1": fill_from(filled, lambda sigma, following: 1.0),
-            "no noise": fill_from(filled, lambda sigma, following: 0.0),
+            "noise of variance 1": partial(fill, scale=lambda sigma, following: 1.0),
+            "no noise": partial(fill, scale=lambda sigma, following: 0.0),
             "no noise on the known": fill_without_noise_on_the_known,
             "no noise on the unknown": fill_without_noise_on_the_unknown,
             "this level's noise on the known": fill_with_noise_of_this_level_on_the_known,
@@ -248,26 +240,28 @@ ANSWERS = {
             "known and unknown pixels share their noise": fill_with_shared_noise,
             "not put in at the end": fill_where_one_mask_is_left_at_the_end,
             "in place": fill_in_place,
-            "float64 whatever x": lambda *a: fill_by_where(*a).double(),
+            "float64 whatever x": lambda *a: fill(*a).double(),
         }
-        | {how: fill_with(draw) for how, draw in (DEPENDENT_NOISE | WRONG_NOISE).items()},
+        | {how: partial(fill, draw=draw) for how, draw in (DEPENDENT_NOISE | WRONG_NOISE).items()},
     ),
     "climb": Answers(
         right={
-            "the root of the difference": climb_by(lambda sigma, larger: math.sqrt(larger**2 - sigma**2)),
+            "the root of the difference": climb,
             "(larger − σ)(larger + σ)": climb_by_normal,
-            "larger √(1 − (σ/larger)²)": climb_by(lambda sigma, larger: larger * (1 - (sigma / larger) ** 2) ** 0.5),
+            "larger √(1 − (σ/larger)²)": partial(
+                climb, scale=lambda sigma, larger: larger * (1 - (sigma / larger) ** 2) ** 0.5
+            ),
         },
         wrong={
-            "standard deviations subtracted": climb_by(lambda sigma, larger: larger - sigma),
-            "root missing": climb_by(lambda sigma, larger: larger**2 - sigma**2),
-            "root of the standard deviations": climb_by(lambda sigma, larger: (larger - sigma) ** 0.5),
-            "the larger": climb_by(lambda sigma, larger: larger),
-            "the smaller": climb_by(lambda sigma, larger: sigma),
-            "variances added": climb_by(lambda sigma, larger: (larger**2 + sigma**2) ** 0.5),
-            "larger over σ": climb_by(lambda sigma, larger: larger / sigma),
-            "noise of variance 1": climb_by(lambda sigma, larger: 1.0),
-            "no noise": climb_by(lambda sigma, larger: 0.0),
+            "standard deviations subtracted": partial(climb, scale=lambda sigma, larger: larger - sigma),
+            "root missing": partial(climb, scale=lambda sigma, larger: larger**2 - sigma**2),
+            "root of the standard deviations": partial(climb, scale=lambda sigma, larger: (larger - sigma) ** 0.5),
+            "the larger": partial(climb, scale=lambda sigma, larger: larger),
+            "the smaller": partial(climb, scale=lambda sigma, larger: sigma),
+            "variances added": partial(climb, scale=lambda sigma, larger: (larger**2 + sigma**2) ** 0.5),
+            "larger over σ": partial(climb, scale=lambda sigma, larger: larger / sigma),
+            "noise of variance 1": partial(climb, scale=lambda sigma, larger: 1.0),
+            "no noise": partial(climb, scale=lambda sigma, larger: 0.0),
             "x scaled, without noise": lambda x, sigma, larger, generator: x * larger / sigma,
             "x scaled": lambda x, sigma, larger, generator: (
                 x * larger / sigma + (larger**2 - sigma**2) ** 0.5 * noise(x, generator)
@@ -278,7 +272,7 @@ ANSWERS = {
                 x.double(), sigma, larger, generator
             ),
         }
-        | {how: climb_with(draw) for how, draw in (DEPENDENT_NOISE | WRONG_NOISE).items()},
+        | {how: partial(climb, draw=draw) for how, draw in (DEPENDENT_NOISE | WRONG_NOISE).items()},
     ),
     "inpaint_step": Answers(
         right={
@@ -336,7 +330,7 @@ ANSWERS = {
             "in place": step_in_place,
             "float64 whatever x": lambda *a: step_by_where(*a).double(),
         }
-        | {how: step_with(draw) for how, draw in (DEPENDENT_NOISE | WRONG_NOISE).items()},
+        | {how: partial(step_by_where, draw=draw) for how, draw in (DEPENDENT_NOISE | WRONG_NOISE).items()},
     ),
     "fill_spread": Answers(
         right={

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from functools import partial
 
 import scipy.spatial
 import torch
@@ -56,17 +57,9 @@ def frechet_symmetric(mean_a, cov_a, mean_b, cov_b):
     return apart(mean_a, mean_b) + torch.trace(cov_a + cov_b) - 2 * values.sqrt().sum()
 
 
-def frechet_with(trace_of_root):
+def frechet(mean_a, cov_a, mean_b, cov_b, *, trace_of_root):
     """The distance with a given idea of tr (CC′)^½."""
-
-    def distance(mean_a, cov_a, mean_b, cov_b):
-        return apart(mean_a, mean_b) + cov_a.trace() + cov_b.trace() - 2 * trace_of_root(cov_a, cov_b)
-
-    return distance
-
-
-frechet_by_eigenvalues = frechet_with(lambda c, d: torch.linalg.eigvals(c @ d).real.clamp(min=0).sqrt().sum())
-frechet_by_factors = frechet_with(lambda c, d: torch.linalg.matrix_norm(root(c) @ root(d), ord="nuc"))
+    return apart(mean_a, mean_b) + cov_a.trace() + cov_b.trace() - 2 * trace_of_root(cov_a, cov_b)
 
 
 def k(x, y):
@@ -110,11 +103,6 @@ def distances(a, b):
     return (a[:, None] - b).norm(dim=2)
 
 
-def precision(samples, real, k):
-    radii = distances(real, real).kthvalue(k + 1, dim=1).values
-    return (distances(samples, real) <= radii).any(dim=1).double().mean()
-
-
 def precision_by_loops(samples, real, k):
     def away(a, b):
         return math.dist(a.tolist(), b.tolist())
@@ -131,14 +119,10 @@ def precision_by_scipy(samples, real, k):
     return ((apart - torch.as_tensor(radii)).amin(dim=1) <= 0).double().mean()
 
 
-def precision_with(own=1, count=lambda inside: inside.any(dim=1).double().mean(), radius=lambda r: r):
+def precision(samples, real, k, *, own=1, count=lambda inside: inside.any(dim=1).double().mean(), radius=lambda r: r):
     """Precision with a given idea of the neighbours, of what is counted, and of the radii."""
-
-    def share(samples, real, k):
-        radii = distances(real, real).kthvalue(k + own, dim=1).values
-        return count(distances(samples, real) <= radius(radii))
-
-    return share
+    radii = distances(real, real).kthvalue(k + own, dim=1).values
+    return count(distances(samples, real) <= radius(radii))
 
 
 def by_the_nearest_ball(samples, real, k):
@@ -187,8 +171,12 @@ ANSWERS = {
     "frechet": Answers(
         right={
             "eigvalsh of C^½ C′ C^½": frechet_symmetric,
-            "eigenvalues of CC′": frechet_by_eigenvalues,
-            "nuclear norm of C^½ C′^½": frechet_by_factors,
+            "eigenvalues of CC′": partial(
+                frechet, trace_of_root=lambda c, d: torch.linalg.eigvals(c @ d).real.clamp(min=0).sqrt().sum()
+            ),
+            "nuclear norm of C^½ C′^½": partial(
+                frechet, trace_of_root=lambda c, d: torch.linalg.matrix_norm(root(c) @ root(d), ord="nuc")
+            ),
         },
         wrong={
             "distance, not squared": lambda *a: frechet_symmetric(*a).sqrt(),
@@ -203,20 +191,31 @@ ANSWERS = {
             ),
             "means only": lambda m, c, n, d: apart(m, n),
             "covariances only": lambda m, c, n, d: frechet_symmetric(m, c, m, d),
-            "roots multiplied": frechet_with(lambda c, d: (root(c) @ root(d)).trace()),
-            "no root": frechet_with(lambda c, d: (c @ d).trace()),
-            "root of the trace": frechet_with(lambda c, d: (c @ d).trace().sqrt()),
-            "root number by number": frechet_with(lambda c, d: (c @ d).clamp(min=0).sqrt().trace()),
-            "product number by number": frechet_with(lambda c, d: (c * d).sqrt().trace()),
-            "eigenvalues of C * C′": frechet_with(lambda c, d: torch.linalg.eigvals(c * d).sqrt().real.sum()),
-            "eigvalsh of CC′": frechet_with(lambda c, d: torch.linalg.eigvalsh(c @ d).clamp(min=0).sqrt().sum()),
-            "eigvalsh of CC′, not clamped": frechet_with(lambda c, d: torch.linalg.eigvalsh(c @ d).sqrt().sum()),
-            "singular values of CC′": frechet_with(lambda c, d: torch.linalg.svdvals(c @ d).sqrt().sum()),
+            "roots multiplied": partial(frechet, trace_of_root=lambda c, d: (root(c) @ root(d)).trace()),
+            "no root": partial(frechet, trace_of_root=lambda c, d: (c @ d).trace()),
+            "root of the trace": partial(frechet, trace_of_root=lambda c, d: (c @ d).trace().sqrt()),
+            "root number by number": partial(frechet, trace_of_root=lambda c, d: (c @ d).clamp(min=0).sqrt().trace()),
+            "product number by number": partial(frechet, trace_of_root=lambda c, d: (c * d).sqrt().trace()),
+            "eigenvalues of C * C′": partial(
+                frechet, trace_of_root=lambda c, d: torch.linalg.eigvals(c * d).sqrt().real.sum()
+            ),
+            "eigvalsh of CC′": partial(
+                frechet, trace_of_root=lambda c, d: torch.linalg.eigvalsh(c @ d).clamp(min=0).sqrt().sum()
+            ),
+            "eigvalsh of CC′, not clamped": partial(
+                frechet, trace_of_root=lambda c, d: torch.linalg.eigvalsh(c @ d).sqrt().sum()
+            ),
+            "singular values of CC′": partial(
+                frechet, trace_of_root=lambda c, d: torch.linalg.svdvals(c @ d).sqrt().sum()
+            ),
             "variances only": lambda m, c, n, d: apart(m, n) + (c.diag().sqrt() - d.diag().sqrt()).square().sum(),
             "difference of the roots": lambda m, c, n, d: apart(m, n) + (root(c) - root(d)).square().sum(),
             "difference of the covariances": lambda m, c, n, d: apart(m, n) + (c - d).square().sum(),
-            "Cholesky": frechet_with(
-                lambda c, d: torch.linalg.svdvals(torch.linalg.cholesky(c).T @ torch.linalg.cholesky(d)).sum()
+            "Cholesky": partial(
+                frechet,
+                trace_of_root=lambda c, d: torch.linalg.svdvals(
+                    torch.linalg.cholesky(c).T @ torch.linalg.cholesky(d)
+                ).sum(),
             ),
             "the matrix, not its trace": lambda m, c, n, d: apart(m, n) + c + d - 2 * root(root(c) @ d @ root(c)),
         },
@@ -262,24 +261,24 @@ ANSWERS = {
             "scipy's tree": precision_by_scipy,
         },
         wrong={
-            "itself its neighbour": precision_with(own=0),
-            "one too far": precision_with(own=2),
+            "itself its neighbour": partial(precision, own=0),
+            "one too far": partial(precision, own=2),
             "recall": lambda samples, real, k: precision(real, samples, k),
             "balls of the samples": lambda samples, real, k: (
                 (distances(samples, real).amin(dim=1) <= distances(samples, samples).kthvalue(k + 1, dim=1).values)
                 .double()
                 .mean()
             ),
-            "coverage": precision_with(count=lambda inside: inside.any(dim=0).double().mean()),
-            "a number": precision_with(count=lambda inside: inside.any(dim=1).sum()),
-            "balls a sample": precision_with(count=lambda inside: inside.sum(dim=1).double().mean()),
+            "coverage": partial(precision, count=lambda inside: inside.any(dim=0).double().mean()),
+            "a number": partial(precision, count=lambda inside: inside.any(dim=1).sum()),
+            "balls a sample": partial(precision, count=lambda inside: inside.sum(dim=1).double().mean()),
             "density": lambda samples, real, k: (
-                precision_with(count=lambda inside: inside.sum(dim=1).double().mean())(samples, real, k) / k
+                precision(samples, real, k, count=lambda inside: inside.sum(dim=1).double().mean()) / k
             ),
-            "all pairs": precision_with(count=lambda inside: inside.double().mean()),
-            "every ball": precision_with(count=lambda inside: inside.all(dim=1).double().mean()),
-            "mean radius": precision_with(radius=torch.mean),
-            "largest radius": precision_with(radius=torch.max),
+            "all pairs": partial(precision, count=lambda inside: inside.double().mean()),
+            "every ball": partial(precision, count=lambda inside: inside.all(dim=1).double().mean()),
+            "mean radius": partial(precision, radius=torch.mean),
+            "largest radius": partial(precision, radius=torch.max),
             "the nearest's ball only": by_the_nearest_ball,
             "squared distances": lambda samples, real, k: (
                 (distances(samples, real) ** 2 <= distances(real, real).kthvalue(k + 1, dim=1).values)

@@ -2,6 +2,7 @@
 
 import math
 import statistics
+from functools import partial
 
 import torch
 from scipy.optimize import brentq
@@ -33,14 +34,19 @@ def ddpm_through_the_clean_image(predict_noise, x, sigma):
     return (clean - x) / sigma**2
 
 
-def ddpm(y_of=lambda x, a: math.sqrt(a) * x, level=lambda a, sigma: a, scale=lambda a, sigma: -1 / sigma, alpha=None):
-    """The score with given ideas of the network's input, of what it is told, and of the factor of its noise."""
-
-    def score(predict_noise, x, sigma):
-        alpha_bar = 1 / (1 + sigma**2) if alpha is None else alpha(sigma)
-        return scale(alpha_bar, sigma) * predict_noise(y_of(x, alpha_bar), level(alpha_bar, sigma))
-
-    return score
+def ddpm(
+    predict_noise,
+    x,
+    sigma,
+    *,
+    y_of=lambda x, a: math.sqrt(a) * x,
+    level=lambda a, sigma: a,
+    scale=lambda a, sigma: -1 / sigma,
+    alpha=lambda sigma: 1 / (1 + sigma**2),
+):
+    """The score with given ideas of the network's input, of what it is told, of the factor of its noise, and of ᾱ."""
+    alpha_bar = alpha(sigma)
+    return scale(alpha_bar, sigma) * predict_noise(y_of(x, alpha_bar), level(alpha_bar, sigma))
 
 
 def levels(gamma=None, high=None, low=None):
@@ -54,15 +60,24 @@ def gamma_of(dim, **options):
     return brentq(lambda g: share(g, dim, **options) - 0.5, 1, 3)
 
 
-def step_with(eta=lambda r, c: 1 - r ** (1 + c), fresh=lambda r, c: math.sqrt(1 - r ** (2 * c)), draw=noise, **how):
+def step(
+    score,
+    x,
+    a,
+    b,
+    c,
+    generator,
+    *,
+    eta=lambda r, c: 1 - r ** (1 + c),
+    fresh=lambda r, c: math.sqrt(1 - r ** (2 * c)),
+    draw=noise,
+    told=lambda a, b: a,
+    times=lambda a, b: a**2,
+    keep=1,
+):
     """A step of the family with given ideas of the share taken off and of the fresh noise, in units of σ′."""
-    told, times, keep = how.get("told", lambda a, b: a), how.get("times", lambda a, b: a**2), how.get("keep", 1)
-
-    def step(score, x, a, b, c, generator):
-        off = eta(b / a, c) * times(a, b) * score(x, told(a, b))
-        return keep * x + off + b * fresh(b / a, c) * draw(x, generator)
-
-    return step
+    off = eta(b / a, c) * times(a, b) * score(x, told(a, b))
+    return keep * x + off + b * fresh(b / a, c) * draw(x, generator)
 
 
 def step_through_the_clean_image(score, x, sigma, sigma_next, c, generator):
@@ -97,14 +112,10 @@ def heun_one_by_one(score, x, a, b):
     return torch.stack([p.add(s + t, alpha=(b - a) / 2) for p, s, t in zip(x, first, second, strict=True)])
 
 
-def heun_with(second=lambda score, x, end, a, b: -b * score(end, b), mean=lambda s, t: (s + t) / 2):
+def heun(score, x, a, b, *, second=lambda score, x, end, a, b: -b * score(end, b), mean=lambda s, t: (s + t) / 2):
     """Heun's step with given ideas of the second slope and of how the two are put together."""
-
-    def step(score, x, a, b):
-        slope = -a * score(x, a)
-        return x + (b - a) * mean(slope, second(score, x, x + (b - a) * slope, a, b))
-
-    return step
+    slope = -a * score(x, a)
+    return x + (b - a) * mean(slope, second(score, x, x + (b - a) * slope, a, b))
 
 
 def velocity_in_names(score, y, tau):
@@ -114,44 +125,49 @@ def velocity_in_names(score, y, tau):
     return noise - clean
 
 
-def velocity_with(both=lambda clean, noise, y: noise - clean, point=lambda y, t: y / (1 - t), **how):
+def velocity(
+    score,
+    y,
+    tau,
+    *,
+    both=lambda clean, noise, y: noise - clean,
+    point=lambda y, t: y / (1 - t),
+    level=lambda t: t / (1 - t),
+    told=None,
+    power=2,
+    sign=-1,
+):
     """The velocity with given ideas of x, of σ, of what the score is told, and of the two ends of the way."""
-    level = how.get("level", lambda t: t / (1 - t))
-    told, power, sign = how.get("told", level), how.get("power", 2), how.get("sign", -1)
-
-    def velocity(score, y, tau):
-        x, sigma = point(y, tau), level(tau)
-        s = score(x, told(tau))
-        return both(x + sigma**power * s, sign * sigma * s, y)
-
-    return velocity
+    x, sigma = point(y, tau), level(tau)
+    s = score(x, (told or level)(tau))
+    return both(x + sigma**power * s, sign * sigma * s, y)
 
 
 ANSWERS = {
     "score_of_ddpm": Answers(
         right={
-            "as written": ddpm(),
+            "as written": ddpm,
             "one by one": ddpm_one_by_one,
             "through the clean image": ddpm_through_the_clean_image,
         },
         wrong={
-            "the noise": ddpm(scale=lambda a, sigma: 1.0),
-            "minus the noise": ddpm(scale=lambda a, sigma: -1.0),
-            "sign": ddpm(scale=lambda a, sigma: 1 / sigma),
-            "σ²": ddpm(scale=lambda a, sigma: -1 / sigma**2),
-            "times σ": ddpm(scale=lambda a, sigma: -sigma),
-            "the score of y": ddpm(scale=lambda a, sigma: -1 / math.sqrt(1 - a)),
-            "x for y": ddpm(y_of=lambda x, a: x),
-            "x/√ᾱ for y": ddpm(y_of=lambda x, a: x / math.sqrt(a)),
-            "ᾱx for y": ddpm(y_of=lambda x, a: a * x),
-            "told σ": ddpm(level=lambda a, sigma: sigma),
-            "told 1 − ᾱ": ddpm(level=lambda a, sigma: 1 - a),
-            "told √ᾱ": ddpm(level=lambda a, sigma: math.sqrt(a)),
+            "the noise": partial(ddpm, scale=lambda a, sigma: 1.0),
+            "minus the noise": partial(ddpm, scale=lambda a, sigma: -1.0),
+            "sign": partial(ddpm, scale=lambda a, sigma: 1 / sigma),
+            "σ²": partial(ddpm, scale=lambda a, sigma: -1 / sigma**2),
+            "times σ": partial(ddpm, scale=lambda a, sigma: -sigma),
+            "the score of y": partial(ddpm, scale=lambda a, sigma: -1 / math.sqrt(1 - a)),
+            "x for y": partial(ddpm, y_of=lambda x, a: x),
+            "x/√ᾱ for y": partial(ddpm, y_of=lambda x, a: x / math.sqrt(a)),
+            "ᾱx for y": partial(ddpm, y_of=lambda x, a: a * x),
+            "told σ": partial(ddpm, level=lambda a, sigma: sigma),
+            "told 1 − ᾱ": partial(ddpm, level=lambda a, sigma: 1 - a),
+            "told √ᾱ": partial(ddpm, level=lambda a, sigma: math.sqrt(a)),
             "told nothing": lambda predict_noise, x, sigma: -predict_noise(x / math.sqrt(1 + sigma**2)) / sigma,
-            "ᾱ for 1 − ᾱ": ddpm(alpha=lambda sigma: sigma**2 / (1 + sigma**2)),
-            "σ² = 1 − ᾱ": ddpm(alpha=lambda sigma: 1 - sigma**2),
-            "1/(1 + σ)": ddpm(alpha=lambda sigma: 1 / (1 + sigma)),
-            "the clean image": lambda predict_noise, x, sigma: x + sigma**2 * ddpm()(predict_noise, x, sigma),
+            "ᾱ for 1 − ᾱ": partial(ddpm, alpha=lambda sigma: sigma**2 / (1 + sigma**2)),
+            "σ² = 1 − ᾱ": partial(ddpm, alpha=lambda sigma: 1 - sigma**2),
+            "1/(1 + σ)": partial(ddpm, alpha=lambda sigma: 1 / (1 + sigma)),
+            "the clean image": lambda predict_noise, x, sigma: x + sigma**2 * ddpm(predict_noise, x, sigma),
         },
     ),
     "levels_needed": Answers(
@@ -188,32 +204,32 @@ ANSWERS = {
     ),
     "level_step": Answers(
         right={
-            "as written": step_with(),
+            "as written": step,
             "through the clean image": step_through_the_clean_image,
             "by variances": step_by_variances,
         },
         wrong={
-            "sign": step_with(eta=lambda r, c: r ** (1 + c) - 1),
-            "the flow's share": step_with(eta=lambda r, c: 1 - r),
-            "1 − r^c": step_with(eta=lambda r, c: 1 - r**c),
-            "what is left": step_with(eta=lambda r, c: r ** (1 + c)),
-            "σ for σ²": step_with(times=lambda a, b: a),
-            "σ′² for σ²": step_with(times=lambda a, b: b**2),
-            "no σ²": step_with(times=lambda a, b: 1),
-            "score at σ′": step_with(told=lambda a, b: b),
-            "no σ for the score": step_with(told=lambda a, b: 0.0),
-            "all taken off": step_with(eta=lambda r, c: 1),
-            "x lost": step_with(keep=0),
-            "ancestral whatever c": step_with(lambda r, c: 1 - r**2, lambda r, c: math.sqrt(1 - r**2)),
-            "no noise": step_with(fresh=lambda r, c: 0),
-            "σ′ z": step_with(fresh=lambda r, c: 1),
-            "σ for σ′ in the noise": step_with(fresh=lambda r, c: math.sqrt(1 - r ** (2 * c)) / r),
-            "no root": step_with(fresh=lambda r, c: 1 - r ** (2 * c)),
-            "1 − r^c in the root": step_with(fresh=lambda r, c: math.sqrt(1 - r**c)),
-            "r upside down": lambda score, x, a, b, c, g: step_with()(score, x, b, a, c, g),
-            "noise at c = 0 too": step_with(fresh=lambda r, c: math.sqrt(1 - r ** (2 * c or 0.5))),
+            "sign": partial(step, eta=lambda r, c: r ** (1 + c) - 1),
+            "the flow's share": partial(step, eta=lambda r, c: 1 - r),
+            "1 − r^c": partial(step, eta=lambda r, c: 1 - r**c),
+            "what is left": partial(step, eta=lambda r, c: r ** (1 + c)),
+            "σ for σ²": partial(step, times=lambda a, b: a),
+            "σ′² for σ²": partial(step, times=lambda a, b: b**2),
+            "no σ²": partial(step, times=lambda a, b: 1),
+            "score at σ′": partial(step, told=lambda a, b: b),
+            "no σ for the score": partial(step, told=lambda a, b: 0.0),
+            "all taken off": partial(step, eta=lambda r, c: 1),
+            "x lost": partial(step, keep=0),
+            "ancestral whatever c": partial(step, eta=lambda r, c: 1 - r**2, fresh=lambda r, c: math.sqrt(1 - r**2)),
+            "no noise": partial(step, fresh=lambda r, c: 0),
+            "σ′ z": partial(step, fresh=lambda r, c: 1),
+            "σ for σ′ in the noise": partial(step, fresh=lambda r, c: math.sqrt(1 - r ** (2 * c)) / r),
+            "no root": partial(step, fresh=lambda r, c: 1 - r ** (2 * c)),
+            "1 − r^c in the root": partial(step, fresh=lambda r, c: math.sqrt(1 - r**c)),
+            "r upside down": lambda score, x, a, b, c, g: step(score, x, b, a, c, g),
+            "noise at c = 0 too": partial(step, fresh=lambda r, c: math.sqrt(1 - r ** (2 * c or 0.5))),
         }
-        | {how: step_with(draw=draw) for how, draw in WRONG_NOISE.items()},
+        | {how: partial(step, draw=draw) for how, draw in WRONG_NOISE.items()},
     ),
     "heun_step": Answers(
         right={
@@ -225,19 +241,19 @@ ANSWERS = {
             "sign": lambda score, x, a, b: heun_in_names(lambda x, sigma: -score(x, sigma), x, a, b),
             "dσ without sign": lambda score, x, a, b: x + abs(b - a) / (b - a) * (heun_in_names(score, x, a, b) - x),
             "Euler": lambda score, x, a, b: x - (b - a) * a * score(x, a),
-            "added up": heun_with(mean=lambda s, t: s + t),
+            "added up": partial(heun, mean=lambda s, t: s + t),
             "from the end": lambda score, x, a, b: heun_in_names(score, x, a, b) - (b - a) * a * score(x, a),
-            "the end's slope": heun_with(mean=lambda s, t: t),
-            "both slopes at x": heun_with(lambda score, x, end, a, b: -b * score(x, b)),
-            "σ for σ′": heun_with(lambda score, x, end, a, b: -a * score(end, a)),
-            "factor σ for σ′": heun_with(lambda score, x, end, a, b: -a * score(end, b)),
-            "score told σ for σ′": heun_with(lambda score, x, end, a, b: -b * score(end, a)),
-            "sign of the second": heun_with(lambda score, x, end, a, b: b * score(end, b)),
+            "the end's slope": partial(heun, mean=lambda s, t: t),
+            "both slopes at x": partial(heun, second=lambda score, x, end, a, b: -b * score(x, b)),
+            "σ for σ′": partial(heun, second=lambda score, x, end, a, b: -a * score(end, a)),
+            "factor σ for σ′": partial(heun, second=lambda score, x, end, a, b: -a * score(end, b)),
+            "score told σ for σ′": partial(heun, second=lambda score, x, end, a, b: -b * score(end, a)),
+            "sign of the second": partial(heun, second=lambda score, x, end, a, b: b * score(end, b)),
             "no σ": lambda score, x, a, b: x - (b - a) / 2 * (score(x, a) + score(x - (b - a) * score(x, a), b)),
             "midpoint": lambda score, x, a, b: (
                 x - (b - a) * (a + b) / 2 * score(x - (b - a) / 2 * a * score(x, a), (a + b) / 2)
             ),
-            "one σ for both": heun_with(lambda score, x, end, a, b: -a * score(end, b)),
+            "one σ for both": partial(heun, second=lambda score, x, end, a, b: -a * score(end, b)),
             "no σ for the scores": lambda score, x, a, b: heun_in_names(lambda x, sigma: score(x), x, a, b),
             "x forgotten": lambda score, x, a, b: heun_in_names(score, x, a, b) - x,
             "nothing moves": lambda score, x, a, b: x.clone(),
@@ -247,23 +263,23 @@ ANSWERS = {
         right={
             "in names": velocity_in_names,
             "in one line": lambda score, y, t: -(y + t / (1 - t) * score(y / (1 - t), t / (1 - t))) / (1 - t),
-            "of the two ends": velocity_with(),
+            "of the two ends": velocity,
         },
         wrong={
-            "sign": velocity_with(lambda clean, noise, y: clean - noise),
-            "the noise": velocity_with(lambda clean, noise, y: noise),
-            "minus the clean point": velocity_with(lambda clean, noise, y: -clean),
-            "the clean point": velocity_with(lambda clean, noise, y: clean),
-            "added up": velocity_with(lambda clean, noise, y: clean + noise),
-            "sign of the noise": velocity_with(sign=1),
-            "no square": velocity_with(power=1),
-            "from y": velocity_with(lambda clean, noise, y: noise - y),
-            "y for x": velocity_with(point=lambda y, t: y),
-            "τ for σ": velocity_with(level=lambda t: t),
-            "y for x and τ for σ": velocity_with(point=lambda y, t: y, level=lambda t: t),
-            "told τ": velocity_with(told=lambda t: t),
-            "told nothing": velocity_with(told=lambda t: 0.0),
-            "σ upside down": velocity_with(level=lambda t: (1 - t) / t),
+            "sign": partial(velocity, both=lambda clean, noise, y: clean - noise),
+            "the noise": partial(velocity, both=lambda clean, noise, y: noise),
+            "minus the clean point": partial(velocity, both=lambda clean, noise, y: -clean),
+            "the clean point": partial(velocity, both=lambda clean, noise, y: clean),
+            "added up": partial(velocity, both=lambda clean, noise, y: clean + noise),
+            "sign of the noise": partial(velocity, sign=1),
+            "no square": partial(velocity, power=1),
+            "from y": partial(velocity, both=lambda clean, noise, y: noise - y),
+            "y for x": partial(velocity, point=lambda y, t: y),
+            "τ for σ": partial(velocity, level=lambda t: t),
+            "y for x and τ for σ": partial(velocity, point=lambda y, t: y, level=lambda t: t),
+            "told τ": partial(velocity, told=lambda t: t),
+            "told nothing": partial(velocity, told=lambda t: 0.0),
+            "σ upside down": partial(velocity, level=lambda t: (1 - t) / t),
             "τ and 1 − τ exchanged": lambda score, y, t: velocity_in_names(score, y, 1 - t),
             "shrunken": lambda score, y, t: (1 - t) * velocity_in_names(score, y, t),
             "the score": lambda score, y, t: score(y / (1 - t), t / (1 - t)),
