@@ -16,17 +16,13 @@ from torch.nn import functional
 from sbgm.checked import (
     Batch,
     Count,
-    Generator,
     Network,
     NonNegative,
-    Number,
     Positive,
     Score,
-    Sigma,
     Whole,
     checked,
     one_of,
-    sigma_tensor,
 )
 from sbgm.distributions import GaussianMixture
 from sbgm.generation import uniform_start
@@ -173,77 +169,38 @@ def level_errors(
 # --- a circle in the plane, the simplest manifold (Section 3.1) -------------------------------------------------------
 
 
-class Circle:
-    """The uniform distribution on a circle around the origin, and its perturbations q_σ, in closed form.
+def ring(n: int) -> GaussianMixture:
+    """n equally likely points, evenly spread around the unit circle: (n, 2) means in float64.
 
-    The circle has no area, so it has no density in the plane, and no score. With noise it has both: at distance r from
-    the origin, and with the modified Bessel functions I₀ and I₁,
-
-        q_σ(x) = exp(−(r² + R²)/(2σ²)) I₀(rR/σ²) / (2πσ²),
-        ∇log q_σ(x) = (R I₁(rR/σ²)/I₀(rR/σ²) − r)/σ² · x/r.
-
-    Args:
-        radius: R.
+    Its q_σ at a distance r from the origin is that of the circle itself, to rounding, where σ/√r is larger than the
+    distance 2π/n of two neighbours: a mean over evenly spread angles converges exponentially.
     """
+    angle = 2 * math.pi * torch.arange(n, dtype=torch.float64) / n
+    means = torch.stack([angle.cos(), angle.sin()], dim=1)
+    return GaussianMixture(torch.full((n,), 1 / n, dtype=torch.float64), means, stds=0.0)
 
-    @checked
-    def __init__(self, radius: Positive = 1.0) -> None:
-        self.radius = radius
 
-    @checked
-    def sample(self, n: Count, sigma: NonNegative = 0.0, *, generator: Generator) -> Tensor:
-        """Draw n independent samples of q_σ, (n, 2); of the circle itself at σ = 0."""
-        angle = 2 * math.pi * torch.rand(n, generator=generator, device=generator.device)
-        x = self.radius * torch.stack([angle.cos(), angle.sin()], dim=1)
-        return perturb(x, sigma, generator=generator) if sigma > 0 else x
-
-    @checked
-    def log_prob(self, x: Batch, sigma: Sigma) -> Tensor:
-        """The exact log-density log q_σ(x), σ > 0, in nats: (B, 2) -> (B,)."""
-        r, sigma = self._polar(x, sigma)
-        # i0e(z) = exp(−z) I₀(z) neither overflows nor vanishes
-        log_density = torch.special.i0e(r * self.radius / sigma**2).log() - (r - self.radius) ** 2 / (2 * sigma**2)
-        return (log_density - (2 * math.pi * sigma**2).log()).squeeze(1)
-
-    @checked
-    def score(self, x: Batch, sigma: Sigma) -> Tensor:
-        """The exact score ∇_x log q_σ(x), σ > 0: (B, 2) -> (B, 2); zero at the centre."""
-        r, sigma = self._polar(x, sigma)
-        z = r * self.radius / sigma**2
-        radial = (self.radius * torch.special.i1e(z) / torch.special.i0e(z) - r) / sigma**2
-        return radial * self.outwards(x)
-
-    def outwards(self, x: Tensor) -> Tensor:
-        """The unit vector x/r that points away from the centre, (B, 2); zero at the centre."""
-        r = x.norm(dim=1, keepdim=True)
-        return torch.where(r > 0, x / r.clamp_min(torch.finfo(x.dtype).tiny), torch.zeros_like(x))
-
-    def _polar(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
-        """r and σ, both (B, 1) or broadcastable to it."""
-        if x.shape[1:] != (2,):
-            raise ValueError(f"x must have shape (B, 2), got {tuple(x.shape)}")
-        return x.norm(dim=1, keepdim=True), sigma_tensor(sigma, x)
+def on_circle(n: int, sigma: float = 0.0, *, generator: torch.Generator) -> Tensor:
+    """Draw n independent points of the unit circle, perturbed by σ: (n, 2)."""
+    angle = 2 * math.pi * torch.rand(n, generator=generator)
+    x = torch.stack([angle.cos(), angle.sin()], dim=1)
+    return perturb(x, sigma, generator=generator) if sigma > 0 else x
 
 
 @torch.no_grad()
-@checked
-def direction_errors(score: Score, circle: Circle, distance: Number, n_points: Count = 360) -> Tensor:
-    """The angles between a score and the way to the circle, in degrees, on a ring of points at a distance from it.
+def direction_errors(score: Score, distance: float, n_points: int = 360) -> Tensor:
+    """The angles between a score and the way to the unit circle, in degrees, on a ring of points around it.
 
     Args:
         score: s(x, sigma).
-        circle: the data.
-        distance: of the points to the circle, d ≠ 0; negative on the inside.
+        distance: of the points to the circle, d > −1 and not 0; negative on the inside.
         n_points: points, evenly spread around the ring.
 
     Returns:
         (n_points,) angles in [0, 180].
     """
-    if distance == 0 or distance <= -circle.radius:
-        raise ValueError(f"distance must not be 0, and larger than −radius = {-circle.radius}, got {distance}")
-    angle = torch.arange(n_points) * (2 * math.pi / n_points)
-    outwards = torch.stack([angle.cos(), angle.sin()], dim=1)
-    s = score((circle.radius + distance) * outwards, 0.0)
+    outwards = ring(n_points).means.float()
+    s = score((1 + distance) * outwards, 0.0)
     cosine = -math.copysign(1, distance) * (s * outwards).sum(dim=1) / s.norm(dim=1)
     return cosine.clamp(-1, 1).acos().rad2deg()
 
