@@ -71,8 +71,8 @@ def test_the_torchrun_command_trains_without_a_gpu(tmp_path):
     words = [
         small.get(word, word) for word in f"{printed} --scale laptop --channels 8 --batch-size 8 --steps 2".split()
     ]
-    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    subprocess.run([*start, *words], env=os.environ | {"CUDA_VISIBLE_DEVICES": ""}, check=True)
+    torchrun = "torch.distributed.run", "--standalone", "--nproc_per_node", "2"
+    subprocess.run([sys.executable, "-m", *torchrun, *words], env=os.environ | {"CUDA_VISIBLE_DEVICES": ""}, check=True)
     assert Run(tmp_path / "run").last_step == 2
 
 

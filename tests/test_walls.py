@@ -20,9 +20,15 @@ ATTACKS = ("test_no_notebook_earns_a_mark_by_other_means", "test_what_all_of_a_s
 def inner_run(*words: str, folder: Path, **variables: str) -> subprocess.CompletedProcess:
     """Do `pytest WORDS` in a folder, in a process of its own, without loading plugins that nobody asked for."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "SBGM_"))}
-    variables["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *words]
-    return subprocess.run(command, cwd=folder, env=kept | variables, capture_output=True, text=True, timeout=300)
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=kept | variables | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
 
 
 @pytest.mark.parametrize("how", STARTS)

@@ -76,10 +76,11 @@ def test_the_average_does_not_change_the_training(tmp_path, whole):
 
 def test_a_run_can_start_from_a_trained_network_and_goes_on_without_its_file(tmp_path):
     initial = tmp_path / "trained.safetensors"
-    settings = dataclasses.replace(changed(n_steps=1, learning_rate=1e-12), channels=4, n_levels=1)
-    trained = dataclasses.replace(settings, training=TrainingSettings(seed=1)).network((1, 8, 8))
+    settings = dataclasses.replace(
+        changed(n_steps=1, learning_rate=1e-12), channels=4, n_levels=1, initial=str(initial)
+    )
+    trained = dataclasses.replace(settings, initial=None, training=TrainingSettings(seed=1)).network((1, 8, 8))
     save_network(trained, initial)
-    settings = dataclasses.replace(settings, initial=str(initial))
     list(train_ncsn(settings, tmp_path / "run"))
     torch.testing.assert_close(weights(tmp_path / "run"), trained.state_dict(), rtol=0, atol=1e-10)
     initial.unlink()
