@@ -5,6 +5,7 @@ folder of chapters as they are handed out, with answers where the stubs stood.
 """
 
 import dataclasses
+import functools
 import itertools
 import json
 import os
@@ -48,6 +49,7 @@ class Student:
     said: str = ""
 
 
+@functools.cache
 def solutions() -> dict[str, str]:
     """The source of the solution to each exercise, as the chapters give it."""
     found = {}
@@ -80,8 +82,8 @@ def chapter(number: int, answers: dict[str, str], *, with_outputs: bool = False,
 
 
 def names_of(number: int) -> list[str]:
-    """The exercises of a chapter."""
-    return [name for name, exercise in EXERCISES.items() if exercise.chapter == number]
+    """The exercises of a chapter, except those that its lab sets."""
+    return [name for name in EXERCISES if EXERCISES[name].chapter == number and name in solutions()]
 
 
 def diligent(i: int, answers: dict[str, str]) -> Student:
@@ -144,6 +146,7 @@ HOSTILE = {  # an answer to dsm_target each, beside a right one to dsm_loss
     "600 brackets": f"def dsm_target(x, *a):\n    return {'(' * 600}x{')' * 600}\n",
     "a sum of 5,000": f"def dsm_target(x, *a):\n    return x{' + 1' * 5_000}\n",
 }
+NONE: frozenset[str] = frozenset()
 SPOILS_ITS_OWN = {"the package patched"}  # other answers too, whose calls go through it
 PROBE = """
 def dsm_target(*arguments):
@@ -176,49 +179,44 @@ def blunderers() -> Iterator[Student]:
     both = second | {"dsm_target"}
     other = json.loads(right["02.ipynb"])
     other["metadata"]["kernelspec"] = {"name": "ir", "language": "R", "display_name": "R"}
-    yield Student(
-        "wrong kernel", {"02.ipynb": json.dumps(other).encode()}, frozenset(), "wrong kernel", said="not in Python"
-    )
-    yield Student("empty", {"02.ipynb": b""}, frozenset(), "an empty file", said="no Jupyter notebook")
-    yield Student("nothing", {}, frozenset(), "an empty folder", said="no notebook")
-    yield Student("pdf", {"02.pdf": b"%PDF"}, frozenset(), "no notebook", said="no notebook")
-    cells = [{k: c[k] for k in ("cell_type", "source")} for c in json.loads(right["02.ipynb"])["cells"]]
+    cells = [{k: c[k] for k in ("cell_type", "source")} for c in other["cells"]]
     edited = b"\xef\xbb\xbf" + json.dumps({"cells": cells}, indent="\t").replace("\n", "\r\n").encode()
-    yield Student("other editor", {"02.ipynb": edited}, both, "another editor: no tags, a BOM, CRLF")
-    old = {
-        "nbformat": 3,
-        "worksheets": [
-            {"cells": [{"cell_type": "code", "input": c["source"]} for c in cells if c["cell_type"] == "code"]}
-        ],
-    }
-    yield Student("old format", {"02.ipynb": json.dumps(old).encode()}, both, "the format of 2014")
-    yield Student(os.fsdecode(b"andr\xe9"), {os.fsdecode(b"\xfcbung.ipynb"): right["02.ipynb"]}, both, "latin-1 names")
-    yield Student("copies", {"a.ipynb": right["02.ipynb"], "b.ipynb": chapter(2, {})}, both, "two copies")
-    yield Student("half", {"02.ipynb": right["02.ipynb"][: len(right["02.ipynb"]) // 2]}, frozenset(), "half a file")
+    inputs = [{"cell_type": "code", "input": c["source"]} for c in cells if c["cell_type"] == "code"]
+    old = {"nbformat": 3, "worksheets": [{"cells": inputs}]}
+    latin = {os.fsdecode(b"\xfcbung.ipynb"): right["02.ipynb"]}
+    yield from [
+        Student("wrong kernel", {"02.ipynb": json.dumps(other).encode()}, NONE, "wrong kernel", said="not in Python"),
+        Student("empty", {"02.ipynb": b""}, NONE, "an empty file", said="no Jupyter notebook"),
+        Student("nothing", {}, NONE, "an empty folder", said="no notebook"),
+        Student("pdf", {"02.pdf": b"%PDF"}, NONE, "no notebook", said="no notebook"),
+        Student("other editor", {"02.ipynb": edited}, both, "another editor: no tags, a BOM, CRLF"),
+        Student("old format", {"02.ipynb": json.dumps(old).encode()}, both, "the format of 2014"),
+        Student(os.fsdecode(b"andr\xe9"), latin, both, "latin-1 names"),
+        Student("copies", {"a.ipynb": right["02.ipynb"], "b.ipynb": chapter(2, {})}, both, "two copies"),
+        Student("half", {"02.ipynb": right["02.ipynb"][: len(right["02.ipynb"]) // 2]}, NONE, "half a file"),
+    ]
 
 
 def hostile(decoys: list[Path]) -> Iterator[Student]:
     """Twenty kinds of attack; one that is not on the marks leaves them as they are."""
     second, both = frozenset({"dsm_loss"}), frozenset({"dsm_loss", "dsm_target"})
     for kind, answer in HOSTILE.items():
-        marks = frozenset() if kind in SPOILS_ITS_OWN else second
+        marks = NONE if kind in SPOILS_ITS_OWN else second
         yield Student(kind, _with(answer), marks, kind)
     right = _with(RIGHT)
     probe = PROBE.format(decoys=[str(path) for path in decoys], folder=decoys[0].parent)
-    yield Student("reads", _with(probe), second, "reads decoys", said="read: []")
     loop = chapter(2, {"dsm_target": RIGHT + "while True: pass\n"})
-    yield Student("loops in the cell", {"02.ipynb": loop}, frozenset(), "loops in the cell", said="took longer")
-    yield Student("nested", {"02.ipynb": b"[" * 10**6}, frozenset(), "deep JSON", said="no Jupyter notebook")
-    yield Student("pipe", right, both, "a FIFO", lambda folder: os.mkfifo(folder / "01.ipynb"), "no plain file")
-    yield Student(
-        "link", {}, frozenset(), "a linked notebook", lambda f: (f / "02.ipynb").symlink_to(decoys[0]), "a link"
-    )
-    yield Student("folder", {}, frozenset(), "a linked folder", _linked(decoys[0].parent), "a link")
-    yield Student(
-        "huge", right, both, "a file of a TiB", lambda folder: os.truncate(_made(folder / "01.ipynb"), 2**40), "larger"
-    )
-    yield Student("x" * 245, right, both, "a name of 245 bytes")
-    yield Student("x;=1+1 <img src=x onerror=alert(1)>", right, both, "a name to be run")
+    yield from [
+        Student("reads", _with(probe), second, "reads decoys", said="read: []"),
+        Student("loops in the cell", {"02.ipynb": loop}, NONE, "loops in the cell", said="took longer"),
+        Student("nested", {"02.ipynb": b"[" * 10**6}, NONE, "deep JSON", said="no Jupyter notebook"),
+        Student("pipe", right, both, "a FIFO", lambda folder: os.mkfifo(folder / "01.ipynb"), "no plain file"),
+        Student("link", {}, NONE, "a linked notebook", lambda f: (f / "02.ipynb").symlink_to(decoys[0]), "a link"),
+        Student("folder", {}, NONE, "a linked folder", _linked(decoys[0].parent), "a link"),
+        Student("huge", right, both, "a file of a TiB", lambda f: os.truncate(_made(f / "01.ipynb"), 2**40), "larger"),
+        Student("x" * 245, right, both, "a name of 245 bytes"),
+        Student("x;=1+1 <img src=x onerror=alert(1)>", right, both, "a name to be run"),
+    ]
 
 
 def _linked(target: Path) -> Callable[[Path], None]:
