@@ -4,19 +4,21 @@ What is done is kept; a run that was stopped goes on with the next 50 iterations
 """
 
 import math
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from torch import Tensor
 
 import I6
-from claims import Found, claim, declared, reported
+from claims import Found, Measurement, claim, declared, reported
 from drawing import Drawing, digit_distance, draw
 from M2 import load_raw, train_figure1
 from recipes import untrained
 from sbgm.data import load_images
-from sbgm.measure import quantise, ratio
+from sbgm.measure import Measured, quantise, ratio
 from sbgm.samplers import SamplerDivergedError
 from sbgm.train.runs import Run
+from sbgm.training import Step
 from sbgm.weights import save_weights
 
 CANDIDATES, N_CHECKPOINTS = (100, 200, 300, 350, 400, 450), 3
@@ -24,11 +26,11 @@ N_BEFORE = 20
 """Iterations whose mean loss tells whether a network has blown up: a zero score has 0."""
 
 
-def checkpoints(folder: Path) -> dict[int, Path]:
-    """The weights at the first three candidates that have not blown up, by iteration."""
+def checkpoints(folder: Path, train: Callable[..., Iterator[Step]] = train_figure1) -> dict[int, Path]:
+    """The weights at the first three candidates that have not blown up, by iteration of the training."""
     (network, settings), losses = untrained("mnist_raw", n_steps=CANDIDATES[-1]), []
     chosen: dict[int, Path] = {}
-    for step in train_figure1(load_images("mnist"), settings, folder=folder / "run", save_every=50):
+    for step in train(load_images("mnist"), settings, folder=folder / "run", save_every=50):
         losses.append(step.loss)
         if step.step not in CANDIDATES or len(chosen) == N_CHECKPOINTS:
             continue
@@ -50,27 +52,30 @@ def samples_of(file: Path, folder: Path) -> Tensor | None:
         return None
 
 
-@claim("I11")
-def measure(folder: Path) -> Found:
-    """Measure I11."""
-    chosen = checkpoints(folder)
-    samples = {step: samples_of(file, folder) for step, file in chosen.items()}
+def i11_measurements(samples: dict[int, Tensor | None], annealed: Measured, real: Measured) -> list[Measurement]:
+    """The measurements of I11 on the samples of each checkpoint, (N, 1, 28, 28), by iteration; see `samples_of`."""
     drawn = {step: x for step, x in samples.items() if x is not None}
-    annealed, real = I6.annealed_distance(), I6.real_distance()
     distances = {step: digit_distance(x) for step, x in drawn.items()}
     nearest = min((ratio(d, annealed) for d in distances.values()), key=lambda r: r.value, default=math.inf)
     smallest = "Fréchet distance, no noise over annealed, the smallest of three checkpoints"
+    return [
+        declared("I11", smallest, nearest),
+        declared("I11", "control: training digits with noise σ_L, over annealed", ratio(real, annealed)),
+        declared("I11", "checkpoints that had not blown up", len(samples)),
+        declared("I11", "samples of each", min(map(len, drawn.values()), default=0)),
+        reported("checkpoints whose chains left the floating-point numbers", len(samples) - len(drawn)),
+        *(reported(f"Fréchet distance, no noise, {step} iterations", d) for step, d in distances.items()),
+        reported("Fréchet distance, annealed", annealed),
+    ]
+
+
+@claim("I11")
+def measure(folder: Path) -> Found:
+    """Measure I11."""
+    samples = {step: samples_of(file, folder) for step, file in checkpoints(folder).items()}
     return Found(
-        [
-            declared("I11", smallest, nearest),
-            declared("I11", "control: training digits with noise σ_L, over annealed", ratio(real, annealed)),
-            declared("I11", "checkpoints that had not blown up", len(chosen)),
-            declared("I11", "samples of each", min(map(len, drawn.values()), default=0)),
-            reported("checkpoints whose chains left the floating-point numbers", len(chosen) - len(drawn)),
-            *(reported(f"Fréchet distance, no noise, {step} iterations", d) for step, d in distances.items()),
-            reported("Fréchet distance, annealed", annealed),
-        ],
-        {f"samples_{step}": quantise(x) for step, x in drawn.items()},
+        i11_measurements(samples, I6.annealed_distance(), I6.real_distance()),
+        {f"samples_{step}": quantise(x) for step, x in samples.items() if x is not None},
         narrower="half the paper's width, on MNIST",
         data=f"Fig. 1's ResNet at half its width, {I6.N_SAMPLES:,} samples at each of three checkpoints; those of I1; "
         "10,000 MNIST test images",

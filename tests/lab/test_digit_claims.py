@@ -20,6 +20,7 @@ from sbgm.measure import Estimate, Measured, nearest_neighbours
 from sbgm.measure.classifier import load_classifier
 from sbgm.networks import ResNet
 from sbgm.noise import perturb
+from sbgm.train.runs import Run
 from sbgm.training import Step
 from seeds import seeded
 
@@ -57,7 +58,7 @@ def test_distances_must_fall_by_rank():
     assert [m.holds for m in swapped[:2]] == [False, True]
 
 
-def test_one_level_and_no_noise_are_compared_with_annealed_samples_of_i1(mnist, results, monkeypatch, tmp_path):
+def test_one_level_and_no_noise_are_compared_with_annealed_samples_of_i1(mnist, results):
     """A checkpoint's samples are noise here, whose chains may leave the numbers; the record of I1 holds real digits."""
     digits, noise = load_images("mnist_small")[:300], torch.rand(300, 1, 28, 28, generator=seeded())
     facts = claims.attach("I1", {"samples": digits.mul(255).byte()}, {}, networks=[], command="")
@@ -67,26 +68,22 @@ def test_one_level_and_no_noise_are_compared_with_annealed_samples_of_i1(mnist, 
     found = I6.i6_measurements(noise, annealed, annealed)
     assert found[0].value > 5
     assert (found[1].value, found[2].value) == (pytest.approx(1), 300)
-    monkeypatch.setattr(I6, "real_distance", lambda: annealed)
-    monkeypatch.setattr(I11, "checkpoints", lambda folder: {100: "a", 200: "b", 300: "c"})
-    monkeypatch.setattr(I11, "samples_of", lambda file, folder: {"a": noise, "b": digits}.get(file))
-    by = by_label(I11.measure.function(tmp_path).measurements)
+    by = by_label(I11.i11_measurements({100: noise, 200: digits, 300: None}, annealed, annealed))
     smallest = "Fréchet distance, no noise over annealed, the smallest of three checkpoints"
     assert by[smallest].value == pytest.approx(1, rel=0.05)
     assert by["checkpoints that had not blown up"].value == 3
     assert by["checkpoints whose chains left the floating-point numbers"].value == 1
 
 
-def test_checkpoints_that_have_blown_up_are_passed_over(mnist, monkeypatch, tmp_path):
+def test_checkpoints_that_have_blown_up_are_passed_over(mnist, tmp_path):
     losses = {100: -1.0, 200: 1.0, 300: -1.0, 350: -1.0, 400: -1.0, 450: -1.0}
 
     def training(images, settings, *, folder, save_every):
+        (run := Run(folder)).create({})
+        run.save(1, {}, {"network": ResNet(16, 1).state_dict()})
         yield from (Step(i, next(x for end, x in losses.items() if i <= end)) for i in range(1, 451))
 
-    monkeypatch.setattr(I11, "train_figure1", training)
-    state = {"network": ResNet(16, 1).state_dict()}
-    monkeypatch.setattr(I11.Run, "load", lambda run, like: state)
-    assert list(I11.checkpoints(tmp_path)) == [100, 300, 350]
+    assert list(I11.checkpoints(tmp_path, training)) == [100, 300, 350]
 
 
 def test_i10_expects_nothing_of_the_distances():
