@@ -1,16 +1,23 @@
-"""Chapters with sliders in JupyterLab, run and moved by a browser as by a reader."""
+"""The chapters' sliders in JupyterLab, run and moved by a browser as by a reader."""
 
 import itertools
 import statistics
+import sys
 
 import ipywidgets
+import nbformat
 import pytest
+import torch
+from nbformat.v4 import new_code_cell
 
-from sbgm.widgets import annealing_explorer, langevin_explorer, score_field_explorer
+from notebooks import found
+from sbgm.samplers import State
+from sbgm.widgets import annealing_explorer, inpainting_explorer, langevin_explorer, score_field_explorer
+from seeds import seeded
 
-from .chapter import Chapter
+from .lab import Explorer, OpenNotebook
 
-WHOLE = "01"
+CHAPTER = found()[1]
 N_PRESSES = 15
 LATENCY_LIMIT = 100.0  # milliseconds from key press to pixels, the median
 # From the time stamp of the key's event, until the new picture is decoded and a frame begins that draws it.
@@ -25,42 +32,59 @@ LISTEN = """image => {
     }).observe(image, {attributeFilter: ['src']});
   });
 }"""
-EXPLORERS = {"01": score_field_explorer, "03": langevin_explorer, "04": annealing_explorer, "08": None}
-# Words of the text for readers who cannot see the figure.
-SPOKEN = {"01": "score field", "03": "Langevin chains", "04": "annealed cloud", "08": "several fills"}
-READOUT_IN_KERNEL = """import gc
-from sbgm.widgets import FigureExplorer
-print(*(found.readout.value for found in gc.get_objects() if type(found) is FigureExplorer))"""
+
+
+def fills_explorer():
+    """Chapter 8's, on fills that are noise."""
+    image, mask, draw = torch.rand(1, 8, 8, generator=seeded()), torch.arange(8) < 4, seeded(1)
+    runs = {name: [State(torch.rand(4, 1, 8, 8, generator=draw), 1, 0.1, i) for i in range(1, 30)] for name in "ab"}
+    return inpainting_explorer(image, {"a": mask, "b": ~mask}, runs)
+
+
+# By words of the text for readers who cannot see the figure: of chapters 1, 3, 4 and 8.
+EXPLORERS = {
+    "score field": score_field_explorer,
+    "Langevin chains": langevin_explorer,
+    "annealed cloud": annealing_explorer,
+    "several fills": fills_explorer,
+}
+# After the chapter's own cells: the other chapters' explorers.
+OTHERS = f"""import sys
+sys.path[:0] = {sys.path}
+from browser.test_lab import EXPLORERS
+display(*(make() for make in list(EXPLORERS.values())[1:]))"""
+
+
+@pytest.fixture(scope="module")
+def notebook(browser, lab):
+    """Chapter 1 with the other explorers at its end, without its outputs, after Run All Cells."""
+    notebook = nbformat.read(CHAPTER, as_version=4)
+    notebook.cells.append(new_code_cell(OTHERS))
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.update(outputs=[], execution_count=None)
+    nbformat.write(notebook, lab.notebooks / CHAPTER.name)
+    notebook = OpenNotebook(CHAPTER.name, lab, browser.new_context(viewport={"width": 1280, "height": 1000}))
+    notebook.run_all()
+    yield notebook
+    notebook.end()
+    notebook.page.context.close()
 
 
 @pytest.fixture(scope="module", params=EXPLORERS)
-def chapter(request, browser, lab):
-    """A chapter after Run All Cells: one whole, of the others, which nbval runs whole, what their sliders need."""
-    context = browser.new_context(viewport={"width": 1280, "height": 1000})
-    chapter = Chapter(request.param, lab, context, whole=request.param == WHOLE)
-    chapter.run_all()
-    yield chapter
-    chapter.close()
+def words(request):
+    return request.param
 
 
 @pytest.fixture(scope="module")
-def explorer(chapter):
-    """Its explorer, every slider moved once: until then the page rounds values that the kernel does not."""
-    explorer = chapter.explorer()
-    for slider in explorer.sliders.values():
-        for key in ("ArrowLeft", "ArrowRight"):
-            before = explorer.shown()
-            slider.press(key)
-            explorer.settled(before)
-    return explorer
+def explorer(notebook, words):
+    return Explorer(notebook.page, words)
 
 
 @pytest.fixture(scope="module")
-def twin(chapter):
-    """The chapter's explorer in this process; of chapter 8, whose images only its kernel has, the slider alone."""
-    if make := EXPLORERS[chapter.number]:
-        return make()
-    return ipywidgets.VBox([ipywidgets.IntSlider(29, min=1, max=29, description="step")])
+def twin(words):
+    """The explorer in this process."""
+    return EXPLORERS[words]()
 
 
 def sliders_of(twin):
@@ -74,78 +98,90 @@ def sliders_of(twin):
     return found
 
 
-def assert_right_numbers(chapter, twin, explorer, shown):
-    """Each slider's label is the number at its place, and the readout is the twin's there, or the kernel's own."""
-    for name, (control, *_) in sliders_of(twin).items():
-        place = explorer.sliders[name].place
-        if isinstance(control, ipywidgets.SelectionSlider):
-            control.index = round(place)
-        else:
-            control.value = 10**place if isinstance(control, ipywidgets.FloatLogSlider) else type(control.value)(place)
-        assert float(explorer.sliders[name].label) == pytest.approx(control.value, rel=0.0051), name
-    in_kernel = EXPLORERS[chapter.number] is None
-    expected = chapter.run_in_kernel(READOUT_IN_KERNEL).strip() if in_kernel else twin.readout.value
-    assert shown.readout == expected
+def assert_all_follow(explorer, twin, name, move, least=0.0):
+    """Move a slider: its label is the number at its place, the readout the twin's there, and more pixels are others."""
+    slider, control, pixels = explorer.sliders[name], sliders_of(twin)[name][0], explorer.pixels()
+    before = explorer.picture.get_attribute("src")
+    move(slider)
+    if isinstance(control, ipywidgets.SelectionSlider):
+        control.index = round(slider.place)
+    else:
+        is_log = isinstance(control, ipywidgets.FloatLogSlider)
+        control.value = 10**slider.place if is_log else type(control.value)(slider.place)
+    explorer.wait(twin.readout.value, before)
+    assert slider.label == pytest.approx(control.value, rel=0.0051), name
+    assert (explorer.pixels() != pixels).mean() > least, name
 
 
-def test_every_cell_runs(chapter):
-    assert chapter.faults() == []
-
-
-def test_nothing_pops_up_over_a_corner_of_the_page(chapter):
+def test_nothing_pops_up_over_a_corner_of_the_page(notebook):
     """Such as Jupyter's question about news."""
-    assert chapter.page.locator(".Toastify__toast").all_inner_texts() == []
+    assert notebook.page.locator(".Toastify__toast").all_inner_texts() == []
 
 
-def test_the_sliders_are_those_that_are_tested_here(chapter, twin):
-    assert list(chapter.explorer().sliders) == list(sliders_of(twin))
+def test_the_sliders_are_those_that_are_tested_here(explorer, twin):
+    assert list(explorer.sliders) == list(sliders_of(twin))
 
 
-def test_those_who_cannot_see_the_figure_are_told_what_it_shows(chapter):
-    assert SPOKEN[chapter.number] in chapter.explorer().spoken()
-
-
-def test_a_key_moves_the_slider_by_a_step_and_picture_and_readout_follow(chapter, twin, explorer):
+def test_a_key_moves_the_slider_by_a_step_and_picture_and_readout_follow(explorer, twin):
     for name, (_, _, _, step) in sliders_of(twin).items():
         slider = explorer.sliders[name]
         for key, way in (("ArrowLeft", -step), ("ArrowLeft", -step), ("ArrowRight", step)):
-            before, place, pixels = explorer.shown(), slider.place, explorer.pixels()
-            slider.press(key)
-            shown = explorer.settled(before)
+            place = slider.place
+            assert_all_follow(explorer, twin, name, lambda slider, key=key: slider.press(key))
             assert slider.place == pytest.approx(place + way, abs=1e-6), name
-            assert (explorer.pixels() != pixels).any(), name
-            assert_right_numbers(chapter, twin, explorer, shown)
 
 
-def test_dragging_moves_the_slider_to_the_mouse_and_picture_and_readout_follow(chapter, twin, explorer):
+def test_dragging_moves_the_slider_to_the_mouse_and_picture_and_readout_follow(explorer, twin):
     for name, (_, first, last, step) in sliders_of(twin).items():
-        slider, length = explorer.sliders[name], last - first
+        length = last - first
         for fraction in (0.7, 0.2):
-            before, pixels = explorer.shown(), explorer.pixels()
-            slider.drag(fraction)
-            shown = explorer.settled(before)
+            assert_all_follow(explorer, twin, name, lambda slider, to=fraction: slider.drag(to), least=0.01)
             nearest = pytest.approx(first + fraction * length, abs=step / 2 + length / 100)
-            assert slider.place == nearest, name  # to a pixel: the track is 124 wide
-            assert (explorer.pixels() != pixels).mean() > 0.01, name
-            assert_right_numbers(chapter, twin, explorer, shown)
+            assert explorer.sliders[name].place == nearest, name  # to a pixel: the track is 124 wide
 
 
 @pytest.mark.slow  # on an idle machine, no slower than SPEED.md's
-def test_a_key_press_is_seen_within_a_tenth_of_a_second(chapter, explorer, measured):
+def test_a_key_press_is_seen_within_a_tenth_of_a_second(words, explorer, measured):
     medians = {}
     for name, slider in explorer.sliders.items():
         times = []
         for key in itertools.islice(itertools.cycle(("ArrowLeft", "ArrowRight")), N_PRESSES):
-            explorer.page.wait_for_timeout(150)
+            explorer.picture.page.wait_for_timeout(150)
             explorer.picture.evaluate(LISTEN)
             slider.press(key)
-            times.append(explorer.page.evaluate("() => window.keyToPixels"))
+            times.append(explorer.picture.page.evaluate("() => window.keyToPixels"))
         medians[name] = statistics.median(times)
-        measured(f"chapter {chapter.number}, {name}: key to pixels, median {medians[name]:.0f} ms")
+        measured(f"{words}, {name}: key to pixels, median {medians[name]:.0f} ms")
     assert max(medians.values()) <= LATENCY_LIMIT
 
 
-def test_nothing_went_wrong_on_the_page_and_nothing_was_asked_of_another_machine(chapter):
+def test_nothing_went_wrong_on_the_page_and_nothing_was_asked_of_another_machine(notebook):
     """After all that was done to it above."""
-    assert chapter.watch.errors == []
-    assert chapter.watch.outside == []
+    assert notebook.watch.errors == []
+    assert notebook.watch.outside == []
+
+
+# --- a kernel that is gone --------------------------------------------------------------------------------------------
+
+HINT = "run this cell again"
+SAID = "() => getComputedStyle(document.querySelector('.sbgm-explorer'), '::before').content"
+
+
+def wait_until_said(page, *, said):
+    """Wait for the line above the sliders, which the page's style adds, or until it is gone."""
+    page.wait_for_selector("img.sbgm-figure")
+    page.wait_for_function(f"() => ({SAID})().includes('{HINT}') === {str(said).lower()}")
+
+
+def test_a_slider_without_its_kernel_says_to_run_the_cell_again(notebook):
+    page = notebook.page
+    wait_until_said(page, said=False)
+    notebook.choose("Kernel", "Restart Kernel…")
+    page.locator(".jp-Dialog button.jp-mod-accept").click()
+    wait_until_said(page, said=True)
+    notebook.run_all()
+    wait_until_said(page, said=False)
+
+    notebook.reopen()  # as on the next day: the server has ended the kernel, the file keeps what was seen
+    wait_until_said(page, said=True)
+    assert page.locator("img.sbgm-figure").first.evaluate("image => image.naturalWidth") > 300

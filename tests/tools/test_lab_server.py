@@ -1,18 +1,12 @@
 """What `make lab` opens, asked of its own server without a browser; and what a student opens of a release."""
 
 import base64
-import contextlib
 import json
-import os
 import re
-import socket
-import subprocess
 import sys
-import time
-import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,12 +14,9 @@ from bs4 import BeautifulSoup
 
 import notebooks as tool
 import open_lab
-from browser.lab import FOLDERS
-from processes import free_port
+from browser.lab import printed_address
 
 TOOLS = Path(open_lab.__file__).parent
-FLAGS = ["--no-browser", "--ip=127.0.0.1", *["--allow-root"] * (os.getuid() == 0)]
-START_SECONDS = 500
 # `make lab` on another folder than the reader's own work/
 MAKE_LAB = """
 import pathlib, sys, open_lab
@@ -47,42 +38,11 @@ def of_a_release(folder: Path) -> list[str]:
     return [*command, f"--LabApp.default_url=/lab/tree/{FIRST}"]
 
 
-@contextlib.contextmanager
-def printed_address(command: list[str], folder: Path) -> Iterator[str]:
-    """Start a JupyterLab that keeps to `folder`, and give the address that it prints, once it answers there.
-
-    Raises:
-        RuntimeError: it printed none in time; the message holds its log.
-    """
-    environment = os.environ | {name: str(folder / place) for name, place in FOLDERS.items()}
-    environment["PYTHONPATH"] = str(TOOLS)
-    log = folder / "log"
-    with log.open("wb") as output, subprocess.Popen(command, env=environment, stdout=output, stderr=output) as server:
-        try:
-            end, address = time.monotonic() + START_SECONDS, ""
-            while not (address and answers(address)):
-                if server.poll() is not None or time.monotonic() > end:
-                    raise RuntimeError(f"no address was printed that answers, but {address!r}:\n{log.read_text()}")
-                time.sleep(0.2)
-                found = re.search(r"http://127\.0\.0\.1:\S+token=\S+\n", log.read_text())
-                address = found[0].strip() if found else ""
-            yield address
-        finally:
-            server.terminate()
-
-
-def answers(address: str) -> bool:
-    """Whether a server listens at an address yet, whatever it answers."""
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", urllib.parse.urlsplit(address).port)) == 0
-
-
 @pytest.mark.parametrize(
     ("started", "says"), [(of_make_lab, "work/glossary.md stays as you changed it"), (of_a_release, "")]
 )
 def test_chapter_0_its_pictures_and_its_links_are_served(started: Callable, says: str, tmp_path):
-    command = [*started(tmp_path / "chapters"), *FLAGS, f"--ServerApp.port={free_port()}"]
-    with printed_address(command, tmp_path) as address:
+    with printed_address(started(tmp_path / "chapters"), tmp_path, PYTHONPATH=str(TOOLS)) as address:
         assert says in (tmp_path / "log").read_text()
         parts = urllib.parse.urlsplit(address)
         first = parts.path.removeprefix("/lab/tree/")
