@@ -236,8 +236,6 @@ GOOD = lookup(
         (IMAGES, "images", "controls"),
         (torch.ones(10, 2), "logits", "class_test"),
         (torch.tensor([0, 1]), "labels", ""),
-        (9 * torch.eye(2), "points", "region_errors"),
-        (torch.tensor([[9.0, 0.0]]), "means", "region_errors"),
         (BATCH, "exact", "relative_squared_error"),
         ("mnist_ncsn", "name", "weights_file"),
         (torch.ones(3, 2_048), "samples reference", "kid"),
@@ -293,7 +291,7 @@ SAMPLES_OF = "GaussianBaseline fitted_start level_losses score_norms optimality_
 POINTS_OF = "mode_weights distance_to_modes component_stds SwitchCounter.update"
 NETWORKS = "MLP ConditionalMLP EnergyMLP"
 HOLDERS = "ChiSquared Estimate FeatureSpace FeatureStatistics LevelValues Measured Moments Neighbours PRDC Reference"
-HOLDERS += " RegionErrors SamplerDivergedError Share State"
+HOLDERS += " SamplerDivergedError Share State"
 BAD: dict[str, list[object]] = lookup(
     [  # first one parameter of each kind of annotation
         (NO_COUNT, "n_steps", "langevin"),
@@ -388,8 +386,7 @@ BAD: dict[str, list[object]] = lookup(
         ([torch.nn.Linear(2, 2)], "network", "save_network load_weights"),
         ([torch.ones(2, 2), torch.ones(4, 1)], "given", "generate"),
         ([(2, 1, 4, 5), (2, 4)], "shape", "gaussian_start() fitted_start()"),
-        ([torch.ones(3, 3), torch.ones(3, 2, 1)], "points", "region_errors"),
-        ([torch.ones(2, 3)], "means", "mode_weights distance_to_modes component_stds region_errors"),
+        ([torch.ones(2, 3)], "means", "mode_weights distance_to_modes component_stds"),
         ([2.1], "radius", "SwitchCounter"),
         ([torch.ones(9, 2)], "logits", "class_test"),
         (NO_LABELS, "labels", "class_test"),

@@ -14,11 +14,12 @@ from tqdm import tqdm
 from claims import Found, Measurement, claim, declared, reported
 from curve import Entry, draw_entry, renewing
 from drawing import CPU, Machine, samples_key
-from sbgm.checked import Count, checked, one_of
+from sbgm.checked import Batch, Count, checked, one_of
 from sbgm.data import SETS, Name
 from sbgm.generation import NamedSampler
 from sbgm.measure import (
     Estimate,
+    FeatureStatistics,
     Inception,
     Measured,
     feature_statistics,
@@ -28,7 +29,7 @@ from sbgm.measure import (
     quantise,
     some_images,
 )
-from sbgm.measure.inception import checkpoint_fid, require_enough
+from sbgm.measure.inception import FEATURES, require_enough
 from sbgm.measure.judging import Reference, feature_space, reference_for
 from sbgm.train.runs import Run
 from sbgm.training import n_parameters
@@ -112,8 +113,37 @@ def checkpoint_fids(run: Run, samples: ColourSamples) -> dict[Path, Measured]:
     """
     steps = [step_of(folder) for folder in run.checkpoints] or [None]
     files = [run_weights(run.folder, step) for step in steps]
-    known = {"reference": samples.statistics, "against": samples.reference.images}
+    known = {"real": samples.statistics, "against": samples.reference.images}
     return {file: checkpoint_fid(samples.draw(file, N_CHOOSING)[1], **known) for file in files}
+
+
+@checked
+def checkpoint_fid(samples: Batch, real: FeatureStatistics, *, against: str) -> Measured:
+    """The Fréchet distance of few samples, such as the paper's 1,000, by which it chooses among checkpoints.
+
+    It exists however singular the samples' covariance C is: the eigenvalues of C C' other than 0 are those of
+    X C' Xᵀ/(n − 1), where the rows of X are the samples' features less their mean. But it is far too large, so that it
+    compares checkpoints at one number of samples and nothing else, as its name says.
+
+    Args:
+        samples: (n, F) features of samples, n ≥ 2.
+        real: statistics of 2,560 real images or more.
+        against: what these are.
+
+    Raises:
+        ValueError: there is one sample only, or real are too few.
+    """
+    n, n_features = samples.shape
+    if n < 2:
+        raise ValueError(f"samples must be at least 2 for a covariance, got {n}")
+    require_enough(real.n, "real")
+    mean = samples.double().mean(dim=0)
+    rows = (samples.double() - mean) / math.sqrt(n - 1)
+    values = torch.linalg.eigvalsh(rows @ real.covariance @ rows.T)[-min(n - 1, n_features) :]  # the others are 0
+    roots = values.clamp(min=0).sqrt()
+    value = (mean - real.mean).square().sum() + rows.square().sum() + real.covariance.trace() - 2 * roots.sum()
+    name = f"FID of {n:,} samples, for choosing a checkpoint; not comparable with FID of 50,000"
+    return Measured(name, float(value), None, n, real.n, against, FEATURES)
 
 
 @claim("I9", folder="samples")

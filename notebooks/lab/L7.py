@@ -6,6 +6,7 @@ What is done is kept; a run that was stopped goes on with the next seed.
 import dataclasses
 import math
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,10 +14,54 @@ from torch import Tensor
 from claims import Found, claim, declared, reported
 from recipes import DATA_STD, FIGURE2_AUTHORS
 from sbgm import MLP, paper_mixture, plots, sliced_score_matching_loss
+from sbgm.checked import Batch, NonNegative, Positive, Score, checked
 from sbgm.generation import draw_batches
-from sbgm.measure import estimate, region_errors
+from sbgm.measure import estimate, relative_squared_error
+from sbgm.measure.scores import Means, nearest_modes
 
 N_SEEDS, SIGMAS = 5, (0.0, 20.0)
+
+
+class RegionErrors(NamedTuple):
+    """Relative squared error of a score near the modes of a density and far from all of them."""
+
+    near: float
+    far: float
+
+
+@checked
+@torch.no_grad()
+def region_errors(
+    score: Score,
+    exact: Score,
+    points: Batch,
+    means: Means,
+    sigma: NonNegative = 0.0,
+    *,
+    near: Positive = 2.0,
+    far: Positive = 4.0,
+) -> RegionErrors:
+    """Σ‖s − s*‖² / Σ‖s*‖² over the points within `near` of a mode, and over those beyond `far` from every mode.
+
+    Args:
+        score: the model s.
+        exact: the exact score s*.
+        points: (B, D), such as `plots.grid(100)`.
+        means: (K, D), the modes.
+        sigma: passed on to both.
+        near, far: radii, in units of the data.
+
+    Raises:
+        ValueError: no point lies in one of the regions.
+    """
+    distance, _ = nearest_modes(points, means, "points")
+    errors = []
+    for name, inside in (("near", distance < near), ("far", distance > far)):
+        if not bool(inside.any()):
+            raise ValueError(f"points must reach into both regions, but none is {name} (near {near:g}, far {far:g})")
+        x = points[inside]
+        errors.append(relative_squared_error(score(x, sigma), exact(x, sigma)))
+    return RegionErrors(*errors)
 
 
 def measure_seed(indices: range, generator: torch.Generator) -> dict[str, Tensor]:

@@ -20,7 +20,6 @@ from sbgm.checked import Batch, Count, checked, require_batch
 from sbgm.files import content_hash, fetch
 from sbgm.measure.distances import (
     FeatureStatistics,
-    feature_statistics,
     frechet_distance,
     in_batches,
     kernel_distance,
@@ -30,7 +29,6 @@ from sbgm.measure.estimates import Logits, Measured
 
 __all__ = [
     "Inception",
-    "checkpoint_fid",
     "fid",
     "inception_score",
     "kid",
@@ -161,38 +159,6 @@ def require_enough(n: int, name: str) -> None:
 
 def _number(features: Tensor | FeatureStatistics) -> int:
     return features.n if isinstance(features, FeatureStatistics) else len(features)
-
-
-@checked
-def checkpoint_fid(
-    samples: InceptionFeatures, reference: InceptionStatistics, *, against: str = "reference images"
-) -> Measured:
-    """The Fréchet distance of few samples, such as the paper's 1,000, by which it chooses among checkpoints.
-
-    It exists however singular the samples' covariance C is: the eigenvalues of C C' other than 0 are those of
-    X C' Xᵀ/(n − 1), where the rows of X are the samples' features less their mean. But it is far too large, so that it
-    compares checkpoints at one number of samples and nothing else, as its name says.
-
-    Args:
-        samples: (n, 2048) features of samples, n ≥ 2.
-        reference: (N', 2048) features of real images, N' ≥ 2,560, or their statistics.
-        against: what these are.
-
-    Raises:
-        ValueError: there is one sample only, or the reference is too small.
-    """
-    n = len(samples)
-    if n < 2:
-        raise ValueError(f"samples must be at least 2 for a covariance, got {n}")
-    require_enough(_number(reference), "reference")
-    real = feature_statistics(reference)
-    mean = samples.double().mean(dim=0)
-    rows = (samples.double() - mean) / math.sqrt(n - 1)
-    values = torch.linalg.eigvalsh(rows @ real.covariance @ rows.T)[-min(n - 1, N_FEATURES) :]  # the others are 0
-    roots = values.clamp(min=0).sqrt()
-    value = (mean - real.mean).square().sum() + rows.square().sum() + real.covariance.trace() - 2 * roots.sum()
-    name = f"FID of {n:,} samples, for choosing a checkpoint; not comparable with FID of 50,000"
-    return Measured(name, float(value), None, n, real.n, against, FEATURES)
 
 
 @checked

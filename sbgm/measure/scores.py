@@ -14,7 +14,6 @@ from sbgm.checked import (
     Finite,
     Generator,
     Ladder,
-    NonNegative,
     Positive,
     Score,
     Sigma,
@@ -32,7 +31,6 @@ from sbgm.noise import randn_like
 __all__ = [
     "LevelValues",
     "Means",
-    "RegionErrors",
     "SwitchCounter",
     "component_stds",
     "distance_to_modes",
@@ -41,7 +39,6 @@ __all__ = [
     "mode_weights",
     "nearest_modes",
     "optimality_identity",
-    "region_errors",
     "relative_squared_error",
     "score_norms",
 ]
@@ -158,54 +155,8 @@ def fisher_divergence(score: Score, exact: Score, x: Batch, sigma: Sigma = 0.0) 
         sigma: passed on to both.
     """
     require_sigma(sigma, x, on_gpu=True)
-    s, s_exact = (widened(values) for values in _both(score, exact, x, sigma))
-    return estimate(0.5 * (s - s_exact).flatten(1).square().sum(dim=1))
-
-
-def _both(score: Score, exact: Score, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
-    """The scores of a model and the exact ones at the points x, both of x's shape."""
-    return require_score(score(x, sigma), x), require_score(exact(x, sigma), x, "exact")
-
-
-class RegionErrors(NamedTuple):
-    """Relative squared error of a score near the modes of a density and far from all of them."""
-
-    near: float
-    far: float
-
-
-@checked
-@torch.no_grad()
-def region_errors(
-    score: Score,
-    exact: Score,
-    points: Batch,
-    means: Means,
-    sigma: NonNegative = 0.0,
-    *,
-    near: Positive = 2.0,
-    far: Positive = 4.0,
-) -> RegionErrors:
-    """Σ‖s − s*‖² / Σ‖s*‖² over the points within `near` of a mode, and over those beyond `far` from every mode.
-
-    Args:
-        score: the model s.
-        exact: the exact score s*.
-        points: (B, D), such as `plots.grid(100)`.
-        means: (K, D), the modes.
-        sigma: passed on to both.
-        near, far: radii, in units of the data.
-
-    Raises:
-        ValueError: no point lies in one of the regions.
-    """
-    distance, _ = nearest_modes(points, means, "points")
-    errors = []
-    for name, inside in (("near", distance < near), ("far", distance > far)):
-        if not bool(inside.any()):
-            raise ValueError(f"points must reach into both regions, but none is {name} (near {near:g}, far {far:g})")
-        errors.append(relative_squared_error(*_both(score, exact, points[inside], sigma)))
-    return RegionErrors(*errors)
+    s, s_exact = require_score(score(x, sigma), x), require_score(exact(x, sigma), x, "exact")
+    return estimate(0.5 * (widened(s) - widened(s_exact)).flatten(1).square().sum(dim=1))
 
 
 # --- level by level --------------------------------------------------------------------------------------------------

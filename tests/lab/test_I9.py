@@ -4,18 +4,20 @@ import math
 
 import pytest
 import torch
+from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
 import claims
 import gpu_hour
 import I2
 import I9
-from I9 import ColourSamples
+from I9 import ColourSamples, checkpoint_fid
 from sbgm import geometric_sigmas
-from sbgm.measure import Inception, Measured, inception
+from sbgm.measure import Inception, Measured, feature_statistics, frechet_distance, inception
 from sbgm.refinenet import RefineNet
 from sbgm.train import downloads
 from sbgm.train.runs import Run
 from sbgm.weights import save_network
+from seeds import seeded
 
 FEWEST = 60
 TOY = ["--levels", "2", "--batch-size", "8", "--held-out", "4", "--no-compile", "--save-every", "1", "--device", "cpu"]
@@ -129,3 +131,21 @@ def test_fifty_thousand_samples_are_held_to_the_papers_numbers_and_fewer_are_rep
     few = I9.i9_measurements(distance, kernel, None, distance, bounded=False)
     assert [c.label for c in few] == ["FID, 50,000 samples", "KID", "FID"]
     assert all((c.low, c.high) == (-math.inf, math.inf) for c in few)
+
+
+def test_fid_for_choosing_a_checkpoint_takes_few_samples_and_says_what_it_is_for(monkeypatch):
+    """Where the covariance is not singular it is the Fréchet distance; where it is, torch-fidelity's."""
+    monkeypatch.setattr(inception, "FEWEST_FOR_FID", 20)
+    draws = torch.randn(108, 12, generator=seeded())
+    few, many, real = draws[:8] + 0.5, draws[8:48], 2 * draws[48:]
+    statistics = feature_statistics(real)
+    found = checkpoint_fid(many, statistics, against="training images")
+    assert found.value == pytest.approx(frechet_distance(many, real).value, rel=1e-9)
+    assert str(found).startswith("FID of 40 samples, for choosing a checkpoint; not comparable with FID of 50,000 ")
+    theirs = [fid_features_to_statistics(x.double()) for x in (few, real)]
+    exact = fid_statistics_to_metric(*theirs, verbose=False)["frechet_inception_distance"]
+    assert checkpoint_fid(few, statistics, against="training images").value == pytest.approx(exact, rel=1e-5)
+    with pytest.raises(ValueError, match="samples must be at least 2 for a covariance, got 1"):
+        checkpoint_fid(few[:1], statistics, against="training images")
+    with pytest.raises(ValueError, match="real must be at least 20 for FID, got 19"):
+        checkpoint_fid(few, feature_statistics(real[:19]), against="training images")

@@ -5,10 +5,15 @@ import statistics
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
+from L7 import region_errors
+from properties.comparing import assert_near
+from properties.strategies import mixtures
 from recipes import FIGURE2_AUTHORS, FIGURE2_QUICK
 from sbgm import MLP, load_weights, paper_mixture, plots, sliced_score_matching_loss
-from sbgm.measure import fisher_divergence, region_errors
+from sbgm.measure import distance_to_modes, fisher_divergence
 from sbgm.weights import weights_file
 from seeds import seeded
 
@@ -66,6 +71,21 @@ def test_the_shipped_network_is_one_of_the_authors_recipe():
 
 
 # --- the figure's parts ----------------------------------------------------------------------------------------------
+
+
+@given(mixtures(dim=2), st.floats(-2, 2), st.floats(0.5, 3.0))
+def test_the_regions_errors_are_the_factors_in_each(mixture, factor, near):
+    """A score that is right within `near` of a mode and off by a factor elsewhere."""
+    axis = torch.linspace(-15, 15, 16)
+    grid = torch.cat([torch.cartesian_prod(axis, axis), mixture.means.float() + 0.1])
+
+    def score(x, sigma):
+        inside = distance_to_modes(x, mixture.means) < near
+        return torch.where(inside[:, None], 1.0, 1 + factor) * mixture.score(x, sigma)
+
+    found = region_errors(score, mixture.score, grid, mixture.means, 0.5, near=near, far=near)
+    assert found.near == 0
+    assert_near(found.far, factor**2, torch.float32)
 
 
 def test_region_errors_need_points_in_both_regions():

@@ -15,36 +15,17 @@ import torch
 from torch_fidelity import calculate_metrics
 from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3 as Theirs
-from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 from torch_fidelity.metric_isc import isc_features_to_metric
 
 from data_server import serving
-from sbgm.measure import feature_statistics, frechet_distance
 from sbgm.measure import inception as module
-from sbgm.measure.inception import Inception, checkpoint_fid, inception_score, kid
+from sbgm.measure.inception import Inception, inception_score, kid
 
 needs_weights = pytest.mark.skipif(not os.environ.get("SBGM_FID_WEIGHTS"), reason="no SBGM_FID_WEIGHTS")
 
 
 def normal(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-def test_fid_for_choosing_a_checkpoint_takes_few_samples_and_says_what_it_is_for(monkeypatch):
-    """Where the covariance is not singular it is the Fréchet distance; where it is, torch-fidelity's."""
-    monkeypatch.setattr(module, "N_FEATURES", 12)
-    monkeypatch.setattr(module, "FEWEST_FOR_FID", 20)
-    few, many, real = normal(8, 12) + 0.5, normal(40, 12), 2 * normal(60, 12, seed=1)
-    assert checkpoint_fid(many, real).value == pytest.approx(frechet_distance(many, real).value, rel=1e-9)
-    found = checkpoint_fid(few, feature_statistics(real), against="training images")
-    assert str(found).startswith("FID of 8 samples, for choosing a checkpoint; not comparable with FID of 50,000 ")
-    statistics = [fid_features_to_statistics(x.double()) for x in (few, real)]
-    exact = fid_statistics_to_metric(*statistics, verbose=False)["frechet_inception_distance"]
-    assert found.value == pytest.approx(exact, rel=1e-5)
-    with pytest.raises(ValueError, match="samples must be at least 2 for a covariance, got 1"):
-        checkpoint_fid(few[:1], real)
-    with pytest.raises(ValueError, match="reference must be at least 20 for FID, got 19"):
-        checkpoint_fid(few, real[:19])
 
 
 @pytest.mark.parametrize("logits", [2 * normal(105, 20), 100 * torch.eye(10).repeat(10, 1), torch.zeros(50, 4)])

@@ -16,14 +16,12 @@ from properties.strategies import (
     SEEDS,
     batches,
     images,
-    mixtures,
     normal,
     seeded,
 )
 from sbgm import data
 from sbgm.measure import (
     Estimate,
-    distance_to_modes,
     in_batches,
     load_curve,
     load_record,
@@ -31,7 +29,6 @@ from sbgm.measure import (
     nearest_neighbours,
     quantise,
     ratio,
-    region_errors,
     shown,
 )
 from sbgm.measure.records import StepMap, results_folder
@@ -71,21 +68,6 @@ def test_a_ratio_and_its_inverse_have_the_same_relative_error(a, b, relative_a, 
 
 
 # --- points ----------------------------------------------------------------------------------------------------------
-
-
-@given(mixtures(dim=2), st.floats(-2, 2), st.floats(0.5, 3.0))
-def test_the_regions_errors_are_the_factors_in_each(mixture, factor, near):
-    """A score that is right within `near` of a mode and off by a factor elsewhere."""
-    axis = torch.linspace(-15, 15, 16)
-    grid = torch.cat([torch.cartesian_prod(axis, axis), mixture.means.float() + 0.1])
-
-    def score(x, sigma):
-        inside = distance_to_modes(x, mixture.means) < near
-        return torch.where(inside[:, None], 1.0, 1 + factor) * mixture.score(x, sigma)
-
-    found = region_errors(score, mixture.score, grid, mixture.means, 0.5, near=near, far=near)
-    assert found.near == 0
-    assert_near(found.far, factor**2, torch.float32)
 
 
 @given(batches(), st.floats(0.01, 10), SCALES)
