@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from notebooks import found
+from notebooks import all_notebooks
 
 ROOT = Path(__file__).resolve().parent.parent
 # one black pixel
@@ -46,7 +46,7 @@ def built_once(temporary: pytest.TempPathFactory) -> Path:
 
 def _build(folder: Path) -> None:
     chapters = shutil.copytree(ROOT / "notebooks", folder / "notebooks", ignore=shutil.ignore_patterns(".*"))
-    scratch = json.loads(found()[0].read_text(encoding="utf-8"))
+    scratch = json.loads(all_notebooks()[0].read_text(encoding="utf-8"))
     scratch["cells"] = [
         {"cell_type": "markdown", "id": f"99-{i:03}", "metadata": {}, "source": text} for i, text in enumerate(SCRATCH)
     ]

@@ -24,7 +24,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "notebooks" / "lab"
 
 from claims import with_section
 from curve import renewing
-from notebooks import found, place, run
+from notebooks import all_notebooks, place, run
 from sbgm import (
     NamedSampler,
     RefineNet,
@@ -218,7 +218,7 @@ def sliders() -> Iterator[str]:
 
 def chapters() -> Iterator[str]:
     """Each notebook alone, on a fresh kernel."""
-    for notebook in found():
+    for notebook in all_notebooks():
         with tempfile.TemporaryDirectory() as folder:
             taken = seconds(partial(run, notebook, Path(folder)))
         *folders, name = place(notebook).parts

@@ -76,7 +76,7 @@ class NotebookError(Exception):
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
-def found(folder: Path | None = None) -> list[Path]:
+def all_notebooks(folder: Path | None = None) -> list[Path]:
     """Every notebook in a folder, by default notebooks/, and in folders below it, without Jupyter's checkpoints."""
     paths = (folder or NOTEBOOKS).rglob("*.ipynb")
     return sorted(path for path in paths if ".ipynb_checkpoints" not in path.parts)
@@ -239,11 +239,11 @@ def build(path: Path, timeout: float = CELL_SECONDS) -> None:
     notebook = read(path)
     execute(notebook, path.parent, timeout)
     notebook = normalised(notebook, path.stem)
-    refuse(content_faults(notebook))
+    raise_if_any(content_faults(notebook))
     write(notebook, path)
 
 
-def refuse(found: list[str]) -> None:
+def raise_if_any(found: list[str]) -> None:
     """Raise a NotebookError that names every fault, if there is one."""
     if found:
         raise NotebookError("\n".join(found))
@@ -302,7 +302,7 @@ def release(folder: Path, variant: int, source: str, at: str) -> int:
         link = at and f"{at.rstrip('/')}/{place(path).as_posix()}"
         write(released(read(path), path.stem, variant, source, link), folder / place(path))
 
-    return for_each(found(), work)
+    return for_each(all_notebooks(), work)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -325,8 +325,12 @@ def main(arguments: list[str] | None = None) -> int:
         if options.folder.exists():
             parser.error(f"{options.folder} exists: nothing is overwritten; name another folder, or remove it")
         return release(options.folder, options.variant, options.source, options.at)
-    works = {"build": build, "check": lambda path: refuse(faults(path)), "run": lambda path: run(path, options.folder)}
-    return for_each(options.notebooks or found(), works[options.command])
+    works = {
+        "build": build,
+        "check": lambda path: raise_if_any(faults(path)),
+        "run": lambda path: run(path, options.folder),
+    }
+    return for_each(options.notebooks or all_notebooks(), works[options.command])
 
 
 if __name__ == "__main__":

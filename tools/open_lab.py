@@ -18,7 +18,7 @@ from pathlib import Path
 
 from jupyterlab import labapp
 
-from notebooks import NOTEBOOKS, companions, found
+from notebooks import NOTEBOOKS, all_notebooks, companions
 from sbgm.files import write_bytes, write_json
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -42,7 +42,7 @@ def refresh(originals: Path, copy: Path) -> list[Path]:
     record = copy / COPIED
     copied = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
     left = []
-    for original in [*found(originals), *companions(originals)]:
+    for original in [*all_notebooks(originals), *companions(originals)]:
         own, new = original.relative_to(originals), fingerprints(original)
         for n in itertools.count():  # a new one that was changed in its turn stays, too
             place = own.with_stem(own.stem + n * ".new")
@@ -78,7 +78,7 @@ def main(flags: Sequence[str]) -> int:
     configured = os.environ.get("JUPYTER_CONFIG_PATH")
     os.environ["JUPYTER_CONFIG_PATH"] = f"{SETTINGS}{os.pathsep}{configured}" if configured else str(SETTINGS)
     # The address is the one that a browser opens and that is printed: a file to run would be opened, and not printed.
-    first = found(NOTEBOOKS)[0].relative_to(NOTEBOOKS).as_posix()
+    first = all_notebooks(NOTEBOOKS)[0].relative_to(NOTEBOOKS).as_posix()
     return labapp.main([f"--ServerApp.root_dir={WORK}", f"--LabApp.default_url=/lab/tree/{first}", *flags])
 
 

@@ -10,14 +10,14 @@ import pytest
 import torch
 from nbformat.v4 import new_code_cell
 
-from notebooks import found
+from notebooks import all_notebooks
 from sbgm.samplers import State
 from sbgm.widgets import annealing_explorer, inpainting_explorer, langevin_explorer, score_field_explorer
 from seeds import seeded
 
 from .lab import Explorer, OpenNotebook
 
-CHAPTER = found()[1]
+CHAPTER = all_notebooks()[1]
 N_PRESSES = 15
 LATENCY_LIMIT = 100.0  # milliseconds from key press to pixels, the median
 # From the time stamp of the key's event, until the new picture is decoded and a frame begins that draws it.

@@ -15,7 +15,7 @@ import pytest
 from nbformat import NotebookNode
 
 import notebooks as tool
-from notebooks import content_faults, found, read
+from notebooks import all_notebooks, content_faults, read
 from notebooks import place as place_of
 from sbgm import checks
 from sbgm.course.notebook import RULE
@@ -97,7 +97,7 @@ def course(tmp_path_factory) -> dict[str, NotebookNode]:
     folder = tmp_path_factory.mktemp("release") / "group"
     assert tool.main(["release", str(folder), "--variant", "7", "--source", ""]) == 0
     assert RULE in (folder / "README.md").read_text(encoding="utf-8")
-    return {path.relative_to(folder).as_posix(): read(path) for path in found(folder)}
+    return {path.relative_to(folder).as_posix(): read(path) for path in all_notebooks(folder)}
 
 
 def test_instructors_and_students_read_one_rule():
@@ -106,7 +106,7 @@ def test_instructors_and_students_read_one_rule():
 
 
 def test_no_solution_is_handed_out(course):
-    assert list(course) == [place_of(path).as_posix() for path in found()]
+    assert list(course) == [place_of(path).as_posix() for path in all_notebooks()]
     for name, notebook in course.items():
         assert not any(tagged(cell, "solution") for cell in notebook.cells), name
         assert not re.search("Solution of|Answers? to", "".join(cell.source for cell in notebook.cells)), name

@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 import notebooks as tool
-from notebooks import found, place, read
+from notebooks import all_notebooks, place, read
 from sbgm.course import hosting
 from test_environment import EXTRAS, PROJECT
 
@@ -31,7 +31,7 @@ def test_the_address_is_one_setting(written, tmp_path):
         assert hosting.repository(tmp_path) == address
 
 
-@pytest.mark.parametrize("path", found(), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", all_notebooks(), ids=lambda path: path.stem)
 def test_a_notebook_opens_in_colab_and_binder_once_the_project_is_on_github(path):
     notebook, inner = chapters.Page(path), place(path).as_posix()
     assert dict(re.findall(r"<a href='(https:[^']+)'>([^<]+)</a>", notebook.offers(ADDRESS))) == {
@@ -57,7 +57,7 @@ def test_a_notebook_opens_in_colab_and_binder_once_the_project_is_on_github(path
 def test_a_released_set_says_where_it_opens(tmp_path):
     at = f"{ADDRESS}/blob/main/week"
     assert tool.main(["release", str(tmp_path / "week"), "--source", ADDRESS, "--at", at]) == 0
-    for path in found(tmp_path / "week"):
+    for path in all_notebooks(tmp_path / "week"):
         cells, inner = read(path).cells, path.relative_to(tmp_path / "week").as_posix()
         assert f"[Open in Colab]({hosting.in_colab(at)}/{inner})" in cells[0].source
         assert ADDRESS in cells[1].source

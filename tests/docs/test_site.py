@@ -13,13 +13,13 @@ from test_site_pages import FORMULAS
 
 import sbgm
 from claims import claims, load_records
-from notebooks import found, place, read
+from notebooks import all_notebooks, place, read
 from sbgm.measure.records import results_folder
 from scratch_site import built_once
 from test_environment import imported_under, requirements, third_party
 
 ROOT = Path(__file__).resolve().parents[2]
-CHAPTERS = found()
+CHAPTERS = all_notebooks()
 PAGES = (
     "formulas", "gallery", "instructors",
     "notebooks/glossary", "notebooks/troubleshooting", "api/index", "api/command_line", "data/README",

@@ -93,7 +93,7 @@ def test_every_picture_has_a_caption(path):
 
 
 def test_all_notebooks_together_are_light():
-    assert sum(path.stat().st_size for path in tool.found()) <= ALL_NOTEBOOKS
+    assert sum(path.stat().st_size for path in tool.all_notebooks()) <= ALL_NOTEBOOKS
 
 
 @by_chapter

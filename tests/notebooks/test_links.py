@@ -20,7 +20,7 @@ def test_every_link_leads_to_a_file_of_the_folder(place, tmp_path):
     """JupyterLab shows nothing outside the folder that it is started in, and a release is one folder."""
     folder = PLACES[place](tmp_path / "chapters")
     texts = {path: path.read_text(encoding="utf-8") for path in tool.pages(folder)}
-    for path in tool.found(folder):
+    for path in tool.all_notebooks(folder):
         texts[path] = "\n".join(cell.source for cell in tool.read(path).cells if cell.cell_type == "markdown")
     links = {(path, one or other) for path, text in texts.items() for one, other in TARGET.findall(text)}
     assert len(links) > 30
@@ -30,12 +30,14 @@ def test_every_link_leads_to_a_file_of_the_folder(place, tmp_path):
 
 
 def test_chapter_0_leads_to_every_chapter_and_to_help():
-    text = "\n".join(cell.source for cell in tool.read(tool.found()[0]).cells)
-    chapters = {path.name for path in tool.found() if path.parent == tool.NOTEBOOKS} - {tool.found()[0].name}
+    text = "\n".join(cell.source for cell in tool.read(tool.all_notebooks()[0]).cells)
+    chapters = {path.name for path in tool.all_notebooks() if path.parent == tool.NOTEBOOKS} - {
+        tool.all_notebooks()[0].name
+    }
     linked = {one for one, _ in TARGET.findall(text)}
     assert linked == chapters | {"glossary.md", "troubleshooting.md"}
 
 
 def test_no_two_tabs_have_one_name():
-    names = [path.name for path in [*tool.found(), *tool.pages()]]
+    names = [path.name for path in [*tool.all_notebooks(), *tool.pages()]]
     assert len({*names}) == len(names)

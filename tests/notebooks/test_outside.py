@@ -15,7 +15,7 @@ import notebooks as tool
 from notebooks import read
 
 ROOT = Path(__file__).resolve().parents[2]
-CHAPTERS = tool.found()
+CHAPTERS = tool.all_notebooks()
 QUICK = ("00",)
 # Python and what it is built on, and what a process knows of its machine
 SYSTEM = [sys.prefix, sys.base_prefix, "/usr", "/lib", "/lib64", "/etc", "/proc", "/sys", "/dev"]

@@ -23,7 +23,7 @@ import pathlib, sys, open_lab
 open_lab.WORK = pathlib.Path(sys.argv.pop(1))
 sys.exit(open_lab.main(sys.argv[1:]))
 """
-FIRST = tool.found()[0].name
+FIRST = tool.all_notebooks()[0].name
 
 
 def of_make_lab(folder: Path) -> list[str]:

@@ -22,7 +22,7 @@ from sbgm.measure.records import results_folder
 from scratch_site import TINY_PNG
 
 ROOT = Path(__file__).resolve().parents[2]
-CHAPTERS = tool.found()
+CHAPTERS = tool.all_notebooks()
 FASTEST = [path for path in CHAPTERS if path.stem[:2] in ("00", "01", "03")]
 
 
@@ -272,7 +272,7 @@ def test_a_notebook_in_a_folder_below_is_found_and_keeps_its_place(tmp_path, mon
     for name in ("run", "release"):
         folder = tmp_path / name
         assert tool.main([name, str(folder)]) == 0
-        assert [path.relative_to(folder).as_posix() for path in tool.found(folder)] == both
+        assert [path.relative_to(folder).as_posix() for path in tool.all_notebooks(folder)] == both
 
 
 # --- slow: the chapters themselves -----------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from jupyterlab.labapp import LabApp
 from jupyterlab_server.settings_utils import get_settings
 
 import open_lab
-from notebooks import found
+from notebooks import all_notebooks
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def write(path: Path, source: str, output: str = "") -> None:
 
 def contents(folder: Path) -> dict[str, str]:
     """What the cells of each notebook say, and show."""
-    cells = {path: json.loads(path.read_text(encoding="utf-8"))["cells"][0] for path in found(folder)}
+    cells = {path: json.loads(path.read_text(encoding="utf-8"))["cells"][0] for path in all_notebooks(folder)}
     return {p.relative_to(folder).as_posix(): " ".join(c["source"] + c["outputs"]).strip() for p, c in cells.items()}
 
 
