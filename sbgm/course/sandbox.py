@@ -94,7 +94,7 @@ class Limits:
         return {
             "RLIMIT_CORE": 0,
             "RLIMIT_DATA": self.memory,
-            "RLIMIT_AS": self.memory + 2 * 2**30,  # shared memory too; libraries take some 2 GiB of addresses
+            "RLIMIT_AS": self.memory + 4 * 2**30,  # shared memory too; libraries for CUDA take 3.8 GiB of addresses
             "RLIMIT_FSIZE": self.file,
             "RLIMIT_NOFILE": 256,
             "RLIMIT_CPU": math.ceil(self.total_seconds),

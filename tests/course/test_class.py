@@ -14,7 +14,7 @@ from sbgm.course.marking import mark_student
 from sbgm.course.submissions import find_students, spelled
 from students import CHAPTERS, EXERCISES, chapter, class_of, hand_in, names_of, solutions
 
-MEMORY = 2**30 + os.getpid()  # bytes for a student, a number that no other process is given
+MEMORY = 2 * 2**30 + os.getpid()  # bytes for a student, a number that no other process is given
 
 pytestmark = pytest.mark.usefixtures("isolation")
 
