@@ -130,10 +130,10 @@ MEASURED = ["distance", "se", "predicted", "measured", "measured_se"]
 
 @dataclasses.dataclass(frozen=True)
 class StepMap:
-    """What was measured of one network's samples over T and ε.
+    """How good one network's samples are at each T and ε of Algorithm 1: a table of distances and noise, and samples.
 
-    The table of cells has a row for each T, `n_steps` a level, and ε, `step_size` in the paper's convention
-    x + (ε/2) s + √ε z: `cells.loc[100, 2e-5].distance` is one of its numbers, `cells["distance"].unstack()` a grid of
+    The table has a row for each pair of T, `n_steps` a level, and ε, `step_size` in the paper's convention
+    x + (ε/2) s + √ε z. `cells.loc[100, 2e-5].distance` is one of its numbers, `cells["distance"].unstack()` a grid of
     T by ε. Its columns:
 
     - `distance`, `se`: Fréchet distance of the samples to real images, and its standard error.
@@ -193,9 +193,9 @@ def load_step_map(images: str) -> StepMap:
 
 @dataclasses.dataclass(frozen=True)
 class SamplerCurve:
-    """What was measured of the samples of several samplers, each at several costs, and some of these samples.
+    """How near to the data samplers come with few and with many evaluations of one network, and some of the samples.
 
-    Both tables have a row for each sampler and cost. Their columns:
+    Both tables have a row for each sampler and number of evaluations. Their columns:
 
     - `label`: the sampler's name. `evaluations`: of the network, for a sample; they rise from row to row of a label.
     - `distance`, `se`: Fréchet distance to MNIST's test images in the features of `mnist_classifier`, and its standard
