@@ -14,7 +14,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import sbgm
 
@@ -64,7 +64,7 @@ def _show(usual: Callable[..., None], message: Warning | str, category: type[War
 
 def parser_for(command: str | None) -> Parser:
     """Make the parser of the command line, which knows the arguments of one command only."""
-    parser = Parser(prog="sbgm", description=sbgm.__doc__.partition("\n")[0])
+    parser = Parser(prog="sbgm", description=(sbgm.__doc__ or "").partition("\n")[0])
     parser.add_argument("--version", action="version", version=f"sbgm {sbgm.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     parsers = {name: commands.add_parser(name, help=summary) for name, summary in COMMANDS.items()}
@@ -79,7 +79,7 @@ def parser_for(command: str | None) -> Parser:
 class Parser(argparse.ArgumentParser):
     """A parser that suggests a near name for a mistyped one."""
 
-    def error(self, message: str) -> None:
+    def error(self, message: str) -> NoReturn:
         """Print the usage and what is wrong, and exit."""
         if found := re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message):
             from sbgm.checked import did_you_mean

@@ -123,7 +123,7 @@ def source(*names: str) -> Callable[[str], str]:
     return read
 
 
-def data_like(name: str, shape: tuple[int, ...]) -> str | DataSet:
+def data_like(name: str, shape: Any) -> str | DataSet:
     """Return the name of a data set, or that of a folder, whose images are made of a shape (C, H, W)."""
     return name if name in SETS else own_images(name, shape[-1], shape[0])
 
@@ -185,7 +185,7 @@ class DrawingCommand:
         network = load_network(options.network, network=options.own)
         if network.image_shape is None:
             raise ValueError(f"network must be one for images, but {options.network} does not say of which shape")
-        self.network = self.machine.prepared(network)
+        self.network: Any = self.machine.prepared(network)  # it has an image_shape
 
     def sampler(self, name: str = "annealed") -> tuple[NamedSampler, Score]:
         """Return the sampler that the options ask for, on the network's own ladder or on another between its ends.

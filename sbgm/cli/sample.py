@@ -51,16 +51,16 @@ def run(options: argparse.Namespace) -> int:
     w = 2.0 if options.guidance is None else options.guidance
 
     def states(x: Tensor, generator: torch.Generator, *label: Tensor) -> Iterator[State]:
-        return sampler.states(guided(score, *label, w) if label else score, x, generator)
+        return sampler.states(guided(score, label[0], w) if label else score, x, generator)
 
     name, fitted_to = options.start or ("uniform" if sampler.name == "annealed" else "gaussian"), []
     if (options.data is not None) != (name == "fitted"):
         raise ValueError(f"--data must be given with --start fitted, and only then, got {options.data} with {name}")
     if name == "fitted":
         fitted_to = [require_shape(load_images(data_like(options.data, shape))[:2_000], options.data, command.network)]
-        start = fitted_start(*fitted_to, sampler.sigmas[0])
+        start = fitted_start(fitted_to[0], float(sampler.sigmas[0]))
     else:
-        start = uniform_start if name == "uniform" else gaussian_start(sampler.sigmas[0])
+        start = uniform_start if name == "uniform" else gaussian_start(float(sampler.sigmas[0]))
     images, facts = command.draw(states, options.n, sampler, *fitted_to, start=start, given=labels)
     facts |= {"sampler": sampler.name, "start": name}
     facts |= {"label": options.label, "guidance": w} if options.label else {}

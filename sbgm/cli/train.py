@@ -61,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_setting(group: argparse._ArgumentGroup, field: dataclasses.Field, hint: Any) -> None:
     meaning = field.metadata["help"]
+    how: dict[str, Any]
     if field.default is True:
         how, meaning = {"action": "store_false"}, f"do not {meaning}"
     elif field.default is False:
@@ -103,7 +104,7 @@ def run(options: argparse.Namespace) -> int:
     accelerator.init_trackers(options.out.name)
     with (
         _noted(signal.SIGINT, signal.SIGTERM) as came,
-        contextlib.closing(steps),
+        contextlib.closing(steps),  # pyright: ignore[reportArgumentType] - a generator
         tqdm(
             total=settings.training.n_steps,
             initial=Run(options.out).last_step,
@@ -167,7 +168,7 @@ def settings_from(options: argparse.Namespace) -> NCSN:
     return _changed(settings, options, training=_changed(settings.training, options))
 
 
-def _changed(settings: object, options: argparse.Namespace, **more: object) -> object:
+def _changed(settings: Any, options: argparse.Namespace, **more: object) -> Any:
     """Return a dataclass with its fields changed to what the options say."""
     given = {field.name: getattr(options, field.name, None) for field in dataclasses.fields(settings)}
     return dataclasses.replace(settings, **{k: v for k, v in given.items() if v is not None} | more)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -144,7 +144,7 @@ def frechet_distance(
     root_trace, _ = _root_trace(a.covariance, b.covariance)
     value = (a.mean - b.mean).square().sum() + a.covariance.trace() + b.covariance.trace() - 2 * root_trace
     sets = (samples, a, b), (reference, b, a)
-    variances = [_variance(_exact(points), own, other) for points, own, other in sets if points is not own]
+    variances = [_variance(_exact(points), own, other) for points, own, other in sets if isinstance(points, Tensor)]
     se = math.sqrt(sum(variances)) if variances else None
     return Measured(name, max(0.0, float(value)), se, a.n, b.n, against, features)
 
@@ -344,8 +344,8 @@ def ssim(noisy: Finite, clean: Finite) -> float:
         raise ValueError(
             f"noisy must be an image (C, H, W) with H and W of at least {WINDOW}, got shape {tuple(noisy.shape)}"
         )
-    images = (widened(x).detach().cpu().numpy() for x in (noisy, clean))
-    return float(structural_similarity(*images, channel_axis=0, data_range=1.0))
+    a, b = (widened(x).detach().cpu().numpy() for x in (noisy, clean))
+    return float(structural_similarity(a, b, channel_axis=0, data_range=1.0))  # pyright: ignore[reportArgumentType] - full=False
 
 
 class GaussianBaseline:
@@ -368,7 +368,7 @@ class GaussianBaseline:
             raise ValueError(f"images must hold at least two for a covariance, got {n}")
         self.shape = tuple(images.shape[1:])
         blocks = images.flatten(1).split(block_size)
-        self.mean = sum(block.sum(dim=0, dtype=torch.float64) for block in blocks) / n
+        self.mean: Any = sum(block.sum(dim=0, dtype=torch.float64) for block in blocks) / n
         centred = (block.double() - self.mean for block in blocks)
         covariance = sum(block.T @ block / (n - 1) for block in centred)
         values, vectors = torch.linalg.eigh(covariance)

@@ -75,7 +75,7 @@ class Inception:
         self.has_logits = bool(network.fc.weight.any())
         self.name = f"inception-{content_hash(*network.state_dict().values())[:8]}"
         self.device = torch.device(device)
-        self._network = network.to(self.device, memory_format=torch.channels_last)  # a quarter faster on a CPU
+        self._network = network.to(self.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - a quarter faster on a CPU
 
     def features(self, images: Batch, *, batch_size: Count = 50) -> Tensor:
         """Colour images (N, 3, H, W), clamped to [0, 1] and quantised -> (N, 2048) float32 on the CPU."""

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -202,7 +202,7 @@ def _in_features(samples: Tensor, name: str | DataSet, split: str, n_reference: 
     reference = reference_for(name, space, split, n_reference)
     for prefix, images in ({"": samples} | _controls(name, split, len(samples))).items():
         features = space.function(images)
-        options = {"against": reference.images, "features": space.name}
+        options: Any = {"against": reference.images, "features": space.name}
         if min(len(features), len(reference.features)) > features.shape[1]:
             yield frechet_distance(features, reference.features, name=f"{prefix}Fréchet distance", **options)
         yield kernel_distance(features, reference.features, name=f"{prefix}kernel distance", **options)

@@ -14,6 +14,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -132,7 +133,9 @@ def crop_and_resize(photo: Image.Image) -> np.ndarray:
     """
     if photo.size != PHOTO_SIZE:
         raise ValueError(f"photo must be {PHOTO_SIZE[0]}×{PHOTO_SIZE[1]} pixels, got {photo.size[0]}×{photo.size[1]}")
-    return np.asarray(resize(center_crop(photo.convert("RGB"), CROP), SIZE))
+    # torchvision's annotations know tensors alone
+    square: Any = center_crop(photo.convert("RGB"), [CROP])  # pyright: ignore[reportArgumentType]
+    return np.asarray(resize(square, [SIZE]))
 
 
 def _celeba_folder() -> Path:

@@ -160,7 +160,7 @@ class NCSN(GeometricLadder):
             network = DigitNetwork(sigmas, **given, generator=generator)
         else:
             with drawn_from(generator):
-                network = OwnNetwork(sigmas, **own_source(self.architecture), n_classes=n_classes, given=given)
+                network = OwnNetwork(sigmas, **own_source(self.architecture), n_classes=n_classes, given=given)  # pyright: ignore[reportArgumentType] - a path and its hash
         if self.initial is not None:
             load_weights(network, self.initial)
         network.image_shape, network.data_range = tuple(image_shape), (0.0, 1.0)
@@ -177,7 +177,7 @@ def train_ncsn(
     images: Annotated[
         DataSet | None, instance_of((DataSet, type(None)), "a data set, such as own_images makes")
     ] = None,
-    accelerator: Accelerator | None = None,
+    accelerator: Accelerator = None,
 ) -> Iterator[Step]:
     """Train a noise conditional score network by Eq. 6 in a run's folder, yielding after each step.
 
@@ -203,7 +203,7 @@ def train_ncsn(
             checkpoint is damaged, the batch is larger than the data, `settings.initial` is of another architecture, or
             the network gives no scores of the images' shape. Nothing has been written then.
     """
-    accelerator = make_accelerator() if accelerator is None else accelerator
+    accelerator = accelerator or make_accelerator()
     device, run, data = accelerator.device, Run(folder), images or data_of(settings.data, settings.size)
     pixels, labels, n_classes = data.images("train"), None, 0
     if settings.classes:
@@ -301,7 +301,7 @@ def _part_loss(
 
     batch = read if images.device.type == device.type else read_ahead(read)
 
-    def loss(score: Score, step: int, part: int, n_parts: int) -> Tensor:
+    def loss(score: Any, step: int, part: int, n_parts: int) -> Tensor:
         mine = slice(part // n_processes, None, n_parts // n_processes)
         generator = derived_generator(seed, PART, step, part, device=device)
         x = unchecked(dequantise)(_floats(batch(step)[mine].to(device)), generator=generator)

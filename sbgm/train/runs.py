@@ -171,7 +171,7 @@ def on_device(network: nn.Module, device: torch.device) -> nn.Module:
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")
         torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.benchmark = True
-        network = network.to(memory_format=torch.channels_last)
+        network = network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     return network.to(device)
 
 
@@ -596,7 +596,7 @@ class _Training:
         self.run, self.settings, self.network, self.accelerator = run, settings, network, accelerator
         self.part_loss, self.n_parts, self.measure, self.watch = part_loss, n_parts, measure, watch
         on_device(network, accelerator.device).train()
-        self.networks = {"network": network}
+        self.networks: dict[str, nn.Module] = {"network": network}
         if settings.ema_decay:
             self.networks["average"] = copy.deepcopy(network)
         self.optimizer, _ = adam(network, settings.learning_rate)
@@ -627,7 +627,7 @@ class _Training:
                 value = self.part_loss(self.score, step, part, self.n_parts) / len(mine)
                 self.scaler.scale(value).backward()
             total += value.detach()
-        total = self.accelerator.reduce(total, reduction="mean")
+        total: Any = self.accelerator.reduce(total, reduction="mean")
         self.scaler.unscale_(self.optimizer)
         if self.settings.clip:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
@@ -651,7 +651,7 @@ class _Training:
         measured = self.measure is not None and (last or step % self.settings.measure_every == 0)
         if done["losses"] and (last or measured or step % self.settings.log_every == 0):
             row = {"step": step, "loss": sum(done["losses"]) / len(done["losses"])}
-            if measured:
+            if measured and self.measure is not None:
                 row |= self.measure(self.measured, step)
             done["rows"], done["losses"] = [*done["rows"], row | {"seconds": done["seconds"]}], []
             if self.accelerator.is_main_process:
@@ -662,7 +662,11 @@ class _Training:
     def save(self, step: int) -> None:
         """Write a checkpoint, in the first process."""
         if self.accelerator.is_main_process:
-            state = {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict(), "done": self.done}
+            state: dict[str, Any] = {
+                "optimizer": self.optimizer.state_dict(),
+                "scaler": self.scaler.state_dict(),
+                "done": self.done,
+            }
             state["hardware"] = hardware(self.accelerator.device)
             self.run.save(step, self.networks, state, keep_every=self.settings.keep_every)
 

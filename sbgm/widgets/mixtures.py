@@ -125,7 +125,7 @@ def training_explorer(snapshots: Mapping[int, Tensor], mixture: GaussianMixture 
     def update(iteration: int, centre_x: float, centre_y: float) -> str:
         scores = snapshots[iteration]
         estimated.set_UVC(*scores[arrows].T.numpy())
-        region.center = centre_x, centre_y
+        region.center = centre_x, centre_y  # pyright: ignore[reportAttributeAccessIssue]
         inside = torch.linalg.vector_norm(points - torch.tensor([centre_x, centre_y]), dim=1) <= RADIUS
         in_region, near, far = (
             relative_squared_error(scores[chosen], exact[chosen]) for chosen in (inside, distance < 2, distance > 4)
