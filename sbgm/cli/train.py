@@ -104,7 +104,8 @@ def run(options: argparse.Namespace) -> int:
     accelerator.init_trackers(options.out.name)
     say = print if accelerator.is_main_process else _silent
     say(f"Look at {options.out / 'sheets'}, or open {options.out / 'progress.html'} in a browser, while it trains.")
-    if names := Run(options.out).settings.get("class_names"):
+    names = Run(options.out).settings.get("class_names") or []
+    if names:
         say(f"Classes, as --label takes them: {', '.join(names)}.")
     if compiling := settings.training.compile:
         say("Compiling the network, which takes minutes on a CPU and is kept for the next time …")

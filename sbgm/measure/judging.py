@@ -227,8 +227,13 @@ def _in_contours(samples: Tensor, name: str | DataSet, split: str, n_reference: 
     space = feature_space(name)
     reference = reference_for(name, space, split, n_reference)
     for prefix, images in ({"": samples} | _controls(name, split, len(samples))).items():
-        options = {"name": f"{prefix}HOG distance", "against": reference.images, "features": space.name}
-        yield kernel_distance(space.function(images), reference.features, **options)
+        yield kernel_distance(
+            space.function(images),
+            reference.features,
+            name=f"{prefix}HOG distance",
+            against=reference.images,
+            features=space.name,
+        )
 
 
 def _in_inception(

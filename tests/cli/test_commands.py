@@ -184,9 +184,9 @@ def test_a_large_scale_without_a_gpu_is_said_before_it_starts(scale, warned, tmp
         ("sample mnist_ncsn --out x --sampler consistent", "--step-size must be given for consistent"),
         (
             "sample digits_mlp --out x --label 3",
-            "--label must be left out, because digits_mlp was trained without classes",
+            "--label must be left out, because this network was trained without classes",
         ),
-        ("sample own_network --out x --label 30", "--label must be a class from 0 to 9, or 10 for any, got 30"),
+        ("sample own_network --out x --label 30", "6, 7, 8, 9, or its number, 0 to 9, got '30'"),
         ("evaluate --samples README.md --data tests/cli", "--samples must be a whole"),
         ("inpaint digits_mlp tests/cli --out x", "DATA must hold eight pictures or more"),
         ("evaluate --network mnist_ncsn --data digits", "--data must be images of shape (1, 28, 28)"),
