@@ -1,8 +1,10 @@
+from . import apps as apps
 from . import cli as cli
 from . import course as course
 from . import data as data
 from . import distributions as distributions
 from . import files as files
+from . import folders as folders
 from . import generation as generation
 from . import losses as losses
 from . import masks as masks
