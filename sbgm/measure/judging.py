@@ -307,7 +307,7 @@ def _read_images(path: Path) -> Tensor:
                 if image.width != image.height or (images and image.width != images[0].shape[2]):
                     got = f"{image.width}×{image.height} pixels in {file.name}"
                     raise ValueError(f"all its images must be square and of one size, got {got}")
-                grey = grey and (image.mode in ("1", "L") or image.mode.startswith("I"))
+                grey = grey and image.mode in ("1", "L")
                 images.append(read_picture(image, image.width))
         if not images:
             raise ValueError("no file in it is called *.png")
