@@ -80,7 +80,6 @@ def own_images(
     from torchvision.transforms.functional import to_pil_image
 
     pixels = _bytes(source, size)
-    _require_memory(len(pixels), size)
     images = [_resized(to_pil_image(image), size, n_channels) for image in pixels]
     classes = []
     if labels is not None:
@@ -162,19 +161,6 @@ def _data_set(
     )
 
 
-def _require_memory(n: int, size: int) -> None:
-    """Raise where n images don't fit into memory."""
-    import psutil
-
-    needed = 2 * n * 3 * size**2  # while they are stacked they are there twice
-    free = psutil.virtual_memory().available
-    if needed > free:
-        raise ValueError(
-            f"size must leave room for all images in memory, but {n:,} of {size}×{size} pixels take "
-            f"{needed / 1e9:,.1f} GB while they are read, and {free / 1e9:,.1f} GB are free"
-        )
-
-
 # --- a tensor or an array --------------------------------------------------------------------------------------------
 
 
@@ -215,19 +201,22 @@ def _whole_labels(labels: Tensor | np.ndarray | Sequence[int], n: int) -> Tensor
 
 def _folder_set(folder: Path, size: int, n_channels: int | None, seed: int) -> DataSet:
     """The data set of a folder's pictures."""
+    import psutil
+
     files = _picture_files(folder)
     has_splits = _has_splits(folder, files)
-    _require_memory(len(files), size)
+    needed = 2 * 3 * size**2 * len(files)  # bytes: while the images are stacked they are there twice
+    free = psutil.virtual_memory().available
+    if needed > free:
+        raise ValueError(
+            f"size must leave room for all images in memory, but {len(files):,} of {size}×{size} pixels take "
+            f"{needed / 1e9:,.1f} GB while they are read, and {free / 1e9:,.1f} GB are free"
+        )
     with ThreadPoolExecutor() as pool:  # Pillow decodes without holding Python's lock
         pictures = list(pool.map(lambda file: _image_or_reason(file, size, n_channels), files))
-    images, places, left_out = [], [], []
-    for file, picture in zip(files, pictures, strict=True):
-        place = file.relative_to(folder)
-        if isinstance(picture, Tensor):
-            images.append(picture)
-            places.append(place.parts)
-        else:
-            left_out.append(f"{place} ({picture})")
+    by_place = dict(zip([file.relative_to(folder) for file in files], pictures, strict=True))
+    images = {place.parts: image for place, image in by_place.items() if isinstance(image, Tensor)}
+    left_out = [f"{place} ({reason})" for place, reason in by_place.items() if isinstance(reason, str)]
     if left_out:
         message = (
             f"of {len(files):,} pictures these can't be used: {_some(left_out)}. Convert them to PNG or JPEG of 8 bits"
@@ -235,7 +224,7 @@ def _folder_set(folder: Path, size: int, n_channels: int | None, seed: int) -> D
         if len(left_out) > max(1, SHARE * len(files)):
             raise ValueError(f"source must hold pictures that can be used, but {message}, or take them away")
         warnings.warn(f"{message}; now they are left out", Notice, 4)
-    is_test = None
+    places, is_test = list(images), None
     if has_splits:
         is_test = torch.tensor([parts[0].casefold() == "test" for parts in places])
         places = [parts[1:] for parts in places]
@@ -243,7 +232,7 @@ def _folder_set(folder: Path, size: int, n_channels: int | None, seed: int) -> D
     labels = None
     if all(len(parts) > 1 for parts in places):  # a picture outside the subfolders has no class
         labels = torch.tensor([classes.index(parts[0]) for parts in places])
-    return _data_set(folder.name, images, labels, classes, is_test, seed)
+    return _data_set(folder.resolve().name, list(images.values()), labels, classes, is_test, seed)
 
 
 def _picture_files(folder: Path) -> list[Path]:
