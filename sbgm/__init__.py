@@ -9,8 +9,8 @@ serves them. A folder is a room that one may skip: `train`, `measure`, `course`,
 Names are loaded when first used, so that `import sbgm` costs little. The stub `__init__.pyi` lists them.
 """
 
-import lazy_loader
+import lazy_loader as _lazy_loader  # so that no editor offers it as a name of the package
 
 __version__ = "0.2.0"
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__, __dir__, __all__ = _lazy_loader.attach_stub(__name__, __file__)

@@ -1,4 +1,4 @@
-from . import apps as apps
+from . import checked as checked
 from . import cli as cli
 from . import course as course
 from . import data as data

@@ -27,7 +27,7 @@ import typing
 from collections.abc import Callable, Collection, Iterable, Sequence
 from numbers import Integral
 from pathlib import Path
-from typing import Annotated, Any, Literal, ParamSpec, TypeVar
+from typing import Annotated, Any, Literal, ParamSpec, TypeVar, overload
 
 import torch
 from torch import Tensor, nn
@@ -74,10 +74,15 @@ __all__ = [
 
 P = ParamSpec("P")  # one a line, for type checkers
 R = TypeVar("R")
+T = TypeVar("T")
 Check = Callable[[Any, str], object]  # of a value and its argument's name; raises
 
 
-def checked(function: Callable[P, R]) -> Callable[P, R]:
+@overload
+def checked(function: type[T]) -> type[T]: ...
+@overload
+def checked(function: Callable[P, R]) -> Callable[P, R]: ...
+def checked(function: Any) -> Any:
     """Check each argument of a function by the annotation of its parameter, whenever it is called.
 
     Above a class it checks the arguments of its construction, a dataclass's fields among them.
@@ -104,7 +109,7 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
         return {name: check for name, hint in hints.items() if (check := _check_of(hint)) and name != "return"}
 
     @functools.wraps(function)
-    def call(*arguments: P.args, **options: P.kwargs) -> R:
+    def call(*arguments: Any, **options: Any) -> Any:
         try:
             given = signature.bind(*arguments, **options)
         except TypeError:

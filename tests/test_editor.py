@@ -34,7 +34,8 @@ def names(completions: list) -> list[str]:
 
 def test_jedi_completes_the_names_that_the_package_exports():
     assert names(script("from sbgm import annealed_l").complete()) == ["annealed_langevin"]
-    assert set(sbgm.__all__) <= set(names(script("import sbgm\nsbgm.").complete()))
+    public = {name for name in names(script("import sbgm\nsbgm.").complete()) if not name.startswith("_")}
+    assert public == set(sbgm.__all__) == set(dir(sbgm))
     assert "level_losses" in names(script("from sbgm.measure import level_").complete())
     assert "langevin_explorer" in names(script("from sbgm.widgets import langevin").complete())
 
@@ -53,6 +54,7 @@ def test_jedi_shows_signatures_and_docstrings_through_checked(code):
 TYPES = """
 import sbgm
 from sbgm import GaussianMixture, annealed_langevin, final, load_network, paper_mixture
+from sbgm.train.runs import TrainingSettings
 reveal_type(annealed_langevin)
 reveal_type(paper_mixture().sample)
 reveal_type(sbgm.MLP(2).dim)
@@ -60,6 +62,9 @@ network = load_network("mnist_ncsn")
 reveal_type(network.sigmas)
 annealed_langevin(network, network.sigmas, network.sigmas, step_size=0.1, n_steps=1)
 final("no sampler's states")
+reveal_type(sbgm.train.NCSN.of_scale("digits", "laptop"))
+reveal_type(sbgm.train.NCSN("mnist", channels=32, training=TrainingSettings(n_steps=5)))
+reveal_type(sbgm.NamedSampler("annealed", (2.0, 1.0), step_size=0.1, n_steps=2))
 """
 
 
@@ -76,6 +81,9 @@ def test_pyright_knows_types_through_checked_and_names_a_wrong_argument(tmp_path
         "(n: int, sigma: float = 0, *, generator: Generator) -> Tensor",
         "int",
         "Tensor",
+        "NCSN",
+        "NCSN",
+        "NamedSampler",
     ]
     errors = [message for severity, message in found if severity == "error"]
     assert ["generator" in errors[0], '"Iterable[State]"' in errors[1], len(errors)] == [True, True, 2], errors

@@ -1,24 +1,22 @@
-"""The wheel, installed into an empty folder and used from another one: no file of the repository is at hand."""
+"""The wheel, installed into an environment without extras and used from an empty folder: no file of the repository, and
+no package that it does not ask for, is at hand."""
 
+import importlib.metadata
+import json
 import re
 import subprocess
 import sys
 import sysconfig
+import venv
 import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 import sbgm
 
 ROOT = Path(__file__).resolve().parent.parent
-# Without `site`, no .pth file of this environment leads back to the checkout; its packages come after the wheel's.
-RUN = f"""
-import sys
-sys.path[:] = [{{folder!r}}, *sys.path, {sysconfig.get_path("purelib")!r}, {sysconfig.get_path("platlib")!r}]
-import sbgm
-assert sbgm.__file__.startswith({{folder!r}}), sbgm.__file__
-"""
 
 
 @pytest.fixture(scope="module")
@@ -31,14 +29,40 @@ def wheel(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def installed(wheel, tmp_path_factory):
+def python(tmp_path_factory):
+    """The Python of an environment that holds what a plain `pip install sbgm` brings beside sbgm, as links."""
+    folder = tmp_path_factory.mktemp("environment")
+    venv.create(folder)
+    python = folder / Path(sys.executable).relative_to(sys.prefix)
+    site = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
+    for distribution in brought_by("sbgm"):
+        for entry in {file.parts[0] for file in distribution.files or ()} - {"..", "__pycache__"}:
+            if not (site / entry).exists():
+                (site / entry).symlink_to(distribution.locate_file(entry))
+    return python
+
+
+def brought_by(name: str) -> list[importlib.metadata.Distribution]:
+    """The installed distributions that one needs, directly or not, without its extras and without itself."""
+    needed: dict[str, importlib.metadata.Distribution] = {}
+    to_read = [*importlib.metadata.requires(name)]
+    while to_read:
+        requirement = Requirement(to_read.pop())
+        if requirement.name not in needed and (requirement.marker is None or requirement.marker.evaluate()):
+            needed[requirement.name] = importlib.metadata.distribution(requirement.name)
+            to_read += needed[requirement.name].requires or []
+    return [*needed.values()]
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, python):
     """The folder that the wheel is installed in; whatever the tests do, its files stay as they are."""
-    folder = tmp_path_factory.mktemp("site")
+    folder = Path(sysconfig.get_path("purelib", vars={"base": str(python.parents[1])}))
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-compile", "--target"]
     subprocess.run([*install, str(folder), str(wheel)], check=True, capture_output=True)
-    before = listing(folder)
+    before = listing(folder / "sbgm")
     yield folder
-    assert listing(folder) == before
+    assert listing(folder / "sbgm") == before
 
 
 def listing(folder: Path) -> dict[str, tuple[int, int]]:
@@ -48,15 +72,14 @@ def listing(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 @pytest.fixture
-def run(installed, tmp_path, monkeypatch):
-    """Run code with the installed package, in an empty folder and without this project's environment variables."""
+def run(python, installed, tmp_path, monkeypatch):
+    """Run Python with some words in the environment, in an empty folder and without this project's variables."""
     for name in ("SBGM_DATA", "SBGM_LEDGER", "PYTHONPATH"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MPLBACKEND", "agg")
 
-    def run(code: str) -> subprocess.CompletedProcess:
-        command = [sys.executable, "-I", "-S", "-B", "-c", RUN.format(folder=str(installed)) + code]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    def run(*words: str) -> subprocess.CompletedProcess:
+        return subprocess.run([python, "-B", *words], cwd=tmp_path, capture_output=True, text=True)
 
     return run
 
@@ -72,11 +95,11 @@ def test_the_wheel_holds_the_package_with_its_stubs_tables_and_data_and_nothing_
     assert wheel.name.startswith(f"sbgm-{sbgm.__version__}-")
 
 
-def test_the_nine_lines_of_inpainting_run_as_printed_and_a_record_loads(run, tmp_path):
+def test_the_eight_lines_of_inpainting_run_as_printed_and_a_record_loads(run, tmp_path):
     """With two of the 25 steps a level; the picture shows a test image and its four fills."""
     using = (ROOT / "docs" / "using.md").read_text(encoding="utf-8")
-    code = re.search(r"in nine lines.*?```python\n(.*?)```", using, re.S)[1]
-    assert len(code.splitlines()) == 9
+    code = re.search(r"in eight lines.*?```python\n(.*?)```", using, re.S)[1]
+    assert len(code.splitlines()) == 8
     code = (
         code.replace("n_steps=25", "n_steps=2")
         + """
@@ -86,13 +109,13 @@ from sbgm import measure
 print(measure.load_record("I1").id)
 """
     )
-    done = run(code)
+    done = run("-c", code)
     assert (done.stdout, done.stderr) == ("4 1 28 28 True True\nI1\n", "")
     assert [path.name for path in tmp_path.iterdir()] == ["fills.png"]
 
 
 def test_what_the_repository_has_says_that_it_needs_a_checkout(run, installed):
-    done = run("from sbgm.cli import main; main(['ledger', '--write']), main(['evaluate', '--claim', 'M2'])")
+    done = run("-c", "from sbgm.cli import main; main(['ledger', '--write']), main(['evaluate', '--claim', 'M2'])")
     flags = re.findall(
         r"^sbgm: (--claim|the ledger) .* in the repository, and needs a checkout of it; the sbgm that runs is "
         rf"installed in {re.escape(str(installed))}\. Clone the repository, .*$",
@@ -103,14 +126,14 @@ def test_what_the_repository_has_says_that_it_needs_a_checkout(run, installed):
 
 
 def test_a_missing_extra_is_named(run):
-    done = run("""
-sys.modules |= dict.fromkeys(["ipywidgets", "IPython", "torch_fidelity"])  # None: not to be had
+    code = """
 def use_sliders(): from sbgm.widgets import langevin_explorer
 def judge(): from sbgm.measure.inception import Inception; Inception()
 for use in (use_sliders, judge):
     try: use()
     except ImportError as error: print(error)
-""")
+"""
+    done = run("-c", code)
     assert done.stdout.splitlines() == [
         'the sliders need ipywidgets: pip install "sbgm[notebooks]"',
         'Inception features need torch-fidelity: pip install "sbgm[fid]"',
@@ -120,5 +143,34 @@ for use in (use_sliders, judge):
 
 def test_runs_go_to_the_working_folder_and_downloads_to_the_users_cache(run, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    done = run("from sbgm import data; print(data.checkout(), data.runs_folder(), data.data_folder(), sep='\\n')")
+    done = run("-c", "from sbgm import data; print(data.checkout(), data.runs_folder(), data.data_folder(), sep='\\n')")
     assert done.stdout.splitlines() == ["None", str(tmp_path / "runs"), str(tmp_path / "cache" / "sbgm")]
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (["-m", "pydoc", "sbgm"], "sbgm - Score-based generative modelling"),
+        (["-c", "import sbgm; help(sbgm)"], "sbgm - Score-based generative modelling"),
+        (["-c", "import inspect, sbgm; print(*dict(inspect.getmembers(sbgm)))"], "widgets"),
+        (["-c", "from sbgm import *; print(langevin.__doc__, widgets.__all__)"], "langevin_explorer"),
+    ],
+    ids=["pydoc", "help", "members", "star"],
+)
+def test_help_and_all_names_need_no_extra(words, shown, run):
+    done = run(*words)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert shown in done.stdout
+
+
+def test_pyright_finds_no_fault_in_the_code_that_readers_copy(installed, python, tmp_path):
+    """Each block of README and of the docs, as a file of the reader's beside the installed package."""
+    texts = [ROOT / "README.md", ROOT / "data" / "README.md", *(ROOT / "docs").glob("*.md")]
+    for text in texts:
+        blocks = re.findall(r"```python\n(.*?)```", text.read_text(encoding="utf-8"), re.S)
+        for number, block in enumerate(blocks, start=1):
+            (tmp_path / f"{text.stem}_{number}.py").write_text(block)
+    assert len(list(tmp_path.iterdir())) >= 5
+    command = [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", str(python), "."]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert json.loads(done.stdout)["generalDiagnostics"] == []

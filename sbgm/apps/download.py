@@ -32,7 +32,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Download, and say where the data are."""
-    socket.setdefaulttimeout(files.TIMEOUT)  # torchvision sets none: it would wait for a silent server for ever
     download(options.name)
     print(f"{options.name} is at hand; downloads are kept in {data_folder()}")
     return 0
@@ -78,6 +77,8 @@ def read(name: str) -> None:
 @contextlib.contextmanager
 def fetching(name: str) -> Iterator[None]:
     """Turn what torchvision, pooch or the disk raises in the body into a ConnectionError that says how to go on."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(files.TIMEOUT)  # torchvision sets none: it would wait for a silent server for ever
     try:
         yield
     except (OSError, RuntimeError, ValueError) as error:  # torchvision raises the second, pooch the third
@@ -86,6 +87,8 @@ def fetching(name: str) -> Iterator[None]:
             f"{SETS[name].title} could not be downloaded into {data_folder()} ({reason}). How to go on without a "
             f"download: {shipped_folder() / 'README.md'}"
         ) from error
+    finally:
+        socket.setdefaulttimeout(before)
 
 
 # --- CelebA: 202,599 aligned photographs, for non-commercial research, not to be redistributed -----------------------

@@ -15,7 +15,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 import sbgm
 
@@ -29,6 +29,9 @@ COMMANDS = {
     "grade": "mark the exercises in students' notebooks",
 }
 APPS = ("download",)  # whose modules are in sbgm.apps
+
+ARGUMENTS = {"source": "data", "path": "network", "weights": "fid_weights"}
+"""What the library calls an argument that an option of another name gives."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -49,11 +52,29 @@ def main(arguments: list[str] | None = None) -> int:
             warnings.showwarning = functools.partial(_show, warnings.showwarning)
             return options.run(options)
     except (OSError, ValueError, ArithmeticError, AssertionError, ImportError) as error:
-        print(f"sbgm: {error}", file=sys.stderr)
+        print(f"sbgm: {_in_flags(str(error), command)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:  # while torch or a network is loaded; a command's own work ends in its own words
         print("Stopped.", file=sys.stderr)
         return 130
+
+
+def _in_flags(message: str, command: str | None) -> str:
+    """A message in which the argument that it begins with has the name of the command's option for it.
+
+    "step_size must be …" from the library is "--step-size must be …" here, and "source must hold …", where a folder of
+    pictures is read, "DATA must hold …" or "--data must hold …".
+    """
+    name, must, rest = message.partition(" must ")
+    if command is None or not must:
+        return message
+    parser = argparse.ArgumentParser()
+    module_of(command).add_arguments(parser)
+    named = {
+        action.dest: action.option_strings[-1:] or [action.metavar or action.dest.upper()] for action in parser._actions
+    }
+    (flag,) = named.get(ARGUMENTS.get(name, name), [name])
+    return f"{flag} must {rest}"
 
 
 def _show(usual: Callable[..., None], message: Warning | str, category: type[Warning], *where: Any) -> None:
@@ -72,7 +93,7 @@ def module_of(command: str) -> ModuleType:
 
 def parser_for(command: str | None) -> Parser:
     """Make the parser of the command line, which knows the arguments of one command only."""
-    parser = Parser(prog="sbgm", description=sbgm.__doc__.partition("\n")[0])
+    parser = Parser(prog="sbgm", description=(sbgm.__doc__ or "").partition("\n")[0])
     parser.add_argument("--version", action="version", version=f"sbgm {sbgm.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     parsers = {name: commands.add_parser(name, help=summary) for name, summary in COMMANDS.items()}
@@ -87,7 +108,7 @@ def parser_for(command: str | None) -> Parser:
 class Parser(argparse.ArgumentParser):
     """A parser that suggests a near name for a mistyped one."""
 
-    def error(self, message: str) -> None:
+    def error(self, message: str) -> NoReturn:
         """Print the usage and what is wrong, and exit."""
         if found := re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message):
             from sbgm.checked import did_you_mean

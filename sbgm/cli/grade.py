@@ -12,7 +12,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
@@ -87,7 +87,12 @@ def run(options: argparse.Namespace) -> int:
     isolated = not options.without_isolation
     if isolated and (why := refusal()):
         raise OSError(f"notebooks can't be isolated: {why}. They run all the same --without-isolation; then {LOST}")
-    facts = {"version": sbgm.__version__, "seed": options.seed, "variant": options.variant, "chapters": chapters}
+    facts: dict[str, Any] = {
+        "version": sbgm.__version__,
+        "seed": options.seed,
+        "variant": options.variant,
+        "chapters": chapters,
+    }
     facts |= {name: getattr(options, name) for name in LIMITS}
     if options.verify:
         facts = begun(options.out, facts) | {"version": sbgm.__version__}

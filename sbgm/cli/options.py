@@ -14,7 +14,7 @@ import shutil
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -124,7 +124,7 @@ def source(*names: str) -> Callable[[str], str]:
     return read
 
 
-def data_like(name: str, shape: tuple[int, ...]) -> str | DataSet:
+def data_like(name: str, shape: Any) -> str | DataSet:
     """Return the name of a data set, or that of a folder, whose images are made of a shape (C, H, W)."""
     if name in SETS:
         return name
@@ -184,13 +184,16 @@ class DrawingCommand:
         self.machine = Machine(str(self.accelerator.device), options.compile)
         self.precision = fast_precision(self.machine.device) if options.precision == "auto" else options.precision
         self.files = options.out / name, options.out / "sheet.png"
-        taken = [str(file) for file in self.files if file.exists()]
+        taken = [file.name for file in self.files if file.exists()]
         if taken and not options.overwrite:
-            raise FileExistsError(f"{' and '.join(taken)} exists already; choose another --out, or add --overwrite")
+            raise FileExistsError(
+                f"--out must be a folder without {' and '.join(taken)}, which {options.out} holds; choose another, or "
+                "add --overwrite"
+            )
         network = load_network(options.network, network=options.own)
         if network.image_shape is None:
-            raise ValueError(f"network must be one for images, but {options.network} does not say of which shape")
-        self.network = self.machine.prepared(network)
+            raise ValueError(f"network must be one for images, and {options.network} does not say of which shape")
+        self.network: Any = self.machine.prepared(network)  # it has an image_shape
 
     def sampler(self, name: str = "annealed") -> tuple[NamedSampler, Score]:
         """Return the sampler that the options ask for, on the network's own ladder or on another between its ends.
@@ -252,6 +255,7 @@ class DrawingCommand:
         tensors: dict[str, Tensor],
         pictures: Tensor,
         n_columns: int,
+        names: Sequence[str] = (),
     ) -> int:
         """Write what was drawn, in the first process alone, and say what it took.
 
@@ -262,11 +266,12 @@ class DrawingCommand:
             tensors: by name, written as they are.
             pictures: of the sheet, clamped to [0, 1].
             n_columns: of the sheet.
+            names: of its columns.
         """
         if self.accelerator.is_main_process:
             file, sheet = self.files
             save_tensors(file, tensors, **facts)
-            save_sheet(sheet, pictures, n_columns)
+            save_sheet(sheet, pictures, n_columns, names)
             if self.options.pngs:
                 (self.options.out / "png").mkdir(exist_ok=True)
                 for i, pixels in enumerate((images.clamp(0, 1) * 255).round().byte()):

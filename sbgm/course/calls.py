@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import io
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -101,13 +102,13 @@ class Asked:
     sigmas: Tensor
 
     @torch.no_grad()
-    def of(self, score: object) -> Tensor:
+    def of(self, score: Any) -> Tensor:
         """The scores, (L·P, *shape)."""
         if not callable(score):
             raise UnfitError(
                 f"your function must return a score, to be called with x and σ, not {type(score).__name__}"
             )
-        values = [score(self.points.clone(), sigma) for sigma in self.sigmas.tolist()]
+        values: list[Any] = [score(self.points.clone(), sigma) for sigma in self.sigmas.tolist()]
         for value in values:
             if not isinstance(value, Tensor):
                 raise UnfitError(
@@ -137,7 +138,7 @@ class Descent(Asked):
     seed: int
 
     @torch.no_grad()
-    def of(self, score: object) -> Tensor:
+    def of(self, score: Any) -> Tensor:
         """The scores and the chains' ends, (L·P + N, 2); the ends are NaN if the chains diverge."""
         values = super().of(score)
         options = {"step_size": self.step_size, "n_steps": self.n_steps}
@@ -197,7 +198,7 @@ def call(function: Callable[..., object], arguments: Sequence[Argument], with_gr
             values = _as_tensors(asking.of(returned) if asking else returned)
             gradients = _gradients(values, given) if with_gradients else ()
             for number, (argument, old) in enumerate(zip(given, before, strict=True), start=1):
-                if old is not None and not torch.equal(argument.detach(), old):
+                if isinstance(argument, Tensor) and old is not None and not torch.equal(argument.detach(), old):
                     raise UnfitError(f"your function changes its argument number {number} in place: work on a copy")
             if torch.initial_seed() != _UNLIKELY_SEED:
                 raise UnfitError("your function sets torch's global seed, and so the random numbers of all other code")
@@ -227,7 +228,7 @@ def _prepared(argument: Argument, by_parameters: bool, by_tensors: bool) -> obje
         case Seed(value):
             return torch.Generator().manual_seed(value)
         case LogProbOf(field):
-            return rebuilt(field).log_prob
+            return rebuilt(field).log_prob  # pyright: ignore[reportAttributeAccessIssue] - of a mixture
         case MixtureField() | TanhField():  # the former has nothing to learn
             return rebuilt(argument, requires_grad=by_parameters and isinstance(argument, TanhField))
         case Tensor():
@@ -287,10 +288,10 @@ def encoded_reply(reply: Reply) -> tuple[dict[str, object], bytes]:
     return {"problem": problem, "attempted": reply.attempted, "n_values": len(reply.values)}, blob
 
 
-def as_reply(fields: Mapping[str, object], blob: bytes) -> Reply:
+def as_reply(fields: Mapping[str, Any], blob: bytes) -> Reply:
     """Return the reply that a student's process sent; raise MessageError where it has not the form of a Reply."""
-    problem, attempted, n_values = found = [fields.get(name) for name in ("problem", "attempted", "n_values")]
-    if [type(field) for field in found] != [str, bool, int]:
+    problem, attempted, n_values = (fields.get(name) for name in ("problem", "attempted", "n_values"))
+    if not (isinstance(problem, str) and type(attempted) is bool and type(n_values) is int):
         raise MessageError("a reply lacks a field, or has one of another type")
     if int.from_bytes(blob[:8], "little") > MOST_HEADER:
         raise MessageError(f"the names and shapes of tensors take more than {MOST_HEADER} bytes")

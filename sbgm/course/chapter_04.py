@@ -292,7 +292,7 @@ def _without_sigma(scores: Tensor, sigmas: Tensor) -> dict[str, bool]:
     }  # fmt: skip
 
 
-def _score_mistakes(found: Tensor, exact: Tensor, sigmas: Tensor) -> dict[str, bool]:
+def _score_mistakes(found: Tensor, exact: Tensor, sigmas: Tensor) -> dict[str, bool | Tensor]:
     """Compare scores (L, POINTS, 2) with the exact ones level by level: {sentence: does it apply}."""
     product, size, own = ((a * b).sum(dim=(1, 2)) for a, b in ((found, exact), (exact, exact), (found, found)))
     factor, cosine = product / size, product / (size * own).sqrt().clamp(min=1e-30)

@@ -198,7 +198,7 @@ def _(a, b):
     return mean_of_pairs(a) + mean_of_pairs(b) - 2 * k(a, b).mean()
 
 
-def _kernel(x: Tensor, y: Tensor, width: float | None = None, power: int = 3, offset: float = 1.0) -> Tensor:
+def _kernel(x: Tensor, y: Tensor, width: float | None = None, power: float = 3, offset: float = 1.0) -> Tensor:
     return (x @ y.T / (width or x.shape[1]) + offset) ** power
 
 

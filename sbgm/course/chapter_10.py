@@ -1,6 +1,7 @@
 """Exercises of chapter 10: beyond NCSN."""
 
 import math
+from typing import Any
 
 import torch
 from scipy.optimize import brentq
@@ -68,7 +69,7 @@ def levels_needed(trial: Trial) -> None:
     answer = float(trial.answer(exact))
     others = [ladder_problem(v) for v in range(max(10, trial.variant + 2)) if v != trial.variant]
 
-    def levels_with(ratio: float) -> int:
+    def levels_with(ratio: Any) -> int:
         return round(exact_levels(problem, ratio))
 
     mistakes = {

@@ -12,4 +12,4 @@ The stub `checks.pyi` lists the names. Each chapter's checks are loaded when fir
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__package__, __file__)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__package__ or "", __file__)

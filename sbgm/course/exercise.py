@@ -430,7 +430,7 @@ class Exercise:
         functools.update_wrapper(self, judge)
         self.name, self.number, self.minutes = judge.__name__, number, minutes
         self.chapter = int(number.partition(".")[0])
-        self.lent: Callable[..., object] | None = None
+        self.lent: Any = None
         self._judge = judge
 
     def __repr__(self) -> str:

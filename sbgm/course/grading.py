@@ -103,7 +103,7 @@ def grade(
         problems = [printable(problem) for problem in [*submission.problems, *problems]]
         return Graded(student, outcomes, problems, submission.fingerprint, isolation)
 
-    pool, late = ThreadPoolExecutor(n_jobs, initializer=_keep_to_one, initargs=[itertools.cycle(cores())]), []
+    pool, late = ThreadPoolExecutor(n_jobs, initializer=_keep_to_one, initargs=(itertools.cycle(cores()),)), []
     try:
         for future in as_completed([pool.submit(graded, student) for student in students]):
             if n_jobs > 1 and any(outcome.verdict == TOO_SLOW for outcome in future.result().outcomes):
@@ -169,7 +169,7 @@ class Marks:
                     flag = name if name == "version" else f"--{name.replace('_', '-')}"
                     raise ValueError(f"{flag} must be {began}, as {folder} was begun with, got {facts[name]}")
         for path in sorted((folder / "students").glob("*.json")):
-            graded = _read_json(path, lambda f: Graded(**f | {"outcomes": [Outcome(**o) for o in f["outcomes"]]}))
+            graded = _read_json(path, lambda f: Graded(**{**f, "outcomes": [Outcome(**o) for o in f["outcomes"]]}))
             self.graded[graded.student] = graded
         for partial in folder.rglob("*.partial"):
             partial.unlink()
@@ -204,7 +204,7 @@ class Marks:
     def write_tables(self) -> Path:
         """Write `grades.csv` and `points.csv` of the students who are done; return the path of the first."""
         done = [self.graded[student] for student in sorted(self.graded)]
-        rows = [
+        rows: list[dict[str, object]] = [
             {"student": _cell(g.student), "marks": g.marks, "of": len(g.outcomes)}
             | {outcome.exercise: outcome.mark for outcome in g.outcomes}
             | {"note": _cell(printable("; ".join(g.problems)))}  # a spreadsheet's cell holds 32,767 characters

@@ -7,6 +7,7 @@ affair: it ends a process that is late, and the pipe with it.
 import json
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
+from typing import Any
 
 LARGEST = 64 * 2**20  # bytes of one message
 LARGEST_OBJECT = 8 * 2**20  # bytes of its JSON
@@ -31,7 +32,7 @@ def send(sink: Connection, fields: Mapping[str, object], blob: bytes = b"") -> N
     sink.send_bytes(blob)
 
 
-def receive(source: Connection) -> tuple[dict[str, object], bytes]:
+def receive(source: Connection) -> tuple[dict[str, Any], bytes]:
     """Read one message.
 
     Raises:

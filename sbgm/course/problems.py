@@ -1,6 +1,7 @@
 """Numbers that an exercise is set with, different for each group of students. An answer may ask for them."""
 
 import math
+from typing import Any
 
 import torch
 
@@ -9,7 +10,7 @@ from sbgm.theory import level_ratio
 
 
 @checked
-def ladder_problem(variant: Whole = 0) -> dict[str, float | int]:
+def ladder_problem(variant: Whole = 0) -> dict[str, Any]:
     """Return the numbers of `levels_needed` for a group of students: `sigma_max`, `sigma_min` and `dim`.
 
     Args:
@@ -25,7 +26,7 @@ def ladder_problem(variant: Whole = 0) -> dict[str, float | int]:
             return problem
 
 
-def exact_levels(problem: dict[str, float | int], gamma: float | None = None) -> float:
+def exact_levels(problem: dict[str, Any], gamma: float | None = None) -> float:
     """1 + ln(σ_1/σ_L)/ln γ, with technique 2's γ unless it is given."""
     gamma = level_ratio(problem["dim"]) if gamma is None else gamma
     return 1 + math.log(problem["sigma_max"] / problem["sigma_min"]) / math.log(gamma)

@@ -204,7 +204,7 @@ def _divided() -> Path | None:
     So it is after `systemd-run --user --scope -p Delegate=yes`.
     """
     with contextlib.suppress(OSError, AttributeError, TypeError):  # no such file; not of version 2
-        own = GROUPS / re.search(r"^0::/(.*)$", Path("/proc/self/cgroup").read_text(), re.M)[1]
+        own = GROUPS / re.search(r"^0::/(.*)$", Path("/proc/self/cgroup").read_text(), re.M)[1]  # pyright: ignore[reportOptionalSubscript] - a TypeError says that there is none
         alone = (own / "cgroup.procs").read_text().split() == [str(os.getpid())]
         if alone and "memory" in (own / "cgroup.controllers").read_text().split():
             (own / "grader").mkdir(exist_ok=True)  # a group that is divided holds no process itself

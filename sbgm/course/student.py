@@ -12,6 +12,7 @@ import resource
 import sys
 import traceback
 from multiprocessing.connection import Connection
+from typing import Any
 
 from sbgm.course.messages import receive, send
 from sbgm.course.notebook import read_notebook
@@ -19,7 +20,7 @@ from sbgm.course.notebook import read_notebook
 
 def serve(source: Connection, sink: Connection) -> None:
     """Do what the messages ask until the grader hangs up, which is an EOFError."""
-    namespaces: dict[str, dict[str, object]] = {}
+    namespaces: dict[str, dict[str, Any]] = {}
     while True:
         fields, blob = receive(source)
         match fields["ask"]:
@@ -27,13 +28,14 @@ def serve(source: Connection, sink: Connection) -> None:
                 send(sink, dataclasses.asdict(read_notebook(blob, fields["exercises"])))
             case "define":
                 importlib.import_module("sbgm.course.calls")  # with torch: seconds that no call should be charged with
-                namespaces[fields["answer"]] = namespace = {"__name__": "__main__"}
+                namespace: dict[str, Any] = {"__name__": "__main__"}
+                namespaces[fields["answer"]] = namespace
                 send(sink, {"errors": _execute(fields["statements"], namespace)})
             case "call":
                 _call(namespaces[fields["answer"]].get(fields["name"]), fields, blob, sink)
 
 
-def _execute(statements: list[str], namespace: dict[str, object]) -> str:
+def _execute(statements: list[str], namespace: dict[str, Any]) -> str:
     """Execute each statement, whatever became of those before it, and return the first errors in a sentence."""
     errors = [""]
     for statement in statements:

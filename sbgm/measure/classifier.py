@@ -107,14 +107,14 @@ def load_classifier(path: FilePath = SHIPPED_CLASSIFIER) -> DigitClassifier:
 def _convolution(n_in: int, n_out: int, size: int, padding: int, generator: torch.Generator | None) -> nn.Conv2d:
     """One without bias; initial weights of variance 2/fan-in (He et al. 2015), for the ReLU that follows."""
     options = {"padding": padding, "bias": False, "device": torch.get_default_device()}
-    layer = nn.utils.skip_init(nn.Conv2d, n_in, n_out, size, **options)
+    layer: Any = nn.utils.skip_init(nn.Conv2d, n_in, n_out, size, **options)
     nn.init.normal_(layer.weight, std=math.sqrt(2 / (size**2 * n_in)), generator=generator)
     return layer
 
 
 def _last_layer(n_in: int, generator: torch.Generator | None) -> nn.Linear:
     """Weights of variance 1/fan-in, no bias to start with."""
-    layer = nn.utils.skip_init(nn.Linear, n_in, N_CLASSES, device=torch.get_default_device())
+    layer: Any = nn.utils.skip_init(nn.Linear, n_in, N_CLASSES, device=torch.get_default_device())
     nn.init.normal_(layer.weight, std=math.sqrt(1 / n_in), generator=generator)
     nn.init.zeros_(layer.bias)
     return layer

@@ -168,7 +168,7 @@ class StepMap:
         Raises:
             KeyError: they were not measured.
         """
-        return self.sheets[self.cells.index.get_loc((n_steps, step_size))].float() / 255
+        return self.sheets[self.cells.index.get_loc((n_steps, step_size))].float() / 255  # pyright: ignore[reportArgumentType] - one, since cells are unique
 
     def tensors(self, name: str) -> dict[str, Tensor]:
         """The map as two tensors, to be saved: `name`, a row as `of` takes it for each cell, and `name_sheets`."""
@@ -212,10 +212,10 @@ class SamplerCurve:
             samples from other noise: the best of many is flattered by its choice.
     """
 
-    points: pandas.DataFrame
+    points: Any  # a pandas.DataFrame, whose columns no type checker knows
     facts: dict[str, str | int | float]
     sheets: dict[str, Tensor]
-    confirmed: pandas.DataFrame
+    confirmed: Any  # one too
 
     def __str__(self) -> str:
         """The whole curve as text: a line for each label, with its distances ± 2 s.e. by evaluations."""

@@ -90,7 +90,8 @@ def nearest_modes(x: Tensor, means: Tensor, name: str = "x") -> tuple[Tensor, Te
     if x.shape[1:] != means.shape[1:]:
         raise ValueError(f"{name} must have the shape (B, {means.shape[1]}) of points near means, got {tuple(x.shape)}")
     x = widened(x)
-    return tuple(torch.cdist(x, means.to(x)).min(dim=1))
+    nearest = torch.cdist(x, means.to(x)).min(dim=1)
+    return nearest.values, nearest.indices
 
 
 class SwitchCounter:
@@ -120,7 +121,7 @@ class SwitchCounter:
         """Take in the chains' next positions, (B, D)."""
         distance, nearest = nearest_modes(x, self.means)
         mode = torch.where(distance <= self.radius, nearest, -1)
-        if self._mode is None:
+        if self._mode is None or self.switches is None:
             self._mode, self.switches = mode, torch.zeros_like(mode)
             return
         self.switches += (mode >= 0) & (self._mode >= 0) & (mode != self._mode)
@@ -276,4 +277,5 @@ def _level_means(
     for sigma in as_list(sigmas):
         draws = [torch.cat([of_batch(x, sigma) for x in images.split(batch_size)]) for _ in range(n_noise)]
         levels.append(unchecked(estimate)(torch.stack(draws).mean(dim=0)))  # NaN stays NaN
-    return LevelValues(*torch.tensor(levels, dtype=torch.float64).T, len(images))
+    values, errors = torch.tensor(levels, dtype=torch.float64).T
+    return LevelValues(values, errors, len(images))

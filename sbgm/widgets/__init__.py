@@ -5,9 +5,12 @@ Names are loaded when first used. The stub `__init__.pyi` lists them.
 
 import lazy_loader
 
-try:
-    import ipywidgets  # noqa: F401 - named here, before a slider's module fails on it
-except ImportError as error:
-    raise ImportError('the sliders need ipywidgets: pip install "sbgm[notebooks]"') from error
+_loaded, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+def __getattr__(name: str) -> object:
+    """Load a slider. Until then ipywidgets is not missed, so that `help(sbgm)` works without it."""
+    try:
+        return _loaded(name)
+    except ModuleNotFoundError as error:
+        raise ImportError('the sliders need ipywidgets: pip install "sbgm[notebooks]"') from error

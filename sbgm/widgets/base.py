@@ -6,6 +6,7 @@ import base64
 import html
 import io
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import ipywidgets
 import numpy as np
@@ -26,8 +27,9 @@ FOR_SCREEN_READERS = "position: absolute; width: 1px; height: 1px; overflow: hid
 STYLE = """<style>
 :is(.sbgm-explorer.jupyter-widgets-disconnected,
     .jp-NotebookPanel:has(.jp-Notebook-ExecutionIndicator[data-status="unknown"]) .sbgm-explorer)::before {
-  content: "The kernel that drew this picture is gone, so that nothing moves it: run this cell again.";
-  padding: 4px 8px; color: #1b1b1b; background: #ffe08a;
+  content: "The kernel that drew this picture is gone, so nothing moves it. Select this cell, \\
+choose Run > Run All Above Selected Cell, then run this cell.";
+  padding: 4px 8px; color: #1b1b1b; background: #ffe08a; font: var(--jp-widgets-font-size) var(--jp-ui-font-family);
 }
 </style>"""
 
@@ -53,7 +55,7 @@ class FigureExplorer(ipywidgets.VBox):
     """
 
     def __init__(
-        self, figure: Figure, update: Callable[..., str], controls: Mapping[str, ipywidgets.Widget], *, alt: str = ""
+        self, figure: Figure, update: Callable[..., str], controls: Mapping[str, Any], *, alt: str = ""
     ) -> None:
         self.figure, self.controls, self._update = figure, dict(controls), update
         self._canvas = FigureCanvasAgg(figure)
@@ -66,7 +68,10 @@ class FigureExplorer(ipywidgets.VBox):
         self.image = ipywidgets.Image(format="png", layout=layout).add_class("sbgm-figure")
         self.readout = ipywidgets.Label().add_class("sbgm-readout")
         description = ipywidgets.HTML(f'<span style="{FOR_SCREEN_READERS}">{html.escape(alt)}</span>{STYLE}')
-        super().__init__([*self.controls.values(), self.readout, self.image, description])
+        # Side by side where there is room, so that the picture is on the screen with the slider that moves it.
+        rows = ipywidgets.Layout(flex_flow="row wrap", max_width=layout.max_width)
+        sliders = ipywidgets.Box([*self.controls.values()], layout=rows)
+        super().__init__([sliders, self.readout, self.image, description])
         self.add_class("sbgm-explorer")
         for control in self.controls.values():
             control.observe(lambda change: self.redraw(), "value")
@@ -82,13 +87,13 @@ class FigureExplorer(ipywidgets.VBox):
         self.readout.value = self._update(**self.values)
         self._canvas.restore_region(self._background)
         for artist in self._moving:
-            artist.axes.draw_artist(artist)
+            artist.axes.draw_artist(artist)  # pyright: ignore[reportOptionalMemberAccess] - all have axes
         picture = io.BytesIO()
         Image.fromarray(np.asarray(self._canvas.buffer_rgba())).convert("RGB").save(picture, "png", compress_level=1)
         self.image.value = picture.getvalue()
 
     def _repr_mimebundle_(self, **options: object) -> dict[str, str]:
-        bundle = super()._repr_mimebundle_(**options)
+        bundle: Any = super()._repr_mimebundle_(**options)
         shown = {control.description: control.value for control in self.controls.values()}
         values = ", ".join(f"{k} = {v:.4g}" if isinstance(v, float) else f"{k} = {v}" for k, v in shown.items())
         bundle["text/plain"] = f"{type(self).__name__}({values})"
@@ -108,7 +113,7 @@ def panels(width: float, height: float, *ratios: float) -> tuple[Figure, Sequenc
 
 
 def moving_images(
-    axes: Sequence[Axes], sheets: Mapping[str, Tensor], n_columns: int = 8, **font: object
+    axes: Sequence[Axes], sheets: Mapping[str, Tensor], n_columns: int = 8, **font: Any
 ) -> Callable[..., None]:
     """Draw sheets of images, (N, C, H, W), by their titles, one on each axes, and return what shows others there."""
     artists = [plots.draw_images(ax, x, n_columns, animated=True) for ax, x in zip(axes, sheets.values(), strict=True)]
@@ -162,7 +167,7 @@ class LiveTraining(FigureExplorer):
         self.redraw()
 
     def _repr_mimebundle_(self, **options: object) -> dict[str, str]:
-        bundle = super()._repr_mimebundle_(**options)
+        bundle: Any = super()._repr_mimebundle_(**options)
         if self.step == 0:
             del bundle["image/png"]  # nothing to keep yet: a stored page shows the figure displayed at the end
         return bundle

@@ -82,7 +82,8 @@ def denoising_explorer(network: Network, images: SeveralImages, *, seed: int = 0
         images: (N, C, H, W) in [0, 1], N ≥ 2, that the network takes.
         seed: of z.
     """
-    sigmas = network.sigmas.tolist()
+    ladder: Any = network.sigmas
+    sigmas = ladder.tolist()
     z = randn_like(images, torch.Generator().manual_seed(seed))
     noisy = {sigma: images + sigma * z for sigma in sigmas}
     estimates = {sigma: denoise(network, x, sigma) for sigma, x in noisy.items()}
@@ -359,7 +360,7 @@ def step_map_explorer(step_map: StepMap) -> FigureExplorer:
     """
     grids = {number: step_map.cells[number].unstack() for number in ("distance", "predicted")}
     rows, columns = (axis.tolist() for axis in grids["distance"].axes)
-    if grids["distance"].isna().any(axis=None):
+    if grids["distance"].isna().to_numpy().any():
         raise ValueError(f"step_map must have a cell at every T in {rows} and ε in {columns}")
     start = rows[len(rows) // 2], columns[len(columns) // 2]
 

@@ -3,7 +3,6 @@
 Their checksums replace the real ones.
 """
 
-import argparse
 import errno
 import gzip
 import hashlib
@@ -104,7 +103,6 @@ def tiny(home, monkeypatch):
             return asked
 
         yield serve
-    socket.setdefaulttimeout(None)
 
 
 def write(folder, files):
@@ -200,7 +198,8 @@ def test_a_server_that_fails_is_left_soon_and_the_next_download_succeeds(tiny, n
     tiny(manner)
     monkeypatch.setattr("sbgm.files.TIMEOUT", 0.3 if manner == "stalled" else 60.0)
     with pytest.raises(ConnectionError, match=rf"could not be downloaded into .*home \(.*({reason}).*README\.md$"):
-        app.run(argparse.Namespace(name=name))
+        download(name)
+    assert socket.getdefaulttimeout() is None
     with pytest.raises(DataNotFoundError):
         load_images(name)
     tiny("whole")
