@@ -166,7 +166,8 @@ def _data_set(
 
 def _bytes(images: Tensor | np.ndarray, size: int) -> Tensor:
     """Images (N, C, H, W) as bytes; raise unless they are bytes, or floats in [0, 1]."""
-    dtype, shape = str(images.dtype).removeprefix("torch."), tuple(images.shape)
+    dtype = str(images.dtype).removeprefix("torch.")
+    shape = tuple(images.shape)
     if dtype not in ("uint8", "float16", "bfloat16", "float32", "float64"):
         raise ValueError(
             f"source must hold bytes (uint8) or floats in [0, 1], got {dtype}; make bytes of whole numbers from 0 to "
@@ -190,8 +191,9 @@ def _whole_labels(labels: Tensor | np.ndarray | Sequence[int], n: int) -> Tensor
     array = np.asarray(labels)
     if array.shape != (n,) or array.dtype.kind not in "iu":
         raise ValueError(f"labels must be {n:,} whole numbers, one an image, got {array.dtype} of shape {array.shape}")
-    if array.min() < 0 or array.max() >= n:
-        low, high = array.min(), array.max()
+    low = int(array.min())
+    high = int(array.max())
+    if low < 0 or high >= n:
         raise ValueError(f"labels must be whole numbers from 0 to at most {n - 1:,}, got {low} to {high}")
     return torch.tensor(array.astype(np.int64))
 
@@ -224,7 +226,8 @@ def _folder_set(folder: Path, size: int, n_channels: int | None, seed: int) -> D
         if len(left_out) > max(1, SHARE * len(files)):
             raise ValueError(f"source must hold pictures that can be used, but {message}, or take them away")
         warnings.warn(f"{message}; now they are left out", Notice, 4)
-    places, is_test = list(images), None
+    places = list(images)
+    is_test = None
     if has_splits:
         is_test = torch.tensor([parts[0].casefold() == "test" for parts in places])
         places = [parts[1:] for parts in places]

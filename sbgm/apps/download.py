@@ -67,9 +67,9 @@ def download(name: SetName) -> None:
 
 def read(name: str) -> None:
     """Read a data set, and so look at the checksums of its files."""
-    images, labels = SETS[name].images, SETS[name].labels
+    labels = SETS[name].labels
     for split in SPLITS:
-        images(split)
+        SETS[name].images(split)
         if labels is not None:
             labels(split)
 
@@ -77,7 +77,7 @@ def read(name: str) -> None:
 @contextlib.contextmanager
 def fetching(name: str) -> Iterator[None]:
     """Turn what torchvision, pooch or the disk raises in the body into a ConnectionError that says how to go on."""
-    before = socket.getdefaulttimeout()
+    usual = socket.getdefaulttimeout()
     socket.setdefaulttimeout(files.TIMEOUT)  # torchvision sets none: it would wait for a silent server for ever
     try:
         yield
@@ -88,12 +88,14 @@ def fetching(name: str) -> Iterator[None]:
             f"download: {shipped_folder() / 'README.md'}"
         ) from error
     finally:
-        socket.setdefaulttimeout(before)
+        socket.setdefaulttimeout(usual)
 
 
 # --- CelebA: 202,599 aligned photographs, for non-commercial research, not to be redistributed -----------------------
 
-PARTITION, PHOTOS, ARCHIVE = "list_eval_partition.txt", "img_align_celeba", "img_align_celeba.zip"
+PARTITION = "list_eval_partition.txt"
+PHOTOS = "img_align_celeba"
+ARCHIVE = "img_align_celeba.zip"
 PARTS = {"train": "0", "test": "2"}  # as the partition's file counts; 1 is for validation, which the paper leaves out
 GOOGLE_DRIVE = "https://drive.usercontent.google.com/download?confirm=t&id="  # torchvision needs a package for it
 PHOTO_SIZE = (178, 218)  # width, height
