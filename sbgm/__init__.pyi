@@ -4,6 +4,7 @@ from . import course as course
 from . import data as data
 from . import distributions as distributions
 from . import files as files
+from . import folders as folders
 from . import generation as generation
 from . import losses as losses
 from . import masks as masks

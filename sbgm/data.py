@@ -10,7 +10,6 @@ import contextlib
 import gzip
 import hashlib
 import lzma
-import os
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +21,10 @@ from torch import Tensor
 
 from sbgm.checked import Generator, checked, one_of, require_batch
 from sbgm.files import load_tensors
+from sbgm.folders import cache_folder, data_folder, shipped_folder
+from sbgm.folders import checkout as checkout
+from sbgm.folders import require_checkout as require_checkout
+from sbgm.folders import runs_folder as runs_folder
 
 __all__ = [
     "NAMES",
@@ -30,17 +33,11 @@ __all__ = [
     "DataNotFoundError",
     "DataSet",
     "Notice",
-    "cache_folder",
-    "checkout",
-    "data_folder",
     "dequantise",
     "is_available",
     "load_images",
     "load_labels",
     "random_flip",
-    "require_checkout",
-    "runs_folder",
-    "shipped_folder",
 ]
 
 SPLITS = ("train", "test")
@@ -54,82 +51,11 @@ class Notice(UserWarning):
     """A warning to the user, such as that pictures are left out or that a file is run; the work goes on."""
 
 
-# --- folders ---------------------------------------------------------------------------------------------------------
-
-
-PACKAGE = Path(__file__).resolve().parent
-
-
-def checkout() -> Path | None:
-    """The folder of the checkout of the repository that this package is part of; None where it is an installed one."""
-    return None if (PACKAGE / "_data").is_dir() else PACKAGE.parent
-
-
-def require_checkout(purpose: str) -> Path:
-    """Return `checkout()`; raise where there is none.
-
-    Args:
-        purpose: begins the message, such as "--write enters records in the repository".
-
-    Raises:
-        FileNotFoundError: the package was installed from a wheel.
-    """
-    root = checkout()
-    if root is None:
-        raise FileNotFoundError(
-            f"{purpose}, and needs a checkout of it; the sbgm that runs is installed in {PACKAGE.parent}. Clone the "
-            "repository, and in it run `make setup`, then this command by .venv/bin/python -m sbgm"
-        )
-    return root
-
-
-def shipped_folder() -> Path:
-    """Where what ships lives, whatever $SBGM_DATA says: a checkout's `data/`, or `_data/` of the installed package.
-
-    Example:
-        >>> (sbgm.data.shipped_folder() / "weights").is_dir()
-        True
-    """
-    root = checkout()
-    return root / "data" if root else PACKAGE / "_data"
-
-
-def data_folder() -> Path:
-    """Where downloads live: $SBGM_DATA if it is set, else a checkout's `data/`, else the user's cache folder."""
-    if chosen := os.environ.get("SBGM_DATA"):
-        return Path(chosen).expanduser()
-    if root := checkout():
-        return root / "data"
-    import pooch
-
-    return Path(pooch.os_cache("sbgm"))
-
-
-def runs_folder() -> Path:
-    """Where runs are kept unless told otherwise: `runs/` of a checkout, or else of the working folder.
-
-    Example:
-        >>> sbgm.data.runs_folder().name
-        'runs'
-    """
-    return (checkout() or Path.cwd()) / "runs"
-
-
-def cache_folder() -> Path:
-    """Where what is computed from data sets is kept, `cache/` in `data_folder()`; it can be deleted at any time.
-
-    Example:
-        >>> sbgm.data.cache_folder() == sbgm.data.data_folder() / "cache"
-        True
-    """
-    return data_folder() / "cache"
-
-
 # --- data sets by name -----------------------------------------------------------------------------------------------
 
 
 @checked
-def load_images(name: Named, split: Split = "train") -> Tensor:
+def load_images(name: SetOrName, split: Split = "train") -> Tensor:
     """A data set's images, without their labels.
 
     Always at hand:
@@ -171,7 +97,7 @@ def load_images(name: Named, split: Split = "train") -> Tensor:
 
 
 @checked
-def load_labels(name: Named, split: Split = "train") -> Tensor:
+def load_labels(name: SetOrName, split: Split = "train") -> Tensor:
     """The class of each image of `load_images(name, split)`, in its order.
 
     Args:
@@ -201,7 +127,7 @@ def data_set(name: str | DataSet) -> DataSet:
 
 
 @checked
-def is_available(name: Name) -> bool:
+def is_available(name: SetName) -> bool:
     """Whether a data set is at hand; a damaged folder counts, so that `load_images` names it, never skips it.
 
     Example:
@@ -213,32 +139,18 @@ def is_available(name: Name) -> bool:
     return not SETS[name].home or (data_folder() / SETS[name].home).exists()
 
 
-def how_to_get(name: str) -> str:
-    """Say how to get a data set that is missing."""
-    if name == "mnist_small":
-        return "It ships with this project: in a clone `git checkout data/mnist_small` brings it back."
-    return f"Run `sbgm download {name}` once ({SETS[name].size}). {without_download(name)}"
-
-
-def without_download(name: str) -> str:
-    """Say how to get a data set, or what to take in its place, where its download fails."""
-    home = SETS[name].home
-    return f"{SETS[name].by_hand.format(data_folder() / home)} Or set SBGM_DATA to the folder that holds {home}."
-
-
-def _folder(name: str) -> Path:
-    """The folder of a data set's files, which is there."""
-    base, home = (shipped_folder(), name) if name == "mnist_small" else (data_folder(), SETS[name].home)
-    if not (base / home).exists():
-        raise DataNotFoundError(f"{SETS[name].title} is not in {base}. {how_to_get(name)}")
-    return base / home
-
-
-def _damaged(name: str, folder: Path, *files: str) -> DataNotFoundError:
-    """The error of a data set's folder that does not hold these files as they should be."""
+def not_readable(name: str, reason: str) -> DataNotFoundError:
+    """Return the error of a data set that can't be read, which says why and what to do."""
+    title, home, size = SETS[name].title, SETS[name].home, SETS[name].size
+    if not home:
+        return DataNotFoundError(
+            f"{title} can't be read from {shipped_folder()}: {reason}. It ships with this project: in a clone "
+            f"`git checkout data/{name}` brings it back."
+        )
     return DataNotFoundError(
-        f"{SETS[name].title} in {folder} is incomplete or damaged: {', '.join(files)} missing or with a wrong "
-        f"checksum. Move that folder away. {how_to_get(name)}"
+        f"{title} can't be read from {data_folder()}: {reason}. Move {home} away if it is there, then run "
+        f"`sbgm download {name}` once ({size}). Or set SBGM_DATA to the folder that holds {home}. Without a network, "
+        f"see {shipped_folder() / 'README.md'}."
     )
 
 
@@ -353,41 +265,43 @@ IDX_SHA256 = {  # of the content of each of IDX_FILES, which recompression does 
 OPENERS = {"": open, ".gz": gzip.open, ".xz": lzma.open}
 
 
-def _idx(name: str, file: str, skip: int) -> Tensor:
-    """The bytes of one of IDX_FILES after its header of `skip` bytes.
+def _idx(name: str, split: str, kind: str, n_header: int) -> Tensor:
+    """The bytes of one of IDX_FILES after its header of `n_header` bytes.
 
     Raises:
-        DataNotFoundError: there is no such set, or the file is missing or damaged.
+        DataNotFoundError: the file is missing or damaged.
     """
-    folder, wanted = _folder(name), IDX_SHA256[name][IDX_FILES.index(file)]
+    file = f"{PREFIXES[split]}-{kind}-ubyte"
+    sha256 = IDX_SHA256[name][IDX_FILES.index(file)]
+    home = SETS[name].home
+    folder = data_folder() / home if home else shipped_folder() / name
     for suffix, opened in OPENERS.items():
-        path, errors = folder / f"{file}{suffix}", (OSError, EOFError, zlib.error, lzma.LZMAError)
-        if path.is_file():  # a pipe would be waited for
-            with contextlib.suppress(*errors), opened(path, "rb") as unpacked:
-                content = unpacked.read()
-                if hashlib.sha256(content).hexdigest() == wanted:
-                    return torch.from_numpy(np.frombuffer(content, np.uint8, offset=skip).copy())
-    raise _damaged(name, folder, file)
+        path = folder / f"{file}{suffix}"
+        if not path.is_file():  # a pipe would be waited for
+            continue
+        with contextlib.suppress(OSError, EOFError, zlib.error, lzma.LZMAError), opened(path, "rb") as unpacked:
+            content = unpacked.read()
+            if hashlib.sha256(content).hexdigest() == sha256:
+                return torch.from_numpy(np.frombuffer(content, np.uint8, offset=n_header).copy())
+    raise not_readable(name, f"{file} is missing or has a wrong checksum")
 
 
-# --- CIFAR-10, as torchvision unpacks it, checksummed ----------------------------------------------------------------
+# --- CIFAR-10, which torchvision reads and checksums -----------------------------------------------------------------
 
 
-def cifar10(split: str) -> Any:
-    """A split as a `torchvision.datasets.CIFAR10`, once every batch file has the checksum that torchvision knows.
+def _cifar10(split: str) -> Any:
+    """A split as a `torchvision.datasets.CIFAR10`.
 
     Raises:
         DataNotFoundError: it is missing, incomplete or damaged.
     """
     from torchvision.datasets import CIFAR10
-    from torchvision.datasets.utils import check_integrity
 
-    folder = _folder("cifar10")
-    files = [*CIFAR10.train_list, *CIFAR10.test_list, [CIFAR10.meta["filename"], CIFAR10.meta["md5"]]]
-    broken = [name for name, md5 in files if not check_integrity(str(folder / name), md5)]
-    if broken:
-        raise _damaged("cifar10", folder, *broken)
-    return CIFAR10(str(data_folder()), train=split == "train")
+    try:
+        return CIFAR10(str(data_folder()), train=split == "train")
+    except RuntimeError as error:
+        reason = f"a file of {CIFAR10.base_folder} is missing or has a wrong checksum"
+        raise not_readable("cifar10", reason) from error
 
 
 # --- CelebA, as `sbgm download celeba` prepares it -------------------------------------------------------------------
@@ -401,19 +315,8 @@ def celeba_cache(split: str) -> Path:
 def _celeba(split: str) -> Tensor:
     path = celeba_cache(split)
     if not path.is_file():
-        folder = _folder("celeba")
-        raise DataNotFoundError(
-            f"CelebA in {folder} is not prepared yet: `sbgm download celeba` does that once, in some minutes."
-        )
-    try:
-        pixels = load_tensors(path)[0]["images"]
-        if pixels.dtype != torch.uint8 or pixels.shape[1:] != SETS["celeba"].shape:
-            raise ValueError(f"it holds {pixels.dtype} of shape {tuple(pixels.shape)}")
-        return as_floats(pixels)
-    except (ValueError, KeyError) as error:
-        raise DataNotFoundError(
-            f"{path} is damaged. Delete it; `sbgm download celeba` prepares it from {data_folder() / 'celeba'} anew."
-        ) from error
+        raise not_readable("celeba", f"{path.name}, which `sbgm download celeba` makes of the photographs, is missing")
+    return as_floats(load_tensors(path)[0]["images"])
 
 
 def as_floats(pixels: Tensor) -> Tensor:
@@ -434,7 +337,6 @@ class DataSet(NamedTuple):
         labels: a split's classes, (N,) int64, or None where it has none.
         home: the folder inside `data_folder()` that holds its files, empty where nothing need be fetched.
         size: of what is fetched.
-        by_hand: how to get the files without a download, or what to take in their place; {} stands for their folder.
         key: tells one's own images apart from others in the cache.
         classes: the names of the labels of one's own images.
 
@@ -449,7 +351,6 @@ class DataSet(NamedTuple):
     labels: Callable[[str], Tensor] | None = None
     home: str = ""
     size: str = ""
-    by_hand: str = ""
     key: str = ""
     classes: tuple[str, ...] = ()
 
@@ -458,14 +359,10 @@ def _idx_set(title: str, name: str, home: str = "", size: str = "") -> DataSet:
     return DataSet(
         title,
         (1, 28, 28),
-        images=lambda split: as_floats(_idx(name, f"{PREFIXES[split]}-images-idx3-ubyte", 16).reshape(-1, 1, 28, 28)),
-        labels=lambda split: _idx(name, f"{PREFIXES[split]}-labels-idx1-ubyte", 8).long(),
+        images=lambda split: as_floats(_idx(name, split, "images-idx3", 16).reshape(-1, 1, 28, 28)),
+        labels=lambda split: _idx(name, split, "labels-idx1", 8).long(),
         home=home,
         size=size,
-        by_hand=(
-            "Without a network, copy the four idx files (.gz will do) from another machine into {}, or work with "
-            'load_images("mnist_small"), which ships.'
-        ),
     )
 
 
@@ -483,37 +380,21 @@ SETS = {
     "cifar10": DataSet(
         "CIFAR-10",
         (3, 32, 32),
-        images=lambda split: as_floats(torch.from_numpy(cifar10(split).data).permute(0, 3, 1, 2).contiguous()),
-        labels=lambda split: torch.tensor(cifar10(split).targets, dtype=torch.int64),
+        images=lambda split: as_floats(torch.from_numpy(_cifar10(split).data).permute(0, 3, 1, 2).contiguous()),
+        labels=lambda split: torch.tensor(_cifar10(split).targets, dtype=torch.int64),
         home="cifar-10-batches-py",
         size="170 MB",
-        by_hand=(
-            "Without a network, copy the batch files from another machine into {}, or work with "
-            'load_images("photo_patches"), which ships.'
-        ),
     ),
-    "celeba": DataSet(
-        "CelebA",
-        (3, 32, 32),
-        _celeba,
-        home="celeba",
-        size="1.4 GB",
-        by_hand=(
-            "Google Drive limits how often a file may be fetched in a day: where it refuses, try again tomorrow, or "
-            "put img_align_celeba.zip and list_eval_partition.txt into {}, by a browser from "
-            "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html or from another machine, and run the command again. "
-            'Without them, work with load_images("cifar10") or load_images("photo_patches").'
-        ),
-    ),
+    "celeba": DataSet("CelebA", (3, 32, 32), _celeba, home="celeba", size="1.4 GB"),
 }
 NAMES = tuple(SETS)
-Name = Annotated[str, one_of(NAMES)]
+SetName = Annotated[str, one_of(NAMES)]
 Split = Annotated[str, one_of(SPLITS)]
 
 
-def _named(value: Any, name: str) -> None:
+def _set_or_name(value: Any, name: str) -> None:
     if not isinstance(value, DataSet):
         one_of(NAMES)(value, name)
 
 
-Named = Annotated[str | DataSet, _named]
+SetOrName = Annotated[str | DataSet, _set_or_name]

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 __all__ = [
     "DiskFullError",
     "content_hash",
-    "disk_is_full",
     "fetch",
     "file_hash",
     "load_tensors",
@@ -62,10 +61,9 @@ def written_whole(path: Path | str) -> Iterator[Path]:
             os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
-        if not disk_is_full(error):
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        kept = "what it held before is untouched" if path.exists() else "nothing half made was left behind"
-        raise DiskFullError(f"The disk is full: there is no room for {path}; {kept}. Free some space there.") from error
+        raise DiskFullError(f"The disk is full: there is no room for {path}. Free some space there.") from error
     finally:
         partial.unlink(missing_ok=True)
 
@@ -95,17 +93,6 @@ def write_json(path: Path | str, content: object) -> None:
         }
     """
     write_bytes(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
-
-
-def disk_is_full(error: BaseException) -> bool:
-    """Whether an error says that the disk, or one's share of it, is full.
-
-    Example:
-        >>> import errno
-        >>> sbgm.files.disk_is_full(OSError(errno.ENOSPC, "No space left on device"))
-        True
-    """
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 TIMEOUT = 30.0  # seconds without a word from a server

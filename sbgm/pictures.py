@@ -1,226 +1,286 @@
-"""Images of one's own as a data set: a folder of pictures, a file of arrays, or any sequence of pictures.
+"""Images of one's own as a data set: `load_images(own_images("photographs", 32))`.
 
-Every picture is read once, cropped to its middle square and resized. The bytes are kept in a file that is mapped into
-memory, so that a set may be larger than memory: `load_images(own_images("photographs", 32))`.
+Pictures are turned as their camera says, made white where they are transparent, cropped to their middle square and
+resized. They are kept in memory, as bytes.
 """
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import itertools
-import json
 import os
-import re
-import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from sbgm.checked import Count, Whole, checked
-from sbgm.data import DataNotFoundError, DataSet, Notice, cache_folder
-from sbgm.files import content_hash, write_json, written_whole
+from sbgm.checked import Count, Whole, checked, instance_of
+from sbgm.data import DataNotFoundError, DataSet, Notice
+from sbgm.files import content_hash
 from sbgm.noise import derived_generator
 
 __all__ = ["own_images", "read_picture"]
 
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-FEW = 0.1  # the share of pictures that may be unreadable, and the share that is held out
-HIDDEN = re.compile(r"(^|/)(\.|__)")  # what a Mac leaves, such as ._1.png and __MACOSX
-MANY = 500  # pictures that are worth several processes to read them
-
-
-def _source(source: Any, name: str) -> None:
-    if not isinstance(source, os.PathLike) and not (hasattr(source, "__len__") and hasattr(source, "__getitem__")):
-        raise TypeError(f"{name} must be a folder, a file of arrays or a sequence of pictures, got {source!r}")
+# of files that are pictures, whether or not the Pillow at hand can read them
+SUFFIXES = (
+    ".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpeg", ".jpg", ".jxl", ".pgm", ".png", ".ppm", ".tif",
+    ".tiff", ".webp",
+)  # fmt: skip
+FEWEST = 8  # pictures of a set
+SHARE = 0.1  # of the pictures that is held out, and that may be unreadable
+MOST_NAMED = 5  # files in a message
 
 
 @checked
 def own_images(
-    source: Annotated[Path | str | Sequence[Any], _source],
+    source: Annotated[
+        Path | str | Tensor | np.ndarray,
+        instance_of((str, os.PathLike, Tensor, np.ndarray), "a folder of pictures, or a tensor or array of images"),
+    ],
     size: Count = 32,
     n_channels: Literal[1, 3, None] = None,
     *,
+    labels: Tensor | np.ndarray | Sequence[int] | None = None,
     seed: Whole = 0,
 ) -> DataSet:
-    """A data set of pictures of any sizes and modes, each cropped to its middle square and resized.
+    """A data set of one's own images, each cropped to its middle square and resized.
 
-    A tenth of the pictures, at least four, is the test split, drawn by the seed. A folder that holds nothing but the
-    folders `train` and `test` has its splits already.
+    A tenth of the images, at least four, is the test split, drawn by the seed. A folder that holds the folders `train`
+    and `test` has its splits already. Images are shuffled by the seed within their split.
 
     Args:
-        source: a folder, whose subfolders, if it has any, are the classes, in the order of their names; an `.npy` or
-            `.npz` file of images, in an `.npz` as "images" or as the only array, beside "labels" if there are any; or a
-            sequence of pictures, such as a tensor or a `datasets.Dataset`. A picture is a path, a PIL image, or an
-            array (H, W), (H, W, C) or (C, H, W) of bytes or of floats in [0, 1]; with its class it is a pair
-            (image, label) or a dictionary with "image" and "label".
-        size: H and W of the images.
+        source: a folder of pictures, whose subfolders, if it has any, are the classes, in the order of their names; or
+            images (N, C, H, W), C = 1 or 3, as bytes or as floats in [0, 1].
+        size: H and W of the images; what is smaller is not enlarged but refused.
         n_channels: 1 for grey, 3 for colour; None makes them grey if all pictures are.
-        seed: of the split.
+        labels: of a tensor or array, the class of each image, (N,) whole numbers from 0.
+        seed: of the split and the order.
 
     Returns:
         The set, which `load_images` and `load_labels` take in place of a name.
 
     Raises:
-        DataNotFoundError: there are fewer than eight pictures.
-        ValueError: more than one picture, and more than a tenth of them, can't be read; the message names them.
+        DataNotFoundError: there is no such folder, or there are fewer than eight pictures.
+        ValueError: more than one picture, and more than a tenth of them, can't be read; or the images or labels are of
+            another kind; or they don't fit into memory.
 
     Example:
         >>> own = sbgm.own_images(torch.rand(20, 1, 28, 28), size=8)
         >>> own.shape, sbgm.load_images(own).shape, sbgm.load_images(own, "test").shape
         ((1, 8, 8), torch.Size([16, 1, 8, 8]), torch.Size([4, 1, 8, 8]))
     """
-    title, pictures, classes, files, n_test = _listed(source)
-    if (n := len(pictures)) < 8:
-        raise DataNotFoundError(f"source must hold eight pictures or more ({' '.join(SUFFIXES)}), got {n} in {title}")
-    order = list(range(n))
-    if n_test is None:
-        n_test = max(4, round(FEW * n))
-        order = torch.randperm(n, generator=derived_generator(seed)).tolist()
-    read = functools.partial(_read_some, pictures, size, "L" if n_channels == 1 else "RGB")
-    key = hashlib.sha256(json.dumps([files, order, size, n_channels]).encode()).hexdigest()[:16]
-    pixels, facts = _read_all(read, order, (3, size, size), cache_folder() / f"own-{key}.npy" if files else None)
-    if left_out := dict(facts["left_out"]):
-        named = "; ".join(f"{pictures[i][0] if files else f'picture {i}'} ({why})" for i, why in left_out.items())
-        if len(left_out) > max(1, FEW * n):
-            raise ValueError(f"source must hold pictures that can be read, but of {n:,} these can't: {named}")
-        warnings.warn(f"of {n:,} pictures these can't be read and are left out: {named}", Notice, 3)
-    grey, labels = facts["grey"] or n_channels == 1, torch.tensor(facts["labels"])
-    images = torch.from_numpy(pixels)[: len(labels), : 1 if grey else 3]
-    border = sum(i not in left_out for i in order[: n - n_test])
-    parts = {"train": slice(border), "test": slice(border, None)}
-    return DataSet(
-        title,
-        (images.shape[1], size, size),
-        images=lambda split: images[parts[split]],
-        labels=(lambda split: labels[parts[split]]) if bool((labels >= 0).all()) else None,
-        key=f"own-{facts['sha256'][:16]}",
-        classes=tuple(classes or map(str, range(int(labels.max()) + 1))),
-    )
+    if not isinstance(source, Tensor | np.ndarray):
+        if labels is not None:
+            raise ValueError("labels must be None for a folder, because its subfolders are the classes")
+        return _folder_set(Path(source), size, n_channels, seed)
+    from torchvision.transforms.functional import to_pil_image
 
-
-def _listed(source: Any) -> tuple[str, Sequence[Any], Sequence[str], list[Any], int | None]:
-    """A title, the pictures, unread, their classes, what tells their files apart, how many of the last are tests."""
-    if not isinstance(source, str | os.PathLike):
-        return "own images", source, (), [], None
-    path, n_test = Path(source), None
-    if path.is_dir():
-        files = [file for file in sorted(path.rglob("*")) if file.suffix.lower() in SUFFIXES and file.is_file()]
-        found = {file: parts for file in files if not HIDDEN.search("/".join(parts := file.relative_to(path).parts))}
-        stats = [(*parts, (stat := file.stat()).st_size, stat.st_mtime_ns) for file, parts in found.items()]
-        if {parts[0] for parts in found.values()} == {"train", "test"}:
-            n_test = sum(parts[0] == "test" for parts in found.values())
-            found = {file: found[file][1:] for file in sorted(found, key=lambda file: found[file][0] == "test")}
-        classes = sorted({parts[0] for parts in found.values() if len(parts) > 1})
-        pictures = [(file, classes.index(parts[0]) if len(parts) > 1 else -1) for file, parts in found.items()]
-        return path.name, pictures, classes, stats, n_test
-    if path.suffix not in (".npy", ".npz") or not path.is_file():
-        raise DataNotFoundError(f"source must be a folder, an .npy or an .npz file, but there is none at {path}")
-    arrays = np.load(path, mmap_mode="r", allow_pickle=False)
-    arrays = {"images": arrays} if path.suffix == ".npy" else arrays
-    images = arrays["images" if "images" in arrays else next(iter(arrays))]
-    labels = arrays["labels"] if "labels" in arrays else [-1] * len(images)
-    stats = [path.stat().st_size, path.stat().st_mtime_ns]
-    return path.stem, list(zip(images, labels, strict=True)), (), stats, None
+    pixels = _bytes(source, size)
+    images = [_resized(to_pil_image(image), size, n_channels) for image in pixels]
+    classes = []
+    if labels is not None:
+        labels = _whole_labels(labels, len(images))
+        classes = [str(i) for i in range(int(labels.max()) + 1)]
+    return _data_set("own images", images, labels, classes, None, seed)
 
 
 @checked
-def read_picture(picture: Any, size: Count, mode: Literal["L", "RGB"] = "RGB") -> Tensor:
+def read_picture(
+    picture: Annotated[Path | str | Image.Image, instance_of((str, os.PathLike, Image.Image), "a path or a PIL image")],
+    size: Count,
+    mode: Literal["L", "RGB"] = "RGB",
+) -> Tensor:
     """Read a picture, turned as its camera says, white where it is transparent; crop its middle square, and resize it.
 
     Args:
-        picture: a path, a PIL image or an array, see `own_images`.
+        picture: a path or a PIL image.
         size: H and W.
         mode: "L" for grey, "RGB" for colour.
 
     Returns:
         (1, size, size) or (3, size, size) uint8.
 
+    Raises:
+        OSError, ValueError: it can't be read, is smaller than `size`, or has more than 8 bits a channel.
+
     Example:
-        >>> sbgm.pictures.read_picture(torch.rand(3, 50, 40), 8).shape
-        torch.Size([3, 8, 8])
+        >>> from PIL import Image
+        >>> sbgm.pictures.read_picture(Image.new("RGB", (50, 40), "red"), 8)[:, 0, 0]
+        tensor([255,   0,   0], dtype=torch.uint8)
     """
-    return _resized(_opened(picture), size, mode)
-
-
-def _opened(picture: Any) -> Image.Image:
-    """A picture as an image that Pillow knows."""
-    from torchvision.transforms.functional import convert_image_dtype, to_pil_image
-
+    n_channels = 1 if mode == "L" else 3
     if isinstance(picture, Image.Image):
-        return picture
-    if isinstance(picture, str | os.PathLike):
-        return Image.open(picture)
-    image = torch.tensor(np.asarray(picture))
-    if image.ndim == 3 and image.shape[2] in (1, 3):
-        image = image.permute(2, 0, 1)
-    if image.is_floating_point() and not 0 <= image.min() <= image.max() <= 1:
-        raise ValueError(f"floats must lie in [0, 1], got {float(image.min()):g} to {float(image.max()):g}")
-    return to_pil_image(convert_image_dtype(image, torch.uint8))
+        return _resized(picture, size, n_channels)
+    with Image.open(picture) as image:
+        return _resized(image, size, n_channels)
 
 
-def _resized(image: Image.Image, size: int, mode: str) -> Tensor:
-    """The middle square of an image in a mode, (C, size, size) bytes."""
-    image.draft(mode, (2 * size, 2 * size))  # a JPEG is then decoded near that size, many times faster
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):  # 16 bits, which Pillow would clip at 255
-        image = Image.fromarray((np.asarray(image) // 257).clip(0, 255).astype(np.uint8))
-    if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    image = ImageOps.fit(image.convert(mode), (size, size), Image.Resampling.BICUBIC)
-    return torch.from_numpy(np.array(image)).reshape(size, size, -1).permute(2, 0, 1)
+def _resized(picture: Image.Image, size: int, n_channels: int | None) -> Tensor:
+    """The middle square of a picture, (C, size, size) uint8; of None channels a grey one has one."""
+    if picture.mode.startswith(("I", "F")):  # Pillow would clip these at 255
+        raise ValueError(f"a picture must have 8 bits a channel, got mode {picture.mode!r}")
+    if min(picture.size) < size:
+        width, height = picture.size
+        raise ValueError(f"a picture must have at least {size}×{size} pixels, got {width}×{height}")
+    grey = n_channels == 1 or (n_channels is None and picture.mode in ("1", "L", "LA"))
+    mode = "L" if grey else "RGB"
+    picture.draft(mode, (2 * size, 2 * size))  # a JPEG is then decoded near that size, many times faster
+    picture = ImageOps.exif_transpose(picture)
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        white = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(white, picture)
+    picture = ImageOps.fit(picture.convert(mode), (size, size), Image.Resampling.BICUBIC)
+    return torch.from_numpy(np.array(picture)).reshape(size, size, -1).permute(2, 0, 1)
 
 
-def _read_some(pictures: Sequence[Any], size: int, mode: str, indices: Sequence[int]) -> list[tuple[Any, ...]]:
-    """Of each picture its index, bytes, whether it is grey, and label; or its index and why it can't be read."""
-    found: list[tuple[Any, ...]] = []
-    for i in indices:
-        try:
-            picture, label = pictures[i], -1
-            if isinstance(picture, Mapping):
-                picture, label = picture["image"], picture.get("label", -1)
-            elif isinstance(picture, tuple | list) and len(picture) == 2:
-                picture, label = picture
-            image = _opened(picture)
-            grey = image.mode in ("1", "L", "LA") or image.mode.startswith("I")
-            found.append((i, _resized(image, size, mode).numpy(), grey, int(label)))
-        except (OSError, SyntaxError, ValueError, TypeError, KeyError, Image.DecompressionBombError) as error:
-            found.append((i, f"{type(error).__name__}: {error}"))
-    return found
+def _data_set(
+    title: str, images: list[Tensor], labels: Tensor | None, classes: list[str], is_test: Tensor | None, seed: int
+) -> DataSet:
+    """A data set of images (C, H, W); `is_test` (N,) says which are the test split, or the seed where it is None."""
+    n_channels = max(len(image) for image in images)
+    pixels = torch.stack([image.expand(n_channels, -1, -1) for image in images])
+    order = torch.randperm(len(images), generator=derived_generator(seed))
+    if is_test is None:
+        n_test = max(4, round(SHARE * len(images)))
+        rows = {"train": order[n_test:], "test": order[:n_test]}
+    else:
+        rows = {"train": order[~is_test[order]], "test": order[is_test[order]]}
+    parts = {split: pixels[indices] for split, indices in rows.items()}
+    return DataSet(
+        title,
+        (n_channels, pixels.shape[2], pixels.shape[3]),
+        images=parts.__getitem__,
+        labels=None if labels is None else lambda split: labels[rows[split]],
+        key=f"own-{content_hash(parts['train'], parts['test'])[:16]}",
+        classes=tuple(classes),
+    )
 
 
-def _read_all(read: Any, order: list[int], shape: tuple[int, ...], path: Path | None) -> tuple[np.ndarray, Any]:
-    """The bytes (N, C, H, W) of all pictures that can be read, in the order wanted, and facts; kept, if at a path."""
-    if path is None:
-        pixels = np.empty((len(order), *shape), np.uint8)
-        return pixels, _fill(pixels, read, order)
-    if not path.with_suffix(".json").is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with written_whole(path) as partial:
-            facts = _fill(np.lib.format.open_memmap(partial, "w+", np.uint8, (len(order), *shape)), read, order)
-        write_json(path.with_suffix(".json"), facts)
-    return np.load(path, mmap_mode="c"), json.loads(path.with_suffix(".json").read_bytes())
+# --- a tensor or an array --------------------------------------------------------------------------------------------
 
 
-def _fill(pixels: np.ndarray, read: Any, order: list[int]) -> dict[str, Any]:
-    """Read pictures into rows of bytes, by several processes if there are many; return what is known of them."""
-    from torch.utils.data import DataLoader
+def _bytes(images: Tensor | np.ndarray, size: int) -> Tensor:
+    """Images (N, C, H, W) as bytes; raise unless they are bytes, or floats in [0, 1]."""
+    dtype = str(images.dtype).removeprefix("torch.")
+    shape = tuple(images.shape)
+    if dtype not in ("uint8", "float16", "bfloat16", "float32", "float64"):
+        raise ValueError(
+            f"source must hold bytes (uint8) or floats in [0, 1], got {dtype}; make bytes of whole numbers from 0 to "
+            "255 by source.to(torch.uint8) or source.astype('uint8')"
+        )
+    if len(shape) != 4 or shape[1] not in (1, 3) or min(shape[2:]) < size:
+        raise ValueError(f"source must be images (N, C, H, W), C = 1 or 3, H and W at least {size}, got shape {shape}")
+    if len(images) < FEWEST:
+        raise DataNotFoundError(f"source must hold at least {FEWEST} images, got {len(images)}")
+    images = images.detach().cpu() if isinstance(images, Tensor) else torch.tensor(images)
+    if not images.is_floating_point():
+        return images
+    low, high = (float(bound) for bound in images.aminmax())
+    if not (low >= 0 and high <= 1):  # NaN is neither
+        raise ValueError(f"source must hold floats in [0, 1], got values from {low:g} to {high:g}")
+    return (images.float() * 255).round().byte()
 
-    workers = min(8, os.cpu_count() or 1) if len(order) > MANY and sys.platform == "linux" else 0
-    batches: Any = DataLoader(order, batch_size=64, num_workers=workers, collate_fn=read)  # pyright: ignore[reportArgumentType] - a list has all that a Dataset needs
-    labels, left_out, grey = [], [], True
-    for i, *row in itertools.chain.from_iterable(batches):
-        if len(row) == 1:
-            left_out.append((i, *row))
-        else:
-            pixels[len(labels)], grey = row[0], grey and row[1]
-            labels.append(row[2])
-    sha256 = content_hash(torch.from_numpy(pixels[: len(labels)]))
-    return {"labels": labels, "left_out": left_out, "grey": grey, "sha256": sha256}
+
+def _whole_labels(labels: Tensor | np.ndarray | Sequence[int], n: int) -> Tensor:
+    """Labels as an int64 tensor (n,); raise unless they are whole numbers from 0."""
+    array = np.asarray(labels)
+    if array.shape != (n,) or array.dtype.kind not in "iu":
+        raise ValueError(f"labels must be {n:,} whole numbers, one an image, got {array.dtype} of shape {array.shape}")
+    low = int(array.min())
+    high = int(array.max())
+    if low < 0 or high >= n:
+        raise ValueError(f"labels must be whole numbers from 0 to at most {n - 1:,}, got {low} to {high}")
+    return torch.tensor(array.astype(np.int64))
+
+
+# --- a folder --------------------------------------------------------------------------------------------------------
+
+
+def _folder_set(folder: Path, size: int, n_channels: int | None, seed: int) -> DataSet:
+    """The data set of a folder's pictures."""
+    import psutil
+
+    files = _picture_files(folder)
+    has_splits = _has_splits(folder, files)
+    needed = 2 * 3 * size**2 * len(files)  # bytes: while the images are stacked they are there twice
+    free = psutil.virtual_memory().available
+    if needed > free:
+        raise ValueError(
+            f"size must leave room for all images in memory, but {len(files):,} of {size}×{size} pixels take "
+            f"{needed / 1e9:,.1f} GB while they are read, and {free / 1e9:,.1f} GB are free"
+        )
+    with ThreadPoolExecutor() as pool:  # Pillow decodes without holding Python's lock
+        pictures = list(pool.map(lambda file: _image_or_reason(file, size, n_channels), files))
+    by_place = dict(zip([file.relative_to(folder) for file in files], pictures, strict=True))
+    images = {place.parts: image for place, image in by_place.items() if isinstance(image, Tensor)}
+    left_out = [f"{place} ({reason})" for place, reason in by_place.items() if isinstance(reason, str)]
+    if left_out:
+        message = (
+            f"of {len(files):,} pictures these can't be used: {_some(left_out)}. Convert them to PNG or JPEG of 8 bits"
+        )
+        if len(left_out) > max(1, SHARE * len(files)):
+            raise ValueError(f"source must hold pictures that can be used, but {message}, or take them away")
+        warnings.warn(f"{message}; now they are left out", Notice, 4)
+    places = list(images)
+    is_test = None
+    if has_splits:
+        is_test = torch.tensor([parts[0].casefold() == "test" for parts in places])
+        places = [parts[1:] for parts in places]
+    classes = sorted({parts[0] for parts in places if len(parts) > 1})
+    labels = None
+    if all(len(parts) > 1 for parts in places):  # a picture outside the subfolders has no class
+        labels = torch.tensor([classes.index(parts[0]) for parts in places])
+    return _data_set(folder.resolve().name, list(images.values()), labels, classes, is_test, seed)
+
+
+def _picture_files(folder: Path) -> list[Path]:
+    """The pictures in a folder, without what is hidden, such as a Mac's ._1.png and __MACOSX."""
+    if not folder.is_dir():
+        raise DataNotFoundError(
+            f"source must be a folder of pictures, and {folder} is none; give a file of arrays as an array, such as "
+            "numpy.load(FILE)"
+        )
+    files = []
+    for file in sorted(folder.rglob("*")):
+        is_hidden = any(part.startswith((".", "__")) for part in file.relative_to(folder).parts)
+        if file.suffix.lower() in SUFFIXES and file.is_file() and not is_hidden:
+            files.append(file)
+    if len(files) < FEWEST:
+        raise DataNotFoundError(
+            f"source must hold at least {FEWEST} pictures ({' '.join(SUFFIXES)}), got {len(files)} in {folder}"
+        )
+    return files
+
+
+def _has_splits(folder: Path, files: list[Path]) -> bool:
+    """Whether a folder holds the folders train and test; raise where it holds one of them, or more than them."""
+    filled = {file.relative_to(folder).parts[0].casefold() for file in files}
+    folders = {path.name.casefold() for path in folder.iterdir() if path.is_dir()}
+    if not folders & {"train", "test"}:
+        return False
+    if filled != {"train", "test"}:
+        raise ValueError(
+            "source must hold its pictures in two folders, train and test, if it holds one of them, but in "
+            f"{folder} they lie in {_some(sorted(filled))}. If train or test is a class, give it another name"
+        )
+    return True
+
+
+def _image_or_reason(file: Path, size: int, n_channels: int | None) -> Tensor | str:
+    """A picture (C, size, size), or why it can't be used."""
+    try:
+        with Image.open(file) as picture:
+            return _resized(picture, size, n_channels)
+    except Exception as error:  # a decoder of a damaged file may raise anything
+        return f"{type(error).__name__}: {error}"
+
+
+def _some(names: list[str]) -> str:
+    """The first few names, and how many more there are."""
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")

@@ -4,15 +4,12 @@ import contextlib
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-PAGE = b"<!DOCTYPE html><html><head><title>Google Drive - Quota exceeded</title></head></html>"
-
 
 @contextlib.contextmanager
 def serving(files):
     """Serve `files`, {name: content}, at URL/whole/name; and at
 
     * URL/forbidden/name: status 403;
-    * URL/page/name: a web page with status 200;
     * URL/other/name: another file of the same length;
     * URL/silent/name: nothing at all, until the block ends;
     * URL/stalled/name: half the file, then nothing more.
@@ -25,7 +22,7 @@ def serving(files):
         def do_GET(self):
             asked.append(self.path)
             _, manner, name = self.path.split("/")
-            content = {"page": PAGE, "other": bytes(len(files[name]))}.get(manner, files[name])
+            content = bytes(len(files[name])) if manner == "other" else files[name]
             if manner == "forbidden":
                 self.send_error(403)
             elif manner != "silent":

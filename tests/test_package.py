@@ -47,9 +47,9 @@ EXCUSED = {
     "sbgm.checked.require_generator": "is made by instance_of, which has one",
     "sbgm.data.Notice": "is a warning",
     "sbgm.data.DataNotFoundError": "is raised where a data set is missing",
-    "sbgm.data.checkout": "depends on where the package lies",
-    "sbgm.data.data_folder": "depends on the machine",
-    "sbgm.data.require_checkout": "depends on where the package lies",
+    "sbgm.folders.checkout": "depends on where the package lies",
+    "sbgm.folders.data_folder": "depends on the machine",
+    "sbgm.folders.require_checkout": "depends on where the package lies",
     "sbgm.files.DiskFullError": "is raised where a disk is full",
     "sbgm.files.fetch": "needs a server",
     "sbgm.precision.compiled": "takes minutes, and a compiler",
@@ -86,7 +86,7 @@ def statements(paths):
 
 
 def test_these_are_the_rooms():
-    assert sorted(ROOMS) == ["cli", "course", "measure", "train", "widgets"]
+    assert sorted(ROOMS) == ["apps", "cli", "course", "measure", "train", "widgets"]
 
 
 @pytest.mark.parametrize(

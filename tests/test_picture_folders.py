@@ -1,4 +1,4 @@
-"""Images of one's own: what a folder, a file of arrays and a sequence become, and the dirt that folders hold."""
+"""Images of one's own: what a folder and a tensor become, the dirt that folders hold, and all that is refused."""
 
 import numpy as np
 import pytest
@@ -6,15 +6,11 @@ import torch
 from PIL import Image
 
 from sbgm import data
+from sbgm.cli import main
 from sbgm.data import DataNotFoundError, Notice, load_images, load_labels
 from sbgm.pictures import own_images, read_picture
 from sbgm.train.images import read_ahead
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    """A cache of the test's own."""
-    monkeypatch.setenv("SBGM_DATA", str(tmp_path / "data"))
+from seeds import seeded
 
 
 def plain(colour, size=(20, 20), mode="RGB"):
@@ -30,19 +26,24 @@ def folder_of(path, n=12, step=20, first=0, **options):
     return path
 
 
-def test_a_folder_is_split_by_a_seed_and_read_once(tmp_path, monkeypatch):
-    folder = folder_of(tmp_path / "photos", 20)
-    parts = [load_images(own_images(folder, 8), split) for split in data.SPLITS]
+def pixels_of(own):
+    """The images of both splits, (N, C, H, W), as bytes."""
+    return torch.cat([load_images(own, split) for split in data.SPLITS]).mul(255).round().byte()
+
+
+def test_a_folder_is_split_by_a_seed(tmp_path):
+    folder = folder_of(tmp_path / "photos", 20, step=10)
+    own = own_images(folder, 8)
+    parts = [load_images(own, split) for split in data.SPLITS]
     assert [tuple(part.shape) for part in parts] == [(16, 1, 8, 8), (4, 1, 8, 8)]
+    assert sorted(pixels_of(own)[:, 0, 0, 0].tolist()) == list(range(0, 200, 10))  # each picture is in one split
     assert torch.equal(load_images(own_images(folder, 8), "test"), parts[1])
-    other = load_images(own_images(folder, 8, seed=1), "test")
-    assert not torch.equal(other, parts[1])
-    monkeypatch.setattr(Image, "open", None)  # what was read before is not read again
-    assert torch.equal(load_images(own_images(folder, 8)), parts[0])
+    assert not torch.equal(load_images(own_images(folder, 8, seed=1), "test"), parts[1])
 
 
-def test_subfolders_are_classes_and_train_and_test_are_splits(tmp_path):
-    for split, n in (("train", 8), ("test", 2)):
+@pytest.mark.parametrize(("train", "test"), [("train", "test"), ("Train", "TEST")])
+def test_subfolders_are_classes_and_train_and_test_are_splits(tmp_path, train, test):
+    for split, n in ((train, 8), (test, 2)):
         folder_of(tmp_path / "pets" / split / "cats", n, step=0)
         folder_of(tmp_path / "pets" / split / "dogs", n, step=0, first=80)
     own = own_images(tmp_path / "pets", 8)
@@ -51,9 +52,29 @@ def test_subfolders_are_classes_and_train_and_test_are_splits(tmp_path):
         images, labels = load_images(own, split), load_labels(own, split)
         assert len(images) == n
         assert torch.equal((images[:, 0, 0, 0] * 255).round(), 80.0 * labels)
-    mixed = own_images(tmp_path / "pets" / "train" / "cats", 8)
+        assert len(labels[: n // 2].unique()) == 2  # shuffled
+    mixed = own_images(tmp_path / "pets" / train / "cats", 8)
     with pytest.raises(ValueError, match="name must be of a set with a class for every image, and cats has none"):
         load_labels(mixed)
+
+
+@pytest.mark.parametrize(
+    ("filled", "empty", "lie_in"),
+    [
+        (["train"], "test", "train"),
+        (["train"], "Test", "train"),
+        (["Test"], "cats", "test"),
+        (["train", "test", "val"], "cats", "test, train, val"),
+    ],
+)
+def test_train_and_test_never_become_classes_in_silence(tmp_path, filled, empty, lie_in):
+    for name in filled:
+        folder_of(tmp_path / name, 10)
+    (tmp_path / empty).mkdir()
+    with pytest.raises(
+        ValueError, match=rf"two folders, train and test, .* they lie in {lie_in}\. If train or test is"
+    ):
+        own_images(tmp_path, 8)
 
 
 def test_the_dirt_of_a_folder(tmp_path):
@@ -63,31 +84,68 @@ def test_the_dirt_of_a_folder(tmp_path):
     plain((0, 255, 255, 0), mode="CMYK").save(folder / "press.jpg", quality=100)
     plain((0, 200, 0)).save(folder / "moves.gif", save_all=True, append_images=[plain((0, 0, 200))])
     plain((200, 100, 50), size=(4000, 3000)).save(folder / "IMG_1.JPG")
-    Image.fromarray(np.full((30, 30), 100 * 257, np.uint16)).save(folder / "deep.tiff")
     plain((9, 9, 9, 0), mode="RGBA").save(folder / "clear.webp", lossless=True)
     whole = (folder / "05.png").read_bytes()
     (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
-    with pytest.warns(Notice, match=r"of 16 pictures these can't be read and are left out: .*cut\.png \(\w+: .*\)"):
+    with pytest.warns(Notice, match=r"of 15 pictures these can't be used: cut\.png \(\w+: .*\)\. Convert .* left out"):
         own = own_images(folder, 8)
     assert own.shape == (3, 8, 8)
-    pixels = torch.cat([load_images(own, split) for split in data.SPLITS]).mul(255).round().int()[:, :, 4, 4].tolist()
-    assert len(pixels) == 15
-    for wanted in ([255, 0, 0], [0, 200, 0], [200, 100, 50], [100] * 3, [255] * 3):  # white where nothing is seen
+    pixels = pixels_of(own)[:, :, 4, 4].int().tolist()
+    assert len(pixels) == 14
+    for wanted in ([255, 0, 0], [0, 200, 0], [200, 100, 50], [255] * 3):  # white where nothing is seen
         assert min(max(abs(a - b) for a, b in zip(pixel, wanted, strict=True)) for pixel in pixels) <= 3, wanted
 
 
-def test_a_folder_with_many_that_cannot_be_read_is_refused_with_their_names(tmp_path):
+def save_array(path, array):
+    Image.fromarray(np.asarray(array)).save(path)
+
+
+BAD_PICTURES = {  # what each is, and why it can't be used
+    "floats.tiff": (
+        lambda path: save_array(path, np.full((20, 20), 0.5, np.float32)),
+        "8 bits a channel, got mode 'F'",
+    ),
+    "nan.tiff": (
+        lambda path: save_array(path, np.full((20, 20), np.nan, np.float32)),
+        "8 bits a channel, got mode 'F'",
+    ),
+    "deep.tiff": (lambda path: save_array(path, np.full((20, 20), 200, np.int32)), "8 bits a channel, got mode 'I'"),
+    "deep.png": (lambda path: save_array(path, np.full((20, 20), 200, np.uint16)), "8 bits a channel, got mode 'I;16'"),
+    "dot.png": (lambda path: plain(0, size=(1, 1)).save(path), "must have at least 8×8 pixels, got 1×1"),
+    "phone.heic": (lambda path: path.write_bytes(b"ftypheic"), "cannot identify image file"),
+    "empty.png": (lambda path: path.write_bytes(b""), "cannot identify image file"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_PICTURES)
+def test_a_picture_that_cannot_be_used_is_named_with_its_reason_and_many_are_refused(tmp_path, name):
+    make, reason = BAD_PICTURES[name]
     folder = folder_of(tmp_path / "photos", 10)
-    for name in ("a.png", "b.png"):
-        (folder / name).write_bytes(b"")
-    with pytest.raises(ValueError, match=r"of 12 these can't: .*a\.png .*b\.png"):
+    make(folder / name)
+    with pytest.warns(Notice, match=rf"of 11 pictures these can't be used: {name} \(.*{reason}"):
+        assert len(pixels_of(own_images(folder, 8))) == 10
+    for i in range(6):
+        make(folder / f"{i}{name}")
+    with pytest.raises(
+        ValueError, match=rf"of 17 .* can't be used: 0{name} .* and 2 more\. Convert them to PNG or JPEG"
+    ):
         own_images(folder, 8)
+
+
+def test_a_command_that_compares_with_the_pictures_of_a_training_does_not_name_these_again(tmp_path, capsys):
+    folder = folder_of(tmp_path / "photos", 20, size=(8, 8), step=10)
+    (folder / "empty.png").write_bytes(b"")
+    samples = folder_of(tmp_path / "samples", 8, size=(8, 8))
+    assert main(["evaluate", "--samples", str(samples), "--data", str(folder), "--threads", "1"]) == 0
+    said = capsys.readouterr()
+    assert "photos test images" in said.out
+    assert "empty.png" not in said.err
 
 
 @pytest.mark.parametrize("n", [0, 7])
 def test_a_folder_without_pictures_is_refused(tmp_path, n):
     folder = folder_of(tmp_path / "photos", n)
-    with pytest.raises(DataNotFoundError, match=rf"source must hold eight pictures or more .*got {n} in photos"):
+    with pytest.raises(DataNotFoundError, match=rf"source must hold at least 8 pictures .*got {n} in .*photos"):
         own_images(folder)
 
 
@@ -97,43 +155,93 @@ def test_the_middle_square_is_kept_and_a_camera_that_was_turned_is_minded(tmp_pa
     exif = Image.Exif()
     exif[0x0112] = 3  # upside down
     Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
-    for picture, top in ((pixels, 0), (Image.fromarray(pixels), 0), (tmp_path / "a.png", 2)):
+    for picture, top in ((Image.fromarray(pixels), 0), (tmp_path / "a.png", 2)):
         image = read_picture(picture, 10)
         assert (image[top, :4] > 150).all()
         assert (image[2 - top, 6:] > 150).all()
         assert (image[1] == 0).all()
 
 
-def test_files_of_arrays_and_sequences_are_data_sets(tmp_path):
-    pixels = np.random.default_rng(0).integers(0, 256, (10, 8, 8, 3), dtype=np.uint8)
-    np.save(tmp_path / "a.npy", pixels)
-    np.savez(tmp_path / "a.npz", images=pixels, labels=np.arange(10) % 3)
-    rows = [{"image": Image.fromarray(x), "label": i % 3} for i, x in enumerate(pixels)]
-    floats = torch.tensor(pixels).permute(0, 3, 1, 2) / 255
-    wanted = load_images(own_images(tmp_path / "a.npy", 8))
-    for source in (tmp_path / "a.npz", rows, floats, list(zip(pixels, range(10), strict=True))):
-        assert torch.equal(load_images(own_images(source, 8)), wanted)
-    assert torch.equal(load_labels(own_images(tmp_path / "a.npz", 8)), load_labels(own_images(rows, 8)))
-    assert own_images(rows, 8).classes == ("0", "1", "2")
-    for arguments, says in (
-        ((3,), "source must be a folder, "),
-        ((tmp_path / "none",), "source must be a folder, an .npy or"),
-        ((rows, 8, 2), "n_channels must be one of 1, 3, None, got 2$"),
-        ((rows, 8, "grey"), "n_channels must be one of 1, 3, None, got 'grey'$"),
+# --- tensors and arrays ----------------------------------------------------------------------------------------------
+
+BYTES = torch.randint(256, (20, 3, 8, 8), generator=seeded(), dtype=torch.uint8)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_a_tensor_is_a_data_set_with_each_byte_as_it_was(dtype):
+    labels = torch.arange(20) % 3
+    own = own_images(BYTES, 8, labels=labels)
+    assert own.classes == ("0", "1", "2")
+    rows = [int((image == BYTES).flatten(1).all(1).nonzero()) for image in pixels_of(own)]
+    assert sorted(rows) == list(range(20))
+    assert torch.equal(torch.cat([load_labels(own, split) for split in data.SPLITS]), labels[rows])
+    floats = (BYTES / 255).to(dtype).requires_grad_()
+    for same in (BYTES.numpy(), floats):
+        assert torch.equal(load_images(own_images(same, 8, labels=labels.tolist())), load_images(own))
+    assert own_images(BYTES, 8, 1).shape == (1, 8, 8)
+    assert own_images(BYTES[:, :1], 8).shape == (1, 8, 8)
+    assert own_images(BYTES[:, :1], 8, 3).shape == (3, 8, 8)
+
+
+BAD_IMAGES = [
+    (BYTES.long(), r"bytes \(uint8\) or floats in \[0, 1\], got int64; .* source\.to\(torch\.uint8\)"),
+    (BYTES.int(), "got int32"),
+    (BYTES.short(), "got int16"),
+    (BYTES.char(), "got int8"),
+    (BYTES > 9, "got bool"),
+    (BYTES.to(torch.complex64), "got complex64"),
+    (BYTES.numpy().astype(np.uint16), "got uint16"),
+    (np.array([None] * 20), "got object"),
+    (BYTES.float(), r"floats in \[0, 1\], got values from 0 to 255"),
+    (BYTES / 127.5 - 1, "got values from -1 to 1"),
+    (torch.full(BYTES.shape, torch.nan), "got values from nan to nan"),
+    (BYTES.permute(0, 2, 3, 1), r"\(N, C, H, W\), C = 1 or 3, H and W at least 8, got shape \(20, 8, 8, 3\)"),
+    (BYTES[:, 0], r"got shape \(20, 8, 8\)"),
+    (BYTES[..., :4], r"got shape \(20, 3, 8, 4\)"),
+    (BYTES[:0], "source must hold at least 8 images, got 0"),
+    (list(BYTES), "source must be a folder of pictures, or a tensor or array of images, got list"),
+    ("own.npz", r"source must be a folder of pictures, and own\.npz is none; .* numpy\.load\(FILE\)"),
+]
+
+
+@pytest.mark.parametrize(("images", "says"), BAD_IMAGES, ids=[says for _, says in BAD_IMAGES])
+def test_images_of_another_kind_are_refused_in_a_line_that_says_which(images, says):
+    with pytest.raises(
+        (TypeError, ValueError, DataNotFoundError), match=rf"^source .*{says}" if says[0] != "s" else says
     ):
-        with pytest.raises((TypeError, ValueError, DataNotFoundError), match=says):
-            own_images(*arguments)
+        own_images(images, 8)
 
 
-@pytest.mark.filterwarnings("error::sbgm.data.Notice")
-def test_many_pictures_are_read_by_several_processes(tmp_path):
-    folder = folder_of(tmp_path / "photos", 12, size=(3, 3))
-    for i in range(500):
-        (folder / f"x{i}.png").symlink_to(folder / f"{i % 12:02}.png")
-    own = own_images(folder, 3)
-    seen = torch.cat([load_images(own, split) for split in data.SPLITS]).mul(255).round()
-    greys = torch.tensor(sorted([*range(12), *(i % 12 for i in range(500))])) * 20.0
-    assert torch.equal(seen.flatten(1).sort(dim=0).values, greys[:, None].expand(-1, 9))  # each of one grey value
+BAD_LABELS = [
+    (torch.arange(20.0), r"labels must be 20 whole numbers, one an image, got float32 of shape \(20,\)"),
+    (torch.arange(19), r"got int64 of shape \(19,\)"),
+    (torch.eye(20, dtype=torch.int64), r"got int64 of shape \(20, 20\)"),
+    (torch.arange(20) > 3, "got bool"),
+    (["cat", "dog"] * 10, "got <U3"),
+    (torch.arange(20) - 1, "labels must be whole numbers from 0 to at most 19, got -1 to 18"),
+    (torch.arange(20) * 10**9, "got 0 to 19000000000"),
+]
+
+
+@pytest.mark.parametrize(("labels", "says"), BAD_LABELS, ids=[says for _, says in BAD_LABELS])
+def test_labels_that_are_no_classes_are_refused(labels, says):
+    with pytest.raises(ValueError, match=rf"^labels must be .*{says.removeprefix('labels must be ')}"):
+        own_images(BYTES, 8, labels=labels)
+
+
+def test_a_folder_takes_no_labels_and_channels_are_1_or_3(tmp_path):
+    with pytest.raises(ValueError, match="labels must be None for a folder, because its subfolders are the classes"):
+        own_images(tmp_path, 8, labels=[0])
+    for wrong in (2, "grey"):
+        with pytest.raises(ValueError, match=f"n_channels must be one of 1, 3, None, got {wrong!r}$"):
+            own_images(BYTES, 8, wrong)
+
+
+def test_images_that_do_not_fit_into_memory_are_refused_before_they_are_read(tmp_path, monkeypatch):
+    folder = folder_of(tmp_path / "photos", 10)
+    monkeypatch.setattr(Image, "open", None)
+    with pytest.raises(ValueError, match=r"size must leave room .* 10 of 1000000×1000000 pixels take 60,000\.0 GB"):
+        own_images(folder, 10**6)
 
 
 def test_what_is_read_ahead_is_what_was_asked_for():

@@ -94,7 +94,8 @@ def test_own_images_are_trained_on_and_an_own_sampler_draws_as_printed(tmp_path,
     printed = 'NCSN.of_scale("photographs", "laptop")'
     assert printed in training
     monkeypatch.chdir(tmp_path)
-    numpy.savez("photographs.npz", numpy.random.default_rng(0).integers(256, size=(40, 40, 48, 3), dtype=numpy.uint8))
+    pixels = numpy.random.default_rng(0).integers(256, size=(40, 3, 40, 48), dtype=numpy.uint8)
+    numpy.savez("photographs.npz", images=pixels, labels=numpy.arange(40) % 2)
     steps = TrainingSettings(2, batch_size=4, precision="fp32", log_every=1)
     exec(training.replace(printed, "small"), {"small": NCSN("photographs", channels=4, training=steps)})
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["1", "2"]

@@ -15,7 +15,7 @@ from claims import Found, Measurement, claim, declared, reported
 from curve import Entry, draw_entry, renewing
 from drawing import CPU, Machine, samples_key
 from sbgm.checked import Batch, Count, checked, one_of
-from sbgm.data import SETS, Name
+from sbgm.data import SETS, SetName
 from sbgm.generation import NamedSampler
 from sbgm.measure import (
     Estimate,
@@ -65,7 +65,7 @@ class ColourSamples:
     @checked
     def __init__(
         self,
-        data: Name,
+        data: SetName,
         folder: Path,
         inception: Inception,
         *,

@@ -14,6 +14,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any, NoReturn
 
 import sbgm
@@ -27,6 +28,7 @@ COMMANDS = {
     "ledger": "print the ledger of claims",
     "grade": "mark the exercises in students' notebooks",
 }
+APPS = ("download",)  # whose modules are in sbgm.apps
 
 ARGUMENTS = {"source": "data", "path": "network", "weights": "fid_weights"}
 """What the library calls an argument that an option of another name gives."""
@@ -67,7 +69,7 @@ def _in_flags(message: str, command: str | None) -> str:
     if command is None or not must:
         return message
     parser = argparse.ArgumentParser()
-    importlib.import_module(f"sbgm.cli.{command}").add_arguments(parser)
+    module_of(command).add_arguments(parser)
     named = {
         action.dest: action.option_strings[-1:] or [action.metavar or action.dest.upper()] for action in parser._actions
     }
@@ -83,6 +85,12 @@ def _show(usual: Callable[..., None], message: Warning | str, category: type[War
         usual(message, category, *where)
 
 
+def module_of(command: str) -> ModuleType:
+    """The module of a command."""
+    home = "apps" if command in APPS else "cli"
+    return importlib.import_module(f"sbgm.{home}.{command}")
+
+
 def parser_for(command: str | None) -> Parser:
     """Make the parser of the command line, which knows the arguments of one command only."""
     parser = Parser(prog="sbgm", description=(sbgm.__doc__ or "").partition("\n")[0])
@@ -90,7 +98,7 @@ def parser_for(command: str | None) -> Parser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     parsers = {name: commands.add_parser(name, help=summary) for name, summary in COMMANDS.items()}
     if command:
-        module, chosen = importlib.import_module(f"sbgm.cli.{command}"), parsers[command]
+        module, chosen = module_of(command), parsers[command]
         chosen.description, chosen.formatter_class = module.__doc__, argparse.RawDescriptionHelpFormatter
         chosen.set_defaults(run=module.run)
         module.add_arguments(chosen)

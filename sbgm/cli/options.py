@@ -13,6 +13,7 @@ import math
 import shutil
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +25,7 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import to_pil_image
 
 from sbgm.checked import Count, Positive, Score, Whole
-from sbgm.data import SETS, DataSet, require_checkout
+from sbgm.data import SETS, DataSet, Notice, require_checkout
 from sbgm.files import content_hash, file_hash, save_tensors
 from sbgm.generation import NamedSampler, OnState, Start, generate, uniform_start
 from sbgm.noise import geometric_sigmas, power_sigmas
@@ -125,7 +126,11 @@ def source(*names: str) -> Callable[[str], str]:
 
 def data_like(name: str, shape: Any) -> str | DataSet:
     """Return the name of a data set, or that of a folder, whose images are made of a shape (C, H, W)."""
-    return name if name in SETS else own_images(name, shape[-1], shape[0])
+    if name in SETS:
+        return name
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Notice)  # the training has said which pictures are left out
+        return own_images(name, shape[-1], shape[0])
 
 
 def value_of(annotation: Any) -> Callable[[str], Any]:

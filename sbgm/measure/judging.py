@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from sbgm.checked import Batch, Count, FilePath, checked, instance_of, one_of, widened
-from sbgm.data import DataSet, Named, Split, cache_folder, data_set, load_images, load_labels
+from sbgm.data import DataSet, SetOrName, Split, cache_folder, data_set, load_images, load_labels
 from sbgm.files import content_hash, load_tensors, save_tensors
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, load_classifier
 from sbgm.measure.distances import (
@@ -57,7 +57,7 @@ class Reference(NamedTuple):
 
 
 @checked
-def some_images(name: Named, split: Split, n: Count | None = None) -> Tensor:
+def some_images(name: SetOrName, split: Split, n: Count | None = None) -> Tensor:
     """n images of a data set, drawn without replacement, always the same ones; None takes all, in their order."""
     images = load_images(name, split)
     if n is None:
@@ -77,7 +77,7 @@ class FeatureSpace(NamedTuple):
 
 @checked
 def feature_space(
-    name: Named,
+    name: SetOrName,
     inception: Inception | None = None,
     classifier: Annotated[str, one_of((SHIPPED_CLASSIFIER, JUDGE))] = SHIPPED_CLASSIFIER,
 ) -> FeatureSpace:
@@ -104,7 +104,7 @@ def feature_space(
 
 @checked
 def reference_for(
-    name: Named,
+    name: SetOrName,
     space: Annotated[FeatureSpace, instance_of(FeatureSpace, "the FeatureSpace of feature_space(name)")],
     split: Split = "test",
     n: Count | None = None,
@@ -138,7 +138,7 @@ def reference_for(
 @checked
 def judge(
     samples: Batch,
-    name: Named,
+    name: SetOrName,
     *,
     split: Split = "test",
     n_reference: Count | None = None,
@@ -350,7 +350,7 @@ def _read_images(path: Path) -> Tensor:
                 if image.width != image.height or (images and image.width != images[0].shape[2]):
                     got = f"{image.width}×{image.height} pixels in {file.name}"
                     raise ValueError(f"all its images must be square and of one size, got {got}")
-                grey = grey and (image.mode in ("1", "L") or image.mode.startswith("I"))
+                grey = grey and image.mode in ("1", "L")
                 images.append(read_picture(image, image.width))
         if not images:
             raise ValueError("no file in it is called *.png")

@@ -1,4 +1,3 @@
-from . import downloads as downloads
 from . import images as images
 from . import runs as runs
 from .images import NCSN as NCSN

@@ -188,7 +188,7 @@ def test_a_large_scale_without_a_gpu_is_said_before_it_starts(scale, warned, tmp
         ),
         ("sample own_network --out x --label 30", "6, 7, 8, 9, or its number, 0 to 9, got '30'"),
         ("evaluate --samples README.md --data tests/cli", "--samples must be a whole"),
-        ("inpaint digits_mlp tests/cli --out x", "DATA must hold eight pictures or more"),
+        ("inpaint digits_mlp tests/cli --out x", "DATA must hold at least 8 pictures"),
         ("evaluate --network mnist_ncsn --data digits", "--data must be images of shape (1, 28, 28)"),
         ("evaluate --network mnist_ncs --data mnist_small", "; did you mean 'mnist_ncsn'?"),
         ("evaluate --claim i11", "got 'i11'; did you mean 'I11'?"),

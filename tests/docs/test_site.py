@@ -204,8 +204,10 @@ def test_the_reference_documents_what_chapters_import_and_formulas_name(pages):
     names |= {name for formula in FORMULAS for name in formula["names"] if name.count(".") > 1 and name[5].islower()}
     names = {name for name in names if callable(pkgutil.resolve_name(name))}
     rooms = {name: ".".join([*name.split(".")[:2], name.split(".")[-1]]) for name in names}  # may export it
+    values = {name: pkgutil.resolve_name(name) for name in names}
+    homes = {name: f"{value.__module__}.{value.__name__}" for name, value in values.items()}
     assert len(names) > 50
-    assert [name for name in names if not {name, rooms[name]} & reference_ids(pages)] == []
+    assert [name for name in names if not {name, rooms[name], homes[name]} & reference_ids(pages)] == []
 
 
 def reference_ids(pages) -> set[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import sbgm
-from sbgm.cli import COMMANDS
+from sbgm.cli import COMMANDS, module_of
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE, NOTEBOOKS = ROOT / "docs", ROOT / "notebooks"
@@ -64,7 +64,7 @@ def test_the_names_and_options_on_a_page_exist(page):
     known = {"--nbval", "--dist", "--no-loadscope-reorder", "--port", "--nproc", "--user", "--scope"}  # of other tools
     parsers = {command: argparse.ArgumentParser() for command in COMMANDS}
     for command, parser in parsers.items():
-        importlib.import_module(f"sbgm.cli.{command}").add_arguments(parser)
+        module_of(command).add_arguments(parser)
     scripts = [path.stem for path in (ROOT / "notebooks" / "lab").glob("[A-Z]*.py")]
     for parser in [*parsers.values(), *(importlib.import_module(name).measure.parser() for name in scripts)]:
         known |= set(re.findall(r"--[a-z-]+", parser.format_help()))

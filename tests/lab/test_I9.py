@@ -12,9 +12,9 @@ import I2
 import I9
 from I9 import ColourSamples, checkpoint_fid
 from sbgm import geometric_sigmas
+from sbgm.apps import download as download_app
 from sbgm.measure import Inception, Measured, feature_statistics, frechet_distance, inception
 from sbgm.refinenet import RefineNet
-from sbgm.train import downloads
 from sbgm.train.runs import Run
 from sbgm.weights import save_network
 from seeds import seeded
@@ -30,7 +30,7 @@ def toy(monkeypatch, colour, tmp_path):
         monkeypatch.setattr(module, "Inception", colour)
     monkeypatch.setattr(inception, "FEWEST_FOR_FID", FEWEST)
     monkeypatch.setattr(I9, "N_CHOOSING", 30)
-    monkeypatch.setattr(downloads, "download", lambda name: None)
+    monkeypatch.setattr(download_app, "download", lambda name: None)
     return tmp_path
 
 

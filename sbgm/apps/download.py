@@ -1,0 +1,165 @@
+"""Fetch a data set into the data folder, checked by its checksums; what is there and whole is not fetched again."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision import datasets
+from torchvision.transforms.functional import pil_to_tensor
+from tqdm import tqdm
+
+from sbgm import files
+from sbgm.checked import checked
+from sbgm.data import NAMES, SETS, SPLITS, DataNotFoundError, SetName, celeba_cache
+from sbgm.folders import data_folder, shipped_folder
+
+SOURCES = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST, "cifar10": datasets.CIFAR10}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("name", metavar="NAME", choices=NAMES, help=f"one of {', '.join(NAMES)}")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Download, and say where the data are."""
+    download(options.name)
+    print(f"{options.name} is at hand; downloads are kept in {data_folder()}")
+    return 0
+
+
+@checked
+def download(name: SetName) -> None:
+    """Fetch a data set into `data_folder()`, from where torchvision does, unless it is there and whole.
+
+    An interrupted download is taken up by the next one. What it leaves is never taken for a data set, because every
+    file is read by its checksum. CelebA comes from Google Drive, and is then prepared, which takes minutes.
+
+    Raises:
+        ConnectionError: the download failed; the message says why.
+        DataNotFoundError: what is there is damaged.
+    """
+    if name == "celeba":
+        unprepared = [split for split in SPLITS if not celeba_cache(split).exists()]
+        if unprepared:
+            fetch_photographs()
+        for split in unprepared:
+            prepare_celeba(split)
+        return
+    try:
+        read(name)
+    except DataNotFoundError:
+        if name not in SOURCES:
+            raise
+        with fetching(name):
+            SOURCES[name](data_folder(), download=True)
+        read(name)
+
+
+def read(name: str) -> None:
+    """Read a data set, and so look at the checksums of its files."""
+    labels = SETS[name].labels
+    for split in SPLITS:
+        SETS[name].images(split)
+        if labels is not None:
+            labels(split)
+
+
+@contextlib.contextmanager
+def fetching(name: str) -> Iterator[None]:
+    """Turn what torchvision, pooch or the disk raises in the body into a ConnectionError that says how to go on."""
+    usual = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(files.TIMEOUT)  # torchvision sets none: it would wait for a silent server for ever
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError) as error:  # torchvision raises the second, pooch the third
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise ConnectionError(
+            f"{SETS[name].title} could not be downloaded into {data_folder()} ({reason}). How to go on without a "
+            f"download: {shipped_folder() / 'README.md'}"
+        ) from error
+    finally:
+        socket.setdefaulttimeout(usual)
+
+
+# --- CelebA: 202,599 aligned photographs, for non-commercial research, not to be redistributed -----------------------
+
+PARTITION = "list_eval_partition.txt"
+PHOTOS = "img_align_celeba"
+ARCHIVE = "img_align_celeba.zip"
+PARTS = {"train": "0", "test": "2"}  # as the partition's file counts; 1 is for validation, which the paper leaves out
+GOOGLE_DRIVE = "https://drive.usercontent.google.com/download?confirm=t&id="  # torchvision needs a package for it
+PHOTO_SIZE = (178, 218)  # width, height
+MIDDLE = (19, 39, 159, 179)  # the left, upper, right and lower end of its middle 140×140 pixels
+SIZE = 32
+
+
+def celeba_folder() -> Path:
+    """Where the photographs and the list of splits lie."""
+    return data_folder() / SETS["celeba"].home
+
+
+def fetch_photographs() -> None:
+    """Fetch CelebA's list of splits, and its photographs unless they are there unpacked; both files are kept."""
+    folder = celeba_folder()
+    packed = not (folder / PHOTOS).is_dir()
+    with fetching("celeba"):
+        for file_id, md5, file in datasets.CelebA.file_list:
+            if file == PARTITION or (file == ARCHIVE and packed):
+                files.fetch(GOOGLE_DRIVE + file_id, folder, file, f"md5:{md5}")
+        if packed:
+            with tempfile.TemporaryDirectory(dir=folder) as partial:  # so that the photographs appear all at once
+                shutil.unpack_archive(folder / ARCHIVE, partial)
+                (Path(partial) / PHOTOS).rename(folder / PHOTOS)
+
+
+def prepare_celeba(split: str) -> None:
+    """Crop and reduce a split's photographs, and write them to `celeba_cache(split)`, whole.
+
+    Raises:
+        DataNotFoundError: a photograph is missing or damaged.
+    """
+    lines = (celeba_folder() / PARTITION).read_text(encoding="ascii").splitlines()
+    rows = [line.split() for line in lines]
+    names = [name for name, part in rows if part == PARTS[split]]
+    images = torch.empty(len(names), 3, SIZE, SIZE, dtype=torch.uint8)
+    for i, name in enumerate(tqdm(names, desc=f"preparing CelebA ({split}), once", unit=" images")):
+        path = celeba_folder() / PHOTOS / name
+        try:
+            with Image.open(path) as photo:
+                images[i] = crop_and_resize(photo)
+        except (OSError, ValueError) as error:
+            raise DataNotFoundError(
+                f"{path} can't be used ({error}). Move that folder away, then run `sbgm download celeba` again."
+            ) from error
+    facts = {"source": "CelebA, aligned and cropped", "terms": "non-commercial research"}
+    celeba_cache(split).parent.mkdir(parents=True, exist_ok=True)
+    files.save_tensors(celeba_cache(split), {"images": images}, **facts)
+
+
+def crop_and_resize(photo: Image.Image) -> Tensor:
+    """The paper's preprocessing of CelebA: the middle 140×140 pixels, reduced to 32×32 by a bilinear filter.
+
+    The filter is Pillow's, a triangle as wide as the reduction (140/32 pixels to each side), so that nothing aliases.
+
+    Args:
+        photo: an aligned photograph, 178×218.
+
+    Returns:
+        (3, 32, 32) uint8.
+
+    Raises:
+        ValueError: the photograph is of another size, so that the middle would not be the face.
+    """
+    if photo.size != PHOTO_SIZE:
+        raise ValueError(f"photo must be {PHOTO_SIZE[0]}×{PHOTO_SIZE[1]} pixels, got {photo.size[0]}×{photo.size[1]}")
+    return pil_to_tensor(photo.convert("RGB").crop(MIDDLE).resize((SIZE, SIZE), Image.Resampling.BILINEAR))

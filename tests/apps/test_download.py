@@ -1,0 +1,337 @@
+"""Data sets that are fetched: a few images of noise for MNIST, CIFAR-10 and CelebA, and a server of our own.
+
+Their checksums replace the real ones.
+"""
+
+import errno
+import gzip
+import hashlib
+import io
+import lzma
+import pickle
+import shutil
+import socket
+import zipfile
+from unittest import mock
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.datasets import CIFAR10, MNIST, CelebA
+
+from data_server import serving
+from sbgm import data
+from sbgm.apps import download as app
+from sbgm.apps.download import crop_and_resize, download
+from sbgm.data import IDX_FILES, IDX_SHA256, SPLITS, DataNotFoundError, load_images, load_labels
+from sbgm.folders import cache_folder, data_folder
+
+
+def md5(content):
+    return hashlib.md5(content).hexdigest()
+
+
+def flipped(content):
+    """With one bit changed in the middle."""
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+@pytest.fixture
+def home(monkeypatch, tmp_path):
+    """A data folder of the test's own."""
+    monkeypatch.setenv("SBGM_DATA", str(tmp_path / "home"))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    (tmp_path / "home").mkdir()
+    return tmp_path / "home"
+
+
+# --- tiny sets -------------------------------------------------------------------------------------------------------
+
+DRAW = np.random.default_rng(1)
+GREY = {
+    "train": DRAW.integers(0, 256, (20, 1, 28, 28), np.uint8),
+    "test": DRAW.integers(0, 256, (4, 1, 28, 28), np.uint8),
+}
+COLOUR = {split: np.resize(images, (len(images), 3, 32, 32)) for split, images in GREY.items()}
+LABELS = {"train": DRAW.integers(0, 10, 20, np.uint8), "test": DRAW.integers(0, 10, 4, np.uint8)}
+
+
+def idx(array):
+    """An idx file written with NumPy."""
+    return np.array([8 * 256 + array.ndim, *array.shape], ">i4").tobytes() + array.tobytes()
+
+
+def photograph(seed, size=(178, 218)):
+    """A JPEG of noise, which has detail at every scale."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (*size[::-1], 3), np.uint8)
+    Image.fromarray(pixels).save(file := io.BytesIO(), "JPEG", quality=95)
+    return file.getvalue()
+
+
+def zipped(files):
+    with zipfile.ZipFile(file := io.BytesIO(), "w") as archive:
+        for name, content in files.items():
+            archive.writestr(f"img_align_celeba/{name}", content)
+    return file.getvalue()
+
+
+IDX = dict(zip(IDX_FILES, [idx(part) for split in SPLITS for part in (GREY[split][:, 0], LABELS[split])], strict=True))
+PARTS = {"1.jpg": 0, "2.jpg": 2, "3.jpg": 1, "4.jpg": 0, "5.jpg": 0, "6.jpg": 2}
+PHOTOS = {name: photograph(seed) for seed, name in enumerate(PARTS)}
+SERVED = {
+    "mnist": {f"{name}.gz": gzip.compress(content) for name, content in IDX.items()},
+    "celeba": {
+        "list_eval_partition.txt": "".join(f"{name} {part}\n" for name, part in PARTS.items()).encode(),
+        "img_align_celeba.zip": zipped(PHOTOS),
+    },
+}
+
+
+@pytest.fixture
+def tiny(home, monkeypatch):
+    """The checksums of these sets; a function that serves them in a manner, and returns what the server is asked."""
+    monkeypatch.setitem(IDX_SHA256, "mnist", tuple(hashlib.sha256(content).hexdigest() for content in IDX.values()))
+    monkeypatch.setattr(MNIST, "resources", [(name, md5(content)) for name, content in SERVED["mnist"].items()])
+    monkeypatch.setattr(CelebA, "file_list", [(name, md5(content), name) for name, content in SERVED["celeba"].items()])
+    with serving(SERVED["mnist"] | SERVED["celeba"]) as (url, asked):
+
+        def serve(manner):
+            monkeypatch.setattr(MNIST, "mirrors", [f"{url}/{manner}/"])
+            monkeypatch.setattr(app, "GOOGLE_DRIVE", f"{url}/{manner}/")
+            return asked
+
+        yield serve
+
+
+def write(folder, files):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+
+
+def assert_read(name):
+    """Images and labels are those that were written."""
+    for split in SPLITS:
+        images = load_images(name, split)
+        if name == "celeba":
+            numbers = [number for number, part in PARTS.items() if part == {"train": 0, "test": 2}[split]]
+            photos = [Image.open(io.BytesIO(PHOTOS[number])) for number in numbers]
+            assert torch.equal(images, torch.stack([crop_and_resize(photo) for photo in photos]).float() / 255)
+        else:
+            pixels = GREY[split] if name == "mnist" else COLOUR[split]
+            assert torch.equal(images, torch.tensor(pixels).float() / 255)
+            labels = load_labels(name, split)
+            assert (labels.dtype, labels.tolist()) == (torch.int64, LABELS[split].tolist())
+
+
+FETCHED = pytest.mark.parametrize("name", SERVED)
+
+# --- what is there ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("suffix", "packed"), [("", bytes), (".gz", gzip.compress), (".xz", lzma.compress)])
+def test_mnists_files_are_read_plain_or_packed_and_never_where_one_is_damaged(home, tiny, suffix, packed):
+    files = {f"{name}{suffix}": packed(content) for name, content in IDX.items()}
+    write(home / "MNIST" / "raw", files)
+    download("mnist")  # which has nothing to fetch
+    assert_read("mnist")
+    (name, content) = [*files.items()][-1]
+    for damaged in (content[:-1], flipped(content)):
+        write(home / "MNIST" / "raw", {name: damaged})
+        with pytest.raises(DataNotFoundError, match="t10k-labels-idx1-ubyte is missing or has a wrong checksum"):
+            load_labels("mnist", "test")
+
+
+def test_cifar10_is_read_and_never_where_a_file_is_damaged(home, monkeypatch):
+    rows = {split: {"data": COLOUR[split].reshape(-1, 3072), "labels": LABELS[split].tolist()} for split in SPLITS}
+    contents = [*(pickle.dumps(row) for row in rows.values()), pickle.dumps({"label_names": ["a"]})]
+    files = dict(zip(["data_batch_1", "test_batch", "batches.meta"], contents, strict=True))
+    sums = [[name, md5(content)] for name, content in files.items()]
+    monkeypatch.setattr(CIFAR10, "train_list", sums[:1])
+    monkeypatch.setattr(CIFAR10, "test_list", sums[1:2])
+    monkeypatch.setattr(CIFAR10, "meta", CIFAR10.meta | {"md5": sums[2][1]})
+    write(home / "cifar-10-batches-py", files)
+    assert_read("cifar10")
+    for name, content in files.items():
+        write(home / "cifar-10-batches-py", {name: flipped(content)})
+        with pytest.raises(DataNotFoundError, match="a file of cifar-10-batches-py is missing or has a wrong checksum"):
+            load_images("cifar10")
+        write(home / "cifar-10-batches-py", {name: content})
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10", "celeba"])
+def test_a_missing_set_says_where_it_is_sought_and_what_to_do(home, name):
+    assert not data.is_available(name)
+    with pytest.raises(DataNotFoundError, match=rf"read from .*home: .* missing.* `sbgm download {name}` .*README\.md"):
+        load_images(name)
+    (home / data.SETS[name].home).mkdir(parents=True)
+    assert data.is_available(name)  # so that nothing falls back in silence
+
+
+@pytest.mark.parametrize("name", ["digits", "photo_patches", "mnist_small"])
+def test_what_ships_needs_no_download(home, name):
+    assert data.is_available(name)
+    download(name)
+    assert not [*home.iterdir()]
+
+
+# --- the download ----------------------------------------------------------------------------------------------------
+
+
+@FETCHED
+def test_a_download_arrives_whole_and_is_not_repeated(tiny, name):
+    asked = tiny("whole")
+    download(name)
+    assert_read(name)
+    n_asked = len(asked)
+    download(name)
+    assert len(asked) == n_asked > 0
+
+
+@FETCHED
+@pytest.mark.parametrize(
+    ("manner", "reason"), [("forbidden", "403"), ("other", "corrupted|known hash"), ("stalled", "timed out")]
+)
+def test_a_server_that_fails_is_left_soon_and_the_next_download_succeeds(tiny, name, manner, reason, monkeypatch):
+    tiny(manner)
+    monkeypatch.setattr("sbgm.files.TIMEOUT", 0.3 if manner == "stalled" else 60.0)
+    with pytest.raises(ConnectionError, match=rf"could not be downloaded into .*home \(.*({reason}).*README\.md$"):
+        download(name)
+    assert socket.getdefaulttimeout() is None
+    with pytest.raises(DataNotFoundError):
+        load_images(name)
+    tiny("whole")
+    download(name)
+    assert_read(name)
+
+
+@FETCHED
+@pytest.mark.parametrize("fault", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")])
+def test_a_fault_before_all_is_unpacked_leaves_nothing_that_is_taken_for_whole(tiny, name, monkeypatch, fault):
+    tiny("whole")
+    with monkeypatch.context() as patch:
+        for unpack in ("torchvision.datasets.utils.extract_archive", "shutil.unpack_archive"):
+            patch.setattr(unpack, mock.Mock(side_effect=fault))
+        with pytest.raises((ConnectionError, KeyboardInterrupt), match=r"No space left|^$"):
+            download(name)
+    with pytest.raises(DataNotFoundError):
+        app.read(name)
+    download(name)
+    assert_read(name)
+
+
+def test_any_file_of_a_download_may_be_half_written(home, tiny):
+    """As a kill may leave it: another copy of it is read, or it is unpacked anew, and nothing is fetched."""
+    asked = tiny("whole")
+    download("mnist")
+    n_asked = len(asked)
+    for path in [path for path in home.rglob("*") if path.is_file()]:
+        content = path.read_bytes()
+        path.write_bytes(content[: len(content) // 2])
+        download("mnist")
+        assert_read("mnist")
+        path.write_bytes(content)
+    assert len(asked) == n_asked
+
+
+def test_a_folder_that_cannot_be_written_is_named(home, monkeypatch):
+    home.rmdir()
+    home.write_text("not a folder")
+    with pytest.raises(ConnectionError, match=r"could not be downloaded into .*home"):
+        download("cifar10")
+
+
+# --- CelebA ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_archive_put_there_by_hand_is_unpacked_without_a_network_and_prepared_once(home, tiny):
+    asked = tiny("whole")
+    write(home / "celeba", SERVED["celeba"])
+    download("celeba")
+    shutil.rmtree(home / "celeba")
+    download("celeba")
+    assert_read("celeba")
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "No such file"),
+        (PHOTOS["4.jpg"][:2000], "truncated"),
+        (photograph(0, (178, 200)), "photo must be 178×218 pixels, got 178×200"),
+    ],
+)
+def test_of_unpacked_photographs_one_that_cannot_be_used_is_named(home, tiny, content, reason):
+    asked = tiny("whole")
+    photos = home / "celeba" / "img_align_celeba"
+    write(photos, PHOTOS | {"4.jpg": content or b""})
+    if content is None:
+        (photos / "4.jpg").unlink()
+    with pytest.raises(DataNotFoundError, match=rf"4\.jpg can't be used .*{reason}"):
+        download("celeba")
+    assert asked == ["/whole/list_eval_partition.txt"]
+    assert not cache_folder().exists()
+
+
+def triangle_filter(n_in, n_out):
+    """(n_out, n_in) weights of a bilinear reduction: a triangle of half-width n_in/n_out around each pixel's centre."""
+    scale = n_in / n_out
+    centres = (np.arange(n_out) + 0.5) * scale
+    weights = np.clip(1 - np.abs(np.arange(n_in) + 0.5 - centres[:, None]) / scale, 0, None)
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_the_crop_is_the_papers_by_the_filters_definition(mode):
+    """In floating point; Pillow rounds to whole greys after each axis, so the definition may differ by one."""
+    photo = Image.open(io.BytesIO(photograph(0))).convert(mode)
+    middle = np.asarray(photo.convert("RGB"), dtype=float)[39:179, 19:159]  # (218 − 140)/2 rows, (178 − 140)/2 columns
+    matrix = triangle_filter(140, 32)
+    small = crop_and_resize(photo)
+    assert small.dtype == torch.uint8
+    assert np.abs(small.numpy() - np.einsum("ip,jq,pqc->cij", matrix, matrix, middle)).max() <= 1
+
+
+# --- the real things -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.celeba_sample
+def test_real_photographs_are_cropped_as_someone_else_prepared_them():
+    folder = data_folder() / "faces"
+    with np.load(folder / "celeba32_ncsn_5000.npz") as file:
+        wanted = dict(zip(file["image_ids"].tolist(), file["images"], strict=True))
+    photos = {int(path.stem): path for path in (folder / "img_align_celeba").glob("*.jpg")}
+    assert wanted.keys() & photos.keys()
+    for number in wanted.keys() & photos.keys():
+        assert np.array_equal(crop_and_resize(Image.open(photos[number])).permute(1, 2, 0), wanted[number])
+
+
+@pytest.mark.celeba
+def test_celeba_is_the_real_one():
+    for split, n in (("train", 162_770), ("test", 19_962)):
+        assert load_images("celeba", split).shape == (n, 3, 32, 32)
+
+
+@pytest.mark.mnist
+def test_what_ships_is_mnists():
+    for split, every in (("train", 19), ("test", 2)):
+        assert torch.equal(load_images("mnist_small", split), load_images("mnist", split)[::every])
+        assert torch.equal(load_labels("mnist_small", split), load_labels("mnist", split)[::every])
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "means", "off"),  # of the channels, to the digits that are published
+    [
+        pytest.param("mnist", (60_000, 1, 28, 28), [0.13066], 5e-6, marks=pytest.mark.mnist),
+        pytest.param("fashion_mnist", (60_000, 1, 28, 28), [0.2860], 5e-5, marks=pytest.mark.fashion_mnist),
+        pytest.param("cifar10", (50_000, 3, 32, 32), [0.49140, 0.48216, 0.44653], 5e-6, marks=pytest.mark.cifar10),
+    ],
+)
+def test_the_real_set_has_its_images_and_a_tenth_of_them_in_each_class(name, shape, means, off):
+    images, labels = load_images(name), load_labels(name)
+    assert images.shape == shape
+    assert images.double().mean(dim=(0, 2, 3)).tolist() == pytest.approx(means, abs=off)
+    assert float((labels.bincount(minlength=10) / len(labels) - 0.1).abs().max()) < 0.02
