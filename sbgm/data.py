@@ -338,7 +338,7 @@ class DataSet(NamedTuple):
         home: the folder inside `data_folder()` that holds its files, empty where nothing need be fetched.
         size: of what is fetched.
         key: tells one's own images apart from others in the cache.
-        classes: the names of the labels of one's own images.
+        classes: the names of the labels; empty where they are their numbers.
 
     Example:
         >>> sbgm.data.SETS["cifar10"].shape, sbgm.data.SETS["cifar10"].size
@@ -355,7 +355,11 @@ class DataSet(NamedTuple):
     classes: tuple[str, ...] = ()
 
 
-def _idx_set(title: str, name: str, home: str = "", size: str = "") -> DataSet:
+CLOTHES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
+def _idx_set(title: str, name: str, home: str = "", size: str = "", classes: tuple[str, ...] = ()) -> DataSet:
     return DataSet(
         title,
         (1, 28, 28),
@@ -363,6 +367,7 @@ def _idx_set(title: str, name: str, home: str = "", size: str = "") -> DataSet:
         labels=lambda split: _idx(name, split, "labels-idx1", 8).long(),
         home=home,
         size=size,
+        classes=classes,
     )
 
 
@@ -376,7 +381,7 @@ SETS = {
     "photo_patches": DataSet("photo patches", (3, 32, 32), _photo_patches),
     "mnist_small": _idx_set("MNIST (small)", "mnist_small"),
     "mnist": _idx_set("MNIST", "mnist", "MNIST/raw", "12 MB"),
-    "fashion_mnist": _idx_set("Fashion-MNIST", "fashion_mnist", "FashionMNIST/raw", "31 MB"),
+    "fashion_mnist": _idx_set("Fashion-MNIST", "fashion_mnist", "FashionMNIST/raw", "31 MB", CLOTHES),
     "cifar10": DataSet(
         "CIFAR-10",
         (3, 32, 32),
@@ -384,6 +389,7 @@ SETS = {
         labels=lambda split: torch.tensor(_cifar10(split).targets, dtype=torch.int64),
         home="cifar-10-batches-py",
         size="170 MB",
+        classes=CIFAR10_CLASSES,
     ),
     "celeba": DataSet("CelebA", (3, 32, 32), _celeba, home="celeba", size="1.4 GB"),
 }

@@ -227,7 +227,7 @@ GOOD = lookup(
         (3, "n", "reference_for some_images"),
         (DIGITS, "samples", "judge"),
         (2, "n_splits", "inception_score"),
-        (IMAGES, "images", "controls"),
+        (IMAGES, "images", "controls hog_features"),
         (torch.ones(10, 2), "logits", "class_test"),
         (torch.tensor([0, 1]), "labels", ""),
         (BATCH, "exact", "relative_squared_error"),

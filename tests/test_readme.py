@@ -104,7 +104,7 @@ def test_own_images_are_trained_on_and_an_own_sampler_draws_as_printed(tmp_path,
     exec(sampler, names)
     digits = load_images("mnist_small", "test")[:16]
     assert names["images"].shape == digits.shape
-    assert plt.imread(tmp_path / "mine.png").shape[:2] == (4 * (2 * 29 + 1), 4 * (8 * 29 + 1))
+    assert plt.imread(tmp_path / "mine.png").shape[:2] == (5 * (2 * 29 + 1), 5 * (8 * 29 + 1))
     assert float(names["images"].mean()) == pytest.approx(float(digits.mean()), abs=0.05)
 
 
