@@ -7,6 +7,7 @@ Each function draws into a Matplotlib Axes that the caller owns, and returns the
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -166,13 +167,15 @@ def agreement_boxes(
     """
     boxes = []
     for centre in centres:
-        radius, room = 0.0, extent - float(centre.abs().max())
+        radius = 0.0
+        room = extent - float(centre.abs().max())
         for n in range(1, int(room / 0.25) + 1):  # small squares may fail, since the score itself is 0 at a mode
             side = 0.25 * torch.arange(-n, n + 1)
             points = centre + torch.cartesian_prod(side, side)
             with torch.no_grad():
-                estimated, true = score(points, 0.0), exact(points, 0.0)
-            if float((estimated - true).square().sum() / true.square().sum()) <= tolerance:
+                true = exact(points, 0.0)
+                error = (score(points, 0.0) - true).square().sum() / true.square().sum()
+            if float(error) <= tolerance:
                 radius = 0.25 * n
         boxes.append((float(centre[0]), float(centre[1]), radius))
     return boxes
@@ -214,12 +217,11 @@ def save_sheet(path: FilePath, images: Batch, n_columns: int = 8) -> None:
     Example:
         >>> sbgm.plots.save_sheet("sheet.png", sbgm.load_images("digits")[:16])
     """
-    from PIL import ImageOps
-
     pixels = (image_sheet(images, n_columns) * 255).round().byte().numpy()
     scale = min(4, max(1, 256 // max(images.shape[-2:])))
+    enlarged = pixels.repeat(scale, axis=0).repeat(scale, axis=1)
     with written_whole(path) as partial:
-        ImageOps.scale(Image.fromarray(pixels), scale, Image.Resampling.NEAREST).save(partial, format="png")
+        Image.fromarray(enlarged).save(partial, format="png")
 
 
 def draw_number_map(
@@ -245,9 +247,10 @@ def draw_number_map(
     style = {"cmap": "Blues", "vmin": low, "vmax": max(high, low + 1e-6), "aspect": "auto", **options}
     image = ax.imshow(shades.numpy(), **style)
     for i, j in (~values.isnan()).nonzero().tolist():
-        value, dark = float(values[i, j]), float(shades[i, j]) > (low + high) / 2
+        value = float(values[i, j])
         text = f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
-        ax.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if dark else "black")
+        colour = "white" if float(shades[i, j]) > (low + high) / 2 else "black"
+        ax.text(j, i, text, ha="center", va="center", fontsize=8, color=colour)
     ax.set_xticks(range(len(columns)), list(map(str, columns)), fontsize=8)
     ax.set_yticks(range(len(rows)), list(map(str, rows)))
     return image
@@ -277,9 +280,13 @@ class MovingPicture:
     """
 
     def __init__(self, frames: Sequence[Image.Image], milliseconds: Sequence[int]) -> None:
-        self.frames, self.milliseconds = list(frames), list(milliseconds)
-        file, (first, *rest) = io.BytesIO(), self.frames
-        moving = {"save_all": True, "append_images": rest, "duration": self.milliseconds, "loop": 0} if rest else {}
+        self.frames = list(frames)
+        self.milliseconds = list(milliseconds)
+        first, *rest = self.frames
+        moving = {}
+        if rest:
+            moving = {"save_all": True, "append_images": rest, "duration": self.milliseconds, "loop": 0}
+        file = io.BytesIO()
         first.save(file, "png", optimize=True, **moving)
         self.png = file.getvalue()
 
@@ -292,17 +299,19 @@ class MovingPicture:
         """
         width, height = self.frames[0].size
         columns = min(n_columns or len(numbers), len(numbers))
-        sheet = self.frames[0].resize((columns * width, -(-len(numbers) // columns) * height))
+        rows = math.ceil(len(numbers) / columns)
+        sheet = self.frames[0].resize((columns * width, rows * height))
         for place, number in enumerate(numbers):
-            sheet.paste(self.frames[number], (place % columns * width, place // columns * height))
+            row, column = divmod(place, columns)
+            sheet.paste(self.frames[number], (column * width, row * height))
         return MovingPicture([sheet], [0])
 
     def _repr_png_(self) -> bytes:
         return self.png
 
     def __repr__(self) -> str:
-        n = len(self.frames)
-        return f"{type(self).__name__}({n} frame{'s' if n > 1 else ''})"
+        frames = "1 frame" if len(self.frames) == 1 else f"{len(self.frames)} frames"
+        return f"{type(self).__name__}({frames})"
 
 
 @checked
@@ -340,18 +349,16 @@ def moving_picture(
     drawn = [_drawn(figure, dpi) for figure in figures]
     if len({frame.size for frame in drawn}) != 1:
         raise ValueError(f"figures must be one or more of one size, got {[frame.size for frame in drawn]}")
-    pixels = np.stack([np.asarray(frame) for frame in drawn]) @ [1, 256, 256**2]
-    codes, places, times = np.unique(pixels, return_inverse=True, return_counts=True)
-    shades = np.stack([codes % 256, codes // 256 % 256, codes // 256**2], axis=1)
-    some = np.repeat(shades, np.ceil(times**0.5).astype(int), axis=0)  # small points count beside a large background
-    chosen = Image.fromarray(some[None].astype(np.uint8)).quantize(colours).getpalette()
-    palette, commonest = torch.tensor(chosen).reshape(-1, 3).double(), torch.tensor(shades[times.argmax()])
-    palette[(palette - commonest).norm(dim=1).argmin()] = commonest.double()  # white stays white
-    nearest = torch.cdist(torch.tensor(shades).double(), palette).argmin(dim=1).byte().numpy()
-    frames = [Image.fromarray(frame, "P") for frame in nearest[places.reshape(pixels.shape)]]
-    for frame in frames:
-        frame.putpalette(palette.byte().flatten().tolist())
-    return MovingPicture(frames, [first, *[milliseconds] * (len(frames) - 2), last][-len(frames) :])
+    width, height = drawn[0].size
+    strip = Image.new("RGB", (width, height * len(drawn)))  # all frames, for one palette
+    for number, frame in enumerate(drawn):
+        strip.paste(frame, (0, number * height))
+    strip = strip.quantize(colours, dither=Image.Dither.NONE)
+    frames = [strip.crop((0, top, width, top + height)) for top in range(0, strip.height, height)]
+    durations = [milliseconds] * len(frames)
+    durations[0] = first
+    durations[-1] = last
+    return MovingPicture(frames, durations)
 
 
 def _drawn(figure: Figure, dpi: int) -> Image.Image:
