@@ -349,16 +349,33 @@ def moving_picture(
     drawn = [_drawn(figure, dpi) for figure in figures]
     if len({frame.size for frame in drawn}) != 1:
         raise ValueError(f"figures must be one or more of one size, got {[frame.size for frame in drawn]}")
-    width, height = drawn[0].size
-    strip = Image.new("RGB", (width, height * len(drawn)))  # all frames, for one palette
-    for number, frame in enumerate(drawn):
-        strip.paste(frame, (0, number * height))
-    strip = strip.quantize(colours, dither=Image.Dither.NONE)
-    frames = [strip.crop((0, top, width, top + height)) for top in range(0, strip.height, height)]
+    pixels = np.stack([np.asarray(frame) for frame in drawn])
+    codes = pixels @ [1, 256, 256**2]  # a number for each shade
+    unique, places, counts = np.unique(codes, return_inverse=True, return_counts=True)
+    shades = torch.tensor(np.stack([unique % 256, unique // 256 % 256, unique // 256**2], axis=1))
+    palette = _palette(shades, torch.tensor(counts), colours)
+    nearest = torch.cdist(shades.double(), palette).argmin(dim=1).byte().numpy()
+    frames = [Image.fromarray(indices, "P") for indices in nearest[places.reshape(codes.shape)]]
+    for frame in frames:
+        frame.putpalette(palette.byte().flatten().tolist())
     durations = [milliseconds] * len(frames)
     durations[0] = first
     durations[-1] = last
     return MovingPicture(frames, durations)
+
+
+def _palette(shades: Tensor, counts: Tensor, colours: int) -> Tensor:
+    """A palette for shades (S, 3) of 0 … 255 and the numbers of their pixels (S,): (colours, 3) float64.
+
+    Pillow's own choice, from the pixels as they come, has no place for the colour of a few small points.
+    """
+    weights = counts.double().sqrt().ceil().long()
+    row = shades.repeat_interleave(weights, dim=0)[None].byte().numpy()
+    entries = Image.fromarray(row).quantize(colours).getpalette()
+    palette = torch.tensor(entries).reshape(-1, 3).double()
+    commonest = shades[counts.argmax()].double()
+    palette[(palette - commonest).norm(dim=1).argmin()] = commonest  # a white background stays white
+    return palette
 
 
 def _drawn(figure: Figure, dpi: int) -> Image.Image:

@@ -490,7 +490,7 @@ def annealed_langevin(
         yield State(x, n_steps + 1, ladder[-1], len(ladder))
 
 
-def _known_mask(mask: Tensor, name: str) -> None:
+def _mask(mask: Tensor, name: str) -> None:
     if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
         kind = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
         raise TypeError(f"{name} must be a boolean tensor, True where a pixel is known, got {kind}")
@@ -515,7 +515,7 @@ def inpaint(
     sigmas: Ladder,
     *,
     image: Annotated[Tensor, require_floats],
-    mask: Annotated[Tensor, _known_mask],
+    mask: Annotated[Tensor, _mask],
     step_size: Positive,
     n_steps: Count,
     generator: Generator,
@@ -549,7 +549,7 @@ def inpaint(
         >>> f"{x[:, 1].mean():.0f}"  # x₁ = 5 is known, so x₂ belongs to the mode (5, 5)
         '5'
     """
-    known = _broadcast(mask, "mask", x)
+    mask = _broadcast(mask, "mask", x)
     clean = require_finite(_broadcast(image, "image", x), "image").to(x.dtype)
     ladder = as_list(sigmas)
 
@@ -558,10 +558,10 @@ def inpaint(
             alpha = step_size * sigma**2 / ladder[-1] ** 2
             y = clean + sigma * randn_like(x, generator)
             for step in range(1, n_steps + 1):
-                x = torch.where(known, y, langevin_step(score, x, alpha, sigma, generator))
+                x = torch.where(mask, y, langevin_step(score, x, alpha, sigma, generator))
                 yield State(x, step, sigma, level)
         if denoise_last:
-            x = torch.where(known, y, x + sigma**2 * score(x, sigma))
+            x = torch.where(mask, y, x + sigma**2 * score(x, sigma))
             yield State(x, n_steps + 1, sigma, level)
 
     return states(x)

@@ -46,24 +46,14 @@ LEFT_OUT = {
     "measure.Inception": "needs its weights, tests/measure/test_inception.py",
     "precision.compiled": "takes minutes, tests/test_precision.py",
     "data.DataSet": "a row of the table of data sets",
-    "data.Notice": "a warning",
-    "data.shipped_folder": "a path, tests/test_data.py",
-    "data.DataNotFoundError": "is raised where a data set is missing, tests/train/test_downloads.py",
-    "data.cache_folder": "a path, tests/test_data.py",
-    "data.data_folder": "a path, tests/test_data.py",
     "networks.ScoreNetwork": "the base of networks, tests/test_weights.py",
-    "data.checkout": "a path, tests/test_wheel.py",
     "data.require_checkout": "of where the package lies, tests/test_wheel.py",
-    "data.runs_folder": "a path, tests/test_wheel.py",
     "precision.fast_precision": "the machine's, tests/test_precision.py",
-    "train.runs.CPU": "a machine, tests/train/test_runs.py",
     "train.runs.Machine": "a device and how it computes, tests/train/test_runs.py",
     "train.runs.find_device": "the machine's, tests/train/test_runs.py",
     "train.runs.hardware": "the machine's, tests/train/test_runs.py",
-    "train.runs.idle_cores": "the machine's, tests/train/test_runs.py",
     "train.runs.make_accelerator": "the machine's, tests/train/test_runs.py",
     "weights.OwnNetwork": "runs a file, tests/train/test_own.py",
-    "weights.weights_folder": "a path, tests/test_weights.py",
     "generation.gathered": "what processes drew, tests/test_generation.py",
     "training.fit": "a training loop, tests/test_training.py",
     "training.adam": "a training loop's, tests/test_training.py",
@@ -80,13 +70,19 @@ LEFT_OUT = {
 
 
 def public() -> dict[str, Callable]:
-    """Every public function and class of `sbgm`'s modules but those left out, as {"samplers.langevin": langevin, …}."""
-    found = {}
+    """The public functions and classes that take arguments, as {"samplers.langevin": langevin, …}, without LEFT_OUT."""
+    functions = {}
     for home in HOMES:
         module = importlib.import_module(f"sbgm.{home}")
-        found |= {f"{home}.{name}": getattr(module, name) for name in module.__all__}
-    functions = {name for name, value in found.items() if inspect.isclass(value) or inspect.isfunction(value)}
-    return {name: value for name, value in found.items() if name in functions - LEFT_OUT.keys()}
+        for name in module.__all__:
+            function = getattr(module, name)
+            is_error = inspect.isclass(function) and issubclass(function, BaseException)
+            if not inspect.isclass(function) and not inspect.isfunction(function):
+                continue
+            if f"{home}.{name}" in LEFT_OUT or is_error or not inspect.signature(function).parameters:
+                continue
+            functions[f"{home}.{name}"] = function
+    return functions
 
 
 # --- functions -------------------------------------------------------------------------------------------------------
@@ -291,7 +287,7 @@ SAMPLES_OF = "GaussianBaseline fitted_start level_losses score_norms optimality_
 POINTS_OF = "mode_weights distance_to_modes component_stds SwitchCounter.update"
 NETWORKS = "MLP ConditionalMLP EnergyMLP"
 HOLDERS = "ChiSquared Estimate FeatureSpace FeatureStatistics LevelValues Measured Moments Neighbours PRDC Reference"
-HOLDERS += " SamplerDivergedError Share State"
+HOLDERS += " Share State"
 BAD: dict[str, list[object]] = lookup(
     [  # first one parameter of each kind of annotation
         (NO_COUNT, "n_steps", "langevin"),
