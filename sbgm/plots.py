@@ -217,11 +217,12 @@ def save_sheet(path: FilePath, images: Batch, n_columns: int = 8) -> None:
     Example:
         >>> sbgm.plots.save_sheet("sheet.png", sbgm.load_images("digits")[:16])
     """
+    from PIL import ImageOps
+
     pixels = (image_sheet(images, n_columns) * 255).round().byte().numpy()
     scale = min(4, max(1, 256 // max(images.shape[-2:])))
-    enlarged = pixels.repeat(scale, axis=0).repeat(scale, axis=1)
     with written_whole(path) as partial:
-        Image.fromarray(enlarged).save(partial, format="png")
+        ImageOps.scale(Image.fromarray(pixels), scale, Image.Resampling.NEAREST).save(partial, format="png")
 
 
 def draw_number_map(
