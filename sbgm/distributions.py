@@ -8,7 +8,18 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sbgm.checked import Batch, Count, Fraction, Generator, NonNegative, Sigma, checked, require_sigma, widened
+from sbgm.checked import (
+    Batch,
+    Count,
+    Fraction,
+    Generator,
+    NonNegative,
+    Sigma,
+    checked,
+    require_finite,
+    require_sigma,
+    widened,
+)
 
 __all__ = [
     "GaussianMixture",
@@ -45,26 +56,24 @@ class GaussianMixture:
         means: Tensor | Sequence[Sequence[float]],
         stds: float | Tensor | Sequence[float] = 1.0,
     ) -> None:
-        means, weights = _floats(means, "means"), _floats(weights, "weights")
-        if means.ndim != 2 or means.numel() == 0:
-            raise ValueError(f"means must have shape (K, D), got {tuple(means.shape)}")
-        if weights.shape != means.shape[:1]:
+        self.weights = _floats(weights, "weights")
+        self.means = _floats(means, "means")
+        self.stds = _floats(stds, "stds")
+        if self.means.ndim != 2:
+            raise ValueError(f"means must have shape (K, D), got {tuple(self.means.shape)}")
+        n = len(self.means)
+        if self.weights.shape != (n,):
             raise ValueError(
-                f"weights must have shape ({len(means)},), one for each of the means, got {tuple(weights.shape)}"
+                f"weights must have shape ({n},), one for each of the means, got {tuple(self.weights.shape)}"
             )
-        stds = _floats(stds, "stds")
-        if stds.ndim == 0:
-            stds = stds.expand(len(means)).clone()
-        if stds.shape != weights.shape:
-            raise ValueError(f"stds must be a float or have shape ({len(means)},), got {tuple(stds.shape)}")
-        for name, value in (("weights", weights), ("means", means), ("stds", stds)):
-            if not bool(torch.isfinite(value).all()):
-                raise ValueError(f"{name} must be finite, got {value.tolist()}")
-        if bool((weights <= 0).any()) or abs(float(weights.sum()) - 1) > 1e-5:
-            raise ValueError(f"weights must be positive and sum to 1, got {weights.tolist()}")
-        if bool((stds < 0).any()):
-            raise ValueError(f"stds must not be negative, got {stds.tolist()}")
-        self.weights, self.means, self.stds = weights, means, stds
+        if self.stds.ndim == 0:
+            self.stds = self.stds.expand(n).clone()
+        if self.stds.shape != (n,):
+            raise ValueError(f"stds must be a float or have shape ({n},), got {tuple(self.stds.shape)}")
+        if bool((self.weights <= 0).any()) or abs(float(self.weights.sum()) - 1) > 1e-5:
+            raise ValueError(f"weights must be positive and sum to 1, got {self.weights.tolist()}")
+        if bool((self.stds < 0).any()):
+            raise ValueError(f"stds must not be negative, got {self.stds.tolist()}")
 
     @property
     def dim(self) -> int:
@@ -72,7 +81,8 @@ class GaussianMixture:
         return self.means.shape[1]
 
     def __repr__(self) -> str:
-        weights, stds = ([float(f"{v:.4g}") for v in p.tolist()] for p in (self.weights, self.stds))
+        weights = [float(f"{weight:.4g}") for weight in self.weights.tolist()]
+        stds = [float(f"{std:.4g}") for std in self.stds.tolist()]
         return f"GaussianMixture(weights={weights}, means={self.means.tolist()}, stds={stds})"
 
     @checked
@@ -88,10 +98,10 @@ class GaussianMixture:
             (n, D) float tensor in the dtype of `means`.
         """
         device = generator.device
-        which = torch.multinomial(self.weights.to(device), n, replacement=True, generator=generator)
+        component = torch.multinomial(self.weights.to(device), n, replacement=True, generator=generator)
         z = torch.randn(n, self.dim, generator=generator, device=device, dtype=self.means.dtype)
-        variances = self.stds.to(z)[which] ** 2 + sigma**2
-        return self.means.to(device)[which] + variances.sqrt()[:, None] * z
+        variances = self.stds.to(z)[component] ** 2 + sigma**2
+        return self.means.to(device)[component] + variances.sqrt()[:, None] * z
 
     @checked
     def log_prob(self, x: Batch, sigma: Sigma = 0.0) -> Tensor:
@@ -125,9 +135,10 @@ class GaussianMixture:
         if x.shape[1:] != (self.dim,):
             raise ValueError(f"x must have shape (B, {self.dim}), got {tuple(x.shape)}")
         x = widened(x)
-        weights, means, stds = (p.to(x.device, x.dtype) for p in (self.weights, self.means, self.stds))
-        noise = require_sigma(sigma, x, on_gpu=True)
-        noise = noise.T if isinstance(noise, Tensor) else noise
+        noise = require_sigma(sigma, x)
+        if isinstance(noise, Tensor):
+            noise = noise.T
+        weights, means, stds = (p.to(x) for p in (self.weights, self.means, self.stds))
         variances = stds[:, None].square() + noise**2
         if not bool((variances > 0).all()):
             raise ValueError("sigma must be positive where a component has std 0: a point has no density by itself")
@@ -156,9 +167,9 @@ def paper_mixture(stds: float = 1.0, *, weight: Fraction = 0.8) -> GaussianMixtu
 
 
 def _floats(value: float | Tensor | Sequence, name: str) -> Tensor:
-    """`value` as a floating-point tensor of its dtype, and float32 for whole numbers and half precision."""
+    """`value` as a finite floating-point tensor of its dtype, and float32 for whole numbers and half precision."""
     try:
         tensor = torch.as_tensor(value)
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"{name} must be a tensor or a sequence of numbers, got {value!r}") from error
-    return widened(tensor) if tensor.is_floating_point() else tensor.float()
+    return require_finite(widened(tensor) if tensor.is_floating_point() else tensor.float(), name)

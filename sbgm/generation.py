@@ -1,4 +1,7 @@
-"""Any number of samples, drawn batch by batch: on several processes, or kept in files and resumed from there.
+"""Any number of samples, drawn batch by batch.
+
+`generate` does it in one call. `chains`, `draw_batches` and `gathered` are its parts, for a caller that shows progress,
+keeps the batches in files and resumes from there, or shares them out among several processes.
 
 In this order: samplers by name, for commands and comparisons; where their chains start; and the batches.
 """
@@ -7,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -48,8 +51,10 @@ from sbgm.samplers import (
 __all__ = [
     "SAMPLERS",
     "NamedSampler",
+    "chains",
     "draw_batches",
     "fitted_start",
+    "gathered",
     "gaussian_start",
     "generate",
     "uniform_start",
@@ -57,7 +62,7 @@ __all__ = [
 
 Sampler = Annotated[Callable[..., Iterator[State]], function_of("x, generator")]
 Start = Annotated[Callable[[tuple[int, ...], torch.Generator], Tensor], function_of("shape, generator")]
-Accelerator = Any  # an accelerate.Accelerator: its device, process_index, num_processes and gather
+Accelerator = Any  # an accelerate.Accelerator: its process_index, num_processes, device and gather
 OnState = Annotated[Callable[[range, State], None], function_of("indices, state")]
 Draw = Annotated[Callable[[range, torch.Generator], dict[str, Tensor]], function_of("indices, generator")]
 
@@ -101,35 +106,44 @@ class NamedSampler:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sigmas", tuple(as_list(self.sigmas)))
+        _, settings = SAMPLERS[self.name]
         for setting in ("step_size", "n_steps"):
-            value, wanted = getattr(self, setting), setting in SAMPLERS[self.name][1]
-            if (value is not None) != wanted:
-                what, hint = "must be given" if wanted else "has no meaning", ""
-                if wanted and self.name == "consistent":
-                    low, high = consistent_step_bounds(self.sigmas)
-                    # on a geometric ladder 2σ_L²(1 − r²) is ancestral sampling
-                    hint = f"; between {low:.3g} and {high:.3g}, such as {low * high / (2 * self.sigmas[-1] ** 2):.3g}"
-                raise ValueError(f"{setting} {what} for {self.name}, got {value}{hint}")
+            value = getattr(self, setting)
+            if setting in settings and value is None:
+                raise ValueError(f"{setting} must be given for {self.name}, got None{self._advice()}")
+            if setting not in settings and value is not None:
+                raise ValueError(f"{setting} has no meaning for {self.name}, got {value}")
+
+    def _advice(self) -> str:
+        """Which step sizes there are, where that is known."""
+        if self.name != "consistent":
+            return ""
+        low, high = consistent_step_bounds(self.sigmas)
+        ancestral_step = low * high / (2 * self.sigmas[-1] ** 2)  # 2σ_L²(1 − r²) on a geometric ladder
+        return f"; between {low:.3g} and {high:.3g}, such as {ancestral_step:.3g}"
 
     @property
     def evaluations(self) -> int:
         """How often it asks for the score."""
-        n_steps = self.n_steps or 0
-        per_step = {"heun": 2, "predictor-corrector": 1 + n_steps}.get(self.name, 1)
-        on_the_way = len(self.sigmas) * n_steps if self.name == "annealed" else (len(self.sigmas) - 1) * per_step
-        return on_the_way + self.denoise_last
+        if self.name == "heun":  # the others ask once a state
+            return 2 * (len(self.sigmas) - 1) + self.denoise_last
+        return self.n_states
 
     @property
     def n_states(self) -> int:
         """How many states it yields."""
-        return self.evaluations - (len(self.sigmas) - 1 if self.name == "heun" else 0)
+        n_steps = self.n_steps or 0
+        if self.name == "annealed":
+            return len(self.sigmas) * n_steps + self.denoise_last
+        return (len(self.sigmas) - 1) * (1 + n_steps) + self.denoise_last
 
     def states(self, score: Score, x: Tensor, generator: torch.Generator) -> Iterator[State]:
         """Run it from the starting points x, (B, *shape)."""
         sampler, settings = SAMPLERS[self.name]
-        options = {"method": self.name} if sampler is probability_flow else {"generator": generator}
-        options |= {name: getattr(self, name) for name in ("denoise_last", *settings)}
-        return sampler(score, x, self.sigmas, **options)
+        options = {name: getattr(self, name) for name in ("denoise_last", *settings)}
+        if sampler is probability_flow:
+            return sampler(score, x, self.sigmas, method=self.name, **options)
+        return sampler(score, x, self.sigmas, generator=generator, **options)
 
 
 # --- where chains start ----------------------------------------------------------------------------------------------
@@ -165,12 +179,14 @@ def gaussian_start(sigma: Positive, mean: Annotated[float | Tensor, _finite_mean
         (torch.Size([10000, 2]), '20')
     """
 
+    centre = torch.as_tensor(mean)
+
     @checked
     def start(shape: Shape, generator: Generator) -> Tensor:
-        if isinstance(mean, Tensor) and mean.shape != shape[1:]:
-            raise ValueError(f"shape must be (B, *shape) with the shape of mean, {tuple(mean.shape)}, got {shape}")
+        if centre.ndim > 0 and centre.shape != shape[1:]:
+            raise ValueError(f"shape must be (B, *shape) with the shape of mean, {tuple(centre.shape)}, got {shape}")
         z = torch.randn(shape, generator=generator, device=generator.device)
-        return (mean.to(z) if isinstance(mean, Tensor) else mean) + sigma * z
+        return centre.to(z) + sigma * z
 
     return start
 
@@ -222,14 +238,11 @@ def generate(
     start: Start = uniform_start,
     given: Tensor | None = None,
     device: torch.device | str = "cpu",
-    accelerator: Accelerator | None = None,
-    on_state: OnState | None = None,
-    folder: FilePath | None = None,
 ) -> Tensor:
     """Draw n samples in batches: `generate(lambda x, generator: annealed_langevin(score, x, …), 1000, (1, 28, 28), …)`.
 
     Batch b draws its start and its noise from a generator seeded by (seed, b). The samples depend on the seed, n and
-    the batch size, not on the number of processes nor on the order of the batches.
+    the batch size, and not on the order of the batches.
 
     Args:
         sampler: from starting points (B, *shape) and a generator to the states of a sampler.
@@ -241,10 +254,6 @@ def generate(
         given: (n, …), what each sample is drawn for, such as the image that is filled; the sampler is then called as
             sampler(x, generator, rows) with the rows (B, …) of its batch.
         device: where the chains run and noise is drawn: a GPU draws other noise than the CPU.
-        accelerator: shares the batches out among its processes, on its devices; every process gets all samples.
-        on_state: called after every step, as on_state(indices, state), with the batch's place among the samples: for
-            progress, or to keep intermediate states. Nothing but the current state is kept otherwise.
-        folder: keeps each batch when it is done, see `draw_batches`; its name must also tell n.
 
     Returns:
         (n, *shape) float32 on the CPU, as the sampler left them: clamp to [0, 1] only to show or to score them.
@@ -259,24 +268,81 @@ def generate(
         >>> sbgm.generate(sampler, 100, (2,), seed=0, start=start, batch_size=32).shape
         torch.Size([100, 2])
     """
+    draw = chains(sampler, n, shape, start=start, given=given, device=device)
+    batches = draw_batches(draw, n, seed=seed, batch_size=batch_size, device=device)
+    return torch.cat([batch["samples"].float().cpu() for batch in batches])
+
+
+@checked
+def chains(
+    sampler: Sampler,
+    n: Count,
+    shape: Shape,
+    *,
+    start: Start = uniform_start,
+    given: Tensor | None = None,
+    device: torch.device | str = "cpu",
+    on_state: OnState | None = None,
+) -> Draw:
+    """Make the function that `draw_batches` calls for each batch: it runs a sampler's chains to their end.
+
+    Args:
+        sampler, n, shape, start, given, device: as for `generate`.
+        on_state: called after every step, as on_state(indices, state), with the batch's place among the samples.
+
+    Returns:
+        draw(indices, generator), which gives {"samples": (B, *shape)}.
+
+    Example:
+        >>> sampler = lambda x, generator: sbgm.langevin(
+        ...     lambda x, sigma: -x, x, step_size=0.1, n_steps=9, generator=generator
+        ... )
+        >>> draw = sbgm.generation.chains(sampler, 5, (2,))
+        >>> draw(range(5), torch.Generator().manual_seed(0))["samples"].shape
+        torch.Size([5, 2])
+    """
     if given is not None and len(given) != n:
         raise ValueError(f"given must hold a row for each of the n = {n} samples, got {len(given)}")
-    device = device if accelerator is None else accelerator.device
-    shared = {"seed": seed, "batch_size": batch_size, "device": device, "accelerator": accelerator, "folder": folder}
 
     def draw(indices: range, generator: torch.Generator) -> dict[str, Tensor]:
-        indices = indices[: n - indices.start]
+        indices = indices[: n - indices.start]  # with a folder the last batch is asked for whole
         x = start((len(indices), *shape), generator).to(device)
         rows = [] if given is None else [given[indices.start : indices.stop].to(device)]
-        return {"samples": final(_reported(sampler(x, generator, *rows), indices, on_state))}
+        states = sampler(x, generator, *rows)
+        if on_state is not None:
+            states = _reported(states, indices, on_state)
+        return {"samples": final(states)}
 
-    n_processes = 1 if accelerator is None else accelerator.num_processes
+    return draw
+
+
+def _reported(states: Iterator[State], indices: range, on_state: OnState) -> Iterator[State]:
+    for state in states:
+        on_state(indices, state)
+        yield state
+
+
+def gathered(
+    batches: Iterable[dict[str, Tensor]], n: int, batch_size: int, shape: Shape, accelerator: Accelerator
+) -> Tensor:
+    """Put the samples of `draw_batches` together, (n, *shape) float32 on the CPU, in each process those of all.
+
+    Args:
+        batches: those that this process draws.
+        n, batch_size, shape: as for `generate`.
+        accelerator: the one that the batches are shared out by.
+
+    Example:
+        >>> from accelerate import Accelerator
+        >>> batches = [{"samples": torch.zeros(4, 2)}, {"samples": torch.ones(1, 2)}]
+        >>> sbgm.generation.gathered(batches, 5, 4, (2,), Accelerator(cpu=True))[:, 0]
+        tensor([0., 0., 0., 0., 1.])
+    """
+    n_processes = accelerator.num_processes
     n_rounds = math.ceil(n / batch_size / n_processes)
-    mine = torch.zeros(n_rounds, batch_size, *shape)  # alike in all processes, so that they can be gathered
-    for turn, batch in enumerate(draw_batches(draw, n, **shared)):
+    mine = torch.zeros(n_rounds, batch_size, *shape)  # of one shape in all processes, as gathering needs it
+    for turn, batch in enumerate(batches):
         mine[turn, : len(batch["samples"])] = batch["samples"]
-    if accelerator is None or n_processes == 1:
-        return mine.flatten(0, 1)[:n]
     everyone = accelerator.gather(mine.to(accelerator.device)).cpu()  # process by process
     by_batch = everyone.unflatten(0, (n_processes, n_rounds)).transpose(0, 1)  # batch b is round b // n_processes
     return by_batch.flatten(0, 2)[:n].clone()
@@ -318,25 +384,22 @@ def draw_batches(
         >>> [len(batch["u"]) for batch in sbgm.generation.draw_batches(draw, 5, seed=0, batch_size=2)]
         [2, 2, 1]
     """
+    process = 0 if accelerator is None else accelerator.process_index
+    n_processes = 1 if accelerator is None else accelerator.num_processes
     drawn_on = torch.device(device).type
-    kept = folder and Path(folder) / ("" if drawn_on == "cpu" else f"noise-{drawn_on}")
-    process, n_processes = (0, 1) if accelerator is None else (accelerator.process_index, accelerator.num_processes)
+    if folder is not None:
+        folder = Path(folder) if drawn_on == "cpu" else Path(folder) / f"noise-{drawn_on}"
+        folder.mkdir(parents=True, exist_ok=True)
     for batch in range(process, math.ceil(n / batch_size), n_processes):
-        end = (batch + 1) * batch_size
-        indices = range(batch * batch_size, end if kept else min(n, end))
-        file = kept and kept / f"batch-{batch:04d}.safetensors"
-        if file and file.exists():
+        file = None if folder is None else folder / f"batch-{batch:04d}.safetensors"
+        if file is not None and file.exists():
             yield load_tensors(file)[0]
             continue
-        tensors = draw(indices, derived_generator(seed, batch, device=device))
-        if file:
-            file.parent.mkdir(parents=True, exist_ok=True)
+        first = batch * batch_size
+        end = first + batch_size
+        if file is None:
+            end = min(n, end)
+        tensors = draw(range(first, end), derived_generator(seed, batch, device=device))
+        if file is not None:
             save_tensors(file, tensors, **facts)
         yield tensors
-
-
-def _reported(states: Iterator[State], indices: range, on_state: OnState | None) -> Iterator[State]:
-    for state in states:
-        if on_state is not None:
-            on_state(indices, state)
-        yield state

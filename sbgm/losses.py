@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from sbgm.checked import (
     Batch,
@@ -20,7 +21,6 @@ from sbgm.checked import (
     Ladder,
     Score,
     Sigma,
-    against,
     checked,
     function_of,
     require_score,
@@ -36,6 +36,10 @@ __all__ = [
     "sliced_score_matching_loss",
 ]
 
+NO_SLOPE = (
+    "the score's slope in x can't be computed: score(x, sigma) must be differentiable with respect to x, without "
+    "detach, torch.no_grad or NumPy; if the score is the same for every x, add 0 * x to it"
+)
 Reduction = Literal["mean", "none"]  # a scalar, or one value an example, (B,)
 
 
@@ -52,19 +56,23 @@ def score_matching_loss(score: Score, x: Batch, sigma: Sigma = 0.0, *, reduction
         sigma: passed on to the score.
         reduction: "mean" gives a scalar, "none" one value an example, (B,).
 
+    Raises:
+        ValueError: torch can't differentiate the score with respect to x.
+
     Example:
         >>> x = torch.tensor([[0.0], [2.0]])
         >>> sbgm.score_matching_loss(lambda x, sigma: -x, x, reduction="none").tolist()  # s' + s²/2 = −1 + x²/2
         [-1.0, 1.0]
     """
-    require_sigma(sigma, x, on_gpu=True)
+    require_sigma(sigma, x)
     keep_graph = torch.is_grad_enabled()
     with torch.enable_grad():  # ∇_x is needed even where no gradient of the loss is
         x = x.detach().requires_grad_()
         s = require_score(score(x, sigma), x)
         loss = 0.5 * _dot(s, s)
         for d, component in enumerate(s.flatten(1).unbind(dim=1)):
-            loss = loss + _gradient(component, x, keep_graph).flatten(1)[:, d]
+            slope = _gradient(component, x, keep_graph)
+            loss = loss + slope.flatten(1)[:, d]
     return _reduced(loss if keep_graph else loss.detach(), reduction)
 
 
@@ -90,16 +98,15 @@ def denoising_score_matching_loss(
         >>> f"{loss:.1f}"  # D/(2σ²), the loss of the zero score
         '4.0'
     """
-    require_sigma(sigma, x, positive=True, on_gpu=True)
     return _reduced(_denoising_losses(score, x, sigma, generator), reduction)
 
 
 def _denoising_losses(score: Score, x: Tensor, sigma: float | Tensor, generator: torch.Generator) -> Tensor:
-    """½‖s(x̃, σ) + (x̃ − x)/σ²‖² of each example, (B,); nothing is looked at."""
-    scale = against(sigma, x)
+    """½‖s(x̃, σ) + (x̃ − x)/σ²‖² of each example, (B,)."""
+    std = require_sigma(sigma, x, positive=True)
     z = randn_like(x, generator)
-    x_noisy = x + scale * z
-    target = -z / scale  # −(x̃ − x)/σ², without the rounding error of forming x̃ − x
+    x_noisy = x + std * z
+    target = -z / std  # −(x̃ − x)/σ², without the rounding error of forming x̃ − x
     error = require_score(score(x_noisy, sigma), x) - target
     return 0.5 * _dot(error, error)
 
@@ -132,27 +139,30 @@ def sliced_score_matching_loss(
         autodiff: "reverse", vᵀ∇(vᵀs) by double backward, or "forward", (∇s)v by a Jacobian-vector product.
         reduction: "mean" gives a scalar, "none" one value an example, (B,).
 
+    Raises:
+        ValueError: torch can't differentiate the score with respect to x.
+
     Example:
         >>> x, g = torch.tensor([[0.0], [2.0]]), torch.Generator().manual_seed(0)
         >>> options = {"projection": "rademacher", "reduction": "none"}  # v² = 1: in one dimension the trace itself
         >>> sbgm.sliced_score_matching_loss(lambda x, sigma: -x, x, generator=g, **options).tolist()  # −1 + x²/2
         [-1.0, 1.0]
     """
-    require_sigma(sigma, x, on_gpu=True)
+    require_sigma(sigma, x)
     keep_graph = torch.is_grad_enabled()
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         if autodiff == "reverse":
             s = require_score(score(x, sigma), x)
-        loss = torch.zeros(x.shape[0], dtype=x.dtype, device=x.device)
+        loss = torch.zeros(len(x), dtype=x.dtype, device=x.device)
         for _ in range(n_projections):
             v = randn_like(x, generator)
             if projection == "rademacher":
-                v = torch.where(v < 0, -torch.ones_like(v), torch.ones_like(v))
+                v = torch.where(v < 0, -1.0, 1.0).to(x)
             if autodiff == "reverse":
                 slope = _gradient(_dot(v, s), x, keep_graph)
             else:
-                s, slope = torch.func.jvp(lambda x: require_score(score(x, sigma), x), (x,), (v,))[:2]
+                s, slope = _directional(score, x, sigma, v)
             norm = _dot(s, s) if variance_reduced else _dot(v, s) ** 2
             loss = loss + (_dot(v, slope) + 0.5 * norm) / n_projections
     return _reduced(loss if keep_graph else loss.detach(), reduction)
@@ -209,11 +219,22 @@ def ncsn_loss(
 
 
 def _gradient(value: Tensor, x: Tensor, keep_graph: bool) -> Tensor:
-    """∇_x of each example's value, (B,) -> x's shape, differentiable if `keep_graph`; zero where x plays no part."""
+    """∇_x of each example's value, (B,) -> x's shape, differentiable if `keep_graph`."""
     if not value.requires_grad:
-        return torch.zeros_like(x)
+        raise ValueError(NO_SLOPE)
     (gradient,) = torch.autograd.grad(value.sum(), x, create_graph=keep_graph, retain_graph=True, allow_unused=True)
-    return torch.zeros_like(x) if gradient is None else gradient
+    if gradient is None:
+        raise ValueError(NO_SLOPE)
+    return gradient
+
+
+def _directional(score: Score, x: Tensor, sigma: float | Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """s(x, σ) and (∇s)v by forward differentiation."""
+    with forward_ad.dual_level():
+        s, slope = forward_ad.unpack_dual(require_score(score(forward_ad.make_dual(x, v), sigma), x))
+    if slope is None:
+        raise ValueError(NO_SLOPE)
+    return s, slope
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

@@ -55,8 +55,10 @@ def centre_box(shape: Shape, fraction: Fraction = 0.5) -> torch.Tensor:
         [[[1, 1, 1, 1], [1, 0, 0, 1], [1, 0, 0, 1], [1, 1, 1, 1]]]
     """
     height, width = _size(shape)
-    rows, columns = round(float(fraction) * height), round(float(fraction) * width)
-    top, left = (height - rows) // 2, (width - columns) // 2
+    rows = round(float(fraction) * height)
+    columns = round(float(fraction) * width)
+    top = (height - rows) // 2
+    left = (width - columns) // 2
     mask = torch.ones(1, height, width, dtype=torch.bool)
     mask[..., top : top + rows, left : left + columns] = False
     return mask
@@ -80,9 +82,10 @@ def random_mask(shape: Shape, fraction: Fraction = 0.5, *, generator: Generator)
         (torch.Size([1, 8, 8]), 16)
     """
     height, width = _size(shape)
-    mask = torch.ones(height * width, dtype=torch.bool)
+    n_unknown = round(float(fraction) * height * width)
     order = torch.randperm(height * width, generator=generator, device=generator.device).cpu()
-    mask[order[: round(float(fraction) * height * width)]] = False
+    mask = torch.ones(height * width, dtype=torch.bool)
+    mask[order[:n_unknown]] = False
     return mask.reshape(1, height, width)
 
 

@@ -54,7 +54,6 @@ class ScoreNetwork(nn.Module):
 
     Attributes:
         sigmas: (L,) its ladder σ_1 > … > σ_L, a buffer.
-        ladder: the same numbers for Python, so that a σ is looked up without a wait for a GPU.
         arguments: the other arguments that it was built with; JSON holds them.
         image_shape: (C, H, W) of the images that it is for, or None where it is not known.
         data_range: (low, high) of their values.
@@ -81,13 +80,12 @@ class ScoreNetwork(nn.Module):
     def __init__(self, sigmas: Ladder, **arguments: Any) -> None:
         super().__init__()
         self.register_buffer("sigmas", torch.tensor(as_list(sigmas)))
-        self.ladder = torch.tensor(as_list(sigmas), device="cpu").tolist()
-        self.register_load_state_dict_post_hook(_read_ladder)
         self.arguments = arguments
 
-
-def _read_ladder(network: ScoreNetwork, keys: object) -> None:
-    network.ladder = network.sigmas.tolist()
+    @property
+    def ladder(self) -> list[float]:
+        """σ_1 > … > σ_L as a list."""
+        return self.sigmas.tolist()
 
 
 class MLP(nn.Module):
@@ -119,7 +117,8 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor, sigma: float | Tensor = 0.0) -> Tensor:
         """(B, D) points -> (B, D) scores, whatever sigma is; or one point (D,) -> (D,)."""
-        if require_dtype(x, self).shape[-1:] != (self.dim,):
+        require_dtype(x, self)
+        if x.shape[-1:] != (self.dim,):
             raise ValueError(f"x must have shape (B, {self.dim}), got {tuple(x.shape)}")
         return self.layers(x)
 
@@ -164,12 +163,14 @@ class ConditionalMLP(nn.Module):
         generator: Generator | None = None,
     ) -> None:
         super().__init__()
-        self.dim, self.data_std = dim, data_std
+        self.dim = dim
+        self.data_std = data_std
         self.layers = softplus_layers(dim + 1, width, depth, self.n_out or dim, generator)
 
     def require_points(self, x: Tensor) -> None:
         """Raise unless `x` is of shape (B, D) and of the dtype of the parameters, whatever its values."""
-        if require_dtype(x, self).shape[1:] != (self.dim,):
+        require_dtype(x, self)
+        if x.shape[1:] != (self.dim,):
             raise ValueError(f"x must have shape (B, {self.dim}), got {tuple(x.shape)}")
 
     def normalised(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -238,7 +239,8 @@ class EnergyMLP(ConditionalMLP):
         """E(x, σ): (B, D) points, σ > 0 a float or (B,) -> (B,)."""
         point, level, scale = self.normalised(x, sigma)
         learned = self.layers(torch.cat([point, level.log()], dim=1))
-        return (0.5 * point.square().sum(dim=1, keepdim=True) + scale / level * learned).squeeze(1)
+        quadratic = 0.5 * point.square().sum(dim=1, keepdim=True)
+        return (quadratic + scale / level * learned).squeeze(1)
 
     def log_prob(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """−E(x, σ), the log-density up to a constant that depends on σ alone: all that a Metropolis step needs."""
@@ -329,14 +331,15 @@ class ImageMLP(ScoreNetwork):
 
     def forward(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """Images (B, C, H, W) of the network's shape, σ > 0 a float or (B,) -> scores of x's shape."""
-        x = require_image_shape(x, self)
+        require_image_shape(x, self)
         sigma = sigma_tensor(sigma, x).reshape(-1, 1).expand(len(x), 1)
         waves = sigma.log() * self.frequencies
         features = torch.cat([waves.sin(), waves.cos()], dim=1)
         h = self.begin((2 * x.flatten(1) - 1) / (1 + 4 * sigma**2).sqrt())
         for block in self.blocks:
             h = block(h, features)
-        return (self.end(functional.silu(self.norm(h))) / sigma).reshape(x.shape)
+        score = self.end(functional.silu(self.norm(h))) / sigma
+        return score.reshape(x.shape)
 
 
 class DigitBlock(nn.Module):
@@ -351,7 +354,8 @@ class DigitBlock(nn.Module):
         super().__init__()
         self.near = nn.Sequential(nn.GroupNorm(4, width), nn.SiLU(), nn.Conv2d(width, width, 3, padding=1))
         self.far = nn.Linear(n_places, n_places)  # one matrix, from every place to every place
-        self.norm, self.level = nn.GroupNorm(4, width), nn.Linear(width, 2 * width)
+        self.norm = nn.GroupNorm(4, width)
+        self.level = nn.Linear(width, 2 * width)
         self.end = nn.Sequential(nn.SiLU(), nn.Conv2d(width, width, 1))
 
     def forward(self, h: Tensor, level: Tensor) -> Tensor:
@@ -411,12 +415,23 @@ class DigitNetwork(ScoreNetwork):
             raise ValueError(f"image_shape must be (C, H, W) with H and W multiples of 4, got {image_shape}")
         if width % 4:
             raise ValueError(f"width must be a multiple of 4, the groups of the norm, got {width}")
-        arguments = {"mean": float(mean), "variance": float(variance), "n_classes": n_classes}
-        super().__init__(sigmas, **arguments, image_shape=list(image_shape), width=width, n_blocks=n_blocks)
+        super().__init__(
+            sigmas,
+            mean=float(mean),
+            variance=float(variance),
+            n_classes=n_classes,
+            image_shape=list(image_shape),
+            width=width,
+            n_blocks=n_blocks,
+        )
         self.register_buffer("sigmas", self.sigmas, persistent=False)  # the weights are those of a plain nn.Module
-        self.image_shape, self.n_classes = tuple(image_shape), n_classes
-        self.mean, self.variance = arguments["mean"], arguments["variance"]
-        n_pixels, (rows, columns) = 16 * image_shape[0], (n // 4 for n in image_shape[1:])
+        self.image_shape = tuple(image_shape)
+        self.n_classes = n_classes
+        self.mean = float(mean)
+        self.variance = float(variance)
+        n_pixels = 16 * image_shape[0]  # of a place, in all channels
+        rows = image_shape[1] // 4
+        columns = image_shape[2] // 4
         with drawn_from(generator):
             self.begin = nn.Sequential(nn.PixelUnshuffle(4), nn.Conv2d(n_pixels, width, 3, padding=1))
             self.level = nn.Sequential(nn.Linear(1, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
@@ -427,22 +442,24 @@ class DigitNetwork(ScoreNetwork):
 
     def forward(self, x: Tensor, sigma: float | Tensor, label: int | Tensor | None = None) -> Tensor:
         """Images (B, *image_shape), σ > 0 a float or (B,), label None, a number or (B,) -> scores of x's shape."""
-        x = require_image_shape(x, self)
+        require_image_shape(x, self)
         sigma = sigma_tensor(sigma, x)
         noisy_variance = self.variance + sigma**2
-        h = self.begin((x - self.mean) / noisy_variance.sqrt()) + self.label(label_tensor(label, x, self.n_classes))
+        h = self.begin((x - self.mean) / noisy_variance.sqrt())
+        h = h + self.label(label_tensor(label, x, self.n_classes))
         level = self.level(sigma.log().flatten(1))
         for block in self.blocks:
             h = block(h, level)
-        return (self.mean - x) / noisy_variance + (self.variance / noisy_variance).sqrt() / sigma * self.end(h)
+        gaussian = (self.mean - x) / noisy_variance
+        return gaussian + (self.variance / noisy_variance).sqrt() / sigma * self.end(h)
 
 
-def require_image_shape(x: Tensor, network: ScoreNetwork) -> Tensor:
-    """Return images if they are of a network's dtype and image shape, (B, C, H, W); raise otherwise."""
+def require_image_shape(x: Tensor, network: ScoreNetwork) -> None:
+    """Raise unless images are of a network's dtype and image shape, (B, C, H, W)."""
+    require_dtype(x, network)
     shape = network.image_shape or ()
-    if require_dtype(x, network).shape[1:] != shape:
+    if x.shape[1:] != shape:
         raise ValueError(f"x must be images (B, {', '.join(map(str, shape))}), got {tuple(x.shape)}")
-    return x
 
 
 def require_label(label: int | Tensor, name: str = "label") -> int | Tensor:
@@ -458,20 +475,18 @@ Label = Annotated[int | Tensor, require_label]  # a class, or one for each image
 
 
 def label_tensor(label: int | Tensor | None, x: Tensor, n_classes: int) -> Tensor:
-    """The classes of a batch, (B,) whole numbers on x's device; n_classes, which None gives, stands for any class.
-
-    A label on a GPU is not looked at, because a look is a wait.
-    """
+    """The classes of a batch, (B,) whole numbers on x's device; n_classes, which None gives, stands for any class."""
     if label is None:
         return torch.full((len(x),), n_classes, device=x.device)
     if not n_classes:
         raise ValueError("label must be None, because this network was made without classes")
-    index = torch.as_tensor(require_label(label))
+    index = torch.as_tensor(require_label(label), dtype=torch.long, device=x.device)
     if index.shape not in ((), x.shape[:1]):
         raise ValueError(f"label must be one class, or a tensor of shape ({len(x)},), got shape {tuple(index.shape)}")
-    if index.device.type == "cpu" and (wrong := index[(index < 0) | (index > n_classes)]).numel():
-        raise ValueError(f"label must be a class from 0 to {n_classes - 1}, or {n_classes} for any, got {wrong[0]}")
-    return index.to(x.device, torch.long).expand(len(x))
+    for number in (int(index.min()), int(index.max())):
+        if not 0 <= number <= n_classes:
+            raise ValueError(f"label must be a class from 0 to {n_classes - 1}, or {n_classes} for any, got {number}")
+    return index.expand(len(x))
 
 
 class ResNetBlock(nn.Module):
@@ -489,8 +504,9 @@ class ResNetBlock(nn.Module):
     def __init__(self, n_in: int, n_out: int, *, decoder: bool = False) -> None:
         super().__init__()
         convolution = partial(nn.ConvTranspose2d if decoder else nn.Conv2d, kernel_size=3, padding=1)
-        resized = {} if n_in == n_out else {"stride": 2, "output_padding": 1} if decoder else {"stride": 2}
-        first, second = ({}, resized) if decoder else (resized, {})
+        resizes = n_in != n_out
+        first = {"stride": 2} if resizes and not decoder else {}
+        second = {"stride": 2, "output_padding": 1} if resizes and decoder else {}
         self.branch = nn.Sequential(
             convolution(n_in, n_out, **first),
             nn.GroupNorm(8, n_out),
@@ -498,7 +514,7 @@ class ResNetBlock(nn.Module):
             convolution(n_out, n_out, **second),
             nn.GroupNorm(8, n_out),
         )
-        self.shortcut = convolution(n_in, n_out, **resized) if resized else nn.Identity()
+        self.shortcut = convolution(n_in, n_out, **first, **second) if resizes else nn.Identity()
         self.activation = nn.ELU()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -529,6 +545,7 @@ class ResNet(nn.Module):
         super().__init__()
         if channels % 8:
             raise ValueError(f"channels must be a multiple of 8, the groups of the norm, got {channels}")
+        self.image_channels = image_channels
         sizes = [channels * factor for factor in (1, 1, 2, 2, 4, 4)]
         with drawn_from(generator):
             self.layers = nn.Sequential(
@@ -540,11 +557,17 @@ class ResNet(nn.Module):
 
     def forward(self, x: Tensor, sigma: float | Tensor = 0.0) -> Tensor:
         """Images in [0, 1], (B, C, H, W) with H and W multiples of 4 -> scores of the same shape, whatever sigma is."""
-        if require_dtype(x, self).ndim != 4 or x.shape[2] % 4 or x.shape[3] % 4:
-            raise ValueError(f"x must be images (B, C, H, W) with H and W multiples of 4, got shape {tuple(x.shape)}")
-        if x.shape[1] != self.layers[0].in_channels:
-            raise ValueError(f"x must have {self.layers[0].in_channels} channels, got shape {tuple(x.shape)}")
+        require_images(x, self, self.image_channels, multiple=4)
         return self.layers(2 * x - 1)
+
+
+def require_images(x: Tensor, network: nn.Module, channels: int, multiple: int) -> None:
+    """Raise unless x is images (B, channels, H, W) of a network's dtype, with H and W multiples of a number."""
+    require_dtype(x, network)
+    if x.ndim != 4 or x.shape[1] != channels or x.shape[2] % multiple or x.shape[3] % multiple:
+        raise ValueError(
+            f"x must be images (B, {channels}, H, W) with H and W multiples of {multiple}, got shape {tuple(x.shape)}"
+        )
 
 
 @checked
@@ -575,7 +598,8 @@ def in_range(score: Score, low: Number = 0.0, high: Number = 1.0) -> Score:
 
     def clamped(x: Tensor, sigma: float | Tensor) -> Tensor:
         variance = require_sigma(sigma, x, positive=True) ** 2
-        return ((x + variance * score(x, sigma)).clamp(low, high) - x) / variance
+        clean = x + variance * score(x, sigma)
+        return (clean.clamp(low, high) - x) / variance
 
     return clamped
 

@@ -49,10 +49,9 @@ def geometric_sigmas(sigma_max: Positive, sigma_min: Positive, n_levels: Annotat
         >>> sbgm.geometric_sigmas(8.0, 1.0, 4)
         tensor([8., 4., 2., 1.])
     """
-    _require_descent(sigma_max, sigma_min)
     ratio = sigma_min / sigma_max
     levels = [sigma_max * ratio ** (i / (n_levels - 1)) for i in range(n_levels - 1)]
-    return torch.tensor([*levels, sigma_min], dtype=torch.float32)
+    return _descending([*levels, sigma_min])
 
 
 @checked
@@ -82,15 +81,24 @@ def power_sigmas(
         >>> sbgm.power_sigmas(9.0, 1.0, 3, power=2.0)  # (3, 2, 1)²
         tensor([9., 4., 1.])
     """
-    _require_descent(sigma_max, sigma_min)
     root = (sigma_min / sigma_max) ** (1 / power)  # of the ratio, which is below 1: no ρ overflows
     levels = [sigma_max * (1 + i / (n_levels - 1) * (root - 1)) ** power for i in range(1, n_levels - 1)]
-    return torch.tensor([sigma_max, *levels, sigma_min], dtype=torch.float32)
+    return _descending([sigma_max, *levels, sigma_min])
 
 
-def _require_descent(sigma_max: float, sigma_min: float) -> None:
+def _descending(levels: list[float]) -> Tensor:
+    """The ladder as float32, in which levels that are too close become equal, and too large ones infinite."""
+    sigma_max = levels[0]
+    sigma_min = levels[-1]
     if sigma_min >= sigma_max:
         raise ValueError(f"sigma_min must be smaller than sigma_max = {sigma_max}, got {sigma_min}")
+    ladder = torch.tensor(levels, dtype=torch.float32)
+    if not (ladder[0].isfinite() and ladder[-1] > 0 and (ladder[:-1] > ladder[1:]).all()):
+        raise ValueError(
+            f"sigma_max = {sigma_max:g} and sigma_min = {sigma_min:g} must be so far apart, and of such a size, that "
+            f"float32 tells {len(levels)} levels apart"
+        )
+    return ladder
 
 
 def randn_like(x: Tensor, generator: torch.Generator) -> Tensor:
@@ -127,7 +135,7 @@ def perturb(x: Batch, sigma: Sigma, *, generator: Generator) -> Tensor:
         >>> f"{noisy.mean():.1f}, {noisy.std():.1f}"
         '3.0, 0.5'
     """
-    return x + require_sigma(sigma, x, on_gpu=True) * randn_like(x, generator)
+    return x + require_sigma(sigma, x) * randn_like(x, generator)
 
 
 @checked
@@ -148,5 +156,5 @@ def derived_generator(seed: Whole, *keys: Whole, device: torch.device | str = "c
         >>> torch.equal(a, b), torch.equal(a, c)
         (False, True)
     """
-    words = numpy.random.SeedSequence(seed, spawn_key=keys).generate_state(1, numpy.uint64)
-    return torch.Generator(device).manual_seed(int(words[0] >> numpy.uint64(1)))  # torch takes 63 bits on any device
+    (word,) = numpy.random.SeedSequence(seed, spawn_key=keys).generate_state(1, numpy.uint64)
+    return torch.Generator(device).manual_seed(int(word) >> 1)  # torch takes 63 bits on any device

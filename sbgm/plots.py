@@ -167,13 +167,15 @@ def agreement_boxes(
     """
     boxes = []
     for centre in centres:
-        radius, room = 0.0, extent - float(centre.abs().max())
+        radius = 0.0
+        room = extent - float(centre.abs().max())
         for n in range(1, int(room / 0.25) + 1):  # small squares may fail, since the score itself is 0 at a mode
             side = 0.25 * torch.arange(-n, n + 1)
             points = centre + torch.cartesian_prod(side, side)
             with torch.no_grad():
-                estimated, true = score(points, 0.0), exact(points, 0.0)
-            if float((estimated - true).square().sum() / true.square().sum()) <= tolerance:
+                true = exact(points, 0.0)
+                error = (score(points, 0.0) - true).square().sum() / true.square().sum()
+            if float(error) <= tolerance:
                 radius = 0.25 * n
         boxes.append((float(centre[0]), float(centre[1]), radius))
     return boxes
@@ -271,9 +273,10 @@ def draw_number_map(
     style = {"cmap": "Blues", "vmin": low, "vmax": max(high, low + 1e-6), "aspect": "auto", **options}
     image = ax.imshow(shades.numpy(), **style)
     for i, j in (~values.isnan()).nonzero().tolist():
-        value, dark = float(values[i, j]), float(shades[i, j]) > (low + high) / 2
+        value = float(values[i, j])
         text = f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
-        ax.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if dark else "black")
+        colour = "white" if float(shades[i, j]) > (low + high) / 2 else "black"
+        ax.text(j, i, text, ha="center", va="center", fontsize=8, color=colour)
     ax.set_xticks(range(len(columns)), list(map(str, columns)), fontsize=8)
     ax.set_yticks(range(len(rows)), list(map(str, rows)))
     return image
@@ -303,9 +306,13 @@ class MovingPicture:
     """
 
     def __init__(self, frames: Sequence[Image.Image], milliseconds: Sequence[int]) -> None:
-        self.frames, self.milliseconds = list(frames), list(milliseconds)
-        file, (first, *rest) = io.BytesIO(), self.frames
-        moving = {"save_all": True, "append_images": rest, "duration": self.milliseconds, "loop": 0} if rest else {}
+        self.frames = list(frames)
+        self.milliseconds = list(milliseconds)
+        first, *rest = self.frames
+        moving = {}
+        if rest:
+            moving = {"save_all": True, "append_images": rest, "duration": self.milliseconds, "loop": 0}
+        file = io.BytesIO()
         first.save(file, "png", optimize=True, **moving)
         self.png = file.getvalue()
 
@@ -318,17 +325,19 @@ class MovingPicture:
         """
         width, height = self.frames[0].size
         columns = min(n_columns or len(numbers), len(numbers))
-        sheet = self.frames[0].resize((columns * width, -(-len(numbers) // columns) * height))
+        rows = math.ceil(len(numbers) / columns)
+        sheet = self.frames[0].resize((columns * width, rows * height))
         for place, number in enumerate(numbers):
-            sheet.paste(self.frames[number], (place % columns * width, place // columns * height))
+            row, column = divmod(place, columns)
+            sheet.paste(self.frames[number], (column * width, row * height))
         return MovingPicture([sheet], [0])
 
     def _repr_png_(self) -> bytes:
         return self.png
 
     def __repr__(self) -> str:
-        n = len(self.frames)
-        return f"{type(self).__name__}({n} frame{'s' if n > 1 else ''})"
+        frames = "1 frame" if len(self.frames) == 1 else f"{len(self.frames)} frames"
+        return f"{type(self).__name__}({frames})"
 
 
 @checked
@@ -366,18 +375,33 @@ def moving_picture(
     drawn = [_drawn(figure, dpi) for figure in figures]
     if len({frame.size for frame in drawn}) != 1:
         raise ValueError(f"figures must be one or more of one size, got {[frame.size for frame in drawn]}")
-    pixels = np.stack([np.asarray(frame) for frame in drawn]) @ [1, 256, 256**2]
-    codes, places, times = np.unique(pixels, return_inverse=True, return_counts=True)
-    shades = np.stack([codes % 256, codes // 256 % 256, codes // 256**2], axis=1)
-    some = np.repeat(shades, np.ceil(times**0.5).astype(int), axis=0)  # small points count beside a large background
-    chosen = Image.fromarray(some[None].astype(np.uint8)).quantize(colours).getpalette()
-    palette, commonest = torch.tensor(chosen).reshape(-1, 3).double(), torch.tensor(shades[times.argmax()])
-    palette[(palette - commonest).norm(dim=1).argmin()] = commonest.double()  # white stays white
-    nearest = torch.cdist(torch.tensor(shades).double(), palette).argmin(dim=1).byte().numpy()
-    frames = [Image.fromarray(frame, "P") for frame in nearest[places.reshape(pixels.shape)]]
+    pixels = np.stack([np.asarray(frame) for frame in drawn])
+    codes = pixels @ [1, 256, 256**2]  # a number for each shade
+    unique, places, counts = np.unique(codes, return_inverse=True, return_counts=True)
+    shades = torch.tensor(np.stack([unique % 256, unique // 256 % 256, unique // 256**2], axis=1))
+    palette = _palette(shades, torch.tensor(counts), colours)
+    nearest = torch.cdist(shades.double(), palette).argmin(dim=1).byte().numpy()
+    frames = [Image.fromarray(indices, "P") for indices in nearest[places.reshape(codes.shape)]]
     for frame in frames:
         frame.putpalette(palette.byte().flatten().tolist())
-    return MovingPicture(frames, [first, *[milliseconds] * (len(frames) - 2), last][-len(frames) :])
+    durations = [milliseconds] * len(frames)
+    durations[0] = first
+    durations[-1] = last
+    return MovingPicture(frames, durations)
+
+
+def _palette(shades: Tensor, counts: Tensor, colours: int) -> Tensor:
+    """A palette for shades (S, 3) of 0 … 255 and the numbers of their pixels (S,): (colours, 3) float64.
+
+    Pillow's own choice, from the pixels as they come, has no place for the colour of a few small points.
+    """
+    weights = counts.double().sqrt().ceil().long()
+    row = shades.repeat_interleave(weights, dim=0)[None].byte().numpy()
+    entries = Image.fromarray(row).quantize(colours).getpalette()
+    palette = torch.tensor(entries).reshape(-1, 3).double()
+    commonest = shades[counts.argmax()].double()
+    palette[(palette - commonest).norm(dim=1).argmin()] = commonest  # a white background stays white
+    return palette
 
 
 def _drawn(figure: Figure, dpi: int) -> Image.Image:

@@ -44,11 +44,13 @@ def fast_precision(device: torch.device | str = "cpu", cpuinfo: Path = Path("/pr
     device = torch.device(device)
     if device.type == "cuda":
         capability = torch.cuda.get_device_capability(device)
-        return "bf16" if capability >= (8, 0) else "fp16" if capability >= (7, 0) else "fp32"
+        if capability >= (8, 0):
+            return "bf16"
+        return "fp16" if capability >= (7, 0) else "fp32"
     if cpuinfo.is_file():
         native = not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(cpuinfo.read_text().split())
-    else:  # torch 2.4 has neither function
-        tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    else:
+        tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # which another torch may not have
         native = any(getattr(torch.cpu, test, lambda: False)() for test in tests)
     return "bf16" if device.type == "cpu" and native else "fp32"
 

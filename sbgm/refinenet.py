@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Annotated
 
@@ -10,8 +9,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sbgm.checked import Count, Generator, Ladder, Score, Whole, checked, count_from, require_sigma, sigma_tensor
-from sbgm.networks import ScoreNetwork, drawn_from, label_tensor, require_dtype
+from sbgm.checked import (
+    Count,
+    Generator,
+    Ladder,
+    Score,
+    Whole,
+    against,
+    checked,
+    count_from,
+    require_sigma,
+    sigma_tensor,
+)
+from sbgm.networks import ScoreNetwork, drawn_from, label_tensor, require_images
 
 __all__ = [
     "RefineNet",
@@ -33,29 +43,19 @@ def upsampled(x: Tensor, size: tuple[int, int]) -> Tensor:
 
 def pooled(x: Tensor, width: int = 5) -> Tensor:
     """The mean over width × width pixels around each, with zeros beyond the border, (B, C, H, W) -> (B, C, H, W)."""
-    if channels_last(x):
-        return functional.avg_pool2d(x, width, stride=1, padding=width // 2)
     rows, columns = (_band(n, width // 2, x) for n in x.shape[2:])
     return rows @ x @ columns / width**2  # sums first: 1/width is no number of bfloat16
 
 
-def channels_last(x: Tensor) -> bool:
-    """Whether the channels of a pixel (B, C, H, W) lie side by side, as a GPU's convolutions want them."""
-    return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
-
-
 def _linear_interpolation(n_in: int, n_out: int, like: Tensor) -> Tensor:
-    """The matrix (n_out, n_in) that takes n_in values at equal distances to n_out from the first to the last.
-
-    It is made on the device of `like`, with its dtype, so that nothing is copied there.
-    """
-    exact = {"device": like.device, "dtype": torch.float64 if like.device.type == "cpu" else torch.float32}
-    at = torch.linspace(0, n_in - 1, n_out, **exact)
-    return (1 - (at[:, None] - torch.arange(n_in, **exact)).abs()).clamp(min=0).to(like)
+    """The matrix (n_out, n_in) that takes n_in values at equal distances to n_out from the first to the last."""
+    at = torch.linspace(0, n_in - 1, n_out, dtype=torch.float64, device="cpu")
+    distance = (at[:, None] - torch.arange(n_in, device="cpu")).abs()
+    return (1 - distance).clamp(min=0).to(like)
 
 
 def _band(n: int, reach: int, like: Tensor) -> Tensor:
-    """The symmetric matrix (n, n) that adds up the values at a distance of at most `reach`, made where `like` is."""
+    """The symmetric matrix (n, n) that adds up the values at a distance of at most `reach`."""
     return like.new_ones(n, n).triu(-reach).tril(reach)
 
 
@@ -78,22 +78,22 @@ class ConditionalInstanceNorm(nn.Module):
         super().__init__()
         self.levels = nn.Embedding(n_levels, 3 * channels)
         self.classes = nn.Embedding(n_classes + 1, 3 * channels) if n_classes else None
+        if self.classes is not None:
+            nn.init.zeros_(self.classes.weight)
         with torch.no_grad():
-            if self.classes is not None:
-                self.classes.weight.zero_()
-            self.levels.weight[:, : 2 * channels].normal_(1.0, 0.02)  # γ and α
-            self.levels.weight[:, 2 * channels :].zero_()  # β
+            gamma_alpha, beta = self.levels.weight.split([2 * channels, channels], dim=1)
+            gamma_alpha.normal_(1.0, 0.02)
+            beta.zero_()
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
         """(B, C, H, W) and level indices (B,), 0 for σ_1, or (B, 2) with the classes -> (B, C, H, W)."""
-        rows = self.levels(level) if self.classes is None else self.levels(level[:, 0]) + self.classes(level[:, 1])
+        rows = self.levels(level if self.classes is None else level[:, 0])
+        if self.classes is not None:
+            rows = rows + self.classes(level[:, 1])
         gamma, alpha, beta = rows.chunk(3, dim=1)
         means = x.mean(dim=(2, 3), dtype=gamma.dtype)
         variance, mean = torch.var_mean(means, dim=1, keepdim=True)
         shift = beta + gamma * alpha * (means - mean) / (variance + EPS).sqrt()
-        if channels_last(x):  # which the view below would undo
-            scale = gamma * (x.to(gamma.dtype).var(dim=(2, 3), correction=0) + EPS).rsqrt()
-            return (x * scale[:, :, None, None] + (shift - scale * means)[:, :, None, None]).to(x.dtype)
         # An instance norm is the batch norm of one example of B·C channels: γ and the shift cost no pass of their own.
         one = x.reshape(1, -1, *x.shape[2:])
         normed = functional.batch_norm(one, None, None, gamma.flatten(), shift.flatten(), training=True, eps=EPS)
@@ -162,8 +162,10 @@ class MultiResolutionFusion(nn.Module):
 
     def forward(self, maps: Sequence[Tensor], level: Tensor, size: tuple[int, int]) -> Tensor:
         """Feature maps (B, n_in[i], H_i, W_i) -> (B, n_out, *size)."""
-        layers = zip(maps, self.norms, self.convs, strict=True)
-        return sum([upsampled(conv(norm(x, level)), size) for x, norm, conv in layers])  # pyright: ignore[reportReturnType] - 0 of no map
+        total = torch.zeros((), dtype=maps[0].dtype, device=maps[0].device)
+        for x, norm, conv in zip(maps, self.norms, self.convs, strict=True):
+            total = total + upsampled(conv(norm(x, level)), size)
+        return total
 
 
 class ChainedPooling(nn.Module):
@@ -256,15 +258,17 @@ class RefineNet(ScoreNetwork):
             image_channels=image_channels,
             conditional=conditional,
             divide_by_sigma=divide_by_sigma,
-            **({"n_classes": n_classes} if n_classes else {}),
+            **({"n_classes": n_classes} if n_classes else {}),  # which files of before there were classes lack
         )
         self.n_classes = n_classes
+
+        self.takes_any_sigma = not conditional
+        self.divide_by_sigma = divide_by_sigma
+        c = channels
 
         def norm(n: int) -> ConditionalInstanceNorm:
             return ConditionalInstanceNorm(n, len(sigmas) if conditional else 1, n_classes)
 
-        c = channels
-        self.takes_any_sigma, self.divide_by_sigma = not conditional, divide_by_sigma
         with drawn_from(generator):
             self.begin = nn.Conv2d(image_channels, c, 3, padding=1)
             self.stages = nn.ModuleList(
@@ -296,27 +300,23 @@ class RefineNet(ScoreNetwork):
     def forward(self, x: Tensor, sigma: float | Tensor, label: int | Tensor | None = None) -> Tensor:
         """Images (B, C, H, W) with even H and W, σ a level of the ladder or (B,) levels -> scores of x's shape.
 
-        A label, a number or (B,), names the class; None is any. A σ off the ladder is an error. If σ is a (B,) tensor
-        on a GPU, where a look at its numbers would be a wait, the scores of that image are NaN instead.
+        A label, a number or (B,), names the class; None is any. A σ off the ladder is an error.
         """
-        if require_dtype(x, self).ndim != 4 or x.shape[2] % 2 or x.shape[3] % 2:
-            raise ValueError(f"x must be images (B, C, H, W) with even H and W, got shape {tuple(x.shape)}")
-        if x.shape[1] != self.begin.in_channels:
-            raise ValueError(f"x must have {self.begin.in_channels} channels, got shape {tuple(x.shape)}")
+        require_images(x, self, self.begin.in_channels, multiple=2)
+        std = require_sigma(sigma, x, positive=True)
         level = x.new_zeros(len(x), dtype=torch.long) if self.takes_any_sigma else self.level(x, sigma)
         index = label_tensor(label, x, self.n_classes)
-        output = self.output(x, torch.stack([level, index], dim=1) if self.n_classes else level)
-        if not self.takes_any_sigma and isinstance(sigma, Tensor) and sigma.ndim > 0 and sigma.device.type != "cpu":
-            off = (sigma.to(self.sigmas) / self.sigmas[level] - 1).abs() > 1e-3  # an error here would be a wait
-            output = output.masked_fill(off.reshape(-1, 1, 1, 1), math.nan)
-        return output / require_sigma(sigma, x, positive=True) if self.divide_by_sigma else output
+        if self.n_classes:
+            level = torch.stack([level, index], dim=1)
+        output = self.output(x, level)
+        return output / std if self.divide_by_sigma else output
 
     def output(self, x: Tensor, level: Tensor) -> Tensor:
         """The layers on images and level indices, as the norms take them: what `torch.compile` can take as a whole."""
-        h, maps = self.begin(2 * x - 1), []
-        for stage in self.stages:
-            for block in stage:  # pyright: ignore[reportGeneralTypeIssues] - a ModuleList
-                h = block(h, level)
+        h = self.begin(2 * x - 1)
+        maps = []
+        for first, second in self.stages:  # pyright: ignore[reportGeneralTypeIssues] - a ModuleList each
+            h = second(first(h, level), level)
             maps.append(h)
         refined = self.refines[0]([maps.pop()], level)
         for refine in self.refines[1:]:
@@ -325,16 +325,12 @@ class RefineNet(ScoreNetwork):
 
     def level(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """The index in the ladder of each example's σ, 0 for σ_1: (B,)."""
-        require_sigma(sigma, x, positive=True)
-        if isinstance(sigma, Tensor) and sigma.ndim > 0:
-            wanted, ladder = sigma, self.sigmas
-        else:  # on the CPU, as the ladder is
-            wanted, ladder = torch.tensor([float(sigma)]), torch.tensor(self.ladder)
-        distance, index = (wanted[:, None].to(ladder.dtype) / ladder - 1).abs().min(dim=1)
-        if index.device.type == "cpu" and bool((distance > 1e-3).any()):
-            off = float(wanted[distance.argmax()])
+        asked = torch.as_tensor(sigma).to(self.sigmas).reshape(-1)
+        distance, index = (asked[:, None] / self.sigmas - 1).abs().min(dim=1)
+        if bool((distance > 1e-3).any()):
+            off = float(asked[distance.argmax()])
             raise ValueError(f"sigma must be a level of the network's ladder {self.ladder}, got {off:g}")
-        return index if wanted is sigma else x.new_full((len(x),), int(index), dtype=torch.long)
+        return index.expand(len(x))
 
 
 @checked
@@ -363,10 +359,10 @@ def rescaled(network: Score) -> Score:
         raise TypeError(f"network must have its ladder in `sigmas`, and {type(network).__name__} has none")
 
     def score(x: Tensor, sigma: float | Tensor, *label: int | Tensor) -> Tensor:
-        wanted = sigma_tensor(sigma, x).reshape(-1)
+        asked = sigma_tensor(sigma, x).reshape(-1)
         sigmas = ladder.to(x)
-        nearest = sigmas[(wanted[:, None] / sigmas).log().abs().argmin(dim=1)].expand(len(x))
-        ratio = (nearest / wanted).reshape(-1, *[1] * (x.ndim - 1))
-        return network(x, nearest, *label) * ratio
+        nearest = sigmas[(asked[:, None] / sigmas).log().abs().argmin(dim=1)].expand(len(x))
+        ratio = nearest / asked
+        return network(x, nearest, *label) * against(ratio, x)
 
     return score

@@ -7,6 +7,9 @@ x + (ε/2) s + √ε z. (The authors' image code writes x + h s + √(2h) z, wit
 Every sampler raises SamplerDivergedError where a state stops being finite or grows 10⁶-fold. Under an exact score only
 a step size beyond its bound makes a chain do so.
 
+Below its two decorators a sampler is its algorithm alone: copied out, `annealed_langevin` needs `State`, `as_list`,
+`langevin_step` and `randn_like`. `@checked` looks at the arguments, `@watched` at every score's shape and every state.
+
 In this order: Langevin dynamics (Eq. 4) with its relatives, annealing (Algorithms 1 and 2), and later samplers that go
 from one noise level straight to the next.
 """
@@ -14,10 +17,12 @@ from one noise level straight to the next.
 from __future__ import annotations
 
 import collections
+import functools
+import inspect
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, ParamSpec
 
 import torch
 from torch import Tensor
@@ -32,7 +37,6 @@ from sbgm.checked import (
     Positive,
     Score,
     Sigma,
-    against,
     as_list,
     checked,
     instance_of,
@@ -60,11 +64,10 @@ __all__ = [
     "metropolis_langevin",
     "predictor_corrector",
     "probability_flow",
-    "signal_to_noise",
 ]
 
 GROWTH_LIMIT = 1e6
-LOOK_EVERY = {"cpu": 1, "elsewhere": 50}  # states, for divergence: off the CPU a look at a value is a wait
+P = ParamSpec("P")
 
 
 class State(NamedTuple):
@@ -111,7 +114,10 @@ class SamplerDivergedError(FloatingPointError):
 
     def __init__(self, message: str, *, step_size: float, level: int, step: int, bound: float = math.nan) -> None:
         super().__init__(message)
-        self.step_size, self.level, self.step, self.bound = step_size, level, step, bound
+        self.step_size = step_size
+        self.level = level
+        self.step = step
+        self.bound = bound
 
 
 @checked
@@ -133,10 +139,96 @@ def final(states: Annotated[Iterable[State], instance_of(Iterable, "the states o
     return last[0].x
 
 
+# --- what samplers share ---------------------------------------------------------------------------------------------
+
+
+def watched(
+    *, spread: Callable[..., float] = lambda **_: math.inf, bound: str = ""
+) -> Callable[[Callable[P, Iterator[State]]], Callable[P, Iterator[State]]]:
+    """Stop a sampler at the first state that is not finite or has grown 10⁶-fold. It then raises SamplerDivergedError.
+
+    The sampler computes without gradients, and each value of its score is looked at by `require_score`.
+
+    Args:
+        spread: of all the noise that a chain is given, from the sampler's arguments; on a ladder it is σ_1.
+        bound: on the step size, in words; on a ladder it is that of steps of size ε σ_i²/σ_L².
+    """
+
+    def decorated(sampler: Callable[P, Iterator[State]]) -> Callable[P, Iterator[State]]:
+        signature = inspect.signature(sampler)
+        run_sampler: Callable[..., Iterator[State]] = sampler
+
+        @functools.wraps(sampler)
+        def run(*positional: P.args, **named: P.kwargs) -> Iterator[State]:
+            arguments = signature.bind(*positional, **named).arguments
+            score = arguments["score"]
+            x = arguments["x"]
+            require_sigma(arguments.get("sigma", 0.0), x)
+            ladder = as_list(arguments.get("sigmas", ()))
+            limit = growth_limit(x, ladder[0] if ladder else spread(**arguments))
+            arguments["score"] = lambda x, sigma: require_score(score(x, sigma), x)
+            states = run_sampler(**arguments)  # nothing is computed before the first state is asked for
+            return _until_divergence(states, limit, sampler.__name__, ladder, arguments.get("step_size"), bound)
+
+        return run
+
+    return decorated
+
+
+def growth_limit(x: Tensor, spread: float) -> float:
+    """10⁶ times the size that a healthy run has at the start: max |x|, or the spread of its noise if that is larger.
+
+    It is at most the largest finite number of x's dtype.
+    """
+    return min(GROWTH_LIMIT * max(float(x.abs().max()), spread), torch.finfo(x.dtype).max)
+
+
+@torch.no_grad()
+def _until_divergence(
+    states: Iterator[State], limit: float, sampler: str, ladder: Sequence[float], step_size: float | None, bound: str
+) -> Iterator[State]:
+    for state in states:
+        if not float(state.x.abs().max()) <= limit:  # which a NaN fails too
+            raise _diverged(state, sampler, ladder, step_size, bound)
+        yield state
+
+
+def _diverged(
+    state: State, sampler: str, ladder: Sequence[float] = (), step_size: float | None = None, bound: str = ""
+) -> SamplerDivergedError:
+    """The error of a state that is beyond its limit."""
+    place = f"step {state.step}"
+    largest = math.nan
+    if ladder:
+        place = f"level {state.level} of {len(ladder)} (sigma = {state.sigma:g}), {place}"
+    if ladder and step_size is not None:
+        largest = largest_stable_step(ladder)
+        bound = f"the bound for data of variance v is 4σ_L²(1 + v/σ_1²), here {largest:g} × (1 + v/{ladder[0] ** 2:g})"
+    if bound:
+        cause = f"Unless the score is wrong there, step_size = {step_size:g} is too large: {bound}"
+    else:
+        cause = (
+            "No step of this sampler does that under the score of a Gaussian, so the score is wrong there: check that "
+            "it is finite, and on the scale of 1/sigma"
+        )
+    return SamplerDivergedError(
+        f"{sampler} diverged at {place}: the state is no longer finite, or beyond 10⁶ times its starting scale. "
+        f"{cause}",
+        step_size=math.nan if step_size is None else step_size,
+        level=state.level,
+        step=state.step,
+        bound=largest,
+    )
+
+
 # --- Langevin dynamics -----------------------------------------------------------------------------------------------
 
 
 @checked
+@watched(
+    spread=lambda step_size, n_steps, **_: math.sqrt(step_size * n_steps),
+    bound="where the density looks like a Gaussian of variance v, the bound is step_size < 4v",
+)
 def langevin(
     score: Score, x: Batch, *, step_size: Positive, n_steps: Count, sigma: Sigma = 0.0, generator: Generator
 ) -> Iterator[State]:
@@ -166,27 +258,22 @@ def langevin(
         >>> f"{x.var():.1f}"  # 1/(1 − 2/4)
         '2.0'
     """
-    require_sigma(sigma, x, on_gpu=True)
-
-    def states(x: Tensor) -> Iterator[State]:
-        for step in range(1, n_steps + 1):
-            x = _langevin_step(score, x, step_size, sigma, generator)
-            yield State(x, step, sigma)
-
-    bound = "where the density looks like a Gaussian of variance v, the bound is step_size < 4v"
-    noise = math.sqrt(step_size * n_steps)
-    return _watched("langevin", states(x), x, noise=noise, step_size=step_size, bound=bound)
+    for step in range(1, n_steps + 1):
+        x = langevin_step(score, x, step_size, sigma, generator)
+        yield State(x, step, sigma)
 
 
-def _langevin_step(
+def langevin_step(
     score: Score, x: Tensor, step_size: float, sigma: float | Tensor, generator: torch.Generator
 ) -> Tensor:
     """One step of Eq. 4, from (B, *shape) to (B, *shape)."""
-    s = require_score(score(x, sigma), x)
-    return x + step_size / 2 * s + math.sqrt(step_size) * randn_like(x, generator)
+    s = score(x, sigma)
+    z = randn_like(x, generator)
+    return x + step_size / 2 * s + math.sqrt(step_size) * z
 
 
 @checked
+@watched()
 def metropolis_langevin(
     score: Score,
     x: Batch,
@@ -225,20 +312,21 @@ def metropolis_langevin(
     def log_q(y: Tensor, x: Tensor, s: Tensor) -> Tensor:  # log q(y | x) up to a constant
         return -widened(y - x - step_size / 2 * s).flatten(1).square().sum(dim=1) / (2 * step_size)
 
-    def states(x: Tensor) -> Iterator[State]:
-        s, log_p = require_score(score(x, sigma), x), _starting_log_prob(log_prob, x, sigma)
-        for step in range(1, n_steps + 1):
-            y = x + step_size / 2 * s + math.sqrt(step_size) * randn_like(x, generator)
-            s_y, log_p_y = require_score(score(y, sigma), y), log_prob(y, sigma)
-            there, back = log_q(y, x, s), log_q(x, y, s_y)
-            accepted = metropolis_test(log_p_y + back - log_p - there, generator)
-            x, s = _where(accepted, y, x), _where(accepted, s_y, s)
-            log_p = torch.where(accepted, log_p_y, log_p)
-            lost = there.isnan() | (back.isnan() & (log_p_y > -math.inf))  # else a chain would stand still for ever
-            yield State(_lost(lost, x), step, sigma, accepted=accepted)
-
-    require_sigma(sigma, x, on_gpu=True)
-    return _watched("metropolis_langevin", states(x), x, step_size=step_size)
+    s = score(x, sigma)
+    log_p = _starting_log_prob(log_prob, x, sigma)
+    for step in range(1, n_steps + 1):
+        y = x + step_size / 2 * s + math.sqrt(step_size) * randn_like(x, generator)
+        s_y = score(y, sigma)
+        log_p_y = log_prob(y, sigma)
+        there = log_q(y, x, s)
+        back = log_q(x, y, s_y)
+        accepted = metropolis_test(log_p_y + back - log_p - there, generator)
+        x = _where(accepted, y, x)
+        s = _where(accepted, s_y, s)
+        log_p = torch.where(accepted, log_p_y, log_p)
+        # Under a NaN score every proposal is refused, and the chain would stand still for ever.
+        lost = there.isnan() | (back.isnan() & (log_p_y > -math.inf))
+        yield State(_where(lost, math.nan, x), step, sigma, accepted=accepted)
 
 
 def metropolis_test(log_ratio: Tensor, generator: torch.Generator) -> Tensor:
@@ -247,7 +335,16 @@ def metropolis_test(log_ratio: Tensor, generator: torch.Generator) -> Tensor:
     return uniform.to(log_ratio.device).log() < log_ratio
 
 
+def _all_trajectories(step_size: float, n_leapfrog: int, n_steps: int, **_: object) -> float:
+    """How far a particle wanders that moves at the typical speed, 1, in a new direction every trajectory."""
+    return step_size * n_leapfrog * n_steps**0.5
+
+
 @checked
+@watched(
+    spread=_all_trajectories,
+    bound="where the density looks like a Gaussian of standard deviation s, the bound is step_size < 2s",
+)
 def hamiltonian(
     score: Score,
     x: Batch,
@@ -286,26 +383,21 @@ def hamiltonian(
         >>> f"{state.x.var():.1f}", bool(state.accepted.float().mean() > 0.95)
         ('1.0', True)
     """
-    require_sigma(sigma, x, on_gpu=True)
-    noise = step_size * n_leapfrog * n_steps**0.5
-    limit = _growth_limit(x, noise)
-
-    def states(x: Tensor) -> Iterator[State]:
-        log_p = None if log_prob is None else _starting_log_prob(log_prob, x, sigma)
-        for step in range(1, n_steps + 1):
-            p = randn_like(x, generator)
-            y, p_end, exploded = _leapfrog(score, x, p, step_size, n_leapfrog, sigma, limit)
-            if log_prob is None or log_p is None:
-                x, accepted = _lost(exploded, y), None
-            else:
-                log_p_y = log_prob(y, sigma)
-                log_ratio = log_p_y - _kinetic(p_end) - log_p + _kinetic(p)
-                accepted = metropolis_test(log_ratio, generator) & ~exploded
-                x, log_p = _where(accepted, y, x), torch.where(accepted, log_p_y, log_p)
-            yield State(_lost(_kinetic(p_end).isnan(), x), step, sigma, accepted=accepted)
-
-    bound = "where the density looks like a Gaussian of standard deviation s, the bound is step_size < 2s"
-    return _watched("hamiltonian", states(x), x, noise=noise, step_size=step_size, bound=bound)
+    limit = growth_limit(x, _all_trajectories(step_size, n_leapfrog, n_steps))
+    log_p = None if log_prob is None else _starting_log_prob(log_prob, x, sigma)
+    for step in range(1, n_steps + 1):
+        p = randn_like(x, generator)
+        y, p_end, exploded = _leapfrog(score, x, p, step_size, n_leapfrog, sigma, limit)
+        if log_prob is None or log_p is None:
+            accepted = None
+            x = _where(exploded, math.nan, y)
+        else:
+            log_p_y = log_prob(y, sigma)
+            log_ratio = log_p_y - _kinetic(p_end) - log_p + _kinetic(p)
+            accepted = metropolis_test(log_ratio, generator) & ~exploded
+            x = _where(accepted, y, x)
+            log_p = torch.where(accepted, log_p_y, log_p)
+        yield State(_where(_kinetic(p_end).isnan(), math.nan, x), step, sigma, accepted=accepted)
 
 
 def _leapfrog(
@@ -313,13 +405,13 @@ def _leapfrog(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The end (x, p) of a trajectory, and which chains left [−limit, limit] on the way: those stop where they were."""
     exploded = torch.zeros(len(x), dtype=torch.bool, device=x.device)
-    p = p + step_size / 2 * require_score(score(x, sigma), x)
+    p = p + step_size / 2 * score(x, sigma)
     for i in range(n_leapfrog):
         y = x + step_size * p
         exploded |= ~(y.flatten(1).abs().amax(dim=1) <= limit)  # a NaN fails the comparison too
         x = _where(exploded, x, y)
         last = i == n_leapfrog - 1  # the half steps between two moves merge into one
-        p = p + (step_size / 2 if last else step_size) * require_score(score(x, sigma), x)
+        p = p + (step_size / 2 if last else step_size) * score(x, sigma)
     return x, p, exploded
 
 
@@ -327,10 +419,27 @@ def _kinetic(p: Tensor) -> Tensor:
     return 0.5 * widened(p).flatten(1).square().sum(dim=1)
 
 
+def _starting_log_prob(log_prob: LogProb, x: Tensor, sigma: float | Tensor) -> Tensor:
+    """The log-density of the starting points, a finite (B,) tensor."""
+    value = log_prob(x, sigma)
+    if not isinstance(value, Tensor) or value.shape != x.shape[:1]:
+        got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        raise ValueError(f"log_prob must return a tensor of shape ({len(x)},), one number an example, got {got}")
+    if not bool(torch.isfinite(value).all()):
+        raise ValueError("log_prob must be finite at the starting points x")
+    return value
+
+
+def _where(chains: Tensor, x: Tensor | float, otherwise: Tensor) -> Tensor:
+    """x where a chain is among `chains`, (B,) bool, else the other; both (B, *shape)."""
+    return torch.where(chains.reshape(-1, *[1] * (otherwise.ndim - 1)), x, otherwise)
+
+
 # --- annealing -------------------------------------------------------------------------------------------------------
 
 
 @checked
+@watched()
 def annealed_langevin(
     score: Score,
     x: Batch,
@@ -371,20 +480,17 @@ def annealed_langevin(
         '0.8'
     """
     ladder = as_list(sigmas)
-
-    def states(x: Tensor) -> Iterator[State]:
-        for level, sigma in enumerate(ladder, start=1):
-            alpha = step_size * sigma**2 / ladder[-1] ** 2
-            for step in range(1, n_steps + 1):
-                x = _langevin_step(score, x, alpha, sigma, generator)
-                yield State(x, step, sigma, level)
-        if denoise_last:
-            yield State(denoised(score, x, ladder[-1]), n_steps + 1, ladder[-1], len(ladder))
-
-    return _watched("annealed_langevin", states(x), x, ladder=ladder, step_size=step_size)
+    for level, sigma in enumerate(ladder, start=1):
+        alpha = step_size * sigma**2 / ladder[-1] ** 2
+        for step in range(1, n_steps + 1):
+            x = langevin_step(score, x, alpha, sigma, generator)
+            yield State(x, step, sigma, level)
+    if denoise_last:
+        x = x + ladder[-1] ** 2 * score(x, ladder[-1])
+        yield State(x, n_steps + 1, ladder[-1], len(ladder))
 
 
-def _known_mask(mask: Tensor, name: str) -> None:
+def _mask(mask: Tensor, name: str) -> None:
     if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
         kind = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
         raise TypeError(f"{name} must be a boolean tensor, True where a pixel is known, got {kind}")
@@ -402,13 +508,14 @@ def _broadcast(value: Tensor, name: str, x: Tensor) -> Tensor:
 
 
 @checked
+@watched()
 def inpaint(
     score: Score,
     x: Batch,
     sigmas: Ladder,
     *,
     image: Annotated[Tensor, require_floats],
-    mask: Annotated[Tensor, _known_mask],
+    mask: Annotated[Tensor, _mask],
     step_size: Positive,
     n_steps: Count,
     generator: Generator,
@@ -442,23 +549,26 @@ def inpaint(
         >>> f"{x[:, 1].mean():.0f}"  # x₁ = 5 is known, so x₂ belongs to the mode (5, 5)
         '5'
     """
-    ladder, known = as_list(sigmas), _broadcast(mask, "mask", x)
+    mask = _broadcast(mask, "mask", x)
     clean = require_finite(_broadcast(image, "image", x), "image").to(x.dtype)
+    ladder = as_list(sigmas)
 
-    def states(x: Tensor) -> Iterator[State]:
+    def states(x: Tensor) -> Iterator[State]:  # so that image and mask are looked at before the first is asked for
         for level, sigma in enumerate(ladder, start=1):
             alpha = step_size * sigma**2 / ladder[-1] ** 2
             y = clean + sigma * randn_like(x, generator)
             for step in range(1, n_steps + 1):
-                x = torch.where(known, y, _langevin_step(score, x, alpha, sigma, generator))
+                x = torch.where(mask, y, langevin_step(score, x, alpha, sigma, generator))
                 yield State(x, step, sigma, level)
         if denoise_last:
-            yield State(torch.where(known, y, denoised(score, x, sigma)), n_steps + 1, sigma, level)
+            x = torch.where(mask, y, x + sigma**2 * score(x, sigma))
+            yield State(x, n_steps + 1, sigma, level)
 
-    return _watched("inpaint", states(x), x, ladder=ladder, step_size=step_size)
+    return states(x)
 
 
 @checked
+@torch.no_grad()
 def denoise(score: Score, x: Batch, sigma: Sigma) -> Tensor:
     """The expected clean point behind a noisy one (Tweedie; Miyasawa 1961): E[x | x̃] = x̃ + σ² s(x̃, σ).
 
@@ -478,29 +588,10 @@ def denoise(score: Score, x: Batch, sigma: Sigma) -> Tensor:
         >>> sbgm.denoise(standard.score, torch.tensor([[3.0]]), sigma=1.0)  # x̃/(1 + σ²)
         tensor([[1.5000]])
     """
-    require_sigma(sigma, x, on_gpu=True)
-    return final(_watched("denoise", [State(denoised(score, x, sigma), 1, sigma)], x))
-
-
-@torch.no_grad()
-def denoised(score: Score, x: Tensor, sigma: float | Tensor) -> Tensor:
-    """Return x + σ² s(x, σ), as `denoise` does, without looking at the arguments' values: for loops."""
-    return x + against(sigma, x) ** 2 * require_score(score(x, sigma), x)
-
-
-@checked
-def signal_to_noise(scores: Batch, alpha: Positive) -> float:
-    """Section 4.3's signal-to-noise ratio of a Langevin step, E‖α s/(2√α z)‖² taken as α E‖s‖²/4.
-
-    Args:
-        scores: (B, *shape) scores where the chains of a level stand.
-        alpha: that level's step size α_i.
-
-    Example:
-        >>> sbgm.samplers.signal_to_noise(torch.ones(5, 4), alpha=1.0)  # α‖s‖²/4, and ‖s‖² = 4
-        1.0
-    """
-    return float(alpha / 4 * float(widened(scores).flatten(1).square().sum(dim=1).mean()))
+    clean = x + require_sigma(sigma, x) ** 2 * require_score(score(x, sigma), x)
+    if not bool(clean.isfinite().all()):
+        raise _diverged(State(clean, 1, sigma), "denoise")
+    return clean
 
 
 # --- from one noise level straight to the next -----------------------------------------------------------------------
@@ -514,6 +605,7 @@ def signal_to_noise(scores: Batch, alpha: Positive) -> float:
 
 
 @checked
+@watched()
 def consistent_annealed(
     score: Score,
     x: Batch,
@@ -556,8 +648,7 @@ def consistent_annealed(
         )
     ladder = as_list(sigmas)
     eta = step_size / (2 * ladder[-1] ** 2)
-    states = level_to_level(score, x, ladder, lambda r: eta, generator=generator, denoise_last=denoise_last)
-    return _watched("consistent_annealed", states, x, ladder=ladder)
+    return level_to_level(score, x, ladder, lambda r: eta, generator=generator, denoise_last=denoise_last)
 
 
 @checked
@@ -576,6 +667,7 @@ def consistent_step_bounds(sigmas: LadderOfTwo) -> tuple[float, float]:
 
 
 @checked
+@watched()
 def ancestral(
     score: Score, x: Batch, sigmas: LadderOfTwo, *, generator: Generator, denoise_last: bool = False
 ) -> Iterator[State]:
@@ -606,8 +698,7 @@ def ancestral(
         >>> f"{x.std():.1f}"  # and by σ_L
         '1.0'
     """
-    states = level_to_level(score, x, sigmas, lambda r: 1 - r**2, generator=generator, denoise_last=denoise_last)
-    return _watched("ancestral", states, x, ladder=as_list(sigmas))
+    return level_to_level(score, x, sigmas, lambda r: 1 - r**2, generator=generator, denoise_last=denoise_last)
 
 
 def level_to_level(
@@ -618,29 +709,30 @@ def level_to_level(
     *,
     generator: torch.Generator,
     denoise_last: bool = False,
-    corrector: Callable[[Tensor, float], Iterator[Tensor]] | None = None,
 ) -> Iterator[State]:
-    """The states of x ← x + η σ_k² s(x, σ_k) + √(σ_{k+1}² − (1 − η)² σ_k²) z. No value is looked at: for loops.
+    """The states of x ← x + η σ_k² s(x, σ_k) + √(σ_{k+1}² − (1 − η)² σ_k²) z, with η = eta_of(σ_{k+1}/σ_k).
 
-    Args:
-        score, x, sigmas, generator, denoise_last: as for `ancestral`.
-        eta_of: gives η for r = σ_{k+1}/σ_k.
-        corrector: gives further states of x at σ_{k+1}, which follow each step.
+    The other arguments are as for `ancestral`. They are not looked at.
     """
-    for level, (sigma, following) in enumerate(itertools.pairwise(as_list(sigmas)), start=2):
-        eta, step = eta_of(following / sigma), 1
-        fresh = math.sqrt(max(0.0, following**2 - ((1 - eta) * sigma) ** 2))
-        z = randn_like(x, generator)
-        x = x + eta * sigma**2 * require_score(score(x, sigma), x) + fresh * z
-        yield State(x, step, following, level)
-        corrected = corrector(x, following) if corrector else ()
-        for step, x in enumerate(corrected, start=2):
-            yield State(x, step, following, level)
+    ladder = as_list(sigmas)
+    for level, (sigma, following) in enumerate(itertools.pairwise(ladder), start=2):
+        x = _step_down(score, x, sigma, following, eta_of(following / sigma), generator)
+        yield State(x, 1, following, level)
     if denoise_last:
-        yield State(denoised(score, x, following), step + 1, following, level)
+        x = x + ladder[-1] ** 2 * score(x, ladder[-1])
+        yield State(x, 2, ladder[-1], len(ladder))
+
+
+def _step_down(
+    score: Score, x: Tensor, sigma: float, following: float, eta: float, generator: torch.Generator
+) -> Tensor:
+    fresh = math.sqrt(max(0.0, following**2 - ((1 - eta) * sigma) ** 2))
+    z = randn_like(x, generator)
+    return x + eta * sigma**2 * score(x, sigma) + fresh * z
 
 
 @checked
+@watched()
 def predictor_corrector(
     score: Score,
     x: Batch,
@@ -675,18 +767,20 @@ def predictor_corrector(
         (36, 1.0)
     """
     ladder = as_list(sigmas)
-
-    def corrector(x: Tensor, sigma: float) -> Iterator[Tensor]:
-        for _ in range(n_steps):
-            x = _langevin_step(score, x, step_size * sigma**2 / ladder[-1] ** 2, sigma, generator)
-            yield x
-
-    options = {"generator": generator, "denoise_last": denoise_last, "corrector": corrector}
-    states = level_to_level(score, x, ladder, lambda r: 1 - r**2, **options)
-    return _watched("predictor_corrector", states, x, ladder=ladder, step_size=step_size)
+    for level, (sigma, following) in enumerate(itertools.pairwise(ladder), start=2):
+        x = _step_down(score, x, sigma, following, 1 - (following / sigma) ** 2, generator)
+        yield State(x, 1, following, level)
+        alpha = step_size * following**2 / ladder[-1] ** 2
+        for step in range(2, n_steps + 2):
+            x = langevin_step(score, x, alpha, following, generator)
+            yield State(x, step, following, level)
+    if denoise_last:
+        x = x + ladder[-1] ** 2 * score(x, ladder[-1])
+        yield State(x, n_steps + 2, ladder[-1], len(ladder))
 
 
 @checked
+@watched()
 def probability_flow(
     score: Score,
     x: Batch,
@@ -723,127 +817,25 @@ def probability_flow(
         '1.00'
     """
     ladder = as_list(sigmas)
-
-    def states(x: Tensor) -> Iterator[State]:
-        previous = None  # the last step's D and its length in ln σ
-        for level, (sigma, following) in enumerate(itertools.pairwise(ladder), start=2):
-            slope = -sigma * require_score(score(x, sigma), x)
-            if method == "multistep":
-                clean, length = x - sigma * slope, math.log(sigma / following)
-                ahead = clean if previous is None else clean + (clean - previous[0]) * (length / (2 * previous[1]))
-                previous = clean, length
-                x = torch.lerp(ahead, x, following / sigma)
-            else:
-                end = x + (following - sigma) * slope
-                if method == "heun":
-                    slope_there = -following * require_score(score(end, following), end)
-                    end = x + (following - sigma) / 2 * (slope + slope_there)
-                x = end
-            yield State(x, 1, following, level)
-        if denoise_last:
-            yield State(denoised(score, x, ladder[-1]), 2, ladder[-1], len(ladder))
-
-    return _watched("probability_flow", states(x), x, ladder=ladder)
-
-
-# --- what they share -------------------------------------------------------------------------------------------------
-
-
-def _growth_limit(x: Tensor, noise: float) -> float:
-    """10⁶ times the size that a healthy run has at the start: max |x|, or the spread of its noise if that is larger.
-
-    It is at most the largest finite number of x's dtype.
-    """
-    return min(GROWTH_LIMIT * max(float(x.abs().max()), noise), torch.finfo(x.dtype).max)
-
-
-@torch.no_grad()
-def _watched(
-    sampler: str,
-    states: Iterable[State],
-    x: Tensor,
-    *,
-    noise: float = math.inf,
-    ladder: Sequence[float] = (),
-    step_size: float | None = None,
-    bound: str = "",
-) -> Iterator[State]:
-    """The states of a sampler, until one of them has an entry that is not finite, or beyond `_growth_limit(x, noise)`.
-
-    On the CPU it looks at every state. Elsewhere it looks at 50 at once, and at what is left when the last one has
-    come: some more states are yielded before the error, which names the same step.
-
-    Args:
-        sampler: its name, for the error.
-        states: computed here, without gradients.
-        x: (B, *shape) starting points.
-        noise: the spread of all noise that the chains are given; σ_1 where there is a ladder.
-        ladder: σ_1 … σ_L, for a sampler that goes down one.
-        step_size: ε or h, where the sampler has one.
-        bound: on it, in words. On a ladder it is that of steps of size ε σ_i²/σ_L².
-    """
-    limit = _growth_limit(x, ladder[0] if ladder else noise)
-    together = LOOK_EVERY["cpu" if x.device.type == "cpu" else "elsewhere"]
-    unseen: list[State] = []  # with the largest entry in place of x
-
-    def look() -> None:
-        for state, size in zip(unseen, torch.stack([state.x for state in unseen]).tolist(), strict=True):
-            if not size <= limit:  # which a NaN fails too
-                raise _diverged(sampler, state, ladder, step_size, bound)
-        unseen.clear()
-
-    for state in states:
-        unseen.append(state._replace(x=state.x.abs().max(), accepted=None))
-        if len(unseen) == together:
-            look()
-        yield state
-    if unseen:
-        look()
-
-
-def _diverged(
-    sampler: str, state: State, ladder: Sequence[float], step_size: float | None, bound: str
-) -> SamplerDivergedError:
-    """The error of a state that is beyond its limit, in the words of `_watched`."""
-    place, largest = "", math.nan
-    if ladder:
-        place = f"level {state.level} of {len(ladder)} (sigma = {state.sigma:g}), "
-    if ladder and step_size is not None:
-        largest = largest_stable_step(ladder)
-        bound = f"the bound for data of variance v is 4σ_L²(1 + v/σ_1²), here {largest:g} × (1 + v/{ladder[0] ** 2:g})"
-    cause = f"Unless the score is wrong there, step_size = {step_size:g} is too large: {bound}" if bound else ""
-    return SamplerDivergedError(
-        f"{sampler} diverged at {place}step {state.step}: the state is no longer finite, or beyond 10⁶ times its "
-        f"starting scale. {cause or SCORE_IS_WRONG}",
-        step_size=math.nan if step_size is None else step_size,
-        level=state.level,
-        step=state.step,
-        bound=largest,
-    )
-
-
-SCORE_IS_WRONG = (
-    "No step of this sampler does that under the score of a Gaussian, so the score is wrong there: check that it is "
-    "finite, and on the scale of 1/sigma"
-)
-
-
-def _starting_log_prob(log_prob: LogProb, x: Tensor, sigma: float | Tensor) -> Tensor:
-    """The log-density of the starting points, a finite (B,) tensor."""
-    value = log_prob(x, sigma)
-    if not isinstance(value, Tensor) or value.shape != x.shape[:1]:
-        found = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-        raise ValueError(f"log_prob must return a tensor of shape ({len(x)},), one number an example, got {found}")
-    if not bool(torch.isfinite(value).all()):
-        raise ValueError("log_prob must be finite at the starting points x")
-    return value
-
-
-def _where(chains: Tensor, x: Tensor, otherwise: Tensor) -> Tensor:
-    """x where a chain is among `chains`, (B,) bool, else the other; both (B, *shape)."""
-    return torch.where(chains.reshape(-1, *[1] * (x.ndim - 1)), x, otherwise)
-
-
-def _lost(chains: Tensor, x: Tensor) -> Tensor:
-    """x with NaN for the chains among `chains`, (B,) bool, by which `_watched` tells that they are lost."""
-    return x.masked_fill(chains.reshape(-1, *[1] * (x.ndim - 1)), math.nan)
+    previous = None  # the last step's D and its length in ln σ
+    for level, (sigma, following) in enumerate(itertools.pairwise(ladder), start=2):
+        slope = -sigma * score(x, sigma)
+        if method == "multistep":
+            clean = x - sigma * slope
+            length = math.log(sigma / following)
+            ahead = clean
+            if previous is not None:
+                clean_before, length_before = previous
+                ahead = clean + (clean - clean_before) * (length / (2 * length_before))
+            previous = clean, length
+            x = torch.lerp(ahead, x, following / sigma)
+        else:
+            end = x + (following - sigma) * slope
+            if method == "heun":
+                slope_there = -following * score(end, following)
+                end = x + (following - sigma) / 2 * (slope + slope_there)
+            x = end
+        yield State(x, 1, following, level)
+    if denoise_last:
+        x = x + ladder[-1] ** 2 * score(x, ladder[-1])
+        yield State(x, 2, ladder[-1], len(ladder))

@@ -65,7 +65,8 @@ def metropolis_acceptance(step_size: Positive, n_points: Count = 801) -> float:
     axis = torch.linspace(-8, 8, n_points, dtype=torch.float64)
     normal = torch.exp(-(axis**2) / 2)
     normal /= normal.sum()
-    x, z = axis[:, None], axis[None, :]
+    x = axis[:, None]
+    z = axis[None, :]
     y = (1 - step_size / 2) * x + math.sqrt(step_size) * z
     acceptance = torch.exp((step_size / 8 * (x**2 - y**2)).clamp(max=0))
     return float(normal @ acceptance @ normal)
@@ -115,14 +116,16 @@ def annealed_variance(
         >>> sbgm.theory.annealed_variance([2.0, 1.0], step_size=2.0, n_steps=1, **options)
         [8.0, 2.0]
     """
-    ladder, current, result = as_list(sigmas), start, []
+    ladder = as_list(sigmas)
+    current = start
+    at_ends = []
     for sigma in ladder:
         alpha = step_size * sigma**2 / ladder[-1] ** 2
         shrink = (1 - alpha / (2 * (variance + sigma**2))) ** 2
         for _ in range(n_steps):
             current = shrink * current + alpha
-        result.append(current)
-    return result
+        at_ends.append(current)
+    return at_ends
 
 
 @checked
@@ -205,8 +208,9 @@ def steps_between_switches(step_size: Positive, weight: Fraction, mean: Positive
     """
     end = math.sqrt(2) * mean
     u = torch.linspace(-end, end, 20_001, dtype=torch.float64)
-    normals = [torch.exp(-((u - centre) ** 2) / 2) / math.sqrt(2 * math.pi) for centre in (-end, end)]
-    return float(torch.trapezoid(1 / ((1 - weight) * normals[0] + weight * normals[1]), u)) / step_size
+    at_left, at_right = (torch.exp(-((u - mode) ** 2) / 2) / math.sqrt(2 * math.pi) for mode in (-end, end))
+    density = (1 - weight) * at_left + weight * at_right
+    return float(torch.trapezoid(1 / density, u)) / step_size
 
 
 @checked
@@ -246,7 +250,8 @@ def level_ratio(dimensions: Count, target: Number = 0.5) -> float:
         >>> round(sbgm.theory.level_ratio(3072), 3)
         1.04
     """
-    largest, limit = overlap(1.0, dimensions), 1e6
+    largest = overlap(1.0, dimensions)
+    limit = 1e6
     if not 0 < target < largest:
         raise ValueError(f"target must be in (0, {largest:.4g}), got {target:g}")
     if overlap(limit, dimensions) > target:
@@ -267,7 +272,8 @@ def count_levels(sigma_max: Positive, sigma_min: Positive, dimensions: Count, ta
     """
     if sigma_min >= sigma_max:
         raise ValueError(f"sigma_min must be smaller than sigma_max = {sigma_max}, got {sigma_min}")
-    return max(2, 1 + round(math.log(sigma_max / sigma_min) / math.log(level_ratio(dimensions, target))))
+    n_ratios = math.log(sigma_max / sigma_min) / math.log(level_ratio(dimensions, target))
+    return max(2, 1 + round(n_ratios))
 
 
 @checked
@@ -318,9 +324,14 @@ def best_step_size(sigma_min: Positive, ratio: Positive, n_steps: Count) -> floa
     def width(eta: float) -> float:
         return variance_ratio(largest * eta, sigma_min, ratio, n_steps)
 
-    low, high, golden = 1e-9, 1.0, (math.sqrt(5) - 1) / 2
-    for _ in range(100):  # golden section: the ratio falls, then rises (recorded samples are named by the last bit)
-        left, right = high - golden * (high - low), low + golden * (high - low)
+    # Golden section, because the width falls and then rises. It is written out, and not scipy's, because recorded
+    # samples depend on the last bit of its result.
+    golden = (math.sqrt(5) - 1) / 2
+    low = 1e-9
+    high = 1.0
+    for _ in range(100):
+        left = high - golden * (high - low)
+        right = low + golden * (high - low)
         if width(left) < width(right):
             high = right
         else:

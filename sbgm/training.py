@@ -6,7 +6,6 @@ takes any loss that draws what it needs.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Iterator
 from typing import Annotated, NamedTuple
@@ -85,13 +84,14 @@ def fit_score(
         True
     """
     optimizer, schedule = adam(score, learning_rate, one_cycle_steps=n_steps if one_cycle else None)
-    draw = data if callable(data) else functools.partial(_rows, data, generator)
-    return fit(lambda: loss(score, draw(batch_size)), optimizer, n_steps, schedule=schedule)
 
+    def batch_loss() -> Tensor:
+        if callable(data):
+            return loss(score, data(batch_size))
+        rows = torch.randint(len(data), (batch_size,), generator=generator, device=generator.device)
+        return loss(score, data[rows.to(data.device)])
 
-def _rows(data: Tensor, generator: torch.Generator, n: int) -> Tensor:
-    """n rows of the data, drawn with replacement."""
-    return data[torch.randint(len(data), (n,), generator=generator, device=generator.device).to(data.device)]
+    return fit(batch_loss, optimizer, n_steps, schedule=schedule)
 
 
 @checked
@@ -139,8 +139,7 @@ def require_finite_step(loss: Tensor, optimizer: torch.optim.Optimizer | None, s
     """Return the loss of a step; raise FloatingPointError if it, or the gradient of the parameters, is not finite.
 
     A gradient is judged by the sum of all its numbers: a single number that is not finite makes the sum not finite.
-    Loss and sum come from the device together, in the step's only look at a value, because on a GPU each look is a
-    wait. Without an optimizer only the loss is judged.
+    Without an optimizer only the loss is judged.
 
     Example:
         >>> optimizer = torch.optim.SGD(sbgm.MLP().parameters(), lr=0.1)
@@ -152,11 +151,11 @@ def require_finite_step(loss: Tensor, optimizer: torch.optim.Optimizer | None, s
     """
     groups = [] if optimizer is None else optimizer.param_groups
     gradient = sum(p.grad.sum() for group in groups for p in group["params"] if p.grad is not None)
-    values = torch.stack([loss.detach().reshape(()), torch.as_tensor(gradient).to(loss)]).tolist()
-    for name, value in zip(("loss", "sum of the gradient"), values, strict=True):
+    number = float(loss.detach())
+    for name, value in (("loss", number), ("sum of the gradient", float(gradient))):
         if not math.isfinite(value):
             raise FloatingPointError(f"the {name} is {value} at step {step} of {n_steps}; lower the learning rate")
-    return values[0]
+    return number
 
 
 def adam(

@@ -19,6 +19,7 @@ from sbgm.checked import (
     FilePath,
     Ladder,
     Network,
+    as_list,
     checked,
     did_you_mean,
     instance_of,
@@ -253,7 +254,7 @@ class OwnNetwork(ScoreNetwork):
         self.n_classes = n_classes
         if module is None:
             with torch.device("cpu"):  # its code may look at values, which `meta` has none of
-                module = _own_module(source, sha256, given | {"sigmas": torch.tensor(self.ladder)})
+                module = _own_module(source, sha256, given | {"sigmas": torch.tensor(as_list(sigmas))})
         self.module = module
 
     def forward(self, x: Tensor, sigma: float | Tensor, label: int | Tensor | None = None) -> Tensor:

@@ -21,7 +21,7 @@ import sbgm
 from properties.strategies import gaussian_score, normal, seeded
 from sbgm import NamedSampler, generation, measure
 from sbgm.measure.judging import feature_space
-from sbgm.samplers import State, signal_to_noise
+from sbgm.samplers import State
 
 HOMES = (
     "distributions",
@@ -46,18 +46,14 @@ LEFT_OUT = {
     "measure.Inception": "needs its weights, tests/measure/test_inception.py",
     "precision.compiled": "takes minutes, tests/test_precision.py",
     "data.DataSet": "a row of the table of data sets",
-    "data.Notice": "a warning",
-    "data.DataNotFoundError": "is raised where a data set is missing, tests/apps/test_download.py",
     "networks.ScoreNetwork": "the base of networks, tests/test_weights.py",
     "precision.fast_precision": "the machine's, tests/test_precision.py",
-    "train.runs.CPU": "a machine, tests/train/test_runs.py",
     "train.runs.Machine": "a device and how it computes, tests/train/test_runs.py",
     "train.runs.find_device": "the machine's, tests/train/test_runs.py",
     "train.runs.hardware": "the machine's, tests/train/test_runs.py",
-    "train.runs.idle_cores": "the machine's, tests/train/test_runs.py",
     "train.runs.make_accelerator": "the machine's, tests/train/test_runs.py",
     "weights.OwnNetwork": "runs a file, tests/train/test_own.py",
-    "weights.weights_folder": "a path, tests/test_weights.py",
+    "generation.gathered": "what processes drew, tests/test_generation.py",
     "training.fit": "a training loop, tests/test_training.py",
     "training.adam": "a training loop's, tests/test_training.py",
     "training.require_finite_step": "a training loop's, tests/test_training.py",
@@ -73,13 +69,19 @@ LEFT_OUT = {
 
 
 def public() -> dict[str, Callable]:
-    """Every public function and class of `sbgm`'s modules but those left out, as {"samplers.langevin": langevin, …}."""
-    found = {}
+    """The public functions and classes that take arguments, as {"samplers.langevin": langevin, …}, without LEFT_OUT."""
+    functions = {}
     for home in HOMES:
         module = importlib.import_module(f"sbgm.{home}")
-        found |= {f"{home}.{name}": getattr(module, name) for name in module.__all__}
-    functions = {name for name, value in found.items() if inspect.isclass(value) or inspect.isfunction(value)}
-    return {name: value for name, value in found.items() if name in functions - LEFT_OUT.keys()}
+        for name in module.__all__:
+            function = getattr(module, name)
+            is_error = inspect.isclass(function) and issubclass(function, BaseException)
+            if not inspect.isclass(function) and not inspect.isfunction(function):
+                continue
+            if f"{home}.{name}" in LEFT_OUT or is_error or not inspect.signature(function).parameters:
+                continue
+            functions[f"{home}.{name}"] = function
+    return functions
 
 
 # --- functions -------------------------------------------------------------------------------------------------------
@@ -104,7 +106,6 @@ SPECIAL = {  # methods, what functions return, what is public without being expo
     },
     "gaussian_start()": generation.gaussian_start(2.0, IMAGES[0]),
     "fitted_start()": generation.fitted_start(IMAGES, 2.0),
-    "signal_to_noise": signal_to_noise,
     "in_batches": measure.in_batches,
 }
 FUNCTIONS = {f.__qualname__: f for f in public().values() if f not in SPECIAL.values()} | SPECIAL
@@ -163,7 +164,7 @@ GOOD = lookup(
         (lambda: Mock(wraps=lambda x, sigma: -0.5 * x.square().sum(dim=1)), "log_prob", ""),
         (lambda: Mock(wraps=torch.square), "function", ""),
         (lambda: seeded(0), "generator", ""),
-        (BATCH, "candidates estimated image images logits scores x", ""),
+        (BATCH, "candidates estimated image images logits x", ""),
         (MEANS, "means", ""),
         (DIGITS[0], "noisy clean", ""),
         (FEATURES, "samples reference features", ""),
@@ -175,7 +176,7 @@ GOOD = lookup(
         (lambda: Path(files().name) / "saved.safetensors", "path", "save_weights save_network"),
         (lambda: Path(files().name) / "images.safetensors", "samples", "load_images_of"),
         ((2.0, 1.0), "sigmas", ""),
-        (0.1, "step_size alpha h", ""),
+        (0.1, "step_size h", ""),
         (0.5, "sigma", ""),
         (1.0, "sigma_min start variance", ""),
         (1.5, "ratio", ""),
@@ -211,7 +212,7 @@ GOOD = lookup(
         (1.0, "sigma", "RefineNet.forward"),
         (REFINENET, "network", "rescaled"),
         ((2, 1, 4, 4), "shape", "gaussian_start() fitted_start()"),
-        ((2,), "shape", "generate"),
+        ((2,), "shape", "generate chains"),
         (1.5, "step_size", "consistent_annealed"),
         (lambda: sbgm.MLP(2, 4, 1), "score", "fit_score"),
         (BATCH, "data", "fit_score"),
@@ -285,7 +286,7 @@ SAMPLES_OF = "GaussianBaseline fitted_start level_losses score_norms optimality_
 POINTS_OF = "mode_weights distance_to_modes component_stds SwitchCounter.update"
 NETWORKS = "MLP ConditionalMLP EnergyMLP"
 HOLDERS = "ChiSquared Estimate FeatureSpace FeatureStatistics LevelValues Measured Moments Neighbours PRDC Reference"
-HOLDERS += " SamplerDivergedError Share State"
+HOLDERS += " Share State"
 BAD: dict[str, list[object]] = lookup(
     [  # first one parameter of each kind of annotation
         (NO_COUNT, "n_steps", "langevin"),
@@ -378,7 +379,7 @@ BAD: dict[str, list[object]] = lookup(
         ([0.0, -1.0, NAN], "high", "in_range"),
         ([CONDITIONAL], "network", "rescaled"),
         ([torch.nn.Linear(2, 2)], "network", "save_network load_weights"),
-        ([torch.ones(2, 2), torch.ones(4, 1)], "given", "generate"),
+        ([torch.ones(2, 2), torch.ones(4, 1)], "given", "generate chains"),
         ([(2, 1, 4, 5), (2, 4)], "shape", "gaussian_start() fitted_start()"),
         ([torch.ones(2, 3)], "means", "mode_weights distance_to_modes component_stds"),
         ([2.1], "radius", "SwitchCounter"),

@@ -24,7 +24,7 @@ from sbgm import (
 from sbgm import cli as command
 from sbgm.data import load_images
 from sbgm.files import load_tensors
-from sbgm.generation import draw_batches, fitted_start, gaussian_start
+from sbgm.generation import chains, draw_batches, fitted_start, gathered, gaussian_start
 from sbgm.masks import centre_box
 from sbgm.noise import derived_generator
 from sbgm.samplers import State
@@ -63,7 +63,7 @@ def test_states_are_shown_as_they_come_and_not_kept():
         alive.append(weakref.ref(state.x))
         most = max(most, sum(ref() is not None for ref in alive))
 
-    generate(sample, 6, (1, 4, 4), seed=0, batch_size=4, on_state=on_state)
+    list(draw_batches(chains(sample, 6, (1, 4, 4), on_state=on_state), 6, seed=0, batch_size=4))
     assert seen == [
         (indices, level, step) for indices in (range(4), range(4, 6)) for level in (1, 2, 3) for step in (1, 2, 3)
     ]
@@ -105,8 +105,17 @@ def test_batches_are_kept_whole_and_a_stopped_run_goes_on_with_them(tmp_path):
     assert torch.cat([batch["index"] for batch in more]).tolist() == list(range(12))
 
 
+def test_what_another_device_draws_is_kept_apart(tmp_path, monkeypatch):
+    """Its generators draw other numbers. Here they are the CPU's."""
+    monkeypatch.setattr("sbgm.generation.derived_generator", lambda *numbers, device: derived_generator(*numbers))
+    for device in ("cpu", "meta"):
+        list(draw_batches(draw, 2, seed=0, folder=tmp_path, device=device))
+    files = sorted(file.relative_to(tmp_path).as_posix() for file in tmp_path.rglob("*.safetensors"))
+    assert files == ["batch-0000.safetensors", "noise-meta/batch-0000.safetensors"]
+
+
 class Process:
-    """As much of an Accelerator as `generate` needs, one of several that share a list."""
+    """As much of an Accelerator as `gathered` needs, one of several that share a list."""
 
     device = torch.device("cpu")
 
@@ -125,7 +134,9 @@ def test_any_number_of_processes_gives_the_samples_of_one(n_processes, n, batch_
     alone = generate(sample, n, (1, 4, 4), **options)
     shares = [None] * n_processes
     for index in range(n_processes):
-        last = generate(sample, n, (1, 4, 4), accelerator=Process(index, shares), **options)
+        process = Process(index, shares)
+        batches = draw_batches(chains(sample, n, (1, 4, 4)), n, accelerator=process, **options)
+        last = gathered(batches, n, batch_size, (1, 4, 4), process)
     assert torch.equal(last, alone)  # the last process to come finds the shares of all
 
 

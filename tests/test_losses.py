@@ -233,11 +233,39 @@ def test_without_gradients_the_values_are_the_same_and_no_graph_is_kept(loss, ne
 
 
 @all_losses
-def test_a_score_that_ignores_x_has_no_trace(loss):
+def test_a_score_that_says_it_is_constant_has_no_trace(loss):
     shift, x = torch.ones(2, dtype=torch.float64, requires_grad=True), normal(0, 8, 2)
-    (gradient,) = torch.autograd.grad(loss(lambda x, sigma: shift.expand_as(x), x, 0.5, 0), shift)
+    value = loss(lambda x, sigma: shift + 0 * x, x, 0.5, 0)
+    (gradient,) = torch.autograd.grad(value, shift)
     assert bool(gradient.isfinite().all())
-    assert bool(loss(zero, x, 0.5, 0).isfinite())  # and one without parameters
+    if loss in (LOSSES["exact"], LOSSES["sliced"], LOSSES["forward"]):
+        assert float(value.detach()) == pytest.approx(1.0)  # ½‖s‖²
+
+
+@torch.no_grad()
+def without_grad(x, sigma):
+    return -x
+
+
+NO_SLOPE = {
+    "detached": lambda x, sigma: -x.detach(),
+    "no_grad": without_grad,
+    "NumPy": lambda x, sigma: torch.from_numpy(-x.detach().numpy()),
+    "parameters alone": lambda x, sigma: torch.ones(2, requires_grad=True).expand_as(x),
+    "constant": zero,
+}
+
+
+@pytest.mark.parametrize("case", NO_SLOPE)
+@pytest.mark.parametrize("name", ["exact", "sliced", "forward"])
+def test_a_slope_that_torch_cannot_take_is_no_zero(name, case):
+    """Of these scores the loss would be ½‖s‖² without a word. Forward differentiation goes on below `no_grad`."""
+    x = normal(0, 8, 2, dtype=torch.float32)
+    if (name, case) == ("forward", "no_grad"):
+        torch.testing.assert_close(LOSSES[name](without_grad, x, 0.5, 0), LOSSES["sliced"](lambda x, s: -x, x, 0.5, 0))
+        return
+    with pytest.raises(ValueError, match=r"the score's slope in x can't be computed: .*add 0 \* x to it"):
+        LOSSES[name](NO_SLOPE[case], x, 0.5, 0)
 
 
 @all_losses

@@ -25,6 +25,14 @@ def test_streams_of_neighbouring_keys_are_uncorrelated():
     assert float(correlations.abs().max()) < 5 / 10_000**0.5
 
 
+@pytest.mark.parametrize("ladder", [sbgm.geometric_sigmas, sbgm.power_sigmas])
+@pytest.mark.parametrize("ends", [(1e300, 1.0), (1.0, 1e-300), (1.0, 1 - 1e-9)])
+def test_a_ladder_that_float32_cannot_hold_is_refused(ladder, ends):
+    """Its levels would be infinite, zero, or equal."""
+    with pytest.raises(ValueError, match=r"sigma_max = .* and sigma_min = .* float32 tells 5 levels apart"):
+        ladder(*ends, 5)
+
+
 # --- laws of any noise -----------------------------------------------------------------------------------------------
 
 ENDS = st.tuples(st.floats(0.001, 100.0), st.floats(1.5, 1_000.0)).map(lambda drawn: (drawn[0] * drawn[1], drawn[0]))

@@ -44,7 +44,6 @@ def test_the_library_moves_nothing_to_a_gpu_unasked():
 DOCUMENTED = sorted(SOURCE.glob("[!_]*.py"))
 BEGIN = {"torch": torch, "sbgm": sbgm}  # `import torch, sbgm`, as the reference's pages say
 EXCUSED = {
-    "sbgm.checked.require_generator": "is made by instance_of, which has one",
     "sbgm.data.Notice": "is a warning",
     "sbgm.data.DataNotFoundError": "is raised where a data set is missing",
     "sbgm.folders.checkout": "depends on where the package lies",

@@ -62,7 +62,9 @@ def test_a_processor_is_fast_in_bfloat16_if_its_instructions_multiply_it(listed,
     assert fast_precision("mps", file) == "fp32"
 
 
-@pytest.mark.parametrize(("amx", "expected"), [(None, "fp32"), (lambda: True, "bf16")])  # torch 2.4 has no test of AMX
+@pytest.mark.parametrize(
+    ("amx", "expected"), [(None, "fp32"), (lambda: True, "bf16")]
+)  # None: torch has no such test
 def test_where_linux_lists_no_instructions_torch_is_asked(amx, expected, tmp_path, monkeypatch):
     monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported", raising=False)
     monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported", raising=False)

@@ -75,6 +75,16 @@ def test_a_sigma_off_the_ladder_is_refused():
             network(x, sigma)
 
 
+def test_a_ladder_that_is_loaded_is_the_one_that_a_sigma_is_looked_up_in():
+    network, other = (RefineNet(sigmas, 4, 1, generator=seeded()) for sigmas in ([1.0, 0.1], [2.0, 0.5]))
+    network.load_state_dict(other.state_dict())
+    x = torch.rand(2, 1, 8, 8, generator=seeded())
+    assert network.ladder == [2.0, 0.5]
+    assert torch.equal(network(x, 2.0), other(x, torch.full((2,), 2.0)))
+    with pytest.raises(ValueError, match=r"ladder \[2.0, 0.5\], got 1"):
+        network(x, 1.0)
+
+
 def test_dividing_by_sigma_divides_each_example_by_its_own():
     plain, x = small()
     divided, _ = small(divide_by_sigma=True)

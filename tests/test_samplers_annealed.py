@@ -1,6 +1,7 @@
 """Annealed Langevin dynamics: Fig. 3's figures, closed forms on a Gaussian, divergence, and the denoising step."""
 
 import functools
+import inspect
 import itertools
 import math
 import re
@@ -15,8 +16,10 @@ from sbgm import (
     geometric_sigmas,
     langevin,
     paper_mixture,
+    randn_like,
 )
 from sbgm.measure import component_stds, mode_weights, moments
+from sbgm.samplers import State, langevin_step
 from sbgm.theory import annealed_variance, langevin_variance
 from seeds import seeded
 
@@ -45,6 +48,18 @@ def by_hand(score, x, sigmas, step_size, n_steps, generator):
             z = torch.randn(x.shape, generator=generator, dtype=x.dtype)
             x = x + (alpha / 2) * score(x, sigma) + math.sqrt(alpha) * z
             yield x
+
+
+def test_the_algorithm_can_be_copied_out_with_three_names():
+    """Without its decorators and their module, it draws the same samples."""
+    sources = [inspect.getsource(inspect.unwrap(function)) for function in (langevin_step, annealed_langevin)]
+    bodies = [source[source.index("def ") :] for source in sources]
+    names = {"State": State, "as_list": list, "randn_like": randn_like, "math": math}
+    exec("\n".join(["from __future__ import annotations", *bodies]), names)
+    options = {"step_size": 0.01, "n_steps": 3, "denoise_last": True}
+    arguments = MIXTURE.score, uniform_starts(10), TEXT_LADDER.tolist()
+    copied = final(names["annealed_langevin"](*arguments, **options, generator=seeded()))
+    assert torch.equal(copied, final(annealed_langevin(*arguments, **options, generator=seeded())))
 
 
 # --- Fig. 3 and its table: the share of 1,280 chains in (5, 5), 20 seeds ---------------------------------------------

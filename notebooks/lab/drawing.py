@@ -19,7 +19,7 @@ from sbgm.measure import Measured, frechet_distance
 from sbgm.measure.classifier import SHIPPED_CLASSIFIER
 from sbgm.measure.judging import feature_space, reference_for
 from sbgm.precision import PRECISIONS
-from sbgm.samplers import annealed_langevin, denoised
+from sbgm.samplers import annealed_langevin, denoise
 from sbgm.train.runs import CPU, Machine
 from sbgm.weights import load_network, weights_file
 
@@ -129,7 +129,7 @@ def draw(drawing: Drawing, folder: Path, machine: Machine = CPU, *, load: Load |
         title = f"{drawing.network}, batch {indices.start // drawing.batch_size}"
         for state in tqdm(chains, title, len(sigmas) * drawing.n_steps, unit="step"):
             if state.step == drawing.n_steps and (drawing.kept != "last" or state.level == len(sigmas)):
-                found.append((state.x, denoised(score, state.x, state.sigma)))
+                found.append((state.x, denoise(score, state.x, state.sigma)))
         return {name: torch.stack(x) for name, x in zip(Drawn._fields, zip(*found, strict=True), strict=True)}
 
     parts = draw_kept(drawing, sample, folder, machine, load)

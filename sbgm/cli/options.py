@@ -27,7 +27,7 @@ from torchvision.transforms.functional import to_pil_image
 from sbgm.checked import Count, Positive, Score, Whole
 from sbgm.data import SETS, DataSet, Notice, require_checkout
 from sbgm.files import content_hash, file_hash, save_tensors
-from sbgm.generation import NamedSampler, OnState, Start, generate, uniform_start
+from sbgm.generation import NamedSampler, OnState, Start, chains, draw_batches, gathered, uniform_start
 from sbgm.noise import geometric_sigmas, power_sigmas
 from sbgm.pictures import own_images
 from sbgm.plots import save_sheet
@@ -238,10 +238,12 @@ class DrawingCommand:
         hashes = file_hash(weights_file(options.network)), content_hash(*inputs)
         depends_on = json.dumps([told, self.precision, self.network.arguments, *hashes])
         folder = options.out / ".batches" / hashlib.sha256(depends_on.encode()).hexdigest()[:16]
-        settings = {"seed": options.seed, "batch_size": options.batch_size, "start": start, "given": given}
+        shape, device = self.network.image_shape, self.accelerator.device
+        sizes = {"seed": options.seed, "batch_size": options.batch_size, "folder": folder}
         with _progress(self.accelerator, n, options.batch_size, sampler.n_states, folder) as on_state:
-            where = {"accelerator": self.accelerator, "on_state": on_state, "folder": folder}
-            images = generate(states, n, self.network.image_shape, **settings, **where)
+            images_of = chains(states, n, shape, start=start, given=given, device=device, on_state=on_state)
+            batches = draw_batches(images_of, n, device=device, accelerator=self.accelerator, **sizes)
+            images = gathered(batches, n, options.batch_size, shape, self.accelerator)
         seconds = round(time.perf_counter() - begin, 3)
         facts = {name: getattr(options, name) for name in ("network", "denoise", "seed", "batch_size")}
         facts |= {name: getattr(sampler, name) for name in ("step_size", "n_steps", "evaluations", "sigmas")}

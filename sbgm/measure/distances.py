@@ -352,7 +352,7 @@ WINDOW = 7  # pixels a side over which scikit-image compares
 @checked
 def psnr(noisy: Finite, clean: Finite) -> float:
     """Peak signal-to-noise ratio in dB of images in [0, 1]: −10 log₁₀ of the mean squared difference (∞ if none)."""
-    require_alike(noisy, clean, "noisy", "clean")
+    _require_images(noisy, clean)
     error = float((widened(noisy) - widened(clean)).square().mean())
     return -10 * math.log10(error) if error > 0 else math.inf
 
@@ -362,13 +362,20 @@ def ssim(noisy: Finite, clean: Finite) -> float:
     """Structural similarity of images in [0, 1], (C, H, W), by scikit-image: 1 for equal images."""
     from skimage.metrics import structural_similarity
 
-    require_alike(noisy, clean, "noisy", "clean")
+    _require_images(noisy, clean)
     if noisy.ndim != 3 or min(noisy.shape[1:]) < WINDOW:
         raise ValueError(
             f"noisy must be an image (C, H, W) with H and W of at least {WINDOW}, got shape {tuple(noisy.shape)}"
         )
     a, b = (widened(x).detach().cpu().numpy() for x in (noisy, clean))
     return float(structural_similarity(a, b, channel_axis=0, data_range=1.0))  # pyright: ignore[reportArgumentType] - full=False
+
+
+def _require_images(noisy: Tensor, clean: Tensor) -> None:
+    """Raise unless the clean image is in [0, 1], and the noisy one, whose values may lie outside, is of its shape."""
+    require_alike(noisy, clean, "noisy", "clean")
+    if clean.min() < 0 or clean.max() > 1:
+        raise ValueError(f"clean must be in [0, 1], got values from {clean.min():.3g} to {clean.max():.3g}")
 
 
 class GaussianBaseline:

@@ -155,7 +155,7 @@ def fisher_divergence(score: Score, exact: Score, x: Batch, sigma: Sigma = 0.0) 
         x: (B, *shape) samples of the distribution that the mean is over.
         sigma: passed on to both.
     """
-    require_sigma(sigma, x, on_gpu=True)
+    require_sigma(sigma, x)
     s, s_exact = require_score(score(x, sigma), x), require_score(exact(x, sigma), x, "exact")
     return estimate(0.5 * (widened(s) - widened(s_exact)).flatten(1).square().sum(dim=1))
 

@@ -126,6 +126,18 @@ def test_psnr_of_noise_of_std_001_is_40_decibels():
     assert measure.psnr(clean, clean) == math.inf
 
 
+@pytest.mark.parametrize("compare", [measure.psnr, measure.ssim])
+def test_images_in_0_to_255_are_refused(compare):
+    clean = 255 * torch.rand(1, 16, 16, generator=seeded())
+    with pytest.raises(ValueError, match=r"clean must be in \[0, 1\], got values from .* to 2"):
+        compare(clean + 1, clean)
+
+
+def test_moments_of_bytes_are_those_of_their_numbers():
+    x = torch.randint(256, (1_000,), generator=seeded(), dtype=torch.uint8)
+    assert measure.moments(x) == measure.moments(x.double())
+
+
 def test_ssim_is_1_for_equal_images_and_falls_with_noise():
     rows = torch.linspace(0, 1, 32)
     clean = (rows[:, None] * rows[None, :]).expand(3, 32, 32).clone()

@@ -12,7 +12,6 @@ from safetensors.torch import load_file
 from properties.comparing import assert_like, assert_near, untouched
 from properties.strategies import (
     EXACT,
-    SCALES,
     SEEDS,
     batches,
     images,
@@ -32,7 +31,6 @@ from sbgm.measure import (
     shown,
 )
 from sbgm.measure.records import StepMap, results_folder
-from sbgm.samplers import signal_to_noise
 
 # --- distances -------------------------------------------------------------------------------------------------------
 
@@ -65,17 +63,6 @@ def test_a_ratio_and_its_inverse_have_the_same_relative_error(a, b, relative_a, 
     assert_near(there.value * back.value, 1.0)
     for found in (there, back):
         assert_near(found.se / found.value, math.hypot(relative_a, relative_b))
-
-
-# --- points ----------------------------------------------------------------------------------------------------------
-
-
-@given(batches(), st.floats(0.01, 10), SCALES)
-def test_the_signal_to_noise_ratio_is_that_of_step_times_squared_score(x, alpha, c):
-    ratio = signal_to_noise(x, alpha)
-    assert ratio >= 0
-    assert signal_to_noise(x / c, c**2 * alpha) == pytest.approx(ratio, rel=1e-5)
-    assert signal_to_noise(torch.ones_like(x), 4.0) == pytest.approx(math.prod(x.shape[1:]))
 
 
 # --- images ----------------------------------------------------------------------------------------------------------
