@@ -1,5 +1,6 @@
 # The project's commands; `make` alone lists them.
-# Another Python: make PYTHON=python3.12 test. The versions we tested: make LOCKED=1 lab. Flags for JupyterLab: make lab LAB_FLAGS="--no-browser --port=8890".
+# Another Python: make PYTHON=python3.12 test. The versions we tested: make LOCKED=1 lab. PyTorch for an NVIDIA GPU, or
+# for none: make TORCH=cuda lab, make TORCH=cpu lab. Flags for JupyterLab: make lab LAB_FLAGS="--no-browser --port=8890".
 
 PYTHON ?= python3
 # In a container one is root, which JupyterLab refuses unless told.
@@ -31,7 +32,8 @@ $(READER) $(ALL): pyproject.toml $(LIMITS)
 	  echo "'$(PYTHON)' can't make virtual environments. On Debian and Ubuntu: sudo apt install python3-venv"; \
 	  exit 1; } >&2
 	@$(PY) -m pip --version > /dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
-	$(PY) -m pip install -e '.[$(if $(filter $(ALL),$@),all,notebooks)]' $(LIMITS:%=-c %)
+	@index=$$($(PY) tools/torch_build.py $(TORCH)) && set -x && \
+	  $(PY) -m pip install -e '.[$(if $(filter $(ALL),$@),all,notebooks)]' $(LIMITS:%=-c %) $$index
 	@$(PY) -c 'import matplotlib.font_manager'
 	@touch $(READER) $@
 

@@ -1,14 +1,21 @@
 """pyproject.toml is the one list of what the project needs; what is derived from it, or repeats it, agrees with it."""
 
+import functools
+import http.server
 import importlib.metadata
+import os
 import pkgutil
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 import tomllib
 import venv
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -17,6 +24,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 import sbgm
+import torch_build
 from imports import imported, top_level
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -170,7 +178,7 @@ def test_a_reader_gets_one_extra_a_test_upgrades_in_place_and_locked_versions_co
         """What `make WORDS` asks a Python that does nothing to install: extra and limits."""
         command = ["make", "PYTHON=true", "PY=true", *words]
         done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
-        return re.findall(r"install -e '\.\[(\w+)\]' ?(.*)", done.stdout)
+        return re.findall(r"install -e '?\.\[(\w+)\]'? ?(.*)", done.stderr)
 
     assert installs("lab") == [("notebooks", "")]
     assert installs("lab") == []
@@ -178,6 +186,116 @@ def test_a_reader_gets_one_extra_a_test_upgrades_in_place_and_locked_versions_co
     assert installs("lint") == installs("lab") == []
     assert installs("LOCKED=1", "test") == [("all", "-c constraints.txt")]
     assert installs("LOCKED=1", "lint") == installs("LOCKED=1", "lab") == []
+
+
+BUILD = ROOT / "tools" / "torch_build.py"
+CHOSEN_BY_PIP = "PyTorch: the build that pip takes by itself"
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory):
+    """The address of a package index, at `/pypi` that of PyPI and at `/cpu` PyTorch's own, on this machine."""
+    folder = tmp_path_factory.mktemp("index")
+    for place, version in (("pypi", "2.13.0"), ("cpu", "2.13.0+cpu")):
+        (folder / place / "torch").mkdir(parents=True)
+        with zipfile.ZipFile(folder / place / "torch" / f"torch-{version}-py3-none-any.whl", "w") as wheel:
+            wheel.writestr(
+                f"torch-{version}.dist-info/METADATA", f"Metadata-Version: 2.1\nName: torch\nVersion: {version}\n"
+            )
+            wheel.writestr(f"torch-{version}.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+            wheel.writestr(f"torch-{version}.dist-info/RECORD", "")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=folder)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture
+def choose(tmp_path, index):
+    """Run the tool where pip was told nothing and no nvidia-smi is; return pip's option and what the tool says."""
+
+    def choose(*words: str, **variables: str) -> tuple[str, str]:
+        bare = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
+        bare |= {"PATH": str(tmp_path), "PIP_CONFIG_FILE": os.devnull, "CPU_INDEX": f"{index}/cpu"}
+        command = [sys.executable, BUILD, *words]
+        done = subprocess.run(command, env=bare | variables, capture_output=True, text=True, check=True)
+        return done.stdout.strip(), done.stderr.strip()
+
+    return choose
+
+
+# nvidia-smi is not seen there, as PATH is empty, but the driver's files are
+needs_linux = pytest.mark.skipif(
+    sys.platform != "linux" or any(map(os.path.exists, torch_build.NVIDIA_DRIVER)),
+    reason="needs Linux without an NVIDIA GPU",
+)
+
+
+@needs_linux
+@pytest.mark.parametrize("limits", ["", "torch==2.13.0"], ids=["newest", "locked"])
+def test_without_a_gpu_pip_takes_the_build_for_cpus(choose, index, limits, tmp_path):
+    option, said = choose()
+    assert said.startswith("PyTorch: the build for CPUs")
+    (tmp_path / "limits.txt").write_text(limits)
+    pip = [sys.executable, "-m", "pip", "download", "--isolated", "--no-deps", "--dest", tmp_path, "torch>=2.13"]
+    pip += ["--index-url", f"{index}/pypi", "--constraint", tmp_path / "limits.txt"]
+    alone = os.environ | {"PIP_CONFIG_FILE": os.devnull}
+    subprocess.run([*pip, *option.split()], env=alone, check=True)
+    assert [path.name for path in tmp_path.glob("*.whl")] == ["torch-2.13.0+cpu-py3-none-any.whl"]
+
+
+@needs_linux
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"PIP_INDEX_URL": "https://a.mirror/simple"},
+        {"PIP_EXTRA_INDEX_URL": "https://a.mirror/simple"},
+        {"PIP_NO_INDEX": "1"},
+    ],
+    ids=lambda variables: next(iter(variables)),
+)
+def test_a_pip_that_was_told_an_index_keeps_to_it_unless_make_is_told_otherwise(choose, index, variables):
+    assert choose(**variables) == ("", CHOSEN_BY_PIP)
+    assert choose("cpu", **variables)[0] == f"--extra-index-url {index}/cpu"
+
+
+@needs_linux
+def test_an_index_in_pips_file_counts_and_other_settings_of_pip_do_not(choose, index, tmp_path):
+    settings = tmp_path / "pip.conf"
+    settings.write_text("[global]\ntimeout = 60\n")
+    assert choose(PIP_CONFIG_FILE=str(settings), PIP_CONSTRAINT="limits.txt")[0] == f"--extra-index-url {index}/cpu"
+    settings.write_text("[install]\nindex-url = https://a.mirror/simple\n")
+    assert choose(PIP_CONFIG_FILE=str(settings)) == ("", CHOSEN_BY_PIP)
+
+
+def test_with_a_gpu_or_by_wish_pip_takes_what_it_takes_by_itself(choose, tmp_path):
+    assert choose("cuda") == ("", CHOSEN_BY_PIP)
+    (tmp_path / "nvidia-smi").touch(mode=0o755)
+    assert choose() == ("", CHOSEN_BY_PIP)
+    with pytest.raises(subprocess.CalledProcessError) as error:
+        choose("rocm")
+    assert error.value.stderr == "TORCH must be cpu or cuda, got rocm\n"
+
+
+@needs_linux
+def test_an_index_that_refuses_or_never_answers_is_left_within_ten_seconds(choose):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        begun = time.monotonic()
+        assert not torch_build.answers(address)
+        assert time.monotonic() - begun < 10
+    assert choose(CPU_INDEX=address) == ("", f"{CHOSEN_BY_PIP}, since {address} does not answer")
+
+
+def test_the_workflow_runs_what_is_there():
+    steps = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))["jobs"].values()
+    commands = " ".join(step.get("run", "") for job in steps for step in job["steps"])
+    places = re.findall(r"(?<=\s)(?:tools|tests)/\S+", commands)
+    assert len(places) > 10
+    assert [place for place in places if not (ROOT / place).is_file()] == []
+    extras = re.findall(r'install -e "\.\[(\w+)\]"', commands)
+    assert set(extras) == {"notebooks", "test"} <= EXTRAS.keys()
 
 
 @pytest.mark.slow
