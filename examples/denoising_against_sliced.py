@@ -18,6 +18,7 @@ from sbgm.measure import relative_squared_error
 
 file = sys.argv[1] if len(sys.argv) > 1 else None
 n_steps = int(sys.argv[2]) if len(sys.argv) > 2 else 1_000
+torch.set_num_threads(1)  # two that wait for each other are slower on tensors this small
 mixture = sbgm.paper_mixture()
 
 

@@ -1,9 +1,8 @@
 """Two moons: train a noise conditional score network on 2,000 points of the plane, and draw new points from it.
 
-python examples/moons.py [FILE [STEPS]]      # a quarter of a minute; without a file the picture is shown
-
 To try: fewer levels, a ladder that begins at σ = 0.3, a network without `sigma` (`sbgm.MLP`), points on a spiral.
 """
+# python examples/moons.py [FILE [STEPS]], a quarter of a minute; without a file the picture is shown
 
 import sys
 
@@ -16,6 +15,7 @@ from sbgm import plots
 
 file = sys.argv[1] if len(sys.argv) > 1 else None
 n_steps = int(sys.argv[2]) if len(sys.argv) > 2 else 3_000
+torch.set_num_threads(1)  # two that wait for each other are slower on tensors this small
 generator = torch.Generator().manual_seed(0)
 
 # The data, and the ladder: σ_1 is about as wide as the data, σ_L a little less than the moons' own width.

@@ -1,7 +1,5 @@
-"""Song & Ermon (2019) on one page: train a score network on 8 × 8 digits, then draw digits into a file, or a window.
-
-python examples/ncsn_on_one_page.py [FILE [STEPS]]
-"""
+"""Song & Ermon (2019) on one page: train a score network on 8 × 8 digits, then draw digits into a file, or a window."""
+# python examples/ncsn_on_one_page.py [FILE [STEPS]]
 
 import matplotlib.pyplot as plt
 import torch
@@ -70,6 +68,7 @@ def sample(network, n, T=100, epsilon=2e-5, seed=0):
 if __name__ == "__main__":
     import sys
 
+    torch.set_num_threads(1)  # two that wait for each other are slower on tensors this small
     torch.manual_seed(0)
     network = ScoreNetwork()
     for step, loss in train(network, n_steps=int(sys.argv[2]) if len(sys.argv) > 2 else 2_000):

@@ -36,6 +36,7 @@ def sample(score, n, generator):
 
 if __name__ == "__main__":
     folder, n_steps, seed = [*sys.argv[1:], *("work/own_network", 3_000, 0)[len(sys.argv) - 1 :]]
+    torch.set_num_threads(1)  # two that wait for each other are slower on tensors this small
     os.makedirs(folder)  # an error where it exists: nothing is overwritten
     generator = torch.Generator().manual_seed(int(seed))
     network = sbgm.DigitNetwork(sigmas, mean, variance, generator=generator)

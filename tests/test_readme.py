@@ -58,8 +58,8 @@ def test_the_lines_run_as_printed_sample_both_moons_and_draw_them(tmp_path, monk
     assert 0.01 < dots.mean() < 0.4
     moons, labels = make_moons(5000, noise=0.05, random_state=0)
     distances, nearest = torch.cdist(names["samples"], torch.tensor(moons).float()).min(dim=1)
-    # the network is learned: nine of ten samples lie on a moon, whose width is .05, and either moon has its share
-    assert float(distances.quantile(0.9)) < 0.2
+    # the network is learned: samples lie on a moon, whose width is .05, and either moon has its share
+    assert float((distances < 0.1).float().mean()) >= 0.98
     assert abs(float(torch.tensor(labels)[nearest].float().mean()) - 0.5) < 0.1
 
 
@@ -103,6 +103,7 @@ def test_own_images_are_trained_on_and_an_own_sampler_draws_as_printed(tmp_path,
     exec(sampler, names)
     digits = load_images("mnist_small", "test")[:16]
     assert names["images"].shape == digits.shape
+    assert plt.imread(tmp_path / "mine.png").shape[:2] == (4 * (2 * 29 + 1), 4 * (8 * 29 + 1))
     assert float(names["images"].mean()) == pytest.approx(float(digits.mean()), abs=0.05)
 
 
