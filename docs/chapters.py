@@ -134,6 +134,8 @@ class Page:
         for cell in content.cells:
             if cell.cell_type == "markdown":
                 cell.source = self.linked(cell.source, series)
+        first_code = next(cell for cell in content.cells if cell.cell_type == "code")  # imports: folded on a page
+        first_code.metadata["tags"] = sorted({"hide-input", *first_code.metadata.get("tags", [])})
         heading, _, text = content.cells[0].source.partition("\n")
         content.cells[0].source = f"{heading}\n\n{self.offers(hosting.repository(ROOT))}\n{text}"
         for index, cell in reversed([*enumerate(content.cells)]):

@@ -111,14 +111,6 @@ def find_the_way_back(app, pagename, templatename, context, doctree):
         context["body"] = context["body"].replace(wrong, right)
 
 
-def mend_markup(app, pagename, templatename, context, doctree):
-    """Add what screen readers miss in Furo's sidebar and in Sphinx's signatures: a heading's level, a list's role."""
-    context["furo_navigation_tree"] = re.sub(
-        'role="heading"(?! aria-level)', 'role="heading" aria-level="2"', context.get("furo_navigation_tree", "")
-    )
-    context["body"] = context.get("body", "").replace("<dl>\n<dd>", '<dl role="presentation">\n<dd>')
-
-
 def setup(app):
     """Connect the above: napoleon's and Furo's own handlers have the priority 500."""
     app.connect("autodoc-process-docstring", escape_markup, priority=400)
@@ -126,4 +118,3 @@ def setup(app):
     app.connect("autodoc-process-signature", plain_signature)
     app.connect("autodoc-skip-member", skip_member)
     app.connect("html-page-context", find_the_way_back)
-    app.connect("html-page-context", mend_markup, priority=900)  # once Furo has made its tree
