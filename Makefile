@@ -76,8 +76,8 @@ ledger: $(ALL)  ## rebuild data/results/README.md, the table of claims
 site: $(ALL)  ## build the site from the committed outputs, offline, into build/site/html/
 	$(PY) docs/build.py
 
-figures: $(ALL)  ## write the chapters' figures for slides, with captions, into build/figures/: minutes, as it executes them
-	$(PY) docs/figures.py
+figures: $(ALL)  ## write the chapters' figures for slides, and the text around them, into build/figures/
+	$(PY) -m nbconvert --to markdown --output-dir build/figures notebooks/[0-9]*.ipynb
 
 # The branch holds the pages alone, in one commit without a past.
 publish: site  ## build the site, and put it on the branch gh-pages of origin
