@@ -15,7 +15,7 @@ ALL := $(VENV)/.installed-all$(if $(LOCKED),-locked)
 LIMITS := $(if $(LOCKED),constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test test-all test-browser test-slow lint notebooks reproduce ledger site publish figures checks release bench gpu-hour lock clean
+.PHONY: help setup lab test test-all test-browser test-slow lint notebooks reproduce ledger site publish figures checks release bench lock clean
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,8 +76,8 @@ ledger: $(ALL)  ## rebuild data/results/README.md, the table of claims
 site: $(ALL)  ## build the site from the committed outputs, offline, into build/site/html/
 	$(PY) docs/build.py
 
-figures: $(ALL)  ## write the chapters' figures for slides, with captions, into build/figures/: minutes, as it executes them
-	$(PY) docs/figures.py
+figures: $(ALL)  ## write the chapters' figures for slides, and the text around them, into build/figures/
+	$(PY) -m nbconvert --to markdown --output-dir build/figures notebooks/[0-9]*.ipynb
 
 # The branch holds the pages alone, in one commit without a past.
 publish: site  ## build the site, and put it on the branch gh-pages of origin
@@ -95,10 +95,6 @@ release: $(ALL)  ## write the chapters without solutions: make release VARIANT=1
 
 bench: $(ALL)  ## measure the speeds that data/results/SPEED.md states
 	$(PY) tools/bench.py
-
-gpu-hour: $(ALL)  ## train on a GPU, choose a checkpoint, draw, measure, enter records: make gpu-hour MINUTES=60
-	$(PY) tools/gpu_hour.py $(or $(DATA),cifar10) --minutes $(or $(MINUTES),60) --channels $(or $(CHANNELS),128) \
-	  --out $(or $(OUT),runs/gpu_hour) $(FLAGS)
 
 # uv keeps the versions that it finds in the file, and adds what other platforms need. A local label, such as +cpu,
 # names a build that only some package index has.

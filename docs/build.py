@@ -19,24 +19,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "notebooks" / "l
 
 import formulas
 import ledger
-from chapters import ROOT, Page, gallery, overview, pages_in
+from chapters import ROOT, Page, overview, pages_in
 
 from sbgm import cli
 from sbgm.course import hosting
 
 HERE = ROOT / "docs"
-COPIED = (
-    "data/README.md",
-    "data/weights/README.md",
-    "data/results/SPEED.md",
-    "data/results/ladder.png",
-    "data/results/figure2.png",
-    "data/results/figure3.png",
-    "data/results/figure5.png",
-    "data/results/figure6.png",
-    "data/results/own_classes.png",
-    "data/results/own_images.png",
-)
+COPIED = ("data/README.md", "data/weights/README.md", "data/results/SPEED.md", "data/results/*.png")
 
 
 def main() -> int:
@@ -66,11 +55,11 @@ def stage(source: Path, series: list[Page]) -> None:
     written = [*HERE.glob("*.md"), HERE / "api" / "index.rst"]
     pages = {path.relative_to(HERE): path.read_text("utf-8").replace("](../", "](") for path in written}
     pages |= {notebook.place: notebook.staged(series) for notebook in series}
-    pages |= {"chapters.md": overview(series), "gallery.md": gallery(series), "ledger.md": ledger.page(series)}
-    pages |= {"formulas.md": formulas.page(series), "api/command_line.md": command_line()}
+    pages |= {"chapters.md": overview(series), "ledger.md": ledger.page(series), "formulas.md": formulas.page(series)}
+    pages["api/command_line.md"] = command_line()
     content = {name: text.encode() for name, text in pages.items()}
-    content |= {f"figures/{figure.anchor}.png": figure.png for notebook in series for figure in notebook.figures()}
-    files = {*(ROOT / name for name in COPIED), *(path for notebook in series for path in notebook.linked_files())}
+    files = [path for pattern in COPIED for path in ROOT.glob(pattern)]
+    files += [path for notebook in series for path in notebook.linked_files()]
     content |= {path.relative_to(ROOT): path.read_bytes() for path in files}
     write(source, content)
 

@@ -1,16 +1,13 @@
-"""The notebooks as the site shows them, with alternative texts, anchors and links, and the pages that list them."""
+"""The notebooks as the site shows them, with alternative texts and links, and the page that lists the chapters."""
 
 from __future__ import annotations
 
-import base64
 import copy
 import posixpath
 import re
 from pathlib import Path
-from typing import NamedTuple
 
 import nbformat
-from alternatives import caption_of, plain
 
 from claims import entered
 from sbgm.course import hosting
@@ -22,11 +19,6 @@ CHAPTERS_HEAD = """# The chapters
 Each can be run by itself: `make lab` opens them in JupyterLab, where the sliders move. Here they are as committed, with
 the outputs of their last run. The claims that a chapter settles are in the [ledger](ledger.md).
 """
-GALLERY_HEAD = """# Gallery
-
-Every figure of the chapters, as committed. A click leads to where it is drawn and explained.
-"""
-
 # What a link must not be put into: HTML up to the next blank line, code, formulas, and links.
 VERBATIM = re.compile(
     r"(^ *</?[a-z].*?(?:\n[ \t]*\n|\Z)|```.*?```|`[^`\n]*`|\$\$.*?\$\$|\$[^$]*\$|\[[^\]]*\]\([^)]*\)|^#+ .*?$)",
@@ -42,24 +34,6 @@ PLAYGROUND = """<div class="playground" data-scene="{scene}"><p>Here is a playgr
 *The picture above is the notebook's slider as it starts. Here it moves, without a kernel: [what to
 try](../playground.md#play-{scene}).*
 """
-
-
-class Figure(NamedTuple):
-    """One figure of a notebook.
-
-    Attributes:
-        cell: the index of the cell that draws it.
-        anchor: its id on the notebook's page.
-        png: the picture.
-        caption: the paragraph in italics after it, as Markdown without the asterisks around it; "" if there is none.
-        alt: what it shows, as plain text.
-    """
-
-    cell: int
-    anchor: str
-    png: bytes
-    caption: str
-    alt: str
 
 
 class Page:
@@ -86,27 +60,18 @@ class Page:
         self.called = f"chapter {self.number}" + ("" if self.is_chapter else f", {path.parent.name}")
         self.content = nbformat.read(path, as_version=4) if content is None else content
         self.title = self.content.cells[0].source.partition("\n")[0].removeprefix("# ")
-        self._anchor = f"figure-{path.name[:2]}" if self.is_chapter else f"figure-{path.parent.name}-{path.name[:2]}"
 
-    def figures(self) -> list[Figure]:
-        """Its figures in their order; their anchors are such as "figure-03-1", or "figure-lab-03-1" in the folder lab.
-
-        Raises:
-            ValueError: a cell shows two, which could not share one alternative text.
-        """
-        found, section, cells = [], "", self.content.cells
+    def alternatives(self) -> dict[int, str]:
+        """What each figure shows, by its cell's index: its caption as plain words, or the section that it stands in."""
+        words, section = {}, ""
+        cells = self.content.cells
         for index, cell in enumerate(cells):
             if cell.cell_type == "markdown":
                 section = (re.findall(r"^#+ (.+)$", cell.source, re.MULTILINE) or [section])[-1]
-            pictures = [o.data for o in cell.get("outputs", []) if "image/png" in o.get("data", {})]
-            if len(pictures) > 1:
-                raise ValueError(f"cell {index} of {self.place} must show one figure, since one caption follows it")
-            for data in pictures:
+            elif any("image/png" in output.get("data", {}) for output in cell.outputs):
                 caption = caption_of(cells[index + 1]) if index + 1 < len(cells) else ""
-                alt = plain(caption) or f"Figure of the section {plain(section)!r}"
-                anchor, png = f"{self._anchor}-{len(found) + 1}", base64.b64decode(data["image/png"])
-                found.append(Figure(index, anchor, png, caption, alt))
-        return found
+                words[index] = plain(caption) or f"Figure of the section {plain(section)!r}"
+        return words
 
     def aims(self) -> tuple[str, str]:
         """What its reader will be able to do, as a list in Markdown, and what it needs and how long it takes."""
@@ -124,16 +89,18 @@ class Page:
         return {path for path in targets if path.is_file() and path.suffix != ".ipynb" and path.is_relative_to(ROOT)}
 
     def staged(self, series: list[Page]) -> str:
-        """Its file for the site: each figure has an alternative text and an anchor, "chapter 3" is a link, and a slider
-        of which the playground has a scene is followed by it, below the caption.
+        """Its file for the site: figures have alternative texts, "chapter 3" is a link, the imports are folded, and a
+        slider of which the playground has a scene is followed by it, below the caption.
         """
         content = copy.deepcopy(self.content)
-        for figure in self.figures():
-            shown = {"image": {"alt": figure.alt}, "figure": {"name": figure.anchor}}
-            content.cells[figure.cell].metadata["mystnb"] = shown
+        for index, words in self.alternatives().items():
+            content.cells[index].metadata["mystnb"] = {"image": {"alt": words}}
         for cell in content.cells:
             if cell.cell_type == "markdown":
                 cell.source = self.linked(cell.source, series)
+        code = [cell for cell in content.cells if cell.cell_type == "code"]
+        if code:  # begins with imports
+            code[0].metadata["tags"] = sorted({"hide-input", *code[0].metadata.get("tags", [])})
         heading, _, text = content.cells[0].source.partition("\n")
         content.cells[0].source = f"{heading}\n\n{self.offers(hosting.repository(ROOT))}\n{text}"
         for index, cell in reversed([*enumerate(content.cells)]):
@@ -205,6 +172,20 @@ class Page:
         return "".join(parts)
 
 
+def caption_of(cell: nbformat.NotebookNode) -> str:
+    """The paragraph in italics that a Markdown cell begins with, without its asterisks; "" if there is none."""
+    first = cell.source.partition("\n\n")[0].strip()
+    is_caption = cell.cell_type == "markdown" and re.fullmatch(r"\*(?!\*).+(?<!\*)\*", first, re.DOTALL)
+    return first[1:-1] if is_caption else ""
+
+
+def plain(markdown: str) -> str:
+    """Markdown as plain words, formulas by the names of their signs: "$\\sigma_L^2$" becomes "sigma_L^2"."""
+    words = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", markdown)
+    words = re.sub(r"\\(mathbf|tilde|hat|text|frac|left|right)\b|[$*`\\{}]", "", words)
+    return " ".join(words.split())
+
+
 def pages_in(folder: Path) -> list[Page]:
     """The chapters in a folder called notebooks in their order, then the notebooks in folders below it."""
     paths = (path for path in folder.rglob("[0-9][0-9]_*.ipynb") if ".ipynb_checkpoints" not in path.parts)
@@ -232,18 +213,3 @@ def overview(series: list[Page]) -> str:
 def from_the_root(link: re.Match) -> str:
     """A link out of a chapter, as a page beside the folder of chapters has it."""
     return f"]({posixpath.normpath(f'notebooks/{link[1]}')}"
-
-
-def gallery(series: list[Page]) -> str:
-    """The page of every figure, with its caption, linked to where it is explained; they are at `figures/ANCHOR.png`."""
-    lines = [GALLERY_HEAD]
-    for notebook in series:
-        figures = [
-            f"````{{figure}} figures/{figure.anchor}.png\n:alt: {figure.alt}\n"
-            f":target: {notebook.place.removesuffix('.ipynb')}.html#{figure.anchor}\n\n"
-            f"{' '.join(figure.caption.split()) or figure.alt}\n````\n"
-            for figure in notebook.figures()
-        ]
-        if figures:
-            lines += [f"## {notebook.title}", "", "`````{container} gallery", "", *figures, "`````", ""]
-    return "\n".join(lines)

@@ -1,7 +1,6 @@
 """How Sphinx builds the site; `build.py` prepares what it reads and runs it."""
 
 import re
-import sys
 from pathlib import Path
 
 import formulas
@@ -94,36 +93,13 @@ def plain_signature(app, what, name, obj, options, signature, returns):
 
 
 def skip_member(app, what, name, obj, skip, options):
-    """Leave out of a room's file what the room itself documents, and the fields of named tuples."""
-    room = sys.modules.get(str(getattr(obj, "__module__", "")).rpartition(".")[0])
-    is_a_file = getattr(options, "ignore_module_all", False)  # autosummary hands over a plain dictionary
-    in_room = is_a_file and room is not sbgm and name in getattr(room, "__all__", ())
-    return True if in_room or isinstance(obj, TUPLE_FIELD) else None
-
-
-def find_the_way_back(app, pagename, templatename, context, doctree):
-    """Lead from a file's source to the page that documents each name: viewcode takes one page for all of a file."""
-    module = pagename.removeprefix("_modules/").replace("/", ".")
-    _, _, documents, first = getattr(app.env, "_viewcode_modules", {}).get(module) or ("", {}, {}, "")
-    for name, document in documents.items():
-        page = f"{document}.html#"  # called as the module that it documents
-        wrong, right = f'{page}{first}.{name}"', f'{page}{document.removeprefix("api/")}.{name}"'
-        context["body"] = context["body"].replace(wrong, right)
-
-
-def mend_markup(app, pagename, templatename, context, doctree):
-    """Add what screen readers miss in Furo's sidebar and in Sphinx's signatures: a heading's level, a list's role."""
-    context["furo_navigation_tree"] = re.sub(
-        'role="heading"(?! aria-level)', 'role="heading" aria-level="2"', context.get("furo_navigation_tree", "")
-    )
-    context["body"] = context.get("body", "").replace("<dl>\n<dd>", '<dl role="presentation">\n<dd>')
+    """Leave out the fields of named tuples, which their class describes."""
+    return True if isinstance(obj, TUPLE_FIELD) else None
 
 
 def setup(app):
-    """Connect the above: napoleon's and Furo's own handlers have the priority 500."""
+    """Connect the above: napoleon's own handler has the priority 500."""
     app.connect("autodoc-process-docstring", escape_markup, priority=400)
     app.connect("autodoc-process-docstring", add_equations, priority=600)
     app.connect("autodoc-process-signature", plain_signature)
     app.connect("autodoc-skip-member", skip_member)
-    app.connect("html-page-context", find_the_way_back)
-    app.connect("html-page-context", mend_markup, priority=900)  # once Furo has made its tree

@@ -1,13 +1,11 @@
 """The page from the paper's formulas to names of sbgm and to chapters, and the equations that the reference shows."""
 
-import inspect
+import pkgutil
 import re
 import tomllib
 from pathlib import Path
 
 from chapters import Page
-
-import sbgm
 
 HEAD = """# Formulas
 
@@ -60,8 +58,7 @@ def equations() -> dict[str, list[tuple[str, str]]]:
 
 
 def documented(name: str) -> str:
-    """The name under which the reference documents what can be imported as `name`: "sbgm.samplers.langevin" for
-    "sbgm.langevin"."""
-    inner = name.removeprefix("sbgm.")
-    value = getattr(sbgm, inner.partition(".")[0])
-    return name if inspect.ismodule(value) else f"{value.__module__}.{inner}"
+    """The name under which the reference documents what can be imported as `name`: that of the file which defines it,
+    "sbgm.samplers.langevin" for "sbgm.langevin"."""
+    value = pkgutil.resolve_name(name)
+    return f"{value.__module__}.{value.__qualname__}"

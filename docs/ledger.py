@@ -25,13 +25,17 @@ notebooks/lab/*
 def page(series: list[Page]) -> str:
     """The page as Markdown."""
     entered = {claim_id: notebook for notebook in series for claim_id in notebook.settled()}
-    records, listing, entries = load_records(results_folder()), [], []
+    records = load_records(results_folder())
+    listing, entries = [], []
     for claim in claims().values():
         record = records.get(claim.id)
         status = "not measured yet" if record is None else record.status
         badge = f'<span class="status {status.replace(" ", "-")}">{status}</span>'
         listing.append(f"- [{claim.id}](#claim-{claim.id.lower()}): {escaped(claim.claim)} {badge}")
-        entries += [*asked(claim, badge, entered.get(claim.id)), *(measured(record) if record else []), ""]
+        entries += asked(claim, badge, entered.get(claim.id))
+        if record is not None:
+            entries += measured(record)
+        entries.append("")
     return "\n".join([HEAD, *listing, "", *entries])
 
 
@@ -45,12 +49,18 @@ def asked(claim: Claim, badge: str, notebook: Page | None) -> list[str]:
 
 def measured(record: Settled) -> list[str]:
     """What was found in a sentence, and all of it in a table; how it was recorded, folded."""
-    said = (found(record), record.why() and f"Why: {record.why()}.", *notes(record))
-    lines = [*(f"{escaped(words)}\n" for words in said if words), "| measured | value | held to |", "|---|---|---|"]
-    for m in record.measurements:
-        held = "" if m.kind == "reported" else f"{interval(m.low, m.high)}{' (set afterwards)' * (m.kind == 'guard')}"
-        lines.append(f"| {escaped(m.label)} | {escaped(m.number)} | {escaped(held)} |")
-    lines += [f"\n{escaped(words)}" for words in (record.note, record.data and f"Data: {record.data}") if words]
+    said = [found(record), record.why() and f"Why: {record.why()}.", *notes(record)]
+    lines = [f"{escaped(words)}\n" for words in said if words]
+    lines += ["| measured | value | held to |", "|---|---|---|"]
+    for measurement in record.measurements:
+        held = "" if measurement.kind == "reported" else interval(measurement.low, measurement.high)
+        if measurement.kind == "guard":
+            held += " (set afterwards)"
+        lines.append(f"| {escaped(measurement.label)} | {escaped(measurement.number)} | {escaped(held)} |")
+    if record.note:
+        lines.append(f"\n{escaped(record.note)}")
+    if record.data:
+        lines.append(f"\nData: {escaped(record.data)}")
     if record.facts:
         facts = [f"- {escaped(name)}: {escaped(str(fact))}" for name, fact in record.facts.items()]
         lines += ["", "<details><summary>How it was recorded</summary>", "", *facts, "", "</details>"]

@@ -13,6 +13,7 @@ from sbgm.training import adam, fit
 images, labels = sbgm.load_images("mnist_small"), sbgm.load_labels("mnist_small")  # (3158, 1, 28, 28) and (3158,)
 mean, variance = float(images.mean()), float(images.var())  # of a pixel
 sigmas = sbgm.geometric_sigmas(5.0, 0.02, 30)
+watched = (1, 25, 50, 100, 150, 200, 300, 400, 550, 700, 900, 1200, 1500, 2000, 2500, 3000)
 
 
 def train(network, n_steps, generator):
@@ -40,14 +41,19 @@ if __name__ == "__main__":
     os.makedirs(folder)  # an error where it exists: nothing is overwritten
     generator = torch.Generator().manual_seed(int(seed))
     network = sbgm.DigitNetwork(sigmas, mean, variance, generator=generator)
-    losses, classes = [], torch.arange(10).repeat_interleave(10)
+    losses, sheets, classes = [], {}, torch.arange(10).repeat(3)
     for step in train(network, int(n_steps), generator):
         losses.append(step.loss)
-        if step.step in {int(n_steps) // part for part in (10, 5, 2, 1)}:  # the loss, beside samples, a row a class
-            digits = sample(sbgm.guided(network, classes, w=2), 100, torch.Generator().manual_seed(0))
-            figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4.5), layout="constrained")
+        if step.step in (*watched, int(n_steps)):  # the loss, beside samples that begin from the same noise
+            digits = sample(sbgm.guided(network, classes, w=2), len(classes), torch.Generator().manual_seed(0))
+            sheets[step.step] = (255 * digits.clamp(0, 1)).round().byte()[:, 0]
+            figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.5), layout="constrained")
             left.semilogy(losses)
             sbgm.plots.draw_images(right, digits, n_columns=10)
             figure.savefig(f"{folder}/step_{step.step}.png")
+            plt.close(figure)
+    growth = {"steps": torch.tensor([*sheets]), "losses": torch.tensor(losses)}
+    growth["sheets"] = torch.stack([*sheets.values()])
+    sbgm.files.save_tensors(f"{folder}/growth.safetensors", growth)
     facts = {"n_steps": int(n_steps), "seed": int(seed)}
     sbgm.save_network(network, f"{folder}/weights.safetensors", dtype=torch.float16, **facts)

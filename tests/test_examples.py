@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from torch import nn
 
 import notebooks as tool
@@ -95,7 +96,10 @@ def own():
 def test_the_students_network_trains_into_a_new_folder_only(run, tmp_path):
     run(OWN, "mine", "2")
     files = sorted((tmp_path / "mine").iterdir())
-    assert [path.name for path in files] == ["step_1.png", "step_2.png", "weights.safetensors"]
+    assert [path.name for path in files] == ["growth.safetensors", "step_1.png", "step_2.png", "weights.safetensors"]
+    growth = load_file(files[0])
+    assert growth["steps"].tolist() == [1, 2]
+    assert (growth["losses"].shape, growth["sheets"].shape) == ((2,), (2, 30, 28, 28))
     network = load_network(files[-1])
     assert (network.facts["n_steps"], network.facts["seed"], network.image_shape) == (2, 0, (1, 28, 28))
     before = [path.read_bytes() for path in files]

@@ -108,7 +108,7 @@ def test_own_images_are_trained_on_and_an_own_sampler_draws_as_printed(tmp_path,
     assert float(names["images"].mean()) == pytest.approx(float(digits.mean()), abs=0.05)
 
 
-@pytest.mark.parametrize("name", TEXTS)
+@pytest.mark.parametrize("name", sorted(TEXTS.keys() - {"CHANGELOG.md"}))  # which names what has gone, too
 def test_every_target_of_make_every_tool_and_every_import_exists(name):
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
     for line in commands(TEXTS[name]):

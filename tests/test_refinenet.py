@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-import bench
+from authors_network import AuthorsNetwork
 from sbgm import MLP, ConditionalMLP, DigitNetwork, EnergyMLP, ImageMLP, ResNet, geometric_sigmas
 from sbgm.refinenet import RefineNet, pooled, rescaled, upsampled
 from seeds import seeded
@@ -47,14 +47,14 @@ def test_the_parameter_counts_are_the_authors(channels, image_channels, paramete
 
 
 @pytest.mark.parametrize("image_channels", [1, 3])
-def test_the_network_is_the_authors_written_out_for_the_bench(image_channels):
+def test_the_network_is_the_authors_written_out_a_second_time(image_channels):
     generator = seeded()
     network = RefineNet(SIGMAS, 8, image_channels, generator=generator).double()
     with torch.no_grad():
         for p in network.parameters():  # other norms and biases than those that training starts from
             p.add_(0.05 * torch.randn(p.shape, generator=generator))
     x, sigma = torch.rand(3, image_channels, 16, 12, generator=generator).double(), SIGMAS[[0, 4, 9]]
-    torch.testing.assert_close(network(x, sigma), bench.AuthorsNetwork(network)(x, sigma))
+    torch.testing.assert_close(network(x, sigma), AuthorsNetwork(network)(x, sigma))
     convs = [conv for stage in network.stages for block in stage for conv in (block.conv1, block.conv2)]
     assert [conv.dilation[0] for conv in convs] == [1] * 8 + [2] * 4 + [4] * 4
     assert {block.pool.__class__ for stage in network.stages for block in stage[1:]} == {torch.nn.Identity}

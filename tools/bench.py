@@ -17,8 +17,6 @@ import ipywidgets
 import numpy as np
 import psutil
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "notebooks" / "lab"))  # scripts of the evidence
 
@@ -27,23 +25,17 @@ from curve import renewing
 from notebooks import all_notebooks, place, run
 from sbgm import (
     NamedSampler,
-    RefineNet,
     annealed_langevin,
     autocast,
     final,
     geometric_sigmas,
     langevin,
     load_network,
-    ncsn_loss,
     paper_mixture,
     rescaled,
     widgets,
 )
-from sbgm.checked import Score
-from sbgm.data import load_images
-from sbgm.precision import compiled
 from sbgm.train.runs import hardware
-from sbgm.training import adam
 
 SPEED = Path(__file__).resolve().parent.parent / "data" / "results" / "SPEED.md"
 BUSY_PERCENT = 10.0
@@ -51,11 +43,11 @@ CHAPTER_SECONDS = {"00": 60, "01": 60, "02": 60, "03": 60}
 seconds = partial(timeit.timeit, number=1)  # wall time of one call
 
 
-def row(what: str, value: float, unit: str, target: float | None = None) -> str:
+def row(name: str, value: float, unit: str, target: float | None = None) -> str:
     """One line of the table: what was measured, the figure, and what it should be at most, if anything."""
     if target is None:
-        return f"| {what} | {value:.3g}{unit} | | |"
-    return f"| {what} | {value:.3g}{unit} | ≤ {target:g}{unit} | {'yes' if value <= target else '**no**'} |"
+        return f"| {name} | {value:.3g}{unit} | | |"
+    return f"| {name} | {value:.3g}{unit} | ≤ {target:g}{unit} | {'yes' if value <= target else '**no**'} |"
 
 
 def medians(works: Sequence[Callable[[], object]], n: int) -> list[float]:
@@ -80,114 +72,32 @@ def import_time() -> Iterator[str]:
 
 def figure3() -> Iterator[str]:
     """Fig. 3's three clouds: 20 seeds of 1,280 chains, by exact sampling, Langevin and annealed Langevin dynamics."""
+    generator = seeded()
+    mixture = paper_mixture()
+    points = paper_mixture(stds=0.0)
+    sigmas = geometric_sigmas(20, 1, 10)
+    n = 20 * 1280
 
     def clouds() -> None:
-        generator, mixture, points, n = seeded(), paper_mixture(), paper_mixture(stds=0.0), 20 * 1280
         mixture.sample(n, generator=generator)
-        start, sigmas = torch.rand(n, 2, generator=generator) * 16 - 8, geometric_sigmas(20, 1, 10)
+        start = torch.rand(n, 2, generator=generator) * 16 - 8
         final(langevin(mixture.score, start, step_size=0.1, n_steps=1000, generator=generator))
         final(annealed_langevin(points.score, start, sigmas, step_size=0.1, n_steps=100, generator=generator))
 
     yield row("Fig. 3: three clouds, 20 seeds × 1,280 chains", seconds(clouds), " s", 10)
 
 
-class AuthorsNetwork:
-    """The authors' network, CondRefineNetDilated, by torch's plain layers, with the weights of ours: a score.
-
-    Their norm is an instance norm and three terms more, their poolings and resizings are torch's, and nothing is done
-    in place. What ours is timed against, and compared with in a test.
-
-    Args:
-        ours: whose convolutions are called, and whose embeddings hold γ, α and β.
-    """
-
-    def __init__(self, ours: RefineNet) -> None:
-        self.ours, self.level = ours, torch.zeros(0)
-
-    def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
-        """Images (B, C, H, W), σ a float or (B,) -> scores, by the level nearest to each σ."""
-        ours = self.ours
-        self.level = (torch.as_tensor(sigma).reshape(-1, 1) - ours.sigmas).abs().argmin(dim=1).expand(len(x))
-        h, maps = ours.begin(2 * x - 1), []
-        for block in (block for stage in ours.stages for block in stage):
-            h = self.residual(block, h)
-            maps.append(h)
-        refined = self.refined(ours.refines[0], maps[-1:])
-        for refine, skipped in zip(ours.refines[1:], maps[-3::-2], strict=True):  # what each stage ends with
-            refined = self.refined(refine, [skipped, refined])
-        return ours.end(self.active(ours.norm, refined))
-
-    def normed(self, norm: nn.Module, x: Tensor) -> Tensor:
-        """Conditional instance normalisation++, γ (x̂ + α μ̂) + β, term by term."""
-        gamma, alpha, beta = norm.levels(self.level)[..., None, None].chunk(3, dim=1)
-        means = x.mean(dim=(2, 3), keepdim=True)
-        variance, mean = torch.var_mean(means, dim=1, keepdim=True)
-        return gamma * (functional.instance_norm(x) + alpha * (means - mean) / torch.sqrt(variance + 1e-5)) + beta
-
-    def active(self, norm: nn.Module, x: Tensor) -> Tensor:
-        """The norm, then ELU."""
-        return functional.elu(self.normed(norm, x))
-
-    def residual(self, block: nn.Module, x: Tensor) -> Tensor:
-        """The encoder's block: two convolutions plus a shortcut, then the mean over 2×2 if it halves."""
-        h = block.conv1(self.active(block.norm1, x))
-        h = block.conv2(self.active(block.norm2, h))
-        return block.pool(h) + block.pool(block.shortcut(x))
-
-    def convolved(self, unit: nn.Module, x: Tensor) -> Tensor:
-        """A residual convolution unit."""
-        for i in range(0, len(unit.convs), 2):
-            h = unit.convs[i](self.active(unit.norms[i], x))
-            x = unit.convs[i + 1](self.active(unit.norms[i + 1], h)) + x
-        return x
-
-    def refined(self, block: nn.Module, maps: Sequence[Tensor]) -> Tensor:
-        """A refine block: a unit for each map, their fusion, the chained pooling, a unit."""
-        units = [self.convolved(unit, x) for unit, x in zip(block.inputs, maps, strict=True)]
-        if block.fusion is not None:
-            layers = zip(block.fusion.convs, block.fusion.norms, units, strict=True)
-            resize = partial(functional.interpolate, size=maps[0].shape[2:], mode="bilinear", align_corners=True)
-            units = [torch.stack([resize(conv(self.normed(norm, x))) for conv, norm, x in layers]).sum(dim=0)]
-        h = x = functional.elu(units[0])
-        for norm, conv in zip(block.pooling.norms, block.pooling.convs, strict=True):
-            h = conv(functional.avg_pool2d(self.normed(norm, h), 5, stride=1, padding=2))
-            x = h + x
-        return self.convolved(block.output, x)
-
-
-def network_speed() -> Iterator[str]:
-    """A step of training and an evaluation: ours, compiled in bfloat16, against the authors' network in fp32."""
-    ours, images = RefineNet(geometric_sigmas(1.0, 0.01, 10), 32, 1), load_images("mnist_small")[:64]
-    optimizer, scores = adam(ours, 1e-3)[0], (AuthorsNetwork(ours), autocast(compiled(ours), "bf16"))
-
-    def step(score: Score) -> None:
-        optimizer.zero_grad(set_to_none=True)
-        ncsn_loss(score, images, ours.sigmas, generator=seeded()).backward()
-        optimizer.step()
-
-    @torch.no_grad()
-    def evaluate(score: Score) -> None:
-        score(images, 1.0)
-
-    for what, work, target in (("training step", step, 0.30), ("evaluation", evaluate, 0.45)):
-        works = [partial(work, score) for score in scores]
-        medians(works, 1)  # compiles
-        slow, fast = medians(works, 7)
-        yield row(f"the authors' network, plain fp32, C = 32, 28×28, batch 64: {what}", slow, " s")
-        yield row(f"… ours, compiled in bfloat16, share of that: {what}", fast / slow, "×", target)
-
-
 def sampling() -> Iterator[str]:
     """Sixteen digits by Algorithm 1, its 1,000 evaluations timed on 100 of them, and 64 by a fast sampler."""
     network = load_network("mnist_ncsn")
-    score, start = autocast(rescaled(network)), torch.rand(64, *network.image_shape, generator=seeded())
-    paper, fast = NamedSampler("annealed", network.ladder, 2e-5, n_steps=10), renewing(1.0, 0.01, 50, 8.0)
+    score = autocast(rescaled(network))
+    start = torch.rand(64, *network.image_shape, generator=seeded())
+    paper = NamedSampler("annealed", network.ladder, 2e-5, n_steps=10)
+    fast = renewing(1.0, 0.01, 50, 8.0)
     torch.set_num_threads(psutil.cpu_count(logical=False))
     score(start, 1.0)  # the first call is slower
-    slow, quick = (
-        seconds(lambda sampler=sampler, n=n: final(sampler.states(score, start[:n], seeded())))
-        for sampler, n in ((paper, 16), (fast, 64))
-    )
+    slow = seconds(lambda: final(paper.states(score, start[:16], seeded())))
+    quick = seconds(lambda: final(fast.states(score, start, seeded())))
     torch.set_num_threads(1)
     yield row("16 MNIST images by Algorithm 1, C = 32: ten times 100 evaluations", 10 * slow, " s", 100)
     yield row("64 by the fast path, renewing, c = 8, 50 evaluations", quick, " s", 40)
@@ -196,11 +106,14 @@ def sampling() -> Iterator[str]:
 def moves(widget: ipywidgets.Widget) -> list[Callable[[], None]]:
     """Up to 25 moves of a control, from its last place to its first and then over its whole range."""
     if hasattr(widget, "options"):
-        trait, places = "index", sorted({round(i) for i in np.linspace(0, len(widget.options) - 1, 25)})
+        trait = "index"
+        places = sorted({round(i) for i in np.linspace(0, len(widget.options) - 1, 25)})
     else:
+        trait = "value"
         values = np.linspace(widget.min, widget.max, 25)
-        values = widget.base**values if hasattr(widget, "base") else values  # a logarithmic slider's
-        trait, places = "value", list(dict.fromkeys(type(widget.value)(value) for value in values))
+        if hasattr(widget, "base"):  # a logarithmic slider's
+            values = widget.base**values
+        places = list(dict.fromkeys(type(widget.value)(value) for value in values))
     setattr(widget, trait, places[-1])  # so that the first is a move too
     return [partial(setattr, widget, trait, place) for place in places]
 
@@ -210,9 +123,10 @@ def sliders() -> Iterator[str]:
     for name in ("annealing", "langevin", "level_steps", "score_field"):
         explorer = getattr(widgets, f"{name}_explorer")()
         for control, widget in explorer.controls.items():
-            before, label = widget.value, f"slider, {name}: {control}".replace("_", " ")
+            at_start = widget.value
             taken = [seconds(move) for move in moves(widget)]
-            widget.value = before
+            widget.value = at_start
+            label = f"slider, {name}: {control}".replace("_", " ")
             yield row(label, 1000 * statistics.median(taken), " ms", 50)
 
 
@@ -236,7 +150,7 @@ def main() -> None:
     lines = [f"Measured on {hardware()}, torch {torch.__version__}.\n"]
     lines += ["| what | measured | target | met |", "|---|---|---|---|"]
     print(*lines, sep="\n", flush=True)
-    for measured in (import_time, figure3, network_speed, sampling, sliders, chapters):
+    for measured in (import_time, figure3, sampling, sliders, chapters):
         for line in measured():
             lines.append(line)
             print(line, flush=True)

@@ -129,9 +129,10 @@ def normalised(notebook: NotebookNode, name: str) -> NotebookNode:
     result.update(nbformat=4, nbformat_minor=5, metadata=nbformat.from_dict(METADATA))
     for index, cell in enumerate(result.cells):
         cell.id = f"{chapter}-{index:03d}"
-        tagged = {"tags": tags_of(cell)} if tags_of(cell) else {}
-        folded = {"jupyter": {"source_hidden": True}} if FOLDED_TAG in tags_of(cell) else {}
-        cell.metadata = nbformat.from_dict(tagged | folded)
+        tags = tags_of(cell)
+        cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
+        if FOLDED_TAG in tags:
+            cell.metadata.jupyter = nbformat.from_dict({"source_hidden": True})
         if cell.cell_type == "code":
             cell.outputs = stored_outputs(cell.outputs)
     return result
@@ -163,28 +164,37 @@ def stored_outputs(outputs: list[NotebookNode]) -> list[NotebookNode]:
 def faults(path: Path) -> list[str]:
     """Return all that is wrong with the notebook at `path`, one sentence each; nothing is executed."""
     notebook = read(path)
-    as_committed = path.read_text(encoding="utf-8") == as_text(normalised(notebook, path.stem))
-    return [*content_faults(notebook), *["is not in the form of a build"] * (not as_committed)]
+    sentences = content_faults(notebook)
+    if path.read_text(encoding="utf-8") != as_text(normalised(notebook, path.stem)):
+        sentences.append("is not in the form of a build")
+    return sentences
 
 
 def content_faults(notebook: NotebookNode) -> list[str]:
     """Return what is wrong with a notebook's cells and outputs."""
-    code = [(index, cell) for index, cell in enumerate(notebook.cells, start=1) if cell.cell_type == "code"]
-    counted = enumerate(code, start=1)
-    return [f"cell {index}: {fault}" for count, (index, cell) in counted for fault in _cell_faults(cell, count)]
+    sentences, n_code = [], 0
+    for index, cell in enumerate(notebook.cells, start=1):
+        if cell.cell_type == "code":
+            n_code += 1
+            sentences += [f"cell {index}: {fault}" for fault in _cell_faults(cell, n_code)]
+    return sentences
 
 
 def _cell_faults(cell: NotebookNode, expected_count: int) -> list[str]:
     tags, count = tags_of(cell), cell.execution_count
     marks = "\n".join([*tags, *re.findall(r"^\s*#.*", cell.source, re.MULTILINE)])
-    possible = {
-        "is an empty code cell": not cell.source.strip(),
-        "was not executed": count is None,
-        f"was executed out of order: its count is {count}, not {expected_count}": count not in (None, expected_count),
-        "asks nbval not to run it, or to let it raise": NOT_RUN_OR_RAISING.search(marks),
-    }
-    outputs = (fault for output in cell.outputs for fault in _output_faults(output, compared=IGNORED_TAG not in tags))
-    return [*(fault for fault, is_there in possible.items() if is_there), *outputs]
+    sentences = []
+    if not cell.source.strip():
+        sentences.append("is an empty code cell")
+    if count is None:
+        sentences.append("was not executed")
+    elif count != expected_count:
+        sentences.append(f"was executed out of order: its count is {count}, not {expected_count}")
+    if NOT_RUN_OR_RAISING.search(marks):
+        sentences.append("asks nbval not to run it, or to let it raise")
+    for output in cell.outputs:
+        sentences += _output_faults(output, compared=IGNORED_TAG not in tags)
+    return sentences
 
 
 def _output_faults(output: NotebookNode, *, compared: bool) -> list[str]:
@@ -200,8 +210,10 @@ def _output_faults(output: NotebookNode, *, compared: bool) -> list[str]:
         return [f"has an output that is neither text nor PNG: {', '.join(others)}"]
     if is_a_name or not (data or output.output_type == "stream"):
         return [f"shows what can't be stored ({text}); use text, Markdown or a figure"]
-    matches = {what: pattern.search(text) for what, pattern in MACHINE_DEPENDENT.items() if compared}
-    return [f"prints {what}: {match.group()!r}" for what, match in matches.items() if match]
+    if not compared:
+        return []
+    matches = {kind: pattern.search(text) for kind, pattern in MACHINE_DEPENDENT.items()}
+    return [f"prints {kind}: {match.group()!r}" for kind, match in matches.items() if match]
 
 
 # --- the commands ----------------------------------------------------------------------------------------------------

@@ -8,6 +8,12 @@
     }
   }
 
+  // What screen readers miss in the markup of Furo, Sphinx and MyST-NB.
+  const mend = (selector, change) => document.querySelectorAll(selector).forEach(change);
+  mend('[role="heading"]:not([aria-level])', heading => heading.setAttribute('aria-level', 2));
+  mend('dl:not(:has(> dt))', list => list.setAttribute('role', 'presentation'));
+  mend('summary[aria-label]', summary => summary.removeAttribute('aria-label'));  // its own words say more
+
   // What is wider than its column scrolls by itself: the keyboard must be able to reach it.
   const boxes = 'pre, .table-wrapper, mjx-container[display="true"]';
   const mark = () => {
