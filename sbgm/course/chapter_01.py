@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sbgm.course.calls import MixtureField
-from sbgm.course.exercise import Exercise, Trial, compare, exercise, in_both_precisions
+from sbgm.course.old_exercise import Exercise, Trial, compare, exercise, in_both_precisions
 
 ALLOWED = 1e-3  # of a logarithm
 

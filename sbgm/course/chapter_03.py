@@ -5,7 +5,7 @@ import math
 import torch
 
 from sbgm.course.calls import LogProbOf, MixtureField
-from sbgm.course.exercise import Law, Trial, compare_law, exercise, in_both_precisions, step_mistakes
+from sbgm.course.old_exercise import Law, Trial, compare_law, exercise, in_both_precisions, step_mistakes
 
 
 @exercise("3.1", minutes=10)

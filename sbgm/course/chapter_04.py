@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from sbgm.course.calls import Descent, MixtureField, Seed
-from sbgm.course.exercise import (
+from sbgm.course.old_exercise import (
     ChainStep,
     Law,
     Trial,

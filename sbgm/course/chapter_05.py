@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from sbgm.course.exercise import Trial, exercise, in_both_precisions
+from sbgm.course.old_exercise import Trial, exercise, in_both_precisions
 
 
 def _orthonormal(trial: Trial, *shape: int) -> Tensor:

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from sbgm.checked import against
 from sbgm.course.calls import Asked
-from sbgm.course.exercise import Trial, exercise, in_both_precisions
+from sbgm.course.old_exercise import Trial, exercise, in_both_precisions
 
 TINY = 1e-5  # of the norms
 

@@ -5,7 +5,7 @@ import torch
 from sbgm.checked import against
 from sbgm.course.calls import Seed
 from sbgm.course.chapter_01 import weight_mistakes
-from sbgm.course.exercise import (
+from sbgm.course.old_exercise import (
     Law,
     Trial,
     compare,

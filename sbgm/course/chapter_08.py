@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from sbgm.course.calls import Seed
-from sbgm.course.exercise import (
+from sbgm.course.old_exercise import (
     Law,
     Trial,
     WrongAnswer,

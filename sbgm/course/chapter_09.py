@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from sbgm.course.exercise import Trial, compare, exercise
+from sbgm.course.old_exercise import Trial, compare, exercise
 
 FRECHET_TOLERANCE = 1e-3  # the roots of eigenvalues that should be 0 are those of their rounding errors
 

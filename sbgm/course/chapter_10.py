@@ -6,7 +6,7 @@ import torch
 from scipy.optimize import brentq
 
 from sbgm.course.calls import MixtureField
-from sbgm.course.exercise import Law, Trial, as_tensor, compare, compare_law, exercise, noise_mistakes
+from sbgm.course.old_exercise import Law, Trial, as_tensor, compare, compare_law, exercise, noise_mistakes
 from sbgm.course.problems import exact_levels, ladder_problem
 from sbgm.theory import level_ratio
 

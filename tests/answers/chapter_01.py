@@ -202,6 +202,5 @@ ANSWERS = {
                 score(a + torch.rand(10_000, 1, dtype=a.dtype) * (b - a)) @ (b - a)
             ).mean(),
         },
-        gives_number=True,
     ),
 }

@@ -102,7 +102,6 @@ ANSWERS = {
             "inverse": lambda stds: 4 / stds.min() ** 2,
             "one bound a direction": lambda stds: 4 * stds**2,
         },
-        gives_number=True,
     ),
     "log_acceptance": Answers(
         right={

@@ -257,7 +257,6 @@ ANSWERS = {
             "a list of numbers": lambda high, low, n: [high * (low / high) ** (i / (n - 1)) for i in range(n)],
             "whole numbers": lambda high, low, n: torch.arange(n, 0, -1),
         },
-        takes_tensors=False,
     ),
     "step_sizes": Answers(
         right={
@@ -381,6 +380,5 @@ ANSWERS = {
             "not a number": changed(network, lambda s, x, sigma: s * math.nan),
             "a batch of one point only": changed(network, lambda s, x, sigma: s[:1]),
         },
-        gives_score=True,
     ),
 }

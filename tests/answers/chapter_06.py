@@ -162,7 +162,6 @@ ANSWERS = {
             "a Python number": lambda *a: ncsn(*a).item(),
             "no_grad": torch.no_grad()(ncsn),
         },
-        gives_number=True,
     ),
     "instance_norm_plus": Answers(
         right={
@@ -281,6 +280,5 @@ ANSWERS = {
             "one label for all": lambda network, label, w: guide(network, label[:1], w),
             "a score at once": lambda network, label, w: torch.zeros(6, 2),
         },
-        gives_score=True,
     ),
 }

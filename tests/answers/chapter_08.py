@@ -356,6 +356,5 @@ ANSWERS = {
             "the largest": lambda fills, mask: of_unknown(fills, mask).std(dim=0).max(),
             "one number a pixel": lambda fills, mask: of_unknown(fills, mask).std(dim=0),
         },
-        gives_number=True,
     ),
 }

@@ -166,7 +166,6 @@ ANSWERS = {
                 sum(divergences(part).mean().exp() for part in p.chunk(10)) / len(p.chunk(10))
             ),
         },
-        gives_number=True,
     ),
     "frechet": Answers(
         right={
@@ -219,7 +218,6 @@ ANSWERS = {
             ),
             "the matrix, not its trace": lambda m, c, n, d: apart(m, n) + c + d - 2 * root(root(c) @ d @ root(c)),
         },
-        gives_number=True,
     ),
     "squared_mmd": Answers(
         right={
@@ -252,7 +250,6 @@ ANSWERS = {
             "cut off at 0": lambda a, b: mmd(a, b).clamp(min=0),
             "absolute value": lambda a, b: mmd(a, b).abs(),
         },
-        gives_number=True,
     ),
     "precision": Answers(
         right={
@@ -292,6 +289,5 @@ ANSWERS = {
                 (distances(samples, real) <= distances(real, real).kthvalue(k + 1, dim=1).values).any(dim=1).double()
             ),
         },
-        gives_number=True,
     ),
 }

@@ -8,11 +8,11 @@ import torch
 from scipy.optimize import brentq
 
 from answers import WRONG_NOISE, Answers, noise
-from sbgm import checks
+from sbgm.course.problems import ladder_problem
 from sbgm.theory import count_levels
 
 NORMAL = statistics.NormalDist()
-PROBLEM = checks.ladder_problem(variant=0)
+PROBLEM = ladder_problem(variant=0)
 
 
 def share(gamma, dim, root=None, width=None):
@@ -199,8 +199,6 @@ ANSWERS = {
             "another variant's": lambda: 205,
             "the ratio": lambda: gamma_of(PROBLEM["dim"]),
         },
-        takes_tensors=False,
-        gives_number=True,
     ),
     "level_step": Answers(
         right={
