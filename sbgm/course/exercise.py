@@ -137,12 +137,13 @@ def _compare(
 
     if close(expected):
         return
+    off = float((answer - expected).abs().max())
     for sentence, made in mistakes:
-        refuse(close(made.double()) if isinstance(made, Tensor) else made, sentence)
+        refuse(close(made.double()) if isinstance(made, Tensor) else made, sentence.format(off=off))
     refuse(not answer.isfinite().all(), f"{subject} holds NaN or infinity where every number should be finite")
     refuse(not answer.any(), f"{subject} is zero everywhere")
     refuse(close(-expected), f"{subject} has the wrong sign, and is right otherwise")
-    distance = float((answer - expected).abs().max() / expected.abs().max().clamp(min=1e-30))
+    distance = off / max(float(expected.abs().max()), 1e-30)
     refuse(
         distance < 1e-5,
         f"{subject} is right only to {distance:.1g}: is a part of it computed in single precision?",
