@@ -193,7 +193,7 @@ mixture_score.mistakes = {
     "the pulls are added without any weights":
         _weighted(lambda weights, squares, variance: torch.ones_like(squares)),
     "only the nearest mean pulls: the others count too, by their responsibility":
-        _weighted(lambda weights, squares, variance: 1.0 * (squares == squares.amin(dim=1, keepdim=True))),
+        _weighted(lambda weights, squares, variance: (squares == squares.amin(dim=1, keepdim=True)).to(squares.dtype)),
     "the responsibilities sum to 1 over the points: they should do so over the components":
         _weighted(lambda weights, squares, variance: (weights.log() - squares / (2 * variance)).softmax(dim=0)),
     "this is the gradient of the density (up to a constant): what is the gradient of a logarithm?":
@@ -310,7 +310,7 @@ def weight_mistakes(noisy, origins):
         "the weights do not add up to 1":
             lambda squares, sigma: (-squares / (2 * sigma**2)).exp(),
         f"only the nearest of the {origins} counts: the others do too, by how well they fit":
-            lambda squares, sigma: 1.0 * (squares == squares.amin(dim=1, keepdim=True)),
+            lambda squares, sigma: (squares == squares.amin(dim=1, keepdim=True)).to(squares.dtype),
         f"all {origins} count alike: a near one is a likelier origin":
             lambda squares, sigma: torch.full_like(squares, 1 / squares.shape[1]),
     }  # fmt: skip

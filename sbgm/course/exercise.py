@@ -233,16 +233,13 @@ def _part(law: Law, pixels: Tensor | EllipsisType) -> Law:
     return Law(law.mean[:, pixels], law.std[pixels], law.kurtosis)
 
 
-def compare_law(runs: Tensor, expected: Law, mistakes: Iterable[tuple[str, Law]], subject: str) -> None:
+def compare_law(runs: Tensor, expected: Law, subject: str) -> None:
     """Raise WrongAnswer unless samples (2, n, *shape), of two runs, have the Gaussian law expected and are independent.
 
     All 2n samples must be uncorrelated with one another, and so must all numbers of a sample. Right samples are refused
     with a chance of 3e-7: four departures of the moments by STANDARD_ERRORS, and twice FALSE_ALARM.
     """
     faults = _faults(runs, expected)
-    if faults:
-        for sentence, wrong in mistakes:
-            refuse(not _faults(runs, wrong), sentence)
     if expected.std.any():
         _require_independence(runs, expected, subject)
     refuse(faults, f"{subject} have {' and '.join(faults)}")
@@ -551,14 +548,17 @@ def exercise(
         cases = {"your samples" if draws else "your answer": cases}
 
     def judge(exercise: Exercise, trial: Trial) -> None:
+        to_differentiate = []
         for subject, of_subject in cases.items():
             for case in of_subject(trial):
                 if draws:
                     _judge_draws(exercise, trial, case, parts(*case) if parts else {subject: ...}, subject)
-                    continue
-                _judge_numbers(exercise, trial, case, subject, within)
+                else:
+                    _judge_numbers(exercise, trial, case, subject, within)
                 if gradients and _dtype(case) == torch.float64:
-                    _judge_gradients(exercise, trial, case)
+                    to_differentiate.append(case)
+        for case in to_differentiate:
+            _judge_gradients(exercise, trial, case)
 
     return lambda right: Exercise(right, number, minutes, judge)
 
@@ -612,10 +612,19 @@ def _judge_draws(
     if not law.std.any():
         return _judge_numbers(exercise, trial, [*case, Seed(0)], subject, of_the_largest())
     runs = trial.runs(law.mean.to(_dtype(case)), *case)
-    laws = functools.cache(lambda sentence: law_of(exercise.mistakes[sentence], case))
+    if _faults(runs, law):
+        laws = {sentence: law_of(mistake, case) for sentence, mistake in exercise.mistakes.items()}
+        # best a mistake that explains everything, else one that explains a part which is wrong
+        for pixels in (..., *(pixels for pixels in parts.values() if _faults(runs[:, :, pixels], _part(law, pixels)))):
+            for sentence, wrong in laws.items():
+                refuse(not _faults(runs[:, :, pixels], _part(wrong, pixels)), sentence)
     for subject, pixels in parts.items():
-        mistakes = ((sentence, _part(laws(sentence), pixels)) for sentence in exercise.mistakes)
-        compare_law(runs[:, :, pixels], _part(law, pixels), mistakes, subject)
+        part = _part(law, pixels)
+        compare_law(runs[:, :, pixels], part, subject)
+        copied = part.std.any() or torch.equal(
+            runs[:, :, pixels], part.mean.to(runs.dtype).expand_as(runs[:, :, pixels])
+        )
+        refuse(not copied, f"{subject} are nearly right, but not bit for bit: copy them, without arithmetic")
     if len(parts) > 1:
         _require_independence(runs, law, subject)  # of the parts of one another
 
