@@ -255,7 +255,7 @@ log_ratio.mistakes = {
         lambda *case: log_ratio.right(*case) / 2,
     "twice too much":
         lambda *case: 2 * log_ratio.right(*case),
-    f"close, but off by {{off:.2g}}, where {ALLOWED:g} is allowed: would more points help, or a rule that "
+    f"close, but off by {{off}}, where {ALLOWED:g} is allowed: would more points help, or a rule that "
     "counts both ends of a step?": Sign(
         lambda answer, right: (answer - right).abs() < 0.3 * right.abs().clamp(min=1),
         lambda score, a, b: (score(_path(a, b, 41)[:-1]) @ (b - a)).mean(),

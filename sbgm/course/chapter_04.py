@@ -308,7 +308,8 @@ def refuse_samples(x, target, noise):
     refuse(stray > 0.04, f"{stray:.0%} of your samples lie far from all data: {too_flat}")
     refuse(max(spreads) > 1.6, f"a cluster of your samples is {max(spreads):.2g} times too wide: {too_flat}")
     refuse(
-        min(spreads) < 0.75, f"a cluster of your samples has {min(spreads):.2g} times its width: is the score too large?"
+        min(spreads) < 0.75,
+        f"a cluster of your samples has {min(spreads):.2g} times its width: is the score too large?",
     )
 
 

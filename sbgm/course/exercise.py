@@ -74,9 +74,9 @@ class Sign:
 # --- numbers ----------------------------------------------------------------------------------------------------------
 
 
-def of_the_largest(relative: float | None = None) -> Within:
-    """The deviation allowed, relative to the largest number; that of the dtype if None."""
-    return lambda value, tolerance: (relative or tolerance) * value.abs().max()
+def of_the_largest(value: Tensor, tolerance: float) -> Tensor:
+    """The deviation allowed is relative to the largest number."""
+    return tolerance * value.abs().max()
 
 
 def in_double(argument: Argument) -> Argument:
@@ -139,7 +139,7 @@ def _compare(
         return
     off = float((answer - expected).abs().max())
     for sentence, made in mistakes:
-        refuse(close(made.double()) if isinstance(made, Tensor) else made, sentence.format(off=off))
+        refuse(close(made.double()) if isinstance(made, Tensor) else made, sentence.replace("{off}", f"{off:.2g}"))
     refuse(not answer.isfinite().all(), f"{subject} holds NaN or infinity where every number should be finite")
     refuse(not answer.any(), f"{subject} is zero everywhere")
     refuse(close(-expected), f"{subject} has the wrong sign, and is right otherwise")
@@ -526,7 +526,7 @@ def exercise(
     *,
     minutes: int,
     cases: Cases | dict[str, Cases],
-    within: Within = of_the_largest(),
+    within: Within = of_the_largest,
     gradients: bool = False,
     draws: bool = False,
     parts: Callable[..., dict[str, Tensor]] | None = None,
@@ -601,7 +601,7 @@ def _judge_gradients(exercise: Exercise, trial: Trial, case: Case) -> None:
 
     for i, (answer, expected) in enumerate(zip(answers, right.gradients, strict=True)):
         refuse(answer.shape != expected.shape, f"a gradient has shape {tuple(answer.shape)}")  # a forged reply's
-        _compare(answer, expected, wrong(i), "the value is right, but its gradient", of_the_largest())
+        _compare(answer, expected, wrong(i), "the value is right, but its gradient", of_the_largest)
 
 
 def _judge_draws(
@@ -609,15 +609,19 @@ def _judge_draws(
 ) -> None:
     """Compare the law of what the student's function draws, part by part."""
     law = law_of(exercise.right, case)
+    like = law.mean.to(_dtype(case))
     if not law.std.any():
-        return _judge_numbers(exercise, trial, [*case, Seed(0)], subject, of_the_largest())
-    runs = trial.runs(law.mean.to(_dtype(case)), *case)
-    if _faults(runs, law):
-        laws = {sentence: law_of(mistake, case) for sentence, mistake in exercise.mistakes.items()}
-        # best a mistake that explains everything, else one that explains a part which is wrong
-        for pixels in (..., *(pixels for pixels in parts.values() if _faults(runs[:, :, pixels], _part(law, pixels)))):
-            for sentence, wrong in laws.items():
-                refuse(not _faults(runs[:, :, pixels], _part(wrong, pixels)), sentence)
+        first, other = (trial.answer(like, *case, Seed(seed)) for seed in (0, 1))
+        refuse(not torch.equal(first, other), f"{subject} has noise where there should be none")
+        return _judge_numbers(exercise, trial, [*case, Seed(0)], subject, of_the_largest)
+    runs = trial.runs(like, *case)
+    wrong_parts = [pixels for pixels in parts.values() if _faults(runs[:, :, pixels], _part(law, pixels))]
+    if wrong_parts:
+        laws = functools.cache(lambda sentence: law_of(exercise.mistakes[sentence], case))
+        # best a mistake that explains the whole sample, else one that explains a part which is wrong
+        for pixels in (..., *wrong_parts):
+            for sentence in exercise.mistakes:
+                refuse(not _faults(runs[:, :, pixels], _part(laws(sentence), pixels)), sentence)
     for subject, pixels in parts.items():
         part = _part(law, pixels)
         compare_law(runs[:, :, pixels], part, subject)

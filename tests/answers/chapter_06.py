@@ -42,10 +42,6 @@ def ncsn_level_by_level(score, x, sigmas, levels, z):
     return total / len(x)
 
 
-def decoupled(score, x, sigmas, levels, z):
-    return sigmas[levels].square().mean() * ncsn(score, x, sigmas, levels, z, weight=torch.ones_like)
-
-
 def norm_plus(x, gamma, alpha, beta, *, x_hat=None, mu_hat=None, form=None):
     """The norm, with any part replaced."""
     x_hat = functional.instance_norm(x) if x_hat is None else x_hat
@@ -126,31 +122,7 @@ ANSWERS = {
             "level by level": ncsn_level_by_level,
         },
         wrong={
-            "no ½": lambda *a: 2 * ncsn(*a),
-            "λ = 1": lambda *a: ncsn(*a, weight=torch.ones_like),
-            "λ = σ": lambda *a: ncsn(*a, weight=lambda s: s),
-            "λ = σ⁴": lambda *a: ncsn(*a, weight=lambda s: s**4),
-            "λ = 1/σ²": lambda *a: ncsn(*a, weight=lambda s: s**-2),
-            "mean weight times mean loss": decoupled,
-            "sign of the target": lambda *a: ncsn(*a, target=lambda s, z: -z / s),
-            "σ² in the target": lambda *a: ncsn(*a, target=lambda s, z: z / s**2),
-            "z for the target": lambda *a: ncsn(*a, target=lambda s, z: z),
-            "score at the clean point": lambda *a: ncsn(*a, noise=lambda s, z: 0),
-            "variance for the standard deviation": lambda *a: ncsn(*a, noise=lambda s, z: s**2 * z),
-            "noise not scaled": lambda *a: ncsn(*a, noise=lambda s, z: z),
-            "score without σ": lambda *a: ncsn(*a, told=torch.zeros_like),
-            "score told the index": lambda score, x, sigmas, levels, z: ncsn(
-                score, x, sigmas, levels, z, told=lambda sigma: levels.to(x.dtype)
-            ),
-            "sum over the batch": lambda *a: ncsn(*a, reduce=torch.sum),
-            "mean over everything": lambda score, x, *a: ncsn(score, x, *a) / x[0].numel(),
-            "divided by L too": lambda score, x, sigmas, levels, z: ncsn(score, x, sigmas, levels, z) / len(sigmas),
             "one loss an example": lambda *a: ncsn(*a, reduce=lambda losses: losses),
-            "ladder from below": lambda score, x, sigmas, levels, z: ncsn(score, x, sigmas.flip(0), levels, z),
-            "levels from 1": lambda score, x, sigmas, levels, z: ncsn(score, x, sigmas, levels - 1, z),
-            "one level for all": lambda score, x, sigmas, levels, z: ncsn(
-                score, x, sigmas, levels[:1].expand(len(x)), z
-            ),
             "its own levels": lambda score, x, sigmas, levels, z: ncsn(
                 score, x, sigmas, torch.randint(len(sigmas), (len(x),)), z
             ),
@@ -170,30 +142,6 @@ ANSWERS = {
             "by moments": lambda *a: norm_plus(*a, x_hat=normed_pixels(a[0])),
         },
         wrong={
-            "no means": lambda *a: norm_plus(*a, mu_hat=torch.zeros_like(a[1])),
-            "the paper's form": lambda *a: norm_plus(*a, form=lambda x, mu, g, al, b: g * x + al * mu + b),
-            "γ on β": lambda *a: norm_plus(*a, form=lambda x, mu, g, al, b: g * (x + al * mu + b)),
-            "no β": lambda *a: norm_plus(*a, form=lambda x, mu, g, al, b: g * (x + al * mu)),
-            "no γ": lambda *a: norm_plus(*a, form=lambda x, mu, g, al, b: x + al * mu + b),
-            "no α": lambda *a: norm_plus(*a, form=lambda x, mu, g, al, b: g * (x + mu) + b),
-            "γ and α interchanged": lambda x, gamma, alpha, beta: norm_plus(x, alpha, gamma, beta),
-            "μ̂ subtracted": lambda *a: norm_plus(*a, mu_hat=-normed_means(a[0])),
-            "μ as it is": lambda *a: norm_plus(*a, mu_hat=a[0].mean((2, 3))),
-            "μ centred only": lambda *a: norm_plus(
-                *a, mu_hat=a[0].mean((2, 3)) - a[0].mean((1, 2, 3), keepdim=True)[..., 0, 0]
-            ),
-            "biased variance over the channels": lambda *a: norm_plus(*a, mu_hat=normed_means(a[0], correction=0)),
-            "unbiased variance over the pixels": lambda *a: norm_plus(*a, x_hat=normed_pixels(a[0], correction=1)),
-            "means over the batch": lambda *a: norm_plus(*a, mu_hat=normed_means(a[0], dim=0)),
-            "layer norm": lambda *a: norm_plus(*a, x_hat=normed_pixels(a[0], dim=(1, 2, 3))),
-            "batch norm": lambda *a: norm_plus(*a, x_hat=functional.batch_norm(a[0], None, None, training=True)),
-            "no eps": lambda *a: norm_plus(*a, x_hat=normed_pixels(a[0], eps=0.0), mu_hat=normed_means(a[0], eps=0.0)),
-            "no eps over the channels": lambda *a: norm_plus(*a, mu_hat=normed_means(a[0], eps=0.0)),
-            "no eps over the pixels": lambda *a: norm_plus(*a, x_hat=normed_pixels(a[0], eps=0.0)),
-            "eps outside the root": lambda *a: norm_plus(
-                *a,
-                x_hat=(a[0] - a[0].mean((2, 3), keepdim=True)) / (a[0].std((2, 3), keepdim=True, correction=0) + 1e-5),
-            ),
             "no_grad": torch.no_grad()(norm_plus),
             "γ cut off": lambda x, gamma, alpha, beta: norm_plus(x, gamma.detach(), alpha, beta),
         },
@@ -206,19 +154,6 @@ ANSWERS = {
             "place by place": far_place_by_place,
         },
         wrong={
-            "W not transposed": lambda h, weight, bias: far(h, weight.T, bias),
-            "no bias": lambda h, weight, bias: far(h, weight, 0 * bias),
-            "bias subtracted": lambda h, weight, bias: far(h, weight, -bias),
-            "h added": lambda h, weight, bias: h + far(h, weight, bias),
-            "column by column": lambda h, weight, bias: (
-                far(h.mT, weight, bias).reshape(*h.shape[:2], h.shape[3], h.shape[2]).mT
-            ),
-            "a mean over places": lambda h, weight, bias: far(h, weight / len(bias), bias),
-            "W on the bias": lambda h, weight, bias: ((h.flatten(2) + bias) @ weight.T).reshape(h.shape),
-            "the diagonal only": lambda h, weight, bias: far(h, weight.diag().diag(), bias),
-            "h summed out": lambda h, weight, bias: far(torch.ones_like(h), weight, bias),
-            "channels mixed": lambda h, weight, bias: far(h.mean(1, keepdim=True).expand(h.shape), weight, bias),
-            "images mixed": lambda h, weight, bias: far(h.mean(0, keepdim=True).expand(h.shape), weight, bias),
             "not reshaped": lambda h, weight, bias: h.flatten(2) @ weight.T + bias,
             "over rows of the image": lambda h, weight, bias: h @ weight + bias,
             "for 7 × 7 only": lambda h, weight, bias: (h.flatten(2) @ weight.T + bias).reshape(*h.shape[:2], 7, 7),
@@ -233,26 +168,6 @@ ANSWERS = {
             "noise first": lambda score, x, s, n, z: n * z + score(x, s) * s * s + x,
         },
         wrong={
-            "no noise": lambda *a: renew(*a, noise=0),
-            "noise not scaled": lambda *a: renew(*a, noise=1),
-            "noise of the old level": lambda score, x, s, n, z: renew(score, x, s, n, z, noise=s),
-            "variance for σ": lambda score, x, s, n, z: renew(score, x, s, n, z, noise=n**2),
-            "difference of variances": lambda score, x, s, n, z: renew(score, x, s, n, z, noise=(s**2 - n**2) ** 0.5),
-            "noise subtracted": lambda score, x, s, n, z: renew(score, x, s, n, -z),
-            "noise before the guess": lambda score, x, s, n, z: renew(score, x + n * z, s, n, z, noise=0),
-            "the guess lost": lambda *a: renew(*a, step=0),
-            "step backwards": lambda score, x, s, n, z: renew(score, x, s, n, z, step=-(s**2)),
-            "x lost": lambda score, x, s, n, z: renew(score, x, s, n, z) - x,
-            "σ for σ²": lambda score, x, s, n, z: renew(score, x, s, n, z, step=s),
-            "score alone": lambda *a: renew(*a, step=1),
-            "divided by σ²": lambda score, x, s, n, z: renew(score, x, s, n, z, step=s**-2),
-            "half a step": lambda score, x, s, n, z: renew(score, x, s, n, z, step=s**2 / 2),
-            "score at the next level": lambda score, x, s, n, z: renew(score, x, s, n, z, told=n),
-            "step of the next level": lambda score, x, s, n, z: renew(score, x, s, n, z, step=n**2),
-            "the next level throughout": lambda score, x, s, n, z: renew(score, x, n, n, z),
-            "levels interchanged": lambda score, x, s, n, z: renew(score, x, n, s, z),
-            "score without σ": lambda *a: renew(*a, told=0.0),
-            "a Langevin step": lambda score, x, s, n, z: renew(score, x, s, n, z, step=s**2 / 2, noise=s),
             "its own noise": lambda score, x, s, n, z: renew(score, x, s, n, torch.randn_like(z)),
         },
     ),
@@ -265,19 +180,7 @@ ANSWERS = {
             ),
         },
         wrong={
-            "the other convention": lambda *a: guide(*a, combine=lambda s, c, w: (1 + w) * c - w * s),
-            "sign": lambda *a: guide(*a, combine=lambda s, c, w: s - w * (c - s)),
-            "interchanged": lambda *a: guide(*a, combine=lambda s, c, w: c + w * (s - c)),
-            "added whole": lambda *a: guide(*a, combine=lambda s, c, w: s + w * c),
-            "the difference alone": lambda *a: guide(*a, combine=lambda s, c, w: w * (c - s)),
-            "the class's score": lambda *a: guide(*a, combine=lambda s, c, w: c),
-            "no guidance": lambda *a: guide(*a, combine=lambda s, c, w: s),
-            "w squared": lambda *a: guide(*a, combine=lambda s, c, w: s + w**2 * (c - s)),
-            "w s_c": lambda *a: guide(*a, combine=lambda s, c, w: w * c),
-            "the mean of both": lambda *a: guide(*a, combine=lambda s, c, w: (s + c) / 2),
             "one σ for all": lambda network, label, w: lambda x, sigma: guide(network, label, w)(x, 0.5),
-            "score without σ": lambda network, label, w: lambda x, sigma: guide(network, label, w)(x, 0.0),
-            "one label for all": lambda network, label, w: guide(network, label[:1], w),
             "a score at once": lambda network, label, w: torch.zeros(6, 2),
         },
     ),
