@@ -5,7 +5,7 @@ import torch
 from sbgm.course.exercise import exercise
 
 
-def with_noise(trial):
+def _with_noise(trial):
     for score, x, z in trial.batches((6, 2), (3, 1, 4, 4)):
         yield score, x, trial.uniform(0.3, 0.8), z
 
@@ -15,7 +15,7 @@ def half_square(s):
     return 0.5 * s.flatten(1).square().sum(dim=1)
 
 
-@exercise("2.5", minutes=10, cases=with_noise, gradients=True)
+@exercise("2.5", minutes=10, cases=_with_noise, gradients=True)
 def dsm_loss(score, x, sigma, z):
     """`dsm_loss(score, x, sigma, z)`: denoising score matching (Eq. 2), ½E‖s(x̃, σ) + (x̃ − x)/σ²‖², x̃ = x + σz.
 
@@ -74,7 +74,7 @@ dsm_loss.mistakes = {
 }  # fmt: skip
 
 
-@exercise("2.2", minutes=15, cases=with_noise, gradients=True)
+@exercise("2.2", minutes=15, cases=_with_noise, gradients=True)
 def sliced_loss(score, x, sigma, v):
     """`sliced_loss(score, x, sigma, v)`: sliced score matching (Eq. 3), E[vᵀ∇_x s(x, σ) v + ½‖s(x, σ)‖²].
 

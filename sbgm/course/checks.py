@@ -1,7 +1,7 @@
 """Checks of the exercises: `@checks.dsm_loss` above a student's function says whether it is right, in one line.
 
-The line names the likely mistake of a wrong function, which the cells below go on with. An untouched stub, which raises
-a bare NotImplementedError, is neither right nor wrong: the check says so, and lends a right function to the cells below.
+The line names the likely mistake of a wrong function; the cells below go on with it. An untouched stub, which raises a
+bare NotImplementedError, is neither right nor wrong: the check says so, and lends a right function to the cells below.
 
 Each check calls the function on several random inputs, dtypes and shapes, and looks at values, gradients or the law of
 what it draws. The chapters' exercises are loaded when one is first asked for; `exercises()` has them by name.

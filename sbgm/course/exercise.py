@@ -447,7 +447,7 @@ class Exercise:
         number: the exercise's number in the lessons, such as "2.5".
         chapter: where it is set.
         minutes: that it should take.
-        right: a right answer, which a notebook goes on with while the student's is an untouched stub.
+        right: a right answer.
         mistakes: wrong answers, each a function of the student's signature or a `Sign`, by the sentence that names it.
     """
 
@@ -464,6 +464,11 @@ class Exercise:
     def __repr__(self) -> str:
         return f"<exercise {self.number}, {self.name}>"
 
+    @property
+    def lent(self) -> Function:
+        """The function that a notebook goes on with while the student's is an untouched stub."""
+        return self.right
+
     def __call__(self, answer: Function | EllipsisType = ..., *, seed: int = 0, variant: int = 0) -> Any:
         """Check a student's function: print the verdict, or why it is wrong, in one line.
 
@@ -473,7 +478,7 @@ class Exercise:
             variant: of the exercise, for those that have several.
 
         Returns:
-            The function for the cells below: the student's, or `right` for an untouched stub. Without an answer, the
+            The function for the cells below: the student's, or `lent` for an untouched stub. Without an answer, the
             decorator.
 
         Raises:
@@ -496,7 +501,7 @@ class Exercise:
             print(verdict)
             return answer
         print(f"{verdict}; sbgm's is lent to the cells below")
-        return self.right
+        return self.lent
 
     def try_answer(self, run: Runner, *, seed: int = 0, variant: int = 0) -> Verdict:
         """Check an answer that is called by `run`.

@@ -9,7 +9,7 @@ import torch
 
 from answers import all_answers, mistakes_of, of_wrong_form
 from sbgm import checks
-from sbgm.course.calls import as_reply, call, decoded_arguments, encoded_arguments, encoded_reply, local
+from sbgm.course.calls import local
 
 ANSWERS = all_answers()
 EXERCISES = checks.exercises()
@@ -23,7 +23,7 @@ def test_each_exercise_is_found_by_its_name():
     assert set(dir(checks)) == {*EXERCISES, "Exercise", "Verdict", "WrongAnswer", "exercises"}
     assert {name: getattr(checks, name) for name in EXERCISES} == EXERCISES
     with pytest.raises(AttributeError, match="there is no exercise dsm_target; there are gaussian_score, log_ratio"):
-        checks.dsm_target
+        _ = checks.dsm_target
 
 
 @pytest.mark.parametrize("name", EXERCISES)
@@ -34,25 +34,15 @@ def test_an_exercise_states_what_it_asks_and_has_enough_answers(name):
     assert len(ANSWERS[name].right) >= 3, f"{table} must have at least two right answers to {name}"
 
 
-def through_bytes(function):
-    """The runner that calls a function as a student's process does: on bytes, which it answers by bytes."""
-
-    def run(arguments, with_gradients):
-        reply = call(function, decoded_arguments(encoded_arguments(arguments)), with_gradients)
-        return as_reply(*encoded_reply(reply))
-
-    return run
-
-
-def tries(name):
-    """Seeds of a check's draws, and how to call; one where answers train networks, of which a slow test tries more."""
-    return list(enumerate([through_bytes, local, local]))[: 1 if name == "train_score" else 3]
+def seeds(name):
+    """Of a check's draws; one where answers train networks, of which a slow test tries more."""
+    return [0] if name == "train_score" else [0, 1, 2]
 
 
 @pytest.mark.parametrize(("name", "how"), RIGHT)
 def test_right_answer_passes(name, how):
-    for seed, runner in tries(name):
-        verdict = EXERCISES[name].try_answer(runner(ANSWERS[name].right[how]), seed=seed)
+    for seed in seeds(name):
+        verdict = EXERCISES[name].try_answer(local(ANSWERS[name].right[how]), seed=seed)
         assert repr(verdict) == f"{name}: correct"
 
 
@@ -60,9 +50,9 @@ def test_right_answer_passes(name, how):
 def test_a_mistake_is_named_by_its_own_sentence(name, sentence):
     """Numbers that a sentence quotes stand in braces."""
     said = re.sub(r"\\{.*?\\}", ".+", re.escape(sentence))
-    for seed, runner in tries(name):
+    for seed in seeds(name):
         with pytest.raises(checks.WrongAnswer, match=f"^{said}$"):
-            EXERCISES[name].try_answer(runner(mistakes_of(EXERCISES[name])[sentence]), seed=seed)
+            EXERCISES[name].try_answer(local(mistakes_of(EXERCISES[name])[sentence]), seed=seed)
 
 
 SHARED = "share their noise: is a draw used more than once"
@@ -97,9 +87,9 @@ for name in ("langevin_step", "annealed_langevin", "inpaint_step"):
 @pytest.mark.parametrize(("name", "how"), WRONG)
 def test_wrong_answer_is_refused(name, how):
     """In the words that say what is wrong, where there are some, from the first seed."""
-    for seed, runner in tries(name):
+    for seed in seeds(name):
         with pytest.raises(checks.WrongAnswer, match=None if seed else NAMED.get((name, how))):
-            EXERCISES[name].try_answer(runner(ANSWERS[name].wrong[how]), seed=seed)
+            EXERCISES[name].try_answer(local(ANSWERS[name].wrong[how]), seed=seed)
 
 
 @pytest.mark.slow
@@ -151,7 +141,7 @@ def test_an_untouched_stub_lends(name, capsys):
         raise NotImplementedError
 
     stub.__name__ = name
-    assert EXERCISES[name]()(stub) is EXERCISES[name].right
+    assert EXERCISES[name]()(stub) is EXERCISES[name].lent
     assert capsys.readouterr().out == f"{name}: not attempted yet; sbgm's is lent to the cells below\n"
 
 
