@@ -163,7 +163,8 @@ def _same(std):
 
 mixture_score.mistakes = {
     "right near the modes, NaN or infinite far from them: what is exp(−1500) on a computer, and what do you "
-    "divide by it?": Sign(_not_finite_far, _weighted(_naive)),
+    "divide by it?":
+        Sign(_not_finite_far, _weighted(_naive)),
     "right near the modes, but zero at some points far from them: what is exp(−1500) on a computer?":
         Sign(_zero_far, _weighted(lambda *parts: _naive(*parts, floor=1e-30))),
     "a small number is added to the sum of weights: far from the modes nothing else is left of it":
@@ -236,9 +237,12 @@ def _at(share):
 log_ratio.mistakes = {
     "the wrong way round: from which point does the path start?":
         lambda score, a, b: log_ratio.right(score, b, a),
-    "one step with the score at a: does the score stay what it is at a?": _at(0.0),
-    "one step with the score at b: the score changes on the way": _at(1.0),
-    "one step with the score in the middle: the score changes on the way": _at(0.5),
+    "one step with the score at a: does the score stay what it is at a?":
+        _at(0.0),
+    "one step with the score at b: the score changes on the way":
+        _at(1.0),
+    "one step with the score in the middle: the score changes on the way":
+        _at(0.5),
     "one step with the mean of the scores at the two ends: the score changes on the way":
         lambda score, a, b: (_at(0.0)(score, a, b) + _at(1.0)(score, a, b)) / 2,
     "the length of the score is summed up: which part of it changes log p along the way?":
@@ -327,7 +331,8 @@ def _naive_weights(squares, sigma, floor=0.0):
 
 mean_arrow.mistakes = {
     "right near the data, NaN or infinite far from them: what is exp(−1500) on a computer, and what do you "
-    "divide by it?": Sign(_not_finite_far, _weighing(_naive_weights)),
+    "divide by it?":
+        Sign(_not_finite_far, _weighing(_naive_weights)),
     "right near the data, but zero at some points far from them: what is exp(−1500) on a computer?":
         Sign(_zero_far, _weighing(lambda *parts: _naive_weights(*parts, floor=1e-30))),
     "the arrows point from the candidates to the noisy point: they should point back":

@@ -101,8 +101,7 @@ log_acceptance.mistakes = {
     "the drift in q is twice what it should be": _ratio_with(drift=1.0),
     "q's variance is ε: is its exponent divided by 2ε?": _ratio_with(power=2),
     "q's exponent lacks its ½": _ratio_with(q=2.0),
-    "capped at 0: here the ratio itself is asked for":
-        lambda *case: log_acceptance.right(*case).clamp(max=0),
+    "capped at 0: here the ratio itself is asked for": lambda *case: log_acceptance.right(*case).clamp(max=0),
     "this is the ratio; its logarithm is asked for":
         lambda *case: log_acceptance.right(*case).exp(),
     "the score is taken at the same point both ways: q(x|y) drifts from y":

@@ -147,7 +147,8 @@ def _denoised(levels):
 annealed_langevin.mistakes = {
     "the drift is twice what it should be": annealed_with(drift=1.0),
     "the drift has the wrong sign: a step goes up the density": annealed_with(drift=-0.5),
-    "the noise has the variance α²: is it multiplied by α or by √α?": annealed_with(kick=lambda alpha, sigma: alpha),
+    "the noise has the variance α²: is it multiplied by α or by √α?":
+        annealed_with(kick=lambda alpha, sigma: alpha),
     "the noise has the variance α/2: the ½ belongs to the drift only":
         annealed_with(kick=lambda alpha, sigma: (alpha / 2) ** 0.5),
     "the noise has the variance 2α: is it added twice, or is this the other convention, with h = α?":
@@ -157,7 +158,8 @@ annealed_langevin.mistakes = {
     "the noise has variance 1: it still has to be scaled": annealed_with(kick=lambda alpha, sigma: 1.0),
     "the noise is multiplied by σ: in Algorithm 1 it is multiplied by √α":
         annealed_with(kick=lambda alpha, sigma: sigma),
-    "there is no noise: in Algorithm 1 every step has some": annealed_with(kick=lambda alpha, sigma: 0.0),
+    "there is no noise: in Algorithm 1 every step has some":
+        annealed_with(kick=lambda alpha, sigma: 0.0),
     "the step size is the same at every level": annealed_with(ratio=lambda sigma, ladder: 1.0),
     "the step size grows as σ: is it the standard deviation or the variance that counts?":
         annealed_with(ratio=lambda sigma, ladder: sigma / ladder[-1]),
@@ -171,14 +173,17 @@ annealed_langevin.mistakes = {
         annealed_with(up=True, ratio=lambda sigma, ladder: (sigma / ladder[0]) ** 2),
     "the ladder ascends, and its last level is now the largest: where should the noise be when the chains end?":
         annealed_with(up=True),
-    "the score is always that of the last level": annealed_with(told=lambda ladder: ladder[-1:] * len(ladder)),
-    "the score is always that of the first level": annealed_with(told=lambda ladder: ladder[:1] * len(ladder)),
+    "the score is always that of the last level":
+        annealed_with(told=lambda ladder: ladder[-1:] * len(ladder)),
+    "the score is always that of the first level":
+        annealed_with(told=lambda ladder: ladder[:1] * len(ladder)),
     "the score is that of the level after: step size and score belong to one level":
         annealed_with(told=lambda ladder: [*ladder[1:], ladder[-1]]),
     "the score is that of the level before: step size and score belong to one level":
         annealed_with(told=lambda ladder: [ladder[0], *ladder[:-1]]),
     "the score is not told σ": annealed_with(told=lambda ladder: [0.0] * len(ladder)),
-    "the score is told σ²: σ is a standard deviation": annealed_with(told=lambda ladder: [s**2 for s in ladder]),
+    "the score is told σ²: σ is a standard deviation":
+        annealed_with(told=lambda ladder: [s**2 for s in ladder]),
     "the score is told the level's number, from 0, where it should be told σ":
         annealed_with(told=lambda ladder: [float(i) for i in range(len(ladder))]),
     "the score is told the level's number, from 1, where it should be told σ":
@@ -189,17 +194,22 @@ annealed_langevin.mistakes = {
         annealed_with(edited=lambda levels: levels[:1]),
     "the last level is not run": annealed_with(edited=lambda levels: levels[:-1]),
     "the first level is not run": annealed_with(edited=lambda levels: levels[1:]),
-    "there is one step a level: where is T?": annealed_with(edited=lambda levels: [level[:1] for level in levels]),
+    "there is one step a level: where is T?":
+        annealed_with(edited=lambda levels: [level[:1] for level in levels]),
     "T times down the whole ladder: for how long does a chain stay at a level?":
         annealed_with(edited=lambda levels: zip(*levels, strict=True)),
     "the last step is lost: is the state returned, or stored, before it is updated?":
         annealed_with(edited=lambda levels: [*levels[:-1], levels[-1][1:]]),
-    "the last step has no kick: in Algorithm 1 every step has one": annealed_with(edited=_without_the_last_kick),
-    "each level has a step too few": annealed_with(edited=lambda levels: [level[1:] for level in levels]),
-    "each level has a step too many": annealed_with(edited=lambda levels: [level[:1] + level for level in levels]),
+    "the last step has no kick: in Algorithm 1 every step has one":
+        annealed_with(edited=_without_the_last_kick),
+    "each level has a step too few":
+        annealed_with(edited=lambda levels: [level[1:] for level in levels]),
+    "each level has a step too many":
+        annealed_with(edited=lambda levels: [level[:1] + level for level in levels]),
     "there is a step of denoising at the end; Algorithm 1 has none": annealed_with(edited=_denoised),
     "there is a step too many": annealed_with(edited=lambda levels: [*levels, levels[-1][:1]]),
-    "the same noise is used in every step of a level": annealed_with(draw=lambda step, n_steps: step // n_steps),
+    "the same noise is used in every step of a level":
+        annealed_with(draw=lambda step, n_steps: step // n_steps),
     "the same noise is used at every level": annealed_with(draw=lambda step, n_steps: step % n_steps),
     "the same noise is used in every step": annealed_with(draw=lambda step, n_steps: 0),
 } | {sentence: annealed_with(law=law) for sentence, law in NOISE_MISTAKES.items()}  # fmt: skip

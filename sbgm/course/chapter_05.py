@@ -46,16 +46,13 @@ def _with_lengths(change):
 part_within.mistakes = {
     "this is the part across the surface: the part within is asked for":
         lambda arrows, tangents: arrows - part_within.right(arrows, tangents),
-    "the sign is wrong":
-        _with_lengths(lambda lengths: -lengths),
-    "these are the directions, added up: how long is the arrow along each of them?":
-        _with_lengths(torch.ones_like),
+    "the sign is wrong": _with_lengths(lambda lengths: -lengths),
+    "these are the directions, added up: how long is the arrow along each of them?": _with_lengths(torch.ones_like),
     "every arrow is split by the directions at the first point: each point has its own":
         lambda arrows, tangents: part_within.right(arrows, tangents[:1].expand_as(tangents)),
     "only the size of each length counts in your sum: an arrow may also point against a direction":
         _with_lengths(torch.abs),
-    "the lengths along the directions are squared":
-        _with_lengths(torch.square),
+    "the lengths along the directions are squared": _with_lengths(torch.square),
     "it is divided by the arrow's length: is a cosine asked for, or a length?":
         lambda arrows, tangents: part_within.right(arrows, tangents) / arrows.norm(dim=1, keepdim=True),
     "the parts along the directions are averaged: they add up":
@@ -116,8 +113,7 @@ def _nothing(sigma):
 
 
 score_near_plane.mistakes = {
-    "the sign is wrong: does it lead to the plane, or away from it?":
-        lambda *case: -score_near_plane.right(*case),
+    "the sign is wrong: does it lead to the plane, or away from it?": lambda *case: -score_near_plane.right(*case),
     "within the plane the noise is lost: it spreads the data in these directions too": _divided(_one, _noise),
     "within the plane only the noise is counted: do the data themselves not vary there?": _divided(_noise, _noise),
     "across the plane the data vary as they do within: do they?": _divided(_both, _both),
@@ -125,8 +121,7 @@ score_near_plane.mistakes = {
     "the score has no part within the plane: are the data spread evenly over it?": _divided(_nothing, _noise),
     "across the plane it is divided by a standard deviation": _divided(_both, lambda sigma: sigma),
     "within the plane it is divided by a standard deviation": _divided(lambda sigma: _both(sigma) ** 0.5, _noise),
-    "both parts are divided by standard deviations":
-        _divided(lambda sigma: _both(sigma) ** 0.5, lambda sigma: sigma),
+    "both parts are divided by standard deviations": _divided(lambda sigma: _both(sigma) ** 0.5, lambda sigma: sigma),
     "within the plane σ is added to a variance: is σ a variance, or a standard deviation?":
         _divided(lambda sigma: 1 + sigma, _noise),
     "within the plane standard deviations are added: what adds up when independent numbers are added?":
@@ -182,8 +177,7 @@ def _parts(combine):
 
 
 spiral.mistakes = {
-    "the sign is wrong: does it lead to the circle, or away from it?":
-        lambda *case: -spiral.right(*case),
+    "the sign is wrong: does it lead to the circle, or away from it?": lambda *case: -spiral.right(*case),
     "it pulls to the origin: it should pull to the circle, where r = 1": _spiral_with(lambda r: r),
     "inside the circle the pull should lead outwards: is r − 1 positive there?": _spiral_with(lambda r: (r - 1).abs()),
     "r − 1 is squared": _spiral_with(lambda r: (r - 1) ** 2),

@@ -51,8 +51,7 @@ def _ncsn_with(
 
 
 ncsn_loss.mistakes = {
-    "off by a factor 2: Eq. 5 has a ½ in front":
-        lambda *case: 2 * ncsn_loss.right(*case),
+    "off by a factor 2: Eq. 5 has a ½ in front": lambda *case: 2 * ncsn_loss.right(*case),
     "the levels are not weighted: where is λ?": _ncsn_with(root=torch.ones_like),
     "weighted by σ where λ(σ) = σ²": _ncsn_with(root=torch.sqrt),
     "weighted twice: is λ applied to a loss that has it already?": _ncsn_with(root=torch.square),
@@ -65,20 +64,16 @@ ncsn_loss.mistakes = {
         root=torch.ones_like,
         reduced=lambda losses, sigmas, levels: (sigmas**2).mean() * losses.mean(),
     ),
-    "the target has the wrong sign: which way from x̃ are the data?":
-        _ncsn_with(target=lambda sigma, z: z / sigma),
+    "the target has the wrong sign: which way from x̃ are the data?": _ncsn_with(target=lambda sigma, z: z / sigma),
     "the target is off by a factor σ: x̃ − x is σz, so what is it over σ²?":
         _ncsn_with(target=lambda sigma, z: -z / sigma**2),
-    "the target lacks its division: a score's length goes like 1/σ":
-        _ncsn_with(target=lambda sigma, z: -z),
+    "the target lacks its division: a score's length goes like 1/σ": _ncsn_with(target=lambda sigma, z: -z),
     "the score is taken at the clean x: it has to be trained where the noise puts the points":
         _ncsn_with(at=lambda x, sigma, z: x),
     "too little or too much noise: is σ a variance or a standard deviation?":
         _ncsn_with(at=lambda x, sigma, z: x + sigma**2 * z),
-    "x̃ is x + z: the noise has to be scaled":
-        _ncsn_with(at=lambda x, sigma, z: x + z),
-    "the score is not told σ":
-        _ncsn_with(told=lambda sigma, levels: 0.0),
+    "x̃ is x + z: the noise has to be scaled": _ncsn_with(at=lambda x, sigma, z: x + z),
+    "the score is not told σ": _ncsn_with(told=lambda sigma, levels: 0.0),
     "the score is told the level's index: which is its second argument?":
         _ncsn_with(told=lambda sigma, levels: levels.to(sigma.dtype)),
     "summed over the batch: the expectation is a mean over the examples":
@@ -122,10 +117,8 @@ def _by_columns(h, weight, bias):
 look_far.mistakes = {
     "the matrix meets h from the wrong side: which index of W is summed over, p or q?":
         lambda h, weight, bias: look_far.right(h, weight.T, bias),
-    "where is the bias b_p?":
-        lambda h, weight, bias: look_far.right(h, weight, 0 * bias),
-    "the bias has the wrong sign":
-        lambda h, weight, bias: look_far.right(h, weight, -bias),
+    "where is the bias b_p?": lambda h, weight, bias: look_far.right(h, weight, 0 * bias),
+    "the bias has the wrong sign": lambda h, weight, bias: look_far.right(h, weight, -bias),
     "h itself is added: what is new is asked for, the block adds it to h later":
         lambda h, weight, bias: look_far.right(h, weight, bias) + h,
     "the places are numbered column by column: flatten(2) numbers them row by row": _by_columns,
@@ -259,22 +252,14 @@ guided.mistakes = {
         _combined(lambda s, c, w: c + w * (c - s)),
     "the difference has the wrong sign: it should lead from all classes to the one":
         _combined(lambda s, c, w: s - w * (c - s)),
-    "the two scores are interchanged: w = 0 is to be no guidance":
-        _combined(lambda s, c, w: c + w * (s - c)),
-    "the class's score is added whole: what do both scores have in common?":
-        _combined(lambda s, c, w: s + w * c),
-    "this is the difference alone: to what is it added?":
-        _combined(lambda s, c, w: w * (c - s)),
-    "this is the class's score, w = 1, whatever the weight":
-        _combined(lambda s, c, w: c),
-    "this is the score without guidance, w = 0, whatever the weight":
-        _combined(lambda s, c, w: s),
-    "the weight is used as its square":
-        _combined(lambda s, c, w: s + w**2 * (c - s)),
-    "the class's score is multiplied by w, and nothing else happens":
-        _combined(lambda s, c, w: w * c),
-    "the two scores are averaged: where is w?":
-        _combined(lambda s, c, w: (s + c) / 2),
+    "the two scores are interchanged: w = 0 is to be no guidance": _combined(lambda s, c, w: c + w * (s - c)),
+    "the class's score is added whole: what do both scores have in common?": _combined(lambda s, c, w: s + w * c),
+    "this is the difference alone: to what is it added?": _combined(lambda s, c, w: w * (c - s)),
+    "this is the class's score, w = 1, whatever the weight": _combined(lambda s, c, w: c),
+    "this is the score without guidance, w = 0, whatever the weight": _combined(lambda s, c, w: s),
+    "the weight is used as its square": _combined(lambda s, c, w: s + w**2 * (c - s)),
+    "the class's score is multiplied by w, and nothing else happens": _combined(lambda s, c, w: w * c),
+    "the two scores are averaged: where is w?": _combined(lambda s, c, w: (s + c) / 2),
     "the network was not told σ: it is called network(x, sigma)":
         lambda network, label, w: lambda x, sigma: guided.right(network, label, w)(x, 0.0),
     "all images have the first one's label: each has its own":
@@ -350,14 +335,10 @@ instance_norm_plus.mistakes = {
         _norm_with(combined=lambda x_hat, mu_hat, gamma, alpha, beta: gamma * x_hat + alpha * mu_hat + beta),
     "γ multiplies β as well":
         _norm_with(combined=lambda x_hat, mu_hat, gamma, alpha, beta: gamma * (x_hat + alpha * mu_hat + beta)),
-    "β is lost":
-        lambda x, gamma, alpha, beta: instance_norm_plus.right(x, gamma, alpha, 0 * beta),
-    "γ is lost":
-        lambda x, gamma, alpha, beta: instance_norm_plus.right(x, 0 * gamma + 1, alpha, beta),
-    "α is lost":
-        lambda x, gamma, alpha, beta: instance_norm_plus.right(x, gamma, 0 * alpha + 1, beta),
-    "α and γ are interchanged":
-        lambda x, gamma, alpha, beta: instance_norm_plus.right(x, alpha, gamma, beta),
+    "β is lost": lambda x, gamma, alpha, beta: instance_norm_plus.right(x, gamma, alpha, 0 * beta),
+    "γ is lost": lambda x, gamma, alpha, beta: instance_norm_plus.right(x, 0 * gamma + 1, alpha, beta),
+    "α is lost": lambda x, gamma, alpha, beta: instance_norm_plus.right(x, gamma, 0 * alpha + 1, beta),
+    "α and γ are interchanged": lambda x, gamma, alpha, beta: instance_norm_plus.right(x, alpha, gamma, beta),
     "μ̂ is subtracted: it gives the means back":
         lambda x, gamma, alpha, beta: instance_norm_plus.right(x, gamma, -alpha, beta),
     "the means are added back as they are: they have to be normalised, too": _norm_with(mu_hat=lambda mu: mu),

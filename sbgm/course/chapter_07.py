@@ -51,24 +51,19 @@ def _shaken_with(
 guess_and_shake.mistakes = {
     "the noise is not multiplied by σ: a kick is that part of this level's noise":
         _shaken_with(std=lambda kick, sigma: kick),
-    "the noise has the standard deviation σ: where is the kick?":
-        _shaken_with(std=lambda kick, sigma: sigma),
-    "the noise has variance 1: it still has to be multiplied by kick σ":
-        _shaken_with(std=lambda kick, sigma: 1.0),
+    "the noise has the standard deviation σ: where is the kick?": _shaken_with(std=lambda kick, sigma: sigma),
+    "the noise has variance 1: it still has to be multiplied by kick σ": _shaken_with(std=lambda kick, sigma: 1.0),
     "the noise has the variance kick σ: that is its standard deviation":
         _shaken_with(std=lambda kick, sigma: (kick * sigma) ** 0.5),
-    "the noise is multiplied by kick σ²":
-        _shaken_with(std=lambda kick, sigma: kick * sigma**2),
-    "there is no noise: after the pull comes the kick":
-        _shaken_with(std=lambda kick, sigma: 0.0),
+    "the noise is multiplied by kick σ²": _shaken_with(std=lambda kick, sigma: kick * sigma**2),
+    "there is no noise: after the pull comes the kick": _shaken_with(std=lambda kick, sigma: 0.0),
     "the chain jumps all the way to the guess: it moves only a part of the way, the pull":
         _shaken_with(moved=lambda x, guess, pull: guess),
     "pull and 1 − pull are exchanged: a small pull leaves most of x":
         _shaken_with(moved=lambda x, guess, pull: guess + pull * (x - guess)),
     "the chain moves by pull times the guess, where it should move by pull times the way there, x̂ − x":
         _shaken_with(moved=lambda x, guess, pull: x + pull * guess),
-    "the old x is lost: the chain starts from where it is":
-        _shaken_with(moved=lambda x, guess, pull: pull * guess),
+    "the old x is lost: the chain starts from where it is": _shaken_with(moved=lambda x, guess, pull: pull * guess),
     "the chain moves away from the guess":
         _shaken_with(moved=lambda x, guess, pull: x - pull * (guess - x)),
     "the move is half of what it should be: pull has Algorithm 1's ½ already":

@@ -76,32 +76,22 @@ fill_step.mistakes = {
         ),
     "the unknown pixels hold the image, with noise: the mask is True where a pixel is known":
         _fill_with(unknown=lambda x, guess, image: image.expand_as(x)),
-    "there is no noise: the score at the next level expects its noise":
-        _fill_with(std=_none),
-    "the noise is that of this level, σ: it should be that of the next":
-        _fill_with(std=_old),
+    "there is no noise: the score at the next level expects its noise": _fill_with(std=_none),
+    "the noise is that of this level, σ: it should be that of the next": _fill_with(std=_old),
     "the noise has the variance σ² − following²: all of the old noise is gone already":
         _fill_with(std=lambda sigma, following: (sigma**2 - following**2) ** 0.5),
     "the noise is multiplied by the next level's variance: it is multiplied by a standard deviation":
         _fill_with(std=lambda sigma, following: following**2),
-    "the noise has variance 1: it still has to be scaled":
-        _fill_with(std=lambda sigma, following: 1.0),
-    "the unknown pixels hold noise alone: where is the guess?":
-        _fill_with(unknown=lambda x, guess, image: 0 * x),
-    "the unknown pixels do not move: they become the guess, with noise":
-        _fill_with(factor=lambda sigma: 0.0),
-    "the guess is x + s, where it should be x + σ² s":
-        _fill_with(factor=lambda sigma: 1.0),
-    "the guess is x + σ s, where it should be x + σ² s":
-        _fill_with(factor=lambda sigma: sigma),
+    "the noise has variance 1: it still has to be scaled": _fill_with(std=lambda sigma, following: 1.0),
+    "the unknown pixels hold noise alone: where is the guess?": _fill_with(unknown=lambda x, guess, image: 0 * x),
+    "the unknown pixels do not move: they become the guess, with noise": _fill_with(factor=lambda sigma: 0.0),
+    "the guess is x + s, where it should be x + σ² s": _fill_with(factor=lambda sigma: 1.0),
+    "the guess is x + σ s, where it should be x + σ² s": _fill_with(factor=lambda sigma: sigma),
     "the move is half of what it should be: a Langevin step has its ½, the guess has none":
         _fill_with(factor=lambda sigma: sigma**2 / 2),
-    "the guess has the wrong sign: the score leads to the data":
-        _fill_with(factor=lambda sigma: -(sigma**2)),
-    "the guess is the move alone: from where does it start?":
-        _fill_with(start=0.0),
-    "the score was not told σ: it is s(x, σ)":
-        _fill_with(told=_none),
+    "the guess has the wrong sign: the score leads to the data": _fill_with(factor=lambda sigma: -(sigma**2)),
+    "the guess is the move alone: from where does it start?": _fill_with(start=0.0),
+    "the score was not told σ: it is s(x, σ)": _fill_with(told=_none),
     "the score is that of the next level: the chain is still at σ":
         _fill_with(told=lambda sigma, following: following),
     "the known pixels are put in before the guess: they belong into the guess":
@@ -110,18 +100,12 @@ fill_step.mistakes = {
         _fill_with(known=lambda x, guess, image: guess),
     "the known pixels have no noise: the score at the next level expects its noise everywhere":
         _fill_with(known_std=_none),
-    "the known pixels have this level's noise: it should be that of the next":
-        _fill_with(known_std=_old),
-    "the known pixels are noised twice":
-        _fill_with(known_std=lambda sigma, following: 2**0.5 * following),
-    "the known pixels are those of x":
-        _fill_with(known=lambda x, guess, image: x),
-    "the known pixels are those of x, without noise":
-        _fill_with(known=lambda x, guess, image: x, known_std=_none),
-    "the known pixels hold the guess and the image, added":
-        _fill_with(known=lambda x, guess, image: guess + image),
-    "the known pixels hold noise alone: where is the image?":
-        _fill_with(known=lambda x, guess, image: 0 * x),
+    "the known pixels have this level's noise: it should be that of the next": _fill_with(known_std=_old),
+    "the known pixels are noised twice": _fill_with(known_std=lambda sigma, following: 2**0.5 * following),
+    "the known pixels are those of x": _fill_with(known=lambda x, guess, image: x),
+    "the known pixels are those of x, without noise": _fill_with(known=lambda x, guess, image: x, known_std=_none),
+    "the known pixels hold the guess and the image, added": _fill_with(known=lambda x, guess, image: guess + image),
+    "the known pixels hold noise alone: where is the image?": _fill_with(known=lambda x, guess, image: 0 * x),
 }  # fmt: skip
 
 
@@ -177,24 +161,17 @@ inpaint_step.mistakes = {
         _inpaint_with(known=lambda x, y, step: step, unknown=lambda x, y, step: y),
     "the known pixels have the noise of a step: they are overwritten after the step, not before it":
         lambda score, x, y, mask, *rest: inpaint_step.right(score, torch.where(mask, y, x), y, mask & False, *rest),
-    "no pixel is overwritten: this is a step of Algorithm 1":
-        _inpaint_with(known=lambda x, y, step: step),
-    "the known pixels are x's, where they should be y's":
-        _inpaint_with(known=lambda x, y, step: x),
+    "no pixel is overwritten: this is a step of Algorithm 1": _inpaint_with(known=lambda x, y, step: step),
+    "the known pixels are x's, where they should be y's": _inpaint_with(known=lambda x, y, step: x),
     "the known pixels still hold what the step made of them, beside y: what does 1 − m do in Algorithm 2?":
         _inpaint_with(known=lambda x, y, step: y + step),
-    "the known pixels are only half y's":
-        _inpaint_with(known=lambda x, y, step: (y + step) / 2),
-    "the known pixels are zero: is y added where the mask is 1?":
-        _inpaint_with(known=lambda x, y, step: 0 * y),
-    "there is no drift: where is the score?":
-        _inpaint_with(drift=0.0),
-    "the unknown pixels do not move: it is these that the step is for":
-        _inpaint_with(unknown=lambda x, y, step: x),
+    "the known pixels are only half y's": _inpaint_with(known=lambda x, y, step: (y + step) / 2),
+    "the known pixels are zero: is y added where the mask is 1?": _inpaint_with(known=lambda x, y, step: 0 * y),
+    "there is no drift: where is the score?": _inpaint_with(drift=0.0),
+    "the unknown pixels do not move: it is these that the step is for": _inpaint_with(unknown=lambda x, y, step: x),
     "the score is taken after y has been put in: first the step, then the known pixels":
         _inpaint_with(asked=lambda x, y, mask: torch.where(mask, y, x)),
-    "the score is not that of this level: it is s(x, σ)":
-        _inpaint_with(told=0.0),
+    "the score is not that of this level: it is s(x, σ)": _inpaint_with(told=0.0),
     "the score is taken at y: it is the chain that moves, and y is only put into it":
         _inpaint_with(asked=lambda x, y, mask: y),
     "the unknown pixels are all zero: the step's own values belong there":

@@ -50,36 +50,28 @@ inception_formula.mistakes = {
     "NaN where some probabilities are exactly 0: what does p log p tend to, and what does the computer make of "
     "0 · log 0?":
         Sign(lambda answer, right: answer.isnan(), lambda p: (p * (p / p.mean(dim=0)).log()).sum(dim=1).mean().exp()),
-    "the exponential is missing":
-        lambda p: _divergences(p).mean(),
-    "a logarithm to base 2 and an exponential to base e":
-        lambda p: (_divergences(p).mean() / math.log(2)).exp(),
-    "the exponential is missing, and the logarithm is to base 2":
-        lambda p: _divergences(p).mean() / math.log(2),
-    "a logarithm to base 10 and an exponential to base e":
-        lambda p: (_divergences(p).mean() / math.log(10)).exp(),
+    "the exponential is missing": lambda p: _divergences(p).mean(),
+    "a logarithm to base 2 and an exponential to base e": lambda p: (_divergences(p).mean() / math.log(2)).exp(),
+    "the exponential is missing, and the logarithm is to base 2": lambda p: _divergences(p).mean() / math.log(2),
+    "a logarithm to base 10 and an exponential to base e": lambda p: (_divergences(p).mean() / math.log(10)).exp(),
     "the divergence is the wrong way round: it is that of p(y | x) from p(y)":
         lambda p: _reversed_divergences(p).mean().exp(),
     "only the entropy of p(y): it sees that there are all kinds, not that each is sure":
         lambda p: _entropies(p.mean(dim=0)).exp(),
     "only the entropy of p(y | x): it sees how unsure each is, not that there are all kinds":
         lambda p: _entropies(p).mean().exp(),
-    "only the entropy of p(y | x), with the sign turned":
-        lambda p: (-_entropies(p).mean()).exp(),
+    "only the entropy of p(y | x), with the sign turned": lambda p: (-_entropies(p).mean()).exp(),
     "the divergence from the uniform distribution: p(y) is the mean over the images":
         lambda p: p.shape[1] * (-_entropies(p).mean()).exp(),
     "the exponential of each image's divergence, then the mean: which of the two comes first?":
         lambda p: _divergences(p).exp().mean(),
-    "summed over the images: the expectation is a mean":
-        lambda p: _divergences(p).sum().exp(),
+    "summed over the images: the expectation is a mean": lambda p: _divergences(p).sum().exp(),
     "averaged over the classes too: a divergence is a sum over them":
         lambda p: (_divergences(p).mean() / p.shape[1]).exp(),
-    "the sign is wrong: this is at most 1, and a score is at least 1":
-        lambda p: (-_divergences(p).mean()).exp(),
+    "the sign is wrong: this is at most 1, and a score is at least 1": lambda p: (-_divergences(p).mean()).exp(),
     "the mean over ten parts, as is the custom: here p(y) is that of all images together":
         lambda p: torch.stack([inception_formula.right(part) for part in p.chunk(10)]).mean(),
-    "these are probabilities already: they need no softmax":
-        lambda p: inception_formula.right(p.softmax(dim=1)),
+    "these are probabilities already: they need no softmax": lambda p: inception_formula.right(p.softmax(dim=1)),
 }  # fmt: skip
 
 
@@ -139,26 +131,20 @@ frechet.mistakes = {
     "NaN: the root of a negative eigenvalue? One that should be 0 may come out just below it; and a matrix that is not "
     "symmetric needs eigvals, not eigvalsh":
         Sign(lambda answer, right: answer.isnan(), _with_root(lambda c, d: torch.linalg.eigvalsh(c @ d).sqrt().sum())),
-    "the distance itself: its square is asked for, as FID is":
-        lambda *case: frechet.right(*case).sqrt(),
+    "the distance itself: its square is asked for, as FID is": lambda *case: frechet.right(*case).sqrt(),
     "the means are compared by their distance, and not by its square":
         _frechet_with(of_means=lambda offset: offset.norm()),
-    "a factor 2 is missing in front of the root":
-        _with_root(lambda c, d: _root_trace(c, d) / 2),
+    "a factor 2 is missing in front of the root": _with_root(lambda c, d: _root_trace(c, d) / 2),
     "the last term has the wrong sign: equal Gaussians have the distance 0":
         _with_root(lambda c, d: -_root_trace(c, d)),
-    "only the means are compared":
-        _frechet_with(of_covariances=lambda c, d: 0.0),
-    "only the covariances are compared":
-        _frechet_with(of_means=lambda offset: 0.0),
+    "only the means are compared": _frechet_with(of_covariances=lambda c, d: 0.0),
+    "only the covariances are compared": _frechet_with(of_means=lambda offset: 0.0),
     "the mean of the squared differences of the means: ‖·‖² is a sum":
         _frechet_with(of_means=lambda offset: offset.square().mean()),
     "tr(C^½ C′^½) is not tr (CC′)^½, unless the two commute":
         _with_root(lambda c, d: (_matrix_root(c) @ _matrix_root(d)).trace()),
-    "the root is missing: this is tr CC′":
-        _with_root(lambda c, d: (c @ d).trace()),
-    "the root of the trace is not the trace of the root":
-        _with_root(lambda c, d: (c @ d).trace().sqrt()),
+    "the root is missing: this is tr CC′": _with_root(lambda c, d: (c @ d).trace()),
+    "the root of the trace is not the trace of the root": _with_root(lambda c, d: (c @ d).trace().sqrt()),
     "the root is taken number by number: the root of a matrix is something else":
         _with_root(lambda c, d: (c @ d).clamp(min=0).sqrt().trace()),
     "only the variances are compared: is there a * where @ belongs, or a diagonal too much?":

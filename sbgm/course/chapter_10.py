@@ -48,30 +48,24 @@ score_of_ddpm.mistakes = {
         _ddpm_with(factor=lambda sigma, share: 1 / sigma),
     "noise is divided by σ², and it is measured in units of σ: s = −(x − x_0)/σ² and x − x_0 = σz":
         _ddpm_with(factor=lambda sigma, share: -1 / sigma**2),
-    "noise is multiplied by σ: the smaller σ, the longer the score":
-        _ddpm_with(factor=lambda sigma, share: -sigma),
+    "noise is multiplied by σ: the smaller σ, the longer the score": _ddpm_with(factor=lambda sigma, share: -sigma),
     "this is the score of y, −ẑ/√(1 − ᾱ): that of x, which is y/√ᾱ, is asked for":
         _ddpm_with(factor=lambda sigma, share: -1 / (1 - share) ** 0.5),
-    "the network was given x: it has seen y = √ᾱ x in training":
-        _ddpm_with(scale=lambda sigma, share: 1.0),
-    "the network was given x/√ᾱ: y is the shorter one":
-        _ddpm_with(scale=lambda sigma, share: share**-0.5),
+    "the network was given x: it has seen y = √ᾱ x in training": _ddpm_with(scale=lambda sigma, share: 1.0),
+    "the network was given x/√ᾱ: y is the shorter one": _ddpm_with(scale=lambda sigma, share: share**-0.5),
     "the network was given ᾱ x: variances have the factor ᾱ, and x its root":
         _ddpm_with(scale=lambda sigma, share: share),
-    "the network was told σ: it knows levels by ᾱ":
-        _ddpm_with(told=lambda sigma, share: sigma),
+    "the network was told σ: it knows levels by ᾱ": _ddpm_with(told=lambda sigma, share: sigma),
     "the network was told 1 − ᾱ: ᾱ is the share of the data, 1 where there is no noise":
         _ddpm_with(told=lambda sigma, share: 1 - share),
     "the network was told nothing: it is called predict_noise(y, alpha_bar)":
         _ddpm_with(told=lambda sigma, share: 0.0),
     "ᾱ and 1 − ᾱ are exchanged: ᾱ is 1 where there is no noise":
         _ddpm_with(share=lambda sigma: sigma**2 / (1 + sigma**2)),
-    "the network was told √ᾱ: it knows levels by ᾱ":
-        _ddpm_with(told=lambda sigma, share: share**0.5),
+    "the network was told √ᾱ: it knows levels by ᾱ": _ddpm_with(told=lambda sigma, share: share**0.5),
     "σ² = 1 − ᾱ is the noise of y: on x, which is y/√ᾱ, it is (1 − ᾱ)/ᾱ":
         _ddpm_with(share=lambda sigma: 1 - sigma**2),
-    "ᾱ = 1/(1 + σ) has no square: it is variances that are compared":
-        _ddpm_with(share=lambda sigma: 1 / (1 + sigma)),
+    "ᾱ = 1/(1 + σ) has no square: it is variances that are compared": _ddpm_with(share=lambda sigma: 1 / (1 + sigma)),
     "ᾱ = 1/√(1 + σ²) is a root too much: ᾱ is a share of the variance":
         _ddpm_with(share=lambda sigma: (1 + sigma**2) ** -0.5),
     "this is the clean point, x − σ ẑ: the score is asked for":
@@ -130,38 +124,27 @@ def _level_with(
 
 
 level_step.mistakes = {
-    "the sign is wrong: noise is taken off along the score":
-        _level_with(share=lambda r, c: r ** (1 + c) - 1),
+    "the sign is wrong: noise is taken off along the score": _level_with(share=lambda r, c: r ** (1 + c) - 1),
     "the share 1 − r is taken off, as by the flow, and fresh noise is put back all the same: what is c for?":
         _level_with(share=lambda r, c: 1 - r),
-    "the share 1 − r^c is taken off: where is the 1 in its exponent?":
-        _level_with(share=lambda r, c: 1 - r**c),
-    "r^{1+c} is the share that is left, not the one that is taken off":
-        _level_with(share=lambda r, c: r ** (1 + c)),
-    "the score is multiplied by σ, and not by its square":
-        _level_with(factor=lambda sigma, after: sigma),
+    "the share 1 − r^c is taken off: where is the 1 in its exponent?": _level_with(share=lambda r, c: 1 - r**c),
+    "r^{1+c} is the share that is left, not the one that is taken off": _level_with(share=lambda r, c: r ** (1 + c)),
+    "the score is multiplied by σ, and not by its square": _level_with(factor=lambda sigma, after: sigma),
     "the score is multiplied by σ′²: the noise that is taken off is the one of σ":
         _level_with(factor=lambda sigma, after: after**2),
-    "the score is multiplied by no σ²":
-        _level_with(factor=lambda sigma, after: 1.0),
-    "the score was told σ′: at which level is x?":
-        _level_with(told=lambda sigma, after: after),
-    "the score was told no σ: it is s(x, σ)":
-        _level_with(told=lambda sigma, after: 0.0),
-    "all noise is taken off, and the fresh noise does not make up for it":
-        _level_with(share=lambda r, c: 1.0),
-    "the step is right, and the old x is lost":
-        _level_with(start=0.0),
+    "the score is multiplied by no σ²": _level_with(factor=lambda sigma, after: 1.0),
+    "the score was told σ′: at which level is x?": _level_with(told=lambda sigma, after: after),
+    "the score was told no σ: it is s(x, σ)": _level_with(told=lambda sigma, after: 0.0),
+    "all noise is taken off, and the fresh noise does not make up for it": _level_with(share=lambda r, c: 1.0),
+    "the step is right, and the old x is lost": _level_with(start=0.0),
     "c is 1 here whatever it should be: this is the ancestral step":
         lambda score, x, sigma, after, c, generator: level_step.right(score, x, sigma, after, 1.0, generator),
-    "there is no fresh noise":
-        _level_with(fresh=lambda sigma, r, c: 0.0),
+    "there is no fresh noise": _level_with(fresh=lambda sigma, r, c: 0.0),
     "the fresh noise is that of the level σ′ as a whole: a part of the old noise is still there":
         _level_with(fresh=lambda sigma, r, c: r * sigma),
     "the fresh noise is measured by σ: on which level does the step end?":
         _level_with(fresh=lambda sigma, r, c: sigma * (1 - r ** (2 * c)) ** 0.5),
-    "the root over 1 − r^{2c} is missing":
-        _level_with(fresh=lambda sigma, r, c: r * sigma * (1 - r ** (2 * c))),
+    "the root over 1 − r^{2c} is missing": _level_with(fresh=lambda sigma, r, c: r * sigma * (1 - r ** (2 * c))),
     "the root is of 1 − r^c: variances add up, and r^c is a standard deviation":
         _level_with(fresh=lambda sigma, r, c: r * sigma * (1 - r**c) ** 0.5),
     "the fresh noise is multiplied by its variance, and not by the root of it":
@@ -213,8 +196,7 @@ heun_step.mistakes = {
         _heun_with(step=lambda sigma, after: -abs(after - sigma)),
     "the step has the wrong sign: is dσ the new σ minus the old, and is the equation's minus there?":
         _heun_with(step=lambda sigma, after: sigma - after),
-    "this is Euler's step: where is the second look?":
-        _heun_with(combined=lambda x, end, step, slope, there: end),
+    "this is Euler's step: where is the second look?": _heun_with(combined=lambda x, end, step, slope, there: end),
     "the two slopes are added up: Heun's takes their mean":
         _heun_with(combined=lambda x, end, step, slope, there: x + step * (slope + there)),
     "this goes on from the end of Euler's step: the mean slope leads from x":
@@ -231,18 +213,15 @@ heun_step.mistakes = {
         _heun_with(second=lambda slope, x, end, sigma, after: after / sigma * slope(end, sigma)),
     "one slope has a minus and the other has none: dx/dσ = −σ s at both ends":
         _heun_with(combined=lambda x, end, step, slope, there: x + step / 2 * (slope - there)),
-    "there is no σ in the slopes":
-        _heun_with(slope=lambda score, x, sigma: -score(x, sigma)),
+    "there is no σ in the slopes": _heun_with(slope=lambda score, x, sigma: -score(x, sigma)),
     "this is the slope half way, the midpoint rule, as good as Heun's, which takes the mean of both ends": _heun_with(
         second=lambda slope, x, end, sigma, after: slope((x + end) / 2, (sigma + after) / 2),
         combined=lambda x, end, step, slope, there: x + step * there,
     ),
-    "the scores were not told σ: they are s(x, σ)":
-        _heun_with(slope=lambda score, x, sigma: -sigma * score(x, 0.0)),
+    "the scores were not told σ: they are s(x, σ)": _heun_with(slope=lambda score, x, sigma: -sigma * score(x, 0.0)),
     "this is the move alone: a step starts from x":
         lambda score, x, sigma, after: heun_step.right(score, x, sigma, after) - x,
-    "nothing moves":
-        lambda score, x, sigma, after: 1 * x,
+    "nothing moves": lambda score, x, sigma, after: 1 * x,
 }  # fmt: skip
 
 
@@ -291,10 +270,8 @@ def _with_y(combined):
 
 
 velocity_of_score.mistakes = {
-    "the sign is wrong: τ rises towards the noise":
-        lambda *case: -velocity_of_score.right(*case),
-    "this is ẑ, the noise: from where does the velocity lead to it?":
-        _velocity_with(lambda x, sigma, s: -sigma * s),
+    "the sign is wrong: τ rises towards the noise": lambda *case: -velocity_of_score.right(*case),
+    "this is ẑ, the noise: from where does the velocity lead to it?": _velocity_with(lambda x, sigma, s: -sigma * s),
     "this is −x̂_0: to where does the velocity lead from the clean point?":
         _velocity_with(lambda x, sigma, s: -(x + sigma**2 * s)),
     "this is x̂_0, the clean point":

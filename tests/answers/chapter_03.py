@@ -57,9 +57,6 @@ def acceptance_one_by_one(log_prob, score, x, y, step_size):
 ANSWERS = {
     "langevin_step": Answers(
         right={
-            "as written": lambda score, x, step_size, generator: (
-                x + step_size / 2 * score(x) + step_size**0.5 * noise(x, generator)
-            ),
             "torch.normal, row by row": step_row_by_row,
             "h = ε/2": step_in_the_other_convention,
         },

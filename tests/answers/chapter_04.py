@@ -19,26 +19,12 @@ def ladder_by_multiplying(sigma_max, sigma_min, n_levels):
     return torch.tensor(levels)
 
 
-def anneal(
-    score,
-    x,
-    sigmas,
-    epsilon,
-    n_steps,
-    generator,
-    *,
-    alpha=lambda epsilon, sigma, sigmas: epsilon * sigma**2 / sigmas[-1] ** 2,
-    at=lambda sigmas, i: sigmas[i],
-    drift=0.5,
-    kick=lambda x, a, generator: math.sqrt(a) * noise(x, generator),
-    n_levels=None,
-):
-    """Algorithm 1, with any part replaced."""
-    levels = sigmas.tolist()
-    for i, sigma in enumerate(levels[:n_levels]):
-        a = alpha(epsilon, sigma, levels)
+def anneal(score, x, sigmas, epsilon, n_steps, generator, *, draw=noise):
+    """Algorithm 1, with other noise."""
+    for sigma in sigmas.tolist():
+        alpha = epsilon * sigma**2 / float(sigmas[-1]) ** 2
         for _ in range(n_steps):
-            x = x + drift * a * score(x, at(levels, i)) + kick(x, a, generator)
+            x = x + alpha / 2 * score(x, sigma) + alpha**0.5 * draw(x, generator)
     return x
 
 
@@ -68,14 +54,24 @@ def by_counting_steps(score, x, sigmas, epsilon, n_steps, generator):
 
 def opposite_noise_in_turn(score, x, sigmas, epsilon, n_steps, generator):
     drawn = (sign * z for z in iter(lambda: noise(x, generator), None) for sign in (1, -1))
-    return anneal(score, x, sigmas, epsilon, n_steps, generator, kick=lambda x, a, g: a**0.5 * next(drawn))
+    return anneal(score, x, sigmas, epsilon, n_steps, generator, draw=lambda x, g: next(drawn))
 
 
 def noise_passed_on(score, x, sigmas, epsilon, n_steps, generator):
-    z, step = noise(x, generator), itertools.count()
-    return anneal(
-        score, x, sigmas, epsilon, n_steps, generator, kick=lambda x, a, g: a**0.5 * z.roll(next(step), dims=0)
-    )
+    z = noise(x, generator)
+    step = itertools.count()
+    return anneal(score, x, sigmas, epsilon, n_steps, generator, draw=lambda x, g: z.roll(next(step), dims=0))
+
+
+def of_the_data(data, sigmas, generator):
+    """The exact score of 500 of the data with noise σ: nothing is trained."""
+    origins = data[:500]
+
+    def score(x, sigma):
+        posterior = (-(torch.cdist(x, origins) ** 2) / (2 * sigma**2)).softmax(dim=1)
+        return (posterior @ origins - x) / sigma**2
+
+    return score
 
 
 def every_state(score, x, sigmas, epsilon, n_steps, generator):
@@ -101,53 +97,18 @@ def in_place(score, x, sigmas, epsilon, n_steps, generator):
     return x
 
 
-class Net(nn.Module):
-    """A small network of x, scaled by its size at σ, and log σ, divided by σ; any of the three can be left out."""
-
-    def __init__(self, *, width=64, scaled=True, told=True, divided=True):
-        super().__init__()
-        self.scaled, self.told, self.divided = scaled, told, divided
-        layers = [nn.Linear(3, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 2)]
-        self.layers = nn.Sequential(*layers)
-
-    def forward(self, x, sigma):
-        sigma = torch.as_tensor(sigma, dtype=x.dtype).reshape(-1, 1).expand(len(x), 1)
-        x = x / ((16 + sigma**2).sqrt() if self.scaled else 4)
-        out = self.layers(torch.cat([x, sigma.log() if self.told else 0 * sigma], dim=1))
-        return out / sigma if self.divided else out
-
-
-def trained(data, sigmas, generator, *, n_steps=500, levels=None, lr=2e-2, weighting=torch.square, **parts):
-    """Return a Net after denoising score matching on the ladder, or on some of its levels, with λ(σ) = weighting."""
-    net = Net(**parts)
-    chosen = sigmas if levels is None else sigmas[levels]
-    optimiser = torch.optim.Adam(net.parameters(), lr)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, n_steps)
-    for _ in range(n_steps):
-        x = data[torch.randint(len(data), (1000,), generator=generator)]
-        sigma = chosen[torch.randint(len(chosen), (1000, 1), generator=generator)]
-        z = torch.randn(x.shape, generator=generator)
-        loss = (weighting(sigma) * (net(x + sigma * z, sigma) + z / sigma) ** 2).sum(dim=1).mean() / 2
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        schedule.step()
-    return net
-
-
-KEPT = {}  # networks, by the seed of the generator: several answers change what one training gives
-
-
-def network(data, sigmas, generator):
-    """A good network, trained once for each trial."""
-    key = generator.initial_seed()
-    if key not in KEPT:
-        KEPT[key] = trained(data, sigmas, generator)
-    return KEPT[key]
+KEPT = {}  # scores, by the seed of the generator: several answers change what one training gives
 
 
 def one_hot(data, sigmas, generator):
-    """The network sees the level's number, and predicts −z."""
+    """The network sees the level's number, and predicts −z; it is trained once for each trial."""
+    key = generator.initial_seed()
+    if key not in KEPT:
+        KEPT[key] = one_hot_trained(data, sigmas, generator)
+    return KEPT[key]
+
+
+def one_hot_trained(data, sigmas, generator):
     layers = nn.Sequential(nn.Linear(2 + len(sigmas), 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 2))
     optimiser = torch.optim.Adam(layers.parameters(), 2e-2)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 600)
@@ -173,7 +134,6 @@ def one_hot(data, sigmas, generator):
 ANSWERS = {
     "geometric_ladder": Answers(
         right={
-            "by powers": lambda high, low, n: high * (low / high) ** (torch.arange(n) / (n - 1)),
             "logspace": lambda high, low, n: torch.logspace(math.log10(high), math.log10(low), n, dtype=torch.float64),
             "by multiplying": ladder_by_multiplying,
             "numpy, a linspace of logarithms": lambda high, low, n: numpy.exp(
@@ -187,7 +147,6 @@ ANSWERS = {
     ),
     "annealed_langevin": Answers(
         right={
-            "as written": anneal,
             "the package's": by_package,
             "tensors, h = α/2, torch.normal": by_tensors_in_the_other_convention,
             "one loop, on a copy": by_counting_steps,
@@ -200,18 +159,15 @@ ANSWERS = {
             "z and −z in turn, step by step": opposite_noise_in_turn,
             "a chain's noise is the next one's at the next step": noise_passed_on,
         }
-        | {
-            how: partial(anneal, kick=lambda x, a, generator, draw=draw: math.sqrt(a) * draw(x, generator))
-            for how, draw in (DEPENDENT_NOISE | WRONG_NOISE).items()
-        },
+        | {how: partial(anneal, draw=draw) for how, draw in (DEPENDENT_NOISE | WRONG_NOISE).items()},
     ),
     "train_score": Answers(
         right={
-            "a network divided by σ": network,
             "the level as one of L, noise predicted": one_hot,
+            "the exact score of the data": of_the_data,
         },
         wrong={
-            "a batch of one point only": changed(network, lambda s, x, sigma: s[:1]),
+            "a batch of one point only": changed(one_hot, lambda s, x, sigma: s[:1]),
         },
     ),
 }

@@ -6,19 +6,12 @@ from torch.nn import functional
 from answers import Answers
 
 
-def wide(sigma, x):
-    """σ (B,) in a shape that broadcasts against x."""
-    return sigma.view(-1, *[1] * (x.ndim - 1))
-
-
-def ncsn(score, x, sigmas, levels, z, *, weight=torch.square, noise=None, target=None, told=None, reduce=None):
-    """The objective, with any part replaced."""
+def ncsn(score, x, sigmas, levels, z):
+    """The loss of each example, (B,)."""
     sigma = sigmas[levels]
-    s = wide(sigma, x)
-    residual = score(x + (s * z if noise is None else noise(s, z)), sigma if told is None else told(sigma))
-    residual = residual + (z / s if target is None else target(s, z))
-    losses = 0.5 * weight(sigma) * residual.flatten(1).square().sum(1)
-    return losses.mean() if reduce is None else reduce(losses)
+    s = sigma.view(-1, *[1] * (x.ndim - 1))
+    residual = score(x + s * z, sigma) + z / s
+    return 0.5 * sigma**2 * residual.flatten(1).square().sum(1)
 
 
 def ncsn_example_by_example(score, x, sigmas, levels, z):
@@ -42,21 +35,11 @@ def ncsn_level_by_level(score, x, sigmas, levels, z):
     return total / len(x)
 
 
-def norm_plus(x, gamma, alpha, beta, *, x_hat=None, mu_hat=None, form=None):
-    """The norm, with any part replaced."""
-    x_hat = functional.instance_norm(x) if x_hat is None else x_hat
-    mu_hat = normed_means(x) if mu_hat is None else mu_hat
-    gamma, alpha, beta, mu_hat = (v if v.ndim == 4 else v[:, :, None, None] for v in (gamma, alpha, beta, mu_hat))
-    return gamma * (x_hat + alpha * mu_hat) + beta if form is None else form(x_hat, mu_hat, gamma, alpha, beta)
-
-
-def normed_means(x, *, dim=1, correction=1, eps=1e-5):
-    mu = x.mean(dim=(2, 3))
-    return (mu - mu.mean(dim, keepdim=True)) / (mu.var(dim, keepdim=True, correction=correction) + eps).sqrt()
-
-
-def normed_pixels(x, *, dim=(2, 3), correction=0, eps=1e-5):
-    return (x - x.mean(dim, keepdim=True)) / (x.var(dim, keepdim=True, correction=correction) + eps).sqrt()
+def by_moments(x, gamma, alpha, beta):
+    mu = x.mean(dim=(2, 3), keepdim=True)
+    x_hat = (x - mu) / (x.var(dim=(2, 3), keepdim=True, correction=0) + 1e-5).sqrt()
+    mu_hat = (mu - mu.mean(1, keepdim=True)) / (mu.var(1, keepdim=True) + 1e-5).sqrt()
+    return gamma[:, :, None, None] * (x_hat + alpha[:, :, None, None] * mu_hat) + beta[:, :, None, None]
 
 
 def channel_by_channel(x, gamma, alpha, beta):
@@ -85,25 +68,9 @@ def far_place_by_place(h, weight, bias):
     return torch.stack(sums, dim=2).reshape(h.shape)
 
 
-def renew(score, x, sigma, next_sigma, z, *, step=None, noise=None, told=None):
-    """The step, with any part replaced."""
-    s = score(x, sigma if told is None else told)
-    return x + (sigma**2 if step is None else step) * s + (next_sigma if noise is None else noise) * z
-
-
 def renew_by_mean(score, x, sigma, next_sigma, z):
     guess = torch.stack([x, sigma**2 * score(x, sigma)]).sum(dim=0)
     return torch.lerp(guess, guess + z, next_sigma)
-
-
-def guide(network, label, w, *, combine=None):
-    """The guided score, its combination of s and s_c replaced."""
-
-    def score(x, sigma):
-        s, c = network(x, sigma), network(x, sigma, label)
-        return s + w * (c - s) if combine is None else combine(s, c, w)
-
-    return score
 
 
 class Guided:
@@ -117,38 +84,36 @@ class Guided:
 ANSWERS = {
     "ncsn_loss": Answers(
         right={
-            "vectorised": ncsn,
+            "vectorised": lambda *case: ncsn(*case).mean(),
             "example by example": ncsn_example_by_example,
             "level by level": ncsn_level_by_level,
         },
         wrong={
-            "one loss an example": lambda *a: ncsn(*a, reduce=lambda losses: losses),
+            "one loss an example": ncsn,
             "its own levels": lambda score, x, sigmas, levels, z: ncsn(
                 score, x, sigmas, torch.randint(len(sigmas), (len(x),)), z
-            ),
+            ).mean(),
             "σ not broadcast": lambda score, x, sigmas, levels, z: (
                 (sigmas[levels] * score(x + sigmas[levels] * z, sigmas[levels]) + z).flatten(1).square().sum(1).mean()
                 / 2
             ),
-            "detached": lambda *a: ncsn(*a).detach(),
-            "a Python number": lambda *a: ncsn(*a).item(),
-            "no_grad": torch.no_grad()(ncsn),
+            "detached": lambda *case: ncsn(*case).mean().detach(),
+            "a Python number": lambda *case: ncsn(*case).mean().item(),
+            "no_grad": torch.no_grad()(lambda *case: ncsn(*case).mean()),
         },
     ),
     "instance_norm_plus": Answers(
         right={
-            "functional.instance_norm": norm_plus,
             "channel by channel": channel_by_channel,
-            "by moments": lambda *a: norm_plus(*a, x_hat=normed_pixels(a[0])),
+            "by moments": by_moments,
         },
         wrong={
-            "no_grad": torch.no_grad()(norm_plus),
-            "γ cut off": lambda x, gamma, alpha, beta: norm_plus(x, gamma.detach(), alpha, beta),
+            "no_grad": torch.no_grad()(by_moments),
+            "γ cut off": lambda x, gamma, alpha, beta: by_moments(x, gamma.detach(), alpha, beta),
         },
     ),
     "look_far": Answers(
         right={
-            "a matrix product": far,
             "as a layer does": lambda h, weight, bias: functional.linear(h.flatten(2), weight, bias).reshape(h.shape),
             "einsum": lambda h, weight, bias: (torch.einsum("pq,bcq->bcp", weight, h.flatten(2)) + bias).view(h.shape),
             "place by place": far_place_by_place,
@@ -163,24 +128,22 @@ ANSWERS = {
     ),
     "renewed": Answers(
         right={
-            "as written": renew,
             "by a mean": renew_by_mean,
             "noise first": lambda score, x, s, n, z: n * z + score(x, s) * s * s + x,
         },
         wrong={
-            "its own noise": lambda score, x, s, n, z: renew(score, x, s, n, torch.randn_like(z)),
+            "its own noise": lambda score, x, s, n, z: renew_by_mean(score, x, s, n, torch.randn_like(z)),
         },
     ),
     "guided": Answers(
         right={
-            "a function": guide,
             "a class, by weights that add up to 1": Guided,
             "a lambda": lambda network, label, w: (
                 lambda x, sigma: torch.lerp(network(x, sigma), network(x, sigma, label), w)
             ),
         },
         wrong={
-            "one σ for all": lambda network, label, w: lambda x, sigma: guide(network, label, w)(x, 0.5),
+            "one σ for all": lambda network, label, w: lambda x, sigma: Guided(network, label, w)(x, 0.5),
             "a score at once": lambda network, label, w: torch.zeros(6, 2),
         },
     ),

@@ -7,32 +7,10 @@ import torch
 from answers import DEPENDENT_NOISE, WRONG_NOISE, Answers, noise
 
 
-def column(sigma, x):
-    """σ as one number an example, of x's dimensions."""
-    return torch.as_tensor(sigma, dtype=x.dtype).reshape(-1, *[1] * (x.ndim - 1))
-
-
-def denoised_one_by_one(score, x, sigma):
-    sigmas = sigma if isinstance(sigma, torch.Tensor) else [sigma] * len(x)
-    s = score(x, sigma)
-    return torch.stack([x_i + s_i * float(sigma_i) ** 2 for x_i, s_i, sigma_i in zip(x, s, sigmas, strict=True)])
-
-
-def shake(
-    score,
-    x,
-    sigma,
-    pull,
-    kick,
-    generator,
-    *,
-    pulled=lambda x, guess, pull: x + pull * (guess - x),
-    kicked=lambda z, sigma, kick: kick * sigma * z,
-    draw=noise,
-):
-    """The step, with any part replaced."""
+def shake(score, x, sigma, pull, kick, generator, *, draw=noise):
+    """The step, with other noise."""
     guess = x + sigma**2 * score(x, sigma)
-    return pulled(x, guess, pull) + kicked(draw(x, generator), sigma, kick)
+    return x + pull * (guess - x) + kick * sigma * draw(x, generator)
 
 
 def shake_along_the_score(score, x, sigma, pull, kick, generator):
@@ -40,7 +18,7 @@ def shake_along_the_score(score, x, sigma, pull, kick, generator):
 
 
 def shake_between(score, x, sigma, pull, kick, generator):
-    guess = denoised_one_by_one(score, x, sigma)
+    guess = torch.stack([x_i + sigma**2 * s_i for x_i, s_i in zip(x, score(x, sigma), strict=True)])
     return torch.normal(torch.lerp(x, guess, pull), kick * sigma, generator=generator)
 
 
@@ -99,7 +77,6 @@ def distances(queries, data, p=2.0):
 ANSWERS = {
     "guess_and_shake": Answers(
         right={
-            "guess, pull, kick": shake,
             "along the score": shake_along_the_score,
             "between x and the guess": shake_between,
         },
@@ -115,7 +92,6 @@ ANSWERS = {
     ),
     "best_guess": Answers(
         right={
-            "softmax of cdist": lambda x, data, sigma: weighted(fit_of(x, data, sigma).softmax(dim=1), data),
             "one by one": best_guess_one_by_one,
             "largest exponent taken off": best_guess_by_exponents,
             "‖a‖² + ‖b‖² − 2 a·b": best_guess_by_expansion,

@@ -50,25 +50,9 @@ def guess(score, x, sigma):
     return x + sigma**2 * score(x, sigma)
 
 
-def filled(score, x, image, mask, sigma):
-    return torch.where(mask, image, guess(score, x, sigma))
-
-
-def fill(
-    score,
-    x,
-    image,
-    mask,
-    sigma,
-    following,
-    generator,
-    *,
-    clean=filled,
-    scale=lambda sigma, following: following,
-    draw=noise,
-):
-    """A step that ends at `clean(…)` with noise of standard deviation `scale(…)`."""
-    return clean(score, x, image, mask, sigma) + scale(sigma, following) * draw(x, generator)
+def fill(score, x, image, mask, sigma, following, generator, *, draw=noise):
+    """The step, with other noise."""
+    return torch.where(mask, image, guess(score, x, sigma)) + following * draw(x, generator)
 
 
 def fill_by_index(score, x, image, mask, sigma, following, generator):
@@ -89,7 +73,7 @@ def fill_with_shared_noise(score, x, image, mask, sigma, following, generator):
     n = min(int(mask.sum()), int((~mask).sum()))
     places = (~mask).flatten().nonzero()[:n, 0]
     z.flatten(1)[:, places] = z.flatten(1)[:, mask.flatten().nonzero()[:n, 0]]
-    return filled(score, x, image, mask, sigma) + following * z
+    return torch.where(mask, image, guess(score, x, sigma)) + following * z
 
 
 def fill_in_place(score, x, image, mask, sigma, following, generator):
@@ -101,7 +85,6 @@ def fill_in_place(score, x, image, mask, sigma, following, generator):
 ANSWERS = {
     "fill_step": Answers(
         right={
-            "torch.where": fill,
             "by index": fill_by_index,
             "m and 1 − m, noise in both": fill_by_product,
         },
@@ -114,7 +97,6 @@ ANSWERS = {
     ),
     "inpaint_step": Answers(
         right={
-            "torch.where": step_by_where,
             "by index, into a copy of y": step_by_index,
             "(1 − m) x + m y": step_by_product,
             "noise for the unknown only": step_with_noise_where_unknown,

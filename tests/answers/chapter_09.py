@@ -33,10 +33,6 @@ def score_one_by_one(probabilities):
     return 2 ** (total / len(rows))
 
 
-def divergences(p):
-    return (torch.xlogy(p, p) - torch.xlogy(p, p.mean(dim=0))).sum(dim=1)
-
-
 def root(c):
     values, vectors = torch.linalg.eigh(c)
     return vectors @ torch.diag(values.clamp(min=0).sqrt()) @ vectors.T
@@ -44,12 +40,6 @@ def root(c):
 
 def apart(mean_a, mean_b):
     return (mean_a - mean_b).square().sum()
-
-
-def frechet_symmetric(mean_a, cov_a, mean_b, cov_b):
-    half = root(cov_a)
-    values = torch.linalg.eigvalsh(half @ cov_b @ half).clamp(min=0)
-    return apart(mean_a, mean_b) + torch.trace(cov_a + cov_b) - 2 * values.sqrt().sum()
 
 
 def frechet(mean_a, cov_a, mean_b, cov_b, *, trace_of_root):
@@ -119,18 +109,16 @@ ANSWERS = {
             "entropies": score_by_entropies,
             "a tiny number in the logarithm": score_with_a_tiny_number,
             "one by one, in bits": score_one_by_one,
-            "xlogy": lambda p: divergences(p).mean().exp(),
         },
         wrong={
             "a large number in the logarithm": lambda p: (
                 (p * ((p + 0.01) / (p.mean(dim=0) + 0.01)).log()).sum(dim=1).mean().exp()
             ),
-            "one score an image": lambda p: divergences(p).exp(),
+            "one score an image": lambda p: entropy(p).exp(),
         },
     ),
     "frechet": Answers(
         right={
-            "eigvalsh of C^½ C′ C^½": frechet_symmetric,
             "eigenvalues of CC′": partial(
                 frechet, trace_of_root=lambda c, d: torch.linalg.eigvals(c @ d).real.clamp(min=0).sqrt().sum()
             ),

@@ -1,20 +1,11 @@
-"""Answers to chapter 10's exercises; `levels_needed` is that of variant 0."""
+"""Answers to chapter 10's exercises."""
 
 import math
-import statistics
 from functools import partial
 
 import torch
 
 from answers import WRONG_NOISE, Answers, noise
-
-NORMAL = statistics.NormalDist()
-
-
-def share(gamma, dim, root=None, width=None):
-    shift = (math.sqrt(2 * dim) if root is None else root) * (gamma - 1)
-    width = 3 * gamma if width is None else width
-    return NORMAL.cdf(shift + width) - NORMAL.cdf(shift - width)
 
 
 def ddpm_one_by_one(predict_noise, x, sigma):
@@ -30,39 +21,10 @@ def ddpm_through_the_clean_image(predict_noise, x, sigma):
     return (clean - x) / sigma**2
 
 
-def ddpm(
-    predict_noise,
-    x,
-    sigma,
-    *,
-    y_of=lambda x, a: math.sqrt(a) * x,
-    level=lambda a, sigma: a,
-    scale=lambda a, sigma: -1 / sigma,
-    alpha=lambda sigma: 1 / (1 + sigma**2),
-):
-    """The score with given ideas of the network's input, of what it is told, of the factor of its noise, and of ᾱ."""
-    alpha_bar = alpha(sigma)
-    return scale(alpha_bar, sigma) * predict_noise(y_of(x, alpha_bar), level(alpha_bar, sigma))
-
-
-def step(
-    score,
-    x,
-    a,
-    b,
-    c,
-    generator,
-    *,
-    eta=lambda r, c: 1 - r ** (1 + c),
-    fresh=lambda r, c: math.sqrt(1 - r ** (2 * c)),
-    draw=noise,
-    told=lambda a, b: a,
-    times=lambda a, b: a**2,
-    keep=1,
-):
-    """A step of the family with given ideas of the share taken off and of the fresh noise, in units of σ′."""
-    off = eta(b / a, c) * times(a, b) * score(x, told(a, b))
-    return keep * x + off + b * fresh(b / a, c) * draw(x, generator)
+def step(score, x, a, b, c, generator, *, draw=noise):
+    """A step of the family, with other noise."""
+    r = b / a
+    return x + (1 - r ** (1 + c)) * a**2 * score(x, a) + b * math.sqrt(1 - r ** (2 * c)) * draw(x, generator)
 
 
 def step_through_the_clean_image(score, x, sigma, sigma_next, c, generator):
@@ -93,7 +55,9 @@ def heun_of_two_ends(score, x, sigma, sigma_next):
 
 
 def heun_one_by_one(score, x, a, b):
-    first, second = -a * score(x, a), -b * score(x - (b - a) * a * score(x, a), b)
+    first = -a * score(x, a)
+    end = x + (b - a) * first
+    second = -b * score(end, b)
     return torch.stack([p.add(s + t, alpha=(b - a) / 2) for p, s, t in zip(x, first, second, strict=True)])
 
 
@@ -104,41 +68,27 @@ def velocity_in_names(score, y, tau):
     return noise - clean
 
 
-def velocity(
-    score,
-    y,
-    tau,
-    *,
-    both=lambda clean, noise, y: noise - clean,
-    point=lambda y, t: y / (1 - t),
-    level=lambda t: t / (1 - t),
-    told=None,
-    power=2,
-    sign=-1,
-):
-    """The velocity with given ideas of x, of σ, of what the score is told, and of the two ends of the way."""
-    x, sigma = point(y, tau), level(tau)
-    s = score(x, (told or level)(tau))
-    return both(x + sigma**power * s, sign * sigma * s, y)
+def velocity_without_names(score, y, tau):
+    sigma = tau / (1 - tau)
+    s = score(y / (1 - tau), sigma)
+    return -(y + sigma * s) / (1 - tau)
 
 
 ANSWERS = {
     "score_of_ddpm": Answers(
         right={
-            "as written": ddpm,
             "one by one": ddpm_one_by_one,
             "through the clean image": ddpm_through_the_clean_image,
         },
     ),
     "level_step": Answers(
         right={
-            "as written": step,
             "through the clean image": step_through_the_clean_image,
             "by variances": step_by_variances,
         },
         wrong={
             "r upside down": lambda score, x, a, b, c, g: step(score, x, b, a, c, g),
-            "noise at c = 0 too": partial(step, fresh=lambda r, c: math.sqrt(1 - r ** (2 * c or 0.5))),
+            "noise at c = 0 too": lambda score, x, a, b, c, g: step(score, x, a, b, c or 0.25, g),
         }
         | {how: partial(step, draw=draw) for how, draw in WRONG_NOISE.items()},
     ),
@@ -155,8 +105,7 @@ ANSWERS = {
     "velocity_of_score": Answers(
         right={
             "in names": velocity_in_names,
-            "in one line": lambda score, y, t: -(y + t / (1 - t) * score(y / (1 - t), t / (1 - t))) / (1 - t),
-            "of the two ends": velocity,
+            "without naming either": velocity_without_names,
         },
     ),
 }
