@@ -5,7 +5,7 @@ notebooks that are not there yet, and brings those up to date in which you have 
 Copied alike are the glossary and troubleshooting, which chapters link to (JupyterLab shows nothing outside work/), and
 the lab's scripts, which its notebooks import.
 One that you have changed stays as it is; where the original has changed too, the new one is put beside it, such as
-02_score_matching.new.ipynb, and a line says so. FLAGS are JupyterLab's.
+02_NEW_score_matching.ipynb, and a line says so once JupyterLab has started. FLAGS are JupyterLab's.
 """
 
 import hashlib
@@ -16,7 +16,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ipykernel.ipkernel import IPythonKernel
+from ipykernel.kernelspec import get_kernel_dict
 from jupyterlab import labapp
+from tornado.ioloop import IOLoop
 
 from notebooks import NOTEBOOKS, all_notebooks, companions
 from sbgm.files import write_bytes, write_json
@@ -36,7 +39,7 @@ def refresh(originals: Path, copy: Path) -> list[Path]:
 
     Returns:
         The files changed both in the copy and among the originals, by their place; the copy's are left, and the new
-        ones lie beside them, with ".new" in their names.
+        ones lie beside them, with NEW in their names.
     """
     copy.mkdir(parents=True, exist_ok=True)
     record = copy / COPIED
@@ -45,18 +48,39 @@ def refresh(originals: Path, copy: Path) -> list[Path]:
     for original in [*all_notebooks(originals), *companions(originals)]:
         own, new = original.relative_to(originals), fingerprints(original)
         for n in itertools.count():  # a new one that was changed in its turn stays, too
-            place = own.with_stem(own.stem + n * ".new")
+            number, *title = own.stem.split("_", 1)
+            place = own.with_stem("_".join([number, *n * ["NEW"], *title]))
             mine, old = copy / place, copied.get(place.as_posix(), {})
             if mine.exists() and new["file"] == old.get("file"):
                 break
             if not mine.exists() or fingerprints(mine)["cells"] in (old.get("cells"), new["cells"]):
                 mine.parent.mkdir(parents=True, exist_ok=True)
-                write_bytes(mine, original.read_bytes())
+                write_bytes(mine, as_saved(original))
                 copied[place.as_posix()] = new
                 break
             left.append(place)
     write_json(record, copied)
     return left
+
+
+def as_saved(path: Path) -> bytes:
+    """A file's content; of a notebook, as JupyterLab would save it here, so that opening it leaves nothing to save.
+
+    JupyterLab writes three entries of a notebook's metadata when it opens it: the kernel's name for people, all that
+    the kernel says of its language, and an empty state of widgets.
+    """
+    if path.suffix != ".ipynb":
+        return path.read_bytes()
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    kernel = get_kernel_dict()
+    notebook["metadata"] |= {
+        "kernelspec": {name: kernel[name] for name in ("display_name", "language")} | {"name": "python3"},
+        "language_info": IPythonKernel.language_info,
+        "widgets": {
+            "application/vnd.jupyter.widget-state+json": {"state": {}, "version_major": 2, "version_minor": 0},
+        },
+    }
+    return json.dumps(notebook, indent=1, ensure_ascii=False).encode() + b"\n"
 
 
 def fingerprints(path: Path) -> dict[str, str]:
@@ -72,14 +96,17 @@ def fingerprints(path: Path) -> dict[str, str]:
 
 def main(flags: Sequence[str]) -> int:
     """Refresh the copy and run JupyterLab on it; return its exit status."""
+    lines = ["JupyterLab is running; Ctrl-C stops it."]
     for place in refresh(NOTEBOOKS, WORK):
-        said = f"work/{place} stays as you changed it; the new one is beside it, with .new in its name."
-        print(said, flush=True)  # before the server, which goes on
+        lines.append(f"work/{place} stays as you changed it; the new one is beside it, with NEW in its name.")
+    # The server's loop begins after its own lines are printed, which the log level keeps to warnings and the address.
+    IOLoop.current().add_callback(print, *lines, sep="\n", flush=True)
     configured = os.environ.get("JUPYTER_CONFIG_PATH")
     os.environ["JUPYTER_CONFIG_PATH"] = f"{SETTINGS}{os.pathsep}{configured}" if configured else str(SETTINGS)
     # The address is the one that a browser opens and that is printed: a file to run would be opened, and not printed.
     first = all_notebooks(NOTEBOOKS)[0].relative_to(NOTEBOOKS).as_posix()
-    return labapp.main([f"--ServerApp.root_dir={WORK}", f"--LabApp.default_url=/lab/tree/{first}", *flags])
+    shown = [f"--ServerApp.root_dir={WORK}", f"--LabApp.default_url=/lab/tree/{first}"]
+    return labapp.main(["--Application.log_level=WARN", *shown, *flags])
 
 
 if __name__ == "__main__":

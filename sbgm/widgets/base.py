@@ -26,8 +26,9 @@ FOR_SCREEN_READERS = "position: absolute; width: 1px; height: 1px; overflow: hid
 STYLE = """<style>
 :is(.sbgm-explorer.jupyter-widgets-disconnected,
     .jp-NotebookPanel:has(.jp-Notebook-ExecutionIndicator[data-status="unknown"]) .sbgm-explorer)::before {
-  content: "The kernel that drew this picture is gone, so that nothing moves it: run this cell again.";
-  padding: 4px 8px; color: #1b1b1b; background: #ffe08a;
+  content: "The kernel that drew this picture is gone, so nothing moves it. Select this cell, \\
+choose Run > Run All Above Selected Cell, then run this cell.";
+  padding: 4px 8px; color: #1b1b1b; background: #ffe08a; font: var(--jp-widgets-font-size) var(--jp-ui-font-family);
 }
 </style>"""
 
@@ -66,7 +67,10 @@ class FigureExplorer(ipywidgets.VBox):
         self.image = ipywidgets.Image(format="png", layout=layout).add_class("sbgm-figure")
         self.readout = ipywidgets.Label().add_class("sbgm-readout")
         description = ipywidgets.HTML(f'<span style="{FOR_SCREEN_READERS}">{html.escape(alt)}</span>{STYLE}')
-        super().__init__([*self.controls.values(), self.readout, self.image, description])
+        # Side by side where there is room, so that the picture is on the screen with the slider that moves it.
+        rows = ipywidgets.Layout(flex_flow="row wrap", max_width=layout.max_width)
+        sliders = ipywidgets.Box([*self.controls.values()], layout=rows)
+        super().__init__([sliders, self.readout, self.image, description])
         self.add_class("sbgm-explorer")
         for control in self.controls.values():
             control.observe(lambda change: self.redraw(), "value")

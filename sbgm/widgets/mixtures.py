@@ -163,7 +163,7 @@ def annealing_explorer(n_chains: int = 400, total_steps: int = 150, *, seed: int
     The chains start uniformly on [−8, 8]² and run anew at every move, `total_steps` shared evenly by the levels: fewer
     than the chapter's 1,000, so that a move takes a tenth of a second. The ladder at first is one on which so few steps
     do. One level is plain Langevin dynamics at σ_L. The readout holds the weight of (5, 5) with twice its standard
-    error, its component's standard deviation beside that of the data, and the stability bound 4σ_L²(1 + v/σ_1²) for the
+    error, its component's standard deviation beside that of the data, and the stability bound 4σ_L²(1 + v/σ₁²) for the
     components' variance v = 1. The right panel follows the weight down the ladder.
 
     Args:
@@ -203,12 +203,12 @@ def annealing_explorer(n_chains: int = 400, total_steps: int = 150, *, seed: int
         cloud.set_offsets((torch.full((1, 2), math.nan) if error else ends[-1]).numpy())
 
         bound = largest_stable_step(sigmas, variance=1.0)
-        beyond = f"ε = {step_size:.3g} is beyond the bound 4σ_L²(1 + v/σ_1²) = {bound:.3g}"
+        beyond = f"ε = {step_size:.3g} is beyond the bound 4σ_L²(1 + v/σ₁²) = {bound:.3g}"
         if error is not None:
             return f"{beyond}: the chains diverged at level {error.level}, step {error.step}"
         stability = f"{beyond}, and more steps would diverge" if step_size >= bound else f"stable for ε < {bound:.3g}"
         std = float(component_stds(ends[-1], mixture.means)[1])
-        unused = "" if n_levels > 1 else " (at σ_L: one level has no σ_1)"
+        unused = "" if n_levels > 1 else " (at σ_L: one level has no σ₁)"
         return (
             f"{n_chains} chains, {options['n_steps']} steps a level{unused}: weight of (5, 5) "
             f"{_weight(ends[-1], mixture)}; its standard deviation {std:.2f}, exact 1; {stability}"
@@ -219,7 +219,7 @@ def annealing_explorer(n_chains: int = 400, total_steps: int = 150, *, seed: int
         figure,
         update,
         {
-            "sigma_max": selection("σ_1", SIGMA_MAX, 10.0),
+            "sigma_max": selection("σ₁", SIGMA_MAX, 10.0),
             "sigma_min": selection("σ_L", SIGMA_MIN, 0.3),
             "n_levels": ipywidgets.IntSlider(10, min=1, max=20, description="levels"),
             "step_size": ipywidgets.FloatLogSlider(
@@ -384,7 +384,8 @@ def langevin_explorer(n_chains: int = 320, *, seed: int = 0) -> FigureExplorer:
         else:
             text, settling = f"share in (5, 5) {_weight(x, mixture)}", ""
         accepted = f"; accepted {run.acceptance[index]:.0%}{settling}" if sampler == "Metropolis" and n_steps else ""
-        return f"{len(x)} chains after {n_steps} steps: {text}{accepted}"
+        pairs = f", drawn as {len(x) // 2} points," if x.shape[1] == 1 else ""
+        return f"{len(x)} chains{pairs} after {n_steps} steps: {text}{accepted}"
 
     return FigureExplorer(
         figure,

@@ -10,7 +10,8 @@ import pytest
 import torch
 from nbformat.v4 import new_code_cell
 
-from notebooks import all_notebooks
+from notebooks import NOTEBOOKS, all_notebooks
+from open_lab import refresh
 from sbgm.samplers import State
 from sbgm.widgets import annealing_explorer, inpainting_explorer, langevin_explorer, score_field_explorer
 from seeds import seeded
@@ -90,7 +91,7 @@ def twin(words):
 def sliders_of(twin):
     """Its sliders by name, each with the first and the last place and the distance of two."""
     found = {}
-    for control in twin.children:
+    for control in twin.controls.values():
         if isinstance(control, ipywidgets.SelectionSlider):
             found[control.description] = control, 0, len(control.options) - 1, 1
         elif hasattr(control, "step"):
@@ -163,25 +164,51 @@ def test_nothing_went_wrong_on_the_page_and_nothing_was_asked_of_another_machine
 
 # --- a kernel that is gone --------------------------------------------------------------------------------------------
 
-HINT = "run this cell again"
-SAID = "() => getComputedStyle(document.querySelector('.sbgm-explorer'), '::before').content"
+HINT = "choose Run > Run All Above Selected Cell, then run this cell"
+SAID = "getComputedStyle(document.querySelector('.sbgm-explorer'), '::before')"
 
 
 def wait_until_said(page, *, said):
     """Wait for the line above the sliders, which the page's style adds, or until it is gone."""
     page.wait_for_selector("img.sbgm-figure")
-    page.wait_for_function(f"() => ({SAID})().includes('{HINT}') === {str(said).lower()}")
+    page.wait_for_function(f"() => {SAID}.content.includes('{HINT}') === {str(said).lower()}")
 
 
-def test_a_slider_without_its_kernel_says_to_run_the_cell_again(notebook):
+def test_a_slider_without_its_kernel_says_what_to_run_and_that_brings_it_back(notebook):
     page = notebook.page
     wait_until_said(page, said=False)
     notebook.choose("Kernel", "Restart Kernel…")
     page.locator(".jp-Dialog button.jp-mod-accept").click()
     wait_until_said(page, said=True)
-    notebook.run_all()
+    readout = page.locator(".sbgm-readout").first
+    assert page.evaluate(f"{SAID}.fontFamily") == readout.evaluate("text => getComputedStyle(text).fontFamily")
+
+    cell = page.locator(".jp-CodeCell", has=page.locator(".sbgm-explorer")).first
+    cell.locator(".jp-InputArea-editor").click()
+    notebook.choose("Run", "Run All Above Selected Cell")
+    notebook.choose("Run", "Run Selected Cell")
     wait_until_said(page, said=False)
+    text, picture = readout.inner_text(), page.locator("img.sbgm-figure").first.get_attribute("src")
+    page.locator(".sbgm-explorer .noUi-handle").first.press("ArrowRight")
+    page.locator(f'img.sbgm-figure:not([src="{picture}"])').first.wait_for()
+    assert readout.inner_text() != text
 
     notebook.reopen()  # as on the next day: the server has ended the kernel, the file keeps what was seen
     wait_until_said(page, said=True)
     assert page.locator("img.sbgm-figure").first.evaluate("image => image.naturalWidth") > 300
+
+
+# --- a chapter that was only opened -----------------------------------------------------------------------------------
+
+
+def test_a_chapter_that_was_only_opened_has_nothing_to_save(browser, lab):
+    work = lab.notebooks / "work"
+    refresh(NOTEBOOKS, work)
+    place = f"{work.name}/{CHAPTER.name}"
+    with browser.new_context() as context:
+        notebook = OpenNotebook(place, lab, context)
+        notebook.page.wait_for_timeout(2_000)  # for what Lab adds after the kernel has answered
+        assert notebook.page.locator(".jp-mod-dirty").count() == 0
+        notebook.choose("File", "Close Tab")
+        notebook.page.wait_for_selector(".jp-Notebook", state="detached")  # and no question stood in the way
+        notebook.end()

@@ -1,6 +1,7 @@
 """`make lab`: the working copy that `git pull` never conflicts with, and JupyterLab's settings."""
 
 import json
+import platform
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ def write(path: Path, source: str, output: str = "") -> None:
     """Write a notebook of one cell."""
     path.parent.mkdir(parents=True, exist_ok=True)
     cell = {"cell_type": "code", "source": [source], "outputs": [output], "metadata": {}}
-    path.write_text(json.dumps({"cells": [cell]}), encoding="utf-8")
+    path.write_text(json.dumps({"cells": [cell], "metadata": {}}), encoding="utf-8")
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -48,18 +49,29 @@ def test_what_is_untouched_is_brought_up_to_date_and_what_is_changed_stays(folde
     (originals / "glossary.md").write_text("better words")
     for _ in range(2):  # it is said at each start
         assert open_lab.refresh(originals, work) == [Path("00_start.ipynb")]
-        beside = {"00_start.ipynb": "my answers", "00_start.new.ipynb": "start, better"}
+        beside = {"00_start.ipynb": "my answers", "00_NEW_start.ipynb": "start, better"}
         assert contents(work) == contents(originals) | beside
         assert (work / "glossary.md").read_text() == "better words"
 
     write(originals / "00_start.ipynb", "start, best")  # the new one is brought up to date like any
     open_lab.refresh(originals, work)
-    assert contents(work) == contents(originals) | beside | {"00_start.new.ipynb": "start, best"}
-    write(work / "00_start.new.ipynb", "my answers, moved")
+    assert contents(work) == contents(originals) | beside | {"00_NEW_start.ipynb": "start, best"}
+    write(work / "00_NEW_start.ipynb", "my answers, moved")
     write(originals / "00_start.ipynb", "start, once more")
-    assert open_lab.refresh(originals, work) == [Path("00_start.ipynb"), Path("00_start.new.ipynb")]
-    mine = {"00_start.ipynb": "my answers", "00_start.new.ipynb": "my answers, moved"}
-    assert contents(work) == contents(originals) | mine | {"00_start.new.new.ipynb": "start, once more"}
+    assert open_lab.refresh(originals, work) == [Path("00_start.ipynb"), Path("00_NEW_start.ipynb")]
+    mine = {"00_start.ipynb": "my answers", "00_NEW_start.ipynb": "my answers, moved"}
+    assert contents(work) == contents(originals) | mine | {"00_NEW_NEW_start.ipynb": "start, once more"}
+
+
+def test_a_copy_has_the_cells_of_its_chapter_and_the_metadata_that_jupyterlab_writes(folders):
+    originals, work = folders
+    open_lab.refresh(originals, work)
+    original, copy = (json.loads((folder / "00_start.ipynb").read_text()) for folder in (originals, work))
+    metadata = copy["metadata"]
+    assert copy | {"metadata": original["metadata"]} == original
+    assert metadata["kernelspec"]["name"] == "python3"
+    assert metadata["language_info"]["version"] == platform.python_version()
+    assert metadata["widgets"]
 
 
 def test_running_is_no_change_and_its_outputs_stay_until_there_is_a_newer_chapter(folders):

@@ -142,7 +142,7 @@ def test_the_plain_readout_holds_the_variance_and_its_closed_form(step_size, n_s
     variance, margin, predicted = re.search(r"variance ([\d.]+) ± ([\d.]+), .* = ([\d.]+)$", text).groups()
     left = (1 - step_size / 2) ** (2 * n_steps)
     square, own = 9 * left, langevin_variance(step_size) * (1 - left)  # of the mean, and of a chain about it
-    assert text.startswith(f"640 chains after {n_steps} steps")
+    assert text.startswith(f"640 chains, drawn as 320 points, after {n_steps} steps")
     assert float(predicted) == pytest.approx(langevin_variance(step_size), abs=0.005)
     assert float(margin) == pytest.approx(2 * math.sqrt((2 * own**2 + 4 * square * own) / 640), rel=0.2, abs=0.005)
     assert abs(float(variance) - square - own) <= 2 * float(margin)
@@ -213,7 +213,7 @@ def run(sigmas, step_size, n_steps):
         ({}, "15 steps a level"),
         ({"n_levels": 5}, "30 steps a level"),
         ({"n_levels": 20}, "7 steps a level"),
-        ({"n_levels": 1}, "150 steps a level (at σ_L: one level has no σ_1)"),
+        ({"n_levels": 1}, "150 steps a level (at σ_L: one level has no σ₁)"),
         ({"sigma_max": 10.0, "sigma_min": 0.1, "step_size": 0.005}, "15 steps a level"),
         ({"sigma_max": 5.0, "sigma_min": 1.0, "step_size": 0.5}, "15 steps a level"),
     ],
@@ -254,7 +254,7 @@ def test_divergence_is_a_sentence_that_names_bound_level_and_step():
     with pytest.raises(SamplerDivergedError) as caught:
         run(geometric_sigmas(10, 0.1, 10), 0.1, 30)
     assert explorer.readout.value == (
-        "ε = 0.1 is beyond the bound 4σ_L²(1 + v/σ_1²) = 0.0404: "
+        "ε = 0.1 is beyond the bound 4σ_L²(1 + v/σ₁²) = 0.0404: "
         f"the chains diverged at level 1, step {caught.value.step}"
     )
     assert not np.isfinite(artist_of(explorer, "collections").get_offsets().data).any()  # nothing is drawn
@@ -264,7 +264,7 @@ def test_divergence_is_a_sentence_that_names_bound_level_and_step():
 def test_slow_divergence_beyond_the_bound_is_said_too():
     text = annealed(sigma_min=0.1, step_size=0.041).readout.value
     assert "weight of (5, 5)" in text
-    assert text.endswith("ε = 0.041 is beyond the bound 4σ_L²(1 + v/σ_1²) = 0.0404, and more steps would diverge")
+    assert text.endswith("ε = 0.041 is beyond the bound 4σ_L²(1 + v/σ₁²) = 0.0404, and more steps would diverge")
 
 
 def test_every_corner_of_the_sliders_gives_a_picture_and_a_sentence():
