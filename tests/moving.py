@@ -27,12 +27,3 @@ def moved(make: Callable[[], FigureExplorer], **values: object) -> FigureExplore
 def pixels(explorer: FigureExplorer) -> np.ndarray:
     """The picture as it is shown, (H, W, 3) grey values."""
     return np.asarray(Image.open(io.BytesIO(explorer.image.value)))
-
-
-def assert_moves_and_returns(explorer: FigureExplorer, name: str, value: object, *, share: float) -> None:
-    """A control at `value` changes more than a share of the picture's values; moved back, it gives the same pixels."""
-    before, start = pixels(explorer), explorer.controls[name].value
-    explorer.controls[name].value = value
-    assert (pixels(explorer) != before).mean() > share
-    explorer.controls[name].value = start
-    assert np.array_equal(pixels(explorer), before)

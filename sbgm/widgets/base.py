@@ -20,6 +20,9 @@ from torch import Tensor
 from sbgm import plots
 from sbgm.checked import Batch, Count, checked
 
+BLUE = "#1f3b73"
+ORANGE = "#d95f02"
+
 # An Image widget has no alternative text, and one with a tooltip is not drawn at all (ipywidgets 8.1).
 FOR_SCREEN_READERS = "position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%)"
 # The page marks a widget whose kernel was restarted or crashed, or that comes from a saved notebook. Where the kernel
@@ -34,6 +37,42 @@ choose Run > Run All Above Selected Cell, then run this cell.";
 </style>"""
 
 
+class NotDrawnError(Exception):
+    """An explorer can't draw what its sliders ask for; the message is the sentence that it shows instead."""
+
+
+def own(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A reader's function, whose mistakes become a sentence that the explorer shows.
+
+    Args:
+        function: takes a batch x among its arguments, and returns a tensor of x's shape.
+
+    Returns:
+        The function of the same arguments. It raises NotDrawnError where the reader's raises, or where it returns
+        anything but finite numbers of x's shape.
+    """
+    name = getattr(function, "__name__", type(function).__name__)
+
+    def call(*arguments: Any) -> Tensor:
+        x = next(argument for argument in arguments if isinstance(argument, Tensor))
+        try:
+            result = function(*arguments)
+        except NotDrawnError:
+            raise
+        except Exception as error:
+            first_line = str(error).partition("\n")[0]
+            raise NotDrawnError(f"{name} raised {type(error).__name__}: {first_line}") from error
+        if not isinstance(result, Tensor):
+            raise NotDrawnError(f"{name} must return a tensor, got {type(result).__name__}")
+        if result.shape != x.shape:
+            raise NotDrawnError(f"{name} must return x's shape, {tuple(x.shape)}, got {tuple(result.shape)}")
+        if not result.isfinite().all():
+            raise NotDrawnError(f"{name} must return finite numbers, got some that are not")
+        return result.detach()
+
+    return call
+
+
 class FigureExplorer(ipywidgets.VBox):
     """Sliders above a Matplotlib figure, with a line of text that gives the number that matters.
 
@@ -44,7 +83,8 @@ class FigureExplorer(ipywidgets.VBox):
 
     Args:
         figure: the finished figure; its moving artists are marked by `animated=True`.
-        update: called with the controls' values by name; moves the artists and returns the readout.
+        update: called with the controls' values by name; moves the artists and returns the readout. Where it raises
+            NotDrawnError, the readout is the error's message, and no moving artist is drawn.
         controls: widgets with a `value` and a `description`, by the name of update's argument.
         alt: what the figure shows, for readers who cannot see it.
 
@@ -57,20 +97,21 @@ class FigureExplorer(ipywidgets.VBox):
     def __init__(
         self, figure: Figure, update: Callable[..., str], controls: Mapping[str, Any], *, alt: str = ""
     ) -> None:
-        self.figure, self.controls, self._update = figure, dict(controls), update
+        self.figure = figure
+        self.controls = dict(controls)
+        self._update = update
         self._canvas = FigureCanvasAgg(figure)
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # a second layout would move the axes away from the saved picture
         self._canvas.draw()  # animated artists are left out
         self._background = self._canvas.copy_from_bbox(figure.bbox)
         self._moving = sorted(figure.findobj(lambda artist: artist.get_animated()), key=lambda a: a.get_zorder())
-        layout = ipywidgets.Layout(max_width=f"{figure.bbox.width:.0f}px")
-        self.image = ipywidgets.Image(format="png", layout=layout).add_class("sbgm-figure")
+        width = f"{figure.bbox.width:.0f}px"
+        self.image = ipywidgets.Image(format="png", layout={"max_width": width}).add_class("sbgm-figure")
         self.readout = ipywidgets.Label().add_class("sbgm-readout")
-        description = ipywidgets.HTML(f'<span style="{FOR_SCREEN_READERS}">{html.escape(alt)}</span>{STYLE}')
         # Side by side where there is room, so that the picture is on the screen with the slider that moves it.
-        rows = ipywidgets.Layout(flex_flow="row wrap", max_width=layout.max_width)
-        sliders = ipywidgets.Box([*self.controls.values()], layout=rows)
+        sliders = ipywidgets.Box([*self.controls.values()], layout={"flex_flow": "row wrap", "max_width": width})
+        description = ipywidgets.HTML(f'<span style="{FOR_SCREEN_READERS}">{html.escape(alt)}</span>{STYLE}')
         super().__init__([sliders, self.readout, self.image, description])
         self.add_class("sbgm-explorer")
         for control in self.controls.values():
@@ -78,25 +119,33 @@ class FigureExplorer(ipywidgets.VBox):
         self.redraw()
 
     @property
-    def values(self) -> dict[str, float]:
+    def values(self) -> dict[str, Any]:
         """The controls' values by name."""
         return {name: control.value for name, control in self.controls.items()}
 
     def redraw(self) -> None:
         """Update the moving artists from the controls and send the picture and the readout."""
-        self.readout.value = self._update(**self.values)
+        moving = self._moving
+        try:
+            self.readout.value = self._update(**self.values)
+        except NotDrawnError as error:
+            self.readout.value = str(error)
+            moving = []
         self._canvas.restore_region(self._background)
-        for artist in self._moving:
+        for artist in moving:
             artist.axes.draw_artist(artist)  # pyright: ignore[reportOptionalMemberAccess] - all have axes
+        pixels = Image.fromarray(np.asarray(self._canvas.buffer_rgba())).convert("RGB")
         picture = io.BytesIO()
-        Image.fromarray(np.asarray(self._canvas.buffer_rgba())).convert("RGB").save(picture, "png", compress_level=1)
+        pixels.save(picture, "png", compress_level=1)
         self.image.value = picture.getvalue()
 
     def _repr_mimebundle_(self, **options: object) -> dict[str, str]:
         bundle: Any = super()._repr_mimebundle_(**options)
-        shown = {control.description: control.value for control in self.controls.values()}
-        values = ", ".join(f"{k} = {v:.4g}" if isinstance(v, float) else f"{k} = {v}" for k, v in shown.items())
-        bundle["text/plain"] = f"{type(self).__name__}({values})"
+        values = []
+        for control in self.controls.values():
+            shown = f"{control.value:.4g}" if isinstance(control.value, float) else control.value
+            values.append(f"{control.description} = {shown}")
+        bundle["text/plain"] = f"{type(self).__name__}({', '.join(values)})"
         bundle["image/png"] = base64.b64encode(self.image.value).decode()
         return bundle
 
@@ -112,13 +161,12 @@ def panels(width: float, height: float, *ratios: float) -> tuple[Figure, Sequenc
     return figure, figure.subplots(1, len(ratios), width_ratios=ratios, squeeze=False)[0]
 
 
-def moving_images(
-    axes: Sequence[Axes], sheets: Mapping[str, Tensor], n_columns: int = 8, **font: Any
-) -> Callable[..., None]:
-    """Draw sheets of images, (N, C, H, W), by their titles, one on each axes, and return what shows others there."""
-    artists = [plots.draw_images(ax, x, n_columns, animated=True) for ax, x in zip(axes, sheets.values(), strict=True)]
-    for ax, title in zip(axes, sheets, strict=True):
-        ax.set_title(title, **font)
+def moving_images(axes: Sequence[Axes], titles: Sequence[str], blank: Tensor, n_columns: int) -> Callable[..., None]:
+    """Draw a sheet of images like `blank`, (N, C, H, W), on each axes; return what shows other sheets there."""
+    artists = []
+    for ax, title in zip(axes, titles, strict=True):
+        ax.set_title(title, fontsize=10)
+        artists.append(plots.draw_images(ax, blank, n_columns, animated=True))
 
     def show(*sheets: Tensor) -> None:
         for artist, images in zip(artists, sheets, strict=True):
@@ -127,10 +175,12 @@ def moving_images(
     return show
 
 
-def selection(description: str, values: Sequence[float], value: float, form: str = "g") -> ipywidgets.SelectionSlider:
+def selection(
+    description: str, values: Sequence[float], value: float, form: str = "g", **layout: str
+) -> ipywidgets.SelectionSlider:
     """A slider over given numbers, shown in the format `form`."""
     options = [(f"{v:{form}}", v) for v in values]
-    return ipywidgets.SelectionSlider(options=options, value=value, description=description)
+    return ipywidgets.SelectionSlider(options=options, value=value, description=description, layout=layout)
 
 
 class LiveTraining(FigureExplorer):
@@ -144,21 +194,23 @@ class LiveTraining(FigureExplorer):
 
     @checked
     def __init__(self, n_steps: Count, ceiling: float, *, n_columns: Count = 8) -> None:
-        self.step, self._text = 0, "no step yet"
+        self.step = 0
+        self._text = "no step yet"
         figure, (left, right) = panels(8.4, 3.2, 1, 1)
         (self._losses,) = left.plot([], [], color="#9db1d6", lw=0.5, label="each iteration", animated=True)
-        (self._mean,) = left.plot([], [], color="#1f3b73", lw=1.5, label="mean of 100", animated=True)
+        (self._mean,) = left.plot([], [], color=BLUE, lw=1.5, label="mean of 100", animated=True)
         left.set(xlim=(0, n_steps), ylim=(0, ceiling), xlabel="iteration", ylabel="loss (Eq. 6)", title="loss")
         left.legend(loc="upper right")
-        blank = {"samples of the network as it is": torch.ones(n_columns**2, 1, 8, 8)}
-        self._show_images = moving_images([right], blank, n_columns)
+        blank = torch.ones(n_columns**2, 1, 8, 8)
+        self._show_images = moving_images([right], ["samples of the network as it is"], blank, n_columns)
         super().__init__(figure, lambda: self._text, {}, alt="The loss of a training under way, and samples")
 
     @checked
     def show(self, losses: Sequence[float], images: Batch) -> None:
         """Draw the losses so far and a sheet of images, (N, C, H, W) in [0, 1]."""
         values = torch.tensor(losses)
-        self.step, n_mean = len(values), min(100, len(values))
+        self.step = len(values)
+        n_mean = min(100, self.step)
         mean = values.double().unfold(0, n_mean, 1).mean(dim=1)
         self._losses.set_data(range(1, self.step + 1), values)
         self._mean.set_data(range(n_mean, self.step + 1), mean)

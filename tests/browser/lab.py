@@ -178,7 +178,7 @@ class OpenNotebook:
 
 
 class Slider:
-    """One slider. A logarithmic one counts in exponents of 10, one over a list in its positions.
+    """One slider over a list of values.
 
     Attributes:
         name: its description.
@@ -191,13 +191,14 @@ class Slider:
         self._label = box.locator(".widget-readout")
 
     @property
-    def place(self) -> float:
-        return float(self.handle.get_attribute("aria-valuetext"))
+    def place(self) -> int:
+        """The position in the list, from 0."""
+        return round(float(self.handle.get_attribute("aria-valuetext")))
 
     @property
-    def label(self) -> float:
+    def label(self) -> str:
         """The value beside the track."""
-        return float(self._label.inner_text())
+        return self._label.inner_text()
 
     def press(self, key: str) -> None:
         """Press a key on the handle."""

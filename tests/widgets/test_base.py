@@ -1,0 +1,160 @@
+"""What every slider does, without a browser: its picture, its readout, a mistake of the reader's, a stored page."""
+
+import base64
+import itertools
+import math
+import re
+
+import ipywidgets
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+from moving import pixels
+from sbgm import paper_mixture, plots, widgets
+from sbgm.data import load_images
+from sbgm.widgets import FigureExplorer, LiveTraining
+from seeds import seeded
+
+DIGITS = load_images("digits", "test")[:5]
+FIELD = paper_mixture().score(plots.grid(39))
+STATES = torch.rand(13, 5, 1, 6, 6, generator=seeded())
+TRAJECTORY = widgets.Trajectory(STATES, 1 - STATES, [1.0] * 13, [1] * 13, list(range(13)))
+EXPLORERS = {
+    "score field": widgets.score_field_explorer,
+    "training": lambda: widgets.training_explorer({0: 0 * FIELD, 10: FIELD}),
+    "Langevin": widgets.langevin_explorer,
+    "annealing": widgets.annealing_explorer,
+    "level steps": widgets.level_steps_explorer,
+    "noise": lambda: widgets.image_noise_explorer(DIGITS),
+    "guess": lambda: widgets.image_noise_explorer(DIGITS, lambda x, sigma: 0.5 - x),
+    "film": lambda: widgets.image_annealing_explorer(TRAJECTORY),
+}
+
+
+@pytest.mark.parametrize("name", EXPLORERS)
+def test_every_control_moves_the_picture_and_going_back_restores_it(name):
+    explorer = EXPLORERS[name]()
+    before = pixels(explorer)
+    for control in explorer.controls.values():
+        first = control.index
+        for index in {0, len(control.options) - 1} - {first}:
+            control.index = index
+            assert (pixels(explorer) != before).any(), control.description
+        control.index = first
+        assert np.array_equal(pixels(explorer), before)
+
+
+def test_a_blitted_picture_equals_a_full_redraw():
+    explorer = widgets.score_field_explorer()
+    explorer.controls["sigma"].value = 4.0
+    for artist in explorer.figure.findobj(lambda artist: artist.get_animated()):
+        artist.set_animated(False)
+    explorer.figure.canvas.draw()
+    full = np.asarray(explorer.figure.canvas.buffer_rgba())[:, :, :3].astype(int)
+    # ticks and frame are drawn below the moving artists when blitting: only their thin lines may differ
+    assert (np.abs(full - pixels(explorer)) > 8).any(axis=2).mean() < 0.02
+
+
+def test_a_page_without_widgets_has_the_picture_and_the_values():
+    bundle = widgets.score_field_explorer()._repr_mimebundle_()
+    assert bundle["text/plain"] == "FigureExplorer(σ = 3)"
+    assert base64.b64decode(bundle["image/png"]).startswith(b"\x89PNG")
+
+
+# --- mistakes ---------------------------------------------------------------------------------------------------------
+
+
+def raises(*arguments):
+    raise ZeroDivisionError("division by zero\nin two lines")
+
+
+def returns(value):
+    """A function of a reader that returns what `value` makes of x."""
+
+    def mine(*arguments):
+        return value(next(argument for argument in arguments if isinstance(argument, torch.Tensor)))
+
+    return mine
+
+
+MISTAKES = [
+    (raises, "raises raised ZeroDivisionError: division by zero$"),
+    (returns(lambda x: None), "mine must return a tensor, got NoneType$"),
+    (returns(lambda x: x[None]), r"mine must return x's shape, \((\d+, .*)\), got \(1, \1\)$"),
+    (returns(lambda x: x / 0), "mine must return finite numbers, got some that are not$"),
+]
+TAKE_A_FUNCTION = [
+    lambda mine: widgets.score_field_explorer(score=mine),
+    lambda mine: widgets.langevin_explorer(step=mine),
+    lambda mine: widgets.annealing_explorer(sampler=mine),
+    lambda mine: widgets.level_steps_explorer(step=mine),
+    lambda mine: widgets.image_noise_explorer(DIGITS, mine),
+]
+
+
+@pytest.mark.parametrize(("mine", "sentence"), MISTAKES)
+@pytest.mark.parametrize("make", TAKE_A_FUNCTION)
+def test_a_mistake_of_the_readers_is_a_sentence_over_an_empty_picture(make, mine, sentence):
+    explorer = make(mine)
+    for index in (0, 1):  # and the slider still moves
+        list(explorer.controls.values())[-1].index = index
+        assert re.match(sentence, explorer.readout.value) or explorer.values.get("n_steps") == 0
+    assert np.array_equal(pixels(explorer), empty(explorer))
+
+
+def empty(explorer):
+    """The picture without its moving artists."""
+    explorer._canvas.restore_region(explorer._background)
+    return np.asarray(explorer._canvas.buffer_rgba())[:, :, :3]
+
+
+def test_after_a_mistake_at_one_place_of_a_slider_the_others_are_drawn():
+    def score(x, sigma):
+        return paper_mixture().score(x, sigma) if sigma < 5 else None
+
+    explorer = widgets.score_field_explorer(score=score)
+    before = pixels(explorer)
+    explorer.controls["sigma"].value = 6.0
+    assert explorer.readout.value == "score must return a tensor, got NoneType"
+    explorer.controls["sigma"].value = 3.0
+    assert np.array_equal(pixels(explorer), before)
+
+
+def test_an_error_of_ours_reaches_the_caller():
+    texts = {1: "the first"}
+    slider = ipywidgets.IntSlider(value=1, min=0, max=5)
+    FigureExplorer(Figure(figsize=(1, 1)), lambda n: texts[n], {"n": slider})
+    with pytest.raises(KeyError):
+        slider.value = 2
+
+
+# --- the view of a training ------------------------------------------------------------------------------------------
+
+
+def test_picture_curves_and_readout_follow_the_training():
+    live = LiveTraining(400, ceiling=100)
+    assert live.readout.value == "no step yet"
+    pictures = [pixels(live)]
+    for n, image in ((150, DIGITS), (7, 1 - DIGITS)):
+        losses = [20 + math.sin(i) for i in range(n)]
+        live.show(losses, image)
+        pictures.append(pixels(live))
+        each, mean = live.figure.axes[0].lines
+        n_mean = min(n, 100)
+        np.testing.assert_allclose(each.get_data(), [range(1, n + 1), losses], rtol=1e-6)
+        means = np.convolve(losses, np.ones(n_mean) / n_mean, "valid")
+        np.testing.assert_allclose(mean.get_data(), [range(n_mean, n + 1), means], rtol=1e-5)
+        assert live.readout.value == f"iteration {n}: loss {means[-1]:.1f}"
+    for a, b in itertools.pairwise(pictures):
+        assert (a != b).mean() > 0.02
+
+
+def test_a_page_keeps_no_empty_picture_and_the_finished_one():
+    live = LiveTraining(10, ceiling=100)
+    assert live._repr_mimebundle_().keys() & {"text/plain", "image/png"} == {"text/plain"}
+    live.show([5.0, 4.0], DIGITS)
+    bundle = live._repr_mimebundle_()
+    assert bundle["text/plain"] == "LiveTraining()"
+    assert base64.b64decode(bundle["image/png"]).startswith(b"\x89PNG")
