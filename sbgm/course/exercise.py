@@ -35,6 +35,7 @@ from sbgm.course.calls import (
 )
 
 TOLERANCES = {torch.float64: 1e-6, torch.float32: 2e-4}  # a σ that was rounded to single precision is no mistake
+ROUNDING = 1e-5  # the most that counts as no noise: the root of a variance that only rounding makes
 STANDARD_ERRORS = 5.5  # of the moments; beyond them is one right answer in 26 million
 FALSE_ALARM = 5e-8  # the chance that some pair of right samples, or of their numbers, counts as too alike
 
@@ -254,7 +255,7 @@ def _standardised(runs: Tensor, law: Law) -> Tensor:
 def _faults(runs: Tensor, law: Law) -> list[str]:
     """Say how the moments depart from those of a law, as parts of a sentence; empty if they do not."""
     still = law.std == 0
-    if still.any() and float((runs.double() - law.mean)[..., still].abs().max()) > 1e-5:
+    if still.any() and float((runs.double() - law.mean)[..., still].abs().max()) > ROUNDING:
         return ["noise where there should be none"]
     if still.all():
         return []
@@ -617,7 +618,7 @@ def _judge_draws(
     like = law.mean.to(_dtype(case))
     if not law.std.any():
         first, other = (trial.answer(like, *case, Seed(seed)) for seed in (0, 1))
-        refuse(not torch.equal(first, other), f"{subject} has noise where there should be none")
+        refuse((first - other).abs().max() > ROUNDING, f"{subject} has noise where there should be none")
         return _judge_numbers(exercise, trial, [*case, Seed(0)], subject, of_the_largest)
     runs = trial.runs(like, *case)
     wrong_parts = [pixels for pixels in parts.values() if _faults(runs[:, :, pixels], _part(law, pixels))]
