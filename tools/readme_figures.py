@@ -1,4 +1,4 @@
-"""Put the README's pictures into data/results, the same bytes each time: `python tools/pictures.py`.
+"""Put the README's figures into data/results, the same bytes each time: `python tools/readme_figures.py`.
 
 They are figures that the chapters show. Only faces.png, which shows more, is drawn from the record of I3.
 """

@@ -8,14 +8,14 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-import pictures
+import readme_figures
 from sbgm import plots
 
 
-@pytest.mark.parametrize("name", pictures.SHOWN)
+@pytest.mark.parametrize("name", readme_figures.SHOWN)
 def test_the_readme_shows_what_the_chapters_show(name):
-    same = (pictures.FOLDER / f"{name}.png").read_bytes() == pictures.figure_of(*pictures.SHOWN[name])
-    assert same, "run tools/pictures.py"
+    same = (readme_figures.FOLDER / f"{name}.png").read_bytes() == readme_figures.figure_of(*readme_figures.SHOWN[name])
+    assert same, "run tools/readme_figures.py"
 
 
 def coloured(colour: str) -> Figure:
