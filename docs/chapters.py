@@ -12,8 +12,8 @@ from typing import NamedTuple
 import nbformat
 from alternatives import caption_of, plain
 
+import hosting
 from claims import entered
-from sbgm.course import hosting
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -21,6 +21,7 @@ from pathlib import Path
 import nbformat
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "notebooks" / "lab"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
 
 from chapters import ROOT, Page
 from IPython import get_ipython

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from answers import all_answers
+from grading.messages import as_reply, decoded_arguments, encoded_arguments, encoded_reply
 from sbgm import checks
-from sbgm.course.calls import as_reply, call, decoded_arguments, encoded_arguments, encoded_reply, local
+from sbgm.course.calls import call, local
 
 ANSWERS = all_answers()
 EXERCISES = checks.exercises()

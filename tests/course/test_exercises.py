@@ -15,10 +15,9 @@ import pytest
 from nbformat import NotebookNode
 
 import notebooks as tool
-from notebooks import all_notebooks, content_faults, read
+from notebooks import RULE, all_notebooks, content_faults, read
 from notebooks import place as place_of
 from sbgm import checks
-from sbgm.course.notebook import RULE
 
 ROOT = Path(__file__).resolve().parents[2]
 AUTHOR = ("-c", "user.name=test", "-c", "user.email=test@localhost")
