@@ -180,7 +180,8 @@ def call(function: Callable[..., object], arguments: Sequence[Argument], with_gr
     """
     by_tensors = with_gradients and not any(isinstance(a, Field) for a in arguments)
     asking = next((argument for argument in arguments if isinstance(argument, Asked)), None)
-    given = [_prepared(a, with_gradients, by_tensors) for a in arguments if a is not asking]
+    given = [prepared(a, with_gradients, by_tensors) for a in arguments if a is not asking]
+    leaves = _leaves(given)  # before the call: a function may turn on requires_grad in its own x
     before = [argument.detach().clone() if isinstance(argument, Tensor) else None for argument in given]
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         state = torch.manual_seed(_UNLIKELY_SEED).get_state()
@@ -189,7 +190,7 @@ def call(function: Callable[..., object], arguments: Sequence[Argument], with_gr
             if returned is None:
                 raise UnfitError("your function returned nothing: is its `return` missing?")
             values = _as_tensors(asking.of(returned) if asking else returned)
-            gradients = _gradients(values, given) if with_gradients else ()
+            gradients = _gradients(values, leaves) if with_gradients else ()
             for number, (argument, old) in enumerate(zip(given, before, strict=True), start=1):
                 if old is not None and not torch.equal(argument.detach(), old):
                     raise UnfitError(f"your function changes its argument number {number} in place: work on a copy")
@@ -216,7 +217,8 @@ def call(function: Callable[..., object], arguments: Sequence[Argument], with_gr
 _UNLIKELY_SEED = 0x5BD6_F00D
 
 
-def _prepared(argument: Argument, by_parameters: bool, by_tensors: bool) -> object:
+def prepared(argument: Argument, by_parameters: bool = False, by_tensors: bool = False) -> object:
+    """What a student's function gets for an argument: a copy, with gradients by parameters or by tensors if asked."""
     match argument:
         case Seed(value):
             return torch.Generator().manual_seed(value)
@@ -244,14 +246,18 @@ def _as_tensors(returned: object) -> tuple[Tensor, ...]:
     return values
 
 
-def _gradients(values: tuple[Tensor, ...], given: Sequence[object]) -> tuple[Tensor, ...]:
-    """Gradients of the first value's sum; empty where it hangs on nothing that could be learned."""
+def _leaves(given: Sequence[object]) -> list[Tensor]:
+    """The tensors by which gradients are asked for."""
     tensors = [*given, *(t for argument in given if isinstance(argument, Field) for t in vars(argument).values())]
-    leaves = [tensor for tensor in tensors if isinstance(tensor, Tensor) and tensor.requires_grad]
+    return [tensor for tensor in tensors if isinstance(tensor, Tensor) and tensor.requires_grad]
+
+
+def _gradients(values: tuple[Tensor, ...], leaves: list[Tensor]) -> tuple[Tensor, ...]:
+    """Gradients of the first value's sum; empty where it hangs on nothing that could be learned."""
     if not values or not values[0].requires_grad or not leaves:
         return ()
     try:
-        found = torch.autograd.grad(values[0].sum(), leaves, allow_unused=True)
+        gradients = torch.autograd.grad(values[0].sum(), leaves, allow_unused=True)
     except RuntimeError as error:
         raise UnfitError(f"no gradient of what your function returned can be taken: {error}") from error
-    return tuple(torch.zeros_like(leaf) if g is None else g.detach() for g, leaf in zip(found, leaves, strict=True))
+    return tuple(torch.zeros_like(leaf) if g is None else g.detach() for g, leaf in zip(gradients, leaves, strict=True))

@@ -1,97 +1,45 @@
-"""Right and wrong answers to every exercise: what the checks of `sbgm.course.checks` are proven on.
+"""Answers to the exercises, written independently of their checks, which are proven on them.
 
-`right` holds at least three differently written answers, among them the one that is lent to the cells below a stub,
-`wrong` at least six plausible mistakes. To these are added the mistakes that any function can make (`careless`), and
-right numbers in a wrong form (`of_wrong_form`).
+`right` holds differently written right answers, and `wrong` those plausible wrong ones that are no mistake which the
+check itself names. To these are added the mistakes that any function can make (`careless`), and right numbers in a
+wrong form (`of_wrong_form`).
 """
 
 import dataclasses
 import functools
 import importlib
-import pkgutil
 from collections.abc import Callable, Sequence
 
 import numpy
 import torch
 
-from sbgm.course.exercise import exercises
+from sbgm.course.calls import Argument, Asked, Reply, local
+from sbgm.course.exercise import Exercise, Sign, exercises
 
 Function = Callable[..., object]
 
 
 @dataclasses.dataclass(frozen=True)
 class Answers:
-    """Answers to one exercise, by a few words that say how they are written, or what is wrong with them.
-
-    Attributes:
-        takes_tensors: whether any argument is a tensor.
-        gives_number: whether one number is asked for, and no tensor.
-        gives_score: whether a function of x and σ is asked for.
-    """
+    """Answers to one exercise, by a few words that say how they are written, or what is wrong with them."""
 
     right: dict[str, Function]
-    wrong: dict[str, Function]
-    takes_tensors: bool = True
-    gives_number: bool = False
-    gives_score: bool = False
-
-    def all_wrong(self) -> dict[str, Function]:
-        """The exercise's own mistakes and those that any function can make."""
-        right = next(iter(self.right.values()))
-        mistakes = careless(right)
-        if not self.takes_tensors:
-            del mistakes["argument changed in place"]
-        return self.wrong | mistakes | self.of_wrong_form()
-
-    def of_wrong_form(self) -> dict[str, Function]:
-        """The right numbers in another shape, dtype or type than is asked for, where these matter."""
-        right = next(iter(self.right.values()))
-
-        def then(change: Callable[[torch.Tensor], object]) -> Function:
-            return functools.wraps(right)(lambda *arguments: change(torch.as_tensor(right(*arguments)).detach()))
-
-        if self.gives_score:
-            return {
-                "a tensor for a score": functools.wraps(right)(lambda *arguments: torch.zeros(5, 2)),
-                "in a tuple with something else": functools.wraps(right)(lambda *arguments: (right(*arguments), [1.0])),
-                "a score of one number a point": changed(right, lambda s, x, sigma: s[:, 0]),
-                "a score of one number a point, in a column": changed(right, lambda s, x, sigma: s[:, :1]),
-                "a score in double precision": changed(right, lambda s, x, sigma: s.double()),
-                "a score that is a list": changed(right, lambda s, x, sigma: s.tolist()),
-            }
-        forms = {
-            "an axis too many in front": lambda t: t[None],
-            "an axis too many at the end": lambda t: t[..., None],
-            "twice, in a tuple": lambda t: (t, t),
-            "in a tuple of one": lambda t: (t,),
-            "in half precision": lambda t: t.half(),
-        }
-        if not self.gives_number:
-            forms |= {
-                "one number for all": lambda t: t.flatten()[0],
-                "its first part, which broadcasts": lambda t: t[:1],
-                "as a list": lambda t: t.tolist(),
-            }
-        if self.takes_tensors and not self.gives_number:
-            forms |= {
-                "in another precision": lambda t: t.float() if t.dtype == torch.float64 else t.double(),
-                "as a NumPy array": lambda t: t.numpy(),
-            }
-        return {how: then(change) for how, change in forms.items()}
+    wrong: dict[str, Function] = dataclasses.field(default_factory=dict)
 
 
-def changed(right: Function, change: Callable[..., object]) -> Function:
-    """An answer that returns a score, which returns `change(s, x, σ)` in place of s."""
+def first_case(exercise: Exercise) -> Sequence[Argument]:
+    """The arguments that a check tries first."""
+    cases = []
 
-    @functools.wraps(right)
-    def answer(*arguments):
-        score = right(*arguments)
-        return lambda x, sigma: change(score(x, sigma), x, sigma)
+    def run(arguments: Sequence[Argument], with_gradients: bool) -> Reply:
+        cases.append(arguments)
+        return Reply(attempted=False)
 
-    return answer
+    exercise.try_answer(run)
+    return cases[0]
 
 
-def careless(right: Function) -> dict[str, Function]:
+def careless(exercise: Exercise, right: Function) -> dict[str, Function]:
     """Mistakes made of a right answer: constant 0, no return, an argument changed in place, the global seed set."""
 
     @functools.wraps(right)
@@ -120,12 +68,59 @@ def careless(right: Function) -> dict[str, Function]:
         torch.manual_seed(0)
         return right(*arguments)
 
-    return {
-        "constant 0": zero,
-        "no return": nothing,
-        "argument changed in place": in_place,
-        "global seed set": reseeding,
+    mistakes = {"constant 0": zero, "no return": nothing, "global seed set": reseeding}
+    if any(isinstance(argument, torch.Tensor) for argument in first_case(exercise)):
+        mistakes["argument changed in place"] = in_place
+    return mistakes
+
+
+def of_wrong_form(exercise: Exercise, right: Function) -> dict[str, Function]:
+    """The right numbers in another shape, dtype or type than is asked for, where these matter."""
+    case = first_case(exercise)
+
+    def then(change: Callable[[torch.Tensor], object]) -> Function:
+        return functools.wraps(right)(lambda *arguments: change(torch.as_tensor(right(*arguments)).detach()))
+
+    if any(isinstance(argument, Asked) for argument in case):
+        return {
+            "a tensor for a score": functools.wraps(right)(lambda *arguments: torch.zeros(5, 2)),
+            "in a tuple with something else": functools.wraps(right)(lambda *arguments: (right(*arguments), [1.0])),
+            "a score of one number a point": changed(right, lambda s, x, sigma: s[:, 0]),
+            "a score of one number a point, in a column": changed(right, lambda s, x, sigma: s[:, :1]),
+            "a score in double precision": changed(right, lambda s, x, sigma: s.double()),
+            "a score that is a list": changed(right, lambda s, x, sigma: s.tolist()),
+        }
+    forms = {
+        "an axis too many in front": lambda t: t[None],
+        "an axis too many at the end": lambda t: t[..., None],
+        "twice, in a tuple": lambda t: (t, t),
+        "in a tuple of one": lambda t: (t,),
+        "in half precision": lambda t: t.half(),
     }
+    is_tensor = local(right)(case, False).values[0].ndim > 0
+    if is_tensor:
+        forms |= {
+            "one number for all": lambda t: t.flatten()[0],
+            "its first part, which broadcasts": lambda t: t[:1],
+            "as a list": lambda t: t.tolist(),
+        }
+    if is_tensor and any(isinstance(argument, torch.Tensor) for argument in case):
+        forms |= {
+            "in another precision": lambda t: t.float() if t.dtype == torch.float64 else t.double(),
+            "as a NumPy array": lambda t: t.numpy(),
+        }
+    return {how: then(change) for how, change in forms.items()}
+
+
+def changed(right: Function, change: Callable[..., object]) -> Function:
+    """An answer that returns a score, which returns `change(s, x, σ)` in place of s."""
+
+    @functools.wraps(right)
+    def answer(*arguments):
+        score = right(*arguments)
+        return lambda x, sigma: change(score(x, sigma), x, sigma)
+
+    return answer
 
 
 def normal(shape: Sequence[int], x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -190,10 +185,8 @@ DEPENDENT_NOISE: dict[str, Callable[[torch.Tensor, torch.Generator], torch.Tenso
     "ten examples": lambda x, g: normal((10, *x.shape[1:]), x, g),
 }  # fmt: skip
 
-# noise for x of another law, or not from the generator
+# noise for x that is the same for all examples, or not from the generator
 WRONG_NOISE: dict[str, Callable[[torch.Tensor, torch.Generator], torch.Tensor]] = {
-    "two normal draws multiplied": lambda x, g: noise(x, g) * noise(x, g),
-    "uniform noise": lambda x, g: torch.rand(x.shape, generator=g, dtype=x.dtype),
     "one draw for all": lambda x, g: noise(x[:1], g).expand_as(x),
     "global generator": lambda x, g: torch.randn_like(x),
     "numpy's noise": lambda x, g: torch.as_tensor(numpy.random.default_rng().standard_normal(x.shape), dtype=x.dtype),
@@ -201,13 +194,23 @@ WRONG_NOISE: dict[str, Callable[[torch.Tensor, torch.Generator], torch.Tensor]] 
 }
 
 
+def mistakes_of(exercise: Exercise) -> dict[str, Function]:
+    """The mistakes that a check names, as functions."""
+    return {
+        sentence: mistake.mistake if isinstance(mistake, Sign) else mistake
+        for sentence, mistake in exercise.mistakes.items()
+    }
+
+
 def all_answers() -> dict[str, Answers]:
-    """The answers to every exercise, by its name."""
-    found: dict[str, Answers] = {}
-    for module in sorted(m.name for m in pkgutil.iter_modules(__path__)):
-        found |= importlib.import_module(f"{__name__}.{module}").ANSWERS
+    """The answers to every exercise, by its name; the one that a notebook lends is among the right ones."""
+    tables = {}
+    for chapter in range(1, 11):
+        tables |= importlib.import_module(f"{__name__}.chapter_{chapter:02d}").ANSWERS
+    answers = {}
     for name, exercise in exercises().items():
-        if exercise.lent:
-            right = found[name].right | {"the one that is lent": exercise.lent}
-            found[name] = dataclasses.replace(found[name], right=right)
-    return found
+        own = tables.get(name, Answers(right={}))
+        right = own.right | {"the one that is lent": exercise.right}
+        made = next(iter(right.values()))
+        answers[name] = Answers(right, own.wrong | careless(exercise, made) | of_wrong_form(exercise, made))
+    return answers

@@ -57,52 +57,16 @@ def acceptance_one_by_one(log_prob, score, x, y, step_size):
 ANSWERS = {
     "langevin_step": Answers(
         right={
-            "as written": lambda score, x, step_size, generator: (
-                x + step_size / 2 * score(x) + step_size**0.5 * noise(x, generator)
-            ),
             "torch.normal, row by row": step_row_by_row,
             "h = ε/2": step_in_the_other_convention,
         },
         wrong={
-            "drift without ½": lambda score, x, step_size, generator: (
-                x + step_size * score(x) + step_size**0.5 * noise(x, generator)
-            ),
-            "sign of the drift": lambda score, x, step_size, generator: (
-                x - step_size / 2 * score(x) + step_size**0.5 * noise(x, generator)
-            ),
-            "ε for √ε": lambda score, x, step_size, generator: (
-                x + step_size / 2 * score(x) + step_size * noise(x, generator)
-            ),
-            "the other convention with h = ε": lambda score, x, step_size, generator: (
-                x + step_size * score(x) + (2 * step_size) ** 0.5 * noise(x, generator)
-            ),
-            "no noise": lambda score, x, step_size, generator: x + step_size / 2 * score(x),
-            "x forgotten": lambda score, x, step_size, generator: (
-                step_size / 2 * score(x) + step_size**0.5 * noise(x, generator)
-            ),
             "in place": step_in_place,
             "float32 whatever x": lambda score, x, step_size, generator: step_in_the_other_convention(
                 score, x, step_size, generator
             ).float(),
         }
         | {how: step_with(draw) for how, draw in (DEPENDENT_NOISE | WRONG_NOISE).items()},
-    ),
-    "largest_stable_step": Answers(
-        right={
-            "as derived": lambda stds: 4 * stds.min() ** 2,
-            "a Python number": lambda stds: 4 * min(stds.tolist()) ** 2,
-            "from the curvature": lambda stds: 4 / torch.linalg.eigvalsh(torch.diag(stds**-2)).max(),
-        },
-        wrong={
-            "the widest direction": lambda stds: 4 * stds.max() ** 2,
-            "a factor 2": lambda stds: 2 * stds.min() ** 2,
-            "σ for σ²": lambda stds: 4 * stds.min(),
-            "mean of the variances": lambda stds: 4 * (stds**2).mean(),
-            "variance to the fourth": lambda stds: 4 * stds.min() ** 4,
-            "inverse": lambda stds: 4 / stds.min() ** 2,
-            "one bound a direction": lambda stds: 4 * stds**2,
-        },
-        gives_number=True,
     ),
     "log_acceptance": Answers(
         right={
@@ -113,27 +77,6 @@ ANSWERS = {
             "one by one": acceptance_one_by_one,
         },
         wrong={
-            "upside down": lambda *a: -acceptance_by_distribution(*a),
-            "q swapped": lambda log_prob, score, x, y, step_size: (
-                log_prob(y) - log_prob(x) - log_q(x, y, score, step_size) + log_q(y, x, score, step_size)
-            ),
-            "no q": lambda log_prob, score, x, y, step_size: log_prob(y) - log_prob(x),
-            "no p": lambda log_prob, score, x, y, step_size: (
-                log_q(x, y, score, step_size) - log_q(y, x, score, step_size)
-            ),
-            "capped": lambda *a: acceptance_by_distribution(*a).clamp(max=0),
-            "the ratio, not its log": lambda *a: acceptance_by_distribution(*a).exp(),
-            "ε² for the variance": lambda log_prob, score, x, y, step_size: (
-                log_prob(y)
-                - log_prob(x)
-                - ((x - y - step_size / 2 * score(y)) ** 2 - (y - x - step_size / 2 * score(x)) ** 2).sum(1)
-                / (2 * step_size**2)
-            ),
-            "drift ε s": lambda log_prob, score, x, y, step_size: (
-                log_prob(y)
-                - log_prob(x)
-                - ((x - y - step_size * score(y)) ** 2 - (y - x - step_size * score(x)) ** 2).sum(1) / (2 * step_size)
-            ),
             "summed over the batch": lambda *a: acceptance_by_distribution(*a).sum(),
         },
     ),

@@ -19,26 +19,12 @@ def ladder_by_multiplying(sigma_max, sigma_min, n_levels):
     return torch.tensor(levels)
 
 
-def anneal(
-    score,
-    x,
-    sigmas,
-    epsilon,
-    n_steps,
-    generator,
-    *,
-    alpha=lambda epsilon, sigma, sigmas: epsilon * sigma**2 / sigmas[-1] ** 2,
-    at=lambda sigmas, i: sigmas[i],
-    drift=0.5,
-    kick=lambda x, a, generator: math.sqrt(a) * noise(x, generator),
-    n_levels=None,
-):
-    """Algorithm 1, with any part replaced."""
-    levels = sigmas.tolist()
-    for i, sigma in enumerate(levels[:n_levels]):
-        a = alpha(epsilon, sigma, levels)
+def anneal(score, x, sigmas, epsilon, n_steps, generator, *, draw=noise):
+    """Algorithm 1, with other noise."""
+    for sigma in sigmas.tolist():
+        alpha = epsilon * sigma**2 / float(sigmas[-1]) ** 2
         for _ in range(n_steps):
-            x = x + drift * a * score(x, at(levels, i)) + kick(x, a, generator)
+            x = x + alpha / 2 * score(x, sigma) + alpha**0.5 * draw(x, generator)
     return x
 
 
@@ -66,70 +52,26 @@ def by_counting_steps(score, x, sigmas, epsilon, n_steps, generator):
     return chains
 
 
-def state_before_the_update(score, x, sigmas, epsilon, n_steps, generator):
-    for sigma in sigmas.tolist():
-        alpha = epsilon * sigma**2 / float(sigmas[-1]) ** 2
-        for _ in range(n_steps):
-            before = x
-            x = x + alpha / 2 * score(x, sigma) + alpha**0.5 * noise(x, generator)
-    return before
-
-
-def loops_interchanged(score, x, sigmas, epsilon, n_steps, generator):
-    for _ in range(n_steps):
-        for sigma in sigmas.tolist():
-            alpha = epsilon * sigma**2 / float(sigmas[-1]) ** 2
-            x = x + alpha / 2 * score(x, sigma) + alpha**0.5 * noise(x, generator)
-    return x
-
-
-def denoised(score, x, sigmas, epsilon, n_steps, generator):
-    x = anneal(score, x, sigmas, epsilon, n_steps, generator)
-    return x + sigmas[-1] ** 2 * score(x, sigmas[-1])
-
-
-def one_noise_a_level(score, x, sigmas, epsilon, n_steps, generator):
-    for sigma in sigmas.tolist():
-        alpha, z = epsilon * sigma**2 / float(sigmas[-1]) ** 2, noise(x, generator)
-        for _ in range(n_steps):
-            x = x + alpha / 2 * score(x, sigma) + alpha**0.5 * z
-    return x
-
-
-def one_noise(score, x, sigmas, epsilon, n_steps, generator):
-    z = noise(x, generator)
-    return anneal(score, x, sigmas, epsilon, n_steps, generator, kick=lambda x, a, g: a**0.5 * z)
-
-
-def same_noise_at_every_level(score, x, sigmas, epsilon, n_steps, generator):
-    drawn = itertools.cycle([noise(x, generator) for _ in range(n_steps)])
-    return anneal(score, x, sigmas, epsilon, n_steps, generator, kick=lambda x, a, g: a**0.5 * next(drawn))
-
-
 def opposite_noise_in_turn(score, x, sigmas, epsilon, n_steps, generator):
     drawn = (sign * z for z in iter(lambda: noise(x, generator), None) for sign in (1, -1))
-    return anneal(score, x, sigmas, epsilon, n_steps, generator, kick=lambda x, a, g: a**0.5 * next(drawn))
+    return anneal(score, x, sigmas, epsilon, n_steps, generator, draw=lambda x, g: next(drawn))
 
 
 def noise_passed_on(score, x, sigmas, epsilon, n_steps, generator):
-    z, step = noise(x, generator), itertools.count()
-    return anneal(
-        score, x, sigmas, epsilon, n_steps, generator, kick=lambda x, a, g: a**0.5 * z.roll(next(step), dims=0)
-    )
+    z = noise(x, generator)
+    step = itertools.count()
+    return anneal(score, x, sigmas, epsilon, n_steps, generator, draw=lambda x, g: z.roll(next(step), dims=0))
 
 
-def no_last_kick(score, x, sigmas, epsilon, n_steps, generator):
-    steps = itertools.count(1)
-    last = n_steps * len(sigmas)
-    return anneal(
-        score,
-        x,
-        sigmas,
-        epsilon,
-        n_steps,
-        generator,
-        kick=lambda x, a, g: a**0.5 * noise(x, generator) if next(steps) < last else 0.0,
-    )
+def of_the_data(data, sigmas, generator):
+    """The exact score of 500 of the data with noise σ: nothing is trained."""
+    origins = data[:500]
+
+    def score(x, sigma):
+        posterior = (-(torch.cdist(x, origins) ** 2) / (2 * sigma**2)).softmax(dim=1)
+        return (posterior @ origins - x) / sigma**2
+
+    return score
 
 
 def every_state(score, x, sigmas, epsilon, n_steps, generator):
@@ -155,63 +97,18 @@ def in_place(score, x, sigmas, epsilon, n_steps, generator):
     return x
 
 
-class Net(nn.Module):
-    """A small network of x, scaled by its size at σ, and log σ, divided by σ; any of the three can be left out."""
-
-    def __init__(self, *, width=64, scaled=True, told=True, divided=True):
-        super().__init__()
-        self.scaled, self.told, self.divided = scaled, told, divided
-        layers = [nn.Linear(3, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 2)]
-        self.layers = nn.Sequential(*layers)
-
-    def forward(self, x, sigma):
-        sigma = torch.as_tensor(sigma, dtype=x.dtype).reshape(-1, 1).expand(len(x), 1)
-        x = x / ((16 + sigma**2).sqrt() if self.scaled else 4)
-        out = self.layers(torch.cat([x, sigma.log() if self.told else 0 * sigma], dim=1))
-        return out / sigma if self.divided else out
-
-
-def trained(data, sigmas, generator, *, n_steps=500, levels=None, lr=2e-2, weighting=torch.square, **parts):
-    """Return a Net after denoising score matching on the ladder, or on some of its levels, with λ(σ) = weighting."""
-    net = Net(**parts)
-    chosen = sigmas if levels is None else sigmas[levels]
-    optimiser = torch.optim.Adam(net.parameters(), lr)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, n_steps)
-    for _ in range(n_steps):
-        x = data[torch.randint(len(data), (1000,), generator=generator)]
-        sigma = chosen[torch.randint(len(chosen), (1000, 1), generator=generator)]
-        z = torch.randn(x.shape, generator=generator)
-        loss = (weighting(sigma) * (net(x + sigma * z, sigma) + z / sigma) ** 2).sum(dim=1).mean() / 2
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        schedule.step()
-    return net
-
-
-KEPT = {}  # networks, by the seed of the generator: several answers change what one training gives
-
-
-def network(data, sigmas, generator):
-    """A good network, trained once for each trial."""
-    key = generator.initial_seed()
-    if key not in KEPT:
-        KEPT[key] = trained(data, sigmas, generator)
-    return KEPT[key]
-
-
-def at_level(choose):
-    """A good network, asked at σ = `choose(sigmas, σ)`."""
-
-    def answer(data, sigmas, generator):
-        net = network(data, sigmas, generator)
-        return lambda x, sigma: net(x, float(choose(sigmas, sigma)))
-
-    return answer
+KEPT = {}  # scores, by the seed of the generator: several answers change what one training gives
 
 
 def one_hot(data, sigmas, generator):
-    """The network sees the level's number, and predicts −z."""
+    """The network sees the level's number, and predicts −z; it is trained once for each trial."""
+    key = generator.initial_seed()
+    if key not in KEPT:
+        KEPT[key] = one_hot_trained(data, sigmas, generator)
+    return KEPT[key]
+
+
+def one_hot_trained(data, sigmas, generator):
     layers = nn.Sequential(nn.Linear(2 + len(sigmas), 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 2))
     optimiser = torch.optim.Adam(layers.parameters(), 2e-2)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 600)
@@ -237,7 +134,6 @@ def one_hot(data, sigmas, generator):
 ANSWERS = {
     "geometric_ladder": Answers(
         right={
-            "by powers": lambda high, low, n: high * (low / high) ** (torch.arange(n) / (n - 1)),
             "logspace": lambda high, low, n: torch.logspace(math.log10(high), math.log10(low), n, dtype=torch.float64),
             "by multiplying": ladder_by_multiplying,
             "numpy, a linspace of logarithms": lambda high, low, n: numpy.exp(
@@ -245,142 +141,33 @@ ANSWERS = {
             ),
         },
         wrong={
-            "ascending": lambda high, low, n: torch.logspace(math.log10(low), math.log10(high), n),
-            "equal differences": torch.linspace,
-            "L ratios": lambda high, low, n: high * (low / high) ** (torch.arange(n) / n),
-            "without σ_1": lambda high, low, n: high * (low / high) ** (torch.arange(1, n + 1) / n),
-            "the ends' ratio at every level": lambda high, low, n: high * (low / high) ** torch.arange(n),
-            "no exponential": lambda high, low, n: torch.linspace(math.log(high), math.log(low), n),
-            "natural logarithm, powers of ten": lambda high, low, n: torch.logspace(math.log(high), math.log(low), n),
-            "variances": lambda high, low, n: torch.logspace(math.log10(high), math.log10(low), n) ** 2,
             "a level too many": lambda high, low, n: high * (low / high) ** (torch.arange(n + 1) / n),
             "a list of numbers": lambda high, low, n: [high * (low / high) ** (i / (n - 1)) for i in range(n)],
-            "whole numbers": lambda high, low, n: torch.arange(n, 0, -1),
-        },
-        takes_tensors=False,
-    ),
-    "step_sizes": Answers(
-        right={
-            "as written": lambda epsilon, sigmas: epsilon * sigmas**2 / sigmas[-1] ** 2,
-            "ratio first": lambda epsilon, sigmas: (sigmas / sigmas.min()).square() * epsilon,
-            "one by one": lambda epsilon, sigmas: torch.stack([epsilon * (s / sigmas[-1]) ** 2 for s in sigmas]),
-        },
-        wrong={
-            "constant": lambda epsilon, sigmas: torch.full_like(sigmas, epsilon),
-            "σ for σ²": lambda epsilon, sigmas: epsilon * sigmas / sigmas[-1],
-            "upside down": lambda epsilon, sigmas: epsilon * sigmas[-1] ** 2 / sigmas**2,
-            "σ_1 for σ_L": lambda epsilon, sigmas: epsilon * sigmas**2 / sigmas[0] ** 2,
-            "not divided": lambda epsilon, sigmas: epsilon * sigmas**2,
-            "divided by σ_L": lambda epsilon, sigmas: epsilon * sigmas**2 / sigmas[-1],
-            "no ε": lambda epsilon, sigmas: (sigmas / sigmas[-1]) ** 2,
-            "half": lambda epsilon, sigmas: epsilon / 2 * (sigmas / sigmas[-1]) ** 2,
-            "square roots": lambda epsilon, sigmas: epsilon**0.5 * sigmas / sigmas[-1],
-            "ascending": lambda epsilon, sigmas: (epsilon * (sigmas / sigmas[-1]) ** 2).flip(0),
-            "only the first": lambda epsilon, sigmas: epsilon * (sigmas[0] / sigmas[-1]) ** 2,
-            "a geometric ladder taken for granted": lambda epsilon, sigmas: (
-                epsilon * torch.logspace(2 * math.log10(sigmas[0] / sigmas[-1]), 0, len(sigmas), dtype=sigmas.dtype)
-            ),
         },
     ),
     "annealed_langevin": Answers(
         right={
-            "as written": anneal,
             "the package's": by_package,
             "tensors, h = α/2, torch.normal": by_tensors_in_the_other_convention,
             "one loop, on a copy": by_counting_steps,
         },
         wrong={
-            "constant step": partial(anneal, alpha=lambda epsilon, sigma, sigmas: epsilon),
-            "σ for σ²": partial(anneal, alpha=lambda epsilon, sigma, sigmas: epsilon * sigma / sigmas[-1]),
-            "σ_1 for σ_L": partial(anneal, alpha=lambda epsilon, sigma, sigmas: epsilon * (sigma / sigmas[0]) ** 2),
-            "no σ_L": partial(anneal, alpha=lambda epsilon, sigma, sigmas: epsilon * sigma**2),
-            "ascending ladder": lambda score, x, sigmas, *rest: anneal(score, x, sigmas.flip(0), *rest),
-            "ascending, steps as they should be": lambda score, x, sigmas, epsilon, *rest: anneal(
-                score,
-                x,
-                sigmas.flip(0),
-                epsilon,
-                *rest,
-                alpha=lambda epsilon, sigma, up: epsilon * (sigma / up[0]) ** 2,
-            ),
-            "score at σ_L": partial(anneal, at=lambda sigmas, i: sigmas[-1]),
-            "score at σ_1": partial(anneal, at=lambda sigmas, i: sigmas[0]),
-            "score one level on": partial(anneal, at=lambda sigmas, i: sigmas[min(i + 1, len(sigmas) - 1)]),
-            "score one level back": partial(anneal, at=lambda sigmas, i: sigmas[max(i - 1, 0)]),
-            "score without σ": partial(anneal, at=lambda sigmas, i: 0.0),
-            "score at the level's index": partial(anneal, at=lambda sigmas, i: float(i)),
-            "score at the level's number": partial(anneal, at=lambda sigmas, i: float(i + 1)),
-            "T steps on the last level only": lambda score, x, sigmas, *rest: anneal(score, x, sigmas[-1:], *rest),
-            "return inside the loop": lambda *arguments: anneal(*arguments, n_levels=1),
-            "one step a level": lambda score, x, sigmas, epsilon, n_steps, generator: anneal(
-                score, x, sigmas, epsilon, 1, generator
-            ),
-            "loops interchanged": loops_interchanged,
-            "T − 1 steps": lambda score, x, sigmas, epsilon, n_steps, generator: anneal(
-                score, x, sigmas, epsilon, n_steps - 1, generator
-            ),
-            "T + 1 steps": lambda score, x, sigmas, epsilon, n_steps, generator: anneal(
-                score, x, sigmas, epsilon, n_steps + 1, generator
-            ),
-            "the state before the last update": state_before_the_update,
-            "denoised at the end": denoised,
-            "drift without ½": lambda *arguments: anneal(*arguments, drift=1.0),
-            "sign of the drift": lambda *arguments: anneal(*arguments, drift=-0.5),
-            "ε for √ε": partial(anneal, kick=lambda x, a, generator: a * noise(x, generator)),
-            "noise √(α/2)": partial(anneal, kick=lambda x, a, generator: math.sqrt(a / 2) * noise(x, generator)),
-            "noise drawn twice and added": partial(
-                anneal, kick=lambda x, a, generator: math.sqrt(a) * (noise(x, generator) + noise(x, generator))
-            ),
-            "no noise": partial(anneal, kick=lambda x, a, generator: 0.0),
-            "no kick in the last step": no_last_kick,
-            "noise of variance 1": partial(anneal, kick=lambda x, a, generator: noise(x, generator)),
-            "one draw a level": one_noise_a_level,
-            "one draw for all steps": one_noise,
-            "the other convention with h = α": partial(
-                anneal, drift=1.0, kick=lambda x, a, generator: math.sqrt(2 * a) * noise(x, generator)
-            ),
             "every state": every_state,
             "a generator of states": yielding,
             "float32 whatever x": lambda *arguments: anneal(*arguments).float(),
             "in place": in_place,
-            "the same noise at every level": same_noise_at_every_level,
             "z and −z in turn, step by step": opposite_noise_in_turn,
             "a chain's noise is the next one's at the next step": noise_passed_on,
         }
-        | {
-            how: partial(anneal, kick=lambda x, a, generator, draw=draw: math.sqrt(a) * draw(x, generator))
-            for how, draw in (DEPENDENT_NOISE | WRONG_NOISE).items()
-        },
+        | {how: partial(anneal, draw=draw) for how, draw in (DEPENDENT_NOISE | WRONG_NOISE).items()},
     ),
     "train_score": Answers(
         right={
-            "a network divided by σ": network,
             "the level as one of L, noise predicted": one_hot,
+            "the exact score of the data": of_the_data,
         },
         wrong={
-            "not trained": partial(trained, n_steps=0),
-            "hardly trained": partial(trained, n_steps=10),
-            "the learning rate forgotten": partial(trained, n_steps=50, lr=1e-6),
-            "not told σ": partial(trained, n_steps=200, scaled=False, told=False, divided=False),
-            "divided by σ, and not told it": partial(trained, n_steps=50, scaled=False, told=False),
-            "told σ by the size of x only": partial(trained, n_steps=50, told=False),
-            "not divided by σ": partial(trained, divided=False),
-            "λ = 1": partial(trained, weighting=torch.ones_like),
-            "the four smallest levels only": partial(trained, levels=[4, 5, 6, 7]),
-            "the four largest levels only": partial(trained, levels=[0, 1, 2, 3]),
-            "at one σ whatever is asked": at_level(lambda sigmas, sigma: sigmas[-1]),
-            "the target's sign": changed(network, lambda s, x, sigma: -s),
-            "noise for the score": changed(network, lambda s, x, sigma: s * sigma),
-            "the clean point's direction for the score": changed(network, lambda s, x, sigma: s * sigma**2),
-            "divided by σ twice": changed(network, lambda s, x, sigma: s / sigma),
-            "half the score": changed(network, lambda s, x, sigma: s / 2),
-            "twice the score": changed(network, lambda s, x, sigma: 2 * s),
-            "the last level only": partial(trained, n_steps=200, levels=[-1]),
-            "the first level only": partial(trained, n_steps=200, levels=[0]),
-            "the levels in the wrong order": at_level(lambda sigmas, sigma: sigmas[0] * sigmas[-1] / sigma),
-            "not a number": changed(network, lambda s, x, sigma: s * math.nan),
-            "a batch of one point only": changed(network, lambda s, x, sigma: s[:1]),
+            "a batch of one point only": changed(one_hot, lambda s, x, sigma: s[:1]),
         },
-        gives_score=True,
     ),
 }

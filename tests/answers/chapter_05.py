@@ -1,6 +1,5 @@
 """Answers to chapter 5's exercises."""
 
-import math
 from functools import partial
 
 import torch
@@ -74,18 +73,8 @@ ANSWERS = {
             "by least squares": by_least_squares,
         },
         wrong={
-            "across": lambda a, t: a - spanned(lengths(a, t), t),
-            "sign": lambda a, t: -spanned(lengths(a, t), t),
-            "the directions added up": lambda a, t: t.sum(dim=1),
-            "the first point's directions": lambda a, t: a @ t[0].T @ t[0],
-            "sizes of lengths": lambda a, t: spanned(lengths(a, t).abs(), t),
-            "squared lengths": lambda a, t: spanned(lengths(a, t).square(), t),
-            "cosines": lambda a, t: spanned(lengths(a, t), t) / a.norm(dim=1, keepdim=True),
-            "mean of the parts": lambda a, t: (lengths(a, t)[:, :, None] * t).mean(dim=1),
-            "the first direction": lambda a, t: lengths(a, t)[:, :1] * t[:, 0],
             "lengths alone": lengths,
             "the parts, not added up": lambda a, t: lengths(a, t)[:, :, None] * t,
-            "the arrows themselves": lambda a, t: a.clone(),
         },
     ),
     "score_near_plane": Answers(
@@ -95,23 +84,6 @@ ANSWERS = {
             "by the covariance's inverse": by_covariance,
         },
         wrong={
-            "sign": partial(near_plane, within=lambda s: -1 - s**2, across=lambda s: -(s**2)),
-            "no noise within": partial(near_plane, within=lambda s: 1, across=lambda s: s**2),
-            "noise alone": partial(near_plane, within=lambda s: s**2, across=lambda s: s**2),
-            "width 1 in all directions": partial(near_plane, within=lambda s: 1 + s**2, across=lambda s: 1 + s**2),
-            "nothing across": partial(near_plane, within=lambda s: 1 + s**2, across=lambda s: math.inf),
-            "nothing within": partial(near_plane, within=lambda s: math.inf, across=lambda s: s**2),
-            "σ for σ² across": partial(near_plane, within=lambda s: 1 + s**2, across=lambda s: s),
-            "a standard deviation within": partial(
-                near_plane, within=lambda s: math.sqrt(1 + s**2), across=lambda s: s**2
-            ),
-            "standard deviations": partial(near_plane, within=lambda s: math.sqrt(1 + s**2), across=lambda s: s),
-            "1 + σ": partial(near_plane, within=lambda s: 1 + s, across=lambda s: s**2),
-            "(1 + σ)²": partial(near_plane, within=lambda s: (1 + s) ** 2, across=lambda s: s**2),
-            "interchanged": partial(near_plane, within=lambda s: s**2, across=lambda s: 1 + s**2),
-            "extra ½": partial(near_plane, within=lambda s: 2 + 2 * s**2, across=lambda s: 2 * s**2),
-            "no σ": lambda x, basis, sigma: -x,
-            "all of x across": lambda x, basis, sigma: -x @ basis.T @ basis / (1 + sigma**2) - x / sigma**2,
             "the first coordinates for the plane": lambda x, basis, sigma: (
                 -x / ((torch.arange(x.shape[1]) < len(basis)) + sigma**2)
             ),
@@ -128,21 +100,6 @@ ANSWERS = {
             "by a matrix": by_a_matrix,
         },
         wrong={
-            "sign": partial(twisted, distance=lambda r: 1 - r),
-            "to the origin": partial(twisted, distance=lambda r: r),
-            "outwards from inside": partial(twisted, distance=lambda r: (r - 1).abs()),
-            "squared distance": partial(twisted, distance=lambda r: (r - 1) ** 2),
-            "r² − 1": partial(twisted, distance=lambda r: r**2 - 1),
-            "no unit vectors": partial(twisted, out=lambda r, e, t: r * e, side=lambda r, e, t: r * t),
-            "e_r not divided": partial(twisted, out=lambda r, e, t: r * e),
-            "e_θ not divided": partial(twisted, side=lambda r, e, t: r * t),
-            "turned to the right": partial(twisted, side=lambda r, e, t: -t),
-            "coordinates swapped": partial(twisted, side=lambda r, e, t: e.flip(1)),
-            "twist without pull": lambda x, K, c: twisted(x, K, 0.0) - (frame(x)[0] - 1) * c * frame(x)[2],
-            "twist on the circle": lambda x, K, c: twisted(x, K, 0.0) - K * c * frame(x)[2],
-            "no twist": lambda x, K, c: twisted(x, K, 0.0),
-            "one length": partial(twisted, distance=lambda r: (r - 1).sign()),
-            "unit direction": lambda x, K, c: twisted(x, K, c) / math.hypot(1, c),
             "the distance alone": lambda x, K, c: -K * (frame(x)[0] - 1)[:, 0],
         },
     ),

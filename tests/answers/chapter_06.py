@@ -6,19 +6,12 @@ from torch.nn import functional
 from answers import Answers
 
 
-def wide(sigma, x):
-    """σ (B,) in a shape that broadcasts against x."""
-    return sigma.view(-1, *[1] * (x.ndim - 1))
-
-
-def ncsn(score, x, sigmas, levels, z, *, weight=torch.square, noise=None, target=None, told=None, reduce=None):
-    """The objective, with any part replaced."""
+def ncsn(score, x, sigmas, levels, z):
+    """The loss of each example, (B,)."""
     sigma = sigmas[levels]
-    s = wide(sigma, x)
-    residual = score(x + (s * z if noise is None else noise(s, z)), sigma if told is None else told(sigma))
-    residual = residual + (z / s if target is None else target(s, z))
-    losses = 0.5 * weight(sigma) * residual.flatten(1).square().sum(1)
-    return losses.mean() if reduce is None else reduce(losses)
+    s = sigma.view(-1, *[1] * (x.ndim - 1))
+    residual = score(x + s * z, sigma) + z / s
+    return 0.5 * sigma**2 * residual.flatten(1).square().sum(1)
 
 
 def ncsn_example_by_example(score, x, sigmas, levels, z):
@@ -42,25 +35,11 @@ def ncsn_level_by_level(score, x, sigmas, levels, z):
     return total / len(x)
 
 
-def decoupled(score, x, sigmas, levels, z):
-    return sigmas[levels].square().mean() * ncsn(score, x, sigmas, levels, z, weight=torch.ones_like)
-
-
-def norm_plus(x, gamma, alpha, beta, *, x_hat=None, mu_hat=None, form=None):
-    """The norm, with any part replaced."""
-    x_hat = functional.instance_norm(x) if x_hat is None else x_hat
-    mu_hat = normed_means(x) if mu_hat is None else mu_hat
-    gamma, alpha, beta, mu_hat = (v if v.ndim == 4 else v[:, :, None, None] for v in (gamma, alpha, beta, mu_hat))
-    return gamma * (x_hat + alpha * mu_hat) + beta if form is None else form(x_hat, mu_hat, gamma, alpha, beta)
-
-
-def normed_means(x, *, dim=1, correction=1, eps=1e-5):
-    mu = x.mean(dim=(2, 3))
-    return (mu - mu.mean(dim, keepdim=True)) / (mu.var(dim, keepdim=True, correction=correction) + eps).sqrt()
-
-
-def normed_pixels(x, *, dim=(2, 3), correction=0, eps=1e-5):
-    return (x - x.mean(dim, keepdim=True)) / (x.var(dim, keepdim=True, correction=correction) + eps).sqrt()
+def by_moments(x, gamma, alpha, beta):
+    mu = x.mean(dim=(2, 3), keepdim=True)
+    x_hat = (x - mu) / (x.var(dim=(2, 3), keepdim=True, correction=0) + 1e-5).sqrt()
+    mu_hat = (mu - mu.mean(1, keepdim=True)) / (mu.var(1, keepdim=True) + 1e-5).sqrt()
+    return gamma[:, :, None, None] * (x_hat + alpha[:, :, None, None] * mu_hat) + beta[:, :, None, None]
 
 
 def channel_by_channel(x, gamma, alpha, beta):
@@ -89,25 +68,9 @@ def far_place_by_place(h, weight, bias):
     return torch.stack(sums, dim=2).reshape(h.shape)
 
 
-def renew(score, x, sigma, next_sigma, z, *, step=None, noise=None, told=None):
-    """The step, with any part replaced."""
-    s = score(x, sigma if told is None else told)
-    return x + (sigma**2 if step is None else step) * s + (next_sigma if noise is None else noise) * z
-
-
 def renew_by_mean(score, x, sigma, next_sigma, z):
     guess = torch.stack([x, sigma**2 * score(x, sigma)]).sum(dim=0)
     return torch.lerp(guess, guess + z, next_sigma)
-
-
-def guide(network, label, w, *, combine=None):
-    """The guided score, its combination of s and s_c replaced."""
-
-    def score(x, sigma):
-        s, c = network(x, sigma), network(x, sigma, label)
-        return s + w * (c - s) if combine is None else combine(s, c, w)
-
-    return score
 
 
 class Guided:
@@ -121,105 +84,41 @@ class Guided:
 ANSWERS = {
     "ncsn_loss": Answers(
         right={
-            "vectorised": ncsn,
+            "vectorised": lambda *case: ncsn(*case).mean(),
             "example by example": ncsn_example_by_example,
             "level by level": ncsn_level_by_level,
         },
         wrong={
-            "no ½": lambda *a: 2 * ncsn(*a),
-            "λ = 1": lambda *a: ncsn(*a, weight=torch.ones_like),
-            "λ = σ": lambda *a: ncsn(*a, weight=lambda s: s),
-            "λ = σ⁴": lambda *a: ncsn(*a, weight=lambda s: s**4),
-            "λ = 1/σ²": lambda *a: ncsn(*a, weight=lambda s: s**-2),
-            "mean weight times mean loss": decoupled,
-            "sign of the target": lambda *a: ncsn(*a, target=lambda s, z: -z / s),
-            "σ² in the target": lambda *a: ncsn(*a, target=lambda s, z: z / s**2),
-            "z for the target": lambda *a: ncsn(*a, target=lambda s, z: z),
-            "score at the clean point": lambda *a: ncsn(*a, noise=lambda s, z: 0),
-            "variance for the standard deviation": lambda *a: ncsn(*a, noise=lambda s, z: s**2 * z),
-            "noise not scaled": lambda *a: ncsn(*a, noise=lambda s, z: z),
-            "score without σ": lambda *a: ncsn(*a, told=torch.zeros_like),
-            "score told the index": lambda score, x, sigmas, levels, z: ncsn(
-                score, x, sigmas, levels, z, told=lambda sigma: levels.to(x.dtype)
-            ),
-            "sum over the batch": lambda *a: ncsn(*a, reduce=torch.sum),
-            "mean over everything": lambda score, x, *a: ncsn(score, x, *a) / x[0].numel(),
-            "divided by L too": lambda score, x, sigmas, levels, z: ncsn(score, x, sigmas, levels, z) / len(sigmas),
-            "one loss an example": lambda *a: ncsn(*a, reduce=lambda losses: losses),
-            "ladder from below": lambda score, x, sigmas, levels, z: ncsn(score, x, sigmas.flip(0), levels, z),
-            "levels from 1": lambda score, x, sigmas, levels, z: ncsn(score, x, sigmas, levels - 1, z),
-            "one level for all": lambda score, x, sigmas, levels, z: ncsn(
-                score, x, sigmas, levels[:1].expand(len(x)), z
-            ),
+            "one loss an example": ncsn,
             "its own levels": lambda score, x, sigmas, levels, z: ncsn(
                 score, x, sigmas, torch.randint(len(sigmas), (len(x),)), z
-            ),
+            ).mean(),
             "σ not broadcast": lambda score, x, sigmas, levels, z: (
                 (sigmas[levels] * score(x + sigmas[levels] * z, sigmas[levels]) + z).flatten(1).square().sum(1).mean()
                 / 2
             ),
-            "detached": lambda *a: ncsn(*a).detach(),
-            "a Python number": lambda *a: ncsn(*a).item(),
-            "no_grad": torch.no_grad()(ncsn),
+            "detached": lambda *case: ncsn(*case).mean().detach(),
+            "a Python number": lambda *case: ncsn(*case).mean().item(),
+            "no_grad": torch.no_grad()(lambda *case: ncsn(*case).mean()),
         },
-        gives_number=True,
     ),
     "instance_norm_plus": Answers(
         right={
-            "functional.instance_norm": norm_plus,
             "channel by channel": channel_by_channel,
-            "by moments": lambda *a: norm_plus(*a, x_hat=normed_pixels(a[0])),
+            "by moments": by_moments,
         },
         wrong={
-            "no means": lambda *a: norm_plus(*a, mu_hat=torch.zeros_like(a[1])),
-            "the paper's form": lambda *a: norm_plus(*a, form=lambda x, mu, g, al, b: g * x + al * mu + b),
-            "γ on β": lambda *a: norm_plus(*a, form=lambda x, mu, g, al, b: g * (x + al * mu + b)),
-            "no β": lambda *a: norm_plus(*a, form=lambda x, mu, g, al, b: g * (x + al * mu)),
-            "no γ": lambda *a: norm_plus(*a, form=lambda x, mu, g, al, b: x + al * mu + b),
-            "no α": lambda *a: norm_plus(*a, form=lambda x, mu, g, al, b: g * (x + mu) + b),
-            "γ and α interchanged": lambda x, gamma, alpha, beta: norm_plus(x, alpha, gamma, beta),
-            "μ̂ subtracted": lambda *a: norm_plus(*a, mu_hat=-normed_means(a[0])),
-            "μ as it is": lambda *a: norm_plus(*a, mu_hat=a[0].mean((2, 3))),
-            "μ centred only": lambda *a: norm_plus(
-                *a, mu_hat=a[0].mean((2, 3)) - a[0].mean((1, 2, 3), keepdim=True)[..., 0, 0]
-            ),
-            "biased variance over the channels": lambda *a: norm_plus(*a, mu_hat=normed_means(a[0], correction=0)),
-            "unbiased variance over the pixels": lambda *a: norm_plus(*a, x_hat=normed_pixels(a[0], correction=1)),
-            "means over the batch": lambda *a: norm_plus(*a, mu_hat=normed_means(a[0], dim=0)),
-            "layer norm": lambda *a: norm_plus(*a, x_hat=normed_pixels(a[0], dim=(1, 2, 3))),
-            "batch norm": lambda *a: norm_plus(*a, x_hat=functional.batch_norm(a[0], None, None, training=True)),
-            "no eps": lambda *a: norm_plus(*a, x_hat=normed_pixels(a[0], eps=0.0), mu_hat=normed_means(a[0], eps=0.0)),
-            "no eps over the channels": lambda *a: norm_plus(*a, mu_hat=normed_means(a[0], eps=0.0)),
-            "no eps over the pixels": lambda *a: norm_plus(*a, x_hat=normed_pixels(a[0], eps=0.0)),
-            "eps outside the root": lambda *a: norm_plus(
-                *a,
-                x_hat=(a[0] - a[0].mean((2, 3), keepdim=True)) / (a[0].std((2, 3), keepdim=True, correction=0) + 1e-5),
-            ),
-            "no_grad": torch.no_grad()(norm_plus),
-            "γ cut off": lambda x, gamma, alpha, beta: norm_plus(x, gamma.detach(), alpha, beta),
+            "no_grad": torch.no_grad()(by_moments),
+            "γ cut off": lambda x, gamma, alpha, beta: by_moments(x, gamma.detach(), alpha, beta),
         },
     ),
     "look_far": Answers(
         right={
-            "a matrix product": far,
             "as a layer does": lambda h, weight, bias: functional.linear(h.flatten(2), weight, bias).reshape(h.shape),
             "einsum": lambda h, weight, bias: (torch.einsum("pq,bcq->bcp", weight, h.flatten(2)) + bias).view(h.shape),
             "place by place": far_place_by_place,
         },
         wrong={
-            "W not transposed": lambda h, weight, bias: far(h, weight.T, bias),
-            "no bias": lambda h, weight, bias: far(h, weight, 0 * bias),
-            "bias subtracted": lambda h, weight, bias: far(h, weight, -bias),
-            "h added": lambda h, weight, bias: h + far(h, weight, bias),
-            "column by column": lambda h, weight, bias: (
-                far(h.mT, weight, bias).reshape(*h.shape[:2], h.shape[3], h.shape[2]).mT
-            ),
-            "a mean over places": lambda h, weight, bias: far(h, weight / len(bias), bias),
-            "W on the bias": lambda h, weight, bias: ((h.flatten(2) + bias) @ weight.T).reshape(h.shape),
-            "the diagonal only": lambda h, weight, bias: far(h, weight.diag().diag(), bias),
-            "h summed out": lambda h, weight, bias: far(torch.ones_like(h), weight, bias),
-            "channels mixed": lambda h, weight, bias: far(h.mean(1, keepdim=True).expand(h.shape), weight, bias),
-            "images mixed": lambda h, weight, bias: far(h.mean(0, keepdim=True).expand(h.shape), weight, bias),
             "not reshaped": lambda h, weight, bias: h.flatten(2) @ weight.T + bias,
             "over rows of the image": lambda h, weight, bias: h @ weight + bias,
             "for 7 × 7 only": lambda h, weight, bias: (h.flatten(2) @ weight.T + bias).reshape(*h.shape[:2], 7, 7),
@@ -229,58 +128,23 @@ ANSWERS = {
     ),
     "renewed": Answers(
         right={
-            "as written": renew,
             "by a mean": renew_by_mean,
             "noise first": lambda score, x, s, n, z: n * z + score(x, s) * s * s + x,
         },
         wrong={
-            "no noise": lambda *a: renew(*a, noise=0),
-            "noise not scaled": lambda *a: renew(*a, noise=1),
-            "noise of the old level": lambda score, x, s, n, z: renew(score, x, s, n, z, noise=s),
-            "variance for σ": lambda score, x, s, n, z: renew(score, x, s, n, z, noise=n**2),
-            "difference of variances": lambda score, x, s, n, z: renew(score, x, s, n, z, noise=(s**2 - n**2) ** 0.5),
-            "noise subtracted": lambda score, x, s, n, z: renew(score, x, s, n, -z),
-            "noise before the guess": lambda score, x, s, n, z: renew(score, x + n * z, s, n, z, noise=0),
-            "the guess lost": lambda *a: renew(*a, step=0),
-            "step backwards": lambda score, x, s, n, z: renew(score, x, s, n, z, step=-(s**2)),
-            "x lost": lambda score, x, s, n, z: renew(score, x, s, n, z) - x,
-            "σ for σ²": lambda score, x, s, n, z: renew(score, x, s, n, z, step=s),
-            "score alone": lambda *a: renew(*a, step=1),
-            "divided by σ²": lambda score, x, s, n, z: renew(score, x, s, n, z, step=s**-2),
-            "half a step": lambda score, x, s, n, z: renew(score, x, s, n, z, step=s**2 / 2),
-            "score at the next level": lambda score, x, s, n, z: renew(score, x, s, n, z, told=n),
-            "step of the next level": lambda score, x, s, n, z: renew(score, x, s, n, z, step=n**2),
-            "the next level throughout": lambda score, x, s, n, z: renew(score, x, n, n, z),
-            "levels interchanged": lambda score, x, s, n, z: renew(score, x, n, s, z),
-            "score without σ": lambda *a: renew(*a, told=0.0),
-            "a Langevin step": lambda score, x, s, n, z: renew(score, x, s, n, z, step=s**2 / 2, noise=s),
-            "its own noise": lambda score, x, s, n, z: renew(score, x, s, n, torch.randn_like(z)),
+            "its own noise": lambda score, x, s, n, z: renew_by_mean(score, x, s, n, torch.randn_like(z)),
         },
     ),
     "guided": Answers(
         right={
-            "a function": guide,
             "a class, by weights that add up to 1": Guided,
             "a lambda": lambda network, label, w: (
                 lambda x, sigma: torch.lerp(network(x, sigma), network(x, sigma, label), w)
             ),
         },
         wrong={
-            "the other convention": lambda *a: guide(*a, combine=lambda s, c, w: (1 + w) * c - w * s),
-            "sign": lambda *a: guide(*a, combine=lambda s, c, w: s - w * (c - s)),
-            "interchanged": lambda *a: guide(*a, combine=lambda s, c, w: c + w * (s - c)),
-            "added whole": lambda *a: guide(*a, combine=lambda s, c, w: s + w * c),
-            "the difference alone": lambda *a: guide(*a, combine=lambda s, c, w: w * (c - s)),
-            "the class's score": lambda *a: guide(*a, combine=lambda s, c, w: c),
-            "no guidance": lambda *a: guide(*a, combine=lambda s, c, w: s),
-            "w squared": lambda *a: guide(*a, combine=lambda s, c, w: s + w**2 * (c - s)),
-            "w s_c": lambda *a: guide(*a, combine=lambda s, c, w: w * c),
-            "the mean of both": lambda *a: guide(*a, combine=lambda s, c, w: (s + c) / 2),
-            "one σ for all": lambda network, label, w: lambda x, sigma: guide(network, label, w)(x, 0.5),
-            "score without σ": lambda network, label, w: lambda x, sigma: guide(network, label, w)(x, 0.0),
-            "one label for all": lambda network, label, w: guide(network, label[:1], w),
+            "one σ for all": lambda network, label, w: lambda x, sigma: Guided(network, label, w)(x, 0.5),
             "a score at once": lambda network, label, w: torch.zeros(6, 2),
         },
-        gives_score=True,
     ),
 }

@@ -1,56 +1,58 @@
-"""Every check of an exercise refuses every wrong answer known and passes every right one."""
+"""Every check refuses every wrong answer, each named mistake by its own sentence, and passes every right one."""
 
 import dataclasses
 import functools
+import re
 
 import pytest
 import torch
 
-from answers import all_answers
-from grading.messages import as_reply, decoded_arguments, encoded_arguments, encoded_reply
+from answers import all_answers, mistakes_of, of_wrong_form
 from sbgm import checks
-from sbgm.course.calls import call, local
+from sbgm.course.calls import local
 
 ANSWERS = all_answers()
 EXERCISES = checks.exercises()
 RIGHT = [(name, how) for name, answers in ANSWERS.items() for how in answers.right]
-WRONG = [(name, how) for name, answers in ANSWERS.items() for how in answers.all_wrong()]
+WRONG = [(name, how) for name, answers in ANSWERS.items() for how in answers.wrong]
+MISTAKES = [(name, sentence) for name, exercise in EXERCISES.items() for sentence in exercise.mistakes]
 
 
-def test_the_stub_names_every_exercise():
-    """`checks.dsm_target` completes in an editor, and each name is that of the function to write; none is left over."""
-    others = {"Exercise", "Verdict", "WrongAnswer", "exercises", "ladder_problem"}
-    assert EXERCISES.keys() == set(checks.__all__) - others
+def test_each_exercise_is_found_by_its_name():
+    """`checks.dsm_loss` completes in a notebook, and each name is that of the function to write."""
+    assert set(dir(checks)) == {*EXERCISES, "Exercise", "Verdict", "WrongAnswer", "exercises"}
     assert {name: getattr(checks, name) for name in EXERCISES} == EXERCISES
+    with pytest.raises(AttributeError, match="there is no exercise dsm_target; there are gaussian_score, log_ratio"):
+        _ = checks.dsm_target
 
 
 @pytest.mark.parametrize("name", EXERCISES)
 def test_an_exercise_states_what_it_asks_and_has_enough_answers(name):
     assert f"`{name}(" in EXERCISES[name].__doc__
-    assert len(ANSWERS[name].right) >= 3
-    assert len(ANSWERS[name].wrong) >= 6
+    assert len(EXERCISES[name].mistakes) >= 6
+    table = f"tests/answers/chapter_{EXERCISES[name].chapter:02d}.py"
+    assert len(ANSWERS[name].right) >= 3, f"{table} must have at least two right answers to {name}"
 
 
-def through_bytes(function):
-    """The runner that calls a function as a student's process does: on bytes, which it answers by bytes."""
-
-    def run(arguments, with_gradients):
-        reply = call(function, decoded_arguments(encoded_arguments(arguments)), with_gradients)
-        return as_reply(*encoded_reply(reply))
-
-    return run
-
-
-def tries(name):
-    """Seeds of a check's draws, and how to call; one where answers train networks, of which a slow test tries more."""
-    return list(enumerate([through_bytes, local, local]))[: 1 if name == "train_score" else 3]
+def seeds(name):
+    """Of a check's draws; one where answers train networks, of which a slow test tries more."""
+    return [0] if name == "train_score" else [0, 1, 2]
 
 
 @pytest.mark.parametrize(("name", "how"), RIGHT)
 def test_right_answer_passes(name, how):
-    for seed, runner in tries(name):
-        verdict = EXERCISES[name].try_answer(runner(ANSWERS[name].right[how]), seed=seed, variant=0)
+    for seed in seeds(name):
+        verdict = EXERCISES[name].try_answer(local(ANSWERS[name].right[how]), seed=seed)
         assert repr(verdict) == f"{name}: correct"
+
+
+@pytest.mark.parametrize(("name", "sentence"), MISTAKES)
+def test_a_mistake_is_named_by_its_own_sentence(name, sentence):
+    """Numbers that a sentence quotes stand in braces."""
+    said = re.sub(r"\\{.*?\\}", ".+", re.escape(sentence))
+    for seed in seeds(name):
+        with pytest.raises(checks.WrongAnswer, match=f"^{said}$"):
+            EXERCISES[name].try_answer(local(mistakes_of(EXERCISES[name])[sentence]), seed=seed)
 
 
 SHARED = "share their noise: is a draw used more than once"
@@ -75,60 +77,43 @@ SAYS_OF_NOISE = {  # in `answers.DEPENDENT_NOISE`
     "ten examples": "does your function fit any size",
 }
 WRONG_FORM = r"has (shape|dtype)|returned \d+ values|must return (tensors|a score)"
-NAMED = {
-    ("gaussian_score", "the log-density of each coordinate"): "a score is its gradient",
-    ("gaussian_score", "half the square of each coordinate"): "a score is its gradient",
-    ("gaussian_score", "the log-density in every coordinate"): "a score is its gradient",
-    ("gaussian_score", "^ for a power"): r"write x\*\*2",
-    ("gaussian_score", "summed over the coordinates"): "D times too long",
-    ("gaussian_score", "½ missing"): "twice too long",
-    ("annealed_langevin", "no kick in the last step"): "the last step has no kick",
-    ("annealed_langevin", "score at the level's index"): "told the level's number, from 0",
-    ("annealed_langevin", "score at the level's number"): "told the level's number, from 1",
-    ("train_score", "not told σ"): "is the network given σ",
-    ("train_score", "divided by σ, and not told it"): "does not see σ",
-    ("train_score", "told σ by the size of x only"): "does not see σ",
-    ("train_score", "not divided by σ"): "Does your network divide its output by σ",
-    ("train_score", "λ = 1"): "With λ = 1",
-    ("train_score", "the four smallest levels only"): "drawn from the whole ladder, from σ = 8 on",
-    ("train_score", "the four largest levels only"): "wrong at σ = 0.57, 0.34, 0.2",
-    ("train_score", "half the score"): r"0\.\d+ times the right one at every level",
-}
-NAMED |= {(name, how): WRONG_FORM for name, answers in ANSWERS.items() for how in answers.of_wrong_form()}
+NAMED = {("gaussian_score", "^ for a power"): r"write x\*\*2"}
+for name, exercise in EXERCISES.items():
+    NAMED |= {(name, how): WRONG_FORM for how in of_wrong_form(exercise, exercise.right)}
 for name in ("langevin_step", "annealed_langevin", "inpaint_step"):
     NAMED |= {(name, how): said for how, said in SAYS_OF_NOISE.items()}
 
 
 @pytest.mark.parametrize(("name", "how"), WRONG)
 def test_wrong_answer_is_refused(name, how):
-    """In the words that name the mistake, where there are some, from the first seed."""
-    for seed, runner in tries(name):
+    """In the words that say what is wrong, where there are some, from the first seed."""
+    for seed in seeds(name):
         with pytest.raises(checks.WrongAnswer, match=None if seed else NAMED.get((name, how))):
-            EXERCISES[name].try_answer(runner(ANSWERS[name].all_wrong()[how]), seed=seed, variant=0)
+            EXERCISES[name].try_answer(local(ANSWERS[name].wrong[how]), seed=seed)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 def test_trained_answers_from_other_seeds(seed):
-    check, answers = EXERCISES["train_score"], ANSWERS["train_score"]
-    for right in answers.right.values():
-        assert repr(check(right, seed=seed)) == "train_score: correct"
-    for wrong in answers.all_wrong().values():
+    check = EXERCISES["train_score"]
+    for right in ANSWERS["train_score"].right.values():
+        assert repr(check.try_answer(local(right), seed=seed)) == "train_score: correct"
+    for wrong in (*ANSWERS["train_score"].wrong.values(), *mistakes_of(check).values()):
         with pytest.raises(checks.WrongAnswer):
-            check(wrong, seed=seed)
+            check.try_answer(local(wrong), seed=seed)
 
 
 @pytest.mark.parametrize("name", ["dsm_loss", "sliced_loss", "ncsn_loss", "instance_norm_plus"])
 def test_gradients_of_no_size_are_refused(name):
     """A reply forged in a student's process may hold them; of no numbers all are equal to the right ones."""
-    run = local(next(iter(ANSWERS[name].right.values())))
+    run = local(EXERCISES[name].right)
 
     def forged(arguments, with_gradients):
         reply = run(arguments, with_gradients)
         return dataclasses.replace(reply, gradients=tuple(g.new_empty(0, *g.shape) for g in reply.gradients))
 
     with pytest.raises(checks.WrongAnswer, match="a gradient has shape"):
-        EXERCISES[name].try_answer(forged, seed=0, variant=0)
+        EXERCISES[name].try_answer(forged)
 
 
 def test_what_pytorch_does_not_implement_is_a_mistake_and_no_untouched_stub():
@@ -136,7 +121,7 @@ def test_what_pytorch_does_not_implement_is_a_mistake_and_no_untouched_stub():
         raise NotImplementedError("Subtraction with a bool tensor is not supported")
 
     with pytest.raises(checks.WrongAnswer, match="your function raised NotImplementedError: Subtraction"):
-        checks.dsm_target(answer)
+        checks.dsm_loss.try_answer(local(answer))
 
 
 # --- the check above a function ---------------------------------------------------------------------------------------
@@ -174,44 +159,40 @@ def test_the_check_stands_above_other_decorators_and_below(capsys):
     assert capsys.readouterr().out == "gaussian_score: correct\n" * 2
 
 
-def test_a_call_gives_the_verdict_whatever_the_function_is_called():
-    def gaussian_score(x, mean, std):
-        return -(x - mean) / std**2
-
-    other, alone = gaussian_score, [lambda x, mean, std: -(x - mean) / std**2, functools.partial(right), right]
-    gaussian_score = torch.no_grad()(gaussian_score)
-    for function in (gaussian_score, other, *alone):
-        assert checks.gaussian_score(function) == checks.Verdict("gaussian_score", correct=True)
-    assert checks.gaussian_score(lambda x, mean, std: -(x - mean) / std**2).correct
-    with pytest.raises(checks.WrongAnswer):
-        checks.gaussian_score(half)
+def unnamed(function):
+    """A decorator of the student's own, which does not pass the name on."""
+    return lambda *arguments: function(*arguments)
 
 
-WITHOUT_A_FILE = {
-    "a class scope": "class A:\n    @checks.gaussian_score\n    def gaussian_score(x, mean, std):\n"
-    "        return -(x - mean) / std**2\ngaussian_score = A.gaussian_score",
-    "one line": "@checks.gaussian_score\ndef gaussian_score(x, mean, std): return -(x - mean) / std**2",
-    "an earlier one": "@checks.gaussian_score\ndef gaussian_score(x, mean, std): return x\n"
-    "@checks.gaussian_score\ndef gaussian_score(x, mean, std):\n    return -(x - mean) / std**2",
-}
-
-
-@pytest.mark.parametrize("how", WITHOUT_A_FILE)
-def test_a_definition_without_a_source_file(how, capsys):
-    namespace = {"checks": checks}
-    exec(WITHOUT_A_FILE[how], namespace)
-    assert namespace["gaussian_score"](torch.ones(1, 2), torch.zeros(2), 1.0).tolist() == [[-1, -1]]
-    exec("verdict = checks.gaussian_score(gaussian_score)", namespace)
-    assert namespace["verdict"].correct
+@pytest.mark.parametrize("function", [right, lambda *case: right(*case), functools.partial(right), unnamed(right)])
+def test_a_call_checks_as_the_decorator_does_whatever_the_function_is_called(function, capsys):
+    assert checks.gaussian_score(function) is function
     assert capsys.readouterr().out == "gaussian_score: correct\n"
 
 
-def test_not_even_an_interrupt_leaves_an_earlier_function_in_use():
-    namespace = {"checks": checks, "gaussian_score": right}
-    with pytest.raises(KeyboardInterrupt):
-        exec("@checks.gaussian_score\ndef gaussian_score(*arguments):\n    raise KeyboardInterrupt", namespace)
-    with pytest.raises(KeyboardInterrupt):
-        namespace["gaussian_score"]()
+def test_a_class_is_an_answer_like_any_other(capsys):
+    @checks.guided
+    class guided:
+        def __init__(self, network, label, w):
+            self.network, self.label, self.w = network, label, w
+
+        def __call__(self, x, sigma):
+            of_any = self.network(x, sigma)
+            return of_any + self.w * (self.network(x, sigma, self.label) - of_any)
+
+    assert isinstance(guided, type)
+    assert capsys.readouterr().out == "guided: correct\n"
+
+
+def test_the_cells_below_go_on_with_a_wrong_function_and_the_line_says_so(capsys):
+    assert checks.gaussian_score(half) is half
+    said = capsys.readouterr().err
+    assert re.fullmatch(r"WrongAnswer: off by a factor 2: .* \(the cells below go on with your function\)\n", said)
+
+
+def test_what_is_no_function_is_refused():
+    with pytest.raises(TypeError, match=r"answer must be the function you wrote, got Tensor: leave out the \(\)"):
+        checks.gaussian_score(torch.ones(2))
 
 
 def test_a_misspelt_name_is_told(capsys):
@@ -221,6 +202,5 @@ def test_a_misspelt_name_is_told(capsys):
     def gausian_score(x, mean, std):
         return -(x - mean) / std**2
 
-    assert capsys.readouterr().err == (
-        "WrongAnswer: your function is called gausian_score: the cells below look for gaussian_score\n"
-    )
+    said = "WrongAnswer: your function is called gausian_score: the cells below look for gaussian_score"
+    assert capsys.readouterr().err.startswith(said)

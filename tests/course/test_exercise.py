@@ -1,6 +1,5 @@
 """What checks hold draws and chains against, by simulation and closed forms; and exercises with variants."""
 
-import itertools
 import math
 
 import pytest
@@ -9,12 +8,14 @@ import torch
 from answers import normal
 from sbgm import checks
 from sbgm.course import exercise
-from sbgm.course.exercise import ChainStep, Law, chain_law, compare_law
-from sbgm.theory import annealed_variance, count_levels, langevin_variance
+from sbgm.course.calls import MixtureField, local
+from sbgm.course.chapter_04 import refuse_samples
+from sbgm.course.exercise import Law, compare_law, law_of, noise
+from sbgm.theory import annealed_variance, langevin_variance
 
 # --- checks draws ----------------------------------------------------------------------------------------------------
 
-GAUSSIAN = Law(0.0, 1.0)
+GAUSSIAN = Law(torch.zeros(1, 60), torch.ones(60))
 
 
 def samples(seed: int, *shape: int) -> torch.Tensor:
@@ -50,85 +51,112 @@ def test_a_number_that_is_not_finite_is_refused_in_every_run(run, value):
         return x
 
     with pytest.raises(checks.WrongAnswer, match="NaN or infinity"):
-        checks.langevin_step(step)
+        checks.langevin_step.try_answer(local(step))
 
 
 def test_independent_samples_pass():
     for seed in range(100):
-        compare_law(samples(seed, 2, 50, 60), GAUSSIAN, {})
+        compare_law(samples(seed, 2, 50, 60), GAUSSIAN, "your samples")
 
 
-# --- checks chains ---------------------------------------------------------------------------------------------------
-
-OFFSET = torch.full((1, 1), 3.0, dtype=torch.float64)
+# --- the law of a sampler ---------------------------------------------------------------------------------------------
 
 
-def test_variance_of_algorithm_1():
-    sigmas, epsilon, n_steps, v = [4.0, 2.0, 1.0], 0.3, 5, 0.7
-    levels = [[ChainStep(epsilon * s**2 / 2, epsilon * s**2, s)] * n_steps for s in sigmas]
-    expected = annealed_variance(sigmas, step_size=epsilon, n_steps=n_steps, variance=v, start=0.0)[-1]
-    assert chain_law(OFFSET, v, levels).variance == pytest.approx(expected, rel=1e-12)
+def chains(std: float = 1.0, n: int = 40) -> tuple[MixtureField, torch.Tensor]:
+    """An exact score of N(0, std²), and n chains that all start at 3."""
+    target = MixtureField(torch.ones(1), torch.zeros(1, 1), torch.tensor([std]))
+    return target, torch.full((n, 1), 3.0, dtype=torch.float64)
+
+
+def test_the_law_of_algorithm_1_is_that_of_theory():
+    sigmas, epsilon, n_steps, variance = [4.0, 2.0, 1.0], 0.3, 5, 0.7
+    score, x = chains(math.sqrt(variance))
+    law = law_of(checks.annealed_langevin.right, [score, x, torch.tensor(sigmas), epsilon, n_steps])
+    expected = annealed_variance(sigmas, step_size=epsilon, n_steps=n_steps, variance=variance, start=0.0)[-1]
+    assert float(law.std) ** 2 == pytest.approx(expected, rel=1e-6)
+    assert law.kurtosis == pytest.approx(3.0)
 
 
 @pytest.mark.parametrize("step_size", [0.1, 1.0])
-def test_moments_of_langevin_dynamics_when_settled(step_size):
-    law = chain_law(OFFSET, 1.0, [[ChainStep(step_size / 2, step_size, 0.0)] * 600], kurtosis=9.0)
-    assert float(law.mean) == pytest.approx(0.0, abs=1e-12)
-    assert law.variance == pytest.approx(langevin_variance(step_size), rel=1e-12)
+def test_the_law_of_langevin_dynamics_when_settled(step_size):
+    def settled(score, x, generator):
+        for _ in range(600):
+            x = x + step_size / 2 * score(x) + math.sqrt(step_size) * noise(x, generator, "product")
+        return x
+
+    law = law_of(settled, chains(n=601))
+    assert float(law.mean.abs().max()) < 1e-12
+    assert float(law.std) ** 2 == pytest.approx(langevin_variance(step_size), rel=1e-9)
     kept = (1 - step_size / 2) ** 2
-    assert law.kurtosis == pytest.approx(3 + (9 - 3) * (1 - kept) / (1 + kept), rel=1e-12)
+    assert law.kurtosis == pytest.approx(3 + (9 - 3) * (1 - kept) / (1 + kept), rel=1e-9)
 
 
-@pytest.mark.parametrize(("draw", "n_draws"), [(int, 6), (lambda i: i // 3, 2), (lambda i: i % 3, 3), (lambda i: 0, 1)])
-def test_law_equals_that_of_drawn_chains(draw, n_draws):
-    levels = [[ChainStep(0.5, 0.8, 1.0)] * 3, [ChainStep(0.3, 0.4, 0.5)] * 3]
-    law = chain_law(OFFSET, 1.0, levels, noise_mean=0.2, draw=draw)
-    n = 100_000
-    z = torch.randn(n_draws, n, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    x, means = OFFSET[0].expand(n), OFFSET[0]
-    for i, step in enumerate(s for level in levels for s in level):
-        keep = 1 - step.drift / (1 + step.sigma**2)
-        means = keep * means + 0.2 * math.sqrt(step.noise)
-        x = keep * x + math.sqrt(step.noise) * z[draw(i)]
-    assert float(law.mean) == pytest.approx(float(means), rel=1e-12)
-    assert law.variance == pytest.approx(float(x.var()), rel=5 * math.sqrt(2 / n))
+@pytest.mark.parametrize("law", ["normal", "product", "uniform"])
+@pytest.mark.parametrize("draw", [int, lambda i: i // 3, lambda i: i % 3, lambda i: 0])
+def test_the_law_of_a_chain_is_that_of_what_it_draws(draw, law):
+    def chain(score, x, generator):
+        draws = {}
+        for i in range(6):
+            if draw(i) not in draws:
+                draws[draw(i)] = noise(x, generator, law)
+            x = x + 0.3 * score(x, 0.5 + i) + 0.4 * i * draws[draw(i)]
+        return x
+
+    expected = law_of(chain, chains())
+    score, x = chains(n=100_000)
+    drawn = chain(score, x, torch.Generator().manual_seed(0))
+    u = (drawn - expected.mean[:1]) / expected.std
+    assert float(u.mean()) == pytest.approx(0, abs=5 / math.sqrt(len(u)))
+    assert float(u.var()) == pytest.approx(1, abs=5 * math.sqrt((expected.kurtosis - 1) / len(u)))
+    assert float(u.pow(4).mean()) == pytest.approx(expected.kurtosis, rel=0.1)
 
 
-# --- check variants --------------------------------------------------------------------------------------------------
-
-VARIANTS = range(6)
+# --- a trained score's samples ----------------------------------------------------------------------------------------
 
 
-def answer_of(variant):
-    problem = checks.ladder_problem(variant)
-    n_levels = count_levels(problem["sigma_max"], problem["sigma_min"], problem["dim"])
-    return lambda: n_levels
-
-
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_own_answer_passes_and_is_what_is_lent(variant):
-    @checks.levels_needed(variant=variant)
-    def levels_needed():
-        raise NotImplementedError
-
-    assert levels_needed() == answer_of(variant)()
-    assert checks.levels_needed(levels_needed, variant=variant).correct
-
-
-@pytest.mark.parametrize(("mine", "theirs"), list(itertools.permutations(VARIANTS, 2)))
-def test_another_groups_answer_is_refused(mine, theirs):
-    with pytest.raises(checks.WrongAnswer, match="another group"):
-        checks.levels_needed(answer_of(theirs), variant=mine)
+def three_clusters(weights: list[float]) -> MixtureField:
+    means = torch.tensor([[4.0, 0.0], [-2.0, 3.5], [-2.0, -3.5]])
+    return MixtureField(torch.tensor(weights) / sum(weights), means, torch.full((3,), 0.4))
 
 
 @pytest.mark.parametrize(
-    ("variant", "message"),
+    ("spoilt", "message"),
     [
-        (-1, "variant must be at least 0, got -1"),
-        (1.5, "variant must be a whole number, got 1.5"),
-        ("A", "variant must be a whole number, got 'A'"),
+        (lambda x: x * math.nan, "diverge with your score"),
+        (lambda x: three_clusters([1.0, 1.0, 1.0]).sample(1000, generator=torch.Generator()), "have the shares"),
+        (lambda x: torch.cat([x, x[:100] * 3]), "9% of your samples lie far from all data"),
+        (lambda x: x + 0.7 * torch.randn(x.shape, generator=torch.Generator()), "times too wide"),
+        (lambda x: x.round(), "times its width"),
     ],
 )
-def test_a_bad_variant_is_named(variant, message):
-    with pytest.raises((ValueError, TypeError), match=message):
-        checks.ladder_problem(variant)
+def test_samples_of_a_trained_score(spoilt, message):
+    target = three_clusters([0.15, 0.25, 0.6])
+    x = target.sample(1000, generator=torch.Generator().manual_seed(1))
+    refuse_samples(x, target, 0.0)
+    with pytest.raises(checks.WrongAnswer, match=message):
+        refuse_samples(spoilt(x), target, 0.0)
+
+
+# --- variants ---------------------------------------------------------------------------------------------------------
+
+
+def doubled_cases(trial):
+    yield [10 + trial.variant]
+
+
+@exercise.exercise("3.9", minutes=5, cases=doubled_cases)
+def doubled(x):
+    """Twice x."""
+    return 2 * x
+
+
+def test_each_group_has_the_numbers_of_its_variant():
+    asked = []
+
+    def answer(x):
+        asked.append(x)
+        return 2 * x
+
+    assert doubled(variant=3)(answer) is answer
+    assert doubled.try_answer(local(answer), variant=4).correct
+    assert asked == [13, 14]
