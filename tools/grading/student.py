@@ -201,8 +201,8 @@ def go_on(cells: list[str], checks: Mapping[str, Asking], namespace: Mapping[str
     words = {n for n, value in namespace.items() if isinstance(value, Asking) or any(value is m for m in modules)}
     words |= WORDS | {name for name, check in checks.items() if not check.tried}
     unsolved = "|".join(name for name, check in checks.items() if check.verdict != "correct")
-    given = rf"\b(def|class|global)\s+({unsolved})\b|\b({unsolved})\s*:?=(?!=)"
-    left = re.compile(rf"\b({'|'.join(map(re.escape, words))})\b|{given}")
+    definition = rf"\b(def|class|global)\s+({unsolved})\b|\b({unsolved})\s*:?=(?!=)"
+    left = re.compile(rf"\b({'|'.join(map(re.escape, words))})\b|{definition}")
     return any(left.search(cell) for cell in cells) or any(unchecked(checks, namespace))
 
 
