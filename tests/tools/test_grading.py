@@ -251,6 +251,10 @@ TAKEN = {  # below an untouched stub: no answer of one's own
     "called": "checks.gaussian_score(lambda *a: gaussian_score(*a))",
     "read": "own = gaussian_score.__wrapped__\nchecks.gaussian_score(lambda *a: own(*a))",
     "under its name": "gaussian_score = gaussian_score.__wrapped__",
+    "asked for": "import gc, pickle\n"
+    "voice = next(thing for thing in gc.get_objects() if type(thing).__name__ == 'Grader')\n"
+    "voice.tell({'say': 'lend', 'name': 'gaussian_score'})\n_, blob = voice.hear()\n"
+    "checks.gaussian_score(pickle.loads(blob) if blob else None)",
 }
 
 

@@ -105,8 +105,8 @@ def mark(files: Mapping[str, bytes], course: Course) -> Marks:
             again.follow(content, until)
             for name in run.doubtful:
                 run.outcomes[name] = again.outcomes.get(name, outcomes[name])
-        found = {name: run.outcomes.get(name, outcome) for name, outcome in outcomes.items()}
-        marks = marks.better(Marks(found, [*marks.notes, *run.notes], marks.late or run.late))
+        of_file = {name: run.outcomes.get(name, outcome) for name, outcome in outcomes.items()}
+        marks = marks.better(Marks(of_file, [*marks.notes, *run.notes], marks.late or run.late))
     return marks
 
 

@@ -8,6 +8,7 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -43,7 +44,7 @@ def send(sink: Connection, fields: Mapping[str, object], blob: bytes = b"") -> N
     sink.send_bytes(blob)
 
 
-def receive(source: Connection) -> tuple[dict[str, object], bytes]:
+def receive(source: Connection) -> tuple[dict[str, Any], bytes]:
     """Read one message.
 
     Raises:
@@ -79,7 +80,7 @@ def decoded_arguments(blob: bytes) -> list[Argument]:
     return torch.load(io.BytesIO(blob), weights_only=True)
 
 
-def encoded_reply(reply: Reply) -> tuple[dict[str, object], bytes]:
+def encoded_reply(reply: Reply) -> tuple[dict[str, Any], bytes]:
     """What of a reply JSON can hold, and the bytes of its tensors: first its values, then its gradients."""
     tensors = [*reply.values, *reply.gradients]
     named = {str(i): tensor.detach().cpu().clone().contiguous() for i, tensor in enumerate(tensors)}

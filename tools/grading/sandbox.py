@@ -19,6 +19,7 @@ import threading
 import time
 from multiprocessing import Pipe
 from pathlib import Path
+from typing import Any
 
 from grading.messages import MessageError, receive, send
 from sbgm.course import exercise
@@ -108,8 +109,8 @@ class Sandbox:
         with asks, says:
             self._process = subprocess.Popen(
                 command,
-                stdin=asks,
-                stdout=says,
+                stdin=asks.fileno(),
+                stdout=says.fileno(),
                 stderr=subprocess.DEVNULL,
                 cwd=home,
                 env=_variables(home),
@@ -126,7 +127,7 @@ class Sandbox:
         self._source.close()
         self._stack.close()
 
-    def exchange(self, fields: dict[str, object] | None = None, blob: bytes = b"") -> tuple[dict[str, object], bytes]:
+    def exchange(self, fields: dict[str, object] | None = None, blob: bytes = b"") -> tuple[dict[str, Any], bytes]:
         """Send a message, if one is given, and receive the next; raise Gone, after the limit on time at the latest."""
         left = min(self._seconds + GRACE, self._until - time.monotonic())
         self._seconds = self._limits.seconds

@@ -15,6 +15,7 @@ import sys
 import types
 from collections.abc import Callable, Iterator, Mapping
 from multiprocessing.connection import Connection
+from typing import Any
 
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
@@ -50,7 +51,7 @@ class Grader:
         signal.alarm(0)
         messages.send(self._sink, fields, blob)
 
-    def hear(self) -> tuple[dict[str, object], bytes]:
+    def hear(self) -> tuple[dict[str, Any], bytes]:
         """Receive a message, and start the clock: none for the first, which says how long it runs."""
         message = messages.receive(self._source)
         signal.alarm(self.seconds)
@@ -95,7 +96,7 @@ class Asking(Exercise):
             return self._borrowed() or answer
         return answer
 
-    def _called(self, run: Runner, blob: bytes, with_gradients: bool) -> tuple[dict[str, object], bytes]:
+    def _called(self, run: Runner, blob: bytes, with_gradients: bool) -> tuple[dict[str, Any], bytes]:
         """Call a function once; return the message that says what came of it."""
         self._grader.trying = True
         try:
@@ -201,8 +202,8 @@ def go_on(cells: list[str], checks: Mapping[str, Asking], namespace: Mapping[str
     words = {n for n, value in namespace.items() if isinstance(value, Asking) or any(value is m for m in modules)}
     words |= WORDS | {name for name, check in checks.items() if not check.tried}
     unsolved = "|".join(name for name, check in checks.items() if check.verdict != "correct")
-    given = rf"\b(def|class|global)\s+({unsolved})\b|\b({unsolved})\s*:?=(?!=)"
-    left = re.compile(rf"\b({'|'.join(map(re.escape, words))})\b|{given}")
+    definition = rf"\b(def|class|global)\s+({unsolved})\b|\b({unsolved})\s*:?=(?!=)"
+    left = re.compile(rf"\b({'|'.join(map(re.escape, words))})\b|{definition}")
     return any(left.search(cell) for cell in cells) or any(unchecked(checks, namespace))
 
 
