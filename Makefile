@@ -15,7 +15,7 @@ ALL := $(VENV)/.installed-all$(if $(LOCKED),-locked)
 LIMITS := $(if $(LOCKED),constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test test-all test-browser test-slow lint notebooks reproduce ledger site publish figures checks release bench lock clean
+.PHONY: help setup lab test test-all test-browser test-slow lint notebooks reproduce ledger site publish figures checks release grade bench lock clean
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,8 +41,8 @@ lab: $(READER)  ## set up, then open JupyterLab at chapter 0, in work/, your cop
 	$(PY) tools/open_lab.py $(AS_ROOT) $(LAB_FLAGS)
 
 # What looks at the project rather than at the library, its rooms and its lessons, so that a user need not wait for it.
-UPKEEP := tests/browser tests/docs $(patsubst %,tests/%.py,course/test_class notebooks/test_outside tools/test_nbval_comparison \
-  tools/test_notebooks tools/test_readme_figures tools/test_ship_weights test_environment test_readme test_versions test_walls test_wheel)
+UPKEEP := tests/browser tests/docs $(patsubst %,tests/%.py,notebooks/test_outside tools/test_class tools/test_grading \
+  tools/test_nbval_comparison tools/test_notebooks tools/test_readme_figures tools/test_ship_weights test_environment test_readme test_versions test_walls test_wheel)
 # Four workers keep two cores busy: some wait for a kernel to answer, or for the browser.
 PYTEST = $(PY) -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
@@ -92,6 +92,9 @@ checks: $(ALL)  ## print what the exercises' checks say to every right and wrong
 release: $(ALL)  ## write the chapters without solutions: make release VARIANT=1
 	$(PY) tools/notebooks.py release $(or $(FOLDER),build/course) --variant $(or $(VARIANT),0) $(if $(SOURCE),--source $(SOURCE)) \
 	  $(if $(AT),--at $(AT))
+
+grade: $(ALL)  ## mark students' notebooks, in bubblewrap: make grade SUBMISSIONS=submissions/ VARIANT=1
+	$(PY) tools/grade.py $(or $(SUBMISSIONS),submissions) --variant $(or $(VARIANT),0) $(FLAGS)
 
 bench: $(ALL)  ## measure the speeds that data/results/SPEED.md states
 	$(PY) tools/bench.py

@@ -16,13 +16,14 @@ from sphinx.cmd.build import build_main
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # this package, whichever is installed
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "notebooks" / "lab"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
 
 import formulas
 import ledger
 from chapters import ROOT, Page, overview, pages_in
 
+import hosting
 from sbgm import cli
-from sbgm.course import hosting
 
 HERE = ROOT / "docs"
 COPIED = ("data/README.md", "data/weights/README.md", "data/results/SPEED.md", "data/results/*.png")

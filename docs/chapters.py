@@ -9,8 +9,8 @@ from pathlib import Path
 
 import nbformat
 
+import hosting
 from claims import entered
-from sbgm.course import hosting
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, Phase, is_hypothesis_test, settings
 
-from sbgm.course.sandbox import refusal
+from grading.sandbox import refusal
 
-STUDENT, UNWALLED = "sbgm.course.student", "--without-isolation"
+STUDENT, UNWALLED = "grading.student", "--without-isolation"
 
 
 class Walls:

@@ -35,8 +35,7 @@ class Student:
     Attributes:
         name: of the entry in the folder of submissions.
         files: their contents by name below the student's folder.
-        marks: the mark of each exercise that earns one.
-        kind: in words.
+        marks: the exercises that earn a mark.
         prepare: what else is done to the student's folder.
         said: a part of the row's note, or of the report.
     """
@@ -44,7 +43,6 @@ class Student:
     name: str
     files: dict[str, bytes]
     marks: frozenset[str]
-    kind: str
     prepare: Callable[[Path], None] = lambda folder: None
     said: str = ""
 
@@ -61,15 +59,13 @@ def solutions() -> dict[str, str]:
     return found
 
 
-def chapter(number: int, answers: dict[str, str], *, with_outputs: bool = False, check_above: bool = True) -> bytes:
+def chapter(number: int, answers: dict[str, str], *, check_above: bool = True) -> bytes:
     """A chapter as a student hands it in: stubs replaced by answers, where there are any.
 
     The check stands above an answer, or is called below it, as in notebooks of earlier versions.
     """
     notebook = released(read(CHAPTERS[number]), CHAPTERS[number].stem, variant=0)
     for cell in notebook.cells:
-        if cell.cell_type == "code" and not with_outputs:
-            cell.outputs = []
         for name, answer in answers.items():
             check = re.compile(rf"^(@checks\.{name}\b.*\n)?def {name}\(.*\n    raise NotImplementedError.*\n?", re.M)
             if not (stub := check.search(cell.source)):
@@ -86,70 +82,65 @@ def names_of(number: int) -> list[str]:
     return [name for name in EXERCISES if EXERCISES[name].chapter == number and name in solutions()]
 
 
-def diligent(i: int, answers: dict[str, str]) -> Student:
-    """The i-th of those who do the exercises: three chapters in turn, each in part right, wrong, untouched."""
-    numbers = [1 + (i + step) % 10 for step in (0, 3, 7)]
-    files, marks = {}, []
-    for number in numbers:
-        names = names_of(number)
-        n_right = len(names) if i % 3 == 0 else i % len(names)
-        right, rest = names[:n_right], names[n_right:]
-        mistaken = rest[: i % 2]
-        given = {name: answers[name] for name in right}
-        given |= {name: answers[name] + MISTAKEN.format(name=name) for name in mistaken}
-        files[f"{CHAPTERS[number].stem}.ipynb"] = chapter(number, given, check_above=i % 4 != 3)
-        marks += right
-    return Student(f"student {i:02d}", files, frozenset(marks), "diligent")
+FIRST, SECOND, *_ = names_of(1)
 
 
-RIGHT = "def dsm_target(x, x_noisy, sigma):\n    return -(x_noisy - x) / sigma**2\n"
-BLUNDERS = {  # an answer to dsm_target each, beside a right one to dsm_loss
-    "wrong shape": RIGHT.replace("return -(x_noisy - x) / sigma**2", "return (x - x_noisy).flatten() / sigma**2"),
-    "wrong dtype": "def dsm_target(x, x_noisy, sigma):\n    return (-(x_noisy - x) / sigma**2).half()\n",
-    "syntax error": "def dsm_target(x, x_noisy, sigma)\n    return -(x_noisy - x) / sigma**2\n",
-    "no return": "def dsm_target(x, x_noisy, sigma):\n    -(x_noisy - x) / sigma**2\n",
-    "a list": "def dsm_target(x, x_noisy, sigma):\n    return (-(x_noisy - x) / sigma**2).tolist()[0][0]\n",
-    "an eighth of a number": (
-        "import torch\ndef dsm_target(x, x_noisy, sigma):\n    return (x - x_noisy).to(torch.float8_e4m3fn)\n"
-    ),
-    "NaN": "def dsm_target(x, x_noisy, sigma):\n    return x / 0 * 0\n",
-    "unknown name": "def dsm_target(x, x_noisy, sigma):\n    return -(x_noisy - x) / sgima**2\n",
-    "another name": RIGHT.replace("dsm_target", "dsm_targets"),
-    "changes its argument": "def dsm_target(x, x_noisy, sigma):\n    return x.sub_(x_noisy).div_(sigma**2)\n",
+def diligent(i: int) -> Student:
+    """The i-th of those who do the exercises: chapter 1 in part right, wrong, untouched."""
+    names = names_of(1)
+    n_right = len(names) if i % 3 == 0 else i % len(names)
+    answers = {name: solutions()[name] for name in names[:n_right]}
+    if i % 2:
+        answers |= {name: solutions()[name] + MISTAKEN.format(name=name) for name in names[n_right:][:1]}
+    content = chapter(1, answers, check_above=i % 2 == 0)
+    return Student(f"student {i:02d}", {"01.ipynb": content}, frozenset(names[:n_right]))
+
+
+RIGHT = "def gaussian_score(x, mean, std):\n    return -(x - mean) / std**2\n"
+BLUNDERS = {  # an answer to the first exercise, beside a right one to the second
+    "no return": RIGHT.replace("return ", ""),
+    "syntax error": RIGHT.replace("std):", "std)"),
+    "wrong shape": RIGHT.replace("return -(x - mean)", "return (mean - x).flatten()"),
+    "wrong dtype": RIGHT.replace("return -(x - mean) / std**2", "return ((mean - x) / std**2).half()"),
+    "an eighth of a number": RIGHT.replace("return -(x - mean) / std**2", "return x.to(torch.float8_e4m3fn)"),
+    "a list": RIGHT.replace("return -(x - mean) / std**2", "return (-(x - mean) / std**2).tolist()[0][0]"),
+    "NaN": RIGHT.replace("std**2", "0 * 0"),
+    "unknown name": RIGHT.replace("mean) /", "meen) /"),
+    "another name": RIGHT.replace("gaussian_score", "gaussian_scores"),
+    "changes its argument": RIGHT.replace("-(x - mean) / std**2", "x.sub_(mean).div_(-(std**2))"),
     "500 magics": "%matplotlib inline\n" * 500 + RIGHT,  # right
 }
-HOSTILE = {  # an answer to dsm_target each, beside a right one to dsm_loss
-    "leaves": "import os\ndef dsm_target(*a):\n    os._exit(0)\n",
-    "all the memory": "def dsm_target(*a):\n    held = []\n    while True: held.append(bytearray(2**26))\n",
-    "shared memory": (
-        "import mmap\ndef dsm_target(*a):\n    held = []\n    while True:\n        m = mmap.mmap(-1, 2**26)\n"
-        "        m.write(b'1' * 2**26)\n        held.append(m)\n"
+HOSTILE = {  # beside a right answer to the second exercise: how many marks are left, and an answer to the first
+    "forged bytes": (
+        0,
+        "import os\ndef gaussian_score(*a):\n    for d in range(3, 20):\n"
+        "        try: os.write(d, b'{\"mark\": 1}' * 9)\n        except OSError: pass\n",
     ),
-    "a forged reply": (
-        "import os\ndef dsm_target(*a):\n    for d in range(3, 20):\n        try: os.write(d, b'{\"mark\": 1}' * 9)\n"
-        "        except OSError: pass\n"
-    ),
-    "loops": "def dsm_target(*a):\n    while True: pass\n",
-    "a reply of impossible numbers": (
-        "import dataclasses\nfrom sbgm.course import calls\ntrue = calls.encoded_reply\n"
-        "calls.encoded_reply = lambda r: (true(r)[0] | {'changed': [10**4299]}, true(r)[1])\n" + RIGHT
-    ),
+    "leaves": (0, "import os\ndef gaussian_score(*a):\n    os._exit(0)\n"),
+    "all the memory": (1, "def gaussian_score(*a):\n    held = []\n    while True: held.append(bytearray(2**26))\n"),
+    "loops": (1, "def gaussian_score(*a):\n    while True: pass\n"),
     "the package patched": (
+        0,
         "import torch\nfrom sbgm.course import calls\ntorch.equal = torch.allclose = lambda *a, **k: True\n"
-        "calls.call = lambda *a: calls.Reply(attempted=False)\ndef dsm_target(*a):\n    return a[0]\n"
+        "calls.call = lambda *a: calls.Reply(attempted=False)\ndef gaussian_score(*a):\n    return a[0]\n",
     ),
     "a daemon": (
-        "import os, time\ndef dsm_target(x, *a):\n    if os.fork() == 0:\n        os.setsid()\n"
-        "        time.sleep(1000)\n    return x\n"
+        1,
+        "import os, time\ndef gaussian_score(x, *a):\n    if os.fork() == 0:\n        os.setsid()\n"
+        "        time.sleep(1000)\n    return x\n",
     ),
-    "stops itself": "import os, signal\ndef dsm_target(*a):\n    os.kill(os.getpid(), signal.SIGSTOP)\n",
-    "600 brackets": f"def dsm_target(x, *a):\n    return {'(' * 600}x{')' * 600}\n",
-    "a sum of 5,000": f"def dsm_target(x, *a):\n    return x{' + 1' * 5_000}\n",
+    "stops itself": (0, "import os, signal\ndef gaussian_score(*a):\n    os.kill(os.getpid(), signal.SIGSTOP)\n"),
+    "600 brackets": (1, f"def gaussian_score(x, *a):\n    return {'(' * 600}x{')' * 600}\n"),
+    "a sum of 5,000": (1, f"def gaussian_score(x, *a):\n    return x{' + 1' * 5_000}\n"),
+    "40 processes": (
+        1,
+        "import os, time\ndef gaussian_score(x, *a):\n    for _ in range(40):\n        if os.fork() == 0:\n"
+        "            held = bytearray(2**26)\n            time.sleep(1000)\n    return x\n",
+    ),
 }
 NONE: frozenset[str] = frozenset()
-SPOILS_ITS_OWN = {"the package patched"}  # other answers too, whose calls go through it
 PROBE = """
-def dsm_target(*arguments):
+def gaussian_score(*arguments):
     import glob
     found = []
     for path in {decoys!r}:
@@ -162,60 +153,54 @@ def dsm_target(*arguments):
 
 
 def _with(answer: str) -> dict[str, bytes]:
-    """Chapter 2 with an answer to its first exercise and the right one to its second, and chapter 3, untouched."""
-    return {
-        "02.ipynb": chapter(2, {"dsm_target": answer, "dsm_loss": solutions()["dsm_loss"]}),
-        "03.ipynb": chapter(3, {}),
-    }
+    """Chapter 1 with an answer to its first exercise and the right one to its second."""
+    return {"01.ipynb": chapter(1, {FIRST: answer, SECOND: solutions()[SECOND]})}
 
 
 def blunderers() -> Iterator[Student]:
     """Twenty honest blunders."""
-    second = frozenset({"dsm_loss"})
+    second = frozenset({SECOND})
+    both = second | {FIRST}
     for kind, answer in BLUNDERS.items():
-        marks = second | {"dsm_target"} if kind == "500 magics" else second
-        yield Student(kind, _with(answer), marks, kind)
-    right = _with(RIGHT)
-    both = second | {"dsm_target"}
-    other = json.loads(right["02.ipynb"])
+        yield Student(kind, _with(answer), both if kind == "500 magics" else second)
+    right = _with(RIGHT)["01.ipynb"]
+    other = json.loads(right)
     other["metadata"]["kernelspec"] = {"name": "ir", "language": "R", "display_name": "R"}
     cells = [{k: c[k] for k in ("cell_type", "source")} for c in other["cells"]]
     edited = b"\xef\xbb\xbf" + json.dumps({"cells": cells}, indent="\t").replace("\n", "\r\n").encode()
     inputs = [{"cell_type": "code", "input": c["source"]} for c in cells if c["cell_type"] == "code"]
     old = {"nbformat": 3, "worksheets": [{"cells": inputs}]}
-    latin = {os.fsdecode(b"\xfcbung.ipynb"): right["02.ipynb"]}
     yield from [
-        Student("wrong kernel", {"02.ipynb": json.dumps(other).encode()}, NONE, "wrong kernel", said="not in Python"),
-        Student("empty", {"02.ipynb": b""}, NONE, "an empty file", said="no Jupyter notebook"),
-        Student("nothing", {}, NONE, "an empty folder", said="no notebook"),
-        Student("pdf", {"02.pdf": b"%PDF"}, NONE, "no notebook", said="no notebook"),
-        Student("other editor", {"02.ipynb": edited}, both, "another editor: no tags, a BOM, CRLF"),
-        Student("old format", {"02.ipynb": json.dumps(old).encode()}, both, "the format of 2014"),
-        Student(os.fsdecode(b"andr\xe9"), latin, both, "latin-1 names"),
-        Student("copies", {"a.ipynb": right["02.ipynb"], "b.ipynb": chapter(2, {})}, both, "two copies"),
-        Student("half", {"02.ipynb": right["02.ipynb"][: len(right["02.ipynb"]) // 2]}, NONE, "half a file"),
+        Student("wrong kernel", {"01.ipynb": json.dumps(other).encode()}, NONE, said="not in Python"),
+        Student("empty", {"01.ipynb": b""}, NONE, said="no Jupyter notebook"),
+        Student("nothing", {}, NONE, said="no notebook"),
+        Student("pdf", {"01.pdf": b"%PDF"}, NONE, said="no notebook"),
+        Student("other editor", {"01.ipynb": edited}, both),  # no tags, a BOM, CRLF
+        Student("old format", {"01.ipynb": json.dumps(old).encode()}, both),
+        Student(os.fsdecode(b"andr\xe9"), {os.fsdecode(b"\xfcbung.ipynb"): right}, both),
+        Student("copies", {"a.ipynb": right, "b.ipynb": chapter(1, {})}, both),
+        Student("half", {"01.ipynb": right[: len(right) // 2]}, NONE, said="no Jupyter notebook"),
     ]
 
 
 def hostile(decoys: list[Path]) -> Iterator[Student]:
-    """Twenty kinds of attack; one that is not on the marks leaves them as they are."""
-    second, both = frozenset({"dsm_loss"}), frozenset({"dsm_loss", "dsm_target"})
-    for kind, answer in HOSTILE.items():
-        marks = NONE if kind in SPOILS_ITS_OWN else second
-        yield Student(kind, _with(answer), marks, kind)
+    """Twenty kinds of attack; one that does not end the notebook leaves the other mark as it is."""
+    both = frozenset({FIRST, SECOND})
+    for kind, (n_left, answer) in HOSTILE.items():
+        yield Student(kind, _with(answer), frozenset({SECOND}) if n_left else NONE)
     right = _with(RIGHT)
     probe = PROBE.format(decoys=[str(path) for path in decoys], folder=decoys[0].parent)
-    loop = chapter(2, {"dsm_target": RIGHT + "while True: pass\n"})
+    loop = _with(RIGHT + "while True: pass\n")
     yield from [
-        Student("reads", _with(probe), second, "reads decoys", said="read: []"),
-        Student("loops in the cell", {"02.ipynb": loop}, NONE, "loops in the cell", said="took longer"),
-        Student("nested", {"02.ipynb": b"[" * 10**6}, NONE, "deep JSON", said="no Jupyter notebook"),
-        Student("pipe", right, both, "a FIFO", lambda folder: os.mkfifo(folder / "01.ipynb"), "no plain file"),
-        Student("link", {}, NONE, "a linked notebook", lambda f: (f / "02.ipynb").symlink_to(decoys[0]), "a link"),
-        Student("folder", {}, NONE, "a linked folder", _linked(decoys[0].parent), "a link"),
-        Student("huge", right, both, "a file of a TiB", lambda f: os.truncate(_made(f / "01.ipynb"), 2**40), "larger"),
-        Student("x" * 245, right, both, "a name of 245 bytes"),
-        Student("x;=1+1 <img src=x onerror=alert(1)>", right, both, "a name to be run"),
+        Student("reads", _with(probe), frozenset({SECOND}), said="read: []"),
+        Student("loops in the cell", loop, both, said="TooSlow"),  # below a check that is right
+        Student("nested", {"01.ipynb": b"[" * 10**6}, NONE, said="no Jupyter notebook"),
+        Student("pipe", right, both, lambda folder: os.mkfifo(folder / "02.ipynb"), "this is no notebook"),
+        Student("link", {}, NONE, lambda f: (f / "01.ipynb").symlink_to(decoys[0]), "a link"),
+        Student("folder", {}, NONE, _linked(decoys[0].parent), "a link"),
+        Student("huge", right, both, lambda f: os.truncate(_made(f / "02.ipynb"), 2**40), "larger"),
+        Student("x" * 245, right, both),
+        Student("x;=1+1 <img src=x onerror=alert(1)>", right, both),
     ]
 
 
@@ -234,8 +219,7 @@ def _made(path: Path) -> Path:
 
 def class_of(n: int, decoys: list[Path]) -> list[Student]:
     """A class of n, as many of each sort in ten as is said above."""
-    answers = solutions()
-    sorts = [(diligent(i, answers) for i in itertools.count()), blunderers(), hostile(decoys)]
+    sorts = [map(diligent, itertools.count()), blunderers(), hostile(decoys)]
     counts = [n - 2 * (n // 5), n // 5, n // 5]
     return [student for sort, count in zip(sorts, counts, strict=True) for student in itertools.islice(sort, count)]
 

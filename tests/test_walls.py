@@ -11,10 +11,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 STARTS = {
-    "a student's process": ["-m", "sbgm.course.student", "RLIMIT_CORE=0"],
-    "a grader's": ["-m", "sbgm", "grade", "nowhere", "--without-isolation"],
+    "a student's process": ["-m", "grading.student"],
+    "a grader's": ["tools/grade.py", "nowhere", "--without-isolation"],
 }
-ATTACKS = ("test_no_notebook_earns_a_mark_by_other_means", "test_what_all_of_a_students_processes_take_is_limited")
+ATTACKS = ("test_no_notebook_earns_a_mark_by_other_means", "test_what_several_processes_take_is_limited")
 
 
 def inner_run(*words: str, folder: Path, **variables: str) -> subprocess.CompletedProcess:
@@ -43,8 +43,8 @@ def test_no_test_runs_a_student_without_walls_unless_it_says_so(how, place):
 
 def test_without_bubblewrap_attacks_are_skipped_by_name(tmp_path):
     """Those that take the grader's process or all its memory, in a run whose PATH holds nothing."""
-    words = [f"tests/course/test_grading.py::{name}" for name in ATTACKS]
-    done = inner_run(*words, "tests/course/test_class.py", folder=ROOT, PATH=str(tmp_path))
+    words = [f"tests/tools/test_grading.py::{name}" for name in ATTACKS]
+    done = inner_run(*words, "tests/tools/test_class.py", folder=ROOT, PATH=str(tmp_path))
     assert done.returncode == 0, done.stdout + done.stderr
     _, _, said = done.stdout.partition("tests were skipped")
     assert "bubblewrap is not installed" in said

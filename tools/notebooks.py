@@ -9,9 +9,9 @@ Without NOTEBOOK, all of notebooks/ and of the folders below. A notebook is exec
 in its own folder. Two builds on one machine are byte-identical.
 
 A release is for a graded course: a cell tagged "solution" is left out, and `variant=0` in an exercise's cell becomes
-the group's; the pages that chapters link to come along. Hand the folder out, and grade with `python -m sbgm grade …
---variant N`. With --source each chapter begins with a cell that fetches the project from that git repository, where
-`sbgm` isn't installed: then it runs on a hosted service (Colab, a JupyterHub) from nothing but the one file.
+the group's; the pages that chapters link to come along. Hand the folder out, and grade with `make grade`. With --source
+each chapter begins with a cell that fetches the project from that git repository, where `sbgm` isn't installed: then it
+runs on a hosted service (Colab, a JupyterHub) from nothing but the one file.
 """
 
 import argparse
@@ -28,8 +28,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
-from sbgm.course.hosting import hosted, repository
-from sbgm.course.notebook import RULE
+from hosting import hosted, repository
 from sbgm.files import write_bytes
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,14 +42,21 @@ UNSTAMPED = {"bbox_inches": "tight", "metadata": {"Software": None}}  # figures 
 CELL_SECONDS = 300.0  # that a cell may take
 IGNORED_TAG, EXERCISE_TAG, SOLUTION_TAG = "nbval-ignore-output", "exercise", "solution"
 FOLDED_TAG = "hide-input"  # the output is seen first: the site folds the code by the tag, JupyterLab by other metadata
+RULE = (
+    "The grader runs each notebook from the top, cell by cell, as Run All does, and tries each function where its "
+    "check stands, on other random inputs. Where a function is checked several times, the last time counts. A function "
+    "that has the name of an exercise and never stood under its check is tried at the notebook's end."
+)
 HANDED_OUT = f"""# What will be marked
 
 Hand in the notebooks in which you wrote the functions. {RULE}
+So choose Run > Restart Kernel and Run All Cells before you hand in, and read what the checks say: that is what will be
+marked.
 
-`sbgm grade --dry-run my.ipynb` lists what the grader will read in a notebook of yours. It runs nothing. The grader
-tries each function as the check in the notebook does, on other random inputs. Do not train a network, or draw a figure,
-in the cell of an exercise or in a statement that the function needs: defining the function may take a minute, and so
-may all calls of it.
+- Where you left a stub as it is, `sbgm` lends a right function to the cells below, and none to an answer that is tried.
+- After a cell that raises an error the grader runs the next one. Run All stops there.
+- What a notebook needs must stand in it: other files that you write are not there, and neither is the network.
+- A cell may take two minutes, and so may each call of a function; a process may take 4 GiB of memory.
 """
 
 COLOURS = re.compile(r"\x1b\[[\d;]*m")
@@ -278,7 +284,7 @@ def released(notebook: NotebookNode, name: str, variant: int, source: str = "", 
         name: its file's stem.
         variant: the group's; 0 is the one that the chapters themselves have.
         source: git repository to fetch the project from where it isn't installed; none if empty.
-        at: see `course.hosting.hosted`.
+        at: see `hosting.hosted`.
     """
     result = copy.deepcopy(notebook)
     result.cells = [cell for cell in result.cells if SOLUTION_TAG not in tags_of(cell)]

@@ -26,7 +26,6 @@ COMMANDS = {
     "evaluate": "judge samples, a network's loss level by level, or a recorded claim",
     "download": "fetch a data set",
     "ledger": "print the ledger of claims",
-    "grade": "mark the exercises in students' notebooks",
 }
 APPS = ("download",)  # whose modules are in sbgm.apps
 

@@ -1,24 +1,19 @@
 """One call of a student's function, on copies of the arguments, and what came of it.
 
-A call is made here, in the student's own kernel, or by the grader in another process; either way only arrays, numbers
-and the names of fields go in, and only a `Reply` comes out. The student's process loads arguments as torch loads
-weights, which makes only classes named here. A reply is JSON and tensors in the safetensors format: the grader reads
-what comes from a student's process as data only.
+A call is made in the student's own kernel, or for the grader in another process; either way only arrays, numbers and
+fields go in, and only a `Reply` comes out.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import safetensors.torch
 import torch
 from torch import Tensor
 
 from sbgm.checked import against
-from sbgm.course.messages import MOST_TEXT, MessageError, printable
 from sbgm.distributions import GaussianMixture
 from sbgm.samplers import SamplerDivergedError, annealed_langevin, final
 
@@ -27,7 +22,6 @@ KINDS_OF_NUMBER = frozenset(
     {torch.float64, torch.float32, torch.bfloat16, torch.float16, torch.int64, torch.int32, torch.int16, torch.int8}
     | {torch.uint8, torch.bool}
 )
-MOST_HEADER = 2**16  # bytes that may name tensors
 
 
 class MixtureField(GaussianMixture):
@@ -268,44 +262,3 @@ def _gradients(values: tuple[Tensor, ...], leaves: list[Tensor]) -> tuple[Tensor
     except RuntimeError as error:
         raise UnfitError(f"no gradient of what your function returned can be taken: {error}") from error
     return tuple(torch.zeros_like(leaf) if g is None else g.detach() for g, leaf in zip(gradients, leaves, strict=True))
-
-
-# --- between processes ------------------------------------------------------------------------------------------------
-
-
-def encoded_arguments(arguments: Sequence[Argument]) -> bytes:
-    """The arguments of a call as the student's process loads them."""
-    file = io.BytesIO()
-    torch.save(list(arguments), file)
-    return file.getvalue()
-
-
-def decoded_arguments(blob: bytes) -> list[Argument]:
-    """The arguments of `encoded_arguments`: numbers, text, tensors, and objects of the classes named here."""
-    torch.serialization.add_safe_globals([MixtureField, TanhField, LogProbOf, Seed, Asked, Descent])
-    return torch.load(io.BytesIO(blob), weights_only=True)
-
-
-def encoded_reply(reply: Reply) -> tuple[dict[str, object], bytes]:
-    """Return what of a reply JSON can hold, and the bytes of its tensors, first its values."""
-    tensors = enumerate([*reply.values, *reply.gradients])
-    blob = safetensors.torch.save({str(i): t.detach().cpu().clone().contiguous() for i, t in tensors})
-    problem = reply.problem[:MOST_TEXT]
-    return {"problem": problem, "attempted": reply.attempted, "n_values": len(reply.values)}, blob
-
-
-def as_reply(fields: Mapping[str, Any], blob: bytes) -> Reply:
-    """Return the reply that a student's process sent; raise MessageError where it has not the form of a Reply."""
-    problem, attempted, n_values = (fields.get(name) for name in ("problem", "attempted", "n_values"))
-    if not (isinstance(problem, str) and type(attempted) is bool and type(n_values) is int):
-        raise MessageError("a reply lacks a field, or has one of another type")
-    if int.from_bytes(blob[:8], "little") > MOST_HEADER:
-        raise MessageError(f"the names and shapes of tensors take more than {MOST_HEADER} bytes")
-    try:
-        named = safetensors.torch.load(blob)
-        tensors = tuple(named[str(i)] for i in range(len(named)))
-    except Exception as error:  # whatever another hand may have put there
-        raise MessageError(f"tensors could not be read: {type(error).__name__}") from error
-    if any(tensor.dtype not in KINDS_OF_NUMBER for tensor in tensors):
-        raise MessageError("a reply holds tensors that are not plain real numbers")
-    return Reply(tensors[:n_values], tensors[n_values:], printable(problem), attempted)

@@ -65,7 +65,7 @@ def parsed(words: str) -> argparse.Namespace:
 
 
 def test_there_are_commands_to_try():
-    assert {words.split()[0] for words in commands()} >= {"train", "sample", "inpaint", "evaluate", "grade"}
+    assert {words.split()[0] for words in commands()} >= {"train", "sample", "inpaint", "evaluate"}
     assert len(commands()) >= 25
 
 
@@ -180,7 +180,6 @@ def test_a_large_scale_without_a_gpu_is_said_before_it_starts(scale, warned, tmp
         ("sample digits_mlp --out x --start fitted --data photo_patches", "--data must be images of shape (1, 8, 8)"),
         ("inpaint digits_mlp photo_patches --out x", "DATA must be images of shape (1, 8, 8)"),
         ("sample none.safetensors --out x", "no run's folder"),
-        ("grade README.md --without-isolation --chapters 1 99", "--chapters must be among 1 to 10, got [1, 99]"),
         ("sample mnist_ncsn --out x --sampler consistent", "--step-size must be given for consistent"),
         (
             "sample digits_mlp --out x --label 3",

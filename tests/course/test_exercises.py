@@ -16,11 +16,10 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 import notebooks as tool
-from notebooks import all_notebooks, content_faults, read, released
+from notebooks import RULE, all_notebooks, content_faults, read, released
 from notebooks import place as place_of
 from sbgm import checks
 from sbgm.course.calls import local
-from sbgm.course.notebook import RULE
 
 ROOT = Path(__file__).resolve().parents[2]
 AUTHOR = ("-c", "user.name=test", "-c", "user.email=test@localhost")

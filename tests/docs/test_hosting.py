@@ -12,9 +12,9 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+import hosting
 import notebooks as tool
 from notebooks import all_notebooks, place, read
-from sbgm.course import hosting
 from test_environment import EXTRAS, PROJECT
 
 ROOT = Path(__file__).resolve().parents[2]

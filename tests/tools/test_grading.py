@@ -1,0 +1,767 @@
+"""Grading: what the student saw is what is marked, and no notebook earns a mark by other means."""
+
+import contextlib
+import csv
+import json
+import multiprocessing
+import os
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import nbformat
+import psutil
+import pytest
+import safetensors.torch
+import torch
+from filelock import FileLock
+from nbformat.v4 import new_code_cell, new_notebook
+
+import grade
+from grading import marking, sandbox
+from grading.marking import Course, Marks, Outcome, mark
+from grading.messages import MessageError, as_reply, receive, send
+from grading.sandbox import Limits, refusal
+from grading.submissions import find_students, read_submission, spelled
+from sbgm import checks
+from students import solutions
+
+EXERCISES = checks.exercises()
+CHECK = "@checks.gaussian_score\n"
+RIGHT = "def gaussian_score(x, mean, std):\n    return -(x - mean) / std**2"
+WRONG = "def gaussian_score(x, mean, std):\n    return (x - mean) / std**2"
+STUB = CHECK + "def gaussian_score(x, mean, std):\n    raise NotImplementedError"
+ROOT = Path(grade.__file__).resolve().parents[1]
+
+needs_isolation = pytest.mark.usefixtures("isolation")  # a grader in a process of its own
+
+
+def notebook(*sources: str) -> bytes:
+    cells = [new_code_cell(source) for source in ("from sbgm import checks", *sources)]
+    return nbformat.writes(new_notebook(cells=cells)).encode()
+
+
+def course(*names: str, **options) -> Course:
+    """Isolated, or in a harmless test where that can be had."""
+    asked = {name: EXERCISES[name] for name in names or ["gaussian_score"]}
+    return Course(**{"exercises": asked, "seed": 1, "isolated": not refusal()} | options)
+
+
+def marked(*sources: str, names=(), **options) -> Marks:
+    return mark({"01.ipynb": notebook(*sources)}, course(*names, **options))
+
+
+@pytest.fixture
+def verdicts(monkeypatch):
+    """All verdicts in their order, and not only the last on each exercise."""
+    said = []
+    enter = marking._Run._enter
+
+    def also_here(run, name, verdict, message):
+        said.append((verdict, message))
+        enter(run, name, verdict, message)
+
+    monkeypatch.setattr(marking._Run, "_enter", also_here)
+    return said
+
+
+# --- messages ---------------------------------------------------------------------------------------------------------
+
+
+def framed(text):
+    """A JSON text and an empty blob, as the pipe carries them."""
+    return struct.pack("!i", len(text)) + text + struct.pack("!i", 0)
+
+
+NO_MESSAGE = {
+    "no frame": b'{"say": "done", "mark": 1}',
+    "huge": struct.pack("!iQ", -1, 2**60),
+    "half a frame": struct.pack("!i", 100) + b"{",
+    "no object": framed(b"[1]"),
+    "no text": framed(b"\xff\xfe{}"),
+    "nested": framed(b"[" * 60_000),
+    "a number of 5,001 digits": framed(b'{"a": ' + b"1" * 5_001 + b"}"),
+    "an end": struct.pack("!i", 2) + b"{}",
+}
+
+
+@pytest.mark.parametrize("how", NO_MESSAGE)
+def test_what_is_no_message_is_refused(how):
+    source, sink = multiprocessing.Pipe(duplex=False)
+    with source:
+        os.write(sink.fileno(), NO_MESSAGE[how])
+        sink.close()
+        with pytest.raises(EOFError if how == "an end" else MessageError):
+            receive(source)
+
+
+def test_too_large_a_message_is_not_sent():
+    with pytest.raises(MessageError, match="larger than"):
+        send(None, {}, bytes(2**26))
+
+
+SOUND = {"problem": "", "attempted": True, "n_values": 1}
+REFUSED = {
+    "empty": ({}, b""),
+    "problem": (SOUND | {"problem": 1}, b""),
+    "attempted": (SOUND | {"attempted": "yes"}, b""),
+    "how many": (SOUND | {"n_values": "1"}, b""),
+    "pickle": (SOUND, b"\x80\x04K."),
+    "lie": (SOUND, (2**40).to_bytes(8, "little")),
+    "header": (SOUND, (2**17).to_bytes(8, "little") + b" " * 2**17),
+    "float8": (SOUND, safetensors.torch.save({"0": torch.zeros(3, dtype=torch.float8_e4m3fn)})),
+    "complex": (SOUND, safetensors.torch.save({"0": torch.zeros(3, dtype=torch.complex64)})),
+}
+
+
+@pytest.mark.parametrize("how", REFUSED)
+def test_a_reply_of_another_form_is_refused(how):
+    with pytest.raises(MessageError):
+        as_reply(*REFUSED[how])
+
+
+# --- what the student saw is what is marked ---------------------------------------------------------------------------
+
+
+CHECKED = {  # cells in which the check accepts an answer, whatever stands below
+    "a closure": ["def made(sign):\n    return lambda x, mean, std: sign * (x - mean) / std**2",
+                  "gaussian_score = checks.gaussian_score(made(-1))"],
+    "the walrus": [f"{RIGHT}\n(same := checks.gaussian_score)(gaussian_score)"],
+    "global inside a function": ["def define():\n    global gaussian_score\n    gaussian_score = lambda *a: answer(*a)",
+                                 RIGHT.replace("gaussian_score", "answer"),
+                                 "define()\nchecks.gaussian_score(gaussian_score)"],
+    "configuration by setattr, a list and a dictionary": [
+        "class Own:\n    pass\n\nsetattr(Own, 'sign', -1)\npowers = []\npowers.append(2)\nwhere = {}\nwhere['at'] = 1",
+        CHECK + "def gaussian_score(x, mean, std):\n    return Own.sign * (x - where['at'] * mean) / std**powers[0]"],
+    "the check under another name": [f"from sbgm.course.checks import gaussian_score as verify\n@verify\n{RIGHT}"],
+    "the check of its chapter": [f"import sbgm.course.chapter_01 as first\n@first.gaussian_score\n{RIGHT}"],
+    "a helper redefined below": ["def offset(x, mean):\n    return mean - x",
+                                 CHECK + RIGHT.replace("-(x - mean)", "offset(x, mean)"),
+                                 "def offset(x, mean):\n    return 0 * x"],
+    "a constant used again below": ["C = -1", CHECK + RIGHT.replace("-(", "C * ("), "C = 7"],
+    "!= at the start of a continued line": [CHECK + RIGHT.replace("-(", "(-1 if (1\n    != 2) else 1) * (")],
+    "% at the start of a continued line": [CHECK + RIGHT.replace("std**2", "std**(5\n    % 3)")],
+    "a magic over several lines": [f"%timeit -n 1 -r 1 sum( \\\n    [1, 2])\n!true\n{CHECK}{RIGHT}"],
+    "a magic for the cell": [f"%%time\n{CHECK}{RIGHT}"],
+    "a figure": ["%matplotlib inline\nimport matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()", CHECK + RIGHT],
+    "torch.jit.script": ["import torch", CHECK + "@torch.jit.script\ndef gaussian_score(x, mean, std: float):\n"
+                         "    return -(x - mean) / std**2"],
+    "an annotation that names nothing": ["from __future__ import annotations\n" + CHECK
+                                         + RIGHT.replace("mean, std):", "mean: Nowhere, std) -> Nobody:")],
+    "another dtype by default": ["import torch\ntorch.set_default_dtype(torch.float64)\n" + CHECK + RIGHT],
+}  # fmt: skip
+
+
+@pytest.mark.harmless
+def test_what_the_check_accepts_is_right(verdicts):
+    """One notebook of them all, in IPython's own shell; each is judged where it stands."""
+    marks = marked(*(cell for cells in CHECKED.values() for cell in cells))
+    assert marks.notes == []
+    assert dict(zip(CHECKED, verdicts, strict=True)) == dict.fromkeys(CHECKED, ("correct", ""))
+
+
+UNCHECKED = {  # ways to give an exercise's name to a function that never stands under the check
+    "gaussian_score": "def made():\n    return lambda *a: answer_gaussian_score(*a)\ngaussian_score = made()",
+    "mixture_score": "class Own:\n    def __call__(self, *a):\n        return answer_mixture_score(*a)\n"
+    "mixture_score = Own()",
+    "mean_arrow": "class Own:\n    def method(self, *a):\n        return answer_mean_arrow(*a)\n"
+    "mean_arrow = Own().method",
+    "dsm_loss": "import functools\n@functools.wraps(answer_dsm_loss)\ndef around(*a):\n    return answer_dsm_loss(*a)\n"
+    "dsm_loss = around",
+    "sliced_loss": "if (sliced_loss := answer_sliced_loss):\n    pass",
+    "langevin_step": "import functools\nlangevin_step = functools.partial(answer_langevin_step)",
+    "guided": "def define():\n    global guided\n    guided = answer_guided\ndefine()",
+}
+
+
+@pytest.mark.harmless
+def test_a_function_that_never_stood_under_its_check_is_tried_at_the_end():
+    """Though no cell below names a check: all cells run then."""
+    cells = ["import math\nimport torch"]
+    for name, given in UNCHECKED.items():
+        cells += [solutions()[name].replace(f"def {name}(", f"def answer_{name}("), given]
+    assert "NEEDED" not in "".join(cells)
+    late = "def log_ratio(*a):\n    return NEEDED"
+    marks = marked(late, *cells, "NEEDED = 'no number'", names=[*UNCHECKED, "log_ratio"])
+    assert marks.notes == []
+    verdicts = {name: outcome.verdict for name, outcome in marks.outcomes.items()}
+    assert verdicts == dict.fromkeys(UNCHECKED, "correct") | {"log_ratio": "wrong"}
+    assert "must return tensors or numbers, it returned str" in marks.outcomes["log_ratio"].message
+
+
+@pytest.mark.harmless
+def test_the_last_check_counts_and_nothing_below_it_is_run(verdicts):
+    marks = marked(CHECK + RIGHT, CHECK + WRONG, "while True:\n    pass", limits=Limits(seconds=30))
+    assert [verdict for verdict, _ in verdicts] == ["correct", "wrong"]
+    assert marks.outcomes["gaussian_score"].verdict == "wrong"
+    assert marks.outcomes["gaussian_score"].source == CHECK + WRONG
+    assert not marks.late
+
+
+@pytest.mark.harmless
+def test_after_a_cell_that_raises_the_next_one_runs():
+    marks = marked("raise ValueError('mine')", "def half(:", CHECK + RIGHT)
+    assert marks.total == 1
+    first, second = marks.notes
+    assert first == "01.ipynb: cell [2]: ValueError: mine (Run All stops there)"
+    assert "cell [3]: SyntaxError" in second
+
+
+NONE = "not attempted"
+KINDS = {  # an answer, its verdict, and a part of what is said of it
+    "gaussian_score": (CHECK + RIGHT, "correct", ""),
+    "dsm_loss": ("@checks.dsm_loss\ndef dsm_loss(*a):\n    raise KeyError('mine')", "wrong", "raised KeyError: 'mi"),
+    "langevin_step": ("@checks.langevin_step\ndef langevin_step(s, x, *a):\n    return x[0]", "wrong", "has shape (3"),
+    "mixture_score": ("@checks.mixture_score\ndef mixture_score(*a):\n    raise NotImplementedError", NONE, ""),
+    "mean_arrow": (  # nothing is lent to an answer that uses a stub
+        "@checks.mean_arrow\ndef mean_arrow(*a):\n    return mixture_score(*a)",
+        NONE,
+        "or one that it uses, raises NotImplementedError",
+    ),
+    "sliced_loss": ("", "missing", "no notebook has"),
+    "guided": ("@checks.guided\ndef guided(*a):\n    import os; os._exit(0)", "failed", "process ended"),
+}  # fmt: skip
+
+
+@pytest.mark.harmless
+def test_every_kind_of_answer_gets_its_verdict():
+    outcomes = marked(*(source for source, _, _ in KINDS.values()), names=KINDS).outcomes
+    for name, (_, verdict, said) in KINDS.items():
+        assert outcomes[name].verdict == verdict, outcomes[name]
+        assert said in outcomes[name].message
+
+
+@pytest.mark.harmless
+def test_of_two_notebooks_the_better_answer_counts():
+    files = {"01 (1).ipynb": notebook(CHECK + WRONG), "01.ipynb": notebook(CHECK + RIGHT), "x.ipynb": b"[" * 10**6}
+    marks = mark(files, course())
+    outcome = marks.outcomes["gaussian_score"]
+    assert (outcome.verdict, outcome.notebook) == ("correct", "01.ipynb")
+    assert "no Jupyter notebook" in marks.notes[0]
+
+
+# --- what is lent -----------------------------------------------------------------------------------------------------
+
+
+TAKEN = {  # below an untouched stub: no answer of one's own
+    "called": "checks.gaussian_score(lambda *a: gaussian_score(*a))",
+    "read": "own = gaussian_score.__wrapped__\nchecks.gaussian_score(lambda *a: own(*a))",
+    "under its name": "gaussian_score = gaussian_score.__wrapped__",
+    "asked for": "import gc, pickle\n"
+    "voice = next(thing for thing in gc.get_objects() if type(thing).__name__ == 'Grader')\n"
+    "voice.tell({'say': 'lend', 'name': 'gaussian_score'})\n_, blob = voice.hear()\n"
+    "checks.gaussian_score(pickle.loads(blob) if blob else None)",
+}
+
+
+@pytest.mark.harmless
+@pytest.mark.parametrize("how", TAKEN)
+def test_nobody_hands_in_what_is_lent(how):
+    """It gives the cells below right numbers, all the same."""
+    used = "import torch\nassert gaussian_score(torch.ones(1, 2), torch.zeros(2), 1.0).tolist() == [[-1, -1]]"
+    marks = marked(STUB, used, TAKEN[how])
+    assert marks.notes == []
+    assert marks.total == 0
+
+
+@pytest.mark.harmless
+@pytest.mark.parametrize("answer", [CHECK + RIGHT, RIGHT])
+def test_an_answer_below_an_untouched_stub_is_an_answer(answer):
+    assert marked(STUB, answer).total == 1
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_what_is_lent_carries_no_check(name):
+    assert b"Exercise" not in marking._carried(EXERCISES[name])
+
+
+# --- attacks ----------------------------------------------------------------------------------------------------------
+
+ATTACKS = {  # on the mark: each stands above a wrong answer
+    "the check replaced": "checks.gaussian_score = lambda f, **k: f",
+    "comparisons patched": (
+        "import torch\ntorch.equal = torch.allclose = lambda *a, **k: True\ntorch.Tensor.__le__ = lambda a, b: b >= b\n"
+        "torch.Tensor.all = lambda self, *a: torch.ones(()).bool()"
+    ),
+    "the engine patched": (
+        "import sbgm.course.exercise as e\ne.compare = lambda *a, **k: None\ne.WrongAnswer.__init__ = lambda *a: None"
+    ),
+    "the verdict set": "checks.gaussian_score.verdict = 'correct'",
+    "seeds and variants": "WRONG = checks.gaussian_score(seed=7, variant=3)",
+}
+ANSWERS = {  # and these are answers
+    "equal to everything": "class Same:\n    def __eq__(self, other): return True\n    __array__ = None\n"
+    "def gaussian_score(*a):\n    return Same()",
+    "a tensor that lies": "import torch\nclass Lying(torch.Tensor):\n    @classmethod\n"
+    "    def __torch_function__(cls, f, types, args=(), kwargs=None): return True\n"
+    "def gaussian_score(x, *a):\n    return x.as_subclass(Lying)",
+    "the stub's error, late": "n = [0]\ndef gaussian_score(x, *a):\n    n[0] += 1\n"
+    "    if n[0] > 1: raise NotImplementedError\n    return x",
+    "an exit": "def gaussian_score(*a):\n    import sys; sys.exit(0)",
+    "all the memory": "def gaussian_score(*a):\n    held = []\n    while True: held.append(bytearray(2**26))",
+    "shared memory": "import mmap\ndef gaussian_score(*a):\n    held = []\n    while True:\n"
+    "        m = mmap.mmap(-1, 2**26)\n        m[::4096] = bytes(2**14)\n        held.append(m)",
+    "files": "def gaussian_score(x, *a):\n    for i in range(9): open(f'/dev/shm/{i}', 'wb').write(bytes(15 * 2**20))",
+    "a large file": "def gaussian_score(x, *a):\n    with open('/tmp/x', 'wb') as f: f.write(bytes(2**25))",
+    "endless recursion": "def gaussian_score(*a): return gaussian_score(*a)",
+    "a huge answer": "def gaussian_score(x, *a): return x.new_zeros(2**25)",
+    "a flood of output": "def gaussian_score(x, *a):\n    for _ in range(10**4): print('x' * 1000)\n    return x",
+    "the grader killed": "import os\ndef gaussian_score(x, *a):\n    for pid in {1, os.getppid(), GRADER}:\n"
+    "        try: os.kill(pid, 9)\n        except OSError: pass\n    return x",
+    "a check within": "def gaussian_score(x, *a):\n    return checks.mixture_score(lambda *a: 0)",
+}
+
+
+def test_no_notebook_earns_a_mark_by_other_means(verdicts):
+    """Nor does any of it cost the answer after it, which is right."""
+    cells = [f"{attack}\n{CHECK}{WRONG}" for attack in ATTACKS.values()]
+    cells = [*cells[1:], *(f"{answer}\nchecks.gaussian_score(gaussian_score)" for answer in ANSWERS.values())]
+    cells = [cell.replace("GRADER", str(os.getpid())) for cell in cells]
+    honest = "@checks.mixture_score\n" + solutions()["mixture_score"]
+    names = ["gaussian_score", "mixture_score"]
+    marks = marked("import torch", *cells, honest, names=names, limits=Limits(memory=400 * 2**20))
+    assert len(verdicts) == len(ATTACKS) - 1 + len(ANSWERS) + 1, marks
+    assert [verdict for verdict, _ in verdicts].count("correct") == 1
+    assert marks.outcomes["mixture_score"].verdict == "correct"
+
+
+VOICE = """
+import gc
+voice = next(thing for thing in gc.get_objects() if type(thing).__name__ == "Grader")
+voice.tell({"say": "check", "name": "gaussian_score"})
+"""
+ENDS = {  # the process, and so the notebook
+    "bytes on every pipe": "import os\ndef gaussian_score(x, *a):\n    for d in range(3, 20):\n        try:\n"
+    '            os.write(d, b\'{"ask": "verdict"}\' * 99)\n        except OSError: pass\n    return x',
+    "a verdict of its own": VOICE + "voice.hear()\nvoice.tell({'ask': 'verdict', 'verdict': 'correct'})",
+    "a reply without tensors": VOICE + "voice.hear()\nvoice.tell({'problem': '', 'attempted': True, 'n_values': 1})",
+    "an end in the cell": "import os\nos._exit(0)",
+    "the check replaced": f"{ATTACKS['the check replaced']}\n{CHECK}{WRONG}",  # tried at the end
+}
+
+
+@pytest.mark.parametrize("how", ENDS)
+def test_what_ends_the_notebook_earns_no_mark(how):
+    marks = marked(f"{ENDS[how]}\nchecks.gaussian_score(gaussian_score)")
+    assert marks.total == 0
+    assert not marks.late
+
+
+def test_what_is_too_slow_costs_only_itself():
+    """Once it is told to stop. What does not stop ends with its process."""
+    slow = "def gaussian_score(*a):\n    while True: pass"
+    honest = "@checks.mixture_score\n" + solutions()["mixture_score"]
+    cells = [CHECK + slow, "import time, torch\ntime.sleep(1000)", honest]
+    marks = marked(*cells, names=["gaussian_score", "mixture_score"], limits=Limits(seconds=6))
+    assert marks.late
+    assert [outcome.verdict for outcome in marks.outcomes.values()] == ["too slow", "correct"]
+    assert "cell [3]: TooSlow" in marks.notes[0]
+
+
+def test_what_does_not_stop_is_ended(monkeypatch):
+    monkeypatch.setattr(sandbox, "GRACE", 2)
+    deaf = "import signal, time\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)\ntime.sleep(1000)"
+    marks = marked(deaf, CHECK + RIGHT, limits=Limits(seconds=3))
+    assert marks.late
+    assert marks.total == 0
+    assert "took longer than 3 seconds, and was ended" in marks.notes[0]
+
+
+def test_all_notebooks_together_have_a_time():
+    files = {"1.ipynb": notebook(f"import time\ntime.sleep(1000)\n{CHECK}{RIGHT}"), "2.ipynb": notebook(CHECK + RIGHT)}
+    marks = mark(files, course(limits=Limits(minutes=0.2)))
+    assert marks.late
+    assert [note.partition(":")[0] for note in marks.notes] == ["1.ipynb", "2.ipynb"]
+    assert "took longer than 0.2 minutes in all" in marks.notes[1]
+
+
+PROCESSES = """
+import os, time
+n = 0
+try:
+    for n in range(100):
+        if os.fork() == 0:
+            held = bytearray(30 * 2**20)
+            time.sleep(100)
+            os._exit(0)
+except OSError:
+    pass
+raise ValueError(f"{n} processes")
+"""
+
+
+def test_what_several_processes_take_is_limited():
+    """By their number, times the limit of each. And the grader goes on: the answer below is right."""
+    marks = marked(PROCESSES, CHECK + RIGHT, limits=Limits(memory=300 * 2**20, processes=20))
+    (note,) = marks.notes
+    assert 5 < int(note.split("ValueError: ")[1].split()[0]) < 20
+    assert marks.total == 1
+
+
+def running(mark):
+    """The processes that have a mark among the words of their command."""
+    return [process for process in psutil.process_iter(["cmdline"]) if mark in (process.info["cmdline"] or [])]
+
+
+SURVIVOR = """
+import ctypes, os, struct, sys, time
+library = ctypes.CDLL(None, use_errno=True)
+
+def in_the_first_process(*call):
+    "Have process 1, where it can be reached, make a system call (x86_64)."
+    trace = lambda request, data=0: library.ptrace(request, 1, ctypes.c_void_p(0), data)
+    if trace(16) == 0:
+        os.waitpid(1, 0x40000000)
+        saved = ctypes.create_string_buffer(27 * 8)
+        trace(12, saved)
+        registers = list(struct.unpack("27Q", saved.raw))
+        registers[10], registers[15], registers[16] = call[0], 2**64 - 1, registers[16] - 2
+        registers[14], registers[13] = (*call[1:], 0, 0)[:2]
+        trace(13, ctypes.create_string_buffer(struct.pack("27Q", *registers)))
+        trace(9)
+        os.waitpid(1, 0x40000000)
+        trace(13, saved)
+        trace(17)
+
+def gaussian_score(x, *a):
+    ended, held = os.pipe()
+    if os.fork() == 0:
+        in_the_first_process(112)
+        in_the_first_process(157, 1, 0)
+        os.setsid()
+        library.prctl(1, 0, 0, 0, 0)
+        os.execv(sys.executable, [MARK, "-c", "import time; time.sleep(100)"])
+    os.close(held)
+    os.read(ended, 1)  # until execv closes the other end
+    end = time.monotonic() + BUSY
+    while time.monotonic() < end:
+        pass
+    return x
+checks.gaussian_score(gaussian_score)
+"""
+
+
+def as_an_ordinary_user(command, folder):
+    """The command as a user without rights has it run: this one, or for root another, who may enter what it needs."""
+    if os.getuid():
+        return command
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, 61234, 61234)
+    needed = [Path(sys.base_prefix), Path(sys.prefix), ROOT, folder]
+    closed = {next((p for p in reversed(path.parents) if not p.stat().st_mode & 1), None) for path in needed} - {None}
+    words = [word for path in closed for word in ("--tmpfs", path)]
+    for path in needed:
+        folders = [folder for folder in reversed(path.parents) if closed & {folder, *folder.parents}]
+        words += [word for folder in folders for word in ("--perms", "0755", "--dir", folder)] + ["--bind", path, path]
+    user = ["setpriv", "--reuid", "61234", "--regid", "61234", "--clear-groups"]
+    return ["bwrap", "--dev-bind", "/", "/", *words, "--chdir", folder, *user, *command]
+
+
+@needs_isolation
+@pytest.mark.parametrize(("killed", "ordinary"), [(False, True), (True, True), (True, False)])
+def test_nothing_outlives_a_grader(tmp_path, killed, ordinary):
+    """Killed while the student's code is busy, or not; of an ordinary user, or of this one, who may be root."""
+    mark = f"sbgm-survivor-{os.getpid()}-{killed}-{ordinary}"
+    hand_in(tmp_path / "in", {"eve": SURVIVOR.replace("MARK", repr(mark)).replace("BUSY", str(50 * killed))})
+    words = [tmp_path / "in", "--out", tmp_path / "out", "--chapters", "1"]
+    command = [sys.executable, ROOT / "tools" / "grade.py", *words]
+    command = as_an_ordinary_user(command, tmp_path) if ordinary else command
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with psutil.Popen(list(map(str, command)), stderr=subprocess.PIPE, env=environment) as grader:
+        while killed and not running(mark):
+            time.sleep(0.1)
+            assert grader.poll() is None, grader.stderr.read().decode()
+        below = grader.children(recursive=True)
+        for process in [p for p in (grader, *below) if killed and any(w.endswith("grade.py") for w in p.cmdline())]:
+            process.kill()
+        said = grader.communicate()[1].decode()
+    assert psutil.wait_procs([*below, *running(mark)], timeout=60)[1] == []
+    assert killed or len(table(tmp_path / "out" / "grades.csv")) == 1, said
+
+
+PROBE = """
+import os, socket
+def gaussian_score(x, mean, std):
+    reached = []
+    for path in {paths!r}:
+        try:
+            open(path, "rb").read(1)
+        except IsADirectoryError:
+            reached += [path] if os.listdir(path) else []
+        except OSError:
+            continue
+        else:
+            reached.append(path)
+    for path in {written!r}:
+        with contextlib.suppress(OSError):
+            open(path, "ab").close()
+            reached.append(path)
+    with contextlib.suppress(OSError):
+        socket.create_connection(("127.0.0.1", {port}), timeout=1)
+        reached.append("network")
+    for attempt in (lambda: os.setuid(0), lambda: os.kill({grader}, 0), lambda: os.chroot("/tmp")):
+        with contextlib.suppress(OSError):
+            attempt()
+            reached.append("rights")
+    with contextlib.suppress(OSError):
+        reached += ["environment"] if b"SECRET" in open("/proc/1/environ", "rb").read() else []
+    reached += [name for name in os.environ if name == "SECRET"]
+    if reached or len([p for p in os.listdir("/proc") if p.isdigit()]) != 2:
+        raise ValueError(str(reached))
+    return -(x - mean) / std**2
+"""
+
+
+def test_a_notebook_reaches_nothing_that_it_does_not_need(tmp_path, monkeypatch):
+    """Of the project it sees what chapters import, and not the answers, compiled or not; it writes to /tmp alone."""
+    monkeypatch.setenv("SECRET", "1")
+    decoys = [tmp_path / "decoy", tmp_path / "home" / "decoy"]
+    write(tmp_path, dict.fromkeys(decoys, b"decoy"))
+    hidden = [path for path in ROOT.iterdir() if path.name not in ("sbgm", "data", "tools", ".venv")]
+    hidden += [*sandbox.COURSE.glob("chapter_*"), sandbox.COURSE / "__pycache__", Path(__file__), Path("/etc/passwd")]
+    hidden += [ROOT / "tools" / "grade.py", ROOT / "tools" / "grading" / "marking.py"]
+    written = [Path(torch.__file__), "/proc/sys/kernel/core_pattern", "/x", "/dev/x", sandbox.PACKAGE / "x.py"]
+    assert sandbox.COURSE / "chapter_01.py" in hidden
+    with tempfile.NamedTemporaryFile(dir="/tmp") as decoy, socket.create_server(("127.0.0.1", 0)) as server:
+        names = {"paths": [*map(str, [*decoys, decoy.name, *hidden])], "written": [*map(str, written)]}
+        probe = PROBE.format(port=server.getsockname()[1], grader=os.getpid(), **names)
+        marks = marked(f"import contextlib{probe}\nchecks.gaussian_score(gaussian_score)")
+    assert marks.outcomes["gaussian_score"].verdict == "correct", marks
+
+
+@needs_isolation
+def test_a_checkout_that_only_its_owner_may_enter_can_be_used(tmp_path, monkeypatch):
+    closed = tmp_path / "closed" / "course"
+    closed.mkdir(parents=True)
+    (closed / "seen").write_text("")
+    (tmp_path / "closed").chmod(0o700)
+    monkeypatch.setattr(sandbox, "SYSTEM", (*sandbox.SYSTEM, str(closed)))
+    assert marked(f"open({str(closed / 'seen')!r})\n{CHECK}{RIGHT}").total == 1
+
+
+# --- a folder ---------------------------------------------------------------------------------------------------------
+
+
+def write(folder, files):
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+
+
+def hand_in(folder, students):
+    write(folder, {f"{name}/01.ipynb": notebook(source) for name, source in students.items()})
+
+
+def table(path):
+    return list(csv.DictReader(path.open(encoding="utf-8", newline="")))
+
+
+def grading(tmp_path, *options):
+    unsafe = ["--without-isolation"] if refusal() else []
+    return grade.main([str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--chapters", "1", *unsafe, *options])
+
+
+RUDE = CHECK + "def gaussian_score(x, *a):\n    raise ValueError(f'```\\x1b[31m {x.sum()}')"
+
+
+@pytest.mark.harmless
+def test_a_folder_is_marked_once(tmp_path, capsys):
+    hand_in(tmp_path / "in", {"=cmd": RUDE, "ann": CHECK + RIGHT, "eve": STUB})
+    assert grading(tmp_path, "--variant", "3", "--seed", "3") == 0
+    out = tmp_path / "out"
+    rows = table(out / "grades.csv")
+    names = [name for name, exercise in EXERCISES.items() if exercise.chapter == 1]
+    assert list(rows[0]) == ["student", "marks", "of", *names, "note", "submission"]
+    found = [(row["student"], row["gaussian_score"], row["marks"], row["of"]) for row in rows]
+    assert found == [(name, mark, mark, str(len(names))) for name, mark in (("'=cmd", "0"), ("ann", "1"), ("eve", "0"))]
+    assert table(out / "points.csv") == [{"id": name, "points": mark} for name, mark, _, _ in found]
+    (path,) = (path for path in (out / "reports").iterdir() if "cmd" in path.name)
+    report = path.read_text(encoding="utf-8")
+    for said in ("## 1.1 gaussian_score: wrong", "ValueError", RUDE, "````", "seed: 3", "variant: 3"):
+        assert said in report
+    assert rows[0]["submission"] in report
+    assert "\x1b" not in report
+    said = capsys.readouterr().out
+    assert f"3 students: {out / 'grades.csv'}" in said
+    assert ("isolation: none" if refusal() else "isolation: bubblewrap") in said
+
+    # the same command goes on, with the same seed, and no mark changes
+    hand_in(tmp_path / "in", {"ann": CHECK + WRONG, "bob": CHECK + RIGHT})
+    assert grading(tmp_path, "--variant", "3") == 0
+    _, ann, bob, _ = table(out / "grades.csv")
+    assert (ann["marks"], bob["marks"], bob["note"]) == ("1", "1", "")
+    assert ann["note"] == grade.CHANGED
+    for other in ("--seed 4", "--variant 1", "--chapters 2"):
+        assert grading(tmp_path, "--variant", "3", *other.split()) == 1
+        assert f"{other.split()[0][2:]} must be" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["--variant -1", f"--seed {10**23}", "--seed -1", "--seconds 0", "--seconds x", "--minutes 0", "--chapters 1 99"],
+)
+def test_an_option_that_would_give_everyone_nothing_is_refused(tmp_path, capsys, option):
+    with pytest.raises(SystemExit):
+        grading(tmp_path, *option.split())
+    assert f"argument {option.split()[0]}: " in capsys.readouterr().err
+
+
+def test_other_files_and_a_busy_folder_are_left_alone(tmp_path, capsys):
+    hand_in(tmp_path / "in", {"ann": STUB})
+    write(tmp_path, {"out/film": b"half"})
+    assert grading(tmp_path) == 1
+    assert "other files" in capsys.readouterr().err
+    (tmp_path / "out" / "film").rename(tmp_path / "out" / "grading.json")
+    with FileLock(tmp_path / "out" / ".lock"):
+        assert grading(tmp_path) == 1
+    assert "in use: another process grades into it" in capsys.readouterr().err
+
+
+def test_what_was_too_slow_is_tried_again_when_all_others_are_done(tmp_path, monkeypatch):
+    hand_in(tmp_path, dict.fromkeys(("ann", "bob"), STUB))
+    calls = []
+
+    def mark_once(files, course):
+        calls.append(files)
+        late = len(calls) == 1
+        verdicts = ("too slow", "correct") if late else ("correct", "wrong")
+        return Marks(dict(zip(("a", "b"), map(Outcome, verdicts), strict=True)), [], late)
+
+    monkeypatch.setattr(grade, "mark", mark_once)
+    rows = list(grade.marked(find_students([tmp_path], tmp_path / "out"), None))
+    assert [student for student, *_ in rows] == ["bob", "ann"]
+    bob, ann = ([outcome.verdict for outcome in marks.outcomes.values()] for *_, marks in rows)
+    assert (bob, ann) == (["correct", "wrong"], ["correct", "correct"])
+
+
+@pytest.mark.harmless
+def test_without_bubblewrap_grading_goes_on_only_when_told_to(tmp_path, monkeypatch, capsys):
+    hand_in(tmp_path / "in", {"ann": STUB})
+    monkeypatch.setattr(grade, "refusal", lambda: "bubblewrap is not installed")
+    command = [str(tmp_path / "in"), "--out", str(tmp_path / "out")]
+    assert grade.main(command) == 1
+    said = capsys.readouterr().err
+    for part in ("bubblewrap is not installed", "--without-isolation", "read and change your files"):
+        assert part in said
+    assert not (tmp_path / "out").exists()
+    assert grade.main([*command, "--without-isolation"]) == 0
+    assert "read and change your files" in capsys.readouterr().out
+
+
+LINK, OTHER = "a link is not followed", "this is no notebook"
+LIES = {  # the entries of a folder: how many notebooks are read of each, and a part of what is said
+    "ann": (1, ""),
+    "ann (2)": (1, ""),
+    "a\\nb": (1, ""),
+    "pdf": (0, "no notebook"),
+    "notes.txt": (0, OTHER),
+    "x": (0, "no notebook"),
+    "loop": (0, LINK),
+    "to itself": (0, LINK),
+    "up": (0, LINK),
+    "nowhere": (0, LINK),
+    "mallory": (0, LINK),
+    "pipe": (0, OTHER),
+    "s": (0, OTHER),
+    "files": (40, "of 50 notebooks only the first 40"),
+    "deep": (1, ""),
+    "eve": (1, "larger than"),
+}
+
+
+@pytest.fixture
+def odd_folder(tmp_path, monkeypatch):
+    """Links to notebooks, themselves, above and nowhere; pipes, a socket, a file of a TiB, a lone byte, very many."""
+    folder, secrets = tmp_path / "in", tmp_path / "secrets"
+    hand_in(folder, {"ann": STUB, "a\nb": STUB, "../secrets": CHECK + RIGHT})
+    copies = (".ipynb_checkpoints/01.ipynb", "ann/.ipynb_checkpoints/01.ipynb", "ann.ipynb", "deep/a.ipynb")
+    files = [*copies, *(f"files/{i}.ipynb" for i in range(50)), os.fsdecode(b"eve/andr\xe9.ipynb")]
+    write(folder, dict.fromkeys([*files, "notes.txt", "pdf/01.pdf", "eve/huge.ipynb"], b""))
+    os.truncate(folder / "eve" / "huge.ipynb", 2**40)
+    links = {"loop": "loop", "to itself.ipynb": "to itself.ipynb", "up": "..", "nowhere.ipynb": "/nowhere/at/all"}
+    links |= {"mallory": secrets, "eve/linked": secrets, "eve/linked.ipynb": secrets / "01.ipynb"}
+    for name, target in links.items():
+        (folder / name).symlink_to(target)
+    for pipe in ("pipe.ipynb", "eve/pipe.ipynb"):
+        os.mkfifo(folder / pipe)
+    (folder / "x.ipynb").mkdir()
+    monkeypatch.chdir(folder / "deep")
+    for _ in range(20):  # to a path longer than the system takes
+        os.mkdir("d" * 250)
+        os.chdir("d" * 250)
+    monkeypatch.chdir(folder)  # of a longer path a socket can't be
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("s.ipynb")
+    return folder
+
+
+def test_whatever_lies_in_a_folder_is_a_submission_of_which_only_plain_notebooks_are_read(odd_folder, tmp_path):
+    """Marks among the submissions are none."""
+    (odd_folder / "grades").mkdir()
+    (tmp_path / "out").symlink_to(odd_folder / "grades")
+    students = find_students([odd_folder], tmp_path / "out")
+    assert students.keys() == LIES.keys()
+    for student, (n_files, said) in LIES.items():
+        files, problems = read_submission(students[student])
+        assert len(files) == n_files, student
+        assert said in "\n".join(problems), student
+        assert student != "eve" or (len(problems) == 3 and [*files] == ["andr\\xe9.ipynb"])
+
+
+@pytest.mark.parametrize(("entry", "error"), [("empty", "submissions must hold"), ("nowhere", "there is no")])
+def test_a_folder_of_nothing_is_named(tmp_path, entry, error):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises((ValueError, FileNotFoundError), match=error):
+        find_students([tmp_path / entry], tmp_path)
+
+
+ENTRIES = {  # of a platform, and what is right in each
+    "Ann_123_assignsubmission_file_01.ipynb": ["gaussian_score"],
+    "Ann_123_assignsubmission_file_01b.ipynb": ["gaussian_score", "dsm_loss"],
+    "Ann_123_assignsubmission_onlinetext_": [],
+    "Eve_123_assignsubmission_456_assignsubmission_file_": ["sliced_loss"],
+}
+
+
+def test_points_are_those_of_an_id(tmp_path):
+    """Several entries of one id count together; an id within a name that its owner chose is not believed."""
+    rows = {name: {"student": name} | dict.fromkeys(right, "1") for name, right in ENTRIES.items()}
+    grade.write_rows(tmp_path, rows)
+    points = [(row["id"], row["points"]) for row in table(tmp_path / "points.csv")]
+    assert points == [("123", "2"), ([*ENTRIES][-1], "1")]
+
+
+NAMES = ["x;=1+1", " =1+1", "\uff1d1+1", "@x", "-x", "+x", "<img src=x onerror=alert(1)>", "a\tb", "a\nb", "é" * 99]
+
+
+@pytest.mark.parametrize("name", [*NAMES, os.fsdecode(b"andr\xe9"), "Doe, Jane_123_assignsubmission_file_"])
+def test_a_name_is_only_text(tmp_path, monkeypatch, name):
+    write(tmp_path, {f"in/{name}.ipynb": notebook(RIGHT)})
+    said = spelled(name)
+    marks = Marks({"gaussian_score": Outcome("wrong", said, "`" * 7 + "\n<img>", said)}, [said], late=False)
+    monkeypatch.setattr(grade, "mark", lambda files, course: marks)
+    out = tmp_path / "out"
+    out.mkdir()
+    for _ in range(2):  # what was written is read again
+        students = find_students([tmp_path / "in"], out)
+        grade.mark_class(students, course(), out, {"seed": 1})
+        (row,), (points,) = table(out / "grades.csv"), table(out / "points.csv")
+        assert row["student"] in students
+    for text in (row["student"], row["note"]):
+        assert not any(part.strip()[:1] in set("=+-@＝") for part in text.replace("\t", ";").split(";"))
+    assert points["id"] == ("123" if "Jane" in name else row["student"])
+    (report,) = (out / "reports").iterdir()
+    before, _, after = report.read_text(encoding="utf-8").partition("<img")
+    fences = [line for line in before.splitlines() if line.startswith("```") and line != "`" * 7]
+    assert len(fences) % 2 == 1  # what may be run stands within one
+    assert "\n" + "`" * 8 + "\n" in after
+
+
+def test_a_damaged_beginning_is_named(tmp_path):
+    write(tmp_path, {"grading.json": json.dumps({"seed": 1, "variant": 2}).encode()})
+    with contextlib.suppress(KeyError), pytest.raises(ValueError, match="variant must be 2"):
+        grade.begun(tmp_path, {"seed": None, "variant": 3})
