@@ -4,6 +4,8 @@ import argparse
 import importlib
 import pkgutil
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -69,4 +71,6 @@ def test_the_names_and_options_on_a_page_exist(page):
     scripts = [path.stem for path in (ROOT / "notebooks" / "lab").glob("[A-Z]*.py")]
     for parser in [*parsers.values(), *(importlib.import_module(name).measure.parser() for name in scripts)]:
         known |= set(re.findall(r"--[a-z-]+", parser.format_help()))
+    grade_help = subprocess.run([sys.executable, ROOT / "tools" / "grade.py", "--help"], capture_output=True, text=True)
+    known |= set(re.findall(r"--[a-z-]+", grade_help.stdout))
     assert options <= known
