@@ -187,7 +187,7 @@ def test_nothing_is_overwritten_unasked(weights, tmp_path, capsys):
     before = (tmp_path / "samples.safetensors").read_bytes()
     capsys.readouterr()
     assert run(*arguments, "--seed", 1) == 1
-    assert "exists already; choose another --out, or add --overwrite" in capsys.readouterr().err
+    assert "choose another, or add --overwrite" in capsys.readouterr().err
     assert (tmp_path / "samples.safetensors").read_bytes() == before
     assert run(*arguments, "--seed", 1, "--overwrite") == 0
     assert (tmp_path / "samples.safetensors").read_bytes() != before

@@ -3,7 +3,6 @@
 import math
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -11,7 +10,7 @@ from claims import Found, Measurement, claim, declared, reported
 from drawing import CPU, HOW_DRAWN, Drawing, Machine, draw
 from sbgm.checked import Count
 from sbgm.data import load_images
-from sbgm.measure import Inception, Measured, controls, kernel_distance, kid, quantise, shown, some_images
+from sbgm.measure import Inception, Measured, controls, hog_features, kernel_distance, kid, quantise, some_images
 from sbgm.measure.judging import feature_space, reference_for
 
 N_CONTROL, N_SHOWN = 1_000, 64
@@ -74,19 +73,6 @@ def kid_measurements(distances: dict[str, Measured]) -> list[Measurement]:
         se=math.hypot(samples.se or 0.0, shuffled.se or 0.0),
     )
     return [less, *(reported(f"KID, {name}", d) for name, d in distances.items())]
-
-
-def hog_features(images: Tensor) -> Tensor:
-    """Histograms of oriented gradients of images (N, 3, H, W), as they would be shown: (N, F).
-
-    They say which way edges run in each of 4×4 parts of an image, normalised in blocks of 2×2 parts (Dalal and Triggs
-    2005), so they see where contours are, and neither colour nor contrast. A block has 36 numbers of length 1 together.
-    """
-    from skimage.feature import hog
-
-    cell = (images.shape[-2] // 4, images.shape[-1] // 4)
-    found = [hog(x, pixels_per_cell=cell, cells_per_block=(2, 2), channel_axis=0) for x in shown(images).numpy()]
-    return torch.from_numpy(np.stack(found)) * 6  # the mean square of a feature is 1, as the kernel expects
 
 
 def object_measurements(claim_id: str, images: dict[str, Tensor], real: Tensor) -> list[Measurement]:

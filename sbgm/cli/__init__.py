@@ -28,6 +28,9 @@ COMMANDS = {
     "grade": "mark the exercises in students' notebooks",
 }
 
+ARGUMENTS = {"source": "data", "path": "network", "weights": "fid_weights"}
+"""What the library calls an argument that an option of another name gives."""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Do what the command line asks; return the exit status."""
@@ -47,11 +50,29 @@ def main(arguments: list[str] | None = None) -> int:
             warnings.showwarning = functools.partial(_show, warnings.showwarning)
             return options.run(options)
     except (OSError, ValueError, ArithmeticError, AssertionError, ImportError) as error:
-        print(f"sbgm: {error}", file=sys.stderr)
+        print(f"sbgm: {_in_flags(str(error), command)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:  # while torch or a network is loaded; a command's own work ends in its own words
         print("Stopped.", file=sys.stderr)
         return 130
+
+
+def _in_flags(message: str, command: str | None) -> str:
+    """A message in which the argument that it begins with has the name of the command's option for it.
+
+    "step_size must be …" from the library is "--step-size must be …" here, and "source must hold …", where a folder of
+    pictures is read, "DATA must hold …" or "--data must hold …".
+    """
+    name, must, rest = message.partition(" must ")
+    if command is None or not must:
+        return message
+    parser = argparse.ArgumentParser()
+    importlib.import_module(f"sbgm.cli.{command}").add_arguments(parser)
+    named = {
+        action.dest: action.option_strings[-1:] or [action.metavar or action.dest.upper()] for action in parser._actions
+    }
+    (flag,) = named.get(ARGUMENTS.get(name, name), [name])
+    return f"{flag} must {rest}"
 
 
 def _show(usual: Callable[..., None], message: Warning | str, category: type[Warning], *where: Any) -> None:

@@ -14,11 +14,19 @@ from typing import Any
 import torch
 
 from sbgm.checked import Count, Whole, one_of
-from sbgm.cli.options import add_device_argument, add_threads_argument, data_like, lab_script, source, value_of
+from sbgm.cli.options import (
+    add_device_argument,
+    add_threads_argument,
+    data_like,
+    lab_script,
+    require_shape,
+    source,
+    value_of,
+)
 from sbgm.data import NAMES, SPLITS, data_set, load_images, require_checkout
 from sbgm.train.runs import find_device, idle_cores
 
-N_INCEPTION_REFERENCE = 5_000  # of real images, unless told otherwise: ten minutes on two cores
+N_COLOUR_REFERENCE = 5_000  # real images, unless told otherwise: ten minutes of Inception on two cores
 COMMON = ("data", "split", "images", "device", "threads")
 TAKES = {"samples": (*COMMON, "fid_weights"), "network": (*COMMON, "seed"), "claim": (), "curve": ()}
 """What is measured, and the options that it takes; each has the name of its flag."""
@@ -99,14 +107,17 @@ def _samples(options: argparse.Namespace) -> int:
     from sbgm.measure.inception import Inception
     from sbgm.measure.judging import judge, load_images_of
 
-    samples, inception, n_reference = load_images_of(options.samples), None, options.images
+    samples, inception = load_images_of(options.samples), None
     data = data_like(options.data, tuple(samples.shape[1:]))
+    n_reference = options.images
     if data_set(data).shape[0] == 3:
         try:
             inception = Inception(options.fid_weights, find_device(options.device))
         except (ImportError, ConnectionError) as error:
-            print(f"KID and FID are left out. {error}", file=sys.stderr)
-        n_reference = n_reference or min(N_INCEPTION_REFERENCE, len(load_images(data, options.split)))
+            print(f"KID and FID are left out; the distance by contours stays. {error}", file=sys.stderr)
+        n_reference = n_reference or N_COLOUR_REFERENCE
+    if n_reference is not None:
+        n_reference = min(n_reference, len(load_images(data, options.split)))
     for measure in judge(samples, data, split=options.split, n_reference=n_reference, inception=inception):
         print(measure, flush=True)
     return 0
@@ -124,7 +135,7 @@ def _network_losses(options: argparse.Namespace) -> int:
     network = load_network(options.network).to(where)
     data = data_like(options.data, network.image_shape)
     n = min(options.images or 1_000, len(load_images(data, options.split)))
-    images = some_images(data, options.split, n).to(where)
+    images = require_shape(some_images(data, options.split, n), options.data, network).to(where)
     losses, identity = (
         measure(network, images, network.sigmas, generator=torch.Generator().manual_seed(options.seed))
         for measure in (level_losses, optimality_identity)

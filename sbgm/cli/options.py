@@ -179,12 +179,15 @@ class DrawingCommand:
         self.machine = Machine(str(self.accelerator.device), options.compile)
         self.precision = fast_precision(self.machine.device) if options.precision == "auto" else options.precision
         self.files = options.out / name, options.out / "sheet.png"
-        taken = [str(file) for file in self.files if file.exists()]
+        taken = [file.name for file in self.files if file.exists()]
         if taken and not options.overwrite:
-            raise FileExistsError(f"{' and '.join(taken)} exists already; choose another --out, or add --overwrite")
+            raise FileExistsError(
+                f"--out must be a folder without {' and '.join(taken)}, which {options.out} holds; choose another, or "
+                "add --overwrite"
+            )
         network = load_network(options.network, network=options.own)
         if network.image_shape is None:
-            raise ValueError(f"network must be one for images, but {options.network} does not say of which shape")
+            raise ValueError(f"network must be one for images, and {options.network} does not say of which shape")
         self.network = self.machine.prepared(network)
 
     def sampler(self, name: str = "annealed") -> tuple[NamedSampler, Score]:

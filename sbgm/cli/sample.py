@@ -44,6 +44,8 @@ def run(options: argparse.Namespace) -> int:
     sampler, score = command.sampler(options.sampler)
     shape, labels = command.network.image_shape, None
     if options.label is not None:
+        if not command.network.n_classes:
+            raise ValueError(f"--label must be left out, because {options.network} was trained without classes")
         labels = torch.tensor(options.label).repeat(options.n)[: options.n]
         label_tensor(labels, labels, command.network.n_classes)
     elif options.guidance is not None:

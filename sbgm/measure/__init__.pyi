@@ -13,6 +13,7 @@ from .distances import Neighbours as Neighbours
 from .distances import controls as controls
 from .distances import feature_statistics as feature_statistics
 from .distances import frechet_distance as frechet_distance
+from .distances import hog_features as hog_features
 from .distances import in_batches as in_batches
 from .distances import kernel_distance as kernel_distance
 from .distances import nearest_neighbours as nearest_neighbours

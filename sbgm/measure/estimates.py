@@ -34,6 +34,7 @@ __all__ = [
     "class_test",
     "confident_share",
     "estimate",
+    "fewest_for_class_test",
     "moments",
     "require_alike",
     "rows",
@@ -209,6 +210,12 @@ class ChiSquared(NamedTuple):
         return f"χ² = {self.statistic:.3g} with {self.n_degrees} degrees of freedom, p = {self.p:.2g}"
 
 
+def fewest_for_class_test(labels: Tensor) -> int:
+    """The samples of which the rarest class of the data, (M,) labels, expects five (Cochran 1954)."""
+    counts = torch.bincount(labels)
+    return math.ceil(5 * len(labels) / int(counts.min()))
+
+
 @checked
 def class_test(logits: Logits, labels: Tensor) -> ChiSquared:
     """Test by χ² whether samples have the classes of the data as often as the data has them.
@@ -217,7 +224,7 @@ def class_test(logits: Logits, labels: Tensor) -> ChiSquared:
     9.0 % fives. They are taken as known, since the labels are many more than the samples.
 
     Args:
-        logits: (N, K) of a classifier; N large enough that each class expects at least 5 samples (Cochran 1954).
+        logits: (N, K) of a classifier; N at least `fewest_for_class_test(labels)`.
         labels: (M,) classes of the data, int64, each of the K among them.
 
     Raises:
@@ -231,7 +238,7 @@ def class_test(logits: Logits, labels: Tensor) -> ChiSquared:
         raise ValueError(f"labels must be classes (M,), int64, with each from 0 to {last}, got {labels!r}")
     observed, data = (torch.bincount(x, minlength=logits.shape[1]).double() for x in (logits.argmax(dim=1), labels))
     shares = data / len(labels)
-    if len(logits) < (least := math.ceil(5 / float(shares.min()))):
+    if len(logits) < (least := fewest_for_class_test(labels)):
         raise ValueError(f"logits must be of at least {least} samples, 5 for the rarest class, got {len(logits)}")
     result = chisquare(observed, shares * len(logits))
     return ChiSquared(float(result.statistic), len(shares) - 1, float(result.pvalue))

@@ -10,6 +10,7 @@ import itertools
 import math
 import os
 import statistics
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 
 from sbgm.checked import Batch, Count, checked, require_batch
+from sbgm.data import Notice
 from sbgm.files import content_hash, fetch
 from sbgm.measure.distances import (
     FeatureStatistics,
@@ -39,6 +41,7 @@ FEWEST_FOR_FID = 2_560
 FEATURES = "Inception features"
 WEIGHTS_VARIABLE = "SBGM_FID_WEIGHTS"
 URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
+SIZE = "96 MB"
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 
 
@@ -47,7 +50,8 @@ class Inception:
 
     Args:
         weights: a file of its weights in torch-fidelity's form; None takes the file that $SBGM_FID_WEIGHTS names, and
-            where that is not set the one that torch-fidelity's makers publish (95 MB, once, into torch's cache).
+            where that is not set the one that torch-fidelity's makers publish (96 MB, once, into torch's cache; a
+            `Notice` says so).
         device: where it runs.
 
     Attributes:
@@ -99,11 +103,15 @@ class Inception:
 
 def _published_weights() -> str:
     """Fetch the weights that torch-fidelity's makers publish, into the place where torch keeps such files."""
+    folder, name = Path(torch.hub.get_dir()) / "checkpoints", URL.rsplit("/", 1)[1]
+    if not (folder / name).exists():
+        warnings.warn(f"Inception's weights are fetched once, {SIZE}, from {URL} into {folder}", Notice, 3)
     try:
-        return str(fetch(URL, Path(torch.hub.get_dir()) / "checkpoints", URL.rsplit("/", 1)[1], SHA256))
+        return str(fetch(URL, folder, name, SHA256))
     except (OSError, ValueError) as error:  # those of requests are the first; the second: what came is not the file
+        reason = type(error).__name__ if isinstance(error, OSError) else error
         raise ConnectionError(
-            f"Inception's weights could not be downloaded ({error}). Set {WEIGHTS_VARIABLE} to a file of them."
+            f"Inception's weights could not be downloaded ({reason}). Set {WEIGHTS_VARIABLE} to a file of them."
         ) from error
 
 

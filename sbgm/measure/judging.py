@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -21,13 +21,14 @@ from sbgm.measure.distances import (
     FeatureFunction,
     controls,
     frechet_distance,
+    hog_features,
     in_batches,
     kernel_distance,
     nearest_neighbours,
     prdc,
     shown,
 )
-from sbgm.measure.estimates import Measured, class_shares, class_test, confident_share
+from sbgm.measure.estimates import Measured, class_shares, class_test, confident_share, fewest_for_class_test
 from sbgm.measure.inception import FEWEST_FOR_FID, Inception, fid, inception_score, kid
 from sbgm.pictures import read_picture
 
@@ -42,6 +43,9 @@ __all__ = [
 ]
 
 DIGITS = ("mnist", "mnist_small")
+FEWEST = 3  # samples of a kernel distance with a standard error
+N_NEIGHBOURS = 5  # of precision and recall
+N_SPLITS = 10  # of an Inception Score
 MOST_IN_INCEPTION = 1_000  # images of a control: KID's mean does not depend on the number, and each takes 0.1 s here
 
 
@@ -79,15 +83,13 @@ def feature_space(
 ) -> FeatureSpace:
     """The features that a data set's samples are compared in.
 
-    A shipped classifier's for MNIST, Inception's for colour images, the pixels of other grey ones.
+    A shipped classifier's for MNIST, the pixels of other grey images; for colour images Inception's if it is given, and
+    contours (`hog_features`) if not.
 
     Args:
         name: of the data set.
-        inception: needed for colour images.
+        inception: for colour images.
         classifier: which of the two that ship, for MNIST.
-
-    Raises:
-        ValueError: the images are in colour and there is no Inception.
     """
     if name in DIGITS:
         network, short = load_classifier(classifier), classifier.removeprefix("mnist_")
@@ -96,7 +98,7 @@ def feature_space(
     if data_set(name).shape[0] == 1:
         return FeatureSpace(lambda x: shown(x).flatten(1), "pixels", "pixels")
     if inception is None:
-        raise ValueError(f"{data_set(name).title} needs Inception's features; pass inception=Inception(…)")
+        return FeatureSpace(hog_features, "contours", "hog")
     return FeatureSpace(inception.features, "Inception features", inception.name)
 
 
@@ -144,20 +146,23 @@ def judge(
 ) -> Iterator[Measured | str]:
     """Take every measure of samples that applies to a data set, each yielded as soon as it is known; str() is its text.
 
-    Fréchet and kernel distances in the features of `feature_space`, beside those of the `controls` of as many images of
-    the other split; precision, recall, density and coverage against as many of the reference's images as there are
-    samples; for MNIST what both classifiers say, and whether classes come as often as they should; how far the nearest
-    training images are, in pixels. Samples are clamped to [0, 1] and quantised first.
+    Grey images: Fréchet and kernel distances in the features of `feature_space`, beside those of the `controls` of as
+    many images of the other split; precision, recall, density and coverage against as many of the reference's images as
+    there are samples; for MNIST what both classifiers say, and whether classes come as often as they should. Colour
+    images: the kernel distance of their contours, beside that of the same controls, and Inception's measures where it
+    is given. All: how far the nearest training images are, in pixels. Samples are clamped to [0, 1] and quantised
+    first. A measure that takes more samples than there are is named, with the number that it takes.
 
     Args:
-        samples: (N, C, H, W), as a sampler left them.
+        samples: (N, C, H, W), as a sampler left them, N ≥ 3.
         name: of the data set that they are meant to be like.
         split: of the reference.
         n_reference: so many images of it; None takes all.
-        inception: for colour images; without it they are compared with their nearest training images alone.
+        inception: for colour images.
 
     Raises:
-        ValueError: the samples have another shape than the images, before any measure.
+        ValueError: the samples have another shape than the images, or one that `controls` can't be made of, or are
+            fewer than three, before any measure.
         DataNotFoundError: the data set is not at hand.
     """
     training, title = load_images(name, "train"), data_set(name).title
@@ -166,6 +171,10 @@ def judge(
             f"samples must be like the images of {title}, (N, {', '.join(map(str, training.shape[1:]))}), "
             f"got shape {tuple(samples.shape)}"
         )
+    if samples.shape[2] % 4 or samples.shape[3] % 4:
+        raise ValueError(f"samples must have H and W that are multiples of 4, got shape {tuple(samples.shape)}")
+    if len(samples) < FEWEST:
+        raise ValueError(f"samples must be at least {FEWEST} images, or they have no distance, got {len(samples)}")
     return _judge(widened(samples), name, split, n_reference, inception, training)
 
 
@@ -180,14 +189,12 @@ def _judge(
     """The measures of `judge`, whose arguments have been looked at."""
     if data_set(name).shape[0] == 1:
         yield from _in_features(samples, name, split, n_reference)
-    elif inception is not None:
-        yield from _in_inception(samples, name, split, n_reference, inception)
+    else:
+        yield from _in_contours(samples, name, split, n_reference)
+        if inception is not None:
+            yield from _in_inception(samples, name, split, n_reference, inception)
     if name in DIGITS:
-        for classifier in (SHIPPED_CLASSIFIER, JUDGE):
-            logits = in_batches(load_classifier(classifier), shown(samples))
-            yield f"{classifier} at least 90 % sure: {confident_share(logits)}"
-        yield from (f"class {digit}: {share}" for digit, share in enumerate(class_shares(logits)))
-        yield f"classes against the training split's: {_or_why_not(class_test, logits, load_labels(name))}"
+        yield from _by_classifiers(samples, load_labels(name))
     against = f"{data_set(name).title} training images"
     unseen = some_images(name, "test", min(len(samples), len(load_images(name, "test"))))
     for prefix, images in (("control, test split: ", unseen), ("", samples)):
@@ -197,17 +204,31 @@ def _judge(
 
 
 def _in_features(samples: Tensor, name: str | DataSet, split: str, n_reference: int | None) -> Iterator[Measured | str]:
-    """Both distances in a data set's own features, beside those of as many of each control, and `prdc`."""
-    space, verdict = feature_space(name), feature_space(name, classifier=JUDGE)
+    """Both distances in a grey set's own features, beside those of as many of each control, and `prdc`."""
+    space = feature_space(name)
     reference = reference_for(name, space, split, n_reference)
+    options = {"against": reference.images, "features": space.name}
+    n_features = reference.features.shape[1]
     for prefix, images in ({"": samples} | _controls(name, split, len(samples))).items():
         features = space.function(images)
-        options = {"against": reference.images, "features": space.name}
-        if min(len(features), len(reference.features)) > features.shape[1]:
+        if min(len(features), len(reference.features)) > n_features:
             yield frechet_distance(features, reference.features, name=f"{prefix}Fréchet distance", **options)
+        elif not prefix:
+            takes = f"its {n_features} {space.name} take more samples than that, and as many real images"
+            yield _left_out("Fréchet distance", takes, samples)
         yield kernel_distance(features, reference.features, name=f"{prefix}kernel distance", **options)
+    verdict = feature_space(name, classifier=JUDGE)
     real = some_images(name, split, min(len(samples), len(load_images(name, split))))
     yield _prdc(verdict.function(samples), verdict.function(real), f"{reference.images}, {verdict.name}")
+
+
+def _in_contours(samples: Tensor, name: str | DataSet, split: str, n_reference: int | None) -> Iterator[Measured]:
+    """The kernel distance in histograms of oriented gradients, beside that of as many of each control."""
+    space = feature_space(name)
+    reference = reference_for(name, space, split, n_reference)
+    for prefix, images in ({"": samples} | _controls(name, split, len(samples))).items():
+        options = {"name": f"{prefix}HOG distance", "against": reference.images, "features": space.name}
+        yield kernel_distance(space.function(images), reference.features, **options)
 
 
 def _in_inception(
@@ -220,16 +241,32 @@ def _in_inception(
     if min(len(features), len(reference.features)) >= FEWEST_FOR_FID:
         yield fid(features, reference.features, against=reference.images)
     else:
-        yield f"FID: needs {FEWEST_FOR_FID:,} samples and as many real images; from fewer it would mislead"
-    if inception.has_logits:
-        mean, spread = inception_score(inception.logits(features))
-        yield f"Inception Score {mean:.2f}, sd over 10 splits {spread:.2f} ({len(samples):,} samples)"
+        yield _left_out("FID", f"it takes {FEWEST_FOR_FID:,} samples and as many real images", samples)
+    if not inception.has_logits:
+        yield "Inception Score: left out, because these weights have no logits"
+    elif len(samples) < N_SPLITS:
+        yield _left_out("Inception Score", f"it takes {N_SPLITS} samples", samples)
     else:
-        yield "Inception Score: these weights have no logits"
+        mean, spread = inception_score(inception.logits(features), n_splits=N_SPLITS)
+        yield f"Inception Score {mean:.2f}, sd over {N_SPLITS} splits {spread:.2f} ({len(samples):,} samples)"
     yield _prdc(features, reference.features[: len(features)], f"{reference.images}, Inception features")
     for prefix, images in _controls(name, split, min(len(samples), MOST_IN_INCEPTION)).items():
         distance = kid(inception.features(images), reference.features, against=reference.images)
         yield dataclasses.replace(distance, name=f"{prefix}KID")
+
+
+def _by_classifiers(samples: Tensor, labels: Tensor) -> Iterator[str]:
+    """How sure the shipped classifiers are of the samples, and how often one of them sees each digit."""
+    for classifier in (SHIPPED_CLASSIFIER, JUDGE):
+        logits = in_batches(load_classifier(classifier), shown(samples))
+        yield f"{classifier} at least 90 % sure: {confident_share(logits)}"
+    yield from (f"class {digit}: {share}" for digit, share in enumerate(class_shares(logits)))
+    test = "classes against the training split's"
+    fewest = fewest_for_class_test(labels)
+    if len(samples) < fewest:
+        yield _left_out(test, f"the test takes {fewest} samples, five of the rarest class", samples)
+    else:
+        yield f"{test}: {class_test(logits, labels)}"
 
 
 def _controls(name: str | DataSet, split: str, n: int) -> dict[str, Tensor]:
@@ -242,16 +279,17 @@ def _controls(name: str | DataSet, split: str, n: int) -> dict[str, Tensor]:
 
 def _prdc(samples: Tensor, reference: Tensor, text: str) -> str:
     """The text of `prdc`, with the numbers of points and what they are."""
+    fewest = N_NEIGHBOURS + 1
+    if min(len(samples), len(reference)) < fewest:
+        takes = f"they take {fewest} samples and as many real images"
+        return _left_out("precision, recall, density and coverage", takes, samples)
     sizes = f"{len(samples):,} samples against {len(reference):,} {text}"
-    return f"{_or_why_not(prdc, samples, reference)} ({sizes})"
+    return f"{prdc(samples, reference, N_NEIGHBOURS)} ({sizes})"
 
 
-def _or_why_not(measure: Callable[..., object], *arguments: Tensor) -> str:
-    """The text of a measure, or why it refuses sets of this size."""
-    try:
-        return str(measure(*arguments))
-    except ValueError as error:
-        return str(error)
+def _left_out(measure: str, takes: str, samples: Tensor) -> str:
+    """The line of a measure that these samples are too few for."""
+    return f"{measure}: left out, because {takes}; there are {len(samples):,} samples"
 
 
 @checked

@@ -164,8 +164,8 @@ def test_a_large_scale_without_a_gpu_is_said_before_it_starts(scale, warned, tmp
     [
         ("evaluate --claim I9 --n-samples 2559", "n_samples must be at least 2,560 for FID, got 2,559"),
         ("evaluate --claim I9 --sampler euler", "sampler must be one of 'annealed', 'renewing', got 'euler'"),
-        ("evaluate --samples nowhere --data digits", "samples must be a file or folder of images"),
-        ("evaluate --network README.md --data digits", "path must be"),
+        ("evaluate --samples nowhere --data digits", "--samples must be a file or folder of images"),
+        ("evaluate --network README.md --data digits", "--network must be"),
         ("evaluate --claim I10 --device mps", "device must be one of this machine's, such as cpu, got mps"),
         (
             "evaluate --device cpu --claim I10",
@@ -177,11 +177,19 @@ def test_a_large_scale_without_a_gpu_is_said_before_it_starts(scale, warned, tmp
             "sample digits_mlp --out x --start fitted",
             "--data must be given with --start fitted, and only then, got None",
         ),
-        ("sample digits_mlp --out x --start fitted --data photo_patches", "data must be images of shape (1, 8, 8)"),
-        ("inpaint digits_mlp photo_patches --out x", "data must be images of shape (1, 8, 8)"),
+        ("sample digits_mlp --out x --start fitted --data photo_patches", "--data must be images of shape (1, 8, 8)"),
+        ("inpaint digits_mlp photo_patches --out x", "DATA must be images of shape (1, 8, 8)"),
         ("sample none.safetensors --out x", "no run's folder"),
         ("grade README.md --without-isolation --chapters 1 99", "--chapters must be among 1 to 10, got [1, 99]"),
-        ("sample mnist_ncsn --out x --sampler consistent", "step_size must be given for consistent"),
+        ("sample mnist_ncsn --out x --sampler consistent", "--step-size must be given for consistent"),
+        (
+            "sample digits_mlp --out x --label 3",
+            "--label must be left out, because digits_mlp was trained without classes",
+        ),
+        ("sample own_network --out x --label 30", "--label must be a class from 0 to 9, or 10 for any, got 30"),
+        ("evaluate --samples README.md --data tests/cli", "--samples must be a whole"),
+        ("inpaint digits_mlp tests/cli --out x", "DATA must hold eight pictures or more"),
+        ("evaluate --network mnist_ncsn --data digits", "--data must be images of shape (1, 28, 28)"),
         ("evaluate --network mnist_ncs --data mnist_small", "; did you mean 'mnist_ncsn'?"),
         ("evaluate --claim i11", "got 'i11'; did you mean 'I11'?"),
         (
@@ -195,6 +203,14 @@ def test_what_is_wrong_is_said_in_one_line(words, message, capsys):
     assert cli.main(shlex.split(words)) == 1
     assert re.fullmatch(f"sbgm: .*{re.escape(message)}.*\n", capsys.readouterr().err)
     assert not Path("x").exists()
+
+
+def test_a_folder_that_holds_samples_is_refused_by_its_flag(tmp_path, capsys):
+    (tmp_path / "sheet.png").touch()
+    assert cli.main(["sample", "digits_mlp", "--out", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == (
+        f"sbgm: --out must be a folder without sheet.png, which {tmp_path} holds; choose another, or add --overwrite\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pathlib
 import pickle
 import subprocess
 import sys
+import warnings
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 from torch_fidelity.metric_isc import isc_features_to_metric
 
 from data_server import serving
+from sbgm.data import Notice
 from sbgm.measure import inception as module
 from sbgm.measure.inception import Inception, inception_score, kid
 
@@ -77,7 +79,10 @@ def test_a_download_of_weights_that_fails_says_so_soon_and_leaves_nothing(manner
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     with serving({"w.pth": bytes(1_000)}) as (url, _):
         monkeypatch.setattr(module, "URL", f"{url}/{manner}/w.pth")
-        with pytest.raises(ConnectionError, match=r"weights could not be downloaded .* Set SBGM_FID_WEIGHTS to a file"):
+        with (
+            pytest.warns(Notice, match=r"fetched once, 96 MB, from http"),
+            pytest.raises(ConnectionError, match=r"weights could not be downloaded .* Set SBGM_FID_WEIGHTS to a file"),
+        ):
             Inception()
     assert not list((tmp_path / "checkpoints").iterdir())
 
@@ -90,9 +95,10 @@ def test_weights_are_downloaded_once(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     with serving({"w.pth": content}) as (url, asked):
         monkeypatch.setattr(module, "URL", f"{url}/whole/w.pth")
-        for _ in range(2):
-            with pytest.raises(pickle.UnpicklingError):
-                Inception()
+        with pytest.warns(Notice), pytest.raises(pickle.UnpicklingError):
+            Inception()
+        with warnings.catch_warnings(action="error"), pytest.raises(pickle.UnpicklingError):
+            Inception()
     assert len(asked) == 1
     assert (tmp_path / "checkpoints" / "w.pth").read_bytes() == content
 

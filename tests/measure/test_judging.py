@@ -4,19 +4,35 @@ import hashlib
 import re
 import resource
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import psutil
 import pytest
 import torch
 from PIL import Image
+from torch.nn import functional
+from torchvision.transforms.functional import to_pil_image
 
+from data_server import serving
 from sbgm import cli as command
 from sbgm.data import cache_folder, load_images, load_labels
 from sbgm.files import content_hash, save_tensors
-from sbgm.measure import GaussianBaseline, frechet_distance, level_losses, nearest_neighbours, quantise
+from sbgm.measure import (
+    GaussianBaseline,
+    Inception,
+    frechet_distance,
+    hog_features,
+    inception,
+    kernel_distance,
+    level_losses,
+    nearest_neighbours,
+    quantise,
+    shown,
+)
 from sbgm.measure.judging import FeatureSpace, feature_space, judge, load_images_of, reference_for, some_images
 from sbgm.networks import ImageMLP
+from sbgm.pictures import own_images
 from sbgm.weights import save_network
 from seeds import seeded
 
@@ -67,10 +83,23 @@ def test_a_missing_class_shows():
     assert float(found.rpartition("p = ")[2]) < 1e-5
 
 
-def test_a_set_too_small_for_a_measure_is_told_how_many_it_takes():
-    text = "\n".join(map(str, judge(load_images("mnist_small")[:5], "mnist_small", n_reference=200)))
-    assert "samples must be at least 6 points, more than k = 5, got 5 (5 samples against 5" in text
-    assert "logits must be of at least 56 samples, 5 for the rarest class, got 5" in text
+def test_a_measure_that_takes_more_samples_is_named_with_how_many_it_takes():
+    text = list(map(str, judge(load_images("mnist_small")[:5], "mnist_small", n_reference=200)))
+    end = "; there are 5 samples"
+    assert "precision, recall, density and coverage: left out, because they take 6 samples and as many" in text[6]
+    assert text[0].startswith("Fréchet distance: left out, because its 128 classifier features take more samples than")
+    test = "classes against the training split's: left out, because the test takes 56 samples, five of the rarest class"
+    assert f"{test}{end}" in text
+    assert sum(line.endswith(end) for line in text) == 3
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"), [((2, 1, 8, 8), "samples must be at least 3 images"), ((9, 1, 30, 30), "H and W that are mult")]
+)
+def test_samples_that_have_no_distance_are_refused_before_any_measure(shape, said):
+    images = torch.rand(40, 1, *shape[2:], generator=seeded())
+    with pytest.raises(ValueError, match=said):
+        judge(torch.zeros(shape), own_images(images, shape[2]))
 
 
 def test_eight_by_eight_digits_are_judged_in_pixels():
@@ -83,14 +112,51 @@ def test_eight_by_eight_digits_are_judged_in_pixels():
     assert last.name == "median distance to the nearest"
 
 
-def test_colour_images_without_inception_have_their_nearest_images_alone():
-    patches = load_images("photo_patches", "test")[:20]
-    control, measure = judge(patches, "photo_patches")
-    for found, images in ((measure, patches), (control, some_images("photo_patches", "test", 20))):
-        exact = nearest_neighbours(images, load_images("photo_patches")).distances.median()
-        assert found.value == pytest.approx(float(exact), rel=1e-3)
-    with pytest.raises(ValueError, match="photo patches needs Inception's features"):
-        feature_space("photo_patches")
+@pytest.fixture(scope="module")
+def colours():
+    """200 colour images of 16×16 pixels: smooth blots, each with a square in it."""
+    generator = seeded()
+    images = functional.interpolate(torch.rand(200, 3, 3, 3, generator=generator), size=16, mode="bilinear")
+    for image, (x, y) in zip(images, torch.randint(0, 8, (200, 2), generator=generator).tolist(), strict=True):
+        image[:, x : x + 8, y : y + 8] = image[:, :1, :1]
+    return own_images(images, 16, n_channels=3)
+
+
+def test_colour_images_have_their_contours_beside_every_control_and_their_nearest_images(colours):
+    samples = load_images(colours)[:40]
+    contours, *of_controls, control, nearest = judge(samples, colours, split="test")
+    exact = kernel_distance(hog_features(samples), hog_features(load_images(colours, "test")))
+    assert (contours.value, contours.se) == pytest.approx((exact.value, exact.se))
+    assert "(40 samples against 20 own images test images, contours)" in str(contours)
+    names = ("real images", "shuffled blocks", "low resolution", "Gaussian")
+    assert [m.name for m in of_controls] == [f"control, {name} (train split): HOG distance" for name in names]
+    assert all((m.n, m.n_reference) == (40, 20) and m.se > 0 for m in of_controls)
+    assert max(contours.value, of_controls[0].value) < min(m.value for m in of_controls[1:])
+    unseen = nearest_neighbours(load_images(colours, "test"), load_images(colours)).distances
+    assert (control.value, nearest.value) == (pytest.approx(float(unseen.median()), rel=1e-3), 0)
+
+
+@pytest.mark.parametrize("n", [5, 30])
+def test_inceptions_measures_stand_beside_the_contours_where_it_is_given(n, colours):
+    """Means of 16 of its pixels stand in for Inception's features of an image."""
+    network = mock.Mock(spec=Inception, has_logits=True)
+    network.name = "means"
+    network.features = lambda x: functional.adaptive_avg_pool2d(shown(x), 4).flatten(1).repeat(1, 43)[:, :2_048]
+    network.logits = lambda features: features[:, :10]
+    text = [str(m) for m in judge(load_images(colours)[:n], colours, inception=network)]
+    starts = [
+        "HOG",
+        *["control"] * 4,
+        "KID",
+        "FID: left out",
+        "Inception Score",
+        "precision",
+        *["control"] * 5,
+        "median",
+    ]
+    assert all(line.startswith(start) for line, start in zip(text, starts, strict=True))
+    assert ("left out" in text[7], "left out" in text[8]) == (n < 10, n < 6)
+    assert sum("KID" in line for line in text[9:]) == 4
 
 
 def test_samples_of_another_shape_are_refused_before_any_measure():
@@ -178,7 +244,7 @@ def test_more_files_are_read_than_a_process_may_have_open(tmp_path):
 def test_images_of_another_range_or_kind_are_refused_by_the_flag(folder, capsys, wrong, said):
     np.save(folder / "samples.npy", wrong(load_images("digits", "test")).numpy())
     assert command.main(["evaluate", "--samples", str(folder / "samples.npy"), "--data", "digits"]) == 1
-    assert re.search(rf"^sbgm: samples must hold {said}", capsys.readouterr().err)
+    assert re.search(rf"^sbgm: --samples must hold {said}", capsys.readouterr().err)
 
 
 def test_samples_a_little_beyond_the_range_are_taken_as_they_are(tmp_path):
@@ -216,7 +282,7 @@ def huge(path):
 def test_a_file_that_cant_be_read_is_named_by_the_command(folder, capsys, name, write):
     write(folder / name)
     assert command.main(["evaluate", "--samples", str(folder / name), "--data", "digits"]) == 1
-    assert capsys.readouterr().err.startswith("sbgm: samples must be a whole .safetensors, .npz or .npy file, or a fol")
+    assert capsys.readouterr().err.startswith("sbgm: --samples must be a whole .safetensors, .npz or .npy file, or a f")
 
 
 # --- the command -----------------------------------------------------------------------------------------------------
@@ -227,6 +293,26 @@ def test_the_command_prints_every_measure_of_samples(folder, capsys):
     save_tensors(folder / "samples.safetensors", {"samples": samples})
     assert command.main(["evaluate", "--samples", str(folder / "samples.safetensors"), "--data", "digits"]) == 0
     assert capsys.readouterr().out.splitlines() == [str(m) for m in judge(samples, "digits")]
+
+
+def test_the_command_judges_colour_images_where_no_inception_can_be_had(folder, colours, capsys, monkeypatch):
+    """What it would fetch is said before it is asked for, with its size and address."""
+    (own := folder / "own").mkdir()
+    for i, image in enumerate(load_images(colours)[:40]):
+        to_pil_image(image).save(own / f"{i:02}.png")
+    monkeypatch.delenv("SBGM_FID_WEIGHTS", raising=False)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(folder))
+    words = ["evaluate", "--samples", str(own), "--data", str(own)]
+    with serving({"w.pth": bytes(1_000)}) as (url, asked):
+        monkeypatch.setattr(inception, "URL", f"{url}/forbidden/w.pth")
+        assert command.main(words) == 0
+    out, err = capsys.readouterr()
+    assert asked == ["/forbidden/w.pth"]
+    assert out.startswith("HOG distance")
+    assert len(out.splitlines()) == 7
+    told, *_, left_out = err.splitlines()
+    assert told == f"sbgm: Inception's weights are fetched once, 96 MB, from {inception.URL} into {folder}/checkpoints"
+    assert re.match(r"KID and FID are left out; .*SBGM_FID_WEIGHTS", left_out)
 
 
 def test_the_command_prints_a_networks_losses(folder, capsys):
