@@ -14,7 +14,7 @@ ALL := $(VENV)/.installed-all$(if $(LOCKED),-locked)
 LIMITS := $(if $(LOCKED),constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test test-all test-browser test-slow lint notebooks reproduce ledger site publish figures checks release bench gpu-hour lock clean
+.PHONY: help setup lab test test-all test-browser test-slow lint notebooks reproduce ledger site publish figures checks release bench lock clean
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,10 +66,10 @@ notebooks: $(ALL)  ## execute every notebook in place, and put it in the form we
 	$(PY) tools/notebooks.py build
 
 reproduce: $(ALL)  ## execute the whole series into runs/reproduce/, then print the ledger of claims
-	@$(PY) tools/notebooks.py run runs/reproduce; status=$$?; $(PY) -m sbgm ledger && exit $$status
+	@$(PY) tools/notebooks.py run runs/reproduce; status=$$?; $(PY) notebooks/lab/make_ledger.py && exit $$status
 
 ledger: $(ALL)  ## rebuild data/results/README.md, the table of claims
-	$(PY) -m sbgm ledger --write
+	$(PY) notebooks/lab/make_ledger.py --write
 
 site: $(ALL)  ## build the site from the committed outputs, offline, into build/site/html/
 	$(PY) docs/build.py
@@ -93,10 +93,6 @@ release: $(ALL)  ## write the chapters without solutions: make release VARIANT=1
 
 bench: $(ALL)  ## measure the speeds that data/results/SPEED.md states
 	$(PY) tools/bench.py
-
-gpu-hour: $(ALL)  ## train on a GPU, choose a checkpoint, draw, measure, enter records: make gpu-hour MINUTES=60
-	$(PY) tools/gpu_hour.py $(or $(DATA),cifar10) --minutes $(or $(MINUTES),60) --channels $(or $(CHANNELS),128) \
-	  --out $(or $(OUT),runs/gpu_hour) $(FLAGS)
 
 # uv keeps the versions that it finds in the file, and adds what other platforms need. A local label, such as +cpu,
 # names a build that only some package index has.

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import nbformat
 from alternatives import caption_of, plain
 
-from claims import entered
+from make_ledger import entered
 from sbgm.course import hosting
 
 ROOT = Path(__file__).resolve().parent.parent

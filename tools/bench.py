@@ -22,8 +22,8 @@ from torch.nn import functional
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "notebooks" / "lab"))  # scripts of the evidence
 
-from claims import with_section
 from curve import renewing
+from make_ledger import with_section
 from notebooks import all_notebooks, place, run
 from sbgm import (
     NamedSampler,

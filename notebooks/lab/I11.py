@@ -4,13 +4,14 @@ What is done is kept; a run that was stopped goes on with the next 50 iterations
 """
 
 import math
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from torch import Tensor
 
 import I6
-from claims import Found, Measurement, claim, declared, reported
+from claims import Found, Measurement, declared, reported, run
 from drawing import Drawing, digit_distance, draw
 from M2 import load_raw, train_figure1
 from recipes import untrained
@@ -69,7 +70,6 @@ def i11_measurements(samples: dict[int, Tensor | None], annealed: Measured, real
     ]
 
 
-@claim("I11")
 def measure(folder: Path) -> Found:
     """Measure I11."""
     samples = {step: samples_of(file, folder) for step, file in checkpoints(folder).items()}
@@ -86,4 +86,4 @@ def measure(folder: Path) -> Found:
 
 
 if __name__ == "__main__":
-    measure.start()
+    sys.exit(run("I11", measure))

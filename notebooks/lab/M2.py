@@ -2,14 +2,16 @@
 
 import dataclasses
 import math
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from claims import Found, Measurement, claim, declared, reported
+from claims import Found, Measurement, declared, reported, run
 from recipes import Figure1, untrained
 from sbgm.checked import Batch, Count, checked
 from sbgm.data import load_images
@@ -148,19 +150,17 @@ M2_STEPS = 5_000
 M2_SETTINGS = Figure1(0.0, batch_size=32, n_steps=M2_STEPS)
 
 
-@claim("M2")
-@checked
-def measure(folder: Path, iterations: Count = M2_STEPS, seeds: Count = 2) -> Found:
+def measure(
+    folder: Path,
+    iterations: Annotated[Count, "of each run; the expectation asks for 5,000"] = M2_STEPS,
+    seeds: Annotated[Count, "runs of each kind"] = 2,
+) -> Found:
     """Measure M2: train Fig. 1's network on CIFAR-10, raw and with noise, from some seeds each, and record the curves.
 
     The runs, raw_0, noised_0, raw_1 and so on, are made one after the other. Each is kept in `folder`, and goes on
     from there if it was stopped, or was too short. A finished one of M2_STEPS or more leaves its curve in
     `M2/` of `results_folder()`, to be committed, from where it is taken on any machine: only runs that are missing
     there are made.
-
-    Args:
-        iterations: of each run; the expectation asks for 5,000
-        seeds: runs of each kind
     """
     images = load_images("cifar10")
     runs = {
@@ -235,4 +235,4 @@ def load_raw(name: str = "mnist_raw") -> nn.Module:
 
 
 if __name__ == "__main__":
-    measure.start()
+    sys.exit(run("M2", measure))

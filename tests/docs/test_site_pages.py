@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import sbgm
-from sbgm.cli import COMMANDS
+from claims import parser_of
+from sbgm.__main__ import COMMANDS, add_arguments
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE, NOTEBOOKS = ROOT / "docs", ROOT / "notebooks"
@@ -61,11 +62,20 @@ def test_the_names_and_options_on_a_page_exist(page):
         for dotted in re.findall(rf"(?<![\w./])((?:{modules})\.\w+)", words):
             assert pkgutil.resolve_name(f"sbgm.{dotted}"), dotted
     options = {option for words in code for option in re.findall(r"(?<!\S)--[a-z-]+", words)}
-    known = {"--nbval", "--dist", "--no-loadscope-reorder", "--port", "--nproc", "--user", "--scope"}  # of other tools
+    known = {
+        "--accept",
+        "--nbval",
+        "--dist",
+        "--no-loadscope-reorder",
+        "--port",
+        "--nproc",
+        "--user",
+        "--scope",
+    }  # of other tools
     parsers = {command: argparse.ArgumentParser() for command in COMMANDS}
     for command, parser in parsers.items():
-        importlib.import_module(f"sbgm.cli.{command}").add_arguments(parser)
+        add_arguments(parser, command)
     scripts = [path.stem for path in (ROOT / "notebooks" / "lab").glob("[A-Z]*.py")]
-    for parser in [*parsers.values(), *(importlib.import_module(name).measure.parser() for name in scripts)]:
+    for parser in [*parsers.values(), *(parser_of(importlib.import_module(name).measure, name) for name in scripts)]:
         known |= set(re.findall(r"--[a-z-]+", parser.format_help()))
     assert options <= known

@@ -9,10 +9,10 @@ import torch
 
 import claims
 import M2
+from claims import measure_claim
 from M2 import first_change, load_raw, relative_drift, relative_spread, running_mean, train_figure1
 from processes import FORKS
 from recipes import Figure1
-from sbgm.cli import main
 from sbgm.data import load_images
 from sbgm.files import read_facts
 from sbgm.train.runs import Run
@@ -82,8 +82,8 @@ RUNS = ["raw_0", "noised_0", "raw_1", "noised_1"]
 
 
 def test_a_run_too_short_for_the_claim_is_kept_and_not_recorded(tiny, results, tmp_path, capsys):
-    words = ["--claim", "M2", "--folder", str(tmp_path), "--seeds", "1", "--iterations", "52"]
-    assert main(["evaluate", *words]) == 1
+    words = ["--folder", str(tmp_path), "--seeds", "1", "--iterations", "52"]
+    assert claims.run("M2", M2.measure, words=words) == 1
     err = capsys.readouterr().err
     assert "iterations: 52   expected at least 5000" in err
     assert "52/52" in err  # the progress bar
@@ -104,11 +104,11 @@ def test_a_run_that_meets_what_was_expected_is_recorded_with_all_it_takes(
     tiny, tmp_path, monkeypatch, has_the_committed_form
 ):
     monkeypatch.setattr(M2, "train_figure1", curves)
-    record = M2.measure(tmp_path)
+    record = measure_claim("M2", M2.measure, tmp_path)
     has_the_committed_form(record, but=["seed"])  # of what was recorded; each kind has two seeds
     assert {"iterations": 5000, "channels": 8, "batch_size": 2, "seeds": 2}.items() <= record.facts.items()
     assert record.status == "reproduced in part"
-    shipped = claims.record_tensors("M2")
+    shipped = claims.load_record("M2").tensors
     assert {name: curve.shape for name, curve in shipped.items()} == {"raw": (2, 5000), "noised": (2, 5000)}
     assert not torch.equal(*shipped["raw"])  # of two seeds
     values = {m.label: m.value for m in record.measurements}
@@ -130,14 +130,14 @@ def test_only_runs_that_no_finished_curve_of_these_settings_holds_are_made(tiny,
 
     monkeypatch.setattr(M2, "train_figure1", counted)
     with pytest.raises(KeyboardInterrupt):
-        M2.measure(tmp_path)
+        measure_claim("M2", M2.measure, tmp_path)
     assert {path.stem for path in (results / "M2").iterdir()} == {*RUNS[:2]}
     assert not (results / "M2.json").exists()
-    M2.measure(tmp_path, seeds=1)  # both are there
+    measure_claim("M2", M2.measure, tmp_path, seeds=1)  # both are there
     assert made == RUNS[:3]
-    assert claims.record_tensors("M2")["raw"].shape == (1, 5000)
+    assert claims.load_record("M2").tensors["raw"].shape == (1, 5000)
     monkeypatch.setattr(M2, "M2_SETTINGS", Figure1(0.0, channels=16, batch_size=2))
-    M2.measure(tmp_path, seeds=1)
+    measure_claim("M2", M2.measure, tmp_path, seeds=1)
     assert made == RUNS[:3] + RUNS[:2]
 
 
