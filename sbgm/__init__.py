@@ -4,7 +4,7 @@ A score is any callable `score(x, sigma)`: x of shape (B, *shape), sigma a float
 Exact mixtures, networks and energy gradients are then interchangeable in every loss and sampler.
 
 A flat file here is course text: `distributions`, `noise`, `losses`, `samplers` and `networks` are an evening, the rest
-serves them. A folder is a room that one may skip: `train`, `measure`, `course`, `widgets`, `cli`.
+serves them. A folder is a room that one may skip: `train`, `measure`, `course`, `widgets`, `cli`, `apps`.
 
 Names are loaded when first used, so that `import sbgm` costs little. The stub `__init__.pyi` lists them.
 """

@@ -207,7 +207,7 @@ class Drawing:
         leave_together(self.accelerator)
 
 
-def data_like(name: str, shape: tuple[int, ...]) -> str | DataSet:
+def data_like(name: str, shape: Any) -> str | DataSet:
     """Return the name of a data set, or that of a folder, whose images are made of a shape (C, H, W)."""
     return name if name in SETS else own_images(name, shape[-1], shape[0])
 

@@ -44,9 +44,10 @@ def add_options(parser: argparse.ArgumentParser, function: Callable[..., Any], l
     annotations = typing.get_type_hints(function, include_extras=True)
     for parameter in inspect.signature(function).parameters.values():
         annotation = annotations[parameter.name]
+        is_group = dataclasses.is_dataclass(annotation)
         if parameter.name in leave_out:
             continue
-        if dataclasses.is_dataclass(annotation):
+        if is_group:
             add_options(parser, annotation)
         else:
             _add_option(parser, parameter, annotation)
@@ -95,10 +96,11 @@ def call(
     """
     annotations = typing.get_type_hints(function, include_extras=True)
     for name in inspect.signature(function).parameters:
-        if dataclasses.is_dataclass(annotations[name]):
+        is_group = dataclasses.is_dataclass(annotations[name])
+        if is_group:
             arguments[name] = call(annotations[name], options)
-        else:
-            arguments.setdefault(name, getattr(options, name, None))
+        elif name not in arguments:
+            arguments[name] = getattr(options, name)
     return (instead or function)(**arguments)
 
 

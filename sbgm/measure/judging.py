@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -207,7 +207,7 @@ def _in_features(samples: Tensor, name: str | DataSet, split: str, n_reference: 
     """Both distances in a grey set's own features, beside those of as many of each control, and `prdc`."""
     space = feature_space(name)
     reference = reference_for(name, space, split, n_reference)
-    options = {"against": reference.images, "features": space.name}
+    options: dict[str, Any] = {"against": reference.images, "features": space.name}
     n_features = reference.features.shape[1]
     for prefix, images in ({"": samples} | _controls(name, split, len(samples))).items():
         features = space.function(images)
@@ -227,8 +227,9 @@ def _in_contours(samples: Tensor, name: str | DataSet, split: str, n_reference: 
     space = feature_space(name)
     reference = reference_for(name, space, split, n_reference)
     for prefix, images in ({"": samples} | _controls(name, split, len(samples))).items():
-        options = {"name": f"{prefix}HOG distance", "against": reference.images, "features": space.name}
-        yield kernel_distance(space.function(images), reference.features, **options)
+        features = space.function(images)
+        title = f"{prefix}HOG distance"
+        yield kernel_distance(features, reference.features, name=title, against=reference.images, features=space.name)
 
 
 def _in_inception(

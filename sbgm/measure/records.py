@@ -191,8 +191,9 @@ def load_record(name: str, folder: Path | None = None) -> Record:
 
 def record_of(content: dict[str, Any]) -> Record:
     """The record that a JSON file holds."""
-    measurements = tuple(Measurement(**fields) for fields in content["measurements"])
-    return Record(**content | {"measurements": measurements})
+    fields: dict[str, Any] = dict(content)
+    fields["measurements"] = tuple(Measurement(**number) for number in content["measurements"])
+    return Record(**fields)
 
 
 def save_record(record: Record, folder: Path) -> Record:
