@@ -25,7 +25,7 @@ PAGES = [path for pattern in PATTERNS for path in sorted(ROOT.glob(pattern))]
 COMMAND = re.compile(rf"(?:python -m |`|^)sbgm ((?:{'|'.join(cli.COMMANDS)})\b[^`\n]*)", re.MULTILINE)
 # commands and options in a sentence
 MENTIONS = {
-    "train", "train FOLDER", "download NAME", "sample --seed", "evaluate",
+    "train", "train FOLDER", "download NAME", "sample", "sample --seed", "evaluate",
 }  # fmt: skip
 
 
