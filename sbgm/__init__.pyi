@@ -1,3 +1,4 @@
+from . import apps as apps
 from . import checked as checked
 from . import cli as cli
 from . import course as course

@@ -187,8 +187,8 @@ def test_sample_writes_what_generate_gives_and_a_sheet(weights, tmp_path, capsys
     assert facts | wanted == facts
     pixels = np.array(Image.open(out / "sheet.png").convert("L"))
     first = (samples[0, 0].clamp(0, 1) * 255).round().byte().numpy()
-    assert pixels.shape == (4 * 10, 4 * 46)  # a row of five images of 8 × 8, with a border of one
-    assert np.array_equal(pixels[4:36, 4:36], np.kron(first, np.ones((4, 4))))
+    assert pixels.shape == (16 * 10, 16 * 46)  # a row of five images of 8 × 8, with a border of one
+    assert np.array_equal(pixels[16:144, 16:144], np.kron(first, np.ones((16, 16))))
     assert sorted(p.name for p in out.iterdir()) == ["samples.safetensors", "sheet.png"]
 
 

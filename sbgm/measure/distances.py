@@ -87,7 +87,7 @@ def hog_features(images: Batch) -> Tensor:
     if images.ndim != 4 or min(images.shape[2:]) < 4:
         raise ValueError(f"images must be (N, C, H, W) with H and W of at least 4, got shape {tuple(images.shape)}")
     cell = (images.shape[2] // 4, images.shape[3] // 4)
-    pixels = shown(images).cpu().numpy()
+    pixels = widened(shown(images)).cpu().numpy()  # NumPy has no bfloat16
     features = [hog(x, pixels_per_cell=cell, cells_per_block=(2, 2), channel_axis=0) for x in pixels]
     return 6 * torch.from_numpy(np.stack(features))
 
