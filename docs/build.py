@@ -23,7 +23,7 @@ import ledger
 from chapters import ROOT, Page, overview, pages_in
 
 import hosting
-from sbgm import cli
+from sbgm import __main__ as cli
 
 HERE = ROOT / "docs"
 COPIED = ("data/README.md", "data/weights/README.md", "data/results/SPEED.md", "data/results/*.png")

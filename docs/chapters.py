@@ -10,7 +10,7 @@ from pathlib import Path
 import nbformat
 
 import hosting
-from claims import entered
+from make_ledger import entered
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -4,8 +4,9 @@ import re
 
 from chapters import Page
 
-from claims import Claim, Settled, claims, found, interval, load_records, notes
-from sbgm.measure.records import results_folder
+from claims import Claim, claims, load_records, why
+from make_ledger import notes, outcome
+from sbgm.measure.records import Record, interval, results_folder
 
 HEAD = """# The ledger
 
@@ -47,10 +48,11 @@ def asked(claim: Claim, badge: str, notebook: Page | None) -> list[str]:
     return [*lines, f"**Expected:** {escaped(claim.expect)}.", ""]
 
 
-def measured(record: Settled) -> list[str]:
+def measured(record: Record) -> list[str]:
     """What was found in a sentence, and all of it in a table; how it was recorded, folded."""
-    said = [found(record), record.why() and f"Why: {record.why()}.", *notes(record)]
-    lines = [f"{escaped(words)}\n" for words in said if words]
+    reason = why(record)
+    sentences = [outcome(record), reason and f"Why: {reason}.", *notes(record)]
+    lines = [f"{escaped(words)}\n" for words in sentences if words]
     lines += ["| measured | value | held to |", "|---|---|---|"]
     for measurement in record.measurements:
         held = "" if measurement.kind == "reported" else interval(measurement.low, measurement.high)

@@ -1,5 +1,103 @@
-"""The command line, as `python -m sbgm`."""
+"""The command line, `sbgm` or `python -m sbgm`: each command is a module, loaded when it is used."""
 
-from sbgm.cli import main
+from __future__ import annotations
 
-raise SystemExit(main())
+import argparse
+import functools
+import importlib
+import io
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import sbgm
+from sbgm.apps.options import Parser, add_options, call, in_flags
+
+COMMANDS = {
+    "train": "train a noise conditional score network on images",
+    "sample": "draw images from a trained network",
+    "inpaint": "fill in the unknown pixels of images",
+    "evaluate": "judge samples",
+    "losses": "measure a network's loss level by level",
+    "download": "fetch a data set",
+}
+DECLARED = ("train",)
+"""Commands in `sbgm.cli`, whose modules declare their options themselves, in `add_arguments(parser)`."""
+ARGUMENTS = {"source": "data", "path": "network", "weights": "fid_weights"}
+"""What the library calls an argument that an option of another name gives."""
+
+
+def main(words: list[str] | None = None) -> int:
+    """Do what the command line asks; return the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a console whose encoding lacks σ shows "?" in its place
+            stream.reconfigure(errors="replace")
+    words = sys.argv[1:] if words is None else words
+    command = next((word for word in words if word in COMMANDS), None)
+    if command and "torch" not in sys.modules:
+        # A thread that waits for another gives its core up after µs. The usual ms may keep the other from that core.
+        os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+        if sys.stderr.isatty():
+            print(f"sbgm {command}: loading torch …", file=sys.stderr)
+    try:
+        options = parser_for(command).parse_args(words)
+        with warnings.catch_warnings():  # which gives back what is changed here
+            warnings.showwarning = functools.partial(_show, warnings.showwarning)
+            return options.run(options) or 0
+    except (OSError, ValueError, ArithmeticError, AssertionError, ImportError) as error:
+        print(f"sbgm: {_in_flags(str(error), command)}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:  # while torch or a network is loaded; a command's own work ends in its own words
+        print("Stopped.", file=sys.stderr)
+        return 130
+
+
+def parser_for(command: str | None) -> Parser:
+    """Make the parser of the command line, which knows the options of one command only."""
+    parser = Parser(prog="sbgm", description=(sbgm.__doc__ or "").partition("\n")[0])
+    parser.add_argument("--version", action="version", version=f"sbgm {sbgm.__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, summary in COMMANDS.items():
+        subparser = commands.add_parser(name, help=summary)
+        if name == command:
+            subparser.formatter_class = argparse.RawDescriptionHelpFormatter
+            add_arguments(subparser, name)
+    return parser
+
+
+def add_arguments(parser: argparse.ArgumentParser, command: str) -> None:
+    """Declare the options of a command: those of the function in `sbgm.apps.COMMAND` that has its name."""
+    if command in DECLARED:
+        module = importlib.import_module(f"sbgm.cli.{command}")
+        module.add_arguments(parser)
+        parser.set_defaults(run=module.run)
+    else:
+        module = importlib.import_module(f"sbgm.apps.{command}")
+        function = getattr(module, command)
+        add_options(parser, function)
+        parser.set_defaults(run=functools.partial(call, function))
+    parser.description = module.__doc__
+
+
+def _in_flags(message: str, command: str | None) -> str:
+    """A message that names options by their flags: "source must hold …" is "--data must hold …" where that is one."""
+    if command is None:
+        return message
+    parser = argparse.ArgumentParser()
+    add_arguments(parser, command)
+    name, must, rest = message.partition(" must ")
+    return in_flags(f"{ARGUMENTS.get(name, name)}{must}{rest}", parser)
+
+
+def _show(usual: Callable[..., None], message: Warning | str, category: type[Warning], *where: Any) -> None:
+    """Show a `Notice` as one line, and other warnings as usual."""
+    if category.__name__ == "Notice":  # without loading what defines it
+        print(f"sbgm: {message}", file=sys.stderr)
+    else:
+        usual(message, category, *where)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -139,7 +139,7 @@ def unchecked(function: Callable[P, R]) -> Callable[P, R]:
 def _check_of(hint: Any) -> Check | None:
     """The check that an annotation states, or None."""
     if hasattr(hint, "__metadata__"):
-        return hint.__metadata__[0]
+        return next((note for note in hint.__metadata__ if callable(note)), None)  # text says what an argument means
     if typing.get_origin(hint) is Literal:
         return one_of(typing.get_args(hint))
     if types.NoneType in typing.get_args(hint):

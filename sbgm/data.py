@@ -23,7 +23,6 @@ from sbgm.checked import Generator, checked, one_of, require_batch
 from sbgm.files import load_tensors
 from sbgm.folders import cache_folder, data_folder, shipped_folder
 from sbgm.folders import checkout as checkout
-from sbgm.folders import require_checkout as require_checkout
 from sbgm.folders import runs_folder as runs_folder
 
 __all__ = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["cache_folder", "checkout", "data_folder", "require_checkout", "runs_folder", "shipped_folder"]
+__all__ = ["cache_folder", "checkout", "data_folder", "runs_folder", "shipped_folder"]
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -13,24 +13,6 @@ PACKAGE = Path(__file__).resolve().parent
 def checkout() -> Path | None:
     """The folder of the checkout of the repository that this package is part of; None where it is an installed one."""
     return None if (PACKAGE / "_data").is_dir() else PACKAGE.parent
-
-
-def require_checkout(purpose: str) -> Path:
-    """Return `checkout()`; raise where there is none.
-
-    Args:
-        purpose: begins the message, such as "--write enters records in the repository".
-
-    Raises:
-        FileNotFoundError: the package was installed from a wheel.
-    """
-    root = checkout()
-    if root is None:
-        raise FileNotFoundError(
-            f"{purpose}, and needs a checkout of it; the sbgm that runs is installed in {PACKAGE.parent}. Clone the "
-            "repository, and in it run `make setup`, then this command by .venv/bin/python -m sbgm"
-        )
-    return root
 
 
 def shipped_folder() -> Path:

@@ -8,11 +8,11 @@ import sys
 
 import torch.multiprocessing
 
-from sbgm.cli import main
+from sbgm.__main__ import main
 
 # Most of a process's time goes into imports. This server has made them, and is forked.
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["accelerate", "torch._dynamo", "sbgm.cli.train", "sbgm.cli.sample", "sbgm.cli.inpaint"])
+FORKS.set_forkserver_preload(["accelerate", "torch._dynamo", "sbgm.cli.train", "sbgm.apps.sample", "sbgm.apps.inpaint"])
 
 
 def sbgm_on_two_processes(*words, said):

@@ -48,7 +48,6 @@ EXCUSED = {
     "sbgm.data.DataNotFoundError": "is raised where a data set is missing",
     "sbgm.folders.checkout": "depends on where the package lies",
     "sbgm.folders.data_folder": "depends on the machine",
-    "sbgm.folders.require_checkout": "depends on where the package lies",
     "sbgm.files.DiskFullError": "is raised where a disk is full",
     "sbgm.files.fetch": "needs a server",
     "sbgm.precision.compiled": "takes minutes, and a compiler",
@@ -91,7 +90,7 @@ def test_these_are_the_rooms():
 @pytest.mark.parametrize(
     ("files", "forbidden"),
     [
-        (set(LIBRARY) - {SOURCE / "__main__.py"}, {f"sbgm.{room}" for room in ROOMS}),  # this one is the way into cli
+        (set(LIBRARY) - {SOURCE / "__main__.py"}, {f"sbgm.{room}" for room in ROOMS}),  # this one is the way into apps
         (LIBRARY, {"pandas", "accelerate", "ipywidgets", "IPython"}),
         (set(LIBRARY) - {SOURCE / "plots.py"}, {"matplotlib"}),
         (SOURCE.glob("measure/*.py"), {"sbgm.train", "sbgm.course", "sbgm.widgets"}),

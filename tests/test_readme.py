@@ -13,8 +13,9 @@ import torch
 from sklearn.datasets import make_moons
 
 import claims
+import make_ledger
 from sbgm import load_images
-from sbgm.cli import main
+from sbgm.__main__ import main
 from sbgm.measure.records import results_folder
 from sbgm.train import NCSN
 from sbgm.train.runs import Run, TrainingSettings
@@ -133,6 +134,6 @@ def test_every_local_link_leads_to_a_file_and_a_heading(name):
 def test_the_ledger_and_its_count_are_those_the_records_give():
     records = claims.load_records(results_folder())
     shown = README.partition("<!-- ledger -->")[2].partition("<!-- /ledger -->")[0].strip()
-    assert shown == claims.count_line(records)
+    assert shown == make_ledger.count_line(records)
     table = (results_folder() / "README.md").read_text(encoding="utf-8")
-    assert table == f"{claims.HEAD}\n{claims.ledger_table(records)}\n"
+    assert table == f"{make_ledger.HEAD}\n{make_ledger.ledger_table(records)}\n"

@@ -114,17 +114,6 @@ print(measure.load_record("I1").id)
     assert [path.name for path in tmp_path.iterdir()] == ["fills.png"]
 
 
-def test_what_the_repository_has_says_that_it_needs_a_checkout(run, installed):
-    done = run("-c", "from sbgm.cli import main; main(['ledger', '--write']), main(['evaluate', '--claim', 'M2'])")
-    flags = re.findall(
-        r"^sbgm: (--claim|the ledger) .* in the repository, and needs a checkout of it; the sbgm that runs is "
-        rf"installed in {re.escape(str(installed))}\. Clone the repository, .*$",
-        done.stderr,
-        re.M,
-    )
-    assert flags == ["the ledger", "--claim"], done.stderr
-
-
 def test_a_missing_extra_is_named(run):
     code = """
 def use_sliders(): from sbgm.widgets import langevin_explorer

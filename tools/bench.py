@@ -20,8 +20,8 @@ import torch
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "notebooks" / "lab"))  # scripts of the evidence
 
-from claims import with_section
 from curve import renewing
+from make_ledger import with_section
 from notebooks import all_notebooks, place, run
 from sbgm import (
     NamedSampler,

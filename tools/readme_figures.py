@@ -12,11 +12,10 @@ from matplotlib.figure import Figure
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "notebooks" / "lab"))  # scripts of the evidence
 
-from claims import attached_file, load_record
 from I3 import LEFT_OUT, N_FILLS
 from notebooks import NOTEBOOKS, ROOT, read
 from sbgm import masks, plots
-from sbgm.files import load_tensors
+from sbgm.measure import load_record
 
 FOLDER = ROOT / "data" / "results"
 SHOWN = {  # a picture's name, and the chapter and the first words of the caption that follows it there
@@ -48,7 +47,7 @@ def figure_of(chapter: str, caption: str) -> bytes:
 def faces() -> Figure:
     """Fig. 4 to 6 on faces, all that the record of I3 holds: no photograph, and no network that would have to ship."""
     record = load_record("I3")
-    drawn, left_out = load_tensors(attached_file(record))[0], record.measurement(LEFT_OUT).value
+    drawn, left_out = record.tensors, record.measurement(LEFT_OUT).value
     n_shown = len(drawn["samples"])
     fills = drawn["fills"].unflatten(0, (-1, N_FILLS))
     face = drawn["denoised"][: len(fills), None]

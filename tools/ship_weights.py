@@ -19,7 +19,7 @@ from torch import nn
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "notebooks" / "lab"))  # scripts of the evidence
 
-from M2 import train_figure1
+from M2 import load_state, train_figure1
 from recipes import (
     SHIPPED,
     ClassifierTraining,
@@ -149,7 +149,7 @@ def on_raw(network: nn.Module, settings: Figure1) -> dict[str, Fact]:
     images = load_images("mnist")
     with tempfile.TemporaryDirectory() as folder:
         losses, seconds = timed(train_figure1(images, settings, folder=folder))
-        network.load_state_dict(Run(folder).load({})["network"])
+        network.load_state_dict(load_state(folder)["network"])
     return {
         "data": f"MNIST, {len(images):,} training images, without noise",
         "data_sha256": content_hash(images),

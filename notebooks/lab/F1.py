@@ -5,12 +5,13 @@ What is done is kept; a run that was stopped goes on with the next score.
 
 import itertools
 import math
+import sys
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from claims import Found, claim, declared, reported
+from claims import Found, declared, reported, run
 from recipes import MixtureTraining, train_mixture
 from sbgm import (
     ConditionalMLP,
@@ -95,7 +96,6 @@ def measure_run(indices: range, generator: torch.Generator) -> dict[str, Tensor]
     return {"rows": torch.tensor(rows, dtype=torch.float64)}
 
 
-@claim("F1")
 def measure(folder: Path) -> Found:
     """Measure F1."""
     found = [part["rows"] for part in draw_batches(measure_run, len(RUNS), seed=0, batch_size=1, folder=folder)]
@@ -130,4 +130,4 @@ def measure(folder: Path) -> Found:
 
 
 if __name__ == "__main__":
-    measure.start()
+    sys.exit(run("F1", measure))

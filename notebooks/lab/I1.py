@@ -1,11 +1,13 @@
 """I1: annealed Langevin dynamics draws sharp, varied digits (Fig. 5)."""
 
+import sys
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
-from claims import Found, Measurement, claim, declared, reported, weights_facts
+from claims import Found, Measurement, declared, reported, run, weights_facts
 from drawing import CPU, DIGITS, FEATURES, Machine, digit_distance, draw_digits
 from sbgm.checked import Count
 from sbgm.data import load_labels
@@ -30,14 +32,13 @@ N_CHAINS = 16
 """Chains whose states after each level are kept with the record, for Fig. 4."""
 
 
-@claim("I1", folder="samples")
-def measure(folder: Path, n_samples: Count = 1_000, n_steps: Count = 100, machine: Machine = CPU) -> Found:
-    """Measure I1: the distance of sampled digits to real ones, and their classes.
-
-    Args:
-        n_samples: samples, more than 128, the number of features
-        n_steps: T, Langevin steps a level
-    """
+def measure(
+    folder: Path,
+    n_samples: Annotated[Count, "samples, more than 128, the number of features"] = 1_000,
+    n_steps: Annotated[Count, "T, Langevin steps a level"] = 100,
+    machine: Machine = CPU,
+) -> Found:
+    """Measure I1: the distance of sampled digits to real ones, and their classes."""
     drawn, facts = draw_digits(folder, n_samples, n_steps, machine)
     first = {"states": drawn.states[:, :N_CHAINS], "denoised": drawn.denoised[:, :N_CHAINS]}
     tensors = {"samples": drawn.states[-1], **first}
@@ -89,4 +90,4 @@ def i1_measurements(samples: Tensor, data: str = "mnist") -> list[Measurement]:
 
 
 if __name__ == "__main__":
-    measure.start()
+    sys.exit(run("I1", measure, folder="samples"))

@@ -1,8 +1,10 @@
 """I10: what a denoising step at the end changes; the paper has none."""
 
+import sys
 from pathlib import Path
+from typing import Annotated
 
-from claims import Found, Measurement, claim, reported
+from claims import Found, Measurement, reported, run
 from drawing import CPU, DIGITS, FEATURES, Machine, digit_distance, draw_digits
 from I5 import noise_on_constant_pixels
 from sbgm.checked import Count
@@ -12,14 +14,13 @@ from sbgm.measure.classifier import SHIPPED_CLASSIFIER
 SIGMA_L, N_SHOWN = 0.01, 16
 
 
-@claim("I10", folder="samples")
-def measure(folder: Path, n_samples: Count = 1_000, n_steps: Count = 100, machine: Machine = CPU) -> Found:
-    """Report I10: the distance of sampled digits to real ones, with and without the step.
-
-    Args:
-        n_samples: samples, more than 128, the number of features
-        n_steps: T, Langevin steps a level
-    """
+def measure(
+    folder: Path,
+    n_samples: Annotated[Count, "samples, more than 128, the number of features"] = 1_000,
+    n_steps: Annotated[Count, "T, Langevin steps a level"] = 100,
+    machine: Machine = CPU,
+) -> Found:
+    """Report I10: the distance of sampled digits to real ones, with and without the step."""
     drawn, facts = draw_digits(folder, n_samples, n_steps, machine)
     images, both = some_images("mnist", "train"), {"samples": drawn.states[-1], "denoised": drawn.denoised[-1]}
     distances = [digit_distance(x) for x in both.values()]
@@ -54,4 +55,4 @@ def i10_measurements(samples: Measured, denoised: Measured, noise: Estimate, noi
 
 
 if __name__ == "__main__":
-    measure.start()
+    sys.exit(run("I10", measure, folder="samples"))

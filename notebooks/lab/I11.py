@@ -4,20 +4,20 @@ What is done is kept; a run that was stopped goes on with the next 50 iterations
 """
 
 import math
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from torch import Tensor
 
 import I6
-from claims import Found, Measurement, claim, declared, reported
+from claims import Found, Measurement, declared, reported, run
 from drawing import Drawing, digit_distance, draw
-from M2 import load_raw, train_figure1
+from M2 import load_raw, load_state, train_figure1
 from recipes import untrained
 from sbgm.data import load_images
 from sbgm.measure import Measured, quantise, ratio
 from sbgm.samplers import SamplerDivergedError
-from sbgm.train.runs import Run
 from sbgm.training import Step
 from sbgm.weights import save_weights
 
@@ -35,8 +35,11 @@ def checkpoints(folder: Path, train: Callable[..., Iterator[Step]] = train_figur
         if step.step not in CANDIDATES or len(chosen) == N_CHECKPOINTS:
             continue
         file = folder / f"raw_{step.step}.safetensors"
-        if not file.exists():  # the run keeps its last two states alone
-            network.load_state_dict(Run(folder / "run").load({})["network"])
+        if not file.exists():
+            state = load_state(folder / "run")  # the run keeps its last state alone
+            if len(state["losses"]) != step.step:
+                raise FileNotFoundError(f"{file} is missing, and the run has gone on: remove {folder}, and begin anew")
+            network.load_state_dict(state["network"])
             save_weights(network, file, loss=sum(losses[-N_BEFORE:]) / N_BEFORE, n_steps=step.step)
         if sum(losses[-N_BEFORE:]) / N_BEFORE < 0:
             chosen[step.step] = file
@@ -69,7 +72,6 @@ def i11_measurements(samples: dict[int, Tensor | None], annealed: Measured, real
     ]
 
 
-@claim("I11")
 def measure(folder: Path) -> Found:
     """Measure I11."""
     samples = {step: samples_of(file, folder) for step, file in checkpoints(folder).items()}
@@ -86,4 +88,4 @@ def measure(folder: Path) -> Found:
 
 
 if __name__ == "__main__":
-    measure.start()
+    sys.exit(run("I11", measure))

@@ -1,12 +1,14 @@
 """I2: samples of CIFAR-10 (Fig. 5), by kernel distances in Inception's features and in those of edges (HOG)."""
 
 import math
+import sys
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
-from claims import Found, Measurement, claim, declared, reported
+from claims import Found, Measurement, declared, reported, run
 from drawing import CPU, HOW_DRAWN, Drawing, Machine, draw
 from sbgm.checked import Count
 from sbgm.data import load_images
@@ -19,25 +21,18 @@ SEED = 1
 HOG = "HOG distance: the same in histograms of oriented gradients"
 
 
-@claim("I2", folder="samples")
 def measure(
     folder: Path,
-    n_samples: Count = 1_000,
-    n_steps: Count = 100,
-    n_reference: Count = 5_000,
-    weights: str = "cifar10_ncsn",
-    fid_weights: Path | None = None,
+    n_samples: Annotated[Count, "samples"] = 1_000,
+    n_steps: Annotated[Count, "T, Langevin steps a level"] = 100,
+    n_reference: Annotated[
+        Count, "test images to compare with; the distance's mean does not depend on the number"
+    ] = 5_000,
+    weights: Annotated[str, "a shipped network's name, or a file"] = "cifar10_ncsn",
+    fid_weights: Annotated[Path | None, "Inception's weights, a file ($SBGM_FID_WEIGHTS, or a download)"] = None,
     machine: Machine = CPU,
 ) -> Found:
-    """Measure I2: the kernel distance in Inception's features (KID) of samples of CIFAR-10, and of the controls.
-
-    Args:
-        n_samples: samples
-        n_steps: T, Langevin steps a level
-        n_reference: test images to compare with; the distance's mean does not depend on the number
-        weights: a shipped network's name, or a file
-        fid_weights: Inception's weights, a file ($SBGM_FID_WEIGHTS, or a download)
-    """
+    """Measure I2: the kernel distance in Inception's features (KID) of samples of CIFAR-10, and of the controls."""
     sizes = {"n_samples": n_samples, "batch_size": machine.n_chains, "seed": SEED, "kept": "last"}
     drawing = Drawing(weights, n_steps=n_steps, precision=machine.precision, **sizes)
     space = feature_space("cifar10", inception := Inception(fid_weights, machine.device))
@@ -92,4 +87,4 @@ def object_measurements(claim_id: str, images: dict[str, Tensor], real: Tensor) 
 
 
 if __name__ == "__main__":
-    measure.start()
+    sys.exit(run("I2", measure, folder="samples"))

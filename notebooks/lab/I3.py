@@ -1,15 +1,16 @@
 """I3: faces by Algorithm 1, the way to them, and fills of generated faces; what is near a photograph is not shown."""
 
 import dataclasses
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from claims import Found, Measurement, claim, guard, reported
+from claims import Found, Measurement, guard, reported, run
 from drawing import CPU, Drawing, Machine, draw_kept
 from I2 import HOG, object_measurements
 from sbgm.checked import Score
@@ -100,27 +101,19 @@ def draw_faces(drawing: Drawing, folder: Path, machine: Machine = CPU) -> Faces:
     return Faces(samples, denoised, parts[0]["film"], draw_kept(of_the_first, fill, folder, machine)[0]["fills"])
 
 
-@claim("I3", folder="samples")
 def measure(
     folder: Path,
-    n_samples: int = 1_000,
-    n_steps: int = 100,
-    step_size: float = 2e-5,
-    weights: str = "celeba_ncsn",
-    fid_weights: Path | None = None,
+    n_samples: Annotated[int, "samples, some more than the 64 that are shown"] = 1_000,
+    n_steps: Annotated[int, "T, Langevin steps a level"] = 100,
+    step_size: Annotated[float, "ε; with 5e-5, 40 steps go as far as the paper's 100 with 2e-5"] = 2e-5,
+    weights: Annotated[str, "a file of a network's weights"] = "celeba_ncsn",
+    fid_weights: Annotated[Path | None, "Inception's weights, a file ($SBGM_FID_WEIGHTS, or a download)"] = None,
     machine: Machine = CPU,
 ) -> Found:
     """Report I3: draw faces, compare them with test faces by KID, and look how near they come to training faces.
 
     The record holds the film, the fills, and the first 64 samples that `chains_to_show` does not leave out. A film or a
     fill that shows a face too near to a training face is an AssertionError, and nothing is recorded.
-
-    Args:
-        n_samples: samples, some more than the 64 that are shown
-        n_steps: T, Langevin steps a level
-        step_size: ε; with 5e-5, 40 steps go as far as the paper's 100 with 2e-5
-        weights: a file of a network's weights
-        fid_weights: Inception's weights, a file ($SBGM_FID_WEIGHTS, or a download)
     """
     sizes = {"n_samples": n_samples, "n_steps": n_steps, "step_size": step_size, "batch_size": BATCH}
     drawing = Drawing(weights, precision=machine.precision, kept="faces", **sizes)
@@ -201,4 +194,4 @@ def i3_measurements(distances: dict[str, Measured], near: dict[str, Distances]) 
 
 
 if __name__ == "__main__":
-    measure.start()
+    sys.exit(run("I3", measure, folder="samples"))

@@ -1,25 +1,26 @@
 """I4: samples evolve from noise to images (Fig. 4)."""
 
+import sys
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
-from claims import Found, Measurement, claim, declared, reported
+from claims import Found, Measurement, declared, reported, run
 from drawing import CPU, DIGITS, FEATURES, Machine, digit_distance, draw_digits
 from sbgm.checked import Count
 from sbgm.measure import Measured
 from sbgm.measure.classifier import SHIPPED_CLASSIFIER
 
 
-@claim("I4", folder="samples")
-def measure(folder: Path, n_samples: Count = 1_000, n_steps: Count = 100, machine: Machine = CPU) -> Found:
-    """Measure I4: the distance of the chains to real digits after each level.
-
-    Args:
-        n_samples: chains, more than 128, the number of features
-        n_steps: T, Langevin steps a level
-    """
+def measure(
+    folder: Path,
+    n_samples: Annotated[Count, "chains, more than 128, the number of features"] = 1_000,
+    n_steps: Annotated[Count, "T, Langevin steps a level"] = 100,
+    machine: Machine = CPU,
+) -> Found:
+    """Measure I4: the distance of the chains to real digits after each level."""
     drawn, facts = draw_digits(folder, n_samples, n_steps, machine)
     curves = {name: [digit_distance(x) for x in getattr(drawn, name)] for name in ("denoised", "states")}
     return Found(
@@ -54,4 +55,4 @@ def falling(distances: list[float] | Tensor) -> float:
 
 
 if __name__ == "__main__":
-    measure.start()
+    sys.exit(run("I4", measure, folder="samples"))

@@ -3,12 +3,13 @@
 What is done is kept; a run that was stopped goes on with the next batch of samples.
 """
 
+import sys
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from claims import Found, Measurement, claim, declared, record_tensors, reported
+from claims import Found, Measurement, declared, load_record, reported, run
 from drawing import CPU, Drawing, Machine, digit_distance, draw
 from sbgm.measure import Measured, quantise, ratio, some_images
 from sbgm.noise import perturb
@@ -20,7 +21,7 @@ ONE_LEVEL = Drawing("mnist_one_level", n_samples=N_SAMPLES, n_steps=1_000, kept=
 
 def annealed_distance() -> Measured:
     """The distance of I1's samples, as many, from those that its record stores."""
-    return digit_distance(record_tensors("I1")["samples"].float() / 255)
+    return digit_distance(load_record("I1").tensors["samples"].float() / 255)
 
 
 def real_distance() -> Measured:
@@ -42,8 +43,10 @@ def i6_measurements(samples: Tensor, annealed: Measured, real: Measured) -> list
     ]
 
 
-@claim("I6", folder="samples")
-def measure(folder: Path, machine: Machine = CPU) -> Found:
+def measure(
+    folder: Path,
+    machine: Machine = CPU,
+) -> Found:
     """Measure I6."""
     samples = draw(ONE_LEVEL, folder, machine).states[-1]
     return Found(
@@ -61,4 +64,4 @@ def measure(folder: Path, machine: Machine = CPU) -> Found:
 
 
 if __name__ == "__main__":
-    measure.start()
+    sys.exit(run("I6", measure, folder="samples"))

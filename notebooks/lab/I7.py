@@ -1,11 +1,13 @@
 """I7: the model does not memorise training images (Appendix C.2)."""
 
+import sys
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
-from claims import Found, Measurement, claim, declared
+from claims import Found, Measurement, declared, run
 from drawing import CPU, DIGITS, Machine, draw_digits
 from sbgm.checked import Count
 from sbgm.data import SPLITS, load_images, load_labels
@@ -18,14 +20,13 @@ SIGMA_L, PERCENTILE = 0.01, 0.01
 N_SHOWN, N_NEIGHBOURS = 10, 6
 
 
-@claim("I7", folder="samples")
-def measure(folder: Path, n_samples: Count = 1_000, n_steps: Count = 100, machine: Machine = CPU) -> Found:
-    """Measure I7: the share of samples that are nearer to a training digit than nearly all test digits are.
-
-    Args:
-        n_samples: samples, more than 128, the number of features
-        n_steps: T, Langevin steps a level
-    """
+def measure(
+    folder: Path,
+    n_samples: Annotated[Count, "samples, more than 128, the number of features"] = 1_000,
+    n_steps: Annotated[Count, "T, Langevin steps a level"] = 100,
+    machine: Machine = CPU,
+) -> Found:
+    """Measure I7: the share of samples that are nearer to a training digit than nearly all test digits are."""
     drawn, facts = draw_digits(folder, n_samples, n_steps, machine)
     samples, training, space = drawn.states[-1], load_images("mnist"), feature_space("mnist")
     first, features = shown(samples[:N_SHOWN]), reference_for("mnist", space, "train").features
@@ -101,4 +102,4 @@ def class_quantiles(values: Tensor, labels: Tensor, q: float) -> Tensor:
 
 
 if __name__ == "__main__":
-    measure.start()
+    sys.exit(run("I7", measure, folder="samples"))

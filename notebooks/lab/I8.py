@@ -1,6 +1,7 @@
 """I8, Fig. 6: test images inpainted behind masks of three shapes, and how the fills compare with the truth."""
 
 import dataclasses
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -9,14 +10,14 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from claims import Found, Measurement, claim, claims, declared, load_record, record_tensors, reported
+from claims import Found, Measurement, claims, declared, load_records, reported, run
 from drawing import CPU, Drawing, Load, Machine, draw_kept
 from sbgm import masks
-from sbgm.checked import Count, Positive, Score, checked, count_from
+from sbgm.checked import Count, Positive, Score, count_from
 from sbgm.data import load_images, load_labels
 from sbgm.files import file_hash
 from sbgm.generation import uniform_start
-from sbgm.measure import Estimate, estimate, in_batches, quantise, shown
+from sbgm.measure import Estimate, estimate, in_batches, quantise, records, shown
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, load_classifier
 from sbgm.noise import derived_generator, perturb, randn_like
 from sbgm.samplers import final, inpaint
@@ -148,29 +149,27 @@ FACES = "faces, "  # what the names of their numbers begin with
 N_SHEET_IMAGES, N_SHEET_FILLS = 10, 6
 
 
-@claim("I8")
-@checked
 def measure(
     folder: Path,
-    n_images: Annotated[int, count_from(2)] = 20,
-    n_steps: Count = 100,
-    step_size: Positive = 2e-5,
-    weights: str = "mnist_ncsn",
-    faces: str | None = None,
+    n_images: Annotated[
+        int,
+        count_from(2),
+        "test images, two at least, and five times as many behind the random mask; with 20 digits it takes some "
+        "4 hours of one quiet core",
+    ] = 20,
+    n_steps: Annotated[Count, "T, Langevin steps a level; the time is proportional to it"] = 100,
+    step_size: Annotated[Positive, "ε; with 5e-5, 40 steps go as far as the paper's 100 with 2e-5"] = 2e-5,
+    weights: Annotated[str, "another network than the shipped one, by name or file"] = "mnist_ncsn",
+    faces: Annotated[
+        str | None,
+        "a network on CelebA, a file, that fills in as many test faces; the record has their numbers, no picture. "
+        "Without it, the numbers of faces are those of the record before",
+    ] = None,
     machine: Machine = CPU,
 ) -> Found:
     """Measure I8: inpaint the first test digits, and test faces, and compare the fills with what was hidden.
 
     The fills of each image are kept in `folder`; a run that was stopped goes on with the next image.
-
-    Args:
-        n_images: test images, two at least, and five times as many behind the random mask; with 20 digits it takes some
-            4 hours of one quiet core
-        n_steps: T, Langevin steps a level; the time is proportional to it
-        step_size: ε; with 5e-5, 40 steps go as far as the paper's 100 with 2e-5
-        weights: another network than the shipped one, by name or file
-        faces: a network on CelebA, a file, that fills in as many test faces; the record has their numbers, no picture.
-            Without it, the numbers of faces are those of the record before
     """
     drawing = Drawing(weights, n_steps=n_steps, step_size=step_size)
     of_faces = recorded_faces() if faces is None else measure_faces(faces, drawing, n_images, folder, machine)
@@ -244,11 +243,10 @@ def measure_faces(weights: str, drawing: Drawing, n: int, folder: Path, machine:
 
 def recorded_faces() -> Faces:
     """The faces of the record before, if it has any, and the command that they were measured by."""
-    try:
-        before, tensors = load_record("I8"), record_tensors("I8")
-    except FileNotFoundError:
+    before = load_records(records.results_folder()).get("I8")
+    if before is None:
         return NO_FACES
-    measured = {name.removeprefix(FACES): x for name, x in tensors.items() if name.startswith(FACES)}
+    measured = {name.removeprefix(FACES): x for name, x in before.tensors.items() if name.startswith(FACES)}
     if not measured:
         return NO_FACES
     command = before.facts.get("command of faces", before.facts["command"])
@@ -353,4 +351,4 @@ def i8_measurements(measured: dict[str, Tensor], *, of: str = "") -> list[Measur
 
 
 if __name__ == "__main__":
-    measure.start()
+    sys.exit(run("I8", measure))

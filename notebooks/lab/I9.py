@@ -4,6 +4,7 @@ A run's checkpoint is chosen as the paper does it: by the FID of 1,000 samples o
 """
 
 import math
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from claims import Found, Measurement, claim, declared, reported
+from claims import Found, Measurement, declared, reported, run
 from curve import Entry, draw_entry, renewing
 from drawing import CPU, Machine, samples_key
 from sbgm.checked import Batch, Count, checked, one_of
@@ -146,31 +147,26 @@ def checkpoint_fid(samples: Batch, real: FeatureStatistics, *, against: str) -> 
     return Measured(name, float(value), None, n, real.n, against, FEATURES)
 
 
-@claim("I9", folder="samples")
-@checked
 def measure(
     folder: Path,
-    n_samples: Annotated[int, require_enough] = PAPERS_SAMPLES,
-    n_steps: Count = 100,
-    n_reference: Annotated[int, require_enough] | None = None,
-    sampler: SamplerName = "annealed",
-    batch_size: Count = 500,
-    weights: str = "cifar10_ncsn",
-    fid_weights: Path | None = None,
+    n_samples: Annotated[
+        int, require_enough, "samples, 2,560 at least, which is checked before any is drawn"
+    ] = PAPERS_SAMPLES,
+    n_steps: Annotated[Count, "T of Algorithm 1"] = 100,
+    n_reference: Annotated[
+        Annotated[int, require_enough] | None, "training images that they are compared with (all)"
+    ] = None,
+    sampler: Annotated[SamplerName, "annealed, which is Algorithm 1, or renewing, of 50 evaluations"] = "annealed",
+    batch_size: Annotated[Count, "chains side by side"] = 500,
+    weights: Annotated[
+        str,
+        "a shipped network's name, a file, or the folder of a run, whose checkpoint of the lowest FID of 1,000 samples "
+        "is taken",
+    ] = "cifar10_ncsn",
+    fid_weights: Annotated[Path | None, "Inception's weights, a file ($SBGM_FID_WEIGHTS, or a download)"] = None,
     machine: Machine = CPU,
 ) -> Found:
-    """Measure I9, against the paper's numbers where there are as many samples as the paper's, else to be reported.
-
-    Args:
-        n_samples: samples, 2,560 at least, which is checked before any is drawn
-        n_steps: T of Algorithm 1
-        n_reference: training images that they are compared with (all)
-        sampler: annealed, which is Algorithm 1, or renewing, of 50 evaluations
-        batch_size: chains side by side
-        weights: a shipped network's name, a file, or the folder of a run, whose checkpoint of the lowest FID of 1,000
-            samples is taken
-        fid_weights: Inception's weights, a file ($SBGM_FID_WEIGHTS, or a download)
-    """
+    """Measure I9, against the paper's numbers where there are as many samples as the paper's, else to be reported."""
     settings = {"n_steps": n_steps, "sampler": sampler, "batch_size": batch_size, "n_reference": n_reference}
     inception = Inception(fid_weights, machine.device)
     samples = ColourSamples("cifar10", folder, inception, machine=machine, **settings)
@@ -230,4 +226,4 @@ def i9_measurements(
 
 
 if __name__ == "__main__":
-    measure.start()
+    sys.exit(run("I9", measure, folder="samples"))

@@ -2,11 +2,12 @@
 
 import itertools
 import math
+import sys
 from pathlib import Path
 
 import torch
 
-from claims import Found, claim, declared, reported
+from claims import Found, declared, reported, run
 from sbgm import geometric_sigmas
 
 MEAN, SIGMAS, STEP_SIZE = math.sqrt(50), geometric_sigmas(20.0, 1.0, 10), 0.1
@@ -28,7 +29,6 @@ def relaxation(sigma: float, sigma_min: float) -> tuple[float, float]:
     return -1 / math.log(second), abs(first - 1)
 
 
-@claim("L10")
 def measure(folder: Path) -> Found:
     """Measure L10."""
     found = [relaxation(sigma, float(SIGMAS[-1])) for sigma in SIGMAS.tolist()]
@@ -48,4 +48,4 @@ def measure(folder: Path) -> Found:
 
 
 if __name__ == "__main__":
-    measure.start()
+    sys.exit(run("L10", measure))

@@ -5,13 +5,14 @@ What is done is kept; a run that was stopped goes on with the next seed.
 
 import dataclasses
 import math
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from claims import Found, claim, declared, reported
+from claims import Found, declared, reported, run
 from recipes import DATA_STD, FIGURE2_AUTHORS
 from sbgm import MLP, paper_mixture, plots, sliced_score_matching_loss
 from sbgm.checked import Batch, NonNegative, Positive, Score, checked
@@ -89,7 +90,6 @@ def measure_seed(indices: range, generator: torch.Generator) -> dict[str, Tensor
     return {"errors": torch.tensor([errors], dtype=torch.float64)}
 
 
-@claim("L7")
 def measure(folder: Path) -> Found:
     """Measure L7."""
     parts = draw_batches(measure_seed, N_SEEDS, seed=0, batch_size=1, folder=folder)
@@ -111,4 +111,4 @@ def measure(folder: Path) -> Found:
 
 
 if __name__ == "__main__":
-    measure.start()
+    sys.exit(run("L7", measure))

@@ -1,24 +1,27 @@
 """Fig. 1: sliced score matching on images, raw and with a little noise, its long curves (M2), and the raw network."""
 
 import dataclasses
+import io
 import math
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from claims import Found, Measurement, claim, declared, reported
+from claims import Found, Measurement, declared, reported, run
 from recipes import Figure1, untrained
 from sbgm.checked import Batch, Count, checked
 from sbgm.data import load_images
-from sbgm.files import content_hash, load_tensors, save_tensors
+from sbgm.files import content_hash, load_tensors, save_tensors, write_bytes
 from sbgm.losses import sliced_score_matching_loss
 from sbgm.measure import Estimate, estimate, records
 from sbgm.networks import ResNet
 from sbgm.noise import perturb
-from sbgm.train.runs import Run, hardware, resumable
+from sbgm.train.runs import hardware
 from sbgm.training import Step, require_finite_step
 from sbgm.weights import load_built
 
@@ -27,8 +30,8 @@ from sbgm.weights import load_built
 def train_figure1(images: Batch, settings: Figure1, *, folder: Path | str, save_every: Count = 200) -> Iterator[Step]:
     """Train the ResNet of Fig. 1 by sliced score matching, yielding the loss of every iteration.
 
-    The run is saved every `save_every` iterations, at the end, and when it is stopped, see `Run`. Called again, it
-    first yields the steps already made, then goes on exactly as if it had never stopped; more iterations continue it.
+    The run is saved every `save_every` iterations and at the end. Called again, it first yields the steps already made,
+    then goes on exactly as if it had never stopped; more iterations continue it.
 
     Args:
         images: (N, C, H, W) in [0, 1].
@@ -39,49 +42,47 @@ def train_figure1(images: Batch, settings: Figure1, *, folder: Path | str, save_
     Raises:
         ValueError: the folder holds a run with other settings or images.
     """
-    run, losses = _begun(Run(folder), images, settings), []
+    told = dataclasses.asdict(settings) | {"images": content_hash(images)}
     generator, weights = (torch.Generator().manual_seed(settings.seed) for _ in range(2))
     network = ResNet(settings.channels, images.shape[1], generator=weights).to(images.device)
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
-    if run.last_step:
-        state = run.load({})
+    losses: list[float] = []
+    file = Path(folder) / STATE
+    if file.exists():
+        state = load_state(folder)
+        differ = [name for name, value in told.items() if name != "n_steps" and state["told"][name] != value]
+        if differ:
+            raise ValueError(f"folder must hold a run of these settings and images, but in {folder} {differ} differ")
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
         generator.set_state(state["generator"])
         losses = state["losses"].tolist()
         yield from (Step(i, value) for i, value in enumerate(losses[: settings.n_steps], start=1))
-    place = generator.get_state()  # at the end of the last whole step
-
-    def gradient(step: int) -> float:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    for step in range(len(losses) + 1, settings.n_steps + 1):
         x = images[torch.randint(len(images), (settings.batch_size,), generator=generator)]
         if settings.noise_std > 0:
             x = perturb(x, settings.noise_std, generator=generator)
         optimizer.zero_grad(set_to_none=True)
         loss = sliced_score_matching_loss(network, x, generator=generator)
         loss.backward()
-        return require_finite_step(loss, optimizer, step, settings.n_steps)
-
-    def update(step: int, loss: float) -> None:
+        losses.append(require_finite_step(loss, optimizer, step, settings.n_steps))
         optimizer.step()
-        losses.append(loss)
-        place.copy_(generator.get_state())
-
-    def save(step: int) -> None:
-        state = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
-        state |= {"generator": place, "losses": torch.tensor(losses, dtype=torch.float64)}
-        run.save(step, {}, state)
-
-    yield from resumable(run, settings.n_steps, save_every, gradient, update, save)
+        if step % save_every == 0 or step == settings.n_steps:
+            content = io.BytesIO()  # not to the disk: torch reports a full one as an error about its own positions
+            state = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "told": told}
+            state |= {"generator": generator.get_state(), "losses": torch.tensor(losses, dtype=torch.float64)}
+            torch.save(state, content)
+            write_bytes(file, content.getbuffer())
+        yield Step(step, losses[-1])
 
 
-def _begun(run: Run, images: Tensor, settings: Figure1) -> Run:
-    """The run of these settings and images, made if it is new."""
-    wanted = dataclasses.asdict(settings) | {"images": content_hash(images)}
-    if run.begun:
-        run.resume(wanted, but="n_steps")
-    else:
-        run.create(wanted)
-    return run
+STATE = "state.pt"
+
+
+def load_state(folder: Path | str) -> dict[str, Any]:
+    """What a run saved last: weights, Adam's moments, the generator's state, losses, and what it was begun with."""
+    return torch.load(Path(folder) / STATE, weights_only=True)
 
 
 # --- its curves -------------------------------------------------------------------------------------------------------
@@ -148,19 +149,17 @@ M2_STEPS = 5_000
 M2_SETTINGS = Figure1(0.0, batch_size=32, n_steps=M2_STEPS)
 
 
-@claim("M2")
-@checked
-def measure(folder: Path, iterations: Count = M2_STEPS, seeds: Count = 2) -> Found:
+def measure(
+    folder: Path,
+    iterations: Annotated[Count, "of each run; the expectation asks for 5,000"] = M2_STEPS,
+    seeds: Annotated[Count, "runs of each kind"] = 2,
+) -> Found:
     """Measure M2: train Fig. 1's network on CIFAR-10, raw and with noise, from some seeds each, and record the curves.
 
     The runs, raw_0, noised_0, raw_1 and so on, are made one after the other. Each is kept in `folder`, and goes on
     from there if it was stopped, or was too short. A finished one of M2_STEPS or more leaves its curve in
     `M2/` of `results_folder()`, to be committed, from where it is taken on any machine: only runs that are missing
     there are made.
-
-    Args:
-        iterations: of each run; the expectation asks for 5,000
-        seeds: runs of each kind
     """
     images = load_images("cifar10")
     runs = {
@@ -235,4 +234,4 @@ def load_raw(name: str = "mnist_raw") -> nn.Module:
 
 
 if __name__ == "__main__":
-    measure.start()
+    sys.exit(run("M2", measure))

@@ -5,12 +5,13 @@ What is done is kept; a run that was stopped goes on with the next network.
 
 import itertools
 import math
+import sys
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from claims import Found, claim, declared, reported
+from claims import Found, declared, reported, run
 from recipes import DATA_STD, MixtureTraining, level_errors, train_mixture
 from sbgm import ConditionalMLP, annealed_langevin, final, paper_mixture
 from sbgm.generation import draw_batches
@@ -48,7 +49,6 @@ def worst_std(samples: Tensor) -> Estimate:
     return max(off)
 
 
-@claim("N3")
 def measure(folder: Path) -> Found:
     """Measure N3."""
     parts = list(draw_batches(measure_network, len(RUNS), seed=0, batch_size=1, folder=folder))
@@ -77,4 +77,4 @@ def measure(folder: Path) -> Found:
 
 
 if __name__ == "__main__":
-    measure.start()
+    sys.exit(run("N3", measure))

@@ -2,16 +2,18 @@
 
 import hashlib
 import itertools
+import sys
 from pathlib import Path
+from typing import Annotated
 
 import pandas
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from claims import Found, Measurement, claim, declared, reported
+from claims import Found, Measurement, declared, reported, run
 from recipes import DigitsTraining, sample_digits, train_digits
-from sbgm.checked import Count, checked
+from sbgm.checked import Count
 from sbgm.data import load_images
 from sbgm.generation import draw_batches
 from sbgm.measure import frechet_distance, level_losses
@@ -38,15 +40,13 @@ def late(n_steps: int) -> DigitsTraining:
     return DigitsTraining(learning_rate=1e-3, one_cycle=False, n_steps=n_steps)
 
 
-@claim("N4")
-@checked
-def measure(folder: Path, iterations: Count = 3_000) -> Found:
+def measure(
+    folder: Path,
+    iterations: Annotated[Count, "of each network, and of the run whose late checkpoints are reported"] = 3_000,
+) -> Found:
     """Measure N4: train networks of many shapes on the digits at one budget, and rank them by loss and by samples.
 
     Each network's numbers are kept in `folder`; a run that was stopped goes on with the next network.
-
-    Args:
-        iterations: of each network, and of the run whose late checkpoints are reported
     """
     images, held_out = load_images("digits"), load_images("digits", "test")
     steps = torch.linspace(iterations // 2, iterations, N_LATE).round().int().tolist()
@@ -65,8 +65,8 @@ def measure(folder: Path, iterations: Count = 3_000) -> Found:
     kept = Path(folder) / hashlib.sha256(repr((runs, N_SAMPLES)).encode()).hexdigest()[:12]
     bar = tqdm(draw_batches(rows_of, len(runs), seed=0, batch_size=1, folder=kept), "N4", len(runs), unit="network")
     parts = []
-    for (run, settings, _), found in zip(runs, bar, strict=True):
-        shape = {"run": run, "width": settings.width, "n_blocks": settings.n_blocks, "norm": settings.norm}
+    for (kind, settings, _), found in zip(runs, bar, strict=True):
+        shape = {"run": kind, "width": settings.width, "n_blocks": settings.n_blocks, "norm": settings.norm}
         parts.append(pandas.DataFrame(shape | {name: found[name].numpy() for name in COLUMNS}))
     table = pandas.concat(parts, ignore_index=True).astype({"iteration": int, "n_parameters": int})
     return Found(
@@ -122,4 +122,4 @@ def _spread(rows: pandas.DataFrame) -> float:
 
 
 if __name__ == "__main__":
-    measure.start()
+    sys.exit(run("N4", measure))

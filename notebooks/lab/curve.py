@@ -3,7 +3,8 @@
 import dataclasses
 import hashlib
 import math
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -12,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-import claims
+from claims import attach, command_line, do, parser_of
 from drawing import CPU, Machine, digit_distance, require_enough_digits, samples_key
+from sbgm.apps.options import call
 from sbgm.checked import Count, Ladder, Score, Whole, as_list, checked, count_from
 from sbgm.files import write_json
 from sbgm.generation import NamedSampler, Start, draw_batches, fitted_start, gaussian_start, uniform_start
@@ -265,11 +267,11 @@ N_FITTED = 1_000
 @checked
 def measure_curve(
     folder: Path,
-    network: str,
-    n_samples: Count = 1_000,
-    n_confirmed: Count = 1_000,
-    batch_size: Count = 50,
-    seed: Whole = 0,
+    network: Annotated[str, "a shipped network on MNIST, or a file of weights"],
+    n_samples: Annotated[Count, "samples of each sampler, more than 128, the number of features"] = 1_000,
+    n_confirmed: Annotated[Count, "samples, as many at least, of each of two measured once more"] = 1_000,
+    batch_size: Annotated[Count, "chains side by side"] = 50,
+    seed: Annotated[Whole, "of all of it; samplers with the same start begin alike"] = 0,
     machine: Machine = CPU,
 ) -> SamplerCurve:
     """Measure every sampler's samples on a network, `entries` or `guided_entries`, and write the network's record.
@@ -279,15 +281,6 @@ def measure_curve(
 
     The samples are kept batch by batch in `folder`, in a folder that the hash of the weights names; a run that was
     stopped goes on from there, and one that asks for more samples with those already drawn.
-
-    Args:
-        folder: where samples are kept.
-        network: a shipped network on MNIST, or a file of weights
-        n_samples: samples of each sampler, more than 128, the number of features
-        n_confirmed: of each of the two, as many at least
-        batch_size: chains side by side
-        seed: of all of it, and the next one of the two; samplers with the same start begin alike
-        machine: where and how the network runs.
 
     Raises:
         DataNotFoundError: MNIST is not at hand.
@@ -318,18 +311,12 @@ def measure_curve(
         bar.total += n_confirmed * sum(entry.evaluations for entry in best)
         confirmed = [_confirmed(entry, samples(entry, n_confirmed, seed + 1)) for entry in best]
     stem, sizes = weights_file(network).stem, {"n_samples": n_samples, "batch_size": batch_size, "seed": seed}
-    facts = claims.attach(
+    facts = attach(
         f"sampler_curve_{stem}",
         sheets,
         {**sizes, "reference": "10,000 MNIST test images"},
         networks=[network, SHIPPED_CLASSIFIER, JUDGE],
-        command=" ".join(
-            [
-                f"python -m sbgm evaluate --curve {network} --n-samples {n_samples} --n-confirmed {n_confirmed}",
-                f"--batch-size {batch_size} --seed {seed}",
-                *machine.flags,
-            ]
-        ),
+        command=command_line(f"curve.py {network}", sizes | {"n_confirmed": n_confirmed, "machine": machine}),
     )
     content = {"facts": facts, "points": points, "confirmed": confirmed}
     write_json(records.results_folder() / f"sampler_curve_{stem}.json", content)
@@ -358,4 +345,11 @@ def _confirmed(entry: Entry, samples: Tensor) -> dict[str, str | float]:
     return {**_measured(entry, samples), "n_samples": len(samples), **classes}
 
 
-measure = claims.Command(measure_curve, "--curve", "samples")
+def main(words: Sequence[str] | None = None) -> int:
+    """Do what `python notebooks/lab/curve.py NETWORK …` says: measure, write the record, and print it."""
+    parser = parser_of(measure_curve, "samples")
+    return do(parser, lambda options: print(call(measure_curve, options, folder=options.folder)), words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

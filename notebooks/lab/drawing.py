@@ -18,9 +18,9 @@ from sbgm.generation import draw_batches, uniform_start
 from sbgm.measure import Measured, frechet_distance
 from sbgm.measure.classifier import SHIPPED_CLASSIFIER
 from sbgm.measure.judging import feature_space, reference_for
-from sbgm.precision import PRECISIONS
+from sbgm.precision import PRECISIONS, autocast, compiled, fast_precision
 from sbgm.samplers import annealed_langevin, denoise
-from sbgm.train.runs import CPU, Machine
+from sbgm.train.runs import find_device, on_device
 from sbgm.weights import load_network, weights_file
 
 HOW_DRAWN = ("n_samples", "n_steps", "step_size", "precision", "seed")
@@ -28,6 +28,49 @@ FEATURES = "Fréchet distances in the features of our own classifier"
 DIGITS = "half the paper's width, on MNIST"
 """In what a measurement on samples of `mnist_ncsn` is narrower than the paper's statement."""
 
+
+@dataclasses.dataclass(frozen=True)
+class Machine:
+    """Where networks run and their noise is drawn, an option of every script that draws.
+
+    Attributes:
+        device: such as "cpu" or "cuda"; None is the GPU if there is one.
+        compile: fuse the layers, see `sbgm.precision.compiled`.
+    """
+
+    device: Annotated[str | None, "where to compute, such as cpu or cuda:1 (the GPU if there is one)"] = None
+    compile: Annotated[bool, "fuse the layers: minutes, then faster"] = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "device", find_device(self.device))
+
+    @property
+    def n_chains(self) -> int:
+        """How many chains to run side by side: 50 on the CPU, more where that costs little time."""
+        return 50 if torch.device(self.device).type == "cpu" else 500
+
+    @property
+    def precision(self) -> str:
+        """Of a record's samples: what a GPU is fast in, and bfloat16 on every CPU, whose samples are then the same."""
+        return "bf16" if torch.device(self.device).type == "cpu" else fast_precision(self.device)
+
+    @property
+    def flags(self) -> list[str]:
+        """The options that choose this machine: none for the CPU, else such as "--device cuda"."""
+        flags = [] if self.device == "cpu" else [f"--device {self.device}"]
+        return [*flags, "--compile"] if self.compile else flags
+
+    def prepared(self, network: nn.Module) -> nn.Module:
+        """The network on the device, compiled if asked for."""
+        network = on_device(network, torch.device(self.device))
+        return compiled(network) if self.compile else network
+
+    def score(self, network: Score, precision: str) -> Score:
+        """The score of a network on the device, with its layers in a precision, see `sbgm.precision.autocast`."""
+        return autocast(network, precision, torch.device(self.device).type)
+
+
+CPU = Machine("cpu")
 Load = Callable[[str], nn.Module]
 Sample = Callable[[nn.Module, Score, range, torch.Generator], dict[str, Tensor]]
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from PIL import Image
@@ -25,21 +25,9 @@ from sbgm.folders import data_folder, shipped_folder
 SOURCES = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST, "cifar10": datasets.CIFAR10}
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument("name", metavar="NAME", choices=NAMES, help=f"one of {', '.join(NAMES)}")
-
-
-def run(options: argparse.Namespace) -> int:
-    """Download, and say where the data are."""
-    download(options.name)
-    print(f"{options.name} is at hand; downloads are kept in {data_folder()}")
-    return 0
-
-
 @checked
-def download(name: SetName) -> None:
-    """Fetch a data set into `data_folder()`, from where torchvision does, unless it is there and whole.
+def download(name: Annotated[SetName, f"one of {', '.join(NAMES)}"]) -> None:
+    """Fetch a data set into `data_folder()`, from where torchvision does, unless it is there and whole, and say so.
 
     An interrupted download is taken up by the next one. What it leaves is never taken for a data set, because every
     file is read by its checksum. CelebA comes from Google Drive, and is then prepared, which takes minutes.
@@ -54,15 +42,16 @@ def download(name: SetName) -> None:
             fetch_photographs()
         for split in unprepared:
             prepare_celeba(split)
-        return
-    try:
-        read(name)
-    except DataNotFoundError:
-        if name not in SOURCES:
-            raise
-        with fetching(name):
-            SOURCES[name](data_folder(), download=True)
-        read(name)
+    else:
+        try:
+            read(name)
+        except DataNotFoundError:
+            if name not in SOURCES:
+                raise
+            with fetching(name):
+                SOURCES[name](data_folder(), download=True)
+            read(name)
+    print(f"{name} is at hand; downloads are kept in {data_folder()}")
 
 
 def read(name: str) -> None:

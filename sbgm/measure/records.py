@@ -1,21 +1,22 @@
-"""What was measured and recorded in `data/results/`, as chapters and sliders show it.
+"""What was measured and recorded in `data/results/`, as chapters and sliders show it, and as lab notebooks make it.
 
-A record is made by the lab notebooks and scripts in `notebooks/lab/`; here it is only read. In this order: any record;
-the map over T and ε; and the curve of samplers.
+In this order: a claim's record; the map over T and ε; and the curve of samplers.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 from torch import Tensor
 
+from sbgm.checked import Number, checked, one_of
 from sbgm.data import shipped_folder
-from sbgm.files import file_hash, load_tensors
+from sbgm.files import file_hash, load_tensors, write_json
 from sbgm.measure.estimates import Estimate
 from sbgm.weights import weights_file
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import pandas
 
 __all__ = [
+    "Measurement",
     "Record",
     "SamplerCurve",
     "StepMap",
@@ -36,29 +38,136 @@ __all__ = [
 
 WEIGHTS = "weights of "  # a record's facts hold the sha256 of each network's file under this and its name
 CURVE = "sampler_curve_"  # what the names of records of curves begin with
+KINDS = ("expected", "guard", "reported")
 N_SHEET = 16
 """Samples of each cell and each point that are kept to be looked at."""
+Facts = dict[str, Any]
 
 
-# --- any record -------------------------------------------------------------------------------------------------------
+# --- a claim's record -------------------------------------------------------------------------------------------------
 
 
-class Record(NamedTuple):
-    """A record, and what it rests on.
+@checked
+@dataclasses.dataclass(frozen=True)
+class Measurement:
+    """One measured number, with its standard error if it has one, and the interval [low, high] that it is held to.
 
     Attributes:
-        id: the claim's, or the file's stem.
-        facts: how and on what it was measured.
-        numbers: what was measured, by label, with its standard error (0 where there is none).
-        tensors: of the file that it rests on, by name; none of a table.
-        content: all that its JSON file holds.
+        kind: "expected", if the interval was written down before the first measurement; "guard", if it was set
+            afterwards, so that a change is noticed; or "reported", without an interval.
+        label, value, se: what was measured; se is None for a number without sampling error.
+        low, high: the interval; infinite on both sides for what is only reported.
+        yardstick: whether missing the interval says that our way to measure failed, not the paper's statement.
+    """
+
+    kind: Annotated[str, one_of(KINDS)]
+    label: str
+    value: Number
+    low: Number = -math.inf
+    high: Number = math.inf
+    se: Number | None = None
+    yardstick: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("value", "low", "high", "se"):  # as records hold them
+            number = getattr(self, name)
+            object.__setattr__(self, name, None if number is None else float(number))
+
+    @property
+    def holds(self) -> bool:
+        """Whether the value lies in its interval (a NaN never does)."""
+        return self.low <= self.value <= self.high
+
+    @property
+    def met(self) -> bool:
+        """Whether all of value ± 2 se lies in the interval."""
+        return self.low <= self.value - self._half_width and self.value + self._half_width <= self.high
+
+    @property
+    def missed(self) -> bool:
+        """Whether none of value ± 2 se lies in the interval; one that is neither met nor missed straddles a bound."""
+        return not (self.value + self._half_width >= self.low and self.value - self._half_width <= self.high)
+
+    @property
+    def _half_width(self) -> float:
+        return 2 * (self.se or 0.0)
+
+    @property
+    def number(self) -> str:
+        """The value, with twice its standard error, to three digits."""
+        text = _short(self.value)
+        return text if self.se is None else f"{text} ± {_short(self._half_width)}"
+
+    def __str__(self) -> str:
+        text = f"{self.label}: {self.number}"
+        if self.kind == "reported":
+            return text
+        held = "expected" if self.kind == "expected" else "guarded:"
+        return f"{text}   {held} {interval(self.low, self.high)}"
+
+
+def interval(low: float, high: float) -> str:
+    """An interval in words: "0.499 to 0.519", "at least 5", "any"."""
+    if math.isinf(high):
+        return "any" if math.isinf(low) else f"at least {low:g}"
+    if low == high:
+        return f"{high:g}"
+    return f"at most {high:g}" if math.isinf(low) else f"{low:g} to {high:g}"
+
+
+def _short(value: float) -> str:
+    """Three significant digits; whole numbers below a million in full."""
+    rounded = value if value.is_integer() else float(f"{value:.3g}")
+    return f"{rounded:.0f}" if abs(rounded) < 1e6 and rounded.is_integer() else f"{value:.3g}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """A claim with its measurements and its word; its repr, such as `L3 reproduced`, is all that notebooks compare.
+
+    Attributes:
+        id: the claim's.
+        status: the word, such as "reproduced in part".
+        measurements: in the order of the file.
+        narrower: in what the measurement is narrower than the paper's statement.
+        data, note: what was measured on, and a sentence for the reader.
+        facts: of what cost more than a cell may: how and on what it was measured, the file that holds what it rests on
+            ("file") and its "sha256".
     """
 
     id: str
-    facts: dict[str, Any]
-    numbers: dict[str, Estimate]
-    tensors: dict[str, Tensor]
-    content: dict[str, Any]
+    status: str
+    measurements: tuple[Measurement, ...]
+    narrower: str = ""
+    data: str = ""
+    note: str = ""
+    facts: Facts = dataclasses.field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"{self.id} {self.status}"
+
+    def of_kind(self, *kinds: str) -> list[Measurement]:
+        """Its measurements that are "expected", "guard" or "reported", in their order."""
+        return [m for m in self.measurements if m.kind in kinds]
+
+    def measurement(self, label: str) -> Measurement:
+        """The one of this label.
+
+        Raises:
+            KeyError: there is none.
+        """
+        return {m.label: m for m in self.measurements}[label]
+
+    @property
+    def numbers(self) -> dict[str, Estimate]:
+        """What was measured, by label, with its standard error (0 where there is none)."""
+        return {m.label: Estimate(m.value, m.se or 0.0) for m in self.measurements}
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """What it rests on, by name, from the file beside it; none of a table."""
+        file = attached_file(self)
+        return load_tensors(file)[0] if file.suffix == ".safetensors" else {}
 
 
 def results_folder() -> Path:
@@ -66,58 +175,85 @@ def results_folder() -> Path:
     return shipped_folder() / "results"
 
 
-def load_record(name: str) -> Record:
-    """Read a record of `data/results/`, and what it rests on.
+def load_record(name: str, folder: Path | None = None) -> Record:
+    """Read a claim's record, and check that the networks that it was measured with are those that ship.
 
     Args:
-        name: of the claim, such as "I10", or the file's stem.
+        name: of the claim, such as "I10".
+        folder: of the records; None is `results_folder()`.
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: its file is not the one that was recorded, or a network that it was measured with is not the one
-            that ships now.
+        ValueError: a network that it was measured with is not the one that ships now.
     """
-    path = results_folder() / f"{name}.json"
+    return check_weights(record_of(content_of(name, folder)))
+
+
+def record_of(content: dict[str, Any]) -> Record:
+    """The record that a JSON file holds."""
+    fields: dict[str, Any] = dict(content)
+    fields["measurements"] = tuple(Measurement(**number) for number in content["measurements"])
+    return Record(**fields)
+
+
+def save_record(record: Record, folder: Path) -> Record:
+    """Write a claim's record as `folder/ID.json`, and return it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    defaults = {field.name: field.default for field in dataclasses.fields(Measurement)}  # JSON has no infinity
+    content = dataclasses.asdict(record)
+    content["measurements"] = [
+        {name: value for name, value in fields.items() if value != defaults[name]} for fields in content["measurements"]
+    ]
+    write_json(folder / f"{record.id}.json", content)
+    return record
+
+
+def content_of(name: str, folder: Path | None = None) -> dict[str, Any]:
+    """What a record's JSON file holds.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    path = (folder or results_folder()) / f"{name}.json"
     if not path.is_file():
-        curve = name.startswith(CURVE)
-        how = f"--curve {name.removeprefix(CURVE)}" if curve else f"--claim {name}"
-        raise FileNotFoundError(f"{path} is missing; python -m sbgm evaluate {how} measures it")
-    content = json.loads(path.read_text(encoding="utf-8"))
-    found = {m["label"]: Estimate(m["value"], m.get("se", 0.0)) for m in content.get("measurements", ())}
-    record = check_weights(Record(name, content["facts"], found, {}, content))
-    if "file" not in record.facts:
-        return record
-    file = attached_file(record)
-    return record._replace(tensors=load_tensors(file)[0]) if file.suffix == ".safetensors" else record
+        raise FileNotFoundError(f"{path} is missing; {_command(name)} measures it")
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
-def attached_file(record: Any, folder: Path | None = None) -> Path:
-    """The file that a recorded claim rests on, beside its record.
+def _command(name: str) -> str:
+    """The command that measures a claim or a curve."""
+    script = f"curve.py {name.removeprefix(CURVE)}" if name.startswith(CURVE) else f"{name}.py"
+    return f"python notebooks/lab/{script}"
+
+
+def attached_file(record: Record, folder: Path | None = None) -> Path:
+    """The file that a record rests on, beside it.
 
     Raises:
         ValueError: the record names no file, or the file is missing or not the one that was recorded.
     """
     if not {"file", "sha256"} <= record.facts.keys():
         raise ValueError(f"the record of {record.id} names no file")
-    path = (results_folder() if folder is None else folder) / str(record.facts["file"])
+    path = (folder or results_folder()) / record.facts["file"]
     if not path.is_file() or file_hash(path) != record.facts["sha256"]:
         raise ValueError(f"{path} is missing or not the file that {record.id} was recorded with (its sha256 differs)")
     return path
 
 
-def check_weights(record: Any) -> Any:
-    """Return a recorded claim if the networks that it was measured with, if any, are those that ship now.
+def check_weights(record: Record) -> Record:
+    """Return a record if the networks that it was measured with, if any, are those that ship now.
 
     Raises:
         ValueError: a network's shipped file is missing or another; the message says how to measure anew.
     """
-    named = {key.removeprefix(WEIGHTS): fact for key, fact in record.facts.items() if key.startswith(WEIGHTS)}
-    for name, recorded in named.items():
-        path = weights_file(name)
+    for key, recorded in record.facts.items():
+        if not key.startswith(WEIGHTS):
+            continue
+        path = weights_file(key.removeprefix(WEIGHTS))
         if not path.is_file() or file_hash(path) != recorded:
             raise ValueError(
                 f"{path} is missing or not the network that {record.id} was measured with (its sha256 differs); "
-                f"measure it anew: {record.facts.get('command', 'python -m sbgm evaluate --claim ' + record.id)}"
+                f"{_command(record.id)} measures it anew"
             )
     return record
 
@@ -254,6 +390,7 @@ def load_curve(network: str = "mnist_ncsn") -> SamplerCurve:
     """
     import pandas
 
-    record = load_record(f"{CURVE}{network}")
-    points, confirmed = (pandas.DataFrame(record.content[name]) for name in ("points", "confirmed"))
+    content = content_of(f"{CURVE}{network}")
+    record = check_weights(Record(f"{CURVE}{network}", "", (), facts=content["facts"]))
+    points, confirmed = (pandas.DataFrame(content[table]) for table in ("points", "confirmed"))
     return SamplerCurve(points, record.facts, record.tensors, confirmed)

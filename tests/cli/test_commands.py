@@ -8,16 +8,13 @@ import re
 import shlex
 import subprocess
 import sys
-import warnings
 from pathlib import Path
 
 import pytest
 
 import sbgm
-from sbgm import cli
+from sbgm import __main__ as cli
 from sbgm.cli import train
-from sbgm.cli.options import lab_script
-from sbgm.data import Notice
 from sbgm.train.images import NCSN
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,8 +25,7 @@ PAGES = [path for pattern in PATTERNS for path in sorted(ROOT.glob(pattern))]
 COMMAND = re.compile(rf"(?:python -m |`|^)sbgm ((?:{'|'.join(cli.COMMANDS)})\b[^`\n]*)", re.MULTILINE)
 # commands and options in a sentence
 MENTIONS = {
-    "train", "train FOLDER", "download NAME", "sample --seed", "sample --network", "evaluate", "evaluate --claim",
-    "ledger",
+    "train", "train FOLDER", "download NAME", "sample", "sample --seed", "evaluate",
 }  # fmt: skip
 
 
@@ -49,19 +45,14 @@ def commands() -> list[str]:
         for part in [text] if path.suffix == ".md" else strings(json.loads(text)):
             found += COMMAND.findall(part.replace("\\\n", " "))
     found = [re.sub(r"\$\{\w+:\+(.+?)\}", r"\1", words).replace('"$@"', "--out runs/x") for words in found]
-    found = [re.sub(r"\$\d|\bID\b", "1", words).replace("--claim 1", "--claim I1") for words in found]
+    found = [re.sub(r"\$\d", "1", words) for words in found if "--claim" not in words and "--curve" not in words]
     return sorted({re.split(r"#|;|, ", words)[0].strip() for words in found} - MENTIONS)
 
 
 def parsed(words: str) -> argparse.Namespace:
-    """The options of a command, or those of the script that it starts."""
+    """The options of a command."""
     arguments = shlex.split(words)
-    options = cli.parser_for(arguments[0]).parse_args(arguments)
-    if getattr(options, "claim", None):
-        return lab_script(options.claim[0], "").measure.parser().parse_args(options.claim[1:])
-    if getattr(options, "curve", None):
-        return lab_script("curve", "").measure.parser().parse_args(options.curve)
-    return options
+    return cli.parser_for(arguments[0]).parse_args(arguments)
 
 
 def test_there_are_commands_to_try():
@@ -77,7 +68,7 @@ def test_a_printed_command_parses(words, tmp_path, monkeypatch):
     assert parsed(words)
 
 
-@pytest.mark.parametrize("words", [*cli.COMMANDS, "evaluate --claim I8"])
+@pytest.mark.parametrize("words", cli.COMMANDS)
 def test_every_command_says_what_it_takes_through_a_console_without_greek(words, monkeypatch):
     """Windows' consoles speak cp1252; what it lacks is shown as a question mark."""
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(file := io.BytesIO(), "cp1252"))
@@ -95,12 +86,11 @@ def test_every_command_says_what_it_takes_through_a_console_without_greek(words,
         "train digits --out x",
         "sample mnist_ncsn --out x",
         "inpaint mnist_ncsn mnist_small --out x",
-        "evaluate --network mnist_ncsn --data mnist_small",
-        "evaluate --claim I10",
-        "evaluate --curve mnist_ncsn",
+        "evaluate --samples README.md --data mnist_small",
+        "losses mnist_ncsn --data mnist_small",
     ],
 )
-def test_every_command_and_script_says_where_by_the_same_option(words):
+def test_every_command_says_where_by_the_same_option(words):
     assert (parsed(words).device, parsed(f"{words} --device cuda:1").device) == (None, "cuda:1")
 
 
@@ -162,16 +152,12 @@ def test_a_large_scale_without_a_gpu_is_said_before_it_starts(scale, warned, tmp
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("evaluate --claim I9 --n-samples 2559", "n_samples must be at least 2,560 for FID, got 2,559"),
-        ("evaluate --claim I9 --sampler euler", "sampler must be one of 'annealed', 'renewing', got 'euler'"),
         ("evaluate --samples nowhere --data digits", "--samples must be a file or folder of images"),
-        ("evaluate --network README.md --data digits", "--network must be"),
-        ("evaluate --claim I10 --device mps", "device must be one of this machine's, such as cpu, got mps"),
+        ("losses README.md --data digits", "NETWORK must be"),
         (
-            "evaluate --device cpu --claim I10",
-            "--claim must be given only what it takes, options after it, got --device",
+            "losses own_network --data digits --device mps",
+            "--device must be one of this machine's, such as cpu, got mps",
         ),
-        ("evaluate --network digits_mlp --data digits --fid-weights x", "--threads, --seed, got --fid-weights"),
         ("sample digits_mlp --out x --schedule power", "--schedule must come with --levels, got power alone"),
         (
             "sample digits_mlp --out x --start fitted",
@@ -188,9 +174,8 @@ def test_a_large_scale_without_a_gpu_is_said_before_it_starts(scale, warned, tmp
         ("sample own_network --out x --label 30", "6, 7, 8, 9, or its number, 0 to 9, got '30'"),
         ("evaluate --samples README.md --data tests/cli", "--samples must be a whole"),
         ("inpaint digits_mlp tests/cli --out x", "DATA must hold at least 8 pictures"),
-        ("evaluate --network mnist_ncsn --data digits", "--data must be images of shape (1, 28, 28)"),
-        ("evaluate --network mnist_ncs --data mnist_small", "; did you mean 'mnist_ncsn'?"),
-        ("evaluate --claim i11", "got 'i11'; did you mean 'I11'?"),
+        ("losses mnist_ncsn --data digits", "--data must be images of shape (1, 28, 28)"),
+        ("losses mnist_ncs --data mnist_small", "; did you mean 'mnist_ncsn'?"),
         (
             "sample mnist_ncs --out x",
             "no network that ships; those that ship are cifar10_ncsn, digits_mlp, digits_mlp_lambda_1, mnist_ncsn, "
@@ -216,7 +201,7 @@ def test_a_folder_that_holds_samples_is_refused_by_its_flag(tmp_path, capsys):
     ("words", "message"),
     [
         ("", "usage: sbgm"),
-        ("evaluate", "one of the arguments --samples --network --claim --curve is required"),
+        ("evaluate", "the following arguments are required: --samples, --data"),
         ("tran mnist", "did you mean 'train'?"),
         ("train mnits --out x", "did you mean 'mnist'?"),
         ("download cifar", "did you mean 'cifar10'?"),
@@ -232,15 +217,3 @@ def test_a_value_is_refused_by_its_flag_and_a_near_name_is_suggested(words, mess
     with pytest.raises(SystemExit, match="2"):
         cli.main(shlex.split(words))
     assert message in capsys.readouterr().err
-
-
-@pytest.mark.filterwarnings("always")
-def test_a_notice_is_one_line_and_other_programs_warnings_stay_as_they_were(capsys, monkeypatch):
-    def warn(options):
-        warnings.warn("one picture is left out", Notice, 2)
-        return 0
-
-    monkeypatch.setattr("sbgm.cli.ledger.run", warn)
-    before = warnings.showwarning
-    assert cli.main(["ledger"]) == 0
-    assert (capsys.readouterr().err, warnings.showwarning) == ("sbgm: one picture is left out\n", before)

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import sbgm
-from sbgm.cli import COMMANDS, module_of
+from claims import parser_of
+from sbgm.__main__ import COMMANDS, add_arguments
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE, NOTEBOOKS = ROOT / "docs", ROOT / "notebooks"
@@ -64,12 +65,13 @@ def test_the_names_and_options_on_a_page_exist(page):
             assert pkgutil.resolve_name(f"sbgm.{dotted}"), dotted
     options = {option for words in code for option in re.findall(r"(?<!\S)--[a-z-]+", words)}
     known = {"--nbval", "--dist", "--no-loadscope-reorder", "--port", "--nproc", "--user", "--scope"}  # of other tools
-    known.add("--extra-index-url")
+    known |= {"--accept", "--extra-index-url"}
+    known |= set(re.findall(r'option\("(--[a-z-]+)', (ROOT / "tools" / "grade.py").read_text("utf-8")))
     parsers = {command: argparse.ArgumentParser() for command in COMMANDS}
     for command, parser in parsers.items():
-        module_of(command).add_arguments(parser)
+        add_arguments(parser, command)
     scripts = [path.stem for path in (ROOT / "notebooks" / "lab").glob("[A-Z]*.py")]
-    for parser in [*parsers.values(), *(importlib.import_module(name).measure.parser() for name in scripts)]:
+    for parser in [*parsers.values(), *(parser_of(importlib.import_module(name).measure, name) for name in scripts)]:
         known |= set(re.findall(r"--[a-z-]+", parser.format_help()))
     grade_help = subprocess.run([sys.executable, ROOT / "tools" / "grade.py", "--help"], capture_output=True, text=True)
     known |= set(re.findall(r"--[a-z-]+", grade_help.stdout))

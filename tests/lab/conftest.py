@@ -102,7 +102,7 @@ def has_the_committed_form():
     """Assert that a record has the facts and tensors of the committed one of its claim, except those that are named."""
 
     def look(record, but=()):
-        committed = claims.load_record(record.id, COMMITTED)
+        committed = claims.load_records(COMMITTED)[record.id]
         assert committed.facts.keys() - set(but) <= record.facts.keys()
         assert record.facts["file"] == committed.facts["file"]
         assert claims.load_record(record.id) == record

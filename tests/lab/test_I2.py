@@ -5,7 +5,7 @@ import torch
 
 import claims
 import I2
-from claims import NotReproducedError
+from claims import NotReproducedError, measure_claim
 from sbgm.measure import Measured, controls, hog_features
 
 
@@ -37,9 +37,9 @@ def test_samples_are_compared_with_the_controls(mnist, colour, monkeypatch, resu
     monkeypatch.setattr(I2, "Inception", colour)
     sizes = {"n_samples": 50, "n_steps": 1, "n_reference": 40}
     with pytest.raises(NotReproducedError, match=r"(?s)less that of photographs with shuffled.*expected at most 0"):
-        I2.measure(tmp_path / "samples", **sizes)
+        measure_claim("I2", I2.measure, tmp_path / "samples", **sizes)
     assert not results.exists()
-    record = I2.measure(tmp_path / "samples", accept=True, **sizes)
+    record = measure_claim("I2", I2.measure, tmp_path / "samples", accept=True, **sizes)
     has_the_committed_form(record)
     made = ("samples", "denoised", "real images", "shuffled blocks", "low resolution", "Gaussian")
     labels = [f"{measure}, {name}" for measure in ("KID", "HOG distance") for name in made]
@@ -47,5 +47,5 @@ def test_samples_are_compared_with_the_controls(mnist, colour, monkeypatch, resu
     assert list(values) == labels
     less = record.measurements[0]
     assert less.value == pytest.approx(values["KID, samples"] - values["KID, shuffled blocks"])
-    assert claims.record_tensors("I2")["gaussian"].shape == (40, 3, 8, 8)
+    assert claims.load_record("I2").tensors["gaussian"].shape == (40, 3, 8, 8)
     assert record.data == "cifar10_ncsn, 50 samples; 40 of CIFAR-10's test images"

@@ -9,6 +9,7 @@ from torch import nn
 
 import claims
 import I8
+from claims import measure_claim
 from drawing import Drawing
 from sbgm import data, masks
 from sbgm.files import file_hash
@@ -138,21 +139,21 @@ def test_a_record_rests_on_its_file_and_faces_are_there_in_numbers_alone(
     faces, tmp_path, has_the_committed_form, monkeypatch
 ):
     monkeypatch.setattr(I8, "N_CONTROL", 20)
-    record = I8.measure(tmp_path / "run", accept=True, n_images=2, n_steps=1, faces=faces)
+    record = measure_claim("I8", I8.measure, tmp_path / "run", accept=True, n_images=2, n_steps=1, faces=faces)
     digits = "the first 2 test images of mnist_small, and 10 behind the random mask"
     assert record.data == f"mnist_ncsn; {digits}; the first 2 of CelebA; uncurated"
     assert "CelebA at C = 4" in record.narrower
     assert record.facts["network of faces"] == file_hash(Path(faces))
-    command = record.facts["command"].partition(" I8 ")[2]
+    command = record.facts["command"].partition("/I8.py ")[2]
     assert command == f"--n-images 2 --n-steps 1 --step-size 2e-05 --weights mnist_ncsn --faces {faces}"
-    kept = claims.record_tensors("I8")
+    kept = claims.load_record("I8").tensors
     assert torch.equal(kept["images"], quantise(data.load_images("mnist_small", "test")[:2]))
     parts = {name.removeprefix(I8.FACES): value for name, value in kept.items() if name.startswith(I8.FACES)}
     assert set(parts) == {"masks", "changed", "known_miss", "spread", "miss", "others"}  # no photograph, and no fill
     of_digits, of_faces = I8.i8_measurements(kept), I8.i8_measurements(parts, of=I8.FACES)
     assert record.measurements[: len(of_digits + of_faces)] == (*of_digits, *of_faces)
     assert [m.label for m in of_faces] == [f"faces, {m.label}" for m in of_digits if "class" not in m.label]
-    again = [I8.measure(tmp_path / "run", accept=True, n_images=2, n_steps=1) for _ in range(2)]
+    again = [measure_claim("I8", I8.measure, tmp_path / "run", accept=True, n_images=2, n_steps=1) for _ in range(2)]
     assert again[0] == again[1]  # the faces are those of the record before
     assert again[0].measurements == record.measurements
     assert again[0].facts["command of faces"] == record.facts["command"]
@@ -162,5 +163,5 @@ def test_a_record_rests_on_its_file_and_faces_are_there_in_numbers_alone(
 
 def test_a_network_of_digits_is_none_of_faces(faces, tmp_path):
     with pytest.raises(ValueError, match=r"faces must name a network .*\(3, 8, 8\), got mnist_ncsn, on \(1, 28"):
-        I8.measure(tmp_path / "run", n_images=2, faces="mnist_ncsn")
+        measure_claim("I8", I8.measure, tmp_path / "run", n_images=2, faces="mnist_ncsn")
     assert not (tmp_path / "run").exists()

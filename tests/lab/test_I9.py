@@ -10,6 +10,7 @@ from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics
 
 import claims
 import I9
+from claims import measure_claim
 from I9 import ColourSamples, checkpoint_fid
 from sbgm import geometric_sigmas
 from sbgm.measure import Measured, feature_statistics, frechet_distance, inception
@@ -49,7 +50,7 @@ def test_each_checkpoint_is_drawn_with_its_own_weights_and_the_nearest_is_taken(
     against = {"real": samples.statistics, "against": samples.reference.images}
     distances = [checkpoint_fid(samples.draw(file, 30)[1], **against).value for file in files]
     options = {"n_samples": 60, "sampler": "renewing", "batch_size": 30, "weights": str(toy)}
-    record = I9.measure(toy / "samples", **options)
+    record = measure_claim("I9", I9.measure, toy / "samples", **options)
     assert record.measurements[-1].value == min(distances)
     nearest = files[distances.index(min(distances))]
     assert claims.weights_facts(str(nearest)).items() <= record.facts.items()

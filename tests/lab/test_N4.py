@@ -8,6 +8,7 @@ import pytest
 
 import claims
 import N4
+from claims import measure_claim
 
 
 def table(losses, distances, late_losses=(1, 2), late_distances=(1, 2)):
@@ -83,14 +84,14 @@ def test_a_run_is_recorded_with_its_table_and_goes_on_where_it_was(small, monkey
 
     monkeypatch.setattr(N4, "measure_network", counted)
     with pytest.raises(KeyboardInterrupt):
-        N4.measure(small / "run", iterations=2)
+        measure_claim("N4", N4.measure, small / "run", iterations=2)
     assert not (small / "results").exists()
-    record = N4.measure(small / "run", iterations=2)
+    record = measure_claim("N4", N4.measure, small / "run", iterations=2)
     assert len(measured) == 4 + 8  # three are kept, the fourth is done again; the late run is measured twice
     assert repr(record) == "N4 reproduced in part"
     found = N4.read_table(claims.attached_file(record))
     assert list(found) == ["run", "width", "n_blocks", "norm", *N4.COLUMNS]
     assert found["width"].tolist() == [*range(4, 40, 4), 8, 8]
     assert found["iteration"].tolist() == [2] * 9 + [1, 2]
-    other = N4.measure(small / "run", iterations=4)  # whose numbers are not reused
+    other = measure_claim("N4", N4.measure, small / "run", iterations=4)  # whose numbers are not reused
     assert N4.read_table(claims.attached_file(other))["iteration"].tolist() == [4] * 9 + [2, 4]

@@ -13,7 +13,6 @@ import drawing
 from counting import CountedScore
 from curve import BUDGETS, draw_entry, entries, guided_entries, renewing, samplers_within
 from sbgm import geometric_sigmas, weights
-from sbgm.cli import main
 from sbgm.generation import fitted_start, generate, uniform_start
 from sbgm.measure import shown
 from sbgm.measure.judging import some_images
@@ -125,8 +124,7 @@ def test_the_command_measures_every_entry_and_the_best_once_more_and_writes_the_
     for name, value in few.items():
         monkeypatch.setattr(curve, name, value)
     sizes, folder = ["--n-samples", "130", "--n-confirmed", "140", "--batch-size", "65"], tmp_path / "samples"
-    words = ["evaluate", "--curve", "mnist_mlp", *sizes, "--folder", str(folder)]
-    assert main(words) == 0
+    assert curve.main(["mnist_mlp", *sizes, "--folder", str(folder)]) == 0
     measured, wanted = load_curve("mnist_mlp"), entries(PAPERS)
     points = list(measured.points.itertuples())
     assert [(p.label, p.evaluations) for p in points] == [(e.label, e.evaluations) for e in wanted]
@@ -152,16 +150,17 @@ def test_the_command_measures_every_entry_and_the_best_once_more_and_writes_the_
     assert all(f"anew, 140 samples of {entry.label}, {entry.evaluations}: " in said for entry in best)
     assert {"n_samples": 130, "batch_size": 65, "seed": 0}.items() <= measured.facts.items()
     assert {f"weights of mnist_{name}" for name in ("mlp", "classifier", "judge")} <= measured.facts.keys()
-    assert measured.facts["command"] == f"python -m sbgm {' '.join(words[:3] + sizes)} --seed 0"
+    settings = "--n-samples 130 --batch-size 65 --seed 0 --n-confirmed 140"
+    assert measured.facts["command"] == f"python notebooks/lab/curve.py mnist_mlp {settings}"
 
     (tmp_path / "mnist_mlp.safetensors").write_bytes(b"another network")
     monkeypatch.setattr(weights, "weights_folder", lambda: tmp_path)
-    with pytest.raises(ValueError, match=r"mnist_mlp\.safetensors .* measure it anew: .* --curve mnist_mlp"):
+    with pytest.raises(ValueError, match=r"mnist_mlp\.safetensors .*curve\.py mnist_mlp measures it anew"):
         load_curve("mnist_mlp")
 
 
 def test_a_missing_record_says_how_to_make_one():
-    with pytest.raises(FileNotFoundError, match="python -m sbgm evaluate --curve mnist_ncsnv2 measures it"):
+    with pytest.raises(FileNotFoundError, match=r"python notebooks/lab/curve\.py mnist_ncsnv2 measures it"):
         load_curve("mnist_ncsnv2")
 
 

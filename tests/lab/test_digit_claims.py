@@ -11,7 +11,7 @@ import I6
 import I7
 import I10
 import I11
-from claims import NotReproducedError, Settled, reported
+from claims import NotReproducedError, Record, measure_claim, reported
 from drawing import Drawing
 from I7 import too_near
 from sbgm.data import load_images, load_labels
@@ -20,7 +20,6 @@ from sbgm.measure import Estimate, Measured, nearest_neighbours
 from sbgm.measure.classifier import load_classifier
 from sbgm.networks import ResNet
 from sbgm.noise import perturb
-from sbgm.train.runs import Run
 from sbgm.training import Step
 from seeds import seeded
 
@@ -62,7 +61,7 @@ def test_one_level_and_no_noise_are_compared_with_annealed_samples_of_i1(mnist, 
     """A checkpoint's samples are noise here, whose chains may leave the numbers; the record of I1 holds real digits."""
     digits, noise = load_images("mnist_small")[:300], torch.rand(300, 1, 28, 28, generator=seeded())
     facts = claims.attach("I1", {"samples": digits.mul(255).byte()}, {}, networks=[], command="")
-    claims.save_record(Settled("I1", "reproduced", (reported("x", 1),), facts=facts), results)
+    claims.save_record(Record("I1", "reproduced", (reported("x", 1),), facts=facts), results)
     annealed = I6.annealed_distance()
     assert annealed.value == pytest.approx(I6.digit_distance(digits).value, rel=0.05)
     found = I6.i6_measurements(noise, annealed, annealed)
@@ -79,9 +78,11 @@ def test_checkpoints_that_have_blown_up_are_passed_over(mnist, tmp_path):
     losses = {100: -1.0, 200: 1.0, 300: -1.0, 350: -1.0, 400: -1.0, 450: -1.0}
 
     def training(images, settings, *, folder, save_every):
-        (run := Run(folder)).create({})
-        run.save(1, {}, {"network": ResNet(16, 1).state_dict()})
-        yield from (Step(i, next(x for end, x in losses.items() if i <= end)) for i in range(1, 451))
+        folder.mkdir()
+        for step in range(1, 451):
+            if step in losses:
+                torch.save({"network": ResNet(16, 1).state_dict(), "losses": [0.0] * step}, folder / "state.pt")
+            yield Step(step, next(loss for end, loss in losses.items() if step <= end))
 
     assert list(I11.checkpoints(tmp_path, training)) == [100, 300, 350]
 
@@ -140,14 +141,14 @@ def test_four_claims_share_their_samples_and_are_recorded_as_the_committed_ones(
     """The network is untrained, so that I1 fails: it is recorded only if one accepts that."""
     sizes = {"n_samples": 130, "n_steps": 1}
     with pytest.raises(NotReproducedError, match="I1 not reproduced and was not recorded"):
-        I1.measure(tmp_path / "samples", **sizes)
+        measure_claim("I1", I1.measure, tmp_path / "samples", **sizes)
     assert not results.exists()
     tensors = {}
     for script in (I1, I4, I7, I10):
-        record = script.measure(tmp_path / "samples", accept=True, **sizes)
+        record = measure_claim(script.__name__, script.measure, tmp_path / "samples", accept=True, **sizes)
         has_the_committed_form(record)
         assert claims.check_weights(record).facts["n_samples"] == 130
-        assert record.facts["command"].endswith(f"--claim {record.id} --n-samples 130 --n-steps 1")
+        assert record.facts["command"].endswith(f"notebooks/lab/{record.id}.py --n-samples 130 --n-steps 1")
         tensors[record.id] = load_tensors(claims.attached_file(record))[0]
     assert len(list((tmp_path / "samples").iterdir())) == 1
     assert torch.equal(tensors["I1"]["states"][-1], tensors["I1"]["samples"][:16])

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-import I5_grid
+import I5
 from I8 import known_pixels
 from L10 import relaxation
 from sbgm import masks
@@ -25,15 +25,15 @@ def test_cells_that_are_alike_have_a_ratio_of_one_however_many_and_one_that_is_w
         square = float(features.square().mean())
         return Measured("d", square, square * math.sqrt(2 / len(features)), len(features), 1, "numbers", "numbers")
 
-    monkeypatch.setattr(I5_grid, "distance", variance)
+    monkeypatch.setattr(I5, "features_distance", variance)
     generator = torch.Generator().manual_seed(0)
     alike = [[torch.randn(200, generator=generator) for _ in range(9)] for _ in range(200)]
-    found = [I5_grid.spread(cells) for cells in alike]
+    found = [I5.spread(cells) for cells in alike]
     ratios = torch.tensor([e.value for e in found]).log()
     assert abs(float(ratios.mean())) < 4 * float(ratios.std()) / math.sqrt(200)
     assert float(ratios.std()) < 1.3 * sum(e.se / e.value for e in found) / 200
     worse = [[*cells[:8], 2 * cells[8]] for cells in alike]
-    assert sum(I5_grid.spread(cells).value for cells in worse) / 200 == pytest.approx(4, rel=0.1)
+    assert sum(I5.spread(cells).value for cells in worse) / 200 == pytest.approx(4, rel=0.1)
 
 
 def test_the_random_mask_is_the_one_of_the_first_record():

@@ -1,114 +1,159 @@
 """A script of a claim: its command, its record, and that a failure is entered only if one accepts it."""
 
-import argparse
+import importlib
+import subprocess
+import sys
 from pathlib import Path
+from typing import Annotated
+from unittest import mock
 
 import pytest
 import torch
 
 import claims
-from claims import Found, NotReproducedError, claim, expected
+import curve
+import M2
+from claims import Found, NotReproducedError, expected, measure_claim
 from drawing import CPU, Machine
-from sbgm import cli
 from sbgm.checked import Count
-from sbgm.cli.options import lab_script
 from sbgm.files import load_tensors
 from sbgm.measure import records
 
+LAB = Path(claims.__file__).parent
+SCRIPTS = sorted(path.stem for path in LAB.glob("[A-Z]*.py"))
 HOLDS, FAILS, UNSURE = (expected(name, x, high=2, se=0.1) for name, x in (("a", 1), ("too large", 3), ("near", 1.9)))
 
 
-@pytest.fixture
-def script():
-    """A script that finds what is put into `found`, and keeps its arguments in `asked`."""
+class Script:
+    """The function of a script, which finds what it is told to, and keeps its arguments in `asked`."""
 
-    @claim("I6", folder="samples")
+    def __init__(self, *measurements):
+        self.measurements = measurements
+
     def measure(
-        folder: Path, n_samples: Count = 3, weights: str | None = None, fid_weights: Path | None = None, machine=CPU
+        self,
+        folder: Path,
+        n_samples: Annotated[Count, "samples, of which there are few"] = 3,
+        weights: Annotated[str | None, "a network"] = None,
+        fid_weights: Annotated[Path | None, "a file"] = None,
+        machine: Machine = CPU,
     ) -> Found:
-        """Measure it.
-
-        Args:
-            n_samples: samples, of
-                which there are few
-            weights: a network
-            fid_weights: a file
-        """
-        measure.asked = {"folder": folder, "n": n_samples, "w": weights, "fid": fid_weights, "machine": machine}
+        """Measure it."""
+        self.asked = {"folder": folder, "n": n_samples, "w": weights, "fid": fid_weights, "machine": machine}
         tensors = {"samples": torch.zeros(2, 1, 4, 4, dtype=torch.uint8)}
-        return Found(measure.found, tensors, data="d", note="n", networks=["mnist_ncsn"], facts={"seed": 0})
-
-    measure.found = [HOLDS]
-    return measure
+        return Found(self.measurements, tensors, data="d", note="n", networks=["mnist_ncsn"], facts={"seed": 0})
 
 
-def test_a_record_holds_the_file_the_facts_and_the_command_that_makes_it(script, results, tmp_path):
-    record = script(tmp_path, n_samples=5, fid_weights=Path("here.pth"), machine=Machine("cpu", compile=True))
+def test_a_record_holds_the_file_the_facts_and_the_command_that_makes_it(results, tmp_path):
+    script = Script(HOLDS)
+    settings = {"n_samples": 5, "fid_weights": Path("here.pth"), "machine": Machine("cpu", compile=True)}
+    record = measure_claim("I6", script.measure, tmp_path, **settings)
     assert claims.load_record("I6") == record
     assert repr(record) == "I6 reproduced"
     assert load_tensors(claims.attached_file(record))[0]["samples"].shape == (2, 1, 4, 4)
-    assert claims.check_weights(record).facts["n_samples"] == 5
     facts = ["n_samples", "seed", "weights of mnist_ncsn", "hardware", "torch", "command", "file", "sha256"]
     assert list(record.facts) == facts  # what is None, or a file of this machine's, is none
-    assert record.facts["command"] == "python -m sbgm evaluate --claim test_script --n-samples 5 --compile"
-    options = script.parser().parse_args(record.facts["command"].split()[6:])  # and it comes back
-    script.run(options)
-    assert script.asked["machine"] == Machine(compile=True)
+    assert record.facts["n_samples"] == 5
+    assert record.facts["command"] == "python notebooks/lab/I6.py --n-samples 5 --compile"
+    words = record.facts["command"].split()[2:]
+    assert claims.run("I6", script.measure, words=[*words, "--device", "cpu", "--folder", str(tmp_path)]) == 0
+    assert script.asked["machine"] == Machine("cpu", compile=True)  # and it comes back
     assert claims.load_record("I6").facts == record.facts
 
 
 @pytest.mark.parametrize(("found", "word"), [(FAILS, "not reproduced"), (UNSURE, "inconclusive")])
-def test_a_failure_is_entered_only_if_one_accepts_it(script, results, tmp_path, found, word):
-    script.found = [HOLDS, found]
+def test_a_failure_is_entered_only_if_one_accepts_it(results, tmp_path, found, word, capsys):
+    script = Script(HOLDS, found)
     with pytest.raises(NotReproducedError, match=rf"I6 {word} and was not recorded; --accept(?s:.*){found.label}: "):
-        script(tmp_path)
+        measure_claim("I6", script.measure, tmp_path)
+    assert claims.run("I6", script.measure, words=["--folder", str(tmp_path)]) == 1
+    assert f"I6 {word} and was not recorded" in capsys.readouterr().err
     assert not results.exists()
-    record = script(tmp_path, accept=True)
+    record = measure_claim("I6", script.measure, tmp_path, accept=True)
     assert repr(record) == f"I6 {word}"
     assert claims.load_record("I6") == record
     assert record.measurements == (HOLDS, found)
 
 
-def test_the_options_are_those_of_the_signature(script, results, capsys, tmp_path):
-    options = script.parser().parse_args([])
-    assert options.folder.parts[-2:] == ("runs", "samples")
-    script.run(argparse.Namespace(**vars(options) | {"folder": tmp_path}))
-    assert script.asked == {"folder": tmp_path, "n": 3, "w": None, "fid": None, "machine": CPU}
+def test_the_options_are_those_of_the_signature(results, capsys, tmp_path):
+    script = Script(HOLDS)
+    parser = claims.parser_of(script.measure, "samples")
+    assert parser.parse_args([]).folder.parts[-2:] == ("runs", "samples")
+    assert claims.run("I6", script.measure, words=["--folder", str(tmp_path)]) == 0
+    assert script.asked == {"folder": tmp_path, "n": 3, "w": None, "fid": None, "machine": Machine()}
     assert capsys.readouterr().out.startswith("I6 (§ 5, C.1) ")
-    said = " ".join(script.parser().format_help().split())
-    assert "--n-samples N_SAMPLES samples, of which there are few (3)" in said
-    with pytest.raises(ValueError, match="device must be one of this machine's"):
-        script.run(script.parser().parse_args(["--device", "nowhere"]))
+    assert "--n-samples N samples, of which there are few (3)" in " ".join(parser.format_help().split())
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in Path(claims.__file__).parent.glob("[A-Z]*.py")))
-def test_every_script_says_what_it_takes(name, capsys):
-    with pytest.raises(SystemExit) as stopped:
-        cli.main(["evaluate", "--claim", name, "--help"])
-    assert stopped.value.code == 0
-    assert f"usage: sbgm evaluate --claim {name} " in capsys.readouterr().out
+def test_what_is_wrong_is_one_line_that_names_the_flag(capsys, tmp_path):
+    assert claims.run("I6", Script(HOLDS).measure, words=["--device", "nowhere"]) == 1
+    assert ": --device must be one of this machine's, such as cpu, got nowhere" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        claims.run("I6", Script(HOLDS).measure, words=["--n-samples", "0"])
+    assert "argument --n-samples: it must be at least 1, got 0" in capsys.readouterr().err
+
+
+def test_ctrl_c_in_a_measurement_says_how_to_go_on(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(M2, "load_images", mock.Mock(side_effect=KeyboardInterrupt))
+    assert claims.run("M2", M2.measure, words=["--folder", str(tmp_path)]) == 130
+    assert f"The same command goes on from what is in {tmp_path}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_script_says_what_it_takes_and_ends_in_its_own_claim(name):
+    module = importlib.import_module(name)
+    said = claims.parser_of(module.measure, name).format_help()
+    assert module.measure.__doc__.splitlines()[0] in said
+    assert f'sys.exit(run("{name}", measure' in (LAB / f"{name}.py").read_text(encoding="utf-8")
+
+
+ROUTE = """
+import inspect, runpy, sys
+from pathlib import Path
+lab, folder = sys.argv[1:]
+sys.argv = ["L10.py", "--folder", folder]
+sys.path.insert(0, lab)  # as `python notebooks/lab/L10.py` does
+import sbgm.measure.records as records
+records.results_folder = lambda: Path(folder) / "results"
+entered = set()
+sys.setprofile(lambda frame, event, argument: entered.add(frame.f_code))
+try:
+    runpy.run_path(f"{lab}/L10.py", run_name="__main__")
+finally:
+    sys.setprofile(None)
+    root = str(Path(lab).parents[1])
+    functions = [code for code in entered if code.co_flags & inspect.CO_OPTIMIZED]  # no modules, no class bodies
+    places = f"{root}/sbgm/", f"{root}/notebooks/"
+    files = {code.co_filename for code in functions if code.co_filename.startswith(places)}
+    print("L10" in sys.modules, "sbgm.__main__" in sys.modules, *sorted(files), sep="\\n", file=sys.stderr)
+"""
+
+
+def test_a_script_is_a_short_way_from_its_command_to_its_record(tmp_path):
+    """It is loaded once, the command line of the package is not, and functions of few files of the project run."""
+    words = [sys.executable, "-c", ROUTE, str(LAB), str(tmp_path)]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert "L10 (§ " in done.stdout, done.stderr
+    again, command_line, *files = done.stderr.split()
+    assert (again, command_line) == ("False", "False")
+    assert len(files) <= 9, files
 
 
 RECORDS = {i: r for i, r in claims.load_records(records.results_folder()).items() if "command" in r.facts}
 
 
 @pytest.mark.parametrize("claim_id", sorted(RECORDS))
-def test_a_recorded_command_still_runs_and_is_recorded_as_it_was(claim_id, results, monkeypatch):
-    """Its function is stood in for by one that finds what the record holds."""
-    record = RECORDS[claim_id]
-    *_, name = record.facts["command"].partition(" --claim ")
-    name, *words = name.split()
-    script, seen = lab_script(name, "").measure, {}
-    options = script.parser().parse_args([*words, "--accept"])
+def test_the_settings_of_a_record_are_options_of_its_script(claim_id):
+    """Its command may be an older one, `python -m sbgm evaluate --claim ID`, with the same options."""
+    words = RECORDS[claim_id].facts["command"].split()
+    words = words[[word.removesuffix(".py").rpartition("/")[2] for word in words].index(claim_id) + 1 :]
+    options = claims.parser_of(importlib.import_module(claim_id).measure, claim_id).parse_args(words)
+    for name, value in vars(options).items():
+        if name in RECORDS[claim_id].facts and value is not None:
+            assert RECORDS[claim_id].facts[name] == value
 
-    def stand_in(folder, **settings):
-        seen.update(settings)
-        return Found(record.measurements, {"x": torch.zeros(1)}, record.data, record.note, record.narrower)
 
-    monkeypatch.setattr(script, "function", stand_in)
-    monkeypatch.setattr(claims, "_settled", lambda *_, **__: record)
-    script.run(options)
-    again = claims.load_record(claim_id).facts
-    assert again["command"] == record.facts["command"]
-    kept = seen.keys() & record.facts.keys() & again.keys()
-    assert {key: again[key] for key in kept} == {key: record.facts[key] for key in kept}
+def test_a_curves_command_is_that_of_its_script():
+    words = ["mnist_ncsn", "--n-samples", "150", "--device", "cpu"]
+    options = claims.parser_of(curve.measure_curve, "samples").parse_args(words)
+    assert (options.network, options.n_samples, options.device) == ("mnist_ncsn", 150, "cpu")

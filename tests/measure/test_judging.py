@@ -15,7 +15,7 @@ from torch.nn import functional
 from torchvision.transforms.functional import to_pil_image
 
 from data_server import serving
-from sbgm import cli as command
+from sbgm import __main__ as command
 from sbgm.data import cache_folder, load_images, load_labels
 from sbgm.files import content_hash, save_tensors
 from sbgm.measure import (
@@ -318,7 +318,7 @@ def test_the_command_judges_colour_images_where_no_inception_can_be_had(folder, 
 def test_the_command_prints_a_networks_losses(folder, capsys):
     network = ImageMLP(sigmas=[1.0, 0.1], image_shape=(1, 8, 8), width=8, n_blocks=1)
     save_network(network, folder / "network.safetensors")
-    arguments = ["evaluate", "--network", str(folder / "network.safetensors"), "--data", "digits", "--images", "360"]
+    arguments = ["losses", str(folder / "network.safetensors"), "--data", "digits", "--images", "360"]
     assert command.main(arguments) == 0
     out = capsys.readouterr().out
     held_out = reference_for("digits", feature_space("digits"), n=360).features.reshape(-1, 1, 8, 8)

@@ -16,7 +16,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from PIL import Image
 
 import notebooks as tool
-from claims import CLOSING, claims, entered, load_records, with_closing_table
+from claims import claims, load_records
+from make_ledger import CLOSING, entered, with_closing_table
 from notebooks import faults, normalised, read
 from sbgm.measure.records import results_folder
 from scratch_site import TINY_PNG

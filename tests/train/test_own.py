@@ -76,7 +76,7 @@ def test_a_folder_is_trained_on_resumed_sampled_inpainted_and_judged_by_the_comm
     capsys.readouterr()
     sbgm_does("evaluate", "--samples", "samples/png", "--data", "photos", "--threads", 1)
     assert "median distance to the nearest" in capsys.readouterr().out
-    sbgm_does("evaluate", "--network", "run", "--data", "photos", "--threads", 1, "--device", "cpu")
+    sbgm_does("losses", "run", "--data", "photos", "--threads", 1, "--device", "cpu")
     assert "4 photos test images" in capsys.readouterr().out
     Image.new("L", (10, 12), 7).save("photos/a/new.png")
     assert cli.main(["train", "photos", "--out", "run", "--resume", "--steps", "7"]) == 1
@@ -101,8 +101,7 @@ def test_a_run_shows_the_same_starts_and_the_losses_while_it_trains(here):
 def test_classes_are_learnt_and_asked_for(here, network):
     words = ["--network", network] if network else ["--channels", 8]
     sbgm_does("train", "photos", "--classes", "--out", "run", *words, *SMALL)
-    again = ["--network", network] if network and ":" in network else []
-    fast = ["--n-steps", 1, "--device", "cpu", "--threads", 1, "-n", 3, *again]
+    fast = ["--n-steps", 1, "--device", "cpu", "--threads", 1, "-n", 3]
     sbgm_does("sample", "run", "--label", 1, 0, "--guidance", 2, "--out", "both", *fast)
     sbgm_does("sample", "run", "--out", "any", *fast)
     _, facts = sbgm.files.load_tensors("both/samples.safetensors")
@@ -206,7 +205,7 @@ def test_a_file_is_run_again_only_if_it_is_given_or_unchanged_and_not_in_the_run
     assert cli.main([str(w) for w in ("sample", "run", "--out", "no", *fast)]) == 1
     assert "is not there or has changed; give it again, as FILE.py:CLASS after --network" in capsys.readouterr().err
     (here / "mine.py").write_text(FILE)
-    sbgm_does("sample", "run", "--out", "yes", "--network", "mine.py:Net", *fast)
+    load_network("run", network="mine.py:Net")
     assert cli.main(["train", "photos", "--resume", "--steps", "5", "--out", "run"]) == 1
     assert "architecture_sha256" in capsys.readouterr().err
 

@@ -1,0 +1,66 @@
+"""Fill in the unknown pixels of images (Algorithm 2): fills.safetensors as they are, and a sheet.
+
+A row of the sheet is an image, what of it is known, and its fills. On several GPUs, machines or processes:
+torchrun --nproc_per_node 8 -m sbgm inpaint …
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from torch import Tensor
+
+from sbgm import masks, samplers
+from sbgm.apps.drawing import Drawing, DrawingOptions, data_like, require_shape
+from sbgm.apps.options import name_or_path
+from sbgm.checked import Count, one_of
+from sbgm.data import NAMES, SPLITS, as_floats, load_images
+from sbgm.noise import derived_generator
+from sbgm.pictures import read_picture
+from sbgm.samplers import State
+
+KINDS = ", ".join(masks.KINDS)
+
+
+def inpaint(
+    options: DrawingOptions,
+    data: Annotated[str, name_or_path(*NAMES), "a data set, a folder of images, or a picture, to be occluded"],
+    *,
+    split: Annotated[str, one_of(SPLITS), "train or test"] = "test",
+    mask: Annotated[
+        str, name_or_path(*masks.KINDS), f"what is unknown: {KINDS}, or what is black in a picture"
+    ] = "right-half",
+    images: Annotated[Count, "the split's first so many images"] = 8,
+    fills: Annotated[Count, "fills of each; the paper makes 20 of 20 images"] = 6,
+) -> None:
+    """Fill in each image several times, write the fills, and say what it took."""
+    drawing = Drawing(options, "fills.safetensors")
+    shape = drawing.network.image_shape
+    if data not in NAMES and Path(data).is_file():
+        truth = as_floats(read_picture(data, shape[-1], "L" if shape[0] == 1 else "RGB")[None])
+    else:
+        truth = load_images(data_like(data, shape), split)[:images]
+    truth = require_shape(truth, data, drawing.network)
+    if mask in masks.KINDS:
+        known = masks.make_mask(mask, shape, generator=derived_generator(options.seed))
+    else:
+        known = read_picture(mask, shape[-1], "L") > 127
+    steps, score = drawing.sampler(), drawing.score()
+    settings = {"step_size": steps.step_size, "n_steps": steps.n_steps, "denoise_last": options.denoise}
+
+    def states(x: Tensor, generator: torch.Generator, image: Tensor) -> Iterator[State]:
+        where = known.to(image.device)
+        return samplers.inpaint(score, x, steps.sigmas, image=image, mask=where, generator=generator, **settings)
+
+    of_each = truth.repeat_interleave(fills, dim=0)
+    asked = {"data": data, "split": split, "mask": mask, "images": images, "fills": fills}
+    drawn, facts = drawing.draw(states, len(of_each), steps, asked, truth, known, given=of_each)
+    facts |= {"data": data, "split": split, "mask": mask}
+    filled = drawn.unflatten(0, (len(truth), fills))
+    tensors = {"images": truth, "mask": known, "fills": filled}
+    seen = torch.where(known, truth, 0.5)
+    rows = torch.cat([truth[:, None], seen[:, None], filled], dim=1).flatten(0, 1)
+    drawing.write(f"{fills} fills of {len(truth)} images", drawn, facts, tensors, rows, n_columns=2 + fills)
