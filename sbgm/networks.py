@@ -59,6 +59,7 @@ class ScoreNetwork(nn.Module):
         image_shape: (C, H, W) of the images that it is for, or None where it is not known.
         data_range: (low, high) of their values.
         n_classes: classes that a label can name, as a third argument; 0 where the network takes none.
+        classes: their names, in the order of the labels; empty where they are not known.
         takes_any_sigma: whether σ may lie off the ladder; if not, `refinenet.rescaled` takes the network there.
         facts: of its making, by name, such as a file of weights holds them.
 
@@ -73,6 +74,7 @@ class ScoreNetwork(nn.Module):
     data_range: tuple[float, float] = (0.0, 1.0)
     takes_any_sigma: bool = True
     n_classes: int = 0
+    classes: tuple[str, ...] = ()
     facts: Mapping[str, Any] = {}
     sigmas: Tensor
 

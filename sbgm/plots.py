@@ -7,6 +7,7 @@ Each function draws into a Matplotlib Axes that the caller owns, and returns the
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -17,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.quiver import Quiver
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from sbgm.checked import Batch, Count, FilePath, Score, checked, widened
@@ -207,9 +208,18 @@ def image_sheet(images: Batch, n_columns: int = 8) -> Tensor:
     return make_grid(images, nrow=n_columns, padding=1, pad_value=1.0).permute(1, 2, 0)
 
 
+SEEN = 128  # pixels a side at which an image of a sheet can be looked at
+
+
 @checked
-def save_sheet(path: FilePath, images: Batch, n_columns: int = 8) -> None:
-    """Write a sheet of images as a PNG, small ones up to four times as large.
+def save_sheet(path: FilePath, images: Batch, n_columns: int = 8, names: Sequence[str] = ()) -> None:
+    """Write a sheet of images as a PNG, small ones enlarged to 128 pixels a side or more.
+
+    Args:
+        path: the file.
+        images: (N, C, H, W) in [0, 1]; values outside are clamped.
+        n_columns: images a row.
+        names: of the columns, written above them; a name that is too long is cut.
 
     Example:
         >>> sbgm.plots.save_sheet("sheet.png", sbgm.load_images("digits")[:16])
@@ -217,9 +227,25 @@ def save_sheet(path: FilePath, images: Batch, n_columns: int = 8) -> None:
     from PIL import ImageOps
 
     pixels = (image_sheet(images, n_columns) * 255).round().byte().numpy()
-    scale = min(4, max(1, 256 // max(images.shape[-2:])))
+    scale = math.ceil(SEEN / max(images.shape[-2:]))
+    sheet = ImageOps.scale(Image.fromarray(pixels), scale, Image.Resampling.NEAREST)
+    if names:
+        sheet = _headed(sheet, names, scale * (images.shape[-1] + 1))
     with written_whole(path) as partial:
-        ImageOps.scale(Image.fromarray(pixels), scale, Image.Resampling.NEAREST).save(partial, format="png")
+        sheet.save(partial, format="png")
+
+
+def _headed(sheet: Image.Image, names: Sequence[str], width: int) -> Image.Image:
+    """A sheet with names above its columns, each so many pixels wide."""
+    height = 24
+    headed = Image.new("RGB", (sheet.width, sheet.height + height), "white")
+    headed.paste(sheet, (0, height))
+    font = ImageFont.load_default(16)
+    for column, name in enumerate(names):
+        head = Image.new("RGB", (width, height), "white")
+        ImageDraw.Draw(head).text((width / 2, height / 2), name, "black", font, anchor="mm")
+        headed.paste(head, (column * width, 0))
+    return headed
 
 
 def draw_number_map(

@@ -193,7 +193,7 @@ def save_network(
             loaded wherever the class of `network` is not defined. It is left as it is.
         dtype: of the parameters in the file; torch.float16 halves it. None keeps theirs.
         facts: as in `save_weights`; `image_shape` [C, H, W] and `data_range` [low, high] say what images it is for,
-            and are the network's own unless given.
+            `classes` [name, …] what its labels mean; they are the network's own unless given.
 
     Raises:
         ValueError: the weights of `like` have other names or shapes, or give other scores.
@@ -208,7 +208,7 @@ def save_network(
         network = _with_weights(like, network)
     if not isinstance(network, ScoreNetwork):
         raise TypeError(f"network must be {REBUILT}, got {type(network).__name__}")
-    images = {"image_shape": network.image_shape, "data_range": network.data_range}
+    images = {"image_shape": network.image_shape, "data_range": network.data_range, "classes": network.classes or None}
     facts = {name: list(value) for name, value in images.items() if value is not None} | facts
     made_by = {"class": type(network).__name__, "arguments": network.arguments, "sigmas": network.sigmas.tolist()}
     save_weights(network, path, dtype=dtype, **facts, architecture=made_by)
@@ -396,6 +396,9 @@ def _network_from(facts: dict[str, Any], own: nn.Module | str | None, path: Path
     if not low < high:
         raise ValueError(f"data_range must be two numbers, the lower one first, got {values!r}")
     network.data_range, network.facts = (low, high), facts
+    network.classes = tuple(map(str, facts.get("classes", ())))
+    if network.classes and len(network.classes) != network.n_classes:
+        raise ValueError(f"classes must be the names of {network.n_classes} classes, got {len(network.classes)}")
     return network
 
 

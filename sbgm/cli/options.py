@@ -13,7 +13,7 @@ import math
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -247,6 +247,7 @@ class DrawingCommand:
         tensors: dict[str, Tensor],
         pictures: Tensor,
         n_columns: int,
+        names: Sequence[str] = (),
     ) -> int:
         """Write what was drawn, in the first process alone, and say what it took.
 
@@ -257,11 +258,12 @@ class DrawingCommand:
             tensors: by name, written as they are.
             pictures: of the sheet, clamped to [0, 1].
             n_columns: of the sheet.
+            names: of its columns.
         """
         if self.accelerator.is_main_process:
             file, sheet = self.files
             save_tensors(file, tensors, **facts)
-            save_sheet(sheet, pictures, n_columns)
+            save_sheet(sheet, pictures, n_columns, names)
             if self.options.pngs:
                 (self.options.out / "png").mkdir(exist_ok=True)
                 for i, pixels in enumerate((images.clamp(0, 1) * 255).round().byte()):

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from sbgm.checked import Count
+from sbgm.checked import Count, did_you_mean
 from sbgm.cli.options import DrawingCommand, add_drawing_arguments, data_like, require_shape, source, value_of
 from sbgm.data import NAMES, load_images
 from sbgm.generation import SAMPLERS, fitted_start, gaussian_start, uniform_start
-from sbgm.networks import guided, label_tensor
+from sbgm.networks import ScoreNetwork, guided
 from sbgm.samplers import State
 
 
@@ -34,7 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DATA",
         help="a data set or a folder of images, 2,000 training images of it, of --start fitted",
     )
-    parser.add_argument("--label", type=int, nargs="+", metavar="N", help="the class of each image, in turn (any)")
+    parser.add_argument(
+        "--label", nargs="+", metavar="NAME", help="the class of each image, in turn, by its name or number (any)"
+    )
     parser.add_argument("--guidance", type=float, help="w of s + w (s_c − s), how much the class is exaggerated (2)")
 
 
@@ -42,10 +44,10 @@ def run(options: argparse.Namespace) -> int:
     """Sample, write, and say what it took."""
     command = DrawingCommand(options, "samples.safetensors")
     sampler, score = command.sampler(options.sampler)
-    shape, labels = command.network.image_shape, None
+    shape, labels, classes = command.network.image_shape, None, {}
     if options.label is not None:
-        labels = torch.tensor(options.label).repeat(options.n)[: options.n]
-        label_tensor(labels, labels, command.network.n_classes)
+        classes = named_classes(command.network, options.label)
+        labels = torch.tensor(list(classes.values())).repeat(options.n)[: options.n]
     elif options.guidance is not None:
         raise ValueError(f"--guidance must come with --label, got {options.guidance} alone")
     w = 2.0 if options.guidance is None else options.guidance
@@ -63,5 +65,29 @@ def run(options: argparse.Namespace) -> int:
         start = uniform_start if name == "uniform" else gaussian_start(sampler.sigmas[0])
     images, facts = command.draw(states, options.n, sampler, *fitted_to, start=start, given=labels)
     facts |= {"sampler": sampler.name, "start": name}
-    facts |= {"label": options.label, "guidance": w} if options.label else {}
-    return command.write(f"{options.n} images", images, facts, {"samples": images}, images[:64], 8)
+    if classes:
+        facts |= {"label": list(classes.values()), "label_names": list(classes), "guidance": w}
+    n_columns = len(classes) if len(classes) > 1 else 8
+    shown = images[: 8 * n_columns]
+    return command.write(f"{options.n} images", images, facts, {"samples": images}, shown, n_columns, list(classes))
+
+
+def named_classes(network: ScoreNetwork, labels: list[str]) -> dict[str, int]:
+    """Find which classes of a network labels mean: each is a class's name or, if it is none, a class's number.
+
+    Returns:
+        {name: number}, in the order of the labels, each class once.
+
+    Raises:
+        ValueError: the network has no such class.
+    """
+    if not network.n_classes:
+        raise ValueError(f"--label must be left out, because this network was trained without classes, got {labels[0]}")
+    names = network.classes or tuple(map(str, range(network.n_classes)))
+    numbers = {str(number): number for number in range(len(names))}
+    numbers |= {name: number for number, name in enumerate(names)}
+    for label in labels:
+        if label not in numbers:
+            choices = f"{', '.join(names)}, or its number, 0 to {len(names) - 1}"
+            raise ValueError(f"--label must be a class, {choices}, got {label!r}{did_you_mean(label, names)}")
+    return {names[numbers[label]]: numbers[label] for label in labels}

@@ -7,6 +7,7 @@ import argparse
 import contextlib
 import dataclasses
 import math
+import shlex
 import signal
 import sys
 import time
@@ -45,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="go on with the run in that folder")
     add_device_argument(parser)
     parser.add_argument(
-        "--minutes", type=value_of(Positive), default=math.inf, help="save and stop after so long, compiling included"
+        "--minutes", type=value_of(Positive), default=math.inf, help="save and stop after so long, without compiling"
     )
     parser.add_argument("--tracker", metavar="NAME", help="write the log to tensorboard, wandb, … too")
     change = parser.add_argument_group(
@@ -94,13 +95,18 @@ def scale_table() -> str:
 
 def run(options: argparse.Namespace) -> int:
     """Train, under a progress bar with rate, time left and loss."""
-    deadline = time.monotonic() + 60 * options.minutes
-    settings = settings_from(options)
+    begin, settings = time.monotonic(), settings_from(options)
     accelerator = make_accelerator(options.device, options.tracker, options.out)
     if options.scale != "laptop" and accelerator.device.type == "cpu":
         print(f"sbgm train: no GPU is used; --scale {options.scale} takes weeks on a CPU", file=sys.stderr)
     stopped, steps = False, train_ncsn(settings, options.out, resume=options.resume, accelerator=accelerator)
     accelerator.init_trackers(options.out.name)
+    say = print if accelerator.is_main_process else _silent
+    say(f"Look at {options.out / 'sheets'}, or open {options.out / 'progress.html'} in a browser, while it trains.")
+    if names := Run(options.out).settings.get("class_names"):
+        say(f"Classes, as --label takes them: {', '.join(names)}.")
+    if compiling := settings.training.compile:
+        say("Compiling the network, which takes minutes on a CPU and is kept for the next time …")
     with (
         _noted(signal.SIGINT, signal.SIGTERM) as came,
         contextlib.closing(steps),
@@ -113,20 +119,36 @@ def run(options: argparse.Namespace) -> int:
         ) as bar,
     ):
         for step in steps:
+            if compiling:
+                bar.unpause()  # its clock, too, starts at the first step
+                begin, compiling = time.monotonic(), False
             bar.set_postfix(loss=f"{step.loss:.1f}", refresh=False)
             bar.update()
-            if came or time.monotonic() >= deadline:
+            if came or time.monotonic() - begin >= 60 * options.minutes:
                 accelerator.set_trigger()
             if stopped := accelerator.check_trigger():  # all processes stop after the same step, or one waits for ever
                 break
     leave_together(accelerator)
-    if stopped and accelerator.is_main_process:
-        print(
-            f"\nStopped and saved at step {Run(options.out).last_step:,} of {settings.training.n_steps:,}. "
-            "The same command with --resume goes on.",
-            file=sys.stderr,
-        )
+    step, n_steps = Run(options.out).last_step, settings.training.n_steps
+    if stopped:
+        say(f"Stopped and saved at step {step:,} of {n_steps:,}. The same command with --resume goes on.")
+    else:
+        say(f"All {n_steps:,} steps are made.")
+    say(f"To draw images from the network: {shlex.join(_drawing(options.out, names))}")
     return 128 + came[0] if came else 0
+
+
+def _silent(words: str) -> None:
+    """Say nothing, as all processes except the first do."""
+
+
+def _drawing(run: Path, names: list[str]) -> list[str]:
+    """The command that draws images from a run's network: a few, of each of its first classes where it has any."""
+    command = ["sbgm", "sample", str(run), "--out", f"{run}_samples"]
+    if not names:
+        return [*command, "-n", "16"]
+    some = names[:8]
+    return [*command, "-n", str(2 * len(some)), "--label", *some]
 
 
 @contextlib.contextmanager

@@ -123,7 +123,7 @@ class NCSN(GeometricLadder):
         if scale == "laptop":
             steps = 20_000 if flips else 10_000
             training = TrainingSettings(
-                steps, batch_size=32, ema_decay=0.999, precision="auto", log_every=50, measure_every=500, save_every=250
+                steps, batch_size=32, ema_decay=0.999, precision="auto", log_every=50, save_every=250
             )
             return cls(data, channels=32, flips=flips, training=training)
         training = TrainingSettings(keep_every=5_000)
@@ -133,8 +133,8 @@ class NCSN(GeometricLadder):
 
     @classmethod
     def from_dict(cls, settings: dict[str, Any]) -> NCSN:
-        """The settings that `dataclasses.asdict` turned into a dictionary, without the hashes beside them."""
-        own = {name: value for name, value in settings.items() if not name.endswith("_sha256")}
+        """The settings that `dataclasses.asdict` turned into a dictionary, without the names and hashes beside them."""
+        own = {name: value for name, value in settings.items() if not name.endswith(("_names", "_sha256"))}
         return cls(**{**own, "training": TrainingSettings(**settings["training"])})
 
     def network(self, image_shape: tuple[int, ...], n_classes: int = 0, images: Tensor | None = None) -> ScoreNetwork:
@@ -181,8 +181,8 @@ def train_ncsn(
 ) -> Iterator[Step]:
     """Train a noise conditional score network by Eq. 6 in a run's folder, yielding after each step.
 
-    Every `measure_every` steps eight images are drawn from the same starts, into `sheets/`, where the ladder has
-    several levels, and `progress.html` shows them with the losses.
+    At each measurement eight images are drawn from the same starts, into `sheets/`, where the ladder has several
+    levels, and `progress.html` shows them with the losses.
 
     Args:
         settings: what to train; a resumed run may differ from what it was started with in its number of threads, and,
@@ -205,15 +205,16 @@ def train_ncsn(
     """
     accelerator = make_accelerator() if accelerator is None else accelerator
     device, run, data = accelerator.device, Run(folder), images or data_of(settings.data, settings.size)
-    pixels, labels, n_classes = data.images("train"), None, 0
+    pixels, labels, names = data.images("train"), None, []
     if settings.classes:
         if data.labels is None:
             raise ValueError("classes must be left out, because these images have none; a class is a subfolder's name")
         labels = data.labels("train").to(device)
-        n_classes = int(labels.max()) + 1
+        names = list(data.classes) or [str(label) for label in range(int(labels.max()) + 1)]
+    n_classes = len(names)
     recorded = run.settings.get("training", {}) if resume else {}
     settings = dataclasses.replace(settings, training=settings.training.settled(device, recorded))
-    started = dataclasses.asdict(settings) | {"images_sha256": content_hash(pixels)}
+    started = dataclasses.asdict(settings) | {"class_names": names, "images_sha256": content_hash(pixels)}
     if settings.architecture and ":" in settings.architecture:
         started["architecture_sha256"] = own_source(settings.architecture)["sha256"]
     if resume and accelerator.is_main_process:
@@ -228,6 +229,7 @@ def train_ncsn(
     elif not isinstance(network, ScoreNetwork):
         network = OwnNetwork(settings.sigmas, type(network).__qualname__, n_classes=n_classes, module=network)
         network.image_shape = tuple(pixels.shape[1:])
+    network.classes = tuple(names)
     with torch.no_grad():
         given = known[:2], settings.sigmas[:1].expand(2), *[torch.zeros(2, dtype=torch.long)] * settings.classes
         require_score(network.eval()(*given), known[:2], "network")
@@ -239,7 +241,7 @@ def train_ncsn(
         values = level_losses(score, held_out, settings.sigmas, generator=generator).values.tolist()
         if accelerator.is_main_process and settings.n_levels > 1:  # which ancestral sampling needs
             path = run.folder / "sheets" / f"step-{step:07d}.png"
-            save_images(score, known, settings.sigmas, settings.training.seed, path, n_classes)
+            save_images(score, known, settings.sigmas, settings.training.seed, path, names)
         return {"held_out": sum(values) / len(values)} | {f"level_{i}": v for i, v in enumerate(values, start=1)}
 
     def watch(rows: list[dict[str, float]]) -> None:

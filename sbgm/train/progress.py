@@ -18,20 +18,22 @@ from sbgm.plots import save_sheet
 from sbgm.samplers import ancestral, final
 
 N_IMAGES = 8
+REFRESH = '<meta http-equiv="refresh" content="30">'
 PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="30"><title>{name}, step {step:,}</title>
+<html lang="en"><meta charset="utf-8">{refresh}<title>{name}, step {step:,}</title>
 <style>body {{ font: 16px sans-serif; max-width: 60rem; margin: 2rem auto }} img {{ max-width: 100% }}</style>
 <h1>{name}</h1>
-<p>Step {step:,} of {n_steps:,}, after {minutes:.0f} minutes. This page is read again every 30 seconds.</p>
+<p>Step {step:,} of {n_steps:,}, after {minutes:.0f} minutes. {state}</p>
 <img src="losses.png" alt="The loss of the training images and of held-out images, against steps">
-<p>Held-out loss at step {step:,}: {held_out:.4g}. Training and held-out loss part where the network begins to know
-its training images by heart.</p>
+<p>Held-out loss at step {step:,}: {held_out:.4g}.</p>
 {sheets}
 </html>
 """
 
 
-def save_images(score: Score, images: Tensor, sigmas: Tensor, seed: int, path: Path, n_classes: int = 0) -> None:
+def save_images(
+    score: Score, images: Tensor, sigmas: Tensor, seed: int, path: Path, classes: Sequence[str] = ()
+) -> None:
     """Draw eight images by ancestral sampling, with the same starts and the same noise at every call, and write them.
 
     Args:
@@ -40,14 +42,18 @@ def save_images(score: Score, images: Tensor, sigmas: Tensor, seed: int, path: P
         sigmas: the ladder.
         seed: of starts and noise.
         path: the PNG.
-        n_classes: the eight are then of the classes 0, 1, …
+        classes: names of the classes that the network is told; the eight are then one of each, in turn.
     """
-    label = [torch.arange(N_IMAGES, device=images.device) % n_classes] if n_classes else []
+    label, names = [], []
+    if classes:
+        label = [torch.arange(N_IMAGES, device=images.device) % len(classes)]
+        names = [classes[i % len(classes)] for i in range(N_IMAGES)]
     generator = derived_generator(seed, N_IMAGES, device=images.device)
     x = fitted_start(images, float(sigmas[0]))((N_IMAGES, *images.shape[1:]), generator)
     clamped = in_range(lambda x, sigma: score(x, sigma, *label))
     path.parent.mkdir(exist_ok=True)
-    save_sheet(path, final(ancestral(clamped, x, sigmas, generator=generator, denoise_last=True)))
+    x = final(ancestral(clamped, x, sigmas, generator=generator, denoise_last=True))
+    save_sheet(path, x, names=names)
 
 
 def write_page(folder: Path, rows: Sequence[Mapping[str, float]], n_steps: int) -> None:
@@ -58,7 +64,7 @@ def write_page(folder: Path, rows: Sequence[Mapping[str, float]], n_steps: int) 
     axes = figure.subplots()
     for name, text in (("loss", "training"), ("held_out", "held out")):
         points = [(row["step"], row[name]) for row in rows if name in row]
-        axes.plot(*zip(*points, strict=True), label=text)
+        axes.plot(*zip(*points, strict=True), label=text, marker="o" if len(points) == 1 else None)
     axes.set(xlabel="step", ylabel="loss (Eq. 6)")
     axes.legend()
     with written_whole(folder / "losses.png") as partial:
@@ -70,5 +76,7 @@ def write_page(folder: Path, rows: Sequence[Mapping[str, float]], n_steps: int) 
     ]
     last = rows[-1]
     facts = {"name": html.escape(folder.name), "step": last["step"], "n_steps": n_steps, "held_out": last["held_out"]}
+    done = last["step"] == n_steps
+    facts |= {"refresh": "" if done else REFRESH, "state": "" if done else "This page is read again every 30 seconds."}
     page = PAGE.format(**facts, minutes=last["seconds"] / 60, sheets="\n".join(sheets))
     write_bytes(folder / "progress.html", page.encode())

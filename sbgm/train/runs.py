@@ -13,6 +13,7 @@ import os
 import platform
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import field
 from pathlib import Path
@@ -25,6 +26,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from sbgm.checked import Count, FilePath, NonNegative, Positive, Score, Whole, checked, number_that
+from sbgm.data import Notice
 from sbgm.files import DiskFullError, file_hash, write_bytes, write_json
 from sbgm.networks import ScoreNetwork
 from sbgm.precision import autocast, compiled, fast_precision
@@ -296,7 +298,8 @@ class Run:
             BlockingIOError: as `hold`.
         """
         a, b = ({**s, **s.get("training", {})} for s in (self.settings, settings))
-        if differ := [name for name in b if a.get(name) != b[name] and name not in (but, "threads", "training")]:
+        compared = b.keys() - {but, "threads", "training"}
+        if differ := [name for name in b if name in compared and a.get(name, b[name]) != b[name]]:
             says = ", ".join(f"{name} = {a.get(name)!r}, not {b[name]!r}" for name in differ)
             raise ValueError(f"settings must be those that the run in {self.folder} was started with: {says}")
         self.hold()
@@ -391,6 +394,9 @@ class Run:
 
 # --- training ---------------------------------------------------------------------------------------------------------
 
+EARLY = (1, 50, 100, 200, 500)  # steps at which a run is measured too, since one looks at its beginning
+SHARE = 0.1  # of a run's time, which its measurements may take
+
 PartLoss = Callable[[Score, int, int, int], Tensor]  # (score, step, part, n_parts) -> scalar
 Measure = Callable[[Score, int], dict[str, float]]  # (score, step) -> named numbers
 Watch = Callable[[list[dict[str, float]]], None]  # of the rows of the log so far
@@ -401,7 +407,8 @@ Watch = Callable[[list[dict[str, float]]], None]  # of the rows of the log so fa
 class TrainingSettings:
     """Settings of a training of hours. The defaults are the paper's (Appendix B.2), which keeps no average.
 
-    The average of the weights is θ̄ ← m θ̄ + (1 − m) θ. It is saved beside the weights and does not change the training.
+    The average of the weights is θ̄ ← m θ̄ + (1 − m) θ with m = min{ema_decay, (1 + k)/(10 + k)} at step k, so that it
+    forgets the beginning of a short training too. It is saved beside the weights and does not change the training.
     """
 
     n_steps: Count = field(default=200_000, metadata={"help": "the number of the last step"})
@@ -430,8 +437,8 @@ class TrainingSettings:
     )
     log_every: Count = field(default=100, metadata={"help": "steps a row of the log"})
     measure_every: Count = field(
-        default=1_000,
-        metadata={"help": "steps between two measurements on held-out data, which go into rows of the log"},
+        default=500,
+        metadata={"help": "steps between two measurements: held-out loss and a sheet; also at 1, 50, 100, 200, 500"},
     )
     save_every: Count = field(default=5_000, metadata={"help": "steps between two checkpoints"})
     keep_every: Whole = field(
@@ -517,7 +524,7 @@ def _steps(run: Run, settings: TrainingSettings, *arguments: Any) -> Iterator[St
     torch.set_num_threads(settings.threads)
     try:
         training = _Training(run, settings, *arguments)
-        does = training.gradient, training.update, training.save, training.log
+        does = training.gradient, training.update, training.save, training.log, training.stopped
         yield from resumable(run, settings.n_steps, settings.save_every, *does)
     finally:
         torch.set_num_threads(before)
@@ -532,6 +539,7 @@ def resumable(
     update: Callable[[int, float], None],
     save: Callable[[int], None],
     log: Callable[[int], None] = lambda step: None,
+    stopped: Callable[[int], None] = lambda step: None,
 ) -> Iterator[Step]:
     """Make the steps that a run still lacks, saving it every so many steps, at the last, and when it is stopped.
 
@@ -545,6 +553,7 @@ def resumable(
         update: makes the step, given its number and its loss.
         save: writes a checkpoint of the steps made, whose number it is given.
         log: says what there is to say of them.
+        stopped: says it where the run stops early, once the steps made are saved.
 
     Yields:
         Step(step, loss).
@@ -566,8 +575,10 @@ def resumable(
                 save(step)
             yield Step(step, loss)
     except (KeyboardInterrupt, GeneratorExit):
-        if whole and made > run.last_step:  # else the interrupt fell into an update, and the last checkpoint stands
-            save(made)
+        if whole:  # else the interrupt fell into an update, and the last checkpoint stands
+            if made > run.last_step:
+                save(made)
+            stopped(made)
         raise
     except (DiskFullError, FloatingPointError) as error:
         way_on = "resume it, or start another from its weights"
@@ -579,7 +590,7 @@ class _Training:
     """A network in training: its weights and their average, Adam's moments, the scale of the loss, and the log.
 
     `done` is the part that a checkpoint keeps as it is: the steps made, the losses since the last row of the log, its
-    rows, and the seconds.
+    rows, and the seconds: of all, of all measurements, and of the last one.
     """
 
     def __init__(
@@ -602,11 +613,13 @@ class _Training:
         self.optimizer, _ = adam(network, settings.learning_rate)
         self.scaler = torch.amp.GradScaler(accelerator.device.type, enabled=settings.precision == "fp16")
         self.done: dict[str, Any] = {"step": 0, "losses": [], "rows": [], "seconds": 0.0}
+        self.done |= {"measuring": 0.0, "measurement": 0.0}
+        self.measured_at, self.told = 0, False
         if run.last_step:
             state = run.load(self.networks)
             self.optimizer.load_state_dict(state["optimizer"])
             self.scaler.load_state_dict(state["scaler"])
-            self.done = state["done"]
+            self.done |= state["done"]
             if accelerator.is_main_process and self.done["rows"]:
                 run.write_log(self.done["rows"])  # as the checkpoint has it
         mixed = functools.partial(autocast, precision=settings.precision, device_type=accelerator.device.type)
@@ -636,28 +649,69 @@ class _Training:
         return require_finite_step(total, None if may_overflow else self.optimizer, step, self.settings.n_steps)
 
     def update(self, step: int, loss: float) -> None:
-        """Make Adam's step; the average is the weights themselves after the first one."""
+        """Make Adam's step, and let the average follow the weights, the faster the fewer steps are made."""
         self.scaler.step(self.optimizer)
         self.scaler.update()
         if self.settings.ema_decay:
-            follow = get_ema_multi_avg_fn(self.settings.ema_decay if step > 1 else 0.0)
+            follow = get_ema_multi_avg_fn(min(self.settings.ema_decay, (1 + step) / (10 + step)))
             follow(list(self.networks["average"].parameters()), list(self.network.parameters()), None)
         self.done["step"], self.done["seconds"] = step, time.perf_counter() - self.started
         self.done["losses"].append(loss)
 
     def log(self, step: int) -> None:
-        """Write a row every few steps, with measurements every so many, both after the last step."""
+        """Write a row every few steps, with measurements in some, both after the last step.
+
+        Which steps have a row, and the loss in it, depend on the step alone. Whether a row has measurements depends on
+        the clock too, where these take long.
+        """
         done, last = self.done, step == self.settings.n_steps
-        measured = self.measure is not None and (last or step % self.settings.measure_every == 0)
-        if done["losses"] and (last or measured or step % self.settings.log_every == 0):
+        due = self.measure is not None and (last or step in EARLY or step % self.settings.measure_every == 0)
+        if done["losses"] and (last or due or step % self.settings.log_every == 0):
             row = {"step": step, "loss": sum(done["losses"]) / len(done["losses"])}
-            if measured:
-                row |= self.measure(self.measured, step)
+            if due and (last or self.in_time(step)):
+                row |= self.measurements(step)
             done["rows"], done["losses"] = [*done["rows"], row | {"seconds": done["seconds"]}], []
-            if self.accelerator.is_main_process:
-                self.run.write_log(done["rows"])
-                if self.watch is not None:
-                    self.watch(done["rows"])
+            self.write(done["rows"])
+
+    def in_time(self, step: int) -> bool:
+        """Whether another measurement as long as the last one keeps all of them within a tenth of the run's time.
+
+        That is the time of the steps made, or of those up to the first regular measurement, if they are more: else a
+        run would not be measured at its beginning.
+        """
+        done = self.done
+        horizon = max(step, min(self.settings.measure_every, self.settings.n_steps))
+        run_time = (done["seconds"] - done["measuring"]) / step * horizon
+        in_time = done["measuring"] + done["measurement"] <= SHARE * run_time
+        if not in_time and not self.told:
+            self.told = True
+            warnings.warn("measuring takes more than a tenth of the time, so that it is done more rarely", Notice, 2)
+        return in_time
+
+    def measurements(self, step: int) -> dict[str, float]:
+        """Measure, and note how long it took."""
+        assert self.measure is not None
+        self.measured_at, begin = step, time.perf_counter()
+        row = self.measure(self.measured, step)
+        self.done["measurement"] = time.perf_counter() - begin
+        self.done["measuring"] += self.done["measurement"]
+        return row
+
+    def stopped(self, step: int) -> None:
+        """Measure where a run is stopped; the row stays in the log until the run goes on as if it had never stopped."""
+        done = self.done
+        if self.measure is not None and step and self.measured_at != step:
+            losses = done["losses"] or [done["rows"][-1]["loss"]]
+            row = {"step": step, "loss": sum(losses) / len(losses)} | self.measurements(step)
+            before = [row for row in done["rows"] if row["step"] < step]
+            self.write([*before, row | {"seconds": done["seconds"]}])
+
+    def write(self, rows: list[dict[str, float]]) -> None:
+        """Write the log, and show it, in the first process."""
+        if self.accelerator.is_main_process:
+            self.run.write_log(rows)
+            if self.watch is not None:
+                self.watch(rows)
 
     def save(self, step: int) -> None:
         """Write a checkpoint, in the first process."""

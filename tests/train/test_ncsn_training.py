@@ -37,16 +37,17 @@ assert_same = functools.partial(torch.testing.assert_close, rtol=0, atol=0)
 # --- what a run is ---------------------------------------------------------------------------------------------------
 
 
-def test_a_run_holds_its_settings_and_a_log(tmp_path):
+def test_a_run_holds_its_settings_and_a_log(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "SHARE", math.inf)
     settings, run = changed(log_every=2, measure_every=4, threads=1), Run(tmp_path / "run")
     steps = list(steps_of(run.folder, settings))
     assert NCSN.from_dict(run.settings) == settings
     assert [s.step for s in steps] == list(range(1, 9))
     log = run.log()
-    assert log["step"].tolist() == [2, 4, 6, 8]
-    pairs = [(steps[i].loss + steps[i + 1].loss) / 2 for i in range(0, 8, 2)]
-    assert log["loss"].tolist() == pytest.approx(pairs, rel=1e-6)
-    assert log["held_out"].notna().tolist() == [False, True, False, True]
+    assert log["step"].tolist() == [1, 2, 4, 6, 8]
+    pairs = [(steps[i].loss + steps[i + 1].loss) / 2 for i in range(2, 8, 2)]
+    assert log["loss"].tolist() == pytest.approx([steps[0].loss, steps[1].loss, *pairs], rel=1e-6)
+    assert log["held_out"].notna().tolist() == [True, False, True, False, True]
     assert log["held_out"].iloc[-1] == pytest.approx(log[["level_1", "level_2"]].iloc[-1].mean())
     assert log["seconds"].is_monotonic_increasing
     assert run.load({})["hardware"] == hardware()
@@ -60,11 +61,11 @@ def test_the_network_of_a_run_knows_its_ladder_and_its_images(whole):
 
 
 def test_the_average_follows_the_weights_by_its_formula(tmp_path):
-    list(steps_of(tmp_path / "run", changed(n_steps=5, save_every=1, keep_every=1)))
-    average = weights(tmp_path / "run", step=1, averaged=False)  # the first average is the first weights
-    for step in range(2, 6):
-        new = weights(tmp_path / "run", step=step, averaged=False)
-        average = {name: 0.9 * average[name] + 0.1 * new[name] for name in average}
+    list(steps_of(tmp_path / "run", changed(n_steps=5, ema_decay=0.4, save_every=1, keep_every=1)))
+    average = small_network().state_dict()
+    for step in range(1, 6):
+        new, m = weights(tmp_path / "run", step=step, averaged=False), min(0.4, (1 + step) / (10 + step))
+        average = {name: m * average[name] + (1 - m) * new[name] for name in average}
     torch.testing.assert_close(weights(tmp_path / "run"), average, rtol=1e-5, atol=1e-6)
 
 

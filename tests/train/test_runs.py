@@ -24,6 +24,7 @@ from torch import nn
 from processes import FORKS
 from sbgm import cli as command
 from sbgm.files import DiskFullError
+from sbgm.train import runs
 from sbgm.train.images import train_ncsn
 from sbgm.train.runs import Machine, Run, find_device, idle_cores, make_accelerator
 from sbgm.weights import load_network
@@ -116,7 +117,7 @@ def test_a_signal_lets_the_command_finish_its_step_and_save(tmp_path, whole, mon
     arguments = ["train", "digits", "--device", "cpu", "--out", str(tmp_path / "run")]
     assert command.main(arguments) == status
     assert signal.getsignal(number) == before
-    assert "Stopped and saved at step 5 of 8. The same command with --resume goes on." in capsys.readouterr().err
+    assert "Stopped and saved at step 5 of 8. The same command with --resume goes on." in capsys.readouterr().out
     assert command.main([*arguments, "--resume"]) == 0
     assert_same_run(tmp_path / "run", whole[0])
 
@@ -207,6 +208,7 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path, bad):
 @pytest.mark.parametrize("n_writes", [0, 3, 5, 6, 7])
 def test_a_training_that_fills_the_disk_goes_on_where_it_was_once_there_is_room(tmp_path, monkeypatch, whole, n_writes):
     """Wherever there is no room: for the log, a sheet, the page, or each file of the checkpoint."""
+    monkeypatch.setattr(runs, "SHARE", math.inf)  # no clock decides what is written
     folder, sync, room = tmp_path / "run", os.fsync, iter(range(n_writes))
 
     def full(file):

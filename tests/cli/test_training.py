@@ -1,0 +1,131 @@
+"""What `sbgm train` tells and shows of a run, from its first step to the command that draws from it."""
+
+import json
+import re
+import shlex
+import time
+
+import pandas
+import pytest
+import torch
+from PIL import Image
+
+from sbgm import cli
+from sbgm.files import load_tensors
+
+SMALL = shlex.split("--channels 2 --levels 3 --batch-size 4 --held-out 2 --threads 1 --device cpu --precision fp32")
+QUICK = shlex.split("--n-steps 1 --threads 1 --device cpu")
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.setenv("SBGM_DATA", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def photos(here):
+    """Pictures of two classes, dark cats and light dogs."""
+    for i in range(20):
+        path = here / "photos" / ("cat", "dog")[i % 2] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (10, 12), 100 * (i % 2) + i).save(path)
+
+
+def sheets(run):
+    return sorted(int(path.stem.removeprefix("step-")) for path in (run / "sheets").glob("*.png"))
+
+
+def test_a_run_says_where_to_look_shows_itself_early_and_ends_with_the_command_that_draws_from_it(here, capsys):
+    assert cli.main(["train", "digits", "--out", "run", "--steps", "60", *SMALL]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("Look at run/sheets")
+    assert {1, 60} <= set(sheets(here / "run")) <= {1, 50, 60}
+    assert Image.open("run/sheets/step-0000060.png").width >= 8 * 128
+    command = re.search("To draw images from the network: sbgm (sample run .*)\n$", said)[1]
+    assert cli.main([*shlex.split(command), *QUICK]) == 0
+    assert Image.open("run_samples/sheet.png").width >= 8 * 128
+
+
+def test_the_average_of_a_short_training_is_not_that_of_its_beginning(here):
+    assert cli.main(["train", "digits", "--out", "run", "--steps", "60", "--learning-rate", ".01", *SMALL]) == 0
+    losses = pandas.read_csv("run/log.csv")
+    assert losses["held_out"].iloc[-1] == pytest.approx(losses["loss"].iloc[-1], rel=0.2)
+    assert losses["held_out"].iloc[-1] < 0.9 * losses["held_out"].iloc[0]
+
+
+def test_a_run_that_is_stopped_shows_where_it_stands_and_goes_on_as_if_it_had_not_stopped(here, capsys):
+    words = ["train", "digits", "--steps", "6", *SMALL]
+    assert cli.main([*words, "--out", "whole"]) == 0
+    assert cli.main([*words, "--out", "run", "--minutes", "1e-6"]) == 0
+    assert "Stopped and saved at step 1 of 6. The same command with --resume goes on." in capsys.readouterr().out
+    assert sheets(here / "run") == [1]
+    assert pandas.read_csv("run/log.csv")["held_out"].notna().tolist() == [True]
+    assert cli.main([*words, "--out", "run", "--resume"]) == 0
+    a, b = (pandas.read_csv(f"{run}/log.csv") for run in ("run", "whole"))
+    assert a[["step", "loss", "held_out"]].equals(b[["step", "loss", "held_out"]])
+    a, b = (load_tensors(f"{run}/step-0000006/average.safetensors")[0] for run in ("run", "whole"))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_measurement_that_takes_long_is_left_out_and_said_once(here, capsys):
+    slow = ["--held-out", "300", "--measure-every", "2", "--log-every", "2"]
+    assert cli.main(["train", "digits", "--out", "run", "--steps", "12", *SMALL, *slow]) == 0
+    assert capsys.readouterr().err.count("measuring takes more than a tenth of the time, so that it is done") == 1
+    measured = pandas.read_csv("run/log.csv").set_index("step")["held_out"].notna()
+    assert measured.index.tolist() == [1, 2, 4, 6, 8, 10, 12]  # rows, and the losses in them, know no clock
+    assert measured[1]
+    assert measured[12]
+    assert not measured.all()
+
+
+def test_compiling_is_said_and_does_not_count_as_training(here, monkeypatch, capsys):
+    def compile_slowly(function, **options):
+        time.sleep(2)
+        return function
+
+    monkeypatch.setattr(torch, "compile", compile_slowly)
+    words = ["train", "digits", "--out", "run", "--compile", "--minutes", "0.02", *SMALL]
+    assert cli.main(words) == 0
+    said = capsys.readouterr().out
+    assert "Compiling the network, which takes minutes on a CPU" in said
+    assert int(re.search("saved at step ([0-9,]+) of", said)[1].replace(",", "")) > 1
+
+
+# --- classes ----------------------------------------------------------------------------------------------------------
+
+
+def test_classes_are_known_by_their_names(photos, here, capsys):
+    assert cli.main(["train", "photos", "--classes", "--size", "8", "--out", "run", "--steps", "2", *SMALL]) == 0
+    said = capsys.readouterr().out
+    assert "Classes, as --label takes them: cat, dog.\n" in said
+    assert "--label cat dog" in said
+    assert json.loads((here / "run" / "settings.json").read_text())["class_names"] == ["cat", "dog"]
+    assert cli.main(["sample", "run", "--label", "dog", "0", "-n", "6", "--out", "drawn", *QUICK]) == 0
+    _, facts = load_tensors("drawn/samples.safetensors")
+    assert (facts["label"], facts["label_names"]) == ([1, 0], ["dog", "cat"])
+    sheet = Image.open("drawn/sheet.png")
+    assert sheet.width == (2 * 9 + 1) * 16  # a column each, of images 8 pixels wide with a border of 1
+    assert sheet.height > (3 * 9 + 1) * 16
+    names = [sheet.crop((left, 0, left + 144, 24)) for left in (0, 144)]
+    assert all(name.convert("L").getextrema()[0] < 100 for name in names)  # something is written
+    assert names[0].tobytes() != names[1].tobytes()
+    capsys.readouterr()
+    assert cli.main(["sample", "run", "--label", "doog", "--out", "no", *QUICK]) == 1
+    error = "sbgm: --label must be a class, cat, dog, or its number, 0 to 1, got 'doog'; did you mean 'dog'?\n"
+    assert capsys.readouterr().err == error
+
+
+def test_a_class_that_is_renamed_is_noticed_when_the_run_goes_on(photos, here, capsys):
+    words = ["train", "photos", "--classes", "--size", "8", "--out", "run", *SMALL]
+    assert cli.main([*words, "--steps", "1"]) == 0
+    (here / "photos" / "dog").rename(here / "photos" / "wolf")
+    capsys.readouterr()
+    assert cli.main([*words, "--steps", "2", "--resume"]) == 1
+    assert re.fullmatch("sbgm: settings must be .*: class_names = .*'dog'.* not .*'wolf'.*\n", capsys.readouterr().err)
+
+
+def test_a_network_without_classes_says_so(capsys):
+    assert cli.main(["sample", "digits_mlp", "--label", "cat", "--out", "no", *QUICK]) == 1
+    assert "--label must be left out, because this network was trained without classes" in capsys.readouterr().err
