@@ -39,7 +39,6 @@ HOMES = (
     "training",
     "precision",
     "weights",
-    "train.runs",
 )
 """The modules whose public functions are asked for; rooms have test files of their own."""
 LEFT_OUT = {
@@ -56,24 +55,13 @@ LEFT_OUT = {
     "data.require_checkout": "of where the package lies, tests/test_wheel.py",
     "data.runs_folder": "a path, tests/test_wheel.py",
     "precision.fast_precision": "the machine's, tests/test_precision.py",
-    "train.runs.CPU": "a machine, tests/train/test_runs.py",
-    "train.runs.Machine": "a device and how it computes, tests/train/test_runs.py",
-    "train.runs.find_device": "the machine's, tests/train/test_runs.py",
-    "train.runs.hardware": "the machine's, tests/train/test_runs.py",
-    "train.runs.idle_cores": "the machine's, tests/train/test_runs.py",
-    "train.runs.make_accelerator": "the machine's, tests/train/test_runs.py",
-    "weights.OwnNetwork": "runs a file, tests/train/test_own.py",
+    "weights.OwnNetwork": "takes any module, tests/apps/test_own_network.py",
     "weights.weights_folder": "a path, tests/test_weights.py",
     "training.fit": "a training loop, tests/test_training.py",
     "training.adam": "a training loop's, tests/test_training.py",
     "training.require_finite_step": "a training loop's, tests/test_training.py",
     "training.Step": "what a training loop yields",
-    "train.runs.Run": "a folder on disk, tests/train/test_runs.py",
-    "train.runs.train": "a training loop, tests/train/test_ncsn_training.py",
-    "train.runs.load_checkpoint": "a file on disk, tests/test_training.py",
-    "train.runs.resumable": "a training loop, tests/lab/test_M2.py",
     "measure.ratio": "takes two estimates, tests/measure/test_laws.py",
-    "train.runs.save_checkpoint": "a file on disk, tests/train/test_ncsn_training.py",
 }
 """Public names whose arguments are not asked for, and why."""
 
@@ -325,7 +313,6 @@ BAD: dict[str, list[object]] = lookup(
         (NO_MASK, "mask", "inpaint"),
         ([None, "0.5", NAN, INF, *holes(2)], "mean", "gaussian_start"),
         (BELOW_1, "ratio", "overlap variance_ratio"),
-        ([NAN, -1.0, 1.0, 2.0], "ema_decay", "TrainingSettings"),
         # then what a function itself refuses, such as two arguments that don't fit
         (NO_WEIGHTS, "weights", "GaussianMixture"),
         (NO_MEANS, "means", "GaussianMixture"),

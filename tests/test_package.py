@@ -86,7 +86,7 @@ def statements(paths):
 
 
 def test_these_are_the_rooms():
-    assert sorted(ROOMS) == ["cli", "course", "measure", "train", "widgets"]
+    assert sorted(ROOMS) == ["apps", "cli", "course", "measure", "train", "widgets"]
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_these_are_the_rooms():
         (set(LIBRARY) - {SOURCE / "__main__.py"}, {f"sbgm.{room}" for room in ROOMS}),  # this one is the way into cli
         (LIBRARY, {"pandas", "accelerate", "ipywidgets", "IPython"}),
         (set(LIBRARY) - {SOURCE / "plots.py"}, {"matplotlib"}),
-        (SOURCE.glob("measure/*.py"), {"sbgm.train", "sbgm.course", "sbgm.widgets"}),
+        (SOURCE.glob("measure/*.py"), {"sbgm.apps", "sbgm.course", "sbgm.widgets"}),
     ],
     ids=["rooms", "tables, processes and widgets", "figures", "rooms that measure does not need"],
 )

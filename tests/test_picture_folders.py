@@ -8,7 +8,6 @@ from PIL import Image
 from sbgm import data
 from sbgm.data import DataNotFoundError, Notice, load_images, load_labels
 from sbgm.pictures import own_images, read_picture
-from sbgm.train.images import read_ahead
 
 
 @pytest.fixture(autouse=True)
@@ -134,16 +133,3 @@ def test_many_pictures_are_read_by_several_processes(tmp_path):
     seen = torch.cat([load_images(own, split) for split in data.SPLITS]).mul(255).round()
     greys = torch.tensor(sorted([*range(12), *(i % 12 for i in range(500))])) * 20.0
     assert torch.equal(seen.flatten(1).sort(dim=0).values, greys[:, None].expand(-1, 9))  # each of one grey value
-
-
-def test_what_is_read_ahead_is_what_was_asked_for():
-    was_read = []
-
-    def read(step):
-        was_read.append(step)
-        return torch.tensor([step])
-
-    ahead = read_ahead(read)
-    for step in (1, 1, 2, 9, 9, 10):  # begun anew at the fourth
-        assert ahead(step).tolist() == [step]
-    assert was_read[:5] == [1, 2, 3, 9, 10]  # each once, and the next one before it is asked for

@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import itertools
-import threading
 import traceback
 from collections import Counter
 from pathlib import Path
@@ -23,12 +22,7 @@ from sbgm.networks import in_range
 from sbgm.noise import derived_generator
 from sbgm.refinenet import ConditionalInstanceNorm, RefineNet, rescaled
 from sbgm.samplers import SamplerDivergedError, annealed_langevin
-from sbgm.train import images as ncsn
-from sbgm.train import runs
-from sbgm.train.images import NCSN, resident, train_ncsn
-from sbgm.train.runs import Run, TrainingSettings, make_accelerator
 from seeds import seeded
-from small_run import set_of
 
 META = torch.device("meta")
 SIGMAS = geometric_sigmas(1.0, 0.01, 3).tolist()
@@ -217,57 +211,6 @@ def test_a_later_look_names_the_step_that_diverged(n_steps, yielded, monkeypatch
     until, later = run_until_error(50, monkeypatch, generator=seeded(), **options)
     assert (at_once.level, at_once.step, str(at_once)) == (later.level, later.step, str(later))
     assert (before, until) == ((at_once.level - 1) * n_steps + at_once.step - 1, yielded)
-
-
-# --- training --------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def accelerator(monkeypatch):
-    """An Accelerator that takes itself to be on `meta`, which Accelerate does not know."""
-    accelerator = make_accelerator("cpu")
-    monkeypatch.setattr(accelerator.state, "device", META)
-    return accelerator
-
-
-@pytest.mark.parametrize(("make", "n_parts"), [(refinenet, 1), (image_mlp, 2)])
-def test_a_training_step_reads_its_loss_and_gradient_together_and_nothing_else(
-    make, n_parts, tmp_path, monkeypatch, accelerator
-):
-    """Also where the batch comes in parts, and beside the step in which an epoch begins."""
-    monkeypatch.setattr(ncsn, "derived_generator", generator_of)
-    monkeypatch.setattr(runs, "adam", lambda network, rate: (torch.optim.Adam(network.parameters(), rate), None))
-    monkeypatch.setattr(Run, "save", lambda *arguments, **options: None)  # which reads all weights
-    training = TrainingSettings(n_steps=9, batch_size=4, accumulation=n_parts, ema_decay=0.9)
-    settings = NCSN("digits", n_levels=3, flips=True, n_held_out=2, training=training)
-    images = set_of(torch.rand(40, 1, 8, 8, generator=seeded()))
-    network = make().requires_grad_()
-    with waits() as found:
-        steps = train_ncsn(settings, tmp_path / "run", network=network, images=images, accelerator=accelerator)
-        with contextlib.closing(steps):
-            next(steps)
-            found.clear()
-            next(steps)
-            counted = dict(found)
-    assert sum(counted.values()) == 1, counted
-
-
-@pytest.mark.parametrize(("name", "free", "moved"), [("cuda:1", 400, True), ("cuda:1", 399, False), ("meta", 0, True)])
-def test_the_images_lie_on_the_gpu_if_they_leave_room(name, free, moved, monkeypatch):
-    """A device is where torch says that its memory is."""
-    monkeypatch.setattr(torch.cuda, "mem_get_info", {torch.device("cuda:1"): (free, 10 * free)}.get)
-    images = mock.Mock(nbytes=100, to=torch.device)  # moved, they are the device
-    assert resident(images, torch.device(name)) == (torch.device(name) if moved else images)
-
-
-def test_images_on_the_device_are_not_read_ahead_by_whichever_of_its_names_it_goes(tmp_path, accelerator):
-    """Accelerate calls a single GPU `cuda`, and the tensors on it `cuda:0`; here `cpu:0` and `cpu`."""
-    accelerator.state.device, before = torch.device("cpu", 0), threading.enumerate()
-    settings = NCSN("digits", n_levels=3, n_held_out=2, training=TrainingSettings(n_steps=9, batch_size=4, threads=1))
-    steps = train_ncsn(settings, tmp_path / "run", network=image_mlp().requires_grad_(), accelerator=accelerator)
-    with contextlib.closing(steps):
-        next(steps)  # the reader's thread ends with the steps
-        assert not {t for t in threading.enumerate() if t.name.startswith("ThreadPool")} - {*before}
 
 
 # --- the memory format of a GPU's convolutions -----------------------------------------------------------------------

@@ -41,8 +41,7 @@ from sbgm import (
 )
 from sbgm.checked import Score
 from sbgm.data import load_images
-from sbgm.precision import compiled
-from sbgm.train.runs import hardware
+from sbgm.precision import compiled, hardware
 from sbgm.training import adam
 
 SPEED = Path(__file__).resolve().parent.parent / "data" / "results" / "SPEED.md"

@@ -14,10 +14,10 @@ from claims import Found, Measurement, claim, declared, reported
 from drawing import Drawing, digit_distance, draw
 from M2 import load_raw, train_figure1
 from recipes import untrained
+from sbgm.apps.train import load_checkpoint
 from sbgm.data import load_images
 from sbgm.measure import Measured, quantise, ratio
 from sbgm.samplers import SamplerDivergedError
-from sbgm.train.runs import Run
 from sbgm.training import Step
 from sbgm.weights import save_weights
 
@@ -36,7 +36,7 @@ def checkpoints(folder: Path, train: Callable[..., Iterator[Step]] = train_figur
             continue
         file = folder / f"raw_{step.step}.safetensors"
         if not file.exists():  # the run keeps its last two states alone
-            network.load_state_dict(Run(folder / "run").load({})["network"])
+            network.load_state_dict(load_checkpoint(folder / "run", {})["network"])
             save_weights(network, file, loss=sum(losses[-N_BEFORE:]) / N_BEFORE, n_steps=step.step)
         if sum(losses[-N_BEFORE:]) / N_BEFORE < 0:
             chosen[step.step] = file

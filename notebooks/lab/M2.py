@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from claims import Found, Measurement, claim, declared, reported
 from recipes import Figure1, untrained
+from sbgm.apps.train import last_step, load_checkpoint, read_record, require_same, save_checkpoint, take
 from sbgm.checked import Batch, Count, checked
 from sbgm.data import load_images
 from sbgm.files import content_hash, load_tensors, save_tensors
@@ -18,7 +19,7 @@ from sbgm.losses import sliced_score_matching_loss
 from sbgm.measure import Estimate, estimate, records
 from sbgm.networks import ResNet
 from sbgm.noise import perturb
-from sbgm.train.runs import Run, hardware, resumable
+from sbgm.precision import hardware
 from sbgm.training import Step, require_finite_step
 from sbgm.weights import load_built
 
@@ -27,8 +28,8 @@ from sbgm.weights import load_built
 def train_figure1(images: Batch, settings: Figure1, *, folder: Path | str, save_every: Count = 200) -> Iterator[Step]:
     """Train the ResNet of Fig. 1 by sliced score matching, yielding the loss of every iteration.
 
-    The run is saved every `save_every` iterations, at the end, and when it is stopped, see `Run`. Called again, it
-    first yields the steps already made, then goes on exactly as if it had never stopped; more iterations continue it.
+    The run is saved every `save_every` iterations, at the end, and when the generator is closed. Called again, it first
+    yields the steps already made, then goes on exactly as if it had never stopped; more iterations continue it.
 
     Args:
         images: (N, C, H, W) in [0, 1].
@@ -39,49 +40,47 @@ def train_figure1(images: Batch, settings: Figure1, *, folder: Path | str, save_
     Raises:
         ValueError: the folder holds a run with other settings or images.
     """
-    run, losses = _begun(Run(folder), images, settings), []
+    folder = Path(folder)
+    record = dataclasses.asdict(settings) | {"images": content_hash(images)}
+    begun = read_record(folder) if (folder / "settings.json").is_file() else {}
+    if begun:
+        require_same(record, begun, ["n_steps"], folder)
     generator, weights = (torch.Generator().manual_seed(settings.seed) for _ in range(2))
     network = ResNet(settings.channels, images.shape[1], generator=weights).to(images.device)
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
-    if run.last_step:
-        state = run.load({})
-        network.load_state_dict(state["network"])
-        optimizer.load_state_dict(state["optimizer"])
-        generator.set_state(state["generator"])
-        losses = state["losses"].tolist()
-        yield from (Step(i, value) for i, value in enumerate(losses[: settings.n_steps], start=1))
-    place = generator.get_state()  # at the end of the last whole step
-
-    def gradient(step: int) -> float:
-        x = images[torch.randint(len(images), (settings.batch_size,), generator=generator)]
-        if settings.noise_std > 0:
-            x = perturb(x, settings.noise_std, generator=generator)
-        optimizer.zero_grad(set_to_none=True)
-        loss = sliced_score_matching_loss(network, x, generator=generator)
-        loss.backward()
-        return require_finite_step(loss, optimizer, step, settings.n_steps)
-
-    def update(step: int, loss: float) -> None:
-        optimizer.step()
-        losses.append(loss)
-        place.copy_(generator.get_state())
+    lock, losses, made = take(folder, begun or record, resume=bool(begun)), [], last_step(folder)
 
     def save(step: int) -> None:
         state = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
-        state |= {"generator": place, "losses": torch.tensor(losses, dtype=torch.float64)}
-        run.save(step, {}, state)
+        state |= {"generator": generator.get_state(), "losses": torch.tensor(losses, dtype=torch.float64)}
+        save_checkpoint(folder, step, {}, state)
 
-    yield from resumable(run, settings.n_steps, save_every, gradient, update, save)
-
-
-def _begun(run: Run, images: Tensor, settings: Figure1) -> Run:
-    """The run of these settings and images, made if it is new."""
-    wanted = dataclasses.asdict(settings) | {"images": content_hash(images)}
-    if run.begun:
-        run.resume(wanted, but="n_steps")
-    else:
-        run.create(wanted)
-    return run
+    try:
+        if made:
+            state = load_checkpoint(folder, {})
+            network.load_state_dict(state["network"])
+            optimizer.load_state_dict(state["optimizer"])
+            generator.set_state(state["generator"])
+            losses = state["losses"].tolist()
+        yield from (Step(i, value) for i, value in enumerate(losses[: settings.n_steps], start=1))
+        for step in range(made + 1, settings.n_steps + 1):
+            x = images[torch.randint(len(images), (settings.batch_size,), generator=generator)]
+            if settings.noise_std > 0:
+                x = perturb(x, settings.noise_std, generator=generator)
+            optimizer.zero_grad(set_to_none=True)
+            loss = sliced_score_matching_loss(network, x, generator=generator)
+            loss.backward()
+            losses.append(require_finite_step(loss, optimizer, step, settings.n_steps))
+            optimizer.step()
+            if step % save_every == 0 or step == settings.n_steps:
+                save(step)
+            yield Step(step, losses[-1])
+    except GeneratorExit:
+        if len(losses) > last_step(folder):
+            save(len(losses))
+        raise
+    finally:
+        lock.release()
 
 
 # --- its curves -------------------------------------------------------------------------------------------------------

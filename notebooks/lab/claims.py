@@ -34,7 +34,7 @@ from sbgm.files import file_hash, load_tensors, save_tensors, write_bytes, write
 from sbgm.measure import records
 from sbgm.measure.estimates import Estimated
 from sbgm.measure.records import WEIGHTS, attached_file, check_weights
-from sbgm.train.runs import Machine, find_device, hardware
+from sbgm.precision import Machine, find_device, hardware
 from sbgm.weights import weights_file
 
 DECLARED = "2026-11-27"

@@ -18,9 +18,8 @@ from sbgm.generation import draw_batches, uniform_start
 from sbgm.measure import Measured, frechet_distance
 from sbgm.measure.classifier import SHIPPED_CLASSIFIER
 from sbgm.measure.judging import feature_space, reference_for
-from sbgm.precision import PRECISIONS
+from sbgm.precision import CPU, PRECISIONS, Machine
 from sbgm.samplers import annealed_langevin, denoised
-from sbgm.train.runs import CPU, Machine
 from sbgm.weights import load_network, weights_file
 
 HOW_DRAWN = ("n_samples", "n_steps", "step_size", "precision", "seed")

@@ -16,7 +16,7 @@ import torch
 from sbgm.checked import Count, Whole, one_of
 from sbgm.cli.options import add_device_argument, add_threads_argument, data_like, lab_script, source, value_of
 from sbgm.data import NAMES, SPLITS, data_set, load_images, require_checkout
-from sbgm.train.runs import find_device, idle_cores
+from sbgm.precision import find_device, idle_cores
 
 N_INCEPTION_REFERENCE = 5_000  # of real images, unless told otherwise: ten minutes on two cores
 COMMON = ("data", "split", "images", "device", "threads")

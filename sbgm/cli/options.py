@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms.functional import to_pil_image
 
+from sbgm.apps.train import make_accelerator
 from sbgm.checked import Count, Positive, Score, Whole
 from sbgm.data import SETS, DataSet, require_checkout
 from sbgm.files import content_hash, file_hash, save_tensors
@@ -30,10 +31,9 @@ from sbgm.generation import NamedSampler, OnState, Start, generate, uniform_star
 from sbgm.noise import geometric_sigmas, power_sigmas
 from sbgm.pictures import own_images
 from sbgm.plots import save_sheet
-from sbgm.precision import CHOICES, fast_precision
+from sbgm.precision import CHOICES, Machine, fast_precision, idle_cores
 from sbgm.refinenet import rescaled
 from sbgm.samplers import State
-from sbgm.train.runs import Machine, idle_cores, make_accelerator
 from sbgm.weights import load_network, weights_file
 
 if TYPE_CHECKING:
@@ -82,9 +82,6 @@ def add_threads_argument(parser: argparse.ArgumentParser) -> None:
 def add_drawing_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of a command that draws: the network, the steps, where it runs, and where the result goes."""
     parser.add_argument("network", help="a shipped network's name, a file of weights, or a run's folder")
-    parser.add_argument(
-        "--network", dest="own", metavar="FILE.py:CLASS", help="of a run of a network of your own; this runs the file"
-    )
     parser.add_argument("--pngs", action="store_true", help="write every image as a PNG, too, into the folder png/")
     parser.add_argument("--out", type=Path, required=True, help="the folder to write to")
     parser.add_argument("--overwrite", action="store_true", help="replace the files of an earlier run there")
@@ -182,7 +179,7 @@ class DrawingCommand:
         taken = [str(file) for file in self.files if file.exists()]
         if taken and not options.overwrite:
             raise FileExistsError(f"{' and '.join(taken)} exists already; choose another --out, or add --overwrite")
-        network = load_network(options.network, network=options.own)
+        network = load_network(options.network)
         if network.image_shape is None:
             raise ValueError(f"network must be one for images, but {options.network} does not say of which shape")
         self.network = self.machine.prepared(network)

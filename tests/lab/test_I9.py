@@ -1,86 +1,31 @@
-"""An hour of GPU at toy size: the same command, from training to records, on small images and a small Inception."""
+"""The distances of I9, on small images and with a small Inception."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
 import claims
-import gpu_hour
-import I2
 import I9
 from I9 import ColourSamples, checkpoint_fid
 from sbgm import geometric_sigmas
-from sbgm.measure import Inception, Measured, feature_statistics, frechet_distance, inception
+from sbgm.measure import Measured, feature_statistics, frechet_distance, inception
 from sbgm.refinenet import RefineNet
-from sbgm.train import downloads
-from sbgm.train.runs import Run
 from sbgm.weights import save_network
 from seeds import seeded
 
 FEWEST = 60
-TOY = ["--levels", "2", "--batch-size", "8", "--held-out", "4", "--no-compile", "--save-every", "1", "--device", "cpu"]
 
 
 @pytest.fixture
 def toy(monkeypatch, colour, tmp_path):
-    """Small images, a small Inception, and no download."""
-    for module in (gpu_hour, I9, I2):
-        monkeypatch.setattr(module, "Inception", colour)
+    """Small images, and a small Inception."""
+    monkeypatch.setattr(I9, "Inception", colour)
     monkeypatch.setattr(inception, "FEWEST_FOR_FID", FEWEST)
     monkeypatch.setattr(I9, "N_CHOOSING", 30)
-    monkeypatch.setattr(downloads, "download", lambda name: None)
     return tmp_path
-
-
-def modified(folder):
-    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
-
-
-def test_the_command_trains_chooses_draws_measures_and_records(toy, monkeypatch, capsys):
-    monkeypatch.setattr(gpu_hour, "N_ALGORITHM_1", 50)
-    quick = {"n_steps": 1, "n_reference": 100}
-    settings = [p.replace(default=quick.get(p.name, p.default)) for p in I2.measure.settings]
-    monkeypatch.setattr(I2.measure, "settings", settings)
-    out = toy / "out"
-    sizes = ["--minutes", "0.05", "--channels", "2", "--n-samples", "60", "--chains", "30"]
-    words = ["cifar10", "--out", str(out), *sizes, *TOY]
-    assert gpu_hour.main(words) == 0
-    said, run = capsys.readouterr(), Run(out / "run")
-    checkpoints = [folder.name for folder in run.checkpoints]
-    assert f"Stopped and saved at step {run.last_step:,} of 200,000" in said.err
-    choice = "FID of 30 samples, for choosing a checkpoint; not comparable with FID of 50,000"
-    assert [line.partition(":")[0] for line in said.out.splitlines() if line.startswith("step-")] == checkpoints
-    assert said.out.count(f": {choice} ") >= len(checkpoints)
-    record = claims.load_record("I9")
-    assert [m.label for m in record.measurements] == ["FID, 60 samples", "Inception Score", "KID", choice]
-    assert record.status == "reported"
-    assert record.facts["checkpoint"] in checkpoints
-    assert {"evaluations": 50, "checkpoints": len(checkpoints)}.items() <= record.facts.items()
-    assert claims.record_tensors("I9")["samples"].shape == (60, 3, 8, 8)
-    assert claims.load_record("I2").facts["n_samples"] == 50
-    assert {"I2.png", "I9.png"} <= {path.name for path in out.iterdir()}
-    # The same command trains no further and draws nothing anew.
-    before = modified(out / "run") | modified(out / "samples")
-    assert gpu_hour.main(words) == 0
-    assert modified(out / "run") | modified(out / "samples") == before
-    assert claims.load_record("I9") == record
-
-
-def test_what_is_missing_is_said_before_the_training(toy, monkeypatch, capsys):
-    assert gpu_hour.main(["cifar10", "--out", str(toy / "out"), "--n-samples", "59"]) == 1
-    assert "gpu_hour: --n-samples must be at least 60 for FID, got 59" in capsys.readouterr().err
-    monkeypatch.setattr(gpu_hour, "Inception", Inception)
-    monkeypatch.setenv("SBGM_FID_WEIGHTS", "nowhere.pth")
-    assert gpu_hour.main(["cifar10", "--out", str(toy / "out"), "--n-samples", "60"]) == 1
-    assert "gpu_hour: weights must be a file of Inception's weights, but there is none at nowhere.pth" in (
-        capsys.readouterr().err
-    )
-    assert not (toy / "out" / "run").exists()
-
-
-# --- I9 ---------------------------------------------------------------------------------------------------------------
 
 
 def network(path, seed=0):
@@ -97,16 +42,15 @@ def test_each_checkpoint_is_drawn_with_its_own_weights_and_the_nearest_is_taken(
     assert torch.equal(alone.draw(files[1], 30)[0], second)
     assert not torch.equal(first, second)
 
-    def distances(run, samples):
-        return {
-            file: Measured("FID", value, 0.1, 30, 30, "", "") for file, value in zip(files, (2.0, 1.0), strict=True)
-        }
-
-    monkeypatch.setattr(I9, "checkpoint_fids", distances)
+    monkeypatch.setattr(I9, "checkpoints", lambda run: [Path("step-0000000"), Path("step-0000001")])
+    monkeypatch.setattr(I9, "run_weights", lambda folder, step: files[step])
+    against = {"real": samples.statistics, "against": samples.reference.images}
+    distances = [checkpoint_fid(samples.draw(file, 30)[1], **against).value for file in files]
     options = {"n_samples": 60, "sampler": "renewing", "batch_size": 30, "weights": str(toy)}
     record = I9.measure(toy / "samples", **options)
-    assert record.measurements[-1].value == 1.0
-    assert claims.weights_facts(str(files[1])).items() <= record.facts.items()
+    assert record.measurements[-1].value == min(distances)
+    nearest = files[distances.index(min(distances))]
+    assert claims.weights_facts(str(nearest)).items() <= record.facts.items()
     assert "--n-reference" not in record.facts["command"]
 
 

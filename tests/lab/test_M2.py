@@ -12,11 +12,12 @@ import M2
 from M2 import first_change, load_raw, relative_drift, relative_spread, running_mean, train_figure1
 from processes import FORKS
 from recipes import Figure1
+from sbgm.apps.train import last_step, load_checkpoint
 from sbgm.cli import main
 from sbgm.data import load_images
 from sbgm.files import read_facts
-from sbgm.train.runs import Run
 from sbgm.training import Step
+from sbgm.weights import checkpoints
 from ship_weights import ship
 from small_run import figure1_killed_at
 
@@ -87,7 +88,7 @@ def test_a_run_too_short_for_the_claim_is_kept_and_not_recorded(tiny, results, t
     err = capsys.readouterr().err
     assert "iterations: 52   expected at least 5000" in err
     assert "52/52" in err  # the progress bar
-    assert [Run(tmp_path / name).last_step for name in RUNS[:2]] == [52, 52]
+    assert [last_step(tmp_path / name) for name in RUNS[:2]] == [52, 52]
     assert not results.exists()
 
 
@@ -164,7 +165,7 @@ def run(path, settings=SMALL, images=IMAGES):
 
 
 def saved(path):
-    return Run(path).load({})
+    return load_checkpoint(path, {})
 
 
 @pytest.fixture(scope="module")
@@ -185,10 +186,10 @@ def test_a_finished_run_is_replayed_without_training_and_continued_by_more_itera
     path = tmp_path / "run"
     run(path, dataclasses.replace(SMALL, n_steps=5))
     same_run(path, uninterrupted)
-    content = (Run(path).checkpoints[-1] / "state.pt").read_bytes()
+    content = (checkpoints(path)[-1] / "state.pt").read_bytes()
     assert run(path, dataclasses.replace(SMALL, n_steps=3)) == uninterrupted[1][:3]
     same_run(path, uninterrupted)
-    assert (Run(path).checkpoints[-1] / "state.pt").read_bytes() == content
+    assert (checkpoints(path)[-1] / "state.pt").read_bytes() == content
 
 
 def test_a_killed_run_is_continued_to_the_last_bit(tmp_path, uninterrupted):
@@ -211,7 +212,7 @@ def test_a_killed_run_is_continued_to_the_last_bit(tmp_path, uninterrupted):
 )
 def test_a_run_with_other_settings_or_images_is_refused_and_left_alone(uninterrupted, other):
     path, _ = uninterrupted
-    content = (Run(path).checkpoints[-1] / "state.pt").read_bytes()
+    content = (checkpoints(path)[-1] / "state.pt").read_bytes()
     with pytest.raises(ValueError, match=r"settings must be those that the run in .*/run was started with: \w+ = "):
         run(path, **other)
-    assert (Run(path).checkpoints[-1] / "state.pt").read_bytes() == content
+    assert (checkpoints(path)[-1] / "state.pt").read_bytes() == content

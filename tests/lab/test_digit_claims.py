@@ -14,13 +14,13 @@ import I11
 from claims import NotReproducedError, Settled, reported
 from drawing import Drawing
 from I7 import too_near
+from sbgm.apps.train import save_checkpoint, take
 from sbgm.data import load_images, load_labels
 from sbgm.files import load_tensors
 from sbgm.measure import Estimate, Measured, nearest_neighbours
 from sbgm.measure.classifier import load_classifier
 from sbgm.networks import ResNet
 from sbgm.noise import perturb
-from sbgm.train.runs import Run
 from sbgm.training import Step
 from seeds import seeded
 
@@ -79,8 +79,8 @@ def test_checkpoints_that_have_blown_up_are_passed_over(mnist, tmp_path):
     losses = {100: -1.0, 200: 1.0, 300: -1.0, 350: -1.0, 400: -1.0, 450: -1.0}
 
     def training(images, settings, *, folder, save_every):
-        (run := Run(folder)).create({})
-        run.save(1, {}, {"network": ResNet(16, 1).state_dict()})
+        take(folder, {"n_steps": 450}, resume=False).release()
+        save_checkpoint(folder, 1, {}, {"network": ResNet(16, 1).state_dict()})
         yield from (Step(i, next(x for end, x in losses.items() if i <= end)) for i in range(1, 451))
 
     assert list(I11.checkpoints(tmp_path, training)) == [100, 300, 350]
