@@ -134,7 +134,7 @@ def test_a_script_is_a_short_way_from_its_command_to_its_record(tmp_path):
     words = [sys.executable, "-c", ROUTE, str(LAB), str(tmp_path)]
     done = subprocess.run(words, capture_output=True, text=True)
     assert "L10 (§ " in done.stdout, done.stderr
-    again, command_line, *files = done.stderr.split()
+    again, command_line, *files = done.stderr.splitlines()
     assert (again, command_line) == ("False", "False")
     assert len(files) <= 9, files
 
