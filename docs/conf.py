@@ -7,7 +7,7 @@ import formulas
 from sphinx.ext import autosummary
 
 import sbgm
-from sbgm import checked
+from sbgm import guard
 from sbgm.samplers import State
 
 project = "sbgm"
@@ -30,7 +30,7 @@ default_role = "py:obj"
 autosummary.WELL_KNOWN_ABBREVIATIONS += ("Fig.", "Eq.")  # which end no sentence: a row of the index is a whole one
 autosummary_context = {"exported": sbgm.__all__}
 autodoc_member_order = "bysource"
-annotated = [name for name in checked.__all__ if hasattr(getattr(checked, name), "__metadata__")]
+annotated = [name for name in guard.__all__ if hasattr(getattr(guard, name), "__metadata__")]
 autodoc_type_aliases = {name: name for name in (*annotated, "Start", "Sampler")}
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True

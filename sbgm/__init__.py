@@ -3,14 +3,25 @@
 A score is any callable `score(x, sigma)`: x of shape (B, *shape), sigma a float or a (B,) tensor, returning x's shape.
 Exact mixtures, networks and energy gradients are then interchangeable in every loss and sampler.
 
-A flat file here is course text: `distributions`, `noise`, `losses`, `samplers` and `networks` are an evening, the rest
-serves them. A folder is a room that one may skip: `train`, `measure`, `course`, `widgets`, `cli`, `apps`.
+The spine is an evening's reading, in this order: `mixtures`, `noise`, `losses`, `samplers`, `networks`, `training`.
+`theory` has what is known exactly, `plots` the figures. A folder is a room that one may skip: `images`, `measure`,
+`checks`, `widgets`, `apps`; `guard`, `files` and `moved` serve them all.
 
 Names are loaded when first used, so that `import sbgm` costs little. The stub `__init__.pyi` lists them.
 """
 
 import lazy_loader as _lazy_loader  # so that no editor offers it as a name of the package
 
+from sbgm import moved as _moved
+
 __version__ = "0.2.0"
 
-__getattr__, __dir__, __all__ = _lazy_loader.attach_stub(__name__, __file__)
+_loaded, __dir__, __all__ = _lazy_loader.attach_stub(__name__, __file__)
+
+
+def __getattr__(name: str) -> object:
+    """Load a name of the package, or a module under its old name."""
+    try:
+        return _loaded(name)
+    except AttributeError:
+        return _moved.moved(f"sbgm.{name}")

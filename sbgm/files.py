@@ -165,7 +165,7 @@ def read_facts(path: Path | str) -> dict[str, Fact]:
         FileNotFoundError, ValueError: there is no such file, or it is damaged.
 
     Example:
-        >>> facts = sbgm.files.read_facts(sbgm.weights.weights_file("mnist_ncsn"))
+        >>> facts = sbgm.files.read_facts(sbgm.images.weights.weights_file("mnist_ncsn"))
         >>> facts["image_shape"]
         [1, 28, 28]
     """

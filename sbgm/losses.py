@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from sbgm.checked import (
+from sbgm.guard import (
     Batch,
     Count,
     Generator,

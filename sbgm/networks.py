@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sbgm.checked import (
+from sbgm.guard import (
     Count,
     Generator,
     Ladder,

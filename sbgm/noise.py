@@ -8,7 +8,7 @@ import numpy
 import torch
 from torch import Tensor
 
-from sbgm.checked import (
+from sbgm.guard import (
     Batch,
     Generator,
     Positive,

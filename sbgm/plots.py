@@ -21,9 +21,9 @@ from matplotlib.quiver import Quiver
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from sbgm.checked import Batch, Count, FilePath, Score, checked, widened
-from sbgm.distributions import GaussianMixture
 from sbgm.files import written_whole
+from sbgm.guard import Batch, Count, FilePath, Score, checked, widened
+from sbgm.mixtures import GaussianMixture
 
 __all__ = [
     "MovingPicture",

@@ -27,7 +27,7 @@ from typing import Annotated, Literal, NamedTuple, ParamSpec
 import torch
 from torch import Tensor
 
-from sbgm.checked import (
+from sbgm.guard import (
     Batch,
     Count,
     Generator,

@@ -8,7 +8,7 @@ from typing import Annotated
 import torch
 from scipy.optimize import brentq
 
-from sbgm.checked import Count, Fraction, Ladder, NonNegative, Number, Positive, as_list, at_least, checked
+from sbgm.guard import Count, Fraction, Ladder, NonNegative, Number, Positive, as_list, at_least, checked
 
 __all__ = [
     "annealed_variance",

@@ -13,7 +13,7 @@ from typing import Annotated, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from sbgm.checked import Count, Generator, Network, Positive, checked, function_of, require_batch
+from sbgm.guard import Count, Generator, Network, Positive, checked, function_of, require_batch
 
 __all__ = [
     "Step",

@@ -19,41 +19,42 @@ from torch import Tensor
 
 import sbgm
 from properties.strategies import gaussian_score, normal, seeded
-from sbgm import NamedSampler, generation, measure
+from sbgm import NamedSampler, measure
+from sbgm.images import drawing
 from sbgm.measure.judging import feature_space
 from sbgm.samplers import State
 
 HOMES = (
-    "distributions",
+    "mixtures",
     "noise",
     "losses",
     "samplers",
     "networks",
-    "refinenet",
-    "generation",
-    "masks",
+    "images.refinenet",
+    "images.drawing",
+    "images.masks",
     "theory",
-    "data",
+    "images.data",
     "measure",
     "measure.judging",
     "training",
-    "precision",
-    "weights",
+    "images.devices",
+    "images.weights",
     "train.runs",
 )
 """The modules whose public functions are asked for; rooms have test files of their own."""
 LEFT_OUT = {
     "measure.Inception": "needs its weights, tests/measure/test_inception.py",
-    "precision.compiled": "takes minutes, tests/test_precision.py",
-    "data.DataSet": "a row of the table of data sets",
-    "networks.ScoreNetwork": "the base of networks, tests/test_weights.py",
-    "precision.fast_precision": "the machine's, tests/test_precision.py",
+    "images.devices.compiled": "takes minutes, tests/images/test_devices.py",
+    "images.data.DataSet": "a row of the table of data sets",
+    "networks.ScoreNetwork": "the base of networks, tests/images/test_weights.py",
+    "images.devices.fast_precision": "the machine's, tests/images/test_devices.py",
     "train.runs.Machine": "a device and how it computes, tests/train/test_runs.py",
     "train.runs.find_device": "the machine's, tests/train/test_runs.py",
     "train.runs.hardware": "the machine's, tests/train/test_runs.py",
     "train.runs.make_accelerator": "the machine's, tests/train/test_runs.py",
-    "weights.OwnNetwork": "runs a file, tests/train/test_own.py",
-    "generation.gathered": "what processes drew, tests/test_generation.py",
+    "images.weights.OwnNetwork": "runs a file, tests/train/test_own.py",
+    "images.drawing.gathered": "what processes drew, tests/images/test_drawing.py",
     "training.fit": "a training loop, tests/test_training.py",
     "training.adam": "a training loop's, tests/test_training.py",
     "training.require_finite_step": "a training loop's, tests/test_training.py",
@@ -104,8 +105,8 @@ SPECIAL = {  # methods, what functions return, what is public without being expo
         f"{type(network).__name__}.forward": network.forward
         for network in (sbgm.MLP(2, 4, 1), CONDITIONAL, ENERGY, IMAGE_MLP, OF_DIGITS, REFINENET, sbgm.ResNet(8, 1))
     },
-    "gaussian_start()": generation.gaussian_start(2.0, IMAGES[0]),
-    "fitted_start()": generation.fitted_start(IMAGES, 2.0),
+    "gaussian_start()": drawing.gaussian_start(2.0, IMAGES[0]),
+    "fitted_start()": drawing.fitted_start(IMAGES, 2.0),
     "in_batches": measure.in_batches,
 }
 FUNCTIONS = {f.__qualname__: f for f in public().values() if f not in SPECIAL.values()} | SPECIAL

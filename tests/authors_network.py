@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sbgm.refinenet import RefineNet
+from sbgm.images.refinenet import RefineNet
 
 
 class AuthorsNetwork:

@@ -9,7 +9,7 @@ import sys
 
 from answers import all_answers, mistakes_of
 from sbgm import checks
-from sbgm.course.calls import local
+from sbgm.checks.calls import local
 
 
 def main(names: list[str]) -> int:

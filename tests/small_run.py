@@ -7,7 +7,7 @@ import signal
 import torch
 
 from M2 import train_figure1
-from sbgm.data import SETS
+from sbgm.images.data import SETS
 from sbgm.networks import ImageMLP
 from sbgm.train import images as ncsn
 from sbgm.train.images import NCSN, train_ncsn

@@ -121,7 +121,7 @@ HOSTILE = {  # beside a right answer to the second exercise: how many marks are 
     "loops": (1, "def gaussian_score(*a):\n    while True: pass\n"),
     "the package patched": (
         0,
-        "import torch\nfrom sbgm.course import calls\ntorch.equal = torch.allclose = lambda *a, **k: True\n"
+        "import torch\nfrom sbgm.checks import calls\ntorch.equal = torch.allclose = lambda *a, **k: True\n"
         "calls.call = lambda *a: calls.Reply(attempted=False)\ndef gaussian_score(*a):\n    return a[0]\n",
     ),
     "a daemon": (

@@ -33,7 +33,7 @@ from sbgm import (
     score_matching_loss,
     sliced_score_matching_loss,
 )
-from sbgm.checked import widened
+from sbgm.guard import widened
 from sbgm.measure import estimate
 
 # torch's own warning, when forward-mode differentiation is first used

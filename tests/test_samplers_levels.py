@@ -23,7 +23,7 @@ from sbgm import (
     predictor_corrector,
     probability_flow,
 )
-from sbgm.generation import SAMPLERS
+from sbgm.images.drawing import SAMPLERS
 from sbgm.samplers import consistent_step_bounds
 from seeds import seeded
 

@@ -28,7 +28,7 @@ from grading.marking import CORRECT, Course, Marks, mark
 from grading.messages import printable
 from grading.sandbox import LOST, Limits, refusal
 from grading.submissions import find_students, fingerprint, for_spreadsheets, read_submission
-from sbgm.course.exercise import exercises
+from sbgm.checks.exercise import exercises
 from sbgm.files import write_bytes, write_json
 
 CHANGED = "changed since it was marked; name another --out to mark it anew"

@@ -14,7 +14,8 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "notebooks" / "lab"
 
 from I3 import LEFT_OUT, N_FILLS
 from notebooks import NOTEBOOKS, ROOT, read
-from sbgm import masks, plots
+from sbgm import plots
+from sbgm.images import masks
 from sbgm.measure import load_record
 
 FOLDER = ROOT / "data" / "results"

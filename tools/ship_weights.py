@@ -35,15 +35,15 @@ from recipes import (
     train_mixture,
     untrained,
 )
-from sbgm.data import load_images, load_labels
-from sbgm.distributions import paper_mixture
 from sbgm.files import Fact, content_hash, file_hash, read_facts
+from sbgm.images.data import load_images, load_labels
+from sbgm.images.weights import save_network, save_weights, weights_file, weights_folder
 from sbgm.measure import frechet_distance, level_losses
 from sbgm.measure.classifier import LeNet
+from sbgm.mixtures import paper_mixture
 from sbgm.networks import ImageMLP, ResNet
 from sbgm.train.images import NCSN
 from sbgm.train.runs import Run, hardware
-from sbgm.weights import save_network, save_weights, weights_file, weights_folder
 
 
 def main() -> None:

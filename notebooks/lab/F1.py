@@ -24,7 +24,7 @@ from sbgm import (
     metropolis_langevin,
     paper_mixture,
 )
-from sbgm.generation import draw_batches
+from sbgm.images.drawing import draw_batches
 from sbgm.measure import component_stds, mode_weights
 from sbgm.theory import annealed_variance, langevin_variance
 

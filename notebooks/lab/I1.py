@@ -9,8 +9,8 @@ from torch import Tensor
 
 from claims import Found, Measurement, declared, reported, run, weights_facts
 from drawing import CPU, DIGITS, FEATURES, Machine, digit_distance, draw_digits
-from sbgm.checked import Count
-from sbgm.data import load_labels
+from sbgm.guard import Count
+from sbgm.images.data import load_labels
 from sbgm.measure import (
     class_shares,
     class_test,

@@ -7,7 +7,7 @@ from typing import Annotated
 from claims import Found, Measurement, reported, run
 from drawing import CPU, DIGITS, FEATURES, Machine, digit_distance, draw_digits
 from I5 import noise_on_constant_pixels
-from sbgm.checked import Count
+from sbgm.guard import Count
 from sbgm.measure import Estimate, Measured, quantise, ratio, some_images
 from sbgm.measure.classifier import SHIPPED_CLASSIFIER
 

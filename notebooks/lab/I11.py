@@ -15,11 +15,11 @@ from claims import Found, Measurement, declared, reported, run
 from drawing import Drawing, digit_distance, draw
 from M2 import load_raw, load_state, train_figure1
 from recipes import untrained
-from sbgm.data import load_images
+from sbgm.images.data import load_images
+from sbgm.images.weights import save_weights
 from sbgm.measure import Measured, quantise, ratio
 from sbgm.samplers import SamplerDivergedError
 from sbgm.training import Step
-from sbgm.weights import save_weights
 
 CANDIDATES, N_CHECKPOINTS = (100, 200, 300, 350, 400, 450), 3
 N_BEFORE = 20

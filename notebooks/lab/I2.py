@@ -10,8 +10,8 @@ from torch import Tensor
 
 from claims import Found, Measurement, declared, reported, run
 from drawing import CPU, HOW_DRAWN, Drawing, Machine, draw
-from sbgm.checked import Count
-from sbgm.data import load_images
+from sbgm.guard import Count
+from sbgm.images.data import load_images
 from sbgm.measure import Inception, Measured, controls, hog_features, kernel_distance, kid, quantise, some_images
 from sbgm.measure.judging import feature_space, reference_for
 

@@ -13,15 +13,15 @@ from tqdm import tqdm
 from claims import Found, Measurement, guard, reported, run
 from drawing import CPU, Drawing, Machine, draw_kept
 from I2 import HOG, object_measurements
-from sbgm.checked import Score
-from sbgm.data import SPLITS, load_images
 from sbgm.files import file_hash
-from sbgm.generation import uniform_start
-from sbgm.masks import right_half
+from sbgm.guard import Score
+from sbgm.images.data import SPLITS, load_images
+from sbgm.images.drawing import uniform_start
+from sbgm.images.masks import right_half
+from sbgm.images.weights import load_network, weights_file
 from sbgm.measure import Inception, Measured, controls, kid, nearest_neighbours, quantise, share, shown
 from sbgm.measure.judging import feature_space, reference_for
 from sbgm.samplers import State, annealed_langevin, denoise, final, inpaint
-from sbgm.weights import load_network, weights_file
 
 BATCH = 32  # one size for all chains: a compiled network is compiled once
 N_SHOWN, N_FILM, N_FILLS = 64, 8, 8

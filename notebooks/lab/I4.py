@@ -9,7 +9,7 @@ from torch import Tensor
 
 from claims import Found, Measurement, declared, reported, run
 from drawing import CPU, DIGITS, FEATURES, Machine, digit_distance, draw_digits
-from sbgm.checked import Count
+from sbgm.guard import Count
 from sbgm.measure import Measured
 from sbgm.measure.classifier import SHIPPED_CLASSIFIER
 

@@ -15,13 +15,13 @@ from torch import Tensor
 
 from claims import Found, Measurement, declared, expected, load_record, reported, run
 from drawing import CPU, Drawing, Machine, digit_distance, draw, require_enough_digits
-from sbgm.checked import Batch, Positive, checked, count_from
-from sbgm.data import load_images
+from sbgm.guard import Batch, Positive, checked, count_from
+from sbgm.images.data import load_images
+from sbgm.images.weights import load_network, weights_file
 from sbgm.measure import Estimate, Measured, estimate, frechet_distance, quantise, ratio, some_images
 from sbgm.measure.judging import feature_space, reference_for
 from sbgm.measure.records import N_SHEET, StepMap
 from sbgm.theory import noise_ratio
-from sbgm.weights import load_network, weights_file
 
 
 def measure_cell(

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from claims import Found, Measurement, declared, run
 from drawing import CPU, DIGITS, Machine, draw_digits
-from sbgm.checked import Count
-from sbgm.data import SPLITS, load_images, load_labels
+from sbgm.guard import Count
+from sbgm.images.data import SPLITS, load_images, load_labels
 from sbgm.measure import Share, in_batches, nearest_neighbours, quantise, share, shown
 from sbgm.measure.classifier import SHIPPED_CLASSIFIER, load_classifier
 from sbgm.measure.judging import feature_space, reference_for

@@ -12,16 +12,16 @@ from tqdm import tqdm
 
 from claims import Found, Measurement, claims, declared, load_records, reported, run
 from drawing import CPU, Drawing, Load, Machine, draw_kept
-from sbgm import masks
-from sbgm.checked import Count, Positive, Score, count_from
-from sbgm.data import load_images, load_labels
 from sbgm.files import file_hash
-from sbgm.generation import uniform_start
+from sbgm.guard import Count, Positive, Score, count_from
+from sbgm.images import masks
+from sbgm.images.data import load_images, load_labels
+from sbgm.images.drawing import uniform_start
+from sbgm.images.weights import load_network, weights_file
 from sbgm.measure import Estimate, estimate, in_batches, quantise, records, shown
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, load_classifier
 from sbgm.noise import derived_generator, perturb, randn_like
 from sbgm.samplers import final, inpaint
-from sbgm.weights import load_network, weights_file
 
 
 def known_pixels(shape: tuple[int, ...], kinds: Sequence[str] = masks.KINDS, seed: int = 0) -> Tensor:

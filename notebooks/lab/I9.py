@@ -15,9 +15,10 @@ from tqdm import tqdm
 from claims import Found, Measurement, declared, reported, run
 from curve import Entry, draw_entry, renewing
 from drawing import CPU, Machine, samples_key
-from sbgm.checked import Batch, Count, checked, one_of
-from sbgm.data import SETS, SetName
-from sbgm.generation import NamedSampler
+from sbgm.guard import Batch, Count, checked, one_of
+from sbgm.images.data import SETS, SetName
+from sbgm.images.drawing import NamedSampler
+from sbgm.images.weights import load_network, load_weights, run_weights, step_of, weights_file
 from sbgm.measure import (
     Estimate,
     FeatureStatistics,
@@ -34,7 +35,6 @@ from sbgm.measure.inception import FEATURES, require_enough
 from sbgm.measure.judging import Reference, feature_space, reference_for
 from sbgm.train.runs import Run
 from sbgm.training import n_parameters
-from sbgm.weights import load_network, load_weights, run_weights, step_of, weights_file
 
 PAPERS_SAMPLES = 50_000
 N_CHOOSING = 1_000  # samples of each checkpoint

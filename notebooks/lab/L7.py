@@ -15,8 +15,8 @@ from torch import Tensor
 from claims import Found, declared, reported, run
 from recipes import DATA_STD, FIGURE2_AUTHORS
 from sbgm import MLP, paper_mixture, plots, sliced_score_matching_loss
-from sbgm.checked import Batch, NonNegative, Positive, Score, checked
-from sbgm.generation import draw_batches
+from sbgm.guard import Batch, NonNegative, Positive, Score, checked
+from sbgm.images.drawing import draw_batches
 from sbgm.measure import estimate, relative_squared_error
 from sbgm.measure.scores import Means, nearest_modes
 

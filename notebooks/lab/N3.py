@@ -14,7 +14,7 @@ from torch import Tensor
 from claims import Found, declared, reported, run
 from recipes import DATA_STD, MixtureTraining, level_errors, train_mixture
 from sbgm import ConditionalMLP, annealed_langevin, final, paper_mixture
-from sbgm.generation import draw_batches
+from sbgm.images.drawing import draw_batches
 from sbgm.measure import Estimate, component_stds, estimate, mode_weights
 from sbgm.theory import annealed_variance
 

@@ -13,9 +13,9 @@ from tqdm import tqdm
 
 from claims import Found, Measurement, declared, reported, run
 from recipes import DigitsTraining, sample_digits, train_digits
-from sbgm.checked import Count
-from sbgm.data import load_images
-from sbgm.generation import draw_batches
+from sbgm.guard import Count
+from sbgm.images.data import load_images
+from sbgm.images.drawing import draw_batches
 from sbgm.measure import frechet_distance, level_losses
 from sbgm.networks import ImageMLP
 from sbgm.training import n_parameters

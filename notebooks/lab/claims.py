@@ -24,9 +24,10 @@ import torch
 from torch import Tensor
 
 from sbgm.apps.options import Parser, add_options, call, flag_of, in_flags
-from sbgm.checked import checked, one_of
-from sbgm.data import runs_folder
 from sbgm.files import file_hash, save_tensors, write_bytes
+from sbgm.guard import checked, one_of
+from sbgm.images.data import runs_folder
+from sbgm.images.weights import weights_file
 from sbgm.measure import records
 from sbgm.measure.estimates import Estimated
 from sbgm.measure.records import (
@@ -42,7 +43,6 @@ from sbgm.measure.records import (
     save_record,
 )
 from sbgm.train.runs import hardware
-from sbgm.weights import weights_file
 
 __all__ = ["attached_file", "check_weights", "interval", "load_record"]  # for the notebooks
 

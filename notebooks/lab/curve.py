@@ -16,19 +16,19 @@ from tqdm import tqdm
 from claims import attach, command_line, do, parser_of
 from drawing import CPU, Machine, digit_distance, require_enough_digits, samples_key
 from sbgm.apps.options import call
-from sbgm.checked import Count, Ladder, Score, Whole, as_list, checked, count_from
 from sbgm.files import write_json
-from sbgm.generation import NamedSampler, Start, draw_batches, fitted_start, gaussian_start, uniform_start
+from sbgm.guard import Count, Ladder, Score, Whole, as_list, checked, count_from
+from sbgm.images.devices import autocast
+from sbgm.images.drawing import NamedSampler, Start, draw_batches, fitted_start, gaussian_start, uniform_start
+from sbgm.images.refinenet import rescaled
+from sbgm.images.weights import load_network, weights_file
 from sbgm.measure import class_shares, confident_share, in_batches, quantise, records, shown, some_images
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, load_classifier
 from sbgm.measure.records import N_SHEET, SamplerCurve
 from sbgm.networks import DigitNetwork, guided, in_range
 from sbgm.noise import geometric_sigmas, power_sigmas
-from sbgm.precision import autocast
-from sbgm.refinenet import rescaled
 from sbgm.samplers import final
 from sbgm.theory import best_step_size
-from sbgm.weights import load_network, weights_file
 
 SCHEDULES = {"geometric": geometric_sigmas, "power": power_sigmas}
 
@@ -228,7 +228,7 @@ def draw_entry(
         kept: the folder of the batches, one file each, written whole.
         n_samples: at least so many in all.
         batch_size, seed: as for `measure_curve`.
-        precision: of the network's layers, see `sbgm.precision`.
+        precision: of the network's layers, see `sbgm.images.devices`.
     """
     start = _start(entry, digits)
 

@@ -11,17 +11,17 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from sbgm.checked import Count, Positive, Score, Whole, checked, one_of
-from sbgm.data import load_images
 from sbgm.files import file_hash
-from sbgm.generation import draw_batches, uniform_start
+from sbgm.guard import Count, Positive, Score, Whole, checked, one_of
+from sbgm.images.data import load_images
+from sbgm.images.devices import PRECISIONS, autocast, compiled, fast_precision
+from sbgm.images.drawing import draw_batches, uniform_start
+from sbgm.images.weights import load_network, weights_file
 from sbgm.measure import Measured, frechet_distance
 from sbgm.measure.classifier import SHIPPED_CLASSIFIER
 from sbgm.measure.judging import feature_space, reference_for
-from sbgm.precision import PRECISIONS, autocast, compiled, fast_precision
 from sbgm.samplers import annealed_langevin, denoise
 from sbgm.train.runs import find_device, on_device
-from sbgm.weights import load_network, weights_file
 
 HOW_DRAWN = ("n_samples", "n_steps", "step_size", "precision", "seed")
 FEATURES = "Fréchet distances in the features of our own classifier"
@@ -35,7 +35,7 @@ class Machine:
 
     Attributes:
         device: such as "cpu" or "cuda"; None is the GPU if there is one.
-        compile: fuse the layers, see `sbgm.precision.compiled`.
+        compile: fuse the layers, see `sbgm.images.devices.compiled`.
     """
 
     device: Annotated[str | None, "where to compute, such as cpu or cuda:1 (the GPU if there is one)"] = None
@@ -66,7 +66,7 @@ class Machine:
         return compiled(network) if self.compile else network
 
     def score(self, network: Score, precision: str) -> Score:
-        """The score of a network on the device, with its layers in a precision, see `sbgm.precision.autocast`."""
+        """The score of a network on the device, with its layers in a precision, see `sbgm.images.devices.autocast`."""
         return autocast(network, precision, torch.device(self.device).type)
 
 
@@ -90,7 +90,7 @@ class Drawing:
         batch_size: chains side by side. Batches are drawn whole, so that more samples go on with those already there.
         kept: what of a batch, for the name of its folder: "levels", the chains after each level; "last", after the last
             alone, for many samples of large images; or what else a `Sample` keeps.
-        precision: of the network's layers, see `sbgm.precision`.
+        precision: of the network's layers, see `sbgm.images.devices`.
         seed: of all of it.
     """
 

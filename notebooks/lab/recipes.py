@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sbgm.checked import (
+from sbgm.guard import (
     Batch,
     Count,
     Network,
@@ -24,18 +24,18 @@ from sbgm.checked import (
     checked,
     one_of,
 )
-from sbgm.distributions import GaussianMixture
-from sbgm.generation import uniform_start
+from sbgm.images.drawing import uniform_start
+from sbgm.images.weights import load_built, weights_folder
 from sbgm.losses import ncsn_loss, score_matching_loss, sliced_score_matching_loss
 from sbgm.measure import in_batches, relative_squared_error
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, DigitClassifier, LeNet
 from sbgm.measure.distances import shuffled_blocks
+from sbgm.mixtures import GaussianMixture
 from sbgm.networks import ConditionalMLP, EnergyMLP, ImageMLP, ResNet
 from sbgm.noise import perturb
 from sbgm.samplers import annealed_langevin, final
 from sbgm.train.images import GeometricLadder
 from sbgm.training import Step, fit_score
-from sbgm.weights import load_built, weights_folder
 
 # --- what trainings share ---------------------------------------------------------------------------------------------
 

@@ -18,9 +18,9 @@ from torchvision.transforms.functional import pil_to_tensor
 from tqdm import tqdm
 
 from sbgm import files
-from sbgm.checked import checked
-from sbgm.data import NAMES, SETS, SPLITS, DataNotFoundError, SetName, celeba_cache
 from sbgm.folders import data_folder, shipped_folder
+from sbgm.guard import checked
+from sbgm.images.data import NAMES, SETS, SPLITS, DataNotFoundError, SetName, celeba_cache
 
 SOURCES = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST, "cifar10": datasets.CIFAR10}
 

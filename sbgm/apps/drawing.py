@@ -20,18 +20,18 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms.functional import to_pil_image
 
-from sbgm.checked import Count, Positive, Score, Whole
-from sbgm.data import SETS, DataSet, Notice
 from sbgm.files import content_hash, file_hash, save_tensors
-from sbgm.generation import NamedSampler, OnState, Start, chains, draw_batches, gathered, uniform_start
+from sbgm.guard import Count, Positive, Score, Whole
+from sbgm.images.data import SETS, DataSet, Notice
+from sbgm.images.devices import autocast, compiled, fast_precision
+from sbgm.images.drawing import NamedSampler, OnState, Start, chains, draw_batches, gathered, uniform_start
+from sbgm.images.own import own_images
+from sbgm.images.refinenet import rescaled
+from sbgm.images.weights import load_network, weights_file
 from sbgm.noise import geometric_sigmas, power_sigmas
-from sbgm.pictures import own_images
 from sbgm.plots import save_sheet
-from sbgm.precision import autocast, compiled, fast_precision
-from sbgm.refinenet import rescaled
 from sbgm.samplers import State
 from sbgm.train.runs import idle_cores, make_accelerator, on_device
-from sbgm.weights import load_network, weights_file
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

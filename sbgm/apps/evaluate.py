@@ -10,8 +10,8 @@ import torch
 
 from sbgm.apps.drawing import Device, Threads, data_like
 from sbgm.apps.options import name_or_path
-from sbgm.checked import Count, one_of
-from sbgm.data import NAMES, SPLITS, data_set, load_images
+from sbgm.guard import Count, one_of
+from sbgm.images.data import NAMES, SPLITS, data_set, load_images
 from sbgm.measure.inception import Inception
 from sbgm.measure.judging import judge, load_images_of
 from sbgm.train.runs import find_device, idle_cores

@@ -13,13 +13,14 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from sbgm import masks, samplers
+from sbgm import samplers
 from sbgm.apps.drawing import Drawing, DrawingOptions, data_like, require_shape
 from sbgm.apps.options import name_or_path
-from sbgm.checked import Count, one_of
-from sbgm.data import NAMES, SPLITS, as_floats, load_images
+from sbgm.guard import Count, one_of
+from sbgm.images import masks
+from sbgm.images.data import NAMES, SPLITS, as_floats, load_images
+from sbgm.images.own import read_picture
 from sbgm.noise import derived_generator
-from sbgm.pictures import read_picture
 from sbgm.samplers import State
 
 KINDS = ", ".join(masks.KINDS)

@@ -2,7 +2,7 @@
 
 A parameter without a default is a positional argument, or a required flag if it is keyword-only. A parameter that is a
 dataclass stands for the options of all its fields. An annotation such as `Annotated[Count, "images to draw"]` says what
-an option means, and refuses a value as `sbgm.checked` does.
+an option means, and refuses a value as `sbgm.guard` does.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Parser(argparse.ArgumentParser):
         """Print the usage and what is wrong, and exit."""
         match = re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message)
         if match is not None:
-            from sbgm.checked import did_you_mean
+            from sbgm.guard import did_you_mean
 
             message += did_you_mean(match[1], re.findall(r"[\w-]+", match[2]))
         super().error(message)
@@ -122,7 +122,7 @@ def flag_of(name: str) -> str:
 
 
 def value_of(kind: Callable[[str], Any], *checks: Check) -> Callable[[str], Any]:
-    """Return what argparse reads a value by: refused as the checks of `sbgm.checked` refuse it."""
+    """Return what argparse reads a value by: refused as the checks of `sbgm.guard` refuse it."""
 
     def read(text: str) -> Any:
         value = kind(text)
@@ -141,7 +141,7 @@ def name_or_path(*names: str) -> Check:
     """State in an annotation that a value must be one of these names, such as of data sets, or a folder or a file."""
 
     def check(value: str, name: str) -> None:
-        from sbgm.checked import did_you_mean
+        from sbgm.guard import did_you_mean
 
         if value not in names and not Path(value).exists():
             near = did_you_mean(value, names)

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from sbgm.apps.drawing import Drawing, DrawingOptions, data_like, require_shape
 from sbgm.apps.options import name_or_path
-from sbgm.checked import Count, did_you_mean, one_of
-from sbgm.data import NAMES, load_images
-from sbgm.generation import SAMPLERS, fitted_start, gaussian_start, uniform_start
+from sbgm.guard import Count, did_you_mean, one_of
+from sbgm.images.data import NAMES, load_images
+from sbgm.images.drawing import SAMPLERS, fitted_start, gaussian_start, uniform_start
 from sbgm.networks import ScoreNetwork, guided
 from sbgm.samplers import State
 

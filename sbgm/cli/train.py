@@ -19,8 +19,8 @@ from typing import Any, Literal
 import pandas
 from tqdm import tqdm
 
-from sbgm.checked import Positive
 from sbgm.cli.options import add_device_argument, leave_together, source, value_of
+from sbgm.guard import Positive
 from sbgm.train.images import DATA, NCSN, SCALES, train_ncsn
 from sbgm.train.runs import Run, TrainingSettings, make_accelerator
 

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sbgm.checked import Count, FilePath, Generator, checked
-from sbgm.weights import load_built
+from sbgm.guard import Count, FilePath, Generator, checked
+from sbgm.images.weights import load_built
 
 __all__ = [
     "DigitClassifier",

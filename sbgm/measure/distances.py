@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sbgm.checked import Batch, Count, Finite, Generator, checked, function_of, widened
+from sbgm.guard import Batch, Count, Finite, Generator, checked, function_of, widened
 from sbgm.measure.estimates import Estimate, Measured, estimate, require_alike, rows
 
 __all__ = [

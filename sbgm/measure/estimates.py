@@ -9,7 +9,7 @@ from typing import Annotated, NamedTuple
 import torch
 from torch import Tensor
 
-from sbgm.checked import (
+from sbgm.guard import (
     Check,
     Count,
     Finite,

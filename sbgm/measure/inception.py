@@ -17,9 +17,9 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from sbgm.checked import Batch, Count, checked, require_batch
-from sbgm.data import Notice
 from sbgm.files import content_hash, fetch
+from sbgm.guard import Batch, Count, checked, require_batch
+from sbgm.images.data import Notice
 from sbgm.measure.distances import (
     FeatureStatistics,
     frechet_distance,

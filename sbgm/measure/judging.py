@@ -13,9 +13,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from sbgm.checked import Batch, Count, FilePath, checked, instance_of, one_of, widened
-from sbgm.data import DataSet, SetOrName, Split, cache_folder, data_set, load_images, load_labels
 from sbgm.files import content_hash, load_tensors, save_tensors
+from sbgm.guard import Batch, Count, FilePath, checked, instance_of, one_of, widened
+from sbgm.images.data import DataSet, SetOrName, Split, cache_folder, data_set, load_images, load_labels
+from sbgm.images.own import read_picture
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, load_classifier
 from sbgm.measure.distances import (
     FeatureFunction,
@@ -30,7 +31,6 @@ from sbgm.measure.distances import (
 )
 from sbgm.measure.estimates import Measured, class_shares, class_test, confident_share, fewest_for_class_test
 from sbgm.measure.inception import FEWEST_FOR_FID, Inception, fid, inception_score, kid
-from sbgm.pictures import read_picture
 
 __all__ = [
     "FeatureSpace",

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import torch
 from torch import Tensor
 
-from sbgm.checked import Number, checked, one_of
-from sbgm.data import shipped_folder
 from sbgm.files import file_hash, load_tensors, write_json
+from sbgm.guard import Number, checked, one_of
+from sbgm.images.data import shipped_folder
+from sbgm.images.weights import weights_file
 from sbgm.measure.estimates import Estimate
-from sbgm.weights import weights_file
 
 if TYPE_CHECKING:
     import pandas

@@ -8,7 +8,7 @@ from typing import Annotated, NamedTuple
 import torch
 from torch import Tensor
 
-from sbgm.checked import (
+from sbgm.guard import (
     Batch,
     Count,
     Finite,

@@ -13,7 +13,8 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from sbgm.checked import (
+from sbgm.files import content_hash
+from sbgm.guard import (
     Count,
     Network,
     Positive,
@@ -25,18 +26,17 @@ from sbgm.checked import (
     require_score,
     unchecked,
 )
-from sbgm.data import SETS, DataSet, as_floats, dequantise, random_flip
-from sbgm.files import content_hash
+from sbgm.images.data import SETS, DataSet, as_floats, dequantise, random_flip
+from sbgm.images.own import own_images
+from sbgm.images.refinenet import RefineNet
+from sbgm.images.weights import OwnNetwork, load_weights, own_source
 from sbgm.losses import ncsn_loss
 from sbgm.measure import level_losses
 from sbgm.networks import DigitNetwork, ScoreNetwork, drawn_from
 from sbgm.noise import derived_generator, geometric_sigmas
-from sbgm.pictures import own_images
-from sbgm.refinenet import RefineNet
 from sbgm.train.progress import save_images, write_page
 from sbgm.train.runs import PartLoss, Run, TrainingSettings, make_accelerator, train
 from sbgm.training import Step
-from sbgm.weights import OwnNetwork, load_weights, own_source
 
 __all__ = [
     "DATA",

@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sbgm.checked import Score
 from sbgm.files import write_bytes, written_whole
-from sbgm.generation import fitted_start
+from sbgm.guard import Score
+from sbgm.images.drawing import fitted_start
 from sbgm.networks import in_range
 from sbgm.noise import derived_generator
 from sbgm.plots import save_sheet

@@ -25,13 +25,21 @@ from filelock import FileLock, Timeout
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from sbgm.checked import Count, FilePath, NonNegative, Positive, Score, Whole, checked, number_that
-from sbgm.data import Notice
 from sbgm.files import DiskFullError, file_hash, write_bytes, write_json
+from sbgm.guard import Count, FilePath, NonNegative, Positive, Score, Whole, checked, number_that
+from sbgm.images.data import Notice
+from sbgm.images.devices import autocast, compiled, fast_precision
+from sbgm.images.weights import (
+    checkpoints,
+    load_network,
+    load_weights,
+    run_weights,
+    save_network,
+    step_of,
+    whole_checkpoint,
+)
 from sbgm.networks import ScoreNetwork
-from sbgm.precision import autocast, compiled, fast_precision
 from sbgm.training import Step, adam, require_finite_step
-from sbgm.weights import checkpoints, load_network, load_weights, run_weights, save_network, step_of, whole_checkpoint
 
 if TYPE_CHECKING:
     import pandas
@@ -127,11 +135,11 @@ def idle_cores() -> int:
 
 @dataclasses.dataclass(frozen=True)
 class Machine:
-    """The device that networks run on, and where their noise is drawn, see `sbgm.generation.draw_batches`.
+    """The device that networks run on, and where their noise is drawn, see `sbgm.images.drawing.draw_batches`.
 
     Attributes:
         device: such as "cpu" or "cuda".
-        compile: fuse the layers, see `sbgm.precision.compiled`.
+        compile: fuse the layers, see `sbgm.images.devices.compiled`.
     """
 
     device: str = "cpu"
@@ -158,7 +166,7 @@ class Machine:
         return compiled(network) if self.compile else network
 
     def score(self, network: Score, precision: str) -> Score:
-        """The score of a network on the device, with its layers in a precision, see `sbgm.precision.autocast`."""
+        """The score of a network on the device, with its layers in a precision, see `sbgm.images.devices.autocast`."""
         return autocast(network, precision, torch.device(self.device).type)
 
 
@@ -336,7 +344,7 @@ class Run:
             averaged: the moving average of the weights where the run keeps one, else the weights themselves.
 
         Raises:
-            FileNotFoundError, ValueError: as `sbgm.weights.whole_checkpoint`.
+            FileNotFoundError, ValueError: as `sbgm.images.weights.whole_checkpoint`.
         """
         return load_network(run_weights(self.folder, step, averaged=averaged))
 
@@ -378,7 +386,7 @@ class Run:
         """Load the latest checkpoint into the networks and return its state.
 
         Raises:
-            FileNotFoundError, ValueError: as `sbgm.weights.whole_checkpoint`.
+            FileNotFoundError, ValueError: as `sbgm.images.weights.whole_checkpoint`.
         """
         folder = whole_checkpoint(self.folder)
         for name, network in networks.items():

@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from sbgm import plots
-from sbgm.checked import Batch, Count, checked
+from sbgm.guard import Batch, Count, checked
 
 BLUE = "#1f3b73"
 ORANGE = "#d95f02"

@@ -11,7 +11,7 @@ import ipywidgets
 import torch
 from torch import Tensor
 
-from sbgm.checked import Ladder, Network, Score, as_list, checked, require_batch
+from sbgm.guard import Ladder, Network, Score, as_list, checked, require_batch
 from sbgm.measure import psnr
 from sbgm.noise import randn_like
 from sbgm.samplers import State

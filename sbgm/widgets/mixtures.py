@@ -16,8 +16,8 @@ from matplotlib.patches import Circle
 from torch import Generator, Tensor
 
 from sbgm import plots
-from sbgm.distributions import GaussianMixture, paper_mixture
 from sbgm.measure import component_stds, distance_to_modes, mode_weights, moments, relative_squared_error
+from sbgm.mixtures import GaussianMixture, paper_mixture
 from sbgm.noise import geometric_sigmas, randn_like
 from sbgm.samplers import annealed_langevin, final, level_to_level, metropolis_langevin
 from sbgm.theory import half_plane_mass, langevin_variance, largest_stable_step

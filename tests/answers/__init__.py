@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 import numpy
 import torch
 
-from sbgm.course.calls import Argument, Asked, Reply, local
-from sbgm.course.exercise import Exercise, Sign, exercises
+from sbgm.checks.calls import Argument, Asked, Reply, local
+from sbgm.checks.exercise import Exercise, Sign, exercises
 
 Function = Callable[..., object]
 

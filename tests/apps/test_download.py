@@ -21,11 +21,11 @@ from PIL import Image
 from torchvision.datasets import CIFAR10, MNIST, CelebA
 
 from data_server import serving
-from sbgm import data
 from sbgm.apps import download as app
 from sbgm.apps.download import crop_and_resize, download
-from sbgm.data import IDX_FILES, IDX_SHA256, SPLITS, DataNotFoundError, load_images, load_labels
 from sbgm.folders import cache_folder, data_folder
+from sbgm.images import data
+from sbgm.images.data import IDX_FILES, IDX_SHA256, SPLITS, DataNotFoundError, load_images, load_labels
 
 
 def md5(content):

@@ -8,7 +8,7 @@ import warnings
 import pytest
 
 from sbgm import __main__ as command
-from sbgm.data import Notice
+from sbgm.images.data import Notice
 
 TORCH = """
 import os, signal, time

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import pytest
 
 from sbgm.apps.options import Parser, add_options, call, in_flags, name_or_path
-from sbgm.checked import Count
+from sbgm.guard import Count
 
 
 @dataclasses.dataclass

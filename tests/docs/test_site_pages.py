@@ -59,9 +59,8 @@ PROSE += [NOTEBOOKS / "glossary.md", NOTEBOOKS / "troubleshooting.md"]
 def test_the_names_and_options_on_a_page_exist(page):
     code = re.findall(r"`([^`\n]+)`", page.read_text(encoding="utf-8"))
     modules = "|".join(module for module in sbgm.__all__ if hasattr(getattr(sbgm, module), "__path__"))
-    modules = f"{modules}|theory|masks|weights|generation|precision"
     for words in code:
-        for dotted in re.findall(rf"(?<![\w./])((?:{modules})\.\w+)", words):
+        for dotted in re.findall(rf"(?<![\w./])((?:{modules}|theory|files)(?:\.\w+)+)", words):
             assert pkgutil.resolve_name(f"sbgm.{dotted}"), dotted
     options = {option for words in code for option in re.findall(r"(?<!\S)--[a-z-]+", words)}
     known = {"--nbval", "--dist", "--no-loadscope-reorder", "--port", "--nproc", "--user", "--scope"}  # of other tools

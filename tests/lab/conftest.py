@@ -5,12 +5,13 @@ import torch
 from torch.nn.functional import avg_pool2d
 
 import claims
-from sbgm import RefineNet, data, weights
+from sbgm import RefineNet
 from sbgm.files import load_tensors
+from sbgm.images import data, weights
+from sbgm.images.weights import save_network, save_weights
 from sbgm.measure import inception, records, shown
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER
 from sbgm.networks import ImageMLP, ResNet, drawn_from
-from sbgm.weights import save_network, save_weights
 from seeds import seeded
 
 COMMITTED = records.results_folder()

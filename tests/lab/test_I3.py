@@ -7,12 +7,13 @@ import claims
 import I3
 from claims import measure_claim, word
 from drawing import Drawing
-from sbgm import RefineNet, annealed_langevin, data, final, geometric_sigmas
-from sbgm.generation import uniform_start
-from sbgm.masks import right_half
+from sbgm import RefineNet, annealed_langevin, final, geometric_sigmas
+from sbgm.images import data
+from sbgm.images.drawing import uniform_start
+from sbgm.images.masks import right_half
+from sbgm.images.weights import load_network, save_network
 from sbgm.measure import Measured, shown
 from sbgm.noise import derived_generator
-from sbgm.weights import load_network, save_network
 from seeds import seeded
 
 SHAPE = (3, 8, 8)

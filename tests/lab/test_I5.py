@@ -11,11 +11,11 @@ import I5
 from I5 import N_SHEET, measure_cell, noise_on_constant_pixels
 from recipes import sample_digits
 from sbgm import annealed_langevin, final, geometric_sigmas, plots
-from sbgm.data import load_images
+from sbgm.images.data import load_images
+from sbgm.images.weights import load_network
 from sbgm.measure import Measured
 from sbgm.measure.records import StepMap
 from sbgm.theory import noise_ratio
-from sbgm.weights import load_network
 from seeds import seeded
 
 LADDER = geometric_sigmas(1, 0.01, 10)

@@ -11,8 +11,8 @@ import claims
 import I8
 from claims import measure_claim
 from drawing import Drawing
-from sbgm import data, masks
 from sbgm.files import file_hash
+from sbgm.images import data, masks
 from sbgm.measure import quantise
 from seeds import seeded
 

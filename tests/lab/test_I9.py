@@ -13,9 +13,9 @@ import I9
 from claims import measure_claim
 from I9 import ColourSamples, checkpoint_fid
 from sbgm import geometric_sigmas
+from sbgm.images.refinenet import RefineNet
+from sbgm.images.weights import save_network
 from sbgm.measure import Measured, feature_statistics, frechet_distance, inception
-from sbgm.refinenet import RefineNet
-from sbgm.weights import save_network
 from seeds import seeded
 
 FEWEST = 60

@@ -13,8 +13,8 @@ from claims import measure_claim
 from M2 import first_change, load_raw, load_state, relative_drift, relative_spread, running_mean, train_figure1
 from processes import FORKS
 from recipes import Figure1
-from sbgm.data import load_images
 from sbgm.files import read_facts
+from sbgm.images.data import load_images
 from sbgm.training import Step
 from ship_weights import ship
 from small_run import figure1_killed_at

@@ -12,17 +12,18 @@ import curve
 import drawing
 from counting import CountedScore
 from curve import BUDGETS, draw_entry, entries, guided_entries, renewing, samplers_within
-from sbgm import geometric_sigmas, weights
-from sbgm.generation import fitted_start, generate, uniform_start
+from sbgm import geometric_sigmas
+from sbgm.images import weights
+from sbgm.images.devices import autocast
+from sbgm.images.drawing import fitted_start, generate, uniform_start
+from sbgm.images.refinenet import rescaled
+from sbgm.images.weights import load_network
 from sbgm.measure import shown
 from sbgm.measure.judging import some_images
 from sbgm.measure.records import SamplerCurve, load_curve
 from sbgm.networks import DigitNetwork, guided
 from sbgm.noise import derived_generator
-from sbgm.precision import autocast
-from sbgm.refinenet import rescaled
 from sbgm.samplers import consistent_step_bounds, final
-from sbgm.weights import load_network
 
 DIGITS = some_images("mnist_small", "train", 500)
 PAPERS, WIDE = geometric_sigmas(1.0, 0.01, 10), geometric_sigmas(16.0, 0.01, 95)

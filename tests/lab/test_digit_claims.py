@@ -14,8 +14,8 @@ import I11
 from claims import NotReproducedError, Record, measure_claim, reported
 from drawing import Drawing
 from I7 import too_near
-from sbgm.data import load_images, load_labels
 from sbgm.files import load_tensors
+from sbgm.images.data import load_images, load_labels
 from sbgm.measure import Estimate, Measured, nearest_neighbours
 from sbgm.measure.classifier import load_classifier
 from sbgm.networks import ResNet

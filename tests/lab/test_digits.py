@@ -10,9 +10,9 @@ from safetensors.torch import load_file
 from recipes import SHIPPED, DigitsTraining, sample_digits, train_digits, untrained
 from sbgm import load_images, load_network, ncsn_loss
 from sbgm.files import read_facts
+from sbgm.images.weights import weights_folder
 from sbgm.measure import level_losses
 from sbgm.samplers import annealed_langevin, final
-from sbgm.weights import weights_folder
 from seeds import seeded
 from ship_weights import on_digits, ship
 

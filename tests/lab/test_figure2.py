@@ -13,8 +13,8 @@ from properties.comparing import assert_near
 from properties.strategies import mixtures
 from recipes import FIGURE2_AUTHORS, FIGURE2_QUICK
 from sbgm import MLP, load_weights, paper_mixture, plots, sliced_score_matching_loss
+from sbgm.images.weights import weights_file
 from sbgm.measure import distance_to_modes, fisher_divergence
-from sbgm.weights import weights_file
 from seeds import seeded
 
 # The bound on the quick recipe is on the mean of five seeds; they spread from about .0011 to .0016.

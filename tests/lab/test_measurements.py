@@ -8,7 +8,7 @@ import torch
 import I5
 from I8 import known_pixels
 from L10 import relaxation
-from sbgm import masks
+from sbgm.images import masks
 from sbgm.measure import Measured
 
 

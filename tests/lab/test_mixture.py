@@ -6,7 +6,7 @@ import torch
 from recipes import SHIPPED, MixtureTraining, level_errors, load_shipped, train_mixture
 from sbgm import ConditionalMLP, geometric_sigmas, paper_mixture
 from sbgm.files import load_tensors, read_facts
-from sbgm.weights import weights_file, weights_folder
+from sbgm.images.weights import weights_file, weights_folder
 from seeds import seeded
 from ship_weights import ship
 

@@ -7,9 +7,9 @@ import torch
 
 from drawing import Drawing, draw
 from sbgm import annealed_langevin, generate
-from sbgm.refinenet import RefineNet
+from sbgm.images.refinenet import RefineNet
+from sbgm.images.weights import load_network, save_network
 from sbgm.samplers import denoise
-from sbgm.weights import load_network, save_network
 from seeds import seeded
 
 SIGMAS = [1.0, 0.1]

@@ -15,8 +15,8 @@ import curve
 import M2
 from claims import Found, NotReproducedError, expected, measure_claim
 from drawing import CPU, Machine
-from sbgm.checked import Count
 from sbgm.files import load_tensors
+from sbgm.guard import Count
 from sbgm.measure import records
 
 LAB = Path(claims.__file__).parent

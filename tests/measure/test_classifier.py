@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from recipes import ClassifierTraining, accuracy, not_digits, train_classifier
-from sbgm.data import load_images, load_labels
 from sbgm.files import read_facts
+from sbgm.images.data import load_images, load_labels
+from sbgm.images.weights import weights_file
 from sbgm.measure import confident_share, in_batches
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, DigitClassifier, load_classifier
 from sbgm.training import n_parameters
-from sbgm.weights import weights_file
 from seeds import seeded
 from ship_weights import ship
 

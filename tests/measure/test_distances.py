@@ -10,7 +10,7 @@ from torch.nn import functional
 from torch_fidelity.metric_prc import calculate_precision_recall_full
 
 from properties.strategies import SEEDS, normal
-from sbgm.data import load_images
+from sbgm.images.data import load_images
 from sbgm.measure import (
     FeatureStatistics,
     Measured,

@@ -19,7 +19,7 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 from torch_fidelity.metric_isc import isc_features_to_metric
 
 from data_server import serving
-from sbgm.data import Notice
+from sbgm.images.data import Notice
 from sbgm.measure import inception as module
 from sbgm.measure.inception import Inception, inception_score, kid
 

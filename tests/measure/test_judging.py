@@ -16,8 +16,10 @@ from torchvision.transforms.functional import to_pil_image
 
 from data_server import serving
 from sbgm import __main__ as command
-from sbgm.data import cache_folder, load_images, load_labels
 from sbgm.files import content_hash, save_tensors
+from sbgm.images.data import cache_folder, load_images, load_labels
+from sbgm.images.own import own_images
+from sbgm.images.weights import save_network
 from sbgm.measure import (
     GaussianBaseline,
     Inception,
@@ -32,8 +34,6 @@ from sbgm.measure import (
 )
 from sbgm.measure.judging import FeatureSpace, feature_space, judge, load_images_of, reference_for, some_images
 from sbgm.networks import ImageMLP
-from sbgm.pictures import own_images
-from sbgm.weights import save_network
 from seeds import seeded
 
 # --- evaluation ------------------------------------------------------------------------------------------------------

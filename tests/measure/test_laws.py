@@ -18,7 +18,7 @@ from properties.strategies import (
     normal,
     seeded,
 )
-from sbgm import data
+from sbgm.images import data
 from sbgm.measure import (
     Estimate,
     in_batches,

@@ -137,8 +137,8 @@ CHECKED = {  # cells in which the check accepts an answer, whatever stands below
     "configuration by setattr, a list and a dictionary": [
         "class Own:\n    pass\n\nsetattr(Own, 'sign', -1)\npowers = []\npowers.append(2)\nwhere = {}\nwhere['at'] = 1",
         CHECK + "def gaussian_score(x, mean, std):\n    return Own.sign * (x - where['at'] * mean) / std**powers[0]"],
-    "the check under another name": [f"from sbgm.course.checks import gaussian_score as verify\n@verify\n{RIGHT}"],
-    "the check of its chapter": [f"import sbgm.course.chapter_01 as first\n@first.gaussian_score\n{RIGHT}"],
+    "the check under another name": [f"from sbgm.checks import gaussian_score as verify\n@verify\n{RIGHT}"],
+    "the check of its chapter": [f"import sbgm.checks.chapter_01 as first\n@first.gaussian_score\n{RIGHT}"],
     "a helper redefined below": ["def offset(x, mean):\n    return mean - x",
                                  CHECK + RIGHT.replace("-(x - mean)", "offset(x, mean)"),
                                  "def offset(x, mean):\n    return 0 * x"],
@@ -288,7 +288,7 @@ ATTACKS = {  # on the mark: each stands above a wrong answer
         "torch.Tensor.all = lambda self, *a: torch.ones(()).bool()"
     ),
     "the engine patched": (
-        "import sbgm.course.exercise as e\ne.compare = lambda *a, **k: None\ne.WrongAnswer.__init__ = lambda *a: None"
+        "import sbgm.checks.exercise as e\ne.compare = lambda *a, **k: None\ne.WrongAnswer.__init__ = lambda *a: None"
     ),
     "the verdict set": "checks.gaussian_score.verdict = 'correct'",
     "seeds and variants": "WRONG = checks.gaussian_score(seed=7, variant=3)",
@@ -522,10 +522,10 @@ def test_a_notebook_reaches_nothing_that_it_does_not_need(tmp_path, monkeypatch)
     decoys = [tmp_path / "decoy", tmp_path / "home" / "decoy"]
     write(tmp_path, dict.fromkeys(decoys, b"decoy"))
     hidden = [path for path in ROOT.iterdir() if path.name not in ("sbgm", "data", "tools", ".venv")]
-    hidden += [*sandbox.COURSE.glob("chapter_*"), sandbox.COURSE / "__pycache__", Path(__file__), Path("/etc/passwd")]
+    hidden += [*sandbox.CHECKS.glob("chapter_*"), sandbox.CHECKS / "__pycache__", Path(__file__), Path("/etc/passwd")]
     hidden += [ROOT / "tools" / "grade.py", ROOT / "tools" / "grading" / "marking.py"]
     written = [Path(torch.__file__), "/proc/sys/kernel/core_pattern", "/x", "/dev/x", sandbox.PACKAGE / "x.py"]
-    assert sandbox.COURSE / "chapter_01.py" in hidden
+    assert sandbox.CHECKS / "chapter_01.py" in hidden
     with tempfile.NamedTemporaryFile(dir="/tmp") as decoy, socket.create_server(("127.0.0.1", 0)) as server:
         names = {"paths": [*map(str, [*decoys, decoy.name, *hidden])], "written": [*map(str, written)]}
         probe = PROBE.format(port=server.getsockname()[1], grader=os.getpid(), **names)

@@ -12,12 +12,12 @@ from torch import nn
 from processes import sbgm_on_two_processes
 from sbgm import cli as command
 from sbgm import save_network
-from sbgm.data import load_images
+from sbgm.images.data import load_images
+from sbgm.images.weights import whole_checkpoint
 from sbgm.noise import derived_generator
 from sbgm.train import runs
 from sbgm.train.images import NCSN, ORDER, train_ncsn
 from sbgm.train.runs import Run, TrainingSettings, hardware, load_checkpoint, train
-from sbgm.weights import whole_checkpoint
 from small_run import SETTINGS, changed, set_of, small_network, steps_of
 
 

@@ -13,8 +13,8 @@ from torch import nn
 
 import sbgm
 from sbgm import cli, load_network
-from sbgm.data import Notice
-from sbgm.pictures import own_images
+from sbgm.images.data import Notice
+from sbgm.images.own import own_images
 from sbgm.train.images import NCSN, train_ncsn
 from sbgm.train.runs import Run, TrainingSettings, make_accelerator
 from seeds import seeded
@@ -261,7 +261,7 @@ def calls(monkeypatch):
             raise KeyboardInterrupt
         sbgm.files.save_tensors(*arguments, **facts)
 
-    monkeypatch.setattr("sbgm.generation.save_tensors", keep)
+    monkeypatch.setattr("sbgm.images.drawing.save_tensors", keep)
     return drawn
 
 

@@ -24,10 +24,10 @@ from torch import nn
 from processes import FORKS
 from sbgm import cli as command
 from sbgm.files import DiskFullError
+from sbgm.images.weights import load_network
 from sbgm.train import runs
 from sbgm.train.images import train_ncsn
 from sbgm.train.runs import Machine, Run, find_device, idle_cores, make_accelerator
-from sbgm.weights import load_network
 from small_run import IMAGES, SETTINGS, as_a_command, assert_same_run, changed, live, set_of, small_network, steps_of
 
 # --- runs ------------------------------------------------------------------------------------------------------------

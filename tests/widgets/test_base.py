@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from moving import pixels
 from sbgm import paper_mixture, plots, widgets
-from sbgm.data import load_images
+from sbgm.images.data import load_images
 from sbgm.widgets import FigureExplorer, LiveTraining
 from seeds import seeded
 

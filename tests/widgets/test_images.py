@@ -12,8 +12,8 @@ from torch import nn
 
 from moving import moved, pixels
 from sbgm import inpaint
-from sbgm.data import load_images
-from sbgm.masks import centre_box, right_half
+from sbgm.images.data import load_images
+from sbgm.images.masks import centre_box, right_half
 from sbgm.measure.records import SamplerCurve, StepMap
 from sbgm.widgets import (
     Trajectory,

@@ -11,8 +11,8 @@ import cloudpickle
 
 from grading.messages import MessageError, as_reply, encoded_arguments, printable
 from grading.sandbox import Gone, Limits, Sandbox
-from sbgm.course.calls import Argument, Reply
-from sbgm.course.exercise import Exercise, WrongAnswer, exercises
+from sbgm.checks.calls import Argument, Reply
+from sbgm.checks.exercise import Exercise, WrongAnswer, exercises
 
 VERDICTS = ("missing", "not attempted", "too slow", "failed", "wrong", "correct")
 MISSING, NOT_ATTEMPTED, TOO_SLOW, FAILED, WRONG, CORRECT = VERDICTS

@@ -13,7 +13,7 @@ from typing import Any
 import safetensors.torch
 import torch
 
-from sbgm.course.calls import (
+from sbgm.checks.calls import (
     KINDS_OF_NUMBER,
     Argument,
     Asked,

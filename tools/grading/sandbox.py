@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from grading.messages import MessageError, receive, send
-from sbgm.course import exercise
-from sbgm.data import shipped_folder
+from sbgm.checks import exercise
+from sbgm.images.data import shipped_folder
 
 TOOLS = Path(__file__).resolve().parents[1]
-COURSE = Path(exercise.__file__).resolve().parent
-PACKAGE = COURSE.parent
+CHECKS = Path(exercise.__file__).resolve().parent
+PACKAGE = CHECKS.parent
 SYSTEM = ("/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache")
 SCRATCH_FOLDERS = ("/tmp", "/dev/shm")
 SCRATCH = 64 * 2**20  # bytes of each
@@ -221,10 +221,10 @@ def _in_sight() -> list[str]:
     words += [*_entered([TOOLS]), "--perms", "0755", "--tmpfs", str(TOOLS.parent)]  # it may lie below these
     words += _shown([*python, *packages])
     words += _shown([PACKAGE, *(shipped_folder() / name for name in ("mnist_small", "weights", "results"))])
-    words += ["--perms", "0755", "--tmpfs", str(COURSE)]  # not its chapters, nor what Python keeps of them compiled
-    words += _shown([path for path in COURSE.glob("*.py*") if not path.name.startswith("chapter_")])
+    words += ["--perms", "0755", "--tmpfs", str(CHECKS)]  # not its chapters, nor what Python keeps of them compiled
+    words += _shown([path for path in CHECKS.glob("*.py*") if not path.name.startswith("chapter_")])
     words += _shown([TOOLS / "grading" / name for name in ("student.py", "messages.py")])
-    for folder in (COURSE, "/dev", "/"):
+    for folder in (CHECKS, "/dev", "/"):
         words += ["--remount-ro", str(folder)]
     return words
 

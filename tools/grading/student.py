@@ -21,10 +21,10 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from grading import messages
-from sbgm.course.calls import Reply, Runner, local
-from sbgm.course.exercise import Exercise
+from sbgm.checks.calls import Reply, Runner, local
+from sbgm.checks.exercise import Exercise
 
-CHAPTERS = "sbgm.course.chapter_{:02d}"
+CHAPTERS = "sbgm.checks.chapter_{:02d}"
 WORDS = {"checks", "course"}  # one of them stands where a check is imported, or called in full
 
 
@@ -198,7 +198,7 @@ def run_cell(shell, source: str, seconds: int) -> BaseException | None:
 
 def go_on(cells: list[str], checks: Mapping[str, Asking], namespace: Mapping[str, object]) -> bool:
     """Whether something may be left to try: in the cells below, or at the notebook's end."""
-    modules = [module for name, module in sys.modules.items() if name.startswith("sbgm.course.ch")]
+    modules = [module for name, module in sys.modules.items() if name.startswith("sbgm.checks.ch")]
     words = {n for n, value in namespace.items() if isinstance(value, Asking) or any(value is m for m in modules)}
     words |= WORDS | {name for name, check in checks.items() if not check.tried}
     unsolved = "|".join(name for name, check in checks.items() if check.verdict != "correct")

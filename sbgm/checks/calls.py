@@ -1,0 +1,264 @@
+"""One call of a student's function, on copies of the arguments, and what came of it.
+
+A call is made in the student's own kernel, or for the grader in another process; either way only arrays, numbers and
+fields go in, and only a `Reply` comes out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sbgm.guard import against
+from sbgm.mixtures import GaussianMixture
+from sbgm.samplers import SamplerDivergedError, annealed_langevin, final
+
+# of the numbers that an answer may hold: those that every comparison knows
+KINDS_OF_NUMBER = frozenset(
+    {torch.float64, torch.float32, torch.bfloat16, torch.float16, torch.int64, torch.int32, torch.int16, torch.int8}
+    | {torch.uint8, torch.bool}
+)
+
+
+class MixtureField(GaussianMixture):
+    """A mixture of Gaussians that is called as its exact score, ∇ log q_σ(x)."""
+
+    def __call__(self, x: Tensor, sigma: float | Tensor = 0.0) -> Tensor:
+        """∇ log q_σ(x), (B, D)."""
+        return self.score(x, sigma)
+
+
+class TanhField:
+    """A small differentiable network, s(x, σ) = W₂ tanh(W₁ x + b)/(1 + σ), for x of any shape of D numbers.
+
+    It is no gradient of any density, so that a trace taken wrongly shows; it depends on σ, so that a wrong σ shows. A
+    label, 0 to 9, one for all or (B,), moves b; 10 stands for any class, and moves nothing.
+    """
+
+    def __init__(self, inner: Tensor, bias: Tensor, outer: Tensor) -> None:
+        self.inner, self.bias, self.outer = inner, bias, outer
+
+    @classmethod
+    def random(cls, dim: int, generator: torch.Generator, dtype: torch.dtype) -> TanhField:
+        """A field of `dim` dimensions with five hidden units and Gaussian weights."""
+        shapes = ((dim, 5), (5,), (5, dim))
+        return cls(*(torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype) for shape in shapes))
+
+    def __call__(self, x: Tensor, sigma: float | Tensor = 0.0, label: int | Tensor = 10) -> Tensor:
+        """s(x, σ) or s(x, σ, label), of x's shape."""
+        moved = self.bias + 0.3 * (10 - torch.as_tensor(label, dtype=x.dtype)).reshape(-1, 1)
+        hidden = torch.tanh(x.flatten(1) @ self.inner + moved)
+        s = (hidden @ self.outer).reshape(x.shape)
+        return s / (1 + against(sigma, x))
+
+
+Field = MixtureField | TanhField
+
+
+def rebuilt(field: Field, *, requires_grad: bool = False) -> Field:
+    """A copy on tensors of its own, whose gradients can be asked for."""
+    tensors = {name: value.detach().clone().requires_grad_(requires_grad) for name, value in vars(field).items()}
+    return type(field)(**tensors)
+
+
+@dataclasses.dataclass(frozen=True)
+class Seed:
+    """An argument that reaches the student's function as a `torch.Generator` with this seed."""
+
+    value: int
+
+
+@dataclasses.dataclass(frozen=True)
+class LogProbOf:
+    """An argument that reaches the student's function as the field's `log_prob`."""
+
+    field: MixtureField
+
+
+class UnfitError(Exception):
+    """The value that a student's function returned can't be judged; the message tells the student why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """No argument, but where a score that the student's function returns is asked; its values there are the answer.
+
+    Attributes:
+        points: (P, *shape), asked at every level.
+        sigmas: (L,) of them.
+    """
+
+    points: Tensor
+    sigmas: Tensor
+
+    @torch.no_grad()
+    def of(self, score: Any) -> Tensor:
+        """The scores, (L·P, *shape)."""
+        if not callable(score):
+            raise UnfitError(
+                f"your function must return a score, to be called with x and σ, not {type(score).__name__}"
+            )
+        values: list[Any] = [score(self.points.clone(), sigma) for sigma in self.sigmas.tolist()]
+        for value in values:
+            if not isinstance(value, Tensor):
+                raise UnfitError(
+                    f"the score that your function returns must return tensors, not {type(value).__name__}"
+                )
+            found, right = (f"{tuple(t.shape)} {t.dtype}" for t in (value, self.points))
+            if found != right:
+                raise UnfitError(
+                    f"the score that your function returns has shape and dtype {found}, at points of {right}"
+                )
+        return torch.cat(values)
+
+
+@dataclasses.dataclass(frozen=True)
+class Descent(Asked):
+    """Ask a score for its values as `Asked` does, then for samples by Algorithm 1: (L·P + N, 2) numbers in all.
+
+    Attributes:
+        x: (N, 2) where the chains start.
+        step_size, n_steps: ε and T.
+        seed: of the chains' noise.
+    """
+
+    x: Tensor
+    step_size: float
+    n_steps: int
+    seed: int
+
+    @torch.no_grad()
+    def of(self, score: Any) -> Tensor:
+        """The scores and the chains' ends, (L·P + N, 2); the ends are NaN if the chains diverge."""
+        values = super().of(score)
+        options = {"step_size": self.step_size, "n_steps": self.n_steps}
+        generator = torch.Generator().manual_seed(self.seed)
+        try:
+            ends = final(annealed_langevin(score, self.x, self.sigmas, generator=generator, **options))
+        except SamplerDivergedError:
+            ends = torch.full_like(self.x, torch.nan)
+        return torch.cat([values, ends])
+
+
+Argument = Tensor | Field | LogProbOf | Seed | Asked | float | int | str | Sequence[float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Reply:
+    """The outcome of one call of a student's function.
+
+    Attributes:
+        values: what it returned, as tensors; one of several for a tuple or list.
+        gradients: of the sum of `values[0]` by the parameters of the fields among the arguments or, where there is no
+            field, by the floating-point tensors; empty if none were asked for, or if the value depends on none.
+        problem: what went wrong, as a sentence; empty if nothing did.
+        attempted: whether there was anything to call: an untouched stub raises a bare NotImplementedError.
+    """
+
+    values: tuple[Tensor, ...] = ()
+    gradients: tuple[Tensor, ...] = ()
+    problem: str = ""
+    attempted: bool = True
+
+
+Runner = Callable[[Sequence[Argument], bool], Reply]
+
+
+def local(function: Callable[..., object]) -> Runner:
+    """The runner that calls a function right here."""
+    return lambda arguments, with_gradients: call(function, arguments, with_gradients)
+
+
+def call(function: Callable[..., object], arguments: Sequence[Argument], with_gradients: bool) -> Reply:
+    """Call `function` on copies of the arguments, and leave torch's global generator as it was.
+
+    It is a problem if the function changes a tensor that it was given, sets the global seed, or draws from the global
+    generator; in a training, whose score is asked by a `Descent`, it may draw: the first weights come from there.
+    """
+    by_tensors = with_gradients and not any(isinstance(a, Field) for a in arguments)
+    asking = next((argument for argument in arguments if isinstance(argument, Asked)), None)
+    given = [prepared(a, with_gradients, by_tensors) for a in arguments if a is not asking]
+    leaves = _leaves(given)  # before the call: a function may turn on requires_grad in its own x
+    before = [argument.detach().clone() if isinstance(argument, Tensor) else None for argument in given]
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        state = torch.manual_seed(_UNLIKELY_SEED).get_state()
+        try:
+            returned = function(*given)
+            if returned is None:
+                raise UnfitError("your function returned nothing: is its `return` missing?")
+            values = _as_tensors(asking.of(returned) if asking else returned)
+            gradients = _gradients(values, leaves) if with_gradients else ()
+            for number, (argument, old) in enumerate(zip(given, before, strict=True), start=1):
+                if isinstance(argument, Tensor) and old is not None and not torch.equal(argument.detach(), old):
+                    raise UnfitError(f"your function changes its argument number {number} in place: work on a copy")
+            if torch.initial_seed() != _UNLIKELY_SEED:
+                raise UnfitError("your function sets torch's global seed, and so the random numbers of all other code")
+            if not isinstance(asking, Descent) and not torch.equal(state, torch.get_rng_state()):
+                raise UnfitError(
+                    "your function draws from torch's global generator: pass the generator on to torch.randn"
+                    if any(isinstance(argument, Seed) for argument in arguments)
+                    else "your function draws random numbers, and needs none: what is random is among its arguments"
+                )
+        except UnfitError as error:
+            return Reply(problem=str(error))
+        except Exception as error:
+            if isinstance(error, NotImplementedError) and not error.args:  # PyTorch's own come with a message
+                return Reply(attempted=False)
+            # torch and Python say it of different operands, neither in a word that a beginner knows
+            power = "bitwise_xor" in str(error) or "for ^" in str(error)
+            hint = ". In Python x^2 is no power: write x**2" if power else ""
+            return Reply(problem=f"your function raised {type(error).__name__}: {error}{hint}")
+    return Reply(tuple(v.detach() for v in values), gradients)
+
+
+_UNLIKELY_SEED = 0x5BD6_F00D
+
+
+def prepared(argument: Argument, by_parameters: bool = False, by_tensors: bool = False) -> object:
+    """What a student's function gets for an argument: a copy, with gradients by parameters or by tensors if asked."""
+    match argument:
+        case Seed(value):
+            return torch.Generator().manual_seed(value)
+        case LogProbOf(field):
+            return rebuilt(field).log_prob  # pyright: ignore[reportAttributeAccessIssue] - of a mixture
+        case MixtureField() | TanhField():  # the former has nothing to learn
+            return rebuilt(argument, requires_grad=by_parameters and isinstance(argument, TanhField))
+        case Tensor():
+            return argument.detach().clone().requires_grad_(by_tensors and argument.is_floating_point())
+        case _:
+            return argument
+
+
+def _as_tensors(returned: object) -> tuple[Tensor, ...]:
+    """Return what a function returned, as tensors."""
+    several = returned if isinstance(returned, tuple | list) and len(returned) > 1 else (returned,)
+    try:
+        values = tuple(v if isinstance(v, Tensor) else torch.as_tensor(v, dtype=torch.float64) for v in several)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        kind = type(returned).__name__
+        raise UnfitError(f"your function must return tensors or numbers, it returned {kind}") from None
+    for value in values:
+        if value.dtype not in KINDS_OF_NUMBER or value.layout != torch.strided:
+            raise UnfitError(f"your function must return plain real numbers, it returned {value.dtype}, {value.layout}")
+    return values
+
+
+def _leaves(given: Sequence[object]) -> list[Tensor]:
+    """The tensors by which gradients are asked for."""
+    tensors = [*given, *(t for argument in given if isinstance(argument, Field) for t in vars(argument).values())]
+    return [tensor for tensor in tensors if isinstance(tensor, Tensor) and tensor.requires_grad]
+
+
+def _gradients(values: tuple[Tensor, ...], leaves: list[Tensor]) -> tuple[Tensor, ...]:
+    """Gradients of the first value's sum; empty where it hangs on nothing that could be learned."""
+    if not values or not values[0].requires_grad or not leaves:
+        return ()
+    try:
+        gradients = torch.autograd.grad(values[0].sum(), leaves, allow_unused=True)
+    except RuntimeError as error:
+        raise UnfitError(f"no gradient of what your function returned can be taken: {error}") from error
+    return tuple(torch.zeros_like(leaf) if g is None else g.detach() for g, leaf in zip(gradients, leaves, strict=True))

@@ -1,0 +1,352 @@
+"""Exercises of chapter 1: scores."""
+
+import math
+
+import torch
+from torch.distributions import Normal
+
+from sbgm.checks.calls import MixtureField
+from sbgm.checks.exercise import Sign, exercise, in_both_precisions
+
+ALLOWED = 1e-3  # of a logarithm
+FAR = 25.0  # so long are scores only at the points that are far on purpose
+
+
+def _gaussians(trial):
+    for shape, dtype in in_both_precisions(((6, 3), (5, 1), (3, 2))):
+        std = trial.uniform(0.4, 0.8)
+        mean = trial.randn(shape[1], dtype=dtype)
+        yield mean + std * trial.randn(*shape, dtype=dtype), mean, std
+
+
+@exercise("1.1", minutes=5, cases=_gaussians)
+def gaussian_score(x, mean, std):
+    """`gaussian_score(x, mean, std)`: the score of N(mean, std² I), § 2.
+
+    x is (B, D), mean is (D,), std is a float; the score has x's shape.
+    """
+    return -(x - mean) / std**2
+
+
+def _density(x, mean, std):
+    """Of each point, (B, 1)."""
+    return Normal(mean, std).log_prob(x).sum(dim=1, keepdim=True).exp()
+
+
+def _unnormalised(x, mean, std):
+    return torch.exp(-(x - mean).square().sum(dim=1, keepdim=True) / (2 * std**2))
+
+
+gaussian_score.mistakes = {
+    "the sign is wrong: on the right of the mean, which way does the density rise?":
+        lambda x, mean, std: (x - mean) / std**2,
+    "off by a factor std: is the difference divided by a standard deviation or by a variance?":
+        lambda x, mean, std: -(x - mean) / std,
+    "not divided by anything: is the score of a narrow Gaussian as steep as that of a wide one?":
+        lambda x, mean, std: -(x - mean),
+    "the wrong way round: is a narrow Gaussian's score steeper than a wide one's, or flatter?":
+        lambda x, mean, std: -(x - mean) * std**2,
+    "off by a factor 2: what becomes of the exponent's ½ when its square is differentiated?":
+        lambda x, mean, std: -(x - mean) / (2 * std**2),
+    "D times too long: is something added up over the coordinates? Each has a component of its own":
+        lambda x, mean, std: -x.shape[1] * (x - mean) / std**2,
+    "twice too long: has the exponent's ½ gone missing?":
+        lambda x, mean, std: -2 * (x - mean) / std**2,
+    "the mean is lost: where should the score vanish?":
+        lambda x, mean, std: -x / std**2,
+    "this is the log-density, coordinate by coordinate; a score is its gradient":
+        lambda x, mean, std: Normal(mean, std).log_prob(x),
+    "this is the log-density without its constant, coordinate by coordinate; a score is its gradient":
+        lambda x, mean, std: -(x - mean).square() / (2 * std**2),
+    "this is the log-density, the same for each coordinate; a score is its gradient":
+        lambda x, mean, std: _density(x, mean, std).log().expand_as(x),
+    "this is the gradient of the density; a score is that of its logarithm":
+        lambda x, mean, std: -(x - mean) / std**2 * _density(x, mean, std),
+    "this is the gradient of an unnormalised density; a score is that of its logarithm":
+        lambda x, mean, std: -(x - mean) / std**2 * _unnormalised(x, mean, std),
+    "these arrows all have length 1: does the log-density rise equally fast everywhere?":
+        lambda x, mean, std: torch.nn.functional.normalize(mean - x),
+}  # fmt: skip
+
+
+def _mixtures(trial):
+    for (n_components, dim, std), dtype in in_both_precisions(((2, 2, 0.6), (3, 1, 1.2), (4, 3, 0.7), (2, 3, 1.1))):
+        std = std + trial.uniform(-0.08, 0.08)
+        weights = torch.tensor([1.0, 2.5, 0.7, 1.6], dtype=dtype)[:n_components]
+        weights = weights / weights.sum()
+        means = 1.5 * trial.randn(n_components, dim, dtype=dtype)
+        yield 1.5 * trial.randn(7, dim, dtype=dtype), weights, means, std
+
+
+def _far_mixtures(trial):
+    for _, weights, means, std in _mixtures(trial):
+        yield _far(trial, means), weights, means, std
+
+
+def _far(trial, centres):
+    """7 points some 57 from the first two centres, (N, D), where naive exponentials are all zero.
+
+    Where D > 1, three of the points are equally far from both.
+    """
+    axis = (centres[1] - centres[0]).double()
+    axis = axis / axis.norm()
+    direction = trial.randn(7, len(axis))
+    if len(axis) > 1:
+        direction[:3] -= (direction[:3] @ axis)[:, None] * axis
+    far = trial.uniform(54, 60) * direction / direction.norm(dim=1, keepdim=True)
+    return (centres[:2].double().mean(dim=0) + far).to(centres.dtype)
+
+
+@exercise("1.4", minutes=15, cases={"your answer": _mixtures, "far from the modes your answer": _far_mixtures})
+def mixture_score(x, weights, means, std):
+    """`mixture_score(x, weights, means, std)`: ∇ log p of the mixture Σ_k π_k N(μ_k, std² I), § 3.2.
+
+    x is (B, D), weights (K,), means (K, D), std a float; the score has x's shape, and must be right far from the modes
+    too.
+    """
+    offsets = means - x[:, None]  # μ_k − x: (B, K, D)
+    exponents = weights.log() - offsets.square().sum(dim=2) / (2 * std**2)
+    responsibility = torch.softmax(exponents, dim=1)  # r_k(x): (B, K)
+    return (responsibility[:, :, None] * offsets).sum(dim=1) / std**2
+
+
+def _pulled(x, centres, weights, variance):
+    """Σ_k w_k (μ_k − x)/v, (B, D), of weights (B, K)."""
+    return (weights[:, :, None] * (centres - x[:, None])).sum(dim=1) / variance
+
+
+def _squares(x, centres):
+    """‖x − μ_k‖², (B, K)."""
+    return (centres - x[:, None]).square().sum(dim=2)
+
+
+def _weighted(weigh):
+    """A mistake in the responsibilities: `weigh(weights, squares, variance)`, (B, K)."""
+    return lambda x, weights, means, std: _pulled(x, means, weigh(weights, _squares(x, means), std**2), std**2)
+
+
+def _with_variances(of_pulls, of_exponents):
+    """A mistake in the variance that the pulls are divided by, or in that of the exponents, each made of std."""
+
+    def mistaken(x, weights, means, std):
+        exponents = weights.log() - _squares(x, means) / (2 * of_exponents(std))
+        return _pulled(x, means, exponents.softmax(dim=1), of_pulls(std))
+
+    return mistaken
+
+
+def _joint(weights, squares, variance):
+    """π_k times the unnormalised density of each component, by naive exponentials."""
+    return weights * torch.exp(-squares / (2 * variance))
+
+
+def _naive(weights, squares, variance, floor=0.0):
+    joint = _joint(weights, squares, variance)
+    return joint / (joint.sum(dim=1, keepdim=True) + floor)
+
+
+def _density_gradient(x, weights, means, std):
+    return _pulled(x, means, _joint(weights, _squares(x, means), std**2), std**2)
+
+
+def _not_finite_far(answer, right):
+    return right.norm(dim=-1).max() > FAR and not answer.isfinite().all()
+
+
+def _zero_far(answer, right):
+    return ((answer == 0).all(dim=-1) & (right.norm(dim=-1) > FAR)).any()
+
+
+def _same(std):
+    return std**2
+
+
+mixture_score.mistakes = {
+    "right near the modes, NaN or infinite far from them: what is exp(−1500) on a computer, and what do you "
+    "divide by it?":
+        Sign(_not_finite_far, _weighted(_naive)),
+    "right near the modes, but zero at some points far from them: what is exp(−1500) on a computer?":
+        Sign(_zero_far, _weighted(lambda *parts: _naive(*parts, floor=1e-30))),
+    "a small number is added to the sum of weights: far from the modes nothing else is left of it":
+        _weighted(lambda *parts: _naive(*parts, floor=1e-12)),
+    "the sign is wrong: do the means pull, or push?":
+        lambda *case: -mixture_score.right(*case),
+    "std is lost: this is right for components of standard deviation 1 only":
+        _with_variances(lambda std: 1.0, lambda std: 1.0),
+    "std is in the responsibilities only: does a narrow component not pull harder?":
+        _with_variances(lambda std: 1.0, _same),
+    "std is in the pulls only: does it not say, too, how probable a component is at the point?":
+        _with_variances(_same, lambda std: 1.0),
+    "std stands where the variance belongs, twice":
+        _with_variances(lambda std: std, lambda std: std),
+    "the pulls are divided by a standard deviation, not by a variance":
+        _with_variances(lambda std: std, _same),
+    "the exponent in the responsibilities is divided by 2 std, not by 2 std²":
+        _with_variances(_same, lambda std: std),
+    "the exponent in the responsibilities lacks its ½":
+        _with_variances(_same, lambda std: std**2 / 2),
+    "the weights are lost":
+        _weighted(lambda weights, squares, variance: (-squares / (2 * variance)).softmax(dim=1)),
+    "the weights enter an exponent as they are: exp of what gives π?":
+        _weighted(lambda weights, squares, variance: (weights - squares / (2 * variance)).softmax(dim=1)),
+    "each mean pulls with its weight π: how probable is a component, once you know the point?":
+        _weighted(lambda weights, squares, variance: weights.expand_as(squares)),
+    "the pulls are added without any weights":
+        _weighted(lambda weights, squares, variance: torch.ones_like(squares)),
+    "only the nearest mean pulls: the others count too, by their responsibility":
+        _weighted(lambda weights, squares, variance: (squares == squares.amin(dim=1, keepdim=True)).to(squares.dtype)),
+    "the responsibilities sum to 1 over the points: they should do so over the components":
+        _weighted(lambda weights, squares, variance: (weights.log() - squares / (2 * variance)).softmax(dim=0)),
+    "this is the gradient of the density (up to a constant): what is the gradient of a logarithm?":
+        _density_gradient,
+    "this is the gradient of the density: what is the gradient of a logarithm?":
+        lambda x, weights, means, std: (
+            _density_gradient(x, weights, means, std) / (2 * math.pi * std**2) ** (x.shape[1] / 2)
+        ),
+}  # fmt: skip
+
+
+def _ways(trial):
+    for dim, dtype in in_both_precisions((2, 5, 1)):
+        means = 1.5 * trial.randn(3, dim)
+        target = MixtureField(torch.tensor([0.2, 0.3, 0.5], dtype=torch.float64), means, 1 + trial.rand(3))
+        a = trial.randn(dim, dtype=dtype)
+        way = trial.randn(dim, dtype=dtype)
+        yield target, a, a + trial.uniform(2.5, 3.5) * way / way.norm()
+
+
+@exercise("1.3", minutes=10, cases=_ways, within=lambda right, tolerance: ALLOWED)
+def log_ratio(score, a, b):
+    """`log_ratio(score, a, b)`: log p(b) − log p(a) to within 0.001, from the score alone.
+
+    a and b are (D,); the score takes points (B, D). The answer is one number.
+    """
+    return torch.trapezoid(score(_path(a, b)) @ (b - a), dx=1 / 500)
+
+
+def _path(a, b, n=501):
+    """Points from a to b, (n, D)."""
+    return a + torch.linspace(0, 1, n, dtype=a.dtype)[:, None] * (b - a)
+
+
+def _at(share):
+    """One step with the score at a point between a and b."""
+    return lambda score, a, b: score((a + share * (b - a))[None])[0] @ (b - a)
+
+
+log_ratio.mistakes = {
+    "the wrong way round: from which point does the path start?":
+        lambda score, a, b: log_ratio.right(score, b, a),
+    "one step with the score at a: does the score stay what it is at a?":
+        _at(0.0),
+    "one step with the score at b: the score changes on the way":
+        _at(1.0),
+    "one step with the score in the middle: the score changes on the way":
+        _at(0.5),
+    "one step with the mean of the scores at the two ends: the score changes on the way":
+        lambda score, a, b: (_at(0.0)(score, a, b) + _at(1.0)(score, a, b)) / 2,
+    "the length of the score is summed up: which part of it changes log p along the way?":
+        lambda score, a, b: score(_path(a, b)).norm(dim=1).mean() * (b - a).norm(),
+    "off by the distance between the points: how far apart are two of your points?":
+        lambda score, a, b: log_ratio.right(score, a, b) / (b - a).norm(),
+    "off by the distance between the points: is it counted twice?":
+        lambda score, a, b: log_ratio.right(score, a, b) * (b - a).norm(),
+    "the components of the score are summed up as they are: where is the direction of the way?":
+        lambda score, a, b: score(_path(a, b, 2_001)).mean(dim=0).sum(),
+    "this is the ratio; its logarithm is asked for":
+        lambda *case: log_ratio.right(*case).exp(),
+    "off by a factor 2: is there a ½ too many?":
+        lambda *case: log_ratio.right(*case) / 2,
+    "twice too much":
+        lambda *case: 2 * log_ratio.right(*case),
+    f"close, but off by {{off}}, where {ALLOWED:g} is allowed: would more points help, or a rule that "
+    "counts both ends of a step?": Sign(
+        lambda answer, right: (answer - right).abs() < 0.3 * right.abs().clamp(min=1),
+        lambda score, a, b: (score(_path(a, b, 41)[:-1]) @ (b - a)).mean(),
+    ),
+    "far too large: is each summand multiplied by the length of its step?": Sign(
+        lambda answer, right: answer.isfinite() and answer.abs() > 8 * right.abs(),
+        lambda score, a, b: (score(_path(a, b)) @ (b - a)).sum(),
+    ),
+}  # fmt: skip
+
+
+def _neighbourhoods(trial):
+    for (n_noisy, n_data, dim), dtype in in_both_precisions(((6, 4, 2), (5, 7, 1), (4, 4, 3))):
+        data = 1.2 * trial.randn(n_data, dim, dtype=dtype)
+        yield 1.2 * trial.randn(n_noisy, dim, dtype=dtype), data, trial.uniform(0.6, 0.8)
+
+
+def _far_neighbourhoods(trial):
+    for _, data, sigma in _neighbourhoods(trial):
+        yield _far(trial, data), data, sigma
+
+
+@exercise(
+    "1.6", minutes=10, cases={"your answer": _neighbourhoods, "far from the data your answer": _far_neighbourhoods}
+)
+def mean_arrow(x_noisy, data, sigma):
+    """`mean_arrow(x_noisy, data, sigma)`: the mean of (x − x̃)/σ² over the possible origins x of each x̃.
+
+    x_noisy is (B, D), data (N, D), sigma a float; the result has x_noisy's shape, and must be right far from the data
+    too.
+    """
+    arrows = data - x_noisy[:, None]  # to each candidate: (B, N, D)
+    posterior = torch.softmax(-arrows.square().sum(dim=2) / (2 * sigma**2), dim=1)  # p(x | x̃): (B, N)
+    return (posterior[:, :, None] * arrows).sum(dim=1) / sigma**2
+
+
+def weight_mistakes(noisy, origins):
+    """Mistakes in the weights (B, N) of N origins, at squared distances (B, N) of B noisy points, and σ."""
+    return {
+        "the ½ is missing: a Gaussian's exponent is −‖x̃ − x‖²/(2σ²)":
+            lambda squares, sigma: (-squares / sigma**2).softmax(dim=1),
+        "the exponent holds 2σ where 2σ² belongs":
+            lambda squares, sigma: (-squares / (2 * sigma)).softmax(dim=1),
+        f"σ is not in the weights: the less noise, the less any but the nearest {origins} count":
+            lambda squares, sigma: (-squares / 2).softmax(dim=1),
+        "the distances in the exponent are not squared":
+            lambda squares, sigma: (-squares.sqrt() / (2 * sigma**2)).softmax(dim=1),
+        f"the farthest {origins} count most: is a minus sign missing?":
+            lambda squares, sigma: (squares / (2 * sigma**2)).softmax(dim=1),
+        f"the weights add up to 1 over {noisy}: they should do so over the {origins}":
+            lambda squares, sigma: (-squares / (2 * sigma**2)).softmax(dim=0),
+        "the weights do not add up to 1":
+            lambda squares, sigma: (-squares / (2 * sigma**2)).exp(),
+        f"only the nearest of the {origins} counts: the others do too, by how well they fit":
+            lambda squares, sigma: (squares == squares.amin(dim=1, keepdim=True)).to(squares.dtype),
+        f"all {origins} count alike: a near one is a likelier origin":
+            lambda squares, sigma: torch.full_like(squares, 1 / squares.shape[1]),
+    }  # fmt: skip
+
+
+def _weighing(weigh):
+    """The mean arrow by other weights, `weigh(squares, sigma)`."""
+    return lambda x, data, sigma: _pulled(x, data, weigh(_squares(x, data), sigma), sigma**2)
+
+
+def _naive_weights(squares, sigma, floor=0.0):
+    return _naive(1.0, squares, sigma**2, floor)
+
+
+mean_arrow.mistakes = {
+    "right near the data, NaN or infinite far from them: what is exp(−1500) on a computer, and what do you "
+    "divide by it?":
+        Sign(_not_finite_far, _weighing(_naive_weights)),
+    "right near the data, but zero at some points far from them: what is exp(−1500) on a computer?":
+        Sign(_zero_far, _weighing(lambda *parts: _naive_weights(*parts, floor=1e-30))),
+    "the arrows point from the candidates to the noisy point: they should point back":
+        lambda *case: -mean_arrow.right(*case),
+    "this is the mean arrow itself: it still has to be divided by σ²":
+        lambda x, data, sigma: sigma**2 * mean_arrow.right(x, data, sigma),
+    "divided by σ, not by σ²":
+        lambda x, data, sigma: sigma * mean_arrow.right(x, data, sigma),
+    "multiplied by σ² where it should be divided":
+        lambda x, data, sigma: sigma**4 * mean_arrow.right(x, data, sigma),
+    "this is the mean origin: the arrow to it, divided by σ², is asked for":
+        lambda x, data, sigma: x + sigma**2 * mean_arrow.right(x, data, sigma),
+    "the arrows are added: their mean is asked for":
+        lambda x, data, sigma: (data - x[:, None]).sum(dim=1) / sigma**2,
+}  # fmt: skip
+for sentence, weigh in weight_mistakes("the noisy points", "candidates").items():
+    mean_arrow.mistakes[sentence] = _weighing(weigh)

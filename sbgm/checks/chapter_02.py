@@ -1,0 +1,124 @@
+"""Exercises of chapter 2: the objectives of score matching."""
+
+import torch
+
+from sbgm.checks.exercise import exercise
+
+
+def _with_noise(trial):
+    for score, x, z in trial.batches((6, 2), (3, 1, 4, 4)):
+        yield score, x, trial.uniform(0.3, 0.8), z
+
+
+def half_square(s):
+    """½‖s‖² of each example, (B,)."""
+    return 0.5 * s.flatten(1).square().sum(dim=1)
+
+
+@exercise("2.5", minutes=10, cases=_with_noise, gradients=True)
+def dsm_loss(score, x, sigma, z):
+    """`dsm_loss(score, x, sigma, z)`: denoising score matching (Eq. 2), ½E‖s(x̃, σ) + (x̃ − x)/σ²‖², x̃ = x + σz.
+
+    x and z are (B, *shape), σ is a float; the loss is one number: summed over an example's coordinates, averaged over
+    the batch. It must be differentiable by the score's parameters.
+    """
+    residual = score(x + sigma * z, sigma) + z / sigma
+    return half_square(residual).mean()
+
+
+def dsm_with(target):
+    """A loss whose target is that of a mistake."""
+
+    def loss(score, x, sigma, z):
+        noisy = x + sigma * z
+        return half_square(score(noisy, sigma) - target(x, noisy, sigma)).mean()
+
+    return loss
+
+
+dsm_loss.mistakes = {
+    "off by a factor 2: Eq. 2 has a ½ in front":
+        lambda *case: 2 * dsm_loss.right(*case),
+    "the target has the wrong sign: which way from x̃ are the data?":
+        dsm_with(lambda x, noisy, sigma: (noisy - x) / sigma**2),
+    "summed over the batch: the expectation is a mean over the examples":
+        lambda score, x, sigma, z: len(x) * dsm_loss.right(score, x, sigma, z),
+    "averaged over the coordinates too: ‖·‖² is a sum over an example's numbers, only the batch is averaged":
+        lambda score, x, sigma, z: dsm_loss.right(score, x, sigma, z) / x[0].numel(),
+    "averaged over everything, and without the ½: ‖·‖² is a sum over an example's numbers (mse_loss averages it)":
+        lambda score, x, sigma, z: 2 * dsm_loss.right(score, x, sigma, z) / x[0].numel(),
+    "the length is not squared: Eq. 2 has ‖·‖²":
+        lambda score, x, sigma, z: 0.5 * (score(x + sigma * z, sigma) + z / sigma).flatten(1).norm(dim=1).mean(),
+    "the score is taken at the clean x: it has to be trained where the noise puts the points":
+        lambda score, x, sigma, z: half_square(score(x, sigma) + z / sigma).mean(),
+    "too little noise: is σ a variance or a standard deviation?":
+        lambda score, x, sigma, z: half_square(score(x + sigma**2 * z, sigma) + z / sigma).mean(),
+    "the score was not told σ: it is s(x̃, σ)":
+        lambda score, x, sigma, z: half_square(score(x + sigma * z, 0.0) + z / sigma).mean(),
+    "this is weighted by σ², as Eq. 6 does over a ladder; Eq. 2 is not":
+        lambda score, x, sigma, z: sigma**2 * dsm_loss.right(score, x, sigma, z),
+    "the target is off by a factor σ: x̃ − x is σz, so what is it over σ²?":
+        dsm_with(lambda x, noisy, sigma: -(noisy - x) / sigma**3),
+    "the target is off by a factor σ: is the difference x̃ − x divided by σ or by σ²?":
+        dsm_with(lambda x, noisy, sigma: -(noisy - x) / sigma),
+    "the target is off by a factor σ²: the difference still has to be divided by the variance of the noise":
+        dsm_with(lambda x, noisy, sigma: x - noisy),
+    "the target is off by a factor σ²: is the variance squared once more?":
+        dsm_with(lambda x, noisy, sigma: -(noisy - x) / sigma**4),
+    "the target is off by a factor 2: the ½ of the exponent goes when the square is differentiated":
+        dsm_with(lambda x, noisy, sigma: -(noisy - x) / (2 * sigma**2)),
+    "the target is the score of a standard normal at x̃: it does not know x":
+        dsm_with(lambda x, noisy, sigma: -noisy / sigma**2),
+    "the target pulls to the origin, not to x̃'s own x":
+        dsm_with(lambda x, noisy, sigma: -x / sigma**2),
+}  # fmt: skip
+
+
+@exercise("2.2", minutes=15, cases=_with_noise, gradients=True)
+def sliced_loss(score, x, sigma, v):
+    """`sliced_loss(score, x, sigma, v)`: sliced score matching (Eq. 3), E[vᵀ∇_x s(x, σ) v + ½‖s(x, σ)‖²].
+
+    x and the directions v are (B, *shape), σ is a float that the score wants; the loss is one number, averaged over the
+    batch, and must be differentiable by the score's parameters.
+    """
+    return (slope(score, x, sigma, v) + half_square(score(x, sigma))).mean()
+
+
+def slope(score, x, sigma, v, *, create_graph=True):
+    """vᵀ∇_x s(x, σ) v of each example, (B,)."""
+    x = x.detach().requires_grad_()
+    (gradient,) = torch.autograd.grad((v * score(x, sigma)).sum(), x, create_graph=create_graph)
+    return (gradient * v).flatten(1).sum(dim=1)
+
+
+def sliced_with(combine):
+    """A loss that combines the parts vᵀ∇s v and ½‖s‖² of each example in another way."""
+    return lambda score, x, sigma, v: combine(slope(score, x, sigma, v), half_square(score(x, sigma))).mean()
+
+
+sliced_loss.mistakes = {
+    "the squared norm lacks its ½":
+        sliced_with(lambda slopes, norms: slopes + 2 * norms),
+    "the sign of vᵀ∇s v is wrong: a large squared norm has to be paid for by a negative slope":
+        sliced_with(lambda slopes, norms: norms - slopes),
+    "there is only the squared norm: is vᵀ∇s v lost, by a detach() or a gradient taken of it?":
+        sliced_with(lambda slopes, norms: norms),
+    "there is only vᵀ∇s v: the norm keeps it from running off":
+        sliced_with(lambda slopes, norms: slopes),
+    "the ½ belongs to the squared norm only":
+        sliced_with(lambda slopes, norms: 0.5 * slopes + norms),
+    "½(vᵀs)² where Eq. 3 has its expectation over v, ½‖s‖²: right on average, but noisier":
+        lambda score, x, sigma, v: (
+            slope(score, x, sigma, v) + 0.5 * (v * score(x, sigma)).flatten(1).sum(dim=1).square()
+        ).mean(),
+    "summed over the batch: the expectation is a mean over the examples":
+        lambda score, x, sigma, v: len(x) * sliced_loss.right(score, x, sigma, v),
+    "averaged over the coordinates too: vᵀ∇s v and ‖s‖² are sums over an example's numbers":
+        lambda score, x, sigma, v: sliced_loss.right(score, x, sigma, v) / x[0].numel(),
+    "the score was not told σ: it is s(x, σ)":
+        lambda score, x, sigma, v: sliced_loss.right(score, x, 0.0, v),
+    "the value is right, but vᵀ∇s v does not pull on the network: its gradient needs create_graph=True":
+        lambda score, x, sigma, v: (
+            slope(score, x, sigma, v, create_graph=False) + half_square(score(x, sigma))
+        ).mean(),
+}  # fmt: skip

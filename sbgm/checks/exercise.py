@@ -1,0 +1,646 @@
+"""An exercise and its check: cases, a right answer, and mistakes, each a function under the sentence that names it.
+
+`@exercise` above a right function makes an `Exercise`, whose `mistakes` are then written down beside it. A student's
+function is tried on the cases; where it is wrong, the mistakes are tried on the same case, and the first one that
+answers as the student does lends its sentence. In a notebook the exercise stands above the student's function, as a
+decorator; the grader calls `try_answer` with a function that runs in another process.
+"""
+
+import dataclasses
+import functools
+import importlib
+import itertools
+import math
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from types import EllipsisType
+from typing import Any
+
+import torch
+from scipy.special import betaincinv
+from torch import Tensor
+
+from sbgm.checks.calls import (
+    Argument,
+    Asked,
+    LogProbOf,
+    MixtureField,
+    Reply,
+    Runner,
+    Seed,
+    TanhField,
+    local,
+    prepared,
+)
+
+TOLERANCES = {torch.float64: 1e-6, torch.float32: 2e-4}  # a σ that was rounded to single precision is no mistake
+ROUNDING = 1e-5  # the most that counts as no noise: the root of a variance that only rounding makes
+STANDARD_ERRORS = 5.5  # of the moments; beyond them is one right answer in 26 million
+FALSE_ALARM = 5e-8  # the chance that some pair of right samples, or of their numbers, counts as too alike
+
+Function = Callable[..., Any]  # of the student's signature
+Case = Sequence[Argument]
+Cases = Callable[["Trial"], Iterable[Case]]
+Within = Callable[[Tensor, float], Tensor | float]
+
+
+class WrongAnswer(AssertionError):
+    """A student's answer is not right; the message says in what, and names the likely mistake where one is known."""
+
+    def _render_traceback_(self) -> list[str]:
+        """Return the one line that Jupyter and IPython show instead of a traceback."""
+        return [f"WrongAnswer: {' '.join(str(self).split())}"]
+
+
+def refuse(wrong: object, sentence: str) -> None:
+    """Raise WrongAnswer with the sentence if something is wrong."""
+    if wrong:
+        raise WrongAnswer(sentence)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sign:
+    """A mistake that is told by a sign of it, where the numbers it gives may vary.
+
+    Attributes:
+        shown: whether an answer, beside the right one, shows the sign.
+        mistake: a function that makes the mistake.
+    """
+
+    shown: Callable[..., object]
+    mistake: Function
+
+
+# --- numbers ----------------------------------------------------------------------------------------------------------
+
+
+def of_the_largest(value: Tensor, tolerance: float) -> Tensor:
+    """The deviation allowed is relative to the largest number."""
+    return tolerance * value.abs().max()
+
+
+def in_double(argument: Any) -> Any:
+    """An argument whose floating-point tensors are in double precision."""
+    match argument:
+        case Tensor():
+            return argument.double() if argument.is_floating_point() else argument
+        case MixtureField() | TanhField():
+            return type(argument)(**{name: value.double() for name, value in vars(argument).items()})
+        case LogProbOf(field):
+            return LogProbOf(in_double(field))
+        case Asked():
+            return dataclasses.replace(argument, points=argument.points.double())
+        case _:
+            return argument
+
+
+def _dtype(case: Case) -> torch.dtype:
+    """The dtype that an answer to a case should have, that of its first floating-point tensor."""
+    tensors = (argument.points if isinstance(argument, Asked) else argument for argument in case)
+    dtypes = (tensor.dtype for tensor in tensors if isinstance(tensor, Tensor) and tensor.is_floating_point())
+    return next(dtypes, torch.float64)
+
+
+def _reply(function: Function, case: Case, with_gradients: bool = False) -> Reply:
+    """What a function of ours replies in double precision."""
+    return local(function)([in_double(argument) for argument in case], with_gradients)
+
+
+def _expected(right: Function, case: Case) -> Tensor:
+    """The right answer, of the dtype that an answer should have."""
+    reply = _reply(right, case)
+    if reply.problem:
+        raise RuntimeError(f"the right answer: {reply.problem}")
+    (value,) = reply.values
+    return value.to(_dtype(case)) if value.is_floating_point() else value
+
+
+def _compare(
+    answer: Tensor, expected: Tensor, mistakes: Iterable[tuple[str, object]], subject: str, within: Within
+) -> None:
+    """Raise WrongAnswer unless `answer` equals `expected`, which has the same shape, up to rounding.
+
+    Args:
+        answer: what the student's function returned.
+        expected: the right value.
+        mistakes: by the sentence that names a mistake, the value that it gives, or whether its sign is shown.
+        subject: of the sentences.
+        within: the deviation allowed.
+    """
+    tolerance = max(TOLERANCES.get(value.dtype, 0.0) for value in (answer, expected))
+    answer, expected = answer.double(), expected.double()
+
+    def close(value: Tensor) -> bool:
+        if value.shape != expected.shape or not value.isfinite().all():
+            return False
+        return bool(((answer - value).abs() <= within(value, tolerance) + 1e-20).all())
+
+    if close(expected):
+        return
+    off = float((answer - expected).abs().max())
+    for sentence, made in mistakes:
+        refuse(close(made.double()) if isinstance(made, Tensor) else made, sentence.replace("{off}", f"{off:.2g}"))
+    refuse(not answer.isfinite().all(), f"{subject} holds NaN or infinity where every number should be finite")
+    refuse(not answer.any(), f"{subject} is zero everywhere")
+    refuse(close(-expected), f"{subject} has the wrong sign, and is right otherwise")
+    distance = off / max(float(expected.abs().max()), 1e-30)
+    refuse(
+        distance < 1e-5,
+        f"{subject} is right only to {distance:.1g}: is a part of it computed in single precision?",
+    )
+    raise WrongAnswer(
+        f"{subject} is off by up to {distance:.2g} of the largest right value; the check knows no mistake that gives "
+        "these numbers. Work out one small case by hand, and compare"
+    )
+
+
+# --- draws ------------------------------------------------------------------------------------------------------------
+
+MOMENTS = {"normal": (0.0, 1.0, 3.0), "product": (0.0, 1.0, 9.0), "uniform": (0.5, math.sqrt(1 / 12), 1.8)}
+
+
+class Probe:
+    """Stands where a generator does, and hands out no random numbers: the means of all draws or, struck, impulses.
+
+    The draw number i is then larger by one standard deviation in row i of the batch, so that one run of a sampler shows
+    with what weight each draw enters its result.
+
+    Attributes:
+        kurtoses: of the draws so far.
+    """
+
+    def __init__(self, struck: bool) -> None:
+        self._struck = struck
+        self.kurtoses: list[float] = []
+
+    def draw(self, x: Tensor, law: str) -> Tensor:
+        """The next draw, of x's shape."""
+        mean, std, kurtosis = MOMENTS[law]
+        z = torch.full(x.shape, mean, dtype=x.dtype)
+        if self._struck:
+            z[len(self.kurtoses)] += std
+        self.kurtoses.append(kurtosis)
+        return z
+
+
+def noise(x: Tensor, generator: torch.Generator | Probe, law: str = "normal") -> Tensor:
+    """z ~ N(0, I) of x's shape and dtype; or, as by mistake, the product of two such draws, or uniform in [0, 1)."""
+    if isinstance(generator, Probe):
+        return generator.draw(x, law)
+    sources = {"normal": torch.randn, "product": torch.randn, "uniform": torch.rand}
+    z = sources[law](x.shape, generator=generator, dtype=x.dtype)
+    if law == "product":
+        z = z * torch.randn(x.shape, generator=generator, dtype=x.dtype)
+    return z
+
+
+@dataclasses.dataclass(frozen=True)
+class Law:
+    """The law of independent draws, by its moments.
+
+    Attributes:
+        mean: (n or 1, *shape).
+        std: (*shape); 0 where there is no noise.
+        kurtosis: E(x − mean)⁴/std⁴ where there is noise, 3 for a Gaussian.
+    """
+
+    mean: Tensor
+    std: Tensor
+    kurtosis: float = 3.0
+
+
+def law_of(sampler: Any, case: Case) -> Law:
+    """The law of what a sampler draws of `noise` that enters it linearly, as in a step or a chain with a linear score.
+
+    Every row of the batch must have the same law up to its mean. Cumulants of independent draws add up: the variance
+    with the square of their weights, the fourth with the fourth power.
+    """
+    arguments = [in_double(argument) for argument in case]
+    still, struck = Probe(struck=False), Probe(struck=True)
+    mean = sampler(*(prepared(a) for a in arguments), still)
+    moved = sampler(*(prepared(a) for a in arguments), struck) - mean
+    weights = moved[: len(struck.kurtoses)]
+    std = weights.square().sum(dim=0).sqrt()
+    excess = sum((k - 3) * w**4 for k, w in zip(struck.kurtoses, weights, strict=True)) / std**4
+    kurtosis = 3.0
+    if struck.kurtoses and std.any():
+        kurtosis += float(torch.as_tensor(excess)[std > 0].mean())
+    return Law(mean, std, kurtosis)
+
+
+def _part(law: Law, pixels: Tensor | EllipsisType) -> Law:
+    """The law of some of a sample's numbers."""
+    return Law(law.mean[:, pixels], law.std[pixels], law.kurtosis)
+
+
+def compare_law(runs: Tensor, expected: Law, subject: str) -> None:
+    """Raise WrongAnswer unless samples (2, n, *shape), of two runs, have the Gaussian law expected and are independent.
+
+    All 2n samples must be uncorrelated with one another, and so must all numbers of a sample. Right samples are refused
+    with a chance of 3e-7: four departures of the moments by STANDARD_ERRORS, and twice FALSE_ALARM.
+    """
+    faults = _faults(runs, expected)
+    if expected.std.any():
+        _require_independence(runs, expected, subject)
+    refuse(faults, f"{subject} have {' and '.join(faults)}")
+
+
+def _standardised(runs: Tensor, law: Law) -> Tensor:
+    """(x − mean)/std of all samples and of those numbers that have noise, (2n, D)."""
+    noisy = law.std > 0
+    return ((runs.double() - law.mean)[..., noisy] / law.std[noisy]).flatten(0, 1)
+
+
+def _faults(runs: Tensor, law: Law) -> list[str]:
+    """Say how the moments depart from those of a law, as parts of a sentence; empty if they do not."""
+    still = law.std == 0
+    if still.any() and float((runs.double() - law.mean)[..., still].abs().max()) > ROUNDING:
+        return ["noise where there should be none"]
+    if still.all():
+        return []
+    u = _standardised(runs, law)
+    n = u.numel()
+    n_samples, dim = u.shape
+    mean = float(u.mean())
+    second = float(u.square().mean())
+    kurtosis = float(u.pow(4).mean()) / second**2 if second else 0.0
+    # each number's own mean, for errors of two signs cancel in that of all: χ² of D, whose cube root is nearly normal
+    own = (n_samples * float(u.mean(dim=0).square().mean())) ** (1 / 3)
+    # 24/n is a Gaussian's; a heavier tail is compared only as a mistake, where the margin may be wide
+    spread = math.sqrt(24 / n) if law.kurtosis == 3 else 0.15 * law.kurtosis
+    departures = {
+        "the wrong mean": max(abs(mean) * math.sqrt(n), abs(own - 1 + 2 / (9 * dim)) / math.sqrt(2 / (9 * dim))),
+        # Var(u²) = kurtosis − 1, for whatever kurtosis is expected
+        f"a variance of {second:.3g} times the right one": abs(second - 1) / math.sqrt((law.kurtosis - 1) / n),
+        f"a kurtosis of {kurtosis:.3g}, not {law.kurtosis:.3g}: the noise is not of the right law":
+            abs(kurtosis - law.kurtosis) / spread,
+    }  # fmt: skip
+    return [fault for fault, standard_errors in departures.items() if standard_errors > STANDARD_ERRORS]
+
+
+def _require_independence(runs: Tensor, law: Law, subject: str) -> None:
+    """Raise WrongAnswer if samples share noise, or numbers within them, or if draws come up again elsewhere."""
+    first, other = runs
+    alike = torch.equal(first, first[:1].expand_as(first))
+    refuse(alike, f"{subject} are all alike: is there any noise, and does each have its own?")
+    refuse(torch.equal(first, other), "the noise is the same whatever the generator: is it seeded inside the function?")
+    u = _standardised(runs, law)
+    for rows, those in ((u - u.mean(dim=0), "two examples of the batch"), (u.T, "two numbers of every example")):
+        correlations, limit = _correlations(rows)
+        refuse(correlations.max() > limit, f"{those} share their noise: is a draw used more than once?")
+        refuse(correlations.min() < -limit, f"{those} have opposite noise, z and −z: is a draw used more than once?")
+    repeated = (u / u.std()).abs().flatten().sort().values.diff() < 1e-6  # 4 % of 60,000 independent draws
+    refuse(repeated.double().mean() > 0.2, "the same draws come up again elsewhere: is noise copied, or shuffled?")
+
+
+def _correlations(rows: Tensor) -> tuple[Tensor, float]:
+    """Return the correlations of all pairs of the rows (m, D), and the limit that any passes with chance FALSE_ALARM.
+
+    For two independent Gaussian rows r² is Beta(½, (D − 2)/2); there are m(m − 1)/2 pairs.
+    """
+    m, dim = rows.shape
+    rows = rows - rows.mean(dim=1, keepdim=True)
+    rows = rows / rows.norm(dim=1, keepdim=True).clamp(min=1e-3)  # what only rounding tells apart has no correlation
+    limit = math.sqrt(1 - betaincinv((dim - 2) / 2, 0.5, FALSE_ALARM / (m * (m - 1) / 2)))
+    return (rows @ rows.T).triu(diagonal=1), limit
+
+
+# --- a trial ----------------------------------------------------------------------------------------------------------
+
+
+class _NotAttempted(Exception):
+    """The student's function is an untouched stub."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """The outcome of a check that did not raise: `dsm_loss: correct`, or `dsm_loss: not attempted yet`."""
+
+    exercise: str
+    correct: bool
+
+    def __repr__(self) -> str:
+        return f"{self.exercise}: {'correct' if self.correct else 'not attempted yet'}"
+
+
+class Trial:
+    """One run of a check: the answer under test, and the random inputs to try it on.
+
+    Attributes:
+        generator: the source of the inputs.
+        variant: which of the seeded variants of the exercise is asked for.
+        returned: what the student's function returned last.
+    """
+
+    def __init__(self, run: Runner, seed: int, variant: int) -> None:
+        self._run = run
+        self.generator = torch.Generator().manual_seed(seed)
+        self.variant = variant
+        self.returned: tuple[Tensor, ...] = ()
+
+    def randn(self, *shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
+        """Standard normal numbers, the same for every dtype up to rounding."""
+        return torch.randn(shape, generator=self.generator, dtype=torch.float64).to(dtype)
+
+    def rand(self, *shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
+        """Uniform numbers in [0, 1)."""
+        return torch.rand(shape, generator=self.generator, dtype=torch.float64).to(dtype)
+
+    def uniform(self, low: float, high: float) -> float:
+        """A number between `low` and `high`."""
+        return low + (high - low) * float(self.rand(1))
+
+    def integer(self, low: int, high: int) -> int:
+        """An integer from `low` to `high` − 1."""
+        return int(torch.randint(low, high, (1,), generator=self.generator))
+
+    def batches(self, *shapes: tuple[int, ...]) -> Iterator[tuple[TanhField, Tensor, Tensor]]:
+        """A random differentiable score and two standard normal batches, for each shape (B, *shape) and precision."""
+        for shape, dtype in in_both_precisions(shapes):
+            score = TanhField.random(math.prod(shape[1:]), self.generator, dtype)
+            yield score, self.randn(*shape, dtype=dtype), self.randn(*shape, dtype=dtype)
+
+    def answer(self, like: Tensor, *arguments: Argument) -> Tensor:
+        """Call the student's function and return its one value, of the shape and dtype of `like`.
+
+        Where no argument is a tensor, or one number is asked for, single and double precision will both do.
+
+        Args:
+            like: of the right shape and dtype.
+            arguments: what it is called with; a `Seed` reaches it as a generator, a `LogProbOf` as a function.
+
+        Raises:
+            WrongAnswer: it raised, returned anything else, or did what `calls.call` says is a problem.
+        """
+        reply = self._run(arguments, False)
+        if not reply.attempted:
+            raise _NotAttempted
+        self.returned = reply.values
+        shapes = ", ".join(str(tuple(a.shape)) for a in arguments if isinstance(a, Tensor))
+        hint = ""
+        if reply.problem.startswith("your function raised RuntimeError") and "size" in reply.problem:
+            hint = f" (the tensors given have shapes {shapes}: does your function fit any size?)"
+        refuse(reply.problem, reply.problem + hint)
+        kind = f"have shape {tuple(like.shape)}" if like.ndim else "be one number"
+        n_values = len(reply.values)
+        refuse(n_values != 1, f"your function returned {n_values} values: only one, which should {kind}, is asked for")
+        (answer,) = reply.values
+        refuse(answer.shape != like.shape, f"your answer has shape {tuple(answer.shape)}, and should {kind}")
+        _require_dtype(answer, like, free=like.ndim == 0 or not shapes)
+        return answer
+
+    def runs(self, like: Tensor, *arguments: Argument) -> Tensor:
+        """Call a student's function that draws, with two generators after the arguments, for samples (2, *like.shape).
+
+        Raises:
+            WrongAnswer: twice the same generator gives two results; and as `answer` does.
+        """
+        seed = self.integer(0, 2**31)
+        first, again, other = (self.answer(like, *arguments, Seed(s)) for s in (seed, seed, seed + 1))
+        samples = torch.stack([first, other])
+        refuse(not samples.isfinite().all(), "your answer holds NaN or infinity where every number should be finite")
+        refuse(
+            not torch.equal(first, again),
+            "two runs with the same seed differ: does all the noise come from the generator?",
+        )
+        return samples
+
+    def gradients(self, *arguments: Argument) -> tuple[Tensor, ...]:
+        """The gradients of the answer's sum; see `Reply`.
+
+        Raises:
+            WrongAnswer: the answer depends on nothing that could be learned.
+        """
+        reply = self._run(arguments, True)
+        refuse(reply.problem, reply.problem)
+        refuse(
+            not reply.gradients,
+            "no gradient flows back from your answer: a .detach(), .item(), torch.no_grad() or torch.tensor(...) "
+            "cuts it off, and nothing would be learned",
+        )
+        return reply.gradients
+
+
+def in_both_precisions(cases: Iterable[Any]) -> Iterator[tuple[Any, torch.dtype]]:
+    """Each case with torch.float64, in which few mistakes look alike, then with torch.float32."""
+    return itertools.product(cases, TOLERANCES)
+
+
+def _require_dtype(answer: Tensor, like: Tensor, *, free: bool) -> None:
+    """Raise WrongAnswer unless an answer has the dtype of `like` or, if that is `free`, at least single precision."""
+    if not free and answer.dtype != like.dtype:
+        hint = "keep that of the arguments" if like.is_floating_point() else "it should hold indices, not values"
+        array = " (a NumPy array counts as torch.float64)" if answer.dtype == torch.float64 else ""
+        raise WrongAnswer(f"your answer has dtype {answer.dtype} and should have {like.dtype}: {hint}{array}")
+    coarse = answer.is_floating_point() and answer.dtype.itemsize < 4
+    refuse(coarse, f"your answer has dtype {answer.dtype}, which is too coarse: keep that of the arguments")
+
+
+# --- exercises --------------------------------------------------------------------------------------------------------
+
+
+class Exercise:
+    """An exercise with its check: `@checks.dsm_loss` above the student's function.
+
+    Attributes:
+        name: of the check and of the function that the student writes.
+        number: the exercise's number in the lessons, such as "2.5".
+        chapter: where it is set.
+        minutes: that it should take.
+        right: a right answer.
+        mistakes: wrong answers, each a function of the student's signature or a `Sign`, by the sentence that names it.
+    """
+
+    def __init__(self, right: Function, number: str, minutes: int, judge: Callable[["Exercise", Trial], None]) -> None:
+        functools.update_wrapper(self, right)
+        self.name = right.__name__
+        self.number = number
+        self.minutes = minutes
+        self.chapter = int(number.partition(".")[0])
+        self.right = right
+        self.mistakes: Mapping[str, Function | Sign] = {}
+        self._judge = judge
+
+    def __repr__(self) -> str:
+        return f"<exercise {self.number}, {self.name}>"
+
+    @property
+    def lent(self) -> Function:
+        """The function that a notebook goes on with while the student's is an untouched stub."""
+        return self.right
+
+    def __call__(self, answer: Function | EllipsisType = ..., *, seed: int = 0, variant: int = 0) -> Any:
+        """Check a student's function: print the verdict, or why it is wrong, in one line.
+
+        Args:
+            answer: the function; none in `@exercise(variant=1)`.
+            seed: of the random inputs that it is tried on.
+            variant: of the exercise, for those that have several.
+
+        Returns:
+            The function for the cells below: the student's, or `lent` for an untouched stub. Without an answer, the
+            decorator.
+
+        Raises:
+            TypeError: it is no function.
+        """
+        if isinstance(answer, EllipsisType):
+            return functools.partial(self, seed=seed, variant=variant)
+        if not callable(answer):
+            raise TypeError(f"answer must be the function you wrote, got {type(answer).__name__}: leave out the ()")
+        try:
+            verdict = self.try_answer(local(answer), seed=seed, variant=variant)
+            called = getattr(answer, "__name__", self.name)
+            # a helper, a lambda or what another decorator made may have any name; nearly the right one is a slip
+            misspelt = called != self.name and get_close_matches(called, [self.name], cutoff=0.8)
+            refuse(misspelt, f"your function is called {called}: the cells below look for {self.name}")
+        except WrongAnswer as error:
+            print(*error._render_traceback_(), "(the cells below go on with your function)", file=sys.stderr)
+            return answer
+        if verdict.correct:
+            print(verdict)
+            return answer
+        print(f"{verdict}; sbgm's is lent to the cells below")
+        return self.lent
+
+    def try_answer(self, run: Runner, *, seed: int = 0, variant: int = 0) -> Verdict:
+        """Check an answer that is called by `run`.
+
+        Nothing that is raised, an interrupt included, carries a traceback into the check: it would show the solution.
+
+        Raises:
+            WrongAnswer: it is not right; the message says in what.
+        """
+        trial = Trial(run, seed, variant)
+        try:
+            self._judge(self, trial)
+        except _NotAttempted:
+            return Verdict(self.name, correct=False)
+        except BaseException as error:
+            if isinstance(error, Exception) and not isinstance(error, WrongAnswer):
+                shapes = [f": it has shape {tuple(v.shape)} and dtype {v.dtype}" for v in trial.returned[:1]]
+                error = WrongAnswer(
+                    "what your function returned can't be compared with a right answer" + "".join(shapes)
+                )
+            raise error.with_traceback(None) from None
+        return Verdict(self.name, correct=True)
+
+
+def exercise(
+    number: str,
+    *,
+    minutes: int,
+    cases: Cases | dict[str, Cases],
+    within: Within = of_the_largest,
+    gradients: bool = False,
+    draws: bool = False,
+    parts: Callable[..., dict[str, Tensor]] | None = None,
+) -> Callable[[Function], Exercise]:
+    """Make an Exercise of a right function.
+
+    Args:
+        number: in the lessons.
+        minutes: that it should take.
+        cases: the arguments to try, made of a trial's random numbers; several functions by the subject of the sentences
+            that are said of them, such as "far from the data your answer".
+        within: the deviation allowed.
+        gradients: whether the answer's gradients are compared, too, in the cases in double precision.
+        draws: whether the function draws; it then has a generator as its last argument, which is in no case, and is
+            judged by the law of what it draws.
+        parts: of a sample, as masks by the subject of the sentences that are said of them, for a case.
+    """
+    if not isinstance(cases, dict):
+        cases = {"your samples" if draws else "your answer": cases}
+
+    def judge(exercise: Exercise, trial: Trial) -> None:
+        to_differentiate = []
+        for subject, of_subject in cases.items():
+            for case in of_subject(trial):
+                if draws:
+                    _judge_draws(exercise, trial, case, parts(*case) if parts else {subject: ...}, subject)
+                else:
+                    _judge_numbers(exercise, trial, case, subject, within)
+                if gradients and _dtype(case) == torch.float64:
+                    to_differentiate.append(case)
+        for case in to_differentiate:
+            _judge_gradients(exercise, trial, case)
+
+    return lambda right: Exercise(right, number, minutes, judge)
+
+
+def judged_by(number: str, *, minutes: int, judge: Callable[[Exercise, Trial], None]) -> Callable[[Function], Exercise]:
+    """Make an Exercise of a right function, with a judge of its own."""
+    return lambda right: Exercise(right, number, minutes, judge)
+
+
+def _made(exercise: Exercise, case: Case, answer: Tensor, expected: Tensor) -> Iterator[tuple[str, object]]:
+    """By each mistake's sentence, the value that it gives, or whether its sign is shown."""
+    for sentence, mistake in exercise.mistakes.items():
+        if isinstance(mistake, Sign):
+            yield sentence, bool(mistake.shown(answer, expected))
+        else:
+            values = _reply(mistake, case).values
+            yield sentence, values[0] if values else False
+
+
+def _judge_numbers(exercise: Exercise, trial: Trial, case: Case, subject: str, within: Within) -> None:
+    """Compare the value of the student's function."""
+    expected = _expected(exercise.right, case)
+    answer = trial.answer(expected, *case)
+    _compare(answer, expected, _made(exercise, case, answer, expected), subject, within)
+
+
+def _judge_gradients(exercise: Exercise, trial: Trial, case: Case) -> None:
+    """Compare the gradients of the answer's sum, by the fields' parameters or, without a field, by the tensors."""
+    answers = trial.gradients(*case)
+    right = _reply(exercise.right, case, True)
+
+    def wrong(i: int) -> Iterator[tuple[str, Tensor]]:
+        """The gradients of those mistakes whose value is right."""
+        for sentence, mistake in exercise.mistakes.items():
+            if isinstance(mistake, Sign):
+                continue
+            reply = _reply(mistake, case, True)
+            if reply.gradients and torch.allclose(reply.values[0], right.values[0]):
+                yield sentence, reply.gradients[i]
+
+    for i, (answer, expected) in enumerate(zip(answers, right.gradients, strict=True)):
+        refuse(answer.shape != expected.shape, f"a gradient has shape {tuple(answer.shape)}")  # a forged reply's
+        _compare(answer, expected, wrong(i), "the value is right, but its gradient", of_the_largest)
+
+
+def _judge_draws(
+    exercise: Exercise, trial: Trial, case: Case, parts: Mapping[str, Tensor | EllipsisType], subject: str
+) -> None:
+    """Compare the law of what the student's function draws, part by part."""
+    law = law_of(exercise.right, case)
+    like = law.mean.to(_dtype(case))
+    if not law.std.any():
+        first, other = (trial.answer(like, *case, Seed(seed)) for seed in (0, 1))
+        refuse((first - other).abs().max() > ROUNDING, f"{subject} has noise where there should be none")
+        return _judge_numbers(exercise, trial, [*case, Seed(0)], subject, of_the_largest)
+    runs = trial.runs(like, *case)
+    wrong_parts = [pixels for pixels in parts.values() if _faults(runs[:, :, pixels], _part(law, pixels))]
+    if wrong_parts:
+        laws = functools.cache(lambda sentence: law_of(exercise.mistakes[sentence], case))
+        # best a mistake that explains the whole sample, else one that explains a part which is wrong
+        for pixels in (..., *wrong_parts):
+            for sentence in exercise.mistakes:
+                refuse(not _faults(runs[:, :, pixels], _part(laws(sentence), pixels)), sentence)
+    for subject, pixels in parts.items():
+        part = _part(law, pixels)
+        compare_law(runs[:, :, pixels], part, subject)
+        copied = part.std.any() or torch.equal(
+            runs[:, :, pixels], part.mean.to(runs.dtype).expand_as(runs[:, :, pixels])
+        )
+        refuse(not copied, f"{subject} are nearly right, but not bit for bit: copy them, without arithmetic")
+    if len(parts) > 1:
+        _require_independence(runs, law, subject)  # of the parts of one another
+
+
+def exercises() -> dict[str, Exercise]:
+    """Return every exercise by name, in the order of the lessons."""
+    chapters = [importlib.import_module(f"sbgm.checks.chapter_{number:02d}") for number in range(1, 11)]
+    all_of_them = [value for chapter in chapters for value in vars(chapter).values() if isinstance(value, Exercise)]
+    return {e.name: e for e in sorted(all_of_them, key=lambda e: [int(part) for part in e.number.split(".")])}

@@ -1,0 +1,388 @@
+"""Arguments checked by their annotations, before work starts.
+
+    @checked
+    def langevin(score: Score, x: Batch, *, step_size: Positive, …) -> Iterator[State]: …
+
+looks at every argument when `langevin` is called, also where `langevin` is a generator function, and passes on what it
+was called with: where the function needs a list of floats of a `Ladder`, it calls `as_list`. An annotation knows its
+own argument alone; how two of them must fit, such as σ and x, the function checks itself, by `require_sigma`. The
+annotations below are ordinary types to an editor; beside them a `Literal[…]` admits its values alone, and `… | None`
+admits None. A message names the argument, says what it must be, and shows what it was.
+
+A parameter that none of them fits has its own check in `Annotated`:
+
+    >>> from typing import Annotated
+    >>> from sbgm.guard import checked, count_from, one_of
+    >>> @checked
+    ... def load(name: Annotated[str, one_of(["mnist", "digits"])], n: Annotated[int, count_from(2)]) -> None: ...
+    >>> load("minst", 2)
+    Traceback (most recent call last):
+    ValueError: name must be one of 'mnist', 'digits', got 'minst'; did you mean 'mnist'?
+    >>> load("mnist", 1)
+    Traceback (most recent call last):
+    ValueError: n must be at least 2, got 1
+
+The functions whose names begin with `require_` return the value that they looked at. They serve where a value is not
+an argument, or must fit another one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import functools
+import inspect
+import itertools
+import math
+import os
+import types
+import typing
+from collections.abc import Callable, Iterable, Sequence
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Annotated, Any, Literal, ParamSpec, TypeVar, overload
+
+import torch
+from torch import Tensor, nn
+
+__all__ = [
+    "Batch",
+    "Count",
+    "FilePath",
+    "Finite",
+    "Fraction",
+    "Generator",
+    "Ladder",
+    "LadderOfTwo",
+    "LogProb",
+    "Network",
+    "NonNegative",
+    "Number",
+    "Positive",
+    "Score",
+    "Shape",
+    "Sigma",
+    "Whole",
+    "checked",
+    "unchecked",
+]
+
+P = ParamSpec("P")  # one a line, for type checkers
+R = TypeVar("R")
+T = TypeVar("T")
+Check = Callable[[Any, str], object]  # of a value and its argument's name; raises
+
+
+@overload
+def checked(function: type[T]) -> type[T]: ...
+@overload
+def checked(function: Callable[P, R]) -> Callable[P, R]: ...
+def checked(function: Any) -> Any:
+    """Check each argument of a function by the annotation of its parameter, whenever it is called.
+
+    Above a class it checks the arguments of its construction, a dataclass's fields among them. It stands above all
+    other decorators.
+
+    Example:
+        >>> from sbgm.guard import Positive, checked
+        >>> @checked
+        ... def half(sigma: Positive):
+        ...     return sigma / 2
+        >>> half(3)
+        1.5
+        >>> half(-3)
+        Traceback (most recent call last):
+        ValueError: sigma must be finite and positive, got -3.0
+    """
+    if inspect.isclass(function):
+        function.__init__ = checked(function.__init__)
+        return function
+    signature = inspect.signature(function)
+
+    @functools.cache
+    def checks() -> dict[str, Check | None]:  # made at the first call, when the annotations' names are all defined
+        hints = typing.get_type_hints(function, include_extras=True)
+        return {name: _check_of(hints.get(name)) for name in signature.parameters}
+
+    @functools.wraps(function)
+    def call(*arguments: Any, **options: Any) -> Any:
+        try:
+            bound = signature.bind(*arguments, **options)
+        except TypeError:
+            return inspect.unwrap(function)(*arguments, **options)  # raises it in Python's own words
+        for name, value in bound.arguments.items():
+            check = checks()[name]
+            if check is None:
+                continue
+            if signature.parameters[name].kind is inspect.Parameter.VAR_POSITIONAL:
+                for one in value:
+                    check(one, name)
+            else:
+                check(value, name)
+        return function(*arguments, **options)
+
+    call.unchecked = function  # pyright: ignore[reportAttributeAccessIssue]
+    return call
+
+
+def unchecked(function: Callable[P, R]) -> Callable[P, R]:
+    """Return the function below `@checked`, for a loop whose arguments were looked at before it started.
+
+    Example:
+        >>> from sbgm.guard import unchecked
+        >>> unchecked(sbgm.theory.step_size_of)(-1.0)  # where step_size_of(-1.0) raises
+        -2.0
+    """
+    return getattr(function, "unchecked", function)
+
+
+def _check_of(hint: Any) -> Check | None:
+    """The check that an annotation states, or None."""
+    if hasattr(hint, "__metadata__"):
+        return next((note for note in hint.__metadata__ if callable(note)), None)  # text says what an argument means
+    if typing.get_origin(hint) is Literal:
+        return one_of(typing.get_args(hint))
+    if types.NoneType in typing.get_args(hint):
+        for part in typing.get_args(hint):
+            check = _check_of(part)
+            if check is not None:
+                return lambda value, name: None if value is None else check(value, name)
+    return None
+
+
+def instance_of(kind: Any, words: str) -> Check:
+    """State in an annotation, `Annotated[nn.Module, instance_of(nn.Module, "a torch.nn.Module")]`, what it must be.
+
+    The argument's name stands in the message for "{name}" in the words.
+    """
+
+    def check(value: Any, name: str) -> None:
+        if not isinstance(value, kind):
+            raise TypeError(f"{name} must be {words.format(name=name)}, got {type(value).__name__}")
+
+    return check
+
+
+# --- numbers ---------------------------------------------------------------------------------------------------------
+
+
+def require_number(value: Any, name: str) -> float:
+    """Return `value` as a float if it is a real number, NaN and infinity among them; raise otherwise."""
+    with contextlib.suppress(ValueError, RuntimeError, OverflowError):  # several numbers, or too large a one
+        plain = value.item() if hasattr(value, "item") else value  # a tensor's or NumPy's as Python's own
+        if isinstance(plain, Real) and not isinstance(plain, bool):
+            return float(plain)
+    raise TypeError(f"{name} must be a number, got {value!r}")
+
+
+def number_that(words: str, holds: Callable[[float], bool]) -> Check:
+    """State in an annotation what a number must be: in words that follow "must", and by a test of it."""
+
+    def check(value: Any, name: str) -> None:
+        number = require_number(value, name)
+        if not holds(number):
+            raise ValueError(f"{name} must {words}, got {number}")
+
+    return check
+
+
+def at_least(least: float) -> Check:
+    """State in an annotation, `Annotated[float, at_least(1)]`, that a number must be finite and ≥ `least`."""
+    return number_that(f"be finite and at least {least:g}", lambda value: least <= value < math.inf)
+
+
+def count_from(least: int) -> Check:
+    """State in an annotation, `Annotated[int, count_from(2)]`, that a whole number must be ≥ `least`."""
+
+    def check(value: Any, name: str) -> None:
+        if isinstance(value, bool) or not isinstance(value, Integral):
+            raise TypeError(f"{name} must be a whole number, got {value!r}")
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}, got {value}")
+
+    return check
+
+
+def _shape(shape: Sequence[int], name: str) -> None:
+    if not isinstance(shape, Sequence) or not shape:
+        raise TypeError(f"{name} must be a sequence of one or more whole numbers, got {shape!r}")
+    for n in shape:
+        count_from(1)(n, name)
+
+
+Number = Annotated[float, require_number]  # may be NaN or infinite
+Positive = Annotated[float, number_that("be finite and positive", lambda value: 0 < value < math.inf)]
+NonNegative = Annotated[float, at_least(0)]
+Fraction = Annotated[float, number_that("be in (0, 1)", lambda value: 0 < value < 1)]
+Count = Annotated[int, count_from(1)]
+Whole = Annotated[int, count_from(0)]
+Shape = Annotated[Sequence[int], _shape]
+
+
+# --- tensors ---------------------------------------------------------------------------------------------------------
+
+
+def require_floats(x: Tensor, name: str = "x") -> Tensor:
+    """Return `x` if it is a floating-point tensor, of any shape and with any values; raise otherwise."""
+    instance_of(Tensor, "a torch.Tensor")(x, name)
+    if not x.is_floating_point():
+        raise TypeError(
+            f"{name} must hold floating-point numbers, got {x.dtype}; turn integer images into floats in [0, 1] first"
+        )
+    return x
+
+
+def require_finite(values: Tensor, name: str) -> Tensor:
+    """Return `values` if it is a tensor of one or more finite real numbers, of any shape; raise otherwise."""
+    if not isinstance(values, Tensor) or values.is_complex():
+        kind = values.dtype if isinstance(values, Tensor) else type(values).__name__
+        raise TypeError(f"{name} must be a torch.Tensor of real numbers, got {kind}")
+    if values.numel() == 0:
+        raise ValueError(f"{name} must hold at least one number, got shape {tuple(values.shape)}")
+    # NaN wins every max; several times faster than torch.isfinite
+    if values.is_floating_point() and not math.isfinite(float(values.detach().abs().max())):
+        raise ValueError(f"{name} must be finite, but it holds NaN or infinity")
+    return values
+
+
+def require_batch(x: Tensor, name: str = "x") -> Tensor:
+    """Return `x` if it is a non-empty, finite, floating-point batch (B, *shape); raise otherwise."""
+    if require_floats(x, name).ndim < 2:
+        raise ValueError(f"{name} must be a batch of shape (B, *shape), got shape {tuple(x.shape)}")
+    return require_finite(x, name)
+
+
+def widened(x: Tensor) -> Tensor:
+    """x in float32 if it is in half precision, in which sums overflow and some of torch's functions are missing.
+
+    Points and scores keep their dtype throughout. Sums over their dimensions (losses, log-densities, distances), and
+    what is measured of them, are in float32 at least.
+    """
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+Batch = Annotated[Tensor, require_batch]  # finite, (B, *shape)
+Finite = Annotated[Tensor, require_finite]  # of any shape
+
+
+# --- noise levels ----------------------------------------------------------------------------------------------------
+
+Levels = Tensor | Sequence[float]  # (L,): `as_list` makes a list of floats of it
+
+
+def require_sigma(sigma: float | Tensor, x: Tensor, *, positive: bool = False) -> float | Tensor:
+    """Return σ if it is a noise level of the batch x, a float or a (B,) tensor of finite numbers ≥ 0; raise otherwise.
+
+    It comes back in a form that broadcasts against x, see `against`. With `positive` 0 is refused too.
+    """
+    if isinstance(sigma, Tensor) and sigma.ndim > 0:
+        if sigma.shape != x.shape[:1] or sigma.device != x.device:
+            raise ValueError(
+                f"sigma must be a float or a tensor of shape ({x.shape[0]},) on {x.device}, one noise level an "
+                f"example, got shape {tuple(sigma.shape)} on {sigma.device}"
+            )
+        smallest = float(require_finite(sigma, "sigma").detach().min())
+    else:
+        smallest = require_number(sigma, "sigma")
+    if not 0 <= smallest < math.inf or (positive and smallest == 0):
+        raise ValueError(f"sigma must be finite and {'positive' if positive else 'not negative'}, got {sigma}")
+    return against(sigma, x)
+
+
+def sigma_tensor(sigma: float | Tensor, x: Tensor) -> Tensor:
+    """σ > 0 of the batch x, a float or (B,), as a tensor (1, …, 1) or (B, 1, …, 1), made on x's device."""
+    sigma = require_sigma(sigma, x, positive=True)
+    return sigma if isinstance(sigma, Tensor) else x.new_full((1,) * x.ndim, sigma)
+
+
+def against(sigma: float | Tensor, x: Tensor) -> float | Tensor:
+    """σ, a float or (B,), in a form that broadcasts against x: a float, or a tensor of shape (B, 1, …, 1).
+
+    A tensor without dimensions counts as a float, unless it wants a gradient: then it has the shape (1, 1, …, 1).
+    """
+    if isinstance(sigma, Tensor) and (sigma.ndim > 0 or sigma.requires_grad):
+        return sigma.to(x).reshape(-1, *[1] * (x.ndim - 1))
+    return float(sigma)
+
+
+def as_list(sigmas: Levels) -> list[float]:
+    """The levels of a ladder, a tensor or another sequence, as Python's floats."""
+    return [float(sigma) for sigma in sigmas]
+
+
+def _ladder(sigmas: Levels, name: str, *, least: int = 1) -> None:
+    is_row = sigmas.ndim == 1 if isinstance(sigmas, Tensor) else hasattr(sigmas, "__len__")
+    if not is_row or isinstance(sigmas, str):
+        raise TypeError(f"{name} must be a sequence of noise levels (L,), got {sigmas!r}")
+    levels = [require_number(sigma, name) for sigma in sigmas]
+    if len(levels) < least:
+        raise ValueError(f"{name} must hold at least {least} of the noise levels σ_1 … σ_L, got {levels}")
+    if not all(a > b for a, b in itertools.pairwise([math.inf, *levels, 0.0])):
+        raise ValueError(f"{name} must be finite, positive and strictly descending, σ_1 > … > σ_L, got {levels}")
+
+
+Sigma = float | Tensor  # a noise level of a batch, or (B,) of them: `require_sigma(sigma, x)` in the body
+Ladder = Annotated[Levels, _ladder]  # σ_1 > … > σ_L > 0: `as_list(sigmas)` in the body
+LadderOfTwo = Annotated[Levels, functools.partial(_ladder, least=2)]
+
+
+# --- functions, networks, generators, choices ------------------------------------------------------------------------
+
+
+def function_of(arguments: str) -> Check:
+    """State in an annotation, `Annotated[Callable[…], function_of("shape, generator")]`, that it must be callable."""
+    return instance_of(Callable, f"a callable {{name}}({arguments})")
+
+
+def one_of(choices: Iterable[object]) -> Check:
+    """State in an annotation, `Annotated[str, one_of(NAMES)]`, that a value must be among `choices`."""
+    admitted = tuple(choices)
+
+    def check(value: object, name: str) -> None:
+        if value not in admitted:
+            listed = ", ".join(map(repr, admitted))
+            raise ValueError(f"{name} must be one of {listed}, got {value!r}{did_you_mean(value, admitted)}")
+
+    return check
+
+
+def did_you_mean(name: object, choices: Iterable[object]) -> str:
+    """Return "; did you mean 'mnist'?" for a name that is nearly one of the choices, "" for any other."""
+    by_lower = {word.lower(): word for word in choices if isinstance(word, str)}
+    for near in difflib.get_close_matches(str(name).lower(), by_lower, n=1, cutoff=0.7):
+        return f"; did you mean {by_lower[near]!r}?"
+    return ""
+
+
+def _score(score: Callable, name: str) -> None:
+    function_of("x, sigma")(score, name)
+    with contextlib.suppress(ValueError):  # functions that are not written in Python have no signature to look at
+        parameters = inspect.signature(score.forward if isinstance(score, nn.Module) else score)
+        try:
+            parameters.bind("x", "sigma")
+        except TypeError:
+            raise TypeError(
+                f"{name} must be a callable {name}(x, sigma): x (B, *shape), sigma a float or a (B,) tensor, returning "
+                f"x's shape; this one takes {parameters}"
+            ) from None
+
+
+Score = Annotated[Callable[[Tensor, float | Tensor], Tensor], _score]
+LogProb = Annotated[Callable[[Tensor, float | Tensor], Tensor], function_of("x, sigma")]
+FilePath = Annotated[Path | str, instance_of((str, os.PathLike), "a str or a pathlib.Path")]
+Network = Annotated[nn.Module, instance_of(nn.Module, "a torch.nn.Module")]
+require_generator = instance_of(torch.Generator, "a torch.Generator, such as torch.Generator().manual_seed(0)")
+Generator = Annotated[torch.Generator, require_generator]
+
+
+def require_score(value: Tensor, x: Tensor, name: str = "score") -> Tensor:
+    """Return what a score gave for `x` if it has x's shape and device; raise otherwise. No value is looked at."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name} must return a torch.Tensor, got {type(value).__name__}")
+    if value.is_complex():
+        raise TypeError(f"{name} must return real numbers, got {value.dtype}")
+    if value.shape != x.shape:
+        raise ValueError(f"{name} must return x's shape, {tuple(x.shape)}, got {tuple(value.shape)}")
+    if value.device != x.device:
+        raise ValueError(f"{name} must return a tensor on x's device, {x.device}, got {value.device}")
+    return value

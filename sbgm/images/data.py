@@ -1,0 +1,405 @@
+"""Images as float tensors in [0, 1], their labels, and what the paper does to them before training.
+
+Some sets ship with this project or with scikit-learn; the others are read from `data_folder()`, where the command
+`sbgm download NAME` puts them. What comes from where, and under what terms, is in `data/README.md`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import hashlib
+import lzma
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sbgm.files import load_tensors
+from sbgm.folders import cache_folder, data_folder, shipped_folder
+from sbgm.folders import checkout as checkout
+from sbgm.folders import runs_folder as runs_folder
+from sbgm.guard import Generator, checked, one_of, require_batch
+
+__all__ = [
+    "NAMES",
+    "SETS",
+    "SPLITS",
+    "DataNotFoundError",
+    "DataSet",
+    "Notice",
+    "dequantise",
+    "is_available",
+    "load_images",
+    "load_labels",
+    "random_flip",
+]
+
+SPLITS = ("train", "test")
+
+
+class DataNotFoundError(FileNotFoundError):
+    """A data set is not at hand, or what is there is incomplete; the message says what to do."""
+
+
+class Notice(UserWarning):
+    """A warning to the user, such as that pictures are left out or that a file is run; the work goes on."""
+
+
+# --- data sets by name -----------------------------------------------------------------------------------------------
+
+
+@checked
+def load_images(name: SetOrName, split: Split = "train") -> Tensor:
+    """A data set's images, without their labels.
+
+    Always at hand:
+
+    * "digits": scikit-learn's 1,797 handwritten digits, 8×8 grey; the last fifth is the test split. They come writer by
+      writer, and 22 of the training digits are by a writer of some 100 of the 360 test digits.
+    * "photo_patches": 32×32 colour patches, 8 pixels apart, of scikit-learn's two photographs; the right quarter of
+      each is the test split.
+    * "mnist_small": every 19th of MNIST's training images and every 2nd of its test images: 3,158 and 5,000 28×28 grey
+      digits, which ship with this project.
+
+    Read from `data_folder()` and checksummed:
+
+    * "mnist": 60,000 and 10,000 28×28 grey digits (LeCun et al. 1998).
+    * "fashion_mnist": 60,000 and 10,000 28×28 grey articles of clothing (Xiao et al. 2017).
+    * "cifar10": 50,000 and 10,000 32×32 colour images (Krizhevsky 2009).
+    * "celeba": 162,770 and 19,962 faces (Liu et al. 2015), cropped to 140 and reduced to 32×32 as the paper does, which
+      `sbgm download celeba` prepares in `cache_folder()`.
+
+    Args:
+        name: one of the above, or a set of one's own, see `sbgm.own_images`.
+        split: "train" or "test".
+
+    Returns:
+        (N, C, H, W) float32 tensor in [0, 1]. MNIST's training split takes 188 MB, CIFAR-10's 614 MB, CelebA's 2 GB.
+
+    Raises:
+        DataNotFoundError: the set is not at hand, or its folder is incomplete; the message says how to get it.
+
+    Example:
+        >>> images = sbgm.load_images("digits")
+        >>> images.shape, images.dtype
+        (torch.Size([1437, 1, 8, 8]), torch.float32)
+        >>> float(images.min()), float(images.max())
+        (0.0, 1.0)
+    """
+    images = data_set(name).images(split)
+    return images if images.is_floating_point() else as_floats(images)
+
+
+@checked
+def load_labels(name: SetOrName, split: Split = "train") -> Tensor:
+    """The class of each image of `load_images(name, split)`, in its order.
+
+    Args:
+        name: as for `load_images`; "photo_patches", "celeba" and a set of one's own without classes have no labels.
+        split: "train" or "test".
+
+    Returns:
+        (N,) int64 tensor.
+
+    Raises:
+        DataNotFoundError: as `load_images`.
+        ValueError: the set has no labels.
+
+    Example:
+        >>> sbgm.load_labels("digits")[:5]
+        tensor([0, 1, 2, 3, 4])
+    """
+    wanted = data_set(name)
+    if wanted.labels is None:
+        raise ValueError(f"name must be of a set with a class for every image, and {wanted.title} has none")
+    return wanted.labels(split)
+
+
+def data_set(name: str | DataSet) -> DataSet:
+    """The data set of a name, or one's own as it is."""
+    return name if isinstance(name, DataSet) else SETS[name]
+
+
+@checked
+def is_available(name: SetName) -> bool:
+    """Whether a data set is at hand; a damaged folder counts, so that `load_images` names it, never skips it.
+
+    Example:
+        >>> sbgm.images.data.is_available("digits")
+        True
+    """
+    if name == "celeba" and all(celeba_cache(split).exists() for split in SPLITS):
+        return True
+    return not SETS[name].home or (data_folder() / SETS[name].home).exists()
+
+
+def not_readable(name: str, reason: str) -> DataNotFoundError:
+    """Return the error of a data set that can't be read, which says why and what to do."""
+    title, home, size = SETS[name].title, SETS[name].home, SETS[name].size
+    if not home:
+        return DataNotFoundError(
+            f"{title} can't be read from {shipped_folder()}: {reason}. It ships with this project: in a clone "
+            f"`git checkout data/{name}` brings it back."
+        )
+    return DataNotFoundError(
+        f"{title} can't be read from {data_folder()}: {reason}. Move {home} away if it is there, then run "
+        f"`sbgm download {name}` once ({size}). Or set SBGM_DATA to the folder that holds {home}. Without a network, "
+        f"see {shipped_folder() / 'README.md'}."
+    )
+
+
+# --- before training -------------------------------------------------------------------------------------------------
+
+
+@checked
+def dequantise(x: Images, *, generator: Generator) -> Tensor:
+    """Spread each of the 256 grey values evenly over its own 1/256 of [0, 1].
+
+        x · 255/256 + u/256,  u ~ U[0, 1)                 (the authors' code)
+
+    A pixel k/255 becomes (k + u)/256, so that the density of the data has no spikes.
+
+    Args:
+        x: (B, C, H, W) images in [0, 1].
+        generator: source of u.
+
+    Returns:
+        (B, C, H, W) images in [0, 1].
+
+    Example:
+        >>> x = torch.tensor([[[[0.0, 1.0]]]])
+        >>> y = sbgm.dequantise(x, generator=torch.Generator().manual_seed(0))
+        >>> (256 * y).floor()  # every grey value stays in its own bin
+        tensor([[[[  0., 255.]]]])
+    """
+    u = torch.rand(x.shape, generator=generator, device=generator.device, dtype=x.dtype)
+    return (x * 255 + u.to(x.device)) / 256
+
+
+@checked
+def random_flip(x: Images, *, generator: Generator) -> Tensor:
+    """Mirror each image left to right with probability ½, as the authors do on CelebA and CIFAR-10.
+
+    Args:
+        x: (B, C, H, W) images in [0, 1].
+        generator: decides which.
+
+    Returns:
+        (B, C, H, W) images.
+
+    Example:
+        >>> x = torch.tensor([0.0, 1.0]).expand(1000, 1, 1, 2)  # a thousand images, black left and white right
+        >>> flipped = sbgm.random_flip(x, generator=torch.Generator().manual_seed(0))
+        >>> f"{flipped[..., 0].mean():.1f}"  # the share that is white on the left
+        '0.5'
+    """
+    u = torch.rand(len(x), 1, 1, 1, generator=generator, device=generator.device)
+    return torch.where((u < 0.5).to(x.device), x.flip(-1), x)
+
+
+def _images(x: Tensor, name: str) -> None:
+    require_batch(x, name)
+    if x.ndim != 4:
+        raise ValueError(f"{name} must be images of shape (B, C, H, W), got shape {tuple(x.shape)}")
+    low, high = (float(bound) for bound in x.detach().aminmax())
+    if low < 0 or high > 1:
+        raise ValueError(f"{name} must be images in [0, 1], got values from {low:g} to {high:g}")
+
+
+Images = Annotated[Tensor, _images]  # (B, C, H, W) in [0, 1]
+
+
+# --- scikit-learn's: handwritten digits, and patches of two photographs ----------------------------------------------
+
+
+def _digits(split: str, field: str = "images") -> Tensor:
+    """The images (N, 8, 8) or the "target" (N,) of the digits; the last fifth is the test split."""
+    from sklearn.datasets import load_digits
+
+    rows = torch.from_numpy(getattr(load_digits(), field))
+    n_train = len(rows) * 4 // 5
+    return rows[:n_train] if split == "train" else rows[n_train:]
+
+
+def _photo_patches(split: str) -> Tensor:
+    """(N, 3, 32, 32) patches, 8 pixels apart; the photographs' right quarters are the test split."""
+    from sklearn.datasets import load_sample_images
+
+    photos = torch.tensor(np.stack(load_sample_images().images)).permute(0, 3, 1, 2)
+    border = photos.shape[3] * 3 // 4
+    parts = photos[..., :border] if split == "train" else photos[..., border:]
+    windows = parts.unfold(2, 32, 8).unfold(3, 32, 8)  # (N, C, rows, columns, 32, 32)
+    return as_floats(windows.permute(0, 2, 3, 1, 4, 5).flatten(0, 2))
+
+
+# --- MNIST and its kin: 28×28 grey images and labels in idx files, plain or compressed, checksummed -------------------
+
+PREFIXES = {"train": "train", "test": "t10k"}
+IDX_FILES = tuple(f"{prefix}-{kind}-ubyte" for prefix in PREFIXES.values() for kind in ("images-idx3", "labels-idx1"))
+IDX_SHA256 = {  # of the content of each of IDX_FILES, which recompression does not change
+    "mnist": (
+        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    ),
+    "fashion_mnist": (
+        "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+        "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+        "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+        "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+    ),
+    "mnist_small": (
+        "422c9dac1ad2c26fa217aa57f79ea39bb269fb61270104a9fdbc777fed18d5f4",
+        "45e05b417863e9c20a06bf2b77189b63127108b02e58bd8fc467fef7fb4fd2b3",
+        "a51e2d3dd51e45c9b4d3696ea77423669135a941d6f9dd0601b1f25118d2faeb",
+        "c8d9c1279793466699980474ba7404217cd19185782723424d76af81c28b86c4",
+    ),
+}
+OPENERS = {"": open, ".gz": gzip.open, ".xz": lzma.open}
+
+
+def _idx(name: str, split: str, kind: str, n_header: int) -> Tensor:
+    """The bytes of one of IDX_FILES after its header of `n_header` bytes.
+
+    Raises:
+        DataNotFoundError: the file is missing or damaged.
+    """
+    file = f"{PREFIXES[split]}-{kind}-ubyte"
+    sha256 = IDX_SHA256[name][IDX_FILES.index(file)]
+    home = SETS[name].home
+    folder = data_folder() / home if home else shipped_folder() / name
+    for suffix, opened in OPENERS.items():
+        path = folder / f"{file}{suffix}"
+        if not path.is_file():  # a pipe would be waited for
+            continue
+        with contextlib.suppress(OSError, EOFError, zlib.error, lzma.LZMAError), opened(path, "rb") as unpacked:
+            content = unpacked.read()
+            if hashlib.sha256(content).hexdigest() == sha256:
+                return torch.from_numpy(np.frombuffer(content, np.uint8, offset=n_header).copy())
+    raise not_readable(name, f"{file} is missing or has a wrong checksum")
+
+
+# --- CIFAR-10, which torchvision reads and checksums -----------------------------------------------------------------
+
+
+def _cifar10(split: str) -> Any:
+    """A split as a `torchvision.datasets.CIFAR10`.
+
+    Raises:
+        DataNotFoundError: it is missing, incomplete or damaged.
+    """
+    from torchvision.datasets import CIFAR10
+
+    try:
+        return CIFAR10(str(data_folder()), train=split == "train")
+    except RuntimeError as error:
+        reason = f"a file of {CIFAR10.base_folder} is missing or has a wrong checksum"
+        raise not_readable("cifar10", reason) from error
+
+
+# --- CelebA, as `sbgm download celeba` prepares it -------------------------------------------------------------------
+
+
+def celeba_cache(split: str) -> Path:
+    """The file of a split's prepared images, whose name says what was done."""
+    return cache_folder() / f"celeba_crop140_bilinear32_{split}.safetensors"
+
+
+def _celeba(split: str) -> Tensor:
+    path = celeba_cache(split)
+    if not path.is_file():
+        raise not_readable("celeba", f"{path.name}, which `sbgm download celeba` makes of the photographs, is missing")
+    return as_floats(load_tensors(path)[0]["images"])
+
+
+def as_floats(pixels: Tensor) -> Tensor:
+    """Bytes as floats in [0, 1], in memory."""
+    return pixels.float().div_(255)  # in place: CelebA's 162,770 images are 2 GB
+
+
+# --- the table -------------------------------------------------------------------------------------------------------
+
+
+class DataSet(NamedTuple):
+    """A data set.
+
+    Attributes:
+        title: its name in text.
+        shape: (C, H, W) of an image.
+        images: a split's images, (N, C, H, W) float32 in [0, 1], or bytes that stand for 0 … 1.
+        labels: a split's classes, (N,) int64, or None where it has none.
+        home: the folder inside `data_folder()` that holds its files, empty where nothing need be fetched.
+        size: of what is fetched.
+        key: tells one's own images apart from others in the cache.
+        classes: the names of the labels; empty where they are their numbers.
+
+    Example:
+        >>> sbgm.images.data.SETS["cifar10"].shape, sbgm.images.data.SETS["cifar10"].size
+        ((3, 32, 32), '170 MB')
+    """
+
+    title: str
+    shape: tuple[int, int, int]
+    images: Callable[[str], Tensor]
+    labels: Callable[[str], Tensor] | None = None
+    home: str = ""
+    size: str = ""
+    key: str = ""
+    classes: tuple[str, ...] = ()
+
+
+CLOTHES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
+def _idx_set(title: str, name: str, home: str = "", size: str = "", classes: tuple[str, ...] = ()) -> DataSet:
+    return DataSet(
+        title,
+        (1, 28, 28),
+        images=lambda split: as_floats(_idx(name, split, "images-idx3", 16).reshape(-1, 1, 28, 28)),
+        labels=lambda split: _idx(name, split, "labels-idx1", 8).long(),
+        home=home,
+        size=size,
+        classes=classes,
+    )
+
+
+SETS = {
+    "digits": DataSet(
+        "8×8 digits",
+        (1, 8, 8),
+        images=lambda split: _digits(split)[:, None].float() / 16,
+        labels=lambda split: _digits(split, "target"),
+    ),
+    "photo_patches": DataSet("photo patches", (3, 32, 32), _photo_patches),
+    "mnist_small": _idx_set("MNIST (small)", "mnist_small"),
+    "mnist": _idx_set("MNIST", "mnist", "MNIST/raw", "12 MB"),
+    "fashion_mnist": _idx_set("Fashion-MNIST", "fashion_mnist", "FashionMNIST/raw", "31 MB", CLOTHES),
+    "cifar10": DataSet(
+        "CIFAR-10",
+        (3, 32, 32),
+        images=lambda split: as_floats(torch.from_numpy(_cifar10(split).data).permute(0, 3, 1, 2).contiguous()),
+        labels=lambda split: torch.tensor(_cifar10(split).targets, dtype=torch.int64),
+        home="cifar-10-batches-py",
+        size="170 MB",
+        classes=CIFAR10_CLASSES,
+    ),
+    "celeba": DataSet("CelebA", (3, 32, 32), _celeba, home="celeba", size="1.4 GB"),
+}
+NAMES = tuple(SETS)
+SetName = Annotated[str, one_of(NAMES)]
+Split = Annotated[str, one_of(SPLITS)]
+
+
+def _set_or_name(value: Any, name: str) -> None:
+    if not isinstance(value, DataSet):
+        one_of(NAMES)(value, name)
+
+
+SetOrName = Annotated[str | DataSet, _set_or_name]

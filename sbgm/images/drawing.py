@@ -1,0 +1,405 @@
+"""Any number of samples, drawn batch by batch.
+
+`generate` does it in one call. `chains`, `draw_batches` and `gathered` are its parts, for a caller that shows progress,
+keeps the batches in files and resumes from there, or shares them out among several processes.
+
+In this order: samplers by name, for commands and comparisons; where their chains start; and the batches.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from torch import Tensor
+
+from sbgm.files import Fact, load_tensors, save_tensors
+from sbgm.guard import (
+    Batch,
+    Count,
+    FilePath,
+    Generator,
+    Ladder,
+    Positive,
+    Score,
+    Shape,
+    Whole,
+    as_list,
+    checked,
+    function_of,
+    one_of,
+    require_finite,
+    require_number,
+    widened,
+)
+from sbgm.noise import derived_generator
+from sbgm.samplers import (
+    State,
+    ancestral,
+    annealed_langevin,
+    consistent_annealed,
+    consistent_step_bounds,
+    final,
+    predictor_corrector,
+    probability_flow,
+)
+
+__all__ = [
+    "SAMPLERS",
+    "NamedSampler",
+    "chains",
+    "draw_batches",
+    "fitted_start",
+    "gathered",
+    "gaussian_start",
+    "generate",
+    "uniform_start",
+]
+
+Sampler = Annotated[Callable[..., Iterator[State]], function_of("x, generator")]
+Start = Annotated[Callable[[tuple[int, ...], torch.Generator], Tensor], function_of("shape, generator")]
+Accelerator = Any  # an accelerate.Accelerator: its process_index, num_processes, device and gather
+OnState = Annotated[Callable[[range, State], None], function_of("indices, state")]
+Draw = Annotated[Callable[[range, torch.Generator], dict[str, Tensor]], function_of("indices, generator")]
+
+
+# --- samplers by name ------------------------------------------------------------------------------------------------
+
+SAMPLERS = {  # each with its settings beside the ladder
+    "annealed": (annealed_langevin, ("step_size", "n_steps")),
+    "consistent": (consistent_annealed, ("step_size",)),
+    "ancestral": (ancestral, ()),
+    "predictor-corrector": (predictor_corrector, ("step_size", "n_steps")),
+    **dict.fromkeys(("euler", "heun", "multistep"), (probability_flow, ())),
+}
+
+
+@checked
+@dataclasses.dataclass(frozen=True)
+class NamedSampler:
+    """A sampler with its settings: `NamedSampler("annealed", sigmas, step_size=4e-5, n_steps=100).states(score, x, …)`.
+
+    Attributes:
+        name: "annealed" (Algorithm 1), "consistent", "ancestral", "predictor-corrector", or a method of the probability
+            flow, "euler", "heun" or "multistep".
+        sigmas: its ladder.
+        step_size: ε, where the sampler has one: annealed, consistent, predictor-corrector.
+        n_steps: Langevin steps a level: annealed, predictor-corrector.
+        denoise_last: end with x + σ_L² s(x, σ_L).
+
+    Example:
+        >>> sbgm.NamedSampler("annealed", [1.0, 0.5, 0.1], step_size=0.01, n_steps=100).evaluations  # 3 levels of 100
+        300
+        >>> sbgm.NamedSampler("heun", [1.0, 0.5, 0.1]).evaluations  # 2 steps of 2
+        4
+    """
+
+    name: Annotated[str, one_of(SAMPLERS)]
+    sigmas: Ladder
+    step_size: Positive | None = None
+    n_steps: Count | None = None
+    denoise_last: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sigmas", tuple(as_list(self.sigmas)))
+        _, settings = SAMPLERS[self.name]
+        for setting in ("step_size", "n_steps"):
+            value = getattr(self, setting)
+            if setting in settings and value is None:
+                raise ValueError(f"{setting} must be given for {self.name}, got None{self._advice()}")
+            if setting not in settings and value is not None:
+                raise ValueError(f"{setting} has no meaning for {self.name}, got {value}")
+
+    def _advice(self) -> str:
+        """Which step sizes there are, where that is known."""
+        if self.name != "consistent":
+            return ""
+        low, high = consistent_step_bounds(self.sigmas)
+        ancestral_step = low * high / (2 * self.sigmas[-1] ** 2)  # 2σ_L²(1 − r²) on a geometric ladder
+        return f"; between {low:.3g} and {high:.3g}, such as {ancestral_step:.3g}"
+
+    @property
+    def evaluations(self) -> int:
+        """How often it asks for the score."""
+        if self.name == "heun":  # the others ask once a state
+            return 2 * (len(self.sigmas) - 1) + self.denoise_last
+        return self.n_states
+
+    @property
+    def n_states(self) -> int:
+        """How many states it yields."""
+        n_steps = self.n_steps or 0
+        if self.name == "annealed":
+            return len(self.sigmas) * n_steps + self.denoise_last
+        return (len(self.sigmas) - 1) * (1 + n_steps) + self.denoise_last
+
+    def states(self, score: Score, x: Tensor, generator: torch.Generator) -> Iterator[State]:
+        """Run it from the starting points x, (B, *shape)."""
+        sampler, settings = SAMPLERS[self.name]
+        options = {name: getattr(self, name) for name in ("denoise_last", *settings)}
+        if sampler is probability_flow:
+            return sampler(score, x, self.sigmas, method=self.name, **options)
+        return sampler(score, x, self.sigmas, generator=generator, **options)
+
+
+# --- where chains start ----------------------------------------------------------------------------------------------
+
+
+@checked
+def uniform_start(shape: Shape, generator: Generator) -> Tensor:
+    """Uniform noise on [0, 1), from which Algorithm 1 starts on images: (B, *shape) float32.
+
+    Example:
+        >>> sbgm.images.drawing.uniform_start((4, 1, 28, 28), torch.Generator().manual_seed(0)).shape
+        torch.Size([4, 1, 28, 28])
+    """
+    return torch.rand(shape, generator=generator, device=generator.device)
+
+
+def _finite_mean(mean: float | Tensor, name: str) -> None:
+    require_finite(mean if isinstance(mean, Tensor) else torch.tensor(require_number(mean, name)), name)
+
+
+@checked
+def gaussian_start(sigma: Positive, mean: Annotated[float | Tensor, _finite_mean] = 0.5) -> Start:
+    """Starts mean + σ z for the samplers that take x to be data plus noise of level σ_1, which σ_1 must outweigh.
+
+    Args:
+        sigma: σ_1.
+        mean: of the data, a number or (*shape).
+
+    Example:
+        >>> start = sbgm.images.drawing.gaussian_start(20.0, mean=0.5)
+        >>> x = start((10000, 2), torch.Generator().manual_seed(0))
+        >>> x.shape, f"{x.std():.0f}"
+        (torch.Size([10000, 2]), '20')
+    """
+
+    centre = torch.as_tensor(mean)
+
+    @checked
+    def start(shape: Shape, generator: Generator) -> Tensor:
+        if centre.ndim > 0 and centre.shape != shape[1:]:
+            raise ValueError(f"shape must be (B, *shape) with the shape of mean, {tuple(centre.shape)}, got {shape}")
+        z = torch.randn(shape, generator=generator, device=generator.device)
+        return centre.to(z) + sigma * z
+
+    return start
+
+
+@checked
+def fitted_start(images: Batch, sigma: Positive) -> Start:
+    """Starts from the normal law that has the mean and the covariance of data perturbed at σ_1.
+
+    m + Σ_j w_j (x_j − m)/√(n − 1) + σ z with w and z standard normal has the images' mean m and covariance exactly. It
+    serves where σ_1 doesn't outweigh the data, as NCSN's σ_1 = 1 does not.
+
+    Args:
+        images: (n, *shape) data, n ≥ 2; a thousand will do.
+        sigma: σ_1.
+
+    Example:
+        >>> data = torch.tensor([[0.0, 0.0], [2.0, 2.0]])  # all of it on one line
+        >>> x = sbgm.images.drawing.fitted_start(data, sigma=0.1)((1000, 2), torch.Generator().manual_seed(0))
+        >>> f"{torch.corrcoef(x.T)[0, 1]:.1f}"  # the starts lie along that line
+        '1.0'
+    """
+    if len(images) < 2:
+        raise ValueError(f"images must hold at least two examples, got {len(images)}")
+    mean = widened(images).mean(dim=0)
+    rows = (images - mean).flatten(1) / math.sqrt(len(images) - 1)
+
+    @checked
+    def start(shape: Shape, generator: Generator) -> Tensor:
+        if shape[1:] != mean.shape:
+            raise ValueError(f"shape must be (B, *shape) with the shape of images, {tuple(mean.shape)}, got {shape}")
+        w = torch.randn(shape[0], len(rows), generator=generator, device=generator.device)
+        z = torch.randn(shape, generator=generator, device=generator.device)
+        return mean.to(z) + (w @ rows.to(w)).reshape(shape) + sigma * z
+
+    return start
+
+
+# --- the batches -----------------------------------------------------------------------------------------------------
+
+
+@checked
+def generate(
+    sampler: Sampler,
+    n: Count,
+    shape: Shape,
+    *,
+    seed: Whole,
+    batch_size: Count = 64,
+    start: Start = uniform_start,
+    given: Tensor | None = None,
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """Draw n samples in batches: `generate(lambda x, generator: annealed_langevin(score, x, …), 1000, (1, 28, 28), …)`.
+
+    Batch b draws its start and its noise from a generator seeded by (seed, b). The samples depend on the seed, n and
+    the batch size, and not on the order of the batches.
+
+    Args:
+        sampler: from starting points (B, *shape) and a generator to the states of a sampler.
+        n: samples.
+        shape: of one.
+        seed: of all of it.
+        batch_size: chains run side by side.
+        start: draws the starting points, (B, *shape); uniform noise unless told otherwise.
+        given: (n, …), what each sample is drawn for, such as the image that is filled; the sampler is then called as
+            sampler(x, generator, rows) with the rows (B, …) of its batch.
+        device: where the chains run and noise is drawn: a GPU draws other noise than the CPU.
+
+    Returns:
+        (n, *shape) float32 on the CPU, as the sampler left them: clamp to [0, 1] only to show or to score them.
+
+    Raises:
+        ValueError: given holds another number of rows than n.
+
+    Example:
+        >>> mixture, ladder = sbgm.paper_mixture(), sbgm.geometric_sigmas(20.0, 1.0, 10)
+        >>> sampler = lambda x, generator: sbgm.ancestral(mixture.score, x, ladder, generator=generator)
+        >>> start = sbgm.images.drawing.gaussian_start(20.0, mean=0.0)
+        >>> sbgm.generate(sampler, 100, (2,), seed=0, start=start, batch_size=32).shape
+        torch.Size([100, 2])
+    """
+    draw = chains(sampler, n, shape, start=start, given=given, device=device)
+    batches = draw_batches(draw, n, seed=seed, batch_size=batch_size, device=device)
+    return torch.cat([batch["samples"].float().cpu() for batch in batches])
+
+
+@checked
+def chains(
+    sampler: Sampler,
+    n: Count,
+    shape: Shape,
+    *,
+    start: Start = uniform_start,
+    given: Tensor | None = None,
+    device: torch.device | str = "cpu",
+    on_state: OnState | None = None,
+) -> Draw:
+    """Make the function that `draw_batches` calls for each batch: it runs a sampler's chains to their end.
+
+    Args:
+        sampler, n, shape, start, given, device: as for `generate`.
+        on_state: called after every step, as on_state(indices, state), with the batch's place among the samples.
+
+    Returns:
+        draw(indices, generator), which gives {"samples": (B, *shape)}.
+
+    Example:
+        >>> sampler = lambda x, generator: sbgm.langevin(
+        ...     lambda x, sigma: -x, x, step_size=0.1, n_steps=9, generator=generator
+        ... )
+        >>> draw = sbgm.images.drawing.chains(sampler, 5, (2,))
+        >>> draw(range(5), torch.Generator().manual_seed(0))["samples"].shape
+        torch.Size([5, 2])
+    """
+    if given is not None and len(given) != n:
+        raise ValueError(f"given must hold a row for each of the n = {n} samples, got {len(given)}")
+
+    def draw(indices: range, generator: torch.Generator) -> dict[str, Tensor]:
+        indices = indices[: n - indices.start]  # with a folder the last batch is asked for whole
+        x = start((len(indices), *shape), generator).to(device)
+        rows = [] if given is None else [given[indices.start : indices.stop].to(device)]
+        states = sampler(x, generator, *rows)
+        if on_state is not None:
+            states = _reported(states, indices, on_state)
+        return {"samples": final(states)}
+
+    return draw
+
+
+def _reported(states: Iterator[State], indices: range, on_state: OnState) -> Iterator[State]:
+    for state in states:
+        on_state(indices, state)
+        yield state
+
+
+def gathered(
+    batches: Iterable[dict[str, Tensor]], n: int, batch_size: int, shape: Shape, accelerator: Accelerator
+) -> Tensor:
+    """Put the samples of `draw_batches` together, (n, *shape) float32 on the CPU, in each process those of all.
+
+    Args:
+        batches: those that this process draws.
+        n, batch_size, shape: as for `generate`.
+        accelerator: the one that the batches are shared out by.
+
+    Example:
+        >>> from accelerate import Accelerator
+        >>> batches = [{"samples": torch.zeros(4, 2)}, {"samples": torch.ones(1, 2)}]
+        >>> sbgm.images.drawing.gathered(batches, 5, 4, (2,), Accelerator(cpu=True))[:, 0]
+        tensor([0., 0., 0., 0., 1.])
+    """
+    n_processes = accelerator.num_processes
+    n_rounds = math.ceil(n / batch_size / n_processes)
+    mine = torch.zeros(n_rounds, batch_size, *shape)  # of one shape in all processes, as gathering needs it
+    for turn, batch in enumerate(batches):
+        mine[turn, : len(batch["samples"])] = batch["samples"]
+    everyone = accelerator.gather(mine.to(accelerator.device)).cpu()  # process by process
+    by_batch = everyone.unflatten(0, (n_processes, n_rounds)).transpose(0, 1)  # batch b is round b // n_processes
+    return by_batch.flatten(0, 2)[:n].clone()
+
+
+@checked
+def draw_batches(
+    draw: Draw,
+    n: Count,
+    *,
+    seed: Whole,
+    batch_size: Count = 64,
+    folder: FilePath | None = None,
+    device: torch.device | str = "cpu",
+    accelerator: Accelerator | None = None,
+    **facts: Fact,
+) -> Iterator[dict[str, Tensor]]:
+    """Draw batches of tensors one by one; with a folder, a run that was stopped goes on where it was.
+
+    Batch b is draw(indices, generator) with the generator of (seed, b), so that no batch depends on the others.
+
+    Args:
+        draw: from the indices of a batch's samples, and its generator, to its tensors by name.
+        n: samples.
+        seed: of all of it.
+        batch_size: samples of a batch; the last one may have fewer.
+        folder: keeps each batch in a file of its own, batch-0000.safetensors and so on; a batch whose file is there is
+            read and not drawn. The folder's name must tell everything that the samples depend on, except n. With a
+            folder the last batch is drawn whole too, so that a later call for more samples goes on from there.
+        device: where the generators draw. What a GPU draws is kept in a folder of its own inside `folder`.
+        accelerator: draws only this process's share, the batches b whose remainder by the number of processes it is.
+        facts: kept in each file.
+
+    Yields:
+        {name: tensor}, in the order of the batches; from a folder, on the CPU.
+
+    Example:
+        >>> draw = lambda indices, generator: {"u": torch.rand(len(indices), generator=generator)}
+        >>> [len(batch["u"]) for batch in sbgm.images.drawing.draw_batches(draw, 5, seed=0, batch_size=2)]
+        [2, 2, 1]
+    """
+    process = 0 if accelerator is None else accelerator.process_index
+    n_processes = 1 if accelerator is None else accelerator.num_processes
+    drawn_on = torch.device(device).type
+    if folder is not None:
+        folder = Path(folder) if drawn_on == "cpu" else Path(folder) / f"noise-{drawn_on}"
+        folder.mkdir(parents=True, exist_ok=True)
+    for batch in range(process, math.ceil(n / batch_size), n_processes):
+        file = None if folder is None else folder / f"batch-{batch:04d}.safetensors"
+        if file is not None and file.exists():
+            yield load_tensors(file)[0]
+            continue
+        first = batch * batch_size
+        end = first + batch_size
+        if file is None:
+            end = min(n, end)
+        tensors = draw(range(first, end), derived_generator(seed, batch, device=device))
+        if file is not None:
+            save_tensors(file, tensors, **facts)
+        yield tensors

@@ -1,0 +1,206 @@
+"""Every check refuses every wrong answer, each named mistake by its own sentence, and passes every right one."""
+
+import dataclasses
+import functools
+import re
+
+import pytest
+import torch
+
+from answers import all_answers, mistakes_of, of_wrong_form
+from sbgm import checks
+from sbgm.checks.calls import local
+
+ANSWERS = all_answers()
+EXERCISES = checks.exercises()
+RIGHT = [(name, how) for name, answers in ANSWERS.items() for how in answers.right]
+WRONG = [(name, how) for name, answers in ANSWERS.items() for how in answers.wrong]
+MISTAKES = [(name, sentence) for name, exercise in EXERCISES.items() for sentence in exercise.mistakes]
+
+
+def test_each_exercise_is_found_by_its_name():
+    """`checks.dsm_loss` completes in a notebook, and each name is that of the function to write."""
+    assert set(dir(checks)) == {*EXERCISES, "Exercise", "Verdict", "WrongAnswer", "exercises"}
+    assert {name: getattr(checks, name) for name in EXERCISES} == EXERCISES
+    with pytest.raises(AttributeError, match="there is no exercise dsm_target; there are gaussian_score, log_ratio"):
+        _ = checks.dsm_target
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_an_exercise_states_what_it_asks_and_has_enough_answers(name):
+    assert f"`{name}(" in EXERCISES[name].__doc__
+    assert len(EXERCISES[name].mistakes) >= 6
+    table = f"tests/answers/chapter_{EXERCISES[name].chapter:02d}.py"
+    assert len(ANSWERS[name].right) >= 3, f"{table} must have at least two right answers to {name}"
+
+
+def seeds(name):
+    """Of a check's draws; one where answers train networks, of which a slow test tries more."""
+    return [0] if name == "train_score" else [0, 1, 2]
+
+
+@pytest.mark.parametrize(("name", "how"), RIGHT)
+def test_right_answer_passes(name, how):
+    for seed in seeds(name):
+        verdict = EXERCISES[name].try_answer(local(ANSWERS[name].right[how]), seed=seed)
+        assert repr(verdict) == f"{name}: correct"
+
+
+@pytest.mark.parametrize(("name", "sentence"), MISTAKES)
+def test_a_mistake_is_named_by_its_own_sentence(name, sentence):
+    """Numbers that a sentence quotes stand in braces."""
+    said = re.sub(r"\\{.*?\\}", ".+", re.escape(sentence))
+    for seed in seeds(name):
+        with pytest.raises(checks.WrongAnswer, match=f"^{said}$"):
+            EXERCISES[name].try_answer(local(mistakes_of(EXERCISES[name])[sentence]), seed=seed)
+
+
+SHARED = "share their noise: is a draw used more than once"
+OPPOSITE = "have opposite noise, z and −z"
+SAYS_OF_NOISE = {  # in `answers.DEPENDENT_NOISE`
+    "one half's noise for the other half": f"two examples of the batch {SHARED}",
+    "one half's noise for the other half, in reverse": f"two examples of the batch {SHARED}",
+    "one half's noise for the other half, shuffled": "come up again elsewhere: is noise copied, or shuffled",
+    "z and −z for the two halves": f"two examples of the batch {OPPOSITE}",
+    "z and −z in turn": f"two examples of the batch {OPPOSITE}",
+    "one draw for half the numbers of an example": f"two numbers of every example {SHARED}",
+    "z and −z for the numbers of an example": f"two numbers of every example {OPPOSITE}",
+    "one example's draw, rolled for the others": "come up again elsewhere: is noise copied, or shuffled",
+    "the last example's noise for the first one, too": f"two examples of the batch {SHARED}",
+    "half of the variance is shared": f"two examples of the batch {SHARED}",
+    "each shares with the next": f"two examples of the batch {SHARED}",
+    "ten draws in turn": f"two examples of the batch {SHARED}",
+    "half of the noise whatever the generator": f"two examples of the batch {SHARED}",
+    "three numbers an example": "does your function fit any size",
+    "two numbers an example": "does your function fit any size",
+    "one number an example": f"two numbers of every example {SHARED}",
+    "ten examples": "does your function fit any size",
+}
+WRONG_FORM = r"has (shape|dtype)|returned \d+ values|must return (tensors|a score)"
+NAMED = {("gaussian_score", "^ for a power"): r"write x\*\*2"}
+for name, exercise in EXERCISES.items():
+    NAMED |= {(name, how): WRONG_FORM for how in of_wrong_form(exercise, exercise.right)}
+for name in ("langevin_step", "annealed_langevin", "inpaint_step"):
+    NAMED |= {(name, how): said for how, said in SAYS_OF_NOISE.items()}
+
+
+@pytest.mark.parametrize(("name", "how"), WRONG)
+def test_wrong_answer_is_refused(name, how):
+    """In the words that say what is wrong, where there are some, from the first seed."""
+    for seed in seeds(name):
+        with pytest.raises(checks.WrongAnswer, match=None if seed else NAMED.get((name, how))):
+            EXERCISES[name].try_answer(local(ANSWERS[name].wrong[how]), seed=seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
+def test_trained_answers_from_other_seeds(seed):
+    check = EXERCISES["train_score"]
+    for right in ANSWERS["train_score"].right.values():
+        assert repr(check.try_answer(local(right), seed=seed)) == "train_score: correct"
+    for wrong in (*ANSWERS["train_score"].wrong.values(), *mistakes_of(check).values()):
+        with pytest.raises(checks.WrongAnswer):
+            check.try_answer(local(wrong), seed=seed)
+
+
+@pytest.mark.parametrize("name", ["dsm_loss", "sliced_loss", "ncsn_loss", "instance_norm_plus"])
+def test_gradients_of_no_size_are_refused(name):
+    """A reply forged in a student's process may hold them; of no numbers all are equal to the right ones."""
+    run = local(EXERCISES[name].right)
+
+    def forged(arguments, with_gradients):
+        reply = run(arguments, with_gradients)
+        return dataclasses.replace(reply, gradients=tuple(g.new_empty(0, *g.shape) for g in reply.gradients))
+
+    with pytest.raises(checks.WrongAnswer, match="a gradient has shape"):
+        EXERCISES[name].try_answer(forged)
+
+
+def test_what_pytorch_does_not_implement_is_a_mistake_and_no_untouched_stub():
+    def answer(*arguments):
+        raise NotImplementedError("Subtraction with a bool tensor is not supported")
+
+    with pytest.raises(checks.WrongAnswer, match="your function raised NotImplementedError: Subtraction"):
+        checks.dsm_loss.try_answer(local(answer))
+
+
+# --- the check above a function ---------------------------------------------------------------------------------------
+
+
+def half(x, mean, std):
+    return -(x - mean) / (2 * std**2)
+
+
+def right(x, mean, std):
+    return -(x - mean) / std**2
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_an_untouched_stub_lends(name, capsys):
+    def stub(*arguments):
+        raise NotImplementedError
+
+    stub.__name__ = name
+    assert EXERCISES[name]()(stub) is EXERCISES[name].lent
+    assert capsys.readouterr().out == f"{name}: not attempted yet; sbgm's is lent to the cells below\n"
+
+
+def test_the_check_stands_above_other_decorators_and_below(capsys):
+    with_options = checks.gaussian_score(seed=3)
+
+    @torch.no_grad()
+    @with_options
+    @checks.gaussian_score
+    @functools.cache
+    def gaussian_score(x, mean, std):
+        return -(x - mean) / std**2
+
+    assert gaussian_score(torch.ones(1, 2), torch.zeros(2), 1.0).tolist() == [[-1, -1]]
+    assert capsys.readouterr().out == "gaussian_score: correct\n" * 2
+
+
+def unnamed(function):
+    """A decorator of the student's own, which does not pass the name on."""
+    return lambda *arguments: function(*arguments)
+
+
+@pytest.mark.parametrize("function", [right, lambda *case: right(*case), functools.partial(right), unnamed(right)])
+def test_a_call_checks_as_the_decorator_does_whatever_the_function_is_called(function, capsys):
+    assert checks.gaussian_score(function) is function
+    assert capsys.readouterr().out == "gaussian_score: correct\n"
+
+
+def test_a_class_is_an_answer_like_any_other(capsys):
+    @checks.guided
+    class guided:
+        def __init__(self, network, label, w):
+            self.network, self.label, self.w = network, label, w
+
+        def __call__(self, x, sigma):
+            of_any = self.network(x, sigma)
+            return of_any + self.w * (self.network(x, sigma, self.label) - of_any)
+
+    assert isinstance(guided, type)
+    assert capsys.readouterr().out == "guided: correct\n"
+
+
+def test_the_cells_below_go_on_with_a_wrong_function_and_the_line_says_so(capsys):
+    assert checks.gaussian_score(half) is half
+    said = capsys.readouterr().err
+    assert re.fullmatch(r"WrongAnswer: off by a factor 2: .* \(the cells below go on with your function\)\n", said)
+
+
+def test_what_is_no_function_is_refused():
+    with pytest.raises(TypeError, match=r"answer must be the function you wrote, got Tensor: leave out the \(\)"):
+        checks.gaussian_score(torch.ones(2))
+
+
+def test_a_misspelt_name_is_told(capsys):
+    """For the cells below would go on with another function."""
+
+    @checks.gaussian_score
+    def gausian_score(x, mean, std):
+        return -(x - mean) / std**2
+
+    said = "WrongAnswer: your function is called gausian_score: the cells below look for gaussian_score"
+    assert capsys.readouterr().err.startswith(said)

@@ -1,0 +1,167 @@
+"""What checks hold draws and chains against, by simulation and closed forms; and exercises with variants."""
+
+import math
+
+import pytest
+import torch
+
+from answers import normal
+from sbgm import checks
+from sbgm.checks import exercise
+from sbgm.checks.calls import MixtureField, local
+from sbgm.checks.chapter_04 import refuse_samples
+from sbgm.checks.exercise import Law, compare_law, law_of, noise
+from sbgm.theory import annealed_variance, langevin_variance
+
+# --- checks draws ----------------------------------------------------------------------------------------------------
+
+GAUSSIAN = Law(torch.zeros(1, 60), torch.ones(60))
+
+
+def samples(seed: int, *shape: int) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def test_correlations_pass_their_limit_as_often_as_stated(monkeypatch):
+    monkeypatch.setattr(exercise, "FALSE_ALARM", 0.1)
+    n_passed = sum(
+        bool(correlations.abs().max() > limit)
+        for correlations, limit in (exercise._correlations(samples(seed, 30, 40)) for seed in range(500))
+    )
+    assert 25 < n_passed < 80  # 50 are expected, within 4 standard errors; a few less, for pairs overlap
+
+
+@pytest.mark.parametrize(("standard_errors", "most"), [(2.0, 0.3), (3.0, 0.03)])
+def test_moments_are_refused_as_seldom_as_stated(monkeypatch, standard_errors, most):
+    """Four departures, each beyond 2 (3) standard errors in 4.6 % (0.27 %) of all cases."""
+    monkeypatch.setattr(exercise, "STANDARD_ERRORS", standard_errors)
+    n_refused = sum(bool(exercise._faults(samples(seed, 2, 50, 60), GAUSSIAN)) for seed in range(500))
+    assert n_refused / 500 < most
+
+
+@pytest.mark.parametrize("run", [0, 1])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_number_that_is_not_finite_is_refused_in_every_run(run, value):
+    calls = []
+
+    def step(score, x, step_size, generator):
+        calls.append(None)
+        x = x + step_size / 2 * score(x) + step_size**0.5 * normal(x.shape, x, generator)
+        x[3, 4] = value if len(calls) == 3 or run == 0 else x[3, 4]
+        return x
+
+    with pytest.raises(checks.WrongAnswer, match="NaN or infinity"):
+        checks.langevin_step.try_answer(local(step))
+
+
+def test_independent_samples_pass():
+    for seed in range(100):
+        compare_law(samples(seed, 2, 50, 60), GAUSSIAN, "your samples")
+
+
+# --- the law of a sampler ---------------------------------------------------------------------------------------------
+
+
+def chains(std: float = 1.0, n: int = 40) -> tuple[MixtureField, torch.Tensor]:
+    """An exact score of N(0, std²), and n chains that all start at 3."""
+    target = MixtureField(torch.ones(1), torch.zeros(1, 1), torch.tensor([std]))
+    return target, torch.full((n, 1), 3.0, dtype=torch.float64)
+
+
+def test_the_law_of_algorithm_1_is_that_of_theory():
+    sigmas, epsilon, n_steps, variance = [4.0, 2.0, 1.0], 0.3, 5, 0.7
+    score, x = chains(math.sqrt(variance))
+    law = law_of(checks.annealed_langevin.right, [score, x, torch.tensor(sigmas), epsilon, n_steps])
+    expected = annealed_variance(sigmas, step_size=epsilon, n_steps=n_steps, variance=variance, start=0.0)[-1]
+    assert float(law.std) ** 2 == pytest.approx(expected, rel=1e-6)
+    assert law.kurtosis == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize("step_size", [0.1, 1.0])
+def test_the_law_of_langevin_dynamics_when_settled(step_size):
+    def settled(score, x, generator):
+        for _ in range(600):
+            x = x + step_size / 2 * score(x) + math.sqrt(step_size) * noise(x, generator, "product")
+        return x
+
+    law = law_of(settled, chains(n=601))
+    assert float(law.mean.abs().max()) < 1e-12
+    assert float(law.std) ** 2 == pytest.approx(langevin_variance(step_size), rel=1e-9)
+    kept = (1 - step_size / 2) ** 2
+    assert law.kurtosis == pytest.approx(3 + (9 - 3) * (1 - kept) / (1 + kept), rel=1e-9)
+
+
+@pytest.mark.parametrize("law", ["normal", "product", "uniform"])
+@pytest.mark.parametrize("draw", [int, lambda i: i // 3, lambda i: i % 3, lambda i: 0])
+def test_the_law_of_a_chain_is_that_of_what_it_draws(draw, law):
+    def chain(score, x, generator):
+        draws = {}
+        for i in range(6):
+            if draw(i) not in draws:
+                draws[draw(i)] = noise(x, generator, law)
+            x = x + 0.3 * score(x, 0.5 + i) + 0.4 * i * draws[draw(i)]
+        return x
+
+    expected = law_of(chain, chains())
+    score, x = chains(n=100_000)
+    drawn = chain(score, x, torch.Generator().manual_seed(0))
+    u = (drawn - expected.mean[:1]) / expected.std
+    assert float(u.mean()) == pytest.approx(0, abs=5 / math.sqrt(len(u)))
+    assert float(u.var()) == pytest.approx(1, abs=5 * math.sqrt((expected.kurtosis - 1) / len(u)))
+    assert float(u.pow(4).mean()) == pytest.approx(expected.kurtosis, rel=0.1)
+
+
+# --- a trained score's samples ----------------------------------------------------------------------------------------
+
+
+def three_clusters(weights: list[float]) -> MixtureField:
+    means = torch.tensor([[4.0, 0.0], [-2.0, 3.5], [-2.0, -3.5]])
+    return MixtureField(torch.tensor(weights) / sum(weights), means, torch.full((3,), 0.4))
+
+
+def from_nearest_mean(x):
+    means = three_clusters([1.0, 1.0, 1.0]).means
+    return x - means[torch.cdist(x, means).argmin(dim=1)]
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "message"),
+    [
+        (lambda x: x * math.nan, "diverge with your score"),
+        (lambda x: three_clusters([1.0, 1.0, 1.0]).sample(1000, generator=torch.Generator()), "have the shares"),
+        (lambda x: torch.cat([x, x[:100] * 3]), "9% of your samples lie far from all data"),
+        (lambda x: x + 0.7 * torch.randn(x.shape, generator=torch.Generator()), "times too wide"),
+        (lambda x: x - 0.4 * from_nearest_mean(x), "times its width"),
+    ],
+)
+def test_samples_of_a_trained_score(spoilt, message):
+    target = three_clusters([0.15, 0.25, 0.6])
+    x = target.sample(1000, generator=torch.Generator().manual_seed(1))
+    refuse_samples(x, target, 0.0)
+    with pytest.raises(checks.WrongAnswer, match=message):
+        refuse_samples(spoilt(x), target, 0.0)
+
+
+# --- variants ---------------------------------------------------------------------------------------------------------
+
+
+def doubled_cases(trial):
+    yield [10 + trial.variant]
+
+
+@exercise.exercise("3.9", minutes=5, cases=doubled_cases)
+def doubled(x):
+    """Twice x."""
+    return 2 * x
+
+
+def test_each_group_has_the_numbers_of_its_variant():
+    asked = []
+
+    def answer(x):
+        asked.append(x)
+        return 2 * x
+
+    assert doubled(variant=3)(answer) is answer
+    assert doubled.try_answer(local(answer), variant=4).correct
+    assert asked == [13, 14]

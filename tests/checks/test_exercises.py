@@ -1,0 +1,162 @@
+"""The exercises as the chapters set them: stub, minutes, hint and solution, and the set that a course hands out."""
+
+import ast
+import inspect
+import os
+import re
+import shutil
+import subprocess
+import sysconfig
+import venv
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+import notebooks as tool
+from notebooks import RULE, all_notebooks, content_faults, read, released
+from notebooks import place as place_of
+from sbgm import checks
+from sbgm.checks.calls import local
+
+ROOT = Path(__file__).resolve().parents[2]
+AUTHOR = ("-c", "user.name=test", "-c", "user.email=test@localhost")
+CHAPTERS = {int(path.stem[:2]): path for path in sorted((ROOT / "notebooks").glob("*.ipynb"))}
+EXERCISES = {name: e for name, e in checks.exercises().items() if e.chapter in CHAPTERS}
+FENCE = re.compile(r"```python\n(.*?)```", re.DOTALL)
+
+
+def tagged(cell: NotebookNode, tag: str) -> bool:
+    return tag in cell.metadata.get("tags", [])
+
+
+def place(name: str) -> tuple[list[NotebookNode], int]:
+    """The cells of an exercise's chapter and of its lab, and the position of its stub among them."""
+    chapter = CHAPTERS[EXERCISES[name].chapter]
+    cells = read(chapter).cells + read(chapter.parent / "lab" / f"{chapter.name[:2]}_lab.ipynb").cells
+    stubs = [i for i, cell in enumerate(cells) if tagged(cell, "exercise") and f"def {name}(" in cell.source]
+    assert len(stubs) == 1, f"chapter {EXERCISES[name].chapter} has {len(stubs)} stubs of {name}"
+    return cells, stubs[0]
+
+
+def signature(source: str, name: str) -> list[str]:
+    (function,) = (n for n in ast.parse(source).body if isinstance(n, ast.FunctionDef) and n.name == name)
+    return [a.arg for a in function.args.args]
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_an_exercise_has_stub_minutes_hint_and_solution(name):
+    cells, i = place(name)
+    statement, stub, solution = cells[i - 1].source, cells[i].source, cells[i + 1]
+    above = re.compile(
+        rf"^@checks\.{name}(\(variant=0\))?\ndef {name}\(.*\n    raise NotImplementedError  # yours\Z", re.M
+    )
+    assert above.search(stub)
+    assert list(inspect.signature(EXERCISES[name].right).parameters) == signature(stub, name)
+    assert f"({EXERCISES[name].minutes} min)" in statement
+    assert re.findall(r"\*\*Exercise ([\d.]+) ·", statement)[-1] == EXERCISES[name].number
+    assert f"`{name}({', '.join(signature(stub, name))})`" in statement
+    assert "<summary>Hint" in statement
+    assert solution.cell_type == "markdown"
+    assert tagged(solution, "solution")
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_the_solution_is_right(name):
+    """With nothing but the chapter's imports at hand."""
+    cells, i = place(name)
+    (code,) = FENCE.findall(cells[i + 1].source)
+    assert signature(code, name) == signature(cells[i].source, name)
+    namespace = {}
+    for cell in cells:
+        if cell.cell_type == "code" and not cell.source.startswith("%"):
+            imports = [n for n in ast.parse(cell.source).body if isinstance(n, ast.Import | ast.ImportFrom)]
+            exec(compile(ast.Module(imports, []), "<imports>", "exec"), namespace)
+    exec(code, namespace)
+    assert EXERCISES[name].try_answer(local(namespace[name]), seed=11).correct
+
+
+def test_every_chapter_has_two_to_five_listed_in_the_order_of_its_lesson():
+    """Which is that of the columns of marks."""
+    stubs = [(e.chapter, place(name)[1]) for name, e in EXERCISES.items()]
+    assert stubs == sorted(stubs)
+    n_exercises = Counter(chapter for chapter, _ in stubs)
+    assert list(n_exercises) == [chapter for chapter in CHAPTERS if chapter > 0]
+    assert {*n_exercises.values()} <= {2, 3, 4, 5}
+
+
+# --- the set for a graded course --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory) -> dict[str, NotebookNode]:
+    folder = tmp_path_factory.mktemp("release") / "group"
+    assert tool.main(["release", str(folder), "--variant", "7", "--source", ""]) == 0
+    assert RULE in (folder / "README.md").read_text(encoding="utf-8")
+    return {path.relative_to(folder).as_posix(): read(path) for path in all_notebooks(folder)}
+
+
+def test_instructors_and_students_read_one_rule():
+    """The other place is the set itself, above."""
+    assert RULE in " ".join((ROOT / "docs" / "instructors.md").read_text(encoding="utf-8").split())
+
+
+def test_no_solution_is_handed_out(course):
+    assert list(course) == [place_of(path).as_posix() for path in all_notebooks()]
+    for name, notebook in course.items():
+        assert not any(tagged(cell, "solution") for cell in notebook.cells), name
+        assert not re.search("Solution of|Answers? to", "".join(cell.source for cell in notebook.cells)), name
+        assert content_faults(notebook) == [], name
+
+
+def test_the_stubs_are_handed_out_untouched(course):
+    cells = "\n".join(cell.source for n in course.values() for cell in n.cells if tagged(cell, "exercise"))
+    assert sorted(re.findall(r"^def (\w+)\(.*\n    raise NotImplementedError", cells, re.M)) == sorted(EXERCISES)
+
+
+def test_an_exercise_with_variants_is_handed_out_in_the_groups():
+    source = "@checks.f(variant=0)\ndef f():\n    raise NotImplementedError"
+    cell = new_code_cell(source, metadata={"tags": ["exercise"]})
+    (chapter,) = released(new_notebook(cells=[new_markdown_cell("# A"), cell]), "01_a", variant=7).cells[-1:]
+    assert chapter.source.startswith("@checks.f(variant=7)")
+
+
+def test_a_hosted_notebook_fetches_the_project(tmp_path):
+    """The first cell, run by a Python that has this environment's libraries and no sbgm."""
+    project, course = tmp_path / "project.git", tmp_path / "course"
+    command = ["git", "ls-files", "sbgm", "pyproject.toml", "README.md", "LICENSE"]
+    for file in subprocess.check_output(command, cwd=ROOT, text=True).splitlines():
+        (project / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / file, project / file)
+    for command in (["init", "-q"], ["add", "."], [*AUTHOR, "commit", "-qm", "all"]):
+        subprocess.run(["git", *command], cwd=project, check=True)
+    tool.main(["release", str(course), "--source", project.as_uri()])
+    script = read(course / CHAPTERS[1].name).cells[1].source + "\nimport sbgm\nprint(sbgm.__file__)"
+    venv.create(tmp_path / "venv", with_pip=False)
+    python = tmp_path / "venv" / "bin" / "python"
+    # .pth files of PYTHONPATH are not read: the editable install of sbgm stays out of sight
+    environment = {
+        **os.environ,
+        "PYTHONPATH": sysconfig.get_path("purelib"),
+        "PIP_NO_DEPS": "1",
+        "PIP_NO_INDEX": "1",
+        "PIP_NO_BUILD_ISOLATION": "0",  # pip's way to say "without isolation"
+    }
+    run = subprocess.run([python, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert run.stdout.strip() == str(tmp_path / "sbgm-course" / "sbgm" / "__init__.py"), run.stderr
+
+
+def test_nothing_is_overwritten(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        tool.main(["release", str(tmp_path)])
+    assert "nothing is overwritten" in capsys.readouterr().err
+
+
+def test_instructors_are_told_how_many_minutes_the_exercises_take():
+    page = (ROOT / "docs" / "instructors.md").read_text(encoding="utf-8")
+    (ends,) = re.findall(r"exercises take (\d+) to (\d+) minutes a chapter", " ".join(page.split()))
+    texts = {number: path.read_text(encoding="utf-8") for number, path in CHAPTERS.items() if number}
+    stated = [sum(map(int, re.findall(r"\((\d+) min\)", text))) for text in texts.values()]
+    assert (min(stated), max(stated)) == tuple(map(int, ends))

@@ -1,0 +1,155 @@
+"""Mixed precision and compiled layers: what runs in bfloat16, what comes back, and that nothing else changes."""
+
+import shutil
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from sbgm import MLP, RefineNet, geometric_sigmas, ncsn_loss
+from sbgm.images.devices import PRECISIONS, autocast, compiled, fast_precision
+from sbgm.images.refinenet import ChainedPooling, ConditionalInstanceNorm, MultiResolutionFusion
+from sbgm.networks import drawn_from
+from sbgm.train.runs import Run
+from seeds import seeded
+from small_run import assert_same_run, changed, steps_of
+
+# --- precision -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"),
+    [
+        ("bf16", torch.bfloat16),
+        ("fp16", torch.float16),
+        ("fp32", torch.float32),
+        ("auto", PRECISIONS[fast_precision()]),
+    ],
+)
+def test_layers_run_in_the_precision_and_the_score_has_the_dtype_of_x(precision, dtype):
+    network, x, seen = MLP(width=8, generator=seeded()), torch.rand(4, 2, generator=seeded()), []
+    expected = network(x)
+    network.layers[0].register_forward_hook(lambda layer, inputs, output: seen.append(output.dtype))
+    result = autocast(network, precision)(x, 0.1)
+    assert (seen, result.dtype) == ([dtype or torch.float32], torch.float32)
+    torch.testing.assert_close(result, expected, rtol=0.02, atol=0.02)
+    result.sum().backward()
+    assert network.layers[0].weight.grad.dtype == torch.float32
+    assert not torch.is_autocast_enabled("cpu")
+
+
+def test_an_unknown_precision_is_refused():
+    with pytest.raises(ValueError, match="precision must be one of 'auto', 'fp32', 'bf16', 'fp16', got 'fp64'"):
+        autocast(MLP(), "fp64")
+
+
+PROCESSORS = {
+    "AMD EPYC 9005": ("flags\t\t: fpu avx2 avx512f avx512_vnni avx512_bf16 sha_ni", "bf16"),
+    "Intel Xeon with AMX": ("flags\t\t: fpu avx2 avx512f avx512_vnni amx_bf16 amx_tile", "bf16"),
+    "Intel Xeon without": ("flags\t\t: fpu avx2 avx512f avx512bw avx512_vnni", "fp32"),
+    "Intel Core": ("flags\t\t: fpu avx2 avx_vnni", "fp32"),
+    "Arm Neoverse V1": ("Features\t: fp asimd fphp asimdhp sve i8mm bf16 dgh", "bf16"),
+    "Arm Neoverse N1": ("Features\t: fp asimd fphp asimdhp", "fp32"),
+}
+
+
+@pytest.mark.parametrize(("listed", "expected"), PROCESSORS.values(), ids=PROCESSORS)
+def test_a_processor_is_fast_in_bfloat16_if_its_instructions_multiply_it(listed, expected, tmp_path):
+    file = tmp_path / "cpuinfo"
+    file.write_text(f"processor\t: 0\n{listed}\n")
+    assert fast_precision("cpu", file) == expected
+    assert fast_precision("mps", file) == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("amx", "expected"), [(None, "fp32"), (lambda: True, "bf16")]
+)  # None: torch has no such test
+def test_where_linux_lists_no_instructions_torch_is_asked(amx, expected, tmp_path, monkeypatch):
+    monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported", raising=False)
+    monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported", raising=False)
+    if amx:
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", amx, raising=False)
+    assert fast_precision("cpu", tmp_path / "none") == expected
+
+
+@pytest.mark.parametrize(
+    ("capability", "precision"),
+    [((6, 1), "fp32"), ((7, 0), "fp16"), ((7, 5), "fp16"), ((8, 0), "bf16"), ((9, 0), "bf16")],
+)
+def test_a_gpu_is_judged_by_its_capability_since_torch_also_counts_emulation(monkeypatch, capability, precision):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert fast_precision("cuda:1") == precision
+
+
+# --- compiled --------------------------------------------------------------------------------------------------------
+
+SIGMAS = geometric_sigmas(1.0, 0.01, 10)
+needs_a_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile on a CPU needs g++")
+
+
+class Fusion(nn.Module):
+    """A fusion of two maps, the second half the size of the first, and the pooling that comes after."""
+
+    def __init__(self):
+        super().__init__()
+        with drawn_from(seeded()):
+            self.fusion = MultiResolutionFusion([8, 8], 8, lambda n: ConditionalInstanceNorm(n, 3))
+            self.pooling = ChainedPooling(8, lambda n: ConditionalInstanceNorm(n, 3))
+
+    def forward(self, x, sigma):
+        level = torch.tensor([0, 1, 2, 0])
+        return self.pooling(self.fusion([x, functional.avg_pool2d(x, 2)], level, x.shape[2:]), level)
+
+
+def refinenet():
+    return RefineNet(SIGMAS, channels=8, image_channels=1, generator=seeded(0))
+
+
+@pytest.mark.parametrize(("make", "shape", "part"), [(refinenet, (2, 1, 8, 8), "output"), (MLP, (4, 2), "_call_impl")])
+def test_a_compiled_network_gives_the_same_scores(make, shape, part, monkeypatch):
+    """A RefineNet's layers alone are compiled: what looks σ up in the ladder would break the graph."""
+    seen, compile_ = [], torch.compile
+    monkeypatch.setattr(torch, "compile", lambda f, **_: seen.append(f.__name__) or compile_(f, backend="eager"))
+    plain, x = make(), torch.rand(shape, generator=seeded())
+    expected = plain(x, 1.0)
+    assert compiled(plain) is plain
+    torch.testing.assert_close(plain(x, 1.0), expected)
+    assert seen == [part]
+
+
+def gradients(network, precision, shape):
+    """Each weight's gradient of the denoising loss on four images of noise."""
+    x = torch.rand(shape, generator=seeded())
+    ncsn_loss(autocast(network, precision), x, SIGMAS, generator=seeded(1)).backward()
+    return {name: p.grad for name, p in network.named_parameters()}
+
+
+@needs_a_compiler
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [(Fusion, (4, 8, 14, 14)), pytest.param(refinenet, (4, 1, 28, 28), marks=pytest.mark.slow)],  # some five minutes
+)
+@pytest.mark.parametrize("precision", ["bf16", pytest.param("fp32", marks=pytest.mark.slow)])
+def test_a_compiled_network_has_every_gradient_of_the_plain_one(make, shape, precision):
+    network = make()
+    expected = gradients(network, precision, shape)
+    found = gradients(compiled(make()), precision, shape)
+    tolerance = 0.05 if precision == "bf16" else 1e-3
+    for name, gradient in expected.items():
+        error = (found[name] - gradient).norm() / gradient.norm()
+        assert error < tolerance, f"{name}: the compiled gradient is off by {error:.3f} of its size"
+
+
+def test_a_training_with_a_compiler_that_loses_gradients_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda part, **_: lambda *given: part(*given).detach() + 0 * part(*given))
+    with pytest.raises(ArithmeticError, match=r"the compiled network is off by 1 of its size.*without compile"):
+        list(steps_of(tmp_path, changed(compile=True)))
+    assert Run(tmp_path).last_step == 0
+
+
+def test_the_comparison_leaves_the_training_as_it_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda part, **_: part)
+    compared, plain = (list(steps_of(tmp_path / str(i), changed(compile=i == 0))) for i in range(2))
+    assert compared == plain
+    assert_same_run(tmp_path / "0", tmp_path / "1")

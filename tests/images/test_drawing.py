@@ -1,0 +1,283 @@
+"""Batched generation: what depends on what, what is kept, other processes, and files of samples."""
+
+import math
+import re
+import weakref
+from unittest import mock
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from processes import sbgm_on_two_processes
+from sbgm import (
+    NamedSampler,
+    RefineNet,
+    annealed_langevin,
+    final,
+    generate,
+    geometric_sigmas,
+    power_sigmas,
+    save_network,
+)
+from sbgm import cli as command
+from sbgm.files import load_tensors
+from sbgm.images.data import load_images
+from sbgm.images.drawing import chains, draw_batches, fitted_start, gathered, gaussian_start
+from sbgm.images.masks import centre_box
+from sbgm.noise import derived_generator
+from sbgm.samplers import State
+
+SIGMAS = (1.0, 0.1, 0.01)
+SAMPLER = NamedSampler("annealed", SIGMAS, step_size=2e-5, n_steps=3)
+
+
+def score(x, sigma):
+    return (0.5 - x) / (0.04 + sigma**2)
+
+
+def sample(x, generator):
+    return SAMPLER.states(score, x, generator)
+
+
+# --- batches ---------------------------------------------------------------------------------------------------------
+
+
+def test_batch_b_is_the_sampler_run_from_the_generator_of_seed_and_b():
+    samples = generate(sample, 10, (1, 4, 4), seed=3, batch_size=4)
+    assert samples.shape == (10, 1, 4, 4)
+    for b, size in ((0, 4), (1, 4), (2, 2)):
+        generator = derived_generator(3, b)
+        x = torch.rand(size, 1, 4, 4, generator=generator)
+        expected = final(annealed_langevin(score, x, SIGMAS, step_size=2e-5, n_steps=3, generator=generator))
+        assert torch.equal(samples[4 * b : 4 * b + 4], expected)
+
+
+def test_states_are_shown_as_they_come_and_not_kept():
+    seen, alive, most = [], [], 0
+
+    def on_state(indices, state):
+        nonlocal most
+        seen.append((indices, state.level, state.step))
+        alive.append(weakref.ref(state.x))
+        most = max(most, sum(ref() is not None for ref in alive))
+
+    list(draw_batches(chains(sample, 6, (1, 4, 4), on_state=on_state), 6, seed=0, batch_size=4))
+    assert seen == [
+        (indices, level, step) for indices in (range(4), range(4, 6)) for level in (1, 2, 3) for step in (1, 2, 3)
+    ]
+    assert len(seen) == 2 * SAMPLER.n_states
+    assert most <= 3  # the current one, the one being made, and the one just left
+
+
+def test_batches_may_differ_by_index():
+    def sampler(x, generator, rows):
+        yield State(rows + torch.rand(1, generator=generator), 1, 1.0)
+
+    samples = generate(sampler, 7, (1,), given=torch.arange(7.0)[:, None], seed=0, batch_size=3)[:, 0]
+    assert samples.floor().tolist() == list(range(7))
+    assert len(set((samples - samples.floor()).mul(1e4).round().tolist())) == 3
+
+
+def draw(indices, generator):
+    return {"index": torch.tensor(indices), "noise": torch.rand(2, len(indices), generator=generator)}
+
+
+def test_batches_are_kept_whole_and_a_stopped_run_goes_on_with_them(tmp_path):
+    drawn = []
+
+    def counted(indices, generator):
+        drawn.append(indices)
+        return draw(indices, generator)
+
+    options = {"seed": 3, "batch_size": 4, "folder": tmp_path / "key", "sampler": "a"}
+    first = next(draw_batches(counted, 6, **options))
+    batches = list(draw_batches(counted, 6, **options))
+    assert drawn == [range(4), range(4, 8)]
+    assert torch.equal(batches[0]["noise"], first["noise"])
+    assert torch.equal(batches[1]["noise"], torch.rand(2, 4, generator=derived_generator(3, 1)))
+    files = [path.name for path in sorted((tmp_path / "key").iterdir())]
+    assert files == ["batch-0000.safetensors", "batch-0001.safetensors"]
+    assert load_tensors(tmp_path / "key" / files[0])[1] == {"sampler": "a"}
+    more = list(draw_batches(counted, 10, **options))
+    assert drawn[2:] == [range(8, 12)]
+    assert torch.cat([batch["index"] for batch in more]).tolist() == list(range(12))
+
+
+def test_what_another_device_draws_is_kept_apart(tmp_path, monkeypatch):
+    """Its generators draw other numbers. Here they are the CPU's."""
+    monkeypatch.setattr("sbgm.images.drawing.derived_generator", lambda *numbers, device: derived_generator(*numbers))
+    for device in ("cpu", "meta"):
+        list(draw_batches(draw, 2, seed=0, folder=tmp_path, device=device))
+    files = sorted(file.relative_to(tmp_path).as_posix() for file in tmp_path.rglob("*.safetensors"))
+    assert files == ["batch-0000.safetensors", "noise-meta/batch-0000.safetensors"]
+
+
+class Process:
+    """As much of an Accelerator as `gathered` needs, one of several that share a list."""
+
+    device = torch.device("cpu")
+
+    def __init__(self, index, others):
+        self.process_index, self.num_processes, self.others = index, len(others), others
+
+    def gather(self, tensor):
+        self.others[self.process_index] = tensor
+        return torch.cat([tensor if other is None else other for other in self.others])
+
+
+@pytest.mark.parametrize("n_processes", [2, 3, 5])
+@pytest.mark.parametrize(("n", "batch_size"), [(10, 4), (12, 4), (3, 4), (11, 2)])
+def test_any_number_of_processes_gives_the_samples_of_one(n_processes, n, batch_size):
+    options = {"seed": 5, "batch_size": batch_size}
+    alone = generate(sample, n, (1, 4, 4), **options)
+    shares = [None] * n_processes
+    for index in range(n_processes):
+        process = Process(index, shares)
+        batches = draw_batches(chains(sample, n, (1, 4, 4)), n, accelerator=process, **options)
+        last = gathered(batches, n, batch_size, (1, 4, 4), process)
+    assert torch.equal(last, alone)  # the last process to come finds the shares of all
+
+
+def test_a_gaussian_start_is_the_mean_and_noise():
+    mean, z = torch.tensor([1.0, -2.0]), torch.randn(5, 2, generator=derived_generator(0))
+    assert torch.equal(gaussian_start(3.0, mean)((5, 2), derived_generator(0)), mean + 3 * z)
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+def small_network(conditional=True, size=8):
+    network = RefineNet(
+        SIGMAS,
+        8,
+        1,
+        conditional=conditional,
+        divide_by_sigma=not conditional,
+        generator=torch.Generator().manual_seed(0),
+    )
+    network.image_shape = (1, size, size)
+    return network.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
+    save_network(small_network(), path)
+    return path
+
+
+def run(*arguments):
+    return command.main([str(a) for a in arguments] + ["--device", "cpu"])
+
+
+def test_sample_writes_what_generate_gives_and_a_sheet(weights, tmp_path, capsys):
+    out = tmp_path / "made" / "here"
+    how = ["-n", 5, "--batch-size", 2, "--n-steps", 3, "--seed", 7, "--precision", "fp32"]
+    assert run("sample", weights, "--out", out, *how) == 0
+    assert capsys.readouterr().out.startswith("5 images, 9 evaluations of the network each, in ")
+    loaded, facts = load_tensors(out / "samples.safetensors")
+    network = small_network()
+    sigmas = tuple(network.sigmas.tolist())
+    sampler = NamedSampler("annealed", sigmas, step_size=0.2 * sigmas[-1] ** 2, n_steps=3)
+    samples = generate(lambda x, g: sampler.states(network, x, g), 5, (1, 8, 8), seed=7, batch_size=2)
+    assert torch.equal(loaded["samples"], samples)
+    wanted = {"sampler": "annealed", "evaluations": 9, "seed": 7, "n_steps": 3, "step_size": pytest.approx(2e-5)}
+    assert facts | wanted == facts
+    pixels = np.array(Image.open(out / "sheet.png").convert("L"))
+    first = (samples[0, 0].clamp(0, 1) * 255).round().byte().numpy()
+    assert pixels.shape == (16 * 10, 16 * 46)  # a row of five images of 8 × 8, with a border of one
+    assert np.array_equal(pixels[16:144, 16:144], np.kron(first, np.ones((16, 16))))
+    assert sorted(p.name for p in out.iterdir()) == ["samples.safetensors", "sheet.png"]
+
+
+def test_nothing_is_overwritten_unasked(weights, tmp_path, capsys):
+    arguments = ["sample", weights, "--out", tmp_path, "-n", 1, "--n-steps", 1]
+    assert run(*arguments) == 0
+    before = (tmp_path / "samples.safetensors").read_bytes()
+    capsys.readouterr()
+    assert run(*arguments, "--seed", 1) == 1
+    assert "choose another, or add --overwrite" in capsys.readouterr().err
+    assert (tmp_path / "samples.safetensors").read_bytes() == before
+    assert run(*arguments, "--seed", 1, "--overwrite") == 0
+    assert (tmp_path / "samples.safetensors").read_bytes() != before
+
+
+@pytest.mark.parametrize(
+    ("options", "evaluations"),
+    [
+        (["--sampler", "heun", "--levels", 5, "--schedule", "power"], 8),
+        (["--sampler", "ancestral", "--denoise"], 3),
+        (["--sampler", "consistent", "--levels", 10, "--step-size", 1.5e-4], 9),
+        (["--sampler", "predictor-corrector", "--precision", "bf16"], 4),
+    ],
+)
+def test_other_samplers_ladders_and_precisions(weights, tmp_path, capsys, options, evaluations):
+    assert run("sample", weights, "--out", tmp_path, "-n", 2, *options) == 0
+    assert f"2 images, {evaluations} evaluations" in capsys.readouterr().out
+    loaded, facts = load_tensors(tmp_path / "samples.safetensors")
+    assert bool(torch.isfinite(loaded["samples"]).all())
+    assert facts["start"] == "gaussian"
+    if "power" in options:
+        assert facts["sigmas"] == pytest.approx(power_sigmas(1.0, 0.01, 5).tolist())
+
+
+def test_a_network_is_compiled_if_asked(weights, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch, "compile", compiler := mock.Mock(side_effect=lambda output, **_: output))
+    assert run("sample", weights, "--out", tmp_path, "-n", 1, "--n-steps", 1, "--compile") == 0
+    compiler.assert_called_once()
+
+
+def test_a_network_without_levels_takes_any_ladder(tmp_path):
+    save_network(small_network(conditional=False), tmp_path / "v2.safetensors")
+    options = ["--sampler", "euler", "--levels", 7, "--precision", "fp32"]
+    assert run("sample", tmp_path / "v2.safetensors", "--out", tmp_path / "a", "-n", 1, *options) == 0
+    network, sampler = small_network(conditional=False), geometric_sigmas(1.0, 0.01, 7)
+    x = gaussian_start(1.0)((1, 1, 8, 8), derived_generator(0, 0))
+    expected = final(NamedSampler("euler", tuple(sampler.tolist())).states(network, x, None))
+    torch.testing.assert_close(load_tensors(tmp_path / "a" / "samples.safetensors")[0]["samples"], expected)
+
+
+def test_a_start_may_be_fitted_to_data(weights, tmp_path):
+    options = ["-n", 2, "--sampler", "euler", "--start", "fitted", "--data", "digits", "--precision", "fp32"]
+    assert run("sample", weights, "--out", tmp_path, *options) == 0
+    network = small_network()
+    sampler = NamedSampler("euler", tuple(network.sigmas.tolist()))
+    x = fitted_start(load_images("digits"), 1.0)((2, 1, 8, 8), derived_generator(0, 0))
+    expected = final(sampler.states(network, x, None))
+    torch.testing.assert_close(load_tensors(tmp_path / "samples.safetensors")[0]["samples"], expected)
+
+
+def test_inpaint_keeps_what_is_known(weights, tmp_path, capsys):
+    out = tmp_path / "fills"
+    options = ["--mask", "centre-box", "--images", 3, "--fills", 2, "--n-steps", 2, "--batch-size", 4]
+    assert run("inpaint", weights, "digits", "--out", out, *options) == 0
+    assert capsys.readouterr().out.startswith("2 fills of 3 images, 6 evaluations of the network each, in ")
+    loaded, facts = load_tensors(out / "fills.safetensors")
+    mask = centre_box((1, 8, 8))
+    assert torch.equal(loaded["mask"], mask)
+    assert loaded["fills"].shape == (3, 2, 1, 8, 8)
+    error = (loaded["fills"] - loaded["images"][:, None])[:, :, mask]
+    assert float(error.square().mean().sqrt()) == pytest.approx(0.01, rel=5 / math.sqrt(2 * error.numel()))
+    assert float((loaded["fills"][:, 0] - loaded["fills"][:, 1])[:, ~mask].abs().mean()) > 0.05
+    assert (facts["mask"], facts["split"]) == ("centre-box", "test")
+    assert run("inpaint", weights, "digits", "--out", out, *options) == 1
+
+
+def test_a_step_size_that_is_not_given_is_suggested_and_serves():
+    with pytest.raises(ValueError, match="step_size must be given for consistent") as raised:
+        NamedSampler("consistent", SIGMAS)
+    low, high, suggested = map(float, re.search(r"between (\S+) and (\S+), such as (\S+)$", str(raised.value)).groups())
+    assert low < suggested < high
+    final(NamedSampler("consistent", SIGMAS, suggested).states(score, torch.rand(2, 3), derived_generator(0)))
+
+
+def test_two_processes_write_what_one_writes(weights, tmp_path):
+    """On gloo over loopback; 3 batches for 2 processes."""
+    arguments = ["sample", weights, "-n", 10, "--batch-size", 4, "--n-steps", 2, "--out"]
+    sbgm_on_two_processes(*arguments, tmp_path / "two", said=tmp_path / "said")
+    assert (tmp_path / "said").read_text(encoding="utf-8").count("10 images") == 1
+    assert run(*arguments, tmp_path / "one") == 0
+    one, two = (load_tensors(tmp_path / name / "samples.safetensors")[0]["samples"] for name in ("one", "two"))
+    assert torch.equal(one, two)
