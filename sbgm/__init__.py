@@ -14,7 +14,7 @@ import lazy_loader as _lazy_loader  # so that no editor offers it as a name of t
 
 from sbgm import moved as _moved
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 _loaded, __dir__, __all__ = _lazy_loader.attach_stub(__name__, __file__)
 

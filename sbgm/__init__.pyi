@@ -1,6 +1,5 @@
 from . import apps as apps
 from . import checks as checks
-from . import cli as cli
 from . import files as files
 from . import folders as folders
 from . import guard as guard
@@ -13,7 +12,6 @@ from . import noise as noise
 from . import plots as plots
 from . import samplers as samplers
 from . import theory as theory
-from . import train as train
 from . import training as training
 from . import widgets as widgets
 from .images.data import dequantise as dequantise

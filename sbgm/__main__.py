@@ -24,7 +24,7 @@ COMMANDS = {
     "download": "fetch a data set",
 }
 DECLARED = ("train",)
-"""Commands in `sbgm.cli`, whose modules declare their options themselves, in `add_arguments(parser)`."""
+"""Commands whose modules declare their options themselves, in `add_arguments(parser)`."""
 ARGUMENTS = {"source": "data", "path": "network", "weights": "fid_weights"}
 """What the library calls an argument that an option of another name gives."""
 
@@ -68,13 +68,12 @@ def parser_for(command: str | None) -> Parser:
 
 
 def add_arguments(parser: argparse.ArgumentParser, command: str) -> None:
-    """Declare the options of a command: those of the function in `sbgm.apps.COMMAND` that has its name."""
+    """Declare the options of a command: those of the function in `sbgm.apps.COMMAND` of its name."""
+    module = importlib.import_module(f"sbgm.apps.{command}")
     if command in DECLARED:
-        module = importlib.import_module(f"sbgm.cli.{command}")
         module.add_arguments(parser)
         parser.set_defaults(run=module.run)
     else:
-        module = importlib.import_module(f"sbgm.apps.{command}")
         function = getattr(module, command)
         add_options(parser, function)
         parser.set_defaults(run=functools.partial(call, function))

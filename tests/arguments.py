@@ -40,7 +40,6 @@ HOMES = (
     "training",
     "images.devices",
     "images.weights",
-    "train.runs",
 )
 """The modules whose public functions are asked for; rooms have test files of their own."""
 LEFT_OUT = {
@@ -49,22 +48,13 @@ LEFT_OUT = {
     "images.data.DataSet": "a row of the table of data sets",
     "networks.ScoreNetwork": "the base of networks, tests/images/test_weights.py",
     "images.devices.fast_precision": "the machine's, tests/images/test_devices.py",
-    "train.runs.Machine": "a device and how it computes, tests/train/test_runs.py",
-    "train.runs.find_device": "the machine's, tests/train/test_runs.py",
-    "train.runs.hardware": "the machine's, tests/train/test_runs.py",
-    "train.runs.make_accelerator": "the machine's, tests/train/test_runs.py",
-    "images.weights.OwnNetwork": "runs a file, tests/train/test_own.py",
+    "images.weights.OwnNetwork": "takes any module, tests/apps/test_own_network.py",
     "images.drawing.gathered": "what processes drew, tests/images/test_drawing.py",
     "training.fit": "a training loop, tests/test_training.py",
     "training.adam": "a training loop's, tests/test_training.py",
     "training.require_finite_step": "a training loop's, tests/test_training.py",
     "training.Step": "what a training loop yields",
-    "train.runs.Run": "a folder on disk, tests/train/test_runs.py",
-    "train.runs.train": "a training loop, tests/train/test_ncsn_training.py",
-    "train.runs.load_checkpoint": "a file on disk, tests/test_training.py",
-    "train.runs.resumable": "a training loop, tests/lab/test_M2.py",
     "measure.ratio": "takes two estimates, tests/measure/test_laws.py",
-    "train.runs.save_checkpoint": "a file on disk, tests/train/test_ncsn_training.py",
 }
 """Public names whose arguments are not asked for, and why."""
 
@@ -321,7 +311,6 @@ BAD: dict[str, list[object]] = lookup(
         (NO_MASK, "mask", "inpaint"),
         ([None, "0.5", NAN, INF, *holes(2)], "mean", "gaussian_start"),
         (BELOW_1, "ratio", "overlap variance_ratio"),
-        ([NAN, -1.0, 1.0, 2.0], "ema_decay", "TrainingSettings"),
         # then what a function itself refuses, such as two arguments that don't fit
         (NO_WEIGHTS, "weights", "GaussianMixture"),
         (NO_MEANS, "means", "GaussianMixture"),
@@ -402,7 +391,7 @@ BAD: dict[str, list[object]] = lookup(
 FREE: dict[str, str] = lookup(
     [  # of what takes anything, the reason why; of a function's name, all its parameters
         ("holds a result, as the functions that make it fill it in", HOLDERS, ""),
-        ("a flag: anything is true or false", "compile conditional denoise_last divide_by_sigma one_cycle", ""),
+        ("a flag: anything is true or false", "conditional denoise_last divide_by_sigma one_cycle", ""),
         ("a flag: anything is true or false", "variance_reduced", ""),
         ("for the result's text", "name features", "frechet_distance kernel_distance"),
         ("for the result's text", "against", ""),

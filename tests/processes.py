@@ -12,7 +12,9 @@ from sbgm.__main__ import main
 
 # Most of a process's time goes into imports. This server has made them, and is forked.
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["accelerate", "torch._dynamo", "sbgm.cli.train", "sbgm.apps.sample", "sbgm.apps.inpaint"])
+FORKS.set_forkserver_preload(
+    ["accelerate", "torch._dynamo", "sbgm.apps.train", "sbgm.apps.sample", "sbgm.apps.inpaint"]
+)
 
 
 def sbgm_on_two_processes(*words, said):

@@ -4,24 +4,28 @@ import dataclasses
 import os
 import signal
 
+import pandas
 import torch
 
 from M2 import train_figure1
+from sbgm.apps.train import Settings, checkpoints, train
 from sbgm.images.data import SETS
+from sbgm.images.weights import load_network, run_weights
 from sbgm.networks import ImageMLP
-from sbgm.train import images as ncsn
-from sbgm.train.images import NCSN, train_ncsn
-from sbgm.train.runs import Run, TrainingSettings
 
-SETTINGS = NCSN(
+SETTINGS = Settings(
     "digits",
-    n_levels=2,
-    n_held_out=8,
-    training=TrainingSettings(
-        n_steps=8, batch_size=8, ema_decay=0.9, log_every=1, measure_every=2, save_every=2, learning_rate=1e-2
-    ),
+    levels=2,
+    held_out=8,
+    steps=8,
+    batch_size=8,
+    learning_rate=1e-2,
+    ema=0.9,
+    log_every=1,
+    measure_every=2,
+    save_every=2,
+    threads=1,
 )
-
 IMAGES = torch.rand(40, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 
 
@@ -30,32 +34,55 @@ def set_of(images):
     return SETS["digits"]._replace(images=lambda split: images)
 
 
-def changed(**training):
-    """SETTINGS with other settings of the training."""
-    return dataclasses.replace(SETTINGS, training=dataclasses.replace(SETTINGS.training, **training))
+def changed(**settings):
+    """SETTINGS with changes."""
+    return dataclasses.replace(SETTINGS, **settings)
 
 
-def small_network(settings=SETTINGS):
-    generator = torch.Generator().manual_seed(settings.training.seed)
-    return ImageMLP(settings.sigmas, (1, 8, 8), width=16, n_blocks=1, generator=generator)
+def small_network():
+    generator = torch.Generator().manual_seed(SETTINGS.seed)
+    return ImageMLP(SETTINGS.sigmas, (1, 8, 8), width=16, n_blocks=1, generator=generator)
 
 
-def steps_of(folder, settings=SETTINGS, network=None, **options):
-    """The steps of a run in a folder."""
-    return train_ncsn(settings, folder, network=network or small_network(settings), images=set_of(IMAGES), **options)
+def run(folder, settings=SETTINGS, network=None, images=IMAGES, **options):
+    """Train in a folder; return the losses of all steps."""
+    train(settings, folder, network=network or small_network(), images=set_of(images), device="cpu", **options)
+    return losses(folder)
 
 
-def as_a_command(monkeypatch, make=small_network):
-    """Let `sbgm train` make the run, with the network that `make(settings)` gives."""
-    monkeypatch.setattr(NCSN, "of_scale", lambda data, scale: SETTINGS)
-    monkeypatch.setattr(NCSN, "network", lambda settings, *_: make(settings))
-    monkeypatch.setattr(ncsn, "data_of", lambda name, size: set_of(IMAGES))
+def losses(folder):
+    """Those of a run with a row a step."""
+    return pandas.read_csv(folder / "log.csv")["loss"].tolist()
 
 
 def live(folder, settings):
     """Begin a run, or go on with it: the life of a process, on one thread."""
     torch.set_num_threads(1)
-    list(steps_of(folder, settings, resume=Run(folder).begun))
+    run(folder, settings, resume=bool(checkpoints(folder)))
+
+
+def in_training(number, effect):
+    """A small network; `effect` takes the place of its score in the training step of this number."""
+    network, calls = small_network(), []
+
+    def hook(module, given, score):
+        if torch.is_grad_enabled() and module.training:
+            calls.append(None)
+            return effect(score) if len(calls) == number else score
+        return score
+
+    network.register_forward_hook(hook)
+    return network
+
+
+def stop(score):
+    """What Ctrl-C does, in the middle of a step."""
+    os.kill(os.getpid(), signal.SIGINT)
+    return score
+
+
+def weights(folder, step=None, *, averaged=True):
+    return load_network(run_weights(folder, step, averaged=averaged)).state_dict()
 
 
 def figure1_killed_at(number, images, settings, folder, save_every):
@@ -67,11 +94,10 @@ def figure1_killed_at(number, images, settings, folder, save_every):
 
 def assert_same_run(folder, other):
     """Weights, their average and the log are equal to the last bit; a clock chooses which rows have measurements."""
-    runs = Run(folder), Run(other)
     for averaged in (True, False):
-        a, b = (run.network(averaged=averaged).state_dict() for run in runs)
+        a, b = (weights(place, averaged=averaged) for place in (folder, other))
         torch.testing.assert_close(a, b, rtol=0, atol=0)
-    a, b = (run.log().drop(columns="seconds") for run in runs)
+    a, b = (pandas.read_csv(place / "log.csv").drop(columns="seconds") for place in (folder, other))
     assert a[["step", "loss"]].equals(b[["step", "loss"]])
     both = a.notna() & b.notna()
     assert a[both].equals(b[both])

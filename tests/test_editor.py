@@ -54,7 +54,7 @@ def test_jedi_shows_signatures_and_docstrings_through_checked(code):
 TYPES = """
 import sbgm
 from sbgm import GaussianMixture, annealed_langevin, final, load_network, paper_mixture
-from sbgm.train.runs import TrainingSettings
+from sbgm.apps.train import Settings, settings_of
 reveal_type(annealed_langevin)
 reveal_type(paper_mixture().sample)
 reveal_type(sbgm.MLP(2).dim)
@@ -62,8 +62,8 @@ network = load_network("mnist_ncsn")
 reveal_type(network.sigmas)
 annealed_langevin(network, network.sigmas, network.sigmas, step_size=0.1, n_steps=1)
 final("no sampler's states")
-reveal_type(sbgm.train.NCSN.of_scale("digits", "laptop"))
-reveal_type(sbgm.train.NCSN("mnist", channels=32, training=TrainingSettings(n_steps=5)))
+reveal_type(settings_of("digits", "laptop"))
+reveal_type(Settings("mnist", channels=32, steps=5))
 reveal_type(sbgm.NamedSampler("annealed", (2.0, 1.0), step_size=0.1, n_steps=2))
 """
 
@@ -81,8 +81,8 @@ def test_pyright_knows_types_through_checked_and_names_a_wrong_argument(tmp_path
         "(n: int, sigma: float = 0, *, generator: Generator) -> Tensor",
         "int",
         "Tensor",
-        "NCSN",
-        "NCSN",
+        "Settings",
+        "Settings",
         "NamedSampler",
     ]
     errors = [message for severity, message in found if severity == "error"]

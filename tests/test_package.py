@@ -75,7 +75,7 @@ LIBRARY = sorted(SOURCE.glob("*.py"))
 
 
 def test_these_are_the_rooms():
-    assert sorted(ROOMS) == ["apps", "checks", "cli", "images", "measure", "train", "widgets"]
+    assert sorted(ROOMS) == ["apps", "checks", "images", "measure", "widgets"]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_these_are_the_rooms():
         (set(LIBRARY) - {SOURCE / "__main__.py"}, {f"sbgm.{room}" for room in ROOMS}),  # this one is the way into apps
         (LIBRARY, {"pandas", "accelerate", "ipywidgets", "IPython"}),
         (set(LIBRARY) - {SOURCE / "plots.py"}, {"matplotlib"}),
-        (SOURCE.glob("measure/*.py"), {"sbgm.train", "sbgm.checks", "sbgm.widgets"}),
+        (SOURCE.glob("measure/*.py"), {"sbgm.apps", "sbgm.checks", "sbgm.widgets"}),
     ],
     ids=["rooms", "tables, processes and widgets", "figures", "rooms that measure does not need"],
 )

@@ -14,11 +14,10 @@ from sklearn.datasets import make_moons
 
 import claims
 import make_ledger
-from sbgm import load_images
+from sbgm import load_images, load_network
 from sbgm.__main__ import main
+from sbgm.images.weights import checkpoints, step_of
 from sbgm.measure.records import results_folder
-from sbgm.train import NCSN
-from sbgm.train.runs import Run, TrainingSettings
 
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -74,33 +73,31 @@ def test_the_torchrun_command_trains_without_a_gpu(tmp_path):
     ]
     torchrun = "torch.distributed.run", "--standalone", "--nproc_per_node", "2"
     subprocess.run([sys.executable, "-m", *torchrun, *words], env=os.environ | {"CUDA_VISIBLE_DEVICES": ""}, check=True)
-    assert Run(tmp_path / "run").last_step == 2
+    assert step_of(checkpoints(tmp_path / "run")[-1]) == 2
 
 
 def test_a_notebook_follows_a_run_as_printed(tmp_path, monkeypatch):
-    (code,) = (block for block in code_blocks(USING) if "Run(" in block)
+    (code,) = (block for block in code_blocks(USING) if "log.csv" in block)
     monkeypatch.chdir(tmp_path)
     small = ["--channels", "4", "--steps", "2", "--batch-size", "2", "--precision", "fp32", "--device", "cpu"]
     assert main(["train", "digits", "--out", "runs/mine", *small]) == 0
     names = {}
     exec(code, names)
-    assert names["run"].last_step == 2
-    assert len(names["run"].log()) >= 1
-    assert names["run"].network()(torch.rand(1, 1, 8, 8), 1.0).shape == (1, 1, 8, 8)
+    assert names["log"]["step"].iloc[-1] == 2
+    assert names["network"](torch.rand(1, 1, 8, 8), 1.0).shape == (1, 1, 8, 8)
 
 
 def test_own_images_are_trained_on_and_an_own_sampler_draws_as_printed(tmp_path, monkeypatch, capsys):
     """The training is of two steps, and of a smaller network."""
     training, sampler = code_blocks(TEXTS["docs/own_images.md"])
-    printed = 'NCSN.of_scale("photographs", "laptop")'
+    printed = 'settings_of("photographs")'
     assert printed in training
     monkeypatch.chdir(tmp_path)
     pixels = numpy.random.default_rng(0).integers(256, size=(40, 3, 40, 48), dtype=numpy.uint8)
     numpy.savez("photographs.npz", images=pixels, labels=numpy.arange(40) % 2)
-    steps = TrainingSettings(2, batch_size=4, precision="fp32", log_every=1)
-    exec(training.replace(printed, "small"), {"small": NCSN("photographs", channels=4, training=steps)})
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["1", "2"]
-    assert Run("runs/mine").network()(torch.rand(1, 3, 32, 32), 1.0).shape == (1, 3, 32, 32)
+    small = 'settings_of("photographs", channels=4, steps=2, batch_size=4, precision="fp32")'
+    exec(training.replace(printed, small), {})
+    assert load_network("runs/mine")(torch.rand(1, 3, 32, 32), 1.0).shape == (1, 3, 32, 32)
     names = {}
     exec(sampler, names)
     digits = load_images("mnist_small", "test")[:16]

@@ -3,7 +3,6 @@
 import copy
 import itertools
 import math
-import os
 
 import pytest
 import torch
@@ -12,7 +11,6 @@ from torch import nn
 from recipes import Training
 from sbgm import MLP, paper_mixture
 from sbgm.losses import sliced_score_matching_loss
-from sbgm.train.runs import load_checkpoint
 from sbgm.training import fit, fit_score
 
 
@@ -105,17 +103,3 @@ def test_batches_are_rows_drawn_with_replacement_by_the_generator():
     list(fit_score(MLP(width=4), data, loss, n_steps=2, batch_size=6, generator=g))
     again = torch.Generator().manual_seed(1)
     assert all(torch.equal(x, data[torch.randint(10, (6,), generator=again)]) for x in batches)
-
-
-# --- checkpoints -----------------------------------------------------------------------------------------------------
-
-
-def test_code_in_a_checkpoint_is_not_run(tmp_path):
-    class Malicious:
-        def __reduce__(self):
-            return os.mkdir, (str(tmp_path / "harm"),)
-
-    torch.save({"state": Malicious()}, tmp_path / "run.pt")
-    with pytest.raises(ValueError, match=r"path must be a whole file, but .*/run.pt is damaged \(UnpicklingError\)"):
-        load_checkpoint(tmp_path / "run.pt")
-    assert not (tmp_path / "harm").exists()

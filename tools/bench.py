@@ -35,7 +35,7 @@ from sbgm import (
     rescaled,
     widgets,
 )
-from sbgm.train.runs import hardware
+from sbgm.images.devices import hardware
 
 SPEED = Path(__file__).resolve().parent.parent / "data" / "results" / "SPEED.md"
 BUSY_PERCENT = 10.0

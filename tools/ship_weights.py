@@ -35,15 +35,15 @@ from recipes import (
     train_mixture,
     untrained,
 )
+from sbgm.apps.train import Settings, last_step, load_checkpoint, read_record
 from sbgm.files import Fact, content_hash, file_hash, read_facts
 from sbgm.images.data import load_images, load_labels
-from sbgm.images.weights import save_network, save_weights, weights_file, weights_folder
+from sbgm.images.devices import hardware
+from sbgm.images.weights import load_network, save_network, save_weights, weights_file, weights_folder
 from sbgm.measure import frechet_distance, level_losses
 from sbgm.measure.classifier import LeNet
 from sbgm.mixtures import paper_mixture
 from sbgm.networks import ImageMLP, ResNet
-from sbgm.train.images import NCSN
-from sbgm.train.runs import Run, hardware
 
 
 def main() -> None:
@@ -72,7 +72,7 @@ def ship(what: str, to: Path, **changes: object) -> Path:
     to.mkdir(parents=True, exist_ok=True)
     path = to / f"{Path(what).name}.safetensors"
     if what not in SHIPPED:
-        return ship_run(Run(what), path)
+        return ship_run(Path(what), path)
     network, settings = untrained(what, **changes)
     trained = {
         MixtureTraining: on_mixture,
@@ -158,11 +158,13 @@ def on_raw(network: nn.Module, settings: Figure1) -> dict[str, Fact]:
     }
 
 
-def ship_run(run: Run, path: Path, n_held_out: int = 256) -> Path:
+def ship_run(run: Path, path: Path, n_held_out: int = 256) -> Path:
     """Write the averaged weights of a run's latest checkpoint, and its log, beside them."""
-    settings = NCSN.from_dict(run.settings)
-    settings = dataclasses.replace(settings, training=dataclasses.replace(settings.training, n_steps=run.last_step))
-    network, log, images = run.network(), run.log(), load_images(settings.data, "train")
+    record, steps = read_record(run), last_step(run)
+    settings = Settings(**{field.name: record[field.name] for field in dataclasses.fields(Settings)})
+    settings = dataclasses.replace(settings, steps=steps)
+    network, log = load_network(run), pandas.read_csv(run / "log.csv")
+    images = load_images(settings.data, "train")
     held_out = load_images(settings.data, "test")[:n_held_out]
     losses = level_losses(network, held_out, settings.sigmas, generator=torch.Generator().manual_seed(0))
     before = {} if settings.initial is None else {"started_from": origin(weights_file(settings.initial))}
@@ -172,14 +174,14 @@ def ship_run(run: Run, path: Path, n_held_out: int = 256) -> Path:
         dtype=torch.float16,
         image_shape=list(images.shape[1:]),
         data_range=[0.0, 1.0],
-        command=f"tools/ship_weights.py {run.folder}",
+        command=f"tools/ship_weights.py {run}",
         data=f"{settings.data}, {len(images):,} training images",
         data_sha256=content_hash(images),
         settings=dataclasses.asdict(settings),
-        steps=run.last_step,
+        steps=steps,
         **before,
-        seconds=round(float(log["seconds"][log["step"] <= run.last_step].iloc[-1])),
-        hardware=run.load({})["hardware"],
+        seconds=round(float(log["seconds"][log["step"] <= steps].iloc[-1])),
+        hardware=load_checkpoint(run, {})["hardware"],
         held_out_images=n_held_out,
         held_out_loss_by_level=[round(float(v), 3) for v in losses.values],
     )

@@ -18,7 +18,7 @@ from drawing import CPU, Machine, samples_key
 from sbgm.guard import Batch, Count, checked, one_of
 from sbgm.images.data import SETS, SetName
 from sbgm.images.drawing import NamedSampler
-from sbgm.images.weights import load_network, load_weights, run_weights, step_of, weights_file
+from sbgm.images.weights import checkpoints, load_network, load_weights, run_weights, step_of, weights_file
 from sbgm.measure import (
     Estimate,
     FeatureStatistics,
@@ -33,7 +33,6 @@ from sbgm.measure import (
 )
 from sbgm.measure.inception import FEATURES, require_enough
 from sbgm.measure.judging import Reference, feature_space, reference_for
-from sbgm.train.runs import Run
 from sbgm.training import n_parameters
 
 PAPERS_SAMPLES = 50_000
@@ -105,15 +104,15 @@ class ColourSamples:
         return torch.cat(images)[:n], torch.cat(features)[:n]
 
 
-def checkpoint_fids(run: Run, samples: ColourSamples) -> dict[Path, Measured]:
+def checkpoint_fids(run: Path, samples: ColourSamples) -> dict[Path, Measured]:
     """The FID of 1,000 samples of each checkpoint that a run kept, by its file of weights, oldest first.
 
     Raises:
         FileNotFoundError: the run has no checkpoint yet.
         ValueError: one of them is damaged.
     """
-    steps = [step_of(folder) for folder in run.checkpoints] or [None]
-    files = [run_weights(run.folder, step) for step in steps]
+    steps = [step_of(folder) for folder in checkpoints(run)] or [None]
+    files = [run_weights(run, step) for step in steps]
     known = {"real": samples.statistics, "against": samples.reference.images}
     return {file: checkpoint_fid(samples.draw(file, N_CHOOSING)[1], **known) for file in files}
 
@@ -172,7 +171,7 @@ def measure(
     samples = ColourSamples("cifar10", folder, inception, machine=machine, **settings)
     chosen, file, how = None, weights, {}
     if Path(weights).is_dir():
-        distances = checkpoint_fids(Run(weights), samples)
+        distances = checkpoint_fids(Path(weights), samples)
         file = min(distances, key=lambda file: distances[file].value)
         chosen, how = distances[file], {"checkpoint": file.parent.name, "checkpoints": len(distances)}
     images, features = samples.draw(file, n_samples)

@@ -27,6 +27,7 @@ from sbgm.apps.options import Parser, add_options, call, flag_of, in_flags
 from sbgm.files import file_hash, save_tensors, write_bytes
 from sbgm.guard import checked, one_of
 from sbgm.images.data import runs_folder
+from sbgm.images.devices import hardware
 from sbgm.images.weights import weights_file
 from sbgm.measure import records
 from sbgm.measure.estimates import Estimated
@@ -42,7 +43,6 @@ from sbgm.measure.records import (
     record_of,
     save_record,
 )
-from sbgm.train.runs import hardware
 
 __all__ = ["attached_file", "check_weights", "interval", "load_record"]  # for the notebooks
 

@@ -14,14 +14,13 @@ from tqdm import tqdm
 from sbgm.files import file_hash
 from sbgm.guard import Count, Positive, Score, Whole, checked, one_of
 from sbgm.images.data import load_images
-from sbgm.images.devices import PRECISIONS, autocast, compiled, fast_precision
+from sbgm.images.devices import PRECISIONS, autocast, compiled, fast_precision, find_device, on_device
 from sbgm.images.drawing import draw_batches, uniform_start
 from sbgm.images.weights import load_network, weights_file
 from sbgm.measure import Measured, frechet_distance
 from sbgm.measure.classifier import SHIPPED_CLASSIFIER
 from sbgm.measure.judging import feature_space, reference_for
 from sbgm.samplers import annealed_langevin, denoise
-from sbgm.train.runs import find_device, on_device
 
 HOW_DRAWN = ("n_samples", "n_steps", "step_size", "precision", "seed")
 FEATURES = "Fréchet distances in the features of our own classifier"

@@ -32,12 +32,28 @@ from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, DigitClassifier, 
 from sbgm.measure.distances import shuffled_blocks
 from sbgm.mixtures import GaussianMixture
 from sbgm.networks import ConditionalMLP, EnergyMLP, ImageMLP, ResNet
-from sbgm.noise import perturb
+from sbgm.noise import geometric_sigmas, perturb
 from sbgm.samplers import annealed_langevin, final
-from sbgm.train.images import GeometricLadder
 from sbgm.training import Step, fit_score
 
 # --- what trainings share ---------------------------------------------------------------------------------------------
+
+
+@checked
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GeometricLadder:
+    """Noise levels σ_1 > … > σ_L whose neighbours have one ratio; the paper's for images unless told otherwise."""
+
+    sigma_max: Positive = 1.0
+    sigma_min: Positive = 0.01
+    n_levels: Count = 10
+
+    @property
+    def sigmas(self) -> Tensor:
+        """The ladder σ_1 > … > σ_L as a float32 tensor, or the one level σ_L where n_levels is 1 (Appendix C.1)."""
+        if self.n_levels == 1:
+            return torch.tensor([self.sigma_min])
+        return geometric_sigmas(self.sigma_max, self.sigma_min, self.n_levels)
 
 
 @checked

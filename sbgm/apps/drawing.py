@@ -20,10 +20,11 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms.functional import to_pil_image
 
+from sbgm.apps.train import make_accelerator
 from sbgm.files import content_hash, file_hash, save_tensors
 from sbgm.guard import Count, Positive, Score, Whole
 from sbgm.images.data import SETS, DataSet, Notice
-from sbgm.images.devices import autocast, compiled, fast_precision
+from sbgm.images.devices import autocast, compiled, fast_precision, idle_cores, on_device
 from sbgm.images.drawing import NamedSampler, OnState, Start, chains, draw_batches, gathered, uniform_start
 from sbgm.images.own import own_images
 from sbgm.images.refinenet import rescaled
@@ -31,7 +32,6 @@ from sbgm.images.weights import load_network, weights_file
 from sbgm.noise import geometric_sigmas, power_sigmas
 from sbgm.plots import save_sheet
 from sbgm.samplers import State
-from sbgm.train.runs import idle_cores, make_accelerator, on_device
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

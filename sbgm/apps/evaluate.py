@@ -12,9 +12,9 @@ from sbgm.apps.drawing import Device, Threads, data_like
 from sbgm.apps.options import name_or_path
 from sbgm.guard import Count, one_of
 from sbgm.images.data import NAMES, SPLITS, data_set, load_images
+from sbgm.images.devices import find_device, idle_cores
 from sbgm.measure.inception import Inception
 from sbgm.measure.judging import judge, load_images_of
-from sbgm.train.runs import find_device, idle_cores
 
 N_COLOUR_REFERENCE = 5_000  # real images, unless told otherwise: ten minutes of Inception on two cores
 

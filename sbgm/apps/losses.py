@@ -11,10 +11,10 @@ from sbgm.apps.drawing import Device, Threads, data_like, require_shape
 from sbgm.apps.options import name_or_path
 from sbgm.guard import Count, Whole, one_of
 from sbgm.images.data import NAMES, SPLITS, data_set, load_images
+from sbgm.images.devices import find_device, idle_cores
 from sbgm.images.weights import load_network
 from sbgm.measure.judging import some_images
 from sbgm.measure.scores import LevelValues, level_losses, optimality_identity
-from sbgm.train.runs import find_device, idle_cores
 
 
 def losses(

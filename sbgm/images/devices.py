@@ -1,10 +1,13 @@
-"""Faster layers: in 16 bits, and fused by the compiler."""
+"""Where to compute, with how many threads, and with faster layers: in 16 bits, and fused by the compiler."""
 
 from __future__ import annotations
 
+import os
+import platform
 from pathlib import Path
 from typing import Annotated, Any
 
+import psutil
 import torch
 from torch import Tensor, nn
 
@@ -95,3 +98,60 @@ def compiled(network: nn.Module) -> nn.Module:
     else:
         network.compile(options=OPTIONS)
     return network
+
+
+# --- the hardware -----------------------------------------------------------------------------------------------------
+
+
+def hardware(device: torch.device | str = "cpu") -> str:
+    """The processor, its cores, and how many threads torch uses, as far as this machine tells; and a device's GPU."""
+    model, cpuinfo = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = cpuinfo.read_text().splitlines()
+        model = next((line.split(":", 1)[1].strip() for line in lines if "model name" in line), model)
+    gpu = f", {torch.cuda.get_device_name(device)}" if torch.device(device).type == "cuda" else ""
+    return f"{model}, {os.cpu_count()} cores, {torch.get_num_threads()} threads{gpu}"
+
+
+def find_device(name: str | None = None) -> str:
+    """Where to compute: on the device of this name, else on the GPU if there is one, else on the CPU.
+
+    Several processes, such as torchrun starts, need a CUDA GPU each, and share the CPU where there is none.
+
+    Raises:
+        ValueError: this machine has no device of that name.
+    """
+    if name is not None:
+        try:
+            torch.empty(0, device=name)
+        except (RuntimeError, AssertionError):  # each device has an error of its own
+            raise ValueError(f"device must be one of this machine's, such as cpu, got {name}") from None
+        return name
+    if torch.cuda.is_available():
+        return "cuda"
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1  # torchrun sets it
+    return "mps" if torch.backends.mps.is_available() and not several else "cpu"
+
+
+def idle_cores() -> int:
+    """How many threads to compute with: as many as cores are idle, from 1 to the number that torch would take.
+
+    That number is all cores, or what OMP_NUM_THREADS or `torch.set_num_threads` says. A thread that has to wait for its
+    turn on a busy core keeps all others waiting: two threads were then up to 30 times slower than one.
+    """
+    if (most := torch.get_num_threads()) == 1:
+        return 1
+    idle = (1 - psutil.cpu_percent(interval=0.5) / 100) * (psutil.cpu_count() or 1)
+    return max(1, min(most, round(idle)))
+
+
+def on_device(network: nn.Module, device: torch.device) -> nn.Module:
+    """Move a network to a device, and return it: to a CUDA GPU in the memory format that is fast there.
+
+    The process then rounds float32 factors to TF32 on such a GPU, and lets cuDNN try out which convolution is fastest.
+    """
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.benchmark = True
+        network = network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - as torch's own
+    return network.to(device)

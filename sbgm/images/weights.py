@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import itertools
 import re
-import runpy
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -20,7 +17,7 @@ from sbgm.guard import (
     FilePath,
     Ladder,
     Network,
-    as_list,
+    Whole,
     checked,
     did_you_mean,
     instance_of,
@@ -28,9 +25,9 @@ from sbgm.guard import (
     require_number,
     sigma_tensor,
 )
-from sbgm.images.data import Notice, shipped_folder
+from sbgm.images.data import shipped_folder
 from sbgm.images.refinenet import RefineNet
-from sbgm.networks import ScoreNetwork, label_tensor
+from sbgm.networks import DigitNetwork, ImageMLP, ScoreNetwork, label_tensor
 
 __all__ = [
     "OwnNetwork",
@@ -89,7 +86,6 @@ def run_weights(run: Path, step: int | None = None, *, averaged: bool = True) ->
 
 
 CHECKPOINT = re.compile(r"step-\d{7,}")
-IN_CHECKPOINT = ("settings.json", "state.pt")  # and the networks of the run, if it keeps any by themselves
 
 
 def checkpoints(run: Path) -> list[Path]:
@@ -112,27 +108,27 @@ def whole_checkpoint(run: Path, step: int | None = None) -> Path:
 
     Raises:
         FileNotFoundError: there is no such checkpoint (yet).
-        ValueError: it is damaged; the message names the files, and the checkpoint before it that is not.
+        ValueError: its checksums do not agree.
     """
     there = {step_of(path): path for path in checkpoints(run)}
     step = max(there, default=0) if step is None else step
     if step not in there:
         raise FileNotFoundError(f"{run} holds no checkpoint of step {step}; those there: {[*there] or 'none'}")
-    if damaged := _damaged(there[step]):
-        whole = [path.name for made, path in there.items() if made < step and not _damaged(path)]
-        way_on = f"remove it to go on from {whole[-1]}" if whole else "no whole one is left before it: start anew"
-        raise ValueError(f"{there[step]} is damaged: {', '.join(damaged)} changed since it was written; {way_on}")
+    if not _is_whole(there[step]):
+        raise ValueError(
+            f"{there[step]} is damaged: its checksums do not agree; remove that folder to go on from the checkpoint "
+            "before it, if there is one"
+        )
     return there[step]
 
 
-def _damaged(checkpoint: Path) -> list[str]:
-    """The names of the files that are not as they were written; of all where no checksum says how that was."""
+def _is_whole(checkpoint: Path) -> bool:
+    """Whether all files of a checkpoint are those that its checksums were taken of."""
     sums = checkpoint / "SHA256SUMS"
-    lines = sums.read_text(encoding="utf-8", errors="replace").splitlines() if sums.is_file() else []
-    there = {*IN_CHECKPOINT, *(file.name for file in checkpoint.glob("*.safetensors"))}
-    written = dict.fromkeys(sorted(there)) | {line[66:]: line[:64] for line in lines}
-    files = {checkpoint / name: value for name, value in written.items()}
-    return [file.name for file, value in files.items() if not file.is_file() or file_hash(file) != value]
+    if not sums.is_file():
+        return False
+    files = [file for file in sorted(checkpoint.iterdir()) if file != sums]
+    return sums.read_bytes() == "".join(f"{file_hash(file)}  {file.name}\n" for file in files).encode()
 
 
 def shipped_networks(name: FilePath) -> str:
@@ -150,7 +146,9 @@ def _floating(dtype: torch.dtype, name: str) -> None:
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 Precision = Annotated[torch.dtype, _floating]
 N = TypeVar("N", bound=nn.Module)
-OWN = 'a torch.nn.Module, or "FILE.py:CLASS"'
+NETWORKS = {kind.__name__: kind for kind in (RefineNet, DigitNetwork, ImageMLP)}
+"""The networks that a file can name."""
+_module_or_none = instance_of((nn.Module, type(None)), "a torch.nn.Module")
 REBUILT = "a ScoreNetwork, which has the sigmas and the arguments to be built again"
 
 
@@ -216,79 +214,44 @@ def save_network(
 
 
 class OwnNetwork(ScoreNetwork):
-    """Any module s(x, sigma), or s(x, sigma, label), as a network that is saved, built again and sampled from.
+    """Any module s(x, sigma), or s(x, sigma, label), as a network that is trained, saved and sampled from.
 
-    The module is given σ as a (B,) tensor, and a label as a (B,) tensor of whole numbers, of which n_classes is any.
+    The module is given σ as a (B,) tensor, and a label as a (B,) tensor of whole numbers, of which n_classes is any. A
+    file of its weights holds the name of its class, for messages; `load_network(path, network=…)` is given the module.
 
     Args:
         sigmas: the ladder σ_1 > … > σ_L that it is trained on.
-        source: "FILE.py:CLASS", where its class is, or the class's name alone where that is in no file.
-        sha256: of the file.
+        module: the module.
         n_classes: 0 where the module takes no label.
-        given: what its constructor may ask for by name, beside `sigmas`.
-        module: the module; None builds it from the source, which runs the file, unless that has changed.
-
-    Raises:
-        ValueError: the source has changed, or has no such class; it must be given again.
 
     Example:
         >>> class Pull(torch.nn.Module):
         ...     def forward(self, x, sigma):
         ...         return -x / (1 + sigma**2).reshape(-1, 1, 1, 1)
-        >>> network = sbgm.images.weights.OwnNetwork([1.0, 0.1], "Pull", module=Pull())
+        >>> network = sbgm.images.weights.OwnNetwork([1.0, 0.1], Pull())
         >>> network(torch.ones(2, 1, 8, 8), 1.0).mean()
         tensor(-0.5000)
     """
 
-    def __init__(
-        self,
-        sigmas: Ladder,
-        source: str,
-        sha256: str = "",
-        n_classes: int = 0,
-        given: Mapping[str, Any] | None = None,
-        module: nn.Module | None = None,
-    ) -> None:
-        given = dict(given or {})
-        super().__init__(sigmas, source=source, sha256=sha256, n_classes=n_classes, given=given)
-        self.n_classes = n_classes
-        if module is None:
-            with torch.device("cpu"):  # its code may look at values, which `meta` has none of
-                module = _own_module(source, sha256, given | {"sigmas": torch.tensor(as_list(sigmas))})
-        self.module = module
+    @checked
+    def __init__(self, sigmas: Ladder, module: Network, n_classes: Whole = 0) -> None:
+        super().__init__(sigmas, module=type(module).__qualname__, n_classes=n_classes)
+        self.module, self.n_classes = module, n_classes
 
     def forward(self, x: Tensor, sigma: float | Tensor, label: int | Tensor | None = None) -> Tensor:
-        """(B, C, H, W), σ > 0 a float or (B,), a label where it has classes -> scores of x's shape."""
-        index = label_tensor(label, x, self.n_classes)
-        return self.module(x, sigma_tensor(sigma, x).reshape(-1).expand(len(x)), *[index] * (self.n_classes > 0))
+        """(B, C, H, W), σ > 0 a float or (B,), a label where it has classes -> scores of x's shape.
 
-
-def _own_module(source: str, sha256: str, given: Mapping[str, Any]) -> nn.Module:
-    """Run a file, unless it has changed, and build the class in it with what its constructor asks for by name."""
-    path, _, name = source.rpartition(":")
-    if not (path and Path(path).is_file() and file_hash(Path(path)) == sha256):
-        raise ValueError(
-            f"network is one's own, {source}, which is not there or has changed; give it again, as FILE.py:CLASS after "
-            "--network, or as load_network(path, network=…)"
-        )
-    warnings.warn(f"{path} is run, because the class {name} of the network is in it", Notice, 3)
-    kind = runpy.run_path(path, run_name=f"own_{Path(path).stem}").get(name)
-    if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
-        raise ValueError(f"network must name a torch.nn.Module of {path}, got {name!r}")
-    wanted = inspect.signature(kind).parameters
-    return kind(**{name: value for name, value in given.items() if name in wanted})
-
-
-def own_source(source: str) -> dict[str, str]:
-    """The source "FILE.py:CLASS" with its full path, and the sha256 of the file, which is not run.
-
-    Raises:
-        ValueError: there is no such file.
-    """
-    file, _, name = source.rpartition(":")
-    if not (name and file.endswith(".py") and Path(file).is_file()):
-        raise ValueError(f"network must be FILE.py:CLASS, with a file that there is, got {source}")
-    return {"source": f"{Path(file).resolve()}:{name}", "sha256": file_hash(Path(file))}
+        Raises:
+            ValueError: the module raised an error, which the message quotes.
+        """
+        inputs = [x, sigma_tensor(sigma, x).reshape(-1).expand(len(x))]
+        if self.n_classes or label is not None:
+            inputs.append(label_tensor(label, x, self.n_classes))
+        try:
+            return self.module(*inputs)
+        except Exception as error:
+            said = " ".join(str(error).split())
+            raise ValueError(f"network {self.arguments['module']}: {type(error).__name__}: {said}") from error
 
 
 @torch.no_grad()
@@ -311,21 +274,18 @@ def _with_weights(like: ScoreNetwork, network: nn.Module) -> ScoreNetwork:
 
 
 @checked
-def load_network(
-    path: FilePath, *, network: Annotated[nn.Module | str | None, instance_of((nn.Module, str, type(None)), OWN)] = None
-) -> ScoreNetwork:
+def load_network(path: FilePath, *, network: Annotated[nn.Module | None, _module_or_none] = None) -> ScoreNetwork:
     """A noise conditional network from what `save_network` wrote, ready to use: `network(x, sigma)` is its score.
+
+    A file names no code: it is numbers, and the name of one of this package's networks. Any other network is given.
 
     Args:
         path: the name of a shipped network, such as "mnist_ncsn", the file, or the folder of a run, whose latest it
             then is (the averaged one where the run keeps an average), also while another process trains it.
-        network: of a run of a module of one's own, the module, into which the weights are loaded, or "FILE.py:CLASS",
-            which runs that file. Without it the file that the run was trained with is run if it has not changed, with
-            a warning, and if it does not lie in the run's own folder.
+        network: one of your own, into which the weights are loaded.
 
     Returns:
-        The network, in evaluation mode, without gradients, in float32, with the facts of its making in `facts`. A
-        `ScoreNetwork` of your own is found by the name of its class, once that is defined.
+        The network, in evaluation mode, without gradients, in float32, with the facts of its making in `facts`.
 
     Raises:
         FileNotFoundError: it is none of these, which the message says, or the run has no checkpoint yet.
@@ -338,14 +298,7 @@ def load_network(
         >>> network(torch.zeros(1, 1, 28, 28), network.ladder[0]).shape
         torch.Size([1, 1, 28, 28])
     """
-
-    def build(facts: dict[str, Any]) -> ScoreNetwork:
-        nonlocal network
-        built = _network_from(facts, network, weights_file(path))
-        network = built.module if isinstance(built, OwnNetwork) else network  # a file is run once, not for `meta` too
-        return built
-
-    return load_built(path, build)
+    return load_built(path, lambda facts: _network_from(facts, network))
 
 
 def load_built(path: Path | str, build: Callable[[dict[str, Any]], N]) -> N:
@@ -379,18 +332,21 @@ def load_built(path: Path | str, build: Callable[[dict[str, Any]], N]) -> N:
     return network.eval().requires_grad_(False)
 
 
-def _network_from(facts: dict[str, Any], own: nn.Module | str | None, path: Path) -> ScoreNetwork:
-    """The untrained network that the facts of `save_network` in a file describe."""
-    made_by, classes = facts.get("architecture"), {kind.__name__: kind for kind in (RefineNet, *_kinds(ScoreNetwork))}
-    if not isinstance(made_by, dict) or made_by.get("class") not in classes:
+def _network_from(facts: dict[str, Any], own: nn.Module | None) -> ScoreNetwork:
+    """The untrained network that the facts of `save_network` in a file describe, or that is given."""
+    made_by = facts.get("architecture")
+    if not isinstance(made_by, dict):
         raise ValueError("it does not say which network it holds, as a file of save_network does")
-    arguments = dict(made_by["arguments"])
-    if made_by["class"] == OwnNetwork.__name__:
-        beside = path.resolve().parents[bool(CHECKPOINT.fullmatch(path.resolve().parent.name))]
-        if own is None and Path(arguments["source"].rpartition(":")[0]).is_relative_to(beside):  # a stranger's, perhaps
-            raise ValueError(f"its class came with it, {arguments['source']}; give it again to run that file")
-        arguments |= own_source(own) if isinstance(own, str) else {"module": own}
-    network = classes[made_by["class"]](sigmas=made_by["sigmas"], **arguments)
+    arguments = made_by["arguments"]
+    if isinstance(own, ScoreNetwork):
+        network = own
+    elif own is not None:
+        network = OwnNetwork(made_by["sigmas"], own, arguments.get("n_classes", 0))
+    elif made_by["class"] in NETWORKS:
+        network = NETWORKS[made_by["class"]](sigmas=made_by["sigmas"], **arguments)
+    else:
+        name = arguments.get("module", made_by["class"])
+        raise ValueError(f"its network is not of this package, but {name}; give it as load_network(path, network=…)")
     shape, values = facts.get("image_shape"), facts.get("data_range", (0.0, 1.0))
     network.image_shape = None if shape is None else tuple(torch.Size(shape))
     low, high = (require_number(value, "data_range") for value in values)
@@ -401,12 +357,6 @@ def _network_from(facts: dict[str, Any], own: nn.Module | str | None, path: Path
     if network.classes and len(network.classes) != network.n_classes:
         raise ValueError(f"classes must be the names of {network.n_classes} classes, got {len(network.classes)}")
     return network
-
-
-def _kinds(parent: type) -> Iterator[type]:
-    for child in parent.__subclasses__():  # a student's own among them
-        yield child
-        yield from _kinds(child)
 
 
 @checked

@@ -1,19 +1,31 @@
 """Mixed precision and compiled layers: what runs in bfloat16, what comes back, and that nothing else changes."""
 
+import os
 import shutil
+import subprocess
+import sys
 
+import accelerate
+import psutil
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
 from sbgm import MLP, RefineNet, geometric_sigmas, ncsn_loss
-from sbgm.images.devices import PRECISIONS, autocast, compiled, fast_precision
+from sbgm.apps.train import last_step, make_accelerator
+from sbgm.images.devices import (
+    PRECISIONS,
+    autocast,
+    compiled,
+    fast_precision,
+    find_device,
+    idle_cores,
+)
 from sbgm.images.refinenet import ChainedPooling, ConditionalInstanceNorm, MultiResolutionFusion
 from sbgm.networks import drawn_from
-from sbgm.train.runs import Run
 from seeds import seeded
-from small_run import assert_same_run, changed, steps_of
+from small_run import assert_same_run, changed, run
 
 # --- precision -------------------------------------------------------------------------------------------------------
 
@@ -62,9 +74,7 @@ def test_a_processor_is_fast_in_bfloat16_if_its_instructions_multiply_it(listed,
     assert fast_precision("mps", file) == "fp32"
 
 
-@pytest.mark.parametrize(
-    ("amx", "expected"), [(None, "fp32"), (lambda: True, "bf16")]
-)  # None: torch has no such test
+@pytest.mark.parametrize(("amx", "expected"), [(None, "fp32"), (lambda: True, "bf16")])  # None: torch has no such test
 def test_where_linux_lists_no_instructions_torch_is_asked(amx, expected, tmp_path, monkeypatch):
     monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported", raising=False)
     monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported", raising=False)
@@ -144,12 +154,55 @@ def test_a_compiled_network_has_every_gradient_of_the_plain_one(make, shape, pre
 def test_a_training_with_a_compiler_that_loses_gradients_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda part, **_: lambda *given: part(*given).detach() + 0 * part(*given))
     with pytest.raises(ArithmeticError, match=r"the compiled network is off by 1 of its size.*without compile"):
-        list(steps_of(tmp_path, changed(compile=True)))
-    assert Run(tmp_path).last_step == 0
+        run(tmp_path, changed(compile=True))
+    assert last_step(tmp_path) == 0
 
 
 def test_the_comparison_leaves_the_training_as_it_is(tmp_path, monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda part, **_: part)
-    compared, plain = (list(steps_of(tmp_path / str(i), changed(compile=i == 0))) for i in range(2))
+    compared, plain = (run(tmp_path / str(i), changed(compile=i == 0)) for i in range(2))
     assert compared == plain
     assert_same_run(tmp_path / "0", tmp_path / "1")
+
+
+# --- hardware --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "processes", "name", "expected"),
+    [
+        (False, False, "1", None, "cpu"),
+        (True, False, "1", None, "cuda"),
+        (True, False, "2", None, "cuda"),
+        (False, True, "1", None, "mps"),
+        (False, True, "2", None, "cpu"),
+        (True, True, "1", "cpu", "cpu"),
+    ],
+)
+def test_the_gpu_computes_if_there_is_one_unless_told_otherwise(cuda, mps, processes, name, expected, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", processes)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    monkeypatch.setattr(accelerate, "Accelerator", lambda cpu, **_: cpu)
+    assert find_device(name) == expected
+    assert make_accelerator(name) is (expected == "cpu")
+
+
+@pytest.mark.parametrize(
+    ("busy", "most", "expected"), [(0, 8, 8), (100, 8, 1), (50, 8, 4), (20, 2, 2), (99, 1, 1), (45, 4, 4)]
+)
+def test_threads_are_as_many_as_cores_are_idle(busy, most, expected, monkeypatch):
+    monkeypatch.setattr(psutil, "cpu_percent", lambda interval: float(busy))
+    monkeypatch.setattr(psutil, "cpu_count", lambda: 8)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: most)
+    assert idle_cores() == expected
+
+
+@pytest.mark.parametrize(("own", "expected"), [({}, "2000"), ({"GOMP_SPINCOUNT": "7"}, "7")])
+def test_a_waiting_thread_gives_its_core_up_before_torch_is_loaded(own, expected, tmp_path, monkeypatch):
+    """Only the command line sets it, and not over the user's own."""
+    (tmp_path / "torch.py").write_text("import os\nraise SystemExit(os.environ['GOMP_SPINCOUNT'])")
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)} | own
+    done = subprocess.run([sys.executable, "-m", "sbgm", "train"], capture_output=True, text=True, env=environment)
+    assert done.stderr.split() == [expected]

@@ -21,7 +21,7 @@ from sbgm import (
     power_sigmas,
     save_network,
 )
-from sbgm import cli as command
+from sbgm import __main__ as command
 from sbgm.files import load_tensors
 from sbgm.images.data import load_images
 from sbgm.images.drawing import chains, draw_batches, fitted_start, gathered, gaussian_start

@@ -5,11 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
-from sbgm.cli import main
+from sbgm.__main__ import main
 from sbgm.images import data
 from sbgm.images.data import DataNotFoundError, Notice, load_images, load_labels
 from sbgm.images.own import own_images, read_picture
-from sbgm.train.images import read_ahead
 from seeds import seeded
 
 
@@ -242,16 +241,3 @@ def test_images_that_do_not_fit_into_memory_are_refused_before_they_are_read(tmp
     monkeypatch.setattr(Image, "open", None)
     with pytest.raises(ValueError, match=r"size must leave room .* 10 of 1000000×1000000 pixels take 60,000\.0 GB"):
         own_images(folder, 10**6)
-
-
-def test_what_is_read_ahead_is_what_was_asked_for():
-    was_read = []
-
-    def read(step):
-        was_read.append(step)
-        return torch.tensor([step])
-
-    ahead = read_ahead(read)
-    for step in (1, 1, 2, 9, 9, 10):  # begun anew at the fourth
-        assert ahead(step).tolist() == [step]
-    assert was_read[:5] == [1, 2, 3, 9, 10]  # each once, and the next one before it is asked for

@@ -2,7 +2,6 @@
 
 import math
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -44,8 +43,7 @@ def test_each_checkpoint_is_drawn_with_its_own_weights_and_the_nearest_is_taken(
     assert torch.equal(alone.draw(files[1], 30)[0], second)
     assert not torch.equal(first, second)
 
-    run = SimpleNamespace(folder=toy, checkpoints=[Path("step-0000000"), Path("step-0000001")])
-    monkeypatch.setattr(I9, "Run", lambda folder: run)
+    monkeypatch.setattr(I9, "checkpoints", lambda run: [Path("step-0000000"), Path("step-0000001")])
     monkeypatch.setattr(I9, "run_weights", lambda folder, step: files[step])
     against = {"real": samples.statistics, "against": samples.reference.images}
     distances = [checkpoint_fid(samples.draw(file, 30)[1], **against).value for file in files]

@@ -2,11 +2,11 @@
 
 import pytest
 
-from small_run import steps_of
+from small_run import run
 
 
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory):
-    """A run that never stopped, and its steps."""
+    """A run that never stopped, and its losses."""
     folder = tmp_path_factory.mktemp("whole") / "run"
-    return folder, list(steps_of(folder))
+    return folder, run(folder)

@@ -14,8 +14,6 @@ import pytest
 
 import sbgm
 from sbgm import __main__ as cli
-from sbgm.cli import train
-from sbgm.train.images import NCSN
 
 ROOT = Path(__file__).resolve().parents[2]
 PATTERNS = (
@@ -101,51 +99,6 @@ def test_help_and_version_come_without_torch(option, said, tmp_path):
     assert said in subprocess.check_output([sys.executable, "-m", "sbgm", option], env=environment, text=True)
 
 
-# --- training's settings ----------------------------------------------------------------------------------------------
-
-
-def test_the_flags_of_training_set_what_they_say():
-    flags = {
-        "--steps": ("n_steps", "7", 7),
-        "--from": ("initial", "mnist_ncsn", "mnist_ncsn"),
-        "--channels": ("channels", "9", 9),
-        "--sigma-max": ("sigma_max", "2", 2.0),
-        "--sigma-min": ("sigma_min", "0.1", 0.1),
-        "--levels": ("n_levels", "5", 5),
-        "--unconditional": ("conditional", "", False),
-        "--divide-by-sigma": ("divide_by_sigma", "", True),
-        "--batch-size": ("batch_size", "3", 3),
-        "--learning-rate": ("learning_rate", "0.5", 0.5),
-        "--ema": ("ema_decay", "0.25", 0.25),
-        "--precision": ("precision", "fp32", "fp32"),
-        "--threads": ("threads", "2", 2),
-        "--compile": ("compile", "", True),
-        "--accumulation": ("accumulation", "2", 2),
-        "--save-every": ("save_every", "4", 4),
-        "--keep-every": ("keep_every", "6", 6),
-        "--seed": ("seed", "8", 8),
-    }
-    for flag, (name, word, value) in flags.items():
-        settings = train.settings_from(parsed(f"train mnist --out x {flag} {word}"))
-        before = NCSN.of_scale("mnist", "laptop")
-        assert ({**vars(settings), **vars(settings.training)})[name] == value, flag
-        differ = [k for k, v in vars(before).items() if k != "training" and vars(settings)[k] != v]
-        differ += [k for k, v in vars(before.training).items() if vars(settings.training)[k] != v]
-        assert set(differ) <= {name}, flag
-
-
-def test_what_a_scale_switches_on_can_be_switched_off():
-    assert not train.settings_from(parsed("train cifar10 --scale gpu --out x --no-compile")).training.compile
-    assert not train.settings_from(parsed("train cifar10 --out x --no-flips")).flips
-
-
-@pytest.mark.parametrize(("scale", "warned"), [("laptop", False), ("gpu", True), ("paper", True)])
-def test_a_large_scale_without_a_gpu_is_said_before_it_starts(scale, warned, tmp_path, capsys):
-    words = ["train", "digits", "--scale", scale, "--device", "cpu", "--out", str(tmp_path), "--batch-size", "9999"]
-    assert cli.main(words) == 1  # there are not so many digits
-    assert (f"no GPU is used; --scale {scale}" in capsys.readouterr().err) == warned
-
-
 # --- messages ---------------------------------------------------------------------------------------------------------
 
 
@@ -166,14 +119,19 @@ def test_a_large_scale_without_a_gpu_is_said_before_it_starts(scale, warned, tmp
         ("sample digits_mlp --out x --start fitted --data photo_patches", "--data must be images of shape (1, 8, 8)"),
         ("inpaint digits_mlp photo_patches --out x", "DATA must be images of shape (1, 8, 8)"),
         ("sample none.safetensors --out x", "no run's folder"),
+        ("train mnits --out x", "DATA must be one of 'digits'"),
+        ("train digits --out x --steps 0", "--steps must be at least 1, got 0"),
+        ("train digits --out x --channels 1", "--channels must be at least 2, got 1"),
+        ("train digits --out x --ema 2", "--ema must be at least 0 and below 1, got 2"),
+        ("train digits --out x --minutes nan", "--minutes must be positive, got nan"),
         ("sample mnist_ncsn --out x --sampler consistent", "--step-size must be given for consistent"),
         (
             "sample digits_mlp --out x --label 3",
             "--label must be left out, because this network was trained without classes",
         ),
         ("sample own_network --out x --label 30", "6, 7, 8, 9, or its number, 0 to 9, got '30'"),
-        ("evaluate --samples README.md --data tests/cli", "--samples must be a whole"),
-        ("inpaint digits_mlp tests/cli --out x", "DATA must hold at least 8 pictures"),
+        ("evaluate --samples README.md --data tests/apps", "--samples must be a whole"),
+        ("inpaint digits_mlp tests/apps --out x", "DATA must hold at least 8 pictures"),
         ("losses mnist_ncsn --data digits", "--data must be images of shape (1, 28, 28)"),
         ("losses mnist_ncs --data mnist_small", "; did you mean 'mnist_ncsn'?"),
         (
@@ -203,12 +161,8 @@ def test_a_folder_that_holds_samples_is_refused_by_its_flag(tmp_path, capsys):
         ("", "usage: sbgm"),
         ("evaluate", "the following arguments are required: --samples, --data"),
         ("tran mnist", "did you mean 'train'?"),
-        ("train mnits --out x", "did you mean 'mnist'?"),
         ("download cifar", "did you mean 'cifar10'?"),
         ("evaluate --samples x --data digit", "did you mean 'digits'?"),
-        ("train digits --out x --steps 0", "argument --steps: it must be at least 1, got 0"),
-        ("train digits --out x --ema 2", "argument --ema: it must be at least 0 and below 1, got 2"),
-        ("train digits --out x --minutes nan", "argument --minutes: it must be finite and positive, got nan"),
         ("train digits --out x --precision fp31", "did you mean 'fp32'?"),
         ("sample digits_mlp --out x -n 0.5", "argument -n: invalid int value: '0.5'"),
     ],

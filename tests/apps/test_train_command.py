@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sbgm import cli
+from sbgm import __main__ as cli
 from sbgm.files import load_tensors
 
 SMALL = shlex.split("--channels 2 --levels 3 --batch-size 4 --held-out 2 --threads 1 --device cpu --precision fp32")
@@ -40,7 +40,7 @@ def sheets(run):
 def test_a_run_says_where_to_look_shows_itself_early_and_ends_with_the_command_that_draws_from_it(here, capsys):
     assert cli.main(["train", "digits", "--out", "run", "--steps", "60", *SMALL]) == 0
     said = capsys.readouterr().out
-    assert said.startswith("Look at run/sheets")
+    assert said.startswith("Look at run/sheets while it trains.\n")
     assert {1, 60} <= set(sheets(here / "run")) <= {1, 50, 60}
     assert Image.open("run/sheets/step-0000060.png").width >= 8 * 128
     command = re.search("To draw images from the network: sbgm (sample run .*)\n$", said)[1]
@@ -72,7 +72,7 @@ def test_a_run_that_is_stopped_shows_where_it_stands_and_goes_on_as_if_it_had_no
 def test_a_measurement_that_takes_long_is_left_out_and_said_once(here, capsys):
     slow = ["--held-out", "300", "--measure-every", "2", "--log-every", "2"]
     assert cli.main(["train", "digits", "--out", "run", "--steps", "12", *SMALL, *slow]) == 0
-    assert capsys.readouterr().err.count("measuring takes more than a tenth of the time, so that it is done") == 1
+    assert capsys.readouterr().out.count("Measuring takes more than a tenth of the time: it is done more rarely.") == 1
     measured = pandas.read_csv("run/log.csv").set_index("step")["held_out"].notna()
     assert measured.index.tolist() == [1, 2, 4, 6, 8, 10, 12]  # rows, and the losses in them, know no clock
     assert measured[1]
@@ -96,8 +96,10 @@ def test_compiling_is_said_and_does_not_count_as_training(here, monkeypatch, cap
 # --- classes ----------------------------------------------------------------------------------------------------------
 
 
-def test_classes_are_known_by_their_names(photos, here, capsys):
-    assert cli.main(["train", "photos", "--classes", "--size", "8", "--out", "run", "--steps", "2", *SMALL]) == 0
+@pytest.mark.parametrize("student", [False, True])
+def test_classes_are_known_by_their_names(photos, here, capsys, student):
+    words = ["--network", "DigitNetwork", *SMALL[2:]] if student else SMALL
+    assert cli.main(["train", "photos", "--classes", "--size", "8", "--out", "run", "--steps", "2", *words]) == 0
     said = capsys.readouterr().out
     assert "Classes, as --label takes them: cat, dog.\n" in said
     assert "--label cat dog" in said

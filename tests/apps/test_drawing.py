@@ -1,0 +1,111 @@
+"""A folder of one's own images through all commands, and drawing that is interrupted."""
+
+import pytest
+import torch
+from PIL import Image
+
+import sbgm
+from sbgm import __main__ as cli
+from sbgm.apps.train import last_step
+
+SMALL = (
+    "--size", 8, "--steps", 4, "--batch-size", 4, "--levels", 3, "--held-out", 2, "--measure-every", 2, "--threads", 1,
+    "--device", "cpu",
+)  # fmt: skip
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A folder to work in, with pictures in two classes."""
+    monkeypatch.setenv("SBGM_DATA", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    for i in range(20):
+        path = tmp_path / "photos" / "ab"[i % 2] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (10, 12), 100 * (i % 2) + i).save(path)
+    return tmp_path
+
+
+def sbgm_does(*words):
+    """Do a command; its exit status must be 0."""
+    assert cli.main([str(word) for word in words]) == 0
+
+
+def test_a_folder_is_trained_on_resumed_sampled_inpainted_and_judged_by_the_commands_of_named_sets(here, capsys):
+    sbgm_does("train", "photos", "--out", "run", "--channels", 8, *SMALL)
+    sbgm_does("train", "photos", "--out", "run", "--resume", "--steps", 6)
+    assert last_step(here / "run") == 6
+    fast = ["--n-steps", 1, "--device", "cpu", "--threads", 1]
+    sbgm_does("sample", "run", "--out", "samples", "-n", 5, "--pngs", *fast)
+    assert [Image.open(path).size for path in sorted((here / "samples" / "png").iterdir())] == [(8, 8)] * 5
+    sbgm_does("inpaint", "run", "photos", "--images", 2, "--fills", 1, "--out", "fills", *fast)
+    Image.new("L", (30, 40), 255).save("white.png")
+    sbgm_does("inpaint", "run", "photos/a/0.png", "--mask", "white.png", "--fills", 1, "--out", "own", *fast)
+    filled = sbgm.files.load_tensors("own/fills.safetensors")[0]
+    torch.testing.assert_close(filled["fills"][:, 0], filled["images"], atol=0.06, rtol=0)  # all known, σ_L = .01
+    capsys.readouterr()
+    sbgm_does("evaluate", "--samples", "samples/png", "--data", "photos", "--threads", 1)
+    assert "median distance to the nearest" in capsys.readouterr().out
+    sbgm_does("losses", "run", "--data", "photos", "--threads", 1, "--device", "cpu")
+    assert "4 photos test images" in capsys.readouterr().out
+    Image.new("L", (10, 12), 7).save("photos/a/new.png")
+    assert cli.main(["train", "photos", "--out", "run", "--resume", "--steps", "7"]) == 1
+    assert "images_sha256" in capsys.readouterr().err
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """A 1 for each batch that `sample` or `inpaint` has drawn; the third is interrupted before it is kept."""
+    drawn = []
+
+    def keep(*arguments, **facts):
+        drawn.append(1)
+        if len(drawn) == 3:
+            raise KeyboardInterrupt
+        sbgm.files.save_tensors(*arguments, **facts)
+
+    monkeypatch.setattr("sbgm.images.drawing.save_tensors", keep)
+    return drawn
+
+
+def test_fills_of_other_images_or_behind_another_mask_are_not_those_that_were_interrupted(tmp_path, calls):
+    words = ["inpaint", "digits_mlp", "digits", "--batch-size", "2", "--n-steps", "1", "--device", "cpu", "--mask"]
+    Image.new("L", (8, 8), 0).save(mask := tmp_path / "mask.png")
+    with pytest.raises(SystemExit, match="130"):
+        cli.main([*map(str, words), str(mask), "--images", "2", "--fills", "3", "--out", str(tmp_path / "stopped")])
+    Image.new("L", (8, 8), 255).save(mask)  # all is known
+    calls[:] = [1] * 3
+    sbgm_does(*words, mask, "--images", 3, "--fills", 2, "--out", tmp_path / "stopped")
+    assert len(calls) == 6  # no batch is taken over
+    fills, _ = sbgm.files.load_tensors(tmp_path / "stopped" / "fills.safetensors")
+    assert (fills["fills"] - fills["images"][:, None]).abs().max() < 0.1  # σ_L is .01
+
+
+def test_an_interrupted_sample_goes_on_and_ends_as_one_that_was_not(tmp_path, calls, capsys):
+    words = ["sample", "digits_mlp", "-n", "5", "--batch-size", "2", "--n-steps", "1", "--device", "cpu", "--out"]
+    calls[:] = [1] * 3
+    sbgm_does(*words, tmp_path / "whole")
+    calls.clear()
+    with pytest.raises(SystemExit, match="130"):
+        cli.main([*words, str(tmp_path / "stopped")])
+    assert "2 of 3 batches are kept, and the same command goes on" in capsys.readouterr().err
+    calls.clear()
+    with pytest.raises(SystemExit, match="130"):  # another seed begins anew
+        cli.main([*words, str(tmp_path / "stopped"), "--seed", "1"])
+    calls[:] = [1] * 3
+    sbgm_does(*words, tmp_path / "stopped")
+    assert len(calls) == 4  # the third batch alone
+    parts = [sbgm.files.load_tensors(tmp_path / name / "samples.safetensors")[0] for name in ("whole", "stopped")]
+    assert torch.equal(parts[0]["samples"], parts[1]["samples"])
+    assert sorted(path.name for path in (tmp_path / "stopped").iterdir()) == ["samples.safetensors", "sheet.png"]
+
+
+def test_starts_that_are_fitted_to_other_pictures_begin_anew(here, calls):
+    words = ["sample", "digits_mlp", "-n", "5", "--batch-size", "2", "--n-steps", "1", "--device", "cpu"]
+    words += ["--start", "fitted", "--data", "photos", "--out", "out"]
+    with pytest.raises(SystemExit, match="130"):
+        cli.main(words)
+    Image.new("L", (10, 12), 7).save("photos/a/0.png")
+    calls[:] = [1] * 3
+    sbgm_does(*words)
+    assert len(calls) == 6  # no batch is taken over

@@ -1,0 +1,154 @@
+"""Networks of one's own, trained from Python; and that no file names code that is run."""
+
+import json
+import sys
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from sbgm import ImageMLP, load_network, save_network
+from sbgm.images.weights import OwnNetwork
+from small_run import changed, run
+
+
+class Pull(nn.Module):
+    """The least network that trains."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, x, sigma):
+        return -self.scale * x / (1 + sigma**2).reshape(-1, 1, 1, 1)
+
+
+def test_any_module_trains_by_one_call_and_is_loaded_by_giving_it_again(tmp_path):
+    run(tmp_path / "run", changed(steps=4), Pull())
+    run(tmp_path / "run", changed(steps=6), Pull(), resume=True)
+    with pytest.raises(ValueError, match=r"its network is not of this package, but Pull; give it as load_network\("):
+        load_network(tmp_path / "run")
+    module = Pull()
+    network = load_network(tmp_path / "run", network=module)
+    x = torch.rand(2, 1, 8, 8)
+    assert torch.equal(network(x, 1.0), module(x, torch.ones(2)))
+    assert (network.image_shape, network.ladder) == ((1, 8, 8), [1.0, pytest.approx(0.01)])
+    assert module.scale != 1
+
+
+class Flat(Pull):
+    def forward(self, x, sigma):
+        return x.flatten(1).sum(dim=1) * self.scale
+
+
+class Nothing(Pull):
+    def forward(self, x, sigma):
+        return None
+
+
+class Raises(Pull):
+    def forward(self, x, sigma):
+        raise KeyError("no\nkey")
+
+
+class TooFew(Pull):
+    def forward(self, x):
+        return x
+
+
+class Complex(Pull):
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones((), dtype=torch.complex64))
+
+
+class Shared(Pull):
+    """Two layers with one weight, which a file of weights can't hold."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(8, 8), nn.Linear(8, 8)
+        self.b.weight = self.a.weight
+
+
+class Extra(Pull):
+    def get_extra_state(self):
+        return {"more": 1}
+
+    def set_extra_state(self, state):
+        pass
+
+
+class Lazy(Pull):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.LazyLinear(8)
+
+    def forward(self, x, sigma):
+        return self.layer(x)
+
+
+class Frozen(Pull):
+    def __init__(self):
+        super().__init__()
+        self.requires_grad_(False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        (Flat, r"must return x's shape, \(2, 1, 8, 8\), got \(2,\)"),
+        (Nothing, "must return a torch.Tensor, got NoneType"),
+        (Raises, "KeyError: 'no"),
+        (TooFew, "takes 2 positional arguments but 3 were given"),
+        (Complex, ""),
+        (Shared, ""),
+        (Extra, ""),
+        (Lazy, ""),
+        (Frozen, ""),
+    ],
+)
+def test_a_network_that_cant_be_trained_is_named_in_a_line_before_anything_is_written(tmp_path, kind, says):
+    with pytest.raises(ValueError, match=rf"^network {kind.__name__} can't be trained: .*{says}") as error:
+        run(tmp_path / "run", network=kind())
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_error_of_a_network_in_training_is_quoted_in_a_line_and_the_run_can_be_begun_again(tmp_path):
+    class Late(Pull):
+        def forward(self, x, sigma):
+            self.steps = getattr(self, "steps", 0) + (self.training and torch.is_grad_enabled())
+            if self.steps == 2:
+                raise RuntimeError("late\nerror")
+            return super().forward(x, sigma)
+
+    with pytest.raises(ValueError, match=r"^network .*Late: RuntimeError: late error$"):
+        run(tmp_path / "run", changed(save_every=8), Late())
+    assert len(run(tmp_path / "run", changed(save_every=8), Pull())) == 8
+
+
+@pytest.mark.parametrize("name", ["OwnNetwork", "forged", "os.system", "Pull"])
+def test_a_file_of_weights_names_no_code_that_is_run(tmp_path, monkeypatch, name):
+    """A forged file, as of the version before, and a forged checkpoint and settings beside it."""
+    (tmp_path / "forged.py").write_text("import sys; sys.was_run = True\nclass Pull: pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    source = f"{tmp_path}/forged.py:Pull"
+    arguments = {"source": source, "sha256": "0" * 64, "module": source, "n_classes": 0, "given": {}}
+    facts = {"architecture": {"class": name, "arguments": arguments, "sigmas": [1.0, 0.1]}, "image_shape": [1, 8, 8]}
+    tensors = {"module.scale": torch.ones(()), "sigmas": torch.tensor([1.0, 0.1])}
+    save_file(tensors, tmp_path / "w.safetensors", {"facts": json.dumps(facts)})
+    with pytest.raises(ValueError, match="its network is not of this package"):
+        load_network("w.safetensors")
+    assert not hasattr(sys, "was_run")
+    assert "forged" not in sys.modules
+    network = load_network("w.safetensors", network=Pull())  # the one that is given, and no other
+    assert isinstance(network, OwnNetwork)
+    assert not hasattr(sys, "was_run")
+
+
+def test_a_network_of_the_package_is_built_from_its_file(tmp_path):
+    save_network(ImageMLP([1.0, 0.1], width=4, n_blocks=1), tmp_path / "w.safetensors")
+    assert isinstance(load_network(tmp_path / "w.safetensors"), ImageMLP)

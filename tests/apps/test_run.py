@@ -1,0 +1,315 @@
+"""Runs that nothing loses: stopped, killed, damaged, out of room, taken by two processes, begun by another version."""
+
+import errno
+import json
+import math
+import os
+import random
+import re
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from processes import FORKS
+from sbgm import __main__ as cli
+from sbgm import load_network
+from sbgm.apps import train as program
+from sbgm.apps.train import checkpoints, last_step, save_checkpoint, take
+from sbgm.files import DiskFullError, file_hash, load_tensors
+from small_run import IMAGES, SETTINGS, assert_same_run, changed, in_training, live, run, small_network, stop, weights
+
+OLD = Path(__file__).parent / "data" / "run_0_2_0"  # begun by the version before this program
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+# --- stopped and resumed ---------------------------------------------------------------------------------------------
+
+
+def test_a_run_keeps_its_last_two_checkpoints_each_with_all_that_it_needs(whole):
+    folder, _ = whole
+    assert names(folder) == [".lock", "log.csv", "settings.json", "sheets", "step-0000006", "step-0000008"]
+    files = ["SHA256SUMS", "average.safetensors", "network.safetensors", "settings.json", "state.pt"]
+    assert all(names(checkpoint) == files for checkpoint in checkpoints(folder))
+
+
+def test_checkpoints_to_keep_are_kept(tmp_path):
+    run(tmp_path / "run", changed(save_every=1, keep_every=3))
+    assert [int(path.name[5:]) for path in checkpoints(tmp_path / "run")] == [3, 6, 7, 8]
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint of step 2; those there: \[3, 6, 7, 8\]"):
+        weights(tmp_path / "run", step=2)
+
+
+@pytest.mark.parametrize("step", [1, 4, 7])
+def test_a_run_that_is_stopped_saves_and_goes_on_as_if_it_had_not_stopped(whole, tmp_path, step):
+    before = signal.getsignal(signal.SIGINT)
+    run(tmp_path / "run", network=in_training(step, stop))
+    assert signal.getsignal(signal.SIGINT) is before
+    assert last_step(tmp_path / "run") == step
+    assert (tmp_path / "run" / "sheets" / f"step-{step:07d}.png").is_file()
+    assert run(tmp_path / "run", resume=True) == whole[1]
+    assert_same_run(tmp_path / "run", whole[0])
+
+
+def test_a_finished_run_is_left_alone_and_more_steps_continue_it(tmp_path, whole):
+    folder = tmp_path / "run"
+    run(folder, changed(steps=5))
+    before = (folder / "step-0000005" / "state.pt").stat().st_mtime_ns
+    run(folder, changed(steps=5), resume=True)
+    assert (folder / "step-0000005" / "state.pt").stat().st_mtime_ns == before
+    assert run(folder, resume=True) == whole[1]
+
+
+@pytest.mark.parametrize("n_kills", [3, pytest.param(30, marks=pytest.mark.slow)])
+def test_a_run_killed_at_random_moments_ends_with_the_same_bits(n_kills, tmp_path):
+    """kill -9 of a process that saves every third step, at moments drawn over the time that many steps take; then a few
+    steps more, and as many in a run that was never killed."""
+    folder, moments, often = tmp_path / "killed", random.Random(0), {"save_every": 3, "measure_every": 20}
+    for _ in range(n_kills):
+        start = last_step(folder)
+        process = FORKS.Process(target=live, args=(folder, changed(steps=100_000, **often)))
+        process.start()
+        wait_for_a_checkpoint_after(start, folder, process)
+        time.sleep(moments.uniform(0, 0.2))
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL, "it ended before it was killed"
+    steps = last_step(folder) + 4
+    run(folder, changed(steps=steps, **often), resume=True)
+    run(tmp_path / "whole", changed(steps=steps, save_every=100_000, measure_every=20))
+    assert_same_run(folder, tmp_path / "whole")
+
+
+def wait_for_a_checkpoint_after(step, folder, process):
+    while last_step(folder) == step and process.is_alive():
+        time.sleep(0.01)
+
+
+def test_a_notebook_reads_a_run_that_another_process_trains_and_can_take_it_over_once_that_is_dead(tmp_path):
+    folder, settings = tmp_path / "run", changed(steps=100_000, save_every=20, measure_every=1_000)
+    process = FORKS.Process(target=live, args=(folder, settings))
+    process.start()
+    wait_for_a_checkpoint_after(0, folder, process)
+    seen = set()
+    while len(seen) < 3:  # whatever instant it looks, what it reads is whole
+        seen.add(load_network(folder).facts["step"])
+    assert min(seen) >= 20
+    with pytest.raises(BlockingIOError, match=r"run is in use: another process trains the run there; stop it, or"):
+        run(folder, settings, resume=True)
+    assert process.is_alive()
+    process.kill()
+    process.join()
+    made = last_step(folder)
+    run(folder, settings, in_training(1, stop), resume=True)
+    assert last_step(folder) == made + 1
+
+
+# --- what is written is whole ----------------------------------------------------------------------------------------
+
+
+def gradient_of_nan(score):
+    """The score, whose gradient is NaN: 0 · ∂√u/∂u at u = 0."""
+    return score + 0 * (score - score).sqrt()
+
+
+@pytest.mark.parametrize(
+    ("effect", "message"),
+    [
+        (lambda score: score * math.nan, "the loss is nan at step 4 of 8"),
+        (gradient_of_nan, "the sum of the gradient is nan at step 4 of 8"),
+    ],
+)
+def test_a_nan_at_a_saving_step_stops_the_run_which_stands_at_its_last_checkpoint(tmp_path, whole, effect, message):
+    after = r"; lower the learning rate \(.*/run stands at step 2: resume it, or start another from its weights\)"
+    with pytest.raises(FloatingPointError, match=message + after):
+        run(tmp_path / "run", network=in_training(4, effect))
+    assert last_step(tmp_path / "run") == 2
+    assert run(tmp_path / "run", resume=True) == whole[1]
+
+
+def test_weights_that_are_not_finite_are_never_saved(tmp_path):
+    take(tmp_path, {}, resume=False).release()
+    broken = small_network()
+    nn.init.constant_(broken.end.bias, math.inf)
+    with pytest.raises(FloatingPointError, match="the weights are not finite at step 2; lower the learning rate"):
+        save_checkpoint(tmp_path, 2, {"network": small_network(), "average": broken}, {})
+    assert names(tmp_path) == [".lock", "settings.json"]
+
+
+@pytest.mark.parametrize("n_writes", [0, 2, 3, 4, 6])
+def test_a_training_that_fills_the_disk_goes_on_where_it_was_once_there_is_room(tmp_path, monkeypatch, whole, n_writes):
+    """Wherever there is no room after step 2: for the log, a sheet, or each file of the checkpoint."""
+    monkeypatch.setattr(program, "SHARE", math.inf)  # no clock decides what is written
+    folder, sync, room = tmp_path / "run", os.fsync, iter(range(n_writes))
+
+    def full(file):
+        if last_step(folder) == 2 and next(room, None) is None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        sync(file)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(DiskFullError, match=r"The disk is full: .* stands at step 2: resume it, or start another"):
+            run(folder)
+    assert not [*folder.rglob("*.partial"), *folder.glob("step-0000004")]
+    assert run(folder, resume=True) == whole[1]
+    assert_same_run(folder, whole[0])
+
+
+# --- damage ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stopped(tmp_path):
+    """A run that stopped at step 5, to be damaged."""
+    run(tmp_path / "run", network=in_training(5, stop))
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize("name", ["average.safetensors", "network.safetensors", "settings.json", "state.pt"])
+def test_a_flipped_bit_in_a_checkpoint_is_noticed_and_the_run_goes_on_from_the_one_before(stopped, whole, name):
+    file = stopped / "step-0000005" / name
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    for read in (lambda: run(stopped, resume=True), lambda: load_network(stopped)):
+        with pytest.raises(ValueError, match="step-0000005 is damaged: its checksums do not agree; remove that folder"):
+            read()
+    shutil.rmtree(file.parent)
+    run(stopped, resume=True)
+    assert_same_run(stopped, whole[0])
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_text("0" * 64 + "  state.pt\n")])
+def test_a_checkpoint_without_its_checksums_is_damaged(stopped, damage):
+    damage(stopped / "step-0000005" / "SHA256SUMS")
+    with pytest.raises(ValueError, match="step-0000005 is damaged"):
+        run(stopped, resume=True)
+
+
+def test_code_in_a_checkpoint_is_not_run(stopped, tmp_path):
+    class Malicious:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "harm"),)
+
+    torch.save({"state": Malicious()}, stopped / "step-0000005" / "state.pt")
+    sign(stopped / "step-0000005")
+    with pytest.raises(ValueError, match=r"step-0000005/state.pt must hold tensors and numbers alone, and no code"):
+        run(stopped, resume=True)
+    assert not (tmp_path / "harm").exists()
+
+
+def sign(checkpoint):
+    """Write the checksums of a checkpoint that was changed."""
+    files = sorted(file for file in checkpoint.iterdir() if file.name != "SHA256SUMS")
+    (checkpoint / "SHA256SUMS").write_text("".join(f"{file_hash(file)}  {file.name}\n" for file in files))
+
+
+def test_what_is_no_checkpoint_is_left_alone(stopped, whole):
+    for name in ("step-old", "step-0000060 (copy)", "step-12"):
+        (stopped / name).mkdir()
+    (stopped / "step-0000099").write_text("a file")
+    assert run(stopped, resume=True) == whole[1]
+    assert_same_run(stopped, whole[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('{"sefd": 0}', r"must hold settings of this version, got \['sefd'\]"),
+        ('{"seed": -1, "data": "digits"}', "seed must be at least 0, got -1"),
+        ('{"seed"', "settings.json is damaged .*; replace it by that of a run"),
+        ("[]", "settings.json is damaged .*; replace it by that of a run"),
+    ],
+)
+def test_settings_that_are_damaged_are_said_in_a_line(tmp_path, capsys, text, says):
+    (tmp_path / "settings.json").write_text(text)
+    assert cli.main(["train", "digits", "--device", "cpu", "--out", str(tmp_path), "--resume"]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert re.search(says, error)
+
+
+# --- a run goes on as it began ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "images", "says"),
+    [
+        (SETTINGS, IMAGES[:20], r"settings must be those .* images_sha256 = '\w{64}', not '\w{64}'"),
+        (changed(learning_rate=0.1, batch_size=4), IMAGES, "batch_size = 8, not 4, learning_rate = 0.01, not 0.1"),
+        (changed(steps=5), IMAGES, "steps must be at least the 8 that the run has made, got 5"),
+    ],
+)
+def test_a_run_does_not_go_on_with_other_images_or_settings_or_fewer_steps(whole, settings, images, says):
+    with pytest.raises(ValueError, match=says):
+        run(whole[0], settings, images=images, resume=True)
+
+
+def test_a_setting_that_a_run_does_not_know_had_its_default(whole, tmp_path):
+    """As if `clip` had come after the run was begun."""
+    run(tmp_path / "run", changed(steps=4))
+    path = tmp_path / "run" / "settings.json"
+    shutil.rmtree(tmp_path / "run" / "step-0000004")
+    for file in (path, tmp_path / "run" / "step-0000002" / "settings.json"):
+        record = json.loads(file.read_text())
+        del record["clip"]
+        file.write_text(json.dumps(record))
+    sign(tmp_path / "run" / "step-0000002")
+    with pytest.raises(ValueError, match=r"clip = 0.0, not 1.0"):
+        run(tmp_path / "run", changed(clip=1.0), resume=True)
+    assert run(tmp_path / "run", resume=True) == whole[1]
+
+
+def test_a_run_of_the_version_before_is_drawn_from_and_not_gone_on_with(tmp_path, monkeypatch, capsys):
+    shutil.copytree(OLD, tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    average, _ = load_tensors("run/step-0000002/average.safetensors")
+    assert torch.equal(load_network("run").end.weight, average["end.weight"])
+    words = ["-n", "2", "--n-steps", "1", "--threads", "1", "--device", "cpu"]
+    assert cli.main(["sample", "run", "--out", "drawn", *words]) == 0
+    assert load_tensors("drawn/samples.safetensors")[0]["samples"].shape == (2, 1, 8, 8)
+    before = names(tmp_path / "run")
+    capsys.readouterr()
+    assert cli.main(["train", "digits", "--out", "run", "--resume", "--device", "cpu"]) == 1
+    says = "sbgm: run was begun by sbgm 0.2.0, and this version can't go on with it"
+    assert capsys.readouterr().err.startswith(says)
+    assert names(tmp_path / "run") == before
+
+
+# --- nothing is overwritten ------------------------------------------------------------------------------------------
+
+
+def test_a_run_that_was_killed_before_it_saved_anything_can_be_started_again(tmp_path, whole):
+    folder = tmp_path / "run"
+    with pytest.raises(FloatingPointError, match="stands at step 0"):
+        run(folder, network=in_training(1, lambda score: score * math.nan))
+    (folder / "log.csv.4711.partial").write_text("step,lo")
+    (folder / "step-0000002.partial").mkdir()
+    assert run(folder) == whole[1]
+    assert names(folder) == names(whole[0])
+
+
+def test_an_existing_run_is_not_overwritten_unasked(whole):
+    before = {path: path.read_bytes() for path in whole[0].rglob("*") if path.is_file()}
+    with pytest.raises(FileExistsError, match="is not empty; resume the run there, or choose another folder"):
+        run(whole[0])
+    assert {path: path.read_bytes() for path in whole[0].rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("folder", ["nowhere", "other"])
+def test_resuming_where_there_is_no_run_is_refused_and_starts_none(folder, tmp_path, capsys):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").write_text("…")
+    before, out = sorted(tmp_path.rglob("*")), tmp_path / folder
+    assert cli.main(["train", "digits", "--device", "cpu", "--out", str(out), "--resume"]) == 1
+    error = f"folder must hold a run to go on with, but {out} has no settings.json"
+    assert error in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before

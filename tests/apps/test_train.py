@@ -1,0 +1,317 @@
+"""Training of a noise conditional score network: loss, average, parts and processes, precision, settings, classes."""
+
+import dataclasses
+import functools
+import json
+import math
+
+import pandas
+import pytest
+import torch
+from torch import nn
+
+from processes import sbgm_on_two_processes
+from sbgm import __main__ as cli
+from sbgm import save_network
+from sbgm.apps import train as program
+from sbgm.apps.train import ORDER, SCALES, Settings, last_step, load_checkpoint, new_network, settings_of
+from sbgm.images.data import load_images
+from sbgm.noise import derived_generator
+from small_run import changed, in_training, losses, run, set_of, small_network, stop, weights
+
+assert_same = functools.partial(torch.testing.assert_close, rtol=0, atol=0)
+
+
+def mean_gradients(folder):
+    """Adam's of each parameter at the end of a run: they show a gradient's scale, which its steps do not."""
+    return [of_one["exp_avg"] for of_one in load_checkpoint(folder, {})["optimizer"]["state"].values()]
+
+
+def recorded(folder):
+    return json.loads((folder / "settings.json").read_text())
+
+
+# --- a step ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_holds_its_settings_and_a_log(tmp_path, whole, monkeypatch):
+    monkeypatch.setattr(program, "SHARE", math.inf)
+    run(tmp_path / "run", changed(log_every=2, measure_every=4))
+    assert (
+        dataclasses.asdict(changed(log_every=2, measure_every=4)).items()
+        <= (recorded(tmp_path / "run") | {"network": "RefineNet"}).items()
+    )
+    log = pandas.read_csv(tmp_path / "run" / "log.csv")
+    assert log["step"].tolist() == [1, 2, 4, 6, 8]
+    pairs = [(whole[1][i] + whole[1][i + 1]) / 2 for i in (2, 4, 6)]
+    assert log["loss"].tolist() == pytest.approx([*whole[1][:2], *pairs], rel=1e-6)
+    assert log["held_out"].notna().tolist() == [True, False, True, False, True]
+    assert log["held_out"].iloc[-1] == pytest.approx(log[["level_1", "level_2"]].iloc[-1].mean())
+    assert log["seconds"].is_monotonic_increasing
+
+
+def test_the_average_follows_the_weights_by_its_formula_and_does_not_change_the_training(tmp_path, whole):
+    run(tmp_path / "run", changed(steps=5, ema=0.4, save_every=1, keep_every=1))
+    average = small_network().state_dict()
+    for step in range(1, 6):
+        new, m = weights(tmp_path / "run", step, averaged=False), min(0.4, (1 + step) / (10 + step))
+        average = {name: m * average[name] + (1 - m) * new[name] for name in average}
+    torch.testing.assert_close(weights(tmp_path / "run"), average, rtol=1e-5, atol=1e-6)
+    assert run(tmp_path / "none", changed(ema=0.0)) == whole[1]
+    assert_same(weights(tmp_path / "none"), weights(whole[0], averaged=False))
+    assert not list((tmp_path / "none").rglob("average*"))
+
+
+class OfImages(nn.Module):
+    """A network of no use, whose parameter has a gradient: its score is a factor times the images that it sees."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor, self.weight, self.seen = factor, nn.Parameter(torch.ones(())), []
+
+    def forward(self, x, sigma):
+        if torch.is_grad_enabled() and self.training:
+            self.seen.append(x)
+        return self.factor * self.weight * x
+
+
+def test_every_epoch_shows_each_image_once(tmp_path):
+    """Each image carries its own brightness; the batches are seen through the noise at a tiny σ."""
+    images = torch.arange(20.0).reshape(20, 1, 1, 1).expand(20, 1, 8, 8) / 20
+    settings = changed(steps=5, levels=1, sigma_min=1e-4)
+    run(tmp_path / "run", settings, network=(network := OfImages(1e-9)), images=images)
+    assert not (tmp_path / "run" / "sheets").exists()  # since one level is no ladder to go down
+    values = (torch.cat(network.seen).mean(dim=(1, 2, 3)) * 20).round().int().tolist()
+    assert len(set(values[:16])) == 16  # 20 images, batches of 8: two an epoch, four images left over
+    assert values[:16] == torch.randperm(20, generator=derived_generator(0, ORDER, 0))[:16].tolist()
+    assert values[16:32] != values[:16]
+
+
+def test_the_loss_is_the_papers(tmp_path):
+    """The zero score's loss is D/2 at every level: 32 for 8×8 images (the shift of the dequantised data cancels)."""
+    images = load_images("digits")
+    found = torch.tensor(run(tmp_path / "run", changed(steps=6, batch_size=256), OfImages(0.0), images))
+    se = math.sqrt(32 / (6 * 256))  # of the mean of ½χ²_64: its variance is 32
+    assert float(found.mean()) == pytest.approx(32, abs=4 * se)
+
+
+def test_the_rate_rises_and_falls_as_asked_and_a_long_gradient_is_cut(tmp_path):
+    plain = changed(steps=100, learning_rate=0.2)
+    assert {plain.rate(step) for step in (1, 50, 100)} == {0.2}
+    shaped = dataclasses.replace(plain, schedule="cosine", warm_up=10)
+    assert [shaped.rate(k) for k in (5, 51)] == pytest.approx([0.1 * (1 + math.cos(0.04 * math.pi)) / 2, 0.1])
+    assert 0 < shaped.rate(100) < 0.001
+    network = OfImages(-1.0)
+    run(tmp_path / "run", changed(steps=1, clip=1e-12), network)
+    assert 0 < abs(network.weight.item() - 1) < 1e-3  # Adam's step for a gradient of 1e-12 beside its ε of 1e-8
+    run(tmp_path / "falling", changed(steps=1, schedule="cosine"))
+    with pytest.raises(ValueError, match=r"settings must be those .*: steps = 1, not 2"):  # else the rate would jump
+        run(tmp_path / "falling", changed(steps=2, schedule="cosine"), resume=True)
+
+
+def test_a_run_can_start_from_a_trained_network_and_goes_on_without_its_file(tmp_path):
+    initial = tmp_path / "trained.safetensors"
+    small = {"channels": 4, "levels": 1, "batch_size": 8, "held_out": 2, "threads": 1, "precision": "fp32"}
+    trained = new_network(Settings("digits", seed=1, **small), torch.rand(4, 1, 8, 8), 0, trained=False)
+    save_network(trained, initial)
+    settings = Settings("digits", steps=1, learning_rate=1e-12, initial=str(initial), **small)
+    program.train(settings, tmp_path / "run", device="cpu")
+    torch.testing.assert_close(weights(tmp_path / "run"), trained.state_dict(), rtol=0, atol=1e-10)
+    initial.unlink()
+    program.train(dataclasses.replace(settings, steps=2), tmp_path / "run", device="cpu", resume=True)
+    assert last_step(tmp_path / "run") == 2
+
+
+# --- parts, processes, precision -------------------------------------------------------------------------------------
+
+
+def test_the_parts_of_a_batch_make_the_same_step_as_the_whole(tmp_path, monkeypatch):
+    """A loss that draws nothing has the same value and gradient in parts."""
+
+    def draws_nothing(score, images, *_):
+        return (score(images, 1.0) - images).square().mean()
+
+    monkeypatch.setattr(program, "batch_loss", draws_nothing)
+    found = [run(tmp_path / str(n), changed(steps=1, accumulation=n)) for n in (1, 4)]
+    assert found[1] == pytest.approx(found[0], rel=1e-5)
+    torch.testing.assert_close(mean_gradients(tmp_path / "4"), mean_gradients(tmp_path / "1"), rtol=1e-3, atol=1e-6)
+
+
+def test_two_processes_do_what_one_does_with_twice_the_accumulation(tmp_path):
+    small = "--channels 2 --levels 2 --batch-size 4 --held-out 4 --precision fp32 --save-every 3 --threads 1"
+    arguments = ["train", "digits", *small.split(), "--device", "cpu", "--out"]
+    one, two = tmp_path / "one", tmp_path / "two"
+    sbgm_on_two_processes(*arguments, two, "--steps", 6, said=tmp_path / "said")
+    assert (tmp_path / "said").read_text().count("All 6 steps are made.") == 1
+    assert cli.main([*arguments, str(one), "--steps", "6", "--accumulation", "2"]) == 0
+    assert losses(two) == pytest.approx(losses(one), rel=1e-4)
+    torch.testing.assert_close(weights(two), weights(one), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(mean_gradients(two), mean_gradients(one), rtol=1e-2, atol=1e-6)
+    more = ("--steps", 900, "--resume", "--minutes", 0.0001)
+    sbgm_on_two_processes(*arguments, two, *more, said=tmp_path / "said")
+    assert last_step(two) == 7  # both stop after the same step
+
+
+def test_bfloat16_trains_the_same_network_within_its_rounding(tmp_path, whole):
+    found = run(tmp_path / "run", changed(precision="bf16"))
+    assert found == pytest.approx(whole[1], rel=0.05)
+    assert found != whole[1]
+    assert all(value.dtype == torch.float32 for value in weights(tmp_path / "run").values())
+
+
+def test_float16_scales_its_loss_leaves_overflows_out_and_resumes_to_the_same_bits(tmp_path, monkeypatch):
+    """A scale of 2³⁰ overflows until it has been halved often enough; after two good steps it grows again."""
+    scaler = functools.partial(torch.amp.GradScaler, init_scale=2.0**30, growth_interval=2)
+    monkeypatch.setattr(torch.amp, "GradScaler", scaler)
+    settings = changed(precision="fp16", steps=40, ema=0.0, measure_every=40, save_every=1, keep_every=1)
+    found = run(tmp_path / "run", settings)
+    states = [torch.load(tmp_path / "run" / f"step-{step:07d}" / "state.pt") for step in range(1, 41)]
+    scales = [state["scaler"]["scale"] for state in states]
+    assert scales[0] == 2.0**29
+    n_left_out = next(i for i in range(1, 40) if scales[i] >= scales[i - 1])
+    assert n_left_out >= 5
+    start = small_network().state_dict()
+    assert_same(weights(tmp_path / "run", n_left_out), start)
+    assert not torch.equal(weights(tmp_path / "run", n_left_out + 1)["end.bias"], start["end.bias"])
+    assert sum(found[-5:]) < sum(found[:5])
+    for number in (3, n_left_out + 1):
+        run(tmp_path / f"stopped{number}", settings, in_training(number, stop))
+        assert run(tmp_path / f"stopped{number}", settings, resume=True) == found
+        assert_same(weights(tmp_path / f"stopped{number}"), weights(tmp_path / "run"))
+
+
+def test_a_float16_gradient_that_no_scale_mends_ends_the_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.amp, "GradScaler", functools.partial(torch.amp.GradScaler, init_scale=4.0))
+    network = small_network()
+    network.end.bias.register_hook(lambda gradient: gradient * math.inf)
+    with pytest.raises(FloatingPointError, match="the sum of the gradient is nan at step 3"):
+        run(tmp_path / "run", changed(precision="fp16"), network)
+
+
+def test_a_run_records_what_the_machine_decided_and_resumes_with_it(tmp_path, monkeypatch):
+    settings, folder, before = changed(precision="auto", threads=0, steps=1), tmp_path / "run", torch.get_num_threads()
+    monkeypatch.setattr(program, "fast_precision", lambda device: "bf16")
+    monkeypatch.setattr(program, "idle_cores", lambda: 2)
+    run(folder, settings)
+    record = recorded(folder)
+    assert (record["precision"], record["threads"], torch.get_num_threads()) == ("bf16", 2, before)
+    monkeypatch.setattr(program, "fast_precision", lambda device: "fp32")
+    monkeypatch.setattr(program, "idle_cores", lambda: 1)
+    found = run(folder, dataclasses.replace(settings, steps=2), resume=True)
+    assert found == run(tmp_path / "told", changed(precision="bf16", threads=2, steps=2))
+    with pytest.raises(ValueError, match="precision = 'bf16', not 'fp32'"):
+        run(folder, changed(precision="fp32", steps=3), resume=True)
+    assert len(run(folder, changed(precision="bf16", threads=1, steps=3), resume=True)) == 3
+
+
+@pytest.mark.parametrize("fault", [1.0, 0.5])
+def test_a_compiler_that_breaks_a_gradient_is_noticed(tmp_path, monkeypatch, fault):
+    """Half of each gradient of the compiled network is lost."""
+
+    def compiled(network):
+        for parameter in network.parameters():
+            parameter.register_hook(lambda gradient: fault * gradient)
+
+    monkeypatch.setattr(program, "compiled", compiled)
+    if fault == 1.0:
+        run(tmp_path / "run", changed(compile=True))
+    else:
+        with pytest.raises(ArithmeticError, match=r"the gradient of the compiled network is off by 0\.5 of its size"):
+            run(tmp_path / "run", changed(compile=True))
+
+
+# --- settings --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("data", "channels", "flips"), [("mnist", 64, False), ("cifar10", 128, True)])
+def test_the_papers_settings_are_the_papers(data, channels, flips):
+    ladder = {"sigma_max": 1.0, "sigma_min": 0.01, "levels": 10}
+    training = {"steps": 200_000, "batch_size": 128, "learning_rate": 1e-3, "ema": 0.0, "precision": "fp32"}
+    more = {"channels": channels, "flips": flips, "held_out": 1_000, "keep_every": 5_000}
+    assert settings_of(data, "paper") == Settings(data, **ladder, **training, **more)
+
+
+@pytest.mark.parametrize("words", ["--channels 8", "--unconditional", "--divide-by-sigma"])
+def test_the_students_network_refuses_what_it_would_ignore(words, tmp_path, capsys):
+    words = ["train", "digits", "--network", "DigitNetwork", *words.split(), "--out", str(tmp_path / "run")]
+    assert cli.main(words) == 1
+    assert "must be left out with DigitNetwork, which has no such setting" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_every_setting_has_a_flag_that_sets_it_and_nothing_else(monkeypatch):
+    values = {int: "7", float: "0.25", bool: "", type(None): "9"}
+    special = {"schedule": "cosine", "precision": "bf16", "network": "DigitNetwork", "initial": "mnist_ncsn"}
+    asked = []
+    monkeypatch.setattr(program, "train", lambda settings, *_, **options: asked.append(settings) or 0)
+    for field in dataclasses.fields(Settings)[1:]:
+        words = [program.flag_of(field.name), special.get(field.name, values.get(type(field.default)))]
+        asked.clear()
+        assert cli.main(["train", "mnist", "--out", "x", *filter(None, words)]) == 0
+        before, after = dataclasses.asdict(settings_of("mnist")), dataclasses.asdict(asked[0])
+        differ = {name for name in before if before[name] != after[name]}
+        assert differ == {field.name} | ({"channels"} if field.name == "network" else set())
+    assert cli.main(["train", "cifar10", "--scale", "gpu", "--out", "x", "--no-compile", "--no-flips"]) == 0
+    assert not asked[-1].compile
+    assert not asked[-1].flips
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_a_large_scale_without_a_gpu_is_said_before_it_starts(scale, tmp_path, capsys):
+    words = ["train", "digits", "--scale", scale, "--device", "cpu", "--out", str(tmp_path), "--batch-size", "9999"]
+    assert cli.main(words) == 1  # there are not so many digits
+    assert (f"no GPU is used; --scale {scale}" in capsys.readouterr().err) == (scale != "laptop")
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"data": "no-such"}, "data must be one of 'digits'"),
+        ({"data": "photo_patches", "classes": True}, "classes must be left out"),
+        ({"accumulation": 3}, "batch_size must divide into 3 parts"),
+        ({"batch_size": 9_999}, "batch_size must be at most the 1437 images"),
+        ({"channels": 4, "initial": "no_such"}, "there is none at .*no_such"),
+        ({"channels": 4, "initial": "digits_mlp"}, "must have the shapes saved in digits_mlp"),
+    ],
+)
+def test_nothing_is_written_before_all_settings_are_looked_at(tmp_path, settings, says):
+    with pytest.raises((ValueError, FileNotFoundError), match=says):
+        program.train(changed(**settings), tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_log_goes_to_accelerates_trackers_and_one_that_is_not_there_is_refused(tmp_path, monkeypatch):
+    accelerator, rows = program.make_accelerator("cpu"), {}
+    accelerator.log = lambda values, step: rows.update({step: values})
+    monkeypatch.setattr(program, "make_accelerator", lambda *_: accelerator)
+    run(tmp_path / "run")
+    assert rows[8].keys() >= {"loss", "held_out"}
+    monkeypatch.undo()
+    assert cli.main(["train", "digits", "--out", str(tmp_path / "b"), "--tracker", "tensorbord"]) == 1
+    assert not (tmp_path / "b").exists()
+
+
+# --- classes ---------------------------------------------------------------------------------------------------------
+
+
+class Told(nn.Module):
+    """Sees labels, and keeps them."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale, self.seen = nn.Parameter(torch.ones(())), []
+
+    def forward(self, x, sigma, label):
+        if torch.is_grad_enabled() and self.training:
+            self.seen.append(label)
+        return -self.scale * x / (1 + sigma**2).reshape(-1, 1, 1, 1)
+
+
+def test_one_label_in_ten_is_hidden(tmp_path):
+    images = torch.rand(20, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    data = set_of(images)._replace(labels=lambda split: torch.arange(20) % 2, classes=("a", "b"))
+    settings = changed(classes=True, steps=200, measure_every=10_000, log_every=10_000, save_every=10_000)
+    program.train(settings, tmp_path / "run", network=(network := Told()), images=data, device="cpu")
+    labels = torch.cat(network.seen)
+    assert set(labels.tolist()) == {0, 1, 2}
+    assert (labels == 2).double().mean() == pytest.approx(0.1, abs=4 * (0.09 / len(labels)) ** 0.5)
