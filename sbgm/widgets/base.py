@@ -125,15 +125,13 @@ class FigureExplorer(ipywidgets.VBox):
 
     def redraw(self) -> None:
         """Update the moving artists from the controls and send the picture and the readout."""
-        moving = self._moving
+        self._canvas.restore_region(self._background)
         try:
             self.readout.value = self._update(**self.values)
+            for artist in self._moving:
+                artist.axes.draw_artist(artist)  # pyright: ignore[reportOptionalMemberAccess] - all have axes
         except NotDrawnError as error:
             self.readout.value = str(error)
-            moving = []
-        self._canvas.restore_region(self._background)
-        for artist in moving:
-            artist.axes.draw_artist(artist)  # pyright: ignore[reportOptionalMemberAccess] - all have axes
         pixels = Image.fromarray(np.asarray(self._canvas.buffer_rgba())).convert("RGB")
         picture = io.BytesIO()
         pixels.save(picture, "png", compress_level=1)

@@ -3,6 +3,7 @@
 import itertools
 import math
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from sbgm import (
     plots,
     probability_flow,
 )
-from sbgm.measure import component_stds, mode_weights
+from sbgm.measure import mode_weights
 from sbgm.samplers import ancestral
 from sbgm.theory import langevin_variance, largest_stable_step, metropolis_acceptance
 from sbgm.widgets import (
@@ -30,6 +31,7 @@ from sbgm.widgets import (
     score_field_explorer,
     training_explorer,
 )
+from sbgm.widgets.mixtures import langevin_step, level_step
 from seeds import seeded
 
 MIXTURE = paper_mixture()
@@ -43,6 +45,20 @@ def artist_of(explorer, kind):
 def cloud_of(explorer):
     """The points that are drawn, (N, 2)."""
     return torch.tensor(artist_of(explorer, "collections").get_offsets().tolist())
+
+
+def decimals(text):
+    """The numbers with decimals in a readout."""
+    return [float(number) for number in re.findall(r"-?\d+\.\d+", text)]
+
+
+def weight_and_width(x, exact_std):
+    """What a readout says of chains at their end, (B, 2): two numbers, each with its margin and the exact one."""
+    right = x[x.sum(dim=1) > 0]
+    weight = len(right) / len(x)
+    std = float((right - 5).square().mean().sqrt())
+    margins = 2 * math.sqrt(weight * (1 - weight) / len(x)), 2 * std / math.sqrt(4 * len(right))
+    return [weight, margins[0], 0.8, std, margins[1], exact_std]
 
 
 # --- score field -----------------------------------------------------------------------------------------------------
@@ -59,8 +75,7 @@ def test_dots_are_the_modes_and_a_cross_lies_between_two(sigma, n_modes):
     dots, crosses = (line.get_xydata() for line in explorer.figure.axes[0].lines)
     for drawn, places in ((dots, modes), (crosses, valleys)):
         assert drawn == pytest.approx(np.array([places, places]).T.reshape(-1, 2), abs=0.01)
-    shown = [float(number) for number in re.findall(r"-?\d+\.\d+", explorer.readout.value)]
-    assert shown == pytest.approx([sigma, *np.repeat(modes, 2)], abs=0.011)
+    assert decimals(explorer.readout.value) == pytest.approx([sigma, *np.repeat(modes, 2)], abs=0.011)
 
 
 def test_the_arrows_and_dots_are_those_of_the_readers_score():
@@ -68,7 +83,7 @@ def test_the_arrows_and_dots_are_those_of_the_readers_score():
     explorer.controls["sigma"].value = 2.0
     arrows = next(a for a in explorer.figure.axes[0].collections if hasattr(a, "U"))
     assert torch.tensor(np.stack([arrows.U, arrows.V], axis=1)).allclose(5 * (-plots.grid(20) - 2))
-    assert explorer.readout.value.endswith("(dots) at (-2.00, -2.00)")
+    assert explorer.readout.value.endswith("modes by this score (dots): (-2.00, -2.00)")
 
 
 # --- training --------------------------------------------------------------------------------------------------------
@@ -214,20 +229,15 @@ def test_the_readout_holds_the_weight_of_the_cloud_and_the_bound(settings, n_ste
     sigma_max, sigma_min, n_levels, eta = explorer.values.values()
     sigmas = geometric_sigmas(sigma_max, sigma_min, n_levels) if n_levels > 1 else torch.tensor([sigma_min])
     x = run(sigmas, eta, n_steps)
-    weight = float(mode_weights(x, MIXTURE.means)[1])
-    pattern = r"weight of \(5, 5\) ([\d.]+) ± ([\d.]+), .* deviation ([\d.]+), exact ([\d.]+); stable for η < ([\d.]+)$"
-    shown, margin, std, exact, bound = re.search(pattern, explorer.readout.value).groups()
-    assert explorer.readout.value.startswith(f"400 chains, {n_steps} steps a level: ")
-    assert float(shown) == pytest.approx(weight, abs=0.0051)
-    assert float(margin) == pytest.approx(2 * math.sqrt(weight * (1 - weight) / 400), abs=0.0051)
-    assert float(std) == pytest.approx(float(component_stds(x, MIXTURE.means)[1]), abs=0.0051)
-    assert float(exact) == pytest.approx(math.sqrt(1 + sigma_min**2), abs=0.0051)
+    text, bound = explorer.readout.value.split("; stable for η < ")
+    assert text.startswith(f"{n_steps} steps a level: ")
+    assert decimals(text) == pytest.approx(weight_and_width(x, math.sqrt(1 + sigma_min**2)), abs=0.0051)
     assert float(bound) == pytest.approx(largest_stable_step(sigmas, variance=1.0) / (2 * sigma_min**2), rel=0.005)
     assert np.allclose(cloud_of(explorer), x, atol=1e-4)
     levels, shares = artist_of(explorer, "lines").get_data()
     assert np.allclose(levels, sigmas)
     assert len(shares) == len(levels)
-    assert shares[-1] == pytest.approx(weight)
+    assert shares[-1] == pytest.approx(float(mode_weights(x, MIXTURE.means)[1]))
 
 
 def test_the_weights_on_the_way_are_those_at_the_ends_of_the_levels():
@@ -242,12 +252,11 @@ def test_the_weights_on_the_way_are_those_at_the_ends_of_the_levels():
 def test_annealing_shows_where_the_sliders_begin_which_is_where_chapter_4_is(seed):
     explorer = annealing_explorer(seed=seed)
     assert list(explorer.values.values()) == [10.0, 0.1, 10, 0.25]  # ε = 2ησ_L² = 0.005
-    pattern = r"weight of \(5, 5\) ([\d.]+) .* deviation ([\d.]+), exact 1\.00"
-    weight, std = re.search(pattern, explorer.readout.value).groups()
-    assert float(weight) > 0.7
-    assert 0.95 < float(std) < 1.2
+    weight, _, _, std, *_ = decimals(explorer.readout.value)
+    assert weight > 0.7
+    assert 0.95 < std < 1.2
     explorer.controls["n_levels"].value = 1
-    assert float(re.search(pattern, explorer.readout.value)[1]) < 0.6
+    assert decimals(explorer.readout.value)[0] < 0.6
 
 
 def test_divergence_is_a_sentence_that_names_bound_and_level():
@@ -255,7 +264,7 @@ def test_divergence_is_a_sentence_that_names_bound_and_level():
     with pytest.raises(SamplerDivergedError) as caught:
         run(geometric_sigmas(10, 0.1, 10), 5.0, 25)
     text = annealed(eta=5.0).readout.value
-    assert text == f"at level {caught.value.level} a chain is farther out than a million: η = 5 {bound}"
+    assert text == f"at level {caught.value.level} a chain is farther out than a million; η = 5 {bound}"
     text = annealed(eta=2.05).readout.value  # slowly
     assert "weight of (5, 5)" in text
     assert text.endswith(f"η = 2.05 {bound}")
@@ -268,23 +277,68 @@ def test_every_corner_of_the_sliders_gives_a_picture_and_a_sentence():
         assert bytes(explorer.image.value).startswith(b"\x89PNG")
 
 
-def test_the_readers_algorithm_draws_the_cloud_and_the_weights():
-    """The solution of chapter 4, in place: what the package's own sampler gives."""
+def in_place(score, x, sigmas, epsilon, n_steps, generator, kick=1.0):
+    """The solution of chapter 4, on the starts that it is given."""
+    for sigma in sigmas:
+        alpha = epsilon * sigma**2 / sigmas[-1] ** 2
+        for _ in range(n_steps):
+            x += alpha / 2 * score(x, sigma) + kick * alpha.sqrt() * torch.randn(x.shape, generator=generator)
+    return x
 
-    def mine(score, x, sigmas, epsilon, n_steps, generator):
-        for sigma in sigmas:
-            alpha = epsilon * sigma**2 / sigmas[-1] ** 2
-            for _ in range(n_steps):
-                x += alpha / 2 * score(x, sigma) + alpha.sqrt() * torch.randn(x.shape, generator=generator)
-        return x
 
-    own = annealing_explorer(sampler=mine)
+def test_the_readers_algorithm_draws_what_the_packages_own_draws():
+    own = annealing_explorer(sampler=in_place)
     for explorer in (own, annealed()):
         explorer.controls["sigma_min"].value = 0.5
     assert own.readout.value == annealed(sigma_min=0.5).readout.value
     weights = [artist_of(explorer, "lines").get_ydata() for explorer in (own, annealed(sigma_min=0.5))]
     assert weights[0] == pytest.approx(weights[1], abs=0.003)
     assert cloud_of(annealing_explorer(sampler=lambda score, x, *rest: 0 * x)).unique().tolist() == [0.0]
+
+
+# --- functions that are wrong -----------------------------------------------------------------------------------------
+
+
+def wrong_sign(function):
+    """A reader's function that goes against the score."""
+    return lambda score, *arguments: function(lambda *at: -score(*at), *arguments)
+
+
+def without_noise(score, x, step_size, generator):
+    return x + step_size / 2 * score(x)
+
+
+def level_without_noise(score, x, sigma, sigma_next, c, generator):
+    return x + (1 - (sigma_next / sigma) ** (1 + c)) * sigma**2 * score(x, sigma)
+
+
+def up_the_ladder(score, x, sigmas, epsilon, *rest):
+    return in_place(score, x, sigmas.flip(0), epsilon * (sigmas[0] / sigmas[-1]) ** 2, *rest)
+
+
+FARTHER = "a chain is farther out than a million"
+STEEPER = {"noise": 1.0}  # where a step of the family adds noise
+WRONG = [
+    (score_field_explorer, {"score": lambda x, sigma: -MIXTURE.score(x, sigma)}, {}, r"\(-0\.\d\d, -0\.\d\d\)$"),
+    (langevin_explorer, {"step": wrong_sign(langevin_step)}, {}, rf"^after step 3\d {FARTHER}$"),
+    (langevin_explorer, {"step": without_noise}, {}, r"variance \S*e-\d\d ± .* = 1\.33$"),
+    (annealing_explorer, {"sampler": wrong_sign(in_place)}, {}, rf"^at level \d {FARTHER}; stable"),
+    (annealing_explorer, {"sampler": partial(in_place, kick=0.0)}, {}, r"deviation 0\.0\d ± 0\.00, exact 1\.00"),
+    (annealing_explorer, {"sampler": up_the_ladder}, {}, r"deviation [6-9]\.\d\d ± 0\.\d\d, exact 1\.00"),
+    (level_steps_explorer, {"step": wrong_sign(level_step)}, {}, r"deviation \d{3}"),
+    (level_steps_explorer, {"step": level_without_noise}, STEEPER, r"deviation 0\.[0-5]"),
+]
+
+
+@pytest.mark.parametrize(("make", "function", "values", "readout"), WRONG)
+def test_a_wrong_function_is_seen_in_the_readout(make, function, values, readout):
+    assert re.search(readout, moved(partial(make, **function), **values).readout.value)
+    assert not re.search(readout, moved(make, **values).readout.value)
+
+
+def test_a_ladder_that_is_climbed_is_drawn_so():
+    explorer = annealing_explorer(sampler=up_the_ladder)
+    assert artist_of(explorer, "lines").get_xdata() == pytest.approx(geometric_sigmas(10, 0.1, 10).flip(0).tolist())
 
 
 # --- level steps -----------------------------------------------------------------------------------------------------
@@ -305,12 +359,8 @@ def test_the_ends_of_the_family_are_the_flow_and_ancestral_sampling(noise, n_ste
     else:
         x = final(probability_flow(MIXTURE.score, start(), sigmas, method="euler"))
     r = (0.1 / 40) ** (1 / n_steps)
-    weight, std = float(mode_weights(x, MIXTURE.means)[1]), float(component_stds(x, MIXTURE.means)[1])
-    shown = [float(number) for number in re.findall(r"\d+\.\d+", text)]
     assert text.startswith(f"{n_steps} steps")
-    margins = [2 * math.sqrt(weight * (1 - weight) / 1_024), 2 * std / math.sqrt(4 * 1_024 * weight)]
-    expected = [r, 1 - r ** (1 + noise), weight, margins[0], 0.8, std, margins[1], 1.0]
-    assert shown == pytest.approx(expected, abs=0.0051)
+    assert decimals(text) == pytest.approx([r, 1 - r ** (1 + noise), *weight_and_width(x, 1.0)], abs=0.0051)
 
 
 def test_every_corner_gives_a_picture_and_the_density_has_mass_one():
