@@ -21,7 +21,6 @@ from sbgm import (
     plots,
     probability_flow,
 )
-from sbgm.measure import mode_weights
 from sbgm.samplers import ancestral
 from sbgm.theory import langevin_variance, largest_stable_step, metropolis_acceptance
 from sbgm.widgets import (
@@ -57,8 +56,9 @@ def weight_and_width(x, exact_std):
     right = x[x.sum(dim=1) > 0]
     weight = len(right) / len(x)
     std = float((right - 5).square().mean().sqrt())
-    margins = 2 * math.sqrt(weight * (1 - weight) / len(x)), 2 * std / math.sqrt(4 * len(right))
-    return [weight, margins[0], 0.8, std, margins[1], exact_std]
+    error_of_weight = math.sqrt(weight * (1 - weight) / len(x))
+    error_of_std = std / math.sqrt(4 * len(right))
+    return [weight, 2 * error_of_weight, 0.8, std, 2 * error_of_std, exact_std]
 
 
 # --- score field -----------------------------------------------------------------------------------------------------
@@ -70,11 +70,14 @@ def test_dots_are_the_modes_and_a_cross_lies_between_two(sigma, n_modes):
     t = torch.linspace(-8, 8, 160_001, dtype=torch.float64)
     log_density = MIXTURE.log_prob(torch.stack([t, t], dim=1), sigma)
     rises = log_density.diff() > 0
-    modes, valleys = (t[1:-1][a & b].tolist() for a, b in ((rises[:-1], ~rises[1:]), (~rises[:-1], rises[1:])))
+    before = rises[:-1]
+    after = rises[1:]
+    modes = t[1:-1][before & ~after].tolist()
+    valleys = t[1:-1][~before & after].tolist()
     assert (len(modes), len(valleys)) == (n_modes, n_modes - 1)
     dots, crosses = (line.get_xydata() for line in explorer.figure.axes[0].lines)
-    for drawn, places in ((dots, modes), (crosses, valleys)):
-        assert drawn == pytest.approx(np.array([places, places]).T.reshape(-1, 2), abs=0.01)
+    assert dots.ravel() == pytest.approx(np.repeat(modes, 2), abs=0.01)
+    assert crosses.ravel() == pytest.approx(np.repeat(valleys, 2), abs=0.01)
     assert decimals(explorer.readout.value) == pytest.approx([sigma, *np.repeat(modes, 2)], abs=0.011)
 
 
@@ -82,7 +85,8 @@ def test_the_arrows_and_dots_are_those_of_the_readers_score():
     explorer = score_field_explorer(score=lambda x, sigma: -x - sigma)
     explorer.controls["sigma"].value = 2.0
     arrows = next(a for a in explorer.figure.axes[0].collections if hasattr(a, "U"))
-    assert torch.tensor(np.stack([arrows.U, arrows.V], axis=1)).allclose(5 * (-plots.grid(20) - 2))
+    expected = 5 * (-plots.grid(20) - 2)
+    assert np.allclose([arrows.U, arrows.V], expected.T)
     assert explorer.readout.value.endswith("modes by this score (dots): (-2.00, -2.00)")
 
 
@@ -91,7 +95,8 @@ def test_the_arrows_and_dots_are_those_of_the_readers_score():
 POINTS = plots.grid(39)
 EXACT = MIXTURE.score(POINTS)
 # stands in for a training: nothing, half of the score, and the score plus something that the far region feels most
-SNAPSHOTS = {200: EXACT + 0.001 * POINTS.norm(dim=1, keepdim=True) ** 3, 0: torch.zeros_like(EXACT), 10: 0.5 * EXACT}
+FAR = POINTS.norm(dim=1, keepdim=True)
+SNAPSHOTS = {200: EXACT + 0.001 * FAR**3, 0: 0 * EXACT, 10: 0.5 * EXACT}
 
 
 def numbers(explorer):
@@ -103,16 +108,18 @@ def training():
 
 
 def error_where(scores, inside):
-    difference = (scores - EXACT)[inside].double()
-    return float((difference**2).sum() / (EXACT[inside].double() ** 2).sum())
+    exact = EXACT[inside].double()
+    error = scores[inside].double() - exact
+    return float(error.square().sum() / exact.square().sum())
 
 
 @pytest.mark.parametrize("iteration", [0, 10, 200])
 @pytest.mark.parametrize("centre", [(5.0, 5.0), (-8.0, 8.0), (0.5, -3.0)])
 def test_the_readout_is_the_error_of_the_stored_field(iteration, centre):
     explorer = moved(training, iteration=iteration, centre_x=centre[0], centre_y=centre[1])
-    to_modes = torch.stack([((POINTS - mean) ** 2).sum(dim=1).sqrt() for mean in ((-5), 5)]).amin(dim=0)
-    regions = [((POINTS - torch.tensor(centre)) ** 2).sum(dim=1) <= 4, to_modes < 2, to_modes > 4]
+    to_modes = torch.minimum((POINTS - 5).norm(dim=1), (POINTS + 5).norm(dim=1))
+    to_centre = (POINTS - torch.tensor(centre)).norm(dim=1)
+    regions = [to_centre <= 2, to_modes < 2, to_modes > 4]
     expected = [error_where(SNAPSHOTS[iteration], region) for region in regions]
     assert numbers(explorer) == pytest.approx(expected, rel=0.05)  # two digits are shown
 
@@ -141,10 +148,12 @@ def test_the_plain_readout_holds_the_variance_and_its_closed_form(step_size, n_s
     text = langevin_readout("N(0, 1)", "plain", step_size, n_steps)
     variance, margin, predicted = re.search(r"variance ([\d.]+) ± ([\d.]+), .* = ([\d.]+)$", text).groups()
     left = (1 - step_size / 2) ** (2 * n_steps)
-    square, spread = 9 * left, langevin_variance(step_size) * (1 - left)  # of the mean, and of a chain about it
+    square = 9 * left  # of a chain's mean
+    spread = langevin_variance(step_size) * (1 - left)
+    error = math.sqrt((2 * spread**2 + 4 * square * spread) / 640)
     assert text.startswith(f"640 chains, drawn as 320 points, after {n_steps} steps: ")
     assert float(predicted) == pytest.approx(langevin_variance(step_size), abs=0.005)
-    assert float(margin) == pytest.approx(2 * math.sqrt((2 * spread**2 + 4 * square * spread) / 640), rel=0.2)
+    assert float(margin) == pytest.approx(2 * error, rel=0.2)
     assert abs(float(variance) - square - spread) <= 2 * float(margin)
 
 
@@ -158,11 +167,13 @@ def test_the_metropolis_readout_holds_the_acceptance_that_quadrature_gives(step_
 
 def test_the_first_proposals_are_accepted_as_often_as_of_many_chains():
     """At −3 and 3, where a step of 2 is accepted less often than in the end."""
-    target, start = GaussianMixture([1.0], [[0.0]]), torch.tensor([[-3.0], [3.0]]).repeat(20_000, 1)
+    target = GaussianMixture([1.0], [[0.0]])
+    start = torch.tensor([[-3.0], [3.0]]).repeat(20_000, 1)
     options = {"log_prob": target.log_prob, "step_size": 2.0, "n_steps": 1, "generator": seeded()}
     (state,) = metropolis_langevin(target.score, start, **options)
-    rate = re.search(r"accepted (\d+)%", langevin_readout("N(0, 1)", "Metropolis", 2.0, 1))[1]
-    assert int(rate) / 100 == pytest.approx(float(state.accepted.float().mean()), abs=0.08)  # 4 s.e. of 640
+    rate = float(state.accepted.float().mean())
+    shown = re.search(r"accepted (\d+)%", langevin_readout("N(0, 1)", "Metropolis", 2.0, 1))[1]
+    assert int(shown) / 100 == pytest.approx(rate, abs=0.08)  # 4 s.e. of 640
     assert "accepted" not in langevin_readout("N(0, 1)", "Metropolis", 2.0, 0)
 
 
@@ -170,11 +181,10 @@ def test_the_first_proposals_are_accepted_as_often_as_of_many_chains():
 def test_the_mixtures_readout_holds_the_share_of_the_cloud_that_is_drawn(sampler):
     explorer = moved(langevin_explorer, target="mixture", sampler=sampler, step_size=0.1, n_steps=1_000)
     x = cloud_of(explorer)
-    share, margin = re.search(r"share in \(5, 5\) ([\d.]+) ± ([\d.]+), exact 0\.80", explorer.readout.value).groups()
+    shown = decimals(explorer.readout.value)
     assert len(x) == 320
-    assert float(share) == pytest.approx(float(mode_weights(x, MIXTURE.means)[1]), abs=0.005)
-    assert float(margin) == pytest.approx(2 * math.sqrt(0.25 / 320), abs=0.006)
-    assert abs(float(share) - 0.509) < 2 * float(margin)  # the basin, not the weight
+    assert shown == pytest.approx(weight_and_width(x, 1.0)[:3], abs=0.0051)
+    assert abs(shown[0] - 0.509) < 2 * shown[1]  # the basin, not the weight
     assert ("accepted" in explorer.readout.value) == (sampler == "Metropolis")
 
 
@@ -208,10 +218,11 @@ def annealed(**settings):
 
 
 def run(sigmas, eta, n_steps):
-    """What the explorer should run: 400 chains, the same starts and noise at every move."""
-    start = 8 * (2 * torch.rand(400, 2, generator=seeded(0)) - 1)
-    options = {"step_size": 2 * eta * float(sigmas[-1]) ** 2, "n_steps": n_steps, "generator": seeded(1)}
-    return final(annealed_langevin(MIXTURE.score, start, sigmas, **options))
+    """The states that the explorer should go through: 400 chains, the same starts and noise at every move."""
+    unit = torch.rand(400, 2, generator=seeded(0))
+    start = 8 * (2 * unit - 1)
+    epsilon = 2 * eta * float(sigmas[-1]) ** 2
+    return annealed_langevin(MIXTURE.score, start, sigmas, step_size=epsilon, n_steps=n_steps, generator=seeded(1))
 
 
 @pytest.mark.parametrize(
@@ -224,28 +235,19 @@ def run(sigmas, eta, n_steps):
         ({"sigma_min": 2.0, "n_levels": 5}, 50),
     ],
 )
-def test_the_readout_holds_the_weight_of_the_cloud_and_the_bound(settings, n_steps):
+def test_cloud_readout_and_weights_on_the_way_are_those_of_the_packages_algorithm(settings, n_steps):
     explorer = annealed(**settings)
     sigma_max, sigma_min, n_levels, eta = explorer.values.values()
     sigmas = geometric_sigmas(sigma_max, sigma_min, n_levels) if n_levels > 1 else torch.tensor([sigma_min])
-    x = run(sigmas, eta, n_steps)
+    ends = [state.x for state in run(sigmas, eta, n_steps) if state.step == n_steps]
+    weights = [float((x.sum(dim=1) > 0).double().mean()) for x in ends]
     text, bound = explorer.readout.value.split("; stable for η < ")
+    largest = largest_stable_step(sigmas, variance=1.0) / (2 * sigma_min**2)
     assert text.startswith(f"{n_steps} steps a level: ")
-    assert decimals(text) == pytest.approx(weight_and_width(x, math.sqrt(1 + sigma_min**2)), abs=0.0051)
-    assert float(bound) == pytest.approx(largest_stable_step(sigmas, variance=1.0) / (2 * sigma_min**2), rel=0.005)
-    assert np.allclose(cloud_of(explorer), x, atol=1e-4)
-    levels, shares = artist_of(explorer, "lines").get_data()
-    assert np.allclose(levels, sigmas)
-    assert len(shares) == len(levels)
-    assert shares[-1] == pytest.approx(float(mode_weights(x, MIXTURE.means)[1]))
-
-
-def test_the_weights_on_the_way_are_those_at_the_ends_of_the_levels():
-    start = 8 * (2 * torch.rand(400, 2, generator=seeded(0)) - 1)
-    options = {"step_size": 0.005, "n_steps": 25, "generator": seeded(1)}
-    states = annealed_langevin(MIXTURE.score, start, geometric_sigmas(10, 0.1, 10), **options)
-    ends = [float(mode_weights(state.x, MIXTURE.means)[1]) for state in states if state.step == 25]
-    assert artist_of(annealed(), "lines").get_ydata() == pytest.approx(ends)
+    assert decimals(text) == pytest.approx(weight_and_width(ends[-1], math.hypot(1, sigma_min)), abs=0.0051)
+    assert float(bound) == pytest.approx(largest, rel=0.005)
+    assert np.allclose(cloud_of(explorer), ends[-1], atol=1e-4)
+    assert np.allclose(artist_of(explorer, "lines").get_data(), [sigmas.tolist(), weights])
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -262,7 +264,7 @@ def test_annealing_shows_where_the_sliders_begin_which_is_where_chapter_4_is(see
 def test_divergence_is_a_sentence_that_names_bound_and_level():
     bound = "is beyond the bound 2(1 + v/σ₁²) = 2.02, and chains diverge in the end"
     with pytest.raises(SamplerDivergedError) as caught:
-        run(geometric_sigmas(10, 0.1, 10), 5.0, 25)
+        final(run(geometric_sigmas(10, 0.1, 10), 5.0, 25))
     text = annealed(eta=5.0).readout.value
     assert text == f"at level {caught.value.level} a chain is farther out than a million; η = 5 {bound}"
     text = annealed(eta=2.05).readout.value  # slowly
@@ -271,7 +273,7 @@ def test_divergence_is_a_sentence_that_names_bound_and_level():
 
 
 def test_every_corner_of_the_sliders_gives_a_picture_and_a_sentence():
-    for high, low, n_levels, eta in itertools.product((3.0, 30.0), (0.1, 2.0), (1, 2, 20), (0.005, 5.0)):
+    for high, low, n_levels, eta in itertools.product((3.0, 30.0), (0.1, 2.0), (1, 20), (0.005, 5.0)):
         explorer = annealed(sigma_max=high, sigma_min=low, n_levels=n_levels, eta=eta)
         assert re.search(r"weight of \(5, 5\)|at level \d", explorer.readout.value)
         assert bytes(explorer.image.value).startswith(b"\x89PNG")
@@ -282,7 +284,9 @@ def in_place(score, x, sigmas, epsilon, n_steps, generator, kick=1.0):
     for sigma in sigmas:
         alpha = epsilon * sigma**2 / sigmas[-1] ** 2
         for _ in range(n_steps):
-            x += alpha / 2 * score(x, sigma) + kick * alpha.sqrt() * torch.randn(x.shape, generator=generator)
+            z = torch.randn(x.shape, generator=generator)
+            x += alpha / 2 * score(x, sigma)
+            x += kick * alpha.sqrt() * z
     return x
 
 
@@ -293,7 +297,8 @@ def test_the_readers_algorithm_draws_what_the_packages_own_draws():
     assert own.readout.value == annealed(sigma_min=0.5).readout.value
     weights = [artist_of(explorer, "lines").get_ydata() for explorer in (own, annealed(sigma_min=0.5))]
     assert weights[0] == pytest.approx(weights[1], abs=0.003)
-    assert cloud_of(annealing_explorer(sampler=lambda score, x, *rest: 0 * x)).unique().tolist() == [0.0]
+    unasked = annealing_explorer(sampler=lambda score, x, *rest: 0 * x)
+    assert cloud_of(unasked).unique().tolist() == [0.0]
 
 
 # --- functions that are wrong -----------------------------------------------------------------------------------------
@@ -309,11 +314,13 @@ def without_noise(score, x, step_size, generator):
 
 
 def level_without_noise(score, x, sigma, sigma_next, c, generator):
-    return x + (1 - (sigma_next / sigma) ** (1 + c)) * sigma**2 * score(x, sigma)
+    taken_off = 1 - (sigma_next / sigma) ** (1 + c)
+    return x + taken_off * sigma**2 * score(x, sigma)
 
 
 def up_the_ladder(score, x, sigmas, epsilon, *rest):
-    return in_place(score, x, sigmas.flip(0), epsilon * (sigmas[0] / sigmas[-1]) ** 2, *rest)
+    r = sigmas[0] / sigmas[-1]
+    return in_place(score, x, sigmas.flip(0), epsilon * r**2, *rest)
 
 
 FARTHER = "a chain is farther out than a million"
@@ -338,7 +345,8 @@ def test_a_wrong_function_is_seen_in_the_readout(make, function, values, readout
 
 def test_a_ladder_that_is_climbed_is_drawn_so():
     explorer = annealing_explorer(sampler=up_the_ladder)
-    assert artist_of(explorer, "lines").get_xdata() == pytest.approx(geometric_sigmas(10, 0.1, 10).flip(0).tolist())
+    upwards = geometric_sigmas(10, 0.1, 10).flip(0)
+    assert artist_of(explorer, "lines").get_xdata() == pytest.approx(upwards.tolist())
 
 
 # --- level steps -----------------------------------------------------------------------------------------------------
@@ -360,7 +368,8 @@ def test_the_ends_of_the_family_are_the_flow_and_ancestral_sampling(noise, n_ste
         x = final(probability_flow(MIXTURE.score, start(), sigmas, method="euler"))
     r = (0.1 / 40) ** (1 / n_steps)
     assert text.startswith(f"{n_steps} steps")
-    assert decimals(text) == pytest.approx([r, 1 - r ** (1 + noise), *weight_and_width(x, 1.0)], abs=0.0051)
+    eta = 1 - r ** (1 + noise)
+    assert decimals(text) == pytest.approx([r, eta, *weight_and_width(x, 1.0)], abs=0.0051)
 
 
 def test_every_corner_gives_a_picture_and_the_density_has_mass_one():
