@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ipywidgets
 import torch
 from torch import Tensor
 
-from sbgm.guard import Ladder, Network, Score, as_list, checked, require_batch
+from sbgm.guard import Ladder, Network, Score, as_list
 from sbgm.measure import psnr
 from sbgm.noise import randn_like
 from sbgm.samplers import State
@@ -25,19 +25,8 @@ if TYPE_CHECKING:
 SIGMAS = [10 ** (tenths / 10) for tenths in range(-30, 1)]  # 0.001 … 1
 
 
-def _two_or_more(images: Tensor, name: str) -> None:
-    if require_batch(images, name).ndim != 4 or len(images) < 2 or images.shape[1] not in (1, 3):
-        raise ValueError(
-            f"{name} must be two or more, (N, C, H, W) with C = 1 or 3 channels, got shape {tuple(images.shape)}"
-        )
-
-
-SeveralImages = Annotated[Tensor, _two_or_more]
-
-
-@checked
 def image_noise_explorer(
-    images: SeveralImages, score: Score | None = None, *, sigmas: Ladder | None = None, seed: int = 0
+    images: Tensor, score: Score | None = None, *, sigmas: Ladder | None = None, seed: int = 0
 ) -> FigureExplorer:
     """Sliders for σ and for the image, clean and as x̃ = x + σz; with a score also the guess x̃ + σ² s(x̃, σ).
 
@@ -50,7 +39,12 @@ def image_noise_explorer(
         score: s(x, sigma), such as a network of your own.
         sigmas: the slider goes down this ladder σ_1 > … > σ_L, from its begin; unless told otherwise from 0.001 to 1.
         seed: of z.
+
+    Raises:
+        ValueError: there are fewer than two images, or they are neither grey nor in colour.
     """
+    if images.ndim != 4 or len(images) < 2 or images.shape[1] not in (1, 3):
+        raise ValueError(f"images must be two or more, (N, C, H, W) with C = 1 or 3, got shape {tuple(images.shape)}")
     images = images.detach().cpu()
     z = randn_like(images, torch.Generator().manual_seed(seed))
     titles = ["clean, $x$", r"noisy, $\tilde x = x + \sigma z$"]
