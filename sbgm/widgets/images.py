@@ -152,11 +152,11 @@ class Trajectory(NamedTuple):
 
 
 def image_annealing_explorer(trajectory: Trajectory) -> FigureExplorer:
-    """A slider for the step of Algorithm 1 over the chains x and the network's estimates of clean images in them.
+    """A slider for the step of Algorithm 1 over the chains x and the network's guesses at clean images in them.
 
     The states are stored, drawn by whose step you like; the slider looks them up. The third panel follows, from the
-    start to the end, the root mean squared distance of a pixel from its last value, of the states and of the estimates
-    x + σ² s(x, σ). The readout gives the level and both distances.
+    start to the end, the root mean squared distance of a pixel from its last value, of the states and of the guesses
+    x + σ² s(x, σ). The readout gives the level, its σ and both distances.
 
     Args:
         trajectory: of images (S, B, C, H, W); the first 16 are shown.
@@ -167,16 +167,15 @@ def image_annealing_explorer(trajectory: Trajectory) -> FigureExplorer:
     x, denoised, sigmas, levels, steps = trajectory
     if x.ndim != 5 or x.shape[2] not in (1, 3):
         raise ValueError(f"trajectory must be of images (S, B, C, H, W) with C = 1 or 3, got shape {tuple(x.shape)}")
-    curves = {"estimate": _rms(denoised - denoised[-1]), "chains": _rms(x - x[-1])}
+    curves = {"guess": _rms(denoised - denoised[-1]), "chains": _rms(x - x[-1])}
     texts = [
-        f"level {level} of {levels[-1]}, σ = {sigma:.2g}, after {step} of {steps[-1]} steps: "
-        f"a pixel is {chain:.2g} from its end, its estimate {estimate:.2g}"
-        for sigma, level, step, estimate, chain in zip(sigmas, levels, steps, *curves.values(), strict=True)
+        f"level {level} of {levels[-1]}, σ = {sigma:.2g}: a pixel is {chain:.2g} from its end, its guess {guess:.2g}"
+        for level, sigma, guess, chain in zip(levels, sigmas, *curves.values(), strict=True)
     ]
     film = Film([x[:, :N_SHOWN], denoised[:, :N_SHOWN]], curves, texts)
     return film_explorer(
         {"": film},
-        ("the chains, $x$", r"the network's estimate, $x + \sigma^2 s(x, \sigma)$"),
+        ("the chains, $x$", r"the network's guess, $x + \sigma^2 s(x, \sigma)$"),
         range(len(x)),
         min(2 * steps[-1] - 1, len(x) - 1),
         title="RMS distance of a pixel from its end",
@@ -189,9 +188,9 @@ def inpainting_explorer(
 ) -> FigureExplorer:
     """Sliders for Algorithm 2's step and the mask over the image, its noisy known pixels y and several fills.
 
-    Nothing is sampled here; the sliders look the stored states up. The readout gives the level and the step, the root
-    mean squared distance of the known pixels to the image, about σ, and the fills' standard deviation in an unknown
-    pixel (root mean square over pixels).
+    Nothing is sampled here; the sliders look the stored states up. The readout gives the level, the root mean
+    squared distance of the known pixels to the image, about σ, and the fills' standard deviation in an unknown pixel
+    (root mean square over pixels).
 
     Args:
         image: (C, H, W) in [0, 1], what the fills are of.
@@ -223,7 +222,7 @@ def _film_of_fills(image: Tensor, mask: Tensor, states: Sequence[State]) -> Film
     spread = _rms(x[:, :, ~mask].std(dim=1))
     miss = _rms((x - image)[:, :, mask])
     texts = [
-        f"level {state.level} of {states[-1].level}, σ = {state.sigma:.2g}, step {state.step}: "
+        f"level {state.level} of {states[-1].level}, σ = {state.sigma:.2g}: "
         f"known pixels off by {off:.2g}, fills apart by {apart:.2g} in the unknown"
         for state, off, apart in zip(states, miss, spread, strict=True)
     ]
