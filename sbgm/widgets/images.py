@@ -11,7 +11,7 @@ import ipywidgets
 import torch
 from torch import Tensor
 
-from sbgm.guard import Ladder, Network, Score, as_list
+from sbgm.guard import Ladder, Network, Score, as_list, require_batch
 from sbgm.measure import psnr
 from sbgm.noise import randn_like
 from sbgm.samplers import State
@@ -43,7 +43,7 @@ def image_noise_explorer(
     Raises:
         ValueError: there are fewer than two images, or they are neither grey nor in colour.
     """
-    if images.ndim != 4 or len(images) < 2 or images.shape[1] not in (1, 3):
+    if require_batch(images, "images").ndim != 4 or len(images) < 2 or images.shape[1] not in (1, 3):
         raise ValueError(f"images must be two or more, (N, C, H, W) with C = 1 or 3, got shape {tuple(images.shape)}")
     images = images.detach().cpu()
     z = randn_like(images, torch.Generator().manual_seed(seed))

@@ -224,7 +224,7 @@ def langevin_explorer(n_chains: int = 320, *, seed: int = 0, step: Function = la
         variance = moments(x).variance
         return (
             f"{len(x)} chains, drawn as {n_chains} points, after {n_steps} steps: "
-            f"variance {variance.value:.3g} ± {2 * variance.se:.2g}{note}"
+            f"variance {variance.value:.2f} ± {2 * variance.se:.2f}{note}"
         )
 
     controls = {
