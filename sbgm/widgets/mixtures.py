@@ -308,7 +308,8 @@ def annealing_explorer(
     (path,) = right.plot([], [], "o-", color=BLUE, ms=4, label="chains", animated=True)
     right.set(xscale="log", xlim=(40, 0.08), xlabel=r"$\sigma$ of the level (falling)")
     right.set(ylim=(0.3, 1), ylabel="share nearer to (5, 5)", title="the weight after each level")
-    right.set_xticks([30, 10, 3, 1, 0.3, 0.1], ["30", "10", "3", "1", "0.3", "0.1"])
+    ticks = (30, 10, 3, 1, 0.3, 0.1)
+    right.set_xticks(ticks, map(str, ticks))
     right.legend(loc="lower right")
 
     def update(sigma_max: float, sigma_min: float, n_levels: int, eta: float) -> str:
@@ -410,8 +411,9 @@ def level_steps_explorer(n_chains: int = 1_024, *, seed: int = 0, step: Function
         eta = 1 - r ** (1 + noise)
         return f"{n_steps} steps, r = {r:.2f}, η = {eta:.2f}: {_weight_and_width(x, mixture, sigma_min)}"
 
+    quarters = [n / 4 for n in range(21)]
     controls = {
-        "noise": selection("c", [quarters / 4 for quarters in range(21)], 0.0),
+        "noise": selection("c", quarters, 0.0),
         "n_steps": selection("steps", range(4, 101), 20),
     }
     alt = "Chains that went from noise to the mixture in few steps, and their density"
