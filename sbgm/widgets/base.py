@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from sbgm import plots
-from sbgm.guard import Batch, Count, checked
+from sbgm.guard import require_finite, require_score
 
 BLUE = "#1f3b73"
 ORANGE = "#d95f02"
@@ -56,18 +56,13 @@ def own(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def call(*arguments: Any) -> Tensor:
         x = next(argument for argument in arguments if isinstance(argument, Tensor))
         try:
-            result = function(*arguments)
+            result = require_score(function(*arguments), x, name)
+            require_finite(result, f"the result of {name}")
         except NotDrawnError:
-            raise
+            raise  # by the score that a sampler asks, and no mistake of its own
         except Exception as error:
             first_line = str(error).partition("\n")[0]
-            raise NotDrawnError(f"{name} raised {type(error).__name__}: {first_line}") from error
-        if not isinstance(result, Tensor):
-            raise NotDrawnError(f"{name} must return a tensor, got {type(result).__name__}")
-        if result.shape != x.shape:
-            raise NotDrawnError(f"{name} must return x's shape, {tuple(x.shape)}, got {tuple(result.shape)}")
-        if not result.isfinite().all():
-            raise NotDrawnError(f"{name} must return finite numbers, got some that are not")
+            raise NotDrawnError(f"{type(error).__name__} in {name}: {first_line}") from error
         return result.detach()
 
     return call
@@ -125,15 +120,13 @@ class FigureExplorer(ipywidgets.VBox):
 
     def redraw(self) -> None:
         """Update the moving artists from the controls and send the picture and the readout."""
-        moving = self._moving
+        self._canvas.restore_region(self._background)
         try:
             self.readout.value = self._update(**self.values)
+            for artist in self._moving:
+                artist.axes.draw_artist(artist)  # pyright: ignore[reportOptionalMemberAccess] - all have axes
         except NotDrawnError as error:
             self.readout.value = str(error)
-            moving = []
-        self._canvas.restore_region(self._background)
-        for artist in moving:
-            artist.axes.draw_artist(artist)  # pyright: ignore[reportOptionalMemberAccess] - all have axes
         pixels = Image.fromarray(np.asarray(self._canvas.buffer_rgba())).convert("RGB")
         picture = io.BytesIO()
         pixels.save(picture, "png", compress_level=1)
@@ -192,8 +185,7 @@ class LiveTraining(FigureExplorer):
         n_columns: images in a row of the sheet.
     """
 
-    @checked
-    def __init__(self, n_steps: Count, ceiling: float, *, n_columns: Count = 8) -> None:
+    def __init__(self, n_steps: int, ceiling: float, *, n_columns: int = 8) -> None:
         self.step = 0
         self._text = "no step yet"
         figure, (left, right) = panels(8.4, 3.2, 1, 1)
@@ -205,8 +197,7 @@ class LiveTraining(FigureExplorer):
         self._show_images = moving_images([right], ["samples of the network as it is"], blank, n_columns)
         super().__init__(figure, lambda: self._text, {}, alt="The loss of a training under way, and samples")
 
-    @checked
-    def show(self, losses: Sequence[float], images: Batch) -> None:
+    def show(self, losses: Sequence[float], images: Tensor) -> None:
         """Draw the losses so far and a sheet of images, (N, C, H, W) in [0, 1]."""
         values = torch.tensor(losses)
         self.step = len(values)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ipywidgets
 import torch
 from torch import Tensor
 
-from sbgm.guard import Ladder, Network, Score, as_list, checked, require_batch
+from sbgm.guard import Ladder, Network, Score, as_list, require_batch
 from sbgm.measure import psnr
 from sbgm.noise import randn_like
 from sbgm.samplers import State
@@ -25,19 +25,8 @@ if TYPE_CHECKING:
 SIGMAS = [10 ** (tenths / 10) for tenths in range(-30, 1)]  # 0.001 … 1
 
 
-def _two_or_more(images: Tensor, name: str) -> None:
-    if require_batch(images, name).ndim != 4 or len(images) < 2 or images.shape[1] not in (1, 3):
-        raise ValueError(
-            f"{name} must be two or more, (N, C, H, W) with C = 1 or 3 channels, got shape {tuple(images.shape)}"
-        )
-
-
-SeveralImages = Annotated[Tensor, _two_or_more]
-
-
-@checked
 def image_noise_explorer(
-    images: SeveralImages, score: Score | None = None, *, sigmas: Ladder | None = None, seed: int = 0
+    images: Tensor, score: Score | None = None, *, sigmas: Ladder | None = None, seed: int = 0
 ) -> FigureExplorer:
     """Sliders for σ and for the image, clean and as x̃ = x + σz; with a score also the guess x̃ + σ² s(x̃, σ).
 
@@ -50,34 +39,35 @@ def image_noise_explorer(
         score: s(x, sigma), such as a network of your own.
         sigmas: the slider goes down this ladder σ_1 > … > σ_L, from its begin; unless told otherwise from 0.001 to 1.
         seed: of z.
+
+    Raises:
+        ValueError: there are fewer than two images, or they are neither grey nor in colour.
     """
+    if require_batch(images, "images").ndim != 4 or len(images) < 2 or images.shape[1] not in (1, 3):
+        raise ValueError(f"images must be two or more, (N, C, H, W) with C = 1 or 3, got shape {tuple(images.shape)}")
     images = images.detach().cpu()
     z = randn_like(images, torch.Generator().manual_seed(seed))
     titles = ["clean, $x$", r"noisy, $\tilde x = x + \sigma z$"]
     if score is not None:
         titles.append(r"guess, $\tilde x + \sigma^2 s(\tilde x, \sigma)$")
         score = own(score)
-    levels = SIGMAS
-    first = 0.1
-    if sigmas is not None:
-        levels = as_list(sigmas)
-        first = levels[0]
+    levels = SIGMAS if sigmas is None else as_list(sigmas)
+    first = 0.1 if sigmas is None else levels[0]
     figure, axes = panels(2.7 * len(titles), 3.0, *[1.0 for _ in titles])
     show = moving_images(axes, titles, images[:1], 1)
 
     def update(sigma: float, image: int) -> str:
-        x = images[image]
-        noisy = x + sigma * z[image]
-        sheets = [x[None], noisy[None]]
+        x = images[image, None]
+        noisy = x + sigma * z[image, None]
         text = f"σ = {sigma:.3g}, variance {sigma**2:.2g}: PSNR {psnr(noisy, x):.1f} dB"
-        if score is not None:
-            s = score(noisy[None], sigma)
-            guess = noisy + sigma**2 * s
-            sheets.append(guess)
-            length = f"‖s‖ = {float(s.norm()):.3g}, √D/σ = {math.sqrt(s.numel()) / sigma:.3g}"
-            text += f", of the guess {psnr(guess[0], x):.1f} dB; {length}"
-        show(*sheets)
-        return text
+        if score is None:
+            show(x, noisy)
+            return text
+        s = score(noisy, sigma)
+        guess = noisy + sigma**2 * s
+        show(x, noisy, guess)
+        length = math.sqrt(s.numel()) / sigma
+        return f"{text}, of the guess {psnr(guess, x):.1f} dB; ‖s‖ = {float(s.norm()):.3g}, √D/σ = {length:.3g}"
 
     controls = {"sigma": selection("σ", levels, first, ".3g"), "image": selection("image", range(len(images)), 0)}
     return FigureExplorer(figure, update, controls, alt="An image, the same image with noise of std σ, and any guess")
@@ -92,8 +82,8 @@ class Film(NamedTuple):
     """A run of S stored states, to be looked at state by state.
 
     Attributes:
-        sheets: images of each state, one (S, N, C, H, W) for each panel.
-        curves: (S,) by label.
+        sheets: images of each state, one (S, N, C, H, W) for each panel; the last has the most images.
+        curves: two of (S,) by label.
         texts: S readouts.
     """
 
@@ -115,19 +105,17 @@ def film_explorer(
         title: of the curves.
         alt: what the figure shows, for readers who cannot see it.
     """
-    name = next(iter(films))
-    largest = max((sheet[0] for sheet in films[name].sheets), key=len)
+    name, film = next(iter(films.items()))
+    blank = film.sheets[-1][0]
     figure, (*axes, right) = panels(9.6, 3.1, *[1.0 for _ in titles], 1.35)
-    show = moving_images(axes, titles, largest, n_columns=math.ceil(len(largest) ** 0.5))
-    curves = []
-    for (label, values), colour, style in zip(films[name].curves.items(), (BLUE, ORANGE), ("-", "--"), strict=True):
-        curves += right.plot(steps, values, style, color=colour, label=label, animated=True)
+    show = moving_images(axes, titles, blank, n_columns=math.ceil(len(blank) ** 0.5))
+    right.set_prop_cycle(color=[BLUE, ORANGE], linestyle=["-", "--"])
+    curves = [right.plot(steps, values, label=label, animated=True)[0] for label, values in film.curves.items()]
     here = right.axvline(first, color="0.4", lw=1, animated=True)
     drawn = torch.cat([values for film in films.values() for values in film.curves.values()])
-    limits = float(drawn[drawn > 0].min()) / 1.5, float(drawn.max()) * 1.5
     right.set(xlabel="step", title=title)
     right.set_yscale("log", nonpositive="mask")  # at its end a pixel is at no distance from it
-    right.set_ylim(limits)
+    right.set_ylim(float(drawn[drawn > 0].min()) / 1.5, float(drawn.max()) * 1.5)
     right.legend(fontsize=8)
 
     def update(step: int, mask: str = name) -> str:
@@ -164,11 +152,11 @@ class Trajectory(NamedTuple):
 
 
 def image_annealing_explorer(trajectory: Trajectory) -> FigureExplorer:
-    """A slider for the step of Algorithm 1 over the chains x and the network's estimates of clean images in them.
+    """A slider for the step of Algorithm 1 over the chains x and the network's guesses at clean images in them.
 
     The states are stored, drawn by whose step you like; the slider looks them up. The third panel follows, from the
-    start to the end, the root mean squared distance of a pixel from its last value, of the states and of the estimates
-    x + σ² s(x, σ). The readout gives the level and both distances.
+    start to the end, the root mean squared distance of a pixel from its last value, of the states and of the guesses
+    x + σ² s(x, σ). The readout gives the level, its σ and both distances.
 
     Args:
         trajectory: of images (S, B, C, H, W); the first 16 are shown.
@@ -179,16 +167,15 @@ def image_annealing_explorer(trajectory: Trajectory) -> FigureExplorer:
     x, denoised, sigmas, levels, steps = trajectory
     if x.ndim != 5 or x.shape[2] not in (1, 3):
         raise ValueError(f"trajectory must be of images (S, B, C, H, W) with C = 1 or 3, got shape {tuple(x.shape)}")
-    curves = {"estimate": _rms(denoised - denoised[-1]), "chains": _rms(x - x[-1])}
+    curves = {"guess": _rms(denoised - denoised[-1]), "chains": _rms(x - x[-1])}
     texts = [
-        f"level {level} of {levels[-1]}, σ = {sigma:.2g}, after {step} of {steps[-1]} steps: "
-        f"a pixel is {chain:.2g} from its end, its estimate {estimate:.2g}"
-        for sigma, level, step, estimate, chain in zip(sigmas, levels, steps, *curves.values(), strict=True)
+        f"level {level} of {levels[-1]}, σ = {sigma:.2g}: a pixel is {chain:.2g} from its end, its guess {guess:.2g}"
+        for level, sigma, guess, chain in zip(levels, sigmas, *curves.values(), strict=True)
     ]
     film = Film([x[:, :N_SHOWN], denoised[:, :N_SHOWN]], curves, texts)
     return film_explorer(
         {"": film},
-        ("the chains, $x$", r"the network's estimate, $x + \sigma^2 s(x, \sigma)$"),
+        ("the chains, $x$", r"the network's guess, $x + \sigma^2 s(x, \sigma)$"),
         range(len(x)),
         min(2 * steps[-1] - 1, len(x) - 1),
         title="RMS distance of a pixel from its end",
@@ -201,9 +188,9 @@ def inpainting_explorer(
 ) -> FigureExplorer:
     """Sliders for Algorithm 2's step and the mask over the image, its noisy known pixels y and several fills.
 
-    Nothing is sampled here; the sliders look the stored states up. The readout gives the level and the step, the root
-    mean squared distance of the known pixels to the image, about σ, and the fills' standard deviation in an unknown
-    pixel (root mean square over pixels).
+    Nothing is sampled here; the sliders look the stored states up. The readout gives the level, the root mean
+    squared distance of the known pixels to the image, about σ, and the fills' standard deviation in an unknown pixel
+    (root mean square over pixels).
 
     Args:
         image: (C, H, W) in [0, 1], what the fills are of.
@@ -219,27 +206,28 @@ def inpainting_explorer(
     n_states, n_fills, *_ = min(shapes)
     if len(shapes) > 1 or n_fills < 2:
         raise ValueError(f"runs must hold equally many states of two or more fills, got shapes {sorted(shapes)}")
-    films = {}
-    for name, states in runs.items():
-        known = masks[name].expand_as(image)
-        x = torch.stack([state.x for state in states])
-        spread = _rms(x[:, :, ~known].std(dim=1))
-        miss = _rms((x - image)[:, :, known])
-        texts = [
-            f"level {state.level} of {states[-1].level}, σ = {state.sigma:.2g}, step {state.step}: "
-            f"known pixels off by {off:.2g}, fills apart by {apart:.2g} in the unknown"
-            for state, off, apart in zip(states, miss, spread, strict=True)
-        ]
-        sheets = [image.expand(len(x), 1, -1, -1, -1), torch.where(known, x[:, :1], 0.5), x]
-        films[name] = Film(sheets, {"fills, unknown": spread, "known off by": miss}, texts)
     return film_explorer(
-        films,
+        {name: _film_of_fills(image, masks[name].expand_as(image), states) for name, states in runs.items()},
         ("the image, $x$", r"known now, $y = x + \sigma z$", "the fills"),
         range(1, n_states + 1),
         n_states,
         title="how far apart",
         alt="An image, its noisy known pixels, and several fills",
     )
+
+
+def _film_of_fills(image: Tensor, mask: Tensor, states: Sequence[State]) -> Film:
+    """The film of one run; image and mask (C, H, W)."""
+    x = torch.stack([state.x for state in states])
+    spread = _rms(x[:, :, ~mask].std(dim=1))
+    miss = _rms((x - image)[:, :, mask])
+    texts = [
+        f"level {state.level} of {states[-1].level}, σ = {state.sigma:.2g}: "
+        f"known pixels off by {off:.2g}, fills apart by {apart:.2g} in the unknown"
+        for state, off, apart in zip(states, miss, spread, strict=True)
+    ]
+    sheets = [image.expand(len(x), 1, -1, -1, -1), torch.where(mask, x[:, :1], 0.5), x]
+    return Film(sheets, {"fills, unknown": spread, "known off by": miss}, texts)
 
 
 def _rms(values: Tensor) -> Tensor:

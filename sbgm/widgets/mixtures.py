@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
 
 import ipywidgets
 import numpy as np
@@ -12,7 +14,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.image import AxesImage
-from matplotlib.patches import Circle
+from matplotlib.patches import Circle, StepPatch
 from torch import Generator, Tensor
 
 from sbgm import plots
@@ -36,8 +38,8 @@ def score_field_explorer(mixture: GaussianMixture | None = None, *, score: Funct
 
     Scores shrink as noise widens the density, so the arrows show (1 + σ²) times the score: far from all other modes
     they then reach, at a tenth of the length, for the nearest mean. A dot marks a zero to which the score points from
-    both sides, a mode of the density; a cross marks one between two modes. They are sought on the line through the
-    means of a mixture of two components, where all zeros of its score lie.
+    both sides, a mode of the density; a cross marks one from which it points away. They are sought on the line through
+    the means of a mixture of two components, where all zeros of its score lie.
 
     Args:
         mixture: a mixture in two dimensions; the paper's unless told otherwise.
@@ -49,30 +51,30 @@ def score_field_explorer(mixture: GaussianMixture | None = None, *, score: Funct
     figure, (ax,) = panels(5.2, 4.8, 1)
     density = plots.draw_density(ax, plots.density_values(mixture), vmin=0, vmax=1, animated=True)
     field = plots.draw_field(ax, points, mixture.score(points), animated=True)
-    (modes,) = ax.plot([], [], "o", ms=9, mfc="white", mec="black", animated=True)
-    (passes,) = ax.plot([], [], "x", ms=9, mew=2, color="black", animated=True)
+    (dots,) = ax.plot([], [], "wo", ms=9, mec="black", animated=True)
+    (crosses,) = ax.plot([], [], "kx", ms=9, mew=2, animated=True)
     ax.set(**PLANE, title=r"density $q_\sigma$, and its score times $(1 + \sigma^2)/10$")
 
     def update(sigma: float) -> str:
-        _shade(density, plots.density_values(mixture, sigma))
+        _shade(density, mixture, sigma)
         arrows = (1 + sigma**2) * score(points, sigma)
         field.set_UVC(*arrows.T.numpy())
-        tops, between = _zeros(score, mixture.means, sigma)
-        modes.set_data(*tops.T)
-        passes.set_data(*between.T)
-        places = [f"({x:.2f}, {y:.2f})" for x, y in tops.tolist()]
-        return f"σ = {sigma:.1f}: the density has its modes (dots) at {' and '.join(places)}"
+        if len(mixture.means) != 2:
+            return f"σ = {sigma:.1f}"
+        modes, between = _zeros(score, mixture.means, sigma)
+        dots.set_data(*modes.T)
+        crosses.set_data(*between.T)
+        places = [f"({x:.2f}, {y:.2f})" for x, y in modes.tolist()]
+        return f"σ = {sigma:.1f}: modes by this score (dots): {' and '.join(places) or 'none'}"
 
-    controls = {"sigma": selection("σ", [tenths / 10 for tenths in range(101)], 3.0, ".1f")}
-    return FigureExplorer(
-        figure, update, controls, alt="Density and score field of the mixture perturbed by noise of std σ"
-    )
+    sigmas = [tenths / 10 for tenths in range(101)]
+    controls = {"sigma": selection("σ", sigmas, 3.0, ".1f")}
+    alt = "Density and score field of the mixture perturbed by noise of std σ"
+    return FigureExplorer(figure, update, controls, alt=alt)
 
 
 def _zeros(score: Function, means: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
     """The zeros of a score on the line through two means: those that it points to, (N, 2), and the others, (M, 2)."""
-    if len(means) != 2:
-        return means[:0], means[:0]
     direction = means[1] - means[0]
     t = torch.linspace(-0.1, 1.1, 12_001)[:, None]  # past the means, which are zeros where there is no noise
     line = means[0] + t * direction
@@ -83,8 +85,9 @@ def _zeros(score: Function, means: Tensor, sigma: float) -> tuple[Tensor, Tensor
     return middles[before & ~after], middles[~before & after]
 
 
-def _shade(picture: AxesImage, density: Tensor) -> None:
-    """Show another density on `plots.grid(100)`, darkest at its own maximum."""
+def _shade(picture: AxesImage, mixture: GaussianMixture, sigma: float = 0.0) -> None:
+    """Show the density q_σ of a mixture, darkest at its own maximum."""
+    density = plots.density_values(mixture, sigma)
     picture.set_data((density / density.max()).reshape(100, 100).numpy())
 
 
@@ -115,7 +118,8 @@ def training_explorer(snapshots: Mapping[int, Tensor], mixture: GaussianMixture 
             )
     exact = mixture.score(points)
     distance = distance_to_modes(points, mixture.means)
-    arrows = torch.arange(GRID**2).reshape(GRID, GRID)[::2, ::2].flatten()
+    places = torch.arange(GRID**2).reshape(GRID, GRID)
+    arrows = places[::2, ::2].flatten()
     feet = points[arrows]
 
     figure, (ax,) = panels(5.2, 5.4, 1)
@@ -132,13 +136,15 @@ def training_explorer(snapshots: Mapping[int, Tensor], mixture: GaussianMixture 
         scores = snapshots[iteration]
         estimated.set_UVC(*scores[arrows].T.numpy())
         circle.center = centre_x, centre_y
-        centre = torch.tensor([centre_x, centre_y])
-        inside = (points - centre).norm(dim=1) <= RADIUS
-        regions = (inside, distance < 2, distance > 4)
-        in_region, near, far = (relative_squared_error(scores[region], exact[region]) for region in regions)
+        distances = (points - torch.tensor(circle.center)).norm(dim=1)
+        inside = distances <= RADIUS
+
+        def error(where: Tensor) -> str:
+            return f"{relative_squared_error(scores[where], exact[where]):.2g}"
+
         return (
-            f"relative squared error in the region: {in_region:.2g}; "
-            f"within 2 of a mode: {near:.2g}; beyond 4 from both: {far:.2g}"
+            f"relative squared error in the region: {error(inside)}; "
+            f"within 2 of a mode: {error(distance < 2)}; beyond 4 from both: {error(distance > 4)}"
         )
 
     iterations = sorted(snapshots)
@@ -155,13 +161,15 @@ def training_explorer(snapshots: Mapping[int, Tensor], mixture: GaussianMixture 
 # --- Langevin dynamics -----------------------------------------------------------------------------------------------
 
 STEP_SIZES = (0.01, 0.05, 0.1, 0.5, 1.0, 1.5, 2.0, 3.0, 3.9, 4.0, 4.5, 5.0)
-N_STEPS = (0, 1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500, 700, 1000)
+N_STEPS = (0, 1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300, 500, 1000)
 BOUND = 4.0  # 4v, for components of variance v = 1
 
 
 def langevin_step(score: Function, x: Tensor, step_size: float, generator: Generator) -> Tensor:
     """x + ε/2 s(x) + √ε z, of x's shape (Eq. 4)."""
-    return x + step_size / 2 * score(x) + math.sqrt(step_size) * randn_like(x, generator)
+    drift = step_size / 2 * score(x)
+    kick = math.sqrt(step_size) * randn_like(x, generator)
+    return x + drift + kick
 
 
 def langevin_explorer(n_chains: int = 320, *, seed: int = 0, step: Function = langevin_step) -> FigureExplorer:
@@ -177,51 +185,50 @@ def langevin_explorer(n_chains: int = 320, *, seed: int = 0, step: Function = la
         step: step(score, x, step_size, generator), such as your own; it makes the steps of the plain sampler.
     """
     step = own(step)
-    uniform = _uniform(n_chains, torch.Generator().manual_seed(seed))
-    starts = {"N(0, 1)": 3 * uniform.sign().reshape(-1, 1), "mixture": uniform}
-    targets = {"N(0, 1)": GaussianMixture([1.0], [[0.0]]), "mixture": paper_mixture()}
-    densities = {
-        "N(0, 1)": plots.density_values(GaussianMixture([1.0], [[0.0, 0.0]])),
-        "mixture": plots.density_values(targets["mixture"]),
-    }
-    chains = {"N(0, 1)": f"{2 * n_chains} chains, drawn as {n_chains} points,", "mixture": f"{n_chains} chains"}
-    numbers = {"N(0, 1)": _variance, "mixture": _share}
+    uniform = _uniform(n_chains, seed)
+    at_three = 3 * uniform.sign().reshape(-1, 1)
+    starts = {"N(0, 1)": at_three, "mixture": uniform}
+    planes = {"N(0, 1)": GaussianMixture([1.0], [[0.0, 0.0]]), "mixture": paper_mixture()}
     axis = torch.linspace(-plots.EXTENT, plots.EXTENT, 200)
     edges = torch.linspace(-plots.EXTENT, plots.EXTENT, 41)
 
     figure, (left, right) = panels(8.4, 4.2, 1, 1)
-    density = plots.draw_density(left, densities["N(0, 1)"], vmin=0, vmax=1.6, animated=True)
+    density = plots.draw_density(left, torch.zeros(100**2), vmin=0, vmax=1.6, animated=True)
     cloud = plots.draw_samples(left, uniform, s=7, alpha=0.7, animated=True)
     left.set(**PLANE, title="the chains, over the target's density")
-    bars = right.stairs(np.zeros(40), edges.numpy(), fill=True, color="0.8", label="chains", animated=True)
+    bars = _bars(right, edges, fill=True, color="0.8")
     (exact,) = right.plot([], [], color=ORANGE, lw=2, label="target", animated=True)
     (settled,) = right.plot([], [], "k--", lw=1.5, label="$N(0, 1/(1-ε/4))$", animated=True)
     right.set(xlim=(-8, 8), ylim=(0, 0.6), xlabel="$x_1$", ylabel="density", title="their histogram")
     right.legend(loc="upper right", fontsize=8)
 
     def update(target: str, sampler: str, step_size: float, n_steps: int) -> str:
-        mixture = targets[target]
+        plane = planes[target]
+        line = GaussianMixture(plane.weights, plane.means[:, :1])  # its law of x₁
         x = starts[target].clone()  # a step may work in place
-        noise = torch.Generator().manual_seed(seed + 1)
-        if sampler == "plain":
-            x, note = _plain(step, mixture.score, x, step_size, n_steps, noise)
-        else:
-            x, note = _tested(mixture, x, step_size, n_steps, noise)
-        limit = math.nan  # the variance where the chains settle
-        if target == "N(0, 1)" and sampler == "plain" and step_size < BOUND:
-            limit = langevin_variance(step_size)
-            note = f", to settle at 1/(1 − ε/4) = {limit:.2f}"
-        _shade(density, densities[target])
+        mixture = line if target == "N(0, 1)" else plane
+        run = _tested if sampler == "Metropolis" else partial(_plain, step)
+        x, note = run(mixture, x, step_size, n_steps, _seeded(seed + 1))
+        _shade(density, plane)
         cloud.set_offsets(x.reshape(-1, 2).numpy())
         bars.set_data(_histogram(x[:, 0], edges))
-        on_x1 = _density_on_a_line(axis, mixture.weights, mixture.means[:, 0], 1.0)
-        exact.set_data(axis, on_x1)
-        wider = _density_on_a_line(axis, torch.ones(1), torch.zeros(1), math.sqrt(limit))
-        settled.set_data(axis, wider)
-        return f"{chains[target]} after {n_steps} steps: {numbers[target](x)}{note}"
+        exact.set_data(axis, _density(line, axis))
+        settled.set_data([], [])
+        if target == "mixture":
+            return f"{n_chains} chains after {n_steps} steps: share in (5, 5) {_share(x, plane)}{note}"
+        if sampler == "plain" and step_size < BOUND:
+            limit = langevin_variance(step_size)
+            wider = GaussianMixture([1.0], [[0.0]], math.sqrt(limit))
+            settled.set_data(axis, _density(wider, axis))
+            note = f", to settle at 1/(1 − ε/4) = {limit:.2f}"
+        variance = moments(x).variance
+        return (
+            f"{len(x)} chains, drawn as {n_chains} points, after {n_steps} steps: "
+            f"variance {variance.value:.2f} ± {2 * variance.se:.2f}{note}"
+        )
 
     controls = {
-        "target": ipywidgets.ToggleButtons(options=list(targets), description="target"),
+        "target": ipywidgets.ToggleButtons(options=list(starts), description="target"),
         "sampler": ipywidgets.ToggleButtons(options=["plain", "Metropolis"], description="sampler"),
         "step_size": selection("ε", STEP_SIZES, 1.0),
         "n_steps": selection("steps", N_STEPS, 100),
@@ -229,19 +236,8 @@ def langevin_explorer(n_chains: int = 320, *, seed: int = 0, step: Function = la
     return FigureExplorer(figure, update, controls, alt="A cloud of Langevin chains over its target, and a histogram")
 
 
-def _variance(x: Tensor) -> str:
-    """The variance of chains on a line, (B, 1), with twice its standard error."""
-    variance = moments(x).variance
-    return f"variance {variance.value:.3g} ± {2 * variance.se:.2g}"
-
-
-def _share(x: Tensor) -> str:
-    """The share of chains in the plane, (B, 2), at (5, 5), with twice its standard error."""
-    return f"share in (5, 5) {_weight(x)}"
-
-
 def _plain(
-    step: Function, score: Function, x: Tensor, step_size: float, n_steps: int, generator: Generator
+    step: Function, target: GaussianMixture, x: Tensor, step_size: float, n_steps: int, generator: Generator
 ) -> tuple[Tensor, str]:
     """The chains after n_steps steps, and a note where ε is too large; NotDrawnError where one is out of sight."""
     note = ""
@@ -249,9 +245,8 @@ def _plain(
         factor = abs(1 - step_size / 2)
         note = f"; ε = {step_size:g} is not below the bound 4v = {BOUND:g}: a step multiplies distances by {factor:g}"
     for n in range(1, n_steps + 1):
-        x = step(score, x, step_size, generator)
-        if x.abs().max() > FAR:
-            raise NotDrawnError(f"after step {n} a chain is farther out than a million{note}")
+        x = step(target.score, x, step_size, generator)
+        _require_in_sight(x, f"after step {n}", note)
     return x, note
 
 
@@ -263,16 +258,16 @@ def _tested(
         return x, ""
     options = {"log_prob": target.log_prob, "step_size": step_size, "n_steps": n_steps, "generator": generator}
     states = list(metropolis_langevin(target.score, x, **options))
-    accepted = torch.stack([torch.as_tensor(state.accepted) for state in states[n_steps // 2 :]])
-    rate = float(accepted.float().mean())
+    accepted = [torch.as_tensor(state.accepted) for state in states[n_steps // 2 :]]
+    rate = float(torch.stack(accepted).float().mean())
     return states[-1].x, f"; accepted {rate:.0%}"
 
 
 # --- annealing, and going from level to level ------------------------------------------------------------------------
 
-SIGMA_MAX = (3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 12.0, 14.0, 16.0, 18.0, 20.0, 25.0, 30.0)
-SIGMA_MIN = (0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 2.0)
-SHARES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 1.95, 2.0, 2.05, 2.5, 5.0)
+SIGMA_MAX = (3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 15.0, 20.0, 30.0)
+SIGMA_MIN = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0)
+SHARES = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 1.95, 2.0, 2.05, 2.5, 5.0)
 
 
 def run_annealed_langevin(
@@ -290,9 +285,9 @@ def annealing_explorer(
     η is the share of the noise that a step takes off, at every level alike. The sliders begin where chapter 4 is: σ
     from 10 to 0.1 in 10 levels, η = ¼ (ε = 0.005). The chains start uniformly on [−8, 8]² and run anew at every move,
     `total_steps` shared evenly by the levels: a quarter of the chapter's 1,000, so that a move takes a tenth of a
-    second. One level is plain Langevin dynamics at σ_L. The readout holds the weight of (5, 5) with twice its standard
-    error, its component's standard deviation beside √(1 + σ_L²), and the bound on η, 2(1 + v/σ₁²) for the components'
-    variance v = 1. The right panel follows the weight down the ladder.
+    second. One level is plain Langevin dynamics at σ_L. The readout holds the weight of (5, 5), its component's
+    standard deviation beside √(1 + σ_L²), and the bound on η, 2(1 + v/σ₁²) for the components' variance v = 1. The
+    right panel follows the weight down the ladder.
 
     Args:
         n_chains: points of the cloud.
@@ -303,7 +298,7 @@ def annealing_explorer(
     """
     sampler = own(sampler)
     mixture = paper_mixture()
-    start = _uniform(n_chains, torch.Generator().manual_seed(seed))
+    start = _uniform(n_chains, seed)
     axis = torch.logspace(-1, math.log10(30), 100).tolist()
 
     figure, (left, right) = panels(8.4, 4.2, 1, 1)
@@ -313,7 +308,8 @@ def annealing_explorer(
     (path,) = right.plot([], [], "o-", color=BLUE, ms=4, label="chains", animated=True)
     right.set(xscale="log", xlim=(40, 0.08), xlabel=r"$\sigma$ of the level (falling)")
     right.set(ylim=(0.3, 1), ylabel="share nearer to (5, 5)", title="the weight after each level")
-    right.set_xticks([30, 10, 3, 1, 0.3, 0.1], ["30", "10", "3", "1", "0.3", "0.1"])
+    ticks = (30, 10, 3, 1, 0.3, 0.1)
+    right.set_xticks(ticks, map(str, ticks))
     right.legend(loc="lower right")
 
     def update(sigma_max: float, sigma_min: float, n_levels: int, eta: float) -> str:
@@ -321,25 +317,21 @@ def annealing_explorer(
         if n_levels > 1:
             sigmas = geometric_sigmas(sigma_max, sigma_min, n_levels)
         n_steps = total_steps // n_levels
-        largest_epsilon = largest_stable_step(sigmas, variance=1.0)
-        bound = largest_epsilon / (2 * sigma_min**2)
-        stability = f"stable for η < {bound:.3g}"
-        if eta >= bound:
-            stability = f"η = {eta:g} is beyond the bound 2(1 + v/σ₁²) = {bound:.3g}, and chains diverge in the end"
-        noise = torch.Generator().manual_seed(seed + 1)
         epsilon = 2 * eta * sigma_min**2
-        ends = _level_ends(sampler, mixture.score, start, sigmas, epsilon, n_steps, noise, stability)
-        end = ends[-1]
-        weights = [float(mode_weights(x, mixture.means)[1]) for x in ends]
-        n_drawn = min(len(weights), n_levels)  # a sampler of one's own may leave a level out
-        path.set_data(sigmas[:n_drawn], weights[:n_drawn])
-        cloud.set_offsets(end.numpy())
-        std = float(component_stds(end, mixture.means)[1])
-        exact_std = math.hypot(1, sigma_min)
-        return (
-            f"{n_chains} chains, {n_steps} steps a level: weight of (5, 5) {_weight(end)}; "
-            f"its standard deviation {std:.2f}, exact {exact_std:.2f}; {stability}"
-        )
+        bound = largest_stable_step(sigmas, variance=1.0) / (2 * sigma_min**2)
+        stability = f"; stable for η < {bound:.3g}"
+        if eta >= bound:
+            stability = f"; η = {eta:g} is beyond the bound 2(1 + v/σ₁²) = {bound:.3g}, and chains diverge in the end"
+
+        def run(score: Function) -> Tensor:
+            noise = _seeded(seed + 1)
+            return sampler(score, start.clone(), sigmas, epsilon, n_steps, noise)
+
+        x, ends = _ends(run, mixture.score, stability)
+        weights = [float(mode_weights(end, mixture.means)[1]) for end in ends.values()]
+        path.set_data(list(ends), weights)
+        cloud.set_offsets(x.numpy())
+        return f"{n_steps} steps a level: {_weight_and_width(x, mixture, sigma_min)}{stability}"
 
     controls = {
         "sigma_max": selection("σ₁", SIGMA_MAX, 10.0),
@@ -351,38 +343,29 @@ def annealing_explorer(
 
 
 @torch.inference_mode()  # saves a fifth of a move's time: hundreds of steps, each of many small operations
-def _level_ends(
-    sampler: Function,
-    score: Function,
-    x: Tensor,
-    sigmas: Tensor,
-    epsilon: float,
-    n_steps: int,
-    generator: Generator,
-    stability: str,
-) -> list[Tensor]:
-    """Where the chains are at the end of each level, from a sampler that tells only where they end.
+def _ends(run: Callable[[Function], Tensor], score: Function, note: str) -> tuple[Tensor, dict[float, Tensor]]:
+    """Where the chains of a sampler end, and where they are at the end of each level, by its σ.
 
-    A level ends where the next one first asks for the score. NotDrawnError says where a chain is out of sight, and
-    `stability`, why.
+    A level ends where the next one first asks for the score, which is all that is seen of a reader's own sampler.
+    NotDrawnError says where a chain is out of sight.
     """
     begins: dict[float, Tensor] = {}
 
     def noting(x: Tensor, sigma: float | Tensor) -> Tensor:
-        levels = torch.as_tensor(sigma).flatten()
-        begins.setdefault(float(levels[0]), x.clone())  # the sampler may go on in place
-        if x.abs().max() > FAR:
-            raise NotDrawnError(f"at level {len(begins)} a chain is farther out than a million: {stability}")
+        level = torch.as_tensor(sigma).flatten()[0]
+        begins.setdefault(float(level), x.clone())  # the sampler may go on in place
+        _require_in_sight(x, f"at level {len(begins)}", note)
         return score(x, sigma)
 
-    end = sampler(noting, x.clone(), sigmas, epsilon, n_steps, generator)
-    return [*list(begins.values())[1:], end]
+    x = run(noting)
+    ends = [*begins.values(), x][1:]
+    return x, dict(zip(begins, ends, strict=True))
 
 
 def level_step(score: Function, x: Tensor, sigma: float, sigma_next: float, c: float, generator: Generator) -> Tensor:
     """One step of the family, from noise σ to σ': takes the share 1 − (σ'/σ)^{1+c} off; of x's shape."""
-    ladder = [sigma, sigma_next]
-    return final(level_to_level(score, x, ladder, lambda r: 1 - r ** (1 + c), generator=generator))
+    taken_off = 1 - (sigma_next / sigma) ** (1 + c)
+    return final(level_to_level(score, x, [sigma, sigma_next], lambda r: taken_off, generator=generator))
 
 
 def level_steps_explorer(n_chains: int = 1_024, *, seed: int = 0, step: Function = level_step) -> FigureExplorer:
@@ -402,47 +385,42 @@ def level_steps_explorer(n_chains: int = 1_024, *, seed: int = 0, step: Function
     sigma_max = 40.0
     sigma_min = 0.1
     mixture = paper_mixture()
-    z = torch.randn(n_chains, 2, generator=torch.Generator().manual_seed(seed))
     mean = mixture.weights @ mixture.means
-    start = mean + sigma_max * z
-    exact_std = math.hypot(1, sigma_min)
-    edges = torch.linspace(-12, 12, 49)
+    start = mean + sigma_max * torch.randn(n_chains, 2, generator=_seeded(seed))
+    along = torch.full((2, 1), 1 / math.sqrt(2))  # the direction from mode to mode
     axis = torch.linspace(-12, 12, 241)
+    edges = torch.linspace(-12, 12, 49)
 
     figure, (left, right) = panels(8.4, 4.2, 1, 1)
     cloud = _cloud(left, start)
-    modes = mixture.means.sum(dim=1) / math.sqrt(2)
-    exact = _density_on_a_line(axis, mixture.weights, modes, exact_std)
-    right.plot(axis, exact, "k--", lw=1.2, label="exact")
-    bars = right.stairs(np.zeros(48), edges.numpy(), color=BLUE, label="chains", animated=True)
+    line = GaussianMixture(mixture.weights, mixture.means @ along, math.hypot(1, sigma_min))
+    right.plot(axis, _density(line, axis), "k--", lw=1.2, label="exact")
+    bars = _bars(right, edges, color=BLUE)
     right.set(xlabel=r"$(x_1 + x_2)/\sqrt{2}$", ylabel="density", ylim=(0, 0.5), title="along the line of the modes")
     right.legend(loc="upper left")
 
     def update(noise: float, n_steps: int) -> str:
         sigmas = geometric_sigmas(sigma_max, sigma_min, n_steps + 1).tolist()
-        generator = torch.Generator().manual_seed(seed + 1)
+        generator = _seeded(seed + 1)
         x = start.clone()  # a step may work in place
         for sigma, sigma_next in itertools.pairwise(sigmas):
             x = step(mixture.score, x, sigma, sigma_next, noise, generator)
         cloud.set_offsets(x.numpy())
-        along = x.sum(dim=1) / math.sqrt(2)
-        bars.set_data(_histogram(along, edges))
-        near = float(mode_weights(x, mixture.means)[1]) * n_chains
-        std = float(component_stds(x, mixture.means)[1])
-        margin = std / math.sqrt(near)  # twice the standard error of std, from 2 · near coordinates
+        bars.set_data(_histogram((x @ along)[:, 0], edges))
         r = sigmas[1] / sigmas[0]
         eta = 1 - r ** (1 + noise)
-        return (
-            f"{n_steps} steps, r = {r:.2f}, η = {eta:.2f}: weight of (5, 5) {_weight(x)}; "
-            f"its standard deviation {std:.2f} ± {margin:.2f}, exact {exact_std:.2f}"
-        )
+        return f"{n_steps} steps, r = {r:.2f}, η = {eta:.2f}: {_weight_and_width(x, mixture, sigma_min)}"
 
+    quarters = [n / 4 for n in range(21)]
     controls = {
-        "noise": selection("c", [quarters / 4 for quarters in range(21)], 0.0),
+        "noise": selection("c", quarters, 0.0),
         "n_steps": selection("steps", range(4, 101), 20),
     }
     alt = "Chains that went from noise to the mixture in few steps, and their density"
     return FigureExplorer(figure, update, controls, alt=alt)
+
+
+# --- what several of them draw and say -------------------------------------------------------------------------------
 
 
 def _cloud(ax: Axes, x: Tensor) -> PathCollection:
@@ -452,17 +430,44 @@ def _cloud(ax: Axes, x: Tensor) -> PathCollection:
     return plots.draw_samples(ax, x, s=7, alpha=0.7, animated=True)
 
 
-def _uniform(n_chains: int, generator: Generator) -> Tensor:
+def _seeded(seed: int) -> Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def _uniform(n_chains: int, seed: int) -> Tensor:
     """Starting points on [−8, 8]², (n_chains, 2)."""
-    unit = torch.rand(n_chains, 2, generator=generator)
+    unit = torch.rand(n_chains, 2, generator=_seeded(seed))
     return plots.EXTENT * (2 * unit - 1)
 
 
-def _weight(x: Tensor) -> str:
-    """The share of chains nearer to (5, 5) than to (−5, −5), with twice its standard error, and the paper's weight."""
-    share = float((x.sum(dim=1) > 0).double().mean())
-    variance = share * (1 - share) / len(x)
-    return f"{share:.2f} ± {2 * math.sqrt(variance):.2f}, exact 0.80"
+def _require_in_sight(x: Tensor, when: str, note: str) -> None:
+    """Raise NotDrawnError where a chain is farther out than can be drawn."""
+    if x.abs().max() > FAR:
+        raise NotDrawnError(f"{when} a chain is farther out than a million{note}")
+
+
+def _share(x: Tensor, mixture: GaussianMixture) -> str:
+    """The share of chains nearest to the second mean, with twice its standard error, and the component's weight."""
+    share = float(mode_weights(x, mixture.means)[1])
+    weight = float(mixture.weights[1])
+    margin = 2 * math.sqrt(share * (1 - share) / len(x))
+    return f"{share:.2f} ± {margin:.2f}, exact {weight:.2f}"
+
+
+def _weight_and_width(x: Tensor, mixture: GaussianMixture, sigma: float) -> str:
+    """The share and the standard deviation of the chains at (5, 5), each with twice its error, beside those of q_σ."""
+    n_near = mode_weights(x, mixture.means)[1] * len(x)
+    std = component_stds(x, mixture.means)[1]
+    margin = std / n_near.sqrt()  # twice its standard error, from 2 · n_near coordinates
+    exact = math.hypot(1, sigma)
+    width = f"standard deviation {float(std):.2f} ± {float(margin):.2f}, exact {exact:.2f}"
+    return f"weight of (5, 5) {_share(x, mixture)}; its {width}"
+
+
+def _bars(ax: Axes, edges: Tensor, **style: Any) -> StepPatch:
+    """Draw bars between edges that move, as yet without a height."""
+    heights = np.zeros(len(edges) - 1)
+    return ax.stairs(heights, edges.numpy(), label="chains", animated=True, **style)
 
 
 def _histogram(u: Tensor, edges: Tensor) -> np.ndarray:
@@ -471,8 +476,6 @@ def _histogram(u: Tensor, edges: Tensor) -> np.ndarray:
     return (counts / (len(u) * edges.diff())).numpy()
 
 
-def _density_on_a_line(u: Tensor, weights: Tensor, means: Tensor, std: float) -> Tensor:
-    """Σ_k w_k N(u; m_k, std²): (N,) and (K,) -> (N,)."""
-    offsets = u[:, None] - means
-    bells = torch.exp(-(offsets**2) / (2 * std**2)) / (math.sqrt(2 * math.pi) * std)
-    return bells @ weights
+def _density(line: GaussianMixture, axis: Tensor) -> Tensor:
+    """A one-dimensional mixture's density at places, (N,)."""
+    return line.log_prob(axis[:, None]).exp()

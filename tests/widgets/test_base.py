@@ -80,10 +80,10 @@ def returns(value):
 
 
 MISTAKES = [
-    (raises, "raises raised ZeroDivisionError: division by zero$"),
-    (returns(lambda x: None), "mine must return a tensor, got NoneType$"),
-    (returns(lambda x: x[None]), r"mine must return x's shape, \((\d+, .*)\), got \(1, \1\)$"),
-    (returns(lambda x: x / 0), "mine must return finite numbers, got some that are not$"),
+    (raises, "ZeroDivisionError in raises: division by zero$"),
+    (returns(lambda x: None), "TypeError in mine: mine must return a torch.Tensor, got NoneType$"),
+    (returns(lambda x: x[None]), r"ValueError in mine: mine must return x's shape, \((\d+, .*)\), got \(1, \1\)$"),
+    (returns(lambda x: x / 0), "ValueError in mine: the result of mine must be finite, but it holds NaN or infinity$"),
 ]
 TAKE_A_FUNCTION = [
     lambda mine: widgets.score_field_explorer(score=mine),
@@ -117,7 +117,7 @@ def test_after_a_mistake_at_one_place_of_a_slider_the_others_are_drawn():
     explorer = widgets.score_field_explorer(score=score)
     before = pixels(explorer)
     explorer.controls["sigma"].value = 6.0
-    assert explorer.readout.value == "score must return a tensor, got NoneType"
+    assert explorer.readout.value == "TypeError in score: score must return a torch.Tensor, got NoneType"
     explorer.controls["sigma"].value = 3.0
     assert np.array_equal(pixels(explorer), before)
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from moving import moved, pixels
+from moving import moved
 from sbgm import inpaint
 from sbgm.images.data import load_images
 from sbgm.images.masks import centre_box, right_half
@@ -29,7 +29,17 @@ from seeds import seeded
 
 def panels_of(explorer):
     """The sheets that are shown, (H, W, 3) each."""
-    return [torch.tensor(np.asarray(ax.images[0].get_array())) for ax in explorer.figure.axes if ax.images]
+    artists = [ax.images[0] for ax in explorer.figure.axes if ax.images]
+    return [torch.tensor(np.asarray(artist.get_array())) for artist in artists]
+
+
+def numbers(explorer):
+    """The numbers in its readout."""
+    return [float(n) for n in re.findall(r"-?\d[\d.]*(?:e[+-]\d+)?", explorer.readout.value)]
+
+
+def rms(values):
+    return float(values.square().mean().sqrt())
 
 
 # --- noise, and the guess behind it ----------------------------------------------------------------------------------
@@ -39,26 +49,18 @@ NOISE = partial(image_noise_explorer, PATCHES)
 
 
 @pytest.mark.parametrize("power", [-3, -2, -1.5, -0.3, 0])
-def test_the_readout_is_the_psnr_that_sigma_gives(power):
-    explorer = moved(NOISE, sigma=10**power)
-    sigma, shown = re.search(r"σ = (\S+), .* PSNR (-?\d+\.\d) dB", explorer.readout.value).groups()
+def test_the_readout_is_the_psnr_that_sigma_gives_and_colours_are_shown(power):
+    sigma = 10**power
+    explorer = moved(NOISE, sigma=sigma, image=2)
+    shown, psnr = re.search(r"σ = (\S+), .* PSNR (-?\d+\.\d) dB", explorer.readout.value).groups()
     # 3,072 squared normal numbers: a standard error of 2.6 %, that is 0.11 dB, once and for all σ
-    assert float(shown) == pytest.approx(-20 * power, abs=0.45)
-    assert sigma == f"{10**power:.3g}"
-    assert explorer._repr_mimebundle_()["text/plain"] == f"FigureExplorer(σ = {10**power:.4g}, image = 0)"
-
-
-def test_the_noisy_half_is_what_an_independent_drawing_gives():
-    """Noise from the same seed, clamped, at the centre of each pixel of the picture."""
-    explorer = moved(NOISE, image=2)
-    z, picture = torch.randn(PATCHES.shape, generator=seeded(0))[2], pixels(explorer)
-    for ax, expected in zip(explorer.figure.axes, (PATCHES[2], PATCHES[2] + 0.1 * z), strict=True):
-        box = ax.images[0].get_window_extent()
-        centres = (np.arange(32) + 0.5) / 32
-        columns = np.floor(box.x0 + centres * box.width).astype(int)
-        rows = np.floor(picture.shape[0] - box.y1 + centres * box.height).astype(int)
-        seen = torch.tensor(picture[np.ix_(rows, columns)] / 255).permute(2, 0, 1)
-        assert float((seen - expected.clamp(0, 1)).abs().max()) < 0.01
+    assert float(psnr) == pytest.approx(-20 * power, abs=0.45)
+    assert shown == f"{sigma:.3g}"
+    assert explorer._repr_mimebundle_()["text/plain"] == f"FigureExplorer(σ = {sigma:.4g}, image = 2)"
+    z = torch.randn(PATCHES.shape, generator=seeded(0))
+    expected = [PATCHES[2], PATCHES[2] + sigma * z[2]]
+    sheets = [panel.permute(2, 0, 1) for panel in panels_of(explorer)]
+    torch.testing.assert_close(sheets, [x.clamp(0, 1) for x in expected], rtol=0, atol=1e-5)
 
 
 DIGITS = load_images("digits", "test")[:5]
@@ -80,19 +82,29 @@ NETWORK = Shrink()
 GUESS = partial(image_noise_explorer, DIGITS, NETWORK, sigmas=NETWORK.sigmas)
 
 
-@pytest.mark.parametrize(("sigma", "image"), [*zip(NETWORK.sigmas.tolist(), (0, 3, 4), strict=True)])
-def test_readout_and_pictures_are_what_an_independent_computation_gives(sigma, image):
+@pytest.mark.parametrize(("level", "image"), [(0, 0), (1, 3), (2, 4)])
+def test_readout_and_pictures_are_what_an_independent_computation_gives(level, image):
+    sigma = float(NETWORK.sigmas[level])
     assert GUESS().values == {"sigma": 1.0, "image": 0}
     explorer = moved(GUESS, sigma=sigma, image=image)
-    x, z = DIGITS[image], torch.randn(DIGITS.shape, generator=seeded(0))[image]
+    x = DIGITS[image]
+    z = torch.randn(DIGITS.shape, generator=seeded(0))[image]
     noisy = x + sigma * z
     score = (0.5 - noisy) / (0.1 + sigma**2)
     guess = noisy + sigma**2 * score
-    shown = [float(n) for n in re.findall(r"-?\d+\.?\d*", explorer.readout.value)]
-    psnrs = [-10 * math.log10(float((values - x).square().mean())) for values in (noisy, guess)]
-    assert shown == pytest.approx([sigma, sigma**2, *psnrs, float(score.norm()), 8 / sigma], rel=0.01, abs=0.051)
+    psnrs = [-20 * math.log10(rms(values - x)) for values in (noisy, guess)]
+    lengths = [float(score.norm()), 8 / sigma]
+    assert numbers(explorer) == pytest.approx([sigma, sigma**2, *psnrs, *lengths], rel=0.01, abs=0.051)
     sheets = [v[0].clamp(0, 1) for v in (x, noisy, guess)]
     torch.testing.assert_close([panel[..., 0] for panel in panels_of(explorer)], sheets, rtol=0, atol=1e-5)
+
+
+def test_a_wrong_sign_is_seen_in_the_guess():
+    explorer = image_noise_explorer(DIGITS, lambda x, sigma: -NETWORK(x, sigma), sigmas=NETWORK.sigmas)
+    _, _, noisy, guess, *_ = numbers(explorer)
+    assert guess < noisy - 3
+    _, _, noisy, guess, *_ = numbers(moved(GUESS))
+    assert guess > noisy + 3
 
 
 # --- annealing -------------------------------------------------------------------------------------------------------
@@ -101,11 +113,11 @@ SIGMAS = [1.0, 0.3, 0.1]
 
 
 def trajectory(*shape):
-    """Stored states and estimates of three levels of four steps."""
-    x, estimates = torch.rand(2, 13, *shape, generator=seeded())
-    return Trajectory(
-        x, estimates, [1.0] * 4 + [0.3] * 4 + [0.1] * 5, [1] * 4 + [2] * 4 + [3] * 5, [0, 1, 2, 3] * 3 + [4]
-    )
+    """Stored states and guesses of three levels of four steps."""
+    x, guesses = torch.rand(2, 13, *shape, generator=seeded())
+    sigmas = [1.0] * 4 + [0.3] * 4 + [0.1] * 5
+    levels = [1] * 4 + [2] * 4 + [3] * 5
+    return Trajectory(x, guesses, sigmas, levels, [0, 1, 2, 3] * 3 + [4])
 
 
 TRAJECTORY = trajectory(5, 1, 6, 6)
@@ -115,16 +127,18 @@ ANNEALING = partial(image_annealing_explorer, TRAJECTORY)
 @pytest.mark.parametrize("step", [0, 5, 12])
 def test_readout_curves_and_pictures_are_what_an_independent_computation_gives(step):
     explorer = moved(ANNEALING, step=step)
-    numbers = [float(n) for n in re.findall(r"\d[\d.]*(?:e[+-]\d+)?", explorer.readout.value)]
-    off = [[float((v[i] - v[-1]).square().mean().sqrt()) for i in range(13)] for v in TRAJECTORY[:2]]
-    expected = [TRAJECTORY.levels[step], 3, TRAJECTORY.sigmas[step], TRAJECTORY.steps[step], 4]
-    assert numbers == pytest.approx([*expected, off[0][step], off[1][step]], rel=0.06, abs=1e-9)
-    estimates, chains, here = (line.get_data() for line in explorer.figure.axes[-1].lines)
-    assert list(chains[1]) == pytest.approx(off[0])
-    assert list(estimates[1]) == pytest.approx(off[1])
-    assert list(here[0]) == [step, step]
-    for panel, images in zip(panels_of(explorer), TRAJECTORY[:2], strict=True):
-        torch.testing.assert_close(panel[1:7, 1:7, 0], images[step, 0, 0].clamp(0, 1))  # the first, inside its border
+    x, guesses, sigmas, levels, _ = TRAJECTORY
+    off = [rms(state - x[-1]) for state in x]
+    guesses_off = [rms(guess - guesses[-1]) for guess in guesses]
+    expected = [levels[step], 3, sigmas[step], off[step], guesses_off[step]]
+    assert numbers(explorer) == pytest.approx(expected, rel=0.06, abs=1e-9)
+    solid, dashed, here = explorer.figure.axes[-1].lines
+    assert list(solid.get_ydata()) == pytest.approx(guesses_off)
+    assert list(dashed.get_ydata()) == pytest.approx(off)
+    assert here.get_xdata() == [step, step]
+    for panel, images in zip(panels_of(explorer), (x, guesses), strict=True):
+        first = panel[1:7, 1:7, 0]  # inside its border
+        torch.testing.assert_close(first, images[step, 0, 0])
 
 
 # --- inpainting ------------------------------------------------------------------------------------------------------
@@ -133,14 +147,14 @@ IMAGE = DIGITS[0]
 MASKS = {"right-half": right_half(IMAGE.shape), "centre-box": centre_box(IMAGE.shape)}
 
 
-def run(mask, seed=0, n=4):
-    """Four fills by the exact score of N(½, v I), v = 0.1, two steps a level."""
-    start = torch.rand(n, *IMAGE.shape, generator=seeded(seed))
-    options = {"step_size": 0.01, "n_steps": 2, "generator": seeded(seed)}
+def run(mask, n=4):
+    """Fills by the exact score of N(½, v I), v = 0.1, two steps a level."""
+    start = torch.rand(n, *IMAGE.shape, generator=seeded())
+    options = {"step_size": 0.01, "n_steps": 2, "generator": seeded()}
     return list(inpaint(NETWORK, start, SIGMAS, image=IMAGE, mask=mask, **options))
 
 
-RUNS = {name: run(mask, seed) for seed, (name, mask) in enumerate(MASKS.items())}
+RUNS = {name: run(mask) for name, mask in MASKS.items()}
 INPAINTING = partial(inpainting_explorer, IMAGE, MASKS, RUNS)
 
 
@@ -150,47 +164,45 @@ def test_readout_and_pictures_are_those_of_the_stored_fills(step, mask):
     explorer = moved(INPAINTING, step=step, mask=mask)
     x = RUNS[mask][step - 1].x
     known = MASKS[mask].expand_as(IMAGE)
-    off = np.sqrt(np.mean([(fill[known] - IMAGE[known]).square().mean().item() for fill in x]))
-    apart = np.sqrt(np.mean(np.var(x[:, ~known].numpy(), axis=0, ddof=1)))
-    numbers = [float(n) for n in re.findall(r"\d[\d.]*", explorer.readout.value)]
+    off = rms(x[:, known] - IMAGE[known])
+    apart = math.sqrt(x[:, ~known].var(dim=0).mean())
     level = (step + 1) // 2
-    assert numbers == pytest.approx([level, 3, SIGMAS[level - 1], 2 - step % 2, off, apart], rel=0.06)  # two digits
+    expected = [level, 3, SIGMAS[level - 1], off, apart]
+    assert numbers(explorer) == pytest.approx(expected, rel=0.06)  # two digits
     image, y, fills = (panel[..., 0] for panel in panels_of(explorer))
     torch.testing.assert_close(image, IMAGE[0])
-    torch.testing.assert_close(y, torch.where(known, x[0], 0.5).clamp(0, 1)[0])
+    expected = torch.where(known, x[0], 0.5).clamp(0, 1)
+    torch.testing.assert_close(y, expected[0])
     assert fills.shape == (19, 19)  # two by two, with borders
     torch.testing.assert_close(fills[10:18, 10:18], x[3, 0].clamp(0, 1))
-    curves = [line.get_ydata()[step - 1] for line in explorer.figure.axes[-1].lines[:2]]
-    assert curves == pytest.approx([apart, off])
+    solid, dashed, _ = explorer.figure.axes[-1].lines
+    assert (solid.get_ydata()[step - 1], dashed.get_ydata()[step - 1]) == pytest.approx((apart, off))
 
 
 # --- arguments, and what was there before ----------------------------------------------------------------------------
 
 
-def inpainting_of(masks=MASKS, **runs):
-    return inpainting_explorer(IMAGE, masks, RUNS | {name.replace("_", "-"): states for name, states in runs.items()})
-
-
+NO_IMAGES = [torch.rand(shape) for shape in ((1, 1, 8, 8), (4, 2, 8, 8), (4, 8, 8))]
+FEWER_STATES = RUNS | {"centre-box": RUNS["centre-box"][:3]}
+ONE_FILL = {name: run(mask, n=1) for name, mask in MASKS.items()}
 REFUSED = [
-    *(
-        (partial(image_noise_explorer, torch.rand(shape)), "images must be two or more")
-        for shape in ((1, 1, 8, 8), (4, 2, 8, 8), (4, 8, 8))
-    ),
-    (partial(image_annealing_explorer, trajectory(3, 2)), "trajectory must be of images"),
-    (partial(inpainting_of, dict([*MASKS.items()][:1])), "runs must have the names of masks, right-half, got right-h"),
-    (partial(inpainting_explorer, IMAGE, {}, {}), "runs must have the names of masks, none, got"),
-    (partial(inpainting_of, centre_box=RUNS["centre-box"][:3]), r"runs must hold equally many .*\(3, 4, 1, 8, 8\)"),
+    *((image_noise_explorer, (images,), "images must be two or more") for images in NO_IMAGES),
+    (image_annealing_explorer, (trajectory(3, 2),), "trajectory must be of images"),
     (
-        partial(inpainting_of, **{name: run(mask, n=1) for name, mask in MASKS.items()}),
-        r"runs must hold .* two or more fills, got shapes \[\(6, 1, ",
+        inpainting_explorer,
+        (IMAGE, {"left": MASKS["centre-box"]}, RUNS),
+        "must have the names of masks, left, got right-h",
     ),
+    (inpainting_explorer, (IMAGE, {}, {}), "runs must have the names of masks, none, got"),
+    (inpainting_explorer, (IMAGE, MASKS, FEWER_STATES), r"runs must hold equally many .*\(3, 4, 1, 8, 8\)"),
+    (inpainting_explorer, (IMAGE, MASKS, ONE_FILL), r"runs must hold .* two or more fills, got shapes \[\(6, 1, "),
 ]
 
 
-@pytest.mark.parametrize(("make", "message"), REFUSED)
-def test_bad_arguments_are_named(make, message):
+@pytest.mark.parametrize(("make", "arguments", "message"), REFUSED)
+def test_bad_arguments_are_named(make, arguments, message):
     with pytest.raises(ValueError, match=message):
-        make()
+        make(*arguments)
 
 
 def test_the_explorers_of_chapters_before_still_answer_and_say_what_took_their_place():

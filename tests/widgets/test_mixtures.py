@@ -3,6 +3,7 @@
 import itertools
 import math
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -20,7 +21,6 @@ from sbgm import (
     plots,
     probability_flow,
 )
-from sbgm.measure import component_stds, mode_weights
 from sbgm.samplers import ancestral
 from sbgm.theory import langevin_variance, largest_stable_step, metropolis_acceptance
 from sbgm.widgets import (
@@ -30,6 +30,7 @@ from sbgm.widgets import (
     score_field_explorer,
     training_explorer,
 )
+from sbgm.widgets.mixtures import langevin_step, level_step
 from seeds import seeded
 
 MIXTURE = paper_mixture()
@@ -45,6 +46,21 @@ def cloud_of(explorer):
     return torch.tensor(artist_of(explorer, "collections").get_offsets().tolist())
 
 
+def decimals(text):
+    """The numbers with decimals in a readout."""
+    return [float(number) for number in re.findall(r"-?\d+\.\d+", text)]
+
+
+def weight_and_width(x, exact_std):
+    """What a readout says of chains at their end, (B, 2): two numbers, each with its margin and the exact one."""
+    right = x[x.sum(dim=1) > 0]
+    weight = len(right) / len(x)
+    std = float((right - 5).square().mean().sqrt())
+    error_of_weight = math.sqrt(weight * (1 - weight) / len(x))
+    error_of_std = std / math.sqrt(4 * len(right))
+    return [weight, 2 * error_of_weight, 0.8, std, 2 * error_of_std, exact_std]
+
+
 # --- score field -----------------------------------------------------------------------------------------------------
 
 
@@ -54,21 +70,24 @@ def test_dots_are_the_modes_and_a_cross_lies_between_two(sigma, n_modes):
     t = torch.linspace(-8, 8, 160_001, dtype=torch.float64)
     log_density = MIXTURE.log_prob(torch.stack([t, t], dim=1), sigma)
     rises = log_density.diff() > 0
-    modes, valleys = (t[1:-1][a & b].tolist() for a, b in ((rises[:-1], ~rises[1:]), (~rises[:-1], rises[1:])))
+    before = rises[:-1]
+    after = rises[1:]
+    modes = t[1:-1][before & ~after].tolist()
+    valleys = t[1:-1][~before & after].tolist()
     assert (len(modes), len(valleys)) == (n_modes, n_modes - 1)
     dots, crosses = (line.get_xydata() for line in explorer.figure.axes[0].lines)
-    for drawn, places in ((dots, modes), (crosses, valleys)):
-        assert drawn == pytest.approx(np.array([places, places]).T.reshape(-1, 2), abs=0.01)
-    shown = [float(number) for number in re.findall(r"-?\d+\.\d+", explorer.readout.value)]
-    assert shown == pytest.approx([sigma, *np.repeat(modes, 2)], abs=0.011)
+    assert dots.ravel() == pytest.approx(np.repeat(modes, 2), abs=0.01)
+    assert crosses.ravel() == pytest.approx(np.repeat(valleys, 2), abs=0.01)
+    assert decimals(explorer.readout.value) == pytest.approx([sigma, *np.repeat(modes, 2)], abs=0.011)
 
 
 def test_the_arrows_and_dots_are_those_of_the_readers_score():
     explorer = score_field_explorer(score=lambda x, sigma: -x - sigma)
     explorer.controls["sigma"].value = 2.0
     arrows = next(a for a in explorer.figure.axes[0].collections if hasattr(a, "U"))
-    assert torch.tensor(np.stack([arrows.U, arrows.V], axis=1)).allclose(5 * (-plots.grid(20) - 2))
-    assert explorer.readout.value.endswith("(dots) at (-2.00, -2.00)")
+    expected = 5 * (-plots.grid(20) - 2)
+    assert np.allclose([arrows.U, arrows.V], expected.T)
+    assert explorer.readout.value.endswith("modes by this score (dots): (-2.00, -2.00)")
 
 
 # --- training --------------------------------------------------------------------------------------------------------
@@ -76,7 +95,8 @@ def test_the_arrows_and_dots_are_those_of_the_readers_score():
 POINTS = plots.grid(39)
 EXACT = MIXTURE.score(POINTS)
 # stands in for a training: nothing, half of the score, and the score plus something that the far region feels most
-SNAPSHOTS = {200: EXACT + 0.001 * POINTS.norm(dim=1, keepdim=True) ** 3, 0: torch.zeros_like(EXACT), 10: 0.5 * EXACT}
+FAR = POINTS.norm(dim=1, keepdim=True)
+SNAPSHOTS = {200: EXACT + 0.001 * FAR**3, 0: 0 * EXACT, 10: 0.5 * EXACT}
 
 
 def numbers(explorer):
@@ -88,16 +108,18 @@ def training():
 
 
 def error_where(scores, inside):
-    difference = (scores - EXACT)[inside].double()
-    return float((difference**2).sum() / (EXACT[inside].double() ** 2).sum())
+    exact = EXACT[inside].double()
+    error = scores[inside].double() - exact
+    return float(error.square().sum() / exact.square().sum())
 
 
 @pytest.mark.parametrize("iteration", [0, 10, 200])
 @pytest.mark.parametrize("centre", [(5.0, 5.0), (-8.0, 8.0), (0.5, -3.0)])
 def test_the_readout_is_the_error_of_the_stored_field(iteration, centre):
     explorer = moved(training, iteration=iteration, centre_x=centre[0], centre_y=centre[1])
-    to_modes = torch.stack([((POINTS - mean) ** 2).sum(dim=1).sqrt() for mean in ((-5), 5)]).amin(dim=0)
-    regions = [((POINTS - torch.tensor(centre)) ** 2).sum(dim=1) <= 4, to_modes < 2, to_modes > 4]
+    to_modes = torch.minimum((POINTS - 5).norm(dim=1), (POINTS + 5).norm(dim=1))
+    to_centre = (POINTS - torch.tensor(centre)).norm(dim=1)
+    regions = [to_centre <= 2, to_modes < 2, to_modes > 4]
     expected = [error_where(SNAPSHOTS[iteration], region) for region in regions]
     assert numbers(explorer) == pytest.approx(expected, rel=0.05)  # two digits are shown
 
@@ -126,10 +148,12 @@ def test_the_plain_readout_holds_the_variance_and_its_closed_form(step_size, n_s
     text = langevin_readout("N(0, 1)", "plain", step_size, n_steps)
     variance, margin, predicted = re.search(r"variance ([\d.]+) ± ([\d.]+), .* = ([\d.]+)$", text).groups()
     left = (1 - step_size / 2) ** (2 * n_steps)
-    square, spread = 9 * left, langevin_variance(step_size) * (1 - left)  # of the mean, and of a chain about it
+    square = 9 * left  # of a chain's mean
+    spread = langevin_variance(step_size) * (1 - left)
+    error = math.sqrt((2 * spread**2 + 4 * square * spread) / 640)
     assert text.startswith(f"640 chains, drawn as 320 points, after {n_steps} steps: ")
     assert float(predicted) == pytest.approx(langevin_variance(step_size), abs=0.005)
-    assert float(margin) == pytest.approx(2 * math.sqrt((2 * spread**2 + 4 * square * spread) / 640), rel=0.2)
+    assert float(margin) == pytest.approx(2 * error, rel=0.2)
     assert abs(float(variance) - square - spread) <= 2 * float(margin)
 
 
@@ -143,11 +167,13 @@ def test_the_metropolis_readout_holds_the_acceptance_that_quadrature_gives(step_
 
 def test_the_first_proposals_are_accepted_as_often_as_of_many_chains():
     """At −3 and 3, where a step of 2 is accepted less often than in the end."""
-    target, start = GaussianMixture([1.0], [[0.0]]), torch.tensor([[-3.0], [3.0]]).repeat(20_000, 1)
+    target = GaussianMixture([1.0], [[0.0]])
+    start = torch.tensor([[-3.0], [3.0]]).repeat(20_000, 1)
     options = {"log_prob": target.log_prob, "step_size": 2.0, "n_steps": 1, "generator": seeded()}
     (state,) = metropolis_langevin(target.score, start, **options)
-    rate = re.search(r"accepted (\d+)%", langevin_readout("N(0, 1)", "Metropolis", 2.0, 1))[1]
-    assert int(rate) / 100 == pytest.approx(float(state.accepted.float().mean()), abs=0.08)  # 4 s.e. of 640
+    rate = float(state.accepted.float().mean())
+    shown = re.search(r"accepted (\d+)%", langevin_readout("N(0, 1)", "Metropolis", 2.0, 1))[1]
+    assert int(shown) / 100 == pytest.approx(rate, abs=0.08)  # 4 s.e. of 640
     assert "accepted" not in langevin_readout("N(0, 1)", "Metropolis", 2.0, 0)
 
 
@@ -155,11 +181,10 @@ def test_the_first_proposals_are_accepted_as_often_as_of_many_chains():
 def test_the_mixtures_readout_holds_the_share_of_the_cloud_that_is_drawn(sampler):
     explorer = moved(langevin_explorer, target="mixture", sampler=sampler, step_size=0.1, n_steps=1_000)
     x = cloud_of(explorer)
-    share, margin = re.search(r"share in \(5, 5\) ([\d.]+) ± ([\d.]+), exact 0\.80", explorer.readout.value).groups()
+    shown = decimals(explorer.readout.value)
     assert len(x) == 320
-    assert float(share) == pytest.approx(float(mode_weights(x, MIXTURE.means)[1]), abs=0.005)
-    assert float(margin) == pytest.approx(2 * math.sqrt(0.25 / 320), abs=0.006)
-    assert abs(float(share) - 0.509) < 2 * float(margin)  # the basin, not the weight
+    assert shown == pytest.approx(weight_and_width(x, 1.0)[:3], abs=0.0051)
+    assert abs(shown[0] - 0.509) < 2 * shown[1]  # the basin, not the weight
     assert ("accepted" in explorer.readout.value) == (sampler == "Metropolis")
 
 
@@ -193,10 +218,11 @@ def annealed(**settings):
 
 
 def run(sigmas, eta, n_steps):
-    """What the explorer should run: 400 chains, the same starts and noise at every move."""
-    start = 8 * (2 * torch.rand(400, 2, generator=seeded(0)) - 1)
-    options = {"step_size": 2 * eta * float(sigmas[-1]) ** 2, "n_steps": n_steps, "generator": seeded(1)}
-    return final(annealed_langevin(MIXTURE.score, start, sigmas, **options))
+    """The states that the explorer should go through: 400 chains, the same starts and noise at every move."""
+    unit = torch.rand(400, 2, generator=seeded(0))
+    start = 8 * (2 * unit - 1)
+    epsilon = 2 * eta * float(sigmas[-1]) ** 2
+    return annealed_langevin(MIXTURE.score, start, sigmas, step_size=epsilon, n_steps=n_steps, generator=seeded(1))
 
 
 @pytest.mark.parametrize(
@@ -209,82 +235,118 @@ def run(sigmas, eta, n_steps):
         ({"sigma_min": 2.0, "n_levels": 5}, 50),
     ],
 )
-def test_the_readout_holds_the_weight_of_the_cloud_and_the_bound(settings, n_steps):
+def test_cloud_readout_and_weights_on_the_way_are_those_of_the_packages_algorithm(settings, n_steps):
     explorer = annealed(**settings)
     sigma_max, sigma_min, n_levels, eta = explorer.values.values()
     sigmas = geometric_sigmas(sigma_max, sigma_min, n_levels) if n_levels > 1 else torch.tensor([sigma_min])
-    x = run(sigmas, eta, n_steps)
-    weight = float(mode_weights(x, MIXTURE.means)[1])
-    pattern = r"weight of \(5, 5\) ([\d.]+) ± ([\d.]+), .* deviation ([\d.]+), exact ([\d.]+); stable for η < ([\d.]+)$"
-    shown, margin, std, exact, bound = re.search(pattern, explorer.readout.value).groups()
-    assert explorer.readout.value.startswith(f"400 chains, {n_steps} steps a level: ")
-    assert float(shown) == pytest.approx(weight, abs=0.0051)
-    assert float(margin) == pytest.approx(2 * math.sqrt(weight * (1 - weight) / 400), abs=0.0051)
-    assert float(std) == pytest.approx(float(component_stds(x, MIXTURE.means)[1]), abs=0.0051)
-    assert float(exact) == pytest.approx(math.sqrt(1 + sigma_min**2), abs=0.0051)
-    assert float(bound) == pytest.approx(largest_stable_step(sigmas, variance=1.0) / (2 * sigma_min**2), rel=0.005)
-    assert np.allclose(cloud_of(explorer), x, atol=1e-4)
-    levels, shares = artist_of(explorer, "lines").get_data()
-    assert np.allclose(levels, sigmas)
-    assert len(shares) == len(levels)
-    assert shares[-1] == pytest.approx(weight)
-
-
-def test_the_weights_on_the_way_are_those_at_the_ends_of_the_levels():
-    start = 8 * (2 * torch.rand(400, 2, generator=seeded(0)) - 1)
-    options = {"step_size": 0.005, "n_steps": 25, "generator": seeded(1)}
-    states = annealed_langevin(MIXTURE.score, start, geometric_sigmas(10, 0.1, 10), **options)
-    ends = [float(mode_weights(state.x, MIXTURE.means)[1]) for state in states if state.step == 25]
-    assert artist_of(annealed(), "lines").get_ydata() == pytest.approx(ends)
+    ends = [state.x for state in run(sigmas, eta, n_steps) if state.step == n_steps]
+    weights = [float((x.sum(dim=1) > 0).double().mean()) for x in ends]
+    text, bound = explorer.readout.value.split("; stable for η < ")
+    largest = largest_stable_step(sigmas, variance=1.0) / (2 * sigma_min**2)
+    assert text.startswith(f"{n_steps} steps a level: ")
+    assert decimals(text) == pytest.approx(weight_and_width(ends[-1], math.hypot(1, sigma_min)), abs=0.0051)
+    assert float(bound) == pytest.approx(largest, rel=0.005)
+    assert np.allclose(cloud_of(explorer), ends[-1], atol=1e-4)
+    assert np.allclose(artist_of(explorer, "lines").get_data(), [sigmas.tolist(), weights])
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_annealing_shows_where_the_sliders_begin_which_is_where_chapter_4_is(seed):
     explorer = annealing_explorer(seed=seed)
     assert list(explorer.values.values()) == [10.0, 0.1, 10, 0.25]  # ε = 2ησ_L² = 0.005
-    pattern = r"weight of \(5, 5\) ([\d.]+) .* deviation ([\d.]+), exact 1\.00"
-    weight, std = re.search(pattern, explorer.readout.value).groups()
-    assert float(weight) > 0.7
-    assert 0.95 < float(std) < 1.2
+    weight, _, _, std, *_ = decimals(explorer.readout.value)
+    assert weight > 0.7
+    assert 0.95 < std < 1.2
     explorer.controls["n_levels"].value = 1
-    assert float(re.search(pattern, explorer.readout.value)[1]) < 0.6
+    assert decimals(explorer.readout.value)[0] < 0.6
 
 
 def test_divergence_is_a_sentence_that_names_bound_and_level():
     bound = "is beyond the bound 2(1 + v/σ₁²) = 2.02, and chains diverge in the end"
     with pytest.raises(SamplerDivergedError) as caught:
-        run(geometric_sigmas(10, 0.1, 10), 5.0, 25)
+        final(run(geometric_sigmas(10, 0.1, 10), 5.0, 25))
     text = annealed(eta=5.0).readout.value
-    assert text == f"at level {caught.value.level} a chain is farther out than a million: η = 5 {bound}"
+    assert text == f"at level {caught.value.level} a chain is farther out than a million; η = 5 {bound}"
     text = annealed(eta=2.05).readout.value  # slowly
     assert "weight of (5, 5)" in text
     assert text.endswith(f"η = 2.05 {bound}")
 
 
 def test_every_corner_of_the_sliders_gives_a_picture_and_a_sentence():
-    for high, low, n_levels, eta in itertools.product((3.0, 30.0), (0.1, 2.0), (1, 2, 20), (0.005, 5.0)):
+    for high, low, n_levels, eta in itertools.product((3.0, 30.0), (0.1, 2.0), (1, 20), (0.005, 5.0)):
         explorer = annealed(sigma_max=high, sigma_min=low, n_levels=n_levels, eta=eta)
         assert re.search(r"weight of \(5, 5\)|at level \d", explorer.readout.value)
         assert bytes(explorer.image.value).startswith(b"\x89PNG")
 
 
-def test_the_readers_algorithm_draws_the_cloud_and_the_weights():
-    """The solution of chapter 4, in place: what the package's own sampler gives."""
+def in_place(score, x, sigmas, epsilon, n_steps, generator, kick=1.0):
+    """The solution of chapter 4, on the starts that it is given."""
+    for sigma in sigmas:
+        alpha = epsilon * sigma**2 / sigmas[-1] ** 2
+        for _ in range(n_steps):
+            z = torch.randn(x.shape, generator=generator)
+            x += alpha / 2 * score(x, sigma)
+            x += kick * alpha.sqrt() * z
+    return x
 
-    def mine(score, x, sigmas, epsilon, n_steps, generator):
-        for sigma in sigmas:
-            alpha = epsilon * sigma**2 / sigmas[-1] ** 2
-            for _ in range(n_steps):
-                x += alpha / 2 * score(x, sigma) + alpha.sqrt() * torch.randn(x.shape, generator=generator)
-        return x
 
-    own = annealing_explorer(sampler=mine)
+def test_the_readers_algorithm_draws_what_the_packages_own_draws():
+    own = annealing_explorer(sampler=in_place)
     for explorer in (own, annealed()):
         explorer.controls["sigma_min"].value = 0.5
     assert own.readout.value == annealed(sigma_min=0.5).readout.value
     weights = [artist_of(explorer, "lines").get_ydata() for explorer in (own, annealed(sigma_min=0.5))]
     assert weights[0] == pytest.approx(weights[1], abs=0.003)
-    assert cloud_of(annealing_explorer(sampler=lambda score, x, *rest: 0 * x)).unique().tolist() == [0.0]
+    unasked = annealing_explorer(sampler=lambda score, x, *rest: 0 * x)
+    assert cloud_of(unasked).unique().tolist() == [0.0]
+
+
+# --- functions that are wrong -----------------------------------------------------------------------------------------
+
+
+def wrong_sign(function):
+    """A reader's function that goes against the score."""
+    return lambda score, *arguments: function(lambda *at: -score(*at), *arguments)
+
+
+def without_noise(score, x, step_size, generator):
+    return x + step_size / 2 * score(x)
+
+
+def level_without_noise(score, x, sigma, sigma_next, c, generator):
+    taken_off = 1 - (sigma_next / sigma) ** (1 + c)
+    return x + taken_off * sigma**2 * score(x, sigma)
+
+
+def up_the_ladder(score, x, sigmas, epsilon, *rest):
+    r = sigmas[0] / sigmas[-1]
+    return in_place(score, x, sigmas.flip(0), epsilon * r**2, *rest)
+
+
+FARTHER = "a chain is farther out than a million"
+STEEPER = {"noise": 1.0}  # where a step of the family adds noise
+WRONG = [
+    (score_field_explorer, {"score": lambda x, sigma: -MIXTURE.score(x, sigma)}, {}, r"\(-0\.\d\d, -0\.\d\d\)$"),
+    (langevin_explorer, {"step": wrong_sign(langevin_step)}, {}, rf"^after step 3\d {FARTHER}$"),
+    (langevin_explorer, {"step": without_noise}, {}, r"variance 0\.00 ± 0\.00, .* = 1\.33$"),
+    (annealing_explorer, {"sampler": wrong_sign(in_place)}, {}, rf"^at level \d {FARTHER}; stable"),
+    (annealing_explorer, {"sampler": partial(in_place, kick=0.0)}, {}, r"deviation 0\.0\d ± 0\.00, exact 1\.00"),
+    (annealing_explorer, {"sampler": up_the_ladder}, {}, r"deviation [6-9]\.\d\d ± 0\.\d\d, exact 1\.00"),
+    (level_steps_explorer, {"step": wrong_sign(level_step)}, {}, r"deviation \d{3}"),
+    (level_steps_explorer, {"step": level_without_noise}, STEEPER, r"deviation 0\.[0-5]"),
+]
+
+
+@pytest.mark.parametrize(("make", "function", "values", "readout"), WRONG)
+def test_a_wrong_function_is_seen_in_the_readout(make, function, values, readout):
+    assert re.search(readout, moved(partial(make, **function), **values).readout.value)
+    assert not re.search(readout, moved(make, **values).readout.value)
+
+
+def test_a_ladder_that_is_climbed_is_drawn_so():
+    explorer = annealing_explorer(sampler=up_the_ladder)
+    upwards = geometric_sigmas(10, 0.1, 10).flip(0)
+    assert artist_of(explorer, "lines").get_xdata() == pytest.approx(upwards.tolist())
 
 
 # --- level steps -----------------------------------------------------------------------------------------------------
@@ -305,12 +367,9 @@ def test_the_ends_of_the_family_are_the_flow_and_ancestral_sampling(noise, n_ste
     else:
         x = final(probability_flow(MIXTURE.score, start(), sigmas, method="euler"))
     r = (0.1 / 40) ** (1 / n_steps)
-    weight, std = float(mode_weights(x, MIXTURE.means)[1]), float(component_stds(x, MIXTURE.means)[1])
-    shown = [float(number) for number in re.findall(r"\d+\.\d+", text)]
     assert text.startswith(f"{n_steps} steps")
-    margins = [2 * math.sqrt(weight * (1 - weight) / 1_024), 2 * std / math.sqrt(4 * 1_024 * weight)]
-    expected = [r, 1 - r ** (1 + noise), weight, margins[0], 0.8, std, margins[1], 1.0]
-    assert shown == pytest.approx(expected, abs=0.0051)
+    eta = 1 - r ** (1 + noise)
+    assert decimals(text) == pytest.approx([r, eta, *weight_and_width(x, 1.0)], abs=0.0051)
 
 
 def test_every_corner_gives_a_picture_and_the_density_has_mass_one():
