@@ -393,8 +393,6 @@ FREE: dict[str, str] = lookup(
         ("holds a result, as the functions that make it fill it in", HOLDERS, ""),
         ("a flag: anything is true or false", "conditional denoise_last divide_by_sigma one_cycle", ""),
         ("a flag: anything is true or false", "variance_reduced", ""),
-        ("for the result's text", "name features", "frechet_distance kernel_distance"),
-        ("for the result's text", "against", ""),
         ("torch names the devices that it knows", "device device_type accelerator", ""),
         ("goes unused: the network knows no noise level", "sigma", "MLP.forward ResNet.forward"),
         ("anything that JSON can hold", "facts", ""),

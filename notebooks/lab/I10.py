@@ -8,7 +8,7 @@ from claims import Found, Measurement, reported, run
 from drawing import CPU, DIGITS, FEATURES, Machine, digit_distance, draw_digits
 from I5 import noise_on_constant_pixels
 from sbgm.guard import Count
-from sbgm.measure import Estimate, Measured, quantise, ratio, some_images
+from sbgm.measure import Estimate, quantise, ratio, some_images
 from sbgm.measure.classifier import SHIPPED_CLASSIFIER
 
 SIGMA_L, N_SHOWN = 0.01, 16
@@ -38,7 +38,7 @@ def measure(
     )
 
 
-def i10_measurements(samples: Measured, denoised: Measured, noise: Estimate, noise_left: Estimate) -> list[Measurement]:
+def i10_measurements(samples: Estimate, denoised: Estimate, noise: Estimate, noise_left: Estimate) -> list[Measurement]:
     """The measurements of I10; nothing was expected of the distances, since later work found both signs.
 
     Args:

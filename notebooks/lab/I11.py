@@ -17,7 +17,7 @@ from M2 import load_raw, load_state, train_figure1
 from recipes import untrained
 from sbgm.images.data import load_images
 from sbgm.images.weights import save_weights
-from sbgm.measure import Measured, quantise, ratio
+from sbgm.measure import Estimate, quantise, ratio
 from sbgm.samplers import SamplerDivergedError
 from sbgm.training import Step
 
@@ -55,7 +55,7 @@ def samples_of(file: Path, folder: Path) -> Tensor | None:
         return None
 
 
-def i11_measurements(samples: dict[int, Tensor | None], annealed: Measured, real: Measured) -> list[Measurement]:
+def i11_measurements(samples: dict[int, Tensor | None], annealed: Estimate, real: Estimate) -> list[Measurement]:
     """The measurements of I11 on the samples of each checkpoint, (N, 1, 28, 28), by iteration; see `samples_of`."""
     drawn = {step: x for step, x in samples.items() if x is not None}
     distances = {step: digit_distance(x) for step, x in drawn.items()}

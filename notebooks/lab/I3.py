@@ -19,7 +19,7 @@ from sbgm.images.data import SPLITS, load_images
 from sbgm.images.drawing import uniform_start
 from sbgm.images.masks import right_half
 from sbgm.images.weights import load_network, weights_file
-from sbgm.measure import Inception, Measured, controls, kid, nearest_neighbours, quantise, share, shown
+from sbgm.measure import Estimate, Inception, controls, kid, nearest_neighbours, quantise, share, shown
 from sbgm.measure.judging import feature_space, reference_for
 from sbgm.samplers import State, annealed_langevin, denoise, final, inpaint
 
@@ -124,7 +124,7 @@ def measure(
     made = controls(training, min(n_samples, N_CONTROL), generator=torch.Generator().manual_seed(drawing.seed))
     drawn = {"samples": faces.samples, "denoised": faces.denoised}
     features = {name: space.function(x) for name, x in (drawn | made).items()}
-    distances = {name: kid(x, test.features, against=test.images) for name, x in features.items()}
+    distances = {name: kid(x, test.features) for name, x in features.items()}
     pictures = drawn | {"fills": faces.fills, "held_out": test_faces}
     features |= {"fills": space.function(faces.fills), "held_out": test.features}
     near = {  # mirrored, too, since the network saw the training faces so
@@ -170,7 +170,7 @@ def chains_to_show(near: Iterable[Distances]) -> Tensor:
     return (~too_near).nonzero()[:N_SHOWN, 0]
 
 
-def i3_measurements(distances: dict[str, Measured], near: dict[str, Distances]) -> list[Measurement]:
+def i3_measurements(distances: dict[str, Estimate], near: dict[str, Distances]) -> list[Measurement]:
     """The measurements of I3.
 
     Args:

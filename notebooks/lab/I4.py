@@ -10,7 +10,7 @@ from torch import Tensor
 from claims import Found, Measurement, declared, reported, run
 from drawing import CPU, DIGITS, FEATURES, Machine, digit_distance, draw_digits
 from sbgm.guard import Count
-from sbgm.measure import Measured
+from sbgm.measure import Estimate
 from sbgm.measure.classifier import SHIPPED_CLASSIFIER
 
 
@@ -25,7 +25,7 @@ def measure(
     curves = {name: [digit_distance(x) for x in getattr(drawn, name)] for name in ("denoised", "states")}
     return Found(
         i4_measurements(**curves),
-        {name: torch.tensor([[d.value, d.se or 0.0] for d in curve]) for name, curve in curves.items()},
+        {name: torch.tensor(curve) for name, curve in curves.items()},
         data=f"mnist_ncsn, {n_samples:,} samples; 10,000 MNIST test images",
         note=f"The denoised state is x + σ²s(x, σ); {FEATURES}.",
         narrower=f"{DIGITS}; of the denoised states, where Fig. 4 shows the states as they are",
@@ -34,7 +34,7 @@ def measure(
     )
 
 
-def i4_measurements(denoised: list[Measured], states: list[Measured]) -> list[Measurement]:
+def i4_measurements(denoised: list[Estimate], states: list[Estimate]) -> list[Measurement]:
     """The measurements of I4, from the distances after each level, σ_1 first."""
     ranks = [falling([d.value for d in curve]) for curve in (denoised, states)]
     return [

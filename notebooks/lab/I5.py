@@ -18,7 +18,7 @@ from drawing import CPU, Drawing, Machine, digit_distance, draw, require_enough_
 from sbgm.guard import Batch, Positive, checked, count_from
 from sbgm.images.data import load_images
 from sbgm.images.weights import load_network, weights_file
-from sbgm.measure import Estimate, Measured, estimate, frechet_distance, quantise, ratio, some_images
+from sbgm.measure import Estimate, estimate, frechet_distance, quantise, ratio, some_images
 from sbgm.measure.judging import feature_space, reference_for
 from sbgm.measure.records import N_SHEET, StepMap
 from sbgm.theory import noise_ratio
@@ -27,7 +27,7 @@ from sbgm.theory import noise_ratio
 def measure_cell(
     samples: Tensor,
     images: Tensor,
-    distance: Callable[[Tensor], Measured],
+    distance: Callable[[Tensor], Estimate],
     *,
     n_steps: int,
     step_size: float,
@@ -44,7 +44,7 @@ def measure_cell(
         sigma_min: σ_L.
     """
     far, noise = distance(samples), noise_on_constant_pixels(samples, images, sigma_min)
-    cell = {"n_steps": n_steps, "step_size": step_size, "distance": far.value, "se": far.se or 0.0}
+    cell = {"n_steps": n_steps, "step_size": step_size, "distance": far.value, "se": far.se}
     cell |= {"predicted": predicted, "measured": noise.value, "measured_se": noise.se}
     return cell, quantise(samples[:N_SHEET])
 
@@ -158,7 +158,7 @@ def measure_grid(folder: Path, n_samples: int, machine: Machine) -> Found:
     )
 
 
-def features_distance(features: Tensor) -> Measured:
+def features_distance(features: Tensor) -> Estimate:
     """The Fréchet distance of features to those of 10,000 test digits."""
     return frechet_distance(features.float(), reference_for("mnist", feature_space("mnist"), "test").features)
 
@@ -219,8 +219,8 @@ def digits_map(folder: Path, n_steps: Sequence[int], step_sizes: Sequence[float]
     """
     images = load_images("digits")
 
-    def distance(samples: Tensor) -> Measured:
-        return frechet_distance(samples.flatten(1), images.flatten(1), against="training digits", features="pixels")
+    def distance(samples: Tensor) -> Estimate:
+        return frechet_distance(samples.flatten(1), images.flatten(1))
 
     common = {"n_samples": n_samples, "batch_size": math.gcd(n_samples, 500), "precision": "fp32"}
     drawings = [Drawing("digits_mlp", n_steps=t, step_size=eps, **common) for t in n_steps for eps in step_sizes]
@@ -231,7 +231,7 @@ def measure_map(
     drawings: Sequence[Drawing],
     folder: Path,
     images: Tensor,
-    distance: Callable[[Tensor], Measured],
+    distance: Callable[[Tensor], Estimate],
     machine: Machine = CPU,
 ) -> tuple[StepMap, list[Tensor]]:
     """Draw every cell's samples, or take them from `folder`, and measure them; return the map, and the samples.

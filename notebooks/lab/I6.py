@@ -11,7 +11,7 @@ from torch import Tensor
 
 from claims import Found, Measurement, declared, load_record, reported, run
 from drawing import CPU, Drawing, Machine, digit_distance, draw
-from sbgm.measure import Measured, quantise, ratio, some_images
+from sbgm.measure import Estimate, quantise, ratio, some_images
 from sbgm.noise import perturb
 
 N_SAMPLES, SIGMA_L = 1_000, 0.01
@@ -19,18 +19,18 @@ HOW = ("n_samples", "n_steps", "step_size", "precision", "seed")
 ONE_LEVEL = Drawing("mnist_one_level", n_samples=N_SAMPLES, n_steps=1_000, kept="last")
 
 
-def annealed_distance() -> Measured:
+def annealed_distance() -> Estimate:
     """The distance of I1's samples, as many, from those that its record stores."""
     return digit_distance(load_record("I1").tensors["samples"].float() / 255)
 
 
-def real_distance() -> Measured:
+def real_distance() -> Estimate:
     """The distance of as many training digits with the noise that samples carry: the control."""
     digits = some_images("mnist", "train", N_SAMPLES)
     return digit_distance(perturb(digits, SIGMA_L, generator=torch.Generator().manual_seed(1)))
 
 
-def i6_measurements(samples: Tensor, annealed: Measured, real: Measured) -> list[Measurement]:
+def i6_measurements(samples: Tensor, annealed: Estimate, real: Estimate) -> list[Measurement]:
     """The measurements of I6 on samples of one level, (N, 1, 28, 28)."""
     distance = digit_distance(samples)
     return [

@@ -30,7 +30,7 @@ from sbgm.images.data import runs_folder
 from sbgm.images.devices import hardware
 from sbgm.images.weights import weights_file
 from sbgm.measure import records
-from sbgm.measure.estimates import Estimated
+from sbgm.measure.estimates import Estimate, Share
 from sbgm.measure.records import (
     WEIGHTS,
     Facts,
@@ -126,7 +126,7 @@ def claims() -> Mapping[str, Claim]:
 
 def expected(
     label: str,
-    value: float | Estimated,
+    value: float | Estimate | Share,
     *,
     low: float = -math.inf,
     high: float = math.inf,
@@ -142,7 +142,7 @@ def expected(
     return Measurement("expected", label, *_value_and_bounds(value, se, low, high))
 
 
-def declared(claim_id: str, label: str, value: float | Estimated, *, se: float | None = None) -> Measurement:
+def declared(claim_id: str, label: str, value: float | Estimate | Share, *, se: float | None = None) -> Measurement:
     """A number, and the bound that `claims.toml` declares for it; see `expected`.
 
     Raises:
@@ -155,7 +155,7 @@ def declared(claim_id: str, label: str, value: float | Estimated, *, se: float |
 
 def guard(
     label: str,
-    value: float | Estimated,
+    value: float | Estimate | Share,
     *,
     low: float = -math.inf,
     high: float = math.inf,
@@ -165,13 +165,13 @@ def guard(
     return Measurement("guard", label, *_value_and_bounds(value, se, low, high))
 
 
-def reported(label: str, value: float | Estimated, *, se: float | None = None) -> Measurement:
+def reported(label: str, value: float | Estimate | Share, *, se: float | None = None) -> Measurement:
     """A number that nothing was expected of; see `expected`."""
     return Measurement("reported", label, *_value_and_bounds(value, se, -math.inf, math.inf))
 
 
 def _value_and_bounds(
-    value: float | Estimated, se: float | None, low: float, high: float
+    value: float | Estimate | Share, se: float | None, low: float, high: float
 ) -> tuple[float, float, float, float | None]:
     if isinstance(value, float | int | Tensor):
         return value, low, high, se

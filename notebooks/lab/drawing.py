@@ -17,7 +17,7 @@ from sbgm.images.data import load_images
 from sbgm.images.devices import PRECISIONS, autocast, compiled, fast_precision, find_device, on_device
 from sbgm.images.drawing import draw_batches, uniform_start
 from sbgm.images.weights import load_network, weights_file
-from sbgm.measure import Measured, frechet_distance
+from sbgm.measure import Estimate, frechet_distance
 from sbgm.measure.classifier import SHIPPED_CLASSIFIER
 from sbgm.measure.judging import feature_space, reference_for
 from sbgm.samplers import annealed_langevin, denoise
@@ -178,7 +178,7 @@ def draw(drawing: Drawing, folder: Path, machine: Machine = CPU, *, load: Load |
     return Drawn(*(torch.cat([p[name] for p in parts], dim=1)[:, : drawing.n_samples] for name in Drawn._fields))
 
 
-def digit_distance(images: Tensor, data: str = "mnist", classifier: str = SHIPPED_CLASSIFIER) -> Measured:
+def digit_distance(images: Tensor, data: str = "mnist", classifier: str = SHIPPED_CLASSIFIER) -> Estimate:
     """The Fréchet distance of grey images to a set's test images, in the features of a shipped classifier.
 
     Args:
@@ -188,7 +188,7 @@ def digit_distance(images: Tensor, data: str = "mnist", classifier: str = SHIPPE
     """
     space = feature_space(data, classifier=classifier)
     reference = reference_for(data, space, "test")
-    return frechet_distance(space.function(images), reference.features, against=reference.images, features=space.name)
+    return frechet_distance(space.function(images), reference.features)
 
 
 def draw_digits(folder: Path, n_samples: int, n_steps: int, machine: Machine) -> tuple[Drawn, dict[str, Any]]:

@@ -6,13 +6,13 @@ import torch
 import claims
 import I2
 from claims import NotReproducedError, measure_claim
-from sbgm.measure import Measured, controls, hog_features
+from sbgm.measure import Estimate, controls, hog_features
 
 
 @pytest.mark.parametrize(("value", "holds"), [(0.06, True), (0.1, False)])
 def test_samples_must_be_nearer_than_shuffled_photographs(value, holds):
     known = {"samples": value, "shuffled blocks": 0.08, "Gaussian": 0.2}
-    found = I2.kid_measurements({name: Measured("KID", x, 0.001, 20, 20, "", "") for name, x in known.items()})
+    found = I2.kid_measurements({name: Estimate(x, 0.001) for name, x in known.items()})
     assert found[0].holds == holds
 
 

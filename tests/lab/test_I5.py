@@ -13,7 +13,7 @@ from recipes import sample_digits
 from sbgm import annealed_langevin, final, geometric_sigmas, plots
 from sbgm.images.data import load_images
 from sbgm.images.weights import load_network
-from sbgm.measure import Measured
+from sbgm.measure import Estimate
 from sbgm.measure.records import StepMap
 from sbgm.theory import noise_ratio
 from seeds import seeded
@@ -22,7 +22,7 @@ LADDER = geometric_sigmas(1, 0.01, 10)
 
 
 def measured(value):
-    return Measured("distance", value, 0.1, 200, 5_000, "test images", "features")
+    return Estimate(value, 0.1)
 
 
 # --- the closed form --------------------------------------------------------------------------------------------------

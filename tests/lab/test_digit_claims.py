@@ -16,7 +16,7 @@ from drawing import Drawing
 from I7 import too_near
 from sbgm.files import load_tensors
 from sbgm.images.data import load_images, load_labels
-from sbgm.measure import Estimate, Measured, nearest_neighbours
+from sbgm.measure import Estimate, nearest_neighbours
 from sbgm.measure.classifier import load_classifier
 from sbgm.networks import ResNet
 from sbgm.noise import perturb
@@ -25,7 +25,7 @@ from seeds import seeded
 
 
 def measured(value):
-    return Measured("distance", value, 0.1, 200, 5_000, "test images", "features")
+    return Estimate(value, 0.1)
 
 
 def by_label(measurements):
