@@ -178,7 +178,6 @@ def measure(
     return Found(
         i9_measurements(n_samples, distance, kernel, score, chosen, bounded=bounded),
         {"samples": images[:N_SHOWN]},
-        status=None if bounded else "reported",
         data=f"{n_samples:,} samples; {len(real.features):,} of {SETS['cifar10'].title}'s training images, "
         f"{N_KERNEL:,} for KID",
         note=f"FID from fewer samples is larger.{'' if score else ' No Inception Score: its weights have no logits.'}",

@@ -91,7 +91,7 @@ def measure_seed(indices: range, generator: torch.Generator) -> dict[str, Tensor
 
 
 def measure(folder: Path) -> Found:
-    """Measure L7."""
+    """Measure L7: the errors of five networks of each kind, and their ratio."""
     parts = draw_batches(measure_seed, N_SEEDS, seed=0, batch_size=1, folder=folder)
     errors = torch.cat([part["errors"] for part in parts])
     log_ratio = estimate((errors[:, 0] / errors[:, 1]).log())
@@ -105,7 +105,6 @@ def measure(folder: Path) -> Found:
         {"errors": errors},
         data="the paper's mixture; Fig. 2's perceptron and recipe for both, points in units of their std, five seeds",
         note="Each error is relative to the exact score at its own σ; the ratio is a geometric mean over the seeds.",
-        networks=[],
         facts={"n_seeds": N_SEEDS},
     )
 

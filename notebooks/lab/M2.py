@@ -175,7 +175,7 @@ def measure(
         curves,
         data=f"CIFAR-10, {len(images):,} training images",
         narrower=f"{runs_made} of each kind, with a quarter of the paper's batch and a tenth of its iterations",
-        note='Called "reproduced" until 2026-11-26, of another ResNet. Each number is that of the worst run.',
+        note="Each number is that of the worst run.",
         facts={name: getattr(M2_SETTINGS, name) for name in ("channels", "batch_size", "learning_rate")},
     )
 

@@ -165,7 +165,8 @@ def frechet_distance(samples: EnoughFeatures, reference: EnoughFeatures) -> Esti
     b = feature_statistics(reference)
     _require_as_many_features(len(a.mean), len(b.mean))
     root_trace, _ = _root_trace(a.covariance, b.covariance)
-    value = (a.mean - b.mean).square().sum() + a.covariance.trace() + b.covariance.trace() - 2 * root_trace
+    of_means = (a.mean - b.mean).square().sum()
+    value = of_means + a.covariance.trace() + b.covariance.trace() - 2 * root_trace
     variance = 0.0
     for points, own, other in ((samples, a, b), (reference, b, a)):
         if isinstance(points, Tensor):
@@ -230,18 +231,29 @@ def kernel_distance(samples: ThreeFeatures, reference: ThreeFeatures, *, block_s
     yx = _row_sums(y, x, block_size)
 
     def distance(xx: Tensor, yy: Tensor, xy: Tensor, n: int, m: int) -> Tensor:
-        return xx / (n * (n - 1)) + yy / (m * (m - 1)) - 2 * xy / (n * m)
+        among_samples = xx / (n * (n - 1))
+        among_reference = yy / (m * (m - 1))
+        return among_samples + among_reference - 2 * xy / (n * m)
 
     value = distance(xx.sum(), yy.sum(), xy.sum(), n, m)
     without_x = distance(xx.sum() - 2 * xx, yy.sum(), xy.sum() - xy, n - 1, m)
     without_y = distance(xx.sum(), yy.sum() - 2 * yy, xy.sum() - yx, n, m - 1)
-    variance = (n - 1) ** 2 / n * without_x.var() + (m - 1) ** 2 / m * without_y.var()
-    return Estimate(float(value), math.sqrt(variance))
+    return Estimate(float(value), math.sqrt(_jackknife(without_x) + _jackknife(without_y)))
+
+
+def _jackknife(left_out: Tensor) -> Tensor:
+    """The variance of a statistic, from its values with each of n points left out: (n,)."""
+    n = len(left_out)
+    return (n - 1) ** 2 / n * left_out.var()
 
 
 def _row_sums(x: Tensor, y: Tensor, block_size: int) -> Tensor:
     """Σ_j k(x_i, y_j) for each x_i, some rows of the kernel matrix at a time: (N,)."""
-    return torch.cat([((rows @ y.T / x.shape[1] + 1) ** 3).sum(dim=1) for rows in x.split(block_size)])
+    sums = []
+    for part in x.split(block_size):
+        kernel = (part @ y.T / x.shape[1] + 1) ** 3
+        sums.append(kernel.sum(dim=1))
+    return torch.cat(sums)
 
 
 class Neighbours(NamedTuple):
@@ -280,7 +292,8 @@ def nearest_neighbours(x: Batch, candidates: Batch, k: Count = 1) -> Neighbours:
     others = widened(candidates).detach().cpu().flatten(1)
     search = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(others.numpy())
     indices = torch.from_numpy(search.kneighbors(points.numpy(), return_distance=False))
-    distances, order = (others[indices] - points[:, None]).norm(dim=2).sort(dim=1, stable=True)
+    differences = others[indices] - points[:, None]
+    distances, order = differences.norm(dim=2).sort(dim=1, stable=True)
     return Neighbours(distances.to(x.device, points.dtype), indices.gather(1, order).to(x.device))
 
 
@@ -300,8 +313,10 @@ class PRDC(NamedTuple):
     coverage: Estimate
 
     def __str__(self) -> str:
-        parts = zip(self._fields, self, strict=True)
-        return ", ".join(f"{name} {number.value:.3f} ± {2 * number.se:.2g}" for name, number in parts)
+        parts = []
+        for name, number in zip(self._fields, self, strict=True):
+            parts.append(f"{name} {number.value:.3f} ± {2 * number.se:.2g}")
+        return ", ".join(parts)
 
 
 @checked
@@ -425,7 +440,8 @@ def shuffled_blocks(images: Tensor, *, generator: torch.Generator) -> Tensor:
     block = images.shape[2] // 4, images.shape[3] // 4
     orders = torch.rand(len(images), 16, generator=generator).argsort(dim=1).to(images.device)
     blocks = functional.unfold(images, block, stride=block)  # (B, pixels of a block, 16)
-    return functional.fold(blocks.gather(2, orders[:, None].expand_as(blocks)), images.shape[2:], block, stride=block)
+    blocks = blocks.gather(2, orders[:, None].expand_as(blocks))
+    return functional.fold(blocks, images.shape[2:], block, stride=block)
 
 
 @checked

@@ -64,7 +64,7 @@ def test_the_names_and_options_on_a_page_exist(page):
             assert pkgutil.resolve_name(f"sbgm.{dotted}"), dotted
     options = {option for words in code for option in re.findall(r"(?<!\S)--[a-z-]+", words)}
     known = {"--nbval", "--dist", "--no-loadscope-reorder", "--port", "--nproc", "--user", "--scope"}  # of other tools
-    known |= {"--accept", "--extra-index-url"}
+    known |= {"--extra-index-url"}
     known |= set(re.findall(r'option\("(--[a-z-]+)', (ROOT / "tools" / "grade.py").read_text("utf-8")))
     parsers = {command: argparse.ArgumentParser() for command in COMMANDS}
     for command, parser in parsers.items():
