@@ -30,11 +30,10 @@ from sbgm.measure.records import Measurement, Record
 HEAD = """# The ledger
 
 What the paper claims, what was expected, and what came out, ± twice the standard error. Written by `make ledger` from
-the records beside it, which hold every measurement; the notebooks in `notebooks/lab/` show how each was made. A day
+the records beside it, to which each row links; the notebooks in `notebooks/lab/` show how each was made. A day
 under *expected* is that on which the measure and its bounds were declared, under *measured* that of the measurement.
-*Measured before* marks a number that is older than its bounds' day: it is measured again with new seeds. ± is the
-scatter of samples; where one trained network is measured, the row says so. What earlier ledgers said is in
-[HISTORY.md](HISTORY.md).
+*Measured before* marks a number that is older than its bounds. ± is the scatter of samples, and of trainings only where
+a row names several networks. What earlier ledgers said is in [HISTORY.md](HISTORY.md).
 
 - *reproduced*: the paper's statement, at the paper's settings or in closed form;
 - *reproduced in part*: narrower than the paper says it;
@@ -109,7 +108,8 @@ def ledger_table(records: dict[str, Record]) -> str:
         claim = claims()[claim_id]
         paper = f"{_sentence(claim.claim)[:-1]} ({claim.place.strip('()')})."
         expected = f"{_sentence(claim.expect)[:-1]} ({claim.declared})"
-        lines.append(_row([claim_id, paper, expected, measured(record), f"**{record.status}**", reasons(record)]))
+        link = f"[{claim_id}]({claim_id}.json)"
+        lines.append(_row([link, paper, expected, measured(record), f"**{record.status}**", reasons(record)]))
     return "\n".join(lines)
 
 
