@@ -27,7 +27,8 @@ def page(series: list[Page]) -> str:
     """The page as Markdown."""
     entered = {claim_id: notebook for notebook in series for claim_id in notebook.settled()}
     records = load_records(results_folder())
-    listing, entries = [], []
+    listing = []
+    entries = []
     for claim in claims().values():
         record = records.get(claim.id)
         status = "not measured yet" if record is None else record.status

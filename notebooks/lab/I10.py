@@ -8,7 +8,8 @@ from drawing import CPU, FEATURES, Machine, NSamples, NSteps, digit_distance, dr
 from I5 import noise_on_constant_pixels
 from sbgm.measure import Estimate, quantise, ratio, some_images
 
-SIGMA_L, N_SHOWN = 0.01, 16
+SIGMA_L = 0.01
+N_SHOWN = 16
 
 
 def measure(

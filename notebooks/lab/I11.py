@@ -22,14 +22,16 @@ from sbgm.measure.classifier import SHIPPED_CLASSIFIER
 from sbgm.samplers import SamplerDivergedError
 from sbgm.training import Step
 
-CANDIDATES, N_CHECKPOINTS = (100, 200, 300, 350, 400, 450), 3
+CANDIDATES = (100, 200, 300, 350, 400, 450)
+N_CHECKPOINTS = 3
 N_BEFORE = 20
 """Iterations whose mean loss tells whether a network has blown up: a zero score has 0."""
 
 
 def checkpoints(folder: Path, train: Callable[..., Iterator[Step]] = train_figure1) -> dict[int, Path]:
     """The weights at the first three candidates that have not blown up, by iteration of the training."""
-    (network, settings), losses = untrained("mnist_raw", n_steps=CANDIDATES[-1]), []
+    network, settings = untrained("mnist_raw", n_steps=CANDIDATES[-1])
+    losses = []
     chosen: dict[int, Path] = {}
     for step in train(load_images("mnist"), settings, folder=folder / "run", save_every=50):
         losses.append(step.loss)

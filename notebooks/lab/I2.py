@@ -15,7 +15,8 @@ from sbgm.images.data import load_images
 from sbgm.measure import Estimate, Inception, controls, hog_features, kernel_distance, kid, quantise, some_images
 from sbgm.measure.judging import feature_space, reference_for
 
-N_CONTROL, N_SHOWN = 1_000, 64
+N_CONTROL = 1_000
+N_SHOWN = 64
 SEED = 1
 """Of samples that are not those of seed 0, which were seen when the bound on the HOG distance was set."""
 HOG = "HOG distance: the same in histograms of oriented gradients"
@@ -58,7 +59,8 @@ def measure(
 
 def kid_measurements(distances: dict[str, Estimate]) -> list[Measurement]:
     """The measurements of I2, from the distances of "samples", of the `controls`, and of others."""
-    samples, shuffled = distances["samples"], distances["shuffled blocks"]
+    samples = distances["samples"]
+    shuffled = distances["shuffled blocks"]
     less = declared(  # a difference: a ratio of what can be 0 or negative says nothing
         "I2",
         "KID of samples less that of photographs with shuffled blocks",

@@ -43,7 +43,8 @@ def measure_cell(
         n_steps, step_size, predicted: as in `StepMap.cells`.
         sigma_min: σ_L.
     """
-    far, noise = distance(samples), noise_on_constant_pixels(samples, images, sigma_min)
+    far = distance(samples)
+    noise = noise_on_constant_pixels(samples, images, sigma_min)
     cell = {"n_steps": n_steps, "step_size": step_size, "distance": far.value, "se": far.se}
     cell |= {"predicted": predicted, "measured": noise.value, "measured_se": noise.se}
     return cell, quantise(samples[:N_SHEET])
@@ -75,15 +76,19 @@ def noise_on_constant_pixels(samples: Batch, images: Batch, sigma_min: Positive)
     return estimate(squares / sigma_min**2)
 
 
-N_STEPS, STEP_SIZES = (30, 50, 100, 200), (5e-6, 1e-5, 2e-5, 4e-5, 5e-5)
+N_STEPS = (30, 50, 100, 200)
+STEP_SIZES = (5e-6, 1e-5, 2e-5, 4e-5, 5e-5)
 """The claim's part of the map: T, and ε in the paper's convention over the range that its text names."""
-BEYOND_N_STEPS, BEYOND_STEP_SIZES = (10,), (1e-4,)
+BEYOND_N_STEPS = (10,)
+BEYOND_STEP_SIZES = (1e-4,)
 """The digits' map shows besides: fewer steps, and the end of the range if the text's ε is the code's h = ε/2."""
 MNIST_STEP_SIZES = (5e-6, 2e-5, 5e-5)
 N_DIGITS = 1_000
-LOW, HIGH = 1.2, 1.3
+LOW = 1.2
+HIGH = 1.3
 """Predicted ratios up to LOW should do no harm; one above HIGH should."""
-GRID_N_STEPS, GRID_STEP_SIZES = (50, 100, 200), (5e-6, 2e-5, 4e-5)
+GRID_N_STEPS = (50, 100, 200)
+GRID_STEP_SIZES = (5e-6, 2e-5, 4e-5)
 DIGITS = (
     "digits: worst of 19 cells of ratio ≤ 1.2, over the best",
     "digits: worst of 1 of ratio > 1.3, over the worst of those",
@@ -169,7 +174,8 @@ def spread(features: list[Tensor]) -> Estimate:
     samples takes that out.
     """
     halves = [[features_distance(f[part::2]) for f in features] for part in (0, 1)]
-    logs, squares = [], []
+    logs = []
+    squares = []
     for choice, judged in (halves, halves[::-1]):
         order = sorted(range(len(features)), key=lambda i: choice[i].value)
         r = ratio(judged[order[-1]], judged[order[0]])
@@ -187,7 +193,8 @@ def i5_measurements(step_map: StepMap, name: str) -> list[Measurement]:
         name: of the images.
     """
     cells = step_map.cells.query("n_steps in @N_STEPS and step_size in @STEP_SIZES").sort_values("distance")
-    harmless, harmed = cells.query("predicted <= @LOW"), cells.query("predicted > @HIGH")
+    harmless = cells.query("predicted <= @LOW")
+    harmed = cells.query("predicted > @HIGH")
     extremes = cells.iloc[0], harmless.iloc[-1], harmed.iloc[-1]
     best, worst, worst_harmed = (Estimate(cell.distance, cell.se) for cell in extremes)
     return [
@@ -238,9 +245,11 @@ def measure_map(
         distance: of samples to real images.
         machine: where and how the networks run.
     """
-    measured, drawn = [], []
+    measured = []
+    drawn = []
     for drawing in drawings:
-        sigmas, settings = load_network(drawing.network).sigmas, drawing.facts("n_steps", "step_size")
+        sigmas = load_network(drawing.network).sigmas
+        settings = drawing.facts("n_steps", "step_size")
         ladder = {"predicted": noise_ratio(sigmas, **settings), "sigma_min": float(sigmas[-1])}
         samples = draw(drawing, folder, machine).states[-1]
         drawn.append(samples)

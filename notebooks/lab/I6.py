@@ -12,7 +12,8 @@ from sbgm.measure import Estimate, quantise, ratio, some_images
 from sbgm.measure.classifier import SHIPPED_CLASSIFIER
 from sbgm.noise import perturb
 
-N_SAMPLES, SIGMA_L = 1_000, 0.01
+N_SAMPLES = 1_000
+SIGMA_L = 0.01
 ONE_LEVEL = Drawing("mnist_one_level", n_samples=N_SAMPLES, n_steps=1_000, kept="last")
 
 

@@ -14,8 +14,10 @@ from sbgm.measure.classifier import load_classifier
 from sbgm.measure.judging import feature_space, reference_for
 from sbgm.noise import perturb
 
-SIGMA_L, PERCENTILE = 0.01, 0.01
-N_SHOWN, N_NEIGHBOURS = 10, 6
+SIGMA_L = 0.01
+PERCENTILE = 0.01
+N_SHOWN = 10
+N_NEIGHBOURS = 6
 
 
 def measure(
@@ -71,7 +73,8 @@ def too_near(images: Tensor, data: str, *sizes: int) -> list[dict[str, Share]]:
     Returns:
         For each group, by "pixels" and "features".
     """
-    space, generator = feature_space(data), torch.Generator().manual_seed(2)
+    space = feature_space(data)
+    generator = torch.Generator().manual_seed(2)
     classes = in_batches(load_classifier(), shown(images)).argmax(dim=1)
     labels = load_labels(data, "test")
     training, held_out = (perturb(load_images(data, split), SIGMA_L, generator=generator) for split in SPLITS)

@@ -74,8 +74,14 @@ class ColourSamples:
         n_reference: Count | None = None,
         machine: Machine = CPU,
     ) -> None:
-        self.data, self.folder, self.inception, self.machine, self.model = data, folder, inception, machine, None
-        self.sampler, self.n_steps, self.batch_size = sampler, n_steps, batch_size
+        self.data = data
+        self.folder = folder
+        self.inception = inception
+        self.machine = machine
+        self.model = None
+        self.sampler = sampler
+        self.n_steps = n_steps
+        self.batch_size = batch_size
         self.precision = machine.precision
         self.reference: Reference = reference_for(data, feature_space(data, inception), "train", n_reference)
         self.statistics = feature_statistics(self.reference.features)
@@ -94,9 +100,11 @@ class ColourSamples:
             self.model = self.machine.prepared(load_network(weights))
         else:  # in place, since compiling takes minutes
             load_weights(self.model, weights_file(weights))
-        entry, size = self.entry(self.model.sigmas), self.batch_size
+        entry = self.entry(self.model.sigmas)
+        size = self.batch_size
         key = samples_key(weights, f"batch{size}", self.precision, "seed0")
-        fitted, place = some_images(self.data, "train")[:N_FITTED], self.folder / key / entry.key
+        fitted = some_images(self.data, "train")[:N_FITTED]
+        place = self.folder / key / entry.key
         batches = draw_entry(entry, self.model, fitted, place, n, size, precision=self.precision)
         bar = tqdm(batches, key, math.ceil(n / size), unit="batch")
         images, features = zip(*((quantise(batch), self.inception.features(batch)) for batch in bar), strict=True)
@@ -164,14 +172,18 @@ def measure(
     settings = {"n_steps": n_steps, "sampler": sampler, "batch_size": batch_size, "n_reference": n_reference}
     inception = Inception(fid_weights, machine.device)
     samples = ColourSamples("cifar10", folder, inception, machine=machine, **settings)
-    chosen, file, how = None, weights, {}
+    chosen = None
+    file = weights
+    how = {}
     if Path(weights).is_dir():
         distances = checkpoint_fids(Path(weights), samples)
         file = min(distances, key=lambda file: distances[file])
-        chosen, how = distances[file], {"checkpoint": file.parent.name, "checkpoints": len(distances)}
+        chosen = distances[file]
+        how = {"checkpoint": file.parent.name, "checkpoints": len(distances)}
     images, features = samples.draw(file, n_samples)
     score = inception_score(inception.logits(features)) if inception.has_logits else None
-    bounded, real = n_samples >= PAPERS_SAMPLES, samples.reference
+    bounded = n_samples >= PAPERS_SAMPLES
+    real = samples.reference
     distance = fid(features, samples.statistics)
     kernel = kid(features, real.features[:N_KERNEL])
     on_gpu = torch.device(machine.device).type == "cuda"

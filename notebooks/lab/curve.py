@@ -51,7 +51,8 @@ def samplers_within(budget: Count, sigmas: Ladder, *, denoise_last: bool = False
         sigmas: the network's ladder σ_1 > … > σ_L.
         denoise_last: spend one of them on x + σ_L² s(x, σ_L).
     """
-    own, budget = tuple(as_list(sigmas)), budget - denoise_last
+    own = tuple(as_list(sigmas))
+    budget = budget - denoise_last
     if budget < 3:
         raise ValueError(f"budget must be at least 4, got {budget + denoise_last}")
     last = {"denoise_last": denoise_last}
@@ -96,7 +97,9 @@ def renewing(high: float, low: float, budget: Annotated[int, count_from(2)], c: 
 
 # --- the entries ------------------------------------------------------------------------------------------------------
 
-BUDGETS, MIDDLE, FULL = (10, 20, 50), 100, 1_000
+BUDGETS = (10, 20, 50)
+MIDDLE = 100
+FULL = 1_000
 PAPER_LADDER = tuple(geometric_sigmas(1.0, 0.01, 10).tolist())
 CHOSEN = (
     "ancestral, geometric",
@@ -298,7 +301,8 @@ def measure_curve(
             bar.update(len(batch) * entry.evaluations)
         return torch.cat(batches)[:n]
 
-    points, sheets = [], {}
+    points = []
+    sheets = {}
     with tqdm(total=n_samples * sum(e.evaluations for e in wanted), unit="evaluation", unit_scale=True) as bar:
         for entry in wanted:
             drawn = samples(entry, n_samples, seed)
@@ -309,7 +313,8 @@ def measure_curve(
         best = [wanted[i] for i in dict.fromkeys([cheaper.index[0], cheaper["sure"].idxmax()])]
         bar.total += n_confirmed * sum(entry.evaluations for entry in best)
         confirmed = [_confirmed(entry, samples(entry, n_confirmed, seed + 1)) for entry in best]
-    stem, sizes = weights_file(network).stem, {"n_samples": n_samples, "batch_size": batch_size, "seed": seed}
+    stem = weights_file(network).stem
+    sizes = {"n_samples": n_samples, "batch_size": batch_size, "seed": seed}
     facts = attach(
         f"sampler_curve_{stem}",
         sheets,
@@ -324,7 +329,8 @@ def measure_curve(
 
 def _measured(entry: Entry, samples: Tensor) -> dict[str, str | float]:
     """A row of `SamplerCurve.points`."""
-    distance, judge = digit_distance(samples), digit_distance(samples, classifier=JUDGE)
+    distance = digit_distance(samples)
+    judge = digit_distance(samples, classifier=JUDGE)
     sure = confident_share(in_batches(load_classifier(), shown(samples)))
     return {
         "label": entry.label,

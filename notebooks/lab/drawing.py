@@ -172,7 +172,8 @@ def draw(drawing: Drawing, folder: Path, machine: Machine = CPU, *, load: Load |
         chains = annealed_langevin(score, x, network.sigmas, generator=generator, **settings)
         n_levels = len(network.sigmas)
         title = f"{drawing.network}, batch {indices.start // drawing.batch_size}"
-        states, denoised = [], []
+        states = []
+        denoised = []
         for state in tqdm(chains, title, n_levels * drawing.n_steps, unit="step"):
             if state.step == drawing.n_steps and (drawing.kept != "last" or state.level == n_levels):
                 states.append(state.x)

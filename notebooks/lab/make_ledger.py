@@ -199,7 +199,8 @@ def count_line(records: dict[str, Record]) -> str:
 
 def with_section(page: Path, name: str, content: str) -> str:
     """Return a page's text with other content between its markers, <!-- name --> and <!-- /name -->."""
-    start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    start = f"<!-- {name} -->"
+    end = f"<!-- /{name} -->"
     parts = re.split(f"({start}|{end})", page.read_text(encoding="utf-8"))
     if parts[1::2] != [start, end]:
         raise ValueError(f"{page} must hold the markers {start} and {end} once each, in this order")
@@ -218,7 +219,8 @@ def with_closing_table(chapter: Path, records: dict[str, Record]) -> str:
     Raises:
         ValueError: there is such a cell, and no claim.
     """
-    notebook, lab = json.loads(chapter.read_text(encoding="utf-8")), f"lab/{chapter.name[:2]}_lab.ipynb"
+    notebook = json.loads(chapter.read_text(encoding="utf-8"))
+    lab = f"lab/{chapter.name[:2]}_lab.ipynb"
     ids = entered(chapter.parent / lab)
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown" and "".join(cell["source"]).startswith(CLOSING):
