@@ -65,17 +65,25 @@ def current_records() -> dict[str, Record]:
     """The latest word on every claim: what notebooks entered, else the committed record.
 
     The committed record stands where a script measured it, since a notebook measures a small case of it again; and
-    where a notebook found the same numbers, which it did not measure anew.
+    where a notebook found the same numbers, unless the record is older than its bounds.
     """
     records = load_records(recorded.results_folder())
     for claim_id, entered in load_records(ledger_folder()).items():
         committed = records.get(claim_id)
-        stands = committed is not None and (
-            "command" in committed.facts or committed.measurements == entered.measurements
-        )
-        if not stands:
-            records[claim_id] = entered
+        if committed is not None:
+            is_same = agree(committed, entered) and not is_older(committed)
+            if "command" in committed.facts or is_same:
+                continue
+        records[claim_id] = entered
     return {claim_id: records[claim_id] for claim_id in claims() if claim_id in records}
+
+
+def agree(record: Record, other: Record) -> bool:
+    """Whether two records hold the same numbers, but for what processors round differently."""
+    if [m.label for m in record.measurements] != [m.label for m in other.measurements]:
+        return False
+    pairs = zip(record.measurements, other.measurements, strict=True)
+    return all(math.isclose(a.value, b.value, rel_tol=1e-3, abs_tol=1e-9) for a, b in pairs)
 
 
 def write(records: dict[str, Record], root: Path) -> None:

@@ -261,12 +261,15 @@ def test_an_attached_file_is_refused_unless_it_is_the_recorded_one(tmp_path):
 
 def test_runs_come_before_records_but_leave_recorded_claims_standing(ledger, results):
     claims.save_record(RECORD, results)
-    claims.save_record(Record("S1", "reproduced", (reported("x", 1.0),)), results)
-    other = claims.save_record(Record("L9", "reported", (reported("x", 1.0),)), results)
+    before, today = "2026-11-26", TODAY.isoformat()
+    claims.save_record(Record("S1", "reproduced", (reported("x", 1.0),), day=today), results)
+    claims.save_record(Record("L2", "reported", (reported("x", 1.0),), day=before), results)
+    other = claims.save_record(Record("L9", "reported", (reported("x", 1.0),), day=today), results)
     settle("M2", [guard("short run", 9, low=5)])
-    settle("L9", [reported("x", 1.0)])  # the same number, which was not measured anew
+    settle("L9", [reported("x", 1.0001)])  # the same number, on a processor that rounds otherwise
     new = settle("S1", [reported("x", 1.1)])
-    assert list(make_ledger.current_records().items()) == [("S1", new), ("M2", RECORD), ("L9", other)]
+    again = settle("L2", [reported("x", 1.0)])  # where the record is older than its bounds
+    assert make_ledger.current_records() == {"S1": new, "M2": RECORD, "L2": again, "L9": other}
 
 
 def test_the_committed_records_bear_their_words_and_have_their_files(committed):
