@@ -233,13 +233,13 @@ def prepared(argument: Argument, by_parameters: bool = False, by_tensors: bool =
 
 def _as_tensors(returned: object) -> tuple[Tensor, ...]:
     """Make tensors of a function's result."""
+    kind = type(returned).__name__
     if isinstance(returned, tuple | list):  # PyTorch warns of a number with a gradient in a list
         returned = [item.detach() if isinstance(item, Tensor) else item for item in returned]
     several = returned if isinstance(returned, list) and len(returned) > 1 else (returned,)
     try:
         values = tuple(v if isinstance(v, Tensor) else torch.as_tensor(v, dtype=torch.float64) for v in several)
     except (TypeError, ValueError, RuntimeError, OverflowError):
-        kind = type(returned).__name__
         raise UnfitError(f"your function must return tensors or numbers, it returned {kind}") from None
     for value in values:
         if value.dtype not in KINDS_OF_NUMBER or value.layout != torch.strided:
