@@ -78,7 +78,8 @@ ncsn_loss.mistakes = {
         (_ncsn_with(target=-2), _ncsn_with(target=0)),
     "the score is taken at the clean x: it has to be trained where the noise puts the points":
         _ncsn_with(at=lambda x, noisy: x),
-    "x̃ is x + σz: the noise is scaled by σ, its standard deviation, and by nothing else": (_ncsn_with(noise=2), _ncsn_with(noise=0)),
+    "x̃ is x + σz: the noise is scaled by σ, its standard deviation":
+        (_ncsn_with(noise=2), _ncsn_with(noise=0)),
     "the score is told the level's index: which is its second argument?":
         _ncsn_with(told=lambda sigma, levels: levels.to(sigma.dtype)),
     "divided by the number of levels, too: one level an example is already a mean over them":
