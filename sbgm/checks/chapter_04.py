@@ -342,21 +342,19 @@ def trained_with(
     n_steps=500,
     levels: Any = slice(None),
     weight=torch.square,
-    scaled=True,
     told=True,
     divided=True,
 ):
     """A score after `n_steps` steps of Eq. 6 on some levels, with λ(σ) = weight(σ).
 
-    The network's x is divided by its size at σ if `scaled`, it is given log σ if `told`, and divided by σ if `divided`.
+    The network sees x divided by its size at σ and, if `told`, log σ; its output is divided by σ if `divided`.
     """
     layers = nn.Sequential(nn.Linear(3, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU(), nn.Linear(64, 2))
 
     def score(x, sigma):
         sigma = torch.as_tensor(sigma, dtype=x.dtype).reshape(-1, 1).expand(len(x), 1)
-        size = (16 + sigma**2).sqrt() if scaled else 4
         level = sigma.log() if told else torch.zeros_like(sigma)
-        out = layers(torch.cat([x / size, level], dim=1))
+        out = layers(torch.cat([x / (16 + sigma**2).sqrt(), level], dim=1))
         return out / sigma if divided else out
 
     sigmas = sigmas[levels]
@@ -375,6 +373,12 @@ def trained_with(
     return score
 
 
+def _at_one_level(data, sigmas, generator):
+    """A score that is asked at σ = 1 whatever σ is."""
+    score = trained_with(data, sigmas, generator, n_steps=50)
+    return lambda x, sigma: score(x, 1.0)
+
+
 def _changed(change):
     """A mistake in a score that is trained well: `change(s, σ)` in its place."""
 
@@ -388,10 +392,8 @@ def _changed(change):
 train_score.mistakes = {
     "your score holds NaN or infinity: is the learning rate too large?":
         Sign(lambda trained: not trained.scores.isfinite().all(), _changed(lambda s, sigma: s * math.nan)),
-    "your score is the same at every level: is the network given σ?": Sign(
-        lambda trained: _alike(trained.scores),
-        partial(trained_with, n_steps=200, scaled=False, told=False, divided=False),
-    ),
+    "your score is the same at every level: is the network given σ?":
+        Sign(lambda trained: _alike(trained.scores), _at_one_level),
     "your network does not see σ, which only scales its input or its output: give it σ, or log σ, as an input, too":
         Sign(Trained.unseeing, partial(trained_with, n_steps=50, told=False)),
     "your score points away from the data: the target is −z/σ":

@@ -216,7 +216,7 @@ squared_mmd.mistakes = {
         _mmd_with(kernel=lambda products, a: (products + 1) ** 3),
     "the kernel is divided by the number of images, not of features":
         _mmd_with(kernel=lambda products, a: (products / len(a) + 1) ** 3),
-    "the kernel has another power: it is cubed, so that it compares the first three moments": (
+    "the kernel has another power than 3, with which it compares the first three moments": (
         _mmd_with(kernel=lambda products, a: (products / a.shape[1] + 1) ** 2),
         _mmd_with(kernel=lambda products, a: products / a.shape[1] + 1),
     ),

@@ -135,7 +135,7 @@ def _compare(
     """Raise WrongAnswer unless `answer` equals `expected`, which has the same shape, up to rounding.
 
     Args:
-        answer: what the student's function returned.
+        answer: the value that the student's function returned.
         expected: the right value.
         mistakes: sentences, each with the value that the mistake gives, or with whether its sign is shown.
         factors: by which an answer may be wrong, each under words that go on after `subject`.
@@ -389,7 +389,7 @@ class Trial:
     Attributes:
         generator: the source of the inputs.
         variant: which of the seeded variants of the exercise is asked for.
-        returned: what the student's function returned last.
+        returned: the values that the student's function returned last.
     """
 
     def __init__(self, run: Runner, seed: int, variant: int) -> None:
