@@ -49,6 +49,7 @@ Function = Callable[..., Any]  # of the student's signature
 Case = Sequence[Argument]
 Cases = Callable[["Trial"], Iterable[Case]]
 Within = Callable[[Tensor, float], Tensor | float]
+Parts = Mapping[str, Tensor | EllipsisType]  # of a sample, as masks by a subject of sentences
 
 
 class WrongAnswer(AssertionError):
@@ -589,7 +590,7 @@ def exercise(
     within: Within = of_the_largest,
     gradients: bool = False,
     draws: bool = False,
-    parts: Callable[..., dict[str, Tensor]] | None = None,
+    parts: Callable[..., Parts] | None = None,
 ) -> Callable[[Function], Exercise]:
     """Make an Exercise of a right function.
 
@@ -602,7 +603,7 @@ def exercise(
         gradients: whether the answer's gradients are compared, too, in the cases in double precision.
         draws: whether the function draws; it then has a generator as its last argument, which is in no case, and is
             judged by the law of what it draws.
-        parts: of a sample, as masks by the subject of the sentences that are said of them, for a case.
+        parts: of a sample, made of a case; each is judged by itself.
     """
     if not isinstance(cases, dict):
         cases = {"your samples" if draws else "your answer": cases}
@@ -668,9 +669,16 @@ def _judge_gradients(exercise: Exercise, trial: Trial, case: Case) -> None:
         _compare(answer, expected, wrong(i), {}, "the value is right, but its gradient", of_the_largest)
 
 
-def _judge_draws(
-    exercise: Exercise, trial: Trial, case: Case, parts: Mapping[str, Tensor | EllipsisType], subject: str
-) -> None:
+def _laws(exercise: Exercise, case: Case) -> Iterator[tuple[str, Law]]:
+    """Each mistake's sentence, with the law of its draws."""
+    for sentence, mistake in mistakes_in(exercise, case):
+        if not isinstance(mistake, Sign):
+            yield sentence, law_of(mistake, case)
+    for sentence, other in OTHER_NOISE.items():
+        yield sentence, law_of(exercise.right, case, other)
+
+
+def _judge_draws(exercise: Exercise, trial: Trial, case: Case, parts: Parts, subject: str) -> None:
     """Compare the law of what the student's function draws, part by part."""
     law = law_of(exercise.right, case)
     like = law.mean.to(_dtype(case))
@@ -681,11 +689,12 @@ def _judge_draws(
     runs = trial.runs(like, *case)
     wrong_parts = [pixels for pixels in parts.values() if _faults(runs[:, :, pixels], law.part(pixels))]
     if wrong_parts:
-        mistakes = [(s, mistake) for s, mistake in mistakes_in(exercise, case) if not isinstance(mistake, Sign)]
-        laws = [(sentence, law_of(mistake, case)) for sentence, mistake in mistakes]
-        laws += [(sentence, law_of(exercise.right, case, other)) for sentence, other in OTHER_NOISE.items()]
+        laws = []
         # best a mistake that explains the whole sample, else one that explains a part which is wrong
-        for pixels in (..., *wrong_parts):
+        for sentence, of_mistake in _laws(exercise, case):
+            refuse(not _faults(runs, of_mistake), sentence)
+            laws.append((sentence, of_mistake))
+        for pixels in wrong_parts:
             for sentence, of_mistake in laws:
                 refuse(not _faults(runs[:, :, pixels], of_mistake.part(pixels)), sentence)
     for subject, pixels in parts.items():
