@@ -282,13 +282,13 @@ def _judge_training(exercise, trial):
     points = [target.sample(POINTS, sigma, generator=trial.generator) for sigma in sigmas.tolist()]
     places = torch.randn(SCALED, 2, generator=trial.generator)
     scaled = [math.sqrt(16 + sigma**2) * places for sigma in sigmas.tolist()]
-    asked = torch.cat([*points, *scaled])
+    all_points = torch.cat([*points, *scaled])
     start = 16 * trial.rand(1000, 2, dtype=torch.float32) - 8
-    descent = Descent(asked, sigmas, start, step_size=0.5 * 0.2**2, n_steps=50, seed=trial.integer(0, 2**31))
-    like = torch.cat([asked.repeat(len(sigmas), 1), start])
+    descent = Descent(all_points, sigmas, start, step_size=0.5 * 0.2**2, n_steps=50, seed=trial.integer(0, 2**31))
+    like = torch.cat([all_points.repeat(len(sigmas), 1), start])
     answer = trial.answer(like, data, sigmas, Seed(trial.integer(0, 2**31)), descent)
 
-    scores = answer[: -len(start)].reshape(len(sigmas), *asked.shape)
+    scores = answer[: -len(start)].reshape(len(sigmas), *all_points.shape)
     exact = torch.stack([target.score(points[i], sigma) for i, sigma in enumerate(sigmas.tolist())]).double()
     trained = Trained(scores, exact, sigmas.double())
     for sentence, sign in exercise.mistakes.items():

@@ -155,11 +155,10 @@ def _compare(
     if close(expected):
         return
     values = []
-    for sentence, made in mistakes:
-        if isinstance(made, Tensor):
-            values.append((sentence, made.double()))
-            made = close(made.double())
-        refuse(made, sentence)
+    for sentence, value in mistakes:
+        if isinstance(value, Tensor):
+            values.append((sentence, value.double()))
+        refuse(close(value.double()) if isinstance(value, Tensor) else value, sentence)
     refuse(not answer.isfinite().all(), f"{subject} holds NaN or infinity where every number should be finite")
     refuse(not answer.any(), f"{subject} is zero everywhere")
     for words, factor in factors.items():
