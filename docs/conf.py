@@ -41,7 +41,8 @@ napoleon_use_ivar = True
 
 # Copied are code and examples without their prompts; not what a cell printed.
 copybutton_selector = "div:not(.output) > div.highlight > pre"
-copybutton_prompt_text, copybutton_prompt_is_regexp = r">>> |\.\.\. ", True
+copybutton_prompt_text = r">>> |\.\.\. "
+copybutton_prompt_is_regexp = True
 
 mathjax_path = "mathjax/tex-chtml.js"  # a copy in the site, by sphinx-mathjax-offline
 html_theme = "furo"
