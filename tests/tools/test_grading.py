@@ -633,12 +633,9 @@ LIES = {  # the entries of a folder: how many notebooks are read of each, and a 
     "notes.txt": (0, OTHER),
     "x": (0, "no notebook"),
     "loop": (0, LINK),
-    "to itself": (0, LINK),
-    "up": (0, LINK),
     "nowhere": (0, LINK),
     "mallory": (0, LINK),
     "pipe": (0, OTHER),
-    "s": (0, OTHER),
     "files": (40, "of 50 notebooks only the first 40"),
     "deep": (1, ""),
     "eve": (1, "larger than"),
@@ -647,7 +644,7 @@ LIES = {  # the entries of a folder: how many notebooks are read of each, and a 
 
 @pytest.fixture
 def odd_folder(tmp_path, monkeypatch):
-    """Links to notebooks, themselves, above and nowhere; pipes, a socket, a file of a TiB, a lone byte, very many."""
+    """Links to notebooks, themselves and nowhere; pipes, a file of a TiB, a lone byte, very many."""
     folder = tmp_path / "in"
     secrets = tmp_path / "secrets"
     hand_in(folder, {"ann": STUB, "a\nb": STUB, "../secrets": CHECK + RIGHT})
@@ -655,7 +652,7 @@ def odd_folder(tmp_path, monkeypatch):
     files = [*copies, *(f"files/{i}.ipynb" for i in range(50)), os.fsdecode(b"eve/andr\xe9.ipynb")]
     write(folder, dict.fromkeys([*files, "notes.txt", "pdf/01.pdf", "eve/huge.ipynb"], b""))
     os.truncate(folder / "eve" / "huge.ipynb", 2**40)
-    links = {"loop": "loop", "to itself.ipynb": "to itself.ipynb", "up": "..", "nowhere.ipynb": "/nowhere/at/all"}
+    links = {"loop": "loop", "nowhere.ipynb": "/nowhere/at/all"}
     links |= {"mallory": secrets, "eve/linked": secrets, "eve/linked.ipynb": secrets / "01.ipynb"}
     for name, target in links.items():
         (folder / name).symlink_to(target)
@@ -666,9 +663,6 @@ def odd_folder(tmp_path, monkeypatch):
     for _ in range(20):  # to a path longer than the system takes
         os.mkdir("d" * 250)
         os.chdir("d" * 250)
-    monkeypatch.chdir(folder)  # of a longer path a socket can't be
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind("s.ipynb")
     return folder
 
 
@@ -695,7 +689,7 @@ def test_a_folder_of_nothing_is_named(tmp_path, capsys, entry, error):
 NAMES = ["x;=1+1", " =1+1", "\uff1d1+1", "@x", "-x", "+x", "<img src=x onerror=alert(1)>", "a\tb", "a\nb", "é" * 99]
 
 
-@pytest.mark.parametrize("name", [*NAMES, os.fsdecode(b"andr\xe9"), "Doe, Jane_123_assignsubmission_file_"])
+@pytest.mark.parametrize("name", [*NAMES, os.fsdecode(b"andr\xe9")])
 def test_a_name_is_only_text(tmp_path, monkeypatch, name):
     write(tmp_path, {f"in/{name}.ipynb": notebook(RIGHT)})
     said = spelled(name)
