@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import posixpath
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
@@ -20,7 +21,7 @@ Each can be run by itself: `make lab` opens them in JupyterLab, where the slider
 the outputs of their last run. The claims that a chapter settles are in the [ledger](ledger.md).
 """
 CODE = re.compile(r"(```.*?```|`[^`\n]*`)", re.DOTALL)
-DISPLAY = re.compile(r"\$\$.*?\$\$", re.DOTALL)
+FORMULA = re.compile(r"\$\$.*?\$\$|\$[^$]*\$", re.DOTALL)
 ABLE = re.compile(r"\*\*You will be able to\*\*\n\n(.+?)\n\n(\*\*.+?)(?:\n\n|\Z)", re.DOTALL)
 LINK = re.compile(r"\]\((?![a-z]+:|#)([^)#\s]+)")
 EXPLORER = re.compile(r"^(\w+)_explorer\(", re.MULTILINE)
@@ -94,7 +95,7 @@ class Page:
             content.cells[index].metadata["mystnb"] = {"image": {"alt": words}}
         for cell in content.cells:
             if cell.cell_type == "markdown":
-                cell.source = DISPLAY.sub(on_one_line, cell.source)
+                cell.source = outside_code(FORMULA, on_one_line, cell.source)
         code = [cell for cell in content.cells if cell.cell_type == "code"]
         if code:  # begins with imports
             code[0].metadata["tags"] = sorted({"hide-input", *code[0].metadata.get("tags", [])})
@@ -139,9 +140,7 @@ class Page:
         content = copy.deepcopy(self.content)
         for cell in content.cells:
             if cell.cell_type == "markdown":
-                parts = CODE.split(cell.source)
-                parts[::2] = [LINK.sub(outward, part) for part in parts[::2]]
-                cell.source = "".join(parts)
+                cell.source = outside_code(LINK, outward, cell.source)
         notebook = hosting.hosted(content, address, self.hosted_at(address))
         return {self.place.replace("notebooks", "hosted", 1): nbformat.writes(notebook).encode()}
 
@@ -164,6 +163,13 @@ def pages_in(folder: Path) -> list[Page]:
     """The chapters in a folder called notebooks in their order, then the notebooks in folders below it."""
     paths = (path for path in folder.rglob("[0-9][0-9]_*.ipynb") if ".ipynb_checkpoints" not in path.parts)
     return sorted(map(Page, sorted(paths)), key=lambda notebook: not notebook.is_chapter)
+
+
+def outside_code(pattern: re.Pattern, change: Callable[[re.Match], str], markdown: str) -> str:
+    """Markdown in which each match of a pattern outside code is changed."""
+    parts = CODE.split(markdown)
+    parts[::2] = [pattern.sub(change, part) for part in parts[::2]]
+    return "".join(parts)
 
 
 def on_one_line(formula: re.Match) -> str:
