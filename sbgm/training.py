@@ -88,6 +88,7 @@ def fit_score(
     def batch_loss() -> Tensor:
         if callable(data):
             return loss(score, data(batch_size))
+        # with replacement: each step then draws from the same law, and no order of the data is to be kept
         rows = torch.randint(len(data), (batch_size,), generator=generator, device=generator.device)
         return loss(score, data[rows.to(data.device)])
 
@@ -128,6 +129,7 @@ def fit(
         optimizer.zero_grad(set_to_none=True)
         value = loss()
         value.backward()
+        # looked at before the update: one NaN in the gradient would make every parameter NaN for good
         number = require_finite_step(value, optimizer, step, n_steps)
         optimizer.step()
         if schedule is not None:
@@ -174,6 +176,7 @@ def adam(
         >>> schedule.total_steps, sbgm.training.adam(sbgm.MLP(), 0.01)[1]
         (100, None)
     """
+    # fused: one call for all parameters, where a small network would spend its time in Python
     optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate, fused=True)
     if one_cycle_steps is None:
         return optimizer, None
