@@ -110,7 +110,7 @@ class SamplerDivergedError(FloatingPointError):
         5.0 True
     """
 
-    def __init__(self, sampler: str, state: State, ladder: list[float], step_size: float, advice: str) -> None:
+    def __init__(self, sampler: str, ladder: list[float], step_size: float, advice: str, state: State) -> None:
         where = f"step {state.step}"
         self.step_size = step_size
         self.level = state.level
@@ -183,21 +183,23 @@ def watched(*, spread: Callable[..., float] = lambda **_: math.inf, bound: str =
             scale = max(float(x.abs().max()), ladder[0] if ladder else spread(**arguments))
             limit = min(1e6 * scale, torch.finfo(x.dtype).max)
             arguments["score"] = lambda x, sigma: require_score(score(x, sigma), x)
-            states = sampler(**arguments)
             step_size = arguments.get("step_size", math.nan)
-
-            @torch.no_grad()
-            def watch() -> Iterator[State]:
-                for state in states:
-                    if not float(state.x.abs().max()) <= limit:  # which a NaN fails too
-                        raise SamplerDivergedError(sampler.__name__, state, ladder, step_size, bound)
-                    yield state
-
-            return watch()
+            error = functools.partial(SamplerDivergedError, sampler.__name__, ladder, step_size, bound)
+            return _until_divergence(sampler(**arguments), limit, error)
 
         return run  # pyright: ignore[reportReturnType]
 
     return decorated
+
+
+@torch.no_grad()
+def _until_divergence(
+    states: Iterator[State], limit: float, error: Callable[[State], SamplerDivergedError]
+) -> Iterator[State]:
+    for state in states:
+        if not float(state.x.abs().max()) <= limit:  # which a NaN fails too
+            raise error(state)
+        yield state
 
 
 # --- Langevin dynamics -----------------------------------------------------------------------------------------------
@@ -558,7 +560,7 @@ def denoise(score: Score, x: Batch, sigma: Sigma) -> Tensor:
     """
     clean = x + require_sigma(sigma, x) ** 2 * require_score(score(x, sigma), x)
     if not bool(clean.isfinite().all()):
-        raise SamplerDivergedError("denoise", State(clean, 1, sigma), [], math.nan, "")
+        raise SamplerDivergedError("denoise", [], math.nan, "", State(clean, 1, sigma))
     return clean
 
 
