@@ -102,16 +102,14 @@ def fit(
     n_steps: Count,
     *,
     schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
-    first_step: int = 1,
 ) -> Iterator[Step]:
     """Minimise a loss by stochastic gradients, yielding after each step.
 
     Args:
         loss: draws a batch and returns its scalar loss; called once a step.
         optimizer: holds the parameters that are trained.
-        n_steps: the number of the last step.
+        n_steps: the number of steps.
         schedule: learning-rate schedule, advanced once a step.
-        first_step: the number of the first step, larger than 1 in a resumed run.
 
     Yields:
         Step(step, loss).
@@ -125,7 +123,7 @@ def fit(
         >>> list(sbgm.training.fit(lambda: (w - 3) ** 2, optimizer, n_steps=2))  # w ← w − ½·2(w − 3) = 3 at once
         [Step(step=1, loss=9.0), Step(step=2, loss=0.0)]
     """
-    for step in range(first_step, n_steps + 1):
+    for step in range(1, n_steps + 1):
         optimizer.zero_grad(set_to_none=True)
         value = loss()
         value.backward()

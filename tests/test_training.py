@@ -39,11 +39,10 @@ def test_fit_minimises_and_yields_every_loss_from_before_its_update():
     assert line.bias.item() == pytest.approx(-1, abs=1e-4)
 
 
-def test_fit_advances_the_schedule_once_a_step_and_counts_on_from_first_step():
+def test_fit_advances_the_schedule_once_a_step():
     _, optimizer, loss = line_fit()
     schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
-    steps = list(fit(loss, optimizer, 7, schedule=schedule, first_step=5))
-    assert [s.step for s in steps] == [5, 6, 7]
+    assert len(list(fit(loss, optimizer, 3, schedule=schedule))) == 3
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.1 * 0.5**3)
 
 
