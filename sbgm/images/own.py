@@ -73,13 +73,20 @@ def own_images(
             if labels.shape != (len(images),) or not torch.equal(labels.unique(), numbers):
                 raise ValueError(f"labels must be {len(images):,} whole numbers from 0, without a gap, got {labels}")
             classes = [str(number) for number in numbers.tolist()]
+            labels = labels.long()
         return _data_set("own images", images, labels, classes, None, seed)
 
     if labels is not None:
         raise ValueError("labels must be None for a folder, because its subfolders are the classes")
     folder = Path(source)
-    files = [file for file in sorted(folder.rglob("[!.]*")) if file.suffix.lower() in SUFFIXES]
-    places = [file.relative_to(folder).parts for file in files]
+    files = []
+    places = []
+    for file in sorted(folder.rglob("*")):
+        parts = file.relative_to(folder).parts
+        is_hidden = any(part.startswith(".") for part in parts)  # such as a Mac's ._1.png and a folder of thumbnails
+        if file.suffix.lower() in SUFFIXES and not is_hidden:
+            files.append(file)
+            places.append(parts)
     is_test = None
     tops = {parts[0] for parts in places}
     if {"train", "test"} & {top.casefold() for top in tops}:

@@ -66,6 +66,7 @@ def test_the_dirt_of_a_folder(tmp_path):
     folder = folder_of(tmp_path / "photos", 10)
     (folder / "notes.txt").write_text("no picture")
     (folder / "._00.png").write_bytes(b"what a Mac leaves")
+    folder_of(folder / ".thumbnails", 1)
     plain((0, 255, 255, 0), mode="CMYK").save(folder / "press.jpg", quality=100)
     plain((0, 200, 0)).save(folder / "moves.gif", save_all=True, append_images=[plain((0, 0, 200))])
     plain((200, 100, 50), size=(4000, 3000)).save(folder / "IMG_1.JPG")
@@ -138,6 +139,7 @@ def test_a_tensor_is_a_data_set_with_each_byte_as_it_was(dtype):
     floats = (BYTES / 255).to(dtype).requires_grad_()
     for same in (BYTES.numpy(), floats):
         assert torch.equal(load_images(own_images(same, 8, labels=labels.tolist())), load_images(own))
+    assert load_labels(own_images(BYTES, 8, labels=labels.numpy().astype(np.uint8))).dtype == torch.int64
     assert own_images(BYTES, 8, 1).shape == (1, 8, 8)
     assert own_images(BYTES[:, :1], 8).shape == (1, 8, 8)
     assert own_images(BYTES[:, :1], 8, 3).shape == (3, 8, 8)
