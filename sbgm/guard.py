@@ -106,7 +106,8 @@ def _check_of(hint: Any) -> Check | None:
     """The check that an annotation states, or None."""
     parts = typing.get_args(hint)
     if hasattr(hint, "__metadata__"):
-        return next(filter(callable, hint.__metadata__), None)  # text beside it says what an argument means
+        notes = [note for note in hint.__metadata__ if callable(note)]  # text says what an argument means
+        return notes[0] if notes else _check_of(hint.__origin__)
     if typing.get_origin(hint) is Literal:
         return one_of(parts)
     if types.NoneType in parts:  # `X | None`

@@ -26,7 +26,7 @@ SOURCES = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST, "cif
 
 
 @checked
-def download(name: Annotated[SetName, f"one of {', '.join(NAMES)}"]) -> None:
+def main(name: Annotated[SetName, f"one of {', '.join(NAMES)}"]) -> None:
     """Fetch a data set into `data_folder()`, from where torchvision does, unless it is there and whole, and say so.
 
     An interrupted download is taken up by the next one. What it leaves is never taken for a data set, because every

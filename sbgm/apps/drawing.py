@@ -20,7 +20,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms.functional import to_pil_image
 
-from sbgm.apps.train import make_accelerator
+from sbgm.apps.options import Device
+from sbgm.apps.train import leave_together, make_accelerator
 from sbgm.files import content_hash, file_hash, save_tensors
 from sbgm.guard import Count, Positive, Score, Whole
 from sbgm.images.data import SETS, DataSet, Notice
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 NO_MATTER = ("out", "overwrite", "pngs", "threads")  # options that change no number of what is drawn
-Device = Annotated[str | None, "where to compute, such as cpu or cuda:1 (the GPU if there is one)"]
 Threads = Annotated[Count | None, "of the CPU (as many as cores are idle at the start)"]
 
 
@@ -221,16 +221,6 @@ def require_shape(images: Tensor, name: str, network: nn.Module) -> Tensor:
             f"{tuple(images.shape[1:])}"
         )
     return images
-
-
-def leave_together(accelerator: Accelerator) -> None:
-    """Wait for all processes, then part: one that leaves while another still talks to it aborts both."""
-    accelerator.wait_for_everyone()
-    if accelerator.num_processes > 1:
-        # The thread that did the waiting needs Python's lock to free what it holds. Old torch (2.4) keeps the lock
-        # while it ends that thread: without this pause it hung for good, once in some 350 times.
-        time.sleep(0.2)
-    accelerator.end_training()
 
 
 @contextmanager

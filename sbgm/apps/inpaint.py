@@ -26,7 +26,7 @@ from sbgm.samplers import State
 KINDS = ", ".join(masks.KINDS)
 
 
-def inpaint(
+def main(
     options: DrawingOptions,
     data: Annotated[str, name_or_path(*NAMES), "a data set, a folder of images, or a picture, to be occluded"],
     *,

@@ -20,7 +20,7 @@ from sbgm.networks import ScoreNetwork, guided
 from sbgm.samplers import State
 
 
-def sample(
+def main(
     options: DrawingOptions,
     *,
     n: Annotated[Count, "images"] = 64,

@@ -91,8 +91,7 @@ def load_images(name: SetOrName, split: Split = "train") -> Tensor:
         >>> float(images.min()), float(images.max())
         (0.0, 1.0)
     """
-    images = data_set(name).images(split)
-    return images if images.is_floating_point() else as_floats(images)
+    return as_floats(data_set(name).images(split))
 
 
 @checked
@@ -318,7 +317,9 @@ def _celeba(split: str) -> Tensor:
 
 
 def as_floats(pixels: Tensor) -> Tensor:
-    """Bytes as floats in [0, 1], in memory."""
+    """Images as floats in [0, 1]: bytes over 255, and floats as they are."""
+    if pixels.is_floating_point():
+        return pixels
     return pixels.float().div_(255)  # in place: CelebA's 162,770 images are 2 GB
 
 

@@ -114,7 +114,8 @@ def whole_checkpoint(run: Path, step: int | None = None) -> Path:
     step = max(there, default=0) if step is None else step
     if step not in there:
         raise FileNotFoundError(f"{run} holds no checkpoint of step {step}; those there: {[*there] or 'none'}")
-    if not _is_whole(there[step]):
+    sums = there[step] / "SHA256SUMS"
+    if not sums.is_file() or sums.read_text(encoding="utf-8") != checksums(there[step]):
         raise ValueError(
             f"{there[step]} is damaged: its checksums do not agree; remove that folder to go on from the checkpoint "
             "before it, if there is one"
@@ -122,13 +123,10 @@ def whole_checkpoint(run: Path, step: int | None = None) -> Path:
     return there[step]
 
 
-def _is_whole(checkpoint: Path) -> bool:
-    """Whether all files of a checkpoint are those that its checksums were taken of."""
-    sums = checkpoint / "SHA256SUMS"
-    if not sums.is_file():
-        return False
-    files = [file for file in sorted(checkpoint.iterdir()) if file != sums]
-    return sums.read_bytes() == "".join(f"{file_hash(file)}  {file.name}\n" for file in files).encode()
+def checksums(checkpoint: Path) -> str:
+    """The content of a checkpoint's SHA256SUMS, as `sha256sum -c` reads it."""
+    files = [file for file in sorted(checkpoint.iterdir()) if file.name != "SHA256SUMS"]
+    return "".join(f"{file_hash(file)}  {file.name}\n" for file in files)
 
 
 def shipped_networks(name: FilePath) -> str:

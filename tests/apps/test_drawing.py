@@ -6,7 +6,7 @@ from PIL import Image
 
 import sbgm
 from sbgm import __main__ as cli
-from sbgm.apps.train import last_step
+from small_run import last_step
 
 SMALL = (
     "--size", 8, "--steps", 4, "--batch-size", 4, "--levels", 3, "--held-out", 2, "--measure-every", 2, "--threads", 1,
