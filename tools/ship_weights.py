@@ -21,7 +21,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "notebooks" / "lab"
 
 import M2
 import recipes
-from sbgm.apps.train import Settings, last_step, load_checkpoint, read_record
+from sbgm.apps.train import Settings, read_record
 from sbgm.files import Fact, content_hash, file_hash, read_facts
 from sbgm.images.data import load_images, load_labels
 from sbgm.images.devices import hardware
@@ -146,10 +146,10 @@ def held_out_losses(network: nn.Module, images: Tensor, sigmas: Tensor, seed: in
 def ship_run(run: Path, path: Path, n_held_out: int = 256) -> Path:
     """Write the averaged weights of a run's latest checkpoint, and its log, beside them."""
     record = read_record(run)
-    steps = last_step(run)
+    network = load_network(run)
+    steps = network.facts["step"]
     settings = Settings(**{field.name: record[field.name] for field in dataclasses.fields(Settings)})
     settings = dataclasses.replace(settings, steps=steps)
-    network = load_network(run)
     log = pandas.read_csv(run / "log.csv")
     seconds = float(log["seconds"][log["step"] <= steps].iloc[-1])
     images = load_images(settings.data, "train")
@@ -163,14 +163,14 @@ def ship_run(run: Path, path: Path, n_held_out: int = 256) -> Path:
         "settings": dataclasses.asdict(settings),
         "steps": steps,
     }
-    if settings.initial is not None:
-        before = weights_file(settings.initial)
+    if settings.from_ is not None:
+        before = weights_file(settings.from_)
         facts["started_from"] = origin(before)
         if before.with_suffix(".log.csv").is_file():
             log = continued(pandas.read_csv(before.with_suffix(".log.csv")), log)
     facts |= {
         "seconds": round(seconds),
-        "hardware": load_checkpoint(run, {})["hardware"],
+        "hardware": network.facts["hardware"],
         "held_out_images": n_held_out,
         "held_out_loss_by_level": held_out_losses(network, held_out, settings.sigmas, seed=0),
     }

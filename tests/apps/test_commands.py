@@ -148,7 +148,7 @@ def test_a_folder_that_holds_samples_is_refused_by_its_flag(tmp_path, capsys):
     (tmp_path / "sheet.png").touch()
     assert cli.main(["sample", "digits_mlp", "--out", str(tmp_path)]) == 1
     assert capsys.readouterr().err == (
-        f"sbgm: --out must be a folder without sheet.png, which {tmp_path} holds; choose another, or add --overwrite\n"
+        f"sbgm: --out must be a folder without sheet.png, got {tmp_path}; or add --overwrite\n"
     )
 
 
