@@ -77,10 +77,10 @@ class Drawing:
         self.options = options
         self.file = options.out / file
         self.sheet = options.out / "sheet.png"
-        taken = [path.name for path in (self.file, self.sheet) if path.exists()]
-        if taken and not options.overwrite:
-            held = " and ".join(taken)
-            raise FileExistsError(f"out must be a folder without {held}, got {options.out}; or add --overwrite")
+        existing = [path.name for path in (self.file, self.sheet) if path.exists()]
+        if existing and not options.overwrite:
+            files = " and ".join(existing)
+            raise FileExistsError(f"out must be a folder without {files}, got {options.out}; or add --overwrite")
         torch.set_num_threads(options.threads or idle_cores())
         self.accelerator = make_accelerator(options.device)
         device = self.accelerator.device
@@ -109,7 +109,8 @@ class Drawing:
             sigmas = ladder(sigmas[0], sigmas[-1], options.levels).tolist()
         elif options.schedule != "geometric":
             raise ValueError(f"schedule must come with --levels, got {options.schedule} alone")
-        step_size, n_steps = options.step_size, options.n_steps
+        step_size = options.step_size
+        n_steps = options.n_steps
         if name in ("annealed", "predictor-corrector"):
             step_size = step_size or 0.2 * sigmas[-1] ** 2
             n_steps = n_steps or (100 if name == "annealed" else 1)
@@ -120,7 +121,7 @@ class Drawing:
         states: Callable[..., Iterator[State]],
         n: int,
         sampler: NamedSampler,
-        asked: dict[str, Any],
+        own_options: dict[str, Any],
         *inputs: Tensor,
         start: Start = uniform_start,
         given: Tensor | None = None,
@@ -134,22 +135,23 @@ class Drawing:
             states: of chains from their starting points, as `generate` takes it.
             n: images.
             sampler: says how many states and evaluations a chain takes.
-            asked: the command's own options that change what is drawn.
+            own_options: the command's own options that change what is drawn.
             inputs: what is drawn from, such as images to be filled in.
             start, given: as for `generate`.
         """
-        options, device = self.options, self.accelerator.device
+        options = self.options
+        device = self.accelerator.device
         begin = time.perf_counter()
-        told = {name: str(value) for name, value in vars(options).items() if name not in NO_MATTER} | asked
+        words = {name: str(value) for name, value in vars(options).items() if name not in NO_MATTER} | own_options
         hashes = file_hash(weights_file(options.network)), content_hash(*inputs)
-        depends_on = json.dumps([told, self.precision, self.network.arguments, *hashes])
+        depends_on = json.dumps([words, self.precision, self.network.arguments, *hashes])
         folder = options.out / ".batches" / hashlib.sha256(depends_on.encode()).hexdigest()[:16]
 
-        def shown(*arguments: Any) -> Iterator[State]:
+        def with_bar(*arguments: Any) -> Iterator[State]:
             quiet = not self.accelerator.is_main_process
             return iter(tqdm(states(*arguments), "batch", sampler.n_states, leave=False, unit="step", disable=quiet))
 
-        images_of = chains(shown, n, self.network.image_shape, start=start, given=given, device=device)
+        images_of = chains(with_bar, n, self.network.image_shape, start=start, given=given, device=device)
         where = {"seed": options.seed, "batch_size": options.batch_size, "folder": folder, "device": device}
         batches = functools.partial(draw_batches, images_of, n, **where)
         try:
@@ -163,7 +165,7 @@ class Drawing:
         facts = {name: getattr(options, name) for name in ("network", "denoise", "seed", "batch_size")}
         facts |= {name: getattr(sampler, name) for name in ("step_size", "n_steps", "evaluations", "sigmas")}
         facts |= {"precision": self.precision, "threads": torch.get_num_threads()}
-        return images, facts | asked | {"seconds": round(time.perf_counter() - begin, 3)}
+        return images, facts | own_options | {"seconds": round(time.perf_counter() - begin, 3)}
 
     def write(
         self,

@@ -58,8 +58,8 @@ def main(
         return samplers.inpaint(score, x, steps.sigmas, image=image, mask=where, generator=generator, **settings)
 
     of_each = truth.repeat_interleave(fills, dim=0)
-    asked = {"data": data, "split": split, "mask": mask, "images": images, "fills": fills}
-    drawn, facts = drawing.draw(states, len(of_each), steps, asked, truth, known, given=of_each)
+    own_options = {"data": data, "split": split, "mask": mask, "images": images, "fills": fills}
+    drawn, facts = drawing.draw(states, len(of_each), steps, own_options, truth, known, given=of_each)
     filled = drawn.unflatten(0, (len(truth), fills))
     tensors = {"images": truth, "mask": known, "fills": filled}
     seen = torch.where(known, truth, 0.5)

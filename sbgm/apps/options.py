@@ -52,7 +52,7 @@ def add_options(
         if parameter.kind is parameter.VAR_KEYWORD:
             add_options(parser, checks[0], parameters, default=argparse.SUPPRESS)
             continue
-        if dataclasses.is_dataclass(kind):
+        if hasattr(kind, "__dataclass_fields__"):
             add_options(parser, kind)
             continue
         settings: dict[str, Any] = {"help": meaning}
@@ -72,9 +72,11 @@ def add_options(
             settings |= {"default": parameter.default, "dest": parameter.name} | default
             parser.add_argument(flag_of(parameter.name), **settings)
         elif parameter.kind is parameter.KEYWORD_ONLY:
-            parser.add_argument(flag_of(parameter.name), required=True, **settings)
+            settings["required"] = True
+            parser.add_argument(flag_of(parameter.name), **settings)
         else:
-            parser.add_argument(parameter.name, **settings | {"metavar": parameter.name.upper()})
+            settings["metavar"] = parameter.name.upper()
+            parser.add_argument(parameter.name, **settings)
 
 
 def call(
@@ -96,7 +98,7 @@ def call(
         if parameter.kind is parameter.VAR_KEYWORD:
             fields = {field.name for field in dataclasses.fields(checks[0])}
             arguments |= {name: value for name, value in vars(options).items() if name in fields - arguments.keys()}
-        elif dataclasses.is_dataclass(kind):
+        elif hasattr(kind, "__dataclass_fields__"):
             arguments[parameter.name] = call(kind, options)
         elif parameter.name not in arguments:
             arguments[parameter.name] = getattr(options, parameter.name)
@@ -153,7 +155,8 @@ def _parameters(function: Callable[..., Any]) -> Iterator[tuple[inspect.Paramete
     """Each parameter with the type, the checks and the meaning in its annotation; `X | None` is read as `X`."""
     annotations = typing.get_type_hints(function, include_extras=True)
     for parameter in inspect.signature(function).parameters.values():
-        kind, notes = annotations[parameter.name], []
+        kind = annotations[parameter.name]
+        notes: list[Any] = []
         while typing.get_origin(kind) is Annotated or type(None) in typing.get_args(kind):
             notes = [*getattr(kind, "__metadata__", ()), *notes]
             kind = typing.get_args(kind)[0]

@@ -47,26 +47,27 @@ def main(
     drawing = Drawing(options, "samples.safetensors")
     network = drawing.network
     steps = drawing.sampler(sampler)
-    asked: dict[str, Any] = {"n": n, "sampler": sampler, "start": start}
+    own_options: dict[str, Any] = {"n": n, "sampler": sampler, "start": start}
     labels = None
     classes = {}
+    w = 2.0 if guidance is None else guidance
     if label is not None:
-        guidance = 2.0 if guidance is None else guidance
         classes = named_classes(network, label)
         labels = torch.tensor(list(classes.values())).repeat(n)[:n]
-        asked |= {"label": list(classes.values()), "label_names": list(classes), "guidance": guidance}
+        own_options |= {"label": list(classes.values()), "label_names": list(classes), "guidance": w}
 
     def states(x: Tensor, generator: torch.Generator, labels: Tensor | None = None) -> Iterator[State]:
-        score = drawing.score if labels is None else guided(drawing.score, labels, guidance)
+        score = drawing.score if labels is None else guided(drawing.score, labels, w)
         return steps.states(score, x, generator)
 
+    sigma_1 = float(steps.sigmas[0])
     inputs = []
-    starts = uniform_start if start == "uniform" else gaussian_start(steps.sigmas[0])
+    starts = uniform_start if start == "uniform" else gaussian_start(sigma_1)
     if data is not None:
         images = load_images(data_like(data, network.image_shape))[:2_000]
         inputs.append(require_shape(images, data, network))
-        starts = fitted_start(inputs[0], steps.sigmas[0])
-    samples, facts = drawing.draw(states, n, steps, asked, *inputs, start=starts, given=labels)
+        starts = fitted_start(inputs[0], sigma_1)
+    samples, facts = drawing.draw(states, n, steps, own_options, *inputs, start=starts, given=labels)
     n_columns = len(classes) if len(classes) > 1 else 8
     pictures = samples[: 8 * n_columns]
     drawing.write(f"{n} images", samples, facts, {"samples": samples}, pictures, n_columns, list(classes))

@@ -52,6 +52,8 @@ HIDDEN = 0.1  # of the labels are hidden in training, so that the network learns
 EARLY = (1, 50, 100, 200, 500)  # steps at which a run is measured too, since one looks at its beginning
 N_SHOWN = 8  # images of a sheet
 
+__all__ = ["SCALES", "Settings", "settings_of", "train"]
+
 Ema = Annotated[float, number_that("be at least 0 and below 1", lambda value: 0 <= value < 1)]
 
 
@@ -194,14 +196,17 @@ def train(
     """
     folder = Path(folder)
     accelerator = make_accelerator(device, tracker, folder)
-    on, is_main, say = accelerator.device, accelerator.is_main_process, accelerator.print
+    on = accelerator.device
+    is_main = accelerator.is_main_process
+    say = accelerator.print
 
     # --- the images, and the names of their classes
     data = images or (SETS[settings.data] if settings.data in SETS else sbgm.own_images(settings.data, settings.size))
     pixels = data.images("train")
     some = as_floats(pixels[:2_000]).to(on)
     held_out = as_floats(data.images("test")[: settings.held_out]).to(on)
-    labels, names = None, ()
+    labels = None
+    names = ()
     if settings.classes:
         if data.labels is None:
             raise ValueError("classes must be left out, because these images have none; a class is a subfolder's name")
@@ -209,22 +214,23 @@ def train(
         names = data.classes or tuple(map(str, range(int(labels.max()) + 1)))
 
     # --- what the settings leave to the machine is decided when a run begins, and then it goes on as it began
-    begun = read_record(folder) if resume else {}
-    made = step_of(checkpoints(folder)[-1]) if resume and checkpoints(folder) else 0
+    old_record = read_record(folder) if resume else {}
+    n_made = step_of(checkpoints(folder)[-1]) if resume and checkpoints(folder) else 0
     if settings.precision == "auto":
-        settings = dataclasses.replace(settings, precision=begun.get("precision", fast_precision(on)))
+        settings = dataclasses.replace(settings, precision=old_record.get("precision", fast_precision(on)))
     if settings.threads == 0:
-        settings = dataclasses.replace(settings, threads=begun.get("threads") or idle_cores())
+        settings = dataclasses.replace(settings, threads=old_record.get("threads") or idle_cores())
     record = {**dataclasses.asdict(settings), "class_names": list(names), "images_sha256": content_hash(pixels)}
     if network is not None:
         record |= {"network": type(network).__qualname__, "channels": None}
     if resume:
         # A setting that came after the run was begun has its default. Other steps would make a cosine's rate jump.
-        began_with = {field.name: field.default for field in dataclasses.fields(Settings)} | begun
+        defaults = {field.name: field.default for field in dataclasses.fields(Settings)}
         may_differ = {"threads", "steps"} if settings.schedule == "constant" else {"threads"}
-        for name in record.keys() - may_differ:
-            if record[name] != began_with.get(name):
-                raise ValueError(f"{name} must be {began_with.get(name)!r}, as in the run, got {record[name]!r}")
+        for name, value in record.items():
+            old = old_record.get(name, defaults.get(name))
+            if value != old and name not in may_differ:
+                raise ValueError(f"{name} must be {old!r}, as in the run, got {value!r}")
     n_parts = accelerator.num_processes * settings.accumulation
     if settings.batch_size > len(pixels) or settings.batch_size % n_parts:
         most = f"at most the {len(pixels)} images, and divide into {n_parts} parts (processes × accumulation)"
@@ -233,11 +239,12 @@ def train(
     # --- the network is asked once before anything is written
     if network is None:
         network = new_network(settings, some, len(names))
-        if settings.from_ is not None and not made:
+        if settings.from_ is not None and not n_made:
             sbgm.load_weights(network, settings.from_)
     elif not isinstance(network, sbgm.ScoreNetwork):
         network = OwnNetwork(settings.sigmas, network, len(names))
-    network.image_shape, network.classes = tuple(pixels.shape[1:]), names
+    network.image_shape = tuple(pixels.shape[1:])
+    network.classes = names
     on_device(network, on)
     sigmas = settings.sigmas.to(on)
     label = [torch.zeros(2, dtype=torch.long, device=on)] if names else []
@@ -271,8 +278,8 @@ def train(
         if labels is None:
             return unchecked(sbgm.ncsn_loss)(score, x, sigmas, generator=generator)
         hidden = torch.rand(len(x), generator=generator, device=on) < HIDDEN
-        told = labels[rows.to(on)].masked_fill(hidden, len(names))  # which stands for any class
-        return unchecked(sbgm.ncsn_loss)(lambda x, sigma: score(x, sigma, told), x, sigmas, generator=generator)
+        label = labels[rows.to(on)].masked_fill(hidden, len(names))  # which stands for any class
+        return unchecked(sbgm.ncsn_loss)(lambda x, sigma: score(x, sigma, label), x, sigmas, generator=generator)
 
     def measure(score: Any, step: int) -> dict[str, float]:
         """The held-out loss by level, and a sheet of samples, with the same noise at every call.
@@ -304,8 +311,8 @@ def train(
         with tempfile.TemporaryDirectory(".partial", dir=folder) as place:
             checkpoint = Path(place) / "checkpoint"
             checkpoint.mkdir()
-            for name, saved in networks.items():
-                sbgm.save_network(saved, checkpoint / f"{name}.safetensors", step=step, hardware=hardware(on))
+            for name, module in networks.items():
+                sbgm.save_network(module, checkpoint / f"{name}.safetensors", step=step, hardware=hardware(on))
             write_bytes(checkpoint / "state.pt", content.getbuffer())
             write_bytes(checkpoint / "SHA256SUMS", checksums(checkpoint).encode())
             checkpoint.rename(folder / f"step-{step:07d}")
@@ -331,10 +338,10 @@ def train(
     n_threads = torch.get_num_threads()
     torch.set_num_threads(settings.threads)
     try:
-        if made:
+        if n_made:
             checkpoint = whole_checkpoint(folder)
-            for name, saved in networks.items():
-                sbgm.load_weights(saved, checkpoint / f"{name}.safetensors")
+            for name, module in networks.items():
+                sbgm.load_weights(module, checkpoint / f"{name}.safetensors")
             state = torch.load(checkpoint / "state.pt", map_location="cpu", weights_only=True)
             optimizer.load_state_dict(state["optimizer"])
             scaler.load_state_dict(state["scaler"])
@@ -345,16 +352,18 @@ def train(
         say(f"Look at {folder / 'sheets'} while it trains.")
         if names:
             say(f"Classes, as --label takes them: {', '.join(names)}.")
-        if settings.compile and made < settings.steps:
+        if settings.compile and n_made < settings.steps:
             say("Compiling the network, which takes minutes on a CPU and is kept for the next time …")
             compile_checked(network, lambda: loss_of(sbgm.autocast(network, settings.precision, on.type), 1, 0))
         model = accelerator.prepare_model(network)
         score = sbgm.autocast(model, settings.precision, on.type)
-        shown = sbgm.autocast(networks.get("average", network), settings.precision, on.type)
+        measured_score = sbgm.autocast(networks.get("average", network), settings.precision, on.type)
         mine = range(accelerator.process_index, n_parts, accelerator.num_processes)
-        begin, before = time.monotonic(), log["seconds"]
-        step, stop = made, False
-        bar = tqdm(total=settings.steps, initial=made, desc=str(folder), unit="step", disable=not is_main)
+        begin = time.monotonic() - log["seconds"]
+        deadline = time.monotonic() + 60 * minutes
+        step = n_made
+        stop = False
+        bar = tqdm(total=settings.steps, initial=n_made, desc=str(folder), unit="step", disable=not is_main)
         while step < settings.steps and not stop:
             step += 1
             optimizer.zero_grad(set_to_none=True)
@@ -365,7 +374,7 @@ def train(
                     loss = loss_of(score, step, part) / len(mine)
                     scaler.scale(loss).backward()
                 total += loss.detach()
-            total = accelerator.reduce(total, reduction="mean")
+            total: Any = accelerator.reduce(total, reduction="mean")
 
             # A float16 step whose gradient overflows is left out, and the scale halved: that is no error.
             scaler.unscale_(optimizer)
@@ -382,16 +391,16 @@ def train(
                 follow(list(networks["average"].parameters()), list(network.parameters()), None)
 
             # All processes stop after the same step, or one would wait for ever.
-            if signals or time.monotonic() - begin >= 60 * minutes:
+            if signals or time.monotonic() >= deadline:
                 accelerator.set_trigger()
             stop = accelerator.check_trigger()
             is_last = step == settings.steps
             is_due = is_last or step in EARLY or step % settings.measure_every == 0
             log["losses"].append(value)
-            log["seconds"] = before + time.monotonic() - begin
+            log["seconds"] = time.monotonic() - begin
             row = {"step": step, "loss": sum(log["losses"]) / len(log["losses"]), "seconds": log["seconds"]}
             if is_due:
-                row |= measure(shown, step)
+                row |= measure(measured_score, step)
             if is_due or step % settings.log_every == 0:
                 log["rows"].append(row)
                 log["losses"] = []
@@ -401,7 +410,7 @@ def train(
                 save(step)
             if stop and not is_due:  # shown, and in no checkpoint: the log goes on as if the run had never stopped
                 earlier = [logged for logged in log["rows"] if logged["step"] < step]
-                write_log([*earlier, row | measure(shown, step)])
+                write_log([*earlier, row | measure(measured_score, step)])
             bar.set_postfix(loss=f"{value:.1f}", refresh=False)
             bar.update()
         bar.close()
@@ -526,9 +535,10 @@ def main(
     if data not in NAMES:
         data = str(Path(data).resolve())
     if resume:
-        begun = read_record(out)
-        fields = {field.name: begun[field.name] for field in dataclasses.fields(Settings) if field.name in begun}
-        settings = Settings(**(fields | changes | {"data": data}))
+        old_record = read_record(out)
+        names = [field.name for field in dataclasses.fields(Settings) if field.name in old_record]
+        changes = {name: old_record[name] for name in names} | changes | {"data": data}
+        settings = Settings(**changes)
     else:
         settings = settings_of(data, scale, **changes)
     number = train(settings, out, resume=resume, device=device, minutes=minutes or math.inf, tracker=tracker)

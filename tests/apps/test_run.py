@@ -168,7 +168,7 @@ def test_a_flipped_bit_in_a_checkpoint_is_noticed_and_the_run_goes_on_from_the_o
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
     for read in (lambda: run(stopped, resume=True), lambda: load_network(stopped)):
-        with pytest.raises(ValueError, match="step-0000005 is damaged: its checksums do not agree; remove that folder"):
+        with pytest.raises(ValueError, match="step-0000005 is damaged: its checksums do not agree; remove it"):
             read()
     shutil.rmtree(file.parent)
     run(stopped, resume=True)
