@@ -26,7 +26,7 @@ SOURCES = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST, "cif
 
 
 @checked
-def main(name: Annotated[SetName, f"one of {', '.join(NAMES)}"]) -> None:
+def download(name: Annotated[SetName, f"one of {', '.join(NAMES)}"]) -> None:
     """Fetch a data set into `data_folder()`, from where torchvision does, unless it is there and whole, and say so.
 
     An interrupted download is taken up by the next one. What it leaves is never taken for a data set, because every
@@ -152,3 +152,6 @@ def crop_and_resize(photo: Image.Image) -> Tensor:
     if photo.size != PHOTO_SIZE:
         raise ValueError(f"photo must be {PHOTO_SIZE[0]}×{PHOTO_SIZE[1]} pixels, got {photo.size[0]}×{photo.size[1]}")
     return pil_to_tensor(photo.convert("RGB").crop(MIDDLE).resize((SIZE, SIZE), Image.Resampling.BILINEAR))
+
+
+main = download  # of the command line

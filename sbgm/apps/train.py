@@ -122,8 +122,15 @@ class Settings:
 PAPER = {"channels": 64, "held_out": 1_000, "keep_every": 5_000}
 SCALES: dict[str, dict[str, Any]] = {
     # hours on two cores: a quarter of the paper's batch, a thinner network
-    "laptop": {"channels": 32, "steps": 10_000, "batch_size": 32, "ema": 0.999, "precision": "auto"}
-    | {"log_every": 50, "save_every": 250},
+    "laptop": {
+        "channels": 32,
+        "steps": 10_000,
+        "batch_size": 32,
+        "ema": 0.999,
+        "precision": "auto",
+        "log_every": 50,
+        "save_every": 250,
+    },
     # the paper's, in the precision that the GPU is fast in, compiled, with an average beside the raw weights
     "gpu": PAPER | {"ema": 0.999, "precision": "auto", "compile": True},
     # the paper's to the letter, which keeps no average
