@@ -18,7 +18,7 @@ from torchvision.transforms.functional import pil_to_tensor
 from tqdm import tqdm
 
 from sbgm import files
-from sbgm.folders import data_folder, shipped_folder
+from sbgm.files import data_folder, shipped_folder
 from sbgm.guard import checked
 from sbgm.images.data import NAMES, SETS, SPLITS, DataNotFoundError, SetName, celeba_cache
 

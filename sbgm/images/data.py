@@ -19,10 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sbgm.files import load_tensors
-from sbgm.folders import cache_folder, data_folder, shipped_folder
-from sbgm.folders import checkout as checkout
-from sbgm.folders import runs_folder as runs_folder
+from sbgm.files import cache_folder, data_folder, load_tensors, shipped_folder
 from sbgm.guard import Generator, checked, one_of, require_batch
 
 __all__ = [

@@ -11,7 +11,7 @@ from torchvision.datasets import CIFAR10, CelebA
 
 from properties.comparing import untouched
 from sbgm.apps.download import download
-from sbgm.folders import cache_folder, data_folder, shipped_folder
+from sbgm.files import cache_folder, data_folder, shipped_folder
 from sbgm.images import data
 from sbgm.images.data import IDX_FILES, IDX_SHA256, dequantise, load_images, load_labels, random_flip
 from seeds import seeded
