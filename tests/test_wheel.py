@@ -133,7 +133,8 @@ for use in (use_sliders, judge):
 
 def test_runs_go_to_the_working_folder_and_downloads_to_the_users_cache(run, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    done = run("-c", "from sbgm import files; print(files.checkout(), files.runs_folder(), files.data_folder(), sep='\\n')")
+    code = "from sbgm import files; print(files.checkout(), files.runs_folder(), files.data_folder(), sep='\\n')"
+    done = run("-c", code)
     assert done.stdout.splitlines() == ["None", str(tmp_path / "runs"), str(tmp_path / "cache" / "sbgm")]
 
 

@@ -26,9 +26,8 @@ import torch
 from torch import Tensor
 
 from sbgm.apps.options import Parser, add_options, call, flag_of, in_flags
-from sbgm.files import file_hash, save_tensors, write_bytes, write_json
+from sbgm.files import file_hash, runs_folder, save_tensors, write_bytes, write_json
 from sbgm.guard import checked, one_of
-from sbgm.images.data import runs_folder
 from sbgm.images.devices import hardware
 from sbgm.images.weights import weights_file
 from sbgm.measure import records
@@ -351,7 +350,7 @@ def save_record(record: Record, folder: Path) -> Record:
 
 
 def ledger_folder() -> Path:
-    """Where `settle` enters claims: $SBGM_LEDGER if set, else `ledger/` in `data.runs_folder()`."""
+    """Where `settle` enters claims: $SBGM_LEDGER if set, else `ledger/` in `files.runs_folder()`."""
     return Path(os.environ.get("SBGM_LEDGER") or runs_folder() / "ledger")
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from sbgm.files import Fact, file_hash, load_tensors, read_facts, save_tensors
+from sbgm.files import Fact, file_hash, load_tensors, read_facts, save_tensors, shipped_folder
 from sbgm.guard import (
     FilePath,
     Ladder,
@@ -25,7 +25,6 @@ from sbgm.guard import (
     require_number,
     sigma_tensor,
 )
-from sbgm.images.data import shipped_folder
 from sbgm.images.refinenet import RefineNet
 from sbgm.networks import DigitNetwork, ImageMLP, ScoreNetwork, label_tensor
 
@@ -41,7 +40,7 @@ __all__ = [
 
 
 def weights_folder() -> Path:
-    """Where the shipped weights are, `weights/` in `data.shipped_folder()`.
+    """Where the shipped weights are, `weights/` in `files.shipped_folder()`.
 
     Example:
         >>> sbgm.images.weights.weights_folder().name

@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from sbgm.files import content_hash, load_tensors, save_tensors
+from sbgm.files import cache_folder, content_hash, load_tensors, save_tensors
 from sbgm.guard import Batch, Count, FilePath, checked, instance_of, one_of, widened
-from sbgm.images.data import DataSet, SetOrName, Split, cache_folder, data_set, load_images, load_labels
+from sbgm.images.data import DataSet, SetOrName, Split, data_set, load_images, load_labels
 from sbgm.images.own import read_picture
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, load_classifier
 from sbgm.measure.distances import (

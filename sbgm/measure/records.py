@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import torch
 from torch import Tensor
 
-from sbgm.files import file_hash, load_tensors
+from sbgm.files import file_hash, load_tensors, shipped_folder
 from sbgm.guard import Number, checked, one_of
-from sbgm.images.data import shipped_folder
 from sbgm.images.weights import weights_file
 from sbgm.measure.estimates import Estimate
 
@@ -174,7 +173,7 @@ class Record:
 
 
 def results_folder() -> Path:
-    """Where the committed records are: `results/` in `data.shipped_folder()`."""
+    """Where the committed records are: `results/` in `files.shipped_folder()`."""
     return shipped_folder() / "results"
 
 

@@ -16,8 +16,8 @@ from torchvision.transforms.functional import to_pil_image
 
 from data_server import serving
 from sbgm import __main__ as command
-from sbgm.files import content_hash, save_tensors
-from sbgm.images.data import cache_folder, load_images, load_labels
+from sbgm.files import cache_folder, content_hash, save_tensors
+from sbgm.images.data import load_images, load_labels
 from sbgm.images.own import own_images
 from sbgm.images.weights import save_network
 from sbgm.measure import (

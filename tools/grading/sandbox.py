@@ -27,7 +27,7 @@ from typing import Any
 import cloudpickle
 
 from sbgm.checks import exercise
-from sbgm.images.data import shipped_folder
+from sbgm.files import shipped_folder
 
 TOOLS = Path(__file__).resolve().parents[1]
 ROOT = TOOLS.parent
