@@ -1,8 +1,8 @@
 """The ledger: what the paper says, what was expected, what came out, and the word, as tables.
 
 `python notebooks/lab/make_ledger.py` prints the table of all claims. With --write, as `make ledger` calls it, it enters
-what the lab notebooks measured last in `data/results/`, with the table, counts the claims in README, and ends each
-chapter with the table of its own claims.
+what the lab notebooks measured last in `data/results/`, with the table, counts the claims in README, and writes
+each chapter's verdict on its own claims.
 """
 
 import argparse
@@ -34,7 +34,7 @@ A bound counts as met only where the whole interval, ± two standard errors, lie
 before the number that they decide about. What a bound tests, the paper's statement or our way to measure, was declared
 for all of them on {DECLARED}: after the measurement for those that had been measured, before it for the others.
 """
-CLOSING = "## What the paper says, and what you saw"
+VERDICT = "## Verdict"
 """The first line of the Markdown cell at a chapter's end whose rest is written here."""
 ENTERS = re.compile(r"\bsettle(?:_again)?\(\s*\"(\w+)\"")
 COUNTED = {"reproduced": "reproduced whole", "reproduced in part": "in part", "waits for a GPU": "waiting for a GPU"}
@@ -63,7 +63,7 @@ def current_records() -> dict[str, Record]:
 
 
 def write(records: dict[str, Record], root: Path) -> None:
-    """Enter records in `results_folder()` with their table, count them in README, and end each chapter with its own.
+    """Enter records in `results_folder()` with their table, count them in README, and write the chapters' verdicts.
 
     Args:
         records: see `current_records`.
@@ -71,7 +71,7 @@ def write(records: dict[str, Record], root: Path) -> None:
     """
     pages = {root / "README.md": with_section(root / "README.md", "ledger", count_line(records))}
     for chapter in root.glob("notebooks/*.ipynb"):
-        pages[chapter] = with_closing_table(chapter, records)
+        pages[chapter] = with_verdict(chapter, records)
     for record in records.values():
         save_record(record, recorded.results_folder())
     pages[recorded.results_folder() / "README.md"] = f"{HEAD}\n{ledger_table(records)}\n"
@@ -91,23 +91,18 @@ def ledger_table(records: dict[str, Record]) -> str:
     return "\n".join(lines)
 
 
-def closing_table(records: dict[str, Record], lab: str) -> str:
-    """The table at a chapter's end: what the paper says, what was expected, what came out, the word.
+def verdict(records: dict[str, Record], lab: str) -> str:
+    """What a chapter says of its claims at its end: a list with a sentence for each status.
 
     Args:
         records: of the chapter's claims.
         lab: the lab notebook, relative to the chapter.
     """
-    lines = [f"[The lab notebook]({lab}) shows how each number was measured.", ""]
-    lines += ["| The paper says | We expected | We measured | The word |", "|---|---|---|---|"]
-    for claim_id, record in records.items():
-        claim = claims()[claim_id]
-        paper, expect, *rest = _sentences(record)
-        if claim.pilot:
-            expect += " A pilot had come before."
-        if claim.changed:
-            expect += f" Changed on {claim.changed[:10]}, after a number was seen."
-        lines.append(_row([f"{paper} ({claim_id}, {claim.place.strip('()')})", expect, *rest]))
+    lines = [f"The paper's statements; the [lab notebook]({lab}) has the bounds, the numbers and the reasons:", ""]
+    for status in STATUSES:
+        statements = [f"{claims()[i].claim} ({i})" for i, record in records.items() if record.status == status]
+        if statements:
+            lines.append(f"- **{_sentence(status)[:-1]}**: {'; '.join(statements)}.")
     return "\n".join(lines)
 
 
@@ -178,8 +173,8 @@ def entered(lab: Path) -> list[str]:
     return [claim for cell in cells if cell["cell_type"] == "code" for claim in ENTERS.findall("".join(cell["source"]))]
 
 
-def with_closing_table(chapter: Path, records: dict[str, Record]) -> str:
-    """A chapter's file, with the table of the claims that its lab notebook enters in the cell that begins with CLOSING.
+def with_verdict(chapter: Path, records: dict[str, Record]) -> str:
+    """A chapter's file, with the verdict on the claims of its lab notebook in the cell that begins with VERDICT.
 
     Raises:
         ValueError: there is such a cell, and no claim.
@@ -187,11 +182,11 @@ def with_closing_table(chapter: Path, records: dict[str, Record]) -> str:
     notebook, lab = json.loads(chapter.read_text(encoding="utf-8")), f"lab/{chapter.name[:2]}_lab.ipynb"
     ids = entered(chapter.parent / lab)
     for cell in notebook["cells"]:
-        if cell["cell_type"] == "markdown" and "".join(cell["source"]).startswith(CLOSING):
+        if cell["cell_type"] == "markdown" and "".join(cell["source"]).startswith(VERDICT):
             if not ids:
-                raise ValueError(f"{chapter} has a cell {CLOSING!r}, but {lab} enters no claim")
-            table = closing_table({i: record for i, record in records.items() if i in ids}, lab)
-            cell["source"] = f"{CLOSING}\n\n{table}".splitlines(keepends=True)
+                raise ValueError(f"{chapter} has a cell {VERDICT!r}, but {lab} enters no claim")
+            words = verdict({i: record for i, record in records.items() if i in ids}, lab)
+            cell["source"] = f"{VERDICT}\n\n{words}".splitlines(keepends=True)
     return json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-import re
 
 import nbformat
 import pytest
@@ -282,27 +281,29 @@ def chapter(folder, *sources):
     return path
 
 
-def test_a_chapter_ends_with_the_table_of_its_own_claims(tmp_path):
-    path = chapter(tmp_path, "# A chapter", make_ledger.CLOSING, "## What to read next")
-    once = make_ledger.with_closing_table(path, entries())
+def test_a_chapter_ends_with_the_verdict_on_its_own_claims(tmp_path):
+    path = chapter(tmp_path, "# A chapter", make_ledger.VERDICT, "## What to read next")
+    once = make_ledger.with_verdict(path, entries())
     cells = nbformat.reads(once, as_version=4).cells
     assert [cell.source for cell in cells[::2]] == ["# A chapter", "## What to read next"]
-    head, _, link, _, *table = cells[1].source.splitlines()
-    assert (head, link[:32]) == (make_ledger.CLOSING, "[The lab notebook](lab/04_lab.ip")
-    assert [re.search(r"\((\w+), §", row)[1] for row in table[2:]] == ["F4", "L8"]
-    assert " A pilot had come before. |" in table[-1]
-    assert {line.replace(r"\|", "").count("|") for line in table} == {5}
+    head, _, link, _, *rows = cells[1].source.splitlines()
+    assert head == make_ledger.VERDICT
+    assert "[lab notebook](lab/04_lab.ipynb)" in link
+    assert rows == [
+        f"- **Reproduced**: {claims.claims()['F4'].claim} (F4); "
+        "annealing works with a learned noise conditional score (L8)."
+    ]
     path.write_text(once, encoding="utf-8")
-    assert make_ledger.with_closing_table(path, entries()) == once  # the command changes nothing twice
+    assert make_ledger.with_verdict(path, entries()) == once  # the command changes nothing twice
 
 
-def test_a_chapter_without_the_cell_gets_no_table_and_one_without_claims_is_refused(tmp_path):
-    path = chapter(tmp_path, "# A chapter", f"# Another\n{make_ledger.CLOSING}")
+def test_a_chapter_without_the_cell_gets_no_verdict_and_one_without_claims_is_refused(tmp_path):
+    path = chapter(tmp_path, "# A chapter", f"# Another\n{make_ledger.VERDICT}")
     before = nbformat.read(path, as_version=4)
-    assert nbformat.reads(make_ledger.with_closing_table(path, entries()), as_version=4) == before
-    path = chapter(tmp_path, make_ledger.CLOSING).rename(tmp_path / "10_chapter.ipynb")
+    assert nbformat.reads(make_ledger.with_verdict(path, entries()), as_version=4) == before
+    path = chapter(tmp_path, make_ledger.VERDICT).rename(tmp_path / "10_chapter.ipynb")
     with pytest.raises(ValueError, match=r"10_chapter\.ipynb has a cell .*, but lab/10_lab\.ipynb enters no claim"):
-        make_ledger.with_closing_table(path, entries())
+        make_ledger.with_verdict(path, entries())
 
 
 def test_the_count_tells_points_from_images():

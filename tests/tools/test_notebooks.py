@@ -17,7 +17,7 @@ from PIL import Image
 
 import notebooks as tool
 from claims import claims, load_records
-from make_ledger import CLOSING, entered, with_closing_table
+from make_ledger import VERDICT, entered, with_verdict
 from notebooks import faults, normalised, read
 from sbgm.measure.records import results_folder
 from scratch_site import TINY_PNG
@@ -38,9 +38,9 @@ def test_each_claim_is_entered_by_one_lab_notebook_and_told_as_recorded_at_its_c
     assert {path.parent.name for path, ids in by_lab.items() if ids} == {"lab"}
     records = load_records(results_folder())
     for path in (ROOT / "notebooks").glob("*.ipynb"):
-        tables = [cell.source for cell in read(path).cells if cell.source.startswith(CLOSING)]
-        assert len(tables) == bool(by_lab.get(path.parent / "lab" / f"{path.name[:2]}_lab.ipynb"))
-        assert with_closing_table(path, records) == path.read_text(encoding="utf-8")
+        verdicts = [cell.source for cell in read(path).cells if cell.source.startswith(VERDICT)]
+        assert len(verdicts) == bool(by_lab.get(path.parent / "lab" / f"{path.name[:2]}_lab.ipynb"))
+        assert with_verdict(path, records) == path.read_text(encoding="utf-8")
 
 
 # --- each fault, made on purpose -------------------------------------------------------------------------------------
