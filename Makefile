@@ -41,7 +41,7 @@ lab: $(READER)  ## set up, then open JupyterLab at chapter 0, in work/, your cop
 	$(PY) tools/open_lab.py $(AS_ROOT) $(LAB_FLAGS)
 
 # What looks at the project rather than at the library, its rooms and its lessons, so that a user need not wait for it.
-UPKEEP := tests/browser tests/docs $(patsubst %,tests/%.py,notebooks/test_outside tools/test_class tools/test_grading \
+UPKEEP := tests/browser tests/docs $(patsubst %,tests/%.py,notebooks/test_again tools/test_class tools/test_grading \
   tools/test_nbval_comparison tools/test_notebooks tools/test_readme_figures tools/test_ship_weights test_environment test_readme test_versions test_walls test_wheel)
 # Four workers keep two cores busy: some wait for a kernel to answer, or for the browser.
 PYTEST = $(PY) -m pytest -n 4 --dist loadfile --no-loadscope-reorder
@@ -90,8 +90,7 @@ checks: $(ALL)  ## print what the exercises' checks say to every right and wrong
 	$(PY) tests/prove_checks.py
 
 release: $(ALL)  ## write the chapters without solutions: make release VARIANT=1
-	$(PY) tools/notebooks.py release $(or $(FOLDER),build/course) --variant $(or $(VARIANT),0) $(if $(SOURCE),--source $(SOURCE)) \
-	  $(if $(AT),--at $(AT))
+	$(PY) tools/notebooks.py release $(or $(FOLDER),build/course) --variant $(or $(VARIANT),0) $(if $(SOURCE),--source $(SOURCE))
 
 grade: $(ALL)  ## mark students' notebooks, in bubblewrap: make grade SUBMISSIONS=submissions/ VARIANT=1
 	$(PY) tools/grade.py $(or $(SUBMISSIONS),submissions) --variant $(or $(VARIANT),0) $(FLAGS)

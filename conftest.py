@@ -112,4 +112,5 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     for reason, tests in by_reason.items():
         terminalreporter.line(f"{tests.total()}: {reason}")
         for test, n in tests.items():
-            terminalreporter.line(f"    {test}" + f" ({n})" * (n > 1))
+            times = f" ({n})" if n > 1 else ""
+            terminalreporter.line(f"    {test}{times}")

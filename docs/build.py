@@ -1,13 +1,10 @@
 """Build the site offline from the committed notebooks, records and docstrings: python docs/build.py [FOLDER]
 
 The pages come to FOLDER/html (build/site/html unless told otherwise). Beside them FOLDER/source holds what Sphinx read:
-the pages of this folder, the chapters, and the pages that are made of records, figures and help texts.
+the pages of this folder, the chapters, and the pages that are made of records.
 """
 
 import argparse
-import contextlib
-import io
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -23,7 +20,6 @@ import ledger
 from chapters import ROOT, Page, overview, pages_in
 
 import hosting
-from sbgm import __main__ as cli
 
 HERE = ROOT / "docs"
 COPIED = ("data/README.md", "data/weights/README.md", "data/results/SPEED.md", "data/results/*.png")
@@ -45,7 +41,9 @@ def main() -> int:
     status = build_main([*map(str, arguments), str(folder / "source"), str(folder / "html")])
     address = hosting.repository(ROOT)
     for notebook in series:
-        write(folder / "html", notebook.downloads() | (notebook.hosted(address) if address else {}))
+        write(folder / "html", {f"files/{notebook.place}": notebook.file.read_bytes()})
+        if address:
+            write(folder / "html", notebook.hosted(address))
     if status == 0:
         print(f"The site is at {folder / 'html' / 'index.html'}")
     return status
@@ -55,9 +53,8 @@ def stage(source: Path, series: list[Page]) -> None:
     """Write all that Sphinx reads into one folder, in the repository's layout."""
     written = [*HERE.glob("*.md"), HERE / "api" / "index.rst"]
     pages = {path.relative_to(HERE): path.read_text("utf-8").replace("](../", "](") for path in written}
-    pages |= {notebook.place: notebook.staged(series) for notebook in series}
+    pages |= {notebook.place: notebook.staged() for notebook in series}
     pages |= {"chapters.md": overview(series), "ledger.md": ledger.page(series), "formulas.md": formulas.page(series)}
-    pages["api/command_line.md"] = command_line()
     content = {name: text.encode() for name, text in pages.items()}
     files = [path for pattern in COPIED for path in ROOT.glob(pattern)]
     files += [path for notebook in series for path in notebook.linked_files()]
@@ -70,17 +67,6 @@ def write(folder: Path, content: dict[str, bytes]) -> None:
     for name, value in content.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(value)
-
-
-def command_line() -> str:
-    """The page of what `sbgm COMMAND --help` says, for every command."""
-    lines = ["# The command line", "", "`sbgm COMMAND --help` prints the same."]
-    os.environ["COLUMNS"] = "90"
-    for name, summary in cli.COMMANDS.items():
-        with contextlib.redirect_stdout(io.StringIO()) as printed, contextlib.suppress(SystemExit):
-            cli.main([name, "--help"])
-        lines += ["", f"## {name}: {summary}", "", "```text", printed.getvalue().rstrip(), "```"]
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

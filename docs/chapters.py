@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import posixpath
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
@@ -19,12 +20,8 @@ CHAPTERS_HEAD = """# The chapters
 Each can be run by itself: `make lab` opens them in JupyterLab, where the sliders move. Here they are as committed, with
 the outputs of their last run. The claims that a chapter settles are in the [ledger](ledger.md).
 """
-# What a link must not be put into: HTML up to the next blank line, code, formulas, and links.
-VERBATIM = re.compile(
-    r"(^ *</?[a-z].*?(?:\n[ \t]*\n|\Z)|```.*?```|`[^`\n]*`|\$\$.*?\$\$|\$[^$]*\$|\[[^\]]*\]\([^)]*\)|^#+ .*?$)",
-    re.DOTALL | re.MULTILINE,
-)
-MENTION = re.compile(r"\b([Cc]hapter)(\s)(\d{1,2})\b(?!\.\d)")
+CODE = re.compile(r"(```.*?```|`[^`\n]*`)", re.DOTALL)
+FORMULA = re.compile(r"\$\$.*?\$\$|\$[^$]*\$", re.DOTALL)
 ABLE = re.compile(r"\*\*You will be able to\*\*\n\n(.+?)\n\n(\*\*.+?)(?:\n\n|\Z)", re.DOTALL)
 LINK = re.compile(r"\]\((?![a-z]+:|#)([^)#\s]+)")
 EXPLORER = re.compile(r"^(\w+)_explorer\(", re.MULTILINE)
@@ -41,7 +38,6 @@ class Page:
 
     Args:
         path: of its file.
-        content: what to take in place of what the file holds.
 
     Attributes:
         file: where it is read from.
@@ -53,17 +49,19 @@ class Page:
         title: its heading.
     """
 
-    def __init__(self, path: Path, content: nbformat.NotebookNode | None = None) -> None:
+    def __init__(self, path: Path) -> None:
         self.file = path
         self.place = f"notebooks/{path.as_posix().rpartition('/notebooks/')[2]}"
-        self.number, self.is_chapter = int(path.name[:2]), path.parent.name == "notebooks"
+        self.number = int(path.name[:2])
+        self.is_chapter = path.parent.name == "notebooks"
         self.called = f"chapter {self.number}" + ("" if self.is_chapter else f", {path.parent.name}")
-        self.content = nbformat.read(path, as_version=4) if content is None else content
+        self.content = nbformat.read(path, as_version=4)
         self.title = self.content.cells[0].source.partition("\n")[0].removeprefix("# ")
 
     def alternatives(self) -> dict[int, str]:
         """What each figure shows, by its cell's index: its caption as plain words, or the section that it stands in."""
-        words, section = {}, ""
+        words = {}
+        section = ""
         cells = self.content.cells
         for index, cell in enumerate(cells):
             if cell.cell_type == "markdown":
@@ -88,25 +86,27 @@ class Page:
         targets = {(ROOT / self.place / ".." / link).resolve() for text in texts for link in LINK.findall(text)}
         return {path for path in targets if path.is_file() and path.suffix != ".ipynb" and path.is_relative_to(ROOT)}
 
-    def staged(self, series: list[Page]) -> str:
-        """Its file for the site: figures have alternative texts, "chapter 3" is a link, the imports are folded, and a
-        slider of which the playground has a scene is followed by it, below the caption.
+    def staged(self) -> str:
+        """Its file for the site: figures have alternative texts, the imports are folded, and a slider of which the
+        playground has a scene is followed by it, below the caption.
         """
         content = copy.deepcopy(self.content)
         for index, words in self.alternatives().items():
             content.cells[index].metadata["mystnb"] = {"image": {"alt": words}}
         for cell in content.cells:
             if cell.cell_type == "markdown":
-                cell.source = self.linked(cell.source, series)
+                cell.source = outside_code(FORMULA, on_one_line, cell.source)
         code = [cell for cell in content.cells if cell.cell_type == "code"]
         if code:  # begins with imports
             code[0].metadata["tags"] = sorted({"hide-input", *code[0].metadata.get("tags", [])})
         heading, _, text = content.cells[0].source.partition("\n")
         content.cells[0].source = f"{heading}\n\n{self.offers(hosting.repository(ROOT))}\n{text}"
-        for index, cell in reversed([*enumerate(content.cells)]):
+        for index in reversed(range(len(content.cells))):
+            cell = content.cells[index]
             explorers = EXPLORER.findall(cell.source) if cell.cell_type == "code" else ()
             for scene in filter(None, map(SCENES.get, explorers)):
-                caption, following = "", content.cells[index + 1]
+                following = content.cells[index + 1]
+                caption = ""
                 if caption_of(following):
                     caption, _, following.source = following.source.partition("\n\n")
                 text = f"{caption}\n\n{PLAYGROUND.format(scene=scene)}"
@@ -114,16 +114,12 @@ class Page:
         return nbformat.writes(content)
 
     def offers(self, address: str) -> str:
-        """The line below its heading: links to what `downloads` gives, and to where it runs.
+        """The line below its heading: where to download it, and where it runs.
 
         Args:
             address: the project's; Colab and Binder open notebooks of one on GitHub.
         """
-        notebook, text = (f"{'../' * self.place.count('/')}{place}" for place in self.downloads())
-        links = [
-            f"<a href='{notebook}' download>Download this notebook</a>",
-            f"<a href='{text}'>Its source as text</a>",
-        ]
+        links = [f"<a href='{'../' * self.place.count('/')}files/{self.place}' download>Download this notebook</a>"]
         if colab := hosting.in_colab(self.hosted_at(address)):
             binder = f"https://mybinder.org/v2/gh/{address.removeprefix(hosting.GITHUB)}/HEAD?labpath={self.place}"
             links += [f"<a href='{colab}'>Open in Colab</a>", f"<a href='{binder}'>Open in Binder</a>"]
@@ -144,32 +140,9 @@ class Page:
         content = copy.deepcopy(self.content)
         for cell in content.cells:
             if cell.cell_type == "markdown":
-                parts = VERBATIM.split(cell.source)
-                parts[1::2] = [LINK.sub(outward, part) if part.startswith("[") else part for part in parts[1::2]]
-                cell.source = "".join(parts)
+                cell.source = outside_code(LINK, outward, cell.source)
         notebook = hosting.hosted(content, address, self.hosted_at(address))
         return {self.place.replace("notebooks", "hosted", 1): nbformat.writes(notebook).encode()}
-
-    def downloads(self) -> dict[str, bytes]:
-        """The notebook as it is, and its text and code without outputs, by the places of these files in the site."""
-        fences = {"markdown": "{}", "code": "```python\n{}\n```"}
-        text = "\n\n".join(fences[cell.cell_type].format(cell.source) for cell in self.content.cells)
-        encoded = text.encode("utf-8-sig")  # whose first bytes tell a browser, where no server does
-        return {f"files/{self.place}": self.file.read_bytes(), f"files/{self.place[:-6]}.txt": encoded}
-
-    def linked(self, markdown: str, series: list[Page]) -> str:
-        """Markdown of it in which each mention of another chapter that there is, such as "chapter 3", links to it."""
-        folder = posixpath.dirname(self.place)
-        others = {n.number: posixpath.relpath(n.place, folder) for n in series if n.is_chapter and n is not self}
-
-        def link(mention: re.Match) -> str:
-            target = others.get(int(mention[3]))
-            return f"[{mention[0]}]({target})" if target else mention[0]
-
-        parts = VERBATIM.split(markdown)
-        parts[::2] = [MENTION.sub(link, part) for part in parts[::2]]
-        parts[1::2] = [on_one_line(part) if part.startswith("$") else part for part in parts[1::2]]
-        return "".join(parts)
 
 
 def caption_of(cell: nbformat.NotebookNode) -> str:
@@ -192,21 +165,25 @@ def pages_in(folder: Path) -> list[Page]:
     return sorted(map(Page, sorted(paths)), key=lambda notebook: not notebook.is_chapter)
 
 
-def on_one_line(formula: str) -> str:
+def outside_code(pattern: re.Pattern, change: Callable[[re.Match], str], markdown: str) -> str:
+    """Markdown in which each match of a pattern outside code is changed."""
+    parts = CODE.split(markdown)
+    parts[::2] = [pattern.sub(change, part) for part in parts[::2]]
+    return "".join(parts)
+
+
+def on_one_line(formula: re.Match) -> str:
     """A formula without line breaks: a line of it that starts with "+" would begin a list in Markdown."""
-    return re.sub(r"\s*\n[ >]*", " ", formula)
+    return re.sub(r"\s*\n[ >]*", " ", formula[0])
 
 
 def overview(series: list[Page]) -> str:
-    """The page of the chapters: what each one teaches, takes and settles."""
+    """The page of the chapters: what each one teaches, needs and takes."""
     lines = [CHAPTERS_HEAD]
     for chapter in (notebook for notebook in series if notebook.is_chapter):
         able, takes = chapter.aims()
-        takes = LINK.sub(from_the_root, chapter.linked(takes, series))
+        takes = LINK.sub(from_the_root, takes)
         lines += [f"## [{chapter.title}]({chapter.place})", "", "You will be able to", "", able, "", takes, ""]
-        settled = [claim for notebook in series if notebook.number == chapter.number for claim in notebook.settled()]
-        if settled:
-            lines += [f"**Settles** {', '.join(f'[{claim}](#claim-{claim.lower()})' for claim in settled)}.", ""]
     return "\n".join(lines)
 
 

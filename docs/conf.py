@@ -30,7 +30,7 @@ default_role = "py:obj"
 autosummary.WELL_KNOWN_ABBREVIATIONS += ("Fig.", "Eq.")  # which end no sentence: a row of the index is a whole one
 autosummary_context = {"exported": sbgm.__all__}
 autodoc_member_order = "bysource"
-annotated = [name for name in guard.__all__ if hasattr(getattr(guard, name), "__metadata__")]
+annotated = [name for name, kind in vars(guard).items() if hasattr(kind, "__metadata__")]
 autodoc_type_aliases = {name: name for name in (*annotated, "Start", "Sampler")}
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
@@ -41,7 +41,8 @@ napoleon_use_ivar = True
 
 # Copied are code and examples without their prompts; not what a cell printed.
 copybutton_selector = "div:not(.output) > div.highlight > pre"
-copybutton_prompt_text, copybutton_prompt_is_regexp = r">>> |\.\.\. ", True
+copybutton_prompt_text = r">>> |\.\.\. "
+copybutton_prompt_is_regexp = True
 
 mathjax_path = "mathjax/tex-chtml.js"  # a copy in the site, by sphinx-mathjax-offline
 html_theme = "furo"

@@ -4,15 +4,15 @@ import re
 
 from chapters import Page
 
-from claims import Claim, claims, load_records, why
-from make_ledger import notes, outcome
+from claims import Claim, claims, load_records
+from make_ledger import measured, reasons
 from sbgm.measure.records import Record, interval, results_folder
 
 HEAD = """# The ledger
 
-What the paper claims, what was expected before measuring, and what came out. A number such as 0.509 ± 0.008 gives twice
-the standard error. The last column of a table is the interval that was expected beforehand, or, where it says so, one
-set afterwards that guards the finding. Made from the records in `data/results/` when this site was built.
+What the paper claims, what was expected, and what came out, each with its day. A number such as 0.509 ± 0.008 gives
+twice the standard error. The last column of a table is the interval that the number is held to; where it says so,
+it was set afterwards and guards the finding. Made from the records in `data/results/` when this site was built.
 
 ```{toctree}
 :glob:
@@ -27,7 +27,8 @@ def page(series: list[Page]) -> str:
     """The page as Markdown."""
     entered = {claim_id: notebook for notebook in series for claim_id in notebook.settled()}
     records = load_records(results_folder())
-    listing, entries = [], []
+    listing = []
+    entries = []
     for claim in claims().values():
         record = records.get(claim.id)
         status = "not measured yet" if record is None else record.status
@@ -35,7 +36,7 @@ def page(series: list[Page]) -> str:
         listing.append(f"- [{claim.id}](#claim-{claim.id.lower()}): {escaped(claim.claim)} {badge}")
         entries += asked(claim, badge, entered.get(claim.id))
         if record is not None:
-            entries += measured(record)
+            entries += outcome(record)
         entries.append("")
     return "\n".join([HEAD, *listing, "", *entries])
 
@@ -45,14 +46,14 @@ def asked(claim: Claim, badge: str, notebook: Page | None) -> list[str]:
     link = f" · [{notebook.called}]({notebook.place})" if notebook else ""
     lines = [f"(claim-{claim.id.lower()})=", f"## {claim.id}: {escaped(claim.claim)}", ""]
     lines += [f"{badge} {escaped(claim.place)}{link}", "", f"**Measure:** {escaped(claim.measure)}.", ""]
-    return [*lines, f"**Expected:** {escaped(claim.expect)}.", ""]
+    return [*lines, f"**Expected** (declared on {claim.declared}): {escaped(claim.expect)}.", ""]
 
 
-def measured(record: Record) -> list[str]:
-    """What was found in a sentence, and all of it in a table; how it was recorded, folded."""
-    reason = why(record)
-    sentences = [outcome(record), reason and f"Why: {reason}.", *notes(record)]
-    lines = [f"{escaped(words)}\n" for words in sentences if words]
+def outcome(record: Record) -> list[str]:
+    """What came out in a sentence, and all of it in a table; how it was recorded, folded."""
+    lines = [f"{escaped(measured(record))}\n"]
+    if reasons(record):
+        lines.append(f"Why not whole: {escaped(reasons(record))}.\n")
     lines += ["| measured | value | held to |", "|---|---|---|"]
     for measurement in record.measurements:
         held = "" if measurement.kind == "reported" else interval(measurement.low, measurement.high)

@@ -1,7 +1,6 @@
 from . import apps as apps
 from . import checks as checks
 from . import files as files
-from . import folders as folders
 from . import guard as guard
 from . import images as images
 from . import losses as losses

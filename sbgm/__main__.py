@@ -23,8 +23,6 @@ COMMANDS = {
     "losses": "measure a network's loss level by level",
     "download": "fetch a data set",
 }
-DECLARED = ("train",)
-"""Commands whose modules declare their options themselves, in `add_arguments(parser)`."""
 ARGUMENTS = {"source": "data", "path": "network", "weights": "fid_weights"}
 """What the library calls an argument that an option of another name gives."""
 
@@ -68,15 +66,10 @@ def parser_for(command: str | None) -> Parser:
 
 
 def add_arguments(parser: argparse.ArgumentParser, command: str) -> None:
-    """Declare the options of a command: those of the function in `sbgm.apps.COMMAND` of its name."""
+    """Declare the options of a command: those of the function `main` in `sbgm.apps.COMMAND`."""
     module = importlib.import_module(f"sbgm.apps.{command}")
-    if command in DECLARED:
-        module.add_arguments(parser)
-        parser.set_defaults(run=module.run)
-    else:
-        function = getattr(module, command)
-        add_options(parser, function)
-        parser.set_defaults(run=functools.partial(call, function))
+    add_options(parser, module.main)
+    parser.set_defaults(run=functools.partial(call, module.main))
     parser.description = module.__doc__
 
 

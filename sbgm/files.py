@@ -1,4 +1,4 @@
-"""Files written whole, safetensors files with facts, and the hashes that name what a measurement was made from."""
+"""Where files lie, files written whole, safetensors files with facts, and hashes that name what was measured."""
 
 from __future__ import annotations
 
@@ -16,18 +16,73 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DiskFullError",
+    "cache_folder",
+    "checkout",
     "content_hash",
+    "data_folder",
     "fetch",
     "file_hash",
     "load_tensors",
     "read_facts",
+    "runs_folder",
     "save_tensors",
+    "shipped_folder",
     "write_bytes",
     "write_json",
     "written_whole",
 ]
 
 Fact = str | int | float | bool | list | dict
+PACKAGE = Path(__file__).resolve().parent
+
+
+def checkout() -> Path | None:
+    """The folder of the checkout of the repository that this package is part of; None where it is an installed one."""
+    return None if (PACKAGE / "_data").is_dir() else PACKAGE.parent
+
+
+def shipped_folder() -> Path:
+    """Where what ships lives, whatever $SBGM_DATA says: a checkout's `data/`, or `_data/` of the installed package.
+
+    Example:
+        >>> (sbgm.files.shipped_folder() / "weights").is_dir()
+        True
+    """
+    root = checkout()
+    return root / "data" if root else PACKAGE / "_data"
+
+
+def data_folder() -> Path:
+    """Where downloads live: $SBGM_DATA if it is set, else a checkout's `data/`, else the user's cache folder."""
+    chosen = os.environ.get("SBGM_DATA")
+    if chosen:
+        return Path(chosen).expanduser()
+    root = checkout()
+    if root:
+        return root / "data"
+    import pooch
+
+    return Path(pooch.os_cache("sbgm"))
+
+
+def runs_folder() -> Path:
+    """Where runs are kept unless told otherwise: `runs/` of a checkout, or else of the working folder.
+
+    Example:
+        >>> sbgm.files.runs_folder().name
+        'runs'
+    """
+    return (checkout() or Path.cwd()) / "runs"
+
+
+def cache_folder() -> Path:
+    """Where what is computed from data sets is kept, `cache/` in `data_folder()`; it can be deleted at any time.
+
+    Example:
+        >>> sbgm.files.cache_folder() == sbgm.files.data_folder() / "cache"
+        True
+    """
+    return data_folder() / "cache"
 
 
 class DiskFullError(OSError):

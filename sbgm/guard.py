@@ -28,56 +28,28 @@ an argument, or must fit another one.
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import functools
 import inspect
 import itertools
 import math
-import os
 import types
 import typing
 from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Annotated, Any, Literal, ParamSpec, TypeVar, overload
+from typing import Annotated, Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-__all__ = [
-    "Batch",
-    "Count",
-    "FilePath",
-    "Finite",
-    "Fraction",
-    "Generator",
-    "Ladder",
-    "LadderOfTwo",
-    "LogProb",
-    "Network",
-    "NonNegative",
-    "Number",
-    "Positive",
-    "Score",
-    "Shape",
-    "Sigma",
-    "Whole",
-    "checked",
-    "unchecked",
-]
+__all__ = ["checked", "unchecked"]
 
-P = ParamSpec("P")  # one a line, for type checkers
-R = TypeVar("R")
-T = TypeVar("T")
+F = TypeVar("F", bound=Callable)
 Check = Callable[[Any, str], object]  # of a value and its argument's name; raises
 
 
-@overload
-def checked(function: type[T]) -> type[T]: ...
-@overload
-def checked(function: Callable[P, R]) -> Callable[P, R]: ...
-def checked(function: Any) -> Any:
+def checked(function: F) -> F:
     """Check each argument of a function by the annotation of its parameter, whenever it is called.
 
     Above a class it checks the arguments of its construction, a dataclass's fields among them. It stands above all
@@ -96,36 +68,30 @@ def checked(function: Any) -> Any:
     """
     if inspect.isclass(function):
         function.__init__ = checked(function.__init__)
-        return function
+        return function  # pyright: ignore[reportReturnType]
     signature = inspect.signature(function)
 
     @functools.cache
-    def checks() -> dict[str, Check | None]:  # made at the first call, when the annotations' names are all defined
+    def checks() -> dict[str, Check]:  # made at the first call, when the annotations' names are all defined
         hints = typing.get_type_hints(function, include_extras=True)
-        return {name: _check_of(hints.get(name)) for name in signature.parameters}
+        return {name: check for name, hint in hints.items() if (check := _check_of(hint))}
 
     @functools.wraps(function)
     def call(*arguments: Any, **options: Any) -> Any:
         try:
-            bound = signature.bind(*arguments, **options)
+            values = signature.bind(*arguments, **options).arguments
         except TypeError:
             return inspect.unwrap(function)(*arguments, **options)  # raises it in Python's own words
-        for name, value in bound.arguments.items():
-            check = checks()[name]
-            if check is None:
-                continue
-            if signature.parameters[name].kind is inspect.Parameter.VAR_POSITIONAL:
-                for one in value:
-                    check(one, name)
-            else:
-                check(value, name)
+        for name, value in values.items():
+            if name in checks():
+                checks()[name](value, name)
         return function(*arguments, **options)
 
     call.unchecked = function  # pyright: ignore[reportAttributeAccessIssue]
-    return call
+    return call  # pyright: ignore[reportReturnType]
 
 
-def unchecked(function: Callable[P, R]) -> Callable[P, R]:
+def unchecked(function: F) -> F:
     """Return the function below `@checked`, for a loop whose arguments were looked at before it started.
 
     Example:
@@ -138,15 +104,16 @@ def unchecked(function: Callable[P, R]) -> Callable[P, R]:
 
 def _check_of(hint: Any) -> Check | None:
     """The check that an annotation states, or None."""
+    parts = typing.get_args(hint)
     if hasattr(hint, "__metadata__"):
-        return next((note for note in hint.__metadata__ if callable(note)), None)  # text says what an argument means
+        notes = [note for note in hint.__metadata__ if callable(note)]  # text says what an argument means
+        return notes[0] if notes else _check_of(hint.__origin__)
     if typing.get_origin(hint) is Literal:
-        return one_of(typing.get_args(hint))
-    if types.NoneType in typing.get_args(hint):
-        for part in typing.get_args(hint):
-            check = _check_of(part)
-            if check is not None:
-                return lambda value, name: None if value is None else check(value, name)
+        return one_of(parts)
+    if types.NoneType in parts:  # `X | None`
+        check = _check_of(parts[0])
+        if check is not None:
+            return lambda value, name: value is None or check(value, name)
     return None
 
 
@@ -168,11 +135,11 @@ def instance_of(kind: Any, words: str) -> Check:
 
 def require_number(value: Any, name: str) -> float:
     """Return `value` as a float if it is a real number, NaN and infinity among them; raise otherwise."""
-    with contextlib.suppress(ValueError, RuntimeError, OverflowError):  # several numbers, or too large a one
-        plain = value.item() if hasattr(value, "item") else value  # a tensor's or NumPy's as Python's own
-        if isinstance(plain, Real) and not isinstance(plain, bool):
-            return float(plain)
-    raise TypeError(f"{name} must be a number, got {value!r}")
+    if isinstance(value, Tensor) and value.numel() == 1:  # a level of a ladder is one
+        value = value.item()
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    return float(value)
 
 
 def number_that(words: str, holds: Callable[[float], bool]) -> Check:
@@ -203,20 +170,13 @@ def count_from(least: int) -> Check:
     return check
 
 
-def _shape(shape: Sequence[int], name: str) -> None:
-    if not isinstance(shape, Sequence) or not shape:
-        raise TypeError(f"{name} must be a sequence of one or more whole numbers, got {shape!r}")
-    for n in shape:
-        count_from(1)(n, name)
-
-
 Number = Annotated[float, require_number]  # may be NaN or infinite
 Positive = Annotated[float, number_that("be finite and positive", lambda value: 0 < value < math.inf)]
 NonNegative = Annotated[float, at_least(0)]
 Fraction = Annotated[float, number_that("be in (0, 1)", lambda value: 0 < value < 1)]
 Count = Annotated[int, count_from(1)]
 Whole = Annotated[int, count_from(0)]
-Shape = Annotated[Sequence[int], _shape]
+Shape = Annotated[Sequence[int], instance_of(Sequence, "a sequence of whole numbers, such as (1, 28, 28)")]
 
 
 # --- tensors ---------------------------------------------------------------------------------------------------------
@@ -226,21 +186,16 @@ def require_floats(x: Tensor, name: str = "x") -> Tensor:
     """Return `x` if it is a floating-point tensor, of any shape and with any values; raise otherwise."""
     instance_of(Tensor, "a torch.Tensor")(x, name)
     if not x.is_floating_point():
-        raise TypeError(
-            f"{name} must hold floating-point numbers, got {x.dtype}; turn integer images into floats in [0, 1] first"
-        )
+        raise TypeError(f"{name} must hold floats, got {x.dtype}; turn whole numbers into floats in [0, 1] first")
     return x
 
 
 def require_finite(values: Tensor, name: str) -> Tensor:
-    """Return `values` if it is a tensor of one or more finite real numbers, of any shape; raise otherwise."""
-    if not isinstance(values, Tensor) or values.is_complex():
-        kind = values.dtype if isinstance(values, Tensor) else type(values).__name__
-        raise TypeError(f"{name} must be a torch.Tensor of real numbers, got {kind}")
+    """Return `values` if it is a tensor of one or more finite numbers, of any shape; raise otherwise."""
+    instance_of(Tensor, "a torch.Tensor")(values, name)
     if values.numel() == 0:
         raise ValueError(f"{name} must hold at least one number, got shape {tuple(values.shape)}")
-    # NaN wins every max; several times faster than torch.isfinite
-    if values.is_floating_point() and not math.isfinite(float(values.detach().abs().max())):
+    if not bool(values.isfinite().all()):
         raise ValueError(f"{name} must be finite, but it holds NaN or infinity")
     return values
 
@@ -275,15 +230,10 @@ def require_sigma(sigma: float | Tensor, x: Tensor, *, positive: bool = False) -
 
     It comes back in a form that broadcasts against x, see `against`. With `positive` 0 is refused too.
     """
-    if isinstance(sigma, Tensor) and sigma.ndim > 0:
-        if sigma.shape != x.shape[:1] or sigma.device != x.device:
-            raise ValueError(
-                f"sigma must be a float or a tensor of shape ({x.shape[0]},) on {x.device}, one noise level an "
-                f"example, got shape {tuple(sigma.shape)} on {sigma.device}"
-            )
-        smallest = float(require_finite(sigma, "sigma").detach().min())
-    else:
-        smallest = require_number(sigma, "sigma")
+    shape = sigma.shape if isinstance(sigma, Tensor) else ()
+    if shape not in ((), x.shape[:1]):
+        raise ValueError(f"sigma must be a float or one noise level an example, ({len(x)},), got shape {tuple(shape)}")
+    smallest = float(sigma.detach().min()) if isinstance(sigma, Tensor) else require_number(sigma, "sigma")
     if not 0 <= smallest < math.inf or (positive and smallest == 0):
         raise ValueError(f"sigma must be finite and {'positive' if positive else 'not negative'}, got {sigma}")
     return against(sigma, x)
@@ -311,8 +261,7 @@ def as_list(sigmas: Levels) -> list[float]:
 
 
 def _ladder(sigmas: Levels, name: str, *, least: int = 1) -> None:
-    is_row = sigmas.ndim == 1 if isinstance(sigmas, Tensor) else hasattr(sigmas, "__len__")
-    if not is_row or isinstance(sigmas, str):
+    if not hasattr(sigmas, "__len__") or getattr(sigmas, "ndim", 1) != 1:
         raise TypeError(f"{name} must be a sequence of noise levels (L,), got {sigmas!r}")
     levels = [require_number(sigma, name) for sigma in sigmas]
     if len(levels) < least:
@@ -356,33 +305,29 @@ def did_you_mean(name: object, choices: Iterable[object]) -> str:
 
 def _score(score: Callable, name: str) -> None:
     function_of("x, sigma")(score, name)
-    with contextlib.suppress(ValueError):  # functions that are not written in Python have no signature to look at
-        parameters = inspect.signature(score.forward if isinstance(score, nn.Module) else score)
-        try:
-            parameters.bind("x", "sigma")
-        except TypeError:
-            raise TypeError(
-                f"{name} must be a callable {name}(x, sigma): x (B, *shape), sigma a float or a (B,) tensor, returning "
-                f"x's shape; this one takes {parameters}"
-            ) from None
+    parameters = inspect.signature(score.forward if isinstance(score, nn.Module) else score)
+    try:
+        parameters.bind("x", "sigma")
+    except TypeError:
+        raise TypeError(
+            f"{name} must be a callable {name}(x, sigma): x (B, *shape), sigma a float or a (B,) tensor, returning "
+            f"x's shape; this one takes {parameters}"
+        ) from None
 
 
 Score = Annotated[Callable[[Tensor, float | Tensor], Tensor], _score]
 LogProb = Annotated[Callable[[Tensor, float | Tensor], Tensor], function_of("x, sigma")]
-FilePath = Annotated[Path | str, instance_of((str, os.PathLike), "a str or a pathlib.Path")]
+FilePath = Path | str
 Network = Annotated[nn.Module, instance_of(nn.Module, "a torch.nn.Module")]
-require_generator = instance_of(torch.Generator, "a torch.Generator, such as torch.Generator().manual_seed(0)")
-Generator = Annotated[torch.Generator, require_generator]
+_generator = instance_of(torch.Generator, "a torch.Generator, such as torch.Generator().manual_seed(0)")
+Generator = Annotated[torch.Generator, _generator]
 
 
 def require_score(value: Tensor, x: Tensor, name: str = "score") -> Tensor:
-    """Return what a score gave for `x` if it has x's shape and device; raise otherwise. No value is looked at."""
-    if not isinstance(value, Tensor):
-        raise TypeError(f"{name} must return a torch.Tensor, got {type(value).__name__}")
-    if value.is_complex():
-        raise TypeError(f"{name} must return real numbers, got {value.dtype}")
+    """Return what a score gave for `x` if it is a real tensor of x's shape; raise otherwise. No value is looked at."""
+    if not isinstance(value, Tensor) or value.is_complex():
+        kind = value.dtype if isinstance(value, Tensor) else type(value).__name__
+        raise TypeError(f"{name} must return a torch.Tensor of real numbers, got {kind}")
     if value.shape != x.shape:
         raise ValueError(f"{name} must return x's shape, {tuple(x.shape)}, got {tuple(value.shape)}")
-    if value.device != x.device:
-        raise ValueError(f"{name} must return a tensor on x's device, {x.device}, got {value.device}")
     return value

@@ -70,6 +70,7 @@ def score_matching_loss(score: Score, x: Batch, sigma: Sigma = 0.0, *, reduction
         x = x.detach().requires_grad_()
         s = require_score(score(x, sigma), x)
         loss = 0.5 * _dot(s, s)
+        # The trace needs ∂s_d/∂x_d alone, but a backward pass gives a row of the Jacobian: D passes for D numbers.
         for d, component in enumerate(s.flatten(1).unbind(dim=1)):
             slope = _gradient(component, x, keep_graph)
             loss = loss + slope.flatten(1)[:, d]
@@ -160,10 +161,10 @@ def sliced_score_matching_loss(
             if projection == "rademacher":
                 v = torch.where(v < 0, -1.0, 1.0).to(x)
             if autodiff == "reverse":
-                slope = _gradient(_dot(v, s), x, keep_graph)
+                slope = _gradient(_dot(v, s), x, keep_graph)  # ∇(vᵀs): one pass, however many dimensions there are
             else:
                 s, slope = _directional(score, x, sigma, v)
-            norm = _dot(s, s) if variance_reduced else _dot(v, s) ** 2
+            norm = _dot(s, s) if variance_reduced else _dot(v, s) ** 2  # E(vᵀs)² = ‖s‖², which needs no v
             loss = loss + (_dot(v, slope) + 0.5 * norm) / n_projections
     return _reduced(loss if keep_graph else loss.detach(), reduction)
 
@@ -201,6 +202,7 @@ def ncsn_loss(
         >>> f"{sbgm.ncsn_loss(zero, x, [3.0, 1.0, 0.3], generator=g):.2f}"  # σ²·D/(2σ²) = D/2 at every level
         '1.00'
     """
+    # in float32 at least: in half precision neighbouring levels of a long ladder round to one
     ladder = torch.as_tensor(sigmas, dtype=torch.promote_types(x.dtype, torch.float32), device=x.device)
     if levels is None:
         levels = torch.randint(len(ladder), (len(x),), generator=generator, device=generator.device).to(x.device)
@@ -213,8 +215,10 @@ def ncsn_loss(
         raise ValueError(f"levels must be ({len(x)},) whole numbers in 0 … {len(ladder) - 1}, got {levels}")
     sigma = ladder[levels]
     weights = weighting(sigma)
+    # (B, 1) would broadcast against the losses (B,) to (B, B), and the mean of that is another number
     if getattr(weights, "shape", ()) not in ((), sigma.shape):
         raise ValueError(f"weighting must return one weight an example, shape ({len(x)},), got {tuple(weights.shape)}")
+    # λ = σ² makes the term of every level about as large, since ‖s‖ ∝ 1/σ: none drowns the others
     return _reduced(weights * _denoising_losses(score, x, sigma, generator), reduction)
 
 
@@ -222,6 +226,7 @@ def _gradient(value: Tensor, x: Tensor, keep_graph: bool) -> Tensor:
     """∇_x of each example's value, (B,) -> x's shape, differentiable if `keep_graph`."""
     if not value.requires_grad:
         raise ValueError(NO_SLOPE)
+    # the sum's gradient holds each example's own, because no example depends on another
     (gradient,) = torch.autograd.grad(value.sum(), x, create_graph=keep_graph, retain_graph=True, allow_unused=True)
     if gradient is None:
         raise ValueError(NO_SLOPE)

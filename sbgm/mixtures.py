@@ -70,7 +70,7 @@ class GaussianMixture:
             self.stds = self.stds.expand(n).clone()
         if self.stds.shape != (n,):
             raise ValueError(f"stds must be a float or have shape ({n},), got {tuple(self.stds.shape)}")
-        if bool((self.weights <= 0).any()) or abs(float(self.weights.sum()) - 1) > 1e-5:
+        if bool((self.weights <= 0).any()) or abs(float(self.weights.sum()) - 1) > 1e-5:  # up to float32's rounding
             raise ValueError(f"weights must be positive and sum to 1, got {self.weights.tolist()}")
         if bool((self.stds < 0).any()):
             raise ValueError(f"stds must not be negative, got {self.stds.tolist()}")
@@ -100,6 +100,7 @@ class GaussianMixture:
         device = generator.device
         component = torch.multinomial(self.weights.to(device), n, replacement=True, generator=generator)
         z = torch.randn(n, self.dim, generator=generator, device=device, dtype=self.means.dtype)
+        # the noise is independent of the component's own: their variances add, and one draw makes both
         variances = self.stds.to(z)[component] ** 2 + sigma**2
         return self.means.to(device)[component] + variances.sqrt()[:, None] * z
 
@@ -107,7 +108,7 @@ class GaussianMixture:
     def log_prob(self, x: Batch, sigma: Sigma = 0.0) -> Tensor:
         """The exact log-density log q_σ(x), in nats: (B, D) -> (B,), float32 where x is in half precision."""
         log_joint, _, _ = self._log_joint(x, sigma)
-        return log_joint.logsumexp(dim=0)
+        return log_joint.logsumexp(dim=0)  # far from every mode each density is rounded to 0, and its log to −∞
 
     @checked
     def score(self, x: Batch, sigma: Sigma = 0.0) -> Tensor:
@@ -124,7 +125,8 @@ class GaussianMixture:
             ValueError: x has another dimension, or a component has no density.
         """
         log_joint, offsets, variances = self._log_joint(x, sigma)
-        pull = log_joint.softmax(dim=0) / variances
+        posterior = log_joint.softmax(dim=0)
+        pull = posterior / variances
         return (pull[:, None, :] * offsets).sum(dim=0).T.contiguous().to(x.dtype)
 
     def _log_joint(self, x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -138,11 +140,13 @@ class GaussianMixture:
         noise = require_sigma(sigma, x)
         if isinstance(noise, Tensor):
             noise = noise.T
-        weights, means, stds = (p.to(x) for p in (self.weights, self.means, self.stds))
+        weights = self.weights.to(x)
+        means = self.means.to(x)
+        stds = self.stds.to(x)
         variances = stds[:, None].square() + noise**2
         if not bool((variances > 0).all()):
             raise ValueError("sigma must be positive where a component has std 0: a point has no density by itself")
-        offsets = means[:, :, None] - x.T.contiguous()
+        offsets = means[:, :, None] - x.T.contiguous()  # ‖x‖² − 2μᵀx + ‖μ‖² would lose the digits of near points
         squared = offsets.square().sum(dim=1)
         log_height = weights.log()[:, None] - self.dim / 2 * torch.log(2 * math.pi * variances)
         return log_height - squared / (2 * variances), offsets, variances

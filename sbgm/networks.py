@@ -25,10 +25,8 @@ from sbgm.guard import (
     Whole,
     as_list,
     checked,
-    count_from,
     function_of,
     number_that,
-    require_floats,
     require_sigma,
     sigma_tensor,
 )
@@ -126,7 +124,7 @@ class MLP(nn.Module):
 def require_dtype(x: Tensor, network: nn.Module) -> Tensor:
     """Return `x` if it has the dtype of a network's parameters, or any where autocast chooses it; raise otherwise."""
     dtype = next(network.parameters()).dtype
-    if require_floats(x).dtype != dtype and not torch.is_autocast_enabled(x.device.type):
+    if x.dtype != dtype and not torch.is_autocast_enabled(x.device.type):
         raise TypeError(f"x must be {dtype}, as the network's parameters are, got {x.dtype}; convert one of them")
     return x
 
@@ -183,6 +181,7 @@ class ConditionalMLP(nn.Module):
     def forward(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """(B, D) points, σ > 0 a float or (B,) -> (B, D) scores."""
         point, level, _ = self.normalised(x, sigma)
+        # divided by σ, since scores of data near a point are −z/σ: the layers then learn numbers of the size 1
         return self.layers(torch.cat([point, level.log()], dim=1)) / level
 
 
@@ -195,7 +194,7 @@ def drawn_from(generator: torch.Generator | None) -> Iterator[None]:
     if generator is None:
         yield
         return
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]):  # torch's layers take no generator, so the global one stands in for it
         torch.set_rng_state(generator.get_state())
         yield
         generator.set_state(torch.get_rng_state())
@@ -248,7 +247,7 @@ class EnergyMLP(ConditionalMLP):
 
     def forward(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """The score −∇_x E, (B, D) -> (B, D), which can itself be differentiated, forward or backward."""
-        self.require_points(x)
+        self.require_points(x)  # so that a wrong x is named from here, not from inside torch.func
         return -torch.func.grad(lambda x: self.energy(x, sigma).sum())(x)
 
 
@@ -333,8 +332,10 @@ class ImageMLP(ScoreNetwork):
         """Images (B, C, H, W) of the network's shape, σ > 0 a float or (B,) -> scores of x's shape."""
         require_image_shape(x, self)
         sigma = sigma_tensor(sigma, x).reshape(-1, 1).expand(len(x), 1)
+        # ladders are geometric, so that levels are evenly spaced in log σ, and waves tell neighbours apart
         waves = sigma.log() * self.frequencies
         features = torch.cat([waves.sin(), waves.cos()], dim=1)
+        # 2x − 1 has the noise 2σ: divided so, what the layers see has about the size 1 at every level
         h = self.begin((2 * x.flatten(1) - 1) / (1 + 4 * sigma**2).sqrt())
         for block in self.blocks:
             h = block(h, features)
@@ -360,10 +361,11 @@ class DigitBlock(nn.Module):
 
     def forward(self, h: Tensor, level: Tensor) -> Tensor:
         """(B, width, H, W) and features of σ, (1, width) or (B, width) -> (B, width, H, W)."""
-        new = self.near(h)
-        new = new + self.far(new.flatten(2)).reshape(h.shape)
+        update = self.near(h)
+        update = update + self.far(update.flatten(2)).reshape(h.shape)
         scale, shift = self.level(level)[:, :, None, None].chunk(2, dim=1)
-        return h + self.end((1 + scale) * self.norm(new) + shift)
+        # the shortcut h lets gradients pass many blocks, each of which only adds a correction
+        return h + self.end((1 + scale) * self.norm(update) + shift)
 
 
 class DigitNetwork(ScoreNetwork):
@@ -445,11 +447,12 @@ class DigitNetwork(ScoreNetwork):
         require_image_shape(x, self)
         sigma = sigma_tensor(sigma, x)
         noisy_variance = self.variance + sigma**2
-        h = self.begin((x - self.mean) / noisy_variance.sqrt())
+        h = self.begin((x - self.mean) / noisy_variance.sqrt())  # of mean 0 and variance 1 at every level
         h = h + self.label(label_tensor(label, x, self.n_classes))
         level = self.level(sigma.log().flatten(1))
         for block in self.blocks:
             h = block(h, level)
+        # what one Gaussian explains need not be learned: at large σ it is nearly all of the score
         gaussian = (self.mean - x) / noisy_variance
         return gaussian + (self.variance / noisy_variance).sqrt() / sigma * self.end(h)
 
@@ -462,31 +465,21 @@ def require_image_shape(x: Tensor, network: ScoreNetwork) -> None:
         raise ValueError(f"x must be images (B, {', '.join(map(str, shape))}), got {tuple(x.shape)}")
 
 
-def require_label(label: int | Tensor, name: str = "label") -> int | Tensor:
-    """Return a label if it is a whole number from 0 on, or a tensor of whole numbers; raise otherwise."""
-    if not isinstance(label, Tensor):
-        count_from(0)(label, name)
-    elif label.dtype not in (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64) or not label.numel():
-        raise TypeError(f"{name} must hold whole numbers, got {tuple(label.shape)} of {label.dtype}")
-    return label
-
-
-Label = Annotated[int | Tensor, require_label]  # a class, or one for each image, (B,)
-
-
 def label_tensor(label: int | Tensor | None, x: Tensor, n_classes: int) -> Tensor:
     """The classes of a batch, (B,) whole numbers on x's device; n_classes, which None gives, stands for any class."""
     if label is None:
         return torch.full((len(x),), n_classes, device=x.device)
     if not n_classes:
         raise ValueError("label must be None, because this network was made without classes")
-    index = torch.as_tensor(require_label(label), dtype=torch.long, device=x.device)
-    if index.shape not in ((), x.shape[:1]):
-        raise ValueError(f"label must be one class, or a tensor of shape ({len(x)},), got shape {tuple(index.shape)}")
-    for number in (int(index.min()), int(index.max())):
-        if not 0 <= number <= n_classes:
-            raise ValueError(f"label must be a class from 0 to {n_classes - 1}, or {n_classes} for any, got {number}")
-    return index.expand(len(x))
+    index = torch.as_tensor(label, device=x.device)
+    if index.is_floating_point() or index.dtype == torch.bool or index.shape not in ((), x.shape[:1]):
+        raise ValueError(
+            f"label must be a whole number, or a tensor of them of shape ({len(x)},), got {tuple(index.shape)} of "
+            f"{index.dtype}"
+        )
+    if not bool(((index >= 0) & (index <= n_classes)).all()):
+        raise ValueError(f"label must be a class from 0 to {n_classes - 1}, or {n_classes} for any, got {label}")
+    return index.long().expand(len(x))
 
 
 class ResNetBlock(nn.Module):
@@ -606,7 +599,7 @@ def in_range(score: Score, low: Number = 0.0, high: Number = 1.0) -> Score:
 
 @checked
 def guided(
-    network: Annotated[Callable[..., Tensor], function_of("x, sigma, label")], label: Label, w: NonNegative
+    network: Annotated[Callable[..., Tensor], function_of("x, sigma, label")], label: int | Tensor, w: NonNegative
 ) -> Score:
     """Bind a class to a network, exaggerated: s(x, σ) + w (s(x, σ, label) − s(x, σ)) (Ho & Salimans 2022).
 

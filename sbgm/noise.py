@@ -16,8 +16,6 @@ from sbgm.guard import (
     Whole,
     checked,
     count_from,
-    require_floats,
-    require_generator,
     require_sigma,
 )
 
@@ -51,7 +49,7 @@ def geometric_sigmas(sigma_max: Positive, sigma_min: Positive, n_levels: Annotat
     """
     ratio = sigma_min / sigma_max
     levels = [sigma_max * ratio ** (i / (n_levels - 1)) for i in range(n_levels - 1)]
-    return _descending([*levels, sigma_min])
+    return _descending([*levels, sigma_min])  # σ_L itself, which the formula meets up to rounding
 
 
 @checked
@@ -92,6 +90,7 @@ def _descending(levels: list[float]) -> Tensor:
     sigma_min = levels[-1]
     if sigma_min >= sigma_max:
         raise ValueError(f"sigma_min must be smaller than sigma_max = {sigma_max}, got {sigma_min}")
+    # networks keep their ladder in float32, and look a σ up in it
     ladder = torch.tensor(levels, dtype=torch.float32)
     if not (ladder[0].isfinite() and ladder[-1] > 0 and (ladder[:-1] > ladder[1:]).all()):
         raise ValueError(
@@ -112,8 +111,6 @@ def randn_like(x: Tensor, generator: torch.Generator) -> Tensor:
         >>> z.shape, torch.equal(z, again)
         (torch.Size([3, 2]), True)
     """
-    require_floats(x)
-    require_generator(generator, "generator")
     return torch.randn(x.shape, generator=generator, device=generator.device, dtype=x.dtype).to(x.device)
 
 
@@ -139,7 +136,7 @@ def perturb(x: Batch, sigma: Sigma, *, generator: Generator) -> Tensor:
 
 
 @checked
-def derived_generator(seed: Whole, *keys: Whole, device: torch.device | str = "cpu") -> torch.Generator:
+def derived_generator(seed: Whole, *keys: int, device: torch.device | str = "cpu") -> torch.Generator:
     """A generator that depends on a seed and on whole numbers such as a step and a part of its batch, and on no past.
 
     Work that is cut into numbered pieces, each drawing from its own generator, gives the same result in any order,
@@ -156,5 +153,8 @@ def derived_generator(seed: Whole, *keys: Whole, device: torch.device | str = "c
         >>> torch.equal(a, b), torch.equal(a, c)
         (False, True)
     """
+    for key in keys:
+        count_from(0)(key, "keys")
+    # seed + key would give (0, 1) and (1, 0) one stream; SeedSequence hashes them, so that near seeds are unrelated
     (word,) = numpy.random.SeedSequence(seed, spawn_key=keys).generate_state(1, numpy.uint64)
     return torch.Generator(device).manual_seed(int(word) >> 1)  # torch takes 63 bits on any device

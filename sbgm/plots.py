@@ -269,7 +269,9 @@ def draw_number_map(
         ['1', '20']
     """
     shades = widened(values).log()
-    low, high = (float(v) for v in shades[~shades.isnan()].aminmax())
+    numbers = shades[~shades.isnan()]
+    low = float(numbers.min())
+    high = float(numbers.max())
     style = {"cmap": "Blues", "vmin": low, "vmax": max(high, low + 1e-6), "aspect": "auto", **options}
     image = ax.imshow(shades.numpy(), **style)
     for i, j in (~values.isnan()).nonzero().tolist():
@@ -327,8 +329,8 @@ class MovingPicture:
         columns = min(n_columns or len(numbers), len(numbers))
         rows = math.ceil(len(numbers) / columns)
         sheet = self.frames[0].resize((columns * width, rows * height))
-        for place, number in enumerate(numbers):
-            row, column = divmod(place, columns)
+        for i, number in enumerate(numbers):
+            row, column = divmod(i, columns)
             sheet.paste(self.frames[number], (column * width, row * height))
         return MovingPicture([sheet], [0])
 
@@ -373,35 +375,20 @@ def moving_picture(
     if not 2 <= colours <= 256:
         raise ValueError(f"colours must be 2 … 256, got {colours}")
     drawn = [_drawn(figure, dpi) for figure in figures]
-    if len({frame.size for frame in drawn}) != 1:
-        raise ValueError(f"figures must be one or more of one size, got {[frame.size for frame in drawn]}")
-    pixels = np.stack([np.asarray(frame) for frame in drawn])
-    codes = pixels @ [1, 256, 256**2]  # a number for each shade
-    unique, places, counts = np.unique(codes, return_inverse=True, return_counts=True)
-    shades = torch.tensor(np.stack([unique % 256, unique // 256 % 256, unique // 256**2], axis=1))
-    palette = _palette(shades, torch.tensor(counts), colours)
-    nearest = torch.cdist(shades.double(), palette).argmin(dim=1).byte().numpy()
-    frames = [Image.fromarray(indices, "P") for indices in nearest[places.reshape(codes.shape)]]
-    for frame in frames:
-        frame.putpalette(palette.byte().flatten().tolist())
+    sizes = {frame.size for frame in drawn}
+    if len(sizes) != 1:
+        raise ValueError(f"figures must be one or more of one size, got {len(drawn)} of the sizes {sorted(sizes)}")
+    width, height = drawn[0].size
+    column = Image.new("RGB", (width, height * len(drawn)))  # of all frames, so that they get one palette
+    for i, frame in enumerate(drawn):
+        column.paste(frame, (0, i * height))
+    # k-means gives the colour of a few small points a place, which the median cut alone does not
+    column = column.quantize(colours, kmeans=2, dither=Image.Dither.NONE)
+    frames = [column.crop((0, i * height, width, (i + 1) * height)) for i in range(len(drawn))]
     durations = [milliseconds] * len(frames)
     durations[0] = first
     durations[-1] = last
     return MovingPicture(frames, durations)
-
-
-def _palette(shades: Tensor, counts: Tensor, colours: int) -> Tensor:
-    """A palette for shades (S, 3) of 0 … 255 and the numbers of their pixels (S,): (colours, 3) float64.
-
-    Pillow's own choice, from the pixels as they come, has no place for the colour of a few small points.
-    """
-    weights = counts.double().sqrt().ceil().long()
-    row = shades.repeat_interleave(weights, dim=0)[None].byte().numpy()
-    entries = Image.fromarray(row).quantize(colours).getpalette()
-    palette = torch.tensor(entries).reshape(-1, 3).double()
-    commonest = shades[counts.argmax()].double()
-    palette[(palette - commonest).norm(dim=1).argmin()] = commonest  # a white background stays white
-    return palette
 
 
 def _drawn(figure: Figure, dpi: int) -> Image.Image:

@@ -21,8 +21,8 @@ import functools
 import inspect
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Annotated, Literal, NamedTuple, ParamSpec
+from collections.abc import Callable, Iterable, Iterator
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -30,6 +30,7 @@ from torch import Tensor
 from sbgm.guard import (
     Batch,
     Count,
+    Finite,
     Generator,
     Ladder,
     LadderOfTwo,
@@ -40,8 +41,6 @@ from sbgm.guard import (
     as_list,
     checked,
     instance_of,
-    require_finite,
-    require_floats,
     require_score,
     require_sigma,
     widened,
@@ -66,8 +65,7 @@ __all__ = [
     "probability_flow",
 ]
 
-GROWTH_LIMIT = 1e6
-P = ParamSpec("P")
+F = TypeVar("F", bound=Callable[..., Iterator["State"]])
 
 
 class State(NamedTuple):
@@ -98,7 +96,7 @@ class SamplerDivergedError(FloatingPointError):
     """A chain stopped being finite, or grew beyond 10⁶ times its starting scale.
 
     Attributes:
-        step_size: the step size asked for.
+        step_size: the step size asked for; NaN where a sampler has none.
         level, step: where it happened, both from 1.
         bound: the largest stable step size, for data of variance 0 under this noise (more is stable for wider data);
             NaN where none is known.
@@ -112,12 +110,31 @@ class SamplerDivergedError(FloatingPointError):
         5.0 True
     """
 
-    def __init__(self, message: str, *, step_size: float, level: int, step: int, bound: float = math.nan) -> None:
-        super().__init__(message)
+    def __init__(self, sampler: str, ladder: list[float], step_size: float, advice: str, state: State) -> None:
+        where = f"step {state.step}"
         self.step_size = step_size
-        self.level = level
-        self.step = step
-        self.bound = bound
+        self.level = state.level
+        self.step = state.step
+        self.bound = math.nan
+        if ladder:
+            where = f"level {state.level} of {len(ladder)} (sigma = {state.sigma:g}), {where}"
+        if ladder and not math.isnan(step_size):
+            self.bound = largest_stable_step(ladder)
+            advice = (
+                f"the bound for data of variance v is 4σ_L²(1 + v/σ_1²), here {self.bound:g} × "
+                f"(1 + v/{ladder[0] ** 2:g})"
+            )
+        if advice:
+            cause = f"Unless the score is wrong there, step_size = {step_size:g} is too large: {advice}"
+        else:
+            cause = (
+                "No step of this sampler does that under the score of a Gaussian, so the score is wrong there: check "
+                "that it is finite, and on the scale of 1/sigma"
+            )
+        super().__init__(
+            f"{sampler} diverged at {where}: the state is no longer finite, or beyond 10⁶ times its starting scale. "
+            f"{cause}"
+        )
 
 
 @checked
@@ -142,9 +159,7 @@ def final(states: Annotated[Iterable[State], instance_of(Iterable, "the states o
 # --- what samplers share ---------------------------------------------------------------------------------------------
 
 
-def watched(
-    *, spread: Callable[..., float] = lambda **_: math.inf, bound: str = ""
-) -> Callable[[Callable[P, Iterator[State]]], Callable[P, Iterator[State]]]:
+def watched(*, spread: Callable[..., float] = lambda **_: math.inf, bound: str = "") -> Callable[[F], F]:
     """Stop a sampler at the first state that is not finite or has grown 10⁶-fold. It then raises SamplerDivergedError.
 
     The sampler computes without gradients, and each value of its score is looked at by `require_score`.
@@ -154,71 +169,37 @@ def watched(
         bound: on the step size, in words; on a ladder it is that of steps of size ε σ_i²/σ_L².
     """
 
-    def decorated(sampler: Callable[P, Iterator[State]]) -> Callable[P, Iterator[State]]:
+    def decorated(sampler: F) -> F:
         signature = inspect.signature(sampler)
-        run_sampler: Callable[..., Iterator[State]] = sampler
 
         @functools.wraps(sampler)
-        def run(*positional: P.args, **named: P.kwargs) -> Iterator[State]:
+        def run(*positional: Any, **named: Any) -> Iterator[State]:
             arguments = signature.bind(*positional, **named).arguments
             score = arguments["score"]
             x = arguments["x"]
             require_sigma(arguments.get("sigma", 0.0), x)
             ladder = as_list(arguments.get("sigmas", ()))
-            limit = growth_limit(x, ladder[0] if ladder else spread(**arguments))
+            # A chain may start at a point, and must not seem to explode when it spreads as far as its noise takes it.
+            scale = max(float(x.abs().max()), ladder[0] if ladder else spread(**arguments))
+            limit = min(1e6 * scale, torch.finfo(x.dtype).max)
             arguments["score"] = lambda x, sigma: require_score(score(x, sigma), x)
-            states = run_sampler(**arguments)  # nothing is computed before the first state is asked for
-            return _until_divergence(states, limit, sampler.__name__, ladder, arguments.get("step_size"), bound)
+            step_size = arguments.get("step_size", math.nan)
+            error = functools.partial(SamplerDivergedError, sampler.__name__, ladder, step_size, bound)
+            return _until_divergence(sampler(**arguments), limit, error)
 
-        return run
+        return run  # pyright: ignore[reportReturnType]
 
     return decorated
 
 
-def growth_limit(x: Tensor, spread: float) -> float:
-    """10⁶ times the size that a healthy run has at the start: max |x|, or the spread of its noise if that is larger.
-
-    It is at most the largest finite number of x's dtype.
-    """
-    return min(GROWTH_LIMIT * max(float(x.abs().max()), spread), torch.finfo(x.dtype).max)
-
-
 @torch.no_grad()
 def _until_divergence(
-    states: Iterator[State], limit: float, sampler: str, ladder: Sequence[float], step_size: float | None, bound: str
+    states: Iterator[State], limit: float, error: Callable[[State], SamplerDivergedError]
 ) -> Iterator[State]:
     for state in states:
         if not float(state.x.abs().max()) <= limit:  # which a NaN fails too
-            raise _diverged(state, sampler, ladder, step_size, bound)
+            raise error(state)
         yield state
-
-
-def _diverged(
-    state: State, sampler: str, ladder: Sequence[float] = (), step_size: float | None = None, bound: str = ""
-) -> SamplerDivergedError:
-    """The error of a state that is beyond its limit."""
-    place = f"step {state.step}"
-    largest = math.nan
-    if ladder:
-        place = f"level {state.level} of {len(ladder)} (sigma = {state.sigma:g}), {place}"
-    if ladder and step_size is not None:
-        largest = largest_stable_step(ladder)
-        bound = f"the bound for data of variance v is 4σ_L²(1 + v/σ_1²), here {largest:g} × (1 + v/{ladder[0] ** 2:g})"
-    if bound:
-        cause = f"Unless the score is wrong there, step_size = {step_size:g} is too large: {bound}"
-    else:
-        cause = (
-            "No step of this sampler does that under the score of a Gaussian, so the score is wrong there: check that "
-            "it is finite, and on the scale of 1/sigma"
-        )
-    return SamplerDivergedError(
-        f"{sampler} diverged at {place}: the state is no longer finite, or beyond 10⁶ times its starting scale. "
-        f"{cause}",
-        step_size=math.nan if step_size is None else step_size,
-        level=state.level,
-        step=state.step,
-        bound=largest,
-    )
 
 
 # --- Langevin dynamics -----------------------------------------------------------------------------------------------
@@ -318,14 +299,14 @@ def metropolis_langevin(
         y = x + step_size / 2 * s + math.sqrt(step_size) * randn_like(x, generator)
         s_y = score(y, sigma)
         log_p_y = log_prob(y, sigma)
-        there = log_q(y, x, s)
-        back = log_q(x, y, s_y)
-        accepted = metropolis_test(log_p_y + back - log_p - there, generator)
+        forward = log_q(y, x, s)
+        backward = log_q(x, y, s_y)
+        accepted = metropolis_test(log_p_y + backward - log_p - forward, generator)
         x = _where(accepted, y, x)
         s = _where(accepted, s_y, s)
         log_p = torch.where(accepted, log_p_y, log_p)
         # Under a NaN score every proposal is refused, and the chain would stand still for ever.
-        lost = there.isnan() | (back.isnan() & (log_p_y > -math.inf))
+        lost = forward.isnan() | (backward.isnan() & (log_p_y > -math.inf))
         yield State(_where(lost, math.nan, x), step, sigma, accepted=accepted)
 
 
@@ -335,14 +316,10 @@ def metropolis_test(log_ratio: Tensor, generator: torch.Generator) -> Tensor:
     return uniform.to(log_ratio.device).log() < log_ratio
 
 
-def _all_trajectories(step_size: float, n_leapfrog: int, n_steps: int, **_: object) -> float:
-    """How far a particle wanders that moves at the typical speed, 1, in a new direction every trajectory."""
-    return step_size * n_leapfrog * n_steps**0.5
-
-
 @checked
 @watched(
-    spread=_all_trajectories,
+    # at the typical speed, 1, in a new direction every trajectory
+    spread=lambda step_size, n_leapfrog, n_steps, **_: step_size * n_leapfrog * math.sqrt(n_steps),
     bound="where the density looks like a Gaussian of standard deviation s, the bound is step_size < 2s",
 )
 def hamiltonian(
@@ -383,36 +360,35 @@ def hamiltonian(
         >>> f"{state.x.var():.1f}", bool(state.accepted.float().mean() > 0.95)
         ('1.0', True)
     """
-    limit = growth_limit(x, _all_trajectories(step_size, n_leapfrog, n_steps))
     log_p = None if log_prob is None else _starting_log_prob(log_prob, x, sigma)
     for step in range(1, n_steps + 1):
-        p = randn_like(x, generator)
-        y, p_end, exploded = _leapfrog(score, x, p, step_size, n_leapfrog, sigma, limit)
+        p = randn_like(x, generator)  # fresh: with one p for ever a chain would stay on its level of energy
+        s = score(x, sigma)
+        y, p_end = _leapfrog(score, x, p + step_size / 2 * s, step_size, n_leapfrog, sigma)
+        accepted = None
         if log_prob is None or log_p is None:
-            accepted = None
-            x = _where(exploded, math.nan, y)
+            x = y
         else:
             log_p_y = log_prob(y, sigma)
             log_ratio = log_p_y - _kinetic(p_end) - log_p + _kinetic(p)
-            accepted = metropolis_test(log_ratio, generator) & ~exploded
+            accepted = metropolis_test(log_ratio, generator)
             x = _where(accepted, y, x)
             log_p = torch.where(accepted, log_p_y, log_p)
-        yield State(_where(_kinetic(p_end).isnan(), math.nan, x), step, sigma, accepted=accepted)
+        # Under a NaN score every proposal is refused, and the chain would stand still for ever.
+        lost = s.flatten(1).isnan().any(dim=1)
+        yield State(_where(lost, math.nan, x), step, sigma, accepted=accepted)
 
 
 def _leapfrog(
-    score: Score, x: Tensor, p: Tensor, step_size: float, n_leapfrog: int, sigma: float | Tensor, limit: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The end (x, p) of a trajectory, and which chains left [−limit, limit] on the way: those stop where they were."""
-    exploded = torch.zeros(len(x), dtype=torch.bool, device=x.device)
-    p = p + step_size / 2 * score(x, sigma)
+    score: Score, x: Tensor, p: Tensor, step_size: float, n_leapfrog: int, sigma: float | Tensor
+) -> tuple[Tensor, Tensor]:
+    """The end (x, p) of a trajectory, of which the first half step of p is made."""
     for i in range(n_leapfrog):
-        y = x + step_size * p
-        exploded |= ~(y.flatten(1).abs().amax(dim=1) <= limit)  # a NaN fails the comparison too
-        x = _where(exploded, x, y)
+        moved = x + step_size * p
+        x = torch.where(moved.isfinite(), moved, x)  # no score is asked for at infinity
         last = i == n_leapfrog - 1  # the half steps between two moves merge into one
         p = p + (step_size / 2 if last else step_size) * score(x, sigma)
-    return x, p, exploded
+    return x, p
 
 
 def _kinetic(p: Tensor) -> Tensor:
@@ -481,11 +457,12 @@ def annealed_langevin(
     """
     ladder = as_list(sigmas)
     for level, sigma in enumerate(ladder, start=1):
+        # ∝ σ²: the drift α s/2 is then as large against the noise √α z at every level, since ‖s‖ ∝ 1/σ (Section 4.3)
         alpha = step_size * sigma**2 / ladder[-1] ** 2
         for step in range(1, n_steps + 1):
             x = langevin_step(score, x, alpha, sigma, generator)
             yield State(x, step, sigma, level)
-    if denoise_last:
+    if denoise_last:  # the samples still carry the last level's noise
         x = x + ladder[-1] ** 2 * score(x, ladder[-1])
         yield State(x, n_steps + 1, ladder[-1], len(ladder))
 
@@ -497,14 +474,11 @@ def _mask(mask: Tensor, name: str) -> None:
 
 
 def _broadcast(value: Tensor, name: str, x: Tensor) -> Tensor:
-    if value.device != x.device:
-        raise ValueError(f"{name} must be on the device of x, {x.device}, got {value.device}")
     try:
         return value.expand_as(x)
     except RuntimeError:
-        raise ValueError(
-            f"{name} must broadcast to the shape of x, {tuple(x.shape)}, got {tuple(value.shape)}"
-        ) from None
+        shapes = f"{tuple(x.shape)}, got {tuple(value.shape)}"
+        raise ValueError(f"{name} must broadcast to the shape of x, {shapes}") from None
 
 
 @checked
@@ -514,7 +488,7 @@ def inpaint(
     x: Batch,
     sigmas: Ladder,
     *,
-    image: Annotated[Tensor, require_floats],
+    image: Finite,
     mask: Annotated[Tensor, _mask],
     step_size: Positive,
     n_steps: Count,
@@ -550,21 +524,17 @@ def inpaint(
         '5'
     """
     mask = _broadcast(mask, "mask", x)
-    clean = require_finite(_broadcast(image, "image", x), "image").to(x.dtype)
+    clean = _broadcast(image, "image", x).to(x.dtype)
     ladder = as_list(sigmas)
-
-    def states(x: Tensor) -> Iterator[State]:  # so that image and mask are looked at before the first is asked for
-        for level, sigma in enumerate(ladder, start=1):
-            alpha = step_size * sigma**2 / ladder[-1] ** 2
-            y = clean + sigma * randn_like(x, generator)
-            for step in range(1, n_steps + 1):
-                x = torch.where(mask, y, langevin_step(score, x, alpha, sigma, generator))
-                yield State(x, step, sigma, level)
-        if denoise_last:
-            x = torch.where(mask, y, x + sigma**2 * score(x, sigma))
-            yield State(x, n_steps + 1, sigma, level)
-
-    return states(x)
+    for level, sigma in enumerate(ladder, start=1):
+        alpha = step_size * sigma**2 / ladder[-1] ** 2
+        y = clean + sigma * randn_like(x, generator)  # once a level: the known pixels don't flicker from step to step
+        for step in range(1, n_steps + 1):
+            x = torch.where(mask, y, langevin_step(score, x, alpha, sigma, generator))
+            yield State(x, step, sigma, level)
+    if denoise_last:
+        x = torch.where(mask, y, x + sigma**2 * score(x, sigma))
+        yield State(x, n_steps + 1, sigma, len(ladder))
 
 
 @checked
@@ -590,7 +560,7 @@ def denoise(score: Score, x: Batch, sigma: Sigma) -> Tensor:
     """
     clean = x + require_sigma(sigma, x) ** 2 * require_score(score(x, sigma), x)
     if not bool(clean.isfinite().all()):
-        raise _diverged(State(clean, 1, sigma), "denoise")
+        raise SamplerDivergedError("denoise", [], math.nan, "", State(clean, 1, sigma))
     return clean
 
 
@@ -708,27 +678,30 @@ def level_to_level(
     eta_of: Callable[[float], float],
     *,
     generator: torch.Generator,
+    step_size: float = 0.0,
+    n_steps: int = 0,
     denoise_last: bool = False,
 ) -> Iterator[State]:
     """The states of x ← x + η σ_k² s(x, σ_k) + √(σ_{k+1}² − (1 − η)² σ_k²) z, with η = eta_of(σ_{k+1}/σ_k).
 
-    The other arguments are as for `ancestral`. They are not looked at.
+    Each of these steps is followed by n_steps Langevin steps of size ε σ_{k+1}²/σ_L², none unless asked for. The other
+    arguments are as for `ancestral`. They are not looked at.
     """
     ladder = as_list(sigmas)
     for level, (sigma, following) in enumerate(itertools.pairwise(ladder), start=2):
-        x = _step_down(score, x, sigma, following, eta_of(following / sigma), generator)
+        eta = eta_of(following / sigma)
+        # rounding may take the smallest step's amount of noise, 0, below 0
+        fresh = math.sqrt(max(0.0, following**2 - ((1 - eta) * sigma) ** 2))
+        z = randn_like(x, generator)
+        x = x + eta * sigma**2 * score(x, sigma) + fresh * z
         yield State(x, 1, following, level)
+        alpha = step_size * following**2 / ladder[-1] ** 2
+        for step in range(2, n_steps + 2):
+            x = langevin_step(score, x, alpha, following, generator)
+            yield State(x, step, following, level)
     if denoise_last:
         x = x + ladder[-1] ** 2 * score(x, ladder[-1])
-        yield State(x, 2, ladder[-1], len(ladder))
-
-
-def _step_down(
-    score: Score, x: Tensor, sigma: float, following: float, eta: float, generator: torch.Generator
-) -> Tensor:
-    fresh = math.sqrt(max(0.0, following**2 - ((1 - eta) * sigma) ** 2))
-    z = randn_like(x, generator)
-    return x + eta * sigma**2 * score(x, sigma) + fresh * z
+        yield State(x, n_steps + 2, ladder[-1], len(ladder))
 
 
 @checked
@@ -766,17 +739,8 @@ def predictor_corrector(
         >>> len(states), states[-1].sigma  # 9 levels, each of 1 + 3 steps
         (36, 1.0)
     """
-    ladder = as_list(sigmas)
-    for level, (sigma, following) in enumerate(itertools.pairwise(ladder), start=2):
-        x = _step_down(score, x, sigma, following, 1 - (following / sigma) ** 2, generator)
-        yield State(x, 1, following, level)
-        alpha = step_size * following**2 / ladder[-1] ** 2
-        for step in range(2, n_steps + 2):
-            x = langevin_step(score, x, alpha, following, generator)
-            yield State(x, step, following, level)
-    if denoise_last:
-        x = x + ladder[-1] ** 2 * score(x, ladder[-1])
-        yield State(x, n_steps + 2, ladder[-1], len(ladder))
+    options = {"step_size": step_size, "n_steps": n_steps, "denoise_last": denoise_last}
+    return level_to_level(score, x, sigmas, lambda r: 1 - r**2, generator=generator, **options)
 
 
 @checked
@@ -819,12 +783,12 @@ def probability_flow(
     ladder = as_list(sigmas)
     previous = None  # the last step's D and its length in ln σ
     for level, (sigma, following) in enumerate(itertools.pairwise(ladder), start=2):
-        slope = -sigma * score(x, sigma)
+        slope = -sigma * score(x, sigma)  # dx/dσ
         if method == "multistep":
             clean = x - sigma * slope
             length = math.log(sigma / following)
             ahead = clean
-            if previous is not None:
+            if previous is not None:  # the first step has nothing to extrapolate from, and is Euler's
                 clean_before, length_before = previous
                 ahead = clean + (clean - clean_before) * (length / (2 * length_before))
             previous = clean, length

@@ -42,9 +42,10 @@ def langevin_variance(step_size: Positive, variance: Positive = 1.0) -> float:
         >>> sbgm.theory.langevin_variance(2.0)  # 1/(1 − 2/4)
         2.0
     """
-    if step_size >= 4 * variance:
-        raise ValueError(f"step_size must be smaller than 4v = {4 * variance:g}, where chains diverge, got {step_size}")
-    return variance / (1 - step_size / (4 * variance))
+    bound = 4 * variance
+    if step_size >= bound:
+        raise ValueError(f"step_size must be smaller than 4v = {bound:g}, where chains diverge, got {step_size}")
+    return variance / (1 - step_size / bound)
 
 
 @checked
@@ -63,12 +64,14 @@ def metropolis_acceptance(step_size: Positive, n_points: Count = 801) -> float:
         (0.997, 0.784)
     """
     axis = torch.linspace(-8, 8, n_points, dtype=torch.float64)
-    normal = torch.exp(-(axis**2) / 2)
-    normal /= normal.sum()
+    density = torch.exp(-(axis**2) / 2)
+    normal = density / density.sum()
     x = axis[:, None]
     z = axis[None, :]
-    y = (1 - step_size / 2) * x + math.sqrt(step_size) * z
-    acceptance = torch.exp((step_size / 8 * (x**2 - y**2)).clamp(max=0))
+    mean = (1 - step_size / 2) * x
+    y = mean + math.sqrt(step_size) * z
+    log_ratio = step_size / 8 * (x**2 - y**2)
+    acceptance = torch.exp(log_ratio.clamp(max=0))
     return float(normal @ acceptance @ normal)
 
 
@@ -90,7 +93,9 @@ def largest_stable_step(sigmas: Ladder, variance: NonNegative = 0.0) -> float:
         8.0
     """
     ladder = as_list(sigmas)
-    return 4 * ladder[-1] ** 2 * (1 + variance / ladder[0] ** 2)
+    largest = ladder[0]
+    smallest = ladder[-1]
+    return 4 * smallest**2 * (1 + variance / largest**2)
 
 
 @checked
@@ -117,11 +122,13 @@ def annealed_variance(
         [8.0, 2.0]
     """
     ladder = as_list(sigmas)
+    smallest = ladder[-1]
     current = start
     at_ends = []
     for sigma in ladder:
-        alpha = step_size * sigma**2 / ladder[-1] ** 2
-        shrink = (1 - alpha / (2 * (variance + sigma**2))) ** 2
+        alpha = step_size * sigma**2 / smallest**2
+        noisy_variance = variance + sigma**2
+        shrink = (1 - alpha / (2 * noisy_variance)) ** 2
         for _ in range(n_steps):
             current = shrink * current + alpha
         at_ends.append(current)
@@ -147,8 +154,9 @@ def noise_ratio(sigmas: Ladder, *, step_size: Positive, n_steps: Count, start: N
         >>> round(sbgm.theory.noise_ratio(sbgm.geometric_sigmas(1.0, 0.01, 10), step_size=2e-5, n_steps=100), 2)
         1.05
     """
-    last = annealed_variance(sigmas, step_size=step_size, n_steps=n_steps, variance=0.0, start=start)[-1]
-    return last / as_list(sigmas)[-1] ** 2
+    variances = annealed_variance(sigmas, step_size=step_size, n_steps=n_steps, variance=0.0, start=start)
+    sigma_min = as_list(sigmas)[-1]
+    return variances[-1] / sigma_min**2
 
 
 @checked
@@ -170,9 +178,13 @@ def basin_weight(weight: Fraction, mean: Positive = 5.0, extent: Positive = 8.0,
         >>> round(sbgm.theory.basin_weight(0.8), 3), sbgm.theory.basin_weight(0.5)
         (0.509, 0.5)
     """
-    shift = std**2 * math.log(weight / (1 - weight)) / (2 * mean)
-    shift = max(-2 * extent, min(2 * extent, shift))  # a line beyond the corners sends all chains one way
-    return 0.5 + shift / (2 * extent) - shift * abs(shift) / (8 * extent**2)
+    odds = weight / (1 - weight)
+    shift = std**2 * math.log(odds) / (2 * mean)
+    shift = min(2 * extent, shift)  # a line beyond the corners sends all chains one way
+    shift = max(-2 * extent, shift)
+    first_order = shift / (2 * extent)
+    corner = shift * abs(shift) / (8 * extent**2)  # the line is shorter the nearer it comes to a corner
+    return 0.5 + first_order - corner
 
 
 @checked
@@ -208,9 +220,12 @@ def steps_between_switches(step_size: Positive, weight: Fraction, mean: Positive
     """
     end = math.sqrt(2) * mean
     u = torch.linspace(-end, end, 20_001, dtype=torch.float64)
-    at_left, at_right = (torch.exp(-((u - mode) ** 2) / 2) / math.sqrt(2 * math.pi) for mode in (-end, end))
-    density = (1 - weight) * at_left + weight * at_right
-    return float(torch.trapezoid(1 / density, u)) / step_size
+    height = math.sqrt(2 * math.pi)
+    left = torch.exp(-((u + end) ** 2) / 2) / height
+    right = torch.exp(-((u - end) ** 2) / 2) / height
+    density = (1 - weight) * left + weight * right
+    time = torch.trapezoid(1 / density, u)
+    return float(time) / step_size
 
 
 @checked
@@ -230,7 +245,8 @@ def overlap(ratio: Annotated[float, at_least(1)], dimensions: Count) -> float:
         (0.997, 0.49)
     """
     shift = math.sqrt(2 * dimensions) * (ratio - 1)
-    return _normal_cdf(shift + 3 * ratio) - _normal_cdf(shift - 3 * ratio)
+    reach = 3 * ratio
+    return _normal_cdf(shift + reach) - _normal_cdf(shift - reach)
 
 
 @checked
@@ -272,7 +288,8 @@ def count_levels(sigma_max: Positive, sigma_min: Positive, dimensions: Count, ta
     """
     if sigma_min >= sigma_max:
         raise ValueError(f"sigma_min must be smaller than sigma_max = {sigma_max}, got {sigma_min}")
-    n_ratios = math.log(sigma_max / sigma_min) / math.log(level_ratio(dimensions, target))
+    ratio = level_ratio(dimensions, target)
+    n_ratios = math.log(sigma_max / sigma_min) / math.log(ratio)
     return max(2, 1 + round(n_ratios))
 
 
@@ -299,7 +316,8 @@ def variance_ratio(
     if eta >= 2:
         raise ValueError(f"step_size must be smaller than 4σ_L² = {4 * sigma_min**2:g}, got {step_size}")
     settled = 1 / (1 - eta / 2)
-    return (1 - eta) ** (2 * n_steps) * (ratio**2 - settled) + settled
+    remembered = (1 - eta) ** (2 * n_steps)
+    return remembered * (ratio**2 - settled) + settled
 
 
 @checked
@@ -330,8 +348,9 @@ def best_step_size(sigma_min: Positive, ratio: Positive, n_steps: Count) -> floa
     low = 1e-9
     high = 1.0
     for _ in range(100):
-        left = high - golden * (high - low)
-        right = low + golden * (high - low)
+        part = golden * (high - low)
+        left = high - part
+        right = low + part
         if width(left) < width(right):
             high = right
         else:

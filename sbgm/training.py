@@ -88,6 +88,7 @@ def fit_score(
     def batch_loss() -> Tensor:
         if callable(data):
             return loss(score, data(batch_size))
+        # with replacement: each step then draws from the same law, and no order of the data is to be kept
         rows = torch.randint(len(data), (batch_size,), generator=generator, device=generator.device)
         return loss(score, data[rows.to(data.device)])
 
@@ -101,16 +102,14 @@ def fit(
     n_steps: Count,
     *,
     schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
-    first_step: int = 1,
 ) -> Iterator[Step]:
     """Minimise a loss by stochastic gradients, yielding after each step.
 
     Args:
         loss: draws a batch and returns its scalar loss; called once a step.
         optimizer: holds the parameters that are trained.
-        n_steps: the number of the last step.
+        n_steps: the number of steps.
         schedule: learning-rate schedule, advanced once a step.
-        first_step: the number of the first step, larger than 1 in a resumed run.
 
     Yields:
         Step(step, loss).
@@ -124,10 +123,11 @@ def fit(
         >>> list(sbgm.training.fit(lambda: (w - 3) ** 2, optimizer, n_steps=2))  # w ← w − ½·2(w − 3) = 3 at once
         [Step(step=1, loss=9.0), Step(step=2, loss=0.0)]
     """
-    for step in range(first_step, n_steps + 1):
+    for step in range(1, n_steps + 1):
         optimizer.zero_grad(set_to_none=True)
         value = loss()
         value.backward()
+        # looked at before the update: one NaN in the gradient would make every parameter NaN for good
         number = require_finite_step(value, optimizer, step, n_steps)
         optimizer.step()
         if schedule is not None:
@@ -174,6 +174,7 @@ def adam(
         >>> schedule.total_steps, sbgm.training.adam(sbgm.MLP(), 0.01)[1]
         (100, None)
     """
+    # fused: one call for all parameters, where a small network would spend its time in Python
     optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate, fused=True)
     if one_cycle_steps is None:
         return optimizer, None

@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, Phase, is_hypothesis_test, settings
 
 from grading.sandbox import refusal
 
-STUDENT, UNWALLED = "grading.student", "--without-isolation"
+STUDENT = "grading.student"
+UNWALLED = "--without-isolation"
 
 
 class Walls:
@@ -62,7 +63,8 @@ def isolation() -> None:
     need_isolation()
 
 
-FEW, MANY = 12, 120
+FEW = 12
+MANY = 120
 
 
 def slow_alone(config: pytest.Config) -> bool:

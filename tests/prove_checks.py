@@ -1,4 +1,4 @@
-"""Print, as a Markdown table, what every exercise's check says to each right and wrong answer, and to each mistake.
+"""Print, as a Markdown table, the words of every exercise's check to each right and wrong answer, and to each mistake.
 
     python tests/prove_checks.py [EXERCISE…]
 
@@ -22,9 +22,9 @@ def main(names: list[str]) -> int:
     print("| exercise | answer | as it should be | what the check says |\n|---|---|---|---|")
     n_faults = 0
     for name in names or exercises:
-        wrong = answers[name].wrong | mistakes_of(exercises[name])
-        for kind, functions in (("right", answers[name].right), ("wrong", wrong)):
-            for how, function in functions.items():
+        wrong = [*answers[name].wrong.items(), *mistakes_of(exercises[name])]
+        for kind, functions in (("right", answers[name].right.items()), ("wrong", wrong)):
+            for how, function in functions:
                 try:
                     says = repr(exercises[name].try_answer(local(function)))
                     passed = "right"

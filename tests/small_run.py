@@ -8,9 +8,9 @@ import pandas
 import torch
 
 from M2 import train_figure1
-from sbgm.apps.train import Settings, checkpoints, train
+from sbgm.apps.train import Settings, train
 from sbgm.images.data import SETS
-from sbgm.images.weights import load_network, run_weights
+from sbgm.images.weights import checkpoints, load_network, run_weights, step_of
 from sbgm.networks import ImageMLP
 
 SETTINGS = Settings(
@@ -55,10 +55,20 @@ def losses(folder):
     return pandas.read_csv(folder / "log.csv")["loss"].tolist()
 
 
+def last_step(folder):
+    """That of the last checkpoint, 0 where there is none."""
+    return max(map(step_of, checkpoints(folder)), default=0)
+
+
+def state(folder):
+    """What the last checkpoint holds beside the networks."""
+    return torch.load(checkpoints(folder)[-1] / "state.pt")
+
+
 def live(folder, settings):
     """Begin a run, or go on with it: the life of a process, on one thread."""
     torch.set_num_threads(1)
-    run(folder, settings, resume=bool(checkpoints(folder)))
+    run(folder, settings, resume=(folder / "settings.json").exists())
 
 
 def in_training(number, effect):
@@ -93,12 +103,9 @@ def figure1_killed_at(number, images, settings, folder, save_every):
 
 
 def assert_same_run(folder, other):
-    """Weights, their average and the log are equal to the last bit; a clock chooses which rows have measurements."""
+    """Weights, their average and the log, but for its seconds, are equal to the last bit."""
     for averaged in (True, False):
         a, b = (weights(place, averaged=averaged) for place in (folder, other))
         torch.testing.assert_close(a, b, rtol=0, atol=0)
     a, b = (pandas.read_csv(place / "log.csv").drop(columns="seconds") for place in (folder, other))
-    assert a[["step", "loss"]].equals(b[["step", "loss"]])
-    both = a.notna() & b.notna()
-    assert a[both].equals(b[both])
-    assert both.iloc[-1].all()
+    pandas.testing.assert_frame_equal(a, b, check_exact=True)

@@ -100,14 +100,10 @@ RIGHT = "def gaussian_score(x, mean, std):\n    return -(x - mean) / std**2\n"
 BLUNDERS = {  # an answer to the first exercise, beside a right one to the second
     "no return": RIGHT.replace("return ", ""),
     "syntax error": RIGHT.replace("std):", "std)"),
-    "wrong shape": RIGHT.replace("return -(x - mean)", "return (mean - x).flatten()"),
-    "wrong dtype": RIGHT.replace("return -(x - mean) / std**2", "return ((mean - x) / std**2).half()"),
-    "an eighth of a number": RIGHT.replace("return -(x - mean) / std**2", "return x.to(torch.float8_e4m3fn)"),
     "a list": RIGHT.replace("return -(x - mean) / std**2", "return (-(x - mean) / std**2).tolist()[0][0]"),
     "NaN": RIGHT.replace("std**2", "0 * 0"),
     "unknown name": RIGHT.replace("mean) /", "meen) /"),
     "another name": RIGHT.replace("gaussian_score", "gaussian_scores"),
-    "changes its argument": RIGHT.replace("-(x - mean) / std**2", "x.sub_(mean).div_(-(std**2))"),
     "500 magics": "%matplotlib inline\n" * 500 + RIGHT,  # right
 }
 HOSTILE = {  # beside a right answer to the second exercise: how many marks are left, and an answer to the first
@@ -119,11 +115,6 @@ HOSTILE = {  # beside a right answer to the second exercise: how many marks are 
     "leaves": (0, "import os\ndef gaussian_score(*a):\n    os._exit(0)\n"),
     "all the memory": (1, "def gaussian_score(*a):\n    held = []\n    while True: held.append(bytearray(2**26))\n"),
     "loops": (1, "def gaussian_score(*a):\n    while True: pass\n"),
-    "the package patched": (
-        0,
-        "import torch\nfrom sbgm.checks import calls\ntorch.equal = torch.allclose = lambda *a, **k: True\n"
-        "calls.call = lambda *a: calls.Reply(attempted=False)\ndef gaussian_score(*a):\n    return a[0]\n",
-    ),
     "a daemon": (
         1,
         "import os, time\ndef gaussian_score(x, *a):\n    if os.fork() == 0:\n        os.setsid()\n"
@@ -131,7 +122,6 @@ HOSTILE = {  # beside a right answer to the second exercise: how many marks are 
     ),
     "stops itself": (0, "import os, signal\ndef gaussian_score(*a):\n    os.kill(os.getpid(), signal.SIGSTOP)\n"),
     "600 brackets": (1, f"def gaussian_score(x, *a):\n    return {'(' * 600}x{')' * 600}\n"),
-    "a sum of 5,000": (1, f"def gaussian_score(x, *a):\n    return x{' + 1' * 5_000}\n"),
     "40 processes": (
         1,
         "import os, time\ndef gaussian_score(x, *a):\n    for _ in range(40):\n        if os.fork() == 0:\n"
@@ -158,25 +148,19 @@ def _with(answer: str) -> dict[str, bytes]:
 
 
 def blunderers() -> Iterator[Student]:
-    """Twenty honest blunders."""
+    """Honest blunders."""
     second = frozenset({SECOND})
     both = second | {FIRST}
     for kind, answer in BLUNDERS.items():
         yield Student(kind, _with(answer), both if kind == "500 magics" else second)
     right = _with(RIGHT)["01.ipynb"]
-    other = json.loads(right)
-    other["metadata"]["kernelspec"] = {"name": "ir", "language": "R", "display_name": "R"}
-    cells = [{k: c[k] for k in ("cell_type", "source")} for c in other["cells"]]
+    cells = [{k: c[k] for k in ("cell_type", "source")} for c in json.loads(right)["cells"]]
     edited = b"\xef\xbb\xbf" + json.dumps({"cells": cells}, indent="\t").replace("\n", "\r\n").encode()
-    inputs = [{"cell_type": "code", "input": c["source"]} for c in cells if c["cell_type"] == "code"]
-    old = {"nbformat": 3, "worksheets": [{"cells": inputs}]}
     yield from [
-        Student("wrong kernel", {"01.ipynb": json.dumps(other).encode()}, NONE, said="not in Python"),
         Student("empty", {"01.ipynb": b""}, NONE, said="no Jupyter notebook"),
         Student("nothing", {}, NONE, said="no notebook"),
         Student("pdf", {"01.pdf": b"%PDF"}, NONE, said="no notebook"),
         Student("other editor", {"01.ipynb": edited}, both),  # no tags, a BOM, CRLF
-        Student("old format", {"01.ipynb": json.dumps(old).encode()}, both),
         Student(os.fsdecode(b"andr\xe9"), {os.fsdecode(b"\xfcbung.ipynb"): right}, both),
         Student("copies", {"a.ipynb": right, "b.ipynb": chapter(1, {})}, both),
         Student("half", {"01.ipynb": right[: len(right) // 2]}, NONE, said="no Jupyter notebook"),
@@ -184,32 +168,20 @@ def blunderers() -> Iterator[Student]:
 
 
 def hostile(decoys: list[Path]) -> Iterator[Student]:
-    """Twenty kinds of attack; one that does not end the notebook leaves the other mark as it is."""
+    """Kinds of attack; one that does not end the notebook leaves the other mark as it is."""
     both = frozenset({FIRST, SECOND})
     for kind, (n_left, answer) in HOSTILE.items():
         yield Student(kind, _with(answer), frozenset({SECOND}) if n_left else NONE)
     right = _with(RIGHT)
     probe = PROBE.format(decoys=[str(path) for path in decoys], folder=decoys[0].parent)
-    loop = _with(RIGHT + "while True: pass\n")
     yield from [
         Student("reads", _with(probe), frozenset({SECOND}), said="read: []"),
-        Student("loops in the cell", loop, both, said="TooSlow"),  # below a check that is right
-        Student("nested", {"01.ipynb": b"[" * 10**6}, NONE, said="no Jupyter notebook"),
         Student("pipe", right, both, lambda folder: os.mkfifo(folder / "02.ipynb"), "this is no notebook"),
         Student("link", {}, NONE, lambda f: (f / "01.ipynb").symlink_to(decoys[0]), "a link"),
-        Student("folder", {}, NONE, _linked(decoys[0].parent), "a link"),
         Student("huge", right, both, lambda f: os.truncate(_made(f / "02.ipynb"), 2**40), "larger"),
         Student("x" * 245, right, both),
         Student("x;=1+1 <img src=x onerror=alert(1)>", right, both),
     ]
-
-
-def _linked(target: Path) -> Callable[[Path], None]:
-    def link(folder: Path) -> None:
-        folder.rmdir()
-        folder.symlink_to(target)
-
-    return link
 
 
 def _made(path: Path) -> Path:

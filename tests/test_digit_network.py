@@ -50,8 +50,8 @@ def test_guidance_goes_w_times_the_way_from_any_class_to_the_class(label, w):
     ("label", "says"),
     [
         (4, "label must be a class from 0 to 2, or 3 for any, got 4"),
-        (torch.tensor([0, -1, 1]), "label must be a class from 0 to 2, or 3 for any, got -1"),
-        (torch.tensor([0, 1]), r"label must be one class, or a tensor of shape \(3,\), got shape \(2,\)"),
+        (torch.tensor([0, -1, 1]), r"label must be a class from 0 to 2, or 3 for any, got tensor\(\[ 0, -1,  1\]\)"),
+        (torch.tensor([0, 1]), r"label must be a whole number, or a tensor of them of shape \(3,\), got \(2,\) of"),
     ],
 )
 def test_a_label_that_is_none_is_refused(label, says):

@@ -8,19 +8,26 @@ from sbgm.guard import Batch, Count, Ladder, Positive, as_list, checked, require
 
 
 @checked
-def echo(x: Batch, sigmas: Ladder, step: Positive, *counts: Count) -> tuple:
-    return x, sigmas, step, counts
+def echo(x: Batch, sigmas: Ladder, step: Positive, count: Count | None = None) -> tuple:
+    return x, sigmas, step, count
 
 
-def test_what_was_given_is_passed_on():
-    given = torch.ones(2, 3, dtype=torch.float16), torch.tensor([2.0, 1.0]), torch.tensor(3.0), (np.int64(4), 5)
+def test_arguments_are_passed_on_as_they_are():
+    arguments = torch.ones(2, 3, dtype=torch.float16), torch.tensor([2.0, 1.0]), torch.tensor(3.0), np.int64(4)
     for function in (echo, unchecked(echo)):
-        x, sigmas, step, counts = function(*given[:3], *given[3])
-        assert (x is given[0], sigmas is given[1], step is given[2], counts == given[3]) == (True,) * 4
-    assert as_list(given[1]) == as_list((2, 1)) == as_list(np.array([2.0, 1.0])) == [2.0, 1.0]
+        assert all(value is argument for value, argument in zip(function(*arguments), arguments, strict=True))
+        assert function(*arguments[:3], count=None)[3] is None
+    assert as_list(arguments[1]) == as_list((2, 1)) == as_list(np.array([2.0, 1.0])) == [2.0, 1.0]
 
 
-@pytest.mark.parametrize("number", [np.complex64(1), 1j, torch.tensor(1j), np.array(1j), np.bool_(True), np.str_("1")])
+def test_a_missing_argument_and_one_too_many_are_named_in_pythons_own_words():
+    with pytest.raises(TypeError, match=r"echo\(\) missing 3 required positional arguments"):
+        echo()
+    with pytest.raises(TypeError, match=r"echo\(\) got an unexpected keyword argument 'sigma'"):
+        echo(torch.ones(2, 3), [1.0], 1.0, sigma=1.0)
+
+
+@pytest.mark.parametrize("number", [1j, torch.tensor(1j), np.bool_(True), True, "1", [1.0], torch.ones(2)])
 def test_what_is_no_real_number_is_refused(number):
     with pytest.raises(TypeError, match="sigma must be a number, got"):
         require_number(number, "sigma")

@@ -39,12 +39,6 @@ def test_scores_stay_accurate_in_float32_at_small_sigma(sigma):
     assert float(errors.abs().max()) < 1e-4
 
 
-def test_the_papers_mixture_has_its_means_and_weights():
-    mixture = paper_mixture()
-    assert mixture.means.tolist() == [[-5, -5], [5, 5]]
-    assert mixture.weights.tolist() == pytest.approx([0.2, 0.8])
-
-
 def test_points_have_a_score_only_under_noise():
     points = paper_mixture(stds=0.0)
     torch.testing.assert_close(points.score(plots.grid(9), 1.0), paper_mixture(stds=1.0).score(plots.grid(9)))

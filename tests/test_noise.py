@@ -10,13 +10,7 @@ from hypothesis import strategies as st
 import sbgm
 from properties.comparing import assert_like, assert_near, untouched
 from properties.strategies import DTYPES, SEEDS, batches, seeded, sigmas_of, wide
-from sbgm import derived_generator, perturb, power_sigmas
-
-
-def test_a_power_ladder_descends_however_small_its_power():
-    sigmas = power_sigmas(4.0, 1.0, 4, 1e-3)
-    expected = torch.tensor([4.0, 4 * (2 / 3) ** 1e-3, 4 * (1 / 3) ** 1e-3, 1.0])
-    torch.testing.assert_close(sigmas, expected)
+from sbgm import derived_generator, perturb
 
 
 def test_streams_of_neighbouring_keys_are_uncorrelated():

@@ -45,8 +45,8 @@ BEGIN = {"torch": torch, "sbgm": sbgm}  # `import torch, sbgm`, as the reference
 EXCUSED = {
     "sbgm.images.data.Notice": "is a warning",
     "sbgm.images.data.DataNotFoundError": "is raised where a data set is missing",
-    "sbgm.folders.checkout": "depends on where the package lies",
-    "sbgm.folders.data_folder": "depends on the machine",
+    "sbgm.files.checkout": "depends on where the package lies",
+    "sbgm.files.data_folder": "depends on the machine",
     "sbgm.files.DiskFullError": "is raised where a disk is full",
     "sbgm.files.fetch": "needs a server",
     "sbgm.images.devices.compiled": "takes minutes, and a compiler",

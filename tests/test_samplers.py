@@ -15,7 +15,6 @@ from properties.strategies import (
     SEEDS,
     batches,
     gaussian_score,
-    normal,
     scores,
     seeded,
     sigmas_of,
@@ -47,22 +46,6 @@ def test_a_problem_c_times_as_large_has_chains_c_times_as_large(name, problem, c
     score, x, sigmas = problem
     scaled = RUNS[name](lambda x, s: score(x / c, s / c) / c, c * x, [c * s for s in sigmas], seeded(seed))
     assert_near(sbgm.final(scaled), c * sbgm.final(RUNS[name](score, x, sigmas, seeded(seed))))
-
-
-@pytest.mark.parametrize("name", [name for name in RUNS if name != "metropolis"])
-@given(problems(), SEEDS)
-def test_a_problem_moved_elsewhere_has_its_chains_moved_with_it(name, problem, seed):
-    score, x, sigmas = problem
-    shift = normal(seed, *x.shape[1:])
-    moved = RUNS[name](lambda x, s: score(x - shift, s), x + shift, sigmas, seeded(seed))
-    assert_near(sbgm.final(moved) - shift, sbgm.final(RUNS[name](score, x, sigmas, seeded(seed))))
-
-
-@pytest.mark.parametrize("method", ["euler", "heun", "multistep"])
-@given(problems(st.sampled_from([torch.float32, torch.float64])))
-def test_the_flow_takes_one_example_at_a_time(method, problem):
-    score, x, sigmas = problem
-    assert_one_by_one(lambda x, _: sbgm.final(sbgm.probability_flow(score, x, sigmas, method=method)), x, 1.0)
 
 
 @pytest.mark.parametrize("name", RUNS)

@@ -10,7 +10,7 @@ import torch
 
 from balance import CLOSE_MODES, check_detailed_balance, check_gaussian
 from sbgm import SamplerDivergedError, final, langevin, metropolis_langevin, paper_mixture
-from sbgm.measure import estimate, moments
+from sbgm.measure import estimate
 from sbgm.samplers import annealed_langevin, denoise, hamiltonian, metropolis_test
 from sbgm.theory import langevin_variance, metropolis_acceptance
 from seeds import seeded
@@ -92,13 +92,6 @@ def test_the_check_passes_a_right_sampler_written_by_hand():
 def test_the_check_refuses_a_wrong_sampler(name):
     with pytest.raises(AssertionError):
         check_stationary(WRONG[name], 0.5, langevin_variance(0.5))
-
-
-def test_noise_drawn_twice_keeps_the_variance_and_spoils_the_kurtosis():
-    measured = moments(WRONG["noise drawn twice"](wrong_start(), 1.0, 60))
-    assert measured.variance.value == pytest.approx(langevin_variance(1.0), abs=4 * measured.variance.se)
-    # a = 1 − ε/2 = ½: the excess of z, 9 − 3, times (1 − a²)/(1 + a²)
-    assert measured.kurtosis.value == pytest.approx(6.6, abs=4 * measured.kurtosis.se)
 
 
 # --- the Metropolis test ---------------------------------------------------------------------------------------------

@@ -82,14 +82,6 @@ def test_each_step_is_as_published(sampler, options):
         torch.testing.assert_close(state.x, expected)
 
 
-def test_the_smallest_consistent_step_is_eulers():
-    x, sigmas = MIXTURE.sample(50, 16.0, generator=seeded()).double(), [16.0, 8.0, 4.0, 2.0, 1.0]
-    low, _ = consistent_step_bounds(sigmas)
-    ours = consistent_annealed(MIXTURE.score, x, sigmas, step_size=low, generator=seeded(1))
-    for a, b in zip(ours, probability_flow(MIXTURE.score, x, sigmas, method="euler"), strict=True):
-        torch.testing.assert_close(a.x, b.x)
-
-
 def test_a_consistent_step_that_rounding_puts_below_the_smallest_adds_no_noise():
     low, _ = consistent_step_bounds([4.0, 2.0, 1.0])
     options = {"sigmas": [4.0, 2.0, 1.0], "step_size": low * (1 - 5e-7)}

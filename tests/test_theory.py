@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import solve_bvp
 
-from properties.strategies import SCALES
 from sbgm import GaussianMixture, geometric_sigmas, plots, theory
 from sbgm.measure import mode_weights
 from sbgm.theory import (
@@ -158,13 +157,3 @@ def test_the_ratio_of_levels_undoes_their_overlap_and_falls_with_the_dimension(d
     assert theory.overlap(ratio, dimensions) == pytest.approx(target)
     assert theory.overlap(ratio + part, dimensions) < target < theory.overlap(1 + part * (ratio - 1), dimensions)
     assert 1 < theory.level_ratio(4 * dimensions, target) < ratio
-
-
-@given(st.floats(1.0, 100.0), st.floats(0.001, 0.5), st.integers(6, 5_000), SCALES)
-def test_the_number_of_levels_depends_on_the_ratio_of_the_ends(sigma_max, sigma_min, dimensions, c):
-    n = theory.count_levels(sigma_max, sigma_min, dimensions)
-    assert n >= 2
-    assert n == theory.count_levels(c * sigma_max, c * sigma_min, dimensions)
-    assert n <= theory.count_levels(2 * sigma_max, sigma_min, dimensions)
-    steps = math.log(sigma_max / sigma_min) / math.log(theory.level_ratio(dimensions))
-    assert abs(n - 1 - steps) <= 0.5 or n == 2

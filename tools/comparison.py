@@ -25,7 +25,8 @@ def same_to_last_digit(old: str, new: str) -> bool:
     If one of two decimals was printed with more digits, its last digit counts. White space may differ, as in columns
     that a minus sign widens.
     """
-    old_parts, new_parts = DECIMAL.split(old), DECIMAL.split(new)  # words at even places, decimals at odd ones
+    old_parts = DECIMAL.split(old)
+    new_parts = DECIMAL.split(new)  # words at even places, decimals at odd ones
     return (
         len(old_parts) == len(new_parts)
         and all(a.split() == b.split() for a, b in zip(old_parts[::2], new_parts[::2], strict=True))
@@ -54,7 +55,8 @@ class ChapterCell(IPyNbCell):
 
     def compare_outputs(self, test: list[NotebookNode], ref: list[NotebookNode], skip_compare=None) -> bool:
         """Compare the fresh outputs `test` with the stored `ref`, both reduced to what is ever stored."""
-        fresh, stored = stored_outputs(test), stored_outputs(ref)
+        fresh = stored_outputs(test)
+        stored = stored_outputs(ref)
         for fresh_output, stored_output in zip(fresh, stored, strict=False):
             _take_over_same_text(fresh_output, stored_output)
             _take_over_same_text(fresh_output.get("data", {}), stored_output.get("data", {}))

@@ -20,7 +20,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nbformat
@@ -40,7 +40,9 @@ METADATA = {
 KEPT_MIME_TYPES = ("text/plain", "text/markdown", "image/png")
 UNSTAMPED = {"bbox_inches": "tight", "metadata": {"Software": None}}  # figures do not carry Matplotlib's version
 CELL_SECONDS = 300.0  # that a cell may take
-IGNORED_TAG, EXERCISE_TAG, SOLUTION_TAG = "nbval-ignore-output", "exercise", "solution"
+IGNORED_TAG = "nbval-ignore-output"
+EXERCISE_TAG = "exercise"
+SOLUTION_TAG = "solution"
 FOLDED_TAG = "hide-input"  # the output is seen first: the site folds the code by the tag, JupyterLab by other metadata
 RULE = (
     "The grader runs each notebook from the top, cell by cell, as Run All does, and tries each function where its "
@@ -60,7 +62,6 @@ marked.
 """
 
 COLOURS = re.compile(r"\x1b\[[\d;]*m")
-VARIANT = re.compile(r"\bvariant=0\b")
 # A tqdm bar, whatever its description: it is watched live, and neither stored nor compared.
 PROGRESS_BAR = re.compile(r"[^\n]*\[\d+:\d\d[<,][^\n]*\]\s*")
 # Text that another machine, or the next run, would print differently.
@@ -178,7 +179,8 @@ def faults(path: Path) -> list[str]:
 
 def content_faults(notebook: NotebookNode) -> list[str]:
     """Return what is wrong with a notebook's cells and outputs."""
-    sentences, n_code = [], 0
+    sentences = []
+    n_code = 0
     for index, cell in enumerate(notebook.cells, start=1):
         if cell.cell_type == "code":
             n_code += 1
@@ -186,40 +188,31 @@ def content_faults(notebook: NotebookNode) -> list[str]:
     return sentences
 
 
-def _cell_faults(cell: NotebookNode, expected_count: int) -> list[str]:
-    tags, count = tags_of(cell), cell.execution_count
-    marks = "\n".join([*tags, *re.findall(r"^\s*#.*", cell.source, re.MULTILINE)])
-    sentences = []
-    if not cell.source.strip():
-        sentences.append("is an empty code cell")
-    if count is None:
-        sentences.append("was not executed")
-    elif count != expected_count:
-        sentences.append(f"was executed out of order: its count is {count}, not {expected_count}")
+def _cell_faults(cell: NotebookNode, expected_count: int) -> Iterator[str]:
+    marks = "\n".join([*tags_of(cell), *re.findall(r"^\s*#.*", cell.source, re.MULTILINE)])
+    if cell.execution_count is None:  # as that of an empty cell is
+        yield "was not executed"
+    elif cell.execution_count != expected_count:
+        yield f"was executed out of order: its count is {cell.execution_count}, not {expected_count}"
     if NOT_RUN_OR_RAISING.search(marks):
-        sentences.append("asks nbval not to run it, or to let it raise")
+        yield "asks nbval not to run it, or to let it raise"
     for output in cell.outputs:
-        sentences += _output_faults(output, compared=IGNORED_TAG not in tags)
-    return sentences
+        yield from _output_faults(output, compared=IGNORED_TAG not in tags_of(cell))
 
 
-def _output_faults(output: NotebookNode, *, compared: bool) -> list[str]:
+def _output_faults(output: NotebookNode, *, compared: bool) -> Iterator[str]:
     data = output.get("data", {})
-    others = sorted({*data} - {*KEPT_MIME_TYPES})
     text = output.get("text") or "\n".join(value for kind, value in data.items() if kind.startswith("text/"))
     is_a_name = {*data} == {"text/plain"} and text.startswith("<IPython.core.display.")
     if output.output_type == "error":
-        return [f"holds an error: {output.ename}: {output.evalue}"]
-    if output.get("name") == "stderr":
-        return [f"wrote to stderr (a warning?): {text.strip()[:300]!r}"]
-    if others:
-        return [f"has an output that is neither text nor PNG: {', '.join(others)}"]
-    if is_a_name or not (data or output.output_type == "stream"):
-        return [f"shows what can't be stored ({text}); use text, Markdown or a figure"]
-    if not compared:
-        return []
-    matches = {kind: pattern.search(text) for kind, pattern in MACHINE_DEPENDENT.items()}
-    return [f"prints {kind}: {match.group()!r}" for kind, match in matches.items() if match]
+        yield f"holds an error: {output.ename}: {output.evalue}"
+    elif output.get("name") == "stderr":
+        yield f"wrote to stderr (a warning?): {text.strip()[:300]!r}"
+    elif is_a_name or not (data or output.output_type == "stream"):
+        yield f"shows what can't be stored ({text}); use text, Markdown or a figure"
+    elif compared:
+        matches = {kind: pattern.search(text) for kind, pattern in MACHINE_DEPENDENT.items()}
+        yield from (f"prints {kind}: {match.group()!r}" for kind, match in matches.items() if match)
 
 
 # --- the commands ----------------------------------------------------------------------------------------------------
@@ -276,7 +269,7 @@ def run(path: Path, folder: Path) -> None:
         write(normalised(notebook, path.stem), folder / place(path))
 
 
-def released(notebook: NotebookNode, name: str, variant: int, source: str = "", at: str = "") -> NotebookNode:
+def released(notebook: NotebookNode, name: str, variant: int, source: str = "") -> NotebookNode:
     """A copy of a chapter without its solutions, its exercises in the group's variant.
 
     Args:
@@ -284,14 +277,16 @@ def released(notebook: NotebookNode, name: str, variant: int, source: str = "", 
         name: its file's stem.
         variant: the group's; 0 is the one that the chapters themselves have.
         source: git repository to fetch the project from where it isn't installed; none if empty.
-        at: see `hosting.hosted`.
     """
     result = copy.deepcopy(notebook)
     result.cells = [cell for cell in result.cells if SOLUTION_TAG not in tags_of(cell)]
     for cell in result.cells:
-        if variant and EXERCISE_TAG in tags_of(cell) and VARIANT.search(cell.source):
-            cell.update(source=VARIANT.sub(f"variant={variant}", cell.source), outputs=[])  # they were of variant 0
-    return normalised(hosted(result, source, at) if source else result, name)
+        if variant and EXERCISE_TAG in tags_of(cell) and "variant=0" in cell.source:
+            cell.source = cell.source.replace("variant=0", f"variant={variant}")
+            cell.outputs = []  # they were of variant 0
+    if source:
+        result = hosted(result, source)
+    return normalised(result, name)
 
 
 def for_each(paths: list[Path], work: Callable[[Path], None]) -> int:
@@ -299,28 +294,28 @@ def for_each(paths: list[Path], work: Callable[[Path], None]) -> int:
     n_failed = 0
     for path in paths:
         print(f"{path.stem:<36}", end="", flush=True)
-        start, outcome = time.perf_counter(), "ok"
+        start = time.perf_counter()
+        outcome = "ok"
         try:
             work(path)
         except (NotebookError, ValueError) as error:  # or no notebook
-            n_failed, outcome = n_failed + 1, f"FAILED\n{error}"
+            n_failed += 1
+            outcome = f"FAILED\n{error}"
         print(f"{time.perf_counter() - start:7.1f} s  {outcome}", flush=True)
     return 1 if n_failed else 0
 
 
-def release(folder: Path, variant: int, source: str, at: str) -> int:
+def release(folder: Path, variant: int, source: str) -> int:
     """Write every notebook as it is handed out, what notebooks need, and a page; return the exit status."""
-    for file in companions():
-        (folder / place(file)).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(file, folder / place(file))
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True)
     (folder / "README.md").write_text(HANDED_OUT, encoding="utf-8")
-
-    def work(path: Path) -> None:
-        link = at and f"{at.rstrip('/')}/{place(path).as_posix()}"
-        write(released(read(path), path.stem, variant, source, link), folder / place(path))
-
-    return for_each(all_notebooks(), work)
+    for file in companions():
+        (folder / place(file)).parent.mkdir(exist_ok=True)
+        shutil.copy(file, folder / place(file))
+    return for_each(
+        all_notebooks(),
+        lambda path: write(released(read(path), path.stem, variant, source), folder / place(path)),
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -335,14 +330,13 @@ def main(arguments: list[str] | None = None) -> int:
     option = commands["release"].add_argument
     option("--variant", type=int, default=0, help="of the exercises that have several (0)")
     option("--source", default=repository(ROOT), metavar="URL", help="to fetch from where sbgm isn't; or Repository")
-    option("--at", default="", metavar="URL", help="the folder on GitHub where they will lie, for links to Colab")
     options = parser.parse_args(arguments)
     if options.command == "release":
         if options.variant < 0:
             parser.error(f"--variant must not be negative, got {options.variant}")
         if options.folder.exists():
             parser.error(f"{options.folder} exists: nothing is overwritten; name another folder, or remove it")
-        return release(options.folder, options.variant, options.source, options.at)
+        return release(options.folder, options.variant, options.source)
     works = {
         "build": build,
         "check": lambda path: raise_if_any(faults(path)),

@@ -46,11 +46,13 @@ def refresh(originals: Path, copy: Path) -> list[Path]:
     copied = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
     left = []
     for original in [*all_notebooks(originals), *companions(originals)]:
-        own, new = original.relative_to(originals), fingerprints(original)
+        own = original.relative_to(originals)
+        new = fingerprints(original)
         for n in itertools.count():  # a new one that was changed in its turn stays, too
             number, *title = own.stem.split("_", 1)
             place = own.with_stem("_".join([number, *n * ["NEW"], *title]))
-            mine, old = copy / place, copied.get(place.as_posix(), {})
+            mine = copy / place
+            old = copied.get(place.as_posix(), {})
             if mine.exists() and new["file"] == old.get("file"):
                 break
             if not mine.exists() or fingerprints(mine)["cells"] in (old.get("cells"), new["cells"]):

@@ -48,7 +48,8 @@ def figure_of(chapter: str, caption: str) -> bytes:
 def faces() -> Figure:
     """Fig. 4 to 6 on faces, all that the record of I3 holds: no photograph, and no network that would have to ship."""
     record = load_record("I3")
-    drawn, left_out = record.tensors, record.measurement(LEFT_OUT).value
+    drawn = record.tensors
+    left_out = record.measurement(LEFT_OUT).value
     n_shown = len(drawn["samples"])
     fills = drawn["fills"].unflatten(0, (-1, N_FILLS))
     face = drawn["denoised"][: len(fills), None]

@@ -2,14 +2,12 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
 
 import torch
 from torch import Tensor
 
-from claims import Found, Measurement, declared, reported, run, weights_facts
-from drawing import CPU, DIGITS, FEATURES, Machine, digit_distance, draw_digits
-from sbgm.guard import Count
+from claims import Found, Measurement, declared, reported, run
+from drawing import CPU, FEATURES, Machine, NSamples, NSteps, digit_distance, draw_digits
 from sbgm.images.data import load_labels
 from sbgm.measure import (
     class_shares,
@@ -34,24 +32,23 @@ N_CHAINS = 16
 
 def measure(
     folder: Path,
-    n_samples: Annotated[Count, "samples, more than 128, the number of features"] = 1_000,
-    n_steps: Annotated[Count, "T, Langevin steps a level"] = 100,
+    n_samples: NSamples = 1_000,
+    n_steps: NSteps = 100,
     machine: Machine = CPU,
 ) -> Found:
     """Measure I1: the distance of sampled digits to real ones, and their classes."""
-    drawn, facts = draw_digits(folder, n_samples, n_steps, machine)
-    first = {"states": drawn.states[:, :N_CHAINS], "denoised": drawn.denoised[:, :N_CHAINS]}
-    tensors = {"samples": drawn.states[-1], **first}
-    return Found(
-        i1_measurements(drawn.states[-1]),
-        {name: quantise(images) for name, images in tensors.items()},
-        data=f"mnist_ncsn, {n_samples:,} samples; 10,000 MNIST test images",
-        note=f"{FEATURES}, of as many samples as of noise and digits; classes and precision by a second one, trained "
-        "apart.",
-        narrower=DIGITS,
-        networks=["mnist_ncsn", SHIPPED_CLASSIFIER],
-        facts=facts | weights_facts(JUDGE),
+    drawn, words = draw_digits(folder, n_samples, n_steps, machine)
+    words["networks"].append(JUDGE)
+    samples = drawn.states[-1]
+    tensors = {
+        "samples": quantise(samples),
+        "states": quantise(drawn.states[:, :N_CHAINS]),
+        "denoised": quantise(drawn.denoised[:, :N_CHAINS]),
+    }
+    note = (
+        f"{FEATURES}, of as many samples as of noise and digits; classes and precision by a second one, trained apart."
     )
+    return Found(i1_measurements(samples), tensors, note=note, **words)
 
 
 def i1_measurements(samples: Tensor, data: str = "mnist") -> list[Measurement]:
@@ -64,9 +61,11 @@ def i1_measurements(samples: Tensor, data: str = "mnist") -> list[Measurement]:
         data: the set they are compared with, "mnist" or "mnist_small".
     """
     noise = torch.rand(samples.shape, generator=torch.Generator().manual_seed(0))
-    distance, far = digit_distance(samples, data), digit_distance(noise, data)
+    distance = digit_distance(samples, data)
+    far = digit_distance(noise, data)
     guide, verdict = (in_batches(load_classifier(name), shown(samples)) for name in (SHIPPED_CLASSIFIER, JUDGE))
-    shares, classes = class_shares(verdict), class_test(verdict, load_labels(data))
+    shares = class_shares(verdict)
+    classes = class_test(verdict, load_labels(data))
     features = feature_space(data, classifier=JUDGE).function
     quality = prdc(features(samples), features(some_images(data, "test", min(len(samples), 3_000))))
     training = some_images(data, "train", min(len(samples), 3_000))

@@ -12,23 +12,26 @@ from torch import Tensor
 
 import I6
 from claims import Found, Measurement, declared, reported, run
-from drawing import Drawing, digit_distance, draw
+from drawing import DIGITS, FEATURES, Drawing, digit_distance, draw
 from M2 import load_raw, load_state, train_figure1
 from recipes import untrained
 from sbgm.images.data import load_images
 from sbgm.images.weights import save_weights
-from sbgm.measure import Measured, quantise, ratio
+from sbgm.measure import Estimate, quantise, ratio
+from sbgm.measure.classifier import SHIPPED_CLASSIFIER
 from sbgm.samplers import SamplerDivergedError
 from sbgm.training import Step
 
-CANDIDATES, N_CHECKPOINTS = (100, 200, 300, 350, 400, 450), 3
+CANDIDATES = (100, 200, 300, 350, 400, 450)
+N_CHECKPOINTS = 3
 N_BEFORE = 20
 """Iterations whose mean loss tells whether a network has blown up: a zero score has 0."""
 
 
 def checkpoints(folder: Path, train: Callable[..., Iterator[Step]] = train_figure1) -> dict[int, Path]:
     """The weights at the first three candidates that have not blown up, by iteration of the training."""
-    (network, settings), losses = untrained("mnist_raw", n_steps=CANDIDATES[-1]), []
+    network, settings = untrained("mnist_raw", n_steps=CANDIDATES[-1])
+    losses = []
     chosen: dict[int, Path] = {}
     for step in train(load_images("mnist"), settings, folder=folder / "run", save_every=50):
         losses.append(step.loss)
@@ -55,7 +58,7 @@ def samples_of(file: Path, folder: Path) -> Tensor | None:
         return None
 
 
-def i11_measurements(samples: dict[int, Tensor | None], annealed: Measured, real: Measured) -> list[Measurement]:
+def i11_measurements(samples: dict[int, Tensor | None], annealed: Estimate, real: Estimate) -> list[Measurement]:
     """The measurements of I11 on the samples of each checkpoint, (N, 1, 28, 28), by iteration; see `samples_of`."""
     drawn = {step: x for step, x in samples.items() if x is not None}
     distances = {step: digit_distance(x) for step, x in drawn.items()}
@@ -73,16 +76,16 @@ def i11_measurements(samples: dict[int, Tensor | None], annealed: Measured, real
 
 
 def measure(folder: Path) -> Found:
-    """Measure I11."""
+    """Measure I11: the distance of samples of a network trained without noise, beside that of annealed ones."""
     samples = {step: samples_of(file, folder) for step, file in checkpoints(folder).items()}
     return Found(
         i11_measurements(samples, I6.annealed_distance(), I6.real_distance()),
         {f"samples_{step}": quantise(x) for step, x in samples.items() if x is not None},
-        narrower="half the paper's width, on MNIST",
+        narrower=DIGITS,
         data=f"Fig. 1's ResNet at half its width, {I6.N_SAMPLES:,} samples at each of three checkpoints; those of I1; "
         "10,000 MNIST test images",
-        note="Fréchet distances in the features of our own classifier.",
-        networks=["mnist_ncsn", "mnist_classifier"],
+        note=f"{FEATURES}.",
+        networks=["mnist_ncsn", SHIPPED_CLASSIFIER],
         facts={"n_samples": I6.N_SAMPLES, "n_steps": 1_000, "step_size": 2e-5, "precision": "fp32", "seed": 0},
     )
 

@@ -19,12 +19,14 @@ from sbgm.images.data import SPLITS, load_images
 from sbgm.images.drawing import uniform_start
 from sbgm.images.masks import right_half
 from sbgm.images.weights import load_network, weights_file
-from sbgm.measure import Inception, Measured, controls, kid, nearest_neighbours, quantise, share, shown
+from sbgm.measure import Estimate, Inception, controls, kid, nearest_neighbours, quantise, share, shown
 from sbgm.measure.judging import feature_space, reference_for
 from sbgm.samplers import State, annealed_langevin, denoise, final, inpaint
 
 BATCH = 32  # one size for all chains: a compiled network is compiled once
-N_SHOWN, N_FILM, N_FILLS = 64, 8, 8
+N_SHOWN = 64
+N_FILM = 8
+N_FILLS = 8
 N_CONTROL = 100  # images of each control
 PERCENTILE = 0.01
 LEFT_OUT = "samples left out of those shown, as too near"
@@ -73,14 +75,16 @@ def draw_faces(drawing: Drawing, folder: Path, machine: Machine = CPU) -> Faces:
         folder: of all such samples.
         machine: where the network runs, and how.
     """
-    settings, watched = drawing.facts("step_size", "n_steps"), (max(1, drawing.n_steps // 2), drawing.n_steps)
+    settings = drawing.facts("step_size", "n_steps")
+    watched = (max(1, drawing.n_steps // 2), drawing.n_steps)
 
     def bar(states: Iterator[State], title: str, n_levels: int) -> Iterator[State]:
         return tqdm(states, title, n_levels * drawing.n_steps, unit="step")
 
     def sample(network: nn.Module, score: Score, indices: range, generator: torch.Generator) -> dict[str, Tensor]:
         x = uniform_start((len(indices), *network.image_shape), generator).to(machine.device)
-        film, states = [x], annealed_langevin(score, x, network.sigmas, generator=generator, **settings)
+        film = [x]
+        states = annealed_langevin(score, x, network.sigmas, generator=generator, **settings)
         for state in bar(states, f"faces from {indices.start}", len(network.sigmas)):
             x = state.x
             if state.step in watched:
@@ -124,7 +128,7 @@ def measure(
     made = controls(training, min(n_samples, N_CONTROL), generator=torch.Generator().manual_seed(drawing.seed))
     drawn = {"samples": faces.samples, "denoised": faces.denoised}
     features = {name: space.function(x) for name, x in (drawn | made).items()}
-    distances = {name: kid(x, test.features, against=test.images) for name, x in features.items()}
+    distances = {name: kid(x, test.features) for name, x in features.items()}
     pictures = drawn | {"fills": faces.fills, "held_out": test_faces}
     features |= {"fills": space.function(faces.fills), "held_out": test.features}
     near = {  # mirrored, too, since the network saw the training faces so
@@ -170,7 +174,7 @@ def chains_to_show(near: Iterable[Distances]) -> Tensor:
     return (~too_near).nonzero()[:N_SHOWN, 0]
 
 
-def i3_measurements(distances: dict[str, Measured], near: dict[str, Distances]) -> list[Measurement]:
+def i3_measurements(distances: dict[str, Estimate], near: dict[str, Distances]) -> list[Measurement]:
     """The measurements of I3.
 
     Args:

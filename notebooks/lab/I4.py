@@ -2,39 +2,32 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from claims import Found, Measurement, declared, reported, run
-from drawing import CPU, DIGITS, FEATURES, Machine, digit_distance, draw_digits
-from sbgm.guard import Count
-from sbgm.measure import Measured
-from sbgm.measure.classifier import SHIPPED_CLASSIFIER
+from drawing import CPU, FEATURES, Machine, NSamples, NSteps, digit_distance, draw_digits
+from sbgm.measure import Estimate
 
 
 def measure(
     folder: Path,
-    n_samples: Annotated[Count, "chains, more than 128, the number of features"] = 1_000,
-    n_steps: Annotated[Count, "T, Langevin steps a level"] = 100,
+    n_samples: NSamples = 1_000,
+    n_steps: NSteps = 100,
     machine: Machine = CPU,
 ) -> Found:
     """Measure I4: the distance of the chains to real digits after each level."""
-    drawn, facts = draw_digits(folder, n_samples, n_steps, machine)
-    curves = {name: [digit_distance(x) for x in getattr(drawn, name)] for name in ("denoised", "states")}
-    return Found(
-        i4_measurements(**curves),
-        {name: torch.tensor([[d.value, d.se or 0.0] for d in curve]) for name, curve in curves.items()},
-        data=f"mnist_ncsn, {n_samples:,} samples; 10,000 MNIST test images",
-        note=f"The denoised state is x + σ²s(x, σ); {FEATURES}.",
-        narrower=f"{DIGITS}; of the denoised states, where Fig. 4 shows the states as they are",
-        networks=["mnist_ncsn", SHIPPED_CLASSIFIER],
-        facts=facts,
-    )
+    drawn, words = draw_digits(folder, n_samples, n_steps, machine)
+    words["narrower"] += "; of the denoised states, where Fig. 4 shows the states as they are"
+    denoised = [digit_distance(x) for x in drawn.denoised]
+    states = [digit_distance(x) for x in drawn.states]
+    tensors = {"denoised": torch.tensor(denoised), "states": torch.tensor(states)}
+    note = f"The denoised state is x + σ²s(x, σ); {FEATURES}."
+    return Found(i4_measurements(denoised, states), tensors, note=note, **words)
 
 
-def i4_measurements(denoised: list[Measured], states: list[Measured]) -> list[Measurement]:
+def i4_measurements(denoised: list[Estimate], states: list[Estimate]) -> list[Measurement]:
     """The measurements of I4, from the distances after each level, σ_1 first."""
     ranks = [falling([d.value for d in curve]) for curve in (denoised, states)]
     return [

@@ -1,7 +1,4 @@
-"""I6: 1,000 samples of the network of one noise level, by plain Langevin dynamics, beside the annealed ones of I1.
-
-What is done is kept; a run that was stopped goes on with the next batch of samples.
-"""
+"""I6: 1,000 samples of the network of one noise level, by plain Langevin dynamics, beside the annealed ones of I1."""
 
 import sys
 from pathlib import Path
@@ -10,27 +7,28 @@ import torch
 from torch import Tensor
 
 from claims import Found, Measurement, declared, load_record, reported, run
-from drawing import CPU, Drawing, Machine, digit_distance, draw
-from sbgm.measure import Measured, quantise, ratio, some_images
+from drawing import CPU, DIGITS, FEATURES, HOW_DRAWN, Drawing, Machine, digit_distance, draw
+from sbgm.measure import Estimate, quantise, ratio, some_images
+from sbgm.measure.classifier import SHIPPED_CLASSIFIER
 from sbgm.noise import perturb
 
-N_SAMPLES, SIGMA_L = 1_000, 0.01
-HOW = ("n_samples", "n_steps", "step_size", "precision", "seed")
+N_SAMPLES = 1_000
+SIGMA_L = 0.01
 ONE_LEVEL = Drawing("mnist_one_level", n_samples=N_SAMPLES, n_steps=1_000, kept="last")
 
 
-def annealed_distance() -> Measured:
+def annealed_distance() -> Estimate:
     """The distance of I1's samples, as many, from those that its record stores."""
     return digit_distance(load_record("I1").tensors["samples"].float() / 255)
 
 
-def real_distance() -> Measured:
+def real_distance() -> Estimate:
     """The distance of as many training digits with the noise that samples carry: the control."""
     digits = some_images("mnist", "train", N_SAMPLES)
     return digit_distance(perturb(digits, SIGMA_L, generator=torch.Generator().manual_seed(1)))
 
 
-def i6_measurements(samples: Tensor, annealed: Measured, real: Measured) -> list[Measurement]:
+def i6_measurements(samples: Tensor, annealed: Estimate, real: Estimate) -> list[Measurement]:
     """The measurements of I6 on samples of one level, (N, 1, 28, 28)."""
     distance = digit_distance(samples)
     return [
@@ -43,23 +41,17 @@ def i6_measurements(samples: Tensor, annealed: Measured, real: Measured) -> list
     ]
 
 
-def measure(
-    folder: Path,
-    machine: Machine = CPU,
-) -> Found:
-    """Measure I6."""
+def measure(folder: Path, machine: Machine = CPU) -> Found:
+    """Measure I6: the distance of samples by plain Langevin dynamics, beside that of annealed ones."""
     samples = draw(ONE_LEVEL, folder, machine).states[-1]
     return Found(
         i6_measurements(samples, annealed_distance(), real_distance()),
         {"samples": quantise(samples)},
-        narrower="half the paper's width, on MNIST",
         data=f"mnist_one_level, {N_SAMPLES:,} samples; those of I1; 10,000 MNIST test images",
-        note="Fréchet distances in the features of our own classifier.",
-        networks=["mnist_one_level", "mnist_ncsn", "mnist_classifier"],
-        facts={
-            **ONE_LEVEL.facts(*HOW),
-            "compiled": machine.compile,
-        },
+        note=f"{FEATURES}.",
+        narrower=DIGITS,
+        networks=["mnist_one_level", "mnist_ncsn", SHIPPED_CLASSIFIER],
+        facts=ONE_LEVEL.facts(*HOW_DRAWN) | {"compiled": machine.compile},
     )
 
 

@@ -2,48 +2,47 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from claims import Found, Measurement, declared, run
-from drawing import CPU, DIGITS, Machine, draw_digits
-from sbgm.guard import Count
+from drawing import CPU, Machine, NSamples, NSteps, draw_digits
 from sbgm.images.data import SPLITS, load_images, load_labels
 from sbgm.measure import Share, in_batches, nearest_neighbours, quantise, share, shown
-from sbgm.measure.classifier import SHIPPED_CLASSIFIER, load_classifier
+from sbgm.measure.classifier import load_classifier
 from sbgm.measure.judging import feature_space, reference_for
 from sbgm.noise import perturb
 
-SIGMA_L, PERCENTILE = 0.01, 0.01
-N_SHOWN, N_NEIGHBOURS = 10, 6
+SIGMA_L = 0.01
+PERCENTILE = 0.01
+N_SHOWN = 10
+N_NEIGHBOURS = 6
 
 
 def measure(
     folder: Path,
-    n_samples: Annotated[Count, "samples, more than 128, the number of features"] = 1_000,
-    n_steps: Annotated[Count, "T, Langevin steps a level"] = 100,
+    n_samples: NSamples = 1_000,
+    n_steps: NSteps = 100,
     machine: Machine = CPU,
 ) -> Found:
     """Measure I7: the share of samples that are nearer to a training digit than nearly all test digits are."""
-    drawn, facts = draw_digits(folder, n_samples, n_steps, machine)
-    samples, training, space = drawn.states[-1], load_images("mnist"), feature_space("mnist")
-    first, features = shown(samples[:N_SHOWN]), reference_for("mnist", space, "train").features
-    found = {
-        "pixels": nearest_neighbours(first, training, N_NEIGHBOURS),
-        "features": nearest_neighbours(space.function(first), features, N_NEIGHBOURS),
+    drawn, words = draw_digits(folder, n_samples, n_steps, machine)
+    words["data"] += ", and 60,000 training images"
+    samples = drawn.states[-1]
+    training = load_images("mnist")
+    space = feature_space("mnist")
+    first = shown(samples[:N_SHOWN])
+    in_pixels = nearest_neighbours(first, training, N_NEIGHBOURS)
+    features = reference_for("mnist", space, "train").features
+    in_features = nearest_neighbours(space.function(first), features, N_NEIGHBOURS)
+    tensors = {
+        "samples": quantise(first),
+        "pixels": quantise(training[in_pixels.indices]),
+        "features": quantise(training[in_features.indices]),
     }
-    nearest = {name: quantise(training[n.indices]) for name, n in found.items()}
-    return Found(
-        i7_measurements(samples),
-        {"samples": quantise(first), **nearest},
-        data=f"mnist_ncsn, {n_samples:,} samples; 60,000 MNIST training and 10,000 test images",
-        note="The control: as many training images with noise σ_L. All images compared carry this noise.",
-        narrower=DIGITS,
-        networks=["mnist_ncsn", SHIPPED_CLASSIFIER],
-        facts=facts,
-    )
+    note = "The control: as many training images with noise σ_L. All images compared carry this noise."
+    return Found(i7_measurements(samples), tensors, note=note, **words)
 
 
 def i7_measurements(samples: Tensor, data: str = "mnist") -> list[Measurement]:
@@ -74,7 +73,8 @@ def too_near(images: Tensor, data: str, *sizes: int) -> list[dict[str, Share]]:
     Returns:
         For each group, by "pixels" and "features".
     """
-    space, generator = feature_space(data), torch.Generator().manual_seed(2)
+    space = feature_space(data)
+    generator = torch.Generator().manual_seed(2)
     classes = in_batches(load_classifier(), shown(images)).argmax(dim=1)
     labels = load_labels(data, "test")
     training, held_out = (perturb(load_images(data, split), SIGMA_L, generator=generator) for split in SPLITS)

@@ -60,7 +60,8 @@ def draw_fills(
     settings = drawing.facts("step_size", "n_steps") | {"mask": known}
 
     def fill(network: nn.Module, score: Score, indices: range, generator: torch.Generator) -> dict[str, Tensor]:
-        (j,), sigmas = indices, network.sigmas
+        (j,) = indices
+        sigmas = network.sigmas
         image = images[j].to(machine.device)
         x = uniform_start((len(known), *image.shape), generator).to(machine.device)
         states = inpaint(score, x, sigmas, image=image, generator=generator, **settings)
@@ -146,7 +147,8 @@ def _distance(difference: Tensor, where: Tensor) -> Tensor:
 
 DATA = "mnist_small"
 FACES = "faces, "  # what the names of their numbers begin with
-N_SHEET_IMAGES, N_SHEET_FILLS = 10, 6
+N_SHEET_IMAGES = 10
+N_SHEET_FILLS = 6
 
 
 def measure(
@@ -174,7 +176,8 @@ def measure(
     drawing = Drawing(weights, n_steps=n_steps, step_size=step_size)
     of_faces = recorded_faces() if faces is None else measure_faces(faces, drawing, n_images, folder, machine)
     images, labels = (load(DATA, "test")[: max(TIMES.values()) * n_images] for load in (load_images, load_labels))
-    first, hidden = images[:n_images], known_pixels(images.shape)
+    first = images[:n_images]
+    hidden = known_pixels(images.shape)
     fills, ys = draw_fills(drawing, first, folder, machine)
     measured = measure_fills(fills, ys, first, hidden, labels=labels[:n_images])
     sheet = {"images": first[:N_SHEET_IMAGES], "fills": fills[:, :N_SHEET_IMAGES, :N_SHEET_FILLS]}
@@ -227,8 +230,10 @@ class Faces(NamedTuple):
 
 def measure_faces(weights: str, drawing: Drawing, n: int, folder: Path, machine: Machine = CPU) -> Faces:
     """Fill in the first n test faces by a network on such images, a file, and measure the fills."""
-    images, network = load_images("celeba", "test")[:n], load_network(weights)
-    wanted, shape = tuple(images.shape[1:]), tuple(network.image_shape)
+    images = load_images("celeba", "test")[:n]
+    network = load_network(weights)
+    wanted = tuple(images.shape[1:])
+    shape = tuple(network.image_shape)
     if shape != wanted:
         raise ValueError(f"faces must name a network on images of shape {wanted}, got {weights}, on {shape}")
     hidden = known_pixels(images.shape)
@@ -261,7 +266,9 @@ NO_FACES = Faces({}, "", f"MNIST, {WHERE}", {})
 
 # --- a second classifier, and fills that must fail --------------------------------------------------------------------
 
-N_SURE, SURE, SIGMA_L = 10, 0.9, 0.01
+N_SURE = 10
+SURE = 0.9
+SIGMA_L = 0.01
 TIMES = {"random": 5, "right-half": 1, "centre-box": 1}
 """How many times `n_images` digits are filled in for the second classifier."""
 N_CONTROL = 1_000
@@ -278,7 +285,8 @@ def measure_sure(
         images, labels: enough of them for `TIMES`.
         n_images: as of `measure`.
     """
-    found, tensors = [declared("I8", "fills of an image", N_SURE)], {}
+    found = [declared("I8", "fills of an image", N_SURE)]
+    tensors = {}
     for kind, times in TIMES.items():
         some, classes = (x[: times * n_images] for x in (images, labels))
         known = known_pixels(images.shape, [kind])

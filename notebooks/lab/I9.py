@@ -23,7 +23,6 @@ from sbgm.measure import (
     Estimate,
     FeatureStatistics,
     Inception,
-    Measured,
     feature_statistics,
     fid,
     inception_score,
@@ -31,7 +30,7 @@ from sbgm.measure import (
     quantise,
     some_images,
 )
-from sbgm.measure.inception import FEATURES, require_enough
+from sbgm.measure.inception import require_enough
 from sbgm.measure.judging import Reference, feature_space, reference_for
 from sbgm.training import n_parameters
 
@@ -75,8 +74,14 @@ class ColourSamples:
         n_reference: Count | None = None,
         machine: Machine = CPU,
     ) -> None:
-        self.data, self.folder, self.inception, self.machine, self.model = data, folder, inception, machine, None
-        self.sampler, self.n_steps, self.batch_size = sampler, n_steps, batch_size
+        self.data = data
+        self.folder = folder
+        self.inception = inception
+        self.machine = machine
+        self.model = None
+        self.sampler = sampler
+        self.n_steps = n_steps
+        self.batch_size = batch_size
         self.precision = machine.precision
         self.reference: Reference = reference_for(data, feature_space(data, inception), "train", n_reference)
         self.statistics = feature_statistics(self.reference.features)
@@ -95,16 +100,18 @@ class ColourSamples:
             self.model = self.machine.prepared(load_network(weights))
         else:  # in place, since compiling takes minutes
             load_weights(self.model, weights_file(weights))
-        entry, size = self.entry(self.model.sigmas), self.batch_size
+        entry = self.entry(self.model.sigmas)
+        size = self.batch_size
         key = samples_key(weights, f"batch{size}", self.precision, "seed0")
-        fitted, place = some_images(self.data, "train")[:N_FITTED], self.folder / key / entry.key
+        fitted = some_images(self.data, "train")[:N_FITTED]
+        place = self.folder / key / entry.key
         batches = draw_entry(entry, self.model, fitted, place, n, size, precision=self.precision)
         bar = tqdm(batches, key, math.ceil(n / size), unit="batch")
         images, features = zip(*((quantise(batch), self.inception.features(batch)) for batch in bar), strict=True)
         return torch.cat(images)[:n], torch.cat(features)[:n]
 
 
-def checkpoint_fids(run: Path, samples: ColourSamples) -> dict[Path, Measured]:
+def checkpoint_fids(run: Path, samples: ColourSamples) -> dict[Path, float]:
     """The FID of 1,000 samples of each checkpoint that a run kept, by its file of weights, oldest first.
 
     Raises:
@@ -113,22 +120,20 @@ def checkpoint_fids(run: Path, samples: ColourSamples) -> dict[Path, Measured]:
     """
     steps = [step_of(folder) for folder in checkpoints(run)] or [None]
     files = [run_weights(run, step) for step in steps]
-    known = {"real": samples.statistics, "against": samples.reference.images}
-    return {file: checkpoint_fid(samples.draw(file, N_CHOOSING)[1], **known) for file in files}
+    return {file: checkpoint_fid(samples.draw(file, N_CHOOSING)[1], samples.statistics) for file in files}
 
 
 @checked
-def checkpoint_fid(samples: Batch, real: FeatureStatistics, *, against: str) -> Measured:
+def checkpoint_fid(samples: Batch, real: FeatureStatistics) -> float:
     """The Fréchet distance of few samples, such as the paper's 1,000, by which it chooses among checkpoints.
 
     It exists however singular the samples' covariance C is: the eigenvalues of C C' other than 0 are those of
     X C' Xᵀ/(n − 1), where the rows of X are the samples' features less their mean. But it is far too large, so that it
-    compares checkpoints at one number of samples and nothing else, as its name says.
+    compares checkpoints at one number of samples and nothing else.
 
     Args:
         samples: (n, F) features of samples, n ≥ 2.
         real: statistics of 2,560 real images or more.
-        against: what these are.
 
     Raises:
         ValueError: there is one sample only, or real are too few.
@@ -141,9 +146,7 @@ def checkpoint_fid(samples: Batch, real: FeatureStatistics, *, against: str) -> 
     rows = (samples.double() - mean) / math.sqrt(n - 1)
     values = torch.linalg.eigvalsh(rows @ real.covariance @ rows.T)[-min(n - 1, n_features) :]  # the others are 0
     roots = values.clamp(min=0).sqrt()
-    value = (mean - real.mean).square().sum() + rows.square().sum() + real.covariance.trace() - 2 * roots.sum()
-    name = f"FID of {n:,} samples, for choosing a checkpoint; not comparable with FID of 50,000"
-    return Measured(name, float(value), None, n, real.n, against, FEATURES)
+    return float((mean - real.mean).square().sum() + rows.square().sum() + real.covariance.trace() - 2 * roots.sum())
 
 
 def measure(
@@ -169,21 +172,24 @@ def measure(
     settings = {"n_steps": n_steps, "sampler": sampler, "batch_size": batch_size, "n_reference": n_reference}
     inception = Inception(fid_weights, machine.device)
     samples = ColourSamples("cifar10", folder, inception, machine=machine, **settings)
-    chosen, file, how = None, weights, {}
+    chosen = None
+    file = weights
+    how = {}
     if Path(weights).is_dir():
         distances = checkpoint_fids(Path(weights), samples)
-        file = min(distances, key=lambda file: distances[file].value)
-        chosen, how = distances[file], {"checkpoint": file.parent.name, "checkpoints": len(distances)}
+        file = min(distances, key=lambda file: distances[file])
+        chosen = distances[file]
+        how = {"checkpoint": file.parent.name, "checkpoints": len(distances)}
     images, features = samples.draw(file, n_samples)
     score = inception_score(inception.logits(features)) if inception.has_logits else None
-    bounded, real = n_samples >= PAPERS_SAMPLES, samples.reference
-    distance = fid(features, samples.statistics, against=real.images)
-    kernel = kid(features, real.features[:N_KERNEL], against=real.images)
+    bounded = n_samples >= PAPERS_SAMPLES
+    real = samples.reference
+    distance = fid(features, samples.statistics)
+    kernel = kid(features, real.features[:N_KERNEL])
     on_gpu = torch.device(machine.device).type == "cuda"
     return Found(
-        i9_measurements(distance, kernel, score, chosen, bounded=bounded),
+        i9_measurements(n_samples, distance, kernel, score, chosen, bounded=bounded),
         {"samples": images[:N_SHOWN]},
-        status=None if bounded else "reported",
         data=f"{n_samples:,} samples; {len(real.features):,} of {SETS['cifar10'].title}'s training images, "
         f"{N_KERNEL:,} for KID",
         note=f"FID from fewer samples is larger.{'' if score else ' No Inception Score: its weights have no logits.'}",
@@ -201,27 +207,32 @@ def measure(
 
 
 def i9_measurements(
-    distance: Measured,
-    kernel: Measured,
+    n_samples: int,
+    distance: Estimate,
+    kernel: Estimate,
     score: tuple[float, float] | None,
-    chosen: Measured | None = None,
+    chosen: float | None = None,
     *,
     bounded: bool,
 ) -> list[Measurement]:
     """The measurements of I9.
 
     Args:
+        n_samples: how many the numbers are of.
         distance, kernel: FID and KID.
         score: Inception Score and its standard deviation over ten splits, where the weights have logits.
-        chosen: FID of few samples, by which the checkpoint was chosen.
+        chosen: FID of `N_CHOOSING` samples, by which the checkpoint was chosen.
         bounded: hold FID and score to the paper's numbers.
     """
-    found = {f"FID, {distance.n:,} samples": distance}
+    found = {f"FID, {n_samples:,} samples": distance}
     if score is not None:
         found["Inception Score"] = Estimate(score[0], score[1] / math.sqrt(10))
     measured = [declared("I9", k, x) if bounded else reported(k, x) for k, x in found.items()]
     measured.append(reported("KID", kernel))
-    return measured if chosen is None else [*measured, reported(chosen.name, chosen)]
+    if chosen is not None:
+        choice = "for choosing a checkpoint; not comparable with FID of 50,000"
+        measured.append(reported(f"FID of {N_CHOOSING:,} samples, {choice}", chosen))
+    return measured
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ from sbgm.images.drawing import draw_batches
 from sbgm.measure import estimate, relative_squared_error
 from sbgm.measure.scores import Means, nearest_modes
 
-N_SEEDS, SIGMAS = 5, (0.0, 20.0)
+N_SEEDS = 5
+SIGMAS = (0.0, 20.0)
 
 
 class RegionErrors(NamedTuple):
@@ -70,7 +71,9 @@ def measure_seed(indices: range, generator: torch.Generator) -> dict[str, Tensor
 
     Both networks see points divided by the standard deviation of a coordinate, so that none has the easier scale.
     """
-    mixture, points, errors = paper_mixture(), plots.grid(20), []
+    mixture = paper_mixture()
+    points = plots.grid(20)
+    errors = []
     for sigma in SIGMAS:
         scale = math.hypot(DATA_STD, sigma)
         network = MLP(dim=2, width=128, depth=2, generator=torch.Generator().manual_seed(indices.start))
@@ -91,7 +94,7 @@ def measure_seed(indices: range, generator: torch.Generator) -> dict[str, Tensor
 
 
 def measure(folder: Path) -> Found:
-    """Measure L7."""
+    """Measure L7: the errors of five networks of each kind, and their ratio."""
     parts = draw_batches(measure_seed, N_SEEDS, seed=0, batch_size=1, folder=folder)
     errors = torch.cat([part["errors"] for part in parts])
     log_ratio = estimate((errors[:, 0] / errors[:, 1]).log())
@@ -105,7 +108,6 @@ def measure(folder: Path) -> Found:
         {"errors": errors},
         data="the paper's mixture; Fig. 2's perceptron and recipe for both, points in units of their std, five seeds",
         note="Each error is relative to the exact score at its own σ; the ratio is a geometric mean over the seeds.",
-        networks=[],
         facts={"n_seeds": N_SEEDS},
     )
 

@@ -115,7 +115,8 @@ def first_change(losses: Tensor) -> Estimate:
 
     A trend within a part counts into the standard error, which is too large then rather than too small.
     """
-    first, later = estimate(losses[:10]), estimate(losses[50:100])
+    first = estimate(losses[:10])
+    later = estimate(losses[50:100])
     return Estimate(later.value - first.value, math.hypot(later.se, first.se))
 
 
@@ -175,7 +176,7 @@ def measure(
         curves,
         data=f"CIFAR-10, {len(images):,} training images",
         narrower=f"{runs_made} of each kind, with a quarter of the paper's batch and a tenth of its iterations",
-        note='Called "reproduced" until 2026-11-26, of another ResNet. Each number is that of the worst run.',
+        note="Each number is that of the worst run.",
         facts={name: getattr(M2_SETTINGS, name) for name in ("channels", "batch_size", "learning_rate")},
     )
 
@@ -203,7 +204,8 @@ def m2_measurements(raw: Tensor, noised: Tensor) -> list[Measurement]:
 
 def _losses(images: Tensor, settings: Figure1, folder: Path, name: str) -> Tensor:
     """The losses of one run, (T,): those of its finished curve, or of a training under a progress bar."""
-    file, facts = records.results_folder() / "M2" / f"{name}.safetensors", settings.facts()
+    file = records.results_folder() / "M2" / f"{name}.safetensors"
+    facts = settings.facts()
     if file.is_file():
         tensors, known = load_tensors(file)
         if facts.items() <= known.items():
@@ -229,7 +231,8 @@ def load_raw(name: str = "mnist_raw") -> nn.Module:
     Its `sigmas` are the one level 0.01, so that Algorithm 1 is plain Langevin dynamics with the step size ε.
     """
     network = load_built(name, lambda facts: untrained("mnist_raw")[0])
-    network.sigmas, network.image_shape = torch.tensor([0.01]), (1, 28, 28)
+    network.sigmas = torch.tensor([0.01])
+    network.image_shape = (1, 28, 28)
     return network
 
 

@@ -48,13 +48,15 @@ def measure(
 
     Each network's numbers are kept in `folder`; a run that was stopped goes on with the next network.
     """
-    images, held_out = load_images("digits"), load_images("digits", "test")
+    images = load_images("digits")
+    held_out = load_images("digits", "test")
     steps = torch.linspace(iterations // 2, iterations, N_LATE).round().int().tolist()
     runs = [("network", s, [iterations]) for s in networks(iterations)] + [("late", late(iterations), steps)]
 
     def rows_of(indices: range, generator: torch.Generator) -> dict[str, Tensor]:
         _, settings, looks = runs[indices.start]
-        network, rows = settings.network(), []
+        network = settings.network()
+        rows = []
         for step in train_digits(network, images, settings):
             if step.step in looks:
                 numbers = measure_network(network, settings, images, held_out)

@@ -1,15 +1,17 @@
 """What the paper asserts, how this project settles each claim, and the scripts that measure what takes long.
 
 A lab notebook measures a claim and enters it by `settle`, or confirms a recorded one by `settle_again`. A claim that
-costs more than a cell may is measured by the script `ID.py` beside this file. Each number is `expected`, if the
-interval that it should lie in was written down before the first measurement, a `guard` of what we found, or `reported`.
-The word follows from those that were expected; nobody chooses it. What notebooks enter goes to `runs/ledger/`, which
-git ignores, and `make ledger` turns it into the committed records of `data/results/`.
+costs more than a cell may is measured by the script `ID.py` beside this file. Each number is `declared`, if
+`claims.toml` holds it to a bound, a `guard` of what we found, or `reported`. The word follows from those that were
+declared; nobody chooses it. What notebooks enter goes to `runs/ledger/`, which git ignores, and `make ledger` turns it
+into the committed records of `data/results/`.
 """
 
 import argparse
 import dataclasses
+import datetime
 import functools
+import hashlib
 import inspect
 import math
 import os
@@ -24,13 +26,12 @@ import torch
 from torch import Tensor
 
 from sbgm.apps.options import Parser, add_options, call, flag_of, in_flags
-from sbgm.files import file_hash, save_tensors, write_bytes
+from sbgm.files import file_hash, runs_folder, save_tensors, write_bytes, write_json
 from sbgm.guard import checked, one_of
-from sbgm.images.data import runs_folder
 from sbgm.images.devices import hardware
 from sbgm.images.weights import weights_file
 from sbgm.measure import records
-from sbgm.measure.estimates import Estimated
+from sbgm.measure.estimates import Estimate, Share
 from sbgm.measure.records import (
     WEIGHTS,
     Facts,
@@ -41,7 +42,6 @@ from sbgm.measure.records import (
     interval,
     load_record,
     record_of,
-    save_record,
 )
 
 __all__ = ["attached_file", "check_weights", "interval", "load_record"]  # for the notebooks
@@ -54,10 +54,9 @@ STATUSES = (
     "reported",
     "waits for a GPU",
 )
-GRANTED = STATUSES[4:]
 
 
-# --- claims and measurements ------------------------------------------------------------------------------------------
+# --- claims -----------------------------------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,32 +80,26 @@ class Claim:
 
     Attributes:
         id, section, claim: its name, where the paper makes it, and what the paper says.
-        measure, expect: how it is measured, and what was expected before measuring, in words.
+        declared: the day since which its measure and its bounds stand.
+        measure, expect: how it is measured, and what is expected, in words.
         found: what came out, a sentence with the labels of the record's measurements in braces.
-        granted: why its word is "reported" or "waits for a GPU", if it is.
+        reported: why it is "reported" where nothing fails, if it is.
+        waits: why it "waits for a GPU" until a number with a bound has been measured, if it does.
         images: whether it is settled on images, or with a network for images.
-        bounds: every number that was expected, by its label. What each bound tests was declared on 2026-11-27, after
-            its measurement.
-        anew: the same for a measurement that was declared before it was made, and replaces the record.
-        plan, known: how that measurement is made, and which numbers had been seen when its bounds were set.
-        pilot: the earlier measurement that a bound repeats, if it does.
-        changed: what became of the measure or a bound after a number had been seen, with the date.
+        bounds: what each number is held to, by its label.
     """
 
     id: str
     section: str
     claim: str
+    declared: datetime.date
     measure: str
     expect: str
     found: str
-    granted: str = ""
+    reported: str = ""
+    waits: str = ""
     images: bool = False
     bounds: Mapping[str, Bound] = dataclasses.field(default_factory=dict)
-    anew: Mapping[str, Bound] = dataclasses.field(default_factory=dict)
-    plan: str = ""
-    known: str = ""
-    pilot: str = ""
-    changed: str = ""
 
     @property
     def place(self) -> str:
@@ -115,100 +108,124 @@ class Claim:
 
 
 @functools.cache
+def _file() -> tuple[Mapping[str, Claim], int]:
+    """What `claims.toml` holds: every claim by id, in the paper's order, and the base seed."""
+    tables = tomllib.loads((Path(__file__).parent / "claims.toml").read_text(encoding="utf-8"))
+    base_seed = tables.pop("base_seed")
+    by_id = {}
+    for claim_id, fields in tables.items():
+        bounds = {label: Bound(**bound) for label, bound in fields.pop("bounds", {}).items()}
+        by_id[claim_id] = Claim(claim_id, bounds=bounds, **fields)
+    return MappingProxyType(by_id), base_seed
+
+
 def claims() -> Mapping[str, Claim]:
     """Every claim of the ledger by id, in the paper's order."""
-    tables = tomllib.loads((Path(__file__).parent / "claims.toml").read_text(encoding="utf-8"))
-    for fields in tables.values():
-        for name in fields.keys() & {"bounds", "anew"}:
-            fields[name] = {label: Bound(**bound) for label, bound in fields[name].items()}
-    return MappingProxyType({claim_id: Claim(claim_id, **fields) for claim_id, fields in tables.items()})
+    by_id, _ = _file()
+    return by_id
 
 
-def expected(
-    label: str,
-    value: float | Estimated,
-    *,
-    low: float = -math.inf,
-    high: float = math.inf,
-    se: float | None = None,
-) -> Measurement:
-    """A number and the interval that it was expected in before the first measurement; see `Measurement`.
+ClaimId = Annotated[str, one_of(claims())]
+
+
+@checked
+def seed(claim_id: ClaimId) -> int:
+    """The seed of a claim's measurement, by the base seed in `claims.toml` and the claim's id alone.
+
+    Seeds of parts, such as one a network, are `derived_generator(seed("L8"), part)`.
+    """
+    _, base_seed = _file()
+    words = f"{base_seed} {claim_id}"
+    return int.from_bytes(hashlib.sha256(words.encode()).digest()[:4])
+
+
+# --- measurements -----------------------------------------------------------------------------------------------------
+
+
+def declared(claim_id: str, label: str, value: float | Estimate | Share, *, se: float | None = None) -> Measurement:
+    """A number, and the bound that `claims.toml` declares for it.
 
     Args:
-        label, low, high: see `Measurement`.
+        claim_id: such as "L3".
+        label: of the bound, and of the number in the record.
         value: the number, or an estimate, which brings its standard error.
         se: the standard error of a plain number, if it has one.
-    """
-    return Measurement("expected", label, *_value_and_bounds(value, se, low, high))
-
-
-def declared(claim_id: str, label: str, value: float | Estimated, *, se: float | None = None) -> Measurement:
-    """A number, and the bound that `claims.toml` declares for it; see `expected`.
 
     Raises:
-        KeyError: it declares none of this label.
+        KeyError: no bound of this label is declared.
     """
-    claim = claims()[claim_id]
-    bound = {**claim.bounds, **claim.anew}[label]
-    return Measurement("expected", label, *_value_and_bounds(value, se, bound.low, bound.high), bound.control)
+    bound = claims()[claim_id].bounds[label]
+    return _measurement("expected", label, value, se, bound)
 
 
 def guard(
     label: str,
-    value: float | Estimated,
+    value: float | Estimate | Share,
     *,
     low: float = -math.inf,
     high: float = math.inf,
     se: float | None = None,
 ) -> Measurement:
-    """A number and an interval set afterwards, so that a change of what we found is noticed; see `expected`."""
-    return Measurement("guard", label, *_value_and_bounds(value, se, low, high))
+    """A number and an interval set afterwards, so that a change of what we found is noticed; see `declared`."""
+    return _measurement("guard", label, value, se, Bound(low, high))
 
 
-def reported(label: str, value: float | Estimated, *, se: float | None = None) -> Measurement:
-    """A number that nothing was expected of; see `expected`."""
-    return Measurement("reported", label, *_value_and_bounds(value, se, -math.inf, math.inf))
+def reported(label: str, value: float | Estimate | Share, *, se: float | None = None) -> Measurement:
+    """A number that nothing was expected of; see `declared`."""
+    return _measurement("reported", label, value, se, Bound())
 
 
-def _value_and_bounds(
-    value: float | Estimated, se: float | None, low: float, high: float
-) -> tuple[float, float, float, float | None]:
-    if isinstance(value, float | int | Tensor):
-        return value, low, high, se
-    return value.value, low, high, value.se
+def _measurement(kind: str, label: str, value: float | Estimate | Share, se: float | None, bound: Bound) -> Measurement:
+    if isinstance(value, Estimate | Share):
+        se = value.se
+        value = value.value
+    return Measurement(kind, label, value, bound.low, bound.high, se, bound.control)
 
 
-def word(measurements: Sequence[Measurement], *, narrower: str = "", granted: str | None = None) -> str:
-    """The status that the expected measurements bear, the first that fits.
+def word(claim: Claim, measurements: Sequence[Measurement], narrower: str = "") -> str:
+    """The status that a claim's measurements bear, the first that fits.
 
-    1. *not reproduced*: one misses its interval, all of its value ± 2 se;
+    1. *not reproduced*: one misses its bound, all of its value ± 2 se;
     2. *inconclusive*: one straddles a bound, or misses that of a control;
-    3. what is granted in words: *reported* or *waits for a GPU*; *reported* also where nothing was expected;
-    4. *reproduced in part*, if the measurement is narrower than the statement;
-    5. *reproduced*.
+    3. *waits for a GPU*: the claim does, and no number with a bound was measured;
+    4. *reported*: the claim is, or no number has a bound;
+    5. *reproduced in part*: the measurement is narrower than the statement;
+    6. *reproduced*.
     """
     deciding = [m for m in measurements if m.kind == "expected"]
     if any(m.missed and not m.yardstick for m in deciding):
         return "not reproduced"
     if not all(m.met for m in deciding):
         return "inconclusive"
-    if granted is not None or not deciding:
-        return granted or "reported"
+    if claim.waits and not deciding:
+        return "waits for a GPU"
+    if claim.reported or not deciding:
+        return "reported"
     return "reproduced in part" if narrower else "reproduced"
 
 
-def why(record: Record) -> str:
-    """Why a record's word is not "reproduced": in what it is narrower, or the number that decides; "" where it is."""
-    failed = [m for m in record.of_kind("expected") if not m.met]
-    if not failed:
-        return record.narrower if record.status == "reproduced in part" else claims()[record.id].granted
-    decides = max(failed, key=lambda m: m.missed and not m.yardstick)
-    held = f"“{decides.label}” is {decides.number}, where {interval(decides.low, decides.high)} was expected"
-    return held if decides.missed else f"{held}, and two standard errors reach across the bound"
+def failed(record: Record) -> list[Measurement]:
+    """Its numbers that do not meet their bounds."""
+    return [m for m in record.of_kind("expected") if not m.met]
+
+
+def why_narrower(record: Record) -> list[str]:
+    """Why a record's word is not "reproduced" though no bound fails: what is narrower, and what the claim says."""
+    claim = claims()[record.id]
+    reasons = {"waits for a GPU": claim.waits, "reported": claim.reported}
+    return [words for words in (record.narrower, reasons.get(record.status, "")) if words]
+
+
+def is_older(record: Record) -> bool:
+    """Whether a record was measured before its claim's measure and bounds were declared."""
+    return datetime.date.fromisoformat(record.day) < claims()[record.id].declared
 
 
 def details(record: Record) -> str:
-    """The claim, what was measured with twice its standard error, and what was expected, as text."""
+    """The claim, what was measured with twice its standard error, and what was expected, as text.
+
+    The machine and the hashes are left out: they are in the record's file.
+    """
     claim = claims()[record.id]
     lines = [f"{record.id} (§ {claim.section}) {claim.claim}: {record.status}"]
     lines += [f"  {m}" for m in record.measurements]
@@ -218,25 +235,23 @@ def details(record: Record) -> str:
         lines.append(f"  data: {record.data}")
     if record.note:
         lines.append(f"  {record.note}")
-    return "\n".join(lines + [f"  {name}: {fact}" for name, fact in record.facts.items()])
+    for name, fact in record.facts.items():
+        if not name.startswith((WEIGHTS, "hardware", "torch", "sha256")):
+            lines.append(f"  {name}: {fact}")
+    return "\n".join(lines)
 
 
 def show(record: Record) -> None:
-    """Print what a record says, except for the machine and the hashes."""
-    left_out = (WEIGHTS, "hardware", "torch", "sha256")
-    facts = {name: fact for name, fact in record.facts.items() if not name.startswith(left_out)}
-    print(details(dataclasses.replace(record, facts=facts)))
+    """Print the details of a record."""
+    print(details(record))
 
 
 # --- entering a claim ------------------------------------------------------------------------------------------------
 
-
-ClaimId = Annotated[str, one_of(claims())]
-Granted = Annotated[str, one_of(GRANTED)]
 Table = Any  # a pandas.DataFrame; pandas is loaded where there is one
 
 
-def _settled(claim_id: str, measurements: Sequence[Measurement], status: str | None, **words: str) -> Record:
+def _settled(claim_id: str, measurements: Sequence[Measurement], **fields: Any) -> Record:
     """The record of a claim with the status that its measurements bear.
 
     Raises:
@@ -247,8 +262,8 @@ def _settled(claim_id: str, measurements: Sequence[Measurement], status: str | N
     moved = [m for m in measurements if m.kind == "guard" and not m.holds]
     if moved:
         raise AssertionError(f"{claim_id}: what we found has changed\n" + "\n".join(map(str, moved)))
-    status = word(measurements, narrower=words["narrower"], granted=status)
-    return Record(claim_id, status, tuple(measurements), **words)
+    status = word(claims()[claim_id], measurements, fields["narrower"])
+    return Record(claim_id, status, tuple(measurements), **fields)
 
 
 @checked
@@ -257,19 +272,19 @@ def settle(
     measurements: Sequence[Measurement],
     *,
     narrower: str = "",
-    status: Granted | None = None,
     data: str = "",
     note: str = "",
+    networks: Sequence[str] = (),
 ) -> Record:
     """Enter a claim in the ledger, with the status that its measurements bear; see `word`.
 
     Args:
         claim_id: such as "L3".
-        measurements: by `expected`, `guard` and `reported`; a record's file has them in this order.
+        measurements: by `declared`, `guard` and `reported`; a record's file has them in this order.
         narrower: in what the measurement is narrower than the paper's statement, such as "half the paper's width".
-        status: "reported" or "waits for a GPU", where one of them says more.
         data: what was measured on, where that can differ from run to run.
         note: one sentence for the ledger's reader.
+        networks: shipped ones, if any, whose hashes the record keeps.
 
     Returns:
         The entry, whose repr is `L3 reproduced`.
@@ -277,7 +292,8 @@ def settle(
     Raises:
         AssertionError: a guard does not hold; the message shows it.
     """
-    record = _settled(claim_id, measurements, status, narrower=narrower, data=data, note=note)
+    facts = weights_facts(*networks) | machine_facts()
+    record = _settled(claim_id, measurements, narrower=narrower, data=data, note=note, day=today(), facts=facts)
     return save_record(record, ledger_folder())
 
 
@@ -295,16 +311,46 @@ def settle_again(claim_id: ClaimId, guards: Sequence[Measurement] = ()) -> Recor
         AssertionError: a guard does not hold, or the record's status is not what its measurements bear.
     """
     record = load_record(claim_id)
-    granted = record.status if record.status in GRANTED else None
-    words = {"narrower": record.narrower, "data": record.data, "note": record.note}
-    again = _settled(claim_id, [*record.measurements, *guards], granted, **words)
+    fields = {name: getattr(record, name) for name in ("narrower", "data", "note", "day")}
+    again = _settled(claim_id, [*record.measurements, *guards], **fields)
     if again.status != record.status:
         raise AssertionError(f"{claim_id} is recorded as {record.status!r}, but its numbers bear {again.status!r}")
     return save_record(again, ledger_folder())
 
 
+def today() -> str:
+    """The day, such as "2026-11-29"."""
+    return datetime.date.today().isoformat()
+
+
+def machine_facts() -> dict[str, str]:
+    """The processor, and torch's version."""
+    return {"hardware": hardware(), "torch": torch.__version__}
+
+
+def weights_facts(*names: str) -> dict[str, str]:
+    """The facts by which a record names the networks that it was measured with: the sha256 of each one's file.
+
+    Args:
+        names: of shipped networks, such as "mnist_ncsn", or files of weights.
+    """
+    return {f"{WEIGHTS}{file.stem}": file_hash(file) for file in map(weights_file, names)}
+
+
+def save_record(record: Record, folder: Path) -> Record:
+    """Write a claim's record as `folder/ID.json`, and return it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    defaults = {field.name: field.default for field in dataclasses.fields(Measurement)}  # JSON has no infinity
+    content = dataclasses.asdict(record)
+    content["measurements"] = [
+        {name: value for name, value in fields.items() if value != defaults[name]} for fields in content["measurements"]
+    ]
+    write_json(folder / f"{record.id}.json", content)
+    return record
+
+
 def ledger_folder() -> Path:
-    """Where `settle` enters claims: $SBGM_LEDGER if set, else `ledger/` in `data.runs_folder()`."""
+    """Where `settle` enters claims: $SBGM_LEDGER if set, else `ledger/` in `files.runs_folder()`."""
     return Path(os.environ.get("SBGM_LEDGER") or runs_folder() / "ledger")
 
 
@@ -321,7 +367,7 @@ class Found(NamedTuple):
     """What a script measured, besides the arguments that it was called with.
 
     Attributes:
-        measurements: by `declared`, `expected`, `guard` and `reported`; as a record has them.
+        measurements: by `declared`, `guard` and `reported`; as a record has them.
         content: what they rest on: tensors, such as the samples as they would be shown, uint8, for ID.safetensors; or a
             table, for ID.csv.
         data: what was measured on.
@@ -329,7 +375,6 @@ class Found(NamedTuple):
         narrower: in what the measurement is narrower than the paper's statement, such as "half the paper's width".
         networks: shipped ones, if any, whose hashes the record keeps; see `check_weights`.
         facts: how it was measured, as far as the arguments do not say.
-        status: "reported" or "waits for a GPU", where one of them says more.
     """
 
     measurements: Sequence[Measurement]
@@ -339,38 +384,27 @@ class Found(NamedTuple):
     narrower: str = ""
     networks: Sequence[str] = ()
     facts: Mapping[str, Any] = MappingProxyType({})
-    status: str | None = None
 
 
 Measure = Callable[..., Found]
 """measure(folder, **settings), the function of a script; `folder` keeps what is done, for a run that was stopped."""
 
 
-class NotReproducedError(AssertionError):
-    """A recorded claim that did not come out as expected, and was not recorded."""
-
-    def __init__(self, record: Record) -> None:
-        super().__init__(f"{record} and was not recorded; --accept records it\n{details(record)}")
-
-
-def measure_claim(claim_id: str, measure: Measure, folder: Path, *, accept: bool = False, **settings: Any) -> Record:
-    """Measure a claim, and write its record, unless the claim is not reproduced or inconclusive.
+def measure_claim(claim_id: str, measure: Measure, folder: Path, **settings: Any) -> Record:
+    """Measure a claim, and write its record, whatever its word.
 
     Args:
         claim_id: such as "I1".
         measure: the function of its script.
         folder: where the measurement is kept, and resumed from.
-        accept: record a claim that is not reproduced, or inconclusive, as just that.
         settings: of the function.
 
     Raises:
-        NotReproducedError: it is, and that was not accepted; the message shows why, and nothing is recorded.
+        AssertionError: a guard does not hold; nothing is recorded.
     """
     found = measure(folder, **settings)
-    words = {"narrower": found.narrower, "data": found.data, "note": found.note}
-    record = _settled(claim_id, found.measurements, found.status, **words)
-    if record.status in ("not reproduced", "inconclusive") and not accept:
-        raise NotReproducedError(record)
+    words = {"narrower": found.narrower, "data": found.data, "note": found.note, "day": today()}
+    record = _settled(claim_id, found.measurements, **words)
     _, *parameters = inspect.signature(measure).parameters.values()
     asked = {p.name: settings.get(p.name, p.default) for p in parameters}
     command = command_line(f"{claim_id}.py", asked)
@@ -413,18 +447,8 @@ def attach(
     else:
         file = folder / f"{stem}.csv"
         write_bytes(file, content.to_csv(index=False, lineterminator="\n").encode())
-    machine = {"hardware": hardware(), "torch": torch.__version__}
     attached = {"command": command, "file": file.name, "sha256": file_hash(file)}
-    return facts | weights_facts(*networks) | machine | attached
-
-
-def weights_facts(*names: str) -> dict[str, str]:
-    """The facts by which a record names the networks that it was measured with: the sha256 of each one's file.
-
-    Args:
-        names: of shipped networks, such as "mnist_ncsn", or files of weights.
-    """
-    return {f"{WEIGHTS}{file.stem}": file_hash(file) for file in map(weights_file, names)}
+    return facts | weights_facts(*networks) | machine_facts() | attached
 
 
 def parser_of(measure: Callable[..., Any], folder: str) -> Parser:
@@ -445,14 +469,12 @@ def run(claim_id: str, measure: Measure, folder: str = "", words: Sequence[str] 
         folder: in `runs/`, what the measurement is kept in and resumed from unless told otherwise.
         words: the command line's; None takes the program's own.
     """
-    parser = parser_of(measure, folder or claim_id)
-    parser.add_argument("--accept", action="store_true", help='record a claim that fails, as "not reproduced"')
 
     def record(options: argparse.Namespace) -> None:
-        function = functools.partial(measure_claim, claim_id, measure, accept=options.accept)
-        print(details(call(measure, options, instead=function, folder=options.folder)))
+        function = functools.partial(measure_claim, claim_id, measure)
+        show(call(measure, options, instead=function, folder=options.folder))
 
-    return do(parser, record, words)
+    return do(parser_of(measure, folder or claim_id), record, words)
 
 
 def do(parser: Parser, work: Callable[[argparse.Namespace], None], words: Sequence[str] | None) -> int:

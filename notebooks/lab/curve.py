@@ -19,7 +19,7 @@ from sbgm.apps.options import call
 from sbgm.files import write_json
 from sbgm.guard import Count, Ladder, Score, Whole, as_list, checked, count_from
 from sbgm.images.devices import autocast
-from sbgm.images.drawing import NamedSampler, Start, draw_batches, fitted_start, gaussian_start, uniform_start
+from sbgm.images.drawing import NamedSampler, Start, chains, draw_batches, fitted_start, gaussian_start, uniform_start
 from sbgm.images.refinenet import rescaled
 from sbgm.images.weights import load_network, weights_file
 from sbgm.measure import class_shares, confident_share, in_batches, quantise, records, shown, some_images
@@ -27,7 +27,7 @@ from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, load_classifier
 from sbgm.measure.records import N_SHEET, SamplerCurve
 from sbgm.networks import DigitNetwork, guided, in_range
 from sbgm.noise import geometric_sigmas, power_sigmas
-from sbgm.samplers import final
+from sbgm.samplers import State
 from sbgm.theory import best_step_size
 
 SCHEDULES = {"geometric": geometric_sigmas, "power": power_sigmas}
@@ -51,7 +51,8 @@ def samplers_within(budget: Count, sigmas: Ladder, *, denoise_last: bool = False
         sigmas: the network's ladder σ_1 > … > σ_L.
         denoise_last: spend one of them on x + σ_L² s(x, σ_L).
     """
-    own, budget = tuple(as_list(sigmas)), budget - denoise_last
+    own = tuple(as_list(sigmas))
+    budget = budget - denoise_last
     if budget < 3:
         raise ValueError(f"budget must be at least 4, got {budget + denoise_last}")
     last = {"denoise_last": denoise_last}
@@ -96,7 +97,9 @@ def renewing(high: float, low: float, budget: Annotated[int, count_from(2)], c: 
 
 # --- the entries ------------------------------------------------------------------------------------------------------
 
-BUDGETS, MIDDLE, FULL = (10, 20, 50), 100, 1_000
+BUDGETS = (10, 20, 50)
+MIDDLE = 100
+FULL = 1_000
 PAPER_LADDER = tuple(geometric_sigmas(1.0, 0.01, 10).tolist())
 CHOSEN = (
     "ancestral, geometric",
@@ -212,37 +215,36 @@ def draw_entry(
     entry: Entry,
     network: nn.Module,
     digits: Tensor,
-    kept: Path,
+    folder: Path,
     n_samples: int,
     batch_size: int = 50,
     seed: int = 0,
     precision: str = "bf16",
 ) -> Iterator[Tensor]:
-    """The batches of an entry's samples, (B, C, H, W) as the sampler left them, each drawn unless it is in `kept`.
+    """The batches of an entry's samples, (B, C, H, W) as the sampler left them, each drawn unless it is in `folder`.
 
     Args:
         entry: what to draw.
         network: with its ladder in `sigmas` and its `image_shape`; another σ is reached by `rescaled` where the network
             does not have `takes_any_sigma` set. A `DigitNetwork` is guided to the classes 0, 1, …, 9 in turn.
         digits: (N, C, H, W), what starts are fitted to.
-        kept: the folder of the batches, one file each, written whole.
-        n_samples: at least so many in all.
+        folder: of the batches, one file each, written whole.
+        n_samples: at least so many in all: batches are whole, so that a later call for more goes on from there.
         batch_size, seed: as for `measure_curve`.
         precision: of the network's layers, see `sbgm.images.devices`.
     """
+    n = batch_size * math.ceil(n_samples / batch_size)
+    device = network.sigmas.device
+    classes = torch.arange(n) % network.n_classes if isinstance(network, DigitNetwork) else None
+
+    def states(x: Tensor, generator: torch.Generator, labels: Tensor | None = None) -> Iterator[State]:
+        score = _score(network, entry, precision) if labels is None else guided(network, labels, GUIDANCE)
+        return entry.sampler.states(score, x, generator)
+
     start = _start(entry, digits)
-
-    def drawn(indices: range, generator: torch.Generator) -> dict[str, Tensor]:
-        x = start((len(indices), *network.image_shape), generator).to(network.sigmas.device)
-        score = (
-            guided(network, torch.tensor(indices) % network.n_classes, GUIDANCE)
-            if isinstance(network, DigitNetwork)
-            else _score(network, entry, precision)
-        )
-        return {"samples": final(entry.sampler.states(score, x, generator)).cpu()}
-
-    sizes = {"seed": seed, "batch_size": batch_size, "device": network.sigmas.device}
-    for tensors in draw_batches(drawn, n_samples, folder=kept, **sizes, entry=repr(entry)):
+    batch = chains(states, n, network.image_shape, start=start, given=classes, device=device)
+    sizes = {"seed": seed, "batch_size": batch_size, "device": device}
+    for tensors in draw_batches(batch, n, folder=folder, **sizes, entry=repr(entry)):
         yield tensors["samples"]
 
 
@@ -299,7 +301,8 @@ def measure_curve(
             bar.update(len(batch) * entry.evaluations)
         return torch.cat(batches)[:n]
 
-    points, sheets = [], {}
+    points = []
+    sheets = {}
     with tqdm(total=n_samples * sum(e.evaluations for e in wanted), unit="evaluation", unit_scale=True) as bar:
         for entry in wanted:
             drawn = samples(entry, n_samples, seed)
@@ -310,7 +313,8 @@ def measure_curve(
         best = [wanted[i] for i in dict.fromkeys([cheaper.index[0], cheaper["sure"].idxmax()])]
         bar.total += n_confirmed * sum(entry.evaluations for entry in best)
         confirmed = [_confirmed(entry, samples(entry, n_confirmed, seed + 1)) for entry in best]
-    stem, sizes = weights_file(network).stem, {"n_samples": n_samples, "batch_size": batch_size, "seed": seed}
+    stem = weights_file(network).stem
+    sizes = {"n_samples": n_samples, "batch_size": batch_size, "seed": seed}
     facts = attach(
         f"sampler_curve_{stem}",
         sheets,
@@ -325,7 +329,8 @@ def measure_curve(
 
 def _measured(entry: Entry, samples: Tensor) -> dict[str, str | float]:
     """A row of `SamplerCurve.points`."""
-    distance, judge = digit_distance(samples), digit_distance(samples, classifier=JUDGE)
+    distance = digit_distance(samples)
+    judge = digit_distance(samples, classifier=JUDGE)
     sure = confident_share(in_batches(load_classifier(), shown(samples)))
     return {
         "label": entry.label,

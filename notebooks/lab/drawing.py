@@ -17,7 +17,7 @@ from sbgm.images.data import load_images
 from sbgm.images.devices import PRECISIONS, autocast, compiled, fast_precision, find_device, on_device
 from sbgm.images.drawing import draw_batches, uniform_start
 from sbgm.images.weights import load_network, weights_file
-from sbgm.measure import Measured, frechet_distance
+from sbgm.measure import Estimate, frechet_distance
 from sbgm.measure.classifier import SHIPPED_CLASSIFIER
 from sbgm.measure.judging import feature_space, reference_for
 from sbgm.samplers import annealed_langevin, denoise
@@ -26,6 +26,8 @@ HOW_DRAWN = ("n_samples", "n_steps", "step_size", "precision", "seed")
 FEATURES = "Fréchet distances in the features of our own classifier"
 DIGITS = "half the paper's width, on MNIST"
 """In what a measurement on samples of `mnist_ncsn` is narrower than the paper's statement."""
+NSamples = Annotated[Count, "samples, more than 128, the number of features"]
+NSteps = Annotated[Count, "T, Langevin steps a level"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,20 +167,25 @@ def draw(drawing: Drawing, folder: Path, machine: Machine = CPU, *, load: Load |
     """
 
     def sample(network: nn.Module, score: Score, indices: range, generator: torch.Generator) -> dict[str, Tensor]:
-        x, sigmas = uniform_start((len(indices), *network.image_shape), generator).to(machine.device), network.sigmas
-        settings, found = drawing.facts("step_size", "n_steps"), []
-        chains = annealed_langevin(score, x, sigmas, generator=generator, **settings)
+        x = uniform_start((len(indices), *network.image_shape), generator).to(machine.device)
+        settings = drawing.facts("step_size", "n_steps")
+        chains = annealed_langevin(score, x, network.sigmas, generator=generator, **settings)
+        n_levels = len(network.sigmas)
         title = f"{drawing.network}, batch {indices.start // drawing.batch_size}"
-        for state in tqdm(chains, title, len(sigmas) * drawing.n_steps, unit="step"):
-            if state.step == drawing.n_steps and (drawing.kept != "last" or state.level == len(sigmas)):
-                found.append((state.x, denoise(score, state.x, state.sigma)))
-        return {name: torch.stack(x) for name, x in zip(Drawn._fields, zip(*found, strict=True), strict=True)}
+        states = []
+        denoised = []
+        for state in tqdm(chains, title, n_levels * drawing.n_steps, unit="step"):
+            if state.step == drawing.n_steps and (drawing.kept != "last" or state.level == n_levels):
+                states.append(state.x)
+                denoised.append(denoise(score, state.x, state.sigma))
+        return {"states": torch.stack(states), "denoised": torch.stack(denoised)}
 
-    parts = draw_kept(drawing, sample, folder, machine, load)
-    return Drawn(*(torch.cat([p[name] for p in parts], dim=1)[:, : drawing.n_samples] for name in Drawn._fields))
+    batches = draw_kept(drawing, sample, folder, machine, load)
+    states, denoised = (torch.cat([b[name] for b in batches], dim=1) for name in Drawn._fields)
+    return Drawn(states[:, : drawing.n_samples], denoised[:, : drawing.n_samples])
 
 
-def digit_distance(images: Tensor, data: str = "mnist", classifier: str = SHIPPED_CLASSIFIER) -> Measured:
+def digit_distance(images: Tensor, data: str = "mnist", classifier: str = SHIPPED_CLASSIFIER) -> Estimate:
     """The Fréchet distance of grey images to a set's test images, in the features of a shipped classifier.
 
     Args:
@@ -188,18 +195,24 @@ def digit_distance(images: Tensor, data: str = "mnist", classifier: str = SHIPPE
     """
     space = feature_space(data, classifier=classifier)
     reference = reference_for(data, space, "test")
-    return frechet_distance(space.function(images), reference.features, against=reference.images, features=space.name)
+    return frechet_distance(space.function(images), reference.features)
 
 
 def draw_digits(folder: Path, n_samples: int, n_steps: int, machine: Machine) -> tuple[Drawn, dict[str, Any]]:
-    """Chains of the shipped network on MNIST, and the settings that are not the call's, for a record.
+    """Chains of the shipped network on MNIST, and what a record says of them, as arguments of `claims.Found`.
 
     Raises:
         DataNotFoundError, ValueError: as `require_enough_digits`, before any is drawn.
     """
     require_enough_digits(n_samples=n_samples)
     drawing = Drawing("mnist_ncsn", n_samples=n_samples, n_steps=n_steps, precision="bf16", batch_size=machine.n_chains)
-    return draw(drawing, folder, machine), drawing.facts(*HOW_DRAWN[2:])
+    words = {
+        "data": f"mnist_ncsn, {n_samples:,} samples; 10,000 MNIST test images",
+        "narrower": DIGITS,
+        "networks": ["mnist_ncsn", SHIPPED_CLASSIFIER],
+        "facts": drawing.facts("step_size", "precision", "seed"),
+    }
+    return draw(drawing, folder, machine), words
 
 
 def require_enough_digits(**numbers: int) -> None:

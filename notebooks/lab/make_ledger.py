@@ -7,32 +7,43 @@ chapter with the table of its own claims.
 
 import argparse
 import json
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from claims import STATUSES, claims, ledger_folder, load_records, save_record, why
+from claims import (
+    STATUSES,
+    claims,
+    failed,
+    interval,
+    is_older,
+    ledger_folder,
+    load_records,
+    save_record,
+    why_narrower,
+)
 from sbgm.files import write_bytes
 from sbgm.measure import records as recorded
-from sbgm.measure.records import Record
+from sbgm.measure.records import Measurement, Record
 
-DECLARED = "2026-11-27"
-"""When it was declared, for every bound, what it tests."""
-HEAD = f"""# The ledger
+HEAD = """# The ledger
 
-What the paper claims, what was expected before measuring, and what came out, with twice the standard error. Written by
-`make ledger` from the records beside it, which hold every measurement; `notebooks/lab/` shows how each was made.
+What the paper claims, what was expected, and what came out, ± twice the standard error. Written by `make ledger` from
+the records beside it, to which each row links; the notebooks in `notebooks/lab/` show how each was made. A day
+under *expected* is that on which the measure and its bounds were declared, under *measured* that of the measurement.
+*Measured before* marks a number that is older than its bounds. ± is the scatter of samples, and of trainings only where
+a row names several networks. What earlier ledgers said is in [HISTORY.md](HISTORY.md).
 
 - *reproduced*: the paper's statement, at the paper's settings or in closed form;
-- *reproduced in part*: narrower than the paper says it; the row says in what;
+- *reproduced in part*: narrower than the paper says it;
 - *not reproduced*: the statement fails here;
 - *inconclusive*: an interval reaches across its bound, or a control of our own measure failed;
 - *reported*: the paper gives no number, or ours is arithmetic;
-- *waits for a GPU*: with the hours.
+- *waits for a GPU*: nothing that decides has been measured yet.
 
-A bound counts as met only where the whole interval, ± two standard errors, lies within it. Bounds were written down
-before the number that they decide about. What a bound tests, the paper's statement or our way to measure, was declared
-for all of them on {DECLARED}: after the measurement for those that had been measured, before it for the others.
+A bound counts as met only where the whole interval, ± two standard errors, lies within it. The verdict follows from
+bounds and record by a fixed rule, at the top of `notebooks/lab/claims.toml`.
 """
 CLOSING = "## What the paper says, and what you saw"
 """The first line of the Markdown cell at a chapter's end whose rest is written here."""
@@ -53,13 +64,26 @@ def main() -> None:
 def current_records() -> dict[str, Record]:
     """The latest word on every claim: what notebooks entered, else the committed record.
 
-    A recorded claim's committed record stands: a notebook re-measures a small case of it, which cannot replace it.
+    The committed record stands where a script measured it, since a notebook measures a small case of it again; and
+    where a notebook found the same numbers, unless the record is older than its bounds.
     """
     records = load_records(recorded.results_folder())
-    for claim_id, record in load_records(ledger_folder()).items():
-        if claim_id not in records or not records[claim_id].facts:
-            records[claim_id] = record
+    for claim_id, entered in load_records(ledger_folder()).items():
+        committed = records.get(claim_id)
+        if committed is not None:
+            is_same = agree(committed, entered) and not is_older(committed)
+            if "command" in committed.facts or is_same:
+                continue
+        records[claim_id] = entered
     return {claim_id: records[claim_id] for claim_id in claims() if claim_id in records}
+
+
+def agree(record: Record, other: Record) -> bool:
+    """Whether two records hold the same numbers, but for what processors round differently."""
+    if [m.label for m in record.measurements] != [m.label for m in other.measurements]:
+        return False
+    pairs = zip(record.measurements, other.measurements, strict=True)
+    return all(math.isclose(a.value, b.value, rel_tol=1e-3, abs_tol=1e-9) for a, b in pairs)
 
 
 def write(records: dict[str, Record], root: Path) -> None:
@@ -83,40 +107,38 @@ def write(records: dict[str, Record], root: Path) -> None:
 
 
 def ledger_table(records: dict[str, Record]) -> str:
-    """The ledger as a Markdown table: what the paper says, what was expected and when, what came out, and the word."""
-    lines = ["| id | § | the paper says | expected | measured here | word |", "|---|---|---|---|---|---|"]
+    """The ledger as a Markdown table: the claim, what was expected, what came out, the verdict, and why not whole."""
+    lines = [
+        "| | the paper says | expected (day) | measured (day) | verdict | why not whole |",
+        "|---|---|---|---|---|---|",
+    ]
     for claim_id, record in records.items():
-        paper, expect, *rest = _sentences(record)
-        lines.append(_row([claim_id, claims()[claim_id].section, paper, " ".join([expect, *notes(record)]), *rest]))
+        claim = claims()[claim_id]
+        paper = f"{_sentence(claim.claim)[:-1]} ({claim.place.strip('()')})."
+        expected = f"{_sentence(claim.expect)[:-1]} ({claim.declared})"
+        link = f"[{claim_id}]({claim_id}.json)"
+        lines.append(_row([link, paper, expected, measured(record), f"**{record.status}**", reasons(record)]))
     return "\n".join(lines)
 
 
 def closing_table(records: dict[str, Record], lab: str) -> str:
-    """The table at a chapter's end: what the paper says, what was expected, what came out, the word.
+    """The table at a chapter's end: what the paper says, what was expected, what came out, the verdict.
 
     Args:
         records: of the chapter's claims.
         lab: the lab notebook, relative to the chapter.
     """
     lines = [f"[The lab notebook]({lab}) shows how each number was measured.", ""]
-    lines += ["| The paper says | We expected | We measured | The word |", "|---|---|---|---|"]
+    lines += ["| The paper says | We expected | We measured | The verdict |", "|---|---|---|---|"]
     for claim_id, record in records.items():
         claim = claims()[claim_id]
-        paper, expect, *rest = _sentences(record)
-        if claim.pilot:
-            expect += " A pilot had come before."
-        if claim.changed:
-            expect += f" Changed on {claim.changed[:10]}, after a number was seen."
-        lines.append(_row([f"{paper} ({claim_id}, {claim.place.strip('()')})", expect, *rest]))
+        paper = f"{_sentence(claim.claim)} ({claim_id}, {claim.place.strip('()')})"
+        verdict = f"**{_sentence(record.status)[:-1]}**"
+        if reasons(record):
+            verdict += f": {reasons(record)}"
+        verdict += "."
+        lines.append(_row([paper, _sentence(claim.expect), measured(record), verdict]))
     return "\n".join(lines)
-
-
-def _sentences(record: Record) -> list[str]:
-    """What the paper says, what was expected, what came out, and the word with its reason."""
-    claim, reason = claims()[record.id], why(record)
-    word = f"**{_sentence(record.status)[:-1]}**"
-    word += f": {reason}." if reason else "."
-    return [_sentence(claim.claim), _sentence(claim.expect), outcome(record), word]
 
 
 def _sentence(words: str) -> str:
@@ -127,21 +149,41 @@ def _sentence(words: str) -> str:
 def outcome(record: Record) -> str:
     """What came out, in sentences with the record's numbers."""
     template = claims()[record.id].found
-    return re.sub(r"{(.+?)}", lambda label: record.measurement(label[1]).number.replace("-", "−"), template)
+    return re.sub(r"{(.+?)}", lambda label: plain(record.measurement(label[1])), template)
 
 
-def notes(record: Record) -> list[str]:
-    """Sentences on what a claim's bounds rest on: a pilot, a change, when they were declared, what was known then."""
-    claim, labels = claims()[record.id], {m.label for m in record.of_kind("expected")}
-    new = claim.anew.keys() if claim.anew.keys() <= labels else set()
-    said = {
-        "A pilot gave": claim.pilot,
-        "Changed on": claim.changed,
-        "Declared after it was measured, on": DECLARED if labels - new else "",
-        "Declared before it was measured, on": DECLARED if new else "",
-        "Known when they were set:": claim.known if new else "",
-    }
-    return [f"{name} {words}." for name, words in said.items() if words]
+def measured(record: Record) -> str:
+    """What came out, and on which day; whether that was before the claim's measure and bounds were declared."""
+    if is_older(record):
+        return f"{outcome(record)} Measured before, on {record.day}."
+    return f"{outcome(record)} ({record.day})"
+
+
+def reasons(record: Record) -> str:
+    """Why the verdict is not "reproduced": every bound that failed, and what is narrower; "" where it is whole."""
+    parts = []
+    for m in failed(record):
+        clearly = "not" if m.missed else "not clearly"
+        parts.append(f"“{m.label}” is {plain(m)}, {clearly} {interval(m.low, m.high)}")
+    return "; ".join([*parts, *why_narrower(record)])
+
+
+def plain(measurement: Measurement) -> str:
+    """A number as a reader wants it: three digits, or as many as ± twice its standard error bears; no 2e-08."""
+    if measurement.se:
+        half_width = 2 * measurement.se
+        decimals = min(3, max(0, 1 - math.floor(math.log10(half_width / 2))))  # 91, 12.5, 0.20
+        text = f"{measurement.value:.{decimals}f} ± {half_width:.{decimals}f}"
+    elif measurement.value and abs(measurement.value) < 1e-4:
+        text = "0.00"
+    else:
+        text, _, power = Measurement("reported", "", measurement.value).number.partition("e+")
+        if power:
+            text += f"·10{power.lstrip('0').translate(SUPERSCRIPTS)}"
+    return text.replace("-", "−")
+
+
+SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def _row(cells: Sequence[str]) -> str:
@@ -165,7 +207,8 @@ def count_line(records: dict[str, Record]) -> str:
 
 def with_section(page: Path, name: str, content: str) -> str:
     """Return a page's text with other content between its markers, <!-- name --> and <!-- /name -->."""
-    start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    start = f"<!-- {name} -->"
+    end = f"<!-- /{name} -->"
     parts = re.split(f"({start}|{end})", page.read_text(encoding="utf-8"))
     if parts[1::2] != [start, end]:
         raise ValueError(f"{page} must hold the markers {start} and {end} once each, in this order")
@@ -184,7 +227,8 @@ def with_closing_table(chapter: Path, records: dict[str, Record]) -> str:
     Raises:
         ValueError: there is such a cell, and no claim.
     """
-    notebook, lab = json.loads(chapter.read_text(encoding="utf-8")), f"lab/{chapter.name[:2]}_lab.ipynb"
+    notebook = json.loads(chapter.read_text(encoding="utf-8"))
+    lab = f"lab/{chapter.name[:2]}_lab.ipynb"
     ids = entered(chapter.parent / lab)
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown" and "".join(cell["source"]).startswith(CLOSING):

@@ -282,7 +282,8 @@ def sample_digits(
         step_size: ε, in the paper's convention.
         generator: source of starts and noise.
     """
-    start, options = uniform_start((n, *network.image_shape), generator), {"n_steps": n_steps, "generator": generator}
+    start = uniform_start((n, *network.image_shape), generator)
+    options = {"n_steps": n_steps, "generator": generator}
     return final(annealed_langevin(network, start, network.sigmas, step_size=step_size, **options))
 
 

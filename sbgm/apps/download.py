@@ -18,7 +18,7 @@ from torchvision.transforms.functional import pil_to_tensor
 from tqdm import tqdm
 
 from sbgm import files
-from sbgm.folders import data_folder, shipped_folder
+from sbgm.files import data_folder, shipped_folder
 from sbgm.guard import checked
 from sbgm.images.data import NAMES, SETS, SPLITS, DataNotFoundError, SetName, celeba_cache
 
@@ -152,3 +152,6 @@ def crop_and_resize(photo: Image.Image) -> Tensor:
     if photo.size != PHOTO_SIZE:
         raise ValueError(f"photo must be {PHOTO_SIZE[0]}×{PHOTO_SIZE[1]} pixels, got {photo.size[0]}×{photo.size[1]}")
     return pil_to_tensor(photo.convert("RGB").crop(MIDDLE).resize((SIZE, SIZE), Image.Resampling.BILINEAR))
+
+
+main = download  # of the command line

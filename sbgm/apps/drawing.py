@@ -3,41 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
-import math
 import shutil
 import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import KW_ONLY
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torchvision.transforms.functional import to_pil_image
+from tqdm import tqdm
 
-from sbgm.apps.train import make_accelerator
+import sbgm
+from sbgm.apps.options import Device
+from sbgm.apps.train import leave_together, make_accelerator
 from sbgm.files import content_hash, file_hash, save_tensors
 from sbgm.guard import Count, Positive, Score, Whole
 from sbgm.images.data import SETS, DataSet, Notice
-from sbgm.images.devices import autocast, compiled, fast_precision, idle_cores, on_device
-from sbgm.images.drawing import NamedSampler, OnState, Start, chains, draw_batches, gathered, uniform_start
-from sbgm.images.own import own_images
-from sbgm.images.refinenet import rescaled
-from sbgm.images.weights import load_network, weights_file
-from sbgm.noise import geometric_sigmas, power_sigmas
+from sbgm.images.devices import compiled, fast_precision, idle_cores, on_device
+from sbgm.images.drawing import NamedSampler, Start, chains, draw_batches, uniform_start
+from sbgm.images.weights import weights_file
 from sbgm.plots import save_sheet
 from sbgm.samplers import State
 
-if TYPE_CHECKING:
-    from accelerate import Accelerator
-
 NO_MATTER = ("out", "overwrite", "pngs", "threads")  # options that change no number of what is drawn
-Device = Annotated[str | None, "where to compute, such as cpu or cuda:1 (the GPU if there is one)"]
 Threads = Annotated[Count | None, "of the CPU (as many as cores are idle at the start)"]
 
 
@@ -46,7 +40,7 @@ class DrawingOptions:
     """The options of a command that draws: the network, the steps, where it runs, and where the result goes."""
 
     network: Annotated[str, "a shipped network's name, a file of weights, or a run's folder"]
-    _: KW_ONLY
+    _: dataclasses.KW_ONLY
     out: Annotated[Path, "the folder to write to"]
     overwrite: Annotated[bool, "replace the files of an earlier run there"] = False
     pngs: Annotated[bool, "write every image as a PNG, too, into the folder png/"] = False
@@ -71,9 +65,8 @@ class Drawing:
         file: the name of the file of tensors in the folder `options.out`.
 
     Attributes:
-        accelerator: shares the batches out among its processes.
-        network: one for images, on the accelerator's device.
-        precision: of its layers.
+        network: one for images, on the device where its processes compute.
+        score: its score in the precision wanted; at any σ where a ladder of its own was asked for.
 
     Raises:
         FileExistsError: one of the files must not be replaced.
@@ -84,22 +77,24 @@ class Drawing:
         self.options = options
         self.file = options.out / file
         self.sheet = options.out / "sheet.png"
-        taken = [path.name for path in (self.file, self.sheet) if path.exists()]
-        if taken and not options.overwrite:
-            raise FileExistsError(
-                f"--out must be a folder without {' and '.join(taken)}, which {options.out} holds; choose another, or "
-                "add --overwrite"
-            )
+        existing = [path.name for path in (self.file, self.sheet) if path.exists()]
+        if existing and not options.overwrite:
+            files = " and ".join(existing)
+            raise FileExistsError(f"out must be a folder without {files}, got {options.out}; or add --overwrite")
         torch.set_num_threads(options.threads or idle_cores())
         self.accelerator = make_accelerator(options.device)
-        self.precision: str = options.precision
-        if self.precision == "auto":
-            self.precision = fast_precision(self.accelerator.device)
-        network = load_network(options.network)
+        device = self.accelerator.device
+        self.precision = fast_precision(device) if options.precision == "auto" else options.precision
+        network: Any = sbgm.load_network(options.network)
         if network.image_shape is None:
             raise ValueError(f"network must be one for images, and {options.network} does not say of which shape")
-        network = on_device(network, self.accelerator.device)
-        self.network: Any = compiled(network) if options.compile else network  # it has an image_shape
+        on_device(network, device)
+        if options.compile:
+            compiled(network)
+        self.network = network
+        if options.levels is not None and not network.takes_any_sigma:
+            network = sbgm.rescaled(network)
+        self.score: Score = sbgm.autocast(network, self.precision, device.type)
 
     def sampler(self, name: str = "annealed") -> NamedSampler:
         """Return the sampler that the options ask for, on the network's own ladder or on another between its ends.
@@ -108,66 +103,69 @@ class Drawing:
         predictor-corrector's 1.
         """
         options = self.options
-        sigmas = self.network.sigmas.tolist()
+        sigmas = self.network.ladder
         if options.levels is not None:
-            ladder = geometric_sigmas if options.schedule == "geometric" else power_sigmas
+            ladder = sbgm.geometric_sigmas if options.schedule == "geometric" else sbgm.power_sigmas
             sigmas = ladder(sigmas[0], sigmas[-1], options.levels).tolist()
         elif options.schedule != "geometric":
-            raise ValueError(f"--schedule must come with --levels, got {options.schedule} alone")
-        step_size, n_steps = options.step_size, options.n_steps
+            raise ValueError(f"schedule must come with --levels, got {options.schedule} alone")
+        step_size = options.step_size
+        n_steps = options.n_steps
         if name in ("annealed", "predictor-corrector"):
             step_size = step_size or 0.2 * sigmas[-1] ** 2
             n_steps = n_steps or (100 if name == "annealed" else 1)
         return NamedSampler(name, tuple(sigmas), step_size, n_steps, denoise_last=options.denoise)
-
-    def score(self) -> Score:
-        """The network's score, in the precision wanted; at any σ where a ladder of its own was asked for."""
-        network = self.network
-        if self.options.levels is not None and not network.takes_any_sigma:
-            network = rescaled(network)
-        return autocast(network, self.precision, self.accelerator.device.type)
 
     def draw(
         self,
         states: Callable[..., Iterator[State]],
         n: int,
         sampler: NamedSampler,
-        asked: dict[str, object],
+        own_options: dict[str, Any],
         *inputs: Tensor,
         start: Start = uniform_start,
         given: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Any]]:
-        """Draw n images under a progress bar; return them, and the facts of how they were drawn.
+        """Draw n images as `generate` does, a progress bar a batch; return them, and the facts of how they were drawn.
 
         Batches are kept until all are drawn, in a folder whose name tells all that they depend on, so that the same
-        command goes on with them.
+        command goes on with them, and that the processes find each other's.
 
         Args:
             states: of chains from their starting points, as `generate` takes it.
             n: images.
             sampler: says how many states and evaluations a chain takes.
-            asked: the command's own options that change what is drawn.
+            own_options: the command's own options that change what is drawn.
             inputs: what is drawn from, such as images to be filled in.
             start, given: as for `generate`.
         """
         options = self.options
-        begin = time.perf_counter()
-        told = {name: str(value) for name, value in vars(options).items() if name not in NO_MATTER}
-        told |= {name: str(value) for name, value in asked.items()}
-        hashes = file_hash(weights_file(options.network)), content_hash(*inputs)
-        depends_on = json.dumps([told, self.precision, self.network.arguments, *hashes])
-        folder = options.out / ".batches" / hashlib.sha256(depends_on.encode()).hexdigest()[:16]
-        shape = self.network.image_shape
         device = self.accelerator.device
-        sizes = {"seed": options.seed, "batch_size": options.batch_size, "folder": folder}
-        with _progress(self.accelerator, n, options.batch_size, sampler.n_states, folder) as on_state:
-            images_of = chains(states, n, shape, start=start, given=given, device=device, on_state=on_state)
-            batches = draw_batches(images_of, n, device=device, accelerator=self.accelerator, **sizes)
-            images = gathered(batches, n, options.batch_size, shape, self.accelerator)
+        begin = time.perf_counter()
+        words = {name: str(value) for name, value in vars(options).items() if name not in NO_MATTER} | own_options
+        hashes = file_hash(weights_file(options.network)), content_hash(*inputs)
+        depends_on = json.dumps([words, self.precision, self.network.arguments, *hashes])
+        folder = options.out / ".batches" / hashlib.sha256(depends_on.encode()).hexdigest()[:16]
+
+        def with_bar(*arguments: Any) -> Iterator[State]:
+            quiet = not self.accelerator.is_main_process
+            return iter(tqdm(states(*arguments), "batch", sampler.n_states, leave=False, unit="step", disable=quiet))
+
+        images_of = chains(with_bar, n, self.network.image_shape, start=start, given=given, device=device)
+        where = {"seed": options.seed, "batch_size": options.batch_size, "folder": folder, "device": device}
+        batches = functools.partial(draw_batches, images_of, n, **where)
+        try:
+            for _ in batches(accelerator=self.accelerator):  # this process's own
+                pass
+            self.accelerator.wait_for_everyone()
+            images = torch.cat([batch["samples"] for batch in batches()])
+        except KeyboardInterrupt:
+            print("Stopped; the batches that are drawn are kept, and the same command goes on.", file=sys.stderr)
+            raise SystemExit(130) from None
         facts = {name: getattr(options, name) for name in ("network", "denoise", "seed", "batch_size")}
         facts |= {name: getattr(sampler, name) for name in ("step_size", "n_steps", "evaluations", "sigmas")}
         facts |= {"precision": self.precision, "threads": torch.get_num_threads()}
-        return images, facts | {"seconds": round(time.perf_counter() - begin, 3)}
+        return images, facts | own_options | {"seconds": round(time.perf_counter() - begin, 3)}
 
     def write(
         self,
@@ -184,21 +182,22 @@ class Drawing:
         Args:
             said: what was drawn, in words.
             images: all that were drawn; single files of --pngs.
-            facts: to write beside the tensors, those that `draw` returned among them.
+            facts: to write beside the tensors, those that `draw` returned.
             tensors: by name, written as they are.
             pictures: of the sheet, clamped to [0, 1].
             n_columns: of the sheet.
             names: of its columns.
         """
+        self.accelerator.wait_for_everyone()  # before the batches go
         if self.accelerator.is_main_process:
-            out = self.options.out
             save_tensors(self.file, tensors, **facts)
             save_sheet(self.sheet, pictures, n_columns, names)
             if self.options.pngs:
-                (out / "png").mkdir(exist_ok=True)
+                folder = self.options.out / "png"
+                folder.mkdir(exist_ok=True)
                 for i, pixels in enumerate((images.clamp(0, 1) * 255).round().byte()):
-                    to_pil_image(pixels).save(out / "png" / f"{i:05}.png")
-            shutil.rmtree(out / ".batches")
+                    to_pil_image(pixels).save(folder / f"{i:05}.png")
+            shutil.rmtree(self.options.out / ".batches")
             took = f"{facts['evaluations']} evaluations of the network each, in {facts['seconds']:.1f} s"
             print(f"{said}, {took}: {self.file}")
         leave_together(self.accelerator)
@@ -210,49 +209,12 @@ def data_like(name: str, shape: Any) -> str | DataSet:
         return name
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Notice)  # the training has said which pictures are left out
-        return own_images(name, shape[-1], shape[0])
+        return sbgm.own_images(name, shape[-1], shape[0])
 
 
 def require_shape(images: Tensor, name: str, network: nn.Module) -> Tensor:
     """Return `images` if they are of the network's shape, (N, C, H, W); raise otherwise."""
-    if tuple(images.shape[1:]) != network.image_shape:
-        raise ValueError(
-            f"data must be images of shape {network.image_shape}, as the network was trained on, but {name} has "
-            f"{tuple(images.shape[1:])}"
-        )
+    shape = tuple(images.shape[1:])
+    if shape != network.image_shape:
+        raise ValueError(f"data must be images of shape {network.image_shape}, as the network's, got {shape} of {name}")
     return images
-
-
-def leave_together(accelerator: Accelerator) -> None:
-    """Wait for all processes, then part: one that leaves while another still talks to it aborts both."""
-    accelerator.wait_for_everyone()
-    if accelerator.num_processes > 1:
-        # The thread that did the waiting needs Python's lock to free what it holds. Old torch (2.4) keeps the lock
-        # while it ends that thread: without this pause it hung for good, once in some 350 times.
-        time.sleep(0.2)
-    accelerator.end_training()
-
-
-@contextmanager
-def _progress(accelerator: Accelerator, n: int, batch_size: int, n_states: int, folder: Path) -> Iterator[OnState]:
-    """Show a bar over the steps of this process's batches, in the first process; those in a folder are done."""
-    from tqdm import tqdm
-
-    n_batches = math.ceil(n / batch_size)
-    mine = range(accelerator.process_index, n_batches, accelerator.num_processes)
-    done = sum(int(file.stem[6:]) in mine for file in folder.rglob("batch-*.safetensors"))
-    quiet = not accelerator.is_main_process
-    bar = tqdm(total=len(mine) * n_states, initial=done * n_states, unit="step", disable=quiet)
-
-    def on_state(indices: range, state: State) -> None:
-        batch = f"{indices.start // batch_size + 1}/{n_batches}"
-        bar.set_postfix(batch=batch, sigma=f"{state.sigma:.3g}", refresh=False)
-        bar.update()
-
-    try:
-        with bar:
-            yield on_state
-    except KeyboardInterrupt:
-        n_kept = len(list(folder.rglob("batch-*.safetensors")))
-        print(f"Stopped; {n_kept} of {n_batches} batches are kept, and the same command goes on.", file=sys.stderr)
-        raise SystemExit(130) from None

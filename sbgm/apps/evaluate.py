@@ -8,8 +8,8 @@ from typing import Annotated
 
 import torch
 
-from sbgm.apps.drawing import Device, Threads, data_like
-from sbgm.apps.options import name_or_path
+from sbgm.apps.drawing import Threads, data_like
+from sbgm.apps.options import Device, name_or_path
 from sbgm.guard import Count, one_of
 from sbgm.images.data import NAMES, SPLITS, data_set, load_images
 from sbgm.images.devices import find_device, idle_cores
@@ -19,7 +19,7 @@ from sbgm.measure.judging import judge, load_images_of
 N_COLOUR_REFERENCE = 5_000  # real images, unless told otherwise: ten minutes of Inception on two cores
 
 
-def evaluate(
+def main(
     *,
     samples: Annotated[Path, "images: .safetensors, .npz, .npy or a folder of PNG"],
     data: Annotated[str, name_or_path(*NAMES), "a data set or folder to compare with"],

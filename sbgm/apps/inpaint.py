@@ -1,6 +1,6 @@
 """Fill in the unknown pixels of images (Algorithm 2): fills.safetensors as they are, and a sheet.
 
-A row of the sheet is an image, what of it is known, and its fills. On several GPUs, machines or processes:
+A row of the sheet is an image, what of it is known, and its fills. On several GPUs or processes:
 torchrun --nproc_per_node 8 -m sbgm inpaint …
 """
 
@@ -26,7 +26,7 @@ from sbgm.samplers import State
 KINDS = ", ".join(masks.KINDS)
 
 
-def inpaint(
+def main(
     options: DrawingOptions,
     data: Annotated[str, name_or_path(*NAMES), "a data set, a folder of images, or a picture, to be occluded"],
     *,
@@ -49,17 +49,17 @@ def inpaint(
         known = masks.make_mask(mask, shape, generator=derived_generator(options.seed))
     else:
         known = read_picture(mask, shape[-1], "L") > 127
-    steps, score = drawing.sampler(), drawing.score()
+    steps = drawing.sampler()
     settings = {"step_size": steps.step_size, "n_steps": steps.n_steps, "denoise_last": options.denoise}
+    score = drawing.score
 
     def states(x: Tensor, generator: torch.Generator, image: Tensor) -> Iterator[State]:
         where = known.to(image.device)
         return samplers.inpaint(score, x, steps.sigmas, image=image, mask=where, generator=generator, **settings)
 
     of_each = truth.repeat_interleave(fills, dim=0)
-    asked = {"data": data, "split": split, "mask": mask, "images": images, "fills": fills}
-    drawn, facts = drawing.draw(states, len(of_each), steps, asked, truth, known, given=of_each)
-    facts |= {"data": data, "split": split, "mask": mask}
+    own_options = {"data": data, "split": split, "mask": mask, "images": images, "fills": fills}
+    drawn, facts = drawing.draw(states, len(of_each), steps, own_options, truth, known, given=of_each)
     filled = drawn.unflatten(0, (len(truth), fills))
     tensors = {"images": truth, "mask": known, "fills": filled}
     seen = torch.where(known, truth, 0.5)

@@ -7,8 +7,8 @@ from typing import Annotated
 import pandas
 import torch
 
-from sbgm.apps.drawing import Device, Threads, data_like, require_shape
-from sbgm.apps.options import name_or_path
+from sbgm.apps.drawing import Threads, data_like, require_shape
+from sbgm.apps.options import Device, name_or_path
 from sbgm.guard import Count, Whole, one_of
 from sbgm.images.data import NAMES, SPLITS, data_set, load_images
 from sbgm.images.devices import find_device, idle_cores
@@ -17,7 +17,7 @@ from sbgm.measure.judging import some_images
 from sbgm.measure.scores import LevelValues, level_losses, optimality_identity
 
 
-def losses(
+def main(
     network: Annotated[str, "a shipped network's name, a file of weights, or a run's folder"],
     *,
     data: Annotated[str, name_or_path(*NAMES), "a data set or folder"],

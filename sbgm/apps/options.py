@@ -1,8 +1,9 @@
 """Options of a command line, made from the signature of the function that they call.
 
 A parameter without a default is a positional argument, or a required flag if it is keyword-only. A parameter that is a
-dataclass stands for the options of all its fields. An annotation such as `Annotated[Count, "images to draw"]` says what
-an option means, and refuses a value as `sbgm.guard` does.
+dataclass stands for the options of all its fields, and `**changes: Annotated[Any, Settings]` for those fields of a
+dataclass that the command line gives. An annotation such as `Annotated[Count, "images to draw"]` says what an option
+means, and refuses a value as `sbgm.guard` does.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ import dataclasses
 import inspect
 import re
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
-Check = Callable[[Any, str], None]
-NO_DEFAULT = inspect.Parameter.empty
+Check = Callable[[Any, str], object]
+Device = Annotated[str | None, "where to compute, such as cpu or cuda:1 (the GPU if there is one)"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -33,50 +34,49 @@ class Parser(argparse.ArgumentParser):
         super().error(message)
 
 
-def add_options(parser: argparse.ArgumentParser, function: Callable[..., Any], leave_out: Sequence[str] = ()) -> None:
+def add_options(
+    parser: argparse._ActionsContainer, function: Callable[..., Any], leave_out: Collection[str] = (), **default: Any
+) -> None:
     """Declare the options of a function, or of a dataclass, in the order of its parameters.
 
     Args:
         parser: gets the options.
         function: its parameters are annotated.
         leave_out: parameters that are no options.
+        default: `default=argparse.SUPPRESS` leaves out of the namespace what the command line does not give.
     """
-    annotations = typing.get_type_hints(function, include_extras=True)
-    for parameter in inspect.signature(function).parameters.values():
-        annotation = annotations[parameter.name]
-        is_group = dataclasses.is_dataclass(annotation)
+    parameters = inspect.signature(function).parameters
+    for parameter, kind, checks, meaning in _parameters(function):
         if parameter.name in leave_out:
             continue
-        if is_group:
-            add_options(parser, annotations[parameter.name])
+        if parameter.kind is parameter.VAR_KEYWORD:
+            add_options(parser, checks[0], parameters, default=argparse.SUPPRESS)
+            continue
+        if hasattr(kind, "__dataclass_fields__"):
+            add_options(parser, kind)
+            continue
+        settings: dict[str, Any] = {"help": meaning}
+        if typing.get_origin(kind) is list:
+            (kind,) = typing.get_args(kind)
+            settings["nargs"] = "+"
+        if kind is bool:
+            settings["action"] = argparse.BooleanOptionalAction
+        elif typing.get_origin(kind) is Literal:
+            settings["choices"] = typing.get_args(kind)
         else:
-            _add_option(parser, parameter, annotation)
-
-
-def _add_option(parser: argparse.ArgumentParser, parameter: inspect.Parameter, annotation: Any) -> None:
-    kind, checks, meaning = _parts(annotation)
-    flag = flag_of(parameter.name)
-    if kind is bool:
-        parser.add_argument(flag, action="store_true", help=meaning)
-        return
-    settings: dict[str, Any] = {"help": meaning}
-    if typing.get_origin(kind) is list:
-        (kind,) = typing.get_args(kind)
-        settings["nargs"] = "+"
-    if typing.get_origin(kind) is Literal:
-        settings["choices"] = typing.get_args(kind)
-    else:
-        settings["type"] = value_of(kind, *checks)
-        settings["metavar"] = {int: "N", float: "X", Path: "PATH"}.get(kind, "NAME")
-    if parameter.default is not NO_DEFAULT:
-        if parameter.default is not None:
-            settings["help"] = f"{meaning} ({parameter.default})"
-        parser.add_argument(flag, default=parameter.default, **settings)
-    elif parameter.kind is parameter.KEYWORD_ONLY:
-        parser.add_argument(flag, required=True, **settings)
-    else:
-        settings["metavar"] = parameter.name.upper()
-        parser.add_argument(parameter.name, **settings)
+            settings["type"] = value_of(kind, *checks)
+            settings["metavar"] = {int: "N", float: "X", Path: "PATH"}.get(kind, "NAME")
+        if parameter.default is not parameter.empty:
+            if parameter.default not in (None, False):
+                settings["help"] = f"{meaning} ({parameter.default})"
+            settings |= {"default": parameter.default, "dest": parameter.name} | default
+            parser.add_argument(flag_of(parameter.name), **settings)
+        elif parameter.kind is parameter.KEYWORD_ONLY:
+            settings["required"] = True
+            parser.add_argument(flag_of(parameter.name), **settings)
+        else:
+            settings["metavar"] = parameter.name.upper()
+            parser.add_argument(parameter.name, **settings)
 
 
 def call(
@@ -94,13 +94,14 @@ def call(
         instead: called in its place, such as a function that measures by it and writes a record.
         arguments: of parameters that are no options.
     """
-    annotations = typing.get_type_hints(function, include_extras=True)
-    for name in inspect.signature(function).parameters:
-        is_group = dataclasses.is_dataclass(annotations[name])
-        if is_group:
-            arguments[name] = call(annotations[name], options)
-        elif name not in arguments:
-            arguments[name] = getattr(options, name)
+    for parameter, kind, checks, _ in _parameters(function):
+        if parameter.kind is parameter.VAR_KEYWORD:
+            fields = {field.name for field in dataclasses.fields(checks[0])}
+            arguments |= {name: value for name, value in vars(options).items() if name in fields - arguments.keys()}
+        elif hasattr(kind, "__dataclass_fields__"):
+            arguments[parameter.name] = call(kind, options)
+        elif parameter.name not in arguments:
+            arguments[parameter.name] = getattr(options, parameter.name)
     return (instead or function)(**arguments)
 
 
@@ -112,13 +113,13 @@ def in_flags(message: str, parser: argparse.ArgumentParser) -> str:
     name, must, rest = message.partition(" must ")
     for action in parser._actions:
         if must and action.dest == name:
-            name = action.option_strings[-1] if action.option_strings else name.upper()
+            name = action.option_strings[0] if action.option_strings else name.upper()
     return f"{name}{must}{rest}"
 
 
 def flag_of(name: str) -> str:
-    """The flag of a parameter: -n, --n-steps."""
-    return f"-{name}" if len(name) == 1 else f"--{name.replace('_', '-')}"
+    """The flag of a parameter: -n, --n-steps, and --from of from_, which Python does not let end otherwise."""
+    return f"-{name}" if len(name) == 1 else f"--{name.rstrip('_').replace('_', '-')}"
 
 
 def value_of(kind: Callable[[str], Any], *checks: Check) -> Callable[[str], Any]:
@@ -150,15 +151,15 @@ def name_or_path(*names: str) -> Check:
     return check
 
 
-def _parts(annotation: Any) -> tuple[Any, list[Check], str]:
-    """The type, the checks and the meaning in an annotation; `X | None` is read as `X`."""
-    if typing.get_origin(annotation) is Annotated:
-        inner, *notes = typing.get_args(annotation)
-        kind, checks, meaning = _parts(inner)
-        checks += [note for note in notes if not isinstance(note, str)]
-        return kind, checks, next((note for note in notes if isinstance(note, str)), meaning)
-    alternatives = typing.get_args(annotation)
-    if type(None) in alternatives:
-        (annotation,) = (kind for kind in alternatives if kind is not type(None))
-        return _parts(annotation)
-    return annotation, [], ""
+def _parameters(function: Callable[..., Any]) -> Iterator[tuple[inspect.Parameter, Any, list[Any], str]]:
+    """Each parameter with the type, the checks and the meaning in its annotation; `X | None` is read as `X`."""
+    annotations = typing.get_type_hints(function, include_extras=True)
+    for parameter in inspect.signature(function).parameters.values():
+        kind = annotations[parameter.name]
+        notes: list[Any] = []
+        while typing.get_origin(kind) is Annotated or type(None) in typing.get_args(kind):
+            notes = [*getattr(kind, "__metadata__", ()), *notes]
+            kind = typing.get_args(kind)[0]
+        meanings = [note for note in notes if isinstance(note, str)]
+        checks = [note for note in notes if not isinstance(note, str)]
+        yield parameter, kind, checks, meanings[-1] if meanings else ""

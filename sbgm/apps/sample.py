@@ -1,12 +1,12 @@
 """Draw images from a trained network: samples.safetensors as they are, and a sheet of the first 64.
 
-On several GPUs or machines, or processes: torchrun --nproc_per_node 8 -m sbgm sample …
+On several GPUs or processes: torchrun --nproc_per_node 8 -m sbgm sample …
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor
@@ -20,7 +20,7 @@ from sbgm.networks import ScoreNetwork, guided
 from sbgm.samplers import State
 
 
-def sample(
+def main(
     options: DrawingOptions,
     *,
     n: Annotated[Count, "images"] = 64,
@@ -40,23 +40,25 @@ def sample(
 ) -> None:
     """Draw n images, write them, and say what it took."""
     if guidance is not None and label is None:
-        raise ValueError(f"--guidance must come with --label, got {guidance} alone")
+        raise ValueError(f"guidance must come with --label, got {guidance} alone")
     start = start or ("uniform" if sampler == "annealed" else "gaussian")
     if (data is not None) != (start == "fitted"):
-        raise ValueError(f"--data must be given with --start fitted, and only then, got {data} with {start}")
+        raise ValueError(f"data must be given with --start fitted, and only then, got {data} with {start}")
     drawing = Drawing(options, "samples.safetensors")
-    steps, score, network = drawing.sampler(sampler), drawing.score(), drawing.network
-
+    network = drawing.network
+    steps = drawing.sampler(sampler)
+    own_options: dict[str, Any] = {"n": n, "sampler": sampler, "start": start}
     labels = None
     classes = {}
     w = 2.0 if guidance is None else guidance
     if label is not None:
         classes = named_classes(network, label)
         labels = torch.tensor(list(classes.values())).repeat(n)[:n]
+        own_options |= {"label": list(classes.values()), "label_names": list(classes), "guidance": w}
 
     def states(x: Tensor, generator: torch.Generator, labels: Tensor | None = None) -> Iterator[State]:
-        wanted = score if labels is None else guided(score, labels, w)
-        return steps.states(wanted, x, generator)
+        score = drawing.score if labels is None else guided(drawing.score, labels, w)
+        return steps.states(score, x, generator)
 
     sigma_1 = float(steps.sigmas[0])
     inputs = []
@@ -65,12 +67,7 @@ def sample(
         images = load_images(data_like(data, network.image_shape))[:2_000]
         inputs.append(require_shape(images, data, network))
         starts = fitted_start(inputs[0], sigma_1)
-
-    asked = {"n": n, "sampler": sampler, "start": start, "label": list(classes.values()), "guidance": w}
-    samples, facts = drawing.draw(states, n, steps, asked, *inputs, start=starts, given=labels)
-    facts |= {"sampler": sampler, "start": start}
-    if classes:
-        facts |= {"label": list(classes.values()), "label_names": list(classes), "guidance": w}
+    samples, facts = drawing.draw(states, n, steps, own_options, *inputs, start=starts, given=labels)
     n_columns = len(classes) if len(classes) > 1 else 8
     pictures = samples[: 8 * n_columns]
     drawing.write(f"{n} images", samples, facts, {"samples": samples}, pictures, n_columns, list(classes))
@@ -86,12 +83,12 @@ def named_classes(network: ScoreNetwork, labels: list[str]) -> dict[str, int]:
         ValueError: the network has no such class.
     """
     if not network.n_classes:
-        raise ValueError(f"--label must be left out, because this network was trained without classes, got {labels[0]}")
+        raise ValueError(f"label must be left out, because this network was trained without classes, got {labels[0]}")
     names = network.classes or tuple(map(str, range(network.n_classes)))
     numbers = {str(number): number for number in range(len(names))}
     numbers |= {name: number for number, name in enumerate(names)}
     for label in labels:
         if label not in numbers:
             choices = f"{', '.join(names)}, or its number, 0 to {len(names) - 1}"
-            raise ValueError(f"--label must be a class, {choices}, got {label!r}{did_you_mean(label, names)}")
+            raise ValueError(f"label must be a class, {choices}, got {label!r}{did_you_mean(label, names)}")
     return {names[numbers[label]]: numbers[label] for label in labels}

@@ -1,4 +1,4 @@
-"""One call of a student's function, on copies of the arguments, and what came of it.
+"""One call of a student's function, on copies of the arguments, and its outcome.
 
 A call is made in the student's own kernel, or for the grader in another process; either way only arrays, numbers and
 fields go in, and only a `Reply` comes out.
@@ -108,11 +108,9 @@ class Asked:
                 raise UnfitError(
                     f"the score that your function returns must return tensors, not {type(value).__name__}"
                 )
-            found, right = (f"{tuple(t.shape)} {t.dtype}" for t in (value, self.points))
-            if found != right:
-                raise UnfitError(
-                    f"the score that your function returns has shape and dtype {found}, at points of {right}"
-                )
+            forms = [f"shape {tuple(t.shape)} and dtype {t.dtype}" for t in (value, self.points)]
+            if forms[0] != forms[1]:
+                raise UnfitError(f"the score that your function returns has {forms[0]}, at points of {forms[1]}")
         return torch.cat(values)
 
 
@@ -176,24 +174,24 @@ def local(function: Callable[..., object]) -> Runner:
 def call(function: Callable[..., object], arguments: Sequence[Argument], with_gradients: bool) -> Reply:
     """Call `function` on copies of the arguments, and leave torch's global generator as it was.
 
-    It is a problem if the function changes a tensor that it was given, sets the global seed, or draws from the global
+    It is a problem if the function changes a tensor among its arguments, sets the global seed, or draws from the global
     generator; in a training, whose score is asked by a `Descent`, it may draw: the first weights come from there.
     """
     by_tensors = with_gradients and not any(isinstance(a, Field) for a in arguments)
     asking = next((argument for argument in arguments if isinstance(argument, Asked)), None)
-    given = [prepared(a, with_gradients, by_tensors) for a in arguments if a is not asking]
-    leaves = _leaves(given)  # before the call: a function may turn on requires_grad in its own x
-    before = [argument.detach().clone() if isinstance(argument, Tensor) else None for argument in given]
+    copies = [prepared(a, with_gradients, by_tensors) for a in arguments if a is not asking]
+    leaves = _leaves(copies)  # before the call: a function may turn on requires_grad in its own x
+    unchanged = [copy.detach().clone() if isinstance(copy, Tensor) else None for copy in copies]
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         state = torch.manual_seed(_UNLIKELY_SEED).get_state()
         try:
-            returned = function(*given)
+            returned = function(*copies)
             if returned is None:
                 raise UnfitError("your function returned nothing: is its `return` missing?")
             values = _as_tensors(asking.of(returned) if asking else returned)
             gradients = _gradients(values, leaves) if with_gradients else ()
-            for number, (argument, old) in enumerate(zip(given, before, strict=True), start=1):
-                if isinstance(argument, Tensor) and old is not None and not torch.equal(argument.detach(), old):
+            for number, (copy, old) in enumerate(zip(copies, unchanged, strict=True), start=1):
+                if isinstance(copy, Tensor) and old is not None and not torch.equal(copy.detach(), old):
                     raise UnfitError(f"your function changes its argument number {number} in place: work on a copy")
             if torch.initial_seed() != _UNLIKELY_SEED:
                 raise UnfitError("your function sets torch's global seed, and so the random numbers of all other code")
@@ -219,7 +217,7 @@ _UNLIKELY_SEED = 0x5BD6_F00D
 
 
 def prepared(argument: Argument, by_parameters: bool = False, by_tensors: bool = False) -> object:
-    """What a student's function gets for an argument: a copy, with gradients by parameters or by tensors if asked."""
+    """Copy an argument for a student's function, with gradients by parameters or by tensors if asked."""
     match argument:
         case Seed(value):
             return torch.Generator().manual_seed(value)
@@ -234,12 +232,14 @@ def prepared(argument: Argument, by_parameters: bool = False, by_tensors: bool =
 
 
 def _as_tensors(returned: object) -> tuple[Tensor, ...]:
-    """Return what a function returned, as tensors."""
-    several = returned if isinstance(returned, tuple | list) and len(returned) > 1 else (returned,)
+    """Make tensors of a function's result."""
+    kind = type(returned).__name__
+    if isinstance(returned, tuple | list):  # PyTorch warns of a number with a gradient in a list
+        returned = [item.detach() if isinstance(item, Tensor) else item for item in returned]
+    several = returned if isinstance(returned, list) and len(returned) > 1 else (returned,)
     try:
         values = tuple(v if isinstance(v, Tensor) else torch.as_tensor(v, dtype=torch.float64) for v in several)
     except (TypeError, ValueError, RuntimeError, OverflowError):
-        kind = type(returned).__name__
         raise UnfitError(f"your function must return tensors or numbers, it returned {kind}") from None
     for value in values:
         if value.dtype not in KINDS_OF_NUMBER or value.layout != torch.strided:
@@ -247,9 +247,9 @@ def _as_tensors(returned: object) -> tuple[Tensor, ...]:
     return values
 
 
-def _leaves(given: Sequence[object]) -> list[Tensor]:
+def _leaves(copies: Sequence[object]) -> list[Tensor]:
     """The tensors by which gradients are asked for."""
-    tensors = [*given, *(t for argument in given if isinstance(argument, Field) for t in vars(argument).values())]
+    tensors = [*copies, *(t for copy in copies if isinstance(copy, Field) for t in vars(copy).values())]
     return [tensor for tensor in tensors if isinstance(tensor, Tensor) and tensor.requires_grad]
 
 
@@ -260,5 +260,11 @@ def _gradients(values: tuple[Tensor, ...], leaves: list[Tensor]) -> tuple[Tensor
     try:
         gradients = torch.autograd.grad(values[0].sum(), leaves, allow_unused=True)
     except RuntimeError as error:
-        raise UnfitError(f"no gradient of what your function returned can be taken: {error}") from error
+        problem = f"no gradient of what your function returned can be taken: {error}"
+        if "backward through the graph a second time" in problem:  # PyTorch advises retain_graph, which cuts it off
+            problem = (
+                "the gradient that your function takes can't be differentiated again, as training needs: give "
+                "torch.autograd.grad create_graph=True"
+            )
+        raise UnfitError(problem) from error
     return tuple(torch.zeros_like(leaf) if g is None else g.detach() for g, leaf in zip(gradients, leaves, strict=True))

@@ -16,7 +16,8 @@ def _gaussians(trial):
     for shape, dtype in in_both_precisions(((6, 3), (5, 1), (3, 2))):
         std = trial.uniform(0.4, 0.8)
         mean = trial.randn(shape[1], dtype=dtype)
-        yield mean + std * trial.randn(*shape, dtype=dtype), mean, std
+        z = trial.randn(*shape, dtype=dtype)
+        yield mean + std * z, mean, std
 
 
 @exercise("1.1", minutes=5, cases=_gaussians)
@@ -28,54 +29,54 @@ def gaussian_score(x, mean, std):
     return -(x - mean) / std**2
 
 
-def _density(x, mean, std):
+def _divided_by(power):
+    """The arrow to the mean, divided by another power of std."""
+    return lambda x, mean, std: (mean - x) / std**power
+
+
+def _log_density(x, mean, std):
     """Of each point, (B, 1)."""
-    return Normal(mean, std).log_prob(x).sum(dim=1, keepdim=True).exp()
+    return Normal(mean, std).log_prob(x).sum(dim=1, keepdim=True)
 
 
-def _unnormalised(x, mean, std):
-    return torch.exp(-(x - mean).square().sum(dim=1, keepdim=True) / (2 * std**2))
+def _log_unnormalised(x, mean, std):
+    return -(x - mean).square().sum(dim=1, keepdim=True) / (2 * std**2)
+
+
+def _density_gradient_of(log_density):
+    return lambda *case: gaussian_score.right(*case) * log_density(*case).exp()
 
 
 gaussian_score.mistakes = {
-    "the sign is wrong: on the right of the mean, which way does the density rise?":
-        lambda x, mean, std: (x - mean) / std**2,
     "off by a factor std: is the difference divided by a standard deviation or by a variance?":
-        lambda x, mean, std: -(x - mean) / std,
+        _divided_by(1),
     "not divided by anything: is the score of a narrow Gaussian as steep as that of a wide one?":
-        lambda x, mean, std: -(x - mean),
+        _divided_by(0),
     "the wrong way round: is a narrow Gaussian's score steeper than a wide one's, or flatter?":
-        lambda x, mean, std: -(x - mean) * std**2,
-    "off by a factor 2: what becomes of the exponent's ½ when its square is differentiated?":
-        lambda x, mean, std: -(x - mean) / (2 * std**2),
-    "D times too long: is something added up over the coordinates? Each has a component of its own":
-        lambda x, mean, std: -x.shape[1] * (x - mean) / std**2,
-    "twice too long: has the exponent's ½ gone missing?":
-        lambda x, mean, std: -2 * (x - mean) / std**2,
+        _divided_by(-2),
     "the mean is lost: where should the score vanish?":
         lambda x, mean, std: -x / std**2,
-    "this is the log-density, coordinate by coordinate; a score is its gradient":
+    "this is the log-density; a score is its gradient": (
         lambda x, mean, std: Normal(mean, std).log_prob(x),
-    "this is the log-density without its constant, coordinate by coordinate; a score is its gradient":
         lambda x, mean, std: -(x - mean).square() / (2 * std**2),
-    "this is the log-density, the same for each coordinate; a score is its gradient":
-        lambda x, mean, std: _density(x, mean, std).log().expand_as(x),
-    "this is the gradient of the density; a score is that of its logarithm":
-        lambda x, mean, std: -(x - mean) / std**2 * _density(x, mean, std),
-    "this is the gradient of an unnormalised density; a score is that of its logarithm":
-        lambda x, mean, std: -(x - mean) / std**2 * _unnormalised(x, mean, std),
+        lambda x, mean, std: _log_density(x, mean, std).expand_as(x),
+    ),
+    "this is the gradient of a density; a score is that of its logarithm":
+        (_density_gradient_of(_log_density), _density_gradient_of(_log_unnormalised)),
     "these arrows all have length 1: does the log-density rise equally fast everywhere?":
         lambda x, mean, std: torch.nn.functional.normalize(mean - x),
 }  # fmt: skip
 
 
 def _mixtures(trial):
-    for (n_components, dim, std), dtype in in_both_precisions(((2, 2, 0.6), (3, 1, 1.2), (4, 3, 0.7), (2, 3, 1.1))):
+    sizes = ((2, 2, 0.6), (3, 1, 1.2), (4, 3, 0.7), (2, 3, 1.1))
+    for (n_components, dim, std), dtype in in_both_precisions(sizes):
         std = std + trial.uniform(-0.08, 0.08)
         weights = torch.tensor([1.0, 2.5, 0.7, 1.6], dtype=dtype)[:n_components]
         weights = weights / weights.sum()
         means = 1.5 * trial.randn(n_components, dim, dtype=dtype)
-        yield 1.5 * trial.randn(7, dim, dtype=dtype), weights, means, std
+        x = 1.5 * trial.randn(7, dim, dtype=dtype)
+        yield x, weights, means, std
 
 
 def _far_mixtures(trial):
@@ -125,12 +126,12 @@ def _weighted(weigh):
     return lambda x, weights, means, std: _pulled(x, means, weigh(weights, _squares(x, means), std**2), std**2)
 
 
-def _with_variances(of_pulls, of_exponents):
-    """A mistake in the variance that the pulls are divided by, or in that of the exponents, each made of std."""
+def _with_powers(pulls, exponents, factor=2):
+    """A mistake in the power of std that divides the pulls, or in the factor or the power in the exponents."""
 
     def mistaken(x, weights, means, std):
-        exponents = weights.log() - _squares(x, means) / (2 * of_exponents(std))
-        return _pulled(x, means, exponents.softmax(dim=1), of_pulls(std))
+        exponent = weights.log() - _squares(x, means) / (factor * std**exponents)
+        return _pulled(x, means, exponent.softmax(dim=1), std**pulls)
 
     return mistaken
 
@@ -138,6 +139,12 @@ def _with_variances(of_pulls, of_exponents):
 def _joint(weights, squares, variance):
     """π_k times the unnormalised density of each component, by naive exponentials."""
     return weights * torch.exp(-squares / (2 * variance))
+
+
+def _of_nearest(squares):
+    """1 for the nearest centre, 0 for the others."""
+    nearest = squares.amin(dim=1, keepdim=True)
+    return (squares == nearest).to(squares.dtype)
 
 
 def _naive(weights, squares, variance, floor=0.0):
@@ -157,10 +164,6 @@ def _zero_far(answer, right):
     return ((answer == 0).all(dim=-1) & (right.norm(dim=-1) > FAR)).any()
 
 
-def _same(std):
-    return std**2
-
-
 mixture_score.mistakes = {
     "right near the modes, NaN or infinite far from them: what is exp(−1500) on a computer, and what do you "
     "divide by it?":
@@ -169,22 +172,16 @@ mixture_score.mistakes = {
         Sign(_zero_far, _weighted(lambda *parts: _naive(*parts, floor=1e-30))),
     "a small number is added to the sum of weights: far from the modes nothing else is left of it":
         _weighted(lambda *parts: _naive(*parts, floor=1e-12)),
-    "the sign is wrong: do the means pull, or push?":
-        lambda *case: -mixture_score.right(*case),
     "std is lost: this is right for components of standard deviation 1 only":
-        _with_variances(lambda std: 1.0, lambda std: 1.0),
+        _with_powers(0, 0),
     "std is in the responsibilities only: does a narrow component not pull harder?":
-        _with_variances(lambda std: 1.0, _same),
+        _with_powers(0, 2),
     "std is in the pulls only: does it not say, too, how probable a component is at the point?":
-        _with_variances(_same, lambda std: 1.0),
-    "std stands where the variance belongs, twice":
-        _with_variances(lambda std: std, lambda std: std),
-    "the pulls are divided by a standard deviation, not by a variance":
-        _with_variances(lambda std: std, _same),
-    "the exponent in the responsibilities is divided by 2 std, not by 2 std²":
-        _with_variances(_same, lambda std: std),
+        _with_powers(2, 0),
+    "std stands where the variance belongs: in the pulls, in the responsibilities, or in both":
+        (_with_powers(1, 1), _with_powers(1, 2), _with_powers(2, 1)),
     "the exponent in the responsibilities lacks its ½":
-        _with_variances(_same, lambda std: std**2 / 2),
+        _with_powers(2, 2, factor=1),
     "the weights are lost":
         _weighted(lambda weights, squares, variance: (-squares / (2 * variance)).softmax(dim=1)),
     "the weights enter an exponent as they are: exp of what gives π?":
@@ -194,25 +191,27 @@ mixture_score.mistakes = {
     "the pulls are added without any weights":
         _weighted(lambda weights, squares, variance: torch.ones_like(squares)),
     "only the nearest mean pulls: the others count too, by their responsibility":
-        _weighted(lambda weights, squares, variance: (squares == squares.amin(dim=1, keepdim=True)).to(squares.dtype)),
+        _weighted(lambda weights, squares, variance: _of_nearest(squares)),
     "the responsibilities sum to 1 over the points: they should do so over the components":
         _weighted(lambda weights, squares, variance: (weights.log() - squares / (2 * variance)).softmax(dim=0)),
-    "this is the gradient of the density (up to a constant): what is the gradient of a logarithm?":
+    "this is the gradient of the density: what is the gradient of a logarithm?": (
         _density_gradient,
-    "this is the gradient of the density: what is the gradient of a logarithm?":
         lambda x, weights, means, std: (
             _density_gradient(x, weights, means, std) / (2 * math.pi * std**2) ** (x.shape[1] / 2)
         ),
+    ),
 }  # fmt: skip
 
 
 def _ways(trial):
     for dim, dtype in in_both_precisions((2, 5, 1)):
         means = 1.5 * trial.randn(3, dim)
-        target = MixtureField(torch.tensor([0.2, 0.3, 0.5], dtype=torch.float64), means, 1 + trial.rand(3))
+        weights = torch.tensor([0.2, 0.3, 0.5], dtype=torch.float64)
+        target = MixtureField(weights, means, 1 + trial.rand(3))
         a = trial.randn(dim, dtype=dtype)
         way = trial.randn(dim, dtype=dtype)
-        yield target, a, a + trial.uniform(2.5, 3.5) * way / way.norm()
+        b = a + trial.uniform(2.5, 3.5) * way / way.norm()
+        yield target, a, b
 
 
 @exercise("1.3", minutes=10, cases=_ways, within=lambda right, tolerance: ALLOWED)
@@ -229,38 +228,36 @@ def _path(a, b, n=501):
     return a + torch.linspace(0, 1, n, dtype=a.dtype)[:, None] * (b - a)
 
 
+def _mean_length(score, a, b):
+    return score(_path(a, b)).norm(dim=1).mean()
+
+
 def _at(share):
     """One step with the score at a point between a and b."""
-    return lambda score, a, b: score((a + share * (b - a))[None])[0] @ (b - a)
+
+    def mistaken(score, a, b):
+        point = a + share * (b - a)
+        return score(point[None])[0] @ (b - a)
+
+    return mistaken
 
 
 log_ratio.mistakes = {
-    "the wrong way round: from which point does the path start?":
-        lambda score, a, b: log_ratio.right(score, b, a),
-    "one step with the score at a: does the score stay what it is at a?":
-        _at(0.0),
-    "one step with the score at b: the score changes on the way":
-        _at(1.0),
-    "one step with the score in the middle: the score changes on the way":
-        _at(0.5),
-    "one step with the mean of the scores at the two ends: the score changes on the way":
-        lambda score, a, b: (_at(0.0)(score, a, b) + _at(1.0)(score, a, b)) / 2,
-    "the length of the score is summed up: which part of it changes log p along the way?":
-        lambda score, a, b: score(_path(a, b)).norm(dim=1).mean() * (b - a).norm(),
-    "off by the distance between the points: how far apart are two of your points?":
+    "one step, with the score at one end, in the middle, or with the mean of both ends: the score changes on the way":
+        (_at(0.0), _at(1.0), _at(0.5), lambda score, a, b: (_at(0.0)(score, a, b) + _at(1.0)(score, a, b)) / 2),
+    "the length of the score is summed up: which part of it changes log p along the way?": (
+        lambda score, a, b: _mean_length(score, a, b) * (b - a).norm(),
+        _mean_length,
+    ),
+    "off by the distance between the points: how long is each of your steps?": (
         lambda score, a, b: log_ratio.right(score, a, b) / (b - a).norm(),
-    "off by the distance between the points: is it counted twice?":
         lambda score, a, b: log_ratio.right(score, a, b) * (b - a).norm(),
+    ),
     "the components of the score are summed up as they are: where is the direction of the way?":
         lambda score, a, b: score(_path(a, b, 2_001)).mean(dim=0).sum(),
     "this is the ratio; its logarithm is asked for":
         lambda *case: log_ratio.right(*case).exp(),
-    "off by a factor 2: is there a ½ too many?":
-        lambda *case: log_ratio.right(*case) / 2,
-    "twice too much":
-        lambda *case: 2 * log_ratio.right(*case),
-    f"close, but off by {{off}}, where {ALLOWED:g} is allowed: would more points help, or a rule that "
-    "counts both ends of a step?": Sign(
+    f"close, but off by more than {ALLOWED:g}: use more points, or a rule that counts both ends of a step": Sign(
         lambda answer, right: (answer - right).abs() < 0.3 * right.abs().clamp(min=1),
         lambda score, a, b: (score(_path(a, b, 41)[:-1]) @ (b - a)).mean(),
     ),
@@ -274,7 +271,8 @@ log_ratio.mistakes = {
 def _neighbourhoods(trial):
     for (n_noisy, n_data, dim), dtype in in_both_precisions(((6, 4, 2), (5, 7, 1), (4, 4, 3))):
         data = 1.2 * trial.randn(n_data, dim, dtype=dtype)
-        yield 1.2 * trial.randn(n_noisy, dim, dtype=dtype), data, trial.uniform(0.6, 0.8)
+        x_noisy = 1.2 * trial.randn(n_noisy, dim, dtype=dtype)
+        yield x_noisy, data, trial.uniform(0.6, 0.8)
 
 
 def _far_neighbourhoods(trial):
@@ -314,7 +312,7 @@ def weight_mistakes(noisy, origins):
         "the weights do not add up to 1":
             lambda squares, sigma: (-squares / (2 * sigma**2)).exp(),
         f"only the nearest of the {origins} counts: the others do too, by how well they fit":
-            lambda squares, sigma: (squares == squares.amin(dim=1, keepdim=True)).to(squares.dtype),
+            lambda squares, sigma: _of_nearest(squares),
         f"all {origins} count alike: a near one is a likelier origin":
             lambda squares, sigma: torch.full_like(squares, 1 / squares.shape[1]),
     }  # fmt: skip
@@ -323,6 +321,10 @@ def weight_mistakes(noisy, origins):
 def _weighing(weigh):
     """The mean arrow by other weights, `weigh(squares, sigma)`."""
     return lambda x, data, sigma: _pulled(x, data, weigh(_squares(x, data), sigma), sigma**2)
+
+
+def _times_sigma(power):
+    return lambda x, data, sigma: sigma**power * mean_arrow.right(x, data, sigma)
 
 
 def _naive_weights(squares, sigma, floor=0.0):
@@ -335,18 +337,12 @@ mean_arrow.mistakes = {
         Sign(_not_finite_far, _weighing(_naive_weights)),
     "right near the data, but zero at some points far from them: what is exp(−1500) on a computer?":
         Sign(_zero_far, _weighing(lambda *parts: _naive_weights(*parts, floor=1e-30))),
-    "the arrows point from the candidates to the noisy point: they should point back":
-        lambda *case: -mean_arrow.right(*case),
-    "this is the mean arrow itself: it still has to be divided by σ²":
-        lambda x, data, sigma: sigma**2 * mean_arrow.right(x, data, sigma),
-    "divided by σ, not by σ²":
-        lambda x, data, sigma: sigma * mean_arrow.right(x, data, sigma),
-    "multiplied by σ² where it should be divided":
-        lambda x, data, sigma: sigma**4 * mean_arrow.right(x, data, sigma),
+    "off by a power of σ: the mean arrow is divided by σ², once":
+        tuple(_times_sigma(power) for power in (1, 2, 4)),
     "this is the mean origin: the arrow to it, divided by σ², is asked for":
-        lambda x, data, sigma: x + sigma**2 * mean_arrow.right(x, data, sigma),
+        lambda x, data, sigma: x + _times_sigma(2)(x, data, sigma),
     "the arrows are added: their mean is asked for":
         lambda x, data, sigma: (data - x[:, None]).sum(dim=1) / sigma**2,
+} | {
+    sentence: _weighing(weigh) for sentence, weigh in weight_mistakes("the noisy points", "candidates").items()
 }  # fmt: skip
-for sentence, weigh in weight_mistakes("the noisy points", "candidates").items():
-    mean_arrow.mistakes[sentence] = _weighing(weigh)

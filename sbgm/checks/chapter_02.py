@@ -6,7 +6,7 @@ from sbgm.checks.exercise import exercise
 
 
 def _with_noise(trial):
-    for score, x, z in trial.batches((6, 2), (3, 1, 4, 4)):
+    for score, x, z in trial.batches((6, 3), (5, 1, 4, 4)):
         yield score, x, trial.uniform(0.3, 0.8), z
 
 
@@ -27,7 +27,7 @@ def dsm_loss(score, x, sigma, z):
 
 
 def dsm_with(target):
-    """A loss whose target is that of a mistake."""
+    """A loss with another target, of x, x̃ and σ."""
 
     def loss(score, x, sigma, z):
         noisy = x + sigma * z
@@ -36,41 +36,28 @@ def dsm_with(target):
     return loss
 
 
+def _dsm_at(place):
+    """A loss with the score at another point, of x, σ and z."""
+    return lambda score, x, sigma, z: half_square(score(place(x, sigma, z), sigma) + z / sigma).mean()
+
+
 dsm_loss.mistakes = {
-    "off by a factor 2: Eq. 2 has a ½ in front":
-        lambda *case: 2 * dsm_loss.right(*case),
     "the target has the wrong sign: which way from x̃ are the data?":
         dsm_with(lambda x, noisy, sigma: (noisy - x) / sigma**2),
-    "summed over the batch: the expectation is a mean over the examples":
-        lambda score, x, sigma, z: len(x) * dsm_loss.right(score, x, sigma, z),
-    "averaged over the coordinates too: ‖·‖² is a sum over an example's numbers, only the batch is averaged":
-        lambda score, x, sigma, z: dsm_loss.right(score, x, sigma, z) / x[0].numel(),
-    "averaged over everything, and without the ½: ‖·‖² is a sum over an example's numbers (mse_loss averages it)":
-        lambda score, x, sigma, z: 2 * dsm_loss.right(score, x, sigma, z) / x[0].numel(),
     "the length is not squared: Eq. 2 has ‖·‖²":
         lambda score, x, sigma, z: 0.5 * (score(x + sigma * z, sigma) + z / sigma).flatten(1).norm(dim=1).mean(),
     "the score is taken at the clean x: it has to be trained where the noise puts the points":
-        lambda score, x, sigma, z: half_square(score(x, sigma) + z / sigma).mean(),
+        _dsm_at(lambda x, sigma, z: x),
     "too little noise: is σ a variance or a standard deviation?":
-        lambda score, x, sigma, z: half_square(score(x + sigma**2 * z, sigma) + z / sigma).mean(),
-    "the score was not told σ: it is s(x̃, σ)":
-        lambda score, x, sigma, z: half_square(score(x + sigma * z, 0.0) + z / sigma).mean(),
+        _dsm_at(lambda x, sigma, z: x + sigma**2 * z),
     "this is weighted by σ², as Eq. 6 does over a ladder; Eq. 2 is not":
         lambda score, x, sigma, z: sigma**2 * dsm_loss.right(score, x, sigma, z),
-    "the target is off by a factor σ: x̃ − x is σz, so what is it over σ²?":
-        dsm_with(lambda x, noisy, sigma: -(noisy - x) / sigma**3),
-    "the target is off by a factor σ: is the difference x̃ − x divided by σ or by σ²?":
-        dsm_with(lambda x, noisy, sigma: -(noisy - x) / sigma),
-    "the target is off by a factor σ²: the difference still has to be divided by the variance of the noise":
-        dsm_with(lambda x, noisy, sigma: x - noisy),
-    "the target is off by a factor σ²: is the variance squared once more?":
-        dsm_with(lambda x, noisy, sigma: -(noisy - x) / sigma**4),
+    "the target is off by a power of σ: it is the difference x̃ − x, divided once by the variance of the noise":
+        tuple(dsm_with(lambda x, noisy, sigma, power=power: (x - noisy) / sigma**power) for power in (0, 1, 3, 4)),
     "the target is off by a factor 2: the ½ of the exponent goes when the square is differentiated":
         dsm_with(lambda x, noisy, sigma: -(noisy - x) / (2 * sigma**2)),
-    "the target is the score of a standard normal at x̃: it does not know x":
-        dsm_with(lambda x, noisy, sigma: -noisy / sigma**2),
-    "the target pulls to the origin, not to x̃'s own x":
-        dsm_with(lambda x, noisy, sigma: -x / sigma**2),
+    "the target does not lead from x̃ back to its own x":
+        (dsm_with(lambda x, noisy, sigma: -noisy / sigma**2), dsm_with(lambda x, noisy, sigma: -x / sigma**2)),
 }  # fmt: skip
 
 
@@ -93,7 +80,12 @@ def slope(score, x, sigma, v, *, create_graph=True):
 
 def sliced_with(combine):
     """A loss that combines the parts vᵀ∇s v and ½‖s‖² of each example in another way."""
-    return lambda score, x, sigma, v: combine(slope(score, x, sigma, v), half_square(score(x, sigma))).mean()
+
+    def loss(score, x, sigma, v):
+        slopes = slope(score, x, sigma, v)
+        return combine(slopes, half_square(score(x, sigma))).mean()
+
+    return loss
 
 
 sliced_loss.mistakes = {
@@ -111,12 +103,6 @@ sliced_loss.mistakes = {
         lambda score, x, sigma, v: (
             slope(score, x, sigma, v) + 0.5 * (v * score(x, sigma)).flatten(1).sum(dim=1).square()
         ).mean(),
-    "summed over the batch: the expectation is a mean over the examples":
-        lambda score, x, sigma, v: len(x) * sliced_loss.right(score, x, sigma, v),
-    "averaged over the coordinates too: vᵀ∇s v and ‖s‖² are sums over an example's numbers":
-        lambda score, x, sigma, v: sliced_loss.right(score, x, sigma, v) / x[0].numel(),
-    "the score was not told σ: it is s(x, σ)":
-        lambda score, x, sigma, v: sliced_loss.right(score, x, 0.0, v),
     "the value is right, but vᵀ∇s v does not pull on the network: its gradient needs create_graph=True":
         lambda score, x, sigma, v: (
             slope(score, x, sigma, v, create_graph=False) + half_square(score(x, sigma))

@@ -13,7 +13,8 @@ from sbgm.checks.exercise import exercise, in_both_precisions, noise
 def _starts(trial):
     for n, dim, dtype in ((100, 300, torch.float32), (150, 200, torch.float64)):
         step_size = trial.uniform(0.2, 0.7)
-        target = MixtureField(torch.ones(1), torch.zeros(1, dim), torch.tensor([trial.uniform(1.5, 2.5)]))
+        std = torch.tensor([trial.uniform(1.5, 2.5)])
+        target = MixtureField(torch.ones(1), torch.zeros(1, dim), std)
         x = (3 * trial.randn(1, dim, dtype=dtype)).expand(n, dim)  # so far out that the drift is seen in the noise
         yield target, x, step_size
 
@@ -27,15 +28,9 @@ def langevin_step(score, x, step_size, generator):
     return x + step_size / 2 * score(x) + math.sqrt(step_size) * noise(x, generator)
 
 
-NOISE_MISTAKES = {
-    "the noise is a product of two normal draws: its variance is right and its law is wrong": "product",
-    "the noise is uniform in [0, 1): torch.rand where torch.randn belongs": "uniform",
-}
-
-
 def step_mistakes(symbol: str) -> dict[str, dict[str, Any]]:
-    """Known mistakes in x + ε/2 s + √ε z, as options of a function that takes such a step; `symbol` stands for ε."""
-    mistakes = {
+    """Mistakes in x + ε/2 s + √ε z, as options of a function that takes such a step; `symbol` stands for ε."""
+    return {
         "the drift is twice what it should be": {"drift": 1.0},
         "the drift has the wrong sign: a step goes up the density": {"drift": -0.5},
         f"the noise has the variance {symbol}²: is it multiplied by {symbol} or by √{symbol}?": {"power": 1.0},
@@ -45,13 +40,11 @@ def step_mistakes(symbol: str) -> dict[str, dict[str, Any]]:
         "the old x is lost: a step starts from where the chain is": {"start": 0.0},
         "there is no noise: a Langevin step has a random part": {"size": 0.0},
     }  # fmt: skip
-    return mistakes | {sentence: {"law": law} for sentence, law in NOISE_MISTAKES.items()}
 
 
-def step_with(score, x, step_size, generator, *, start=1.0, drift=0.5, size=1.0, power=0.5, law="normal"):
-    """A step with another drift, or noise of another size or law."""
-    z = noise(x, generator, law)
-    return start * x + drift * step_size * score(x) + size * step_size**power * z
+def step_with(score, x, step_size, generator, *, start=1.0, drift=0.5, size=1.0, power=0.5):
+    """A step with another drift, or noise of another size."""
+    return start * x + drift * step_size * score(x) + size * step_size**power * noise(x, generator)
 
 
 langevin_step.mistakes = {
@@ -65,8 +58,11 @@ def _proposals(trial):
     for dim, dtype in in_both_precisions((1, 3)):
         step_size = trial.uniform(0.4, 0.9)
         means = trial.randn(2, dim)
-        target = MixtureField(torch.tensor([0.3, 0.7], dtype=torch.float64), means, 0.7 + trial.rand(2))
-        yield LogProbOf(target), target, trial.randn(7, dim, dtype=dtype), trial.randn(7, dim, dtype=dtype), step_size
+        weights = torch.tensor([0.3, 0.7], dtype=torch.float64)
+        target = MixtureField(weights, means, 0.7 + trial.rand(2))
+        x = trial.randn(7, dim, dtype=dtype)
+        y = trial.randn(7, dim, dtype=dtype)
+        yield LogProbOf(target), target, x, y, step_size
 
 
 @exercise("3.5", minutes=15, cases=_proposals)
@@ -95,7 +91,6 @@ def _ratio_with(p=1.0, q=1.0, **options):
 
 
 log_acceptance.mistakes = {
-    "upside down: is p(y) above the line?": _ratio_with(p=-1.0, q=-1.0),
     "the proposal's densities are swapped: q(x|y) belongs to the way back": _ratio_with(q=-1.0),
     "only p(y)/p(x): a Langevin step is not symmetric, q does not cancel": _ratio_with(q=0.0),
     "only the proposal's ratio: where is p?": _ratio_with(p=0.0),

@@ -9,8 +9,7 @@ import torch
 from torch import nn
 
 from sbgm.checks.calls import Descent, MixtureField, Seed
-from sbgm.checks.chapter_03 import NOISE_MISTAKES
-from sbgm.checks.exercise import Sign, WrongAnswer, exercise, judged_by, noise, refuse
+from sbgm.checks.exercise import Exercise, Sign, WrongAnswer, exercise, noise, refuse
 from sbgm.noise import geometric_sigmas
 
 
@@ -43,9 +42,7 @@ geometric_ladder.mistakes = {
     "the ratio of neighbours is that of the two ends: after how many of them must σ_min be reached?":
         lambda high, low, n: high * (low / high) ** torch.arange(n),
     "these are the logarithms of the levels":
-        lambda *case: geometric_ladder.right(*case).log(),
-    "these are the logarithms of the levels, to the base 10":
-        lambda *case: geometric_ladder.right(*case).log10(),
+        (lambda *case: geometric_ladder.right(*case).log(), lambda *case: geometric_ladder.right(*case).log10()),
     "two bases are mixed: of which number does torch.logspace take powers, and which logarithm is given?":
         lambda high, low, n: torch.logspace(math.log(high), math.log(low), n),
     "these are powers of ten between 10^σ_max and 10^σ_min: torch.logspace takes the logarithms of its ends":
@@ -59,7 +56,7 @@ def _chains(trial):
     # at last a single step, in which every draw is seen as it is
     for n_levels, n_steps, n, dim in ((3, 4, 100, 300), (4, 5, 150, 200), (1, 1, 120, 250)):
         dtype = torch.float32 if n_levels == 3 else torch.float64
-        # Within these narrow ranges the laws of all known mistakes are well apart.
+        # Within these narrow ranges the laws of all mistakes are well apart.
         std = math.sqrt(trial.uniform(0.655, 0.675))
         last = trial.uniform(0.79, 0.8)
         sigmas = last * trial.uniform(1.355, 1.365) ** torch.arange(n_levels - 1, -1, -1, dtype=torch.float64)
@@ -101,19 +98,17 @@ def annealed_with(
     kick=lambda alpha, sigma: alpha**0.5,
     edited=lambda levels: levels,
     draw=lambda step, n_steps: step,
-    law="normal",
     up=False,
 ):
     """Algorithm 1 with a mistake.
 
     Args:
         ratio: α/ε of a level.
-        told: what the score is told at each level.
+        told: the σ that the score is told at each level.
         drift: the factor of α s.
         kick: the factor of z.
-        edited: what is made of the steps, a list of Step for each level.
+        edited: changes the steps, a list of Step for each level.
         draw: the number of the draw of z that a step uses.
-        law: of z.
         up: whether the ladder is taken from its end.
     """
 
@@ -127,7 +122,7 @@ def annealed_with(
         for i, step in enumerate(itertools.chain.from_iterable(edited(levels))):
             number = draw(i, n_steps)
             if number not in draws:
-                draws[number] = noise(x, generator, law)
+                draws[number] = noise(x, generator)
             x = x + step.drift * step.alpha * score(x, step.told) + step.kick * draws[number]
         return x
 
@@ -173,27 +168,26 @@ annealed_langevin.mistakes = {
         annealed_with(up=True, ratio=lambda sigma, ladder: (sigma / ladder[0]) ** 2),
     "the ladder ascends, and its last level is now the largest: where should the noise be when the chains end?":
         annealed_with(up=True),
-    "the score is always that of the last level":
+    "the score is always that of the first or of the last level": (
         annealed_with(told=lambda ladder: ladder[-1:] * len(ladder)),
-    "the score is always that of the first level":
         annealed_with(told=lambda ladder: ladder[:1] * len(ladder)),
-    "the score is that of the level after: step size and score belong to one level":
+    ),
+    "the score is that of a neighbouring level: step size and score belong to one level": (
         annealed_with(told=lambda ladder: [*ladder[1:], ladder[-1]]),
-    "the score is that of the level before: step size and score belong to one level":
         annealed_with(told=lambda ladder: [ladder[0], *ladder[:-1]]),
-    "the score is not told σ": annealed_with(told=lambda ladder: [0.0] * len(ladder)),
+    ),
     "the score is told σ²: σ is a standard deviation":
         annealed_with(told=lambda ladder: [s**2 for s in ladder]),
-    "the score is told the level's number, from 0, where it should be told σ":
+    "the score is told the level's number, where it should be told σ": (
         annealed_with(told=lambda ladder: [float(i) for i in range(len(ladder))]),
-    "the score is told the level's number, from 1, where it should be told σ":
         annealed_with(told=lambda ladder: [float(i + 1) for i in range(len(ladder))]),
+    ),
     "this is what the last level does by itself: are all levels run, each from where the one before ended?":
         annealed_with(edited=lambda levels: levels[-1:]),
     "this is what the first level does by itself: is the return inside the loop?":
         annealed_with(edited=lambda levels: levels[:1]),
-    "the last level is not run": annealed_with(edited=lambda levels: levels[:-1]),
-    "the first level is not run": annealed_with(edited=lambda levels: levels[1:]),
+    "the first or the last level is not run":
+        (annealed_with(edited=lambda levels: levels[:-1]), annealed_with(edited=lambda levels: levels[1:])),
     "there is one step a level: where is T?":
         annealed_with(edited=lambda levels: [level[:1] for level in levels]),
     "T times down the whole ladder: for how long does a chain stay at a level?":
@@ -208,11 +202,12 @@ annealed_langevin.mistakes = {
         annealed_with(edited=lambda levels: [level[:1] + level for level in levels]),
     "there is a step of denoising at the end; Algorithm 1 has none": annealed_with(edited=_denoised),
     "there is a step too many": annealed_with(edited=lambda levels: [*levels, levels[-1][:1]]),
-    "the same noise is used in every step of a level":
+    "the same noise is used in several steps: every step draws its own": (
         annealed_with(draw=lambda step, n_steps: step // n_steps),
-    "the same noise is used at every level": annealed_with(draw=lambda step, n_steps: step % n_steps),
-    "the same noise is used in every step": annealed_with(draw=lambda step, n_steps: 0),
-} | {sentence: annealed_with(law=law) for sentence, law in NOISE_MISTAKES.items()}  # fmt: skip
+        annealed_with(draw=lambda step, n_steps: step % n_steps),
+        annealed_with(draw=lambda step, n_steps: 0),
+    ),
+}  # fmt: skip
 
 
 # --- a training -------------------------------------------------------------------------------------------------------
@@ -222,7 +217,7 @@ SCALED = 40  # of each level, at which a score may be the same but for the facto
 
 
 class Trained:
-    """What is measured of a score that was trained on a ladder.
+    """Measurements of a score that was trained on a ladder.
 
     Attributes:
         scores: (L, L·POINTS + L·SCALED, 2).
@@ -253,6 +248,10 @@ class Trained:
         """Whether all scores have the right direction, and these factors are the same up to a third."""
         return (self.cosine > 0.8).all() and factor.max() < 1.35 * factor.min()
 
+    def off_by_a_power(self):
+        """Whether the scores are right but for a factor σ, σ² or 1/σ."""
+        return any(self.fits(self.factor / self.sigmas**power) for power in (1, 2, -1))
+
     def only_small(self):
         """Whether the score is worse at the largest level than at all small ones."""
         return self.error[0] > 0.1 and self.error[0] > self.error[len(self.sigmas) // 2 :].max()
@@ -278,22 +277,27 @@ def _judge_training(exercise, trial):
     data = target.sample(2000, generator=trial.generator)
     sigmas = geometric_sigmas(8.0, 0.2, 8)
 
-    # where the exact score is known, and where a network of x/√(16 + σ²) alone, as the hint scales x, sees one point
+    # first points at which the exact score is at hand, then points that are one point for a network of x/√(16 + σ²)
+    # alone, which is how the hint scales x
     points = [target.sample(POINTS, sigma, generator=trial.generator) for sigma in sigmas.tolist()]
     places = torch.randn(SCALED, 2, generator=trial.generator)
     scaled = [math.sqrt(16 + sigma**2) * places for sigma in sigmas.tolist()]
-    asked = torch.cat([*points, *scaled])
+    all_points = torch.cat([*points, *scaled])
     start = 16 * trial.rand(1000, 2, dtype=torch.float32) - 8
-    descent = Descent(asked, sigmas, start, step_size=0.5 * 0.2**2, n_steps=50, seed=trial.integer(0, 2**31))
-    like = torch.cat([asked.repeat(len(sigmas), 1), start])
+    descent = Descent(all_points, sigmas, start, step_size=0.5 * 0.2**2, n_steps=50, seed=trial.integer(0, 2**31))
+    like = torch.cat([all_points.repeat(len(sigmas), 1), start])
     answer = trial.answer(like, data, sigmas, Seed(trial.integer(0, 2**31)), descent)
 
-    scores = answer[: -len(start)].reshape(len(sigmas), *asked.shape)
+    scores = answer[: -len(start)].reshape(len(sigmas), *all_points.shape)
     exact = torch.stack([target.score(points[i], sigma) for i, sigma in enumerate(sigmas.tolist())]).double()
     trained = Trained(scores, exact, sigmas.double())
     for sentence, sign in exercise.mistakes.items():
         refuse(sign.shown(trained), sentence.format(trained=trained))
     refuse_samples(answer[-len(start) :], target, math.sqrt(0.2**2 / (1 - 0.5 / 4)))
+
+
+def _listed(shares):
+    return " / ".join(f"{share:.2f}" for share in shares.tolist())
 
 
 def refuse_samples(x, target, noise):
@@ -306,24 +310,21 @@ def refuse_samples(x, target, noise):
     distance, nearest = torch.cdist(x, target.means).min(dim=1)
     widths = (target.stds**2 + noise**2).sqrt()
     shares = nearest.bincount(minlength=3) / len(x)
-    got, wanted = (" / ".join(f"{w:.2f}" for w in weights.tolist()) for weights in (shares, target.weights))
-    refuse(
-        (shares - target.weights).abs().max() > 0.14,
-        f"your samples' clusters have the shares {got}, and should have {wanted}: let the learning rate fall towards "
-        "the end of the training, or train longer",
-    )
+    if (shares - target.weights).abs().max() > 0.14:
+        raise WrongAnswer(
+            f"your samples' clusters have the shares {_listed(shares)}, and should have {_listed(target.weights)}: let "
+            "the learning rate fall towards the end of the training, or train longer"
+        )
     stray = float((distance > 5 * widths[nearest]).double().mean())
     spreads = [distance[nearest == k].square().mean().sqrt() / math.sqrt(2) / widths[k] for k in range(3)]
     too_flat = "train longer, and let the learning rate fall towards the end"
     refuse(stray > 0.04, f"{stray:.0%} of your samples lie far from all data: {too_flat}")
     refuse(max(spreads) > 1.6, f"a cluster of your samples is {max(spreads):.2g} times too wide: {too_flat}")
-    refuse(
-        min(spreads) < 0.75,
-        f"a cluster of your samples has {min(spreads):.2g} times its width: is the score too large?",
-    )
+    narrow = min(spreads)
+    refuse(narrow < 0.75, f"a cluster of your samples has {narrow:.2g} times its width: is the score too large?")
 
 
-@judged_by("4.6", minutes=30, judge=_judge_training)
+@partial(Exercise, number="4.6", minutes=30, judge=_judge_training)
 def train_score(data, sigmas, generator):
     """`train_score(data, sigmas, generator)`: a network trained on data (N, 2), as a score that takes (x, σ).
 
@@ -341,21 +342,19 @@ def trained_with(
     n_steps=500,
     levels: Any = slice(None),
     weight=torch.square,
-    scaled=True,
     told=True,
     divided=True,
 ):
     """A score after `n_steps` steps of Eq. 6 on some levels, with λ(σ) = weight(σ).
 
-    The network's x is divided by its size at σ if `scaled`, it is given log σ if `told`, and divided by σ if `divided`.
+    The network sees x divided by its size at σ and, if `told`, log σ; its output is divided by σ if `divided`.
     """
     layers = nn.Sequential(nn.Linear(3, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU(), nn.Linear(64, 2))
 
     def score(x, sigma):
         sigma = torch.as_tensor(sigma, dtype=x.dtype).reshape(-1, 1).expand(len(x), 1)
-        size = (16 + sigma**2).sqrt() if scaled else 4
         level = sigma.log() if told else torch.zeros_like(sigma)
-        out = layers(torch.cat([x / size, level], dim=1))
+        out = layers(torch.cat([x / (16 + sigma**2).sqrt(), level], dim=1))
         return out / sigma if divided else out
 
     sigmas = sigmas[levels]
@@ -374,6 +373,12 @@ def trained_with(
     return score
 
 
+def _at_one_level(data, sigmas, generator):
+    """A score that is asked at σ = 1 whatever σ is."""
+    score = trained_with(data, sigmas, generator, n_steps=50)
+    return lambda x, sigma: score(x, 1.0)
+
+
 def _changed(change):
     """A mistake in a score that is trained well: `change(s, σ)` in its place."""
 
@@ -387,26 +392,20 @@ def _changed(change):
 train_score.mistakes = {
     "your score holds NaN or infinity: is the learning rate too large?":
         Sign(lambda trained: not trained.scores.isfinite().all(), _changed(lambda s, sigma: s * math.nan)),
-    "your score is the same at every level: is the network given σ?": Sign(
-        lambda trained: _alike(trained.scores),
-        partial(trained_with, n_steps=200, scaled=False, told=False, divided=False),
-    ),
+    "your score is the same at every level: is the network given σ?":
+        Sign(lambda trained: _alike(trained.scores), _at_one_level),
     "your network does not see σ, which only scales its input or its output: give it σ, or log σ, as an input, too":
         Sign(Trained.unseeing, partial(trained_with, n_steps=50, told=False)),
     "your score points away from the data: the target is −z/σ":
         Sign(lambda trained: (trained.cosine < -0.5).double().mean() > 0.5, _changed(lambda s, sigma: -s)),
-    "your score is right times σ: a network that predicts −z has still to be divided by σ":
-        Sign(lambda trained: trained.fits(trained.factor / trained.sigmas), _changed(lambda s, sigma: s * sigma)),
-    "your score is right times σ²: a network that predicts x − x̃ has still to be divided by σ²":
-        Sign(lambda trained: trained.fits(trained.factor / trained.sigmas**2), _changed(lambda s, sigma: s * sigma**2)),
-    "your score is right divided by σ: is it divided twice, or is the target −z/σ²?":
-        Sign(lambda trained: trained.fits(trained.factor * trained.sigmas), _changed(lambda s, sigma: s / sigma)),
+    "your score is right up to a power of σ: divide a network that predicts −z by σ, and one that predicts x − x̃ by σ²":
+        Sign(Trained.off_by_a_power, _changed(lambda s, sigma: s * sigma)),
     "your score is {trained.times:.2g} times the right one at every level": Sign(
         lambda trained: trained.fits(trained.factor) and not 0.7 < trained.times < 1.4,
         _changed(lambda s, sigma: s / 2),
     ),
     "your score is hardly better than zero at most levels, with a relative squared error of {trained.worst:.2g}: is "
-    "the network trained long enough?": Sign(
+    "the network trained on noisy points, and for long enough?": Sign(
         lambda trained: (trained.error > 0.6).double().mean() > 0.5 and (trained.error > 0.3).all(),
         partial(trained_with, n_steps=0),
     ),

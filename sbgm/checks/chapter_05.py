@@ -46,7 +46,6 @@ def _with_lengths(change):
 part_within.mistakes = {
     "this is the part across the surface: the part within is asked for":
         lambda arrows, tangents: arrows - part_within.right(arrows, tangents),
-    "the sign is wrong": _with_lengths(lambda lengths: -lengths),
     "these are the directions, added up: how long is the arrow along each of them?": _with_lengths(torch.ones_like),
     "every arrow is split by the directions at the first point: each point has its own":
         lambda arrows, tangents: part_within.right(arrows, tangents[:1].expand_as(tangents)),
@@ -113,22 +112,21 @@ def _nothing(sigma):
 
 
 score_near_plane.mistakes = {
-    "the sign is wrong: does it lead to the plane, or away from it?": lambda *case: -score_near_plane.right(*case),
     "within the plane the noise is lost: it spreads the data in these directions too": _divided(_one, _noise),
     "within the plane only the noise is counted: do the data themselves not vary there?": _divided(_noise, _noise),
     "across the plane the data vary as they do within: do they?": _divided(_both, _both),
     "the score has no part across the plane: what does a point beside it feel?": _divided(_both, _nothing),
     "the score has no part within the plane: are the data spread evenly over it?": _divided(_nothing, _noise),
-    "across the plane it is divided by a standard deviation": _divided(_both, lambda sigma: sigma),
-    "within the plane it is divided by a standard deviation": _divided(lambda sigma: _both(sigma) ** 0.5, _noise),
-    "both parts are divided by standard deviations": _divided(lambda sigma: _both(sigma) ** 0.5, lambda sigma: sigma),
+    "divided by a standard deviation where a variance belongs: across the plane, within it, or both": (
+        _divided(_both, lambda sigma: sigma),
+        _divided(lambda sigma: _both(sigma) ** 0.5, _noise),
+        _divided(lambda sigma: _both(sigma) ** 0.5, lambda sigma: sigma),
+    ),
     "within the plane σ is added to a variance: is σ a variance, or a standard deviation?":
         _divided(lambda sigma: 1 + sigma, _noise),
     "within the plane standard deviations are added: what adds up when independent numbers are added?":
         _divided(lambda sigma: (1 + sigma) ** 2, _noise),
     "the two parts are interchanged: where do the data vary?": _divided(_noise, _both),
-    "off by a factor 2: what becomes of the exponent's ½ when its square is differentiated?":
-        lambda *case: score_near_plane.right(*case) / 2,
     "this is the score of the standard normal in all directions: where is σ?": _divided(_one, _one),
     "all of x is divided by σ² where its part across the plane belongs":
         _divided(lambda sigma: 1 / (1 / _both(sigma) + 1 / sigma**2), _noise),
@@ -177,15 +175,15 @@ def _parts(combine):
 
 
 spiral.mistakes = {
-    "the sign is wrong: does it lead to the circle, or away from it?": lambda *case: -spiral.right(*case),
     "it pulls to the origin: it should pull to the circle, where r = 1": _spiral_with(lambda r: r),
     "inside the circle the pull should lead outwards: is r − 1 positive there?": _spiral_with(lambda r: (r - 1).abs()),
     "r − 1 is squared": _spiral_with(lambda r: (r - 1) ** 2),
     "r² − 1 stands for r − 1": _spiral_with(lambda r: r**2 - 1),
-    "x and its turned copy are not of length 1: divide them by r":
+    "e_r and e_θ have length 1: divide x and its turned copy by r": (
         _spiral_with(out=lambda x, r: x, side=lambda x, r: _turned(x)),
-    "e_θ is not divided by r": _spiral_with(side=lambda x, r: _turned(x)),
-    "e_r is not divided by r": _spiral_with(out=lambda x, r: x),
+        _spiral_with(side=lambda x, r: _turned(x)),
+        _spiral_with(out=lambda x, r: x),
+    ),
     "e_θ is turned to the right: take (−x₂, x₁)/r": _spiral_with(side=lambda x, r: -_turned(x / r)),
     "e_θ is not at a right angle to e_r: which of its coordinates has the minus sign?":
         _spiral_with(side=lambda x, r: (x / r).flip(1)),

@@ -14,7 +14,7 @@ TINY = 1e-5  # of the norms
 
 
 def _on_ladders(trial):
-    for score, x, z in trial.batches((6, 2), (5, 1, 4, 4)):
+    for score, x, z in trial.batches((6, 3), (5, 1, 4, 4)):
         sigmas = 2.0 * trial.uniform(0.4, 0.6) ** torch.arange(4, dtype=x.dtype)
         yield score, x, sigmas, torch.randperm(len(x), generator=trial.generator) % 4, z
 
@@ -35,56 +35,55 @@ def ncsn_loss(score, x, sigmas, levels, z):
 
 def _ncsn_with(
     *,
-    root=lambda sigma: sigma,
-    at=lambda x, sigma, z: x + sigma * z,
+    power=1.0,
+    noise=1,
+    target=-1,
+    at=lambda x, noisy: noisy,
     told=lambda sigma, levels: sigma,
-    target=lambda sigma, z: -z / sigma,
-    reduced=lambda losses, sigmas, levels: losses.mean(),
+    mean_weight=None,
 ):
-    """The objective with another √λ, other points, another σ for the score, another target or mean."""
+    """The objective with a mistake.
+
+    Args:
+        power: of σ in the root of the weight.
+        noise: the power of σ that multiplies z in x̃.
+        target: the power of σ that multiplies −z.
+        at: the point at which the score is taken, x or x̃.
+        told: what the score is told.
+        mean_weight: of the ladder's variances (L,) and of each example's, (B,); it multiplies the mean of the losses.
+    """
 
     def mistaken(score, x, sigmas, levels, z):
         sigma = against(sigmas[levels], x)
-        s = score(at(x, sigma, z), told(sigma, levels))
-        return reduced(half_square(root(sigma) * (s - target(sigma, z))), sigmas, levels)
+        noisy = x + sigma**noise * z
+        residual = score(at(x, noisy), told(sigma, levels)) + sigma**target * z
+        loss = half_square(sigma**power * residual).mean()
+        if mean_weight:
+            loss = mean_weight(sigmas**2, sigmas[levels] ** 2).mean() * loss
+        return loss
 
     return mistaken
 
 
 ncsn_loss.mistakes = {
-    "off by a factor 2: Eq. 5 has a ½ in front": lambda *case: 2 * ncsn_loss.right(*case),
-    "the levels are not weighted: where is λ?": _ncsn_with(root=torch.ones_like),
-    "weighted by σ where λ(σ) = σ²": _ncsn_with(root=torch.sqrt),
-    "weighted twice: is λ applied to a loss that has it already?": _ncsn_with(root=torch.square),
-    "divided by λ: which levels have the largest targets?": _ncsn_with(root=torch.reciprocal),
-    "the mean weight times the mean loss: each example's loss has its own weight": _ncsn_with(
-        root=torch.ones_like,
-        reduced=lambda losses, sigmas, levels: (sigmas[levels] ** 2).mean() * losses.mean(),
+    "the levels are not weighted: where is λ?": _ncsn_with(power=0),
+    "the weight is another power of σ: λ(σ) = σ², once": tuple(_ncsn_with(power=power) for power in (0.5, 2, -1)),
+    "λ is averaged over the examples or over the ladder: each example's loss has its own weight": (
+        _ncsn_with(power=0, mean_weight=lambda ladder, examples: examples),
+        _ncsn_with(power=0, mean_weight=lambda ladder, examples: ladder),
     ),
-    "λ is averaged over the whole ladder: each example's loss has its own weight": _ncsn_with(
-        root=torch.ones_like,
-        reduced=lambda losses, sigmas, levels: (sigmas**2).mean() * losses.mean(),
-    ),
-    "the target has the wrong sign: which way from x̃ are the data?": _ncsn_with(target=lambda sigma, z: z / sigma),
-    "the target is off by a factor σ: x̃ − x is σz, so what is it over σ²?":
-        _ncsn_with(target=lambda sigma, z: -z / sigma**2),
-    "the target lacks its division: a score's length goes like 1/σ": _ncsn_with(target=lambda sigma, z: -z),
+    "the target has the wrong sign: which way from x̃ are the data?":
+        lambda score, x, *rest: ncsn_loss.right(lambda x, sigma: -score(x, sigma), x, *rest),
+    "the target is off by a power of σ: x̃ − x is σz, and it is divided by σ²":
+        (_ncsn_with(target=-2), _ncsn_with(target=0)),
     "the score is taken at the clean x: it has to be trained where the noise puts the points":
-        _ncsn_with(at=lambda x, sigma, z: x),
-    "too little or too much noise: is σ a variance or a standard deviation?":
-        _ncsn_with(at=lambda x, sigma, z: x + sigma**2 * z),
-    "x̃ is x + z: the noise has to be scaled": _ncsn_with(at=lambda x, sigma, z: x + z),
-    "the score is not told σ": _ncsn_with(told=lambda sigma, levels: 0.0),
+        _ncsn_with(at=lambda x, noisy: x),
+    "x̃ is x + σz: the noise is scaled by σ, its standard deviation":
+        (_ncsn_with(noise=2), _ncsn_with(noise=0)),
     "the score is told the level's index: which is its second argument?":
         _ncsn_with(told=lambda sigma, levels: levels.to(sigma.dtype)),
-    "summed over the batch: the expectation is a mean over the examples":
-        _ncsn_with(reduced=lambda losses, sigmas, levels: losses.sum()),
-    "averaged over the coordinates too: ‖·‖² is a sum over an example's numbers":
-        lambda score, x, *rest: ncsn_loss.right(score, x, *rest) / x[0].numel(),
-    "averaged over the coordinates too, and without the ½: ‖·‖² is a sum (mse_loss averages it)":
-        lambda score, x, *rest: 2 * ncsn_loss.right(score, x, *rest) / x[0].numel(),
     "divided by the number of levels, too: one level an example is already a mean over them":
-        _ncsn_with(reduced=lambda losses, sigmas, levels: losses.mean() / len(sigmas)),
+        lambda score, x, sigmas, *rest: ncsn_loss.right(score, x, sigmas, *rest) / len(sigmas),
     "the ladder is read from its wrong end: which σ has index 0?":
         lambda score, x, sigmas, levels, z: ncsn_loss.right(score, x, sigmas.flip(0), levels, z),
     "off by one level: indices begin at 0":
@@ -153,71 +152,44 @@ def renewed(score, x, sigma, next_sigma, z):
     return x + sigma**2 * score(x, sigma) + next_sigma * z
 
 
-def _renewed_with(
-    *,
-    start=1.0,
-    factor=lambda sigma, after: sigma**2,
-    told=lambda sigma, after: sigma,
-    kick=lambda sigma, after: after,
-):
-    """The step with another factor of the score, another σ that it is told, or another factor of the noise."""
+def _renewed_with(*, start=1.0, factor=1.0, power=2, of=0, told=0, kick=lambda sigma, after: after):
+    """The step start · x + factor · σ^power s + kick · z.
+
+    Where `of` is 1, the next level's σ is raised to the power; where `told` is 1, it is told to the score.
+    """
 
     def mistaken(score, x, sigma, after, z):
-        s = score(x, told(sigma, after))
-        return start * x + factor(sigma, after) * s + kick(sigma, after) * z
+        levels = (sigma, after)
+        return start * x + factor * levels[of] ** power * score(x, levels[told]) + kick(sigma, after) * z
 
     return mistaken
 
 
-def _of_next(sigma, after):
-    return after
-
-
-def _next_variance(sigma, after):
-    return after**2
-
-
-def _of_old(sigma, after):
-    return sigma
-
-
-def _nothing(sigma, after):
-    return 0.0
-
-
-def _one(sigma, after):
-    return 1.0
-
-
 renewed.mistakes = {
-    "no noise is added: what does the next level expect to find?": _renewed_with(kick=_nothing),
-    "the noise is not scaled: its size is that of the next level": _renewed_with(kick=_one),
-    "the noise has the size of the old level: the chain would stay there": _renewed_with(kick=_of_old),
-    "the noise is scaled by a variance: is σ one?": _renewed_with(kick=_next_variance),
+    "no noise is added: what does the next level expect to find?": _renewed_with(kick=lambda sigma, after: 0.0),
+    "the noise is not scaled: its size is that of the next level": _renewed_with(kick=lambda sigma, after: 1.0),
+    "the noise has the size of the old level: the chain would stay there":
+        _renewed_with(kick=lambda sigma, after: sigma),
+    "the noise is scaled by a variance: σ' is a standard deviation": _renewed_with(kick=lambda sigma, after: after**2),
     "the noise is a difference of levels: the guess has no noise, so that all of it is new":
         _renewed_with(kick=lambda sigma, after: (sigma**2 - after**2) ** 0.5),
     "the noise is subtracted": _renewed_with(kick=lambda sigma, after: -after),
     "the noise is added before the score is asked: guess first, from the x that came in":
         lambda score, x, sigma, after, z: renewed.right(score, x + after * z, sigma, 0.0, z),
-    "the noise is added to x: the guess is lost": _renewed_with(factor=_nothing),
+    "the noise is added to x: the guess is lost": _renewed_with(factor=0.0),
     "the step has the wrong sign: does the score point to the data, or away from them?":
-        _renewed_with(factor=lambda sigma, after: -(sigma**2)),
+        _renewed_with(factor=-1.0),
     "x is lost: Tweedie's formula has two terms": _renewed_with(start=0.0),
-    "the score is multiplied by σ: by which power in Tweedie's formula?": _renewed_with(factor=_of_old),
-    "the score is not multiplied by anything: what does Tweedie's formula say?": _renewed_with(factor=_one),
-    "the score is divided by σ²: how does a score's length depend on σ?":
-        _renewed_with(factor=lambda sigma, after: sigma**-2),
-    "off by a factor 2: Tweedie's formula has no ½; a Langevin step has one":
-        _renewed_with(factor=lambda sigma, after: sigma**2 / 2),
+    "the score is multiplied by another power of σ: what does Tweedie's formula say?":
+        tuple(_renewed_with(power=power) for power in (1, 0, -2)),
+    "off by a factor 2: Tweedie's formula has no ½; a Langevin step has one": _renewed_with(factor=0.5),
     "only the difference of the variances is taken off: here the guess has no noise, and all of it is new":
-        _renewed_with(factor=lambda sigma, after: sigma**2 - after**2),
-    "the score is asked at the next level: which noise does x have?": _renewed_with(told=_of_next),
-    "the score is multiplied by the next level's σ²: which noise does x have?": _renewed_with(factor=_next_variance),
-    "both levels are the next one: which noise does x have?": _renewed_with(told=_of_next, factor=_next_variance),
-    "the two levels are interchanged": _renewed_with(told=_of_next, factor=_next_variance, kick=_of_old),
-    "the score is not told σ": _renewed_with(told=_nothing),
+        lambda score, x, sigma, after, z: x + (sigma**2 - after**2) * score(x, sigma) + after * z,
+    "the score, or its factor, is that of the next level: which noise does x have?":
+        (_renewed_with(told=1), _renewed_with(of=1), _renewed_with(of=1, told=1)),
+    "the two levels are interchanged": _renewed_with(of=1, told=1, kick=lambda sigma, after: sigma),
     "this is a Langevin step: here the whole way is gone to the guess":
-        _renewed_with(factor=lambda sigma, after: sigma**2 / 2, kick=_of_old),
+        _renewed_with(factor=0.5, kick=lambda sigma, after: sigma),
 }  # fmt: skip
 
 
@@ -261,8 +233,6 @@ guided.mistakes = {
     "the weight is used as its square": _combined(lambda s, c, w: s + w**2 * (c - s)),
     "the class's score is multiplied by w, and nothing else happens": _combined(lambda s, c, w: w * c),
     "the two scores are averaged: where is w?": _combined(lambda s, c, w: (s + c) / 2),
-    "the network was not told σ: it is called network(x, sigma)":
-        lambda network, label, w: lambda x, sigma: guided.right(network, label, w)(x, 0.0),
     "all images have the first one's label: each has its own":
         lambda network, label, w: guided.right(network, label[:1], w),
 }  # fmt: skip
@@ -352,29 +322,26 @@ instance_norm_plus.mistakes = {
         _norm_with(x_hat=partial(_of_pixels, correction=1)),
     "both variances have the wrong divisor: which of them is unbiased?":
         _norm_with(x_hat=partial(_of_pixels, correction=1), mu_hat=partial(_of_channels, correction=0)),
-    "the means are normalised over the batch: an image's channels are compared with one another":
-        _norm_with(mu_hat=partial(_of_channels, dims=0)),
-    "the means are normalised over batch and channels: other images should not matter":
-        _norm_with(mu_hat=partial(_of_channels, dims=(0, 1))),
-    "x is normalised over its channels too: each channel has its own mean":
-        _norm_with(x_hat=partial(_of_pixels, dims=(1, 2, 3))),
-    "x is normalised over the batch too: each image has its own mean":
-        _norm_with(x_hat=partial(_of_pixels, dims=(0, 2, 3))),
+    "the means are normalised over the batch too: an image's channels are compared with one another":
+        (_norm_with(mu_hat=partial(_of_channels, dims=0)), _norm_with(mu_hat=partial(_of_channels, dims=(0, 1)))),
+    "x is normalised over its channels or over the batch too: each channel of each image has its own mean":
+        (_norm_with(x_hat=partial(_of_pixels, dims=(1, 2, 3))), _norm_with(x_hat=partial(_of_pixels, dims=(0, 2, 3)))),
     "x is not centred": _norm_with(x_hat=partial(_of_pixels, centred=False)),
-    "x is divided by its variance: is that a standard deviation?":
+    "divided by a variance: is that a standard deviation?": (
         _norm_with(x_hat=partial(_of_pixels, spread=_variance)),
-    "the means are divided by their variance: is that a standard deviation?":
         _norm_with(mu_hat=partial(_of_channels, spread=_variance)),
-    "10⁻⁵ is lost, or far too small, in both places: it matters where x hardly varies":
+    ),
+    "10⁻⁵ is lost, or far too small: it matters where x hardly varies": (
         _norm_with(x_hat=partial(_of_pixels, spread=torch.sqrt), mu_hat=partial(_of_channels, spread=torch.sqrt)),
-    "10⁻⁵ is lost where x is normalised": _norm_with(x_hat=partial(_of_pixels, spread=torch.sqrt)),
-    "10⁻⁵ is lost where the means are normalised": _norm_with(mu_hat=partial(_of_channels, spread=torch.sqrt)),
-    "10⁻⁵ is added to standard deviations: is it added before the root, or after?": _norm_with(
+        _norm_with(x_hat=partial(_of_pixels, spread=torch.sqrt)),
+        _norm_with(mu_hat=partial(_of_channels, spread=torch.sqrt)),
+    ),
+    "10⁻⁵ is added to a standard deviation: is it added before the root, or after?": (
+        _norm_with(
         x_hat=partial(_of_pixels, spread=_after_the_root),
         mu_hat=partial(_of_channels, spread=_after_the_root),
     ),
-    "10⁻⁵ is added to the pixels' standard deviation: is it added before the root, or after?":
         _norm_with(x_hat=partial(_of_pixels, spread=_after_the_root)),
-    "10⁻⁵ is added to the channels' standard deviation: is it added before the root, or after?":
         _norm_with(mu_hat=partial(_of_channels, spread=_after_the_root)),
+    ),
 }  # fmt: skip

@@ -3,15 +3,16 @@
 import torch
 
 from sbgm.checks.chapter_01 import weight_mistakes
-from sbgm.checks.chapter_03 import NOISE_MISTAKES
 from sbgm.checks.exercise import Sign, exercise, in_both_precisions, noise
 
 
 def _shaken(trial):
     for score, start, _ in trial.batches((100, 1, 20, 15), (150, 2, 14, 8)):
         # such that no two of the mistakes below lead to nearly the same law
-        x = start[:1].expand_as(start)
-        yield score, x, trial.uniform(0.45, 0.5), trial.uniform(0.55, 0.6), trial.uniform(0.65, 0.75)
+        sigma = trial.uniform(0.45, 0.5)
+        pull = trial.uniform(0.55, 0.6)
+        kick = trial.uniform(0.65, 0.75)
+        yield score, start[:1].expand_as(start), sigma, pull, kick
 
 
 def _pulled(trial):
@@ -36,14 +37,12 @@ def _shaken_with(
     moved=lambda x, guess, pull: x + pull * (guess - x),
     factor=lambda sigma: sigma**2,
     std=lambda kick, sigma: kick * sigma,
-    told=lambda sigma: sigma,
-    law="normal",
 ):
     """The step with another move, another factor of the score in the guess, or other noise."""
 
     def mistaken(score, x, sigma, pull, kick, generator):
-        guess = x + factor(sigma) * score(x, told(sigma))
-        return moved(x, guess, pull) + std(kick, sigma) * noise(x, generator, law)
+        guess = x + factor(sigma) * score(x, sigma)
+        return moved(x, guess, pull) + std(kick, sigma) * noise(x, generator)
 
     return mistaken
 
@@ -68,24 +67,22 @@ guess_and_shake.mistakes = {
         _shaken_with(moved=lambda x, guess, pull: x - pull * (guess - x)),
     "the move is half of what it should be: pull has Algorithm 1's ½ already":
         _shaken_with(moved=lambda x, guess, pull: x + pull / 2 * (guess - x)),
-    "the guess is x + s, where σ² is missing: how far the data are depends on the noise":
-        _shaken_with(factor=lambda sigma: 1.0),
-    "the guess is x + σ s: the score is multiplied by a variance":
-        _shaken_with(factor=lambda sigma: sigma),
+    "the guess is x + s or x + σ s: the score is multiplied by the variance σ²":
+        (_shaken_with(factor=lambda sigma: 1.0), _shaken_with(factor=lambda sigma: sigma)),
     "the move is multiplied by σ² once more: the guess has it already":
         _shaken_with(factor=lambda sigma: sigma**4),
     "the chain does not move towards the guess":
         _shaken_with(factor=lambda sigma: 0.0),
-    "the score was not told σ: it is s(x, σ)":
-        _shaken_with(told=lambda sigma: 0.0),
-} | {sentence: _shaken_with(law=law) for sentence, law in NOISE_MISTAKES.items()}  # fmt: skip
+}  # fmt: skip
 
 
 def _noisy_images(trial):
-    for (n_queries, n_data, shape), dtype in in_both_precisions(((5, 12, (1, 3, 4)), (8, 8, (2, 2, 3)))):
+    sizes = ((5, 12, (1, 3, 4)), (8, 8, (2, 2, 3)))
+    for (n_queries, n_data, shape), dtype in in_both_precisions(sizes):
         data = trial.rand(n_data, *shape, dtype=dtype)
         sigma = trial.uniform(0.35, 0.6)
-        yield data[trial.integer(0, n_data)] + sigma * trial.randn(n_queries, *shape, dtype=dtype), data, sigma
+        origin = data[trial.integer(0, n_data)]
+        yield origin + sigma * trial.randn(n_queries, *shape, dtype=dtype), data, sigma
 
 
 def _far_images(trial):
@@ -102,17 +99,21 @@ def best_guess(x, data, sigma):
     x is (B, *shape), `data` are (N, *shape), σ is a float; the result has x's shape and dtype. It is x + σ² s(x, σ) of
     the exact score of N points with noise σ.
     """
-    squared = (x.flatten(1)[:, None] - data.flatten(1)).square().sum(dim=2)
-    weights = torch.softmax(-squared / (2 * sigma**2), dim=1)
+    weights = torch.softmax(-_squares(x, data) / (2 * sigma**2), dim=1)
     return (weights @ data.flatten(1)).view_as(x)
+
+
+def _squares(x, data):
+    """‖x̃ − x_i‖², (B, N)."""
+    return (x.flatten(1)[:, None] - data.flatten(1)).square().sum(dim=2)
 
 
 def _weighing(weigh):
     """The mean by other weights, `weigh(squares, sigma)`, (B, N)."""
 
     def mistaken(x, data, sigma):
-        squares = (x.flatten(1)[:, None] - data.flatten(1)).square().sum(dim=2)
-        return (weigh(squares, sigma) @ data.flatten(1)).view_as(x)
+        weights = weigh(_squares(x, data), sigma)
+        return (weights @ data.flatten(1)).view_as(x)
 
     return mistaken
 
@@ -138,9 +139,8 @@ best_guess.mistakes = {
 
 def _queries(trial):
     # as many queries as data first: there a minimum over the wrong axis has the right shape
-    for (n_queries, n_data, shape), dtype in in_both_precisions(
-        ((24, 24, (1, 4, 4)), (17, 60, (3, 2, 3)), (9, 5, (1, 6, 2)))
-    ):
+    sizes = ((24, 24, (1, 4, 4)), (17, 60, (3, 2, 3)), (9, 5, (1, 6, 2)))
+    for (n_queries, n_data, shape), dtype in in_both_precisions(sizes):
         data = trial.rand(n_data, *shape, dtype=dtype)
         queries = trial.rand(n_queries, *shape, dtype=dtype)
         queries[-1] = data[trial.integer(0, n_data)]  # a query that is a copy of a training image
@@ -159,7 +159,13 @@ def nearest(queries, data):
 
 def _by(order):
     """The first in another order, `order(q, d)`: (Q, N), of images in rows."""
-    return lambda queries, data: order(queries.flatten(1), data.flatten(1)).argmin(dim=1)
+
+    def mistaken(queries, data):
+        q = queries.flatten(1)
+        d = data.flatten(1)
+        return order(q, d).argmin(dim=1)
+
+    return mistaken
 
 
 def _unit(rows):
@@ -176,22 +182,20 @@ nearest.mistakes = {
         _by(lambda q, d: -torch.cdist(q, d)),
     "the minimum runs over the queries: this is the query nearest to each training image":
         lambda queries, data: nearest.right(data, queries),
-    "nearest in ℓ1: the differences are squared before they are summed":
+    "nearest by another distance: the differences are squared, and then summed over all pixels": (
         _by(lambda q, d: torch.cdist(q, d, p=1)),
-    "nearest by the largest difference of a pixel (ℓ∞): all pixels count":
         _by(lambda q, d: torch.cdist(q, d, p=torch.inf)),
-    "nearest by the sum of the differences with their signs, in which they cancel":
         _by(lambda q, d: (q[:, None] - d).sum(dim=2).abs()),
+    ),
     "largest cosine similarity: it does not see that one image is darker than the other":
         _by(lambda q, d: -_unit(q) @ _unit(d).T),
     "largest inner product: that favours bright training images, however far they are":
         _by(lambda q, d: -q @ d.T),
-    "smallest inner product: ‖a − b‖² has more terms than that":
+    "‖a − b‖² = ‖a‖² + ‖b‖² − 2 a·b: is a term missing, or a 2, or is a sign wrong?": (
         _by(lambda q, d: q @ d.T),
-    "‖a − b‖² = ‖a‖² + ‖b‖² − 2 a·b: is the 2 missing?":
         _by(lambda q, d: d.square().sum(dim=1) - q @ d.T),
-    "‖a − b‖² = ‖a‖² + ‖b‖² − 2 a·b: has the last term the wrong sign?":
         _by(lambda q, d: d.square().sum(dim=1) + 2 * q @ d.T),
+    ),
     "second nearest: a query is not one of the training images that it is compared with":
         lambda queries, data: _ranks(queries, data)[:, 1],
     "the place in the order of all images, not the image: argsort of an argsort?":

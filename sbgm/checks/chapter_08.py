@@ -85,13 +85,12 @@ fill_step.mistakes = {
     "the noise has variance 1: it still has to be scaled": _fill_with(std=lambda sigma, following: 1.0),
     "the unknown pixels hold noise alone: where is the guess?": _fill_with(unknown=lambda x, guess, image: 0 * x),
     "the unknown pixels do not move: they become the guess, with noise": _fill_with(factor=lambda sigma: 0.0),
-    "the guess is x + s, where it should be x + σ² s": _fill_with(factor=lambda sigma: 1.0),
-    "the guess is x + σ s, where it should be x + σ² s": _fill_with(factor=lambda sigma: sigma),
+    "the guess is x + s or x + σ s, where it should be x + σ² s":
+        (_fill_with(factor=lambda sigma: 1.0), _fill_with(factor=lambda sigma: sigma)),
     "the move is half of what it should be: a Langevin step has its ½, the guess has none":
         _fill_with(factor=lambda sigma: sigma**2 / 2),
     "the guess has the wrong sign: the score leads to the data": _fill_with(factor=lambda sigma: -(sigma**2)),
     "the guess is the move alone: from where does it start?": _fill_with(start=0.0),
-    "the score was not told σ: it is s(x, σ)": _fill_with(told=_none),
     "the score is that of the next level: the chain is still at σ":
         _fill_with(told=lambda sigma, following: following),
     "the known pixels are put in before the guess: they belong into the guess":
@@ -102,8 +101,8 @@ fill_step.mistakes = {
         _fill_with(known_std=_none),
     "the known pixels have this level's noise: it should be that of the next": _fill_with(known_std=_old),
     "the known pixels are noised twice": _fill_with(known_std=lambda sigma, following: 2**0.5 * following),
-    "the known pixels are those of x": _fill_with(known=lambda x, guess, image: x),
-    "the known pixels are those of x, without noise": _fill_with(known=lambda x, guess, image: x, known_std=_none),
+    "the known pixels are those of x":
+        (_fill_with(known=lambda x, guess, image: x), _fill_with(known=lambda x, guess, image: x, known_std=_none)),
     "the known pixels hold the guess and the image, added": _fill_with(known=lambda x, guess, image: guess + image),
     "the known pixels hold noise alone: where is the image?": _fill_with(known=lambda x, guess, image: 0 * x),
 }  # fmt: skip
@@ -136,20 +135,17 @@ def inpaint_step(score, x, y, mask, sigma, step_size, generator):
     return torch.where(mask, y, x)
 
 
-def _inpaint_with(
-    known=lambda x, y, step: y, unknown=lambda x, y, step: step, asked=lambda x, y, mask: x, told=1.0, **options
-):
+def _inpaint_with(known=lambda x, y, step: y, unknown=lambda x, y, step: step, asked=lambda x, y, mask: x, **options):
     """The step with other pixels where the image is known or unknown, or another step.
 
     Args:
         known, unknown: made of x, y and the step.
         asked: the point at which the score is taken.
-        told: σ times this is what the score is told.
         options: of `step_with`.
     """
 
     def mistaken(score, x, y, mask, sigma, step_size, generator):
-        s = score(asked(x, y, mask), told * sigma)
+        s = score(asked(x, y, mask), sigma)
         step = step_with(lambda x: s, x, step_size, generator, **options)
         return torch.where(mask, known(x, y, step), unknown(x, y, step))
 
@@ -169,11 +165,8 @@ inpaint_step.mistakes = {
     "the known pixels are zero: is y added where the mask is 1?": _inpaint_with(known=lambda x, y, step: 0 * y),
     "there is no drift: where is the score?": _inpaint_with(drift=0.0),
     "the unknown pixels do not move: it is these that the step is for": _inpaint_with(unknown=lambda x, y, step: x),
-    "the score is taken after y has been put in: first the step, then the known pixels":
-        _inpaint_with(asked=lambda x, y, mask: torch.where(mask, y, x)),
-    "the score is not that of this level: it is s(x, σ)": _inpaint_with(told=0.0),
-    "the score is taken at y: it is the chain that moves, and y is only put into it":
-        _inpaint_with(asked=lambda x, y, mask: y),
+    "the score is taken at another point: first the step from x, then the known pixels":
+        (_inpaint_with(asked=lambda x, y, mask: torch.where(mask, y, x)), _inpaint_with(asked=lambda x, y, mask: y)),
     "the unknown pixels are all zero: the step's own values belong there":
         _inpaint_with(unknown=lambda x, y, step: 0 * x),
     "the unknown pixels hold y as well: the image is not known there":

@@ -50,10 +50,12 @@ inception_formula.mistakes = {
     "NaN where some probabilities are exactly 0: what does p log p tend to, and what does the computer make of "
     "0 · log 0?":
         Sign(lambda answer, right: answer.isnan(), lambda p: (p * (p / p.mean(dim=0)).log()).sum(dim=1).mean().exp()),
-    "the exponential is missing": lambda p: _divergences(p).mean(),
-    "a logarithm to base 2 and an exponential to base e": lambda p: (_divergences(p).mean() / math.log(2)).exp(),
-    "the exponential is missing, and the logarithm is to base 2": lambda p: _divergences(p).mean() / math.log(2),
-    "a logarithm to base 10 and an exponential to base e": lambda p: (_divergences(p).mean() / math.log(10)).exp(),
+    "the exponential is missing":
+        (lambda p: _divergences(p).mean(), lambda p: _divergences(p).mean() / math.log(2)),
+    "two bases: a logarithm to base 2 or 10, and an exponential to base e": (
+        lambda p: (_divergences(p).mean() / math.log(2)).exp(),
+        lambda p: (_divergences(p).mean() / math.log(10)).exp(),
+    ),
     "the divergence is the wrong way round: it is that of p(y | x) from p(y)":
         lambda p: _reversed_divergences(p).mean().exp(),
     "only the entropy of p(y): it sees that there are all kinds, not that each is sure":
@@ -202,24 +204,22 @@ def _mmd_with(
 
 
 squared_mmd.mistakes = {
-    "cut off at 0: an unbiased estimate of 0 has to be negative about half of the time":
-        lambda a, b: squared_mmd.right(a, b).clamp(min=0),
-    "this is its absolute value: an unbiased estimate of 0 is negative about half of the time":
-        lambda a, b: squared_mmd.right(a, b).abs(),
+    "cut off at 0, or its absolute value: an unbiased estimate of 0 is negative about half of the time":
+        (lambda a, b: squared_mmd.right(a, b).clamp(min=0), lambda a, b: squared_mmd.right(a, b).abs()),
     "the pairs i = j are counted: each image's pair with itself makes this too large":
         _mmd_with(own=torch.mean),
-    "the pairs i = j are left out of the sum, and still counted in its mean":
+    "the pairs i = j are left out of the sum or of its count, and not of both": (
         _mmd_with(own=lambda k: (k.sum() - k.trace()) / len(k) ** 2),
-    "the pairs i = j are left out of the count, and still in the sum":
         _mmd_with(own=lambda k: k.sum() / (len(k) * (len(k) - 1))),
+    ),
     "the kernel lacks the division by F: is it the mean or the sum over the features?":
         _mmd_with(kernel=lambda products, a: (products + 1) ** 3),
     "the kernel is divided by the number of images, not of features":
         _mmd_with(kernel=lambda products, a: (products / len(a) + 1) ** 3),
-    "the kernel has the power 2: it compares the first three moments":
+    "the kernel has another power than 3, with which it compares the first three moments": (
         _mmd_with(kernel=lambda products, a: (products / a.shape[1] + 1) ** 2),
-    "the kernel has the power 1: this compares the means only":
         _mmd_with(kernel=lambda products, a: products / a.shape[1] + 1),
+    ),
     "the kernel lacks its + 1":
         _mmd_with(kernel=lambda products, a: (products / a.shape[1]) ** 3),
     "a factor 2 is missing: how often does the mixed mean come?":
@@ -230,8 +230,6 @@ squared_mmd.mistakes = {
         _mmd_with(weight=0.0),
     "this is only the mixed mean":
         _mmd_with(own=lambda k: 0.0, weight=-1.0),
-    "the sign is wrong: what is similar is near":
-        lambda a, b: -squared_mmd.right(a, b),
     "a root is taken: the root of an unbiased estimate is biased, and of a negative one no number":
         lambda a, b: squared_mmd.right(a, b).sqrt(),
     "the mixed pairs i = j are left out: x_i and y_i are two images, as any other two are":
@@ -288,20 +286,20 @@ precision.mistakes = {
         _precision_with(reduced=lambda inside: inside.any(dim=0).double().mean()),
     "this is a number of samples: a share is asked for":
         _precision_with(reduced=lambda inside: inside.any(dim=1).double().sum()),
-    "a sample in several balls counts several times: this is density":
+    "a sample in several balls counts several times": (
         lambda samples, real, k: _precision_with(reduced=lambda inside: inside.sum() / (len(samples) * k))(
             samples, real, k
         ),
-    "a sample in several balls counts several times":
         _precision_with(reduced=lambda inside: inside.double().sum() / len(inside)),
+    ),
     "this is the share of all pairs of a sample and a ball":
         _precision_with(reduced=lambda inside: inside.double().mean()),
     "only the ball of the nearest real point is looked at: another, larger one may hold the sample":
         _precision_with(inside=_in_nearest),
-    "all balls have the mean radius: each has its own":
+    "all balls have one radius: each has its own": (
         _precision_with(lambda samples, real, k: _radii(real, k).mean()),
-    "all balls have the largest radius: each has its own":
         _precision_with(lambda samples, real, k: _radii(real, k).max()),
+    ),
     "squared distances are compared with radii":
         _precision_with(inside=lambda distances, radii: distances**2 <= radii),
     "the share outside of the balls":

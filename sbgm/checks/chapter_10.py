@@ -3,7 +3,6 @@
 import torch
 
 from sbgm.checks.calls import MixtureField
-from sbgm.checks.chapter_03 import NOISE_MISTAKES
 from sbgm.checks.exercise import exercise, noise
 
 
@@ -23,51 +22,36 @@ def score_of_ddpm(predict_noise, x, sigma):
     return -predict_noise(alpha_bar**0.5 * x, alpha_bar) / sigma
 
 
-def _ddpm_with(
-    *,
-    factor=lambda sigma, share: -1 / sigma,
-    scale=lambda sigma, share: share**0.5,
-    told=lambda sigma, share: share,
-    share=lambda sigma: 1 / (1 + sigma**2),
-):
-    """The score with another factor of ẑ, another scale of x, another level that ẑ is told, or another ᾱ."""
+def _ddpm_with(*, power=-1, scale=0.5, told=lambda sigma, share: share, share=lambda sigma: 1 / (1 + sigma**2)):
+    """The score −σ^power ẑ(ᾱ^scale x, told), with ᾱ = share(σ)."""
 
     def mistaken(predict_noise, x, sigma):
-        values = sigma, share(sigma)
-        return factor(*values) * predict_noise(scale(*values) * x, told(*values))
+        alpha_bar = share(sigma)
+        return -(sigma**power) * predict_noise(alpha_bar**scale * x, told(sigma, alpha_bar))
 
     return mistaken
 
 
 score_of_ddpm.mistakes = {
-    "this is the predicted noise: a score is shorter or longer, by what factor?":
-        _ddpm_with(factor=lambda sigma, share: 1.0),
-    "this is minus the predicted noise: what does a score have in its denominator?":
-        _ddpm_with(factor=lambda sigma, share: -1.0),
-    "the sign is wrong: the noise points away from the data, the score towards them":
-        _ddpm_with(factor=lambda sigma, share: 1 / sigma),
-    "noise is divided by σ², and it is measured in units of σ: s = −(x − x_0)/σ² and x − x_0 = σz":
-        _ddpm_with(factor=lambda sigma, share: -1 / sigma**2),
-    "noise is multiplied by σ: the smaller σ, the longer the score": _ddpm_with(factor=lambda sigma, share: -sigma),
+    "off by a power of σ: the noise ẑ is measured in units of σ, and s = −(x − x_0)/σ² where x − x_0 = σẑ":
+        tuple(_ddpm_with(power=power) for power in (0, -2, 1)),
     "this is the score of y, −ẑ/√(1 − ᾱ): that of x, which is y/√ᾱ, is asked for":
-        _ddpm_with(factor=lambda sigma, share: -1 / (1 - share) ** 0.5),
-    "the network was given x: it has seen y = √ᾱ x in training": _ddpm_with(scale=lambda sigma, share: 1.0),
-    "the network was given x/√ᾱ: y is the shorter one": _ddpm_with(scale=lambda sigma, share: share**-0.5),
-    "the network was given ᾱ x: variances have the factor ᾱ, and x its root":
-        _ddpm_with(scale=lambda sigma, share: share),
-    "the network was told σ: it knows levels by ᾱ": _ddpm_with(told=lambda sigma, share: sigma),
-    "the network was told 1 − ᾱ: ᾱ is the share of the data, 1 where there is no noise":
+        lambda predict_noise, x, sigma: (1 + sigma**2) ** 0.5 * score_of_ddpm.right(predict_noise, x, sigma),
+    "the network's first argument is another multiple of x: it has seen y = √ᾱ x in training":
+        tuple(_ddpm_with(scale=scale) for scale in (0, -0.5, 1)),
+    "the network is told another number than ᾱ, the data's share of the variance": (
+        _ddpm_with(told=lambda sigma, share: sigma),
         _ddpm_with(told=lambda sigma, share: 1 - share),
-    "the network was told nothing: it is called predict_noise(y, alpha_bar)":
-        _ddpm_with(told=lambda sigma, share: 0.0),
+        _ddpm_with(told=lambda sigma, share: share**0.5),
+    ),
     "ᾱ and 1 − ᾱ are exchanged: ᾱ is 1 where there is no noise":
         _ddpm_with(share=lambda sigma: sigma**2 / (1 + sigma**2)),
-    "the network was told √ᾱ: it knows levels by ᾱ": _ddpm_with(told=lambda sigma, share: share**0.5),
     "σ² = 1 − ᾱ is the noise of y: on x, which is y/√ᾱ, it is (1 − ᾱ)/ᾱ":
         _ddpm_with(share=lambda sigma: 1 - sigma**2),
-    "ᾱ = 1/(1 + σ) has no square: it is variances that are compared": _ddpm_with(share=lambda sigma: 1 / (1 + sigma)),
-    "ᾱ = 1/√(1 + σ²) is a root too much: ᾱ is a share of the variance":
+    "ᾱ is 1/(1 + σ²), the share of a variance: is there a root, or no square?": (
+        _ddpm_with(share=lambda sigma: 1 / (1 + sigma)),
         _ddpm_with(share=lambda sigma: (1 + sigma**2) ** -0.5),
+    ),
     "this is the clean point, x − σ ẑ: the score is asked for":
         lambda predict_noise, x, sigma: x + sigma**2 * score_of_ddpm.right(predict_noise, x, sigma),
 }  # fmt: skip
@@ -76,10 +60,12 @@ score_of_ddpm.mistakes = {
 def _steps(trial):
     # such that no two of the mistakes below lead to nearly the same law
     for n, dim, dtype in ((100, 300, torch.float32), (150, 200, torch.float64)):
-        target = MixtureField(torch.ones(1), torch.zeros(1, dim), torch.tensor([trial.uniform(0.5, 0.9)]))
+        std = torch.tensor([trial.uniform(0.5, 0.9)])
+        target = MixtureField(torch.ones(1), torch.zeros(1, dim), std)
         sigma = trial.uniform(1.3, 1.35)
         x = (3 * trial.randn(1, dim, dtype=dtype)).expand(n, dim)
-        yield target, x, sigma, sigma * trial.uniform(0.58, 0.6), trial.uniform(2.0, 2.1)
+        sigma_next = sigma * trial.uniform(0.58, 0.6)
+        yield target, x, sigma, sigma_next, trial.uniform(2.0, 2.1)
 
 
 def _steps_of_the_flow(trial):
@@ -100,25 +86,25 @@ def level_step(score, x, sigma, sigma_next, c, generator):
     The result has x's shape and dtype.
     """
     r = sigma_next / sigma
-    z = noise(x, generator)
-    return x + (1 - r ** (1 + c)) * sigma**2 * score(x, sigma) + sigma_next * (1 - r ** (2 * c)) ** 0.5 * z
+    mean = x + (1 - r ** (1 + c)) * sigma**2 * score(x, sigma)
+    std = sigma_next * (1 - r ** (2 * c)) ** 0.5
+    return mean + std * noise(x, generator)
 
 
 def _level_with(
     *,
     start=1.0,
     share=lambda r, c: 1 - r ** (1 + c),
-    factor=lambda sigma, after: sigma**2,
+    variance=lambda sigma, after: sigma**2,
     told=lambda sigma, after: sigma,
     fresh=lambda sigma, r, c: r * sigma * (1 - r ** (2 * c)) ** 0.5,
-    law="normal",
 ):
-    """The step with another share that is taken off, another factor or level of the score, or other fresh noise."""
+    """The step with another share that is taken off, another variance or level for the score, or other fresh noise."""
 
     def mistaken(score, x, sigma, after, c, generator):
         r = after / sigma
-        move = share(r, c) * factor(sigma, after) * score(x, told(sigma, after))
-        return start * x + move + fresh(sigma, r, c) * noise(x, generator, law)
+        move = share(r, c) * variance(sigma, after) * score(x, told(sigma, after))
+        return start * x + move + fresh(sigma, r, c) * noise(x, generator)
 
     return mistaken
 
@@ -129,12 +115,12 @@ level_step.mistakes = {
         _level_with(share=lambda r, c: 1 - r),
     "the share 1 − r^c is taken off: where is the 1 in its exponent?": _level_with(share=lambda r, c: 1 - r**c),
     "r^{1+c} is the share that is left, not the one that is taken off": _level_with(share=lambda r, c: r ** (1 + c)),
-    "the score is multiplied by σ, and not by its square": _level_with(factor=lambda sigma, after: sigma),
-    "the score is multiplied by σ′²: the noise that is taken off is the one of σ":
-        _level_with(factor=lambda sigma, after: after**2),
-    "the score is multiplied by no σ²": _level_with(factor=lambda sigma, after: 1.0),
+    "the score is multiplied by another number: the noise that is taken off has the variance σ²": (
+        _level_with(variance=lambda sigma, after: sigma),
+        _level_with(variance=lambda sigma, after: after**2),
+        _level_with(variance=lambda sigma, after: 1.0),
+    ),
     "the score was told σ′: at which level is x?": _level_with(told=lambda sigma, after: after),
-    "the score was told no σ: it is s(x, σ)": _level_with(told=lambda sigma, after: 0.0),
     "all noise is taken off, and the fresh noise does not make up for it": _level_with(share=lambda r, c: 1.0),
     "the step is right, and the old x is lost": _level_with(start=0.0),
     "c is 1 here whatever it should be: this is the ancestral step":
@@ -149,13 +135,14 @@ level_step.mistakes = {
         _level_with(fresh=lambda sigma, r, c: r * sigma * (1 - r**c) ** 0.5),
     "the fresh noise is multiplied by its variance, and not by the root of it":
         _level_with(fresh=lambda sigma, r, c: (r * sigma) ** 2 * (1 - r ** (2 * c))),
-} | {sentence: _level_with(law=law) for sentence, law in NOISE_MISTAKES.items()}  # fmt: skip
+}  # fmt: skip
 
 
 def _flows(trial):
     for score, x, _ in trial.batches((6, 2), (3, 1, 4, 4)):
         sigma = trial.uniform(0.4, 0.7)
-        for ratio in (trial.uniform(0.5, 0.8), trial.uniform(1.2, 1.5)):
+        ratios = (trial.uniform(0.5, 0.8), trial.uniform(1.2, 1.5))
+        for ratio in ratios:
             yield score, x, sigma, sigma * ratio
 
 
@@ -166,9 +153,11 @@ def heun_step(score, x, sigma, sigma_next):
     x is (B, *shape), σ and σ′ are floats, in either order: a step may go up or down. The result has x's shape and
     dtype.
     """
+    step = sigma_next - sigma
     slope = -sigma * score(x, sigma)
-    end = x + (sigma_next - sigma) * slope
-    return x + (sigma_next - sigma) / 2 * (slope - sigma_next * score(end, sigma_next))
+    end = x + step * slope
+    slope_there = -sigma_next * score(end, sigma_next)
+    return x + step / 2 * (slope + slope_there)
 
 
 def _heun_with(
@@ -189,6 +178,12 @@ def _heun_with(
         return combined(x, end, step(sigma, after), first, second(of_score, x, end, sigma, after))
 
     return mistaken
+
+
+def _midpoint(score, x, sigma, after):
+    middle = (sigma + after) / 2
+    half_way = x - (middle - sigma) * sigma * score(x, sigma)
+    return x - (after - sigma) * middle * score(half_way, middle)
 
 
 heun_step.mistakes = {
@@ -214,11 +209,7 @@ heun_step.mistakes = {
     "one slope has a minus and the other has none: dx/dσ = −σ s at both ends":
         _heun_with(combined=lambda x, end, step, slope, there: x + step / 2 * (slope - there)),
     "there is no σ in the slopes": _heun_with(slope=lambda score, x, sigma: -score(x, sigma)),
-    "this is the slope half way, the midpoint rule, as good as Heun's, which takes the mean of both ends": _heun_with(
-        second=lambda slope, x, end, sigma, after: slope((x + end) / 2, (sigma + after) / 2),
-        combined=lambda x, end, step, slope, there: x + step * there,
-    ),
-    "the scores were not told σ: they are s(x, σ)": _heun_with(slope=lambda score, x, sigma: -sigma * score(x, 0.0)),
+    "this is the slope half way, the midpoint rule, as good as Heun's, which takes the mean of both ends": _midpoint,
     "this is the move alone: a step starts from x":
         lambda score, x, sigma, after: heun_step.right(score, x, sigma, after) - x,
     "nothing moves": lambda score, x, sigma, after: 1 * x,
@@ -237,7 +228,8 @@ def velocity_of_score(score, y, tau):
     With x = y/(1 − τ) and σ = τ/(1 − τ), it is ẑ − x̂_0 = −σ s − (x + σ² s). y is (B, *shape), τ a float between 0 and
     1. The result has y's shape and dtype.
     """
-    x, sigma = y / (1 - tau), tau / (1 - tau)
+    x = y / (1 - tau)
+    sigma = tau / (1 - tau)
     s = score(x, sigma)
     return -sigma * s - (x + sigma**2 * s)
 
@@ -270,12 +262,9 @@ def _with_y(combined):
 
 
 velocity_of_score.mistakes = {
-    "the sign is wrong: τ rises towards the noise": lambda *case: -velocity_of_score.right(*case),
     "this is ẑ, the noise: from where does the velocity lead to it?": _velocity_with(lambda x, sigma, s: -sigma * s),
-    "this is −x̂_0: to where does the velocity lead from the clean point?":
-        _velocity_with(lambda x, sigma, s: -(x + sigma**2 * s)),
-    "this is x̂_0, the clean point":
-        _velocity_with(lambda x, sigma, s: x + sigma**2 * s),
+    "this is x̂_0, the clean point, or −x̂_0: from where does the velocity lead, and to where?":
+        (_velocity_with(lambda x, sigma, s: -(x + sigma**2 * s)), _velocity_with(lambda x, sigma, s: x + sigma**2 * s)),
     "x̂_0 and ẑ are added up: the velocity is the way from the one to the other":
         _velocity_with(lambda x, sigma, s: -sigma * s + x + sigma**2 * s),
     "the score is used for ẑ: ẑ = −σ s":
@@ -284,7 +273,8 @@ velocity_of_score.mistakes = {
         _velocity_with(lambda x, sigma, s: sigma * s - (x + sigma**2 * s)),
     "x̂_0 lacks a square: x̂_0 = x + σ² s":
         _velocity_with(lambda x, sigma, s: -sigma * s - (x + sigma * s)),
-    "the way starts at x and not at x̂_0; or is τ taken for σ?":  # the same for a TanhField
+    # a TanhField is divided by 1 + σ, so that both mistakes give the same numbers
+    "the way starts at x and not at x̂_0; or is τ taken for σ?":
         _velocity_with(lambda x, sigma, s: -sigma * s - x),
     "this is the score":
         _velocity_with(lambda x, sigma, s: s),
@@ -298,8 +288,6 @@ velocity_of_score.mistakes = {
         _velocity_with(point=lambda y, tau: y, level=lambda tau: tau),
     "the score was told τ: it knows levels by σ":
         _velocity_with(told=lambda sigma, tau: tau),
-    "the score was told no σ: it is s(x, σ)":
-        _velocity_with(told=lambda sigma, tau: 0.0),
     "σ is upside down: it is small where τ is small":
         _velocity_with(level=lambda tau: (1 - tau) / tau),
     "τ and 1 − τ are exchanged: at τ = 1 there is nothing but noise":

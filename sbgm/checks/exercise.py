@@ -2,8 +2,9 @@
 
 `@exercise` above a right function makes an `Exercise`, whose `mistakes` are then written down beside it. A student's
 function is tried on the cases; where it is wrong, the mistakes are tried on the same case, and the first one that
-answers as the student does lends its sentence. In a notebook the exercise stands above the student's function, as a
-decorator; the grader calls `try_answer` with a function that runs in another process.
+answers as the student does gives its sentence. Mistakes that are possible in any exercise are written down here, once.
+In a notebook the exercise stands above the student's function, as a decorator; the grader calls `try_answer` with a
+function that runs in another process.
 """
 
 import dataclasses
@@ -24,6 +25,7 @@ from torch import Tensor
 from sbgm.checks.calls import (
     Argument,
     Asked,
+    Field,
     LogProbOf,
     MixtureField,
     Reply,
@@ -35,18 +37,23 @@ from sbgm.checks.calls import (
 )
 
 TOLERANCES = {torch.float64: 1e-6, torch.float32: 2e-4}  # a σ that was rounded to single precision is no mistake
-ROUNDING = 1e-5  # the most that counts as no noise: the root of a variance that only rounding makes
+ROUNDING = 1e-5  # noise with a smaller standard deviation counts as none: it is rounding
 STANDARD_ERRORS = 5.5  # of the moments; beyond them is one right answer in 26 million
 FALSE_ALARM = 5e-8  # the chance that some pair of right samples, or of their numbers, counts as too alike
 
+CUT_OFF = (
+    "no gradient flows back from your answer: a .detach(), .item(), torch.no_grad() or torch.tensor(...) cuts it off, "
+    "and nothing would be learned"
+)
 Function = Callable[..., Any]  # of the student's signature
 Case = Sequence[Argument]
 Cases = Callable[["Trial"], Iterable[Case]]
 Within = Callable[[Tensor, float], Tensor | float]
+Parts = Mapping[str, Tensor | EllipsisType]  # of a sample, as masks by a subject of sentences
 
 
 class WrongAnswer(AssertionError):
-    """A student's answer is not right; the message says in what, and names the likely mistake where one is known."""
+    """A student's answer is wrong; the message names the mistake, or says how far off the answer is."""
 
     def _render_traceback_(self) -> list[str]:
         """Return the one line that Jupyter and IPython show instead of a traceback."""
@@ -97,13 +104,15 @@ def in_double(argument: Any) -> Any:
 
 def _dtype(case: Case) -> torch.dtype:
     """The dtype that an answer to a case should have, that of its first floating-point tensor."""
-    tensors = (argument.points if isinstance(argument, Asked) else argument for argument in case)
-    dtypes = (tensor.dtype for tensor in tensors if isinstance(tensor, Tensor) and tensor.is_floating_point())
-    return next(dtypes, torch.float64)
+    for argument in case:
+        tensor = argument.points if isinstance(argument, Asked) else argument
+        if isinstance(tensor, Tensor) and tensor.is_floating_point():
+            return tensor.dtype
+    return torch.float64
 
 
 def _reply(function: Function, case: Case, with_gradients: bool = False) -> Reply:
-    """What a function of ours replies in double precision."""
+    """Call a function of ours in double precision."""
     return local(function)([in_double(argument) for argument in case], with_gradients)
 
 
@@ -117,42 +126,93 @@ def _expected(right: Function, case: Case) -> Tensor:
 
 
 def _compare(
-    answer: Tensor, expected: Tensor, mistakes: Iterable[tuple[str, object]], subject: str, within: Within
+    answer: Tensor,
+    expected: Tensor,
+    mistakes: Iterable[tuple[str, Tensor | bool]],
+    factors: Mapping[str, float],
+    subject: str,
+    within: Within,
 ) -> None:
     """Raise WrongAnswer unless `answer` equals `expected`, which has the same shape, up to rounding.
 
     Args:
-        answer: what the student's function returned.
+        answer: the value that the student's function returned.
         expected: the right value.
-        mistakes: by the sentence that names a mistake, the value that it gives, or whether its sign is shown.
+        mistakes: sentences, each with the value that the mistake gives, or with whether its sign is shown.
+        factors: by which an answer may be wrong, each under words that go on after `subject`.
         subject: of the sentences.
         within: the deviation allowed.
     """
     tolerance = max(TOLERANCES.get(value.dtype, 0.0) for value in (answer, expected))
-    answer, expected = answer.double(), expected.double()
+    answer = answer.double()
+    expected = expected.double()
 
-    def close(value: Tensor) -> bool:
+    def close(value: Tensor, within: Within = within) -> bool:
         if value.shape != expected.shape or not value.isfinite().all():
             return False
         return bool(((answer - value).abs() <= within(value, tolerance) + 1e-20).all())
 
     if close(expected):
         return
-    off = float((answer - expected).abs().max())
-    for sentence, made in mistakes:
-        refuse(close(made.double()) if isinstance(made, Tensor) else made, sentence.replace("{off}", f"{off:.2g}"))
+    values = []
+    for sentence, value in mistakes:
+        if isinstance(value, Tensor):
+            values.append((sentence, value.double()))
+        refuse(close(value.double()) if isinstance(value, Tensor) else value, sentence)
     refuse(not answer.isfinite().all(), f"{subject} holds NaN or infinity where every number should be finite")
     refuse(not answer.any(), f"{subject} is zero everywhere")
-    refuse(close(-expected), f"{subject} has the wrong sign, and is right otherwise")
-    distance = off / max(float(expected.abs().max()), 1e-30)
-    refuse(
-        distance < 1e-5,
-        f"{subject} is right only to {distance:.1g}: is a part of it computed in single precision?",
-    )
+    for words, factor in factors.items():
+        refuse(close(factor * expected), f"{subject} {words}")
+    for sentence, value in values:
+        for words, factor in factors.items():
+            # always to within rounding: of so many pairs one is nearly right by chance
+            both = close(factor * value, of_the_largest)
+            refuse(both, f"two mistakes at once. (1) {sentence} (2) {subject} {words}")
+    distance = float((answer - expected).abs().max()) / max(float(expected.abs().max()), 1e-30)
+    if distance < 1e-5:
+        raise WrongAnswer(f"{subject} is right only to {distance:.1g}: is a part of it computed in single precision?")
     raise WrongAnswer(
         f"{subject} is off by up to {distance:.2g} of the largest right value; the check knows no mistake that gives "
         "these numbers. Work out one small case by hand, and compare"
     )
+
+
+# --- mistakes in any exercise -----------------------------------------------------------------------------------------
+
+NOT_TOLD = "the second argument is missing where the score, or the network, is called: tell it the level of noise"
+OTHER_NOISE = {
+    "the noise is a product of two normal draws: its variance is right and its law is wrong": "product",
+    "the noise is uniform in [0, 1): torch.rand where torch.randn belongs": "uniform",
+}
+
+
+def not_told(right: Function) -> Function:
+    """Make the mistake of calling the score, which is the first argument, without σ."""
+
+    def mistaken(score: Function, *arguments: Any) -> Any:
+        return right(lambda x, sigma=0.0, *label: score(x, 0.0, *label), *arguments)
+
+    return mistaken
+
+
+def _factors(case: Case) -> dict[str, float]:
+    """Factors by which an answer to a case may be wrong, each under the words for it."""
+    factors = {
+        "has the wrong sign, and is right otherwise": -1.0,
+        "is twice what it should be: is a ½ missing?": 2.0,
+        "is half of what it should be: is there a ½ too many?": 0.5,
+    }
+    batch = next((a for a in case if isinstance(a, Tensor) and a.ndim > 1), None)
+    if batch is not None:
+        n_numbers = batch[0].numel()
+        factors |= {
+            "is summed over the batch: average over its examples": len(batch),
+            "is divided by the number of examples once too often": 1 / len(batch),
+            "is as many times too large as an example has numbers: is something added up over them?": n_numbers,
+            "is averaged over the numbers of an example: add them up, and average over the batch only": 1 / n_numbers,
+            "is averaged over the numbers of an example, and lacks its ½ (is this mse_loss?)": 2 / n_numbers,
+        }
+    return factors
 
 
 # --- draws ------------------------------------------------------------------------------------------------------------
@@ -161,38 +221,34 @@ MOMENTS = {"normal": (0.0, 1.0, 3.0), "product": (0.0, 1.0, 9.0), "uniform": (0.
 
 
 class Probe:
-    """Stands where a generator does, and hands out no random numbers: the means of all draws or, struck, impulses.
+    """Stands where a generator does, and hands out no random numbers: the mean of a law or, struck, impulses.
 
     The draw number i is then larger by one standard deviation in row i of the batch, so that one run of a sampler shows
     with what weight each draw enters its result.
 
     Attributes:
-        kurtoses: of the draws so far.
+        n_draws: so far.
     """
 
-    def __init__(self, struck: bool) -> None:
+    def __init__(self, law: str, struck: bool) -> None:
+        self._mean, self._std, _ = MOMENTS[law]
         self._struck = struck
-        self.kurtoses: list[float] = []
+        self.n_draws = 0
 
-    def draw(self, x: Tensor, law: str) -> Tensor:
+    def draw(self, x: Tensor) -> Tensor:
         """The next draw, of x's shape."""
-        mean, std, kurtosis = MOMENTS[law]
-        z = torch.full(x.shape, mean, dtype=x.dtype)
+        z = torch.full(x.shape, self._mean, dtype=x.dtype)
         if self._struck:
-            z[len(self.kurtoses)] += std
-        self.kurtoses.append(kurtosis)
+            z[self.n_draws] += self._std
+        self.n_draws += 1
         return z
 
 
-def noise(x: Tensor, generator: torch.Generator | Probe, law: str = "normal") -> Tensor:
-    """z ~ N(0, I) of x's shape and dtype; or, as by mistake, the product of two such draws, or uniform in [0, 1)."""
+def noise(x: Tensor, generator: torch.Generator | Probe) -> Tensor:
+    """z ~ N(0, I) of x's shape and dtype; right answers and mistakes take all their noise from here."""
     if isinstance(generator, Probe):
-        return generator.draw(x, law)
-    sources = {"normal": torch.randn, "product": torch.randn, "uniform": torch.rand}
-    z = sources[law](x.shape, generator=generator, dtype=x.dtype)
-    if law == "product":
-        z = z * torch.randn(x.shape, generator=generator, dtype=x.dtype)
-    return z
+        return generator.draw(x)
+    return torch.randn(x.shape, generator=generator, dtype=x.dtype)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -209,29 +265,29 @@ class Law:
     std: Tensor
     kurtosis: float = 3.0
 
+    def part(self, pixels: Tensor | EllipsisType) -> "Law":
+        """The law of some of a sample's numbers."""
+        return Law(self.mean[:, pixels], self.std[pixels], self.kurtosis)
 
-def law_of(sampler: Any, case: Case) -> Law:
-    """The law of what a sampler draws of `noise` that enters it linearly, as in a step or a chain with a linear score.
+
+def law_of(sampler: Function, case: Case, law: str = "normal") -> Law:
+    """The law of a sampler's draws for noise of some law that enters linearly, as in a step with a linear score.
 
     Every row of the batch must have the same law up to its mean. Cumulants of independent draws add up: the variance
     with the square of their weights, the fourth with the fourth power.
     """
     arguments = [in_double(argument) for argument in case]
-    still, struck = Probe(struck=False), Probe(struck=True)
-    mean = sampler(*(prepared(a) for a in arguments), still)
-    moved = sampler(*(prepared(a) for a in arguments), struck) - mean
-    weights = moved[: len(struck.kurtoses)]
+    struck = Probe(law, struck=True)
+    mean = sampler(*map(prepared, arguments), Probe(law, struck=False))
+    moved = sampler(*map(prepared, arguments), struck) - mean
+    weights = moved[: struck.n_draws]
     std = weights.square().sum(dim=0).sqrt()
-    excess = sum((k - 3) * w**4 for k, w in zip(struck.kurtoses, weights, strict=True)) / std**4
+    noisy = std > 0
     kurtosis = 3.0
-    if struck.kurtoses and std.any():
-        kurtosis += float(torch.as_tensor(excess)[std > 0].mean())
+    if noisy.any():
+        excess = (MOMENTS[law][2] - 3) * weights.pow(4).sum(dim=0) / std**4
+        kurtosis += float(excess[noisy].mean())
     return Law(mean, std, kurtosis)
-
-
-def _part(law: Law, pixels: Tensor | EllipsisType) -> Law:
-    """The law of some of a sample's numbers."""
-    return Law(law.mean[:, pixels], law.std[pixels], law.kurtosis)
 
 
 def compare_law(runs: Tensor, expected: Law, subject: str) -> None:
@@ -265,13 +321,16 @@ def _faults(runs: Tensor, law: Law) -> list[str]:
     mean = float(u.mean())
     second = float(u.square().mean())
     kurtosis = float(u.pow(4).mean()) / second**2 if second else 0.0
-    # each number's own mean, for errors of two signs cancel in that of all: χ² of D, whose cube root is nearly normal
-    own = (n_samples * float(u.mean(dim=0).square().mean())) ** (1 / 3)
+    # Each number has a mean of its own, since errors of two signs cancel in that of all. n times the mean of their
+    # squares is χ²/D with D degrees of freedom, whose cube root is nearly normal (Wilson and Hilferty).
+    root = (n_samples * float(u.mean(dim=0).square().mean())) ** (1 / 3)
+    variance_of_root = 2 / (9 * dim)
+    of_means = abs(root - 1 + variance_of_root) / math.sqrt(variance_of_root)
     # 24/n is a Gaussian's; a heavier tail is compared only as a mistake, where the margin may be wide
     spread = math.sqrt(24 / n) if law.kurtosis == 3 else 0.15 * law.kurtosis
     departures = {
-        "the wrong mean": max(abs(mean) * math.sqrt(n), abs(own - 1 + 2 / (9 * dim)) / math.sqrt(2 / (9 * dim))),
-        # Var(u²) = kurtosis − 1, for whatever kurtosis is expected
+        "the wrong mean": max(abs(mean) * math.sqrt(n), of_means),
+        # Var(u²) = kurtosis − 1, whatever kurtosis is expected
         f"a variance of {second:.3g} times the right one": abs(second - 1) / math.sqrt((law.kurtosis - 1) / n),
         f"a kurtosis of {kurtosis:.3g}, not {law.kurtosis:.3g}: the noise is not of the right law":
             abs(kurtosis - law.kurtosis) / spread,
@@ -301,7 +360,7 @@ def _correlations(rows: Tensor) -> tuple[Tensor, float]:
     """
     m, dim = rows.shape
     rows = rows - rows.mean(dim=1, keepdim=True)
-    rows = rows / rows.norm(dim=1, keepdim=True).clamp(min=1e-3)  # what only rounding tells apart has no correlation
+    rows = rows / rows.norm(dim=1, keepdim=True).clamp(min=1e-3)  # rows that differ by rounding alone: no correlation
     limit = math.sqrt(1 - betaincinv((dim - 2) / 2, 0.5, FALSE_ALARM / (m * (m - 1) / 2)))
     return (rows @ rows.T).triu(diagonal=1), limit
 
@@ -330,7 +389,7 @@ class Trial:
     Attributes:
         generator: the source of the inputs.
         variant: which of the seeded variants of the exercise is asked for.
-        returned: what the student's function returned last.
+        returned: the values that the student's function returned last.
     """
 
     def __init__(self, run: Runner, seed: int, variant: int) -> None:
@@ -378,13 +437,13 @@ class Trial:
             raise _NotAttempted
         self.returned = reply.values
         shapes = ", ".join(str(tuple(a.shape)) for a in arguments if isinstance(a, Tensor))
-        hint = ""
-        if reply.problem.startswith("your function raised RuntimeError") and "size" in reply.problem:
-            hint = f" (the tensors given have shapes {shapes}: does your function fit any size?)"
-        refuse(reply.problem, reply.problem + hint)
+        problem = reply.problem
+        if problem.startswith("your function raised RuntimeError") and "size" in problem:
+            problem += f" (the tensors in its arguments have shapes {shapes}: does your function fit any size?)"
+        refuse(problem, problem)
         kind = f"have shape {tuple(like.shape)}" if like.ndim else "be one number"
         n_values = len(reply.values)
-        refuse(n_values != 1, f"your function returned {n_values} values: only one, which should {kind}, is asked for")
+        refuse(n_values != 1, f"your function returned {n_values} values in a list or tuple: its answer should {kind}")
         (answer,) = reply.values
         refuse(answer.shape != like.shape, f"your answer has shape {tuple(answer.shape)}, and should {kind}")
         _require_dtype(answer, like, free=like.ndim == 0 or not shapes)
@@ -400,10 +459,8 @@ class Trial:
         first, again, other = (self.answer(like, *arguments, Seed(s)) for s in (seed, seed, seed + 1))
         samples = torch.stack([first, other])
         refuse(not samples.isfinite().all(), "your answer holds NaN or infinity where every number should be finite")
-        refuse(
-            not torch.equal(first, again),
-            "two runs with the same seed differ: does all the noise come from the generator?",
-        )
+        differ = not torch.equal(first, again)
+        refuse(differ, "two runs with the same seed differ: does all the noise come from the generator?")
         return samples
 
     def gradients(self, *arguments: Argument) -> tuple[Tensor, ...]:
@@ -414,11 +471,7 @@ class Trial:
         """
         reply = self._run(arguments, True)
         refuse(reply.problem, reply.problem)
-        refuse(
-            not reply.gradients,
-            "no gradient flows back from your answer: a .detach(), .item(), torch.no_grad() or torch.tensor(...) "
-            "cuts it off, and nothing would be learned",
-        )
+        refuse(not reply.gradients, CUT_OFF)
         return reply.gradients
 
 
@@ -449,7 +502,8 @@ class Exercise:
         chapter: where it is set.
         minutes: that it should take.
         right: a right answer.
-        mistakes: wrong answers, each a function of the student's signature or a `Sign`, by the sentence that names it.
+        mistakes: wrong answers, each a function of the student's signature, or several, or a `Sign`, by the sentence
+            that names the mistake.
     """
 
     def __init__(self, right: Function, number: str, minutes: int, judge: Callable[["Exercise", Trial], None]) -> None:
@@ -459,7 +513,7 @@ class Exercise:
         self.minutes = minutes
         self.chapter = int(number.partition(".")[0])
         self.right = right
-        self.mistakes: Mapping[str, Function | Sign] = {}
+        self.mistakes: Mapping[str, Function | tuple[Function, ...] | Sign] = {}
         self._judge = judge
 
     def __repr__(self) -> str:
@@ -491,12 +545,14 @@ class Exercise:
             raise TypeError(f"answer must be the function you wrote, got {type(answer).__name__}: leave out the ()")
         try:
             verdict = self.try_answer(local(answer), seed=seed, variant=variant)
-            called = getattr(answer, "__name__", self.name)
-            # a helper, a lambda or what another decorator made may have any name; nearly the right one is a slip
-            misspelt = called != self.name and get_close_matches(called, [self.name], cutoff=0.8)
-            refuse(misspelt, f"your function is called {called}: the cells below look for {self.name}")
         except WrongAnswer as error:
             print(*error._render_traceback_(), "(the cells below go on with your function)", file=sys.stderr)
+            return answer
+        called = getattr(answer, "__name__", self.name)
+        # a helper, a lambda or the work of another decorator may have any name; nearly the right one is a slip
+        if called != self.name and get_close_matches(called, [self.name], cutoff=0.8):
+            problem = f"your function is called {called}: the cells below look for {self.name}, and do not find it"
+            print(f"WrongAnswer: {problem}", file=sys.stderr)
             return answer
         if verdict.correct:
             print(verdict)
@@ -520,9 +576,7 @@ class Exercise:
         except BaseException as error:
             if isinstance(error, Exception) and not isinstance(error, WrongAnswer):
                 shapes = [f": it has shape {tuple(v.shape)} and dtype {v.dtype}" for v in trial.returned[:1]]
-                error = WrongAnswer(
-                    "what your function returned can't be compared with a right answer" + "".join(shapes)
-                )
+                error = WrongAnswer("your answer can't be compared with a right one" + "".join(shapes))
             raise error.with_traceback(None) from None
         return Verdict(self.name, correct=True)
 
@@ -535,7 +589,7 @@ def exercise(
     within: Within = of_the_largest,
     gradients: bool = False,
     draws: bool = False,
-    parts: Callable[..., dict[str, Tensor]] | None = None,
+    parts: Callable[..., Parts] | None = None,
 ) -> Callable[[Function], Exercise]:
     """Make an Exercise of a right function.
 
@@ -548,7 +602,7 @@ def exercise(
         gradients: whether the answer's gradients are compared, too, in the cases in double precision.
         draws: whether the function draws; it then has a generator as its last argument, which is in no case, and is
             judged by the law of what it draws.
-        parts: of a sample, as masks by the subject of the sentences that are said of them, for a case.
+        parts: of a sample, made of a case; each is judged by itself.
     """
     if not isinstance(cases, dict):
         cases = {"your samples" if draws else "your answer": cases}
@@ -569,26 +623,30 @@ def exercise(
     return lambda right: Exercise(right, number, minutes, judge)
 
 
-def judged_by(number: str, *, minutes: int, judge: Callable[[Exercise, Trial], None]) -> Callable[[Function], Exercise]:
-    """Make an Exercise of a right function, with a judge of its own."""
-    return lambda right: Exercise(right, number, minutes, judge)
+def mistakes_in(exercise: Exercise, case: Case) -> Iterator[tuple[str, Function | Sign]]:
+    """Each mistake after its sentence: those of the exercise, then one that is possible wherever a score is called."""
+    for sentence, mistakes in exercise.mistakes.items():
+        for mistake in mistakes if isinstance(mistakes, tuple) else [mistakes]:
+            yield sentence, mistake
+    if isinstance(case[0], Field):
+        yield NOT_TOLD, not_told(exercise.right)
 
 
-def _made(exercise: Exercise, case: Case, answer: Tensor, expected: Tensor) -> Iterator[tuple[str, object]]:
-    """By each mistake's sentence, the value that it gives, or whether its sign is shown."""
-    for sentence, mistake in exercise.mistakes.items():
+def _values(exercise: Exercise, case: Case, answer: Tensor, expected: Tensor) -> Iterator[tuple[str, Tensor | bool]]:
+    """Each mistake's sentence, with the value that the mistake gives or with whether its sign is shown."""
+    for sentence, mistake in mistakes_in(exercise, case):
         if isinstance(mistake, Sign):
             yield sentence, bool(mistake.shown(answer, expected))
         else:
-            values = _reply(mistake, case).values
-            yield sentence, values[0] if values else False
+            for value in _reply(mistake, case).values[:1]:
+                yield sentence, value
 
 
 def _judge_numbers(exercise: Exercise, trial: Trial, case: Case, subject: str, within: Within) -> None:
     """Compare the value of the student's function."""
     expected = _expected(exercise.right, case)
     answer = trial.answer(expected, *case)
-    _compare(answer, expected, _made(exercise, case, answer, expected), subject, within)
+    _compare(answer, expected, _values(exercise, case, answer, expected), _factors(case), subject, within)
 
 
 def _judge_gradients(exercise: Exercise, trial: Trial, case: Case) -> None:
@@ -598,7 +656,7 @@ def _judge_gradients(exercise: Exercise, trial: Trial, case: Case) -> None:
 
     def wrong(i: int) -> Iterator[tuple[str, Tensor]]:
         """The gradients of those mistakes whose value is right."""
-        for sentence, mistake in exercise.mistakes.items():
+        for sentence, mistake in mistakes_in(exercise, case):
             if isinstance(mistake, Sign):
                 continue
             reply = _reply(mistake, case, True)
@@ -607,12 +665,19 @@ def _judge_gradients(exercise: Exercise, trial: Trial, case: Case) -> None:
 
     for i, (answer, expected) in enumerate(zip(answers, right.gradients, strict=True)):
         refuse(answer.shape != expected.shape, f"a gradient has shape {tuple(answer.shape)}")  # a forged reply's
-        _compare(answer, expected, wrong(i), "the value is right, but its gradient", of_the_largest)
+        _compare(answer, expected, wrong(i), {}, "the value is right, but its gradient", of_the_largest)
 
 
-def _judge_draws(
-    exercise: Exercise, trial: Trial, case: Case, parts: Mapping[str, Tensor | EllipsisType], subject: str
-) -> None:
+def _laws(exercise: Exercise, case: Case) -> Iterator[tuple[str, Law]]:
+    """Each mistake's sentence, with the law of its draws."""
+    for sentence, mistake in mistakes_in(exercise, case):
+        if not isinstance(mistake, Sign):
+            yield sentence, law_of(mistake, case)
+    for sentence, other in OTHER_NOISE.items():
+        yield sentence, law_of(exercise.right, case, other)
+
+
+def _judge_draws(exercise: Exercise, trial: Trial, case: Case, parts: Parts, subject: str) -> None:
     """Compare the law of what the student's function draws, part by part."""
     law = law_of(exercise.right, case)
     like = law.mean.to(_dtype(case))
@@ -621,20 +686,22 @@ def _judge_draws(
         refuse((first - other).abs().max() > ROUNDING, f"{subject} has noise where there should be none")
         return _judge_numbers(exercise, trial, [*case, Seed(0)], subject, of_the_largest)
     runs = trial.runs(like, *case)
-    wrong_parts = [pixels for pixels in parts.values() if _faults(runs[:, :, pixels], _part(law, pixels))]
+    wrong_parts = [pixels for pixels in parts.values() if _faults(runs[:, :, pixels], law.part(pixels))]
     if wrong_parts:
-        laws = functools.cache(lambda sentence: law_of(exercise.mistakes[sentence], case))
+        laws = []
         # best a mistake that explains the whole sample, else one that explains a part which is wrong
-        for pixels in (..., *wrong_parts):
-            for sentence in exercise.mistakes:
-                refuse(not _faults(runs[:, :, pixels], _part(laws(sentence), pixels)), sentence)
+        for sentence, of_mistake in _laws(exercise, case):
+            refuse(not _faults(runs, of_mistake), sentence)
+            laws.append((sentence, of_mistake))
+        for pixels in wrong_parts:
+            for sentence, of_mistake in laws:
+                refuse(not _faults(runs[:, :, pixels], of_mistake.part(pixels)), sentence)
     for subject, pixels in parts.items():
-        part = _part(law, pixels)
+        part = law.part(pixels)
         compare_law(runs[:, :, pixels], part, subject)
-        copied = part.std.any() or torch.equal(
-            runs[:, :, pixels], part.mean.to(runs.dtype).expand_as(runs[:, :, pixels])
-        )
-        refuse(not copied, f"{subject} are nearly right, but not bit for bit: copy them, without arithmetic")
+        if not part.std.any():
+            copied = torch.equal(runs[:, :, pixels], part.mean.to(runs.dtype).expand_as(runs[:, :, pixels]))
+            refuse(not copied, f"{subject} are nearly right, but not bit for bit: copy them, without arithmetic")
     if len(parts) > 1:
         _require_independence(runs, law, subject)  # of the parts of one another
 

@@ -19,10 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sbgm.files import load_tensors
-from sbgm.folders import cache_folder, data_folder, shipped_folder
-from sbgm.folders import checkout as checkout
-from sbgm.folders import runs_folder as runs_folder
+from sbgm.files import cache_folder, data_folder, load_tensors, shipped_folder
 from sbgm.guard import Generator, checked, one_of, require_batch
 
 __all__ = [
@@ -91,8 +88,7 @@ def load_images(name: SetOrName, split: Split = "train") -> Tensor:
         >>> float(images.min()), float(images.max())
         (0.0, 1.0)
     """
-    images = data_set(name).images(split)
-    return images if images.is_floating_point() else as_floats(images)
+    return as_floats(data_set(name).images(split))
 
 
 @checked
@@ -114,10 +110,10 @@ def load_labels(name: SetOrName, split: Split = "train") -> Tensor:
         >>> sbgm.load_labels("digits")[:5]
         tensor([0, 1, 2, 3, 4])
     """
-    wanted = data_set(name)
-    if wanted.labels is None:
-        raise ValueError(f"name must be of a set with a class for every image, and {wanted.title} has none")
-    return wanted.labels(split)
+    dataset = data_set(name)
+    if dataset.labels is None:
+        raise ValueError(f"name must be of a set with a class for every image, and {dataset.title} has none")
+    return dataset.labels(split)
 
 
 def data_set(name: str | DataSet) -> DataSet:
@@ -140,17 +136,16 @@ def is_available(name: SetName) -> bool:
 
 def not_readable(name: str, reason: str) -> DataNotFoundError:
     """Return the error of a data set that can't be read, which says why and what to do."""
-    title, home, size = SETS[name].title, SETS[name].home, SETS[name].size
-    if not home:
-        return DataNotFoundError(
-            f"{title} can't be read from {shipped_folder()}: {reason}. It ships with this project: in a clone "
-            f"`git checkout data/{name}` brings it back."
-        )
-    return DataNotFoundError(
-        f"{title} can't be read from {data_folder()}: {reason}. Move {home} away if it is there, then run "
-        f"`sbgm download {name}` once ({size}). Or set SBGM_DATA to the folder that holds {home}. Without a network, "
-        f"see {shipped_folder() / 'README.md'}."
+    dataset = SETS[name]
+    folder = data_folder()
+    remedy = (
+        f"Move {dataset.home} away if it is there, then run `sbgm download {name}` once ({dataset.size}). Or set "
+        f"SBGM_DATA to the folder that holds {dataset.home}. Without a network, see {shipped_folder() / 'README.md'}."
     )
+    if not dataset.home:
+        folder = shipped_folder()
+        remedy = f"It ships with this project: in a clone `git checkout data/{name}` brings it back."
+    return DataNotFoundError(f"{dataset.title} can't be read from {folder}: {reason}. {remedy}")
 
 
 # --- before training -------------------------------------------------------------------------------------------------
@@ -206,7 +201,7 @@ def _images(x: Tensor, name: str) -> None:
     require_batch(x, name)
     if x.ndim != 4:
         raise ValueError(f"{name} must be images of shape (B, C, H, W), got shape {tuple(x.shape)}")
-    low, high = (float(bound) for bound in x.detach().aminmax())
+    low, high = x.detach().aminmax()
     if low < 0 or high > 1:
         raise ValueError(f"{name} must be images in [0, 1], got values from {low:g} to {high:g}")
 
@@ -261,7 +256,7 @@ IDX_SHA256 = {  # of the content of each of IDX_FILES, which recompression does 
         "c8d9c1279793466699980474ba7404217cd19185782723424d76af81c28b86c4",
     ),
 }
-OPENERS = {"": open, ".gz": gzip.open, ".xz": lzma.open}
+OPENERS = {"": open, ".gz": gzip.open, ".xz": lzma.open}  # as torchvision unpacks, as it fetches, as this project ships
 
 
 def _idx(name: str, split: str, kind: str, n_header: int) -> Tensor:
@@ -319,7 +314,9 @@ def _celeba(split: str) -> Tensor:
 
 
 def as_floats(pixels: Tensor) -> Tensor:
-    """Bytes as floats in [0, 1], in memory."""
+    """Images as floats in [0, 1]: bytes over 255, and floats as they are."""
+    if pixels.is_floating_point():
+        return pixels
     return pixels.float().div_(255)  # in place: CelebA's 162,770 images are 2 GB
 
 

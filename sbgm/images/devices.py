@@ -105,12 +105,15 @@ def compiled(network: nn.Module) -> nn.Module:
 
 def hardware(device: torch.device | str = "cpu") -> str:
     """The processor, its cores, and how many threads torch uses, as far as this machine tells; and a device's GPU."""
-    model, cpuinfo = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         lines = cpuinfo.read_text().splitlines()
         model = next((line.split(":", 1)[1].strip() for line in lines if "model name" in line), model)
-    gpu = f", {torch.cuda.get_device_name(device)}" if torch.device(device).type == "cuda" else ""
-    return f"{model}, {os.cpu_count()} cores, {torch.get_num_threads()} threads{gpu}"
+    words = [model, f"{os.cpu_count()} cores", f"{torch.get_num_threads()} threads"]
+    if torch.device(device).type == "cuda":
+        words.append(torch.cuda.get_device_name(device))
+    return ", ".join(words)
 
 
 def find_device(name: str | None = None) -> str:
@@ -139,7 +142,8 @@ def idle_cores() -> int:
     That number is all cores, or what OMP_NUM_THREADS or `torch.set_num_threads` says. A thread that has to wait for its
     turn on a busy core keeps all others waiting: two threads were then up to 30 times slower than one.
     """
-    if (most := torch.get_num_threads()) == 1:
+    most = torch.get_num_threads()
+    if most == 1:
         return 1
     idle = (1 - psutil.cpu_percent(interval=0.5) / 100) * (psutil.cpu_count() or 1)
     return max(1, min(most, round(idle)))

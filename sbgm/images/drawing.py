@@ -1,7 +1,7 @@
 """Any number of samples, drawn batch by batch.
 
-`generate` does it in one call. `chains`, `draw_batches` and `gathered` are its parts, for a caller that shows progress,
-keeps the batches in files and resumes from there, or shares them out among several processes.
+`generate` does it in one call. `chains` and `draw_batches` are its parts, for a caller that keeps the batches in files
+and resumes from there, or shares them out among several processes.
 
 In this order: samplers by name, for commands and comparisons; where their chains start; and the batches.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -54,7 +54,6 @@ __all__ = [
     "chains",
     "draw_batches",
     "fitted_start",
-    "gathered",
     "gaussian_start",
     "generate",
     "uniform_start",
@@ -62,8 +61,7 @@ __all__ = [
 
 Sampler = Annotated[Callable[..., Iterator[State]], function_of("x, generator")]
 Start = Annotated[Callable[[tuple[int, ...], torch.Generator], Tensor], function_of("shape, generator")]
-Accelerator = Any  # an accelerate.Accelerator: its process_index, num_processes, device and gather
-OnState = Annotated[Callable[[range, State], None], function_of("indices, state")]
+Accelerator = Any  # an accelerate.Accelerator: its process_index and num_processes
 Draw = Annotated[Callable[[range, torch.Generator], dict[str, Tensor]], function_of("indices, generator")]
 
 
@@ -282,13 +280,11 @@ def chains(
     start: Start = uniform_start,
     given: Tensor | None = None,
     device: torch.device | str = "cpu",
-    on_state: OnState | None = None,
 ) -> Draw:
     """Make the function that `draw_batches` calls for each batch: it runs a sampler's chains to their end.
 
     Args:
         sampler, n, shape, start, given, device: as for `generate`.
-        on_state: called after every step, as on_state(indices, state), with the batch's place among the samples.
 
     Returns:
         draw(indices, generator), which gives {"samples": (B, *shape)}.
@@ -308,44 +304,9 @@ def chains(
         indices = indices[: n - indices.start]  # with a folder the last batch is asked for whole
         x = start((len(indices), *shape), generator).to(device)
         rows = [] if given is None else [given[indices.start : indices.stop].to(device)]
-        states = sampler(x, generator, *rows)
-        if on_state is not None:
-            states = _reported(states, indices, on_state)
-        return {"samples": final(states)}
+        return {"samples": final(sampler(x, generator, *rows))}
 
     return draw
-
-
-def _reported(states: Iterator[State], indices: range, on_state: OnState) -> Iterator[State]:
-    for state in states:
-        on_state(indices, state)
-        yield state
-
-
-def gathered(
-    batches: Iterable[dict[str, Tensor]], n: int, batch_size: int, shape: Shape, accelerator: Accelerator
-) -> Tensor:
-    """Put the samples of `draw_batches` together, (n, *shape) float32 on the CPU, in each process those of all.
-
-    Args:
-        batches: those that this process draws.
-        n, batch_size, shape: as for `generate`.
-        accelerator: the one that the batches are shared out by.
-
-    Example:
-        >>> from accelerate import Accelerator
-        >>> batches = [{"samples": torch.zeros(4, 2)}, {"samples": torch.ones(1, 2)}]
-        >>> sbgm.images.drawing.gathered(batches, 5, 4, (2,), Accelerator(cpu=True))[:, 0]
-        tensor([0., 0., 0., 0., 1.])
-    """
-    n_processes = accelerator.num_processes
-    n_rounds = math.ceil(n / batch_size / n_processes)
-    mine = torch.zeros(n_rounds, batch_size, *shape)  # of one shape in all processes, as gathering needs it
-    for turn, batch in enumerate(batches):
-        mine[turn, : len(batch["samples"])] = batch["samples"]
-    everyone = accelerator.gather(mine.to(accelerator.device)).cpu()  # process by process
-    by_batch = everyone.unflatten(0, (n_processes, n_rounds)).transpose(0, 1)  # batch b is round b // n_processes
-    return by_batch.flatten(0, 2)[:n].clone()
 
 
 @checked

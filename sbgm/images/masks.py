@@ -100,7 +100,9 @@ def make_mask(kind: Annotated[str, one_of(KINDS)], shape: Shape, *, generator: G
     """
     if kind == "random":
         return random_mask(shape, generator=generator)
-    return right_half(shape) if kind == "right-half" else centre_box(shape)
+    if kind == "right-half":
+        return right_half(shape)
+    return centre_box(shape)
 
 
 def _size(shape: Sequence[int]) -> tuple[int, int]:

@@ -37,20 +37,22 @@ def upsampled(x: Tensor, size: tuple[int, int]) -> Tensor:
     """
     if x.shape[2:] == size:
         return x
-    rows, columns = (_linear_interpolation(n, m, x) for n, m in zip(x.shape[2:], size, strict=True))
+    rows = _linear_interpolation(x.shape[2], size[0], x)
+    columns = _linear_interpolation(x.shape[3], size[1], x)
     return rows @ x @ columns.T
 
 
 def pooled(x: Tensor, width: int = 5) -> Tensor:
     """The mean over width × width pixels around each, with zeros beyond the border, (B, C, H, W) -> (B, C, H, W)."""
-    rows, columns = (_band(n, width // 2, x) for n in x.shape[2:])
+    rows = _band(x.shape[2], width // 2, x)
+    columns = _band(x.shape[3], width // 2, x)
     return rows @ x @ columns / width**2  # sums first: 1/width is no number of bfloat16
 
 
 def _linear_interpolation(n_in: int, n_out: int, like: Tensor) -> Tensor:
     """The matrix (n_out, n_in) that takes n_in values at equal distances to n_out from the first to the last."""
-    at = torch.linspace(0, n_in - 1, n_out, dtype=torch.float64, device="cpu")
-    distance = (at[:, None] - torch.arange(n_in, device="cpu")).abs()
+    positions = torch.linspace(0, n_in - 1, n_out, dtype=torch.float64, device="cpu")
+    distance = (positions[:, None] - torch.arange(n_in, device="cpu")).abs()
     return (1 - distance).clamp(min=0).to(like)
 
 
@@ -95,8 +97,8 @@ class ConditionalInstanceNorm(nn.Module):
         variance, mean = torch.var_mean(means, dim=1, keepdim=True)
         shift = beta + gamma * alpha * (means - mean) / (variance + EPS).sqrt()
         # An instance norm is the batch norm of one example of B·C channels: γ and the shift cost no pass of their own.
-        one = x.reshape(1, -1, *x.shape[2:])
-        normed = functional.batch_norm(one, None, None, gamma.flatten(), shift.flatten(), training=True, eps=EPS)
+        as_one = x.reshape(1, -1, *x.shape[2:])
+        normed = functional.batch_norm(as_one, None, None, gamma.flatten(), shift.flatten(), training=True, eps=EPS)
         return normed.reshape(x.shape)
 
 
@@ -119,7 +121,8 @@ class ResidualBlock(nn.Module):
     ) -> None:
         super().__init__()
         hidden = n_in if downsample else n_out
-        self.norm1, self.norm2 = norm(n_in), norm(hidden)
+        self.norm1 = norm(n_in)
+        self.norm2 = norm(hidden)
         self.conv1 = nn.Conv2d(n_in, hidden, 3, padding=dilation, dilation=dilation)
         self.conv2 = nn.Conv2d(hidden, n_out, 3, padding=dilation, dilation=dilation)
         self.pool = nn.AvgPool2d(2) if downsample else nn.Identity()
@@ -181,7 +184,8 @@ class ChainedPooling(nn.Module):
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
-        total = stage = functional.elu(x)
+        stage = functional.elu(x)
+        total = stage
         for norm, conv in zip(self.norms, self.convs, strict=True):
             stage = conv(pooled(norm(stage, level)))
             total = total + stage
@@ -261,7 +265,6 @@ class RefineNet(ScoreNetwork):
             **({"n_classes": n_classes} if n_classes else {}),  # which files of before there were classes lack
         )
         self.n_classes = n_classes
-
         self.takes_any_sigma = not conditional
         self.divide_by_sigma = divide_by_sigma
         c = channels
@@ -271,21 +274,14 @@ class RefineNet(ScoreNetwork):
 
         with drawn_from(generator):
             self.begin = nn.Conv2d(image_channels, c, 3, padding=1)
-            self.stages = nn.ModuleList(
-                nn.ModuleList(blocks)
-                for blocks in (
-                    [ResidualBlock(c, c, norm), ResidualBlock(c, c, norm)],
-                    [ResidualBlock(c, 2 * c, norm, downsample=True), ResidualBlock(2 * c, 2 * c, norm)],
-                    [
-                        ResidualBlock(2 * c, 2 * c, norm, dilation=2, project=True),
-                        ResidualBlock(2 * c, 2 * c, norm, dilation=2),
-                    ],
-                    [
-                        ResidualBlock(2 * c, 2 * c, norm, dilation=4, project=True),
-                        ResidualBlock(2 * c, 2 * c, norm, dilation=4),
-                    ],
-                )
-            )
+            stages = [
+                [ResidualBlock(c, c, norm), ResidualBlock(c, c, norm)],
+                [ResidualBlock(c, 2 * c, norm, downsample=True), ResidualBlock(2 * c, 2 * c, norm)],
+            ]
+            for dilation in (2, 4):  # these see further without making the image smaller
+                first = ResidualBlock(2 * c, 2 * c, norm, dilation=dilation, project=True)
+                stages.append([first, ResidualBlock(2 * c, 2 * c, norm, dilation=dilation)])
+            self.stages = nn.ModuleList(map(nn.ModuleList, stages))
             self.refines = nn.ModuleList(
                 [
                     RefineBlock([2 * c], 2 * c, norm),
@@ -325,10 +321,10 @@ class RefineNet(ScoreNetwork):
 
     def level(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """The index in the ladder of each example's σ, 0 for σ_1: (B,)."""
-        asked = torch.as_tensor(sigma).to(self.sigmas).reshape(-1)
-        distance, index = (asked[:, None] / self.sigmas - 1).abs().min(dim=1)
-        if bool((distance > 1e-3).any()):
-            off = float(asked[distance.argmax()])
+        levels = torch.as_tensor(sigma).to(self.sigmas).reshape(-1)
+        distance, index = (levels[:, None] / self.sigmas - 1).abs().min(dim=1)
+        if bool((distance > 1e-3).any()):  # more than rounding: another level's norms would be taken in silence
+            off = float(levels[distance.argmax()])
             raise ValueError(f"sigma must be a level of the network's ladder {self.ladder}, got {off:g}")
         return index.expand(len(x))
 
@@ -359,10 +355,11 @@ def rescaled(network: Score) -> Score:
         raise TypeError(f"network must have its ladder in `sigmas`, and {type(network).__name__} has none")
 
     def score(x: Tensor, sigma: float | Tensor, *label: int | Tensor) -> Tensor:
-        asked = sigma_tensor(sigma, x).reshape(-1)
+        level = sigma_tensor(sigma, x).reshape(-1)
         sigmas = ladder.to(x)
-        nearest = sigmas[(asked[:, None] / sigmas).log().abs().argmin(dim=1)].expand(len(x))
-        ratio = nearest / asked
+        index = (level[:, None] / sigmas).log().abs().argmin(dim=1)
+        nearest = sigmas[index].expand(len(x))
+        ratio = nearest / level
         return network(x, nearest, *label) * against(ratio, x)
 
     return score

@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from sbgm.files import Fact, file_hash, load_tensors, read_facts, save_tensors
+from sbgm.files import Fact, file_hash, load_tensors, read_facts, save_tensors, shipped_folder
 from sbgm.guard import (
     FilePath,
     Ladder,
@@ -25,7 +25,6 @@ from sbgm.guard import (
     require_number,
     sigma_tensor,
 )
-from sbgm.images.data import shipped_folder
 from sbgm.images.refinenet import RefineNet
 from sbgm.networks import DigitNetwork, ImageMLP, ScoreNetwork, label_tensor
 
@@ -41,7 +40,7 @@ __all__ = [
 
 
 def weights_folder() -> Path:
-    """Where the shipped weights are, `weights/` in `data.shipped_folder()`.
+    """Where the shipped weights are, `weights/` in `files.shipped_folder()`.
 
     Example:
         >>> sbgm.images.weights.weights_folder().name
@@ -114,21 +113,18 @@ def whole_checkpoint(run: Path, step: int | None = None) -> Path:
     step = max(there, default=0) if step is None else step
     if step not in there:
         raise FileNotFoundError(f"{run} holds no checkpoint of step {step}; those there: {[*there] or 'none'}")
-    if not _is_whole(there[step]):
+    sums = there[step] / "SHA256SUMS"
+    if not sums.is_file() or sums.read_text(encoding="utf-8") != checksums(there[step]):
         raise ValueError(
-            f"{there[step]} is damaged: its checksums do not agree; remove that folder to go on from the checkpoint "
-            "before it, if there is one"
+            f"{there[step]} is damaged: its checksums do not agree; remove it to go on from the one before"
         )
     return there[step]
 
 
-def _is_whole(checkpoint: Path) -> bool:
-    """Whether all files of a checkpoint are those that its checksums were taken of."""
-    sums = checkpoint / "SHA256SUMS"
-    if not sums.is_file():
-        return False
-    files = [file for file in sorted(checkpoint.iterdir()) if file != sums]
-    return sums.read_bytes() == "".join(f"{file_hash(file)}  {file.name}\n" for file in files).encode()
+def checksums(checkpoint: Path) -> str:
+    """The content of a checkpoint's SHA256SUMS, as `sha256sum -c` reads it."""
+    files = [file for file in sorted(checkpoint.iterdir()) if file.name != "SHA256SUMS"]
+    return "".join(f"{file_hash(file)}  {file.name}\n" for file in files)
 
 
 def shipped_networks(name: FilePath) -> str:
@@ -236,22 +232,15 @@ class OwnNetwork(ScoreNetwork):
     @checked
     def __init__(self, sigmas: Ladder, module: Network, n_classes: Whole = 0) -> None:
         super().__init__(sigmas, module=type(module).__qualname__, n_classes=n_classes)
-        self.module, self.n_classes = module, n_classes
+        self.module = module
+        self.n_classes = n_classes
 
     def forward(self, x: Tensor, sigma: float | Tensor, label: int | Tensor | None = None) -> Tensor:
-        """(B, C, H, W), σ > 0 a float or (B,), a label where it has classes -> scores of x's shape.
-
-        Raises:
-            ValueError: the module raised an error, which the message quotes.
-        """
+        """(B, C, H, W), σ > 0 a float or (B,), a label where it has classes -> scores of x's shape."""
         inputs = [x, sigma_tensor(sigma, x).reshape(-1).expand(len(x))]
         if self.n_classes or label is not None:
             inputs.append(label_tensor(label, x, self.n_classes))
-        try:
-            return self.module(*inputs)
-        except Exception as error:
-            said = " ".join(str(error).split())
-            raise ValueError(f"network {self.arguments['module']}: {type(error).__name__}: {said}") from error
+        return self.module(*inputs)
 
 
 @torch.no_grad()
@@ -371,7 +360,7 @@ def load_weights(network: Network, path: FilePath) -> dict[str, Fact]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is damaged, or its tensors are not those of the network; the message names them.
+        ValueError: the file is damaged, or its tensors are not those of the network; the message names one.
 
     Example:
         >>> network, other = sbgm.MLP(), sbgm.MLP()
@@ -392,13 +381,12 @@ def _require_weights(
 ) -> None:
     """Raise unless tensors have the names and shapes of a network's weights, and are finite numbers of their kind."""
     weights = network.state_dict()
-    found, wanted = ({name: tuple(value.shape) for name, value in of.items()} for of in (saved, weights))
-    if found != wanted:
-        names = sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name))
-        differences = ", ".join(f"{name} is {found.get(name)}, not {wanted.get(name)}" for name in names)
-        raise ValueError(f"network must have {wanted_is} {Path(path).name}, but there {differences}")
-    for name, value in saved.items():
-        wanted = FLOATS if weights[name].is_floating_point() else (weights[name].dtype,)
-        if value.dtype not in wanted:
-            raise ValueError(f"{name} in {path} must be of {' or '.join(map(str, wanted))}, got {value.dtype}")
-        require_finite(value, f"{name} in {path}")
+    for name in sorted(saved.keys() | weights.keys()):
+        shapes = [tuple(tensors[name].shape) if name in tensors else None for tensors in (saved, weights)]
+        if shapes[0] != shapes[1]:
+            there = f"{name} is {shapes[0]}, not {shapes[1]}"
+            raise ValueError(f"network must have {wanted_is} {Path(path).name}, but there {there}")
+        admitted = FLOATS if weights[name].is_floating_point() else (weights[name].dtype,)
+        if saved[name].dtype not in admitted:
+            raise ValueError(f"{name} in {path} must be of {' or '.join(map(str, admitted))}, got {saved[name].dtype}")
+        require_finite(saved[name], f"{name} in {path}")

@@ -24,7 +24,6 @@ from .distances import shown as shown
 from .distances import ssim as ssim
 from .estimates import ChiSquared as ChiSquared
 from .estimates import Estimate as Estimate
-from .estimates import Measured as Measured
 from .estimates import Moments as Moments
 from .estimates import Share as Share
 from .estimates import class_shares as class_shares

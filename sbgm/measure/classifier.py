@@ -33,12 +33,15 @@ class DigitClassifier(nn.Module):
         generator: source of the initial weights; None takes torch's global one.
     """
 
-    kernel_size, padding = 3, (1, 1, 1)
+    kernel_size = 3
+    padding = (1, 1, 1)
 
     @checked
     def __init__(self, channels: Count = 32, *, generator: Generator | None = None) -> None:
         super().__init__()
-        c, k, (first, second, third) = channels, self.kernel_size, self.padding
+        c = channels
+        k = self.kernel_size
+        first, second, third = self.padding
         self.layers = nn.Sequential(
             _convolution(1, c, k, first, generator),
             nn.MaxPool2d(2),
@@ -79,7 +82,8 @@ class LeNet(DigitClassifier):
         generator: source of the initial weights; None takes torch's global one.
     """
 
-    kernel_size, padding = 5, (2, 0, 0)
+    kernel_size = 5
+    padding = (2, 0, 0)
 
 
 @checked

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sbgm.guard import Batch, Count, Finite, Generator, checked, function_of, widened
-from sbgm.measure.estimates import Estimate, Measured, estimate, require_alike, rows
+from sbgm.measure.estimates import Estimate, estimate, require_alike, rows
 
 __all__ = [
     "PRDC",
@@ -106,10 +106,12 @@ def _exact(features: Tensor) -> Tensor:
 
 
 def _of_enough(value: Tensor | FeatureStatistics, name: str) -> None:
-    known = isinstance(value, FeatureStatistics)
-    if not known:
+    if isinstance(value, FeatureStatistics):
+        n = value.n
+        n_features = len(value.mean)
+    else:
         rows("F")(value, name)
-    n, n_features = (value.n, len(value.mean)) if known else value.shape
+        n, n_features = value.shape
     if n <= n_features:
         raise ValueError(
             f"{name} must be of more images than there are features, since the covariance of fewer is singular, "
@@ -120,6 +122,12 @@ def _of_enough(value: Tensor | FeatureStatistics, name: str) -> None:
 TwoFeatures = Annotated[Tensor, rows("F", least=2)]
 ThreeFeatures = Annotated[Tensor, rows("F", least=3)]
 EnoughFeatures = Annotated[Tensor | FeatureStatistics, _of_enough]  # N > F
+
+
+def _require_as_many_features(n: int, n_reference: int) -> None:
+    """Raise unless samples and reference have as many features."""
+    if n != n_reference:
+        raise ValueError(f"samples must have the {n_reference:,} features of reference, got {n:,}")
 
 
 @checked
@@ -137,14 +145,7 @@ def feature_statistics(features: EnoughFeatures) -> FeatureStatistics:
 
 
 @checked
-def frechet_distance(
-    samples: EnoughFeatures,
-    reference: EnoughFeatures,
-    *,
-    name: str = "Fréchet distance",
-    against: str = "reference images",
-    features: str = "given features",
-) -> Measured:
+def frechet_distance(samples: EnoughFeatures, reference: EnoughFeatures) -> Estimate:
     """‖m − m'‖² + tr C + tr C' − 2 tr (C C')^{1/2}, the squared Wasserstein distance of N(m, C) and N(m', C').
 
     The estimate is too large, by an amount that falls as 1/N: compare distances at equal numbers of samples, and with
@@ -153,23 +154,24 @@ def frechet_distance(
     Args:
         samples: (N, F) features, or their `feature_statistics`.
         reference: (N', F) features of real images, or their statistics.
-        name, against, features: for the result's text.
 
     Returns:
-        The distance. A set given by its statistics adds nothing to the standard error, which is None if both are.
+        The distance. A set given by its statistics is taken as known, and adds nothing to the standard error.
 
     Raises:
         ValueError: the numbers of features differ, or a set has no more images than features.
     """
-    a, b = feature_statistics(samples), feature_statistics(reference)
-    if a.mean.shape != b.mean.shape:
-        raise ValueError(f"samples must have the {len(b.mean):,} features of reference, got {len(a.mean):,}")
+    a = feature_statistics(samples)
+    b = feature_statistics(reference)
+    _require_as_many_features(len(a.mean), len(b.mean))
     root_trace, _ = _root_trace(a.covariance, b.covariance)
-    value = (a.mean - b.mean).square().sum() + a.covariance.trace() + b.covariance.trace() - 2 * root_trace
-    sets = (samples, a, b), (reference, b, a)
-    variances = [_variance(_exact(points), own, other) for points, own, other in sets if isinstance(points, Tensor)]
-    se = math.sqrt(sum(variances)) if variances else None
-    return Measured(name, max(0.0, float(value)), se, a.n, b.n, against, features)
+    of_means = (a.mean - b.mean).square().sum()
+    value = of_means + a.covariance.trace() + b.covariance.trace() - 2 * root_trace
+    variance = 0.0
+    for points, own, other in ((samples, a, b), (reference, b, a)):
+        if isinstance(points, Tensor):
+            variance += _variance(_exact(points), own, other)
+    return Estimate(max(0.0, float(value)), math.sqrt(variance))
 
 
 def _root_trace(own: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
@@ -178,8 +180,9 @@ def _root_trace(own: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
     C C' is not symmetric, but its eigenvalues are those of C^{1/2} C' C^{1/2}, which is and has none below 0.
     """
     values, vectors = torch.linalg.eigh(own)
-    kept = values > values[-1] * len(values) * torch.finfo(values.dtype).eps  # features that never change have none
-    roots, vectors = values[kept].sqrt(), vectors[:, kept]
+    varies = values > values[-1] * len(values) * torch.finfo(values.dtype).eps  # features that never change have none
+    roots = values[varies].sqrt()
+    vectors = vectors[:, varies]
     inner = roots[:, None] * (vectors.T @ other @ vectors) * roots
     inner_values, inner_vectors = torch.linalg.eigh(inner)
     inner_roots = inner_values.clamp(min=0).sqrt()
@@ -194,20 +197,13 @@ def _variance(points: Tensor, own: FeatureStatistics, other: FeatureStatistics) 
     """
     _, transport = _root_trace(own.covariance, other.covariance)
     centred = points - own.mean
-    influence = 2 * centred @ (own.mean - other.mean) + (centred.square() - centred * (centred @ transport)).sum(dim=1)
-    return float(influence.var() / own.n)
+    of_mean = 2 * centred @ (own.mean - other.mean)
+    of_covariance = (centred.square() - centred * (centred @ transport)).sum(dim=1)
+    return float((of_mean + of_covariance).var() / own.n)
 
 
 @checked
-def kernel_distance(
-    samples: ThreeFeatures,
-    reference: ThreeFeatures,
-    *,
-    name: str = "kernel distance",
-    against: str = "reference images",
-    features: str = "given features",
-    block_size: Count = 2_000,
-) -> Measured:
+def kernel_distance(samples: ThreeFeatures, reference: ThreeFeatures, *, block_size: Count = 2_000) -> Estimate:
     """The unbiased squared maximum mean discrepancy with the kernel k(x, y) = (x·y/F + 1)³ (Bińkowski et al. 2018).
 
     Mean k(x, x') over pairs of samples + mean k(y, y') over pairs of the reference − 2 mean k(x, y). Unlike the Fréchet
@@ -218,32 +214,46 @@ def kernel_distance(
     Args:
         samples: (N, F) features, N ≥ 3.
         reference: (N', F) features of real images.
-        name, against, features: for the result's text.
         block_size: rows of the kernel matrix in memory at once.
 
     Raises:
         ValueError: the numbers of features differ.
     """
-    x, y, n, m = _exact(samples), _exact(reference), len(samples), len(reference)
-    if x.shape[1] != y.shape[1]:
-        raise ValueError(f"samples must have the {y.shape[1]:,} features of reference, got {x.shape[1]:,}")
+    x = _exact(samples)
+    y = _exact(reference)
+    n = len(x)
+    m = len(y)
+    _require_as_many_features(x.shape[1], y.shape[1])
     # sums of the kernel over all partners of a point, itself left out
-    xx, yy = (_row_sums(z, z, block_size) - (z.square().mean(dim=1) + 1) ** 3 for z in (x, y))
-    xy, yx = _row_sums(x, y, block_size), _row_sums(y, x, block_size)
+    xx = _row_sums(x, x, block_size) - (x.square().mean(dim=1) + 1) ** 3
+    yy = _row_sums(y, y, block_size) - (y.square().mean(dim=1) + 1) ** 3
+    xy = _row_sums(x, y, block_size)
+    yx = _row_sums(y, x, block_size)
 
     def distance(xx: Tensor, yy: Tensor, xy: Tensor, n: int, m: int) -> Tensor:
-        return xx / (n * (n - 1)) + yy / (m * (m - 1)) - 2 * xy / (n * m)
+        among_samples = xx / (n * (n - 1))
+        among_reference = yy / (m * (m - 1))
+        return among_samples + among_reference - 2 * xy / (n * m)
 
     value = distance(xx.sum(), yy.sum(), xy.sum(), n, m)
     without_x = distance(xx.sum() - 2 * xx, yy.sum(), xy.sum() - xy, n - 1, m)
     without_y = distance(xx.sum(), yy.sum() - 2 * yy, xy.sum() - yx, n, m - 1)
-    variance = sum(float((len(w) - 1) ** 2 / len(w) * w.var()) for w in (without_x, without_y))
-    return Measured(name, float(value), math.sqrt(variance), n, m, against, features)
+    return Estimate(float(value), math.sqrt(_jackknife(without_x) + _jackknife(without_y)))
+
+
+def _jackknife(left_out: Tensor) -> Tensor:
+    """The variance of a statistic, from its values with each of n points left out: (n,)."""
+    n = len(left_out)
+    return (n - 1) ** 2 / n * left_out.var()
 
 
 def _row_sums(x: Tensor, y: Tensor, block_size: int) -> Tensor:
     """Σ_j k(x_i, y_j) for each x_i, some rows of the kernel matrix at a time: (N,)."""
-    return torch.cat([((rows @ y.T / x.shape[1] + 1) ** 3).sum(dim=1) for rows in x.split(block_size)])
+    sums = []
+    for part in x.split(block_size):
+        kernel = (part @ y.T / x.shape[1] + 1) ** 3
+        sums.append(kernel.sum(dim=1))
+    return torch.cat(sums)
 
 
 class Neighbours(NamedTuple):
@@ -278,10 +288,12 @@ def nearest_neighbours(x: Batch, candidates: Batch, k: Count = 1) -> Neighbours:
         )
     if k > len(candidates):
         raise ValueError(f"k must be at most the number of candidates, {len(candidates)}, got {k}")
-    points, others = (widened(images).detach().cpu().flatten(1) for images in (x, candidates))
+    points = widened(x).detach().cpu().flatten(1)
+    others = widened(candidates).detach().cpu().flatten(1)
     search = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(others.numpy())
     indices = torch.from_numpy(search.kneighbors(points.numpy(), return_distance=False))
-    distances, order = (others[indices] - points[:, None]).norm(dim=2).sort(dim=1, stable=True)
+    differences = others[indices] - points[:, None]
+    distances, order = differences.norm(dim=2).sort(dim=1, stable=True)
     return Neighbours(distances.to(x.device, points.dtype), indices.gather(1, order).to(x.device))
 
 
@@ -301,8 +313,10 @@ class PRDC(NamedTuple):
     coverage: Estimate
 
     def __str__(self) -> str:
-        parts = zip(self._fields, self, strict=True)
-        return ", ".join(f"{name} {number.value:.3f} ± {2 * number.se:.2g}" for name, number in parts)
+        parts = []
+        for name, number in zip(self._fields, self, strict=True):
+            parts.append(f"{name} {number.value:.3f} ± {2 * number.se:.2g}")
+        return ", ".join(parts)
 
 
 @checked
@@ -324,21 +338,30 @@ def prdc(samples: TwoFeatures, reference: TwoFeatures, k: Count = 5) -> PRDC:
     Raises:
         ValueError: a set has no more than k points, or the numbers of features differ.
     """
+    _require_as_many_features(samples.shape[1], reference.shape[1])
+    samples = _exact(samples)
+    reference = _exact(reference)
+    radii = _radii(samples, k, "samples")
+    reference_radii = _radii(reference, k, "reference")
+    balls = _balls(samples, reference, reference_radii)
+    nearest = nearest_neighbours(reference, samples).distances[:, 0]
+    return PRDC(
+        precision=estimate((balls > 0).double()),
+        recall=estimate((_balls(reference, samples, radii) > 0).double()),
+        density=estimate(balls.double() / k),
+        coverage=estimate((nearest <= reference_radii).double()),
+    )
+
+
+def _radii(points: Tensor, k: int, name: str) -> Tensor:
+    """The distance of each point to the k-th nearest other one: (N,)."""
     from sklearn.neighbors import NearestNeighbors
 
-    radii, n_features = [], reference.shape[1]
-    samples, reference = _exact(samples), _exact(reference)
-    if samples.shape[1] != n_features:
-        raise ValueError(f"samples must have the {n_features:,} features of reference, got {samples.shape[1]:,}")
-    for name, points in (("samples", samples), ("reference", reference)):
-        if len(points) <= k:
-            raise ValueError(f"{name} must be at least {k + 1} points, more than k = {k}, got {len(points)}")
-        search = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(points.numpy())
-        radii.append(torch.from_numpy(search.kneighbors()[0][:, -1]))  # no point is its own neighbour
-    balls = _balls(samples, reference, radii[1])
-    nearest = nearest_neighbours(reference, samples).distances[:, 0]
-    counted = balls > 0, _balls(reference, samples, radii[0]) > 0, balls.double() / k, nearest <= radii[1]
-    return PRDC(*(estimate(values.double()) for values in counted))
+    if len(points) <= k:
+        raise ValueError(f"{name} must be at least {k + 1} points, more than k = {k}, got {len(points)}")
+    search = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(points.numpy())
+    distances, _ = search.kneighbors()  # no point is its own neighbour
+    return torch.from_numpy(distances[:, -1])
 
 
 def _balls(points: Tensor, centres: Tensor, radii: Tensor) -> Tensor:
@@ -367,8 +390,8 @@ def ssim(noisy: Finite, clean: Finite) -> float:
         raise ValueError(
             f"noisy must be an image (C, H, W) with H and W of at least {WINDOW}, got shape {tuple(noisy.shape)}"
         )
-    a, b = (widened(x).detach().cpu().numpy() for x in (noisy, clean))
-    return float(structural_similarity(a, b, channel_axis=0, data_range=1.0))  # pyright: ignore[reportArgumentType] - full=False
+    images = (widened(x).detach().cpu().numpy() for x in (noisy, clean))
+    return float(structural_similarity(*images, channel_axis=0, data_range=1.0))  # pyright: ignore[reportArgumentType] - full=False
 
 
 def _require_images(noisy: Tensor, clean: Tensor) -> None:
@@ -417,7 +440,8 @@ def shuffled_blocks(images: Tensor, *, generator: torch.Generator) -> Tensor:
     block = images.shape[2] // 4, images.shape[3] // 4
     orders = torch.rand(len(images), 16, generator=generator).argsort(dim=1).to(images.device)
     blocks = functional.unfold(images, block, stride=block)  # (B, pixels of a block, 16)
-    return functional.fold(blocks.gather(2, orders[:, None].expand_as(blocks)), images.shape[2:], block, stride=block)
+    blocks = blocks.gather(2, orders[:, None].expand_as(blocks))
+    return functional.fold(blocks, images.shape[2:], block, stride=block)
 
 
 @checked
@@ -448,7 +472,8 @@ def controls(images: Batch, n: Count, *, generator: Generator) -> dict[str, Tens
         raise ValueError(f"images must be (N, C, H, W), H and W multiples of 4, got shape {tuple(images.shape)}")
     if n > len(images):
         raise ValueError(f"n must be at most the {len(images):,} images, got {n:,}")
-    gaussian, real = GaussianBaseline(images), images[torch.randperm(len(images), generator=generator)[:n]]
+    gaussian = GaussianBaseline(images)
+    real = images[torch.randperm(len(images), generator=generator)[:n]]
     small = functional.avg_pool2d(real, 4)
     made = {
         "real images": real,

@@ -1,8 +1,7 @@
-"""Numbers with their standard errors: means, moments, shares, and measured distances."""
+"""Numbers with their standard errors: means, moments and shares."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from typing import Annotated, NamedTuple
 
@@ -27,7 +26,6 @@ __all__ = [
     "ChiSquared",
     "Estimate",
     "Logits",
-    "Measured",
     "Moments",
     "Share",
     "class_shares",
@@ -67,10 +65,13 @@ Logits = Annotated[Tensor, rows("K")]
 
 
 class Estimate(NamedTuple):
-    """A Monte Carlo mean and its standard error."""
+    """A measured number and its standard error; as text "3.24 ± 0.11", where ± is twice the standard error."""
 
     value: float
     se: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3g} ± {2 * self.se:.2g}"
 
 
 @checked
@@ -82,14 +83,15 @@ def estimate(values: Finite) -> Estimate:
     return Estimate(float(values.mean()), float(values.std() / math.sqrt(len(values))))
 
 
-def ratio(numerator: Estimated, denominator: Estimated) -> Estimate:
+def ratio(numerator: Estimate | Share, denominator: Estimate | Share) -> Estimate:
     """The ratio of two independent estimates; its standard error to first order, |a/b| √((se_a/a)² + (se_b/b)²).
 
     Args:
-        numerator, denominator: an `Estimate`, `Measured` or `Share`; the denominator is not 0.
+        numerator, denominator: the denominator is not 0.
     """
-    (a, se_a), (b, se_b) = ((x.value, x.se or 0.0) for x in (numerator, denominator))
-    return Estimate(a / b, math.hypot(se_a / b, a * se_b / b**2))
+    a = numerator.value
+    b = denominator.value
+    return Estimate(a / b, math.hypot(numerator.se / b, a * denominator.se / b**2))
 
 
 class Moments(NamedTuple):
@@ -120,37 +122,6 @@ def moments(x: Finite) -> Moments:
     return Moments(estimate(x), estimate(centred.square()), kurtosis)
 
 
-@dataclasses.dataclass(frozen=True)
-class Measured:
-    """A measurement of samples against a reference; as text it always says of how many and against what.
-
-    str() gives, for instance, "Fréchet distance 3.24 ± 0.11 (1,000 samples against 10,000 MNIST test images, classifier
-    features)", where ± is twice the standard error.
-
-    Attributes:
-        name: of the measure.
-        value: the number.
-        se: its standard error; None where there is none.
-        n: samples.
-        n_reference: images (or points) of the reference.
-        reference: what these are.
-        features: what samples and reference were compared by.
-    """
-
-    name: str
-    value: float
-    se: float | None
-    n: int
-    n_reference: int
-    reference: str
-    features: str
-
-    def __str__(self) -> str:
-        spread = "" if self.se is None else f" ± {2 * self.se:.2g}"
-        against = f"{self.n:,} samples against {self.n_reference:,} {self.reference}"
-        return f"{self.name} {self.value:.3g}{spread} ({against}, {self.features})"
-
-
 class Share(NamedTuple):
     """A share of n samples and its 95 % interval; as text "88.2 % (86.1 % to 90.1 %, 1,000 samples)"."""
 
@@ -166,10 +137,6 @@ class Share(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.value:.1%} ({self.low:.1%} to {self.high:.1%}, {self.n:,} samples)".replace("%", " %")
-
-
-Estimated = Estimate | Measured | Share
-"""A number with its standard error."""
 
 
 @checked
@@ -236,10 +203,11 @@ def class_test(logits: Logits, labels: Tensor) -> ChiSquared:
     if not whole or labels.unique().tolist() != list(range(logits.shape[1])):
         last = logits.shape[1] - 1
         raise ValueError(f"labels must be classes (M,), int64, with each from 0 to {last}, got {labels!r}")
-    observed, data = (torch.bincount(x, minlength=logits.shape[1]).double() for x in (logits.argmax(dim=1), labels))
-    shares = data / len(labels)
-    if len(logits) < (least := fewest_for_class_test(labels)):
+    least = fewest_for_class_test(labels)
+    if len(logits) < least:
         raise ValueError(f"logits must be of at least {least} samples, 5 for the rarest class, got {len(logits)}")
+    observed = torch.bincount(logits.argmax(dim=1), minlength=logits.shape[1]).double()
+    shares = torch.bincount(labels).double() / len(labels)
     result = chisquare(observed, shares * len(logits))
     return ChiSquared(float(result.statistic), len(shares) - 1, float(result.pvalue))
 

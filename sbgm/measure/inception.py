@@ -20,14 +20,8 @@ from torch import Tensor
 from sbgm.files import content_hash, fetch
 from sbgm.guard import Batch, Count, checked, require_batch
 from sbgm.images.data import Notice
-from sbgm.measure.distances import (
-    FeatureStatistics,
-    frechet_distance,
-    in_batches,
-    kernel_distance,
-    quantise,
-)
-from sbgm.measure.estimates import Logits, Measured
+from sbgm.measure.distances import FeatureStatistics, frechet_distance, in_batches, kernel_distance, quantise
+from sbgm.measure.estimates import Estimate, Logits
 
 __all__ = [
     "Inception",
@@ -38,7 +32,6 @@ __all__ = [
 
 N_FEATURES = 2_048
 FEWEST_FOR_FID = 2_560
-FEATURES = "Inception features"
 WEIGHTS_VARIABLE = "SBGM_FID_WEIGHTS"
 URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
 SIZE = "96 MB"
@@ -103,7 +96,8 @@ class Inception:
 
 def _published_weights() -> str:
     """Fetch the weights that torch-fidelity's makers publish, into the place where torch keeps such files."""
-    folder, name = Path(torch.hub.get_dir()) / "checkpoints", URL.rsplit("/", 1)[1]
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    name = URL.rsplit("/", 1)[1]
     if not (folder / name).exists():
         warnings.warn(f"Inception's weights are fetched once, {SIZE}, from {URL} into {folder}", Notice, 3)
     try:
@@ -127,32 +121,30 @@ InceptionStatistics = Annotated[Tensor | FeatureStatistics, _inception]
 
 
 @checked
-def kid(samples: InceptionFeatures, reference: InceptionFeatures, *, against: str = "reference images") -> Measured:
+def kid(samples: InceptionFeatures, reference: InceptionFeatures) -> Estimate:
     """The kernel distance in Inception's features; its mean does not depend on the number of samples.
 
     Args:
         samples: (N, 2048) features of samples.
         reference: (N', 2048) features of real images.
-        against: what these are.
     """
-    return kernel_distance(samples, reference, name="KID", against=against, features=FEATURES)
+    return kernel_distance(samples, reference)
 
 
 @checked
-def fid(samples: InceptionFeatures, reference: InceptionStatistics, *, against: str = "reference images") -> Measured:
+def fid(samples: InceptionFeatures, reference: InceptionStatistics) -> Estimate:
     """The Fréchet distance in Inception's features, from 2,560 samples up: compare it at equal numbers of samples.
 
     Args:
         samples: (N, 2048) features of samples.
         reference: (N', 2048) features of real images, or their statistics.
-        against: what these are.
 
     Raises:
         ValueError: either set is smaller than 2,560.
     """
-    require_enough(_number(samples), "samples")
-    require_enough(_number(reference), "reference")
-    return frechet_distance(samples, reference, name="FID", against=against, features=FEATURES)
+    require_enough(len(samples), "samples")
+    require_enough(reference.n if isinstance(reference, FeatureStatistics) else len(reference), "reference")
+    return frechet_distance(samples, reference)
 
 
 def require_enough(n: int, name: str) -> None:
@@ -163,10 +155,6 @@ def require_enough(n: int, name: str) -> None:
             "is singular from fewer images than features, and poor from barely more. Report KID, whose mean does not "
             "depend on the number"
         )
-
-
-def _number(features: Tensor | FeatureStatistics) -> int:
-    return features.n if isinstance(features, FeatureStatistics) else len(features)
 
 
 @checked

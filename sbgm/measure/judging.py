@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from sbgm.files import content_hash, load_tensors, save_tensors
+from sbgm.files import cache_folder, content_hash, load_tensors, save_tensors
 from sbgm.guard import Batch, Count, FilePath, checked, instance_of, one_of, widened
-from sbgm.images.data import DataSet, SetOrName, Split, cache_folder, data_set, load_images, load_labels
+from sbgm.images.data import DataSet, SetOrName, Split, data_set, load_images, load_labels
 from sbgm.images.own import read_picture
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, load_classifier
 from sbgm.measure.distances import (
@@ -29,11 +28,12 @@ from sbgm.measure.distances import (
     prdc,
     shown,
 )
-from sbgm.measure.estimates import Measured, class_shares, class_test, confident_share, fewest_for_class_test
+from sbgm.measure.estimates import Estimate, class_shares, class_test, confident_share, fewest_for_class_test
 from sbgm.measure.inception import FEWEST_FOR_FID, Inception, fid, inception_score, kid
 
 __all__ = [
     "FeatureSpace",
+    "Measured",
     "Reference",
     "feature_space",
     "judge",
@@ -92,7 +92,8 @@ def feature_space(
         classifier: which of the two that ship, for MNIST.
     """
     if name in DIGITS:
-        network, short = load_classifier(classifier), classifier.removeprefix("mnist_")
+        network = load_classifier(classifier)
+        short = classifier.removeprefix("mnist_")
         key = f"{short}-{content_hash(*network.state_dict().values())[:8]}"
         return FeatureSpace(lambda x: in_batches(network.features, shown(x)), f"{short} features", key)
     if data_set(name).shape[0] == 1:
@@ -123,8 +124,9 @@ def reference_for(
         ValueError: there are fewer than n images.
         DataNotFoundError: neither the features nor the images are at hand.
     """
-    title, key = f"{data_set(name).title} {split} images", data_set(name).key or name
-    path = cache_folder() / f"{key}-{split}-{'all' if n is None else n}-{space.key}.safetensors"
+    title = f"{data_set(name).title} {split} images"
+    number = "all" if n is None else n
+    path = cache_folder() / f"{data_set(name).key or name}-{split}-{number}-{space.key}.safetensors"
     with contextlib.suppress(FileNotFoundError, ValueError):  # not computed yet, or damaged
         return Reference(load_tensors(path)[0]["features"], title)
     features = space.function(some_images(name, split, n)).contiguous()
@@ -133,6 +135,34 @@ def reference_for(
             path.parent.mkdir(parents=True, exist_ok=True)
             save_tensors(path, {"features": features})
     return Reference(features, title)
+
+
+class Measured(NamedTuple):
+    """A measure of samples beside a reference; as text it says of how many, against what.
+
+    str() gives, for instance, "Fréchet distance 3.24 ± 0.11 (1,000 samples against 10,000 MNIST test images, classifier
+    features)", where ± is twice the standard error.
+
+    Attributes:
+        name: of the measure.
+        number: with its standard error, or without where there is none.
+        n, n_reference: how many samples, and how many images of the reference.
+        against: what these images are, and by what both were compared.
+    """
+
+    name: str
+    number: Estimate | float
+    n: int
+    n_reference: int
+    against: str
+
+    def __str__(self) -> str:
+        number = self.number if isinstance(self.number, Estimate) else f"{self.number:.3g}"
+        return f"{self.name} {number} ({self.n:,} samples against {self.n_reference:,} {self.against})"
+
+
+Kinds = dict[str, tuple[Callable[[Tensor, Tensor], Estimate], int]]
+"""Distances by name: the function of two sets of features, and how many images of each it takes at least."""
 
 
 @checked
@@ -165,136 +195,124 @@ def judge(
             fewer than three, before any measure.
         DataNotFoundError: the data set is not at hand.
     """
-    training, title = load_images(name, "train"), data_set(name).title
-    if samples.shape[1:] != training.shape[1:]:
+    shape = load_images(name, "train").shape[1:]
+    if samples.shape[1:] != shape:
         raise ValueError(
-            f"samples must be like the images of {title}, (N, {', '.join(map(str, training.shape[1:]))}), "
+            f"samples must be like the images of {data_set(name).title}, (N, {', '.join(map(str, shape))}), "
             f"got shape {tuple(samples.shape)}"
         )
     if samples.shape[2] % 4 or samples.shape[3] % 4:
         raise ValueError(f"samples must have H and W that are multiples of 4, got shape {tuple(samples.shape)}")
     if len(samples) < FEWEST:
         raise ValueError(f"samples must be at least {FEWEST} images, or they have no distance, got {len(samples)}")
-    return _judge(widened(samples), name, split, n_reference, inception, training)
+    return _judge(widened(samples), name, split, n_reference, inception)
 
 
 def _judge(
-    samples: Tensor,
-    name: str | DataSet,
-    split: str,
-    n_reference: int | None,
-    inception: Inception | None,
-    training: Tensor,
+    samples: Tensor, name: str | DataSet, split: str, n_reference: int | None, inception: Inception | None
 ) -> Iterator[Measured | str]:
     """The measures of `judge`, whose arguments have been looked at."""
+    n = len(samples)
+    space = feature_space(name)
+    reference = reference_for(name, space, split, n_reference)
+    features = space.function(samples)
     if data_set(name).shape[0] == 1:
-        yield from _in_features(samples, name, split, n_reference)
+        kinds: Kinds = {
+            "Fréchet distance": (frechet_distance, features.shape[1] + 1),
+            "kernel distance": (kernel_distance, FEWEST),
+        }
+        yield from _distances(features, name, split, reference, space, kinds, n)
+        verdict = feature_space(name, classifier=JUDGE)
+        real = some_images(name, split, min(n, len(load_images(name, split))))
+        yield _prdc(verdict.function(samples), verdict.function(real), f"{reference.images}, {verdict.name}")
     else:
-        yield from _in_contours(samples, name, split, n_reference)
+        yield from _distances(features, name, split, reference, space, {"HOG distance": (kernel_distance, FEWEST)}, n)
         if inception is not None:
             yield from _in_inception(samples, name, split, n_reference, inception)
     if name in DIGITS:
         yield from _by_classifiers(samples, load_labels(name))
-    against = f"{data_set(name).title} training images"
-    unseen = some_images(name, "test", min(len(samples), len(load_images(name, "test"))))
+    training = load_images(name, "train")
+    unseen = some_images(name, "test", min(n, len(load_images(name, "test"))))
     for prefix, images in (("control, test split: ", unseen), ("", samples)):
         median = float(nearest_neighbours(shown(images), training).distances.median())
-        sizes = len(images), len(training)
-        yield Measured(f"{prefix}median distance to the nearest", median, None, *sizes, against, "pixels")
+        against = f"{data_set(name).title} training images, pixels"
+        yield Measured(f"{prefix}median distance to the nearest", median, len(images), len(training), against)
 
 
-def _in_features(samples: Tensor, name: str | DataSet, split: str, n_reference: int | None) -> Iterator[Measured | str]:
-    """Both distances in a grey set's own features, beside those of as many of each control, and `prdc`."""
-    space = feature_space(name)
-    reference = reference_for(name, space, split, n_reference)
-    options: Any = {"against": reference.images, "features": space.name}
-    n_features = reference.features.shape[1]
-    for prefix, images in ({"": samples} | _controls(name, split, len(samples))).items():
-        features = space.function(images)
-        if min(len(features), len(reference.features)) > n_features:
-            yield frechet_distance(features, reference.features, name=f"{prefix}Fréchet distance", **options)
-        elif not prefix:
-            takes = f"its {n_features} {space.name} take more samples than that, and as many real images"
-            yield _left_out("Fréchet distance", takes, samples)
-        yield kernel_distance(features, reference.features, name=f"{prefix}kernel distance", **options)
-    verdict = feature_space(name, classifier=JUDGE)
-    real = some_images(name, split, min(len(samples), len(load_images(name, split))))
-    yield _prdc(verdict.function(samples), verdict.function(real), f"{reference.images}, {verdict.name}")
-
-
-def _in_contours(samples: Tensor, name: str | DataSet, split: str, n_reference: int | None) -> Iterator[Measured]:
-    """The kernel distance in histograms of oriented gradients, beside that of as many of each control."""
-    space = feature_space(name)
-    reference = reference_for(name, space, split, n_reference)
-    for prefix, images in ({"": samples} | _controls(name, split, len(samples))).items():
-        yield kernel_distance(
-            space.function(images),
-            reference.features,
-            name=f"{prefix}HOG distance",
-            against=reference.images,
-            features=space.name,
-        )
+def _distances(
+    features: Tensor,
+    name: str | DataSet,
+    split: str,
+    reference: Reference,
+    space: FeatureSpace,
+    kinds: Kinds,
+    n_control: int,
+) -> Iterator[Measured | str]:
+    """The distances of samples' features to those of real images, beside those of each control."""
+    other = "train" if split == "test" else "test"
+    real = load_images(name, other)
+    made = controls(real, min(n_control, len(real)), generator=torch.Generator().manual_seed(0))
+    sets = {"": features}
+    for control, images in made.items():
+        sets[f"control, {control} ({other} split): "] = space.function(images)
+    for prefix, points in sets.items():
+        n = len(points)
+        n_reference = len(reference.features)
+        for kind, (distance, fewest) in kinds.items():
+            if min(n, n_reference) >= fewest:
+                number = distance(points, reference.features)
+                yield Measured(f"{prefix}{kind}", number, n, n_reference, f"{reference.images}, {space.name}")
+            elif not prefix:
+                yield _left_out(kind, f"it takes {fewest:,} samples and as many real images", n)
 
 
 def _in_inception(
     samples: Tensor, name: str | DataSet, split: str, n_reference: int | None, inception: Inception
 ) -> Iterator[Measured | str]:
-    """KID, FID from 2,560 samples up, the Inception Score where there are logits, `prdc`, and KID of the controls."""
-    reference = reference_for(name, feature_space(name, inception), split, n_reference)
-    features = inception.features(samples)
-    yield kid(features, reference.features, against=reference.images)
-    if min(len(features), len(reference.features)) >= FEWEST_FOR_FID:
-        yield fid(features, reference.features, against=reference.images)
-    else:
-        yield _left_out("FID", f"it takes {FEWEST_FOR_FID:,} samples and as many real images", samples)
+    """KID, FID, the Inception Score where there are logits, and `prdc`."""
+    space = feature_space(name, inception)
+    reference = reference_for(name, space, split, n_reference)
+    features = space.function(samples)
+    kinds: Kinds = {"KID": (kid, FEWEST), "FID": (fid, FEWEST_FOR_FID)}
+    yield from _distances(features, name, split, reference, space, kinds, min(len(samples), MOST_IN_INCEPTION))
     if not inception.has_logits:
         yield "Inception Score: left out, because these weights have no logits"
     elif len(samples) < N_SPLITS:
-        yield _left_out("Inception Score", f"it takes {N_SPLITS} samples", samples)
+        yield _left_out("Inception Score", f"it takes {N_SPLITS} samples", len(samples))
     else:
         mean, spread = inception_score(inception.logits(features), n_splits=N_SPLITS)
         yield f"Inception Score {mean:.2f}, sd over {N_SPLITS} splits {spread:.2f} ({len(samples):,} samples)"
-    yield _prdc(features, reference.features[: len(features)], f"{reference.images}, Inception features")
-    for prefix, images in _controls(name, split, min(len(samples), MOST_IN_INCEPTION)).items():
-        distance = kid(inception.features(images), reference.features, against=reference.images)
-        yield dataclasses.replace(distance, name=f"{prefix}KID")
+    yield _prdc(features, reference.features[: len(features)], f"{reference.images}, {space.name}")
 
 
 def _by_classifiers(samples: Tensor, labels: Tensor) -> Iterator[str]:
-    """How sure the shipped classifiers are of the samples, and how often one of them sees each digit."""
+    """How sure the shipped classifiers are of the samples, and how often the judge sees each digit."""
     for classifier in (SHIPPED_CLASSIFIER, JUDGE):
         logits = in_batches(load_classifier(classifier), shown(samples))
         yield f"{classifier} at least 90 % sure: {confident_share(logits)}"
-    yield from (f"class {digit}: {share}" for digit, share in enumerate(class_shares(logits)))
+    for digit, share in enumerate(class_shares(logits)):
+        yield f"class {digit}: {share}"
     test = "classes against the training split's"
     fewest = fewest_for_class_test(labels)
     if len(samples) < fewest:
-        yield _left_out(test, f"the test takes {fewest} samples, five of the rarest class", samples)
+        yield _left_out(test, f"the test takes {fewest} samples, five of the rarest class", len(samples))
     else:
         yield f"{test}: {class_test(logits, labels)}"
 
 
-def _controls(name: str | DataSet, split: str, n: int) -> dict[str, Tensor]:
-    """n images of each control, or as many as the other split has, by what the names of their distances begin with."""
-    other = "train" if split == "test" else "test"
-    images = load_images(name, other)
-    made = controls(images, min(n, len(images)), generator=torch.Generator().manual_seed(0))
-    return {f"control, {control} ({other} split): ": x for control, x in made.items()}
-
-
-def _prdc(samples: Tensor, reference: Tensor, text: str) -> str:
+def _prdc(samples: Tensor, reference: Tensor, against: str) -> str:
     """The text of `prdc`, with the numbers of points and what they are."""
     fewest = N_NEIGHBOURS + 1
     if min(len(samples), len(reference)) < fewest:
         takes = f"they take {fewest} samples and as many real images"
-        return _left_out("precision, recall, density and coverage", takes, samples)
-    sizes = f"{len(samples):,} samples against {len(reference):,} {text}"
+        return _left_out("precision, recall, density and coverage", takes, len(samples))
+    sizes = f"{len(samples):,} samples against {len(reference):,} {against}"
     return f"{prdc(samples, reference, N_NEIGHBOURS)} ({sizes})"
 
 
-def _left_out(measure: str, takes: str, samples: Tensor) -> str:
-    """The line of a measure that these samples are too few for."""
-    return f"{measure}: left out, because {takes}; there are {len(samples):,} samples"
+def _left_out(measure: str, takes: str, n: int) -> str:
+    """The line of a measure that n samples are too few for."""
+    return f"{measure}: left out, because {takes}; there are {n:,} samples"
 
 
 @checked
@@ -344,7 +362,8 @@ def load_images_of(samples: FilePath) -> Tensor:
 def _read_images(path: Path) -> Tensor:
     """The array "samples" of a file, or its only one, or the bytes of a folder's PNG files."""
     if path.is_dir():
-        images, grey = [], True
+        images = []
+        grey = True
         for file in sorted(path.glob("*.png")):
             with Image.open(file, formats=["PNG"]) as image:
                 if image.width != image.height or (images and image.width != images[0].shape[2]):

@@ -1,4 +1,4 @@
-"""What was measured and recorded in `data/results/`, as chapters and sliders show it, and as lab notebooks make it.
+"""What was measured and recorded in `data/results/`, as chapters and sliders show it.
 
 In this order: a claim's record; the map over T and ε; and the curve of samplers.
 """
@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import torch
 from torch import Tensor
 
-from sbgm.files import file_hash, load_tensors, write_json
+from sbgm.files import file_hash, load_tensors, shipped_folder
 from sbgm.guard import Number, checked, one_of
-from sbgm.images.data import shipped_folder
 from sbgm.images.weights import weights_file
 from sbgm.measure.estimates import Estimate
 
@@ -131,8 +130,10 @@ class Record:
         measurements: in the order of the file.
         narrower: in what the measurement is narrower than the paper's statement.
         data, note: what was measured on, and a sentence for the reader.
-        facts: of what cost more than a cell may: how and on what it was measured, the file that holds what it rests on
-            ("file") and its "sha256".
+        day: on which it was measured, such as "2026-11-29".
+        facts: the processor ("hardware"), torch's version, and the hashes of the networks that it was measured with. Of
+            what cost more than a cell may also: how it was measured, the file that holds what it rests on ("file") and
+            its "sha256".
     """
 
     id: str
@@ -141,6 +142,7 @@ class Record:
     narrower: str = ""
     data: str = ""
     note: str = ""
+    day: str = ""
     facts: Facts = dataclasses.field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -171,7 +173,7 @@ class Record:
 
 
 def results_folder() -> Path:
-    """Where the committed records are: `results/` in `data.shipped_folder()`."""
+    """Where the committed records are: `results/` in `files.shipped_folder()`."""
     return shipped_folder() / "results"
 
 
@@ -194,18 +196,6 @@ def record_of(content: dict[str, Any]) -> Record:
     fields: dict[str, Any] = dict(content)
     fields["measurements"] = tuple(Measurement(**number) for number in content["measurements"])
     return Record(**fields)
-
-
-def save_record(record: Record, folder: Path) -> Record:
-    """Write a claim's record as `folder/ID.json`, and return it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    defaults = {field.name: field.default for field in dataclasses.fields(Measurement)}  # JSON has no infinity
-    content = dataclasses.asdict(record)
-    content["measurements"] = [
-        {name: value for name, value in fields.items() if value != defaults[name]} for fields in content["measurements"]
-    ]
-    write_json(folder / f"{record.id}.json", content)
-    return record
 
 
 def content_of(name: str, folder: Path | None = None) -> dict[str, Any]:

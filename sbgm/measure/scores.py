@@ -76,7 +76,8 @@ def component_stds(x: Batch, means: Means) -> Tensor:
     It estimates √V for components N(μ_k, V I) that do not overlap, with the relative standard error 1/√(2 n D) for n
     points of a component; NaN where no point is near.
     """
-    (_, nearest), x = nearest_modes(x, means), widened(x)
+    _, nearest = nearest_modes(x, means)
+    x = widened(x)
     return torch.stack([(x[nearest == k] - mean).square().mean().sqrt() for k, mean in enumerate(means.to(x))])
 
 
@@ -112,7 +113,8 @@ class SwitchCounter:
     def __init__(self, means: Means, radius: Positive = 1.0) -> None:
         if len(means) > 1 and radius > float(torch.pdist(widened(means)).min()) / 2:
             raise ValueError(f"radius must be at most half the distance of two means, got {radius}")
-        self.means, self.radius = means, radius
+        self.means = means
+        self.radius = radius
         self.switches: Tensor | None = None
         self._mode: Tensor | None = None
 
@@ -122,7 +124,8 @@ class SwitchCounter:
         distance, nearest = nearest_modes(x, self.means)
         mode = torch.where(distance <= self.radius, nearest, -1)
         if self._mode is None or self.switches is None:
-            self._mode, self.switches = mode, torch.zeros_like(mode)
+            self._mode = mode
+            self.switches = torch.zeros_like(mode)
             return
         self.switches += (mode >= 0) & (self._mode >= 0) & (mode != self._mode)
         self._mode = torch.where(mode >= 0, mode, self._mode)
@@ -140,8 +143,8 @@ def relative_squared_error(estimated: Finite, exact: Finite) -> float:
         exact: (B, *shape) exact scores at the same points.
     """
     require_alike(estimated, exact, "estimated", "exact")
-    estimated, exact = widened(estimated), widened(exact)
-    return float((estimated - exact).square().sum() / exact.square().sum())
+    exact = widened(exact)
+    return float((widened(estimated) - exact).square().sum() / exact.square().sum())
 
 
 @checked
@@ -156,7 +159,8 @@ def fisher_divergence(score: Score, exact: Score, x: Batch, sigma: Sigma = 0.0) 
         sigma: passed on to both.
     """
     require_sigma(sigma, x)
-    s, s_exact = require_score(score(x, sigma), x), require_score(exact(x, sigma), x, "exact")
+    s = require_score(score(x, sigma), x)
+    s_exact = require_score(exact(x, sigma), x, "exact")
     return estimate(0.5 * (widened(s) - widened(s_exact)).flatten(1).square().sum(dim=1))
 
 
@@ -171,15 +175,12 @@ class LevelValues(NamedTuple):
     n: int
 
 
+BATCH_SIZE = 256  # images in one call of the score
+
+
 @checked
 def level_losses(
-    score: Score,
-    images: Batch,
-    sigmas: Ladder,
-    *,
-    generator: Generator,
-    n_noise: Count = 1,
-    batch_size: Count = 256,
+    score: Score, images: Batch, sigmas: Ladder, *, generator: Generator, n_noise: Count = 1
 ) -> LevelValues:
     """The weighted loss of each level, λ(σ_i) ℓ(θ; σ_i) of Eq. 6 with λ(σ) = σ²; their mean is Eq. 6's objective.
 
@@ -191,49 +192,26 @@ def level_losses(
         sigmas: (L,) noise levels, descending.
         generator: source of the noise; the same seed gives networks of one data set the same noise.
         n_noise: draws of noise an image.
-        batch_size: images in one call of the score.
     """
-    return _level_means(
-        lambda s, z, sigma: 0.5 * (sigma * s + z).flatten(1).square().sum(dim=1),
-        score,
-        images,
-        sigmas,
-        generator,
-        n_noise,
-        batch_size,
-    )
+
+    def loss(s: Tensor, z: Tensor, sigma: float) -> Tensor:
+        return 0.5 * (sigma * s + z).flatten(1).square().sum(dim=1)
+
+    return _level_means(loss, score, images, sigmas, generator, n_noise)
 
 
 @checked
-def score_norms(
-    score: Score,
-    images: Batch,
-    sigmas: Ladder,
-    *,
-    generator: Generator,
-    n_noise: Count = 1,
-    batch_size: Count = 256,
-) -> LevelValues:
+def score_norms(score: Score, images: Batch, sigmas: Ladder, *, generator: Generator) -> LevelValues:
     """E‖s(x̃, σ_i)‖ of each level over x̃ ~ N(x, σ_i² I): about ∝ 1/σ for a trained network (Section 4.2).
 
     Args:
-        score, images, sigmas, generator, n_noise, batch_size: as for `level_losses`.
+        score, images, sigmas, generator: as for `level_losses`.
     """
-    return _level_means(
-        lambda s, z, sigma: s.flatten(1).norm(dim=1), score, images, sigmas, generator, n_noise, batch_size
-    )
+    return _level_means(lambda s, z, sigma: s.flatten(1).norm(dim=1), score, images, sigmas, generator)
 
 
 @checked
-def optimality_identity(
-    score: Score,
-    images: Batch,
-    sigmas: Ladder,
-    *,
-    generator: Generator,
-    n_noise: Count = 1,
-    batch_size: Count = 256,
-) -> LevelValues:
+def optimality_identity(score: Score, images: Batch, sigmas: Ladder, *, generator: Generator) -> LevelValues:
     """E‖σ s(x̃, σ)‖² + 2λℓ of each level, with λℓ as in `level_losses`: the dimension D, for the best score.
 
     The best score, that of q_σ, is −E[z | x̃]/σ for x̃ = x + σz. Then D = E‖z‖² = E‖E[z | x̃]‖² + E‖z − E[z | x̃]‖²,
@@ -241,17 +219,13 @@ def optimality_identity(
     D + 2c(c − 1) E‖σs‖², so that a score of the wrong size shows; zero has the sum D as well.
 
     Args:
-        score, images, sigmas, generator, n_noise, batch_size: as for `level_losses`.
+        score, images, sigmas, generator: as for `level_losses`.
     """
-    return _level_means(
-        lambda s, z, sigma: ((sigma * s).square() + (sigma * s + z).square()).flatten(1).sum(dim=1),
-        score,
-        images,
-        sigmas,
-        generator,
-        n_noise,
-        batch_size,
-    )
+
+    def both_terms(s: Tensor, z: Tensor, sigma: float) -> Tensor:
+        return ((sigma * s).square() + (sigma * s + z).square()).flatten(1).sum(dim=1)
+
+    return _level_means(both_terms, score, images, sigmas, generator)
 
 
 @torch.no_grad()
@@ -261,8 +235,7 @@ def _level_means(
     images: Tensor,
     sigmas: Ladder,
     generator: torch.Generator,
-    n_noise: int,
-    batch_size: int,
+    n_noise: int = 1,
 ) -> LevelValues:
     """The mean over images of `value(s, z, σ)`, where s = s(x + σz, σ), over an image's draws of z first."""
     if len(images) < 2:
@@ -275,7 +248,7 @@ def _level_means(
 
     levels = []
     for sigma in as_list(sigmas):
-        draws = [torch.cat([of_batch(x, sigma) for x in images.split(batch_size)]) for _ in range(n_noise)]
+        draws = [torch.cat([of_batch(x, sigma) for x in images.split(BATCH_SIZE)]) for _ in range(n_noise)]
         levels.append(unchecked(estimate)(torch.stack(draws).mean(dim=0)))  # NaN stays NaN
     values, errors = torch.tensor(levels, dtype=torch.float64).T
     return LevelValues(values, errors, len(images))

@@ -1,30 +1,30 @@
 """Answers to the exercises, written independently of their checks, which are proven on them.
 
-`right` holds differently written right answers, and `wrong` those plausible wrong ones that are no mistake which the
-check itself names. To these are added the mistakes that any function can make (`careless`), and right numbers in a
-wrong form (`of_wrong_form`).
+In each chapter's table `RIGHT` holds right answers, and `WRONG`, by a few words, those plausible wrong ones that are no
+mistake which the check itself names. To these are added the mistakes that any function can make (`careless`), and right
+numbers in a wrong form (`of_wrong_form`).
 """
 
 import dataclasses
 import functools
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy
 import torch
 
 from sbgm.checks.calls import Argument, Asked, Reply, local
-from sbgm.checks.exercise import Exercise, Sign, exercises
+from sbgm.checks.exercise import NOT_TOLD, Exercise, Sign, exercises, mistakes_in
 
 Function = Callable[..., object]
 
 
 @dataclasses.dataclass(frozen=True)
 class Answers:
-    """Answers to one exercise, by a few words that say how they are written, or what is wrong with them."""
+    """Answers to one exercise, by a few words that say how they are written, or in what they are wrong."""
 
     right: dict[str, Function]
-    wrong: dict[str, Function] = dataclasses.field(default_factory=dict)
+    wrong: dict[str, Function]
 
 
 def first_case(exercise: Exercise) -> Sequence[Argument]:
@@ -47,8 +47,6 @@ def careless(exercise: Exercise, right: Function) -> dict[str, Function]:
         result = right(*arguments)
         if callable(result):
             return lambda x, sigma: 0 * x
-        if isinstance(result, tuple | list):
-            return tuple(torch.zeros_like(torch.as_tensor(r)) for r in result)
         return result * 0
 
     @functools.wraps(right)
@@ -86,13 +84,11 @@ def of_wrong_form(exercise: Exercise, right: Function) -> dict[str, Function]:
             "a tensor for a score": functools.wraps(right)(lambda *arguments: torch.zeros(5, 2)),
             "in a tuple with something else": functools.wraps(right)(lambda *arguments: (right(*arguments), [1.0])),
             "a score of one number a point": changed(right, lambda s, x, sigma: s[:, 0]),
-            "a score of one number a point, in a column": changed(right, lambda s, x, sigma: s[:, :1]),
             "a score in double precision": changed(right, lambda s, x, sigma: s.double()),
             "a score that is a list": changed(right, lambda s, x, sigma: s.tolist()),
         }
     forms = {
         "an axis too many in front": lambda t: t[None],
-        "an axis too many at the end": lambda t: t[..., None],
         "twice, in a tuple": lambda t: (t, t),
         "in a tuple of one": lambda t: (t,),
         "in half precision": lambda t: t.half(),
@@ -100,8 +96,6 @@ def of_wrong_form(exercise: Exercise, right: Function) -> dict[str, Function]:
     is_tensor = local(right)(case, False).values[0].ndim > 0
     if is_tensor:
         forms |= {
-            "one number for all": lambda t: t.flatten()[0],
-            "its first part, which broadcasts": lambda t: t[:1],
             "as a list": lambda t: t.tolist(),
         }
     if is_tensor and any(isinstance(argument, torch.Tensor) for argument in case):
@@ -121,6 +115,11 @@ def changed(right: Function, change: Callable[..., object]) -> Function:
         return lambda x, sigma: change(score(x, sigma), x, sigma)
 
     return answer
+
+
+def with_noise(sampler: Function, draws: Mapping[str, Function]) -> dict[str, Function]:
+    """Answers that draw as the sampler does, with each of these kinds of noise."""
+    return {how: functools.partial(sampler, draw=draw) for how, draw in draws.items()}
 
 
 def normal(shape: Sequence[int], x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -147,46 +146,28 @@ def shuffled(z: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     return z.flatten()[torch.randperm(z.numel(), generator=generator)].reshape(z.shape)
 
 
-def rolled(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    z = normal((x[0].numel(),), x, generator)
-    return torch.stack([z.roll(i) for i in range(len(x))]).reshape(x.shape)
-
-
 def last_for_first(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    z = normal(x.shape, x, generator)
+    z = noise(x, generator)
     return torch.cat([z[-1:], z[1:]])
-
-
-def cached_half(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    half = normal((len(x) // 2, *x.shape[1:]), x, torch.Generator().manual_seed(0))
-    return torch.cat([half, normal((len(x) - len(half), *x.shape[1:]), x, generator)])
 
 
 # noise for x, (B, *shape), of the right law, whose numbers depend on one another or are as many as once drawn
 DEPENDENT_NOISE: dict[str, Callable[[torch.Tensor, torch.Generator], torch.Tensor]] = {
     "one half's noise for the other half": lambda x, g: by_examples(x, g, lambda z: z),
-    "one half's noise for the other half, in reverse": lambda x, g: by_examples(x, g, lambda z: z.flip(0)),
     "one half's noise for the other half, shuffled": lambda x, g: by_examples(x, g, lambda z: shuffled(z, g)),
     "z and −z for the two halves": lambda x, g: by_examples(x, g, torch.neg),
-    "z and −z in turn": lambda x, g: (
-        torch.stack([z := normal((len(x) // 2, *x.shape[1:]), x, g), -z], dim=1).reshape(x.shape)
-    ),
     "one draw for half the numbers of an example": lambda x, g: by_numbers(x, g, lambda z: z),
     "z and −z for the numbers of an example": lambda x, g: by_numbers(x, g, torch.neg),
-    "one example's draw, rolled for the others": rolled,
     "the last example's noise for the first one, too": last_for_first,
-    "half of the variance is shared": lambda x, g: 0.5**0.5 * (normal(x.shape, x, g) + normal(x[:1].shape, x, g)),
-    "each shares with the next": lambda x, g: 0.5**0.5 * ((z := normal(x.shape, x, g)) + z.roll(1, dims=0)),
-    "ten draws in turn": lambda x, g: normal((10, *x.shape[1:]), x, g).repeat(len(x) // 10, *[1] * (x.ndim - 1)),
-    "half of the noise whatever the generator": cached_half,
+    "half of the variance is shared": lambda x, g: 0.5**0.5 * (noise(x, g) + noise(x[:1], g)),
     "three numbers an example": lambda x, g: normal((len(x), *[1] * (x.ndim - 2), 3), x, g),
-    "two numbers an example": lambda x, g: normal((len(x), *[1] * (x.ndim - 2), 2), x, g),
     "one number an example": lambda x, g: normal((len(x), *[1] * (x.ndim - 1)), x, g),
-    "ten examples": lambda x, g: normal((10, *x.shape[1:]), x, g),
-}  # fmt: skip
+}
 
-# noise for x that is the same for all examples, or not from the generator
+# noise for x that has another law, is the same for all examples, or is not from the generator
 WRONG_NOISE: dict[str, Callable[[torch.Tensor, torch.Generator], torch.Tensor]] = {
+    "a product": lambda x, g: noise(x, g) * noise(x, g),
+    "uniform": lambda x, g: torch.rand(x.shape, generator=g, dtype=x.dtype),
     "one draw for all": lambda x, g: noise(x[:1], g).expand_as(x),
     "global generator": lambda x, g: torch.randn_like(x),
     "numpy's noise": lambda x, g: torch.as_tensor(numpy.random.default_rng().standard_normal(x.shape), dtype=x.dtype),
@@ -194,23 +175,25 @@ WRONG_NOISE: dict[str, Callable[[torch.Tensor, torch.Generator], torch.Tensor]] 
 }
 
 
-def mistakes_of(exercise: Exercise) -> dict[str, Function]:
-    """The mistakes that a check names, as functions."""
-    return {
-        sentence: mistake.mistake if isinstance(mistake, Sign) else mistake
-        for sentence, mistake in exercise.mistakes.items()
-    }
+# whose score is called without σ
+NOT_TOLD_IS_RIGHT = ("langevin_step", "log_ratio")
+
+
+def mistakes_of(exercise: Exercise) -> list[tuple[str, Function]]:
+    """The mistakes that a check names, as functions, each after its sentence."""
+    return [
+        (sentence, mistake.mistake if isinstance(mistake, Sign) else mistake)
+        for sentence, mistake in mistakes_in(exercise, first_case(exercise))
+        if not (sentence == NOT_TOLD and exercise.name in NOT_TOLD_IS_RIGHT)
+    ]
 
 
 def all_answers() -> dict[str, Answers]:
     """The answers to every exercise, by its name; the one that a notebook lends is among the right ones."""
-    tables = {}
-    for chapter in range(1, 11):
-        tables |= importlib.import_module(f"{__name__}.chapter_{chapter:02d}").ANSWERS
     answers = {}
     for name, exercise in exercises().items():
-        own = tables.get(name, Answers(right={}))
-        right = own.right | {"the one that is lent": exercise.right}
-        made = next(iter(right.values()))
-        answers[name] = Answers(right, own.wrong | careless(exercise, made) | of_wrong_form(exercise, made))
+        table = importlib.import_module(f"{__name__}.chapter_{exercise.chapter:02d}")
+        right = [*table.RIGHT.get(name, ()), exercise.right]
+        wrong = table.WRONG.get(name, {}) | careless(exercise, right[0]) | of_wrong_form(exercise, right[0])
+        answers[name] = Answers({function.__name__: function for function in right}, wrong)
     return answers

@@ -1,11 +1,10 @@
 """Answers to chapter 8's exercises."""
 
 import math
-from functools import partial
 
 import torch
 
-from answers import DEPENDENT_NOISE, WRONG_NOISE, Answers, noise
+from answers import DEPENDENT_NOISE, WRONG_NOISE, noise, with_noise
 
 
 def langevin(score, x, sigma, step_size, generator, draw=noise):
@@ -22,11 +21,6 @@ def step_by_index(score, x, y, mask, sigma, step_size, generator):
     return result
 
 
-def step_by_product(score, x, y, mask, sigma, step_size, generator):
-    m = mask.to(x.dtype)
-    return (1 - m) * langevin(score, x, sigma, step_size, generator) + m * y
-
-
 def step_with_noise_where_unknown(score, x, y, mask, sigma, step_size, generator):
     mean = (x + 0.5 * step_size * score(x, sigma))[:, ~mask]
     result = x.clone()
@@ -40,17 +34,11 @@ def step_by_difference(score, x, y, mask, sigma, step_size, generator):
     return x + mask * (y - x)
 
 
-def step_in_place(score, x, y, mask, sigma, step_size, generator):
-    x += step_size / 2 * score(x, sigma) + math.sqrt(step_size) * noise(x, generator)
-    x[:, mask] = y[:, mask]
-    return x
-
-
 def guess(score, x, sigma):
     return x + sigma**2 * score(x, sigma)
 
 
-def fill(score, x, image, mask, sigma, following, generator, *, draw=noise):
+def fill(score, x, image, mask, sigma, following, generator, draw=noise):
     """The step, with other noise."""
     return torch.where(mask, image, guess(score, x, sigma)) + following * draw(x, generator)
 
@@ -76,39 +64,22 @@ def fill_with_shared_noise(score, x, image, mask, sigma, following, generator):
     return torch.where(mask, image, guess(score, x, sigma)) + following * z
 
 
-def fill_in_place(score, x, image, mask, sigma, following, generator):
-    x += sigma**2 * score(x, sigma)
-    x[:, mask] = image[mask]
-    return x + following * noise(x, generator)
+def minus_a_boolean(score, x, y, mask, *rest):
+    return (1 - mask) * langevin(score, x, *rest) + mask * y
 
 
-ANSWERS = {
-    "fill_step": Answers(
-        right={
-            "by index": fill_by_index,
-            "m and 1 − m, noise in both": fill_by_product,
-        },
-        wrong={
-            "known and unknown pixels share their noise": fill_with_shared_noise,
-            "in place": fill_in_place,
-            "float64 whatever x": lambda *a: fill(*a).double(),
-        }
-        | {how: partial(fill, draw=draw) for how, draw in (DEPENDENT_NOISE | WRONG_NOISE).items()},
-    ),
-    "inpaint_step": Answers(
-        right={
-            "by index, into a copy of y": step_by_index,
-            "(1 − m) x + m y": step_by_product,
-            "noise for the unknown only": step_with_noise_where_unknown,
-        },
-        wrong={
-            "x + m (y − x), which rounds": step_by_difference,
-            "1 − m of a boolean mask": lambda score, x, y, mask, *rest: (
-                (1 - mask) * langevin(score, x, *rest) + mask * y
-            ),
-            "in place": step_in_place,
-            "float64 whatever x": lambda *a: step_by_where(*a).double(),
-        }
-        | {how: partial(step_by_where, draw=draw) for how, draw in (DEPENDENT_NOISE | WRONG_NOISE).items()},
-    ),
+RIGHT = {
+    "fill_step": (fill_by_index, fill_by_product),
+    "inpaint_step": (step_by_index, step_with_noise_where_unknown),
+}
+WRONG = {
+    "fill_step": {
+        "known and unknown pixels share their noise": fill_with_shared_noise,
+        **with_noise(fill, DEPENDENT_NOISE | WRONG_NOISE),
+    },
+    "inpaint_step": {
+        "x + m (y − x), which rounds": step_by_difference,
+        "1 − m of a boolean mask": minus_a_boolean,
+        **with_noise(step_by_where, DEPENDENT_NOISE | WRONG_NOISE),
+    },
 }

@@ -1,17 +1,16 @@
 """Answers to chapter 10's exercises."""
 
 import math
-from functools import partial
 
 import torch
 
-from answers import WRONG_NOISE, Answers, noise
+from answers import WRONG_NOISE, noise, with_noise
 
 
 def ddpm_one_by_one(predict_noise, x, sigma):
     alpha_bar = 1 / (1 + sigma**2)
-    noise = predict_noise(torch.stack([a * alpha_bar**0.5 for a in x]), alpha_bar)
-    return torch.stack([-e / sigma for e in noise])
+    rows = [-e / sigma for e in predict_noise(x * alpha_bar**0.5, alpha_bar)]
+    return torch.stack(rows)
 
 
 def ddpm_through_the_clean_image(predict_noise, x, sigma):
@@ -21,18 +20,20 @@ def ddpm_through_the_clean_image(predict_noise, x, sigma):
     return (clean - x) / sigma**2
 
 
-def step(score, x, a, b, c, generator, *, draw=noise):
+def step(score, x, a, b, c, generator, draw=noise):
     """A step of the family, with other noise."""
     r = b / a
-    return x + (1 - r ** (1 + c)) * a**2 * score(x, a) + b * math.sqrt(1 - r ** (2 * c)) * draw(x, generator)
+    mean = x + (1 - r ** (1 + c)) * a**2 * score(x, a)
+    return mean + b * math.sqrt(1 - r ** (2 * c)) * draw(x, generator)
 
 
 def step_through_the_clean_image(score, x, sigma, sigma_next, c, generator):
     clean = x + sigma**2 * score(x, sigma)
-    kept = (sigma_next / sigma) ** c
+    r_to_c = (sigma_next / sigma) ** c
     old = (x - clean) / sigma
     fresh = torch.randn(x.shape, generator=generator, dtype=x.dtype)
-    return clean + sigma_next * (kept * old + math.sqrt(1 - kept**2) * fresh)
+    z = r_to_c * old + math.sqrt(1 - r_to_c**2) * fresh
+    return clean + sigma_next * z
 
 
 def step_by_variances(score, x, sigma, sigma_next, c, generator):
@@ -50,15 +51,9 @@ def heun_in_names(score, x, sigma, sigma_next):
 
 
 def heun_of_two_ends(score, x, sigma, sigma_next):
-    first = x - (sigma_next - sigma) * sigma * score(x, sigma)
-    return (first + x - (sigma_next - sigma) * sigma_next * score(first, sigma_next)) / 2
-
-
-def heun_one_by_one(score, x, a, b):
-    first = -a * score(x, a)
-    end = x + (b - a) * first
-    second = -b * score(end, b)
-    return torch.stack([p.add(s + t, alpha=(b - a) / 2) for p, s, t in zip(x, first, second, strict=True)])
+    step = sigma_next - sigma
+    first = x - step * sigma * score(x, sigma)
+    return (first + x - step * sigma_next * score(first, sigma_next)) / 2
 
 
 def velocity_in_names(score, y, tau):
@@ -74,38 +69,29 @@ def velocity_without_names(score, y, tau):
     return -(y + sigma * s) / (1 - tau)
 
 
-ANSWERS = {
-    "score_of_ddpm": Answers(
-        right={
-            "one by one": ddpm_one_by_one,
-            "through the clean image": ddpm_through_the_clean_image,
-        },
-    ),
-    "level_step": Answers(
-        right={
-            "through the clean image": step_through_the_clean_image,
-            "by variances": step_by_variances,
-        },
-        wrong={
-            "r upside down": lambda score, x, a, b, c, g: step(score, x, b, a, c, g),
-            "noise at c = 0 too": lambda score, x, a, b, c, g: step(score, x, a, b, c or 0.25, g),
-        }
-        | {how: partial(step, draw=draw) for how, draw in WRONG_NOISE.items()},
-    ),
-    "heun_step": Answers(
-        right={
-            "in names": heun_in_names,
-            "of two ends": heun_of_two_ends,
-            "one by one": heun_one_by_one,
-        },
-        wrong={
-            "dσ without sign": lambda score, x, a, b: x + abs(b - a) / (b - a) * (heun_in_names(score, x, a, b) - x),
-        },
-    ),
-    "velocity_of_score": Answers(
-        right={
-            "in names": velocity_in_names,
-            "without naming either": velocity_without_names,
-        },
-    ),
+def r_upside_down(score, x, a, b, c, generator):
+    return step(score, x, b, a, c, generator)
+
+
+def noise_without_c(score, x, a, b, c, generator):
+    return step(score, x, a, b, c or 0.25, generator)
+
+
+def without_sign(score, x, a, b):
+    return x + abs(b - a) / (b - a) * (heun_in_names(score, x, a, b) - x)
+
+
+RIGHT = {
+    "score_of_ddpm": (ddpm_one_by_one, ddpm_through_the_clean_image),
+    "level_step": (step_through_the_clean_image, step_by_variances),
+    "heun_step": (heun_in_names, heun_of_two_ends),
+    "velocity_of_score": (velocity_in_names, velocity_without_names),
+}
+WRONG = {
+    "level_step": {
+        "r upside down": r_upside_down,
+        "noise at c = 0 too": noise_without_c,
+        **with_noise(step, WRONG_NOISE),
+    },
+    "heun_step": {"dσ without sign": without_sign},
 }

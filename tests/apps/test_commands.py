@@ -119,11 +119,8 @@ def test_help_and_version_come_without_torch(option, said, tmp_path):
         ("sample digits_mlp --out x --start fitted --data photo_patches", "--data must be images of shape (1, 8, 8)"),
         ("inpaint digits_mlp photo_patches --out x", "DATA must be images of shape (1, 8, 8)"),
         ("sample none.safetensors --out x", "no run's folder"),
-        ("train mnits --out x", "DATA must be one of 'digits'"),
-        ("train digits --out x --steps 0", "--steps must be at least 1, got 0"),
         ("train digits --out x --channels 1", "--channels must be at least 2, got 1"),
-        ("train digits --out x --ema 2", "--ema must be at least 0 and below 1, got 2"),
-        ("train digits --out x --minutes nan", "--minutes must be positive, got nan"),
+        ("train digits --out x --accumulation 3", "--batch-size must be at most the 1437 images, and divide into 3"),
         ("sample mnist_ncsn --out x --sampler consistent", "--step-size must be given for consistent"),
         (
             "sample digits_mlp --out x --label 3",
@@ -151,7 +148,7 @@ def test_a_folder_that_holds_samples_is_refused_by_its_flag(tmp_path, capsys):
     (tmp_path / "sheet.png").touch()
     assert cli.main(["sample", "digits_mlp", "--out", str(tmp_path)]) == 1
     assert capsys.readouterr().err == (
-        f"sbgm: --out must be a folder without sheet.png, which {tmp_path} holds; choose another, or add --overwrite\n"
+        f"sbgm: --out must be a folder without sheet.png, got {tmp_path}; or add --overwrite\n"
     )
 
 
@@ -163,6 +160,10 @@ def test_a_folder_that_holds_samples_is_refused_by_its_flag(tmp_path, capsys):
         ("tran mnist", "did you mean 'train'?"),
         ("download cifar", "did you mean 'cifar10'?"),
         ("evaluate --samples x --data digit", "did you mean 'digits'?"),
+        ("train mnits --out x", "did you mean 'mnist'?"),
+        ("train digits --out x --steps 0", "argument --steps: it must be at least 1, got 0"),
+        ("train digits --out x --ema 2", "argument --ema: it must be at least 0 and below 1, got 2"),
+        ("train digits --out x --minutes nan", "argument --minutes: it must be finite and positive, got nan"),
         ("train digits --out x --precision fp31", "did you mean 'fp32'?"),
         ("sample digits_mlp --out x -n 0.5", "argument -n: invalid int value: '0.5'"),
     ],

@@ -23,7 +23,7 @@ from torchvision.datasets import CIFAR10, MNIST, CelebA
 from data_server import serving
 from sbgm.apps import download as app
 from sbgm.apps.download import crop_and_resize, download
-from sbgm.folders import cache_folder, data_folder
+from sbgm.files import cache_folder, data_folder
 from sbgm.images import data
 from sbgm.images.data import IDX_FILES, IDX_SHA256, SPLITS, DataNotFoundError, load_images, load_labels
 

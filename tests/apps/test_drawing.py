@@ -6,7 +6,7 @@ from PIL import Image
 
 import sbgm
 from sbgm import __main__ as cli
-from sbgm.apps.train import last_step
+from small_run import last_step
 
 SMALL = (
     "--size", 8, "--steps", 4, "--batch-size", 4, "--levels", 3, "--held-out", 2, "--measure-every", 2, "--threads", 1,
@@ -88,7 +88,7 @@ def test_an_interrupted_sample_goes_on_and_ends_as_one_that_was_not(tmp_path, ca
     calls.clear()
     with pytest.raises(SystemExit, match="130"):
         cli.main([*words, str(tmp_path / "stopped")])
-    assert "2 of 3 batches are kept, and the same command goes on" in capsys.readouterr().err
+    assert "Stopped; the batches that are drawn are kept, and the same command goes on." in capsys.readouterr().err
     calls.clear()
     with pytest.raises(SystemExit, match="130"):  # another seed begins anew
         cli.main([*words, str(tmp_path / "stopped"), "--seed", "1"])

@@ -30,7 +30,7 @@ def test_a_notice_is_one_line_and_other_programs_warnings_stay_as_they_were(caps
     def losses(network: str):
         warnings.warn("one picture is left out", Notice, 2)
 
-    monkeypatch.setattr("sbgm.apps.losses.losses", losses)
+    monkeypatch.setattr("sbgm.apps.losses.main", losses)
     before = warnings.showwarning
     assert command.main(["losses", "own_network"]) == 0
     assert (capsys.readouterr().err, warnings.showwarning) == ("sbgm: one picture is left out\n", before)

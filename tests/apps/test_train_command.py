@@ -41,7 +41,7 @@ def test_a_run_says_where_to_look_shows_itself_early_and_ends_with_the_command_t
     assert cli.main(["train", "digits", "--out", "run", "--steps", "60", *SMALL]) == 0
     said = capsys.readouterr().out
     assert said.startswith("Look at run/sheets while it trains.\n")
-    assert {1, 60} <= set(sheets(here / "run")) <= {1, 50, 60}
+    assert sheets(here / "run") == [1, 50, 60]
     assert Image.open("run/sheets/step-0000060.png").width >= 8 * 128
     command = re.search("To draw images from the network: sbgm (sample run .*)\n$", said)[1]
     assert cli.main([*shlex.split(command), *QUICK]) == 0
@@ -67,17 +67,6 @@ def test_a_run_that_is_stopped_shows_where_it_stands_and_goes_on_as_if_it_had_no
     assert a[["step", "loss", "held_out"]].equals(b[["step", "loss", "held_out"]])
     a, b = (load_tensors(f"{run}/step-0000006/average.safetensors")[0] for run in ("run", "whole"))
     assert all(torch.equal(a[name], b[name]) for name in a)
-
-
-def test_a_measurement_that_takes_long_is_left_out_and_said_once(here, capsys):
-    slow = ["--held-out", "300", "--measure-every", "2", "--log-every", "2"]
-    assert cli.main(["train", "digits", "--out", "run", "--steps", "12", *SMALL, *slow]) == 0
-    assert capsys.readouterr().out.count("Measuring takes more than a tenth of the time: it is done more rarely.") == 1
-    measured = pandas.read_csv("run/log.csv").set_index("step")["held_out"].notna()
-    assert measured.index.tolist() == [1, 2, 4, 6, 8, 10, 12]  # rows, and the losses in them, know no clock
-    assert measured[1]
-    assert measured[12]
-    assert not measured.all()
 
 
 def test_compiling_is_said_and_does_not_count_as_training(here, monkeypatch, capsys):
@@ -125,7 +114,7 @@ def test_a_class_that_is_renamed_is_noticed_when_the_run_goes_on(photos, here, c
     (here / "photos" / "dog").rename(here / "photos" / "wolf")
     capsys.readouterr()
     assert cli.main([*words, "--steps", "2", "--resume"]) == 1
-    assert re.fullmatch("sbgm: settings must be .*: class_names = .*'dog'.* not .*'wolf'.*\n", capsys.readouterr().err)
+    assert re.fullmatch("sbgm: class_names must be .*'dog'.* got .*'wolf'.*\n", capsys.readouterr().err)
 
 
 def test_a_network_without_classes_says_so(capsys):

@@ -1,4 +1,4 @@
-"""A browser, a JupyterLab, the tests' site, and what the tests measured at the end of the report.
+"""A browser, a JupyterLab, and the tests' site.
 
 Without a browser these tests are skipped, or fail if SBGM_REQUIRE_BROWSER=1, as in CI.
 """
@@ -28,7 +28,6 @@ FLAGS = (
     "--disable-sync",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # a request to elsewhere is seen, and fails
 )
-MEASURED = "measured in the browser"
 
 
 @pytest.fixture(scope="package")  # not session: while playwright runs, other tests can't start an event loop
@@ -83,19 +82,3 @@ def site(browser, tmp_path_factory):
         yield Site(folder, f"http://127.0.0.1:{server.server_port}")
         server.shutdown()
         thread.join()
-
-
-@pytest.fixture
-def measured(record_property):
-    """Call it with a sentence to have it at the end of the report, and in an XML report."""
-    return lambda sentence: record_property(MEASURED, sentence)
-
-
-def pytest_terminal_summary(terminalreporter):
-    """List what was measured, of tests that passed and that failed."""
-    reports = [report for outcome in ("passed", "failed") for report in terminalreporter.getreports(outcome)]
-    sentences = [value for report in reports for name, value in report.user_properties if name == MEASURED]
-    if sentences:
-        terminalreporter.section(MEASURED)
-        for sentence in dict.fromkeys(sentences):
-            terminalreporter.line(sentence)

@@ -39,11 +39,9 @@ FOLDERS = {
     "IPYTHONDIR": "ipython",
     "SBGM_LEDGER": "ledger",
 }
-FLAGS = (
-    "--no-browser",
-    "--ip=127.0.0.1",
-    *["--allow-root"] * (os.getuid() == 0),  # as in a container
-)
+FLAGS = ["--no-browser", "--ip=127.0.0.1"]
+if os.getuid() == 0:  # as in a container
+    FLAGS.append("--allow-root")
 OFFLINE = (
     "--LabApp.news_url=None",
     "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
@@ -66,7 +64,8 @@ def printed_address(command: list[str], folder: Path, **environment: str) -> Ite
     log = folder / "log"
     with log.open("wb") as output, subprocess.Popen(command, env=environment, stdout=output, stderr=output) as server:
         try:
-            end, address = time.monotonic() + START_SECONDS, ""
+            end = time.monotonic() + START_SECONDS
+            address = ""
             while not (address and answers(address)):
                 if server.poll() is not None or time.monotonic() > end:
                     raise RuntimeError(f"no address was printed that answers, but {address!r}:\n{log.read_text()}")
@@ -93,7 +92,8 @@ class Lab:
     """
 
     def __init__(self, notebooks: Path, address: str) -> None:
-        self.notebooks, self._address = notebooks, urlsplit(address)
+        self.notebooks = notebooks
+        self._address = urlsplit(address)
 
     def url(self, path: str) -> str:
         """The address of a path on the server."""
@@ -130,7 +130,9 @@ class OpenNotebook:
     """
 
     def __init__(self, name: str, lab: Lab, context: BrowserContext) -> None:
-        self.watch, self._name, self._lab = Watch(context), name, lab
+        self.watch = Watch(context)
+        self._name = name
+        self._lab = lab
         context.set_default_timeout(1e3 * SECONDS)
         self.page = context.new_page()
         self._open()
@@ -187,7 +189,8 @@ class Slider:
 
     def __init__(self, box: Locator) -> None:
         self.name = box.locator(".widget-label").inner_text()
-        self.handle, self._track = box.locator(".noUi-handle"), box.locator(".noUi-base")
+        self.handle = box.locator(".noUi-handle")
+        self._track = box.locator(".noUi-base")
         self._label = box.locator(".widget-readout")
 
     @property
@@ -206,7 +209,9 @@ class Slider:
 
     def drag(self, fraction: float) -> None:
         """Drag the handle to a fraction of the track, in ten moves of the mouse."""
-        mouse, handle, track = self.handle.page.mouse, self.handle.bounding_box(), self._track.bounding_box()
+        mouse = self.handle.page.mouse
+        handle = self.handle.bounding_box()
+        track = self._track.bounding_box()
         height = handle["y"] + handle["height"] / 2
         mouse.move(handle["x"] + handle["width"] / 2, height)
         mouse.down()

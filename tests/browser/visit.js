@@ -8,7 +8,6 @@ async () => {
     await image.decode().catch(() => {});
   }
   const missing = [...document.images].filter(i => !i.naturalWidth).map(i => i.src);
-  const silent = [...document.images].filter(i => !i.alt).map(i => i.src);
 
   // TeX outside code that is still as it was written
   const raw = [];
@@ -22,7 +21,7 @@ async () => {
   const untypeset = [...document.querySelectorAll('.math')].filter(e => !e.querySelector('mjx-container'));
 
   return {
-    missing, silent, raw: [...raw, ...broken, ...untypeset.map(e => e.textContent)],
+    missing, raw: [...raw, ...broken, ...untypeset.map(e => e.textContent)],
     formulas: document.querySelectorAll('mjx-container').length,
     overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
   };

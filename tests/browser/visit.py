@@ -22,7 +22,6 @@ class Visit(NamedTuple):
     Attributes:
         errors, failed, outside: see Watch.
         missing: addresses of images that did not load.
-        silent: addresses of images without a text for those who can't see them.
         raw: formulas that are not typeset, or wrongly.
         formulas: how many are.
         overflow: pixels that the page is wider than the screen.
@@ -33,7 +32,6 @@ class Visit(NamedTuple):
     failed: list[str]
     outside: list[str]
     missing: list[str]
-    silent: list[str]
     raw: list[str]
     formulas: int
     overflow: int
@@ -43,7 +41,8 @@ class Visit(NamedTuple):
 def visit(browser: Browser, addresses: Iterable[str]) -> Iterator[Visit]:
     """Open one page after the other, as a reader does, and look at everything on each."""
     context = browser.new_context(viewport=PHONE)
-    watch, page = Watch(context), context.new_page()
+    watch = Watch(context)
+    page = context.new_page()
     for address in addresses:
         watch.begin_anew()
         page.emulate_media(color_scheme="light")

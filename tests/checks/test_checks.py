@@ -7,15 +7,16 @@ import re
 import pytest
 import torch
 
-from answers import all_answers, mistakes_of, of_wrong_form
+from answers import all_answers, first_case, mistakes_of, of_wrong_form
 from sbgm import checks
 from sbgm.checks.calls import local
+from sbgm.checks.exercise import OTHER_NOISE
 
 ANSWERS = all_answers()
 EXERCISES = checks.exercises()
 RIGHT = [(name, how) for name, answers in ANSWERS.items() for how in answers.right]
 WRONG = [(name, how) for name, answers in ANSWERS.items() for how in answers.wrong]
-MISTAKES = [(name, sentence) for name, exercise in EXERCISES.items() for sentence in exercise.mistakes]
+MISTAKES = [(name, *mistake) for name, exercise in EXERCISES.items() for mistake in mistakes_of(exercise)]
 
 
 def test_each_exercise_is_found_by_its_name():
@@ -46,42 +47,40 @@ def test_right_answer_passes(name, how):
         assert repr(verdict) == f"{name}: correct"
 
 
-@pytest.mark.parametrize(("name", "sentence"), MISTAKES)
-def test_a_mistake_is_named_by_its_own_sentence(name, sentence):
+@pytest.mark.parametrize(("name", "sentence", "mistake"), MISTAKES)
+def test_a_mistake_is_named_by_its_own_sentence(name, sentence, mistake):
     """Numbers that a sentence quotes stand in braces."""
     said = re.sub(r"\\{.*?\\}", ".+", re.escape(sentence))
     for seed in seeds(name):
         with pytest.raises(checks.WrongAnswer, match=f"^{said}$"):
-            EXERCISES[name].try_answer(local(mistakes_of(EXERCISES[name])[sentence]), seed=seed)
+            EXERCISES[name].try_answer(local(mistake), seed=seed)
 
 
 SHARED = "share their noise: is a draw used more than once"
 OPPOSITE = "have opposite noise, z and −z"
 SAYS_OF_NOISE = {  # in `answers.DEPENDENT_NOISE`
     "one half's noise for the other half": f"two examples of the batch {SHARED}",
-    "one half's noise for the other half, in reverse": f"two examples of the batch {SHARED}",
     "one half's noise for the other half, shuffled": "come up again elsewhere: is noise copied, or shuffled",
     "z and −z for the two halves": f"two examples of the batch {OPPOSITE}",
-    "z and −z in turn": f"two examples of the batch {OPPOSITE}",
     "one draw for half the numbers of an example": f"two numbers of every example {SHARED}",
     "z and −z for the numbers of an example": f"two numbers of every example {OPPOSITE}",
-    "one example's draw, rolled for the others": "come up again elsewhere: is noise copied, or shuffled",
     "the last example's noise for the first one, too": f"two examples of the batch {SHARED}",
     "half of the variance is shared": f"two examples of the batch {SHARED}",
-    "each shares with the next": f"two examples of the batch {SHARED}",
-    "ten draws in turn": f"two examples of the batch {SHARED}",
-    "half of the noise whatever the generator": f"two examples of the batch {SHARED}",
     "three numbers an example": "does your function fit any size",
-    "two numbers an example": "does your function fit any size",
     "one number an example": f"two numbers of every example {SHARED}",
-    "ten examples": "does your function fit any size",
 }
 WRONG_FORM = r"has (shape|dtype)|returned \d+ values|must return (tensors|a score)"
-NAMED = {("gaussian_score", "^ for a power"): r"write x\*\*2"}
+SAYS_OF_LAW = dict(zip(("a product", "uniform"), OTHER_NOISE, strict=True))  # in `answers.WRONG_NOISE`
+NAMED = {
+    ("gaussian_score", "^ for a power"): r"write x\*\*2",
+    ("sliced_loss", "no create_graph"): "give torch.autograd.grad create_graph=True",
+}
 for name, exercise in EXERCISES.items():
     NAMED |= {(name, how): WRONG_FORM for how in of_wrong_form(exercise, exercise.right)}
 for name in ("langevin_step", "annealed_langevin", "inpaint_step"):
     NAMED |= {(name, how): said for how, said in SAYS_OF_NOISE.items()}
+for name in ("langevin_step", "annealed_langevin", "guess_and_shake", "fill_step", "inpaint_step", "level_step"):
+    NAMED |= {(name, how): re.escape(said) for how, said in SAYS_OF_LAW.items()}
 
 
 @pytest.mark.parametrize(("name", "how"), WRONG)
@@ -98,7 +97,7 @@ def test_trained_answers_from_other_seeds(seed):
     check = EXERCISES["train_score"]
     for right in ANSWERS["train_score"].right.values():
         assert repr(check.try_answer(local(right), seed=seed)) == "train_score: correct"
-    for wrong in (*ANSWERS["train_score"].wrong.values(), *mistakes_of(check).values()):
+    for wrong in (*ANSWERS["train_score"].wrong.values(), *(mistake for _, mistake in mistakes_of(check))):
         with pytest.raises(checks.WrongAnswer):
             check.try_answer(local(wrong), seed=seed)
 
@@ -122,6 +121,89 @@ def test_what_pytorch_does_not_implement_is_a_mistake_and_no_untouched_stub():
 
     with pytest.raises(checks.WrongAnswer, match="your function raised NotImplementedError: Subtraction"):
         checks.dsm_loss.try_answer(local(answer))
+
+
+def in_single_precision(function):
+    """The function, for which numbers are tensors of the default dtype, as `torch.as_tensor(sigma)` makes them."""
+    return functools.wraps(function)(
+        lambda *case: function(*(torch.as_tensor(a) if isinstance(a, float) else a for a in case))
+    )
+
+
+WITH_NUMBERS = [name for name, e in EXERCISES.items() if any(isinstance(a, float) for a in first_case(e))]
+
+
+@pytest.mark.parametrize("name", WITH_NUMBERS)
+def test_a_number_in_single_precision_is_no_mistake(name):
+    assert EXERCISES[name].try_answer(local(in_single_precision(EXERCISES[name].right))).correct
+
+
+def test_a_mistake_is_named_in_single_precision_too():
+    for sentence, mistake in mistakes_of(checks.renewed):
+        with pytest.raises(checks.WrongAnswer, match=f"^{re.escape(sentence)}$"):
+            checks.renewed.try_answer(local(in_single_precision(mistake)))
+
+
+def test_a_loss_is_tried_at_levels_where_each_power_of_sigma_shows():
+    sigmas = []
+
+    def loss(score, x, sigma, z):
+        sigmas.append(sigma)
+        return checks.dsm_loss.right(score, x, sigma, z)
+
+    assert checks.dsm_loss.try_answer(local(loss)).correct
+    assert max(sigmas) < 0.9
+    assert max(sigmas) > 1.2 * min(sigmas)
+
+
+def noisy_losses(score, x, sigmas, levels, z):
+    """½‖s + z/σ‖², number by number, without λ."""
+    sigma = sigmas[levels].reshape(-1, *[1] * (x.ndim - 1))
+    return (score(x + sigma * z, sigmas[levels]) + z / sigma).square() / 2
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "first", "second"),
+    [
+        (
+            "gaussian_score",
+            lambda x, mean, std: -(x - mean) / (2 * std),
+            "off by a factor std: is the difference divided by a standard deviation or by a variance?",
+            "your answer is half of what it should be: is there a ½ too many?",
+        ),
+        (
+            "ncsn_loss",
+            lambda *case: noisy_losses(*case).mean(),
+            "the levels are not weighted: where is λ?",
+            "your answer is averaged over the numbers of an example: add them up, and average over the batch only",
+        ),
+        (
+            "ncsn_loss",
+            lambda *case: 2 * noisy_losses(*case).sum(),
+            "the levels are not weighted: where is λ?",
+            None,
+        ),
+    ],
+)
+def test_two_mistakes_at_once_are_named_both(name, answer, first, second):
+    """Three are too many."""
+    said = f"two mistakes at once. (1) {first} (2) {second}" if second else "the check knows no mistake"
+    with pytest.raises(checks.WrongAnswer, match=re.escape(said)):
+        EXERCISES[name].try_answer(local(answer))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda score, x, sigma, v: 3 * score(x, sigma).square().sum(),
+        lambda score, x, sigma, v: [score(x, sigma).sum(), score(x, sigma).sum()],
+        lambda score, x, sigma, v: [score(x, sigma).sum().requires_grad_()],
+    ],
+)
+def test_a_wrong_answer_with_gradients_makes_no_warning(answer, recwarn):
+    with pytest.raises(checks.WrongAnswer):
+        checks.sliced_loss.try_answer(local(answer))
+    assert not recwarn.list
 
 
 # --- the check above a function ---------------------------------------------------------------------------------------
@@ -170,15 +252,21 @@ def test_a_call_checks_as_the_decorator_does_whatever_the_function_is_called(fun
     assert capsys.readouterr().out == "gaussian_score: correct\n"
 
 
-def test_a_class_is_an_answer_like_any_other(capsys):
-    @checks.guided
-    class guided:
-        def __init__(self, network, label, w):
-            self.network, self.label, self.w = network, label, w
+class Guided:
+    def __init__(self, network, label, w):
+        super().__init__()
+        self.network, self.label, self.w = network, label, w
 
-        def __call__(self, x, sigma):
-            of_any = self.network(x, sigma)
-            return of_any + self.w * (self.network(x, sigma, self.label) - of_any)
+    def __call__(self, x, sigma):
+        of_any = self.network(x, sigma)
+        return of_any + self.w * (self.network(x, sigma, self.label) - of_any)
+
+
+@pytest.mark.parametrize("base", [object, torch.nn.Module])
+def test_a_class_is_an_answer_like_any_other(base, capsys):
+    @checks.guided
+    class guided(Guided, base):
+        pass
 
     assert isinstance(guided, type)
     assert capsys.readouterr().out == "guided: correct\n"
@@ -187,7 +275,10 @@ def test_a_class_is_an_answer_like_any_other(capsys):
 def test_the_cells_below_go_on_with_a_wrong_function_and_the_line_says_so(capsys):
     assert checks.gaussian_score(half) is half
     said = capsys.readouterr().err
-    assert re.fullmatch(r"WrongAnswer: off by a factor 2: .* \(the cells below go on with your function\)\n", said)
+    assert re.fullmatch(
+        r"WrongAnswer: your answer is half of what it should be: .* \(the cells below go on with your function\)\n",
+        said,
+    )
 
 
 def test_what_is_no_function_is_refused():
@@ -202,5 +293,5 @@ def test_a_misspelt_name_is_told(capsys):
     def gausian_score(x, mean, std):
         return -(x - mean) / std**2
 
-    said = "WrongAnswer: your function is called gausian_score: the cells below look for gaussian_score"
+    said = "WrongAnswer: your function is called gausian_score: the cells below look for gaussian_score, "
     assert capsys.readouterr().err.startswith(said)

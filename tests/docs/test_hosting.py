@@ -9,31 +9,28 @@ from pathlib import Path
 
 import chapters
 import pytest
-from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
 
 import hosting
 import notebooks as tool
 from notebooks import all_notebooks, place, read
-from test_environment import EXTRAS, PROJECT
 
 ROOT = Path(__file__).resolve().parents[2]
 ADDRESS = "https://github.com/someone/course"
 AUTHOR = {f"GIT_{role}_{what}": "test" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 
 
-@pytest.mark.parametrize("written", [ADDRESS, f"{ADDRESS}/", f"{ADDRESS}.git"])
-def test_the_address_is_one_setting(written, tmp_path):
-    file, project = tmp_path / "pyproject.toml", (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+def test_the_address_is_one_setting(tmp_path):
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     without = re.sub(r"^\[project\.urls\]\nRepository = .*\n", "", project, flags=re.MULTILINE)
-    for added, address in (("", ""), (f'\n[project.urls]\nRepository = "{written}"\n', ADDRESS)):
-        file.write_text(without + added, encoding="utf-8")
+    for added, address in (("", ""), (f'\n[project.urls]\nRepository = "{ADDRESS}.git"\n', ADDRESS)):
+        (tmp_path / "pyproject.toml").write_text(without + added, encoding="utf-8")
         assert hosting.repository(tmp_path) == address
 
 
 @pytest.mark.parametrize("path", all_notebooks(), ids=lambda path: path.stem)
 def test_a_notebook_opens_in_colab_and_binder_once_the_project_is_on_github(path):
-    notebook, inner = chapters.Page(path), place(path).as_posix()
+    notebook = chapters.Page(path)
+    inner = place(path).as_posix()
     assert dict(re.findall(r"<a href='(https:[^']+)'>([^<]+)</a>", notebook.offers(ADDRESS))) == {
         f"https://colab.research.google.com/github/someone/course/blob/gh-pages/hosted/{inner}": "Open in Colab",
         f"https://mybinder.org/v2/gh/someone/course/HEAD?labpath=notebooks/{inner}": "Open in Binder",
@@ -54,13 +51,10 @@ def test_a_notebook_opens_in_colab_and_binder_once_the_project_is_on_github(path
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
-def test_a_released_set_says_where_it_opens(tmp_path):
-    at = f"{ADDRESS}/blob/main/week"
-    assert tool.main(["release", str(tmp_path / "week"), "--source", ADDRESS, "--at", at]) == 0
+def test_a_released_set_fetches_the_project(tmp_path):
+    assert tool.main(["release", str(tmp_path / "week"), "--source", ADDRESS]) == 0
     for path in all_notebooks(tmp_path / "week"):
-        cells, inner = read(path).cells, path.relative_to(tmp_path / "week").as_posix()
-        assert f"[Open in Colab]({hosting.in_colab(at)}/{inner})" in cells[0].source
-        assert ADDRESS in cells[1].source
+        assert read(path).cells[1].source == hosting.FETCH.format(source=ADDRESS)
 
 
 @pytest.mark.parametrize("in_colab", [False, True])
@@ -78,27 +72,13 @@ def test_colab_keeps_its_own_kernel_and_widgets(in_colab, monkeypatch, tmp_path)
     assert install[-1] == f"{tmp_path / 'sbgm-course'}[{'fid' if in_colab else 'fid,notebooks'}]"
 
 
-# --- Binder: repo2docker 2026.4 reads the folder .binder, and then nothing beside it ------------------------------
-
-
-def test_binder_installs_the_project_and_nothing_else():
-    folder = ROOT / ".binder"
-    texts = {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
-    assert texts.keys() == {"postBuild", "requirements.txt", "runtime.txt"}
-    index, project = (line for line in texts["requirements.txt"].splitlines() if not line.startswith("#"))
-    assert index == "--extra-index-url https://download.pytorch.org/whl/cpu"
-    assert Requirement(f"sbgm{project.removeprefix('-e .')}").extras <= EXTRAS.keys()
-    assert f"{texts['runtime.txt'].strip().removeprefix('python-')}.0" in SpecifierSet(PROJECT["requires-python"])
-    assert texts["postBuild"].startswith("#!/bin/bash\n")
-    assert (folder / "postBuild").stat().st_mode & 0o111
-
-
 # --- publishing -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
 def test_publishing_puts_the_pages_alone_on_a_branch_of_origin(tmp_path):
-    project, origin = tmp_path / "project", tmp_path / "origin.git"
+    project = tmp_path / "project"
+    origin = tmp_path / "origin.git"
 
     def git(*words: str, folder: Path = project) -> str:
         return subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True, text=True).stdout

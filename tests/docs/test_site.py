@@ -1,16 +1,12 @@
 """The site, built once: every chapter and page is there, links and pictures lead somewhere, and nothing is fetched."""
 
-import ast
 import inspect
-import pkgutil
 import re
 from pathlib import Path
 from urllib.parse import unquote
 
-import formulas
 import pytest
 from bs4 import BeautifulSoup
-from test_site_pages import FORMULAS
 
 import sbgm
 from claims import claims, load_records
@@ -23,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = all_notebooks()
 PAGES = (
     "formulas", "instructors",
-    "notebooks/glossary", "notebooks/troubleshooting", "api/index", "api/command_line", "data/README",
+    "notebooks/glossary", "notebooks/troubleshooting", "api/index", "data/README",
     "data/weights/README", "data/results/SPEED", "limits",
 )  # fmt: skip
 
@@ -105,7 +101,7 @@ def test_no_markup_is_left_in_the_text(pages):
 def test_code_that_only_draws_is_folded(pages):
     """And the imports, with which a notebook's code begins."""
     for path in CHAPTERS:
-        first, *others = (cell for cell in read(path).cells if cell.cell_type == "code")
+        _first, *others = (cell for cell in read(path).cells if cell.cell_type == "code")
         n_folded = 1 + sum(FOLDED_TAG in tags_of(cell) for cell in others)
         assert sum("cell_input" in words for words in pages[html_of(path)].details) == n_folded, path.stem
 
@@ -114,31 +110,26 @@ def test_what_a_chapter_may_hold_is_shown(html, pages):
     page = pages["notebooks/99_scratch.html"]
     (details,) = page.details
     assert {"summary", "math", "highlight-python"} <= details
-    chapter = next(path.stem for path in CHAPTERS if path.name.startswith("04"))
-    assert page.links.count(f"{chapter}.html") == 2  # the sidebar's, and the text's one mention outside code
+    chapter = next(path.stem for path in CHAPTERS if path.name.startswith("03"))
+    assert page.links.count(f"{chapter}.html") == 2  # the sidebar's, and the text's
     assert "../data/README.html" in page.links
     assert any(link.endswith("/LICENSE") and link.startswith("../_downloads/") for link in page.links)
     assert r"+ \sqrt{c}\; d;" in (html / "notebooks" / "99_scratch.html").read_text(encoding="utf-8")
 
-    page = pages["notebooks/lab/99_below.html"]
-    chapter = next(path.stem for path in CHAPTERS if path.name.startswith("03"))
-    assert {f"../{chapter}.html", "../99_scratch.html"} <= {*page.links}
+    assert "../99_scratch.html" in pages["notebooks/lab/99_below.html"].links
     assert "notebooks/lab/99_below.html" in pages["ledger.html"].links
-    assert "ledger.html#claim-l3" in pages["chapters.html"].links
 
 
-def test_a_notebook_offers_itself_and_its_source(html, pages):
+def test_a_notebook_offers_itself(html, pages):
     for path in CHAPTERS:
         page = html_of(path)
-        own = [link for link in pages[page].links if link.endswith((f"{path.stem}.ipynb", f"{path.stem}.txt"))]
-        notebook, text = ((html / page).parent / link for link in own)
-        assert notebook.read_bytes() == path.read_bytes()
-        source = text.read_text(encoding="utf-8-sig")
-        assert [cell for cell in read(path).cells if cell.source not in source] == []
+        (own,) = (link for link in pages[page].links if link.endswith(f"{path.stem}.ipynb"))
+        assert ((html / page).parent / own).read_bytes() == path.read_bytes()
 
 
 def test_every_page_is_there_in_the_order_of_reading(html, pages):
-    order, name = [], "index.html"
+    order = []
+    name = "index.html"
     while name not in order:
         order.append(name)
         following = ((html / name).parent / pages[name].next).resolve()
@@ -148,25 +139,17 @@ def test_every_page_is_there_in_the_order_of_reading(html, pages):
     begin = [f"{page}.html" for page in ("index", "chapters", "playground", "using", "own_images", "term_project")]
     begin += [*chapters, "notebooks/99_scratch.html"]
     assert order[: len(begin)] == begin
-    evidence, ledger = ["ledger.html", *labs, "notebooks/lab/99_below.html"], order.index("ledger.html")
+    evidence = ["ledger.html", *labs, "notebooks/lab/99_below.html"]
+    ledger = order.index("ledger.html")
     assert order[ledger : ledger + len(evidence)] == evidence
     assert {f"{page}.html" for page in PAGES} <= {*order}
     apart = {name for name in pages if name.startswith("_modules") or name in ("search.html", "genindex.html")}
     assert pages.keys() - apart == {*order}
 
 
-def test_every_function_and_class_leads_to_its_source(html):
-    heads = re.compile(
-        r'<dl class="py (?:function|class|exception|method)">\s*<dt [^>]*id="([^"]+)">(.*?)</dt>', re.DOTALL
-    )
-    texts = [path.read_text(encoding="utf-8") for path in (html / "api").glob("*.html")]
-    found = {name: "../_modules/" in head for text in texts for name, head in heads.findall(text)}
-    assert len(found) > 300
-    assert [name for name in found if not found[name]] == []
-
-
 def test_the_ledger_shows_every_claim_with_every_measurement(pages):
-    words, ids = typed(pages["ledger.html"].prose), pages["ledger.html"].ids
+    words = typed(pages["ledger.html"].prose)
+    ids = pages["ledger.html"].ids
     said = [claim.claim for claim in claims().values()]
     said += [m.label for record in load_records(results_folder()).values() for m in record.measurements]
     assert {f"claim-{claim_id.lower()}" for claim_id in claims()} <= ids
@@ -189,21 +172,11 @@ def test_the_reference_documents_every_public_name(pages):
         exported = {inner: getattr(module, inner) for inner in getattr(module, "__all__", ())}
         for name, value in exported.items():
             if inspect.isclass(value) or inspect.isfunction(value):  # by the name of its file, or of its room
-                by_file, by_room = f"{value.__module__}.{name}", f"{module.__name__}.{name}"
+                by_file = f"{value.__module__}.{name}"
+                by_room = f"{module.__name__}.{name}"
                 if by_file not in ids and by_room not in ids:
                     missing.add(name)
     assert missing == set()
-
-
-def test_the_reference_documents_what_chapters_import_and_formulas_name(pages):
-    sources = [cell.source for path in CHAPTERS for cell in read(path).cells if cell.cell_type == "code"]
-    nodes = [node for source in sources for node in ast.walk(ast.parse(source))]
-    imports = [node for node in nodes if isinstance(node, ast.ImportFrom) and node.module.startswith("sbgm.")]
-    names = {f"{node.module}.{alias.name}" for node in imports for alias in node.names}
-    names |= {name for formula in FORMULAS for name in formula["names"] if name.count(".") > 1 and name[5].islower()}
-    names = {name for name in names if callable(pkgutil.resolve_name(name))}
-    assert len(names) > 50
-    assert [name for name in names if formulas.documented(name) not in reference_ids(pages)] == []
 
 
 def reference_ids(pages) -> set[str]:

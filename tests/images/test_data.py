@@ -11,7 +11,7 @@ from torchvision.datasets import CIFAR10, CelebA
 
 from properties.comparing import untouched
 from sbgm.apps.download import download
-from sbgm.folders import cache_folder, data_folder, shipped_folder
+from sbgm.files import cache_folder, data_folder, shipped_folder
 from sbgm.images import data
 from sbgm.images.data import IDX_FILES, IDX_SHA256, dequantise, load_images, load_labels, random_flip
 from seeds import seeded
@@ -90,17 +90,6 @@ def test_each_digits_label_is_scikit_learns_in_the_order_of_the_images():
     assert [len(split) for split in labels] == [1437, 360]
     assert torch.cat(labels).tolist() == load_digits().target.tolist()
     assert labels[0].dtype == torch.int64
-
-
-def test_mnist_small_is_small_and_has_every_digit():
-    """The class counts are MNIST's own shares of 10 % ± 1.6 %."""
-    folder = shipped_folder() / "mnist_small"
-    assert sum(path.stat().st_size for path in folder.iterdir()) < 1.2e6
-    assert "creativecommons.org/licenses/by-sa/3.0" in (folder / "LICENSE").read_text()
-    for split in data.SPLITS:
-        labels = load_labels("mnist_small", split)
-        shares = labels.bincount(minlength=10) / len(labels)
-        assert 0.084 < shares.min() < shares.max() < 0.119
 
 
 def test_each_shipped_label_names_its_image():

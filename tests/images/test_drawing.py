@@ -2,7 +2,7 @@
 
 import math
 import re
-import weakref
+from types import SimpleNamespace
 from unittest import mock
 
 import numpy as np
@@ -24,7 +24,7 @@ from sbgm import (
 from sbgm import __main__ as command
 from sbgm.files import load_tensors
 from sbgm.images.data import load_images
-from sbgm.images.drawing import chains, draw_batches, fitted_start, gathered, gaussian_start
+from sbgm.images.drawing import chains, draw_batches, fitted_start, gaussian_start
 from sbgm.images.masks import centre_box
 from sbgm.noise import derived_generator
 from sbgm.samplers import State
@@ -52,23 +52,6 @@ def test_batch_b_is_the_sampler_run_from_the_generator_of_seed_and_b():
         x = torch.rand(size, 1, 4, 4, generator=generator)
         expected = final(annealed_langevin(score, x, SIGMAS, step_size=2e-5, n_steps=3, generator=generator))
         assert torch.equal(samples[4 * b : 4 * b + 4], expected)
-
-
-def test_states_are_shown_as_they_come_and_not_kept():
-    seen, alive, most = [], [], 0
-
-    def on_state(indices, state):
-        nonlocal most
-        seen.append((indices, state.level, state.step))
-        alive.append(weakref.ref(state.x))
-        most = max(most, sum(ref() is not None for ref in alive))
-
-    list(draw_batches(chains(sample, 6, (1, 4, 4), on_state=on_state), 6, seed=0, batch_size=4))
-    assert seen == [
-        (indices, level, step) for indices in (range(4), range(4, 6)) for level in (1, 2, 3) for step in (1, 2, 3)
-    ]
-    assert len(seen) == 2 * SAMPLER.n_states
-    assert most <= 3  # the current one, the one being made, and the one just left
 
 
 def test_batches_may_differ_by_index():
@@ -114,30 +97,19 @@ def test_what_another_device_draws_is_kept_apart(tmp_path, monkeypatch):
     assert files == ["batch-0000.safetensors", "noise-meta/batch-0000.safetensors"]
 
 
-class Process:
-    """As much of an Accelerator as `gathered` needs, one of several that share a list."""
-
-    device = torch.device("cpu")
-
-    def __init__(self, index, others):
-        self.process_index, self.num_processes, self.others = index, len(others), others
-
-    def gather(self, tensor):
-        self.others[self.process_index] = tensor
-        return torch.cat([tensor if other is None else other for other in self.others])
-
-
 @pytest.mark.parametrize("n_processes", [2, 3, 5])
 @pytest.mark.parametrize(("n", "batch_size"), [(10, 4), (12, 4), (3, 4), (11, 2)])
-def test_any_number_of_processes_gives_the_samples_of_one(n_processes, n, batch_size):
+def test_any_number_of_processes_gives_the_samples_of_one(n_processes, n, batch_size, tmp_path):
     options = {"seed": 5, "batch_size": batch_size}
-    alone = generate(sample, n, (1, 4, 4), **options)
-    shares = [None] * n_processes
     for index in range(n_processes):
-        process = Process(index, shares)
-        batches = draw_batches(chains(sample, n, (1, 4, 4)), n, accelerator=process, **options)
-        last = gathered(batches, n, batch_size, (1, 4, 4), process)
-    assert torch.equal(last, alone)  # the last process to come finds the shares of all
+        process = SimpleNamespace(process_index=index, num_processes=n_processes)
+        list(draw_batches(chains(sample, n, (1, 4, 4)), n, accelerator=process, folder=tmp_path, **options))
+
+    def drawn_again(indices, generator):
+        raise AssertionError
+
+    together = [batch["samples"] for batch in draw_batches(drawn_again, n, folder=tmp_path, **options)]
+    assert torch.equal(torch.cat(together), generate(sample, n, (1, 4, 4), **options))
 
 
 def test_a_gaussian_start_is_the_mean_and_noise():
@@ -198,7 +170,7 @@ def test_nothing_is_overwritten_unasked(weights, tmp_path, capsys):
     before = (tmp_path / "samples.safetensors").read_bytes()
     capsys.readouterr()
     assert run(*arguments, "--seed", 1) == 1
-    assert "choose another, or add --overwrite" in capsys.readouterr().err
+    assert "or add --overwrite" in capsys.readouterr().err
     assert (tmp_path / "samples.safetensors").read_bytes() == before
     assert run(*arguments, "--seed", 1, "--overwrite") == 0
     assert (tmp_path / "samples.safetensors").read_bytes() != before

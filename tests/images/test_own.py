@@ -5,9 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from sbgm.__main__ import main
 from sbgm.images import data
-from sbgm.images.data import DataNotFoundError, Notice, load_images, load_labels
+from sbgm.images.data import DataNotFoundError, load_images, load_labels
 from sbgm.images.own import own_images, read_picture
 from seeds import seeded
 
@@ -40,9 +39,8 @@ def test_a_folder_is_split_by_a_seed(tmp_path):
     assert not torch.equal(load_images(own_images(folder, 8, seed=1), "test"), parts[1])
 
 
-@pytest.mark.parametrize(("train", "test"), [("train", "test"), ("Train", "TEST")])
-def test_subfolders_are_classes_and_train_and_test_are_splits(tmp_path, train, test):
-    for split, n in ((train, 8), (test, 2)):
+def test_subfolders_are_classes_and_train_and_test_are_splits(tmp_path):
+    for split, n in (("train", 8), ("test", 2)):
         folder_of(tmp_path / "pets" / split / "cats", n, step=0)
         folder_of(tmp_path / "pets" / split / "dogs", n, step=0, first=80)
     own = own_images(tmp_path / "pets", 8)
@@ -52,27 +50,15 @@ def test_subfolders_are_classes_and_train_and_test_are_splits(tmp_path, train, t
         assert len(images) == n
         assert torch.equal((images[:, 0, 0, 0] * 255).round(), 80.0 * labels)
         assert len(labels[: n // 2].unique()) == 2  # shuffled
-    mixed = own_images(tmp_path / "pets" / train / "cats", 8)
     with pytest.raises(ValueError, match="name must be of a set with a class for every image, and cats has none"):
-        load_labels(mixed)
+        load_labels(own_images(tmp_path / "pets" / "train" / "cats", 8))
 
 
-@pytest.mark.parametrize(
-    ("filled", "empty", "lie_in"),
-    [
-        (["train"], "test", "train"),
-        (["train"], "Test", "train"),
-        (["Test"], "cats", "test"),
-        (["train", "test", "val"], "cats", "test, train, val"),
-    ],
-)
-def test_train_and_test_never_become_classes_in_silence(tmp_path, filled, empty, lie_in):
+@pytest.mark.parametrize("filled", [["train"], ["Test"], ["Train", "test"], ["train", "test", "val"]])
+def test_train_and_test_never_become_classes_in_silence(tmp_path, filled):
     for name in filled:
         folder_of(tmp_path / name, 10)
-    (tmp_path / empty).mkdir()
-    with pytest.raises(
-        ValueError, match=rf"two folders, train and test, .* they lie in {lie_in}\. If train or test is"
-    ):
+    with pytest.raises(ValueError, match=rf"all its pictures in train and test, or none, got .*{filled[0]}"):
         own_images(tmp_path, 8)
 
 
@@ -80,19 +66,17 @@ def test_the_dirt_of_a_folder(tmp_path):
     folder = folder_of(tmp_path / "photos", 10)
     (folder / "notes.txt").write_text("no picture")
     (folder / "._00.png").write_bytes(b"what a Mac leaves")
+    folder_of(folder / ".thumbnails", 1)
     plain((0, 255, 255, 0), mode="CMYK").save(folder / "press.jpg", quality=100)
     plain((0, 200, 0)).save(folder / "moves.gif", save_all=True, append_images=[plain((0, 0, 200))])
     plain((200, 100, 50), size=(4000, 3000)).save(folder / "IMG_1.JPG")
     plain((9, 9, 9, 0), mode="RGBA").save(folder / "clear.webp", lossless=True)
-    whole = (folder / "05.png").read_bytes()
-    (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
-    with pytest.warns(Notice, match=r"of 15 pictures these can't be used: cut\.png \(\w+: .*\)\. Convert .* left out"):
-        own = own_images(folder, 8)
+    own = own_images(folder, 8)
     assert own.shape == (3, 8, 8)
     pixels = pixels_of(own)[:, :, 4, 4].int().tolist()
     assert len(pixels) == 14
-    for wanted in ([255, 0, 0], [0, 200, 0], [200, 100, 50], [255] * 3):  # white where nothing is seen
-        assert min(max(abs(a - b) for a, b in zip(pixel, wanted, strict=True)) for pixel in pixels) <= 3, wanted
+    for colour in ([255, 0, 0], [0, 200, 0], [200, 100, 50], [255] * 3):  # white where nothing is seen
+        assert min(max(abs(a - b) for a, b in zip(pixel, colour, strict=True)) for pixel in pixels) <= 3, colour
 
 
 def save_array(path, array):
@@ -100,52 +84,30 @@ def save_array(path, array):
 
 
 BAD_PICTURES = {  # what each is, and why it can't be used
-    "floats.tiff": (
-        lambda path: save_array(path, np.full((20, 20), 0.5, np.float32)),
-        "8 bits a channel, got mode 'F'",
-    ),
-    "nan.tiff": (
-        lambda path: save_array(path, np.full((20, 20), np.nan, np.float32)),
-        "8 bits a channel, got mode 'F'",
-    ),
-    "deep.tiff": (lambda path: save_array(path, np.full((20, 20), 200, np.int32)), "8 bits a channel, got mode 'I'"),
-    "deep.png": (lambda path: save_array(path, np.full((20, 20), 200, np.uint16)), "8 bits a channel, got mode 'I;16'"),
+    "floats.tiff": (lambda path: save_array(path, np.full((20, 20), 0.5, np.float32)), "must have 8 .* got mode 'F'"),
+    "deep.tiff": (lambda path: save_array(path, np.full((20, 20), 200, np.int32)), "must have 8 .* got mode 'I'"),
+    "deep.png": (lambda path: save_array(path, np.full((20, 20), 200, np.uint16)), "must have 8 .* got mode 'I;16'"),
     "dot.png": (lambda path: plain(0, size=(1, 1)).save(path), "must have at least 8×8 pixels, got 1×1"),
     "phone.heic": (lambda path: path.write_bytes(b"ftypheic"), "cannot identify image file"),
     "empty.png": (lambda path: path.write_bytes(b""), "cannot identify image file"),
+    "cut.png": (lambda path: path.write_bytes((path.parent / "05.png").read_bytes()[:40]), "."),
 }
 
 
 @pytest.mark.parametrize("name", BAD_PICTURES)
-def test_a_picture_that_cannot_be_used_is_named_with_its_reason_and_many_are_refused(tmp_path, name):
+def test_a_picture_that_cannot_be_used_is_named_with_its_reason(tmp_path, name):
     make, reason = BAD_PICTURES[name]
     folder = folder_of(tmp_path / "photos", 10)
     make(folder / name)
-    with pytest.warns(Notice, match=rf"of 11 pictures these can't be used: {name} \(.*{reason}"):
-        assert len(pixels_of(own_images(folder, 8))) == 10
-    for i in range(6):
-        make(folder / f"{i}{name}")
-    with pytest.raises(
-        ValueError, match=rf"of 17 .* can't be used: 0{name} .* and 2 more\. Convert them to PNG or JPEG"
-    ):
+    with pytest.raises(ValueError, match=rf"^source must hold .*{name} can't be \(.*({reason}).*\): convert it"):
         own_images(folder, 8)
-
-
-def test_a_command_that_compares_with_the_pictures_of_a_training_does_not_name_these_again(tmp_path, capsys):
-    folder = folder_of(tmp_path / "photos", 20, size=(8, 8), step=10)
-    (folder / "empty.png").write_bytes(b"")
-    samples = folder_of(tmp_path / "samples", 8, size=(8, 8))
-    assert main(["evaluate", "--samples", str(samples), "--data", str(folder), "--threads", "1"]) == 0
-    said = capsys.readouterr()
-    assert "photos test images" in said.out
-    assert "empty.png" not in said.err
 
 
 @pytest.mark.parametrize("n", [0, 7])
 def test_a_folder_without_pictures_is_refused(tmp_path, n):
     folder = folder_of(tmp_path / "photos", n)
-    with pytest.raises(DataNotFoundError, match=rf"source must hold at least 8 pictures .*got {n} in .*photos"):
-        own_images(folder)
+    with pytest.raises(DataNotFoundError, match=rf"source must hold at least 8 images .*got {n}"):
+        own_images(folder, 8)
 
 
 def test_the_middle_square_is_kept_and_a_camera_that_was_turned_is_minded(tmp_path):
@@ -177,67 +139,50 @@ def test_a_tensor_is_a_data_set_with_each_byte_as_it_was(dtype):
     floats = (BYTES / 255).to(dtype).requires_grad_()
     for same in (BYTES.numpy(), floats):
         assert torch.equal(load_images(own_images(same, 8, labels=labels.tolist())), load_images(own))
+    assert load_labels(own_images(BYTES, 8, labels=labels.numpy().astype(np.uint8))).dtype == torch.int64
     assert own_images(BYTES, 8, 1).shape == (1, 8, 8)
     assert own_images(BYTES[:, :1], 8).shape == (1, 8, 8)
     assert own_images(BYTES[:, :1], 8, 3).shape == (3, 8, 8)
 
 
 BAD_IMAGES = [
-    (BYTES.long(), r"bytes \(uint8\) or floats in \[0, 1\], got int64; .* source\.to\(torch\.uint8\)"),
-    (BYTES.int(), "got int32"),
-    (BYTES.short(), "got int16"),
-    (BYTES.char(), "got int8"),
-    (BYTES > 9, "got bool"),
-    (BYTES.to(torch.complex64), "got complex64"),
-    (BYTES.numpy().astype(np.uint16), "got uint16"),
-    (np.array([None] * 20), "got object"),
-    (BYTES.float(), r"floats in \[0, 1\], got values from 0 to 255"),
-    (BYTES / 127.5 - 1, "got values from -1 to 1"),
-    (torch.full(BYTES.shape, torch.nan), "got values from nan to nan"),
-    (BYTES.permute(0, 2, 3, 1), r"\(N, C, H, W\), C = 1 or 3, H and W at least 8, got shape \(20, 8, 8, 3\)"),
+    (BYTES.long(), r"bytes \(uint8\) or floats in \[0, 1\], got others of torch.int64"),
+    (BYTES > 9, "got others of torch.bool"),
+    (BYTES.numpy().astype(np.uint16), "got others of torch.uint16"),
+    (BYTES.float(), "got others of torch.float32"),
+    (BYTES / 127.5 - 1, "got others of torch.float32"),
+    (torch.full(BYTES.shape, torch.nan), "got others of torch.float32"),
+    (BYTES.permute(0, 2, 3, 1), r"\(N, C, H, W\) with C = 1 or 3, got shape \(20, 8, 8, 3\)"),
     (BYTES[:, 0], r"got shape \(20, 8, 8\)"),
-    (BYTES[..., :4], r"got shape \(20, 3, 8, 4\)"),
-    (BYTES[:0], "source must hold at least 8 images, got 0"),
-    (list(BYTES), "source must be a folder of pictures, or a tensor or array of images, got list"),
-    ("own.npz", r"source must be a folder of pictures, and own\.npz is none; .* numpy\.load\(FILE\)"),
+    (BYTES[..., :4], "at least 8×8 pixels, got 4×8"),
+    (BYTES[:0], "source must hold at least 8 images .*, got 0"),
 ]
 
 
 @pytest.mark.parametrize(("images", "says"), BAD_IMAGES, ids=[says for _, says in BAD_IMAGES])
 def test_images_of_another_kind_are_refused_in_a_line_that_says_which(images, says):
-    with pytest.raises(
-        (TypeError, ValueError, DataNotFoundError), match=rf"^source .*{says}" if says[0] != "s" else says
-    ):
+    with pytest.raises((ValueError, DataNotFoundError), match=says):
         own_images(images, 8)
 
 
-BAD_LABELS = [
-    (torch.arange(20.0), r"labels must be 20 whole numbers, one an image, got float32 of shape \(20,\)"),
-    (torch.arange(19), r"got int64 of shape \(19,\)"),
-    (torch.eye(20, dtype=torch.int64), r"got int64 of shape \(20, 20\)"),
-    (torch.arange(20) > 3, "got bool"),
-    (["cat", "dog"] * 10, "got <U3"),
-    (torch.arange(20) - 1, "labels must be whole numbers from 0 to at most 19, got -1 to 18"),
-    (torch.arange(20) * 10**9, "got 0 to 19000000000"),
-]
+NO_CLASSES = [torch.arange(20.0) / 2, torch.arange(19), torch.eye(20), torch.arange(20) - 1, torch.arange(20) * 2]
 
 
-@pytest.mark.parametrize(("labels", "says"), BAD_LABELS, ids=[says for _, says in BAD_LABELS])
-def test_labels_that_are_no_classes_are_refused(labels, says):
-    with pytest.raises(ValueError, match=rf"^labels must be .*{says.removeprefix('labels must be ')}"):
+@pytest.mark.parametrize("labels", NO_CLASSES)
+def test_labels_that_are_no_classes_are_refused(labels):
+    with pytest.raises(ValueError, match="labels must be 20 whole numbers from 0, without a gap, got tensor"):
         own_images(BYTES, 8, labels=labels)
 
 
 def test_a_folder_takes_no_labels_and_channels_are_1_or_3(tmp_path):
     with pytest.raises(ValueError, match="labels must be None for a folder, because its subfolders are the classes"):
         own_images(tmp_path, 8, labels=[0])
-    for wrong in (2, "grey"):
-        with pytest.raises(ValueError, match=f"n_channels must be one of 1, 3, None, got {wrong!r}$"):
-            own_images(BYTES, 8, wrong)
+    with pytest.raises(ValueError, match=r"n_channels must be one of 1, 3, None, got 2$"):
+        own_images(BYTES, 8, 2)
 
 
 def test_images_that_do_not_fit_into_memory_are_refused_before_they_are_read(tmp_path, monkeypatch):
     folder = folder_of(tmp_path / "photos", 10)
     monkeypatch.setattr(Image, "open", None)
-    with pytest.raises(ValueError, match=r"size must leave room .* 10 of 1000000×1000000 pixels take 60,000\.0 GB"):
+    with pytest.raises(ValueError, match=r"room .* 10 images of 1000000×1000000 pixels, which take 60,000\.0 GB"):
         own_images(folder, 10**6)

@@ -5,14 +5,14 @@ import torch
 
 import claims
 import I3
-from claims import measure_claim, word
+from claims import measure_claim
 from drawing import Drawing
 from sbgm import RefineNet, annealed_langevin, final, geometric_sigmas
 from sbgm.images import data
 from sbgm.images.drawing import uniform_start
 from sbgm.images.masks import right_half
 from sbgm.images.weights import load_network, save_network
-from sbgm.measure import Measured, shown
+from sbgm.measure import Estimate, shown
 from sbgm.noise import derived_generator
 from seeds import seeded
 
@@ -62,7 +62,7 @@ def measured_with(drawn, colour, monkeypatch, tmp_path):
         pictures = {name: torch.zeros_like(getattr(made, name)) for name in ("samples", "denoised", "fills")}
         pictures[of][at] = data.load_images("celeba")[0].flip(-1)
         monkeypatch.setattr(I3, "draw_faces", lambda *_: made._replace(**pictures))
-        return measure_claim("I3", I3.measure, tmp_path, n_samples=40, weights=drawing.network, accept=True)
+        return measure_claim("I3", I3.measure, tmp_path, n_samples=40, weights=drawing.network)
 
     return measure
 
@@ -92,7 +92,7 @@ def test_a_chain_that_ends_in_a_photograph_is_withheld_and_counted(measured_with
 def test_a_picture_too_near_to_a_training_face_is_guarded_against(distance, holds):
     held_out, far = torch.linspace(0, 100, 101), torch.full((I3.N_SHOWN,), 3.0)
     near = I3.Distances(far, far, torch.tensor([distance, 3.0]), held_out)
-    kid = Measured("KID", 0.1, 0.01, 20, 20, "images", "features")
+    kid = Estimate(0.1, 0.01)
     found = I3.i3_measurements({"samples": kid}, {"pixels": near})
     assert all(m.holds for m in found) == holds
-    assert word(found, granted="reported") == "reported"
+    assert claims.word(claims.claims()["I3"], found) == "reported"

@@ -139,7 +139,7 @@ def test_a_record_rests_on_its_file_and_faces_are_there_in_numbers_alone(
     faces, tmp_path, has_the_committed_form, monkeypatch
 ):
     monkeypatch.setattr(I8, "N_CONTROL", 20)
-    record = measure_claim("I8", I8.measure, tmp_path / "run", accept=True, n_images=2, n_steps=1, faces=faces)
+    record = measure_claim("I8", I8.measure, tmp_path / "run", n_images=2, n_steps=1, faces=faces)
     digits = "the first 2 test images of mnist_small, and 10 behind the random mask"
     assert record.data == f"mnist_ncsn; {digits}; the first 2 of CelebA; uncurated"
     assert "CelebA at C = 4" in record.narrower
@@ -153,7 +153,7 @@ def test_a_record_rests_on_its_file_and_faces_are_there_in_numbers_alone(
     of_digits, of_faces = I8.i8_measurements(kept), I8.i8_measurements(parts, of=I8.FACES)
     assert record.measurements[: len(of_digits + of_faces)] == (*of_digits, *of_faces)
     assert [m.label for m in of_faces] == [f"faces, {m.label}" for m in of_digits if "class" not in m.label]
-    again = [measure_claim("I8", I8.measure, tmp_path / "run", accept=True, n_images=2, n_steps=1) for _ in range(2)]
+    again = [measure_claim("I8", I8.measure, tmp_path / "run", n_images=2, n_steps=1) for _ in range(2)]
     assert again[0] == again[1]  # the faces are those of the record before
     assert again[0].measurements == record.measurements
     assert again[0].facts["command of faces"] == record.facts["command"]

@@ -14,7 +14,7 @@ from I9 import ColourSamples, checkpoint_fid
 from sbgm import geometric_sigmas
 from sbgm.images.refinenet import RefineNet
 from sbgm.images.weights import save_network
-from sbgm.measure import Measured, feature_statistics, frechet_distance, inception
+from sbgm.measure import Estimate, feature_statistics, frechet_distance, inception
 from seeds import seeded
 
 FEWEST = 60
@@ -45,8 +45,7 @@ def test_each_checkpoint_is_drawn_with_its_own_weights_and_the_nearest_is_taken(
 
     monkeypatch.setattr(I9, "checkpoints", lambda run: [Path("step-0000000"), Path("step-0000001")])
     monkeypatch.setattr(I9, "run_weights", lambda folder, step: files[step])
-    against = {"real": samples.statistics, "against": samples.reference.images}
-    distances = [checkpoint_fid(samples.draw(file, 30)[1], **against).value for file in files]
+    distances = [checkpoint_fid(samples.draw(file, 30)[1], samples.statistics) for file in files]
     options = {"n_samples": 60, "sampler": "renewing", "batch_size": 30, "weights": str(toy)}
     record = measure_claim("I9", I9.measure, toy / "samples", **options)
     assert record.measurements[-1].value == min(distances)
@@ -67,14 +66,14 @@ def test_algorithm_1_is_the_papers_and_the_fast_path_takes_fifty_evaluations(toy
 
 
 def test_fifty_thousand_samples_are_held_to_the_papers_numbers_and_fewer_are_reported():
-    distance, kernel = (
-        Measured(name, value, 0.1, 50_000, 50_000, "images", "features") for name, value in (("FID", 25), ("KID", 0.01))
-    )
-    found = I9.i9_measurements(distance, kernel, (8.9, 0.12), bounded=True)
+    distance = Estimate(25.0, 0.1)
+    kernel = Estimate(0.01, 0.1)
+    found = I9.i9_measurements(50_000, distance, kernel, (8.9, 0.12), bounded=True)
     assert [(c.low, c.high) for c in found] == [(-math.inf, 25.32), (8.87, math.inf), (-math.inf, math.inf)]
     assert all(c.holds for c in found)
-    few = I9.i9_measurements(distance, kernel, None, distance, bounded=False)
-    assert [c.label for c in few] == ["FID, 50,000 samples", "KID", "FID"]
+    few = I9.i9_measurements(50_000, distance, kernel, None, 30.0, bounded=False)
+    assert [c.label for c in few] == ["FID, 50,000 samples", "KID", few[2].label]
+    assert few[2].label.startswith("FID of 1,000 samples, for choosing a checkpoint; not comparable with FID of 50,000")
     assert all((c.low, c.high) == (-math.inf, math.inf) for c in few)
 
 
@@ -84,13 +83,12 @@ def test_fid_for_choosing_a_checkpoint_takes_few_samples_and_says_what_it_is_for
     draws = torch.randn(108, 12, generator=seeded())
     few, many, real = draws[:8] + 0.5, draws[8:48], 2 * draws[48:]
     statistics = feature_statistics(real)
-    found = checkpoint_fid(many, statistics, against="training images")
-    assert found.value == pytest.approx(frechet_distance(many, real).value, rel=1e-9)
-    assert str(found).startswith("FID of 40 samples, for choosing a checkpoint; not comparable with FID of 50,000 ")
+    found = checkpoint_fid(many, statistics)
+    assert found == pytest.approx(frechet_distance(many, real).value, rel=1e-9)
     theirs = [fid_features_to_statistics(x.double()) for x in (few, real)]
     exact = fid_statistics_to_metric(*theirs, verbose=False)["frechet_inception_distance"]
-    assert checkpoint_fid(few, statistics, against="training images").value == pytest.approx(exact, rel=1e-5)
+    assert checkpoint_fid(few, statistics) == pytest.approx(exact, rel=1e-5)
     with pytest.raises(ValueError, match="samples must be at least 2 for a covariance, got 1"):
-        checkpoint_fid(few[:1], statistics, against="training images")
+        checkpoint_fid(few[:1], statistics)
     with pytest.raises(ValueError, match="real must be at least 20 for FID, got 19"):
-        checkpoint_fid(few, feature_statistics(real[:19]), against="training images")
+        checkpoint_fid(few, feature_statistics(real[:19]))

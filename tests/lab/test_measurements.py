@@ -9,7 +9,7 @@ import I5
 from I8 import known_pixels
 from L10 import relaxation
 from sbgm.images import masks
-from sbgm.measure import Measured
+from sbgm.measure import Estimate
 
 
 def test_a_chain_forgets_its_side_as_fast_as_a_gaussian_of_the_same_variance_where_the_modes_have_merged():
@@ -23,7 +23,7 @@ def test_a_chain_forgets_its_side_as_fast_as_a_gaussian_of_the_same_variance_whe
 def test_cells_that_are_alike_have_a_ratio_of_one_however_many_and_one_that_is_worse_is_found(monkeypatch):
     def variance(features):  # a distance with its standard error, of numbers around 0
         square = float(features.square().mean())
-        return Measured("d", square, square * math.sqrt(2 / len(features)), len(features), 1, "numbers", "numbers")
+        return Estimate(square, square * math.sqrt(2 / len(features)))
 
     monkeypatch.setattr(I5, "features_distance", variance)
     generator = torch.Generator().manual_seed(0)

@@ -1,4 +1,4 @@
-"""A script of a claim: its command, its record, and that a failure is entered only if one accepts it."""
+"""A script of a claim: its command, and its record."""
 
 import importlib
 import subprocess
@@ -13,7 +13,7 @@ import torch
 import claims
 import curve
 import M2
-from claims import Found, NotReproducedError, expected, measure_claim
+from claims import Found, Measurement, measure_claim
 from drawing import CPU, Machine
 from sbgm.files import load_tensors
 from sbgm.guard import Count
@@ -21,7 +21,9 @@ from sbgm.measure import records
 
 LAB = Path(claims.__file__).parent
 SCRIPTS = sorted(path.stem for path in LAB.glob("[A-Z]*.py"))
-HOLDS, FAILS, UNSURE = (expected(name, x, high=2, se=0.1) for name, x in (("a", 1), ("too large", 3), ("near", 1.9)))
+HOLDS, FAILS, UNSURE = (
+    Measurement("expected", name, x, high=2, se=0.1) for name, x in (("a", 1), ("too large", 3), ("near", 1.9))
+)
 
 
 class Script:
@@ -61,18 +63,13 @@ def test_a_record_holds_the_file_the_facts_and_the_command_that_makes_it(results
     assert claims.load_record("I6").facts == record.facts
 
 
-@pytest.mark.parametrize(("found", "word"), [(FAILS, "not reproduced"), (UNSURE, "inconclusive")])
-def test_a_failure_is_entered_only_if_one_accepts_it(results, tmp_path, found, word, capsys):
-    script = Script(HOLDS, found)
-    with pytest.raises(NotReproducedError, match=rf"I6 {word} and was not recorded; --accept(?s:.*){found.label}: "):
-        measure_claim("I6", script.measure, tmp_path)
-    assert claims.run("I6", script.measure, words=["--folder", str(tmp_path)]) == 1
-    assert f"I6 {word} and was not recorded" in capsys.readouterr().err
-    assert not results.exists()
-    record = measure_claim("I6", script.measure, tmp_path, accept=True)
-    assert repr(record) == f"I6 {word}"
-    assert claims.load_record("I6") == record
-    assert record.measurements == (HOLDS, found)
+@pytest.mark.parametrize(("outcome", "word"), [(FAILS, "not reproduced"), (UNSURE, "inconclusive")])
+def test_a_word_is_what_comes_out(results, tmp_path, outcome, word, capsys):
+    script = Script(HOLDS, outcome)
+    assert claims.run("I6", script.measure, words=["--folder", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.splitlines()[0].endswith(f"plain Langevin dynamics fails: {word}")
+    record = claims.load_record("I6")
+    assert (record.status, record.measurements, record.day) == (word, (HOLDS, outcome), claims.today())
 
 
 def test_the_options_are_those_of_the_signature(results, capsys, tmp_path):

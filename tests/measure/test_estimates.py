@@ -16,6 +16,7 @@ def test_estimate_is_the_mean_and_its_standard_error():
     estimate = measure.estimate(torch.tensor([[1.0, 2.0], [3.0, 6.0]]))
     assert estimate.value == 3
     assert estimate.se == pytest.approx(math.sqrt(14 / 3 / 4))  # variance (4 + 1 + 0 + 9)/3
+    assert str(measure.Estimate(3.2412, 0.0534)) == "3.24 ± 0.11"
 
 
 DRAWS = {

@@ -30,7 +30,7 @@ from sbgm.measure import (
     ratio,
     shown,
 )
-from sbgm.measure.records import StepMap, results_folder, save_record
+from sbgm.measure.records import StepMap, results_folder
 
 # --- distances -------------------------------------------------------------------------------------------------------
 
@@ -106,13 +106,11 @@ CURVES = sorted(name for name in FILES if name.startswith("sampler_curve_"))
 
 
 @pytest.mark.parametrize("name", RECORDS)
-def test_a_record_holds_what_its_files_hold_and_is_written_to_the_same_bytes(name, tmp_path):
+def test_a_record_holds_what_its_files_hold(name):
     record, written = load_record(name), FILES[name]
     assert (record.id, record.facts) == (name, written["facts"])
     measured = [(m["label"], (m["value"], m.get("se", 0.0))) for m in written["measurements"]]
     assert [(label, tuple(estimate)) for label, estimate in record.numbers.items()] == measured
-    save_record(record, tmp_path)
-    assert (tmp_path / f"{name}.json").read_bytes() == (results_folder() / f"{name}.json").read_bytes()
     if record.facts.get("file", "").endswith(".safetensors"):
         tensors = load_file(results_folder() / record.facts["file"])
         assert record.tensors.keys() == tensors.keys()

@@ -43,10 +43,13 @@ def asked(n_steps):
 
 
 def test_the_class_on_the_page_is_that_of_the_library(page):
-    shipped, own = sbgm.load_network("own_network"), page["DigitNetwork"]()
+    shipped = sbgm.load_network("own_network")
+    own = page["DigitNetwork"]()
     own.load_state_dict(shipped.state_dict())
     torch.testing.assert_close(page["ladder"], shipped.sigmas, rtol=1e-5, atol=0)
-    x, label, sigma = torch.rand(3, 1, 28, 28, generator=seeded()), torch.tensor([3, 10, 7]), torch.tensor([0.02, 1, 5])
+    x = torch.rand(3, 1, 28, 28, generator=seeded())
+    label = torch.tensor([3, 10, 7])
+    sigma = torch.tensor([0.02, 1, 5])
     torch.testing.assert_close(own(x, sigma, label), shipped(x, sigma, label), rtol=1e-4, atol=1e-3)
     torch.testing.assert_close(own(x, 0.5), shipped(x, 0.5), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(page["guided"](own, label, 2.0)(x, 1.0), sbgm.guided(shipped, label, 2)(x, 1.0))
@@ -63,7 +66,8 @@ def test_a_training_that_was_asked_for_is_kept_and_never_overwritten(page, tmp_p
     assert page["live"].shown == [(1, (100, 1, 28, 28))]
     (kept,) = tmp_path.iterdir()
     assert capsys.readouterr().out == f"kept in {kept}, after 3 of 3 steps\n"
-    loaded, x = sbgm.load_network("own_network.safetensors"), torch.rand(2, 1, 28, 28, generator=seeded())
+    loaded = sbgm.load_network("own_network.safetensors")
+    x = torch.rand(2, 1, 28, 28, generator=seeded())
     torch.testing.assert_close(loaded(x, 1.0, 3), page["yours"](x, 1.0, 3))
     assert loaded.facts["n_steps"] == 3
     before = kept.read_bytes()

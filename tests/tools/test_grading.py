@@ -1,8 +1,7 @@
 """Grading: what the student saw is what is marked, and no notebook earns a mark by other means."""
 
-import contextlib
 import csv
-import json
+import math
 import multiprocessing
 import os
 import socket
@@ -13,19 +12,18 @@ import tempfile
 import time
 from pathlib import Path
 
+import cloudpickle
 import nbformat
 import psutil
 import pytest
 import safetensors.torch
 import torch
-from filelock import FileLock
 from nbformat.v4 import new_code_cell, new_notebook
 
 import grade
 from grading import marking, sandbox
-from grading.marking import Course, Marks, Outcome, mark
-from grading.messages import MessageError, as_reply, receive, send
-from grading.sandbox import Limits, refusal
+from grading.marking import Course, Marks, Outcome, as_reply, mark
+from grading.sandbox import Gone, Limits, Student, refusal
 from grading.submissions import find_students, read_submission, spelled
 from sbgm import checks
 from students import solutions
@@ -59,13 +57,13 @@ def marked(*sources: str, names=(), **options) -> Marks:
 def verdicts(monkeypatch):
     """All verdicts in their order, and not only the last on each exercise."""
     said = []
-    enter = marking._Run._enter
+    judged = marking.Run._judged
 
-    def also_here(run, name, verdict, message):
-        said.append((verdict, message))
-        enter(run, name, verdict, message)
+    def also_here(run, exercise, student):
+        said.append(judged(run, exercise, student))
+        return said[-1]
 
-    monkeypatch.setattr(marking._Run, "_enter", also_here)
+    monkeypatch.setattr(marking.Run, "_judged", also_here)
     return said
 
 
@@ -81,7 +79,6 @@ NO_MESSAGE = {
     "no frame": b'{"say": "done", "mark": 1}',
     "huge": struct.pack("!iQ", -1, 2**60),
     "half a frame": struct.pack("!i", 100) + b"{",
-    "no object": framed(b"[1]"),
     "no text": framed(b"\xff\xfe{}"),
     "nested": framed(b"[" * 60_000),
     "a number of 5,001 digits": framed(b'{"a": ' + b"1" * 5_001 + b"}"),
@@ -91,21 +88,20 @@ NO_MESSAGE = {
 
 @pytest.mark.parametrize("how", NO_MESSAGE)
 def test_what_is_no_message_is_refused(how):
-    source, sink = multiprocessing.Pipe(duplex=False)
-    with source:
-        os.write(sink.fileno(), NO_MESSAGE[how])
-        sink.close()
-        with pytest.raises(EOFError if how == "an end" else MessageError):
-            receive(source)
-
-
-def test_too_large_a_message_is_not_sent():
-    with pytest.raises(MessageError, match="larger than"):
-        send(None, {}, bytes(2**26))
+    line, its_end = multiprocessing.Pipe()
+    os.write(its_end.fileno(), NO_MESSAGE[how])
+    with socket.socket(fileno=os.dup(its_end.fileno())) as end:
+        end.shutdown(socket.SHUT_WR)
+    with subprocess.Popen(["sleep", "9"], start_new_session=True) as process, its_end, line:
+        student = Student(process, line, Limits(), math.inf)
+        for _ in range(2):  # and nothing more is heard of that process, which is ended
+            with pytest.raises(Gone, match=r"its process (ended|sent)"):
+                student.exchange({})
 
 
 SOUND = {"problem": "", "attempted": True, "n_values": 1}
 REFUSED = {
+    "no object": ([1], b""),
     "empty": ({}, b""),
     "problem": (SOUND | {"problem": 1}, b""),
     "attempted": (SOUND | {"attempted": "yes"}, b""),
@@ -120,7 +116,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("how", REFUSED)
 def test_a_reply_of_another_form_is_refused(how):
-    with pytest.raises(MessageError):
+    with pytest.raises(Gone):
         as_reply(*REFUSED[how])
 
 
@@ -130,28 +126,17 @@ def test_a_reply_of_another_form_is_refused(how):
 CHECKED = {  # cells in which the check accepts an answer, whatever stands below
     "a closure": ["def made(sign):\n    return lambda x, mean, std: sign * (x - mean) / std**2",
                   "gaussian_score = checks.gaussian_score(made(-1))"],
-    "the walrus": [f"{RIGHT}\n(same := checks.gaussian_score)(gaussian_score)"],
-    "global inside a function": ["def define():\n    global gaussian_score\n    gaussian_score = lambda *a: answer(*a)",
-                                 RIGHT.replace("gaussian_score", "answer"),
-                                 "define()\nchecks.gaussian_score(gaussian_score)"],
-    "configuration by setattr, a list and a dictionary": [
-        "class Own:\n    pass\n\nsetattr(Own, 'sign', -1)\npowers = []\npowers.append(2)\nwhere = {}\nwhere['at'] = 1",
-        CHECK + "def gaussian_score(x, mean, std):\n    return Own.sign * (x - where['at'] * mean) / std**powers[0]"],
     "the check under another name": [f"from sbgm.checks import gaussian_score as verify\n@verify\n{RIGHT}"],
     "the check of its chapter": [f"import sbgm.checks.chapter_01 as first\n@first.gaussian_score\n{RIGHT}"],
     "a helper redefined below": ["def offset(x, mean):\n    return mean - x",
                                  CHECK + RIGHT.replace("-(x - mean)", "offset(x, mean)"),
                                  "def offset(x, mean):\n    return 0 * x"],
     "a constant used again below": ["C = -1", CHECK + RIGHT.replace("-(", "C * ("), "C = 7"],
-    "!= at the start of a continued line": [CHECK + RIGHT.replace("-(", "(-1 if (1\n    != 2) else 1) * (")],
-    "% at the start of a continued line": [CHECK + RIGHT.replace("std**2", "std**(5\n    % 3)")],
     "a magic over several lines": [f"%timeit -n 1 -r 1 sum( \\\n    [1, 2])\n!true\n{CHECK}{RIGHT}"],
     "a magic for the cell": [f"%%time\n{CHECK}{RIGHT}"],
     "a figure": ["%matplotlib inline\nimport matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()", CHECK + RIGHT],
     "torch.jit.script": ["import torch", CHECK + "@torch.jit.script\ndef gaussian_score(x, mean, std: float):\n"
                          "    return -(x - mean) / std**2"],
-    "an annotation that names nothing": ["from __future__ import annotations\n" + CHECK
-                                         + RIGHT.replace("mean, std):", "mean: Nowhere, std) -> Nobody:")],
     "another dtype by default": ["import torch\ntorch.set_default_dtype(torch.float64)\n" + CHECK + RIGHT],
 }  # fmt: skip
 
@@ -168,11 +153,6 @@ UNCHECKED = {  # ways to give an exercise's name to a function that never stands
     "gaussian_score": "def made():\n    return lambda *a: answer_gaussian_score(*a)\ngaussian_score = made()",
     "mixture_score": "class Own:\n    def __call__(self, *a):\n        return answer_mixture_score(*a)\n"
     "mixture_score = Own()",
-    "mean_arrow": "class Own:\n    def method(self, *a):\n        return answer_mean_arrow(*a)\n"
-    "mean_arrow = Own().method",
-    "dsm_loss": "import functools\n@functools.wraps(answer_dsm_loss)\ndef around(*a):\n    return answer_dsm_loss(*a)\n"
-    "dsm_loss = around",
-    "sliced_loss": "if (sliced_loss := answer_sliced_loss):\n    pass",
     "langevin_step": "import functools\nlangevin_step = functools.partial(answer_langevin_step)",
     "guided": "def define():\n    global guided\n    guided = answer_guided\ndefine()",
 }
@@ -194,12 +174,10 @@ def test_a_function_that_never_stood_under_its_check_is_tried_at_the_end():
 
 
 @pytest.mark.harmless
-def test_the_last_check_counts_and_nothing_below_it_is_run(verdicts):
-    marks = marked(CHECK + RIGHT, CHECK + WRONG, "while True:\n    pass", limits=Limits(seconds=30))
+def test_the_last_check_counts(verdicts):
+    outcome = marked(CHECK + RIGHT, CHECK + WRONG).outcomes["gaussian_score"]
     assert [verdict for verdict, _ in verdicts] == ["correct", "wrong"]
-    assert marks.outcomes["gaussian_score"].verdict == "wrong"
-    assert marks.outcomes["gaussian_score"].source == CHECK + WRONG
-    assert not marks.late
+    assert (outcome.verdict, outcome.source) == ("wrong", CHECK + WRONG)
 
 
 @pytest.mark.harmless
@@ -251,10 +229,11 @@ TAKEN = {  # below an untouched stub: no answer of one's own
     "called": "checks.gaussian_score(lambda *a: gaussian_score(*a))",
     "read": "own = gaussian_score.__wrapped__\nchecks.gaussian_score(lambda *a: own(*a))",
     "under its name": "gaussian_score = gaussian_score.__wrapped__",
-    "asked for": "import gc, pickle\n"
+    "asked for": "import gc\n"
     "voice = next(thing for thing in gc.get_objects() if type(thing).__name__ == 'Grader')\n"
-    "voice.tell({'say': 'lend', 'name': 'gaussian_score'})\n_, blob = voice.hear()\n"
-    "checks.gaussian_score(pickle.loads(blob) if blob else None)",
+    "voice.ask({'say': 'check', 'name': 'gaussian_score'})\n"
+    "own = voice.ask({'problem': '', 'attempted': False, 'n_values': 0}, b'\\x02' + bytes(7) + b'{}')['lent']\n"
+    "checks.gaussian_score(own)",
 }
 
 
@@ -276,7 +255,7 @@ def test_an_answer_below_an_untouched_stub_is_an_answer(answer):
 
 @pytest.mark.parametrize("name", EXERCISES)
 def test_what_is_lent_carries_no_check(name):
-    assert b"Exercise" not in marking._carried(EXERCISES[name])
+    assert b"Exercise" not in cloudpickle.dumps(EXERCISES[name].lent)
 
 
 # --- attacks ----------------------------------------------------------------------------------------------------------
@@ -308,7 +287,7 @@ ANSWERS = {  # and these are answers
     "files": "def gaussian_score(x, *a):\n    for i in range(9): open(f'/dev/shm/{i}', 'wb').write(bytes(15 * 2**20))",
     "a large file": "def gaussian_score(x, *a):\n    with open('/tmp/x', 'wb') as f: f.write(bytes(2**25))",
     "endless recursion": "def gaussian_score(*a): return gaussian_score(*a)",
-    "a huge answer": "def gaussian_score(x, *a): return x.new_zeros(2**25)",
+    "a huge answer": "def gaussian_score(x, *a): return x.new_zeros(2**24).half().repeat(3)",
     "a flood of output": "def gaussian_score(x, *a):\n    for _ in range(10**4): print('x' * 1000)\n    return x",
     "the grader killed": "import os\ndef gaussian_score(x, *a):\n    for pid in {1, os.getppid(), GRADER}:\n"
     "        try: os.kill(pid, 9)\n        except OSError: pass\n    return x",
@@ -332,13 +311,13 @@ def test_no_notebook_earns_a_mark_by_other_means(verdicts):
 VOICE = """
 import gc
 voice = next(thing for thing in gc.get_objects() if type(thing).__name__ == "Grader")
-voice.tell({"say": "check", "name": "gaussian_score"})
+voice.ask({"say": "check", "name": "gaussian_score"})
 """
 ENDS = {  # the process, and so the notebook
     "bytes on every pipe": "import os\ndef gaussian_score(x, *a):\n    for d in range(3, 20):\n        try:\n"
     '            os.write(d, b\'{"ask": "verdict"}\' * 99)\n        except OSError: pass\n    return x',
-    "a verdict of its own": VOICE + "voice.hear()\nvoice.tell({'ask': 'verdict', 'verdict': 'correct'})",
-    "a reply without tensors": VOICE + "voice.hear()\nvoice.tell({'problem': '', 'attempted': True, 'n_values': 1})",
+    "a verdict of its own": VOICE + "voice.ask({'ask': 'verdict', 'verdict': 'correct'})",
+    "a reply without tensors": VOICE + "voice.ask({'problem': '', 'attempted': True, 'n_values': 1})",
     "an end in the cell": "import os\nos._exit(0)",
     "the check replaced": f"{ATTACKS['the check replaced']}\n{CHECK}{WRONG}",  # tried at the end
 }
@@ -368,15 +347,15 @@ def test_what_does_not_stop_is_ended(monkeypatch):
     marks = marked(deaf, CHECK + RIGHT, limits=Limits(seconds=3))
     assert marks.late
     assert marks.total == 0
-    assert "took longer than 3 seconds, and was ended" in marks.notes[0]
+    assert "took longer than 3 seconds" in marks.notes[0]
 
 
 def test_all_notebooks_together_have_a_time():
     files = {"1.ipynb": notebook(f"import time\ntime.sleep(1000)\n{CHECK}{RIGHT}"), "2.ipynb": notebook(CHECK + RIGHT)}
-    marks = mark(files, course(limits=Limits(minutes=0.2)))
+    marks = mark(files, course(limits=Limits(in_all=12)))
     assert marks.late
     assert [note.partition(":")[0] for note in marks.notes] == ["1.ipynb", "2.ipynb"]
-    assert "took longer than 0.2 minutes in all" in marks.notes[1]
+    assert "or than 12 in all, and was ended" in marks.notes[1]
 
 
 PROCESSES = """
@@ -578,7 +557,6 @@ def test_a_folder_is_marked_once(tmp_path, capsys):
     assert list(rows[0]) == ["student", "marks", "of", *names, "note", "submission"]
     found = [(row["student"], row["gaussian_score"], row["marks"], row["of"]) for row in rows]
     assert found == [(name, mark, mark, str(len(names))) for name, mark in (("'=cmd", "0"), ("ann", "1"), ("eve", "0"))]
-    assert table(out / "points.csv") == [{"id": name, "points": mark} for name, mark, _, _ in found]
     (path,) = (path for path in (out / "reports").iterdir() if "cmd" in path.name)
     report = path.read_text(encoding="utf-8")
     for said in ("## 1.1 gaussian_score: wrong", "ValueError", RUDE, "````", "seed: 3", "variant: 3"):
@@ -602,7 +580,7 @@ def test_a_folder_is_marked_once(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     "option",
-    ["--variant -1", f"--seed {10**23}", "--seed -1", "--seconds 0", "--seconds x", "--minutes 0", "--chapters 1 99"],
+    ["--variant -1", f"--seed {10**23}", "--seconds 0", "--seconds x", "--chapters 1 99"],
 )
 def test_an_option_that_would_give_everyone_nothing_is_refused(tmp_path, capsys, option):
     with pytest.raises(SystemExit):
@@ -610,32 +588,25 @@ def test_an_option_that_would_give_everyone_nothing_is_refused(tmp_path, capsys,
     assert f"argument {option.split()[0]}: " in capsys.readouterr().err
 
 
-def test_other_files_and_a_busy_folder_are_left_alone(tmp_path, capsys):
+def test_other_files_are_left_alone(tmp_path, capsys):
     hand_in(tmp_path / "in", {"ann": STUB})
     write(tmp_path, {"out/film": b"half"})
     assert grading(tmp_path) == 1
     assert "other files" in capsys.readouterr().err
-    (tmp_path / "out" / "film").rename(tmp_path / "out" / "grading.json")
-    with FileLock(tmp_path / "out" / ".lock"):
-        assert grading(tmp_path) == 1
-    assert "in use: another process grades into it" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["film"]
 
 
-def test_what_was_too_slow_is_tried_again_when_all_others_are_done(tmp_path, monkeypatch):
-    hand_in(tmp_path, dict.fromkeys(("ann", "bob"), STUB))
-    calls = []
+def test_what_was_too_slow_is_tried_again(tmp_path, monkeypatch):
+    hand_in(tmp_path / "in", {"ann": STUB})
+    tries = [("too slow", "correct"), ("correct", "wrong")]
 
     def mark_once(files, course):
-        calls.append(files)
-        late = len(calls) == 1
-        verdicts = ("too slow", "correct") if late else ("correct", "wrong")
-        return Marks(dict(zip(("a", "b"), map(Outcome, verdicts), strict=True)), [], late)
+        outcomes = dict(zip(("gaussian_score", "dsm_loss"), map(Outcome, tries.pop(0)), strict=True))
+        return Marks(outcomes, [], late=bool(tries))
 
     monkeypatch.setattr(grade, "mark", mark_once)
-    rows = list(grade.marked(find_students([tmp_path], tmp_path / "out"), None))
-    assert [student for student, *_ in rows] == ["bob", "ann"]
-    bob, ann = ([outcome.verdict for outcome in marks.outcomes.values()] for *_, marks in rows)
-    assert (bob, ann) == (["correct", "wrong"], ["correct", "correct"])
+    grade.mark_class({"ann": tmp_path / "in" / "ann"}, course("gaussian_score", "dsm_loss"), tmp_path, {})
+    assert table(tmp_path / "grades.csv")[0]["marks"] == "2"
 
 
 @pytest.mark.harmless
@@ -652,7 +623,8 @@ def test_without_bubblewrap_grading_goes_on_only_when_told_to(tmp_path, monkeypa
     assert "read and change your files" in capsys.readouterr().out
 
 
-LINK, OTHER = "a link is not followed", "this is no notebook"
+LINK = "a link is not followed"
+OTHER = "this is no notebook"
 LIES = {  # the entries of a folder: how many notebooks are read of each, and a part of what is said
     "ann": (1, ""),
     "ann (2)": (1, ""),
@@ -661,12 +633,9 @@ LIES = {  # the entries of a folder: how many notebooks are read of each, and a 
     "notes.txt": (0, OTHER),
     "x": (0, "no notebook"),
     "loop": (0, LINK),
-    "to itself": (0, LINK),
-    "up": (0, LINK),
     "nowhere": (0, LINK),
     "mallory": (0, LINK),
     "pipe": (0, OTHER),
-    "s": (0, OTHER),
     "files": (40, "of 50 notebooks only the first 40"),
     "deep": (1, ""),
     "eve": (1, "larger than"),
@@ -675,14 +644,15 @@ LIES = {  # the entries of a folder: how many notebooks are read of each, and a 
 
 @pytest.fixture
 def odd_folder(tmp_path, monkeypatch):
-    """Links to notebooks, themselves, above and nowhere; pipes, a socket, a file of a TiB, a lone byte, very many."""
-    folder, secrets = tmp_path / "in", tmp_path / "secrets"
+    """Links to notebooks, themselves and nowhere; pipes, a file of a TiB, a lone byte, very many."""
+    folder = tmp_path / "in"
+    secrets = tmp_path / "secrets"
     hand_in(folder, {"ann": STUB, "a\nb": STUB, "../secrets": CHECK + RIGHT})
     copies = (".ipynb_checkpoints/01.ipynb", "ann/.ipynb_checkpoints/01.ipynb", "ann.ipynb", "deep/a.ipynb")
     files = [*copies, *(f"files/{i}.ipynb" for i in range(50)), os.fsdecode(b"eve/andr\xe9.ipynb")]
     write(folder, dict.fromkeys([*files, "notes.txt", "pdf/01.pdf", "eve/huge.ipynb"], b""))
     os.truncate(folder / "eve" / "huge.ipynb", 2**40)
-    links = {"loop": "loop", "to itself.ipynb": "to itself.ipynb", "up": "..", "nowhere.ipynb": "/nowhere/at/all"}
+    links = {"loop": "loop", "nowhere.ipynb": "/nowhere/at/all"}
     links |= {"mallory": secrets, "eve/linked": secrets, "eve/linked.ipynb": secrets / "01.ipynb"}
     for name, target in links.items():
         (folder / name).symlink_to(target)
@@ -693,9 +663,6 @@ def odd_folder(tmp_path, monkeypatch):
     for _ in range(20):  # to a path longer than the system takes
         os.mkdir("d" * 250)
         os.chdir("d" * 250)
-    monkeypatch.chdir(folder)  # of a longer path a socket can't be
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind("s.ipynb")
     return folder
 
 
@@ -703,7 +670,7 @@ def test_whatever_lies_in_a_folder_is_a_submission_of_which_only_plain_notebooks
     """Marks among the submissions are none."""
     (odd_folder / "grades").mkdir()
     (tmp_path / "out").symlink_to(odd_folder / "grades")
-    students = find_students([odd_folder], tmp_path / "out")
+    students = find_students(odd_folder, tmp_path / "out")
     assert students.keys() == LIES.keys()
     for student, (n_files, said) in LIES.items():
         files, problems = read_submission(students[student])
@@ -712,33 +679,17 @@ def test_whatever_lies_in_a_folder_is_a_submission_of_which_only_plain_notebooks
         assert student != "eve" or (len(problems) == 3 and [*files] == ["andr\\xe9.ipynb"])
 
 
-@pytest.mark.parametrize(("entry", "error"), [("empty", "submissions must hold"), ("nowhere", "there is no")])
-def test_a_folder_of_nothing_is_named(tmp_path, entry, error):
+@pytest.mark.parametrize(("entry", "error"), [("empty", "submissions must hold"), ("nowhere", "No such file")])
+def test_a_folder_of_nothing_is_named(tmp_path, capsys, entry, error):
     (tmp_path / "empty").mkdir()
-    with pytest.raises((ValueError, FileNotFoundError), match=error):
-        find_students([tmp_path / entry], tmp_path)
-
-
-ENTRIES = {  # of a platform, and what is right in each
-    "Ann_123_assignsubmission_file_01.ipynb": ["gaussian_score"],
-    "Ann_123_assignsubmission_file_01b.ipynb": ["gaussian_score", "dsm_loss"],
-    "Ann_123_assignsubmission_onlinetext_": [],
-    "Eve_123_assignsubmission_456_assignsubmission_file_": ["sliced_loss"],
-}
-
-
-def test_points_are_those_of_an_id(tmp_path):
-    """Several entries of one id count together; an id within a name that its owner chose is not believed."""
-    rows = {name: {"student": name} | dict.fromkeys(right, "1") for name, right in ENTRIES.items()}
-    grade.write_rows(tmp_path, rows)
-    points = [(row["id"], row["points"]) for row in table(tmp_path / "points.csv")]
-    assert points == [("123", "2"), ([*ENTRIES][-1], "1")]
+    assert grade.main([str(tmp_path / entry)]) == 1
+    assert error in capsys.readouterr().err
 
 
 NAMES = ["x;=1+1", " =1+1", "\uff1d1+1", "@x", "-x", "+x", "<img src=x onerror=alert(1)>", "a\tb", "a\nb", "é" * 99]
 
 
-@pytest.mark.parametrize("name", [*NAMES, os.fsdecode(b"andr\xe9"), "Doe, Jane_123_assignsubmission_file_"])
+@pytest.mark.parametrize("name", [*NAMES, os.fsdecode(b"andr\xe9")])
 def test_a_name_is_only_text(tmp_path, monkeypatch, name):
     write(tmp_path, {f"in/{name}.ipynb": notebook(RIGHT)})
     said = spelled(name)
@@ -747,21 +698,14 @@ def test_a_name_is_only_text(tmp_path, monkeypatch, name):
     out = tmp_path / "out"
     out.mkdir()
     for _ in range(2):  # what was written is read again
-        students = find_students([tmp_path / "in"], out)
+        students = find_students(tmp_path / "in", out)
         grade.mark_class(students, course(), out, {"seed": 1})
-        (row,), (points,) = table(out / "grades.csv"), table(out / "points.csv")
+        (row,) = table(out / "grades.csv")
         assert row["student"] in students
     for text in (row["student"], row["note"]):
         assert not any(part.strip()[:1] in set("=+-@＝") for part in text.replace("\t", ";").split(";"))
-    assert points["id"] == ("123" if "Jane" in name else row["student"])
     (report,) = (out / "reports").iterdir()
     before, _, after = report.read_text(encoding="utf-8").partition("<img")
     fences = [line for line in before.splitlines() if line.startswith("```") and line != "`" * 7]
     assert len(fences) % 2 == 1  # what may be run stands within one
     assert "\n" + "`" * 8 + "\n" in after
-
-
-def test_a_damaged_beginning_is_named(tmp_path):
-    write(tmp_path, {"grading.json": json.dumps({"seed": 1, "variant": 2}).encode()})
-    with contextlib.suppress(KeyError), pytest.raises(ValueError, match="variant must be 2"):
-        grade.begun(tmp_path, {"seed": None, "variant": 3})

@@ -3,13 +3,21 @@
 Cells run in IPython's own shell. Where a check stands, a stub of it asks the grader, which has the right answers: it
 sends the arguments of one call after another, and the student's function is called here, where it stands. Nothing here
 is trusted: the grader takes numbers from it, and judges them itself.
+
+Each message to the grader is a JSON object that says what it is about, and bytes, which hold tensors or nothing; for
+each there is one answer, a pickled object:
+
+    {"say": "cell", "number": 3, "source": "…"}           this cell runs next
+    {"say": "note", "text": "…", "late": false}           what is wrong with it
+    {"say": "check", "name": "dsm_loss"}                  a function is to be tried; the answer is a call or the verdict
+    {"problem": "", "attempted": true, "n_values": 1}     what came of that call, with its tensors
+    {"say": "done"}
 """
 
 import functools
 import json
 import os
 import pickle
-import re
 import signal
 import sys
 import types
@@ -17,15 +25,15 @@ from collections.abc import Callable, Iterator, Mapping
 from multiprocessing.connection import Connection
 from typing import Any
 
+import safetensors.torch
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-from grading import messages
-from sbgm.checks.calls import Reply, Runner, local
+from sbgm.checks.calls import Reply, call
 from sbgm.checks.exercise import Exercise
 
-CHAPTERS = "sbgm.checks.chapter_{:02d}"
-WORDS = {"checks", "course"}  # one of them stands where a check is imported, or called in full
+MOST_TEXT = 2_000  # characters of what went wrong
+MOST_SOURCE = 20_000  # characters of a cell, for the report
 
 
 class TooSlow(BaseException):
@@ -37,25 +45,28 @@ class Grader:
 
     Attributes:
         seconds: that a cell may take, and each call of a function.
+        largest: bytes of the tensors that a function may return.
         trying: whether an answer is being tried.
     """
 
-    def __init__(self, source: Connection, sink: Connection) -> None:
-        self._source = source
-        self._sink = sink
+    def __init__(self, line: Connection) -> None:
+        self._line = line
         self.seconds = 0
+        self.largest = 0
         self.trying = False
 
-    def tell(self, fields: Mapping[str, object], blob: bytes = b"") -> None:
-        """Send a message, and stop the clock."""
-        signal.alarm(0)
-        messages.send(self._sink, fields, blob)
-
-    def hear(self) -> tuple[dict[str, Any], bytes]:
-        """Receive a message, and start the clock: none for the first, which says how long it runs."""
-        message = messages.receive(self._source)
+    def hear(self) -> dict[str, Any]:
+        """Receive an answer, and start the clock."""
+        answer = pickle.loads(self._line.recv_bytes())
         signal.alarm(self.seconds)
-        return message
+        return answer
+
+    def ask(self, fields: Mapping[str, object], blob: bytes = b"") -> dict[str, Any]:
+        """Stop the clock, send a message, and return the answer to it."""
+        signal.alarm(0)
+        self._line.send_bytes(json.dumps(fields).encode())
+        self._line.send_bytes(blob)
+        return self.hear()
 
 
 class Asking(Exercise):
@@ -67,9 +78,8 @@ class Asking(Exercise):
     """
 
     def __init__(self, name: str, number: str, grader: Grader) -> None:
-        self.name = self.__name__ = name
+        self.name = name
         self.number = number
-        self.chapter = int(number.partition(".")[0])
         self.tried: list[object] = []
         self.verdict = ""
         self._grader = grader
@@ -86,36 +96,34 @@ class Asking(Exercise):
         if self._grader.trying:
             raise RuntimeError(f"the check of {self.name} is used while a function is tried")
         self.tried.append(answer)
-        self._grader.tell({"say": "check", "name": self.name})
-        fields, blob = self._grader.hear()
-        while fields["ask"] == "call":
-            self._grader.tell(*self._called(local(answer), blob, fields["with_gradients"]))
-            fields, blob = self._grader.hear()
-        self.verdict = fields["verdict"]
-        if self.verdict == "not attempted":
-            return self._borrowed() or answer
-        return answer
+        said = self._grader.ask({"say": "check", "name": self.name})
+        while "verdict" not in said:
+            said = self._grader.ask(*self._called(answer, **said))
+        self.verdict = said["verdict"]
+        return self._lending(said["lent"]) if said["lent"] else answer
 
-    def _called(self, run: Runner, blob: bytes, with_gradients: bool) -> tuple[dict[str, Any], bytes]:
+    def _called(self, answer: Callable, arguments: list, with_gradients: bool) -> tuple[dict[str, Any], bytes]:
         """Call a function once; return the message that says what came of it."""
         self._grader.trying = True
         try:
-            return messages.encoded_reply(run(messages.decoded_arguments(blob), with_gradients))
+            reply = call(answer, arguments, with_gradients)
+            tensors = [*reply.values, *reply.gradients]
+            named = {str(i): tensor.detach().cpu().clone().contiguous() for i, tensor in enumerate(tensors)}
+            blob = safetensors.torch.save(named)
+            if len(blob) > self._grader.largest:
+                raise ValueError(f"it returned more than {self._grader.largest} bytes")
         except TooSlow:
             return {"late": True}, b""
         except BaseException as error:
-            problem = f"your function gave nothing that can be judged: {type(error).__name__}: {error}"
-            return messages.encoded_reply(Reply(problem=problem))
+            reply = Reply(problem=f"your function gave nothing that can be judged: {type(error).__name__}: {error}")
+            blob = safetensors.torch.save({})
         finally:
             self._grader.trying = False
+        problem = reply.problem[:MOST_TEXT]
+        return {"problem": problem, "attempted": reply.attempted, "n_values": len(reply.values)}, blob
 
-    def _borrowed(self) -> Callable[..., object] | None:
-        """The right function, if the grader lends it. While an answer is tried it raises: nobody hands it in."""
-        self._grader.tell({"say": "lend", "name": self.name})
-        _, blob = self._grader.hear()
-        if not blob:
-            return None
-        function = pickle.loads(blob)
+    def _lending(self, function: Callable[..., object]) -> Callable[..., object]:
+        """The right function. While an answer is tried it raises: nobody hands it in."""
 
         @functools.wraps(function)
         def lent(*arguments: object, **options: object) -> object:
@@ -126,36 +134,25 @@ class Asking(Exercise):
         return lent
 
 
-def stubs(numbers: Mapping[str, str], grader: Grader) -> dict[str, Asking]:
-    """Put stubs in the place of the chapters' checks, and return them by name."""
+def stubs(numbers: Mapping[str, str], grader: Grader) -> list[Asking]:
+    """Put stubs in the place of the chapters' checks, and return them."""
     checks = {name: Asking(name, number, grader) for name, number in numbers.items()}
+    module = types.ModuleType("chapter")
+    vars(module).update(checks)
     for chapter in range(1, 11):
-        module = types.ModuleType(CHAPTERS.format(chapter))
-        vars(module).update({name: check for name, check in checks.items() if check.chapter == chapter})
-        sys.modules[module.__name__] = module
-    return checks
+        sys.modules[f"sbgm.checks.chapter_{chapter:02d}"] = module
+    return [*checks.values()]
 
 
-def code_cells(content: bytes) -> list[str]:
-    """The sources of a notebook's code cells; raise ValueError for what is no notebook in Python."""
+def code_cells(notebook: bytes, grader: Grader) -> list[str]:
+    """The sources of a notebook's code cells; of what is no notebook none, and the grader is told."""
     try:
-        notebook = json.loads(content)
-        cells = notebook["cells"] if "cells" in notebook else notebook["worksheets"][0]["cells"]  # those before 2015
-        sources = [source_of(cell) for cell in cells if isinstance(cell, dict) and cell.get("cell_type") == "code"]
-    except (ValueError, KeyError, IndexError, TypeError, RecursionError) as error:
-        raise ValueError(f"this is no Jupyter notebook: {type(error).__name__}") from error
-    language = notebook
-    for key in ("metadata", "kernelspec", "language"):
-        language = language.get(key) if isinstance(language, dict) else None
-    if "python" not in str(language or "python").lower():
-        raise ValueError(f"this notebook is written in {str(language)[:40]!r}, not in Python")
-    return sources
-
-
-def source_of(cell: dict) -> str:
-    """A cell's text, which may be given as a list of lines."""
-    text = cell.get("source", cell.get("input")) or ""
-    return text if isinstance(text, str) else "".join(map(str, text))
+        cells = json.loads(notebook)["cells"]
+        return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]  # text, or a list of lines
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        text = f"this is no Jupyter notebook: {type(error).__name__}"
+        grader.ask({"say": "note", "text": text, "late": False})
+        return []
 
 
 class Shell(InteractiveShell):
@@ -165,52 +162,33 @@ class Shell(InteractiveShell):
         """Do nothing."""
 
 
-def run_notebook(cells: list[str], checks: Mapping[str, Asking], grader: Grader) -> None:
-    """Run the cells down to the last that uses a check, then try the functions that never stood under theirs.
-
-    Where there is such a function, all cells run first.
-    """
+def run_notebook(cells: list[str], checks: list[Asking], grader: Grader) -> None:
+    """Run the cells, then try the functions that never stood under their checks."""
     settings = Config()
     settings.HistoryManager.enabled = False
     settings.InlineBackend.figure_formats = set()  # figures are closed, and not drawn
     shell = Shell.instance(config=settings)
     for number, source in enumerate(cells, start=1):
-        grader.tell({"say": "cell", "number": number})
-        if error := run_cell(shell, source, grader.seconds):
-            problem = f"{type(error).__name__}: {error}"[:200]
-            grader.tell({"say": "raised", "problem": problem, "late": isinstance(error, TooSlow)})
-        if not go_on(cells[number:], checks, shell.user_ns):
-            break
-    for check in list(unchecked(checks, shell.user_ns)):
-        run_cell(shell, f"__import__('sbgm').checks.{check.name}({check.name})", grader.seconds)
-
-
-def run_cell(shell, source: str, seconds: int) -> BaseException | None:
-    """Run one cell, and return what it raised."""
-    try:
-        signal.alarm(seconds)
-        result = shell.run_cell(source, store_history=True)
+        grader.ask({"say": "cell", "number": number, "source": source[:MOST_SOURCE]})
+        try:
+            result = shell.run_cell(source, store_history=True)
+            error = result.error_before_exec or result.error_in_exec
+        except TooSlow as slow:  # in the shell's own code
+            error = slow
         signal.alarm(0)
-    except TooSlow as error:  # in the shell's own code
-        return error
-    return result.error_before_exec or result.error_in_exec
+        if error:
+            text = f"{type(error).__name__}: {error}"[:200] + " (Run All stops there)"
+            grader.ask({"say": "note", "text": text, "late": isinstance(error, TooSlow)})
+    for check in unchecked(checks, shell.user_ns):
+        source = next((cell for cell in reversed(cells) if check.name in cell), "")
+        grader.ask({"say": "cell", "number": 0, "source": source[:MOST_SOURCE]})
+        check(shell.user_ns[check.name])
 
 
-def go_on(cells: list[str], checks: Mapping[str, Asking], namespace: Mapping[str, object]) -> bool:
-    """Whether something may be left to try: in the cells below, or at the notebook's end."""
-    modules = [module for name, module in sys.modules.items() if name.startswith("sbgm.checks.ch")]
-    words = {n for n, value in namespace.items() if isinstance(value, Asking) or any(value is m for m in modules)}
-    words |= WORDS | {name for name, check in checks.items() if not check.tried}
-    unsolved = "|".join(name for name, check in checks.items() if check.verdict != "correct")
-    definition = rf"\b(def|class|global)\s+({unsolved})\b|\b({unsolved})\s*:?=(?!=)"
-    left = re.compile(rf"\b({'|'.join(map(re.escape, words))})\b|{definition}")
-    return any(left.search(cell) for cell in cells) or any(unchecked(checks, namespace))
-
-
-def unchecked(checks: Mapping[str, Asking], namespace: Mapping[str, object]) -> Iterator[Asking]:
+def unchecked(checks: list[Asking], namespace: Mapping[str, object]) -> Iterator[Asking]:
     """The exercises not solved yet whose name the notebook gave to a function that never stood under the check."""
-    for name, check in checks.items():
-        function = namespace.get(name)
+    for check in checks:
+        function = namespace.get(check.name)
         is_own = callable(function) and not str(getattr(function, "__module__", "")).startswith("sbgm")
         was_tried = any(function is other for other in check.tried)
         if is_own and not isinstance(function, Asking) and check.verdict != "correct" and not was_tried:
@@ -225,22 +203,16 @@ def stop(*_: object) -> None:
 def main() -> None:
     """Serve the grader that started this process."""
     signal.signal(signal.SIGALRM, stop)
-    grader = Grader(Connection(os.dup(0), writable=False), Connection(os.dup(1), readable=False))
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for descriptor in (0, 1, 2):
-        os.dup2(nowhere, descriptor)
-    fields, content = grader.hear()
-    checks = stubs(fields["exercises"], grader)
-    grader.seconds = fields["seconds"]
-    try:
-        cells = code_cells(content)
-    except ValueError as error:
-        grader.tell({"say": "unread", "problem": str(error)})
-    else:
-        grader.tell({"say": "cells", "sources": cells})
-        if re.search(rf"\b({'|'.join(fields['asked'])})\b", "\n".join(cells)):
-            run_notebook(cells, checks, grader)
-        grader.tell({"say": "done"})
+    grader = Grader(Connection(os.dup(0)))
+    os.dup2(os.open(os.devnull, os.O_RDWR), 0)
+    begin = grader.hear()
+    checks = stubs(begin["exercises"], grader)
+    grader.seconds = begin["seconds"]
+    grader.largest = begin["largest"]
+    cells = code_cells(begin["notebook"], grader)
+    if any(name in cell for cell in cells for name in begin["asked"]):
+        run_notebook(cells, checks, grader)
+    grader.ask({"say": "done"})
     os._exit(0)  # at once, whatever a student's code has set to be done at the end
 
 

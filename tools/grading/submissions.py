@@ -1,10 +1,8 @@
 """What students handed in: found in folders, and read within limits. No link is followed, nothing is run."""
 
 import hashlib
-import itertools
 import os
 import re
-from collections.abc import Iterable
 from pathlib import Path
 
 LARGEST_NOTEBOOK = 32 * 2**20  # bytes
@@ -12,28 +10,26 @@ MOST_NOTEBOOKS = 40  # of one student
 NOT_HANDED_IN = {".ipynb_checkpoints", "__MACOSX", ".DS_Store"}  # what editors and systems put there themselves
 
 
-def find_students(paths: Iterable[Path], leave_out: Path) -> dict[str, Path]:
-    """Where each student's submission lies, by the student: everything in a folder is one, and so is a notebook.
+def find_students(folder: Path, leave_out: Path) -> dict[str, Path]:
+    """Where each student's submission lies, by the student: everything in the folder is one, whatever it is.
 
     A student's name is that of the entry without ".ipynb", as a spreadsheet may hold it; one that is taken gets a
     number. The folder of the marks, `leave_out`, may lie among them.
 
     Raises:
-        FileNotFoundError: a path does not exist.
-        ValueError: there is nothing in any of them.
+        OSError: there is no such folder.
+        ValueError: it is empty.
     """
     students: dict[str, Path] = {}
-    for path in paths:
-        if not path.exists():
-            raise FileNotFoundError(f"there is no {path}; name a folder of notebooks, or notebooks")
-        for entry in sorted(path.iterdir()) if path.is_dir() else [path]:
-            if entry.name in NOT_HANDED_IN or os.path.realpath(entry) == os.path.realpath(leave_out):
-                continue
-            name = for_spreadsheets(spelled(entry.name.removesuffix(".ipynb") or entry.name))
-            names = itertools.chain([name], (f"{name} ({n})" for n in itertools.count(2)))
-            students[next(free for free in names if free not in students)] = entry
+    for entry in sorted(folder.iterdir()):
+        if entry.name in NOT_HANDED_IN or os.path.realpath(entry) == os.path.realpath(leave_out):
+            continue
+        name = for_spreadsheets(spelled(entry.name.removesuffix(".ipynb") or entry.name))
+        while name in students:
+            name += " (2)"
+        students[name] = entry
     if not students:
-        raise ValueError(f"submissions must hold an entry for each student, got {', '.join(map(str, paths))}")
+        raise ValueError(f"submissions must hold an entry for each student, got {folder}")
     return students
 
 
@@ -44,8 +40,7 @@ def read_submission(entry: Path) -> tuple[dict[str, bytes], list[str]]:
     paths = [entry]
     if entry.is_dir() and not entry.is_symlink():
         there = (Path(folder, name) for folder, _, names in os.walk(entry) for name in names)
-        notebooks = (path for path in there if path.suffix == ".ipynb" and path.parent.name not in NOT_HANDED_IN)
-        paths = sorted(itertools.islice(notebooks, 10 * MOST_NOTEBOOKS))
+        paths = sorted(path for path in there if path.suffix == ".ipynb" and path.parent.name not in NOT_HANDED_IN)
     if len(paths) > MOST_NOTEBOOKS:
         problems.append(f"of {len(paths)} notebooks only the first {MOST_NOTEBOOKS} were read")
     for path in paths[:MOST_NOTEBOOKS]:

@@ -1,0 +1,122 @@
+"""A student who corrects an answer and runs on from there sees what a first run shows.
+
+No cell reads a name that a later cell binds anew, which one sees without running it; and the cells from each exercise
+down to the next show the same again when the whole chapter has run. The latter is slow: of one chapter it is tried by
+`make test-all`, of all by `make test-slow`.
+"""
+
+import ast
+import builtins
+import re
+import symtable
+
+import pytest
+
+import notebooks as tool
+from notebooks import read, tags_of
+
+CHAPTERS = sorted(tool.NOTEBOOKS.glob("*.ipynb"))
+QUICK = "03"
+# names that a later cell still binds anew, by the number of the chapter: none may be added
+STILL = {
+    "00": {"share"},
+    "01": {"picture"},
+    "02": {"history", "network", "sigma", "x"},
+    "05": {"x"},
+    "06": {"live", "losses"},
+    "08": {"half", "states"},
+    "10": {"picture"},
+}
+STOPS = {"04"}  # the chapters with such a search: none may be added
+
+
+def code_cells(path):
+    return [cell for cell in read(path).cells if cell.cell_type == "code"]
+
+
+def without_magics(source: str) -> str:
+    return re.sub(r"^[%!].*$", "", source, flags=re.MULTILINE)
+
+
+def read_names(table: symtable.SymbolTable) -> set[str]:
+    """The module's names that the code of a scope, and of those within it, reads."""
+    in_module = table.get_type() == "module"
+    symbols = [s for s in table.get_symbols() if (s.is_referenced() if in_module else s.is_global())]
+    return {symbol.get_name() for symbol in symbols}.union(*map(read_names, table.get_children()))
+
+
+def names_of(source: str) -> tuple[set[str], set[str]]:
+    """The names that a cell reads before it binds them, and those that it binds other than by an import."""
+    reads: set[str] = set()
+    binds: set[str] = set()
+    for statement in ast.parse(without_magics(source)).body:
+        table = symtable.symtable(ast.unparse(statement), "<cell>", "exec")
+        own = {s.get_name() for s in table.get_symbols() if s.is_assigned() and not s.is_imported()}
+        # a loop binds its names before it reads them, `x = x + 1` does not
+        binds_first = set() if isinstance(statement, ast.Assign | ast.AugAssign) else own
+        reads |= read_names(table) - binds - binds_first
+        binds |= own
+    return reads - set(dir(builtins)), binds
+
+
+def bound_anew(sources: list[str]) -> set[str]:
+    """The names that a cell takes from the cells above it, and that a cell below it binds anew."""
+    cells = [names_of(source) for source in sources]
+    names = set()
+    for i, (reads, _) in enumerate(cells):
+        above = set().union(*(binds for _, binds in cells[:i]))
+        below = set().union(*(binds for _, binds in cells[i + 1 :]))
+        names |= reads & above & below
+    return names
+
+
+def test_a_name_that_is_bound_anew_below_is_noticed():
+    cells = ["x = 1\nk = 2", "def f(a):\n    y = a + x\n    return [y for _ in range(k)]", "x = 2\nprint(x)", "k = k"]
+    assert bound_anew(cells) == {"x", "k"}
+    assert bound_anew(["import torch", "torch.ones(2)", "import torch", "x = 1\nx += 1"]) == set()
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_no_cell_reads_a_name_that_a_later_cell_binds_anew(path):
+    names = bound_anew([cell.source for cell in code_cells(path)])
+    assert names <= STILL.get(path.stem[:2], set())
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_a_search_that_fails_below_a_wrong_answer_says_so(path):
+    """`next` without a default ends a cell in a bare StopIteration."""
+    for cell in code_cells(path):
+        for node in ast.walk(ast.parse(without_magics(cell.source))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "next":
+                assert len(node.args) == 2 or path.stem[:2] in STOPS, ast.unparse(node)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(p, id=p.stem, marks=() if p.stem[:2] == QUICK else pytest.mark.slow) for p in CHAPTERS[1:]],
+)
+def test_the_cells_below_an_exercise_show_the_same_again(path):
+    """The last exercise first: each part is run after the cells below it."""
+    cells = code_cells(path)
+    starts = [i for i, cell in enumerate(cells) if "exercise" in tags_of(cell)]
+    order = [*range(len(cells))]
+    for start, end in reversed([*zip(starts, [*starts[1:], len(cells)], strict=True)]):
+        order += range(start, end)
+    notebook = read(path)
+    notebook.cells = [cells[i].copy() for i in order]
+    for number, cell in enumerate(notebook.cells):
+        cell.id = str(number)
+    tool.execute(notebook, path.parent, 600)
+    first = notebook.cells[: len(cells)]
+    for i, again in zip(order[len(cells) :], notebook.cells[len(cells) :], strict=True):
+        if "nbval-ignore-output" not in tags_of(first[i]):
+            assert shown(again) == shown(first[i]), first[i].source
+
+
+def shown(cell) -> list[str]:
+    """The texts and pictures below a cell, without addresses in memory and what is kept of widgets."""
+    parts = []
+    for output in cell.outputs:
+        data = output.get("data", {})
+        parts += [output.get("text"), data.get("text/plain"), data.get("image/png")]
+    return [re.sub(r"0x[0-9a-f]+", "0x", part) for part in parts if part]
