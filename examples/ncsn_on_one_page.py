@@ -32,19 +32,19 @@ class ScoreNetwork(nn.Module):
         return (mean - x) / noisy_variance + self.end(h) / sigma  # a Gaussian's score, and what is learned
 
 
-def objective(network, x):
-    """Eq. 5 and 6 with λ(σ) = σ²: every image draws a level of its own."""
-    sigma = sigmas[torch.randint(len(sigmas), (len(x),))].reshape(-1, 1)
+def objective(network, x, tilt):
+    """Eq. 5 and 6 with λ(σ) = σ²σ^tilt: every image draws a level of its own, in proportion to σ^tilt."""
+    sigma = sigmas[torch.multinomial(sigmas**tilt, len(x), replacement=True)].reshape(-1, 1)
     z = torch.randn_like(x)
     return 0.5 * (sigma * network(x + sigma * z, sigma) + z).square().sum(dim=1).mean()
 
 
-def train(network, n_steps):
+def train(network, n_steps, tilt=0.5):
     """Minimise the objective by Adam; a generator, so that the caller can look in between two steps."""
     optimizer = torch.optim.Adam(network.parameters())
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=3e-3, total_steps=n_steps)
     for step in range(1, n_steps + 1):
-        loss = objective(network, images[torch.randint(len(images), (128,))])
+        loss = objective(network, images[torch.randint(len(images), (128,))], tilt)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -71,9 +71,18 @@ def test_a_training_that_was_asked_for_is_kept_and_never_overwritten(page, tmp_p
     torch.testing.assert_close(loaded(x, 1.0, 3), page["yours"](x, 1.0, 3))
     assert loaded.facts["n_steps"] == 3
     before = kept.read_bytes()
-    with pytest.raises(FileExistsError, match=r"own_network\.safetensors keeps a network already"):
-        exec(asked(3), page)
+    exec(asked(3), page)  # the switch was left on: the cells below still run
+    assert "own_network.safetensors keeps a network already" in capsys.readouterr().out
     assert kept.read_bytes() == before
+
+
+def test_a_network_that_cannot_be_kept_is_refused_before_the_training(page, tmp_path):
+    names = page["Block"].forward.__globals__  # in which the network finds the student's function
+    names["look_far"] = lambda h, weight, bias: WRITTEN["look_far"](h, weight.T, bias)
+    page["train_digits"] = lambda network, n_steps: pytest.fail("trained")
+    with pytest.raises(ValueError, match="network must give the scores that DigitNetwork gives"):
+        exec(asked(3), page)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_interrupted_training_keeps_what_it_has(page):
