@@ -10,7 +10,7 @@ from bs4 import BeautifulSoup
 
 import sbgm
 from claims import claims, load_records
-from notebooks import all_notebooks, place
+from notebooks import FOLDED_TAG, all_notebooks, place, read, tags_of
 from sbgm.measure.records import results_folder
 from scratch_site import built_once
 from test_environment import imported_under, requirements, third_party
@@ -96,6 +96,14 @@ def test_no_markup_is_left_in_the_text(pages):
     marks = re.compile(r"\$\$|\\(?:mathbf|sigma|frac|nabla)|<details|```|\*\*")
     found = {name: marks.search(page.prose) for name, page in pages.items()}
     assert {name: mark[0] for name, mark in found.items() if mark} == {}
+
+
+def test_code_that_only_draws_is_folded(pages):
+    """And the imports, with which a notebook's code begins."""
+    for path in CHAPTERS:
+        first, *others = (cell for cell in read(path).cells if cell.cell_type == "code")
+        n_folded = 1 + sum(FOLDED_TAG in tags_of(cell) for cell in others)
+        assert sum("cell_input" in words for words in pages[html_of(path)].details) == n_folded, path.stem
 
 
 def test_what_a_chapter_may_hold_is_shown(html, pages):
