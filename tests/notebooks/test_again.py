@@ -19,9 +19,6 @@ CHAPTERS = sorted(tool.NOTEBOOKS.glob("*.ipynb"))
 QUICK = "03"
 # names that a later cell still binds anew, by the number of the chapter: none may be added
 STILL = {
-    "00": {"share"},
-    "01": {"picture"},
-    "02": {"history", "network", "sigma", "x"},
     "05": {"x"},
     "06": {"live", "losses"},
     "10": {"picture"},
