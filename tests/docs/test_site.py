@@ -101,7 +101,7 @@ def test_no_markup_is_left_in_the_text(pages):
 def test_code_that_only_draws_is_folded(pages):
     """And the imports, with which a notebook's code begins."""
     for path in CHAPTERS:
-        first, *others = (cell for cell in read(path).cells if cell.cell_type == "code")
+        _first, *others = (cell for cell in read(path).cells if cell.cell_type == "code")
         n_folded = 1 + sum(FOLDED_TAG in tags_of(cell) for cell in others)
         assert sum("cell_input" in words for words in pages[html_of(path)].details) == n_folded, path.stem
 

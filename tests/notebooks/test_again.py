@@ -24,7 +24,6 @@ STILL = {
     "02": {"history", "network", "sigma", "x"},
     "05": {"x"},
     "06": {"live", "losses"},
-    "10": {"picture"},
 }
 STOPS = {"04"}  # the chapters with such a search: none may be added
 
