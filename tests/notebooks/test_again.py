@@ -21,7 +21,6 @@ QUICK = "03"
 STILL = {
     "05": {"x"},
     "06": {"live", "losses"},
-    "10": {"picture"},
 }
 STOPS = {"04"}  # the chapters with such a search: none may be added
 
