@@ -18,11 +18,7 @@ from notebooks import read, tags_of
 CHAPTERS = sorted(tool.NOTEBOOKS.glob("*.ipynb"))
 QUICK = "03"
 # names that a later cell still binds anew, by the number of the chapter: none may be added
-STILL = {
-    "05": {"x"},
-    "06": {"live", "losses"},
-}
-STOPS = {"04"}  # the chapters with such a search: none may be added
+STILL = {"06": {"live"}}
 
 
 def code_cells(path):
@@ -83,7 +79,7 @@ def test_a_search_that_fails_below_a_wrong_answer_says_so(path):
     for cell in code_cells(path):
         for node in ast.walk(ast.parse(without_magics(cell.source))):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "next":
-                assert len(node.args) == 2 or path.stem[:2] in STOPS, ast.unparse(node)
+                assert len(node.args) == 2, ast.unparse(node)
 
 
 @pytest.mark.parametrize(
