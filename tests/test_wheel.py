@@ -96,11 +96,11 @@ def test_the_wheel_holds_the_package_with_its_stubs_tables_and_data_and_nothing_
     assert wheel.name.startswith(f"sbgm-{sbgm.__version__}-")
 
 
-def test_the_eight_lines_of_inpainting_run_as_printed_and_a_record_loads(run, tmp_path):
+def test_the_nine_lines_of_inpainting_run_as_printed_and_a_record_loads(run, tmp_path):
     """With two of the 25 steps a level; the picture shows a test image and its four fills."""
     using = (ROOT / "docs" / "using.md").read_text(encoding="utf-8")
-    code = re.search(r"in eight lines.*?```python\n(.*?)```", using, re.S)[1]
-    assert len(code.splitlines()) == 8
+    code = re.search(r"in nine lines.*?```python\n(.*?)```", using, re.S)[1]
+    assert len(code.splitlines()) == 9
     code = (
         code.replace("n_steps=25", "n_steps=2")
         + """

@@ -161,8 +161,8 @@ class Measured(NamedTuple):
         return f"{self.name} {number} ({self.n:,} samples against {self.n_reference:,} {self.against})"
 
 
+# Distances by name: the function of two sets of features, and how many images of each it takes at least.
 Kinds = dict[str, tuple[Callable[[Tensor, Tensor], Estimate], int]]
-"""Distances by name: the function of two sets of features, and how many images of each it takes at least."""
 
 
 @checked
