@@ -7,7 +7,7 @@ import warnings
 import pytest
 
 import sbgm
-from sbgm.moved import MOVED
+from sbgm._moved import MOVED
 
 # What the chapters of sbgm 0.2.0 import, and the calls of those of their sliders that there still are.
 CHAPTERS = {

@@ -79,6 +79,8 @@ def own_images(
     if labels is not None:
         raise ValueError("labels must be None for a folder, because its subfolders are the classes")
     folder = Path(source)
+    if not folder.is_dir():
+        raise DataNotFoundError(f"source must be a folder of pictures, and {folder} is none")
     files = []
     places = []
     for file in sorted(folder.rglob("*")):

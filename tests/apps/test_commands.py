@@ -128,7 +128,7 @@ def test_help_and_version_come_without_torch(option, said, tmp_path):
         ),
         ("sample own_network --out x --label 30", "6, 7, 8, 9, or its number, 0 to 9, got '30'"),
         ("evaluate --samples README.md --data tests/apps", "--samples must be a whole"),
-        ("inpaint digits_mlp tests/apps --out x", "DATA must hold at least 8 pictures"),
+        ("inpaint digits_mlp tests/apps --out x", "DATA must hold at least 8 images"),
         ("losses mnist_ncsn --data digits", "--data must be images of shape (1, 28, 28)"),
         ("losses mnist_ncs --data mnist_small", "; did you mean 'mnist_ncsn'?"),
         (

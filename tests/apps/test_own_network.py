@@ -51,7 +51,7 @@ class Nothing(Pull):
     ("kind", "says"),
     [
         (Flat, r"must return x's shape, \(2, 1, 8, 8\), got \(2,\)"),
-        (Nothing, "must return a torch.Tensor, got NoneType"),
+        (Nothing, "must return a torch.Tensor of real numbers, got NoneType"),
     ],
 )
 def test_a_network_that_cant_be_trained_is_named_in_a_line_before_anything_is_written(tmp_path, kind, says):

@@ -81,7 +81,7 @@ def returns(value):
 
 MISTAKES = [
     (raises, "ZeroDivisionError in raises: division by zero$"),
-    (returns(lambda x: None), "TypeError in mine: mine must return a torch.Tensor, got NoneType$"),
+    (returns(lambda x: None), "TypeError in mine: mine must return a torch.Tensor of real numbers, got NoneType$"),
     (returns(lambda x: x[None]), r"ValueError in mine: mine must return x's shape, \((\d+, .*)\), got \(1, \1\)$"),
     (returns(lambda x: x / 0), "ValueError in mine: the result of mine must be finite, but it holds NaN or infinity$"),
 ]
@@ -117,7 +117,7 @@ def test_after_a_mistake_at_one_place_of_a_slider_the_others_are_drawn():
     explorer = widgets.score_field_explorer(score=score)
     before = pixels(explorer)
     explorer.controls["sigma"].value = 6.0
-    assert explorer.readout.value == "TypeError in score: score must return a torch.Tensor, got NoneType"
+    assert explorer.readout.value == "TypeError in score: score must return a torch.Tensor of real numbers, got NoneType"
     explorer.controls["sigma"].value = 3.0
     assert np.array_equal(pixels(explorer), before)
 
