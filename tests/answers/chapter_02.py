@@ -52,4 +52,4 @@ RIGHT = {
     "dsm_loss": (dsm_by_loop, dsm_by_mse_loss),
     "sliced_loss": (sliced_by_jacobian_vector_product, sliced_one_by_one, sliced_in_the_chapters_idiom),
 }
-WRONG = {"sliced_loss": {"no create_graph": partial(sliced_in_the_chapters_idiom, create_graph=None)}}
+WRONG = {"sliced_loss": {"no create_graph": partial(sliced_in_the_chapters_idiom, create_graph=False)}}
