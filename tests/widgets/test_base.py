@@ -117,7 +117,8 @@ def test_after_a_mistake_at_one_place_of_a_slider_the_others_are_drawn():
     explorer = widgets.score_field_explorer(score=score)
     before = pixels(explorer)
     explorer.controls["sigma"].value = 6.0
-    assert explorer.readout.value == "TypeError in score: score must return a torch.Tensor of real numbers, got NoneType"
+    said = "score must return a torch.Tensor of real numbers, got NoneType"
+    assert explorer.readout.value == f"TypeError in score: {said}"
     explorer.controls["sigma"].value = 3.0
     assert np.array_equal(pixels(explorer), before)
 
