@@ -63,7 +63,7 @@ Ema = Annotated[float, number_that("be at least 0 and below 1", lambda value: 0 
 @checked
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What a run trains, and how. The defaults are the paper's (Sections 4.1, 4.2, Appendix B.2)."""
+    """The settings of a training: data, network, levels, optimizer. The defaults are the paper's (4.1, 4.2, B.2)."""
 
     data: Annotated[str, "the images' name, or the folder that holds them"]
     _: dataclasses.KW_ONLY
@@ -239,6 +239,8 @@ def train(
             if value != old and name not in may_differ:
                 raise ValueError(f"{name} must be {old!r}, as in the run, got {value!r}")
     n_parts = accelerator.num_processes * settings.accumulation
+    if settings.steps < n_made:
+        raise ValueError(f"steps must be at least the {n_made} that the run has made, got {settings.steps}")
     if settings.batch_size > len(pixels) or settings.batch_size % n_parts:
         most = f"at most the {len(pixels)} images, and divide into {n_parts} parts (processes × accumulation)"
         raise ValueError(f"batch_size must be {most}, got {settings.batch_size}")
@@ -257,6 +259,8 @@ def train(
     label = [torch.zeros(2, dtype=torch.long, device=on)] if names else []
     with torch.no_grad():
         require_score(network.eval()(some[:2], sigmas[:1].expand(2), *label), some[:2], "network")
+    with tempfile.TemporaryDirectory() as place:  # one that can't be saved is refused now, not after hours
+        sbgm.save_network(network, Path(place) / "network.safetensors")
 
     # --- what training begins with, unless a checkpoint is loaded below
     networks = {"network": network}
@@ -443,7 +447,8 @@ def new_network(settings: Settings, images: Tensor, n_classes: int) -> sbgm.Scor
     generator = torch.Generator().manual_seed(settings.seed)
     shape = list(images.shape[1:])
     if settings.network == "DigitNetwork":
-        mean, variance = float(images.mean()), float(images.var())
+        mean = float(images.mean())
+        variance = float(images.var())
         return sbgm.DigitNetwork(settings.sigmas, mean, variance, n_classes, image_shape=shape, generator=generator)
     return sbgm.RefineNet(
         settings.sigmas,
@@ -474,7 +479,7 @@ def compile_checked(network: nn.Module, loss: Callable[[], Tensor]) -> None:
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """What a run was begun with: its settings, the names of its classes and the hash of its images.
+    """The settings that a run was begun with, the names of its classes, and the hash of its images.
 
     Raises:
         FileNotFoundError: there is no run in this folder.

@@ -40,7 +40,9 @@ class TanhField:
     """
 
     def __init__(self, inner: Tensor, bias: Tensor, outer: Tensor) -> None:
-        self.inner, self.bias, self.outer = inner, bias, outer
+        self.inner = inner
+        self.bias = bias
+        self.outer = outer
 
     @classmethod
     def random(cls, dim: int, generator: torch.Generator, dtype: torch.dtype) -> TanhField:

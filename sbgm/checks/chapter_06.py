@@ -209,7 +209,8 @@ def guided(network, label, w):
     """
 
     def score(x, sigma):
-        of_any, of_class = network(x, sigma), network(x, sigma, label)
+        of_any = network(x, sigma)
+        of_class = network(x, sigma, label)
         return of_any + w * (of_class - of_any)
 
     return score

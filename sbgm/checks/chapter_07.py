@@ -153,7 +153,8 @@ def nearest(queries, data):
 
     `queries` are (Q, *shape), `data` are (N, *shape); the result is (Q,) of torch.int64.
     """
-    q, d = queries.flatten(1), data.flatten(1)
+    q = queries.flatten(1)
+    d = data.flatten(1)
     return (d.square().sum(dim=1) - 2 * q @ d.T).argmin(dim=1)
 
 

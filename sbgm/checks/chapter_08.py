@@ -9,7 +9,8 @@ from sbgm.checks.exercise import exercise, noise
 def _to_fill(trial):
     for score, start, _ in trial.batches((100, 1, 20, 30), (150, 2, 14, 15)):
         # such that no two of the mistakes below lead to nearly the same law
-        sigma, following = trial.uniform(0.55, 0.65), trial.uniform(0.3, 0.4)
+        sigma = trial.uniform(0.55, 0.65)
+        following = trial.uniform(0.3, 0.4)
         image = trial.rand(*start.shape[1:], dtype=start.dtype)
         yield score, start[:1].expand_as(start), image, trial.rand(*start.shape[1:]) < 0.5, sigma, following
 
@@ -111,7 +112,8 @@ fill_step.mistakes = {
 def _within_a_level(trial):
     for score, start, z in trial.batches((100, 1, 20, 30), (150, 2, 14, 15)):
         # such that no two of the mistakes below lead to nearly the same law
-        sigma, step_size = trial.uniform(0.45, 0.55), trial.uniform(0.6, 0.85)
+        sigma = trial.uniform(0.45, 0.55)
+        step_size = trial.uniform(0.6, 0.85)
         mask = trial.rand(*start.shape[1:]) < 0.5
         y = trial.rand(*start.shape[1:], dtype=start.dtype) + sigma * z
         yield score, start[:1].expand_as(start), y, mask, sigma, step_size

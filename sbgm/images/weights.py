@@ -246,17 +246,19 @@ class OwnNetwork(ScoreNetwork):
 @torch.no_grad()
 def _with_weights(like: ScoreNetwork, network: nn.Module) -> ScoreNetwork:
     """A copy of `like` with the weights of a network that gives the same scores; raise where it does not."""
-    twin, weights = copy.deepcopy(like).cpu().eval(), network.state_dict()
+    twin = copy.deepcopy(like).cpu().eval()
+    weights = network.state_dict()
     _require_weights(twin, weights, type(like).__name__, "the weights of")
     twin.load_state_dict(weights)
     x = torch.rand(2, *(like.image_shape or ()), generator=torch.Generator().manual_seed(0))
     device = next(network.parameters()).device
     for sigma, label in itertools.product(twin.ladder, [(), (0,)] if like.n_classes else [()]):
-        wanted, given = twin(x, sigma, *label), network(x.to(device), sigma, *label).cpu()
-        if not torch.allclose(wanted, given, rtol=1e-3, atol=1e-3 / sigma):
+        wanted = twin(x, sigma, *label)
+        score = network(x.to(device), sigma, *label).cpu()
+        if not torch.allclose(wanted, score, rtol=1e-3, atol=1e-3 / sigma):
             raise ValueError(
                 f"network must give the scores that {type(like).__name__} gives with the same weights, but at sigma = "
-                f"{sigma:g} they differ by up to {float((wanted - given).abs().max()):.2g}; `save_weights` keeps the "
+                f"{sigma:g} they differ by up to {float((wanted - score).abs().max()):.2g}; `save_weights` keeps the "
                 "weights of any network"
             )
     return twin
@@ -301,7 +303,8 @@ def load_built(path: Path | str, build: Callable[[dict[str, Any]], N]) -> N:
     Raises:
         FileNotFoundError, ValueError: as `load_network`.
     """
-    name, path = path, weights_file(path)
+    name = path
+    path = weights_file(path)
     if not path.is_file():
         raise FileNotFoundError(
             f"{name} is no file of weights, no run's folder, and no network that ships; {shipped_networks(name)}"
@@ -336,12 +339,14 @@ def _network_from(facts: dict[str, Any], own: nn.Module | None) -> ScoreNetwork:
     else:
         name = arguments.get("module", made_by["class"])
         raise ValueError(f"its network is not of this package, but {name}; give it as load_network(path, network=…)")
-    shape, values = facts.get("image_shape"), facts.get("data_range", (0.0, 1.0))
+    shape = facts.get("image_shape")
+    values = facts.get("data_range", (0.0, 1.0))
     network.image_shape = None if shape is None else tuple(torch.Size(shape))
     low, high = (require_number(value, "data_range") for value in values)
     if not low < high:
         raise ValueError(f"data_range must be two numbers, the lower one first, got {values!r}")
-    network.data_range, network.facts = (low, high), facts
+    network.data_range = (low, high)
+    network.facts = facts
     network.classes = tuple(map(str, facts.get("classes", ())))
     if network.classes and len(network.classes) != network.n_classes:
         raise ValueError(f"classes must be the names of {network.n_classes} classes, got {len(network.classes)}")

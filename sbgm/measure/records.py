@@ -162,12 +162,12 @@ class Record:
 
     @property
     def numbers(self) -> dict[str, Estimate]:
-        """What was measured, by label, with its standard error (0 where there is none)."""
+        """The measured numbers by label, each with its standard error (0 where there is none)."""
         return {m.label: Estimate(m.value, m.se or 0.0) for m in self.measurements}
 
     @property
     def tensors(self) -> dict[str, Tensor]:
-        """What it rests on, by name, from the file beside it; none of a table."""
+        """The tensors in the file beside the record, by name; {} where that file is a table."""
         file = attached_file(self)
         return load_tensors(file)[0] if file.suffix == ".safetensors" else {}
 
@@ -199,7 +199,7 @@ def record_of(content: dict[str, Any]) -> Record:
 
 
 def content_of(name: str, folder: Path | None = None) -> dict[str, Any]:
-    """What a record's JSON file holds.
+    """Read a record's JSON file.
 
     Raises:
         FileNotFoundError: there is none.

@@ -61,6 +61,20 @@ def test_a_network_that_cant_be_trained_is_named_in_a_line_before_anything_is_wr
     assert not (tmp_path / "run").exists()
 
 
+def test_a_network_that_cant_be_saved_is_refused_before_anything_is_written(tmp_path):
+    class Tied(Pull):
+        """Two names for parts of one tensor's memory, which a safetensors file can't hold."""
+
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.nn.Linear(2, 2)
+            self.register_buffer("row", self.layer.weight.detach()[0])
+
+    with pytest.raises((ValueError, RuntimeError), match=r"memory|saved"):
+        run(tmp_path / "run", network=Tied())
+    assert not (tmp_path / "run").exists()
+
+
 def test_an_error_of_a_network_in_training_leaves_the_folder_free(tmp_path):
     class Late(Pull):
         def forward(self, x, sigma):

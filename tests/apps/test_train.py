@@ -110,6 +110,12 @@ def test_the_rate_rises_and_falls_as_asked_and_a_long_gradient_is_cut(tmp_path):
         run(tmp_path / "falling", changed(steps=2, schedule="cosine"), resume=True)
 
 
+def test_a_run_can_not_go_on_to_a_step_behind_it(tmp_path):
+    run(tmp_path / "run", changed(steps=2))
+    with pytest.raises(ValueError, match="steps must be at least the 2 that the run has made, got 1"):
+        run(tmp_path / "run", changed(steps=1), resume=True)
+
+
 def test_a_run_can_start_from_a_trained_network_and_goes_on_without_its_file(tmp_path):
     initial = tmp_path / "trained.safetensors"
     small = {"channels": 4, "levels": 1, "batch_size": 8, "held_out": 2, "threads": 1, "precision": "fp32"}
