@@ -27,7 +27,12 @@ SIGMAS = [10 ** (tenths / 10) for tenths in range(-30, 1)]  # 0.001 … 1
 
 
 def image_noise_explorer(
-    images: Tensor, score: Score | None = None, *, sigmas: Ladder | None = None, seed: int = 0
+    images: Tensor,
+    score: Score | None = None,
+    *,
+    sigmas: Ladder | None = None,
+    seed: int = 0,
+    drawn_by: Sequence[Callable[..., Any]] = (),
 ) -> FigureExplorer:
     """Sliders for σ and for the image, clean and as x̃ = x + σz; with a score also the guess x̃ + σ² s(x̃, σ).
 
@@ -40,6 +45,7 @@ def image_noise_explorer(
         score: s(x, sigma), such as a network of your own.
         sigmas: the slider goes down this ladder σ_1 > … > σ_L, from its begin; unless told otherwise from 0.001 to 1.
         seed: of z.
+        drawn_by: your own functions behind the score; the title names those that a check has refused.
 
     Raises:
         ValueError: there are fewer than two images, or they are neither grey nor in colour.
@@ -50,7 +56,7 @@ def image_noise_explorer(
     z = randn_like(images, torch.Generator().manual_seed(seed))
     titles = ["clean, $x$", r"noisy, $\tilde x = x + \sigma z$"]
     if score is not None:
-        titles.append(rf"guess, $\tilde x + \sigma^2 s(\tilde x, \sigma)${refused(score)}")
+        titles.append(rf"guess, $\tilde x + \sigma^2 s(\tilde x, \sigma)${refused(score, *drawn_by)}")
         score = own(score)
     levels = SIGMAS if sigmas is None else as_list(sigmas)
     first = 0.1 if sigmas is None else levels[0]

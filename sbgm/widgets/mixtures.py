@@ -34,7 +34,9 @@ Function = Callable[..., Tensor]  # a score, a step or a sampler, ours or the re
 # --- scores ----------------------------------------------------------------------------------------------------------
 
 
-def score_field_explorer(mixture: GaussianMixture | None = None, *, score: Function | None = None) -> FigureExplorer:
+def score_field_explorer(
+    mixture: GaussianMixture | None = None, *, score: Function | None = None, drawn_by: Sequence[Function] = ()
+) -> FigureExplorer:
     """A slider for σ over the density q_σ (orange, darkest at its own maximum), its score (arrows), its modes (dots).
 
     Scores shrink as noise widens the density, so the arrows show (1 + σ²) times the score: far from all other modes
@@ -45,9 +47,10 @@ def score_field_explorer(mixture: GaussianMixture | None = None, *, score: Funct
     Args:
         mixture: a mixture in two dimensions; the paper's unless told otherwise.
         score: s(x, sigma), such as your own of this mixture; the exact one unless told otherwise.
+        drawn_by: your own functions that the score calls; the title names those that a check has refused.
     """
     mixture = paper_mixture() if mixture is None else mixture
-    title = rf"density $q_\sigma$, and its score times $(1 + \sigma^2)/10${refused(score)}"
+    title = rf"density $q_\sigma$, and its score times $(1 + \sigma^2)/10${refused(score, *drawn_by)}"
     score = mixture.score if score is None else own(score)
     points = plots.grid(20)
     figure, (ax,) = panels(5.2, 4.8, 1)

@@ -113,6 +113,8 @@ def empty(explorer):
 LEFT = (torch.arange(6) < 3).expand(1, 6, 6)
 FILLS = {"left": [samplers.State(x, 1, 1.0, n) for n, x in enumerate(STATES, start=1)]}
 ARE_TOLD_WHO_DRAWS = [
+    lambda mine: widgets.score_field_explorer(score=lambda x, sigma: -x, drawn_by=[mine]),
+    lambda mine: widgets.image_noise_explorer(DIGITS, lambda x, sigma: -x, drawn_by=[mine]),
     lambda mine: widgets.training_explorer({0: 0 * FIELD}, drawn_by=[mine]),
     lambda mine: widgets.image_annealing_explorer(TRAJECTORY, drawn_by=[mine]),
     lambda mine: widgets.inpainting_explorer(STATES[0, 0], {"left": LEFT}, FILLS, drawn_by=[mine]),
