@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from sbgm.checks.calls import LogProbOf, MixtureField
+from sbgm.checks.calls import LogProbOf, MixtureField, TanhField
 from sbgm.checks.exercise import exercise, in_both_precisions, noise
 
 
@@ -104,4 +104,47 @@ log_acceptance.mistakes = {
         lambda log_prob, score, x, y, step_size: (
             log_prob(y) + _log_q(x, y, score(x), step_size) - log_prob(x) - _log_q(y, x, score(x), step_size)
         ),
+}  # fmt: skip
+
+
+def _pairs(trial):
+    for (dim, n_points), dtype in in_both_precisions(((1, 5), (3, 4), (2, 2))):
+        score = TanhField.random(dim, trial.generator, dtype)
+        yield score, trial.randn(6, dim, dtype=dtype), trial.randn(6, dim, dtype=dtype), n_points
+
+
+@exercise("3.6", minutes=15, cases=_pairs)
+def log_rise(score, x, y, n_points):
+    """`log_rise(score, x, y, n_points)`: log p(y) − log p(x), (B,), by the trapezium rule on the straight way.
+
+    x and y are (B, D); the score is asked at n_points ≥ 2 evenly spaced points on the way, both ends among them.
+    """
+    return torch.trapezoid(_slopes(score, x, y, n_points), dx=1 / (n_points - 1), dim=0)
+
+
+def _slopes(score, x, y, n_points):
+    """The slope of log p along the way at each point of it, (n_points, B)."""
+    shares = torch.linspace(0, 1, n_points).tolist()
+    return torch.stack([(score(x + share * (y - x)) * (y - x)).sum(dim=1) for share in shares])
+
+
+def _adding(rule):
+    """A mistake in how the slopes are added up."""
+    return lambda *case: rule(_slopes(*case))
+
+
+log_rise.mistakes = {
+    "the points are averaged with equal weights: in the trapezium rule the two ends count half":
+        _adding(lambda slopes: slopes.mean(dim=0)),
+    "between n points there are n − 1 gaps, so each is 1/(n − 1) of the way":
+        _adding(lambda slopes: torch.trapezoid(slopes, dim=0) / len(slopes)),
+    "the slopes are added up: by which share of the way do they lie apart?":
+        (_adding(lambda slopes: torch.trapezoid(slopes, dim=0)), _adding(lambda slopes: slopes.sum(dim=0))),
+    "the last point is left out: a rule with one end only": _adding(lambda slopes: slopes[:-1].mean(dim=0)),
+    "the score is asked at one end only: it changes on the way":
+        (_adding(lambda slopes: slopes[0]), _adding(lambda slopes: slopes[-1])),
+    "only the two ends are asked, however many points there should be":
+        _adding(lambda slopes: (slopes[0] + slopes[-1]) / 2),
+    "the direction has length 1 in your answer: log p rises by the slope times the length of the way":
+        lambda score, x, y, n_points: log_rise.right(score, x, y, n_points) / (y - x).norm(dim=1),
 }  # fmt: skip

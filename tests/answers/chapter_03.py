@@ -39,8 +39,26 @@ def acceptance_one_by_one(log_prob, score, x, y, step_size):
     return torch.stack(result)
 
 
+def rise_gap_by_gap(score, x, y, n_points):
+    gap = (y - x) / (n_points - 1)
+    rise = torch.zeros(len(x), dtype=x.dtype)
+    for i in range(n_points - 1):
+        before = score(x + i * gap)
+        after = score(x + (i + 1) * gap)
+        rise += torch.einsum("bd,bd->b", before + after, gap) / 2
+    return rise
+
+
+def rise_in_one_call(score, x, y, n_points):
+    shares = torch.linspace(0, 1, n_points, dtype=x.dtype)[:, None, None]
+    points = torch.lerp(x[None], y[None], shares)
+    slopes = score(points.flatten(0, 1), 0.0).reshape(points.shape) * (y - x)
+    return torch.trapezoid(slopes.sum(dim=2), shares[:, :, 0], dim=0)
+
+
 RIGHT = {
     "langevin_step": (step_row_by_row, step_in_the_other_convention),
+    "log_rise": (rise_gap_by_gap, rise_in_one_call),
     "log_acceptance": (acceptance_by_distribution, acceptance_one_by_one),
 }
 WRONG = {"langevin_step": with_noise(step_in_the_other_convention, DEPENDENT_NOISE | WRONG_NOISE)}
