@@ -7,6 +7,7 @@ In a notebook the exercise stands above the student's function, as a decorator; 
 function that runs in another process.
 """
 
+import contextlib
 import dataclasses
 import functools
 import importlib
@@ -490,6 +491,33 @@ def _require_dtype(answer: Tensor, like: Tensor, *, free: bool) -> None:
     refuse(coarse, f"your answer has dtype {answer.dtype}, which is too coarse: keep that of the arguments")
 
 
+# --- refused functions ------------------------------------------------------------------------------------------------
+
+_MARK = "_refused_as"  # an attribute of a function that its check has tried: its exercise, or "" where it was right
+
+
+def _mark(answer: Function, refused_as: str) -> None:
+    """Note on a function whether its check has refused it; a callable that takes no attribute stays as it is."""
+    with contextlib.suppress(AttributeError, TypeError):
+        setattr(answer, _MARK, refused_as)
+
+
+def refused(*functions: object) -> str:
+    """Say in a figure's title which of the functions that draw it were refused by their checks.
+
+    Args:
+        functions: the student's own, lent ones, or any others.
+
+    Returns:
+        A line to put after the title, such as "\n(drawn by a refused langevin_step)"; "" if none was refused.
+    """
+    names = {getattr(function, _MARK, ""): None for function in functions}
+    names.pop("", None)
+    if not names:
+        return ""
+    return f"\n(drawn by {' and '.join(f'a refused {name}' for name in names)})"
+
+
 # --- exercises --------------------------------------------------------------------------------------------------------
 
 
@@ -547,7 +575,10 @@ class Exercise:
             verdict = self.try_answer(local(answer), seed=seed, variant=variant)
         except WrongAnswer as error:
             print(*error._render_traceback_(), "(the cells below go on with your function)", file=sys.stderr)
+            _mark(answer, self.name)
             return answer
+        if verdict.correct:
+            _mark(answer, "")  # it may be a callable that was corrected, or the work of a decorator that copies marks
         called = getattr(answer, "__name__", self.name)
         # a helper, a lambda or the work of another decorator may have any name; nearly the right one is a slip
         if called != self.name and get_close_matches(called, [self.name], cutoff=0.8):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ipywidgets
 import torch
 from torch import Tensor
 
+from sbgm.checks import refused
 from sbgm.guard import Ladder, Network, Score, as_list, require_batch
 from sbgm.measure import psnr
 from sbgm.noise import randn_like
@@ -49,7 +50,7 @@ def image_noise_explorer(
     z = randn_like(images, torch.Generator().manual_seed(seed))
     titles = ["clean, $x$", r"noisy, $\tilde x = x + \sigma z$"]
     if score is not None:
-        titles.append(r"guess, $\tilde x + \sigma^2 s(\tilde x, \sigma)$")
+        titles.append(rf"guess, $\tilde x + \sigma^2 s(\tilde x, \sigma)${refused(score)}")
         score = own(score)
     levels = SIGMAS if sigmas is None else as_list(sigmas)
     first = 0.1 if sigmas is None else levels[0]
@@ -151,7 +152,7 @@ class Trajectory(NamedTuple):
     steps: list[int]
 
 
-def image_annealing_explorer(trajectory: Trajectory) -> FigureExplorer:
+def image_annealing_explorer(trajectory: Trajectory, *, drawn_by: Sequence[Callable[..., Any]] = ()) -> FigureExplorer:
     """A slider for the step of Algorithm 1 over the chains x and the network's guesses at clean images in them.
 
     The states are stored, drawn by whose step you like; the slider looks them up. The third panel follows, from the
@@ -160,6 +161,7 @@ def image_annealing_explorer(trajectory: Trajectory) -> FigureExplorer:
 
     Args:
         trajectory: of images (S, B, C, H, W); the first 16 are shown.
+        drawn_by: your own functions behind it; the title names those that a check has refused.
 
     Raises:
         ValueError: the states are no grey or colour images.
@@ -175,7 +177,7 @@ def image_annealing_explorer(trajectory: Trajectory) -> FigureExplorer:
     film = Film([x[:, :N_SHOWN], denoised[:, :N_SHOWN]], curves, texts)
     return film_explorer(
         {"": film},
-        ("the chains, $x$", r"the network's guess, $x + \sigma^2 s(x, \sigma)$"),
+        (f"the chains, $x${refused(*drawn_by)}", r"the network's guess, $x + \sigma^2 s(x, \sigma)$"),
         range(len(x)),
         min(2 * steps[-1] - 1, len(x) - 1),
         title="RMS distance of a pixel from its end",
@@ -184,7 +186,11 @@ def image_annealing_explorer(trajectory: Trajectory) -> FigureExplorer:
 
 
 def inpainting_explorer(
-    image: Tensor, masks: Mapping[str, Tensor], runs: Mapping[str, Sequence[State]]
+    image: Tensor,
+    masks: Mapping[str, Tensor],
+    runs: Mapping[str, Sequence[State]],
+    *,
+    drawn_by: Sequence[Callable[..., Any]] = (),
 ) -> FigureExplorer:
     """Sliders for Algorithm 2's step and the mask over the image, its noisy known pixels y and several fills.
 
@@ -196,6 +202,7 @@ def inpainting_explorer(
         image: (C, H, W) in [0, 1], what the fills are of.
         masks: by name, boolean, True where a pixel is known, of a shape that broadcasts to the image's.
         runs: by the masks' names, the states of `inpaint` in order; their x is (F, C, H, W), F ≥ 2 fills.
+        drawn_by: your own functions behind them; the title names those that a check has refused.
 
     Raises:
         ValueError: the names differ, or the runs are not of the same number of states with the same number of fills.
@@ -208,7 +215,7 @@ def inpainting_explorer(
         raise ValueError(f"runs must hold equally many states of two or more fills, got shapes {sorted(shapes)}")
     return film_explorer(
         {name: _film_of_fills(image, masks[name].expand_as(image), states) for name, states in runs.items()},
-        ("the image, $x$", r"known now, $y = x + \sigma z$", "the fills"),
+        ("the image, $x$", r"known now, $y = x + \sigma z$", f"the fills{refused(*drawn_by)}"),
         range(1, n_states + 1),
         n_states,
         title="how far apart",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ from matplotlib.patches import Circle, StepPatch
 from torch import Generator, Tensor
 
 from sbgm import plots
+from sbgm.checks import refused
 from sbgm.measure import component_stds, distance_to_modes, mode_weights, moments, relative_squared_error
 from sbgm.mixtures import GaussianMixture, paper_mixture
 from sbgm.noise import geometric_sigmas, randn_like
@@ -46,6 +47,7 @@ def score_field_explorer(mixture: GaussianMixture | None = None, *, score: Funct
         score: s(x, sigma), such as your own of this mixture; the exact one unless told otherwise.
     """
     mixture = paper_mixture() if mixture is None else mixture
+    title = rf"density $q_\sigma$, and its score times $(1 + \sigma^2)/10${refused(score)}"
     score = mixture.score if score is None else own(score)
     points = plots.grid(20)
     figure, (ax,) = panels(5.2, 4.8, 1)
@@ -53,7 +55,7 @@ def score_field_explorer(mixture: GaussianMixture | None = None, *, score: Funct
     field = plots.draw_field(ax, points, mixture.score(points), animated=True)
     (dots,) = ax.plot([], [], "wo", ms=9, mec="black", animated=True)
     (crosses,) = ax.plot([], [], "kx", ms=9, mew=2, animated=True)
-    ax.set(**PLANE, title=r"density $q_\sigma$, and its score times $(1 + \sigma^2)/10$")
+    ax.set(**PLANE, title=title)
 
     def update(sigma: float) -> str:
         _shade(density, mixture, sigma)
@@ -95,7 +97,9 @@ GRID = 39  # points a side; every second one, 20 a side as in the paper's figure
 RADIUS = 2.0  # of the region
 
 
-def training_explorer(snapshots: Mapping[int, Tensor], mixture: GaussianMixture | None = None) -> FigureExplorer:
+def training_explorer(
+    snapshots: Mapping[int, Tensor], mixture: GaussianMixture | None = None, *, drawn_by: Sequence[Function] = ()
+) -> FigureExplorer:
     """Sliders for the training iteration and for the centre of a round region; fields are looked up, never computed.
 
     The readout gives the relative squared error of the estimate in the region, within 2 of a mode and beyond 4 from
@@ -104,6 +108,7 @@ def training_explorer(snapshots: Mapping[int, Tensor], mixture: GaussianMixture 
     Args:
         snapshots: the network's scores on `plots.grid(39)`, (1521, 2), by iteration; 0 is the untrained network.
         mixture: what it was trained on; the paper's unless told otherwise.
+        drawn_by: your own functions behind it; the title names those that a check has refused.
 
     Raises:
         ValueError: a snapshot is no (1521, 2) tensor.
@@ -129,7 +134,7 @@ def training_explorer(snapshots: Mapping[int, Tensor], mixture: GaussianMixture 
     estimated = plots.draw_field(ax, feet, exact[arrows], label="estimated", animated=True, zorder=3)
     circle = Circle((0, 0), RADIUS, fill=False, lw=2, ls="--", label="region", animated=True, zorder=4)
     ax.add_patch(circle)
-    ax.set(**PLANE, title="score fields: exact and estimated")
+    ax.set(**PLANE, title=f"score fields: exact and estimated{refused(*drawn_by)}")
     figure.legend(loc="outside lower center", ncols=3)
 
     def update(iteration: int, centre_x: float, centre_y: float) -> str:
@@ -184,6 +189,7 @@ def langevin_explorer(n_chains: int = 320, *, seed: int = 0, step: Function = la
         seed: of starts and noise, the same at every move.
         step: step(score, x, step_size, generator), such as your own; it makes the steps of the plain sampler.
     """
+    title = f"the chains, over the target's density{refused(step)}"
     step = own(step)
     uniform = _uniform(n_chains, seed)
     at_three = 3 * uniform.sign().reshape(-1, 1)
@@ -195,7 +201,7 @@ def langevin_explorer(n_chains: int = 320, *, seed: int = 0, step: Function = la
     figure, (left, right) = panels(8.4, 4.2, 1, 1)
     density = plots.draw_density(left, torch.zeros(100**2), vmin=0, vmax=1.6, animated=True)
     cloud = plots.draw_samples(left, uniform, s=7, alpha=0.7, animated=True)
-    left.set(**PLANE, title="the chains, over the target's density")
+    left.set(**PLANE, title=title)
     bars = _bars(right, edges, fill=True, color="0.8")
     (exact,) = right.plot([], [], color=ORANGE, lw=2, label="target", animated=True)
     (settled,) = right.plot([], [], "k--", lw=1.5, label="$N(0, 1/(1-ε/4))$", animated=True)
@@ -296,13 +302,13 @@ def annealing_explorer(
         sampler: sampler(score, x, sigmas, epsilon, n_steps, generator), such as your own Algorithm 1, which returns
             where the chains end.
     """
-    sampler = own(sampler)
     mixture = paper_mixture()
     start = _uniform(n_chains, seed)
     axis = torch.logspace(-1, math.log10(30), 100).tolist()
 
     figure, (left, right) = panels(8.4, 4.2, 1, 1)
-    cloud = _cloud(left, start)
+    cloud = _cloud(left, start, sampler)
+    sampler = own(sampler)
     exact = [half_plane_mass(0.8, 5.0, math.hypot(1, sigma)) for sigma in axis]
     right.plot(axis, exact, "k--", lw=1.2, label="exact")
     (path,) = right.plot([], [], "o-", color=BLUE, ms=4, label="chains", animated=True)
@@ -381,7 +387,6 @@ def level_steps_explorer(n_chains: int = 1_024, *, seed: int = 0, step: Function
         seed: of starts and noise, the same at every move.
         step: step(score, x, sigma, sigma_next, c, generator), such as your own.
     """
-    step = own(step)
     sigma_max = 40.0
     sigma_min = 0.1
     mixture = paper_mixture()
@@ -392,7 +397,8 @@ def level_steps_explorer(n_chains: int = 1_024, *, seed: int = 0, step: Function
     edges = torch.linspace(-12, 12, 49)
 
     figure, (left, right) = panels(8.4, 4.2, 1, 1)
-    cloud = _cloud(left, start)
+    cloud = _cloud(left, start, step)
+    step = own(step)
     line = GaussianMixture(mixture.weights, mixture.means @ along, math.hypot(1, sigma_min))
     right.plot(axis, _density(line, axis), "k--", lw=1.2, label="exact")
     bars = _bars(right, edges, color=BLUE)
@@ -423,10 +429,10 @@ def level_steps_explorer(n_chains: int = 1_024, *, seed: int = 0, step: Function
 # --- what several of them draw and say -------------------------------------------------------------------------------
 
 
-def _cloud(ax: Axes, x: Tensor) -> PathCollection:
-    """Draw the mixture's density, and chains over it that move."""
+def _cloud(ax: Axes, x: Tensor, drawn_by: Function) -> PathCollection:
+    """Draw the mixture's density, and chains over it that a sampler or a step will move."""
     plots.draw_density(ax, plots.density_values(paper_mixture()))
-    ax.set(**PLANE, title="where the chains end, over the data's density")
+    ax.set(**PLANE, title=f"where the chains end, over the data's density{refused(drawn_by)}")
     return plots.draw_samples(ax, x, s=7, alpha=0.7, animated=True)
 
 

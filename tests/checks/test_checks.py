@@ -21,7 +21,7 @@ MISTAKES = [(name, *mistake) for name, exercise in EXERCISES.items() for mistake
 
 def test_each_exercise_is_found_by_its_name():
     """`checks.dsm_loss` completes in a notebook, and each name is that of the function to write."""
-    assert set(dir(checks)) == {*EXERCISES, "Exercise", "Verdict", "WrongAnswer", "exercises"}
+    assert set(dir(checks)) == {*EXERCISES, *checks.__all__}
     assert {name: getattr(checks, name) for name in EXERCISES} == EXERCISES
     with pytest.raises(AttributeError, match="there is no exercise dsm_target; there are gaussian_score, log_ratio"):
         _ = checks.dsm_target
@@ -279,6 +279,58 @@ def test_the_cells_below_go_on_with_a_wrong_function_and_the_line_says_so(capsys
         r"WrongAnswer: your answer is half of what it should be: .* \(the cells below go on with your function\)\n",
         said,
     )
+
+
+REFUSED = "\n(drawn by a refused gaussian_score)"
+
+
+def test_a_figure_of_a_refused_function_says_so():
+    half_of_it = checks.gaussian_score(lambda x, mean, std: half(x, mean, std))
+    doubled = checks.log_ratio(lambda score, a, b: 2 * checks.log_ratio.right(score, a, b))
+    assert checks.refused(half_of_it, right) == REFUSED
+    assert checks.refused(doubled, right, half_of_it, doubled) == (
+        "\n(drawn by a refused log_ratio and a refused gaussian_score)"
+    )
+
+
+def untouched(x, mean, std):
+    raise NotImplementedError
+
+
+@pytest.mark.parametrize("answer", [right, untouched])
+def test_a_figure_of_a_right_or_lent_function_says_nothing(answer):
+    assert checks.refused(checks.gaussian_score(answer), torch.sin) == ""
+
+
+def test_a_class_and_what_is_made_of_it_say_that_they_were_refused():
+    class guided(Guided):
+        def __call__(self, x, sigma):
+            return -super().__call__(x, sigma)
+
+    assert checks.refused(checks.guided(guided)) == "\n(drawn by a refused guided)"
+    assert checks.refused(guided(None, 3, 2.0)) == "\n(drawn by a refused guided)"
+
+
+class Scaled:
+    """A score that can be corrected without being made anew."""
+
+    def __init__(self, factor):
+        self.factor = factor
+
+    def __call__(self, x, mean, std):
+        return self.factor * right(x, mean, std)
+
+
+def test_a_callable_that_is_corrected_is_refused_no_longer():
+    answer = Scaled(0.5)
+    assert checks.refused(checks.gaussian_score(answer)) == REFUSED
+    answer.factor = 1.0
+    assert checks.refused(checks.gaussian_score(answer)) == ""
+
+
+def test_a_callable_without_attributes_is_passed_over():
+    method = Scaled(0.5).__call__
+    assert checks.refused(checks.gaussian_score(method)) == ""
 
 
 def test_what_is_no_function_is_refused():

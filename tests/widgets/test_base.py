@@ -12,7 +12,7 @@ import torch
 from matplotlib.figure import Figure
 
 from moving import pixels
-from sbgm import paper_mixture, plots, widgets
+from sbgm import checks, paper_mixture, plots, samplers, widgets
 from sbgm.images.data import load_images
 from sbgm.widgets import FigureExplorer, LiveTraining
 from seeds import seeded
@@ -108,6 +108,25 @@ def empty(explorer):
     """The picture without its moving artists."""
     explorer._canvas.restore_region(explorer._background)
     return np.asarray(explorer._canvas.buffer_rgba())[:, :, :3]
+
+
+LEFT = (torch.arange(6) < 3).expand(1, 6, 6)
+FILLS = {"left": [samplers.State(x, 1, 1.0, n) for n, x in enumerate(STATES, start=1)]}
+ARE_TOLD_WHO_DRAWS = [
+    lambda mine: widgets.training_explorer({0: 0 * FIELD}, drawn_by=[mine]),
+    lambda mine: widgets.image_annealing_explorer(TRAJECTORY, drawn_by=[mine]),
+    lambda mine: widgets.inpainting_explorer(STATES[0, 0], {"left": LEFT}, FILLS, drawn_by=[mine]),
+]
+
+
+@pytest.mark.parametrize("make", TAKE_A_FUNCTION + ARE_TOLD_WHO_DRAWS)
+def test_a_title_names_a_function_that_its_check_refused(make):
+    def titles(mine):
+        return "".join(ax.get_title() for ax in make(mine).figure.axes)
+
+    refused = checks.langevin_step(lambda score, x, step_size, generator: score(x))
+    assert "drawn by" not in titles(checks.langevin_step.right)
+    assert titles(refused).count("\n(drawn by a refused langevin_step)") == 1
 
 
 def test_after_a_mistake_at_one_place_of_a_slider_the_others_are_drawn():
