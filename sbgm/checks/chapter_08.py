@@ -205,7 +205,8 @@ def _levels(trial):
         score = TanhField(1e-3 * inner, torch.zeros(dim, dtype=dtype), 1e3 * identity)
         mask = torch.zeros(dim, dtype=torch.bool).index_fill(0, known, True).view(shape)
         x = (3 * trial.randn(1, *shape, dtype=dtype)).expand(n, *shape)
-        yield score, x, trial.rand(*shape, dtype=dtype), mask, trial.uniform(0.6, 0.7), trial.uniform(0.55, 0.65), n_steps
+        image = trial.rand(*shape, dtype=dtype)
+        yield score, x, image, mask, trial.uniform(0.6, 0.7), trial.uniform(0.55, 0.65), n_steps
 
 
 @exercise(
