@@ -509,13 +509,10 @@ def refused(*functions: object) -> str:
         functions: the student's own, lent ones, or any others.
 
     Returns:
-        A line to put after the title, such as "\n(drawn by a refused langevin_step)"; "" if none was refused.
+        A new line for each to put after the title, as "(drawn by a refused langevin_step)"; "" if none was refused.
     """
-    names = {getattr(function, _MARK, ""): None for function in functions}
-    names.pop("", None)
-    if not names:
-        return ""
-    return f"\n(drawn by {' and '.join(f'a refused {name}' for name in names)})"
+    names = dict.fromkeys(getattr(function, _MARK, "") for function in functions)
+    return "".join(f"\n(drawn by a refused {name})" for name in names if name)
 
 
 # --- exercises --------------------------------------------------------------------------------------------------------
