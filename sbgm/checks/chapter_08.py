@@ -122,13 +122,11 @@ def _within_a_level(trial):
         yield score, start[:1].expand_as(start), y, mask, sigma, step_size
 
 
-@exercise(
-    "8.2",
-    minutes=10,
-    cases=_within_a_level,
-    draws=True,
-    parts=lambda score, x, y, mask, *rest: {"your known pixels": mask, "your unknown pixels": ~mask},
-)
+def _known_and_unknown(score, x, y, mask, *rest):
+    return {"your known pixels": mask, "your unknown pixels": ~mask}
+
+
+@exercise("8.2", minutes=10, cases=_within_a_level, draws=True, parts=_known_and_unknown)
 def inpaint_step(score, x, y, mask, sigma, step_size, generator):
     """`inpaint_step(score, x, y, mask, sigma, step_size, generator)`: one step of Algorithm 2 within a level.
 
@@ -209,13 +207,7 @@ def _levels(trial):
         yield score, x, image, mask, trial.uniform(0.6, 0.7), trial.uniform(0.55, 0.65), n_steps
 
 
-@exercise(
-    "8.4",
-    minutes=15,
-    cases=_levels,
-    draws=True,
-    parts=lambda score, x, image, mask, *rest: {"your known pixels": mask, "your unknown pixels": ~mask},
-)
+@exercise("8.4", minutes=15, cases=_levels, draws=True, parts=_known_and_unknown)
 def fresh_level(score, x, image, mask, sigma, step_size, n_steps, generator):
     """`fresh_level(score, x, image, mask, sigma, step_size, n_steps, generator)`: a level with a y for each step.
 
@@ -230,17 +222,15 @@ def fresh_level(score, x, image, mask, sigma, step_size, n_steps, generator):
     return x
 
 
-def _level_with(*, drawn=lambda step: True, put_back=True, size=lambda sigma: sigma, extra=0):
-    """The level where y is drawn at some of the steps only, or not put in, with other noise, or more or fewer steps."""
+def _level_with(*, once=False, put_back=True, size=lambda sigma: sigma, extra=0):
+    """The level with one y, without putting it in, with other noise of y, or with more or fewer steps."""
 
     def mistaken(score, x, image, mask, sigma, step_size, n_steps, generator):
-        y = x
         for step in range(n_steps + extra):
-            if drawn(step):
+            if step == 0 or not once:
                 y = image + size(sigma) * noise(x, generator)
             x = step_with(lambda x: score(x, sigma), x, step_size, generator)
-            if put_back:
-                x = torch.where(mask, y, x)
+            x = torch.where(mask & put_back, y, x)
         return x
 
     return mistaken
@@ -248,7 +238,7 @@ def _level_with(*, drawn=lambda step: True, put_back=True, size=lambda sigma: si
 
 fresh_level.mistakes = {
     "y is drawn once, before the first step, as in Algorithm 2: draw it anew before every step":
-        _level_with(drawn=lambda step: step == 0),
+        _level_with(once=True),
     "the known pixels are never put back": _level_with(put_back=False),
     "y has no noise: it is the image with this level's noise": _level_with(size=lambda sigma: 0.0),
     "the noise of y has variance 1: its standard deviation is σ": _level_with(size=lambda sigma: 1.0),
