@@ -32,19 +32,20 @@ class ScoreNetwork(nn.Module):
         return (mean - x) / noisy_variance + self.end(h) / sigma  # a Gaussian's score, and what is learned
 
 
-def objective(network, x, tilt):
-    """Eq. 5 and 6 with λ(σ) = σ²σ^tilt: every image draws a level of its own, in proportion to σ^tilt."""
+def objective(network, tilt=0.5):
+    """Eq. 5 and 6 with λ(σ) = σ²σ^tilt on a batch: every image draws a level of its own, in proportion to σ^tilt."""
+    x = images[torch.randint(len(images), (128,))]
     sigma = sigmas[torch.multinomial(sigmas**tilt, len(x), replacement=True)].reshape(-1, 1)
     z = torch.randn_like(x)
     return 0.5 * (sigma * network(x + sigma * z, sigma) + z).square().sum(dim=1).mean()
 
 
-def train(network, n_steps, tilt=0.5):
-    """Minimise the objective by Adam; a generator, so that the caller can look in between two steps."""
+def train(network, n_steps, objective):
+    """Minimise an objective by Adam; a generator, so that the caller can look in between two steps."""
     optimizer = torch.optim.Adam(network.parameters())
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=3e-3, total_steps=n_steps)
     for step in range(1, n_steps + 1):
-        loss = objective(network, images[torch.randint(len(images), (128,))], tilt)
+        loss = objective(network)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -71,7 +72,7 @@ if __name__ == "__main__":
     torch.set_num_threads(1)  # two that wait for each other are slower on tensors this small
     torch.manual_seed(0)
     network = ScoreNetwork()
-    for step, loss in train(network, n_steps=int(sys.argv[2]) if len(sys.argv) > 2 else 2_000):
+    for step, loss in train(network, int(sys.argv[2]) if len(sys.argv) > 2 else 2_000, objective):
         print(f"\rstep {step}: loss {loss:.1f}", end="")
     digits = nn.functional.pad(sample(network, 64).reshape(8, 8, 8, 8), (1, 1, 1, 1), value=1)
     plt.imshow(digits.transpose(1, 2).reshape(80, 80), cmap="gray", vmin=0, vmax=1)

@@ -61,7 +61,7 @@ def test_the_objective_of_the_page_is_that_of_chapter_6():
     for page, change in zip(pages, ("", in_chapter), strict=True):
         exec(text + "\n" + change, page)
         torch.manual_seed(0)
-        losses.append(page["objective"](page["ScoreNetwork"](), page["images"], tilt=0.5).item())
+        losses.append(page["objective"](page["ScoreNetwork"](), tilt=0.5).item())
     assert losses[1] == pytest.approx(losses[0], rel=1e-5)
 
 

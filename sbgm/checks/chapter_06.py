@@ -239,6 +239,51 @@ guided.mistakes = {
 }  # fmt: skip
 
 
+def _between_greys(trial):
+    for shape, dtype in in_both_precisions(((6, 20), (3, 1, 5, 5))):
+        greys = (17 * trial.rand(*shape, dtype=dtype)).floor() / 16
+        sigma = trial.uniform(0.1, 0.2)  # such that a pixel may leave its grey, and [0, 1]
+        yield greys + sigma * trial.randn(*shape, dtype=dtype), sigma
+
+
+@exercise("6.5", minutes=15, cases=_between_greys)
+def rounding(x, sigma):
+    """`rounding(x, sigma)`: the score whose guess at the clean image rounds each pixel to the nearest of k/16.
+
+    x is (B, *shape), σ a float. k is 0 … 16; the result, (guess − x)/σ², has x's shape and dtype.
+    """
+    guess = (16 * x).round().clamp(0, 16) / 16
+    return (guess - x) / sigma**2
+
+
+def _guessing(guess, power=2):
+    """The score of another guess, or divided by another power of σ."""
+    return lambda x, sigma: (guess(x) - x) / sigma**power
+
+
+def _nearest_grey(x):
+    return (16 * x).round().clamp(0, 16) / 16
+
+
+rounding.mistakes = {
+    "this is the guess: which score leads there, by Tweedie's formula?": lambda x, sigma: _nearest_grey(x),
+    "the way to the guess is divided by another power of σ: Tweedie's formula has σ²":
+        tuple(_guessing(_nearest_grey, power) for power in (0, 1, -2)),
+    "below 0 and above 1 there are no greys: there the nearest is 0 or 1":
+        _guessing(lambda x: (16 * x).round() / 16),
+    "the greys are k/16, with k from 0 to 16": (
+        _guessing(lambda x: x.round().clamp(0, 1)),
+        _guessing(lambda x: (16 * x).round().clamp(0, 15) / 16),
+        _guessing(lambda x: (17 * x).round().clamp(0, 17) / 17),
+    ),
+    "a pixel goes to the grey below or above it: it goes to the nearest": (
+        _guessing(lambda x: (16 * x).floor().clamp(0, 16) / 16),
+        _guessing(lambda x: (16 * x).ceil().clamp(0, 16) / 16),
+    ),
+    "the noise is rounded to nothing: this has no way from x to its grey": lambda x, sigma: _nearest_grey(x) / sigma**2,
+}  # fmt: skip
+
+
 def _features(trial):
     for (shape, size), dtype in in_both_precisions(
         (((3, 4, 5, 6), 1.0), ((2, 3, 4, 4), 1.0), ((3, 5, 4, 6), 0.004))  # at last, as small as √ε

@@ -202,3 +202,55 @@ nearest.mistakes = {
     "the place in the order of all images, not the image: argsort of an argsort?":
         lambda queries, data: _ranks(queries, data).argsort(dim=1)[:, 0],
 }  # fmt: skip
+
+
+def _suspects(trial):
+    # of 201 test images the quantile is one of the distances, however one interpolates
+    for (n_samples, n_training, shape), dtype in in_both_precisions(((120, 40, (1, 4, 4)), (90, 60, (2, 3, 3)))):
+        test = trial.rand(201, *shape, dtype=dtype)
+        training = trial.rand(n_training, *shape, dtype=dtype)
+        origins = training[torch.randint(n_training, (n_samples,), generator=trial.generator)]
+        away = 0.6 * trial.rand(n_samples, *[1] * len(shape), dtype=dtype)
+        yield origins + away * trial.randn(n_samples, *shape, dtype=dtype), test, training
+
+
+@exercise("7.7", minutes=10, cases=_suspects)
+def caught(samples, test, training):
+    """`caught(samples, test, training)`: the share of samples nearer to a training image than 99 of 100 test images.
+
+    The distance is pixel ℓ2, to the nearest training image; the limit is the test images' quantile 0.01. `samples` are
+    (S, *shape), `test` (T, *shape), `training` (N, *shape); the result is one number.
+    """
+    limit = _nearest_distance(test, training).quantile(0.01)
+    return (_nearest_distance(samples, training) < limit).to(samples.dtype).mean()
+
+
+def _nearest_distance(images, training):
+    return torch.cdist(images.flatten(1), training.flatten(1)).amin(dim=1)
+
+
+def _caught_with(*, limit=lambda of_test, of_samples: of_test.quantile(0.01), distance=_nearest_distance):
+    """The share by another limit, or another distance."""
+
+    def mistaken(samples, test, training):
+        of_samples = distance(samples, training)
+        near = of_samples < limit(distance(test, training), of_samples)
+        return near.to(samples.dtype).mean()
+
+    return mistaken
+
+
+caught.mistakes = {
+    "this is the number of samples: their share is asked for": lambda *images: len(images[0]) * caught.right(*images),
+    "this is the share of samples that are not caught": lambda *images: 1 - caught.right(*images),
+    "the limit is the quantile 0.99: 99 of 100 test images should be farther away than it":
+        _caught_with(limit=lambda of_test, of_samples: of_test.quantile(0.99)),
+    "the limit is the median of the test images' distances: 99 of 100 should be farther away":
+        _caught_with(limit=lambda of_test, of_samples: of_test.median()),
+    "the limit is the least distance of a test image: one in a hundred may be nearer":
+        _caught_with(limit=lambda of_test, of_samples: of_test.min()),
+    "the limit is taken from the samples, of which it always finds a hundredth: test images set it":
+        _caught_with(limit=lambda of_test, of_samples: of_samples.quantile(0.01)),
+    "the distances are means over all training images: the nearest one counts":
+        _caught_with(distance=lambda images, training: torch.cdist(images.flatten(1), training.flatten(1)).mean(dim=1)),
+}  # fmt: skip

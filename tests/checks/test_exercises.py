@@ -82,7 +82,7 @@ def test_every_chapter_has_two_to_five_listed_in_the_order_of_its_lesson():
     """Which is that of the columns of marks."""
     stubs = [(e.chapter, place(name)[1]) for name, e in EXERCISES.items()]
     assert stubs == sorted(stubs)
-    n_exercises = Counter(chapter for chapter, _ in stubs)
+    n_exercises = Counter(chapter for chapter, i in stubs if i < len(read(CHAPTERS[chapter]).cells))  # not in the lab
     assert list(n_exercises) == [chapter for chapter in CHAPTERS if chapter > 0]
     assert {*n_exercises.values()} <= {2, 3, 4, 5}
 

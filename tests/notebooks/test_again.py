@@ -17,8 +17,6 @@ from notebooks import read, tags_of
 
 CHAPTERS = sorted(tool.NOTEBOOKS.glob("*.ipynb"))
 QUICK = "03"
-# names that a later cell still binds anew, by the number of the chapter: none may be added
-STILL = {"06": {"live"}}
 
 
 def code_cells(path):
@@ -69,8 +67,7 @@ def test_a_name_that_is_bound_anew_below_is_noticed():
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_no_cell_reads_a_name_that_a_later_cell_binds_anew(path):
-    names = bound_anew([cell.source for cell in code_cells(path)])
-    assert names <= STILL.get(path.stem[:2], set())
+    assert bound_anew([cell.source for cell in code_cells(path)]) == set()
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
