@@ -50,7 +50,7 @@ test: $(ALL)  ## set up, test the library and its rooms, and compare every lesso
 	$(PYTEST) --nbval notebooks/*.ipynb tests $(UPKEEP:%=--ignore=%)
 
 test-all: $(ALL)  ## the same, and the lab's notebooks, the site, the wheel, the tools, a class of students, all in a browser
-	$(PYTEST) --nbval notebooks tests
+	SBGM_FIGURES=$(if $(LOCKED),fail,name) $(PYTEST) --nbval notebooks tests
 
 test-browser: $(ALL)  ## drive the sliders and open the site in Chromium; fail where there is none
 	SBGM_REQUIRE_BROWSER=1 $(PY) -m pytest tests/browser

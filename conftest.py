@@ -100,9 +100,16 @@ def pytest_handlecrashitem(report: pytest.TestReport, sched: Any) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Name the tests that were skipped, by what they lack; keep in pytest's cache which tests passed."""
+    """Name stale figures, and the tests that were skipped, by what they lack; keep in pytest's cache which passed."""
     if cache := getattr(terminalreporter.config, "cache", None):
         cache.set("passed", sorted({report.nodeid for report in terminalreporter.getreports("passed")}))
+    finished = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
+    properties = [pair for report in finished for pair in report.user_properties]
+    stale = [sentence for name, sentence in properties if name == "stale figure"]
+    if stale:
+        terminalreporter.section("Stale figures: build their notebooks anew")
+    for sentence in stale:
+        terminalreporter.line(sentence)
     skipped = {report.nodeid: report.longrepr[2] for report in terminalreporter.getreports("skipped")}
     by_reason: dict[str, Counter[str]] = {}
     for nodeid, reason in skipped.items():

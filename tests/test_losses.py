@@ -27,6 +27,7 @@ from sbgm import (
     denoising_score_matching_loss,
     geometric_sigmas,
     ncsn_loss,
+    paper_mixture,
     randn_like,
     score_matching_loss,
     sliced_score_matching_loss,
@@ -108,6 +109,14 @@ def test_the_denoising_objective_is_its_formula(problem, seed):
     error = score(x + noise, sigma) + noise / wide(sigma, x) ** 2
     found = denoising_score_matching_loss(score, x, sigma, generator=seeded(seed), reduction="none")
     assert_near(found, 0.5 * error.flatten(1).square().sum(dim=1))
+
+
+def test_without_sigma_score_matching_is_that_of_the_data():
+    score = paper_mixture().score
+    x = normal(0, 4, 2)
+    assert torch.equal(score_matching_loss(score, x), score_matching_loss(score, x, 0.0))
+    sliced = sliced_score_matching_loss(score, x, generator=seeded())
+    assert torch.equal(sliced, sliced_score_matching_loss(score, x, 0.0, generator=seeded()))
 
 
 def test_denoising_target_survives_small_noise_on_large_data_in_float32():

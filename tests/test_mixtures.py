@@ -49,6 +49,29 @@ def test_points_have_a_score_only_under_noise():
 # --- laws of any mixture ---------------------------------------------------------------------------------------------
 
 
+def test_without_sigma_it_is_the_law_of_the_data():
+    mixture = GaussianMixture([0.3, 0.7], [[-1.0], [2.0]], [0.5, 1.0])
+    x = torch.linspace(-3.0, 3.0, 7)[:, None]
+    assert torch.equal(mixture.log_prob(x), mixture.log_prob(x, 0.0))
+    assert torch.equal(mixture.score(x), mixture.score(x, 0.0))
+    assert torch.equal(mixture.sample(9, generator=seeded()), mixture.sample(9, 0.0, generator=seeded()))
+
+
+@pytest.mark.parametrize(
+    ("means", "dtype"),
+    [
+        (torch.tensor([[1 / 3]], dtype=torch.float64), torch.float64),
+        (torch.tensor([[1 / 3]], dtype=torch.bfloat16), torch.float32),
+        ([[1]], torch.float32),
+    ],
+    ids=["double", "half", "whole numbers"],
+)
+def test_parameters_stay_in_their_dtype_but_are_never_in_half_precision_or_whole(means, dtype):
+    mixture = GaussianMixture([1.0], means, [1.0])
+    assert mixture.means.dtype == dtype
+    assert torch.equal(mixture.means, torch.as_tensor(means).to(dtype))
+
+
 @st.composite
 def mixtures_with_points(draw, dtypes=EXACT):
     """A mixture, points of its space, and a noise level for them."""

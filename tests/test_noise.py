@@ -66,6 +66,12 @@ def test_a_power_ladder_is_even_after_its_root(ends, n, power):
     assert steps == pytest.approx([(roots[0] - roots[-1]) / (n - 1)] * (n - 1), rel=1e-3)
 
 
+def test_a_power_ladder_has_karrass_power_unless_told_otherwise():
+    """ρ = 7 (Karras et al. 2022, Eq. 5 and Table 1)."""
+    middle = ((80.0 ** (1 / 7) + 0.002 ** (1 / 7)) / 2) ** 7
+    assert sbgm.power_sigmas(80.0, 0.002, 3).tolist() == pytest.approx([80.0, middle, 0.002])
+
+
 @given(SEEDS, st.lists(st.integers(0, 2**31), max_size=3), st.integers(0, 2**31))
 def test_a_derived_generator_depends_on_its_numbers_alone(seed, keys, key):
     assume(key not in keys)

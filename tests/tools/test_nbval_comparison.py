@@ -1,5 +1,8 @@
 """What `pytest --nbval` lets pass and what it doesn't, proven on small notebooks in a project of their own."""
 
+import base64
+import io
+import os
 import shutil
 import subprocess
 import sys
@@ -9,8 +12,9 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
+from PIL import Image
 
-from comparison import same_to_last_digit
+from comparison import same_to_last_digit, share_of_changed_pixels
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -40,6 +44,34 @@ def test_same_to_last_digit(old, new, same):
     assert same_to_last_digit(new, old) is same
 
 
+def png(*changed: int, by: int = 17, size: tuple[int, int] = (100, 100)) -> str:
+    """A black PNG in base64, a frame a number, in which that many pixels are a little blue."""
+    frames = [Image.new("RGB", size) for _ in changed]
+    for frame, n in zip(frames, changed, strict=True):
+        frame.putdata([(0, 0, by)] * n + [(0, 0, 0)] * (size[0] * size[1] - n))
+    file = io.BytesIO()
+    frames[0].save(file, "png", save_all=len(frames) > 1, append_images=frames[1:])
+    return base64.encodebytes(file.getvalue()).decode()
+
+
+@pytest.mark.parametrize(
+    ("stored", "fresh", "share"),
+    [
+        (png(0), png(90), 0.009),
+        (png(0), png(110), 0.011),
+        (png(110), png(0), 0.011),
+        (png(0), png(110, by=16), 0),
+        (png(0), png(0, size=(100, 99)), 1),
+        (png(10, 20, 30), png(10, 130, 30), 0.011),
+        (png(10, 20, 30), png(10, 20), 1),
+        (png(10, 20), png(10), 1),
+        (png(0), "", 1),
+    ],
+)
+def test_share_of_changed_pixels(stored, fresh, share):
+    assert share_of_changed_pixels(stored, fresh) == share
+
+
 WITH_PROGRESS_BAR = """\
 from tqdm.auto import tqdm
 for _ in tqdm(range(3)):
@@ -55,6 +87,9 @@ class Table:
 Table()
 """
 
+BLACK = "from PIL import Image\nImage.new('RGB', (100, 100))"
+BLACK_AS_TEXT = "<PIL.Image.Image image mode=RGB size=100x100>"
+
 # One cell a case: its source, the text stored for it, and whether nbval must pass it.
 CELLS = {
     "equal": ("print('error .509')", "error .509\n", True),
@@ -68,6 +103,7 @@ CELLS = {
     "value: drift of one unit": ("0.5101", "0.5100", True),
     "value: drift of two units": ("0.5102", "0.5100", False),
     "value: HTML beside the text": (WITH_HTML, "Table", True),
+    "value: a stale picture, which only `make test-all` minds": (BLACK, BLACK_AS_TEXT, True),
     "this environment's kernel": (f"import sys\nprint(sys.executable == {sys.executable!r})", "True\n", True),
 }
 
@@ -85,7 +121,10 @@ def project(tmp_path_factory) -> Path:
         if case.startswith("ignored"):
             cell.metadata["tags"] = ["nbval-ignore-output"]
         if case.startswith("value"):
-            cell.outputs = [new_output("execute_result", {"text/plain": stored}, execution_count=count)]
+            data = {"text/plain": stored}
+            if source == BLACK:
+                data["image/png"] = png(110)
+            cell.outputs = [new_output("execute_result", data, execution_count=count)]
         elif stored is not None:
             cell.outputs = [new_output("stream", name="stdout", text=stored)]
         notebook.cells.append(cell)
@@ -95,8 +134,10 @@ def project(tmp_path_factory) -> Path:
     return folder
 
 
-def run_pytest(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=folder, capture_output=True, text=True)
+def run_pytest(folder: Path, *arguments: str, figures: str = "") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pytest", *arguments]
+    environment = os.environ | {"SBGM_FIGURES": figures}
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
 
 
 @pytest.fixture(scope="module", params=[(".", "notebooks/"), ("notebooks", ".")], ids=["from the root", "from inside"])
@@ -113,6 +154,25 @@ def passed(request, project, tmp_path_factory) -> list[bool]:
 @pytest.mark.parametrize("case", CELLS)
 def test_a_cell_is_compared_to_the_last_digit(passed, case):
     assert passed[list(CELLS).index(case)] is CELLS[case][2]
+
+
+@pytest.mark.parametrize(("figures", "n_failed"), [("name", 0), ("fail", 1)])
+def test_a_stale_figure_is_named_and_fails_where_asked(project, figures, n_failed):
+    notebook = new_notebook()
+    for count, n_changed in enumerate((90, 110), start=1):
+        cell = new_code_cell(BLACK, execution_count=count)
+        cell.id = f"pictures-{n_changed}"
+        data = {"image/png": png(n_changed), "text/plain": BLACK_AS_TEXT}
+        cell.outputs = [new_output("execute_result", data, execution_count=count)]
+        notebook.cells.append(cell)
+    path = project / "pictures.ipynb"
+    nbformat.write(notebook, path)
+    answer = run_pytest(project, "--nbval", path.name, "-n", "1", figures=figures)
+    assert "Stale figures" in answer.stdout
+    assert "pictures.ipynb, cell pictures-110: 1.1% of a figure's pixels differ in a fresh run\n" in answer.stdout
+    assert "pictures-90" not in answer.stdout
+    assert answer.returncode == n_failed
+    assert f"{2 - n_failed} passed" in answer.stdout
 
 
 def test_pytest_works_without_nbval(project):
