@@ -42,7 +42,8 @@ def test_a_label_is_each_images_own_and_none_is_any_class():
 @pytest.mark.parametrize("w", [0.0, 1.0, 2.5])
 def test_guidance_goes_w_times_the_way_from_any_class_to_the_class(label, w):
     network, x = small()
-    of_any, of_class = network(x, 0.5), network(x, 0.5, label)
+    of_any = network(x, 0.5)
+    of_class = network(x, 0.5, label)
     torch.testing.assert_close(guided(network, label, w)(x, 0.5), (1 - w) * of_any + w * of_class)
 
 
@@ -55,7 +56,8 @@ def test_a_network_without_classes_takes_no_label():
 
 def own(factor=1.0, **options):
     """What a student writes: no ladder, no arguments, the same names of weights."""
-    network, twin = nn.Module(), small(**options)[0]
+    network = nn.Module()
+    twin = small(**options)[0]
     for name, part in twin.named_children():
         network.add_module(name, part)
     network.forward = lambda x, sigma, label=3: factor * twin(x, sigma, label)
