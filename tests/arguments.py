@@ -170,7 +170,8 @@ GOOD = lookup(
 
 # --- bad values ------------------------------------------------------------------------------------------------------
 
-NAN, INF = math.nan, math.inf
+NAN = math.nan
+INF = math.inf
 NOT_POSITIVE = [None, "0.1", [0.1], torch.ones(2), True, 1j, NAN, INF, -1.0, 0]
 OUTSIDE_0_1 = [*NOT_POSITIVE, 1, 2.5]
 NEGATIVE_COUNT = [None, "3", True, [3], torch.ones(2), 3.0, NAN, -1]
@@ -213,7 +214,7 @@ BAD: dict[str, list[object]] = lookup(
         ([None, 3, lambda x, sigma: x], "score", "fit_score"),
         ([None, [1.0], torch.zeros(3)], "data", "fit_score"),
         ([*NO_CALLABLE, lambda x: x], "score", "langevin"),
-        (NO_LADDER, "sigmas", "ncsn_loss"),
+        (NO_LADDER, "sigmas", "ncsn_loss NamedSampler"),
         ([[1.0], (2.0,)], "sigmas", "ancestral"),
         ([-1.0, NAN], "variance", "annealed_variance"),
         ([None, 4], "shape", "uniform_start"),
@@ -274,7 +275,7 @@ BAD: dict[str, list[object]] = lookup(
         ([6], "width", "DigitNetwork"),
         ([NAN, INF], "mean", "DigitNetwork"),
         ([0], "label", "RefineNet.forward"),
-        (NO_CHOICE, "name", "load_images load_labels"),
+        (NO_CHOICE, "name", "load_images load_labels NamedSampler"),
         (NO_LABEL, "label", "DigitNetwork.forward"),
         (NO_CALLABLE, "network", "guided"),
         ([3, "network", CONDITIONAL], "like", "save_network"),
