@@ -29,13 +29,12 @@ def main() -> int:
     """Stage the sources and run Sphinx on them; a warning is an error."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "build" / "site", help="where to build")
-    parser.add_argument("--notebooks", type=Path, default=ROOT / "notebooks", help="another folder called notebooks")
     options = parser.parse_args()
 
     folder = options.folder.resolve()
     for name in ("source", "doctrees", "html", "jupyter_execute"):  # nothing stays of a page whose source is gone
         shutil.rmtree(folder / name, ignore_errors=True)
-    series = pages_in(options.notebooks.resolve())
+    series = pages_in(ROOT / "notebooks")
     stage(folder / "source", series)
     arguments = ["-b", "html", "-c", HERE, "-d", folder / "doctrees", "-W", "--keep-going", "-q"]
     status = build_main([*map(str, arguments), str(folder / "source"), str(folder / "html")])

@@ -5,11 +5,9 @@ values of its own. Tables hold (values, names of parameters, names of functions 
 """
 
 import functools
-import importlib
 import inspect
 import math
 import tempfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -19,58 +17,32 @@ from torch import Tensor
 
 import sbgm
 from properties.strategies import gaussian_score, normal, seeded
-from sbgm import measure
-from sbgm.images import drawing
-from sbgm.measure.judging import feature_space
+from sbgm import losses, measure, mixtures, networks, noise, samplers, theory, training
+from sbgm.images import data, drawing, masks, refinenet, weights
+from sbgm.measure import judging
 from sbgm.samplers import State
 
 HOMES = (
-    "mixtures",
-    "noise",
-    "losses",
-    "samplers",
-    "networks",
-    "images.refinenet",
-    "images.drawing",
-    "images.masks",
-    "theory",
-    "images.data",
-    "measure",
-    "measure.judging",
-    "training",
-    "images.devices",
-    "images.weights",
-)
-"""The modules whose public functions are asked for; rooms have test files of their own."""
-# they need minutes, weights, a GPU, a subclass, or a record
-LEFT_OUT = ("compiled", "Inception", "fast_precision", "ScoreNetwork", "load_record", "load_curve", "load_step_map")
-
-
-def public() -> Iterator[Callable]:
-    """The public functions and classes whose required arguments all have a good value."""
-    for home in HOMES:
-        module = importlib.import_module(f"sbgm.{home}")
-        for name in module.__all__:
-            function = getattr(module, name)
-            is_error = inspect.isclass(function) and issubclass(function, BaseException)
-            is_callable = inspect.isclass(function) or inspect.isfunction(function)
-            if name in LEFT_OUT or is_error or not is_callable:
-                continue
-            its = inspect.signature(function).parameters.values()
-            required = [p.name for p in its if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
-            if its and all(parameter in GOOD or f"{name}.{parameter}" in GOOD for parameter in required):
-                yield function
+    mixtures, noise, losses, samplers, networks, theory, training, refinenet, drawing, masks, data, weights, judging,
+    measure,
+)  # fmt: skip
 
 
 # --- functions -------------------------------------------------------------------------------------------------------
 
-BATCH, MEANS, FEATURES = torch.ones(3, 2), torch.tensor([[-2.0, 0.0], [2.0, 0.0]]), normal(0, 9, 3)
-IMAGES, DIGITS = torch.rand(3, 1, 4, 4, generator=seeded(0)), torch.rand(3, 1, 8, 8, generator=seeded(0))
-MIXTURE, CONDITIONAL, ENERGY = sbgm.paper_mixture(), sbgm.ConditionalMLP(2, 4, 1), sbgm.EnergyMLP(2, 4, 1)
-IMAGE_MLP, REFINENET = sbgm.ImageMLP([2.0, 1.0], (1, 4, 4), 4, 1), sbgm.RefineNet([2.0, 1.0], 2, 1)
+BATCH = torch.ones(3, 2)
+MEANS = torch.tensor([[-2.0, 0.0], [2.0, 0.0]])
+FEATURES = normal(0, 9, 3)
+IMAGES = torch.rand(3, 1, 4, 4, generator=seeded(0))
+DIGITS = torch.rand(3, 1, 8, 8, generator=seeded(0))
+MIXTURE = sbgm.paper_mixture()
+CONDITIONAL = sbgm.ConditionalMLP(2, 4, 1)
+ENERGY = sbgm.EnergyMLP(2, 4, 1)
+IMAGE_MLP = sbgm.ImageMLP([2.0, 1.0], (1, 4, 4), 4, 1)
+REFINENET = sbgm.RefineNet([2.0, 1.0], 2, 1)
 OF_DIGITS = sbgm.DigitNetwork([2.0, 1.0], n_classes=2, image_shape=(1, 4, 4), width=4, n_blocks=1)
-SPECIAL = {  # methods, what functions return, what is public without being exported, and a name that two modules have
-    "GaussianMixture.sample": MIXTURE.sample,
+FUNCTIONS = {name: getattr(home, name) for home in HOMES for name in home.__all__}
+FUNCTIONS |= {  # methods, and what functions return
     "GaussianMixture.score": MIXTURE.score,
     "GaussianMixture.log_prob": MIXTURE.log_prob,
     "SwitchCounter.update": measure.SwitchCounter(MEANS).update,
@@ -88,13 +60,6 @@ SPECIAL = {  # methods, what functions return, what is public without being expo
 def parameters(name: str) -> dict[str, inspect.Parameter]:
     """What a function takes."""
     return dict(inspect.signature(FUNCTIONS[name]).parameters)
-
-
-def call(name: str, arguments: dict[str, object]) -> object:
-    """Call a function with arguments by name."""
-    if name == "derived_generator":  # whose keys can't be given by name
-        return sbgm.derived_generator(arguments["seed"], 0, arguments["keys"])
-    return FUNCTIONS[name](**arguments)
 
 
 def lookup(rows: list[tuple[object, str, str]]) -> dict[str, object]:
@@ -123,7 +88,8 @@ def good(name: str) -> dict[str, object]:
     arguments = {}
     for parameter, its in parameters(name).items():
         own = f"{name}.{parameter}"
-        if own in GOOD or (its.default is its.empty and its.kind is not its.VAR_KEYWORD):
+        is_one = its.kind not in (its.VAR_POSITIONAL, its.VAR_KEYWORD)
+        if own in GOOD or (its.default is its.empty and is_one):
             value = GOOD.get(own, GOOD.get(parameter))
             arguments[parameter] = value() if inspect.isfunction(value) else value
     return arguments
@@ -151,7 +117,7 @@ GOOD = lookup(
         (1.0, "sigma_min start variance", ""),
         (1.5, "ratio", ""),
         (2.0, "sigma_max", ""),
-        (0, "seed keys", ""),
+        (0, "seed", ""),
         (2, "n_steps n_leapfrog count", ""),
         (3, "n n_levels", ""),
         (9, "dimensions", ""),
@@ -163,9 +129,7 @@ GOOD = lookup(
         ([0.5, 0.5], "weights", "GaussianMixture"),
         ([[0.0, 1.0], [1.0, 0.0]], "means", "GaussianMixture"),
         ([1.0, 2.0], "stds", "GaussianMixture"),
-        (2, "dim", "MLP ConditionalMLP EnergyMLP"),
-        (4, "width", "MLP ConditionalMLP EnergyMLP ImageMLP DigitNetwork"),
-        (1, "depth", "MLP ConditionalMLP EnergyMLP"),
+        (4, "width", "ImageMLP DigitNetwork"),
         (1, "n_blocks", "ImageMLP DigitNetwork"),
         ((1, 4, 4), "image_shape", "ImageMLP DigitNetwork"),
         (8, "channels", "RefineNet ResNet"),
@@ -190,7 +154,7 @@ GOOD = lookup(
         (0.6, "target", "level_ratio count_levels"),
         (0.1, "sigma_min", "count_levels"),
         ("test", "split", "load_images load_labels reference_for"),
-        (lambda: feature_space("digits"), "space", "reference_for"),
+        (lambda: judging.feature_space("digits"), "space", "reference_for"),
         (3, "n", "reference_for some_images"),
         (DIGITS, "samples", "judge"),
         (IMAGES, "images", "controls"),
@@ -204,12 +168,10 @@ GOOD = lookup(
 )
 
 
-FUNCTIONS = {function.__qualname__: function for function in public() if function not in SPECIAL.values()} | SPECIAL
-
-
 # --- bad values ------------------------------------------------------------------------------------------------------
 
-NAN, INF = math.nan, math.inf
+NAN = math.nan
+INF = math.inf
 NOT_POSITIVE = [None, "0.1", [0.1], torch.ones(2), True, 1j, NAN, INF, -1.0, 0]
 OUTSIDE_0_1 = [*NOT_POSITIVE, 1, 2.5]
 NEGATIVE_COUNT = [None, "3", True, [3], torch.ones(2), 3.0, NAN, -1]
@@ -252,7 +214,7 @@ BAD: dict[str, list[object]] = lookup(
         ([None, 3, lambda x, sigma: x], "score", "fit_score"),
         ([None, [1.0], torch.zeros(3)], "data", "fit_score"),
         ([*NO_CALLABLE, lambda x: x], "score", "langevin"),
-        (NO_LADDER, "sigmas", "ncsn_loss"),
+        (NO_LADDER, "sigmas", "ncsn_loss NamedSampler"),
         ([[1.0], (2.0,)], "sigmas", "ancestral"),
         ([-1.0, NAN], "variance", "annealed_variance"),
         ([None, 4], "shape", "uniform_start"),
@@ -313,7 +275,7 @@ BAD: dict[str, list[object]] = lookup(
         ([6], "width", "DigitNetwork"),
         ([NAN, INF], "mean", "DigitNetwork"),
         ([0], "label", "RefineNet.forward"),
-        (NO_CHOICE, "name", "load_images load_labels"),
+        (NO_CHOICE, "name", "load_images load_labels NamedSampler"),
         (NO_LABEL, "label", "DigitNetwork.forward"),
         (NO_CALLABLE, "network", "guided"),
         ([3, "network", CONDITIONAL], "like", "save_network"),

@@ -21,13 +21,15 @@ class AuthorsNetwork:
     """
 
     def __init__(self, ours: RefineNet) -> None:
-        self.ours, self.level = ours, torch.zeros(0)
+        self.ours = ours
+        self.level = torch.zeros(0)
 
     def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """Images (B, C, H, W), σ a float or (B,) -> scores, by the level nearest to each σ."""
         ours = self.ours
         self.level = (torch.as_tensor(sigma).reshape(-1, 1) - ours.sigmas).abs().argmin(dim=1).expand(len(x))
-        h, maps = ours.begin(2 * x - 1), []
+        h = ours.begin(2 * x - 1)
+        maps = []
         for block in (block for stage in ours.stages for block in stage):
             h = self.residual(block, h)
             maps.append(h)

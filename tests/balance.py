@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from torch import Generator, Tensor
 
-from sbgm import GaussianMixture
+from sbgm import GaussianMixture, final
 from sbgm.measure import estimate, moments
 from seeds import seeded
 
@@ -20,19 +20,26 @@ def check_gaussian(x: Tensor, variance: float) -> None:
     assert abs(measured.kurtosis.value - 3) < 4 * math.sqrt(24 / len(x))
 
 
-def check_detailed_balance(one_step: Callable[[Tensor, Generator], Tensor], n: int = 400_000) -> None:
+def one_step(sampler: Callable, score: Callable = CLOSE_MODES.score, **options: object) -> Callable:
+    """A single step of a sampler, as a function of where chains are and of a generator."""
+    return lambda x, generator: final(sampler(score, x, **options, n_steps=1, generator=generator))
+
+
+def check_detailed_balance(step: Callable[[Tensor, Generator], Tensor], n: int = 400_000) -> None:
     """Raise unless, from exact samples x, one step to y gives (x, y) and (y, x) the same law (within 4 s.e.).
 
     The law is compared through the flux between three pairs of sets and three antisymmetric functions.
     """
     x = CLOSE_MODES.sample(n, generator=seeded(3))
-    y = one_step(x, seeded(4))
-    u, v = x.sum(dim=1) / math.sqrt(2), y.sum(dim=1) / math.sqrt(2)  # along the line through the means
+    y = step(x, seeded(4))
+    u = x.sum(dim=1) / math.sqrt(2)  # along the line through the means
+    v = y.sum(dim=1) / math.sqrt(2)
     sets = [lambda t: t < -1.0, lambda t: (t >= -1.0) & (t < 1.5), lambda t: t >= 1.5]
-    differences = [
-        (sets[i](u) & sets[j](v)).double() - (sets[j](u) & sets[i](v)).double() for i, j in ((0, 1), (0, 2), (1, 2))
-    ]
-    differences += [(v - u).double(), (v**3 - u**3).double(), (u * v * v - v * u * u).double()]
+    differences = [v - u, v**3 - u**3, u * v * v - v * u * u]
+    for i, j in ((0, 1), (0, 2), (1, 2)):
+        there = sets[i](u) & sets[j](v)
+        back = sets[j](u) & sets[i](v)
+        differences.append(there.double() - back.double())
     for difference in differences:
-        mean = estimate(difference)
+        mean = estimate(difference.double())
         assert abs(mean.value) < 4 * mean.se

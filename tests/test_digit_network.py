@@ -42,22 +42,9 @@ def test_a_label_is_each_images_own_and_none_is_any_class():
 @pytest.mark.parametrize("w", [0.0, 1.0, 2.5])
 def test_guidance_goes_w_times_the_way_from_any_class_to_the_class(label, w):
     network, x = small()
-    of_any, of_class = network(x, 0.5), network(x, 0.5, label)
+    of_any = network(x, 0.5)
+    of_class = network(x, 0.5, label)
     torch.testing.assert_close(guided(network, label, w)(x, 0.5), (1 - w) * of_any + w * of_class)
-
-
-@pytest.mark.parametrize(
-    ("label", "says"),
-    [
-        (4, "label must be a class from 0 to 2, or 3 for any, got 4"),
-        (torch.tensor([0, -1, 1]), r"label must be a class from 0 to 2, or 3 for any, got tensor\(\[ 0, -1,  1\]\)"),
-        (torch.tensor([0, 1]), r"label must be a whole number, or a tensor of them of shape \(3,\), got \(2,\) of"),
-    ],
-)
-def test_a_label_that_is_none_is_refused(label, says):
-    network, x = small()
-    with pytest.raises(ValueError, match=says):
-        guided(network, label, 2.0)(x, 0.5)
 
 
 def test_a_network_without_classes_takes_no_label():
@@ -69,7 +56,8 @@ def test_a_network_without_classes_takes_no_label():
 
 def own(factor=1.0, **options):
     """What a student writes: no ladder, no arguments, the same names of weights."""
-    network, twin = nn.Module(), small(**options)[0]
+    network = nn.Module()
+    twin = small(**options)[0]
     for name, part in twin.named_children():
         network.add_module(name, part)
     network.forward = lambda x, sigma, label=3: factor * twin(x, sigma, label)

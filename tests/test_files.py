@@ -36,16 +36,6 @@ def test_a_body_that_fails_leaves_the_old_file_and_no_other(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
 
-def test_what_is_synced_is_open_for_writing_as_windows_asks(tmp_path, monkeypatch):
-    fcntl = pytest.importorskip("fcntl")
-    synced = []
-    monkeypatch.setattr(os, "fsync", lambda file: synced.append(fcntl.fcntl(file, fcntl.F_GETFL) & os.O_ACCMODE))
-    with written_whole(tmp_path / "a.txt") as partial:
-        partial.write_text("new")
-    assert synced == [os.O_RDWR]
-    assert (tmp_path / "a.txt").read_text() == "new"
-
-
 def test_a_kill_in_the_body_leaves_the_old_file(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")

@@ -39,20 +39,21 @@ from sbgm.measure import estimate
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
 
 FLOAT64 = st.just(torch.float64)
+
+
+def seeded_loss(loss, *arguments, **fixed):
+    """A loss whose generator is made from a seed."""
+    return lambda score, x, sigma, seed, **options: loss(
+        score, x, *(arguments or [sigma]), generator=seeded(seed), **fixed, **options
+    )
+
+
 LOSSES = {
     "exact": lambda score, x, sigma, seed, **options: score_matching_loss(score, x, sigma, **options),
-    "denoising": lambda score, x, sigma, seed, **options: denoising_score_matching_loss(
-        score, x, sigma, generator=seeded(seed), **options
-    ),
-    "sliced": lambda score, x, sigma, seed, **options: sliced_score_matching_loss(
-        score, x, sigma, generator=seeded(seed), **options
-    ),
-    "forward": lambda score, x, sigma, seed, **options: sliced_score_matching_loss(
-        score, x, sigma, generator=seeded(seed), autodiff="forward", **options
-    ),
-    "ladder": lambda score, x, sigma, seed, **options: ncsn_loss(
-        score, x, [3.0, 1.0, 0.2], generator=seeded(seed), **options
-    ),
+    "denoising": seeded_loss(denoising_score_matching_loss),
+    "sliced": seeded_loss(sliced_score_matching_loss),
+    "forward": seeded_loss(sliced_score_matching_loss, autodiff="forward"),
+    "ladder": seeded_loss(ncsn_loss, [3.0, 1.0, 0.2]),  # which has levels of its own
 }
 all_losses = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES.keys())
 
@@ -81,8 +82,10 @@ def zero(x, sigma):
 )
 def test_a_linear_scores_objectives_are_their_formulas(x, n, projection, variance_reduced, autodiff, seed):
     """Of s(x) = A x + b: tr A + ½‖s‖², and the mean of vᵀAv + ½‖s‖², or of vᵀAv + ½(vᵀs)², over the directions v."""
-    dim, generator = x[0].numel(), seeded(seed)
-    matrix, shift = normal(seed, dim, dim), normal(seed + 1, dim)
+    dim = x[0].numel()
+    generator = seeded(seed)
+    matrix = normal(seed, dim, dim)
+    shift = normal(seed + 1, dim)
 
     def score(x, sigma):
         return (x.flatten(1) @ matrix.T + shift).reshape(x.shape)
@@ -141,7 +144,8 @@ def test_a_level_of_the_ladder_is_sigma_squared_times_its_denoising_loss(problem
 
 
 def test_ncsn_loss_draws_levels_uniformly_and_hands_their_sigmas_to_the_score():
-    sigmas, seen = geometric_sigmas(10.0, 1.0, 4), []
+    sigmas = geometric_sigmas(10.0, 1.0, 4)
+    seen = []
 
     def score(x, sigma):
         seen.append(sigma)
@@ -175,7 +179,8 @@ def test_a_loss_is_one_number_an_example_in_float32_at_least_or_their_mean(loss,
 @pytest.mark.filterwarnings("error:Converting a tensor with requires_grad=True")
 @pytest.mark.parametrize("name", ["exact", "denoising", "sliced", "forward"])
 def test_sigma_may_want_a_gradient_as_a_number_and_one_an_example(name):
-    network, x = ConditionalMLP(dim=2, width=8, generator=seeded()).double(), normal(0, 6, 2)
+    network = ConditionalMLP(dim=2, width=8, generator=seeded()).double()
+    x = normal(0, 6, 2)
 
     def slope(shape):
         sigma = torch.full(shape, 0.5, dtype=torch.float64, requires_grad=True)
@@ -187,7 +192,8 @@ def test_sigma_may_want_a_gradient_as_a_number_and_one_an_example(name):
 @all_losses
 def test_gradient_with_respect_to_the_parameters_is_the_finite_difference(loss):
     """Along one direction, which moves all parameters."""
-    network, x = ConditionalMLP(dim=2, width=6, depth=2, generator=seeded()).double(), normal(0, 8, 2)
+    network = ConditionalMLP(dim=2, width=6, depth=2, generator=seeded()).double()
+    x = normal(0, 8, 2)
     directions = {name: normal(3, *p.shape) for name, p in network.named_parameters()}
 
     def value(step):
@@ -203,7 +209,8 @@ def test_gradient_with_respect_to_the_parameters_is_the_finite_difference(loss):
 @all_losses
 @pytest.mark.parametrize("network", [ConditionalMLP, EnergyMLP], ids=["score", "energy"])
 def test_without_gradients_the_values_are_the_same_and_no_graph_is_kept(loss, network):
-    network, x = network(dim=2, width=8, generator=seeded()), normal(0, 8, 2, dtype=torch.float32)
+    network = network(dim=2, width=8, generator=seeded())
+    x = normal(0, 8, 2, dtype=torch.float32)
     with torch.no_grad():
         values = loss(network, x, 0.5, 0, reduction="none")
     assert not values.requires_grad
@@ -212,7 +219,8 @@ def test_without_gradients_the_values_are_the_same_and_no_graph_is_kept(loss, ne
 
 @all_losses
 def test_a_score_that_says_it_is_constant_has_no_trace(loss):
-    shift, x = torch.ones(2, dtype=torch.float64, requires_grad=True), normal(0, 8, 2)
+    shift = torch.ones(2, dtype=torch.float64, requires_grad=True)
+    x = normal(0, 8, 2)
     value = loss(lambda x, sigma: shift + 0 * x, x, 0.5, 0)
     (gradient,) = torch.autograd.grad(value, shift)
     assert bool(gradient.isfinite().all())

@@ -120,7 +120,8 @@ def test_samples_are_the_seeds_own_and_noise_only_widens_the_components(mixture,
 
 @pytest.mark.parametrize("sigma", [0.0, 2.0])
 def test_samples_have_the_mixtures_moments_and_scores_of_mean_zero(sigma):
-    mixture, n = GaussianMixture([0.2, 0.5, 0.3], [[-2.0, 1.0], [0.5, 0.0], [3.0, -1.0]], [0.5, 1.0, 2.0]), 100_000
+    mixture = GaussianMixture([0.2, 0.5, 0.3], [[-2.0, 1.0], [0.5, 0.0], [3.0, -1.0]], [0.5, 1.0, 2.0])
+    n = 100_000
     x = mixture.sample(n, sigma, generator=seeded(1))
     mean = mixture.weights @ mixture.means
     spread = mixture.means - mean

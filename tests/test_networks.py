@@ -37,7 +37,8 @@ def test_the_network_of_figure_2():
 @pytest.mark.parametrize("kind", [ConditionalMLP, EnergyMLP])
 def test_a_conditional_score_grows_as_one_over_sigma(kind):
     """Where σ is far below the data's width, σ‖s‖ moves only as the network's view of log σ does."""
-    network, x = kind(width=32, generator=seeded()), some_points(500)
+    network = kind(width=32, generator=seeded())
+    x = some_points(500)
     with torch.no_grad():
         lengths = {sigma: float(network(x, sigma).norm(dim=1).mean()) for sigma in (1e-2, 1e-3)}
     assert 5 < lengths[1e-3] / lengths[1e-2] < 20
@@ -48,7 +49,8 @@ def test_a_conditional_score_grows_as_one_over_sigma(kind):
 
 def test_the_quadratic_part_makes_an_energy_integrable():
     """With the last layer at 0, E = ½‖x/c‖² with c² = σ² + σ_data²: a Gaussian, whose score is −x/c²."""
-    network, x = EnergyMLP(width=8, data_std=3.0, generator=seeded()), some_points()
+    network = EnergyMLP(width=8, data_std=3.0, generator=seeded())
+    x = some_points()
     nn.init.zeros_(network.layers[-1].weight)
     nn.init.zeros_(network.layers[-1].bias)
     torch.testing.assert_close(network.energy(x, 4.0), x.square().sum(dim=1) / 50)
@@ -56,7 +58,8 @@ def test_the_quadratic_part_makes_an_energy_integrable():
 
 
 def test_an_energy_score_keeps_a_graph_only_where_gradients_are_wanted():
-    network, x = EnergyMLP(width=8, generator=seeded()), some_points()
+    network = EnergyMLP(width=8, generator=seeded())
+    x = some_points()
     network(x, 0.5).square().sum().backward()
     assert all(p.grad is not None for p in network.layers[0].parameters())
     assert x.grad is None
@@ -73,7 +76,8 @@ def written_out(weights, x):
     """The network in functions, from a list of weights in the order in which they are used."""
 
     def convolution(h, transposed=False, stride=1):
-        weight, bias = next(weights), next(weights)
+        weight = next(weights)
+        bias = next(weights)
         if transposed:
             return functional.conv_transpose2d(h, weight, bias, stride, padding=1, output_padding=stride - 1)
         return functional.conv2d(h, weight, bias, stride, padding=1)
@@ -95,7 +99,8 @@ def written_out(weights, x):
 
 
 def test_scores_are_those_of_the_network_written_out_whatever_sigma_is():
-    network, x = ResNet(channels=8, generator=seeded()).double(), torch.rand(3, 3, 8, 8, generator=seeded(1)).double()
+    network = ResNet(channels=8, generator=seeded()).double()
+    x = torch.rand(3, 3, 8, 8, generator=seeded(1)).double()
     weights = iter(network.state_dict().values())  # a block's branch comes before its shortcut
     torch.testing.assert_close(network(x, torch.rand(3)), written_out(weights, x), rtol=1e-12, atol=1e-12)
     assert next(weights, None) is None
@@ -140,7 +145,8 @@ def test_a_network_scores_one_image_at_a_time(kind, x, seed):
 @pytest.mark.parametrize("kind", [MLP, ConditionalMLP, EnergyMLP])
 @given(points(dtypes=DTYPES), st.integers(1, 9), st.integers(1, 3), st.data(), SEEDS)
 def test_a_perceptron_scores_one_point_at_a_time(kind, x, width, depth, data, seed):
-    network, sigma = kind(x.shape[1], width, depth, generator=seeded(seed)).to(x.dtype), data.draw(sigmas_of(x))
+    network = kind(x.shape[1], width, depth, generator=seeded(seed)).to(x.dtype)
+    sigma = data.draw(sigmas_of(x))
     with untouched(x), torch.no_grad():
         assert_like(assert_one_by_one(network, x, sigma), x)
         assert_near(network(x, 0.5), network(x, torch.full((len(x),), 0.5)))
@@ -149,7 +155,8 @@ def test_a_perceptron_scores_one_point_at_a_time(kind, x, width, depth, data, se
 
 @given(points(dtypes=st.just(torch.float64)), st.data(), SEEDS)
 def test_an_energys_score_is_minus_its_gradient(x, data, seed):
-    sigma, network = data.draw(sigmas_of(x)), EnergyMLP(x.shape[1], 8, 2, generator=seeded(seed)).double()
+    sigma = data.draw(sigmas_of(x))
+    network = EnergyMLP(x.shape[1], 8, 2, generator=seeded(seed)).double()
     x = x.requires_grad_()
     (gradient,) = torch.autograd.grad(network.energy(x, sigma).sum(), x)
     assert_near(network(x, sigma), -gradient)
@@ -158,8 +165,10 @@ def test_an_energys_score_is_minus_its_gradient(x, data, seed):
 
 @given(batches(), st.floats(-3, 3), st.floats(0.1, 5), st.data())
 def test_the_clean_point_of_a_score_in_range_is_clamped_and_no_more(x, low, width, data):
-    score, sigma = data.draw(scores(tuple(x.shape[1:]))), data.draw(sigmas_of(x))
-    clean, rounding = sbgm.denoise(score, x, sigma), 1e-5 * (float(x.abs().max()) + 8)
+    score = data.draw(scores(tuple(x.shape[1:])))
+    sigma = data.draw(sigmas_of(x))
+    clean = sbgm.denoise(score, x, sigma)
+    rounding = 1e-5 * (float(x.abs().max()) + 8)
     for ends in ((low, low + width), (-1e6, 1e6)):
         kept = sbgm.denoise(sbgm.in_range(score, *ends), x, sigma)
         assert_like(kept, x)

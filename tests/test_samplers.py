@@ -99,7 +99,8 @@ def test_a_refused_proposal_leaves_the_chain_where_it_was(name, problem, step_si
 
 @given(batches(), st.data())
 def test_denoising_gives_each_example_its_posterior_mean_under_a_gaussian(x, data):
-    score, sigma = data.draw(scores(tuple(x.shape[1:]))), data.draw(sigmas_of(x))
+    score = data.draw(scores(tuple(x.shape[1:])))
+    sigma = data.draw(sigmas_of(x))
     with untouched(x):
         assert_like(assert_one_by_one(lambda x, sigma: sbgm.denoise(score, x, sigma), x, sigma), x)
     assert torch.equal(sbgm.denoise(gaussian_score(1.0, 2.0), x, 0.0), x)

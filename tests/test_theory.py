@@ -27,7 +27,8 @@ from seeds import seeded
 @pytest.mark.parametrize("variance", [0.25, 1.0, 9.0])
 @pytest.mark.parametrize("fraction", [0.001, 0.1, 0.5, 0.9, 0.99])  # of the bound 4v
 def test_langevin_variance_is_where_the_recursion_settles(variance, fraction):
-    step_size, current = 4 * variance * fraction, 100.0
+    step_size = 4 * variance * fraction
+    current = 100.0
     for _ in range(20_000):
         current = (1 - step_size / (2 * variance)) ** 2 * current + step_size
     assert theory.langevin_variance(step_size, variance) == pytest.approx(current, rel=1e-9)

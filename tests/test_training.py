@@ -57,7 +57,8 @@ def test_fit_advances_the_schedule_once_a_step():
 )
 def test_a_step_that_is_no_number_raises_before_it_touches_the_parameters(spoil, said):
     line, optimizer, loss = line_fit()
-    before, losses = [], itertools.chain([loss] * 3, [lambda: spoil(loss(), line.bias)])
+    before = []
+    losses = itertools.chain([loss] * 3, [lambda: spoil(loss(), line.bias)])
     steps = fit(lambda: next(losses)(), optimizer, 9)
     for _ in range(3):
         next(steps)
@@ -71,7 +72,9 @@ def test_a_step_that_is_no_number_raises_before_it_touches_the_parameters(spoil,
 
 
 def test_batches_are_rows_drawn_with_replacement_by_the_generator():
-    data, batches, g = torch.arange(10.0)[:, None].repeat(1, 2), [], torch.Generator().manual_seed(1)
+    data = torch.arange(10.0)[:, None].repeat(1, 2)
+    batches = []
+    g = torch.Generator().manual_seed(1)
 
     def loss(score, x):
         batches.append(x)

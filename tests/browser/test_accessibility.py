@@ -2,22 +2,21 @@
 
 import pytest
 
-from .visit import TYPESET
-from .watch import watched_page
+from .watch import TYPESET, watched_page
 
 PAGES = ("index", "notebooks/01_score_functions", "api/sbgm.noise", "playground")
 RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
 
-# What is not looked at, and why.
-EXCLUDED = {"mjx-container": "MathJax's own elements, thousands on a page; test_site_pages looks at the formulas"}
-
 
 def violations(page, *rules):
-    """Serious and critical violations of an open page, each with an element; of some rules or tags, or all."""
+    """Serious and critical violations of an open page, each with an element; of some rules or tags, or all.
+
+    MathJax's own elements, of which a page has thousands, are left out: test_site_pages looks at the formulas.
+    """
     from axe_playwright_python.sync_playwright import Axe  # only where there is a browser
 
     options = {"runOnly": rules or RULES, "resultTypes": ["violations"]}
-    found = Axe().run(page, context={"exclude": [[selector] for selector in EXCLUDED]}, options=options)
+    found = Axe().run(page, context={"exclude": [["mjx-container"]]}, options=options)
     return {
         violation["id"]: violation["nodes"][0]["html"]
         for violation in found.response["violations"]

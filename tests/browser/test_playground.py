@@ -10,8 +10,7 @@ from sbgm import GaussianMixture, geometric_sigmas, paper_mixture
 from sbgm.theory import half_plane_mass, langevin_variance, largest_stable_step
 from scratch_site import ROOT
 
-from .visit import PHONE, TYPESET
-from .watch import watched_page
+from .watch import PHONE, TYPESET, watched_page
 
 SCRIPTS = ROOT / "docs" / "_static" / "playground"
 SCENES = ("field", "langevin", "annealing", "draw")
@@ -80,15 +79,10 @@ def test_log_densities_scores_and_the_shading_are_the_packages(formulas, name):
 THEORY = {
     "Score.geometricSigmas(20, 1, 10)": pytest.approx(geometric_sigmas(20.0, 1.0, 10).tolist()),
     "Score.geometricSigmas(20, 1, 1)": [1],
-    "Score.langevinVariance(0.1, 1)": pytest.approx(langevin_variance(0.1, 1.0)),
-    "Score.langevinVariance(2, 1)": pytest.approx(langevin_variance(2.0, 1.0)),
     "Score.langevinVariance(0.3, 0.25)": pytest.approx(langevin_variance(0.3, 0.25)),
     "Score.langevinVariance(4, 1)": math.inf,
     "Score.largestStableStep([10, 0.1], 1)": pytest.approx(largest_stable_step([10.0, 0.1], 1.0)),
-    "Score.largestStableStep([20, 1], 0)": pytest.approx(largest_stable_step([20.0, 1.0], 0.0)),
-    "Score.nearerMass(0.8, 10 * Math.SQRT2, 1)": pytest.approx(half_plane_mass(0.8, 5.0, 1.0), abs=1e-12),
     "Score.nearerMass(0.3, 10 * Math.SQRT2, 4)": pytest.approx(half_plane_mass(0.3, 5.0, 4.0), abs=1e-12),
-    "Score.nearerMass(0.8, 10 * Math.SQRT2, 20)": pytest.approx(half_plane_mass(0.8, 5.0, 20.0), abs=1e-12),
 }
 
 
@@ -114,26 +108,6 @@ def test_langevin_dynamics_settles_where_theory_says(formulas, sampler, step_siz
     assert first == pytest.approx(0, abs=4 * math.sqrt(variance / 40_000))
     assert second == pytest.approx(variance, rel=4 * math.sqrt(2 / 40_000))
     assert fourth / second**2 == pytest.approx(3, abs=4 * math.sqrt(24 / 40_000))
-
-
-SHARES = """([first, last, nLevels, nSteps, std]) => Array.from({length: 20}, (_, seed) => {
-  const random = new Score.Random(seed), mixture = new Score.Mixture([0.2, 0.8], [-5, -5, 5, 5], [std, std]);
-  const chains = new Score.Chains(Score.uniformStart(1280, random), random);
-  if (nLevels) {
-    const run = new Score.Annealing(mixture, chains, Score.geometricSigmas(first, last, nLevels), 0.1, nSteps);
-    while (!run.done) run.advance();
-  } else for (let i = 0; i < nSteps; i++) chains.langevin(mixture, 0, 0.1);
-  let upper = 0;
-  for (let i = 0; i < chains.n; i++) upper += chains.x[2 * i] + chains.x[2 * i + 1] > 0;
-  return upper / chains.n;
-})"""
-
-
-def test_langevin_dynamics_halves_the_mixture_and_annealing_finds_its_weights(formulas):
-    langevin = torch.tensor(formulas(SHARES, [0, 0, 0, 300, 1.0]))  # which after 100 steps hardly change
-    assert float(langevin.mean()) == pytest.approx(0.509, abs=0.01)
-    annealed = torch.tensor(formulas(SHARES, [20, 1, 10, 100, 1.0]))
-    assert float(annealed.mean()) == pytest.approx(0.785, abs=0.012)
 
 
 DIVERGES = """stepSize => {
@@ -228,35 +202,12 @@ def test_play_pause_step_end_and_restart(scene):
     ended = scene.readout
     assert scene.number("second mode: #") == pytest.approx(0.509, abs=0.06)
     assert scene.number("around the nearer mode #") == pytest.approx(1 / (1 - 0.1 / 4), abs=0.1)
-    scene.press("Restart")
-    scene.press("End")
-    assert scene.readout == ended  # the same seed
     scene.control("seed").fill("1")
     scene.press("End")
     assert scene.readout != ended
     scene.press("Reset")
     scene.press("End")
-    assert scene.readout == ended
-
-
-@using("langevin")
-def test_a_gaussian_is_too_wide_until_it_is_tested_and_diverges_from_the_bound_on(scene):
-    def set_step_size(value):
-        scene.root.evaluate("(root, e) => { root.playground.values.step = e; root.playground.changed('step'); }", value)
-
-    scene.control("target").select_option("one Gaussian")
-    set_step_size(2)
-    scene.press("End")
-    assert scene.number("to settle at v/(1 − ε/4v) = #") == 2
-    assert scene.number("Variance #") == pytest.approx(2, abs=0.24)
-    scene.control("sampler").select_option("with Metropolis test")
-    scene.press("End")
-    assert scene.number("Variance #") == pytest.approx(1, abs=0.12)
-    scene.control("sampler").select_option("plain")
-    set_step_size(4.5)
-    scene.press("End")
-    assert "not below the bound 4v = 4: a step multiplies distances from a mode by 1.25" in scene.readout
-    assert "diverged at step" in scene.readout
+    assert scene.readout == ended  # the first seed
 
 
 @using("annealing")
@@ -405,8 +356,4 @@ def test_a_finger_scrolls_past_the_canvas_and_paints_sideways(browser, site):
         assert painted == n
         swipe(page, at, (100, 0))
         assert page.evaluate("scrollY") == top
-        at, painted, _ = begun()
-        assert painted > n
-        page.touchscreen.tap(at[0], at[1] + 20)
-        page.wait_for_timeout(100)
-        assert begun()[1] == painted + 1
+        assert begun()[1] > n

@@ -1,4 +1,4 @@
-// What a reader meets on this page: run by visit.py once formulas are typeset.
+// What a reader meets on this page: run by test_site_pages.py once formulas are typeset.
 async () => {
   const own = element => [...element.childNodes].filter(n => n.nodeType === 3).map(n => n.data).join(' ').trim();
   const visible = element => element.checkVisibility({visibilityProperty: true, opacityProperty: true});

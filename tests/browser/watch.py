@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response
 
+PHONE = {"width": 375, "height": 812}
+TYPESET = "() => !window.MathJax?.startup?.promise || MathJax.startup.promise.then(() => true)"
 LOCAL_SCHEMES = ("data", "blob", "file")
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 

@@ -138,12 +138,6 @@ def test_a_number_in_single_precision_is_no_mistake(name):
     assert EXERCISES[name].try_answer(local(in_single_precision(EXERCISES[name].right))).correct
 
 
-def test_a_mistake_is_named_in_single_precision_too():
-    for sentence, mistake in mistakes_of(checks.renewed):
-        with pytest.raises(checks.WrongAnswer, match=f"^{re.escape(sentence)}$"):
-            checks.renewed.try_answer(local(in_single_precision(mistake)))
-
-
 def test_a_loss_is_tried_at_levels_where_each_power_of_sigma_shows():
     sigmas = []
 
@@ -162,48 +156,13 @@ def noisy_losses(score, x, sigmas, levels, z):
     return (score(x + sigma * z, sigmas[levels]) + z / sigma).square() / 2
 
 
-@pytest.mark.parametrize(
-    ("name", "answer", "first", "second"),
-    [
-        (
-            "gaussian_score",
-            lambda x, mean, std: -(x - mean) / (2 * std),
-            "off by a factor std: is the difference divided by a standard deviation or by a variance?",
-            "your answer is half of what it should be: is there a ½ too many?",
-        ),
-        (
-            "ncsn_loss",
-            lambda *case: noisy_losses(*case).mean(),
-            "the levels are not weighted: where is λ?",
-            "your answer is averaged over the numbers of an example: add them up, and average over the batch only",
-        ),
-        (
-            "ncsn_loss",
-            lambda *case: 2 * noisy_losses(*case).sum(),
-            "the levels are not weighted: where is λ?",
-            None,
-        ),
-    ],
-)
-def test_two_mistakes_at_once_are_named_both(name, answer, first, second):
-    """Three are too many."""
-    said = f"two mistakes at once. (1) {first} (2) {second}" if second else "the check knows no mistake"
-    with pytest.raises(checks.WrongAnswer, match=re.escape(said)):
-        EXERCISES[name].try_answer(local(answer))
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        lambda score, x, sigma, v: 3 * score(x, sigma).square().sum(),
-        lambda score, x, sigma, v: [score(x, sigma).sum(), score(x, sigma).sum()],
-        lambda score, x, sigma, v: [score(x, sigma).sum().requires_grad_()],
-    ],
-)
-def test_a_wrong_answer_with_gradients_makes_no_warning(answer, recwarn):
-    with pytest.raises(checks.WrongAnswer):
-        checks.sliced_loss.try_answer(local(answer))
-    assert not recwarn.list
+def test_two_mistakes_at_once_are_named_both_and_three_are_too_many():
+    first = r"\(1\) the levels are not weighted: where is λ\?"
+    second = r"\(2\) your answer is averaged over the numbers of an example"
+    with pytest.raises(checks.WrongAnswer, match=f"two mistakes at once. {first} {second}"):
+        checks.ncsn_loss.try_answer(local(lambda *case: noisy_losses(*case).mean()))
+    with pytest.raises(checks.WrongAnswer, match="the check knows no mistake"):
+        checks.ncsn_loss.try_answer(local(lambda *case: 2 * noisy_losses(*case).sum()))
 
 
 # --- the check above a function ---------------------------------------------------------------------------------------
@@ -252,20 +211,21 @@ def test_a_call_checks_as_the_decorator_does_whatever_the_function_is_called(fun
     assert capsys.readouterr().out == "gaussian_score: correct\n"
 
 
-class Guided:
+class Guided(torch.nn.Module):
     def __init__(self, network, label, w):
         super().__init__()
-        self.network, self.label, self.w = network, label, w
+        self.network = network
+        self.label = label
+        self.w = w
 
-    def __call__(self, x, sigma):
+    def forward(self, x, sigma):
         of_any = self.network(x, sigma)
         return of_any + self.w * (self.network(x, sigma, self.label) - of_any)
 
 
-@pytest.mark.parametrize("base", [object, torch.nn.Module])
-def test_a_class_is_an_answer_like_any_other(base, capsys):
+def test_a_class_is_an_answer_like_any_other(capsys):
     @checks.guided
-    class guided(Guided, base):
+    class guided(Guided):
         pass
 
     assert isinstance(guided, type)
@@ -302,8 +262,8 @@ def test_a_figure_of_a_right_or_lent_function_says_nothing(answer):
 
 def test_a_class_and_what_is_made_of_it_say_that_they_were_refused():
     class guided(Guided):
-        def __call__(self, x, sigma):
-            return -super().__call__(x, sigma)
+        def forward(self, x, sigma):
+            return -super().forward(x, sigma)
 
     assert checks.refused(checks.guided(guided)) == "\n(drawn by a refused guided)"
     assert checks.refused(guided(None, 3, 2.0)) == "\n(drawn by a refused guided)"

@@ -69,7 +69,10 @@ def chains(std: float = 1.0, n: int = 40) -> tuple[MixtureField, torch.Tensor]:
 
 
 def test_the_law_of_algorithm_1_is_that_of_theory():
-    sigmas, epsilon, n_steps, variance = [4.0, 2.0, 1.0], 0.3, 5, 0.7
+    sigmas = [4.0, 2.0, 1.0]
+    epsilon = 0.3
+    n_steps = 5
+    variance = 0.7
     score, x = chains(math.sqrt(variance))
     law = law_of(checks.annealed_langevin.right, [score, x, torch.tensor(sigmas), epsilon, n_steps])
     expected = annealed_variance(sigmas, step_size=epsilon, n_steps=n_steps, variance=variance, start=0.0)[-1]

@@ -2,13 +2,7 @@
 
 import ast
 import inspect
-import os
 import re
-import shutil
-import subprocess
-import sysconfig
-import venv
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -22,7 +16,6 @@ from sbgm import checks
 from sbgm.checks.calls import local
 
 ROOT = Path(__file__).resolve().parents[2]
-AUTHOR = ("-c", "user.name=test", "-c", "user.email=test@localhost")
 CHAPTERS = {int(path.stem[:2]): path for path in sorted((ROOT / "notebooks").glob("*.ipynb"))}
 EXERCISES = {name: e for name, e in checks.exercises().items() if e.chapter in CHAPTERS}
 FENCE = re.compile(r"```python\n(.*?)```", re.DOTALL)
@@ -49,7 +42,9 @@ def signature(source: str, name: str) -> list[str]:
 @pytest.mark.parametrize("name", EXERCISES)
 def test_an_exercise_has_stub_minutes_hint_and_solution(name):
     cells, i = place(name)
-    statement, stub, solution = cells[i - 1].source, cells[i].source, cells[i + 1]
+    statement = cells[i - 1].source
+    stub = cells[i].source
+    solution = cells[i + 1]
     above = re.compile(
         rf"^@checks\.{name}(\(variant=0\))?\ndef {name}\(.*\n    raise NotImplementedError  # yours\Z", re.M
     )
@@ -78,13 +73,11 @@ def test_the_solution_is_right(name):
     assert EXERCISES[name].try_answer(local(namespace[name]), seed=11).correct
 
 
-def test_every_chapter_has_two_to_five_listed_in_the_order_of_its_lesson():
+def test_every_chapter_has_some_listed_in_the_order_of_its_lesson():
     """Which is that of the columns of marks."""
     stubs = [(e.chapter, place(name)[1]) for name, e in EXERCISES.items()]
     assert stubs == sorted(stubs)
-    n_exercises = Counter(chapter for chapter, i in stubs if i < len(read(CHAPTERS[chapter]).cells))  # not in the lab
-    assert list(n_exercises) == [chapter for chapter in CHAPTERS if chapter > 0]
-    assert {*n_exercises.values()} <= {2, 3, 4, 5}
+    assert {chapter for chapter, _ in stubs} == CHAPTERS.keys() - {0}
 
 
 # --- the set for a graded course --------------------------------------------------------------------------------------
@@ -96,11 +89,6 @@ def course(tmp_path_factory) -> dict[str, NotebookNode]:
     assert tool.main(["release", str(folder), "--variant", "7", "--source", ""]) == 0
     assert RULE in (folder / "README.md").read_text(encoding="utf-8")
     return {path.relative_to(folder).as_posix(): read(path) for path in all_notebooks(folder)}
-
-
-def test_instructors_and_students_read_one_rule():
-    """The other place is the set itself, above."""
-    assert RULE in " ".join((ROOT / "docs" / "instructors.md").read_text(encoding="utf-8").split())
 
 
 def test_no_solution_is_handed_out(course):
@@ -123,40 +111,7 @@ def test_an_exercise_with_variants_is_handed_out_in_the_groups():
     assert chapter.source.startswith("@checks.f(variant=7)")
 
 
-def test_a_hosted_notebook_fetches_the_project(tmp_path):
-    """The first cell, run by a Python that has this environment's libraries and no sbgm."""
-    project, course = tmp_path / "project.git", tmp_path / "course"
-    command = ["git", "ls-files", "sbgm", "pyproject.toml", "README.md", "LICENSE"]
-    for file in subprocess.check_output(command, cwd=ROOT, text=True).splitlines():
-        (project / file).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / file, project / file)
-    for command in (["init", "-q"], ["add", "."], [*AUTHOR, "commit", "-qm", "all"]):
-        subprocess.run(["git", *command], cwd=project, check=True)
-    tool.main(["release", str(course), "--source", project.as_uri()])
-    script = read(course / CHAPTERS[1].name).cells[1].source + "\nimport sbgm\nprint(sbgm.__file__)"
-    venv.create(tmp_path / "venv", with_pip=False)
-    python = tmp_path / "venv" / "bin" / "python"
-    # .pth files of PYTHONPATH are not read: the editable install of sbgm stays out of sight
-    environment = {
-        **os.environ,
-        "PYTHONPATH": sysconfig.get_path("purelib"),
-        "PIP_NO_DEPS": "1",
-        "PIP_NO_INDEX": "1",
-        "PIP_NO_BUILD_ISOLATION": "0",  # pip's way to say "without isolation"
-    }
-    run = subprocess.run([python, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert run.stdout.strip() == str(tmp_path / "sbgm-course" / "sbgm" / "__init__.py"), run.stderr
-
-
 def test_nothing_is_overwritten(tmp_path, capsys):
     with pytest.raises(SystemExit):
         tool.main(["release", str(tmp_path)])
     assert "nothing is overwritten" in capsys.readouterr().err
-
-
-def test_instructors_are_told_how_many_minutes_the_exercises_take():
-    page = (ROOT / "docs" / "instructors.md").read_text(encoding="utf-8")
-    (ends,) = re.findall(r"exercises take (\d+) to (\d+) minutes a chapter", " ".join(page.split()))
-    texts = {number: path.read_text(encoding="utf-8") for number, path in CHAPTERS.items() if number}
-    stated = [sum(map(int, re.findall(r"\((\d+) min\)", text))) for text in texts.values()]
-    assert (min(stated), max(stated)) == tuple(map(int, ends))

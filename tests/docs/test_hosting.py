@@ -1,8 +1,6 @@
 """The notebooks elsewhere than on the reader's machine: one setting, and they open in Colab and Binder."""
 
-import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +14,6 @@ from notebooks import all_notebooks, place, read
 
 ROOT = Path(__file__).resolve().parents[2]
 ADDRESS = "https://github.com/someone/course"
-AUTHOR = {f"GIT_{role}_{what}": "test" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 
 
 def test_the_address_is_one_setting(tmp_path):
@@ -69,38 +66,5 @@ def test_colab_keeps_its_own_kernel_and_widgets(in_colab, monkeypatch, tmp_path)
     exec(hosting.FETCH.format(source=ADDRESS), {})
     clone, install = commands
     assert ADDRESS in clone
+    assert sys.path[0] == str(tmp_path / "sbgm-course")
     assert install[-1] == f"{tmp_path / 'sbgm-course'}[{'fid' if in_colab else 'fid,notebooks'}]"
-
-
-# --- publishing -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
-def test_publishing_puts_the_pages_alone_on_a_branch_of_origin(tmp_path):
-    project = tmp_path / "project"
-    origin = tmp_path / "origin.git"
-
-    def git(*words: str, folder: Path = project) -> str:
-        return subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True, text=True).stdout
-
-    python = project / ".venv" / "bin" / "python"
-    python.parent.mkdir(parents=True)
-    built = "cd build/site/html; echo $PAGE > index.html; touch .nojekyll _static/site.css"
-    python.write_text(f'#!/bin/sh\ncase "$*" in *docs/build.py*) mkdir -p build/site/html/_static; {built};; esac\n')
-    python.chmod(0o755)
-    for name in ("Makefile", "pyproject.toml"):
-        shutil.copy(ROOT / name, project)
-    (project / ".gitignore").write_text("build/\n.venv/\n")
-    git("init", "-q", "-b", "main")
-    git("init", "-q", "--bare", str(origin))
-    git("remote", "add", "origin", str(origin))
-    git("add", ".")
-    git("-c", "user.name=test", "-c", "user.email=test", "commit", "-qm", "all")
-    for page in ("first", "second"):
-        environment = {**os.environ, **AUTHOR, "PAGE": page}
-        subprocess.run(["make", "PYTHON=.venv/bin/python", "publish"], cwd=project, env=environment, check=True)
-        assert git("show", "gh-pages:index.html", folder=origin) == f"{page}\n"
-    files = git("ls-tree", "-r", "--name-only", "gh-pages", folder=origin).split()
-    assert files == [".nojekyll", "_static/site.css", "index.html"]
-    assert git("rev-list", "--count", "gh-pages", folder=origin) == "1\n"
-    assert git("status", "--porcelain") == ""

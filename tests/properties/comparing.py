@@ -22,7 +22,8 @@ def assert_near(value: Numbers, expected: Numbers, dtype: torch.dtype = torch.fl
     value, expected = (v if isinstance(v, Tensor) else torch.tensor(v, dtype=torch.float64) for v in (value, expected))
     assert value.shape == expected.shape
     tolerance = max(ROUNDING.get(d, 0.0) for d in (value.dtype, expected.dtype, dtype))
-    value, expected = value.detach().double(), expected.detach().double()
+    value = value.detach().double()
+    expected = expected.detach().double()
     size = float(expected.abs().max()) if expected.numel() else 0.0
     torch.testing.assert_close(value, expected, rtol=tolerance, atol=tolerance * max(size, 1e-3))
 
@@ -46,7 +47,8 @@ def assert_one_by_one(function: Callable, x: Tensor, sigma: float | Tensor) -> T
 @contextlib.contextmanager
 def untouched(*tensors: Tensor) -> Iterator[None]:
     """Tensors, and torch's global generator, are as before."""
-    copies, state = [tensor.clone() for tensor in tensors], torch.get_rng_state()
+    copies = [tensor.clone() for tensor in tensors]
+    state = torch.get_rng_state()
     yield
     assert torch.equal(torch.get_rng_state(), state)
     for tensor, copy in zip(tensors, copies, strict=True):

@@ -32,7 +32,8 @@ def normal(seed: int, *shape: int, dtype: torch.dtype = torch.float64) -> Tensor
 @st.composite
 def batches(draw, shapes=SHAPES, dtypes=EXACT, min_size: int = 1, max_size: int = 6) -> Tensor:
     """(B, *shape) normal points of a drawn scale."""
-    shape, n = draw(shapes), draw(st.integers(min_size, max_size))
+    shape = draw(shapes)
+    n = draw(st.integers(min_size, max_size))
     x = draw(st.sampled_from([0.1, 1.0, 10.0])) * normal(draw(SEEDS), n, *shape)
     return x.to(draw(dtypes))
 
@@ -83,9 +84,11 @@ def masks_of(draw, x: Tensor) -> Tensor:
 @st.composite
 def mixtures(draw, dim: int | None = None, dtypes=EXACT) -> GaussianMixture:
     """A mixture of one to three components, of one std or several."""
-    k, dtype = draw(st.integers(1, 3)), draw(dtypes)
+    k = draw(st.integers(1, 3))
+    dtype = draw(dtypes)
     dim = draw(st.integers(1, 4)) if dim is None else dim
-    weights, means = normal(draw(SEEDS), k).softmax(dim=0), 3 * normal(draw(SEEDS), k, dim)
+    weights = normal(draw(SEEDS), k).softmax(dim=0)
+    means = 3 * normal(draw(SEEDS), k, dim)
     stds = 0.3 + normal(draw(SEEDS), k).abs()
     return GaussianMixture(weights.to(dtype), means.to(dtype), draw(st.sampled_from([stds, stds[0]])).to(dtype))
 
@@ -107,7 +110,8 @@ def wide(sigma: float | Tensor, x: Tensor) -> float | Tensor:
 @st.composite
 def scores(draw, shape: tuple[int, ...]) -> Score:
     """A score for points of a shape: exact, of a mixture, a linear map, or a small network; one example at a time."""
-    dim, seed = math.prod(shape), draw(SEEDS)
+    dim = math.prod(shape)
+    seed = draw(SEEDS)
     kind = draw(st.sampled_from(["gaussian", "mixture", "linear", "network"]))
     if kind == "gaussian":
         return gaussian_score(draw(st.floats(-2, 2)), draw(st.floats(0.1, 4)))

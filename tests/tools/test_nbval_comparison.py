@@ -25,16 +25,11 @@ ROOT = Path(__file__).resolve().parents[2]
         ("error .509", "error .510", True),
         ("error .509", "error .511", False),
         ("error .509", "score .509", False),
-        ("error .509 in 3 steps", "error .509 in 4 steps", False),
         ("error .509", "error .509 and .509", False),
         ("(-.001, 9.99)", "( .000, 10.00)", True),
-        ("0.500", "0.5", True),
         ("0.502", "0.5", False),
-        ("1.50e-04", "1.51e-04", True),
-        ("1.50e-04", "1.52e-04", False),
         ("9.99e-04", "1.00e-03", True),
         ("torch 2.13.0", "torch 2.13.1", False),
-        ("tensor([1., 2.])", "tensor([1., 3.])", False),
         ("0.51%, 0.51σ", "0.52%, 0.50σ", True),
         ("1,280 chains", "1,281 chains", False),
     ],
@@ -78,15 +73,6 @@ for _ in tqdm(range(3)):
     print("step")
 """
 
-WITH_HTML = """\
-class Table:
-    def __repr__(self):
-        return "Table"
-    def _repr_html_(self):
-        return "<p>"
-Table()
-"""
-
 BLACK = "from PIL import Image\nImage.new('RGB', (100, 100))"
 BLACK_AS_TEXT = "<PIL.Image.Image image mode=RGB size=100x100>"
 
@@ -102,7 +88,6 @@ CELLS = {
     "a progress bar beside prints": (WITH_PROGRESS_BAR, "step\nstep\nstep\n", True),
     "value: drift of one unit": ("0.5101", "0.5100", True),
     "value: drift of two units": ("0.5102", "0.5100", False),
-    "value: HTML beside the text": (WITH_HTML, "Table", True),
     "value: a stale picture, which only `make test-all` minds": (BLACK, BLACK_AS_TEXT, True),
     "this environment's kernel": (f"import sys\nprint(sys.executable == {sys.executable!r})", "True\n", True),
 }
@@ -145,7 +130,8 @@ def passed(request, project, tmp_path_factory) -> list[bool]:
     """Whether nbval passed each cell, in order, when started in one folder or the other."""
     folder, argument = request.param
     report = tmp_path_factory.mktemp("report") / "report.xml"
-    answer = run_pytest(project / folder, "--nbval", argument, "--junitxml", str(report))
+    command = [sys.executable, "-m", "pytest", "--nbval", argument, "--junitxml", str(report)]
+    answer = subprocess.run(command, cwd=project / folder, capture_output=True, text=True)
     cases = list(ElementTree.parse(report).iter("testcase"))
     assert len(cases) == len(CELLS), answer.stdout
     return [case.find("failure") is None and case.find("error") is None for case in cases]
@@ -173,11 +159,3 @@ def test_a_stale_figure_is_named_and_fails_where_asked(project, figures, n_faile
     assert "pictures-90" not in answer.stdout
     assert answer.returncode == n_failed
     assert f"{2 - n_failed} passed" in answer.stdout
-
-
-def test_pytest_works_without_nbval(project):
-    (project / "tests").mkdir(exist_ok=True)
-    (project / "tests" / "test_one.py").write_text("def test_one():\n    pass\n")
-    answer = run_pytest(project, "-p", "no:nbval")
-    assert answer.returncode == 0, answer.stdout + answer.stderr
-    assert "1 passed" in answer.stdout

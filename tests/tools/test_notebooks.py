@@ -1,7 +1,5 @@
 """The chapters as they are committed, and the tool that puts them into that form."""
 
-import base64
-import io
 import os
 import re
 import subprocess
@@ -12,17 +10,17 @@ import jupytext
 import pytest
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from PIL import Image
 
 import notebooks as tool
 from claims import claims, load_records
 from make_ledger import VERDICT, entered, with_verdict
 from notebooks import faults, normalised, read
 from sbgm.measure.records import results_folder
-from scratch_site import TINY_PNG
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = tool.all_notebooks()
+# one black pixel
+TINY_PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
@@ -76,10 +74,7 @@ FAULTS = {  # what is done to a sound notebook, and what is said of it
         lambda n: n.cells[1].update(outputs=[new_output("error", ename="ValueError", evalue="wrong", traceback=[])]),
         "cell 2: holds an error: ValueError: wrong",
     ),
-    "stderr": (
-        says("UserWarning: odd", name="stderr"),
-        "cell 2: wrote to stderr (a warning?): 'UserWarning: odd'",
-    ),
+    "stderr": (says("odd", name="stderr"), "cell 2: wrote to stderr (a warning?): 'odd'"),
     "widget state": (
         lambda n: n.metadata.update(widgets={"application/vnd.jupyter.widget-state+json": {"state": {}}}),
         "is not in the form of a build",
@@ -89,10 +84,6 @@ FAULTS = {  # what is done to a sound notebook, and what is said of it
             outputs=[new_output("display_data", {"text/plain": "<IPython.core.display.Math object>"})]
         ),
         "cell 3: shows what can't be stored (<IPython.core.display.Math object>); use text, Markdown or a figure",
-    ),
-    "timing metadata": (
-        lambda n: n.cells[1].metadata.update(execution={"iopub.execute_input": "2026-01-01T00:00:00"}),
-        "is not in the form of a build",
     ),
     "address": (says("<function f at 0x7f3a5c0d1e50>"), "cell 2: prints a memory address: '0x7f3a5c0d1e50'"),
     "timing": (says("trained in 3.2 s"), "cell 2: prints a timing: '3.2 s'"),
@@ -179,7 +170,6 @@ def test_two_builds_are_byte_identical_and_keep_what_is_said_shown_and_tagged(tm
     assert list(path.parent.iterdir()) == [path]
 
     notebook = read(path)
-    assert [cell.id for cell in notebook.cells] == ["04-000", "04-001", "04-002", "04-003"]
     assert notebook.cells[3].metadata == {"tags": ["hide-input"], "jupyter": {"source_hidden": True}}
     steps, figure = notebook.cells[1:3]
     assert steps.metadata == {}
@@ -187,8 +177,6 @@ def test_two_builds_are_byte_identical_and_keep_what_is_said_shown_and_tagged(tm
     kinds = [sorted(output.get("data", {})) for output in figure.outputs]
     assert kinds == [["image/png", "text/plain"], ["text/plain"], ["text/markdown", "text/plain"], [], ["text/plain"]]
     assert figure.outputs[-1].data["text/plain"] == "'notebooks'"
-    with Image.open(io.BytesIO(base64.b64decode(figure.outputs[0].data["image/png"]))) as picture:
-        assert picture.info.keys() == {"dpi"}
 
 
 @pytest.mark.parametrize(
@@ -223,23 +211,6 @@ def test_run_goes_on_after_a_failure_and_leaves_the_originals(tmp_path, capsys):
     copies = [read(tmp_path / "out" / path.name).cells[0].outputs[0] for path in paths]
     assert copies[0].evalue == "wrong"
     assert copies[1].text == "1\n"
-
-
-# --- notebooks in folders below --------------------------------------------------------------------------------------
-
-
-def test_a_notebook_in_a_folder_below_is_found_and_keeps_its_place(tmp_path, monkeypatch, capsys):
-    both = ["03_one.ipynb", "lab/03_two.ipynb"]
-    for place in (*both, "lab/.ipynb_checkpoints/03_two-checkpoint.ipynb"):
-        notebook = normalised(new_notebook(cells=[new_markdown_cell(f"# {place}"), new_code_cell("print(1)")]), "03")
-        tool.write(notebook, tmp_path / "notebooks" / place)
-    monkeypatch.setattr(tool, "NOTEBOOKS", tmp_path / "notebooks")
-    assert tool.main(["check"]) == 1
-    assert capsys.readouterr().out.count("was not executed") == 2
-    for name in ("run", "release"):
-        folder = tmp_path / name
-        assert tool.main([name, str(folder)]) == 0
-        assert [path.relative_to(folder).as_posix() for path in tool.all_notebooks(folder)] == both
 
 
 # --- slow: the chapters themselves -----------------------------------------------------------------------------------
