@@ -43,7 +43,6 @@ def test_the_library_moves_nothing_to_a_gpu_unasked():
 DOCUMENTED = sorted([*SOURCE.glob("[!_]*.py"), *SOURCE.glob("images/[!_]*.py")])
 BEGIN = {"torch": torch, "sbgm": sbgm}  # `import torch, sbgm`, as the reference's pages say
 EXCUSED = {
-    "sbgm.images.data.Notice": "is a warning",
     "sbgm.images.data.DataNotFoundError": "is raised where a data set is missing",
     "sbgm.files.checkout": "depends on where the package lies",
     "sbgm.files.data_folder": "depends on the machine",

@@ -78,20 +78,6 @@ def test_every_command_says_what_it_takes_through_a_console_without_greek(words,
     assert "?" in said or words != "train"
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        "train digits --out x",
-        "sample mnist_ncsn --out x",
-        "inpaint mnist_ncsn mnist_small --out x",
-        "evaluate --samples README.md --data mnist_small",
-        "losses mnist_ncsn --data mnist_small",
-    ],
-)
-def test_every_command_says_where_by_the_same_option(words):
-    assert (parsed(words).device, parsed(f"{words} --device cuda:1").device) == (None, "cuda:1")
-
-
 @pytest.mark.parametrize(("option", "said"), [("--help", "evaluate"), ("--version", f"sbgm {sbgm.__version__}")])
 def test_help_and_version_come_without_torch(option, said, tmp_path):
     (tmp_path / "torch.py").write_text("raise SystemExit('torch is loaded')")

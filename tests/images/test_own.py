@@ -46,7 +46,8 @@ def test_subfolders_are_classes_and_train_and_test_are_splits(tmp_path):
     own = own_images(tmp_path / "pets", 8)
     assert own.classes == ("cats", "dogs")
     for split, n in (("train", 16), ("test", 4)):
-        images, labels = load_images(own, split), load_labels(own, split)
+        images = load_images(own, split)
+        labels = load_labels(own, split)
         assert len(images) == n
         assert torch.equal((images[:, 0, 0, 0] * 255).round(), 80.0 * labels)
         assert len(labels[: n // 2].unique()) == 2  # shuffled

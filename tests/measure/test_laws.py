@@ -30,7 +30,7 @@ from sbgm.measure import (
     ratio,
     shown,
 )
-from sbgm.measure.records import StepMap, results_folder
+from sbgm.measure.records import results_folder
 
 # --- distances -------------------------------------------------------------------------------------------------------
 
@@ -137,5 +137,3 @@ def test_a_map_has_every_cell_and_its_sheet(images):
     assert torch.equal(loaded.tensors(images)[images], rows)
     with pytest.raises(KeyError, match="7, 2e-05"):
         loaded.sheet(7, 2e-5)
-    with pytest.raises(ValueError, match=f"one a cell, got 2 for {len(rows)} cells"):
-        StepMap.of(rows.numpy(), sheets[:2])
