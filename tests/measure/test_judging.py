@@ -99,6 +99,7 @@ def test_a_measure_that_takes_more_samples_is_named_with_how_many_it_takes():
     ]
     for start in starts:
         assert any(line.startswith(start) for line in text), start
+    assert sum("left out" in line for line in text) == 3  # and no control says the same again
 
 
 def test_samples_that_no_control_can_be_made_of_are_refused():

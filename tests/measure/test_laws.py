@@ -21,7 +21,6 @@ from properties.strategies import (
 from sbgm.images import data
 from sbgm.measure import (
     Estimate,
-    in_batches,
     load_curve,
     load_record,
     load_step_map,
@@ -88,14 +87,6 @@ def test_quantising_undoes_dequantising(x, seed):
     assert_like(spread, x)
     assert 0 <= float(spread.min()) <= float(spread.max()) <= 1
     assert torch.equal(quantise(spread), (255 * x).round().to(torch.uint8))
-
-
-@given(batches(max_size=9), st.integers(1, 12))
-def test_the_batch_size_changes_no_result(x, batch_size):
-    def function(x):
-        return x.flatten(1).cumsum(dim=1)
-
-    assert_near(in_batches(function, x, batch_size), function(x))
 
 
 # --- records ---------------------------------------------------------------------------------------------------------

@@ -162,6 +162,7 @@ def test_the_metropolis_readout_holds_the_acceptance_that_quadrature_gives(step_
     assert abs(float(variance) - 1) < 2 * float(margin)
     assert abs(int(rate) - 100 * metropolis_acceptance(step_size)) <= 1
     assert "accepted" not in langevin_readout("N(0, 1)", "Metropolis", step_size, 0)
+    assert "accepted" in langevin_readout("N(0, 1)", "Metropolis", step_size, 1)
 
 
 @pytest.mark.parametrize("sampler", ["plain", "Metropolis"])
