@@ -8,9 +8,6 @@ import importlib
 import io
 import os
 import sys
-import warnings
-from collections.abc import Callable
-from typing import Any
 
 import sbgm
 from sbgm.apps.options import Parser, add_options, call, in_flags
@@ -39,13 +36,14 @@ def main(words: list[str] | None = None) -> int:
         os.environ.setdefault("GOMP_SPINCOUNT", "2000")
         if sys.stderr.isatty():
             print(f"sbgm {command}: loading torch …", file=sys.stderr)
+    options = argparse.Namespace(parser=Parser())
     try:
-        options = parser_for(command).parse_args(words)
-        with warnings.catch_warnings():  # which gives back what is changed here
-            warnings.showwarning = functools.partial(_show, warnings.showwarning)
-            return options.run(options) or 0
+        parser_for(command).parse_args(words, options)
+        return options.run(options) or 0
     except (OSError, ValueError, ArithmeticError, AssertionError, ImportError) as error:
-        print(f"sbgm: {_in_flags(str(error), command)}", file=sys.stderr)
+        name, must, rest = str(error).partition(" must ")
+        message = in_flags(f"{ARGUMENTS.get(name, name)}{must}{rest}", options.parser)
+        print(f"sbgm: {message}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:  # while torch or a network is loaded; a command's own work ends in its own words
         print("Stopped.", file=sys.stderr)
@@ -69,26 +67,8 @@ def add_arguments(parser: argparse.ArgumentParser, command: str) -> None:
     """Declare the options of a command: those of the function `main` in `sbgm.apps.COMMAND`."""
     module = importlib.import_module(f"sbgm.apps.{command}")
     add_options(parser, module.main)
-    parser.set_defaults(run=functools.partial(call, module.main))
+    parser.set_defaults(run=functools.partial(call, module.main), parser=parser)
     parser.description = module.__doc__
-
-
-def _in_flags(message: str, command: str | None) -> str:
-    """A message that names options by their flags: "source must hold …" is "--data must hold …" where that is one."""
-    if command is None:
-        return message
-    parser = argparse.ArgumentParser()
-    add_arguments(parser, command)
-    name, must, rest = message.partition(" must ")
-    return in_flags(f"{ARGUMENTS.get(name, name)}{must}{rest}", parser)
-
-
-def _show(usual: Callable[..., None], message: Warning | str, category: type[Warning], *where: Any) -> None:
-    """Show a `Notice` as one line, and other warnings as usual."""
-    if category.__name__ == "Notice":  # without loading what defines it
-        print(f"sbgm: {message}", file=sys.stderr)
-    else:
-        usual(message, category, *where)
 
 
 if __name__ == "__main__":

@@ -23,8 +23,7 @@ from sbgm.measure import judging
 from sbgm.samplers import State
 
 HOMES = (
-    mixtures, noise, losses, samplers, networks, theory, training, refinenet, drawing, masks, data, weights, judging,
-    measure,
+    mixtures, noise, losses, samplers, networks, theory, training, refinenet, drawing, masks, data, weights, measure,
 )  # fmt: skip
 
 
@@ -42,7 +41,8 @@ IMAGE_MLP = sbgm.ImageMLP([2.0, 1.0], (1, 4, 4), 4, 1)
 REFINENET = sbgm.RefineNet([2.0, 1.0], 2, 1)
 OF_DIGITS = sbgm.DigitNetwork([2.0, 1.0], n_classes=2, image_shape=(1, 4, 4), width=4, n_blocks=1)
 FUNCTIONS = {name: getattr(home, name) for home in HOMES for name in home.__all__}
-FUNCTIONS |= {  # methods, and what functions return
+FUNCTIONS |= {  # methods, and what is public without being exported
+    **{name: getattr(judging, name) for name in ("feature_space", "judge", "reference_for")},
     "GaussianMixture.score": MIXTURE.score,
     "GaussianMixture.log_prob": MIXTURE.log_prob,
     "SwitchCounter.update": measure.SwitchCounter(MEANS).update,
@@ -52,8 +52,6 @@ FUNCTIONS |= {  # methods, and what functions return
         f"{type(network).__name__}.forward": network.forward
         for network in (sbgm.MLP(2, 4, 1), CONDITIONAL, ENERGY, IMAGE_MLP, OF_DIGITS, REFINENET, sbgm.ResNet(8, 1))
     },
-    "gaussian_start()": drawing.gaussian_start(2.0, IMAGES[0]),
-    "fitted_start()": drawing.fitted_start(IMAGES, 2.0),
 }
 
 
@@ -141,7 +139,6 @@ GOOD = lookup(
         (IMAGES, "images", "fitted_start"),
         (1.0, "sigma", "RefineNet.forward"),
         (REFINENET, "network", "rescaled"),
-        ((2, 1, 4, 4), "shape", "gaussian_start() fitted_start()"),
         ((2,), "shape", "generate chains"),
         (1.5, "step_size", "consistent_annealed"),
         (lambda: sbgm.MLP(2, 4, 1), "score", "fit_score"),
@@ -232,10 +229,8 @@ BAD: dict[str, list[object]] = lookup(
         ([*NO_ROWS, FEATURES[:2], torch.ones(9, 2), *holes(9, 3)], "samples reference", "kernel_distance"),
         ([*NO_ROWS, FEATURES[:5], torch.ones(9, 2), *holes(9, 3)], "samples reference", "prdc"),
         ([IMAGES[0], IMAGES + 1, IMAGES - 1, *holes(3, 1, 4, 4)], "x", "dequantise random_flip"),
-        (["float16", 16, torch.int8, torch.bool], "dtype", "save_network save_weights"),
         ([None, 0.5, torch.ones(3, 3), torch.ones(4, 3, 2), *holes(3, 2)], "image", "inpaint"),
         (NO_MASK, "mask", "inpaint"),
-        ([None, "0.5", NAN, *holes(2)], "mean", "gaussian_start"),
         ([NAN, -1.0, 0.9], "ratio", "overlap variance_ratio"),
         # then what a function itself refuses, such as two arguments that don't fit
         (NO_WEIGHTS, "weights", "GaussianMixture"),
@@ -285,7 +280,6 @@ BAD: dict[str, list[object]] = lookup(
         ([CONDITIONAL], "network", "rescaled"),
         ([torch.nn.Linear(2, 2)], "network", "save_network load_weights"),
         ([torch.ones(2, 2), torch.ones(4, 1)], "given", "generate chains"),
-        ([(2, 1, 4, 5), (2, 4)], "shape", "gaussian_start() fitted_start()"),
         ([torch.ones(2, 3)], "means", "mode_weights distance_to_modes component_stds"),
         ([2.1], "radius", "SwitchCounter"),
         ([torch.ones(9, 2)], "logits", "class_test"),

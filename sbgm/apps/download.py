@@ -1,4 +1,4 @@
-"""Fetch a data set into the data folder, checked by its checksums; what is there and whole is not fetched again."""
+"""Fetch a data set into the data folder, checked by its checksums; what is there is not fetched again."""
 
 from __future__ import annotations
 
@@ -20,17 +20,15 @@ from tqdm import tqdm
 from sbgm import files
 from sbgm.files import data_folder, shipped_folder
 from sbgm.guard import checked
-from sbgm.images.data import NAMES, SETS, SPLITS, DataNotFoundError, SetName, celeba_cache
-
-SOURCES = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST, "cifar10": datasets.CIFAR10}
+from sbgm.images.data import NAMES, SETS, SPLITS, DataNotFoundError, SetName, celeba_cache, torchvisions
 
 
 @checked
 def download(name: Annotated[SetName, f"one of {', '.join(NAMES)}"]) -> None:
     """Fetch a data set into `data_folder()`, from where torchvision does, unless it is there and whole, and say so.
 
-    An interrupted download is taken up by the next one. What it leaves is never taken for a data set, because every
-    file is read by its checksum. CelebA comes from Google Drive, and is then prepared, which takes minutes.
+    An interrupted download is taken up by the next one. CelebA comes from Google Drive, and is then prepared, which
+    takes minutes.
 
     Raises:
         ConnectionError: the download failed; the message says why.
@@ -46,21 +44,16 @@ def download(name: Annotated[SetName, f"one of {', '.join(NAMES)}"]) -> None:
         try:
             read(name)
         except DataNotFoundError:
-            if name not in SOURCES:
-                raise
             with fetching(name):
-                SOURCES[name](data_folder(), download=True)
+                torchvisions(name)(data_folder(), download=True)
             read(name)
     print(f"{name} is at hand; downloads are kept in {data_folder()}")
 
 
 def read(name: str) -> None:
-    """Read a data set, and so look at the checksums of its files."""
-    labels = SETS[name].labels
+    """Read a data set, and so see whether it is whole."""
     for split in SPLITS:
         SETS[name].images(split)
-        if labels is not None:
-            labels(split)
 
 
 @contextlib.contextmanager
@@ -112,24 +105,14 @@ def fetch_photographs() -> None:
 
 
 def prepare_celeba(split: str) -> None:
-    """Crop and reduce a split's photographs, and write them to `celeba_cache(split)`, whole.
-
-    Raises:
-        DataNotFoundError: a photograph is missing or damaged.
-    """
+    """Crop and reduce a split's photographs, and write them to `celeba_cache(split)`, whole."""
     lines = (celeba_folder() / PARTITION).read_text(encoding="ascii").splitlines()
     rows = [line.split() for line in lines]
     names = [name for name, part in rows if part == PARTS[split]]
     images = torch.empty(len(names), 3, SIZE, SIZE, dtype=torch.uint8)
     for i, name in enumerate(tqdm(names, desc=f"preparing CelebA ({split}), once", unit=" images")):
-        path = celeba_folder() / PHOTOS / name
-        try:
-            with Image.open(path) as photo:
-                images[i] = crop_and_resize(photo)
-        except (OSError, ValueError) as error:
-            raise DataNotFoundError(
-                f"{path} can't be used ({error}). Move that folder away, then run `sbgm download celeba` again."
-            ) from error
+        with Image.open(celeba_folder() / PHOTOS / name) as photo:
+            images[i] = crop_and_resize(photo)
     facts = {"source": "CelebA, aligned and cropped", "terms": "non-commercial research"}
     celeba_cache(split).parent.mkdir(parents=True, exist_ok=True)
     files.save_tensors(celeba_cache(split), {"images": images}, **facts)

@@ -9,7 +9,6 @@ import json
 import shutil
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -24,7 +23,7 @@ from sbgm.apps.options import Device
 from sbgm.apps.train import leave_together, make_accelerator
 from sbgm.files import content_hash, file_hash, save_tensors
 from sbgm.guard import Count, Positive, Score, Whole
-from sbgm.images.data import SETS, DataSet, Notice
+from sbgm.images.data import SETS, DataSet
 from sbgm.images.devices import compiled, fast_precision, idle_cores, on_device
 from sbgm.images.drawing import NamedSampler, Start, chains, draw_batches, uniform_start
 from sbgm.images.weights import weights_file
@@ -207,9 +206,7 @@ def data_like(name: str, shape: Any) -> str | DataSet:
     """Return the name of a data set, or that of a folder, whose images are made of a shape (C, H, W)."""
     if name in SETS:
         return name
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Notice)  # the training has said which pictures are left out
-        return sbgm.own_images(name, shape[-1], shape[0])
+    return sbgm.own_images(name, shape[-1], shape[0])
 
 
 def require_shape(images: Tensor, name: str, network: nn.Module) -> Tensor:

@@ -38,7 +38,9 @@ def main(
         images = images or N_COLOUR_REFERENCE
         try:
             inception = Inception(fid_weights, find_device(device))
-        except (ImportError, ConnectionError) as error:
+        except (ImportError, OSError, ValueError) as error:
+            if fid_weights is not None:
+                raise
             print(f"KID and FID are left out; the distance by contours stays. {error}", file=sys.stderr)
     if images is not None:
         images = min(images, len(load_images(reference, split)))

@@ -507,25 +507,20 @@ def make_accelerator(device: str | None = None, tracker: Any = None, folder: Pat
         ValueError: as `find_device`, or the tracker is not installed, or none that Accelerate knows.
     """
     from accelerate import Accelerator
-    from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 
-    if isinstance(tracker, str) and tracker not in [str(name) for name in get_available_trackers()]:
-        choices = ", ".join(LOGGER_TYPE_TO_CLASS)
-        raise ValueError(f"tracker must be one of {choices} that is installed (pip install …), got {tracker}")
     where = torch.device(find_device(device))
     if where.index is not None:
         torch.cuda.set_device(where)
     # Each process on the CPU would take itself for the only one, unless it is told that it computes there.
-    return Accelerator(cpu=where.type == "cpu", log_with=tracker, project_dir=folder)
+    accelerator = Accelerator(cpu=where.type == "cpu", log_with=tracker, project_dir=folder)
+    if tracker is not None and not accelerator.log_with:  # Accelerate would log to none in silence
+        raise ValueError(f"tracker must be installed, by pip install {tracker}")
+    return accelerator
 
 
 def leave_together(accelerator: Accelerator) -> None:
     """Wait for all processes, then part: one that leaves while another still talks to it aborts both."""
     accelerator.wait_for_everyone()
-    if accelerator.num_processes > 1:
-        # The thread that did the waiting needs Python's lock to free what it holds. Old torch (2.4) keeps the lock
-        # while it ends that thread: without this pause it hung for good, once in some 350 times.
-        time.sleep(0.2)
     accelerator.end_training()
 
 

@@ -6,11 +6,7 @@ Some sets ship with this project or with scikit-learn; the others are read from 
 
 from __future__ import annotations
 
-import contextlib
-import gzip
-import hashlib
 import lzma
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -28,7 +24,6 @@ __all__ = [
     "SPLITS",
     "DataNotFoundError",
     "DataSet",
-    "Notice",
     "dequantise",
     "is_available",
     "load_images",
@@ -41,10 +36,6 @@ SPLITS = ("train", "test")
 
 class DataNotFoundError(FileNotFoundError):
     """A data set is not at hand, or what is there is incomplete; the message says what to do."""
-
-
-class Notice(UserWarning):
-    """A warning to the user, such as that pictures are left out or that a file is run; the work goes on."""
 
 
 # --- data sets by name -----------------------------------------------------------------------------------------------
@@ -63,7 +54,7 @@ def load_images(name: SetOrName, split: Split = "train") -> Tensor:
     * "mnist_small": every 19th of MNIST's training images and every 2nd of its test images: 3,158 and 5,000 28×28 grey
       digits, which ship with this project.
 
-    Read from `data_folder()` and checksummed:
+    Read from `data_folder()`, by torchvision, which checks what it fetches:
 
     * "mnist": 60,000 and 10,000 28×28 grey digits (LeCun et al. 1998).
     * "fashion_mnist": 60,000 and 10,000 28×28 grey articles of clothing (Xiao et al. 2017).
@@ -137,15 +128,11 @@ def is_available(name: SetName) -> bool:
 def not_readable(name: str, reason: str) -> DataNotFoundError:
     """Return the error of a data set that can't be read, which says why and what to do."""
     dataset = SETS[name]
-    folder = data_folder()
     remedy = (
         f"Move {dataset.home} away if it is there, then run `sbgm download {name}` once ({dataset.size}). Or set "
         f"SBGM_DATA to the folder that holds {dataset.home}. Without a network, see {shipped_folder() / 'README.md'}."
     )
-    if not dataset.home:
-        folder = shipped_folder()
-        remedy = f"It ships with this project: in a clone `git checkout data/{name}` brings it back."
-    return DataNotFoundError(f"{dataset.title} can't be read from {folder}: {reason}. {remedy}")
+    return DataNotFoundError(f"{dataset.title} can't be read from {data_folder()}: {reason}. {remedy}")
 
 
 # --- before training -------------------------------------------------------------------------------------------------
@@ -232,70 +219,34 @@ def _photo_patches(split: str) -> Tensor:
     return as_floats(windows.permute(0, 2, 3, 1, 4, 5).flatten(0, 2))
 
 
-# --- MNIST and its kin: 28×28 grey images and labels in idx files, plain or compressed, checksummed -------------------
-
-PREFIXES = {"train": "train", "test": "t10k"}
-IDX_FILES = tuple(f"{prefix}-{kind}-ubyte" for prefix in PREFIXES.values() for kind in ("images-idx3", "labels-idx1"))
-IDX_SHA256 = {  # of the content of each of IDX_FILES, which recompression does not change
-    "mnist": (
-        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-    ),
-    "fashion_mnist": (
-        "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
-        "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
-        "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
-        "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
-    ),
-    "mnist_small": (
-        "422c9dac1ad2c26fa217aa57f79ea39bb269fb61270104a9fdbc777fed18d5f4",
-        "45e05b417863e9c20a06bf2b77189b63127108b02e58bd8fc467fef7fb4fd2b3",
-        "a51e2d3dd51e45c9b4d3696ea77423669135a941d6f9dd0601b1f25118d2faeb",
-        "c8d9c1279793466699980474ba7404217cd19185782723424d76af81c28b86c4",
-    ),
-}
-OPENERS = {"": open, ".gz": gzip.open, ".xz": lzma.open}  # as torchvision unpacks, as it fetches, as this project ships
+# --- MNIST's kin and CIFAR-10, which torchvision reads ----------------------------------------------------------------
 
 
-def _idx(name: str, split: str, kind: str, n_header: int) -> Tensor:
-    """The bytes of one of IDX_FILES after its header of `n_header` bytes.
+def torchvisions(name: str) -> type[Any]:
+    """Torchvision's class of a set that it reads and fetches."""
+    from torchvision import datasets
 
-    Raises:
-        DataNotFoundError: the file is missing or damaged.
-    """
-    file = f"{PREFIXES[split]}-{kind}-ubyte"
-    sha256 = IDX_SHA256[name][IDX_FILES.index(file)]
-    home = SETS[name].home
-    folder = data_folder() / home if home else shipped_folder() / name
-    for suffix, opened in OPENERS.items():
-        path = folder / f"{file}{suffix}"
-        if not path.is_file():  # a pipe would be waited for
-            continue
-        with contextlib.suppress(OSError, EOFError, zlib.error, lzma.LZMAError), opened(path, "rb") as unpacked:
-            content = unpacked.read()
-            if hashlib.sha256(content).hexdigest() == sha256:
-                return torch.from_numpy(np.frombuffer(content, np.uint8, offset=n_header).copy())
-    raise not_readable(name, f"{file} is missing or has a wrong checksum")
+    return {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST, "cifar10": datasets.CIFAR10}[name]
 
 
-# --- CIFAR-10, which torchvision reads and checksums -----------------------------------------------------------------
-
-
-def _cifar10(split: str) -> Any:
-    """A split as a `torchvision.datasets.CIFAR10`.
+def _read(name: str, split: str) -> Any:
+    """A split of such a set in `data_folder()`, with its images in `data` and its labels in `targets`.
 
     Raises:
         DataNotFoundError: it is missing, incomplete or damaged.
     """
-    from torchvision.datasets import CIFAR10
-
     try:
-        return CIFAR10(str(data_folder()), train=split == "train")
-    except RuntimeError as error:
-        reason = f"a file of {CIFAR10.base_folder} is missing or has a wrong checksum"
-        raise not_readable("cifar10", reason) from error
+        return torchvisions(name)(data_folder(), train=split == "train")
+    except (RuntimeError, ValueError, AssertionError) as error:  # the last two: an idx file that was cut off
+        raise not_readable(name, "a file is missing or damaged") from error
+
+
+def _mnist_small(split: str, kind: str, n_header: int) -> Tensor:
+    """The bytes after the header of an idx file that ships; xz, which packs it, has a checksum of its own."""
+    prefix = "train" if split == "train" else "t10k"
+    file = shipped_folder() / "mnist_small" / f"{prefix}-{kind}-ubyte.xz"
+    content = bytearray(lzma.decompress(file.read_bytes()))
+    return torch.frombuffer(content, dtype=torch.uint8, offset=n_header)
 
 
 # --- CelebA, as `sbgm download celeba` prepares it -------------------------------------------------------------------
@@ -355,12 +306,12 @@ CLOTHES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt",
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
-def _idx_set(title: str, name: str, home: str = "", size: str = "", classes: tuple[str, ...] = ()) -> DataSet:
+def _of_mnists_kind(title: str, name: str, home: str, size: str, classes: tuple[str, ...] = ()) -> DataSet:
     return DataSet(
         title,
         (1, 28, 28),
-        images=lambda split: as_floats(_idx(name, split, "images-idx3", 16).reshape(-1, 1, 28, 28)),
-        labels=lambda split: _idx(name, split, "labels-idx1", 8).long(),
+        images=lambda split: as_floats(_read(name, split).data[:, None]),
+        labels=lambda split: _read(name, split).targets,
         home=home,
         size=size,
         classes=classes,
@@ -375,14 +326,19 @@ SETS = {
         labels=lambda split: _digits(split, "target"),
     ),
     "photo_patches": DataSet("photo patches", (3, 32, 32), _photo_patches),
-    "mnist_small": _idx_set("MNIST (small)", "mnist_small"),
-    "mnist": _idx_set("MNIST", "mnist", "MNIST/raw", "12 MB"),
-    "fashion_mnist": _idx_set("Fashion-MNIST", "fashion_mnist", "FashionMNIST/raw", "31 MB", CLOTHES),
+    "mnist_small": DataSet(
+        "MNIST (small)",
+        (1, 28, 28),
+        images=lambda split: as_floats(_mnist_small(split, "images-idx3", 16).reshape(-1, 1, 28, 28)),
+        labels=lambda split: _mnist_small(split, "labels-idx1", 8).long(),
+    ),
+    "mnist": _of_mnists_kind("MNIST", "mnist", "MNIST/raw", "12 MB"),
+    "fashion_mnist": _of_mnists_kind("Fashion-MNIST", "fashion_mnist", "FashionMNIST/raw", "31 MB", CLOTHES),
     "cifar10": DataSet(
         "CIFAR-10",
         (3, 32, 32),
-        images=lambda split: as_floats(torch.from_numpy(_cifar10(split).data).permute(0, 3, 1, 2).contiguous()),
-        labels=lambda split: torch.tensor(_cifar10(split).targets, dtype=torch.int64),
+        images=lambda split: as_floats(torch.from_numpy(_read("cifar10", split).data).permute(0, 3, 1, 2).contiguous()),
+        labels=lambda split: torch.tensor(_read("cifar10", split).targets),
         home="cifar-10-batches-py",
         size="170 MB",
         classes=CIFAR10_CLASSES,

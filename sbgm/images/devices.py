@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-from pathlib import Path
 from typing import Annotated, Any
 
 import psutil
@@ -20,7 +19,6 @@ __all__ = [
 ]
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
-CHOICES = ("auto", *PRECISIONS)
 # GCC 12 has a fault on processors that are newer than it: at -O3 its vectorisation of scalar code (SLP) breaks torch's
 # transposition of bfloat16 blocks by AVX-512. Gradients were NaN on an Intel Xeon with AMX. Inductor writes vector
 # instructions itself, so nothing is lost without SLP.
@@ -29,7 +27,7 @@ OPTIONS: dict[str, Any] = (
 )
 
 
-def fast_precision(device: torch.device | str = "cpu", cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+def fast_precision(device: torch.device | str = "cpu") -> str:
     """The precision that layers are fast in on a device, a key of `PRECISIONS`.
 
     A CPU has "bf16" if its instructions multiply bfloat16 (AVX512-BF16, AMX, Arm's BF16), and a CUDA GPU from compute
@@ -38,7 +36,6 @@ def fast_precision(device: torch.device | str = "cpu", cpuinfo: Path = Path("/pr
 
     Args:
         device: such as "cpu" or "cuda:1".
-        cpuinfo: where Linux lists the processor's instructions. Without this file torch is asked for those of x86.
 
     Example:
         >>> sbgm.images.devices.fast_precision("mps")
@@ -50,16 +47,15 @@ def fast_precision(device: torch.device | str = "cpu", cpuinfo: Path = Path("/pr
         if capability >= (8, 0):
             return "bf16"
         return "fp16" if capability >= (7, 0) else "fp32"
-    if cpuinfo.is_file():
-        native = not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(cpuinfo.read_text().split())
-    else:
-        tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # which another torch may not have
-        native = any(getattr(torch.cpu, test, lambda: False)() for test in tests)
+    instructions = torch.cpu.get_capabilities()
+    native = any(instructions.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
     return "bf16" if device.type == "cpu" and native else "fp32"
 
 
 @checked
-def autocast(score: Score, precision: Annotated[str, one_of(CHOICES)] = "auto", device_type: str = "cpu") -> Score:
+def autocast(
+    score: Score, precision: Annotated[str, one_of(("auto", *PRECISIONS))] = "auto", device_type: str = "cpu"
+) -> Score:
     """A score whose layers run in the given precision, and which returns the dtype of x.
 
     Args:
@@ -105,11 +101,7 @@ def compiled(network: nn.Module) -> nn.Module:
 
 def hardware(device: torch.device | str = "cpu") -> str:
     """The processor, its cores, and how many threads torch uses, as far as this machine tells; and a device's GPU."""
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        lines = cpuinfo.read_text().splitlines()
-        model = next((line.split(":", 1)[1].strip() for line in lines if "model name" in line), model)
+    model = torch.cpu.get_capabilities().get("cpu_name") or platform.machine()
     words = [model, f"{os.cpu_count()} cores", f"{torch.get_num_threads()} threads"]
     if torch.device(device).type == "cuda":
         words.append(torch.cuda.get_device_name(device))

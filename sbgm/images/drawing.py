@@ -32,8 +32,6 @@ from sbgm.guard import (
     checked,
     function_of,
     one_of,
-    require_finite,
-    require_number,
     widened,
 )
 from sbgm.noise import derived_generator
@@ -42,7 +40,6 @@ from sbgm.samplers import (
     ancestral,
     annealed_langevin,
     consistent_annealed,
-    consistent_step_bounds,
     final,
     predictor_corrector,
     probability_flow,
@@ -108,17 +105,9 @@ class NamedSampler:
         for setting in ("step_size", "n_steps"):
             value = getattr(self, setting)
             if setting in settings and value is None:
-                raise ValueError(f"{setting} must be given for {self.name}, got None{self._advice()}")
+                raise ValueError(f"{setting} must be given for {self.name}, got None")
             if setting not in settings and value is not None:
                 raise ValueError(f"{setting} has no meaning for {self.name}, got {value}")
-
-    def _advice(self) -> str:
-        """Which step sizes there are, where that is known."""
-        if self.name != "consistent":
-            return ""
-        low, high = consistent_step_bounds(self.sigmas)
-        ancestral_step = low * high / (2 * self.sigmas[-1] ** 2)  # 2σ_L²(1 − r²) on a geometric ladder
-        return f"; between {low:.3g} and {high:.3g}, such as {ancestral_step:.3g}"
 
     @property
     def evaluations(self) -> int:
@@ -158,12 +147,8 @@ def uniform_start(shape: Shape, generator: Generator) -> Tensor:
     return torch.rand(shape, generator=generator, device=generator.device)
 
 
-def _finite_mean(mean: float | Tensor, name: str) -> None:
-    require_finite(mean if isinstance(mean, Tensor) else torch.tensor(require_number(mean, name)), name)
-
-
 @checked
-def gaussian_start(sigma: Positive, mean: Annotated[float | Tensor, _finite_mean] = 0.5) -> Start:
+def gaussian_start(sigma: Positive, mean: float | Tensor = 0.5) -> Start:
     """Starts mean + σ z for the samplers that take x to be data plus noise of level σ_1, which σ_1 must outweigh.
 
     Args:
@@ -177,14 +162,9 @@ def gaussian_start(sigma: Positive, mean: Annotated[float | Tensor, _finite_mean
         (torch.Size([10000, 2]), '20')
     """
 
-    centre = torch.as_tensor(mean)
-
-    @checked
-    def start(shape: Shape, generator: Generator) -> Tensor:
-        if centre.ndim > 0 and centre.shape != shape[1:]:
-            raise ValueError(f"shape must be (B, *shape) with the shape of mean, {tuple(centre.shape)}, got {shape}")
+    def start(shape: Shape, generator: torch.Generator) -> Tensor:
         z = torch.randn(shape, generator=generator, device=generator.device)
-        return centre.to(z) + sigma * z
+        return torch.as_tensor(mean).to(z) + sigma * z
 
     return start
 
@@ -211,10 +191,7 @@ def fitted_start(images: Batch, sigma: Positive) -> Start:
     mean = widened(images).mean(dim=0)
     rows = (images - mean).flatten(1) / math.sqrt(len(images) - 1)
 
-    @checked
-    def start(shape: Shape, generator: Generator) -> Tensor:
-        if shape[1:] != mean.shape:
-            raise ValueError(f"shape must be (B, *shape) with the shape of images, {tuple(mean.shape)}, got {shape}")
+    def start(shape: Shape, generator: torch.Generator) -> Tensor:
         w = torch.randn(shape[0], len(rows), generator=generator, device=generator.device)
         z = torch.randn(shape, generator=generator, device=generator.device)
         return mean.to(z) + (w @ rows.to(w)).reshape(shape) + sigma * z

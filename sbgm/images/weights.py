@@ -22,7 +22,6 @@ from sbgm.guard import (
     did_you_mean,
     instance_of,
     require_finite,
-    require_number,
     sigma_tensor,
 )
 from sbgm.images.refinenet import RefineNet
@@ -134,22 +133,15 @@ def shipped_networks(name: FilePath) -> str:
     return f"those that ship are {', '.join(known)}{did_you_mean(name, known)}"
 
 
-def _floating(dtype: torch.dtype, name: str) -> None:
-    if not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
-        raise TypeError(f"{name} must be a floating-point torch.dtype, such as torch.float16, got {dtype!r}")
-
-
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
-Precision = Annotated[torch.dtype, _floating]
 N = TypeVar("N", bound=nn.Module)
 NETWORKS = {kind.__name__: kind for kind in (RefineNet, DigitNetwork, ImageMLP)}
 """The networks that a file can name."""
-_module_or_none = instance_of((nn.Module, type(None)), "a torch.nn.Module")
 REBUILT = "a ScoreNetwork, which has the sigmas and the arguments to be built again"
 
 
 @checked
-def save_weights(network: Network, path: FilePath, *, dtype: Precision | None = None, **facts: Fact) -> None:
+def save_weights(network: Network, path: FilePath, *, dtype: torch.dtype | None = None, **facts: Fact) -> None:
     """Write a network's weights and the facts of its making to one file, the same bytes for the same content.
 
     Args:
@@ -175,8 +167,8 @@ def save_network(
     network: Network,
     path: FilePath,
     *,
-    like: Annotated[ScoreNetwork | None, instance_of((ScoreNetwork, type(None)), REBUILT)] = None,
-    dtype: Precision | None = None,
+    like: Annotated[ScoreNetwork, instance_of(ScoreNetwork, REBUILT)] | None = None,
+    dtype: torch.dtype | None = None,
     **facts: Fact,
 ) -> None:
     """Write a noise conditional network with all that `load_network` needs to build it again.
@@ -265,7 +257,7 @@ def _with_weights(like: ScoreNetwork, network: nn.Module) -> ScoreNetwork:
 
 
 @checked
-def load_network(path: FilePath, *, network: Annotated[nn.Module | None, _module_or_none] = None) -> ScoreNetwork:
+def load_network(path: FilePath, *, network: Network | None = None) -> ScoreNetwork:
     """A noise conditional network from what `save_network` wrote, ready to use: `network(x, sigma)` is its score.
 
     A file names no code: it is numbers, and the name of one of this package's networks. Any other network is given.
@@ -340,16 +332,11 @@ def _network_from(facts: dict[str, Any], own: nn.Module | None) -> ScoreNetwork:
         name = arguments.get("module", made_by["class"])
         raise ValueError(f"its network is not of this package, but {name}; give it as load_network(path, network=…)")
     shape = facts.get("image_shape")
-    values = facts.get("data_range", (0.0, 1.0))
     network.image_shape = None if shape is None else tuple(torch.Size(shape))
-    low, high = (require_number(value, "data_range") for value in values)
-    if not low < high:
-        raise ValueError(f"data_range must be two numbers, the lower one first, got {values!r}")
+    low, high = facts.get("data_range", (0.0, 1.0))
     network.data_range = (low, high)
     network.facts = facts
     network.classes = tuple(map(str, facts.get("classes", ())))
-    if network.classes and len(network.classes) != network.n_classes:
-        raise ValueError(f"classes must be the names of {network.n_classes} classes, got {len(network.classes)}")
     return network
 
 

@@ -11,12 +11,6 @@ from torch import Tensor, nn
 from sbgm.guard import Count, FilePath, Generator, checked
 from sbgm.images.weights import load_built
 
-__all__ = [
-    "DigitClassifier",
-    "LeNet",
-    "load_classifier",
-]
-
 N_CLASSES = 10
 SHIPPED_CLASSIFIER = "mnist_classifier"
 JUDGE = "mnist_judge"

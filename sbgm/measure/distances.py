@@ -13,27 +13,6 @@ from torch.nn import functional
 from sbgm.guard import Batch, Count, Finite, Generator, checked, function_of, widened
 from sbgm.measure.estimates import Estimate, estimate, require_alike, rows
 
-__all__ = [
-    "PRDC",
-    "FeatureFunction",
-    "FeatureStatistics",
-    "GaussianBaseline",
-    "Neighbours",
-    "controls",
-    "feature_statistics",
-    "frechet_distance",
-    "hog_features",
-    "in_batches",
-    "kernel_distance",
-    "nearest_neighbours",
-    "prdc",
-    "psnr",
-    "quantise",
-    "shown",
-    "shuffled_blocks",
-    "ssim",
-]
-
 FeatureFunction = Annotated[Callable[[Tensor], Tensor], function_of("images")]  # (B, *shape) -> (B, …)
 
 
@@ -67,7 +46,8 @@ def in_batches(function: FeatureFunction, images: Batch, batch_size: Count = 250
         images: (N, *shape), N ≥ 1.
         batch_size: images in one call.
     """
-    return torch.cat([function(batch).cpu() for batch in images.split(batch_size)])
+    results = [function(batch).cpu() for batch in images.split(batch_size)]
+    return torch.cat(results)
 
 
 @checked
@@ -86,9 +66,12 @@ def hog_features(images: Batch) -> Tensor:
 
     if images.ndim != 4 or min(images.shape[2:]) < 4:
         raise ValueError(f"images must be (N, C, H, W) with H and W of at least 4, got shape {tuple(images.shape)}")
-    cell = (images.shape[2] // 4, images.shape[3] // 4)
+    _, _, height, width = images.shape
+    cell = (height // 4, width // 4)
     pixels = widened(shown(images)).cpu().numpy()  # NumPy has no bfloat16
-    features = [hog(x, pixels_per_cell=cell, cells_per_block=(2, 2), channel_axis=0) for x in pixels]
+    features = []
+    for x in pixels:
+        features.append(hog(x, pixels_per_cell=cell, cells_per_block=(2, 2), channel_axis=0))
     return 6 * torch.from_numpy(np.stack(features))
 
 
@@ -180,7 +163,8 @@ def _root_trace(own: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
     C C' is not symmetric, but its eigenvalues are those of C^{1/2} C' C^{1/2}, which is and has none below 0.
     """
     values, vectors = torch.linalg.eigh(own)
-    varies = values > values[-1] * len(values) * torch.finfo(values.dtype).eps  # features that never change have none
+    rounding = len(values) * torch.finfo(values.dtype).eps
+    varies = values > rounding * values[-1]  # features that never change have no variance
     roots = values[varies].sqrt()
     vectors = vectors[:, varies]
     inner = roots[:, None] * (vectors.T @ other @ vectors) * roots
@@ -198,7 +182,8 @@ def _variance(points: Tensor, own: FeatureStatistics, other: FeatureStatistics) 
     _, transport = _root_trace(own.covariance, other.covariance)
     centred = points - own.mean
     of_mean = 2 * centred @ (own.mean - other.mean)
-    of_covariance = (centred.square() - centred * (centred @ transport)).sum(dim=1)
+    moved = centred * (centred @ transport)
+    of_covariance = (centred.square() - moved).sum(dim=1)
     return float((of_mean + of_covariance).var() / own.n)
 
 
@@ -225,8 +210,8 @@ def kernel_distance(samples: ThreeFeatures, reference: ThreeFeatures, *, block_s
     m = len(y)
     _require_as_many_features(x.shape[1], y.shape[1])
     # sums of the kernel over all partners of a point, itself left out
-    xx = _row_sums(x, x, block_size) - (x.square().mean(dim=1) + 1) ** 3
-    yy = _row_sums(y, y, block_size) - (y.square().mean(dim=1) + 1) ** 3
+    xx = _row_sums(x, x, block_size) - _kernel(x.square().mean(dim=1))
+    yy = _row_sums(y, y, block_size) - _kernel(y.square().mean(dim=1))
     xy = _row_sums(x, y, block_size)
     yx = _row_sums(y, x, block_size)
 
@@ -235,10 +220,19 @@ def kernel_distance(samples: ThreeFeatures, reference: ThreeFeatures, *, block_s
         among_reference = yy / (m * (m - 1))
         return among_samples + among_reference - 2 * xy / (n * m)
 
-    value = distance(xx.sum(), yy.sum(), xy.sum(), n, m)
-    without_x = distance(xx.sum() - 2 * xx, yy.sum(), xy.sum() - xy, n - 1, m)
-    without_y = distance(xx.sum(), yy.sum() - 2 * yy, xy.sum() - yx, n, m - 1)
-    return Estimate(float(value), math.sqrt(_jackknife(without_x) + _jackknife(without_y)))
+    samples_total = xx.sum()
+    reference_total = yy.sum()
+    total = xy.sum()
+    value = distance(samples_total, reference_total, total, n, m)
+    without_x = distance(samples_total - 2 * xx, reference_total, total - xy, n - 1, m)
+    without_y = distance(samples_total, reference_total - 2 * yy, total - yx, n, m - 1)
+    variance = _jackknife(without_x) + _jackknife(without_y)
+    return Estimate(float(value), math.sqrt(variance))
+
+
+def _kernel(mean_product: Tensor) -> Tensor:
+    """k(x, y) from x·y/F."""
+    return (mean_product + 1) ** 3
 
 
 def _jackknife(left_out: Tensor) -> Tensor:
@@ -251,7 +245,7 @@ def _row_sums(x: Tensor, y: Tensor, block_size: int) -> Tensor:
     """Σ_j k(x_i, y_j) for each x_i, some rows of the kernel matrix at a time: (N,)."""
     sums = []
     for part in x.split(block_size):
-        kernel = (part @ y.T / x.shape[1] + 1) ** 3
+        kernel = _kernel(part @ y.T / x.shape[1])
         sums.append(kernel.sum(dim=1))
     return torch.cat(sums)
 
@@ -294,7 +288,8 @@ def nearest_neighbours(x: Batch, candidates: Batch, k: Count = 1) -> Neighbours:
     indices = torch.from_numpy(search.kneighbors(points.numpy(), return_distance=False))
     differences = others[indices] - points[:, None]
     distances, order = differences.norm(dim=2).sort(dim=1, stable=True)
-    return Neighbours(distances.to(x.device, points.dtype), indices.gather(1, order).to(x.device))
+    indices = indices.gather(1, order)
+    return Neighbours(distances.to(x.device, points.dtype), indices.to(x.device))
 
 
 class PRDC(NamedTuple):
@@ -315,7 +310,8 @@ class PRDC(NamedTuple):
     def __str__(self) -> str:
         parts = []
         for name, number in zip(self._fields, self, strict=True):
-            parts.append(f"{name} {number.value:.3f} ± {2 * number.se:.2g}")
+            margin = 2 * number.se
+            parts.append(f"{name} {number.value:.3f} ± {margin:.2g}")
         return ", ".join(parts)
 
 
@@ -366,7 +362,11 @@ def _radii(points: Tensor, k: int, name: str) -> Tensor:
 
 def _balls(points: Tensor, centres: Tensor, radii: Tensor) -> Tensor:
     """How many of the balls each point is in, some points at a time: (N,)."""
-    return torch.cat([(torch.cdist(some, centres) <= radii).sum(dim=1) for some in points.split(1_000)])
+    counts = []
+    for part in points.split(1_000):
+        inside = torch.cdist(part, centres) <= radii
+        counts.append(inside.sum(dim=1))
+    return torch.cat(counts)
 
 
 WINDOW = 7  # pixels a side over which scikit-image compares
@@ -376,7 +376,8 @@ WINDOW = 7  # pixels a side over which scikit-image compares
 def psnr(noisy: Finite, clean: Finite) -> float:
     """Peak signal-to-noise ratio in dB of images in [0, 1]: −10 log₁₀ of the mean squared difference (∞ if none)."""
     _require_images(noisy, clean)
-    error = float((widened(noisy) - widened(clean)).square().mean())
+    difference = widened(noisy) - widened(clean)
+    error = float(difference.square().mean())
     return -10 * math.log10(error) if error > 0 else math.inf
 
 
@@ -390,15 +391,17 @@ def ssim(noisy: Finite, clean: Finite) -> float:
         raise ValueError(
             f"noisy must be an image (C, H, W) with H and W of at least {WINDOW}, got shape {tuple(noisy.shape)}"
         )
-    images = (widened(x).detach().cpu().numpy() for x in (noisy, clean))
-    return float(structural_similarity(*images, channel_axis=0, data_range=1.0))  # pyright: ignore[reportArgumentType] - full=False
+    first = widened(noisy).detach().cpu().numpy()
+    second = widened(clean).detach().cpu().numpy()
+    return float(structural_similarity(first, second, channel_axis=0, data_range=1.0))  # pyright: ignore[reportArgumentType] - full=False
 
 
 def _require_images(noisy: Tensor, clean: Tensor) -> None:
     """Raise unless the clean image is in [0, 1], and the noisy one, whose values may lie outside, is of its shape."""
     require_alike(noisy, clean, "noisy", "clean")
-    if clean.min() < 0 or clean.max() > 1:
-        raise ValueError(f"clean must be in [0, 1], got values from {clean.min():.3g} to {clean.max():.3g}")
+    low, high = clean.aminmax()
+    if low < 0 or high > 1:
+        raise ValueError(f"clean must be in [0, 1], got values from {low:.3g} to {high:.3g}")
 
 
 class GaussianBaseline:
@@ -438,9 +441,10 @@ class GaussianBaseline:
 def shuffled_blocks(images: Tensor, *, generator: torch.Generator) -> Tensor:
     """Cut each image (B, C, H, W) into 4×4 blocks, and put them together in an order of its own."""
     block = images.shape[2] // 4, images.shape[3] // 4
-    orders = torch.rand(len(images), 16, generator=generator).argsort(dim=1).to(images.device)
     blocks = functional.unfold(images, block, stride=block)  # (B, pixels of a block, 16)
-    blocks = blocks.gather(2, orders[:, None].expand_as(blocks))
+    orders = torch.rand(len(images), 16, generator=generator).argsort(dim=1)
+    orders = orders.to(images.device)[:, None].expand_as(blocks)
+    blocks = blocks.gather(2, orders)
     return functional.fold(blocks, images.shape[2:], block, stride=block)
 
 

@@ -22,23 +22,6 @@ from sbgm.guard import (
     widened,
 )
 
-__all__ = [
-    "ChiSquared",
-    "Estimate",
-    "Logits",
-    "Moments",
-    "Share",
-    "class_shares",
-    "class_test",
-    "confident_share",
-    "estimate",
-    "fewest_for_class_test",
-    "moments",
-    "require_alike",
-    "rows",
-    "share",
-]
-
 
 def rows(columns: str, *, least: int = 1) -> Check:
     """State in an annotation, `Annotated[Tensor, rows("K")]`, that a tensor must be (N, K), N ≥ `least`."""
@@ -177,12 +160,6 @@ class ChiSquared(NamedTuple):
         return f"χ² = {self.statistic:.3g} with {self.n_degrees} degrees of freedom, p = {self.p:.2g}"
 
 
-def fewest_for_class_test(labels: Tensor) -> int:
-    """The samples of which the rarest class of the data, (M,) labels, expects five (Cochran 1954)."""
-    counts = torch.bincount(labels)
-    return math.ceil(5 * len(labels) / int(counts.min()))
-
-
 @checked
 def class_test(logits: Logits, labels: Tensor) -> ChiSquared:
     """Test by χ² whether samples have the classes of the data as often as the data has them.
@@ -191,7 +168,7 @@ def class_test(logits: Logits, labels: Tensor) -> ChiSquared:
     9.0 % fives. They are taken as known, since the labels are many more than the samples.
 
     Args:
-        logits: (N, K) of a classifier; N at least `fewest_for_class_test(labels)`.
+        logits: (N, K) of a classifier; of so many samples that five of the rarest class are expected (Cochran 1954).
         labels: (M,) classes of the data, int64, each of the K among them.
 
     Raises:
@@ -203,11 +180,12 @@ def class_test(logits: Logits, labels: Tensor) -> ChiSquared:
     if not whole or labels.unique().tolist() != list(range(logits.shape[1])):
         last = logits.shape[1] - 1
         raise ValueError(f"labels must be classes (M,), int64, with each from 0 to {last}, got {labels!r}")
-    least = fewest_for_class_test(labels)
+    counts = torch.bincount(labels)
+    least = math.ceil(5 * len(labels) / int(counts.min()))
     if len(logits) < least:
         raise ValueError(f"logits must be of at least {least} samples, 5 for the rarest class, got {len(logits)}")
     observed = torch.bincount(logits.argmax(dim=1), minlength=logits.shape[1]).double()
-    shares = torch.bincount(labels).double() / len(labels)
+    shares = counts.double() / len(labels)
     result = chisquare(observed, shares * len(logits))
     return ChiSquared(float(result.statistic), len(shares) - 1, float(result.pvalue))
 

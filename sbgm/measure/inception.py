@@ -10,7 +10,6 @@ import itertools
 import math
 import os
 import statistics
-import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -19,22 +18,13 @@ from torch import Tensor
 
 from sbgm.files import content_hash, fetch
 from sbgm.guard import Batch, Count, checked, require_batch
-from sbgm.images.data import Notice
 from sbgm.measure.distances import FeatureStatistics, frechet_distance, in_batches, kernel_distance, quantise
 from sbgm.measure.estimates import Estimate, Logits
-
-__all__ = [
-    "Inception",
-    "fid",
-    "inception_score",
-    "kid",
-]
 
 N_FEATURES = 2_048
 FEWEST_FOR_FID = 2_560
 WEIGHTS_VARIABLE = "SBGM_FID_WEIGHTS"
 URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
-SIZE = "96 MB"
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 
 
@@ -43,8 +33,7 @@ class Inception:
 
     Args:
         weights: a file of its weights in torch-fidelity's form; None takes the file that $SBGM_FID_WEIGHTS names, and
-            where that is not set the one that torch-fidelity's makers publish (96 MB, once, into torch's cache; a
-            `Notice` says so).
+            where that is not set the one that torch-fidelity's makers publish (96 MB, once, into torch's cache).
         device: where it runs.
 
     Attributes:
@@ -54,7 +43,7 @@ class Inception:
     Raises:
         ImportError: torch-fidelity is not installed; the message says how to get it.
         FileNotFoundError: there is no such file.
-        ConnectionError: the download failed; the message says what else can be done.
+        OSError, ValueError: the download failed, or what came is not the file.
     """
 
     def __init__(self, weights: Path | str | None = None, device: torch.device | str = "cpu") -> None:
@@ -62,10 +51,10 @@ class Inception:
             from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
         except ImportError as error:
             raise ImportError('Inception features need torch-fidelity: pip install "sbgm[fid]"') from error
-        path = weights if weights is not None else os.environ.get(WEIGHTS_VARIABLE)
+        path = weights or os.environ.get(WEIGHTS_VARIABLE)
         if path is None:
-            path = _published_weights()
-        elif not Path(path).is_file():
+            path = fetch(URL, Path(torch.hub.get_dir()) / "checkpoints", URL.rsplit("/", 1)[1], SHA256)
+        if not Path(path).is_file():
             raise FileNotFoundError(f"weights must be a file of Inception's weights, but there is none at {path}")
         torch.load(path, map_location="meta", weights_only=True)  # torch-fidelity would run code pickled in it
         network = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], feature_extractor_weights_path=str(path))
@@ -92,21 +81,6 @@ class Inception:
                 "torch-fidelity's own weights have one"
             )
         return features @ self._network.fc.weight.cpu().T
-
-
-def _published_weights() -> str:
-    """Fetch the weights that torch-fidelity's makers publish, into the place where torch keeps such files."""
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
-    name = URL.rsplit("/", 1)[1]
-    if not (folder / name).exists():
-        warnings.warn(f"Inception's weights are fetched once, {SIZE}, from {URL} into {folder}", Notice, 3)
-    try:
-        return str(fetch(URL, folder, name, SHA256))
-    except (OSError, ValueError) as error:  # those of requests are the first; the second: what came is not the file
-        reason = type(error).__name__ if isinstance(error, OSError) else error
-        raise ConnectionError(
-            f"Inception's weights could not be downloaded ({reason}). Set {WEIGHTS_VARIABLE} to a file of them."
-        ) from error
 
 
 def _inception(features: Tensor | FeatureStatistics, name: str) -> None:

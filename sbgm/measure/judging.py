@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -28,24 +28,10 @@ from sbgm.measure.distances import (
     prdc,
     shown,
 )
-from sbgm.measure.estimates import Estimate, class_shares, class_test, confident_share, fewest_for_class_test
-from sbgm.measure.inception import FEWEST_FOR_FID, Inception, fid, inception_score, kid
-
-__all__ = [
-    "FeatureSpace",
-    "Measured",
-    "Reference",
-    "feature_space",
-    "judge",
-    "load_images_of",
-    "reference_for",
-    "some_images",
-]
+from sbgm.measure.estimates import class_shares, class_test, confident_share
+from sbgm.measure.inception import Inception, fid, inception_score, kid
 
 DIGITS = ("mnist", "mnist_small")
-FEWEST = 3  # samples of a kernel distance with a standard error
-N_NEIGHBOURS = 5  # of precision and recall
-N_SPLITS = 10  # of an Inception Score
 MOST_IN_INCEPTION = 1_000  # images of a control: KID's mean does not depend on the number, and each takes 0.1 s here
 
 
@@ -137,34 +123,6 @@ def reference_for(
     return Reference(features, title)
 
 
-class Measured(NamedTuple):
-    """A measure of samples beside a reference; as text it says of how many, against what.
-
-    str() gives, for instance, "Fréchet distance 3.24 ± 0.11 (1,000 samples against 10,000 MNIST test images, classifier
-    features)", where ± is twice the standard error.
-
-    Attributes:
-        name: of the measure.
-        number: with its standard error, or without where there is none.
-        n, n_reference: how many samples, and how many images of the reference.
-        against: what these images are, and by what both were compared.
-    """
-
-    name: str
-    number: Estimate | float
-    n: int
-    n_reference: int
-    against: str
-
-    def __str__(self) -> str:
-        number = self.number if isinstance(self.number, Estimate) else f"{self.number:.3g}"
-        return f"{self.name} {number} ({self.n:,} samples against {self.n_reference:,} {self.against})"
-
-
-# Distances by name: the function of two sets of features, and how many images of each it takes at least.
-Kinds = dict[str, tuple[Callable[[Tensor, Tensor], Estimate], int]]
-
-
 @checked
 def judge(
     samples: Batch,
@@ -173,26 +131,29 @@ def judge(
     split: Split = "test",
     n_reference: Count | None = None,
     inception: Inception | None = None,
-) -> Iterator[Measured | str]:
-    """Take every measure of samples that applies to a data set, each yielded as soon as it is known; str() is its text.
+) -> Iterator[str]:
+    """Take every measure of samples that applies to a data set, each a line that is yielded as soon as it is known.
+
+    Such as "Fréchet distance 3.24 ± 0.11 (1,000 samples against 10,000 MNIST test images, classifier features)", where
+    ± is twice the standard error. Where a measure can't be taken, such as of too few samples, the line says why.
 
     Grey images: Fréchet and kernel distances in the features of `feature_space`, beside those of the `controls` of as
     many images of the other split; precision, recall, density and coverage against as many of the reference's images as
     there are samples; for MNIST what both classifiers say, and whether classes come as often as they should. Colour
     images: the kernel distance of their contours, beside that of the same controls, and Inception's measures where it
     is given. All: how far the nearest training images are, in pixels. Samples are clamped to [0, 1] and quantised
-    first. A measure that takes more samples than there are is named, with the number that it takes.
+    first.
 
     Args:
-        samples: (N, C, H, W), as a sampler left them, N ≥ 3.
+        samples: (N, C, H, W), as a sampler left them.
         name: of the data set that they are meant to be like.
         split: of the reference.
         n_reference: so many images of it; None takes all.
         inception: for colour images.
 
     Raises:
-        ValueError: the samples have another shape than the images, or one that `controls` can't be made of, or are
-            fewer than three, before any measure.
+        ValueError: the samples have another shape than the images, or one that `controls` can't be made of; at the
+            first measure that is asked for.
         DataNotFoundError: the data set is not at hand.
     """
     shape = load_images(name, "train").shape[1:]
@@ -203,40 +164,49 @@ def judge(
         )
     if samples.shape[2] % 4 or samples.shape[3] % 4:
         raise ValueError(f"samples must have H and W that are multiples of 4, got shape {tuple(samples.shape)}")
-    if len(samples) < FEWEST:
-        raise ValueError(f"samples must be at least {FEWEST} images, or they have no distance, got {len(samples)}")
-    return _judge(widened(samples), name, split, n_reference, inception)
-
-
-def _judge(
-    samples: Tensor, name: str | DataSet, split: str, n_reference: int | None, inception: Inception | None
-) -> Iterator[Measured | str]:
-    """The measures of `judge`, whose arguments have been looked at."""
+    samples = widened(samples)
     n = len(samples)
     space = feature_space(name)
     reference = reference_for(name, space, split, n_reference)
     features = space.function(samples)
     if data_set(name).shape[0] == 1:
-        kinds: Kinds = {
-            "Fréchet distance": (frechet_distance, features.shape[1] + 1),
-            "kernel distance": (kernel_distance, FEWEST),
-        }
+        kinds = {"Fréchet distance": frechet_distance, "kernel distance": kernel_distance}
         yield from _distances(features, name, split, reference, space, kinds, n)
         verdict = feature_space(name, classifier=JUDGE)
-        real = some_images(name, split, min(n, len(load_images(name, split))))
-        yield _prdc(verdict.function(samples), verdict.function(real), f"{reference.images}, {verdict.name}")
+        real = verdict.function(some_images(name, split, min(n, len(load_images(name, split)))))
+        yield from _line("PRDC", prdc, verdict.function(samples), real, f"{reference.images}, {verdict.name}")
     else:
-        yield from _distances(features, name, split, reference, space, {"HOG distance": (kernel_distance, FEWEST)}, n)
+        yield from _distances(features, name, split, reference, space, {"HOG distance": kernel_distance}, n)
         if inception is not None:
             yield from _in_inception(samples, name, split, n_reference, inception)
     if name in DIGITS:
         yield from _by_classifiers(samples, load_labels(name))
     training = load_images(name, "train")
     unseen = some_images(name, "test", min(n, len(load_images(name, "test"))))
+    against = f"{data_set(name).title} training images, pixels"
     for prefix, images in (("control, test split: ", unseen), ("", samples)):
-        median = float(nearest_neighbours(shown(images), training).distances.median())
-        against = f"{data_set(name).title} training images, pixels"
-        yield Measured(f"{prefix}median distance to the nearest", median, len(images), len(training), against)
+        yield from _line(f"{prefix}median distance to the nearest", _nearest, shown(images), training, against)
+
+
+def _nearest(x: Tensor, candidates: Tensor) -> str:
+    """The median distance of points to the nearest of the candidates."""
+    return f"{nearest_neighbours(x, candidates).distances.median():.3g}"
+
+
+Measure = Callable[[Tensor, Tensor], object]  # of samples and a reference; its str() is shown
+
+
+def _line(
+    name: str, take: Measure, x: Tensor, reference: Tensor, against: str, *, why_not: bool = True
+) -> Iterator[str]:
+    """A measure of samples against a reference, with the numbers of both; or why it can't be taken of them."""
+    try:
+        number = take(x, reference)
+    except ValueError as error:
+        if why_not:
+            yield f"{name}: left out, because {error}"
+        return
+    yield f"{name} {number} ({len(x):,} samples against {len(reference):,} {against})"
 
 
 def _distances(
@@ -245,9 +215,9 @@ def _distances(
     split: str,
     reference: Reference,
     space: FeatureSpace,
-    kinds: Kinds,
+    kinds: Mapping[str, Measure],
     n_control: int,
-) -> Iterator[Measured | str]:
+) -> Iterator[str]:
     """The distances of samples' features to those of real images, beside those of each control."""
     other = "train" if split == "test" else "test"
     real = load_images(name, other)
@@ -255,34 +225,28 @@ def _distances(
     sets = {"": features}
     for control, images in made.items():
         sets[f"control, {control} ({other} split): "] = space.function(images)
+    against = f"{reference.images}, {space.name}"
     for prefix, points in sets.items():
-        n = len(points)
-        n_reference = len(reference.features)
-        for kind, (distance, fewest) in kinds.items():
-            if min(n, n_reference) >= fewest:
-                number = distance(points, reference.features)
-                yield Measured(f"{prefix}{kind}", number, n, n_reference, f"{reference.images}, {space.name}")
-            elif not prefix:
-                yield _left_out(kind, f"it takes {fewest:,} samples and as many real images", n)
+        for kind, distance in kinds.items():
+            yield from _line(prefix + kind, distance, points, reference.features, against, why_not=not prefix)
 
 
 def _in_inception(
     samples: Tensor, name: str | DataSet, split: str, n_reference: int | None, inception: Inception
-) -> Iterator[Measured | str]:
-    """KID, FID, the Inception Score where there are logits, and `prdc`."""
+) -> Iterator[str]:
+    """KID and FID, the Inception Score, and `prdc`."""
     space = feature_space(name, inception)
     reference = reference_for(name, space, split, n_reference)
     features = space.function(samples)
-    kinds: Kinds = {"KID": (kid, FEWEST), "FID": (fid, FEWEST_FOR_FID)}
-    yield from _distances(features, name, split, reference, space, kinds, min(len(samples), MOST_IN_INCEPTION))
-    if not inception.has_logits:
-        yield "Inception Score: left out, because these weights have no logits"
-    elif len(samples) < N_SPLITS:
-        yield _left_out("Inception Score", f"it takes {N_SPLITS} samples", len(samples))
-    else:
-        mean, spread = inception_score(inception.logits(features), n_splits=N_SPLITS)
-        yield f"Inception Score {mean:.2f}, sd over {N_SPLITS} splits {spread:.2f} ({len(samples):,} samples)"
-    yield _prdc(features, reference.features[: len(features)], f"{reference.images}, {space.name}")
+    against = f"{reference.images}, {space.name}"
+    yield from _distances(features, name, split, reference, space, {"KID": kid}, min(len(samples), MOST_IN_INCEPTION))
+    yield from _line("FID", fid, features, reference.features, against)
+    try:
+        mean, spread = inception_score(inception.logits(features))
+        yield f"Inception Score {mean:.2f}, sd over splits {spread:.2f} ({len(samples):,} samples)"
+    except ValueError as error:
+        yield f"Inception Score: left out, because {error}"
+    yield from _line("PRDC", prdc, features, reference.features[: len(features)], against)
 
 
 def _by_classifiers(samples: Tensor, labels: Tensor) -> Iterator[str]:
@@ -292,27 +256,7 @@ def _by_classifiers(samples: Tensor, labels: Tensor) -> Iterator[str]:
         yield f"{classifier} at least 90 % sure: {confident_share(logits)}"
     for digit, share in enumerate(class_shares(logits)):
         yield f"class {digit}: {share}"
-    test = "classes against the training split's"
-    fewest = fewest_for_class_test(labels)
-    if len(samples) < fewest:
-        yield _left_out(test, f"the test takes {fewest} samples, five of the rarest class", len(samples))
-    else:
-        yield f"{test}: {class_test(logits, labels)}"
-
-
-def _prdc(samples: Tensor, reference: Tensor, against: str) -> str:
-    """The text of `prdc`, with the numbers of points and what they are."""
-    fewest = N_NEIGHBOURS + 1
-    if min(len(samples), len(reference)) < fewest:
-        takes = f"they take {fewest} samples and as many real images"
-        return _left_out("precision, recall, density and coverage", takes, len(samples))
-    sizes = f"{len(samples):,} samples against {len(reference):,} {against}"
-    return f"{prdc(samples, reference, N_NEIGHBOURS)} ({sizes})"
-
-
-def _left_out(measure: str, takes: str, n: int) -> str:
-    """The line of a measure that n samples are too few for."""
-    return f"{measure}: left out, because {takes}; there are {n:,} samples"
+    yield from _line("class shares", class_test, logits, labels, "training labels")
 
 
 @checked
@@ -363,17 +307,16 @@ def _read_images(path: Path) -> Tensor:
     """The array "samples" of a file, or its only one, or the bytes of a folder's PNG files."""
     if path.is_dir():
         images = []
-        grey = True
         for file in sorted(path.glob("*.png")):
-            with Image.open(file, formats=["PNG"]) as image:
-                if image.width != image.height or (images and image.width != images[0].shape[2]):
-                    got = f"{image.width}×{image.height} pixels in {file.name}"
-                    raise ValueError(f"all its images must be square and of one size, got {got}")
-                grey = grey and image.mode in ("1", "L")
+            with Image.open(file, formats=["PNG"]) as image:  # by no other reader, whatever is in the file
+                if image.width != image.height:
+                    raise ValueError(f"its images must be square, got {image.width}×{image.height} in {file.name}")
                 images.append(read_picture(image, image.width))
         if not images:
             raise ValueError("no file in it is called *.png")
-        return torch.stack(images)[:, : 1 if grey else 3]
+        pixels = torch.stack(images)  # raises unless they are of one size
+        is_grey = torch.equal(pixels[:, :1].expand_as(pixels), pixels)
+        return pixels[:, :1] if is_grey else pixels
     arrays = load_tensors(path)[0] if path.suffix == ".safetensors" else np.load(path, allow_pickle=False)
     if isinstance(arrays, np.ndarray):
         return torch.as_tensor(arrays)

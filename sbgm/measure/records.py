@@ -22,19 +22,6 @@ from sbgm.measure.estimates import Estimate
 if TYPE_CHECKING:
     import pandas
 
-__all__ = [
-    "Measurement",
-    "Record",
-    "SamplerCurve",
-    "StepMap",
-    "attached_file",
-    "check_weights",
-    "load_curve",
-    "load_record",
-    "load_step_map",
-    "results_folder",
-]
-
 WEIGHTS = "weights of "  # a record's facts hold the sha256 of each network's file under this and its name
 CURVE = "sampler_curve_"  # what the names of records of curves begin with
 KINDS = ("expected", "guard", "reported")
@@ -276,15 +263,9 @@ class StepMap:
 
     @classmethod
     def of(cls, rows: Any, sheets: Tensor) -> StepMap:
-        """The map of rows, each with its sheet: T, ε and the columns of `cells`, in this order or by their names.
-
-        Raises:
-            ValueError: sheets are not one a cell.
-        """
+        """The map of rows, each with its sheet: T, ε and the columns of `cells`, in this order or by their names."""
         import pandas
 
-        if len(rows) != len(sheets):
-            raise ValueError(f"sheets must be one a cell, got {len(sheets)} for {len(rows)} cells")
         table = pandas.DataFrame(rows, columns=PLACE + MEASURED, dtype=float).astype({"n_steps": int})
         return cls(table.set_index(PLACE), sheets)
 

@@ -28,21 +28,6 @@ from sbgm.guard import (
 from sbgm.measure.estimates import Estimate, estimate, require_alike
 from sbgm.noise import randn_like
 
-__all__ = [
-    "LevelValues",
-    "Means",
-    "SwitchCounter",
-    "component_stds",
-    "distance_to_modes",
-    "fisher_divergence",
-    "level_losses",
-    "mode_weights",
-    "nearest_modes",
-    "optimality_identity",
-    "relative_squared_error",
-    "score_norms",
-]
-
 # --- points and modes ------------------------------------------------------------------------------------------------
 
 

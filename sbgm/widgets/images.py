@@ -211,10 +211,8 @@ def inpainting_explorer(
         drawn_by: your own functions behind them; the title names those that a check has refused.
 
     Raises:
-        ValueError: the names differ, or the runs are not of the same number of states with the same number of fills.
+        ValueError: the runs are not of the same number of states with the same number of fills.
     """
-    if not masks or masks.keys() != runs.keys():
-        raise ValueError(f"runs must have the names of masks, {', '.join(masks) or 'none'}, got {', '.join(runs)}")
     shapes = {(len(states), *states[0].x.shape) for states in runs.values()}
     n_states, n_fills, *_ = min(shapes)
     if len(shapes) > 1 or n_fills < 2:

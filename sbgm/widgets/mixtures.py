@@ -34,22 +34,19 @@ Function = Callable[..., Tensor]  # a score, a step or a sampler, ours or the re
 # --- scores ----------------------------------------------------------------------------------------------------------
 
 
-def score_field_explorer(
-    mixture: GaussianMixture | None = None, *, score: Function | None = None, drawn_by: Sequence[Function] = ()
-) -> FigureExplorer:
-    """A slider for σ over the density q_σ (orange, darkest at its own maximum), its score (arrows), its modes (dots).
+def score_field_explorer(*, score: Function | None = None, drawn_by: Sequence[Function] = ()) -> FigureExplorer:
+    """A slider for σ over the paper's mixture: q_σ (orange, darkest at its own maximum), its score, its modes (dots).
 
     Scores shrink as noise widens the density, so the arrows show (1 + σ²) times the score: far from all other modes
     they then reach, at a tenth of the length, for the nearest mean. A dot marks a zero to which the score points from
     both sides, a mode of the density; a cross marks one from which it points away. They are sought on the line through
-    the means of a mixture of two components, where all zeros of its score lie.
+    the means, where all zeros of the exact score lie.
 
     Args:
-        mixture: a mixture in two dimensions; the paper's unless told otherwise.
         score: s(x, sigma), such as your own of this mixture; the exact one unless told otherwise.
         drawn_by: your own functions that the score calls; the title names those that a check has refused.
     """
-    mixture = paper_mixture() if mixture is None else mixture
+    mixture = paper_mixture()
     title = rf"density $q_\sigma$, and its score times $(1 + \sigma^2)/10${refused(score, *drawn_by)}"
     score = mixture.score if score is None else own(score)
     points = plots.grid(20)
@@ -64,8 +61,6 @@ def score_field_explorer(
         _shade(density, mixture, sigma)
         arrows = (1 + sigma**2) * score(points, sigma)
         field.set_UVC(*arrows.T.numpy())
-        if len(mixture.means) != 2:
-            return f"σ = {sigma:.1f}"
         modes, between = _zeros(score, mixture.means, sigma)
         dots.set_data(*modes.T)
         crosses.set_data(*between.T)

@@ -78,20 +78,6 @@ def test_every_command_says_what_it_takes_through_a_console_without_greek(words,
     assert "?" in said or words != "train"
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        "train digits --out x",
-        "sample mnist_ncsn --out x",
-        "inpaint mnist_ncsn mnist_small --out x",
-        "evaluate --samples README.md --data mnist_small",
-        "losses mnist_ncsn --data mnist_small",
-    ],
-)
-def test_every_command_says_where_by_the_same_option(words):
-    assert (parsed(words).device, parsed(f"{words} --device cuda:1").device) == (None, "cuda:1")
-
-
 @pytest.mark.parametrize(("option", "said"), [("--help", "evaluate"), ("--version", f"sbgm {sbgm.__version__}")])
 def test_help_and_version_come_without_torch(option, said, tmp_path):
     (tmp_path / "torch.py").write_text("raise SystemExit('torch is loaded')")
@@ -105,37 +91,23 @@ def test_help_and_version_come_without_torch(option, said, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("evaluate --samples nowhere --data digits", "--samples must be a file or folder of images"),
         ("losses README.md --data digits", "NETWORK must be"),
         (
             "losses own_network --data digits --device mps",
             "--device must be one of this machine's, such as cpu, got mps",
         ),
+        ("losses mnist_ncsn --data digits", "--data must be images of shape (1, 28, 28)"),
         ("sample digits_mlp --out x --schedule power", "--schedule must come with --levels, got power alone"),
-        (
-            "sample digits_mlp --out x --start fitted",
-            "--data must be given with --start fitted, and only then, got None",
-        ),
+        ("sample digits_mlp --out x --start fitted", "--data must be given with --start fitted, and only then, got N"),
         ("sample digits_mlp --out x --start fitted --data photo_patches", "--data must be images of shape (1, 8, 8)"),
         ("inpaint digits_mlp photo_patches --out x", "DATA must be images of shape (1, 8, 8)"),
+        ("inpaint digits_mlp tests/apps --out x", "DATA must hold at least 8 images"),
         ("sample none.safetensors --out x", "no run's folder"),
         ("train digits --out x --channels 1", "--channels must be at least 2, got 1"),
-        ("train digits --out x --accumulation 3", "--batch-size must be at most the 1437 images, and divide into 3"),
         ("sample mnist_ncsn --out x --sampler consistent", "--step-size must be given for consistent"),
-        (
-            "sample digits_mlp --out x --label 3",
-            "--label must be left out, because this network was trained without classes",
-        ),
+        ("sample digits_mlp --out x --label 3", "--label must be left out, because this network was trained without c"),
         ("sample own_network --out x --label 30", "6, 7, 8, 9, or its number, 0 to 9, got '30'"),
-        ("evaluate --samples README.md --data tests/apps", "--samples must be a whole"),
-        ("inpaint digits_mlp tests/apps --out x", "DATA must hold at least 8 images"),
-        ("losses mnist_ncsn --data digits", "--data must be images of shape (1, 28, 28)"),
-        ("losses mnist_ncs --data mnist_small", "; did you mean 'mnist_ncsn'?"),
-        (
-            "sample mnist_ncs --out x",
-            "no network that ships; those that ship are cifar10_ncsn, digits_mlp, digits_mlp_lambda_1, mnist_ncsn, "
-            "mnist_ncsnv2, mnist_one_level, own_network; did you mean 'mnist_ncsn'?",
-        ),
+        ("sample mnist_ncs --out x", "mnist_ncsnv2, mnist_one_level, own_network; did you mean 'mnist_ncsn'?"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(words, message, capsys):
@@ -158,14 +130,10 @@ def test_a_folder_that_holds_samples_is_refused_by_its_flag(tmp_path, capsys):
         ("", "usage: sbgm"),
         ("evaluate", "the following arguments are required: --samples, --data"),
         ("tran mnist", "did you mean 'train'?"),
-        ("download cifar", "did you mean 'cifar10'?"),
         ("evaluate --samples x --data digit", "did you mean 'digits'?"),
         ("train mnits --out x", "did you mean 'mnist'?"),
-        ("train digits --out x --steps 0", "argument --steps: it must be at least 1, got 0"),
         ("train digits --out x --ema 2", "argument --ema: it must be at least 0 and below 1, got 2"),
-        ("train digits --out x --minutes nan", "argument --minutes: it must be finite and positive, got nan"),
         ("train digits --out x --precision fp31", "did you mean 'fp32'?"),
-        ("sample digits_mlp --out x -n 0.5", "argument -n: invalid int value: '0.5'"),
     ],
 )
 def test_a_value_is_refused_by_its_flag_and_a_near_name_is_suggested(words, message, capsys):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import pytest
 
-from sbgm.apps.options import Parser, add_options, call, in_flags, name_or_path
+from sbgm.apps.options import Parser, add_options, call, name_or_path
 from sbgm.guard import Count
 
 
@@ -41,25 +41,3 @@ def test_a_function_is_called_with_what_its_options_say(parser):
     instead = call(draw, parser.parse_args(["x", "digits"]), instead=dict, data="other")
     assert (instead["data"], instead["n"]) == ("other", 4)
     assert "images (4)" in parser.format_help()
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (["x", "digits", "-n", "0"], "argument -n: it must be at least 1, got 0"),
-        (["x", "digits", "-n", "many"], "argument -n: invalid int value: 'many'"),
-        (["x", "digit"], "it must be one of digits, or a folder, got 'digit'; did you mean 'digits'?"),
-        (["x", "digits", "--start", "normall"], "did you mean 'normal'?"),
-        (["x"], "the following arguments are required: DATA"),
-    ],
-)
-def test_a_value_is_refused_by_its_flag(parser, words, said, capsys):
-    with pytest.raises(SystemExit, match="2"):
-        parser.parse_args(words)
-    assert said in capsys.readouterr().err
-
-
-def test_a_message_names_the_flag_of_the_argument_that_it_begins_with(parser):
-    assert in_flags("step_size must be positive", parser) == "--step-size must be positive"
-    assert in_flags("data must be images", parser) == "DATA must be images"
-    assert in_flags("sigma must be positive", parser) == "sigma must be positive"

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from sbgm import ImageMLP, load_network, save_network
+from sbgm import load_network
 from sbgm.images.weights import OwnNetwork
 from small_run import changed, run
 
@@ -42,22 +42,9 @@ class Flat(Pull):
         return x.flatten(1).sum(dim=1) * self.scale
 
 
-class Nothing(Pull):
-    def forward(self, x, sigma):
-        return None
-
-
-@pytest.mark.parametrize(
-    ("kind", "says"),
-    [
-        (Flat, r"must return x's shape, \(2, 1, 8, 8\), got \(2,\)"),
-        (Nothing, "must return a torch.Tensor of real numbers, got NoneType"),
-    ],
-)
-def test_a_network_that_cant_be_trained_is_named_in_a_line_before_anything_is_written(tmp_path, kind, says):
-    with pytest.raises((TypeError, ValueError), match=rf"^network .*{says}") as error:
-        run(tmp_path / "run", network=kind())
-    assert "\n" not in str(error.value)
+def test_a_network_that_cant_be_trained_is_named_in_a_line_before_anything_is_written(tmp_path):
+    with pytest.raises(ValueError, match=r"^network must return x's shape, \(2, 1, 8, 8\), got \(2,\)$"):
+        run(tmp_path / "run", network=Flat())
     assert not (tmp_path / "run").exists()
 
 
@@ -105,8 +92,3 @@ def test_a_file_of_weights_names_no_code_that_is_run(tmp_path, monkeypatch, name
     network = load_network("w.safetensors", network=Pull())  # the one that is given, and no other
     assert isinstance(network, OwnNetwork)
     assert not hasattr(sys, "was_run")
-
-
-def test_a_network_of_the_package_is_built_from_its_file(tmp_path):
-    save_network(ImageMLP([1.0, 0.1], width=4, n_blocks=1), tmp_path / "w.safetensors")
-    assert isinstance(load_network(tmp_path / "w.safetensors"), ImageMLP)

@@ -5,7 +5,6 @@ import re
 import shlex
 import time
 
-import pandas
 import pytest
 import torch
 from PIL import Image
@@ -46,27 +45,6 @@ def test_a_run_says_where_to_look_shows_itself_early_and_ends_with_the_command_t
     command = re.search("To draw images from the network: sbgm (sample run .*)\n$", said)[1]
     assert cli.main([*shlex.split(command), *QUICK]) == 0
     assert Image.open("run_samples/sheet.png").width >= 8 * 128
-
-
-def test_the_average_of_a_short_training_is_not_that_of_its_beginning(here):
-    assert cli.main(["train", "digits", "--out", "run", "--steps", "60", "--learning-rate", ".01", *SMALL]) == 0
-    losses = pandas.read_csv("run/log.csv")
-    assert losses["held_out"].iloc[-1] == pytest.approx(losses["loss"].iloc[-1], rel=0.2)
-    assert losses["held_out"].iloc[-1] < 0.9 * losses["held_out"].iloc[0]
-
-
-def test_a_run_that_is_stopped_shows_where_it_stands_and_goes_on_as_if_it_had_not_stopped(here, capsys):
-    words = ["train", "digits", "--steps", "6", *SMALL]
-    assert cli.main([*words, "--out", "whole"]) == 0
-    assert cli.main([*words, "--out", "run", "--minutes", "1e-6"]) == 0
-    assert "Stopped and saved at step 1 of 6. The same command with --resume goes on." in capsys.readouterr().out
-    assert sheets(here / "run") == [1]
-    assert pandas.read_csv("run/log.csv")["held_out"].notna().tolist() == [True]
-    assert cli.main([*words, "--out", "run", "--resume"]) == 0
-    a, b = (pandas.read_csv(f"{run}/log.csv") for run in ("run", "whole"))
-    assert a[["step", "loss", "held_out"]].equals(b[["step", "loss", "held_out"]])
-    a, b = (load_tensors(f"{run}/step-0000006/average.safetensors")[0] for run in ("run", "whole"))
-    assert all(torch.equal(a[name], b[name]) for name in a)
 
 
 def test_compiling_is_said_and_does_not_count_as_training(here, monkeypatch, capsys):
@@ -115,8 +93,3 @@ def test_a_class_that_is_renamed_is_noticed_when_the_run_goes_on(photos, here, c
     capsys.readouterr()
     assert cli.main([*words, "--steps", "2", "--resume"]) == 1
     assert re.fullmatch("sbgm: class_names must be .*'dog'.* got .*'wolf'.*\n", capsys.readouterr().err)
-
-
-def test_a_network_without_classes_says_so(capsys):
-    assert cli.main(["sample", "digits_mlp", "--label", "cat", "--out", "no", *QUICK]) == 1
-    assert "--label must be left out, because this network was trained without classes" in capsys.readouterr().err

@@ -1,7 +1,6 @@
 """Batched generation: what depends on what, what is kept, other processes, and files of samples."""
 
 import math
-import re
 from types import SimpleNamespace
 from unittest import mock
 
@@ -27,7 +26,6 @@ from sbgm.images.data import load_images
 from sbgm.images.drawing import chains, draw_batches, fitted_start, gaussian_start
 from sbgm.images.masks import centre_box
 from sbgm.noise import derived_generator
-from sbgm.samplers import State
 
 SIGMAS = (1.0, 0.1, 0.01)
 SAMPLER = NamedSampler("annealed", SIGMAS, step_size=2e-5, n_steps=3)
@@ -52,15 +50,6 @@ def test_batch_b_is_the_sampler_run_from_the_generator_of_seed_and_b():
         x = torch.rand(size, 1, 4, 4, generator=generator)
         expected = final(annealed_langevin(score, x, SIGMAS, step_size=2e-5, n_steps=3, generator=generator))
         assert torch.equal(samples[4 * b : 4 * b + 4], expected)
-
-
-def test_batches_may_differ_by_index():
-    def sampler(x, generator, rows):
-        yield State(rows + torch.rand(1, generator=generator), 1, 1.0)
-
-    samples = generate(sampler, 7, (1,), given=torch.arange(7.0)[:, None], seed=0, batch_size=3)[:, 0]
-    assert samples.floor().tolist() == list(range(7))
-    assert len(set((samples - samples.floor()).mul(1e4).round().tolist())) == 3
 
 
 def draw(indices, generator):
@@ -113,7 +102,8 @@ def test_any_number_of_processes_gives_the_samples_of_one(n_processes, n, batch_
 
 
 def test_a_gaussian_start_is_the_mean_and_noise():
-    mean, z = torch.tensor([1.0, -2.0]), torch.randn(5, 2, generator=derived_generator(0))
+    mean = torch.tensor([1.0, -2.0])
+    z = torch.randn(5, 2, generator=derived_generator(0))
     assert torch.equal(gaussian_start(3.0, mean)((5, 2), derived_generator(0)), mean + 3 * z)
 
 
@@ -205,7 +195,8 @@ def test_a_network_without_levels_takes_any_ladder(tmp_path):
     save_network(small_network(conditional=False), tmp_path / "v2.safetensors")
     options = ["--sampler", "euler", "--levels", 7, "--precision", "fp32"]
     assert run("sample", tmp_path / "v2.safetensors", "--out", tmp_path / "a", "-n", 1, *options) == 0
-    network, sampler = small_network(conditional=False), geometric_sigmas(1.0, 0.01, 7)
+    network = small_network(conditional=False)
+    sampler = geometric_sigmas(1.0, 0.01, 7)
     x = gaussian_start(1.0)((1, 1, 8, 8), derived_generator(0, 0))
     expected = final(NamedSampler("euler", tuple(sampler.tolist())).states(network, x, None))
     torch.testing.assert_close(load_tensors(tmp_path / "a" / "samples.safetensors")[0]["samples"], expected)
@@ -235,14 +226,6 @@ def test_inpaint_keeps_what_is_known(weights, tmp_path, capsys):
     assert float((loaded["fills"][:, 0] - loaded["fills"][:, 1])[:, ~mask].abs().mean()) > 0.05
     assert (facts["mask"], facts["split"]) == ("centre-box", "test")
     assert run("inpaint", weights, "digits", "--out", out, *options) == 1
-
-
-def test_a_step_size_that_is_not_given_is_suggested_and_serves():
-    with pytest.raises(ValueError, match="step_size must be given for consistent") as raised:
-        NamedSampler("consistent", SIGMAS)
-    low, high, suggested = map(float, re.search(r"between (\S+) and (\S+), such as (\S+)$", str(raised.value)).groups())
-    assert low < suggested < high
-    final(NamedSampler("consistent", SIGMAS, suggested).states(score, torch.rand(2, 3), derived_generator(0)))
 
 
 def test_two_processes_write_what_one_writes(weights, tmp_path):

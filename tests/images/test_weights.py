@@ -5,9 +5,8 @@ import safetensors.torch
 import torch
 
 import sbgm
-from drawing import samples_key
 from sbgm import MLP, RefineNet, load_network, load_weights, save_network, save_weights
-from sbgm.files import file_hash, load_tensors, save_tensors
+from sbgm.files import load_tensors, save_tensors
 from sbgm.measure.classifier import LeNet
 from sbgm.networks import ScoreNetwork
 from seeds import seeded
@@ -85,10 +84,7 @@ def claiming(path, change):
     return path
 
 
-KINDS = (torch.int64, torch.bool, torch.uint8, torch.float8_e4m3fn, torch.complex64)
-
-
-@pytest.mark.parametrize("dtype", KINDS)
+@pytest.mark.parametrize("dtype", [torch.int64, torch.float8_e4m3fn])
 def test_weights_of_another_kind_are_refused_by_name(tmp_path, dtype):
     def change(tensors, facts):
         tensors |= {name: value.to(dtype) for name, value in tensors.items()}
@@ -136,7 +132,6 @@ def test_every_network_is_built_on_meta_without_memory():
             "^end.bias in .* must be finite, but it holds NaN",
         ),
         (lambda _, facts: facts.update(image_shape=[1, 8, "8"]), "^path must hold a network that .* torch.Size"),
-        (lambda _, facts: facts.update(data_range=[1, 0]), r"^path must .*: data_range must .*, got \[1, 0\]"),
     ],
 )
 def test_weights_and_facts_that_cant_be_are_named(tmp_path, change, said):
@@ -144,9 +139,8 @@ def test_weights_and_facts_that_cant_be_are_named(tmp_path, change, said):
         load_network(claiming(tmp_path / "a.safetensors", change))
 
 
-@pytest.mark.parametrize("facts", ["[]", "null", "3"])
-def test_facts_must_be_a_table(tmp_path, facts):
-    safetensors.torch.save_file({"a": torch.ones(1)}, tmp_path / "a.safetensors", {"facts": facts})
+def test_facts_must_be_a_table(tmp_path):
+    safetensors.torch.save_file({"a": torch.ones(1)}, tmp_path / "a.safetensors", {"facts": "[]"})
     with pytest.raises(ValueError, match=r"path must be a whole safetensors file, but .*: its facts must be a table"):
         load_network(tmp_path / "a.safetensors")
 
@@ -175,11 +169,3 @@ def test_a_network_of_ones_own_is_saved_and_loaded_by_giving_it_from_a_file_with
     assert torch.equal(loaded(torch.ones(1, 2), 1.0), torch.full((1, 2), -0.5))
     assert (loaded.sigmas.tolist(), loaded.arguments) == ([2.0, 1.0], {"power": 3})
     assert (loaded.image_shape, loaded.data_range, loaded.takes_any_sigma) == (None, (0.0, 1.0), True)
-
-
-def test_samples_are_named_by_the_weights_and_the_settings(tmp_path):
-    path = tmp_path / "net.safetensors"
-    with pytest.raises(FileNotFoundError, match="network must be a shipped one or a file of weights, but there is non"):
-        samples_key(path)
-    save_weights(MLP(generator=seeded()), path)
-    assert samples_key(path, "T100", "seed0") == f"net-{file_hash(path)[:12]}-T100-seed0"

@@ -8,7 +8,6 @@ import torch
 from recipes import ClassifierTraining, accuracy, not_digits, train_classifier
 from sbgm.files import read_facts
 from sbgm.images.data import load_images, load_labels
-from sbgm.images.weights import weights_file
 from sbgm.measure import confident_share, in_batches
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, DigitClassifier, load_classifier
 from sbgm.training import n_parameters
@@ -100,13 +99,6 @@ def test_a_file_that_holds_no_classifier_is_refused():
         ValueError, match=r"^path must hold a network .*digits_mlp\.\w* does not: it holds no classifier"
     ):
         load_classifier("digits_mlp")
-
-
-@pytest.mark.mnist
-@SHIPPED
-def test_the_shipped_accuracy_is_that_of_the_whole_test_split(name):
-    measured = accuracy(load_classifier(name), load_images("mnist", "test"), load_labels("mnist", "test"))
-    assert measured == pytest.approx(read_facts(weights_file(name))["test_accuracy"], abs=5e-4)
 
 
 @pytest.mark.mnist

@@ -21,7 +21,6 @@ from properties.strategies import (
 from sbgm.images import data
 from sbgm.measure import (
     Estimate,
-    in_batches,
     load_curve,
     load_record,
     load_step_map,
@@ -30,7 +29,7 @@ from sbgm.measure import (
     ratio,
     shown,
 )
-from sbgm.measure.records import StepMap, results_folder
+from sbgm.measure.records import results_folder
 
 # --- distances -------------------------------------------------------------------------------------------------------
 
@@ -90,14 +89,6 @@ def test_quantising_undoes_dequantising(x, seed):
     assert torch.equal(quantise(spread), (255 * x).round().to(torch.uint8))
 
 
-@given(batches(max_size=9), st.integers(1, 12))
-def test_the_batch_size_changes_no_result(x, batch_size):
-    def function(x):
-        return x.flatten(1).cumsum(dim=1)
-
-    assert_near(in_batches(function, x, batch_size), function(x))
-
-
 # --- records ---------------------------------------------------------------------------------------------------------
 
 FILES = {path.stem: json.loads(path.read_text("utf-8")) for path in results_folder().glob("*.json")}
@@ -137,5 +128,3 @@ def test_a_map_has_every_cell_and_its_sheet(images):
     assert torch.equal(loaded.tensors(images)[images], rows)
     with pytest.raises(KeyError, match="7, 2e-05"):
         loaded.sheet(7, 2e-5)
-    with pytest.raises(ValueError, match=f"one a cell, got 2 for {len(rows)} cells"):
-        StepMap.of(rows.numpy(), sheets[:2])

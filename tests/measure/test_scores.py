@@ -65,9 +65,3 @@ def test_standard_errors_are_the_spread_over_repeated_data():
     assert torch.stack([run.se for run in runs]).mean(dim=0).tolist() == pytest.approx(
         spread.tolist(), rel=4 / math.sqrt(400)
     )
-
-
-def test_no_gradients_are_kept():
-    weight = torch.ones((), requires_grad=True)
-    score = lambda x, sigma: weight * x  # noqa: E731
-    assert not measure.level_losses(score, torch.rand(4, 2), SIGMAS, generator=seeded()).values.requires_grad

@@ -11,12 +11,10 @@ import torch
 
 from moving import moved
 from sbgm import (
-    GaussianMixture,
     SamplerDivergedError,
     annealed_langevin,
     final,
     geometric_sigmas,
-    metropolis_langevin,
     paper_mixture,
     plots,
     probability_flow,
@@ -163,18 +161,8 @@ def test_the_metropolis_readout_holds_the_acceptance_that_quadrature_gives(step_
     variance, margin, rate = re.search(r"variance ([\d.]+) ± ([\d.]+); accepted (\d+)%$", text).groups()
     assert abs(float(variance) - 1) < 2 * float(margin)
     assert abs(int(rate) - 100 * metropolis_acceptance(step_size)) <= 1
-
-
-def test_the_first_proposals_are_accepted_as_often_as_of_many_chains():
-    """At −3 and 3, where a step of 2 is accepted less often than in the end."""
-    target = GaussianMixture([1.0], [[0.0]])
-    start = torch.tensor([[-3.0], [3.0]]).repeat(20_000, 1)
-    options = {"log_prob": target.log_prob, "step_size": 2.0, "n_steps": 1, "generator": seeded()}
-    (state,) = metropolis_langevin(target.score, start, **options)
-    rate = float(state.accepted.float().mean())
-    shown = re.search(r"accepted (\d+)%", langevin_readout("N(0, 1)", "Metropolis", 2.0, 1))[1]
-    assert int(shown) / 100 == pytest.approx(rate, abs=0.08)  # 4 s.e. of 640
-    assert "accepted" not in langevin_readout("N(0, 1)", "Metropolis", 2.0, 0)
+    assert "accepted" not in langevin_readout("N(0, 1)", "Metropolis", step_size, 0)
+    assert "accepted" in langevin_readout("N(0, 1)", "Metropolis", step_size, 1)
 
 
 @pytest.mark.parametrize("sampler", ["plain", "Metropolis"])
@@ -272,13 +260,6 @@ def test_divergence_is_a_sentence_that_names_bound_and_level():
     assert text.endswith(f"η = 2.05 {bound}")
 
 
-def test_every_corner_of_the_sliders_gives_a_picture_and_a_sentence():
-    for high, low, n_levels, eta in itertools.product((3.0, 30.0), (0.1, 2.0), (1, 20), (0.005, 5.0)):
-        explorer = annealed(sigma_max=high, sigma_min=low, n_levels=n_levels, eta=eta)
-        assert re.search(r"weight of \(5, 5\)|at level \d", explorer.readout.value)
-        assert bytes(explorer.image.value).startswith(b"\x89PNG")
-
-
 def in_place(score, x, sigmas, epsilon, n_steps, generator, kick=1.0):
     """The solution of chapter 4, on the starts that it is given."""
     for sigma in sigmas:
@@ -341,12 +322,6 @@ WRONG = [
 def test_a_wrong_function_is_seen_in_the_readout(make, function, values, readout):
     assert re.search(readout, moved(partial(make, **function), **values).readout.value)
     assert not re.search(readout, moved(make, **values).readout.value)
-
-
-def test_a_ladder_that_is_climbed_is_drawn_so():
-    explorer = annealing_explorer(sampler=up_the_ladder)
-    upwards = geometric_sigmas(10, 0.1, 10).flip(0)
-    assert artist_of(explorer, "lines").get_xdata() == pytest.approx(upwards.tolist())
 
 
 # --- level steps -----------------------------------------------------------------------------------------------------
