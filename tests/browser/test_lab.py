@@ -1,52 +1,30 @@
 """The chapters' sliders in JupyterLab, run and moved by a browser as by a reader."""
 
-import sys
-
 import ipywidgets
 import nbformat
 import pytest
-import torch
 from nbformat.v4 import new_code_cell
 
 from notebooks import NOTEBOOKS, all_notebooks
 from open_lab import refresh
-from sbgm.samplers import State
-from sbgm.widgets import annealing_explorer, inpainting_explorer, langevin_explorer, score_field_explorer
-from seeds import seeded
+from sbgm.widgets import annealing_explorer, score_field_explorer
 
 from .lab import Explorer, OpenNotebook
 
 CHAPTER = all_notebooks()[1]
 
 
-def fills_explorer():
-    """Chapter 8's, on fills that are noise."""
-    image = torch.rand(1, 8, 8, generator=seeded())
-    mask = torch.arange(8) < 4
-    draw = seeded(1)
-    runs = {name: [State(torch.rand(4, 1, 8, 8, generator=draw), 1, 0.1, i) for i in range(1, 30)] for name in "ab"}
-    return inpainting_explorer(image, {"a": mask, "b": ~mask}, runs)
-
-
-# By words of the text for readers who cannot see the figure: of chapters 1, 3, 4 and 8.
-EXPLORERS = {
-    "score field": score_field_explorer,
-    "Langevin chains": langevin_explorer,
-    "annealed cloud": annealing_explorer,
-    "several fills": fills_explorer,
-}
-# After the chapter's own cells: the other chapters' explorers.
-OTHERS = f"""import sys
-sys.path[:0] = {sys.path}
-from browser.test_lab import EXPLORERS
-display(*(make() for make in list(EXPLORERS.values())[1:]))"""
+# By words of the text for readers who cannot see the figure: of chapters 1 and 4. The others are of the same class.
+EXPLORERS = {"score field": score_field_explorer, "annealed cloud": annealing_explorer}
+# After the chapter's own cells: the other chapter's explorer.
+OTHER = "from sbgm.widgets import annealing_explorer\nannealing_explorer()"
 
 
 @pytest.fixture(scope="module")
 def notebook(browser, lab):
-    """Chapter 1 with the other explorers at its end, without its outputs, after Run All Cells."""
+    """Chapter 1 with the other explorer at its end, without its outputs, after Run All Cells."""
     notebook = nbformat.read(CHAPTER, as_version=4)
-    notebook.cells.append(new_code_cell(OTHERS))
+    notebook.cells.append(new_code_cell(OTHER))
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.update(outputs=[], execution_count=None)

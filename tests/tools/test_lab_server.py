@@ -1,6 +1,5 @@
 """What `make lab` opens, asked of its own server without a browser."""
 
-import base64
 import json
 import sys
 import urllib.parse
@@ -19,7 +18,7 @@ sys.exit(open_lab.main(sys.argv[1:]))
 """
 
 
-def test_chapter_0_and_its_moving_picture_are_served_and_what_stays_is_said(tmp_path):
+def test_chapter_0_and_its_pictures_are_served_and_what_stays_is_said(tmp_path):
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "glossary.md").write_text("my own words")
     command = [sys.executable, "-c", MAKE_LAB, str(tmp_path / "work")]
@@ -33,10 +32,6 @@ def test_chapter_0_and_its_moving_picture_are_served_and_what_stays_is_said(tmp_
                 return answer.read()
 
         ask(parts.path)
-        cells = json.loads(ask(f"/api/contents/{first}"))["content"]["cells"]
-        outputs = [output.get("data", {}) for cell in cells for output in cell.get("outputs", [])]
-        film, *figures = [data["image/png"] for data in outputs if "image/png" in data]
-        assert figures
-        assert b"acTL" in base64.b64decode(film)  # it moves
+        assert "image/png" in str(json.loads(ask(f"/api/contents/{first}"))["content"])
     said = (tmp_path / "log").read_text().rpartition("token=")[2]  # last, below the server's own lines
     assert "work/glossary.md stays as you changed it" in said
