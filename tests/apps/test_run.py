@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from pickle import UnpicklingError
 
+import pandas
 import pytest
 import torch
 
@@ -55,6 +56,7 @@ def test_a_run_that_is_stopped_saves_and_goes_on_as_if_it_had_not_stopped(whole,
     assert (tmp_path / "run" / "sheets" / f"step-{step:07d}.png").is_file()
     assert run(tmp_path / "run", resume=True) == whole[1]
     assert_same_run(tmp_path / "run", whole[0])
+    assert pandas.read_csv(tmp_path / "run" / "log.csv")["seconds"].is_monotonic_increasing
 
 
 def test_a_finished_run_is_left_alone_and_more_steps_continue_it(tmp_path, whole):

@@ -54,6 +54,19 @@ def test_a_number_that_is_not_finite_is_refused_in_every_run(run, value):
         checks.langevin_step.try_answer(local(step))
 
 
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        (torch.Tensor.cfloat, "torch.complex64, torch.strided"),
+        (torch.Tensor.to_sparse, "torch.float.*, torch.sparse_coo"),
+    ],
+    ids=["complex", "sparse"],
+)
+def test_an_answer_in_other_than_plain_real_numbers_is_refused(changed, says):
+    with pytest.raises(checks.WrongAnswer, match=f"must return plain real numbers, it returned {says}"):
+        checks.gaussian_score.try_answer(local(lambda x, mean, std: changed((mean - x) / std**2)))
+
+
 def test_independent_samples_pass():
     for seed in range(100):
         compare_law(samples(seed, 2, 50, 60), GAUSSIAN, "your samples")
