@@ -237,6 +237,7 @@ def details(record: Record) -> str:
     """
     claim = claims()[record.id]
     lines = [f"{record.id} (§ {claim.section}) {claim.claim}: {record.status}"]
+    lines.append(f"  expected ({claim.declared}): {claim.expect}")
     lines += [f"  {m}" for m in record.measurements]
     if record.narrower:
         lines.append(f"  in part: {record.narrower}")
