@@ -100,11 +100,11 @@ def of_networks_at(networks: list[ImageMLP], images: Tensor) -> Tensor:
 
 def measure(folder: Path) -> Found:
     """Measure N1: λℓ at each level of a RefineNet and of five perceptrons, and of their twins with λ = 1."""
+    mnist = load_images("mnist", "test")[:N_IMAGES]
     held_out = load_images("digits", "test")
     trained = perceptrons(folder)
     twins = perceptrons(folder, "one")
     refinenet = load_network(REFINENET)
-    mnist = load_images("mnist", "test")[:N_IMAGES]
 
     tensors = {
         "refinenet": level_by_level(refinenet, mnist, refinenet.sigmas, generator=generator_for(N_NETWORKS)),
