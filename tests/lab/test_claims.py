@@ -171,6 +171,7 @@ def test_the_details_tell_what_was_expected_from_guards():
     assert list(settled.facts) == ["weights of digits_mlp", "hardware", "torch"]
     assert claims.details(settled).splitlines() == [
         "L2 (§ 3.2.2) the score does not depend on π where supports are disjoint: reproduced in part",
+        "  expected (2026-11-29): scores for π = 0.2 and 0.8 agree to 10⁻⁶ within 5 of each mode",
         "  PSNR: 40 ± 0.02   expected 39.9 to 40.1",
         "  SSIM: 0.949   guarded: at least 0.9",
         "  images: 60",
