@@ -25,7 +25,7 @@ SHOWN = {  # a picture's name, and the chapter and the first words of the captio
     "figure3": ("04", "Our Figure 3,"),
     "figure5": ("07", "Our Fig. 5."),
     "figure6": ("08", "Our Fig. 6,"),
-    "moving_faces": ("07", "Six chains."),
+    "moving_faces": ("07", "Six chains: the end"),
 }
 
 
