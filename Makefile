@@ -41,7 +41,7 @@ lab: $(READER)  ## set up, then open JupyterLab at chapter 0, in work/, your cop
 	$(PY) tools/open_lab.py $(AS_ROOT) $(LAB_FLAGS)
 
 # What looks at the project rather than at the library, its rooms and its lessons, so that a user need not wait for it.
-UPKEEP := tests/browser tests/docs $(patsubst %,tests/%.py,notebooks/test_again tools/test_class tools/test_grading \
+UPKEEP := tests/browser tests/docs tests/lab $(patsubst %,tests/%.py,notebooks/test_again tools/test_class tools/test_grading \
   tools/test_nbval_comparison tools/test_notebooks tools/test_readme_figures tools/test_ship_weights test_environment test_readme test_versions test_walls test_wheel)
 # Four workers keep two cores busy: some wait for a kernel to answer, or for the browser.
 PYTEST = $(PY) -m pytest -n 4 --dist loadfile --no-loadscope-reorder
@@ -49,7 +49,7 @@ PYTEST = $(PY) -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 test: $(ALL)  ## set up, test the library and its rooms, and compare every lesson with a fresh run
 	$(PYTEST) --nbval notebooks/*.ipynb tests $(UPKEEP:%=--ignore=%)
 
-test-all: $(ALL)  ## the same, and the lab's notebooks, the site, the wheel, the tools, a class of students, all in a browser
+test-all: $(ALL)  ## the same, and the lab with its scripts, the site, the wheel, the tools, a class of students, all in a browser
 	SBGM_FIGURES=$(if $(LOCKED),fail,name) $(PYTEST) --nbval notebooks tests
 
 test-browser: $(ALL)  ## drive the sliders and open the site in Chromium; fail where there is none
