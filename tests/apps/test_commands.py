@@ -116,14 +116,6 @@ def test_what_is_wrong_is_said_in_one_line(words, message, capsys):
     assert not Path("x").exists()
 
 
-def test_a_folder_that_holds_samples_is_refused_by_its_flag(tmp_path, capsys):
-    (tmp_path / "sheet.png").touch()
-    assert cli.main(["sample", "digits_mlp", "--out", str(tmp_path)]) == 1
-    assert capsys.readouterr().err == (
-        f"sbgm: --out must be a folder without sheet.png, got {tmp_path}; or add --overwrite\n"
-    )
-
-
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -33,13 +33,6 @@ def names(folder):
 # --- stopped and resumed ---------------------------------------------------------------------------------------------
 
 
-def test_a_run_keeps_its_last_two_checkpoints_each_with_all_that_it_needs(whole):
-    folder, _ = whole
-    assert names(folder) == [".lock", "log.csv", "settings.json", "sheets", "step-0000006", "step-0000008"]
-    files = ["SHA256SUMS", "average.safetensors", "network.safetensors", "state.pt"]
-    assert all(names(checkpoint) == files for checkpoint in checkpoints(folder))
-
-
 def test_checkpoints_to_keep_are_kept(tmp_path):
     run(tmp_path / "run", changed(save_every=1, keep_every=3))
     assert [int(path.name[5:]) for path in checkpoints(tmp_path / "run")] == [3, 6, 7, 8]

@@ -16,22 +16,6 @@ SMALL = shlex.split("--channels 2 --levels 3 --batch-size 4 --held-out 2 --threa
 QUICK = shlex.split("--n-steps 1 --threads 1 --device cpu")
 
 
-@pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
-    monkeypatch.setenv("SBGM_DATA", str(tmp_path / "data"))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def photos(here):
-    """Pictures of two classes, dark cats and light dogs."""
-    for i in range(20):
-        path = here / "photos" / ("cat", "dog")[i % 2] / f"{i}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("L", (10, 12), 100 * (i % 2) + i).save(path)
-
-
 def sheets(run):
     return sorted(int(path.stem.removeprefix("step-")) for path in (run / "sheets").glob("*.png"))
 

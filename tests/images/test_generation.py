@@ -160,7 +160,7 @@ def test_nothing_is_overwritten_unasked(weights, tmp_path, capsys):
     before = (tmp_path / "samples.safetensors").read_bytes()
     capsys.readouterr()
     assert run(*arguments, "--seed", 1) == 1
-    assert "or add --overwrite" in capsys.readouterr().err
+    assert f"sheet.png, got {tmp_path}; or add --overwrite" in capsys.readouterr().err
     assert (tmp_path / "samples.safetensors").read_bytes() == before
     assert run(*arguments, "--seed", 1, "--overwrite") == 0
     assert (tmp_path / "samples.safetensors").read_bytes() != before
