@@ -21,7 +21,7 @@ from sbgm import __main__ as cli
 from sbgm import load_network
 from sbgm.files import DiskFullError, load_tensors
 from sbgm.images.weights import checkpoints, checksums
-from small_run import IMAGES, SETTINGS, assert_same_run, changed, in_training, last_step, live, run, stop, weights
+from small_run import assert_same_run, changed, in_training, last_step, live, run, stop, weights
 
 OLD = Path(__file__).parent / "data" / "run_0_2_0"  # begun by the version before this program
 
@@ -214,18 +214,6 @@ def test_settings_that_are_damaged_are_said_in_a_line(tmp_path, capsys, text, sa
 
 
 # --- a run goes on as it began ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("settings", "images", "says"),
-    [
-        (SETTINGS, IMAGES[:20], r"images_sha256 must be '\w{64}', as in the run, got '\w{64}'"),
-        (changed(batch_size=4), IMAGES, "batch_size must be 8, as in the run, got 4"),
-    ],
-)
-def test_a_run_does_not_go_on_with_other_images_or_settings(whole, settings, images, says):
-    with pytest.raises(ValueError, match=says):
-        run(whole[0], settings, images=images, resume=True)
 
 
 def test_a_setting_that_a_run_does_not_know_had_its_default(whole, tmp_path):

@@ -14,14 +14,7 @@ from torch.nn import functional
 
 from sbgm import MLP, RefineNet, geometric_sigmas, ncsn_loss
 from sbgm.apps.train import make_accelerator
-from sbgm.images.devices import (
-    PRECISIONS,
-    autocast,
-    compiled,
-    fast_precision,
-    find_device,
-    idle_cores,
-)
+from sbgm.images.devices import PRECISIONS, autocast, compiled, fast_precision, find_device, idle_cores
 from sbgm.images.refinenet import ChainedPooling, ConditionalInstanceNorm, MultiResolutionFusion
 from sbgm.networks import drawn_from
 from seeds import seeded

@@ -26,6 +26,7 @@ from sbgm.images.data import load_images
 from sbgm.images.drawing import chains, draw_batches, fitted_start, gaussian_start
 from sbgm.images.masks import centre_box
 from sbgm.noise import derived_generator
+from seeds import seeded
 
 SIGMAS = (1.0, 0.1, 0.01)
 SAMPLER = NamedSampler("annealed", SIGMAS, step_size=2e-5, n_steps=3)
@@ -110,16 +111,9 @@ def test_a_gaussian_start_is_the_mean_and_noise():
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
-def small_network(conditional=True, size=8):
-    network = RefineNet(
-        SIGMAS,
-        8,
-        1,
-        conditional=conditional,
-        divide_by_sigma=not conditional,
-        generator=torch.Generator().manual_seed(0),
-    )
-    network.image_shape = (1, size, size)
+def small_network(conditional=True):
+    network = RefineNet(SIGMAS, 8, 1, conditional=conditional, divide_by_sigma=not conditional, generator=seeded(0))
+    network.image_shape = (1, 8, 8)
     return network.eval().requires_grad_(False)
 
 
