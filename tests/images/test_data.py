@@ -70,11 +70,11 @@ def test_train_and_test_patches_share_no_pixel(monkeypatch):
     """Photographs whose every pixel has a number of its own (float32 counts exactly up to 2²⁴)."""
     height, width = 427, 640
     numbers = np.arange(2 * height * width).reshape(2, height, width)
-    photos = [np.stack([number] * 3, axis=-1) for number in numbers]
+    photos = [np.stack([number] * 3, axis=-1) for number in numbers]  # of three colours that are alike
     monkeypatch.setattr("sklearn.datasets.load_sample_images", lambda: Bunch(images=photos))
     pixels = {}
     for split in data.SPLITS:
-        patches = (load_images("photo_patches", split).double() * 255).round().long()
+        patches = (load_images("photo_patches", split)[:, :1].double() * 255).round().long()
         assert len(torch.unique(patches[:, :, 0, 0], dim=0)) == len(patches)  # no patch twice
         # rows and columns are not exchanged: steps of 1 along a row, of the width down a column
         assert (patches[..., 1:] - patches[..., :-1] == 1).all()

@@ -9,7 +9,6 @@ import pytest
 import torch
 from PIL import Image
 
-from processes import sbgm_on_two_processes
 from sbgm import (
     NamedSampler,
     RefineNet,
@@ -220,13 +219,3 @@ def test_inpaint_keeps_what_is_known(weights, tmp_path, capsys):
     assert float((loaded["fills"][:, 0] - loaded["fills"][:, 1])[:, ~mask].abs().mean()) > 0.05
     assert (facts["mask"], facts["split"]) == ("centre-box", "test")
     assert run("inpaint", weights, "digits", "--out", out, *options) == 1
-
-
-def test_two_processes_write_what_one_writes(weights, tmp_path):
-    """On gloo over loopback; 3 batches for 2 processes."""
-    arguments = ["sample", weights, "-n", 10, "--batch-size", 4, "--n-steps", 2, "--out"]
-    sbgm_on_two_processes(*arguments, tmp_path / "two", said=tmp_path / "said")
-    assert (tmp_path / "said").read_text(encoding="utf-8").count("10 images") == 1
-    assert run(*arguments, tmp_path / "one") == 0
-    one, two = (load_tensors(tmp_path / name / "samples.safetensors")[0]["samples"] for name in ("one", "two"))
-    assert torch.equal(one, two)

@@ -69,19 +69,18 @@ def test_the_weights_address_is_torch_fidelitys():
 
 def test_logits_are_torch_fidelitys_on_random_weights(tmp_path, monkeypatch):
     """Random weights, since those at hand have no logits; the score of samples from logits is compared above."""
-    state, load = {}, Theirs.load_state_dict
-    monkeypatch.setattr(Theirs, "load_state_dict", lambda self, _: state.update(self.state_dict()))
-    torch.save({}, tmp_path / "random.pth")
+    path = tmp_path / "random.pth"
+    torch.save({}, path)
+    monkeypatch.setattr(Theirs, "load_state_dict", lambda *_: None)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        Theirs("random", ["2048"], feature_extractor_weights_path=tmp_path / "random.pth")
-    monkeypatch.setattr(Theirs, "load_state_dict", load)
-    torch.save(state, tmp_path / "random.pth")
-    ours = Inception(tmp_path / "random.pth")
+        theirs = Theirs("random", ["2048", "logits_unbiased"], feature_extractor_weights_path=path)
+    monkeypatch.undo()
+    torch.save(theirs.state_dict(), path)
+    ours = Inception(path)
     assert ours.has_logits
     images = torch.randint(256, (2, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     features = ours.features(images.float() / 255)
-    theirs = Theirs("random", ["2048", "logits_unbiased"], feature_extractor_weights_path=tmp_path / "random.pth")
     expected, logits = theirs(images)
     torch.testing.assert_close(features, expected, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(ours.logits(features), logits, rtol=1e-4, atol=1e-5)
