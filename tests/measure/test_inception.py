@@ -13,13 +13,12 @@ from torch_fidelity.metric_isc import isc_features_to_metric
 from data_server import serving
 from sbgm.measure import inception as module
 from sbgm.measure.inception import Inception, inception_score
+from seeds import seeded
 
 
-def normal(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-@pytest.mark.parametrize("logits", [2 * normal(105, 20), 100 * torch.eye(10).repeat(10, 1), torch.zeros(50, 4)])
+@pytest.mark.parametrize(
+    "logits", [2 * torch.randn(105, 20, generator=seeded()), 100 * torch.eye(10).repeat(10, 1), torch.zeros(50, 4)]
+)
 def test_inception_score_is_torch_fidelitys(logits):
     theirs = isc_features_to_metric(logits, splits=10, shuffle=False)
     exact = [theirs["inception_score_mean"], theirs["inception_score_std"]]
@@ -79,14 +78,14 @@ def test_logits_are_torch_fidelitys_on_random_weights(tmp_path, monkeypatch):
     torch.save(theirs.state_dict(), path)
     ours = Inception(path)
     assert ours.has_logits
-    images = torch.randint(256, (2, 3, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    images = torch.randint(256, (2, 3, 8, 8), dtype=torch.uint8, generator=seeded(0))
     features = ours.features(images.float() / 255)
     expected, logits = theirs(images)
     torch.testing.assert_close(features, expected, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(ours.logits(features), logits, rtol=1e-4, atol=1e-5)
     assert ours.logits(features).shape == (2, 1_008)
     torch.testing.assert_close(ours.features(images.float() / 255, batch_size=1), features, rtol=1e-4, atol=1e-5)
-    dequantised = (images + torch.rand(images.shape, generator=torch.Generator().manual_seed(1))) / 256
+    dequantised = (images + torch.rand(images.shape, generator=seeded(1))) / 256
     assert torch.equal(ours.features(dequantised), features)
     with pytest.raises(ValueError, match=r"images must be colour images \(N, 3, H, W\), got shape \(2, 1, 28, 28\)"):
         ours.features(torch.zeros(2, 1, 28, 28))
