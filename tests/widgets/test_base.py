@@ -123,12 +123,9 @@ ARE_TOLD_WHO_DRAWS = [
 
 @pytest.mark.parametrize("make", TAKE_A_FUNCTION + ARE_TOLD_WHO_DRAWS)
 def test_a_title_names_a_function_that_its_check_refused(make):
-    def titles(mine):
-        return "".join(ax.get_title() for ax in make(mine).figure.axes)
-
     refused = checks.langevin_step(lambda score, x, step_size, generator: score(x))
-    assert "drawn by" not in titles(checks.langevin_step.right)
-    assert titles(refused).count("\n(drawn by a refused langevin_step)") == 1
+    titles = "".join(ax.get_title() for ax in make(refused).figure.axes)
+    assert titles.count("\n(drawn by a refused langevin_step)") == 1
 
 
 def test_an_error_of_ours_reaches_the_caller():

@@ -237,7 +237,7 @@ def test_cloud_readout_and_weights_on_the_way_are_those_of_the_packages_algorith
     assert np.allclose(artist_of(explorer, "lines").get_data(), [sigmas.tolist(), weights])
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 def test_annealing_shows_where_the_sliders_begin_which_is_where_chapter_4_is(seed):
     explorer = annealing_explorer(seed=seed)
     assert list(explorer.values.values()) == [10.0, 0.1, 10, 0.25]  # ε = 2ησ_L² = 0.005
