@@ -85,9 +85,11 @@ def test_help_and_version_come_without_torch(option, said, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("losses README.md --data digits", "NETWORK must be"),
-        ("losses own_network --data digits --device mps", "--device must be one of this machine's, such as cpu, got m"),
-        ("losses mnist_ncsn --data digits", "--data must be images of shape (1, 28, 28)"),
+        ("sample README.md --out x", "NETWORK must be"),
+        (
+            "sample own_network --out x --device mps",
+            "--device must be one of this machine's, such as cpu, got mps",
+        ),
         ("sample digits_mlp --out x --schedule power", "--schedule must come with --levels, got power alone"),
         ("sample digits_mlp --out x --start fitted", "--data must be given with --start fitted, and only then, got N"),
         ("sample digits_mlp --out x --start fitted --data photo_patches", "--data must be images of shape (1, 8, 8)"),

@@ -3,29 +3,75 @@
 import base64
 import io
 import re
+from pathlib import Path
 
 import pytest
 from nbformat.v4 import new_code_cell
 from PIL import Image
 
 import notebooks as tool
-from notebooks import SOLUTION_TAG, read, tags_of
+from notebooks import FOLDED_TAG, SOLUTION_TAG, read, tags_of
 
 LESSONS = sorted(tool.NOTEBOOKS.glob("*.ipynb"))
+DERIVATION_TAG = "derivation"
+WORDS = 3_500  # of Markdown, solutions and derivations apart
 FENCE = re.compile(r"^ *```python\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
+LINES = {"06": 210}  # of code that is seen; others have 150
+LONGEST = {"06": 40}  # of a cell: the student's own network; others have 25
+A_MOVE = 400_000  # bytes
+ALL_NOTEBOOKS = 14_000_000
 by_lesson = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 by_chapter = pytest.mark.parametrize("path", LESSONS[1:], ids=lambda path: path.stem)
 
 
+def texts(path: Path, *tagged: str) -> list[str]:
+    """The Markdown cells with this tag, or those that are neither solutions nor derivations."""
+    cells = (cell for cell in read(path).cells if cell.cell_type == "markdown")
+    return [cell.source for cell in cells if {SOLUTION_TAG, DERIVATION_TAG} & {*tags_of(cell)} == {*tagged}]
+
+
+def pictures(path: Path) -> list[tuple[int, bytes]]:
+    """The index of each cell that shows a picture, and the picture."""
+    return [
+        (i, base64.b64decode(output.data["image/png"]))
+        for i, cell in enumerate(read(path).cells)
+        for output in cell.get("outputs", [])
+        if "image/png" in output.get("data", {})
+    ]
+
+
+@by_lesson
+def test_a_lesson_is_short(path):
+    assert sum(len(text.split()) for text in texts(path)) <= WORDS
+    seen = [c.source for c in read(path).cells if c.cell_type == "code" and FOLDED_TAG not in tags_of(c)]
+    n_lines = sorted(sum(bool(line.strip()) for line in source.splitlines()) for source in seen)
+    assert sum(n_lines) <= LINES.get(path.stem[:2], 150)
+    assert n_lines[-1] <= LONGEST.get(path.stem[:2], 25)
+    for text in texts(path, DERIVATION_TAG):
+        assert text.startswith("<details><summary>")
+
+
 @by_lesson
 def test_a_lesson_moves(path):
-    data = [output.get("data", {}) for cell in read(path).cells for output in cell.get("outputs", [])]
-    pictures = [base64.b64decode(shown["image/png"]) for shown in data if "image/png" in shown]
-    n_frames = [getattr(Image.open(io.BytesIO(picture)), "n_frames", 1) for picture in pictures]
-    moving = [(n, picture) for n, picture in zip(n_frames, pictures, strict=True) if n > 1]
-    assert moving
-    assert min(n for n, _ in moving) >= 12
-    assert max(len(picture) for _, picture in moving) <= 400_000
+    n_moving = 0
+    for index, png in pictures(path):
+        n_frames = getattr(Image.open(io.BytesIO(png)), "n_frames", 1)
+        if n_frames > 1:
+            n_moving += 1
+            assert len(png) <= A_MOVE, f"cell {index} holds {len(png):,} bytes"
+            assert n_frames >= 12
+    assert n_moving > 0
+
+
+@by_lesson
+def test_every_picture_has_a_caption(path):
+    cells = read(path).cells
+    for index, _ in pictures(path):
+        assert re.match(r"\*[^*\s]", cells[index + 1].source), f"cell {index + 1} must begin with a caption, in italics"
+
+
+def test_all_notebooks_together_are_light():
+    assert sum(path.stat().st_size for path in tool.all_notebooks()) <= ALL_NOTEBOOKS
 
 
 @by_chapter
