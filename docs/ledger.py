@@ -59,7 +59,8 @@ def outcome(record: Record) -> list[str]:
         held = "" if measurement.kind == "reported" else interval(measurement.low, measurement.high)
         if measurement.kind == "guard":
             held += " (set afterwards)"
-        lines.append(f"| {escaped(measurement.label)} | {escaped(measurement.number)} | {escaped(held)} |")
+        numbers = " | ".join(escaped(words).replace("-", "−") for words in (measurement.number, held))
+        lines.append(f"| {escaped(measurement.label)} | {numbers} |")
     if record.note:
         lines.append(f"\n{escaped(record.note)}")
     if record.data:

@@ -17,7 +17,6 @@ COMMANDS = {
     "sample": "draw images from a trained network",
     "inpaint": "fill in the unknown pixels of images",
     "evaluate": "judge samples",
-    "losses": "measure a network's loss level by level",
     "download": "fetch a data set",
 }
 ARGUMENTS = {"source": "data", "path": "network", "weights": "fid_weights"}

@@ -83,6 +83,7 @@ class Claim:
         declared: the day since which its measure and its bounds stand.
         measure, expect: how it is measured, and what is expected, in words.
         found: what came out, a sentence with the labels of the record's measurements in braces.
+        missed: where it is "not reproduced": a clause on what exactly missed, for the chapter's verdict; as `found`.
         reported: why it is "reported" where nothing fails, if it is.
         waits: why it "waits for a GPU" until a number with a bound has been measured, if it does.
         images: whether it is settled on images, or with a network for images.
@@ -96,6 +97,7 @@ class Claim:
     measure: str
     expect: str
     found: str
+    missed: str = ""
     reported: str = ""
     waits: str = ""
     images: bool = False

@@ -134,10 +134,18 @@ def verdict(records: dict[str, Record], lab: str) -> str:
     """
     lines = [f"The paper's statements; the [lab notebook]({lab}) has the bounds, the numbers and the reasons:", ""]
     for status in STATUSES:
-        statements = [f"{claims()[i].claim} ({i})" for i, record in records.items() if record.status == status]
+        statements = [_statement(record) for record in records.values() if record.status == status]
         if statements:
             lines.append(f"- **{_sentence(status)[:-1]}**: {'; '.join(statements)}.")
     return "\n".join(lines)
+
+
+def _statement(record: Record) -> str:
+    claim = claims()[record.id]
+    statement = f"{claim.claim} ({record.id})"
+    if record.status == "not reproduced" and claim.missed:
+        statement += f": {filled(claim.missed, record)}"
+    return statement
 
 
 def _sentence(words: str) -> str:
@@ -148,10 +156,16 @@ def _sentence(words: str) -> str:
 def outcome(record: Record) -> str:
     """What came out, in sentences with the record's numbers; of an older record that lacks them, those that decided."""
     template = claims()[record.id].found
-    numbers = {m.label: plain(m) for m in record.measurements}
-    if is_older(record) and not numbers.keys() >= set(re.findall(r"{(.+?)}", template)):
+    labels = {m.label for m in record.measurements}
+    if is_older(record) and not labels >= set(re.findall(r"{(.+?)}", template)):
         decided = record.of_kind("expected") or record.measurements
-        return "; ".join(f"{m.label}: {numbers[m.label]}" for m in decided) + "."
+        return "; ".join(f"{m.label}: {plain(m)}" for m in decided) + "."
+    return filled(template, record)
+
+
+def filled(template: str, record: Record) -> str:
+    """Words with the record's numbers in place of their labels in braces."""
+    numbers = {m.label: plain(m) for m in record.measurements}
     return re.sub(r"{(.+?)}", lambda label: numbers[label[1]], template)
 
 
@@ -167,7 +181,7 @@ def reasons(record: Record) -> str:
     parts = []
     for m in failed(record):
         clearly = "not" if m.missed else "not clearly"
-        parts.append(f"“{m.label}” is {plain(m)}, {clearly} {interval(m.low, m.high)}")
+        parts.append(f"“{m.label}” is {plain(m)}, {clearly} {interval(m.low, m.high).replace('-', '−')}")
     unmeasured = [f"“{label}”" for label in waiting(record)]
     if unmeasured:
         parts.append(f"not yet measured: {', '.join(unmeasured)}")

@@ -95,7 +95,9 @@ def of_wrong_form(exercise: Exercise, right: Function) -> dict[str, Function]:
     }
     is_tensor = local(right)(case, False).values[0].ndim > 0
     if is_tensor:
-        forms["as a list"] = lambda t: t.tolist()
+        forms |= {
+            "as a list": lambda t: t.tolist(),
+        }
     if is_tensor and any(isinstance(argument, torch.Tensor) for argument in case):
         forms |= {
             "in another precision": lambda t: t.float() if t.dtype == torch.float64 else t.double(),

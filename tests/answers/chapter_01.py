@@ -33,6 +33,16 @@ def of_mixture(x, data, sigma):
     return mixture_point_by_point(x, weights, data, sigma)
 
 
+def mean_arrow_by_exponents(x, data, sigma):
+    distances = torch.stack([torch.linalg.vector_norm(x - d, dim=1) for d in data])
+    exponents = -0.5 * (distances / sigma) ** 2
+    weights = (exponents - exponents.logsumexp(dim=0)).exp()
+    total = 0.0
+    for w, d in zip(weights, data, strict=True):
+        total = total + w[:, None] * (d - x)
+    return total / sigma**2
+
+
 def by_quadrature(score, a, b):
     nodes, weights = numpy.polynomial.legendre.leggauss(60)
     way = (b - a).double()
@@ -51,10 +61,14 @@ def at_random_points(score, a, b):
     return (score(points) @ (b - a)).mean()
 
 
+def gaussian_row_by_row(x, mean, std):
+    return torch.stack([(mean - row) * std**-2 for row in x])
+
+
 RIGHT = {
-    "gaussian_score": (gaussian_by_autograd,),
+    "gaussian_score": (gaussian_by_autograd, gaussian_row_by_row),
     "mixture_score": (mixture_by_autograd, mixture_point_by_point),
-    "mean_arrow": (of_mixture,),
+    "mean_arrow": (of_mixture, mean_arrow_by_exponents),
     "log_ratio": (by_quadrature, by_many_left_ends),
 }
 WRONG = {

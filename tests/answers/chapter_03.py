@@ -29,6 +29,26 @@ def acceptance_by_distribution(log_prob, score, x, y, step_size):
     return log_prob(y, 0.0) - log_prob(x, 0.0) + q(y).log_prob(x) - q(x).log_prob(y)
 
 
+def acceptance_one_by_one(log_prob, score, x, y, step_size):
+    result = []
+    for a, b in zip(x[:, None], y[:, None], strict=True):
+        back = a - b - step_size / 2 * score(b)
+        forth = b - a - step_size / 2 * score(a)
+        of_steps = (forth**2 - back**2).sum() / (2 * step_size)
+        result.append((log_prob(b) - log_prob(a)).squeeze() + of_steps)
+    return torch.stack(result)
+
+
+def rise_gap_by_gap(score, x, y, n_points):
+    gap = (y - x) / (n_points - 1)
+    rise = torch.zeros(len(x), dtype=x.dtype)
+    for i in range(n_points - 1):
+        before = score(x + i * gap)
+        after = score(x + (i + 1) * gap)
+        rise += torch.einsum("bd,bd->b", before + after, gap) / 2
+    return rise
+
+
 def rise_in_one_call(score, x, y, n_points):
     shares = torch.linspace(0, 1, n_points, dtype=x.dtype)[:, None, None]
     points = torch.lerp(x[None], y[None], shares)
@@ -38,7 +58,7 @@ def rise_in_one_call(score, x, y, n_points):
 
 RIGHT = {
     "langevin_step": (step_row_by_row, step_in_the_other_convention),
-    "log_rise": (rise_in_one_call,),
-    "log_acceptance": (acceptance_by_distribution,),
+    "log_rise": (rise_gap_by_gap, rise_in_one_call),
+    "log_acceptance": (acceptance_by_distribution, acceptance_one_by_one),
 }
 WRONG = {"langevin_step": with_noise(step_in_the_other_convention, DEPENDENT_NOISE | WRONG_NOISE)}

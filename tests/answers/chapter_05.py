@@ -3,6 +3,11 @@
 import torch
 
 
+def by_projections(arrows, tangents):
+    projections = tangents.transpose(1, 2) @ tangents
+    return torch.einsum("bij,bj->bi", projections, arrows)
+
+
 def by_least_squares(arrows, tangents):
     columns = tangents.transpose(1, 2)  # (B, D, d)
     lengths = torch.linalg.lstsq(columns, arrows[:, :, None]).solution
@@ -14,6 +19,22 @@ def by_covariance(x, basis, sigma):
     return -torch.linalg.solve(covariance, x.T).T
 
 
+def by_autograd(x, basis, sigma):
+    x = x.clone().requires_grad_()
+    within = x @ basis.T
+    across = x - within @ basis
+    squares = within.square().sum() / (1 + sigma**2) + across.square().sum() / sigma**2
+    return torch.autograd.grad(-squares / 2, x)[0]
+
+
+def by_angle(x, pull, twist):
+    angle = torch.atan2(x[:, 1], x[:, 0])
+    r = torch.hypot(x[:, 0], x[:, 1])
+    out = torch.stack([angle.cos(), angle.sin()])
+    side = torch.stack([-angle.sin(), angle.cos()])
+    return (-pull * (r - 1) * (out + twist * side)).T
+
+
 def by_a_matrix(x, pull, twist):
     turn = torch.tensor([[1.0, twist], [-twist, 1.0]], dtype=x.dtype)
     length = pull * (1 / x.norm(dim=1, keepdim=True) - 1)
@@ -21,8 +42,8 @@ def by_a_matrix(x, pull, twist):
 
 
 RIGHT = {
-    "part_within": (by_least_squares,),
-    "score_near_plane": (by_covariance,),
-    "spiral": (by_a_matrix,),
+    "part_within": (by_projections, by_least_squares),
+    "score_near_plane": (by_autograd, by_covariance),
+    "spiral": (by_angle, by_a_matrix),
 }
 WRONG = {}

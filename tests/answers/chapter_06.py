@@ -4,6 +4,17 @@ import torch
 from torch.nn import functional
 
 
+def ncsn_example_by_example(score, x, sigmas, levels, z):
+    total = 0.0
+    for x_i, level, z_i in zip(x, levels.tolist(), z, strict=True):
+        sigma = sigmas[level]
+        noisy = x_i + sigma * z_i
+        s = score(noisy[None], sigma[None])[0]
+        residual = s + (noisy - x_i) / sigma**2
+        total = total + sigma**2 * (residual**2).sum() / 2
+    return total / len(x)
+
+
 def ncsn_level_by_level(score, x, sigmas, levels, z):
     total = 0.0
     for level, sigma in enumerate(sigmas.tolist()):
@@ -21,6 +32,31 @@ def by_moments(x, gamma, alpha, beta):
     mu_hat = (mu - mu.mean(1, keepdim=True)) / (mu.var(1, keepdim=True) + 1e-5).sqrt()
     gamma, alpha, beta = (p[:, :, None, None] for p in (gamma, alpha, beta))
     return gamma * (x_hat + alpha * mu_hat) + beta
+
+
+def channel_by_channel(x, gamma, alpha, beta):
+    result = torch.empty_like(x)
+    for i, image in enumerate(x):
+        mu = image.flatten(1).mean(1)
+        off = mu - mu.mean()
+        mu_hat = off / ((off**2).sum() / (len(mu) - 1) + 1e-5) ** 0.5
+        for c, channel in enumerate(image):
+            off = channel - channel.mean()
+            x_hat = off / ((off**2).mean() + 1e-5) ** 0.5
+            result[i, c] = gamma[i, c] * (x_hat + alpha[i, c] * mu_hat[c]) + beta[i, c]
+    return result
+
+
+def far_place_by_place(h, weight, bias):
+    result = torch.empty_like(h).flatten(2)
+    for p, (row, b) in enumerate(zip(weight, bias, strict=True)):
+        result[:, :, p] = (row * h.flatten(2)).sum(dim=2) + b
+    return result.reshape(h.shape)
+
+
+def renew_by_mean(score, x, sigma, next_sigma, z):
+    guess = torch.stack([x, sigma**2 * score(x, sigma)]).sum(dim=0)
+    return torch.lerp(guess, guess + z, next_sigma)
 
 
 def renew_noise_first(score, x, sigma, next_sigma, z):
@@ -62,13 +98,19 @@ def rounding_by_table(x, sigma):
     return (greys[nearest] - x) / (sigma * sigma)
 
 
+def rounding_by_remainder(x, sigma):
+    inside = x.clamp(0, 1)
+    guess = inside + 1 / 32 - torch.remainder(inside + 1 / 32, 1 / 16)
+    return guess / sigma**2 - x / sigma**2
+
+
 RIGHT = {
-    "ncsn_loss": (ncsn_level_by_level,),
-    "instance_norm_plus": (by_moments,),
-    "look_far": (by_einsum,),
-    "renewed": (renew_noise_first,),
+    "ncsn_loss": (ncsn_example_by_example, ncsn_level_by_level),
+    "instance_norm_plus": (channel_by_channel, by_moments),
+    "look_far": (by_einsum, far_place_by_place),
+    "renewed": (renew_by_mean, renew_noise_first),
     "guided": (Guided, guided_by_lerp),
-    "rounding": (rounding_by_table,),
+    "rounding": (rounding_by_table, rounding_by_remainder),
 }
 WRONG = {
     "ncsn_loss": {"σ not broadcast": not_broadcast},

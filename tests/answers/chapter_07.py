@@ -11,6 +11,10 @@ def shake(score, x, sigma, pull, kick, generator, draw=noise):
     return x + pull * (guess - x) + kick * sigma * draw(x, generator)
 
 
+def shake_along_the_score(score, x, sigma, pull, kick, generator):
+    return x + pull * sigma * sigma * score(x, sigma) + sigma * (kick * noise(x, generator))
+
+
 def shake_between(score, x, sigma, pull, kick, generator):
     guess = x + sigma**2 * score(x, sigma)
     return torch.normal(torch.lerp(x, guess, pull), kick * sigma, generator=generator)
@@ -20,12 +24,30 @@ def shake_before_asking(score, x, sigma, pull, kick, generator):
     return shake(score, x + kick * sigma * noise(x, generator), sigma, pull, 0.0, generator)
 
 
+def best_guess_one_by_one(x, data, sigma):
+    guesses = []
+    for one in x:
+        squares = (one - data).flatten(1).pow(2).sum(1)
+        exponents = -squares / (2 * sigma * sigma)
+        weights = torch.exp(exponents - exponents.max())
+        guesses.append(torch.einsum("n,n...->...", weights / weights.sum(), data))
+    return torch.stack(guesses)
+
+
 def best_guess_by_expansion(x, data, sigma):
     q = x.flatten(1)
     d = data.flatten(1)
     squares = q.square().sum(1)[:, None] + d.square().sum(1) - 2 * q @ d.T
     weights = (-squares / (2 * sigma**2)).softmax(dim=1)
     return (weights @ d).view(-1, *data.shape[1:])
+
+
+def nearest_one_by_one(queries, data):
+    places = []
+    for query in queries:
+        squares = (query - data).flatten(1).pow(2).sum(1)
+        places.append(int(squares.argmin()))
+    return torch.tensor(places)
 
 
 def distances(queries, data):
@@ -40,6 +62,15 @@ def noise_without_a_kick(score, x, sigma, pull, kick, generator):
     return shake(score, x, sigma, pull, kick or 0.7, generator)
 
 
+def least_distances(images, training):
+    return torch.stack([(image - training).flatten(1).pow(2).sum(1).min() for image in images])
+
+
+def caught_by_squares(samples, test, training):
+    of_test = least_distances(test, training).sort().values
+    return sum(bool(d < of_test[2]) for d in least_distances(samples, training)) / len(samples)
+
+
 def caught_by_counting(samples, test, training):
     of_test = distances(test, training).min(dim=1).values
     of_samples = distances(samples, training).min(dim=1).values
@@ -48,10 +79,10 @@ def caught_by_counting(samples, test, training):
 
 
 RIGHT = {
-    "guess_and_shake": (shake_between,),
-    "best_guess": (best_guess_by_expansion,),
-    "nearest": (nearest_by_topk,),
-    "caught": (caught_by_counting,),
+    "guess_and_shake": (shake_along_the_score, shake_between),
+    "best_guess": (best_guess_one_by_one, best_guess_by_expansion),
+    "nearest": (nearest_one_by_one, nearest_by_topk),
+    "caught": (caught_by_squares, caught_by_counting),
 }
 WRONG = {
     "guess_and_shake": {

@@ -15,6 +15,12 @@ def step_by_where(score, x, y, mask, sigma, step_size, generator, draw=noise):
     return torch.where(mask, y, langevin(score, x, sigma, step_size, generator, draw))
 
 
+def step_by_index(score, x, y, mask, sigma, step_size, generator):
+    result = y.clone()
+    result[:, ~mask] = langevin(score, x, sigma, step_size, generator)[:, ~mask]
+    return result
+
+
 def step_with_noise_where_unknown(score, x, y, mask, sigma, step_size, generator):
     mean = (x + 0.5 * step_size * score(x, sigma))[:, ~mask]
     result = x.clone()
@@ -35,6 +41,12 @@ def guess(score, x, sigma):
 def fill(score, x, image, mask, sigma, following, generator, draw=noise):
     """The step, with other noise."""
     return torch.where(mask, image, guess(score, x, sigma)) + following * draw(x, generator)
+
+
+def fill_by_index(score, x, image, mask, sigma, following, generator):
+    result = guess(score, x, sigma)
+    result[:, mask] = image[mask]
+    return result + noise(x, generator) * following
 
 
 def fill_by_product(score, x, image, mask, sigma, following, generator):
@@ -71,10 +83,18 @@ def fresh_by_index(score, x, image, mask, sigma, step_size, n_steps, generator):
     return x
 
 
+def fresh_by_recursion(score, x, image, mask, sigma, step_size, n_steps, generator):
+    if n_steps == 0:
+        return x
+    y = image + sigma * noise(x, generator)
+    x = step_by_where(score, x, y, mask, sigma, step_size, generator)
+    return fresh_by_recursion(score, x, image, mask, sigma, step_size, n_steps - 1, generator)
+
+
 RIGHT = {
-    "fill_step": (fill_by_product,),
-    "inpaint_step": (step_with_noise_where_unknown,),
-    "fresh_level": (fresh_by_index,),
+    "fill_step": (fill_by_index, fill_by_product),
+    "inpaint_step": (step_by_index, step_with_noise_where_unknown),
+    "fresh_level": (fresh_by_index, fresh_by_recursion),
 }
 WRONG = {
     "fill_step": {

@@ -1,5 +1,6 @@
 """Answers to chapter 9's exercises."""
 
+import itertools
 import math
 
 import scipy.spatial
@@ -15,6 +16,18 @@ def score_by_entropies(probabilities):
     return math.exp(entropy(p.mean(dim=0)) - entropy(p).mean())
 
 
+def score_one_by_one(probabilities):
+    rows = probabilities.tolist()
+    marginal = [sum(column) / len(rows) for column in zip(*rows, strict=True)]
+    total = sum(p * math.log2(p / m) for row in rows for p, m in zip(row, marginal, strict=True) if p > 0)
+    return 2 ** (total / len(rows))
+
+
+def root(c):
+    values, vectors = torch.linalg.eigh(c)
+    return vectors @ torch.diag(values.clamp(min=0).sqrt()) @ vectors.T
+
+
 def frechet(case, root_trace):
     mean_a, cov_a, mean_b, cov_b = case
     return (mean_a - mean_b).square().sum() + cov_a.trace() + cov_b.trace() - 2 * root_trace
@@ -26,10 +39,28 @@ def frechet_by_eigenvalues(*case):
     return frechet(case, values.clamp(min=0).sqrt().sum())
 
 
+def frechet_by_nuclear_norm(*case):
+    _, cov_a, _, cov_b = case
+    product = root(cov_a) @ root(cov_b)
+    return frechet(case, torch.linalg.matrix_norm(product, ord="nuc"))
+
+
 def frechet_by_cholesky(*case):
     _, cov_a, _, cov_b = case
     product = torch.linalg.cholesky(cov_a).T @ torch.linalg.cholesky(cov_b)
     return frechet(case, torch.linalg.svdvals(product).sum())
+
+
+def mmd_by_loops(a, b):
+    def kernel(x, y):
+        return (float(x.double() @ y.double()) / len(x) + 1) ** 3
+
+    def mean(pairs):
+        values = [kernel(x, y) for x, y in pairs]
+        return sum(values) / len(values)
+
+    own = mean(itertools.combinations(a, 2)) + mean(itertools.combinations(b, 2))
+    return own - 2 * mean(itertools.product(a, b))
 
 
 def mmd_by_masks(a, b):
@@ -40,6 +71,15 @@ def mmd_by_masks(a, b):
         return kernel(x, x)[~torch.eye(len(x), dtype=torch.bool)].mean()
 
     return off_diagonal(a) + off_diagonal(b) - 2 * kernel(a, b).mean()
+
+
+def precision_by_loops(samples, real, k):
+    def away(a, b):
+        return math.dist(a.tolist(), b.tolist())
+
+    radii = [sorted(away(a, b) for j, b in enumerate(real) if j != i)[k - 1] for i, a in enumerate(real)]
+    inside = [any(away(x, y) <= r for y, r in zip(real, radii, strict=True)) for x in samples]
+    return sum(inside) / len(inside)
 
 
 def precision_by_scipy(samples, real, k):
@@ -55,10 +95,10 @@ def with_a_large_number_in_the_logarithm(p):
 
 
 RIGHT = {
-    "inception_formula": (score_by_entropies,),
-    "frechet": (frechet_by_eigenvalues,),
-    "squared_mmd": (mmd_by_masks,),
-    "precision": (precision_by_scipy,),
+    "inception_formula": (score_by_entropies, score_one_by_one),
+    "frechet": (frechet_by_eigenvalues, frechet_by_nuclear_norm),
+    "squared_mmd": (mmd_by_loops, mmd_by_masks),
+    "precision": (precision_by_loops, precision_by_scipy),
 }
 WRONG = {
     "inception_formula": {"a large number in the logarithm": with_a_large_number_in_the_logarithm},

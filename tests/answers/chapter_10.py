@@ -7,6 +7,12 @@ import torch
 from answers import WRONG_NOISE, noise, with_noise
 
 
+def ddpm_one_by_one(predict_noise, x, sigma):
+    alpha_bar = 1 / (1 + sigma**2)
+    rows = [-e / sigma for e in predict_noise(x * alpha_bar**0.5, alpha_bar)]
+    return torch.stack(rows)
+
+
 def ddpm_through_the_clean_image(predict_noise, x, sigma):
     keep = 1 / math.sqrt(1 + sigma**2)  # √ᾱ
     y = keep * x
@@ -30,11 +36,31 @@ def step_through_the_clean_image(score, x, sigma, sigma_next, c, generator):
     return clean + sigma_next * z
 
 
+def step_by_variances(score, x, sigma, sigma_next, c, generator):
+    eta = 1 - (sigma_next / sigma) ** (1 + c)
+    left = sigma_next**2 - (1 - eta) ** 2 * sigma**2
+    mean = x + eta * sigma**2 * score(x, sigma)
+    return torch.normal(mean, math.sqrt(max(0.0, left)), generator=generator)
+
+
 def heun_in_names(score, x, sigma, sigma_next):
     h = sigma_next - sigma
     k1 = -sigma * score(x, sigma)
     k2 = -sigma_next * score(x + h * k1, sigma_next)
     return x + h * (k1 + k2) / 2
+
+
+def heun_of_two_ends(score, x, sigma, sigma_next):
+    step = sigma_next - sigma
+    first = x - step * sigma * score(x, sigma)
+    return (first + x - step * sigma_next * score(first, sigma_next)) / 2
+
+
+def velocity_in_names(score, y, tau):
+    keep = 1 - tau
+    noise = -(tau / keep) * score(y / keep, tau / keep)
+    clean = (y - tau * noise) / keep
+    return noise - clean
 
 
 def velocity_without_names(score, y, tau):
@@ -55,6 +81,14 @@ def without_sign(score, x, a, b):
     return x + abs(b - a) / (b - a) * (heun_in_names(score, x, a, b) - x)
 
 
+def left_by_products(v, sigmas):
+    total = 0.0
+    for i in range(len(sigmas) + 1):  # the noise of level i, and in it what the steps from there leave
+        factors = [(1 + sigma**2 / v) ** -2 for sigma in sigmas[i:]]
+        total += sigmas[i] ** 2 * math.prod(factors) if i < len(sigmas) else 0
+    return total / v + math.prod((1 + sigma**2 / v) ** -2 for sigma in sigmas)
+
+
 def left_by_weights(v, sigmas):
     weights = torch.tensor([v**0.5, sigmas[0]], dtype=torch.float64)
     for sigma, after in zip(sigmas, [*sigmas[1:], 0], strict=True):
@@ -63,11 +97,11 @@ def left_by_weights(v, sigmas):
 
 
 RIGHT = {
-    "score_of_ddpm": (ddpm_through_the_clean_image,),
-    "level_step": (step_through_the_clean_image,),
-    "heun_step": (heun_in_names,),
-    "velocity_of_score": (velocity_without_names,),
-    "variance_left": (left_by_weights,),
+    "score_of_ddpm": (ddpm_one_by_one, ddpm_through_the_clean_image),
+    "level_step": (step_through_the_clean_image, step_by_variances),
+    "heun_step": (heun_in_names, heun_of_two_ends),
+    "velocity_of_score": (velocity_in_names, velocity_without_names),
+    "variance_left": (left_by_products, left_by_weights),
 }
 WRONG = {
     "level_step": {

@@ -194,6 +194,7 @@ def test_what_is_not_whole_says_every_reason():
             "“straddles” is 3.0 ± 2.0, not clearly at least 2; “misses” is 4, not at most 3; 60 images",
         ),
         ("L2", [UNMET], "", "“samples a cell” is 299, not at least 300"),
+        ("L2", [expected("drift", 0.5, low=-0.301, high=0.301)], "", "“drift” is 0.5, not −0.301 to 0.301"),
     ):
         assert make_ledger.reasons(settle(claim_id, measurements, narrower=narrower)) == reasons
 
@@ -387,6 +388,20 @@ def test_a_chapter_ends_with_the_verdict_on_its_own_claims(tmp_path):
     ]
     path.write_text(once, encoding="utf-8")
     assert make_ledger.with_verdict(path, entries()) == once  # the command changes nothing twice
+
+
+@pytest.mark.parametrize(
+    ("weight", "status", "ends"),
+    [
+        (0.0243, "Not reproduced", "move a weight by up to 0.024 ± 0.002, where 0.01 was allowed"),
+        (0.0043, "Reproduced", "(F1)."),
+    ],
+)
+def test_a_verdict_says_what_exactly_missed(weight, status, ends):
+    record = settle("F1", [expected("one level: weight off the start's, the worst", weight, se=0.001, high=0.01)])
+    *_, line = make_ledger.verdict({"F1": record}, "lab/04_lab.ipynb").splitlines()
+    assert line.startswith(f"- **{status}**: any score estimator works with any sampler (F1)")
+    assert ends in line
 
 
 def test_a_chapter_without_the_cell_gets_no_verdict_and_one_without_claims_is_refused(tmp_path):

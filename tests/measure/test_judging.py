@@ -17,7 +17,6 @@ from sbgm import __main__ as command
 from sbgm.files import cache_folder, content_hash, save_tensors
 from sbgm.images.data import load_images
 from sbgm.images.own import own_images
-from sbgm.images.weights import save_network
 from sbgm.measure import (
     GaussianBaseline,
     Inception,
@@ -25,13 +24,11 @@ from sbgm.measure import (
     hog_features,
     inception,
     kernel_distance,
-    level_losses,
     nearest_neighbours,
     quantise,
     shown,
 )
-from sbgm.measure.judging import FeatureSpace, feature_space, judge, load_images_of, reference_for, some_images
-from sbgm.networks import ImageMLP
+from sbgm.measure.judging import FeatureSpace, judge, load_images_of, reference_for, some_images
 from seeds import seeded
 
 # --- evaluation ------------------------------------------------------------------------------------------------------
@@ -257,20 +254,6 @@ def test_the_command_judges_colour_images_where_no_inception_can_be_had(folder, 
     assert re.search(r"KID and FID are left out; .* 403 ", err)
     assert command.main([*words, "--fid-weights", str(folder / "none.pth")]) == 1
     assert "weights must be a file of Inception's weights" in capsys.readouterr().err
-
-
-def test_the_command_prints_a_networks_losses(folder, capsys):
-    network = ImageMLP(sigmas=[1.0, 0.1], image_shape=(1, 8, 8), width=8, n_blocks=1)
-    save_network(network, folder / "network.safetensors")
-    arguments = ["losses", str(folder / "network.safetensors"), "--data", "digits", "--images", "360"]
-    assert command.main(arguments) == 0
-    out = capsys.readouterr().out
-    held_out = reference_for("digits", feature_space("digits"), n=360).features.reshape(-1, 1, 8, 8)
-    losses = level_losses(network, held_out, [1.0, 0.1], generator=seeded())
-    assert "360 8×8 digits test images" in out
-    for sigma, value in zip(("1", "0.1"), losses.values.tolist(), strict=True):
-        (line,) = (line for line in out.splitlines() if line.split()[0] == sigma)
-        assert float(line.split()[1]) == pytest.approx(value, rel=0.02)
 
 
 # --- features --------------------------------------------------------------------------------------------------------
