@@ -46,8 +46,8 @@ UPKEEP := tests/browser tests/docs tests/lab $(patsubst %,tests/%.py,images/test
   notebooks/test_lessons notebooks/test_links notebooks/test_refused tools/test_class tools/test_grading \
   tools/test_nbval_comparison tools/test_notebooks tools/test_readme_figures test_editor test_environment test_readme \
   test_versions test_walls test_wheel)
-# Four workers keep two cores busy: some wait for a kernel to answer, or for the browser.
-PYTEST = $(PY) -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+# Three workers keep two cores busy: some wait for a kernel to answer, or for the browser. Each loads and collects all tests.
+PYTEST = $(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test: $(ALL)  ## set up, test the library and its rooms, and compare every lesson with a fresh run
 	$(PYTEST) --nbval notebooks/*.ipynb tests $(UPKEEP:%=--ignore=%)
