@@ -195,7 +195,7 @@ def test_an_untouched_stub_lends(name, capsys):
 
     stub.__name__ = name
     assert EXERCISES[name]()(stub) is EXERCISES[name].lent
-    assert capsys.readouterr().out == f"{name}: not attempted yet; sbgm's is lent to the cells below\n"
+    assert capsys.readouterr().out == f"{name}: not attempted yet; until you do, the cells below use ours\n"
 
 
 def test_the_check_stands_above_other_decorators_and_below(capsys):
