@@ -40,11 +40,14 @@ $(READER) $(ALL): pyproject.toml $(LIMITS)
 lab: $(READER)  ## set up, then open JupyterLab at chapter 0, in work/, your copy of the chapters
 	$(PY) tools/open_lab.py $(AS_ROOT) $(LAB_FLAGS)
 
-# What looks at the project rather than at the library, its rooms and its lessons, so that a user need not wait for it.
-UPKEEP := tests/browser tests/docs tests/lab $(patsubst %,tests/%.py,notebooks/test_again tools/test_class tools/test_grading \
-  tools/test_nbval_comparison tools/test_notebooks tools/test_readme_figures tools/test_ship_weights test_environment test_readme test_versions test_walls test_wheel)
-# Four workers keep two cores busy: some wait for a kernel to answer, or for the browser.
-PYTEST = $(PY) -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+# What looks at the project, a compiler or an editor rather than at the library, its rooms and its lessons, so that a user
+# need not wait for it.
+UPKEEP := tests/browser tests/docs tests/lab $(patsubst %,tests/%.py,images/test_compiled notebooks/test_again \
+  notebooks/test_lessons notebooks/test_links notebooks/test_refused tools/test_class tools/test_grading \
+  tools/test_nbval_comparison tools/test_notebooks tools/test_readme_figures test_editor test_environment test_readme \
+  test_versions test_walls test_wheel)
+# Three workers keep two cores busy: some wait for a kernel to answer, or for the browser. Each loads and collects all tests.
+PYTEST = $(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test: $(ALL)  ## set up, test the library and its rooms, and compare every lesson with a fresh run
 	$(PYTEST) --nbval notebooks/*.ipynb tests $(UPKEEP:%=--ignore=%)

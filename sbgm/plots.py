@@ -20,6 +20,7 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.quiver import Quiver
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
+from torch.nn import functional
 
 from sbgm.files import written_whole
 from sbgm.guard import Batch, Count, FilePath, Score, checked, widened
@@ -204,10 +205,16 @@ def image_sheet(images: Batch, n_columns: int = 8) -> Tensor:
         >>> sbgm.plots.image_sheet(torch.zeros(4, 1, 28, 28), n_columns=2).shape  # 1 + 28 + 1 + 28 + 1
         torch.Size([59, 59, 3])
     """
-    from torchvision.utils import make_grid
-
-    images = widened(images).detach().cpu().clamp(0, 1)
-    return make_grid(images, nrow=n_columns, padding=1, pad_value=1.0).permute(1, 2, 0)
+    # By hand, since loading torchvision for its make_grid takes as long as loading torch.
+    images = widened(images).detach().cpu().clamp(0, 1).expand(-1, 3, -1, -1)
+    if len(images) == 1:
+        return images[0].permute(1, 2, 0)
+    n_columns = min(n_columns, len(images))
+    cells = functional.pad(images, (1, 0, 1, 0), value=1.0)  # a border on the left and above
+    blank = torch.ones(-len(images) % n_columns, *cells.shape[1:])
+    rows = torch.cat([cells, blank]).unflatten(0, (-1, n_columns))  # (rows, columns, C, H, W)
+    sheet = rows.permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)
+    return functional.pad(sheet, (0, 0, 0, 1, 0, 1), value=1.0)
 
 
 SEEN = 128  # pixels a side at which an image of a sheet can be looked at

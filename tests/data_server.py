@@ -21,7 +21,7 @@ def serving(files):
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
             asked.append(self.path)
-            _, manner, name = self.path.split("/")
+            _, manner, name, *_ = self.path.split("/")
             content = bytes(len(files[name])) if manner == "other" else files[name]
             if manner == "forbidden":
                 self.send_error(403)

@@ -85,9 +85,3 @@ def test_a_class_of_ones_own_that_differs_is_refused_and_nothing_is_written(chan
     with pytest.raises(ValueError, match=says):
         save_network(own(**changes), tmp_path / "own.safetensors", like=small()[0])
     assert not any(tmp_path.iterdir())
-
-
-def test_the_shipped_one_has_the_ladder_of_its_training():
-    network = load_network("own_network")
-    assert type(network) is DigitNetwork
-    torch.testing.assert_close(network.sigmas, torch.logspace(0.7, -1.7, 30))

@@ -1,17 +1,13 @@
 """pyproject.toml is the one list of what the project needs; what is derived from it, or repeats it, agrees with it."""
 
-import functools
-import http.server
 import importlib.metadata
 import os
 import pkgutil
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import tomllib
 import venv
@@ -23,6 +19,7 @@ from packaging.requirements import Requirement
 
 import sbgm
 import torch_build
+from data_server import serving
 from imports import imported, top_level
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -137,14 +134,10 @@ CHOSEN_BY_PIP = "PyTorch: the build that pip takes by itself"
 
 
 @pytest.fixture
-def index(tmp_path):
+def index():
     """The address of a package index, on this machine, that has a page of torch."""
-    (tmp_path / "torch").mkdir()
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with serving({"torch": b""}) as (url, _):
+        yield f"{url}/whole"
 
 
 @pytest.fixture
@@ -192,12 +185,13 @@ def test_with_a_gpu_or_by_wish_pip_takes_what_it_takes_by_itself(choose, tmp_pat
 
 @needs_linux
 def test_an_index_that_refuses_or_never_answers_is_left_within_ten_seconds(choose):
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+    with serving({}) as (url, _):
+        address = f"{url}/silent"
         begun = time.monotonic()
         assert not torch_build.answers(address)
         assert time.monotonic() - begun < 10
-    assert choose(CPU_INDEX=address) == ("", f"{CHOSEN_BY_PIP}, since {address} does not answer")
+        address = f"{url}/forbidden"
+        assert choose(CPU_INDEX=address) == ("", f"{CHOSEN_BY_PIP}, since {address} does not answer")
 
 
 @pytest.mark.slow

@@ -9,18 +9,7 @@ from hypothesis import strategies as st
 from torch.func import functional_call
 
 from properties.comparing import assert_like, assert_near, untouched
-from properties.strategies import (
-    BAD_SCORES,
-    DTYPES,
-    SEEDS,
-    batches,
-    ladders,
-    normal,
-    scores,
-    seeded,
-    sigmas_of,
-    wide,
-)
+from properties.strategies import BAD_SCORES, DTYPES, SEEDS, batches, ladders, normal, scores, seeded, sigmas_of, wide
 from sbgm import (
     ConditionalMLP,
     EnergyMLP,

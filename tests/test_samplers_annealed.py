@@ -8,14 +8,7 @@ import re
 import pytest
 import torch
 
-from sbgm import (
-    GaussianMixture,
-    annealed_langevin,
-    final,
-    geometric_sigmas,
-    paper_mixture,
-    randn_like,
-)
+from sbgm import GaussianMixture, annealed_langevin, final, geometric_sigmas, paper_mixture, randn_like
 from sbgm.measure import moments
 from sbgm.samplers import State, langevin_step
 from sbgm.theory import annealed_variance

@@ -12,13 +12,7 @@ from scipy.integrate import solve_bvp
 
 from sbgm import GaussianMixture, geometric_sigmas, plots, theory
 from sbgm.measure import mode_weights
-from sbgm.theory import (
-    best_step_size,
-    level_ratio,
-    overlap,
-    step_size_of,
-    variance_ratio,
-)
+from sbgm.theory import best_step_size, level_ratio, overlap, step_size_of, variance_ratio
 from seeds import seeded
 
 # --- Langevin dynamics on a Gaussian ---------------------------------------------------------------------------------

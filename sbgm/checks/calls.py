@@ -104,7 +104,12 @@ class Asked:
             raise UnfitError(
                 f"your function must return a score, to be called with x and σ, not {type(score).__name__}"
             )
-        values: list[Any] = [score(self.points.clone(), sigma) for sigma in self.sigmas.tolist()]
+        try:
+            values: list[Any] = [score(self.points.clone(), sigma) for sigma in self.sigmas.tolist()]
+        except TypeError as error:
+            raise UnfitError(
+                f"your function must return a score, score(x, sigma), and this can't be called with x and σ: {error}"
+            ) from error
         for value in values:
             if not isinstance(value, Tensor):
                 raise UnfitError(

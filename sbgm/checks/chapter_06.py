@@ -131,7 +131,10 @@ look_far.mistakes = {
     "each place has the sum of W's row: where is h_q?":
         lambda h, weight, bias: look_far.right(torch.ones_like(h), weight, bias),
     "the channels are mixed: each channel has a sum of its own":
-        lambda h, weight, bias: look_far.right(h.mean(dim=1, keepdim=True).expand_as(h), weight, bias),
+        (
+            lambda h, weight, bias: look_far.right(h.mean(dim=1, keepdim=True).expand_as(h), weight, bias),
+            lambda h, weight, bias: look_far.right(h.sum(dim=1, keepdim=True).expand_as(h), weight, bias),
+        ),
     "the images of the batch are mixed: each image has a sum of its own":
         lambda h, weight, bias: look_far.right(h.mean(dim=0, keepdim=True).expand_as(h), weight, bias),
 }  # fmt: skip

@@ -54,6 +54,8 @@ guess_and_shake.mistakes = {
     "the noise has variance 1: it still has to be multiplied by kick σ": _shaken_with(std=lambda kick, sigma: 1.0),
     "the noise has the variance kick σ: that is its standard deviation":
         _shaken_with(std=lambda kick, sigma: (kick * sigma) ** 0.5),
+    "the noise is multiplied by √kick: the kick is a part of the standard deviation σ":
+        _shaken_with(std=lambda kick, sigma: kick**0.5 * sigma),
     "the noise is multiplied by kick σ²": _shaken_with(std=lambda kick, sigma: kick * sigma**2),
     "there is no noise: after the pull comes the kick": _shaken_with(std=lambda kick, sigma: 0.0),
     "the chain jumps all the way to the guess: it moves only a part of the way, the pull":

@@ -585,7 +585,7 @@ class Exercise:
         if verdict.correct:
             print(verdict)
             return answer
-        print(f"{verdict}; sbgm's is lent to the cells below")
+        print(f"{verdict}; until you do, the cells below use ours")
         return self.lent
 
     def try_answer(self, run: Runner, *, seed: int = 0, variant: int = 0) -> Verdict:

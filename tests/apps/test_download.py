@@ -166,13 +166,6 @@ def test_a_missing_set_says_where_it_is_sought_and_what_to_do(home, name):
     assert data.is_available(name)  # so that nothing falls back in silence
 
 
-@pytest.mark.parametrize("name", ["digits", "photo_patches", "mnist_small"])
-def test_what_ships_needs_no_download(home, name):
-    assert data.is_available(name)
-    download(name)
-    assert not [*home.iterdir()]
-
-
 # --- the download ----------------------------------------------------------------------------------------------------
 
 

@@ -14,24 +14,14 @@ SMALL = (
 )  # fmt: skip
 
 
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    """A folder to work in, with pictures in two classes."""
-    monkeypatch.setenv("SBGM_DATA", str(tmp_path / "data"))
-    monkeypatch.chdir(tmp_path)
-    for i in range(20):
-        path = tmp_path / "photos" / "ab"[i % 2] / f"{i}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("L", (10, 12), 100 * (i % 2) + i).save(path)
-    return tmp_path
-
-
 def sbgm_does(*words):
     """Do a command; its exit status must be 0."""
     assert cli.main([str(word) for word in words]) == 0
 
 
-def test_a_folder_is_trained_on_resumed_sampled_inpainted_and_judged_by_the_commands_of_named_sets(here, capsys):
+def test_a_folder_is_trained_on_resumed_sampled_inpainted_and_judged_by_the_commands_of_named_sets(
+    here, photos, capsys
+):
     sbgm_does("train", "photos", "--out", "run", "--channels", 8, *SMALL)
     sbgm_does("train", "photos", "--out", "run", "--resume", "--steps", 6)
     assert last_step(here / "run") == 6
@@ -40,13 +30,13 @@ def test_a_folder_is_trained_on_resumed_sampled_inpainted_and_judged_by_the_comm
     assert [Image.open(path).size for path in sorted((here / "samples" / "png").iterdir())] == [(8, 8)] * 5
     sbgm_does("inpaint", "run", "photos", "--images", 2, "--fills", 1, "--out", "fills", *fast)
     Image.new("L", (30, 40), 255).save("white.png")
-    sbgm_does("inpaint", "run", "photos/a/0.png", "--mask", "white.png", "--fills", 1, "--out", "own", *fast)
+    sbgm_does("inpaint", "run", "photos/cat/0.png", "--mask", "white.png", "--fills", 1, "--out", "own", *fast)
     filled = sbgm.files.load_tensors("own/fills.safetensors")[0]
     torch.testing.assert_close(filled["fills"][:, 0], filled["images"], atol=0.06, rtol=0)  # all known, σ_L = .01
     capsys.readouterr()
     sbgm_does("evaluate", "--samples", "samples/png", "--data", "photos", "--threads", 1)
     assert "median distance to the nearest" in capsys.readouterr().out
-    Image.new("L", (10, 12), 7).save("photos/a/new.png")
+    Image.new("L", (10, 12), 7).save("photos/cat/new.png")
     assert cli.main(["train", "photos", "--out", "run", "--resume", "--steps", "7"]) == 1
     assert "images_sha256" in capsys.readouterr().err
 
@@ -98,12 +88,12 @@ def test_an_interrupted_sample_goes_on_and_ends_as_one_that_was_not(tmp_path, ca
     assert sorted(path.name for path in (tmp_path / "stopped").iterdir()) == ["samples.safetensors", "sheet.png"]
 
 
-def test_starts_that_are_fitted_to_other_pictures_begin_anew(here, calls):
+def test_starts_that_are_fitted_to_other_pictures_begin_anew(photos, calls):
     words = ["sample", "digits_mlp", "-n", "5", "--batch-size", "2", "--n-steps", "1", "--device", "cpu"]
     words += ["--start", "fitted", "--data", "photos", "--out", "out"]
     with pytest.raises(SystemExit, match="130"):
         cli.main(words)
-    Image.new("L", (10, 12), 7).save("photos/a/0.png")
+    Image.new("L", (10, 12), 7).save("photos/cat/0.png")
     calls[:] = [1] * 3
     sbgm_does(*words)
     assert len(calls) == 6  # no batch is taken over

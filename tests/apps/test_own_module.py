@@ -62,18 +62,6 @@ def test_a_network_that_cant_be_saved_is_refused_before_anything_is_written(tmp_
     assert not (tmp_path / "run").exists()
 
 
-def test_an_error_of_a_network_in_training_leaves_the_folder_free(tmp_path):
-    class Late(Pull):
-        def forward(self, x, sigma):
-            if self.training and torch.is_grad_enabled():
-                raise RuntimeError("late")
-            return super().forward(x, sigma)
-
-    for resume in (False, True):
-        with pytest.raises(RuntimeError, match="late"):
-            run(tmp_path / "run", network=Late(), resume=resume)
-
-
 @pytest.mark.parametrize("name", ["OwnNetwork", "forged", "os.system", "Pull"])
 def test_a_file_of_weights_names_no_code_that_is_run(tmp_path, monkeypatch, name):
     """A forged file, as of the version before, and a forged checkpoint and settings beside it."""

@@ -17,6 +17,7 @@ from sbgm import save_network
 from sbgm.apps import train as program
 from sbgm.apps.options import flag_of
 from sbgm.apps.train import ORDER, Settings, new_network, settings_of
+from sbgm.files import load_tensors
 from sbgm.images.data import load_images
 from sbgm.images.weights import checkpoints
 from sbgm.noise import derived_generator
@@ -170,6 +171,16 @@ def test_two_processes_do_what_one_does_with_twice_the_accumulation(tmp_path):
     more = ("--steps", 900, "--resume", "--minutes", 0.0001)
     sbgm_on_two_processes(*arguments, two, *more, said=tmp_path / "said")
     assert last_step(two) == 7  # both stop after the same step
+
+
+def test_two_processes_draw_what_one_draws(tmp_path):
+    """3 batches for 2 processes."""
+    words = ["sample", "digits_mlp", "-n", 10, "--batch-size", 4, "--n-steps", 2, "--device", "cpu", "--out"]
+    sbgm_on_two_processes(*words, tmp_path / "two", said=tmp_path / "said")
+    assert (tmp_path / "said").read_text(encoding="utf-8").count("10 images") == 1
+    assert cli.main([*map(str, words), str(tmp_path / "one")]) == 0
+    one, two = (load_tensors(tmp_path / name / "samples.safetensors")[0]["samples"] for name in ("one", "two"))
+    assert torch.equal(one, two)
 
 
 def test_bfloat16_trains_the_same_network_within_its_rounding(folder, whole):

@@ -51,12 +51,6 @@ def test_a_line_of_code_too_wide_for_its_column_goes_on_below_and_is_copied_as_i
         assert blocks.evaluate_all("all => all.filter(code => code.scrollWidth > code.clientWidth).length") == 0
 
 
-def test_a_page_opened_as_a_file_is_whole(browser, site):
-    with watched_page(browser) as page:
-        page.goto((site.folder / "notebooks" / "01_score_functions.html").as_uri())
-        page.wait_for_selector("mjx-container")
-
-
 def test_search_finds_a_page(browser, site):
     with watched_page(browser) as page:
         page.goto((site.folder / "search.html").as_uri() + "?q=RePaint")

@@ -188,3 +188,11 @@ def test_each_group_has_the_numbers_of_its_variant():
     assert doubled(variant=3)(answer) is answer
     assert doubled.try_answer(local(answer), variant=4).correct
     assert asked == [13, 14]
+
+
+def test_a_network_without_sigma_is_no_score_and_the_check_says_so():
+    def only_x(x):
+        return -x
+
+    with pytest.raises(checks.WrongAnswer, match=r"must return a score, score\(x, sigma\), and this can't be called"):
+        checks.train_score.try_answer(local(lambda *arguments: only_x))

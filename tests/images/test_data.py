@@ -8,7 +8,6 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 from sklearn.utils import Bunch
-from torchvision.datasets import CIFAR10, CelebA
 
 from properties.comparing import untouched
 from sbgm.apps.download import download
@@ -27,17 +26,13 @@ def test_an_unknown_name_is_refused(call):
         call("cifar")
 
 
-def test_every_name_is_documented_and_every_checksum_as_it_is_used():
+def test_every_name_and_every_file_that_ships_is_documented():
     readme = (shipped_folder() / "README.md").read_text(encoding="utf-8")
-    celeba = {name: md5 for _, md5, name in CelebA.file_list}
-    sums = [CIFAR10.tgz_md5, celeba["img_align_celeba.zip"], celeba["list_eval_partition.txt"]]
     files = sorted((shipped_folder() / "mnist_small").glob("*.xz"))
     assert len(files) == 4
     for file in files:
         sha256 = hashlib.sha256(lzma.decompress(file.read_bytes())).hexdigest()
         assert f"| `{file.stem}` | `{sha256}` |" in readme
-    for checksum in sums:
-        assert checksum in readme
     for name in data.NAMES:
         assert f"| `{name}` |" in readme
         assert f'"{name}"' in load_images.__doc__
@@ -75,11 +70,11 @@ def test_train_and_test_patches_share_no_pixel(monkeypatch):
     """Photographs whose every pixel has a number of its own (float32 counts exactly up to 2²⁴)."""
     height, width = 427, 640
     numbers = np.arange(2 * height * width).reshape(2, height, width)
-    photos = [np.stack([number] * 3, axis=-1) for number in numbers]
+    photos = [np.stack([number] * 3, axis=-1) for number in numbers]  # of three colours that are alike
     monkeypatch.setattr("sklearn.datasets.load_sample_images", lambda: Bunch(images=photos))
     pixels = {}
     for split in data.SPLITS:
-        patches = (load_images("photo_patches", split).double() * 255).round().long()
+        patches = (load_images("photo_patches", split)[:, :1].double() * 255).round().long()
         assert len(torch.unique(patches[:, :, 0, 0], dim=0)) == len(patches)  # no patch twice
         # rows and columns are not exchanged: steps of 1 along a row, of the width down a column
         assert (patches[..., 1:] - patches[..., :-1] == 1).all()
@@ -94,15 +89,6 @@ def test_each_digits_label_is_scikit_learns_in_the_order_of_the_images():
     assert [len(split) for split in labels] == [1437, 360]
     assert torch.cat(labels).tolist() == load_digits().target.tolist()
     assert labels[0].dtype == torch.int64
-
-
-def test_each_shipped_label_names_its_image():
-    """A nearest-mean classifier, fitted on one split, is right on 80 % of the other; MNIST's usual figure is 82 %."""
-    train, test = (load_images("mnist_small", split).flatten(1) for split in data.SPLITS)
-    train_labels, test_labels = (load_labels("mnist_small", split) for split in data.SPLITS)
-    means = torch.stack([train[train_labels == digit].mean(dim=0) for digit in range(10)])
-    nearest = torch.cdist(test, means).argmin(dim=1)
-    assert float((nearest == test_labels).float().mean()) > 0.8
 
 
 # --- before training -------------------------------------------------------------------------------------------------

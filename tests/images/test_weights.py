@@ -156,16 +156,10 @@ class Shrinking(ScoreNetwork):
         return -self.weight * x / (1 + sigma ** self.arguments["power"])
 
 
-class Slower(Shrinking):
-    """A student's variant of it."""
-
-
 def test_a_network_of_ones_own_is_saved_and_loaded_by_giving_it_from_a_file_without_a_suffix(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    save_network(Slower([2.0, 1.0], power=3), "own")
-    with pytest.raises(ValueError, match="its network is not of this package, but Slower; give it as load_network"):
-        load_network("own")
-    loaded = load_network("own", network=Slower([2.0, 1.0], power=3))
+    save_network(Shrinking([2.0, 1.0], power=3), "own")
+    loaded = load_network("own", network=Shrinking([2.0, 1.0], power=3))
     assert torch.equal(loaded(torch.ones(1, 2), 1.0), torch.full((1, 2), -0.5))
     assert (loaded.sigmas.tolist(), loaded.arguments) == ([2.0, 1.0], {"power": 3})
     assert (loaded.image_shape, loaded.data_range, loaded.takes_any_sigma) == (None, (0.0, 1.0), True)

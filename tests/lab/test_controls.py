@@ -32,17 +32,6 @@ def held_out():
     return load_images("mnist_small", "test")[:200]
 
 
-def test_images_turned_by_half_a_turn():
-    image = torch.arange(6.0).reshape(1, 1, 2, 3)
-    assert turned(image).tolist() == [[[[5, 4, 3], [2, 1, 0]]]]
-
-
-def test_images_moved_let_black_in():
-    image = torch.arange(1.0, 5.0).reshape(1, 1, 2, 2)
-    assert moved(image, 1, 0).tolist() == [[[[0, 0], [1, 2]]]]
-    assert moved(image, 0, -1).tolist() == [[[[2, 0], [4, 0]]]]
-
-
 def test_halves_are_of_two_classes_and_each_is_used_once():
     labels = torch.tensor([0, 1, 0, 2, 1, 2])
     images = (torch.arange(6.0) + 1)[:, None, None, None].expand(6, 1, 2, 4)

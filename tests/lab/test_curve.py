@@ -75,13 +75,6 @@ def test_renewing_takes_one_minus_r_to_the_one_plus_c(c):
     assert low < sampler.step_size < high
 
 
-def test_a_ladder_that_begins_at_one_has_no_curves_from_above():
-    labels = {e.label for e in entries(PAPERS)}
-    assert {"Algorithm 1", "multistep, power, not clamped", "renewing, c = 8", *curve.CHOSEN} <= labels
-    assert not any("σ₁" in label or "NCSNv2" in label for label in labels)
-    assert all(e.sampler.sigmas[0] == 1 for e in entries(PAPERS))
-
-
 def test_starts_are_data_plus_noise_of_the_first_level():
     for entry in entries(WIDE):
         x = curve._start(entry, DIGITS)((200, 1, 28, 28), torch.Generator().manual_seed(0))

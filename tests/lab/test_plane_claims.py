@@ -37,11 +37,3 @@ def test_a_script_measures_each_bound_and_each_number_of_its_sentence(script, sm
     assert make_ledger.outcome(record)
     again = claims.measure_claim(script.__name__, script.measure, tmp_path)  # from what is in the folder
     assert again.measurements == record.measurements
-
-
-def test_annealed_shares_of_learned_scores_are_held_against_the_exact_ones(small, results, tmp_path):
-    """Three scores, two modes: 4 + 3 + 4 samplers; each mode has a std, and 2 annealed shares of each learned score."""
-    numbers = claims.measure_claim("F1", F1.measure, tmp_path).numbers
-    assert numbers["combinations"].value == 11
-    assert numbers["numbers that the worst std is of"].value == 22
-    assert numbers["weights that the worst annealed one is of"].value == 4

@@ -1,7 +1,7 @@
 """A script of a claim: its command, and its record."""
 
 import importlib
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +11,6 @@ import pytest
 import torch
 
 import claims
-import curve
 import M2
 from claims import Found, Measurement, measure_claim
 from drawing import CPU, Machine
@@ -104,36 +103,13 @@ def test_every_script_says_what_it_takes_and_ends_in_its_own_claim(name):
     assert f'sys.exit(run("{name}", measure' in (LAB / f"{name}.py").read_text(encoding="utf-8")
 
 
-ROUTE = """
-import inspect, runpy, sys
-from pathlib import Path
-lab, folder = sys.argv[1:]
-sys.argv = ["L10.py", "--folder", folder]
-sys.path.insert(0, lab)  # as `python notebooks/lab/L10.py` does
-import sbgm.measure.records as records
-records.results_folder = lambda: Path(folder) / "results"
-entered = set()
-sys.setprofile(lambda frame, event, argument: entered.add(frame.f_code))
-try:
-    runpy.run_path(f"{lab}/L10.py", run_name="__main__")
-finally:
-    sys.setprofile(None)
-    root = str(Path(lab).parents[1])
-    functions = [code for code in entered if code.co_flags & inspect.CO_OPTIMIZED]  # no modules, no class bodies
-    places = f"{root}/sbgm/", f"{root}/notebooks/"
-    files = {code.co_filename for code in functions if code.co_filename.startswith(places)}
-    print("L10" in sys.modules, "sbgm.__main__" in sys.modules, *sorted(files), sep="\\n", file=sys.stderr)
-"""
-
-
-def test_a_script_is_a_short_way_from_its_command_to_its_record(tmp_path):
-    """It is loaded once, the command line of the package is not, and functions of few files of the project run."""
-    words = [sys.executable, "-c", ROUTE, str(LAB), str(tmp_path)]
-    done = subprocess.run(words, capture_output=True, text=True)
-    assert "L10 (§ " in done.stdout, done.stderr
-    again, command_line, *files = done.stderr.splitlines()
-    assert (again, command_line) == ("False", "False")
-    assert len(files) <= 9, files
+def test_a_script_is_loaded_once_and_the_packages_command_line_is_not(tmp_path, monkeypatch):
+    for name in ("L10", "sbgm.__main__"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setattr(sys, "argv", ["L10.py", "--folder", str(tmp_path)])
+    with pytest.raises(SystemExit, match=r"^0$"):
+        runpy.run_path(str(LAB / "L10.py"), run_name="__main__")
+    assert {"L10", "sbgm.__main__"} & sys.modules.keys() == set()
 
 
 RECORDS = claims.load_records(records.results_folder())
@@ -149,9 +125,3 @@ def test_the_settings_of_a_record_are_options_of_its_script(claim_id):
     for name, value in vars(options).items():
         if name in RECORDS[claim_id].facts and value is not None:
             assert RECORDS[claim_id].facts[name] == value
-
-
-def test_a_curves_command_is_that_of_its_script():
-    words = ["mnist_ncsn", "--n-samples", "150", "--device", "cpu"]
-    options = claims.parser_of(curve.measure_curve, "samples").parse_args(words)
-    assert (options.network, options.n_samples, options.device) == ("mnist_ncsn", 150, "cpu")

@@ -32,19 +32,6 @@ def test_other_shapes_are_refused(shape):
         DigitClassifier(4)(torch.zeros(shape))
 
 
-def test_not_digits_are_noise_blobs_and_jumbled_digits():
-    digits = torch.rand(30, 1, 28, 28, generator=seeded()) * 0.5
-    others = not_digits(digits, generator=seeded(1))
-    assert others.shape == digits.shape
-    assert others.min() >= 0
-    assert others.max() <= 1
-    for jumbled, digit in zip(others[2::3], digits[2::3], strict=True):  # the same pixels, in other places
-        assert torch.equal(jumbled.flatten().sort().values, digit.flatten().sort().values)
-        assert not torch.equal(jumbled, digit)
-    rough, smooth = ((x.diff(dim=-1).square().mean() / x.var()).item() for x in (others[0::3], others[1::3]))
-    assert rough > 3 * smooth
-
-
 def test_training_learns_in_place_and_ends_in_evaluation_mode():
     images, labels = load_images("mnist_small"), load_labels("mnist_small")
     network = DigitClassifier(8, generator=seeded())
@@ -60,23 +47,26 @@ def test_training_learns_in_place_and_ends_in_evaluation_mode():
 # --- the one that ships ----------------------------------------------------------------------------------------------
 
 
+SEEN = slice(2_500)  # half of the half of MNIST's test images that ships
+
+
 @functools.cache
 def logits_of(name):
-    return in_batches(load_classifier(name), load_images("mnist_small", "test"))
+    return in_batches(load_classifier(name), load_images("mnist_small", "test")[SEEN])
 
 
 def is_right(name):
-    """Which of MNIST's test images that ship a classifier names."""
-    return logits_of(name).argmax(dim=1) == load_labels("mnist_small", "test")
+    """Which of these images a classifier names."""
+    return logits_of(name).argmax(dim=1) == load_labels("mnist_small", "test")[SEEN]
 
 
 @SHIPPED
 def test_a_shipped_classifier_is_right_99_times_in_100(name):
-    """On the half of MNIST's test images that ships: 99 % within 2 s.e. of a share."""
+    """99 % within 2 s.e. of a share."""
     network = load_classifier(name)
     assert not network.training
     assert not any(p.requires_grad for p in network.parameters())
-    assert float(is_right(name).float().mean()) > 0.99 - 2 * (0.99 * 0.01 / 5_000) ** 0.5
+    assert float(is_right(name).float().mean()) > 0.99 - 2 * (0.99 * 0.01 / 2_500) ** 0.5
     assert confident_share(logits_of(name)).value > 0.94
 
 

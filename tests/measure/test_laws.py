@@ -10,25 +10,9 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from properties.comparing import assert_like, assert_near, untouched
-from properties.strategies import (
-    EXACT,
-    SEEDS,
-    batches,
-    images,
-    normal,
-    seeded,
-)
+from properties.strategies import EXACT, SEEDS, batches, images, normal, seeded
 from sbgm.images import data
-from sbgm.measure import (
-    Estimate,
-    load_curve,
-    load_record,
-    load_step_map,
-    nearest_neighbours,
-    quantise,
-    ratio,
-    shown,
-)
+from sbgm.measure import Estimate, load_curve, load_step_map, nearest_neighbours, quantise, ratio, shown
 from sbgm.measure.records import results_folder
 
 # --- distances -------------------------------------------------------------------------------------------------------
@@ -92,20 +76,7 @@ def test_quantising_undoes_dequantising(x, seed):
 # --- records ---------------------------------------------------------------------------------------------------------
 
 FILES = {path.stem: json.loads(path.read_text("utf-8")) for path in results_folder().glob("*.json")}
-RECORDS = sorted(name for name, content in FILES.items() if "measurements" in content)
 CURVES = sorted(name for name in FILES if name.startswith("sampler_curve_"))
-
-
-@pytest.mark.parametrize("name", RECORDS)
-def test_a_record_holds_what_its_files_hold(name):
-    record, written = load_record(name), FILES[name]
-    assert (record.id, record.facts) == (name, written["facts"])
-    measured = [(m["label"], (m["value"], m.get("se", 0.0))) for m in written["measurements"]]
-    assert [(label, tuple(estimate)) for label, estimate in record.numbers.items()] == measured
-    if record.facts.get("file", "").endswith(".safetensors"):
-        tensors = load_file(results_folder() / record.facts["file"])
-        assert record.tensors.keys() == tensors.keys()
-        assert all(torch.equal(record.tensors[key], tensor) for key, tensor in tensors.items())
 
 
 @pytest.mark.parametrize("name", CURVES)

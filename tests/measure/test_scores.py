@@ -51,17 +51,10 @@ def test_the_identity_shows_a_score_of_the_wrong_size(factor):
 
 def test_standard_errors_are_the_spread_over_repeated_data():
     """Over 200 data sets of 100 points, within 4 s.e. of a spread; draws of noise of one image count as one."""
-    runs = [
-        measure.level_losses(
-            gaussian().score,
-            gaussian().sample(100, generator=seeded(i)),
-            SIGMAS,
-            n_noise=3,
-            generator=seeded(1_000 + i),
-        )
-        for i in range(200)
-    ]
-    spread = torch.stack([run.values for run in runs]).std(dim=0)
-    assert torch.stack([run.se for run in runs]).mean(dim=0).tolist() == pytest.approx(
-        spread.tolist(), rel=4 / math.sqrt(400)
-    )
+    runs = []
+    for i in range(200):
+        x = gaussian().sample(100, generator=seeded(i))
+        runs.append(measure.level_losses(gaussian().score, x, SIGMAS, n_noise=3, generator=seeded(1_000 + i)))
+    spread = torch.stack([run.values for run in runs]).std(dim=0).tolist()
+    errors = torch.stack([run.se for run in runs]).mean(dim=0).tolist()
+    assert errors == pytest.approx(spread, rel=4 / math.sqrt(400))

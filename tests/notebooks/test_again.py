@@ -5,7 +5,6 @@ down to the next show the same again when the whole chapter has run. The latter 
 `make test-all`, of all by `make test-slow`.
 """
 
-import ast
 import re
 import symtable
 
@@ -60,15 +59,6 @@ def test_a_name_that_is_bound_anew_below_is_noticed():
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
 def test_no_cell_reads_a_name_that_a_later_cell_binds_anew(path):
     assert bound_anew([cell.source for cell in code_cells(path)]) == set()
-
-
-@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
-def test_a_search_that_fails_below_a_wrong_answer_says_so(path):
-    """`next` without a default ends a cell in a bare StopIteration."""
-    for cell in code_cells(path):
-        for node in ast.walk(ast.parse(without_magics(cell.source))):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) == "next":
-                assert len(node.args) == 2, ast.unparse(node)
 
 
 @pytest.mark.parametrize(

@@ -119,12 +119,6 @@ def project(tmp_path_factory) -> Path:
     return folder
 
 
-def run_pytest(folder: Path, *arguments: str, figures: str = "") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pytest", *arguments]
-    environment = os.environ | {"SBGM_FIGURES": figures}
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
-
-
 @pytest.fixture(scope="module", params=[(".", "notebooks/"), ("notebooks", ".")], ids=["from the root", "from inside"])
 def passed(request, project, tmp_path_factory) -> list[bool]:
     """Whether nbval passed each cell, in order, when started in one folder or the other."""
@@ -153,7 +147,9 @@ def test_a_stale_figure_is_named_and_fails_where_asked(project, figures, n_faile
         notebook.cells.append(cell)
     path = project / "pictures.ipynb"
     nbformat.write(notebook, path)
-    answer = run_pytest(project, "--nbval", path.name, "-n", "1", figures=figures)
+    command = [sys.executable, "-m", "pytest", "--nbval", path.name, "-n", "1"]
+    environment = os.environ | {"SBGM_FIGURES": figures}
+    answer = subprocess.run(command, cwd=project, capture_output=True, text=True, env=environment)
     assert "Stale figures" in answer.stdout
     assert "pictures.ipynb, cell pictures-110: 1.1% of a figure's pixels differ in a fresh run\n" in answer.stdout
     assert "pictures-90" not in answer.stdout

@@ -1,9 +1,6 @@
 """The chapters as they are committed, and the tool that puts them into that form."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import jupytext
@@ -211,17 +208,3 @@ def test_run_goes_on_after_a_failure_and_leaves_the_originals(tmp_path, capsys):
     copies = [read(tmp_path / "out" / path.name).cells[0].outputs[0] for path in paths]
     assert copies[0].evalue == "wrong"
     assert copies[1].text == "1\n"
-
-
-# --- slow: the chapters themselves -----------------------------------------------------------------------------------
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
-def test_a_chapter_passes_nbval_ten_times_running(path):
-    """On one thread and on two by turns."""
-    command = [sys.executable, "-m", "pytest", "--nbval", str(path)]
-    for turn in range(10):
-        environment = {**os.environ, "OMP_NUM_THREADS": str(1 + turn % 2)}
-        answer = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-        assert answer.returncode == 0, f"run {turn + 1} of 10:\n{answer.stdout}"

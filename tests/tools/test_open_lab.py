@@ -4,8 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-from jupyterlab.labapp import LabApp
-from jupyterlab_server.settings_utils import get_settings
 
 import open_lab
 from notebooks import all_notebooks
@@ -84,15 +82,3 @@ def test_what_is_damaged_and_what_has_no_record_counts_as_changed(folders, place
     before = [(work / path).read_text() for path in left]
     assert open_lab.refresh(originals, work) == left
     assert [(work / path).read_text() for path in left] == before
-
-
-def test_jupyterlab_asks_about_no_news(tmp_path, monkeypatch):
-    """As the server reads them: nothing is written to the user's folders."""
-    monkeypatch.setenv("JUPYTER_CONFIG_PATH", str(open_lab.SETTINGS))
-    monkeypatch.setenv("JUPYTER_CONFIG_DIR", str(tmp_path / "config"))
-    name = "@jupyterlab/apputils-extension:notification"
-    folders = (tmp_path / "app", LabApp().schemas_dir, tmp_path / "user")
-    (setting,) = (s for s in get_settings(*map(str, folders))[0]["settings"] if s["id"] == name)
-    properties = setting["schema"]["properties"]
-    assert [properties[key]["default"] for key in ("fetchNews", "checkForUpdates")] == ["false", False]
-    assert not (tmp_path / "user").exists()
