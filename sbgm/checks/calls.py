@@ -108,7 +108,7 @@ class Asked:
             values: list[Any] = [score(self.points.clone(), sigma) for sigma in self.sigmas.tolist()]
         except TypeError as error:
             raise UnfitError(
-                f"your function must return a score, score(x, sigma), and this can't be called with x and σ: {error}"
+                f"your function must return a score, score(x, sigma), and this one, called with x and σ, raised {error}"
             ) from error
         for value in values:
             if not isinstance(value, Tensor):

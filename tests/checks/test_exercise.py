@@ -194,5 +194,5 @@ def test_a_network_without_sigma_is_no_score_and_the_check_says_so():
     def only_x(x):
         return -x
 
-    with pytest.raises(checks.WrongAnswer, match=r"must return a score, score\(x, sigma\), and this can't be called"):
+    with pytest.raises(checks.WrongAnswer, match="this one, called with x and σ, raised"):
         checks.train_score.try_answer(local(lambda *arguments: only_x))
