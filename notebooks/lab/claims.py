@@ -242,7 +242,7 @@ def details(record: Record) -> str:
     lines.append(f"  expected ({claim.declared}): {claim.expect}")
     lines += [f"  {m}" for m in record.measurements]
     if record.narrower:
-        lines.append(f"  in part: {record.narrower}")
+        lines.append(f"  narrower: {record.narrower}")
     if record.data:
         lines.append(f"  data: {record.data}")
     if record.note:

@@ -41,7 +41,7 @@ nothing of the next. What earlier ledgers said is in [HISTORY.md](HISTORY.md).
 - *reproduced in part*: narrower than the paper says it;
 - *not reproduced*: the statement fails here;
 - *inconclusive*: an interval reaches across its bound, or a control of our own measure failed;
-- *reported*: the paper gives no number, or ours is arithmetic;
+- *reported*: the paper gives no number, ours is arithmetic or one machine's timing, or nothing was expected;
 - *waits for a GPU*: nothing that decides has been measured yet.
 
 A bound counts as met only where the whole interval, ± two standard errors, lies within it. The verdict follows from
@@ -192,8 +192,10 @@ def plain(measurement: Measurement) -> str:
     """A number as a reader wants it: three digits, or as many as ± twice its standard error bears; no 2e-08."""
     if measurement.se:
         half_width = 2 * measurement.se
-        decimals = min(3, max(0, 1 - math.floor(math.log10(half_width / 2))))  # 91, 12.5, 0.20
-        text = f"{measurement.value:.{decimals}f} ± {half_width:.{decimals}f}"
+        at_most = max(3, -math.floor(math.log10(half_width)))  # more where ± would else be 0.000
+        decimals = min(at_most, max(0, 1 - math.floor(math.log10(half_width / 2))))  # 91, 12.5, 0.20
+        value = round(measurement.value, decimals) + 0.0  # -0.0 + 0.0 is 0.0
+        text = f"{value:.{decimals}f} ± {half_width:.{decimals}f}"
     elif measurement.value and abs(measurement.value) < 1e-4:
         text = "0.00"
     else:

@@ -175,7 +175,7 @@ def test_the_details_tell_what_was_expected_from_guards():
         "  PSNR: 40 ± 0.02   expected 39.9 to 40.1",
         "  SSIM: 0.949   guarded: at least 0.9",
         "  images: 60",
-        "  in part: 60 images",
+        "  narrower: 60 images",
         "  data: photo patches",
         "  A note.",
     ]
@@ -339,8 +339,8 @@ def test_a_row_of_the_ledger_says_all_in_a_few_words():
         [
             "[L3](L3.json)",
             "Langevin dynamics gets the weights wrong (§ 3.2.2, Fig. 3b).",
-            "0.509 ± 0.01 of the chains in the mode at (5, 5), where 0.8 is true; 0.5 where the weights are equal "
-            f"({declared['L3']})",
+            "0.499 to 0.519 of the chains in the mode at (5, 5), where 0.8 is true; 0.49 to 0.51 where the weights are "
+            f"equal ({declared['L3']})",
             f"The share is 0.507 ± 0.004, and 0.499 ± 0.004 where the weights are equal. ({TODAY})",
             "**reproduced**",
         ],
@@ -356,7 +356,9 @@ def test_a_row_of_the_ledger_says_all_in_a_few_words():
         (3.4e11, None, "3.4·10¹¹"),
         (698.0, 45.4, "698 ± 91"),
         (16.8, 6.25, "16.8 ± 12.5"),
-        (-0.98312, 0.00047, "−0.983 ± 0.001"),
+        (-0.98312, 0.00047, "−0.9831 ± 0.0009"),
+        (-0.98362, 0.0001, "−0.9836 ± 0.0002"),
+        (-0.0004, 0.0022, "0.000 ± 0.004"),
         (1.0, 0.0, "1"),
         (12.0, None, "12"),
     ],
@@ -393,7 +395,7 @@ def test_a_chapter_ends_with_the_verdict_on_its_own_claims(tmp_path):
 @pytest.mark.parametrize(
     ("weight", "status", "ends"),
     [
-        (0.0243, "Not reproduced", "move a weight by up to 0.024 ± 0.002 with scores"),
+        (0.0243, "Not reproduced", "move a mode's share by up to 0.024 ± 0.002 with scores"),
         (0.0043, "Reproduced", "(F1)."),
     ],
 )
