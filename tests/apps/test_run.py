@@ -19,9 +19,21 @@ import torch
 from processes import FORKS
 from sbgm import __main__ as cli
 from sbgm import load_network
+from sbgm.apps import train as program
 from sbgm.files import DiskFullError, load_tensors
 from sbgm.images.weights import checkpoints, checksums
-from small_run import assert_same_run, changed, in_training, last_step, live, run, stop, weights
+from small_run import (
+    IMAGES,
+    assert_same_run,
+    changed,
+    in_training,
+    last_step,
+    live,
+    run,
+    set_of,
+    stop,
+    weights,
+)
 
 OLD = Path(__file__).parent / "data" / "run_0_2_0"  # begun by the version before this program
 
@@ -50,6 +62,14 @@ def test_a_run_that_is_stopped_saves_and_goes_on_as_if_it_had_not_stopped(whole,
     assert run(tmp_path / "run", resume=True) == whole[1]
     assert_same_run(tmp_path / "run", whole[0])
     assert pandas.read_csv(tmp_path / "run" / "log.csv")["seconds"].is_monotonic_increasing
+
+
+def test_a_schedulers_sigterm_saves_too_and_is_told_by_the_exit_status(tmp_path, monkeypatch):
+    network = in_training(3, lambda score: os.kill(os.getpid(), signal.SIGTERM) or score)
+    number = program.train(changed(), tmp_path / "run", network=network, images=set_of(IMAGES), device="cpu")
+    assert (number, last_step(tmp_path / "run")) == (signal.SIGTERM, 3)
+    monkeypatch.setattr(program, "train", lambda *_, **__: number)
+    assert cli.main(["train", "digits", "--out", str(tmp_path / "other")]) == 128 + signal.SIGTERM
 
 
 def test_a_finished_run_is_left_alone_and_more_steps_continue_it(tmp_path, whole):

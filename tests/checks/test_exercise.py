@@ -11,7 +11,7 @@ from sbgm.checks import exercise
 from sbgm.checks.calls import MixtureField, local
 from sbgm.checks.chapter_04 import refuse_samples
 from sbgm.checks.exercise import Law, compare_law, law_of, noise
-from sbgm.theory import annealed_variance, langevin_variance
+from sbgm.theory import annealed_variance
 
 # --- checks draws ----------------------------------------------------------------------------------------------------
 
@@ -91,20 +91,6 @@ def test_the_law_of_algorithm_1_is_that_of_theory():
     expected = annealed_variance(sigmas, step_size=epsilon, n_steps=n_steps, variance=variance, start=0.0)[-1]
     assert float(law.std) ** 2 == pytest.approx(expected, rel=1e-6)
     assert law.kurtosis == pytest.approx(3.0)
-
-
-@pytest.mark.parametrize("step_size", [0.1, 1.0])
-def test_the_law_of_langevin_dynamics_when_settled(step_size):
-    def settled(score, x, generator):
-        for _ in range(600):
-            x = x + step_size / 2 * score(x) + math.sqrt(step_size) * noise(x, generator)
-        return x
-
-    law = law_of(settled, chains(n=601), "product")
-    assert float(law.mean.abs().max()) < 1e-12
-    assert float(law.std) ** 2 == pytest.approx(langevin_variance(step_size), rel=1e-9)
-    squared = (1 - step_size / 2) ** 2
-    assert law.kurtosis == pytest.approx(3 + (9 - 3) * (1 - squared) / (1 + squared), rel=1e-9)
 
 
 DRAWS = {

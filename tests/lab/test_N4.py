@@ -58,11 +58,6 @@ def test_the_table_is_read_as_it_was_written(tmp_path):
     pandas.testing.assert_frame_equal(N4.read_table(tmp_path / "N4.csv"), written, check_exact=True)
 
 
-def test_the_committed_table_is_that_of_its_rows(committed):
-    path = claims.attached_file(claims.load_record("N4", committed), committed)
-    assert N4.read_table(path).to_csv(index=False) == path.read_text(encoding="utf-8")
-
-
 @pytest.fixture
 def small(monkeypatch, tmp_path):
     """Nine networks, each of width 4 more than the last, few samples, and an empty folder of records."""

@@ -3,7 +3,6 @@
 import dataclasses
 import datetime
 import hashlib
-import json
 import math
 
 import nbformat
@@ -158,29 +157,6 @@ def test_a_recorded_claim_is_entered_as_it_is_recorded(ledger, results):
         claims.settle_again("M2")
 
 
-def test_the_details_tell_what_was_expected_from_guards():
-    measurements = [
-        expected("PSNR", 40.02, se=0.01, low=39.9, high=40.1),
-        guard("SSIM", 0.949, low=0.9),
-        reported("images", 60),
-    ]
-    settled = settle(
-        "L2", measurements, narrower="60 images", data="photo patches", note="A note.", networks=["digits_mlp"]
-    )
-    assert settled.day == TODAY.isoformat()
-    assert list(settled.facts) == ["weights of digits_mlp", "hardware", "torch"]
-    assert claims.details(settled).splitlines() == [
-        "L2 (§ 3.2.2) the score does not depend on π where supports are disjoint: reproduced in part",
-        "  expected (2026-11-29): scores for π = 0.2 and 0.8 agree to 10⁻⁶ within 5 of each mode",
-        "  PSNR: 40 ± 0.02   expected 39.9 to 40.1",
-        "  SSIM: 0.949   guarded: at least 0.9",
-        "  images: 60",
-        "  narrower: 60 images",
-        "  data: photo patches",
-        "  A note.",
-    ]
-
-
 def test_what_is_not_whole_says_every_reason():
     met, straddles = expected("met", 1, low=0), expected("straddles", 3, se=1, low=2)
     for claim_id, measurements, narrower, reasons in (
@@ -197,28 +173,6 @@ def test_what_is_not_whole_says_every_reason():
         ("L2", [expected("drift", 0.5, low=-0.301, high=0.301)], "", "“drift” is 0.5, not −0.301 to 0.301"),
     ):
         assert make_ledger.reasons(settle(claim_id, measurements, narrower=narrower)) == reasons
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "words"),
-    [
-        (0.1, 0.2, "0.1 to 0.2"),
-        (5, math.inf, "at least 5"),
-        (-math.inf, 0.1, "at most 0.1"),
-        (4, 4, "4"),
-        (-math.inf, math.inf, "any"),
-    ],
-)
-def test_an_interval_in_words(low, high, words):
-    assert claims.interval(low, high) == words
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(6000, "6000"), (8593.4, "8590"), (0.034715, "0.0347"), (-6.56e6, "-6.56e+06"), (68.87, "68.9"), (0, "0")],
-)
-def test_numbers_have_three_digits_and_counts_all(value, text):
-    assert str(reported("x", value)) == f"x: {text}"
 
 
 # --- records ----------------------------------------------------------------------------------------------------------
@@ -241,14 +195,6 @@ RECORD = Record(
         "command": "python notebooks/lab/M2.py",
     },
 )
-
-
-def test_a_record_comes_back_as_it_was_and_is_strict_json(tmp_path):
-    claims.save_record(RECORD, tmp_path)
-    assert claims.load_records(tmp_path) == {"M2": RECORD}
-    (path,) = tmp_path.iterdir()
-    json.loads(path.read_text(encoding="utf-8"), parse_constant=pytest.fail)  # no NaN, no Infinity
-    assert "½ of one run" in path.read_text(encoding="utf-8")
 
 
 def test_records_come_in_the_papers_order_whatever_else_the_folder_holds(tmp_path):
@@ -305,48 +251,6 @@ def test_a_committed_record_is_written_to_the_same_bytes(claim_id, committed, tm
 # --- the table --------------------------------------------------------------------------------------------------------
 
 
-ALL = {
-    "F4": [expected("training step, energy over score network", 1.84, low=1)],
-    "I6": [
-        expected("Fréchet distance, one level over annealed", 3, se=2, low=5),
-        reported("Fréchet distance, one level", -63.1, se=0.5),
-        reported("Fréchet distance, annealed", 2.26),
-    ],
-    "L3": [
-        expected("share of the chains in (5, 5), truly 0.8", 0.5071, se=0.002, low=0.499, high=0.519),
-        expected("the same with equal weights", 0.499, se=0.002, low=0.49, high=0.51),
-    ],
-}
-
-
-def entries():
-    return {claim_id: settle(claim_id, measurements) for claim_id, measurements in ALL.items()}
-
-
-def test_a_row_of_the_ledger_says_all_in_a_few_words():
-    lines = make_ledger.ledger_table(entries()).splitlines()
-    assert lines[0] == "| | the paper says | expected (day) | measured (day) | verdict | why not whole |"
-    declared = {claim_id: claims.claims()[claim_id].declared for claim_id in ALL}
-    assert [line.strip("| ").split(" | ") for line in lines[3:]] == [
-        [
-            "[I6](I6.json)",
-            "One small noise level with plain Langevin dynamics fails (§ 5, C.1).",
-            f"A Fréchet distance of at least 5 times that of annealed samples ({declared['I6']})",
-            f"The distance is 3.0 ± 4.0 times as large: −63.10 ± 1.00 against 2.26. ({TODAY})",
-            "**inconclusive**",
-            "“Fréchet distance, one level over annealed” is 3.0 ± 4.0, not clearly at least 5",
-        ],
-        [
-            "[L3](L3.json)",
-            "Langevin dynamics gets the weights wrong (§ 3.2.2, Fig. 3b).",
-            "0.499 to 0.519 of the chains in the mode at (5, 5), where 0.8 is true; 0.49 to 0.51 where the weights are "
-            f"equal ({declared['L3']})",
-            f"The share is 0.507 ± 0.004, and 0.499 ± 0.004 where the weights are equal. ({TODAY})",
-            "**reproduced**",
-        ],
-    ]
-
-
 @pytest.mark.parametrize(
     ("value", "se", "text"),
     [
@@ -378,7 +282,7 @@ def chapter(folder, *sources):
 
 def test_a_chapter_ends_with_the_verdict_on_its_own_claims(tmp_path):
     path = chapter(tmp_path, "# A chapter", make_ledger.VERDICT, "## What to read next")
-    once = make_ledger.with_verdict(path, entries())
+    once = make_ledger.with_verdict(path, COMMITTED)
     cells = nbformat.reads(once, as_version=4).cells
     assert [cell.source for cell in cells[::2]] == ["# A chapter", "## What to read next"]
     head, _, link, _, *rows = cells[1].source.splitlines()
@@ -389,30 +293,16 @@ def test_a_chapter_ends_with_the_verdict_on_its_own_claims(tmp_path):
         f"- **Reported**: {claims.claims()['F4'].claim} (F4).",
     ]
     path.write_text(once, encoding="utf-8")
-    assert make_ledger.with_verdict(path, entries()) == once  # the command changes nothing twice
-
-
-@pytest.mark.parametrize(
-    ("weight", "status", "ends"),
-    [
-        (0.0243, "Not reproduced", "move a mode's share by up to 0.024 ± 0.002 with scores"),
-        (0.0043, "Reproduced", "(F1)."),
-    ],
-)
-def test_a_verdict_says_what_exactly_missed(weight, status, ends):
-    record = settle("F1", [expected("one level: weight off the start's, the worst", weight, se=0.001, high=0.01)])
-    *_, line = make_ledger.verdict({"F1": record}, "lab/04_lab.ipynb").splitlines()
-    assert line.startswith(f"- **{status}**: any score estimator works with any sampler (F1)")
-    assert ends in line
+    assert make_ledger.with_verdict(path, COMMITTED) == once  # the command changes nothing twice
 
 
 def test_a_chapter_without_the_cell_gets_no_verdict_and_one_without_claims_is_refused(tmp_path):
     path = chapter(tmp_path, "# A chapter", f"# Another\n{make_ledger.VERDICT}")
     before = nbformat.read(path, as_version=4)
-    assert nbformat.reads(make_ledger.with_verdict(path, entries()), as_version=4) == before
+    assert nbformat.reads(make_ledger.with_verdict(path, COMMITTED), as_version=4) == before
     path = chapter(tmp_path, make_ledger.VERDICT).rename(tmp_path / "10_chapter.ipynb")
     with pytest.raises(ValueError, match=r"10_chapter\.ipynb has a cell .*, but lab/10_lab\.ipynb enters no claim"):
-        make_ledger.with_verdict(path, entries())
+        make_ledger.with_verdict(path, COMMITTED)
 
 
 def test_the_count_tells_points_from_images():

@@ -1,6 +1,5 @@
 """Fig. 2's training by the quick recipe, and where its estimates can be trusted (claim L1)."""
 
-import statistics
 
 import pytest
 import torch
@@ -10,25 +9,8 @@ from hypothesis import strategies as st
 from L7 import region_errors
 from properties.comparing import assert_near
 from properties.strategies import mixtures
-from recipes import FIGURE2_QUICK
-from sbgm import MLP, paper_mixture, plots, sliced_score_matching_loss
-from sbgm.measure import distance_to_modes, fisher_divergence
-from seeds import seeded
-
-
-def test_quick_recipe_reaches_its_fisher_divergence_and_is_reliable_only_near_the_modes():
-    mixture = paper_mixture()
-    network = MLP(generator=seeded(FIGURE2_QUICK.seed))
-    steps = list(FIGURE2_QUICK.fit(network, mixture.sample, sliced_score_matching_loss))
-    divergence = fisher_divergence(network, mixture.score, mixture.sample(20_000, generator=seeded(99)))
-    assert divergence.value + 2 * divergence.se < 0.0025  # of five seeds: about .0011 to .0016
-    errors = region_errors(network, mixture.score, plots.grid(100), mixture.means)
-    assert errors.near < 0.005
-    assert errors.far / errors.near >= 5
-    assert [step.step for step in steps] == list(range(1, 1_251))
-    # the loss ends about its minimum, −½E‖∇log p‖² = −1 (claim S1); one loss has the sd √(2·2/256 + …) ≈ .15
-    assert statistics.fmean(step.loss for step in steps[-200:]) == pytest.approx(-1, abs=0.05)
-
+from sbgm import paper_mixture, plots
+from sbgm.measure import distance_to_modes
 
 # --- the figure's parts ----------------------------------------------------------------------------------------------
 
