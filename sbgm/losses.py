@@ -16,7 +16,6 @@ from torch.autograd import forward_ad
 
 from sbgm.guard import (
     Batch,
-    Count,
     Generator,
     Ladder,
     Score,
@@ -119,13 +118,11 @@ def sliced_score_matching_loss(
     sigma: Sigma = 0.0,
     *,
     generator: Generator,
-    n_projections: Count = 1,
     projection: Literal["gaussian", "rademacher"] = "gaussian",
-    variance_reduced: bool = True,
     autodiff: Literal["reverse", "forward"] = "reverse",
     reduction: Reduction = "mean",
 ) -> Tensor:
-    """Sliced score matching (Eq. 3; Song et al. 2019): E_v E_x[vᵀ∇_x s(x) v + ½‖s(x)‖²].
+    """Sliced score matching (Eq. 3; Song et al. 2019): E_v E_x[vᵀ∇_x s(x) v + ½‖s(x)‖²], one direction v an example.
 
     It estimates the score of the distribution that x comes from; x is not perturbed here.
 
@@ -134,9 +131,7 @@ def sliced_score_matching_loss(
         x: (B, *shape) samples.
         sigma: passed on to the score.
         generator: source of the projections v.
-        n_projections: directions v an example.
         projection: "gaussian", v ~ N(0, I), or "rademacher", v uniform on {−1, 1}^D.
-        variance_reduced: replace ½E_v(vᵀs)² by its expectation ½‖s‖², as Eq. 3 and the authors do.
         autodiff: "reverse", vᵀ∇(vᵀs) by double backward, or "forward", (∇s)v by a Jacobian-vector product.
         reduction: "mean" gives a scalar, "none" one value an example, (B,).
 
@@ -153,19 +148,15 @@ def sliced_score_matching_loss(
     keep_graph = torch.is_grad_enabled()
     with torch.enable_grad():
         x = x.detach().requires_grad_()
+        v = randn_like(x, generator)
+        if projection == "rademacher":
+            v = torch.where(v < 0, -1.0, 1.0).to(x)
         if autodiff == "reverse":
             s = require_score(score(x, sigma), x)
-        loss = torch.zeros(len(x), dtype=x.dtype, device=x.device)
-        for _ in range(n_projections):
-            v = randn_like(x, generator)
-            if projection == "rademacher":
-                v = torch.where(v < 0, -1.0, 1.0).to(x)
-            if autodiff == "reverse":
-                slope = _gradient(_dot(v, s), x, keep_graph)  # ∇(vᵀs): one pass, however many dimensions there are
-            else:
-                s, slope = _directional(score, x, sigma, v)
-            norm = _dot(s, s) if variance_reduced else _dot(v, s) ** 2  # E(vᵀs)² = ‖s‖², which needs no v
-            loss = loss + (_dot(v, slope) + 0.5 * norm) / n_projections
+            slope = _gradient(_dot(v, s), x, keep_graph)  # ∇(vᵀs): one pass, however many dimensions there are
+        else:
+            s, slope = _directional(score, x, sigma, v)
+        loss = _dot(v, slope) + 0.5 * _dot(s, s)  # E(vᵀs)² = ‖s‖², which needs no v
     return _reduced(loss if keep_graph else loss.detach(), reduction)
 
 
@@ -177,7 +168,6 @@ def ncsn_loss(
     *,
     generator: Generator,
     weighting: Annotated[Callable[[Tensor], Tensor], function_of("sigma")] = torch.square,
-    levels: Tensor | None = None,
     reduction: Reduction = "mean",
 ) -> Tensor:
     """The noise conditional objective (Eq. 6): (1/L) Σ_i λ(σ_i) ℓ(θ; σ_i), with λ(σ) = σ² unless told otherwise.
@@ -190,7 +180,6 @@ def ncsn_loss(
         sigmas: (L,) noise levels, descending.
         generator: source of the levels and of the noise.
         weighting: λ, from a (B,) tensor of σ to a (B,) tensor of weights, or to one number.
-        levels: (B,) level indices, 0 for σ_1, in place of the draw: for the loss level by level.
         reduction: "mean" gives a scalar, "none" one value an example, (B,).
 
     Raises:
@@ -204,15 +193,7 @@ def ncsn_loss(
     """
     # in float32 at least: in half precision neighbouring levels of a long ladder round to one
     ladder = torch.as_tensor(sigmas, dtype=torch.promote_types(x.dtype, torch.float32), device=x.device)
-    if levels is None:
-        levels = torch.randint(len(ladder), (len(x),), generator=generator, device=generator.device).to(x.device)
-    elif (
-        not isinstance(levels, Tensor)
-        or levels.shape != x.shape[:1]
-        or levels.dtype not in (torch.int64, torch.int32)
-        or not 0 <= int(levels.min()) <= int(levels.max()) < len(ladder)
-    ):
-        raise ValueError(f"levels must be ({len(x)},) whole numbers in 0 … {len(ladder) - 1}, got {levels}")
+    levels = torch.randint(len(ladder), (len(x),), generator=generator, device=generator.device).to(x.device)
     sigma = ladder[levels]
     weights = weighting(sigma)
     # (B, 1) would broadcast against the losses (B,) to (B, B), and the mean of that is another number

@@ -48,7 +48,7 @@ class ScoreNetwork(nn.Module):
     """A noise conditional score s(x, σ) of images that can be saved, built again and sampled from.
 
     `type(network)(network.sigmas, **network.arguments)` builds a network of the same architecture. What a subclass
-    calls `output` is the part of `forward` that `precision.compiled` compiles as a whole.
+    calls `output` is the part of `forward` that `images.devices.compiled` compiles as a whole.
 
     Attributes:
         sigmas: (L,) its ladder σ_1 > … > σ_L, a buffer.

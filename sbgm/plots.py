@@ -298,7 +298,7 @@ def _square(ax: Axes, extent: float) -> None:
 class MovingPicture:
     """Frames that a notebook shows as an animated PNG, which moves in JupyterLab, on GitHub and on web pages.
 
-    Where nothing moves, on paper, its first frame is seen; `strip` shows several side by side.
+    Where nothing moves, on paper, its first frame is seen.
 
     Attributes:
         frames: pictures of one size, in the colours of one palette.
@@ -310,43 +310,22 @@ class MovingPicture:
         >>> picture = sbgm.plots.MovingPicture([Image.new("P", (30, 20)), Image.new("P", (30, 20), 1)], [700, 2000])
         >>> picture, picture.png[1:4]
         (MovingPicture(2 frames), b'PNG')
-        >>> picture.strip(0, 1).frames[0].size  # side by side
-        (60, 20)
     """
 
     def __init__(self, frames: Sequence[Image.Image], milliseconds: Sequence[int]) -> None:
         self.frames = list(frames)
         self.milliseconds = list(milliseconds)
         first, *rest = self.frames
-        moving = {}
-        if rest:
-            moving = {"save_all": True, "append_images": rest, "duration": self.milliseconds, "loop": 0}
+        moving = {"save_all": True, "append_images": rest, "duration": self.milliseconds, "loop": 0}
         file = io.BytesIO()
         first.save(file, "png", optimize=True, **moving)
         self.png = file.getvalue()
-
-    def strip(self, *numbers: int, n_columns: int | None = None) -> MovingPicture:
-        """Some frames side by side, as a picture that stands still.
-
-        Args:
-            numbers: of the frames, from 0; negative ones count from the end.
-            n_columns: frames a row; all in one, if not given.
-        """
-        width, height = self.frames[0].size
-        columns = min(n_columns or len(numbers), len(numbers))
-        rows = math.ceil(len(numbers) / columns)
-        sheet = self.frames[0].resize((columns * width, rows * height))
-        for i, number in enumerate(numbers):
-            row, column = divmod(i, columns)
-            sheet.paste(self.frames[number], (column * width, row * height))
-        return MovingPicture([sheet], [0])
 
     def _repr_png_(self) -> bytes:
         return self.png
 
     def __repr__(self) -> str:
-        frames = "1 frame" if len(self.frames) == 1 else f"{len(self.frames)} frames"
-        return f"{type(self).__name__}({frames})"
+        return f"{type(self).__name__}({len(self.frames)} frames)"
 
 
 @checked

@@ -193,8 +193,6 @@ NO_NETWORK_IMAGES = [*WHOLE, IMAGES[0], IMAGES[:, 0], IMAGES[..., :3], IMAGES.ex
 NO_SIGMA = [None, "0.5", [0.5] * 3, NAN, INF, -0.1, torch.ones(4), torch.ones(3, 1), -torch.ones(3), holes(3)[0]]
 NO_LADDER = [None, 1.0, "ladder", [], torch.tensor(1.0), [1.0, None], ["2", "1"], [1.0, 2.0], torch.tensor([2.0, 2.0])]
 NO_LADDER += [[3.0, 1.0, 1.5], [2.0, NAN], [INF, 1.0], [1.0, 0.0], [1.0, -1.0]]
-NO_LEVELS = ["0", [0, 0, 0], torch.zeros(3), torch.zeros(2, dtype=torch.int64), torch.tensor([0, 2, 0])]
-NO_LEVELS += [torch.tensor([0, -1, 0]), torch.tensor([True, False, True])]
 NO_MASK = [None, True, torch.ones(3, 2), torch.ones(3, 3, dtype=torch.bool), [[True, False]]]
 NO_WEIGHTS = [None, "ab", 1.0, [1.0], [0.5, 0.4], [1.5, -0.5], [0.0, 1.0], [NAN, 1.0], [[0.5], [0.5]]]
 NO_MEANS = [None, "ab", 1.0, [1.0, 2.0], [[1.0], [1.0, 2.0]], torch.ones(2, 0), [[NAN], [1.0]]]
@@ -252,7 +250,6 @@ BAD: dict[str, list[object]] = lookup(
         ),
         ([torch.ones(4), 0.0, 1.5, torch.tensor([2.0, 1.0, 0.5])], "sigma", "RefineNet.forward"),
         ([2.0, 3.0], "sigma_min", "geometric_sigmas power_sigmas count_levels"),
-        (NO_LEVELS, "levels", "ncsn_loss"),
         ([0.9, 3.1], "step_size", "consistent_annealed"),
         ([None, 3, [], [1.0], [BATCH], BATCH, "states"], "states", "final"),
         ([None], "n_steps step_size", "NamedSampler"),
@@ -290,7 +287,6 @@ BAD: dict[str, list[object]] = lookup(
         ([IMAGES[0], torch.ones(3, 1, 4, 5), torch.ones(3, 1, 6, 4)], "images", "controls"),
         ([4], "n", "controls"),
         ([4], "count", "share"),
-        ([1.1, 90], "threshold", "confident_share"),
         ([*WHOLE, torch.ones(3)], "estimated exact", "relative_squared_error"),
         ([*WHOLE, torch.ones(1, 8, 7)], "noisy clean", "psnr ssim"),
         ([361], "n", "some_images reference_for"),

@@ -22,7 +22,7 @@ import sbgm
 from sbgm.apps.options import Device
 from sbgm.apps.train import leave_together, make_accelerator
 from sbgm.files import content_hash, file_hash, save_tensors
-from sbgm.guard import Count, Positive, Score, Whole
+from sbgm.guard import Count, Positive, Score, Whole, count_from
 from sbgm.images.data import SETS, DataSet
 from sbgm.images.devices import compiled, fast_precision, idle_cores, on_device
 from sbgm.images.drawing import NamedSampler, Start, chains, draw_batches, uniform_start
@@ -52,7 +52,7 @@ class DrawingOptions:
     n_steps: Annotated[Count | None, "T, Langevin steps a level (100)"] = None
     step_size: Annotated[Positive | None, "ε of x + (ε/2) s + √ε z at σ_L (the paper's, 0.2 σ_L²: 2e-5)"] = None
     denoise: Annotated[bool, "end with the expected clean image, x + σ_L² s"] = False
-    levels: Annotated[Count | None, "levels of a ladder between the network's ends, instead of its own"] = None
+    levels: Annotated[int | None, count_from(2), "of a ladder between the network's ends, instead of its own"] = None
     schedule: Annotated[Literal["geometric", "power"], "of such a ladder"] = "geometric"
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sbgm.apps.drawing import Drawing, DrawingOptions, data_like, require_shape
 from sbgm.apps.options import name_or_path
-from sbgm.guard import Count, did_you_mean, one_of
+from sbgm.guard import Count, NonNegative, did_you_mean, one_of
 from sbgm.images.data import NAMES, load_images
 from sbgm.images.drawing import SAMPLERS, fitted_start, gaussian_start, uniform_start
 from sbgm.networks import ScoreNetwork, guided
@@ -33,10 +33,10 @@ def main(
     data: Annotated[
         str | None,
         name_or_path(*NAMES),
-        "a data set or a folder of images, 2,000 training images of it, of --start fitted",
+        "data set or folder whose first 2,000 training images --start fitted is fitted to",
     ] = None,
     label: Annotated[list[str] | None, "the class of each image, in turn, by its name or number (any)"] = None,
-    guidance: Annotated[float | None, "w of s + w (s_c − s), how much the class is exaggerated (2)"] = None,
+    guidance: Annotated[NonNegative | None, "w of s + w (s_c − s), how much the class is exaggerated (2)"] = None,
 ) -> None:
     """Draw n images, write them, and say what it took."""
     if guidance is not None and label is None:

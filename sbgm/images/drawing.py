@@ -264,7 +264,8 @@ def chains(
         sampler, n, shape, start, given, device: as for `generate`.
 
     Returns:
-        draw(indices, generator), which gives {"samples": (B, *shape)}.
+        draw(indices, generator), which gives {"samples": (B, *shape)}; the last batch ends with the n-th sample. So a
+        folder of `draw_batches` that is to go on with more samples has n in its name.
 
     Example:
         >>> sampler = lambda x, generator: sbgm.langevin(

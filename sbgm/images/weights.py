@@ -1,4 +1,4 @@
-"""Trained weights that ship with the project: small safetensors files that say how they were made."""
+"""Networks in safetensors files that say how they were made: those that ship, one's own, and a run's checkpoints."""
 
 from __future__ import annotations
 

@@ -13,7 +13,6 @@ from sbgm.guard import (
     Count,
     Finite,
     Fraction,
-    Positive,
     Whole,
     checked,
     require_batch,
@@ -191,9 +190,7 @@ def class_test(logits: Logits, labels: Tensor) -> ChiSquared:
 
 
 @checked
-def confident_share(logits: Logits, threshold: Positive = 0.9) -> Share:
-    """The share of samples whose most probable class has at least the probability `threshold`: logits (N, K)."""
-    if threshold > 1:
-        raise ValueError(f"threshold must be at most 1, got {threshold}")
+def confident_share(logits: Logits) -> Share:
+    """The share of samples whose most probable class has at least the probability 0.9: logits (N, K)."""
     confidence = widened(logits).softmax(dim=1).amax(dim=1)
-    return share(int((confidence >= threshold).sum()), len(logits))
+    return share(int((confidence >= 0.9).sum()), len(logits))

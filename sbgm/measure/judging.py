@@ -156,7 +156,7 @@ def judge(
             first measure that is asked for.
         DataNotFoundError: the data set is not at hand.
     """
-    shape = load_images(name, "train").shape[1:]
+    shape = data_set(name).shape
     if samples.shape[1:] != shape:
         raise ValueError(
             f"samples must be like the images of {data_set(name).title}, (N, {', '.join(map(str, shape))}), "

@@ -118,8 +118,8 @@ class Record:
         narrower: in what the measurement is narrower than the paper's statement.
         data, note: what was measured on, and a sentence for the reader.
         day: on which it was measured, such as "2026-11-29".
-        facts: the processor ("hardware"), torch's version, and the hashes of the networks that it was measured with. Of
-            what cost more than a cell may also: how it was measured, the file that holds what it rests on ("file") and
+        facts: the processor ("hardware"), torch's version, and the hashes of the networks that it was measured with; of
+            what cost more than a cell may, also how it was measured, the file that holds what it rests on ("file") and
             its "sha256".
     """
 

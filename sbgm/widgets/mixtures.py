@@ -17,11 +17,11 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Circle, StepPatch
 from torch import Generator, Tensor
 
-from sbgm import plots
+from sbgm import plots, samplers
 from sbgm.checks import refused
 from sbgm.measure import component_stds, distance_to_modes, mode_weights, moments, relative_squared_error
 from sbgm.mixtures import GaussianMixture, paper_mixture
-from sbgm.noise import geometric_sigmas, randn_like
+from sbgm.noise import geometric_sigmas
 from sbgm.samplers import annealed_langevin, final, level_to_level, metropolis_langevin
 from sbgm.theory import half_plane_mass, langevin_variance, largest_stable_step
 from sbgm.widgets.base import BLUE, ORANGE, FigureExplorer, NotDrawnError, own, panels, selection
@@ -170,9 +170,7 @@ BOUND = 4.0  # 4v, for components of variance v = 1
 
 def langevin_step(score: Function, x: Tensor, step_size: float, generator: Generator) -> Tensor:
     """x + ε/2 s(x) + √ε z, of x's shape (Eq. 4)."""
-    drift = step_size / 2 * score(x)
-    kick = math.sqrt(step_size) * randn_like(x, generator)
-    return x + drift + kick
+    return samplers.langevin_step(score, x, step_size, 0.0, generator)
 
 
 def langevin_explorer(n_chains: int = 320, *, seed: int = 0, step: Function = langevin_step) -> FigureExplorer:

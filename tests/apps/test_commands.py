@@ -116,6 +116,8 @@ def test_what_is_wrong_is_said_in_one_line(words, message, capsys):
         ("tran mnist", "did you mean 'train'?"),
         ("evaluate --samples x --data digit", "did you mean 'digits'?"),
         ("train mnits --out x", "did you mean 'mnist'?"),
+        ("sample own_network --out x --levels 1", "argument --levels: it must be at least 2, got 1"),
+        ("sample own_network --out x --label 3 --guidance -1", "--guidance: it must be finite and at least 0, got -1"),
         ("train digits --out x --ema 2", "argument --ema: it must be at least 0 and below 1, got 2"),
         ("train digits --out x --precision fp31", "did you mean 'fp32'?"),
     ],

@@ -1,6 +1,5 @@
 """Fig. 2's training by the quick recipe, and where its estimates can be trusted (claim L1)."""
 
-
 import pytest
 import torch
 from hypothesis import given

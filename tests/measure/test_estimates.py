@@ -148,13 +148,6 @@ def test_shares_by_hand():
     assert [s.value for s in shares] == [0.25, 0.75, 0]
     assert (shares[2].low, shares[2].n) == (0, 4)
     assert confident_share(logits).value == 0.75  # e⁵/(e⁵ + 2) = .987, e/(e + 2) = .58
-    assert confident_share(logits, 0.5).value == 1
-
-
-def test_a_confidence_of_just_the_threshold_counts():
-    logits = torch.tensor([[0.5, 0.5]]).log()
-    assert confident_share(logits, 0.5).value == 1
-    assert confident_share(logits, 0.500001).value == 0
 
 
 @pytest.mark.parametrize(

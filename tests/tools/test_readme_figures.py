@@ -40,18 +40,6 @@ def test_a_moving_picture_holds_its_ends_and_keeps_the_colours_of_small_things()
     assert durations == [700, 50, 2000]
 
 
-def test_a_strip_shows_frames_side_by_side():
-    picture = plots.moving_picture(map(coloured, ("#0072b2", "#d55e00", "#009e73")))
-    strip = picture.strip(0, -1, 1, n_columns=2)
-    with Image.open(io.BytesIO(strip.png)) as file:
-        assert getattr(file, "n_frames", 1) == 1
-        sheet = np.asarray(file.convert("RGB"))
-    assert sheet.shape == (144, 144, 3)
-    for place, number in (((0, 0), 0), ((0, 72), 2), ((72, 0), 1)):
-        part = sheet[place[0] : place[0] + 72, place[1] : place[1] + 72]
-        assert (part == np.asarray(picture.frames[number].convert("RGB"))).all()
-
-
 def test_figures_of_two_sizes_and_none_are_refused():
     for figures in ([], [Figure(figsize=(1, 1)), Figure(figsize=(2, 1))]):
         with pytest.raises(ValueError, match="figures must be one or more of one size"):
