@@ -198,7 +198,7 @@ NO_WEIGHTS = [None, "ab", 1.0, [1.0], [0.5, 0.4], [1.5, -0.5], [0.0, 1.0], [NAN,
 NO_MEANS = [None, "ab", 1.0, [1.0, 2.0], [[1.0], [1.0, 2.0]], torch.ones(2, 0), [[NAN], [1.0]]]
 NO_LABELS = [None, [0, 1], torch.ones(2), torch.tensor([[0], [1]]), torch.tensor([0, 0]), torch.arange(3)]
 NO_LABEL = [0.5, -1, 3, True, torch.ones(3), torch.tensor([0, 3, 0]), torch.zeros(2, dtype=torch.int64)]
-SAMPLES_OF = "GaussianBaseline fitted_start level_losses score_norms optimality_identity"
+SAMPLES_OF = "GaussianBaseline fitted_start level_losses"
 POINTS_OF = "mode_weights distance_to_modes component_stds SwitchCounter.update"
 BAD: dict[str, list[object]] = lookup(
     [  # first one parameter of each kind of annotation

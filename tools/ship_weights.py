@@ -140,7 +140,7 @@ def on_raw(network: nn.Module, settings: recipes.Figure1) -> dict[str, Fact]:
 def held_out_losses(network: nn.Module, images: Tensor, sigmas: Tensor, seed: int) -> list[float]:
     """The loss at each level, to three digits after the point."""
     losses = level_losses(network, images, sigmas, generator=torch.Generator().manual_seed(seed))
-    return [round(float(value), 3) for value in losses.values]
+    return [round(loss.value, 3) for loss in losses]
 
 
 def ship_run(run: Path, path: Path, n_held_out: int = 256) -> Path:

@@ -154,7 +154,7 @@ def measure_network(
     samples = shown(sample_digits(network, N_SAMPLES, generator=generator))
     distances = (frechet_distance(samples.flatten(1), real.flatten(1)).value for real in (held_out, images))
     readable = legible(samples, images, load_labels("digits"))
-    return float(losses.values.mean()), *distances, float(readable.double().mean())
+    return _mean(loss.value for loss in losses), *distances, float(readable.double().mean())
 
 
 def _mean(values: Iterable[float]) -> float:

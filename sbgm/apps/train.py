@@ -298,7 +298,7 @@ def train(
         A sheet is quick, and rough: ancestral sampling, one evaluation a level, from the images' normal law.
         """
         generator = derived_generator(settings.seed, HELD_OUT, device=on)
-        losses = level_losses(score, held_out, sigmas, generator=generator).values.tolist()
+        losses = [loss.value for loss in level_losses(score, held_out, sigmas, generator=generator)]
         if is_main and len(sigmas) > 1:
             turns = [i % len(names) for i in range(N_SHOWN)] if names else []
             label = [torch.tensor(turns, device=on)] if names else []

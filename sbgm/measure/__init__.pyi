@@ -42,13 +42,10 @@ from .judging import some_images as some_images
 from .records import load_curve as load_curve
 from .records import load_record as load_record
 from .records import load_step_map as load_step_map
-from .scores import LevelValues as LevelValues
 from .scores import SwitchCounter as SwitchCounter
 from .scores import component_stds as component_stds
 from .scores import distance_to_modes as distance_to_modes
 from .scores import fisher_divergence as fisher_divergence
 from .scores import level_losses as level_losses
 from .scores import mode_weights as mode_weights
-from .scores import optimality_identity as optimality_identity
 from .scores import relative_squared_error as relative_squared_error
-from .scores import score_norms as score_norms

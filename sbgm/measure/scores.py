@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -152,88 +151,35 @@ def fisher_divergence(score: Score, exact: Score, x: Batch, sigma: Sigma = 0.0) 
 # --- level by level --------------------------------------------------------------------------------------------------
 
 
-class LevelValues(NamedTuple):
-    """One mean a noise level, (L,) float64 from σ_1 to σ_L, and its standard error over the n images."""
-
-    values: Tensor
-    se: Tensor
-    n: int
-
-
 BATCH_SIZE = 256  # images in one call of the score
 
 
 @checked
+@torch.no_grad()
 def level_losses(
     score: Score, images: Batch, sigmas: Ladder, *, generator: Generator, n_noise: Count = 1
-) -> LevelValues:
-    """The weighted loss of each level, λ(σ_i) ℓ(θ; σ_i) of Eq. 6 with λ(σ) = σ²; their mean is Eq. 6's objective.
+) -> list[Estimate]:
+    """The weighted loss of each level, λ(σ_i) ℓ(θ; σ_i) of Eq. 6 with λ(σ) = σ², and its standard error over images.
 
-    A score of zero has the loss D/2 at every level, for data of D dimensions.
+    Their mean is Eq. 6's objective. A score of zero has the loss D/2 at every level, for data of D dimensions.
 
     Args:
         score: s(x, σ).
         images: (N, *shape) clean data, N ≥ 2, held out or not: name it with the number.
         sigmas: (L,) noise levels, descending.
         generator: source of the noise; the same seed gives networks of one data set the same noise.
-        n_noise: draws of noise an image.
+        n_noise: draws of noise an image, over which the mean is taken first.
     """
-
-    def loss(s: Tensor, z: Tensor, sigma: float) -> Tensor:
-        return 0.5 * (sigma * s + z).flatten(1).square().sum(dim=1)
-
-    return _level_means(loss, score, images, sigmas, generator, n_noise)
-
-
-@checked
-def score_norms(score: Score, images: Batch, sigmas: Ladder, *, generator: Generator) -> LevelValues:
-    """E‖s(x̃, σ_i)‖ of each level over x̃ ~ N(x, σ_i² I): about ∝ 1/σ for a trained network (Section 4.2).
-
-    Args:
-        score, images, sigmas, generator: as for `level_losses`.
-    """
-    return _level_means(lambda s, z, sigma: s.flatten(1).norm(dim=1), score, images, sigmas, generator)
-
-
-@checked
-def optimality_identity(score: Score, images: Batch, sigmas: Ladder, *, generator: Generator) -> LevelValues:
-    """E‖σ s(x̃, σ)‖² + 2λℓ of each level, with λℓ as in `level_losses`: the dimension D, for the best score.
-
-    The best score, that of q_σ, is −E[z | x̃]/σ for x̃ = x + σz. Then D = E‖z‖² = E‖E[z | x̃]‖² + E‖z − E[z | x̃]‖²,
-    where the first term is E‖σs‖² and the second 2λℓ. Any c times the best score has the sum
-    D + 2c(c − 1) E‖σs‖², so that a score of the wrong size shows; zero has the sum D as well.
-
-    Args:
-        score, images, sigmas, generator: as for `level_losses`.
-    """
-
-    def both_terms(s: Tensor, z: Tensor, sigma: float) -> Tensor:
-        return ((sigma * s).square() + (sigma * s + z).square()).flatten(1).sum(dim=1)
-
-    return _level_means(both_terms, score, images, sigmas, generator)
-
-
-@torch.no_grad()
-def _level_means(
-    value: Callable[[Tensor, Tensor, float], Tensor],
-    score: Score,
-    images: Tensor,
-    sigmas: Ladder,
-    generator: torch.Generator,
-    n_noise: int = 1,
-) -> LevelValues:
-    """The mean over images of `value(s, z, σ)`, where s = s(x + σz, σ), over an image's draws of z first."""
     if len(images) < 2:
         raise ValueError(f"images must hold at least two examples for a standard error, got {len(images)}")
 
-    def of_batch(x: Tensor, sigma: float) -> Tensor:
+    def losses(x: Tensor, sigma: float) -> Tensor:
         z = randn_like(x, generator)
         s = require_score(score(x + sigma * z, sigma), x)
-        return value(widened(s), widened(z), sigma).cpu().double()
+        return 0.5 * (sigma * widened(s) + widened(z)).flatten(1).square().sum(dim=1).cpu().double()
 
     levels = []
     for sigma in as_list(sigmas):
-        draws = [torch.cat([of_batch(x, sigma) for x in images.split(BATCH_SIZE)]) for _ in range(n_noise)]
+        draws = [torch.cat([losses(x, sigma) for x in images.split(BATCH_SIZE)]) for _ in range(n_noise)]
         levels.append(unchecked(estimate)(torch.stack(draws).mean(dim=0)))  # NaN stays NaN
-    values, errors = torch.tensor(levels, dtype=torch.float64).T
-    return LevelValues(values, errors, len(images))
+    return levels
