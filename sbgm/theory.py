@@ -6,7 +6,6 @@ import math
 from typing import Annotated
 
 import torch
-from scipy.optimize import brentq
 
 from sbgm.guard import Count, Fraction, Ladder, NonNegative, Number, Positive, as_list, at_least, checked
 
@@ -266,6 +265,8 @@ def level_ratio(dimensions: Count, target: Number = 0.5) -> float:
         >>> round(sbgm.theory.level_ratio(3072), 3)
         1.04
     """
+    from scipy.optimize import brentq  # which takes long to load
+
     largest = overlap(1.0, dimensions)
     limit = 1e6
     if not 0 < target < largest:
