@@ -55,8 +55,8 @@ def test_a_record_older_than_its_bounds_keeps_its_numbers_and_says_which_bounds_
 
 
 def test_a_new_measurement_is_held_to_what_was_declared():
-    measured = claims.declared("I11", "samples of each", 999)
-    assert (measured.low, measured.yardstick, claims.word(CLAIM, [measured])) == (1_000, True, "inconclusive")
+    measured = claims.declared("I11", "checkpoints that had not blown up", 2)
+    assert (measured.low, measured.yardstick, claims.word(CLAIM, [measured])) == (3, True, "inconclusive")
     squared = claims.declared("N3", "log₁₀ of squared error, sliced over denoising", 0.4, se=0.02)
     assert claims.word(CLAIM, [squared]) == "not reproduced"
     with pytest.raises(KeyError, match="speed"):
