@@ -37,10 +37,13 @@ def joined_halves(images: Tensor, labels: Tensor) -> Tensor:
     order = labels.argsort(stable=True)
     partner = torch.empty_like(order)
     partner[order] = order.roll(len(order) // 2)
-    if bool((labels[partner] == labels).any()):
+    same = labels[partner] == labels
+    if bool(same.any()):
         raise ValueError("labels must have no class of more than half of the images")
     middle = images.shape[-1] // 2
-    return torch.cat([images[..., :middle], images[partner][..., middle:]], dim=-1)
+    left = images[..., :middle]
+    right = images[partner][..., middle:]
+    return torch.cat([left, right], dim=-1)
 
 
 def place(value: Estimated, real: Estimated, wrong: Estimated) -> Estimate:
@@ -51,8 +54,12 @@ def place(value: Estimated, real: Estimated, wrong: Estimated) -> Estimate:
     """
     whole = wrong.value - real.value
     share = (value.value - real.value) / whole
-    errors = (value.se, (1 - share) * real.se, share * wrong.se)
-    return Estimate(share, math.hypot(*errors) / abs(whole))
+    se = math.hypot(
+        value.se,
+        (1 - share) * real.se,
+        share * wrong.se,
+    )
+    return Estimate(share, se / abs(whole))
 
 
 def hidden_features(images: Tensor, labels: Tensor) -> Callable[[Tensor], Tensor]:
@@ -67,9 +74,16 @@ def hidden_features(images: Tensor, labels: Tensor) -> Callable[[Tensor], Tensor
     """
     from sklearn.neural_network import MLPClassifier
 
-    classifier = MLPClassifier((100,), random_state=0, max_iter=400).fit(images.flatten(1).numpy(), labels.numpy())
-    weight, bias = (torch.from_numpy(x[0]).double() for x in (classifier.coefs_, classifier.intercepts_))
-    return lambda x: (x.flatten(1).double() @ weight + bias).relu()
+    classifier = MLPClassifier((100,), random_state=0, max_iter=400)
+    classifier.fit(images.flatten(1).numpy(), labels.numpy())
+    weight = torch.from_numpy(classifier.coefs_[0])
+    bias = torch.from_numpy(classifier.intercepts_[0])
+
+    def features(x: Tensor) -> Tensor:
+        hidden = x.flatten(1).to(weight) @ weight + bias
+        return hidden.relu().double()
+
+    return features
 
 
 def legible(images: Tensor, known: Tensor, labels: Tensor, k: int = 5) -> Tensor:
@@ -80,8 +94,10 @@ def legible(images: Tensor, known: Tensor, labels: Tensor, k: int = 5) -> Tensor
         known: (M, *shape), real images.
         labels: (M,) their classes.
     """
-    classes = labels[nearest_neighbours(images, known, k).indices]
-    return (classes == classes[:, :1]).all(dim=1)
+    nearest = nearest_neighbours(images, known, k)
+    classes = labels[nearest.indices]
+    same = classes == classes[:, :1]
+    return same.all(dim=1)
 
 
 def nearest_moved(images: Tensor, known: Tensor, features: Callable[[Tensor], Tensor], reach: int = 1) -> Tensor:
@@ -93,9 +109,13 @@ def nearest_moved(images: Tensor, known: Tensor, features: Callable[[Tensor], Te
         features: what they are compared by, (B, C, H, W) -> (B, …).
     """
     points = features(images)
-    steps = range(-reach, reach + 1)
-    found = [nearest_neighbours(points, features(moved(known, r, c))).distances[:, 0] for r in steps for c in steps]
-    return torch.stack(found).amin(dim=0)
+    least = torch.full((len(images),), math.inf)
+    for rows in range(-reach, reach + 1):
+        for columns in range(-reach, reach + 1):
+            candidates = features(moved(known, rows, columns))
+            nearest = nearest_neighbours(points, candidates)
+            least = least.minimum(nearest.distances[:, 0])
+    return least
 
 
 def retrieved(images: Tensor, known: Tensor, candidates: Tensor, k: int = 1) -> Tensor:
@@ -109,12 +129,16 @@ def retrieved(images: Tensor, known: Tensor, candidates: Tensor, k: int = 1) -> 
     Returns:
         (N, k, C, H, W), the nearest candidate's fill first.
     """
-    seen = known.expand_as(images).flatten(1).to(images.dtype)
+    seen = known.expand_as(images).to(images.dtype)
+    seen = seen.flatten(1)
     x = images.flatten(1) * seen
     c = candidates.flatten(1)
-    distances = seen @ c.square().T - 2 * x @ c.T  # up to what does not depend on the candidate
-    nearest = distances.topk(k, largest=False).indices
-    return torch.where(known[:, None], images[:, None], candidates[nearest])
+    # the squared distance in the known pixels, up to what does not depend on the candidate
+    squares = seen @ c.square().T
+    distances = squares - 2 * x @ c.T
+    nearest = distances.topk(k, largest=False)
+    fills = candidates[nearest.indices]
+    return torch.where(known[:, None], images[:, None], fills)
 
 
 def seam(images: Tensor, known: Tensor) -> Tensor:
@@ -127,12 +151,13 @@ def seam(images: Tensor, known: Tensor) -> Tensor:
     Raises:
         ValueError: a mask has no border.
     """
-    squares = torch.zeros(len(images), dtype=images.dtype)
+    total = torch.zeros(len(images))
     pairs = torch.zeros(len(images))
     for dim in (-2, -1):
-        border = known.diff(dim=dim)  # of booleans: where two neighbours differ
-        squares += (images.diff(dim=dim).square() * border).sum(dim=(1, 2, 3))
-        pairs += border.sum(dim=(1, 2, 3)) * images.shape[1]
+        border = known.diff(dim=dim)  # of booleans: True where two neighbours differ
+        squares = images.diff(dim=dim).square() * border
+        total += squares.sum(dim=(1, 2, 3))
+        pairs += images.shape[1] * border.sum(dim=(1, 2, 3))
     if bool((pairs == 0).any()):
         raise ValueError("known must have known and unknown pixels side by side in every mask")
-    return squares / pairs
+    return total / pairs

@@ -18,8 +18,9 @@ def of_networks(values: Tensor) -> Estimate:
     the mean as often as for many numbers, by Student's distribution: 2.3 for three networks, 1.4 for five.
     """
     value, se = estimate(values)
-    wider = stats.t.ppf(stats.norm.cdf(2), values.numel() - 1) / 2
-    return Estimate(value, se * float(wider))
+    confidence = stats.norm.cdf(2)
+    quantile = stats.t.ppf(confidence, values.numel() - 1)
+    return Estimate(value, se * float(quantile) / 2)
 
 
 def bootstrap(
@@ -35,14 +36,19 @@ def bootstrap(
     """
     samples = torch.randint(n, (n_draws, n), generator=generator)
     values = torch.tensor([statistic(sample) for sample in samples], dtype=torch.float64)
-    return Estimate(statistic(torch.arange(n)), float(values[~values.isnan()].std()))
+    exists = ~values.isnan()
+    values = values[exists]
+    of_all = statistic(torch.arange(n))
+    return Estimate(of_all, float(values.std()))
 
 
 def rank_correlation(x: Tensor, y: Tensor) -> float:
     """Spearman's rank correlation of two columns of numbers, (n,) each; NaN where one of them is constant."""
-    if bool((x == x[0]).all()) or bool((y == y[0]).all()):
-        return math.nan
-    return float(stats.spearmanr(x.numpy(), y.numpy()).statistic)
+    for column in (x, y):
+        if bool((column == column[0]).all()):
+            return math.nan  # which scipy would warn of
+    found = stats.spearmanr(x.numpy(), y.numpy())
+    return float(found.statistic)
 
 
 def extremes(halves: Sequence[Sequence[Estimated]]) -> list[tuple[Estimated, Estimated]]:
@@ -65,15 +71,21 @@ def extremes(halves: Sequence[Sequence[Estimated]]) -> list[tuple[Estimated, Est
 
 def worst_over_best(halves: Sequence[Sequence[Estimated]]) -> Estimate:
     """The largest of positive numbers over the smallest, see `extremes`: the geometric mean of both ways."""
-    ratios = [ratio(largest, smallest) for largest, smallest in extremes(halves)]
-    value = math.sqrt(ratios[0].value * ratios[1].value)
-    return Estimate(value, value * math.hypot(*(r.se / r.value for r in ratios)) / 2)
+    first, second = (ratio(worst, best) for worst, best in extremes(halves))
+    value = math.sqrt(first.value * second.value)
+    relative = math.hypot(
+        first.se / first.value,
+        second.se / second.value,
+    )
+    return Estimate(value, value * relative / 2)
 
 
 def largest(halves: Sequence[Sequence[Estimated]]) -> Estimate:
     """The largest of many numbers, see `extremes`: the mean of both ways."""
-    first, second = (pair[0] for pair in extremes(halves))
-    return Estimate((first.value + second.value) / 2, math.hypot(first.se, second.se) / 2)
+    (first, _), (second, _) = extremes(halves)
+    value = (first.value + second.value) / 2
+    se = math.hypot(first.se, second.se) / 2
+    return Estimate(value, se)
 
 
 def shares_kept(start: Tensor, end: Tensor, n_modes: int) -> list[Estimate]:
@@ -84,6 +96,10 @@ def shares_kept(start: Tensor, end: Tensor, n_modes: int) -> list[Estimate]:
         n_modes: how many there are.
     """
     crossed = start != end
-    left, entered, ended = (torch.bincount(x, minlength=n_modes) for x in (start[crossed], end[crossed], end))
+    left = torch.bincount(start[crossed], minlength=n_modes)
+    entered = torch.bincount(end[crossed], minlength=n_modes)
+    ended = torch.bincount(end, minlength=n_modes)
+    shares = ended / len(end)
     errors = (left + entered).sqrt() / len(end)
-    return [Estimate(*pair) for pair in zip((ended / len(end)).tolist(), errors.tolist(), strict=True)]
+    pairs = zip(shares.tolist(), errors.tolist(), strict=True)
+    return [Estimate(share, se) for share, se in pairs]
