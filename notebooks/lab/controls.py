@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from sbgm.measure import Estimate, nearest_neighbours
-from sbgm.measure.estimates import Estimated
 
 
 def turned(images: Tensor) -> Tensor:
@@ -46,7 +45,7 @@ def joined_halves(images: Tensor, labels: Tensor) -> Tensor:
     return torch.cat([left, right], dim=-1)
 
 
-def place(value: Estimated, real: Estimated, wrong: Estimated) -> Estimate:
+def place(value: Estimate, real: Estimate, wrong: Estimate) -> Estimate:
     """Where a number of samples lies between that of real images, 0, and that of a control, 1: below ½ nearer to real.
 
     For a Fréchet distance its excess for few images cancels, if all three are of as many. The three estimates are taken
@@ -139,6 +138,23 @@ def retrieved(images: Tensor, known: Tensor, candidates: Tensor, k: int = 1) -> 
     nearest = distances.topk(k, largest=False)
     fills = candidates[nearest.indices]
     return torch.where(known[:, None], images[:, None], fills)
+
+
+def smeared(images: Tensor, known: Tensor) -> Tensor:
+    """Fills that join what is known without a seam, and show nothing: each hidden pixel is the nearest known one.
+
+    Args:
+        images: (N, C, H, W).
+        known: (N, 1, H, W) bool.
+    """
+    from scipy.ndimage import distance_transform_edt
+
+    filled = []
+    for image, mask in zip(images, known, strict=True):
+        hidden = ~mask[0].numpy()
+        rows, columns = distance_transform_edt(hidden, return_distances=False, return_indices=True)
+        filled.append(image[:, torch.from_numpy(rows), torch.from_numpy(columns)])
+    return torch.stack(filled)
 
 
 def seam(images: Tensor, known: Tensor) -> Tensor:

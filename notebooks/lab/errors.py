@@ -8,7 +8,6 @@ from scipy import stats
 from torch import Tensor
 
 from sbgm.measure import Estimate, estimate, ratio
-from sbgm.measure.estimates import Estimated
 
 
 def of_networks(values: Tensor) -> Estimate:
@@ -51,7 +50,7 @@ def rank_correlation(x: Tensor, y: Tensor) -> float:
     return float(found.statistic)
 
 
-def extremes(halves: Sequence[Sequence[Estimated]]) -> list[tuple[Estimated, Estimated]]:
+def extremes(halves: Sequence[Sequence[Estimate]]) -> list[tuple[Estimate, Estimate]]:
     """The largest and the smallest of many cells' numbers, chosen by one half of the samples and taken from the other.
 
     The largest and the smallest of equal cells are apart by chance; a choice by other samples takes that out.
@@ -69,7 +68,7 @@ def extremes(halves: Sequence[Sequence[Estimated]]) -> list[tuple[Estimated, Est
     return pairs
 
 
-def worst_over_best(halves: Sequence[Sequence[Estimated]]) -> Estimate:
+def worst_over_best(halves: Sequence[Sequence[Estimate]]) -> Estimate:
     """The largest of positive numbers over the smallest, see `extremes`: the geometric mean of both ways."""
     first, second = (ratio(worst, best) for worst, best in extremes(halves))
     value = math.sqrt(first.value * second.value)
@@ -80,7 +79,7 @@ def worst_over_best(halves: Sequence[Sequence[Estimated]]) -> Estimate:
     return Estimate(value, value * relative / 2)
 
 
-def largest(halves: Sequence[Sequence[Estimated]]) -> Estimate:
+def largest(halves: Sequence[Sequence[Estimate]]) -> Estimate:
     """The largest of many numbers, see `extremes`: the mean of both ways."""
     (first, _), (second, _) = extremes(halves)
     value = (first.value + second.value) / 2
