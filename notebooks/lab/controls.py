@@ -85,84 +85,84 @@ def hidden_features(images: Tensor, labels: Tensor) -> Callable[[Tensor], Tensor
     return features
 
 
-def legible(images: Tensor, known: Tensor, labels: Tensor, k: int = 5) -> Tensor:
+def legible(images: Tensor, real: Tensor, labels: Tensor, k: int = 5) -> Tensor:
     """Whether the k real images that are nearest to each image, pixel by pixel, are all of one class: (N,) bool.
 
     Args:
         images: (N, *shape), such as samples as they would be shown.
-        known: (M, *shape), real images.
+        real: (M, *shape), such as training images.
         labels: (M,) their classes.
     """
-    nearest = nearest_neighbours(images, known, k)
+    nearest = nearest_neighbours(images, real, k)
     classes = labels[nearest.indices]
     same = classes == classes[:, :1]
     return same.all(dim=1)
 
 
-def nearest_moved(images: Tensor, known: Tensor, features: Callable[[Tensor], Tensor], reach: int = 1) -> Tensor:
-    """The distance from each image to the nearest known one, moved by up to `reach` pixels each way: (N,).
+def nearest_moved(images: Tensor, training: Tensor, features: Callable[[Tensor], Tensor], reach: int = 1) -> Tensor:
+    """The distance from each image to the nearest training image, moved by up to `reach` pixels each way: (N,).
 
     Args:
         images: (N, C, H, W).
-        known: (M, C, H, W), such as training images.
+        training: (M, C, H, W).
         features: what they are compared by, (B, C, H, W) -> (B, …).
     """
     points = features(images)
     least = torch.full((len(images),), math.inf)
     for rows in range(-reach, reach + 1):
         for columns in range(-reach, reach + 1):
-            candidates = features(moved(known, rows, columns))
+            candidates = features(moved(training, rows, columns))
             nearest = nearest_neighbours(points, candidates)
             least = least.minimum(nearest.distances[:, 0])
     return least
 
 
-def retrieved(images: Tensor, known: Tensor, candidates: Tensor, k: int = 1) -> Tensor:
+def retrieved(images: Tensor, mask: Tensor, candidates: Tensor, k: int = 1) -> Tensor:
     """Fills without a network: what is hidden of an image, from the k candidates nearest to it in the known pixels.
 
     Args:
         images: (N, C, H, W).
-        known: (N, 1, H, W) bool, a mask for each image, True where a pixel is known.
+        mask: (N, 1, H, W) bool, one for each image, True where a pixel is known.
         candidates: (M, C, H, W), such as training images.
 
     Returns:
         (N, k, C, H, W), the nearest candidate's fill first.
     """
-    seen = known.expand_as(images).to(images.dtype)
-    seen = seen.flatten(1)
-    x = images.flatten(1) * seen
+    weights = mask.expand_as(images).to(images.dtype)
+    weights = weights.flatten(1)
+    x = images.flatten(1) * weights
     c = candidates.flatten(1)
     # the squared distance in the known pixels, up to what does not depend on the candidate
-    squares = seen @ c.square().T
+    squares = weights @ c.square().T
     distances = squares - 2 * x @ c.T
     nearest = distances.topk(k, largest=False)
     fills = candidates[nearest.indices]
-    return torch.where(known[:, None], images[:, None], fills)
+    return torch.where(mask[:, None], images[:, None], fills)
 
 
-def smeared(images: Tensor, known: Tensor) -> Tensor:
+def smeared(images: Tensor, mask: Tensor) -> Tensor:
     """Fills that join what is known without a seam, and show nothing: each hidden pixel is the nearest known one.
 
     Args:
         images: (N, C, H, W).
-        known: (N, 1, H, W) bool.
+        mask: (N, 1, H, W) bool.
     """
     from scipy.ndimage import distance_transform_edt
 
     filled = []
-    for image, mask in zip(images, known, strict=True):
-        hidden = ~mask[0].numpy()
+    for image, of_image in zip(images, mask, strict=True):
+        hidden = ~of_image[0].numpy()
         rows, columns = distance_transform_edt(hidden, return_distances=False, return_indices=True)
         filled.append(image[:, torch.from_numpy(rows), torch.from_numpy(columns)])
     return torch.stack(filled)
 
 
-def seam(images: Tensor, known: Tensor) -> Tensor:
+def seam(images: Tensor, mask: Tensor) -> Tensor:
     """The mean squared difference of neighbouring pixels of which one is known and the other filled in: (N,).
 
     Args:
         images: (N, C, H, W) filled images.
-        known: (N, 1, H, W) bool, True where a pixel is known.
+        mask: (N, 1, H, W) bool, True where a pixel is known.
 
     Raises:
         ValueError: a mask has no border.
@@ -170,10 +170,10 @@ def seam(images: Tensor, known: Tensor) -> Tensor:
     total = torch.zeros(len(images))
     pairs = torch.zeros(len(images))
     for dim in (-2, -1):
-        border = known.diff(dim=dim)  # of booleans: True where two neighbours differ
+        border = mask.diff(dim=dim)  # of booleans: True where two neighbours differ
         squares = images.diff(dim=dim).square() * border
         total += squares.sum(dim=(1, 2, 3))
         pairs += images.shape[1] * border.sum(dim=(1, 2, 3))
     if bool((pairs == 0).any()):
-        raise ValueError("known must have known and unknown pixels side by side in every mask")
+        raise ValueError("mask must have known and unknown pixels side by side for every image")
     return total / pairs

@@ -35,8 +35,7 @@ def bootstrap(
     """
     samples = torch.randint(n, (n_draws, n), generator=generator)
     values = torch.tensor([statistic(sample) for sample in samples], dtype=torch.float64)
-    exists = ~values.isnan()
-    values = values[exists]
+    values = values[~values.isnan()]
     of_all = statistic(torch.arange(n))
     return Estimate(of_all, float(values.std()))
 
@@ -46,8 +45,8 @@ def rank_correlation(x: Tensor, y: Tensor) -> float:
     for column in (x, y):
         if bool((column == column[0]).all()):
             return math.nan  # which scipy would warn of
-    found = stats.spearmanr(x.numpy(), y.numpy())
-    return float(found.statistic)
+    correlation = stats.spearmanr(x.numpy(), y.numpy())
+    return float(correlation.statistic)
 
 
 def extremes(halves: Sequence[Sequence[Estimate]]) -> list[tuple[Estimate, Estimate]]:
