@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 
 from claims import Found, declared, reported, run
+from laws import MEAN, transition
 from sbgm import geometric_sigmas
 
-MEAN = math.sqrt(50)  # of both modes, along u
 SIGMAS = geometric_sigmas(20.0, 1.0, 10)
 STEP_SIZE = 0.1
 
@@ -21,15 +21,11 @@ def relaxation(sigma: float, sigma_min: float) -> tuple[float, float]:
     Along u = (x₁ + x₂)/√2 the chain is Markov by itself, with the kernel N(u + α/2 s(u), α). Of its matrix on a fine
     grid the largest eigenvalue is 1, and the second, λ, is the factor by which a step shrinks the memory of the side.
     """
-    spacing = 0.2 * sigma
+    spacing = 0.1 * sigma
     reach = MEAN + 9 * sigma
     u = torch.arange(-reach, reach + spacing / 2, spacing, dtype=torch.float64)
     alpha = STEP_SIZE * (sigma / sigma_min) ** 2
-    nearer_to_the_heavy_mode = torch.sigmoid(math.log(4) + 2 * MEAN * u / sigma**2)
-    score = (MEAN * (2 * nearer_to_the_heavy_mode - 1) - u) / sigma**2
-    drifted = u + alpha / 2 * score
-    kernel = torch.exp(-((u[:, None] - drifted) ** 2) / (2 * alpha))
-    kernel /= kernel.sum(dim=0)
+    kernel = transition(u, sigma, alpha, variance=0.0)
     eigenvalues = torch.linalg.eigvals(kernel).abs().sort(descending=True).values
     first, second = eigenvalues[:2].tolist()
     return -1 / math.log(second), abs(first - 1)

@@ -221,6 +221,15 @@ def is_older(record: Record) -> bool:
     return datetime.date.fromisoformat(record.day) < claims()[record.id].declared
 
 
+def waiting(record: Record) -> list[str]:
+    """The bounds, by label, that an older record says nothing of, since they were declared after it was measured."""
+    if not is_older(record):
+        return []
+    held = {m.label: (m.low, m.high) for m in record.of_kind("expected")}
+    bounds = claims()[record.id].bounds
+    return [label for label, bound in bounds.items() if held.get(label) != (bound.low, bound.high)]
+
+
 def details(record: Record) -> str:
     """The claim, what was measured with twice its standard error, and what was expected, as text.
 

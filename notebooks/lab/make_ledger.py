@@ -21,6 +21,7 @@ from claims import (
     ledger_folder,
     load_records,
     save_record,
+    waiting,
     why_narrower,
 )
 from sbgm.files import write_bytes
@@ -32,8 +33,9 @@ HEAD = """# The ledger
 What the paper claims, what was expected, and what came out, ± twice the standard error. Written by `make ledger` from
 the records beside it, to which each row links; the notebooks in `notebooks/lab/` show how each was made. A day
 under *expected* is that on which the measure and its bounds were declared, under *measured* that of the measurement.
-*Measured before* marks a number that is older than its bounds. ± is the scatter of samples, and of trainings only where
-a row names several networks. What earlier ledgers said is in [HISTORY.md](HISTORY.md).
+*Measured before* marks a number that is older than its bounds; its verdict is that of the bounds of its day. ± is the
+scatter of samples, and of trainings only where a row names several networks: where it says "one training", ± says
+nothing of the next. What earlier ledgers said is in [HISTORY.md](HISTORY.md).
 
 - *reproduced*: the paper's statement, at the paper's settings or in closed form;
 - *reproduced in part*: narrower than the paper says it;
@@ -144,9 +146,13 @@ def _sentence(words: str) -> str:
 
 
 def outcome(record: Record) -> str:
-    """What came out, in sentences with the record's numbers."""
+    """What came out, in sentences with the record's numbers; of an older record that lacks them, those that decided."""
     template = claims()[record.id].found
-    return re.sub(r"{(.+?)}", lambda label: plain(record.measurement(label[1])), template)
+    numbers = {m.label: plain(m) for m in record.measurements}
+    if is_older(record) and not numbers.keys() >= set(re.findall(r"{(.+?)}", template)):
+        decided = record.of_kind("expected") or record.measurements
+        return "; ".join(f"{m.label}: {numbers[m.label]}" for m in decided) + "."
+    return re.sub(r"{(.+?)}", lambda label: numbers[label[1]], template)
 
 
 def measured(record: Record) -> str:
@@ -157,11 +163,14 @@ def measured(record: Record) -> str:
 
 
 def reasons(record: Record) -> str:
-    """Why the verdict is not "reproduced": every bound that failed, and what is narrower; "" where it is whole."""
+    """Why the verdict is not "reproduced": bounds that failed or wait, and what is narrower; "" where it is whole."""
     parts = []
     for m in failed(record):
         clearly = "not" if m.missed else "not clearly"
         parts.append(f"“{m.label}” is {plain(m)}, {clearly} {interval(m.low, m.high)}")
+    unmeasured = [f"“{label}”" for label in waiting(record)]
+    if unmeasured:
+        parts.append(f"not yet measured: {', '.join(unmeasured)}")
     return "; ".join([*parts, *why_narrower(record)])
 
 
