@@ -1,8 +1,10 @@
 """N4: whether the held-out objective ranks noise conditional networks as their samples do, on the digits."""
 
+import dataclasses
 import hashlib
 import itertools
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -11,22 +13,27 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from claims import Found, Measurement, declared, reported, run
+from claims import Found, Measurement, declared, reported, run, seed
+from controls import joined_halves, legible
+from errors import bootstrap, rank_correlation
 from recipes import DigitsTraining, sample_digits, train_digits
+from sbgm import derived_generator
 from sbgm.guard import Count
-from sbgm.images.data import load_images
+from sbgm.images.data import load_images, load_labels
 from sbgm.images.drawing import draw_batches
-from sbgm.measure import frechet_distance, level_losses
+from sbgm.measure import Estimate, frechet_distance, level_losses, shown
 from sbgm.networks import ImageMLP
+from sbgm.noise import perturb
 from sbgm.training import n_parameters
 
-N_SAMPLES = 400
+N_SEEDS = 3
+N_SAMPLES = 1_000
 N_LATE = 6  # checkpoints over the second half of one run
+SIGMA_L = 0.01
 
-
-COLUMNS = ("iteration", "n_parameters", "held_out_loss", "frechet_held_out", "frechet_train")
-"""How long a network was trained, its size, Eq. 6 with λ = σ² on the held-out digits, and the Fréchet distances in
-pixels of N_SAMPLES samples to the held-out digits and to the training digits."""
+COLUMNS = ("iteration", "n_parameters", "held_out_loss", "frechet_held_out", "frechet_train", "legible")
+"""How long a network was trained, its size, Eq. 6 with λ = σ² on the held-out digits, and of N_SAMPLES samples as shown
+the Fréchet distances in pixels to the held-out digits and to the training digits, and the share that is legible."""
 
 
 def networks(n_steps: int) -> list[DigitsTraining]:
@@ -51,7 +58,8 @@ def measure(
     images = load_images("digits")
     held_out = load_images("digits", "test")
     steps = torch.linspace(iterations // 2, iterations, N_LATE).round().int().tolist()
-    runs = [("network", s, [iterations]) for s in networks(iterations)] + [("late", late(iterations), steps)]
+    runs = [("network", s, [iterations]) for s in each_seed(networks(iterations))]
+    runs += [("late", s, steps) for s in each_seed([late(iterations)])]
 
     def rows_of(indices: range, generator: torch.Generator) -> dict[str, Tensor]:
         _, settings, looks = runs[indices.start]
@@ -59,68 +67,110 @@ def measure(
         rows = []
         for step in train_digits(network, images, settings):
             if step.step in looks:
-                numbers = measure_network(network, settings, images, held_out)
+                numbers = measure_network(network, settings, images, held_out, generator)
                 rows.append((step.step, n_parameters(network), *numbers))
         columns = torch.tensor(rows, dtype=torch.float64).T
         return {name: column.clone() for name, column in zip(COLUMNS, columns, strict=True)}
 
     kept = Path(folder) / hashlib.sha256(repr((runs, N_SAMPLES)).encode()).hexdigest()[:12]
-    bar = tqdm(draw_batches(rows_of, len(runs), seed=0, batch_size=1, folder=kept), "N4", len(runs), unit="network")
+    drawn = draw_batches(rows_of, len(runs), seed=seed("N4"), batch_size=1, folder=kept)
+    bar = tqdm(drawn, "N4", len(runs), unit="network")
     parts = []
     for (kind, settings, _), found in zip(runs, bar, strict=True):
         shape = {"run": kind, "width": settings.width, "n_blocks": settings.n_blocks, "norm": settings.norm}
+        shape["seed"] = settings.seed - seed("N4")
         parts.append(pandas.DataFrame(shape | {name: found[name].numpy() for name in COLUMNS}))
     table = pandas.concat(parts, ignore_index=True).astype({"iteration": int, "n_parameters": int})
+    halves = joined_halves(images[:N_SAMPLES], load_labels("digits")[:N_SAMPLES])
+    noisy = perturb(halves, SIGMA_L, generator=derived_generator(seed("N4"), 1))
+    of_halves = frechet_distance(shown(noisy).flatten(1), held_out.flatten(1)).value
     return Found(
-        n4_measurements(table),
+        n4_measurements(table, of_halves),
         table,
         data=f"digits, {len(images):,} for training, {len(held_out)} held out",
-        note=f"Fréchet distances in pixels, {N_SAMPLES:,} samples each by Algorithm 1 with the paper's T and ε.",
-        narrower="it tells networks that work from those that do not; among those that work the ranks agree less",
-        facts={"batch_size": late(iterations).batch_size, "seed": late(iterations).seed},
+        note=f"Fréchet distances in pixels as shown, {N_SAMPLES:,} samples each by Algorithm 1, the paper's T and ε.",
+        narrower="perceptrons on 8×8 digits",
+        facts={"batch_size": late(iterations).batch_size, "n_seeds": N_SEEDS},
     )
 
 
-def n4_measurements(table: pandas.DataFrame) -> list[Measurement]:
+def each_seed(settings: list[DigitsTraining]) -> list[DigitsTraining]:
+    """The same settings with each of the seeds, those of one shape side by side."""
+    return [dataclasses.replace(s, seed=seed("N4") + part) for s in settings for part in range(N_SEEDS)]
+
+
+def n4_measurements(table: pandas.DataFrame, of_halves: float) -> list[Measurement]:
     """The measurements of N4 on the networks; what is only reported has no interval.
 
     Args:
-        table: a row a network: its "run", "network" or a "late" checkpoint, its width, n_blocks and norm, and COLUMNS.
+        table: a row a network: its "run", "network" or a "late" checkpoint, its width, n_blocks, norm and seed, and
+            COLUMNS. The seeds of a network stand side by side, the checkpoints of a late run too.
+        of_halves: the distance of joined halves of digits, beyond which samples show no digits.
     """
     rows, late_rows = (table[table["run"] == run] for run in ("network", "late"))
+    loss, distance, readable = (
+        side_by_side(rows, name, N_SEEDS) for name in ("held_out_loss", "frechet_held_out", "legible")
+    )
+
+    def over_settings(statistic: Callable[[Tensor], float]) -> Estimate:
+        return bootstrap(statistic, len(loss), generator=derived_generator(seed("N4"), 2))
+
+    def of_two_seeds(i: Tensor) -> float:
+        columns = distance[i].T
+        return _mean(rank_correlation(columns[a], columns[b]) for a, b in itertools.combinations(range(N_SEEDS), 2))
+
+    near = distance.mean(dim=1) < of_halves
+    late_loss, late_distance = (
+        side_by_side(late_rows, name, N_LATE).T for name in ("held_out_loss", "frechet_held_out")
+    )
+    label = "rank correlation of held-out loss and distance, three seeds"
+    between = "control: rank correlation of two seeds' distances, three pairs"
+    by_legible = over_settings(lambda i: _agreement(loss[i], -readable[i]))
+    among_near = []
+    if int(near.sum()) > 2:
+        among_near.append(reported("the same among these settings", _agreement(loss[near], distance[near])))
     return [
-        declared("N4", "rank correlation, held-out loss and distance to held-out digits", _agreement(rows)),
-        declared("N4", "networks", len(rows)),
-        reported("rank correlation, distance to training digits", _agreement(rows, "frechet_train")),
-        reported(f"the same among {len(late_rows)} late checkpoints of one run", _agreement(late_rows)),
-        reported("largest over smallest distance, networks", _spread(rows)),
-        reported("the same, late checkpoints", _spread(late_rows)),
+        declared("N4", label, over_settings(lambda i: _agreement(loss[i], distance[i]))),
+        declared("N4", between, over_settings(of_two_seeds)),
+        reported("the same, legible share in place of distance", by_legible),
+        reported("settings nearer than joined halves", int(near.sum())),
+        *among_near,
+        reported(f"the same among {N_LATE} late checkpoints, three seeds", _agreement(late_loss, late_distance)),
+        reported("distance of joined halves", of_halves),
     ]
 
 
+def side_by_side(rows: pandas.DataFrame, column: str, n: int) -> Tensor:
+    """A column's numbers, n rows of the table in each row of the tensor."""
+    return torch.tensor(rows[column].tolist(), dtype=torch.float64).reshape(-1, n)
+
+
 def measure_network(
-    network: ImageMLP, settings: DigitsTraining, images: Tensor, held_out: Tensor
-) -> tuple[float, float, float]:
-    """The held-out loss and the Fréchet distances of a trained network."""
-    losses = level_losses(network, held_out, settings.sigmas, n_noise=4, generator=torch.Generator().manual_seed(1))
-    samples = sample_digits(network, N_SAMPLES, generator=torch.Generator().manual_seed(2)).flatten(1)
-    distances = (frechet_distance(samples, real.flatten(1)).value for real in (held_out, images))
-    return float(losses.values.mean()), *distances
+    network: ImageMLP, settings: DigitsTraining, images: Tensor, held_out: Tensor, generator: torch.Generator
+) -> tuple[float, ...]:
+    """The held-out loss, by noise that is one for all, and of samples the Fréchet distances and the legible share."""
+    noise = derived_generator(seed("N4"))
+    losses = level_losses(network, held_out, settings.sigmas, n_noise=4, generator=noise)
+    samples = shown(sample_digits(network, N_SAMPLES, generator=generator))
+    distances = (frechet_distance(samples.flatten(1), real.flatten(1)).value for real in (held_out, images))
+    readable = legible(samples, images, load_labels("digits"))
+    return float(losses.values.mean()), *distances, float(readable.double().mean())
+
+
+def _mean(values: Iterable[float]) -> float:
+    numbers = list(values)
+    return sum(numbers) / len(numbers)
+
+
+def _agreement(loss: Tensor, distance: Tensor) -> float:
+    """The rank correlation of loss and distance over the settings, the mean of the seeds: (settings, seeds) each."""
+    return _mean(rank_correlation(*pair) for pair in zip(loss.T, distance.T, strict=True))
 
 
 def read_table(path: Path) -> pandas.DataFrame:
     """The table of a record's file, as it was written."""
     exactly = dict.fromkeys(COLUMNS[2:], float)  # which not every version of pandas reads by itself
     return pandas.read_csv(path, converters=exactly, keep_default_na=False)
-
-
-def _agreement(rows: pandas.DataFrame, distance: str = "frechet_held_out") -> float:
-    """Spearman's rank correlation of held-out loss and distance."""
-    return float(rows["held_out_loss"].corr(rows[distance], method="spearman"))
-
-
-def _spread(rows: pandas.DataFrame) -> float:
-    return float(rows["frechet_held_out"].max() / rows["frechet_held_out"].min())
 
 
 if __name__ == "__main__":

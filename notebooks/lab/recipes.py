@@ -24,8 +24,9 @@ from sbgm.guard import (
     checked,
     one_of,
 )
+from sbgm.images.data import load_images
 from sbgm.images.drawing import uniform_start
-from sbgm.images.weights import load_built, weights_folder
+from sbgm.images.weights import load_built, load_network, save_network, weights_folder
 from sbgm.losses import ncsn_loss, score_matching_loss, sliced_score_matching_loss
 from sbgm.measure import in_batches, relative_squared_error
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, DigitClassifier, LeNet
@@ -268,6 +269,18 @@ def train_digits(network: Network, images: Batch, settings: DigitsTraining) -> I
     """
     weighted = functools.partial(ncsn_loss, sigmas=settings.sigmas, weighting=WEIGHTINGS[settings.weighting])
     return settings.fit(network, images, weighted)
+
+
+def trained_digits(settings: DigitsTraining, folder: Path) -> ImageMLP:
+    """A network that is trained on the 8×8 digits, or taken from a folder, where it is kept for other claims."""
+    file = folder / f"digits_{settings.weighting}_{settings.n_steps}_{settings.seed}.safetensors"
+    if not file.exists():
+        network = settings.network()
+        for _ in train_digits(network, load_images("digits"), settings):
+            pass
+        folder.mkdir(parents=True, exist_ok=True)
+        save_network(network, file, **settings.facts())
+    return load_network(file)
 
 
 def sample_digits(

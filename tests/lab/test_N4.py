@@ -11,14 +11,21 @@ import N4
 from claims import measure_claim
 
 
-def table(losses, distances, late_losses=(1, 2), late_distances=(1, 2)):
-    """A row a network, and a row a late checkpoint."""
+def table(losses, distances, late_losses=(1.0, 2.0), late_distances=(1.0, 2.0)):
+    """A row a network and seed, and a row a late checkpoint and seed: the numbers of each seed are alike."""
     shape = {"width": 64, "n_blocks": 1, "norm": "none", "iteration": 10, "n_parameters": 1000}
-    parts = []
-    for run, x, d in (("network", losses, distances), ("late", late_losses, late_distances)):
-        numbers = {"held_out_loss": x, "frechet_held_out": d, "frechet_train": [2 * v for v in d]}
-        parts.append(pandas.DataFrame({"run": run, **shape, **numbers}))
-    return pandas.concat(parts, ignore_index=True)
+    rows = [
+        {"run": "network", "seed": part, "x": x, "d": d}
+        for x, d in zip(losses, distances, strict=True)
+        for part in range(3)
+    ]
+    late = list(zip(late_losses, late_distances, strict=True))
+    rows += [{"run": "late", "seed": part, "x": x, "d": d} for part in range(3) for x, d in late]
+    frame = pandas.DataFrame(rows)
+    numbers = {"held_out_loss": frame.pop("x"), "frechet_held_out": frame.pop("d")}
+    derived = {"frechet_train": 2 * numbers["frechet_held_out"], "legible": 1 / numbers["frechet_held_out"]}
+    parts = [frame[["run"]].assign(**shape), frame[["seed"]], pandas.DataFrame(numbers | derived)]
+    return pandas.concat(parts, axis=1)[["run", "width", "n_blocks", "norm", "seed", *N4.COLUMNS]]
 
 
 def test_the_networks_differ_in_shape_alone():
@@ -27,16 +34,21 @@ def test_the_networks_differ_in_shape_alone():
     assert len({dataclasses.replace(s, width=1, n_blocks=1, norm="none") for s in settings}) == 1
 
 
-def test_the_rank_correlation_is_of_ranks():
-    losses = [1, 2, 3, 4, 5, 6, 7, 8]
-    agree = N4.n4_measurements(table(losses, [math.exp(v) for v in losses], [1, 2, 3], [3, 2, 1]))
+def test_the_rank_correlation_is_of_ranks_and_two_seeds_are_compared(monkeypatch):
+    monkeypatch.setattr(N4, "N_LATE", 3)
+    losses = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]
+    agree = N4.n4_measurements(table(losses, [math.exp(v) for v in losses], [1, 2, 3], [3, 2, 1]), math.exp(3.5))
     assert all(m.holds for m in agree)
     values = {m.label: m.value for m in agree}
-    assert values["rank correlation, held-out loss and distance to held-out digits"] == pytest.approx(1)
-    assert values["the same among 3 late checkpoints of one run"] == pytest.approx(-1)
-    swapped = N4.n4_measurements(table(losses[:7], [4, 1, 2, 3, 6, 5, 7]))
+    assert values["rank correlation of held-out loss and distance, three seeds"] == pytest.approx(1)
+    assert values["control: rank correlation of two seeds' distances, three pairs"] == pytest.approx(1)
+    assert values["settings nearer than joined halves"] == 3
+    assert values["the same among these settings"] == pytest.approx(1)
+    assert values["the same among 3 late checkpoints, three seeds"] == pytest.approx(-1)
+    swapped = N4.n4_measurements(table(losses[:7], [4, 1, 2, 3, 6, 5, 7], [1, 2, 3], [3, 2, 1]), 0.5)
     assert swapped[0].value == pytest.approx(1 - 6 * 14 / (7 * 48))  # 1 − 6Σd²/(n(n² − 1))
-    assert [m.holds for m in swapped[:2]] == [False, False]  # another order, and too few
+    assert swapped[0].se > 0.05
+    assert "the same among these settings" not in {m.label for m in swapped}
 
 
 @pytest.mark.filterwarnings("error")
@@ -67,10 +79,10 @@ def small(monkeypatch, tmp_path):
     return tmp_path
 
 
-def stand_in(network, settings, images, held_out):
+def stand_in(network, settings, images, held_out, generator):
     """Sampling stands for itself elsewhere: distances that grow with a norm of the weights, the loss."""
     loss = float(next(network.parameters()).detach().norm())
-    return loss, 1 + loss, 2 + loss
+    return loss, 1 + loss, 2 + loss, 1 / loss
 
 
 def test_a_run_is_recorded_with_its_table_and_goes_on_where_it_was(small, monkeypatch):
@@ -87,11 +99,12 @@ def test_a_run_is_recorded_with_its_table_and_goes_on_where_it_was(small, monkey
         measure_claim("N4", N4.measure, small / "run", iterations=2)
     assert not (small / "results").exists()
     record = measure_claim("N4", N4.measure, small / "run", iterations=2)
-    assert len(measured) == 4 + 8  # three are kept, the fourth is done again; the late run is measured twice
-    assert repr(record) == "N4 reproduced in part"
+    assert len(measured) == 4 + 24 + 6  # three of 27 are kept, the fourth is done again; late runs are measured twice
+    assert {m.label for m in record.of_kind("expected")} == set(claims.claims()["N4"].bounds)
     found = N4.read_table(claims.attached_file(record))
-    assert list(found) == ["run", "width", "n_blocks", "norm", *N4.COLUMNS]
-    assert found["width"].tolist() == [*range(4, 40, 4), 8, 8]
-    assert found["iteration"].tolist() == [2] * 9 + [1, 2]
+    assert list(found) == ["run", "width", "n_blocks", "norm", "seed", *N4.COLUMNS]
+    assert found["width"].tolist() == [width for width in range(4, 40, 4) for _ in range(3)] + [8] * 6
+    assert found["iteration"].tolist() == [2] * 27 + [1, 2] * 3
+    assert found["seed"].tolist() == [0, 1, 2] * 9 + [0, 0, 1, 1, 2, 2]
     other = measure_claim("N4", N4.measure, small / "run", iterations=4)  # whose numbers are not reused
-    assert N4.read_table(claims.attached_file(other))["iteration"].tolist() == [4] * 9 + [2, 4]
+    assert N4.read_table(claims.attached_file(other))["iteration"].tolist() == [4] * 27 + [2, 4] * 3
