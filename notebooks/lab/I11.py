@@ -9,16 +9,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from torch import Tensor
+from torch.nn import functional
 
 import I6
-from claims import Found, Measurement, declared, reported, run
-from drawing import DIGITS, FEATURES, Drawing, digit_distance, draw
+from claims import Found, Measurement, declared, reported, run, seed
+from drawing import FEATURES, Drawing, draw, judged_distance, wrong_digits
 from M2 import load_raw, load_state, train_figure1
 from recipes import untrained
+from sbgm import derived_generator
+from sbgm.files import file_hash
 from sbgm.images.data import load_images
 from sbgm.images.weights import save_weights
-from sbgm.measure import Estimate, quantise, ratio
-from sbgm.measure.classifier import SHIPPED_CLASSIFIER
+from sbgm.measure import Estimate, Share, confident_share, in_batches, quantise, ratio, shown
+from sbgm.measure.classifier import JUDGE, load_classifier
+from sbgm.measure.distances import shuffled_blocks
 from sbgm.samplers import SamplerDivergedError
 from sbgm.training import Step
 
@@ -30,7 +34,7 @@ N_BEFORE = 20
 
 def checkpoints(folder: Path, train: Callable[..., Iterator[Step]] = train_figure1) -> dict[int, Path]:
     """The weights at the first three candidates that have not blown up, by iteration of the training."""
-    network, settings = untrained("mnist_raw", n_steps=CANDIDATES[-1])
+    network, settings = untrained("mnist_raw", n_steps=CANDIDATES[-1], seed=seed("I11"))
     losses = []
     chosen: dict[int, Path] = {}
     for step in train(load_images("mnist"), settings, folder=folder / "run", save_every=50):
@@ -50,43 +54,74 @@ def checkpoints(folder: Path, train: Callable[..., Iterator[Step]] = train_figur
 
 
 def samples_of(file: Path, folder: Path) -> Tensor | None:
-    """1,000 samples of a checkpoint, or None where chains leave the floating-point numbers."""
-    settings = {"n_samples": I6.N_SAMPLES, "n_steps": 1_000, "precision": "fp32", "kept": "last"}
+    """Samples of a checkpoint, or None where chains leave the floating-point numbers."""
+    settings = {"n_samples": I6.N_SAMPLES, "n_steps": 1_000, "precision": "fp32", "kept": "last", "seed": seed("I11")}
     try:
         return draw(Drawing(str(file), **settings), folder, load=load_raw).states[-1]
     except SamplerDivergedError:
         return None
 
 
-def i11_measurements(samples: dict[int, Tensor | None], annealed: Estimate, real: Estimate) -> list[Measurement]:
-    """The measurements of I11 on the samples of each checkpoint, (N, 1, 28, 28), by iteration; see `samples_of`."""
+def sure_share(images: Tensor) -> Share:
+    """The share of images whose class the second classifier is 90 % sure of."""
+    return confident_share(in_batches(load_classifier(JUDGE), shown(images)))
+
+
+def i11_measurements(
+    samples: dict[int, Tensor | None], annealed: Estimate, controls: dict[str, Estimate]
+) -> list[Measurement]:
+    """The measurements of I11.
+
+    Args:
+        samples: of each checkpoint, (N, 1, 28, 28), by iteration; see `samples_of`.
+        annealed, controls: distances, see `I6.control_distances`.
+    """
     drawn = {step: x for step, x in samples.items() if x is not None}
-    distances = {step: digit_distance(x) for step, x in drawn.items()}
-    nearest = min((ratio(d, annealed) for d in distances.values()), key=lambda r: r.value, default=math.inf)
-    smallest = "Fréchet distance, no noise over annealed, the smallest of three checkpoints"
+    distances = {step: judged_distance(x) for step, x in drawn.items()}
+    farther = max(controls["turned"], controls["joined"])
+    nearest = min((ratio(d, farther) for d in distances.values()), default=math.inf)
+    surest = max((sure_share(x) for x in drawn.values()), default=0)
+    ratios = {"nearest of three checkpoints over the farther control": nearest}
+    ratios["share that the second classifier is 90 % sure of, the largest of three"] = surest
+    ratios |= I6.against_controls(annealed, controls)
     return [
-        declared("I11", smallest, nearest),
-        declared("I11", "control: training digits with noise σ_L, over annealed", ratio(real, annealed)),
+        *(declared("I11", label, number) for label, number in ratios.items()),
         declared("I11", "checkpoints that had not blown up", len(samples)),
-        declared("I11", "samples of each", min(map(len, drawn.values()), default=0)),
         reported("checkpoints whose chains left the floating-point numbers", len(samples) - len(drawn)),
         *(reported(f"Fréchet distance, no noise, {step} iterations", d) for step, d in distances.items()),
         reported("Fréchet distance, annealed", annealed),
+        *(reported(f"Fréchet distance, {name}", distance) for name, distance in controls.items()),
+    ]
+
+
+def sure_of_controls() -> list[Measurement]:
+    """The share that the classifier is sure of, of digits that are turned, joined, jumbled and blurred."""
+    made = wrong_digits(I6.N_SAMPLES, derived_generator(seed("I11"), 0, 2))
+    digits = made["training"]
+    blurred = functional.avg_pool2d(functional.pad(digits, [2] * 4, mode="reflect"), 5, stride=1)
+    jumbled = shuffled_blocks(digits, generator=derived_generator(seed("I11"), 0, 3))
+    kinds = {"turned": made["turned"], "joined": made["joined"], "jumbled": jumbled, "blurred": blurred}
+    return [
+        reported(f"share that the classifier is sure of, {name} digits", sure_share(x)) for name, x in kinds.items()
     ]
 
 
 def measure(folder: Path) -> Found:
-    """Measure I11: the distance of samples of a network trained without noise, beside that of annealed ones."""
-    samples = {step: samples_of(file, folder) for step, file in checkpoints(folder).items()}
+    """Measure I11: the distance of samples of a network trained without noise, beside those of the controls."""
+    files = checkpoints(folder)
+    samples = {step: samples_of(file, folder) for step, file in files.items()}
+    annealed = judged_distance(I6.annealed_samples())
+    measurements = i11_measurements(samples, annealed, I6.control_distances("I11"))
+    hashes = {f"sha256 of {file.name}": file_hash(file) for file in files.values()}
     return Found(
-        i11_measurements(samples, I6.annealed_distance(), I6.real_distance()),
+        [*measurements, *sure_of_controls()],
         {f"samples_{step}": quantise(x) for step, x in samples.items() if x is not None},
-        narrower=DIGITS,
-        data=f"Fig. 1's ResNet at half its width, {I6.N_SAMPLES:,} samples at each of three checkpoints; those of I1; "
-        "10,000 MNIST test images",
+        narrower="half the width of Fig. 1's network, on MNIST, three checkpoints of one training",
+        data=f"Fig. 1's ResNet at half its width, {I6.N_SAMPLES} samples at each of three checkpoints; as many of I1 "
+        "and of each control; 10,000 MNIST test images",
         note=f"{FEATURES}.",
-        networks=["mnist_ncsn", SHIPPED_CLASSIFIER],
-        facts={"n_samples": I6.N_SAMPLES, "n_steps": 1_000, "step_size": 2e-5, "precision": "fp32", "seed": 0},
+        networks=["mnist_ncsn", JUDGE],
+        facts={"n_samples": I6.N_SAMPLES, "n_steps": 1_000, "step_size": 2e-5, "precision": "fp32"} | hashes,
     )
 
 

@@ -6,23 +6,26 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from claims import Found, Measurement, declared, run
-from drawing import CPU, Machine, NSamples, NSteps, draw_digits
+from claims import Found, Measurement, declared, reported, run, seed
+from controls import joined_halves, moved, nearest_moved
+from drawing import CPU, SIGMA_L, Machine, NSamples, NSteps, draw_digits
+from sbgm import derived_generator
 from sbgm.images.data import SPLITS, load_images, load_labels
 from sbgm.measure import Share, in_batches, nearest_neighbours, quantise, share, shown
-from sbgm.measure.classifier import load_classifier
+from sbgm.measure.classifier import JUDGE, load_classifier
 from sbgm.measure.judging import feature_space, reference_for
 from sbgm.noise import perturb
 
-SIGMA_L = 0.01
+SPACES = ("pixels", "features")
 PERCENTILE = 0.01
+N_COPIES = 500
 N_SHOWN = 10
 N_NEIGHBOURS = 6
 
 
 def measure(
     folder: Path,
-    n_samples: NSamples = 1_000,
+    n_samples: NSamples = 2_000,
     n_steps: NSteps = 100,
     machine: Machine = CPU,
 ) -> Found:
@@ -31,7 +34,7 @@ def measure(
     words["data"] += ", and 60,000 training images"
     samples = drawn.states[-1]
     training = load_images("mnist")
-    space = feature_space("mnist")
+    space = feature_space("mnist", classifier=JUDGE)
     first = shown(samples[:N_SHOWN])
     in_pixels = nearest_neighbours(first, training, N_NEIGHBOURS)
     features = reference_for("mnist", space, "train").features
@@ -41,52 +44,92 @@ def measure(
         "pixels": quantise(training[in_pixels.indices]),
         "features": quantise(training[in_features.indices]),
     }
-    note = "The control: as many training images with noise σ_L. All images compared carry this noise."
+    words["narrower"] += "; copies moved by more than a pixel, turned or blended are not seen"
+    note = "All images that are compared carry the noise σ_L; features are the second classifier's."
     return Found(i7_measurements(samples), tensors, note=note, **words)
 
 
 def i7_measurements(samples: Tensor, data: str = "mnist") -> list[Measurement]:
     """The measurements of I7 on samples (N, 1, 28, 28) of a network trained on a set's training images."""
+    shares = too_near(comparisons(samples, data), data)
+    bounded = {
+        "nearer than 99 % of test digits": "samples",
+        "control: training digits with noise σ_L": "copies",
+        "control: training digits moved by a pixel": "moved",
+        "control: the other half of the test digits": "unseen",
+    }
+    others = {
+        "uniform noise": "noise",
+        "training digits moved by two pixels": "moved by two",
+        "joined halves of training digits": "joined",
+    }
+    numbers = [declared("I7", f"{label}, {s}", shares[name][s]) for label, name in bounded.items() for s in SPACES]
+    return numbers + [reported(f"{label}, {s}", shares[name][s]) for label, name in others.items() for s in SPACES]
+
+
+def comparisons(samples: Tensor, data: str) -> dict[str, Tensor]:
+    """The samples and all that they are held against, by name; all real images carry the noise that samples carry."""
+    generator = derived_generator(seed("I7"))
     training = load_images(data)
-    chosen = torch.randperm(len(training), generator=torch.Generator().manual_seed(0))[: len(samples)]
-    control = perturb(training[chosen], SIGMA_L, generator=torch.Generator().manual_seed(1))
-    near = "nearer to a training image than 99 % of test images"
-    found, flagged = too_near(torch.cat([samples, control]), data, len(samples))
-    return [
-        *(declared("I7", f"{near}, {space}", s) for space, s in found.items()),
-        *(declared("I7", f"control: the same, {space}", s) for space, s in flagged.items()),
-    ]
+    chosen = torch.randperm(len(training), generator=generator)[:N_COPIES]
+    copies = training[chosen]
+    _, unseen = halves_of_test(load_images(data, "test"))
+    by_one = [(rows, columns) for rows in (-1, 0, 1) for columns in (-1, 0, 1) if (rows, columns) != (0, 0)]
+    by_two = [(2 * rows, 2 * columns) for rows, columns in by_one]
+    kinds = {
+        "copies": copies,
+        "moved": moved_apart(copies, by_one, generator),
+        "moved by two": moved_apart(copies, by_two, generator),
+        "joined": joined_halves(copies, load_labels(data)[chosen]),
+        "unseen": unseen,
+    }
+    noisy = {name: perturb(images, SIGMA_L, generator=generator) for name, images in kinds.items()}
+    noise = torch.rand(copies.shape, generator=generator)
+    return {"samples": samples, "noise": noise} | noisy
 
 
-def too_near(images: Tensor, data: str, *sizes: int) -> list[dict[str, Share]]:
-    """The share of images nearer to a training image than the 1st percentile of test images of their class.
+def moved_apart(images: Tensor, ways: list[tuple[int, int]], generator: torch.Generator) -> Tensor:
+    """Each image moved by one of the ways, (rows, columns) in pixels, at random."""
+    drawn = torch.randint(len(ways), (len(images),), generator=generator).tolist()
+    parts = [moved(image[None], *ways[way]) for image, way in zip(images, drawn, strict=True)]
+    return torch.cat(parts)
 
-    Samples carry the noise σ_L of the ladder's last level. So training and test images are given as much, lest the
-    distances tell noise from its absence: in the classifier's features this noise, which nobody sees, moves an image as
-    far as the nearest of its kin.
+
+def halves_of_test(values: Tensor) -> tuple[Tensor, Tensor]:
+    """The test digits that set the quantiles, and those that are held against them."""
+    middle = len(values) // 2
+    return values[:middle], values[middle:]
+
+
+def too_near(groups: dict[str, Tensor], data: str) -> dict[str, dict[str, Share]]:
+    """The share of each group that is nearer to a training image than the 1st percentile of test images of their class.
+
+    Training images are moved by up to a pixel each way. Samples carry the noise σ_L of the ladder's last level. So
+    training and test images are given as much, lest the distances tell noise from its absence.
 
     Args:
-        images: (N, 1, 28, 28) with noise σ_L, clamped and quantised first; their classes are the classifier's.
+        groups: images (N, 1, 28, 28), clamped and quantised first; their classes are the second classifier's.
         data: "mnist" or "mnist_small".
-        sizes: of the groups that the images come in, but for the last; none is one group.
 
     Returns:
-        For each group, by "pixels" and "features".
+        By group, for "pixels" and "features".
     """
-    space = feature_space(data)
-    generator = torch.Generator().manual_seed(2)
-    classes = in_batches(load_classifier(), shown(images)).argmax(dim=1)
-    labels = load_labels(data, "test")
-    training, held_out = (perturb(load_images(data, split), SIGMA_L, generator=generator) for split in SPLITS)
-    groups: list[dict[str, Share]] = [{} for _ in range(len(sizes) + 1)]
-    for name, function in (("pixels", shown), ("features", space.function)):
-        candidates = function(training)
-        real = nearest_neighbours(function(held_out), candidates).distances[:, 0]
-        distances = nearest_neighbours(function(images), candidates).distances[:, 0]
-        near = distances < class_quantiles(real, labels, PERCENTILE)[classes]
-        for group, part in zip(groups, near.tensor_split(torch.tensor(sizes).cumsum(0).tolist()), strict=True):
-            group[name] = share(int(part.sum()), len(part))
-    return groups
+    generator = derived_generator(seed("I7"), 1)
+    classifier = load_classifier(JUDGE)
+    training, test = (perturb(load_images(data, split), SIGMA_L, generator=generator) for split in SPLITS)
+    held_out, _ = halves_of_test(test)
+    labels, _ = halves_of_test(load_labels(data, "test"))
+    images = torch.cat([held_out, *groups.values()])
+    classes = {name: in_batches(classifier, shown(x)).argmax(dim=1) for name, x in groups.items()}
+    sizes = [len(held_out), *map(len, groups.values())]
+    shares: dict[str, dict[str, Share]] = {name: {} for name in groups}
+    for space, features in zip(SPACES, (shown, feature_space(data, classifier=JUDGE).function), strict=True):
+        near, *distances = nearest_moved(images, training, features).split(sizes)
+        limits = class_quantiles(near, labels, PERCENTILE)
+        for name, distance in zip(groups, distances, strict=True):
+            flagged = distance < limits[classes[name]]
+            shares[name][space] = share(int(flagged.sum()), len(flagged))
+    return shares
 
 
 def class_quantiles(values: Tensor, labels: Tensor, q: float) -> Tensor:

@@ -32,9 +32,12 @@ from sbgm.measure import (
 )
 from sbgm.measure.inception import require_enough
 from sbgm.measure.judging import Reference, feature_space, reference_for
+from sbgm.networks import ScoreNetwork
 from sbgm.training import n_parameters
 
 PAPERS_SAMPLES = 50_000
+PAPERS_CHANNELS = 128
+PAPERS_EVALUATIONS = 1_000
 N_CHOOSING = 1_000  # samples of each checkpoint
 N_FITTED = 2_000  # training images that the fast sampler's start is fitted to
 N_KERNEL = 10_000  # of the reference, for KID, whose work is quadratic
@@ -182,17 +185,18 @@ def measure(
         how = {"checkpoint": file.parent.name, "checkpoints": len(distances)}
     images, features = samples.draw(file, n_samples)
     score = inception_score(inception.logits(features)) if inception.has_logits else None
-    bounded = n_samples >= PAPERS_SAMPLES
+    differs = differences(load_network(file), n_samples, n_steps, sampler)
     real = samples.reference
     distance = fid(features, samples.statistics)
     kernel = kid(features, real.features[:N_KERNEL])
     on_gpu = torch.device(machine.device).type == "cuda"
     return Found(
-        i9_measurements(n_samples, distance, kernel, score, chosen, bounded=bounded),
+        i9_measurements(n_samples, distance, kernel, score, chosen, bounded=not differs),
         {"samples": images[:N_SHOWN]},
         data=f"{n_samples:,} samples; {len(real.features):,} of {SETS['cifar10'].title}'s training images, "
         f"{N_KERNEL:,} for KID",
         note=f"FID from fewer samples is larger.{'' if score else ' No Inception Score: its weights have no logits.'}",
+        narrower="; ".join(differs),
         networks=[str(file)],
         facts=how
         | {
@@ -204,6 +208,20 @@ def measure(
             "device": torch.cuda.get_device_name(machine.device) if on_gpu else machine.device,
         },
     )
+
+
+def differences(network: ScoreNetwork, n_samples: int, n_steps: int, sampler: str) -> list[str]:
+    """In what a measurement is not the paper's, whose numbers then do not bound it."""
+    channels = network.arguments.get("channels")
+    evaluations = n_steps * len(network.sigmas)
+    differs = []
+    if channels != PAPERS_CHANNELS:
+        differs.append(f"{channels} channels, where the paper has {PAPERS_CHANNELS}")
+    if sampler != "annealed" or evaluations != PAPERS_EVALUATIONS:
+        differs.append(f"{sampler} sampler, where the paper's takes {PAPERS_EVALUATIONS:,} evaluations")
+    if n_samples < PAPERS_SAMPLES:
+        differs.append(f"{n_samples:,} samples, where the paper has {PAPERS_SAMPLES:,}")
+    return differs
 
 
 def i9_measurements(

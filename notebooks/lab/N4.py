@@ -82,7 +82,7 @@ def measure(
         parts.append(pandas.DataFrame(shape | {name: found[name].numpy() for name in COLUMNS}))
     table = pandas.concat(parts, ignore_index=True).astype({"iteration": int, "n_parameters": int})
     halves = joined_halves(images[:N_SAMPLES], load_labels("digits")[:N_SAMPLES])
-    noisy = perturb(halves, SIGMA_L, generator=derived_generator(seed("N4"), 1))
+    noisy = perturb(halves, SIGMA_L, generator=derived_generator(seed("N4"), 0, 1))
     of_halves = frechet_distance(shown(noisy).flatten(1), held_out.flatten(1)).value
     return Found(
         n4_measurements(table, of_halves),
@@ -113,7 +113,7 @@ def n4_measurements(table: pandas.DataFrame, of_halves: float) -> list[Measureme
     )
 
     def over_settings(statistic: Callable[[Tensor], float]) -> Estimate:
-        return bootstrap(statistic, len(loss), generator=derived_generator(seed("N4"), 2))
+        return bootstrap(statistic, len(loss), generator=derived_generator(seed("N4"), 0, 2))
 
     def of_two_seeds(i: Tensor) -> float:
         columns = distance[i].T

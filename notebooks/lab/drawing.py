@@ -11,20 +11,25 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from claims import seed
+from controls import joined_halves, moved, turned
 from sbgm.files import file_hash
 from sbgm.guard import Count, Positive, Score, Whole, checked, one_of
-from sbgm.images.data import load_images
+from sbgm.images.data import load_images, load_labels
 from sbgm.images.devices import PRECISIONS, autocast, compiled, fast_precision, find_device, on_device
 from sbgm.images.drawing import draw_batches, uniform_start
 from sbgm.images.weights import load_network, weights_file
 from sbgm.measure import Estimate, frechet_distance
-from sbgm.measure.classifier import SHIPPED_CLASSIFIER
+from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER
 from sbgm.measure.judging import feature_space, reference_for
+from sbgm.noise import perturb
 from sbgm.samplers import annealed_langevin, denoise
 
 HOW_DRAWN = ("n_samples", "n_steps", "step_size", "precision", "seed")
-FEATURES = "Fréchet distances in the features of our own classifier"
-DIGITS = "half the paper's width, on MNIST"
+FEATURES = "Fréchet distances in the features of the second classifier"
+SIGMA_L = 0.01
+"""The noise that samples carry, and so all images that they are compared with."""
+DIGITS = "half the paper's width, one training, on MNIST"
 """In what a measurement on samples of `mnist_ncsn` is narrower than the paper's statement."""
 NSamples = Annotated[Count, "samples, more than 128, the number of features"]
 NSteps = Annotated[Count, "T, Langevin steps a level"]
@@ -198,6 +203,31 @@ def digit_distance(images: Tensor, data: str = "mnist", classifier: str = SHIPPE
     return frechet_distance(space.function(images), reference.features)
 
 
+def judged_distance(images: Tensor, data: str = "mnist") -> Estimate:
+    """`digit_distance` in the features of the second classifier, which tell turned digits and joined halves."""
+    return digit_distance(images, data, JUDGE)
+
+
+def wrong_digits(n: int, generator: torch.Generator, data: str = "mnist") -> dict[str, Tensor]:
+    """Training digits with noise σ_L, and the same "turned", "joined" and "moved" by 2 pixels; see `controls`.
+
+    Args:
+        n: how many, drawn from all training digits of the set.
+        generator: source of the choice and the noise.
+        data: "mnist", or "mnist_small", which ships.
+    """
+    images = load_images(data)
+    chosen = torch.randperm(len(images), generator=generator)[:n]
+    digits = images[chosen]
+    kinds = {
+        "training": digits,
+        "turned": turned(digits),
+        "joined": joined_halves(digits, load_labels(data)[chosen]),
+        "moved": moved(digits, 2, 2),
+    }
+    return {name: perturb(x, SIGMA_L, generator=generator) for name, x in kinds.items()}
+
+
 def draw_digits(folder: Path, n_samples: int, n_steps: int, machine: Machine) -> tuple[Drawn, dict[str, Any]]:
     """Chains of the shipped network on MNIST, and what a record says of them, as arguments of `claims.Found`.
 
@@ -205,11 +235,12 @@ def draw_digits(folder: Path, n_samples: int, n_steps: int, machine: Machine) ->
         DataNotFoundError, ValueError: as `require_enough_digits`, before any is drawn.
     """
     require_enough_digits(n_samples=n_samples)
-    drawing = Drawing("mnist_ncsn", n_samples=n_samples, n_steps=n_steps, precision="bf16", batch_size=machine.n_chains)
+    sizes = {"n_samples": n_samples, "batch_size": machine.n_chains, "seed": seed("I1")}
+    drawing = Drawing("mnist_ncsn", n_steps=n_steps, precision="bf16", **sizes)
     words = {
         "data": f"mnist_ncsn, {n_samples:,} samples; 10,000 MNIST test images",
         "narrower": DIGITS,
-        "networks": ["mnist_ncsn", SHIPPED_CLASSIFIER],
+        "networks": ["mnist_ncsn", JUDGE],
         "facts": drawing.facts("step_size", "precision", "seed"),
     }
     return draw(drawing, folder, machine), words

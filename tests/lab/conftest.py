@@ -42,7 +42,7 @@ def ledger(tmp_path):
 def networks(tmp_path_factory):
     """A folder of the shipped classifiers, and of untrained networks under the names of those that ship."""
     folder = tmp_path_factory.mktemp("weights")
-    for name in (SHIPPED_CLASSIFIER, JUDGE):
+    for name in (SHIPPED_CLASSIFIER, JUDGE, "digits_mlp"):
         (folder / f"{name}.safetensors").write_bytes((SHIPPED / f"{name}.safetensors").read_bytes())
     with drawn_from(seeded()):
         for name, sigmas, shape in (

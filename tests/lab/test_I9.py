@@ -77,6 +77,17 @@ def test_fifty_thousand_samples_are_held_to_the_papers_numbers_and_fewer_are_rep
     assert all((c.low, c.high) == (-math.inf, math.inf) for c in few)
 
 
+def test_the_papers_numbers_bound_its_settings_alone_and_each_difference_is_told():
+    paper, narrow = (RefineNet(geometric_sigmas(1.0, 0.01, 10), channels=c, image_channels=3) for c in (128, 2))
+    assert I9.differences(paper, 50_000, 100, "annealed") == []
+    assert I9.differences(narrow, 10_000, 100, "renewing") == [
+        "2 channels, where the paper has 128",
+        "renewing sampler, where the paper's takes 1,000 evaluations",
+        "10,000 samples, where the paper has 50,000",
+    ]
+    assert len(I9.differences(paper, 50_000, 50, "annealed")) == 1
+
+
 def test_fid_for_choosing_a_checkpoint_takes_few_samples_and_says_what_it_is_for(monkeypatch):
     """Where the covariance is not singular it is the Fréchet distance; where it is, torch-fidelity's."""
     monkeypatch.setattr(inception, "FEWEST_FOR_FID", 20)

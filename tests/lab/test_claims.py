@@ -56,8 +56,8 @@ def test_a_record_older_than_its_bounds_keeps_its_numbers_and_says_which_bounds_
 
 
 def test_a_new_measurement_is_held_to_what_was_declared():
-    measured = claims.declared("I11", "samples of each", 999)
-    assert (measured.low, measured.yardstick, claims.word(CLAIM, [measured])) == (1_000, True, "inconclusive")
+    measured = claims.declared("I11", "checkpoints that had not blown up", 2)
+    assert (measured.low, measured.yardstick, claims.word(CLAIM, [measured])) == (3, True, "inconclusive")
     squared = claims.declared("N3", "log₁₀ of squared error, sliced over denoising", 0.4, se=0.02)
     assert claims.word(CLAIM, [squared]) == "not reproduced"
     with pytest.raises(KeyError, match="speed"):
@@ -83,7 +83,7 @@ def test_a_seed_is_that_of_the_claim_whatever_other_claims_there_are():
 
 # --- the word ---------------------------------------------------------------------------------------------------------
 
-UNMET = claims.declared("I5", "samples a cell", 299)  # a control
+UNMET = claims.declared("M2", "iterations", 4_999)  # a control
 WORDS = {  # what was measured, and the word that it bears
     "whole": ([expected("x", 0.6, low=0.5, se=0.05)], {}, "reproduced"),
     "narrower": ([expected("x", 0.6, low=0.5, se=0.05)], {"narrower": "half the width"}, "reproduced in part"),
@@ -192,7 +192,7 @@ def test_what_is_not_whole_says_every_reason():
             "60 images",
             "“straddles” is 3.0 ± 2.0, not clearly at least 2; “misses” is 4, not at most 3; 60 images",
         ),
-        ("L2", [UNMET], "", "“samples a cell” is 299, not at least 300"),
+        ("L2", [UNMET], "", "“iterations” is 4999, not at least 5000"),
     ):
         assert make_ledger.reasons(settle(claim_id, measurements, narrower=narrower)) == reasons
 
@@ -306,8 +306,8 @@ def test_a_committed_record_is_written_to_the_same_bytes(claim_id, committed, tm
 ALL = {
     "F4": [expected("training step, energy over score network", 1.84, low=1)],
     "I6": [
-        expected("Fréchet distance, one level over annealed", 3, se=2, low=5),
-        reported("Fréchet distance, one level", -63.1, se=0.5),
+        expected("one level over the farther control", 1.2, se=0.2, low=1),
+        expected("annealed over the nearer control", -0.2, se=0.005, high=1),
         reported("Fréchet distance, annealed", 2.26),
     ],
     "L3": [
@@ -329,10 +329,12 @@ def test_a_row_of_the_ledger_says_all_in_a_few_words():
         [
             "[I6](I6.json)",
             "One small noise level with plain Langevin dynamics fails (§ 5, C.1).",
-            f"A Fréchet distance of at least 5 times that of annealed samples ({declared['I6']})",
-            f"The distance is 3.0 ± 4.0 times as large: −63.10 ± 1.00 against 2.26. ({TODAY})",
+            "Samples of one level are farther from digits than turned digits and joined halves are, annealed ones "
+            f"nearer than both ({declared['I6']})",
+            "One level is 1.20 ± 0.40 times as far as the farther of turned digits and joined halves, annealed samples "
+            f"−0.200 ± 0.010 times the nearer. ({TODAY})",
             "**inconclusive**",
-            "“Fréchet distance, one level over annealed” is 3.0 ± 4.0, not clearly at least 5",
+            "“one level over the farther control” is 1.20 ± 0.40, not clearly at least 1",
         ],
         [
             "[L3](L3.json)",
