@@ -9,7 +9,7 @@ import torch
 
 from claims import Found, declared, reported, run
 from laws import MEAN, transition
-from sbgm import geometric_sigmas
+from sbgm.noise import geometric_sigmas
 
 SIGMAS = geometric_sigmas(20.0, 1.0, 10)
 STEP_SIZE = 0.1

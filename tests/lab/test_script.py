@@ -139,11 +139,11 @@ def test_a_script_is_a_short_way_from_its_command_to_its_record(tmp_path):
 RECORDS = {i: r for i, r in claims.load_records(records.results_folder()).items() if "command" in r.facts}
 
 
-@pytest.mark.parametrize("claim_id", sorted(RECORDS))
+@pytest.mark.parametrize("claim_id", sorted(i for i, record in RECORDS.items() if not claims.is_older(record)))
 def test_the_settings_of_a_record_are_options_of_its_script(claim_id):
-    """Its command may be an older one, `python -m sbgm evaluate --claim ID`, with the same options."""
+    """Of a record that is older than its bounds, the script may since have become another."""
     words = RECORDS[claim_id].facts["command"].split()
-    words = words[[word.removesuffix(".py").rpartition("/")[2] for word in words].index(claim_id) + 1 :]
+    words = words[words.index(f"notebooks/lab/{claim_id}.py") + 1 :]
     options = claims.parser_of(importlib.import_module(claim_id).measure, claim_id).parse_args(words)
     for name, value in vars(options).items():
         if name in RECORDS[claim_id].facts and value is not None:
