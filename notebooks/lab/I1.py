@@ -43,7 +43,7 @@ N_CHAINS = 16
 
 def measure(
     folder: Path,
-    n_samples: NSamples = 2_000,
+    n_samples: NSamples = 1_000,
     n_steps: NSteps = 100,
     machine: Machine = CPU,
 ) -> Found:

@@ -15,7 +15,7 @@ NOTE = "Fréchet distances in the features of two classifiers; the same chains w
 
 def measure(
     folder: Path,
-    n_samples: NSamples = 2_000,
+    n_samples: NSamples = 1_000,
     n_steps: NSteps = 100,
     machine: Machine = CPU,
 ) -> Found:

@@ -20,7 +20,7 @@ N_DRAWS = 2_000
 
 def measure(
     folder: Path,
-    n_samples: NSamples = 2_000,
+    n_samples: NSamples = 1_000,
     n_steps: NSteps = 100,
     machine: Machine = CPU,
 ) -> Found:

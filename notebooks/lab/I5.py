@@ -111,7 +111,7 @@ DEALT = "samples dealt at random to the cells, worst distance over best"
 
 def measure(
     folder: Path,
-    n_samples: Annotated[int, "samples of MNIST in each cell, more than 256"] = 500,
+    n_samples: Annotated[int, "samples of MNIST in each cell, more than 256"] = 300,
     machine: Machine = CPU,
 ) -> Found:
     """Measure I5: draw samples at every T and ε, and compare them with real images.

@@ -12,7 +12,7 @@ from sbgm.images.weights import load_network
 from sbgm.measure import Estimate, quantise, ratio
 from sbgm.measure.classifier import JUDGE
 
-N_SAMPLES = 500
+N_SAMPLES = 250
 
 
 def annealed_samples() -> Tensor:

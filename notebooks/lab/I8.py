@@ -197,7 +197,7 @@ def measure_kind(
 
 def measure(
     folder: Path,
-    n_images: Annotated[int, count_from(2), "test digits, two at least"] = 100,
+    n_images: Annotated[int, count_from(2), "test digits, two at least"] = 50,
     n_steps: Annotated[Count, "T, Langevin steps a level; the time is proportional to it"] = 100,
     machine: Machine = CPU,
 ) -> Found:
