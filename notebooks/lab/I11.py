@@ -78,12 +78,12 @@ def i11_measurements(
     """
     drawn = {step: x for step, x in samples.items() if x is not None}
     distances = {step: judged_distance(x) for step, x in drawn.items()}
-    farther = max(controls["turned"], controls["joined"])
+    farther = I6.farther_control(controls)
     nearest = min((ratio(d, farther) for d in distances.values()), default=math.inf)
     surest = max((sure_share(x) for x in drawn.values()), default=0)
     ratios = {"nearest of three checkpoints over the farther control": nearest}
     ratios["share that the second classifier is 90 % sure of, the largest of three"] = surest
-    ratios |= I6.against_controls(annealed, controls)
+    ratios |= I6.against_controls("I11", annealed, controls)
     return [
         *(declared("I11", label, number) for label, number in ratios.items()),
         declared("I11", "checkpoints that had not blown up", len(samples)),
@@ -111,7 +111,7 @@ def measure(folder: Path) -> Found:
     files = checkpoints(folder)
     samples = {step: samples_of(file, folder) for step, file in files.items()}
     annealed = judged_distance(I6.annealed_samples())
-    measurements = i11_measurements(samples, annealed, I6.control_distances("I11"))
+    measurements = i11_measurements(samples, annealed, I6.control_distances("I11", I6.N_SAMPLES, 1))
     hashes = {f"sha256 of {file.name}": file_hash(file) for file in files.values()}
     return Found(
         [*measurements, *sure_of_controls()],

@@ -13,6 +13,9 @@ from sbgm.measure import Estimate, quantise, ratio
 from sbgm.measure.classifier import JUDGE
 
 N_SAMPLES = 250
+N_CONTROL = 5_000
+"""Real digits of each kind for the control that no sample enters: as many as make its ± small."""
+MOVED = f"control: {N_CONTROL:,} digits moved by two pixels over the farther control"
 
 
 def annealed_samples() -> Tensor:
@@ -20,27 +23,30 @@ def annealed_samples() -> Tensor:
     return load_record("I1").tensors["samples"][:N_SAMPLES].float() / 255
 
 
-def control_distances(claim_id: str) -> dict[str, Estimate]:
-    """The distances of as many training digits and of the controls made of them, see `wrong_digits`."""
-    made = wrong_digits(N_SAMPLES, derived_generator(seed(claim_id), 0, 1))
+def control_distances(claim_id: str, n: int, part: int) -> dict[str, Estimate]:
+    """The distances of n training digits and of the controls made of them, see `wrong_digits`."""
+    made = wrong_digits(n, derived_generator(seed(claim_id), 0, part))
     return {name: judged_distance(images) for name, images in made.items()}
 
 
-def against_controls(annealed: Estimate, controls: dict[str, Estimate]) -> dict[str, Estimate]:
+def farther_control(controls: dict[str, Estimate]) -> Estimate:
+    """The larger distance of turned digits and joined halves."""
+    return max(controls["turned"], controls["joined"])
+
+
+def against_controls(claim_id: str, annealed: Estimate, controls: dict[str, Estimate]) -> dict[str, Estimate]:
     """The bounded ratios that I6 and I11 share, by label: annealed samples, and real digits moved by two pixels."""
-    farther = max(controls["turned"], controls["joined"])
-    nearer = min(controls["turned"], controls["joined"])
+    many = control_distances(claim_id, N_CONTROL, 4)
     return {
-        "annealed over the nearer control": ratio(annealed, nearer),
-        "control: digits moved by two pixels over the farther control": ratio(controls["moved"], farther),
+        "annealed over the nearer control": ratio(annealed, min(controls["turned"], controls["joined"])),
+        MOVED: ratio(many["moved"], farther_control(many)),
     }
 
 
 def i6_measurements(one_level: Estimate, annealed: Estimate, controls: dict[str, Estimate]) -> list[Measurement]:
     """The measurements of I6, from the distances of samples and controls."""
-    farther = max(controls["turned"], controls["joined"])
-    ratios = {"one level over the farther control": ratio(one_level, farther)}
-    ratios |= against_controls(annealed, controls)
+    ratios = {"one level over the farther control": ratio(one_level, farther_control(controls))}
+    ratios |= against_controls("I6", annealed, controls)
     distances = {"one level": one_level, "annealed": annealed} | controls
     return [
         *(declared("I6", label, number) for label, number in ratios.items()),
@@ -53,7 +59,7 @@ def measure(folder: Path, machine: Machine = CPU) -> Found:
     drawing = Drawing("mnist_one_level", n_samples=N_SAMPLES, n_steps=1_000, kept="last", seed=seed("I6"))
     samples = draw(drawing, folder, machine).states[-1]
     measurements = i6_measurements(
-        judged_distance(samples), judged_distance(annealed_samples()), control_distances("I6")
+        judged_distance(samples), judged_distance(annealed_samples()), control_distances("I6", N_SAMPLES, 1)
     )
     for name in ("mnist_one_level", "mnist_ncsn"):
         loss = load_network(name).facts["held_out_loss_by_level"][-1]
