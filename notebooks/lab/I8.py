@@ -25,6 +25,9 @@ from sbgm.samplers import final, inpaint
 DATA = "mnist_small"
 FIRST = 1_000
 """The first of the test digits that are filled in: those before it were seen when the measures were chosen."""
+FIRST_CONTROL = 3_000
+N_CONTROL = 1_000
+"""Other test digits for the controls, which no network enters: as many as make their ± small."""
 N_FILLS = 5
 N_CANDIDATES = 60_000
 SURE = 0.9
@@ -175,7 +178,6 @@ def measure_kind(
         images, known, labels: see `measure_fills`.
     """
     generator = derived_generator(seed("I8"), 0, 1 + masks.KINDS.index(kind))
-    truth = perturb(images, SIGMA_L, generator=generator)
     mask = known[:, None].expand_as(fills)
     miss = fills - images[:, None]
     spread = fills.var(dim=1) * ~known
@@ -185,11 +187,34 @@ def measure_kind(
         "known, mean square": (miss.square() * mask).flatten(1).sum(dim=1) / mask.flatten(1).sum(dim=1),
         "unknown, variance over fills": spread.flatten(1).sum(dim=1) / (~known).flatten(1).sum(dim=1),
         "class kept": over_fills(classes == labels.repeat_interleave(fills.shape[1]), fills.shape[1]),
-        "truth, seam": seam(truth, known),
     }
-    for name, x in ({"fills": fills} | other_fills(images, known, generator)).items():
-        numbers |= {f"{name}, {number}": v for number, v in measure_fills(x, images, known, labels).items()}
+    numbers |= {f"fills, {number}": v for number, v in measure_fills(fills, images, known, labels).items()}
+    numbers |= measure_others(images, known, labels, generator)
     return {f"{kind}: {name}": values for name, values in numbers.items()}
+
+
+def measure_others(images: Tensor, known: Tensor, labels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+    """The truth's seam, and all numbers of fills that no network made, by "mean digit, seam" and so on: (N,) each.
+
+    Args:
+        images, known, labels: see `measure_fills`.
+        generator: source of the noise.
+    """
+    numbers = {"truth, seam": seam(perturb(images, SIGMA_L, generator=generator), known)}
+    for name, x in other_fills(images, known, generator).items():
+        numbers |= {f"{name}, {number}": v for number, v in measure_fills(x, images, known, labels).items()}
+    return numbers
+
+
+def control_numbers() -> dict[str, Tensor]:
+    """`measure_others` on the digits of the controls, by "control, kind: mean digit, seam" and so on."""
+    chosen = slice(FIRST_CONTROL, FIRST_CONTROL + N_CONTROL)
+    images, labels = (load(DATA, "test")[chosen] for load in (load_images, load_labels))
+    numbers = {}
+    for i, known in enumerate(known_pixels(len(images), tuple(images.shape[-2:]))):
+        others = measure_others(images, known, labels, derived_generator(seed("I8"), 0, 4 + i))
+        numbers |= {f"control, {masks.KINDS[i]}: {name}": values for name, values in others.items()}
+    return numbers
 
 
 # --- the claim --------------------------------------------------------------------------------------------------------
@@ -212,11 +237,13 @@ def measure(
     numbers = {}
     for i, kind in enumerate(masks.KINDS):
         numbers |= measure_kind(kind, fills[i], ys[i], images, known[i], labels)
+    numbers |= control_numbers()
     faces = recorded_faces()
     return Found(
         [*i8_measurements(numbers), *faces],
         {"images": quantise(images), "fills": quantise(fills), "masks": known, **numbers},
-        data=f"mnist_ncsn; test images {FIRST} to {FIRST + n_images - 1} of {DATA}, uncurated; 60,000 training digits",
+        data=f"mnist_ncsn; test images {FIRST} to {FIRST + n_images - 1} of {DATA}, uncurated, and for the controls "
+        f"{N_CONTROL:,} from {FIRST_CONTROL} on; 60,000 training digits",
         note=f"{N_FILLS} fills of each image behind each mask; ± is over images. Faces are those of an older record.",
         narrower=f"{DIGITS}, where Fig. 6 has CelebA and CIFAR-10",
         networks=["mnist_ncsn", SHIPPED_CLASSIFIER, JUDGE],
@@ -238,11 +265,14 @@ def recorded_faces() -> list[Measurement]:
 
 
 def i8_measurements(numbers: dict[str, Tensor]) -> list[Measurement]:
-    """The measurements of I8, from those of `measure_kind`, of two images or more."""
+    """The measurements of I8, from the numbers of `measure_kind` and `control_numbers`, of two images or more."""
     changed = sum(int(numbers[f"{kind}: changed"].sum()) for kind in masks.KINDS)
     measurements = [declared("I8", "known pixels that are not the last y", changed)]
     for kind in masks.KINDS:
-        n = {name.removeprefix(f"{kind}: "): x for name, x in numbers.items() if name.startswith(kind)}
+        n, of_controls = (
+            {name.removeprefix(start): x for name, x in numbers.items() if name.startswith(start)}
+            for start in (f"{kind}: ", f"control, {kind}: ")
+        )
         bounded = {
             "known pixels off by, RMS": float(n["known, mean square"].mean().sqrt()),
             "sd of unknown pixels over fills": float(n["unknown, variance over fills"].mean().sqrt()),
@@ -250,8 +280,8 @@ def i8_measurements(numbers: dict[str, Tensor]) -> list[Measurement]:
             "distance to the truth": over_retrieved(n, "fills"),
             "sure of the class, fills less a mean digit's": estimate(n["fills, sure"] - n["mean digit, sure"]),
         }
-        controls = {"a mean digit's seam": seam_place(n, "mean digit")}
-        controls["a smear's distance to the truth"] = over_retrieved(n, "smear")
+        controls = {"a mean digit's seam": seam_place(of_controls, "mean digit")}
+        controls["a smear's distance to the truth"] = over_retrieved(of_controls, "smear")
         less = estimate(n["fills, sure"] - n["retrieved parts, sure"])
         measurements += [declared("I8", f"{kind}: {label}", number) for label, number in bounded.items()]
         measurements += [declared("I8", f"control: {kind}: {label}", number) for label, number in controls.items()]
