@@ -7,10 +7,8 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 import tomllib
-import venv
 from pathlib import Path
 
 import pytest
@@ -192,15 +190,3 @@ def test_an_index_that_refuses_or_never_answers_is_left_within_ten_seconds(choos
         assert time.monotonic() - begun < 10
         address = f"{url}/forbidden"
         assert choose(CPU_INDEX=address) == ("", f"{CHOSEN_BY_PIP}, since {address} does not answer")
-
-
-@pytest.mark.slow
-def test_environment_ymls_pip_section_installs():
-    with tempfile.TemporaryDirectory() as folder:
-        venv.create(folder, with_pip=True)
-        python = Path(folder) / ("Scripts" if sys.platform == "win32" else "bin") / "python"
-        *_, section = ENVIRONMENT["dependencies"]
-        install = [python, "-m", "pip", "install", "--quiet", *" ".join(section["pip"]).split()]
-        subprocess.run(install, cwd=ROOT, check=True)
-        subprocess.run([python, "-m", "pip", "check"], cwd=folder, check=True)
-        subprocess.run([python, "-c", "import sbgm.widgets, open_lab"], cwd=ROOT / "tools", check=True)

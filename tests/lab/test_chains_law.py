@@ -6,24 +6,6 @@ import pytest
 import torch
 
 from laws import annealed_weight, transition
-from sbgm import annealed_langevin, final, paper_mixture
-from sbgm.theory import basin_weight
-from seeds import seeded
-
-
-def test_plain_langevin_keeps_the_weight_of_its_basin():
-    assert annealed_weight(torch.tensor([1.0]), 300) == pytest.approx(basin_weight(0.8), abs=0.002)
-
-
-@pytest.mark.parametrize("variance", [0.0, 1.0])
-def test_the_law_is_that_of_chains(variance):
-    sigmas, n = torch.tensor([6.0, 1.5]), 20_000
-    mixture = paper_mixture(stds=math.sqrt(variance))
-    start = 16 * torch.rand(n, 2, generator=seeded(1)) - 8
-    x = final(annealed_langevin(mixture.score, start, sigmas, step_size=0.1, n_steps=40, generator=seeded(2)))
-    share = float((x.sum(dim=1) > 0).double().mean())
-    law = annealed_weight(sigmas, 40, variance=variance)
-    assert abs(share - law) < 3 * math.sqrt(law * (1 - law) / n)
 
 
 def test_a_step_keeps_the_mass_and_has_the_kernels_moments():

@@ -27,7 +27,6 @@ from sbgm.widgets import (
     score_field_explorer,
     training_explorer,
 )
-from sbgm.widgets.mixtures import langevin_step, level_step
 from seeds import seeded
 
 MIXTURE = paper_mixture()
@@ -237,17 +236,6 @@ def test_cloud_readout_and_weights_on_the_way_are_those_of_the_packages_algorith
     assert np.allclose(artist_of(explorer, "lines").get_data(), [sigmas.tolist(), weights])
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_annealing_shows_where_the_sliders_begin_which_is_where_chapter_4_is(seed):
-    explorer = annealing_explorer(seed=seed)
-    assert list(explorer.values.values()) == [10.0, 0.1, 10, 0.25]  # ε = 2ησ_L² = 0.005
-    weight, _, _, std, *_ = decimals(explorer.readout.value)
-    assert weight > 0.7
-    assert 0.95 < std < 1.2
-    explorer.controls["n_levels"].value = 1
-    assert decimals(explorer.readout.value)[0] < 0.6
-
-
 def test_divergence_is_a_sentence_that_names_bound_and_level():
     bound = "is beyond the bound 2(1 + v/σ₁²) = 2.02, and chains diverge in the end"
     with pytest.raises(SamplerDivergedError) as caught:
@@ -279,27 +267,6 @@ def test_the_readers_algorithm_draws_what_the_packages_own_draws():
     assert weights[0] == pytest.approx(weights[1], abs=0.003)
     unasked = annealing_explorer(sampler=lambda score, x, *rest: 0 * x)
     assert cloud_of(unasked).unique().tolist() == [0.0]
-
-
-# --- functions that are wrong -----------------------------------------------------------------------------------------
-
-
-def wrong_sign(function):
-    """A reader's function that goes against the score."""
-    return lambda score, *arguments: function(lambda *at: -score(*at), *arguments)
-
-
-@pytest.mark.parametrize(
-    ("make", "function", "readout"),
-    [
-        (langevin_explorer, {"step": wrong_sign(langevin_step)}, r"^after step 3\d "),
-        (annealing_explorer, {"sampler": wrong_sign(in_place)}, r"^at level \d "),
-        (level_steps_explorer, {"step": wrong_sign(level_step)}, r"deviation \d{3}"),
-    ],
-)
-def test_a_wrong_sign_is_seen_in_the_readout(make, function, readout):
-    assert re.search(readout, make(**function).readout.value)
-    assert not re.search(readout, moved(make).readout.value)
 
 
 # --- level steps -----------------------------------------------------------------------------------------------------
