@@ -1,4 +1,4 @@
-"""The exact law of chains on the mixture: against closed forms and chains."""
+"""The exact law of chains on the mixture: against closed forms. Lab 4 holds it against chains."""
 
 import math
 

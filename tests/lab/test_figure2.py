@@ -1,4 +1,4 @@
-"""Fig. 2's training by the quick recipe, and where its estimates can be trusted (claim L1)."""
+"""Where Fig. 2's estimates can be trusted (claim L1)."""
 
 import pytest
 import torch
@@ -10,8 +10,6 @@ from properties.comparing import assert_near
 from properties.strategies import mixtures
 from sbgm import paper_mixture, plots
 from sbgm.measure import distance_to_modes
-
-# --- the figure's parts ----------------------------------------------------------------------------------------------
 
 
 @given(mixtures(dim=2), st.floats(-2, 2), st.floats(0.5, 3.0))
