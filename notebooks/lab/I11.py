@@ -20,7 +20,7 @@ from sbgm import derived_generator
 from sbgm.files import file_hash
 from sbgm.images.data import load_images
 from sbgm.images.weights import save_weights
-from sbgm.measure import Estimate, Share, confident_share, in_batches, quantise, ratio, shown
+from sbgm.measure import Estimate, confident_share, in_batches, quantise, ratio, shown
 from sbgm.measure.classifier import JUDGE, load_classifier
 from sbgm.measure.distances import shuffled_blocks
 from sbgm.samplers import SamplerDivergedError
@@ -62,9 +62,10 @@ def samples_of(file: Path, folder: Path) -> Tensor | None:
         return None
 
 
-def sure_share(images: Tensor) -> Share:
-    """The share of images whose class the second classifier is 90 % sure of."""
-    return confident_share(in_batches(load_classifier(JUDGE), shown(images)))
+def sure_share(images: Tensor) -> Estimate:
+    """The share of images whose class the second classifier is 90 % sure of; none of n is not known to ± 0."""
+    found = confident_share(in_batches(load_classifier(JUDGE), shown(images)))
+    return Estimate(found.value, (found.high - found.value) / 2)  # the upper end of Wilson's interval
 
 
 def i11_measurements(
