@@ -28,6 +28,8 @@ from sbgm.training import Step
 
 CANDIDATES = (100, 200, 300, 350, 400, 450)
 N_CHECKPOINTS = 3
+N_SAMPLES = 500
+"""Of each checkpoint: where a classifier is sure of none of them, Wilson's interval ends below 1 %."""
 N_BEFORE = 20
 """Iterations whose mean loss tells whether a network has blown up: a zero score has 0."""
 
@@ -55,7 +57,7 @@ def checkpoints(folder: Path, train: Callable[..., Iterator[Step]] = train_figur
 
 def samples_of(file: Path, folder: Path) -> Tensor | None:
     """Samples of a checkpoint, or None where chains leave the floating-point numbers."""
-    settings = {"n_samples": I6.N_SAMPLES, "n_steps": 1_000, "precision": "fp32", "kept": "last", "seed": seed("I11")}
+    settings = {"n_samples": N_SAMPLES, "n_steps": 1_000, "precision": "fp32", "kept": "last", "seed": seed("I11")}
     try:
         return draw(Drawing(str(file), **settings), folder, load=load_raw).states[-1]
     except SamplerDivergedError:
@@ -97,7 +99,7 @@ def i11_measurements(
 
 def sure_of_controls() -> list[Measurement]:
     """The share that the classifier is sure of, of digits that are turned, joined, jumbled and blurred."""
-    made = wrong_digits(I6.N_SAMPLES, derived_generator(seed("I11"), 0, 2))
+    made = wrong_digits(N_SAMPLES, derived_generator(seed("I11"), 0, 2))
     digits = made["training"]
     blurred = functional.avg_pool2d(functional.pad(digits, [2] * 4, mode="reflect"), 5, stride=1)
     jumbled = shuffled_blocks(digits, generator=derived_generator(seed("I11"), 0, 3))
@@ -111,18 +113,18 @@ def measure(folder: Path) -> Found:
     """Measure I11: the distance of samples of a network trained without noise, beside those of the controls."""
     files = checkpoints(folder)
     samples = {step: samples_of(file, folder) for step, file in files.items()}
-    annealed = judged_distance(I6.annealed_samples())
-    measurements = i11_measurements(samples, annealed, I6.control_distances("I11", I6.N_SAMPLES, 1))
+    annealed = judged_distance(I6.annealed_samples(N_SAMPLES))
+    measurements = i11_measurements(samples, annealed, I6.control_distances("I11", N_SAMPLES, 1))
     hashes = {f"sha256 of {file.name}": file_hash(file) for file in files.values()}
     return Found(
         [*measurements, *sure_of_controls()],
         {f"samples_{step}": quantise(x) for step, x in samples.items() if x is not None},
         narrower="half the width of Fig. 1's network, on MNIST, three checkpoints of one training",
-        data=f"Fig. 1's ResNet at half its width, {I6.N_SAMPLES} samples at each of three checkpoints; as many of I1 "
+        data=f"Fig. 1's ResNet at half its width, {N_SAMPLES} samples at each of three checkpoints; as many of I1 "
         "and of each control; 10,000 MNIST test images",
         note=f"{FEATURES}.",
         networks=["mnist_ncsn", JUDGE],
-        facts={"n_samples": I6.N_SAMPLES, "n_steps": 1_000, "step_size": 2e-5, "precision": "fp32"} | hashes,
+        facts={"n_samples": N_SAMPLES, "n_steps": 1_000, "step_size": 2e-5, "precision": "fp32"} | hashes,
     )
 
 

@@ -18,9 +18,9 @@ N_CONTROL = 5_000
 MOVED = f"control: {N_CONTROL:,} digits moved by two pixels over the farther control"
 
 
-def annealed_samples() -> Tensor:
-    """The first samples of I1, from those that its record stores."""
-    return load_record("I1").tensors["samples"][:N_SAMPLES].float() / 255
+def annealed_samples(n: int) -> Tensor:
+    """The first n samples of I1, from the 1,000 that its record stores."""
+    return load_record("I1").tensors["samples"][:n].float() / 255
 
 
 def control_distances(claim_id: str, n: int, part: int) -> dict[str, Estimate]:
@@ -59,7 +59,7 @@ def measure(folder: Path, machine: Machine = CPU) -> Found:
     drawing = Drawing("mnist_one_level", n_samples=N_SAMPLES, n_steps=1_000, kept="last", seed=seed("I6"))
     samples = draw(drawing, folder, machine).states[-1]
     measurements = i6_measurements(
-        judged_distance(samples), judged_distance(annealed_samples()), control_distances("I6", N_SAMPLES, 1)
+        judged_distance(samples), judged_distance(annealed_samples(N_SAMPLES)), control_distances("I6", N_SAMPLES, 1)
     )
     for name in ("mnist_one_level", "mnist_ncsn"):
         loss = load_network(name).facts["held_out_loss_by_level"][-1]

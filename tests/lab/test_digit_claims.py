@@ -70,12 +70,11 @@ def test_distances_must_fall_by_rank():
 
 def test_one_level_and_no_noise_are_held_against_turned_digits_and_joined_halves(mnist, results, monkeypatch):
     """A checkpoint's samples are noise here, whose chains may leave the numbers; the record of I1 holds real digits."""
-    monkeypatch.setattr(I6, "N_SAMPLES", 300)
     monkeypatch.setattr(I6, "N_CONTROL", 300)
     digits, noise = load_images("mnist_small")[:300], torch.rand(300, 1, 28, 28, generator=seeded())
     facts = claims.attach("I1", {"samples": digits.mul(255).byte()}, {}, networks=[], command="")
     claims.save_record(Record("I1", "reproduced", (reported("x", 1),), facts=facts), results)
-    annealed = judged_distance(I6.annealed_samples())
+    annealed = judged_distance(I6.annealed_samples(300))
     assert annealed.value == pytest.approx(judged_distance(digits).value, rel=0.05)
     controls = I6.control_distances("I6", 300, 1)
     numbers = by_label(I6.i6_measurements(judged_distance(noise), annealed, controls))
