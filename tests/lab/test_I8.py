@@ -1,7 +1,6 @@
 """I8: the fills of a small run that is stopped and goes on, and its numbers from fills whose numbers are known."""
 
 import math
-from pathlib import Path
 
 import pytest
 import torch
@@ -9,9 +8,9 @@ from torch import nn
 
 import claims
 import I8
-from claims import measure_claim
+import make_ledger
+from claims import Record, measure_claim, reported
 from drawing import Drawing
-from sbgm.files import file_hash
 from sbgm.images import data, masks
 from sbgm.measure import quantise
 from seeds import seeded
@@ -33,8 +32,9 @@ def test_known_pixels_are_the_last_y_and_unknown_ones_have_the_exact_spread(tmp_
     """y is drawn anew without the sampler. In the unknown, 4,000 chains' mean and variance, 5 standard errors."""
     settings = Drawing("digits_mlp", n_steps=100, step_size=0.01, precision="fp32")  # of which only the name is used
     images = torch.zeros(1, 1, 4, 4)
-    fills, ys = I8.draw_fills(settings, images, tmp_path, n_fills=4_000, load=lambda name: Broad())
-    known = I8.known_pixels((4, 4))
+    of_images = I8.known_pixels(1, (4, 4))
+    fills, ys = I8.draw_fills(settings, images, of_images, tmp_path, n_fills=4_000, load=lambda name: Broad())
+    known = of_images[:, 0]
     assert fills.shape == ys.shape == (3, 1, 4_000, 1, 4, 4)
     for i in range(3):
         assert torch.equal(fills[i, 0][:, known[i]], ys[i, 0][:, known[i]])
@@ -52,116 +52,102 @@ def test_known_pixels_are_the_last_y_and_unknown_ones_have_the_exact_spread(tmp_
 # --- the numbers ------------------------------------------------------------------------------------------------------
 
 
-def test_every_number_is_what_a_loop_over_fills_gives():
+def seam_of(x, known):
+    """The mean square over pairs of neighbours of which one is known, pixel by pixel."""
+    rows, columns = x.shape
+    squares = []
+    for a in range(rows):
+        for b in range(columns):
+            for c, d in ((a, b + 1), (a + 1, b)):
+                if c < rows and d < columns and known[a, b] != known[c, d]:
+                    squares.append((x[a, b] - x[c, d]) ** 2)
+    return torch.stack(squares).mean()
+
+
+def test_every_number_is_what_a_loop_over_fills_gives(monkeypatch):
     images, labels = torch.rand(3, 1, 4, 6, generator=(draw := seeded(1))), torch.tensor([0, 1, 1])
-    kinds = [masks.right_half((4, 6)), masks.centre_box((4, 6)), masks.random_mask((4, 6), generator=draw)]
-    hidden = torch.stack(kinds)
-    ys = images[:, None] + 0.01 * torch.randn(3, 3, 5, 1, 4, 6, generator=draw)
-    fills = torch.where(hidden[:, None, None], ys, torch.rand(ys.shape, generator=draw))
-    fills[1, 2, 3, 0, 0, 0] += 1e-6  # a known pixel of one fill
-
-    def classifier(x):  # by the brightness
-        return torch.stack([0.5 - x.mean(dim=(1, 2, 3)), x.mean(dim=(1, 2, 3)) - 0.5], dim=1)
-
-    def rms(x):
-        return x.square().mean().sqrt()
-
-    measured = I8.measure_fills(fills, ys, images, hidden, labels=labels, classifier=classifier)
-    assert int(measured["changed"].sum()) == int(measured["changed"][1, 2, 3]) == 1
-    for m, known in enumerate(hidden):
-        for j, image in enumerate(images):
-            bright = [float((256 * x).floor().clamp(0, 255).mean()) > 255 / 2 for x in fills[m, j]]
-            expected = {
-                "spread": fills[m, j][:, ~known].var(dim=0).mean().sqrt(),
-                "others": torch.stack([rms((images[k] - image)[~known]) for k in range(3) if k != j]),
-                "known_miss": torch.stack([rms((x - image)[known]) for x in fills[m, j]]),
-                "miss": torch.stack([rms((x - image)[~known]) for x in fills[m, j]]),
-                "kept": torch.tensor(bright) == bool(labels[j]),
-            }
-            found = {name: measured[name][m, j] for name in expected}
-            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-7)
+    known = torch.stack([masks.random_mask((4, 6), generator=draw) for _ in images])
+    fills = torch.where(known[:, None], images[:, None], torch.rand(3, 5, 1, 4, 6, generator=draw))
+    monkeypatch.setattr(I8, "sure", lambda x, classes: (x.mean(dim=(1, 2, 3)) > 0.5) == (classes == 1))
+    measured = I8.measure_fills(fills, images, known, labels)
+    for j, image in enumerate(images):
+        hidden = ~known[j]
+        expected = {
+            "seam": torch.stack([seam_of(x[0], known[j, 0]) for x in fills[j]]).mean(),
+            "miss": torch.stack([(x - image)[hidden].square().mean().sqrt() for x in fills[j]]).mean(),
+            "sure": torch.tensor([float((float(x.mean()) > 0.5) == bool(labels[j])) for x in fills[j]]).mean(),
+        }
+        numbers = {name: float(values[j]) for name, values in measured.items()}
+        assert numbers == pytest.approx({name: float(value) for name, value in expected.items()}, rel=1e-4)
 
 
 def good():
-    """Numbers that meet what is expected, for two images and twenty fills behind each mask."""
-    return {
-        "changed": torch.zeros(3, 2, 20, dtype=torch.int64),
-        "known_miss": torch.full((3, 2, 20), 0.01),
-        "spread": torch.full((3, 2), 0.2),
-        "kept": torch.ones(3, 2, 20, dtype=torch.bool),
-        "miss": torch.full((3, 2, 20), 0.1),
-        "others": torch.full((3, 2, 1), 0.4),
-    }
-
-
-def of_each(label):
-    return [f"{kind}: {label}" for kind in masks.KINDS]
+    """Numbers that meet what is expected, for twenty images."""
+    numbers = {}
+    generator = seeded()
+    for kind in masks.KINDS:
+        of_kind = {
+            "changed": torch.zeros(20),
+            "known, mean square": torch.full((20,), 1e-4),
+            "unknown, variance over fills": torch.full((20,), 0.04),
+            "class kept": torch.ones(20),
+            "truth, seam": torch.full((20,), 0.1),
+        }
+        for name, *means in (
+            ("fills", 0.12, 0.3, 0.9),
+            ("retrieved parts", 0.2, 0.4, 0.8),
+            ("mean digit", 0.4, 0.45, 0.1),
+            ("black", 0.3, 0.5, 0.0),
+            ("smear", 0.0, 0.6, 0.0),
+        ):
+            for number, mean in zip(("seam", "miss", "sure"), means, strict=True):
+                of_kind[f"{name}, {number}"] = mean + 0.01 * torch.randn(20, generator=generator)
+        for start in (f"{kind}: ", f"control, {kind}: "):
+            numbers |= {f"{start}{name}": values.double() for name, values in of_kind.items()}
+    return numbers
 
 
 @pytest.mark.parametrize(
-    ("name", "changed", "fails"),
+    ("name", "value", "fails"),
     [
-        ("kept", torch.arange(20).expand(3, 2, 20) % 2 > 0, ["right-half: class kept"]),
-        ("known_miss", torch.full((3, 2, 20), 0.0103), of_each("known pixels off by, RMS")),
-        ("spread", torch.full((3, 2), 0.029), of_each("sd of unknown pixels over fills")),
-        ("miss", torch.full((3, 2, 20), 0.5), of_each("distance to the truth, over another image's")),
-        ("changed", torch.eye(6, 20).long().view(3, 2, 20), ["known pixels that are not the last y"]),
-        ("changed", torch.zeros(3, 2, 19, dtype=torch.int64), ["fills of an image behind a mask"]),
+        ("known, mean square", 0.0103**2, "known pixels off by, RMS"),
+        ("unknown, variance over fills", 0.029**2, "sd of unknown pixels over fills"),
+        ("fills, seam", 0.21, "seam"),
+        ("fills, miss", 0.41, "distance to the truth"),
+        ("fills, sure", 0.0, "sure of the class, fills less a mean digit's"),
     ],
 )
-def test_what_is_expected_is_what_the_ledger_says(name, changed, fails):
-    """Of the box no class is expected, and behind the random mask that of other fills, of 100 digits."""
-    assert all(m.holds for m in I8.i8_measurements(good()))
-    assert [m.label for m in I8.i8_measurements(good() | {name: changed}) if not m.holds] == fails
+def test_what_is_expected_is_what_the_ledger_says(name, value, fails):
+    assert all(m.met for m in I8.i8_measurements(good()))
+    numbers = good()
+    numbers[f"random: {name}"] = torch.full((20,), value, dtype=torch.float64)
+    assert [m.label for m in I8.i8_measurements(numbers) if not m.met] == [f"random: {fails}"]
 
 
-def test_shares_and_ratios_have_standard_errors_over_images():
-    measured = good()
-    measured["kept"][0, 0, :4] = False
-    by_label = {m.label: m for m in I8.i8_measurements(measured)}
-    share = by_label["right-half: class kept"]
-    assert share.value == pytest.approx(0.9)
-    assert share.se == pytest.approx(0.2 / math.sqrt(2) / math.sqrt(2))  # of .8 and 1
-    assert by_label["random: distance to the truth, over another image's"].value == pytest.approx(0.25)
+def test_places_and_ratios_are_of_means_over_images():
+    by_label = {m.label: m for m in I8.i8_measurements(good())}
+    assert by_label["random: seam"].value == pytest.approx(0.2, abs=0.06)  # .12 between .1 and .2
+    assert by_label["random: distance to the truth"].value == pytest.approx(0.75, abs=0.03)
+    assert by_label["control: random: a mean digit's seam"].value == pytest.approx(3, abs=0.3)
+    assert 0 < by_label["random: distance to the truth"].se < 0.02
 
 
 # --- the record -------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def faces(mnist, colour, monkeypatch):
-    """A network on images of 8×8 pixels in place of CelebA's."""
-    monkeypatch.setitem(data.SETS, "celeba", data.SETS["cifar10"])
-    return str(mnist / "cifar10_ncsn.safetensors")
-
-
-def test_a_record_rests_on_its_file_and_faces_are_there_in_numbers_alone(
-    faces, tmp_path, has_the_committed_form, monkeypatch
-):
-    monkeypatch.setattr(I8, "N_CONTROL", 20)
-    record = measure_claim("I8", I8.measure, tmp_path / "run", n_images=2, n_steps=1, faces=faces)
-    digits = "the first 2 test images of mnist_small, and 10 behind the random mask"
-    assert record.data == f"mnist_ncsn; {digits}; the first 2 of CelebA; uncurated"
-    assert "CelebA at C = 4" in record.narrower
-    assert record.facts["network of faces"] == file_hash(Path(faces))
-    command = record.facts["command"].partition("/I8.py ")[2]
-    assert command == f"--n-images 2 --n-steps 1 --step-size 2e-05 --weights mnist_ncsn --faces {faces}"
+def test_a_record_rests_on_its_file_and_faces_are_those_of_the_record_before(mnist, results, tmp_path, monkeypatch):
+    monkeypatch.setattr(I8, "N_CONTROL", 4)
+    face = reported("faces, right-half: known pixels off by, RMS", 0.01, se=0.001)
+    facts = claims.attach("I8", {"images": torch.zeros(1)}, {}, networks=[], command="")
+    claims.save_record(Record("I8", "reported", (face,), day="2026-11-28", facts=facts), results)
+    record = measure_claim("I8", I8.measure, tmp_path / "run", n_images=2, n_steps=1)
+    assert {m.label for m in record.of_kind("expected")} == set(claims.claims()["I8"].bounds)
+    assert make_ledger.outcome(record)
+    of_faces = record.measurement("faces, right-half: known pixels off by, RMS, measured on 2026-11-28")
+    assert (of_faces.value, of_faces.se) == (0.01, 0.001)
     kept = claims.load_record("I8").tensors
-    assert torch.equal(kept["images"], quantise(data.load_images("mnist_small", "test")[:2]))
-    parts = {name.removeprefix(I8.FACES): value for name, value in kept.items() if name.startswith(I8.FACES)}
-    assert set(parts) == {"masks", "changed", "known_miss", "spread", "miss", "others"}  # no photograph, and no fill
-    of_digits, of_faces = I8.i8_measurements(kept), I8.i8_measurements(parts, of=I8.FACES)
-    assert record.measurements[: len(of_digits + of_faces)] == (*of_digits, *of_faces)
-    assert [m.label for m in of_faces] == [f"faces, {m.label}" for m in of_digits if "class" not in m.label]
-    again = [measure_claim("I8", I8.measure, tmp_path / "run", n_images=2, n_steps=1) for _ in range(2)]
-    assert again[0] == again[1]  # the faces are those of the record before
-    assert again[0].measurements == record.measurements
-    assert again[0].facts["command of faces"] == record.facts["command"]
-    assert again[0].facts["sha256"] == record.facts["sha256"]
-    has_the_committed_form(again[1])
-
-
-def test_a_network_of_digits_is_none_of_faces(faces, tmp_path):
-    with pytest.raises(ValueError, match=r"faces must name a network .*\(3, 8, 8\), got mnist_ncsn, on \(1, 28"):
-        measure_claim("I8", I8.measure, tmp_path / "run", n_images=2, faces="mnist_ncsn")
-    assert not (tmp_path / "run").exists()
+    assert torch.equal(kept["images"], quantise(data.load_images("mnist_small", "test")[1_000:1_002]))
+    assert kept["fills"].shape == (3, 2, 5, 1, 28, 28)
+    assert tuple(I8.i8_measurements(kept)) == record.measurements[:-1]
+    again = measure_claim("I8", I8.measure, tmp_path / "run", n_images=2, n_steps=1)
+    assert again.measurements == record.measurements  # from the folder, and the faces keep their day

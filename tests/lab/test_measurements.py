@@ -36,6 +36,9 @@ def test_cells_that_are_alike_have_a_ratio_of_one_however_many_and_one_that_is_w
     assert sum(I5.spread(cells).value for cells in worse) / 200 == pytest.approx(4, rel=0.1)
 
 
-def test_the_random_mask_is_the_one_of_the_first_record():
-    shape = (2, 1, 28, 28)
-    assert torch.equal(known_pixels(shape, ["random"])[0], known_pixels(shape)[masks.KINDS.index("random")])
+def test_every_image_has_a_random_mask_of_its_own():
+    right, box, random = known_pixels(3, (28, 28))
+    assert torch.equal(right[0], masks.right_half((28, 28)))
+    assert torch.equal(box[0], box[2])
+    assert not torch.equal(random[0], random[1])
+    assert torch.equal(known_pixels(5, (28, 28))[2, :3], random)
