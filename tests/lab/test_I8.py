@@ -110,18 +110,21 @@ def good():
 @pytest.mark.parametrize(
     ("name", "value", "fails"),
     [
-        ("known, mean square", 0.0103**2, "known pixels off by, RMS"),
-        ("unknown, variance over fills", 0.029**2, "sd of unknown pixels over fills"),
-        ("fills, seam", 0.21, "seam"),
-        ("fills, miss", 0.41, "distance to the truth"),
-        ("fills, sure", 0.0, "sure of the class, fills less a mean digit's"),
+        ("random: changed", 1, "known pixels that are not the last y"),
+        ("random: known, mean square", 0.0103**2, "random: known pixels off by, RMS"),
+        ("random: unknown, variance over fills", 0.029**2, "random: sd of unknown pixels over fills"),
+        ("random: fills, seam", 0.21, "random: seam"),
+        ("random: fills, miss", 0.41, "random: distance to the truth"),
+        ("random: fills, sure", 0, "random: sure of the class, fills less a mean digit's"),
+        ("control, random: mean digit, seam", 0.19, "control: random: a mean digit's seam"),
+        ("control, random: smear, miss", 0.39, "control: random: a smear's distance to the truth"),
     ],
 )
 def test_what_is_expected_is_what_the_ledger_says(name, value, fails):
     assert all(m.met for m in I8.i8_measurements(good()))
     numbers = good()
-    numbers[f"random: {name}"] = torch.full((20,), value, dtype=torch.float64)
-    assert [m.label for m in I8.i8_measurements(numbers) if not m.met] == [f"random: {fails}"]
+    numbers[name] = torch.full((20,), value, dtype=torch.float64)
+    assert [m.label for m in I8.i8_measurements(numbers) if not m.met] == [fails]
 
 
 def test_places_and_ratios_are_of_means_over_images():
