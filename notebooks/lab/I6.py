@@ -6,7 +6,7 @@ from pathlib import Path
 from torch import Tensor
 
 from claims import Found, Measurement, declared, load_record, reported, run, seed
-from drawing import CPU, DIGITS, FEATURES, HOW_DRAWN, Drawing, Machine, draw, judged_distance, wrong_digits
+from drawing import CPU, FEATURES, HOW_DRAWN, Drawing, Machine, draw, judged_distance, narrower_width, wrong_digits
 from sbgm import derived_generator
 from sbgm.images.weights import load_network
 from sbgm.measure import Estimate, quantise, ratio
@@ -69,7 +69,7 @@ def measure(folder: Path, machine: Machine = CPU) -> Found:
         {"samples": quantise(samples)},
         data=f"mnist_one_level, {N_SAMPLES} samples; as many of I1 and of each control; 10,000 MNIST test images",
         note=f"{FEATURES}.",
-        narrower=DIGITS,
+        narrower=f"{narrower_width()}one training, on MNIST",
         networks=["mnist_one_level", "mnist_ncsn", JUDGE],
         facts=drawing.facts(*HOW_DRAWN) | {"compiled": machine.compile},
     )

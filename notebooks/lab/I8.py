@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from claims import Found, Measurement, declared, load_records, reported, run, seed
 from controls import retrieved, seam, smeared
-from drawing import CPU, DIGITS, SIGMA_L, Drawing, Load, Machine, draw_kept
+from drawing import CPU, SIGMA_L, Drawing, Load, Machine, draw_kept, narrower_width
 from errors import bootstrap
 from sbgm.guard import Count, Score, count_from
 from sbgm.images import masks
@@ -245,7 +245,7 @@ def measure(
         data=f"mnist_ncsn; test images {FIRST} to {FIRST + n_images - 1} of {DATA}, uncurated, and for the controls "
         f"{N_CONTROL:,} from {FIRST_CONTROL} on; 60,000 training digits",
         note=f"{N_FILLS} fills of each image behind each mask; ± is over images. Faces are those of an older record.",
-        narrower=f"{DIGITS}, where Fig. 6 has CelebA and CIFAR-10",
+        narrower=f"{narrower_width()}one training, on MNIST, where Fig. 6 has CelebA and CIFAR-10",
         networks=["mnist_ncsn", SHIPPED_CLASSIFIER, JUDGE],
         facts=drawing.facts("precision", "step_size") | {"compiled": machine.compile},
     )

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from claims import Found, Measurement, declared, reported, run, seed
+from drawing import narrower_width
 from errors import of_networks
 from recipes import DigitsTraining, trained_digits
 from sbgm import derived_generator
@@ -115,7 +116,7 @@ def measure(folder: Path) -> Found:
     return Found(
         n1_measurements(tensors),
         tensors,
-        narrower="half the paper's width, one training; the perceptrons, not at their optimum on held-out digits, "
+        narrower=f"{narrower_width()}one training; the perceptrons, not at their optimum on held-out digits, "
         "decide nothing but the comparison of λ",
         data=f"{len(mnist):,} MNIST test digits, 360 held-out and 1,437 training digits of 8×8 pixels",
         note="Of the RefineNet ± is of the images, of the perceptrons of five trainings.",

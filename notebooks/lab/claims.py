@@ -403,7 +403,7 @@ Measure = Callable[..., Found]
 
 
 def measure_claim(claim_id: str, measure: Measure, folder: Path, **settings: Any) -> Record:
-    """Measure a claim, and write its record, whatever its word.
+    """Measure a claim, and write its record, whatever the verdict.
 
     Args:
         claim_id: such as "I1".

@@ -29,8 +29,6 @@ HOW_DRAWN = ("n_samples", "n_steps", "step_size", "precision", "seed")
 FEATURES = "Fréchet distances in the features of the second classifier"
 SIGMA_L = 0.01
 """The noise that samples carry, and so all images that they are compared with."""
-DIGITS = "half the paper's width, one training, on MNIST"
-"""In what a measurement on samples of `mnist_ncsn` is narrower than the paper's statement."""
 NSamples = Annotated[Count, "samples, more than 128, the number of features"]
 NSteps = Annotated[Count, "T, Langevin steps a level"]
 
@@ -239,11 +237,19 @@ def draw_digits(folder: Path, n_samples: int, n_steps: int, machine: Machine) ->
     drawing = Drawing("mnist_ncsn", n_steps=n_steps, precision="bf16", **sizes)
     words = {
         "data": f"mnist_ncsn, {n_samples:,} samples; 10,000 MNIST test images",
-        "narrower": DIGITS,
+        "narrower": f"{narrower_width()}one training, on MNIST",
         "networks": ["mnist_ncsn", JUDGE],
         "facts": drawing.facts("step_size", "precision", "seed"),
     }
     return draw(drawing, folder, machine), words
+
+
+def narrower_width(name: str = "mnist_ncsn") -> str:
+    """"half the paper's width, ", or what a network's file says of it; "" where it is the paper's, 64 channels."""
+    channels = load_network(name).arguments["channels"]
+    if channels >= 64:
+        return ""
+    return "half the paper's width, " if channels == 32 else f"{channels} of the paper's 64 channels, "
 
 
 def require_enough_digits(**numbers: int) -> None:

@@ -1,4 +1,4 @@
-"""The ledger: what the paper says, what was expected, what came out, and the word, as tables.
+"""The ledger: what the paper says, what was expected, what came out, and the verdict, as tables.
 
 `python notebooks/lab/make_ledger.py` prints the table of all claims. With --write, as `make ledger` calls it, it enters
 what the lab notebooks measured last in `data/results/`, with the table, counts the claims in README, and writes
@@ -197,7 +197,7 @@ def plain(measurement: Measurement) -> str:
         value = round(measurement.value, decimals) + 0.0  # -0.0 + 0.0 is 0.0
         text = f"{value:.{decimals}f} ± {half_width:.{decimals}f}"
     elif measurement.value and abs(measurement.value) < 1e-4:
-        text = "0.00"
+        text = "less than 0.0001"
     else:
         text, _, power = Measurement("reported", "", measurement.value).number.partition("e+")
         if power:

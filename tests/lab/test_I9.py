@@ -86,6 +86,11 @@ def test_the_papers_numbers_bound_its_settings_alone_and_each_difference_is_told
         "10,000 samples, where the paper has 50,000",
     ]
     assert len(I9.differences(paper, 50_000, 50, "annealed")) == 1
+    assert I9.smaller_differences("network.safetensors", "fp32") == []
+    assert I9.smaller_differences("step-0200000/average.safetensors", "bf16") == [
+        "drawn in bf16",
+        "averaged weights, which the paper has not",
+    ]
 
 
 def test_fid_for_choosing_a_checkpoint_takes_few_samples_and_says_what_it_is_for(monkeypatch):

@@ -80,7 +80,7 @@ def test_a_seed_is_that_of_the_claim_whatever_other_claims_there_are():
     assert seeds["L3"] == int(digest[:8], 16)
 
 
-# --- the word ---------------------------------------------------------------------------------------------------------
+# --- the verdict ------------------------------------------------------------------------------------------------------
 
 UNMET = claims.declared("I5", "samples a cell", 299)  # a control
 WORDS = {  # what was measured, and the word that it bears
@@ -254,8 +254,8 @@ def test_a_committed_record_is_written_to_the_same_bytes(claim_id, committed, tm
 @pytest.mark.parametrize(
     ("value", "se", "text"),
     [
-        (2e-08, None, "0.00"),
-        (-3e-12, None, "0.00"),
+        (2e-08, None, "less than 0.0001"),
+        (-3e-12, None, "less than 0.0001"),
         (0.00678, None, "0.00678"),
         (3.4e11, None, "3.4·10¹¹"),
         (698.0, 45.4, "698 ± 91"),
