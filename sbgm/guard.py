@@ -233,8 +233,11 @@ def require_sigma(sigma: float | Tensor, x: Tensor, *, positive: bool = False) -
     shape = sigma.shape if isinstance(sigma, Tensor) else ()
     if shape not in ((), x.shape[:1]):
         raise ValueError(f"sigma must be a float or one noise level an example, ({len(x)},), got shape {tuple(shape)}")
-    smallest = float(sigma.detach().min()) if isinstance(sigma, Tensor) else require_number(sigma, "sigma")
-    if not 0 <= smallest < math.inf or (positive and smallest == 0):
+    if isinstance(sigma, Tensor):
+        smallest, largest = torch.stack(sigma.detach().aminmax()).tolist()
+    else:
+        smallest = largest = require_number(sigma, "sigma")
+    if not 0 <= smallest <= largest < math.inf or (positive and smallest == 0):
         raise ValueError(f"sigma must be finite and {'positive' if positive else 'not negative'}, got {sigma}")
     return against(sigma, x)
 

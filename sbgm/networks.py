@@ -194,6 +194,8 @@ def drawn_from(generator: torch.Generator | None) -> Iterator[None]:
     if generator is None:
         yield
         return
+    if generator.device.type != "cpu":
+        raise ValueError(f"generator must be on the CPU, where networks begin, got one on {generator.device}")
     with torch.random.fork_rng(devices=[]):  # torch's layers take no generator, so the global one stands in for it
         torch.set_rng_state(generator.get_state())
         yield

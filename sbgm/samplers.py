@@ -120,15 +120,16 @@ class SamplerDivergedError(FloatingPointError):
             where = f"level {state.level} of {len(ladder)} (sigma = {state.sigma:g}), {where}"
         if ladder and not math.isnan(step_size):
             self.bound = largest_stable_step(ladder)
-            advice = (
-                f"the bound for data of variance v is 4σ_L²(1 + v/σ_1²), here {self.bound:g} × "
-                f"(1 + v/{ladder[0] ** 2:g})"
-            )
+            if step_size >= self.bound:
+                advice = (
+                    f"the bound for data of variance v is 4σ_L²(1 + v/σ_1²), here {self.bound:g} × "
+                    f"(1 + v/{ladder[0] ** 2:g})"
+                )
         if advice:
             cause = f"Unless the score is wrong there, step_size = {step_size:g} is too large: {advice}"
         else:
             cause = (
-                "No step of this sampler does that under the score of a Gaussian, so the score is wrong there: check "
+                "No such step does that under the score of a Gaussian, so the score is wrong there: check "
                 "that it is finite, and on the scale of 1/sigma"
             )
         super().__init__(

@@ -190,7 +190,7 @@ NO_BATCH = [*NO_TENSOR, *WHOLE, torch.ones(3, 2) * 1j, torch.ones(3), torch.ones
 NO_PLANE = [torch.ones(3, 2, 1), torch.ones(3, 3)]
 NO_ROWS = [None, torch.ones(3), torch.ones(3, 2, 1)]
 NO_NETWORK_IMAGES = [*WHOLE, IMAGES[0], IMAGES[:, 0], IMAGES[..., :3], IMAGES.expand(-1, 2, -1, -1)]
-NO_SIGMA = [None, "0.5", [0.5] * 3, NAN, INF, -0.1, torch.ones(4), torch.ones(3, 1), -torch.ones(3), holes(3)[0]]
+NO_SIGMA = [None, "0.5", [0.5] * 3, NAN, INF, -0.1, torch.ones(4), torch.ones(3, 1), -torch.ones(3), *holes(3)]
 NO_LADDER = [None, 1.0, "ladder", [], torch.tensor(1.0), [1.0, None], ["2", "1"], [1.0, 2.0], torch.tensor([2.0, 2.0])]
 NO_LADDER += [[3.0, 1.0, 1.5], [2.0, NAN], [INF, 1.0], [1.0, 0.0], [1.0, -1.0]]
 NO_MASK = [None, True, torch.ones(3, 2), torch.ones(3, 3, dtype=torch.bool), [[True, False]]]

@@ -1,6 +1,7 @@
 """The networks for points and for small images: shapes, seeds, σ, the energy, and the network of Fig. 1."""
 
 import math
+from unittest import mock
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ import sbgm
 from properties.comparing import assert_like, assert_near, assert_one_by_one, untouched
 from properties.strategies import DTYPES, SEEDS, batches, images, normal, points, scores, seeded, sigmas_of
 from sbgm import MLP, ConditionalMLP, DigitNetwork, EnergyMLP, ImageMLP, RefineNet, ResNet
+from sbgm.networks import drawn_from
 from sbgm.training import n_parameters
 
 LADDER = (2.0, 0.5, 0.1)
@@ -173,3 +175,10 @@ def test_the_clean_point_of_a_score_in_range_is_clamped_and_no_more(x, low, widt
         kept = sbgm.denoise(sbgm.in_range(score, *ends), x, sigma)
         assert_like(kept, x)
         torch.testing.assert_close(kept, clean.clamp(*ends), rtol=0.0, atol=rounding)
+
+
+def test_weights_are_drawn_from_a_generator_on_the_cpu():
+    elsewhere = mock.Mock(device=torch.device("cuda:0"))
+    said = r"^generator must be on the CPU, where networks begin, got one on cuda:0$"
+    with pytest.raises(ValueError, match=said), drawn_from(elsewhere):
+        pass

@@ -141,7 +141,7 @@ def test_a_score_that_turns_nan_is_caught_at_that_level(name, level, step):
     def score(x, sigma):
         return x * (math.nan if sigma == 2.0 else 0.0)
 
-    said = rf"diverged at level {level} of 3 \(sigma = {4 >> level - 1}\), step {step}: .* score is wrong there"
+    said = rf"diverged at level {level} of 3 \(sigma = {4 >> level - 1}\), step {step}: .* so the score is wrong there"
     with pytest.raises(SamplerDivergedError, match=said) as caught:
         run(named(name, [4.0, 2.0, 1.0]), score, torch.zeros(3, 2))
     assert (caught.value.level, caught.value.step) == (level, step)

@@ -115,8 +115,9 @@ def mark_class(students: Mapping[str, Path], course: Course, folder: Path, facts
         files, problems = read_submission(entry)
         submission = fingerprint(files)
         if student in rows:
-            if rows[student]["submission"] != submission:
-                rows[student]["note"] = CHANGED
+            note = rows[student]["note"].removesuffix(CHANGED).removesuffix("; ")
+            changed = CHANGED if rows[student]["submission"] != submission else ""
+            rows[student]["note"] = "; ".join(filter(None, [note, changed]))
             continue
         marks = mark(files, course)
         if marks.late:  # the machine may have been busy: what was too slow counts if it is so again

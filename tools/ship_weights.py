@@ -151,7 +151,8 @@ def ship_run(run: Path, path: Path, n_held_out: int = 256) -> Path:
     settings = Settings(**{field.name: record[field.name] for field in dataclasses.fields(Settings)})
     settings = dataclasses.replace(settings, steps=steps)
     log = pandas.read_csv(run / "log.csv")
-    seconds = float(log["seconds"][log["step"] <= steps].iloc[-1])
+    log = log[log["step"] <= steps]  # a killed run's log may go beyond its last checkpoint
+    seconds = float(log["seconds"].iloc[-1])
     images = load_images(settings.data, "train")
     held_out = load_images(settings.data, "test")[:n_held_out]
     facts: dict[str, Fact] = {

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from claims import Found, declared, reported, run, seed
 from errors import shares_kept
-from recipes import MixtureTraining, train_mixture
+from recipes import MixtureTraining, trained_mixture
 from sbgm import (
     ConditionalMLP,
     EnergyMLP,
@@ -52,11 +52,7 @@ def trained(mixture: GaussianMixture, score: str, network_seed: int) -> nn.Modul
     objective = {"exact score matching": "exact", "sliced": "sliced"}.get(score, "denoising")
     architecture = EnergyMLP if score == "energy gradient" else ConditionalMLP
     size = math.sqrt(1 + float(mixture.weights @ mixture.means.square().mean(dim=1)))  # of a coordinate, around 0
-    weights = torch.Generator().manual_seed(network_seed)
-    network = architecture(dim=2, width=64, depth=3, data_std=size, generator=weights)
-    for _ in train_mixture(network, mixture, MixtureTraining(objective, seed=network_seed)):
-        pass
-    return network.requires_grad_(False)
+    return trained_mixture(architecture, mixture, MixtureTraining(objective, seed=network_seed), size)
 
 
 def ends(mixture: GaussianMixture, score: object, log_prob: object, generator: torch.Generator) -> dict[str, Tensor]:
@@ -113,7 +109,7 @@ def measure_run(indices: range, generator: torch.Generator) -> dict[str, Tensor]
 
 def measure(folder: Path) -> Found:
     """Measure F1: the worst standard deviation and the worst weights of all combinations."""
-    parts = draw_batches(measure_run, len(RUNS), seed=seed("F1"), batch_size=1, folder=folder)
+    parts = draw_batches(measure_run, len(RUNS), seed=seed("F1"), batch_size=1, folder=folder / f"seed{seed('F1')}")
     tables = [part["rows"] for part in parts]
     of_exact = {}
     stds = []

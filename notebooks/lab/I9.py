@@ -33,7 +33,6 @@ from sbgm.measure import (
 from sbgm.measure.inception import require_enough
 from sbgm.measure.judging import Reference, feature_space, reference_for
 from sbgm.networks import ScoreNetwork
-from sbgm.training import n_parameters
 
 PAPERS_SAMPLES = 50_000
 PAPERS_CHANNELS = 128
@@ -201,7 +200,7 @@ def measure(
         facts=how
         | {
             "evaluations": samples.entry(samples.model.sigmas).evaluations,
-            "parameters": n_parameters(samples.model),
+            "parameters": sum(p.numel() for p in samples.model.parameters()),
             "precision": samples.precision,
             "seed": seed("I9"),
             "inception": inception.name,

@@ -103,7 +103,8 @@ def measure_seed(indices: range, generator: torch.Generator) -> dict[str, Tensor
 
 def measure(folder: Path) -> Found:
     """Measure L7: the errors of six networks of each kind, and their ratio at either scale."""
-    parts = list(draw_batches(measure_seed, N_SEEDS, seed=seed("L7"), batch_size=1, folder=folder))
+    place = folder / f"seed{seed('L7')}"
+    parts = list(draw_batches(measure_seed, N_SEEDS, seed=seed("L7"), batch_size=1, folder=place))
     near, far = (torch.cat([part[name] for part in parts]) for name in ("near", "far"))
     bounded = []
     of_kinds = []

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from claims import Found, declared, reported, run, seed
 from errors import of_networks
 from laws import annealed_weight
-from recipes import DATA_STD, MixtureTraining, train_mixture
+from recipes import DATA_STD, MixtureTraining, trained_mixture
 from sbgm import ConditionalMLP, annealed_langevin, final, paper_mixture
 from sbgm.images.drawing import draw_batches
 from sbgm.measure import Estimate, mode_weights
@@ -30,16 +30,13 @@ def draw_shares(claim_id: str, architecture: Callable[..., nn.Module], folder: P
 
     def draw(indices: range, generator: torch.Generator) -> dict[str, Tensor]:
         settings = dataclasses.replace(SETTINGS, seed=seed(claim_id) + indices.start)
-        weights = torch.Generator().manual_seed(settings.seed)
-        network = architecture(dim=2, width=64, depth=3, data_std=DATA_STD, generator=weights)
-        for _ in train_mixture(network, mixture, settings):
-            pass
-        network.requires_grad_(False)
+        network = trained_mixture(architecture, mixture, settings, DATA_STD)
         x = 16 * torch.rand(N_CHAINS, 2, generator=generator) - 8
         x = final(annealed_langevin(network, x, SETTINGS.sigmas, step_size=0.1, n_steps=100, generator=generator))
         return {"shares": mode_weights(x, mixture.means)[1:]}
 
-    parts = draw_batches(draw, N_NETWORKS, seed=seed(claim_id), batch_size=1, folder=folder)
+    place = folder / f"seed{seed(claim_id)}"
+    parts = draw_batches(draw, N_NETWORKS, seed=seed(claim_id), batch_size=1, folder=place)
     return torch.cat([part["shares"] for part in parts])
 
 

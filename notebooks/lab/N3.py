@@ -14,7 +14,7 @@ from torch import Tensor
 from claims import Found, declared, reported, run, seed
 from errors import of_networks
 from laws import annealed_weight
-from recipes import DATA_STD, MixtureTraining, level_errors, train_mixture
+from recipes import DATA_STD, MixtureTraining, level_errors, trained_mixture
 from sbgm import ConditionalMLP, annealed_langevin, final, paper_mixture
 from sbgm.images.drawing import draw_batches
 from sbgm.measure import Estimate, component_stds, mode_weights
@@ -33,11 +33,7 @@ def measure_network(indices: range, generator: torch.Generator) -> dict[str, Ten
     part, objective = RUNS[indices.start]
     mixture = paper_mixture()
     settings = MixtureTraining(objective, n_steps=N_STEPS, seed=seed("N3") + part)
-    weights = torch.Generator().manual_seed(settings.seed)
-    network = ConditionalMLP(dim=2, width=64, depth=3, data_std=DATA_STD, generator=weights)
-    for _ in train_mixture(network, mixture, settings):
-        pass
-    network.requires_grad_(False)
+    network = trained_mixture(ConditionalMLP, mixture, settings, DATA_STD)
     errors = level_errors(network, mixture, SIGMAS, generator=generator)
     starts = 16 * torch.rand(N_CHAINS, 2, generator=generator) - 8
     x = final(annealed_langevin(network, starts, SIGMAS, step_size=0.1, n_steps=100, generator=generator))
@@ -57,7 +53,8 @@ def worst_std(samples: Tensor) -> Estimate:
 
 def measure(folder: Path) -> Found:
     """Measure N3: the errors of five networks of each kind, their ratio, and their samples."""
-    parts = list(draw_batches(measure_network, len(RUNS), seed=seed("N3"), batch_size=1, folder=folder))
+    place = folder / f"seed{seed('N3')}"
+    parts = list(draw_batches(measure_network, len(RUNS), seed=seed("N3"), batch_size=1, folder=place))
     errors, samples = (torch.cat([part[name] for part in parts]) for name in ("errors", "samples"))
     by_kind = {kind: slice(i, None, len(OBJECTIVES)) for i, kind in enumerate(OBJECTIVES)}
     denoising, sliced = (errors[by_kind[kind]].log10().mean(dim=1) for kind in OBJECTIVES)

@@ -15,6 +15,7 @@ import hashlib
 import inspect
 import math
 import os
+import shlex
 import sys
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -25,11 +26,11 @@ from typing import Annotated, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from sbgm.apps.options import Parser, add_options, call, flag_of, in_flags
+from sbgm.apps.options import Parser, add_options, call, flag_of, in_flags, value_of
 from sbgm.files import file_hash, runs_folder, save_tensors, write_bytes, write_json
-from sbgm.guard import checked, one_of
+from sbgm.guard import checked, count_from, one_of
 from sbgm.images.devices import hardware
-from sbgm.images.weights import weights_file
+from sbgm.images.weights import weights_file, weights_folder
 from sbgm.measure import records
 from sbgm.measure.estimates import Estimate, Share
 from sbgm.measure.records import (
@@ -344,9 +345,13 @@ def weights_facts(*names: str) -> dict[str, str]:
     """The facts by which a record names the networks that it was measured with: the sha256 of each one's file.
 
     Args:
-        names: of shipped networks, such as "mnist_ncsn", or files of weights.
+        names: of shipped networks, such as "mnist_ncsn", or files of weights, which need not be here when it is read.
     """
-    return {f"{WEIGHTS}{file.stem}": file_hash(file) for file in map(weights_file, names)}
+    files = [weights_file(name) for name in names]
+    shipped = weights_folder().resolve()
+    return {
+        f"{WEIGHTS if file.resolve().parent == shipped else 'sha256 of '}{file.stem}": file_hash(file) for file in files
+    }
 
 
 def save_record(record: Record, folder: Path) -> Record:
@@ -440,7 +445,8 @@ def command_line(script: str, settings: Mapping[str, Any]) -> str:
         elif value is True:
             words.append(flag_of(name))
         elif recorded(value):
-            words.append(f"{flag_of(name)} {value}")
+            values = value if isinstance(value, list) else [value]
+            words += [flag_of(name), *(shlex.quote(str(one)) for one in values)]
     return " ".join(words)
 
 
@@ -469,7 +475,8 @@ def parser_of(measure: Callable[..., Any], folder: str) -> Parser:
     add_options(parser, measure, leave_out=("folder",))
     home = runs_folder() / folder
     parser.add_argument("--folder", type=Path, default=home, help=f"of what is kept, to go on from ({home})")
-    parser.add_argument("--threads", type=int, default=1, help="of the CPU (1, as of all records)")
+    n_threads = value_of(int, count_from(1))
+    parser.add_argument("--threads", type=n_threads, default=1, help="of the CPU (1, as of all records)")
     return parser
 
 

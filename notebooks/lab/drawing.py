@@ -245,7 +245,7 @@ def draw_digits(folder: Path, n_samples: int, n_steps: int, machine: Machine) ->
 
 
 def narrower_width(name: str = "mnist_ncsn") -> str:
-    """"half the paper's width, ", or what a network's file says of it; "" where it is the paper's, 64 channels."""
+    """The words "half the paper's width, ", or what a network's file says; none where it is the paper's 64 channels."""
     channels = load_network(name).arguments["channels"]
     if channels >= 64:
         return ""

@@ -174,6 +174,23 @@ def train_mixture(network: Network, mixture: GaussianMixture, settings: MixtureT
     return settings.fit(network, mixture.sample, loss)
 
 
+def trained_mixture(
+    architecture: Callable[..., nn.Module], mixture: GaussianMixture, settings: MixtureTraining, data_std: float
+) -> nn.Module:
+    """A network of three layers of 64, built and trained on samples of a mixture by `train_mixture`, and frozen.
+
+    Args:
+        architecture: `ConditionalMLP` or `EnergyMLP`.
+        mixture, settings: see `train_mixture`; the first weights come from the settings' seed as well.
+        data_std: the size of a coordinate of the data, around 0.
+    """
+    weights = torch.Generator().manual_seed(settings.seed)
+    network = architecture(dim=2, width=64, depth=3, data_std=data_std, generator=weights)
+    for _ in train_mixture(network, mixture, settings):
+        pass
+    return network.requires_grad_(False)
+
+
 @torch.no_grad()
 def level_errors(
     network: nn.Module, mixture: GaussianMixture, sigmas: Tensor, *, n: int = 10_000, generator: torch.Generator

@@ -40,6 +40,7 @@ def download(name: Annotated[SetName, f"one of {', '.join(NAMES)}"]) -> None:
             fetch_photographs()
         for split in unprepared:
             prepare_celeba(split)
+        read(name)
     else:
         try:
             read(name)
@@ -66,8 +67,9 @@ def fetching(name: str) -> Iterator[None]:
     except (OSError, RuntimeError, ValueError) as error:  # torchvision raises the second, pooch the third
         reason = " ".join(str(error).split()).rstrip(".")
         raise ConnectionError(
-            f"{SETS[name].title} could not be downloaded into {data_folder()} ({reason}). How to go on without a "
-            f"download: {shipped_folder() / 'README.md'}"
+            f"{SETS[name].title} could not be downloaded into {data_folder()} ({reason}). Move "
+            f"{SETS[name].home} away if it is there, and run the same again. How to go on without a download: "
+            f"{shipped_folder() / 'README.md'}"
         ) from error
     finally:
         socket.setdefaulttimeout(usual)

@@ -76,7 +76,9 @@ class Drawing:
         self.options = options
         self.file = options.out / file
         self.sheet = options.out / "sheet.png"
-        existing = [path.name for path in (self.file, self.sheet) if path.exists()]
+        self.pngs = options.out / "png"
+        paths = [self.file, self.sheet, *([self.pngs] if options.pngs else [])]
+        existing = [path.name for path in paths if path.exists()]
         if existing and not options.overwrite:
             files = " and ".join(existing)
             raise FileExistsError(f"out must be a folder without {files}, got {options.out}; or add --overwrite")
@@ -144,7 +146,8 @@ class Drawing:
         words = {name: str(value) for name, value in vars(options).items() if name not in NO_MATTER} | own_options
         hashes = file_hash(weights_file(options.network)), content_hash(*inputs)
         depends_on = json.dumps([words, self.precision, self.network.arguments, *hashes])
-        folder = options.out / ".batches" / hashlib.sha256(depends_on.encode()).hexdigest()[:16]
+        folder = options.out / f".batches-{hashlib.sha256(depends_on.encode()).hexdigest()[:16]}"
+        self.batches = folder
 
         def with_bar(*arguments: Any) -> Iterator[State]:
             quiet = not self.accelerator.is_main_process
@@ -192,12 +195,12 @@ class Drawing:
             save_tensors(self.file, tensors, **facts)
             save_sheet(self.sheet, pictures, n_columns, names)
             if self.options.pngs:
-                folder = self.options.out / "png"
-                folder.mkdir(exist_ok=True)
+                shutil.rmtree(self.pngs, ignore_errors=True)
+                self.pngs.mkdir()
                 for i, pixels in enumerate((images.clamp(0, 1) * 255).round().byte()):
-                    to_pil_image(pixels).save(folder / f"{i:05}.png")
-            shutil.rmtree(self.options.out / ".batches")
-            took = f"{facts['evaluations']} evaluations of the network each, in {facts['seconds']:.1f} s"
+                    to_pil_image(pixels).save(self.pngs / f"{i:05}.png")
+            shutil.rmtree(self.batches)
+            took = f"{facts['evaluations']} evaluations of the score each, in {facts['seconds']:.1f} s"
             print(f"{said}, {took}: {self.file}")
         leave_together(self.accelerator)
 

@@ -174,7 +174,8 @@ def train(
 
     What a step draws depends on the seed and the step alone, and files are written beside their place and renamed. So
     a run on a CPU that was killed at any instant and resumed with as many threads ends with the same bits as one that
-    never stopped, and two processes do what one does with twice the accumulation.
+    never stopped, and two processes do what one does with twice the accumulation. (A network that draws
+    random numbers by itself, as dropout does, draws others.)
 
     Args:
         settings: such as `settings_of("mnist")`. A resumed run may differ from what it was started with in its number
@@ -212,6 +213,8 @@ def train(
     pixels = data.images("train")
     some = as_floats(pixels[:2_000]).to(on)
     held_out = as_floats(data.images("test")[: settings.held_out]).to(on)
+    if len(held_out) < 2:
+        raise ValueError(f"data must have at least two test images, got {len(held_out)}")
     labels = None
     names = ()
     if settings.classes:
@@ -248,10 +251,10 @@ def train(
     # --- the network is asked once before anything is written
     if network is None:
         network = new_network(settings, some, len(names))
-        if settings.from_ is not None and not n_made:
-            sbgm.load_weights(network, settings.from_)
     elif not isinstance(network, sbgm.ScoreNetwork):
         network = OwnNetwork(settings.sigmas, network, len(names))
+    if settings.from_ is not None and not n_made:
+        sbgm.load_weights(network, settings.from_)
     network.image_shape = tuple(pixels.shape[1:])
     network.classes = names
     on_device(network, on)
@@ -259,8 +262,9 @@ def train(
     label = [torch.zeros(2, dtype=torch.long, device=on)] if names else []
     with torch.no_grad():
         require_score(network.eval()(some[:2], sigmas[:1].expand(2), *label), some[:2], "network")
-    with tempfile.TemporaryDirectory() as place:  # one that can't be saved is refused now, not after hours
+    with tempfile.TemporaryDirectory() as place:  # one that can't be saved and read is refused now, not after hours
         sbgm.save_network(network, Path(place) / "network.safetensors")
+        sbgm.load_weights(network, Path(place) / "network.safetensors")
 
     # --- what training begins with, unless a checkpoint is loaded below
     networks = {"network": network}
@@ -279,7 +283,7 @@ def train(
         return torch.randperm(len(pixels), generator=derived_generator(settings.seed, ORDER, epoch)).to(pixels.device)
 
     def loss_of(score: Any, step: int, part: int) -> Tensor:
-        """Eq. 6 on a part of a step's batch. Values are not looked at, since in each step a GPU would wait for it."""
+        """Eq. 6 on a part of a step's batch. Images are not looked at, since in each step a GPU would wait for it."""
         epoch, place = divmod(step - 1, len(pixels) // settings.batch_size)
         rows = order(epoch)[place * settings.batch_size :][: settings.batch_size][part::n_parts]
         generator = derived_generator(settings.seed, PART, step, part, device=on)
@@ -350,7 +354,7 @@ def train(
     torch.set_num_threads(settings.threads)
     try:
         if n_made:
-            checkpoint = whole_checkpoint(folder)
+            checkpoint = whole_checkpoint(folder, n_made)
             for name, module in networks.items():
                 sbgm.load_weights(module, checkpoint / f"{name}.safetensors")
             state = torch.load(checkpoint / "state.pt", map_location="cpu", weights_only=True)
@@ -400,6 +404,8 @@ def train(
                 # The share of the old rises with the steps: a short training's average is not of its beginning.
                 follow = get_ema_multi_avg_fn(min(settings.ema, (1 + step) / (10 + step)))
                 follow(list(networks["average"].parameters()), list(network.parameters()), None)
+                for ours, theirs in zip(networks["average"].buffers(), network.buffers(), strict=True):
+                    ours.copy_(theirs)
 
             # All processes stop after the same step, or one would wait for ever.
             if signals or time.monotonic() >= deadline:
@@ -411,7 +417,9 @@ def train(
             log["seconds"] = time.monotonic() - begin
             row = {"step": step, "loss": sum(log["losses"]) / len(log["losses"]), "seconds": log["seconds"]}
             if is_due:
+                network.eval()
                 row |= measure(measured_score, step)
+                network.train()
             if is_due or step % settings.log_every == 0:
                 log["rows"].append(row)
                 log["losses"] = []
@@ -513,6 +521,8 @@ def make_accelerator(device: str | None = None, tracker: Any = None, folder: Pat
         torch.cuda.set_device(where)
     # Each process on the CPU would take itself for the only one, unless it is told that it computes there.
     accelerator = Accelerator(cpu=where.type == "cpu", log_with=tracker, project_dir=folder)
+    if accelerator.device.type != where.type:  # Accelerate keeps what the process's first one was told
+        raise ValueError(f"device must be {accelerator.device.type}, as in this process's first run, got {where}")
     if tracker is not None and not accelerator.log_with:  # Accelerate would log to none in silence
         raise ValueError(f"tracker must be installed, by pip install {tracker}")
     return accelerator

@@ -190,7 +190,7 @@ def call(function: Callable[..., object], arguments: Sequence[Argument], with_gr
     leaves = _leaves(copies)  # before the call: a function may turn on requires_grad in its own x
     unchanged = [copy.detach().clone() if isinstance(copy, Tensor) else None for copy in copies]
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
-        state = torch.manual_seed(_UNLIKELY_SEED).get_state()
+        state = torch.default_generator.manual_seed(_UNLIKELY_SEED).get_state()
         try:
             returned = function(*copies)
             if returned is None:

@@ -261,7 +261,10 @@ def _celeba(split: str) -> Tensor:
     path = celeba_cache(split)
     if not path.is_file():
         raise not_readable("celeba", f"{path.name}, which `sbgm download celeba` makes of the photographs, is missing")
-    return as_floats(load_tensors(path)[0]["images"])
+    try:
+        return as_floats(load_tensors(path)[0]["images"])
+    except ValueError as error:
+        raise not_readable("celeba", str(error)) from error
 
 
 def as_floats(pixels: Tensor) -> Tensor:

@@ -340,5 +340,6 @@ def draw_batches(
             end = min(n, end)
         tensors = draw(range(first, end), derived_generator(seed, batch, device=device))
         if file is not None:
+            tensors = {name: x.cpu() for name, x in tensors.items()}  # as those that are read
             save_tensors(file, tensors, **facts)
         yield tensors

@@ -238,11 +238,13 @@ class OwnNetwork(ScoreNetwork):
 @torch.no_grad()
 def _with_weights(like: ScoreNetwork, network: nn.Module) -> ScoreNetwork:
     """A copy of `like` with the weights of a network that gives the same scores; raise where it does not."""
+    if like.image_shape is None:
+        raise ValueError("like must have its image_shape set, such as (1, 28, 28), got None")
     twin = copy.deepcopy(like).cpu().eval()
     weights = network.state_dict()
     _require_weights(twin, weights, type(like).__name__, "the weights of")
     twin.load_state_dict(weights)
-    x = torch.rand(2, *(like.image_shape or ()), generator=torch.Generator().manual_seed(0))
+    x = torch.rand(2, *like.image_shape, generator=torch.Generator().manual_seed(0))
     device = next(network.parameters()).device
     for sigma, label in itertools.product(twin.ladder, [(), (0,)] if like.n_classes else [()]):
         wanted = twin(x, sigma, *label)

@@ -52,7 +52,7 @@ def in_batches(function: FeatureFunction, images: Batch, batch_size: Count = 250
 
 @checked
 def hog_features(images: Batch) -> Tensor:
-    """Histograms of oriented gradients of images (N, C, H, W), as they would be shown: (N, 324), by scikit-image.
+    """Histograms of oriented gradients of images (N, C, H, W), as they would be shown, by scikit-image.
 
     They say which way edges run in each of 4×4 parts of an image, normalised in blocks of 2×2 parts (Dalal and Triggs
     2005). So they see where contours are, and neither colour nor contrast. Multiplied by 6, they have a mean square of
@@ -60,6 +60,9 @@ def hog_features(images: Batch) -> Tensor:
 
     Args:
         images: (N, C, H, W), clamped to [0, 1] and quantised first; H and W at least 4.
+
+    Returns:
+        (N, 324) where H and W are multiples of 4; else there are more parts, and numbers.
     """
     import numpy as np
     from skimage.feature import hog

@@ -22,9 +22,9 @@ from torchvision.datasets import CIFAR10, MNIST, CelebA
 from data_server import serving
 from sbgm.apps import download as app
 from sbgm.apps.download import crop_and_resize, download
-from sbgm.files import data_folder
+from sbgm.files import data_folder, write_bytes
 from sbgm.images import data
-from sbgm.images.data import SPLITS, DataNotFoundError, load_images, load_labels
+from sbgm.images.data import SPLITS, DataNotFoundError, celeba_cache, load_images, load_labels
 
 
 def md5(content):
@@ -229,6 +229,9 @@ def test_an_archive_put_there_by_hand_is_unpacked_without_a_network_and_prepared
     download("celeba")
     assert_read("celeba")
     assert asked == []
+    write_bytes(celeba_cache("test"), b"cut off")
+    with pytest.raises(DataNotFoundError, match=r"CelebA can't be read from .*home"):
+        download("celeba")
 
 
 def triangle_filter(n_in, n_out):

@@ -1,16 +1,18 @@
 """Networks of one's own, trained from Python; and that no file names code that is run."""
 
 import json
+import math
 import sys
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from sbgm import load_network
-from sbgm.images.weights import OwnNetwork
-from small_run import changed, run
+from sbgm.apps.train import train
+from sbgm.images.weights import OwnNetwork, run_weights
+from small_run import IMAGES, SETTINGS, changed, run, set_of
 
 
 class Pull(nn.Module):
@@ -60,6 +62,48 @@ def test_a_network_that_cant_be_saved_is_refused_before_anything_is_written(tmp_
     with pytest.raises((ValueError, RuntimeError), match=r"memory|saved"):
         run(tmp_path / "run", network=Tied())
     assert not (tmp_path / "run").exists()
+
+
+def test_a_network_that_cant_be_read_again_and_too_few_test_images_are_refused_as_early(tmp_path):
+    endless = Pull()
+    endless.register_buffer("mask", torch.tensor([-math.inf, 0.0]))
+    with pytest.raises(ValueError, match="finite"):
+        run(tmp_path / "run", network=endless)
+    one_for_testing = set_of(IMAGES)._replace(images=lambda split: IMAGES[: {"train": 40, "test": 1}[split]])
+    with pytest.raises(ValueError, match="data must have at least two test images, got 1"):
+        train(SETTINGS, tmp_path / "run", network=Pull(), images=one_for_testing, device="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+class Counting(Pull):
+    """One whose buffer counts how often it was asked in training."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("asked", torch.zeros(()))
+
+    def forward(self, x, sigma):
+        if self.training:
+            self.asked += 1
+        return super().forward(x, sigma)
+
+
+def test_a_networks_buffers_belong_to_its_training_alone_and_go_into_its_average(tmp_path):
+    network = Counting()
+    run(tmp_path / "run", changed(steps=4), network)  # which measures it at three of them
+    assert network.asked == 4
+    average, last = (load_file(run_weights(tmp_path / "run", averaged=averaged)) for averaged in (True, False))
+    assert average["module.asked"] == last["module.asked"] == 4
+    assert average["module.scale"] != last["module.scale"]
+
+
+def test_a_network_of_ones_own_can_start_from_a_trained_one(tmp_path):
+    run(tmp_path / "first", changed(steps=4, ema=0.0), Pull())
+    network = Pull()
+    run(tmp_path / "second", changed(steps=1, learning_rate=1e-12, from_=str(tmp_path / "first")), network)
+    first = load_network(tmp_path / "first", network=Pull()).module.scale.item()
+    assert network.scale.item() == pytest.approx(first)
+    assert first != 1
 
 
 @pytest.mark.parametrize("name", ["OwnNetwork", "forged", "os.system", "Pull"])

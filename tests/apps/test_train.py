@@ -142,6 +142,13 @@ def test_the_rate_rises_and_falls_as_asked_and_a_long_gradient_is_cut(folder, tm
         run(tmp_path / "falling", changed(steps=2, schedule="cosine"), resume=True)
 
 
+def test_a_process_that_began_on_one_device_says_so_where_another_is_asked_for(monkeypatch):
+    program.make_accelerator("cpu")  # Accelerate keeps it for the process
+    monkeypatch.setattr(program, "find_device", lambda device: "cuda")
+    with pytest.raises(ValueError, match=r"^device must be cpu, as in this process's first run, got cuda$"):
+        program.make_accelerator("cuda")
+
+
 def test_a_run_can_not_go_on_to_a_step_behind_it(folder):
     run(folder, changed(steps=2))
     with pytest.raises(ValueError, match="steps must be at least the 2 that the run has made, got 1"):

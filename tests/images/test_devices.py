@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import accelerate
 import psutil
@@ -105,9 +106,14 @@ def test_the_gpu_computes_if_there_is_one_unless_told_otherwise(cuda, mps, proce
     monkeypatch.setenv("WORLD_SIZE", processes)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
-    monkeypatch.setattr(accelerate, "Accelerator", lambda cpu, **_: cpu)
+    there = torch.device("cuda" if cuda else "mps")
+    monkeypatch.setattr(
+        accelerate,
+        "Accelerator",
+        lambda cpu, **_: SimpleNamespace(cpu=cpu, device=torch.device("cpu") if cpu else there),
+    )
     assert find_device(name) == expected
-    assert make_accelerator(name) is (expected == "cpu")
+    assert make_accelerator(name).cpu is (expected == "cpu")
 
 
 @pytest.mark.parametrize(

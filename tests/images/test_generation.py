@@ -131,7 +131,7 @@ def test_sample_writes_what_generate_gives_and_a_sheet(weights, tmp_path, capsys
     out = tmp_path / "made" / "here"
     how = ["-n", 5, "--batch-size", 2, "--n-steps", 3, "--seed", 7, "--precision", "fp32"]
     assert run("sample", weights, "--out", out, *how) == 0
-    assert capsys.readouterr().out.startswith("5 images, 9 evaluations of the network each, in ")
+    assert capsys.readouterr().out.startswith("5 images, 9 evaluations of the score each, in ")
     loaded, facts = load_tensors(out / "samples.safetensors")
     network = small_network()
     sigmas = tuple(network.sigmas.tolist())
@@ -157,6 +157,20 @@ def test_nothing_is_overwritten_unasked(weights, tmp_path, capsys):
     assert (tmp_path / "samples.safetensors").read_bytes() == before
     assert run(*arguments, "--seed", 1, "--overwrite") == 0
     assert (tmp_path / "samples.safetensors").read_bytes() != before
+
+
+def test_no_picture_of_an_earlier_run_stays_and_no_batch_of_a_stopped_one_goes(weights, tmp_path, capsys):
+    arguments = ["sample", weights, "--out", tmp_path, "--n-steps", 1, "--pngs", "-n"]
+    assert run(*arguments, 3) == 0
+    stopped = tmp_path / ".batches-0123456789abcdef"
+    stopped.mkdir()
+    (tmp_path / "samples.safetensors").unlink()
+    (tmp_path / "sheet.png").unlink()
+    assert run(*arguments, 2) == 1
+    assert f"out must be a folder without png, got {tmp_path}" in capsys.readouterr().err
+    assert run(*arguments, 2, "--overwrite") == 0
+    assert sorted(file.name for file in (tmp_path / "png").iterdir()) == ["00000.png", "00001.png"]
+    assert [path.name for path in tmp_path.glob(".batches*")] == [stopped.name]
 
 
 @pytest.mark.parametrize(
@@ -209,7 +223,7 @@ def test_inpaint_keeps_what_is_known(weights, tmp_path, capsys):
     out = tmp_path / "fills"
     options = ["--mask", "centre-box", "--images", 3, "--fills", 2, "--n-steps", 2, "--batch-size", 4]
     assert run("inpaint", weights, "digits", "--out", out, *options) == 0
-    assert capsys.readouterr().out.startswith("2 fills of 3 images, 6 evaluations of the network each, in ")
+    assert capsys.readouterr().out.startswith("2 fills of 3 images, 6 evaluations of the score each, in ")
     loaded, facts = load_tensors(out / "fills.safetensors")
     mask = centre_box((1, 8, 8))
     assert torch.equal(loaded["mask"], mask)

@@ -35,6 +35,11 @@ def refinenet(**options):
     return RefineNet([1.0, 0.3, 0.07], channels=4, image_channels=1, **options, generator=seeded(0))
 
 
+def test_a_network_to_be_alike_must_know_its_images(tmp_path):
+    with pytest.raises(ValueError, match=r"^like must have its image_shape set, such as \(1, 28, 28\), got None$"):
+        save_network(refinenet(), tmp_path / "a.safetensors", like=refinenet())
+
+
 @pytest.mark.parametrize("options", [{}, {"conditional": False, "divide_by_sigma": True}])
 def test_a_network_comes_back_with_its_ladder_and_its_images(tmp_path, options):
     saved = refinenet(**options)

@@ -2,6 +2,8 @@
 
 import importlib
 import runpy
+import shlex
+import shutil
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -14,8 +16,9 @@ import claims
 import M2
 from claims import Found, Measurement, measure_claim
 from drawing import CPU, Machine
-from sbgm.files import load_tensors
+from sbgm.files import file_hash, load_tensors
 from sbgm.guard import Count
+from sbgm.images.weights import weights_file
 from sbgm.measure import records
 
 LAB = Path(claims.__file__).parent
@@ -36,6 +39,7 @@ class Script:
         folder: Path,
         n_samples: Annotated[Count, "samples, of which there are few"] = 3,
         weights: Annotated[str | None, "a network"] = None,
+        earlier: Annotated[list[str] | None, "others"] = None,
         fid_weights: Annotated[Path | None, "a file"] = None,
         machine: Machine = CPU,
     ) -> Found:
@@ -47,16 +51,17 @@ class Script:
 
 def test_a_record_holds_the_file_the_facts_and_the_command_that_makes_it(results, tmp_path):
     script = Script(HOLDS)
-    settings = {"n_samples": 5, "fid_weights": Path("here.pth"), "machine": Machine("cpu", compile=True)}
+    settings = {"n_samples": 5, "earlier": ["a b.st", "c.st"], "fid_weights": Path("here.pth")}
+    settings["machine"] = Machine("cpu", compile=True)
     record = measure_claim("I6", script.measure, tmp_path, **settings)
     assert claims.load_record("I6") == record
     assert repr(record) == "I6 reproduced"
     assert load_tensors(claims.attached_file(record))[0]["samples"].shape == (2, 1, 4, 4)
-    facts = ["n_samples", "seed", "weights of mnist_ncsn", "hardware", "torch", "command", "file", "sha256"]
+    facts = ["n_samples", "earlier", "seed", "weights of mnist_ncsn", "hardware", "torch", "command", "file", "sha256"]
     assert list(record.facts) == facts  # what is None, or a file of this machine's, is none
     assert record.facts["n_samples"] == 5
-    assert record.facts["command"] == "python notebooks/lab/I6.py --n-samples 5 --compile"
-    words = record.facts["command"].split()[2:]
+    assert record.facts["command"] == "python notebooks/lab/I6.py --n-samples 5 --earlier 'a b.st' c.st --compile"
+    words = shlex.split(record.facts["command"])[2:]
     assert claims.run("I6", script.measure, words=[*words, "--device", "cpu", "--folder", str(tmp_path)]) == 0
     assert script.asked["machine"] == Machine("cpu", compile=True)  # and it comes back
     assert claims.load_record("I6").facts == record.facts
@@ -87,6 +92,17 @@ def test_what_is_wrong_is_one_line_that_names_the_flag(capsys, tmp_path):
     with pytest.raises(SystemExit, match="2"):
         claims.run("I6", Script(HOLDS).measure, words=["--n-samples", "0"])
     assert "argument --n-samples: it must be at least 1, got 0" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        claims.run("I6", Script(HOLDS).measure, words=["--threads", "0"])
+    assert "argument --threads: it must be at least 1, got 0" in capsys.readouterr().err
+
+
+def test_a_record_by_a_file_that_does_not_ship_can_be_read(results, tmp_path):
+    file = shutil.copy(weights_file("mnist_ncsn"), tmp_path / "average.safetensors")
+    found = Script(HOLDS).measure(tmp_path)._replace(networks=[str(file)])
+    record = measure_claim("I6", lambda folder: found, tmp_path)
+    assert claims.load_record("I6") == record
+    assert record.facts["sha256 of average"] == file_hash(file)
 
 
 def test_ctrl_c_in_a_measurement_says_how_to_go_on(tmp_path, capsys, monkeypatch):

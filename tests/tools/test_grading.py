@@ -525,6 +525,12 @@ def test_a_folder_is_marked_once(tmp_path, capsys):
     rows = grade.read_rows(out / "grades.csv")
     assert (rows["ann"]["marks"], rows["ann"]["note"]) == ("1", grade.CHANGED)
     assert (rows["bob"]["marks"], rows["bob"]["note"]) == ("1", "")
+    rows["ann"]["note"] = "a day late"  # a note of one's own stays, and a submission may be again as it was
+    grade.write_rows(out / "grades.csv", rows)
+    for source, note in ((WRONG, f"a day late; {grade.CHANGED}"), (RIGHT, "a day late")):
+        hand_in(tmp_path / "in", {"ann": CHECK + source})
+        assert grading(tmp_path, "--variant", "3") == 0
+        assert grade.read_rows(out / "grades.csv")["ann"]["note"] == note
     for other in ("--seed 4", "--variant 1", "--chapters 2"):
         assert grading(tmp_path, "--variant", "3", *other.split()) == 1
         assert f"{other.split()[0][2:]} must be" in capsys.readouterr().err
