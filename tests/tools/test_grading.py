@@ -500,6 +500,7 @@ RUDE = CHECK + "def gaussian_score(x, *a):\n    raise ValueError(f'```\\x1b[31m 
 @pytest.mark.harmless
 def test_a_folder_is_marked_once(tmp_path, capsys):
     hand_in(tmp_path / "in", {"=cmd": RUDE, "ann": CHECK + RIGHT, "eve": STUB})
+    first = (tmp_path / "in" / "ann" / "01.ipynb").read_bytes()
     assert grading(tmp_path, "--variant", "3", "--seed", "3") == 0
     out = tmp_path / "out"
     rows = grade.read_rows(out / "grades.csv")
@@ -527,8 +528,8 @@ def test_a_folder_is_marked_once(tmp_path, capsys):
     assert (rows["bob"]["marks"], rows["bob"]["note"]) == ("1", "")
     rows["ann"]["note"] = "a day late"  # a note of one's own stays, and a submission may be again as it was
     grade.write_rows(out / "grades.csv", rows)
-    for source, note in ((WRONG, f"a day late; {grade.CHANGED}"), (RIGHT, "a day late")):
-        hand_in(tmp_path / "in", {"ann": CHECK + source})
+    for content, note in ((b"{}", f"a day late; {grade.CHANGED}"), (first, "a day late")):
+        (tmp_path / "in" / "ann" / "01.ipynb").write_bytes(content)
         assert grading(tmp_path, "--variant", "3") == 0
         assert grade.read_rows(out / "grades.csv")["ann"]["note"] == note
     for other in ("--seed 4", "--variant 1", "--chapters 2"):
