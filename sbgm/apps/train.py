@@ -542,7 +542,9 @@ def main(
     *,
     out: Annotated[Path, "the run's folder, by habit runs/NAME"],
     resume: Annotated[bool, "go on with the run in that folder"] = False,
-    scale: Annotated[Literal["laptop", "gpu", "paper"], "the settings to start from"] = "laptop",
+    scale: Annotated[
+        Literal["laptop", "gpu", "paper"], "the settings to start from; the numbers below are the paper's"
+    ] = "laptop",
     device: Device = None,
     minutes: Annotated[Positive, "save and stop after so long, without compiling"] | None = None,
     tracker: Annotated[str, "write the log to tensorboard, wandb, … too"] | None = None,
