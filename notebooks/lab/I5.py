@@ -1,7 +1,4 @@
-"""I5: how far Algorithm 1's samples are from real images over T and ε, and the noise that it leaves on them.
-
-With --grid, another measurement with bounds in `claims.toml`: MNIST at T of 50, 100 and 200 and three ε.
-"""
+"""I5: how far Algorithm 1's samples are from real images over T and ε, and how many can be read."""
 
 import itertools
 import math
@@ -13,14 +10,31 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from claims import Found, Measurement, declared, load_record, reported, run
-from drawing import CPU, Drawing, Machine, digit_distance, draw, require_enough_digits
-from sbgm.guard import Batch, Positive, checked, count_from
-from sbgm.images.data import load_images
-from sbgm.images.weights import load_network, weights_file
-from sbgm.measure import Estimate, estimate, frechet_distance, quantise, ratio, some_images
+from claims import Found, Measurement, declared, reported, run, seed
+from controls import hidden_features, joined_halves, legible, place
+from drawing import (
+    CPU,
+    SIGMA_L,
+    Drawing,
+    Machine,
+    draw,
+    judged_distance,
+    require_enough_digits,
+    wrong_digits,
+)
+from errors import largest, of_networks, rank_correlation, worst_over_best
+from N1 import perceptrons
+from recipes import sample_digits
+from sbgm import derived_generator
+from sbgm.guard import Batch, Positive, checked
+from sbgm.images.data import load_images, load_labels
+from sbgm.images.drawing import draw_batches
+from sbgm.images.weights import load_network
+from sbgm.measure import Estimate, estimate, frechet_distance, in_batches, quantise, ratio, shown, some_images
+from sbgm.measure.classifier import JUDGE, load_classifier
 from sbgm.measure.judging import feature_space, reference_for
 from sbgm.measure.records import N_SHEET, StepMap
+from sbgm.noise import perturb
 from sbgm.theory import noise_ratio
 
 
@@ -82,133 +96,209 @@ STEP_SIZES = (5e-6, 1e-5, 2e-5, 4e-5, 5e-5)
 BEYOND_N_STEPS = (10,)
 BEYOND_STEP_SIZES = (1e-4,)
 """The digits' map shows besides: fewer steps, and the end of the range if the text's ε is the code's h = ε/2."""
-MNIST_STEP_SIZES = (5e-6, 2e-5, 5e-5)
+PLACES = [(50, 2e-5), (100, 2e-5), (200, 2e-5), (100, 5e-6), (100, 5e-5)]
+"""T and ε on MNIST: a cross through the paper's."""
+TOO_SHORT = (30, 5e-6)
+"""A cell that the claim leaves out, since its chains cannot forget their start: the control."""
 N_DIGITS = 1_000
+N_OF_CELL = 3_000
 LOW = 1.2
-HIGH = 1.3
-"""Predicted ratios up to LOW should do no harm; one above HIGH should."""
-GRID_N_STEPS = (50, 100, 200)
-GRID_STEP_SIZES = (5e-6, 2e-5, 4e-5)
-DIGITS = (
-    "digits: worst of 19 cells of ratio ≤ 1.2, over the best",
-    "digits: worst of 1 of ratio > 1.3, over the worst of those",
-)
-"""The digits' numbers of the record before, which the grid's keeps."""
+"""Predicted variance of the noise left, over σ_L², up to which a cell belongs to the claim."""
+WORST = "worst distance over best"
+LEAST = "least legible cell, from test digits (0) to joined halves (1)"
+DEALT = "samples dealt at random to the cells, worst distance over best"
 
 
 def measure(
     folder: Path,
-    n_samples: Annotated[int, "samples of MNIST in each cell, more than 128; the digits' map has 1,000"] = 200,
-    n_steps: Annotated[int, count_from(N_STEPS[0]), "the largest T on MNIST besides 100 at ε = 2e-5"] = 100,
-    weights: Annotated[str, "another network on MNIST than the shipped one, by name or file"] = "mnist_ncsn",
-    grid: Annotated[bool, "measure MNIST at nine cells, beside the recorded digits"] = False,
+    n_samples: Annotated[int, "samples of MNIST in each cell, more than 256"] = 300,
     machine: Machine = CPU,
 ) -> Found:
     """Measure I5: draw samples at every T and ε, and compare them with real images.
 
-    I1 draws the first of T = 100, ε = 2e-5; they are kept in the same folder.
+    I1 draws those of MNIST at T = 100, ε = 2e-5, and N1 trains the perceptrons; they are kept beside `folder`.
     """
     require_enough_digits(n_samples=n_samples)
-    if grid:
-        return measure_grid(folder, n_samples, machine)
-    digits = digits_map(folder, N_STEPS + BEYOND_N_STEPS, STEP_SIZES + BEYOND_STEP_SIZES)
-    places = [(t, eps) for t in N_STEPS if t <= n_steps for eps in MNIST_STEP_SIZES]
-    places += {(100, 2e-5)} - set(places)
-    common = {"n_samples": n_samples, "batch_size": machine.n_chains}
-    drawings = [Drawing(weights, n_steps=t, step_size=eps, **common) for t, eps in places]
-    mnist, _ = measure_map(drawings, folder, some_images("mnist", "train"), digit_distance, machine)
+    if n_samples <= 256:  # one half chooses the extreme cells, and the other measures them
+        raise ValueError(f"n_samples must be more than 256, got {n_samples}")
+    step_map = digits_map(folder, N_STEPS + BEYOND_N_STEPS, STEP_SIZES + BEYOND_STEP_SIZES)
+    of_digits, digits = measure_digits(folder)
+    mnist_map, samples = mnist_cells(folder, n_samples, machine)
+    noise = [
+        reported(f"MNIST: noise of T = {t}, ε = {eps:g}, over predicted", over_predicted(mnist_map, t, eps))
+        for t, eps in (TOO_SHORT, (100, 2e-5))
+    ]
     return Found(
-        i5_measurements(digits, "digits") + i5_measurements(mnist, "MNIST"),
-        {**digits.tensors("digits"), **mnist.tensors("mnist")},
-        data=f"digits_mlp, {N_DIGITS:,} samples a cell; {weights_file(weights).stem}, {n_samples} a cell, 10,000 MNIST "
-        "test images",
-        note="Fréchet distances: of digits in pixels to training digits, of MNIST in our own classifier's features.",
-        narrower="8×8 digits, and MNIST at half the paper's width",
-        networks=["digits_mlp", weights, "mnist_classifier"],
-        facts={"n_samples_digits": N_DIGITS, "seed": 0},
+        [*of_digits, *measure_mnist(samples), *noise],
+        {**step_map.tensors("digits"), **mnist_map.tensors("mnist"), **digits},
+        data=f"five perceptrons, {N_OF_CELL:,} samples a cell, 360 held-out and 1,437 training digits; mnist_ncsn, "
+        f"{n_samples} a cell, 10,000 MNIST test images",
+        note="Fréchet distances in features: of 8×8 digits in those of a classifier of them, of MNIST in those of the "
+        "second classifier. The maps are of the shipped networks, that of digits in pixels.",
+        narrower="five perceptrons on 8×8 digits; on MNIST half the paper's width, one training, T at the paper's ε "
+        "and ε at the paper's T",
+        networks=["digits_mlp", "mnist_ncsn", JUDGE],
+        facts={"n_samples_digits": N_OF_CELL, "compiled": machine.compile},
     )
 
 
-def measure_grid(folder: Path, n_samples: int, machine: Machine) -> Found:
-    """Measure MNIST's map on the grid of `claims.toml`, and take the digits' from the record before."""
-    before = load_record("I5")
-    places = sorted(itertools.product(GRID_N_STEPS, GRID_STEP_SIZES), key=lambda place: place[0])
-    common = {"n_samples": n_samples, "kept": "last"}
-    drawings = [Drawing("mnist_ncsn", n_steps=t, step_size=eps, **common) for t, eps in places]
-    step_map, samples = measure_map(drawings, folder, some_images("mnist", "train"), digit_distance, machine)
-    assert (step_map.cells["predicted"] <= LOW).all()
-    space = feature_space("mnist")
-    features = [space.function(x).half() for x in samples]
-    of_digits = [m for m in before.measurements if m.label in DIGITS]
-    cells = zip(places, step_map.cells.itertuples(), strict=True)
-    return Found(
-        [
-            *(declared("I5", m.label, m.value, se=m.se) for m in of_digits),
-            declared("I5", "MNIST: worst of 9 cells of ratio ≤ 1.2, over the best", spread(features)),
-            declared("I5", "samples a cell", n_samples),
-            *(reported(f"MNIST: distance at T = {t}, ε = {e:g}", Estimate(c.distance, c.se)) for (t, e), c in cells),
-        ],
-        {
-            **{name: before.tensors[name] for name in ("digits", "digits_sheets")},
-            **step_map.tensors("mnist"),
-            "mnist_features": torch.stack(features),
-        },
-        data=f"digits_mlp, 1,000 samples a cell; mnist_ncsn, {n_samples} a cell, 10,000 MNIST test images",
-        note="Fréchet distances: of digits in pixels to training digits, of MNIST in our own classifier's features. "
-        "MNIST's worst and best cell are chosen by one half of the samples and compared by the other.",
-        narrower="8×8 digits, and MNIST at half the paper's width",
-        networks=["digits_mlp", "mnist_ncsn", "mnist_classifier"],
-        facts={"n_samples": n_samples, "n_samples_digits": 1_000, "seed": 0, "compiled": machine.compile},
-    )
-
-
-def features_distance(features: Tensor) -> Estimate:
-    """The Fréchet distance of features to those of 10,000 test digits."""
-    return frechet_distance(features.float(), reference_for("mnist", feature_space("mnist"), "test").features)
-
-
-def spread(features: list[Tensor]) -> Estimate:
-    """The worst cell's distance over the best one's, which one half of the samples choose and the other compares.
-
-    The mean of both ways, as a geometric one: the worst and the best of nine are apart by chance, and a choice by other
-    samples takes that out.
-    """
-    halves = [[features_distance(f[part::2]) for f in features] for part in (0, 1)]
-    logs = []
-    squares = []
-    for choice, judged in (halves, halves[::-1]):
-        order = sorted(range(len(features)), key=lambda i: choice[i].value)
-        r = ratio(judged[order[-1]], judged[order[0]])
-        logs.append(math.log(r.value))
-        squares.append((r.se / r.value) ** 2)
-    value = math.exp(sum(logs) / 2)
-    return Estimate(value, value * math.sqrt(sum(squares)) / 2)
-
-
-def i5_measurements(step_map: StepMap, name: str) -> list[Measurement]:
-    """The measurements of I5 on a network's map: no harm where little noise is predicted, some where much is.
+def cell_numbers(
+    features: Sequence[Tensor],
+    readable: Sequence[Tensor],
+    reference: Tensor,
+    of_real: Estimate,
+    of_joined: Estimate,
+    generator: torch.Generator,
+) -> dict[str, Estimate]:
+    """The extremes of cells by distance and by legibility, and those of the same samples dealt at random to the cells.
 
     Args:
-        step_map: the claim's part of it is taken.
-        name: of the images.
+        features: of the samples of each cell, (N, K).
+        readable: whether each sample is legible, (N,) bool.
+        reference: features of real images.
+        of_real, of_joined: the legible shares of real images and of joined halves.
+        generator: deals the samples.
     """
-    cells = step_map.cells.query("n_steps in @N_STEPS and step_size in @STEP_SIZES").sort_values("distance")
-    harmless = cells.query("predicted <= @LOW")
-    harmed = cells.query("predicted > @HIGH")
-    extremes = cells.iloc[0], harmless.iloc[-1], harmed.iloc[-1]
-    best, worst, worst_harmed = (Estimate(cell.distance, cell.se) for cell in extremes)
-    return [
-        declared("I5", f"{name}: worst of {len(harmless)} cells of ratio ≤ {LOW}, over the best", ratio(worst, best)),
-        declared(
-            "I5",
-            f"{name}: worst of {len(harmed)} of ratio > {HIGH}, over the worst of those",
-            ratio(worst_harmed, worst),
-        ),
-        reported(f"{name}: smallest distance", best),
-        reported(f"{name}: largest distance, ratio ≤ {LOW}", worst),
-        reported(f"{name}: noise of T = 30, ε = 5e-6, over predicted", _over_predicted(step_map, 30, 5e-6)),
-        reported(f"{name}: noise of T = 100, ε = 2e-5, over predicted", _over_predicted(step_map, 100, 2e-5)),
+
+    def distances(cells: Sequence[Tensor]) -> list[list[Estimate]]:
+        return [[frechet_distance(cell[part::2], reference) for cell in cells] for part in (0, 1)]
+
+    def place_of(cell: Tensor) -> Estimate:
+        return place(estimate(cell.double()), of_real, of_joined)
+
+    everything = torch.cat(list(features))
+    order = torch.randperm(len(everything), generator=generator)
+    dealt = everything[order].chunk(len(features))
+    return {
+        WORST: worst_over_best(distances(features)),
+        LEAST: largest([[place_of(cell[part::2]) for cell in readable] for part in (0, 1)]),
+        DEALT: worst_over_best(distances(dealt)),
+    }
+
+
+# --- 8×8 digits -------------------------------------------------------------------------------------------------------
+
+
+def digits_cells(folder: Path) -> tuple[list[tuple[int, float]], Tensor]:
+    """T and ε of each cell, and samples of five perceptrons there: (networks, cells, N, 1, 8, 8) uint8."""
+    networks = perceptrons(folder.parent / "perceptrons")
+    places = list(itertools.product(N_STEPS, STEP_SIZES))
+    runs = list(itertools.product(networks, places))
+
+    def samples(indices: range, generator: torch.Generator) -> dict[str, Tensor]:
+        network, (n_steps, step_size) = runs[indices.start]
+        x = sample_digits(network, N_OF_CELL, n_steps=n_steps, step_size=step_size, generator=generator)
+        return {"samples": quantise(x)}
+
+    place = folder / f"cells{N_OF_CELL}-seed{seed('I5')}"
+    parts = draw_batches(samples, len(runs), seed=seed("I5"), batch_size=1, folder=place)
+    drawn = torch.stack([part["samples"] for part in parts])
+    return places, drawn.unflatten(0, (len(networks), len(places)))
+
+
+def measure_digits(folder: Path) -> tuple[list[Measurement], dict[str, Tensor]]:
+    """The measurements of I5 on 8×8 digits; and the distance and legible share of each cell, (networks, cells, 2)."""
+    training, labels = load_images("digits"), load_labels("digits")
+    function = hidden_features(training, labels)
+    reference = function(training)
+    generator = derived_generator(seed("I5"), 0, 1)
+    held_out = load_images("digits", "test")
+    halves = joined_halves(held_out, load_labels("digits", "test"))
+    real, wrong = (shown(perturb(x, SIGMA_L, generator=generator)) for x in (held_out, halves))
+    of_real, of_joined = (estimate(legible(x, training, labels).double()) for x in (real, wrong))
+    real_distance, wrong_distance = (frechet_distance(function(x), reference) for x in (real, wrong))
+
+    places, drawn = digits_cells(folder)
+    sigmas = perceptrons(folder.parent / "perceptrons")[0].sigmas
+    predicted = [noise_ratio(sigmas, n_steps=t, step_size=eps) for t, eps in places]
+    harmless = [i for i, value in enumerate(predicted) if value <= LOW]
+    of_each = []
+    table = []
+    in_pixels = []
+    for cells in drawn.float() / 255:
+        features = [function(x) for x in cells]
+        readable = [legible(x, training, labels) for x in cells]
+        some = ([values[i] for i in harmless] for values in (features, readable))
+        of_each.append(cell_numbers(*some, reference, of_real, of_joined, generator))
+        far = [frechet_distance(f, reference).value for f in features]
+        table.append(torch.tensor([far, [float(r.double().mean()) for r in readable]], dtype=torch.float64).T)
+        in_pixels.append([frechet_distance(x.flatten(1), training.flatten(1)).value for x in cells])
+    cells = torch.stack(table)
+    pixels = torch.tensor(in_pixels, dtype=torch.float64)
+    ranks = torch.tensor([rank_correlation(distance, -share) for distance, share in (c.T for c in cells[:, harmless])])
+    numbers = [
+        declared("I5", f"digits: {WORST}, five networks", geometric([n[WORST] for n in of_each])),
+        declared("I5", f"digits: {LEAST}", of_networks(torch.tensor([n[LEAST].value for n in of_each]))),
+        declared("I5", f"control: digits: {DEALT}", geometric([n[DEALT] for n in of_each])),
+        declared("I5", "control: digits: joined halves over test digits", ratio(wrong_distance, real_distance)),
+        reported("digits: rank correlation of distance and legible share over the cells", of_networks(ranks)),
     ]
+    for i, (n_steps, step_size) in enumerate(places):
+        cell = f"digits, T = {n_steps}, ε = {step_size:g}"
+        numbers.append(reported(f"{cell}: distance", of_networks(cells[:, i, 0])))
+        numbers.append(reported(f"{cell}: legible share", of_networks(cells[:, i, 1])))
+        numbers.append(reported(f"{cell}: distance in pixels", of_networks(pixels[:, i])))
+    return numbers, {"digits_cells": cells, "digits_cells_in_pixels": pixels}
+
+
+def geometric(ratios: Sequence[Estimate]) -> Estimate:
+    """The geometric mean of a ratio over networks, and its standard error."""
+    log = of_networks(torch.tensor([r.value for r in ratios]).log())
+    value = math.exp(log.value)
+    return Estimate(value, value * log.se)
+
+
+# --- MNIST ------------------------------------------------------------------------------------------------------------
+
+
+def mnist_cells(folder: Path, n_samples: int, machine: Machine) -> tuple[StepMap, dict[tuple[int, float], Tensor]]:
+    """The map of the shipped network on MNIST, and the samples at each T and ε."""
+    common = {"n_samples": n_samples, "batch_size": machine.n_chains}
+    drawings = []
+    for n_steps, step_size in [*PLACES, TOO_SHORT]:
+        how = {"seed": seed("I5"), "kept": "last"}
+        if (n_steps, step_size) == (100, 2e-5):
+            how = {"seed": seed("I1")}  # whose first samples these are
+        drawings.append(Drawing("mnist_ncsn", n_steps=n_steps, step_size=step_size, **common, **how))
+    step_map, samples = measure_map(drawings, folder, some_images("mnist", "train"), judged_distance, machine)
+    return step_map, dict(zip([*PLACES, TOO_SHORT], samples, strict=True))
+
+
+def measure_mnist(samples: dict[tuple[int, float], Tensor]) -> list[Measurement]:
+    """The measurements of I5 on MNIST, from the samples at each T and ε."""
+    space = feature_space("mnist", classifier=JUDGE)
+    reference = reference_for("mnist", space, "test").features
+    classifier = load_classifier(JUDGE)
+
+    def sure(images: Tensor) -> Tensor:
+        return in_batches(classifier, shown(images)).softmax(dim=1).amax(dim=1) >= 0.9
+
+    n_samples = len(samples[TOO_SHORT])
+    made = wrong_digits(n_samples, derived_generator(seed("I5"), 0, 2))
+    of_real, of_joined = (estimate(sure(made[name]).double()) for name in ("training", "joined"))
+    readable = {where: sure(x) for where, x in samples.items()}
+    features = {where: space.function(x) for where, x in samples.items()}
+    far = {where: frechet_distance(f, reference) for where, f in features.items()}
+    cells = ([values[where] for where in PLACES] for values in (features, readable))
+    numbers = cell_numbers(*cells, reference, of_real, of_joined, derived_generator(seed("I5"), 0, 3))
+    joined = ratio(judged_distance(made["joined"]), judged_distance(made["training"]))
+    short = ratio(far[TOO_SHORT], max(far[where] for where in PLACES))
+    measurements = [
+        declared("I5", f"MNIST: {WORST}", numbers[WORST]),
+        declared("I5", f"MNIST: {LEAST}", numbers[LEAST]),
+        declared("I5", f"control: MNIST: {DEALT}", numbers[DEALT]),
+        declared("I5", "control: MNIST: joined halves over training digits", joined),
+        declared("I5", "control: MNIST: T = 30 at ε = 5e-6, over the worst cell", short),
+    ]
+    for (n_steps, step_size), distance in far.items():
+        cell = f"MNIST, T = {n_steps}, ε = {step_size:g}"
+        measurements.append(reported(f"{cell}: distance", distance))
+        share = estimate(readable[n_steps, step_size].double())
+        measurements.append(reported(f"{cell}: legible share", share))
+    return measurements
+
+
+# --- maps -------------------------------------------------------------------------------------------------------------
 
 
 def digits_map(folder: Path, n_steps: Sequence[int], step_sizes: Sequence[float], n_samples: int = N_DIGITS) -> StepMap:
@@ -258,7 +348,8 @@ def measure_map(
     return StepMap.of(cells, torch.stack(sheets)), drawn
 
 
-def _over_predicted(step_map: StepMap, n_steps: int, step_size: float) -> float:
+def over_predicted(step_map: StepMap, n_steps: int, step_size: float) -> float:
+    """The measured variance of the noise left, over the predicted one, at T and ε."""
     cell = step_map.cells.loc[n_steps, step_size]
     return cell.measured / cell.predicted
 

@@ -1,5 +1,6 @@
 """I5's map: the noise that Algorithm 1 leaves, by closed form and measured, and what is kept of each cell."""
 
+import dataclasses
 import math
 
 import pytest
@@ -7,14 +8,17 @@ import torch
 from matplotlib.figure import Figure
 
 import claims
+import drawing as drawing_module
 import I5
+import make_ledger
+import N1
+from drawing import Drawn
 from I5 import N_SHEET, measure_cell, noise_on_constant_pixels
-from recipes import sample_digits
+from recipes import DigitsTraining, sample_digits
 from sbgm import annealed_langevin, final, geometric_sigmas, plots
 from sbgm.images.data import load_images
 from sbgm.images.weights import load_network
 from sbgm.measure import Estimate
-from sbgm.measure.records import StepMap
 from sbgm.theory import noise_ratio
 from seeds import seeded
 
@@ -96,27 +100,50 @@ def test_a_number_map_writes_every_number_and_leaves_gaps_white():
 # --- the claim --------------------------------------------------------------------------------------------------------
 
 
-def the_map(distances):
-    """A map of the claim's corners with these distances by (T, ε)."""
-    predicted = {(30, 5e-6): 2.0, (100, 5e-5): 1.14, (30, 1e-4): 1.33}
-    rows = [(*place, d, 0.01, predicted.get(place, 1.05), 1.3, 0.1) for place, d in distances.items()]
-    return StepMap.of(rows, torch.zeros(len(rows), N_SHEET, 1, 4, 4, dtype=torch.uint8))
+def cells(n, generator, scale=1.0):
+    """The features of n cells of equal samples, the last of them scaled."""
+    features = [torch.randn(400, 3, generator=generator) for _ in range(n)]
+    return [*features[:-1], scale * features[-1]]
 
 
-GOOD = {(30, 5e-6): 3.0, (100, 2e-5): 1.0, (100, 5e-5): 1.4, (50, 2e-5): 1.2, (30, 1e-4): 9.0, (10, 2e-5): 9.0}
+def test_equal_cells_have_a_ratio_near_one_and_one_that_is_worse_is_found():
+    generator = seeded()
+    reference = 3 + torch.randn(2_000, 3, generator=generator)
+    whole, none = Estimate(0.9, 0.01), Estimate(0.1, 0.01)
+    readable = [torch.rand(400, generator=generator) < share for share in (0.9, 0.9, 0.9, 0.9, 0.5)]
+    numbers = I5.cell_numbers(cells(5, generator), readable, reference, whole, none, generator)
+    assert numbers[I5.WORST].value == pytest.approx(1, abs=4 * numbers[I5.WORST].se)
+    assert numbers[I5.LEAST].value == pytest.approx(0.5, abs=0.1)  # .5 lies midway from .9 to .1
+    worse = I5.cell_numbers(cells(5, generator, 4.0), readable, reference, whole, none, generator)
+    assert worse[I5.WORST].value > 1.5
+    assert worse[I5.DEALT].value == pytest.approx(1, abs=4 * worse[I5.DEALT].se)
 
 
-def test_the_claims_cells_are_judged_and_those_beyond_it_are_not():
-    checks = I5.i5_measurements(the_map(GOOD), "MNIST")
-    assert all(c.holds for c in checks)
-    assert [c.value for c in checks[:2]] == pytest.approx([1.4, 3 / 1.4])
+def test_a_script_measures_each_bound(mnist, results, tmp_path, monkeypatch):
+    monkeypatch.setattr(N1, "SETTINGS", DigitsTraining(width=16, n_blocks=1, n_steps=20))
+    monkeypatch.setattr(N1, "N_NETWORKS", 2)
+    monkeypatch.setattr(I5, "N_OF_CELL", 220)
+    monkeypatch.setattr(I5, "N_DIGITS", 80)
+    monkeypatch.setattr(I5, "N_STEPS", (30, 50))
+    monkeypatch.setattr(I5, "STEP_SIZES", (5e-6, 2e-5))
+    monkeypatch.setattr(I5, "BEYOND_N_STEPS", ())
+    monkeypatch.setattr(I5, "BEYOND_STEP_SIZES", ())
+    monkeypatch.setattr(I5, "PLACES", [(1, 2e-5), (100, 2e-5)])
+    monkeypatch.setattr(I5, "TOO_SHORT", (2, 5e-6))
+    monkeypatch.setattr(I5, "draw", few_steps)
+    monkeypatch.setattr(I5, "over_predicted", lambda step_map, n_steps, step_size: 1.0)
+    record = claims.measure_claim("I5", I5.measure, tmp_path / "samples", n_samples=258)
+    assert {m.label for m in record.of_kind("expected")} == set(claims.claims()["I5"].bounds)
+    assert make_ledger.outcome(record)
+    assert record.tensors["digits_cells"].shape == (2, 4, 2)
 
 
-@pytest.mark.parametrize(("place", "distance"), [((100, 5e-5), 1.6), ((30, 5e-6), 1.3)])
-def test_one_miss_decides_whoever_chose_the_factor(place, distance):
-    claim = claims.claims()["I5"]
-    assert claims.word(claim, I5.i5_measurements(the_map(GOOD | {place: distance}), "MNIST")) == "not reproduced"
-    assert claims.word(claim, I5.i5_measurements(the_map(GOOD), "MNIST")) == "reproduced"
+def few_steps(drawing, folder, machine):
+    """Real digits in place of samples of MNIST, and one step a level of 8×8 digits."""
+    if drawing.network == "mnist_ncsn":
+        images = load_images("mnist")[: drawing.n_samples]
+        return Drawn(images[None] + 0.01 * torch.randn(images.shape, generator=seeded()), images[None])
+    return drawing_module.draw(dataclasses.replace(drawing, n_steps=1), folder, machine)
 
 
 def test_a_small_map_of_the_digits_is_measured_and_taken_from_its_folder_again(tmp_path, monkeypatch):

@@ -82,7 +82,7 @@ def test_a_seed_is_that_of_the_claim_whatever_other_claims_there_are():
 
 # --- the verdict ------------------------------------------------------------------------------------------------------
 
-UNMET = claims.declared("I5", "samples a cell", 299)  # a control
+UNMET = claims.declared("M2", "iterations", 4_999)  # a control
 WORDS = {  # what was measured, and the word that it bears
     "whole": ([expected("x", 0.6, low=0.5, se=0.05)], {}, "reproduced"),
     "narrower": ([expected("x", 0.6, low=0.5, se=0.05)], {"narrower": "half the width"}, "reproduced in part"),
@@ -169,7 +169,7 @@ def test_what_is_not_whole_says_every_reason():
             "60 images",
             "“straddles” is 3.0 ± 2.0, not clearly at least 2; “misses” is 4, not at most 3; 60 images",
         ),
-        ("L2", [UNMET], "", "“samples a cell” is 299, not at least 300"),
+        ("L2", [UNMET], "", "“iterations” is 4999, not at least 5000"),
         ("L2", [expected("drift", 0.5, low=-0.301, high=0.301)], "", "“drift” is 0.5, not −0.301 to 0.301"),
     ):
         assert make_ledger.reasons(settle(claim_id, measurements, narrower=narrower)) == reasons
