@@ -29,8 +29,8 @@ from torch import Tensor
 from sbgm.apps.options import Parser, add_options, call, flag_of, in_flags, value_of
 from sbgm.files import file_hash, runs_folder, save_tensors, write_bytes, write_json
 from sbgm.guard import checked, count_from, one_of
+from sbgm.images import weights
 from sbgm.images.devices import hardware
-from sbgm.images.weights import weights_file, weights_folder
 from sbgm.measure import records
 from sbgm.measure.estimates import Estimate, Share
 from sbgm.measure.records import (
@@ -347,11 +347,11 @@ def weights_facts(*names: str) -> dict[str, str]:
     Args:
         names: of shipped networks, such as "mnist_ncsn", or files of weights, which need not be here when it is read.
     """
-    files = [weights_file(name) for name in names]
-    shipped = weights_folder().resolve()
-    return {
-        f"{WEIGHTS if file.resolve().parent == shipped else 'sha256 of '}{file.stem}": file_hash(file) for file in files
-    }
+    hashes = {}
+    for file in map(weights.weights_file, names):
+        ships = file.resolve().parent == weights.weights_folder().resolve()
+        hashes[f"{WEIGHTS if ships else 'sha256 of '}{file.stem}"] = file_hash(file)
+    return hashes
 
 
 def save_record(record: Record, folder: Path) -> Record:
