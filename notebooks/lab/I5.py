@@ -19,6 +19,7 @@ from drawing import (
     Machine,
     draw,
     judged_distance,
+    narrower_width,
     require_enough_digits,
     wrong_digits,
 )
@@ -135,8 +136,8 @@ def measure(
         f"{n_samples} a cell, 10,000 MNIST test images",
         note="Fréchet distances in features: of 8×8 digits in those of a classifier of them, of MNIST in those of the "
         "second classifier. The maps are of the shipped networks, that of digits in pixels.",
-        narrower="five perceptrons on 8×8 digits; on MNIST half the paper's width, one training, T at the paper's ε "
-        "and ε at the paper's T",
+        narrower=f"five perceptrons on 8×8 digits; on MNIST {narrower_width()}one training, T at the paper's ε and "
+        "ε at the paper's T",
         networks=["digits_mlp", "mnist_ncsn", JUDGE],
         facts={"n_samples_digits": N_OF_CELL, "compiled": machine.compile},
     )
@@ -198,7 +199,8 @@ def digits_cells(folder: Path) -> tuple[list[tuple[int, float]], Tensor]:
 
 def measure_digits(folder: Path) -> tuple[list[Measurement], dict[str, Tensor]]:
     """The measurements of I5 on 8×8 digits; and the distance and legible share of each cell, (networks, cells, 2)."""
-    training, labels = load_images("digits"), load_labels("digits")
+    training = load_images("digits")
+    labels = load_labels("digits")
     function = hidden_features(training, labels)
     reference = function(training)
     generator = derived_generator(seed("I5"), 0, 1)
