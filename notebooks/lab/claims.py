@@ -433,7 +433,8 @@ def measure_claim(claim_id: str, measure: Measure, folder: Path, **settings: Any
 
 def recorded(value: object) -> bool:
     """Whether a setting stands in the record: a path is this machine's, and what is left open is none."""
-    return value is not None and value is not False and not isinstance(value, Path)
+    values = value if isinstance(value, list) else [value]
+    return value is not None and value is not False and not any(isinstance(one, Path) for one in values)
 
 
 def command_line(script: str, settings: Mapping[str, Any]) -> str:

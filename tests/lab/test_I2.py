@@ -6,6 +6,7 @@ import torch
 import claims
 import I2
 from claims import measure_claim
+from sbgm.images.weights import load_network, save_network
 from sbgm.measure import Estimate, controls, hog_features
 
 
@@ -32,12 +33,26 @@ def test_edges_tell_apart_what_shows_less():
     assert torch.allclose(dim, hog_features(images[:2]), atol=0.05)  # contrast says nothing
 
 
+def test_epochs_are_counted_over_all_parts_of_a_training():
+    first = {"steps": 1_000, "settings": {"training": {"batch_size": 50}}}  # as sbgm 0.2.0 wrote it
+    second = {"steps": 500, "settings": {"batch_size": 100}, "started_from": first}
+    assert I2.epochs(second, I2.batch_size_of(second)) == 2
+    assert I2.epochs({"step": 1_500}, 100) == 3
+
+
 def test_samples_are_compared_with_the_controls(mnist, colour, monkeypatch, tmp_path, has_the_committed_form):
     """Small random images in place of CIFAR-10's; an untrained network's samples are far from them."""
     monkeypatch.setattr(I2, "Inception", colour)
-    sizes = {"n_samples": 50, "n_steps": 1, "n_reference": 40}
+    network = load_network("cifar10_ncsn")
+    save_network(network, tmp_path / "early.safetensors", image_shape=[3, 8, 8], step=1_000)
+    sizes = {"n_samples": 50, "n_steps": 1, "n_reference": 40, "earlier": [str(tmp_path / "early.safetensors")]}
     record = measure_claim("I2", I2.measure, tmp_path / "samples", **sizes)
     has_the_committed_form(record)
+    bought = [m for m in record.measurements if "epochs: " in m.label]
+    n_numbers = len({m.label.partition(": ")[2] for m in bought})
+    assert (len(bought), n_numbers) == (6, 3)  # of a checkpoint and of the network: loss, KID, HOG
+    losses = [m.value for m in bought if m.label.endswith("held-out loss")]
+    assert losses[0] == losses[1]  # the same weights and noise
     assert record.status == "not reproduced"
     made = ("samples", "denoised", "real images", "shuffled blocks", "low resolution", "Gaussian")
     labels = [f"{measure}, {name}" for measure in ("KID", "HOG distance") for name in made]

@@ -40,6 +40,7 @@ class Script:
         n_samples: Annotated[Count, "samples, of which there are few"] = 3,
         weights: Annotated[str | None, "a network"] = None,
         earlier: Annotated[list[str] | None, "others"] = None,
+        others: Annotated[list[Path] | None, "files"] = None,
         fid_weights: Annotated[Path | None, "a file"] = None,
         machine: Machine = CPU,
     ) -> Found:
@@ -52,6 +53,7 @@ class Script:
 def test_a_record_holds_the_file_the_facts_and_the_command_that_makes_it(results, tmp_path):
     script = Script(HOLDS)
     settings = {"n_samples": 5, "earlier": ["a b.st", "c.st"], "fid_weights": Path("here.pth")}
+    settings["others"] = [Path("there.st")]
     settings["machine"] = Machine("cpu", compile=True)
     record = measure_claim("I6", script.measure, tmp_path, **settings)
     assert claims.load_record("I6") == record
