@@ -15,6 +15,7 @@ from torch import Tensor
 from claims import Found, Measurement, declared, reported, run, seed
 from curve import Entry, draw_entry, samplers_within
 from drawing import CPU, HOW_DRAWN, Drawing, Machine, draw, samples_key
+from I9 import differences, smaller_differences
 from sbgm import derived_generator
 from sbgm.files import file_hash
 from sbgm.guard import Count
@@ -24,6 +25,8 @@ from sbgm.measure import (
     Estimate,
     Inception,
     controls,
+    feature_statistics,
+    fid,
     hog_features,
     kernel_distance,
     kid,
@@ -32,12 +35,14 @@ from sbgm.measure import (
     some_images,
 )
 from sbgm.measure.judging import feature_space, reference_for
+from sbgm.networks import ScoreNetwork
 
 N_CONTROL = 1_000
 N_SHOWN = 64
 N_HELD_OUT = 1_000
 BUDGET = 50
 """Evaluations of the network for a sample of a checkpoint: by ancestral sampling, a twentieth of Algorithm 1's work."""
+FID = "FID, 50,000 samples"
 HOG = "HOG distance: the same in histograms of oriented gradients"
 
 
@@ -62,7 +67,14 @@ def measure(
     reference = reference_for("cifar10", space, "test", n_reference)
     made = controls(training, min(n_reference, N_CONTROL), generator=derived_generator(seed("I2"), 0, 1))
     images = {"samples": drawn.states[-1], "denoised": drawn.denoised[-1]} | made
-    distances = {name: kid(space.function(x), reference.features) for name, x in images.items()}
+    features = {name: space.function(x) for name, x in images.items()}
+    distances = {name: kid(x, reference.features) for name, x in features.items()}
+    network = load_network(weights)
+    differs = differences(network, n_samples, n_steps, "annealed")
+    held_to_the_paper = []
+    if not differs:
+        statistics = feature_statistics(reference_for("cifar10", space, "train").features)
+        held_to_the_paper = [declared("I2", FID, fid(features["samples"], statistics))]
     real = some_images("cifar10", "test", n_reference)
     bought = []
     if earlier:
@@ -73,16 +85,18 @@ def measure(
             return {"KID": kid(space.function(x), reference.features), "HOG distance": in_hog}
 
         for name in [*map(str, earlier), weights]:
-            bought += growth(name, load_network(weights).facts, training, real, both, folder, n_samples, machine)
+            bought += growth(name, network.facts, training, real, both, folder, n_samples, machine)
     return Found(
-        [*kid_measurements(distances), *object_measurements("I2", images, real), *bought],
+        [*kid_measurements(distances), *object_measurements("I2", images, real), *held_to_the_paper, *bought],
         {
             **{name: quantise(images[name]) for name in ("samples", "denoised")},
             "gaussian": quantise(made["Gaussian"][:N_SHOWN]),
         },
         data=f"{drawing.network}, {n_samples:,} samples; {n_reference:,} of CIFAR-10's test images",
         note=f"KID: the kernel distance in Inception's features; {HOG}; the controls are made of training images.",
-        narrower=how_narrow(weights, n_samples),
+        narrower=how_narrow(network, n_samples)
+        if differs
+        else "; ".join(smaller_differences(weights, machine.precision)),
         networks=[drawing.network],
         facts=drawing.facts(*HOW_DRAWN)
         | {"inception": inception.name}
@@ -90,9 +104,8 @@ def measure(
     )
 
 
-def how_narrow(weights: str, n_samples: int) -> str:
+def how_narrow(network: ScoreNetwork, n_samples: int) -> str:
     """In what a network and its samples are less than the paper's, by what its file says of its training."""
-    network = load_network(weights)
     seen = epochs(network.facts, batch_size_of(network.facts))
     return (
         f"{network.arguments['channels']} of the paper's 128 channels, {seen:.1f} epochs of some 512, "
@@ -144,8 +157,9 @@ def growth(
     losses = level_losses(network, real[:N_HELD_OUT], network.sigmas, generator=derived_generator(seed("I2"), 0, 2))
     sampler = samplers_within(BUDGET, network.sigmas, denoise_last=True)["ancestral, geometric"]
     entry = Entry("ancestral, geometric", sampler, "fitted", clamped=False)
-    place = Path(folder) / samples_key(name, "growth", f"batch{machine.n_chains}") / entry.key
     options = {"batch_size": machine.n_chains, "seed": seed("I2"), "precision": machine.precision}
+    settings = f"batch{machine.n_chains}", machine.precision, f"seed{seed('I2')}"
+    place = Path(folder) / samples_key(name, "growth", *settings) / entry.key
     batches = draw_entry(entry, machine.prepared(network), training[:N_CONTROL], place, n_samples, **options)
     samples = torch.cat(list(batches))[:n_samples]
     of_levels = torch.tensor(losses).mean(dim=0)  # the same images at all levels: the mean of their errors is the most

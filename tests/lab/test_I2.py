@@ -5,9 +5,12 @@ import torch
 
 import claims
 import I2
+import I9
 from claims import measure_claim
+from sbgm.images.refinenet import RefineNet
 from sbgm.images.weights import load_network, save_network
-from sbgm.measure import Estimate, controls, hog_features
+from sbgm.measure import Estimate, controls, hog_features, inception
+from seeds import seeded
 
 
 @pytest.mark.parametrize(("value", "holds"), [(0.06, True), (0.1, False)])
@@ -62,3 +65,18 @@ def test_samples_are_compared_with_the_controls(mnist, colour, monkeypatch, tmp_
     assert less.value == pytest.approx(values["KID, samples"] - values["KID, shuffled blocks"])
     assert claims.load_record("I2").tensors["gaussian"].shape == (40, 3, 8, 8)
     assert record.data == "cifar10_ncsn, 50 samples; 40 of CIFAR-10's test images"
+
+
+@pytest.mark.parametrize(("channels", "held"), [(2, True), (128, False)])
+def test_a_network_of_the_papers_width_is_held_to_its_fid(mnist, colour, monkeypatch, tmp_path, channels, held):
+    """A width of 2 stands for the paper's, and 60 samples for its 50,000."""
+    monkeypatch.setattr(I2, "Inception", colour)
+    monkeypatch.setattr(inception, "FEWEST_FOR_FID", 60)
+    for name, value in {"PAPERS_SAMPLES": 60, "PAPERS_CHANNELS": channels, "PAPERS_EVALUATIONS": 2}.items():
+        monkeypatch.setattr(I9, name, value)
+    untrained = RefineNet([1.0, 0.1], channels=2, image_channels=3, generator=seeded())
+    save_network(untrained, tmp_path / "wide.safetensors", image_shape=[3, 8, 8])
+    sizes = {"n_samples": 60, "n_steps": 1, "n_reference": 60, "weights": str(tmp_path / "wide.safetensors")}
+    record = measure_claim("I2", I2.measure, tmp_path / "samples", **sizes)
+    assert [m.high for m in record.of_kind("expected")] == [0, 0, 25.32][: 2 + held]
+    assert ("channels" in record.narrower) != held
