@@ -40,6 +40,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
+import numpy
 import torch
 from torch import Tensor, nn
 
@@ -105,6 +106,8 @@ def unchecked(function: F) -> F:
 def _check_of(hint: Any) -> Check | None:
     """The check that an annotation states, or None."""
     parts = typing.get_args(hint)
+    if hint is bool:
+        return instance_of((bool, numpy.bool_), "True or False")  # "False", None and NaN would count as one of them
     if hasattr(hint, "__metadata__"):
         notes = [note for note in hint.__metadata__ if callable(note)]  # text says what an argument means
         return notes[0] if notes else _check_of(hint.__origin__)
@@ -191,13 +194,20 @@ def require_floats(x: Tensor, name: str = "x") -> Tensor:
 
 
 def require_finite(values: Tensor, name: str) -> Tensor:
-    """Return `values` if it is a tensor of one or more finite numbers, of any shape; raise otherwise."""
+    """Return `values` if it is a tensor of one or more finite real numbers, of any shape; raise otherwise."""
     instance_of(Tensor, "a torch.Tensor")(values, name)
+    if values.is_complex():
+        raise TypeError(f"{name} must hold real numbers, got {values.dtype}")
     if values.numel() == 0:
         raise ValueError(f"{name} must hold at least one number, got shape {tuple(values.shape)}")
     if not bool(values.isfinite().all()):
         raise ValueError(f"{name} must be finite, but it holds NaN or infinity")
     return values
+
+
+def require_finite_floats(x: Tensor, name: str = "x") -> Tensor:
+    """Return `x` if it is a finite floating-point tensor of any shape; raise otherwise."""
+    return require_finite(require_floats(x, name), name)
 
 
 def require_batch(x: Tensor, name: str = "x") -> Tensor:
@@ -218,6 +228,7 @@ def widened(x: Tensor) -> Tensor:
 
 Batch = Annotated[Tensor, require_batch]  # finite, (B, *shape)
 Finite = Annotated[Tensor, require_finite]  # of any shape
+FiniteFloats = Annotated[Tensor, require_finite_floats]  # of any shape
 
 
 # --- noise levels ----------------------------------------------------------------------------------------------------
@@ -326,11 +337,38 @@ _generator = instance_of(torch.Generator, "a torch.Generator, such as torch.Gene
 Generator = Annotated[torch.Generator, _generator]
 
 
+def score_at(score: Score, x: Tensor, sigma: float | Tensor, name: str = "score") -> Tensor:
+    """Return s(x, σ) in x's dtype if it is a real tensor of x's shape, and x and σ are as before; raise otherwise."""
+    return require_score(call_untouched(score, name, x, sigma), x, name)
+
+
+def call_untouched(function: Callable[..., Any], name: str, *arguments: Any) -> Any:
+    """Return function(*arguments); raise where the function has changed one of these tensors in place.
+
+    A sampler would go on from the changed points, and its numbers would be wrong without a word.
+    """
+    before = [version_of(argument) for argument in arguments]
+    value = function(*arguments)
+    if [version_of(argument) for argument in arguments] != before:
+        raise ValueError(f"{name} must leave its arguments as they are: change a copy, such as x.clone()")
+    return value
+
+
+def version_of(value: Any) -> int | None:
+    """How often a tensor was changed in place, which a GPU is not asked for; None where torch does not count it."""
+    if not isinstance(value, Tensor) or value.is_inference():
+        return None
+    return value._version
+
+
 def require_score(value: Tensor, x: Tensor, name: str = "score") -> Tensor:
-    """Return what a score gave for `x` if it is a real tensor of x's shape; raise otherwise. No value is looked at."""
+    """Return what a score gave for `x`, in x's dtype, if it is a real tensor of x's shape; raise otherwise.
+
+    No value is looked at.
+    """
     if not isinstance(value, Tensor) or value.is_complex():
         kind = value.dtype if isinstance(value, Tensor) else type(value).__name__
         raise TypeError(f"{name} must return a torch.Tensor of real numbers, got {kind}")
     if value.shape != x.shape:
         raise ValueError(f"{name} must return x's shape, {tuple(x.shape)}, got {tuple(value.shape)}")
-    return value
+    return value.to(x.dtype)  # by a score in double precision the chains would become so, too

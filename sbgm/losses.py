@@ -22,8 +22,8 @@ from sbgm.guard import (
     Sigma,
     checked,
     function_of,
-    require_score,
     require_sigma,
+    score_at,
     widened,
 )
 from sbgm.noise import randn_like
@@ -37,7 +37,7 @@ __all__ = [
 
 NO_SLOPE = (
     "the score's slope in x can't be computed: score(x, sigma) must be differentiable with respect to x, without "
-    "detach, torch.no_grad or NumPy; if the score is the same for every x, add 0 * x to it"
+    "detach, torch.no_grad, torch.inference_mode or NumPy; if the score is the same for every x, add 0 * x to it"
 )
 Reduction = Literal["mean", "none"]  # a scalar, or one value an example, (B,)
 
@@ -50,7 +50,7 @@ def score_matching_loss(score: Score, x: Batch, sigma: Sigma = 0.0, *, reduction
     backward passes for data of D dimensions.
 
     Args:
-        score: the model s.
+        score: the model s, in which no example depends on another: not by batch normalisation in training mode.
         x: (B, *shape) samples of the distribution whose score is wanted.
         sigma: passed on to the score.
         reduction: "mean" gives a scalar, "none" one value an example, (B,).
@@ -67,7 +67,7 @@ def score_matching_loss(score: Score, x: Batch, sigma: Sigma = 0.0, *, reduction
     keep_graph = torch.is_grad_enabled()
     with torch.enable_grad():  # ∇_x is needed even where no gradient of the loss is
         x = x.detach().requires_grad_()
-        s = require_score(score(x, sigma), x)
+        s = score_at(score, x, sigma)
         loss = 0.5 * _dot(s, s)
         # The trace needs ∂s_d/∂x_d alone, but a backward pass gives a row of the Jacobian: D passes for D numbers.
         for d, component in enumerate(s.flatten(1).unbind(dim=1)):
@@ -107,7 +107,7 @@ def _denoising_losses(score: Score, x: Tensor, sigma: float | Tensor, generator:
     z = randn_like(x, generator)
     x_noisy = x + std * z
     target = -z / std  # −(x̃ − x)/σ², without the rounding error of forming x̃ − x
-    error = require_score(score(x_noisy, sigma), x) - target
+    error = score_at(score, x_noisy, sigma) - target
     return 0.5 * _dot(error, error)
 
 
@@ -127,7 +127,7 @@ def sliced_score_matching_loss(
     It estimates the score of the distribution that x comes from; x is not perturbed here.
 
     Args:
-        score: the model s.
+        score: the model s, in which no example depends on another: not by batch normalisation in training mode.
         x: (B, *shape) samples.
         sigma: passed on to the score.
         generator: source of the projections v.
@@ -152,7 +152,7 @@ def sliced_score_matching_loss(
         if projection == "rademacher":
             v = torch.where(v < 0, -1.0, 1.0).to(x)
         if autodiff == "reverse":
-            s = require_score(score(x, sigma), x)
+            s = score_at(score, x, sigma)
             slope = _gradient(_dot(v, s), x, keep_graph)  # ∇(vᵀs): one pass, however many dimensions there are
         else:
             s, slope = _directional(score, x, sigma, v)
@@ -195,7 +195,7 @@ def ncsn_loss(
     ladder = torch.as_tensor(sigmas, dtype=torch.promote_types(x.dtype, torch.float32), device=x.device)
     levels = torch.randint(len(ladder), (len(x),), generator=generator, device=generator.device).to(x.device)
     sigma = ladder[levels]
-    weights = weighting(sigma)
+    weights = weighting(sigma.clone())  # a copy: one that works in place would change the noise
     # (B, 1) would broadcast against the losses (B,) to (B, B), and the mean of that is another number
     if getattr(weights, "shape", ()) not in ((), sigma.shape):
         raise ValueError(f"weighting must return one weight an example, shape ({len(x)},), got {tuple(weights.shape)}")
@@ -217,7 +217,7 @@ def _gradient(value: Tensor, x: Tensor, keep_graph: bool) -> Tensor:
 def _directional(score: Score, x: Tensor, sigma: float | Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     """s(x, σ) and (∇s)v by forward differentiation."""
     with forward_ad.dual_level():
-        s, slope = forward_ad.unpack_dual(require_score(score(forward_ad.make_dual(x, v), sigma), x))
+        s, slope = forward_ad.unpack_dual(score_at(score, forward_ad.make_dual(x, v), sigma))
     if slope is None:
         raise ValueError(NO_SLOPE)
     return s, slope

@@ -176,4 +176,5 @@ def _floats(value: float | Tensor | Sequence, name: str) -> Tensor:
         tensor = torch.as_tensor(value)
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"{name} must be a tensor or a sequence of numbers, got {value!r}") from error
-    return require_finite(widened(tensor) if tensor.is_floating_point() else tensor.float(), name)
+    require_finite(tensor, name)
+    return widened(tensor) if tensor.is_floating_point() else tensor.float()

@@ -8,7 +8,8 @@ Every sampler raises SamplerDivergedError where a state stops being finite or gr
 a step size beyond its bound makes a chain do so.
 
 Below its two decorators a sampler is its algorithm alone: copied out, `annealed_langevin` needs `State`, `as_list`,
-`langevin_step` and `randn_like`. `@checked` looks at the arguments, `@watched` at every score's shape and every state.
+`langevin_step` and `randn_like`. `@checked` looks at the arguments, `@watched` at every score's shape and every state,
+and at whether a score or a caller has changed one in place.
 
 In this order: Langevin dynamics (Eq. 4) with its relatives, annealing (Algorithms 1 and 2), and later samplers that go
 from one noise level straight to the next.
@@ -30,7 +31,7 @@ from torch import Tensor
 from sbgm.guard import (
     Batch,
     Count,
-    Finite,
+    FiniteFloats,
     Generator,
     Ladder,
     LadderOfTwo,
@@ -39,10 +40,12 @@ from sbgm.guard import (
     Score,
     Sigma,
     as_list,
+    call_untouched,
     checked,
     instance_of,
-    require_score,
     require_sigma,
+    score_at,
+    version_of,
     widened,
 )
 from sbgm.noise import randn_like
@@ -72,7 +75,7 @@ class State(NamedTuple):
     """A batch of chains after one step.
 
     Attributes:
-        x: (B, *shape) where the chains are.
+        x: (B, *shape) where the chains are. They go on from this very tensor: change a copy, such as x.clone().
         step: the step's number, from 1; in annealing, within its level.
         sigma: the noise level at which x stands; in Langevin dynamics the one that the score was asked for.
         level: its number, from 1 (σ_1, the largest).
@@ -110,7 +113,9 @@ class SamplerDivergedError(FloatingPointError):
         5.0 True
     """
 
-    def __init__(self, sampler: str, ladder: list[float], step_size: float, advice: str, state: State) -> None:
+    def __init__(
+        self, sampler: str, ladder: list[float], step_size: float, advice: str, state: State, cause: str = ""
+    ) -> None:
         where = f"step {state.step}"
         self.step_size = step_size
         self.level = state.level
@@ -125,9 +130,9 @@ class SamplerDivergedError(FloatingPointError):
                     f"the bound for data of variance v is 4σ_L²(1 + v/σ_1²), here {self.bound:g} × "
                     f"(1 + v/{ladder[0] ** 2:g})"
                 )
-        if advice:
+        if advice and not cause:
             cause = f"Unless the score is wrong there, step_size = {step_size:g} is too large: {advice}"
-        else:
+        elif not cause:
             cause = (
                 "No such step does that under the score of a Gaussian, so the score is wrong there: check "
                 "that it is finite, and on the scale of 1/sigma"
@@ -183,10 +188,22 @@ def watched(*, spread: Callable[..., float] = lambda **_: math.inf, bound: str =
             # A chain may start at a point, and must not seem to explode when it spreads as far as its noise takes it.
             scale = max(float(x.abs().max()), ladder[0] if ladder else spread(**arguments))
             limit = min(1e6 * scale, torch.finfo(x.dtype).max)
-            arguments["score"] = lambda x, sigma: require_score(score(x, sigma), x)
-            step_size = arguments.get("step_size", math.nan)
-            error = functools.partial(SamplerDivergedError, sampler.__name__, ladder, step_size, bound)
-            return _until_divergence(sampler(**arguments), limit, error)
+            arguments["score"] = functools.partial(score_at, score)
+            if arguments.get("log_prob") is not None:
+                arguments["log_prob"] = functools.partial(call_untouched, arguments["log_prob"], "log_prob")
+            sigma = ladder[0] if ladder else arguments.get("sigma", 0.0)
+
+            def diverged(state: State) -> SamplerDivergedError:
+                cause = ""
+                if not bool(score_at(score, x, sigma).isfinite().all()):
+                    cause = (
+                        f"score(x, sigma) is not finite at the starting points with sigma = {sigma}: pass a sigma at "
+                        "which it is; no smaller step helps"
+                    )
+                step_size = arguments.get("step_size", math.nan)
+                return SamplerDivergedError(sampler.__name__, ladder, step_size, bound, state, cause)
+
+            return _until_divergence(sampler(**arguments), limit, diverged)
 
         return run  # pyright: ignore[reportReturnType]
 
@@ -200,7 +217,10 @@ def _until_divergence(
     for state in states:
         if not float(state.x.abs().max()) <= limit:  # which a NaN fails too
             raise error(state)
+        version = version_of(state.x)
         yield state
+        if version_of(state.x) != version:
+            raise ValueError("state.x must be left as it is, since the chains go on from it: change state.x.clone()")
 
 
 # --- Langevin dynamics -----------------------------------------------------------------------------------------------
@@ -222,7 +242,7 @@ def langevin(
     Args:
         score: s(x, sigma).
         x: (B, *shape) starting points, one chain each.
-        step_size: ε, in squared units of the data.
+        step_size: ε, in squared units of the data. In half precision many small steps are lost to rounding.
         n_steps: number of steps.
         sigma: passed on to the score.
         generator: source of z.
@@ -489,7 +509,7 @@ def inpaint(
     x: Batch,
     sigmas: Ladder,
     *,
-    image: Finite,
+    image: FiniteFloats,
     mask: Annotated[Tensor, _mask],
     step_size: Positive,
     n_steps: Count,
@@ -503,8 +523,8 @@ def inpaint(
 
     Args:
         x: (B, *shape) starting points, uniform noise in the paper.
-        image: what is known, of a shape that broadcasts to x's: (B, *shape), or (*shape) for B fills of one image. Its
-            unknown pixels count for nothing, but must be finite.
+        image: what is known, floats of a shape that broadcasts to x's: (B, *shape), or (*shape) for B fills of one
+            image. Its unknown pixels count for nothing, but must be finite.
         mask: m, boolean, True where a pixel is known, of a shape that broadcasts to x's.
         denoise_last: end with one state more, whose unknown pixels are those of x + σ_L² s(x, σ_L).
         score, sigmas, step_size, n_steps, generator: as for `annealed_langevin`.
@@ -559,7 +579,7 @@ def denoise(score: Score, x: Batch, sigma: Sigma) -> Tensor:
         >>> sbgm.denoise(standard.score, torch.tensor([[3.0]]), sigma=1.0)  # x̃/(1 + σ²)
         tensor([[1.5000]])
     """
-    clean = x + require_sigma(sigma, x) ** 2 * require_score(score(x, sigma), x)
+    clean = x + require_sigma(sigma, x) ** 2 * score_at(score, x, sigma)
     if not bool(clean.isfinite().all()):
         raise SamplerDivergedError("denoise", [], math.nan, "", State(clean, 1, sigma))
     return clean

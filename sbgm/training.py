@@ -73,7 +73,7 @@ def fit_score(
         Step(step, loss) after each step.
 
     Raises:
-        FloatingPointError: as `fit`.
+        ValueError, FloatingPointError: as `fit`.
 
     Example:
         >>> g = torch.Generator().manual_seed(0)
@@ -115,6 +115,7 @@ def fit(
         Step(step, loss).
 
     Raises:
+        ValueError: the loss is no scalar, or no parameter that is trained has a gradient.
         FloatingPointError: a loss or a gradient is NaN or infinite; the parameters are those of the step before.
 
     Example:
@@ -125,7 +126,7 @@ def fit(
     """
     for step in range(1, n_steps + 1):
         optimizer.zero_grad(set_to_none=True)
-        value = loss()
+        value = _require_loss(loss())
         value.backward()
         # looked at before the update: one NaN in the gradient would make every parameter NaN for good
         number = require_finite_step(value, optimizer, step, n_steps)
@@ -135,22 +136,34 @@ def fit(
         yield Step(step, number)
 
 
+def _require_loss(value: Tensor) -> Tensor:
+    """Return what a loss gave if it is a scalar that has a gradient; raise otherwise."""
+    if not isinstance(value, Tensor) or value.ndim > 0:
+        kind = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+        raise ValueError(f"loss must return a scalar tensor, such as the mean over the batch, got {kind}")
+    if not value.requires_grad:
+        raise ValueError("loss must be computed from the network with gradients, without detach or torch.no_grad")
+    return value
+
+
 def require_finite_step(loss: Tensor, optimizer: torch.optim.Optimizer | None, step: int, n_steps: int) -> float:
     """Return the loss of a step; raise FloatingPointError if it, or the gradient of the parameters, is not finite.
 
     A gradient is judged by the sum of all its numbers: a single number that is not finite makes the sum not finite.
-    Without an optimizer only the loss is judged.
+    Without an optimizer only the loss is judged; with one ValueError is raised if no parameter has a gradient.
 
     Example:
-        >>> optimizer = torch.optim.SGD(sbgm.MLP().parameters(), lr=0.1)
-        >>> sbgm.training.require_finite_step(torch.tensor(0.5), optimizer, step=1, n_steps=10)
+        >>> sbgm.training.require_finite_step(torch.tensor(0.5), None, step=1, n_steps=10)
         0.5
-        >>> sbgm.training.require_finite_step(torch.tensor(float("nan")), optimizer, step=2, n_steps=10)
+        >>> sbgm.training.require_finite_step(torch.tensor(float("nan")), None, step=2, n_steps=10)
         Traceback (most recent call last):
         FloatingPointError: the loss is nan at step 2 of 10; lower the learning rate
     """
     groups = [] if optimizer is None else optimizer.param_groups
-    gradient = sum(p.grad.sum() for group in groups for p in group["params"] if p.grad is not None)
+    gradients = [p.grad.sum() for group in groups for p in group["params"] if p.grad is not None]
+    if groups and not gradients:
+        raise ValueError("loss must depend on the parameters that are trained, and none of them has a gradient")
+    gradient = sum(gradients)
     number = float(loss.detach())
     for name, value in (("loss", number), ("sum of the gradient", float(gradient))):
         if not math.isfinite(value):

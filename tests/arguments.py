@@ -194,8 +194,8 @@ NO_SIGMA = [None, "0.5", [0.5] * 3, NAN, INF, -0.1, torch.ones(4), torch.ones(3,
 NO_LADDER = [None, 1.0, "ladder", [], torch.tensor(1.0), [1.0, None], ["2", "1"], [1.0, 2.0], torch.tensor([2.0, 2.0])]
 NO_LADDER += [[3.0, 1.0, 1.5], [2.0, NAN], [INF, 1.0], [1.0, 0.0], [1.0, -1.0]]
 NO_MASK = [None, True, torch.ones(3, 2), torch.ones(3, 3, dtype=torch.bool), [[True, False]]]
-NO_WEIGHTS = [None, "ab", 1.0, [1.0], [0.5, 0.4], [1.5, -0.5], [0.0, 1.0], [NAN, 1.0], [[0.5], [0.5]]]
-NO_MEANS = [None, "ab", 1.0, [1.0, 2.0], [[1.0], [1.0, 2.0]], torch.ones(2, 0), [[NAN], [1.0]]]
+NO_WEIGHTS = [None, "ab", 1.0, [1.0], [0.5, 0.4], [1.5, -0.5], [0.0, 1.0], [NAN, 1.0], [[0.5], [0.5]], [0.5 + 1j, 0.5]]
+NO_MEANS = [None, "ab", 1.0, [1.0, 2.0], [[1.0], [1.0, 2.0]], torch.ones(2, 0), [[NAN], [1.0]], [[1j], [1.0]]]
 NO_LABELS = [None, [0, 1], torch.ones(2), torch.tensor([[0], [1]]), torch.tensor([0, 0]), torch.arange(3)]
 NO_LABEL = [0.5, -1, 3, True, torch.ones(3), torch.tensor([0, 3, 0]), torch.zeros(2, dtype=torch.int64)]
 SAMPLES_OF = "GaussianBaseline fitted_start level_losses"
@@ -214,7 +214,7 @@ BAD: dict[str, list[object]] = lookup(
         ([-1.0, NAN], "variance", "annealed_variance"),
         ([None, 4], "shape", "uniform_start"),
         (NEGATIVE_COUNT, "seed", "derived_generator"),
-        ([*NO_TENSOR, torch.ones(0), torch.ones(1), *holes(3)], "values", "estimate"),
+        ([*NO_TENSOR, torch.ones(0), torch.ones(1), torch.ones(3) * 1j, *holes(3)], "values", "estimate"),
         (OUTSIDE_0_1, "fraction", "random_mask"),
         (NO_CHOICE, "split", "load_images"),
         ([1], "n_levels", "geometric_sigmas power_sigmas"),
@@ -227,7 +227,8 @@ BAD: dict[str, list[object]] = lookup(
         ([*NO_ROWS, FEATURES[:2], torch.ones(9, 2), *holes(9, 3)], "samples reference", "kernel_distance"),
         ([*NO_ROWS, FEATURES[:5], torch.ones(9, 2), *holes(9, 3)], "samples reference", "prdc"),
         ([IMAGES[0], IMAGES + 1, IMAGES - 1, *holes(3, 1, 4, 4)], "x", "dequantise random_flip"),
-        ([None, 0.5, torch.ones(3, 3), torch.ones(4, 3, 2), *holes(3, 2)], "image", "inpaint"),
+        ([None, 0.5, *WHOLE, torch.ones(3, 3), torch.ones(4, 3, 2), *holes(3, 2)], "image", "inpaint"),
+        ([None, "False", NAN, 0], "denoise_last", "ancestral"),
         (NO_MASK, "mask", "inpaint"),
         ([NAN, -1.0, 0.9], "ratio", "overlap variance_ratio"),
         # then what a function itself refuses, such as two arguments that don't fit

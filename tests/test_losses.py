@@ -145,6 +145,12 @@ def test_ncsn_loss_draws_levels_uniformly_and_hands_their_sigmas_to_the_score():
     assert mean.value == pytest.approx(5 / 2, abs=4 * mean.se)
 
 
+def test_a_weighting_that_works_in_place_leaves_the_levels_alone():
+    losses = [ncsn_loss(zero, torch.ones(9, 2), [3.0, 1.0], generator=seeded(), weighting=square)
+              for square in (torch.square, lambda sigma: sigma.square_())]  # fmt: skip
+    assert losses[0] == losses[1] == pytest.approx(float(losses[0]))
+
+
 def test_weighting_must_return_one_weight_an_example():
     with pytest.raises(ValueError, match=r"weighting must return one weight an example, shape \(3,\), got \(3, 1\)"):
         ncsn_loss(zero, torch.ones(3, 2), [2.0, 1.0], generator=seeded(), weighting=lambda sigma: sigma[:, None])
@@ -239,6 +245,12 @@ def test_a_slope_that_torch_cannot_take_is_no_zero(name, case):
         return
     with pytest.raises(ValueError, match=r"the score's slope in x can't be computed: .*add 0 \* x to it"):
         LOSSES[name](NO_SLOPE[case], x, 0.5, 0)
+
+
+@pytest.mark.parametrize("name", ["denoising", "ladder"])
+def test_a_score_that_changes_its_argument_is_refused(name):
+    with pytest.raises(ValueError, match="score must leave its arguments as they are"):
+        LOSSES[name](lambda x, sigma: x.sub_(1).neg(), torch.zeros(4, 2), 0.5, 0)
 
 
 @all_losses

@@ -27,6 +27,13 @@ def test_a_ladder_that_float32_cannot_hold_is_refused(ladder, ends):
         ladder(*ends, 5)
 
 
+@pytest.mark.parametrize("ladder", [sbgm.geometric_sigmas, sbgm.power_sigmas])
+@pytest.mark.parametrize("sigma_min", [2.0, 3.0])
+def test_a_ladder_that_does_not_descend_is_named_as_that(ladder, sigma_min):
+    with pytest.raises(ValueError, match=f"sigma_min must be smaller than sigma_max = 2.0, got {sigma_min}"):
+        ladder(2.0, sigma_min, 5)
+
+
 # --- laws of any noise -----------------------------------------------------------------------------------------------
 
 ENDS = st.tuples(st.floats(0.001, 100.0), st.floats(1.5, 1_000.0)).map(lambda drawn: (drawn[0] * drawn[1], drawn[0]))

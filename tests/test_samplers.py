@@ -79,6 +79,57 @@ def test_a_score_of_the_wrong_kind_is_named_at_the_first_step(name, case):
         next(RUNS[name](score, torch.zeros(4, 2), [2.0, 1.0], seeded()))
 
 
+@pytest.mark.parametrize("name", RUNS)
+def test_a_score_that_changes_its_argument_is_refused_and_so_is_a_changed_state(name):
+    """By either the chains would go on from other points, and their law would be another one."""
+    with pytest.raises(ValueError, match="score must leave its arguments as they are: change a copy"):
+        next(RUNS[name](lambda x, sigma: x.sub_(1).neg(), torch.ones(4, 2), [2.0, 1.0], seeded()))
+    states = RUNS[name](lambda x, sigma: -x, torch.ones(4, 2), [4.0, 2.0, 1.0], seeded())
+    next(states).x.clone().clamp_(0, 1)
+    next(states).x.clamp_(0, 1)
+    with pytest.raises(ValueError, match=r"state\.x must be left as it is"):
+        next(states)
+
+
+@pytest.mark.parametrize("name", ["metropolis_langevin", "hamiltonian"])
+def test_a_log_density_that_changes_its_argument_is_refused(name):
+    options = {"step_size": 0.1, "n_steps": 1, "generator": seeded()} | ({"n_leapfrog": 1} if name[0] == "h" else {})
+    states = getattr(sbgm, name)(lambda x, s: -x, torch.ones(4, 2), log_prob=lambda x, s: x.sub_(1)[:, 0], **options)
+    with pytest.raises(ValueError, match="log_prob must leave its arguments as they are"):
+        next(states)
+
+
+def test_levels_an_example_are_guarded_as_points_are():
+    levels = torch.ones(4)
+    options = {"step_size": 0.1, "n_steps": 1, "generator": seeded()}
+    with pytest.raises(ValueError, match="score must leave its arguments as they are"):
+        next(sbgm.langevin(lambda x, sigma: -x / sigma.mul_(2)[:, None], torch.ones(4, 2), sigma=levels, **options))
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_tensors_that_torch_does_not_count_the_changes_of_are_sampled_as_others(name):
+    def run():
+        return sbgm.final(RUNS[name](gaussian_score(0.0, 1.0), torch.ones(4, 2), [2.0, 1.0], seeded()))
+
+    with torch.inference_mode():
+        inferred = run()
+    assert torch.equal(inferred, run())
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_score_in_double_precision_leaves_chains_in_theirs(name):
+    states = RUNS[name](lambda x, sigma: -x.double(), torch.ones(4, 2), [2.0, 1.0], seeded())
+    assert {state.x.dtype for state in states} == {torch.float32}
+
+
+def test_a_score_that_is_not_finite_where_chains_start_is_no_step_that_is_too_large():
+    options = {"step_size": 0.1, "n_steps": 3, "generator": seeded()}
+    with pytest.raises(sbgm.SamplerDivergedError, match=r"not finite at the starting points with sigma = 0\.0: pass a"):
+        next(sbgm.langevin(lambda x, sigma: -x / sigma, torch.ones(4, 2), **options))
+    with pytest.raises(sbgm.SamplerDivergedError, match=r"not finite at the starting points with sigma = 2\.0"):
+        next(sbgm.annealed_langevin(lambda x, sigma: x / (sigma - 2), torch.ones(4, 2), [2.0, 1.0], **options))
+
+
 # --- sampler relations -----------------------------------------------------------------------------------------------
 
 

@@ -42,6 +42,11 @@ def test_the_first_level_grows_just_above_the_bound_and_not_just_below(ladder, v
     assert least <= theory.annealed_variance(ladder, variance=variance, **options)[0] < most
 
 
+def test_the_noise_left_on_a_point_counts_from_uniform_noise_unless_told_otherwise():
+    assert theory.noise_ratio([2.0], step_size=2.0, n_steps=1) == pytest.approx((0.75**2 / 3 + 2) / 4)  # E U² = 1/3
+    assert theory.noise_ratio([1.0], step_size=0.5, n_steps=1, start=4.0) == pytest.approx(0.75**2 * 4 + 0.5)
+
+
 # --- the mixture -----------------------------------------------------------------------------------------------------
 
 

@@ -68,6 +68,22 @@ def test_a_step_that_is_no_number_raises_before_it_touches_the_parameters(spoil,
     torch.testing.assert_close(line.state_dict(), before, rtol=0.0, atol=0.0)
 
 
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda loss: loss.expand(3), r"loss must return a scalar tensor, .* got a tensor of shape \(3,\)"),
+        (float, "loss must return a scalar tensor, .* got float"),
+        (lambda loss: loss.detach(), "loss must be computed from the network with gradients, without detach"),
+        (lambda loss: torch.ones(1, requires_grad=True).sum(), "loss must depend on the parameters that are trained"),
+    ],
+)
+def test_a_loss_that_trains_nothing_is_refused_before_the_first_update(spoil, said):
+    line, optimizer, loss = line_fit()
+    with pytest.raises(ValueError, match=said):
+        next(fit(lambda: spoil(loss()), optimizer, 3))
+    assert line.weight.item() == line.bias.item() == 0
+
+
 # --- fit_score -------------------------------------------------------------------------------------------------------
 
 

@@ -234,7 +234,7 @@ def generate(
         (n, *shape) float32 on the CPU, as the sampler left them: clamp to [0, 1] only to show or to score them.
 
     Raises:
-        ValueError: given holds another number of rows than n.
+        ValueError: given holds another number of rows than n, or the start or the sampler gives another shape.
 
     Example:
         >>> mixture, ladder = sbgm.paper_mixture(), sbgm.geometric_sigmas(20.0, 1.0, 10)
@@ -280,11 +280,20 @@ def chains(
 
     def draw(indices: range, generator: torch.Generator) -> dict[str, Tensor]:
         indices = indices[: n - indices.start]  # with a folder the last batch is asked for whole
-        x = start((len(indices), *shape), generator).to(device)
+        wanted = (len(indices), *shape)
+        x = start(wanted, generator).to(device)
+        _require_shape(x, "start", wanted)
         rows = [] if given is None else [given[indices.start : indices.stop].to(device)]
-        return {"samples": final(sampler(x, generator, *rows))}
+        samples = final(sampler(x, generator, *rows))
+        _require_shape(samples, "sampler", wanted)
+        return {"samples": samples}
 
     return draw
+
+
+def _require_shape(x: Tensor, name: str, wanted: tuple[int, ...]) -> None:
+    if x.shape != wanted:
+        raise ValueError(f"{name} must give chains of shape {wanted}, got {tuple(x.shape)}")
 
 
 @checked

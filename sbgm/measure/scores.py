@@ -19,8 +19,8 @@ from sbgm.guard import (
     as_list,
     checked,
     require_batch,
-    require_score,
     require_sigma,
+    score_at,
     unchecked,
     widened,
 )
@@ -143,8 +143,8 @@ def fisher_divergence(score: Score, exact: Score, x: Batch, sigma: Sigma = 0.0) 
         sigma: passed on to both.
     """
     require_sigma(sigma, x)
-    s = require_score(score(x, sigma), x)
-    s_exact = require_score(exact(x, sigma), x, "exact")
+    s = score_at(score, x, sigma)
+    s_exact = score_at(exact, x, sigma, "exact")
     return estimate(0.5 * (widened(s) - widened(s_exact)).flatten(1).square().sum(dim=1))
 
 
@@ -175,7 +175,7 @@ def level_losses(
 
     def losses(x: Tensor, sigma: float) -> Tensor:
         z = randn_like(x, generator)
-        s = require_score(score(x + sigma * z, sigma), x)
+        s = score_at(score, x + sigma * z, sigma)
         return 0.5 * (sigma * widened(s) + widened(z)).flatten(1).square().sum(dim=1).cpu().double()
 
     levels = []

@@ -55,8 +55,10 @@ def own(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
     def call(*arguments: Any) -> Tensor:
         x = next(argument for argument in arguments if isinstance(argument, Tensor))
+        # copies: one that works in place would move the explorer's own points
+        copies = [argument.clone() if isinstance(argument, Tensor) else argument for argument in arguments]
         try:
-            result = require_score(function(*arguments), x, name)
+            result = require_score(function(*copies), x, name)
             require_finite(result, f"the result of {name}")
         except NotDrawnError:
             raise  # by the score that a sampler asks, and no mistake of its own

@@ -207,7 +207,7 @@ def langevin_explorer(n_chains: int = 320, *, seed: int = 0, step: Function = la
     def update(target: str, sampler: str, step_size: float, n_steps: int) -> str:
         plane = planes[target]
         line = GaussianMixture(plane.weights, plane.means[:, :1])  # its law of x₁
-        x = starts[target].clone()  # a step may work in place
+        x = starts[target]
         mixture = line if target == "N(0, 1)" else plane
         run = _tested if sampler == "Metropolis" else partial(_plain, step)
         x, note = run(mixture, x, step_size, n_steps, _seeded(seed + 1))
@@ -327,7 +327,7 @@ def annealing_explorer(
 
         def run(score: Function) -> Tensor:
             noise = _seeded(seed + 1)
-            return sampler(score, start.clone(), sigmas, epsilon, n_steps, noise)
+            return sampler(score, start, sigmas, epsilon, n_steps, noise)
 
         x, ends = _ends(run, mixture.score, stability)
         weights = [float(mode_weights(end, mixture.means)[1]) for end in ends.values()]
@@ -404,7 +404,7 @@ def level_steps_explorer(n_chains: int = 1_024, *, seed: int = 0, step: Function
     def update(noise: float, n_steps: int) -> str:
         sigmas = geometric_sigmas(sigma_max, sigma_min, n_steps + 1).tolist()
         generator = _seeded(seed + 1)
-        x = start.clone()  # a step may work in place
+        x = start
         for sigma, sigma_next in itertools.pairwise(sigmas):
             x = step(mixture.score, x, sigma, sigma_next, noise, generator)
         cloud.set_offsets(x.numpy())

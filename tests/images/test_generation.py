@@ -16,6 +16,7 @@ from sbgm import (
     final,
     generate,
     geometric_sigmas,
+    langevin,
     power_sigmas,
     save_network,
 )
@@ -25,6 +26,7 @@ from sbgm.images.data import load_images
 from sbgm.images.drawing import chains, draw_batches, fitted_start, gaussian_start
 from sbgm.images.masks import centre_box
 from sbgm.noise import derived_generator
+from sbgm.samplers import State
 from seeds import seeded
 
 SIGMAS = (1.0, 0.1, 0.01)
@@ -217,6 +219,17 @@ def test_a_start_may_be_fitted_to_data(weights, tmp_path):
     x = fitted_start(load_images("digits"), 1.0)((2, 1, 8, 8), derived_generator(0, 0))
     expected = final(sampler.states(network, x, None))
     torch.testing.assert_close(load_tensors(tmp_path / "samples.safetensors")[0]["samples"], expected)
+
+
+@pytest.mark.parametrize("shape", [(1, 2), (7, 2), (5, 3), (2,)])
+def test_as_many_samples_come_out_as_were_asked_for_or_none(shape):
+    def sampler(x, generator):
+        return langevin(lambda x, sigma: -x, x, step_size=0.1, n_steps=1, generator=generator)
+
+    with pytest.raises(ValueError, match=r"start must give chains of shape \(5, 2\), got"):
+        generate(sampler, 5, (2,), seed=0, start=lambda *_: torch.zeros(shape))
+    with pytest.raises(ValueError, match=r"sampler must give chains of shape \(5, 2\), got"):
+        generate(lambda x, generator: [State(torch.zeros(shape), 1, 0.0)], 5, (2,), seed=0)
 
 
 def test_inpaint_keeps_what_is_known(weights, tmp_path, capsys):

@@ -82,6 +82,15 @@ def test_the_standard_error_is_the_spread_over_repeated_draws(n, m, dim):
     assert float(errors.mean()) == pytest.approx(float(values.std()), rel=0.15 + 4 / math.sqrt(200))
 
 
+def test_in_skewed_features_the_errors_of_mean_and_covariance_go_together():
+    """The jackknife's standard error, each sample left out in turn; the two parts apart would be a third off."""
+    x = normal(0, 200, 2).exp()
+    reference = feature_statistics(normal(1, 50, 2))
+    without = torch.tensor([frechet_distance(torch.cat([x[:i], x[i + 1 :]]), reference).value for i in range(200)])
+    jackknife = math.sqrt(199 / 200 * float((without - without.mean()).square().sum()))
+    assert frechet_distance(x, reference).se == pytest.approx(jackknife, rel=0.1)
+
+
 # --- the kernel distance ---------------------------------------------------------------------------------------------
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from sbgm import GaussianMixture, measure
+from sbgm import GaussianMixture, denoise, measure
 from seeds import seeded
 
 VARIANCE, DIM = 4.0, 3
@@ -30,6 +30,20 @@ def assert_equal(levels, exact):
 def test_losses_of_a_gaussians_score_are_half_d_v_over_v_plus_sigma_squared():
     levels = measure.level_losses(gaussian().score, gaussian_images(), SIGMAS, generator=seeded(1))
     assert_equal(levels, [DIM * VARIANCE / (2 * (VARIANCE + s**2)) for s in SIGMAS])
+
+
+@pytest.mark.parametrize(
+    "measured",
+    [
+        lambda score, x: measure.level_losses(score, x, [2.0, 1.0], generator=seeded()),
+        lambda score, x: measure.fisher_divergence(score, lambda x, sigma: -x, x),
+        lambda score, x: denoise(score, x, 1.0),
+    ],
+    ids=["level_losses", "fisher_divergence", "denoise"],
+)
+def test_a_score_that_changes_its_argument_is_refused(measured):
+    with pytest.raises(ValueError, match="score must leave its arguments as they are"):
+        measured(lambda x, sigma: x.sub_(1).neg(), torch.ones(4, 2))
 
 
 def test_standard_errors_are_the_spread_over_repeated_data():

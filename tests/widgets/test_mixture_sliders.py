@@ -78,8 +78,9 @@ def test_dots_are_the_modes_and_a_cross_lies_between_two(sigma, n_modes):
 
 
 def test_the_arrows_and_dots_are_those_of_the_readers_score():
-    explorer = score_field_explorer(score=lambda x, sigma: -x - sigma)
-    explorer.controls["sigma"].value = 2.0
+    explorer = score_field_explorer(score=lambda x, sigma: x.add_(sigma).neg())  # in place, and so on a copy
+    for sigma in (1.0, 2.0):
+        explorer.controls["sigma"].value = sigma
     arrows = next(a for a in explorer.figure.axes[0].collections if hasattr(a, "U"))
     expected = 5 * (-plots.grid(20) - 2)
     assert np.allclose([arrows.U, arrows.V], expected.T)
