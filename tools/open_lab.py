@@ -16,10 +16,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import zmq
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelspec import get_kernel_dict
 from jupyterlab import labapp
 from tornado.ioloop import IOLoop
+from tornado.log import gen_log
 
 from notebooks import NOTEBOOKS, all_notebooks, companions
 from sbgm.files import write_bytes, write_json
@@ -28,6 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / "work"
 COPIED = ".copied.json"  # in the copy: the fingerprints of each notebook as it was copied
 SETTINGS = Path(__file__).resolve().parent / "jupyter"  # defaults of JupyterLab's settings: it asks about no news
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)  # what JSON of another form raises
 
 
 def refresh(originals: Path, copy: Path) -> list[Path]:
@@ -43,7 +46,7 @@ def refresh(originals: Path, copy: Path) -> list[Path]:
     """
     copy.mkdir(parents=True, exist_ok=True)
     record = copy / COPIED
-    copied = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
+    copied = read_record(record)
     left = []
     for original in [*all_notebooks(originals), *companions(originals)]:
         own = original.relative_to(originals)
@@ -61,8 +64,18 @@ def refresh(originals: Path, copy: Path) -> list[Path]:
                 copied[place.as_posix()] = new
                 break
             left.append(place)
-    write_json(record, copied)
+    if not record.is_dir():
+        write_json(record, copied)
     return left
+
+
+def read_record(path: Path) -> dict[str, dict[str, str]]:
+    """The fingerprints that `refresh` noted, by place; none where there is no record, or one that can't be read."""
+    try:
+        copied = json.loads(path.read_text(encoding="utf-8"))
+        return {place: dict(noted) for place, noted in copied.items()}
+    except (OSError, *UNREADABLE):
+        return {}
 
 
 def as_saved(path: Path) -> bytes:
@@ -90,7 +103,7 @@ def fingerprints(path: Path) -> dict[str, str]:
     content = path.read_bytes()
     try:
         cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(content)["cells"]]
-    except (ValueError, KeyError):  # not a notebook any more: whatever it is, it stays
+    except UNREADABLE:  # not a notebook any more: whatever it is, it stays
         cells = content.decode(errors="replace")
     named = {"file": content, "cells": json.dumps(cells).encode()}
     return {name: hashlib.sha256(value).hexdigest() for name, value in named.items()}
@@ -98,7 +111,7 @@ def fingerprints(path: Path) -> dict[str, str]:
 
 def main(flags: Sequence[str]) -> int:
     """Refresh the copy and run JupyterLab on it; return its exit status."""
-    lines = ["JupyterLab is running; Ctrl-C stops it."]
+    lines = ["JupyterLab is running. To stop it, press Ctrl-C twice here."]
     for place in refresh(NOTEBOOKS, WORK):
         lines.append(f"work/{place} stays as you changed it; the new one is beside it, with NEW in its name.")
     # The server's loop begins after its own lines are printed, which the log level keeps to warnings and the address.
@@ -108,6 +121,11 @@ def main(flags: Sequence[str]) -> int:
     # The address is the one that a browser opens and that is printed: a file to run would be opened, and not printed.
     first = all_notebooks(NOTEBOOKS)[0].relative_to(NOTEBOOKS).as_posix()
     shown = [f"--ServerApp.root_dir={WORK}", f"--LabApp.default_url=/lab/tree/{first}"]
+    # Two warnings would push the lines away: that a kernel is not encrypted, so it is; and that a time-out is too long,
+    # which Jupyter states in ms and Tornado reads as seconds.
+    if zmq.has("curve"):
+        shown.append("--KernelManager.transport_encryption=auto")
+    gen_log.addFilter(lambda record: "websocket_ping_timeout" not in record.getMessage())
     return labapp.main(["--Application.log_level=WARN", *shown, *flags])
 
 

@@ -71,14 +71,32 @@ def test_running_is_no_change_and_its_outputs_stay_until_there_is_a_newer_chapte
     assert contents(work)["00_start.ipynb"] == "start, better"
 
 
-@pytest.mark.parametrize("place", ["00_start.ipynb", "glossary.md", open_lab.COPIED])
-def test_what_is_damaged_and_what_has_no_record_counts_as_changed(folders, place):
-    originals, work = folders
-    open_lab.refresh(originals, work)
-    (work / place).write_text("{}")
+EVERYTHING = [Path("00_start.ipynb"), Path("glossary.md")]
+
+
+def assert_left(originals: Path, work: Path, left: list[Path]) -> None:
+    """Change the originals: these copies count as changed, and are not touched."""
     write(originals / "00_start.ipynb", "start, better")
     (originals / "glossary.md").write_text("better words")
-    left = [Path(place)] if place != open_lab.COPIED else [Path("00_start.ipynb"), Path("glossary.md")]
     before = [(work / path).read_text() for path in left]
     assert open_lab.refresh(originals, work) == left
     assert [(work / path).read_text() for path in left] == before
+
+
+OF_ANOTHER_FORM = ["", "{", "{}", "[]", "5", '{"cells": null}', '{"cells": [null]}', '{"cells": [{"source": 5}]}']
+
+
+@pytest.mark.parametrize("content", [*OF_ANOTHER_FORM, "[" * 200_000], ids=lambda content: content[:60])
+@pytest.mark.parametrize("place", ["00_start.ipynb", "glossary.md", open_lab.COPIED])
+def test_what_is_damaged_and_what_has_no_record_counts_as_changed(folders, place, content):
+    originals, work = folders
+    open_lab.refresh(originals, work)
+    (work / place).write_text(content)
+    assert_left(originals, work, [Path(place)] if place != open_lab.COPIED else EVERYTHING)
+
+
+def test_a_folder_in_the_records_place_counts_as_no_record(folders):
+    originals, work = folders
+    (work / open_lab.COPIED).mkdir(parents=True)
+    open_lab.refresh(originals, work)
+    assert_left(originals, work, EVERYTHING)
