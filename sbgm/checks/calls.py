@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -195,6 +196,9 @@ def call(function: Callable[..., object], arguments: Sequence[Argument], with_gr
             returned = function(*copies)
             if returned is None:
                 raise UnfitError("your function returned nothing: is its `return` missing?")
+            takes_tensors = any(isinstance(argument, Tensor) for argument in arguments)
+            if takes_tensors and isinstance(returned, np.ndarray) and returned.ndim:
+                raise UnfitError("your function returned a NumPy array: return a torch tensor, as its arguments are")
             values = _as_tensors(asking.of(returned) if asking else returned)
             gradients = _gradients(values, leaves) if with_gradients else ()
             for number, (copy, old) in enumerate(zip(copies, unchanged, strict=True), start=1):

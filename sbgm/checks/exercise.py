@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import functools
 import importlib
+import inspect
 import itertools
 import math
 import sys
@@ -485,8 +486,7 @@ def _require_dtype(answer: Tensor, like: Tensor, *, free: bool) -> None:
     """Raise WrongAnswer unless an answer has the dtype of `like` or, if that is `free`, at least single precision."""
     if not free and answer.dtype != like.dtype:
         hint = "keep that of the arguments" if like.is_floating_point() else "it should hold indices, not values"
-        array = " (a NumPy array counts as torch.float64)" if answer.dtype == torch.float64 else ""
-        raise WrongAnswer(f"your answer has dtype {answer.dtype} and should have {like.dtype}: {hint}{array}")
+        raise WrongAnswer(f"your answer has dtype {answer.dtype} and should have {like.dtype}: {hint}")
     coarse = answer.is_floating_point() and answer.dtype.itemsize < 4
     refuse(coarse, f"your answer has dtype {answer.dtype}, which is too coarse: keep that of the arguments")
 
@@ -516,6 +516,25 @@ def refused(*functions: object) -> str:
 
 
 # --- exercises --------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def named(answer: Function) -> Iterator[None]:
+    """Let a function find itself by its name, which Python binds only after a decorator has returned."""
+    function = inspect.unwrap(answer)
+    name = getattr(function, "__name__", "")
+    namespace = getattr(function, "__globals__", {})
+    if getattr(function, "__qualname__", "") != name:  # not the notebook's own name, but one within a function or class
+        namespace = {}
+    before = namespace.get(name, ...)
+    namespace[name] = answer
+    try:
+        yield
+    finally:
+        if before is ...:
+            del namespace[name]
+        else:
+            namespace[name] = before
 
 
 class Exercise:
@@ -569,7 +588,8 @@ class Exercise:
         if not callable(answer):
             raise TypeError(f"answer must be the function you wrote, got {type(answer).__name__}: leave out the ()")
         try:
-            verdict = self.try_answer(local(answer), seed=seed, variant=variant)
+            with named(answer):
+                verdict = self.try_answer(local(answer), seed=seed, variant=variant)
         except WrongAnswer as error:
             print(*error._render_traceback_(), "(the cells below go on with your function)", file=sys.stderr)
             _mark(answer, self.name)

@@ -102,6 +102,7 @@ NAMED = {
 }
 for name, exercise in EXERCISES.items():
     NAMED |= {(name, how): WRONG_FORM for how in of_wrong_form(exercise, exercise.right)}
+    NAMED[name, "as a NumPy array"] = "returned a NumPy array: return a torch tensor"
 for name in ("langevin_step", "annealed_langevin", "inpaint_step"):
     NAMED |= {(name, how): said for how, said in SAYS_OF_NOISE.items()}
 for name in ("langevin_step", "annealed_langevin", "guess_and_shake", "fill_step", "inpaint_step", "level_step"):
@@ -233,6 +234,28 @@ class Guided(torch.nn.Module):
     def forward(self, x, sigma):
         of_any = self.network(x, sigma)
         return of_any + self.w * (self.network(x, sigma, self.label) - of_any)
+
+
+CALLS_ITSELF = """
+def gaussian_score(x, mean, std):
+    gaussian_score.n_calls = getattr(gaussian_score, "n_calls", 0) + 1
+    if len(x) == 1:
+        return -(x - mean) / std**2
+    return torch.cat([gaussian_score(row, mean, std) for row in x.split(1)])
+"""
+
+
+def test_a_function_that_calls_itself_is_right_at_the_first_run_and_after_a_wrong_one(capsys):
+    cell = f"@checks.gaussian_score{CALLS_ITSELF}"
+    names = {"torch": torch, "checks": checks}
+    exec(cell, names)
+    exec(cell.replace("-(x", "(x"), names)
+    exec(cell, names)
+    said, refused = capsys.readouterr()
+    assert said == "gaussian_score: correct\n" * 2
+    assert "has the wrong sign" in refused
+    checks.gaussian_score(names.pop("gaussian_score"))
+    assert "gaussian_score" not in names  # a check by itself binds no name
 
 
 def test_a_class_is_an_answer_like_any_other(capsys):

@@ -99,6 +99,9 @@ CHECKED = {  # cells in which the check accepts an answer, whatever stands below
     "a figure": ["%matplotlib inline\nimport matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()", CHECK + RIGHT],
     "torch.jit.script": ["import torch", CHECK + "@torch.jit.script\ndef gaussian_score(x, mean, std: float):\n"
                          "    return -(x - mean) / std**2"],
+    "a function that calls itself": ["import torch\ndel gaussian_score",
+                                     CHECK + RIGHT + " if len(x) == 1 else torch.cat([\n"
+                                     "        gaussian_score(row, mean, std) for row in x.split(1)])"],
     "another dtype by default": ["import torch\ntorch.set_default_dtype(torch.float64)\n" + CHECK + RIGHT],
 }  # fmt: skip
 

@@ -30,7 +30,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from sbgm.checks.calls import Reply, call
-from sbgm.checks.exercise import Exercise
+from sbgm.checks.exercise import Exercise, named
 
 MOST_TEXT = 2_000  # characters of what went wrong
 MOST_SOURCE = 20_000  # characters of a cell, for the report
@@ -97,8 +97,9 @@ class Asking(Exercise):
             raise RuntimeError(f"the check of {self.name} is used while a function is tried")
         self.tried.append(answer)
         said = self._grader.ask({"say": "check", "name": self.name})
-        while "verdict" not in said:
-            said = self._grader.ask(*self._called(answer, **said))
+        with named(answer):
+            while "verdict" not in said:
+                said = self._grader.ask(*self._called(answer, **said))
         self.verdict = said["verdict"]
         return self._lending(said["lent"]) if said["lent"] else answer
 
