@@ -2,7 +2,6 @@
 
 import json
 import sys
-import time
 import urllib.parse
 import urllib.request
 from pathlib import Path
@@ -28,16 +27,12 @@ def test_chapter_0_and_its_pictures_are_served_and_what_stays_is_said(tmp_path):
         parts = urllib.parse.urlsplit(address)
         assert parts.path == f"/lab/tree/{first}"
 
-        def ask(path: str, content: bytes | None = None) -> bytes:
-            with urllib.request.urlopen(parts._replace(path=path).geturl(), content, timeout=500) as answer:
+        def ask(path: str) -> bytes:
+            with urllib.request.urlopen(parts._replace(path=path).geturl(), timeout=500) as answer:
                 return answer.read()
 
         ask(parts.path)
         assert "image/png" in str(json.loads(ask(f"/api/contents/{first}"))["content"])
-        ask("/api/kernels", b"{}")
-        while json.loads(ask("/api/kernels"))[0]["execution_state"] == "starting":
-            time.sleep(0.2)
     said = (tmp_path / "log").read_text().rpartition("token=")[2]  # last, below the server's own lines
     assert "press Ctrl-C twice" in said
     assert "work/glossary.md stays as you changed it" in said
-    assert "encryption" not in said  # no warning of the kernel's stands below it
