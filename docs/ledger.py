@@ -4,7 +4,7 @@ import re
 
 from chapters import Page
 
-from claims import Claim, claims, load_records
+from claims import Claim, claims, load_records, reads
 from make_ledger import measured, reasons
 from sbgm.measure.records import Record, interval, results_folder
 
@@ -31,7 +31,7 @@ def page(series: list[Page]) -> str:
     entries = []
     for claim in claims().values():
         record = records.get(claim.id)
-        status = "not measured yet" if record is None else record.status
+        status = "not measured yet" if record is None else reads(record)
         badge = f'<span class="status {status.replace(" ", "-")}">{status}</span>'
         listing.append(f"- [{claim.id}](#claim-{claim.id.lower()}): {escaped(claim.claim)} {badge}")
         entries += asked(claim, badge, entered.get(claim.id))

@@ -58,7 +58,7 @@ def checkpoints(folder: Path, train: Callable[..., Iterator[Step]] = train_figur
 def samples_of(file: Path, folder: Path) -> Tensor | None:
     """Samples of a checkpoint, or None where chains leave the floating-point numbers."""
     settings = {"n_samples": N_SAMPLES, "n_steps": 1_000, "precision": "fp32", "kept": "last"}
-    # With seed("I11") itself the first 250 were known before 500 were declared.
+    # With seed("I11") itself, which the same bounds leave as it was, the first 250 were known before 500 were declared.
     drawing = Drawing(str(file), seed=seed("I11") + 1, **settings)
     try:
         return draw(drawing, folder, load=load_raw).states[-1]

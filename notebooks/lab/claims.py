@@ -15,10 +15,12 @@ import hashlib
 import inspect
 import math
 import os
+import re
 import shlex
 import sys
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple
@@ -47,6 +49,7 @@ from sbgm.measure.records import (
 
 __all__ = ["attached_file", "check_weights", "interval", "load_record"]  # for the notebooks
 
+WAITS = "waits to be measured again"
 STATUSES = (
     "reproduced",
     "reproduced in part",
@@ -54,6 +57,7 @@ STATUSES = (
     "inconclusive",
     "reported",
     "waits for a GPU",
+    WAITS,
 )
 
 
@@ -66,13 +70,18 @@ class Bound:
 
     Attributes:
         low, high: the interval.
-        control: whether the bound is on known images, or on how much was measured, and so tests our way to measure; any
-            other bound tests the paper's statement.
+        control: whether the bound tests our way to measure, or a prediction of our own; any other bound tests the
+            paper's statement.
+        only: under which condition it is measured, such as "at the paper's width", if not always.
     """
 
     low: float = -math.inf
     high: float = math.inf
     control: bool = False
+    only: str = dataclasses.field(default="", compare=False)
+
+    def __str__(self) -> str:
+        return f"{interval(self.low, self.high)}{' as a control' if self.control else ''}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +91,7 @@ class Claim:
     Attributes:
         id, section, claim: its name, where the paper makes it, and what the paper says.
         declared: the day since which its measure and its bounds stand.
-        measure, expect: how it is measured, and what is expected, in words.
+        measure, expect: how it is measured, and what is expected, in words with the numbers of the bounds.
         found: what came out, a sentence with the labels of the record's measurements in braces.
         missed: where it is "not reproduced": a clause on what exactly missed, for the chapter's verdict; as `found`.
         reported: why it is "reported" where nothing fails, if it is.
@@ -111,21 +120,63 @@ class Claim:
 
 
 @functools.cache
-def _file() -> tuple[Mapping[str, Claim], int]:
-    """What `claims.toml` holds: every claim by id, in the paper's order, and the base seed."""
+def _file() -> tuple[Mapping[str, Claim], int, Sequence[str]]:
+    """What `claims.toml` holds: every claim by id, in the paper's order, the base seed, and `first_bounds`."""
     tables = tomllib.loads((Path(__file__).parent / "claims.toml").read_text(encoding="utf-8"))
     base_seed = tables.pop("base_seed")
+    first_bounds = tables.pop("first_bounds")
     by_id = {}
     for claim_id, fields in tables.items():
         bounds = {label: Bound(**bound) for label, bound in fields.pop("bounds", {}).items()}
+        fields["expect"] = with_bounds(fields["expect"], bounds)
+        fields["missed"] = with_bounds(fields.get("missed", ""), bounds, ENDS)  # other braces hold measured numbers
         by_id[claim_id] = Claim(claim_id, bounds=bounds, **fields)
-    return MappingProxyType(by_id), base_seed
+    return MappingProxyType(by_id), base_seed, first_bounds
+
+
+BRACES = r"{(10\^)?(end of )?(.+?)( in %| in words)?}"
+ENDS = r"{(10\^)?(end of )(.+?)( in %| in words)?}"
+NAMES = {"0": "no", "2": "two", "4": "four", "1e-06": "10⁻⁶"}
+"""Numbers as a sentence has them."""
+
+
+def with_bounds(words: str, bounds: Mapping[str, Bound], braces: str = BRACES) -> str:
+    """Words with the numbers of bounds in place of what names them in braces.
+
+    `{LABEL}` is the interval, such as "0.49 to 0.51", `{end of LABEL}` its one end, or what it allows on either side of
+    its middle. `{10^…}` is the factor where the bound is on log₁₀, `{… in %}` and `{… in words}` say how the number is
+    written. A * in LABEL stands for any text: all bounds whose labels match must be alike.
+
+    Raises:
+        ValueError: no bound has such a label, or those that have it differ.
+    """
+    return re.sub(braces, lambda named: _number(*named.groups(), bounds), words)
+
+
+def _number(power: str | None, end: str | None, label: str, form: str | None, bounds: Mapping[str, Bound]) -> str:
+    intervals = {(bound.low, bound.high) for name, bound in bounds.items() if fnmatchcase(name, label)}
+    if len(intervals) != 1:
+        raise ValueError(f"words in claims.toml must name one bound, or bounds that are alike, got {label!r}")
+    low, high = intervals.pop()
+    if end:
+        sides = {side for side in (low, high) if math.isfinite(side)}
+        low = high = sides.pop() if len(sides) == 1 else (high - low) / 2
+    if power:
+        low, high = (float(f"{10**side:.3g}") for side in (low, high))
+    if form == " in %":
+        return f"{interval(100 * low, 100 * high)} %"
+    text = interval(low, high)
+    if " to " in text and not power:
+        decimals = max(len(side.partition(".")[2]) for side in text.split(" to "))
+        text = f"{low:.{decimals}f} to {high:.{decimals}f}"  # 0.78 to 0.80
+    if form == " in words":
+        text = " ".join(NAMES.get(word, word) for word in text.split())
+    return text.replace("-", "−")
 
 
 def claims() -> Mapping[str, Claim]:
     """Every claim of the ledger by id, in the paper's order."""
-    by_id, _ = _file()
-    return by_id
+    return _file()[0]
 
 
 ClaimId = Annotated[str, one_of(claims())]
@@ -133,13 +184,24 @@ ClaimId = Annotated[str, one_of(claims())]
 
 @checked
 def seed(claim_id: ClaimId) -> int:
-    """The seed of a claim's measurement, by the base seed in `claims.toml` and the claim's id alone.
+    """The seed of a claim's measurement, by the base seed in `claims.toml`, the claim's id, and its bounds.
 
-    Seeds of parts, such as one a network, are `derived_generator(seed("L8"), part)`.
+    Whoever changes a bound measures on numbers that nobody has seen. Bounds that still are `first_bounds` add nothing
+    to the id, since their records were drawn so. Seeds of parts, such as one a network, are
+    `derived_generator(seed("L8"), part)`.
     """
-    _, base_seed = _file()
+    _, base_seed, first_bounds = _file()
     words = f"{base_seed} {claim_id}"
+    bounds = bounds_hash(claims()[claim_id])
+    if bounds not in first_bounds:
+        words += f" {bounds}"
     return int.from_bytes(hashlib.sha256(words.encode()).digest()[:4])
+
+
+def bounds_hash(claim: Claim) -> str:
+    """Eight digits that change with each label and each end of a claim's bounds, not with what is a control."""
+    lines = sorted(f"{label}: {float(bound.low)} to {float(bound.high)}" for label, bound in claim.bounds.items())
+    return hashlib.sha256("\n".join([claim.id, *lines]).encode()).hexdigest()[:8]
 
 
 # --- measurements -----------------------------------------------------------------------------------------------------
@@ -224,13 +286,38 @@ def is_older(record: Record) -> bool:
     return datetime.date.fromisoformat(record.day) < claims()[record.id].declared
 
 
+def reads(record: Record) -> str:
+    """The word of a claim as its reader finds it: the record's, or WAITS where the claim was declared anew since.
+
+    Raises:
+        ValueError: the record was held to other bounds than the claim's, which were not declared since.
+    """
+    if is_older(record):
+        return WAITS
+    claim = claims()[record.id]
+    held = held_to(record)
+    for label in [*held, *claim.bounds]:
+        bound = claim.bounds.get(label)
+        if held.get(label) != bound and (label in held or not claim.bounds[label].only):
+            raise ValueError(
+                f"{record.id}.bounds must be those of its record of {record.day}, where “{label}” is held to "
+                f"{held.get(label, 'nothing')}, unless they were declared since, got {bound or 'nothing'}, declared on "
+                f"{claim.declared}: set `declared` to the day of the change, say so in HISTORY.md, and measure again"
+            )
+    return record.status
+
+
+def held_to(record: Record) -> dict[str, Bound]:
+    """The bounds that a record's numbers were held to, by label."""
+    return {m.label: Bound(m.low, m.high, m.yardstick) for m in record.of_kind("expected")}
+
+
 def waiting(record: Record) -> list[str]:
     """The bounds, by label, that an older record says nothing of, since they were declared after it was measured."""
     if not is_older(record):
         return []
-    held = {m.label: (m.low, m.high) for m in record.of_kind("expected")}
-    bounds = claims()[record.id].bounds
-    return [label for label, bound in bounds.items() if held.get(label) != (bound.low, bound.high)]
+    held = held_to(record)
+    return [label for label, bound in claims()[record.id].bounds.items() if held.get(label) != bound]
 
 
 def details(record: Record) -> str:

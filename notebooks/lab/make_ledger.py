@@ -16,10 +16,12 @@ from claims import (
     STATUSES,
     claims,
     failed,
+    held_to,
     interval,
     is_older,
     ledger_folder,
     load_records,
+    reads,
     save_record,
     waiting,
     why_narrower,
@@ -33,16 +35,17 @@ HEAD = """# The ledger
 What the paper claims, what was expected, and what came out, ± twice the standard error. Written by `make ledger` from
 the records beside it, to which each row links; the notebooks in `notebooks/lab/` show how each was made. A day
 under *expected* is that on which the measure and its bounds were declared, under *measured* that of the measurement.
-*Measured before* marks a number that is older than its bounds; its verdict is that of the bounds of its day. ± is the
-scatter of samples, and of trainings only where a row names several networks: where it says "one training", ± says
-nothing of the next. What earlier ledgers said is in [HISTORY.md](HISTORY.md).
+*Measured before* marks a number that is older than its bounds. ± is the scatter of samples, and of trainings only
+where a row names several networks: where it says "one training", ± says nothing of the next. What earlier ledgers said
+is in [HISTORY.md](HISTORY.md).
 
 - *reproduced*: the paper's statement, at the paper's settings or in closed form;
 - *reproduced in part*: narrower than the paper says it;
 - *not reproduced*: the statement fails here;
 - *inconclusive*: an interval reaches across its bound, or a control of our own measure failed;
 - *reported*: the paper gives no number, ours is arithmetic or one machine's timing, or nothing was expected;
-- *waits for a GPU*: nothing that decides has been measured yet.
+- *waits for a GPU*: nothing that decides has been measured yet;
+- *waits to be measured again*: the number is older than its bounds.
 
 A bound counts as met only where the whole interval, ± two standard errors, lies within it. The verdict follows from
 bounds and record by a fixed rule, at the top of `notebooks/lab/claims.toml`.
@@ -83,8 +86,10 @@ def current_records() -> dict[str, Record]:
 
 
 def agree(record: Record, other: Record) -> bool:
-    """Whether two records hold the same numbers, but for what processors round differently."""
+    """Whether two records hold the same numbers to the same bounds, but for what processors round differently."""
     if [m.label for m in record.measurements] != [m.label for m in other.measurements]:
+        return False
+    if held_to(record) != held_to(other):
         return False
     pairs = zip(record.measurements, other.measurements, strict=True)
     return all(math.isclose(a.value, b.value, rel_tol=1e-3, abs_tol=1e-9) for a, b in pairs)
@@ -121,7 +126,7 @@ def ledger_table(records: dict[str, Record]) -> str:
         paper = f"{_sentence(claim.claim)[:-1]} ({claim.place.strip('()')})."
         expected = f"{_sentence(claim.expect)[:-1]} ({claim.declared})"
         link = f"[{claim_id}]({claim_id}.json)"
-        lines.append(_row([link, paper, expected, measured(record), f"**{record.status}**", reasons(record)]))
+        lines.append(_row([link, paper, expected, measured(record), f"**{reads(record)}**", reasons(record)]))
     return "\n".join(lines)
 
 
@@ -134,7 +139,7 @@ def verdict(records: dict[str, Record], lab: str) -> str:
     """
     lines = [f"The paper's statements; the [lab notebook]({lab}) has the bounds, the numbers and the reasons:", ""]
     for status in STATUSES:
-        statements = [_statement(record) for record in records.values() if record.status == status]
+        statements = [_statement(record) for record in records.values() if reads(record) == status]
         if statements:
             lines.append(f"- **{_sentence(status)[:-1]}**: {'; '.join(statements)}.")
     return "\n".join(lines)
@@ -143,7 +148,7 @@ def verdict(records: dict[str, Record], lab: str) -> str:
 def _statement(record: Record) -> str:
     claim = claims()[record.id]
     statement = f"{claim.claim} ({record.id})"
-    if record.status == "not reproduced" and claim.missed:
+    if reads(record) == "not reproduced" and claim.missed:
         statement += f": {filled(claim.missed, record)}"
     return statement
 
@@ -216,7 +221,7 @@ def count_line(records: dict[str, Record]) -> str:
     """How many claims have each status, apart in one and two dimensions and on images."""
     parts = [f"{len(records)} claims, "]
     for where, images in (("in one and two dimensions", False), ("on images", True)):
-        statuses = [record.status for record in records.values() if claims()[record.id].images is images]
+        statuses = [reads(record) for record in records.values() if claims()[record.id].images is images]
         counts = {status: statuses.count(status) for status in STATUSES}
         words = ", ".join(f"{n} {COUNTED.get(status, status)}" for status, n in counts.items() if n)
         if statuses:

@@ -2,8 +2,13 @@
 
 import dataclasses
 import datetime
+import functools
 import hashlib
 import math
+import re
+import tomllib
+from pathlib import Path
+from types import MappingProxyType
 
 import nbformat
 import pytest
@@ -12,7 +17,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 import claims
 import make_ledger
-from claims import Claim, Measurement, Record, guard, reported, settle
+from claims import Bound, Claim, Measurement, Record, guard, reported, settle
 from sbgm.measure import Estimate
 from sbgm.measure.estimates import share
 from sbgm.measure.records import results_folder
@@ -33,12 +38,67 @@ def test_every_claim_says_where_what_and_how_and_all_have_a_record(committed):
     assert list(claims.load_records(committed)) == list(claims.claims())
 
 
-def test_every_bound_that_decides_a_committed_word_is_declared_and_only_controls_are_excused(committed):
-    for claim_id, record in claims.load_records(committed).items():
-        for m in record.of_kind("expected"):
-            if not claims.is_older(record):
-                bound = claims.claims()[claim_id].bounds[m.label]
-                assert (m.low, m.high, m.yardstick and not bound.control) == (bound.low, bound.high, False), m
+@pytest.mark.parametrize("claim_id", COMMITTED)
+def test_a_committed_record_was_held_to_the_bounds_and_marks_of_its_claim(claim_id):
+    """Looked up in the record's own numbers, beside `reads`."""
+    assert claims.reads(COMMITTED[claim_id]) in (COMMITTED[claim_id].status, claims.WAITS)
+    for m in COMMITTED[claim_id].of_kind("expected"):
+        if not claims.is_older(COMMITTED[claim_id]):
+            bound = claims.claims()[claim_id].bounds[m.label]
+            assert (m.low, m.high, m.yardstick) == (bound.low, bound.high, bound.control), m
+
+
+@pytest.fixture
+def restate(monkeypatch):
+    """Let claims.toml say something else of one claim: other fields, and other bounds by label; None takes one away."""
+    by_id, *rest = claims._file()
+
+    def change(claim_id, bounds=MappingProxyType({}), **fields):
+        changed = {**by_id[claim_id].bounds, **bounds}
+        fields["bounds"] = {label: bound for label, bound in changed.items() if bound is not None}
+        claim = dataclasses.replace(by_id[claim_id], **fields)
+        monkeypatch.setattr(claims, "_file", lambda: ({**by_id, claim_id: claim}, *rest))
+
+    return change
+
+
+EQUAL = "the same with equal weights"
+UNLIKE = {  # a bound of L3 that is not its record's, and how the message has both
+    "another end": ({EQUAL: Bound(0.49, 0.505)}, "held to 0.49 to 0.51, unless .* got 0.49 to 0.505, declared"),
+    "a control": (
+        {EQUAL: Bound(0.49, 0.51, True)},
+        "held to 0.49 to 0.51, unless .* got 0.49 to 0.51 as a control, declared",
+    ),
+    "gone": ({EQUAL: None}, "“the same with equal weights” is held to 0.49 to 0.51, unless .* got nothing, declared"),
+    "one more": ({"speed": Bound(low=1)}, "“speed” is held to nothing, unless .* got at least 1, declared"),
+}
+
+
+@pytest.mark.parametrize("case", UNLIKE)
+def test_a_bound_that_is_not_its_records_is_refused_under_its_old_day_and_waits_under_a_new_one(case, restate, results):
+    bounds, message = UNLIKE[case]
+    claims.save_record(COMMITTED["L3"], results)
+    restate("L3", bounds)
+    for page in (make_ledger.ledger_table, make_ledger.count_line, functools.partial(make_ledger.verdict, lab="x")):
+        with pytest.raises(
+            ValueError, match=f"^L3.bounds must be those of .* 2026-11-29, .*{message} .*measure again$"
+        ):
+            page(make_ledger.current_records())
+    restate("L3", bounds, declared=TODAY)
+    waits = make_ledger.current_records()
+    assert "Measured before, on 2026-11-29. | **waits to be measured again** |" in make_ledger.ledger_table(waits)
+    assert make_ledger.count_line(waits).endswith("1 in one and two dimensions: 1 waits to be measured again")
+    assert "- **Waits to be measured again**: Langevin dynamics gets" in make_ledger.verdict(waits, "x")
+    again = settle("L3", [claims.declared("L3", label, 0.5) for label in claims.claims()["L3"].bounds])
+    assert make_ledger.current_records() == {"L3": again}
+    assert claims.reads(again) == again.status
+
+
+def test_a_record_lacks_those_bounds_alone_that_are_measured_under_a_condition():
+    """Such as I2's FID, which is bounded at the paper's width."""
+    for claim_id, record in COMMITTED.items():
+        bounds = claims.claims()[claim_id].bounds
+        assert bounds.keys() - claims.held_to(record).keys() == {label for label in bounds if bounds[label].only}
 
 
 def test_a_record_older_than_its_bounds_keeps_its_numbers_and_says_which_bounds_wait():
@@ -73,11 +133,94 @@ def test_a_claim_is_older_than_its_record_or_the_record_is_said_to_be_older():
         assert make_ledger.measured(record).endswith(f" Measured before, on {measured}." if older else f" ({measured})")
 
 
-def test_a_seed_is_that_of_the_claim_whatever_other_claims_there_are():
+# --- seeds and words of bounds ----------------------------------------------------------------------------------------
+
+
+def first_seed(claim_id):
+    """The seed of a claim before bounds counted."""
+    return int(hashlib.sha256(f"20261129 {claim_id}".encode()).hexdigest()[:8], 16)
+
+
+def test_a_claim_whose_bounds_stand_since_2026_11_30_keeps_its_seed():
     seeds = {claim_id: claims.seed(claim_id) for claim_id in claims.claims()}
     assert len(set(seeds.values())) == len(seeds)
-    digest = hashlib.sha256(b"20261129 L3").hexdigest()
-    assert seeds["L3"] == int(digest[:8], 16)
+    stand = [i for i, claim in claims.claims().items() if claim.declared <= datetime.date(2026, 11, 30)]
+    assert {i: seeds[i] for i in stand} == {i: first_seed(i) for i in stand}
+    *_, first_bounds = claims._file()
+    assert hashlib.sha256(" ".join(first_bounds).encode()).hexdigest()[:16] == "11a89505f7433d73"  # nothing is added
+
+
+@pytest.mark.parametrize("claim_id", claims.claims())
+def test_a_changed_bound_changes_the_seed_of_its_claim_and_of_no_other(claim_id, restate):
+    before = {i: claims.seed(i) for i in claims.claims()}
+    bounds = claims.claims()[claim_id].bounds
+    controls = {label: dataclasses.replace(bound, control=not bound.control) for label, bound in bounds.items()}
+    restate(claim_id, controls, declared=TODAY, measure="other words", expect="other words")
+    assert {i: claims.seed(i) for i in before} == before
+    seeds = [before[claim_id]]
+    for label, bound in bounds.items():
+        for other in (Bound(bound.low, 7), Bound(-7, bound.high), None):
+            restate(claim_id, {label: other})
+            assert [i for i in before if claims.seed(i) != before[i]] == [claim_id]
+            seeds.append(claims.seed(claim_id))
+    assert len(set(seeds)) == len(seeds)
+
+
+STATED = {
+    "a": Bound(0.49, 0.51),
+    "b": Bound(low=0.699),
+    "b, too": Bound(low=0.699),
+    "c": Bound(high=0.01),
+    "d": Bound(-3, 3),
+    "e": Bound(0.78, 0.8),
+    "f": Bound(0, 0),
+    "g": Bound(-0.301, 0.301),
+}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("{a} or {b}; {c}, {d}", "0.49 to 0.51 or at least 0.699; at most 0.01, −3 to 3"),
+        ("{e}", "0.78 to 0.80"),
+        ("{end of d}, {end of c}, above {end of b}, off by {end of a}", "3, 0.01, above 0.699, off by 0.01"),
+        ("{10^b} times, {10^g}", "at least 5 times, 0.5 to 2"),
+        ("{c in %}, {end of c in %}", "at most 1 %, 1 %"),
+        ("{f in words} switch, {d in words}, {10^end of g in words}", "no switch, −3 to 3, two"),
+        ("{b*}", "at least 0.699"),
+    ],
+)  # fmt: skip
+def test_a_sentence_takes_its_numbers_from_the_bounds(words, told):
+    assert claims.with_bounds(words, STATED) == told
+
+
+@pytest.mark.parametrize("named", ["speed", "b, *, *", "*"])
+def test_a_sentence_that_names_no_bound_or_unlike_ones_is_refused(named):
+    with pytest.raises(ValueError, match="must name one bound, or bounds that are alike, got '" + re.escape(named)):
+        claims.with_bounds(f"within {{{named}}}", STATED)
+
+
+WRITTEN = tomllib.loads((Path(claims.__file__).parent / "claims.toml").read_text(encoding="utf-8"))
+IN_WORDS = {"no ": "0 ", "twofold": "2", "fourfold": "4", "factor of two": "factor of 2", "10⁻⁶": "1e-06", "−": "-"}
+NO_BOUNDS = {"S6": "kurtosis 3", "S7": "kurtosis 3", "L6": "chapter 4", "N1": "λ = 1", "N2": "σ ≤ 0.1"}
+"""Numbers in `expect` that happen to be those of a bound."""
+
+
+@pytest.mark.parametrize("claim_id", claims.claims())
+def test_no_number_of_a_bound_is_typed_by_hand(claim_id):
+    """It stands in braces wherever words state it, so neither can change alone; "rises" and "nearer" state none."""
+    written = WRITTEN[claim_id]
+    words = re.sub(r"{.+?}", "", f"{written['expect']} {written.get('missed', '')}")
+    words = words.replace(NO_BOUNDS.get(claim_id, "nothing"), "")
+    for name, number in IN_WORDS.items():
+        words = words.replace(name, number)
+    typed = set(re.findall(r"\d[\d.e-]*(?: %)?", words))
+    for label, bound in claims.claims()[claim_id].bounds.items():
+        sides = {abs(side) for side in (bound.low, bound.high, (bound.high - bound.low) / 2) if math.isfinite(side)}
+        factors = {10**side for side in sides} if label.startswith("log₁₀") else set()
+        assert typed & {f"{number:g}" for number in sides} == set()
+        assert typed & {f"{100 * number:g} %" for number in sides} == set()
+        assert typed & {f"{number:.3g}" for number in factors} == set()
 
 
 # --- the verdict ------------------------------------------------------------------------------------------------------
@@ -307,8 +450,9 @@ def test_a_chapter_without_the_cell_gets_no_verdict_and_one_without_claims_is_re
 
 def test_the_count_tells_points_from_images():
     statuses = ["reproduced", "not reproduced", "reproduced", "waits for a GPU"]
-    records = {f"L{i}": Record(f"L{i}", status, ()) for i, status in enumerate(statuses, start=1)}
+    ids = ["L1", "L2", "L3", "L4"]
+    records = {i: dataclasses.replace(COMMITTED[i], status=status) for i, status in zip(ids, statuses, strict=True)}
     plane = "4 in one and two dimensions: 2 reproduced whole, 1 not reproduced, 1 waiting for a GPU"
     assert make_ledger.count_line(records) == f"4 claims, {plane}"
-    records |= {i: Record(i, "reproduced in part", ()) for i in ("I1", "N2")}
+    records |= {i: dataclasses.replace(COMMITTED[i], status="reproduced in part") for i in ("I1", "N2")}
     assert make_ledger.count_line(records) == f"6 claims, {plane}; 2 on images: 2 in part"

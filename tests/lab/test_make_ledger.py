@@ -39,7 +39,7 @@ def test_the_ledger_is_written_from_what_notebooks_entered_and_from_records(resu
     ],
 )
 def test_a_readme_without_its_markers_is_named_and_nothing_is_written(results, tmp_path, text):
-    settle("S1", [reported("x", 1)])
+    settle("S1", COMMITTED["S1"].measurements)
     page = tmp_path / "README.md"
     page.write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=r"README.md must hold the markers <!-- ledger --> and <!-- /ledger --> once"):
