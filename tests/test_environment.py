@@ -30,7 +30,7 @@ EXTRAS = PROJECT["optional-dependencies"]
 def requirements(*extras: str) -> dict[str, Requirement]:
     """What pyproject.toml asks for, for sbgm itself and for `extras`, by the distribution's name."""
     lines = [line for lines in (PROJECT["dependencies"], *map(EXTRAS.get, extras)) for line in lines]
-    return {normal(needed.name): needed for needed in map(Requirement, lines) if needed.name != "sbgm"}
+    return {normal(needed.name): needed for needed in map(Requirement, lines) if needed.name != PROJECT["name"]}
 
 
 def normal(name: str) -> str:
@@ -74,7 +74,7 @@ def test_the_extra_all_holds_every_other():
 
 
 def test_environment_yml_adds_nothing_to_pyproject():
-    assert ENVIRONMENT["name"] == PROJECT["name"]
+    assert ENVIRONMENT["name"] == sbgm.__name__
     assert ENVIRONMENT["dependencies"] == [f"python{PROJECT['requires-python']}", "pip", {"pip": ["-e .[notebooks]"]}]
 
 
@@ -88,6 +88,48 @@ def test_citation_and_changelog_agree_on_the_version():
 @pytest.mark.parametrize("place", re.findall(r"^\| `sbgm\..*` \| `([\w./]+)", CHANGELOG, re.M))
 def test_the_changelog_names_places_that_exist(place):
     assert (ROOT / place).exists() or pkgutil.resolve_name(place)
+
+
+# --- the name --------------------------------------------------------------------------------------------------------
+
+# PyPI's `sbgm` is another project, and ours is not there: nothing that we print asks an index for either name. A folder
+# or a wheel's file is fine.
+INSTALL = re.compile(r"\b(?:pip3?|pipx|uv|conda|mamba|poetry|pdm) +(?:install|add|download)\b([^\n`;|&#]*)")
+NAMES = "|".join(name.replace("-", "[-_.]") for name in (sbgm.__name__, PROJECT["name"]))
+OURS = re.compile(rf"(?<![\w./-])(?:{NAMES})(?!\w|/|[.-]\w)", re.I)
+
+
+def asks_an_index_for_us(text: str) -> list[str]:
+    """The install commands of a text that name this project as a package, whatever quotes and escapes they are in."""
+    flat = re.sub(r"""\\n|\\\n|[\\"',]""", " ", text)
+    return [command[0] for command in INSTALL.finditer(flat) if OURS.search(command[1])]
+
+
+@pytest.mark.parametrize(
+    ("text", "asks"),
+    [
+        (r'say("pip install \"sbgm[fid]\"")', True),
+        ("python -m pip install --quiet SBGM_ncsn==0.3.0\n", True),
+        ('run([python, "-m", "pip", "install", "sbgm-ncsn"])', True),
+        ("uv pip install torch \\\n  sbgm.", True),
+        ("`uv add sbgm`", True),
+        ('pip install -e ".[fid]"  # as sbgm does', False),
+        ("pip install dist/sbgm_ncsn-0.3.0-py3-none-any.whl or ./sbgm-ncsn or sbgm/", False),
+        ("`pip install torch-fidelity` beside `sbgm`", False),
+    ],
+)
+def test_a_command_that_asks_an_index_for_this_project_is_seen(text, asks):
+    assert bool(asks_an_index_for_us(text)) == asks
+
+
+def test_no_page_cell_or_message_asks_an_index_for_this_project():
+    """Except the changelog, which tells what was."""
+    folders = ("data", "docs", "examples", "notebooks", "sbgm", "tools")
+    paths = [path for folder in folders for path in (ROOT / folder).rglob("*")]
+    texts = [path for path in [*ROOT.glob("*.md"), *paths] if path.suffix in (".ipynb", ".md", ".py", ".toml")]
+    assert len(texts) > 100
+    asking = {path.name: asks_an_index_for_us(path.read_text(encoding="utf-8")) for path in texts}
+    assert {name: commands for name, commands in asking.items() if commands and name != "CHANGELOG.md"} == {}
 
 
 # --- constraints.txt -------------------------------------------------------------------------------------------------

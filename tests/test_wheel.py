@@ -30,12 +30,12 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory):
-    """The Python of an environment that holds what a plain `pip install sbgm` brings beside sbgm, as links."""
+    """The Python of an environment that holds what a plain `pip install WHEEL` brings beside sbgm, as links."""
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder)
     python = folder / Path(sys.executable).relative_to(sys.prefix)
     site = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
-    for distribution in brought_by("sbgm"):
+    for distribution in brought_by("sbgm-ncsn"):
         for entry in {file.parts[0] for file in distribution.files or ()} - {"..", "__pycache__"}:
             if not (site / entry).exists():
                 (site / entry).symlink_to(distribution.locate_file(entry))
@@ -82,7 +82,7 @@ def test_the_wheel_holds_the_package_with_its_stubs_tables_and_data_and_nothing_
     tracked = subprocess.run(["git", "ls-files", "sbgm", "data"], cwd=ROOT, check=True, capture_output=True, text=True)
     assert names == {re.sub("^data/", "sbgm/_data/", name) for name in tracked.stdout.splitlines()}
     assert {"sbgm/py.typed", "sbgm/__init__.pyi", "sbgm/_data/results/table1.toml"} <= names
-    assert wheel.name.startswith(f"sbgm-{sbgm.__version__}-")
+    assert wheel.name.startswith(f"sbgm_ncsn-{sbgm.__version__}-")
 
 
 def test_the_nine_lines_of_inpainting_run_as_printed_and_a_record_loads(run, tmp_path):
@@ -114,8 +114,8 @@ for use in (use_sliders, judge):
 """
     done = run("-c", code)
     assert done.stdout.splitlines() == [
-        'the sliders need ipywidgets: pip install "sbgm[notebooks]"',
-        'Inception features need torch-fidelity: pip install "sbgm[fid]"',
+        "the sliders need ipywidgets: pip install ipywidgets",
+        "Inception features need torch-fidelity: pip install torch-fidelity",
     ]
     assert done.returncode == 0, done.stderr
 

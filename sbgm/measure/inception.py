@@ -1,7 +1,7 @@
 """Inception's features, by torch-fidelity, and what they measure: KID, FID and the Inception Score.
 
-Needs the extra: pip install "sbgm[fid]". Images are quantised to 256 shades, as torch-fidelity expects, and resized by
-it to 299×299 the way the original TensorFlow code did.
+Needs torch-fidelity: pip install torch-fidelity. It expects images quantised to 256 shades, and resizes them to 299×299
+the way the original TensorFlow code did.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Inception:
         try:
             from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
         except ImportError as error:
-            raise ImportError('Inception features need torch-fidelity: pip install "sbgm[fid]"') from error
+            raise ImportError("Inception features need torch-fidelity: pip install torch-fidelity") from error
         path = weights or os.environ.get(WEIGHTS_VARIABLE)
         if path is None:
             path = fetch(URL, Path(torch.hub.get_dir()) / "checkpoints", URL.rsplit("/", 1)[1], SHA256)

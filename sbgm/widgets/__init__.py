@@ -13,4 +13,4 @@ def __getattr__(name: str) -> object:
     try:
         return _loaded(name)
     except ModuleNotFoundError as error:
-        raise ImportError('the sliders need ipywidgets: pip install "sbgm[notebooks]"') from error
+        raise ImportError("the sliders need ipywidgets: pip install ipywidgets") from error
