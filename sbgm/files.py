@@ -241,7 +241,7 @@ def _opened(path: Path | str) -> Iterator[tuple[Any, dict[str, Fact]]]:
             if not isinstance(facts := json.loads((file.metadata() or {}).get("facts", "{}")), dict):
                 raise ValueError(f"its facts must be a table, got {facts!r}")
             yield file, facts
-    except (SafetensorError, ValueError) as error:
+    except (SafetensorError, ValueError, RecursionError) as error:
         raise ValueError(f"path must be a whole safetensors file, but {path} is not: {error}") from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,10 +19,13 @@ from sbgm.guard import (
     Ladder,
     Network,
     Whole,
+    as_list,
     checked,
+    count_from,
     did_you_mean,
     instance_of,
     require_finite,
+    require_number,
     sigma_tensor,
 )
 from sbgm.images.refinenet import RefineNet
@@ -113,7 +117,7 @@ def whole_checkpoint(run: Path, step: int | None = None) -> Path:
     if step not in there:
         raise FileNotFoundError(f"{run} holds no checkpoint of step {step}; those there: {[*there] or 'none'}")
     sums = there[step] / "SHA256SUMS"
-    if not sums.is_file() or sums.read_text(encoding="utf-8") != checksums(there[step]):
+    if not sums.is_file() or sums.read_bytes() != checksums(there[step]).encode():
         raise ValueError(
             f"{there[step]} is damaged: its checksums do not agree; remove it to go on from the one before"
         )
@@ -194,7 +198,9 @@ def save_network(
     if like is not None:
         network = _with_weights(like, network)
     if not isinstance(network, ScoreNetwork):
-        raise TypeError(f"network must be {REBUILT}, got {type(network).__name__}")
+        raise TypeError(
+            f"network must be {REBUILT}, got {type(network).__name__}; save_weights keeps the weights of any network"
+        )
     images = {"image_shape": network.image_shape, "data_range": network.data_range, "classes": network.classes or None}
     facts = {name: list(value) for name, value in images.items() if value is not None} | facts
     made_by = {"class": type(network).__name__, "arguments": network.arguments, "sigmas": network.sigmas.tolist()}
@@ -283,11 +289,15 @@ def load_network(path: FilePath, *, network: Network | None = None) -> ScoreNetw
         >>> network(torch.zeros(1, 1, 28, 28), network.ladder[0]).shape
         torch.Size([1, 1, 28, 28])
     """
-    return load_built(path, lambda facts: _network_from(facts, network))
+    built = load_built(path, lambda facts: _network_from(facts, network))
+    ladder = _ladder(built.facts["architecture"]["sigmas"])
+    if built.ladder != ladder:
+        raise ValueError(f"network must have the ladder that the facts of {path} state, {ladder}, got {built.ladder}")
+    return built
 
 
 def load_built(path: Path | str, build: Callable[[dict[str, Any]], N]) -> N:
-    """A network from a file of weights, in evaluation mode, without gradients.
+    """A network from a file of weights, in evaluation mode, without gradients, in float32.
 
     Args:
         path: as for `load_network`.
@@ -306,14 +316,14 @@ def load_built(path: Path | str, build: Callable[[dict[str, Any]], N]) -> N:
     facts = read_facts(path)
     try:
         with torch.device("meta"):
-            claimed = build(facts)
-    except (TypeError, KeyError, ValueError) as error:
+            claimed = build(facts).float()  # whatever torch's default is
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise ValueError(
             f"path must hold a network that this version can build, but {path} does not: {error}"
         ) from error
     saved, _ = load_tensors(path)
     _require_weights(claimed, saved, path)
-    network = build(facts)
+    network = build(facts).float()
     network.load_state_dict(saved)
     return network.eval().requires_grad_(False)
 
@@ -333,13 +343,27 @@ def _network_from(facts: dict[str, Any], own: nn.Module | None) -> ScoreNetwork:
     else:
         name = arguments.get("module", made_by["class"])
         raise ValueError(f"its network is not of this package, but {name}; give it as load_network(path, network=…)")
+    _ladder(made_by["sigmas"])  # where the network was given, nothing has looked at it
     shape = facts.get("image_shape")
     network.image_shape = None if shape is None else tuple(torch.Size(shape))
+    for length in network.image_shape or ():
+        count_from(1)(length, "image_shape")
     low, high = facts.get("data_range", (0.0, 1.0))
+    if not -math.inf < require_number(low, "data_range") < require_number(high, "data_range") < math.inf:
+        raise ValueError(f"data_range must be two finite numbers [low, high], low < high, got {[low, high]}")
     network.data_range = (low, high)
+    classes = facts.get("classes", [])
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise ValueError(f"classes must be a list of names, got {classes!r}")
+    network.classes = tuple(classes)
     network.facts = facts
-    network.classes = tuple(map(str, facts.get("classes", ())))
     return network
+
+
+@checked
+def _ladder(sigmas: Ladder) -> list[float]:
+    """The levels of a ladder as a network holds them, in float32."""
+    return torch.tensor(as_list(sigmas), dtype=torch.float32, device="cpu").tolist()
 
 
 @checked
@@ -383,4 +407,4 @@ def _require_weights(
         admitted = FLOATS if weights[name].is_floating_point() else (weights[name].dtype,)
         if saved[name].dtype not in admitted:
             raise ValueError(f"{name} in {path} must be of {' or '.join(map(str, admitted))}, got {saved[name].dtype}")
-        require_finite(saved[name], f"{name} in {path}")
+        require_finite(saved[name].to(weights[name].dtype), f"{name} in {path}")  # 1e300 is infinite in float32

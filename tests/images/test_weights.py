@@ -1,5 +1,7 @@
 """Saved weights: what comes back, what is refused, and that the same content gives the same bytes."""
 
+import math
+
 import pytest
 import safetensors.torch
 import torch
@@ -140,6 +142,9 @@ def test_every_network_is_built_on_meta_without_memory():
     assert all(p.is_meta for network in networks for p in network.parameters())
 
 
+NOT_BUILT = "path must hold a network that this version can build"
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -147,7 +152,23 @@ def test_every_network_is_built_on_meta_without_memory():
             lambda tensors, facts: tensors["end.bias"].fill_(torch.nan),
             "^end.bias in .* must be finite, but it holds NaN",
         ),
-        (lambda _, facts: facts.update(image_shape=[1, 8, "8"]), "^path must hold a network that .* torch.Size"),
+        (
+            lambda tensors, _: tensors.update({"end.bias": torch.full((1,), 1e300, dtype=torch.float64)}),
+            "^end.bias in .* must be finite",  # in float32 it is not
+        ),
+        (lambda tensors, _: tensors["sigmas"].mul_(-1), "^network must have the ladder that the facts of .* state, "),
+        (
+            lambda _, facts: facts["architecture"].update({"class": "Other", "arguments": "none"}),
+            f"^{NOT_BUILT}.*'str' object has no",
+        ),
+        (lambda _, facts: facts.update(image_shape=[1, 8, "8"]), f"^{NOT_BUILT}.* torch.Size"),
+        (lambda _, facts: facts.update(image_shape=[-1, 8, 8]), f"^{NOT_BUILT}.*image_shape must be at least 1"),
+        *[
+            (lambda _, facts, wrong=wrong: facts.update(data_range=wrong), f"^{NOT_BUILT}.*data_range must be ")
+            for wrong in ([1.0, 0.0], [math.nan, 1.0], [0.0, math.inf], "ab")
+        ],
+        (lambda _, facts: facts.update(classes="abc"), f"^{NOT_BUILT}.*classes must be a list of names, got 'abc'"),
+        (lambda _, facts: facts.update(classes=[["a"]]), f"^{NOT_BUILT}.*classes must be a list of names"),
     ],
 )
 def test_weights_and_facts_that_cant_be_are_named(tmp_path, change, said):
@@ -155,10 +176,36 @@ def test_weights_and_facts_that_cant_be_are_named(tmp_path, change, said):
         load_network(claiming(tmp_path / "a.safetensors", change))
 
 
-def test_facts_must_be_a_table(tmp_path):
-    safetensors.torch.save_file({"a": torch.ones(1)}, tmp_path / "a.safetensors", {"facts": "[]"})
-    with pytest.raises(ValueError, match=r"path must be a whole safetensors file, but .*: its facts must be a table"):
+def test_the_ladder_of_a_network_that_is_given_is_looked_at_too(tmp_path):
+    save_network(Shrinking([2.0, 1.0]), tmp_path / "a.safetensors")
+    tensors, facts = load_tensors(tmp_path / "a.safetensors")
+    for sigmas, said in (([1.0, 2.0], "strictly descending"), ([3.0, 2.0], "network must have the ladder")):
+        made_by = facts["architecture"] | {"sigmas": sigmas}
+        save_tensors(tmp_path / "a.safetensors", tensors, **facts | {"architecture": made_by})
+        with pytest.raises(ValueError, match=said):
+            load_network(tmp_path / "a.safetensors", network=Shrinking([2.0, 1.0]))
+
+
+@pytest.mark.parametrize(("facts", "said"), [("[]", "its facts must be a table"), ("[" * 10**5, "recursion")])
+def test_facts_must_be_a_table(tmp_path, facts, said):
+    safetensors.torch.save_file({"a": torch.ones(1)}, tmp_path / "a.safetensors", {"facts": facts})
+    with pytest.raises(ValueError, match=rf"path must be a whole safetensors file, but .*: .*{said}"):
         load_network(tmp_path / "a.safetensors")
+
+
+def test_a_network_is_loaded_in_float32_whatever_torchs_default_is(tmp_path):
+    save_network(refinenet(), tmp_path / "a.safetensors")
+    torch.set_default_dtype(torch.float64)
+    try:
+        loaded = load_network(tmp_path / "a.safetensors")
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert {value.dtype for value in loaded.state_dict().values()} == {torch.float32}
+
+
+def test_a_network_that_knows_no_ladder_is_sent_to_save_weights(tmp_path):
+    with pytest.raises(TypeError, match=r"^network must be a ScoreNetwork, .*got ConditionalMLP; save_weights keeps"):
+        save_network(sbgm.ConditionalMLP(), tmp_path / "a.safetensors")
 
 
 class Shrinking(ScoreNetwork):
