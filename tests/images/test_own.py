@@ -1,5 +1,7 @@
 """Images of one's own: what a folder and a tensor become, the dirt that folders hold, and all that is refused."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -83,28 +85,90 @@ def test_the_dirt_of_a_folder(tmp_path):
         assert off.min() <= 3, colour
 
 
+def test_what_may_be_a_picture_by_another_name_is_told_and_no_pipe_is_waited_for(tmp_path):
+    folder = folder_of(tmp_path / "photos", 10)
+    os.mkfifo(folder / "pipe.png")
+    (folder / "empty.png").mkdir()
+    (folder / "labels.csv").write_text("no picture")
+    plain(0, mode="L").save(folder / "browser.jfif", format="JPEG")
+    for name in ("b.CR2", "a.jxl"):
+        (folder / name).write_bytes(b"a picture")
+    (folder / "lost").symlink_to("nowhere")
+    with pytest.warns(UserWarning, match=r"names are no pictures' are passed over \(3, such as a.jxl\)$") as warned:
+        own = own_images(folder, 8)
+    assert len(warned) == 1
+    assert warned[0].filename == __file__
+    assert len(pixels_of(own)) == 11
+
+
+def test_classes_that_are_links_to_folders_are_read_each_once(tmp_path):
+    elsewhere = folder_of(tmp_path / "elsewhere" / "dogs", 10, first=1)
+    folder = folder_of(tmp_path / "pets" / "cats", 10).parent
+    (folder / "dogs").symlink_to(elsewhere)
+    own = own_images(folder, 8)
+    assert own.classes == ("cats", "dogs")
+    assert len(pixels_of(own)) == 20
+    key = own.key
+    (folder / "a").symlink_to(folder / "cats")
+    (folder / "cats" / "up").symlink_to(folder)
+    (elsewhere / "round").symlink_to(folder)
+    said = r"pets: links to folders that are read already are passed over \(3, such as cats/up\)$"
+    with pytest.warns(UserWarning, match=said):
+        assert own_images(folder, 8).key == key
+
+
 def save_array(path, array):
     Image.fromarray(np.asarray(array)).save(path)
 
 
-BAD_PICTURES = {  # what each is, and why it can't be used
-    "floats.tiff": (lambda path: save_array(path, np.full((20, 20), 0.5, np.float32)), "must have 8 .* got mode 'F'"),
-    "deep.tiff": (lambda path: save_array(path, np.full((20, 20), 200, np.int32)), "must have 8 .* got mode 'I'"),
-    "deep.png": (lambda path: save_array(path, np.full((20, 20), 200, np.uint16)), "must have 8 .* got mode 'I;16'"),
-    "dot.png": (lambda path: plain(0, size=(1, 1)).save(path), "must have at least 8×8 pixels, got 1×1"),
-    "phone.heic": (lambda path: path.write_bytes(b"ftypheic"), "cannot identify image file"),
-    "empty.png": (lambda path: path.write_bytes(b""), "cannot identify image file"),
-    "cut.png": (lambda path: path.write_bytes((path.parent / "05.png").read_bytes()[:40]), "."),
+MODE = "a picture must have 8 bits a channel, got mode '{}': convert it to 8 bits"
+UNREADABLE = "Pillow can't read this kind of file here: convert it to PNG or JPEG, or take it away"
+BAD_PICTURES = {  # what each is, and what is said of it
+    "cut.png": (lambda path: path.write_bytes((path.parent / "00.png").read_bytes()[:40]), UNREADABLE),
+    "deep.png": (lambda path: save_array(path, np.full((20, 20), 200, np.uint16)), MODE.format("I;16")),
+    "deep.tiff": (lambda path: save_array(path, np.full((20, 20), 200, np.int32)), MODE.format("I")),
+    "dot.png": (
+        lambda path: plain(0, size=(1, 1)).save(path),
+        "a picture must have at least 8×8 pixels, got 1×1: take it away, or ask for a smaller size",
+    ),
+    "empty.jfif": (lambda path: path.write_bytes(b""), "the file is empty: copy it again, or take it away"),
+    "floats.tiff": (lambda path: save_array(path, np.full((20, 20), 0.5, np.float32)), MODE.format("F")),
+    "gone.png": (
+        lambda path: path.symlink_to(path.parent / "nothing.png"),
+        "it can't be read whole (No such file or directory): copy it again, or take it away",
+    ),
+    "half.png": (
+        lambda path: (save_array(path, BYTES.reshape(60, 64)), os.truncate(path, 2_000)),
+        "it can't be read whole (image file is truncated): copy it again, or take it away",
+    ),
+    "phone.heic": (lambda path: path.write_bytes(b"ftypheic"), UNREADABLE),
 }
 
 
-@pytest.mark.parametrize("name", BAD_PICTURES)
-def test_a_picture_that_cannot_be_used_is_named_with_its_reason(tmp_path, name):
-    make, reason = BAD_PICTURES[name]
+def test_pictures_that_cannot_be_used_are_named_in_one_message_each_with_its_reason_and_can_be_left_out(tmp_path):
     folder = folder_of(tmp_path / "photos", 10)
-    make(folder / name)
-    with pytest.raises(ValueError, match=rf"^source must hold .*{name} can't be \(.*({reason}).*\): convert it"):
+    for name, (make, _) in BAD_PICTURES.items():
+        make(folder / name)
+    lines = [f"  {name}: {says}" for name, (_, says) in BAD_PICTURES.items()]
+    with pytest.raises(ValueError, match="source must hold") as refused:
         own_images(folder, 8)
+    first, *named, last = str(refused.value).splitlines()
+    assert first == f"source must hold pictures that can be used, and 9 of the 19 in {folder} can't be:"
+    assert named == lines
+    assert last == "Or leave them out: add --skip-bad (in Python skip_bad=True)"
+    with pytest.warns(UserWarning, match=r"left out, 9 of the 19 in .*photos:\n  cut.png: ") as warned:
+        own = own_images(folder, 8, skip_bad=True)
+    assert warned[0].filename == __file__
+    assert sorted(pixels_of(own)[:, 0, 0, 0].tolist()) == list(range(0, 200, 20))
+
+
+def test_of_many_pictures_that_cannot_be_used_ten_are_named_and_a_class_without_others_is_none(tmp_path):
+    folder_of(tmp_path / "cats")
+    folder_of(tmp_path / "dogs", size=(4, 4))
+    with pytest.raises(ValueError, match=r"and 12 of the 24 in (?s:.*)dogs/09.png: .*size\n  …\nOr leave"):
+        own_images(tmp_path, 8)
+    with pytest.warns(UserWarning, match="12 of the 24"):
+        assert own_images(tmp_path, 8, skip_bad=True).classes == ("cats",)
 
 
 @pytest.mark.parametrize("n", [0, 7])
@@ -164,13 +228,28 @@ BAD_IMAGES = [
     (BYTES[:, 0], r"got shape \(20, 8, 8\)"),
     (BYTES[..., :4], "at least 8×8 pixels, got 4×8"),
     (BYTES[:0], "source must hold at least 8 images .*, got 0"),
+    (BYTES // 128, r"source must hold bytes from 0 to 255, got none above 1; turn 0 and 1 into floats first"),
+    (np.full(BYTES.shape, "a"), r"source must hold images \(N, C, H, W\), got what is none: "),
+    ([BYTES[0]], r"source must be a folder of pictures, or a tensor or array \(N, C, H, W\), got list"),
+    (None, "source must be a folder of pictures, or .*, got NoneType"),
 ]
 
 
 @pytest.mark.parametrize(("images", "says"), BAD_IMAGES, ids=[says for _, says in BAD_IMAGES])
 def test_images_of_another_kind_are_refused_in_a_line_that_says_which(images, says):
-    with pytest.raises((ValueError, DataNotFoundError), match=says):
+    with pytest.raises((ValueError, TypeError, DataNotFoundError), match=says):
         own_images(images, 8)
+
+
+def test_an_array_may_be_mirrored_or_of_the_other_byte_order():
+    labels = torch.arange(20) % 3
+    own = own_images(BYTES.flip(3), 8, labels=labels)
+    mirrored = (BYTES.numpy()[..., ::-1], labels.numpy()[::-1][::-1])
+    swapped = ((BYTES.flip(3) / 255).numpy().astype(">f4"), labels.numpy().astype(">i8"))
+    for images, numbers in (mirrored, swapped):
+        same = own_images(images, 8, labels=numbers)
+        assert torch.equal(load_images(same), load_images(own))
+        assert torch.equal(load_labels(same), load_labels(own))
 
 
 NO_CLASSES = [torch.arange(20.0) / 2, torch.arange(19), torch.arange(20) - 1]
@@ -180,6 +259,11 @@ NO_CLASSES = [torch.arange(20.0) / 2, torch.arange(19), torch.arange(20) - 1]
 def test_labels_that_are_no_classes_are_refused(labels):
     with pytest.raises(ValueError, match="labels must be 20 whole numbers from 0, without a gap, got tensor"):
         own_images(BYTES, 8, labels=labels)
+
+
+def test_labels_of_text_are_named():
+    with pytest.raises(TypeError, match=r"^labels must be whole numbers \(N,\), got what is none: "):
+        own_images(BYTES, 8, labels=np.array(["cat", "dog"] * 10))
 
 
 def test_a_folder_takes_no_labels_and_channels_are_1_or_3(tmp_path):
