@@ -19,7 +19,7 @@ COMMANDS = {
     "evaluate": "judge samples",
     "download": "fetch a data set",
 }
-ARGUMENTS = {"source": "data", "path": "network", "weights": "fid_weights"}
+ARGUMENTS = {"source": "data", "path": "network", "weights": "fid_weights", "folder": "out"}
 """What the library calls an argument that an option of another name gives."""
 
 
@@ -37,7 +37,9 @@ def main(words: list[str] | None = None) -> int:
             print(f"sbgm {command}: loading torch …", file=sys.stderr)
     options = argparse.Namespace(parser=Parser())
     try:
-        parser_for(command).parse_args(words, options)
+        _, unknown = parser_for(command).parse_known_args(words, options)
+        if unknown:
+            options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
         return options.run(options) or 0
     except (OSError, ValueError, ArithmeticError, AssertionError, ImportError) as error:
         name, must, rest = str(error).partition(" must ")

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import re
 import shutil
 import sys
 import time
@@ -195,8 +196,10 @@ class Drawing:
             save_tensors(self.file, tensors, **facts)
             save_sheet(self.sheet, pictures, n_columns, names)
             if self.options.pngs:
-                shutil.rmtree(self.pngs, ignore_errors=True)
-                self.pngs.mkdir()
+                self.pngs.mkdir(exist_ok=True)
+                for path in self.pngs.glob("*.png"):
+                    if re.fullmatch(r"\d{5,}", path.stem):  # of an earlier run
+                        path.unlink()
                 for i, pixels in enumerate((images.clamp(0, 1) * 255).round().byte()):
                     to_pil_image(pixels).save(self.pngs / f"{i:05}.png")
             shutil.rmtree(self.batches)
@@ -205,11 +208,16 @@ class Drawing:
         leave_together(self.accelerator)
 
 
+def counted(n: int, word: str) -> str:
+    """Return "1 image" or "2 images"."""
+    return f"{n} {word}" if n == 1 else f"{n} {word}s"
+
+
 def data_like(name: str, shape: Any) -> str | DataSet:
-    """Return the name of a data set, or that of a folder, whose images are made of a shape (C, H, W)."""
+    """Return the name of a data set, or the pictures of a folder that can be made images of a shape (C, H, W)."""
     if name in SETS:
         return name
-    return sbgm.own_images(name, shape[-1], shape[0])
+    return sbgm.own_images(name, shape[-1], shape[0], skip_bad=True)
 
 
 def require_shape(images: Tensor, name: str, network: nn.Module) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from sbgm import samplers
-from sbgm.apps.drawing import Drawing, DrawingOptions, data_like, require_shape
+from sbgm.apps.drawing import Drawing, DrawingOptions, counted, data_like, require_shape
 from sbgm.apps.options import name_or_path
 from sbgm.guard import Count, one_of
 from sbgm.images import masks
@@ -28,11 +28,15 @@ KINDS = ", ".join(masks.KINDS)
 
 def main(
     options: DrawingOptions,
-    data: Annotated[str, name_or_path(*NAMES), "a data set, a folder of images, or a picture, to be occluded"],
+    data: Annotated[
+        str,
+        name_or_path(*NAMES, path="a folder or a picture"),
+        "a data set, a folder of images, or a picture, to be occluded",
+    ],
     *,
     split: Annotated[str, one_of(SPLITS), "train or test"] = "test",
     mask: Annotated[
-        str, name_or_path(*masks.KINDS), f"what is unknown: {KINDS}, or what is black in a picture"
+        str, name_or_path(*masks.KINDS, path="a picture"), f"what is unknown: {KINDS}, or what is black in a picture"
     ] = "right-half",
     images: Annotated[Count, "the split's first so many images"] = 8,
     fills: Annotated[Count, "fills of each; the paper makes 20 of 20 images"] = 6,
@@ -64,4 +68,5 @@ def main(
     tensors = {"images": truth, "mask": known, "fills": filled}
     seen = torch.where(known, truth, 0.5)
     rows = torch.cat([truth[:, None], seen[:, None], filled], dim=1).flatten(0, 1)
-    drawing.write(f"{fills} fills of {len(truth)} images", drawn, facts, tensors, rows, n_columns=2 + fills)
+    said = f"{counted(fills, 'fill')} of {counted(len(truth), 'image')}"
+    drawing.write(said, drawn, facts, tensors, rows, n_columns=2 + fills)

@@ -31,6 +31,11 @@ class Parser(argparse.ArgumentParser):
             from sbgm.guard import did_you_mean
 
             message += did_you_mean(match[1], re.findall(r"[\w-]+", match[2]))
+        match = re.search(r"unrecognized arguments: (\S+)", message)
+        if match is not None:
+            from sbgm.guard import did_you_mean
+
+            message += did_you_mean(match[1], self._option_string_actions)
         super().error(message)
 
 
@@ -138,15 +143,15 @@ def value_of(kind: Callable[[str], Any], *checks: Check) -> Callable[[str], Any]
     return read
 
 
-def name_or_path(*names: str) -> Check:
-    """State in an annotation that a value must be one of these names, such as of data sets, or a folder or a file."""
+def name_or_path(*names: str, path: str = "a folder") -> Check:
+    """State in an annotation that a value must be one of these names, such as of data sets, or a path of something."""
 
     def check(value: str, name: str) -> None:
         from sbgm.guard import did_you_mean
 
         if value not in names and not Path(value).exists():
             near = did_you_mean(value, names)
-            raise ValueError(f"{name} must be one of {', '.join(names)}, or a folder, got {value!r}{near}")
+            raise ValueError(f"{name} must be one of {', '.join(names)}, or {path}, got {value!r}{near}")
 
     return check
 

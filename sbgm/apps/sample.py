@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import torch
 from torch import Tensor
 
-from sbgm.apps.drawing import Drawing, DrawingOptions, data_like, require_shape
+from sbgm.apps.drawing import Drawing, DrawingOptions, counted, data_like, require_shape
 from sbgm.apps.options import name_or_path
 from sbgm.guard import Count, NonNegative, did_you_mean, one_of
 from sbgm.images.data import NAMES, load_images
@@ -70,7 +70,7 @@ def main(
     samples, facts = drawing.draw(states, n, steps, own_options, *inputs, start=starts, given=labels)
     n_columns = len(classes) if len(classes) > 1 else 8
     pictures = samples[: 8 * n_columns]
-    drawing.write(f"{n} images", samples, facts, {"samples": samples}, pictures, n_columns, list(classes))
+    drawing.write(counted(n, "image"), samples, facts, {"samples": samples}, pictures, n_columns, list(classes))
 
 
 def named_classes(network: ScoreNetwork, labels: list[str]) -> dict[str, int]:

@@ -15,6 +15,7 @@ import functools
 import io
 import json
 import math
+import re
 import shlex
 import shutil
 import signal
@@ -38,7 +39,7 @@ from sbgm.guard import Count, NonNegative, Positive, Whole, checked, count_from,
 from sbgm.images.data import NAMES, SETS, DataSet, as_floats
 from sbgm.images.devices import compiled, fast_precision, find_device, hardware, idle_cores, on_device
 from sbgm.images.drawing import fitted_start
-from sbgm.images.weights import OwnNetwork, checkpoints, checksums, step_of, whole_checkpoint
+from sbgm.images.weights import NETWORKS, OwnNetwork, checkpoints, checksums, step_of, whole_checkpoint
 from sbgm.measure import level_losses
 from sbgm.noise import derived_generator
 from sbgm.plots import save_sheet
@@ -51,6 +52,15 @@ ORDER, PART, HELD_OUT = range(3)  # what a generator derived from the seed is fo
 HIDDEN = 0.1  # of the labels are hidden in training, so that the network learns the score of any class too
 EARLY = (1, 50, 100, 200, 500)  # steps at which a run is measured too, since one looks at its beginning
 N_SHOWN = 8  # images of a sheet
+LEFT = re.compile(r"step-(\d{7,}|\w{8})\.partial|(settings\.json|log\.csv)\.\d+\.partial")  # by a killed process
+DRAW_OWN = """
+from sbgm import NamedSampler, generate, load_network, plots
+
+network = load_network({folder!r}, network={name}())
+sampler = NamedSampler("annealed", network.ladder, step_size=0.2 * network.ladder[-1] ** 2, n_steps=100)
+images = generate(lambda x, generator: sampler.states(network, x, generator), 16, network.image_shape, seed=0)
+plots.save_sheet({sheet!r}, images)
+"""
 
 __all__ = ["SCALES", "Settings", "settings_of", "train"]
 
@@ -76,6 +86,7 @@ class Settings:
     levels: Annotated[Count, "L, noise levels of the geometric ladder"] = 10
     flips: Annotated[bool, "mirror every other image, chosen at random"] = False
     size: Annotated[Count, "pixels a side of a folder's images, cropped and resized"] = 32
+    skip_bad: Annotated[bool, "leave out a folder's images that can't be used, with a warning"] = False
     classes: Annotated[bool, "tell the network an image's class, hidden in one of ten, for sample --label"] = False
     from_: Annotated[str, "a trained network to start from, by name, file or run"] | None = None
     steps: Annotated[Count, "the number of the last step"] = 200_000
@@ -209,10 +220,13 @@ def train(
     say = accelerator.print
 
     # --- the images, and the names of their classes
-    data = images or (SETS[settings.data] if settings.data in SETS else sbgm.own_images(settings.data, settings.size))
+    data = images or SETS.get(settings.data)
+    if data is None:
+        data = sbgm.own_images(settings.data, settings.size, skip_bad=settings.skip_bad)
     pixels = data.images("train")
     some = as_floats(pixels[:2_000]).to(on)
-    held_out = as_floats(data.images("test")[: settings.held_out]).to(on)
+    test_pixels = data.images("test")
+    held_out = as_floats(test_pixels[: settings.held_out]).to(on)
     if len(held_out) < 2:
         raise ValueError(f"data must have at least two test images, got {len(held_out)}")
     labels = None
@@ -234,15 +248,10 @@ def train(
     if network is not None:
         record |= {"network": type(network).__qualname__, "channels": None}
     if resume:
-        # A setting that came after the run was begun has its default. Other steps would make a cosine's rate jump.
-        defaults = {field.name: field.default for field in dataclasses.fields(Settings)}
-        may_differ = {"threads", "steps"} if settings.schedule == "constant" else {"threads"}
-        for name, value in record.items():
-            old = old_record.get(name, defaults.get(name))
-            if value != old and name not in may_differ:
-                raise ValueError(f"{name} must be {old!r}, as in the run, got {value!r}")
+        require_same(record, old_record)
     n_parts = accelerator.num_processes * settings.accumulation
     if settings.steps < n_made:
+        whole_checkpoint(folder, n_made)
         raise ValueError(f"steps must be at least the {n_made} that the run has made, got {settings.steps}")
     if settings.batch_size > len(pixels) or settings.batch_size % n_parts:
         most = f"at most the {len(pixels)} images, and divide into {n_parts} parts (processes × accumulation)"
@@ -322,8 +331,9 @@ def train(
     def save(step: int) -> None:
         """Write a checkpoint beside its place and rename it; of those before, the last one stays."""
         content = io.BytesIO()  # torch reports a full disk as an error about its own positions
-        torch.save({"optimizer": optimizer.state_dict(), "scaler": scaler.state_dict(), "log": log}, content)
-        with tempfile.TemporaryDirectory(".partial", dir=folder) as place:
+        state = {"optimizer": optimizer.state_dict(), "scaler": scaler.state_dict(), "log": log, "record": record}
+        torch.save(state, content)
+        with tempfile.TemporaryDirectory(".partial", "step-", folder) as place:
             checkpoint = Path(place) / "checkpoint"
             checkpoint.mkdir()
             for name, module in networks.items():
@@ -338,15 +348,18 @@ def train(
     # --- the folder is this process's until the training ends
     lock = FileLock(folder / ".lock", timeout=0)
     if is_main:
-        if not resume and any(path.name != ".lock" and path.suffix != ".partial" for path in folder.glob("*")):
-            raise FileExistsError(f"folder must be empty, or a run to resume, but {folder} holds files")
+        if not resume and any(path.name != ".lock" and not LEFT.fullmatch(path.name) for path in folder.glob("*")):
+            raise FileExistsError(
+                f"folder must be empty, but {folder} holds files; to go on with a run there add --resume (resume=True)"
+            )
         folder.mkdir(parents=True, exist_ok=True)
         try:
             lock.acquire()
         except Timeout:
             raise BlockingIOError(f"{folder} is in use: another process trains the run there") from None
-        for left in folder.glob("*.partial"):  # by a process that was killed
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        for path in folder.glob("*.partial"):
+            if LEFT.fullmatch(path.name):
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     accelerator.wait_for_everyone()
     signals: list[int] = []  # Ctrl-C and SIGTERM are noted, so that they end no step half-way
     handlers = {n: signal.signal(n, lambda n, _: signals.append(n)) for n in (signal.SIGINT, signal.SIGTERM)}
@@ -358,12 +371,15 @@ def train(
             for name, module in networks.items():
                 sbgm.load_weights(module, checkpoint / f"{name}.safetensors")
             state = torch.load(checkpoint / "state.pt", map_location="cpu", weights_only=True)
+            require_same(record, state.get("record", record))  # for settings.json may have been edited
             optimizer.load_state_dict(state["optimizer"])
             scaler.load_state_dict(state["scaler"])
             log = state["log"]
         if is_main:
             write_json(folder / "settings.json", record)
         accelerator.init_trackers(folder.name)
+        shape = "×".join(map(str, pixels.shape[1:]))
+        say(f"Trains on {len(pixels):,} images of {shape}; {len(test_pixels):,} more are held out.")
         say(f"Look at {folder / 'sheets'} while it trains.")
         if names:
             say(f"Classes, as --label takes them: {', '.join(names)}.")
@@ -378,61 +394,60 @@ def train(
         deadline = time.monotonic() + 60 * minutes
         step = n_made
         stop = False
-        bar = tqdm(total=settings.steps, initial=n_made, desc=str(folder), unit="step", disable=not is_main)
-        while step < settings.steps and not stop:
-            step += 1
-            optimizer.zero_grad(set_to_none=True)
-            total = torch.zeros((), device=on)
-            for part in mine:
-                # The processes exchange their gradients once a step, with the last part.
-                with contextlib.nullcontext() if part == mine[-1] else accelerator.no_sync(model):
-                    loss = loss_of(score, step, part) / len(mine)
-                    scaler.scale(loss).backward()
-                total += loss.detach()
-            total: Any = accelerator.reduce(total, reduction="mean")
+        with tqdm(total=settings.steps, initial=n_made, desc=str(folder), unit="step", disable=not is_main) as bar:
+            while step < settings.steps and not stop:
+                step += 1
+                optimizer.zero_grad(set_to_none=True)
+                total = torch.zeros((), device=on)
+                for part in mine:
+                    # The processes exchange their gradients once a step, with the last part.
+                    with contextlib.nullcontext() if part == mine[-1] else accelerator.no_sync(model):
+                        loss = loss_of(score, step, part) / len(mine)
+                        scaler.scale(loss).backward()
+                    total += loss.detach()
+                total: Any = accelerator.reduce(total, reduction="mean")
 
-            # A float16 step whose gradient overflows is left out, and the scale halved: that is no error.
-            scaler.unscale_(optimizer)
-            if settings.clip:
-                nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
-            may_overflow = scaler.is_enabled() and scaler.get_scale() > 1
-            value = require_finite_step(total, None if may_overflow else optimizer, step, settings.steps)
-            optimizer.param_groups[0]["lr"] = settings.rate(step)
-            scaler.step(optimizer)
-            scaler.update()
-            if settings.ema:
-                # The share of the old rises with the steps: a short training's average is not of its beginning.
-                follow = get_ema_multi_avg_fn(min(settings.ema, (1 + step) / (10 + step)))
-                follow(list(networks["average"].parameters()), list(network.parameters()), None)
-                for ours, theirs in zip(networks["average"].buffers(), network.buffers(), strict=True):
-                    ours.copy_(theirs)
+                # A float16 step whose gradient overflows is left out, and the scale halved: that is no error.
+                scaler.unscale_(optimizer)
+                if settings.clip:
+                    nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
+                may_overflow = scaler.is_enabled() and scaler.get_scale() > 1
+                value = require_finite_step(total, None if may_overflow else optimizer, step, settings.steps)
+                optimizer.param_groups[0]["lr"] = settings.rate(step)
+                scaler.step(optimizer)
+                scaler.update()
+                if settings.ema:
+                    # The share of the old rises with the steps: a short training's average is not of its beginning.
+                    follow = get_ema_multi_avg_fn(min(settings.ema, (1 + step) / (10 + step)))
+                    follow(list(networks["average"].parameters()), list(network.parameters()), None)
+                    for ours, theirs in zip(networks["average"].buffers(), network.buffers(), strict=True):
+                        ours.copy_(theirs)
 
-            # All processes stop after the same step, or one would wait for ever.
-            if signals or time.monotonic() >= deadline:
-                accelerator.set_trigger()
-            stop = accelerator.check_trigger()
-            is_last = step == settings.steps
-            is_due = is_last or step in EARLY or step % settings.measure_every == 0
-            log["losses"].append(value)
-            log["seconds"] = time.monotonic() - begin
-            row = {"step": step, "loss": sum(log["losses"]) / len(log["losses"]), "seconds": log["seconds"]}
-            if is_due:
-                network.eval()
-                row |= measure(measured_score, step)
-                network.train()
-            if is_due or step % settings.log_every == 0:
-                log["rows"].append(row)
-                log["losses"] = []
-                write_log(log["rows"])
-                accelerator.log(row, step)
-            if is_main and (stop or is_last or step % settings.save_every == 0):
-                save(step)
-            if stop and not is_due:  # shown, and in no checkpoint: the log goes on as if the run had never stopped
-                earlier = [logged for logged in log["rows"] if logged["step"] < step]
-                write_log([*earlier, row | measure(measured_score, step)])
-            bar.set_postfix(loss=f"{value:.1f}", refresh=False)
-            bar.update()
-        bar.close()
+                # All processes stop after the same step, or one would wait for ever.
+                if signals or time.monotonic() >= deadline:
+                    accelerator.set_trigger()
+                stop = accelerator.check_trigger()
+                is_last = step == settings.steps
+                is_due = is_last or step in EARLY or step % settings.measure_every == 0
+                log["losses"].append(value)
+                log["seconds"] = time.monotonic() - begin
+                row = {"step": step, "loss": sum(log["losses"]) / len(log["losses"]), "seconds": log["seconds"]}
+                if is_due:
+                    network.eval()
+                    row |= measure(measured_score, step)
+                    network.train()
+                if is_due or step % settings.log_every == 0:
+                    log["rows"].append(row)
+                    log["losses"] = []
+                    write_log(log["rows"])
+                    accelerator.log(row, step)
+                if is_main and (stop or is_last or step % settings.save_every == 0):
+                    save(step)
+                if stop and not is_due:  # shown, and in no checkpoint: the log goes on as if the run had never stopped
+                    earlier = [logged for logged in log["rows"] if logged["step"] < step]
+                    write_log([*earlier, row | measure(measured_score, step)])
+                bar.set_postfix(loss=f"{value:.1f}", refresh=False)
+                bar.update()
     finally:
         torch.set_num_threads(n_threads)
         for n, handler in handlers.items():
@@ -443,11 +458,33 @@ def train(
         say(f"Stopped and saved at step {step:,} of {settings.steps:,}. The same command with --resume goes on.")
     else:
         say(f"All {step:,} steps are made.")
-    words = ["sbgm", "sample", str(folder), "--out", f"{folder}_samples", "-n", "16"]
-    if names:
-        words += ["--label", *names[:8]]
-    say(f"To draw images from the network: {shlex.join(words)}")
+    say(how_to_draw(network, folder))
     return signals[0] if signals else 0
+
+
+def how_to_draw(network: sbgm.ScoreNetwork, folder: Path) -> str:
+    """Say by which command to draw from a run's network, or by which Python where the network is one of your own."""
+    if type(network) in NETWORKS.values():
+        words = ["sbgm", "sample", str(folder), "--out", f"{folder}_samples", "-n", "16"]
+        if network.classes:
+            words += ["--label", *network.classes[:8]]
+        return f"To draw images from the network: {shlex.join(words)}"
+    name = type(network.module if isinstance(network, OwnNetwork) else network).__name__
+    lines = DRAW_OWN.format(folder=str(folder), name=name, sheet=f"{folder}_samples.png")
+    return f"To draw images from the network, in Python, with {name}() as it was for the training:\n{lines}"
+
+
+def require_same(record: dict[str, Any], old_record: dict[str, Any]) -> None:
+    """Raise unless a run that is resumed has the settings that it was begun with, but for some that may differ.
+
+    A setting that came after the run was begun has its default. Other steps would make a cosine's rate jump.
+    """
+    defaults = {field.name: field.default for field in dataclasses.fields(Settings)}
+    may_differ = {"threads", "steps"} if record["schedule"] == "constant" else {"threads"}
+    for name, value in record.items():
+        old = old_record.get(name, defaults.get(name))
+        if value != old and name not in may_differ:
+            raise ValueError(f"{name} must be {old!r}, as in the run, got {value!r}")
 
 
 def new_network(settings: Settings, images: Tensor, n_classes: int) -> sbgm.ScoreNetwork:
@@ -498,8 +535,10 @@ def read_record(folder: Path) -> dict[str, Any]:
         raise FileNotFoundError(f"resume must find a run in {folder}, but there is no settings.json")
     try:
         record = json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} can't be read: {error}") from None
+    if not isinstance(record, dict):
+        raise ValueError(f"{path} must hold a table of settings, got {type(record).__name__}")
     if "training" in record:
         raise ValueError(f"{folder} was begun by sbgm 0.2.0, which alone can resume it; start another --from {folder}")
     return record

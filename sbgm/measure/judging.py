@@ -298,7 +298,7 @@ def load_images_of(samples: FilePath) -> Tensor:
         raise ValueError(
             f"samples must hold images in [0, 1], but those in {path} reach from {low:.3g} to {high:.3g}, and more "
             "than a tenth of their pixels lies beyond [−0.25, 1.25]; take (x + 1)/2 of images in [−1, 1], x/255 of "
-            "bytes"
+            "bytes, and train longer where a network drew them that has hardly learned"
         )
     return images
 

@@ -99,6 +99,10 @@ def test_help_and_version_come_without_torch(option, said, tmp_path):
         ("train digits --out x --channels 1", "--channels must be at least 2, got 1"),
         ("sample mnist_ncsn --out x --sampler consistent", "--step-size must be given for consistent"),
         ("sample digits_mlp --out x --label 3", "--label must be left out, because this network was trained without c"),
+        (
+            "train digits --out tests",
+            "--out must be empty, but tests holds files; to go on with a run there add --resume",
+        ),
         ("sample mnist_ncs --out x", "mnist_ncsnv2, mnist_one_level, own_network; did you mean 'mnist_ncsn'?"),
     ],
 )
@@ -120,6 +124,13 @@ def test_what_is_wrong_is_said_in_one_line(words, message, capsys):
         ("sample own_network --out x --label 3 --guidance -1", "--guidance: it must be finite and at least 0, got -1"),
         ("train digits --out x --ema 2", "argument --ema: it must be at least 0 and below 1, got 2"),
         ("train digits --out x --precision fp31", "did you mean 'fp32'?"),
+        ("sample x --out x --labels red", "usage: sbgm sample"),
+        ("sample x --out x --labels red", "unrecognized arguments: --labels red; did you mean '--label'?"),
+        (
+            "inpaint x digits --out x --mask no.png",
+            "must be one of right-half, centre-box, random, or a picture, got 'no",
+        ),
+        ("inpaint x no.png --out x", "celeba, or a folder or a picture, got 'no.png'"),
     ],
 )
 def test_a_value_is_refused_by_its_flag_and_a_near_name_is_suggested(words, message, capsys):

@@ -31,6 +31,7 @@ def test_a_folder_is_trained_on_resumed_sampled_inpainted_and_judged_by_the_comm
     sbgm_does("inpaint", "run", "photos", "--images", 2, "--fills", 1, "--out", "fills", *fast)
     Image.new("L", (30, 40), 255).save("white.png")
     sbgm_does("inpaint", "run", "photos/cat/0.png", "--mask", "white.png", "--fills", 1, "--out", "own", *fast)
+    assert "\n1 fill of 1 image, " in capsys.readouterr().out
     filled = sbgm.files.load_tensors("own/fills.safetensors")[0]
     torch.testing.assert_close(filled["fills"][:, 0], filled["images"], atol=0.06, rtol=0)  # all known, σ_L = .01
     capsys.readouterr()
@@ -39,6 +40,34 @@ def test_a_folder_is_trained_on_resumed_sampled_inpainted_and_judged_by_the_comm
     Image.new("L", (10, 12), 7).save("photos/cat/new.png")
     assert cli.main(["train", "photos", "--out", "run", "--resume", "--steps", "7"]) == 1
     assert "images_sha256" in capsys.readouterr().err
+
+
+def test_overwriting_pngs_replaces_those_of_an_earlier_run_and_nothing_else(here):
+    words = ["sample", "digits_mlp", "--n-steps", 1, "--device", "cpu", "--threads", 1, "--pngs", "--overwrite"]
+    sbgm_does(*words, "--out", "out", "-n", 3)
+    strangers = ["holiday.txt", "holiday.png", "2024.png"]
+    for name in strangers:
+        (here / "out" / "png" / name).write_text("mine")
+    sbgm_does(*words, "--out", "out", "-n", 1)
+    assert {path.name for path in (here / "out" / "png").iterdir()} == {"00000.png", *strangers}
+
+
+def test_bad_pictures_are_left_out_by_a_flag_and_the_commands_after_the_training_leave_them_out_too(
+    here, photos, capsys
+):
+    (here / "photos" / "cat" / "0.png").write_bytes(b"")
+    words = ["train", "photos", "--out", "run", "--network", "DigitNetwork", *SMALL]
+    assert cli.main([str(word) for word in words]) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == f"sbgm: DATA must hold pictures that can be used, and 1 of the 20 in {here}/photos can't be:"
+    assert "--skip-bad" in said[-1]
+    for more in ("--skip-bad", "--resume"):  # a resumed run does as it did
+        with pytest.warns(UserWarning, match="left out, 1 of the 20"):
+            sbgm_does(*words, more)
+    assert "Trains on 15 images of 1×8×8; 4 more are held out.\n" in capsys.readouterr().out
+    fast = ["--n-steps", 1, "--device", "cpu", "--threads", 1]
+    with pytest.warns(UserWarning, match="left out, 1 of the 20"):
+        sbgm_does("inpaint", "run", "photos", "--images", 1, "--fills", 1, "--out", "fills", *fast)
 
 
 @pytest.fixture

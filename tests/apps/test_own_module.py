@@ -26,8 +26,11 @@ class Pull(nn.Module):
         return -self.scale * x / (1 + sigma**2).reshape(-1, 1, 1, 1)
 
 
-def test_any_module_trains_by_one_call_and_is_loaded_by_giving_it_again(tmp_path):
+def test_any_module_trains_by_one_call_and_is_loaded_by_giving_it_again(tmp_path, capsys):
     run(tmp_path / "run", changed(steps=4), Pull())
+    lines = capsys.readouterr().out.partition("in Python, with Pull() as it was for the training:\n")[2]
+    exec(lines, {"Pull": Pull})
+    assert (tmp_path / "run_samples.png").is_file()
     run(tmp_path / "run", changed(steps=6), Pull(), resume=True)
     with pytest.raises(ValueError, match=r"its network is not of this package, but Pull; give it as load_network\("):
         load_network(tmp_path / "run")

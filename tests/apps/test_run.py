@@ -136,9 +136,12 @@ def test_a_notebook_reads_a_run_that_another_process_trains_and_can_take_it_over
         (lambda score: score + 0 * (score - score).sqrt(), "the sum of the gradient is nan at step 4 of 8"),
     ],
 )
-def test_a_nan_at_a_saving_step_stops_the_run_which_stands_at_its_last_checkpoint(tmp_path, whole, effect, message):
+def test_a_nan_at_a_saving_step_stops_the_run_which_stands_at_its_last_checkpoint(
+    tmp_path, whole, capsys, effect, message
+):
     with pytest.raises(FloatingPointError, match=f"{message}; lower the learning rate"):
         run(tmp_path / "run", network=in_training(4, effect))
+    assert capsys.readouterr().err.endswith("\n")  # after the progress bar, so that the error has a line of its own
     assert last_step(tmp_path / "run") == 2
     assert run(tmp_path / "run", resume=True) == whole[1]
 
@@ -186,10 +189,18 @@ def test_a_flipped_bit_in_a_checkpoint_is_noticed_and_the_run_goes_on_from_the_o
     assert_same_run(stopped, whole[0])
 
 
-@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_text("0" * 64 + "  state.pt\n")])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        Path.unlink,
+        lambda path: path.write_text("0" * 64 + "  state.pt\n"),
+        lambda path: path.write_bytes(b"\xc0" + path.read_bytes()[1:]),  # no text in UTF-8
+        lambda path: path.parent.with_name("step-0000099").mkdir(),
+    ],
+)
 def test_a_checkpoint_without_its_checksums_is_damaged(stopped, damage):
     damage(stopped / "step-0000005" / "SHA256SUMS")
-    with pytest.raises(ValueError, match="step-0000005 is damaged"):
+    with pytest.raises(ValueError, match=r"step-00000(05|99) is damaged"):
         run(stopped, resume=True)
 
 
@@ -219,6 +230,8 @@ def test_what_is_no_checkpoint_is_left_alone(stopped, whole):
         ('{"seed": -1}', "--seed must be at least 0, got -1"),
         ('{"network": "Mine"}', "--network must be one of 'RefineNet', 'DigitNetwork', got 'Mine'"),
         ('{"seed"', "settings.json can't be read: Expecting"),
+        ("[" * 10**5, "settings.json can't be read: .*recursion"),
+        ("[]", "settings.json must hold a table of settings, got list"),
     ],
 )
 def test_settings_that_are_damaged_are_said_in_a_line(tmp_path, capsys, text, says):
@@ -242,6 +255,20 @@ def test_a_setting_that_a_run_does_not_know_had_its_default(whole, tmp_path):
     with pytest.raises(ValueError, match=r"clip must be 0\.0, as in the run, got 1\.0"):
         run(tmp_path / "run", changed(clip=1.0), resume=True)
     assert run(tmp_path / "run", resume=True) == whole[1]
+
+
+def test_settings_that_were_edited_are_not_gone_on_with(tmp_path, capsys):
+    words = ["train", "digits", "--network", "DigitNetwork", "--held-out", "2", "--threads", "1", "--device", "cpu"]
+    words += ["--out", str(tmp_path / "run"), "--steps"]
+    assert cli.main([*words, "1"]) == 0
+    path = tmp_path / "run" / "settings.json"
+    path.write_text(edited := path.read_text().replace('"seed": 0', '"seed": 5'))
+    capsys.readouterr()
+    assert cli.main([*words, "2", "--resume"]) == 1
+    assert capsys.readouterr().err == "sbgm: --seed must be 0, as in the run, got 5\n"
+    assert path.read_text() == edited
+    path.write_text(edited.replace('"seed": 5', '"seed": 0'))
+    assert cli.main([*words, "2", "--resume"]) == 0
 
 
 def test_a_run_of_the_version_before_is_drawn_from_and_not_gone_on_with(tmp_path, monkeypatch, capsys):
@@ -269,13 +296,26 @@ def test_a_run_that_was_killed_before_it_saved_anything_goes_on_from_the_start(t
         run(folder, network=in_training(1, lambda score: score * math.nan))
     (folder / "log.csv.4711.partial").write_text("step,lo")
     (folder / "step-0000002.partial").mkdir()
+    (folder / "step-x_5k2q0z.partial").symlink_to(tmp_path)
+    strangers = ["film.partial", "thesis.partial"]
+    (folder / "film.partial").write_text("a download")
+    (folder / "thesis.partial").mkdir()
     assert run(folder, resume=True) == whole[1]
-    assert names(folder) == names(whole[0])
+    assert names(folder) == sorted([*names(whole[0]), *strangers])
+
+
+def test_what_is_no_runs_is_never_taken_for_what_a_killed_one_left(tmp_path):
+    for name in ("film.partial", "tmp.partial", "step-one.partial", "log.csv.partial"):
+        folder = tmp_path / name.replace(".partial", "")
+        (folder / name).mkdir(parents=True)
+        with pytest.raises(FileExistsError, match=r"folder must be empty, but .* holds files"):
+            run(folder)
+        assert names(folder) == [name]
 
 
 def test_an_existing_run_is_not_overwritten_unasked(whole):
     before = {path: path.read_bytes() for path in whole[0].rglob("*") if path.is_file()}
-    with pytest.raises(FileExistsError, match=r"folder must be empty, or a run to resume, but .* holds files"):
+    with pytest.raises(FileExistsError, match=r"folder must be empty, but .* holds files; to go on .* add --resume"):
         run(whole[0])
     assert {path: path.read_bytes() for path in whole[0].rglob("*") if path.is_file()} == before
 
