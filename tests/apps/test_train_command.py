@@ -33,6 +33,11 @@ def test_a_run_says_where_to_look_shows_itself_early_and_ends_with_the_command_t
     assert Image.open("run_samples/sheet.png").width >= 8 * 128
 
 
+def test_an_error_on_the_way_has_a_line_of_its_own_below_the_progress_bar(here, capsys):
+    assert cli.main(["train", "digits", "--out", "run", "--learning-rate", "1e30", *STUDENTS]) == 1
+    assert re.search(r"step/s.*\nsbgm: [^\r\n]*\n$", capsys.readouterr().err)
+
+
 def test_compiling_is_said_and_does_not_count_as_training(here, monkeypatch, capsys):
     def compile_slowly(function, **options):
         time.sleep(2)
