@@ -42,7 +42,7 @@ def commands() -> list[str]:
         for part in [text] if path.suffix == ".md" else strings(json.loads(text)):
             found += COMMAND.findall(part.replace("\\\n", " "))
     found = [re.sub(r"\$\{\w+:\+(.+?)\}", r"\1", words).replace('"$@"', "--out runs/x") for words in found]
-    found = [re.sub(r"\$\d", "1", words) for words in found if "--claim" not in words and "--curve" not in words]
+    found = [re.sub(r"\$\d", "1", words) for words in found]
     return sorted({re.split(r"#|;|, ", words)[0].strip() for words in found} - MENTIONS)
 
 

@@ -1,6 +1,7 @@
 """A script of a claim: its command, and its record."""
 
 import importlib
+import json
 import runpy
 import shlex
 import shutil
@@ -130,16 +131,19 @@ def test_a_script_is_loaded_once_and_the_packages_command_line_is_not(tmp_path, 
     assert {"L10", "sbgm.__main__"} & sys.modules.keys() == set()
 
 
-RECORDS = claims.load_records(records.results_folder())
-COMMANDS = {i: record.facts["command"].split() for i, record in RECORDS.items() if "command" in record.facts}
+CONTENTS = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in records.results_folder().glob("*.json")}
+FACTS = {name: content["facts"] for name, content in CONTENTS.items() if "command" in content["facts"]}
 
 
-@pytest.mark.parametrize("claim_id", sorted(i for i, words in COMMANDS.items() if f"notebooks/lab/{i}.py" in words))
-def test_the_settings_of_a_record_are_options_of_its_script(claim_id):
-    """An older record, which the package's command line made, is of a script that may have become another."""
-    words = COMMANDS[claim_id]
-    words = words[words.index(f"notebooks/lab/{claim_id}.py") + 1 :]
-    options = claims.parser_of(importlib.import_module(claim_id).measure, claim_id).parse_args(words)
-    for name, value in vars(options).items():
-        if name in RECORDS[claim_id].facts and value is not None:
-            assert RECORDS[claim_id].facts[name] == value
+@pytest.mark.parametrize("name", sorted(FACTS))
+def test_the_command_of_a_record_is_one_of_its_script_with_the_settings_of_the_record(name):
+    is_curve = name.startswith(records.CURVE)
+    script = "curve" if is_curve else name
+    python, path, *words = shlex.split(FACTS[name]["command"])
+    assert (python, path) == ("python", f"notebooks/lab/{script}.py")
+    module = importlib.import_module(script)
+    measure = module.measure_curve if is_curve else module.measure
+    options = vars(claims.parser_of(measure, name).parse_args(words))
+    assert not is_curve or options["network"] == name.removeprefix(records.CURVE)
+    settings = {option: value for option, value in options.items() if option in FACTS[name] and value is not None}
+    assert settings == {option: FACTS[name][option] for option in settings}
