@@ -89,7 +89,7 @@ def test_a_notebook_follows_a_run_as_printed(tmp_path, monkeypatch):
 
 def test_own_images_are_trained_on_and_an_own_sampler_draws_as_printed(tmp_path, monkeypatch, capsys):
     """The training is of two steps, and of a smaller network."""
-    training, sampler = code_blocks(TEXTS["docs/own_images.md"])
+    training, _, sampler = code_blocks(TEXTS["docs/own_images.md"])
     printed = 'settings_of("photographs")'
     assert printed in training
     monkeypatch.chdir(tmp_path)
@@ -104,6 +104,22 @@ def test_own_images_are_trained_on_and_an_own_sampler_draws_as_printed(tmp_path,
     assert names["images"].shape == digits.shape
     assert plt.imread(tmp_path / "mine.png").shape[:2] == (5 * (2 * 29 + 1), 5 * (8 * 29 + 1))
     assert float(names["images"].mean()) == pytest.approx(float(digits.mean()), abs=0.05)
+
+
+def test_an_own_network_is_trained_and_drawn_from_as_printed(tmp_path, monkeypatch):
+    """In two steps, and by one Langevin step a level."""
+    _, code, _ = code_blocks(TEXTS["docs/own_images.md"])
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photographs").mkdir()
+    for i, pixels in enumerate(numpy.random.default_rng(0).integers(256, size=(12, 40, 48, 3), dtype=numpy.uint8)):
+        plt.imsave(f"photographs/{i}.png", pixels)
+    for printed, quick in (("steps=2_000", "steps=2, batch_size=4"), ("n_steps=100", "n_steps=1")):
+        assert printed in code
+        code = code.replace(printed, quick)
+    names = {}
+    exec(code, names)
+    assert names["images"].shape == (16, 3, 32, 32)
+    assert (tmp_path / "own.png").is_file()
 
 
 @pytest.mark.parametrize("name", sorted(TEXTS.keys() - {"CHANGELOG.md"}))  # which names what has gone, too
