@@ -245,7 +245,8 @@ def require_sigma(sigma: float | Tensor, x: Tensor, *, positive: bool = False) -
     if shape not in ((), x.shape[:1]):
         raise ValueError(f"sigma must be a float or one noise level an example, ({len(x)},), got shape {tuple(shape)}")
     if isinstance(sigma, Tensor):
-        smallest, largest = torch.stack(sigma.detach().aminmax()).tolist()
+        # one wait for a GPU; and inside torch.func, torch 2.9 makes no list of a tensor
+        smallest, largest = map(float, torch.stack(sigma.detach().aminmax()).cpu())
     else:
         smallest = largest = require_number(sigma, "sigma")
     if not 0 <= smallest <= largest < math.inf or (positive and smallest == 0):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import psutil
@@ -21,10 +22,9 @@ __all__ = [
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 # GCC 12 has a fault on processors that are newer than it: at -O3 its vectorisation of scalar code (SLP) breaks torch's
 # transposition of bfloat16 blocks by AVX-512. Gradients were NaN on an Intel Xeon with AMX. Inductor writes vector
-# instructions itself, so nothing is lost without SLP.
-OPTIONS: dict[str, Any] = (
-    {"cpp.march": "native -fno-tree-slp-vectorize"} if "AVX512" in torch.backends.cpu.get_cpu_capability() else {}
-)
+# instructions itself, so nothing is lost without SLP. That of torch 2.9 can't leave it out, and a training looks at
+# the compiled gradients anyway.
+MARCH = "native -fno-tree-slp-vectorize"
 
 
 def fast_precision(device: torch.device | str = "cpu") -> str:
@@ -32,7 +32,8 @@ def fast_precision(device: torch.device | str = "cpu") -> str:
 
     A CPU has "bf16" if its instructions multiply bfloat16 (AVX512-BF16, AMX, Arm's BF16), and a CUDA GPU from compute
     capability 8.0 on. Emulation is slower than "fp32". A CUDA GPU from 7.0 to 7.5 multiplies float16 fast: "fp16". All
-    others have "fp32": Apple's M1 and M2 emulate bfloat16, and older torch scales no gradients on Apple's GPUs.
+    others have "fp32": Apple's M1 and M2 emulate bfloat16, and older torch scales no gradients on Apple's GPUs. So has
+    a CPU where torch can't tell its instructions, such as torch 2.9.
 
     Args:
         device: such as "cpu" or "cuda:1".
@@ -47,8 +48,7 @@ def fast_precision(device: torch.device | str = "cpu") -> str:
         if capability >= (8, 0):
             return "bf16"
         return "fp16" if capability >= (7, 0) else "fp32"
-    instructions = torch.cpu.get_capabilities()
-    native = any(instructions.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    native = any(processor().get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
     return "bf16" if device.type == "cpu" and native else "fp32"
 
 
@@ -88,20 +88,28 @@ def compiled(network: nn.Module) -> nn.Module:
     The first call for each batch size takes minutes on a CPU (its result is cached on disk), and needs a C++ compiler
     there. The scores change by rounding only.
     """
+    has_fault = "AVX512" in torch.backends.cpu.get_cpu_capability()
+    can_avoid_it = "cpp.march" in torch._inductor.list_options()
+    options: dict[str, Any] = {"cpp.march": MARCH} if has_fault and can_avoid_it else {}
     output = getattr(network, "output", None)
     if callable(output):  # what comes before looks σ up in the ladder, which would break the graph
-        network.output = torch.compile(output, options=OPTIONS)  # pyright: ignore[reportArgumentType] - a module may hold a function
+        network.output = torch.compile(output, options=options)  # pyright: ignore[reportArgumentType] - a module may hold a function
     else:
-        network.compile(options=OPTIONS)
+        network.compile(options=options)
     return network
 
 
 # --- the hardware -----------------------------------------------------------------------------------------------------
 
 
+def processor() -> Mapping[str, Any]:
+    """Its name and which instructions it has, by name; empty where torch, such as 2.9, can't tell."""
+    return getattr(torch.cpu, "get_capabilities", dict)()
+
+
 def hardware(device: torch.device | str = "cpu") -> str:
     """The processor, its cores, and how many threads torch uses, as far as this machine tells; and a device's GPU."""
-    model = torch.cpu.get_capabilities().get("cpu_name") or platform.machine()
+    model = processor().get("cpu_name") or platform.machine()
     words = [model, f"{os.cpu_count()} cores", f"{torch.get_num_threads()} threads"]
     if torch.device(device).type == "cuda":
         words.append(torch.cuda.get_device_name(device))

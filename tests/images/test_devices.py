@@ -1,6 +1,7 @@
 """Mixed precision, which layers are compiled, and the hardware that is chosen."""
 
 import os
+import platform
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -12,7 +13,8 @@ import torch
 
 from sbgm import MLP, RefineNet
 from sbgm.apps.train import make_accelerator
-from sbgm.images.devices import PRECISIONS, autocast, compiled, fast_precision, find_device, idle_cores
+from sbgm.images import devices
+from sbgm.images.devices import PRECISIONS, autocast, compiled, fast_precision, find_device, hardware, idle_cores
 from seeds import seeded
 from small_run import assert_same_run, changed, run
 
@@ -50,9 +52,15 @@ def test_layers_run_in_the_precision_and_the_score_has_the_dtype_of_x(precision,
     ],
 )
 def test_a_processor_is_fast_in_bfloat16_if_its_instructions_multiply_it(instructions, expected, monkeypatch):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: instructions)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: instructions, raising=False)
     assert fast_precision("cpu") == expected
     assert fast_precision("mps") == "fp32"
+
+
+def test_a_torch_that_cannot_tell_the_instructions_computes_in_fp32(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert fast_precision("cpu") == "fp32"
+    assert hardware().startswith(platform.machine())
 
 
 @pytest.mark.parametrize(
@@ -79,6 +87,19 @@ def test_the_layers_of_a_network_are_compiled_in_place(network, shape, part, mon
     assert compiled(network) is network
     torch.testing.assert_close(network(x, 1.0), expected)
     assert seen == [part]
+
+
+@pytest.mark.parametrize(
+    ("processor", "known", "expected"),
+    [("AVX512", ["cpp.march"], {"cpp.march": devices.MARCH}), ("AVX512", [], {}), ("AVX2", ["cpp.march"], {})],
+)
+def test_a_fault_of_gcc_is_avoided_where_torch_has_the_option(processor, known, expected, monkeypatch):
+    seen = []
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: processor)
+    monkeypatch.setattr(torch._inductor, "list_options", lambda: known)
+    monkeypatch.setattr(torch, "compile", lambda part, options: seen.append(options) or part)
+    compiled(MLP())
+    assert seen == [expected]
 
 
 def test_the_comparison_leaves_the_training_as_it_is(tmp_path, monkeypatch):
