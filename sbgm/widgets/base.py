@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import html
 import io
 from collections.abc import Callable, Mapping, Sequence
@@ -48,8 +49,8 @@ def own(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
         function: takes a batch x among its arguments, and returns a tensor of x's shape.
 
     Returns:
-        The function of the same arguments. It raises NotDrawnError where the reader's raises, or where it returns
-        anything but finite numbers of x's shape.
+        The function of the same arguments, whose result is of x's dtype. It raises NotDrawnError where the reader's
+        raises, or where it returns anything but finite numbers of x's shape.
     """
     name = getattr(function, "__name__", type(function).__name__)
 
@@ -65,7 +66,7 @@ def own(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
         except Exception as error:
             first_line = str(error).partition("\n")[0]
             raise NotDrawnError(f"{type(error).__name__} in {name}: {first_line}") from error
-        return result.detach()
+        return result.detach().to(x.dtype)
 
     return call
 
@@ -107,7 +108,11 @@ class FigureExplorer(ipywidgets.VBox):
         self.image = ipywidgets.Image(format="png", layout={"max_width": width}).add_class("sbgm-figure")
         self.readout = ipywidgets.Label().add_class("sbgm-readout")
         # Side by side where there is room, so that the picture is on the screen with the slider that moves it.
-        sliders = ipywidgets.Box([*self.controls.values()], layout={"flex_flow": "row wrap", "max_width": width})
+        rows = [
+            with_number(control) if isinstance(control, ipywidgets.SelectionSlider) else control
+            for control in self.controls.values()
+        ]
+        sliders = ipywidgets.Box(rows, layout={"flex_flow": "row wrap", "max_width": width})
         description = ipywidgets.HTML(f'<span style="{FOR_SCREEN_READERS}">{html.escape(alt)}</span>{STYLE}')
         super().__init__([sliders, self.readout, self.image, description])
         self.add_class("sbgm-explorer")
@@ -176,6 +181,29 @@ def selection(
     """A slider over given numbers, shown in the format `form`."""
     options = [(f"{v:{form}}", v) for v in values]
     return ipywidgets.SelectionSlider(options=options, value=value, description=description, layout=layout)
+
+
+def with_number(slider: ipywidgets.SelectionSlider) -> ipywidgets.HBox:
+    """A slider beside a box with its number; a number typed there moves the slider to the nearest one that it has.
+
+    (The readout of ipywidgets' own SelectionSlider can be typed over, and what is typed moves nothing.)
+    """
+    slider.readout = False
+    hint = f"{slider.description}: type a number"
+    number = ipywidgets.Text(slider.label, continuous_update=False, tooltip=hint, layout={"width": "64px"})
+
+    def show(change: object) -> None:
+        number.value = slider.label
+
+    def take(change: object) -> None:
+        with contextlib.suppress(ValueError):
+            typed = float(number.value.replace(",", "."))
+            slider.value = min((value for _, value in slider.options), key=lambda value: abs(value - typed))
+        show(change)
+
+    slider.observe(show, "value")
+    number.observe(take, "value")
+    return ipywidgets.HBox([slider, number]).add_class("sbgm-slider")
 
 
 class LiveTraining(FigureExplorer):

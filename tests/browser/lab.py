@@ -178,7 +178,7 @@ class OpenNotebook:
 
 
 class Slider:
-    """One slider over a list of values.
+    """One slider over a list of values, with its number beside it.
 
     Attributes:
         name: its description.
@@ -186,10 +186,10 @@ class Slider:
     """
 
     def __init__(self, box: Locator) -> None:
-        self.name = box.locator(".widget-label").inner_text()
+        self.name = box.locator(".widget-slider .widget-label").inner_text()
         self.handle = box.locator(".noUi-handle")
         self._track = box.locator(".noUi-base")
-        self._label = box.locator(".widget-readout")
+        self._number = box.locator("input")
 
     @property
     def place(self) -> int:
@@ -199,7 +199,12 @@ class Slider:
     @property
     def label(self) -> str:
         """The value beside the track."""
-        return self._label.inner_text()
+        return self._number.input_value()
+
+    def type(self, text: str) -> None:
+        """Type over the value, and press Enter."""
+        self._number.fill(text)
+        self._number.press("Enter")
 
     def press(self, key: str) -> None:
         """Press a key on the handle."""
@@ -233,7 +238,7 @@ class Explorer:
         self._box = page.locator(".sbgm-explorer", has_text=words)
         self.picture = self._box.locator("img.sbgm-figure")
         self.scroll_into_view()
-        boxes = self._box.locator(".widget-slider").all()
+        boxes = self._box.locator(".sbgm-slider").all()
         self.sliders = {slider.name: slider for slider in map(Slider, boxes)}
 
     def pixels(self) -> np.ndarray:

@@ -101,6 +101,14 @@ def test_dragging_moves_the_slider_to_the_mouse_and_picture_and_readout_follow(e
             assert explorer.sliders[name].place == nearest, name  # to a pixel: the track is 124 wide
 
 
+def test_a_number_that_is_typed_moves_the_slider_to_the_nearest_and_picture_and_readout_follow(explorer, twin):
+    for name, control in sliders_of(twin).items():
+        place = 1 if explorer.sliders[name].place != 1 else 2
+        near = 0.8 * control.options[place][1] + 0.2 * control.options[place + 1][1]
+        assert_all_follow(explorer, twin, name, lambda slider, near=near: slider.type(str(near)))
+        assert explorer.sliders[name].place == place, name
+
+
 def test_nothing_went_wrong_on_the_page_and_nothing_was_asked_of_another_machine(notebook):
     """After all that was done to it above."""
     assert notebook.watch.errors == []

@@ -46,6 +46,19 @@ def test_every_control_moves_the_picture_and_going_back_restores_it(name):
         assert np.array_equal(pixels(explorer), before)
 
 
+@pytest.mark.parametrize(
+    ("typed", "label"), [("4.6", "4.6"), ("4.64", "4.6"), ("4,6", "4.6"), ("1e9", "10.0"), ("abc", "3.0"), ("", "3.0")]
+)
+def test_a_number_that_is_typed_moves_the_slider_to_the_nearest_that_it_has(typed, label):
+    explorer = widgets.score_field_explorer()
+    slider, number = explorer.children[0].children[0].children
+    number.value = typed
+    assert (slider.label, number.value) == (label, label)
+    assert explorer.readout.value.startswith(f"σ = {label}:")
+    slider.index = 7
+    assert number.value == "0.7"
+
+
 def test_a_blitted_picture_equals_a_full_redraw():
     explorer = widgets.score_field_explorer()
     explorer.controls["sigma"].value = 4.0
@@ -108,6 +121,12 @@ def empty(explorer):
     """The picture without its moving artists."""
     explorer._canvas.restore_region(explorer._background)
     return np.asarray(explorer._canvas.buffer_rgba())[:, :, :3]
+
+
+@pytest.mark.parametrize("make", [TAKE_A_FUNCTION[0], TAKE_A_FUNCTION[-1]])
+def test_a_score_in_double_precision_is_drawn_like_any_other(make):
+    double = make(lambda x, sigma: -x.double())
+    assert double.readout.value == make(lambda x, sigma: -x).readout.value
 
 
 LEFT = (torch.arange(6) < 3).expand(1, 6, 6)
