@@ -190,19 +190,20 @@ def with_number(slider: ipywidgets.SelectionSlider) -> ipywidgets.HBox:
     """
     slider.readout = False
     hint = f"{slider.description}: type a number"
-    number = ipywidgets.Text(slider.label, continuous_update=False, tooltip=hint, layout={"width": "64px"})
+    number = ipywidgets.Text(continuous_update=False, tooltip=hint, layout={"width": "64px"})
 
-    def show(change: object) -> None:
-        number.value = slider.label
+    def show() -> None:
+        number.value = slider.options[slider.index][0]  # its label is empty until it has moved
 
-    def take(change: object) -> None:
+    def take() -> None:
         with contextlib.suppress(ValueError):
             typed = float(number.value.replace(",", "."))
             slider.value = min((value for _, value in slider.options), key=lambda value: abs(value - typed))
-        show(change)
+        show()
 
-    slider.observe(show, "value")
-    number.observe(take, "value")
+    show()
+    slider.observe(lambda change: show(), "value")
+    number.observe(lambda change: take(), "value")
     return ipywidgets.HBox([slider, number]).add_class("sbgm-slider")
 
 

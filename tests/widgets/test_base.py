@@ -59,6 +59,11 @@ def test_a_number_that_is_typed_moves_the_slider_to_the_nearest_that_it_has(type
     assert number.value == "0.7"
 
 
+def test_the_box_beside_a_slider_that_begins_at_its_first_number_shows_that_number():
+    *_, number = widgets.image_noise_explorer(DIGITS).children[0].children[1].children
+    assert number.value == "0"
+
+
 def test_a_blitted_picture_equals_a_full_redraw():
     explorer = widgets.score_field_explorer()
     explorer.controls["sigma"].value = 4.0
