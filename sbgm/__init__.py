@@ -1,5 +1,15 @@
 """Score-based generative modelling: *Generative Modeling by Estimating Gradients of the Data Distribution* reproduced.
 
+A thousand points, spread over the plane, go down a ladder of noise levels and become samples of the paper's mixture:
+
+    >>> import torch
+    >>> from sbgm import annealed_langevin, final, geometric_sigmas, paper_mixture
+    >>> sigmas, generator = geometric_sigmas(10, 0.1, 10), torch.Generator().manual_seed(0)
+    >>> start, options = 16 * torch.rand(1000, 2, generator=generator) - 8, {"step_size": 0.005, "n_steps": 100}
+    >>> x = final(annealed_langevin(paper_mixture().score, start, sigmas, generator=generator, **options))
+    >>> print(f"{(x.sum(dim=1) > 0).float().mean():.1f} of them are at (5, 5), the mode whose weight is 0.8")
+    0.8 of them are at (5, 5), the mode whose weight is 0.8
+
 A score is any callable `score(x, sigma)`: x of shape (B, *shape), sigma a float or a (B,) tensor, returning x's shape.
 Exact mixtures, networks and energy gradients are then interchangeable in every loss and sampler.
 

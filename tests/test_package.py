@@ -33,7 +33,8 @@ def test_import_sbgm_loads_no_plotting_learning_or_widget_library_and_a_script_n
 DOCUMENTED = sorted([*SOURCE.glob("[!_]*.py"), *SOURCE.glob("images/[!_]*.py")])
 BEGIN = {"torch": torch, "sbgm": sbgm}  # `import torch, sbgm`, as the reference's pages say
 MODULES = [import_module(".".join(path.relative_to(SOURCE.parent).with_suffix("").parts)) for path in DOCUMENTED]
-DOCSTRINGS = {test.name: test for module in MODULES for test in doctest.DocTestFinder().find(module, globs=BEGIN)}
+TESTS = [test for module in (sbgm, *MODULES) for test in doctest.DocTestFinder().find(module, globs=BEGIN)]
+DOCSTRINGS = {test.name: test for test in TESTS}
 EXAMPLES = [name for name, test in DOCSTRINGS.items() if test.examples]
 
 
