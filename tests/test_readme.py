@@ -48,7 +48,7 @@ def slug(heading: str) -> str:
 
 def test_the_lines_run_as_printed_sample_both_moons_and_draw_them(tmp_path, monkeypatch):
     (code,) = code_blocks(README)
-    assert len([line for line in code.splitlines() if line]) == 13  # as the heading says
+    assert len([line for line in code.splitlines() if line]) == 14  # as the heading says
     monkeypatch.chdir(tmp_path)
     plt.close("all")
     names = {}
