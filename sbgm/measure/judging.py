@@ -263,7 +263,7 @@ def _by_classifiers(samples: Tensor, labels: Tensor) -> Iterator[str]:
 def load_images_of(samples: FilePath) -> Tensor:
     """Read the images of a file or folder, (N, C, H, W) float32.
 
-    * `.safetensors`: the tensor "samples", as `python -m sbgm sample` writes it, or the only one there is;
+    * `.safetensors`: the tensor "samples", as `sbgm sample` writes it, or the only one there is;
     * `.npz` or `.npy`: the array "samples" or the only one, (N, C, H, W) or (N, H, W, C);
     * a folder: its PNG files, in the order of their names, grey or colour, all square and of one size.
 
