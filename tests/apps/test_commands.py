@@ -19,7 +19,7 @@ PATTERNS = (
     "*.md", "data/**/*.md", "data/results/*.json", "docs/**/*.md", "notebooks/*.md", "notebooks/**/*.ipynb",
 )  # fmt: skip
 PAGES = [path for pattern in PATTERNS for path in sorted(ROOT.glob(pattern))]
-COMMAND = re.compile(rf"(?:python -m |`|^)sbgm ((?:{'|'.join(cli.COMMANDS)})\b[^`\n]*)", re.MULTILINE)
+COMMAND = re.compile(rf"(?:python -m |bin/|`|^)sbgm ((?:{'|'.join(cli.COMMANDS)})\b[^`\n]*)", re.MULTILINE)
 # commands and options in a sentence
 MENTIONS = {
     "train", "train FOLDER", "download NAME", "sample", "sample --seed", "evaluate",
