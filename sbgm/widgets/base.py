@@ -66,7 +66,7 @@ def own(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
         except Exception as error:
             first_line = str(error).partition("\n")[0]
             raise NotDrawnError(f"{type(error).__name__} in {name}: {first_line}") from error
-        return result.detach().to(x.dtype)
+        return result.detach()
 
     return call
 
