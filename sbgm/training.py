@@ -126,7 +126,7 @@ def fit(
     """
     for step in range(1, n_steps + 1):
         optimizer.zero_grad(set_to_none=True)
-        value = _require_loss(loss())
+        value = require_loss(loss())
         value.backward()
         # looked at before the update: one NaN in the gradient would make every parameter NaN for good
         number = require_finite_step(value, optimizer, step, n_steps)
@@ -136,7 +136,7 @@ def fit(
         yield Step(step, number)
 
 
-def _require_loss(value: Tensor) -> Tensor:
+def require_loss(value: Tensor) -> Tensor:
     """Return what a loss gave if it is a scalar that has a gradient; raise otherwise."""
     if not isinstance(value, Tensor) or value.ndim > 0:
         kind = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__

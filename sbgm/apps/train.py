@@ -20,6 +20,7 @@ import shlex
 import shutil
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -43,7 +44,7 @@ from sbgm.images.weights import NETWORKS, OwnNetwork, checkpoints, checksums, st
 from sbgm.measure import level_losses
 from sbgm.noise import derived_generator
 from sbgm.plots import save_sheet
-from sbgm.training import require_finite_step
+from sbgm.training import require_finite_step, require_loss
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -180,6 +181,8 @@ def train(
     device: str | None = None,
     minutes: float = math.inf,
     tracker: Any = None,
+    watch: Callable[[int, dict[str, float], Tensor | None], object] | None = None,
+    loss: Callable[[Any, Tensor, torch.Generator], Tensor] | None = None,
 ) -> int:
     """Train a noise conditional score network by Eq. 6 in the folder of a run, under a progress bar.
 
@@ -195,17 +198,22 @@ def train(
         network: one of your own, trained in place: any module s(x, sigma), or s(x, sigma, label) with
             `settings.classes`, see `sbgm.images.weights.OwnNetwork`. `load_network(folder, network=…)` loads it.
         images: what to train on, such as a set of `own_images`; None is `settings.data`.
-        resume: go on with the run in the folder.
+        resume: go on with the run in the folder, or begin it where there is none yet.
         device: such as "cpu" or "cuda:1"; the GPU if there is one.
         minutes: save and stop after so long, to which compiling does not count.
         tracker: where the log goes too, one of those that Accelerate knows, such as "tensorboard".
+        watch: called in the main process after each measurement as watch(step, row, sheet), with the row of the log,
+            and the images of the sheet, (N, C, H, W) on the CPU, or None where one level makes no sheet. What it
+            raises ends the training: the last checkpoint stands.
+        loss: takes the place of Eq. 6, as loss(score, x, generator), a scalar that has a gradient. score(x, sigma) has
+            the labels bound, x is a part of a batch, dequantised and flipped. Its name belongs to the run.
 
     Returns:
         The number of the signal that stopped it (Ctrl-C or SIGTERM), or 0.
 
     Raises:
         FileExistsError: the folder is not empty and `resume` is not set.
-        FileNotFoundError: `resume` is set and the folder holds no run.
+        FileNotFoundError: `resume` is set and the folder holds other files than a run's.
         BlockingIOError: another process trains the run.
         ValueError: the run was started with other settings or images, its last checkpoint is damaged, or the network
             can't be trained. Nothing has been written then.
@@ -238,6 +246,7 @@ def train(
         names = data.classes or tuple(map(str, range(int(labels.max()) + 1)))
 
     # --- what the settings leave to the machine is decided when a run begins, and then it goes on as it began
+    resume = resume and not is_empty(folder)
     old_record = read_record(folder) if resume else {}
     n_made = step_of(checkpoints(folder)[-1]) if resume and checkpoints(folder) else 0
     if settings.precision == "auto":
@@ -247,6 +256,7 @@ def train(
     record = {**dataclasses.asdict(settings), "class_names": list(names), "images_sha256": content_hash(pixels)}
     if network is not None:
         record |= {"network": type(network).__qualname__, "channels": None}
+    record["loss"] = None if loss is None else getattr(loss, "__qualname__", type(loss).__qualname__)
     if resume:
         require_same(record, old_record)
     n_parts = accelerator.num_processes * settings.accumulation
@@ -264,6 +274,11 @@ def train(
         network = OwnNetwork(settings.sigmas, network, len(names))
     if settings.from_ is not None and not n_made:
         sbgm.load_weights(network, settings.from_)
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        raise ValueError(
+            "network must have weights that can be trained, and has none; those that load_network gives are frozen, "
+            "until network.requires_grad_() is called"
+        )
     network.image_shape = tuple(pixels.shape[1:])
     network.classes = names
     on_device(network, on)
@@ -271,6 +286,9 @@ def train(
     label = [torch.zeros(2, dtype=torch.long, device=on)] if names else []
     with torch.no_grad():
         require_score(network.eval()(some[:2], sigmas[:1].expand(2), *label), some[:2], "network")
+    if loss is not None:
+        generator = derived_generator(settings.seed, device=on)
+        require_loss(loss(lambda x, sigma: network(x, sigma, *label), some[:2], generator))
     with tempfile.TemporaryDirectory() as place:  # one that can't be saved and read is refused now, not after hours
         sbgm.save_network(network, Path(place) / "network.safetensors")
         sbgm.load_weights(network, Path(place) / "network.safetensors")
@@ -299,30 +317,39 @@ def train(
         x = unchecked(sbgm.dequantise)(as_floats(pixels[rows].to(on)), generator=generator)
         if settings.flips:
             x = unchecked(sbgm.random_flip)(x, generator=generator)
-        if labels is None:
-            return unchecked(sbgm.ncsn_loss)(score, x, sigmas, generator=generator)
-        hidden = torch.rand(len(x), generator=generator, device=on) < HIDDEN
-        label = labels[rows.to(on)].masked_fill(hidden, len(names))  # which stands for any class
-        return unchecked(sbgm.ncsn_loss)(lambda x, sigma: score(x, sigma, label), x, sigmas, generator=generator)
+        label = []
+        if labels is not None:
+            hidden = torch.rand(len(x), generator=generator, device=on) < HIDDEN
+            label = [labels[rows.to(on)].masked_fill(hidden, len(names))]  # which stands for any class
 
-    def measure(score: Any, step: int) -> dict[str, float]:
+        def score_of_class(x: Tensor, sigma: float | Tensor) -> Tensor:
+            return score(x, sigma, *label)
+
+        if loss is not None:
+            return require_loss(loss(score_of_class, x, generator))
+        return unchecked(sbgm.ncsn_loss)(score_of_class, x, sigmas, generator=generator)
+
+    def measure(score: Any, step: int) -> tuple[dict[str, float], Tensor | None]:
         """The held-out loss by level, and a sheet of samples, with the same noise at every call.
 
         A sheet is quick, and rough: ancestral sampling, one evaluation a level, from the images' normal law.
         """
+        network.eval()
         generator = derived_generator(settings.seed, HELD_OUT, device=on)
-        losses = [loss.value for loss in level_losses(score, held_out, sigmas, generator=generator)]
+        losses = [level.value for level in level_losses(score, held_out, sigmas, generator=generator)]
+        sheet = None
         if is_main and len(sigmas) > 1:
             turns = [i % len(names) for i in range(N_SHOWN)] if names else []
             label = [torch.tensor(turns, device=on)] if names else []
             generator = derived_generator(settings.seed, N_SHOWN, device=on)
             x = fitted_start(some, float(sigmas[0]))((N_SHOWN, *some.shape[1:]), generator)
             clamped = sbgm.in_range(lambda x, sigma: score(x, sigma, *label))
-            x = sbgm.final(sbgm.ancestral(clamped, x, sigmas, generator=generator, denoise_last=True))
+            sheet = sbgm.final(sbgm.ancestral(clamped, x, sigmas, generator=generator, denoise_last=True)).cpu()
             (folder / "sheets").mkdir(exist_ok=True)
-            save_sheet(folder / "sheets" / f"step-{step:07d}.png", x, names=[names[turn] for turn in turns])
-        by_level = {f"level_{i}": loss for i, loss in enumerate(losses, start=1)}
-        return {"held_out": sum(losses) / len(losses), **by_level}
+            save_sheet(folder / "sheets" / f"step-{step:07d}.png", sheet, names=[names[turn] for turn in turns])
+        network.train()
+        by_level = {f"level_{i}": value for i, value in enumerate(losses, start=1)}
+        return {"held_out": sum(losses) / len(losses), **by_level}, sheet
 
     def write_log(rows: list[dict[str, float]]) -> None:
         if is_main:
@@ -348,7 +375,7 @@ def train(
     # --- the folder is this process's until the training ends
     lock = FileLock(folder / ".lock", timeout=0)
     if is_main:
-        if not resume and any(path.name != ".lock" and not LEFT.fullmatch(path.name) for path in folder.glob("*")):
+        if not resume and not is_empty(folder):
             raise FileExistsError(
                 f"folder must be empty, but {folder} holds files; to go on with a run there add --resume (resume=True)"
             )
@@ -362,7 +389,9 @@ def train(
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     accelerator.wait_for_everyone()
     signals: list[int] = []  # Ctrl-C and SIGTERM are noted, so that they end no step half-way
-    handlers = {n: signal.signal(n, lambda n, _: signals.append(n)) for n in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {}
+    if threading.current_thread() is threading.main_thread():  # which alone may set handlers
+        handlers = {n: signal.signal(n, lambda n, _: signals.append(n)) for n in (signal.SIGINT, signal.SIGTERM)}
     n_threads = torch.get_num_threads()
     torch.set_num_threads(settings.threads)
     try:
@@ -402,9 +431,9 @@ def train(
                 for part in mine:
                     # The processes exchange their gradients once a step, with the last part.
                     with contextlib.nullcontext() if part == mine[-1] else accelerator.no_sync(model):
-                        loss = loss_of(score, step, part) / len(mine)
-                        scaler.scale(loss).backward()
-                    total += loss.detach()
+                        of_part = loss_of(score, step, part) / len(mine)
+                        scaler.scale(of_part).backward()
+                    total += of_part.detach()
                 total: Any = accelerator.reduce(total, reduction="mean")
 
                 # A float16 step whose gradient overflows is left out, and the scale halved: that is no error.
@@ -432,10 +461,10 @@ def train(
                 log["losses"].append(value)
                 log["seconds"] = time.monotonic() - begin
                 row = {"step": step, "loss": sum(log["losses"]) / len(log["losses"]), "seconds": log["seconds"]}
+                sheet = None
                 if is_due:
-                    network.eval()
-                    row |= measure(measured_score, step)
-                    network.train()
+                    losses, sheet = measure(measured_score, step)
+                    row |= losses
                 if is_due or step % settings.log_every == 0:
                     log["rows"].append(row)
                     log["losses"] = []
@@ -444,10 +473,13 @@ def train(
                 if is_main and (stop or is_last or step % settings.save_every == 0):
                     save(step)
                 if stop and not is_due:  # shown, and in no checkpoint: the log goes on as if the run had never stopped
-                    earlier = [logged for logged in log["rows"] if logged["step"] < step]
-                    write_log([*earlier, row | measure(measured_score, step)])
+                    losses, sheet = measure(measured_score, step)
+                    row = row | losses
+                    write_log([*(logged for logged in log["rows"] if logged["step"] < step), row])
                 bar.set_postfix(loss=f"{value:.1f}", refresh=False)
                 bar.update()
+                if watch is not None and is_main and (is_due or stop):
+                    watch(step, dict(row), sheet)
     finally:
         torch.set_num_threads(n_threads)
         for n, handler in handlers.items():
@@ -521,6 +553,11 @@ def compile_checked(network: nn.Module, loss: Callable[[], Tensor]) -> None:
     error = float((fused - plain).norm() / plain.norm())
     if not error <= 0.1:
         raise ArithmeticError(f"the gradient of the compiled network is off by {error:.2g}; train without compile")
+
+
+def is_empty(folder: Path) -> bool:
+    """Whether a run can begin in a folder: nothing is there, or no more than a process left that was killed early."""
+    return all(path.name == ".lock" or LEFT.fullmatch(path.name) for path in folder.glob("*"))
 
 
 def read_record(folder: Path) -> dict[str, Any]:
