@@ -244,14 +244,32 @@ def require_sigma(sigma: float | Tensor, x: Tensor, *, positive: bool = False) -
     shape = sigma.shape if isinstance(sigma, Tensor) else ()
     if shape not in ((), x.shape[:1]):
         raise ValueError(f"sigma must be a float or one noise level an example, ({len(x)},), got shape {tuple(shape)}")
+    must = "positive" if positive else "not negative"
+    if isinstance(sigma, Tensor) and is_sound(sigma, must):
+        return against(sigma, x)
     if isinstance(sigma, Tensor):
         # one wait for a GPU; and inside torch.func, torch 2.9 makes no list of a tensor
         smallest, largest = map(float, torch.stack(sigma.detach().aminmax()).cpu())
     else:
         smallest = largest = require_number(sigma, "sigma")
     if not 0 <= smallest <= largest < math.inf or (positive and smallest == 0):
-        raise ValueError(f"sigma must be finite and {'positive' if positive else 'not negative'}, got {sigma}")
+        raise ValueError(f"sigma must be finite and {must}, got {sigma}")
+    if isinstance(sigma, Tensor):
+        set_sound(sigma, must)
     return against(sigma, x)
+
+
+def set_sound(values: Tensor, *musts: object) -> None:
+    """Note that the values of a tensor on a GPU are what they must be, so that no one waits for it to look again."""
+    version = version_of(values)
+    if values.device.type != "cpu" and version is not None:
+        sound = {**getattr(values, "sound", {}), **dict.fromkeys(musts, version)}
+        values.sound = sound  # pyright: ignore[reportAttributeAccessIssue] - a tensor takes any
+
+
+def is_sound(values: Tensor, must: object) -> bool:
+    """Whether the values were noted to be what they must be, and have not been changed in place since."""
+    return getattr(values, "sound", {}).get(must, -1) == version_of(values)
 
 
 def sigma_tensor(sigma: float | Tensor, x: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ from sbgm.guard import (
     function_of,
     require_sigma,
     score_at,
+    set_sound,
     widened,
 )
 from sbgm.noise import randn_like
@@ -195,6 +196,7 @@ def ncsn_loss(
     ladder = torch.as_tensor(sigmas, dtype=torch.promote_types(x.dtype, torch.float32), device=x.device)
     levels = torch.randint(len(ladder), (len(x),), generator=generator, device=generator.device).to(x.device)
     sigma = ladder[levels]
+    set_sound(sigma, "positive", "not negative")
     weights = weighting(sigma.clone())  # a copy: one that works in place would change the noise
     # (B, 1) would broadcast against the losses (B,) to (B, B), and the mean of that is another number
     if getattr(weights, "shape", ()) not in ((), sigma.shape):

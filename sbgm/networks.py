@@ -26,9 +26,12 @@ from sbgm.guard import (
     as_list,
     checked,
     function_of,
+    is_sound,
     number_that,
     require_sigma,
+    set_sound,
     sigma_tensor,
+    version_of,
 )
 
 __all__ = [
@@ -74,6 +77,7 @@ class ScoreNetwork(nn.Module):
     classes: tuple[str, ...] = ()
     facts: Mapping[str, Any] = {}
     sigmas: Tensor
+    _read: tuple[Tensor | None, int | None, list[float]] = (None, None, [])  # a ladder, its version, and its levels
 
     def __init__(self, sigmas: Ladder, **arguments: Any) -> None:
         super().__init__()
@@ -82,8 +86,11 @@ class ScoreNetwork(nn.Module):
 
     @property
     def ladder(self) -> list[float]:
-        """σ_1 > … > σ_L as a list."""
-        return self.sigmas.tolist()
+        """σ_1 > … > σ_L as a list. A GPU is asked for it when it has changed."""
+        version = version_of(self.sigmas)
+        if self._read[0] is not self.sigmas or self._read[1] != version:
+            self._read = self.sigmas, version, self.sigmas.tolist()
+        return [*self._read[2]]
 
 
 class MLP(nn.Module):
@@ -473,15 +480,24 @@ def label_tensor(label: int | Tensor | None, x: Tensor, n_classes: int) -> Tenso
         return torch.full((len(x),), n_classes, device=x.device)
     if not n_classes:
         raise ValueError("label must be None, because this network was made without classes")
-    index = torch.as_tensor(label, device=x.device)
+    index = torch.as_tensor(label)
     if index.is_floating_point() or index.dtype == torch.bool or index.shape not in ((), x.shape[:1]):
         raise ValueError(
             f"label must be a whole number, or a tensor of them of shape ({len(x)},), got {tuple(index.shape)} of "
             f"{index.dtype}"
         )
-    if not bool(((index >= 0) & (index <= n_classes)).all()):
+    must = "class", n_classes
+    if not is_sound(index, must) and not bool(((index >= 0) & (index <= n_classes)).all()):
         raise ValueError(f"label must be a class from 0 to {n_classes - 1}, or {n_classes} for any, got {label}")
-    return index.long().expand(len(x))
+    set_sound(index, must)
+    return for_batch(index, x)
+
+
+def for_batch(index: Tensor, x: Tensor) -> Tensor:
+    """Whole numbers, () or (B,), as (B,) on x's device; a GPU is not made to wait for a single one from the CPU."""
+    if index.numel() == 1 and index.device.type == "cpu":
+        return torch.full((len(x),), int(index), device=x.device)
+    return index.to(x.device, torch.long).expand(len(x))
 
 
 class ResNetBlock(nn.Module):

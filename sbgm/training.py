@@ -146,11 +146,14 @@ def require_loss(value: Tensor) -> Tensor:
     return value
 
 
-def require_finite_step(loss: Tensor, optimizer: torch.optim.Optimizer | None, step: int, n_steps: int) -> float:
+def require_finite_step(
+    loss: Tensor, optimizer: torch.optim.Optimizer | None, step: int, n_steps: int, scale: Tensor | None = None
+) -> float:
     """Return the loss of a step; raise FloatingPointError if it, or the gradient of the parameters, is not finite.
 
     A gradient is judged by the sum of all its numbers: a single number that is not finite makes the sum not finite.
-    Without an optimizer only the loss is judged; with one ValueError is raised if no parameter has a gradient.
+    Without an optimizer only the loss is judged; with one ValueError is raised if no parameter has a gradient. Under a
+    scale above 1, by which a float16 loss was multiplied, a gradient may overflow: the step is then left out.
 
     Example:
         >>> sbgm.training.require_finite_step(torch.tensor(0.5), None, step=1, n_steps=10)
@@ -163,12 +166,15 @@ def require_finite_step(loss: Tensor, optimizer: torch.optim.Optimizer | None, s
     gradients = [p.grad.sum() for group in groups for p in group["params"] if p.grad is not None]
     if groups and not gradients:
         raise ValueError("loss must depend on the parameters that are trained, and none of them has a gradient")
-    gradient = sum(gradients)
-    number = float(loss.detach())
-    for name, value in (("loss", number), ("sum of the gradient", float(gradient))):
-        if not math.isfinite(value):
+    one = loss.new_ones(())
+    gradient = sum(gradients, torch.zeros_like(one))
+    # read together, since a GPU is waited for at each look
+    values = torch.stack([loss.detach(), gradient, one if scale is None else scale]).tolist()
+    may_overflow = values.pop() > 1
+    for name, value in zip(("loss", "sum of the gradient"), values, strict=True):
+        if not math.isfinite(value) and not (may_overflow and name != "loss"):
             raise FloatingPointError(f"the {name} is {value} at step {step} of {n_steps}; lower the learning rate")
-    return number
+    return values[0]
 
 
 def adam(

@@ -36,12 +36,24 @@ from tqdm import tqdm
 import sbgm
 from sbgm.apps.options import Device, name_or_path
 from sbgm.files import content_hash, write_bytes, write_json
-from sbgm.guard import Count, NonNegative, Positive, Whole, checked, count_from, number_that, require_score, unchecked
+from sbgm.guard import (
+    Count,
+    NonNegative,
+    Positive,
+    Whole,
+    checked,
+    count_from,
+    number_that,
+    require_score,
+    set_sound,
+    unchecked,
+)
 from sbgm.images.data import NAMES, SETS, DataSet, as_floats
 from sbgm.images.devices import compiled, fast_precision, find_device, hardware, idle_cores, on_device
 from sbgm.images.drawing import fitted_start
 from sbgm.images.weights import NETWORKS, OwnNetwork, checkpoints, checksums, step_of, whole_checkpoint
 from sbgm.measure import level_losses
+from sbgm.networks import label_tensor
 from sbgm.noise import derived_generator
 from sbgm.plots import save_sheet
 from sbgm.training import require_finite_step, require_loss
@@ -242,8 +254,9 @@ def train(
     if settings.classes:
         if data.labels is None:
             raise ValueError("classes must be left out, because these images have none; a class is a subfolder's name")
-        labels = data.labels("train").to(on)
+        labels = data.labels("train")
         names = data.classes or tuple(map(str, range(int(labels.max()) + 1)))
+        labels = label_tensor(labels, pixels, len(names)).to(on)  # looked at here, and not at every step
 
     # --- what the settings leave to the machine is decided when a run begins, and then it goes on as it began
     resume = resume and not is_empty(folder)
@@ -321,6 +334,7 @@ def train(
         if labels is not None:
             hidden = torch.rand(len(x), generator=generator, device=on) < HIDDEN
             label = [labels[rows.to(on)].masked_fill(hidden, len(names))]  # which stands for any class
+            set_sound(label[0], ("class", len(names)))
 
         def score_of_class(x: Tensor, sigma: float | Tensor) -> Tensor:
             return score(x, sigma, *label)
@@ -436,12 +450,12 @@ def train(
                     total += of_part.detach()
                 total: Any = accelerator.reduce(total, reduction="mean")
 
-                # A float16 step whose gradient overflows is left out, and the scale halved: that is no error.
                 scaler.unscale_(optimizer)
                 if settings.clip:
                     nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
-                may_overflow = scaler.is_enabled() and scaler.get_scale() > 1
-                value = require_finite_step(total, None if may_overflow else optimizer, step, settings.steps)
+                # A float16 step whose gradient overflows is left out, and the scale halved: that is no error.
+                scale = scaler.scale(torch.ones((), device=on))
+                value = require_finite_step(total, optimizer, step, settings.steps, scale)
                 optimizer.param_groups[0]["lr"] = settings.rate(step)
                 scaler.step(optimizer)
                 scaler.update()
@@ -452,10 +466,11 @@ def train(
                     for ours, theirs in zip(networks["average"].buffers(), network.buffers(), strict=True):
                         ours.copy_(theirs)
 
-                # All processes stop after the same step, or one would wait for ever.
-                if signals or time.monotonic() >= deadline:
-                    accelerator.set_trigger()
-                stop = accelerator.check_trigger()
+                stop = bool(signals) or time.monotonic() >= deadline
+                if accelerator.num_processes > 1:  # all stop after the same step, or one would wait for ever
+                    if stop:
+                        accelerator.set_trigger()
+                    stop = accelerator.check_trigger()
                 is_last = step == settings.steps
                 is_due = is_last or step in EARLY or step % settings.measure_every == 0
                 log["losses"].append(value)

@@ -19,9 +19,8 @@ from sbgm.guard import (
     checked,
     count_from,
     require_sigma,
-    sigma_tensor,
 )
-from sbgm.networks import ScoreNetwork, drawn_from, label_tensor, require_images
+from sbgm.networks import ScoreNetwork, drawn_from, for_batch, label_tensor, require_images
 
 __all__ = [
     "RefineNet",
@@ -51,9 +50,12 @@ def pooled(x: Tensor, width: int = 5) -> Tensor:
 
 def _linear_interpolation(n_in: int, n_out: int, like: Tensor) -> Tensor:
     """The matrix (n_out, n_in) that takes n_in values at equal distances to n_out from the first to the last."""
-    positions = torch.linspace(0, n_in - 1, n_out, dtype=torch.float64, device="cpu")
-    distance = (positions[:, None] - torch.arange(n_in, device="cpu")).abs()
-    return (1 - distance).clamp(min=0).to(like)
+    # In whole numbers, which are exact on any device: a matrix from the CPU would be waited for.
+    steps = n_out - 1
+    positions = torch.arange(n_out, device=like.device) * (n_in - 1)
+    distance = (positions[:, None] - torch.arange(n_in, device=like.device) * steps).abs()
+    wide = torch.promote_types(like.dtype, torch.float32)
+    return ((steps - distance).clamp(min=0).to(wide) / like.new_full((), steps, dtype=wide)).to(like)
 
 
 def _band(n: int, reach: int, like: Tensor) -> Tensor:
@@ -321,12 +323,15 @@ class RefineNet(ScoreNetwork):
 
     def level(self, x: Tensor, sigma: float | Tensor) -> Tensor:
         """The index in the ladder of each example's σ, 0 for σ_1: (B,)."""
-        levels = torch.as_tensor(sigma).to(self.sigmas).reshape(-1)
-        distance, index = (levels[:, None] / self.sigmas - 1).abs().min(dim=1)
+        levels = torch.as_tensor(sigma).to(self.sigmas.dtype).reshape(-1)
+        ladder = self.sigmas
+        if levels.device.type == "cpu":  # such as a float, which is looked up where no one waits
+            ladder = levels.new_tensor(self.ladder)
+        distance, index = (levels[:, None] / ladder - 1).abs().min(dim=1)
         if bool((distance > 1e-3).any()):  # more than rounding: another level's norms would be taken in silence
             off = float(levels[distance.argmax()])
             raise ValueError(f"sigma must be a level of the network's ladder {self.ladder}, got {off:g}")
-        return index.expand(len(x))
+        return for_batch(index, x)
 
 
 @checked
@@ -353,13 +358,19 @@ def rescaled(network: Score) -> Score:
     ladder = getattr(network, "sigmas", None)
     if not isinstance(ladder, Tensor):
         raise TypeError(f"network must have its ladder in `sigmas`, and {type(network).__name__} has none")
+    on_cpu = ladder.cpu()
 
     def score(x: Tensor, sigma: float | Tensor, *label: int | Tensor) -> Tensor:
-        level = sigma_tensor(sigma, x).reshape(-1)
-        sigmas = ladder.to(x)
-        index = (level[:, None] / sigmas).log().abs().argmin(dim=1)
-        nearest = sigmas[index].expand(len(x))
+        std = require_sigma(sigma, x, positive=True)
+        if isinstance(std, Tensor):
+            level = std.reshape(-1)
+            sigmas = ladder.to(x)
+        else:  # looked up where no one waits
+            level = torch.tensor(std, dtype=x.dtype, device="cpu")
+            sigmas = on_cpu.to(x.dtype)
+        index = (level[..., None] / sigmas).log().abs().argmin(dim=-1)
+        nearest = sigmas[index]
         ratio = nearest / level
-        return network(x, nearest, *label) * against(ratio, x)
+        return network(x, nearest.expand(len(x)) if nearest.ndim else float(nearest), *label) * against(ratio, x)
 
     return score

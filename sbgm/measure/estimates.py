@@ -179,11 +179,11 @@ def class_test(logits: Logits, labels: Tensor) -> ChiSquared:
     if not whole or labels.unique().tolist() != list(range(logits.shape[1])):
         last = logits.shape[1] - 1
         raise ValueError(f"labels must be classes (M,), int64, with each from 0 to {last}, got {labels!r}")
-    counts = torch.bincount(labels)
+    counts = torch.bincount(labels.cpu())
     least = math.ceil(5 * len(labels) / int(counts.min()))
     if len(logits) < least:
         raise ValueError(f"logits must be of at least {least} samples, 5 for the rarest class, got {len(logits)}")
-    observed = torch.bincount(logits.argmax(dim=1), minlength=logits.shape[1]).double()
+    observed = torch.bincount(logits.argmax(dim=1).cpu(), minlength=logits.shape[1]).double()
     shares = counts.double() / len(labels)
     result = chisquare(observed, shares * len(logits))
     return ChiSquared(float(result.statistic), len(shares) - 1, float(result.pvalue))

@@ -44,7 +44,7 @@ def hamiltonian(score, x, sigmas, generator):
 
 
 def inpaint(score, x, sigmas, generator):
-    mask = torch.arange(x[0].numel()).reshape(x.shape[1:]) % 2 == 0
+    mask = torch.arange(x[0].numel(), device=x.device).reshape(x.shape[1:]) % 2 == 0
     options = {"image": x, "mask": mask, "step_size": 0.1 * sigmas[-1] ** 2, "n_steps": 2}
     return sbgm.inpaint(score, x, sigmas, generator=generator, **options)
 
