@@ -31,6 +31,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 CUDA = torch.device("cuda", 0)
 META = torch.device("meta")  # where C++ takes a simulated tensor to be, so that it asks no CUDA library
 COPIES = ("aten::_to_copy", "aten::copy_")
+INDEXES = ("aten::index", "aten::index_put", "aten::index_put_", "aten::_index_put_impl_")  # which may be on the CPU
+JOINS = ("aten::cat", "aten::stack")  # where a number of the CPU may not be, as it may beside tensors elsewhere
 OF_VALUES = ("_local_scalar_dense", "equal", "nonzero", "masked_select", "_unique2", "unique_dim", "bincount")
 WAITS = [f"aten::{name}" for name in OF_VALUES]
 
@@ -118,9 +120,9 @@ def computed(func, args, kwargs):
     name = func._schema.name
     tensors = tensors_in([*args, *kwargs.values()])
     on_gpu = [a for a in tensors if isinstance(a, OnGpu)]
-    on_cpu = [a for a in tensors if not isinstance(a, OnGpu) and a.ndim]
+    on_cpu = [a for a in tensors if not isinstance(a, OnGpu) and (a.ndim or name in JOINS)]
     copies = name in COPIES
-    indexes = name.startswith("aten::index")
+    indexes = name in INDEXES
     first = args[0] if args else None
     if on_gpu and on_cpu and not copies and not (indexes and isinstance(first, OnGpu)):
         raise RuntimeError(f"Expected all tensors to be on the same device, got cuda:0 and cpu in {name}")
