@@ -19,6 +19,7 @@ import functools
 import itertools
 import sys
 import weakref
+from pathlib import Path
 from typing import ClassVar
 from unittest import mock
 
@@ -28,6 +29,9 @@ from accelerate.state import AcceleratorState
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+import sbgm
+
+PACKAGE = Path(sbgm.__file__).parent
 CUDA = torch.device("cuda", 0)
 META = torch.device("meta")  # where C++ takes a simulated tensor to be, so that it asks no CUDA library
 COPIES = ("aten::_to_copy", "aten::copy_")
@@ -184,9 +188,11 @@ class Gpu(TorchDispatchMode):
     @classmethod
     def wait(cls, name):
         frame = sys._getframe()
-        while frame and "/sbgm/" not in frame.f_code.co_filename:
+        while frame and PACKAGE not in Path(frame.f_code.co_filename).parents:
             frame = frame.f_back
-        line = f"{frame.f_code.co_filename.split('/sbgm/')[-1]}:{frame.f_lineno}" if frame else "elsewhere"
+        line = "elsewhere"
+        if frame:
+            line = f"{Path(frame.f_code.co_filename).relative_to(PACKAGE).as_posix()}:{frame.f_lineno}"
         cls.waits[f"{line} {name}"] += 1
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
