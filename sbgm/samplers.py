@@ -193,9 +193,9 @@ def watched(*, spread: Callable[..., float] = lambda **_: math.inf, bound: str =
                 arguments["log_prob"] = functools.partial(call_untouched, arguments["log_prob"], "log_prob")
             sigma = ladder[0] if ladder else arguments.get("sigma", 0.0)
 
-            def diverged(state: State) -> SamplerDivergedError:
+            def diverged(state: State, *, at_once: bool) -> SamplerDivergedError:
                 cause = ""
-                if not bool(score_at(score, x, sigma).isfinite().all()):
+                if at_once and not bool(score_at(score, x, sigma).isfinite().all()):
                     cause = (
                         f"score(x, sigma) is not finite at the starting points with sigma = {sigma}: pass a sigma at "
                         "which it is; no smaller step helps"
@@ -212,11 +212,11 @@ def watched(*, spread: Callable[..., float] = lambda **_: math.inf, bound: str =
 
 @torch.no_grad()
 def _until_divergence(
-    states: Iterator[State], limit: float, error: Callable[[State], SamplerDivergedError]
+    states: Iterator[State], limit: float, error: Callable[..., SamplerDivergedError]
 ) -> Iterator[State]:
-    for state in states:
+    for i, state in enumerate(states):
         if not float(state.x.abs().max()) <= limit:  # which a NaN fails too
-            raise error(state)
+            raise error(state, at_once=i == 0)
         version = version_of(state.x)
         yield state
         if version_of(state.x) != version:
