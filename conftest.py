@@ -6,6 +6,7 @@ environment's kernel and are compared to the last printed digit (tools/compariso
 
 import json
 import os
+import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.maxworkerrestart = "0"
     if not _nbval_is_on(config):
         return
+    runs = tempfile.TemporaryDirectory()  # a reader's own runs are no part of what is compared
+    config.add_cleanup(runs.cleanup)
+    os.environ["SBGM_FRESH"] = runs.name
     if config.option.nbval_kernel_name is None:
         config.option.nbval_current_env = True
     if config.option.nbval_cell_timeout == NBVAL_DEFAULT_TIMEOUT:

@@ -16,9 +16,11 @@ runs on a hosted service (Colab, a JupyterHub) from nothing but the one file.
 
 import argparse
 import copy
+import os
 import re
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -219,7 +221,7 @@ def _output_faults(output: NotebookNode, *, compared: bool) -> Iterator[str]:
 
 
 def execute(notebook: NotebookNode, folder: Path, timeout: float = CELL_SECONDS) -> None:
-    """Execute `notebook` in place, in a fresh kernel whose working folder is `folder`.
+    """Execute `notebook` in place, in a fresh kernel whose working folder is `folder`, and without a reader's runs.
 
     Args:
         timeout: the longest that one cell may take, in seconds.
@@ -239,10 +241,11 @@ def execute(notebook: NotebookNode, folder: Path, timeout: float = CELL_SECONDS)
         extra_arguments=["--log-level=ERROR", f"--InlineBackend.print_figure_kwargs={UNSTAMPED}"],
         resources={"metadata": {"path": str(folder)}},
     )
-    try:
-        client.execute()
-    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
-        raise NotebookError(COLOURS.sub("", str(error))) from error
+    with tempfile.TemporaryDirectory() as runs:
+        try:
+            client.execute(env=os.environ | {"SBGM_FRESH": runs})
+        except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+            raise NotebookError(COLOURS.sub("", str(error))) from error
 
 
 def build(path: Path, timeout: float = CELL_SECONDS) -> None:

@@ -214,9 +214,10 @@ def train(
         device: such as "cpu" or "cuda:1"; the GPU if there is one.
         minutes: save and stop after so long, to which compiling does not count.
         tracker: where the log goes too, one of those that Accelerate knows, such as "tensorboard".
-        watch: called in the main process after each measurement as watch(step, row, sheet), with the row of the log,
-            and the images of the sheet, (N, C, H, W) on the CPU, or None where one level makes no sheet. What it
-            raises ends the training: the last checkpoint stands.
+        watch: called in the main process after each measurement, and first where a run goes on, as
+            watch(step, row, sheet), with the row of the log, and the images of the sheet, (N, C, H, W) on the CPU, or
+            None where one level makes no sheet. Then neither bar nor words are printed. What it raises ends the
+            training: the last checkpoint stands.
         loss: takes the place of Eq. 6, as loss(score, x, generator), a scalar that has a gradient. score(x, sigma) has
             the labels bound, x is a part of a batch, dequantised and flipped. Its name belongs to the run.
 
@@ -237,7 +238,10 @@ def train(
     accelerator = make_accelerator(device, tracker, folder)
     on = accelerator.device
     is_main = accelerator.is_main_process
-    say = accelerator.print
+
+    def say(words: str) -> None:
+        if watch is None:  # who watches is told by the rows
+            accelerator.print(words)
 
     # --- the images, and the names of their classes
     data = images or SETS.get(settings.data)
@@ -437,7 +441,11 @@ def train(
         deadline = time.monotonic() + 60 * minutes
         step = n_made
         stop = False
-        with tqdm(total=settings.steps, initial=n_made, desc=str(folder), unit="step", disable=not is_main) as bar:
+        if watch is not None and is_main and n_made:
+            losses, sheet = measure(measured_score, n_made)
+            watch(n_made, {"step": n_made, **losses}, sheet)
+        quiet = not is_main or watch is not None
+        with tqdm(total=settings.steps, initial=n_made, desc=str(folder), unit="step", disable=quiet) as bar:
             while step < settings.steps and not stop:
                 step += 1
                 optimizer.zero_grad(set_to_none=True)

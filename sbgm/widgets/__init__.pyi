@@ -1,4 +1,5 @@
 from .base import FigureExplorer as FigureExplorer
+from .base import LiveRun as LiveRun
 from .base import LiveTraining as LiveTraining
 from .images import Trajectory as Trajectory
 from .images import denoising_explorer as denoising_explorer

@@ -6,12 +6,14 @@ import base64
 import contextlib
 import html
 import io
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ipywidgets
 import numpy as np
 import torch
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -245,3 +247,72 @@ class LiveTraining(FigureExplorer):
         if self.step == 0:
             del bundle["image/png"]  # nothing to keep yet: a stored page shows the figure displayed at the end
         return bundle
+
+
+class LiveRun(FigureExplorer):
+    """A figure of a run's held-out loss by level, and of its sheet: display it, and pass `live.watch` to `train`.
+
+    Args:
+        n_steps: of the training.
+        sigmas: the run's ladder, σ_1 first.
+        zero: the loss of a score of zero, D/2, the same at every level.
+        shape: (C, H, W) of its images.
+        rows: of the log of a run that goes on, each with its "step" and its losses "level_1" … "level_L".
+        recorded: steps and mean losses of another run, drawn beside it.
+    """
+
+    def __init__(
+        self,
+        n_steps: int,
+        sigmas: Tensor,
+        zero: float,
+        shape: Sequence[int],
+        rows: Sequence[Mapping[str, float]] = (),
+        recorded: tuple[Tensor, Tensor] | None = None,
+    ) -> None:
+        self.rows = [dict(row) for row in rows if "level_1" in row]
+        self._n_steps = n_steps
+        self._began: tuple[int, float] | None = None  # the first step that is watched, and when
+        self._text = "no measurement yet"
+        figure, (left, right) = panels(8.4, 3.4, 1, 1.05)
+        colours = colormaps["viridis"](np.linspace(0, 0.9, len(sigmas)))
+        self._levels = [left.plot([], [], color=colour, lw=1, animated=True)[0] for colour in colours]
+        for i in (0, -1):
+            self._levels[i].set_label(f"σ = {float(sigmas[i]):.2g}")
+        (self._mean,) = left.plot([], [], "k", lw=2, label="mean of the levels", animated=True)
+        if recorded is not None:
+            left.plot(*recorded, "--", color=ORANGE, lw=1.5, label="mean, recorded")
+        left.axhline(zero, color="0.7", lw=1)
+        left.set(xlim=(0, n_steps), ylim=(zero / 60, 2 * zero), yscale="log", xlabel="step", title="held-out loss")
+        left.legend(loc="lower left", fontsize=8)
+        blank = torch.ones(8, *shape)
+        self._show_images = moving_images([right], ["samples from the same noise"], blank, 4)
+        super().__init__(figure, self._redrawn, {}, alt="The held-out loss of a run by level, and samples")
+
+    def watch(self, step: int, row: Mapping[str, float], sheet: Tensor | None) -> None:
+        """Draw a measurement: as `train` calls it."""
+        self.rows.append(dict(row))
+        if sheet is not None:
+            self._show_images(sheet)
+        self._text = f"step {step:,} of {self._n_steps:,}"
+        if self._began is None:
+            self._began = step, time.monotonic()
+        else:
+            first_step, begin = self._began
+            rate = (step - first_step) / (time.monotonic() - begin)
+            minutes = (self._n_steps - step) / rate / 60
+            self._text += f", {rate:.2g} steps a second, {minutes:.1f} minutes left"
+        self.redraw()
+
+    def _repr_mimebundle_(self, **options: object) -> dict[str, str]:
+        bundle: Any = super()._repr_mimebundle_(**options)
+        if not self.rows:
+            del bundle["image/png"]  # nothing to keep yet
+        return bundle
+
+    def _redrawn(self) -> str:
+        steps = [row["step"] for row in self.rows]
+        for i, line in enumerate(self._levels, start=1):
+            line.set_data(steps, [row[f"level_{i}"] for row in self.rows])
+        self._mean.set_data(steps, [row["held_out"] for row in self.rows])
+        return self._text

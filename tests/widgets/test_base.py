@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from moving import pixels
 from sbgm import checks, paper_mixture, plots, samplers, widgets
 from sbgm.images.data import load_images
-from sbgm.widgets import FigureExplorer, LiveTraining
+from sbgm.widgets import FigureExplorer, LiveRun, LiveTraining
 from seeds import seeded
 
 DIGITS = load_images("digits", "test")[:5]
@@ -188,3 +188,21 @@ def test_a_page_keeps_no_empty_picture_and_the_finished_one():
     bundle = live._repr_mimebundle_()
     assert bundle["text/plain"] == "LiveTraining()"
     assert base64.b64decode(bundle["image/png"]).startswith(b"\x89PNG")
+
+
+def test_a_run_is_drawn_as_it_goes_beside_what_it_had_made(monkeypatch):
+    seconds = iter([0.0, 10.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(seconds))
+    before = [{"step": 1, "loss": 40.0}, {"step": 1, "held_out": 35.0, "level_1": 40.0, "level_2": 30.0}]
+    recorded = torch.tensor([1, 100]), torch.tensor([32.0, 16.0])
+    live = LiveRun(100, torch.tensor([1.0, 0.1]), 32.0, (1, 8, 8), before, recorded)
+    pictures = [pixels(live)]
+    for step, sheet in ((20, DIGITS[:8]), (40, None)):
+        live.watch(step, {"step": step, "held_out": 24.0, "level_1": 18.0, "level_2": 30.0}, sheet)
+        pictures.append(pixels(live))
+    large, small, mean, *_ = live.figure.axes[0].lines
+    np.testing.assert_allclose(large.get_data(), [[1, 20, 40], [40, 18, 18]])
+    np.testing.assert_allclose(small.get_data(), [[1, 20, 40], [30, 30, 30]])
+    np.testing.assert_allclose(mean.get_data(), [[1, 20, 40], [35, 24, 24]])
+    assert live.readout.value == "step 40 of 100, 2 steps a second, 0.5 minutes left"  # 20 steps in 10 s, 60 to go
+    assert (pictures[0] != pictures[1]).mean() > 0.02
