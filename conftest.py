@@ -24,7 +24,7 @@ CELL_TIMEOUT = 300.0
 LONGEST = (
     "tests/docs/test_site.py", "tests/browser/test_lab.py", "notebooks", "tests/browser",
     "tests/lab/test_digit_claims.py", "tests/images/test_devices.py",
-    "tests/checks/test_checks.py", "tests/checks/test_wrong_answer.py", "tests/test_readme.py", "tests/test_wheel.py",
+    "tests/course/test_checks.py", "tests/course/test_wrong_answer.py", "tests/test_readme.py", "tests/test_wheel.py",
     "tests/tools/test_grading.py", "tests/lab/test_M2.py",
 )  # fmt: skip
 # what a test with a marker needs, in the data folder

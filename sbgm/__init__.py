@@ -15,7 +15,7 @@ Exact mixtures, networks and energy gradients are then interchangeable in every 
 
 The spine is an evening's reading, in this order: `mixtures`, `noise`, `losses`, `samplers`, `networks`, `training`.
 `theory` has what is known exactly, `plots` the figures. A folder is a room that one may skip: `images`, `measure`,
-`checks`, `widgets`, `apps`; `guard` and `files` serve them all.
+`widgets`, `apps`; `guard` and `files` serve them all.
 
 Names are loaded when first used, so that `import sbgm` costs little. The stub `__init__.pyi` lists them.
 """

@@ -1,5 +1,4 @@
 from . import apps as apps
-from . import checks as checks
 from . import files as files
 from . import guard as guard
 from . import images as images

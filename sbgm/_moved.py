@@ -16,7 +16,6 @@ __all__: list[str] = []
 
 MOVED = {
     "sbgm.checked": "sbgm.guard",
-    "sbgm.course.checks": "sbgm.checks",
     "sbgm.data": "sbgm.images.data",
     "sbgm.distributions": "sbgm.mixtures",
     "sbgm.generation": "sbgm.images.drawing",

@@ -39,10 +39,12 @@ __all__ = [
     "grid",
     "image_sheet",
     "moving_picture",
+    "refused",
     "save_sheet",
 ]
 
 EXTENT = 8.0  # the paper draws [−8, 8]²
+REFUSED_AS = "_refused_as"  # an attribute of a function that a check has tried: what it was refused as; "" if right
 
 
 def grid(n: int, extent: float = EXTENT) -> Tensor:
@@ -384,3 +386,23 @@ def _drawn(figure: Figure, dpi: int) -> Image.Image:
     figure.savefig(file, format="png", dpi=dpi)
     pyplot.close(figure)
     return Image.open(file).convert("RGB")
+
+
+# --- refused functions ------------------------------------------------------------------------------------------------
+
+
+def refused(*functions: object) -> str:
+    """Say in a figure's title which of the functions that draw it were refused by their checks.
+
+    Args:
+        functions: a student's, or any others.
+
+    Returns:
+        A new line for each to put after the title, as "(drawn by a refused langevin_step)"; "" if none was refused.
+
+    Example:
+        >>> f"the density{sbgm.plots.refused(torch.sin)}"
+        'the density'
+    """
+    names = dict.fromkeys(getattr(function, REFUSED_AS, "") for function in functions)
+    return "".join(f"\n(drawn by a refused {name})" for name in names if name)

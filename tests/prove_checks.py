@@ -7,9 +7,9 @@ Exits with 1 if a right answer is refused or a wrong one passes.
 
 import sys
 
+import sbgm_course as checks
 from answers import all_answers, mistakes_of
-from sbgm import checks
-from sbgm.checks.calls import local
+from sbgm_course.calls import local
 
 
 def main(names: list[str]) -> int:

@@ -39,7 +39,7 @@ def normal(name: str) -> str:
 
 def undeclared(modules: set[str], own: tuple[str, ...], extras: tuple[str, ...]) -> set[str]:
     """Those modules that are neither Python's, nor of the project's folders `own`, nor of a declared distribution."""
-    of_project = {"sbgm", *(path.stem for folder in own for path in (ROOT / folder).rglob("*"))}
+    of_project = {"sbgm", "sbgm_course", *(path.stem for folder in own for path in (ROOT / folder).rglob("*"))}
     providers = importlib.metadata.packages_distributions()
     declared = requirements(*extras).keys()
     others = modules - of_project - sys.stdlib_module_names
@@ -53,6 +53,7 @@ FOR_TESTS = ("fid", "notebooks", "grading", "test")
     ("folder", "own", "extras"),
     [
         ("sbgm", (), ("fid", "notebooks")),
+        ("sbgm_course", (), ()),
         ("tools", ("tools", "notebooks/lab"), FOR_TESTS),
         ("docs", ("docs", "tools", "notebooks/lab"), ("docs",)),
         ("tests", ("tests", "docs", "tools", "notebooks/lab"), FOR_TESTS),
@@ -131,7 +132,7 @@ def test_a_command_that_asks_an_index_for_this_project_is_seen(text, asks):
 
 def test_no_page_cell_or_message_asks_an_index_for_this_project():
     """Except the changelog, which tells what was."""
-    folders = ("data", "docs", "examples", "notebooks", "sbgm", "tools")
+    folders = ("data", "docs", "examples", "notebooks", "sbgm", "sbgm_course", "tools")
     paths = [path for folder in folders for path in (ROOT / folder).rglob("*")]
     texts = [path for path in [*ROOT.glob("*.md"), *paths] if path.suffix in (".ipynb", ".md", ".py", ".toml")]
     assert len(texts) > 100

@@ -12,10 +12,11 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import notebooks as tool
+import sbgm_course as checks
 from counting import ZeroNetwork
 from imports import imported, top_level
 from notebooks import read, tags_of
-from sbgm import checks, load_network
+from sbgm import load_network
 from seeds import seeded
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"

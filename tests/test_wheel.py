@@ -79,7 +79,8 @@ def run(python, installed, tmp_path, monkeypatch):
 def test_the_wheel_holds_the_package_with_its_stubs_tables_and_data_and_nothing_else(wheel):
     with zipfile.ZipFile(wheel) as file:
         names = {name for name in file.namelist() if ".dist-info/" not in name}
-    tracked = subprocess.run(["git", "ls-files", "sbgm", "data"], cwd=ROOT, check=True, capture_output=True, text=True)
+    listed = ["git", "ls-files", "sbgm", "sbgm_course", "data"]
+    tracked = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True)
     assert names == {re.sub("^data/", "sbgm/_data/", name) for name in tracked.stdout.splitlines()}
     assert {"sbgm/py.typed", "sbgm/__init__.pyi", "sbgm/_data/results/table1.toml"} <= names
     assert wheel.name.startswith(f"sbgm_ncsn-{sbgm.__version__}-")

@@ -11,7 +11,7 @@ import ipywidgets
 import torch
 from torch import Tensor
 
-from sbgm.checks import refused
+from sbgm import plots
 from sbgm.guard import Ladder, Network, Score, as_list, require_batch
 from sbgm.measure import psnr
 from sbgm.noise import randn_like
@@ -56,7 +56,7 @@ def image_noise_explorer(
     z = randn_like(images, torch.Generator().manual_seed(seed))
     titles = ["clean, $x$", r"noisy, $\tilde x = x + \sigma z$"]
     if score is not None:
-        titles.append(rf"guess, $\tilde x + \sigma^2 s(\tilde x, \sigma)${refused(score, *drawn_by)}")
+        titles.append(rf"guess, $\tilde x + \sigma^2 s(\tilde x, \sigma)${plots.refused(score, *drawn_by)}")
         score = own(score)
     levels = SIGMAS if sigmas is None else as_list(sigmas)
     first = 0.1 if sigmas is None else levels[0]
@@ -183,7 +183,7 @@ def image_annealing_explorer(trajectory: Trajectory, *, drawn_by: Sequence[Calla
     film = Film([x[:, :N_SHOWN], denoised[:, :N_SHOWN]], curves, texts)
     return film_explorer(
         {"": film},
-        (f"the chains, $x${refused(*drawn_by)}", r"the network's guess, $x + \sigma^2 s(x, \sigma)$"),
+        (f"the chains, $x${plots.refused(*drawn_by)}", r"the network's guess, $x + \sigma^2 s(x, \sigma)$"),
         range(len(x)),
         min(2 * steps[-1] - 1, len(x) - 1),
         title="RMS distance of a pixel from its end",
@@ -219,7 +219,7 @@ def inpainting_explorer(
         raise ValueError(f"runs must hold equally many states of two or more fills, got shapes {sorted(shapes)}")
     return film_explorer(
         {name: _film_of_fills(image, masks[name].expand_as(image), states) for name, states in runs.items()},
-        ("the image, $x$", r"known now, $y = x + \sigma z$", f"the fills{refused(*drawn_by)}"),
+        ("the image, $x$", r"known now, $y = x + \sigma z$", f"the fills{plots.refused(*drawn_by)}"),
         range(1, n_states + 1),
         n_states,
         title="how far apart",

@@ -18,7 +18,6 @@ from matplotlib.patches import Circle, StepPatch
 from torch import Generator, Tensor
 
 from sbgm import plots, samplers
-from sbgm.checks import refused
 from sbgm.measure import component_stds, distance_to_modes, mode_weights, moments, relative_squared_error
 from sbgm.mixtures import GaussianMixture, paper_mixture
 from sbgm.noise import geometric_sigmas
@@ -47,7 +46,7 @@ def score_field_explorer(*, score: Function | None = None, drawn_by: Sequence[Fu
         drawn_by: your own functions that the score calls; the title names those that a check has refused.
     """
     mixture = paper_mixture()
-    title = rf"density $q_\sigma$, and its score times $(1 + \sigma^2)/10${refused(score, *drawn_by)}"
+    title = rf"density $q_\sigma$, and its score times $(1 + \sigma^2)/10${plots.refused(score, *drawn_by)}"
     score = mixture.score if score is None else own(score)
     points = plots.grid(20)
     figure, (ax,) = panels(5.2, 4.8, 1)
@@ -132,7 +131,7 @@ def training_explorer(
     estimated = plots.draw_field(ax, feet, exact[arrows], label="estimated", animated=True, zorder=3)
     circle = Circle((0, 0), RADIUS, fill=False, lw=2, ls="--", label="region", animated=True, zorder=4)
     ax.add_patch(circle)
-    ax.set(**PLANE, title=f"score fields: exact and estimated{refused(*drawn_by)}")
+    ax.set(**PLANE, title=f"score fields: exact and estimated{plots.refused(*drawn_by)}")
     figure.legend(loc="outside lower center", ncols=3)
 
     def update(iteration: int, centre_x: float, centre_y: float) -> str:
@@ -185,7 +184,7 @@ def langevin_explorer(n_chains: int = 320, *, seed: int = 0, step: Function = la
         seed: of starts and noise, the same at every move.
         step: step(score, x, step_size, generator), such as your own; it makes the steps of the plain sampler.
     """
-    title = f"the chains, over the target's density{refused(step)}"
+    title = f"the chains, over the target's density{plots.refused(step)}"
     step = own(step)
     uniform = _uniform(n_chains, seed)
     at_three = 3 * uniform.sign().reshape(-1, 1)
@@ -428,7 +427,7 @@ def level_steps_explorer(n_chains: int = 1_024, *, seed: int = 0, step: Function
 def _cloud(ax: Axes, x: Tensor, drawn_by: Function) -> PathCollection:
     """Draw the mixture's density, and chains over it that a sampler or a step will move."""
     plots.draw_density(ax, plots.density_values(paper_mixture()))
-    ax.set(**PLANE, title=f"where the chains end, over the data's density{refused(drawn_by)}")
+    ax.set(**PLANE, title=f"where the chains end, over the data's density{plots.refused(drawn_by)}")
     return plots.draw_samples(ax, x, s=7, alpha=0.7, animated=True)
 
 

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy
 import torch
 
-from sbgm.checks.calls import Argument, Asked, Reply, local
-from sbgm.checks.exercise import NOT_TOLD, Exercise, Sign, exercises, mistakes_in
+from sbgm_course.calls import Argument, Asked, Reply, local
+from sbgm_course.exercise import NOT_TOLD, Exercise, Sign, exercises, mistakes_in
 
 Function = Callable[..., object]
 

@@ -7,9 +7,9 @@ import torch
 
 import notebooks as tool
 import sbgm
+import sbgm_course as checks
 from counting import ZeroNetwork
 from notebooks import read, tags_of
-from sbgm import checks
 from seeds import seeded
 
 CHAPTER = tool.NOTEBOOKS / "06_noise_conditional_score_networks.ipynb"

@@ -7,8 +7,8 @@ import matplotlib.pyplot as plt
 import pytest
 
 import notebooks as tool
+import sbgm_course as checks
 from notebooks import read, tags_of
-from sbgm import checks
 
 CHAPTERS = {int(path.stem[:2]): path for path in tool.NOTEBOOKS.glob("*.ipynb")}
 # answers that give numbers, and no figure
@@ -58,7 +58,7 @@ def test_the_title_of_a_chapters_figure_says_that_a_wrong_answer_drew_it(monkeyp
         is_stub = "exercise" in tags_of(cell) and "def gaussian_score" in cell.source
         exec(wrong if is_stub else cell.source, namespace)
         plt.close("all")
-        if "checks.refused(gaussian_score)" in cell.source:
+        if "plots.refused(gaussian_score)" in cell.source:
             break
     assert "WrongAnswer" in capsys.readouterr().err
     assert titles[-1] == ["round, $v$ = 1.5\n(drawn by a refused gaussian_score)", r"correlated, $\Sigma$"]

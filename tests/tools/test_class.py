@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 import grade
+import sbgm_course as checks
 from grading.marking import Course, mark
-from sbgm import checks
 from students import CHAPTERS, chapter, solutions
 
 pytestmark = pytest.mark.usefixtures("isolation")

@@ -18,11 +18,11 @@ import torch
 from nbformat.v4 import new_code_cell, new_notebook
 
 import grade
+import sbgm_course as checks
 from grading import marking, sandbox
 from grading.marking import Course, Marks, Outcome, as_reply, mark
 from grading.sandbox import Gone, Limits, refusal
 from grading.submissions import find_students, read_submission
-from sbgm import checks
 from students import CHAPTERS, solutions
 
 EXERCISES = checks.exercises()
@@ -89,8 +89,8 @@ def test_a_reply_of_another_form_is_refused(how):
 CHECKED = {  # cells in which the check accepts an answer, whatever stands below
     "a closure": ["def made(sign):\n    return lambda x, mean, std: sign * (x - mean) / std**2",
                   "gaussian_score = checks.gaussian_score(made(-1))"],
-    "the check under another name": [f"from sbgm.checks import gaussian_score as verify\n@verify\n{RIGHT}"],
-    "the check of its chapter": [f"import sbgm.checks.chapter_01 as first\n@first.gaussian_score\n{RIGHT}"],
+    "the check under another name": [f"from sbgm_course import gaussian_score as verify\n@verify\n{RIGHT}"],
+    "the check of its chapter": [f"import sbgm_course.chapter_01 as first\n@first.gaussian_score\n{RIGHT}"],
     "a helper redefined below": ["def offset(x, mean):\n    return mean - x",
                                  CHECK + RIGHT.replace("-(x - mean)", "offset(x, mean)"),
                                  "def offset(x, mean):\n    return 0 * x"],

@@ -11,8 +11,9 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
+import sbgm_course as checks
 from moving import pixels
-from sbgm import checks, paper_mixture, plots, samplers, widgets
+from sbgm import paper_mixture, plots, samplers, widgets
 from sbgm.images.data import load_images
 from sbgm.widgets import FigureExplorer, LiveRun, LiveTraining
 from seeds import seeded

@@ -14,8 +14,8 @@ import cloudpickle
 import safetensors.torch
 
 from grading.sandbox import LARGEST, START, Gone, Limits, Student, student_process
-from sbgm.checks.calls import KINDS_OF_NUMBER, Argument, Reply
-from sbgm.checks.exercise import Exercise, WrongAnswer, exercises
+from sbgm_course.calls import KINDS_OF_NUMBER, Argument, Reply
+from sbgm_course.exercise import Exercise, WrongAnswer, exercises
 
 VERDICTS = ("missing", "not attempted", "too slow", "failed", "wrong", "correct")
 MISSING, NOT_ATTEMPTED, TOO_SLOW, FAILED, WRONG, CORRECT = VERDICTS

@@ -26,13 +26,13 @@ from typing import Any
 
 import cloudpickle
 
-from sbgm.checks import exercise
 from sbgm.files import shipped_folder
+from sbgm_course import exercise
 
 TOOLS = Path(__file__).resolve().parents[1]
 ROOT = TOOLS.parent
 CHECKS = Path(exercise.__file__).resolve().parent
-PACKAGE = CHECKS.parent
+PACKAGE = CHECKS.parent / "sbgm"
 SYSTEM = ("/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache")
 SCRATCH = 64 * 2**20  # bytes of /tmp, and of /dev/shm
 START = 120  # seconds, in which a process has to have started
@@ -179,7 +179,7 @@ def variables(home: str) -> dict[str, str]:
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",  # as in Jupyter: a figure is closed with its cell
         "OMP_NUM_THREADS": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONPATH": os.pathsep.join(map(str, (PACKAGE.parent, TOOLS))),
+        "PYTHONPATH": os.pathsep.join(map(str, (CHECKS.parent, TOOLS))),
     }
 
 
@@ -238,6 +238,7 @@ def in_sight() -> list[str]:
         words += shown(Path(prefix, name) for name in ("bin", "lib", "pyvenv.cfg"))
     words += shown(Path(path) for path in sys.path if Path(path).name in ("site-packages", "dist-packages"))
     words += shown([PACKAGE, *(shipped_folder() / name for name in ("mnist_small", "weights", "results"))])
+    words += entered([CHECKS])
     words += ["--perms", "0755", "--tmpfs", str(CHECKS)]  # not its chapters, nor what Python keeps of them compiled
     words += shown(path for path in CHECKS.glob("*.py*") if not path.name.startswith("chapter_"))
     words += shown([TOOLS / "grading" / "student.py"])

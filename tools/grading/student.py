@@ -29,8 +29,8 @@ import safetensors.torch
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-from sbgm.checks.calls import Reply, call
-from sbgm.checks.exercise import Exercise, named
+from sbgm_course.calls import Reply, call
+from sbgm_course.exercise import Exercise, named
 
 MOST_TEXT = 2_000  # characters of what went wrong
 MOST_SOURCE = 20_000  # characters of a cell, for the report
@@ -141,7 +141,7 @@ def stubs(numbers: Mapping[str, str], grader: Grader) -> list[Asking]:
     module = types.ModuleType("chapter")
     vars(module).update(checks)
     for chapter in range(1, 11):
-        sys.modules[f"sbgm.checks.chapter_{chapter:02d}"] = module
+        sys.modules[f"sbgm_course.chapter_{chapter:02d}"] = module
     return [*checks.values()]
 
 

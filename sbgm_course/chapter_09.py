@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from sbgm.checks.exercise import Sign, exercise
+from sbgm_course.exercise import Sign, exercise
 
 
 def _relative(allowed):

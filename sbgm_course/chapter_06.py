@@ -5,10 +5,10 @@ from typing import Any
 
 import torch
 
-from sbgm.checks.calls import Asked
-from sbgm.checks.chapter_02 import half_square
-from sbgm.checks.exercise import exercise, in_both_precisions
 from sbgm.guard import against
+from sbgm_course.calls import Asked
+from sbgm_course.chapter_02 import half_square
+from sbgm_course.exercise import exercise, in_both_precisions
 
 TINY = 1e-5  # of the norms
 

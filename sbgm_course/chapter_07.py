@@ -2,8 +2,8 @@
 
 import torch
 
-from sbgm.checks.chapter_01 import weight_mistakes
-from sbgm.checks.exercise import Sign, exercise, in_both_precisions, noise
+from sbgm_course.chapter_01 import weight_mistakes
+from sbgm_course.exercise import Sign, exercise, in_both_precisions, noise
 
 
 def _shaken(trial):

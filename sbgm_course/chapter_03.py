@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from sbgm.checks.calls import LogProbOf, MixtureField, TanhField
-from sbgm.checks.exercise import exercise, in_both_precisions, noise
+from sbgm_course.calls import LogProbOf, MixtureField, TanhField
+from sbgm_course.exercise import exercise, in_both_precisions, noise
 
 
 def _starts(trial):

@@ -5,8 +5,8 @@ import math
 import torch
 from torch.distributions import Normal
 
-from sbgm.checks.calls import MixtureField
-from sbgm.checks.exercise import Sign, exercise, in_both_precisions
+from sbgm_course.calls import MixtureField
+from sbgm_course.exercise import Sign, exercise, in_both_precisions
 
 ALLOWED = 1e-3  # of a logarithm
 FAR = 25.0  # so long are scores only at the points that are far on purpose

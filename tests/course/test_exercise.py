@@ -5,13 +5,13 @@ import math
 import pytest
 import torch
 
+import sbgm_course as checks
 from answers import normal
-from sbgm import checks
-from sbgm.checks import exercise
-from sbgm.checks.calls import MixtureField, local
-from sbgm.checks.chapter_04 import refuse_samples
-from sbgm.checks.exercise import Law, compare_law, law_of, noise
 from sbgm.theory import annealed_variance
+from sbgm_course import exercise
+from sbgm_course.calls import MixtureField, local
+from sbgm_course.chapter_04 import refuse_samples
+from sbgm_course.exercise import Law, compare_law, law_of, noise
 
 # --- checks draws ----------------------------------------------------------------------------------------------------
 

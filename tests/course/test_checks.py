@@ -7,12 +7,13 @@ import re
 import pytest
 import torch
 
+import sbgm_course as checks
 from answers import all_answers, first_case, mistakes_of, of_wrong_form
-from sbgm import checks
-from sbgm.checks import exercise as engine
-from sbgm.checks.calls import local
-from sbgm.checks.exercise import OTHER_NOISE, law_of
+from sbgm import plots
 from sbgm.files import content_hash
+from sbgm_course import exercise as engine
+from sbgm_course.calls import local
+from sbgm_course.exercise import OTHER_NOISE, law_of
 
 ANSWERS = all_answers()
 EXERCISES = checks.exercises()
@@ -282,8 +283,8 @@ REFUSED = "\n(drawn by a refused gaussian_score)"
 def test_a_figure_of_a_refused_function_says_so():
     half_of_it = checks.gaussian_score(lambda x, mean, std: half(x, mean, std))
     doubled = checks.log_ratio(lambda score, a, b: 2 * checks.log_ratio.right(score, a, b))
-    assert checks.refused(half_of_it, right) == REFUSED
-    assert checks.refused(doubled, right, half_of_it, doubled) == "\n(drawn by a refused log_ratio)" + REFUSED
+    assert plots.refused(half_of_it, right) == REFUSED
+    assert plots.refused(doubled, right, half_of_it, doubled) == "\n(drawn by a refused log_ratio)" + REFUSED
 
 
 def untouched(x, mean, std):
@@ -292,7 +293,7 @@ def untouched(x, mean, std):
 
 @pytest.mark.parametrize("answer", [right, untouched])
 def test_a_figure_of_a_right_or_lent_function_says_nothing(answer):
-    assert checks.refused(checks.gaussian_score(answer), torch.sin) == ""
+    assert plots.refused(checks.gaussian_score(answer), torch.sin) == ""
 
 
 def test_a_class_and_what_is_made_of_it_say_that_they_were_refused():
@@ -300,12 +301,12 @@ def test_a_class_and_what_is_made_of_it_say_that_they_were_refused():
         def forward(self, x, sigma):
             return -super().forward(x, sigma)
 
-    assert checks.refused(checks.guided(guided)) == "\n(drawn by a refused guided)"
-    assert checks.refused(guided(None, 3, 2.0)) == "\n(drawn by a refused guided)"
+    assert plots.refused(checks.guided(guided)) == "\n(drawn by a refused guided)"
+    assert plots.refused(guided(None, 3, 2.0)) == "\n(drawn by a refused guided)"
 
 
 def test_a_callable_without_attributes_is_passed_over():
-    assert checks.refused(checks.gaussian_score(Guided(None, 3, 2.0).forward)) == ""
+    assert plots.refused(checks.gaussian_score(Guided(None, 3, 2.0).forward)) == ""
 
 
 def test_what_is_no_function_is_refused():

@@ -4,8 +4,8 @@ import itertools
 
 import torch
 
-from sbgm.checks.calls import MixtureField
-from sbgm.checks.exercise import exercise, noise
+from sbgm_course.calls import MixtureField
+from sbgm_course.exercise import exercise, noise
 
 
 def _networks(trial):

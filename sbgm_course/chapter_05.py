@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from sbgm.checks.exercise import exercise, in_both_precisions
+from sbgm_course.exercise import exercise, in_both_precisions
 
 
 def _orthonormal(trial, *shape):

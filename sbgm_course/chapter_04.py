@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from sbgm.checks.calls import Descent, MixtureField, Seed
-from sbgm.checks.exercise import Exercise, Sign, WrongAnswer, exercise, noise, refuse
 from sbgm.noise import geometric_sigmas
+from sbgm_course.calls import Descent, MixtureField, Seed
+from sbgm_course.exercise import Exercise, Sign, WrongAnswer, exercise, noise, refuse
 
 
 def _ends(trial):

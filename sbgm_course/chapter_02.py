@@ -2,7 +2,7 @@
 
 import torch
 
-from sbgm.checks.exercise import exercise, in_both_precisions
+from sbgm_course.exercise import exercise, in_both_precisions
 
 
 def _with_noise(trial):

@@ -2,15 +2,15 @@
 
 The line names the likely mistake of a wrong function; the cells below go on with it. An untouched stub, which raises a
 bare NotImplementedError, is neither right nor wrong: the check says so, and lends a right function to the cells below.
-`refused` says so in the title of a figure that a wrong function draws.
+`sbgm.plots.refused` says so in the title of a figure that a wrong function draws.
 
 Each check calls the function on several random inputs, dtypes and shapes, and looks at values, gradients or the law of
 what it draws. The chapters' exercises are loaded when one is first asked for; `exercises()` has them by name.
 """
 
-from sbgm.checks.exercise import Exercise, Verdict, WrongAnswer, exercises, refused
+from sbgm_course.exercise import Exercise, Verdict, WrongAnswer, exercises
 
-__all__ = ["Exercise", "Verdict", "WrongAnswer", "exercises", "refused"]
+__all__ = ["Exercise", "Verdict", "WrongAnswer", "exercises"]
 
 
 def __getattr__(name: str) -> Exercise:

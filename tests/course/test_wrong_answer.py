@@ -8,9 +8,9 @@ import pytest
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 
+import sbgm_course as checks
 from answers import mistakes_of
-from sbgm import checks
-from sbgm.checks.calls import local
+from sbgm_course.calls import local
 
 # judged by its numbers, also by its gradients, by the law of its draws, and by the score that it returns
 EXERCISES = {name: checks.exercises()[name] for name in ("gaussian_score", "sliced_loss", "inpaint_step", "guided")}
@@ -19,8 +19,8 @@ import sys
 sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 import torch
 from answers import mistakes_of
-from sbgm import checks
-from sbgm.checks.calls import local
+import sbgm_course as checks
+from sbgm_course.calls import local
 exercises = checks.exercises()
 def interrupted(*arguments): raise KeyboardInterrupt
 def wrong(name): return mistakes_of(exercises[name])[0][1]

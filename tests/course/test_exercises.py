@@ -10,10 +10,10 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 import notebooks as tool
+import sbgm_course as checks
 from notebooks import RULE, all_notebooks, content_faults, read, released
 from notebooks import place as place_of
-from sbgm import checks
-from sbgm.checks.calls import local
+from sbgm_course.calls import local
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = {int(path.stem[:2]): path for path in sorted((ROOT / "notebooks").glob("*.ipynb"))}

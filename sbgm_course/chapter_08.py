@@ -4,9 +4,9 @@ import math
 
 import torch
 
-from sbgm.checks.calls import TanhField
-from sbgm.checks.chapter_03 import step_mistakes, step_with
-from sbgm.checks.exercise import exercise, noise
+from sbgm_course.calls import TanhField
+from sbgm_course.chapter_03 import step_mistakes, step_with
+from sbgm_course.exercise import exercise, noise
 
 
 def _to_fill(trial):

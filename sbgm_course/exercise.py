@@ -24,7 +24,8 @@ import torch
 from scipy.special import betaincinv
 from torch import Tensor
 
-from sbgm.checks.calls import (
+from sbgm.plots import REFUSED_AS
+from sbgm_course.calls import (
     Argument,
     Asked,
     Field,
@@ -491,28 +492,13 @@ def _require_dtype(answer: Tensor, like: Tensor, *, free: bool) -> None:
     refuse(coarse, f"your answer has dtype {answer.dtype}, which is too coarse: keep that of the arguments")
 
 
-# --- refused functions ------------------------------------------------------------------------------------------------
-
-_MARK = "_refused_as"  # an attribute of a function that its check has tried: its exercise, or "" where it was right
+# --- marks ------------------------------------------------------------------------------------------------------------
 
 
 def _mark(answer: Function, refused_as: str) -> None:
     """Note on a function whether its check has refused it; a callable that takes no attribute stays as it is."""
     with contextlib.suppress(AttributeError, TypeError):
-        setattr(answer, _MARK, refused_as)
-
-
-def refused(*functions: object) -> str:
-    """Say in a figure's title which of the functions that draw it were refused by their checks.
-
-    Args:
-        functions: the student's own, lent ones, or any others.
-
-    Returns:
-        A new line for each to put after the title, as "(drawn by a refused langevin_step)"; "" if none was refused.
-    """
-    names = dict.fromkeys(getattr(function, _MARK, "") for function in functions)
-    return "".join(f"\n(drawn by a refused {name})" for name in names if name)
+        setattr(answer, REFUSED_AS, refused_as)
 
 
 # --- exercises --------------------------------------------------------------------------------------------------------
@@ -756,6 +742,6 @@ def _judge_draws(exercise: Exercise, trial: Trial, case: Case, parts: Parts, sub
 
 def exercises() -> dict[str, Exercise]:
     """Return every exercise by name, in the order of the lessons."""
-    chapters = [importlib.import_module(f"sbgm.checks.chapter_{number:02d}") for number in range(1, 11)]
+    chapters = [importlib.import_module(f"sbgm_course.chapter_{number:02d}") for number in range(1, 11)]
     all_of_them = [value for chapter in chapters for value in vars(chapter).values() if isinstance(value, Exercise)]
     return {e.name: e for e in sorted(all_of_them, key=lambda e: [int(part) for part in e.number.split(".")])}
