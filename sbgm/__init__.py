@@ -22,16 +22,6 @@ Names are loaded when first used, so that `import sbgm` costs little. The stub `
 
 import lazy_loader as _lazy_loader  # so that no editor offers it as a name of the package
 
-from sbgm import _moved
-
 __version__ = "0.3.0"
 
-_loaded, __dir__, __all__ = _lazy_loader.attach_stub(__name__, __file__)
-
-
-def __getattr__(name: str) -> object:
-    """Load a name of the package, or a module under its old name."""
-    try:
-        return _loaded(name)
-    except AttributeError:
-        return _moved.moved(f"sbgm.{name}")
+__getattr__, __dir__, __all__ = _lazy_loader.attach_stub(__name__, __file__)
