@@ -2,12 +2,9 @@ from .base import FigureExplorer as FigureExplorer
 from .base import LiveRun as LiveRun
 from .base import LiveTraining as LiveTraining
 from .images import Trajectory as Trajectory
-from .images import denoising_explorer as denoising_explorer
 from .images import image_annealing_explorer as image_annealing_explorer
 from .images import image_noise_explorer as image_noise_explorer
 from .images import inpainting_explorer as inpainting_explorer
-from .images import sampler_curve_explorer as sampler_curve_explorer
-from .images import step_map_explorer as step_map_explorer
 from .mixtures import annealing_explorer as annealing_explorer
 from .mixtures import langevin_explorer as langevin_explorer
 from .mixtures import level_steps_explorer as level_steps_explorer

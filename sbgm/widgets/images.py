@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import ipywidgets
 import torch
 from torch import Tensor
 
 from sbgm import plots
-from sbgm.guard import Ladder, Network, Score, as_list, require_batch
+from sbgm.guard import Ladder, Score, as_list, require_batch
 from sbgm.measure import psnr
 from sbgm.noise import randn_like
 from sbgm.samplers import State
 from sbgm.widgets.base import BLUE, ORANGE, FigureExplorer, moving_images, own, panels, selection
-
-if TYPE_CHECKING:
-    import pandas
-
-    from sbgm.measure.records import SamplerCurve, StepMap
 
 SIGMAS = [10 ** (tenths / 10) for tenths in range(-30, 1)]  # 0.001 … 1
 
@@ -244,30 +238,3 @@ def _film_of_fills(image: Tensor, mask: Tensor, states: Sequence[State]) -> Film
 def _rms(values: Tensor) -> Tensor:
     """The root mean square √E v² of each row: (S, …) -> (S,)."""
     return values.flatten(1).square().mean(dim=1).sqrt()
-
-
-# --- sliders of earlier versions -------------------------------------------------------------------------------------
-
-
-def denoising_explorer(network: Network, images: Tensor, *, seed: int = 0) -> FigureExplorer:
-    """Return `image_noise_explorer(images, network, sigmas=network.sigmas)`, which took its place."""
-    _moved("denoising_explorer(network, images)", "image_noise_explorer(images, network, sigmas=network.sigmas)")
-    ladder: Any = network.sigmas
-    return image_noise_explorer(images, network, sigmas=ladder, seed=seed)
-
-
-def sampler_curve_explorer(curve: SamplerCurve) -> pandas.DataFrame:
-    """Return the table of a curve's points; chapter 10 draws them."""
-    _moved("sampler_curve_explorer", "a figure in chapter 10; here are its numbers")
-    return curve.points
-
-
-def step_map_explorer(step_map: StepMap) -> pandas.DataFrame:
-    """Return the table of a map's cells; chapter 9 draws them."""
-    _moved("step_map_explorer", "a figure in chapter 9; here are its numbers")
-    return step_map.cells
-
-
-def _moved(old: str, new: str) -> None:
-    """Warn whoever called an explorer of an earlier version."""
-    warnings.warn(f"{old} is now {new}", FutureWarning, stacklevel=3)

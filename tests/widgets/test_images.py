@@ -5,7 +5,6 @@ import re
 from functools import partial
 
 import numpy as np
-import pandas
 import pytest
 import torch
 from torch import nn
@@ -14,16 +13,7 @@ from moving import moved
 from sbgm import inpaint
 from sbgm.images.data import load_images
 from sbgm.images.masks import centre_box, right_half
-from sbgm.measure.records import SamplerCurve, StepMap
-from sbgm.widgets import (
-    Trajectory,
-    denoising_explorer,
-    image_annealing_explorer,
-    image_noise_explorer,
-    inpainting_explorer,
-    sampler_curve_explorer,
-    step_map_explorer,
-)
+from sbgm.widgets import Trajectory, image_annealing_explorer, image_noise_explorer, inpainting_explorer
 from seeds import seeded
 
 
@@ -189,14 +179,3 @@ REFUSED = [
 def test_bad_arguments_are_named(make, arguments, message):
     with pytest.raises(ValueError, match=message):
         make(*arguments)
-
-
-def test_the_explorers_of_chapters_before_still_answer_and_say_what_took_their_place():
-    with pytest.warns(FutureWarning, match=r"is now image_noise_explorer\(images, network"):
-        explorer = denoising_explorer(NETWORK, DIGITS, seed=23)
-    assert explorer.values == {"sigma": 1.0, "image": 0}
-    points = pandas.DataFrame({"label": ["heun"], "distance": [2.0]})
-    with pytest.warns(FutureWarning, match="is now a figure in chapter 10"):
-        assert sampler_curve_explorer(SamplerCurve(points, {}, {}, points)) is points
-    with pytest.warns(FutureWarning, match="is now a figure in chapter 9"):
-        assert step_map_explorer(StepMap(points, torch.zeros(1))) is points
