@@ -117,7 +117,9 @@ def how_narrow(network: ScoreNetwork, n_samples: int) -> str:
 
 
 def batch_size_of(facts: Mapping[str, Any]) -> int:
-    """The images of a step by the settings in a file of weights, where sbgm 0.2.0 had them too; 0 without settings."""
+    """The images of a step by the settings in a file of weights, in a table of their own in that of `cifar10_ncsn`; 0
+    without settings.
+    """
     settings = facts.get("settings", {})
     return settings.get("training", settings).get("batch_size", 0)
 

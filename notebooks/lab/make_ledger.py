@@ -74,8 +74,6 @@ def current_records() -> dict[str, Record]:
     """
     records = load_records(recorded.results_folder())
     for claim_id, entered in load_records(ledger_folder()).items():
-        if not entered.day:  # entered by sbgm 0.2, which knew no day
-            continue
         committed = records.get(claim_id)
         if committed is not None:
             is_same = agree(committed, entered) and not is_older(committed)

@@ -588,7 +588,7 @@ def read_record(folder: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is no run in this folder.
-        ValueError: an older version began it.
+        ValueError: the file holds no table of settings.
     """
     path = folder / "settings.json"
     if not path.is_file():
@@ -599,8 +599,6 @@ def read_record(folder: Path) -> dict[str, Any]:
         raise ValueError(f"{path} can't be read: {error}") from None
     if not isinstance(record, dict):
         raise ValueError(f"{path} must hold a table of settings, got {type(record).__name__}")
-    if "training" in record:
-        raise ValueError(f"{folder} was begun by sbgm 0.2.0, which alone can resume it; start another --from {folder}")
     return record
 
 

@@ -111,7 +111,7 @@ def test_a_network_of_ones_own_can_start_from_a_trained_one(tmp_path):
 
 @pytest.mark.parametrize("name", ["OwnNetwork", "forged", "os.system", "Pull"])
 def test_a_file_of_weights_names_no_code_that_is_run(tmp_path, monkeypatch, name):
-    """A forged file, as of the version before, and a forged checkpoint and settings beside it."""
+    """Forged: it names a module beside it, and a class there, as if that were to be imported."""
     (tmp_path / "forged.py").write_text("import sys; sys.was_run = True\nclass Pull: pass\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)

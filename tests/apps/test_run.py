@@ -1,4 +1,4 @@
-"""Runs that nothing loses: stopped, killed, damaged, out of room, taken by two processes, begun by another version."""
+"""Runs that nothing loses: stopped, killed, damaged, out of room, taken by two processes."""
 
 import errno
 import json
@@ -20,7 +20,7 @@ from processes import FORKS
 from sbgm import __main__ as cli
 from sbgm import load_network
 from sbgm.apps import train as program
-from sbgm.files import DiskFullError, load_tensors
+from sbgm.files import DiskFullError
 from sbgm.images.weights import checkpoints, checksums
 from small_run import (
     IMAGES,
@@ -34,8 +34,6 @@ from small_run import (
     stop,
     weights,
 )
-
-OLD = Path(__file__).parent / "data" / "run_0_2_0"  # begun by the version before this program
 
 
 def names(folder):
@@ -266,22 +264,6 @@ def test_settings_that_were_edited_are_not_gone_on_with(tmp_path, capsys):
     assert path.read_text() == edited
     path.write_text(edited.replace('"seed": 5', '"seed": 0'))
     assert cli.main([*words, "2", "--resume"]) == 0
-
-
-def test_a_run_of_the_version_before_is_drawn_from_and_not_gone_on_with(tmp_path, monkeypatch, capsys):
-    shutil.copytree(OLD, tmp_path / "run")
-    monkeypatch.chdir(tmp_path)
-    average, _ = load_tensors("run/step-0000002/average.safetensors")
-    assert torch.equal(load_network("run").end.weight, average["end.weight"])
-    words = ["-n", "2", "--n-steps", "1", "--threads", "1", "--device", "cpu"]
-    assert cli.main(["sample", "run", "--out", "drawn", *words]) == 0
-    assert load_tensors("drawn/samples.safetensors")[0]["samples"].shape == (2, 1, 8, 8)
-    before = names(tmp_path / "run")
-    capsys.readouterr()
-    assert cli.main(["train", "digits", "--out", "run", "--resume", "--device", "cpu"]) == 1
-    says = "sbgm: run was begun by sbgm 0.2.0, which alone can resume it; start another --from run\n"
-    assert capsys.readouterr().err == says
-    assert names(tmp_path / "run") == before
 
 
 # --- nothing is overwritten ------------------------------------------------------------------------------------------

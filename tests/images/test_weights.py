@@ -55,15 +55,15 @@ def test_a_network_comes_back_with_its_ladder_and_its_images(tmp_path, options):
     assert not any(p.requires_grad for p in loaded.parameters())
 
 
-OF_0_2_0 = [0.084332, 0.12804, 0.17270, 0.16987, 0.18288, 0.19617, 0.19649, 0.17761, 0.15516, 0.12085]
+AS_TRAINED = [0.084332, 0.12804, 0.17270, 0.16987, 0.18288, 0.19617, 0.19649, 0.17761, 0.15516, 0.12085]
 
 
-def test_the_cifar10_network_has_the_scores_that_the_code_before_the_redesign_gives_it():
-    """The mean square of σs on a ramp of pixels, σ_1 to σ_L, as the code of sbgm 0.2.0 (e5f8d36) reads the file."""
+def test_the_cifar10_network_has_the_scores_that_it_was_trained_to_have():
+    """The mean square of σs on a ramp of pixels, σ_1 to σ_L, as the code that trained it (e5f8d36) reads the file."""
     network = load_network("cifar10_ncsn")
     ramp = torch.linspace(0, 1, 2 * 3 * 32 * 32).reshape(2, 3, 32, 32)
     squares = [float((sigma * network(ramp, sigma)).square().mean()) for sigma in network.sigmas.tolist()]
-    assert squares == pytest.approx(OF_0_2_0, rel=1e-3)
+    assert squares == pytest.approx(AS_TRAINED, rel=1e-3)
 
 
 def test_half_precision_halves_the_file_and_keeps_the_ladder(tmp_path):

@@ -37,7 +37,7 @@ def test_edges_tell_apart_what_shows_less():
 
 
 def test_epochs_are_counted_over_all_parts_of_a_training():
-    first = {"steps": 1_000, "settings": {"training": {"batch_size": 50}}}  # as sbgm 0.2.0 wrote it
+    first = {"steps": 1_000, "settings": {"training": {"batch_size": 50}}}  # as in cifar10_ncsn
     second = {"steps": 500, "settings": {"batch_size": 100}, "started_from": first}
     assert I2.epochs(second, I2.batch_size_of(second)) == 2
     assert I2.epochs({"step": 1_500}, 100) == 3
