@@ -97,8 +97,8 @@ def unchecked(function: F) -> F:
 
     Example:
         >>> from sbgm.guard import unchecked
-        >>> unchecked(sbgm.theory.step_size_of)(-1.0)  # where step_size_of(-1.0) raises
-        -2.0
+        >>> unchecked(sbgm.theory.langevin_variance)(-1.0)  # where langevin_variance(-1.0) raises
+        0.8
     """
     return getattr(function, "unchecked", function)
 

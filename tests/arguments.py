@@ -45,7 +45,6 @@ FUNCTIONS |= {  # methods, and what is public without being exported
     **{name: getattr(judging, name) for name in ("feature_space", "judge", "reference_for")},
     "GaussianMixture.score": MIXTURE.score,
     "GaussianMixture.log_prob": MIXTURE.log_prob,
-    "SwitchCounter.update": measure.SwitchCounter(MEANS).update,
     "EnergyMLP.energy": ENERGY.energy,
     "EnergyMLP.log_prob": ENERGY.log_prob,
     **{
@@ -148,8 +147,7 @@ GOOD = lookup(
         (0.1, "step_size", "NamedSampler"),
         (2, "n_steps", "NamedSampler"),
         (torch.arange(3.0), "x", "moments"),
-        (0.6, "target", "level_ratio count_levels"),
-        (0.1, "sigma_min", "count_levels"),
+        (0.6, "target", "level_ratio"),
         ("test", "split", "load_images load_labels reference_for"),
         (lambda: judging.feature_space("digits"), "space", "reference_for"),
         (3, "n", "reference_for some_images"),
@@ -199,7 +197,7 @@ NO_MEANS = [None, "ab", 1.0, [1.0, 2.0], [[1.0], [1.0, 2.0]], torch.ones(2, 0), 
 NO_LABELS = [None, [0, 1], torch.ones(2), torch.tensor([[0], [1]]), torch.tensor([0, 0]), torch.arange(3)]
 NO_LABEL = [0.5, -1, 3, True, torch.ones(3), torch.tensor([0, 3, 0]), torch.zeros(2, dtype=torch.int64)]
 SAMPLES_OF = "GaussianBaseline fitted_start level_losses"
-POINTS_OF = "mode_weights distance_to_modes component_stds SwitchCounter.update"
+POINTS_OF = "mode_weights distance_to_modes component_stds"
 BAD: dict[str, list[object]] = lookup(
     [  # first one parameter of each kind of annotation
         (NO_COUNT, "n_steps", "langevin"),
@@ -230,7 +228,7 @@ BAD: dict[str, list[object]] = lookup(
         ([None, 0.5, *WHOLE, torch.ones(3, 3), torch.ones(4, 3, 2), *holes(3, 2)], "image", "inpaint"),
         ([None, "False", NAN, 0], "denoise_last", "ancestral"),
         (NO_MASK, "mask", "inpaint"),
-        ([NAN, -1.0, 0.9], "ratio", "overlap variance_ratio"),
+        ([NAN, -1.0, 0.9], "ratio", "overlap"),
         # then what a function itself refuses, such as two arguments that don't fit
         (NO_WEIGHTS, "weights", "GaussianMixture"),
         (NO_MEANS, "means", "GaussianMixture"),
@@ -250,16 +248,15 @@ BAD: dict[str, list[object]] = lookup(
             "DigitNetwork.forward",
         ),
         ([torch.ones(4), 0.0, 1.5, torch.tensor([2.0, 1.0, 0.5])], "sigma", "RefineNet.forward"),
-        ([2.0, 3.0], "sigma_min", "geometric_sigmas power_sigmas count_levels"),
+        ([2.0, 3.0], "sigma_min", "geometric_sigmas power_sigmas"),
         ([0.9, 3.1], "step_size", "consistent_annealed"),
         ([None, 3, [], [1.0], [BATCH], BATCH, "states"], "states", "final"),
         ([None], "n_steps step_size", "NamedSampler"),
-        ([4.0, 5.0], "step_size", "langevin_variance variance_ratio"),
+        ([4.0, 5.0], "step_size", "langevin_variance"),
         ([torch.ones(1, 2)], "images", SAMPLES_OF),
         ([torch.ones(1), torch.ones(3, 2), torch.ones(1, 3)], "x", "moments"),
-        ([1, 2], "dimensions", "level_ratio count_levels"),
-        ([0, 0.998, 1, NAN], "target", "level_ratio count_levels"),
-        ([1, 0.9], "ratio", "best_step_size"),
+        ([1, 2], "dimensions", "level_ratio"),
+        ([0, 0.998, 1, NAN], "target", "level_ratio"),
         ([(4,), (4, 1), (1, 4, 1)], "shape", "right_half centre_box random_mask make_mask"),
         ([*WHOLE, torch.ones(3, 3), torch.ones(2, 1)], "x", "MLP.forward ConditionalMLP.forward EnergyMLP.forward"),
         (NO_NETWORK_IMAGES, "x", "ImageMLP.forward DigitNetwork.forward RefineNet.forward ResNet.forward"),
@@ -279,7 +276,6 @@ BAD: dict[str, list[object]] = lookup(
         ([torch.nn.Linear(2, 2)], "network", "save_network load_weights"),
         ([torch.ones(2, 2), torch.ones(4, 1)], "given", "generate chains"),
         ([torch.ones(2, 3)], "means", "mode_weights distance_to_modes component_stds"),
-        ([2.1], "radius", "SwitchCounter"),
         ([torch.ones(9, 2)], "logits", "class_test"),
         (NO_LABELS, "labels", "class_test"),
         ([9], "k", "prdc"),
@@ -289,7 +285,7 @@ BAD: dict[str, list[object]] = lookup(
         ([4], "n", "controls"),
         ([4], "count", "share"),
         ([*WHOLE, torch.ones(3)], "estimated exact", "relative_squared_error"),
-        ([*WHOLE, torch.ones(1, 8, 7)], "noisy clean", "psnr ssim"),
+        ([*WHOLE, torch.ones(1, 8, 7)], "noisy clean", "psnr"),
         ([361], "n", "some_images reference_for"),
         ([torch.ones(3, 1, 8, 8, 1), torch.ones(3, 1, 8, 9)], "samples", "judge"),
     ]

@@ -1,4 +1,4 @@
-"""The checks that wrong samplers fail: of a Gaussian law, and of detailed balance on two close, unequal modes."""
+"""What wrong samplers fail: a Gaussian law, an acceptance rate, and detailed balance on two close, unequal modes."""
 
 import math
 from collections.abc import Callable
@@ -18,6 +18,21 @@ def check_gaussian(x: Tensor, variance: float) -> None:
     assert abs(measured.mean.value) < 4 * math.sqrt(variance / len(x))
     assert abs(measured.variance.value - variance) < 4 * variance * math.sqrt(2 / len(x))
     assert abs(measured.kurtosis.value - 3) < 4 * math.sqrt(24 / len(x))
+
+
+def acceptance(step_size: float) -> float:
+    """The mean acceptance of a Metropolis-adjusted Langevin step of ε in equilibrium on N(0, 1).
+
+    The step goes from x to y = (1 − ε/2)x + √ε z, and the log acceptance ratio is (ε/8)(x² − y²). With the ratio r,
+    E min{1, r} = P(r > 1) + E[r; r < 1], and the second term is the first with x and y exchanged: 2 P(|y| < |x|), which
+    is 2 P((x − y)(x + y) > 0), for normal x − y and x + y with correlation ρ equal to 1 + (2/π) arcsin ρ.
+    """
+    covariance = 1 - step_size / 2
+    variance = 1 + step_size**2 / 4  # of y
+    of_difference = 1 + variance - 2 * covariance
+    of_sum = 1 + variance + 2 * covariance
+    correlation = (1 - variance) / math.sqrt(of_difference * of_sum)
+    return 1 + 2 / math.pi * math.asin(correlation)
 
 
 def one_step(sampler: Callable, score: Callable = CLOSE_MODES.score, **options: object) -> Callable:

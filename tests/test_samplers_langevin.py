@@ -8,11 +8,11 @@ import re
 import pytest
 import torch
 
-from balance import CLOSE_MODES, check_detailed_balance, check_gaussian, one_step
+from balance import CLOSE_MODES, acceptance, check_detailed_balance, check_gaussian, one_step
 from sbgm import SamplerDivergedError, final, langevin, metropolis_langevin, paper_mixture
 from sbgm.measure import estimate
 from sbgm.samplers import annealed_langevin, denoise, hamiltonian, metropolis_test
-from sbgm.theory import langevin_variance, metropolis_acceptance
+from sbgm.theory import langevin_variance
 from seeds import seeded
 
 
@@ -98,12 +98,12 @@ def test_the_check_refuses_a_wrong_sampler(name):
 
 
 @pytest.mark.parametrize("step_size", [0.1, 0.5, 1.0, 2.0, 5.0])
-def test_the_acceptance_rate_is_that_of_quadrature(step_size):
+def test_the_acceptance_rate_is_the_closed_form(step_size):
     x = torch.randn(20_000, 1, generator=seeded(1))  # in equilibrium from the start
     states = metropolis(normal_score, x, step_size=step_size, n_steps=20, generator=seeded(2))
     rate = estimate(torch.stack([state.accepted.double() for state in states]).mean(dim=0))  # chains are independent
     assert 0 < rate.value < 1
-    assert rate.value == pytest.approx(metropolis_acceptance(step_size), abs=4 * rate.se)
+    assert rate.value == pytest.approx(acceptance(step_size), abs=4 * rate.se)
 
 
 def rotated(x, sigma):

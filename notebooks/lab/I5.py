@@ -36,7 +36,22 @@ from sbgm.measure.classifier import JUDGE, load_classifier
 from sbgm.measure.judging import feature_space, reference_for
 from sbgm.measure.records import N_SHEET, StepMap
 from sbgm.noise import perturb
-from sbgm.theory import noise_ratio
+from sbgm.theory import annealed_variance
+
+
+def noise_ratio(sigmas: Tensor | Sequence[float], *, step_size: float, n_steps: int, start: float = 1 / 3) -> float:
+    """The variance of the noise that Algorithm 1 leaves on its samples, over σ_L², for data that are a point.
+
+    The last of `annealed_variance` with v = 0, which counts what each level has not forgotten of the level before.
+
+    Args:
+        sigmas: σ_1 > … > σ_L > 0.
+        step_size: ε.
+        n_steps: T, steps at each level.
+        start: mean square of the starting points; 1/3 for uniform noise and a black pixel.
+    """
+    variances = annealed_variance(sigmas, step_size=step_size, n_steps=n_steps, variance=0.0, start=start)
+    return variances[-1] / float(sigmas[-1]) ** 2
 
 
 def measure_cell(

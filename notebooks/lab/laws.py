@@ -1,9 +1,117 @@
-"""The exact law of chains on the paper's mixture, along the line through its means, where they are Markov alone."""
+"""What is known exactly of Langevin chains on mixtures, and a count of how often they go from mode to mode.
+
+In this order: an acceptance, a share and a time by closed form or quadrature; switches; and the exact law of chains on
+the paper's mixture, along the line through its means, where they are Markov alone.
+"""
 
 import math
 
 import torch
 from torch import Tensor
+
+from sbgm.measure.scores import nearest_modes
+
+
+def metropolis_acceptance(step_size: float, n_points: int = 801) -> float:
+    """The mean acceptance of Metropolis-adjusted Langevin steps in equilibrium on N(0, 1), by quadrature.
+
+    With x, z ~ N(0, 1) and the proposal y = (1 − ε/2)x + √ε z, the log acceptance ratio is (ε/8)(x² − y²). The mean of
+    min{1, exp((ε/8)(x² − y²))} is summed over a grid on [−8, 8]².
+
+    Args:
+        step_size: ε.
+        n_points: grid points along each side.
+    """
+    axis = torch.linspace(-8, 8, n_points, dtype=torch.float64)
+    density = torch.exp(-(axis**2) / 2)
+    normal = density / density.sum()
+    x = axis[:, None]
+    z = axis[None, :]
+    mean = (1 - step_size / 2) * x
+    y = mean + math.sqrt(step_size) * z
+    log_ratio = step_size / 8 * (x**2 - y**2)
+    acceptance = torch.exp(log_ratio.clamp(max=0))
+    return float(normal @ acceptance @ normal)
+
+
+def basin_weight(weight: float, mean: float = 5.0, extent: float = 8.0, std: float = 1.0) -> float:
+    """The share of chains that Langevin dynamics brings to (m, m) from uniform starts on [−e, e]², where none crosses.
+
+    The target is (1 − w) N((−m, −m), s²I) + w N((m, m), s²I). If they are far apart, the pulls of its components
+    balance where both are equally likely, on the line x₁ + x₂ = −c with c = s² ln(w/(1 − w))/(2m), and a chain goes to
+    the mode on its side. The share is ½ + c/(2e) to first order in c: ½ + ln 4/160 = .509 for w = 4/5, m = 5, e = 8
+    and s = 1, so that w itself hardly counts.
+
+    Args:
+        weight: w, in (0, 1).
+        mean: m > 0.
+        extent: e > 0, half the side of the square.
+        std: s > 0, the standard deviation of both components.
+    """
+    odds = weight / (1 - weight)
+    shift = std**2 * math.log(odds) / (2 * mean)
+    shift = min(2 * extent, shift)  # a line beyond the corners sends all chains one way
+    shift = max(-2 * extent, shift)
+    first_order = shift / (2 * extent)
+    corner = shift * abs(shift) / (8 * extent**2)  # the line is shorter the nearer it comes to a corner
+    return 0.5 + first_order - corner
+
+
+def steps_between_switches(step_size: float, weight: float, mean: float) -> float:
+    """The mean number of Langevin steps between two switches of mode, for small ε, by quadrature.
+
+    The target is (1 − w) N((−m, −m), I) + w N((m, m), I); p(u) is its density along the line through the means, which
+    are at u = ±√2 m. The diffusion dx = ½ s dt + dW takes the time 2 ∫ du/p(u), between the means, to go from one to
+    the other and back on average (the sum of its two mean hitting times), and a step is ε of time.
+
+    Args:
+        step_size: ε.
+        weight: w, in (0, 1).
+        mean: m > 0.
+    """
+    end = math.sqrt(2) * mean
+    u = torch.linspace(-end, end, 20_001, dtype=torch.float64)
+    height = math.sqrt(2 * math.pi)
+    left = torch.exp(-((u + end) ** 2) / 2) / height
+    right = torch.exp(-((u - end) ** 2) / 2) / height
+    density = (1 - weight) * left + weight * right
+    time = torch.trapezoid(1 / density, u)
+    return float(time) / step_size
+
+
+class SwitchCounter:
+    """A count of how often chains go from near one mean to near another, from their states one by one.
+
+    A chain belongs to a mode from the moment it comes within `radius` of its mean until it comes as near to another, so
+    that jitter on the border counts for nothing.
+
+    Args:
+        means: (K, D) means.
+        radius: how near is near, in units of the data; at most half the distance between two means.
+
+    Attributes:
+        switches: (B,) switches of each chain so far; None before the first state.
+    """
+
+    def __init__(self, means: Tensor, radius: float = 1.0) -> None:
+        self.means = means
+        self.radius = radius
+        self.switches: Tensor | None = None
+        self._mode: Tensor | None = None
+
+    def update(self, x: Tensor) -> None:
+        """Take in the chains' next positions, (B, D)."""
+        distance, nearest = nearest_modes(x, self.means)
+        mode = torch.where(distance <= self.radius, nearest, -1)
+        if self._mode is None or self.switches is None:
+            self._mode = mode
+            self.switches = torch.zeros_like(mode)
+            return
+        self.switches += (mode >= 0) & (self._mode >= 0) & (mode != self._mode)
+        self._mode = torch.where(mode >= 0, mode, self._mode)
+
+
+# --- the law of chains on the paper's mixture -------------------------------------------------------------------------
 
 MEAN = math.sqrt(50)
 """Of (5, 5) along u = (x₁ + x₂)/√2; the other mode's is −MEAN, and the weights are 0.8 and 0.2."""

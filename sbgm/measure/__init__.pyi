@@ -21,7 +21,6 @@ from .distances import prdc as prdc
 from .distances import psnr as psnr
 from .distances import quantise as quantise
 from .distances import shown as shown
-from .distances import ssim as ssim
 from .estimates import ChiSquared as ChiSquared
 from .estimates import Estimate as Estimate
 from .estimates import Moments as Moments
@@ -42,7 +41,6 @@ from .judging import some_images as some_images
 from .records import load_curve as load_curve
 from .records import load_record as load_record
 from .records import load_step_map as load_step_map
-from .scores import SwitchCounter as SwitchCounter
 from .scores import component_stds as component_stds
 from .scores import distance_to_modes as distance_to_modes
 from .scores import fisher_divergence as fisher_divergence

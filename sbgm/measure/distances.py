@@ -372,9 +372,6 @@ def _balls(points: Tensor, centres: Tensor, radii: Tensor) -> Tensor:
     return torch.cat(counts)
 
 
-WINDOW = 7  # pixels a side over which scikit-image compares
-
-
 @checked
 def psnr(noisy: Finite, clean: Finite) -> float:
     """Peak signal-to-noise ratio in dB of images in [0, 1]: −10 log₁₀ of the mean squared difference (∞ if none)."""
@@ -382,21 +379,6 @@ def psnr(noisy: Finite, clean: Finite) -> float:
     difference = widened(noisy) - widened(clean)
     error = float(difference.square().mean())
     return -10 * math.log10(error) if error > 0 else math.inf
-
-
-@checked
-def ssim(noisy: Finite, clean: Finite) -> float:
-    """Structural similarity of images in [0, 1], (C, H, W), by scikit-image: 1 for equal images."""
-    from skimage.metrics import structural_similarity
-
-    _require_images(noisy, clean)
-    if noisy.ndim != 3 or min(noisy.shape[1:]) < WINDOW:
-        raise ValueError(
-            f"noisy must be an image (C, H, W) with H and W of at least {WINDOW}, got shape {tuple(noisy.shape)}"
-        )
-    first = widened(noisy).detach().cpu().numpy()
-    second = widened(clean).detach().cpu().numpy()
-    return float(structural_similarity(first, second, channel_axis=0, data_range=1.0))  # pyright: ignore[reportArgumentType] - full=False
 
 
 def _require_images(noisy: Tensor, clean: Tensor) -> None:

@@ -250,7 +250,7 @@ class StepMap:
     T by ε. Its columns:
 
     - `distance`, `se`: Fréchet distance of the samples to real images, and its standard error.
-    - `predicted`: variance of the noise on the samples divided by σ_L², by `theory.noise_ratio`.
+    - `predicted`: variance of the noise on the samples divided by σ_L², by `theory.annealed_variance` of a point.
     - `measured`, `measured_se`: this ratio on the samples, where real images never change, and its standard error.
 
     Attributes:

@@ -13,7 +13,6 @@ from sbgm.guard import (
     Finite,
     Generator,
     Ladder,
-    Positive,
     Score,
     Sigma,
     as_list,
@@ -77,42 +76,6 @@ def nearest_modes(x: Tensor, means: Tensor, name: str = "x") -> tuple[Tensor, Te
     x = widened(x)
     nearest = torch.cdist(x, means.to(x)).min(dim=1)
     return nearest.values, nearest.indices
-
-
-class SwitchCounter:
-    """A count of how often chains go from near one mean to near another, from their states one by one.
-
-    A chain belongs to a mode from the moment it comes within `radius` of its mean until it comes as near to another, so
-    that jitter on the border counts for nothing.
-
-    Args:
-        means: (K, D) means.
-        radius: how near is near, in units of the data; at most half the distance of two means.
-
-    Attributes:
-        switches: (B,) switches of each chain so far; None before the first state.
-    """
-
-    @checked
-    def __init__(self, means: Means, radius: Positive = 1.0) -> None:
-        if len(means) > 1 and radius > float(torch.pdist(widened(means)).min()) / 2:
-            raise ValueError(f"radius must be at most half the distance of two means, got {radius}")
-        self.means = means
-        self.radius = radius
-        self.switches: Tensor | None = None
-        self._mode: Tensor | None = None
-
-    @checked
-    def update(self, x: Batch) -> None:
-        """Take in the chains' next positions, (B, D)."""
-        distance, nearest = nearest_modes(x, self.means)
-        mode = torch.where(distance <= self.radius, nearest, -1)
-        if self._mode is None or self.switches is None:
-            self._mode = mode
-            self.switches = torch.zeros_like(mode)
-            return
-        self.switches += (mode >= 0) & (self._mode >= 0) & (mode != self._mode)
-        self._mode = torch.where(mode >= 0, mode, self._mode)
 
 
 # --- scores ----------------------------------------------------------------------------------------------------------

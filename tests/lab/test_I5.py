@@ -13,13 +13,12 @@ import I5
 import make_ledger
 import N1
 from drawing import Drawn
-from I5 import N_SHEET, measure_cell, noise_on_constant_pixels
+from I5 import N_SHEET, measure_cell, noise_on_constant_pixels, noise_ratio
 from recipes import DigitsTraining, sample_digits
 from sbgm import annealed_langevin, final, geometric_sigmas, plots
 from sbgm.images.data import load_images
 from sbgm.images.weights import load_network
 from sbgm.measure import Estimate
-from sbgm.theory import noise_ratio
 from seeds import seeded
 
 LADDER = geometric_sigmas(1, 0.01, 10)
@@ -42,6 +41,11 @@ def test_the_noise_ratio_is_that_of_chains_on_a_point(n_steps, step_size):
     x = final(annealed_langevin(score, start, LADDER, generator=seeded(1), **options)).double()
     ratio = float(x.square().mean()) / 1e-4
     assert ratio == pytest.approx(noise_ratio(LADDER, **options), rel=4 * math.sqrt(2 / 20_000))  # 4 s.e.
+
+
+def test_the_noise_left_on_a_point_counts_from_uniform_noise_unless_told_otherwise():
+    assert noise_ratio([2.0], step_size=2.0, n_steps=1) == pytest.approx((0.75**2 / 3 + 2) / 4)  # E U² = 1/3
+    assert noise_ratio([1.0], step_size=0.5, n_steps=1, start=4.0) == pytest.approx(0.75**2 * 4 + 0.5)
 
 
 # --- what is measured -------------------------------------------------------------------------------------------------

@@ -1,11 +1,106 @@
-"""The exact law of chains on the mixture: against closed forms. Lab 4 holds it against chains."""
+"""What is known exactly of chains on mixtures: against other computations. The labs hold it against chains."""
 
 import math
 
+import numpy
 import pytest
 import torch
+from scipy.integrate import solve_bvp
 
-from laws import annealed_weight, transition
+from balance import acceptance
+from laws import (
+    SwitchCounter,
+    annealed_weight,
+    basin_weight,
+    metropolis_acceptance,
+    steps_between_switches,
+    transition,
+)
+from sbgm import GaussianMixture, plots
+
+# --- an acceptance, a share and a time --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step_size", [0.1, 0.5, 1.0, 2.0, 5.0])
+def test_the_acceptance_by_quadrature_is_the_closed_form(step_size):
+    assert metropolis_acceptance(step_size) == pytest.approx(acceptance(step_size), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("weight", "mean", "extent", "std"),
+    [
+        (0.8, 5.0, 8.0, 1.0),
+        (0.5, 5.0, 8.0, 1.0),
+        (0.2, 5.0, 8.0, 1.0),
+        (0.999, 0.5, 4.0, 1.0),
+        (0.001, 0.5, 4.0, 1.0),
+        (0.999, 0.1, 1.0, 1.0),
+        (0.8, 5.0, 8.0, 2.0),
+    ],
+)
+def test_basin_weight_is_the_area_where_a_component_is_the_likelier(weight, mean, extent, std):
+    points = plots.grid(1_001, extent).double()
+    far, near = (
+        w * torch.exp(-(points - m).square().sum(dim=1) / (2 * std**2))
+        for w, m in ((1 - weight, -mean), (weight, mean))
+    )
+    share = float((near > far).double().mean())
+    assert basin_weight(weight, mean, extent, std) == pytest.approx(share, abs=2 / 1_000)  # two rows of points
+
+
+def mean_hitting_time(start, target, score):
+    """The mean time of dx = ½ s dt + dW from start to target on a line: ½τ″ + ½sτ′ = −1, τ(target) = 0.
+
+    It is solved by the distance u from the target. The far end is reflecting, 5 beyond the start, where hardly any path
+    comes.
+    """
+    side = math.copysign(1.0, start - target)
+
+    def slopes(u, tau):
+        s = side * score(torch.from_numpy(target + side * u)[:, None])[:, 0].numpy()
+        return tau[1], -2 - s * tau[1]
+
+    u = numpy.linspace(0, abs(start - target) + 5, 400)
+    solved = solve_bvp(slopes, lambda near, far: (near[0], far[1]), u, numpy.zeros((2, 400)))
+    return solved.sol(abs(start - target))[0]
+
+
+@pytest.mark.parametrize(("weight", "mean"), [(0.8, 1.0), (0.8, 1.5), (0.5, 2.0)])
+def test_steps_between_switches_is_half_of_the_way_there_and_back(weight, mean):
+    end = math.sqrt(2) * mean
+    score = GaussianMixture([1 - weight, weight], [[-end], [end]]).score
+    there_and_back = mean_hitting_time(-end, end, score) + mean_hitting_time(end, -end, score)
+    assert steps_between_switches(0.1, weight, mean) == pytest.approx(there_and_back / 2 / 0.1, rel=1e-4)
+
+
+# --- switches ---------------------------------------------------------------------------------------------------------
+
+
+def switches(*paths, means=((-5.0,), (5.0,))):
+    """The switches of chains on a line, each given by its positions."""
+    counter = SwitchCounter(torch.tensor(means))
+    for x in torch.tensor(paths).T:
+        counter.update(x[:, None])
+    return counter.switches.tolist()
+
+
+def test_a_switch_is_from_near_one_mean_to_near_another():
+    there_and_back = [-5.0, -2.0, 2.0, 5.0, 5.5, 0.0, -4.5]
+    stays = [-5.0, -4.2, -5.9, -5.0, -4.5, -5.5, -5.0]
+    turns_round = [-5.0, -2.0, 2.0, 3.9, 1.0, -3.0, -5.0]
+    jumps = [-5.0, 5.0, -5.0, 5.0, -5.0, 5.0, -5.0]
+    assert switches(there_and_back, stays, turns_round, jumps) == [2, 0, 0, 6]
+    assert switches([-5.0, 0.0, 5.0, -5.0], means=((-5.0,), (0.0,), (5.0,))) == [3]
+
+
+def test_jitter_on_a_border_counts_for_nothing():
+    between_modes = [-0.1, 0.1, -0.1, 0.1, -0.1]
+    on_the_rim = [-3.9, -4.1, -3.9, -4.1, -3.9]
+    after_a_switch = [-5.0, 4.1, 3.9, 4.1, 3.9]
+    assert switches(between_modes, on_the_rim, after_a_switch) == [0, 0, 1]
+
+
+# --- the law of chains on the paper's mixture -------------------------------------------------------------------------
 
 
 def test_a_step_keeps_the_mass_and_has_the_kernels_moments():

@@ -11,7 +11,16 @@ from safetensors.torch import load_file
 import curve
 import drawing
 from counting import CountedScore
-from curve import BUDGETS, draw_entry, entries, guided_entries, renewing, samplers_within
+from curve import (
+    BUDGETS,
+    best_step_size,
+    draw_entry,
+    entries,
+    guided_entries,
+    renewing,
+    samplers_within,
+    variance_ratio,
+)
 from sbgm import geometric_sigmas
 from sbgm.images import weights
 from sbgm.images.devices import autocast
@@ -24,9 +33,39 @@ from sbgm.measure.records import SamplerCurve, load_curve
 from sbgm.networks import DigitNetwork, guided
 from sbgm.noise import derived_generator
 from sbgm.samplers import consistent_step_bounds, final
+from sbgm.theory import annealed_variance
 
 DIGITS = some_images("mnist_small", "train", 500)
 PAPERS, WIDE = geometric_sigmas(1.0, 0.01, 10), geometric_sigmas(16.0, 0.01, 95)
+
+
+# --- technique 4 ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("step_size", "ratio", "n_steps"), [(1.24e-5, 1.0376, 5), (4e-5, 1.668, 100), (1.5e-4, 2.0, 3)]
+)
+def test_the_variance_ratio_is_that_of_a_level_that_begins_too_wide(step_size, ratio, n_steps):
+    options = {"step_size": step_size, "n_steps": n_steps, "variance": 0.0, "start": (0.01 * ratio) ** 2}
+    (end,) = annealed_variance([0.01], **options)
+    assert variance_ratio(step_size, 0.01, ratio, n_steps) == pytest.approx(end / 0.01**2)
+
+
+@pytest.mark.parametrize("ratio", [1.001, 1.0376, 1.668, 10.0])
+@pytest.mark.parametrize("n_steps", [1, 2, 5, 100])
+def test_the_best_step_size_is_that_of_a_scan(ratio, n_steps):
+    eta = torch.linspace(1e-6, 1.999, 400_001, dtype=torch.float64)  # over the overshooting steps too
+    settled = 2 * eta / (1 - (1 - eta) ** 2)
+    width = (1 - eta) ** (2 * n_steps) * (ratio**2 - settled) + settled
+    assert float(width.min()) > 1
+    best = best_step_size(0.01, ratio, n_steps)
+    assert best == pytest.approx(2e-4 * float(eta[width.argmin()]), abs=2e-4 * 6e-6)
+    assert variance_ratio(best, 0.01, ratio, n_steps) <= float(width.min()) + 1e-9
+
+
+def test_the_best_step_size_of_cifar10_is_the_published_one():
+    h = 6.2e-6  # of x + h s + √(2h) z, so that ε = 2h
+    assert best_step_size(0.01, ratio=5_000 ** (1 / 231), n_steps=5) == pytest.approx(2 * h, rel=0.005)
 
 
 # --- the entries ------------------------------------------------------------------------------------------------------

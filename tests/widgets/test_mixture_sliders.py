@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from balance import acceptance
 from moving import moved
 from sbgm import (
     SamplerDivergedError,
@@ -19,7 +20,7 @@ from sbgm import (
     probability_flow,
 )
 from sbgm.samplers import ancestral
-from sbgm.theory import langevin_variance, largest_stable_step, metropolis_acceptance
+from sbgm.theory import langevin_variance, largest_stable_step
 from sbgm.widgets import (
     annealing_explorer,
     langevin_explorer,
@@ -155,11 +156,11 @@ def test_the_plain_readout_holds_the_variance_and_its_closed_form(step_size, n_s
 
 
 @pytest.mark.parametrize("step_size", [0.1, 2.0, 5.0])
-def test_the_metropolis_readout_holds_the_acceptance_that_quadrature_gives(step_size):
+def test_the_metropolis_readout_holds_the_acceptance_of_the_closed_form(step_size):
     text = langevin_readout("N(0, 1)", "Metropolis", step_size, 1_000)
     variance, margin, rate = re.search(r"variance ([\d.]+) ± ([\d.]+); accepted (\d+)%$", text).groups()
     assert abs(float(variance) - 1) < 2 * float(margin)
-    assert abs(int(rate) - 100 * metropolis_acceptance(step_size)) <= 1
+    assert abs(int(rate) - 100 * acceptance(step_size)) <= 1
     assert "accepted" not in langevin_readout("N(0, 1)", "Metropolis", step_size, 0)
     assert "accepted" in langevin_readout("N(0, 1)", "Metropolis", step_size, 1)
 
