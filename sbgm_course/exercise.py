@@ -391,14 +391,12 @@ class Trial:
 
     Attributes:
         generator: the source of the inputs.
-        variant: which of the seeded variants of the exercise is asked for.
         returned: the values that the student's function returned last.
     """
 
-    def __init__(self, run: Runner, seed: int, variant: int) -> None:
+    def __init__(self, run: Runner, seed: int) -> None:
         self._run = run
         self.generator = torch.Generator().manual_seed(seed)
-        self.variant = variant
         self.returned: tuple[Tensor, ...] = ()
 
     def randn(self, *shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -554,13 +552,12 @@ class Exercise:
         """The function that a notebook goes on with while the student's is an untouched stub."""
         return self.right
 
-    def __call__(self, answer: Function | EllipsisType = ..., *, seed: int = 0, variant: int = 0) -> Any:
+    def __call__(self, answer: Function | EllipsisType = ..., *, seed: int = 0) -> Any:
         """Check a student's function: print the verdict, or why it is wrong, in one line.
 
         Args:
-            answer: the function; none in `@exercise(variant=1)`.
+            answer: the function; none in `@exercise(seed=1)`.
             seed: of the random inputs that it is tried on.
-            variant: of the exercise, for those that have several.
 
         Returns:
             The function for the cells below: the student's, or `lent` for an untouched stub. Without an answer, the
@@ -570,12 +567,12 @@ class Exercise:
             TypeError: it is no function.
         """
         if isinstance(answer, EllipsisType):
-            return functools.partial(self, seed=seed, variant=variant)
+            return functools.partial(self, seed=seed)
         if not callable(answer):
             raise TypeError(f"answer must be the function you wrote, got {type(answer).__name__}: leave out the ()")
         try:
             with named(answer):
-                verdict = self.try_answer(local(answer), seed=seed, variant=variant)
+                verdict = self.try_answer(local(answer), seed=seed)
         except WrongAnswer as error:
             print(*error._render_traceback_(), "(the cells below go on with your function)", file=sys.stderr)
             _mark(answer, self.name)
@@ -595,14 +592,14 @@ class Exercise:
         return self.lent
 
     def try_answer(self, run: Runner, *, seed: int = 0, variant: int = 0) -> Verdict:
-        """Check an answer that is called by `run`.
+        """Check an answer that is called by `run`; `variant`, which the grader states, says nothing.
 
         Nothing that is raised, an interrupt included, carries a traceback into the check: it would show the solution.
 
         Raises:
             WrongAnswer: it is not right; the message says in what.
         """
-        trial = Trial(run, seed, variant)
+        trial = Trial(run, seed)
         try:
             self._judge(self, trial)
         except _NotAttempted:

@@ -1,4 +1,4 @@
-"""The laws that draws and chains are compared with, by simulation and closed forms; and exercises with variants."""
+"""The laws that draws and chains are compared with, by simulation and closed forms."""
 
 import math
 
@@ -149,31 +149,6 @@ def test_samples_of_a_trained_score(spoilt, message):
     refuse_samples(x, target, 0.0)
     with pytest.raises(checks.WrongAnswer, match=message):
         refuse_samples(spoilt(x), target, 0.0)
-
-
-# --- variants ---------------------------------------------------------------------------------------------------------
-
-
-def doubled_cases(trial):
-    yield [10 + trial.variant]
-
-
-@exercise.exercise("3.9", minutes=5, cases=doubled_cases)
-def doubled(x):
-    """Twice x."""
-    return 2 * x
-
-
-def test_each_group_has_the_numbers_of_its_variant():
-    asked = []
-
-    def answer(x):
-        asked.append(x)
-        return 2 * x
-
-    assert doubled(variant=3)(answer) is answer
-    assert doubled.try_answer(local(answer), variant=4).correct
-    assert asked == [13, 14]
 
 
 def test_a_network_without_sigma_is_no_score_and_the_check_says_so():

@@ -45,9 +45,7 @@ def test_an_exercise_has_stub_minutes_hint_and_solution(name):
     statement = cells[i - 1].source
     stub = cells[i].source
     solution = cells[i + 1]
-    above = re.compile(
-        rf"^@checks\.{name}(\(variant=0\))?\ndef {name}\(.*\n    raise NotImplementedError  # yours\Z", re.M
-    )
+    above = re.compile(rf"^@checks\.{name}\ndef {name}\(.*\n    raise NotImplementedError  # yours\Z", re.M)
     assert above.search(stub)
     assert list(inspect.signature(EXERCISES[name].right).parameters) == signature(stub, name)
     assert f"({EXERCISES[name].minutes} min)" in statement
