@@ -19,6 +19,8 @@ from .images.data import random_flip as random_flip
 from .images.devices import autocast as autocast
 from .images.drawing import NamedSampler as NamedSampler
 from .images.drawing import generate as generate
+from .images.networks import DigitNetwork as DigitNetwork
+from .images.networks import ResNet as ResNet
 from .images.own import own_images as own_images
 from .images.refinenet import RefineNet as RefineNet
 from .images.refinenet import rescaled as rescaled
@@ -34,10 +36,8 @@ from .mixtures import GaussianMixture as GaussianMixture
 from .mixtures import paper_mixture as paper_mixture
 from .networks import MLP as MLP
 from .networks import ConditionalMLP as ConditionalMLP
-from .networks import DigitNetwork as DigitNetwork
 from .networks import EnergyMLP as EnergyMLP
 from .networks import ImageMLP as ImageMLP
-from .networks import ResNet as ResNet
 from .networks import ScoreNetwork as ScoreNetwork
 from .networks import guided as guided
 from .networks import in_range as in_range

@@ -19,11 +19,13 @@ import sbgm
 from properties.strategies import gaussian_score, normal, seeded
 from sbgm import losses, measure, mixtures, networks, noise, samplers, theory, training
 from sbgm.images import data, drawing, masks, refinenet, weights
+from sbgm.images import networks as image_networks
 from sbgm.measure import judging
 from sbgm.samplers import State
 
 HOMES = (
-    mixtures, noise, losses, samplers, networks, theory, training, refinenet, drawing, masks, data, weights, measure,
+    mixtures, noise, losses, samplers, networks, theory, training, image_networks, refinenet, drawing, masks, data,
+    weights, measure,
 )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from arguments import FUNCTIONS, good, parameters
 from seeds import seeded
 
 HALF = [torch.float16, torch.bfloat16]
-MODULES = ("mixtures", "noise", "losses", "samplers", "networks")  # measures sum up in float64, on the CPU
+MODULES = ("mixtures", "noise", "losses", "samplers", "networks", "images.networks")  # measures: in float64, on the CPU
 IN_FLOAT32 = [
     name
     for name, function in FUNCTIONS.items()

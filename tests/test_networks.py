@@ -1,4 +1,4 @@
-"""The networks for points and for small images: shapes, seeds, σ, the energy, and the network of Fig. 1."""
+"""The networks for points and the perceptron for images: shapes, seeds, σ, the energy, and guidance by class."""
 
 import math
 from unittest import mock
@@ -8,17 +8,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
-from torch.nn import functional
 
 import sbgm
 from properties.comparing import assert_like, assert_near, assert_one_by_one, untouched
-from properties.strategies import DTYPES, SEEDS, batches, images, normal, points, scores, seeded, sigmas_of
-from sbgm import MLP, ConditionalMLP, DigitNetwork, EnergyMLP, ImageMLP, RefineNet, ResNet
-from sbgm.networks import drawn_from
+from properties.strategies import DTYPES, SEEDS, batches, points, scores, seeded, sigmas_of
+from sbgm import MLP, ConditionalMLP, EnergyMLP, ImageMLP
+from sbgm.networks import drawn_from, guided
 from sbgm.training import n_parameters
 
 LADDER = (2.0, 0.5, 0.1)
-SIZES = st.tuples(st.integers(1, 3), st.integers(1, 3).map(lambda n: 4 * n), st.integers(1, 3).map(lambda n: 4 * n))
 
 # torch's own warning, when forward-mode differentiation is first used
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
@@ -71,43 +69,6 @@ def test_an_energy_score_keeps_a_graph_only_where_gradients_are_wanted():
     torch.testing.assert_close(score, network(x, 0.5).detach())
 
 
-# --- the network of Fig. 1 -------------------------------------------------------------------------------------------
-
-
-def written_out(weights, x):
-    """The network in functions, from a list of weights in the order in which they are used."""
-
-    def convolution(h, transposed=False, stride=1):
-        weight = next(weights)
-        bias = next(weights)
-        if transposed:
-            return functional.conv_transpose2d(h, weight, bias, stride, padding=1, output_padding=stride - 1)
-        return functional.conv2d(h, weight, bias, stride, padding=1)
-
-    def norm(h):
-        return functional.group_norm(h, 8, next(weights), next(weights))
-
-    def block(h, stride, decoder):
-        first, second = (1, stride) if decoder else (stride, 1)
-        branch = functional.elu(norm(convolution(h, decoder, first)))
-        branch = norm(convolution(branch, decoder, second))
-        return functional.elu(branch + (h if stride == 1 else convolution(h, decoder, stride)))
-
-    h = convolution(2 * x - 1)
-    for decoder in (False, True):
-        for stride in (1, 2, 1, 2, 1):
-            h = block(h, stride, decoder)
-    return convolution(h)
-
-
-def test_scores_are_those_of_the_network_written_out_whatever_sigma_is():
-    network = ResNet(channels=8, generator=seeded()).double()
-    x = torch.rand(3, 3, 8, 8, generator=seeded(1)).double()
-    weights = iter(network.state_dict().values())  # a block's branch comes before its shortcut
-    torch.testing.assert_close(network(x, torch.rand(3)), written_out(weights, x), rtol=1e-12, atol=1e-12)
-    assert next(weights, None) is None
-
-
 # --- the perceptron for images ---------------------------------------------------------------------------------------
 
 
@@ -122,26 +83,6 @@ def test_the_output_is_divided_by_sigma():
 
 
 # --- laws of any network ---------------------------------------------------------------------------------------------
-
-IMAGE_NETWORKS = {
-    "ImageMLP": lambda shape, g: ImageMLP(LADDER, shape, 8, 1, generator=g),
-    "DigitNetwork": lambda shape, g: DigitNetwork(LADDER, image_shape=shape, width=8, n_blocks=1, generator=g),
-    "RefineNet": lambda shape, g: RefineNet(LADDER, 2, shape[0], generator=g),
-    "ResNet": lambda shape, g: ResNet(8, shape[0], generator=g),
-}
-
-
-@pytest.mark.parametrize("kind", IMAGE_NETWORKS)
-@given(images(SIZES, st.just(torch.float64), max_size=3), SEEDS)
-def test_a_network_scores_one_image_at_a_time(kind, x, seed):
-    network = IMAGE_NETWORKS[kind](tuple(x.shape[1:]), seeded(seed)).to(x.dtype)
-    for p in network.requires_grad_(False).parameters():  # some are zero at the start
-        p += 0.1 * normal(seed, *p.shape)
-    sigma = torch.tensor(LADDER, dtype=x.dtype)[torch.randint(3, (len(x),), generator=seeded(seed))]
-    with untouched(x):
-        assert_like(assert_one_by_one(network, x, sigma), x)
-        assert_near(network(x, 0.5), network(x, torch.full((len(x),), 0.5)))
-        assert_like(network.float()(x.float(), sigma), x.float())
 
 
 @pytest.mark.parametrize("kind", [MLP, ConditionalMLP, EnergyMLP])
@@ -175,6 +116,21 @@ def test_the_clean_point_of_a_score_in_range_is_clamped_and_no_more(x, low, widt
         kept = sbgm.denoise(sbgm.in_range(score, *ends), x, sigma)
         assert_like(kept, x)
         torch.testing.assert_close(kept, clean.clamp(*ends), rtol=0.0, atol=rounding)
+
+
+def means_of_classes(x, sigma, label=2):
+    """The score of N(2, 1) for the class 0, of N(5, 1) for the class 1, and of N(3, 1) for any, under noise σ."""
+    means = torch.tensor([2.0, 5.0, 3.0])[label]
+    return (means.reshape(-1, 1) - x) / (1 + sigma**2)
+
+
+@pytest.mark.parametrize("label", [1, torch.tensor([1, 0, 2])])
+@pytest.mark.parametrize("w", [0.0, 1.0, 2.5])
+def test_guidance_goes_w_times_the_way_from_any_class_to_the_class(label, w):
+    """As of Gaussians of one width: so of that whose mean lies w times as far from the mean of any class."""
+    x = some_points(3)
+    mean = 3 + w * torch.tensor([2.0, -1.0, 0.0] if isinstance(label, torch.Tensor) else [2.0]).reshape(-1, 1)
+    torch.testing.assert_close(guided(means_of_classes, label, w)(x, 0.5), (mean - x) / 1.25)
 
 
 def test_weights_are_drawn_from_a_generator_on_the_cpu():

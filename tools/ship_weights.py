@@ -25,11 +25,12 @@ from sbgm.apps.train import Settings, read_record
 from sbgm.files import Fact, content_hash, file_hash, read_facts
 from sbgm.images.data import load_images, load_labels
 from sbgm.images.devices import hardware
+from sbgm.images.networks import ResNet
 from sbgm.images.weights import load_network, save_network, save_weights, weights_file, weights_folder
 from sbgm.measure import frechet_distance, level_losses
 from sbgm.measure.classifier import LeNet
 from sbgm.mixtures import paper_mixture
-from sbgm.networks import ImageMLP, ResNet
+from sbgm.networks import ImageMLP
 
 
 def main() -> None:

@@ -18,10 +18,10 @@ from sbgm.files import content_hash, load_tensors, save_tensors, write_bytes
 from sbgm.guard import Batch, Count, checked
 from sbgm.images.data import load_images
 from sbgm.images.devices import hardware
+from sbgm.images.networks import ResNet
 from sbgm.images.weights import load_built
 from sbgm.losses import sliced_score_matching_loss
 from sbgm.measure import Estimate, estimate, records
-from sbgm.networks import ResNet
 from sbgm.noise import perturb
 from sbgm.training import Step, require_finite_step
 

@@ -20,12 +20,13 @@ from sbgm.files import write_json
 from sbgm.guard import Count, Ladder, Score, Whole, as_list, checked, count_from
 from sbgm.images.devices import autocast
 from sbgm.images.drawing import NamedSampler, Start, chains, draw_batches, fitted_start, gaussian_start, uniform_start
+from sbgm.images.networks import DigitNetwork
 from sbgm.images.refinenet import rescaled
 from sbgm.images.weights import load_network, weights_file
 from sbgm.measure import class_shares, confident_share, in_batches, quantise, records, shown, some_images
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, load_classifier
 from sbgm.measure.records import N_SHEET, SamplerCurve
-from sbgm.networks import DigitNetwork, guided, in_range
+from sbgm.networks import guided, in_range
 from sbgm.noise import geometric_sigmas, power_sigmas
 from sbgm.samplers import State
 

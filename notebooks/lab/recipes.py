@@ -26,13 +26,14 @@ from sbgm.guard import (
 )
 from sbgm.images.data import load_images
 from sbgm.images.drawing import uniform_start
+from sbgm.images.networks import ResNet
 from sbgm.images.weights import load_built, load_network, save_network, weights_folder
 from sbgm.losses import ncsn_loss, score_matching_loss, sliced_score_matching_loss
 from sbgm.measure import in_batches, relative_squared_error
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, DigitClassifier, LeNet
 from sbgm.measure.distances import shuffled_blocks
 from sbgm.mixtures import GaussianMixture
-from sbgm.networks import ConditionalMLP, EnergyMLP, ImageMLP, ResNet
+from sbgm.networks import ConditionalMLP, EnergyMLP, ImageMLP
 from sbgm.noise import geometric_sigmas, perturb
 from sbgm.samplers import annealed_langevin, final
 from sbgm.training import Step, fit_score

@@ -51,9 +51,9 @@ from sbgm.guard import (
 from sbgm.images.data import NAMES, SETS, DataSet, as_floats
 from sbgm.images.devices import compiled, fast_precision, find_device, hardware, idle_cores, on_device
 from sbgm.images.drawing import fitted_start
+from sbgm.images.networks import label_tensor
 from sbgm.images.weights import NETWORKS, OwnNetwork, checkpoints, checksums, step_of, whole_checkpoint
 from sbgm.measure import level_losses
-from sbgm.networks import label_tensor
 from sbgm.noise import derived_generator
 from sbgm.plots import save_sheet
 from sbgm.training import require_finite_step, require_loss

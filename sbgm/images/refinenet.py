@@ -20,7 +20,8 @@ from sbgm.guard import (
     count_from,
     require_sigma,
 )
-from sbgm.networks import ScoreNetwork, drawn_from, for_batch, label_tensor, require_images
+from sbgm.images.networks import for_batch, label_tensor, require_images
+from sbgm.networks import ScoreNetwork, drawn_from
 
 __all__ = [
     "RefineNet",

@@ -28,8 +28,9 @@ from sbgm.guard import (
     require_number,
     sigma_tensor,
 )
+from sbgm.images.networks import DigitNetwork, label_tensor
 from sbgm.images.refinenet import RefineNet
-from sbgm.networks import DigitNetwork, ImageMLP, ScoreNetwork, label_tensor
+from sbgm.networks import ImageMLP, ScoreNetwork
 
 __all__ = [
     "OwnNetwork",

@@ -8,10 +8,11 @@ import claims
 from sbgm import RefineNet
 from sbgm.files import load_tensors
 from sbgm.images import data, weights
+from sbgm.images.networks import ResNet
 from sbgm.images.weights import save_network, save_weights
 from sbgm.measure import inception, records, shown
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER
-from sbgm.networks import ImageMLP, ResNet, drawn_from
+from sbgm.networks import ImageMLP, drawn_from
 from seeds import seeded
 
 COMMITTED = records.results_folder()

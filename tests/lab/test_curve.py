@@ -25,12 +25,13 @@ from sbgm import geometric_sigmas
 from sbgm.images import weights
 from sbgm.images.devices import autocast
 from sbgm.images.drawing import fitted_start, generate, uniform_start
+from sbgm.images.networks import DigitNetwork
 from sbgm.images.refinenet import rescaled
 from sbgm.images.weights import load_network
 from sbgm.measure import shown
 from sbgm.measure.judging import some_images
 from sbgm.measure.records import SamplerCurve, load_curve
-from sbgm.networks import DigitNetwork, guided
+from sbgm.networks import guided
 from sbgm.noise import derived_generator
 from sbgm.samplers import consistent_step_bounds, final
 from sbgm.theory import annealed_variance

@@ -21,9 +21,9 @@ from I7 import too_near
 from sbgm import derived_generator
 from sbgm.files import load_tensors
 from sbgm.images.data import load_images, load_labels
+from sbgm.images.networks import ResNet
 from sbgm.measure import Estimate, nearest_neighbours
 from sbgm.measure.classifier import JUDGE, load_classifier
-from sbgm.networks import ResNet
 from sbgm.noise import perturb
 from sbgm.training import Step
 from seeds import seeded
