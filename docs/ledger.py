@@ -6,7 +6,7 @@ from chapters import Page
 
 from claims import Claim, claims, load_records, reads
 from make_ledger import measured, reasons
-from sbgm.measure.records import Record, interval, results_folder
+from records import Record, interval, results_folder
 
 HEAD = """# The ledger
 

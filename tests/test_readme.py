@@ -14,10 +14,10 @@ from sklearn.datasets import make_moons
 
 import claims
 import make_ledger
+from records import results_folder
 from sbgm import load_images, load_network
 from sbgm.__main__ import main
 from sbgm.images.weights import checkpoints, step_of
-from sbgm.measure.records import results_folder
 
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -86,7 +86,7 @@ def test_the_wheel_holds_the_package_with_its_stubs_tables_and_data_and_nothing_
     assert wheel.name.startswith(f"sbgm_ncsn-{sbgm.__version__}-")
 
 
-def test_the_nine_lines_of_inpainting_run_as_printed_and_a_record_loads(run, tmp_path):
+def test_the_nine_lines_of_inpainting_run_as_printed_and_what_was_recorded_is_found(run, tmp_path):
     """With two of the 25 steps a level; the picture shows a test image and its four fills."""
     using = (ROOT / "docs" / "using.md").read_text(encoding="utf-8")
     code = re.search(r"in nine lines.*?```python\n(.*?)```", using, re.S)[1]
@@ -96,12 +96,13 @@ def test_the_nine_lines_of_inpainting_run_as_printed_and_a_record_loads(run, tmp
         + """
 known, filled = fills[..., :14], fills[..., 14:]
 print(*fills.shape, bool((known - image[..., :14]).abs().max() < 0.1), bool(filled.isfinite().all()))
-from sbgm import measure
-print(measure.load_record("I1").id)
+from sbgm import files
+recorded, _ = files.load_tensors(files.shipped_folder() / "results" / "I1.safetensors")
+print(*recorded["samples"].shape[1:])
 """
     )
     done = run("-c", code)
-    assert (done.stdout, done.stderr) == ("4 1 28 28 True True\nI1\n", "")
+    assert (done.stdout, done.stderr) == ("4 1 28 28 True True\n1 28 28\n", "")
     assert [path.name for path in tmp_path.iterdir()] == ["fills.png"]
 
 

@@ -14,9 +14,9 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "notebooks" / "lab"
 
 from I3 import LEFT_OUT, N_FILLS
 from notebooks import NOTEBOOKS, ROOT, read
+from records import load_record
 from sbgm import plots
 from sbgm.images import masks
-from sbgm.measure import load_record
 
 FOLDER = ROOT / "data" / "results"
 SHOWN = {  # a picture's name, and the chapter and the first words of the caption that follows it there

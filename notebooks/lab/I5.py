@@ -26,6 +26,7 @@ from drawing import (
 from errors import largest, of_networks, rank_correlation, worst_over_best
 from N1 import perceptrons
 from recipes import sample_digits
+from records import N_SHEET, StepMap
 from sbgm import derived_generator
 from sbgm.guard import Batch, Positive, checked
 from sbgm.images.data import load_images, load_labels
@@ -34,7 +35,6 @@ from sbgm.images.weights import load_network
 from sbgm.measure import Estimate, estimate, frechet_distance, in_batches, quantise, ratio, shown, some_images
 from sbgm.measure.classifier import JUDGE, load_classifier
 from sbgm.measure.judging import feature_space, reference_for
-from sbgm.measure.records import N_SHEET, StepMap
 from sbgm.noise import perturb
 from sbgm.theory import annealed_variance
 

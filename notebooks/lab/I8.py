@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+import records
 from claims import Found, Measurement, declared, load_records, reported, run, seed
 from controls import retrieved, seam, smeared
 from drawing import CPU, SIGMA_L, Drawing, Load, Machine, draw_kept, narrower_width
@@ -17,7 +18,7 @@ from sbgm.guard import Count, Score, count_from
 from sbgm.images import masks
 from sbgm.images.data import load_images, load_labels
 from sbgm.images.drawing import uniform_start
-from sbgm.measure import Estimate, estimate, in_batches, quantise, records, shown
+from sbgm.measure import Estimate, estimate, in_batches, quantise, shown
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, load_classifier
 from sbgm.noise import derived_generator, perturb, randn_like
 from sbgm.samplers import final, inpaint

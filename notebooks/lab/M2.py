@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+import records
 from claims import Found, Measurement, declared, reported, run
 from recipes import Figure1, untrained
 from sbgm.files import content_hash, load_tensors, save_tensors, write_bytes
@@ -21,7 +22,7 @@ from sbgm.images.devices import hardware
 from sbgm.images.networks import ResNet
 from sbgm.images.weights import load_built
 from sbgm.losses import sliced_score_matching_loss
-from sbgm.measure import Estimate, estimate, records
+from sbgm.measure import Estimate, estimate
 from sbgm.noise import perturb
 from sbgm.training import Step, require_finite_step
 

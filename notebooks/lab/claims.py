@@ -25,17 +25,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple
 
+import pandas
 import torch
 from torch import Tensor
 
-from sbgm.apps.options import Parser, add_options, call, flag_of, in_flags, value_of
-from sbgm.files import file_hash, runs_folder, save_tensors, write_bytes, write_json
-from sbgm.guard import checked, count_from, one_of
-from sbgm.images import weights
-from sbgm.images.devices import hardware
-from sbgm.measure import records
-from sbgm.measure.estimates import Estimate, Share
-from sbgm.measure.records import (
+import records
+from records import (
     WEIGHTS,
     Facts,
     Measurement,
@@ -46,6 +41,12 @@ from sbgm.measure.records import (
     load_record,
     record_of,
 )
+from sbgm.apps.options import Parser, add_options, call, flag_of, in_flags, value_of
+from sbgm.files import file_hash, runs_folder, save_tensors, write_bytes, write_json
+from sbgm.guard import checked, count_from, one_of
+from sbgm.images import weights
+from sbgm.images.devices import hardware
+from sbgm.measure.estimates import Estimate, Share
 
 __all__ = ["attached_file", "check_weights", "interval", "load_record"]  # for the notebooks
 
@@ -348,7 +349,7 @@ def show(record: Record) -> None:
 
 # --- entering a claim ------------------------------------------------------------------------------------------------
 
-Table = Any  # a pandas.DataFrame; pandas is loaded where there is one
+Table = pandas.DataFrame
 
 
 def _settled(claim_id: str, measurements: Sequence[Measurement], **fields: Any) -> Record:

@@ -13,8 +13,10 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+import records
 from claims import attach, command_line, do, parser_of
 from drawing import CPU, Machine, digit_distance, require_enough_digits, samples_key
+from records import N_SHEET, SamplerCurve
 from sbgm.apps.options import call
 from sbgm.files import write_json
 from sbgm.guard import Count, Ladder, Score, Whole, as_list, checked, count_from
@@ -23,9 +25,8 @@ from sbgm.images.drawing import NamedSampler, Start, chains, draw_batches, fitte
 from sbgm.images.networks import DigitNetwork
 from sbgm.images.refinenet import rescaled
 from sbgm.images.weights import load_network, weights_file
-from sbgm.measure import class_shares, confident_share, in_batches, quantise, records, shown, some_images
+from sbgm.measure import class_shares, confident_share, in_batches, quantise, shown, some_images
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, load_classifier
-from sbgm.measure.records import N_SHEET, SamplerCurve
 from sbgm.networks import guided, in_range
 from sbgm.noise import geometric_sigmas, power_sigmas
 from sbgm.samplers import State

@@ -15,8 +15,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+import records
 from sbgm.files import load_tensors, save_tensors
-from sbgm.measure import records
 
 FILE = "full_experiment.safetensors"
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import records as recorded
 from claims import (
     STATUSES,
     claims,
@@ -26,9 +27,8 @@ from claims import (
     waiting,
     why_narrower,
 )
+from records import Measurement, Record
 from sbgm.files import write_bytes
-from sbgm.measure import records as recorded
-from sbgm.measure.records import Measurement, Record
 
 HEAD = """# The ledger
 

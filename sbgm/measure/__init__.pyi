@@ -3,7 +3,6 @@ from . import distances as distances
 from . import estimates as estimates
 from . import inception as inception
 from . import judging as judging
-from . import records as records
 from . import scores as scores
 from .classifier import load_classifier as load_classifier
 from .distances import PRDC as PRDC
@@ -38,9 +37,6 @@ from .inception import inception_score as inception_score
 from .inception import kid as kid
 from .judging import Reference as Reference
 from .judging import some_images as some_images
-from .records import load_curve as load_curve
-from .records import load_record as load_record
-from .records import load_step_map as load_step_map
 from .scores import component_stds as component_stds
 from .scores import distance_to_modes as distance_to_modes
 from .scores import fisher_divergence as fisher_divergence

@@ -11,7 +11,7 @@ from bs4 import BeautifulSoup
 import sbgm
 from claims import claims, load_records
 from notebooks import FOLDED_TAG, all_notebooks, place, read, tags_of
-from sbgm.measure.records import results_folder
+from records import results_folder
 from scratch_site import built_once
 
 ROOT = Path(__file__).resolve().parents[2]

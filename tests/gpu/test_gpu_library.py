@@ -68,7 +68,7 @@ def calls():
             yield pytest.param(name, {"sigma": torch.ones(3)}, id=f"{name}-each")
 
 
-NOT_HERE = ("adam", "fid", "fit_score", "in_batches", "load_step_map")
+NOT_HERE = ("adam", "fid", "fit_score", "in_batches")
 OWN = {"hog_features": {"images": DIGITS}, "inception_score": {"logits": torch.arange(20.0).reshape(10, 2)}}
 
 

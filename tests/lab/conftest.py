@@ -5,12 +5,13 @@ import torch
 from torch.nn.functional import avg_pool2d
 
 import claims
+import records
 from sbgm import RefineNet
 from sbgm.files import load_tensors
 from sbgm.images import data, weights
 from sbgm.images.networks import ResNet
 from sbgm.images.weights import save_network, save_weights
-from sbgm.measure import inception, records, shown
+from sbgm.measure import inception, shown
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER
 from sbgm.networks import ImageMLP, drawn_from
 from seeds import seeded

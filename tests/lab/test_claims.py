@@ -18,9 +18,9 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 import claims
 import make_ledger
 from claims import Bound, Claim, Measurement, Record, guard, reported, settle
+from records import results_folder
 from sbgm.measure import Estimate
 from sbgm.measure.estimates import share
-from sbgm.measure.records import results_folder
 
 COMMITTED = claims.load_records(results_folder())
 TODAY = datetime.date.today()

@@ -21,6 +21,7 @@ from curve import (
     samplers_within,
     variance_ratio,
 )
+from records import SamplerCurve, load_curve
 from sbgm import geometric_sigmas
 from sbgm.images import weights
 from sbgm.images.devices import autocast
@@ -28,9 +29,8 @@ from sbgm.images.drawing import fitted_start, generate, uniform_start
 from sbgm.images.networks import DigitNetwork
 from sbgm.images.refinenet import rescaled
 from sbgm.images.weights import load_network
-from sbgm.measure import shown
+from sbgm.measure import quantise
 from sbgm.measure.judging import some_images
-from sbgm.measure.records import SamplerCurve, load_curve
 from sbgm.networks import guided
 from sbgm.noise import derived_generator
 from sbgm.samplers import consistent_step_bounds, final
@@ -170,7 +170,7 @@ def test_the_command_measures_every_entry_and_the_best_once_more_and_writes_the_
     for point, entry in zip(points, wanted, strict=True):
         samples = drawn(kept, entry)
         assert point.distance == pytest.approx(drawing.digit_distance(samples[:130]).value)
-        assert torch.equal(measured.sheet(point), shown(samples[:16]))
+        assert torch.equal(measured.sheets[f"{entry.label}, {entry.evaluations}"], quantise(samples[:16]))
     cheaper, confirmed = measured.cheaper(), list(measured.confirmed.itertuples())
     best = [wanted[i] for i in dict.fromkeys([cheaper["distance"].idxmin(), cheaper["sure"].idxmax()])]
     for point, entry in zip(confirmed, best, strict=True):

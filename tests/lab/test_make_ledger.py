@@ -4,8 +4,8 @@ import pytest
 
 import claims
 import make_ledger
+import records
 from claims import reported, settle
-from sbgm.measure import records
 
 COMMITTED = claims.load_records(records.results_folder())
 RECORDED = COMMITTED["M2"]

@@ -15,12 +15,12 @@ import torch
 
 import claims
 import M2
+import records
 from claims import Found, Measurement, measure_claim
 from drawing import CPU, Machine
 from sbgm.files import file_hash, load_tensors
 from sbgm.guard import Count
 from sbgm.images.weights import weights_file
-from sbgm.measure import records
 
 LAB = Path(claims.__file__).parent
 SCRIPTS = sorted(path.stem for path in LAB.glob("[A-Z]*.py"))

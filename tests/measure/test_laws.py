@@ -1,19 +1,15 @@
-"""What is measured of samples, points and scores, and records: laws that hold for every shape and scale."""
+"""What is measured of samples and images: laws that hold for every shape and scale."""
 
-import json
 import math
 
-import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors.torch import load_file
 
 from properties.comparing import assert_like, assert_near, untouched
 from properties.strategies import EXACT, SEEDS, batches, images, normal, seeded
 from sbgm.images import data
-from sbgm.measure import Estimate, load_curve, load_step_map, nearest_neighbours, quantise, ratio, shown
-from sbgm.measure.records import results_folder
+from sbgm.measure import Estimate, nearest_neighbours, quantise, ratio, shown
 
 # --- distances -------------------------------------------------------------------------------------------------------
 
@@ -71,31 +67,3 @@ def test_quantising_undoes_dequantising(x, seed):
     assert_like(spread, x)
     assert 0 <= float(spread.min()) <= float(spread.max()) <= 1
     assert torch.equal(quantise(spread), (255 * x).round().to(torch.uint8))
-
-
-# --- records ---------------------------------------------------------------------------------------------------------
-
-FILES = {path.stem: json.loads(path.read_text("utf-8")) for path in results_folder().glob("*.json")}
-CURVES = sorted(name for name in FILES if name.startswith("sampler_curve_"))
-
-
-@pytest.mark.parametrize("name", CURVES)
-def test_a_curve_has_every_point_and_its_sheet(name):
-    curve = load_curve(name.removeprefix("sampler_curve_"))
-    assert sorted(f"{p.label}, {p.evaluations}" for p in curve.points.itertuples()) == sorted(curve.sheets)
-    assert curve.points.groupby("label")["evaluations"].is_monotonic_increasing.all()
-    for table in ("points", "confirmed"):
-        assert getattr(curve, table).to_dict("records") == FILES[name][table]
-
-
-@pytest.mark.parametrize("images", ["digits", "mnist"])
-def test_a_map_has_every_cell_and_its_sheet(images):
-    loaded, tensors = load_step_map(images), load_file(results_folder() / FILES["I5"]["facts"]["file"])
-    rows, sheets = tensors[images], tensors[f"{images}_sheets"]
-    for row, sheet in zip(rows, sheets, strict=True):
-        n_steps, step_size, *numbers = row.tolist()
-        assert loaded.cells.loc[n_steps, step_size].tolist() == numbers
-        assert torch.equal(loaded.sheet(n_steps, step_size), sheet.float() / 255)
-    assert torch.equal(loaded.tensors(images)[images], rows)
-    with pytest.raises(KeyError, match="7, 2e-05"):
-        loaded.sheet(7, 2e-5)

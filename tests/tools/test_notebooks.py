@@ -12,7 +12,7 @@ import notebooks as tool
 from claims import claims, load_records
 from make_ledger import VERDICT, entered, with_verdict
 from notebooks import faults, normalised, read
-from sbgm.measure.records import results_folder
+from records import results_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = tool.all_notebooks()

@@ -1,4 +1,4 @@
-"""What was measured and recorded in `data/results/`, as chapters and sliders show it.
+"""What was measured and recorded in `data/results/`, read and checked.
 
 In this order: a claim's record; the map over T and ε; and the curve of samplers.
 """
@@ -9,18 +9,15 @@ import dataclasses
 import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
+import pandas
 import torch
 from torch import Tensor
 
 from sbgm.files import file_hash, load_tensors, shipped_folder
 from sbgm.guard import Number, checked, one_of
 from sbgm.images.weights import weights_file
-from sbgm.measure.estimates import Estimate
-
-if TYPE_CHECKING:
-    import pandas
 
 WEIGHTS = "weights of "  # a record's facts hold the sha256 of each network's file under this and its name
 CURVE = "sampler_curve_"  # what the names of records of curves begin with
@@ -148,11 +145,6 @@ class Record:
         return {m.label: m for m in self.measurements}[label]
 
     @property
-    def numbers(self) -> dict[str, Estimate]:
-        """The measured numbers by label, each with its standard error (0 where there is none)."""
-        return {m.label: Estimate(m.value, m.se or 0.0) for m in self.measurements}
-
-    @property
     def tensors(self) -> dict[str, Tensor]:
         """The tensors in the file beside the record, by name; {} where that file is a table."""
         file = attached_file(self)
@@ -164,18 +156,17 @@ def results_folder() -> Path:
     return shipped_folder() / "results"
 
 
-def load_record(name: str, folder: Path | None = None) -> Record:
+def load_record(name: str) -> Record:
     """Read a claim's record, and check that the networks that it was measured with are those that ship.
 
     Args:
         name: of the claim, such as "I10".
-        folder: of the records; None is `results_folder()`.
 
     Raises:
         FileNotFoundError: there is none.
         ValueError: a network that it was measured with is not the one that ships now.
     """
-    return check_weights(record_of(content_of(name, folder)))
+    return check_weights(record_of(content_of(name)))
 
 
 def record_of(content: dict[str, Any]) -> Record:
@@ -264,18 +255,8 @@ class StepMap:
     @classmethod
     def of(cls, rows: Any, sheets: Tensor) -> StepMap:
         """The map of rows, each with its sheet: T, ε and the columns of `cells`, in this order or by their names."""
-        import pandas
-
         table = pandas.DataFrame(rows, columns=PLACE + MEASURED, dtype=float).astype({"n_steps": int})
         return cls(table.set_index(PLACE), sheets)
-
-    def sheet(self, n_steps: int, step_size: float) -> Tensor:
-        """Samples at T and ε, in [0, 1]: (N_SHEET, C, H, W).
-
-        Raises:
-            KeyError: they were not measured.
-        """
-        return self.sheets[self.cells.index.get_loc((n_steps, step_size))].float() / 255  # pyright: ignore[reportArgumentType] - one, since cells are unique
 
     def tensors(self, name: str) -> dict[str, Tensor]:
         """The map as two tensors, to be saved: `name`, a row as `of` takes it for each cell, and `name_sheets`."""
@@ -319,10 +300,10 @@ class SamplerCurve:
             samples from other noise: the best of many is flattered by its choice.
     """
 
-    points: Any  # a pandas.DataFrame, whose columns no type checker knows
+    points: pandas.DataFrame
     facts: dict[str, str | int | float]
     sheets: dict[str, Tensor]
-    confirmed: Any  # one too
+    confirmed: pandas.DataFrame
 
     def __str__(self) -> str:
         """The whole curve as text: a line for each label, with its distances ± 2 s.e. by evaluations."""
@@ -336,10 +317,6 @@ class SamplerCurve:
             for p in self.confirmed.itertuples()
         ]
         return "\n".join(lines)
-
-    def sheet(self, point: Any) -> Tensor:
-        """Some samples of a row of the tables, in [0, 1]: (16, 1, 28, 28)."""
-        return self.sheets[f"{point.label}, {point.evaluations}"].float() / 255
 
     def algorithm_1(self) -> pandas.Series:
         """The best that Algorithm 1 does with all of its evaluations, 1,000 or a ladder's multiple just below."""
@@ -359,8 +336,6 @@ def load_curve(network: str = "mnist_ncsn") -> SamplerCurve:
     Raises:
         FileNotFoundError, ValueError: as `load_record`.
     """
-    import pandas
-
     content = content_of(f"{CURVE}{network}")
     record = check_weights(Record(f"{CURVE}{network}", "", (), facts=content["facts"]))
     points, confirmed = (pandas.DataFrame(content[table]) for table in ("points", "confirmed"))
