@@ -2,7 +2,7 @@
 
 import torch
 
-from sbgm_course.exercise import exercise, in_both_precisions
+from sbgm_course.exercise import exercise
 
 
 def _with_noise(trial):
@@ -107,48 +107,4 @@ sliced_loss.mistakes = {
         lambda score, x, sigma, v: (
             slope(score, x, sigma, v, create_graph=False) + half_square(score(x, sigma))
         ).mean(),
-}  # fmt: skip
-
-
-def _symmetric(trial):
-    for dim, dtype in in_both_precisions((2, 3, 5)):
-        square = trial.randn(dim, dim, dtype=dtype)
-        yield [square + square.T]
-
-
-@exercise("2.7", minutes=10, cases=_symmetric)
-def direction_variances(A):
-    """`direction_variances(A)`: the variance of vᵀAv, for standard normal components of v and for ±1: (2,).
-
-    A is (D, D) and symmetric; the components are independent, and +1 and −1 are equally likely.
-    """
-    return torch.stack(_variances(A))
-
-
-def _variances(A):
-    """2 Σ A_de² over all d and e, and over d ≠ e."""
-    squares = A.square()
-    return 2 * squares.sum(), 2 * (squares.sum() - squares.trace())
-
-
-def _variances_with(change):
-    """A mistake in the two variances, made of both and of the trace of A."""
-    return lambda A: torch.stack(change(*_variances(A), A.trace()))
-
-
-direction_variances.mistakes = {
-    "the two are interchanged: first normal components, then ±1":
-        _variances_with(lambda normal, coin, trace: [coin, normal]),
-    "both vary alike in your answer: what is v_d² where v_d is 1 or −1?":
-        _variances_with(lambda normal, coin, trace: [normal, normal]),
-    "for normal components the variance of w², where w is standard normal, is 2, not 1":
-        _variances_with(lambda normal, coin, trace: [normal / 2, coin]),
-    "for ±1 each pair d < e occurs twice in vᵀAv, as 2 A_de v_d v_e: its variance is 4 A_de²":
-        _variances_with(lambda normal, coin, trace: [normal, coin / 2]),
-    "for normal components only the diagonal of A counts in your answer: rotate to the axes in which A is diagonal":
-        lambda A: torch.stack([2 * A.diagonal().square().sum(), _variances(A)[1]]),
-    "this is the mean of the square: the square of the mean, which is the trace, has to be subtracted":
-        _variances_with(lambda normal, coin, trace: [normal + trace**2, coin + trace**2]),
-    "these are standard deviations; the variances are asked for":
-        _variances_with(lambda normal, coin, trace: [normal.sqrt(), coin.sqrt()]),
 }  # fmt: skip

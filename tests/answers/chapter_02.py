@@ -48,25 +48,8 @@ def dsm_by_mse_loss(score, x, sigma, z):
     return loss / (2 * len(x))
 
 
-def variances_by_eigenvalues(A):
-    normal = 2 * torch.linalg.eigvalsh(A).square().sum()
-    pairs = A[torch.triu(torch.ones_like(A), diagonal=1) > 0]
-    return torch.stack([normal, 4 * pairs.square().sum()])
-
-
-def variances_by_fourth_moments(A):
-    """Of all products of four components, each with its expectation, minus the square of the mean."""
-    one = torch.eye(len(A), dtype=A.dtype)
-    pairings = ("ab,cd->abcd", "ac,bd->abcd", "ad,bc->abcd")
-    normal = sum(torch.einsum(pairing, one, one) for pairing in pairings)
-    coin = normal - 2 * torch.einsum("ab,bc,cd->abcd", one, one, one)
-    means = [torch.einsum("ab,abcd,cd->", A, moment, A) for moment in (normal, coin)]
-    return torch.stack(means) - A.trace() ** 2
-
-
 RIGHT = {
     "dsm_loss": (dsm_by_loop, dsm_by_mse_loss),
-    "direction_variances": (variances_by_eigenvalues, variances_by_fourth_moments),
     "sliced_loss": (sliced_by_jacobian_vector_product, sliced_one_by_one, sliced_in_the_chapters_idiom),
 }
 WRONG = {"sliced_loss": {"no create_graph": partial(sliced_in_the_chapters_idiom, create_graph=False)}}
