@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from sbgm_course.calls import LogProbOf, MixtureField, TanhField
-from sbgm_course.exercise import exercise, in_both_precisions, noise
+from sbgm_course.calls import MixtureField
+from sbgm_course.exercise import exercise, noise
 
 
 def _starts(trial):
@@ -52,99 +52,3 @@ langevin_step.mistakes = {
 } | {
     "the noise has the variance ε/2; in the paper's convention it is ε": partial(step_with, size=math.sqrt(0.5)),
 }
-
-
-def _proposals(trial):
-    for dim, dtype in in_both_precisions((1, 3)):
-        step_size = trial.uniform(0.4, 0.9)
-        means = trial.randn(2, dim)
-        weights = torch.tensor([0.3, 0.7], dtype=torch.float64)
-        target = MixtureField(weights, means, 0.7 + trial.rand(2))
-        x = trial.randn(7, dim, dtype=dtype)
-        y = trial.randn(7, dim, dtype=dtype)
-        yield LogProbOf(target), target, x, y, step_size
-
-
-@exercise("3.5", minutes=15, cases=_proposals)
-def log_acceptance(log_prob, score, x, y, step_size):
-    """`log_acceptance(log_prob, score, x, y, step_size)`: log of p(y) q(x|y) / (p(x) q(y|x)), not capped at 0.
-
-    x and y are (B, D), q(·|x) is one Langevin step from x; the result is (B,).
-    """
-    way_back = _log_q(x, y, score(y), step_size)
-    return log_prob(y) + way_back - log_prob(x) - _log_q(y, x, score(x), step_size)
-
-
-def _log_q(b, a, s, step_size, drift=0.5, power=1):
-    """log q(b | a) up to a constant, which cancels, with the score s at a."""
-    return -(b - a - drift * step_size * s).square().sum(dim=1) / (2 * step_size**power)
-
-
-def _ratio_with(p=1.0, q=1.0, **options):
-    """A log-acceptance with p times the target's part, q times the proposal's, and options of `_log_q`."""
-
-    def ratio(log_prob, score, x, y, step_size):
-        proposal = _log_q(x, y, score(y), step_size, **options) - _log_q(y, x, score(x), step_size, **options)
-        return p * (log_prob(y) - log_prob(x)) + q * proposal
-
-    return ratio
-
-
-log_acceptance.mistakes = {
-    "the proposal's densities are swapped: q(x|y) belongs to the way back": _ratio_with(q=-1.0),
-    "only p(y)/p(x): a Langevin step is not symmetric, q does not cancel": _ratio_with(q=0.0),
-    "only the proposal's ratio: where is p?": _ratio_with(p=0.0),
-    "the drift in q is twice what it should be": _ratio_with(drift=1.0),
-    "q's variance is ε: is its exponent divided by 2ε?": _ratio_with(power=2),
-    "q's exponent lacks its ½": _ratio_with(q=2.0),
-    "capped at 0: here the ratio itself is asked for": lambda *case: log_acceptance.right(*case).clamp(max=0),
-    "this is the ratio; its logarithm is asked for":
-        lambda *case: log_acceptance.right(*case).exp(),
-    "the score is taken at the same point both ways: q(x|y) drifts from y":
-        lambda log_prob, score, x, y, step_size: (
-            log_prob(y) + _log_q(x, y, score(x), step_size) - log_prob(x) - _log_q(y, x, score(x), step_size)
-        ),
-}  # fmt: skip
-
-
-def _pairs(trial):
-    for (dim, n_points), dtype in in_both_precisions(((1, 5), (3, 4), (2, 2))):
-        score = TanhField.random(dim, trial.generator, dtype)
-        yield score, trial.randn(6, dim, dtype=dtype), trial.randn(6, dim, dtype=dtype), n_points
-
-
-@exercise("3.6", minutes=15, cases=_pairs)
-def log_rise(score, x, y, n_points):
-    """`log_rise(score, x, y, n_points)`: log p(y) − log p(x), (B,), by the trapezium rule on the straight way.
-
-    x and y are (B, D); the score is asked at n_points ≥ 2 evenly spaced points on the way, both ends among them.
-    """
-    return torch.trapezoid(_slopes(score, x, y, n_points), dx=1 / (n_points - 1), dim=0)
-
-
-def _slopes(score, x, y, n_points):
-    """The slope of log p along the way at each point of it, (n_points, B)."""
-    shares = torch.linspace(0, 1, n_points).tolist()
-    return torch.stack([(score(x + share * (y - x)) * (y - x)).sum(dim=1) for share in shares])
-
-
-def _adding(rule):
-    """A mistake in how the slopes are added up."""
-    return lambda *case: rule(_slopes(*case))
-
-
-log_rise.mistakes = {
-    "the points are averaged with equal weights: in the trapezium rule the two ends count half":
-        _adding(lambda slopes: slopes.mean(dim=0)),
-    "between n points there are n − 1 gaps, so each is 1/(n − 1) of the way":
-        _adding(lambda slopes: torch.trapezoid(slopes, dim=0) / len(slopes)),
-    "the slopes are added up: by which share of the way do they lie apart?":
-        (_adding(lambda slopes: torch.trapezoid(slopes, dim=0)), _adding(lambda slopes: slopes.sum(dim=0))),
-    "the last point is left out: a rule with one end only": _adding(lambda slopes: slopes[:-1].mean(dim=0)),
-    "the score is asked at one end only: it changes on the way":
-        (_adding(lambda slopes: slopes[0]), _adding(lambda slopes: slopes[-1])),
-    "only the two ends are asked, however many points there should be":
-        _adding(lambda slopes: (slopes[0] + slopes[-1]) / 2),
-    "the direction has length 1 in your answer: log p rises by the slope times the length of the way":
-        lambda score, x, y, n_points: log_rise.right(score, x, y, n_points) / (y - x).norm(dim=1),
-}  # fmt: skip

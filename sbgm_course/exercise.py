@@ -29,7 +29,6 @@ from sbgm_course.calls import (
     Argument,
     Asked,
     Field,
-    LogProbOf,
     MixtureField,
     Reply,
     Runner,
@@ -97,8 +96,6 @@ def in_double(argument: Any) -> Any:
             return argument.double() if argument.is_floating_point() else argument
         case MixtureField() | TanhField():
             return type(argument)(**{name: value.double() for name, value in vars(argument).items()})
-        case LogProbOf(field):
-            return LogProbOf(in_double(field))
         case Asked():
             return dataclasses.replace(argument, points=argument.points.double())
         case _:
@@ -428,7 +425,7 @@ class Trial:
 
         Args:
             like: of the right shape and dtype.
-            arguments: what it is called with; a `Seed` reaches it as a generator, a `LogProbOf` as a function.
+            arguments: what it is called with; a `Seed` reaches it as a generator.
 
         Raises:
             WrongAnswer: it raised, returned anything else, or did what `calls.call` says is a problem.

@@ -176,7 +176,7 @@ WRONG_NOISE: dict[str, Callable[[torch.Tensor, torch.Generator], torch.Tensor]] 
 
 
 # whose score is called without σ
-NOT_TOLD_IS_RIGHT = ("langevin_step", "log_ratio", "log_rise")
+NOT_TOLD_IS_RIGHT = ("langevin_step", "log_ratio")
 
 
 def mistakes_of(exercise: Exercise) -> list[tuple[str, Function]]:
