@@ -29,7 +29,6 @@ from grading.submissions import find_students, fingerprint, for_spreadsheets, re
 from sbgm.files import write_bytes, write_json
 
 CHANGED = "changed since it was marked; name another --out to mark it anew"
-IN_LABS = ("instance_norm_plus",)  # exercises that stand in a lab notebook, which nobody hands in
 IN_ALL = 30  # times the seconds for a cell: for all notebooks of a student
 
 
@@ -82,9 +81,7 @@ def grade(options: argparse.Namespace) -> None:
     facts |= {"chapters": sorted(set(options.chapters)), "version": sbgm.__version__}
     facts["isolation"] = "bubblewrap" if isolated else f"none: {LOST}"
     facts = begun(options.out, facts)
-    asked = {
-        name: exercise for name, exercise in ALL.items() if exercise.chapter in options.chapters and name not in IN_LABS
-    }
+    asked = {name: exercise for name, exercise in ALL.items() if exercise.chapter in options.chapters}
     limits = Limits(seconds=options.seconds, in_all=IN_ALL * options.seconds)
     mark_class(students, Course(asked, facts["seed"], options.variant, limits, isolated), options.out, facts)
     print(f"{len(students)} students: {options.out / 'grades.csv'}\nisolation: {facts['isolation']}")

@@ -25,28 +25,6 @@ def ncsn_level_by_level(score, x, sigmas, levels, z):
     return total / 2 / len(x)
 
 
-def by_moments(x, gamma, alpha, beta):
-    mu = x.mean(dim=(2, 3), keepdim=True)
-    variance = x.var(dim=(2, 3), keepdim=True, correction=0)
-    x_hat = (x - mu) / (variance + 1e-5).sqrt()
-    mu_hat = (mu - mu.mean(1, keepdim=True)) / (mu.var(1, keepdim=True) + 1e-5).sqrt()
-    gamma, alpha, beta = (p[:, :, None, None] for p in (gamma, alpha, beta))
-    return gamma * (x_hat + alpha * mu_hat) + beta
-
-
-def channel_by_channel(x, gamma, alpha, beta):
-    result = torch.empty_like(x)
-    for i, image in enumerate(x):
-        mu = image.flatten(1).mean(1)
-        off = mu - mu.mean()
-        mu_hat = off / ((off**2).sum() / (len(mu) - 1) + 1e-5) ** 0.5
-        for c, channel in enumerate(image):
-            off = channel - channel.mean()
-            x_hat = off / ((off**2).mean() + 1e-5) ** 0.5
-            result[i, c] = gamma[i, c] * (x_hat + alpha[i, c] * mu_hat[c]) + beta[i, c]
-    return result
-
-
 def far_place_by_place(h, weight, bias):
     result = torch.empty_like(h).flatten(2)
     for p, (row, b) in enumerate(zip(weight, bias, strict=True)):
@@ -92,29 +70,14 @@ def at_one_level(network, label, w):
     return lambda x, sigma: Guided(network, label, w)(x, 0.5)
 
 
-def rounding_by_table(x, sigma):
-    greys = torch.arange(17, dtype=x.dtype) / 16
-    nearest = (x[..., None] - greys).abs().argmin(dim=-1)
-    return (greys[nearest] - x) / (sigma * sigma)
-
-
-def rounding_by_remainder(x, sigma):
-    inside = x.clamp(0, 1)
-    guess = inside + 1 / 32 - torch.remainder(inside + 1 / 32, 1 / 16)
-    return guess / sigma**2 - x / sigma**2
-
-
 RIGHT = {
     "ncsn_loss": (ncsn_example_by_example, ncsn_level_by_level),
-    "instance_norm_plus": (channel_by_channel, by_moments),
     "look_far": (by_einsum, far_place_by_place),
     "renewed": (renew_by_mean, renew_noise_first),
     "guided": (Guided, guided_by_lerp),
-    "rounding": (rounding_by_table, rounding_by_remainder),
 }
 WRONG = {
     "ncsn_loss": {"σ not broadcast": not_broadcast},
-    "instance_norm_plus": {"γ cut off": lambda x, gamma, alpha, beta: by_moments(x, gamma.detach(), alpha, beta)},
     "look_far": {
         "over rows of the image": lambda h, weight, bias: h @ weight + bias,
         "W cut off": lambda h, weight, bias: by_einsum(h, weight.detach(), bias),

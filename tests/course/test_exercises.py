@@ -26,9 +26,8 @@ def tagged(cell: NotebookNode, tag: str) -> bool:
 
 
 def place(name: str) -> tuple[list[NotebookNode], int]:
-    """The cells of an exercise's chapter and of its lab, and the position of its stub among them."""
-    chapter = CHAPTERS[EXERCISES[name].chapter]
-    cells = read(chapter).cells + read(chapter.parent / "lab" / f"{chapter.name[:2]}_lab.ipynb").cells
+    """The cells of an exercise's chapter, and the position of its stub among them."""
+    cells = read(CHAPTERS[EXERCISES[name].chapter]).cells
     stubs = [i for i, cell in enumerate(cells) if tagged(cell, "exercise") and f"def {name}(" in cell.source]
     assert len(stubs) == 1, f"chapter {EXERCISES[name].chapter} has {len(stubs)} stubs of {name}"
     return cells, stubs[0]

@@ -540,14 +540,6 @@ def test_a_folder_is_marked_once(tmp_path, capsys):
         assert f"{other.split()[0][2:]} must be" in capsys.readouterr().err
 
 
-@pytest.mark.harmless
-def test_what_stands_in_a_lab_is_not_asked_for(tmp_path):
-    hand_in(tmp_path / "in", {"ann": STUB})
-    assert grading(tmp_path, "--chapters", "6") == 0
-    (row,) = grade.read_rows(tmp_path / "out" / "grades.csv").values()
-    assert (row["of"], "instance_norm_plus" in row) == ("5", False)
-
-
 def test_an_option_that_would_give_everyone_nothing_is_refused(tmp_path, capsys):
     with pytest.raises(SystemExit):
         grading(tmp_path, "--chapters", "1", "99")
