@@ -1,10 +1,7 @@
 """Exercises of chapter 8: inpainting."""
 
-import math
-
 import torch
 
-from sbgm_course.calls import TanhField
 from sbgm_course.chapter_03 import step_mistakes, step_with
 from sbgm_course.exercise import exercise, noise
 
@@ -122,11 +119,13 @@ def _within_a_level(trial):
         yield score, start[:1].expand_as(start), y, mask, sigma, step_size
 
 
-def _known_and_unknown(score, x, y, mask, *rest):
-    return {"your known pixels": mask, "your unknown pixels": ~mask}
-
-
-@exercise("8.2", minutes=10, cases=_within_a_level, draws=True, parts=_known_and_unknown)
+@exercise(
+    "8.2",
+    minutes=10,
+    cases=_within_a_level,
+    draws=True,
+    parts=lambda score, x, y, mask, *rest: {"your known pixels": mask, "your unknown pixels": ~mask},
+)
 def inpaint_step(score, x, y, mask, sigma, step_size, generator):
     """`inpaint_step(score, x, y, mask, sigma, step_size, generator)`: one step of Algorithm 2 within a level.
 
@@ -189,59 +188,3 @@ inpaint_step.mistakes = {
             score, x, y, mask, sigma, sigma**2 * step_size, generator
         ),
 } | {sentence: _inpaint_with(**options) for sentence, options in step_mistakes("α").items()}  # fmt: skip
-
-
-def _levels(trial):
-    for n, shape, n_steps, dtype in ((120, (1, 12, 20), 3, torch.float64), (150, (2, 10, 8), 4, torch.float32)):
-        dim = math.prod(shape)
-        known, unknown = torch.randperm(dim, generator=trial.generator).chunk(2)
-        # tanh is linear here, and so the noise of each step enters linearly; each unknown pixel feels one known pixel,
-        # so that y counts, and no two feel the same one, so that all numbers stay independent
-        identity = torch.eye(dim, dtype=dtype)
-        inner = -0.5 * identity
-        inner[known, unknown] = 4
-        score = TanhField(1e-3 * inner, torch.zeros(dim, dtype=dtype), 1e3 * identity)
-        mask = torch.zeros(dim, dtype=torch.bool).index_fill(0, known, True).view(shape)
-        x = (3 * trial.randn(1, *shape, dtype=dtype)).expand(n, *shape)
-        image = trial.rand(*shape, dtype=dtype)
-        yield score, x, image, mask, trial.uniform(0.6, 0.7), trial.uniform(0.55, 0.65), n_steps
-
-
-@exercise("8.4", minutes=15, cases=_levels, draws=True, parts=_known_and_unknown)
-def fresh_level(score, x, image, mask, sigma, step_size, n_steps, generator):
-    """`fresh_level(score, x, image, mask, sigma, step_size, n_steps, generator)`: a level with a y for each step.
-
-    n_steps times: y = image + σ z, a Langevin step of size α = `step_size` with s(x, σ), and the known pixels are
-    overwritten by y's. x is (B, *shape), the image and the boolean mask are of that shape, or broadcast to it; the
-    result has x's shape and dtype.
-    """
-    for _ in range(n_steps):
-        y = image + sigma * noise(x, generator)
-        x = x + step_size / 2 * score(x, sigma) + step_size**0.5 * noise(x, generator)
-        x = torch.where(mask, y, x)
-    return x
-
-
-def _level_with(*, once=False, put_back=True, size=lambda sigma: sigma, extra=0):
-    """The level with one y, without putting it in, with other noise of y, or with more or fewer steps."""
-
-    def mistaken(score, x, image, mask, sigma, step_size, n_steps, generator):
-        for step in range(n_steps + extra):
-            if step == 0 or not once:
-                y = image + size(sigma) * noise(x, generator)
-            x = step_with(lambda x: score(x, sigma), x, step_size, generator)
-            x = torch.where(mask & put_back, y, x)
-        return x
-
-    return mistaken
-
-
-fresh_level.mistakes = {
-    "y is drawn once, before the first step, as in Algorithm 2: draw it anew before every step":
-        _level_with(once=True),
-    "the known pixels are never put back": _level_with(put_back=False),
-    "y has no noise: it is the image with this level's noise": _level_with(size=lambda sigma: 0.0),
-    "the noise of y has variance 1: its standard deviation is σ": _level_with(size=lambda sigma: 1.0),
-    "one step is missing: there are n_steps of them": _level_with(extra=-1),
-    "there is one step too many": _level_with(extra=1),
-}  # fmt: skip

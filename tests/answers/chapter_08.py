@@ -68,33 +68,9 @@ def minus_a_boolean(score, x, y, mask, *rest):
     return (1 - mask) * langevin(score, x, *rest) + mask * y
 
 
-def fresh(score, x, image, mask, sigma, step_size, n_steps, generator, draw=noise):
-    """The level, with other noise."""
-    for _ in range(n_steps):
-        y = image + sigma * draw(x, generator)
-        x = step_by_where(score, x, y, mask, sigma, step_size, generator, draw)
-    return x
-
-
-def fresh_by_index(score, x, image, mask, sigma, step_size, n_steps, generator):
-    for _ in range(n_steps):
-        x = langevin(score, x, sigma, step_size, generator)
-        x[:, mask] = torch.normal(image[mask].expand(len(x), -1), sigma, generator=generator)
-    return x
-
-
-def fresh_by_recursion(score, x, image, mask, sigma, step_size, n_steps, generator):
-    if n_steps == 0:
-        return x
-    y = image + sigma * noise(x, generator)
-    x = step_by_where(score, x, y, mask, sigma, step_size, generator)
-    return fresh_by_recursion(score, x, image, mask, sigma, step_size, n_steps - 1, generator)
-
-
 RIGHT = {
     "fill_step": (fill_by_index, fill_by_product),
     "inpaint_step": (step_by_index, step_with_noise_where_unknown),
-    "fresh_level": (fresh_by_index, fresh_by_recursion),
 }
 WRONG = {
     "fill_step": {
@@ -106,5 +82,4 @@ WRONG = {
         "1 − m of a boolean mask": minus_a_boolean,
         **with_noise(step_by_where, DEPENDENT_NOISE | WRONG_NOISE),
     },
-    "fresh_level": with_noise(fresh, WRONG_NOISE),
 }
