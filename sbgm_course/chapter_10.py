@@ -1,7 +1,5 @@
 """Exercises of chapter 10: beyond NCSN."""
 
-import itertools
-
 import torch
 
 from sbgm_course.calls import MixtureField
@@ -56,56 +54,6 @@ score_of_ddpm.mistakes = {
     ),
     "this is the clean point, x − σ ẑ: the score is asked for":
         lambda predict_noise, x, sigma: x + sigma**2 * score_of_ddpm.right(predict_noise, x, sigma),
-}  # fmt: skip
-
-
-def _ladders(trial):
-    for n_levels in (3, 8):
-        first = trial.uniform(1.5, 2.0)
-        yield trial.uniform(0.5, 0.8), [first * 0.6**i for i in range(n_levels)]
-
-
-@exercise("10.3", minutes=15, cases=_ladders)
-def variance_left(v, sigmas):
-    """`variance_left(v, sigmas)`: the share of v that renewal leaves of data N(0, v) with an exact score.
-
-    A chain begins with the variance v + σ_1². Each step goes to x̂_0 = v/(v + σ²) x and adds noise of the next level;
-    after the last level none is added. v is a float, sigmas is a list, descending; the result is one number.
-    """
-    variance = v + sigmas[0] ** 2
-    for sigma, following in itertools.pairwise([*sigmas, 0.0]):
-        variance = (v / (v + sigma**2)) ** 2 * variance + following**2
-    return variance / v
-
-
-def _left_with(*, left=lambda v, sigma: v / (v + sigma**2), fresh=lambda sigma, after: after, end=(0.0,)):
-    """The share where another part of x is left, other noise is added, or the last level is another."""
-
-    def mistaken(v, sigmas):
-        variance = v + sigmas[0] ** 2
-        for sigma, after in itertools.pairwise([*sigmas, *end]):
-            variance = left(v, sigma) ** 2 * variance + fresh(sigma, after) ** 2
-        return variance / v
-
-    return mistaken
-
-
-variance_left.mistakes = {
-    "this is the variance: its share of v is asked for": lambda v, sigmas: v * variance_left.right(v, sigmas),
-    "this is the share that is lost": lambda v, sigmas: 1 - variance_left.right(v, sigmas),
-    "the factor is not squared: a variance is multiplied by the square of what x is multiplied by":
-        _left_with(left=lambda v, sigma: (v / (v + sigma**2)) ** 0.5),
-    "what is left of x is v/(v + σ²), a ratio of variances": (
-        _left_with(left=lambda v, sigma: v / (v + sigma)),
-        _left_with(left=lambda v, sigma: sigma**2 / (v + sigma**2)),
-    ),
-    "the fresh noise has the variance σ′², all of the next level": (
-        _left_with(fresh=lambda sigma, after: after**0.5),
-        _left_with(fresh=lambda sigma, after: sigma),
-        _left_with(fresh=lambda sigma, after: (sigma**2 - after**2) ** 0.5),
-    ),
-    "no noise is added: renewal puts that of the next level on the guess": _left_with(fresh=lambda sigma, after: 0.0),
-    "the last step, to σ′ = 0, is missing": _left_with(end=()),
 }  # fmt: skip
 
 

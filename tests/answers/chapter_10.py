@@ -81,27 +81,11 @@ def without_sign(score, x, a, b):
     return x + abs(b - a) / (b - a) * (heun_in_names(score, x, a, b) - x)
 
 
-def left_by_products(v, sigmas):
-    total = 0.0
-    for i in range(len(sigmas) + 1):  # the noise of level i, and in it what the steps from there leave
-        factors = [(1 + sigma**2 / v) ** -2 for sigma in sigmas[i:]]
-        total += sigmas[i] ** 2 * math.prod(factors) if i < len(sigmas) else 0
-    return total / v + math.prod((1 + sigma**2 / v) ** -2 for sigma in sigmas)
-
-
-def left_by_weights(v, sigmas):
-    weights = torch.tensor([v**0.5, sigmas[0]], dtype=torch.float64)
-    for sigma, after in zip(sigmas, [*sigmas[1:], 0], strict=True):
-        weights = torch.cat([weights * v / (v + sigma**2), torch.tensor([after], dtype=torch.float64)])
-    return weights.square().sum() / v
-
-
 RIGHT = {
     "score_of_ddpm": (ddpm_one_by_one, ddpm_through_the_clean_image),
     "level_step": (step_through_the_clean_image, step_by_variances),
     "heun_step": (heun_in_names, heun_of_two_ends),
     "velocity_of_score": (velocity_in_names, velocity_without_names),
-    "variance_left": (left_by_products, left_by_weights),
 }
 WRONG = {
     "level_step": {
