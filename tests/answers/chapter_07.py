@@ -62,27 +62,10 @@ def noise_without_a_kick(score, x, sigma, pull, kick, generator):
     return shake(score, x, sigma, pull, kick or 0.7, generator)
 
 
-def least_distances(images, training):
-    return torch.stack([(image - training).flatten(1).pow(2).sum(1).min() for image in images])
-
-
-def caught_by_squares(samples, test, training):
-    of_test = least_distances(test, training).sort().values
-    return sum(bool(d < of_test[2]) for d in least_distances(samples, training)) / len(samples)
-
-
-def caught_by_counting(samples, test, training):
-    of_test = distances(test, training).min(dim=1).values
-    of_samples = distances(samples, training).min(dim=1).values
-    nearer = (of_test <= of_samples[:, None]).double().mean(dim=1)  # of the test images
-    return (nearer < 0.01).double().mean()
-
-
 RIGHT = {
     "guess_and_shake": (shake_along_the_score, shake_between),
     "best_guess": (best_guess_one_by_one, best_guess_by_expansion),
     "nearest": (nearest_one_by_one, nearest_by_topk),
-    "caught": (caught_by_squares, caught_by_counting),
 }
 WRONG = {
     "guess_and_shake": {
