@@ -3,14 +3,14 @@
 import itertools
 import math
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import nn
 
 from sbgm.noise import geometric_sigmas
 from sbgm_course.calls import Descent, MixtureField, Seed
-from sbgm_course.exercise import Exercise, Sign, WrongAnswer, exercise, noise, refuse
+from sbgm_course.exercise import Exercise, Sign, exercise, noise, refuse
 
 
 def _ends(trial):
@@ -212,59 +212,52 @@ annealed_langevin.mistakes = {
 
 # --- a training -------------------------------------------------------------------------------------------------------
 
-POINTS = 150  # of each level, at which a score is compared with the exact one
-SCALED = 40  # of each level, at which a score may be the same but for the factor 1/σ
 
-
-class Trained:
-    """Measurements of a score that was trained on a ladder.
+class Drawn(NamedTuple):
+    """What Algorithm 1 draws with a trained score, beside the data.
 
     Attributes:
-        scores: (L, L·POINTS + L·SCALED, 2).
-        sigmas: (L,).
-        factor: (L,), by how much the scores of each level are too long.
-        cosine: (L,), with the exact scores.
-        error: (L,), squared, relative to the exact scores; 1 for a score of zero.
-        times: the mean factor.
-        worst: error.
-        levels: at which the score is wrong, as text.
+        diverged: whether the chains did.
+        stray: the share of the samples farther from each cluster's mean than five times the cluster's width.
+        width: of the samples in the clusters, where 1 is right.
+        shares: of the clusters, as text.
+        right_shares: those of the data, as text.
+        off: the largest difference of these shares.
+        near: the share of the samples that lie nearer to a data point than half of all fresh points do.
     """
 
-    def __init__(self, scores, exact, sigmas):
-        own = torch.stack([scores[i, i * POINTS : (i + 1) * POINTS] for i in range(len(sigmas))]).double()
-        product = (own * exact).sum(dim=(1, 2))
-        size = exact.square().sum(dim=(1, 2))
-        self.scores = scores
-        self.sigmas = sigmas
-        self.factor = product / size
-        self.cosine = product / (size * own.square().sum(dim=(1, 2))).sqrt().clamp(min=1e-30)
-        self.error = (own - exact).square().sum(dim=(1, 2)) / size
-        self.times = float(self.factor.log().mean().exp())
-        self.worst = float(self.error.max())
-        self.last = float(self.factor[-1])
-        self.levels = ", ".join(f"{float(sigma):.2g}" for sigma in sigmas[self.error > 0.35])
-
-    def fits(self, factor):
-        """Whether all scores have the right direction, and these factors are the same up to a third."""
-        return (self.cosine > 0.8).all() and factor.max() < 1.35 * factor.min()
-
-    def off_by_a_power(self):
-        """Whether the scores are right but for a factor σ, σ² or 1/σ."""
-        return any(self.fits(self.factor / self.sigmas**power) for power in (1, 2, -1))
-
-    def only_small(self):
-        """Whether the score is worse at the largest level than at all small ones."""
-        return self.error[0] > 0.1 and self.error[0] > self.error[len(self.sigmas) // 2 :].max()
-
-    def unseeing(self):
-        """Whether σ only scales the network's input or output."""
-        output = self.scores * self.sigmas[:, None, None]
-        scaled = output[:, len(self.sigmas) * POINTS :].unflatten(1, (len(self.sigmas), SCALED))
-        return _alike(output) or _alike(torch.stack([scaled[i, i] for i in range(len(self.sigmas))]))
+    diverged: bool
+    stray: float = 0.0
+    width: float = 1.0
+    shares: str = ""
+    right_shares: str = ""
+    off: float = 0.0
+    near: float = 0.5
 
 
-def _alike(values):
-    return (values - values[:1]).abs().max() < 1e-5 * values.abs().max()
+def drawn(x, data, target, noise, generator):
+    """Look at samples (N, 2), which carry some noise, beside data (M, 2) from a target of three clusters."""
+    if not x.isfinite().all():
+        return Drawn(diverged=True)
+    distance, nearest = torch.cdist(x, target.means).min(dim=1)
+    in_widths = distance / (target.stds[nearest] ** 2 + noise**2).sqrt()
+    shares = nearest.bincount(minlength=3) / len(x)
+    right_shares = torch.cdist(data, target.means).argmin(dim=1).bincount(minlength=3) / len(data)
+    fresh = target.sample(20_000, noise, generator=generator)
+    half_way = torch.cdist(fresh, data).amin(dim=1).median()
+    return Drawn(
+        diverged=False,
+        stray=float((in_widths > 5).double().mean()),
+        width=float((in_widths[in_widths <= 5].square().mean() / 2).sqrt()),
+        shares=_listed(shares),
+        right_shares=_listed(right_shares),
+        off=float((shares - right_shares).abs().max()),
+        near=float((torch.cdist(x, data).amin(dim=1) < half_way).double().mean()),
+    )
+
+
+def _listed(shares):
+    return " / ".join(f"{share:.2f}" for share in shares.tolist())
 
 
 def _judge_training(exercise, trial):
@@ -274,54 +267,18 @@ def _judge_training(exercise, trial):
     means = radii[:, None] * torch.stack([angles.cos(), angles.sin()], dim=1)
     weights = torch.tensor([0.15, 0.25, 0.6])[torch.randperm(3, generator=trial.generator)]
     target = MixtureField(weights, means, torch.tensor([trial.uniform(0.35, 0.5) for _ in range(3)]))
-    data = target.sample(2000, generator=trial.generator)
-    sigmas = geometric_sigmas(8.0, 0.2, 8)
+    # so few points, and so small a last level, that copies of the points keep apart from fresh ones
+    data = target.sample(300, generator=trial.generator)
+    sigmas = geometric_sigmas(8.0, 0.04, 9)
 
-    # first points at which the exact score is at hand, then points that are one point for a network of x/√(16 + σ²)
-    # alone, which is how the hint scales x
-    points = [target.sample(POINTS, sigma, generator=trial.generator) for sigma in sigmas.tolist()]
-    places = torch.randn(SCALED, 2, generator=trial.generator)
-    scaled = [math.sqrt(16 + sigma**2) * places for sigma in sigmas.tolist()]
-    all_points = torch.cat([*points, *scaled])
     start = 16 * trial.rand(1000, 2, dtype=torch.float32) - 8
-    descent = Descent(all_points, sigmas, start, step_size=0.5 * 0.2**2, n_steps=50, seed=trial.integer(0, 2**31))
-    like = torch.cat([all_points.repeat(len(sigmas), 1), start])
+    descent = Descent(data[:3], sigmas, start, step_size=0.5 * 0.04**2, n_steps=50, seed=trial.integer(0, 2**31))
+    like = torch.cat([descent.points.repeat(len(sigmas), 1), start])
     answer = trial.answer(like, data, sigmas, Seed(trial.integer(0, 2**31)), descent)
-
-    scores = answer[: -len(start)].reshape(len(sigmas), *all_points.shape)
-    exact = torch.stack([target.score(points[i], sigma) for i, sigma in enumerate(sigmas.tolist())]).double()
-    trained = Trained(scores, exact, sigmas.double())
+    noise = 0.04 / math.sqrt(1 - 0.5 / 4)  # settled chains are too wide
+    samples = drawn(answer[-len(start) :], data, target, noise, trial.generator)
     for sentence, sign in exercise.mistakes.items():
-        refuse(sign.shown(trained), sentence.format(trained=trained))
-    refuse_samples(answer[-len(start) :], target, math.sqrt(0.2**2 / (1 - 0.5 / 4)))
-
-
-def _listed(shares):
-    return " / ".join(f"{share:.2f}" for share in shares.tolist())
-
-
-def refuse_samples(x, target, noise):
-    """Raise WrongAnswer unless samples (N, 2) with some noise have the target's clusters, in shares and widths."""
-    if not x.isfinite().all():
-        raise WrongAnswer(
-            "the chains of Algorithm 1 diverge with your score, which is far too large somewhere: what should it do "
-            "far from the data?"
-        )
-    distance, nearest = torch.cdist(x, target.means).min(dim=1)
-    widths = (target.stds**2 + noise**2).sqrt()
-    shares = nearest.bincount(minlength=3) / len(x)
-    if (shares - target.weights).abs().max() > 0.14:
-        raise WrongAnswer(
-            f"your samples' clusters have the shares {_listed(shares)}, and should have {_listed(target.weights)}: let "
-            "the learning rate fall towards the end of the training, or train longer"
-        )
-    stray = float((distance > 5 * widths[nearest]).double().mean())
-    spreads = [distance[nearest == k].square().mean().sqrt() / math.sqrt(2) / widths[k] for k in range(3)]
-    too_flat = "train longer, and let the learning rate fall towards the end"
-    refuse(stray > 0.04, f"{stray:.0%} of your samples lie far from all data: {too_flat}")
-    refuse(max(spreads) > 1.6, f"a cluster of your samples is {max(spreads):.2g} times too wide: {too_flat}")
-    narrow = min(spreads)
-    refuse(narrow < 0.75, f"a cluster of your samples has {narrow:.2g} times its width: is the score too large?")
+        refuse(sign.shown(samples), sentence.format(drawn=samples))
 
 
 @partial(Exercise, number="4.6", minutes=30, judge=_judge_training)
@@ -331,33 +288,13 @@ def train_score(data, sigmas, generator):
     sigmas is the ladder (L,). The score is called with points (B, 2) and with σ as a float, and returns (B, 2); it is
     judged by what Algorithm 1 draws with it. Batches, levels and noise come from the generator.
     """
-    return trained_with(data, sigmas, generator)
-
-
-def trained_with(
-    data,
-    sigmas,
-    generator,
-    *,
-    n_steps=500,
-    levels: Any = slice(None),
-    weight=torch.square,
-    told=True,
-    divided=True,
-):
-    """A score after `n_steps` steps of Eq. 6 on some levels, with λ(σ) = weight(σ).
-
-    The network sees x divided by its size at σ and, if `told`, log σ; its output is divided by σ if `divided`.
-    """
     layers = nn.Sequential(nn.Linear(3, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU(), nn.Linear(64, 2))
 
     def score(x, sigma):
         sigma = torch.as_tensor(sigma, dtype=x.dtype).reshape(-1, 1).expand(len(x), 1)
-        level = sigma.log() if told else torch.zeros_like(sigma)
-        out = layers(torch.cat([x / (16 + sigma**2).sqrt(), level], dim=1))
-        return out / sigma if divided else out
+        return layers(torch.cat([x / (16 + sigma**2).sqrt(), sigma.log()], dim=1)) / sigma
 
-    sigmas = sigmas[levels]
+    n_steps = 500
     optimizer = torch.optim.Adam(layers.parameters(), lr=2e-2)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_steps)
     for _ in range(n_steps):
@@ -365,7 +302,7 @@ def trained_with(
         sigma = sigmas[torch.randint(len(sigmas), (1_000, 1), generator=generator)]
         z = torch.randn(x.shape, generator=generator)
         residual = sigma * score(x + sigma * z, sigma) + z
-        loss = (weight(sigma) / sigma**2 * residual**2).sum(dim=1).mean() / 2  # Eq. 6
+        loss = residual.square().sum(dim=1).mean() / 2  # Eq. 6
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -373,64 +310,45 @@ def trained_with(
     return score
 
 
-def _at_one_level(data, sigmas, generator):
-    """A score that is asked at σ = 1 whatever σ is."""
-    score = trained_with(data, sigmas, generator, n_steps=50)
-    return lambda x, sigma: score(x, 1.0)
+def _on_levels(some):
+    """Train on some of the levels only."""
+    return lambda data, sigmas, generator: train_score.right(data, sigmas[some], generator)
 
 
 def _changed(change):
-    """A mistake in a score that is trained well: `change(s, σ)` in its place."""
+    """Train well, and return `change(s)` in the place of the score s."""
 
     def mistaken(data, sigmas, generator):
-        score = trained_with(data, sigmas, generator)
-        return lambda x, sigma: change(score(x, sigma), sigma)
+        score = train_score.right(data, sigmas, generator)
+        return lambda x, sigma: change(score(x, sigma))
 
     return mistaken
 
 
+def _copier(data, sigmas, generator):
+    """The exact score of the data points with noise, which nothing has smoothed."""
+
+    def score(x, sigma):
+        weights = (-(torch.cdist(x, data) ** 2) / (2 * sigma**2)).softmax(dim=1)
+        return (weights @ data - x) / sigma**2
+
+    return score
+
+
 train_score.mistakes = {
-    "your score holds NaN or infinity: is the learning rate too large?":
-        Sign(lambda trained: not trained.scores.isfinite().all(), _changed(lambda s, sigma: s * math.nan)),
-    "your score is the same at every level: is the network given σ?":
-        Sign(lambda trained: _alike(trained.scores), _at_one_level),
-    "your network does not see σ, which only scales its input or its output: give it σ, or log σ, as an input, too":
-        Sign(Trained.unseeing, partial(trained_with, n_steps=50, told=False)),
-    "your score points away from the data: the target is −z/σ":
-        Sign(lambda trained: (trained.cosine < -0.5).double().mean() > 0.5, _changed(lambda s, sigma: -s)),
-    "your score is right up to a power of σ: divide a network that predicts −z by σ, and one that predicts x − x̃ by σ²":
-        Sign(Trained.off_by_a_power, _changed(lambda s, sigma: s * sigma)),
-    "your score is {trained.times:.2g} times the right one at every level": Sign(
-        lambda trained: trained.fits(trained.factor) and not 0.7 < trained.times < 1.4,
-        _changed(lambda s, sigma: s / 2),
-    ),
-    "your score is hardly better than zero at most levels, with a relative squared error of {trained.worst:.2g}: is "
-    "the network trained on noisy points, and for long enough?": Sign(
-        lambda trained: (trained.error > 0.6).double().mean() > 0.5 and (trained.error > 0.3).all(),
-        partial(trained_with, n_steps=0),
-    ),
-    # without the weight all levels are trained, the large ones hardly: the error falls slowly from level to level
-    "your score is good at the small levels and has a relative squared error of {trained.worst:.2g} at the large ones: "
-    "is each level's loss multiplied by σ²? With λ = 1 the small levels outweigh the large ones": Sign(
-        lambda trained: (
-            trained.only_small()
-            and 0.25 < trained.error[0] < 1.6
-            and trained.error[2] > trained.error[0] / 4
-            and trained.error[3] > 0.05
-        ),
-        partial(trained_with, weight=torch.ones_like),
-    ),
-    "your score is good at the small levels and has a relative squared error of {trained.worst:.2g} at the large ones: "
-    "are levels drawn from the whole ladder, from σ = 8 on, and is each level's loss multiplied by σ²?":
-        Sign(Trained.only_small, partial(trained_with, levels=[4, 5, 6, 7])),
-    "your score is right at σ = 8, and at σ = 0.2 only {trained.last:.2g} times the right one: scores grow as 1/σ. "
-    "Does your network divide its output by σ? If so, train longer": Sign(
-        lambda trained: (
-            trained.error[:2].max() < 0.1 and trained.last < 0.7 and trained.last < trained.factor[:-2].min()
-        ),
-        partial(trained_with, divided=False),
-    ),
-    "your score is wrong at σ = {trained.levels}, with a relative squared error of {trained.worst:.2g}, and better at "
-    "the other levels: is a level drawn for every example, from the whole ladder? If so, train longer":
-        Sign(lambda trained: trained.levels, partial(trained_with, levels=[0, 1, 2, 3])),
+    "the chains of Algorithm 1 diverge with your score: is the target −z/σ, and the learning rate not too large?":
+        Sign(lambda drawn: drawn.diverged, _changed(torch.neg)),
+    "{drawn.stray:.0%} of your samples lie far from all data: is the network trained on noisy points of every "
+    "level, and a level's loss multiplied by σ²? If so, train longer":
+        Sign(lambda drawn: drawn.stray > 0.12, _on_levels(slice(1))),
+    "your samples' clusters are {drawn.width:.2g} times as wide as they should be: is the score too small? Does your "
+    "network divide its output by σ? If so, train longer, and let the learning rate fall":
+        Sign(lambda drawn: drawn.width > 1.35, _changed(lambda s: s / 2)),
+    "your samples' clusters are {drawn.width:.2g} times as wide as they should be: is the score too large?":
+        Sign(lambda drawn: drawn.width < 0.85, _changed(lambda s: 2 * s)),
+    "your samples' clusters have the shares {drawn.shares}, and should have {drawn.right_shares}: is the network "
+    "trained on the large levels, too? If so, train longer, and let the learning rate fall":
+        Sign(lambda drawn: drawn.off > 0.15, _on_levels(slice(4, None))),
+    "{drawn.near:.0%} of your samples lie nearer to a data point than half of fresh points do: they are copies. Is a "
+    "network trained, or are the data looked up?": Sign(lambda drawn: drawn.near > 0.65, _copier),
 }  # fmt: skip

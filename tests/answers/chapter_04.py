@@ -54,40 +54,50 @@ def noise_passed_on(score, x, sigmas, epsilon, n_steps, generator):
     return anneal(score, x, sigmas, epsilon, n_steps, generator, draw=lambda x, g: z.roll(next(step), dims=0))
 
 
-def of_the_data(data, sigmas, generator):
-    """The exact score of 500 of the data with noise σ: nothing is trained."""
-    origins = data[:500]
+def fitted(layers, code, optimiser, n_steps, falls, data, sigmas, generator):
+    """A score of layers that see x in units of its size and a code of the level's number, and learn to predict −z."""
+
+    def out(x, level):
+        size = (16 + sigmas[level, None] ** 2).sqrt()
+        return layers(torch.cat([x / size, code(level)], dim=1))
+
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda step: (1 + math.cos(math.pi * step / n_steps)) / 2 if falls else 1.0
+    )
+    for _ in range(n_steps):
+        x = data[torch.randint(len(data), (500,), generator=generator)]
+        level = torch.randint(len(sigmas), (500,), generator=generator)
+        z = torch.randn(x.shape, generator=generator)
+        optimiser.zero_grad()
+        (out(x + sigmas[level, None] * z, level) + z).square().mean().backward()
+        optimiser.step()
+        schedule.step()
 
     def score(x, sigma):
-        posterior = (-(torch.cdist(x, origins) ** 2) / (2 * sigma**2)).softmax(dim=1)
-        return (posterior @ origins - x) / sigma**2
+        level = torch.full((len(x),), int((sigmas - sigma).abs().argmin()))
+        return out(x, level) / sigma
 
     return score
 
 
 def one_hot(data, sigmas, generator):
-    """The network sees the level's number, and predicts −z."""
     layers = nn.Sequential(nn.Linear(2 + len(sigmas), 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 2))
     optimiser = torch.optim.Adam(layers.parameters(), 2e-2)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 600)
-    for _ in range(600):
-        x = data[torch.randint(len(data), (800,), generator=generator)]
-        level = torch.randint(len(sigmas), (800,), generator=generator)
-        sigma = sigmas[level][:, None]
-        z = torch.randn(x.shape, generator=generator)
-        noisy = (x + sigma * z) / (16 + sigma**2).sqrt()
-        out = layers(torch.cat([noisy, nn.functional.one_hot(level, len(sigmas))], dim=1))
-        optimiser.zero_grad()
-        (out + z).square().mean().backward()
-        optimiser.step()
-        schedule.step()
+    return fitted(
+        layers, lambda i: nn.functional.one_hot(i, len(sigmas)), optimiser, 800, True, data, sigmas, generator
+    )
 
-    def score(x, sigma):
-        number = int((sigmas - sigma).abs().argmin())
-        code = nn.functional.one_hot(torch.full((len(x),), number), len(sigmas))
-        return layers(torch.cat([x / math.sqrt(16 + sigma**2), code], dim=1)) / sigma
 
-    return score
+def by_momentum(data, sigmas, generator):
+    layers = nn.Sequential(nn.Linear(3, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 2))
+    optimiser = torch.optim.SGD(layers.parameters(), 0.1, momentum=0.9)
+    return fitted(layers, lambda i: sigmas[i, None].log(), optimiser, 2_000, True, data, sigmas, generator)
+
+
+def at_a_constant_rate(data, sigmas, generator):
+    layers = nn.Sequential(nn.Linear(3, 96), nn.SiLU(), nn.Linear(96, 96), nn.SiLU(), nn.Linear(96, 2))
+    optimiser = torch.optim.Adam(layers.parameters(), 2e-3)
+    return fitted(layers, lambda i: sigmas[i, None].log(), optimiser, 2_000, False, data, sigmas, generator)
 
 
 def ladder_of_logarithms(high, low, n):
@@ -97,7 +107,7 @@ def ladder_of_logarithms(high, low, n):
 RIGHT = {
     "geometric_ladder": (ladder_by_multiplying, ladder_of_logarithms),
     "annealed_langevin": (by_package, by_counting_steps),
-    "train_score": (of_the_data, one_hot),
+    "train_score": (one_hot, by_momentum, at_a_constant_rate),
 }
 WRONG = {
     "geometric_ladder": {"a list": lambda high, low, n: [high * (low / high) ** (i / (n - 1)) for i in range(n)]},

@@ -10,7 +10,7 @@ from answers import normal
 from sbgm.theory import annealed_variance
 from sbgm_course import exercise
 from sbgm_course.calls import MixtureField, local
-from sbgm_course.chapter_04 import refuse_samples
+from sbgm_course.chapter_04 import Drawn, drawn, train_score
 from sbgm_course.exercise import Law, compare_law, law_of, noise
 
 # --- checks draws ----------------------------------------------------------------------------------------------------
@@ -123,32 +123,57 @@ def test_the_law_of_a_chain_is_that_of_its_draws(draw, law):
 # --- a trained score's samples ----------------------------------------------------------------------------------------
 
 
-def three_clusters(weights: list[float]) -> MixtureField:
+def three_clusters(*weights: float) -> MixtureField:
     means = torch.tensor([[4.0, 0.0], [-2.0, 3.5], [-2.0, -3.5]])
-    return MixtureField(torch.tensor(weights) / sum(weights), means, torch.full((3,), 0.4))
+    return MixtureField(torch.tensor(weights), means, torch.full((3,), 0.4))
 
 
-def from_nearest_mean(x):
-    means = three_clusters([1.0, 1.0, 1.0]).means
-    return x - means[torch.cdist(x, means).argmin(dim=1)]
+TARGET = three_clusters(0.15, 0.25, 0.6)
+
+
+def beside_data(change, seed: int = 0) -> Drawn:
+    """What is seen of 1,000 fresh points with noise, after a change of them, beside 300 data."""
+    generator = torch.Generator().manual_seed(seed)
+    data = TARGET.sample(300, generator=generator)
+    x = TARGET.sample(1000, 0.04, generator=generator)
+    return drawn(change(x, data, generator), data, TARGET, 0.04, generator)
+
+
+def around_the_means(factor: float):
+    """Make clusters wider or narrower."""
+
+    def change(x, data, generator):
+        means = TARGET.means[torch.cdist(x, TARGET.means).argmin(dim=1)]
+        return means + factor * (x - means)
+
+    return change
 
 
 @pytest.mark.parametrize(
-    ("spoilt", "message"),
+    ("change", "words"),
     [
-        (lambda x: x * math.nan, "diverge with your score"),
-        (lambda x: three_clusters([1.0, 1.0, 1.0]).sample(1000, generator=torch.Generator()), "have the shares"),
-        (lambda x: torch.cat([x, x[:100] * 3]), "9% of your samples lie far from all data"),
-        (lambda x: x + 0.7 * torch.randn(x.shape, generator=torch.Generator()), "times too wide"),
-        (lambda x: x - 0.4 * from_nearest_mean(x), "times its width"),
+        (lambda x, data, generator: x * math.nan, "diverge with your score"),
+        (lambda x, data, generator: torch.cat([x[200:], x[:200] * 3]), "20% of your samples lie far from all data"),
+        (around_the_means(1.6), "times as wide as they should be: is the score too small"),
+        (around_the_means(0.7), "times as wide as they should be: is the score too large"),
+        (lambda x, data, g: three_clusters(0.4, 0.3, 0.3).sample(1000, 0.04, generator=g), "have the shares"),
+        (lambda x, data, g: data.repeat(3, 1) + 0.04 * torch.randn(900, 2, generator=g), "they are copies"),
     ],
+    ids=["diverged", "stray", "wide", "narrow", "shares", "copies"],
 )
-def test_samples_of_a_trained_score(spoilt, message):
-    target = three_clusters([0.15, 0.25, 0.6])
-    x = target.sample(1000, generator=torch.Generator().manual_seed(1))
-    refuse_samples(x, target, 0.0)
-    with pytest.raises(checks.WrongAnswer, match=message):
-        refuse_samples(spoilt(x), target, 0.0)
+def test_samples_are_told_by_what_is_wrong_with_them(change, words):
+    seen = beside_data(change)
+    (said,) = [sentence for sentence, sign in train_score.mistakes.items() if sign.shown(seen)]
+    assert words in said.format(drawn=seen)
+
+
+def test_half_of_all_fresh_points_are_nearer_to_the_data_than_half_of_them():
+    """In 40 draws of the data, within four standard errors of 1,000 points and of the median of 20,000."""
+    seen = [beside_data(lambda x, data, generator: x, seed) for seed in range(40)]
+    assert not any(sign.shown(one) for one in seen for sign in train_score.mistakes.values())
+    shares = torch.tensor([one.near for one in seen])
+    assert (shares - 0.5).abs().max() < 4 * math.sqrt(0.25 / 1000 + 0.25 / 20_000)
+    assert 0.7 < shares.std() / math.sqrt(0.25 / 1000 + 0.25 / 20_000) < 1.4
 
 
 def test_a_network_without_sigma_is_no_score_and_the_check_says_so():
