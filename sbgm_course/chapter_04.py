@@ -335,6 +335,9 @@ def _copier(data, sigmas, generator):
     return score
 
 
+# None of 68 right trainings was refused, by 14 recipes with other optimisers, rates, networks, and 500 to 3,000 steps.
+# Their largest stray, width and off were 0.03, 1.3 and 0.09, their smallest width 0.9, and near was 0.41 to 0.58. For
+# fresh points near is 0.50 ± 0.016, and for 16 copiers it was 0.81 to 0.89.
 train_score.mistakes = {
     "the chains of Algorithm 1 diverge with your score: is the target −z/σ, and the learning rate not too large?":
         Sign(lambda drawn: drawn.diverged, _changed(torch.neg)),
@@ -343,7 +346,7 @@ train_score.mistakes = {
         Sign(lambda drawn: drawn.stray > 0.12, _on_levels(slice(1))),
     "your samples' clusters are {drawn.width:.2g} times as wide as they should be: is the score too small? Does your "
     "network divide its output by σ? If so, train longer, and let the learning rate fall":
-        Sign(lambda drawn: drawn.width > 1.35, _changed(lambda s: s / 2)),
+        Sign(lambda drawn: drawn.width > 1.4, _changed(lambda s: s / 2)),
     "your samples' clusters are {drawn.width:.2g} times as wide as they should be: is the score too large?":
         Sign(lambda drawn: drawn.width < 0.85, _changed(lambda s: 2 * s)),
     "your samples' clusters have the shares {drawn.shares}, and should have {drawn.right_shares}: is the network "
