@@ -1,16 +1,16 @@
-"""The command line, `sbgm` or `python -m sbgm`: each command is a module, loaded when it is used."""
+"""The command line, `sbgm` or `python -m sbgm`: each command is a module of `sbgm.apps`, loaded when it is used."""
 
 from __future__ import annotations
 
 import argparse
-import functools
 import importlib
 import io
 import os
 import sys
+import warnings
 
 import sbgm
-from sbgm.apps.options import Parser, add_options, call, in_flags
+from sbgm.apps.options import Parser, add_options, in_flags
 
 COMMANDS = {
     "train": "train a noise conditional score network on images",
@@ -29,21 +29,31 @@ def main(words: list[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):  # a console whose encoding lacks σ shows "?" in its place
             stream.reconfigure(errors="replace")
     words = sys.argv[1:] if words is None else words
-    command = next((word for word in words if word in COMMANDS), None)
-    if command and "torch" not in sys.modules:
+    if not words or words[0] not in COMMANDS:
+        parser = parser_of_all()
+        parser.parse_args(words)  # says the help, or what is wrong, and exits
+        parser.error("the command must come first")
+    command = words[0]
+    if "torch" not in sys.modules:
         # A thread that waits for another gives its core up after µs. The usual ms may keep the other from that core.
         os.environ.setdefault("GOMP_SPINCOUNT", "2000")
         if sys.stderr.isatty():
             print(f"sbgm {command}: loading torch …", file=sys.stderr)
-    options = argparse.Namespace(parser=Parser())
+    parser = Parser()
     try:
-        _, unknown = parser_for(command).parse_known_args(words, options)
-        if unknown:
-            options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
-        return options.run(options) or 0
+        module = importlib.import_module(f"sbgm.apps.{command}")
+        parser = parser_of(command)
+        given = vars(parser.parse_args(words[1:]))
+        try:
+            module.Options(**given)  # looks at every value, before any work
+        except ValueError as error:
+            parser.error(in_flags(str(error), parser))
+        with warnings.catch_warnings():
+            warnings.showwarning = say_warning
+            return module.main(**given) or 0
     except (OSError, ValueError, ArithmeticError, AssertionError, ImportError) as error:
         name, must, rest = str(error).partition(" must ")
-        message = in_flags(f"{ARGUMENTS.get(name, name)}{must}{rest}", options.parser)
+        message = in_flags(f"{ARGUMENTS.get(name, name)}{must}{rest}", parser)
         print(f"sbgm: {message}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:  # while torch or a network is loaded; a command's own work ends in its own words
@@ -51,25 +61,35 @@ def main(words: list[str] | None = None) -> int:
         return 130
 
 
-def parser_for(command: str | None) -> Parser:
-    """Make the parser of the command line, which knows the options of one command only."""
+def parser_of_all() -> Parser:
+    """The parser of what stands before a command."""
     parser = Parser(prog="sbgm", description=(sbgm.__doc__ or "").partition("\n")[0])
     parser.add_argument("--version", action="version", version=f"sbgm {sbgm.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, summary in COMMANDS.items():
-        subparser = commands.add_parser(name, help=summary)
-        if name == command:
-            subparser.formatter_class = argparse.RawDescriptionHelpFormatter
-            add_arguments(subparser, name)
+        commands.add_parser(name, help=summary)
     return parser
 
 
-def add_arguments(parser: argparse.ArgumentParser, command: str) -> None:
-    """Declare the options of a command: those of the function `main` in `sbgm.apps.COMMAND`."""
+def parser_of(command: str) -> Parser:
+    """The parser of what follows a command: the options of `sbgm.apps.COMMAND.Options`."""
     module = importlib.import_module(f"sbgm.apps.{command}")
-    add_options(parser, module.main)
-    parser.set_defaults(run=functools.partial(call, module.main), parser=parser)
-    parser.description = module.__doc__
+    parser = Parser(
+        prog=f"sbgm {command}",
+        description=module.__doc__,
+        epilog=f"example:\n  {module.EXAMPLE}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_options(parser, module.Options, groups=module.GROUPS, defaults=getattr(module, "DEFAULTS", None))
+    required = [action for action in parser._actions if action.required]
+    words = [" ".join([*action.option_strings, str(action.metavar)]) for action in required]
+    parser.usage = f"{parser.prog} {' '.join(words)} [options]"
+    return parser
+
+
+def say_warning(message: Warning | str, *_: object) -> None:
+    """Print a warning in a line, without the file and the line of Python that it came from."""
+    print(f"sbgm: {message}", file=sys.stderr)
 
 
 if __name__ == "__main__":

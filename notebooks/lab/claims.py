@@ -19,6 +19,7 @@ import re
 import shlex
 import sys
 import tomllib
+import typing
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -41,7 +42,7 @@ from records import (
     load_record,
     record_of,
 )
-from sbgm.apps.options import Parser, add_options, call, flag_of, in_flags, value_of
+from sbgm.apps.options import Parser, add_options, flag_of, in_flags
 from sbgm.files import file_hash, runs_folder, save_tensors, write_bytes, write_json
 from sbgm.guard import checked, count_from, one_of
 from sbgm.images import weights
@@ -507,7 +508,7 @@ def measure_claim(claim_id: str, measure: Measure, folder: Path, **settings: Any
     Raises:
         AssertionError: a guard does not hold; nothing is recorded.
     """
-    found = measure(folder, **settings)
+    found = checked(measure)(folder, **settings)
     words = {"narrower": found.narrower, "data": found.data, "note": found.note, "day": today()}
     record = _settled(claim_id, found.measurements, **words)
     _, *parameters = inspect.signature(measure).parameters.values()
@@ -559,14 +560,27 @@ def attach(
 
 
 def parser_of(measure: Callable[..., Any], folder: str) -> Parser:
-    """The options of a script: those of its function, --folder, and --threads."""
+    """The options of a script: those of its function, of its machine where it has one, --folder, and --threads."""
     parser = Parser(description=inspect.getdoc(measure), formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_options(parser, measure, leave_out=("folder",))
+    add_options(parser, measure, leave_out=("folder", "machine"))
+    machine = typing.get_type_hints(measure).get("machine")
+    if machine is not None:
+        add_options(parser, machine)
     home = runs_folder() / folder
     parser.add_argument("--folder", type=Path, default=home, help=f"of what is kept, to go on from ({home})")
-    n_threads = value_of(int, count_from(1))
-    parser.add_argument("--threads", type=n_threads, default=1, help="of the CPU (1, as of all records)")
+    parser.add_argument("--threads", type=int, default=1, help="of the CPU (1, as of all records)")
     return parser
+
+
+def arguments_of(measure: Callable[..., Any], options: argparse.Namespace) -> dict[str, Any]:
+    """The arguments of a script's function, from the options of `parser_of` that were given."""
+    arguments = dict(vars(options))
+    del arguments["threads"]
+    machine = typing.get_type_hints(measure).get("machine")
+    if machine is not None:
+        names = {field.name for field in dataclasses.fields(machine)} & arguments.keys()
+        arguments["machine"] = machine(**{name: arguments.pop(name) for name in names})
+    return arguments
 
 
 def run(claim_id: str, measure: Measure, folder: str = "", words: Sequence[str] | None = None) -> int:
@@ -579,8 +593,7 @@ def run(claim_id: str, measure: Measure, folder: str = "", words: Sequence[str] 
     """
 
     def record(options: argparse.Namespace) -> None:
-        function = functools.partial(measure_claim, claim_id, measure)
-        show(call(measure, options, instead=function, folder=options.folder))
+        show(measure_claim(claim_id, measure, **arguments_of(measure, options)))
 
     return do(parser_of(measure, folder or claim_id), record, words)
 
@@ -588,8 +601,9 @@ def run(claim_id: str, measure: Measure, folder: str = "", words: Sequence[str] 
 def do(parser: Parser, work: Callable[[argparse.Namespace], None], words: Sequence[str] | None) -> int:
     """Do a script's work as its command line says; what is wrong is one line, and the exit status 1."""
     options = parser.parse_args(words)
-    torch.set_num_threads(options.threads)
     try:
+        count_from(1)(options.threads, "threads")
+        torch.set_num_threads(options.threads)
         work(options)
     except (OSError, ValueError, ArithmeticError, AssertionError, ImportError) as error:
         print(f"{parser.prog}: {in_flags(str(error), parser)}", file=sys.stderr)

@@ -14,10 +14,9 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 import records
-from claims import attach, command_line, do, parser_of
+from claims import arguments_of, attach, command_line, do, parser_of
 from drawing import CPU, Machine, digit_distance, require_enough_digits, samples_key
 from records import N_SHEET, SamplerCurve
-from sbgm.apps.options import call
 from sbgm.files import write_json
 from sbgm.guard import Count, Ladder, Score, Whole, as_list, checked, count_from
 from sbgm.images.devices import autocast
@@ -403,7 +402,7 @@ def _confirmed(entry: Entry, samples: Tensor) -> dict[str, str | float]:
 def main(words: Sequence[str] | None = None) -> int:
     """Do what `python notebooks/lab/curve.py NETWORK …` says: measure, write the record, and print it."""
     parser = parser_of(measure_curve, "samples")
-    return do(parser, lambda options: print(call(measure_curve, options, folder=options.folder)), words)
+    return do(parser, lambda options: print(measure_curve(**arguments_of(measure_curve, options))), words)
 
 
 if __name__ == "__main__":

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from PIL import Image
@@ -24,7 +25,7 @@ from sbgm.images.data import NAMES, SETS, SPLITS, DataNotFoundError, SetName, ce
 
 
 @checked
-def download(name: Annotated[SetName, f"one of {', '.join(NAMES)}"]) -> None:
+def download(name: SetName) -> None:
     """Fetch a data set into `data_folder()`, from where torchvision does, unless it is there and whole, and say so.
 
     An interrupted download is taken up by the next one. CelebA comes from Google Drive, and is then prepared, which
@@ -139,4 +140,20 @@ def crop_and_resize(photo: Image.Image) -> Tensor:
     return pil_to_tensor(photo.convert("RGB").crop(MIDDLE).resize((SIZE, SIZE), Image.Resampling.BILINEAR))
 
 
-main = download  # of the command line
+# --- the command -----------------------------------------------------------------------------------------------------
+
+GROUPS: dict[str, str] = {}
+EXAMPLE = "sbgm download mnist"
+
+
+@checked
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """The options of `sbgm download`."""
+
+    name: Annotated[SetName, f"one of {', '.join(NAMES)}"]
+
+
+def main(**given: Any) -> None:
+    """Fetch the data set that `given`, the fields of `Options`, names."""
+    download(Options(**given).name)

@@ -1,7 +1,5 @@
 """What `sample` and `inpaint` share: their options, where they compute, the steps that they take, and their files."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import hashlib
@@ -23,7 +21,7 @@ import sbgm
 from sbgm.apps.options import Device
 from sbgm.apps.train import leave_together, make_accelerator
 from sbgm.files import content_hash, file_hash, save_tensors
-from sbgm.guard import Count, Positive, Score, Whole, count_from
+from sbgm.guard import Count, Positive, Score, Whole, checked, count_from
 from sbgm.images.data import SETS, DataSet
 from sbgm.images.devices import compiled, fast_precision, idle_cores, on_device
 from sbgm.images.drawing import NamedSampler, Start, chains, draw_batches, uniform_start
@@ -32,19 +30,21 @@ from sbgm.plots import save_sheet
 from sbgm.samplers import State
 
 NO_MATTER = ("out", "overwrite", "pngs", "threads")  # options that change no number of what is drawn
+LevelCount = Annotated[int, count_from(2)]
 Threads = Annotated[Count | None, "of the CPU (as many as cores are idle at the start)"]
+DRAWING_GROUPS = {"out": "files", "batch_size": "machine", "n_steps": "sampler"}
 
 
+@checked
 @dataclasses.dataclass(frozen=True)
 class DrawingOptions:
-    """The options of a command that draws: the network, the steps, where it runs, and where the result goes."""
+    """The options of a command that draws: the network, where the result goes, where it runs, and the steps."""
 
     network: Annotated[str, "a shipped network's name, a file of weights, or a run's folder"]
     _: dataclasses.KW_ONLY
     out: Annotated[Path, "the folder to write to"]
     overwrite: Annotated[bool, "replace the files of an earlier run there"] = False
     pngs: Annotated[bool, "write every image as a PNG, too, into the folder png/"] = False
-    seed: Annotated[Whole, "of all that is drawn"] = 0
     batch_size: Annotated[Count, "chains side by side in each process"] = 64
     precision: Annotated[Literal["auto", "fp32", "bf16", "fp16"], "of layers; auto is the device's fast one"] = "auto"
     compile: Annotated[bool, "fuse the layers by torch.compile: minutes, then faster"] = False
@@ -53,8 +53,13 @@ class DrawingOptions:
     n_steps: Annotated[Count | None, "T, Langevin steps a level (100)"] = None
     step_size: Annotated[Positive | None, "ε of x + (ε/2) s + √ε z at σ_L (the paper's, 0.2 σ_L²: 2e-5)"] = None
     denoise: Annotated[bool, "end with the expected clean image, x + σ_L² s"] = False
-    levels: Annotated[int | None, count_from(2), "of a ladder between the network's ends, instead of its own"] = None
+    levels: Annotated[LevelCount | None, "of a ladder between the network's ends, instead of its own"] = None
     schedule: Annotated[Literal["geometric", "power"], "of such a ladder"] = "geometric"
+    seed: Annotated[Whole, "of all that is drawn"] = 0
+
+    def __post_init__(self) -> None:
+        if self.schedule != "geometric" and self.levels is None:
+            raise ValueError(f"schedule must come with --levels, got {self.schedule} alone")
 
 
 class Drawing:
@@ -109,8 +114,6 @@ class Drawing:
         if options.levels is not None:
             ladder = sbgm.geometric_sigmas if options.schedule == "geometric" else sbgm.power_sigmas
             sigmas = ladder(sigmas[0], sigmas[-1], options.levels).tolist()
-        elif options.schedule != "geometric":
-            raise ValueError(f"schedule must come with --levels, got {options.schedule} alone")
         step_size = options.step_size
         n_steps = options.n_steps
         if name in ("annealed", "predictor-corrector"):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 
 from sbgm.apps.drawing import Threads, data_like
 from sbgm.apps.options import Device, name_or_path
-from sbgm.guard import Count, one_of
+from sbgm.guard import Count, checked, one_of
 from sbgm.images.data import NAMES, SPLITS, data_set, load_images
 from sbgm.images.devices import find_device, idle_cores
 from sbgm.measure.inception import Inception
@@ -19,30 +20,42 @@ from sbgm.measure.judging import judge, load_images_of
 N_COLOUR_REFERENCE = 5_000  # real images, unless told otherwise: ten minutes of Inception on two cores
 
 
-def main(
-    *,
-    samples: Annotated[Path, "images: .safetensors, .npz, .npy or a folder of PNG"],
-    data: Annotated[str, name_or_path(*NAMES), "a data set or folder to compare with"],
-    split: Annotated[str, one_of(SPLITS), "of the data set, train or test"] = "test",
-    images: Annotated[Count | None, "so many of its images (all; of colour images 5,000)"] = None,
-    fid_weights: Annotated[Path | None, "Inception's, a file ($SBGM_FID_WEIGHTS, or a download)"] = None,
-    device: Device = None,
-    threads: Threads = None,
-) -> None:
-    """Print each measure as soon as it is known."""
-    torch.set_num_threads(threads or idle_cores())
-    pictures = load_images_of(samples)
-    reference = data_like(data, tuple(pictures.shape[1:]))
+GROUPS: dict[str, str] = {}
+EXAMPLE = "sbgm evaluate runs/digits mnist"
+
+
+@checked
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """The options of `sbgm evaluate`."""
+
+    samples: Annotated[Path, "the folder of `sbgm sample`, a folder of PNG, or a file: .safetensors, .npz, .npy"]
+    data: Annotated[str, name_or_path(*NAMES), "a data set or folder to compare with"]
+    _: dataclasses.KW_ONLY
+    split: Annotated[str, one_of(SPLITS), "of the data set, train or test"] = "test"
+    images: Annotated[Count | None, "so many of its images (all; of colour images 5,000)"] = None
+    fid_weights: Annotated[Path | None, "Inception's, a file ($SBGM_FID_WEIGHTS, or a download)"] = None
+    device: Device = None
+    threads: Threads = None
+
+
+def main(**given: Any) -> None:
+    """Print each measure as soon as it is known; `given` are fields of `Options`."""
+    options = Options(**given)
+    torch.set_num_threads(options.threads or idle_cores())
+    samples = load_images_of(options.samples)
+    reference = data_like(options.data, tuple(samples.shape[1:]))
+    n_reference = options.images
     inception = None
     if data_set(reference).shape[0] == 3:
-        images = images or N_COLOUR_REFERENCE
+        n_reference = n_reference or N_COLOUR_REFERENCE
         try:
-            inception = Inception(fid_weights, find_device(device))
+            inception = Inception(options.fid_weights, find_device(options.device))
         except (ImportError, OSError, ValueError) as error:
-            if fid_weights is not None:
+            if options.fid_weights is not None:
                 raise
             print(f"KID and FID are left out; the distance by contours stays. {error}", file=sys.stderr)
-    if images is not None:
-        images = min(images, len(load_images(reference, split)))
-    for measure in judge(pictures, reference, split=split, n_reference=images, inception=inception):
+    if n_reference is not None:
+        n_reference = min(n_reference, len(load_images(reference, options.split)))
+    for measure in judge(samples, reference, split=options.split, n_reference=n_reference, inception=inception):
         print(measure, flush=True)

@@ -6,17 +6,18 @@ torchrun --nproc_per_node 8 -m sbgm inpaint …
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
 from sbgm import samplers
-from sbgm.apps.drawing import Drawing, DrawingOptions, counted, data_like, require_shape
+from sbgm.apps.drawing import DRAWING_GROUPS, Drawing, DrawingOptions, counted, data_like, require_shape
 from sbgm.apps.options import name_or_path
-from sbgm.guard import Count, one_of
+from sbgm.guard import Count, checked, one_of
 from sbgm.images import masks
 from sbgm.images.data import NAMES, SPLITS, as_floats, load_images
 from sbgm.images.own import read_picture
@@ -24,35 +25,43 @@ from sbgm.noise import derived_generator
 from sbgm.samplers import State
 
 KINDS = ", ".join(masks.KINDS)
+GROUPS = {**DRAWING_GROUPS, "split": "what is filled in"}
+EXAMPLE = "sbgm inpaint mnist_ncsn mnist_small --mask centre-box --out runs/fills"
 
 
-def main(
-    options: DrawingOptions,
+@checked
+@dataclasses.dataclass(frozen=True)
+class Options(DrawingOptions):
+    """The options of `sbgm inpaint`."""
+
     data: Annotated[
         str,
         name_or_path(*NAMES, path="a folder or a picture"),
         "a data set, a folder of images, or a picture, to be occluded",
-    ],
-    *,
-    split: Annotated[str, one_of(SPLITS), "train or test"] = "test",
+    ]
+    _: dataclasses.KW_ONLY
+    split: Annotated[str, one_of(SPLITS), "train or test"] = "test"
     mask: Annotated[
         str, name_or_path(*masks.KINDS, path="a picture"), f"what is unknown: {KINDS}, or what is black in a picture"
-    ] = "right-half",
-    images: Annotated[Count, "the split's first so many images"] = 8,
-    fills: Annotated[Count, "fills of each; the paper makes 20 of 20 images"] = 6,
-) -> None:
-    """Fill in each image several times, write the fills, and say what it took."""
+    ] = "right-half"
+    images: Annotated[Count, "the split's first so many images"] = 8
+    fills: Annotated[Count, "fills of each; the paper makes 20 of 20 images"] = 6
+
+
+def main(**given: Any) -> None:
+    """Fill in each image several times, write the fills, and say what it took; `given` are fields of `Options`."""
+    options = Options(**given)
     drawing = Drawing(options, "fills.safetensors")
     shape = drawing.network.image_shape
-    if data not in NAMES and Path(data).is_file():
-        truth = as_floats(read_picture(data, shape[-1], "L" if shape[0] == 1 else "RGB")[None])
+    if options.data not in NAMES and Path(options.data).is_file():
+        truth = as_floats(read_picture(options.data, shape[-1], "L" if shape[0] == 1 else "RGB")[None])
     else:
-        truth = load_images(data_like(data, shape), split)[:images]
-    truth = require_shape(truth, data, drawing.network)
-    if mask in masks.KINDS:
-        known = masks.make_mask(mask, shape, generator=derived_generator(options.seed))
+        truth = load_images(data_like(options.data, shape), options.split)[: options.images]
+    truth = require_shape(truth, options.data, drawing.network)
+    if options.mask in masks.KINDS:
+        known = masks.make_mask(options.mask, shape, generator=derived_generator(options.seed))
     else:
-        known = read_picture(mask, shape[-1], "L") > 127
+        known = read_picture(options.mask, shape[-1], "L") > 127
     steps = drawing.sampler()
     settings = {"step_size": steps.step_size, "n_steps": steps.n_steps, "denoise_last": options.denoise}
     score = drawing.score
@@ -61,12 +70,12 @@ def main(
         where = known.to(image.device)
         return samplers.inpaint(score, x, steps.sigmas, image=image, mask=where, generator=generator, **settings)
 
-    of_each = truth.repeat_interleave(fills, dim=0)
-    own_options = {"data": data, "split": split, "mask": mask, "images": images, "fills": fills}
+    of_each = truth.repeat_interleave(options.fills, dim=0)
+    own_options = {name: getattr(options, name) for name in ("data", "split", "mask", "images", "fills")}
     drawn, facts = drawing.draw(states, len(of_each), steps, own_options, truth, known, given=of_each)
-    filled = drawn.unflatten(0, (len(truth), fills))
+    filled = drawn.unflatten(0, (len(truth), options.fills))
     tensors = {"images": truth, "mask": known, "fills": filled}
     seen = torch.where(known, truth, 0.5)
     rows = torch.cat([truth[:, None], seen[:, None], filled], dim=1).flatten(0, 1)
-    said = f"{counted(fills, 'fill')} of {counted(len(truth), 'image')}"
-    drawing.write(said, drawn, facts, tensors, rows, n_columns=2 + fills)
+    said = f"{counted(options.fills, 'fill')} of {counted(len(truth), 'image')}"
+    drawing.write(said, drawn, facts, tensors, rows, n_columns=2 + options.fills)

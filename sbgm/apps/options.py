@@ -1,23 +1,20 @@
-"""Options of a command line, made from the signature of the function that they call.
+"""Flags of a command line, made from a flat dataclass of settings, or from the parameters of a function.
 
-A parameter without a default is a positional argument, or a required flag if it is keyword-only. A parameter that is a
-dataclass stands for the options of all its fields, and `**changes: Annotated[Any, Settings]` for those fields of a
-dataclass that the command line gives. An annotation such as `Annotated[Count, "images to draw"]` says what an option
-means, and refuses a value as `sbgm.guard` does.
+`n_steps: Annotated[Count, "steps a level"] = 100` becomes --n-steps N, "steps a level (100)". A parameter without a
+default is a positional argument, or a required flag if it is keyword-only. What the command line does not give is not
+in the namespace: the defaults are the dataclass's own, and so are the checks, where it is `checked`.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import inspect
 import re
 import typing
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
-Check = Callable[[Any, str], object]
 Device = Annotated[str | None, "where to compute, such as cpu or cuda:1 (the GPU if there is one)"]
 
 
@@ -26,88 +23,69 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the usage and what is wrong, and exit."""
-        match = re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message)
-        if match is not None:
+        wrong = re.search(r"(?:invalid choice|unrecognized arguments): (\S+)", message)
+        if wrong is not None:
             from sbgm.guard import did_you_mean
 
-            message += did_you_mean(match[1], re.findall(r"[\w-]+", match[2]))
-        match = re.search(r"unrecognized arguments: (\S+)", message)
-        if match is not None:
-            from sbgm.guard import did_you_mean
-
-            message += did_you_mean(match[1], self._option_string_actions)
+            choices = re.findall(r"[\w-]+", message.partition("(choose from ")[2])
+            message += did_you_mean(wrong[1].strip("'"), choices or self._option_string_actions)
         super().error(message)
 
 
 def add_options(
-    parser: argparse._ActionsContainer, function: Callable[..., Any], leave_out: Collection[str] = (), **default: Any
+    parser: argparse.ArgumentParser,
+    function: Callable[..., Any],
+    *,
+    leave_out: Collection[str] = (),
+    groups: Mapping[str, str] | None = None,
+    defaults: Mapping[str, str] | None = None,
 ) -> None:
-    """Declare the options of a function, or of a dataclass, in the order of its parameters.
+    """Declare the options of a dataclass, or of a function, in their order.
 
     Args:
         parser: gets the options.
-        function: its parameters are annotated.
+        function: its parameters are annotated, by `Annotated[type, …, "meaning"]`.
         leave_out: parameters that are no options.
-        default: `default=argparse.SUPPRESS` leaves out of the namespace what the command line does not give.
+        groups: the titles of groups in the help, each by the name of its first option.
+        defaults: in words, where they are not the parameter's.
     """
-    parameters = inspect.signature(function).parameters
-    for parameter, kind, checks, meaning in _parameters(function):
-        if parameter.name in leave_out:
+    kinds = typing.get_type_hints(function)
+    hints = typing.get_type_hints(function, include_extras=True)
+    group: argparse._ActionsContainer = parser
+    for name, parameter in inspect.signature(function).parameters.items():
+        if name in leave_out:
             continue
-        if parameter.kind is parameter.VAR_KEYWORD:
-            add_options(parser, checks[0], parameters, default=argparse.SUPPRESS)
-            continue
-        if hasattr(kind, "__dataclass_fields__"):
-            add_options(parser, kind)
-            continue
-        settings: dict[str, Any] = {"help": meaning}
+        if groups and name in groups:
+            group = parser.add_argument_group(groups[name])
+        kind = kinds[name]
+        if type(None) in typing.get_args(kind):  # of `X | None`
+            kind = typing.get_args(kind)[0]
+        meaning = hints[name].__metadata__[-1]
+        default = (defaults or {}).get(name, parameter.default)
+        if default not in (parameter.empty, None) and default is not False:
+            meaning = f"{meaning} ({default})"
+        is_needed = parameter.default is parameter.empty
+        settings: dict[str, Any] = {"help": meaning, "default": argparse.SUPPRESS}
         if typing.get_origin(kind) is list:
-            (kind,) = typing.get_args(kind)
+            kind = typing.get_args(kind)[0]
             settings["nargs"] = "+"
         if kind is bool:
             settings["action"] = argparse.BooleanOptionalAction
         elif typing.get_origin(kind) is Literal:
             settings["choices"] = typing.get_args(kind)
         else:
-            settings["type"] = value_of(kind, *checks)
+            settings["type"] = kind
             settings["metavar"] = {int: "N", float: "X", Path: "PATH"}.get(kind, "NAME")
-        if parameter.default is not parameter.empty:
-            if parameter.default not in (None, False):
-                settings["help"] = f"{meaning} ({parameter.default})"
-            settings |= {"default": parameter.default, "dest": parameter.name} | default
-            parser.add_argument(flag_of(parameter.name), **settings)
-        elif parameter.kind is parameter.KEYWORD_ONLY:
-            settings["required"] = True
-            parser.add_argument(flag_of(parameter.name), **settings)
+        if is_needed and parameter.kind is not parameter.KEYWORD_ONLY:
+            settings["metavar"] = name.upper()
+            group.add_argument(name, **settings)
         else:
-            settings["metavar"] = parameter.name.upper()
-            parser.add_argument(parameter.name, **settings)
+            group.add_argument(flag_of(name), dest=name, required=is_needed, **settings)
 
 
-def call(
-    function: Callable[..., Any],
-    options: argparse.Namespace,
-    *,
-    instead: Callable[..., Any] | None = None,
-    **arguments: Any,
-) -> Any:
-    """Call a function with the options that `add_options` declared for it, and return what it returns.
-
-    Args:
-        function: has the parameters.
-        options: as they were read.
-        instead: called in its place, such as a function that measures by it and writes a record.
-        arguments: of parameters that are no options.
-    """
-    for parameter, kind, checks, _ in _parameters(function):
-        if parameter.kind is parameter.VAR_KEYWORD:
-            fields = {field.name for field in dataclasses.fields(checks[0])}
-            arguments |= {name: value for name, value in vars(options).items() if name in fields - arguments.keys()}
-        elif hasattr(kind, "__dataclass_fields__"):
-            arguments[parameter.name] = call(kind, options)
-        elif parameter.name not in arguments:
-            arguments[parameter.name] = getattr(options, parameter.name)
-    return (instead or function)(**arguments)
+def flag_of(name: str) -> str:
+    """The flag of a parameter: -n, --n-steps, and --from of from_, which Python does not let end otherwise."""
+    return f"-{name}" if len(name) == 1 else f"--{name.rstrip('_').replace('_', '-')}"
 
 
 def in_flags(message: str, parser: argparse.ArgumentParser) -> str:
@@ -122,28 +100,7 @@ def in_flags(message: str, parser: argparse.ArgumentParser) -> str:
     return f"{name}{must}{rest}"
 
 
-def flag_of(name: str) -> str:
-    """The flag of a parameter: -n, --n-steps, and --from of from_, which Python does not let end otherwise."""
-    return f"-{name}" if len(name) == 1 else f"--{name.rstrip('_').replace('_', '-')}"
-
-
-def value_of(kind: Callable[[str], Any], *checks: Check) -> Callable[[str], Any]:
-    """Return what argparse reads a value by: refused as the checks of `sbgm.guard` refuse it."""
-
-    def read(text: str) -> Any:
-        value = kind(text)
-        try:
-            for check in checks:
-                check(value, "it")
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-        return value
-
-    read.__name__ = getattr(kind, "__name__", "value")  # by which argparse calls what is no number
-    return read
-
-
-def name_or_path(*names: str, path: str = "a folder") -> Check:
+def name_or_path(*names: str, path: str = "a folder") -> Callable[[str, str], None]:
     """State in an annotation that a value must be one of these names, such as of data sets, or a path of something."""
 
     def check(value: str, name: str) -> None:
@@ -154,17 +111,3 @@ def name_or_path(*names: str, path: str = "a folder") -> Check:
             raise ValueError(f"{name} must be one of {', '.join(names)}, or {path}, got {value!r}{near}")
 
     return check
-
-
-def _parameters(function: Callable[..., Any]) -> Iterator[tuple[inspect.Parameter, Any, list[Any], str]]:
-    """Each parameter with the type, the checks and the meaning in its annotation; `X | None` is read as `X`."""
-    annotations = typing.get_type_hints(function, include_extras=True)
-    for parameter in inspect.signature(function).parameters.values():
-        kind = annotations[parameter.name]
-        notes: list[Any] = []
-        while typing.get_origin(kind) is Annotated or type(None) in typing.get_args(kind):
-            notes = [*getattr(kind, "__metadata__", ()), *notes]
-            kind = typing.get_args(kind)[0]
-        meanings = [note for note in notes if isinstance(note, str)]
-        checks = [note for note in notes if not isinstance(note, str)]
-        yield parameter, kind, checks, meanings[-1] if meanings else ""

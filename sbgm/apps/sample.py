@@ -5,54 +5,69 @@ On several GPUs or processes: torchrun --nproc_per_node 8 -m sbgm sample …
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor
 
-from sbgm.apps.drawing import Drawing, DrawingOptions, counted, data_like, require_shape
+from sbgm.apps.drawing import DRAWING_GROUPS, Drawing, DrawingOptions, counted, data_like, require_shape
 from sbgm.apps.options import name_or_path
-from sbgm.guard import Count, NonNegative, did_you_mean, one_of
+from sbgm.guard import Count, NonNegative, checked, did_you_mean, one_of
 from sbgm.images.data import NAMES, load_images
 from sbgm.images.drawing import SAMPLERS, fitted_start, gaussian_start, uniform_start
 from sbgm.networks import ScoreNetwork, guided
 from sbgm.samplers import State
 
+KnownData = Annotated[str, name_or_path(*NAMES)]
+GROUPS = {**DRAWING_GROUPS, "n": "what is drawn"}
+EXAMPLE = "sbgm sample mnist_ncsn --out runs/digits -n 16"
 
-def main(
-    options: DrawingOptions,
-    *,
-    n: Annotated[Count, "images"] = 64,
-    sampler: Annotated[str, one_of(SAMPLERS), f"one of {', '.join(SAMPLERS)}; annealed is Algorithm 1"] = "annealed",
+
+@checked
+@dataclasses.dataclass(frozen=True)
+class Options(DrawingOptions):
+    """The options of `sbgm sample`."""
+
+    _: dataclasses.KW_ONLY
+    sampler: Annotated[str, one_of(SAMPLERS), f"one of {', '.join(SAMPLERS)}; annealed is Algorithm 1"] = "annealed"
     start: Annotated[
         Literal["uniform", "gaussian", "fitted"] | None,
         "uniform noise (the default for annealed), 0.5 + σ_1 z (for the others), or draws from a normal law fitted to "
         "--data, better where σ_1 is not large",
-    ] = None,
+    ] = None
     data: Annotated[
-        str | None,
-        name_or_path(*NAMES),
-        "data set or folder whose first 2,000 training images --start fitted is fitted to",
-    ] = None,
-    label: Annotated[list[str] | None, "the class of each image, in turn, by its name or number (any)"] = None,
-    guidance: Annotated[NonNegative | None, "w of s + w (s_c − s), how much the class is exaggerated (2)"] = None,
-) -> None:
-    """Draw n images, write them, and say what it took."""
-    if guidance is not None and label is None:
-        raise ValueError(f"guidance must come with --label, got {guidance} alone")
-    start = start or ("uniform" if sampler == "annealed" else "gaussian")
-    if (data is not None) != (start == "fitted"):
-        raise ValueError(f"data must be given with --start fitted, and only then, got {data} with {start}")
+        KnownData | None, "data set or folder whose first 2,000 training images --start fitted is fitted to"
+    ] = None
+    n: Annotated[Count, "images"] = 64
+    label: Annotated[list[str] | None, "the class of each image, in turn, by its name or number (any)"] = None
+    guidance: Annotated[NonNegative | None, "w of s + w (s_c − s), how much the class is exaggerated (2)"] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.guidance is not None and self.label is None:
+            raise ValueError(f"guidance must come with --label, got {self.guidance} alone")
+        if (self.data is not None) != (self.start == "fitted"):
+            raise ValueError(
+                f"data must be given with --start fitted, and only then, got {self.data} with {self.start}"
+            )
+
+
+def main(**given: Any) -> None:
+    """Draw images, write them, and say what it took; `given` are fields of `Options`."""
+    options = Options(**given)
+    n = options.n
+    start = options.start or ("uniform" if options.sampler == "annealed" else "gaussian")
     drawing = Drawing(options, "samples.safetensors")
     network = drawing.network
-    steps = drawing.sampler(sampler)
-    own_options: dict[str, Any] = {"n": n, "sampler": sampler, "start": start}
+    steps = drawing.sampler(options.sampler)
+    own_options: dict[str, Any] = {"n": n, "sampler": options.sampler, "start": start}
     labels = None
     classes = {}
-    w = 2.0 if guidance is None else guidance
-    if label is not None:
-        classes = named_classes(network, label)
+    w = 2.0 if options.guidance is None else options.guidance
+    if options.label is not None:
+        classes = named_classes(network, options.label)
         labels = torch.tensor(list(classes.values())).repeat(n)[:n]
         own_options |= {"label": list(classes.values()), "label_names": list(classes), "guidance": w}
 
@@ -63,9 +78,9 @@ def main(
     sigma_1 = float(steps.sigmas[0])
     inputs = []
     starts = uniform_start if start == "uniform" else gaussian_start(sigma_1)
-    if data is not None:
-        images = load_images(data_like(data, network.image_shape))[:2_000]
-        inputs.append(require_shape(images, data, network))
+    if options.data is not None:
+        images = load_images(data_like(options.data, network.image_shape))[:2_000]
+        inputs.append(require_shape(images, options.data, network))
         starts = fitted_start(inputs[0], sigma_1)
     samples, facts = drawing.draw(states, n, steps, own_options, *inputs, start=starts, given=labels)
     n_columns = len(classes) if len(classes) > 1 else 8

@@ -90,18 +90,18 @@ class Settings:
 
     data: Annotated[str, "the images' name, or the folder that holds them"]
     _: dataclasses.KW_ONLY
+    flips: Annotated[bool, "mirror every other image, chosen at random"] = False
+    size: Annotated[Count, "pixels a side of a folder's images, cropped and resized; a multiple of 4"] = 32
+    skip_bad: Annotated[bool, "leave out a folder's images that can't be used, with a warning"] = False
+    classes: Annotated[bool, "tell the network an image's class, hidden in one of ten, for sample --label"] = False
     network: Annotated[Literal["RefineNet", "DigitNetwork"], "the paper's, or chapter 6's"] = "RefineNet"
-    channels: Annotated[Count, "C, the width of the RefineNet (128)"] | None = None
+    channels: Annotated[Count | None, "C, the width of the RefineNet"] = None
     unconditional: Annotated[bool, "do not tell the RefineNet the level, by its instance norms"] = False
     divide_by_sigma: Annotated[bool, "divide the RefineNet's output by σ"] = False
+    from_: Annotated[str | None, "a trained network to start from, by name, file or run"] = None
     sigma_max: Annotated[Positive, "the largest noise level, σ_1"] = 1.0
     sigma_min: Annotated[Positive, "the smallest noise level, σ_L"] = 0.01
     levels: Annotated[Count, "L, noise levels of the geometric ladder"] = 10
-    flips: Annotated[bool, "mirror every other image, chosen at random"] = False
-    size: Annotated[Count, "pixels a side of a folder's images, cropped and resized"] = 32
-    skip_bad: Annotated[bool, "leave out a folder's images that can't be used, with a warning"] = False
-    classes: Annotated[bool, "tell the network an image's class, hidden in one of ten, for sample --label"] = False
-    from_: Annotated[str, "a trained network to start from, by name, file or run"] | None = None
     steps: Annotated[Count, "the number of the last step"] = 200_000
     batch_size: Annotated[Count, "images a step, over all processes"] = 128
     accumulation: Annotated[Count, "parts that a process cuts its batch into, to save memory"] = 1
@@ -113,18 +113,20 @@ class Settings:
     precision: Annotated[Literal["auto", "fp32", "bf16", "fp16"], "of layers; auto: the device's fast one"] = "fp32"
     compile: Annotated[bool, "fuse the network's layers; worth its minutes in a run of hours"] = False
     threads: Annotated[Whole, "of the CPU; 0: as many as cores are idle at the start"] = 0
+    seed: Annotated[Whole, "of weights, order of the images, levels and noise"] = 0
     held_out: Annotated[int, count_from(2), "images a level that the held-out loss is measured on"] = 64
     log_every: Annotated[Count, "steps between two rows of the log"] = 100
     measure_every: Annotated[Count, "steps between two measurements: held-out loss and a sheet; also at 1 to 500"] = 500
     save_every: Annotated[Count, "steps between two checkpoints"] = 5_000
     keep_every: Annotated[Whole, "the checkpoints of every so many steps stay; 0: the last two only"] = 0
-    seed: Annotated[Whole, "of weights, order of the images, levels and noise"] = 0
 
     def __post_init__(self) -> None:
         if self.network != "RefineNet":
             for name in ("channels", "unconditional", "divide_by_sigma"):
                 if getattr(self, name):
                     raise ValueError(f"{name} must be left out with {self.network}, which has no such setting")
+        if self.size % 4:  # of which `sbgm evaluate` makes its controls
+            raise ValueError(f"size must be a multiple of 4, got {self.size}")
 
     @property
     def sigmas(self) -> Tensor:
@@ -634,28 +636,70 @@ def leave_together(accelerator: Accelerator) -> None:
 # --- the command -----------------------------------------------------------------------------------------------------
 
 
-def main(
-    data: Annotated[str, name_or_path(*NAMES), f"what to train on: {', '.join(NAMES)}, or a folder of images"],
-    *,
-    out: Annotated[Path, "the run's folder, by habit runs/NAME"],
-    resume: Annotated[bool, "go on with the run in that folder"] = False,
+@checked
+@dataclasses.dataclass(frozen=True)
+class Options(Settings):
+    """The options of `sbgm train`: all settings, and what belongs to no record."""
+
+    data: Annotated[str, name_or_path(*NAMES), f"what to train on: {', '.join(NAMES)}, or a folder of images"]
+    _: dataclasses.KW_ONLY
+    out: Annotated[Path, "the run's folder, by habit runs/NAME"]
+    resume: Annotated[bool, "go on with the run in that folder"] = False
     scale: Annotated[
-        Literal["laptop", "gpu", "paper"], "the settings to start from; the numbers below are the paper's"
-    ] = "laptop",
-    device: Device = None,
-    minutes: Annotated[Positive, "save and stop after so long, without compiling"] | None = None,
-    tracker: Annotated[str, "write the log to tensorboard, wandb, … too"] | None = None,
-    **changes: Annotated[Any, Settings],
-) -> int:
-    """Train as the command line says; return the exit status."""
-    if data not in NAMES:
-        data = str(Path(data).resolve())
-    if resume:
-        old_record = read_record(out)
-        names = [field.name for field in dataclasses.fields(Settings) if field.name in old_record]
-        changes = {name: old_record[name] for name in names} | changes | {"data": data}
-        settings = Settings(**changes)
+        Literal["laptop", "gpu", "paper"],
+        "the settings that hold unless a flag says otherwise: the laptop's, for hours on two cores; the paper's; or, "
+        "as gpu, the paper's in the precision that the GPU is fast in, compiled, and with --ema 0.999",
+    ] = "laptop"
+    minutes: Annotated[Positive | None, "save and stop after so long, without compiling"] = None
+    device: Device = None
+    tracker: Annotated[str | None, "write the log to tensorboard, wandb, … too"] = None
+
+
+GROUPS = {
+    "flips": "data",
+    "network": "network",
+    "sigma_max": "noise",
+    "steps": "optimiser",
+    "precision": "machine",
+    "held_out": "log and checkpoints",
+    "out": "run",
+}
+EXAMPLE = "sbgm train mnist --out runs/mnist --steps 2000"
+
+
+def _default_words() -> dict[str, str]:
+    """The defaults that differ between the laptop's scale and the paper's, or between grey and colour sets."""
+    words = {}
+    for field in dataclasses.fields(Settings)[1:]:
+        values = {}
+        for scale in ("laptop", "paper"):
+            grey, colour = (getattr(settings_of(data, scale), field.name) for data in ("mnist", "cifar10"))
+            values[scale] = str(grey) if grey == colour else f"{grey}, of cifar10 and celeba {colour}"
+        if values["laptop"] != values["paper"]:
+            words[field.name] = f"laptop {values['laptop']}; paper {values['paper']}"
+        elif grey != colour:
+            words[field.name] = values["paper"]
+    return words
+
+
+DEFAULTS = _default_words()
+
+
+def main(**given: Any) -> int:
+    """Train as `given` says, which are fields of `Options`; return the exit status."""
+    options = Options(**given)
+    names = {field.name for field in dataclasses.fields(Settings)}
+    changes = {name: value for name, value in given.items() if name in names}
+    if options.data not in NAMES:
+        changes["data"] = str(Path(options.data).resolve())
+    if options.resume:
+        old_record = read_record(options.out)
+        settings = Settings(**({name: old_record[name] for name in names & old_record.keys()} | changes))
     else:
-        settings = settings_of(data, scale, **changes)
-    number = train(settings, out, resume=resume, device=device, minutes=minutes or math.inf, tracker=tracker)
+        settings = settings_of(scale=options.scale, **changes)
+    minutes = options.minutes or math.inf
+    folder = options.out
+    number = train(
+        settings, folder, resume=options.resume, device=options.device, minutes=minutes, tracker=options.tracker
+    )
     return 128 + number if number else 0

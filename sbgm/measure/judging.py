@@ -265,7 +265,8 @@ def load_images_of(samples: FilePath) -> Tensor:
 
     * `.safetensors`: the tensor "samples", as `sbgm sample` writes it, or the only one there is;
     * `.npz` or `.npy`: the array "samples" or the only one, (N, C, H, W) or (N, H, W, C);
-    * a folder: its PNG files, in the order of their names, grey or colour, all square and of one size.
+    * a folder: the samples.safetensors in it, as `sbgm sample` writes it, or else its PNG files, in the order of their
+      names, grey or colour, all square and of one size.
 
     Bytes are divided by 255. Floats are taken as they are, images in [0, 1] as a sampler left them: a little beyond.
 
@@ -274,6 +275,8 @@ def load_images_of(samples: FilePath) -> Tensor:
         ValueError: it is of another kind or damaged, or holds no batch of images, or of another range.
     """
     path = Path(samples)
+    if (path / "samples.safetensors").is_file():
+        path = path / "samples.safetensors"
     if not path.exists():
         raise FileNotFoundError(f"samples must be a file or folder of images, but there is none at {path}")
     try:

@@ -1,5 +1,7 @@
 """A folder of one's own images through all commands, and drawing that is interrupted."""
 
+import re
+
 import pytest
 import torch
 from PIL import Image
@@ -35,7 +37,7 @@ def test_a_folder_is_trained_on_resumed_sampled_inpainted_and_judged_by_the_comm
     filled = sbgm.files.load_tensors("own/fills.safetensors")[0]
     torch.testing.assert_close(filled["fills"][:, 0], filled["images"], atol=0.06, rtol=0)  # all known, σ_L = .01
     capsys.readouterr()
-    sbgm_does("evaluate", "--samples", "samples/png", "--data", "photos", "--threads", 1)
+    sbgm_does("evaluate", "samples/png", "photos", "--threads", 1)
     assert "median distance to the nearest" in capsys.readouterr().out
     Image.new("L", (10, 12), 7).save("photos/cat/new.png")
     assert cli.main(["train", "photos", "--out", "run", "--resume", "--steps", "7"]) == 1
@@ -62,12 +64,14 @@ def test_bad_pictures_are_left_out_by_a_flag_and_the_commands_after_the_training
     assert said[0] == f"sbgm: DATA must hold pictures that can be used, and 1 of the 20 in {here}/photos can't be:"
     assert "--skip-bad" in said[-1]
     for more in ("--skip-bad", "--resume"):  # a resumed run does as it did
-        with pytest.warns(UserWarning, match="left out, 1 of the 20"):
-            sbgm_does(*words, more)
-    assert "Trains on 15 images of 1×8×8; 4 more are held out.\n" in capsys.readouterr().out
+        sbgm_does(*words, more)
+        out, err = capsys.readouterr()
+        assert "Trains on 15 images of 1×8×8; 4 more are held out.\n" in out
+        assert re.search(r"^sbgm: pictures that can't be used are left out, 1 of the 20", err, re.MULTILINE)
+        assert "Warning" not in err  # nor the line of Python that it came from
     fast = ["--n-steps", 1, "--device", "cpu", "--threads", 1]
-    with pytest.warns(UserWarning, match="left out, 1 of the 20"):
-        sbgm_does("inpaint", "run", "photos", "--images", 1, "--fills", 1, "--out", "fills", *fast)
+    sbgm_does("inpaint", "run", "photos", "--images", 1, "--fills", 1, "--out", "fills", *fast)
+    assert "left out, 1 of the 20" in capsys.readouterr().err
 
 
 @pytest.fixture

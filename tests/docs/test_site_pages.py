@@ -1,6 +1,5 @@
 """The site's pages for readers are complete, and what they name exists."""
 
-import argparse
 import importlib
 import pkgutil
 import re
@@ -11,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+import claims
 import sbgm
-from claims import parser_of
-from sbgm.__main__ import COMMANDS, add_arguments
+from sbgm.__main__ import COMMANDS, parser_of
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = ROOT / "docs"
@@ -57,11 +56,9 @@ def test_the_names_and_options_on_a_page_exist(page):
     options = {option for words in code for option in re.findall(r"(?<!\S)--[a-z-]+", words)}
     known = {"--nbval", "--dist", "--no-loadscope-reorder", "--port", "--nproc", "--user", "--scope"}  # of other tools
     known |= {"--extra-index-url"}
-    parsers = {command: argparse.ArgumentParser() for command in COMMANDS}
-    for command, parser in parsers.items():
-        add_arguments(parser, command)
+    parsers = [parser_of(command) for command in COMMANDS]
     scripts = [path.stem for path in (ROOT / "notebooks" / "lab").glob("[A-Z]*.py")]
-    for parser in [*parsers.values(), *(parser_of(importlib.import_module(name).measure, name) for name in scripts)]:
+    for parser in [*parsers, *(claims.parser_of(importlib.import_module(name).measure, name) for name in scripts)]:
         known |= set(re.findall(r"--[a-z-]+", parser.format_help()))
     grade_help = subprocess.run([sys.executable, ROOT / "tools" / "grade.py", "--help"], capture_output=True, text=True)
     known |= set(re.findall(r"--[a-z-]+", grade_help.stdout))

@@ -92,12 +92,9 @@ def test_the_options_are_those_of_the_signature(results, capsys, tmp_path):
 def test_what_is_wrong_is_one_line_that_names_the_flag(capsys, tmp_path):
     assert claims.run("I6", Script(HOLDS).measure, words=["--device", "nowhere"]) == 1
     assert ": --device must be one of this machine's, such as cpu, got nowhere" in capsys.readouterr().err
-    with pytest.raises(SystemExit, match="2"):
-        claims.run("I6", Script(HOLDS).measure, words=["--n-samples", "0"])
-    assert "argument --n-samples: it must be at least 1, got 0" in capsys.readouterr().err
-    with pytest.raises(SystemExit, match="2"):
-        claims.run("I6", Script(HOLDS).measure, words=["--threads", "0"])
-    assert "argument --threads: it must be at least 1, got 0" in capsys.readouterr().err
+    for flag in ("--n-samples", "--threads"):
+        assert claims.run("I6", Script(HOLDS).measure, words=[flag, "0"]) == 1
+        assert f": {flag} must be at least 1, got 0" in capsys.readouterr().err
 
 
 def test_a_record_by_a_file_that_does_not_ship_can_be_read(results, tmp_path):

@@ -221,10 +221,10 @@ BLACK_TO_WHITE = np.linspace(0, 1, 64).reshape(1, 1, 8, 8)
         (saves(BLACK_TO_WHITE.astype(int)), "hold bytes or floating-point numbers, but .* are torch.int64"),
     ],
 )
-def test_what_is_no_batch_of_images_is_refused_by_the_flag(folder, capsys, write, said):
+def test_what_is_no_batch_of_images_is_refused_by_the_argument(folder, capsys, write, said):
     write(folder / "samples")
-    assert command.main(["evaluate", "--samples", str(folder / "samples"), "--data", "digits"]) == 1
-    assert re.search(rf"^sbgm: --samples must {said}", capsys.readouterr().err)
+    assert command.main(["evaluate", str(folder / "samples"), "digits"]) == 1
+    assert re.search(rf"^sbgm: SAMPLES must {said}", capsys.readouterr().err)
 
 
 # --- the command -----------------------------------------------------------------------------------------------------
@@ -233,7 +233,8 @@ def test_what_is_no_batch_of_images_is_refused_by_the_flag(folder, capsys, write
 def test_the_command_prints_every_measure_of_samples(folder, capsys):
     samples = load_images("digits")[:100]
     save_tensors(folder / "samples.safetensors", {"samples": samples})
-    assert command.main(["evaluate", "--samples", str(folder / "samples.safetensors"), "--data", "digits"]) == 0
+    Image.new("L", (532, 136)).save(folder / "sheet.png")  # as `sbgm sample` leaves a folder
+    assert command.main(["evaluate", str(folder), "digits"]) == 0
     assert capsys.readouterr().out.splitlines() == list(judge(samples, "digits"))
 
 
@@ -243,7 +244,7 @@ def test_the_command_judges_colour_images_where_no_inception_can_be_had(folder, 
         to_pil_image(image).save(own / f"{i:02}.png")
     monkeypatch.delenv("SBGM_FID_WEIGHTS", raising=False)
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(folder))
-    words = ["evaluate", "--samples", str(own), "--data", str(own)]
+    words = ["evaluate", str(own), str(own)]
     with serving({"w.pth": bytes(1_000)}) as (url, asked):
         monkeypatch.setattr(inception, "URL", f"{url}/forbidden/w.pth")
         assert command.main(words) == 0
