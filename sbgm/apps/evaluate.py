@@ -14,8 +14,9 @@ from sbgm.apps.options import Device, name_or_path
 from sbgm.guard import Count, checked, one_of
 from sbgm.images.data import NAMES, SPLITS, data_set, load_images
 from sbgm.images.devices import find_device, idle_cores
+from sbgm.measure.estimates import Share
 from sbgm.measure.inception import Inception
-from sbgm.measure.judging import judge, load_images_of
+from sbgm.measure.judging import Judged, judge, load_images_of
 
 N_COLOUR_REFERENCE = 5_000  # real images, unless told otherwise: ten minutes of Inception on two cores
 
@@ -57,5 +58,19 @@ def main(**given: Any) -> None:
             print(f"KID and FID are left out; the distance by contours stays. {error}", file=sys.stderr)
     if n_reference is not None:
         n_reference = min(n_reference, len(load_images(reference, options.split)))
-    for measure in judge(samples, reference, split=options.split, n_reference=n_reference, inception=inception):
-        print(measure, flush=True)
+    for judged in judge(samples, reference, split=options.split, n_reference=n_reference, inception=inception):
+        print(sentence(judged), flush=True)
+
+
+def sentence(judged: Judged) -> str:
+    """What a measure gave, such as "Fréchet distance 3.24 ± 0.11 (1,000 samples against 10,000 MNIST test images, …)".
+
+    ± is twice the standard error.
+    """
+    if judged.left_out:
+        return f"{judged.name}: left out, because {judged.left_out}"
+    if isinstance(judged.number, Share):  # says itself of how many
+        return f"{judged.name}: {judged.number}"
+    control = f"control, {judged.control}: " if judged.control else ""
+    against = f" against {judged.n_reference:,} {judged.reference}" if judged.n_reference else ""
+    return f"{control}{judged.name} {judged.number} ({judged.n:,} samples{against})"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from sbgm.images.data import DataSet, SetOrName, Split, data_set, load_images, l
 from sbgm.images.own import read_picture
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, load_classifier
 from sbgm.measure.distances import (
+    PRDC,
     FeatureFunction,
     controls,
     frechet_distance,
@@ -28,11 +30,13 @@ from sbgm.measure.distances import (
     prdc,
     shown,
 )
-from sbgm.measure.estimates import class_shares, class_test, confident_share
+from sbgm.measure.estimates import ChiSquared, Estimate, Share, class_shares, class_test, confident_share
 from sbgm.measure.inception import Inception, fid, inception_score, kid
 
 DIGITS = ("mnist", "mnist_small")
 MOST_IN_INCEPTION = 1_000  # images of a control: KID's mean does not depend on the number, and each takes 0.1 s here
+
+N_SPLITS = 10  # of the Inception Score, by custom
 
 
 class Reference(NamedTuple):
@@ -123,6 +127,28 @@ def reference_for(
     return Reference(features, title)
 
 
+class Judged(NamedTuple):
+    """A measure of a set of images: what it gave, and of how many images beside how many of a reference.
+
+    Attributes:
+        name: of the measure, such as "Fréchet distance".
+        number: with its standard error or interval; None where it can't be taken.
+        n: images.
+        n_reference: images of the reference, 0 where the measure has none.
+        reference: what they are, and how they are compared: "MNIST test images, classifier features".
+        control: "" for the samples; else which control it is of, such as "shuffled blocks (train split)".
+        left_out: why it can't be taken, such as of too few samples.
+    """
+
+    name: str
+    number: Estimate | PRDC | Share | ChiSquared | None
+    n: int
+    n_reference: int = 0
+    reference: str = ""
+    control: str = ""
+    left_out: str = ""
+
+
 @checked
 def judge(
     samples: Batch,
@@ -131,18 +157,15 @@ def judge(
     split: Split = "test",
     n_reference: Count | None = None,
     inception: Inception | None = None,
-) -> Iterator[str]:
-    """Take every measure of samples that applies to a data set, each a line that is yielded as soon as it is known.
-
-    Such as "Fréchet distance 3.24 ± 0.11 (1,000 samples against 10,000 MNIST test images, classifier features)", where
-    ± is twice the standard error. Where a measure can't be taken, such as of too few samples, the line says why.
+) -> Iterator[Judged]:
+    """Take every measure of samples that applies to a data set; each is yielded as soon as it is known.
 
     Grey images: Fréchet and kernel distances in the features of `feature_space`, beside those of the `controls` of as
     many images of the other split; precision, recall, density and coverage against as many of the reference's images as
     there are samples; for MNIST what both classifiers say, and whether classes come as often as they should. Colour
     images: the kernel distance of their contours, beside that of the same controls, and Inception's measures where it
-    is given. All: how far the nearest training images are, in pixels. Samples are clamped to [0, 1] and quantised
-    first.
+    is given; of the Inception Score the standard error is that of its mean over ten splits. All: how far the nearest
+    training images are, in pixels. Samples are clamped to [0, 1] and quantised first.
 
     Args:
         samples: (N, C, H, W), as a sampler left them.
@@ -155,6 +178,14 @@ def judge(
         ValueError: the samples have another shape than the images, or one that `controls` can't be made of; at the
             first measure that is asked for.
         DataNotFoundError: the data set is not at hand.
+
+    Example:
+        >>> from sbgm.measure.judging import judge
+        >>> digits = sbgm.load_images("digits", "test")
+        >>> numbers = {(one.name, one.control): one.number for one in judge(digits, "digits")}
+        >>> shuffled = numbers["kernel distance", "shuffled blocks (train split)"]
+        >>> numbers["kernel distance", ""].value < shuffled.value
+        True
     """
     shape = data_set(name).shape
     if samples.shape[1:] != shape:
@@ -174,7 +205,7 @@ def judge(
         yield from _distances(features, name, split, reference, space, kinds, n)
         verdict = feature_space(name, classifier=JUDGE)
         real = verdict.function(some_images(name, split, min(n, len(load_images(name, split)))))
-        yield from _line("PRDC", prdc, verdict.function(samples), real, f"{reference.images}, {verdict.name}")
+        yield from _taken("PRDC", prdc, verdict.function(samples), real, f"{reference.images}, {verdict.name}")
     else:
         yield from _distances(features, name, split, reference, space, {"HOG distance": kernel_distance}, n)
         if inception is not None:
@@ -184,29 +215,34 @@ def judge(
     training = load_images(name, "train")
     unseen = some_images(name, "test", min(n, len(load_images(name, "test"))))
     against = f"{data_set(name).title} training images, pixels"
-    for prefix, images in (("control, test split: ", unseen), ("", samples)):
-        yield from _line(f"{prefix}median distance to the nearest", _nearest, shown(images), training, against)
+    for control, images in (("test split", unseen), ("", samples)):
+        yield from _taken("median distance to the nearest", _nearest, shown(images), training, against, control)
 
 
-def _nearest(x: Tensor, candidates: Tensor) -> str:
-    """The median distance of points to the nearest of the candidates."""
-    return f"{nearest_neighbours(x, candidates).distances.median():.3g}"
+def _nearest(x: Tensor, candidates: Tensor) -> Estimate:
+    """The median distance of n points to the nearest of the candidates.
+
+    Its standard error needs no law: half of what lies between the quantiles ½ ± ½/√n, since the share of n distances
+    below the true median has the standard deviation ½/√n.
+    """
+    distances = nearest_neighbours(x, candidates).distances.flatten()
+    half = 0.5 / math.sqrt(len(distances))
+    low, median, high = distances.quantile(torch.tensor([0.5 - half, 0.5, 0.5 + half]).to(distances)).tolist()
+    return Estimate(median, (high - low) / 2)
 
 
-Measure = Callable[[Tensor, Tensor], object]  # of samples and a reference; its str() is shown
+Measure = Callable[[Tensor, Tensor], Any]  # of samples and a reference
 
 
-def _line(
-    name: str, take: Measure, x: Tensor, reference: Tensor, against: str, *, why_not: bool = True
-) -> Iterator[str]:
-    """A measure of samples against a reference, with the numbers of both; or why it can't be taken of them."""
+def _taken(name: str, take: Measure, x: Tensor, reference: Tensor, against: str, control: str = "") -> Iterator[Judged]:
+    """A measure of images against a reference, or why it can't be taken, which is not said of a control again."""
     try:
         number = take(x, reference)
     except ValueError as error:
-        if why_not:
-            yield f"{name}: left out, because {error}"
+        if not control:
+            yield Judged(name, None, len(x), len(reference), against, left_out=str(error))
         return
-    yield f"{name} {number} ({len(x):,} samples against {len(reference):,} {against})"
+    yield Judged(name, number, len(x), len(reference), against, control)
 
 
 def _distances(
@@ -217,46 +253,49 @@ def _distances(
     space: FeatureSpace,
     kinds: Mapping[str, Measure],
     n_control: int,
-) -> Iterator[str]:
+) -> Iterator[Judged]:
     """The distances of samples' features to those of real images, beside those of each control."""
     other = "train" if split == "test" else "test"
     real = load_images(name, other)
     made = controls(real, min(n_control, len(real)), generator=torch.Generator().manual_seed(0))
     sets = {"": features}
     for control, images in made.items():
-        sets[f"control, {control} ({other} split): "] = space.function(images)
+        sets[f"{control} ({other} split)"] = space.function(images)
     against = f"{reference.images}, {space.name}"
-    for prefix, points in sets.items():
+    for control, points in sets.items():
         for kind, distance in kinds.items():
-            yield from _line(prefix + kind, distance, points, reference.features, against, why_not=not prefix)
+            yield from _taken(kind, distance, points, reference.features, against, control)
 
 
 def _in_inception(
     samples: Tensor, name: str | DataSet, split: str, n_reference: int | None, inception: Inception
-) -> Iterator[str]:
+) -> Iterator[Judged]:
     """KID and FID, the Inception Score, and `prdc`."""
     space = feature_space(name, inception)
     reference = reference_for(name, space, split, n_reference)
     features = space.function(samples)
     against = f"{reference.images}, {space.name}"
     yield from _distances(features, name, split, reference, space, {"KID": kid}, min(len(samples), MOST_IN_INCEPTION))
-    yield from _line("FID", fid, features, reference.features, against)
-    try:
-        mean, spread = inception_score(inception.logits(features))
-        yield f"Inception Score {mean:.2f}, sd over splits {spread:.2f} ({len(samples):,} samples)"
-    except ValueError as error:
-        yield f"Inception Score: left out, because {error}"
-    yield from _line("PRDC", prdc, features, reference.features[: len(features)], against)
+    yield from _taken("FID", fid, features, reference.features, against)
+    yield from _taken("Inception Score", _score, inception.logits(features), reference.features[:0], "")
+    yield from _taken("PRDC", prdc, features, reference.features[: len(features)], against)
 
 
-def _by_classifiers(samples: Tensor, labels: Tensor) -> Iterator[str]:
+def _score(logits: Tensor, _: Tensor) -> Estimate:
+    """The Inception Score, which compares samples with nothing, and the standard error of its mean over the splits."""
+    mean, spread = inception_score(logits, n_splits=N_SPLITS)
+    return Estimate(mean, spread / math.sqrt(N_SPLITS))
+
+
+def _by_classifiers(samples: Tensor, labels: Tensor) -> Iterator[Judged]:
     """How sure the shipped classifiers are of the samples, and how often the judge sees each digit."""
+    n = len(samples)
     for classifier in (SHIPPED_CLASSIFIER, JUDGE):
         logits = in_batches(load_classifier(classifier), shown(samples))
-        yield f"{classifier} at least 90 % sure: {confident_share(logits)}"
+        yield Judged(f"{classifier} at least 90 % sure", confident_share(logits), n)
     for digit, share in enumerate(class_shares(logits)):
-        yield f"class {digit}: {share}"
-    yield from _line("class shares", class_test, logits, labels, "training labels")
+        yield Judged(f"class {digit}", share, n)
+    yield from _taken("class shares", class_test, logits, labels, "training labels")
 
 
 @checked

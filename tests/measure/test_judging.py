@@ -1,6 +1,7 @@
 """Samples judged: what applies to which data, references in the cache, the files that are read, and the command."""
 
 import hashlib
+import math
 import re
 from pathlib import Path
 from unittest import mock
@@ -14,21 +15,26 @@ from torchvision.transforms.functional import to_pil_image
 
 from data_server import serving
 from sbgm import __main__ as command
+from sbgm.apps.evaluate import sentence
 from sbgm.files import cache_folder, content_hash, save_tensors
 from sbgm.images.data import load_images
 from sbgm.images.own import own_images
 from sbgm.measure import (
+    Estimate,
     GaussianBaseline,
     Inception,
     frechet_distance,
     hog_features,
     inception,
+    inception_score,
+    judging,
     kernel_distance,
     nearest_neighbours,
     quantise,
+    share,
     shown,
 )
-from sbgm.measure.judging import FeatureSpace, judge, load_images_of, reference_for, some_images
+from sbgm.measure.judging import FeatureSpace, Judged, judge, load_images_of, reference_for, some_images
 from seeds import seeded
 
 # --- evaluation ------------------------------------------------------------------------------------------------------
@@ -45,48 +51,57 @@ def folder(monkeypatch, tmp_path):
 
 
 def judged(*arguments, **options):
-    """The lines of `judge`, and the first number of each by the words before it."""
-    lines = list(judge(*arguments, **options))
-    matches = [re.match(r"(.+?) (-?\d[\d.e+-]*) [±(]", line) for line in lines]
-    return lines, {match[1]: float(match[2]) for match in matches if match}
+    """What `judge` says, by measure and control."""
+    return {(one.name, one.control): one for one in judge(*arguments, **options)}
 
 
 def test_real_digits_are_near_and_noise_is_far():
     real = load_images("mnist_small")[:400]
     noise = torch.rand(400, 1, 28, 28, generator=seeded())
-    lines, near = judged(real, "mnist_small", n_reference=1_000)
-    far_lines, far = judged(noise, "mnist_small", n_reference=1_000)
-    distance = near["Fréchet distance"]
-    assert distance < far["Fréchet distance"] / 100
-    control = "control, {} (train split): Fréchet distance"
-    assert near[control.format("real images")] == pytest.approx(distance, abs=0.5)  # of as many real images
-    for name in ("shuffled blocks", "low resolution", "Gaussian"):
-        assert near[control.format(name)] > 5 * distance
-    assert near["median distance to the nearest"] == 0  # training images are their own nearest
-    assert far["median distance to the nearest"] > 10
-    text = "\n".join(lines)
-    assert "(400 samples against 1,000 MNIST (small) test images, classifier features)" in text
+    near = judged(real, "mnist_small", n_reference=1_000)
+    far = judged(noise, "mnist_small", n_reference=1_000)
+    distance, of_noise = (found["Fréchet distance", ""].number.value for found in (near, far))
+    assert distance < of_noise / 100
+    of_controls = {
+        name: near["Fréchet distance", f"{name} (train split)"].number.value
+        for name in ("real images", "shuffled blocks", "low resolution", "Gaussian")
+    }
+    assert of_controls.pop("real images") == pytest.approx(distance, abs=0.5)  # of as many real images
+    assert min(of_controls.values()) > 5 * distance
+    median = "median distance to the nearest", ""
+    assert near[median].number.value == 0  # training images are their own nearest
+    assert far[median].number.value > 10
+    one = near["Fréchet distance", ""]
+    assert one[2:5] == (400, 1_000, "MNIST (small) test images, classifier features")
     for classifier in ("mnist_classifier", "mnist_judge"):
-        assert f"{classifier} at least 90 % sure: 9" in text
-        assert f"{classifier} at least 90 % sure: 0.0 %" in "\n".join(far_lines)
-    assert "(400 samples against 400 MNIST (small) test images, judge features)" in text
+        assert near[f"{classifier} at least 90 % sure", ""].number.value >= 0.9
+        assert far[f"{classifier} at least 90 % sure", ""].number.value < 0.0005
+    assert near["PRDC", ""][2:5] == (400, 400, "MNIST (small) test images, judge features")
     # Noise looks all alike to the judge, and lies in the large ball of an outlier: precision and density are fooled.
-    (shares,) = (line for line in far_lines if line.startswith("PRDC"))
-    assert "recall 0.000 ± 0," in shares
-    assert float(shares.partition("coverage ")[2].partition(" ")[0]) < 0.05
-    assert all(f"class {digit}: " in text for digit in range(10))
+    assert far["PRDC", ""].number.recall == (0, 0)
+    assert far["PRDC", ""].number.coverage.value < 0.05
+    assert sum(near[f"class {digit}", ""].number.value for digit in range(10)) == pytest.approx(1)
 
 
 def test_a_measure_that_takes_more_samples_is_named_with_how_many_it_takes():
-    text = list(judge(load_images("mnist_small")[:5], "mnist_small", n_reference=200))
-    starts = [
-        "Fréchet distance: left out, because samples must be of more images than there are features",
-        "PRDC: left out, because samples must be at least 6 points",
-        "class shares: left out, because logits must be of at least 56 samples",
-    ]
-    for start in starts:
-        assert any(line.startswith(start) for line in text), start
-    assert sum("left out" in line for line in text) == 3  # and no control says the same again
+    found = judged(load_images("mnist_small")[:5], "mnist_small", n_reference=200)
+    reasons = {one.name: one.left_out for one in found.values() if one.left_out}  # and no control says the same again
+    assert list(reasons) == ["Fréchet distance", "PRDC", "class shares"]
+    assert reasons["Fréchet distance"].startswith("samples must be of more images than there are features")
+    assert reasons["PRDC"].startswith("samples must be at least 6 points")
+    assert reasons["class shares"].startswith("logits must be of at least 56 samples")
+    assert all((one.number is None) == bool(one.left_out) for one in found.values())
+
+
+def test_the_error_of_a_median_is_its_scatter():
+    """Of 100 normal distances, √(π/2)/10 to first order; over 400 sets, ± 4 standard errors of a scatter, 1/√800."""
+    distances = 5 + torch.randn(400, 100, generator=seeded())
+    medians = []
+    for of_set in distances:
+        points = torch.stack([of_set, torch.zeros(100)], dim=1)  # the nearest candidate is the origin
+        medians.append(judging._nearest(points, torch.zeros(1, 2)))
+    scatter = float(torch.tensor([one.value for one in medians]).std())
+    assert sum(one.se for one in medians) / 400 == pytest.approx(scatter, rel=4 / 800**0.5)
 
 
 def test_samples_that_no_control_can_be_made_of_are_refused():
@@ -97,11 +112,12 @@ def test_samples_that_no_control_can_be_made_of_are_refused():
 
 def test_eight_by_eight_digits_are_judged_in_pixels():
     samples = load_images("digits")[:100]
-    lines, numbers = judged(samples, "digits")
+    found = judged(samples, "digits")
     exact = frechet_distance(samples.flatten(1), load_images("digits", "test").flatten(1)).value
-    assert numbers["Fréchet distance"] == pytest.approx(exact, rel=0.02)  # 16 shades are not all among the 256
-    assert lines[0].endswith(" (100 samples against 360 8×8 digits test images, pixels)")
-    assert "kernel distance" in numbers
+    distance = found["Fréchet distance", ""]
+    assert distance.number.value == pytest.approx(exact, rel=0.02)  # 16 shades are not all among the 256
+    assert distance[2:5] == (100, 360, "8×8 digits test images, pixels")
+    assert ("kernel distance", "") in found
 
 
 @pytest.fixture(scope="module")
@@ -116,16 +132,16 @@ def colours():
 
 def test_colour_images_have_their_contours_beside_every_control_and_their_nearest_images(colours):
     samples = load_images(colours)[:40]
-    lines, numbers = judged(samples, colours, split="test")
+    found = judged(samples, colours, split="test")
     exact = kernel_distance(hog_features(samples), hog_features(load_images(colours, "test")))
-    assert lines[0] == f"HOG distance {exact} (40 samples against 20 own images test images, contours)"
+    assert next(iter(found.values())) == ("HOG distance", exact, 40, 20, "own images test images, contours", "", "")
     names = ("real images", "shuffled blocks", "low resolution", "Gaussian")
-    of_controls = [numbers[f"control, {name} (train split): HOG distance"] for name in names]
+    of_controls = [found["HOG distance", f"{name} (train split)"].number.value for name in names]
     assert max(exact.value, of_controls[0]) < min(of_controls[1:])
     unseen = nearest_neighbours(load_images(colours, "test"), load_images(colours)).distances
     median = "median distance to the nearest"
-    assert numbers[f"control, test split: {median}"] == pytest.approx(float(unseen.median()), rel=5e-3)
-    assert numbers[median] == 0
+    assert found[median, "test split"].number.value == pytest.approx(float(unseen.quantile(0.5)))
+    assert found[median, ""].number.value == 0
 
 
 @pytest.mark.parametrize("n", [5, 30])
@@ -135,12 +151,14 @@ def test_inceptions_measures_stand_beside_the_contours_where_it_is_given(n, colo
     network.name = "means"
     network.features = lambda x: functional.adaptive_avg_pool2d(shown(x), 4).flatten(1).repeat(1, 43)[:, :2_048]
     network.logits = lambda features: features[:, :10]
-    text = list(judge(load_images(colours)[:n], colours, inception=network))
-    starts = ["HOG", *["control"] * 4, "KID", *["control"] * 4, "FID: left out", "Inception Score", "PRDC"]
-    starts += ["control", "median"]
-    assert all(line.startswith(start) for line, start in zip(text, starts, strict=True))
-    assert ("left out" in text[11], "left out" in text[12]) == (n < 10, n < 6)
-    assert sum("KID" in line for line in text if line.startswith("control")) == 4
+    found = list(judge(load_images(colours)[:n], colours, inception=network))
+    names = [one.name.split()[0] for one in found]
+    assert names == [*["HOG"] * 5, *["KID"] * 5, "FID", "Inception", "PRDC", "median", "median"]
+    assert [bool(one.control) for one in found] == [*2 * [False, *[True] * 4], False, False, False, True, False]
+    assert [one.name for one in found if one.left_out] == ["FID", *["Inception Score"] * (n < 10), *["PRDC"] * (n < 6)]
+    if n == 30:
+        mean, spread = inception_score(network.logits(network.features(load_images(colours)[:n])))
+        assert found[11].number == pytest.approx((mean, spread / math.sqrt(10)))
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
@@ -235,7 +253,19 @@ def test_the_command_prints_every_measure_of_samples(folder, capsys):
     save_tensors(folder / "samples.safetensors", {"samples": samples})
     Image.new("L", (532, 136)).save(folder / "sheet.png")  # as `sbgm sample` leaves a folder
     assert command.main(["evaluate", str(folder), "digits"]) == 0
-    assert capsys.readouterr().out.splitlines() == list(judge(samples, "digits"))
+    lines = capsys.readouterr().out.splitlines()
+    found = judged(samples, "digits")
+    assert len(lines) == len(found)
+    number = found["Fréchet distance", ""].number
+    assert lines[0] == f"Fréchet distance {number} (100 samples against 360 8×8 digits test images, pixels)"
+    number = found["kernel distance", "Gaussian (train split)"].number
+    assert any(line.startswith(f"control, Gaussian (train split): kernel distance {number} (100 sam") for line in lines)
+
+
+def test_a_sentence_says_what_can_not_be_taken_and_of_how_many_a_share_is():
+    assert sentence(Judged("FID", None, 5, left_out="it must be more")) == "FID: left out, because it must be more"
+    assert sentence(Judged("class 3", share(1, 10), 10)) == "class 3: 10.0 % (1.8 % to 40.4 %, 10 samples)"
+    assert sentence(Judged("Inception Score", Estimate(8.87, 0.04), 9)) == "Inception Score 8.87 ± 0.08 (9 samples)"
 
 
 def test_the_command_judges_colour_images_where_no_inception_can_be_had(folder, colours, capsys, monkeypatch):
