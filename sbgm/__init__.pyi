@@ -17,7 +17,6 @@ from .images.data import load_images as load_images
 from .images.data import load_labels as load_labels
 from .images.data import random_flip as random_flip
 from .images.devices import autocast as autocast
-from .images.drawing import NamedSampler as NamedSampler
 from .images.drawing import generate as generate
 from .images.networks import DigitNetwork as DigitNetwork
 from .images.networks import ResNet as ResNet

@@ -11,7 +11,6 @@ from counting import CountedScore
 from properties.runs import named
 from sbgm import (
     GaussianMixture,
-    NamedSampler,
     SamplerDivergedError,
     ancestral,
     consistent_annealed,
@@ -23,7 +22,8 @@ from sbgm import (
     predictor_corrector,
     probability_flow,
 )
-from sbgm.images.drawing import SAMPLERS
+from sbgm.apps.drawing import SAMPLERS
+from sbgm.images.drawing import cost_of
 from sbgm.samplers import consistent_step_bounds
 from seeds import seeded
 
@@ -38,7 +38,7 @@ def gaussian(variance):
 
 
 def run(sampler, score, x):
-    return list(sampler.states(score, x, seeded(1)))
+    return list(sampler(score, x, seeded(1)))
 
 
 # --- the steps -------------------------------------------------------------------------------------------------------
@@ -117,7 +117,8 @@ def test_states_say_where_x_stands_and_what_it_cost(name, denoise_last):
     sampler = named(name, [4.0, 2.0, 1.0], denoise_last=denoise_last)
     score = CountedScore(MIXTURE.score)
     states = run(sampler, score, torch.zeros(3, 2))
-    assert (score.evaluations, len(states)) == (sampler.evaluations, sampler.n_states)
+    assert cost_of(sampler) == (len(states), score.evaluations)
+    assert score.evaluations == (4 if name == "heun" else len(states) - denoise_last) + denoise_last
     levels, steps = {"annealed": ((1, 2, 3), 2), "predictor-corrector": ((2, 3), 3)}.get(name, ((2, 3), 1))
     expected = [(level, step, 4.0 / 2 ** (level - 1)) for level in levels for step in range(1, steps + 1)]
     if denoise_last:
@@ -165,18 +166,3 @@ def test_a_corrector_beyond_the_bound_raises():
     with pytest.raises(SamplerDivergedError, match=said) as caught:
         final(predictor_corrector(gaussian(0.01).score, torch.ones(20, 1), [2.0, 1.0], **options))
     assert (caught.value.step_size, caught.value.bound) == (5.0, pytest.approx(4.0))
-
-
-# --- bad input -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"name": "annealed", "step_size": 0.1}, "n_steps must be given for annealed, got None"),
-        ({"name": "heun", "step_size": 0.1}, "step_size has no meaning for heun, got 0.1"),
-    ],
-)
-def test_a_named_sampler_takes_the_settings_that_it_has_a_use_for(settings, message):
-    with pytest.raises(ValueError, match=message):
-        NamedSampler(sigmas=(2.0, 1.0), **settings)

@@ -13,11 +13,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from claims import Found, Measurement, declared, reported, run, seed
-from curve import Entry, draw_entry, renewing
+from curve import Entry, NamedSampler, draw_entry, renewing
 from drawing import CPU, Machine, samples_key
 from sbgm.guard import Batch, Count, checked, one_of
 from sbgm.images.data import SETS, SetName
-from sbgm.images.drawing import NamedSampler
 from sbgm.images.weights import checkpoints, load_network, load_weights, run_weights, step_of, weights_file
 from sbgm.measure import (
     Estimate,

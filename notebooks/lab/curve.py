@@ -1,6 +1,7 @@
 """Chapter 10's curve: the distance of every sampler's samples by its number of network evaluations."""
 
 import dataclasses
+import functools
 import hashlib
 import math
 import sys
@@ -17,10 +18,11 @@ import records
 from claims import arguments_of, attach, command_line, do, parser_of
 from drawing import CPU, Machine, digit_distance, require_enough_digits, samples_key
 from records import N_SHEET, SamplerCurve
+from sbgm.apps.drawing import SAMPLERS
 from sbgm.files import write_json
 from sbgm.guard import Count, Ladder, Score, Whole, as_list, checked, count_from
 from sbgm.images.devices import autocast
-from sbgm.images.drawing import NamedSampler, Start, chains, draw_batches, fitted_start, gaussian_start, uniform_start
+from sbgm.images.drawing import Start, chains, cost_of, draw_batches, fitted_start, gaussian_start, uniform_start
 from sbgm.images.networks import DigitNetwork
 from sbgm.images.refinenet import rescaled
 from sbgm.images.weights import load_network, weights_file
@@ -34,6 +36,29 @@ SCHEDULES = {"geometric": geometric_sigmas, "power": power_sigmas}
 
 
 # --- samplers of a given cost -----------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class NamedSampler:
+    """A sampler of the command line with its ladder and its settings; its repr is part of the key of kept samples."""
+
+    name: str
+    sigmas: tuple[float, ...]
+    step_size: float | None = None
+    n_steps: int | None = None
+    denoise_last: bool = False
+
+    def states(self, score: Score, x: Tensor, generator: torch.Generator) -> Iterator[State]:
+        """Run it from the starting points x, (B, *shape)."""
+        settings = {"step_size": self.step_size, "n_steps": self.n_steps}
+        given = {name: value for name, value in settings.items() if value is not None}
+        sampler = SAMPLERS[self.name].sampler
+        return sampler(score, x, self.sigmas, generator=generator, denoise_last=self.denoise_last, **given)
+
+    @functools.cached_property
+    def evaluations(self) -> int:
+        """How often it asks for the score."""
+        return cost_of(self.states)[1]
 
 
 def variance_ratio(step_size: float, sigma_min: float, ratio: float, n_steps: int) -> float:

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,13 +18,14 @@ from torchvision.transforms.functional import to_pil_image
 from tqdm import tqdm
 
 import sbgm
+from sbgm import samplers
 from sbgm.apps.options import Device
 from sbgm.apps.train import leave_together, make_accelerator
 from sbgm.files import content_hash, file_hash, save_tensors
 from sbgm.guard import Count, Positive, Score, Whole, checked, count_from
 from sbgm.images.data import SETS, DataSet
 from sbgm.images.devices import compiled, fast_precision, idle_cores, on_device
-from sbgm.images.drawing import NamedSampler, Start, chains, draw_batches, uniform_start
+from sbgm.images.drawing import Start, chains, draw_batches, uniform_start
 from sbgm.images.weights import weights_file
 from sbgm.plots import save_sheet
 from sbgm.samplers import State
@@ -33,6 +34,42 @@ NO_MATTER = ("out", "overwrite", "pngs", "threads")  # options that change no nu
 LevelCount = Annotated[int, count_from(2)]
 Threads = Annotated[Count | None, "of the CPU (as many as cores are idle at the start)"]
 DRAWING_GROUPS = {"out": "files", "batch_size": "machine", "n_steps": "sampler"}
+
+
+class Named(NamedTuple):
+    """What a name of a sampler stands for.
+
+    Attributes:
+        sampler: sampler(score, x, sigmas, *, generator, denoise_last, **settings).
+        settings: from σ_L to its settings beside the ladder and their defaults; None where there is no default.
+        start: where its chains start unless told otherwise.
+    """
+
+    sampler: Callable[..., Iterator[State]]
+    settings: Callable[[float], dict[str, Any]]
+    start: Literal["uniform", "gaussian"] = "gaussian"
+
+
+def flow(method: Literal["euler", "heun", "multistep"]) -> Named:
+    """The probability flow by a method; it draws nothing."""
+
+    def sampler(score: Score, x: Tensor, sigmas: list[float], *, generator: object, **options: Any) -> Iterator[State]:
+        return samplers.probability_flow(score, x, sigmas, method=method, **options)
+
+    return Named(sampler, lambda low: {})
+
+
+SAMPLERS = {  # ε = 0.2 σ_L² is the paper's 2e-5 at σ_L = .01
+    "annealed": Named(
+        samplers.annealed_langevin, lambda low: {"step_size": 0.2 * low**2, "n_steps": 100}, start="uniform"
+    ),
+    "consistent": Named(samplers.consistent_annealed, lambda low: {"step_size": None}),
+    "ancestral": Named(samplers.ancestral, lambda low: {}),
+    "predictor-corrector": Named(samplers.predictor_corrector, lambda low: {"step_size": 0.2 * low**2, "n_steps": 1}),
+    "euler": flow("euler"),
+    "heun": flow("heun"),
+    "multistep": flow("multistep"),
+}
 
 
 @checked
@@ -56,6 +93,10 @@ class DrawingOptions:
     levels: Annotated[LevelCount | None, "of a ladder between the network's ends, instead of its own"] = None
     schedule: Annotated[Literal["geometric", "power"], "of such a ladder"] = "geometric"
     seed: Annotated[Whole, "of all that is drawn"] = 0
+
+    def settings_of(self, sampler: str, sigma_min: float) -> dict[str, Any]:
+        """The settings of a sampler of this name: as these options say, else its own at σ_L."""
+        return {name: getattr(self, name) or own for name, own in SAMPLERS[sampler].settings(sigma_min).items()}
 
     def __post_init__(self) -> None:
         if self.schedule != "geometric" and self.levels is None:
@@ -103,29 +144,20 @@ class Drawing:
             network = sbgm.rescaled(network)
         self.score: Score = sbgm.autocast(network, self.precision, device.type)
 
-    def sampler(self, name: str = "annealed") -> NamedSampler:
-        """Return the sampler that the options ask for, on the network's own ladder or on another between its ends.
-
-        Unless told otherwise ε is the paper's 2e-5 at σ_L = .01, kept in proportion to σ_L², and T is 100, or a
-        predictor-corrector's 1.
-        """
+    def ladder(self) -> list[float]:
+        """The network's own, or the one between its ends that the options ask for."""
         options = self.options
         sigmas = self.network.ladder
-        if options.levels is not None:
-            ladder = sbgm.geometric_sigmas if options.schedule == "geometric" else sbgm.power_sigmas
-            sigmas = ladder(sigmas[0], sigmas[-1], options.levels).tolist()
-        step_size = options.step_size
-        n_steps = options.n_steps
-        if name in ("annealed", "predictor-corrector"):
-            step_size = step_size or 0.2 * sigmas[-1] ** 2
-            n_steps = n_steps or (100 if name == "annealed" else 1)
-        return NamedSampler(name, tuple(sigmas), step_size, n_steps, denoise_last=options.denoise)
+        if options.levels is None:
+            return sigmas
+        ladder = sbgm.geometric_sigmas if options.schedule == "geometric" else sbgm.power_sigmas
+        return ladder(sigmas[0], sigmas[-1], options.levels).tolist()
 
     def draw(
         self,
         states: Callable[..., Iterator[State]],
         n: int,
-        sampler: NamedSampler,
+        cost: tuple[int, int],
         own_options: dict[str, Any],
         *inputs: Tensor,
         start: Start = uniform_start,
@@ -139,12 +171,13 @@ class Drawing:
         Args:
             states: of chains from their starting points, as `generate` takes it.
             n: images.
-            sampler: says how many states and evaluations a chain takes.
-            own_options: the command's own options that change what is drawn.
+            cost: of a chain, see `cost_of`.
+            own_options: what changes the images beside `DrawingOptions`, the ladder among it; facts of the result.
             inputs: what is drawn from, such as images to be filled in.
             start, given: as for `generate`.
         """
         options = self.options
+        n_states, n_evaluations = cost
         device = self.accelerator.device
         begin = time.perf_counter()
         words = {name: str(value) for name, value in vars(options).items() if name not in NO_MATTER} | own_options
@@ -155,7 +188,7 @@ class Drawing:
 
         def with_bar(*arguments: Any) -> Iterator[State]:
             quiet = not self.accelerator.is_main_process
-            return iter(tqdm(states(*arguments), "batch", sampler.n_states, leave=False, unit="step", disable=quiet))
+            return iter(tqdm(states(*arguments), "batch", n_states, leave=False, unit="step", disable=quiet))
 
         images_of = chains(with_bar, n, self.network.image_shape, start=start, given=given, device=device)
         where = {"seed": options.seed, "batch_size": options.batch_size, "folder": folder, "device": device}
@@ -169,8 +202,7 @@ class Drawing:
             print("Stopped; the batches that are drawn are kept, and the same command goes on.", file=sys.stderr)
             raise SystemExit(130) from None
         facts = {name: getattr(options, name) for name in ("network", "denoise", "seed", "batch_size")}
-        facts |= {name: getattr(sampler, name) for name in ("step_size", "n_steps", "evaluations", "sigmas")}
-        facts |= {"precision": self.precision, "threads": torch.get_num_threads()}
+        facts |= {"evaluations": n_evaluations, "precision": self.precision, "threads": torch.get_num_threads()}
         return images, facts | own_options | {"seconds": round(time.perf_counter() - begin, 3)}
 
     def write(

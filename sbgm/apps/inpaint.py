@@ -17,9 +17,10 @@ from torch import Tensor
 from sbgm import samplers
 from sbgm.apps.drawing import DRAWING_GROUPS, Drawing, DrawingOptions, counted, data_like, require_shape
 from sbgm.apps.options import name_or_path
-from sbgm.guard import Count, checked, one_of
+from sbgm.guard import Count, Score, checked, one_of
 from sbgm.images import masks
 from sbgm.images.data import NAMES, SPLITS, as_floats, load_images
+from sbgm.images.drawing import cost_of
 from sbgm.images.own import read_picture
 from sbgm.noise import derived_generator
 from sbgm.samplers import State
@@ -62,17 +63,21 @@ def main(**given: Any) -> None:
         known = masks.make_mask(options.mask, shape, generator=derived_generator(options.seed))
     else:
         known = read_picture(options.mask, shape[-1], "L") > 127
-    steps = drawing.sampler()
-    settings = {"step_size": steps.step_size, "n_steps": steps.n_steps, "denoise_last": options.denoise}
-    score = drawing.score
+    sigmas = drawing.ladder()
+    settings = options.settings_of("annealed", sigmas[-1])
+
+    def run(score: Score, x: Tensor, generator: torch.Generator, image: Tensor, mask: Tensor) -> Iterator[State]:
+        steps = {**settings, "denoise_last": options.denoise}
+        return samplers.inpaint(score, x, sigmas, image=image, mask=mask, generator=generator, **steps)
 
     def states(x: Tensor, generator: torch.Generator, image: Tensor) -> Iterator[State]:
-        where = known.to(image.device)
-        return samplers.inpaint(score, x, steps.sigmas, image=image, mask=where, generator=generator, **settings)
+        return run(drawing.score, x, generator, image, known.to(image.device))
 
+    cost = cost_of(lambda score, x, generator: run(score, x, generator, x, x[0] == 0))
     of_each = truth.repeat_interleave(options.fills, dim=0)
     own_options = {name: getattr(options, name) for name in ("data", "split", "mask", "images", "fills")}
-    drawn, facts = drawing.draw(states, len(of_each), steps, own_options, truth, known, given=of_each)
+    own_options |= {"sigmas": sigmas, **settings}
+    drawn, facts = drawing.draw(states, len(of_each), cost, own_options, truth, known, given=of_each)
     filled = drawn.unflatten(0, (len(truth), options.fills))
     tensors = {"images": truth, "mask": known, "fills": filled}
     seen = torch.where(known, truth, 0.5)

@@ -12,11 +12,11 @@ from typing import Annotated, Any, Literal
 import torch
 from torch import Tensor
 
-from sbgm.apps.drawing import DRAWING_GROUPS, Drawing, DrawingOptions, counted, data_like, require_shape
+from sbgm.apps.drawing import DRAWING_GROUPS, SAMPLERS, Drawing, DrawingOptions, counted, data_like, require_shape
 from sbgm.apps.options import name_or_path
-from sbgm.guard import Count, NonNegative, checked, did_you_mean, one_of
+from sbgm.guard import Count, NonNegative, Score, checked, did_you_mean, one_of
 from sbgm.images.data import NAMES, load_images
-from sbgm.images.drawing import SAMPLERS, fitted_start, gaussian_start, uniform_start
+from sbgm.images.drawing import cost_of, fitted_start, gaussian_start, uniform_start
 from sbgm.networks import ScoreNetwork, guided
 from sbgm.samplers import State
 
@@ -46,6 +46,13 @@ class Options(DrawingOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        settings = SAMPLERS[self.sampler].settings(1.0)
+        for name in ("step_size", "n_steps"):
+            value = getattr(self, name)
+            if value is None and settings.get(name, 1.0) is None:
+                raise ValueError(f"{name} must be given for {self.sampler}")
+            if value is not None and name not in settings:
+                raise ValueError(f"{name} must be left out with {self.sampler}, which has no such setting, got {value}")
         if self.guidance is not None and self.label is None:
             raise ValueError(f"guidance must come with --label, got {self.guidance} alone")
         if (self.data is not None) != (self.start == "fitted"):
@@ -58,11 +65,13 @@ def main(**given: Any) -> None:
     """Draw images, write them, and say what it took; `given` are fields of `Options`."""
     options = Options(**given)
     n = options.n
-    start = options.start or ("uniform" if options.sampler == "annealed" else "gaussian")
+    sampler = SAMPLERS[options.sampler]
+    start = options.start or sampler.start
     drawing = Drawing(options, "samples.safetensors")
     network = drawing.network
-    steps = drawing.sampler(options.sampler)
-    own_options: dict[str, Any] = {"n": n, "sampler": options.sampler, "start": start}
+    sigmas = drawing.ladder()
+    settings = options.settings_of(options.sampler, sigmas[-1])
+    own_options: dict[str, Any] = {"n": n, "sampler": options.sampler, "start": start, "sigmas": sigmas, **settings}
     labels = None
     classes = {}
     w = 2.0 if options.guidance is None else options.guidance
@@ -71,18 +80,20 @@ def main(**given: Any) -> None:
         labels = torch.tensor(list(classes.values())).repeat(n)[:n]
         own_options |= {"label": list(classes.values()), "label_names": list(classes), "guidance": w}
 
+    def run(score: Score, x: Tensor, generator: torch.Generator) -> Iterator[State]:
+        return sampler.sampler(score, x, sigmas, generator=generator, denoise_last=options.denoise, **settings)
+
     def states(x: Tensor, generator: torch.Generator, labels: Tensor | None = None) -> Iterator[State]:
         score = drawing.score if labels is None else guided(drawing.score, labels, w)
-        return steps.states(score, x, generator)
+        return run(score, x, generator)
 
-    sigma_1 = float(steps.sigmas[0])
     inputs = []
-    starts = uniform_start if start == "uniform" else gaussian_start(sigma_1)
+    starts = uniform_start if start == "uniform" else gaussian_start(sigmas[0])
     if options.data is not None:
         images = load_images(data_like(options.data, network.image_shape))[:2_000]
         inputs.append(require_shape(images, options.data, network))
-        starts = fitted_start(inputs[0], sigma_1)
-    samples, facts = drawing.draw(states, n, steps, own_options, *inputs, start=starts, given=labels)
+        starts = fitted_start(inputs[0], sigmas[0])
+    samples, facts = drawing.draw(states, n, cost_of(run), own_options, *inputs, start=starts, given=labels)
     n_columns = len(classes) if len(classes) > 1 else 8
     pictures = samples[: 8 * n_columns]
     drawing.write(counted(n, "image"), samples, facts, {"samples": samples}, pictures, n_columns, list(classes))

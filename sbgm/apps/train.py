@@ -67,11 +67,15 @@ EARLY = (1, 50, 100, 200, 500)  # steps at which a run is measured too, since on
 N_SHOWN = 8  # images of a sheet
 LEFT = re.compile(r"step-(\d{7,}|\w{8})\.partial|(settings\.json|log\.csv)\.\d+\.partial")  # by a killed process
 DRAW_OWN = """
-from sbgm import NamedSampler, generate, load_network, plots
+from sbgm import annealed_langevin, generate, load_network, plots
 
 network = load_network({folder!r}, network={name}())
-sampler = NamedSampler("annealed", network.ladder, step_size=0.2 * network.ladder[-1] ** 2, n_steps=100)
-images = generate(lambda x, generator: sampler.states(network, x, generator), 16, network.image_shape, seed=0)
+settings = dict(step_size=0.2 * network.ladder[-1] ** 2, n_steps=100)
+
+def sampler(x, generator):
+    return annealed_langevin(network, x, network.ladder, generator=generator, **settings)
+
+images = generate(sampler, 16, network.image_shape, seed=0)
 plots.save_sheet({sheet!r}, images)
 """
 

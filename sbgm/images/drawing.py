@@ -3,12 +3,11 @@
 `generate` does it in one call. `chains` and `draw_batches` are its parts, for a caller that keeps the batches in files
 and resumes from there, or shares them out among several processes.
 
-In this order: samplers by name, for commands and comparisons; where their chains start; and the batches.
+In this order: where chains start; what they cost; and the batches.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,37 +17,13 @@ import torch
 from torch import Tensor
 
 from sbgm.files import Fact, load_tensors, save_tensors
-from sbgm.guard import (
-    Batch,
-    Count,
-    FilePath,
-    Generator,
-    Ladder,
-    Positive,
-    Score,
-    Shape,
-    Whole,
-    as_list,
-    checked,
-    function_of,
-    one_of,
-    widened,
-)
+from sbgm.guard import Batch, Count, FilePath, Generator, Positive, Shape, Whole, checked, function_of, widened
 from sbgm.noise import derived_generator
-from sbgm.samplers import (
-    State,
-    ancestral,
-    annealed_langevin,
-    consistent_annealed,
-    final,
-    predictor_corrector,
-    probability_flow,
-)
+from sbgm.samplers import State, final
 
 __all__ = [
-    "SAMPLERS",
-    "NamedSampler",
     "chains",
+    "cost_of",
     "draw_batches",
     "fitted_start",
     "gaussian_start",
@@ -60,77 +35,6 @@ Sampler = Annotated[Callable[..., Iterator[State]], function_of("x, generator")]
 Start = Annotated[Callable[[tuple[int, ...], torch.Generator], Tensor], function_of("shape, generator")]
 Accelerator = Any  # an accelerate.Accelerator: its process_index and num_processes
 Draw = Annotated[Callable[[range, torch.Generator], dict[str, Tensor]], function_of("indices, generator")]
-
-
-# --- samplers by name ------------------------------------------------------------------------------------------------
-
-SAMPLERS = {  # each with its settings beside the ladder
-    "annealed": (annealed_langevin, ("step_size", "n_steps")),
-    "consistent": (consistent_annealed, ("step_size",)),
-    "ancestral": (ancestral, ()),
-    "predictor-corrector": (predictor_corrector, ("step_size", "n_steps")),
-    **dict.fromkeys(("euler", "heun", "multistep"), (probability_flow, ())),
-}
-
-
-@checked
-@dataclasses.dataclass(frozen=True)
-class NamedSampler:
-    """A sampler with its settings: `NamedSampler("annealed", sigmas, step_size=4e-5, n_steps=100).states(score, x, …)`.
-
-    Attributes:
-        name: "annealed" (Algorithm 1), "consistent", "ancestral", "predictor-corrector", or a method of the probability
-            flow, "euler", "heun" or "multistep".
-        sigmas: its ladder.
-        step_size: ε, where the sampler has one: annealed, consistent, predictor-corrector.
-        n_steps: Langevin steps a level: annealed, predictor-corrector.
-        denoise_last: end with x + σ_L² s(x, σ_L).
-
-    Example:
-        >>> sbgm.NamedSampler("annealed", [1.0, 0.5, 0.1], step_size=0.01, n_steps=100).evaluations  # 3 levels of 100
-        300
-        >>> sbgm.NamedSampler("heun", [1.0, 0.5, 0.1]).evaluations  # 2 steps of 2
-        4
-    """
-
-    name: Annotated[str, one_of(SAMPLERS)]
-    sigmas: Ladder
-    step_size: Positive | None = None
-    n_steps: Count | None = None
-    denoise_last: bool = False
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "sigmas", tuple(as_list(self.sigmas)))
-        _, settings = SAMPLERS[self.name]
-        for setting in ("step_size", "n_steps"):
-            value = getattr(self, setting)
-            if setting in settings and value is None:
-                raise ValueError(f"{setting} must be given for {self.name}, got None")
-            if setting not in settings and value is not None:
-                raise ValueError(f"{setting} has no meaning for {self.name}, got {value}")
-
-    @property
-    def evaluations(self) -> int:
-        """How often it asks for the score."""
-        if self.name == "heun":  # the others ask once a state
-            return 2 * (len(self.sigmas) - 1) + self.denoise_last
-        return self.n_states
-
-    @property
-    def n_states(self) -> int:
-        """How many states it yields."""
-        n_steps = self.n_steps or 0
-        if self.name == "annealed":
-            return len(self.sigmas) * n_steps + self.denoise_last
-        return (len(self.sigmas) - 1) * (1 + n_steps) + self.denoise_last
-
-    def states(self, score: Score, x: Tensor, generator: torch.Generator) -> Iterator[State]:
-        """Run it from the starting points x, (B, *shape)."""
-        sampler, settings = SAMPLERS[self.name]
-        options = {name: getattr(self, name) for name in ("denoise_last", *settings)}
-        if sampler is probability_flow:
-            return sampler(score, x, self.sigmas, method=self.name, **options)
-        return sampler(score, x, self.sigmas, generator=generator, **options)
 
 
 # --- where chains start ----------------------------------------------------------------------------------------------
@@ -197,6 +101,32 @@ def fitted_start(images: Batch, sigma: Positive) -> Start:
         return mean.to(z) + (w @ rows.to(w)).reshape(shape) + sigma * z
 
     return start
+
+
+# --- what a chain costs ----------------------------------------------------------------------------------------------
+
+
+@checked
+def cost_of(sampler: Annotated[Callable[..., Iterator[State]], function_of("score, x, generator")]) -> tuple[int, int]:
+    """How many states a sampler yields of a chain, and how often it asks for the score: counted on one number.
+
+    Args:
+        sampler: sampler(score, x, generator) with its ladder and settings in it; its steps don't depend on the score.
+
+    Example:
+        >>> ladder = [1.0, 0.5, 0.1]
+        >>> sbgm.images.drawing.cost_of(lambda score, x, generator: sbgm.probability_flow(score, x, ladder))  # Heun's
+        (2, 4)
+    """
+    asked = []
+
+    def score(x: Tensor, sigma: float | Tensor) -> Tensor:
+        asked.append(sigma)
+        return torch.zeros_like(x)
+
+    states = sampler(score, torch.zeros(1, 1), torch.Generator().manual_seed(0))
+    n_states = sum(1 for _ in states)
+    return n_states, len(asked)
 
 
 # --- the batches -----------------------------------------------------------------------------------------------------

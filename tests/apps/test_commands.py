@@ -100,7 +100,6 @@ def test_help_and_version_come_without_torch(option, said, tmp_path):
         ("inpaint digits_mlp tests/apps --out x", "DATA must hold at least 8 images"),
         ("sample none.safetensors --out x", "no run's folder"),
         ("train digits --out x --channels 1", "--channels must be at least 2, got 1"),
-        ("sample mnist_ncsn --out x --sampler consistent", "--step-size must be given for consistent"),
         ("sample digits_mlp --out x --label 3", "--label must be left out, because this network was trained without c"),
         (
             "train digits --out tests",
@@ -128,6 +127,11 @@ def test_what_is_wrong_is_said_in_one_line(words, message, capsys):
         ("sample own_network --out x --levels 1", "error: --levels must be at least 2, got 1"),
         ("sample own_network --out x --label 3 --guidance -1", "--guidance must be finite and at least 0, got -1"),
         ("train digits --out x --ema 2", "error: --ema must be at least 0 and below 1, got 2"),
+        ("sample mnist_ncsn --out x --sampler consistent", "error: --step-size must be given for consistent"),
+        (
+            "sample mnist_ncsn --out x --sampler heun --n-steps 3",
+            "error: --n-steps must be left out with heun, which has no such setting, got 3",
+        ),
         ("sample digits_mlp --out x --schedule power", "error: --schedule must come with --levels, got power alone"),
         ("sample digits_mlp --out x --start fitted", "--data must be given with --start fitted, and only then, got N"),
         ("sample digits_mlp --out x --guidance 2", "error: --guidance must come with --label, got 2.0 alone"),

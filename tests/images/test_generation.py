@@ -1,5 +1,6 @@
 """Batched generation: what depends on what, what is kept, other processes, and files of samples."""
 
+import functools
 import math
 from types import SimpleNamespace
 from unittest import mock
@@ -10,7 +11,6 @@ import torch
 from PIL import Image
 
 from sbgm import (
-    NamedSampler,
     RefineNet,
     annealed_langevin,
     final,
@@ -18,6 +18,7 @@ from sbgm import (
     geometric_sigmas,
     langevin,
     power_sigmas,
+    probability_flow,
     save_network,
 )
 from sbgm import __main__ as command
@@ -30,7 +31,7 @@ from sbgm.samplers import State
 from seeds import seeded
 
 SIGMAS = (1.0, 0.1, 0.01)
-SAMPLER = NamedSampler("annealed", SIGMAS, step_size=2e-5, n_steps=3)
+STEPS = {"step_size": 2e-5, "n_steps": 3}
 
 
 def score(x, sigma):
@@ -38,7 +39,7 @@ def score(x, sigma):
 
 
 def sample(x, generator):
-    return SAMPLER.states(score, x, generator)
+    return annealed_langevin(score, x, SIGMAS, generator=generator, **STEPS)
 
 
 # --- batches ---------------------------------------------------------------------------------------------------------
@@ -136,9 +137,10 @@ def test_sample_writes_what_generate_gives_and_a_sheet(weights, tmp_path, capsys
     assert capsys.readouterr().out.startswith("5 images, 9 evaluations of the score each, in ")
     loaded, facts = load_tensors(out / "samples.safetensors")
     network = small_network()
-    sigmas = tuple(network.sigmas.tolist())
-    sampler = NamedSampler("annealed", sigmas, step_size=0.2 * sigmas[-1] ** 2, n_steps=3)
-    samples = generate(lambda x, g: sampler.states(network, x, g), 5, (1, 8, 8), seed=7, batch_size=2)
+    sigmas = network.ladder
+    steps = {"step_size": 0.2 * sigmas[-1] ** 2, "n_steps": 3}
+    sampler = functools.partial(annealed_langevin, network, sigmas=sigmas, **steps)
+    samples = generate(lambda x, g: sampler(x, generator=g), 5, (1, 8, 8), seed=7, batch_size=2)
     assert torch.equal(loaded["samples"], samples)
     wanted = {"sampler": "annealed", "evaluations": 9, "seed": 7, "n_steps": 3, "step_size": pytest.approx(2e-5)}
     assert facts | wanted == facts
@@ -205,9 +207,9 @@ def test_a_network_without_levels_takes_any_ladder(tmp_path):
     options = ["--sampler", "euler", "--levels", 7, "--precision", "fp32"]
     assert run("sample", tmp_path / "v2.safetensors", "--out", tmp_path / "a", "-n", 1, *options) == 0
     network = small_network(conditional=False)
-    sampler = geometric_sigmas(1.0, 0.01, 7)
+    ladder = geometric_sigmas(1.0, 0.01, 7)
     x = gaussian_start(1.0)((1, 1, 8, 8), derived_generator(0, 0))
-    expected = final(NamedSampler("euler", tuple(sampler.tolist())).states(network, x, None))
+    expected = final(probability_flow(network, x, ladder, method="euler"))
     torch.testing.assert_close(load_tensors(tmp_path / "a" / "samples.safetensors")[0]["samples"], expected)
 
 
@@ -215,9 +217,8 @@ def test_a_start_may_be_fitted_to_data(weights, tmp_path):
     options = ["-n", 2, "--sampler", "euler", "--start", "fitted", "--data", "digits", "--precision", "fp32"]
     assert run("sample", weights, "--out", tmp_path, *options) == 0
     network = small_network()
-    sampler = NamedSampler("euler", tuple(network.sigmas.tolist()))
     x = fitted_start(load_images("digits"), 1.0)((2, 1, 8, 8), derived_generator(0, 0))
-    expected = final(sampler.states(network, x, None))
+    expected = final(probability_flow(network, x, network.ladder, method="euler"))
     torch.testing.assert_close(load_tensors(tmp_path / "samples.safetensors")[0]["samples"], expected)
 
 

@@ -8,20 +8,29 @@ from torch import Tensor
 
 import sbgm
 from properties.strategies import Score, batches, ladders, scores
-from sbgm.images.drawing import SAMPLERS, NamedSampler
+from sbgm.apps.drawing import SAMPLERS
 from sbgm.samplers import State, consistent_step_bounds
 
 FLOAT64 = st.just(torch.float64)
 Run = Callable[[Score, Tensor, list[float], torch.Generator], Iterator[State]]
 
 
-def named(name: str, sigmas: list[float], *, denoise_last: bool = False) -> NamedSampler:
-    """A sampler of a ladder with a step size that is stable, and two Langevin steps a level where it makes any."""
+def named(name: str, sigmas: list[float], *, denoise_last: bool = False) -> Callable[..., Iterator[State]]:
+    """run(score, x, generator) of a ladder with a stable step size, and two Langevin steps a level where there are any.
+
+    The samplers are those of the command line.
+    """
     low, high = consistent_step_bounds(sigmas)
-    steps = {"consistent": low + 0.3 * (high - low)}.get(name, 0.1 * sigmas[-1] ** 2)
-    settings = {"step_size": steps} if name in ("annealed", "consistent", "predictor-corrector") else {}
-    settings |= {"n_steps": 2} if name in ("annealed", "predictor-corrector") else {}
-    return NamedSampler(name, tuple(sigmas), denoise_last=denoise_last, **settings)
+    sampler = SAMPLERS[name]
+    steps = {"step_size": 0.1 * sigmas[-1] ** 2, "n_steps": 2}
+    if name == "consistent":
+        steps["step_size"] = low + 0.3 * (high - low)
+    settings = {setting: steps[setting] for setting in sampler.settings(1.0)}
+
+    def run(score: Score, x: Tensor, generator: torch.Generator | None) -> Iterator[State]:
+        return sampler.sampler(score, x, sigmas, generator=generator, denoise_last=denoise_last, **settings)
+
+    return run
 
 
 def log_prob(score: Score) -> Callable[[Tensor, float], Tensor]:
@@ -50,7 +59,7 @@ def inpaint(score, x, sigmas, generator):
 
 
 def by_name(name: str) -> Run:
-    return lambda score, x, sigmas, generator: named(name, sigmas).states(score, x, generator)
+    return lambda score, x, sigmas, generator: named(name, sigmas)(score, x, generator)
 
 
 RUNS: dict[str, Run] = {"langevin": langevin, "metropolis": metropolis, "hamiltonian": hamiltonian, "inpaint": inpaint}
