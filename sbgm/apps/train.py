@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
-import functools
 import io
 import json
 import math
@@ -22,9 +21,9 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import pandas
 import torch
@@ -79,7 +78,7 @@ images = generate(sampler, 16, network.image_shape, seed=0)
 plots.save_sheet({sheet!r}, images)
 """
 
-__all__ = ["SCALES", "Settings", "settings_of", "train"]
+__all__ = ["SCALES", "Settings", "Training", "settings_of", "train"]
 
 Ema = Annotated[float, number_that("be at least 0 and below 1", lambda value: 0 <= value < 1)]
 
@@ -242,21 +241,378 @@ def train(
     """
     folder = Path(folder)
     accelerator = make_accelerator(device, tracker, folder)
-    on = accelerator.device
+    training = Training(settings, folder, accelerator, network=network, images=images, resume=resume, loss=loss)
+    settings = training.settings
     is_main = accelerator.is_main_process
 
     def say(words: str) -> None:
         if watch is None:  # who watches is told by the rows
             accelerator.print(words)
 
-    # --- the images, and the names of their classes
+    with owned(folder, accelerator, resume=training.resume), noted_signals() as signals, on_threads(settings.threads):
+        training.load()
+        accelerator.init_trackers(folder.name)
+        say(what_it_sees(training.images))
+        say(f"Look at {folder / 'sheets'} while it trains.")
+        if settings.compile and training.step < settings.steps:
+            say("Compiling the network, which takes minutes on a CPU and is kept for the next time …")
+            training.compile()
+        training.begin()
+        deadline = time.monotonic() + 60 * minutes
+        stop = False
+        if watch is not None and is_main and training.step:
+            losses, sheet = training.measure()
+            watch(training.step, {"step": training.step, **losses}, sheet)
+        quiet = not is_main or watch is not None
+        with tqdm(total=settings.steps, initial=training.step, desc=str(folder), unit="step", disable=quiet) as bar:
+            while training.step < settings.steps and not stop:
+                value = training.make_step()
+                stop = any_stops(accelerator, bool(signals) or time.monotonic() >= deadline)
+                row, sheet = training.note(value, stop)
+                bar.set_postfix(loss=f"{value:.1f}", refresh=False)
+                bar.update()
+                if watch is not None and is_main and "held_out" in row:
+                    watch(training.step, dict(row), sheet)
+    leave_together(accelerator)
+    made = f"{training.step:,}"
+    if training.step < settings.steps:
+        say(f"Stopped and saved at step {made} of {settings.steps:,}. The same command with --resume goes on.")
+    else:
+        say(f"All {made} steps are made.")
+    say(how_to_draw(training.network, folder))
+    return signals[0] if signals else 0
+
+
+class Training:
+    """A training that one can step through: what is done so far, and how a step is made, measured and saved.
+
+    To make it looks at all settings, and writes nothing. `load`, then `begin`, then `make_step` as often as one likes.
+
+    Args:
+        settings, folder, network, images, resume, loss: as for `train`.
+        accelerator: of `make_accelerator`.
+
+    Attributes:
+        settings: with what they left to the machine decided, when the run began.
+        resume: whether it goes on with a run; one that was killed before it wrote anything begins.
+        record: what a checkpoint says of it, see `require_same`.
+        step: the number of steps that are made.
+        images, pixels: what it is trained and measured on.
+        network, networks: what is trained; the same with its average, by name.
+        rows: of the log.
+        losses: of the steps since its last row.
+        seconds: that the steps took, over all processes that went on with the run.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        folder: Path,
+        accelerator: Accelerator,
+        *,
+        network: nn.Module | None = None,
+        images: DataSet | None = None,
+        resume: bool = False,
+        loss: Callable[[Any, Tensor, torch.Generator], Tensor] | None = None,
+    ) -> None:
+        device = accelerator.device
+        self.folder = folder
+        self.accelerator = accelerator
+        self.loss = loss
+        self.images = read_images(settings, images, device)
+        self.resume = resume and not is_empty(folder)
+        old_record = read_record(folder) if self.resume else {}
+        self.step = step_of(checkpoints(folder)[-1]) if self.resume and checkpoints(folder) else 0
+        self.settings = settings = decided(settings, old_record, device)
+        self.record = record_of(settings, self.images, network, loss)
+        if self.resume:
+            require_same(self.record, old_record)
+        self.n_parts = accelerator.num_processes * settings.accumulation
+        self.sigmas = settings.sigmas.to(device)
+        self.require_sizes()
+        names = self.images.names
+        if network is None:
+            network = new_network(settings, self.images.some, len(names))
+        elif not isinstance(network, sbgm.ScoreNetwork):
+            network = OwnNetwork(settings.sigmas, network, len(names))
+        if settings.from_ is not None and not self.step:
+            sbgm.load_weights(network, settings.from_)
+        self.network = network
+        self.require_trainable()
+        self.networks = {"network": network}
+        if settings.ema:
+            self.networks["average"] = copy.deepcopy(network)
+        network.train()
+        self.optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, fused=True)
+        is_half = settings.precision == "fp16"  # else small gradients would be 0
+        self.scaler = torch.amp.GradScaler(device.type, enabled=is_half)
+        self.rows: list[dict[str, float]] = []
+        self.losses: list[float] = []
+        self.seconds = 0.0
+        self.pixels = self.images.pixels
+        if device.type != "cuda" or 4 * self.pixels.nbytes < torch.cuda.mem_get_info(device)[0]:
+            self.pixels = self.pixels.to(device)  # else each batch is copied by itself
+        self.epoch = -1
+
+    # --- what is looked at before anything is written
+
+    def require_sizes(self) -> None:
+        """Raise unless the steps and the batch are such as the run and its images allow."""
+        settings = self.settings
+        if settings.steps < self.step:
+            whole_checkpoint(self.folder, self.step)
+            raise ValueError(f"steps must be at least the {self.step} that the run has made, got {settings.steps}")
+        n_images = len(self.images.pixels)
+        if settings.batch_size > n_images or settings.batch_size % self.n_parts:
+            most = f"at most the {n_images} images, and divide into {self.n_parts} parts (processes × accumulation)"
+            raise ValueError(f"batch_size must be {most}, got {settings.batch_size}")
+
+    def require_trainable(self) -> None:
+        """Prepare the network for the images, and raise unless it can be asked, trained, saved and read."""
+        network = self.network
+        device = self.accelerator.device
+        names = self.images.names
+        some = self.images.some[:2]
+        if not any(parameter.requires_grad for parameter in network.parameters()):
+            raise ValueError(
+                "network must have weights that can be trained, and has none; those that load_network gives are "
+                "frozen, until network.requires_grad_() is called"
+            )
+        network.image_shape = tuple(some.shape[1:])
+        network.classes = names
+        on_device(network, device)
+        label = [torch.zeros(2, dtype=torch.long, device=device)] if names else []
+        with torch.no_grad():
+            require_score(network.eval()(some, self.sigmas[:1].expand(2), *label), some, "network")
+        if self.loss is not None:
+            generator = derived_generator(self.settings.seed, device=device)
+            require_loss(self.loss(lambda x, sigma: network(x, sigma, *label), some, generator))
+        with tempfile.TemporaryDirectory() as place:  # one that can't be saved and read is refused now, not after hours
+            sbgm.save_network(network, Path(place) / "network.safetensors")
+            sbgm.load_weights(network, Path(place) / "network.safetensors")
+
+    # --- its beginning
+
+    def load(self) -> None:
+        """Take up the last checkpoint, where there is one, and write the settings; the folder is `owned`."""
+        if self.step:
+            checkpoint = whole_checkpoint(self.folder, self.step)
+            for name, module in self.networks.items():
+                sbgm.load_weights(module, checkpoint / f"{name}.safetensors")
+            state = torch.load(checkpoint / "state.pt", map_location="cpu", weights_only=True)
+            require_same(self.record, state.get("record", self.record))  # for settings.json may have been edited
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.scaler.load_state_dict(state["scaler"])
+            self.rows = state["log"]["rows"]
+            self.losses = state["log"]["losses"]
+            self.seconds = state["log"]["seconds"]
+        if self.accelerator.is_main_process:
+            write_json(self.folder / "settings.json", self.record)
+
+    def compile(self) -> None:
+        """Compile the network, and compare the gradient of the first loss with the plain one's."""
+        compile_checked(self.network, lambda: self.loss_of(self.in_precision(self.network), 1, 0))
+
+    def begin(self) -> None:
+        """Make the scores that are trained and measured, and start the clock."""
+        self.model = self.accelerator.prepare_model(self.network)
+        self.score = self.in_precision(self.model)
+        self.measured_score = self.in_precision(self.networks.get("average", self.network))
+        self.started = time.monotonic() - self.seconds
+
+    def in_precision(self, network: nn.Module) -> Any:
+        """The score of a network with its layers in the precision of the settings."""
+        return sbgm.autocast(network, self.settings.precision, self.accelerator.device.type)
+
+    # --- a step
+
+    def make_step(self) -> float:
+        """Make the next step, and return the loss before it."""
+        settings = self.settings
+        self.step += 1
+        self.optimizer.zero_grad(set_to_none=True)
+        total = self.backward()
+        self.scaler.unscale_(self.optimizer)
+        if settings.clip:
+            nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip)
+        # A float16 step whose gradient overflows is left out, and the scale halved: that is no error.
+        scale = self.scaler.scale(torch.ones((), device=self.accelerator.device))
+        value = require_finite_step(total, self.optimizer, self.step, settings.steps, scale)
+        self.optimizer.param_groups[0]["lr"] = settings.rate(self.step)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if settings.ema:
+            # The share of the old rises with the steps: a short training's average is not of its beginning.
+            follow = get_ema_multi_avg_fn(min(settings.ema, (1 + self.step) / (10 + self.step)))
+            average = self.networks["average"]
+            follow(list(average.parameters()), list(self.network.parameters()), None)
+            for ours, theirs in zip(average.buffers(), self.network.buffers(), strict=True):
+                ours.copy_(theirs)
+        return value
+
+    def backward(self) -> Any:
+        """Add up the gradients of this process's parts of the batch; return the loss, the mean over all processes."""
+        accelerator = self.accelerator
+        total = torch.zeros((), device=accelerator.device)
+        mine = range(accelerator.process_index, self.n_parts, accelerator.num_processes)
+        for part in mine:
+            # The processes exchange their gradients once a step, with the last part.
+            with contextlib.nullcontext() if part == mine[-1] else accelerator.no_sync(self.model):
+                of_part = self.loss_of(self.score, self.step, part) / len(mine)
+                self.scaler.scale(of_part).backward()
+            total += of_part.detach()
+        return accelerator.reduce(total, reduction="mean")
+
+    def loss_of(self, score: Any, step: int, part: int) -> Tensor:
+        """Eq. 6 on a part of a step's batch. Images are not looked at, since in each step a GPU would wait for it."""
+        settings = self.settings
+        device = self.accelerator.device
+        rows = self.rows_of(step)[part :: self.n_parts]
+        generator = derived_generator(settings.seed, PART, step, part, device=device)
+        x = unchecked(sbgm.dequantise)(as_floats(self.pixels[rows].to(device)), generator=generator)
+        if settings.flips:
+            x = unchecked(sbgm.random_flip)(x, generator=generator)
+        label = []
+        if self.images.labels is not None:
+            n_classes = len(self.images.names)
+            hidden = torch.rand(len(x), generator=generator, device=device) < HIDDEN
+            label = [self.images.labels[rows.to(device)].masked_fill(hidden, n_classes)]  # which stands for any class
+            set_sound(label[0], ("class", n_classes))
+
+        def score_of_class(x: Tensor, sigma: float | Tensor) -> Tensor:
+            return score(x, sigma, *label)
+
+        if self.loss is not None:
+            return require_loss(self.loss(score_of_class, x, generator))
+        return unchecked(sbgm.ncsn_loss)(score_of_class, x, self.sigmas, generator=generator)
+
+    def rows_of(self, step: int) -> Tensor:
+        """The images of a step's batch: every epoch goes through all of them once, in an order of its own."""
+        size = self.settings.batch_size
+        epoch, place = divmod(step - 1, len(self.pixels) // size)
+        if epoch != self.epoch:
+            generator = derived_generator(self.settings.seed, ORDER, epoch)
+            self.order = torch.randperm(len(self.pixels), generator=generator).to(self.pixels.device)
+            self.epoch = epoch
+        return self.order[place * size :][:size]
+
+    # --- what is told and kept of it
+
+    def measure(self) -> tuple[dict[str, float], Tensor | None]:
+        """The held-out loss by level, and a sheet of samples, with the same noise at every call.
+
+        A sheet is quick, and rough: ancestral sampling, one evaluation a level, from the images' normal law.
+        """
+        device = self.accelerator.device
+        score = self.measured_score
+        self.network.eval()
+        generator = derived_generator(self.settings.seed, HELD_OUT, device=device)
+        losses = [level.value for level in level_losses(score, self.images.held_out, self.sigmas, generator=generator)]
+        sheet = None
+        if self.accelerator.is_main_process and len(self.sigmas) > 1:
+            names = self.images.names
+            turns = [i % len(names) for i in range(N_SHOWN)] if names else []
+            label = [torch.tensor(turns, device=device)] if names else []
+            generator = derived_generator(self.settings.seed, N_SHOWN, device=device)
+            some = self.images.some
+            x = fitted_start(some, float(self.sigmas[0]))((N_SHOWN, *some.shape[1:]), generator)
+            clamped = sbgm.in_range(lambda x, sigma: score(x, sigma, *label))
+            sheet = sbgm.final(sbgm.ancestral(clamped, x, self.sigmas, generator=generator, denoise_last=True)).cpu()
+            sheets = self.folder / "sheets"
+            sheets.mkdir(exist_ok=True)
+            save_sheet(sheets / f"step-{self.step:07d}.png", sheet, names=[names[turn] for turn in turns])
+        self.network.train()
+        by_level = {f"level_{i}": value for i, value in enumerate(losses, start=1)}
+        return {"held_out": sum(losses) / len(losses), **by_level}, sheet
+
+    def note(self, value: float, stop: bool = False) -> tuple[dict[str, float], Tensor | None]:
+        """Measure, log and save after a step, whatever its number asks for, or all where the run stops with it.
+
+        Args:
+            value: the loss of the step.
+            stop: whether the run stops here.
+
+        Returns:
+            The step's row, of the mean loss since the last row of the log, and the sheet, if one was drawn.
+        """
+        settings = self.settings
+        is_last = self.step == settings.steps
+        is_due = is_last or self.step in EARLY or self.step % settings.measure_every == 0
+        self.losses.append(value)
+        self.seconds = time.monotonic() - self.started
+        row = {"step": self.step, "loss": sum(self.losses) / len(self.losses), "seconds": self.seconds}
+        sheet = None
+        if is_due:
+            losses, sheet = self.measure()
+            row |= losses
+        if is_due or self.step % settings.log_every == 0:
+            self.rows.append(row)
+            self.losses = []
+            self.write_log(self.rows)
+            self.accelerator.log(row, self.step)
+        if stop or is_last or self.step % settings.save_every == 0:
+            self.save()
+        if stop and not is_due:  # shown, and in no checkpoint: the log goes on as if the run had never stopped
+            losses, sheet = self.measure()
+            row = row | losses
+            self.write_log([*(logged for logged in self.rows if logged["step"] < self.step), row])
+        return row, sheet
+
+    def write_log(self, rows: list[dict[str, float]]) -> None:
+        """Write log.csv, in the first process alone."""
+        if self.accelerator.is_main_process:
+            write_bytes(self.folder / "log.csv", pandas.DataFrame(rows).to_csv(index=False).encode())
+
+    def save(self) -> None:
+        """Write a checkpoint beside its place and rename it, in the first process alone; the one before it stays."""
+        if not self.accelerator.is_main_process:
+            return
+        content = io.BytesIO()  # torch reports a full disk as an error about its own positions
+        log = {"rows": self.rows, "losses": self.losses, "seconds": self.seconds}
+        state = {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}
+        torch.save({**state, "log": log, "record": self.record}, content)
+        facts = {"step": self.step, "hardware": hardware(self.accelerator.device)}
+        with tempfile.TemporaryDirectory(".partial", "step-", self.folder) as place:
+            checkpoint = Path(place) / "checkpoint"
+            checkpoint.mkdir()
+            for name, module in self.networks.items():
+                sbgm.save_network(module, checkpoint / f"{name}.safetensors", **facts)
+            write_bytes(checkpoint / "state.pt", content.getbuffer())
+            write_bytes(checkpoint / "SHA256SUMS", checksums(checkpoint).encode())
+            checkpoint.rename(self.folder / f"step-{self.step:07d}")
+        for old in checkpoints(self.folder)[:-2]:
+            if not self.settings.keep_every or step_of(old) % self.settings.keep_every:
+                shutil.rmtree(old.rename(old.with_suffix(".partial")))  # what a kill leaves of it is no checkpoint
+
+
+class Images(NamedTuple):
+    """What a training sees.
+
+    Attributes:
+        pixels: (N, C, H, W) bytes to train on.
+        some: the first of them, as floats where it computes.
+        n_test: how many are held out.
+        held_out: (M, C, H, W), those of them that it is measured on, as floats where it computes.
+        labels: (N,) classes, where the network is told.
+        names: of the classes, () where it is not.
+    """
+
+    pixels: Tensor
+    some: Tensor
+    n_test: int
+    held_out: Tensor
+    labels: Tensor | None
+    names: tuple[str, ...]
+
+
+def read_images(settings: Settings, images: DataSet | None, device: torch.device) -> Images:
+    """The images of a training; None are those that the settings name."""
     data = images or SETS.get(settings.data)
     if data is None:
         data = sbgm.own_images(settings.data, settings.size, skip_bad=settings.skip_bad)
     pixels = data.images("train")
-    some = as_floats(pixels[:2_000]).to(on)
     test_pixels = data.images("test")
-    held_out = as_floats(test_pixels[: settings.held_out]).to(on)
+    held_out = as_floats(test_pixels[: settings.held_out]).to(device)
     if len(held_out) < 2:
         raise ValueError(f"data must have at least two test images, got {len(held_out)}")
     labels = None
@@ -266,139 +622,45 @@ def train(
             raise ValueError("classes must be left out, because these images have none; a class is a subfolder's name")
         labels = data.labels("train")
         names = data.classes or tuple(map(str, range(int(labels.max()) + 1)))
-        labels = label_tensor(labels, pixels, len(names)).to(on)  # looked at here, and not at every step
+        labels = label_tensor(labels, pixels, len(names)).to(device)  # looked at here, and not at every step
+    return Images(pixels, as_floats(pixels[:2_000]).to(device), len(test_pixels), held_out, labels, names)
 
-    # --- what the settings leave to the machine is decided when a run begins, and then it goes on as it began
-    resume = resume and not is_empty(folder)
-    old_record = read_record(folder) if resume else {}
-    n_made = step_of(checkpoints(folder)[-1]) if resume and checkpoints(folder) else 0
+
+def what_it_sees(images: Images) -> str:
+    """Say how many images there are, of which size, and their classes."""
+    shape = "×".join(map(str, images.pixels.shape[1:]))
+    words = f"Trains on {len(images.pixels):,} images of {shape}; {images.n_test:,} more are held out."
+    if images.names:
+        words += f"\nClasses, as --label takes them: {', '.join(images.names)}."
+    return words
+
+
+def decided(settings: Settings, old_record: dict[str, Any], device: torch.device) -> Settings:
+    """The settings with what they leave to the machine, as it was decided when the run began."""
     if settings.precision == "auto":
-        settings = dataclasses.replace(settings, precision=old_record.get("precision", fast_precision(on)))
+        settings = dataclasses.replace(settings, precision=old_record.get("precision", fast_precision(device)))
     if settings.threads == 0:
         settings = dataclasses.replace(settings, threads=old_record.get("threads") or idle_cores())
-    record = {**dataclasses.asdict(settings), "class_names": list(names), "images_sha256": content_hash(pixels)}
+    return settings
+
+
+def record_of(
+    settings: Settings, images: Images, network: nn.Module | None, loss: Callable[..., Tensor] | None
+) -> dict[str, Any]:
+    """What a run was begun with: its settings, the names of its classes, the images' hash, an own network and loss."""
+    classes = {"class_names": list(images.names), "images_sha256": content_hash(images.pixels)}
+    record = {**dataclasses.asdict(settings), **classes}
     if network is not None:
         record |= {"network": type(network).__qualname__, "channels": None}
     record["loss"] = None if loss is None else getattr(loss, "__qualname__", type(loss).__qualname__)
-    if resume:
-        require_same(record, old_record)
-    n_parts = accelerator.num_processes * settings.accumulation
-    if settings.steps < n_made:
-        whole_checkpoint(folder, n_made)
-        raise ValueError(f"steps must be at least the {n_made} that the run has made, got {settings.steps}")
-    if settings.batch_size > len(pixels) or settings.batch_size % n_parts:
-        most = f"at most the {len(pixels)} images, and divide into {n_parts} parts (processes × accumulation)"
-        raise ValueError(f"batch_size must be {most}, got {settings.batch_size}")
+    return record
 
-    # --- the network is asked once before anything is written
-    if network is None:
-        network = new_network(settings, some, len(names))
-    elif not isinstance(network, sbgm.ScoreNetwork):
-        network = OwnNetwork(settings.sigmas, network, len(names))
-    if settings.from_ is not None and not n_made:
-        sbgm.load_weights(network, settings.from_)
-    if not any(parameter.requires_grad for parameter in network.parameters()):
-        raise ValueError(
-            "network must have weights that can be trained, and has none; those that load_network gives are frozen, "
-            "until network.requires_grad_() is called"
-        )
-    network.image_shape = tuple(pixels.shape[1:])
-    network.classes = names
-    on_device(network, on)
-    sigmas = settings.sigmas.to(on)
-    label = [torch.zeros(2, dtype=torch.long, device=on)] if names else []
-    with torch.no_grad():
-        require_score(network.eval()(some[:2], sigmas[:1].expand(2), *label), some[:2], "network")
-    if loss is not None:
-        generator = derived_generator(settings.seed, device=on)
-        require_loss(loss(lambda x, sigma: network(x, sigma, *label), some[:2], generator))
-    with tempfile.TemporaryDirectory() as place:  # one that can't be saved and read is refused now, not after hours
-        sbgm.save_network(network, Path(place) / "network.safetensors")
-        sbgm.load_weights(network, Path(place) / "network.safetensors")
 
-    # --- what training begins with, unless a checkpoint is loaded below
-    networks = {"network": network}
-    if settings.ema:
-        networks["average"] = copy.deepcopy(network)
-    network.train()
-    optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, fused=True)
-    scaler = torch.amp.GradScaler(on.type, enabled=settings.precision == "fp16")  # else small gradients would be 0
-    log: dict[str, Any] = {"rows": [], "losses": [], "seconds": 0.0}  # the losses are of the steps since the last row
-    if on.type != "cuda" or 4 * pixels.nbytes < torch.cuda.mem_get_info(on)[0]:
-        pixels = pixels.to(on)  # else each batch is copied by itself
-
-    @functools.lru_cache(maxsize=1)
-    def order(epoch: int) -> Tensor:
-        """Every epoch goes through the images once, in an order of its own."""
-        return torch.randperm(len(pixels), generator=derived_generator(settings.seed, ORDER, epoch)).to(pixels.device)
-
-    def loss_of(score: Any, step: int, part: int) -> Tensor:
-        """Eq. 6 on a part of a step's batch. Images are not looked at, since in each step a GPU would wait for it."""
-        epoch, place = divmod(step - 1, len(pixels) // settings.batch_size)
-        rows = order(epoch)[place * settings.batch_size :][: settings.batch_size][part::n_parts]
-        generator = derived_generator(settings.seed, PART, step, part, device=on)
-        x = unchecked(sbgm.dequantise)(as_floats(pixels[rows].to(on)), generator=generator)
-        if settings.flips:
-            x = unchecked(sbgm.random_flip)(x, generator=generator)
-        label = []
-        if labels is not None:
-            hidden = torch.rand(len(x), generator=generator, device=on) < HIDDEN
-            label = [labels[rows.to(on)].masked_fill(hidden, len(names))]  # which stands for any class
-            set_sound(label[0], ("class", len(names)))
-
-        def score_of_class(x: Tensor, sigma: float | Tensor) -> Tensor:
-            return score(x, sigma, *label)
-
-        if loss is not None:
-            return require_loss(loss(score_of_class, x, generator))
-        return unchecked(sbgm.ncsn_loss)(score_of_class, x, sigmas, generator=generator)
-
-    def measure(score: Any, step: int) -> tuple[dict[str, float], Tensor | None]:
-        """The held-out loss by level, and a sheet of samples, with the same noise at every call.
-
-        A sheet is quick, and rough: ancestral sampling, one evaluation a level, from the images' normal law.
-        """
-        network.eval()
-        generator = derived_generator(settings.seed, HELD_OUT, device=on)
-        losses = [level.value for level in level_losses(score, held_out, sigmas, generator=generator)]
-        sheet = None
-        if is_main and len(sigmas) > 1:
-            turns = [i % len(names) for i in range(N_SHOWN)] if names else []
-            label = [torch.tensor(turns, device=on)] if names else []
-            generator = derived_generator(settings.seed, N_SHOWN, device=on)
-            x = fitted_start(some, float(sigmas[0]))((N_SHOWN, *some.shape[1:]), generator)
-            clamped = sbgm.in_range(lambda x, sigma: score(x, sigma, *label))
-            sheet = sbgm.final(sbgm.ancestral(clamped, x, sigmas, generator=generator, denoise_last=True)).cpu()
-            (folder / "sheets").mkdir(exist_ok=True)
-            save_sheet(folder / "sheets" / f"step-{step:07d}.png", sheet, names=[names[turn] for turn in turns])
-        network.train()
-        by_level = {f"level_{i}": value for i, value in enumerate(losses, start=1)}
-        return {"held_out": sum(losses) / len(losses), **by_level}, sheet
-
-    def write_log(rows: list[dict[str, float]]) -> None:
-        if is_main:
-            write_bytes(folder / "log.csv", pandas.DataFrame(rows).to_csv(index=False).encode())
-
-    def save(step: int) -> None:
-        """Write a checkpoint beside its place and rename it; of those before, the last one stays."""
-        content = io.BytesIO()  # torch reports a full disk as an error about its own positions
-        state = {"optimizer": optimizer.state_dict(), "scaler": scaler.state_dict(), "log": log, "record": record}
-        torch.save(state, content)
-        with tempfile.TemporaryDirectory(".partial", "step-", folder) as place:
-            checkpoint = Path(place) / "checkpoint"
-            checkpoint.mkdir()
-            for name, module in networks.items():
-                sbgm.save_network(module, checkpoint / f"{name}.safetensors", step=step, hardware=hardware(on))
-            write_bytes(checkpoint / "state.pt", content.getbuffer())
-            write_bytes(checkpoint / "SHA256SUMS", checksums(checkpoint).encode())
-            checkpoint.rename(folder / f"step-{step:07d}")
-        for old in checkpoints(folder)[:-2]:
-            if not settings.keep_every or step_of(old) % settings.keep_every:
-                shutil.rmtree(old.rename(old.with_suffix(".partial")))  # what a kill leaves of it is no checkpoint
-
-    # --- the folder is this process's until the training ends
+@contextlib.contextmanager
+def owned(folder: Path, accelerator: Accelerator, *, resume: bool) -> Iterator[None]:
+    """Make a run's folder this training's alone, free of what a killed process left."""
     lock = FileLock(folder / ".lock", timeout=0)
-    if is_main:
+    if accelerator.is_main_process:
         if not resume and not is_empty(folder):
             raise FileExistsError(
                 f"folder must be empty, but {folder} holds files; to go on with a run there add --resume (resume=True)"
@@ -412,115 +674,35 @@ def train(
             if LEFT.fullmatch(path.name):
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     accelerator.wait_for_everyone()
-    signals: list[int] = []  # Ctrl-C and SIGTERM are noted, so that they end no step half-way
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def noted_signals() -> Iterator[list[int]]:
+    """Note Ctrl-C and SIGTERM in a list, so that they end no step half-way."""
+    noted: list[int] = []
     handlers = {}
     if threading.current_thread() is threading.main_thread():  # which alone may set handlers
-        handlers = {n: signal.signal(n, lambda n, _: signals.append(n)) for n in (signal.SIGINT, signal.SIGTERM)}
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(settings.threads)
+        handlers = {n: signal.signal(n, lambda n, _: noted.append(n)) for n in (signal.SIGINT, signal.SIGTERM)}
     try:
-        if n_made:
-            checkpoint = whole_checkpoint(folder, n_made)
-            for name, module in networks.items():
-                sbgm.load_weights(module, checkpoint / f"{name}.safetensors")
-            state = torch.load(checkpoint / "state.pt", map_location="cpu", weights_only=True)
-            require_same(record, state.get("record", record))  # for settings.json may have been edited
-            optimizer.load_state_dict(state["optimizer"])
-            scaler.load_state_dict(state["scaler"])
-            log = state["log"]
-        if is_main:
-            write_json(folder / "settings.json", record)
-        accelerator.init_trackers(folder.name)
-        shape = "×".join(map(str, pixels.shape[1:]))
-        say(f"Trains on {len(pixels):,} images of {shape}; {len(test_pixels):,} more are held out.")
-        say(f"Look at {folder / 'sheets'} while it trains.")
-        if names:
-            say(f"Classes, as --label takes them: {', '.join(names)}.")
-        if settings.compile and n_made < settings.steps:
-            say("Compiling the network, which takes minutes on a CPU and is kept for the next time …")
-            compile_checked(network, lambda: loss_of(sbgm.autocast(network, settings.precision, on.type), 1, 0))
-        model = accelerator.prepare_model(network)
-        score = sbgm.autocast(model, settings.precision, on.type)
-        measured_score = sbgm.autocast(networks.get("average", network), settings.precision, on.type)
-        mine = range(accelerator.process_index, n_parts, accelerator.num_processes)
-        begin = time.monotonic() - log["seconds"]
-        deadline = time.monotonic() + 60 * minutes
-        step = n_made
-        stop = False
-        if watch is not None and is_main and n_made:
-            losses, sheet = measure(measured_score, n_made)
-            watch(n_made, {"step": n_made, **losses}, sheet)
-        quiet = not is_main or watch is not None
-        with tqdm(total=settings.steps, initial=n_made, desc=str(folder), unit="step", disable=quiet) as bar:
-            while step < settings.steps and not stop:
-                step += 1
-                optimizer.zero_grad(set_to_none=True)
-                total = torch.zeros((), device=on)
-                for part in mine:
-                    # The processes exchange their gradients once a step, with the last part.
-                    with contextlib.nullcontext() if part == mine[-1] else accelerator.no_sync(model):
-                        of_part = loss_of(score, step, part) / len(mine)
-                        scaler.scale(of_part).backward()
-                    total += of_part.detach()
-                total: Any = accelerator.reduce(total, reduction="mean")
-
-                scaler.unscale_(optimizer)
-                if settings.clip:
-                    nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
-                # A float16 step whose gradient overflows is left out, and the scale halved: that is no error.
-                scale = scaler.scale(torch.ones((), device=on))
-                value = require_finite_step(total, optimizer, step, settings.steps, scale)
-                optimizer.param_groups[0]["lr"] = settings.rate(step)
-                scaler.step(optimizer)
-                scaler.update()
-                if settings.ema:
-                    # The share of the old rises with the steps: a short training's average is not of its beginning.
-                    follow = get_ema_multi_avg_fn(min(settings.ema, (1 + step) / (10 + step)))
-                    follow(list(networks["average"].parameters()), list(network.parameters()), None)
-                    for ours, theirs in zip(networks["average"].buffers(), network.buffers(), strict=True):
-                        ours.copy_(theirs)
-
-                stop = bool(signals) or time.monotonic() >= deadline
-                if accelerator.num_processes > 1:  # all stop after the same step, or one would wait for ever
-                    if stop:
-                        accelerator.set_trigger()
-                    stop = accelerator.check_trigger()
-                is_last = step == settings.steps
-                is_due = is_last or step in EARLY or step % settings.measure_every == 0
-                log["losses"].append(value)
-                log["seconds"] = time.monotonic() - begin
-                row = {"step": step, "loss": sum(log["losses"]) / len(log["losses"]), "seconds": log["seconds"]}
-                sheet = None
-                if is_due:
-                    losses, sheet = measure(measured_score, step)
-                    row |= losses
-                if is_due or step % settings.log_every == 0:
-                    log["rows"].append(row)
-                    log["losses"] = []
-                    write_log(log["rows"])
-                    accelerator.log(row, step)
-                if is_main and (stop or is_last or step % settings.save_every == 0):
-                    save(step)
-                if stop and not is_due:  # shown, and in no checkpoint: the log goes on as if the run had never stopped
-                    losses, sheet = measure(measured_score, step)
-                    row = row | losses
-                    write_log([*(logged for logged in log["rows"] if logged["step"] < step), row])
-                bar.set_postfix(loss=f"{value:.1f}", refresh=False)
-                bar.update()
-                if watch is not None and is_main and (is_due or stop):
-                    watch(step, dict(row), sheet)
+        yield noted
     finally:
-        torch.set_num_threads(n_threads)
         for n, handler in handlers.items():
             signal.signal(n, handler)
-        lock.release()
-    leave_together(accelerator)
-    if step < settings.steps:
-        say(f"Stopped and saved at step {step:,} of {settings.steps:,}. The same command with --resume goes on.")
-    else:
-        say(f"All {step:,} steps are made.")
-    say(how_to_draw(network, folder))
-    return signals[0] if signals else 0
+
+
+@contextlib.contextmanager
+def on_threads(n: int) -> Iterator[None]:
+    """Compute on n threads of the CPU in the body, and on as many as before after it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def how_to_draw(network: sbgm.ScoreNetwork, folder: Path) -> str:
@@ -629,6 +811,15 @@ def make_accelerator(device: str | None = None, tracker: Any = None, folder: Pat
     if tracker is not None and not accelerator.log_with:  # Accelerate would log to none in silence
         raise ValueError(f"tracker must be installed, by pip install {tracker}")
     return accelerator
+
+
+def any_stops(accelerator: Accelerator, stop: bool) -> bool:
+    """Whether any process is to stop: all stop after the same step, or one would wait for ever."""
+    if accelerator.num_processes > 1:
+        if stop:
+            accelerator.set_trigger()
+        stop = accelerator.check_trigger()
+    return stop
 
 
 def leave_together(accelerator: Accelerator) -> None:

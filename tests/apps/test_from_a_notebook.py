@@ -9,8 +9,20 @@ import pytest
 import torch
 
 import sbgm
+from sbgm.apps.train import Training, make_accelerator, on_threads
 from seeds import seeded
-from small_run import SETTINGS, assert_same_run, changed, in_training, last_step, run, small_network, stop
+from small_run import (
+    IMAGES,
+    SETTINGS,
+    assert_same_run,
+    changed,
+    in_training,
+    last_step,
+    run,
+    set_of,
+    small_network,
+    stop,
+)
 
 on_the_ladder = functools.partial(sbgm.ncsn_loss, sigmas=SETTINGS.sigmas)
 
@@ -111,6 +123,22 @@ def test_an_error_in_the_watcher_and_an_interrupt_leave_the_kernel_as_it_was_and
     assert last_step(folder) == begun_at + 1
     assert seen == [*([begun_at] if begun_at else []), begun_at + 1]  # where it goes on, and where it stopped
     assert run(folder, settings, resume=True) == whole[1]
+
+
+def test_a_training_can_be_stepped_through_by_hand(tmp_path, whole):
+    folder = tmp_path / "run"
+    training = Training(SETTINGS, folder, make_accelerator("cpu"), network=small_network(), images=set_of(IMAGES))
+    assert not folder.exists()
+    folder.mkdir()
+    training.load()
+    training.begin()
+    with on_threads(1):
+        assert [training.make_step() for _ in range(2)] == pytest.approx(whole[1][:2], rel=0, abs=0)
+        losses, _ = training.measure()
+        training.save()
+    log = pandas.read_csv(whole[0] / "log.csv")
+    assert losses == log.loc[1, losses.keys()].to_dict()
+    assert (training.step, last_step(folder)) == (2, 2)
 
 
 def test_a_thread_that_may_not_set_handlers_trains_without(tmp_path, whole):
