@@ -315,9 +315,9 @@ class Training:
         resume: bool = False,
         loss: Callable[[Any, Tensor, torch.Generator], Tensor] | None = None,
     ) -> None:
-        device = accelerator.device
         self.folder = folder
         self.accelerator = accelerator
+        self.device = device = accelerator.device
         self.loss = loss
         self.images = read_images(settings, images, device)
         self.resume = resume and not is_empty(folder)
@@ -370,7 +370,6 @@ class Training:
     def require_trainable(self) -> None:
         """Prepare the network for the images, and raise unless it can be asked, trained, saved and read."""
         network = self.network
-        device = self.accelerator.device
         names = self.images.names
         some = self.images.some[:2]
         if not any(parameter.requires_grad for parameter in network.parameters()):
@@ -380,12 +379,12 @@ class Training:
             )
         network.image_shape = tuple(some.shape[1:])
         network.classes = names
-        on_device(network, device)
-        label = [torch.zeros(2, dtype=torch.long, device=device)] if names else []
+        on_device(network, self.device)
+        label = [torch.zeros(2, dtype=torch.long, device=self.device)] if names else []
         with torch.no_grad():
             require_score(network.eval()(some, self.sigmas[:1].expand(2), *label), some, "network")
         if self.loss is not None:
-            generator = derived_generator(self.settings.seed, device=device)
+            generator = derived_generator(self.settings.seed, device=self.device)
             require_loss(self.loss(lambda x, sigma: network(x, sigma, *label), some, generator))
         with tempfile.TemporaryDirectory() as place:  # one that can't be saved and read is refused now, not after hours
             sbgm.save_network(network, Path(place) / "network.safetensors")
@@ -422,7 +421,7 @@ class Training:
 
     def in_precision(self, network: nn.Module) -> Any:
         """The score of a network with its layers in the precision of the settings."""
-        return sbgm.autocast(network, self.settings.precision, self.accelerator.device.type)
+        return sbgm.autocast(network, self.settings.precision, self.device.type)
 
     # --- a step
 
@@ -436,7 +435,7 @@ class Training:
         if settings.clip:
             nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip)
         # A float16 step whose gradient overflows is left out, and the scale halved: that is no error.
-        scale = self.scaler.scale(torch.ones((), device=self.accelerator.device))
+        scale = self.scaler.scale(torch.ones((), device=self.device))
         value = require_finite_step(total, self.optimizer, self.step, settings.steps, scale)
         self.optimizer.param_groups[0]["lr"] = settings.rate(self.step)
         self.scaler.step(self.optimizer)
@@ -453,7 +452,7 @@ class Training:
     def backward(self) -> Any:
         """Add up the gradients of this process's parts of the batch; return the loss, the mean over all processes."""
         accelerator = self.accelerator
-        total = torch.zeros((), device=accelerator.device)
+        total = torch.zeros((), device=self.device)
         mine = range(accelerator.process_index, self.n_parts, accelerator.num_processes)
         for part in mine:
             # The processes exchange their gradients once a step, with the last part.
@@ -466,17 +465,17 @@ class Training:
     def loss_of(self, score: Any, step: int, part: int) -> Tensor:
         """Eq. 6 on a part of a step's batch. Images are not looked at, since in each step a GPU would wait for it."""
         settings = self.settings
-        device = self.accelerator.device
         rows = self.rows_of(step)[part :: self.n_parts]
-        generator = derived_generator(settings.seed, PART, step, part, device=device)
-        x = unchecked(sbgm.dequantise)(as_floats(self.pixels[rows].to(device)), generator=generator)
+        generator = derived_generator(settings.seed, PART, step, part, device=self.device)
+        x = unchecked(sbgm.dequantise)(as_floats(self.pixels[rows].to(self.device)), generator=generator)
         if settings.flips:
             x = unchecked(sbgm.random_flip)(x, generator=generator)
         label = []
         if self.images.labels is not None:
             n_classes = len(self.images.names)
-            hidden = torch.rand(len(x), generator=generator, device=device) < HIDDEN
-            label = [self.images.labels[rows.to(device)].masked_fill(hidden, n_classes)]  # which stands for any class
+            hidden = torch.rand(len(x), generator=generator, device=self.device) < HIDDEN
+            classes = self.images.labels[rows.to(self.device)]
+            label = [classes.masked_fill(hidden, n_classes)]  # which stands for any class
             set_sound(label[0], ("class", n_classes))
 
         def score_of_class(x: Tensor, sigma: float | Tensor) -> Tensor:
@@ -503,24 +502,23 @@ class Training:
 
         A sheet is quick, and rough: ancestral sampling, one evaluation a level, from the images' normal law.
         """
-        device = self.accelerator.device
         score = self.measured_score
         self.network.eval()
-        generator = derived_generator(self.settings.seed, HELD_OUT, device=device)
+        generator = derived_generator(self.settings.seed, HELD_OUT, device=self.device)
         losses = [level.value for level in level_losses(score, self.images.held_out, self.sigmas, generator=generator)]
         sheet = None
         if self.accelerator.is_main_process and len(self.sigmas) > 1:
             names = self.images.names
             turns = [i % len(names) for i in range(N_SHOWN)] if names else []
-            label = [torch.tensor(turns, device=device)] if names else []
-            generator = derived_generator(self.settings.seed, N_SHOWN, device=device)
+            label = [torch.tensor(turns, device=self.device)] if names else []
+            generator = derived_generator(self.settings.seed, N_SHOWN, device=self.device)
             some = self.images.some
             x = fitted_start(some, float(self.sigmas[0]))((N_SHOWN, *some.shape[1:]), generator)
             clamped = sbgm.in_range(lambda x, sigma: score(x, sigma, *label))
             sheet = sbgm.final(sbgm.ancestral(clamped, x, self.sigmas, generator=generator, denoise_last=True)).cpu()
-            sheets = self.folder / "sheets"
-            sheets.mkdir(exist_ok=True)
-            save_sheet(sheets / f"step-{self.step:07d}.png", sheet, names=[names[turn] for turn in turns])
+            (self.folder / "sheets").mkdir(exist_ok=True)
+            path = self.folder / "sheets" / f"step-{self.step:07d}.png"
+            save_sheet(path, sheet, names=[names[turn] for turn in turns])
         self.network.train()
         by_level = {f"level_{i}": value for i, value in enumerate(losses, start=1)}
         return {"held_out": sum(losses) / len(losses), **by_level}, sheet
@@ -571,7 +569,7 @@ class Training:
         log = {"rows": self.rows, "losses": self.losses, "seconds": self.seconds}
         state = {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}
         torch.save({**state, "log": log, "record": self.record}, content)
-        facts = {"step": self.step, "hardware": hardware(self.accelerator.device)}
+        facts = {"step": self.step, "hardware": hardware(self.device)}
         with tempfile.TemporaryDirectory(".partial", "step-", self.folder) as place:
             checkpoint = Path(place) / "checkpoint"
             checkpoint.mkdir()
