@@ -1,7 +1,6 @@
 """One call of a student's function, on copies of the arguments, and its outcome.
 
-A call is made in the student's own kernel, or for the grader in another process; either way only arrays, numbers and
-fields go in, and only a `Reply` comes out.
+Arrays, numbers and fields go in, and a `Reply` comes out.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from sbgm.mixtures import GaussianMixture
 from sbgm.samplers import SamplerDivergedError, annealed_langevin, final
 
 # of the numbers that an answer may hold: those that every comparison knows
-KINDS_OF_NUMBER = frozenset(
+_KINDS_OF_NUMBER = frozenset(
     {torch.float64, torch.float32, torch.bfloat16, torch.float16, torch.int64, torch.int32, torch.int16, torch.int8}
     | {torch.uint8, torch.bool}
 )
@@ -151,6 +150,7 @@ class Descent(Asked):
 
 
 Argument = Tensor | Field | LogProbOf | Seed | Asked | float | int | str | Sequence[float]
+Function = Callable[..., Any]  # of the student's signature
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,15 +171,7 @@ class Reply:
     attempted: bool = True
 
 
-Runner = Callable[[Sequence[Argument], bool], Reply]
-
-
-def local(function: Callable[..., object]) -> Runner:
-    """The runner that calls a function right here."""
-    return lambda arguments, with_gradients: call(function, arguments, with_gradients)
-
-
-def call(function: Callable[..., object], arguments: Sequence[Argument], with_gradients: bool) -> Reply:
+def call(function: Function, arguments: Sequence[Argument], with_gradients: bool = False) -> Reply:
     """Call `function` on copies of the arguments, and leave torch's global generator as it was.
 
     It is a problem if the function changes a tensor among its arguments, sets the global seed, or draws from the global
@@ -253,7 +245,7 @@ def _as_tensors(returned: object) -> tuple[Tensor, ...]:
     except (TypeError, ValueError, RuntimeError, OverflowError):
         raise UnfitError(f"your function must return tensors or numbers, it returned {kind}") from None
     for value in values:
-        if value.dtype not in KINDS_OF_NUMBER or value.layout != torch.strided:
+        if value.dtype not in _KINDS_OF_NUMBER or value.layout != torch.strided:
             raise UnfitError(f"your function must return plain real numbers, it returned {value.dtype}, {value.layout}")
     return values
 

@@ -3,8 +3,7 @@
 `@exercise` above a right function makes an `Exercise`, whose `mistakes` are then written down beside it. A student's
 function is tried on the cases; where it is wrong, the mistakes are tried on the same case, and the first one that
 answers as the student does gives its sentence. Mistakes that are possible in any exercise are written down here, once.
-In a notebook the exercise stands above the student's function, as a decorator; the grader calls `try_answer` with a
-function that runs in another process.
+In a notebook the exercise stands above the student's function, as a decorator.
 """
 
 import contextlib
@@ -29,12 +28,12 @@ from sbgm_course.calls import (
     Argument,
     Asked,
     Field,
+    Function,
     MixtureField,
     Reply,
-    Runner,
     Seed,
     TanhField,
-    local,
+    call,
     prepared,
 )
 
@@ -47,7 +46,6 @@ CUT_OFF = (
     "no gradient flows back from your answer: a .detach(), .item(), torch.no_grad() or torch.tensor(...) cuts it off, "
     "and nothing would be learned"
 )
-Function = Callable[..., Any]  # of the student's signature
 Case = Sequence[Argument]
 Cases = Callable[["Trial"], Iterable[Case]]
 Within = Callable[[Tensor, float], Tensor | float]
@@ -113,7 +111,7 @@ def _dtype(case: Case) -> torch.dtype:
 
 def _reply(function: Function, case: Case, with_gradients: bool = False) -> Reply:
     """Call a function of ours in double precision."""
-    return local(function)([in_double(argument) for argument in case], with_gradients)
+    return call(function, [in_double(argument) for argument in case], with_gradients)
 
 
 def _expected(right: Function, case: Case) -> Tensor:
@@ -391,8 +389,8 @@ class Trial:
         returned: the values that the student's function returned last.
     """
 
-    def __init__(self, run: Runner, seed: int) -> None:
-        self._run = run
+    def __init__(self, function: Function, seed: int) -> None:
+        self._function = function
         self.generator = torch.Generator().manual_seed(seed)
         self.returned: tuple[Tensor, ...] = ()
 
@@ -430,7 +428,7 @@ class Trial:
         Raises:
             WrongAnswer: it raised, returned anything else, or did what `calls.call` says is a problem.
         """
-        reply = self._run(arguments, False)
+        reply = call(self._function, arguments)
         if not reply.attempted:
             raise _NotAttempted
         self.returned = reply.values
@@ -467,7 +465,7 @@ class Trial:
         Raises:
             WrongAnswer: the answer depends on nothing that could be learned.
         """
-        reply = self._run(arguments, True)
+        reply = call(self._function, arguments, with_gradients=True)
         refuse(reply.problem, reply.problem)
         refuse(not reply.gradients, CUT_OFF)
         return reply.gradients
@@ -487,10 +485,10 @@ def _require_dtype(answer: Tensor, like: Tensor, *, free: bool) -> None:
     refuse(coarse, f"your answer has dtype {answer.dtype}, which is too coarse: keep that of the arguments")
 
 
-# --- marks ------------------------------------------------------------------------------------------------------------
+# --- refused functions ------------------------------------------------------------------------------------------------
 
 
-def _mark(answer: Function, refused_as: str) -> None:
+def _note(answer: Function, refused_as: str) -> None:
     """Note on a function whether its check has refused it; a callable that takes no attribute stays as it is."""
     with contextlib.suppress(AttributeError, TypeError):
         setattr(answer, REFUSED_AS, refused_as)
@@ -544,11 +542,6 @@ class Exercise:
     def __repr__(self) -> str:
         return f"<exercise {self.number}, {self.name}>"
 
-    @property
-    def lent(self) -> Function:
-        """The function that a notebook goes on with while the student's is an untouched stub."""
-        return self.right
-
     def __call__(self, answer: Function | EllipsisType = ..., *, seed: int = 0) -> Any:
         """Check a student's function: print the verdict, or why it is wrong, in one line.
 
@@ -557,7 +550,7 @@ class Exercise:
             seed: of the random inputs that it is tried on.
 
         Returns:
-            The function for the cells below: the student's, or `lent` for an untouched stub. Without an answer, the
+            The function for the cells below: the student's, or `right` for an untouched stub. Without an answer, the
             decorator.
 
         Raises:
@@ -568,14 +561,13 @@ class Exercise:
         if not callable(answer):
             raise TypeError(f"answer must be the function you wrote, got {type(answer).__name__}: leave out the ()")
         try:
-            with named(answer):
-                verdict = self.try_answer(local(answer), seed=seed)
+            verdict = self.try_answer(answer, seed=seed)
         except WrongAnswer as error:
             print(*error._render_traceback_(), "(the cells below go on with your function)", file=sys.stderr)
-            _mark(answer, self.name)
+            _note(answer, self.name)
             return answer
         if verdict.correct:
-            _mark(answer, "")  # it may be a callable that was corrected, or the work of a decorator that copies marks
+            _note(answer, "")  # it may be a callable that was corrected, or the work of a decorator that copies notes
         called = getattr(answer, "__name__", self.name)
         # a helper, a lambda or the work of another decorator may have any name; nearly the right one is a slip
         if called != self.name and get_close_matches(called, [self.name], cutoff=0.8):
@@ -586,19 +578,20 @@ class Exercise:
             print(verdict)
             return answer
         print(f"{verdict}; until you do, the cells below use ours")
-        return self.lent
+        return self.right
 
-    def try_answer(self, run: Runner, *, seed: int = 0, variant: int = 0) -> Verdict:
-        """Check an answer that is called by `run`; `variant`, which the grader states, says nothing.
+    def try_answer(self, answer: Function, *, seed: int = 0) -> Verdict:
+        """Check a function, whatever it is called.
 
         Nothing that is raised, an interrupt included, carries a traceback into the check: it would show the solution.
 
         Raises:
             WrongAnswer: it is not right; the message says in what.
         """
-        trial = Trial(run, seed)
+        trial = Trial(answer, seed)
         try:
-            self._judge(self, trial)
+            with named(answer):
+                self._judge(self, trial)
         except _NotAttempted:
             return Verdict(self.name, correct=False)
         except BaseException as error:
@@ -692,7 +685,6 @@ def _judge_gradients(exercise: Exercise, trial: Trial, case: Case) -> None:
                 yield sentence, reply.gradients[i]
 
     for i, (answer, expected) in enumerate(zip(answers, right.gradients, strict=True)):
-        refuse(answer.shape != expected.shape, f"a gradient has shape {tuple(answer.shape)}")  # a forged reply's
         _compare(answer, expected, wrong(i), {}, "the value is right, but its gradient", of_the_largest)
 
 

@@ -9,7 +9,6 @@ import sys
 
 import sbgm_course as checks
 from answers import all_answers, mistakes_of
-from sbgm_course.calls import local
 
 
 def main(names: list[str]) -> int:
@@ -26,7 +25,7 @@ def main(names: list[str]) -> int:
         for kind, functions in (("right", answers[name].right.items()), ("wrong", wrong)):
             for how, function in functions:
                 try:
-                    says = repr(exercises[name].try_answer(local(function)))
+                    says = repr(exercises[name].try_answer(function))
                     passed = "right"
                 except checks.WrongAnswer as error:
                     says = str(error)

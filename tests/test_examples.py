@@ -44,7 +44,7 @@ def test_the_objective_of_the_page_is_that_of_chapter_6():
     """The chapter's takes the student's `ncsn_loss`, and draws the same levels and noise."""
     cells = read(tool.NOTEBOOKS / "06_noise_conditional_score_networks.ipynb").cells
     (in_chapter,) = [cell.source for cell in cells if cell.source.startswith("def objective")]
-    pages = [{"__name__": "page"}, {"__name__": "page", "ncsn_loss": checks.ncsn_loss.lent}]
+    pages = [{"__name__": "page"}, {"__name__": "page", "ncsn_loss": checks.ncsn_loss.right}]
     text = PAGE.read_text(encoding="utf-8")
     losses = []
     for page, change in zip(pages, ("", in_chapter), strict=True):

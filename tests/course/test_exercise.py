@@ -9,7 +9,7 @@ import sbgm_course as checks
 from answers import normal
 from sbgm.theory import annealed_variance
 from sbgm_course import exercise
-from sbgm_course.calls import MixtureField, local
+from sbgm_course.calls import MixtureField
 from sbgm_course.chapter_04 import Drawn, drawn, train_score
 from sbgm_course.exercise import Law, compare_law, law_of, noise
 
@@ -51,7 +51,7 @@ def test_a_number_that_is_not_finite_is_refused_in_every_run(run, value):
         return x
 
     with pytest.raises(checks.WrongAnswer, match="NaN or infinity"):
-        checks.langevin_step.try_answer(local(step))
+        checks.langevin_step.try_answer(step)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_a_number_that_is_not_finite_is_refused_in_every_run(run, value):
 )
 def test_an_answer_in_other_than_plain_real_numbers_is_refused(changed, says):
     with pytest.raises(checks.WrongAnswer, match=f"must return plain real numbers, it returned {says}"):
-        checks.gaussian_score.try_answer(local(lambda x, mean, std: changed((mean - x) / std**2)))
+        checks.gaussian_score.try_answer(lambda x, mean, std: changed((mean - x) / std**2))
 
 
 def test_independent_samples_pass():
@@ -181,4 +181,4 @@ def test_a_network_without_sigma_is_no_score_and_the_check_says_so():
         return -x
 
     with pytest.raises(checks.WrongAnswer, match="this one, called with x and σ, raised"):
-        checks.train_score.try_answer(local(lambda *arguments: only_x))
+        checks.train_score.try_answer(lambda *arguments: only_x)

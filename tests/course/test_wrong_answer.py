@@ -10,7 +10,6 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 import sbgm_course as checks
 from answers import mistakes_of
-from sbgm_course.calls import local
 
 # judged by its numbers, also by its gradients, by the law of its draws, and by the score that it returns
 EXERCISES = {name: checks.exercises()[name] for name in ("gaussian_score", "sliced_loss", "inpaint_step", "guided")}
@@ -20,19 +19,16 @@ sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 import torch
 from answers import mistakes_of
 import sbgm_course as checks
-from sbgm_course.calls import local
 exercises = checks.exercises()
 def interrupted(*arguments): raise KeyboardInterrupt
 def wrong(name): return mistakes_of(exercises[name])[0][1]
 """
 ONE_LINE = {
-    "wrong": "exercises[{name!r}].try_answer(local(wrong({name!r})))",
-    "shape": "exercises[{name!r}].try_answer(local(lambda *arguments: torch.ones(1, 2, 3, 4, 5)))",
-    "no number": "exercises[{name!r}].try_answer(local(lambda *arguments: 'a word'))",
-    "sparse": "exercises[{name!r}].try_answer(local(lambda *arguments: torch.ones(2, 3).to_sparse()))",
-    "error of two lines": (
-        "exercises[{name!r}].try_answer(local(lambda *arguments: int('one\\n', base='two\\nthree')))"
-    ),
+    "wrong": "exercises[{name!r}].try_answer(wrong({name!r}))",
+    "shape": "exercises[{name!r}].try_answer(lambda *arguments: torch.ones(1, 2, 3, 4, 5))",
+    "no number": "exercises[{name!r}].try_answer(lambda *arguments: 'a word')",
+    "sparse": "exercises[{name!r}].try_answer(lambda *arguments: torch.ones(2, 3).to_sparse())",
+    "error of two lines": "exercises[{name!r}].try_answer(lambda *arguments: int('one\\n', base='two\\nthree'))",
     "shown again": "%tb",
 }
 SEVERAL_LINES = {
@@ -58,7 +54,7 @@ def test_a_wrong_answer_is_one_line(shown, name):
     for how in ONE_LINE:
         assert re.fullmatch("WrongAnswer: .+", shown[name, how]), how
     with pytest.raises(checks.WrongAnswer) as here:
-        EXERCISES[name].try_answer(local(mistakes_of(EXERCISES[name])[0][1]))
+        EXERCISES[name].try_answer(mistakes_of(EXERCISES[name])[0][1])
     assert shown[name, "wrong"] == f"WrongAnswer: {here.value}"
 
 

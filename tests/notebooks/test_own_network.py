@@ -16,7 +16,7 @@ CHAPTER = tool.NOTEBOOKS / "06_noise_conditional_score_networks.ipynb"
 CODE = [cell.source for cell in read(CHAPTER).cells if cell.cell_type == "code" and "exercise" not in tags_of(cell)]
 (SWITCH,) = [source for source in CODE if source.startswith("TRAIN = False  #")]
 NEEDED = ("def train(", "class Block", "class DigitNetwork", "def digits_objective", "def draw(", "def train_and_keep(")
-WRITTEN = {name: checks.exercises()[name].lent for name in ("ncsn_loss", "look_far", "renewed", "guided")}
+WRITTEN = {name: checks.exercises()[name].right for name in ("ncsn_loss", "look_far", "renewed", "guided")}
 
 
 class Silent:
