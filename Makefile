@@ -8,14 +8,16 @@ AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 VENV := .venv
 PY := $(VENV)/bin/python
-# A stamp for each of pyproject.toml's extras that is installed: a reader needs `notebooks`, the other commands `all`,
-# which holds it. With LOCKED=1 the versions are those in constraints.txt, which the tests passed with.
+# A stamp for each of pyproject.toml's extras that is installed: a reader needs `notebooks`, most other commands `all`,
+# which holds it, and those about marks `grading`, which adds menus to JupyterLab. With LOCKED=1 the versions are those in
+# constraints.txt, which the tests passed with.
 READER := $(VENV)/.installed-notebooks$(if $(LOCKED),-locked)
 ALL := $(VENV)/.installed-all$(if $(LOCKED),-locked)
+GRADING := $(VENV)/.installed-grading$(if $(LOCKED),-locked)
 LIMITS := $(if $(LOCKED),constraints.txt)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test test-all test-browser test-slow lint notebooks reproduce ledger site publish figures checks release grade bench lock clean
+.PHONY: help setup lab test test-all test-browser test-slow lint notebooks reproduce ledger site publish figures checks release bench lock clean
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,22 +39,26 @@ $(READER) $(ALL): pyproject.toml $(LIMITS)
 	@$(PY) -c 'import matplotlib.font_manager'
 	@touch $(READER) $@
 
+$(GRADING): $(ALL)
+	$(PY) -m pip install -e '.[grading]' $(LIMITS:%=-c %)
+	@touch $@
+
 lab: $(READER)  ## set up, then open JupyterLab at chapter 0, in work/, your copy of the chapters
 	$(PY) tools/open_lab.py $(AS_ROOT) $(LAB_FLAGS)
 
 # What looks at the project, a compiler or an editor rather than at the library, its rooms and its lessons, so that a user
 # need not wait for it.
 UPKEEP := tests/browser tests/docs tests/lab $(patsubst %,tests/%.py,gpu/test_gpu_precisions images/test_compiled \
-  notebooks/test_again notebooks/test_lessons notebooks/test_links notebooks/test_refused tools/test_class tools/test_grading \
+  notebooks/test_again notebooks/test_lessons notebooks/test_links notebooks/test_refused tools/test_release \
   tools/test_nbval_comparison tools/test_notebooks tools/test_readme_figures test_editor test_environment test_readme \
-  test_versions test_walls test_wheel)
+  test_versions test_wheel)
 # Three workers keep two cores busy: some wait for a kernel to answer, or for the browser. Each loads and collects all tests.
 PYTEST = $(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test: $(ALL)  ## set up, test the library and its rooms, and compare every lesson with a fresh run
 	$(PYTEST) --nbval notebooks/*.ipynb tests $(UPKEEP:%=--ignore=%)
 
-test-all: $(ALL)  ## the same, and the lab with its scripts, the site, the wheel, the tools, a class of students, all in a browser
+test-all: $(GRADING)  ## the same, and the lab with its scripts, the site, the wheel, the tools, a class of students, all in a browser
 	SBGM_FIGURES=$(if $(LOCKED),fail,name) $(PYTEST) --nbval notebooks tests
 
 test-browser: $(ALL)  ## drive the sliders and open the site in Chromium; fail where there is none
@@ -92,18 +98,16 @@ publish: site  ## build the site, and put it on the branch gh-pages of origin
 checks: $(ALL)  ## print what the exercises' checks say to every right and wrong answer known
 	$(PY) tests/prove_checks.py
 
-release: $(ALL)  ## write the chapters without solutions: make release VARIANT=1
-	$(PY) tools/notebooks.py release $(or $(FOLDER),build/course) --variant $(or $(VARIANT),0) $(if $(SOURCE),--source $(SOURCE))
-
-grade: $(ALL)  ## mark students' notebooks, in bubblewrap: make grade SUBMISSIONS=submissions/ VARIANT=1
-	$(PY) tools/grade.py $(or $(SUBMISSIONS),submissions) --variant $(or $(VARIANT),0) $(FLAGS)
+release: $(GRADING)  ## write chapters as a course of nbgrader, which marks them: make release CHAPTERS="1 4"
+	$(PY) tools/release.py $(or $(FOLDER),course) $(if $(CHAPTERS),--chapters $(CHAPTERS)) \
+	  $(SEED:%=--seed %) $(SOURCE:%=--source %)
 
 bench: $(ALL)  ## measure the speeds that data/results/SPEED.md states
 	$(PY) tools/bench.py
 
 # uv keeps the versions that it finds in the file, and adds what other platforms need. A local label, such as +cpu,
 # names a build that only some package index has.
-lock: $(ALL)  ## write constraints.txt, the versions in .venv, completed for every platform
+lock: $(GRADING)  ## write constraints.txt, the versions in .venv, completed for every platform
 	$(PY) -m pip install --quiet uv
 	$(PY) -m pip freeze | grep == | sed 's/+.*//' > constraints.txt
 	$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate \

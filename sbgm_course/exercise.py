@@ -3,7 +3,7 @@
 `@exercise` above a right function makes an `Exercise`, whose `mistakes` are then written down beside it. A student's
 function is tried on the cases; where it is wrong, the mistakes are tried on the same case, and the first one that
 answers as the student does gives its sentence. Mistakes that are possible in any exercise are written down here, once.
-In a notebook the exercise stands above the student's function, as a decorator.
+In a notebook the exercise stands above the student's function, as a decorator; `mark` judges that function for a grade.
 """
 
 import contextlib
@@ -527,6 +527,7 @@ class Exercise:
         right: a right answer.
         mistakes: wrong answers, each a function of the student's signature, or several, or a `Sign`, by the sentence
             that names the mistake.
+        answer: the function that the exercise stood above last, or was called with; None before.
     """
 
     def __init__(self, right: Function, number: str, minutes: int, judge: Callable[["Exercise", Trial], None]) -> None:
@@ -537,6 +538,7 @@ class Exercise:
         self.chapter = int(number.partition(".")[0])
         self.right = right
         self.mistakes: Mapping[str, Function | tuple[Function, ...] | Sign] = {}
+        self.answer: Function | None = None
         self._judge = judge
 
     def __repr__(self) -> str:
@@ -560,6 +562,7 @@ class Exercise:
             return functools.partial(self, seed=seed)
         if not callable(answer):
             raise TypeError(f"answer must be the function you wrote, got {type(answer).__name__}: leave out the ()")
+        self.answer = answer
         try:
             verdict = self.try_answer(answer, seed=seed)
         except WrongAnswer as error:
@@ -579,6 +582,28 @@ class Exercise:
             return answer
         print(f"{verdict}; until you do, the cells below use ours")
         return self.right
+
+    def mark(self, *, seed: int) -> None:
+        """Judge, for a grade, the function that the exercise stood above last; return only if it is right.
+
+        The name of the function does not count: by then an untouched stub's name holds ours. What is written to stderr,
+        as by a warning or a progress bar, goes to stdout, because nbgrader gives no point to a cell that writes there.
+
+        Args:
+            seed: of the random inputs; the check in the notebook uses 0.
+
+        Raises:
+            WrongAnswer: it is not right, is ours, or was never there; the message says which.
+        """
+        if self.answer is None:
+            raise WrongAnswer(f"no function of yours stood under @checks.{self.name}")
+        refuse(self.answer is self.right, f"the function under @checks.{self.name} is the one that sbgm lends")
+        try:
+            with contextlib.redirect_stderr(sys.stdout):
+                verdict = self.try_answer(self.answer, seed=seed)
+        except KeyboardInterrupt:
+            raise WrongAnswer("your function was stopped: it did not end in the time that a cell may take") from None
+        refuse(not verdict.correct, f"not attempted: your {self.name} raises NotImplementedError")
 
     def try_answer(self, answer: Function, *, seed: int = 0) -> Verdict:
         """Check a function, whatever it is called.

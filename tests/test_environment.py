@@ -46,7 +46,7 @@ def undeclared(modules: set[str], own: tuple[str, ...], extras: tuple[str, ...])
     return {module for module in others if not {normal(name) for name in providers.get(module, [])} & declared}
 
 
-FOR_TESTS = ("fid", "notebooks", "grading", "test")
+FOR_TESTS = ("fid", "notebooks", "test")
 
 
 @pytest.mark.parametrize(
@@ -69,9 +69,9 @@ def test_make_lab_runs_with_what_its_extra_brings():
     assert undeclared(modules, ("tools",), ("notebooks",)) == set()
 
 
-def test_the_extra_all_holds_every_other():
+def test_the_extra_all_holds_every_other_except_that_of_lecturers():
     (everything,) = map(Requirement, EXTRAS["all"])
-    assert everything.extras == EXTRAS.keys() - {"all"}
+    assert everything.extras == EXTRAS.keys() - {"all", "grading"}
 
 
 def test_environment_yml_adds_nothing_to_pyproject():
@@ -168,12 +168,14 @@ def test_a_reader_gets_one_extra_a_test_upgrades_in_place_and_locked_versions_co
         """What `make WORDS` asks a Python that does nothing to install: extra and limits."""
         command = ["make", "PYTHON=true", "PY=true", *words]
         done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
-        return re.findall(r"install -e '?\.\[(\w+)\]'? ?(.*)", done.stderr)
+        return re.findall(r"install -e '?\.\[(\w+)\]'? ?(.*)", done.stderr + done.stdout)
 
     assert installs("lab") == [("notebooks", "")]
     assert installs("lab") == []
     assert installs("test") == [("all", "")]
     assert installs("lint") == installs("lab") == []
+    assert installs("test-all") == [("grading", "")]
+    assert installs("release") == installs("test") == []
     assert installs("LOCKED=1", "test") == [("all", "-c constraints.txt")]
     assert installs("LOCKED=1", "lint") == installs("LOCKED=1", "lab") == []
 

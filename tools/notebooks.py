@@ -1,24 +1,17 @@
-"""Build, check, run and release the notebooks.
+"""Build, check and run the notebooks.
 
     python tools/notebooks.py build [NOTEBOOK…]          execute in place, normalise; nothing changes on failure
     python tools/notebooks.py check [NOTEBOOK…]          name every fault, without executing
     python tools/notebooks.py run FOLDER [NOTEBOOK…]     execute copies into FOLDER
-    python tools/notebooks.py release FOLDER [--variant N] [--source URL]
 
 Without NOTEBOOK, all of notebooks/ and of the folders below. A notebook is executed in a fresh kernel of this Python,
 in its own folder. Two builds on one machine are byte-identical.
-
-A release is for a graded course: a cell tagged "solution" is left out, and `variant=0` in an exercise's cell becomes
-the group's; the pages that chapters link to come along. Hand the folder out, and grade with `make grade`. With --source
-each chapter begins with a cell that fetches the project from that git repository, where `sbgm` isn't installed: then it
-runs on a hosted service (Colab, a JupyterHub) from nothing but the one file.
 """
 
 import argparse
 import copy
 import os
 import re
-import shutil
 import sys
 import tempfile
 import time
@@ -30,7 +23,6 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
-from hosting import hosted, repository
 from sbgm.files import write_bytes
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,25 +35,7 @@ KEPT_MIME_TYPES = ("text/plain", "text/markdown", "image/png")
 UNSTAMPED = {"bbox_inches": "tight", "metadata": {"Software": None}}  # figures do not carry Matplotlib's version
 CELL_SECONDS = 300.0  # that a cell may take
 IGNORED_TAG = "nbval-ignore-output"
-EXERCISE_TAG = "exercise"
-SOLUTION_TAG = "solution"
 FOLDED_TAG = "hide-input"  # the output is seen first: the site folds the code by the tag, JupyterLab by other metadata
-RULE = (
-    "The grader runs each notebook from the top, cell by cell, as Run All does, and tries each function where its "
-    "check stands, on other random inputs. Where a function is checked several times, the last time counts. A function "
-    "that has the name of an exercise and never stood under its check is tried at the notebook's end."
-)
-HANDED_OUT = f"""# What will be marked
-
-Hand in the notebooks in which you wrote the functions. {RULE}
-So choose Run > Restart Kernel and Run All Cells before you hand in, and read what the checks say: that is what will be
-marked.
-
-- Where you left a stub as it is, `sbgm` lends a right function to the cells below, and none to an answer that is tried.
-- After a cell that raises an error the grader runs the next one. Run All stops there.
-- What a notebook needs must stand in it: other files that you write are not there, and neither is the network.
-- A cell may take two minutes, and so may each call of a function; a process may take 4 GiB of memory.
-"""
 
 COLOURS = re.compile(r"\x1b\[[\d;]*m")
 # A tqdm bar, whatever its description: it is watched live, and neither stored nor compared.
@@ -272,26 +246,6 @@ def run(path: Path, folder: Path) -> None:
         write(normalised(notebook, path.stem), folder / place(path))
 
 
-def released(notebook: NotebookNode, name: str, variant: int, source: str = "") -> NotebookNode:
-    """A copy of a chapter without its solutions, its exercises in the group's variant.
-
-    Args:
-        notebook: the chapter.
-        name: its file's stem.
-        variant: the group's; 0 is the one that the chapters themselves have.
-        source: git repository to fetch the project from where it isn't installed; none if empty.
-    """
-    result = copy.deepcopy(notebook)
-    result.cells = [cell for cell in result.cells if SOLUTION_TAG not in tags_of(cell)]
-    for cell in result.cells:
-        if variant and EXERCISE_TAG in tags_of(cell) and "variant=0" in cell.source:
-            cell.source = cell.source.replace("variant=0", f"variant={variant}")
-            cell.outputs = []  # they were of variant 0
-    if source:
-        result = hosted(result, source)
-    return normalised(result, name)
-
-
 def for_each(paths: list[Path], work: Callable[[Path], None]) -> int:
     """Do `work` on every path, with a line each, and go on after a failure; return the exit status."""
     n_failed = 0
@@ -308,38 +262,15 @@ def for_each(paths: list[Path], work: Callable[[Path], None]) -> int:
     return 1 if n_failed else 0
 
 
-def release(folder: Path, variant: int, source: str) -> int:
-    """Write every notebook as it is handed out, what notebooks need, and a page; return the exit status."""
-    folder.mkdir(parents=True)
-    (folder / "README.md").write_text(HANDED_OUT, encoding="utf-8")
-    for file in companions():
-        (folder / place(file)).parent.mkdir(exist_ok=True)
-        shutil.copy(file, folder / place(file))
-    return for_each(
-        all_notebooks(),
-        lambda path: write(released(read(path), path.stem, variant, source), folder / place(path)),
-    )
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Do what the command line asks; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     subparsers = parser.add_subparsers(dest="command", required=True)
-    commands = {name: subparsers.add_parser(name) for name in ("build", "check", "run", "release")}
-    for name in ("run", "release"):
-        commands[name].add_argument("folder", type=Path)
-    for name in ("build", "check", "run"):
-        commands[name].add_argument("notebooks", type=Path, nargs="*", metavar="NOTEBOOK")
-    option = commands["release"].add_argument
-    option("--variant", type=int, default=0, help="of the exercises that have several (0)")
-    option("--source", default=repository(ROOT), metavar="URL", help="to fetch from where sbgm isn't; or Repository")
+    commands = {name: subparsers.add_parser(name) for name in ("build", "check", "run")}
+    commands["run"].add_argument("folder", type=Path)
+    for command in commands.values():
+        command.add_argument("notebooks", type=Path, nargs="*", metavar="NOTEBOOK")
     options = parser.parse_args(arguments)
-    if options.command == "release":
-        if options.variant < 0:
-            parser.error(f"--variant must not be negative, got {options.variant}")
-        if options.folder.exists():
-            parser.error(f"{options.folder} exists: nothing is overwritten; name another folder, or remove it")
-        return release(options.folder, options.variant, options.source)
     works = {
         "build": build,
         "check": lambda path: raise_if_any(faults(path)),

@@ -10,7 +10,7 @@ import pytest
 
 import hosting
 import notebooks as tool
-from notebooks import all_notebooks, place, read
+from notebooks import all_notebooks, place
 
 ROOT = Path(__file__).resolve().parents[2]
 ADDRESS = "https://github.com/someone/course"
@@ -46,12 +46,6 @@ def test_a_notebook_opens_in_colab_and_binder_once_the_project_is_on_github(path
     links = re.findall(rf"\]\({ADDRESS}/(?:blob|raw)/HEAD/([^)#]+)", text)
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
-
-
-def test_a_released_set_fetches_the_project(tmp_path):
-    assert tool.main(["release", str(tmp_path / "week"), "--source", ADDRESS]) == 0
-    for path in all_notebooks(tmp_path / "week"):
-        assert read(path).cells[1].source == hosting.FETCH.format(source=ADDRESS)
 
 
 @pytest.mark.parametrize("in_colab", [False, True])

@@ -1,23 +1,35 @@
 """Every link and picture of a chapter leads to a file that lies with the chapters, in each of the chapters' places."""
 
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 
 import notebooks as tool
 import open_lab
+import release
 
 TARGET = re.compile(r"\]\((?![a-z]+:|#)([^)#\s]+)|(?:src|href)=[\"'](?![a-z]+:|#)([^\"'#]+)")
+
+
+def released(folder: Path) -> Path:
+    """What students get of a course; nbgrader puts chapters into release/ as they lie in source/."""
+    release.main([str(folder), "--source", ""])
+    shutil.copytree(folder / "source", folder / "release", dirs_exist_ok=True)
+    return folder / "release"
+
+
 PLACES = {
     "notebooks": lambda folder: tool.NOTEBOOKS,
     "work": lambda folder: open_lab.refresh(tool.NOTEBOOKS, folder) or folder,
-    "release": lambda folder: tool.main(["release", str(folder), "--source", ""]) or folder,
+    "course": released,
 }
 
 
 @pytest.mark.parametrize("place", PLACES)
 def test_every_link_leads_to_a_file_of_the_folder(place, tmp_path):
-    """JupyterLab shows nothing outside the folder that it is started in, and a release is one folder."""
+    """JupyterLab shows nothing outside the folder that it is started in, and students get one folder."""
     folder = PLACES[place](tmp_path / "chapters")
     texts = {path: path.read_text(encoding="utf-8") for path in tool.pages(folder)}
     for path in tool.all_notebooks(folder):
