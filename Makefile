@@ -20,7 +20,10 @@ LIMITS := $(if $(LOCKED),constraints.txt)
 .PHONY: help setup lab test test-all test-browser test-slow lint notebooks reproduce ledger site publish figures checks release bench lock clean
 
 help:  ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "For you:"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "For contributors:"
+	@awk -F ':.*##! ' '/^[a-z-]+:.*##! / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(ALL)  ## make .venv and install the project into it, with all that its other commands need
 
@@ -55,31 +58,31 @@ UPKEEP := tests/browser tests/docs tests/lab $(patsubst %,tests/%.py,gpu/test_gp
 # Three workers keep two cores busy: some wait for a kernel to answer, or for the browser. Each loads and collects all tests.
 PYTEST = $(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-test: $(ALL)  ## set up, test the library and its rooms, and compare every lesson with a fresh run
+test: $(ALL)  ## set up, test the library, and compare every lesson with a fresh run
 	$(PYTEST) --nbval notebooks/*.ipynb tests $(UPKEEP:%=--ignore=%)
 
-test-all: $(GRADING)  ## the same, and the lab with its scripts, the site, the wheel, the tools, a class of students, all in a browser
+test-all: $(GRADING)  ##! the same, and the lab with its scripts, the site, the wheel, the tools, a class of students, all in a browser
 	SBGM_FIGURES=$(if $(LOCKED),fail,name) $(PYTEST) --nbval notebooks tests
 
-test-browser: $(ALL)  ## drive the sliders and open the site in Chromium; fail where there is none
+test-browser: $(ALL)  ##! drive the sliders and open the site in Chromium; fail where there is none
 	SBGM_REQUIRE_BROWSER=1 $(PY) -m pytest tests/browser
 
-test-slow: $(ALL)  ## run the tests that take long: hours in all
+test-slow: $(ALL)  ##! run the tests that take long: hours in all
 	$(PY) -m pytest -m slow
 
-lint: $(ALL)  ## check the code's style, the library's types, and the notebooks' names and form without executing them
+lint: $(ALL)  ##! check the code's style, the library's types, and the notebooks' names and form without executing them
 	$(PY) -m ruff check .
 	$(PY) -m ruff check --isolated --select F821 notebooks
 	$(PY) -m pyright --pythonpath $(PY)
 	$(PY) tools/notebooks.py check
 
-notebooks: $(ALL)  ## execute every notebook in place, and put it in the form we commit
+notebooks: $(ALL)  ##! execute every notebook in place, and put it in the form we commit
 	$(PY) tools/notebooks.py build
 
-reproduce: $(ALL)  ## execute the whole series into runs/reproduce/, then print the ledger of claims
+reproduce: $(ALL)  ##! execute the whole series into runs/reproduce/, then print the ledger of claims
 	@$(PY) tools/notebooks.py run runs/reproduce; status=$$?; $(PY) notebooks/lab/make_ledger.py && exit $$status
 
-ledger: $(ALL)  ## rebuild data/results/README.md, the table of claims
+ledger: $(ALL)  ##! rebuild data/results/README.md, the table of claims
 	$(PY) notebooks/lab/make_ledger.py --write
 
 site: $(ALL)  ## build the site from the committed outputs, offline, into build/site/html/
@@ -89,7 +92,7 @@ figures: $(ALL)  ## write the chapters' figures for slides, and the text around 
 	$(PY) -m nbconvert --to markdown --output-dir build/figures notebooks/[0-9]*.ipynb
 
 # The branch holds the pages alone, in one commit without a past.
-publish: site  ## build the site, and put it on the branch gh-pages of origin
+publish: site  ##! build the site, and put it on the branch gh-pages of origin
 	@export GIT_DIR=$$(git rev-parse --absolute-git-dir) GIT_INDEX_FILE=$(CURDIR)/build/site/index; rm -f $$GIT_INDEX_FILE; \
 	  git -C build/site/html --work-tree=. add --all --force . && tree=$$(git write-tree) && \
 	  commit=$$(git commit-tree $$tree -m "The site of $$(git rev-parse --short HEAD)") && \
@@ -102,12 +105,12 @@ release: $(GRADING)  ## write chapters as a course of nbgrader, which marks them
 	$(PY) tools/release.py $(or $(FOLDER),course) $(if $(CHAPTERS),--chapters $(CHAPTERS)) \
 	  $(SEED:%=--seed %) $(SOURCE:%=--source %)
 
-bench: $(ALL)  ## measure the speeds that data/results/SPEED.md states
+bench: $(ALL)  ##! measure the speeds that data/results/SPEED.md states
 	$(PY) tools/bench.py
 
 # uv keeps the versions that it finds in the file, and adds what other platforms need. A local label, such as +cpu,
 # names a build that only some package index has.
-lock: $(GRADING)  ## write constraints.txt, the versions in .venv, completed for every platform
+lock: $(GRADING)  ##! write constraints.txt, the versions in .venv, completed for every platform
 	$(PY) -m pip install --quiet uv
 	$(PY) -m pip freeze | grep == | sed 's/+.*//' > constraints.txt
 	$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate \

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import sbgm
 from properties.comparing import assert_like, assert_near, assert_one_by_one, untouched
-from properties.runs import RUNS, log_prob, problems
+from properties.runs import AT_ONE_LEVEL, OF_LIBRARY, RUNS, log_prob, problems
 from properties.strategies import (
     BAD_SCORES,
     DTYPES,
@@ -54,6 +54,34 @@ def test_a_batch_of_images_is_a_batch_of_vectors(name, problem, seed):
     score, x, sigmas = problem
     vectors = RUNS[name](lambda v, s: score(v.reshape(x.shape), s).flatten(1), x.flatten(1), sigmas, seeded(seed))
     assert_near(sbgm.final(vectors), sbgm.final(RUNS[name](score, x, sigmas, seeded(seed))).flatten(1))
+
+
+def test_every_sampler_of_the_library_is_run_here():
+    annotations = {name: getattr(sbgm.samplers, name).__annotations__ for name in sbgm.samplers.__all__}
+    samplers = {name for name, of_name in annotations.items() if "Iterator" in str(of_name.get("return"))}
+    assert samplers == {*OF_LIBRARY.values()}
+    assert RUNS.keys() == OF_LIBRARY.keys()
+
+
+def end_over_law(name, drift):
+    """The variance of chains on data of variance 0.01 over what it should be, from exact starts, with a wrong drift."""
+    sigmas = sbgm.geometric_sigmas(2.0, 0.5, 200).tolist()  # so close that lag and step size cost a tenth at most
+    exact = gaussian_score(0.0, 0.01)
+    first = sigmas[-1] if name in AT_ONE_LEVEL else sigmas[0]
+    x = (0.01 + first**2) ** 0.5 * torch.randn(4_000, 2, generator=seeded(1), dtype=torch.float64)
+    x = sbgm.final(RUNS[name](lambda x, sigma: drift * exact(x, sigma), x, sigmas, seeded(2)))
+    return float(x[:, 1].var()) / (0.01 + sigmas[-1] ** 2)  # number 0 is known to `inpaint`
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_chains_keep_a_gaussians_law(name):
+    assert abs(end_over_law(name, 1) - 1) < 0.15
+
+
+@pytest.mark.parametrize("name", sorted({*RUNS} - {"consistent"}))
+def test_chains_of_a_drift_that_is_six_times_too_large_lose_the_law(name):
+    """So that the test above means something; consistent annealing diverges there."""
+    assert abs(end_over_law(name, 6) - 1) > 0.5
 
 
 @pytest.mark.parametrize("name", RUNS)

@@ -62,8 +62,21 @@ def by_name(name: str) -> Run:
     return lambda score, x, sigmas, generator: named(name, sigmas)(score, x, generator)
 
 
-RUNS: dict[str, Run] = {"langevin": langevin, "metropolis": metropolis, "hamiltonian": hamiltonian, "inpaint": inpaint}
-RUNS |= {name: by_name(name) for name in SAMPLERS}
+AT_ONE_LEVEL: dict[str, Run] = {"langevin": langevin, "metropolis": metropolis, "hamiltonian": hamiltonian}
+RUNS = AT_ONE_LEVEL | {"inpaint": inpaint} | {name: by_name(name) for name in SAMPLERS}
+OF_LIBRARY = {  # the function of `sbgm.samplers` that a run is of
+    "langevin": "langevin",
+    "metropolis": "metropolis_langevin",
+    "hamiltonian": "hamiltonian",
+    "inpaint": "inpaint",
+    "annealed": "annealed_langevin",
+    "consistent": "consistent_annealed",
+    "ancestral": "ancestral",
+    "predictor-corrector": "predictor_corrector",
+    "euler": "probability_flow",
+    "heun": "probability_flow",
+    "multistep": "probability_flow",
+}
 
 
 @st.composite
