@@ -1,6 +1,8 @@
-"""Chapter 7: what it calls Algorithm 1."""
+"""Chapter 7: what it calls Algorithm 1, and the chapter on a network of a longer training."""
 
 import ast
+import re
+import shlex
 
 import torch
 
@@ -8,9 +10,11 @@ import notebooks as tool
 import sbgm
 import sbgm_course as checks
 from notebooks import read
+from sbgm.__main__ import main
 from seeds import seeded
 
 CHAPTER = tool.NOTEBOOKS / "07_image_generation.ipynb"
+EXPERIMENT = tool.NOTEBOOKS / "11_the_full_experiment.ipynb"
 
 
 def functions(*names):
@@ -33,3 +37,14 @@ def test_the_chapters_pull_and_kick_are_the_papers_algorithm_1():
     states = sbgm.annealed_langevin(mixture.score, x, ladder, step_size=2e-5, n_steps=10, generator=seeded(1))
     # the kick has three digits on the page, and its steps add up
     torch.testing.assert_close(ours, sbgm.final(states), rtol=0, atol=5e-3)
+
+
+def test_the_command_that_chapter_11_prints_trains_what_chapters_7_to_9_ask_for(tmp_path):
+    text = "\n".join(cell.source for cell in read(EXPERIMENT).cells if cell.cell_type == "markdown")
+    (words,) = re.findall(r"^sbgm (train .*) --out runs/classes$", text, re.MULTILINE)
+    main([*shlex.split(words), "--steps", "1", "--held-out", "2", "--out", str(tmp_path / "run")])
+    network, shipped = sbgm.load_network(tmp_path / "run"), sbgm.load_network("own_network")
+    torch.testing.assert_close(network.sigmas, shipped.sigmas, rtol=5e-3, atol=0)
+    assert abs(network.mean - shipped.mean) < 1e-3
+    x = torch.rand(2, 1, 28, 28, generator=seeded())
+    assert sbgm.guided(network, torch.tensor([3, 7]), 2.0)(x, 1.0).shape == x.shape
