@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import os
-import pkgutil
 import re
 import shutil
 import subprocess
@@ -93,12 +92,8 @@ def test_citation_and_changelog_agree_on_the_version():
     assert latest[1] == sbgm.__version__
 
 
-@pytest.mark.parametrize("place", re.findall(r"^\| `sbgm\..*` \| `([\w./]+)", CHANGELOG, re.M))
-def test_the_changelog_names_places_that_exist(place):
-    assert (ROOT / place).exists() or pkgutil.resolve_name(place)
-
-
 # --- the name --------------------------------------------------------------------------------------------------------
+
 
 # PyPI's `sbgm` is another project, and ours is not there: nothing that we print asks an index for either name. A folder
 # or a wheel's file is fine.
