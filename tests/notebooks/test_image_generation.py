@@ -19,7 +19,7 @@ EXPERIMENT = tool.NOTEBOOKS / "11_the_full_experiment.ipynb"
 
 def functions(*names):
     """Functions that the chapter's cells define, among the names that they read."""
-    namespace = {"guess_and_shake": checks.exercises()["guess_and_shake"].lent, "renew": None}
+    namespace = {"guess_and_shake": checks.exercises()["guess_and_shake"].right, "renew": None}
     sources = [cell.source for cell in read(CHAPTER).cells if cell.cell_type == "code"]
     for node in (node for source in sources for node in ast.parse(source).body):
         if isinstance(node, ast.FunctionDef) and node.name in names:
