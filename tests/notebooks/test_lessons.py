@@ -10,7 +10,8 @@ from nbformat.v4 import new_code_cell
 from PIL import Image
 
 import notebooks as tool
-from notebooks import FOLDED_TAG, SOLUTION_TAG, read, tags_of
+from notebooks import FOLDED_TAG, read, tags_of
+from release import SOLUTION_TAG
 
 LESSONS = sorted(tool.NOTEBOOKS.glob("*.ipynb"))
 DERIVATION_TAG = "derivation"
