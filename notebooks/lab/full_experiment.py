@@ -1,8 +1,9 @@
 """Record runs for chapter 11, beside which a reader's run is drawn: losses, and sheets from the same noise.
 
-    python notebooks/lab/full_experiment.py hour=runs/full_experiment/hour-mnist_small …
+    python notebooks/lab/full_experiment.py hour=runs/full_experiment/hour-mnist_small minute=runs/a,runs/b,runs/c …
 
-Each NAME=FOLDER is a run of the chapter, or of `sbgm train`. What the file holds of other runs stays.
+Each NAME=FOLDER is a run of the chapter, or of `sbgm train`; several folders are runs that differ in their seed. What
+the file holds under other names stays.
 """
 
 import json
@@ -21,20 +22,31 @@ from sbgm.files import load_tensors, save_tensors
 FILE = "full_experiment.safetensors"
 
 
-def recorded(name: str, run: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
-    """What a run's folder tells: tensors by name, and its settings.
+def recorded(name: str, runs: list[Path]) -> tuple[dict[str, Tensor], dict[str, object]]:
+    """What the folders of runs that differ in their seed tell: tensors by name, and their settings.
 
     Returns:
-        NAME_steps (N,) and NAME_held_out (N,), at each measurement, and NAME_sheets (N, 8, H, W) uint8 of grey images.
+        NAME_steps (N,), NAME_held_out (R, N) of each run at each measurement and, of a single run, NAME_sheets
+        (N, 8, H, W) uint8 of grey images.
+
+    Raises:
+        ValueError: the runs differ in another setting, or were measured at other steps.
     """
-    log = pandas.read_csv(run / "log.csv").dropna()
-    settings = json.loads((run / "settings.json").read_text(encoding="utf-8"))
+    logs = [pandas.read_csv(run / "log.csv").dropna() for run in runs]
+    settings = [json.loads((run / "settings.json").read_text(encoding="utf-8")) for run in runs]
+    seeds = [of_run.pop("seed") for of_run in settings]
+    steps = [log["step"].tolist() for log in logs]
+    if any(one != settings[0] for one in settings) or any(one != steps[0] for one in steps):
+        raise ValueError(f"the runs of {name} must differ in their seed alone")
     tensors = {
-        f"{name}_steps": torch.tensor(log["step"].to_numpy()),
-        f"{name}_held_out": torch.tensor(log["held_out"].to_numpy(), dtype=torch.float32),
-        f"{name}_sheets": torch.stack([sheet(run / "sheets" / f"step-{step:07d}.png") for step in log["step"]]),
+        f"{name}_steps": torch.tensor(steps[0]),
+        f"{name}_held_out": torch.tensor([log["held_out"].tolist() for log in logs]),
     }
-    return tensors, {name: settings | {"seconds": round(float(log["seconds"].iloc[-1]))}}
+    if len(runs) == 1:
+        sheets = [sheet(runs[0] / "sheets" / f"step-{step:07d}.png") for step in steps[0]]
+        tensors[f"{name}_sheets"] = torch.stack(sheets)
+    seconds = [round(float(log["seconds"].iloc[-1])) for log in logs]
+    return tensors, {name: settings[0] | {"seeds": seeds, "seconds": seconds}}
 
 
 def sheet(path: Path) -> Tensor:
@@ -52,9 +64,10 @@ def main(words: list[str]) -> None:
     path = records.results_folder() / FILE
     tensors, facts = load_tensors(path) if path.exists() else ({}, {})
     for word in words:
-        name, _, run = word.partition("=")
-        of_run, settings = recorded(name, Path(run))
-        tensors |= of_run
+        name, _, folders = word.partition("=")
+        tensors.pop(f"{name}_sheets", None)  # of a single run that stood there
+        of_runs, settings = recorded(name, [Path(folder) for folder in folders.split(",")])
+        tensors |= of_runs
         facts |= settings
     save_tensors(path, tensors, **facts)
 
