@@ -144,6 +144,7 @@ def crop_and_resize(photo: Image.Image) -> Tensor:
 
 GROUPS: dict[str, str] = {}
 EXAMPLE = "sbgm download mnist"
+ONE_OF_THE_NAMES = f"one of {', '.join(NAMES)}"  # Sphinx reads no f-string in a class
 
 
 @checked
@@ -151,7 +152,7 @@ EXAMPLE = "sbgm download mnist"
 class Options:
     """The options of `sbgm download`."""
 
-    name: Annotated[SetName, f"one of {', '.join(NAMES)}"]
+    name: Annotated[SetName, ONE_OF_THE_NAMES]
 
 
 def main(**given: Any) -> None:

@@ -828,13 +828,15 @@ def leave_together(accelerator: Accelerator) -> None:
 
 # --- the command -----------------------------------------------------------------------------------------------------
 
+WHAT_TO_TRAIN_ON = f"what to train on: {', '.join(NAMES)}, or a folder of images"  # Sphinx reads no f-string in a class
+
 
 @checked
 @dataclasses.dataclass(frozen=True)
 class Options(Settings):
     """The options of `sbgm train`: all settings, and what belongs to no record."""
 
-    data: Annotated[str, name_or_path(*NAMES), f"what to train on: {', '.join(NAMES)}, or a folder of images"]
+    data: Annotated[str, name_or_path(*NAMES), WHAT_TO_TRAIN_ON]
     _: dataclasses.KW_ONLY
     out: Annotated[Path, "the run's folder, by habit runs/NAME"]
     resume: Annotated[bool, "go on with the run in that folder"] = False
