@@ -18,7 +18,7 @@ import records
 from claims import arguments_of, attach, command_line, do, parser_of
 from drawing import CPU, Machine, digit_distance, require_enough_digits, samples_key
 from records import N_SHEET, SamplerCurve
-from sbgm.apps.drawing import SAMPLERS
+from sbgm.apps.sampling import SAMPLERS
 from sbgm.files import write_json
 from sbgm.guard import Count, Ladder, Score, Whole, as_list, checked, count_from
 from sbgm.images.devices import autocast

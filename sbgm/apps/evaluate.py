@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import torch
 
-from sbgm.apps.drawing import Threads, data_like
 from sbgm.apps.options import Device, name_or_path
+from sbgm.apps.sampling import Threads, data_like
 from sbgm.guard import Count, checked, one_of
 from sbgm.images.data import NAMES, SPLITS, data_set, load_images
 from sbgm.images.devices import find_device, idle_cores

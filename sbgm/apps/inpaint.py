@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from sbgm import samplers
-from sbgm.apps.drawing import DRAWING_GROUPS, Drawing, DrawingOptions, counted, data_like, require_shape
 from sbgm.apps.options import name_or_path
+from sbgm.apps.sampling import DRAWING_GROUPS, Drawing, DrawingOptions, counted, data_like, require_shape
 from sbgm.guard import Count, Score, checked, one_of
 from sbgm.images import masks
 from sbgm.images.data import NAMES, SPLITS, as_floats, load_images

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 import torch
 from torch import Tensor
 
-from sbgm.apps.drawing import DRAWING_GROUPS, SAMPLERS, Drawing, DrawingOptions, counted, data_like, require_shape
 from sbgm.apps.options import name_or_path
+from sbgm.apps.sampling import DRAWING_GROUPS, SAMPLERS, Drawing, DrawingOptions, counted, data_like, require_shape
 from sbgm.guard import Count, NonNegative, Score, checked, did_you_mean, one_of
 from sbgm.images.data import NAMES, load_images
 from sbgm.images.drawing import cost_of, fitted_start, gaussian_start, uniform_start
