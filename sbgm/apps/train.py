@@ -69,10 +69,10 @@ DRAW_OWN = """
 from sbgm import annealed_langevin, generate, load_network, plots
 
 network = load_network({folder!r}, network={name}())
-settings = dict(step_size=0.2 * network.ladder[-1] ** 2, n_steps=100)
+step_size = 0.2 * network.ladder[-1] ** 2
 
 def sampler(x, generator):
-    return annealed_langevin(network, x, network.ladder, generator=generator, **settings)
+    return annealed_langevin(network, x, network.ladder, step_size=step_size, n_steps=100, generator=generator)
 
 images = generate(sampler, 16, network.image_shape, seed=0)
 plots.save_sheet({sheet!r}, images)
