@@ -74,20 +74,13 @@ class Seed:
     value: int
 
 
-@dataclasses.dataclass(frozen=True)
-class LogProbOf:
-    """An argument that reaches the student's function as the field's `log_prob`."""
-
-    field: MixtureField
-
-
 class UnfitError(Exception):
     """The value that a student's function returned can't be judged; the message tells the student why."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Asked:
-    """No argument, but where a score that the student's function returns is asked; its values there are the answer.
+    """Points and levels at which the score that a student's function returns is asked; its values are the answer.
 
     Attributes:
         points: (P, *shape), asked at every level.
@@ -149,7 +142,7 @@ class Descent(Asked):
         return torch.cat([values, ends])
 
 
-Argument = Tensor | Field | LogProbOf | Seed | Asked | float | int | str | Sequence[float]
+Argument = Tensor | Field | Seed | Asked | float | int | str | Sequence[float]
 Function = Callable[..., Any]  # of the student's signature
 
 
@@ -224,8 +217,6 @@ def prepared(argument: Argument, by_parameters: bool = False, by_tensors: bool =
     match argument:
         case Seed(value):
             return torch.Generator().manual_seed(value)
-        case LogProbOf(field):
-            return rebuilt(field).log_prob  # pyright: ignore[reportAttributeAccessIssue] - of a mixture
         case MixtureField() | TanhField():  # the former has nothing to learn
             return rebuilt(argument, requires_grad=by_parameters and isinstance(argument, TanhField))
         case Tensor():

@@ -73,15 +73,21 @@ def end_over_law(name, drift):
     return float(x[:, 1].var()) / (0.01 + sigmas[-1] ** 2)  # number 0 is known to `inpaint`
 
 
+def allowed(name):
+    """Four standard errors of the variance; on a ladder Algorithm 1 lags, and its step size adds, a tenth in all."""
+    return 0.09 if name in AT_ONE_LEVEL else 0.15
+
+
 @pytest.mark.parametrize("name", RUNS)
 def test_chains_keep_a_gaussians_law(name):
-    assert abs(end_over_law(name, 1) - 1) < 0.15
+    assert abs(end_over_law(name, 1) - 1) < allowed(name)
 
 
-@pytest.mark.parametrize("name", sorted({*RUNS} - {"consistent"}))
-def test_chains_of_a_drift_that_is_six_times_too_large_lose_the_law(name):
-    """So that the test above means something; consistent annealing diverges there."""
-    assert abs(end_over_law(name, 6) - 1) > 0.5
+@pytest.mark.parametrize("drift", [0.5, 2])
+@pytest.mark.parametrize("name", RUNS)
+def test_chains_of_half_or_twice_the_drift_lose_the_law(name, drift):
+    """So that the test above means something."""
+    assert abs(end_over_law(name, drift) - 1) > allowed(name)
 
 
 @pytest.mark.parametrize("name", RUNS)

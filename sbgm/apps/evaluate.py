@@ -63,9 +63,9 @@ def main(**given: Any) -> None:
 
 
 def sentence(judged: Judged) -> str:
-    """What a measure gave, such as "Fréchet distance 3.24 ± 0.11 (1,000 samples against 10,000 MNIST test images, …)".
+    """Say in a line what a measure gave; ± is twice the standard error.
 
-    ± is twice the standard error.
+    Such as "Fréchet distance 3.24 ± 0.11 (1,000 samples against 10,000 MNIST test images, …)".
     """
     if judged.left_out:
         return f"{judged.name}: left out, because {judged.left_out}"

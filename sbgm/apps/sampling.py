@@ -37,7 +37,7 @@ DRAWING_GROUPS = {"out": "files", "batch_size": "machine", "n_steps": "sampler"}
 
 
 class Named(NamedTuple):
-    """What a name of a sampler stands for.
+    """A sampler that the command line offers by a name, with its default settings and its start.
 
     Attributes:
         sampler: sampler(score, x, sigmas, *, generator, denoise_last, **settings).

@@ -584,7 +584,7 @@ class Training:
 
 
 class Images(NamedTuple):
-    """What a training sees.
+    """The images of a training: those it learns from, and those held out to measure it on.
 
     Attributes:
         pixels: (N, C, H, W) bytes to train on.
@@ -645,7 +645,7 @@ def decided(settings: Settings, old_record: dict[str, Any], device: torch.device
 def record_of(
     settings: Settings, images: Images, network: nn.Module | None, loss: Callable[..., Tensor] | None
 ) -> dict[str, Any]:
-    """What a run was begun with: its settings, the names of its classes, the images' hash, an own network and loss."""
+    """Return the facts that a resumed run must share: settings, class names, the images' hash, own network and loss."""
     classes = {"class_names": list(images.names), "images_sha256": content_hash(images.pixels)}
     record = {**dataclasses.asdict(settings), **classes}
     if network is not None:
