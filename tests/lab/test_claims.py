@@ -25,6 +25,8 @@ from sbgm.measure.estimates import share
 COMMITTED = claims.load_records(results_folder())
 TODAY = datetime.date.today()
 CLAIM = Claim("X1", "1", "a claim", TODAY, "measure", "expect", "found")
+DECLARED = ("S8", "S9", "L11")
+"""Claims whose bounds are declared, and which are not measured yet."""
 
 
 def expected(label, value, **numbers):
@@ -35,7 +37,7 @@ def expected(label, value, **numbers):
 def test_every_claim_says_where_what_and_how_and_all_have_a_record(committed):
     for claim in claims.claims().values():
         assert all((claim.section, claim.claim, claim.declared, claim.measure, claim.expect, claim.found))
-    assert list(claims.load_records(committed)) == list(claims.claims())
+    assert list(claims.load_records(committed)) == [i for i in claims.claims() if i not in DECLARED]
 
 
 @pytest.mark.parametrize("claim_id", COMMITTED)
@@ -97,6 +99,8 @@ def test_a_bound_that_is_not_its_records_is_refused_under_its_old_day_and_waits_
 def test_a_record_lacks_those_bounds_alone_that_are_measured_under_a_condition():
     """Such as I2's FID, which is bounded at the paper's width."""
     for claim_id, record in COMMITTED.items():
+        if claims.is_older(record):
+            continue
         bounds = claims.claims()[claim_id].bounds
         assert bounds.keys() - claims.held_to(record).keys() == {label for label in bounds if bounds[label].only}
 
@@ -117,8 +121,8 @@ def test_a_record_older_than_its_bounds_keeps_its_numbers_and_says_which_bounds_
 def test_a_new_measurement_is_held_to_what_was_declared():
     measured = claims.declared("I11", "checkpoints that had not blown up", 2)
     assert (measured.low, measured.yardstick, claims.word(CLAIM, [measured])) == (3, True, "inconclusive")
-    squared = claims.declared("N3", "log₁₀ of squared error, sliced over denoising", 0.4, se=0.02)
-    assert claims.word(CLAIM, [squared]) == "not reproduced"
+    ratio = claims.declared("L1", "log₁₀ of error far over near, six networks", 0.4, se=0.02)
+    assert claims.word(CLAIM, [ratio]) == "not reproduced"
     with pytest.raises(KeyError, match="speed"):
         claims.declared("I11", "speed", 1)
 
@@ -225,7 +229,7 @@ def test_no_number_of_a_bound_is_typed_by_hand(claim_id):
 
 # --- the verdict ------------------------------------------------------------------------------------------------------
 
-UNMET = claims.declared("M2", "iterations", 4_999)  # a control
+UNMET = claims.declared("S4", "half-width over the trace, the larger", 0.02)  # a control
 WORDS = {  # what was measured, and the word that it bears
     "whole": ([expected("x", 0.6, low=0.5, se=0.05)], {}, "reproduced"),
     "narrower": ([expected("x", 0.6, low=0.5, se=0.05)], {"narrower": "half the width"}, "reproduced in part"),
@@ -326,7 +330,7 @@ def test_what_is_not_whole_says_every_reason():
             "60 images",
             "“straddles” is 3.0 ± 2.0, not clearly at least 2; “misses” is 4, not at most 3; 60 images",
         ),
-        ("L2", [UNMET], "", "“iterations” is 4999, not at least 5000"),
+        ("L2", [UNMET], "", "“half-width over the trace, the larger” is 0.02, not at most 0.01"),
         ("L2", [expected("drift", 0.5, low=-0.301, high=0.301)], "", "“drift” is 0.5, not −0.301 to 0.301"),
     ):
         assert make_ledger.reasons(settle(claim_id, measurements, narrower=narrower)) == reasons
