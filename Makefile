@@ -80,10 +80,10 @@ notebooks: $(ALL)  ##! execute every notebook in place, and put it in the form w
 	$(PY) tools/notebooks.py build
 
 reproduce: $(ALL)  ##! execute the whole series into runs/reproduce/, then print the ledger of claims
-	@$(PY) tools/notebooks.py run runs/reproduce; status=$$?; $(PY) notebooks/lab/make_ledger.py && exit $$status
+	@$(PY) tools/notebooks.py run runs/reproduce; status=$$?; $(PY) notebooks/lab/ledger.py && exit $$status
 
 ledger: $(ALL)  ##! rebuild data/results/README.md, the table of claims
-	$(PY) notebooks/lab/make_ledger.py --write
+	$(PY) notebooks/lab/ledger.py --write
 
 site: $(ALL)  ## build the site from the committed outputs, offline, into build/site/html/
 	$(PY) docs/build.py

@@ -16,13 +16,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "notebooks" / "l
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
 
 import formulas
-import ledger
 from chapters import ROOT, Page, overview, pages_in
 
 import hosting
 
 HERE = ROOT / "docs"
-COPIED = ("data/README.md", "data/weights/README.md", "data/results/SPEED.md", "data/results/*.png")
+COPIED = ("data/README.md", "data/weights/README.md", "data/results/*.md", "data/results/*.png", "data/results/*.json")
 
 
 def main() -> int:
@@ -53,7 +52,7 @@ def stage(source: Path, series: list[Page]) -> None:
     written = [*HERE.glob("*.md"), HERE / "api" / "index.rst"]
     pages = {path.relative_to(HERE): path.read_text("utf-8").replace("](../", "](") for path in written}
     pages |= {notebook.place: notebook.staged() for notebook in series}
-    pages |= {"chapters.md": overview(series), "ledger.md": ledger.page(series), "formulas.md": formulas.page(series)}
+    pages |= {"chapters.md": overview(series), "formulas.md": formulas.page(series)}
     content = {name: text.encode() for name, text in pages.items()}
     files = [path for pattern in COPIED for path in ROOT.glob(pattern)]
     files += [path for notebook in series for path in notebook.linked_files()]

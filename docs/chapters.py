@@ -11,14 +11,14 @@ from pathlib import Path
 import nbformat
 
 import hosting
-from make_ledger import entered
+from ledger import entered
 
 ROOT = Path(__file__).resolve().parent.parent
 
 CHAPTERS_HEAD = """# The chapters
 
 Each can be run by itself: `make lab` opens them in JupyterLab, where the sliders move. Here they are as committed, with
-the outputs of their last run. The claims that a chapter settles are in the [ledger](ledger.md).
+the outputs of their last run. The claims that a chapter settles are in the [ledger](data/results/README.md).
 """
 CODE = re.compile(r"(```.*?```|`[^`\n]*`)", re.DOTALL)
 FORMULA = re.compile(r"\$\$.*?\$\$|\$[^$]*\$", re.DOTALL)

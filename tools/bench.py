@@ -19,7 +19,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "notebooks" / "lab"
 
 import notebooks
 from curve import renewing
-from make_ledger import with_section
+from ledger import with_section
 from sbgm import (
     annealed_langevin,
     autocast,

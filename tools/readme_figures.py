@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 sys.path.append(str(Path(__file__).resolve().parent.parent / "notebooks" / "lab"))  # scripts of the evidence
 
 from I3 import LEFT_OUT, N_FILLS
+from ledger import load_record
 from notebooks import NOTEBOOKS, ROOT, read
-from records import load_record
 from sbgm import plots
 from sbgm.images import masks
 

@@ -5,14 +5,13 @@ What is done is kept; a run that was stopped goes on with the next score.
 
 import itertools
 import math
-import sys
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from claims import Found, declared, reported, run, seed
 from errors import shares_kept
+from ledger import Record, declared, record, reported, script_options, seed, show
 from recipes import MixtureTraining, trained_mixture
 from sbgm import (
     ConditionalMLP,
@@ -107,7 +106,7 @@ def measure_run(indices: range, generator: torch.Generator) -> dict[str, Tensor]
     return {"rows": torch.tensor(rows, dtype=torch.float64)}
 
 
-def measure(folder: Path) -> Found:
+def measure(folder: Path) -> Record:
     """Measure F1: the worst standard deviation and the worst weights of all combinations."""
     parts = draw_batches(measure_run, len(RUNS), seed=seed("F1"), batch_size=1, folder=folder / f"seed{seed('F1')}")
     tables = [part["rows"] for part in parts]
@@ -128,7 +127,8 @@ def measure(folder: Path) -> Found:
                 exact = of_exact[name, mode]
                 annealed.append(Estimate(abs(share - exact.value), math.hypot(se, exact.se)))
     n_combinations = sum(len(rows) // len(MIXTURES[name].means) for (name, *_), rows in zip(RUNS, tables, strict=True))
-    return Found(
+    return record(
+        "F1",
         [
             declared("F1", "component std off its prediction, the worst", max(stds)),
             declared("F1", "annealed: weight off the exact score's, the worst", max(annealed)),
@@ -146,4 +146,4 @@ def measure(folder: Path) -> Found:
 
 
 if __name__ == "__main__":
-    sys.exit(run("F1", measure))
+    show(measure(script_options(__doc__, "F1").folder))

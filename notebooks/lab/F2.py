@@ -3,19 +3,18 @@
 What is done is kept; a run that was stopped goes on with the next energy.
 """
 
-import sys
 from pathlib import Path
 
-from claims import Found, run
-from L8 import draw_shares, evidence
+from L8 import draw_shares, record_shares
+from ledger import Record, script_options, show
 from sbgm import EnergyMLP
 
 
-def measure(folder: Path) -> Found:
+def measure(folder: Path) -> Record:
     """Measure F2: the share of ten energies, trained by denoising score matching."""
     shares = draw_shares("F2", EnergyMLP, folder)
-    return evidence("F2", "energies", shares)._replace(narrower="in two dimensions, on one mixture")
+    return record_shares("F2", "energies", shares, narrower="in two dimensions, on one mixture")
 
 
 if __name__ == "__main__":
-    sys.exit(run("F2", measure))
+    show(measure(script_options(__doc__, "F2").folder))

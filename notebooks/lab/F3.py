@@ -1,15 +1,14 @@
 """F3: samples of five perceptrons on the 8×8 digits, beside held-out digits and images that are no digits."""
 
-import sys
 from pathlib import Path
 
 import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from claims import Found, declared, reported, run, seed
 from controls import joined_halves, turned
 from errors import of_networks
+from ledger import Record, declared, record, reported, script_options, seed, show
 from N1 import perceptrons
 from recipes import sample_digits
 from sbgm import derived_generator
@@ -22,7 +21,7 @@ N_STEPS = (100, 10)
 SIGMA_L = 0.01
 
 
-def measure(folder: Path) -> Found:
+def measure(folder: Path) -> Record:
     """Measure F3: the distance of samples to training digits and a classifier's confidence, over held-out digits'."""
     training = load_images("digits")
     classifier = LogisticRegression(max_iter=1_000).fit(training.flatten(1).numpy(), load_labels("digits").numpy())
@@ -65,7 +64,8 @@ def measure(folder: Path) -> Found:
         confidences = ratio(confidence(noisy), sure)
         numbers.append(declared("F3", f"control: {name}, distance over held-out digits'", distances))
         numbers.append(declared("F3", f"control: {name}, confidence over held-out digits'", confidences))
-    return Found(
+    return record(
+        "F3",
         [*numbers, reported("distance of held-out digits", far)],
         sheets,
         narrower="perceptrons on 8×8 digits, at T = 100",
@@ -76,4 +76,4 @@ def measure(folder: Path) -> Found:
 
 
 if __name__ == "__main__":
-    sys.exit(run("F3", measure, folder="perceptrons"))
+    show(measure(script_options(__doc__, "perceptrons").folder))

@@ -1,25 +1,22 @@
 """I1: annealed Langevin dynamics draws sharp, varied digits (Fig. 5)."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from claims import Found, Measurement, declared, reported, run, seed
 from drawing import (
     CPU,
     FEATURES,
     Machine,
-    NSamples,
-    NSteps,
     digit_distance,
     draw_digits,
     judged_distance,
     wrong_digits,
 )
 from errors import bootstrap
+from ledger import Measurement, Record, declared, record, reported, script_options, seed, show
 from sbgm import derived_generator
 from sbgm.images.data import load_labels
 from sbgm.measure import (
@@ -41,12 +38,7 @@ N_CHAINS = 16
 """Chains whose states after each level are kept with the record, for Fig. 4."""
 
 
-def measure(
-    folder: Path,
-    n_samples: NSamples = 1_000,
-    n_steps: NSteps = 100,
-    machine: Machine = CPU,
-) -> Found:
+def measure(folder: Path, n_samples: int = 1_000, n_steps: int = 100, machine: Machine = CPU) -> Record:
     """Measure I1: the distance of sampled digits to real ones, and their classes."""
     drawn, words = draw_digits(folder, n_samples, n_steps, machine)
     words["networks"].append(SHIPPED_CLASSIFIER)
@@ -57,7 +49,7 @@ def measure(
         "denoised": quantise(drawn.denoised[:, :N_CHAINS]),
     }
     note = f"{FEATURES}, of as many samples as of noise and of each control; classes and precision by the same."
-    return Found(i1_measurements(samples), tensors, note=note, **words)
+    return record("I1", i1_measurements(samples), tensors, note=note, **words)
 
 
 def i1_measurements(samples: Tensor, data: str = "mnist") -> list[Measurement]:
@@ -109,4 +101,5 @@ def class_share(classes: Tensor, extreme: Callable[[Tensor], Tensor], generator:
 
 
 if __name__ == "__main__":
-    sys.exit(run("I1", measure, folder="samples"))
+    options = script_options(__doc__, "samples", draws=True)
+    show(measure(options.folder, machine=Machine(options.device, options.compile)))

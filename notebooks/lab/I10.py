@@ -1,11 +1,10 @@
 """I10: what a denoising step at the end changes; the paper has none."""
 
-import sys
 from pathlib import Path
 
-from claims import Found, Measurement, reported, run
-from drawing import CPU, SIGMA_L, Machine, NSamples, NSteps, digit_distance, draw_digits, judged_distance
+from drawing import CPU, SIGMA_L, Machine, digit_distance, draw_digits, judged_distance
 from I5 import noise_on_constant_pixels
+from ledger import Measurement, Record, record, reported, script_options, show
 from sbgm.measure import Estimate, quantise, ratio, some_images
 from sbgm.measure.classifier import SHIPPED_CLASSIFIER
 
@@ -13,12 +12,7 @@ N_SHOWN = 16
 NOTE = "Fréchet distances in the features of two classifiers; the same chains with and without the step."
 
 
-def measure(
-    folder: Path,
-    n_samples: NSamples = 1_000,
-    n_steps: NSteps = 100,
-    machine: Machine = CPU,
-) -> Found:
+def measure(folder: Path, n_samples: int = 1_000, n_steps: int = 100, machine: Machine = CPU) -> Record:
     """Report I10: the distance of sampled digits to real ones, with and without the step."""
     drawn, words = draw_digits(folder, n_samples, n_steps, machine)
     words["networks"].append(SHIPPED_CLASSIFIER)
@@ -33,12 +27,7 @@ def measure(
         noise_on_constant_pixels(denoised, training, SIGMA_L),
     )
     tensors = {"samples": quantise(samples[:N_SHOWN]), "denoised": quantise(denoised[:N_SHOWN])}
-    return Found(
-        measurements,
-        tensors,
-        note=NOTE,
-        **words,
-    )
+    return record("I10", measurements, tensors, note=NOTE, **words)
 
 
 def i10_measurements(
@@ -62,4 +51,5 @@ def i10_measurements(
 
 
 if __name__ == "__main__":
-    sys.exit(run("I10", measure, folder="samples"))
+    options = script_options(__doc__, "samples", draws=True)
+    show(measure(options.folder, machine=Machine(options.device, options.compile)))

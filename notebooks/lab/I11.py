@@ -4,7 +4,6 @@ What is done is kept; a run that was stopped goes on with the next 50 iterations
 """
 
 import math
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 import I6
-from claims import Found, Measurement, declared, reported, run, seed
 from drawing import FEATURES, Drawing, draw, judged_distance, wrong_digits
+from ledger import Measurement, Record, declared, record, reported, script_options, seed, show
 from M2 import load_raw, load_state, train_figure1
 from recipes import untrained
 from sbgm import derived_generator
@@ -111,14 +110,15 @@ def sure_of_controls() -> list[Measurement]:
     ]
 
 
-def measure(folder: Path) -> Found:
+def measure(folder: Path) -> Record:
     """Measure I11: the distance of samples of a network trained without noise, beside those of the controls."""
     files = checkpoints(folder)
     samples = {step: samples_of(file, folder) for step, file in files.items()}
     annealed = judged_distance(I6.annealed_samples(N_SAMPLES))
     measurements = i11_measurements(samples, annealed, I6.control_distances("I11", N_SAMPLES, 1))
     hashes = {f"sha256 of {file.name}": file_hash(file) for file in files.values()}
-    return Found(
+    return record(
+        "I11",
         [*measurements, *sure_of_controls()],
         {f"samples_{step}": quantise(x) for step, x in samples.items() if x is not None},
         narrower="half the width of Fig. 1's network, on MNIST, three checkpoints of one training",
@@ -131,4 +131,4 @@ def measure(folder: Path) -> Found:
 
 
 if __name__ == "__main__":
-    sys.exit(run("I11", measure))
+    show(measure(script_options(__doc__, "I11").folder))

@@ -4,21 +4,19 @@ With `--earlier`, also what each hour of the training bought: the loss and the d
 """
 
 import math
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from claims import Found, Measurement, declared, reported, run, seed
 from curve import Entry, draw_entry, samplers_within
 from drawing import CPU, HOW_DRAWN, Drawing, Machine, draw, samples_key
 from I9 import differences, smaller_differences
+from ledger import Measurement, Record, declared, record, reported, script_options, seed, show
 from sbgm import derived_generator
 from sbgm.files import file_hash
-from sbgm.guard import Count
 from sbgm.images.data import load_images
 from sbgm.images.weights import load_network
 from sbgm.measure import (
@@ -48,20 +46,27 @@ HOG = "HOG distance: the same in histograms of oriented gradients"
 
 def measure(
     folder: Path,
-    n_samples: Annotated[Count, "samples"] = 500,
-    n_steps: Annotated[Count, "T, Langevin steps a level"] = 100,
-    n_reference: Annotated[
-        Count, "test images to compare with; the distance's mean does not depend on the number"
-    ] = 5_000,
-    weights: Annotated[str, "a shipped network's name, or a file"] = "cifar10_ncsn",
-    earlier: Annotated[list[Path] | None, "files of the same training's weights after fewer steps"] = None,
-    fid_weights: Annotated[Path | None, "Inception's weights, a file ($SBGM_FID_WEIGHTS, or a download)"] = None,
+    n_samples: int = 500,
+    n_steps: int = 100,
+    n_reference: int = 5_000,
+    weights: str = "cifar10_ncsn",
+    earlier: Sequence[Path] = (),
     machine: Machine = CPU,
-) -> Found:
-    """Measure I2: the kernel distance in Inception's features (KID) of samples of CIFAR-10, and of the controls."""
+) -> Record:
+    """Measure I2: the kernel distance in Inception's features (KID) of samples of CIFAR-10, and of the controls.
+
+    Args:
+        folder: of samples.
+        n_samples: how many.
+        n_steps: T, Langevin steps a level.
+        n_reference: test images to compare with; the distance's mean does not depend on the number.
+        weights: a shipped network's name, or a file.
+        earlier: files of the same training's weights after fewer steps.
+        machine: where networks run.
+    """
     sizes = {"n_samples": n_samples, "batch_size": machine.n_chains, "seed": seed("I2"), "kept": "last"}
     drawing = Drawing(weights, n_steps=n_steps, precision=machine.precision, **sizes)
-    space = feature_space("cifar10", inception := Inception(fid_weights, machine.device))
+    space = feature_space("cifar10", inception := Inception(device=machine.device))
     training = load_images("cifar10")  # missing images are told before the drawing
     drawn = draw(drawing, folder, machine)
     reference = reference_for("cifar10", space, "test", n_reference)
@@ -86,7 +91,8 @@ def measure(
 
         for name in [*map(str, earlier), weights]:
             bought += growth(name, network.facts, training, real, both, folder, n_samples, machine)
-    return Found(
+    return record(
+        "I2",
         [*kid_measurements(distances), *object_measurements("I2", images, real), *held_to_the_paper, *bought],
         {
             **{name: quantise(images[name]) for name in ("samples", "denoised")},
@@ -99,8 +105,8 @@ def measure(
         else "; ".join(smaller_differences(weights, machine.precision)),
         networks=[drawing.network],
         facts=drawing.facts(*HOW_DRAWN)
-        | {"inception": inception.name}
-        | {f"checkpoint {number}": file_hash(name) for number, name in enumerate(earlier or (), 1)},
+        | {"n_reference": n_reference, "weights": weights, "inception": inception.name}
+        | {f"checkpoint {number}": file_hash(name) for number, name in enumerate(earlier, 1)},
     )
 
 
@@ -205,4 +211,19 @@ def object_measurements(claim_id: str, images: dict[str, Tensor], real: Tensor) 
 
 
 if __name__ == "__main__":
-    sys.exit(run("I2", measure, folder="samples"))
+    options = script_options(
+        __doc__,
+        "samples",
+        draws=True,
+        more={
+            "--weights": {"default": "cifar10_ncsn", "help": "a shipped network's name, or a file (cifar10_ncsn)"},
+            "--earlier": {
+                "type": Path,
+                "nargs": "+",
+                "default": (),
+                "help": "files of the same training's weights after fewer steps",
+            },
+        },
+    )
+    machine = Machine(options.device, options.compile)
+    show(measure(options.folder, weights=options.weights, earlier=options.earlier, machine=machine))

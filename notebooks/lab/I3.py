@@ -1,18 +1,17 @@
 """I3: faces by Algorithm 1, the way to them, and fills of generated faces; what is near a photograph is not shown."""
 
 import dataclasses
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from claims import Found, Measurement, guard, reported, run
-from drawing import CPU, Drawing, Machine, draw_kept
+from drawing import CPU, HOW_DRAWN, Drawing, Machine, draw_kept
 from I2 import HOG, object_measurements
+from ledger import Measurement, Record, guard, record, reported, script_options, show
 from sbgm.files import file_hash
 from sbgm.guard import Score
 from sbgm.images.data import SPLITS, load_images
@@ -107,21 +106,28 @@ def draw_faces(drawing: Drawing, folder: Path, machine: Machine = CPU) -> Faces:
 
 def measure(
     folder: Path,
-    n_samples: Annotated[int, "samples, some more than the 64 that are shown"] = 1_000,
-    n_steps: Annotated[int, "T, Langevin steps a level"] = 100,
-    step_size: Annotated[float, "ε; with 5e-5, 40 steps go as far as the paper's 100 with 2e-5"] = 2e-5,
-    weights: Annotated[str, "a file of a network's weights"] = "celeba_ncsn",
-    fid_weights: Annotated[Path | None, "Inception's weights, a file ($SBGM_FID_WEIGHTS, or a download)"] = None,
+    n_samples: int = 1_000,
+    n_steps: int = 100,
+    step_size: float = 2e-5,
+    weights: str = "celeba_ncsn",
     machine: Machine = CPU,
-) -> Found:
+) -> Record:
     """Report I3: draw faces, compare them with test faces by KID, and look how near they come to training faces.
 
     The record holds the film, the fills, and the first 64 samples that `chains_to_show` does not leave out. A film or a
     fill that shows a face too near to a training face is an AssertionError, and nothing is recorded.
+
+    Args:
+        folder: of samples and fills.
+        n_samples: how many, some more than the 64 that are shown.
+        n_steps: T, Langevin steps a level.
+        step_size: ε.
+        weights: a file of a network's weights.
+        machine: where the network runs.
     """
     sizes = {"n_samples": n_samples, "n_steps": n_steps, "step_size": step_size, "batch_size": BATCH}
     drawing = Drawing(weights, precision=machine.precision, kept="faces", **sizes)
-    space = feature_space("celeba", inception := Inception(fid_weights, machine.device))
+    space = feature_space("celeba", inception := Inception(device=machine.device))
     training, test_faces = (load_images("celeba", split) for split in SPLITS)
     faces = draw_faces(drawing, folder, machine)
     train, test = (reference_for("celeba", space, split) for split in SPLITS)
@@ -142,15 +148,16 @@ def measure(
     chosen = chains_to_show(near.values())
     sheets = {"samples": faces.samples[chosen], "denoised": faces.denoised[chosen]}
     tensors = {name: quantise(x) for name, x in (sheets | {"fills": faces.fills, "film": faces.film}).items()}
-    return Found(
+    return record(
+        "I3",
         [*object_measurements("I3", drawn | made, test_faces), *i3_measurements(distances, near)],
         tensors,
         narrower=f"C = {load_network(weights).arguments['channels']}, {len(training):,} faces to train on",
         data=f"{n_samples:,} samples; {len(test.features):,} CelebA test images",
         note=f"KID: the kernel distance in Inception's features; {HOG}. The network does not ship; no photograph is "
         "shown.",
-        facts=drawing.facts("precision", "seed")
-        | {"inception": inception.name, "network": file_hash(weights_file(weights))},
+        facts=drawing.facts(*HOW_DRAWN)
+        | {"weights": weights, "inception": inception.name, "network": file_hash(weights_file(weights))},
     )
 
 
@@ -198,4 +205,20 @@ def i3_measurements(distances: dict[str, Estimate], near: dict[str, Distances]) 
 
 
 if __name__ == "__main__":
-    sys.exit(run("I3", measure, folder="samples"))
+    options = script_options(
+        __doc__,
+        "samples",
+        draws=True,
+        more={
+            "--n-samples": {"type": int, "default": 1_000, "help": "some more than the 64 that are shown (1,000)"},
+            "--n-steps": {"type": int, "default": 100, "help": "T, Langevin steps a level (100)"},
+            "--step-size": {
+                "type": float,
+                "default": 2e-5,
+                "help": "ε; with 5e-5, 40 steps go as far as the paper's 100 with 2e-5 (2e-5)",
+            },
+            "--weights": {"required": True, "help": "a file of a network's weights"},
+        },
+    )
+    settings = {name: getattr(options, name) for name in ("n_samples", "n_steps", "step_size", "weights")}
+    show(measure(options.folder, machine=Machine(options.device, options.compile), **settings))

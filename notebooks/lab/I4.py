@@ -1,13 +1,12 @@
 """I4: samples evolve from noise to images (Fig. 4)."""
 
-import sys
 from pathlib import Path
 
 import torch
 
-from claims import Found, Measurement, declared, reported, run, seed
-from drawing import CPU, FEATURES, Machine, NSamples, NSteps, digit_distance, draw_digits, judged_distance
+from drawing import CPU, FEATURES, Machine, digit_distance, draw_digits, judged_distance
 from errors import rank_correlation
+from ledger import Measurement, Record, declared, record, reported, script_options, seed, show
 from sbgm import derived_generator
 from sbgm.images.data import load_images
 from sbgm.images.weights import load_network
@@ -18,12 +17,7 @@ N_CONTROL = 1_000
 N_DRAWS = 2_000
 
 
-def measure(
-    folder: Path,
-    n_samples: NSamples = 1_000,
-    n_steps: NSteps = 100,
-    machine: Machine = CPU,
-) -> Found:
+def measure(folder: Path, n_samples: int = 1_000, n_steps: int = 100, machine: Machine = CPU) -> Record:
     """Measure I4: the distance of the chains to real digits after each level, by the samples of I1."""
     drawn, words = draw_digits(folder, n_samples, n_steps, machine)
     curves = {
@@ -38,7 +32,7 @@ def measure(
         reported("the first classifier's rank correlation, states as they are", falling(of_first, 4)),
     ]
     tensors = {name: torch.tensor(curve) for name, curve in curves.items()}
-    return Found(measurements, tensors, note=note, **words)
+    return record("I4", measurements, tensors, note=note, **words)
 
 
 def real_digits() -> list[Estimate]:
@@ -77,4 +71,5 @@ def falling(distances: list[Estimate], part: int) -> Estimate:
 
 
 if __name__ == "__main__":
-    sys.exit(run("I4", measure, folder="samples"))
+    options = script_options(__doc__, "samples", draws=True)
+    show(measure(options.folder, machine=Machine(options.device, options.compile)))

@@ -1,16 +1,16 @@
 """I5: how far Algorithm 1's samples are from real images over T and ε, and how many can be read."""
 
+import dataclasses
 import itertools
 import math
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
+import pandas
 import torch
 from torch import Tensor
 
-from claims import Found, Measurement, declared, reported, run, seed
 from controls import hidden_features, joined_halves, legible, place
 from drawing import (
     CPU,
@@ -24,9 +24,9 @@ from drawing import (
     wrong_digits,
 )
 from errors import largest, of_networks, rank_correlation, worst_over_best
+from ledger import Measurement, Record, declared, load_record, record, reported, script_options, seed, show
 from N1 import perceptrons
 from recipes import sample_digits
-from records import N_SHEET, StepMap
 from sbgm import derived_generator
 from sbgm.guard import Batch, Positive, checked
 from sbgm.images.data import load_images, load_labels
@@ -37,6 +37,55 @@ from sbgm.measure.classifier import JUDGE, load_classifier
 from sbgm.measure.judging import feature_space, reference_for
 from sbgm.noise import perturb
 from sbgm.theory import annealed_variance
+
+N_SHEET = 16
+"""Samples of each cell that are kept to be looked at."""
+PLACE = ["n_steps", "step_size"]
+MEASURED = ["distance", "se", "predicted", "measured", "measured_se"]
+
+
+@dataclasses.dataclass(frozen=True)
+class StepMap:
+    """How good one network's samples are at each T and ε of Algorithm 1: a table of distances and noise, and samples.
+
+    The table has a row for each pair of T, `n_steps` a level, and ε, `step_size` in the paper's convention
+    x + (ε/2) s + √ε z. `cells.loc[100, 2e-5].distance` is one of its numbers, `cells["distance"].unstack()` a grid of
+    T by ε. Its columns:
+
+    - `distance`, `se`: Fréchet distance of the samples to real images, and its standard error.
+    - `predicted`: variance of the noise on the samples divided by σ_L², by `theory.annealed_variance` of a point.
+    - `measured`, `measured_se`: this ratio on the samples, where real images never change, and its standard error.
+
+    Attributes:
+        cells: the table, indexed by `n_steps` and `step_size`.
+        sheets: (len(cells), N_SHEET, C, H, W) uint8, samples of each cell, in the order of the table.
+    """
+
+    cells: pandas.DataFrame
+    sheets: Tensor
+
+    @classmethod
+    def of(cls, rows: Any, sheets: Tensor) -> "StepMap":
+        """The map of rows, each with its sheet: T, ε and the columns of `cells`, in this order or by their names."""
+        table = pandas.DataFrame(rows, columns=PLACE + MEASURED, dtype=float).astype({"n_steps": int})
+        return cls(table.set_index(PLACE), sheets)
+
+    def tensors(self, name: str) -> dict[str, Tensor]:
+        """The map as two tensors, to be saved: `name`, a row as `of` takes it for each cell, and `name_sheets`."""
+        return {name: torch.tensor(self.cells.reset_index().to_numpy("float64")), f"{name}_sheets": self.sheets}
+
+
+def load_step_map(images: str) -> StepMap:
+    """The map that the record of I5 holds of a network.
+
+    Args:
+        images: that the network was trained on, "digits" or "mnist".
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_record`.
+    """
+    tensors = load_record("I5").tensors
+    return StepMap.of(tensors[images].numpy(), tensors[f"{images}_sheets"])
 
 
 def noise_ratio(sigmas: Tensor | Sequence[float], *, step_size: float, n_steps: int, start: float = 1 / 3) -> float:
@@ -125,14 +174,15 @@ LEAST = "least legible cell, from test digits (0) to joined halves (1)"
 DEALT = "samples dealt at random to the cells, worst distance over best"
 
 
-def measure(
-    folder: Path,
-    n_samples: Annotated[int, "samples of MNIST in each cell, more than 256"] = 300,
-    machine: Machine = CPU,
-) -> Found:
+def measure(folder: Path, n_samples: int = 300, machine: Machine = CPU) -> Record:
     """Measure I5: draw samples at every T and ε, and compare them with real images.
 
     I1 draws those of MNIST at T = 100, ε = 2e-5, and N1 trains the perceptrons; they are kept beside `folder`.
+
+    Args:
+        folder: of samples.
+        n_samples: of MNIST in each cell, more than 256.
+        machine: where the network on MNIST runs.
     """
     require_enough_digits(n_samples=n_samples)
     if n_samples <= 256:  # one half chooses the extreme cells, and the other measures them
@@ -144,7 +194,8 @@ def measure(
         reported(f"MNIST: noise of T = {t}, ε = {eps:g}, over predicted", over_predicted(mnist_map, t, eps))
         for t, eps in (TOO_SHORT, (100, 2e-5))
     ]
-    return Found(
+    return record(
+        "I5",
         [*of_digits, *measure_mnist(samples), *noise],
         {**step_map.tensors("digits"), **mnist_map.tensors("mnist"), **digits},
         data=f"five perceptrons, {N_OF_CELL:,} samples a cell, 360 held-out and 1,437 training digits; mnist_ncsn, "
@@ -154,7 +205,7 @@ def measure(
         narrower=f"five perceptrons on 8×8 digits; on MNIST {narrower_width()}one training, T at the paper's ε and "
         "ε at the paper's T",
         networks=["digits_mlp", "mnist_ncsn", JUDGE],
-        facts={"n_samples_digits": N_OF_CELL, "compiled": machine.compile},
+        facts={"n_samples": n_samples, "n_samples_digits": N_OF_CELL, "compiled": machine.compile},
     )
 
 
@@ -372,4 +423,5 @@ def over_predicted(step_map: StepMap, n_steps: int, step_size: float) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(run("I5", measure, folder="samples"))
+    options = script_options(__doc__, "samples", draws=True)
+    show(measure(options.folder, machine=Machine(options.device, options.compile)))

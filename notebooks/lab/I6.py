@@ -1,12 +1,11 @@
 """I6: samples of the network of one noise level, by plain Langevin dynamics, beside the annealed ones of I1."""
 
-import sys
 from pathlib import Path
 
 from torch import Tensor
 
-from claims import Found, Measurement, declared, load_record, reported, run, seed
 from drawing import CPU, FEATURES, HOW_DRAWN, Drawing, Machine, draw, judged_distance, narrower_width, wrong_digits
+from ledger import Measurement, Record, declared, load_record, record, reported, script_options, seed, show
 from sbgm import derived_generator
 from sbgm.images.weights import load_network
 from sbgm.measure import Estimate, quantise, ratio
@@ -54,7 +53,7 @@ def i6_measurements(one_level: Estimate, annealed: Estimate, controls: dict[str,
     ]
 
 
-def measure(folder: Path, machine: Machine = CPU) -> Found:
+def measure(folder: Path, machine: Machine = CPU) -> Record:
     """Measure I6: the distance of samples by plain Langevin dynamics, beside that of annealed ones and of controls."""
     drawing = Drawing("mnist_one_level", n_samples=N_SAMPLES, n_steps=1_000, kept="last", seed=seed("I6"))
     samples = draw(drawing, folder, machine).states[-1]
@@ -64,7 +63,8 @@ def measure(folder: Path, machine: Machine = CPU) -> Found:
     for name in ("mnist_one_level", "mnist_ncsn"):
         loss = load_network(name).facts["held_out_loss_by_level"][-1]
         measurements.append(reported(f"held-out loss at σ = 0.01, {name}", loss))
-    return Found(
+    return record(
+        "I6",
         measurements,
         {"samples": quantise(samples)},
         data=f"mnist_one_level, {N_SAMPLES} samples; as many of I1 and of each control; 10,000 MNIST test images",
@@ -76,4 +76,5 @@ def measure(folder: Path, machine: Machine = CPU) -> Found:
 
 
 if __name__ == "__main__":
-    sys.exit(run("I6", measure, folder="samples"))
+    options = script_options(__doc__, "samples", draws=True)
+    show(measure(options.folder, Machine(options.device, options.compile)))

@@ -1,14 +1,13 @@
 """I7: the model does not memorise training images (Appendix C.2)."""
 
-import sys
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from claims import Found, Measurement, declared, reported, run, seed
 from controls import joined_halves, moved, nearest_moved
-from drawing import CPU, SIGMA_L, Machine, NSamples, NSteps, draw_digits
+from drawing import CPU, SIGMA_L, Machine, draw_digits
+from ledger import Measurement, Record, declared, record, reported, script_options, seed, show
 from sbgm import derived_generator
 from sbgm.images.data import SPLITS, load_images, load_labels
 from sbgm.measure import Share, in_batches, nearest_neighbours, quantise, share, shown
@@ -23,12 +22,7 @@ N_SHOWN = 10
 N_NEIGHBOURS = 6
 
 
-def measure(
-    folder: Path,
-    n_samples: NSamples = 1_000,
-    n_steps: NSteps = 100,
-    machine: Machine = CPU,
-) -> Found:
+def measure(folder: Path, n_samples: int = 1_000, n_steps: int = 100, machine: Machine = CPU) -> Record:
     """Measure I7: the share of samples that are nearer to a training digit than nearly all test digits are."""
     drawn, words = draw_digits(folder, n_samples, n_steps, machine)
     words["data"] += ", and 60,000 training images"
@@ -46,7 +40,7 @@ def measure(
     }
     words["narrower"] += "; copies moved by more than a pixel, turned or blended are not seen"
     note = "All images that are compared carry the noise σ_L; features are the second classifier's."
-    return Found(i7_measurements(samples), tensors, note=note, **words)
+    return record("I7", i7_measurements(samples), tensors, note=note, **words)
 
 
 def i7_measurements(samples: Tensor, data: str = "mnist") -> list[Measurement]:
@@ -145,4 +139,5 @@ def class_quantiles(values: Tensor, labels: Tensor, q: float) -> Tensor:
 
 
 if __name__ == "__main__":
-    sys.exit(run("I7", measure, folder="samples"))
+    options = script_options(__doc__, "samples", draws=True)
+    show(measure(options.folder, machine=Machine(options.device, options.compile)))

@@ -1,20 +1,18 @@
 """I8, Fig. 6: test digits inpainted behind masks of three shapes, beside fills that are made without a network."""
 
 import dataclasses
-import sys
 from pathlib import Path
-from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-import records
-from claims import Found, Measurement, declared, load_records, reported, run, seed
+import ledger
 from controls import retrieved, seam, smeared
 from drawing import CPU, SIGMA_L, Drawing, Load, Machine, draw_kept, narrower_width
 from errors import bootstrap
-from sbgm.guard import Count, Score, count_from
+from ledger import Measurement, Record, declared, record, reported, script_options, seed, show
+from sbgm.guard import Score
 from sbgm.images import masks
 from sbgm.images.data import load_images, load_labels
 from sbgm.images.drawing import uniform_start
@@ -221,15 +219,16 @@ def control_numbers() -> dict[str, Tensor]:
 # --- the claim --------------------------------------------------------------------------------------------------------
 
 
-def measure(
-    folder: Path,
-    n_images: Annotated[int, count_from(2), "test digits, two at least"] = 50,
-    n_steps: Annotated[Count, "T, Langevin steps a level; the time is proportional to it"] = 100,
-    machine: Machine = CPU,
-) -> Found:
+def measure(folder: Path, n_images: int = 50, n_steps: int = 100, machine: Machine = CPU) -> Record:
     """Measure I8: inpaint test digits, and compare the fills with what was hidden and with fills without a network.
 
     The fills of each image are kept in `folder`; a run that was stopped goes on with the next image.
+
+    Args:
+        folder: of fills.
+        n_images: test digits, two at least.
+        n_steps: T, Langevin steps a level; the time is proportional to it.
+        machine: where the network runs.
     """
     drawing = Drawing("mnist_ncsn", n_steps=n_steps, seed=seed("I8"))
     images, labels = (load(DATA, "test")[FIRST : FIRST + n_images] for load in (load_images, load_labels))
@@ -240,7 +239,8 @@ def measure(
         numbers |= measure_kind(kind, fills[i], ys[i], images, known[i], labels)
     numbers |= control_numbers()
     faces = recorded_faces()
-    return Found(
+    return record(
+        "I8",
         [*i8_measurements(numbers), *faces],
         {"images": quantise(images), "fills": quantise(fills), "masks": known, **numbers},
         data=f"mnist_ncsn; test images {FIRST} to {FIRST + n_images - 1} of {DATA}, uncurated, and for the controls "
@@ -248,13 +248,15 @@ def measure(
         note=f"{N_FILLS} fills of each image behind each mask; ± is over images. Faces are those of an older record.",
         narrower=f"{narrower_width()}one training, on MNIST, where Fig. 6 has CelebA and CIFAR-10",
         networks=["mnist_ncsn", SHIPPED_CLASSIFIER, JUDGE],
-        facts=drawing.facts("precision", "step_size") | {"compiled": machine.compile},
+        facts={"n_images": n_images}
+        | drawing.facts("n_steps", "precision", "step_size")
+        | {"compiled": machine.compile},
     )
 
 
 def recorded_faces() -> list[Measurement]:
     """The numbers of test faces in the record before, with the day on which they were measured."""
-    before = load_records(records.results_folder()).get("I8")
+    before = ledger.load_records(ledger.results_folder()).get("I8")
     if before is None:
         return []
     faces = []
@@ -314,4 +316,5 @@ def over_retrieved(numbers: dict[str, Tensor], name: str) -> Estimate:
 
 
 if __name__ == "__main__":
-    sys.exit(run("I8", measure))
+    options = script_options(__doc__, "I8", draws=True)
+    show(measure(options.folder, machine=Machine(options.device, options.compile)))

@@ -4,7 +4,6 @@ A run's checkpoint is chosen as the paper does it: by the FID of 1,000 samples o
 """
 
 import math
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -12,9 +11,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from claims import Found, Measurement, declared, reported, run, seed
 from curve import Entry, NamedSampler, draw_entry, renewing
 from drawing import CPU, Machine, samples_key
+from ledger import Measurement, Record, declared, record, reported, script_options, seed, show
 from sbgm.guard import Batch, Count, checked, one_of
 from sbgm.images.data import SETS, SetName
 from sbgm.images.weights import checkpoints, load_network, load_weights, run_weights, step_of, weights_file
@@ -150,28 +149,30 @@ def checkpoint_fid(samples: Batch, real: FeatureStatistics) -> float:
     return float((mean - real.mean).square().sum() + rows.square().sum() + real.covariance.trace() - 2 * roots.sum())
 
 
+@checked
 def measure(
     folder: Path,
-    n_samples: Annotated[
-        int, require_enough, "samples, 2,560 at least, which is checked before any is drawn"
-    ] = PAPERS_SAMPLES,
-    n_steps: Annotated[Count, "T of Algorithm 1"] = 100,
-    n_reference: Annotated[
-        Annotated[int, require_enough] | None, "training images that they are compared with (all)"
-    ] = None,
-    sampler: Annotated[SamplerName, "annealed, which is Algorithm 1, or renewing, of 50 evaluations"] = "annealed",
-    batch_size: Annotated[Count, "chains side by side"] = 500,
-    weights: Annotated[
-        str,
-        "a shipped network's name, a file, or the folder of a run, whose checkpoint of the lowest FID of 1,000 samples "
-        "is taken",
-    ] = "cifar10_ncsn",
-    fid_weights: Annotated[Path | None, "Inception's weights, a file ($SBGM_FID_WEIGHTS, or a download)"] = None,
+    n_samples: Annotated[int, require_enough] = PAPERS_SAMPLES,
+    n_reference: Annotated[int, require_enough] | None = None,
+    sampler: SamplerName = "annealed",
+    batch_size: Count = 500,
+    weights: str = "cifar10_ncsn",
     machine: Machine = CPU,
-) -> Found:
-    """Measure I9, against the paper's numbers where there are as many samples as the paper's, else to be reported."""
-    settings = {"n_steps": n_steps, "sampler": sampler, "batch_size": batch_size, "n_reference": n_reference}
-    inception = Inception(fid_weights, machine.device)
+) -> Record:
+    """Measure I9, against the paper's numbers where there are as many samples as the paper's, else to be reported.
+
+    Args:
+        folder: of samples.
+        n_samples: 2,560 at least, which is checked before any is drawn.
+        n_reference: training images that they are compared with; None takes all.
+        sampler: "annealed", which is Algorithm 1 with the paper's 1,000 evaluations, or "renewing", of 50.
+        batch_size: chains side by side.
+        weights: a shipped network's name, a file, or the folder of a run, whose checkpoint of the lowest FID of 1,000
+            samples is taken.
+        machine: where the network runs.
+    """
+    settings = {"sampler": sampler, "batch_size": batch_size, "n_reference": n_reference}
+    inception = Inception(device=machine.device)
     samples = ColourSamples("cifar10", folder, inception, machine=machine, **settings)
     chosen = None
     file = weights
@@ -183,12 +184,13 @@ def measure(
         how = {"checkpoint": file.parent.name, "checkpoints": len(distances)}
     images, features = samples.draw(file, n_samples)
     score = inception_score(inception.logits(features)) if inception.has_logits else None
-    differs = differences(load_network(file), n_samples, n_steps, sampler)
+    differs = differences(load_network(file), n_samples, samples.n_steps, sampler)
     real = samples.reference
     distance = fid(features, samples.statistics)
     kernel = kid(features, real.features[:N_KERNEL])
     on_gpu = torch.device(machine.device).type == "cuda"
-    return Found(
+    return record(
+        "I9",
         i9_measurements(n_samples, distance, kernel, score, chosen, bounded=not differs),
         {"samples": images[:N_SHOWN]},
         data=f"{n_samples:,} samples; {len(real.features):,} of {SETS['cifar10'].title}'s training images, "
@@ -198,6 +200,11 @@ def measure(
         networks=[str(file)],
         facts=how
         | {
+            "n_samples": n_samples,
+            "n_steps": samples.n_steps,
+            "sampler": sampler,
+            "batch_size": batch_size,
+            "weights": weights,
             "evaluations": samples.entry(samples.model.sigmas).evaluations,
             "parameters": sum(p.numel() for p in samples.model.parameters()),
             "precision": samples.precision,
@@ -262,4 +269,23 @@ def i9_measurements(
 
 
 if __name__ == "__main__":
-    sys.exit(run("I9", measure, folder="samples"))
+    options = script_options(
+        __doc__,
+        "samples",
+        draws=True,
+        more={
+            "--n-samples": {"type": int, "default": PAPERS_SAMPLES, "help": "2,560 at least (50,000)"},
+            "--sampler": {
+                "default": "annealed",
+                "choices": ("annealed", "renewing"),
+                "help": "Algorithm 1, or chapter 10's of 50 evaluations (annealed)",
+            },
+            "--weights": {
+                "default": "cifar10_ncsn",
+                "help": "a shipped network's name, a file, or the folder of a run, whose checkpoint of the lowest FID "
+                "of 1,000 samples is taken (cifar10_ncsn)",
+            },
+        },
+    )
+    settings = {name: getattr(options, name) for name in ("n_samples", "sampler", "weights")}
+    show(measure(options.folder, machine=Machine(options.device, options.compile), **settings))

@@ -2,13 +2,11 @@
 
 import itertools
 import math
-import sys
-from pathlib import Path
 
 import torch
 
-from claims import Found, declared, reported, run
 from laws import MEAN, transition
+from ledger import Record, declared, record, reported, script_options, show
 from sbgm.noise import geometric_sigmas
 
 SIGMAS = geometric_sigmas(20.0, 1.0, 10)
@@ -31,12 +29,13 @@ def relaxation(sigma: float, sigma_min: float) -> tuple[float, float]:
     return -1 / math.log(second), abs(first - 1)
 
 
-def measure(folder: Path) -> Found:
+def measure() -> Record:
     """Measure L10: the steps of each level of Fig. 3's ladder."""
     sigmas = SIGMAS.tolist()
     steps, masses_off = zip(*(relaxation(sigma, sigmas[-1]) for sigma in sigmas), strict=True)
     slower = sum(large > small for large, small in itertools.pairwise(steps))
-    return Found(
+    return record(
+        "L10",
         [
             declared("L10", "neighbouring levels where the larger σ relaxes more slowly", slower),
             *(reported(f"steps at σ = {sigma:.2g}", n) for sigma, n in zip(sigmas, steps, strict=True)),
@@ -49,4 +48,5 @@ def measure(folder: Path) -> Found:
 
 
 if __name__ == "__main__":
-    sys.exit(run("L10", measure))
+    script_options(__doc__, "L10")
+    show(measure())

@@ -6,15 +6,14 @@ kept; a run that was stopped goes on with the next seed.
 
 import dataclasses
 import math
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from claims import Found, declared, reported, run, seed
 from errors import of_networks
+from ledger import Record, declared, record, reported, script_options, seed, show
 from recipes import DATA_STD, FIGURE2_AUTHORS
 from sbgm import MLP, paper_mixture, plots, sliced_score_matching_loss
 from sbgm.guard import Batch, NonNegative, Positive, Score, checked
@@ -101,7 +100,7 @@ def measure_seed(indices: range, generator: torch.Generator) -> dict[str, Tensor
     return {"near": near.reshape(shape), "far": far.reshape(shape)}
 
 
-def measure(folder: Path) -> Found:
+def measure(folder: Path) -> Record:
     """Measure L7: the errors of six networks of each kind, and their ratio at either scale."""
     place = folder / f"seed{seed('L7')}"
     parts = list(draw_batches(measure_seed, N_SEEDS, seed=seed("L7"), batch_size=1, folder=place))
@@ -114,7 +113,8 @@ def measure(folder: Path) -> Found:
         bounded.append(declared("L7", label, of_networks(log_ratio)))
         for j, sigma in enumerate(SIGMAS):
             of_kinds.append(reported(f"error far from the modes, σ = {sigma:g}, {scale}", of_networks(far[:, i, j])))
-    return Found(
+    return record(
+        "L7",
         [*bounded, *of_kinds],
         {"near": near, "far": far},
         narrower="in two dimensions, on one mixture",
@@ -125,4 +125,4 @@ def measure(folder: Path) -> Found:
 
 
 if __name__ == "__main__":
-    sys.exit(run("L7", measure))
+    show(measure(script_options(__doc__, "L7").folder))

@@ -4,16 +4,15 @@ What is done is kept; a run that was stopped goes on with the next network.
 """
 
 import dataclasses
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from claims import Found, declared, reported, run, seed
 from errors import of_networks
 from laws import annealed_weight
+from ledger import Record, declared, record, reported, script_options, seed, show
 from recipes import DATA_STD, MixtureTraining, trained_mixture
 from sbgm import ConditionalMLP, annealed_langevin, final, paper_mixture
 from sbgm.images.drawing import draw_batches
@@ -40,30 +39,32 @@ def draw_shares(claim_id: str, architecture: Callable[..., nn.Module], folder: P
     return torch.cat([part["shares"] for part in parts])
 
 
-def evidence(claim_id: str, kind: str, shares: Tensor) -> Found:
-    """What the shares of ten networks, or energies, bear."""
+def record_shares(claim_id: str, kind: str, shares: Tensor, *, narrower: str) -> Record:
+    """Write the record that the shares of ten networks, or energies, bear."""
     law = annealed_weight(SETTINGS.sigmas, 100, variance=1.0)
     share = of_networks(shares)
     difference = Estimate(share.value - law, share.se)
-    return Found(
+    return record(
+        claim_id,
         [
             declared(claim_id, f"share less the exact scores', ten {kind}", difference),
             reported(f"share of the chains in (5, 5), ten {kind}", share),
             reported("share by the exact scores' law", law),
         ],
         {"shares": shares},
+        narrower=narrower,
         data=f"the paper's mixture, ten {kind}",
         note=f"{N_CHAINS:,} chains for each; ± covers the next training.",
         facts={"n_networks": N_NETWORKS, "n_chains": N_CHAINS},
     )
 
 
-def measure(folder: Path) -> Found:
+def measure(folder: Path) -> Record:
     """Measure L8: the share of ten noise conditional networks."""
     words = "in two dimensions, on one mixture; the paper means images"
     shares = draw_shares("L8", ConditionalMLP, folder)
-    return evidence("L8", "networks", shares)._replace(narrower=words)
+    return record_shares("L8", "networks", shares, narrower=words)
 
 
 if __name__ == "__main__":
-    sys.exit(run("L8", measure))
+    show(measure(script_options(__doc__, "L8").folder))

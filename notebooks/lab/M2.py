@@ -3,17 +3,16 @@
 import dataclasses
 import io
 import math
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-import records
-from claims import Found, Measurement, declared, reported, run
+import ledger
+from ledger import Measurement, Record, declared, record, reported, script_options, show
 from recipes import Figure1, untrained
 from sbgm.files import content_hash, load_tensors, save_tensors, write_bytes
 from sbgm.guard import Batch, Count, checked
@@ -151,17 +150,19 @@ M2_STEPS = 5_000
 M2_SETTINGS = Figure1(0.0, batch_size=32, n_steps=M2_STEPS)
 
 
-def measure(
-    folder: Path,
-    iterations: Annotated[Count, "of each run; the expectation asks for 5,000"] = M2_STEPS,
-    seeds: Annotated[Count, "runs of each kind"] = 2,
-) -> Found:
+@checked
+def measure(folder: Path, iterations: Count = M2_STEPS, seeds: Count = 2) -> Record:
     """Measure M2: train Fig. 1's network on CIFAR-10, raw and with noise, from some seeds each, and record the curves.
 
     The runs, raw_0, noised_0, raw_1 and so on, are made one after the other. Each is kept in `folder`, and goes on
     from there if it was stopped, or was too short. A finished one of M2_STEPS or more leaves its curve in
     `M2/` of `results_folder()`, to be committed, from where it is taken on any machine: only runs that are missing
     there are made.
+
+    Args:
+        folder: of the runs.
+        iterations: of each run; the expectation asks for 5,000.
+        seeds: runs of each kind.
     """
     images = load_images("cifar10")
     runs = {
@@ -172,13 +173,15 @@ def measure(
     losses = {run: _losses(images, settings, folder, "{}_{}".format(*run)) for run, settings in runs.items()}
     runs_made = "a single run" if seeds == 1 else f"{seeds} runs"
     curves = {kind: torch.stack([losses[kind, seed] for seed in range(seeds)]) for kind in M2_NOISE}
-    return Found(
+    return record(
+        "M2",
         m2_measurements(**curves),
         curves,
         data=f"CIFAR-10, {len(images):,} training images",
         narrower=f"{runs_made} of each kind, with a quarter of the paper's batch and a tenth of its iterations",
         note="Each number is that of the worst run.",
-        facts={name: getattr(M2_SETTINGS, name) for name in ("channels", "batch_size", "learning_rate")},
+        facts={"iterations": iterations, "seeds": seeds}
+        | {name: getattr(M2_SETTINGS, name) for name in ("channels", "batch_size", "learning_rate")},
     )
 
 
@@ -205,7 +208,7 @@ def m2_measurements(raw: Tensor, noised: Tensor) -> list[Measurement]:
 
 def _losses(images: Tensor, settings: Figure1, folder: Path, name: str) -> Tensor:
     """The losses of one run, (T,): those of its finished curve, or of a training under a progress bar."""
-    file = records.results_folder() / "M2" / f"{name}.safetensors"
+    file = ledger.results_folder() / "M2" / f"{name}.safetensors"
     facts = settings.facts()
     if file.is_file():
         tensors, known = load_tensors(file)
@@ -238,4 +241,6 @@ def load_raw(name: str = "mnist_raw") -> nn.Module:
 
 
 if __name__ == "__main__":
-    sys.exit(run("M2", measure))
+    seeds = {"type": int, "default": 2, "help": "runs of each kind (2)"}
+    options = script_options(__doc__, "M2", more={"--seeds": seeds})
+    show(measure(options.folder, seeds=options.seeds))

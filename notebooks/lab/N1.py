@@ -5,15 +5,14 @@ Five perceptrons on 8×8 digits and their twins with λ = 1 are trained once, an
 
 import dataclasses
 import math
-import sys
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from claims import Found, Measurement, declared, reported, run, seed
 from drawing import narrower_width
 from errors import of_networks
+from ledger import Measurement, Record, declared, record, reported, script_options, seed, show
 from recipes import DigitsTraining, trained_digits
 from sbgm import derived_generator
 from sbgm.guard import Score
@@ -99,7 +98,7 @@ def of_networks_at(networks: list[ImageMLP], images: Tensor) -> Tensor:
     return torch.stack(parts)
 
 
-def measure(folder: Path) -> Found:
+def measure(folder: Path) -> Record:
     """Measure N1: λℓ at each level of a RefineNet and of five perceptrons, and of their twins with λ = 1."""
     mnist = load_images("mnist", "test")[:N_IMAGES]
     held_out = load_images("digits", "test")
@@ -113,7 +112,8 @@ def measure(folder: Path) -> Found:
         "training": of_networks_at(trained, load_images("digits")),
         "twins": of_networks_at(twins, held_out),
     }
-    return Found(
+    return record(
+        "N1",
         n1_measurements(tensors),
         tensors,
         narrower=f"{narrower_width()}one training; the perceptrons, not at their optimum on held-out digits, "
@@ -144,4 +144,4 @@ def n1_measurements(tensors: dict[str, Tensor]) -> list[Measurement]:
 
 
 if __name__ == "__main__":
-    sys.exit(run("N1", measure, folder="perceptrons"))
+    show(measure(script_options(__doc__, "perceptrons").folder))

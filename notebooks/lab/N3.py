@@ -5,15 +5,14 @@ What is done is kept; a run that was stopped goes on with the next network.
 
 import itertools
 import math
-import sys
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from claims import Found, declared, reported, run, seed
 from errors import of_networks
 from laws import annealed_weight
+from ledger import Record, declared, record, reported, script_options, seed, show
 from recipes import DATA_STD, MixtureTraining, level_errors, trained_mixture
 from sbgm import ConditionalMLP, annealed_langevin, final, paper_mixture
 from sbgm.images.drawing import draw_batches
@@ -51,7 +50,7 @@ def worst_std(samples: Tensor) -> Estimate:
     return max(off)
 
 
-def measure(folder: Path) -> Found:
+def measure(folder: Path) -> Record:
     """Measure N3: the errors of five networks of each kind, their ratio, and their samples."""
     place = folder / f"seed{seed('N3')}"
     parts = list(draw_batches(measure_network, len(RUNS), seed=seed("N3"), batch_size=1, folder=place))
@@ -70,7 +69,8 @@ def measure(folder: Path) -> Found:
         numbers.append(declared("N3", f"{control}share less the exact scores', five {kind} networks", difference))
         numbers.append(declared("N3", f"{control}{label}", std))
     by_level = (errors[by_kind["sliced"]].log() - errors[by_kind["denoising"]].log()).mean(dim=0).exp()
-    return Found(
+    return record(
+        "N3",
         [*numbers, reported("ratio at one level, the largest", float(by_level.max()))],
         {"errors": errors, "samples": samples},
         narrower="in two dimensions, on one mixture",
@@ -81,4 +81,4 @@ def measure(folder: Path) -> Found:
 
 
 if __name__ == "__main__":
-    sys.exit(run("N3", measure))
+    show(measure(script_options(__doc__, "N3").folder))

@@ -3,22 +3,19 @@
 import dataclasses
 import hashlib
 import itertools
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated
 
 import pandas
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from claims import Found, Measurement, declared, reported, run, seed
 from controls import joined_halves, legible
 from errors import bootstrap, rank_correlation
+from ledger import Measurement, Record, declared, record, reported, script_options, seed, show
 from recipes import DigitsTraining, sample_digits, train_digits
 from sbgm import derived_generator
-from sbgm.guard import Count
 from sbgm.images.data import load_images, load_labels
 from sbgm.images.drawing import draw_batches
 from sbgm.measure import Estimate, frechet_distance, level_losses, shown
@@ -47,13 +44,14 @@ def late(n_steps: int) -> DigitsTraining:
     return DigitsTraining(learning_rate=1e-3, one_cycle=False, n_steps=n_steps)
 
 
-def measure(
-    folder: Path,
-    iterations: Annotated[Count, "of each network, and of the run whose late checkpoints are reported"] = 3_000,
-) -> Found:
+def measure(folder: Path, iterations: int = 3_000) -> Record:
     """Measure N4: train networks of many shapes on the digits at one budget, and rank them by loss and by samples.
 
     Each network's numbers are kept in `folder`; a run that was stopped goes on with the next network.
+
+    Args:
+        folder: of what is kept.
+        iterations: of each network, and of the run whose late checkpoints are reported.
     """
     images = load_images("digits")
     held_out = load_images("digits", "test")
@@ -84,13 +82,14 @@ def measure(
     halves = joined_halves(images[:N_SAMPLES], load_labels("digits")[:N_SAMPLES])
     noisy = perturb(halves, SIGMA_L, generator=derived_generator(seed("N4"), 1))
     of_halves = frechet_distance(shown(noisy).flatten(1), held_out.flatten(1)).value
-    return Found(
+    return record(
+        "N4",
         n4_measurements(table, of_halves),
         table,
         data=f"digits, {len(images):,} for training, {len(held_out)} held out",
         note=f"Fréchet distances in pixels as shown, {N_SAMPLES:,} samples each by Algorithm 1, the paper's T and ε.",
         narrower="perceptrons on 8×8 digits",
-        facts={"batch_size": late(iterations).batch_size, "n_seeds": N_SEEDS},
+        facts={"iterations": iterations, "batch_size": late(iterations).batch_size, "n_seeds": N_SEEDS},
     )
 
 
@@ -174,4 +173,4 @@ def read_table(path: Path) -> pandas.DataFrame:
 
 
 if __name__ == "__main__":
-    sys.exit(run("N4", measure))
+    show(measure(script_options(__doc__, "N4").folder))

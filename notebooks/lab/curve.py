@@ -3,9 +3,9 @@
 import dataclasses
 import functools
 import hashlib
+import json
 import math
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -14,10 +14,9 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-import records
-from claims import arguments_of, attach, command_line, do, parser_of
+import ledger
 from drawing import CPU, Machine, digit_distance, require_enough_digits, samples_key
-from records import N_SHEET, SamplerCurve
+from ledger import Record, attach, check_weights, script_options
 from sbgm.apps.sampling import SAMPLERS
 from sbgm.files import write_json
 from sbgm.guard import Count, Ladder, Score, Whole, as_list, checked, count_from
@@ -336,18 +335,90 @@ def _start(entry: Entry, digits: Tensor) -> Start:
     return fitted_start(digits, sigma) if entry.start == "fitted" else gaussian_start(sigma, digits.mean(dim=0))
 
 
+# --- the curve --------------------------------------------------------------------------------------------------------
+
+CURVE = "sampler_curve_"  # what the names of records of curves begin with
+N_SHEET = 16
+"""Samples of each point that are kept to be looked at."""
 N_FITTED = 1_000
 """Training digits that a fitted start is fitted to."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SamplerCurve:
+    """How near to the data samplers come with few and with many evaluations of one network, and some of the samples.
+
+    Both tables have a row for each sampler and number of evaluations. Their columns:
+
+    - `label`: the sampler's name. `evaluations`: of the network, for a sample; they rise from row to row of a label.
+    - `distance`, `se`: Fréchet distance to MNIST's test images in the features of `mnist_classifier`, and its standard
+      error. `judge`, `judge_se`: in those of `mnist_judge`, where the record has them.
+    - `sure`: the share of samples that `mnist_classifier` is at least 90 % sure of.
+    - of `confirmed` alone, `n_samples`: how many were drawn anew; `smallest_class`, `largest_class`: the shares of
+      samples that the classifier puts in its rarest and commonest class.
+
+    Attributes:
+        points: the table of all samplers and costs.
+        facts: of the measurement; the hashes of network and classifier among them.
+        sheets: (16, 1, 28, 28) uint8 by "label, evaluations".
+        confirmed: the nearest of `cheaper()`, and the one that the classifier is surest of, measured once more on
+            samples from other noise: the best of many is flattered by its choice.
+    """
+
+    points: pandas.DataFrame
+    facts: dict[str, str | int | float]
+    sheets: dict[str, Tensor]
+    confirmed: pandas.DataFrame
+
+    def __str__(self) -> str:
+        """The whole curve as text: a line for each label, with its distances ± 2 s.e. by evaluations."""
+        lines = [f"Fréchet distance ± 2 s.e., {self.facts['n_samples']:,} samples, by evaluations"]
+        for label, points in self.points.groupby("label", sort=False):
+            values = (f"{p.evaluations}: {p.distance:.3g} ± {2 * p.se:.2g}" for p in points.itertuples())
+            lines.append(f"{label:<32}" + "  ".join(f"{value:<20}" for value in values).rstrip())
+        lines += [
+            f"anew, {p.n_samples:,} samples of {p.label}, {p.evaluations}: {p.distance:.3g} ± {2 * p.se:.2g}, "
+            f"sure of {p.sure:.1%}, classes {p.smallest_class:.1%} to {p.largest_class:.1%}"
+            for p in self.confirmed.itertuples()
+        ]
+        return "\n".join(lines)
+
+    def algorithm_1(self) -> pandas.Series:
+        """The best that Algorithm 1 does with all of its evaluations, 1,000 or a ladder's multiple just below."""
+        points = self.points[self.points["label"].str.startswith("Algorithm 1")]
+        dearest = points[points["evaluations"] > 0.9 * points["evaluations"].max()]
+        return dearest.loc[dearest["distance"].idxmin()]
+
+    def cheaper(self) -> pandas.DataFrame:
+        """The other samplers with at most a tenth of Algorithm 1's evaluations, the nearest to the data first."""
+        others = self.points[~self.points["label"].str.startswith("Algorithm 1")]
+        return others[others["evaluations"] <= self.algorithm_1().evaluations / 10].sort_values("distance")
+
+
+def load_curve(network: str = "mnist_ncsn") -> SamplerCurve:
+    """The recorded curve of a network.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_record`.
+    """
+    name = f"{CURVE}{network}"
+    file = ledger.results_folder() / f"{name}.json"
+    if not file.is_file():
+        raise FileNotFoundError(f"{file} is missing; python notebooks/lab/curve.py {network} measures it")
+    content = json.loads(file.read_text(encoding="utf-8"))
+    record = check_weights(Record(name, "", (), facts=content["facts"]))
+    points, confirmed = (pandas.DataFrame(content[table]) for table in ("points", "confirmed"))
+    return SamplerCurve(points, record.facts, record.tensors, confirmed)
 
 
 @checked
 def measure_curve(
     folder: Path,
-    network: Annotated[str, "a shipped network on MNIST, or a file of weights"],
-    n_samples: Annotated[Count, "samples of each sampler, more than 128, the number of features"] = 1_000,
-    n_confirmed: Annotated[Count, "samples, as many at least, of each of two measured once more"] = 1_000,
-    batch_size: Annotated[Count, "chains side by side"] = 50,
-    seed: Annotated[Whole, "of all of it; samplers with the same start begin alike"] = 0,
+    network: str,
+    n_samples: Count = 1_000,
+    n_confirmed: Count = 1_000,
+    batch_size: Count = 50,
+    seed: Whole = 0,
     machine: Machine = CPU,
 ) -> SamplerCurve:
     """Measure every sampler's samples on a network, `entries` or `guided_entries`, and write the network's record.
@@ -357,6 +428,15 @@ def measure_curve(
 
     The samples are kept batch by batch in `folder`, in a folder that the hash of the weights names; a run that was
     stopped goes on from there, and one that asks for more samples with those already drawn.
+
+    Args:
+        folder: of samples.
+        network: a shipped network on MNIST, or a file of weights.
+        n_samples: of each sampler, more than 128, the number of features.
+        n_confirmed: as many at least, of each of two measured once more.
+        batch_size: chains side by side.
+        seed: of all of it; samplers with the same start begin alike.
+        machine: where the network runs.
 
     Raises:
         DataNotFoundError: MNIST is not at hand.
@@ -390,14 +470,13 @@ def measure_curve(
     stem = weights_file(network).stem
     sizes = {"n_samples": n_samples, "batch_size": batch_size, "seed": seed}
     facts = attach(
-        f"sampler_curve_{stem}",
+        f"{CURVE}{stem}",
         sheets,
         {**sizes, "reference": "10,000 MNIST test images"},
         networks=[network, SHIPPED_CLASSIFIER, JUDGE],
-        command=command_line(f"curve.py {network}", sizes | {"n_confirmed": n_confirmed, "machine": machine}),
     )
     content = {"facts": facts, "points": points, "confirmed": confirmed}
-    write_json(records.results_folder() / f"sampler_curve_{stem}.json", content)
+    write_json(ledger.results_folder() / f"{CURVE}{stem}.json", content)
     return dataclasses.replace(curve, facts=facts, confirmed=pandas.DataFrame(confirmed))
 
 
@@ -424,11 +503,16 @@ def _confirmed(entry: Entry, samples: Tensor) -> dict[str, str | float]:
     return {**_measured(entry, samples), "n_samples": len(samples), **classes}
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """Do what `python notebooks/lab/curve.py NETWORK …` says: measure, write the record, and print it."""
-    parser = parser_of(measure_curve, "samples")
-    return do(parser, lambda options: print(measure_curve(**arguments_of(measure_curve, options))), words)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    options = script_options(
+        __doc__,
+        "samples",
+        draws=True,
+        more={
+            "network": {"help": "a shipped network on MNIST, or a file of weights"},
+            "--n-samples": {"type": int, "default": 1_000, "help": "of each sampler, more than 128 (1,000)"},
+            "--batch-size": {"type": int, "default": 50, "help": "chains side by side (50)"},
+        },
+    )
+    settings = {name: getattr(options, name) for name in ("network", "n_samples", "batch_size")}
+    print(measure_curve(options.folder, machine=Machine(options.device, options.compile), **settings))

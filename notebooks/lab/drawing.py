@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from claims import seed
 from controls import joined_halves, moved, turned
+from ledger import seed
 from sbgm.files import file_hash
 from sbgm.guard import Count, Positive, Score, Whole, checked, one_of
 from sbgm.images.data import load_images, load_labels
@@ -29,21 +29,19 @@ HOW_DRAWN = ("n_samples", "n_steps", "step_size", "precision", "seed")
 FEATURES = "Fréchet distances in the features of the second classifier"
 SIGMA_L = 0.01
 """The noise that samples carry, and so all images that they are compared with."""
-NSamples = Annotated[Count, "samples, more than 128, the number of features"]
-NSteps = Annotated[Count, "T, Langevin steps a level"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Machine:
-    """Where networks run and their noise is drawn, an option of every script that draws.
+    """Where networks run and their noise is drawn, by two options of every script that draws.
 
     Attributes:
         device: such as "cpu" or "cuda"; None is the GPU if there is one.
         compile: fuse the layers, see `sbgm.images.devices.compiled`.
     """
 
-    device: Annotated[str | None, "where to compute, such as cpu or cuda:1 (the GPU if there is one)"] = None
-    compile: Annotated[bool, "fuse the layers: minutes, then faster"] = False
+    device: str | None = None
+    compile: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "device", find_device(self.device))
@@ -57,12 +55,6 @@ class Machine:
     def precision(self) -> str:
         """Of a record's samples: what a GPU is fast in, and bfloat16 on every CPU, whose samples are then the same."""
         return "bf16" if torch.device(self.device).type == "cpu" else fast_precision(self.device)
-
-    @property
-    def flags(self) -> list[str]:
-        """The options that choose this machine: none for the CPU, else such as "--device cuda"."""
-        flags = [] if self.device == "cpu" else [f"--device {self.device}"]
-        return [*flags, "--compile"] if self.compile else flags
 
     def prepared(self, network: nn.Module) -> nn.Module:
         """The network on the device, compiled if asked for."""
@@ -227,7 +219,7 @@ def wrong_digits(n: int, generator: torch.Generator, data: str = "mnist") -> dic
 
 
 def draw_digits(folder: Path, n_samples: int, n_steps: int, machine: Machine) -> tuple[Drawn, dict[str, Any]]:
-    """Chains of the shipped network on MNIST, and what a record says of them, as arguments of `claims.Found`.
+    """Chains of the shipped network on MNIST, and what a record says of them, as arguments of `ledger.record`.
 
     Raises:
         DataNotFoundError, ValueError: as `require_enough_digits`, before any is drawn.
@@ -239,7 +231,7 @@ def draw_digits(folder: Path, n_samples: int, n_steps: int, machine: Machine) ->
         "data": f"mnist_ncsn, {n_samples:,} samples; 10,000 MNIST test images",
         "narrower": f"{narrower_width()}one training, on MNIST",
         "networks": ["mnist_ncsn", JUDGE],
-        "facts": drawing.facts("step_size", "precision", "seed"),
+        "facts": drawing.facts(*HOW_DRAWN),
     }
     return draw(drawing, folder, machine), words
 

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-import records
+import ledger
 from sbgm.files import load_tensors, save_tensors
 
 FILE = "full_experiment.safetensors"
@@ -61,7 +61,7 @@ def sheet(path: Path) -> Tensor:
 
 def main(words: list[str]) -> None:
     """Add the runs that are named to the file."""
-    path = records.results_folder() / FILE
+    path = ledger.results_folder() / FILE
     tensors, facts = load_tensors(path) if path.exists() else ({}, {})
     for word in words:
         name, _, folders = word.partition("=")

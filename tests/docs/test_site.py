@@ -9,9 +9,8 @@ import pytest
 from bs4 import BeautifulSoup
 
 import sbgm
-from claims import claims, load_records
+from ledger import claims, load_records, results_folder
 from notebooks import FOLDED_TAG, all_notebooks, place, read, tags_of
-from records import results_folder
 from scratch_site import built_once
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -117,20 +116,19 @@ def test_every_page_is_there_in_the_order_of_reading(html, pages):
     labs = [html_of(path) for path in CHAPTERS if path.parent.name == "lab"]
     first = order.index(chapters[0])
     assert order[first : first + len(chapters)] == chapters
-    ledger = order.index("ledger.html")
+    ledger = order.index("data/results/README.html")
     assert order[ledger + 1 : ledger + 1 + len(labs)] == labs
     assert {f"{page}.html" for page in PAGES} <= {*order}
     apart = {name for name in pages if name.startswith("_modules") or name in ("search.html", "genindex.html")}
     assert pages.keys() - apart == {*order}
 
 
-def test_the_ledger_shows_every_claim_with_every_measurement(pages):
-    words = typed(pages["ledger.html"].prose)
-    ids = pages["ledger.html"].ids
-    said = [claim.claim for claim in claims().values()]
-    said += [m.label for record in load_records(results_folder()).values() for m in record.measurements]
-    assert {f"claim-{claim_id.lower()}" for claim_id in claims()} <= ids
-    assert [label for label in said if typed(label) not in words] == []
+def test_the_ledger_shows_every_claim_and_offers_its_record(pages):
+    words = typed(pages["data/results/README.html"].prose)
+    records = load_records(results_folder())
+    assert [i for i in records if typed(claims()[i].claim[1:]) not in words] == []
+    offered = {link.rpartition("/")[2] for link in pages["data/results/README.html"].links}
+    assert {f"{claim_id}.json" for claim_id in records} <= offered
 
 
 def typed(words: str) -> str:

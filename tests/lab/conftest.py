@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import avg_pool2d
 
-import claims
-import records
+import ledger
 from sbgm import RefineNet
 from sbgm.files import load_tensors
 from sbgm.images import data, weights
@@ -16,14 +15,15 @@ from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER
 from sbgm.networks import ImageMLP, drawn_from
 from seeds import seeded
 
-COMMITTED = records.results_folder()
+COMMITTED = ledger.results_folder()
 SHIPPED = weights.weights_folder()
 
 
 @pytest.fixture(autouse=True)
 def results(monkeypatch, tmp_path):
     """An empty folder of committed records, beside one of a run's: no test writes to data/results."""
-    monkeypatch.setattr(records, "results_folder", lambda: tmp_path / "results")
+    monkeypatch.setattr(ledger, "results_folder", lambda: tmp_path / "results")
+    monkeypatch.setattr(ledger, "declaration", lambda: "the commit of the bounds")
     monkeypatch.setenv("SBGM_LEDGER", str(tmp_path / "ledger"))
     return tmp_path / "results"
 
@@ -32,12 +32,6 @@ def results(monkeypatch, tmp_path):
 def committed():
     """The folder of the committed records."""
     return COMMITTED
-
-
-@pytest.fixture
-def ledger(tmp_path):
-    """The folder of a run's records."""
-    return tmp_path / "ledger"
 
 
 @pytest.fixture(scope="session")
@@ -105,11 +99,11 @@ def has_the_committed_form():
     """Assert that a record has the facts and tensors of the committed one of its claim, except those that are named."""
 
     def look(record, but=()):
-        committed = claims.load_records(COMMITTED)[record.id]
+        committed = ledger.load_records(COMMITTED)[record.id]
         assert committed.facts.keys() - set(but) <= record.facts.keys()
         assert record.facts["file"] == committed.facts["file"]
-        assert claims.load_record(record.id) == record
-        kept, known = (load_tensors(claims.attached_file(r, f))[0] for r, f in ((record, None), (committed, COMMITTED)))
+        assert ledger.load_record(record.id) == record
+        kept, known = (load_tensors(ledger.attached_file(r, f))[0] for r, f in ((record, None), (committed, COMMITTED)))
         for name in known.keys() - set(but):
             assert (kept[name].dtype, kept[name].ndim) == (known[name].dtype, known[name].ndim), name
 

@@ -3,10 +3,9 @@
 import pytest
 import torch
 
-import claims
 import I2
 import I9
-from claims import measure_claim
+import ledger
 from sbgm.images.refinenet import RefineNet
 from sbgm.images.weights import load_network, save_network
 from sbgm.measure import Estimate, controls, hog_features, inception
@@ -49,7 +48,7 @@ def test_samples_are_compared_with_the_controls(mnist, colour, monkeypatch, tmp_
     network = load_network("cifar10_ncsn")
     save_network(network, tmp_path / "early.safetensors", image_shape=[3, 8, 8], step=1_000)
     sizes = {"n_samples": 50, "n_steps": 1, "n_reference": 40, "earlier": [tmp_path / "early.safetensors"]}
-    record = measure_claim("I2", I2.measure, tmp_path / "samples", **sizes)
+    record = I2.measure(tmp_path / "samples", **sizes)
     has_the_committed_form(record, but=["checkpoint 2", "checkpoint 3"])
     bought = [m for m in record.measurements if "epochs: " in m.label]
     n_numbers = len({m.label.partition(": ")[2] for m in bought})
@@ -63,7 +62,7 @@ def test_samples_are_compared_with_the_controls(mnist, colour, monkeypatch, tmp_
     assert list(values) == labels
     less = record.measurements[0]
     assert less.value == pytest.approx(values["KID, samples"] - values["KID, shuffled blocks"])
-    assert claims.load_record("I2").tensors["gaussian"].shape == (40, 3, 8, 8)
+    assert ledger.load_record("I2").tensors["gaussian"].shape == (40, 3, 8, 8)
     assert record.data == "cifar10_ncsn, 50 samples; 40 of CIFAR-10's test images"
 
 
@@ -77,6 +76,6 @@ def test_a_network_of_the_papers_width_is_held_to_its_fid(mnist, colour, monkeyp
     untrained = RefineNet([1.0, 0.1], channels=2, image_channels=3, generator=seeded())
     save_network(untrained, tmp_path / "wide.safetensors", image_shape=[3, 8, 8])
     sizes = {"n_samples": 60, "n_steps": 1, "n_reference": 60, "weights": str(tmp_path / "wide.safetensors")}
-    record = measure_claim("I2", I2.measure, tmp_path / "samples", **sizes)
+    record = I2.measure(tmp_path / "samples", **sizes)
     assert [m.high for m in record.of_kind("expected")] == [0, 0, 25.32][: 2 + held]
     assert ("channels" in record.narrower) != held

@@ -3,9 +3,8 @@
 import pytest
 import torch
 
-import claims
 import I3
-from claims import measure_claim
+import ledger
 from drawing import Drawing
 from sbgm import RefineNet, annealed_langevin, final, geometric_sigmas
 from sbgm.images import data
@@ -62,7 +61,7 @@ def measured_with(drawn, colour, monkeypatch, tmp_path):
         pictures = {name: torch.zeros_like(getattr(made, name)) for name in ("samples", "denoised", "fills")}
         pictures[of][at] = data.load_images("celeba")[0].flip(-1)
         monkeypatch.setattr(I3, "draw_faces", lambda *_: made._replace(**pictures))
-        return measure_claim("I3", I3.measure, tmp_path, n_samples=40, weights=drawing.network)
+        return I3.measure(tmp_path, n_samples=40, weights=drawing.network)
 
     return measure
 
@@ -82,7 +81,7 @@ def test_a_chain_that_ends_in_a_photograph_is_withheld_and_counted(measured_with
     nearer = "samples nearer to a training face than 99 % of test faces, mirrored pixels"
     assert record.measurement(f"denoised {nearer}").value == pytest.approx((of == "denoised") / 40)
     assert record.measurement(nearer).value == pytest.approx((of == "samples") / 40)
-    pictures = claims.load_record("I3").tensors
+    pictures = ledger.load_record("I3").tensors
     assert len(pictures["denoised"]) == I3.N_SHOWN
     assert not pictures["samples"].any()
     assert not pictures["denoised"].any()
@@ -95,4 +94,4 @@ def test_a_picture_too_near_to_a_training_face_is_guarded_against(distance, hold
     kid = Estimate(0.1, 0.01)
     found = I3.i3_measurements({"samples": kid}, {"pixels": near})
     assert all(m.holds for m in found) == holds
-    assert claims.word(claims.claims()["I3"], found) == "reported"
+    assert ledger.word(ledger.claims()["I3"], found) == "reported"

@@ -6,11 +6,11 @@ import math
 import pytest
 import torch
 from matplotlib.figure import Figure
+from safetensors.torch import load_file
 
-import claims
 import drawing as drawing_module
 import I5
-import make_ledger
+import ledger
 import N1
 from drawing import Drawn
 from I5 import N_SHEET, measure_cell, noise_on_constant_pixels, noise_ratio
@@ -101,6 +101,19 @@ def test_a_number_map_writes_every_number_and_leaves_gaps_white():
     assert ax.texts[2].get_color() == "white"
 
 
+@pytest.mark.parametrize("images", ["digits", "mnist"])
+def test_the_recorded_map_has_every_cell_and_its_sheet(images, committed, monkeypatch):
+    monkeypatch.setattr(ledger, "results_folder", lambda: committed)
+    loaded = I5.load_step_map(images)
+    tensors = load_file(committed / "I5.safetensors")
+    assert torch.equal(loaded.sheets, tensors[f"{images}_sheets"])
+    assert len(loaded.sheets) == len(loaded.cells)
+    for row in tensors[images]:
+        n_steps, step_size, *numbers = row.tolist()
+        assert loaded.cells.loc[n_steps, step_size].tolist() == numbers
+    assert torch.equal(loaded.tensors(images)[images], tensors[images])
+
+
 # --- the claim --------------------------------------------------------------------------------------------------------
 
 
@@ -136,9 +149,9 @@ def test_a_script_measures_each_bound(mnist, results, tmp_path, monkeypatch):
     monkeypatch.setattr(I5, "TOO_SHORT", (2, 5e-6))
     monkeypatch.setattr(I5, "draw", few_steps)
     monkeypatch.setattr(I5, "over_predicted", lambda step_map, n_steps, step_size: 1.0)
-    record = claims.measure_claim("I5", I5.measure, tmp_path / "samples", n_samples=258)
-    assert {m.label for m in record.of_kind("expected")} == set(claims.claims()["I5"].bounds)
-    assert make_ledger.outcome(record)
+    record = I5.measure(tmp_path / "samples", n_samples=258)
+    assert {m.label for m in record.of_kind("expected")} == set(ledger.claims()["I5"].bounds)
+    assert ledger.outcome(record)
     assert record.tensors["digits_cells"].shape == (2, 4, 2)
 
 

@@ -6,11 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-import claims
 import I8
-import make_ledger
-from claims import Record, measure_claim, reported
+import ledger
 from drawing import Drawing
+from ledger import Record, reported
 from sbgm.images import data, masks
 from sbgm.measure import quantise
 from seeds import seeded
@@ -141,16 +140,24 @@ def test_places_and_ratios_are_of_means_over_images():
 def test_a_record_rests_on_its_file_and_faces_are_those_of_the_record_before(mnist, results, tmp_path, monkeypatch):
     monkeypatch.setattr(I8, "N_CONTROL", 4)
     face = reported("faces, right-half: known pixels off by, RMS", 0.01, se=0.001)
-    facts = claims.attach("I8", {"images": torch.zeros(1)}, {}, networks=[], command="")
-    claims.save_record(Record("I8", "reported", (face,), day="2026-11-28", facts=facts), results)
-    record = measure_claim("I8", I8.measure, tmp_path / "run", n_images=2, n_steps=1)
-    assert {m.label for m in record.of_kind("expected")} == set(claims.claims()["I8"].bounds)
-    assert make_ledger.outcome(record)
+    facts = ledger.attach("I8", {"images": torch.zeros(1)}, {}, networks=[], command="")
+    ledger.save_record(Record("I8", "reported", (face,), day="2026-11-28", facts=facts), results)
+    record = I8.measure(tmp_path / "run", n_images=2, n_steps=1)
+    assert {m.label for m in record.of_kind("expected")} == set(ledger.claims()["I8"].bounds)
+    assert ledger.outcome(record)
     of_faces = record.measurement("faces, right-half: known pixels off by, RMS, measured on 2026-11-28")
     assert (of_faces.value, of_faces.se) == (0.01, 0.001)
-    kept = claims.load_record("I8").tensors
+    kept = ledger.load_record("I8").tensors
     assert torch.equal(kept["images"], quantise(data.load_images("mnist_small", "test")[1_000:1_002]))
     assert kept["fills"].shape == (3, 2, 5, 1, 28, 28)
     assert tuple(I8.i8_measurements(kept)) == record.measurements[:-1]
-    again = measure_claim("I8", I8.measure, tmp_path / "run", n_images=2, n_steps=1)
+    again = I8.measure(tmp_path / "run", n_images=2, n_steps=1)
     assert again.measurements == record.measurements  # from the folder, and the faces keep their day
+
+
+def test_every_image_has_a_random_mask_of_its_own():
+    right, box, random = I8.known_pixels(3, (28, 28))
+    assert torch.equal(right[0], masks.right_half((28, 28)))
+    assert torch.equal(box[0], box[2])
+    assert not torch.equal(random[0], random[1])
+    assert torch.equal(I8.known_pixels(5, (28, 28))[2, :3], random)

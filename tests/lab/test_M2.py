@@ -7,9 +7,8 @@ import signal
 import pytest
 import torch
 
-import claims
+import ledger
 import M2
-from claims import measure_claim
 from M2 import first_change, load_raw, load_state, relative_drift, relative_spread, running_mean, train_figure1
 from processes import FORKS
 from recipes import Figure1
@@ -81,13 +80,11 @@ RUNS = ["raw_0", "noised_0", "raw_1", "noised_1"]
 
 
 def test_a_run_too_short_for_the_claim_misses_its_control(tiny, tmp_path, capsys):
-    words = ["--folder", str(tmp_path), "--seeds", "1", "--iterations", "52"]
-    assert claims.run("M2", M2.measure, words=words) == 0
-    out, err = capsys.readouterr()
-    assert "iterations: 52   expected at least 5000" in out
-    assert "52/52" in err  # the progress bar
+    record = M2.measure(tmp_path, iterations=52, seeds=1)
+    assert "iterations: 52   expected at least 5000" in ledger.details(record)
+    assert "52/52" in capsys.readouterr().err  # the progress bar
     assert [len(load_state(tmp_path / name)["losses"]) for name in RUNS[:2]] == [52, 52]
-    assert not claims.load_record("M2").measurement("iterations").met
+    assert not record.measurement("iterations").met
 
 
 def curves(images, settings, folder, save_every):
@@ -103,11 +100,11 @@ def test_a_run_that_meets_what_was_expected_is_recorded_with_all_it_takes(
     tiny, tmp_path, monkeypatch, has_the_committed_form
 ):
     monkeypatch.setattr(M2, "train_figure1", curves)
-    record = measure_claim("M2", M2.measure, tmp_path)
+    record = M2.measure(tmp_path)
     has_the_committed_form(record, but=["seed"])  # of what was recorded; each kind has two seeds
     assert {"iterations": 5000, "channels": 8, "batch_size": 2, "seeds": 2}.items() <= record.facts.items()
     assert record.status == "reproduced in part"
-    shipped = claims.load_record("M2").tensors
+    shipped = ledger.load_record("M2").tensors
     assert {name: curve.shape for name, curve in shipped.items()} == {"raw": (2, 5000), "noised": (2, 5000)}
     assert not torch.equal(*shipped["raw"])  # of two seeds
     values = {m.label: m.value for m in record.measurements}
@@ -129,14 +126,14 @@ def test_only_runs_that_no_finished_curve_of_these_settings_holds_are_made(tiny,
 
     monkeypatch.setattr(M2, "train_figure1", counted)
     with pytest.raises(KeyboardInterrupt):
-        measure_claim("M2", M2.measure, tmp_path)
+        M2.measure(tmp_path)
     assert {path.stem for path in (results / "M2").iterdir()} == {*RUNS[:2]}
     assert not (results / "M2.json").exists()
-    measure_claim("M2", M2.measure, tmp_path, seeds=1)  # both are there
+    M2.measure(tmp_path, seeds=1)  # both are there
     assert made == RUNS[:3]
-    assert claims.load_record("M2").tensors["raw"].shape == (1, 5000)
+    assert ledger.load_record("M2").tensors["raw"].shape == (1, 5000)
     monkeypatch.setattr(M2, "M2_SETTINGS", Figure1(0.0, channels=16, batch_size=2))
-    measure_claim("M2", M2.measure, tmp_path, seeds=1)
+    M2.measure(tmp_path, seeds=1)
     assert made == RUNS[:3] + RUNS[:2]
 
 

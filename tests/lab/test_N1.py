@@ -5,9 +5,8 @@ import math
 import pytest
 import torch
 
-import claims
 import F3
-import make_ledger
+import ledger
 import N1
 from recipes import DigitsTraining
 from seeds import seeded
@@ -48,11 +47,11 @@ def small(monkeypatch):
 
 @pytest.mark.parametrize("script", [N1, F3])
 def test_a_script_measures_each_bound_and_takes_its_networks_from_the_folder(script, small, mnist, results, tmp_path):
-    record = claims.measure_claim(script.__name__, script.measure, tmp_path / "networks")
-    assert {m.label for m in record.of_kind("expected")} == set(claims.claims()[record.id].bounds)
-    assert make_ledger.outcome(record)
+    record = script.measure(tmp_path / "networks")
+    assert {m.label for m in record.of_kind("expected")} == set(ledger.claims()[record.id].bounds)
+    assert ledger.outcome(record)
     files = {file: file.stat().st_mtime_ns for file in (tmp_path / "networks").iterdir()}
     assert len(files) == {"N1": 4, "F3": 2}[record.id]
-    again = claims.measure_claim(script.__name__, script.measure, tmp_path / "networks")
+    again = script.measure(tmp_path / "networks")
     assert again.measurements == record.measurements
     assert {file: file.stat().st_mtime_ns for file in files} == files

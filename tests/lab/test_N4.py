@@ -6,9 +6,8 @@ import math
 import pandas
 import pytest
 
-import claims
+import ledger
 import N4
-from claims import measure_claim
 
 
 def table(losses, distances, late_losses=(1.0, 2.0), late_distances=(1.0, 2.0)):
@@ -91,15 +90,15 @@ def test_a_run_is_recorded_with_its_table_and_goes_on_where_it_was(small, monkey
 
     monkeypatch.setattr(N4, "measure_network", counted)
     with pytest.raises(KeyboardInterrupt):
-        measure_claim("N4", N4.measure, small / "run", iterations=2)
+        N4.measure(small / "run", iterations=2)
     assert not (small / "results").exists()
-    record = measure_claim("N4", N4.measure, small / "run", iterations=2)
+    record = N4.measure(small / "run", iterations=2)
     assert len(measured) == 4 + 24 + 6  # three of 27 are kept, the fourth is done again; late runs are measured twice
-    assert {m.label for m in record.of_kind("expected")} == set(claims.claims()["N4"].bounds)
-    found = N4.read_table(claims.attached_file(record))
+    assert {m.label for m in record.of_kind("expected")} == set(ledger.claims()["N4"].bounds)
+    found = N4.read_table(ledger.attached_file(record))
     assert list(found) == ["run", "width", "n_blocks", "norm", "seed", *N4.COLUMNS]
     assert found["width"].tolist() == [width for width in range(4, 40, 4) for _ in range(3)] + [8] * 6
     assert found["iteration"].tolist() == [2] * 27 + [1, 2] * 3
     assert found["seed"].tolist() == [0, 1, 2] * 9 + [0, 0, 1, 1, 2, 2]
-    other = measure_claim("N4", N4.measure, small / "run", iterations=4)  # whose numbers are not reused
-    assert N4.read_table(claims.attached_file(other))["iteration"].tolist() == [4] * 27 + [2, 4] * 3
+    other = N4.measure(small / "run", iterations=4)  # whose numbers are not reused
+    assert N4.read_table(ledger.attached_file(other))["iteration"].tolist() == [4] * 27 + [2, 4] * 3

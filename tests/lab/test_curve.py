@@ -1,6 +1,7 @@
 """The recorded curve: its entries, a run that is stopped and goes on, and a record that must match its weights."""
 
 import functools
+import json
 import math
 
 import pandas
@@ -10,18 +11,20 @@ from safetensors.torch import load_file
 
 import curve
 import drawing
+import ledger
 from counting import CountedScore
 from curve import (
     BUDGETS,
+    SamplerCurve,
     best_step_size,
     draw_entry,
     entries,
     guided_entries,
+    load_curve,
     renewing,
     samplers_within,
     variance_ratio,
 )
-from records import SamplerCurve, load_curve
 from sbgm import geometric_sigmas
 from sbgm.images import weights
 from sbgm.images.devices import autocast
@@ -37,6 +40,7 @@ from sbgm.samplers import consistent_step_bounds, final
 from sbgm.theory import annealed_variance
 
 DIGITS = some_images("mnist_small", "train", 500)
+CURVES = sorted(path.stem for path in ledger.results_folder().glob(f"{curve.CURVE}*.json"))
 PAPERS, WIDE = geometric_sigmas(1.0, 0.01, 10), geometric_sigmas(16.0, 0.01, 95)
 
 
@@ -151,14 +155,13 @@ def test_a_network_that_knows_classes_is_guided_to_each_in_turn(tmp_path):
 # --- the record -------------------------------------------------------------------------------------------------------
 
 
-def test_the_command_measures_every_entry_and_the_best_once_more_and_writes_the_record(
-    mnist, results, monkeypatch, tmp_path, capsys
-):
+def test_every_entry_is_measured_and_the_best_once_more_and_the_record_written(mnist, results, monkeypatch, tmp_path):
     few = {"BUDGETS": (10,), "MIDDLE": 20, "FULL": 190, "CHOSEN": ("heun, power",), "RENEWING": curve.RENEWING[:1]}
     for name, value in few.items():
         monkeypatch.setattr(curve, name, value)
-    sizes, folder = ["--n-samples", "130", "--n-confirmed", "140", "--batch-size", "65"], tmp_path / "samples"
-    assert curve.main(["mnist_mlp", *sizes, "--folder", str(folder)]) == 0
+    monkeypatch.setattr("sys.argv", ["notebooks/lab/curve.py", "mnist_mlp"])
+    folder = tmp_path / "samples"
+    said = str(curve.measure_curve(folder, "mnist_mlp", 130, n_confirmed=140, batch_size=65))
     measured, wanted = load_curve("mnist_mlp"), entries(PAPERS)
     points = list(measured.points.itertuples())
     assert [(p.label, p.evaluations) for p in points] == [(e.label, e.evaluations) for e in wanted]
@@ -179,18 +182,26 @@ def test_the_command_measures_every_entry_and_the_best_once_more_and_writes_the_
         assert (point.n_samples, point.distance) == (140, pytest.approx(drawing.digit_distance(samples[:140]).value))
         assert not torch.equal(samples[:65], drawn(kept, entry)[:65])
         assert 0 <= point.smallest_class <= 0.1 <= point.largest_class <= 1
-    said = capsys.readouterr().out
     assert "heun, power  " in said
     assert all(f"anew, 140 samples of {entry.label}, {entry.evaluations}: " in said for entry in best)
     assert {"n_samples": 130, "batch_size": 65, "seed": 0}.items() <= measured.facts.items()
     assert {f"weights of mnist_{name}" for name in ("mlp", "classifier", "judge")} <= measured.facts.keys()
-    settings = "--n-samples 130 --batch-size 65 --seed 0 --n-confirmed 140"
-    assert measured.facts["command"] == f"python notebooks/lab/curve.py mnist_mlp {settings}"
 
     (tmp_path / "mnist_mlp.safetensors").write_bytes(b"another network")
     monkeypatch.setattr(weights, "weights_folder", lambda: tmp_path)
-    with pytest.raises(ValueError, match=r"mnist_mlp\.safetensors .*curve\.py mnist_mlp measures it anew"):
+    with pytest.raises(ValueError, match=r"mnist_mlp\.safetensors .*anew: python notebooks/lab/curve\.py mnist_mlp"):
         load_curve("mnist_mlp")
+
+
+@pytest.mark.parametrize("name", CURVES)
+def test_a_committed_curve_has_every_point_and_its_sheet(name, committed, monkeypatch):
+    monkeypatch.setattr(ledger, "results_folder", lambda: committed)
+    found = load_curve(name.removeprefix(curve.CURVE))
+    assert sorted(f"{p.label}, {p.evaluations}" for p in found.points.itertuples()) == sorted(found.sheets)
+    assert found.points.groupby("label")["evaluations"].is_monotonic_increasing.all()
+    content = json.loads((committed / f"{name}.json").read_text(encoding="utf-8"))
+    for table in ("points", "confirmed"):
+        assert getattr(found, table).to_dict("records") == content[table]
 
 
 def test_a_missing_record_says_how_to_make_one():

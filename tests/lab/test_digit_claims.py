@@ -5,7 +5,6 @@ import math
 import pytest
 import torch
 
-import claims
 import I1
 import I4
 import I5
@@ -13,11 +12,11 @@ import I6
 import I7
 import I10
 import I11
-import make_ledger
-from claims import Record, measure_claim, reported
+import ledger
 from controls import moved
 from drawing import Drawing, judged_distance
 from I7 import too_near
+from ledger import Record, reported
 from sbgm import derived_generator
 from sbgm.files import load_tensors
 from sbgm.images.data import load_images, load_labels
@@ -44,7 +43,7 @@ def test_held_out_digits_are_sharp_and_varied_and_noise_and_one_class_are_not(mn
     digits, labels = load_images("mnist_small", "test")[:300], load_labels("mnist_small", "test")[:300]
     good = by_label(I1.i1_measurements(digits))
     assert all(m.holds for m in good.values())
-    assert set(claims.claims()["I1"].bounds) < set(good)
+    assert set(ledger.claims()["I1"].bounds) < set(good)
     smallest = float(labels.bincount(minlength=10).min()) / 300
     assert good["smallest share of a class"].value == pytest.approx(smallest, abs=0.02)
     assert good["smallest share of a class"].se == pytest.approx(math.sqrt(smallest / 300), rel=0.5)
@@ -72,16 +71,16 @@ def test_one_level_and_no_noise_are_held_against_turned_digits_and_joined_halves
     """A checkpoint's samples are noise here, whose chains may leave the numbers; the record of I1 holds real digits."""
     monkeypatch.setattr(I6, "N_CONTROL", 300)
     digits, noise = load_images("mnist_small")[:300], torch.rand(300, 1, 28, 28, generator=seeded())
-    facts = claims.attach("I1", {"samples": digits.mul(255).byte()}, {}, networks=[], command="")
-    claims.save_record(Record("I1", "reproduced", (reported("x", 1),), facts=facts), results)
+    facts = ledger.attach("I1", {"samples": digits.mul(255).byte()}, {}, networks=[])
+    ledger.save_record(Record("I1", "reproduced", (reported("x", 1),), facts=facts), results)
     annealed = judged_distance(I6.annealed_samples(300))
     assert annealed.value == pytest.approx(judged_distance(digits).value, rel=0.05)
     controls = I6.control_distances("I6", 300, 1)
     numbers = by_label(I6.i6_measurements(judged_distance(noise), annealed, controls))
     assert all(m.holds for m in numbers.values())
-    assert set(claims.claims()["I6"].bounds) < set(numbers)
+    assert set(ledger.claims()["I6"].bounds) < set(numbers)
     numbers = by_label(I11.i11_measurements({100: noise, 200: digits, 300: None}, annealed, controls))
-    assert set(claims.claims()["I11"].bounds) < set(numbers)
+    assert set(ledger.claims()["I11"].bounds) < set(numbers)
     nearest = numbers["nearest of three checkpoints over the farther control"]
     assert nearest.value == pytest.approx(annealed.value / max(controls["turned"], controls["joined"]).value, rel=0.05)
     assert numbers["share that the second classifier is 90 % sure of, the largest of three"].value > 0.9
@@ -106,7 +105,7 @@ def test_i10_expects_nothing_of_the_distances():
     numbers = I10.i10_measurements(
         [measured(2), measured(3)], [measured(1), measured(1)], Estimate(1.0, 0.1), Estimate(0.1, 0.1)
     )
-    assert claims.word(claims.claims()["I10"], numbers) == "reported"
+    assert ledger.word(ledger.claims()["I10"], numbers) == "reported"
     assert numbers[2].value == 1.5
 
 
@@ -117,7 +116,7 @@ def test_copies_are_flagged_also_when_moved_and_held_out_digits_and_noise_are_no
     monkeypatch.setattr(I7, "N_COPIES", 60)
     samples = perturb(load_images("mnist")[:40], 0.01, generator=seeded())
     numbers = by_label(I7.i7_measurements(samples))
-    assert set(claims.claims()["I7"].bounds) < set(numbers)
+    assert set(ledger.claims()["I7"].bounds) < set(numbers)
     for space in I7.SPACES:
         assert numbers[f"nearer than 99 % of test digits, {space}"].value > 0.9
         assert numbers[f"control: training digits moved by a pixel, {space}"].value > 0.9
@@ -132,7 +131,7 @@ def test_the_pixel_test_is_that_of_brute_force(mnist):
     def flat(x):
         return (256 * x).floor().clamp(0, 255).flatten(1) / 255
 
-    generator, labels = derived_generator(claims.seed("I7"), 1), load_labels("mnist", "test")
+    generator, labels = derived_generator(ledger.seed("I7"), 1), load_labels("mnist", "test")
     training, held_out = noisy(load_images("mnist")), noisy(load_images("mnist", "test"))[:200]
     labels = labels[:200]
     ways = [(a, b) for a in (-1, 0, 1) for b in (-1, 0, 1)]
@@ -164,12 +163,11 @@ def test_four_claims_share_their_samples_and_measure_each_bound(mnist, tmp_path,
     sizes = {"n_samples": 130, "n_steps": 1}
     tensors = {}
     for script in (I1, I4, I7, I10):
-        record = measure_claim(script.__name__, script.measure, tmp_path / "samples", **sizes)
-        assert {m.label for m in record.of_kind("expected")} == set(claims.claims()[record.id].bounds)
-        assert make_ledger.outcome(record)
-        assert claims.check_weights(record).facts["n_samples"] == 130
-        assert record.facts["command"].endswith(f"notebooks/lab/{record.id}.py --n-samples 130 --n-steps 1")
-        tensors[record.id] = load_tensors(claims.attached_file(record))[0]
+        record = script.measure(tmp_path / "samples", **sizes)
+        assert {m.label for m in record.of_kind("expected")} == set(ledger.claims()[record.id].bounds)
+        assert ledger.outcome(record)
+        assert ledger.check_weights(record).facts["n_samples"] == 130
+        tensors[record.id] = load_tensors(ledger.attached_file(record))[0]
     assert len(list((tmp_path / "samples").iterdir())) == 1
     assert torch.equal(tensors["I1"]["states"][-1], tensors["I1"]["samples"][:16])
     digits = load_images("mnist")

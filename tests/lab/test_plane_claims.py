@@ -2,16 +2,17 @@
 
 import dataclasses
 import functools
+import math
 
 import pytest
 
-import claims
 import F1
 import F2
 import L7
 import L8
-import make_ledger
+import ledger
 import N3
+from L10 import relaxation
 from recipes import FIGURE2_AUTHORS, MixtureTraining
 
 
@@ -31,9 +32,17 @@ def small(monkeypatch):
 
 @pytest.mark.parametrize("script", [L7, L8, F2, N3, F1])
 def test_a_script_measures_each_bound_and_each_number_of_its_sentence(script, small, results, tmp_path):
-    record = claims.measure_claim(script.__name__, script.measure, tmp_path)
-    bounds = claims.claims()[record.id].bounds
+    record = script.measure(tmp_path)
+    bounds = ledger.claims()[record.id].bounds
     assert {m.label for m in record.of_kind("expected")} == set(bounds)
-    assert make_ledger.outcome(record)
-    again = claims.measure_claim(script.__name__, script.measure, tmp_path)  # from what is in the folder
+    assert ledger.outcome(record)
+    again = script.measure(tmp_path)  # from what is in the folder
     assert again.measurements == record.measurements
+
+
+def test_a_chain_forgets_its_side_as_fast_as_a_gaussian_of_the_same_variance_where_the_modes_have_merged():
+    sigma = 20.0
+    steps, off = relaxation(sigma, 1.0)
+    contraction = 1 - 0.1 * sigma**2 / 2 / (sigma**2 + 4 * 0.2 * 0.8 * 50)
+    assert steps == pytest.approx(-1 / math.log(contraction), rel=0.03)
+    assert off < 1e-12

@@ -1,0 +1,932 @@
+"""The ledger: what the paper claims, what we expected before we measured, what came out, and the word that follows.
+
+`claims.toml` states each claim with the bounds that its numbers are held to, and the rule for the word. A lab notebook
+measures a claim and enters it by `settle`, or confirms a recorded one by `settle_again`; what notebooks enter goes to
+`runs/ledger/`, which git ignores. A claim that takes longer than a cell may is measured by the script `ID.py` beside
+this file, which ends in `record`.
+
+`make ledger` runs this file with --write: it takes what notebooks entered into `data/results/`, one JSON file a claim,
+writes the tables of `data/results/README.md`, counts the claims in README.md, and ends each chapter with its verdict.
+"""
+
+import argparse
+import dataclasses
+import datetime
+import functools
+import hashlib
+import json
+import math
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any
+
+import pandas
+import torch
+from torch import Tensor
+
+from sbgm.files import file_hash, load_tensors, runs_folder, save_tensors, shipped_folder, write_bytes, write_json
+from sbgm.guard import Number, checked, one_of
+from sbgm.images import weights
+from sbgm.images.devices import hardware
+from sbgm.measure.estimates import Estimate, Share
+
+CLAIMS = Path(__file__).parent / "claims.toml"
+WAITS = "waits to be measured again"
+STATUSES = (
+    "reproduced",
+    "reproduced in part",
+    "not reproduced",
+    "inconclusive",
+    "reported",
+    "waits for a GPU",
+    WAITS,
+)
+WEIGHTS = "weights of "  # a record's facts hold the sha256 of each shipped network's file under this and its name
+Facts = Mapping[str, Any]
+NONE: Facts = MappingProxyType({})
+
+
+# --- claims -----------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Bound:
+    """The interval [low, high] that a number is held to; see the rule at the top of `claims.toml`.
+
+    Attributes:
+        low, high: the interval.
+        control: whether the bound tests our way to measure, or a prediction of our own; any other bound tests the
+            paper's statement.
+        only: under which condition it is measured, such as "at the paper's width", if not always.
+    """
+
+    low: float = -math.inf
+    high: float = math.inf
+    control: bool = False
+    only: str = dataclasses.field(default="", compare=False)
+
+
+def interval(low: float, high: float) -> str:
+    """An interval in words: "0.499 to 0.519", "at least 5", "any"."""
+    if math.isinf(high):
+        return "any" if math.isinf(low) else f"at least {low:g}"
+    if low == high:
+        return f"{high:g}"
+    return f"at most {high:g}" if math.isinf(low) else f"{low:g} to {high:g}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """One assertion of the paper, as `claims.toml` lists it.
+
+    Attributes:
+        id, section, claim: its name, where the paper makes it, and what the paper says.
+        measure, expect: how it is measured, and what is expected, in words with the numbers of the bounds.
+        found: what came out, a sentence with the labels of the record's measurements in braces.
+        missed: a clause on what exactly missed, shown where the claim is "not reproduced"; as `found`.
+        reported: why it is "reported" where nothing fails, if it is.
+        waits: why it "waits for a GPU" until a number with a bound has been measured, if it does.
+        images: whether it is settled on images, or with a network for images.
+        bounds: what each number is held to, by its label.
+    """
+
+    id: str
+    section: str
+    claim: str
+    measure: str
+    expect: str
+    found: str
+    missed: str = ""
+    reported: str = ""
+    waits: str = ""
+    images: bool = False
+    bounds: Mapping[str, Bound] = dataclasses.field(default_factory=dict)
+
+    @property
+    def place(self) -> str:
+        """Where the paper makes it, such as "§ 4.3, Fig. 3c"."""
+        return f"§ {self.section}" if self.section[0].isdigit() else self.section
+
+
+@functools.cache
+def _file() -> tuple[Mapping[str, Claim], int, Sequence[str]]:
+    """What `claims.toml` holds: every claim by id, in the paper's order, the base seed, and `first_bounds`."""
+    tables = tomllib.loads(CLAIMS.read_text(encoding="utf-8"))
+    base_seed = tables.pop("base_seed")
+    first_bounds = tables.pop("first_bounds")
+    by_id = {}
+    for claim_id, fields in tables.items():
+        bounds = {label: Bound(**bound) for label, bound in fields.pop("bounds", {}).items()}
+        fields["expect"] = with_bounds(fields["expect"], bounds)
+        fields["missed"] = with_bounds(fields.get("missed", ""), bounds, ENDS)  # other braces hold measured numbers
+        by_id[claim_id] = Claim(claim_id, bounds=bounds, **fields)
+    return MappingProxyType(by_id), base_seed, first_bounds
+
+
+BRACES = r"{(10\^)?(end of )?(.+?)( in %| in words)?}"
+ENDS = r"{(10\^)?(end of )(.+?)( in %| in words)?}"
+NAMES = {"0": "no", "2": "two", "4": "four", "1e-06": "10⁻⁶"}
+"""Numbers as a sentence has them."""
+
+
+def with_bounds(words: str, bounds: Mapping[str, Bound], braces: str = BRACES) -> str:
+    """Words with the numbers of bounds in place of what names them in braces.
+
+    `{LABEL}` is the interval, such as "0.49 to 0.51", `{end of LABEL}` its one end, or what it allows on either side of
+    its middle. `{10^…}` is the factor where the bound is on log₁₀, `{… in %}` and `{… in words}` say how the number is
+    written. A * in LABEL stands for any text: all bounds whose labels match must be alike.
+
+    Raises:
+        ValueError: no bound has such a label, or those that have it differ.
+    """
+    return re.sub(braces, lambda named: _bound_in_words(*named.groups(), bounds), words)
+
+
+def _bound_in_words(
+    power: str | None, end: str | None, label: str, form: str | None, bounds: Mapping[str, Bound]
+) -> str:
+    intervals = {(bound.low, bound.high) for name, bound in bounds.items() if fnmatchcase(name, label)}
+    if len(intervals) != 1:
+        raise ValueError(f"words in claims.toml must name one bound, or bounds that are alike, got {label!r}")
+    low, high = intervals.pop()
+    if end:
+        sides = {side for side in (low, high) if math.isfinite(side)}
+        low = high = sides.pop() if len(sides) == 1 else (high - low) / 2
+    if power:
+        low, high = (float(f"{10**side:.3g}") for side in (low, high))
+    if form == " in %":
+        return f"{interval(100 * low, 100 * high)} %"
+    text = interval(low, high)
+    if " to " in text and not power:
+        decimals = max(len(side.partition(".")[2]) for side in text.split(" to "))
+        text = f"{low:.{decimals}f} to {high:.{decimals}f}"  # 0.78 to 0.80
+    if form == " in words":
+        text = " ".join(NAMES.get(word, word) for word in text.split())
+    return text.replace("-", "−")
+
+
+def claims() -> Mapping[str, Claim]:
+    """Every claim of the ledger by id, in the paper's order."""
+    return _file()[0]
+
+
+ClaimId = Annotated[str, one_of(claims())]
+
+
+@checked
+def seed(claim_id: ClaimId) -> int:
+    """The seed of a claim's measurement, by the base seed in `claims.toml`, the claim's id, and its bounds.
+
+    Whoever changes a bound measures on numbers that nobody has seen. Bounds that still are `first_bounds` add nothing
+    to the id, since their records were drawn so. Seeds of parts, such as one a network, are
+    `derived_generator(seed("L8"), part)`.
+    """
+    _, base_seed, first_bounds = _file()
+    words = f"{base_seed} {claim_id}"
+    bounds = bounds_hash(claims()[claim_id])
+    if bounds not in first_bounds:
+        words += f" {bounds}"
+    return int.from_bytes(hashlib.sha256(words.encode()).digest()[:4])
+
+
+def bounds_hash(claim: Claim) -> str:
+    """Eight digits that change with each label and each end of a claim's bounds, not with what is a control."""
+    lines = sorted(f"{label}: {float(bound.low)} to {float(bound.high)}" for label, bound in claim.bounds.items())
+    return hashlib.sha256("\n".join([claim.id, *lines]).encode()).hexdigest()[:8]
+
+
+# --- measurements -----------------------------------------------------------------------------------------------------
+
+
+@checked
+@dataclasses.dataclass(frozen=True)
+class Measurement:
+    """One measured number, with its standard error if it has one, and the interval [low, high] that it is held to.
+
+    Attributes:
+        kind: "expected", if the interval was declared before the measurement; "guard", if it was set afterwards, so
+            that a change is noticed; or "reported", without an interval.
+        label, value, se: what was measured; se is None for a number without sampling error.
+        low, high: the interval; infinite on both sides for what is only reported.
+        yardstick: whether its bound is a control: a miss says that our way to measure failed, not the statement.
+    """
+
+    kind: Annotated[str, one_of(("expected", "guard", "reported"))]
+    label: str
+    value: Number
+    low: Number = -math.inf
+    high: Number = math.inf
+    se: Number | None = None
+    yardstick: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("value", "low", "high", "se"):  # as records hold them
+            number = getattr(self, name)
+            object.__setattr__(self, name, None if number is None else float(number))
+
+    @property
+    def holds(self) -> bool:
+        """Whether the value lies in its interval (a NaN never does)."""
+        return self.low <= self.value <= self.high
+
+    @property
+    def met(self) -> bool:
+        """Whether all of value ± 2 se lies in the interval."""
+        return self.low <= self.value - self.half_width and self.value + self.half_width <= self.high
+
+    @property
+    def missed(self) -> bool:
+        """Whether none of value ± 2 se lies in the interval; one that is neither met nor missed straddles a bound."""
+        return not (self.value + self.half_width >= self.low and self.value - self.half_width <= self.high)
+
+    @property
+    def half_width(self) -> float:
+        """Twice the standard error."""
+        return 2 * (self.se or 0.0)
+
+    def __str__(self) -> str:
+        text = f"{self.label}: {_short(self.value)}"
+        if self.se is not None:
+            text += f" ± {_short(self.half_width)}"
+        if self.kind == "reported":
+            return text
+        return f"{text}   {'expected' if self.kind == 'expected' else 'guarded:'} {interval(self.low, self.high)}"
+
+
+def _short(value: float) -> str:
+    """Three significant digits; whole numbers below a million in full."""
+    rounded = value if value.is_integer() else float(f"{value:.3g}")
+    return f"{rounded:.0f}" if abs(rounded) < 1e6 and rounded.is_integer() else f"{value:.3g}"
+
+
+def declared(claim_id: str, label: str, value: float | Estimate | Share, *, se: float | None = None) -> Measurement:
+    """A number, and the bound that `claims.toml` declares for it.
+
+    Args:
+        claim_id: such as "L3".
+        label: of the bound, and of the number in the record.
+        value: the number, or an estimate, which brings its standard error.
+        se: the standard error of a plain number, if it has one.
+
+    Raises:
+        KeyError: no bound of this label is declared.
+    """
+    return _measurement("expected", label, value, se, claims()[claim_id].bounds[label])
+
+
+def guard(
+    label: str,
+    value: float | Estimate | Share,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    se: float | None = None,
+) -> Measurement:
+    """A number and an interval set afterwards, so that a change of what we found is noticed; see `declared`."""
+    return _measurement("guard", label, value, se, Bound(low, high))
+
+
+def reported(label: str, value: float | Estimate | Share, *, se: float | None = None) -> Measurement:
+    """A number that nothing was expected of; see `declared`."""
+    return _measurement("reported", label, value, se, Bound())
+
+
+def _measurement(kind: str, label: str, value: float | Estimate | Share, se: float | None, bound: Bound) -> Measurement:
+    if isinstance(value, Estimate | Share):
+        se = value.se
+        value = value.value
+    return Measurement(kind, label, value, bound.low, bound.high, se, bound.control)
+
+
+def word(claim: Claim, measurements: Sequence[Measurement], narrower: str = "") -> str:
+    """The status that a claim's measurements bear, the first that fits.
+
+    1. *not reproduced*: one misses its bound, all of its value ± 2 se;
+    2. *inconclusive*: one straddles a bound, or misses that of a control;
+    3. *waits for a GPU*: the claim does, and no number with a bound was measured;
+    4. *reported*: the claim is, or no number has a bound;
+    5. *reproduced in part*: the measurement is narrower than the statement;
+    6. *reproduced*.
+    """
+    deciding = [m for m in measurements if m.kind == "expected"]
+    if any(m.missed and not m.yardstick for m in deciding):
+        return "not reproduced"
+    if not all(m.met for m in deciding):
+        return "inconclusive"
+    if claim.waits and not deciding:
+        return "waits for a GPU"
+    if claim.reported or not deciding:
+        return "reported"
+    return "reproduced in part" if narrower else "reproduced"
+
+
+# --- records ----------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """A claim with its measurements and its word; its repr, such as `L3 reproduced`, is all that notebooks compare.
+
+    Attributes:
+        id: the claim's.
+        status: the word that its measurements bear, such as "reproduced in part"; see `reads`.
+        measurements: in the order of the file.
+        narrower: in what the measurement is narrower than the paper's statement.
+        data, note: what was measured on, and a sentence for the reader.
+        day: on which it was measured, such as "2026-11-29".
+        commit: in which its bounds were declared; "" until the record is committed.
+        facts: the processor ("hardware"), torch's version, and the hashes of the networks that it was measured with; of
+            what cost more than a cell may, also how it was measured, the command, the file that holds what it rests on
+            ("file") and its "sha256".
+    """
+
+    id: str
+    status: str
+    measurements: tuple[Measurement, ...]
+    narrower: str = ""
+    data: str = ""
+    note: str = ""
+    day: str = ""
+    commit: str = ""
+    facts: Facts = dataclasses.field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"{self.id} {self.status}"
+
+    def of_kind(self, *kinds: str) -> list[Measurement]:
+        """Its measurements that are "expected", "guard" or "reported", in their order."""
+        return [m for m in self.measurements if m.kind in kinds]
+
+    def measurement(self, label: str) -> Measurement:
+        """The one of this label.
+
+        Raises:
+            KeyError: there is none.
+        """
+        return {m.label: m for m in self.measurements}[label]
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """The tensors in the file beside the record, by name; {} where that file is a table."""
+        file = attached_file(self)
+        return load_tensors(file)[0] if file.suffix == ".safetensors" else {}
+
+
+def waiting(record: Record) -> list[str]:
+    """The bounds, by label, that a record was not held to, or not as they stand now; and those that are gone."""
+    held = {m.label: Bound(m.low, m.high, m.yardstick) for m in record.of_kind("expected")}
+    bounds = claims()[record.id].bounds
+    needed = {label: bound for label, bound in bounds.items() if label in held or not bound.only}
+    return [label for label in {**needed, **held} if needed.get(label) != held.get(label)]
+
+
+def reads(record: Record) -> str:
+    """The word of a claim as its reader finds it: the record's, or WAITS where its bounds are not the claim's."""
+    return WAITS if waiting(record) else record.status
+
+
+def details(record: Record) -> str:
+    """The claim, what was measured with twice its standard error, and what was expected, as text.
+
+    The machine and the hashes are left out: they are in the record's file.
+    """
+    claim = claims()[record.id]
+    lines = [f"{record.id} (§ {claim.section}) {claim.claim}: {record.status}", f"  expected: {claim.expect}"]
+    lines += [f"  {m}" for m in record.measurements]
+    if record.narrower:
+        lines.append(f"  narrower: {record.narrower}")
+    if record.data:
+        lines.append(f"  data: {record.data}")
+    if record.note:
+        lines.append(f"  {record.note}")
+    for name, fact in record.facts.items():
+        if not name.startswith((WEIGHTS, "hardware", "torch", "sha256")):
+            lines.append(f"  {name}: {fact}")
+    return "\n".join(lines)
+
+
+def show(record: Record) -> None:
+    """Print the details of a record."""
+    print(details(record))
+
+
+def results_folder() -> Path:
+    """Where the committed records are: `results/` in `files.shipped_folder()`."""
+    return shipped_folder() / "results"
+
+
+def ledger_folder() -> Path:
+    """Where `settle` enters claims: $SBGM_LEDGER if set, else `ledger/` in `files.runs_folder()`."""
+    return Path(os.environ.get("SBGM_LEDGER") or runs_folder() / "ledger")
+
+
+def load_record(claim_id: str) -> Record:
+    """Read a claim's committed record, and check that the networks that it was measured with are those that ship.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: a network that it was measured with is not the one that ships now.
+    """
+    return check_weights(read_record(results_folder() / f"{claim_id}.json"))
+
+
+def read_record(file: Path) -> Record:
+    """The record that a JSON file holds.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    if not file.is_file():
+        raise FileNotFoundError(f"{file} is missing; notebooks/lab/{file.stem}.py or a lab notebook measures it")
+    fields = json.loads(file.read_text(encoding="utf-8"))
+    fields["measurements"] = tuple(Measurement(**number) for number in fields["measurements"])
+    return Record(**fields)
+
+
+def load_records(folder: Path) -> dict[str, Record]:
+    """The records in a folder by claim id, in the paper's order, whatever networks they were measured with."""
+    files = {claim_id: folder / f"{claim_id}.json" for claim_id in claims()}
+    return {claim_id: read_record(file) for claim_id, file in files.items() if file.exists()}
+
+
+def save_record(record: Record, folder: Path) -> Record:
+    """Write a claim's record as `folder/ID.json`, and return it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    defaults = {field.name: field.default for field in dataclasses.fields(Measurement)}  # JSON has no infinity
+    content = {field.name: getattr(record, field.name) for field in dataclasses.fields(Record)}
+    content["measurements"] = [
+        {name: value for name, value in dataclasses.asdict(m).items() if value != defaults[name]}
+        for m in record.measurements
+    ]
+    write_json(folder / f"{record.id}.json", content | {"facts": dict(record.facts)})
+    return record
+
+
+def attached_file(record: Record, folder: Path | None = None) -> Path:
+    """The file that a record rests on, beside it.
+
+    Raises:
+        ValueError: the record names no file, or the file is missing or not the one that was recorded.
+    """
+    if not {"file", "sha256"} <= record.facts.keys():
+        raise ValueError(f"the record of {record.id} names no file")
+    path = (folder or results_folder()) / record.facts["file"]
+    if not path.is_file() or file_hash(path) != record.facts["sha256"]:
+        raise ValueError(f"{path} is missing or not the file that {record.id} was recorded with (its sha256 differs)")
+    return path
+
+
+def check_weights(record: Record) -> Record:
+    """Return a record if the networks that it was measured with, if any, are those that ship now.
+
+    Raises:
+        ValueError: a network's shipped file is missing or another; the message says how to measure anew.
+    """
+    for key, recorded in record.facts.items():
+        if not key.startswith(WEIGHTS):
+            continue
+        path = weights.weights_file(key.removeprefix(WEIGHTS))
+        if not path.is_file() or file_hash(path) != recorded:
+            anew = f"; to measure it anew: {record.facts['command']}" if "command" in record.facts else ""
+            raise ValueError(
+                f"{path} is missing or not the network that {record.id} was measured with (its sha256 differs){anew}"
+            )
+    return record
+
+
+def weights_facts(*names: str) -> dict[str, str]:
+    """The facts by which a record names the networks that it was measured with: the sha256 of each one's file.
+
+    Args:
+        names: of shipped networks, such as "mnist_ncsn", or files of weights, which need not be here when it is read.
+    """
+    hashes = {}
+    for file in map(weights.weights_file, names):
+        ships = file.resolve().parent == weights.weights_folder().resolve()
+        hashes[f"{WEIGHTS if ships else 'sha256 of '}{file.stem}"] = file_hash(file)
+    return hashes
+
+
+def machine_facts() -> dict[str, str]:
+    """The processor, and torch's version."""
+    return {"hardware": hardware(), "torch": torch.__version__}
+
+
+# --- entering a claim -------------------------------------------------------------------------------------------------
+
+
+def _settled(claim_id: str, measurements: Sequence[Measurement], **fields: Any) -> Record:
+    """The record of a claim with the status that its measurements bear, measured today unless `day` says otherwise.
+
+    Raises:
+        AssertionError: a guard does not hold; the message shows it.
+    """
+    if not measurements:
+        raise ValueError("measurements must hold at least one measurement, got none")
+    moved = [m for m in measurements if m.kind == "guard" and not m.holds]
+    if moved:
+        raise AssertionError(f"{claim_id}: what we found has changed\n" + "\n".join(map(str, moved)))
+    status = word(claims()[claim_id], measurements, fields["narrower"])
+    return Record(claim_id, status, tuple(measurements), **{"day": today()} | fields)
+
+
+def today() -> str:
+    """The day, such as "2026-11-29"."""
+    return datetime.date.today().isoformat()
+
+
+@checked
+def settle(
+    claim_id: ClaimId,
+    measurements: Sequence[Measurement],
+    *,
+    narrower: str = "",
+    data: str = "",
+    note: str = "",
+    networks: Sequence[str] = (),
+) -> Record:
+    """Enter a claim that a notebook measured, with the status that its measurements bear; see `word`.
+
+    Args:
+        claim_id: such as "L3".
+        measurements: by `declared`, `guard` and `reported`; a record's file has them in this order.
+        narrower: in what the measurement is narrower than the paper's statement, such as "half the paper's width".
+        data: what was measured on, where that can differ from run to run.
+        note: one sentence for the ledger's reader.
+        networks: shipped ones, if any, whose hashes the record keeps.
+
+    Returns:
+        The entry, whose repr is `L3 reproduced`.
+
+    Raises:
+        AssertionError: a guard does not hold; the message shows it.
+    """
+    facts = weights_facts(*networks) | machine_facts()
+    entry = _settled(claim_id, measurements, narrower=narrower, data=data, note=note, facts=facts)
+    return save_record(entry, ledger_folder())
+
+
+@checked
+def settle_again(claim_id: ClaimId, guards: Sequence[Measurement] = ()) -> Record:
+    """Enter a recorded claim in the ledger as it is recorded, if its guards and those added hold.
+
+    Args:
+        claim_id: such as "I1".
+        guards: what was measured anew, such as on a small case.
+
+    Raises:
+        FileNotFoundError: there is no record.
+        ValueError: it was measured with other networks than those that ship.
+        AssertionError: a guard does not hold, or the record's status is not what its measurements bear.
+    """
+    record = load_record(claim_id)
+    fields = {name: getattr(record, name) for name in ("narrower", "data", "note", "day", "commit")}
+    again = _settled(claim_id, [*record.measurements, *guards], **fields)
+    if again.status != record.status:
+        raise AssertionError(f"{claim_id} is recorded as {record.status!r}, but its numbers bear {again.status!r}")
+    return save_record(again, ledger_folder())
+
+
+@checked
+def record(
+    claim_id: ClaimId,
+    measurements: Sequence[Measurement],
+    content: dict[str, Tensor] | pandas.DataFrame,
+    *,
+    data: str,
+    note: str,
+    narrower: str = "",
+    networks: Sequence[str] = (),
+    facts: Facts = NONE,
+) -> Record:
+    """Write the record of a claim that a script measured, whatever its word.
+
+    Args:
+        claim_id, measurements, data, note, narrower, networks: see `settle`.
+        content: what the numbers rest on: tensors, such as the samples as they would be shown, uint8, for
+            ID.safetensors; or a table, for ID.csv.
+        facts: how it was measured.
+
+    Raises:
+        AssertionError: a guard does not hold; nothing is recorded.
+        ValueError: claims.toml has changes that are not committed.
+    """
+    commit = declaration()
+    entry = _settled(claim_id, measurements, narrower=narrower, data=data, note=note, commit=commit)
+    all_facts = attach(claim_id, content, facts, networks=networks)
+    return save_record(dataclasses.replace(entry, facts=all_facts), results_folder())
+
+
+def attach(
+    stem: str, content: dict[str, Tensor] | pandas.DataFrame, facts: Facts, *, networks: Sequence[str]
+) -> dict[str, Any]:
+    """Write what a record rests on to `results_folder()`, as STEM.safetensors or STEM.csv; return the record's facts.
+
+    To those that are given they add the networks' hashes, the machine, the command, and the file with its hash.
+    """
+    folder = results_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    if isinstance(content, dict):
+        file = folder / f"{stem}.safetensors"
+        save_tensors(file, content)
+    else:
+        file = folder / f"{stem}.csv"
+        write_bytes(file, content.to_csv(index=False, lineterminator="\n").encode())
+    command = shlex.join(["python", f"notebooks/lab/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+    attached = {"command": command, "file": file.name, "sha256": file_hash(file)}
+    return {**facts, **weights_facts(*networks), **machine_facts(), **attached}
+
+
+def declaration() -> str:
+    """The commit that last changed claims.toml: bounds that are measured now were declared there, or before it.
+
+    Returns:
+        Its hash; "" where there is no git, or not the whole history.
+
+    Raises:
+        ValueError: claims.toml has changes that are not committed.
+    """
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(CLAIMS.parent), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        if git("rev-parse", "--is-shallow-repository") == "true":
+            return ""
+        changed = git("status", "--porcelain", "--", CLAIMS.name)
+        commit = git("log", "-1", "--format=%H", "--", CLAIMS.name)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    if changed:
+        raise ValueError("claims.toml must be committed before a claim is measured: its bounds are declared first")
+    return commit
+
+
+def script_options(
+    doc: str | None, folder: str, *, draws: bool = False, more: Mapping[str, Mapping[str, Any]] = NONE
+) -> argparse.Namespace:
+    """The command line of a script that measures a claim; its threads are set.
+
+    Args:
+        doc: the script's.
+        folder: in `runs/`, what the measurement is kept in and resumed from unless told otherwise.
+        draws: whether a network draws on a device: --device and --compile, see `drawing.Machine`.
+        more: options of its own, by flag, as `ArgumentParser.add_argument` takes them.
+
+    Raises:
+        ValueError: claims.toml has changes that are not committed.
+    """
+    home = runs_folder() / folder
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for flag, settings in more.items():
+        parser.add_argument(flag, **settings)
+    if draws:
+        parser.add_argument("--device", help="where to compute, such as cpu or cuda:1 (the GPU if there is one)")
+        parser.add_argument("--compile", action="store_true", help="fuse the layers: minutes, then faster")
+    parser.add_argument("--folder", type=Path, default=home, help=f"of what is kept, to go on from ({home})")
+    parser.add_argument("--threads", type=int, default=1, help="of the CPU (1, as of all records)")
+    options = parser.parse_args()
+    declaration()  # refused before hours of work, not after
+    torch.set_num_threads(options.threads)
+    return options
+
+
+# --- the page ---------------------------------------------------------------------------------------------------------
+
+HEAD = """# The ledger
+
+What the paper claims, what was expected, and what came out, ± twice the standard error. Written by `make ledger` from
+the records beside it, to which each row links; the notebooks in `notebooks/lab/` show how each was made. A record names
+the day of the measurement and the commit in which its bounds had been declared. ± is the scatter of samples, and of
+trainings only where a row names several networks: where it says "one training", ± says nothing of the next. What
+earlier ledgers said is in [HISTORY.md](HISTORY.md).
+
+- *reproduced*: the paper's statement, at the paper's settings or in closed form;
+- *reproduced in part*: narrower than the paper says it;
+- *not reproduced*: the statement fails here;
+- *inconclusive*: an interval reaches across its bound, or a control of our own measure failed;
+- *reported*: the paper gives no number, ours is arithmetic or one machine's timing, or nothing was expected;
+- *waits for a GPU*: nothing that decides has been measured yet;
+- *waits to be measured again*: the bounds were changed since.
+
+A bound counts as met only where the whole interval, ± two standard errors, lies within it. The verdict follows from
+bounds and record by a fixed rule, at the top of `notebooks/lab/claims.toml`.
+"""
+VERDICT = "## Verdict"
+"""The first line of the Markdown cell at a chapter's end whose rest is written here."""
+ENTERS = re.compile(r"\bsettle(?:_again)?\(\s*\"(\w+)\"")
+COUNTED = {"reproduced": "reproduced whole", "reproduced in part": "in part", "waits for a GPU": "waiting for a GPU"}
+
+
+def main() -> None:
+    """Print the ledger; with --write, enter it beside its records, in README and in the chapters."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true", help="enter it in the repository")
+    records = current_records()
+    if parser.parse_args().write:
+        write(records, Path(__file__).parents[2])
+    print(ledger_page(records), end="")
+
+
+def current_records() -> dict[str, Record]:
+    """The latest word on every claim: what notebooks entered, else the committed record.
+
+    The committed record stands where a script measured it, since a notebook measures a small case of it again; and
+    where a notebook found the same numbers.
+    """
+    records = load_records(results_folder())
+    for claim_id, entered in load_records(ledger_folder()).items():
+        committed = records.get(claim_id)
+        if committed is None or not ("command" in committed.facts or agree(committed, entered)):
+            records[claim_id] = entered
+    return {claim_id: records[claim_id] for claim_id in claims() if claim_id in records}
+
+
+def agree(record: Record, other: Record) -> bool:
+    """Whether two records hold the same numbers to the same bounds, but for what processors round differently."""
+    held, others = ([dataclasses.replace(m, value=0, se=None) for m in r.measurements] for r in (record, other))
+    pairs = zip(record.measurements, other.measurements, strict=False)
+    return held == others and all(math.isclose(a.value, b.value, rel_tol=1e-3, abs_tol=1e-9) for a, b in pairs)
+
+
+def write(records: dict[str, Record], root: Path) -> None:
+    """Enter records in `results_folder()` with their table, count them in README, and write the chapters' verdicts.
+
+    Args:
+        records: see `current_records`; those that notebooks entered get the commit of their bounds.
+        root: the folder of README.md and notebooks/.
+
+    Raises:
+        ValueError: claims.toml has changes that are not committed, and there is a new record.
+    """
+    for claim_id, record in records.items():
+        if not record.commit:
+            records = records | {claim_id: dataclasses.replace(record, commit=declaration())}
+    pages = {root / "README.md": with_section(root / "README.md", "ledger", count_line(records))}
+    for chapter in root.glob("notebooks/*.ipynb"):
+        pages[chapter] = with_verdict(chapter, records)
+    for record in records.values():
+        save_record(record, results_folder())
+    pages[results_folder() / "README.md"] = ledger_page(records)
+    for path, text in pages.items():
+        write_bytes(path, text.encode())
+
+
+# --- tables -----------------------------------------------------------------------------------------------------------
+
+
+def ledger_page(records: dict[str, Record]) -> str:
+    """The ledger as Markdown: the claim, what was expected, what came out, the verdict, and why not whole."""
+    lines = [HEAD, "| | the paper says | expected | measured | verdict | why not whole |", "|---|---|---|---|---|---|"]
+    for claim_id, record in records.items():
+        claim = claims()[claim_id]
+        paper = f"{_sentence(claim.claim)[:-1]} ({claim.place.strip('()')})."
+        link = f"[{claim_id}]({claim_id}.json)"
+        expected = _sentence(claim.expect)[:-1]
+        lines.append(_row([link, paper, expected, outcome(record), f"**{reads(record)}**", reasons(record)]))
+    return "\n".join([*lines, ""])
+
+
+def verdict(records: dict[str, Record], lab: str) -> str:
+    """What a chapter says of its claims at its end: a list with a sentence for each status.
+
+    Args:
+        records: of the chapter's claims.
+        lab: the lab notebook, relative to the chapter.
+    """
+    lines = [f"The paper's statements; the [lab notebook]({lab}) has the bounds, the numbers and the reasons:", ""]
+    for status in STATUSES:
+        statements = [_statement(record) for record in records.values() if reads(record) == status]
+        if statements:
+            lines.append(f"- **{_sentence(status)[:-1]}**: {'; '.join(statements)}.")
+    return "\n".join(lines)
+
+
+def _statement(record: Record) -> str:
+    claim = claims()[record.id]
+    statement = f"{claim.claim} ({record.id})"
+    if reads(record) == "not reproduced" and claim.missed:
+        statement += f": {filled(claim.missed, record)}"
+    return statement
+
+
+def _sentence(words: str) -> str:
+    first = words[0].upper() if words[0].isascii() else words[0]
+    return f"{first}{words[1:]}."
+
+
+def outcome(record: Record) -> str:
+    """What came out, in sentences with the record's numbers; of an older record that lacks them, those that decided."""
+    template = claims()[record.id].found
+    labels = {m.label for m in record.measurements}
+    if waiting(record) and not labels >= set(re.findall(r"{(.+?)}", template)):
+        decided = record.of_kind("expected") or record.measurements
+        return "; ".join(f"{m.label}: {plain(m)}" for m in decided) + "."
+    return filled(template, record)
+
+
+def filled(template: str, record: Record) -> str:
+    """Words with the record's numbers in place of their labels in braces."""
+    numbers = {m.label: plain(m) for m in record.measurements}
+    return re.sub(r"{(.+?)}", lambda label: numbers[label[1]], template)
+
+
+def reasons(record: Record) -> str:
+    """Why the verdict is not "reproduced": bounds that failed or wait, and what is narrower; "" where it is whole."""
+    claim = claims()[record.id]
+    parts = []
+    for m in record.of_kind("expected"):
+        if m.met:
+            continue
+        clearly = "not" if m.missed else "not clearly"
+        parts.append(f"“{m.label}” is {plain(m)}, {clearly} {interval(m.low, m.high).replace('-', '−')}")
+    if changed := waiting(record):
+        parts.append("held to other bounds: " + ", ".join(f"“{label}”" for label in changed))
+    parts += [record.narrower, {"waits for a GPU": claim.waits, "reported": claim.reported}.get(record.status, "")]
+    return "; ".join(filter(None, parts))
+
+
+def plain(measurement: Measurement) -> str:
+    """A number as a reader wants it: three digits, or as many as ± twice its standard error bears; no 2e-08."""
+    if measurement.se:
+        half_width = 2 * measurement.se
+        at_most = max(3, -math.floor(math.log10(half_width)))  # more where ± would else be 0.000
+        decimals = min(at_most, max(0, 1 - math.floor(math.log10(half_width / 2))))  # 91, 12.5, 0.20
+        value = round(measurement.value, decimals) + 0.0  # -0.0 + 0.0 is 0.0
+        text = f"{value:.{decimals}f} ± {half_width:.{decimals}f}"
+    elif measurement.value and abs(measurement.value) < 1e-4:
+        text = "less than 0.0001"
+    else:
+        text, _, power = _short(measurement.value).partition("e+")
+        if power:
+            text += f"·10{power.lstrip('0').translate(SUPERSCRIPTS)}"
+    return text.replace("-", "−")
+
+
+SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+
+
+def count_line(records: dict[str, Record]) -> str:
+    """How many claims have each status, apart in one and two dimensions and on images."""
+    parts = [f"{len(records)} claims, "]
+    for where, images in (("in one and two dimensions", False), ("on images", True)):
+        statuses = [reads(record) for record in records.values() if claims()[record.id].images is images]
+        counts = {status: statuses.count(status) for status in STATUSES}
+        words = ", ".join(f"{n} {COUNTED.get(status, status)}" for status, n in counts.items() if n)
+        if statuses:
+            parts.append(f"{len(statuses)} {where}: {words}")
+    return parts[0] + "; ".join(parts[1:])
+
+
+# --- pages that hold a part of it -------------------------------------------------------------------------------------
+
+
+def with_section(page: Path, name: str, content: str) -> str:
+    """Return a page's text with other content between its markers, <!-- name --> and <!-- /name -->."""
+    start = f"<!-- {name} -->"
+    end = f"<!-- /{name} -->"
+    parts = re.split(f"({start}|{end})", page.read_text(encoding="utf-8"))
+    if parts[1::2] != [start, end]:
+        raise ValueError(f"{page} must hold the markers {start} and {end} once each, in this order")
+    return f"{parts[0]}{start}\n{content}\n{end}{parts[-1]}"
+
+
+def entered(lab: Path) -> list[str]:
+    """The claims that a lab notebook enters, by id."""
+    cells = json.loads(lab.read_text(encoding="utf-8"))["cells"] if lab.exists() else []
+    return [claim for cell in cells if cell["cell_type"] == "code" for claim in ENTERS.findall("".join(cell["source"]))]
+
+
+def with_verdict(chapter: Path, records: dict[str, Record]) -> str:
+    """A chapter's file, with the verdict on the claims of its lab notebook in the cell that begins with VERDICT.
+
+    Raises:
+        ValueError: there is such a cell, and no claim.
+    """
+    notebook = json.loads(chapter.read_text(encoding="utf-8"))
+    lab = f"lab/{chapter.name[:2]}_lab.ipynb"
+    ids = entered(chapter.parent / lab)
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown" and "".join(cell["source"]).startswith(VERDICT):
+            if not ids:
+                raise ValueError(f"{chapter} has a cell {VERDICT!r}, but {lab} enters no claim")
+            words = verdict({i: record for i, record in records.items() if i in ids}, lab)
+            cell["source"] = f"{VERDICT}\n\n{words}".splitlines(keepends=True)
+    return json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+if __name__ == "__main__":
+    main()

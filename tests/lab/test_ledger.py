@@ -1,0 +1,500 @@
+"""The ledger: what may enter it, the word that follows, what is kept, and how it is shown."""
+
+import dataclasses
+import datetime
+import hashlib
+import math
+import re
+import subprocess
+import tomllib
+from types import MappingProxyType
+
+import nbformat
+import pytest
+import torch
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+import ledger
+from ledger import Bound, Claim, Measurement, Record, guard, reported, settle
+from sbgm.measure import Estimate
+from sbgm.measure.estimates import share
+
+COMMITTED = ledger.load_records(ledger.results_folder())
+DECLARATION = ledger.declaration
+CLAIM = Claim("X1", "1", "a claim", "measure", "expect", "found")
+
+
+def expected(label, value, **numbers):
+    """A number with a bound, as `ledger.declared` makes it of one in claims.toml."""
+    return Measurement("expected", label, value, **numbers)
+
+
+# --- what claims.toml declares, and what the records were held to -----------------------------------------------------
+
+
+def test_every_claim_says_where_what_and_how():
+    for claim in ledger.claims().values():
+        assert all((claim.section, claim.claim, claim.measure, claim.expect, claim.found))
+
+
+@pytest.mark.parametrize("claim_id", COMMITTED)
+def test_a_committed_record_bears_its_word_and_has_its_file(claim_id, committed):
+    claim, record = ledger.claims()[claim_id], COMMITTED[claim_id]
+    assert ledger.word(claim, record.measurements, record.narrower) == record.status
+    assert ledger.reads(record) in (record.status, ledger.WAITS)
+    assert datetime.date.fromisoformat(record.day) <= datetime.date.today()
+    assert re.fullmatch("[0-9a-f]{40}", record.commit)
+    if "file" in record.facts:
+        assert ledger.attached_file(record, committed).is_file()
+
+
+def test_records_come_in_the_papers_order_whatever_else_the_folder_holds(tmp_path):
+    for claim_id in ("F4", "M2", "S1", "L10", "L2"):
+        ledger.save_record(Record(claim_id, "reproduced", (reported("x", 1.0),)), tmp_path)
+    (tmp_path / "overview.png").write_bytes(b"")
+    (tmp_path / "X9.json").write_text("{}")
+    assert list(ledger.load_records(tmp_path)) == ["S1", "M2", "L2", "L10", "F4"]
+    assert ledger.load_records(tmp_path / "missing") == {}
+
+
+@pytest.fixture
+def restate(monkeypatch):
+    """Let claims.toml say something else of one claim: other fields, and other bounds by label; None takes one away."""
+    by_id, *rest = ledger._file()
+
+    def change(claim_id, bounds=MappingProxyType({}), **fields):
+        changed = {**by_id[claim_id].bounds, **bounds}
+        fields["bounds"] = {label: bound for label, bound in changed.items() if bound is not None}
+        claim = dataclasses.replace(by_id[claim_id], **fields)
+        monkeypatch.setattr(ledger, "_file", lambda: ({**by_id, claim_id: claim}, *rest))
+
+    return change
+
+
+EQUAL = "the same with equal weights"
+UNLIKE = {  # bounds of L3 that are not its record's
+    "another end": {EQUAL: Bound(0.49, 0.505)},
+    "a control": {EQUAL: Bound(0.49, 0.51, True)},
+    "gone": {EQUAL: None},
+    "one more": {"speed": Bound(low=1)},
+    "another label": {EQUAL: None, "the same with weights of a half": Bound(0.49, 0.51)},
+}
+
+
+@pytest.mark.parametrize("case", UNLIKE)
+def test_a_bound_that_is_not_its_records_waits_to_be_measured_again_on_every_page(case, restate, results):
+    ledger.save_record(COMMITTED["L3"], results)
+    assert ledger.reads(COMMITTED["L3"]) == "reproduced"
+    restate("L3", UNLIKE[case])
+    waits = ledger.current_records()
+    assert set(ledger.waiting(waits["L3"])) == set(UNLIKE[case])
+    assert "waits to be measured again" in ledger.ledger_page(waits)
+    assert ledger.count_line(waits).endswith("1 in one and two dimensions: 1 waits to be measured again")
+    assert "- **Waits to be measured again**: Langevin dynamics gets" in ledger.verdict(waits, "x")
+    again = settle("L3", [ledger.declared("L3", label, 0.5) for label in ledger.claims()["L3"].bounds])
+    assert ledger.current_records() == {"L3": again}
+    assert ledger.reads(again) == again.status
+
+
+def test_a_claim_that_waits_is_told_without_the_numbers_that_it_lacks(restate):
+    restate("L3", found="The share at π = ½ is {share, new}.", bounds={"share, new": Bound(low=1)})
+    (row,) = (line for line in ledger.ledger_page(COMMITTED).splitlines() if "[L3]" in line)
+    assert "share, new" in row
+
+
+def test_a_record_lacks_those_bounds_alone_that_are_measured_under_a_condition(restate):
+    """Such as I2's FID, which is bounded at the paper's width."""
+    held = {m.label for m in COMMITTED["I2"].of_kind("expected")}
+    assert ledger.claims()["I2"].bounds.keys() - held == {"FID, 50,000 samples"}
+    assert ledger.waiting(COMMITTED["I2"]) == []
+    restate("I2", {"FID, 50,000 samples": Bound(high=25.32)})
+    assert ledger.waiting(COMMITTED["I2"]) == ["FID, 50,000 samples"]
+
+
+def first_seed(claim_id):
+    """The seed of a claim before bounds counted."""
+    return int(hashlib.sha256(f"20261129 {claim_id}".encode()).hexdigest()[:8], 16)
+
+
+def test_a_claim_whose_bounds_stand_since_2026_11_30_keeps_its_seed():
+    seeds = {claim_id: ledger.seed(claim_id) for claim_id in ledger.claims()}
+    assert len(set(seeds.values())) == len(seeds)
+    *_, first_bounds = ledger._file()
+    stand = [i for i, claim in ledger.claims().items() if ledger.bounds_hash(claim) in first_bounds]
+    assert {i: seeds[i] for i in stand} == {i: first_seed(i) for i in stand}
+    assert seeds["L3"] == 200732396
+    assert hashlib.sha256(" ".join(first_bounds).encode()).hexdigest()[:16] == "11a89505f7433d73"  # nothing is added
+
+
+@pytest.mark.parametrize("claim_id", ledger.claims())
+def test_a_changed_bound_changes_the_seed_of_its_claim_and_of_no_other(claim_id, restate):
+    before = {i: ledger.seed(i) for i in ledger.claims()}
+    bounds = ledger.claims()[claim_id].bounds
+    controls = {label: dataclasses.replace(bound, control=not bound.control) for label, bound in bounds.items()}
+    restate(claim_id, controls, measure="other words", expect="other words")
+    assert {i: ledger.seed(i) for i in before} == before
+    seeds = [before[claim_id]]
+    for label, bound in bounds.items():
+        for other in (Bound(bound.low, 7), Bound(-7, bound.high), None):
+            restate(claim_id, {label: other})
+            assert [i for i in before if ledger.seed(i) != before[i]] == [claim_id]
+            seeds.append(ledger.seed(claim_id))
+    assert len(set(seeds)) == len(seeds)
+
+
+STATED = {
+    "a": Bound(0.49, 0.51),
+    "b": Bound(low=0.699),
+    "b, too": Bound(low=0.699),
+    "c": Bound(high=0.01),
+    "d": Bound(-3, 3),
+    "e": Bound(0.78, 0.8),
+    "f": Bound(0, 0),
+    "g": Bound(-0.301, 0.301),
+}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("{a} or {b}; {c}, {d}", "0.49 to 0.51 or at least 0.699; at most 0.01, −3 to 3"),
+        ("{e}", "0.78 to 0.80"),
+        ("{end of d}, {end of c}, above {end of b}, off by {end of a}", "3, 0.01, above 0.699, off by 0.01"),
+        ("{10^b} times, {10^g}", "at least 5 times, 0.5 to 2"),
+        ("{c in %}, {end of c in %}", "at most 1 %, 1 %"),
+        ("{f in words} switch, {d in words}, {10^end of g in words}", "no switch, −3 to 3, two"),
+        ("{b*}", "at least 0.699"),
+    ],
+)  # fmt: skip
+def test_a_sentence_takes_its_numbers_from_the_bounds(words, told):
+    assert ledger.with_bounds(words, STATED) == told
+
+
+@pytest.mark.parametrize("named", ["speed", "b, *, *", "*"])
+def test_a_sentence_that_names_no_bound_or_unlike_ones_is_refused(named):
+    with pytest.raises(ValueError, match="must name one bound, or bounds that are alike, got '" + re.escape(named)):
+        ledger.with_bounds(f"within {{{named}}}", STATED)
+
+
+WRITTEN = tomllib.loads(ledger.CLAIMS.read_text(encoding="utf-8"))
+IN_WORDS = {"no ": "0 ", "twofold": "2", "fourfold": "4", "factor of two": "factor of 2", "10⁻⁶": "1e-06", "−": "-"}
+NO_BOUNDS = {"S6": "kurtosis 3", "S7": "kurtosis 3", "L6": "chapter 4", "N1": "λ = 1", "N2": "σ ≤ 0.1"}
+"""Numbers in `expect` that happen to be those of a bound."""
+
+
+@pytest.mark.parametrize("claim_id", ledger.claims())
+def test_no_number_of_a_bound_is_typed_by_hand(claim_id):
+    """It stands in braces wherever words state it, so neither can change alone; "rises" and "nearer" state none."""
+    written = WRITTEN[claim_id]
+    words = re.sub(r"{.+?}", "", f"{written['expect']} {written.get('missed', '')}")
+    words = words.replace(NO_BOUNDS.get(claim_id, "nothing"), "")
+    for name, number in IN_WORDS.items():
+        words = words.replace(name, number)
+    typed = set(re.findall(r"\d[\d.e-]*(?: %)?", words))
+    for label, bound in ledger.claims()[claim_id].bounds.items():
+        sides = {abs(side) for side in (bound.low, bound.high, (bound.high - bound.low) / 2) if math.isfinite(side)}
+        factors = {10**side for side in sides} if label.startswith("log₁₀") else set()
+        assert typed & {f"{number:g}" for number in sides} == set()
+        assert typed & {f"{100 * number:g} %" for number in sides} == set()
+        assert typed & {f"{number:.3g}" for number in factors} == set()
+
+
+# --- the word ---------------------------------------------------------------------------------------------------------
+
+UNMET = ledger.declared("S4", "half-width over the trace, the larger", 0.02)  # a control
+WORDS = {  # what was measured, and the word that it bears
+    "whole": ([expected("x", 0.6, low=0.5, se=0.05)], {}, "reproduced"),
+    "narrower": ([expected("x", 0.6, low=0.5, se=0.05)], {"narrower": "half the width"}, "reproduced in part"),
+    "straddles": ([expected("x", 0.6, low=0.5, se=0.051)], {"narrower": "half the width"}, "inconclusive"),
+    "straddles from outside": ([expected("x", 0.4, low=0.5, se=0.051)], {}, "inconclusive"),
+    "misses": ([expected("x", 0.4, low=0.5, se=0.04)], {"reported": "arithmetic"}, "not reproduced"),
+    "misses that of a control": ([UNMET], {}, "inconclusive"),
+    "one of two": ([UNMET, expected("y", 1, high=0)], {}, "not reproduced"),
+    "without error, on the bound": ([expected("x", 1, low=1, high=1)], {}, "reproduced"),
+    "not a number": ([expected("x", math.nan, low=0)], {}, "not reproduced"),
+    "infinite": ([expected("x", math.inf, high=0)], {}, "not reproduced"),
+    "nothing expected": ([reported("x", 1), guard("y", 1, low=0)], {}, "reported"),
+    "arithmetic": ([expected("x", 1, low=0)], {"reported": "arithmetic"}, "reported"),
+    "nothing that decides yet": ([reported("x", 1)], {"waits": "months"}, "waits for a GPU"),
+    "waits no more": ([expected("x", 1, low=0)], {"waits": "months"}, "reproduced"),
+    "guards decide nothing": ([expected("x", 1, low=0), guard("y", 1, low=2)], {}, "reproduced"),
+}
+
+
+@pytest.mark.parametrize("case", WORDS)
+def test_the_word_follows_from_what_was_expected(case):
+    measurements, options, bears = WORDS[case]
+    narrower = options.pop("narrower", "")
+    assert ledger.word(dataclasses.replace(CLAIM, **options), measurements, narrower) == bears
+
+
+OUR_OWN = {  # bounds that no sentence of the paper states, by a part of their labels
+    "S4": "variance", "L5": "less their law", "L6": "threshold", "N1": "twins", "N3": "std off", "N5": "constant α",
+    "I6": "annealed over", "I8": "seam", "I11": "annealed over", "F1": "std off",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("claim_id", OUR_OWN)
+def test_only_a_bound_that_tests_the_papers_statement_makes_it_not_reproduced(claim_id):
+    missed = {label: ledger.declared(claim_id, label, math.nan) for label in ledger.claims()[claim_id].bounds}
+    words = {label: ledger.word(CLAIM, [number]) for label, number in missed.items()}
+    assert {word for label, word in words.items() if OUR_OWN[claim_id] in label} == {"inconclusive"}
+    assert "not reproduced" in words.values()
+
+
+def test_a_number_is_held_to_its_declared_bound_and_an_estimate_brings_its_standard_error():
+    label = "distance to ∇log p over distance to ∇log q_σ"
+    assert ledger.declared("S2", label, Estimate(0.5, 0.1)) == expected(label, 0.5, se=0.1, low=5)
+    with pytest.raises(KeyError, match="speed"):
+        ledger.declared("S2", "speed", 1)
+    assert reported("x", share(9, 100)).se == pytest.approx(math.sqrt(0.09 * 0.91 / 100))
+    assert guard("x", torch.tensor(2.0), high=3) == guard("x", 2, high=3)
+
+
+# --- entering ---------------------------------------------------------------------------------------------------------
+
+RECORD = Record(
+    "M2",
+    "reproduced",
+    (
+        expected("ratio", 68.9, low=5.0),
+        guard("move", 0.0, high=0.1, se=0.001),
+        reported("raw", -1e300),
+    ),
+    data="CIFAR-10",
+    note="½ of one run – “so to say”",
+    day="2026-11-27",
+    commit="12ab",
+    facts={"iterations": 6000, "hardware": "two cores", "command": "python notebooks/lab/M2.py"},
+)
+
+
+@pytest.mark.parametrize("value", [0.48, 0.52, math.nan, math.inf, -math.inf])
+def test_a_guard_that_fails_raises_with_its_numbers_and_enters_nothing(value):
+    good = expected("chains", 1280, low=1280)
+    with pytest.raises(
+        AssertionError, match=r"what we found has changed\nfraction: .* guarded: 0\.499 to 0\.519"
+    ) as raised:
+        settle("L3", [good, guard("fraction", value, low=0.499, high=0.519)])
+    assert "chains" not in str(raised.value)
+    assert not ledger.ledger_folder().exists()
+
+
+@pytest.mark.parametrize(
+    ("claim_id", "measurements", "says"),
+    [
+        ("I12", [reported("x", 1)], "claim_id must be one of 'S1', .*, got 'I12'"),
+        ("L3", [], "measurements must hold at least one measurement"),
+    ],
+)
+def test_what_is_no_claim_of_the_ledger_is_refused(claim_id, measurements, says):
+    with pytest.raises(ValueError, match=says):
+        settle(claim_id, measurements)
+    assert not ledger.ledger_folder().exists()
+
+
+def test_a_recorded_claim_is_entered_as_it_is_recorded(results):
+    ledger.save_record(RECORD, results)
+    assert ledger.load_record("M2") == RECORD
+    again = ledger.settle_again("M2", [guard("short run", 9, low=5)])
+    assert again.measurements == (*RECORD.measurements, guard("short run", 9, low=5))
+    assert (again.status, again.note, again.commit) == (RECORD.status, RECORD.note, RECORD.commit)
+    with pytest.raises(AssertionError, match="what we found has changed\nshort run: 4"):
+        ledger.settle_again("M2", [guard("short run", 4, low=5)])
+    ledger.save_record(dataclasses.replace(RECORD, status="reproduced in part"), results)
+    with pytest.raises(
+        AssertionError, match="M2 is recorded as 'reproduced in part', but its numbers bear 'reproduced'"
+    ):
+        ledger.settle_again("M2")
+    with pytest.raises(FileNotFoundError, match=r"I1\.json is missing"):
+        ledger.settle_again("I1")
+
+
+def test_an_attached_file_is_refused_unless_it_is_the_recorded_one(tmp_path):
+    path = tmp_path / "curves"
+    path.write_bytes(b"abc")
+    digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2's example
+    record = Record("M2", "reproduced", (reported("x", 1.0),), facts={"file": "curves", "sha256": digest})
+    assert ledger.attached_file(record, tmp_path) == path
+    for damage in (lambda: path.write_bytes(b"abd"), path.unlink):
+        damage()
+        with pytest.raises(ValueError, match="curves is missing or not the file that M2 was recorded with"):
+            ledger.attached_file(record, tmp_path)
+    with pytest.raises(ValueError, match="the record of M2 names no file"):
+        ledger.attached_file(RECORD, tmp_path)
+
+
+def test_runs_come_before_records_but_leave_recorded_claims_standing(results):
+    ledger.save_record(RECORD, results)
+    ledger.save_record(Record("S1", "reproduced", (reported("x", 1.0),)), results)
+    ledger.save_record(Record("L2", "reproduced", (expected("x", 1.0, high=2),)), results)
+    other = ledger.save_record(Record("L9", "reported", (reported("x", 1.0),)), results)
+    settle("M2", [guard("short run", 9, low=5)])
+    settle("L9", [reported("x", 1.0001)])  # the same number, on a processor that rounds otherwise
+    new = settle("S1", [reported("x", 1.1)])
+    again = settle("L2", [expected("x", 1.0, high=3)])  # held to another bound
+    assert ledger.current_records() == {"S1": new, "M2": RECORD, "L2": again, "L9": other}
+
+
+# --- the commit in which bounds were declared -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """A repository with claims.toml in its first commit, and another file in its second; git(…) is done in it."""
+    home = tmp_path / "repository"
+    home.mkdir()
+    monkeypatch.setattr(ledger, "CLAIMS", home / "claims.toml")
+
+    def git(*words):
+        settings = ["-c", "user.name=n", "-c", "user.email=n@n"]
+        return subprocess.run(["git", "-C", home, *settings, *words], check=True, capture_output=True, text=True).stdout
+
+    git("init", "--quiet")
+    for name in ("claims.toml", "other.txt"):
+        (home / name).write_text("1")
+        git("add", name)
+        git("commit", "--quiet", "--message", name)
+    return git
+
+
+def test_a_declaration_is_the_last_commit_of_the_claims_and_refused_while_they_change(repository, tmp_path):
+    first = repository("rev-list", "--max-parents=0", "HEAD").strip()
+    assert DECLARATION() == first
+    ledger.CLAIMS.write_text("2")
+    with pytest.raises(ValueError, match=r"claims\.toml must be committed before a claim is measured"):
+        DECLARATION()
+    repository("commit", "--all", "--quiet", "--message", "a bound changes")
+    assert DECLARATION() == repository("rev-parse", "HEAD").strip() != first
+
+
+def test_without_the_whole_history_no_commit_is_named(repository, tmp_path, monkeypatch):
+    subprocess.run(["git", "clone", "--quiet", "--depth=1", ledger.CLAIMS.parent.as_uri(), tmp_path / "x"], check=True)
+    monkeypatch.setattr(ledger, "CLAIMS", tmp_path / "x" / "claims.toml")
+    assert DECLARATION() == ""
+    monkeypatch.setattr(ledger, "CLAIMS", tmp_path / "claims.toml")  # in no repository
+    assert DECLARATION() == ""
+
+
+# --- the page ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_ledger_is_written_from_what_notebooks_entered_and_from_records(results, tmp_path):
+    ledger.save_record(COMMITTED["M2"], results)
+    settle("M2", [reported("short run", 9)])
+    settle("S1", [*COMMITTED["S1"].measurements, reported(r"a \1 and a | bar", 1)])
+    before, after = "# Title\n\nText “before”.\n\n", "\n\nText after.\n"
+    page = tmp_path / "README.md"
+    page.write_text(f"{before}<!-- ledger -->\n| old |\n<!-- /ledger -->{after}", encoding="utf-8")
+    for _ in range(2):  # the second time changes nothing
+        ledger.write(ledger.current_records(), tmp_path)
+        written = ledger.load_records(results)
+        assert list(written) == ["S1", "M2"]
+        assert written["M2"] == COMMITTED["M2"]
+        assert written["S1"].commit == "the commit of the bounds"  # of `declaration`
+        text = page.read_text(encoding="utf-8")
+        assert text == f"{before}<!-- ledger -->\n{ledger.count_line(written)}\n<!-- /ledger -->{after}"
+        assert (results / "README.md").read_text(encoding="utf-8") == ledger.ledger_page(written)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["README.md", "ledger", "results"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "no markers",
+        "<!-- ledger --> and no end",
+        "<!-- ledger --><!-- ledger --> twice <!-- /ledger -->",
+    ],
+)
+def test_a_readme_without_its_markers_is_named_and_nothing_is_written(results, tmp_path, text):
+    settle("S1", COMMITTED["S1"].measurements)
+    page = tmp_path / "README.md"
+    page.write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"README.md must hold the markers <!-- ledger --> and <!-- /ledger --> once"):
+        ledger.write(ledger.current_records(), tmp_path)
+    assert page.read_text(encoding="utf-8") == text
+    assert not results.exists()
+
+
+def test_what_is_not_whole_says_every_reason(restate):
+    met, straddles = expected("met", 1, low=0), expected("straddles", 3, se=1, low=2)
+    for claim_id, measurements, narrower, reasons in (
+        ("L2", [met], "", ""),
+        ("M1", [met], "", "the decibels are arithmetic"),  # as claims.toml says
+        ("L2", [met], "60 images", "60 images"),
+        (
+            "L2",
+            [met, straddles, expected("misses", 4, high=3)],
+            "60 images",
+            "“straddles” is 3.0 ± 2.0, not clearly at least 2; “misses” is 4, not at most 3; 60 images",
+        ),
+        ("L2", [UNMET], "", "“half-width over the trace, the larger” is 0.02, not at most 0.01"),
+        ("L2", [expected("drift", 0.5, low=-0.301, high=0.301)], "", "“drift” is 0.5, not −0.301 to 0.301"),
+    ):
+        own = dict.fromkeys(m.label for m in COMMITTED[claim_id].of_kind("expected"))
+        restate(claim_id, {**own, **{m.label: Bound(m.low, m.high, m.yardstick) for m in measurements}})
+        assert ledger.reasons(settle(claim_id, measurements, narrower=narrower)) == reasons
+
+
+@pytest.mark.parametrize(
+    ("value", "se", "text"),
+    [
+        (2e-08, None, "less than 0.0001"),
+        (-3e-12, None, "less than 0.0001"),
+        (0.00678, None, "0.00678"),
+        (3.4e11, None, "3.4·10¹¹"),
+        (698.0, 45.4, "698 ± 91"),
+        (16.8, 6.25, "16.8 ± 12.5"),
+        (-0.98312, 0.00047, "−0.9831 ± 0.0009"),
+        (-0.98362, 0.0001, "−0.9836 ± 0.0002"),
+        (-0.0004, 0.0022, "0.000 ± 0.004"),
+        (1.0, 0.0, "1"),
+        (12.0, None, "12"),
+    ],
+)
+def test_a_number_in_the_table_has_no_exponent_and_no_more_digits_than_its_error_bears(value, se, text):
+    assert ledger.plain(reported("x", value, se=se)) == text
+
+
+def chapter(folder, *sources):
+    """A chapter 4 of Markdown cells, whose lab notebook enters two claims."""
+    (folder / "lab").mkdir(exist_ok=True)
+    lab = new_notebook(cells=[new_code_cell('settle("L3", [])\nsettle_again(\n    "F4")')])
+    nbformat.write(lab, folder / "lab" / "04_lab.ipynb")
+    nbformat.write(new_notebook(cells=list(map(new_markdown_cell, sources))), path := folder / "04_chapter.ipynb")
+    return path
+
+
+def test_a_chapter_ends_with_the_verdict_on_its_own_claims(tmp_path):
+    path = chapter(tmp_path, "# A chapter", ledger.VERDICT, "## What to read next")
+    once = ledger.with_verdict(path, COMMITTED)
+    cells = nbformat.reads(once, as_version=4).cells
+    assert [cell.source for cell in cells[::2]] == ["# A chapter", "## What to read next"]
+    head, _, link, _, *rows = cells[1].source.splitlines()
+    assert head == ledger.VERDICT
+    assert "[lab notebook](lab/04_lab.ipynb)" in link
+    assert rows == [
+        f"- **Reproduced**: {ledger.claims()['L3'].claim} (L3).",
+        f"- **Reported**: {ledger.claims()['F4'].claim} (F4).",
+    ]
+    path.write_text(once, encoding="utf-8")
+    assert ledger.with_verdict(path, COMMITTED) == once  # the command changes nothing twice
+
+
+def test_a_chapter_without_the_cell_gets_no_verdict_and_one_without_claims_is_refused(tmp_path):
+    path = chapter(tmp_path, "# A chapter", f"# Another\n{ledger.VERDICT}")
+    before = nbformat.read(path, as_version=4)
+    assert nbformat.reads(ledger.with_verdict(path, COMMITTED), as_version=4) == before
+    path = chapter(tmp_path, ledger.VERDICT).rename(tmp_path / "10_chapter.ipynb")
+    with pytest.raises(ValueError, match=r"10_chapter\.ipynb has a cell .*, but lab/10_lab\.ipynb enters no claim"):
+        ledger.with_verdict(path, COMMITTED)
+
+
+def test_the_count_tells_points_from_images():
+    statuses = ["reproduced", "not reproduced", "reproduced", "waits for a GPU"]
+    ids = ["L1", "L2", "L3", "L4"]
+    records = {i: dataclasses.replace(COMMITTED[i], status=status) for i, status in zip(ids, statuses, strict=True)}
+    plane = "4 in one and two dimensions: 2 reproduced whole, 1 not reproduced, 1 waiting for a GPU"
+    assert ledger.count_line(records) == f"4 claims, {plane}"
+    records |= {i: dataclasses.replace(COMMITTED[i], status="reproduced in part") for i in ("I1", "N2")}
+    assert ledger.count_line(records) == f"6 claims, {plane}; 2 on images: 2 in part"
