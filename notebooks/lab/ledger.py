@@ -91,9 +91,10 @@ class Claim:
         id, section, claim: its name, where the paper makes it, and what the paper says.
         measure, expect: how it is measured, and what is expected, in words with the numbers of the bounds.
         found: what came out, a sentence with the labels of the record's measurements in braces.
-        missed: a clause on what exactly missed, shown where the claim is "not reproduced"; as `found`.
+        missed: a clause on which number missed or straddles its bound, shown where one does; as `found`.
         reported: why it is "reported" where nothing fails, if it is.
         waits: why it "waits for a GPU" until a number with a bound has been measured, if it does.
+        main: whether it is one of some twenty that carry the paper, which the ledger tells first.
         images: whether it is settled on images, or with a network for images.
         bounds: what each number is held to, by its label.
     """
@@ -107,13 +108,15 @@ class Claim:
     missed: str = ""
     reported: str = ""
     waits: str = ""
+    main: bool = False
     images: bool = False
     bounds: Mapping[str, Bound] = dataclasses.field(default_factory=dict)
 
     @property
-    def place(self) -> str:
-        """Where the paper makes it, such as "§ 4.3, Fig. 3c"."""
-        return f"§ {self.section}" if self.section[0].isdigit() else self.section
+    def sentence(self) -> str:
+        """What the paper says and where: "Annealing recovers the weights (§ 4.3, Fig. 3c)."."""
+        place = f"§ {self.section}" if self.section[0].isdigit() else self.section.strip("()")
+        return f"{_capital(self.claim)} ({place})."
 
 
 @functools.cache
@@ -131,18 +134,12 @@ def _file() -> tuple[Mapping[str, Claim], int, Sequence[str]]:
     return MappingProxyType(by_id), base_seed, first_bounds
 
 
-BRACES = r"{(10\^)?(end of )?(.+?)( in %| in words)?}"
-ENDS = r"{(10\^)?(end of )(.+?)( in %| in words)?}"
-NAMES = {"0": "no", "2": "two", "4": "four", "1e-06": "10⁻⁶"}
-"""Numbers as a sentence has them."""
+BRACES = r"{(10\^)?(end of )?(.+?)( in %)?}"
+ENDS = r"{(10\^)?(end of )(.+?)( in %)?}"
 
 
 def with_bounds(words: str, bounds: Mapping[str, Bound], braces: str = BRACES) -> str:
-    """Words with the numbers of bounds in place of what names them in braces.
-
-    `{LABEL}` is the interval, such as "0.49 to 0.51", `{end of LABEL}` its one end, or what it allows on either side of
-    its middle. `{10^…}` is the factor where the bound is on log₁₀, `{… in %}` and `{… in words}` say how the number is
-    written. A * in LABEL stands for any text: all bounds whose labels match must be alike.
+    """Words with the numbers of bounds in place of what names them in braces; the top of `claims.toml` has the forms.
 
     Raises:
         ValueError: no bound has such a label, or those that have it differ.
@@ -150,9 +147,7 @@ def with_bounds(words: str, bounds: Mapping[str, Bound], braces: str = BRACES) -
     return re.sub(braces, lambda named: _bound_in_words(*named.groups(), bounds), words)
 
 
-def _bound_in_words(
-    power: str | None, end: str | None, label: str, form: str | None, bounds: Mapping[str, Bound]
-) -> str:
+def _bound_in_words(power: str, end: str, label: str, percent: str, bounds: Mapping[str, Bound]) -> str:
     intervals = {(bound.low, bound.high) for name, bound in bounds.items() if fnmatchcase(name, label)}
     if len(intervals) != 1:
         raise ValueError(f"words in claims.toml must name one bound, or bounds that are alike, got {label!r}")
@@ -162,15 +157,9 @@ def _bound_in_words(
         low = high = sides.pop() if len(sides) == 1 else (high - low) / 2
     if power:
         low, high = (float(f"{10**side:.3g}") for side in (low, high))
-    if form == " in %":
+    if percent:
         return f"{interval(100 * low, 100 * high)} %"
-    text = interval(low, high)
-    if " to " in text and not power:
-        decimals = max(len(side.partition(".")[2]) for side in text.split(" to "))
-        text = f"{low:.{decimals}f} to {high:.{decimals}f}"  # 0.78 to 0.80
-    if form == " in words":
-        text = " ".join(NAMES.get(word, word) for word in text.split())
-    return text.replace("-", "−")
+    return interval(low, high).replace("-", "−").replace("1e−06", "10⁻⁶")
 
 
 def claims() -> Mapping[str, Claim]:
@@ -380,17 +369,11 @@ class Record:
         return load_tensors(file)[0] if file.suffix == ".safetensors" else {}
 
 
-def waiting(record: Record) -> list[str]:
-    """The bounds, by label, that a record was not held to, or not as they stand now; and those that are gone."""
+def reads(record: Record) -> str:
+    """The word of a claim as its reader finds it: the record's, or WAITS where it was held to other bounds than now."""
     held = {m.label: Bound(m.low, m.high, m.yardstick) for m in record.of_kind("expected")}
     bounds = claims()[record.id].bounds
-    needed = {label: bound for label, bound in bounds.items() if label in held or not bound.only}
-    return [label for label in {**needed, **held} if needed.get(label) != held.get(label)]
-
-
-def reads(record: Record) -> str:
-    """The word of a claim as its reader finds it: the record's, or WAITS where its bounds are not the claim's."""
-    return WAITS if waiting(record) else record.status
+    return record.status if held == {i: bound for i, bound in bounds.items() if i in held or not bound.only} else WAITS
 
 
 def details(record: Record) -> str:
@@ -524,7 +507,7 @@ def machine_facts() -> dict[str, str]:
 
 
 def _settled(claim_id: str, measurements: Sequence[Measurement], **fields: Any) -> Record:
-    """The record of a claim with the status that its measurements bear, measured today unless `day` says otherwise.
+    """The record of a claim, measured today, with the status that its measurements bear.
 
     Raises:
         AssertionError: a guard does not hold; the message shows it.
@@ -535,12 +518,7 @@ def _settled(claim_id: str, measurements: Sequence[Measurement], **fields: Any) 
     if moved:
         raise AssertionError(f"{claim_id}: what we found has changed\n" + "\n".join(map(str, moved)))
     status = word(claims()[claim_id], measurements, fields["narrower"])
-    return Record(claim_id, status, tuple(measurements), **{"day": today()} | fields)
-
-
-def today() -> str:
-    """The day, such as "2026-11-29"."""
-    return datetime.date.today().isoformat()
+    return Record(claim_id, status, tuple(measurements), day=datetime.date.today().isoformat(), **fields)
 
 
 @checked
@@ -576,7 +554,7 @@ def settle(
 
 @checked
 def settle_again(claim_id: ClaimId, guards: Sequence[Measurement] = ()) -> Record:
-    """Enter a recorded claim in the ledger as it is recorded, if its guards and those added hold.
+    """Confirm a recorded claim: return its record with the guards that are added, if those and its own hold.
 
     Args:
         claim_id: such as "I1".
@@ -588,11 +566,10 @@ def settle_again(claim_id: ClaimId, guards: Sequence[Measurement] = ()) -> Recor
         AssertionError: a guard does not hold, or the record's status is not what its measurements bear.
     """
     record = load_record(claim_id)
-    fields = {name: getattr(record, name) for name in ("narrower", "data", "note", "day", "commit")}
-    again = _settled(claim_id, [*record.measurements, *guards], **fields)
+    again = _settled(claim_id, [*record.measurements, *guards], narrower=record.narrower)
     if again.status != record.status:
         raise AssertionError(f"{claim_id} is recorded as {record.status!r}, but its numbers bear {again.status!r}")
-    return save_record(again, ledger_folder())
+    return dataclasses.replace(record, measurements=again.measurements)
 
 
 @checked
@@ -704,23 +681,32 @@ def script_options(
 
 HEAD = """# The ledger
 
-What the paper claims, what was expected, and what came out, ± twice the standard error. Written by `make ledger` from
-the records beside it, to which each row links; the notebooks in `notebooks/lab/` show how each was made. A record names
-the day of the measurement and the commit in which its bounds had been declared. ± is the scatter of samples, and of
-trainings only where a row names several networks: where it says "one training", ± says nothing of the next. What
-earlier ledgers said is in [HISTORY.md](HISTORY.md).
+What the paper claims, what we expected before we measured, what came out, and the word that follows by a fixed rule, at
+the top of `notebooks/lab/claims.toml`. An id links to the claim's record, which holds every number, the bounds and the
+commit in which they were declared, the day, and the machine. `notebooks/lab/` shows how each was measured,
+[HISTORY.md](HISTORY.md) what earlier ledgers said.
 
 - *reproduced*: the paper's statement, at the paper's settings or in closed form;
-- *reproduced in part*: narrower than the paper says it;
+- *reproduced in part*: in a narrower setting than the paper's;
 - *not reproduced*: the statement fails here;
-- *inconclusive*: an interval reaches across its bound, or a control of our own measure failed;
-- *reported*: the paper gives no number, ours is arithmetic or one machine's timing, or nothing was expected;
-- *waits for a GPU*: nothing that decides has been measured yet;
-- *waits to be measured again*: the bounds were changed since.
+- *inconclusive*: an interval reaches across its bound, or a control of our own measure failed.
 
-A bound counts as met only where the whole interval, ± two standard errors, lies within it. The verdict follows from
-bounds and record by a fixed rule, at the top of `notebooks/lab/claims.toml`.
+± is twice the standard error, and a bound is met only where the whole interval lies within it. Over a few trained
+networks ± is by Student's distribution, which allows for how few they are; over samples of one network it says nothing
+of the next training. Where there is no ±, the number is exact, or ± is smaller than its last digit.
+
+‡ {mark}.
 """
+MARK = "half the paper's width, one training, on MNIST"
+LETTERS = {
+    "S": "scores",
+    "M": "the manifold hypothesis",
+    "L": "low density and Langevin dynamics",
+    "N": "noise conditional networks",
+    "I": "images",
+    "F": "freedom of choice",
+}
+"""What the first letter of an id says, in the paper's order: § 2, 3.1, 3.2 and 4.3, 4.2, 5 and 6."""
 VERDICT = "## Verdict"
 """The first line of the Markdown cell at a chapter's end whose rest is written here."""
 ENTERS = re.compile(r"\bsettle(?:_again)?\(\s*\"(\w+)\"")
@@ -784,16 +770,60 @@ def write(records: dict[str, Record], root: Path) -> None:
 # --- tables -----------------------------------------------------------------------------------------------------------
 
 
-def ledger_page(records: dict[str, Record]) -> str:
-    """The ledger as Markdown: the claim, what was expected, what came out, the verdict, and why not whole."""
-    lines = [HEAD, "| | the paper says | expected | measured | verdict | why not whole |", "|---|---|---|---|---|---|"]
-    for claim_id, record in records.items():
-        claim = claims()[claim_id]
-        paper = f"{_sentence(claim.claim)[:-1]} ({claim.place.strip('()')})."
-        link = f"[{claim_id}]({claim_id}.json)"
-        expected = _sentence(claim.expect)[:-1]
-        lines.append(_row([link, paper, expected, outcome(record), f"**{reads(record)}**", reasons(record)]))
+def ledger_page(records: Mapping[str, Record]) -> str:
+    """The ledger in Markdown: the claims that matter most by chapter, the others, and those that decide nothing yet."""
+    undecided = [i for i in claims() if i not in records or reads(records[i]) in ("reported", "waits for a GPU", WAITS)]
+    decided = [(title, [i for i in ids if i in records and i not in undecided]) for title, ids in chapters()]
+    sections = [(f"### Chapter {title}", [i for i in ids if claims()[i].main]) for title, ids in decided]
+    sections.append(("## The other claims", [i for _, ids in decided for i in ids if not claims()[i].main]))
+    lines = [HEAD.format(mark=MARK), "## What carries the paper", ""]
+    unexplained = dict(LETTERS)
+    for heading, ids in sections:
+        letters = [letter for letter in unexplained if letter in {i[0] for i in ids}]
+        explained = "; ".join(f"{letter}: {unexplained.pop(letter)}" for letter in letters)
+        if ids:
+            lines += [f"{heading} ({explained})" if explained else heading, "", *table([records[i] for i in ids]), ""]
+    lines += ["## Reported, or waiting", "", *(f"- {undecided_line(i, records.get(i))}" for i in undecided)]
     return "\n".join([*lines, ""])
+
+
+@functools.cache
+def chapters() -> Sequence[tuple[str, Sequence[str]]]:
+    """The chapters whose lab notebooks enter claims, in their order: the heading of each, and its claims by id."""
+    folder = Path(__file__).parents[1]
+    headings = []
+    for path in sorted(folder.glob("[0-9]*.ipynb")):
+        first = "".join(json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"])
+        enters = entered(folder / "lab" / f"{path.name[:2]}_lab.ipynb")
+        ids = [claim_id for claim_id in claims() if claim_id in enters]
+        headings.append((first.partition("\n")[0].removeprefix("# "), ids))
+    return headings
+
+
+def table(records: Sequence[Record]) -> list[str]:
+    """The lines of a Markdown table: what the paper says, what was expected, what came out, and the word."""
+    lines = ["| the paper says | expected | measured | word |", "|---|---|---|---|"]
+    for record in records:
+        why = reasons(record)
+        word_of = f"**{reads(record)}**{'‡' if MARK in record.narrower else ''}{why and f': {why}'}"
+        cells = [linked(record), f"{_capital(claims()[record.id].expect)}.", outcome(record), word_of]
+        lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
+    return lines
+
+
+def undecided_line(claim_id: str, record: Record | None) -> str:
+    """What the ledger says of a claim that decides nothing yet: the statement, the word, why, and what came out."""
+    if record is None:
+        return f"{claim_id} {claims()[claim_id].sentence} *Declared, and not measured yet.*"
+    status = reads(record)
+    why = f"its bounds have changed since {record.day}" if status == WAITS else reasons(record)
+    came_out = "" if status == WAITS else f" {outcome(record)}"
+    return f"{linked(record)} *{_capital(status)}*: {why}.{came_out}"
+
+
+def linked(record: Record) -> str:
+    """What the paper says and where, with a link to the record."""
+    return f"[{record.id}]({record.id}.json) {claims()[record.id].sentence}"
 
 
 def verdict(records: dict[str, Record], lab: str) -> str:
@@ -807,76 +837,106 @@ def verdict(records: dict[str, Record], lab: str) -> str:
     for status in STATUSES:
         statements = [_statement(record) for record in records.values() if reads(record) == status]
         if statements:
-            lines.append(f"- **{_sentence(status)[:-1]}**: {'; '.join(statements)}.")
+            lines.append(f"- **{_capital(status)}**: {'; '.join(statements)}.")
     return "\n".join(lines)
 
 
 def _statement(record: Record) -> str:
     claim = claims()[record.id]
-    statement = f"{claim.claim} ({record.id})"
-    if reads(record) == "not reproduced" and claim.missed:
-        statement += f": {filled(claim.missed, record)}"
-    return statement
+    text = f"{claim.claim} ({record.id})"
+    if claim.missed and reads(record) in ("not reproduced", "inconclusive"):
+        text += f": {filled(claim.missed, record)}"
+    return text
 
 
-def _sentence(words: str) -> str:
-    first = words[0].upper() if words[0].isascii() else words[0]
-    return f"{first}{words[1:]}."
+def _capital(words: str) -> str:
+    first = words[0].upper() if words[0].isascii() else words[0]  # λ(σ) is no sentence's beginning, but a formula
+    return first + words[1:]
 
 
 def outcome(record: Record) -> str:
-    """What came out, in sentences with the record's numbers; of an older record that lacks them, those that decided."""
-    template = claims()[record.id].found
-    labels = {m.label for m in record.measurements}
-    if waiting(record) and not labels >= set(re.findall(r"{(.+?)}", template)):
-        decided = record.of_kind("expected") or record.measurements
-        return "; ".join(f"{m.label}: {plain(m)}" for m in decided) + "."
-    return filled(template, record)
-
-
-def filled(template: str, record: Record) -> str:
-    """Words with the record's numbers in place of their labels in braces."""
-    numbers = {m.label: plain(m) for m in record.measurements}
-    return re.sub(r"{(.+?)}", lambda label: numbers[label[1]], template)
+    """What came out, in sentences with the record's numbers."""
+    return filled(claims()[record.id].found, record)
 
 
 def reasons(record: Record) -> str:
-    """Why the verdict is not "reproduced": bounds that failed or wait, and what is narrower; "" where it is whole."""
+    """Why the word is not "reproduced": bounds that are not met, and what is narrower; "" where it is."""
     claim = claims()[record.id]
-    parts = []
-    for m in record.of_kind("expected"):
-        if m.met:
-            continue
-        clearly = "not" if m.missed else "not clearly"
-        parts.append(f"“{m.label}” is {plain(m)}, {clearly} {interval(m.low, m.high).replace('-', '−')}")
-    if changed := waiting(record):
-        parts.append("held to other bounds: " + ", ".join(f"“{label}”" for label in changed))
-    parts += [record.narrower, {"waits for a GPU": claim.waits, "reported": claim.reported}.get(record.status, "")]
+    unmet = [m for m in record.of_kind("expected") if not m.met]
+    if unmet and claim.missed:
+        parts = [filled(claim.missed, record)]
+    else:
+        parts = [f"“{m.label}” is {plain(m.value, m.se)}, {_unmet(m)}" for m in unmet]
+    parts.append(record.narrower.replace(MARK, "").strip(",; "))
+    parts.append({"waits for a GPU": claim.waits, "reported": claim.reported}.get(record.status, ""))
     return "; ".join(filter(None, parts))
 
 
-def plain(measurement: Measurement) -> str:
-    """A number as a reader wants it: three digits, or as many as ± twice its standard error bears; no 2e-08."""
-    if measurement.se:
-        half_width = 2 * measurement.se
-        at_most = max(3, -math.floor(math.log10(half_width)))  # more where ± would else be 0.000
-        decimals = min(at_most, max(0, 1 - math.floor(math.log10(half_width / 2))))  # 91, 12.5, 0.20
-        value = round(measurement.value, decimals) + 0.0  # -0.0 + 0.0 is 0.0
-        text = f"{value:.{decimals}f} ± {half_width:.{decimals}f}"
-    elif measurement.value and abs(measurement.value) < 1e-4:
-        text = "less than 0.0001"
+def _unmet(m: Measurement) -> str:
+    return f"{'not' if m.missed else 'not clearly'} {interval(m.low, m.high)}".replace("-", "−")
+
+
+def filled(template: str, record: Record) -> str:
+    """Words with a record's numbers in place of what names them in braces; the top of `claims.toml` has the forms.
+
+    Raises:
+        KeyError: there is no such number.
+    """
+    return re.sub(MEASURED, lambda named: _number_in_words(record, *named.groups()), template)
+
+
+MEASURED = r"{(10\^-?|largest of )?(.+?)( in %| in (\d) digits?)?}"
+
+
+def _number_in_words(record: Record, prefix: str | None, label: str, form: str | None, digits: str | None) -> str:
+    if prefix == "largest of ":
+        matching = [m for m in record.measurements if fnmatchcase(m.label, label)]
+        m = max(matching, key=lambda m: abs(m.value))
+        m = dataclasses.replace(m, value=abs(m.value))
     else:
-        text, _, power = _short(measurement.value).partition("e+")
-        if power:
-            text += f"·10{power.lstrip('0').translate(SUPERSCRIPTS)}"
+        m = record.measurement(label)
+    if prefix and prefix.startswith("10"):
+        sign = -1 if prefix.endswith("-") else 1
+        low, middle, high = sorted(10 ** (sign * (m.value + side)) for side in (-m.half_width, 0, m.half_width))
+        return f"{significant(middle, 2)} ({significant(low, 2)} to {significant(high, 2)})"
+    if digits:
+        return significant(m.value, int(digits))
+    return f"{plain(100 * m.value, m.se and 100 * m.se)} %" if form else plain(m.value, m.se)
+
+
+def plain(value: float, se: float | None = None) -> str:
+    """A number as a reader wants it, "12.5 ± 1.6": at most three digits, and no more than ± bears.
+
+    ± is twice the standard error, in one digit, or two that begin with a 1; where it would be 0, it is left out.
+    """
+    if not se:
+        return significant(value, 3 if abs(value) > 1e-4 else 1)
+    half_width = 2 * se
+    power = math.floor(math.log10(half_width))
+    decimals = (1 if half_width < 2 * 10**power else 0) - power
+    if abs(value) > half_width:
+        decimals = min(decimals, 2 - math.floor(math.log10(abs(value))))
+    value = round(value, decimals) + 0.0  # -0.0 + 0.0 is 0.0
+    half_width = round(half_width, decimals)
+    decimals = max(0, decimals)
+    text = f"{value:,.{decimals}f}".replace("-", "−")
+    return f"{text} ± {half_width:,.{decimals}f}" if half_width else text
+
+
+def significant(value: float, digits: int) -> str:
+    """A number in so many digits, a whole number below a million in full, others far from 1 as "3·10¹¹"."""
+    if value.is_integer() and abs(value) < 1e6:
+        return f"{value:,.0f}".replace("-", "−")
+    mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
+    power = int(exponent)
+    if -4 <= power < 6:
+        text = f"{float(f'{value:.{digits - 1}e}'):,.{max(0, digits - 1 - power)}f}"
+    else:
+        text = f"{mantissa}·10{str(power).translate(SUPERSCRIPTS)}"
     return text.replace("-", "−")
 
 
-SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
 def count_line(records: dict[str, Record]) -> str:

@@ -140,7 +140,7 @@ def test_places_and_ratios_are_of_means_over_images():
 def test_a_record_rests_on_its_file_and_faces_are_those_of_the_record_before(mnist, results, tmp_path, monkeypatch):
     monkeypatch.setattr(I8, "N_CONTROL", 4)
     face = reported("faces, right-half: known pixels off by, RMS", 0.01, se=0.001)
-    facts = ledger.attach("I8", {"images": torch.zeros(1)}, {}, networks=[], command="")
+    facts = ledger.attach("I8", {"images": torch.zeros(1)}, {}, networks=[])
     ledger.save_record(Record("I8", "reported", (face,), day="2026-11-28", facts=facts), results)
     record = I8.measure(tmp_path / "run", n_images=2, n_steps=1)
     assert {m.label for m in record.of_kind("expected")} == set(ledger.claims()["I8"].bounds)
