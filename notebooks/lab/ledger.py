@@ -754,8 +754,9 @@ def write(records: dict[str, Record], root: Path) -> None:
     Raises:
         ValueError: claims.toml has changes that are not committed, and there is a new record.
     """
+    committed = load_records(results_folder())
     for claim_id, record in records.items():
-        if not record.commit:
+        if record != committed.get(claim_id):
             records = records | {claim_id: dataclasses.replace(record, commit=declaration())}
     pages = {root / "README.md": with_section(root / "README.md", "ledger", count_line(records))}
     for chapter in root.glob("notebooks/*.ipynb"):
@@ -925,7 +926,7 @@ def plain(value: float, se: float | None = None) -> str:
 
 def significant(value: float, digits: int) -> str:
     """A number in so many digits, a whole number below a million in full, others far from 1 as "3·10¹¹"."""
-    if value.is_integer() and abs(value) < 1e6:
+    if not math.isfinite(value) or (value.is_integer() and abs(value) < 1e6):
         return f"{value:,.0f}".replace("-", "−")
     mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
     power = int(exponent)

@@ -5,6 +5,7 @@ import datetime
 import hashlib
 import math
 import re
+import shutil
 import subprocess
 import tomllib
 from types import MappingProxyType
@@ -341,6 +342,9 @@ def test_runs_come_before_records_but_leave_recorded_claims_standing(results):
 # --- the commit in which bounds were declared -------------------------------------------------------------------------
 
 
+NEEDS_GIT = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+
+
 @pytest.fixture
 def repository(tmp_path, monkeypatch):
     """A repository with claims.toml in its first commit, and another file in its second; git(…) is done in it."""
@@ -360,6 +364,7 @@ def repository(tmp_path, monkeypatch):
     return git
 
 
+@NEEDS_GIT
 def test_a_declaration_is_the_last_commit_of_the_claims_and_refused_while_they_change(repository, tmp_path):
     first = repository("rev-list", "--max-parents=0", "HEAD").strip()
     assert DECLARATION() == first
@@ -370,6 +375,32 @@ def test_a_declaration_is_the_last_commit_of_the_claims_and_refused_while_they_c
     assert DECLARATION() == repository("rev-parse", "HEAD").strip() != first
 
 
+@NEEDS_GIT
+def test_the_bounds_of_a_record_stood_in_the_commit_that_it_names():
+    """M2's stood in its script there, before claims.toml had any. A commit that was rebased has another name."""
+
+    def git(*words):
+        return subprocess.run(["git", "-C", ledger.CLAIMS.parent, *words], capture_output=True, text=True)
+
+    if git("rev-parse", "--is-shallow-repository").stdout.strip() != "false":
+        pytest.skip("needs the whole history")
+    for commit in {record.commit for record in COMMITTED.values()}:
+        assert git("merge-base", "--is-ancestor", commit, "HEAD").returncode == 0, commit
+        day = git("show", "--no-patch", "--format=%as", commit).stdout.strip()
+        files = git("ls-tree", "-r", "--name-only", "--full-tree", commit).stdout.split("\n")
+        (file,) = (name for name in files if name.endswith("/claims.toml"))
+        stated = tomllib.loads(git("show", f"{commit}:{file}").stdout)
+        for claim_id, record in COMMITTED.items():
+            if record.commit != commit:
+                continue
+            assert day <= record.day
+            bounds = stated.get(claim_id, {}).get("bounds", {})
+            held = {m.label: (m.low, m.high) for m in record.of_kind("expected")}
+            declared = {label: (b.get("low", -math.inf), b.get("high", math.inf)) for label, b in bounds.items()}
+            assert {label: declared.get(label) for label in held} == held or claim_id == "M2"
+
+
+@NEEDS_GIT
 def test_without_the_whole_history_no_commit_is_named(repository, tmp_path, monkeypatch):
     subprocess.run(["git", "clone", "--quiet", "--depth=1", ledger.CLAIMS.parent.as_uri(), tmp_path / "x"], check=True)
     monkeypatch.setattr(ledger, "CLAIMS", tmp_path / "x" / "claims.toml")
@@ -458,6 +489,7 @@ def test_what_is_not_whole_says_every_reason_and_a_mark_stands_for_the_commonest
         (12.0, None, "12"),
         (4_999.0, None, "4,999"),
         (1.0, 0.0, "1"),
+        (math.inf, None, "inf"),
         (698.0, 45.4, "700 ± 90"),
         (779.0, 90.0, "780 ± 180"),
         (8654.0, 13.0, "8,650 ± 30"),
