@@ -1,133 +1,148 @@
-"""I11: a score network trained on raw MNIST, at three checkpoints that have not blown up, by plain Langevin dynamics.
+"""I11: what plain Langevin dynamics leaves of test digits, by scores that were learned without noise and with a little.
 
-What is done is kept; a run that was stopped goes on with the next 50 iterations, or batch of samples.
+Two kinds of network, from five seeds each, differ in nothing but the noise on their training images. What is trained is
+kept; a run that was stopped goes on with the next 50 iterations.
 """
 
+import dataclasses
 import math
-from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
+import torch
 from torch import Tensor
-from torch.nn import functional
 
-import I6
-from drawing import FEATURES, Drawing, draw, judged_distance, wrong_digits
+from errors import of_networks
 from ledger import Measurement, Record, declared, record, reported, script_options, seed, show
-from M2 import load_raw, load_state, train_figure1
+from M2 import load_state, train_figure1
 from recipes import untrained
 from sbgm import derived_generator
-from sbgm.files import file_hash
+from sbgm.guard import Score
 from sbgm.images.data import load_images
-from sbgm.images.weights import save_weights
-from sbgm.measure import Estimate, confident_share, in_batches, quantise, ratio, shown
-from sbgm.measure.classifier import JUDGE, load_classifier
-from sbgm.measure.distances import shuffled_blocks
-from sbgm.samplers import SamplerDivergedError
-from sbgm.training import Step
+from sbgm.images.drawing import uniform_start
+from sbgm.measure import nearest_neighbours, quantise
+from sbgm.noise import perturb
+from sbgm.samplers import langevin
 
-CANDIDATES = (100, 200, 300, 350, 400, 450)
-N_CHECKPOINTS = 3
-N_SAMPLES = 500
-"""Of each checkpoint: where a classifier is sure of none of them, Wilson's interval ends below 1 %."""
+ARMS = {"no noise": 0.0, "σ = 0.01": 0.01}
+"""The standard deviation of the noise on the training images of each kind of network."""
+SIGMA = 0.01
+"""Of the noise on the digits that chains start from."""
+N_NETWORKS = 5
+N_ITERATIONS = 300
+N_DIGITS = 24
+N_FROM_NOISE = 16
+STEP_SIZE = 2e-5
+N_STEPS = 500
 N_BEFORE = 20
 """Iterations whose mean loss tells whether a network has blown up: a zero score has 0."""
+STARTS = (("from digits", "from_digits"), ("from noise", "from_noise"))
+"""What the record keeps of the first network of each kind."""
+DISTANCE = "distance over free diffusion's"
 
 
-def checkpoints(folder: Path, train: Callable[..., Iterator[Step]] = train_figure1) -> dict[int, Path]:
-    """The weights at the first three candidates that have not blown up, by iteration of the training."""
-    network, settings = untrained("mnist_raw", n_steps=CANDIDATES[-1], seed=seed("I11"))
-    losses = []
-    chosen: dict[int, Path] = {}
-    for step in train(load_images("mnist"), settings, folder=folder / "run", save_every=50):
-        losses.append(step.loss)
-        if step.step not in CANDIDATES or len(chosen) == N_CHECKPOINTS:
-            continue
-        file = folder / f"raw_{step.step}.safetensors"
-        if not file.exists():
-            state = load_state(folder / "run")  # the run keeps its last state alone
-            if len(state["losses"]) != step.step:
-                raise FileNotFoundError(f"{file} is missing, and the run has gone on: remove {folder}, and begin anew")
-            network.load_state_dict(state["network"])
-            save_weights(network, file, loss=sum(losses[-N_BEFORE:]) / N_BEFORE, n_steps=step.step)
-        if sum(losses[-N_BEFORE:]) / N_BEFORE < 0:
-            chosen[step.step] = file
-    return chosen
+def free_diffusion(n_steps: int) -> float:
+    """The RMS distance from the digit of chains that start at noise SIGMA, if the score is zero: no more than noise."""
+    return math.sqrt(SIGMA**2 + n_steps * STEP_SIZE)
 
 
-def samples_of(file: Path, folder: Path) -> Tensor | None:
-    """Samples of a checkpoint, or None where chains leave the floating-point numbers."""
-    settings = {"n_samples": N_SAMPLES, "n_steps": 1_000, "precision": "fp32", "kept": "last"}
-    # With seed("I11") itself, which the same bounds leave as it was, the first 250 were known before 500 were declared.
-    drawing = Drawing(str(file), seed=seed("I11") + 1, **settings)
-    try:
-        return draw(drawing, folder, load=load_raw).states[-1]
-    except SamplerDivergedError:
-        return None
+def rms(difference: Tensor) -> float:
+    """The root of the mean square of all numbers."""
+    return float(difference.square().mean().sqrt())
 
 
-def sure_share(images: Tensor) -> Estimate:
-    """The share of images whose class the second classifier is 90 % sure of; none of n is not known to ± 0."""
-    found = confident_share(in_batches(load_classifier(JUDGE), shown(images)))
-    return Estimate(found.value, (found.high - found.value) / 2)  # the upper end of Wilson's interval
+class Chains(NamedTuple):
+    """Where chains end, (B, 1, 28, 28) each: those that start at digits, and those that start at uniform noise."""
+
+    from_digits: Tensor
+    from_noise: Tensor
+
+
+def run_chains(score: Score, digits: Tensor, generator: torch.Generator, n_steps: int = N_STEPS) -> Chains:
+    """Plain Langevin dynamics from digits with noise SIGMA, and from N_FROM_NOISE images of uniform noise.
+
+    Args:
+        score: s(x, σ); σ is not used.
+        digits: (B, C, H, W).
+        generator: source of starts and noise.
+        n_steps: of size STEP_SIZE.
+    """
+    noise = uniform_start((N_FROM_NOISE, *digits.shape[1:]), generator)
+    x = torch.cat([perturb(digits, SIGMA, generator=generator), noise])
+    for state in langevin(score, x, step_size=STEP_SIZE, n_steps=n_steps, sigma=SIGMA, generator=generator):
+        x = state.x
+    return Chains(x[: len(digits)], x[len(digits) :])
+
+
+def trained(noise_std: float, part: int, images: Tensor, folder: Path) -> tuple[torch.nn.Module, Tensor]:
+    """One network, trained by sliced score matching on images with this noise, and its loss at each iteration."""
+    network, settings = untrained("mnist_raw", n_steps=N_ITERATIONS, seed=seed("I11") + part)
+    settings = dataclasses.replace(settings, noise_std=noise_std)
+    place = folder / f"noise{noise_std:g}-seed{settings.seed}"
+    losses = [step.loss for step in train_figure1(images, settings, folder=place, save_every=50)]
+    network.load_state_dict(load_state(place)["network"])
+    return network.eval().requires_grad_(False), torch.tensor(losses, dtype=torch.float64)
+
+
+def measure(folder: Path) -> Record:
+    """Measure I11: how far chains get from test digits, with scores learned without noise and with noise of 0.01."""
+    images = load_images("mnist")
+    test = load_images("mnist", "test")
+    chosen = torch.randperm(len(test), generator=derived_generator(seed("I11"), N_NETWORKS))[:N_DIGITS]
+    digits = test[chosen]
+    chains: dict[str, list[Chains]] = {arm: [] for arm in ARMS}
+    losses: dict[str, list[Tensor]] = {arm: [] for arm in ARMS}
+    torch.set_flush_denormal(True)  # as in M2
+    for part in range(N_NETWORKS):
+        for arm, noise_std in ARMS.items():
+            network, curve = trained(noise_std, part, images, folder)
+            losses[arm].append(curve)
+            chains[arm].append(run_chains(network, digits, derived_generator(seed("I11"), part)))
+    torch.set_flush_denormal(False)
+    curves = {f"losses, {arm}": torch.stack(of_arm) for arm, of_arm in losses.items()}
+    ends = {f"{arm}, {start}": quantise(getattr(chains[arm][0], field)) for arm in ARMS for start, field in STARTS}
+    measurements = i11_measurements(chains, losses, digits, images)
+    return record(
+        "I11",
+        measurements,
+        {"digits": quantise(digits), **ends, **curves},
+        data=f"Fig. 1's ResNet at half its width; {N_NETWORKS} networks of each kind, {N_DIGITS} MNIST test digits and "
+        f"{N_FROM_NOISE} images of noise",
+        note="± is of networks, Student's. Both networks of a seed begin with the same weights, and their chains have "
+        "the same noise.",
+        narrower="half the width of Fig. 1's network, on MNIST, 300 iterations",
+        facts={"n_iterations": N_ITERATIONS, "batch_size": 32, "step_size": STEP_SIZE, "n_steps": N_STEPS},
+    )
 
 
 def i11_measurements(
-    samples: dict[int, Tensor | None], annealed: Estimate, controls: dict[str, Estimate]
+    chains: dict[str, list[Chains]], losses: dict[str, list[Tensor]], digits: Tensor, training: Tensor
 ) -> list[Measurement]:
     """The measurements of I11.
 
     Args:
-        samples: of each checkpoint, (N, 1, 28, 28), by iteration; see `samples_of`.
-        annealed, controls: distances, see `I6.control_distances`.
+        chains: of each network, by kind.
+        losses: of each network, by kind.
+        digits: where chains start.
+        training: images to which the ends of the chains from noise are compared.
     """
-    drawn = {step: x for step, x in samples.items() if x is not None}
-    distances = {step: judged_distance(x) for step, x in drawn.items()}
-    farther = I6.farther_control(controls)
-    nearest = min((ratio(d, farther) for d in distances.values()), default=math.inf)
-    surest = max((sure_share(x) for x in drawn.values()), default=0)
-    ratios = {"nearest of three checkpoints over the farther control": nearest}
-    ratios["share that the second classifier is 90 % sure of, the largest of three"] = surest
-    ratios |= I6.against_controls("I11", annealed, controls)
-    return [
-        *(declared("I11", label, number) for label, number in ratios.items()),
-        declared("I11", "checkpoints that had not blown up", len(samples)),
-        reported("checkpoints whose chains left the floating-point numbers", len(samples) - len(drawn)),
-        *(reported(f"Fréchet distance, no noise, {step} iterations", d) for step, d in distances.items()),
-        reported("Fréchet distance, annealed", annealed),
-        *(reported(f"Fréchet distance, {name}", distance) for name, distance in controls.items()),
-    ]
-
-
-def sure_of_controls() -> list[Measurement]:
-    """The share that the classifier is sure of, of digits that are turned, joined, jumbled and blurred."""
-    made = wrong_digits(N_SAMPLES, derived_generator(seed("I11"), 0, 2))
-    digits = made["training"]
-    blurred = functional.avg_pool2d(functional.pad(digits, [2] * 4, mode="reflect"), 5, stride=1)
-    jumbled = shuffled_blocks(digits, generator=derived_generator(seed("I11"), 0, 3))
-    kinds = {"turned": made["turned"], "joined": made["joined"], "jumbled": jumbled, "blurred": blurred}
-    return [
-        reported(f"share that the classifier is sure of, {name} digits", sure_share(x)) for name, x in kinds.items()
-    ]
-
-
-def measure(folder: Path) -> Record:
-    """Measure I11: the distance of samples of a network trained without noise, beside those of the controls."""
-    files = checkpoints(folder)
-    samples = {step: samples_of(file, folder) for step, file in files.items()}
-    annealed = judged_distance(I6.annealed_samples(N_SAMPLES))
-    measurements = i11_measurements(samples, annealed, I6.control_distances("I11", N_SAMPLES, 1))
-    hashes = {f"sha256 of {file.name}": file_hash(file) for file in files.values()}
-    return record(
-        "I11",
-        [*measurements, *sure_of_controls()],
-        {f"samples_{step}": quantise(x) for step, x in samples.items() if x is not None},
-        narrower="half the width of Fig. 1's network, on MNIST, three checkpoints of one training",
-        data=f"Fig. 1's ResNet at half its width, {N_SAMPLES} samples at each of three checkpoints; as many of I1 "
-        "and of each control; 10,000 MNIST test images",
-        note=f"{FEATURES}.",
-        networks=["mnist_ncsn", JUDGE],
-        facts={"n_samples": N_SAMPLES, "n_steps": 1_000, "step_size": 2e-5, "precision": "fp32"} | hashes,
-    )
+    measurements = []
+    for arm, label in (("no noise", "no noise"), ("σ = 0.01", "control: σ = 0.01")):
+        left = torch.tensor([rms(c.from_digits - digits) for c in chains[arm]]) / free_diffusion(N_STEPS)
+        measurements += [
+            declared("I11", f"{label}: log₁₀ of {DISTANCE}, five networks", of_networks(left.log10())),
+            reported(f"{arm}: {DISTANCE}, the smallest of five", float(left.min())),
+            reported(f"{arm}: {DISTANCE}, the largest of five", float(left.max())),
+        ]
+    measurements.append(reported("free diffusion: RMS distance from the digit", free_diffusion(N_STEPS)))
+    for arm in ARMS:
+        nearest = [nearest_neighbours(c.from_noise, training).distances.square().mean() for c in chains[arm]]
+        off = torch.stack(nearest).div(digits[0].numel()).sqrt()
+        label = f"{arm}, from noise: RMS distance to the nearest training digit"
+        measurements.append(reported(label, of_networks(off)))
+        blown_up = sum(bool(curve[-N_BEFORE:].mean() > 0) for curve in losses[arm])
+        measurements.append(reported(f"{arm}: networks whose loss has passed that of a zero score", blown_up))
+    return measurements
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 """I4: samples evolve from noise to images (Fig. 4)."""
 
+import itertools
+import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 
 from drawing import CPU, FEATURES, Machine, digit_distance, draw_digits, judged_distance
-from errors import rank_correlation
 from ledger import Measurement, Record, declared, record, reported, script_options, seed, show
 from sbgm import derived_generator
 from sbgm.images.data import load_images
@@ -14,7 +16,6 @@ from sbgm.measure import Estimate
 from sbgm.noise import perturb
 
 N_CONTROL = 1_000
-N_DRAWS = 2_000
 
 
 def measure(folder: Path, n_samples: int = 1_000, n_steps: int = 100, machine: Machine = CPU) -> Record:
@@ -26,10 +27,10 @@ def measure(folder: Path, n_samples: int = 1_000, n_steps: int = 100, machine: M
         "real": real_digits(),
     }
     of_first = [digit_distance(x) for x in drawn.states]
-    note = f"The denoised state is x + σ²s(x, σ); {FEATURES}. ± is that of the distances."
+    note = f"The denoised state is x + σ²s(x, σ); {FEATURES}. The ten distances are taken for independent."
     measurements = [
         *i4_measurements(**curves),
-        reported("the first classifier's rank correlation, states as they are", falling(of_first, 4)),
+        reported("levels clearly farther by the first classifier, states as they are", levels_farther(of_first)),
     ]
     tensors = {name: torch.tensor(curve) for name, curve in curves.items()}
     return record("I4", measurements, tensors, note=note, **words)
@@ -46,28 +47,36 @@ def real_digits() -> list[Estimate]:
 
 def i4_measurements(states: list[Estimate], denoised: list[Estimate], real: list[Estimate]) -> list[Measurement]:
     """The measurements of I4, from the distances after each level, σ_1 first."""
-    control = "control: rank correlation, training digits with each level's noise"
-    return [
-        declared("I4", "rank correlation, states as they are", falling(states, 1)),
-        declared("I4", "rank correlation, denoised states", falling(denoised, 2)),
-        declared("I4", control, falling(real, 3)),
-        reported("Fréchet distance of the state as it is after σ_1", states[0]),
-        reported("Fréchet distance of the state as it is after σ_L", states[-1]),
-        reported("Fréchet distance of the denoised state after σ_1", denoised[0]),
-        reported("Fréchet distance of the denoised state after σ_L", denoised[-1]),
+    names = {"states": "state as it is", "denoised": "denoised state"}
+    ends = [
+        reported(f"Fréchet distance of the {names[kind]} after σ_{level}", distances[i])
+        for kind, distances in (("states", states), ("denoised", denoised))
+        for level, i in (("1", 0), ("L", -1))
     ]
+    curves = {"states": states, "denoised": denoised, "control: digits with each level's noise": real}
+    return [*evolution("I4", curves), *ends]
 
 
-def falling(distances: list[Estimate], part: int) -> Estimate:
-    """Spearman's rank correlation of level and nearness, 1 if every distance is smaller than the one before.
+def evolution(claim_id: str, curves: Mapping[str, list[Estimate]]) -> list[Measurement]:
+    """What I4 and I12 bound: how far each curve of distances falls, and that it rises at no level."""
+    measurements = []
+    for kind, distances in curves.items():
+        fall = difference(distances[0], distances[-1])
+        measurements.append(declared(claim_id, f"{kind}: distance after σ_1 minus that after σ_L", fall))
+        n_farther = levels_farther(distances)
+        measurements.append(declared(claim_id, f"{kind}: levels clearly farther than the one before", n_farther))
+    return measurements
 
-    Its standard error is its scatter where the distances are moved by theirs, drawn by the generator of `part`.
-    """
-    values, errors = torch.tensor(distances, dtype=torch.float64).T
-    levels = torch.arange(len(values))
-    noise = torch.randn(N_DRAWS, len(values), dtype=torch.float64, generator=derived_generator(seed("I4"), part))
-    ranks = torch.tensor([rank_correlation(levels, -row) for row in values + errors * noise])
-    return Estimate(rank_correlation(levels, -values), float(ranks.std()))
+
+def levels_farther(distances: list[Estimate]) -> int:
+    """How many levels' distances are larger than that of the level before by more than three standard errors."""
+    rises = [difference(after, before) for before, after in itertools.pairwise(distances)]
+    return sum(rise.value > 3 * rise.se for rise in rises)
+
+
+def difference(a: Estimate, b: Estimate) -> Estimate:
+    """a − b, whose errors are taken for independent."""
+    return Estimate(a.value - b.value, math.hypot(a.se, b.se))
 
 
 if __name__ == "__main__":

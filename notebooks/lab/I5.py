@@ -157,18 +157,21 @@ def noise_on_constant_pixels(samples: Batch, images: Batch, sigma_min: Positive)
 
 N_STEPS = (30, 50, 100, 200)
 STEP_SIZES = (5e-6, 1e-5, 2e-5, 4e-5, 5e-5)
-"""The claim's part of the map: T, and ε in the paper's convention over the range that its text names."""
+"""T, and ε in the text's convention x + (ε/2) s + √ε z over the range that it names."""
 BEYOND_N_STEPS = (10,)
 BEYOND_STEP_SIZES = (1e-4,)
-"""The digits' map shows besides: fewer steps, and the end of the range if the text's ε is the code's h = ε/2."""
+"""The digits' map in pixels shows besides: fewer steps, and the end of the range if the text's ε is the code's h."""
+CROSS = [(100, 2e-5), (30, 2e-5), (50, 2e-5), (200, 2e-5), (100, 5e-6), (100, 1e-5), (100, 4e-5), (100, 5e-5)]
+"""T and ε on the digits: the cross that the paper's sentence speaks of."""
+CODES_CROSS = [(100, 4e-5), (30, 4e-5), (50, 4e-5), (200, 4e-5), (100, 1e-5), (100, 2e-5), (100, 8e-5), (100, 1e-4)]
+"""The same cross if the text's ε is what the authors' code calls h, whose steps are x + h s + √(2h) z: ε = 2h."""
 PLACES = [(50, 2e-5), (100, 2e-5), (200, 2e-5), (100, 5e-6), (100, 5e-5)]
-"""T and ε on MNIST: a cross through the paper's."""
+"""T and ε on MNIST, five cells of the cross; by the code's convention (100, 5e-6) is out of the range."""
+CODES_RANGE = (1e-5, 1e-4)
 TOO_SHORT = (30, 5e-6)
 """A cell that the claim leaves out, since its chains cannot forget their start: the control."""
 N_DIGITS = 1_000
-N_OF_CELL = 3_000
-LOW = 1.2
-"""Predicted variance of the noise left, over σ_L², up to which a cell belongs to the claim."""
+N_OF_CELL = 2_000
 WORST = "worst distance over best"
 LEAST = "least legible cell, from test digits (0) to joined halves (1)"
 DEALT = "samples dealt at random to the cells, worst distance over best"
@@ -202,8 +205,7 @@ def measure(folder: Path, n_samples: int = 300, machine: Machine = CPU) -> Recor
         f"{n_samples} a cell, 10,000 MNIST test images",
         note="Fréchet distances in features: of 8×8 digits in those of a classifier of them, of MNIST in those of the "
         "second classifier. The maps are of the shipped networks, that of digits in pixels.",
-        narrower=f"five perceptrons on 8×8 digits; on MNIST {narrower_width()}one training, T at the paper's ε and "
-        "ε at the paper's T",
+        narrower=f"five perceptrons on 8×8 digits; on MNIST {narrower_width()}one training, five cells",
         networks=["digits_mlp", "mnist_ncsn", JUDGE],
         facts={"n_samples": n_samples, "n_samples_digits": N_OF_CELL, "compiled": machine.compile},
     )
@@ -249,7 +251,7 @@ def cell_numbers(
 def digits_cells(folder: Path) -> tuple[list[tuple[int, float]], Tensor]:
     """T and ε of each cell, and samples of five perceptrons there: (networks, cells, N, 1, 8, 8) uint8."""
     networks = perceptrons(folder.parent / "perceptrons")
-    places = list(itertools.product(N_STEPS, STEP_SIZES))
+    places = list(dict.fromkeys(CROSS + CODES_CROSS))
     runs = list(itertools.product(networks, places))
 
     def samples(indices: range, generator: torch.Generator) -> dict[str, Tensor]:
@@ -277,28 +279,34 @@ def measure_digits(folder: Path) -> tuple[list[Measurement], dict[str, Tensor]]:
     real_distance, wrong_distance = (frechet_distance(function(x), reference) for x in (real, wrong))
 
     places, drawn = digits_cells(folder)
-    sigmas = perceptrons(folder.parent / "perceptrons")[0].sigmas
-    predicted = [noise_ratio(sigmas, n_steps=t, step_size=eps) for t, eps in places]
-    harmless = [i for i, value in enumerate(predicted) if value <= LOW]
     of_each = []
+    of_codes = []
     table = []
     in_pixels = []
     for cells in drawn.float() / 255:
         features = [function(x) for x in cells]
         readable = [legible(x, training, labels) for x in cells]
-        some = ([values[i] for i in harmless] for values in (features, readable))
-        of_each.append(cell_numbers(*some, reference, of_real, of_joined, generator))
+        for cross, numbers in ((CROSS, of_each), (CODES_CROSS, of_codes)):
+            some = ([values[places.index(where)] for where in cross] for values in (features, readable))
+            numbers.append(cell_numbers(*some, reference, of_real, of_joined, generator))
         far = [frechet_distance(f, reference).value for f in features]
         table.append(torch.tensor([far, [float(r.double().mean()) for r in readable]], dtype=torch.float64).T)
         in_pixels.append([frechet_distance(x.flatten(1), training.flatten(1)).value for x in cells])
     cells = torch.stack(table)
     pixels = torch.tensor(in_pixels, dtype=torch.float64)
-    ranks = torch.tensor([rank_correlation(distance, -share) for distance, share in (c.T for c in cells[:, harmless])])
+    columns = [of_network[: len(CROSS)].T for of_network in cells]
+    ranks = torch.tensor([rank_correlation(distance, -share) for distance, share in columns])
+
+    def least(numbers: list[dict[str, Estimate]]) -> Estimate:
+        return of_networks(torch.tensor([n[LEAST].value for n in numbers]))
+
     numbers = [
-        declared("I5", f"digits: {WORST}, five networks", geometric([n[WORST] for n in of_each])),
-        declared("I5", f"digits: {LEAST}", of_networks(torch.tensor([n[LEAST].value for n in of_each]))),
-        declared("I5", f"control: digits: {DEALT}", geometric([n[DEALT] for n in of_each])),
+        declared("I5", f"digits, cross: {WORST}, five networks", geometric([n[WORST] for n in of_each])),
+        declared("I5", f"digits, cross: {LEAST}", least(of_each)),
+        declared("I5", f"control: digits, cross: {DEALT}", geometric([n[DEALT] for n in of_each])),
         declared("I5", "control: digits: joined halves over test digits", ratio(wrong_distance, real_distance)),
+        reported(f"digits, the code's range of ε: {WORST}, five networks", geometric([n[WORST] for n in of_codes])),
+        reported(f"digits, the code's range of ε: {LEAST}", least(of_codes)),
         reported("digits: rank correlation of distance and legible share over the cells", of_networks(ranks)),
     ]
     for i, (n_steps, step_size) in enumerate(places):
@@ -350,6 +358,7 @@ def measure_mnist(samples: dict[tuple[int, float], Tensor]) -> list[Measurement]
     cells = ([values[where] for where in PLACES] for values in (features, readable))
     numbers = cell_numbers(*cells, reference, of_real, of_joined, derived_generator(seed("I5"), 0, 3))
     joined = ratio(judged_distance(made["joined"]), judged_distance(made["training"]))
+    in_codes = [far[t, eps] for t, eps in PLACES if CODES_RANGE[0] <= eps <= CODES_RANGE[1]]
     short = ratio(far[TOO_SHORT], max(far[where] for where in PLACES))
     measurements = [
         declared("I5", f"MNIST: {WORST}", numbers[WORST]),
@@ -357,6 +366,7 @@ def measure_mnist(samples: dict[tuple[int, float], Tensor]) -> list[Measurement]
         declared("I5", f"control: MNIST: {DEALT}", numbers[DEALT]),
         declared("I5", "control: MNIST: joined halves over training digits", joined),
         declared("I5", "control: MNIST: T = 30 at ε = 5e-6, over the worst cell", short),
+        reported(f"MNIST, the code's range of ε: {WORST}", ratio(max(in_codes), min(in_codes))),
     ]
     for (n_steps, step_size), distance in far.items():
         cell = f"MNIST, T = {n_steps}, ε = {step_size:g}"

@@ -49,7 +49,6 @@ def i7_measurements(samples: Tensor, data: str = "mnist") -> list[Measurement]:
     bounded = {
         "nearer than 99 % of test digits": "samples",
         "control: training digits with noise σ_L": "copies",
-        "control: training digits moved by a pixel": "moved",
         "control: the other half of the test digits": "unseen",
     }
     others = {
@@ -68,11 +67,9 @@ def comparisons(samples: Tensor, data: str) -> dict[str, Tensor]:
     chosen = torch.randperm(len(training), generator=generator)[:N_COPIES]
     copies = training[chosen]
     _, unseen = halves_of_test(load_images(data, "test"))
-    by_one = [(rows, columns) for rows in (-1, 0, 1) for columns in (-1, 0, 1) if (rows, columns) != (0, 0)]
-    by_two = [(2 * rows, 2 * columns) for rows, columns in by_one]
+    by_two = [(rows, columns) for rows in (-2, 0, 2) for columns in (-2, 0, 2) if (rows, columns) != (0, 0)]
     kinds = {
         "copies": copies,
-        "moved": moved_apart(copies, by_one, generator),
         "moved by two": moved_apart(copies, by_two, generator),
         "joined": joined_halves(copies, load_labels(data)[chosen]),
         "unseen": unseen,

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 import ledger
-from controls import retrieved, seam, smeared
+from controls import retrieved, seam
 from drawing import CPU, SIGMA_L, Drawing, Load, Machine, draw_kept, narrower_width
 from errors import bootstrap
 from ledger import Measurement, Record, declared, record, reported, script_options, seed, show
@@ -121,8 +121,6 @@ def other_fills(images: Tensor, known: Tensor, generator: torch.Generator) -> di
     fills = {
         "retrieved parts": retrieved(images, known, training, N_FILLS),
         "mean digit": torch.where(known, images, mean)[:, None],
-        "black": (images * known)[:, None],
-        "smear": smeared(images, known)[:, None],
     }
     return {name: perturb(x.flatten(0, 1), SIGMA_L, generator=generator).view_as(x) for name, x in fills.items()}
 
@@ -276,21 +274,23 @@ def i8_measurements(numbers: dict[str, Tensor]) -> list[Measurement]:
             {name.removeprefix(start): x for name, x in numbers.items() if name.startswith(start)}
             for start in (f"{kind}: ", f"control, {kind}: ")
         )
-        bounded = {
-            "known pixels off by, RMS": float(n["known, mean square"].mean().sqrt()),
-            "sd of unknown pixels over fills": float(n["unknown, variance over fills"].mean().sqrt()),
-            "seam": seam_place(n, "fills"),
-            "distance to the truth": over_retrieved(n, "fills"),
-            "sure of the class, fills less a mean digit's": estimate(n["fills, sure"] - n["mean digit, sure"]),
-        }
-        controls = {"a mean digit's seam": seam_place(of_controls, "mean digit")}
-        controls["a smear's distance to the truth"] = over_retrieved(of_controls, "smear")
+        more = estimate(n["fills, sure"] - n["mean digit, sure"])
         less = estimate(n["fills, sure"] - n["retrieved parts, sure"])
-        measurements += [declared("I8", f"{kind}: {label}", number) for label, number in bounded.items()]
-        measurements += [declared("I8", f"control: {kind}: {label}", number) for label, number in controls.items()]
-        measurements.append(reported(f"{kind}: sure of the class, fills less retrieved parts", less))
-        for name in ("fills", "retrieved parts", "mean digit", "black", "smear"):
-            measurements.append(reported(f"{kind}: sure of the class, {name}", estimate(n[f"{name}, sure"])))
+        less_of_controls = estimate(of_controls["mean digit, sure"] - of_controls["retrieved parts, sure"])
+        known_off = float(n["known, mean square"].mean().sqrt())
+        spread = float(n["unknown, variance over fills"].mean().sqrt())
+        of_class = f"{kind}: sure of the class"
+        measurements += [
+            declared("I8", f"{kind}: known pixels off by, RMS", known_off),
+            declared("I8", f"{kind}: sd of unknown pixels over fills", spread),
+            declared("I8", f"{of_class}, fills minus a mean digit", more),
+            declared("I8", f"control: {of_class}, fills minus retrieved parts", less),
+            declared("I8", f"control: {of_class}, a mean digit minus retrieved parts", less_of_controls),
+            reported(f"{kind}: distance to the truth", over_retrieved(n, "fills")),
+            reported(f"{kind}: seam", seam_place(n, "fills")),
+        ]
+        for name in ("fills", "retrieved parts", "mean digit"):
+            measurements.append(reported(f"{of_class}, {name}", estimate(n[f"{name}, sure"])))
         measurements.append(reported(f"{kind}: class kept by the first classifier", estimate(n["class kept"])))
     return measurements
 

@@ -140,23 +140,6 @@ def retrieved(images: Tensor, mask: Tensor, candidates: Tensor, k: int = 1) -> T
     return torch.where(mask[:, None], images[:, None], fills)
 
 
-def smeared(images: Tensor, mask: Tensor) -> Tensor:
-    """Fills that join what is known without a seam, and show nothing: each hidden pixel is the nearest known one.
-
-    Args:
-        images: (N, C, H, W).
-        mask: (N, 1, H, W) bool.
-    """
-    from scipy.ndimage import distance_transform_edt
-
-    filled = []
-    for image, of_image in zip(images, mask, strict=True):
-        hidden = ~of_image[0].numpy()
-        rows, columns = distance_transform_edt(hidden, return_distances=False, return_indices=True)
-        filled.append(image[:, torch.from_numpy(rows), torch.from_numpy(columns)])
-    return torch.stack(filled)
-
-
 def seam(images: Tensor, mask: Tensor) -> Tensor:
     """The mean squared difference of neighbouring pixels of which one is known and the other filled in: (N,).
 

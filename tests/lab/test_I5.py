@@ -145,14 +145,16 @@ def test_a_script_measures_each_bound(mnist, results, tmp_path, monkeypatch):
     monkeypatch.setattr(I5, "STEP_SIZES", (5e-6, 2e-5))
     monkeypatch.setattr(I5, "BEYOND_N_STEPS", ())
     monkeypatch.setattr(I5, "BEYOND_STEP_SIZES", ())
-    monkeypatch.setattr(I5, "PLACES", [(1, 2e-5), (100, 2e-5)])
+    monkeypatch.setattr(I5, "CROSS", [(30, 2e-5), (50, 5e-6)])
+    monkeypatch.setattr(I5, "CODES_CROSS", [(30, 2e-5), (30, 4e-5)])
+    monkeypatch.setattr(I5, "PLACES", [(1, 2e-5), (100, 2e-5), (100, 5e-6)])
     monkeypatch.setattr(I5, "TOO_SHORT", (2, 5e-6))
     monkeypatch.setattr(I5, "draw", few_steps)
     monkeypatch.setattr(I5, "over_predicted", lambda step_map, n_steps, step_size: 1.0)
     record = I5.measure(tmp_path / "samples", n_samples=258)
     assert {m.label for m in record.of_kind("expected")} == set(ledger.claims()["I5"].bounds)
     assert ledger.outcome(record)
-    assert record.tensors["digits_cells"].shape == (2, 4, 2)
+    assert record.tensors["digits_cells"].shape == (2, 3, 2)
 
 
 def few_steps(drawing, folder, machine):

@@ -12,7 +12,6 @@ from controls import (
     place,
     retrieved,
     seam,
-    smeared,
     turned,
 )
 from sbgm.images.data import load_images, load_labels
@@ -121,11 +120,3 @@ def test_a_seam_by_hand():
     assert seam(image, known).tolist() == [2.5]
     with pytest.raises(ValueError, match="side by side"):
         seam(image, torch.ones_like(known))
-
-
-def test_a_smear_has_less_of_a_seam_than_a_real_image_and_shows_nothing(held_out):
-    known = make_mask("right-half", (1, 28, 28), generator=seeded()).expand(len(held_out), 1, 28, 28)
-    smear = smeared(held_out, known)
-    assert torch.equal(smear[..., :14], held_out[..., :14])
-    assert torch.equal(smear[..., 14:], held_out[..., 13:14].expand(-1, -1, -1, 14))
-    assert float(seam(smear, known).max()) == 0

@@ -232,7 +232,7 @@ def test_the_word_follows_from_what_was_expected(case):
 
 OUR_OWN = {  # bounds that no sentence of the paper states, by a part of their labels
     "S4": "variance", "L5": "less their law", "L6": "threshold", "N1": "twins", "N3": "std off", "N5": "constant α",
-    "I6": "annealed over", "I8": "seam", "I11": "annealed over", "F1": "std off",
+    "I6": "annealed over", "I8": "retrieved parts", "I11": "control", "F1": "std off",
 }  # fmt: skip
 
 
@@ -285,7 +285,7 @@ def test_a_guard_that_fails_raises_with_its_numbers_and_enters_nothing(value):
 @pytest.mark.parametrize(
     ("claim_id", "measurements", "says"),
     [
-        ("I12", [reported("x", 1)], "claim_id must be one of 'S1', .*, got 'I12'"),
+        ("X1", [reported("x", 1)], "claim_id must be one of 'S1', .*, got 'X1'"),
         ("L3", [], "measurements must hold at least one measurement"),
     ],
 )
