@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sbgm import samplers
 from sbgm.apps.options import name_or_path
-from sbgm.apps.sampling import DRAWING_GROUPS, Drawing, DrawingOptions, counted, data_like, require_shape
+from sbgm.apps.sampling import DRAWING_GROUPS, Command, DrawingOptions, counted, data_like, require_shape
 from sbgm.guard import Count, Score, checked, one_of
 from sbgm.images import masks
 from sbgm.images.data import NAMES, SPLITS, as_floats, load_images
@@ -52,18 +52,18 @@ class Options(DrawingOptions):
 def main(**given: Any) -> None:
     """Fill in each image several times, write the fills, and say what it took; `given` are fields of `Options`."""
     options = Options(**given)
-    drawing = Drawing(options, "fills.safetensors")
-    shape = drawing.network.image_shape
+    command = Command(options, "fills.safetensors")
+    shape = command.network.image_shape
     if options.data not in NAMES and Path(options.data).is_file():
         truth = as_floats(read_picture(options.data, shape[-1], "L" if shape[0] == 1 else "RGB")[None])
     else:
         truth = load_images(data_like(options.data, shape), options.split)[: options.images]
-    truth = require_shape(truth, options.data, drawing.network)
+    truth = require_shape(truth, options.data, command.network)
     if options.mask in masks.KINDS:
         known = masks.make_mask(options.mask, shape, generator=derived_generator(options.seed))
     else:
         known = read_picture(options.mask, shape[-1], "L") > 127
-    sigmas = drawing.ladder()
+    sigmas = command.ladder()
     settings = options.settings_of("annealed", sigmas[-1])
 
     def run(score: Score, x: Tensor, generator: torch.Generator, image: Tensor, mask: Tensor) -> Iterator[State]:
@@ -71,16 +71,16 @@ def main(**given: Any) -> None:
         return samplers.inpaint(score, x, sigmas, image=image, mask=mask, generator=generator, **steps)
 
     def states(x: Tensor, generator: torch.Generator, image: Tensor) -> Iterator[State]:
-        return run(drawing.score, x, generator, image, known.to(image.device))
+        return run(command.score, x, generator, image, known.to(image.device))
 
     cost = cost_of(lambda score, x, generator: run(score, x, generator, x, x[0] == 0))
     of_each = truth.repeat_interleave(options.fills, dim=0)
     own_options = {name: getattr(options, name) for name in ("data", "split", "mask", "images", "fills")}
     own_options |= {"sigmas": sigmas, **settings}
-    drawn, facts = drawing.draw(states, len(of_each), cost, own_options, truth, known, given=of_each)
+    drawn, facts = command.draw(states, len(of_each), cost, own_options, truth, known, given=of_each)
     filled = drawn.unflatten(0, (len(truth), options.fills))
     tensors = {"images": truth, "mask": known, "fills": filled}
     seen = torch.where(known, truth, 0.5)
     rows = torch.cat([truth[:, None], seen[:, None], filled], dim=1).flatten(0, 1)
     said = f"{counted(options.fills, 'fill')} of {counted(len(truth), 'image')}"
-    drawing.write(said, drawn, facts, tensors, rows, n_columns=2 + options.fills)
+    command.write(said, drawn, facts, tensors, rows, n_columns=2 + options.fills)

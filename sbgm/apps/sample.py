@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from sbgm.apps.options import name_or_path
-from sbgm.apps.sampling import DRAWING_GROUPS, SAMPLERS, Drawing, DrawingOptions, counted, data_like, require_shape
+from sbgm.apps.sampling import DRAWING_GROUPS, SAMPLERS, Command, DrawingOptions, counted, data_like, require_shape
 from sbgm.guard import Count, NonNegative, Score, checked, did_you_mean, one_of
 from sbgm.images.data import NAMES, load_images
 from sbgm.images.drawing import cost_of, fitted_start, gaussian_start, uniform_start
@@ -67,9 +67,9 @@ def main(**given: Any) -> None:
     n = options.n
     sampler = SAMPLERS[options.sampler]
     start = options.start or sampler.start
-    drawing = Drawing(options, "samples.safetensors")
-    network = drawing.network
-    sigmas = drawing.ladder()
+    command = Command(options, "samples.safetensors")
+    network = command.network
+    sigmas = command.ladder()
     settings = options.settings_of(options.sampler, sigmas[-1])
     own_options: dict[str, Any] = {"n": n, "sampler": options.sampler, "start": start, "sigmas": sigmas, **settings}
     labels = None
@@ -84,7 +84,7 @@ def main(**given: Any) -> None:
         return sampler.sampler(score, x, sigmas, generator=generator, denoise_last=options.denoise, **settings)
 
     def states(x: Tensor, generator: torch.Generator, labels: Tensor | None = None) -> Iterator[State]:
-        score = drawing.score if labels is None else guided(drawing.score, labels, w)
+        score = command.score if labels is None else guided(command.score, labels, w)
         return run(score, x, generator)
 
     inputs = []
@@ -93,10 +93,10 @@ def main(**given: Any) -> None:
         images = load_images(data_like(options.data, network.image_shape))[:2_000]
         inputs.append(require_shape(images, options.data, network))
         starts = fitted_start(inputs[0], sigmas[0])
-    samples, facts = drawing.draw(states, n, cost_of(run), own_options, *inputs, start=starts, given=labels)
+    samples, facts = command.draw(states, n, cost_of(run), own_options, *inputs, start=starts, given=labels)
     n_columns = len(classes) if len(classes) > 1 else 8
     pictures = samples[: 8 * n_columns]
-    drawing.write(counted(n, "image"), samples, facts, {"samples": samples}, pictures, n_columns, list(classes))
+    command.write(counted(n, "image"), samples, facts, {"samples": samples}, pictures, n_columns, list(classes))
 
 
 def named_classes(network: ScoreNetwork, labels: list[str]) -> dict[str, int]:

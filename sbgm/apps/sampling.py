@@ -1,9 +1,6 @@
 """What `sample` and `inpaint` share: their options, where they compute, the steps that they take, and their files."""
 
 import dataclasses
-import functools
-import hashlib
-import json
 import re
 import shutil
 import sys
@@ -25,7 +22,7 @@ from sbgm.files import content_hash, file_hash, save_tensors
 from sbgm.guard import Count, Positive, Score, Whole, checked, count_from
 from sbgm.images.data import SETS, DataSet
 from sbgm.images.devices import compiled, fast_precision, idle_cores, on_device
-from sbgm.images.drawing import Start, chains, draw_batches, uniform_start
+from sbgm.images.drawing import Start, generate, kept_folder, uniform_start
 from sbgm.images.weights import weights_file
 from sbgm.plots import save_sheet
 from sbgm.samplers import State
@@ -103,7 +100,7 @@ class DrawingOptions:
             raise ValueError(f"schedule must come with --levels, got {self.schedule} alone")
 
 
-class Drawing:
+class Command:
     """A command that draws: the processes that share its batches, the network that they ask, the files it will write.
 
     Args:
@@ -178,26 +175,29 @@ class Drawing:
         """
         options = self.options
         n_states, n_evaluations = cost
-        device = self.accelerator.device
         begin = time.perf_counter()
-        words = {name: str(value) for name, value in vars(options).items() if name not in NO_MATTER} | own_options
-        hashes = file_hash(weights_file(options.network)), content_hash(*inputs)
-        depends_on = json.dumps([words, self.precision, self.network.arguments, *hashes])
-        folder = options.out / f".batches-{hashlib.sha256(depends_on.encode()).hexdigest()[:16]}"
-        self.batches = folder
+        settings = {name: str(value) for name, value in vars(options).items() if name not in NO_MATTER} | own_options
+        settings |= {"precision": self.precision, "architecture": self.network.arguments}
+        settings |= {"weights": file_hash(weights_file(options.network)), "inputs": content_hash(*inputs)}
+        self.batches = kept_folder(options.out / ".batches", settings)
 
         def with_bar(*arguments: Any) -> Iterator[State]:
             quiet = not self.accelerator.is_main_process
             return iter(tqdm(states(*arguments), "batch", n_states, leave=False, unit="step", disable=quiet))
 
-        images_of = chains(with_bar, n, self.network.image_shape, start=start, given=given, device=device)
-        where = {"seed": options.seed, "batch_size": options.batch_size, "folder": folder, "device": device}
-        batches = functools.partial(draw_batches, images_of, n, **where)
         try:
-            for _ in batches(accelerator=self.accelerator):  # this process's own
-                pass
-            self.accelerator.wait_for_everyone()
-            images = torch.cat([batch["samples"] for batch in batches()])
+            images = generate(
+                with_bar,
+                n,
+                self.network.image_shape,
+                seed=options.seed,
+                batch_size=options.batch_size,
+                start=start,
+                given=given,
+                device=self.accelerator.device,
+                folder=self.batches,
+                accelerator=self.accelerator,
+            )
         except KeyboardInterrupt:
             print("Stopped; the batches that are drawn are kept, and the same command goes on.", file=sys.stderr)
             raise SystemExit(130) from None

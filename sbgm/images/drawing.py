@@ -1,40 +1,47 @@
-"""Any number of samples, drawn batch by batch.
+"""The one place that draws: any number of samples, batch by batch, in memory or kept in a folder.
 
-`generate` does it in one call. `chains` and `draw_batches` are its parts, for a caller that keeps the batches in files
-and resumes from there, or shares them out among several processes.
+    folder = kept_folder("runs/samples/mnist_ncsn", {"weights": file_hash(file), "step_size": 2e-5, "n_steps": 100})
+    samples = generate(sampler, 1000, (1, 28, 28), seed=0, folder=folder)
 
-In this order: where chains start; what they cost; and the batches.
+Batch b draws from a generator of its own, that of (seed, b). So a run that was stopped goes on with the batches that
+are not in its folder, and several processes can share the batches. `generate` draws the chains of a sampler;
+`draw_batches` does the same for any other work in pieces, such as networks that are trained one after the other.
+
+In this order: where chains start; what they cost; where batches are kept; and the batches.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
-from sbgm.files import Fact, load_tensors, save_tensors
+from sbgm.files import load_tensors, save_tensors, write_json
 from sbgm.guard import Batch, Count, FilePath, Generator, Positive, Shape, Whole, checked, function_of, widened
 from sbgm.noise import derived_generator
 from sbgm.samplers import State, final
 
 __all__ = [
-    "chains",
     "cost_of",
     "draw_batches",
     "fitted_start",
     "gaussian_start",
     "generate",
+    "kept_folder",
     "uniform_start",
 ]
 
-Sampler = Annotated[Callable[..., Iterator[State]], function_of("x, generator")]
+Sampler = Annotated[Callable[..., Iterable[State]], function_of("x, generator")]
 Start = Annotated[Callable[[tuple[int, ...], torch.Generator], Tensor], function_of("shape, generator")]
-Accelerator = Any  # an accelerate.Accelerator: its process_index and num_processes
+Keep = Annotated[Callable[[Iterable[State]], Tensor], function_of("states")]
 Draw = Annotated[Callable[[range, torch.Generator], dict[str, Tensor]], function_of("indices, generator")]
+Accelerator = Any  # an accelerate.Accelerator: its process_index, num_processes and wait_for_everyone
 
 
 # --- where chains start ----------------------------------------------------------------------------------------------
@@ -129,6 +136,40 @@ def cost_of(sampler: Annotated[Callable[..., Iterator[State]], function_of("scor
     return n_states, len(asked)
 
 
+# --- where batches are kept ------------------------------------------------------------------------------------------
+
+
+@checked
+def kept_folder(folder: FilePath, settings: Mapping[str, Any]) -> Path:
+    """Make the folder of what is drawn with these settings, FOLDER-HASH; a reader finds them there in settings.json.
+
+    The hash is of the settings as JSON, so that batches of other settings are never taken for these.
+
+    Args:
+        folder: where, and a name for a reader, such as runs/samples/mnist_ncsn.
+        settings: all that the batches depend on, as JSON can hold it: of the sampler and its start, hashes of the
+            network's weights and of what the batches are drawn from. The seed, the device and the size of the batches
+            may be left out: a batch's file names them.
+
+    Raises:
+        ValueError: settings.json was changed, and says something else.
+
+    Example:
+        >>> folder = sbgm.images.drawing.kept_folder("samples/mixture", {"step_size": 0.1, "n_steps": 100})
+        >>> folder.name, [path.name for path in folder.iterdir()]
+        ('mixture-86dcdba5f0f0', ['settings.json'])
+    """
+    text = json.dumps(settings, sort_keys=True)
+    folder = Path(f"{folder}-{hashlib.sha256(text.encode()).hexdigest()[:12]}")
+    file = folder / "settings.json"
+    if not file.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(file, settings)
+    if json.dumps(json.loads(file.read_text(encoding="utf-8")), sort_keys=True) != text:
+        raise ValueError(f"settings must be those in {file}, which tells of other batches: {text}")
+    return folder
+
+
 # --- the batches -----------------------------------------------------------------------------------------------------
 
 
@@ -142,12 +183,14 @@ def generate(
     batch_size: Count = 64,
     start: Start = uniform_start,
     given: Tensor | None = None,
+    keep: Keep = final,
     device: torch.device | str = "cpu",
+    folder: FilePath | None = None,
+    accelerator: Accelerator | None = None,
 ) -> Tensor:
     """Draw n samples in batches: `generate(lambda x, generator: annealed_langevin(score, x, …), 1000, (1, 28, 28), …)`.
 
-    Batch b draws its start and its noise from a generator seeded by (seed, b). The samples depend on the seed, n and
-    the batch size, and not on the order of the batches.
+    The samples depend on the seed, n and the batch size, and not on the order of the batches.
 
     Args:
         sampler: from starting points (B, *shape) and a generator to the states of a sampler.
@@ -158,13 +201,18 @@ def generate(
         start: draws the starting points, (B, *shape); uniform noise unless told otherwise.
         given: (n, …), what each sample is drawn for, such as the image that is filled; the sampler is then called as
             sampler(x, generator, rows) with the rows (B, …) of its batch.
+        keep: from a batch's states to what is kept of its chains, (B, …); the last state unless told otherwise.
         device: where the chains run and noise is drawn: a GPU draws other noise than the CPU.
+        folder, accelerator: as for `draw_batches`; every process of the accelerator returns all samples, and a folder
+            is needed.
 
     Returns:
-        (n, *shape) float32 on the CPU, as the sampler left them: clamp to [0, 1] only to show or to score them.
+        (n, *shape) float32 on the CPU, as the sampler left them: clamp to [0, 1] only to show or to score them; or what
+        else is kept, (n, …).
 
     Raises:
-        ValueError: given holds another number of rows than n, or the start or the sampler gives another shape.
+        ValueError: given holds another number of rows than n, the start or the sampler gives another shape, or there is
+            an accelerator and no folder.
 
     Example:
         >>> mixture, ladder = sbgm.paper_mixture(), sbgm.geometric_sigmas(20.0, 1.0, 10)
@@ -173,52 +221,26 @@ def generate(
         >>> sbgm.generate(sampler, 100, (2,), seed=0, start=start, batch_size=32).shape
         torch.Size([100, 2])
     """
-    draw = chains(sampler, n, shape, start=start, given=given, device=device)
-    batches = draw_batches(draw, n, seed=seed, batch_size=batch_size, device=device)
-    return torch.cat([batch["samples"].float().cpu() for batch in batches])
-
-
-@checked
-def chains(
-    sampler: Sampler,
-    n: Count,
-    shape: Shape,
-    *,
-    start: Start = uniform_start,
-    given: Tensor | None = None,
-    device: torch.device | str = "cpu",
-) -> Draw:
-    """Make the function that `draw_batches` calls for each batch: it runs a sampler's chains to their end.
-
-    Args:
-        sampler, n, shape, start, given, device: as for `generate`.
-
-    Returns:
-        draw(indices, generator), which gives {"samples": (B, *shape)}; the last batch ends with the n-th sample. So a
-        folder of `draw_batches` that is to go on with more samples has n in its name.
-
-    Example:
-        >>> sampler = lambda x, generator: sbgm.langevin(
-        ...     lambda x, sigma: -x, x, step_size=0.1, n_steps=9, generator=generator
-        ... )
-        >>> draw = sbgm.images.drawing.chains(sampler, 5, (2,))
-        >>> draw(range(5), torch.Generator().manual_seed(0))["samples"].shape
-        torch.Size([5, 2])
-    """
     if given is not None and len(given) != n:
         raise ValueError(f"given must hold a row for each of the n = {n} samples, got {len(given)}")
+    if accelerator is not None and folder is None:
+        raise ValueError("folder must be given with an accelerator, whose processes find each other's batches there")
 
     def draw(indices: range, generator: torch.Generator) -> dict[str, Tensor]:
-        indices = indices[: n - indices.start]  # with a folder the last batch is asked for whole
         wanted = (len(indices), *shape)
         x = start(wanted, generator).to(device)
         _require_shape(x, "start", wanted)
         rows = [] if given is None else [given[indices.start : indices.stop].to(device)]
-        samples = final(sampler(x, generator, *rows))
-        _require_shape(samples, "sampler", wanted)
+        samples = keep(sampler(x, generator, *rows))
+        _require_shape(samples, "sampler", wanted if keep is final else (len(indices), *samples.shape[1:]))
         return {"samples": samples}
 
-    return draw
+    options: dict[str, Any] = {"seed": seed, "batch_size": batch_size, "folder": folder, "device": device}
+    if accelerator is not None:
+        for _ in draw_batches(draw, n, accelerator=accelerator, **options):  # this process's share
+            pass
+        accelerator.wait_for_everyone()
+    return torch.cat([batch["samples"].float() for batch in draw_batches(draw, n, **options)])
 
 
 def _require_shape(x: Tensor, name: str, wanted: tuple[int, ...]) -> None:
@@ -236,7 +258,6 @@ def draw_batches(
     folder: FilePath | None = None,
     device: torch.device | str = "cpu",
     accelerator: Accelerator | None = None,
-    **facts: Fact,
 ) -> Iterator[dict[str, Tensor]]:
     """Draw batches of tensors one by one; with a folder, a run that was stopped goes on where it was.
 
@@ -244,18 +265,19 @@ def draw_batches(
 
     Args:
         draw: from the indices of a batch's samples, and its generator, to its tensors by name.
-        n: samples.
+        n: samples, or pieces of work.
         seed: of all of it.
         batch_size: samples of a batch; the last one may have fewer.
-        folder: keeps each batch in a file of its own, batch-0000.safetensors and so on; a batch whose file is there is
-            read and not drawn. The folder's name must tell everything that the samples depend on, except n. With a
-            folder the last batch is drawn whole too, so that a later call for more samples goes on from there.
-        device: where the generators draw. What a GPU draws is kept in a folder of its own inside `folder`.
+        folder: of these settings, see `kept_folder`. Each batch is a file there, such as
+            seed0-batch0002-100to150.safetensors; one that is there is read and not drawn.
+        device: where the generators draw, and a part of the file's name where that is no CPU.
         accelerator: draws only this process's share, the batches b whose remainder by the number of processes it is.
-        facts: kept in each file.
 
     Yields:
-        {name: tensor}, in the order of the batches; from a folder, on the CPU.
+        {name: tensor}, in the order of the batches, on the CPU.
+
+    Raises:
+        ValueError: the folder is none of `kept_folder`.
 
     Example:
         >>> draw = lambda indices, generator: {"u": torch.rand(len(indices), generator=generator)}
@@ -265,20 +287,19 @@ def draw_batches(
     process = 0 if accelerator is None else accelerator.process_index
     n_processes = 1 if accelerator is None else accelerator.num_processes
     drawn_on = torch.device(device).type
-    if folder is not None:
-        folder = Path(folder) if drawn_on == "cpu" else Path(folder) / f"noise-{drawn_on}"
-        folder.mkdir(parents=True, exist_ok=True)
+    source = f"seed{seed}" if drawn_on == "cpu" else f"{drawn_on}-seed{seed}"
+    if folder is not None and not (Path(folder) / "settings.json").is_file():
+        raise ValueError(f"folder must be one that kept_folder has made for these settings, got {folder}")
     for batch in range(process, math.ceil(n / batch_size), n_processes):
-        file = None if folder is None else folder / f"batch-{batch:04d}.safetensors"
-        if file is not None and file.exists():
-            yield load_tensors(file)[0]
-            continue
-        first = batch * batch_size
-        end = first + batch_size
-        if file is None:
-            end = min(n, end)
-        tensors = draw(range(first, end), derived_generator(seed, batch, device=device))
+        indices = range(n)[batch * batch_size : (batch + 1) * batch_size]
+        file = None
+        if folder is not None:
+            file = Path(folder) / f"{source}-batch{batch:04d}-{indices.start}to{indices.stop}.safetensors"
+            if file.exists():
+                yield load_tensors(file)[0]
+                continue
+        tensors = draw(indices, derived_generator(seed, batch, device=device))
+        tensors = {name: x.cpu() for name, x in tensors.items()}
         if file is not None:
-            tensors = {name: x.cpu() for name, x in tensors.items()}  # as those that are read
-            save_tensors(file, tensors, **facts)
+            save_tensors(file, tensors)
         yield tensors

@@ -1,5 +1,6 @@
 """Batched generation: what depends on what, what is kept, other processes, and files of samples."""
 
+import contextlib
 import functools
 import math
 from types import SimpleNamespace
@@ -24,7 +25,7 @@ from sbgm import (
 from sbgm import __main__ as command
 from sbgm.files import load_tensors
 from sbgm.images.data import load_images
-from sbgm.images.drawing import chains, draw_batches, fitted_start, gaussian_start
+from sbgm.images.drawing import draw_batches, fitted_start, gaussian_start, kept_folder
 from sbgm.images.masks import centre_box
 from sbgm.noise import derived_generator
 from sbgm.samplers import State
@@ -59,49 +60,91 @@ def draw(indices, generator):
     return {"index": torch.tensor(indices), "noise": torch.rand(2, len(indices), generator=generator)}
 
 
-def test_batches_are_kept_whole_and_a_stopped_run_goes_on_with_them(tmp_path):
+def test_batches_are_kept_and_a_stopped_run_goes_on_with_them(tmp_path):
     drawn = []
 
     def counted(indices, generator):
         drawn.append(indices)
         return draw(indices, generator)
 
-    options = {"seed": 3, "batch_size": 4, "folder": tmp_path / "key", "sampler": "a"}
+    options = {"seed": 3, "batch_size": 4, "folder": kept_folder(tmp_path / "key", {"sampler": "a"})}
     first = next(draw_batches(counted, 6, **options))
     batches = list(draw_batches(counted, 6, **options))
-    assert drawn == [range(4), range(4, 8)]
+    assert drawn == [range(4), range(4, 6)]
     assert torch.equal(batches[0]["noise"], first["noise"])
-    assert torch.equal(batches[1]["noise"], torch.rand(2, 4, generator=derived_generator(3, 1)))
-    files = [path.name for path in sorted((tmp_path / "key").iterdir())]
-    assert files == ["batch-0000.safetensors", "batch-0001.safetensors"]
-    assert load_tensors(tmp_path / "key" / files[0])[1] == {"sampler": "a"}
-    more = list(draw_batches(counted, 10, **options))
-    assert drawn[2:] == [range(8, 12)]
+    assert torch.equal(batches[1]["noise"], torch.rand(2, 2, generator=derived_generator(3, 1)))
+    files = [path.name for path in sorted(options["folder"].glob("*batch*"))]
+    assert files == ["seed3-batch0000-0to4.safetensors", "seed3-batch0001-4to6.safetensors"]
+    more = list(draw_batches(counted, 12, **options))  # from which a batch that is not whole is left out
+    assert drawn[2:] == [range(4, 8), range(8, 12)]
     assert torch.cat([batch["index"] for batch in more]).tolist() == list(range(12))
 
 
-def test_what_another_device_draws_is_kept_apart(tmp_path, monkeypatch):
-    """Its generators draw other numbers. Here they are the CPU's."""
+def test_batches_of_other_settings_seeds_sizes_and_devices_are_not_taken_for_these(tmp_path, monkeypatch):
+    """On a GPU generators draw other numbers. Here they are the CPU's."""
     monkeypatch.setattr("sbgm.images.drawing.derived_generator", lambda *numbers, device: derived_generator(*numbers))
-    for device in ("cpu", "meta"):
-        list(draw_batches(draw, 2, seed=0, folder=tmp_path, device=device))
-    files = sorted(file.relative_to(tmp_path).as_posix() for file in tmp_path.rglob("*.safetensors"))
-    assert files == ["batch-0000.safetensors", "noise-meta/batch-0000.safetensors"]
+    settings = {"sampler": "a", "sigmas": [1.0, math.inf], "step_size": 0.1}
+    folders = [kept_folder(tmp_path / "key", settings | change) for change in ({}, {"sampler": "b"}, {"more": None})]
+    assert len(set(folders)) == 3
+    assert kept_folder(tmp_path / "key", settings) == folders[0]
+    calls = []
+
+    def counted(indices, generator):
+        calls.append(indices)
+        return draw(indices, generator)
+
+    same = {"seed": 0, "batch_size": 5, "folder": folders[0], "device": "cpu"}
+    for change in ({}, {"seed": 1}, {"batch_size": 10}, {"device": "meta"}, {"folder": folders[1]}):
+        calls.clear()
+        for _ in range(2):
+            list(draw_batches(counted, 12, **same | change))
+        assert len(calls) == math.ceil(12 / (same | change)["batch_size"]), change
+
+
+def test_a_folder_whose_settings_were_changed_or_are_not_told_is_refused(tmp_path):
+    file = kept_folder(tmp_path / "key", {"step_size": 0.1}) / "settings.json"
+    file.write_text(file.read_text().replace("0.1", "0.2"))
+    with pytest.raises(ValueError, match=r"settings must be those in .*settings\.json, which tells of other batches"):
+        kept_folder(tmp_path / "key", {"step_size": 0.1})
+    with pytest.raises(ValueError, match="folder must be one that kept_folder has made"):
+        generate(sample, 2, (1, 4, 4), seed=0, folder=tmp_path)
+
+
+def test_what_is_kept_of_chains_may_be_more_than_their_ends(tmp_path):
+    def every_state(states):
+        return torch.stack([state.x for state in states], dim=1)
+
+    samples, kept = (
+        generate(sample, 5, (1, 4, 4), seed=3, batch_size=2, **more) for more in ({}, {"keep": every_state})
+    )
+    assert kept.shape == (5, 9, 1, 4, 4)
+    assert torch.equal(kept[:, -1], samples)
 
 
 @pytest.mark.parametrize("n_processes", [2, 3, 5])
 @pytest.mark.parametrize(("n", "batch_size"), [(10, 4), (12, 4), (3, 4), (11, 2)])
 def test_any_number_of_processes_gives_the_samples_of_one(n_processes, n, batch_size, tmp_path):
+    """The last process finds all batches of the others, which ended before it began, and draws its own alone."""
+    drawn = []
+
+    def counted(x, generator):
+        drawn.append(len(x))
+        return sample(x, generator)
+
+    class Stopped(Exception):
+        pass
+
     options = {"seed": 5, "batch_size": batch_size}
+    folder = kept_folder(tmp_path / "key", {})
     for index in range(n_processes):
-        process = SimpleNamespace(process_index=index, num_processes=n_processes)
-        list(draw_batches(chains(sample, n, (1, 4, 4)), n, accelerator=process, folder=tmp_path, **options))
-
-    def drawn_again(indices, generator):
-        raise AssertionError
-
-    together = [batch["samples"] for batch in draw_batches(drawn_again, n, folder=tmp_path, **options)]
-    assert torch.equal(torch.cat(together), generate(sample, n, (1, 4, 4), **options))
+        waited = mock.Mock(side_effect=None if index == n_processes - 1 else Stopped)
+        process = SimpleNamespace(process_index=index, num_processes=n_processes, wait_for_everyone=waited)
+        with contextlib.suppress(Stopped):
+            together = generate(counted, n, (1, 4, 4), folder=folder, accelerator=process, **options)
+    assert sum(drawn) == n
+    assert torch.equal(together, generate(sample, n, (1, 4, 4), **options))
+    with pytest.raises(ValueError, match="folder must be given with an accelerator"):
+        generate(sample, n, (1, 4, 4), accelerator=process, **options)
 
 
 def test_a_gaussian_start_is_the_mean_and_noise():
