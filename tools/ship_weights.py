@@ -25,12 +25,14 @@ from sbgm.apps.train import Settings, read_record
 from sbgm.files import Fact, content_hash, file_hash, read_facts
 from sbgm.images.data import load_images, load_labels
 from sbgm.images.devices import hardware
+from sbgm.images.drawing import uniform_start
 from sbgm.images.networks import ResNet
 from sbgm.images.weights import load_network, save_network, save_weights, weights_file, weights_folder
 from sbgm.measure import frechet_distance, level_losses
 from sbgm.measure.classifier import LeNet
 from sbgm.mixtures import paper_mixture
 from sbgm.networks import ImageMLP
+from sbgm.samplers import annealed_langevin, final
 
 
 def main() -> None:
@@ -96,7 +98,9 @@ def on_digits(network: ImageMLP, settings: recipes.DigitsTraining, n_samples: in
     images = load_images("digits")
     held_out = load_images("digits", "test")
     _, seconds = recipes.timed(recipes.train_digits(network, images, settings))
-    samples = recipes.sample_digits(network, n_samples, generator=torch.Generator().manual_seed(2))
+    generator = torch.Generator().manual_seed(2)
+    x = uniform_start((n_samples, *network.image_shape), generator)
+    samples = final(annealed_langevin(network, x, network.sigmas, step_size=2e-5, n_steps=100, generator=generator))
     return {
         "data_range": [0.0, 1.0],
         "data": f"digits, {len(images):,} training images",

@@ -24,7 +24,7 @@ from sbgm import (
     metropolis_langevin,
     paper_mixture,
 )
-from sbgm.images.drawing import draw_batches
+from sbgm.images.drawing import draw_batches, kept_folder
 from sbgm.measure import Estimate, component_stds
 from sbgm.measure.scores import nearest_modes
 from sbgm.theory import annealed_variance, langevin_variance
@@ -108,7 +108,8 @@ def measure_run(indices: range, generator: torch.Generator) -> dict[str, Tensor]
 
 def measure(folder: Path) -> Record:
     """Measure F1: the worst standard deviation and the worst weights of all combinations."""
-    parts = draw_batches(measure_run, len(RUNS), seed=seed("F1"), batch_size=1, folder=folder / f"seed{seed('F1')}")
+    place = kept_folder(folder / "scores", {"runs": RUNS, "samplers": SAMPLERS, "n_chains": N_CHAINS})
+    parts = draw_batches(measure_run, len(RUNS), seed=seed("F1"), batch_size=1, folder=place)
     tables = [part["rows"] for part in parts]
     of_exact = {}
     stds = []

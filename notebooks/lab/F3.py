@@ -10,11 +10,12 @@ from controls import joined_halves, turned
 from errors import of_networks
 from ledger import Record, declared, record, reported, script_options, seed, show
 from N1 import perceptrons
-from recipes import sample_digits
 from sbgm import derived_generator
 from sbgm.images.data import load_images, load_labels
+from sbgm.images.drawing import uniform_start
 from sbgm.measure import Estimate, estimate, frechet_distance, quantise, ratio, shown
 from sbgm.noise import perturb
+from sbgm.samplers import annealed_langevin, final
 
 N_SAMPLES = 360  # as many as there are held-out digits
 N_STEPS = (100, 10)
@@ -45,7 +46,9 @@ def measure(folder: Path) -> Record:
     for n_steps in N_STEPS:
         drawn = []
         for network in perceptrons(folder):
-            drawn.append(sample_digits(network, N_SAMPLES, n_steps=n_steps, generator=generator))
+            x = uniform_start((N_SAMPLES, *network.image_shape), generator)
+            states = annealed_langevin(network, x, network.sigmas, step_size=2e-5, n_steps=n_steps, generator=generator)
+            drawn.append(final(states))
         far_samples = of_networks(torch.tensor([distance(x).value for x in drawn]))
         sure_samples = of_networks(torch.tensor([confidence(x).value for x in drawn]))
         distances = ratio(far_samples, far)

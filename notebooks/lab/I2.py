@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from curve import Entry, draw_entry, samplers_within
-from drawing import CPU, HOW_DRAWN, Drawing, Machine, draw, samples_key
+from drawing import CPU, HOW_DRAWN, Drawing, Machine, draw
 from I9 import differences, smaller_differences
 from ledger import Measurement, Record, declared, record, reported, script_options, seed, show
 from sbgm import derived_generator
@@ -64,7 +64,7 @@ def measure(
         earlier: files of the same training's weights after fewer steps.
         machine: where networks run.
     """
-    sizes = {"n_samples": n_samples, "batch_size": machine.n_chains, "seed": seed("I2"), "kept": "last"}
+    sizes = {"n_samples": n_samples, "batch_size": machine.n_chains, "seed": seed("I2"), "every_level": False}
     drawing = Drawing(weights, n_steps=n_steps, precision=machine.precision, **sizes)
     space = feature_space("cifar10", inception := Inception(device=machine.device))
     training = load_images("cifar10")  # missing images are told before the drawing
@@ -166,10 +166,9 @@ def growth(
     sampler = samplers_within(BUDGET, network.sigmas, denoise_last=True)["ancestral, geometric"]
     entry = Entry("ancestral, geometric", sampler, "fitted", clamped=False)
     options = {"batch_size": machine.n_chains, "seed": seed("I2"), "precision": machine.precision}
-    settings = f"batch{machine.n_chains}", machine.precision, f"seed{seed('I2')}"
-    place = Path(folder) / samples_key(name, "growth", *settings) / entry.key
-    batches = draw_entry(entry, machine.prepared(network), training[:N_CONTROL], place, n_samples, **options)
-    samples = torch.cat(list(batches))[:n_samples]
+    place = Path(folder) / Path(name).stem
+    prepared = machine.prepared(network)
+    samples = draw_entry(entry, prepared, training[:N_CONTROL], n_samples, folder=place, **options)
     of_levels = torch.tensor(losses).mean(dim=0)  # the same images at all levels: the mean of their errors is the most
     numbers = {"held-out loss": Estimate(*of_levels.tolist()), **distances(samples)}
     return [reported(f"{seen:.1f} epochs: {label}", number) for label, number in numbers.items()]

@@ -1,28 +1,26 @@
 """I3: faces by Algorithm 1, the way to them, and fills of generated faces; what is near a photograph is not shown."""
 
-import dataclasses
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
-from tqdm import tqdm
+from torch import Tensor
 
-from drawing import CPU, HOW_DRAWN, Drawing, Machine, draw_kept
+from drawing import CPU, HOW_DRAWN, Drawing, Machine, draw
 from I2 import HOG, object_measurements
 from ledger import Measurement, Record, guard, record, reported, script_options, show
-from sbgm.files import file_hash
-from sbgm.guard import Score
+from sbgm.files import content_hash, file_hash
 from sbgm.images.data import SPLITS, load_images
-from sbgm.images.drawing import uniform_start
+from sbgm.images.drawing import generate, uniform_start
 from sbgm.images.masks import right_half
 from sbgm.images.weights import load_network, weights_file
 from sbgm.measure import Estimate, Inception, controls, kid, nearest_neighbours, quantise, share, shown
 from sbgm.measure.judging import feature_space, reference_for
-from sbgm.samplers import State, annealed_langevin, denoise, final, inpaint
+from sbgm.noise import derived_generator
+from sbgm.samplers import State, annealed_langevin, inpaint
 
-BATCH = 32  # one size for all chains: a compiled network is compiled once
+BATCH = 32  # of samples, film and fills: a compiled network is compiled for each size
 N_SHOWN = 64
 N_FILM = 8
 N_FILLS = 8
@@ -70,38 +68,34 @@ def draw_faces(drawing: Drawing, folder: Path, machine: Machine = CPU) -> Faces:
     """Draw samples and fills batch by batch; those that are in `folder` are taken from there.
 
     Args:
-        drawing: what to draw; the fills are of the first of its samples, with the same settings.
+        drawing: what to draw; film and fills are of the first of its samples, with the same settings.
         folder: of all such samples.
         machine: where the network runs, and how.
     """
+    samples, denoised = (of_levels[-1] for of_levels in draw(drawing, folder, machine))
+    network = machine.prepared(load_network(drawing.network))
+    score = machine.score(network, drawing.precision)
     settings = drawing.facts("step_size", "n_steps")
+    shape = network.image_shape
     watched = (max(1, drawing.n_steps // 2), drawing.n_steps)
+    known = {"mask": right_half(shape).to(machine.device), "denoise_last": True}
+    images = shown(denoised[torch.arange(BATCH) // N_FILLS])
 
-    def bar(states: Iterator[State], title: str, n_levels: int) -> Iterator[State]:
-        return tqdm(states, title, n_levels * drawing.n_steps, unit="step")
+    def chains(x: Tensor, generator: torch.Generator) -> Iterator[State]:
+        return annealed_langevin(score, x, network.sigmas, generator=generator, **settings)
 
-    def sample(network: nn.Module, score: Score, indices: range, generator: torch.Generator) -> dict[str, Tensor]:
-        x = uniform_start((len(indices), *network.image_shape), generator).to(machine.device)
-        film = [x]
-        states = annealed_langevin(score, x, network.sigmas, generator=generator, **settings)
-        for state in bar(states, f"faces from {indices.start}", len(network.sigmas)):
-            x = state.x
-            if state.step in watched:
-                film.append(x)
-        frames = torch.stack([frame[:N_FILM] for frame in film])
-        return {"samples": x, "denoised": denoise(score, x, network.sigmas[-1]), "film": frames}
+    def film(states: Iterable[State]) -> Tensor:
+        return torch.stack([state.x for state in states if state.step in watched], dim=1)
 
-    def fill(network: nn.Module, score: Score, indices: range, generator: torch.Generator) -> dict[str, Tensor]:
-        x = uniform_start((len(indices), *network.image_shape), generator).to(machine.device)
-        image = shown(denoised[torch.tensor(indices) // N_FILLS]).to(machine.device)
-        known = {"image": image, "mask": right_half(network.image_shape).to(machine.device), "denoise_last": True}
-        states = inpaint(score, x, network.sigmas, generator=generator, **known, **settings)
-        return {"fills": final(bar(states, "fills", len(network.sigmas)))}
+    def fills(x: Tensor, generator: torch.Generator, image: Tensor) -> Iterator[State]:
+        return inpaint(score, x, network.sigmas, image=image, generator=generator, **known, **settings)
 
-    parts = draw_kept(drawing, sample, folder, machine)
-    samples, denoised = (torch.cat([part[name] for part in parts])[: drawing.n_samples] for name in Faces._fields[:2])
-    of_the_first = dataclasses.replace(drawing, n_samples=BATCH, kept=f"{drawing.kept}-fills")
-    return Faces(samples, denoised, parts[0]["film"], draw_kept(of_the_first, fill, folder, machine)[0]["fills"])
+    first = {"seed": drawing.seed, "batch_size": BATCH, "device": machine.device}
+    start = uniform_start((BATCH, *shape), derived_generator(drawing.seed, 0, device=machine.device)).cpu()
+    frames = generate(chains, BATCH, shape, keep=film, folder=drawing.kept_in(folder, network, of="film"), **first)
+    place = drawing.kept_in(folder, network, of="fills", images=content_hash(images))
+    filled = generate(fills, BATCH, shape, given=images, folder=place, **first)
+    return Faces(samples, denoised, torch.cat([start[:, None], frames], dim=1)[:N_FILM].transpose(0, 1), filled)
 
 
 def measure(
@@ -126,7 +120,7 @@ def measure(
         machine: where the network runs.
     """
     sizes = {"n_samples": n_samples, "n_steps": n_steps, "step_size": step_size, "batch_size": BATCH}
-    drawing = Drawing(weights, precision=machine.precision, kept="faces", **sizes)
+    drawing = Drawing(weights, precision=machine.precision, every_level=False, **sizes)
     space = feature_space("celeba", inception := Inception(device=machine.device))
     training, test_faces = (load_images("celeba", split) for split in SPLITS)
     faces = draw_faces(drawing, folder, machine)

@@ -21,21 +21,22 @@ from drawing import (
     judged_distance,
     narrower_width,
     require_enough_digits,
+    weights_hash,
     wrong_digits,
 )
 from errors import largest, of_networks, rank_correlation, worst_over_best
 from ledger import Measurement, Record, declared, load_record, record, reported, script_options, seed, show
 from N1 import perceptrons
-from recipes import sample_digits
 from sbgm import derived_generator
 from sbgm.guard import Batch, Positive, checked
 from sbgm.images.data import load_images, load_labels
-from sbgm.images.drawing import draw_batches
+from sbgm.images.drawing import draw_batches, kept_folder, uniform_start
 from sbgm.images.weights import load_network
 from sbgm.measure import Estimate, estimate, frechet_distance, in_batches, quantise, ratio, shown, some_images
 from sbgm.measure.classifier import JUDGE, load_classifier
 from sbgm.measure.judging import feature_space, reference_for
 from sbgm.noise import perturb
+from sbgm.samplers import annealed_langevin, final
 from sbgm.theory import annealed_variance
 
 N_SHEET = 16
@@ -256,10 +257,14 @@ def digits_cells(folder: Path) -> tuple[list[tuple[int, float]], Tensor]:
 
     def samples(indices: range, generator: torch.Generator) -> dict[str, Tensor]:
         network, (n_steps, step_size) = runs[indices.start]
-        x = sample_digits(network, N_OF_CELL, n_steps=n_steps, step_size=step_size, generator=generator)
-        return {"samples": quantise(x)}
+        x = uniform_start((N_OF_CELL, *network.image_shape), generator)
+        states = annealed_langevin(
+            network, x, network.sigmas, step_size=step_size, n_steps=n_steps, generator=generator
+        )
+        return {"samples": quantise(final(states))}
 
-    place = folder / f"cells{N_OF_CELL}-seed{seed('I5')}"
+    settings = {"places": places, "n_samples": N_OF_CELL, "weights": [weights_hash(network) for network in networks]}
+    place = kept_folder(folder / "digits_cells", settings)
     parts = draw_batches(samples, len(runs), seed=seed("I5"), batch_size=1, folder=place)
     drawn = torch.stack([part["samples"] for part in parts])
     return places, drawn.unflatten(0, (len(networks), len(places)))
@@ -332,7 +337,7 @@ def mnist_cells(folder: Path, n_samples: int, machine: Machine) -> tuple[StepMap
     common = {"n_samples": n_samples, "batch_size": machine.n_chains}
     drawings = []
     for n_steps, step_size in [*PLACES, TOO_SHORT]:
-        how = {"seed": seed("I5"), "kept": "last"}
+        how = {"seed": seed("I5"), "every_level": False}
         if (n_steps, step_size) == (100, 2e-5):
             how = {"seed": seed("I1")}  # whose first samples these are
         drawings.append(Drawing("mnist_ncsn", n_steps=n_steps, step_size=step_size, **common, **how))

@@ -55,7 +55,7 @@ def i6_measurements(one_level: Estimate, annealed: Estimate, controls: dict[str,
 
 def measure(folder: Path, machine: Machine = CPU) -> Record:
     """Measure I6: the distance of samples by plain Langevin dynamics, beside that of annealed ones and of controls."""
-    drawing = Drawing("mnist_one_level", n_samples=N_SAMPLES, n_steps=1_000, kept="last", seed=seed("I6"))
+    drawing = Drawing("mnist_one_level", n_samples=N_SAMPLES, n_steps=1_000, every_level=False, seed=seed("I6"))
     samples = draw(drawing, folder, machine).states[-1]
     measurements = i6_measurements(
         judged_distance(samples), judged_distance(annealed_samples(N_SAMPLES)), control_distances("I6", N_SAMPLES, 1)

@@ -1,25 +1,26 @@
 """I8, Fig. 6: test digits inpainted behind masks of three shapes, beside fills that are made without a network."""
 
-import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 import ledger
 from controls import retrieved, seam
-from drawing import CPU, SIGMA_L, Drawing, Load, Machine, draw_kept, narrower_width
+from drawing import CPU, SIGMA_L, Drawing, Load, Machine, narrower_width
 from errors import bootstrap
 from ledger import Measurement, Record, declared, record, reported, script_options, seed, show
-from sbgm.guard import Score
+from sbgm.files import content_hash
 from sbgm.images import masks
 from sbgm.images.data import load_images, load_labels
-from sbgm.images.drawing import uniform_start
+from sbgm.images.drawing import generate, uniform_start
+from sbgm.images.weights import load_network
 from sbgm.measure import Estimate, estimate, in_batches, quantise, shown
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, load_classifier
 from sbgm.noise import derived_generator, perturb, randn_like
-from sbgm.samplers import final, inpaint
+from sbgm.samplers import State, inpaint
 
 DATA = "mnist_small"
 FIRST = 1_000
@@ -50,12 +51,11 @@ def draw_fills(
     machine: Machine = CPU,
     *,
     n_fills: int = N_FILLS,
-    load: Load | None = None,
+    load: Load = load_network,
 ) -> tuple[Tensor, Tensor]:
     """The fills of each image behind its masks by Algorithm 2, from `folder` as far as they are there, and the last y.
 
-    All fills of an image are one batch and one file; image j draws from the generator of (seed, j). So more images go
-    on with those already there, and the fills are the same however often they were interrupted.
+    All fills of an image are one batch; image j draws from the generator of (seed, j).
 
     Args:
         drawing: the network and the settings.
@@ -69,24 +69,35 @@ def draw_fills(
     Returns:
         Fills as the sampler left them, and y of the last level, both (M, N, F, C, H, W).
     """
+    network = machine.prepared(load(drawing.network))
+    score = machine.score(network, drawing.precision)
     settings = drawing.facts("step_size", "n_steps")
+    sigmas = network.sigmas.tolist()
+    side = len(known) * n_fills
+    image_of_each = images.repeat_interleave(side, dim=0).to(machine.device)
+    mask_of_each = known.transpose(0, 1).flatten(0, 1).repeat_interleave(n_fills, dim=0).to(machine.device)
 
-    def fill(network: nn.Module, score: Score, indices: range, generator: torch.Generator) -> dict[str, Tensor]:
-        (j,) = indices
-        sigmas = network.sigmas
-        image = images[j].to(machine.device)
-        mask = known[:, j].repeat_interleave(n_fills, dim=0).to(machine.device)
-        x = uniform_start((len(mask), *image.shape), generator).to(machine.device)
-        states = inpaint(score, x, sigmas, image=image, mask=mask, generator=generator, **settings)
-        fills = final(tqdm(states, f"image {j + 1} of {len(images)}", len(sigmas) * drawing.n_steps, unit="step"))
-        again = derived_generator(drawing.seed, j, device=machine.device)
-        return {"fills": fills, "y": last_y(image, x, sigmas.tolist(), drawing.n_steps, again)}
+    def sampler(x: Tensor, generator: torch.Generator, which: Tensor) -> Iterable[State]:
+        parts = {"image": image_of_each[which], "mask": mask_of_each[which]}
+        states = inpaint(score, x, sigmas, generator=generator, **parts, **settings)
+        return tqdm(states, "fills of an image", len(sigmas) * drawing.n_steps, unit="step")
 
-    drawing = dataclasses.replace(drawing, n_samples=len(images), batch_size=1, kept=f"fills{n_fills}")
-    parts = draw_kept(drawing, fill, folder, machine, load)
-    by_mask = (torch.stack([p[name] for p in parts]).unflatten(1, (-1, n_fills)) for name in ("fills", "y"))
-    fills, ys = (value.transpose(0, 1) for value in by_mask)
-    return fills, ys
+    fills = generate(
+        sampler,
+        len(image_of_each),
+        images.shape[1:],
+        seed=drawing.seed,
+        batch_size=side,
+        given=torch.arange(len(image_of_each)),
+        device=machine.device,
+        folder=drawing.kept_in(folder, network, n_fills=n_fills, inputs=content_hash(images, known)),
+    )
+    ys = []
+    for j, x in enumerate(image_of_each.split(side)):
+        generator = derived_generator(drawing.seed, j, device=machine.device)
+        ys.append(last_y(x[0], x, sigmas, drawing.n_steps, generator).cpu())
+    shape = (len(images), len(known), n_fills)
+    return fills.unflatten(0, shape).transpose(0, 1), torch.cat(ys).unflatten(0, shape).transpose(0, 1)
 
 
 def last_y(image: Tensor, x: Tensor, sigmas: list[float], n_steps: int, generator: torch.Generator) -> Tensor:

@@ -9,13 +9,12 @@ from typing import Annotated
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from curve import Entry, NamedSampler, draw_entry, renewing
-from drawing import CPU, Machine, samples_key
+from drawing import CPU, Machine
 from ledger import Measurement, Record, declared, record, reported, script_options, seed, show
 from sbgm.guard import Batch, Count, checked, one_of
-from sbgm.images.data import SETS, SetName
+from sbgm.images.data import SETS
 from sbgm.images.weights import checkpoints, load_network, load_weights, run_weights, step_of, weights_file
 from sbgm.measure import (
     Estimate,
@@ -29,12 +28,13 @@ from sbgm.measure import (
     some_images,
 )
 from sbgm.measure.inception import require_enough
-from sbgm.measure.judging import Reference, feature_space, reference_for
+from sbgm.measure.judging import feature_space, reference_for
 from sbgm.networks import ScoreNetwork
 
 PAPERS_SAMPLES = 50_000
 PAPERS_CHANNELS = 128
 PAPERS_EVALUATIONS = 1_000
+N_STEPS = 100  # T of Algorithm 1
 N_CHOOSING = 1_000  # samples of each checkpoint
 N_FITTED = 2_000  # training images that the fast sampler's start is fitted to
 N_KERNEL = 10_000  # of the reference, for KID, whose work is quadratic
@@ -42,85 +42,39 @@ N_SHOWN = 64
 SamplerName = Annotated[str, one_of(("annealed", "renewing"))]
 
 
-class ColourSamples:
-    """Samples of networks of one architecture, kept batch by batch by the hash of their weights, and their features.
+def entry_on(sigmas: Tensor, sampler: SamplerName) -> Entry:
+    """A network's sampler: "annealed", Algorithm 1 with the paper's step size, or "renewing", chapter 10's of 50 steps.
 
     Args:
-        data: the set that the networks were trained on.
-        folder: of all such samples; drawing goes on from what is there.
-        inception: whose features are taken.
-        sampler: "annealed", Algorithm 1 with the paper's step size, or "renewing", chapter 10's of 50 evaluations.
-        n_steps: T of Algorithm 1.
+        sigmas: the network's ladder.
+        sampler: its name.
+    """
+    ladder = tuple(sigmas.tolist())
+    if sampler == "renewing":
+        return Entry("renewing, c = 8", renewing(ladder[0], ladder[-1], 50, 8.0), "fitted")
+    paper = NamedSampler("annealed", ladder, 0.2 * ladder[-1] ** 2, N_STEPS)
+    return Entry("Algorithm 1", paper, "uniform", clamped=False)
+
+
+def draw_samples(
+    file: Path | str, n: int, model: ScoreNetwork, sampler: SamplerName, folder: Path, machine: Machine, batch_size: int
+) -> Tensor:
+    """Draw n samples of a network, or take them from a folder: (n, 3, H, W).
+
+    Args:
+        file: of its weights, or a shipped network's name.
+        n: samples.
+        model: a network of the same architecture, which gets these weights in place, since compiling takes minutes.
+        sampler: see `entry_on`.
+        folder: of all such samples.
+        machine: where the model is.
         batch_size: chains side by side.
-        n_reference: so many training images to compare with; None takes all.
-        machine: where networks run.
-
-    Attributes:
-        model: the network that drew last; None before.
-        reference: features of training images.
-        statistics: their mean and covariance.
     """
-
-    @checked
-    def __init__(
-        self,
-        data: SetName,
-        folder: Path,
-        inception: Inception,
-        *,
-        sampler: SamplerName = "renewing",
-        n_steps: Count = 100,
-        batch_size: Count = 500,
-        n_reference: Count | None = None,
-        machine: Machine = CPU,
-    ) -> None:
-        self.data = data
-        self.folder = folder
-        self.inception = inception
-        self.machine = machine
-        self.model = None
-        self.sampler = sampler
-        self.n_steps = n_steps
-        self.batch_size = batch_size
-        self.precision = machine.precision
-        self.reference: Reference = reference_for(data, feature_space(data, inception), "train", n_reference)
-        self.statistics = feature_statistics(self.reference.features)
-
-    def entry(self, sigmas: Tensor) -> Entry:
-        """The sampler on a network's ladder."""
-        ladder = tuple(sigmas.tolist())
-        if self.sampler == "renewing":
-            return Entry("renewing, c = 8", renewing(ladder[0], ladder[-1], 50, 8.0), "fitted")
-        paper = NamedSampler("annealed", ladder, 0.2 * ladder[-1] ** 2, self.n_steps)
-        return Entry("Algorithm 1", paper, "uniform", clamped=False)
-
-    def draw(self, weights: Path | str, n: int) -> tuple[Tensor, Tensor]:
-        """n samples of a network, uint8 as they would be shown, and their features."""
-        if self.model is None:
-            self.model = self.machine.prepared(load_network(weights))
-        else:  # in place, since compiling takes minutes
-            load_weights(self.model, weights_file(weights))
-        entry = self.entry(self.model.sigmas)
-        size = self.batch_size
-        key = samples_key(weights, f"batch{size}", self.precision, f"seed{seed('I9')}")
-        fitted = some_images(self.data, "train")[:N_FITTED]
-        place = self.folder / key / entry.key
-        batches = draw_entry(entry, self.model, fitted, place, n, size, seed=seed("I9"), precision=self.precision)
-        bar = tqdm(batches, key, math.ceil(n / size), unit="batch")
-        images, features = zip(*((quantise(batch), self.inception.features(batch)) for batch in bar), strict=True)
-        return torch.cat(images)[:n], torch.cat(features)[:n]
-
-
-def checkpoint_fids(run: Path, samples: ColourSamples) -> dict[Path, float]:
-    """The FID of 1,000 samples of each checkpoint that a run kept, by its file of weights, oldest first.
-
-    Raises:
-        FileNotFoundError: the run has no checkpoint yet.
-        ValueError: one of them is damaged.
-    """
-    steps = [step_of(folder) for folder in checkpoints(run)] or [None]
-    files = [run_weights(run, step) for step in steps]
-    return {file: checkpoint_fid(samples.draw(file, N_CHOOSING)[1], samples.statistics) for file in files}
+    load_weights(model, weights_file(file))
+    fitted = some_images("cifar10", "train")[:N_FITTED]
+    place = folder / weights_file(file).stem
+    options = {"seed": seed("I9"), "precision": machine.precision, "batch_size": batch_size, "folder": place}
+    return draw_entry(entry_on(model.sigmas, sampler), model, fitted, n, **options)
 
 
 @checked
@@ -171,43 +125,50 @@ def measure(
             samples is taken.
         machine: where the network runs.
     """
-    settings = {"sampler": sampler, "batch_size": batch_size, "n_reference": n_reference}
     inception = Inception(device=machine.device)
-    samples = ColourSamples("cifar10", folder, inception, machine=machine, **settings)
+    real = reference_for("cifar10", feature_space("cifar10", inception), "train", n_reference)
+    statistics = feature_statistics(real.features)
+    run = Path(weights)
+    files = [run_weights(run, step_of(step)) for step in checkpoints(run)] or [weights_file(weights)]
+    model = machine.prepared(load_network(files[0]))
+    how_drawn = model, sampler, folder, machine, batch_size
     chosen = None
-    file = weights
+    file = files[0]
     how = {}
-    if Path(weights).is_dir():
-        distances = checkpoint_fids(Path(weights), samples)
+    if run.is_dir():
+        distances = {}
+        for checkpoint in files:
+            features = inception.features(draw_samples(checkpoint, N_CHOOSING, *how_drawn))
+            distances[checkpoint] = checkpoint_fid(features, statistics)
         file = min(distances, key=lambda file: distances[file])
         chosen = distances[file]
         how = {"checkpoint": file.parent.name, "checkpoints": len(distances)}
-    images, features = samples.draw(file, n_samples)
+    samples = draw_samples(file, n_samples, *how_drawn)
+    features = inception.features(samples)
     score = inception_score(inception.logits(features)) if inception.has_logits else None
-    differs = differences(load_network(file), n_samples, samples.n_steps, sampler)
-    real = samples.reference
-    distance = fid(features, samples.statistics)
+    differs = differences(load_network(file), n_samples, N_STEPS, sampler)
+    distance = fid(features, statistics)
     kernel = kid(features, real.features[:N_KERNEL])
     on_gpu = torch.device(machine.device).type == "cuda"
     return record(
         "I9",
         i9_measurements(n_samples, distance, kernel, score, chosen, bounded=not differs),
-        {"samples": images[:N_SHOWN]},
+        {"samples": quantise(samples[:N_SHOWN])},
         data=f"{n_samples:,} samples; {len(real.features):,} of {SETS['cifar10'].title}'s training images, "
         f"{N_KERNEL:,} for KID",
         note=f"FID from fewer samples is larger.{'' if score else ' No Inception Score: its weights have no logits.'}",
-        narrower="; ".join([*differs, *smaller_differences(file, samples.precision)]),
+        narrower="; ".join([*differs, *smaller_differences(file, machine.precision)]),
         networks=[str(file)],
         facts=how
         | {
             "n_samples": n_samples,
-            "n_steps": samples.n_steps,
+            "n_steps": N_STEPS,
             "sampler": sampler,
             "batch_size": batch_size,
             "weights": weights,
-            "evaluations": samples.entry(samples.model.sigmas).evaluations,
-            "parameters": sum(p.numel() for p in samples.model.parameters()),
-            "precision": samples.precision,
+            "evaluations": entry_on(model.sigmas, sampler).evaluations,
+            "parameters": sum(p.numel() for p in model.parameters()),
+            "precision": machine.precision,
             "seed": seed("I9"),
             "inception": inception.name,
             "device": torch.cuda.get_device_name(machine.device) if on_gpu else machine.device,

@@ -17,7 +17,7 @@ from ledger import Record, declared, record, reported, script_options, seed, sho
 from recipes import DATA_STD, FIGURE2_AUTHORS
 from sbgm import MLP, paper_mixture, plots, sliced_score_matching_loss
 from sbgm.guard import Batch, NonNegative, Positive, Score, checked
-from sbgm.images.drawing import draw_batches
+from sbgm.images.drawing import draw_batches, kept_folder
 from sbgm.measure import relative_squared_error
 from sbgm.measure.scores import Means, nearest_modes
 
@@ -102,7 +102,7 @@ def measure_seed(indices: range, generator: torch.Generator) -> dict[str, Tensor
 
 def measure(folder: Path) -> Record:
     """Measure L7: the errors of six networks of each kind, and their ratio at either scale."""
-    place = folder / f"seed{seed('L7')}"
+    place = kept_folder(folder / "errors", dataclasses.asdict(FIGURE2_AUTHORS) | {"scales": SCALES, "sigmas": SIGMAS})
     parts = list(draw_batches(measure_seed, N_SEEDS, seed=seed("L7"), batch_size=1, folder=place))
     near, far = (torch.cat([part[name] for part in parts]) for name in ("near", "far"))
     bounded = []

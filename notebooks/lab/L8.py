@@ -15,7 +15,7 @@ from laws import annealed_weight
 from ledger import Record, declared, record, reported, script_options, seed, show
 from recipes import DATA_STD, MixtureTraining, trained_mixture
 from sbgm import ConditionalMLP, annealed_langevin, final, paper_mixture
-from sbgm.images.drawing import draw_batches
+from sbgm.images.drawing import draw_batches, kept_folder
 from sbgm.measure import Estimate, mode_weights
 
 N_NETWORKS = 10
@@ -34,7 +34,8 @@ def draw_shares(claim_id: str, architecture: Callable[..., nn.Module], folder: P
         x = final(annealed_langevin(network, x, SETTINGS.sigmas, step_size=0.1, n_steps=100, generator=generator))
         return {"shares": mode_weights(x, mixture.means)[1:]}
 
-    place = folder / f"seed{seed(claim_id)}"
+    settings = dataclasses.asdict(SETTINGS) | {"architecture": architecture.__name__, "n_chains": N_CHAINS}
+    place = kept_folder(folder / "shares", settings)
     parts = draw_batches(draw, N_NETWORKS, seed=seed(claim_id), batch_size=1, folder=place)
     return torch.cat([part["shares"] for part in parts])
 

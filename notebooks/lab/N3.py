@@ -15,7 +15,7 @@ from laws import annealed_weight
 from ledger import Record, declared, record, reported, script_options, seed, show
 from recipes import DATA_STD, MixtureTraining, level_errors, trained_mixture
 from sbgm import ConditionalMLP, annealed_langevin, final, paper_mixture
-from sbgm.images.drawing import draw_batches
+from sbgm.images.drawing import draw_batches, kept_folder
 from sbgm.measure import Estimate, component_stds, mode_weights
 from sbgm.theory import annealed_variance
 
@@ -52,7 +52,7 @@ def worst_std(samples: Tensor) -> Estimate:
 
 def measure(folder: Path) -> Record:
     """Measure N3: the errors of five networks of each kind, their ratio, and their samples."""
-    place = folder / f"seed{seed('N3')}"
+    place = kept_folder(folder / "networks", {"runs": RUNS, "n_steps": N_STEPS, "n_chains": N_CHAINS})
     parts = list(draw_batches(measure_network, len(RUNS), seed=seed("N3"), batch_size=1, folder=place))
     errors, samples = (torch.cat([part[name] for part in parts]) for name in ("errors", "samples"))
     by_kind = {kind: slice(i, None, len(OBJECTIVES)) for i, kind in enumerate(OBJECTIVES)}

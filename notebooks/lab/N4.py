@@ -1,7 +1,6 @@
 """N4: whether the held-out objective ranks noise conditional networks as their samples do, on the digits."""
 
 import dataclasses
-import hashlib
 import itertools
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -14,13 +13,14 @@ from tqdm import tqdm
 from controls import joined_halves, legible
 from errors import bootstrap, rank_correlation
 from ledger import Measurement, Record, declared, record, reported, script_options, seed, show
-from recipes import DigitsTraining, sample_digits, train_digits
+from recipes import DigitsTraining, train_digits
 from sbgm import derived_generator
 from sbgm.images.data import load_images, load_labels
-from sbgm.images.drawing import draw_batches
+from sbgm.images.drawing import draw_batches, kept_folder, uniform_start
 from sbgm.measure import Estimate, frechet_distance, level_losses, shown
 from sbgm.networks import ImageMLP
 from sbgm.noise import perturb
+from sbgm.samplers import annealed_langevin, final
 from sbgm.training import n_parameters
 
 N_SEEDS = 3
@@ -70,8 +70,9 @@ def measure(folder: Path, iterations: int = 3_000) -> Record:
         columns = torch.tensor(rows, dtype=torch.float64).T
         return {name: column.clone() for name, column in zip(COLUMNS, columns, strict=True)}
 
-    kept = Path(folder) / hashlib.sha256(repr((runs, N_SAMPLES)).encode()).hexdigest()[:12]
-    drawn = draw_batches(rows_of, len(runs), seed=seed("N4"), batch_size=1, folder=kept)
+    trainings = [[kind, dataclasses.asdict(settings), looks] for kind, settings, looks in runs]
+    place = kept_folder(Path(folder) / "networks", {"trainings": trainings, "n_samples": N_SAMPLES})
+    drawn = draw_batches(rows_of, len(runs), seed=seed("N4"), batch_size=1, folder=place)
     bar = tqdm(drawn, "N4", len(runs), unit="network")
     parts = []
     for (kind, settings, _), found in zip(runs, bar, strict=True):
@@ -150,7 +151,9 @@ def measure_network(
     """The held-out loss, by noise that is one for all, and of samples the Fréchet distances and the legible share."""
     noise = derived_generator(seed("N4"))
     losses = level_losses(network, held_out, settings.sigmas, n_noise=4, generator=noise)
-    samples = shown(sample_digits(network, N_SAMPLES, generator=generator))
+    x = uniform_start((N_SAMPLES, *network.image_shape), generator)
+    x = final(annealed_langevin(network, x, network.sigmas, step_size=2e-5, n_steps=100, generator=generator))
+    samples = shown(x)
     distances = (frechet_distance(samples.flatten(1), real.flatten(1)).value for real in (held_out, images))
     readable = legible(samples, images, load_labels("digits"))
     return _mean(loss.value for loss in losses), *distances, float(readable.double().mean())

@@ -2,10 +2,9 @@
 
 import dataclasses
 import functools
-import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -15,13 +14,21 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 import ledger
-from drawing import CPU, Machine, digit_distance, require_enough_digits, samples_key
+from drawing import CPU, Machine, digit_distance, require_enough_digits, weights_hash
 from ledger import Record, attach, check_weights, script_options
 from sbgm.apps.sampling import SAMPLERS
-from sbgm.files import write_json
+from sbgm.files import content_hash, write_json
 from sbgm.guard import Count, Ladder, Score, Whole, as_list, checked, count_from
 from sbgm.images.devices import autocast
-from sbgm.images.drawing import Start, chains, cost_of, draw_batches, fitted_start, gaussian_start, uniform_start
+from sbgm.images.drawing import (
+    Start,
+    cost_of,
+    fitted_start,
+    gaussian_start,
+    generate,
+    kept_folder,
+    uniform_start,
+)
 from sbgm.images.networks import DigitNetwork
 from sbgm.images.refinenet import rescaled
 from sbgm.images.weights import load_network, weights_file
@@ -39,7 +46,7 @@ SCHEDULES = {"geometric": geometric_sigmas, "power": power_sigmas}
 
 @dataclasses.dataclass(frozen=True)
 class NamedSampler:
-    """A sampler of the command line with its ladder and its settings; its repr is part of the key of kept samples."""
+    """A sampler of the command line with its ladder and its settings."""
 
     name: str
     sigmas: tuple[float, ...]
@@ -55,9 +62,14 @@ class NamedSampler:
         return sampler(score, x, self.sigmas, generator=generator, denoise_last=self.denoise_last, **given)
 
     @functools.cached_property
+    def cost(self) -> tuple[int, int]:
+        """How many states it yields, and how often it asks for the score."""
+        return cost_of(self.states)
+
+    @property
     def evaluations(self) -> int:
         """How often it asks for the score."""
-        return cost_of(self.states)[1]
+        return self.cost[1]
 
 
 def variance_ratio(step_size: float, sigma_min: float, ratio: float, n_steps: int) -> float:
@@ -212,12 +224,6 @@ class Entry:
         """Evaluations of the network for a sample."""
         return self.sampler.evaluations
 
-    @property
-    def key(self) -> str:
-        """A name for the samples: label, cost, and a hash of all settings."""
-        words = hashlib.sha256(repr(self).encode()).hexdigest()[:8]
-        return f"{self.label.replace(' ', '-').replace(',', '')}-{self.evaluations}-{words}"
-
 
 def entries(sigmas: Tensor) -> list[Entry]:
     """Every sampler at every budget of `BUDGETS`, for a network with this ladder; Algorithm 1 at two larger ones too.
@@ -288,37 +294,49 @@ def draw_entry(
     entry: Entry,
     network: nn.Module,
     digits: Tensor,
-    folder: Path,
     n_samples: int,
+    *,
     batch_size: int = 50,
     seed: int = 0,
     precision: str = "bf16",
-) -> Iterator[Tensor]:
-    """The batches of an entry's samples, (B, C, H, W) as the sampler left them, each drawn unless it is in `folder`.
+    folder: Path | None = None,
+) -> Tensor:
+    """Draw an entry's samples: (N, C, H, W) as the sampler left them.
 
     Args:
         entry: what to draw.
         network: with its ladder in `sigmas` and its `image_shape`; another σ is reached by `rescaled` where the network
             does not have `takes_any_sigma` set. A `DigitNetwork` is guided to the classes 0, 1, …, 9 in turn.
         digits: (N, C, H, W), what starts are fitted to.
-        folder: of the batches, one file each, written whole.
-        n_samples: at least so many in all: batches are whole, so that a later call for more goes on from there.
-        batch_size, seed: as for `measure_curve`.
+        n_samples, batch_size, seed: as for `measure_curve`.
         precision: of the network's layers, see `sbgm.images.devices`.
+        folder: of samples of this network, from which those that are there are taken; None keeps none.
     """
-    n = batch_size * math.ceil(n_samples / batch_size)
-    device = network.sigmas.device
-    classes = torch.arange(n) % network.n_classes if isinstance(network, DigitNetwork) else None
+    classes = None
+    settings = dataclasses.asdict(entry.sampler) | {"start": entry.start, "clamped": entry.clamped}
+    settings |= {"precision": precision, "weights": weights_hash(network), "fitted_to": content_hash(digits)}
+    if isinstance(network, DigitNetwork):
+        classes = torch.arange(n_samples) % network.n_classes
+        settings |= {"guidance": GUIDANCE}
+    title = f"{entry.label}, {entry.evaluations}"
 
-    def states(x: Tensor, generator: torch.Generator, labels: Tensor | None = None) -> Iterator[State]:
+    def states(x: Tensor, generator: torch.Generator, labels: Tensor | None = None) -> Iterable[State]:
         score = _score(network, entry, precision) if labels is None else guided(network, labels, GUIDANCE)
-        return entry.sampler.states(score, x, generator)
+        n_states, _ = entry.sampler.cost
+        chains = entry.sampler.states(score, x, generator)
+        return tqdm(chains, title, n_states, leave=False, unit="step", disable=None)  # where nobody looks
 
-    start = _start(entry, digits)
-    batch = chains(states, n, network.image_shape, start=start, given=classes, device=device)
-    sizes = {"seed": seed, "batch_size": batch_size, "device": device}
-    for tensors in draw_batches(batch, n, folder=folder, **sizes, entry=repr(entry)):
-        yield tensors["samples"]
+    return generate(
+        states,
+        n_samples,
+        network.image_shape,
+        seed=seed,
+        batch_size=batch_size,
+        start=_start(entry, digits),
+        given=classes,
+        device=network.sigmas.device,
+        folder=folder and kept_folder(folder / title.replace(",", "").replace(" ", "-"), settings),
+    )
 
 
 def _score(network: nn.Module, entry: Entry, precision: str) -> Score:
@@ -426,14 +444,13 @@ def measure_curve(
     Of the samplers with a tenth of Algorithm 1's evaluations or fewer, the nearest to the data and the one that the
     classifier is surest of are then measured again, on samples from other noise.
 
-    The samples are kept batch by batch in `folder`, in a folder that the hash of the weights names; a run that was
-    stopped goes on from there, and one that asks for more samples with those already drawn.
+    The samples are kept batch by batch in `folder`; a run that was stopped goes on from there.
 
     Args:
         folder: of samples.
         network: a shipped network on MNIST, or a file of weights.
         n_samples: of each sampler, more than 128, the number of features.
-        n_confirmed: as many at least, of each of two measured once more.
+        n_confirmed: of each of two measured once more.
         batch_size: chains side by side.
         seed: of all of it; samplers with the same start begin alike.
         machine: where the network runs.
@@ -447,32 +464,26 @@ def measure_curve(
     wanted = (guided_entries if isinstance(model, DigitNetwork) else entries)(model.sigmas)
     digits = some_images("mnist_small", "train", N_FITTED)
 
-    def samples(entry: Entry, n: int, seed: int) -> Tensor:
-        kept = Path(folder) / samples_key(network, "curve", f"batch{batch_size}", f"seed{seed}")
-        batches = []
-        for batch in draw_entry(entry, model, digits, kept / entry.key, n, batch_size, seed):
-            batches.append(batch)
-            bar.update(len(batch) * entry.evaluations)
-        return torch.cat(batches)[:n]
-
+    stem = weights_file(network).stem
+    sizes = {"batch_size": batch_size, "folder": Path(folder) / stem}
     points = []
     sheets = {}
-    with tqdm(total=n_samples * sum(e.evaluations for e in wanted), unit="evaluation", unit_scale=True) as bar:
-        for entry in wanted:
-            drawn = samples(entry, n_samples, seed)
-            points.append(_measured(entry, drawn))
-            sheets[f"{entry.label}, {entry.evaluations}"] = quantise(drawn[:N_SHEET])
-        curve = SamplerCurve(pandas.DataFrame(points), {}, sheets, pandas.DataFrame())
-        cheaper = curve.cheaper()
-        best = [wanted[i] for i in dict.fromkeys([cheaper.index[0], cheaper["sure"].idxmax()])]
-        bar.total += n_confirmed * sum(entry.evaluations for entry in best)
-        confirmed = [_confirmed(entry, samples(entry, n_confirmed, seed + 1)) for entry in best]
-    stem = weights_file(network).stem
-    sizes = {"n_samples": n_samples, "batch_size": batch_size, "seed": seed}
+    for entry in tqdm(wanted, "curve", unit="sampler"):
+        samples = draw_entry(entry, model, digits, n_samples, seed=seed, **sizes)
+        points.append(_measured(entry, samples))
+        sheets[f"{entry.label}, {entry.evaluations}"] = quantise(samples[:N_SHEET])
+    curve = SamplerCurve(pandas.DataFrame(points), {}, sheets, pandas.DataFrame())
+    cheaper = curve.cheaper()
+    best = [wanted[i] for i in dict.fromkeys([cheaper.index[0], cheaper["sure"].idxmax()])]
+    confirmed = []
+    for entry in best:
+        samples = draw_entry(entry, model, digits, n_confirmed, seed=seed + 1, **sizes)
+        confirmed.append(_confirmed(entry, samples))
+    how_drawn = {"n_samples": n_samples, "batch_size": batch_size, "seed": seed}
     facts = attach(
         f"{CURVE}{stem}",
         sheets,
-        {**sizes, "reference": "10,000 MNIST test images"},
+        how_drawn | {"reference": "10,000 MNIST test images"},
         networks=[network, SHIPPED_CLASSIFIER, JUDGE],
     )
     content = {"facts": facts, "points": points, "confirmed": confirmed}

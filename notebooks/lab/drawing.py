@@ -1,8 +1,7 @@
-"""Samples by Algorithm 1: those that recorded claims share, kept batch by batch, and chains with every state kept."""
+"""Samples by Algorithm 1 that recorded claims share, where they are drawn, and what digits are measured by."""
 
 import dataclasses
-import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import KW_ONLY
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -13,17 +12,17 @@ from tqdm import tqdm
 
 from controls import joined_halves, moved, turned
 from ledger import seed
-from sbgm.files import file_hash
+from sbgm.files import content_hash
 from sbgm.guard import Count, Positive, Score, Whole, checked, one_of
 from sbgm.images.data import load_images, load_labels
 from sbgm.images.devices import PRECISIONS, autocast, compiled, fast_precision, find_device, on_device
-from sbgm.images.drawing import draw_batches, uniform_start
-from sbgm.images.weights import load_network, weights_file
+from sbgm.images.drawing import generate, kept_folder
+from sbgm.images.weights import load_network
 from sbgm.measure import Estimate, frechet_distance
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER
 from sbgm.measure.judging import feature_space, reference_for
 from sbgm.noise import perturb
-from sbgm.samplers import annealed_langevin, denoise
+from sbgm.samplers import State, annealed_langevin, denoise
 
 HOW_DRAWN = ("n_samples", "n_steps", "step_size", "precision", "seed")
 FEATURES = "Fréchet distances in the features of the second classifier"
@@ -68,13 +67,12 @@ class Machine:
 
 CPU = Machine("cpu")
 Load = Callable[[str], nn.Module]
-Sample = Callable[[nn.Module, Score, range, torch.Generator], dict[str, Tensor]]
 
 
 @checked
 @dataclasses.dataclass(frozen=True)
 class Drawing:
-    """All that samples depend on: annealed Langevin dynamics from uniform noise, at the paper's settings by default.
+    """Settings of annealed Langevin dynamics from uniform noise, the paper's by default.
 
     A network of one level makes it plain Langevin dynamics of n_steps steps of size ε.
 
@@ -83,9 +81,8 @@ class Drawing:
         n_samples: how many.
         n_steps: T, steps a level.
         step_size: ε.
-        batch_size: chains side by side. Batches are drawn whole, so that more samples go on with those already there.
-        kept: what of a batch, for the name of its folder: "levels", the chains after each level; "last", after the last
-            alone, for many samples of large images; or what else a `Sample` keeps.
+        batch_size: chains side by side.
+        every_level: whether the chains are kept after each level, or after the last alone.
         precision: of the network's layers, see `sbgm.images.devices`.
         seed: of all of it.
     """
@@ -96,50 +93,23 @@ class Drawing:
     n_steps: Count = 100
     step_size: Positive = 2e-5
     batch_size: Count = 50
-    kept: str = "levels"
+    every_level: bool = True
     precision: Annotated[str, one_of(PRECISIONS)] = "bf16"
     seed: Whole = 0
-
-    @property
-    def key(self) -> str:
-        """A name for the samples by all that they depend on, the hash of the weights included, but not their number."""
-        settings = f"T{self.n_steps}", f"eps{self.step_size!r}", f"batch{self.batch_size}", self.kept
-        return samples_key(self.network, *settings, self.precision, f"seed{self.seed}")
 
     def facts(self, *names: str) -> dict[str, str | int | float]:
         """The settings of these names, for a record."""
         return {name: getattr(self, name) for name in names}
 
-
-def draw_kept(
-    drawing: Drawing, sample: Sample, folder: Path, machine: Machine = CPU, load: Load | None = None
-) -> list[dict[str, Tensor]]:
-    """The batches of a drawing, from `folder` as far as they are there.
-
-    Each batch is a file in a folder of its own name, `Drawing.key`. Batch b draws from the generator of (seed, b), as
-    in `generate`: the samples are the same however often they were interrupted.
-
-    Args:
-        drawing: what to draw.
-        sample: sample(network, score, indices, generator) -> what is kept of a batch.
-        folder: of all such samples.
-        machine: where the network runs, and how.
-        load: the network of a name, with its ladder in `sigmas` and its `image_shape`; None is `load_network`.
-    """
-
-    @functools.cache
-    def network() -> nn.Module:  # not loaded if nothing is left to draw
-        return machine.prepared((load or load_network)(drawing.network))
-
-    def batch(indices: range, generator: torch.Generator) -> dict[str, Tensor]:
-        score = machine.score(network(), drawing.precision)
-        return {name: x.cpu() for name, x in sample(network(), score, indices, generator).items()}
-
-    sizes = {"seed": drawing.seed, "batch_size": drawing.batch_size, "device": machine.device}
-    return list(draw_batches(batch, drawing.n_samples, folder=Path(folder) / drawing.key, **sizes))
+    def kept_in(self, folder: Path, network: nn.Module, **others: Any) -> Path:
+        """The folder in `folder` of what is drawn with these settings, these weights, and others; see `kept_folder`."""
+        settings = self.facts("n_steps", "step_size", "every_level", "precision")
+        return kept_folder(folder / Path(self.network).stem, settings | {"weights": weights_hash(network)} | others)
 
 
-# --- samples by Algorithm 1 -------------------------------------------------------------------------------------------
+def weights_hash(network: nn.Module) -> str:
+    """The sha256 of a network's parameters and buffers, wherever its file lies."""
+    return content_hash(*network.state_dict().values())
 
 
 class Drawn(NamedTuple):
@@ -154,30 +124,47 @@ class Drawn(NamedTuple):
     denoised: Tensor
 
 
-def draw(drawing: Drawing, folder: Path, machine: Machine = CPU, *, load: Load | None = None) -> Drawn:
-    """Draw samples by Algorithm 1, or take them from `folder`; a bar counts the steps of those that are not there.
+def draw(drawing: Drawing, folder: Path, machine: Machine = CPU, *, load: Load = load_network) -> Drawn:
+    """Draw samples by Algorithm 1, or take them from a folder; a bar counts the steps of those that are not there.
 
     Args:
-        drawing, folder, machine, load: see `draw_kept`.
+        drawing: what to draw.
+        folder: of all such samples.
+        machine: where the network runs, and how.
+        load: the network of a name, with its ladder in `sigmas` and its `image_shape`.
     """
+    network = machine.prepared(load(drawing.network))
+    score = machine.score(network, drawing.precision)
+    n_steps = drawing.n_steps
+    n_levels = len(network.sigmas)
 
-    def sample(network: nn.Module, score: Score, indices: range, generator: torch.Generator) -> dict[str, Tensor]:
-        x = uniform_start((len(indices), *network.image_shape), generator).to(machine.device)
+    def sampler(x: Tensor, generator: torch.Generator) -> Iterable[State]:
         settings = drawing.facts("step_size", "n_steps")
-        chains = annealed_langevin(score, x, network.sigmas, generator=generator, **settings)
-        n_levels = len(network.sigmas)
-        title = f"{drawing.network}, batch {indices.start // drawing.batch_size}"
-        states = []
-        denoised = []
-        for state in tqdm(chains, title, n_levels * drawing.n_steps, unit="step"):
-            if state.step == drawing.n_steps and (drawing.kept != "last" or state.level == n_levels):
-                states.append(state.x)
-                denoised.append(denoise(score, state.x, state.sigma))
-        return {"states": torch.stack(states), "denoised": torch.stack(denoised)}
+        states = annealed_langevin(score, x, network.sigmas, generator=generator, **settings)
+        return tqdm(states, drawing.network, n_levels * n_steps, unit="step")
 
-    batches = draw_kept(drawing, sample, folder, machine, load)
-    states, denoised = (torch.cat([b[name] for b in batches], dim=1) for name in Drawn._fields)
-    return Drawn(states[:, : drawing.n_samples], denoised[:, : drawing.n_samples])
+    def ends(states: Iterable[State]) -> Tensor:
+        """Chains and their denoised images, (B, 2, L, C, H, W)."""
+        pairs = []
+        for state in states:
+            if state.step == n_steps and (drawing.every_level or state.level == n_levels):
+                pairs.append(torch.stack([state.x, denoise(score, state.x, state.sigma)], dim=1))
+        return torch.stack(pairs, dim=2)
+
+    kept = generate(
+        sampler,
+        drawing.n_samples,
+        network.image_shape,
+        seed=drawing.seed,
+        batch_size=drawing.batch_size,
+        keep=ends,
+        device=machine.device,
+        folder=drawing.kept_in(folder, network),
+    )
+    return Drawn(*kept.movedim(0, 2).contiguous())
+
+
+# --- measures that claims share ---------------------------------------------------------------------------------------
 
 
 def digit_distance(images: Tensor, data: str = "mnist", classifier: str = SHIPPED_CLASSIFIER) -> Estimate:
@@ -258,19 +245,3 @@ def require_enough_digits(**numbers: int) -> None:
     for name, n in numbers.items():
         if n <= n_features:
             raise ValueError(f"{name} must be more than {n_features}, the number of features, got {n}")
-
-
-def samples_key(network: Path | str, *settings: str) -> str:
-    """A name for samples of a network, by all that they depend on: "mnist_ncsn-0123456789ab-T100-seed0".
-
-    Args:
-        network: the name of a shipped network, or a file of weights, whose hash is part of the name.
-        settings: such as "T100" and "seed0".
-
-    Raises:
-        FileNotFoundError: there is no such file.
-    """
-    file = weights_file(network)
-    if not file.is_file():
-        raise FileNotFoundError(f"network must be a shipped one or a file of weights, but there is none at {file}")
-    return "-".join([file.stem, file_hash(file)[:12], *settings])

@@ -25,7 +25,6 @@ from sbgm.guard import (
     one_of,
 )
 from sbgm.images.data import load_images
-from sbgm.images.drawing import uniform_start
 from sbgm.images.networks import ResNet
 from sbgm.images.weights import load_built, load_network, save_network, weights_folder
 from sbgm.losses import ncsn_loss, score_matching_loss, sliced_score_matching_loss
@@ -35,7 +34,6 @@ from sbgm.measure.distances import shuffled_blocks
 from sbgm.mixtures import GaussianMixture
 from sbgm.networks import ConditionalMLP, EnergyMLP, ImageMLP
 from sbgm.noise import geometric_sigmas, perturb
-from sbgm.samplers import annealed_langevin, final
 from sbgm.training import Step, fit_score
 
 # --- what trainings share ---------------------------------------------------------------------------------------------
@@ -299,23 +297,6 @@ def trained_digits(settings: DigitsTraining, folder: Path) -> ImageMLP:
         folder.mkdir(parents=True, exist_ok=True)
         save_network(network, file, **settings.facts())
     return load_network(file)
-
-
-def sample_digits(
-    network: ImageMLP, n: int, *, n_steps: int = 100, step_size: float = 2e-5, generator: torch.Generator
-) -> Tensor:
-    """Samples by Algorithm 1 from uniform noise, with the paper's T and ε unless told otherwise: (n, C, H, W).
-
-    Args:
-        network: with its ladder in `sigmas` and its `image_shape`.
-        n: images.
-        n_steps: T, steps a level.
-        step_size: ε, in the paper's convention.
-        generator: source of starts and noise.
-    """
-    start = uniform_start((n, *network.image_shape), generator)
-    options = {"n_steps": n_steps, "generator": generator}
-    return final(annealed_langevin(network, start, network.sigmas, step_size=step_size, **options))
 
 
 # --- the classifier that measures samples: MNIST, once, in minutes ----------------------------------------------------

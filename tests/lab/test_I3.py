@@ -24,7 +24,7 @@ def drawn(tmp_path_factory):
     network = RefineNet(geometric_sigmas(1.0, 0.01, 3), channels=4, generator=seeded(0))
     network.image_shape = SHAPE
     save_network(network, file := folder / "network.safetensors")
-    drawing = Drawing(str(file), n_samples=40, n_steps=2, batch_size=I3.BATCH, kept="faces", precision="fp32")
+    drawing = Drawing(str(file), n_samples=40, n_steps=2, batch_size=I3.BATCH, every_level=False, precision="fp32")
     return I3.draw_faces(drawing, folder), drawing, folder
 
 

@@ -9,10 +9,12 @@ from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics
 
 import I9
 import ledger
-from I9 import ColourSamples, checkpoint_fid
+from drawing import CPU
+from I9 import checkpoint_fid
 from sbgm import geometric_sigmas
+from sbgm.images import data
 from sbgm.images.refinenet import RefineNet
-from sbgm.images.weights import save_network
+from sbgm.images.weights import load_network, save_network
 from sbgm.measure import Estimate, feature_statistics, frechet_distance, inception
 from seeds import seeded
 
@@ -35,16 +37,17 @@ def network(path, seed=0):
 
 
 def test_each_checkpoint_is_drawn_with_its_own_weights_and_the_nearest_is_taken(toy, colour, monkeypatch):
-    samples = ColourSamples("cifar10", toy / "samples", colour(), batch_size=30)
     files = [network(toy / f"{seed}.safetensors", seed) for seed in (0, 1)]
-    first, second = (samples.draw(file, 30)[0] for file in files)
-    alone = ColourSamples("cifar10", toy / "alone", colour(), batch_size=30)
-    assert torch.equal(alone.draw(files[1], 30)[0], second)
+    model = load_network(files[0])
+    first, second = (I9.draw_samples(file, 30, model, "renewing", toy / "samples", CPU, 30) for file in files)
+    alone = I9.draw_samples(files[1], 30, load_network(files[0]), "renewing", toy / "alone", CPU, 30)
+    assert torch.equal(alone, second)
     assert not torch.equal(first, second)
 
     monkeypatch.setattr(I9, "checkpoints", lambda run: [Path("step-0000000"), Path("step-0000001")])
     monkeypatch.setattr(I9, "run_weights", lambda folder, step: files[step])
-    distances = [checkpoint_fid(samples.draw(file, 30)[1], samples.statistics) for file in files]
+    statistics = feature_statistics(colour().features(data.load_images("cifar10")))
+    distances = [checkpoint_fid(colour().features(samples), statistics) for samples in (first, second)]
     options = {"n_samples": 60, "sampler": "renewing", "batch_size": 30, "weights": str(toy)}
     record = I9.measure(toy / "samples", **options)
     assert record.measurements[-1].value == min(distances)
@@ -52,11 +55,9 @@ def test_each_checkpoint_is_drawn_with_its_own_weights_and_the_nearest_is_taken(
     assert ledger.weights_facts(str(nearest)).items() <= record.facts.items()
 
 
-def test_algorithm_1_is_the_papers_and_the_fast_path_takes_fifty_evaluations(toy, colour):
+def test_algorithm_1_is_the_papers_and_the_fast_path_takes_fifty_evaluations():
     sigmas = geometric_sigmas(1.0, 0.01, 10)
-    paper, fast = (
-        ColourSamples("cifar10", toy, colour(), sampler=name).entry(sigmas) for name in ("annealed", "renewing")
-    )
+    paper, fast = (I9.entry_on(sigmas, name) for name in ("annealed", "renewing"))
     assert (paper.evaluations, paper.sampler.step_size, paper.start) == (1_000, pytest.approx(2e-5), "uniform")
     assert paper.sampler.sigmas == tuple(sigmas.tolist())
     assert (fast.evaluations, fast.start) == (50, "fitted")

@@ -86,7 +86,7 @@ def test_every_sampler_has_a_point_at_every_budget_and_keeps_to_it():
     found = entries(WIDE)
     keeps_to(found, BUDGETS)
     assert [e.evaluations for e in found if e.label == "Algorithm 1"] == [10, 20, 50, 100, 1_000]
-    assert len({entry.key for entry in found}) == len(found)
+    assert len({(entry.label, entry.evaluations) for entry in found}) == len(found)
 
 
 @pytest.mark.parametrize("name", ["digits_mlp", "mnist_ncsn"])
@@ -144,7 +144,7 @@ def test_a_network_that_knows_classes_is_guided_to_each_in_turn(tmp_path):
     network = DigitNetwork([5.0, 0.02], width=4, n_blocks=1, generator=torch.Generator().manual_seed(0))
     entry = guided_entries(network.sigmas)[4]
     with torch.no_grad():
-        (drawn,) = draw_entry(entry, network, DIGITS, tmp_path, 12, batch_size=12)
+        drawn = draw_entry(entry, network, DIGITS, 12, batch_size=12, folder=tmp_path)
         generator = derived_generator(0, 0)
         x = DIGITS.mean(dim=0) + 5 * torch.randn(12, 1, 28, 28, generator=generator)
         score = guided(network, torch.tensor([*range(10), 0, 1]), 2.0)
@@ -165,22 +165,23 @@ def test_every_entry_is_measured_and_the_best_once_more_and_the_record_written(m
     measured, wanted = load_curve("mnist_mlp"), entries(PAPERS)
     points = list(measured.points.itertuples())
     assert [(p.label, p.evaluations) for p in points] == [(e.label, e.evaluations) for e in wanted]
-    kept, anew = sorted(folder.iterdir())
 
-    def drawn(folder, entry):
-        return torch.cat([load_file(file)["samples"] for file in sorted((folder / entry.key).glob("batch-*"))])
+    def drawn(entry, seed):
+        title = f"{entry.label} {entry.evaluations}".replace(",", "").replace(" ", "-")
+        files = sorted((folder / "mnist_mlp").glob(f"{title}-*/seed{seed}-batch*"))
+        return torch.cat([load_file(file)["samples"] for file in files])
 
     for point, entry in zip(points, wanted, strict=True):
-        samples = drawn(kept, entry)
-        assert point.distance == pytest.approx(drawing.digit_distance(samples[:130]).value)
+        samples = drawn(entry, 0)
+        assert point.distance == pytest.approx(drawing.digit_distance(samples).value)
         assert torch.equal(measured.sheets[f"{entry.label}, {entry.evaluations}"], quantise(samples[:16]))
     cheaper, confirmed = measured.cheaper(), list(measured.confirmed.itertuples())
     best = [wanted[i] for i in dict.fromkeys([cheaper["distance"].idxmin(), cheaper["sure"].idxmax()])]
     for point, entry in zip(confirmed, best, strict=True):
         assert (point.label, point.evaluations) == (entry.label, entry.evaluations)
-        samples = drawn(anew, entry)
-        assert (point.n_samples, point.distance) == (140, pytest.approx(drawing.digit_distance(samples[:140]).value))
-        assert not torch.equal(samples[:65], drawn(kept, entry)[:65])
+        samples = drawn(entry, 1)
+        assert (point.n_samples, point.distance) == (140, pytest.approx(drawing.digit_distance(samples).value))
+        assert not torch.equal(samples[:65], drawn(entry, 0)[:65])
         assert 0 <= point.smallest_class <= 0.1 <= point.largest_class <= 1
     assert "heun, power  " in said
     assert all(f"anew, 140 samples of {entry.label}, {entry.evaluations}: " in said for entry in best)

@@ -7,12 +7,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from recipes import SHIPPED, DigitsTraining, sample_digits, train_digits, untrained
+from recipes import SHIPPED, DigitsTraining, train_digits, untrained
 from sbgm import load_images, load_network, ncsn_loss
 from sbgm.files import read_facts
 from sbgm.images.weights import weights_folder
 from sbgm.measure import level_losses
-from sbgm.samplers import annealed_langevin, final
 from seeds import seeded
 from ship_weights import on_digits, ship
 
@@ -34,13 +33,6 @@ def test_a_step_is_one_of_adams_on_equation_6(weighting):
     assert step.loss == pytest.approx(float(loss.detach()), rel=1e-5)
     moved = (network.end.weight - before.end.weight).detach().abs()
     assert float(moved.max()) == pytest.approx(1e-3, rel=0.01)
-
-
-def test_samples_are_algorithm_1_from_uniform_noise():
-    network, generator = SMALL.network(), seeded(5)
-    start = torch.rand(3, 1, 8, 8, generator=generator)
-    expected = final(annealed_langevin(network, start, network.sigmas, step_size=2e-5, n_steps=2, generator=generator))
-    assert torch.equal(sample_digits(network, 3, n_steps=2, generator=seeded(5)), expected)
 
 
 # --- what ships ------------------------------------------------------------------------------------------------------

@@ -47,14 +47,22 @@ def test_more_samples_go_on_with_those_already_there(tiny, tmp_path):
     few = draw(tiny(n_samples=2), tmp_path / "runs")
     more = draw(tiny(n_samples=6), tmp_path / "runs")
     assert torch.equal(more.states[:, :2], few.states)
-    again = draw(tiny(n_samples=3), tmp_path / "runs", load=pytest.fail)  # nothing is left to draw
-    assert torch.equal(again.states, more.states[:, :3])
+    files = sorted((tmp_path / "runs").rglob("*.safetensors"))
+    assert len(files) == 3
+    times = [file.stat().st_mtime_ns for file in files]
+    again = draw(tiny(n_samples=4), tmp_path / "runs")  # nothing is left to draw
+    assert [file.stat().st_mtime_ns for file in sorted((tmp_path / "runs").rglob("*.safetensors"))] == times
+    assert torch.equal(again.states, more.states[:, :4])
 
 
-@pytest.mark.parametrize("change", [{"n_steps": 2}, {"step_size": 1e-5}, {"seed": 1}, {"batch_size": 3}])
-def test_samples_of_other_settings_are_kept_apart(tiny, change):
-    assert tiny(**change).key != tiny().key
-    assert tiny(n_samples=9).key == tiny().key
+@pytest.mark.parametrize(
+    "change", [{"n_steps": 2}, {"step_size": 1e-5}, {"seed": 1}, {"batch_size": 1}, {"every_level": False}]
+)
+def test_samples_of_other_settings_are_kept_apart(tiny, tmp_path, change):
+    draw(tiny(n_samples=2), tmp_path / "runs")
+    kept = draw(tiny(n_samples=2, **change), tmp_path / "runs")
+    alone = draw(tiny(n_samples=2, **change), tmp_path / "alone")
+    assert torch.equal(kept.states, alone.states)
 
 
 def test_samples_of_other_weights_are_kept_apart(tiny, tmp_path):
