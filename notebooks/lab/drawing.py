@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from controls import joined_halves, moved, turned
-from ledger import seed
 from sbgm.files import content_hash
 from sbgm.guard import Count, Positive, Score, Whole, checked, one_of
 from sbgm.images.data import load_images, load_labels
@@ -203,24 +202,6 @@ def wrong_digits(n: int, generator: torch.Generator, data: str = "mnist") -> dic
         "moved": moved(digits, 2, 2),
     }
     return {name: perturb(x, SIGMA_L, generator=generator) for name, x in kinds.items()}
-
-
-def draw_digits(folder: Path, n_samples: int, n_steps: int, machine: Machine) -> tuple[Drawn, dict[str, Any]]:
-    """Chains of the shipped network on MNIST, and what a record says of them, as arguments of `ledger.record`.
-
-    Raises:
-        DataNotFoundError, ValueError: as `require_enough_digits`, before any is drawn.
-    """
-    require_enough_digits(n_samples=n_samples)
-    sizes = {"n_samples": n_samples, "batch_size": machine.n_chains, "seed": seed("I1")}
-    drawing = Drawing("mnist_ncsn", n_steps=n_steps, precision="bf16", **sizes)
-    words = {
-        "data": f"mnist_ncsn, {n_samples:,} samples; 10,000 MNIST test images",
-        "narrower": f"{narrower_width()}one training, on MNIST",
-        "networks": ["mnist_ncsn", JUDGE],
-        "facts": drawing.facts(*HOW_DRAWN),
-    }
-    return draw(drawing, folder, machine), words
 
 
 def narrower_width(name: str = "mnist_ncsn") -> str:

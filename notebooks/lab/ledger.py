@@ -3,7 +3,7 @@
 `claims.toml` states each claim with the bounds that its numbers are held to, and the rule for the word. A lab notebook
 measures a claim and enters it by `settle`, or confirms a recorded one by `settle_again`; what notebooks enter goes to
 `runs/ledger/`, which git ignores. A claim that takes longer than a cell may is measured by the script `ID.py` beside
-this file, which ends in `record`.
+this file, which ends in `record`; claims that rest on one drawing share a script, such as `mnist_samples.py`.
 
 `make ledger` runs this file with --write: it takes what notebooks entered into `data/results/`, one JSON file a claim,
 writes the tables of `data/results/README.md`, counts the claims in README.md, and ends each chapter with its verdict.
@@ -428,7 +428,7 @@ def read_record(file: Path) -> Record:
         FileNotFoundError: there is no such file.
     """
     if not file.is_file():
-        raise FileNotFoundError(f"{file} is missing; notebooks/lab/{file.stem}.py or a lab notebook measures it")
+        raise FileNotFoundError(f"{file} is missing; a script in notebooks/lab or a lab notebook measures it")
     fields = json.loads(file.read_text(encoding="utf-8"))
     fields["measurements"] = tuple(Measurement(**number) for number in fields["measurements"])
     return Record(**fields)

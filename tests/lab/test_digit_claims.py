@@ -5,19 +5,16 @@ import math
 import pytest
 import torch
 
-import I1
-import I4
 import I5
 import I6
-import I7
-import I10
 import I11
 import ledger
+import mnist_samples
 from controls import moved
 from drawing import Drawing, judged_distance
 from errors import of_networks
-from I7 import too_near
 from ledger import Record, reported
+from mnist_samples import too_near
 from sbgm import derived_generator
 from sbgm.files import load_tensors
 from sbgm.images.data import load_images, load_labels
@@ -40,30 +37,30 @@ def by_label(measurements):
 
 def test_held_out_digits_are_sharp_and_varied_and_noise_and_one_class_are_not(mnist):
     digits, labels = load_images("mnist_small", "test")[:300], load_labels("mnist_small", "test")[:300]
-    good = by_label(I1.i1_measurements(digits))
+    good = by_label(mnist_samples.i1_measurements(digits))
     assert all(m.holds for m in good.values())
     assert set(ledger.claims()["I1"].bounds) < set(good)
     smallest = float(labels.bincount(minlength=10).min()) / 300
     assert good["smallest share of a class"].value == pytest.approx(smallest, abs=0.02)
     assert good["smallest share of a class"].se == pytest.approx(math.sqrt(smallest / 300), rel=0.5)
-    noise = by_label(I1.i1_measurements(torch.rand(300, 1, 28, 28, generator=seeded(3))))
+    noise = by_label(mnist_samples.i1_measurements(torch.rand(300, 1, 28, 28, generator=seeded(3))))
     assert noise["distance over that of uniform noise"].value == pytest.approx(1, rel=0.1)
     assert not noise["distance over that of uniform noise"].holds
     ones = load_images("mnist_small")[load_labels("mnist_small") == 1][:200]
-    failed = {m.label for m in I1.i1_measurements(ones) if not m.holds}
+    failed = {m.label for m in mnist_samples.i1_measurements(ones) if not m.holds}
     assert {"smallest share of a class", "largest share of a class"} <= failed
 
 
 def test_distances_must_fall_and_rise_at_no_level_by_more_than_three_standard_errors():
     falling = [measured(v) for v in (9, 7, 5, 5.1, 3)]  # one rise, by less than one standard error
-    good = by_label(I4.i4_measurements(falling, falling, falling))
+    good = by_label(mnist_samples.i4_measurements(falling, falling, falling))
     assert set(ledger.claims()["I4"].bounds) < set(good)
     assert all(m.met for m in good.values())
     fall = good["denoised: distance after σ_1 minus that after σ_L"]
     assert (fall.value, fall.se) == (6, pytest.approx(math.sqrt(0.02)))
     up = [measured(v) for v in (3, 3.4, 3.9, 2)]  # differences have a standard error of 0.14: one is within three
-    assert I4.levels_farther(up) == 1
-    bad = {m.label for m in I4.i4_measurements(falling, up[:3], falling) if not m.met}
+    assert mnist_samples.levels_farther(up) == 1
+    bad = {m.label for m in mnist_samples.i4_measurements(falling, up[:3], falling) if not m.met}
     assert bad == {
         "denoised: distance after σ_1 minus that after σ_L",
         "denoised: levels clearly farther than the one before",
@@ -138,7 +135,7 @@ def test_i11_trains_both_kinds_alike_and_goes_on_from_what_is_kept(mnist, result
 
 
 def test_i10_expects_nothing_of_the_distances():
-    numbers = I10.i10_measurements(
+    numbers = mnist_samples.i10_measurements(
         [measured(2), measured(3)], [measured(1), measured(1)], Estimate(1.0, 0.1), Estimate(0.1, 0.1)
     )
     assert ledger.word(ledger.claims()["I10"], numbers) == "reported"
@@ -149,11 +146,11 @@ def test_i10_expects_nothing_of_the_distances():
 
 
 def test_copies_are_flagged_also_when_moved_and_held_out_digits_and_noise_are_not(mnist, monkeypatch):
-    monkeypatch.setattr(I7, "N_COPIES", 60)
+    monkeypatch.setattr(mnist_samples, "N_COPIES", 60)
     samples = perturb(load_images("mnist")[:40], 0.01, generator=seeded())
-    numbers = by_label(I7.i7_measurements(samples))
+    numbers = by_label(mnist_samples.i7_measurements(samples))
     assert set(ledger.claims()["I7"].bounds) < set(numbers)
-    for space in I7.SPACES:
+    for space in mnist_samples.SPACES:
         assert numbers[f"nearer than 99 % of test digits, {space}"].value > 0.9
         assert numbers[f"control: the other half of the test digits, {space}"].value < 0.1
         assert numbers[f"uniform noise, {space}"].value == 0
@@ -184,39 +181,37 @@ def test_the_pixel_test_is_that_of_brute_force(mnist):
 
 def test_quantiles_are_of_each_class():
     values, labels = torch.arange(6.0), torch.tensor([1, 0, 1, 0, 1, 0])
-    torch.testing.assert_close(I7.class_quantiles(values, labels, 0.5), torch.tensor([3.0, 2.0]))
+    torch.testing.assert_close(mnist_samples.class_quantiles(values, labels, 0.5), torch.tensor([3.0, 2.0]))
     with pytest.raises(ValueError, match=r"none of \[0\]"):
-        I7.class_quantiles(values, torch.ones(6, dtype=torch.long), 0.5)
+        mnist_samples.class_quantiles(values, torch.ones(6, dtype=torch.long), 0.5)
 
 
 # --- small runs -------------------------------------------------------------------------------------------------------
 
 
 def test_four_claims_share_their_samples_and_measure_each_bound(mnist, tmp_path, monkeypatch):
-    monkeypatch.setattr(I4, "N_CONTROL", 130)
-    monkeypatch.setattr(I7, "N_COPIES", 30)
-    sizes = {"n_samples": 130, "n_steps": 1}
+    monkeypatch.setattr(mnist_samples, "N_CONTROL", 130)
+    monkeypatch.setattr(mnist_samples, "N_COPIES", 30)
     tensors = {}
-    for script in (I1, I4, I7, I10):
-        record = script.measure(tmp_path / "samples", **sizes)
+    for record in mnist_samples.measure(tmp_path / "samples", n_samples=130, n_steps=1):
         assert {m.label for m in record.of_kind("expected")} == set(ledger.claims()[record.id].bounds)
         assert ledger.outcome(record)
         assert ledger.check_weights(record).facts["n_samples"] == 130
         tensors[record.id] = load_tensors(ledger.attached_file(record))[0]
-    assert len(list((tmp_path / "samples").iterdir())) == 1
+    assert list(tensors) == ["I1", "I4", "I7", "I10"]
     assert torch.equal(tensors["I1"]["states"][-1], tensors["I1"]["samples"][:16])
     digits = load_images("mnist")
     nearest = nearest_neighbours(tensors["I7"]["samples"].float() / 255, digits, 2).indices
     assert torch.equal(tensors["I7"]["pixels"][:, :2], digits[nearest].mul(255).round().byte())
 
 
-@pytest.mark.parametrize(("script", "n"), [(I1, 128), (I5, 256)])
+@pytest.mark.parametrize(("script", "n"), [(mnist_samples, 128), (I5, 256)])
 def test_too_few_samples_are_refused_before_any_is_drawn(script, n, mnist, tmp_path):
     with pytest.raises(ValueError, match=rf"n_samples must be more than {n}\b.*, got {n}"):
         script.measure(tmp_path / "samples", n_samples=n)
     assert not (tmp_path / "samples").exists()
 
 
-def test_a_network_that_is_not_there_is_named(mnist):
+def test_a_network_that_is_not_there_is_named(mnist, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"none at .*celeba_ncsn"):
-        _ = Drawing("celeba_ncsn").key
+        draw(Drawing("celeba_ncsn"), tmp_path)
