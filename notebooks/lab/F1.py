@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from errors import shares_kept
 from ledger import Record, declared, record, reported, script_options, seed, show
-from recipes import MixtureTraining, trained_mixture
+from recipes import MixtureTraining, kept_parts, trained_mixture
 from sbgm import (
     ConditionalMLP,
     EnergyMLP,
@@ -24,7 +24,7 @@ from sbgm import (
     metropolis_langevin,
     paper_mixture,
 )
-from sbgm.images.drawing import draw_batches, kept_folder
+from sbgm.images.drawing import kept_folder
 from sbgm.measure import Estimate, component_stds
 from sbgm.measure.scores import nearest_modes
 from sbgm.theory import annealed_variance, langevin_variance
@@ -81,9 +81,9 @@ def predicted_std(sampler: str, tested: bool) -> float:
     return math.sqrt(V if step_size is None else langevin_variance(step_size, V))
 
 
-def measure_run(indices: range, generator: torch.Generator) -> dict[str, Tensor]:
+def measure_run(number: int, generator: torch.Generator) -> dict[str, Tensor]:
     """A row for each sampler and mode: sampler, predicted std, std, share of the chains and its standard error."""
-    name, part, score = RUNS[indices.start]
+    name, part, score = RUNS[number]
     mixture = MIXTURES[name]
     n_modes = len(mixture.means)
     if score == "exact":
@@ -109,7 +109,7 @@ def measure_run(indices: range, generator: torch.Generator) -> dict[str, Tensor]
 def measure(folder: Path) -> Record:
     """Measure F1: the worst standard deviation and the worst weights of all combinations."""
     place = kept_folder(folder / "scores", {"runs": RUNS, "samplers": SAMPLERS, "n_chains": N_CHAINS})
-    parts = draw_batches(measure_run, len(RUNS), seed=seed("F1"), batch_size=1, folder=place)
+    parts = kept_parts(measure_run, len(RUNS), seed=seed("F1"), folder=place)
     tables = [part["rows"] for part in parts]
     of_exact = {}
     stds = []

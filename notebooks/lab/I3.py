@@ -1,5 +1,6 @@
 """I3: faces by Algorithm 1, the way to them, and fills of generated faces; what is near a photograph is not shown."""
 
+import dataclasses
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -10,9 +11,9 @@ from torch import Tensor
 from drawing import CPU, HOW_DRAWN, Drawing, Machine, draw
 from I2 import HOG, object_measurements
 from ledger import Measurement, Record, guard, record, reported, script_options, show
-from sbgm.files import content_hash, file_hash
+from sbgm.files import file_hash
 from sbgm.images.data import SPLITS, load_images
-from sbgm.images.drawing import generate, uniform_start
+from sbgm.images.drawing import uniform_start
 from sbgm.images.masks import right_half
 from sbgm.images.weights import load_network, weights_file
 from sbgm.measure import Estimate, Inception, controls, kid, nearest_neighbours, quantise, share, shown
@@ -73,29 +74,26 @@ def draw_faces(drawing: Drawing, folder: Path, machine: Machine = CPU) -> Faces:
         machine: where the network runs, and how.
     """
     samples, denoised = (of_levels[-1] for of_levels in draw(drawing, folder, machine))
-    network = machine.prepared(load_network(drawing.network))
-    score = machine.score(network, drawing.precision)
+    network, score = drawing.on(machine)
     settings = drawing.facts("step_size", "n_steps")
-    shape = network.image_shape
     watched = (max(1, drawing.n_steps // 2), drawing.n_steps)
-    known = {"mask": right_half(shape).to(machine.device), "denoise_last": True}
+    known = {"mask": right_half(network.image_shape).to(machine.device), "denoise_last": True}
     images = shown(denoised[torch.arange(BATCH) // N_FILLS])
 
     def chains(x: Tensor, generator: torch.Generator) -> Iterator[State]:
         return annealed_langevin(score, x, network.sigmas, generator=generator, **settings)
 
-    def film(states: Iterable[State]) -> Tensor:
+    def frames(states: Iterable[State]) -> Tensor:
         return torch.stack([state.x for state in states if state.step in watched], dim=1)
 
-    def fills(x: Tensor, generator: torch.Generator, image: Tensor) -> Iterator[State]:
+    def inpainted(x: Tensor, generator: torch.Generator, image: Tensor) -> Iterator[State]:
         return inpaint(score, x, network.sigmas, image=image, generator=generator, **known, **settings)
 
-    first = {"seed": drawing.seed, "batch_size": BATCH, "device": machine.device}
-    start = uniform_start((BATCH, *shape), derived_generator(drawing.seed, 0, device=machine.device)).cpu()
-    frames = generate(chains, BATCH, shape, keep=film, folder=drawing.kept_in(folder, network, of="film"), **first)
-    place = drawing.kept_in(folder, network, of="fills", images=content_hash(images))
-    filled = generate(fills, BATCH, shape, given=images, folder=place, **first)
-    return Faces(samples, denoised, torch.cat([start[:, None], frames], dim=1)[:N_FILM].transpose(0, 1), filled)
+    first = dataclasses.replace(drawing, n_samples=BATCH)
+    start = uniform_start((BATCH, *network.image_shape), derived_generator(drawing.seed, 0, device=machine.device))
+    film = first.run(chains, network, folder, of="film", keep=frames)
+    fills = first.run(inpainted, network, folder, of="fills", given=images)
+    return Faces(samples, denoised, torch.cat([start.cpu()[:, None], film], dim=1)[:N_FILM].transpose(0, 1), fills)
 
 
 def measure(

@@ -27,10 +27,11 @@ from drawing import (
 from errors import largest, of_networks, rank_correlation, worst_over_best
 from ledger import Measurement, Record, declared, load_record, record, reported, script_options, seed, show
 from N1 import perceptrons
+from recipes import kept_parts
 from sbgm import derived_generator
 from sbgm.guard import Batch, Positive, checked
 from sbgm.images.data import load_images, load_labels
-from sbgm.images.drawing import draw_batches, kept_folder, uniform_start
+from sbgm.images.drawing import kept_folder, uniform_start
 from sbgm.images.weights import load_network
 from sbgm.measure import Estimate, estimate, frechet_distance, in_batches, quantise, ratio, shown, some_images
 from sbgm.measure.classifier import JUDGE, load_classifier
@@ -255,8 +256,8 @@ def digits_cells(folder: Path) -> tuple[list[tuple[int, float]], Tensor]:
     places = list(dict.fromkeys(CROSS + CODES_CROSS))
     runs = list(itertools.product(networks, places))
 
-    def samples(indices: range, generator: torch.Generator) -> dict[str, Tensor]:
-        network, (n_steps, step_size) = runs[indices.start]
+    def samples(number: int, generator: torch.Generator) -> dict[str, Tensor]:
+        network, (n_steps, step_size) = runs[number]
         x = uniform_start((N_OF_CELL, *network.image_shape), generator)
         states = annealed_langevin(
             network, x, network.sigmas, step_size=step_size, n_steps=n_steps, generator=generator
@@ -265,7 +266,7 @@ def digits_cells(folder: Path) -> tuple[list[tuple[int, float]], Tensor]:
 
     settings = {"places": places, "n_samples": N_OF_CELL, "weights": [weights_hash(network) for network in networks]}
     place = kept_folder(folder / "digits_cells", settings)
-    parts = draw_batches(samples, len(runs), seed=seed("I5"), batch_size=1, folder=place)
+    parts = kept_parts(samples, len(runs), seed=seed("I5"), folder=place)
     drawn = torch.stack([part["samples"] for part in parts])
     return places, drawn.unflatten(0, (len(networks), len(places)))
 

@@ -1,5 +1,6 @@
 """I8, Fig. 6: test digits inpainted behind masks of three shapes, beside fills that are made without a network."""
 
+import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,10 +13,9 @@ from controls import retrieved, seam
 from drawing import CPU, SIGMA_L, Drawing, Load, Machine, narrower_width
 from errors import bootstrap
 from ledger import Measurement, Record, declared, record, reported, script_options, seed, show
-from sbgm.files import content_hash
 from sbgm.images import masks
 from sbgm.images.data import load_images, load_labels
-from sbgm.images.drawing import generate, uniform_start
+from sbgm.images.drawing import uniform_start
 from sbgm.images.weights import load_network
 from sbgm.measure import Estimate, estimate, in_batches, quantise, shown
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, load_classifier
@@ -69,34 +69,26 @@ def draw_fills(
     Returns:
         Fills as the sampler left them, and y of the last level, both (M, N, F, C, H, W).
     """
-    network = machine.prepared(load(drawing.network))
-    score = machine.score(network, drawing.precision)
+    network, score = drawing.on(machine, load)
     settings = drawing.facts("step_size", "n_steps")
     sigmas = network.sigmas.tolist()
+    shape = (len(images), len(known), n_fills)
     side = len(known) * n_fills
-    image_of_each = images.repeat_interleave(side, dim=0).to(machine.device)
-    mask_of_each = known.transpose(0, 1).flatten(0, 1).repeat_interleave(n_fills, dim=0).to(machine.device)
+    image_of_each = images.repeat_interleave(side, dim=0)
+    known_of_each = known.transpose(0, 1).flatten(0, 1).repeat_interleave(n_fills, dim=0)
 
-    def sampler(x: Tensor, generator: torch.Generator, which: Tensor) -> Iterable[State]:
-        parts = {"image": image_of_each[which], "mask": mask_of_each[which]}
-        states = inpaint(score, x, sigmas, generator=generator, **parts, **settings)
+    def chains(x: Tensor, generator: torch.Generator, given: Tensor) -> Iterable[State]:
+        image = given[:, :-1]
+        mask = given[:, -1:] == 1
+        states = inpaint(score, x, sigmas, image=image, mask=mask, generator=generator, **settings)
         return tqdm(states, "fills of an image", len(sigmas) * drawing.n_steps, unit="step")
 
-    fills = generate(
-        sampler,
-        len(image_of_each),
-        images.shape[1:],
-        seed=drawing.seed,
-        batch_size=side,
-        given=torch.arange(len(image_of_each)),
-        device=machine.device,
-        folder=drawing.kept_in(folder, network, n_fills=n_fills, inputs=content_hash(images, known)),
-    )
+    of_each = dataclasses.replace(drawing, n_samples=len(image_of_each), batch_size=side)
+    fills = of_each.run(chains, network, folder, of="fills", given=torch.cat([image_of_each, known_of_each], dim=1))
     ys = []
-    for j, x in enumerate(image_of_each.split(side)):
+    for j, x in enumerate(image_of_each.to(machine.device).split(side)):
         generator = derived_generator(drawing.seed, j, device=machine.device)
         ys.append(last_y(x[0], x, sigmas, drawing.n_steps, generator).cpu())
-    shape = (len(images), len(known), n_fills)
     return fills.unflatten(0, shape).transpose(0, 1), torch.cat(ys).unflatten(0, shape).transpose(0, 1)
 
 

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from errors import of_networks
 from ledger import Record, declared, record, reported, script_options, seed, show
-from recipes import DATA_STD, FIGURE2_AUTHORS
+from recipes import DATA_STD, FIGURE2_AUTHORS, kept_parts
 from sbgm import MLP, paper_mixture, plots, sliced_score_matching_loss
 from sbgm.guard import Batch, NonNegative, Positive, Score, checked
-from sbgm.images.drawing import draw_batches, kept_folder
+from sbgm.images.drawing import kept_folder
 from sbgm.measure import relative_squared_error
 from sbgm.measure.scores import Means, nearest_modes
 
@@ -87,9 +87,9 @@ def errors_of_training(sigma: float, scale: float, network_seed: int) -> RegionE
     return region_errors(score, mixture.score, plots.grid(100), mixture.means, sigma)
 
 
-def measure_seed(indices: range, generator: torch.Generator) -> dict[str, Tensor]:
+def measure_seed(part: int, generator: torch.Generator) -> dict[str, Tensor]:
     """The errors near the modes and far from them at each scale and σ: (1, 2, 2) each."""
-    network_seed = seed("L7") + indices.start
+    network_seed = seed("L7") + part
     errors = []
     for scale in SCALES:
         for sigma in SIGMAS:
@@ -103,7 +103,7 @@ def measure_seed(indices: range, generator: torch.Generator) -> dict[str, Tensor
 def measure(folder: Path) -> Record:
     """Measure L7: the errors of six networks of each kind, and their ratio at either scale."""
     place = kept_folder(folder / "errors", dataclasses.asdict(FIGURE2_AUTHORS) | {"scales": SCALES, "sigmas": SIGMAS})
-    parts = list(draw_batches(measure_seed, N_SEEDS, seed=seed("L7"), batch_size=1, folder=place))
+    parts = list(kept_parts(measure_seed, N_SEEDS, seed=seed("L7"), folder=place))
     near, far = (torch.cat([part[name] for part in parts]) for name in ("near", "far"))
     bounded = []
     of_kinds = []

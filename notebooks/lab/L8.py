@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from errors import of_networks
 from laws import annealed_weight
 from ledger import Record, declared, record, reported, script_options, seed, show
-from recipes import DATA_STD, MixtureTraining, trained_mixture
+from recipes import DATA_STD, MixtureTraining, kept_parts, trained_mixture
 from sbgm import ConditionalMLP, annealed_langevin, final, paper_mixture
-from sbgm.images.drawing import draw_batches, kept_folder
+from sbgm.images.drawing import kept_folder
 from sbgm.measure import Estimate, mode_weights
 
 N_NETWORKS = 10
@@ -27,8 +27,8 @@ def draw_shares(claim_id: str, architecture: Callable[..., nn.Module], folder: P
     """The share of the chains of Algorithm 1 that end nearer to (5, 5), for each of N_NETWORKS trainings: (n,)."""
     mixture = paper_mixture()
 
-    def draw(indices: range, generator: torch.Generator) -> dict[str, Tensor]:
-        settings = dataclasses.replace(SETTINGS, seed=seed(claim_id) + indices.start)
+    def draw(part: int, generator: torch.Generator) -> dict[str, Tensor]:
+        settings = dataclasses.replace(SETTINGS, seed=seed(claim_id) + part)
         network = trained_mixture(architecture, mixture, settings, DATA_STD)
         x = 16 * torch.rand(N_CHAINS, 2, generator=generator) - 8
         x = final(annealed_langevin(network, x, SETTINGS.sigmas, step_size=0.1, n_steps=100, generator=generator))
@@ -36,8 +36,8 @@ def draw_shares(claim_id: str, architecture: Callable[..., nn.Module], folder: P
 
     settings = dataclasses.asdict(SETTINGS) | {"architecture": architecture.__name__, "n_chains": N_CHAINS}
     place = kept_folder(folder / "shares", settings)
-    parts = draw_batches(draw, N_NETWORKS, seed=seed(claim_id), batch_size=1, folder=place)
-    return torch.cat([part["shares"] for part in parts])
+    parts = kept_parts(draw, N_NETWORKS, seed=seed(claim_id), folder=place)
+    return torch.cat([tensors["shares"] for tensors in parts])
 
 
 def record_shares(claim_id: str, kind: str, shares: Tensor, *, narrower: str) -> Record:

@@ -13,9 +13,9 @@ from torch import Tensor
 from errors import of_networks
 from laws import annealed_weight
 from ledger import Record, declared, record, reported, script_options, seed, show
-from recipes import DATA_STD, MixtureTraining, level_errors, trained_mixture
+from recipes import DATA_STD, MixtureTraining, kept_parts, level_errors, trained_mixture
 from sbgm import ConditionalMLP, annealed_langevin, final, paper_mixture
-from sbgm.images.drawing import draw_batches, kept_folder
+from sbgm.images.drawing import kept_folder
 from sbgm.measure import Estimate, component_stds, mode_weights
 from sbgm.theory import annealed_variance
 
@@ -27,9 +27,9 @@ RUNS = list(itertools.product(range(N_SEEDS), OBJECTIVES))
 SIGMAS = MixtureTraining().sigmas
 
 
-def measure_network(indices: range, generator: torch.Generator) -> dict[str, Tensor]:
+def measure_network(number: int, generator: torch.Generator) -> dict[str, Tensor]:
     """The error at each level (1, L) of a network, and its samples' share in (5, 5) and component stds (1, 3)."""
-    part, objective = RUNS[indices.start]
+    part, objective = RUNS[number]
     mixture = paper_mixture()
     settings = MixtureTraining(objective, n_steps=N_STEPS, seed=seed("N3") + part)
     network = trained_mixture(ConditionalMLP, mixture, settings, DATA_STD)
@@ -53,7 +53,7 @@ def worst_std(samples: Tensor) -> Estimate:
 def measure(folder: Path) -> Record:
     """Measure N3: the errors of five networks of each kind, their ratio, and their samples."""
     place = kept_folder(folder / "networks", {"runs": RUNS, "n_steps": N_STEPS, "n_chains": N_CHAINS})
-    parts = list(draw_batches(measure_network, len(RUNS), seed=seed("N3"), batch_size=1, folder=place))
+    parts = list(kept_parts(measure_network, len(RUNS), seed=seed("N3"), folder=place))
     errors, samples = (torch.cat([part[name] for part in parts]) for name in ("errors", "samples"))
     by_kind = {kind: slice(i, None, len(OBJECTIVES)) for i, kind in enumerate(OBJECTIVES)}
     denoising, sliced = (errors[by_kind[kind]].log10().mean(dim=1) for kind in OBJECTIVES)

@@ -13,10 +13,10 @@ from tqdm import tqdm
 from controls import joined_halves, legible
 from errors import bootstrap, rank_correlation
 from ledger import Measurement, Record, declared, record, reported, script_options, seed, show
-from recipes import DigitsTraining, train_digits
+from recipes import DigitsTraining, kept_parts, train_digits
 from sbgm import derived_generator
 from sbgm.images.data import load_images, load_labels
-from sbgm.images.drawing import draw_batches, kept_folder, uniform_start
+from sbgm.images.drawing import kept_folder, uniform_start
 from sbgm.measure import Estimate, frechet_distance, level_losses, shown
 from sbgm.networks import ImageMLP
 from sbgm.noise import perturb
@@ -59,8 +59,8 @@ def measure(folder: Path, iterations: int = 3_000) -> Record:
     runs = [("network", s, [iterations]) for s in each_seed(networks(iterations))]
     runs += [("late", s, steps) for s in each_seed([late(iterations)])]
 
-    def rows_of(indices: range, generator: torch.Generator) -> dict[str, Tensor]:
-        _, settings, looks = runs[indices.start]
+    def rows_of(number: int, generator: torch.Generator) -> dict[str, Tensor]:
+        _, settings, looks = runs[number]
         network = settings.network()
         rows = []
         for step in train_digits(network, images, settings):
@@ -72,7 +72,7 @@ def measure(folder: Path, iterations: int = 3_000) -> Record:
 
     trainings = [[kind, dataclasses.asdict(settings), looks] for kind, settings, looks in runs]
     place = kept_folder(Path(folder) / "networks", {"trainings": trainings, "n_samples": N_SAMPLES})
-    drawn = draw_batches(rows_of, len(runs), seed=seed("N4"), batch_size=1, folder=place)
+    drawn = kept_parts(rows_of, len(runs), seed=seed("N4"), folder=place)
     bar = tqdm(drawn, "N4", len(runs), unit="network")
     parts = []
     for (kind, settings, _), found in zip(runs, bar, strict=True):

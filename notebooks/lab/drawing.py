@@ -21,7 +21,7 @@ from sbgm.measure import Estimate, frechet_distance
 from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER
 from sbgm.measure.judging import feature_space, reference_for
 from sbgm.noise import perturb
-from sbgm.samplers import State, annealed_langevin, denoise
+from sbgm.samplers import State, annealed_langevin, denoise, final
 
 HOW_DRAWN = ("n_samples", "n_steps", "step_size", "precision", "seed")
 FEATURES = "Fréchet distances in the features of the second classifier"
@@ -58,10 +58,6 @@ class Machine:
         """The network on the device, compiled if asked for."""
         network = on_device(network, torch.device(self.device))
         return compiled(network) if self.compile else network
-
-    def score(self, network: Score, precision: str) -> Score:
-        """The score of a network on the device, with its layers in a precision, see `sbgm.images.devices.autocast`."""
-        return autocast(network, precision, torch.device(self.device).type)
 
 
 CPU = Machine("cpu")
@@ -100,10 +96,47 @@ class Drawing:
         """The settings of these names, for a record."""
         return {name: getattr(self, name) for name in names}
 
-    def kept_in(self, folder: Path, network: nn.Module, **others: Any) -> Path:
-        """The folder in `folder` of what is drawn with these settings, these weights, and others; see `kept_folder`."""
+    def on(self, machine: Machine, load: Load = load_network) -> tuple[Any, Score]:
+        """The network on a machine, and its score in this precision.
+
+        Args:
+            machine: where the network runs, and how.
+            load: the network of a name, with its ladder in `sigmas` and its `image_shape`.
+        """
+        network = machine.prepared(load(self.network))
+        return network, autocast(network, self.precision, torch.device(machine.device).type)
+
+    def run(
+        self,
+        sampler: Callable[..., Iterable[State]],
+        network: nn.Module,
+        folder: Path,
+        *,
+        of: str,
+        keep: Callable[[Iterable[State]], Tensor] = final,
+        given: Tensor | None = None,
+    ) -> Tensor:
+        """Draw as `generate` does with these settings, or take from a folder what is there.
+
+        Args:
+            sampler, keep, given: as for `generate`.
+            network: the one that the sampler asks, on its device.
+            folder: of all samples, in which these have one of their own.
+            of: what is drawn and kept, such as "samples".
+        """
         settings = self.facts("n_steps", "step_size", "every_level", "precision")
-        return kept_folder(folder / Path(self.network).stem, settings | {"weights": weights_hash(network)} | others)
+        settings |= {"weights": weights_hash(network), "given": None if given is None else content_hash(given)}
+        return generate(
+            sampler,
+            self.n_samples,
+            network.image_shape,
+            seed=self.seed,
+            batch_size=self.batch_size,
+            given=given,
+            keep=keep,
+            device=network.sigmas.device,
+            folder=kept_folder(folder / f"{Path(self.network).stem}-{of}", settings),
+        )
 
 
 def weights_hash(network: nn.Module) -> str:
@@ -129,37 +162,25 @@ def draw(drawing: Drawing, folder: Path, machine: Machine = CPU, *, load: Load =
     Args:
         drawing: what to draw.
         folder: of all such samples.
-        machine: where the network runs, and how.
-        load: the network of a name, with its ladder in `sigmas` and its `image_shape`.
+        machine, load: see `Drawing.on`.
     """
-    network = machine.prepared(load(drawing.network))
-    score = machine.score(network, drawing.precision)
-    n_steps = drawing.n_steps
+    network, score = drawing.on(machine, load)
+    settings = drawing.facts("step_size", "n_steps")
     n_levels = len(network.sigmas)
 
-    def sampler(x: Tensor, generator: torch.Generator) -> Iterable[State]:
-        settings = drawing.facts("step_size", "n_steps")
+    def chains(x: Tensor, generator: torch.Generator) -> Iterable[State]:
         states = annealed_langevin(score, x, network.sigmas, generator=generator, **settings)
-        return tqdm(states, drawing.network, n_levels * n_steps, unit="step")
+        return tqdm(states, drawing.network, n_levels * drawing.n_steps, unit="step")
 
     def ends(states: Iterable[State]) -> Tensor:
         """Chains and their denoised images, (B, 2, L, C, H, W)."""
         pairs = []
         for state in states:
-            if state.step == n_steps and (drawing.every_level or state.level == n_levels):
+            if state.step == drawing.n_steps and (drawing.every_level or state.level == n_levels):
                 pairs.append(torch.stack([state.x, denoise(score, state.x, state.sigma)], dim=1))
         return torch.stack(pairs, dim=2)
 
-    kept = generate(
-        sampler,
-        drawing.n_samples,
-        network.image_shape,
-        seed=drawing.seed,
-        batch_size=drawing.batch_size,
-        keep=ends,
-        device=machine.device,
-        folder=drawing.kept_in(folder, network),
-    )
+    kept = drawing.run(chains, network, folder, of="samples", keep=ends)
     return Drawn(*kept.movedim(0, 2).contiguous())
 
 

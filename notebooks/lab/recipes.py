@@ -25,6 +25,7 @@ from sbgm.guard import (
     one_of,
 )
 from sbgm.images.data import load_images
+from sbgm.images.drawing import kept_tensors
 from sbgm.images.networks import ResNet
 from sbgm.images.weights import load_built, load_network, save_network, weights_folder
 from sbgm.losses import ncsn_loss, score_matching_loss, sliced_score_matching_loss
@@ -33,10 +34,26 @@ from sbgm.measure.classifier import JUDGE, SHIPPED_CLASSIFIER, DigitClassifier, 
 from sbgm.measure.distances import shuffled_blocks
 from sbgm.mixtures import GaussianMixture
 from sbgm.networks import ConditionalMLP, EnergyMLP, ImageMLP
-from sbgm.noise import geometric_sigmas, perturb
+from sbgm.noise import derived_generator, geometric_sigmas, perturb
 from sbgm.training import Step, fit_score
 
 # --- what trainings share ---------------------------------------------------------------------------------------------
+
+
+def kept_parts(
+    measure: Callable[[int, torch.Generator], dict[str, Tensor]], n: int, *, seed: int, folder: Path
+) -> Iterator[dict[str, Tensor]]:
+    """Measure part after part, such as training after training; those that are in a folder are read and not measured.
+
+    Args:
+        measure: from a part's number and its generator, that of (seed, number), to its tensors by name.
+        n: parts.
+        seed: of all of it.
+        folder: of `kept_folder`.
+    """
+    for part in range(n):
+        file = folder / f"seed{seed}-part{part:04d}.safetensors"
+        yield kept_tensors(file, functools.partial(measure, part, derived_generator(seed, part)))
 
 
 @checked

@@ -63,7 +63,7 @@ def main(**given: Any) -> None:
         known = masks.make_mask(options.mask, shape, generator=derived_generator(options.seed))
     else:
         known = read_picture(options.mask, shape[-1], "L") > 127
-    sigmas = command.ladder()
+    sigmas = command.sigmas
     settings = options.settings_of("annealed", sigmas[-1])
 
     def run(score: Score, x: Tensor, generator: torch.Generator, image: Tensor, mask: Tensor) -> Iterator[State]:

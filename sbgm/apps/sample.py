@@ -69,7 +69,7 @@ def main(**given: Any) -> None:
     start = options.start or sampler.start
     command = Command(options, "samples.safetensors")
     network = command.network
-    sigmas = command.ladder()
+    sigmas = command.sigmas
     settings = options.settings_of(options.sampler, sigmas[-1])
     own_options: dict[str, Any] = {"n": n, "sampler": options.sampler, "start": start, "sigmas": sigmas, **settings}
     labels = None

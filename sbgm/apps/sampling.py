@@ -109,7 +109,8 @@ class Command:
 
     Attributes:
         network: one for images, on the device where its processes compute.
-        score: its score in the precision wanted; at any σ where a ladder of its own was asked for.
+        sigmas: its own ladder, or the one between its ends that the options ask for.
+        score: its score in the precision wanted; at any σ where another ladder was asked for.
 
     Raises:
         FileExistsError: one of the files must not be replaced.
@@ -119,10 +120,8 @@ class Command:
     def __init__(self, options: DrawingOptions, file: str) -> None:
         self.options = options
         self.file = options.out / file
-        self.sheet = options.out / "sheet.png"
-        self.pngs = options.out / "png"
-        paths = [self.file, self.sheet, *([self.pngs] if options.pngs else [])]
-        existing = [path.name for path in paths if path.exists()]
+        written = [file, "sheet.png", *(["png"] if options.pngs else [])]
+        existing = [name for name in written if (options.out / name).exists()]
         if existing and not options.overwrite:
             files = " and ".join(existing)
             raise FileExistsError(f"out must be a folder without {files}, got {options.out}; or add --overwrite")
@@ -137,18 +136,13 @@ class Command:
         if options.compile:
             compiled(network)
         self.network = network
-        if options.levels is not None and not network.takes_any_sigma:
-            network = sbgm.rescaled(network)
+        self.sigmas: list[float] = network.ladder
+        if options.levels is not None:
+            ladder = sbgm.geometric_sigmas if options.schedule == "geometric" else sbgm.power_sigmas
+            self.sigmas = ladder(self.sigmas[0], self.sigmas[-1], options.levels).tolist()
+            if not network.takes_any_sigma:
+                network = sbgm.rescaled(network)
         self.score: Score = sbgm.autocast(network, self.precision, device.type)
-
-    def ladder(self) -> list[float]:
-        """The network's own, or the one between its ends that the options ask for."""
-        options = self.options
-        sigmas = self.network.ladder
-        if options.levels is None:
-            return sigmas
-        ladder = sbgm.geometric_sigmas if options.schedule == "geometric" else sbgm.power_sigmas
-        return ladder(sigmas[0], sigmas[-1], options.levels).tolist()
 
     def draw(
         self,
@@ -229,14 +223,15 @@ class Command:
         self.accelerator.wait_for_everyone()  # before the batches go
         if self.accelerator.is_main_process:
             save_tensors(self.file, tensors, **facts)
-            save_sheet(self.sheet, pictures, n_columns, names)
+            save_sheet(self.options.out / "sheet.png", pictures, n_columns, names)
             if self.options.pngs:
-                self.pngs.mkdir(exist_ok=True)
-                for path in self.pngs.glob("*.png"):
+                folder = self.options.out / "png"
+                folder.mkdir(exist_ok=True)
+                for path in folder.glob("*.png"):
                     if re.fullmatch(r"\d{5,}", path.stem):  # of an earlier run
                         path.unlink()
                 for i, pixels in enumerate((images.clamp(0, 1) * 255).round().byte()):
-                    to_pil_image(pixels).save(self.pngs / f"{i:05}.png")
+                    to_pil_image(pixels).save(folder / f"{i:05}.png")
             shutil.rmtree(self.batches)
             took = f"{facts['evaluations']} evaluations of the score each, in {facts['seconds']:.1f} s"
             print(f"{said}, {took}: {self.file}")

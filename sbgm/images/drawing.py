@@ -4,8 +4,7 @@
     samples = generate(sampler, 1000, (1, 28, 28), seed=0, folder=folder)
 
 Batch b draws from a generator of its own, that of (seed, b). So a run that was stopped goes on with the batches that
-are not in its folder, and several processes can share the batches. `generate` draws the chains of a sampler;
-`draw_batches` does the same for any other work in pieces, such as networks that are trained one after the other.
+are not in its folder, and several processes can share the batches.
 
 In this order: where chains start; what they cost; where batches are kept; and the batches.
 """
@@ -29,18 +28,17 @@ from sbgm.samplers import State, final
 
 __all__ = [
     "cost_of",
-    "draw_batches",
     "fitted_start",
     "gaussian_start",
     "generate",
     "kept_folder",
+    "kept_tensors",
     "uniform_start",
 ]
 
 Sampler = Annotated[Callable[..., Iterable[State]], function_of("x, generator")]
 Start = Annotated[Callable[[tuple[int, ...], torch.Generator], Tensor], function_of("shape, generator")]
 Keep = Annotated[Callable[[Iterable[State]], Tensor], function_of("states")]
-Draw = Annotated[Callable[[range, torch.Generator], dict[str, Tensor]], function_of("indices, generator")]
 Accelerator = Any  # an accelerate.Accelerator: its process_index, num_processes and wait_for_everyone
 
 
@@ -170,6 +168,27 @@ def kept_folder(folder: FilePath, settings: Mapping[str, Any]) -> Path:
     return folder
 
 
+@checked
+def kept_tensors(file: FilePath | None, draw: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Read the tensors of a file; where it is not there yet, draw them and write it.
+
+    Args:
+        file: in a folder of `kept_folder`; None keeps nothing.
+        draw: makes the tensors, by name.
+
+    Example:
+        >>> first = sbgm.images.drawing.kept_tensors("u.safetensors", lambda: {"u": torch.rand(2)})
+        >>> again = sbgm.images.drawing.kept_tensors("u.safetensors", lambda: {"u": torch.rand(2)})
+        >>> torch.equal(first["u"], again["u"])
+        True
+    """
+    if file is None:
+        return draw()
+    if not Path(file).exists():
+        save_tensors(file, draw())
+    return load_tensors(file)[0]
+
+
 # --- the batches -----------------------------------------------------------------------------------------------------
 
 
@@ -190,7 +209,8 @@ def generate(
 ) -> Tensor:
     """Draw n samples in batches: `generate(lambda x, generator: annealed_langevin(score, x, …), 1000, (1, 28, 28), …)`.
 
-    The samples depend on the seed, n and the batch size, and not on the order of the batches.
+    Batch b draws its start and its noise from a generator seeded by (seed, b). The samples depend on the seed, n and
+    the batch size, and not on the order of the batches.
 
     Args:
         sampler: from starting points (B, *shape) and a generator to the states of a sampler.
@@ -203,16 +223,18 @@ def generate(
             sampler(x, generator, rows) with the rows (B, …) of its batch.
         keep: from a batch's states to what is kept of its chains, (B, …); the last state unless told otherwise.
         device: where the chains run and noise is drawn: a GPU draws other noise than the CPU.
-        folder, accelerator: as for `draw_batches`; every process of the accelerator returns all samples, and a folder
-            is needed.
+        folder: of these settings, see `kept_folder`. Each batch is a file there, such as
+            seed0-batch0002-100to150.safetensors; one that is there is read and not drawn, so that a run that was
+            stopped goes on where it was.
+        accelerator: its processes share the batches, find each other's in the folder, and each return all samples.
 
     Returns:
         (n, *shape) float32 on the CPU, as the sampler left them: clamp to [0, 1] only to show or to score them; or what
         else is kept, (n, …).
 
     Raises:
-        ValueError: given holds another number of rows than n, the start or the sampler gives another shape, or there is
-            an accelerator and no folder.
+        ValueError: given holds another number of rows than n, the start or the sampler gives another shape, the folder
+            is none of `kept_folder`, or there is an accelerator and no folder.
 
     Example:
         >>> mixture, ladder = sbgm.paper_mixture(), sbgm.geometric_sigmas(20.0, 1.0, 10)
@@ -223,83 +245,38 @@ def generate(
     """
     if given is not None and len(given) != n:
         raise ValueError(f"given must hold a row for each of the n = {n} samples, got {len(given)}")
-    if accelerator is not None and folder is None:
+    if folder is not None and not (Path(folder) / "settings.json").is_file():
+        raise ValueError(f"folder must be one that kept_folder has made for these settings, got {folder}")
+    if folder is None and accelerator is not None:
         raise ValueError("folder must be given with an accelerator, whose processes find each other's batches there")
 
-    def draw(indices: range, generator: torch.Generator) -> dict[str, Tensor]:
-        wanted = (len(indices), *shape)
-        x = start(wanted, generator).to(device)
-        _require_shape(x, "start", wanted)
-        rows = [] if given is None else [given[indices.start : indices.stop].to(device)]
-        samples = keep(sampler(x, generator, *rows))
-        _require_shape(samples, "sampler", wanted if keep is final else (len(indices), *samples.shape[1:]))
-        return {"samples": samples}
+    drawn_on = torch.device(device).type
+    source = f"seed{seed}" if drawn_on == "cpu" else f"{drawn_on}-seed{seed}"
 
-    options: dict[str, Any] = {"seed": seed, "batch_size": batch_size, "folder": folder, "device": device}
+    def samples_of(batch: int) -> Tensor:
+        indices = range(n)[batch * batch_size : (batch + 1) * batch_size]
+        wanted = (len(indices), *shape)
+
+        def draw() -> dict[str, Tensor]:
+            generator = derived_generator(seed, batch, device=device)
+            x = start(wanted, generator).to(device)
+            _require_shape(x, "start", wanted)
+            rows = [] if given is None else [given[indices.start : indices.stop].to(device)]
+            samples = keep(sampler(x, generator, *rows))
+            _require_shape(samples, "sampler", wanted if keep is final else (len(indices), *samples.shape[1:]))
+            return {"samples": samples}
+
+        name = f"{source}-batch{batch:04d}-{indices.start}to{indices.stop}.safetensors"
+        return kept_tensors(None if folder is None else Path(folder) / name, draw)["samples"]
+
+    batches = range(math.ceil(n / batch_size))
     if accelerator is not None:
-        for _ in draw_batches(draw, n, accelerator=accelerator, **options):  # this process's share
-            pass
+        for batch in batches[accelerator.process_index :: accelerator.num_processes]:
+            samples_of(batch)
         accelerator.wait_for_everyone()
-    return torch.cat([batch["samples"].float() for batch in draw_batches(draw, n, **options)])
+    return torch.cat([samples_of(batch).float().cpu() for batch in batches])
 
 
 def _require_shape(x: Tensor, name: str, wanted: tuple[int, ...]) -> None:
     if x.shape != wanted:
         raise ValueError(f"{name} must give chains of shape {wanted}, got {tuple(x.shape)}")
-
-
-@checked
-def draw_batches(
-    draw: Draw,
-    n: Count,
-    *,
-    seed: Whole,
-    batch_size: Count = 64,
-    folder: FilePath | None = None,
-    device: torch.device | str = "cpu",
-    accelerator: Accelerator | None = None,
-) -> Iterator[dict[str, Tensor]]:
-    """Draw batches of tensors one by one; with a folder, a run that was stopped goes on where it was.
-
-    Batch b is draw(indices, generator) with the generator of (seed, b), so that no batch depends on the others.
-
-    Args:
-        draw: from the indices of a batch's samples, and its generator, to its tensors by name.
-        n: samples, or pieces of work.
-        seed: of all of it.
-        batch_size: samples of a batch; the last one may have fewer.
-        folder: of these settings, see `kept_folder`. Each batch is a file there, such as
-            seed0-batch0002-100to150.safetensors; one that is there is read and not drawn.
-        device: where the generators draw, and a part of the file's name where that is no CPU.
-        accelerator: draws only this process's share, the batches b whose remainder by the number of processes it is.
-
-    Yields:
-        {name: tensor}, in the order of the batches, on the CPU.
-
-    Raises:
-        ValueError: the folder is none of `kept_folder`.
-
-    Example:
-        >>> draw = lambda indices, generator: {"u": torch.rand(len(indices), generator=generator)}
-        >>> [len(batch["u"]) for batch in sbgm.images.drawing.draw_batches(draw, 5, seed=0, batch_size=2)]
-        [2, 2, 1]
-    """
-    process = 0 if accelerator is None else accelerator.process_index
-    n_processes = 1 if accelerator is None else accelerator.num_processes
-    drawn_on = torch.device(device).type
-    source = f"seed{seed}" if drawn_on == "cpu" else f"{drawn_on}-seed{seed}"
-    if folder is not None and not (Path(folder) / "settings.json").is_file():
-        raise ValueError(f"folder must be one that kept_folder has made for these settings, got {folder}")
-    for batch in range(process, math.ceil(n / batch_size), n_processes):
-        indices = range(n)[batch * batch_size : (batch + 1) * batch_size]
-        file = None
-        if folder is not None:
-            file = Path(folder) / f"{source}-batch{batch:04d}-{indices.start}to{indices.stop}.safetensors"
-            if file.exists():
-                yield load_tensors(file)[0]
-                continue
-        tensors = draw(indices, derived_generator(seed, batch, device=device))
-        tensors = {name: x.cpu() for name, x in tensors.items()}
-        if file is not None:
-            save_tensors(file, tensors)
-        yield tensors

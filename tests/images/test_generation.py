@@ -25,7 +25,7 @@ from sbgm import (
 from sbgm import __main__ as command
 from sbgm.files import load_tensors
 from sbgm.images.data import load_images
-from sbgm.images.drawing import draw_batches, fitted_start, gaussian_start, kept_folder
+from sbgm.images.drawing import fitted_start, gaussian_start, kept_folder, uniform_start
 from sbgm.images.masks import centre_box
 from sbgm.noise import derived_generator
 from sbgm.samplers import State
@@ -56,48 +56,47 @@ def test_batch_b_is_the_sampler_run_from_the_generator_of_seed_and_b():
         assert torch.equal(samples[4 * b : 4 * b + 4], expected)
 
 
-def draw(indices, generator):
-    return {"index": torch.tensor(indices), "noise": torch.rand(2, len(indices), generator=generator)}
-
-
 def test_batches_are_kept_and_a_stopped_run_goes_on_with_them(tmp_path):
     drawn = []
 
-    def counted(indices, generator):
-        drawn.append(indices)
-        return draw(indices, generator)
+    def start(shape, generator):
+        drawn.append(shape[0])
+        if len(drawn) == 2:
+            raise KeyboardInterrupt
+        return uniform_start(shape, generator)
 
-    options = {"seed": 3, "batch_size": 4, "folder": kept_folder(tmp_path / "key", {"sampler": "a"})}
-    first = next(draw_batches(counted, 6, **options))
-    batches = list(draw_batches(counted, 6, **options))
-    assert drawn == [range(4), range(4, 6)]
-    assert torch.equal(batches[0]["noise"], first["noise"])
-    assert torch.equal(batches[1]["noise"], torch.rand(2, 2, generator=derived_generator(3, 1)))
-    files = [path.name for path in sorted(options["folder"].glob("*batch*"))]
-    assert files == ["seed3-batch0000-0to4.safetensors", "seed3-batch0001-4to6.safetensors"]
-    more = list(draw_batches(counted, 12, **options))  # from which a batch that is not whole is left out
-    assert drawn[2:] == [range(4, 8), range(8, 12)]
-    assert torch.cat([batch["index"] for batch in more]).tolist() == list(range(12))
+    folder = kept_folder(tmp_path / "key", {"sampler": "a"})
+    options = {"seed": 3, "batch_size": 4, "start": start, "folder": folder}
+    with pytest.raises(KeyboardInterrupt):
+        generate(sample, 6, (1, 4, 4), **options)
+    assert torch.equal(generate(sample, 6, (1, 4, 4), **options), generate(sample, 6, (1, 4, 4), seed=3, batch_size=4))
+    assert drawn == [4, 2, 2]
+    files = sorted(path.name for path in folder.iterdir())
+    assert files == ["seed3-batch0000-0to4.safetensors", "seed3-batch0001-4to6.safetensors", "settings.json"]
+    generate(sample, 12, (1, 4, 4), **options)  # from which a batch that is not whole is left out
+    assert drawn[3:] == [4, 4]
 
 
 def test_batches_of_other_settings_seeds_sizes_and_devices_are_not_taken_for_these(tmp_path, monkeypatch):
-    """On a GPU generators draw other numbers. Here they are the CPU's."""
-    monkeypatch.setattr("sbgm.images.drawing.derived_generator", lambda *numbers, device: derived_generator(*numbers))
+    """On a GPU generators draw other numbers. Here a device without numbers stands for it."""
     settings = {"sampler": "a", "sigmas": [1.0, math.inf], "step_size": 0.1}
     folders = [kept_folder(tmp_path / "key", settings | change) for change in ({}, {"sampler": "b"}, {"more": None})]
     assert len(set(folders)) == 3
     assert kept_folder(tmp_path / "key", settings) == folders[0]
+    monkeypatch.setattr("sbgm.images.drawing.derived_generator", lambda *numbers, device: derived_generator(*numbers))
+    monkeypatch.setattr("sbgm.images.drawing.save_tensors", lambda file, tensors: file.touch())
+    monkeypatch.setattr("sbgm.images.drawing.load_tensors", lambda file: ({"samples": torch.zeros(1)}, {}))
     calls = []
 
-    def counted(indices, generator):
-        calls.append(indices)
-        return draw(indices, generator)
+    def counted(x, generator):
+        calls.append(len(x))
+        return [State(x, 1, 0.0)]
 
     same = {"seed": 0, "batch_size": 5, "folder": folders[0], "device": "cpu"}
     for change in ({}, {"seed": 1}, {"batch_size": 10}, {"device": "meta"}, {"folder": folders[1]}):
         calls.clear()
         for _ in range(2):
-            list(draw_batches(counted, 12, **same | change))
+            generate(counted, 12, (1, 4, 4), **same | change)
         assert len(calls) == math.ceil(12 / (same | change)["batch_size"]), change
 
 
