@@ -11,7 +11,7 @@ import I11
 import ledger
 import mnist_samples
 from controls import moved
-from drawing import Drawing, judged_distance
+from drawing import judged_distance
 from errors import of_networks
 from ledger import Record, reported
 from mnist_samples import too_near
@@ -210,8 +210,3 @@ def test_too_few_samples_are_refused_before_any_is_drawn(script, n, mnist, tmp_p
     with pytest.raises(ValueError, match=rf"n_samples must be more than {n}\b.*, got {n}"):
         script.measure(tmp_path / "samples", n_samples=n)
     assert not (tmp_path / "samples").exists()
-
-
-def test_a_network_that_is_not_there_is_named(mnist, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"none at .*celeba_ncsn"):
-        draw(Drawing("celeba_ncsn"), tmp_path)
