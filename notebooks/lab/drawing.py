@@ -156,15 +156,15 @@ class Drawn(NamedTuple):
     denoised: Tensor
 
 
-def draw(drawing: Drawing, folder: Path, machine: Machine = CPU, *, load: Load = load_network) -> Drawn:
+def draw(drawing: Drawing, folder: Path, machine: Machine = CPU) -> Drawn:
     """Draw samples by Algorithm 1, or take them from a folder; a bar counts the steps of those that are not there.
 
     Args:
         drawing: what to draw.
         folder: of all such samples.
-        machine, load: see `Drawing.on`.
+        machine: where the network runs, and how.
     """
-    network, score = drawing.on(machine, load)
+    network, score = drawing.on(machine)
     settings = drawing.facts("step_size", "n_steps")
     n_levels = len(network.sigmas)
 
